@@ -1,0 +1,260 @@
+//! What the administrator wants: `/etc/tunwarden/config.toml`, parsed and checked.
+//!
+//! A [`Config`] is always valid: it is the default, or it was read whole from a file without a
+//! single fault. Nothing here touches the kernel or looks anything up.
+
+use serde::Deserialize;
+
+use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
+use ipnet::IpNet;
+
+/// Where the configuration is looked for when `--config` does not say otherwise.
+pub const DEFAULT_PATH: &str = "/etc/tunwarden/config.toml";
+
+/// The whole configuration. [`Config::default`] is what an empty file means.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// `[tunnel]`
+    pub tunnel: Tunnel,
+    /// `[bootstrap]`
+    pub bootstrap: Bootstrap,
+    /// `[lan]`
+    pub lan: Lan,
+    /// `[input]`
+    pub input: Input,
+    /// `[docker]`
+    pub docker: Docker,
+    /// `[vpn]`
+    pub vpn: Vpn,
+    /// `[firewall]`
+    pub firewall: Firewall,
+}
+
+/// `[tunnel]`: which interfaces are tunnels and what may pass through them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Names of tunnel interfaces; `+` at the end is the only wildcard.
+    pub interfaces: Vec<IfPattern>,
+    /// What the host may send through a tunnel.
+    pub allow: Traffic,
+    /// What a tunnel must carry before the machine counts as protected.
+    pub routes: Routes,
+}
+
+impl Default for Tunnel {
+    fn default() -> Self {
+        let tun = "tun+".parse().into_iter().collect();
+        Self { interfaces: tun, allow: Traffic::Any, routes: Routes::Default }
+    }
+}
+
+/// What a tunnel must carry to protect: the default route of a family, or at least these networks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Routes {
+    /// The default route (or the two halves of it that OpenVPN's `def1` sets).
+    #[default]
+    Default,
+    /// Every one of these networks.
+    Networks(Vec<IpNet>),
+}
+
+/// `"any"`, or the list of what may pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Traffic {
+    /// Everything.
+    #[default]
+    Any,
+    /// Only what one of these names.
+    Listed(Vec<TrafficRule>),
+}
+
+/// One kind of traffic: ICMP, or a transport with its destination ports (none named: all of them).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrafficRule {
+    /// ICMP and ICMPv6.
+    Icmp,
+    /// UDP or TCP to these ports.
+    Ports(Transport, Vec<PortRange>),
+}
+
+/// `[bootstrap]`: how the VPN client may reach its server outside the tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// Transports and ports of servers that do not name their own, and of the scope `any`.
+    pub ports: Vec<(Transport, Port)>,
+    /// Servers that are known from the start.
+    pub servers: Vec<Server>,
+    /// Whether servers that nobody named may be reached.
+    pub scope: Scope,
+    /// Users whose sockets the allowance holds for.
+    pub owners: Vec<UserName>,
+    /// How a server's name is looked up while everything is locked.
+    pub dns: Dns,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        let owners = ["root", "nm-openvpn", "openvpn"];
+        Self {
+            ports: vec![(Transport::Udp, Port::fixed(1194))],
+            servers: Vec::new(),
+            scope: Scope::Auto,
+            owners: owners.into_iter().filter_map(|name| UserName::try_from(name.to_owned()).ok()).collect(),
+            dns: Dns::Pin,
+        }
+    }
+}
+
+/// `bootstrap.scope`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Only known endpoints.
+    Known,
+    /// Any address on the bootstrap ports.
+    Any,
+    /// As `any` while no endpoint at all is known, as `known` from then on.
+    #[default]
+    Auto,
+}
+
+/// `bootstrap.dns`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dns {
+    /// The agent alone looks server names up.
+    #[default]
+    Pin,
+    /// Nobody does.
+    Off,
+}
+
+/// The name of a system user: what `useradd` would accept (shadow's `NAME_REGEX`), or a number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct UserName(String);
+
+/// Why a text is no user name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no user name; it begins with a letter or `_`, then letters, digits, `_`, `.` or `-`, at most 32"
+)]
+pub struct UserNameError(String);
+
+impl UserName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for UserName {
+    type Error = UserNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+        if first && rest && text.len() <= 32 {
+            Ok(Self(text))
+        } else {
+            Err(UserNameError(text.chars().take(40).collect()))
+        }
+    }
+}
+
+/// `[lan]`: the local network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lan {
+    /// Whether the host may speak to the LAN at all.
+    pub allow: bool,
+    /// Which prefixes are the LAN.
+    pub networks: Networks,
+    /// mDNS, SSDP and IGMP.
+    pub multicast: bool,
+}
+
+impl Default for Lan {
+    fn default() -> Self {
+        Self { allow: true, networks: Networks::Connected, multicast: true }
+    }
+}
+
+/// `lan.networks`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Networks {
+    /// The private prefixes on the link of an uplink now.
+    #[default]
+    Connected,
+    /// These, wherever they are routed.
+    Listed(Vec<LanPrefix>),
+}
+
+/// `[input]`: what may come in unasked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Input {
+    /// One entry a kind of inbound traffic.
+    pub allow: Vec<Inbound>,
+}
+
+/// One kind of inbound traffic; `from` none means from anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    /// What.
+    pub traffic: TrafficRule,
+    /// From where.
+    pub from: Option<IpNet>,
+}
+
+/// `[docker]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Docker {
+    /// What containers may send through the tunnel.
+    pub allow: Traffic,
+    /// Who may reach published ports.
+    pub published_ports: PublishedPorts,
+}
+
+/// `docker.published_ports`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishedPorts {
+    /// The LAN.
+    #[default]
+    Lan,
+    /// Nobody outside this machine.
+    None,
+}
+
+/// `[vpn]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Vpn {
+    /// UUIDs or ids of the NetworkManager profiles that count; empty: every VPN profile.
+    pub connections: Vec<String>,
+}
+
+impl Vpn {
+    /// Whether a profile counts.
+    pub fn counts(&self, uuid: &str, id: &str) -> bool {
+        self.connections.is_empty() || self.connections.iter().any(|named| named == uuid || named == id)
+    }
+}
+
+/// `[firewall]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Firewall {
+    /// Which iptables is spoken to.
+    pub backend: Backend,
+}
+
+/// `firewall.backend`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The system's own `iptables-restore`, whatever it is.
+    #[default]
+    Auto,
+    /// `iptables-nft-restore`.
+    Nft,
+    /// `iptables-legacy-restore`.
+    Legacy,
+}

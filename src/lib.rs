@@ -1,0 +1,4 @@
+//! tunwarden
+pub mod config;
+pub mod net;
+pub mod vpn;

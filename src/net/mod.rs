@@ -1,0 +1,39 @@
+//! Words of the field as types that cannot be wrong.
+//!
+//! Everything that comes from outside (configuration, bus, environment, a tool's output) becomes
+//! one of these through its parser, or it is refused. Fields are private; serde goes through the
+//! same `TryFrom` as everything else. Nothing here reads, waits or knows the kernel.
+
+mod address;
+mod endpoint;
+mod ifname;
+mod port;
+mod prefix;
+
+pub use address::{AddressError, server_address};
+pub use endpoint::{Endpoint, EndpointError, Host, HostName, Server};
+pub use ifname::{IfName, IfNameError, IfPattern, IfPatternError};
+pub use port::{Port, PortError, PortRange, Transport, TransportError};
+pub use prefix::{LanPrefix, PrefixError, is_private, network};
+
+/// The two Internet protocols, each with its own set of tables in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4, `iptables`.
+    V4,
+    /// IPv6, `ip6tables`.
+    V6,
+}
+
+impl Family {
+    /// Both, in the order in which they are printed.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of an address.
+    pub fn of(address: std::net::IpAddr) -> Self {
+        match address {
+            std::net::IpAddr::V4(_) => Self::V4,
+            std::net::IpAddr::V6(_) => Self::V6,
+        }
+    }
+}

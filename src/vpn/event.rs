@@ -1,0 +1,144 @@
+//! What sources can say. An event is a fact as a source saw it, never a conclusion.
+
+use std::net::IpAddr;
+
+use super::LinkTable;
+use crate::config::Config;
+use crate::net::{Endpoint, HostName, IfName, Port, Transport};
+
+/// One thing that a source saw.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The links, addresses and routes as they are now.
+    Links(LinkTable),
+    /// What NetworkManager knows of VPNs now; `None` when there is no NetworkManager.
+    NetworkManager(Option<NmView>),
+    /// A hook's report that passed [`Report`]'s parser.
+    Report(Report, Reporter),
+    /// The user id under which the VPN client `pid` runs now.
+    ClientUser {
+        /// The process.
+        pid: u32,
+        /// Its effective user id.
+        uid: u32,
+    },
+    /// The VPN client `pid` has ended.
+    ClientExited {
+        /// The process.
+        pid: u32,
+    },
+    /// An administrator opens everything until a moment, in seconds since the epoch.
+    Pause {
+        /// When it ends.
+        until: u64,
+    },
+    /// An administrator closes again.
+    Resume,
+    /// A pause has come to its end, or the clock was set.
+    Clock,
+    /// A new configuration that has passed every check.
+    Config(Box<Config>),
+}
+
+/// Everything NetworkManager says of VPNs at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NmView {
+    /// Saved VPN profiles.
+    pub profiles: Vec<Profile>,
+    /// VPN connections that are active or on their way, and those that ended since the last view
+    /// (each is told once with [`VpnPhase::Ended`]).
+    pub active: Vec<ActiveVpn>,
+}
+
+/// A saved VPN profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// NetworkManager's UUID.
+    pub uuid: String,
+    /// Its name for people.
+    pub id: String,
+    /// Its servers that have an address.
+    pub endpoints: Vec<Endpoint>,
+    /// Its servers that have only a name so far.
+    pub names: Vec<(HostName, Transport, Port)>,
+}
+
+/// A VPN connection of NetworkManager's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveVpn {
+    /// The active connection's object path: its identity.
+    pub path: String,
+    /// The profile's UUID.
+    pub uuid: String,
+    /// The profile's name for people.
+    pub id: String,
+    /// Where it stands.
+    pub phase: VpnPhase,
+    /// The tunnel's interface, found by its `Ip4Config` or `Ip6Config` path; never the parent's.
+    pub interface: Option<IfName>,
+    /// The server's address as the VPN plugin reported it from its own bus name.
+    pub gateway: Option<IpAddr>,
+}
+
+/// Where a VPN connection of NetworkManager's stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VpnPhase {
+    /// `NMVpnConnectionState` 1 to 4.
+    Connecting,
+    /// 5. No evidence of protection.
+    Activated,
+    /// 6 or 7.
+    Ended(VpnEnd),
+}
+
+/// Why a VPN connection of NetworkManager's ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VpnEnd {
+    /// The user asked for it (`NMActiveConnectionStateReason` 2).
+    User,
+    /// The device under it went away (3).
+    Device,
+    /// The VPN service stopped (4).
+    ServiceStopped,
+    /// It could not connect in time (6).
+    Timeout,
+    /// No secrets or a failed login (9, 10).
+    Secrets,
+    /// Anything else, by number.
+    Other(u32),
+}
+
+/// What an OpenVPN hook reported, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// `script_type`.
+    pub kind: ReportKind,
+    /// `dev`: the tunnel's interface.
+    pub interface: IfName,
+    /// `daemon_pid`: the OpenVPN process.
+    pub pid: Option<u32>,
+    /// `trusted_ip` or `trusted_ip6` with `trusted_port` and `proto_1`: the server.
+    pub endpoint: Option<Endpoint>,
+    /// `ifconfig_local`: the tunnel's own address.
+    pub local: Option<IpAddr>,
+}
+
+/// Which way a report goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportKind {
+    /// The tunnel is there (`up`, `route-up`, `ipchange`, and `script_context=restart`).
+    Up,
+    /// The tunnel goes, and somebody asked for it (`signal` sigterm or sigint).
+    DownAsked,
+    /// The tunnel goes unasked.
+    DownLost,
+}
+
+/// Who sent a report, as the bus daemon vouches for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reporter {
+    /// User id 0: counts in full.
+    Root,
+    /// The user a VPN client runs as: may only tighten.
+    Client(u32),
+}

@@ -1,0 +1,10 @@
+//! What is known of the VPN, and which state follows from it. Pure: no clock, no file, no await.
+//!
+//! Sources say what they see as [`Event`]s; [`Machine::step`] fuses them and hands back the
+//! [`Situation`], from which `policy` makes the rules, and what there is to announce.
+
+mod event;
+mod links;
+
+pub use event::{ActiveVpn, Event, NmView, Profile, Report, ReportKind, Reporter, VpnEnd, VpnPhase};
+pub use links::{Link, LinkKind, LinkTable};
