@@ -1,4 +1,5 @@
 //! tunwarden
 pub mod config;
 pub mod net;
+pub mod policy;
 pub mod vpn;

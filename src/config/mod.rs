@@ -206,12 +206,33 @@ pub struct Inbound {
 }
 
 /// `[docker]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Docker {
     /// What containers may send through the tunnel.
     pub allow: Traffic,
     /// Who may reach published ports.
     pub published_ports: PublishedPorts,
+    /// Bridges of containers and virtual machines: Docker's, libvirt's, podman's, LXC's, LXD's and
+    /// Incus's own names.
+    pub bridges: Vec<IfPattern>,
+}
+
+impl Default for Docker {
+    fn default() -> Self {
+        let names = [
+            "docker0",
+            "docker_gwbridge",
+            "br-+",
+            "virbr+",
+            "podman+",
+            "cni-podman+",
+            "lxcbr+",
+            "lxdbr+",
+            "incusbr+",
+        ];
+        let bridges = names.into_iter().filter_map(|name| name.parse().ok()).collect();
+        Self { allow: Traffic::Any, published_ports: PublishedPorts::Lan, bridges }
+    }
 }
 
 /// `docker.published_ports`

@@ -31,6 +31,11 @@ pub enum IfNameError {
 }
 
 impl IfName {
+    /// The loopback interface, `lo`.
+    pub fn loopback() -> Self {
+        Self("lo".to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -125,6 +130,11 @@ impl IfPattern {
         let stem: String = raw.chars().take_while(|&c| is_plain(c)).take(MAX_BYTES).collect();
         let stem = IfName::try_from(stem).ok()?;
         Some(Self { stem, wildcard: true })
+    }
+
+    /// Whether some name belongs to both sets.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.matches(other.stem.as_str()) || other.matches(self.stem.as_str())
     }
 
     /// The one name that this pattern matches, if it has no wildcard.

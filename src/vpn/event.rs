@@ -119,8 +119,6 @@ pub struct Report {
     pub pid: Option<u32>,
     /// `trusted_ip` or `trusted_ip6` with `trusted_port` and `proto_1`: the server.
     pub endpoint: Option<Endpoint>,
-    /// `ifconfig_local`: the tunnel's own address.
-    pub local: Option<IpAddr>,
 }
 
 /// Which way a report goes.

@@ -3,7 +3,13 @@
 //! The kernel is the witness here: what NetworkManager or a hook says of a tunnel counts only as far
 //! as this table bears it out.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
+
+use super::{TunnelAddress, Uplink};
+use crate::config::{Config, Routes};
+use crate::net::{IfName, IfPattern, LanPrefix};
 
 /// Everything the kernel says of links at one moment. Order does not matter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,4 +66,116 @@ impl LinkKind {
             _ => Self::Other,
         }
     }
+}
+
+/// The two halves of IPv4 that `redirect-gateway def1` routes (openvpn(8)), and those of IPv6.
+const HALVES: [[&str; 2]; 2] = [["0.0.0.0/1", "128.0.0.0/1"], ["::/1", "8000::/1"]];
+
+impl Link {
+    /// Whether it is what a tunnel must be: switched on, held open and addressed. An IPv6 link-local
+    /// address, which the kernel gives by itself, is no address here.
+    pub fn is_addressed(&self) -> bool {
+        self.up && self.carrier && !self.own_addresses().is_empty()
+    }
+
+    /// Its addresses but for those that the kernel gives by itself.
+    pub fn own_addresses(&self) -> Vec<IpAddr> {
+        let local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        self.addresses.iter().map(IpNet::addr).filter(|address| !local(address)).collect()
+    }
+
+    /// Whether it carries what a tunnel must, by its own routes.
+    pub fn carries(&self, routes: &Routes) -> bool {
+        let has = |net: &IpNet| self.routes.contains(net);
+        match routes {
+            Routes::Networks(nets) => {
+                nets.iter().all(|net| self.routes.iter().any(|route| route.contains(net)))
+            }
+            Routes::Default => {
+                let default = self.routes.iter().any(|route| route.prefix_len() == 0);
+                let halves =
+                    HALVES.iter().any(|half| half.iter().all(|net| net.parse().is_ok_and(|net| has(&net))));
+                default || halves
+            }
+        }
+    }
+}
+
+impl LinkTable {
+    /// The link of a name.
+    pub fn named(&self, name: &IfName) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name.as_str())
+    }
+
+    /// The link of a name, if it is a tunnel by the configuration and by its kind.
+    pub fn tunnel(&self, name: &IfName, config: &Config) -> Option<&Link> {
+        self.named(name).filter(|link| named_tunnel(link, config) && link.kind == LinkKind::Tunnel)
+    }
+
+    /// The own addresses of every tunnel, whoever made it.
+    pub fn tunnel_addresses(&self, config: &Config) -> Vec<TunnelAddress> {
+        let tunnels =
+            self.links.iter().filter(|link| named_tunnel(link, config) && link.kind == LinkKind::Tunnel);
+        let mut addresses: Vec<_> = tunnels
+            .filter_map(|link| Some((link.name.parse::<IfName>().ok()?, link)))
+            .flat_map(|(interface, link)| {
+                let own = link.own_addresses().into_iter();
+                own.map(move |address| TunnelAddress { interface: interface.clone(), address })
+            })
+            .collect();
+        addresses.sort();
+        addresses
+    }
+
+    /// The uplinks: neither loopback, nor tunnel, nor a bridge of containers, nor a port of one;
+    /// with the private prefixes on each.
+    pub fn uplinks(&self, config: &Config) -> Vec<Uplink> {
+        self.links
+            .iter()
+            .filter(|link| self.is_uplink(link, config))
+            .filter_map(|link| {
+                let interface = link.name.parse().ok()?;
+                let mut prefixes: Vec<_> =
+                    link.addresses.iter().copied().filter_map(LanPrefix::of_interface).collect();
+                prefixes.sort();
+                prefixes.dedup();
+                (!prefixes.is_empty()).then_some(Uplink { interface, prefixes })
+            })
+            .collect()
+    }
+
+    /// Links that bear the name of a tunnel or of a container bridge and are none: each by its exact
+    /// name, or by the narrowest pattern that covers it.
+    pub fn shut_out(&self, config: &Config) -> Vec<IfPattern> {
+        let posing = |link: &&Link| {
+            (named_tunnel(link, config) && link.kind != LinkKind::Tunnel)
+                || (named_bridge(link, config) && !self.is_container_bridge(link))
+        };
+        let mut patterns: Vec<_> =
+            self.links.iter().filter(posing).filter_map(|link| IfPattern::covering(&link.name)).collect();
+        patterns.sort();
+        patterns.dedup();
+        patterns
+    }
+
+    fn is_uplink(&self, link: &Link, config: &Config) -> bool {
+        let tunnel = named_tunnel(link, config) && link.kind == LinkKind::Tunnel;
+        let bridge = named_bridge(link, config) && self.is_container_bridge(link);
+        link.kind != LinkKind::Loopback && link.master.is_none() && !tunnel && !bridge
+    }
+
+    /// A bridge without a network card among its ports. A card in it makes it the way out.
+    fn is_container_bridge(&self, link: &Link) -> bool {
+        let ports = self.links.iter().filter(|port| port.master == Some(link.index));
+        link.kind == LinkKind::Bridge
+            && ports.map(|port| port.kind).all(|kind| matches!(kind, LinkKind::Veth | LinkKind::Tunnel))
+    }
+}
+
+fn named_tunnel(link: &Link, config: &Config) -> bool {
+    config.tunnel.interfaces.iter().any(|pattern| pattern.matches(&link.name))
+}
+
+fn named_bridge(link: &Link, config: &Config) -> bool {
+    config.docker.bridges.iter().any(|pattern| pattern.matches(&link.name))
 }

@@ -3,8 +3,17 @@
 //! Sources say what they see as [`Event`]s; [`Machine::step`] fuses them and hands back the
 //! [`Situation`], from which `policy` makes the rules, and what there is to announce.
 
+mod claim;
 mod event;
+mod intake;
+mod known;
 mod links;
+mod machine;
+mod situation;
 
+pub use claim::Reason;
 pub use event::{ActiveVpn, Event, NmView, Profile, Report, ReportKind, Reporter, VpnEnd, VpnPhase};
+pub use known::{Learned, LearnedVpn};
 pub use links::{Link, LinkKind, LinkTable};
+pub use machine::{Action, Announcement, Machine};
+pub use situation::{Allowance, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink};

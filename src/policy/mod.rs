@@ -1,0 +1,134 @@
+//! What may leave, as rules. Pure: a [`Situation`] and the configuration in, a [`Ruleset`] out.
+//!
+//! One file a chain family; the order of rules inside a chain is the security property, and the
+//! line above each says why. Nothing here asks the kernel, the clock or the disk.
+
+mod forward;
+mod input;
+pub mod iptables;
+mod output;
+mod rule;
+mod ruleset;
+
+use std::collections::BTreeSet;
+
+pub use rule::{Protocol, Rule, Tracked, Verdict};
+pub use ruleset::{Chain, ChainName, Hook, Ruleset, Table, TableName};
+
+use crate::config::{Config, Traffic, TrafficRule};
+use crate::net::{Family, IfPattern};
+use crate::vpn::Situation;
+
+/// User ids of `bootstrap.owners`, as this system knows them.
+pub type Owners = BTreeSet<u32>;
+
+/// The rules that make the contract true in `situation`.
+pub fn ruleset(config: &Config, owners: &Owners, situation: &Situation) -> Ruleset {
+    let tables = |family| {
+        let view = View { config, owners, situation, family };
+        vec![filter(&view), mangle(&view)]
+    };
+    Ruleset { ipv4: tables(Family::V4), ipv6: tables(Family::V6) }
+}
+
+/// The strictest rules there are: loopback alone, and no match that a kernel could lack. What is
+/// committed when the real rules cannot be.
+pub fn last_resort() -> Ruleset {
+    let tables = |family| {
+        let only_lo = |name, rule: Rule| Chain { name, rules: vec![rule, Rule::new(family, Verdict::Drop)] };
+        let accept = || Rule::new(family, Verdict::Accept);
+        let output = only_lo(ChainName::OutputVpnKillSwitch, accept().output(loopback()));
+        let input = only_lo(ChainName::RelatedAndEstablished, accept().input(loopback()));
+        let forward =
+            || Chain { name: ChainName::DockerVpnKillSwitch, rules: vec![Rule::new(family, Verdict::Drop)] };
+        vec![filter_of(vec![output, input, forward()]), mangle_of(vec![forward()])]
+    };
+    Ruleset { ipv4: tables(Family::V4), ipv6: tables(Family::V6) }
+}
+
+fn filter(view: &View<'_>) -> Table {
+    let mut chains = output::chains(view);
+    chains.extend(input::chains(view));
+    chains.extend(forward::chains(view));
+    filter_of(chains)
+}
+
+fn mangle(view: &View<'_>) -> Table {
+    mangle_of(forward::chains(view))
+}
+
+fn filter_of(chains: Vec<Chain>) -> Table {
+    Table {
+        name: TableName::Filter,
+        dropping: vec![Hook::Input, Hook::Forward, Hook::Output],
+        chains,
+        jumps: vec![
+            (Hook::Output, ChainName::OutputVpnKillSwitch),
+            (Hook::Input, ChainName::RelatedAndEstablished),
+            (Hook::DockerUser, ChainName::DockerVpnKillSwitch),
+            (Hook::Forward, ChainName::DockerVpnKillSwitch),
+        ],
+    }
+}
+
+fn mangle_of(chains: Vec<Chain>) -> Table {
+    let jumps = vec![(Hook::Forward, ChainName::DockerVpnKillSwitch)];
+    Table { name: TableName::Mangle, dropping: Vec::new(), chains, jumps }
+}
+
+/// What the chain modules look at: one family of one situation.
+struct View<'a> {
+    config: &'a Config,
+    owners: &'a Owners,
+    situation: &'a Situation,
+    family: Family,
+}
+
+impl View<'_> {
+    fn rule(&self, verdict: Verdict) -> Rule {
+        Rule::new(self.family, verdict)
+    }
+
+    /// The tunnels that may carry anything now.
+    fn tunnels(&self) -> Vec<IfPattern> {
+        match &self.situation.named_tunnels {
+            Some(names) => names.iter().cloned().map(IfPattern::from).collect(),
+            None => self.config.tunnel.interfaces.clone(),
+        }
+    }
+
+    /// Links that carry a container bridge's name and are none.
+    fn shut_out_bridges(&self) -> impl Iterator<Item = IfPattern> {
+        let bridges = &self.config.docker.bridges;
+        let shut_out = self.situation.shut_out.iter();
+        shut_out.filter(|shut| bridges.iter().any(|bridge| bridge.overlaps(shut))).cloned()
+    }
+
+    /// The pause, while there is one: everything passes until the kernel's own clock says stop.
+    fn pause(&self, verdict: Verdict) -> Option<Rule> {
+        self.situation.paused_until.map(|moment| self.rule(verdict).until(moment))
+    }
+
+    /// One rule for each kind of traffic, made from `base`.
+    fn traffic(&self, traffic: &Traffic, base: &Rule) -> Vec<Rule> {
+        match traffic {
+            Traffic::Any => vec![base.clone()],
+            Traffic::Listed(rules) => rules.iter().flat_map(|rule| traffic_rules(rule, base)).collect(),
+        }
+    }
+}
+
+fn traffic_rules(traffic: &TrafficRule, base: &Rule) -> Vec<Rule> {
+    match traffic {
+        TrafficRule::Icmp => vec![base.clone().protocol(Protocol::Icmp)],
+        TrafficRule::Ports(transport, ports) if ports.is_empty() => vec![base.clone().transport(*transport)],
+        TrafficRule::Ports(transport, ports) => {
+            ports.iter().map(|&port| base.clone().transport(*transport).dport(port)).collect()
+        }
+    }
+}
+
+/// The loopback interface, which no pattern of the configuration can name.
+fn loopback() -> crate::net::IfPattern {
+    crate::net::IfName::loopback().into()
+}

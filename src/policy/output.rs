@@ -1,0 +1,218 @@
+//! What the host itself may send.
+
+use super::{Chain, ChainName, Protocol, Rule, Verdict, View, loopback, traffic_rules};
+use crate::config::Networks;
+use crate::net::{Family, Port, Transport};
+use ipnet::IpNet;
+
+const DNS: Port = Port::fixed(53);
+const DNS_OVER_TLS: Port = Port::fixed(853);
+
+/// Multicast groups that discovery speaks to: mDNS (RFC 6762) and SSDP (UPnP Device Architecture).
+pub(super) const MDNS: Port = Port::fixed(5353);
+const SSDP: Port = Port::fixed(1900);
+
+pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
+    vec![
+        Chain { name: ChainName::OutputVpnKillSwitch, rules: output(view) },
+        Chain { name: ChainName::VpnBootstrap, rules: bootstrap(view) },
+        Chain { name: ChainName::VpnOwner, rules: owners(view) },
+        Chain { name: ChainName::VpnDns, rules: dns(view) },
+        Chain { name: ChainName::VpnTunnel, rules: tunnel(view) },
+        Chain { name: ChainName::VpnLink, rules: link(view) },
+        Chain { name: ChainName::VpnLan, rules: lan(view) },
+    ]
+}
+
+fn output(view: &View<'_>) -> Vec<Rule> {
+    let jump = |chain| view.rule(Verdict::Jump(chain));
+    let mut rules = vec![view.rule(Verdict::Accept).output(loopback())];
+    rules.extend(view.pause(Verdict::Accept));
+    // A server may listen on 53 or 853: the allowance, which names it exactly, stands before the
+    // refusal of DNS.
+    rules.push(jump(ChainName::VpnBootstrap));
+    // DNS is refused before the LAN is allowed: a router is on the LAN, and asks the ISP.
+    for port in [DNS, DNS_OVER_TLS] {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            rules.push(jump(ChainName::VpnDns).transport(transport).dport(port));
+        }
+    }
+    rules.extend([jump(ChainName::VpnTunnel), jump(ChainName::VpnLink), jump(ChainName::VpnLan)]);
+    rules.extend(containers(view));
+    rules.extend(replies(view));
+    // No rule here accepts what is merely established: a flow from before the lock, or one whose
+    // route has moved off the tunnel, would go on in clear.
+    rules.push(view.rule(Verdict::Drop));
+    rules
+}
+
+fn bootstrap(view: &View<'_>) -> Vec<Rule> {
+    let allowance = &view.situation.bootstrap;
+    let mut rules = Vec::new();
+    for (endpoint, users) in
+        allowance.endpoints.iter().filter(|(endpoint, _)| endpoint.family() == view.family)
+    {
+        let to = |verdict| {
+            view.rule(verdict)
+                .to(endpoint.address().into())
+                .transport(endpoint.transport())
+                .dport(endpoint.port())
+        };
+        rules.push(to(Verdict::Jump(ChainName::VpnOwner)));
+        let further = users.iter().filter(|uid| !view.owners.contains(uid));
+        rules.extend(further.map(|&uid| to(Verdict::Accept).owner(uid)));
+    }
+    if allowance.any {
+        let ports = &view.config.bootstrap.ports;
+        rules.extend(ports.iter().map(|&(transport, port)| {
+            view.rule(Verdict::Jump(ChainName::VpnOwner)).transport(transport).dport(port)
+        }));
+    }
+    rules
+}
+
+fn owners(view: &View<'_>) -> Vec<Rule> {
+    view.owners.iter().map(|&uid| view.rule(Verdict::Accept).owner(uid)).collect()
+}
+
+fn dns(view: &View<'_>) -> Vec<Rule> {
+    let mut rules = shut_out(view, &Verdict::Drop);
+    rules.extend(view.tunnels().into_iter().map(|tunnel| view.rule(Verdict::Return).output(tunnel)));
+    // A resolver in a container is no way out: what it asks itself is forwarded, into the tunnel.
+    rules.extend(view.config.docker.bridges.iter().flat_map(|bridge| {
+        private(view.family).into_iter().map(|net| view.rule(Verdict::Return).to(net).output(bridge.clone()))
+    }));
+    rules.push(view.rule(Verdict::Drop));
+    rules
+}
+
+fn tunnel(view: &View<'_>) -> Vec<Rule> {
+    // A network card may be named so that a tunnel's pattern matches it.
+    let mut rules = shut_out(view, &Verdict::Return);
+    for tunnel in view.tunnels() {
+        let base = view.rule(Verdict::Accept).output(tunnel);
+        rules.extend(view.traffic(&view.config.tunnel.allow, &base));
+    }
+    rules
+}
+
+fn shut_out(view: &View<'_>, verdict: &Verdict) -> Vec<Rule> {
+    let shut = view.situation.shut_out.iter().cloned();
+    shut.map(|pattern| view.rule(verdict.clone()).output(pattern)).collect()
+}
+
+/// DHCP (RFC 2131, RFC 8415), neighbour discovery (RFC 4861) and MLD (RFC 2710, RFC 3810).
+fn link(view: &View<'_>) -> Vec<Rule> {
+    let accept = || view.rule(Verdict::Accept);
+    // The socket of a DHCP client is root's, and its server is near: to a public address a lease
+    // could otherwise be renewed by anybody who listens there.
+    let dhcp = |sport, dport, to| accept().to(to).udp(Port::fixed(sport), Port::fixed(dport)).owner(0);
+    match view.family {
+        Family::V4 => {
+            nets(&["255.255.255.255/32", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"])
+                .into_iter()
+                .map(|to| dhcp(68, 67, to))
+                .collect()
+        }
+        Family::V6 => {
+            let mut rules: Vec<Rule> = nets(&["ff02::1:2/128", "ff05::1:3/128", "fe80::/10", "fc00::/7"])
+                .into_iter()
+                .map(|to| dhcp(546, 547, to))
+                .collect();
+            // Router solicitation, neighbour solicitation and advertisement: with a hop limit of 255
+            // they come from this link, and no router that follows RFC 4861 acts on any other.
+            rules.extend([133, 135, 136].map(|number| accept().icmp_type(number).hop_limit(255)));
+            // MLD reports and done go one hop, to multicast groups.
+            let groups = nets(&["ff00::/8"]);
+            rules.extend(
+                [131, 132, 143]
+                    .into_iter()
+                    .flat_map(|number| groups.iter().map(move |&group| (number, group)))
+                    .map(|(number, group)| accept().to(group).icmp_type(number).hop_limit(1)),
+            );
+            rules
+        }
+    }
+}
+
+fn lan(view: &View<'_>) -> Vec<Rule> {
+    let lan = &view.config.lan;
+    let mut rules = Vec::new();
+    if lan.allow {
+        let of_family = |net: &IpNet| Family::of(net.addr()) == view.family;
+        match &lan.networks {
+            Networks::Listed(nets) => {
+                let nets = nets.iter().map(crate::net::LanPrefix::net).filter(of_family);
+                rules.extend(nets.map(|net| view.rule(Verdict::Accept).to(net)));
+            }
+            // By interface as well: a private prefix that is routed elsewhere is not the LAN.
+            Networks::Connected => rules.extend(view.situation.uplinks.iter().flat_map(|uplink| {
+                let nets = uplink.prefixes.iter().map(crate::net::LanPrefix::net).filter(of_family);
+                nets.map(|net| view.rule(Verdict::Accept).to(net).output(uplink.interface.clone()))
+            })),
+        }
+    }
+    if lan.allow && lan.multicast {
+        rules.extend(discovery(view));
+    }
+    rules
+}
+
+fn discovery(view: &View<'_>) -> Vec<Rule> {
+    let to = |net: IpNet| view.rule(Verdict::Accept).to(net);
+    let udp =
+        |group: &str, port: Port| nets(&[group]).into_iter().map(move |net| (net, port)).collect::<Vec<_>>();
+    match view.family {
+        Family::V4 => {
+            let groups = [udp("224.0.0.251/32", MDNS), udp("239.255.255.250/32", SSDP)].concat();
+            let mut rules: Vec<Rule> =
+                groups.into_iter().map(|(net, port)| to(net).transport(Transport::Udp).dport(port)).collect();
+            rules.extend(nets(&["224.0.0.0/4"]).into_iter().map(|net| to(net).protocol(Protocol::Igmp)));
+            rules
+        }
+        Family::V6 => {
+            let groups =
+                [udp("ff02::fb/128", MDNS), udp("ff02::c/128", SSDP), udp("ff05::c/128", SSDP)].concat();
+            groups.into_iter().map(|(net, port)| to(net).transport(Transport::Udp).dport(port)).collect()
+        }
+    }
+}
+
+/// The host speaks to its own containers and virtual machines, whose bridges are no uplinks.
+fn containers(view: &View<'_>) -> Vec<Rule> {
+    let bridges = &view.config.docker.bridges;
+    let mut rules: Vec<Rule> =
+        view.shut_out_bridges().map(|pattern| view.rule(Verdict::Drop).output(pattern)).collect();
+    // To private addresses only: should a bridge to the world carry such a name, the internet
+    // does not lie behind it.
+    rules.extend(bridges.iter().flat_map(|bridge| {
+        private(view.family).into_iter().map(|net| view.rule(Verdict::Accept).to(net).output(bridge.clone()))
+    }));
+    rules
+}
+
+/// Answers to what `input.allow` let in: only those, only to where it came from.
+fn replies(view: &View<'_>) -> Vec<Rule> {
+    view.inbound()
+        .flat_map(|inbound| {
+            let base = view.rule(Verdict::Accept).tracked(super::Tracked::EstablishedReply);
+            let base = match inbound.from {
+                Some(net) => base.to(net),
+                None => base,
+            };
+            traffic_rules(&inbound.traffic, &base).into_iter().map(Rule::mirrored).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn private(family: Family) -> Vec<IpNet> {
+    match family {
+        Family::V4 => nets(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"]),
+        Family::V6 => nets(&["fc00::/7", "fe80::/10", "ff02::/16"]),
+    }
+}
+
+/// Networks that are known when this is written. A test reads every one of them.
+fn nets(texts: &[&str]) -> Vec<IpNet> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}

@@ -1,0 +1,261 @@
+//! A rule as data: what it matches and where it sends the packet.
+//!
+//! The text form is that of `iptables-save`, so that what was committed can be compared with what
+//! the kernel gives back. Rules are made by the chain modules and by nobody else.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::ChainName;
+use crate::net::{Family, IfPattern, Port, PortRange, Transport};
+
+/// What happens to a packet that a rule matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passes this table.
+    Accept,
+    /// It is gone.
+    Drop,
+    /// Back to where this chain was jumped to from.
+    Return,
+    /// Into another chain, and back here when that has no verdict.
+    Jump(ChainName),
+    /// Into another chain; a return there leads to where *this* chain was jumped to from.
+    Goto(ChainName),
+}
+
+/// A protocol above IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// UDP or TCP.
+    Transport(Transport),
+    /// ICMP, or ICMPv6 in the other family.
+    Icmp,
+    /// IGMP.
+    Igmp,
+}
+
+/// States of a tracked connection (`xt_conntrack`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracked {
+    /// RELATED or ESTABLISHED.
+    Reply,
+    /// Its destination was rewritten, and this packet goes the way of the first.
+    DnatOriginal,
+    /// Its destination was rewritten, and this packet is an answer.
+    DnatReply,
+    /// It was opened from the other side, and this packet is an answer.
+    EstablishedReply,
+}
+
+/// An interface that must, or must not, be the one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct IfMatch {
+    pattern: IfPattern,
+    negated: bool,
+}
+
+/// One rule. Made with [`Rule::new`] and narrowed by what follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    family: Family,
+    verdict: Verdict,
+    source: Option<IpNet>,
+    destination: Option<IpNet>,
+    input: Option<IfMatch>,
+    output: Option<IfMatch>,
+    protocol: Option<Protocol>,
+    sport: Option<PortRange>,
+    dport: Option<PortRange>,
+    icmp_type: Option<u8>,
+    hop_limit: Option<u8>,
+    owner: Option<u32>,
+    tracked: Option<Tracked>,
+    until: Option<jiff::Timestamp>,
+}
+
+impl Rule {
+    /// A rule that matches every packet of `family`.
+    pub fn new(family: Family, verdict: Verdict) -> Self {
+        Self {
+            family,
+            verdict,
+            source: None,
+            destination: None,
+            input: None,
+            output: None,
+            protocol: None,
+            sport: None,
+            dport: None,
+            icmp_type: None,
+            hop_limit: None,
+            owner: None,
+            tracked: None,
+            until: None,
+        }
+    }
+
+    /// Only from this network.
+    pub fn from(mut self, source: IpNet) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Only to this network.
+    pub fn to(mut self, destination: IpNet) -> Self {
+        self.destination = Some(destination);
+        self
+    }
+
+    /// Only if it came in on this interface.
+    pub fn input(mut self, pattern: impl Into<IfPattern>) -> Self {
+        self.input = Some(IfMatch { pattern: pattern.into(), negated: false });
+        self
+    }
+
+    /// Only if it came in on any other interface.
+    pub fn input_not(mut self, pattern: impl Into<IfPattern>) -> Self {
+        self.input = Some(IfMatch { pattern: pattern.into(), negated: true });
+        self
+    }
+
+    /// Only if it goes out on this interface.
+    pub fn output(mut self, pattern: impl Into<IfPattern>) -> Self {
+        self.output = Some(IfMatch { pattern: pattern.into(), negated: false });
+        self
+    }
+
+    /// Only this protocol.
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// Only this transport.
+    pub fn transport(self, transport: Transport) -> Self {
+        self.protocol(Protocol::Transport(transport))
+    }
+
+    /// Only from these ports; needs a transport.
+    pub fn sport(mut self, ports: impl Into<PortRange>) -> Self {
+        self.sport = Some(ports.into());
+        self
+    }
+
+    /// Only to these ports; needs a transport.
+    pub fn dport(mut self, ports: impl Into<PortRange>) -> Self {
+        self.dport = Some(ports.into());
+        self
+    }
+
+    /// Only UDP from this port to that one.
+    pub fn udp(self, sport: Port, dport: Port) -> Self {
+        self.transport(Transport::Udp).sport(sport).dport(dport)
+    }
+
+    /// Only ICMP, or ICMPv6, of this type (IANA's numbers).
+    pub fn icmp_type(mut self, number: u8) -> Self {
+        self.icmp_type = Some(number);
+        self.protocol(Protocol::Icmp)
+    }
+
+    /// The same rule for the answers: the ports change sides.
+    pub fn mirrored(mut self) -> Self {
+        std::mem::swap(&mut self.sport, &mut self.dport);
+        self
+    }
+
+    /// Only with this IPv6 hop limit.
+    pub fn hop_limit(mut self, limit: u8) -> Self {
+        self.hop_limit = Some(limit);
+        self
+    }
+
+    /// Only from sockets of this user id.
+    pub fn owner(mut self, uid: u32) -> Self {
+        self.owner = Some(uid);
+        self
+    }
+
+    /// Only in this state of its connection.
+    pub fn tracked(mut self, tracked: Tracked) -> Self {
+        self.tracked = Some(tracked);
+        self
+    }
+
+    /// Only until this moment, which the kernel itself watches.
+    pub fn until(mut self, moment: jiff::Timestamp) -> Self {
+        self.until = Some(moment);
+        self
+    }
+
+    fn protocol_name(&self) -> Option<&'static str> {
+        Some(match (self.protocol?, self.family) {
+            (Protocol::Transport(transport), _) => transport.as_str(),
+            (Protocol::Icmp, Family::V4) => "icmp",
+            (Protocol::Icmp, Family::V6) => "ipv6-icmp",
+            (Protocol::Igmp, _) => "igmp",
+        })
+    }
+
+    fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut push = |word: Option<String>| words.extend(word);
+        push(self.source.map(|net| format!("-s {net}")));
+        push(self.destination.map(|net| format!("-d {net}")));
+        push(self.input.as_ref().map(|input| format!("{}-i {}", input.not(), input.pattern)));
+        push(self.output.as_ref().map(|output| format!("{}-o {}", output.not(), output.pattern)));
+        push(self.protocol_name().map(|name| format!("-p {name}")));
+        if let Some(Protocol::Transport(transport)) = self.protocol
+            && (self.sport.is_some() || self.dport.is_some())
+        {
+            push(Some(format!("-m {transport}")));
+            push(self.sport.map(|ports| format!("--sport {ports}")));
+            push(self.dport.map(|ports| format!("--dport {ports}")));
+        }
+        push(self.icmp_type.map(|number| match self.family {
+            Family::V4 => format!("-m icmp --icmp-type {number}"),
+            Family::V6 => format!("-m icmp6 --icmpv6-type {number}"),
+        }));
+        push(self.hop_limit.map(|limit| format!("-m hl --hl-eq {limit}")));
+        push(self.owner.map(|uid| format!("-m owner --uid-owner {uid}")));
+        push(self.tracked.map(|tracked| format!("-m conntrack {}", tracked.options())));
+        // xt_time reads its dates as UTC unless told otherwise (iptables-extensions(8)).
+        push(self.until.map(|moment| format!("-m time --datestop {}", moment.strftime("%Y-%m-%dT%H:%M:%S"))));
+        words
+    }
+}
+
+impl fmt::Display for Rule {
+    /// The rule as `iptables-save` prints it, without the leading `-A CHAIN`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for word in self.words() {
+            write!(f, "{word} ")?;
+        }
+        match &self.verdict {
+            Verdict::Accept => f.write_str("-j ACCEPT"),
+            Verdict::Drop => f.write_str("-j DROP"),
+            Verdict::Return => f.write_str("-j RETURN"),
+            Verdict::Jump(chain) => write!(f, "-j {chain}"),
+            Verdict::Goto(chain) => write!(f, "-g {chain}"),
+        }
+    }
+}
+
+impl Tracked {
+    fn options(self) -> &'static str {
+        match self {
+            Self::Reply => "--ctstate RELATED,ESTABLISHED",
+            Self::DnatOriginal => "--ctstate DNAT --ctdir ORIGINAL",
+            Self::DnatReply => "--ctstate DNAT --ctdir REPLY",
+            Self::EstablishedReply => "--ctstate ESTABLISHED --ctdir REPLY",
+        }
+    }
+}
+
+impl IfMatch {
+    fn not(&self) -> &'static str {
+        if self.negated { "! " } else { "" }
+    }
+}

@@ -1,0 +1,158 @@
+//! The rules of both families as one ordered value.
+
+use std::fmt;
+
+use super::Rule;
+use crate::net::Family;
+
+/// Chains that are ours. The article's names where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChainName {
+    /// filter: everything the host sends.
+    OutputVpnKillSwitch,
+    /// filter: the allowance through which the VPN client reaches its server. Moves with the VPN.
+    VpnBootstrap,
+    /// filter: whose sockets the allowance holds for.
+    VpnOwner,
+    /// filter: DNS that does not go into a tunnel ends here.
+    VpnDns,
+    /// filter: what may go into a tunnel.
+    VpnTunnel,
+    /// filter: DHCP and neighbour discovery, without which there is no link.
+    VpnLink,
+    /// filter: the LAN. Moves with the links.
+    VpnLan,
+    /// filter: everything that comes in.
+    RelatedAndEstablished,
+    /// filter: packets for a tunnel's address that come in elsewhere. Moves with the VPN.
+    VpnTunnelAddress,
+    /// filter and mangle: everything that is forwarded.
+    DockerVpnKillSwitch,
+    /// filter and mangle: from one container bridge to another.
+    DockerBridges,
+}
+
+impl ChainName {
+    /// Every chain of ours.
+    pub const ALL: [Self; 11] = [
+        Self::OutputVpnKillSwitch,
+        Self::VpnBootstrap,
+        Self::VpnOwner,
+        Self::VpnDns,
+        Self::VpnTunnel,
+        Self::VpnLink,
+        Self::VpnLan,
+        Self::RelatedAndEstablished,
+        Self::VpnTunnelAddress,
+        Self::DockerVpnKillSwitch,
+        Self::DockerBridges,
+    ];
+
+    /// The name in the kernel; iptables allows 28 bytes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutputVpnKillSwitch => "OUTPUT_VPN_KILL_SWITCH",
+            Self::VpnBootstrap => "VPN_BOOTSTRAP",
+            Self::VpnOwner => "VPN_OWNER",
+            Self::VpnDns => "VPN_DNS",
+            Self::VpnTunnel => "VPN_TUNNEL",
+            Self::VpnLink => "VPN_LINK",
+            Self::VpnLan => "VPN_LAN",
+            Self::RelatedAndEstablished => "RELATED_AND_ESTABLISHED",
+            Self::VpnTunnelAddress => "VPN_TUNNEL_ADDRESS",
+            Self::DockerVpnKillSwitch => "DOCKER_VPN_KILL_SWITCH",
+            Self::DockerBridges => "DOCKER_VPN_BRIDGES",
+        }
+    }
+}
+
+impl fmt::Display for ChainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Chains that belong to the kernel or to Docker, from whose first place we jump to ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// What comes in.
+    Input,
+    /// What passes through.
+    Forward,
+    /// What goes out.
+    Output,
+    /// Docker's chain for its user's rules. Not the kernel's: it is made when it is not there.
+    DockerUser,
+}
+
+impl Hook {
+    /// The chain's name in the kernel.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "INPUT",
+            Self::Forward => "FORWARD",
+            Self::Output => "OUTPUT",
+            Self::DockerUser => "DOCKER-USER",
+        }
+    }
+}
+
+/// The tables in which we have chains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TableName {
+    /// `filter`
+    Filter,
+    /// `mangle`, which no container engine writes to.
+    Mangle,
+}
+
+impl TableName {
+    /// The table's name in the kernel.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Mangle => "mangle",
+        }
+    }
+}
+
+/// A chain of ours with its rules in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// Its name.
+    pub name: ChainName,
+    /// Its rules, first to last.
+    pub rules: Vec<Rule>,
+}
+
+/// What we hold in one table of one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Which table.
+    pub name: TableName,
+    /// The built-in chains whose policy is DROP.
+    pub dropping: Vec<Hook>,
+    /// Our chains, in the order in which they are printed.
+    pub chains: Vec<Chain>,
+    /// From whose first place we jump to which chain of ours.
+    pub jumps: Vec<(Hook, ChainName)>,
+}
+
+/// Everything we hold in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruleset {
+    /// iptables: filter, then mangle.
+    pub ipv4: Vec<Table>,
+    /// ip6tables: filter, then mangle.
+    pub ipv6: Vec<Table>,
+}
+
+impl Ruleset {
+    /// The tables of one family.
+    pub fn family(&self, family: Family) -> &[Table] {
+        match family {
+            Family::V4 => &self.ipv4,
+            Family::V6 => &self.ipv6,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A claim: somebody we trust says that there is, or will be, a tunnel.
+//!
+//! A claim protects nobody. Only when the kernel's own link table bears it out does it count.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Link, LinkTable, TunnelSource};
+use crate::config::Config;
+use crate::net::{Endpoint, IfName};
+
+/// Who made the claim, so that what he says later finds it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Claimant {
+    /// The active connection of NetworkManager at this object path.
+    NetworkManager { path: String, uuid: String },
+    /// An OpenVPN hook, as root.
+    Hook,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) claimant: Claimant,
+    /// The VPN's name for people.
+    pub(super) name: String,
+    pub(super) interface: Option<IfName>,
+    /// The link's index when it was first seen under that name: names are used again, indexes not.
+    pub(super) index: Option<u32>,
+    /// The process, if a hook named it.
+    pub(super) pid: Option<u32>,
+    /// The endpoints in use; several when it cannot be told which.
+    pub(super) endpoints: BTreeSet<Endpoint>,
+    /// User ids that the client runs as, besides the configured owners.
+    pub(super) users: BTreeSet<u32>,
+    pub(super) standing: Standing,
+    /// Whether its claimant is still there to tell us of its end.
+    pub(super) orphan: bool,
+    /// Since when it stands where it stands, in seconds since the epoch.
+    pub(super) since: u64,
+}
+
+/// Where a claim stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// On its way: not claimed to be up, or claimed and not yet borne out by the kernel.
+    Coming,
+    /// Borne out: up, addressed, and carrying what it must.
+    Carrying,
+    /// It was carrying, and is not any more.
+    Failed(Reason),
+}
+
+/// Why a VPN went away, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The link is gone.
+    LinkGone,
+    /// The link is switched off or nobody holds it open.
+    LinkDown,
+    /// It has no address.
+    NoAddress,
+    /// It no longer carries what it must.
+    NoRoute,
+    /// A hook said so.
+    ClientRestarts,
+    /// The process has ended.
+    ClientEnded,
+    /// The device under it went away.
+    DeviceGone,
+    /// The VPN service stopped.
+    ServiceStopped,
+    /// NetworkManager gave no reason that has a name here.
+    Ended,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LinkGone => "its interface is gone",
+            Self::LinkDown => "its interface is down",
+            Self::NoAddress => "its interface has lost its address",
+            Self::NoRoute => "traffic is no longer routed into it",
+            Self::ClientRestarts => "the VPN client lost its server",
+            Self::ClientEnded => "the VPN client has ended",
+            Self::DeviceGone => "the network under it went away",
+            Self::ServiceStopped => "the VPN service stopped",
+            Self::Ended => "it ended unasked",
+        })
+    }
+}
+
+/// How the protection of a claim ended.
+pub(super) struct Ending {
+    pub(super) name: String,
+    pub(super) interface: Option<IfName>,
+    /// `None` when somebody asked for it.
+    pub(super) reason: Option<Reason>,
+    /// Whether it protected until now.
+    pub(super) protected: bool,
+}
+
+impl Claim {
+    pub(super) fn new(
+        claimant: Claimant,
+        name: String,
+        interface: Option<IfName>,
+        endpoints: BTreeSet<Endpoint>,
+        now: u64,
+    ) -> Self {
+        Self {
+            claimant,
+            name,
+            interface,
+            index: None,
+            pid: None,
+            endpoints,
+            users: BTreeSet::new(),
+            standing: Standing::Coming,
+            orphan: false,
+            since: now,
+        }
+    }
+
+    /// The claim is taken back.
+    pub(super) fn end(self, reason: Option<Reason>) -> Ending {
+        let protected = self.standing == Standing::Carrying;
+        Ending { name: self.name, interface: self.interface, reason, protected }
+    }
+
+    /// Its claimant calls it lost, without taking it back.
+    pub(super) fn fail(&mut self, reason: Reason, now: u64) -> Option<Ending> {
+        let protected = self.standing == Standing::Carrying;
+        self.stand(Standing::Failed(reason), now);
+        let (name, interface) = (self.name.clone(), self.interface.clone());
+        protected.then_some(Ending { name, interface, reason: Some(reason), protected })
+    }
+
+    pub(super) fn source(&self) -> TunnelSource {
+        match self.claimant {
+            Claimant::NetworkManager { .. } => TunnelSource::NetworkManager,
+            Claimant::Hook => TunnelSource::OpenVpn,
+        }
+    }
+
+    pub(super) fn is_path(&self, wanted: &str) -> bool {
+        matches!(&self.claimant, Claimant::NetworkManager { path, .. } if path == wanted)
+    }
+
+    /// The link that bears the claim out in part, if there is one.
+    pub(super) fn link<'a>(&self, links: &'a LinkTable, config: &Config) -> Option<&'a Link> {
+        let link = links.tunnel(self.interface.as_ref()?, config)?;
+        self.index.is_none_or(|index| index == link.index).then_some(link)
+    }
+
+    /// What the kernel has against the claim now; `None` when it bears it out.
+    fn objection(&self, links: &LinkTable, config: &Config) -> Option<Reason> {
+        let Some(link) = self.link(links, config) else { return Some(Reason::LinkGone) };
+        if !(link.up && link.carrier) {
+            Some(Reason::LinkDown)
+        } else if !link.is_addressed() {
+            Some(Reason::NoAddress)
+        } else if !link.carries(&config.tunnel.routes) {
+            Some(Reason::NoRoute)
+        } else {
+            None
+        }
+    }
+
+    /// Holds the claim against the link table; says so when that ends its protection.
+    pub(super) fn weigh(&mut self, links: &LinkTable, config: &Config, now: u64) -> Option<Ending> {
+        if self.index.is_none() {
+            self.index = self.link(links, config).map(|link| link.index);
+        }
+        let objection = self.objection(links, config);
+        match (self.standing, objection) {
+            // What its claimant has called lost stays lost until that is taken back.
+            (Standing::Failed(Reason::ClientRestarts), _) => None,
+            (Standing::Coming | Standing::Failed(_), None) => {
+                self.stand(Standing::Carrying, now);
+                None
+            }
+            (Standing::Carrying, Some(reason)) => self.fail(reason, now),
+            (Standing::Carrying, None) | (Standing::Coming | Standing::Failed(_), Some(_)) => None,
+        }
+    }
+
+    pub(super) fn stand(&mut self, standing: Standing, now: u64) {
+        if self.standing != standing {
+            self.standing = standing;
+            self.since = now;
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! How what NetworkManager and the hooks say changes the claims.
+
+use std::collections::BTreeSet;
+
+use super::claim::{Claim, Claimant, Ending, Reason, Standing};
+use super::known::{LearnedVpn, hook_key};
+use super::{ActiveVpn, Machine, NmView, Report, ReportKind, Reporter, State, VpnEnd, VpnPhase};
+use crate::net::Endpoint;
+
+impl Machine {
+    pub(super) fn network_manager(&mut self, view: Option<NmView>, now: u64) -> Vec<Ending> {
+        self.nm = view;
+        let view = self.nm.clone().unwrap_or_default();
+        if self.nm.is_some() {
+            self.learn_profiles(&view);
+        }
+        let mut endings = Vec::new();
+        for active in &view.active {
+            match active.phase {
+                VpnPhase::Ended(end) => endings.extend(self.ended(active, end)),
+                VpnPhase::Connecting | VpnPhase::Activated => self.claim(active, now),
+            }
+        }
+        // What NetworkManager no longer speaks of may still carry: it was stopped or killed, and the
+        // client goes on. The kernel says when that is over.
+        for claim in &mut self.claims {
+            let live = view.active.iter().any(|active| claim.is_path(&active.path));
+            claim.orphan = claim.claimant != Claimant::Hook && !live;
+        }
+        let counts = |claim: &Claim| match &claim.claimant {
+            Claimant::NetworkManager { uuid, .. } => self.config.vpn.counts(uuid, &claim.name),
+            Claimant::Hook => true,
+        };
+        self.claims.retain(|claim| counts(claim) && !(claim.orphan && claim.standing == Standing::Coming));
+        // An ending is told once: it must not end a later connection that has the same path.
+        if let Some(view) = &mut self.nm {
+            view.active.retain(|active| !matches!(active.phase, VpnPhase::Ended(_)));
+        }
+        endings
+    }
+
+    fn claim(&mut self, active: &ActiveVpn, now: u64) {
+        if !self.config.vpn.counts(&active.uuid, &active.id) {
+            return;
+        }
+        let endpoints = self.known().endpoints_of(active);
+        if let Some(vpn) = self.learned.get_mut(&active.uuid) {
+            // A profile that has only a name for its server: the plugin has told the address.
+            vpn.endpoints.extend(endpoints.iter().copied());
+        }
+        let known = self.claims.iter_mut().find(|claim| claim.is_path(&active.path));
+        let Some(claim) = known else {
+            let claimant = Claimant::NetworkManager { path: active.path.clone(), uuid: active.uuid.clone() };
+            self.claims.push(Claim::new(
+                claimant,
+                active.id.clone(),
+                active.interface.clone(),
+                endpoints,
+                now,
+            ));
+            return;
+        };
+        claim.endpoints = endpoints;
+        if claim.interface != active.interface {
+            claim.interface = active.interface.clone();
+            claim.index = None;
+        }
+        if active.phase == VpnPhase::Connecting {
+            claim.stand(Standing::Coming, now);
+        }
+    }
+
+    /// Every saved profile that counts is known from now on, connected before or not; one that is gone
+    /// is forgotten.
+    fn learn_profiles(&mut self, view: &NmView) {
+        let counting = |uuid: &str| view.profiles.iter().any(|profile| profile.uuid == uuid);
+        self.learned.retain(|key, vpn| vpn.hook || counting(key) && self.config.vpn.counts(key, &vpn.name));
+        for profile in
+            view.profiles.iter().filter(|profile| self.config.vpn.counts(&profile.uuid, &profile.id))
+        {
+            let mut endpoints: BTreeSet<Endpoint> = profile.endpoints.iter().copied().collect();
+            if let Some(old) = self.learned.get(&profile.uuid).filter(|_| !profile.names.is_empty()) {
+                endpoints.extend(&old.endpoints);
+            }
+            let vpn = LearnedVpn { name: profile.id.clone(), hook: false, endpoints };
+            self.learned.insert(profile.uuid.clone(), vpn);
+        }
+    }
+
+    fn ended(&mut self, active: &ActiveVpn, end: VpnEnd) -> Option<Ending> {
+        let place = self.claims.iter().position(|claim| claim.is_path(&active.path))?;
+        let reason = match end {
+            VpnEnd::User => None,
+            VpnEnd::Device => Some(Reason::DeviceGone),
+            VpnEnd::ServiceStopped => Some(Reason::ServiceStopped),
+            VpnEnd::Timeout | VpnEnd::Secrets | VpnEnd::Other(_) => Some(Reason::Ended),
+        };
+        Some(self.claims.remove(place).end(reason))
+    }
+
+    pub(super) fn report(&mut self, report: Report, reporter: Reporter, now: u64) -> Vec<Ending> {
+        match reporter {
+            Reporter::Root => self.root_report(report, now),
+            Reporter::Client(_) => self.client_report(&report, now).into_iter().collect(),
+        }
+    }
+
+    fn root_report(&mut self, report: Report, now: u64) -> Vec<Ending> {
+        let hook = |claim: &Claim| {
+            claim.claimant == Claimant::Hook && claim.interface.as_ref() == Some(&report.interface)
+        };
+        let place = self.claims.iter().position(hook);
+        match (report.kind, place) {
+            (ReportKind::Up, place) => {
+                let old = place.map(|place| self.claims.remove(place));
+                let name = report.interface.to_string();
+                let endpoints = report.endpoint.into_iter().collect();
+                let mut claim = Claim::new(Claimant::Hook, name, Some(report.interface), endpoints, now);
+                claim.pid = report.pid;
+                // `route-up` and `up` of one client tell of the same tunnel, each a part of it.
+                if let Some(old) = old.filter(|old| old.pid == report.pid) {
+                    claim.users = old.users;
+                    if claim.endpoints.is_empty() {
+                        claim.endpoints = old.endpoints;
+                    }
+                }
+                if !claim.endpoints.is_empty() {
+                    let endpoints = claim.endpoints.clone();
+                    let vpn = LearnedVpn { name: claim.name.clone(), hook: true, endpoints };
+                    self.learned.insert(hook_key(&claim.name), vpn);
+                }
+                self.claims.push(claim);
+                Vec::new()
+            }
+            (ReportKind::DownAsked, Some(place)) => vec![self.claims.remove(place).end(None)],
+            (ReportKind::DownLost, Some(place)) => {
+                self.claims[place].fail(Reason::ClientRestarts, now).into_iter().collect()
+            }
+            (ReportKind::DownAsked | ReportKind::DownLost, None) => Vec::new(),
+        }
+    }
+
+    /// What comes from an unprivileged client may only tighten: it may call its own tunnel lost, and
+    /// take that back, choosing its server among those that are allowed anyway.
+    fn client_report(&mut self, report: &Report, now: u64) -> Option<Ending> {
+        let allowed = self.known().allowance(State::Lost).endpoints;
+        let claim =
+            self.claims.iter_mut().find(|claim| claim.interface.as_ref() == Some(&report.interface))?;
+        match report.kind {
+            ReportKind::DownAsked | ReportKind::DownLost => claim.fail(Reason::ClientRestarts, now),
+            ReportKind::Up => {
+                let same = claim.pid.is_some() && claim.pid == report.pid;
+                let failed = claim.standing == Standing::Failed(Reason::ClientRestarts);
+                let server = report.endpoint.is_none_or(|endpoint| allowed.contains_key(&endpoint));
+                if same && failed && server {
+                    claim.endpoints.extend(report.endpoint);
+                    claim.endpoints.retain(|known| report.endpoint.is_none_or(|endpoint| endpoint == *known));
+                    claim.stand(Standing::Coming, now);
+                }
+                None
+            }
+        }
+    }
+
+    pub(super) fn client_user(&mut self, pid: u32, uid: u32) {
+        for claim in self.claims.iter_mut().filter(|claim| claim.pid == Some(pid)) {
+            claim.users = BTreeSet::from([uid]);
+        }
+    }
+
+    pub(super) fn client_exited(&mut self, pid: u32) -> Vec<Ending> {
+        let (gone, stay) = self.claims.drain(..).partition(|claim| claim.pid == Some(pid));
+        self.claims = stay;
+        let gone: Vec<Claim> = gone;
+        gone.into_iter().map(|claim| claim.end(Some(Reason::ClientEnded))).collect()
+    }
+}

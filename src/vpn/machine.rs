@@ -1,0 +1,280 @@
+//! The state machine: one total step from what is known and what was just seen to what is so now.
+//!
+//! It fuses the sources. NetworkManager and the hooks claim; the link table bears out or does not;
+//! the state follows. Time is an argument. What is to be done comes out as data.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::claim::{Claim, Claimant, Ending, Reason, Standing};
+use super::known::{Known, Learned};
+use super::{Event, LinkTable, NmView, Report, ReportKind, Reporter, Situation, State, Tunnel};
+use crate::config::Config;
+use crate::net::IfName;
+
+/// What the outside has to do after a step, besides putting the situation's rules in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Watch this VPN client for its end and its user.
+    Watch(u32),
+    /// Keep these endpoints for the next start.
+    Remember(Learned),
+    /// Wake the machine at this moment with [`Event::Clock`].
+    WakeAt(Timestamp),
+    /// Tell, once the rules are in force.
+    Announce(Announcement),
+}
+
+/// What people and programs are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announcement {
+    /// The state is another.
+    State {
+        /// Before.
+        old: State,
+        /// Now.
+        new: State,
+    },
+    /// A VPN that protected went away unasked.
+    Lost {
+        /// Its name for people.
+        name: String,
+        /// Its interface.
+        interface: Option<IfName>,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// The machine. [`Machine::step`] is the only way to change it.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    pub(super) config: Config,
+    links: LinkTable,
+    pub(super) nm: Option<NmView>,
+    pub(super) claims: Vec<Claim>,
+    pub(super) learned: Learned,
+    pause: Option<u64>,
+    /// What the state is when no tunnel stands or comes: locked, or lost.
+    ground: State,
+    state: State,
+    since: u64,
+}
+
+impl Machine {
+    /// A machine that knows nothing but its configuration, what was learned before, and whether a
+    /// VPN protected when its forerunner last spoke (then its absence is a loss).
+    pub fn new(config: Config, learned: Learned, before: State, now: u64) -> Self {
+        // Whoever was protected and is not now, lost the VPN while nobody looked.
+        let ground = match before {
+            State::Protected | State::Lost | State::Connecting => State::Lost,
+            State::Locked | State::Paused => State::Locked,
+        };
+        Self {
+            config,
+            links: LinkTable::default(),
+            nm: None,
+            claims: Vec::new(),
+            learned,
+            pause: None,
+            ground,
+            state: ground,
+            since: now,
+        }
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Since when the state is what it is, in seconds since the epoch.
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// The reports of root that still stand, so that a successor can take them up.
+    pub fn reports(&self) -> Vec<Report> {
+        let hooks = self.claims.iter().filter(|claim| claim.claimant == Claimant::Hook);
+        hooks
+            .filter_map(|claim| {
+                let (interface, endpoint) = (claim.interface.clone()?, claim.endpoints.first().copied());
+                Some(Report { kind: ReportKind::Up, interface, pid: claim.pid, endpoint })
+            })
+            .collect()
+    }
+
+    /// User ids that VPN clients run as, besides the configured owners: they may report a loss.
+    pub fn client_users(&self) -> BTreeSet<u32> {
+        self.claims.iter().flat_map(|claim| claim.users.iter().copied()).collect()
+    }
+
+    /// Takes in one event, at `now` (seconds since the epoch), and says what is to be done.
+    pub fn step(&mut self, event: Event, now: u64) -> Vec<Action> {
+        let learned = self.learned.clone();
+        let mut actions = Vec::new();
+        let mut endings = match event {
+            Event::Links(table) => {
+                self.links = table;
+                Vec::new()
+            }
+            Event::NetworkManager(view) => self.network_manager(view, now),
+            Event::Report(report, reporter) => {
+                actions.extend(report.pid.filter(|_| reporter == Reporter::Root).map(Action::Watch));
+                self.report(report, reporter, now)
+            }
+            Event::ClientUser { pid, uid } => {
+                self.client_user(pid, uid);
+                Vec::new()
+            }
+            Event::ClientExited { pid } => self.client_exited(pid),
+            Event::Pause { until } => {
+                self.pause = Some(until);
+                Vec::new()
+            }
+            Event::Resume => {
+                self.pause = None;
+                Vec::new()
+            }
+            Event::Clock => Vec::new(),
+            Event::Config(config) => {
+                self.config = *config;
+                let view = self.nm.clone();
+                self.network_manager(view, now)
+            }
+        };
+        endings.extend(self.weigh(now));
+        self.settle(&endings);
+        actions.extend(self.conclude(endings, now));
+        if self.learned != learned {
+            actions.push(Action::Remember(self.learned.clone()));
+        }
+        actions
+    }
+
+    /// What is so now: all that the rules follow from.
+    pub fn situation(&self) -> Situation {
+        let row = if self.state == State::Paused { self.beneath() } else { self.state };
+        Situation {
+            state: self.state,
+            paused_until: self
+                .pause
+                .and_then(|until| Timestamp::from_second(i64::try_from(until).ok()?).ok()),
+            bootstrap: self.known().allowance(row),
+            tunnels: self.tunnels(),
+            tunnel_addresses: self.links.tunnel_addresses(&self.config),
+            named_tunnels: self.named_tunnels(),
+            uplinks: self.links.uplinks(&self.config),
+            shut_out: self.links.shut_out(&self.config),
+        }
+    }
+
+    pub(super) fn known(&self) -> Known<'_> {
+        Known { config: &self.config, nm: self.nm.as_ref(), learned: &self.learned, claims: &self.claims }
+    }
+
+    fn weigh(&mut self, now: u64) -> Vec<Ending> {
+        let (links, config) = (&self.links, &self.config);
+        let mut endings = Vec::new();
+        for claim in &mut self.claims {
+            endings.extend(claim.weigh(links, config, now));
+        }
+        // Nobody is left who could tell of its end.
+        self.claims.retain(|claim| !(claim.orphan && matches!(claim.standing, Standing::Failed(_))));
+        endings
+    }
+
+    /// Where the state falls back to when no tunnel stands or comes.
+    fn settle(&mut self, endings: &[Ending]) {
+        if self.stands(Standing::Carrying) {
+            self.ground = State::Locked;
+        } else if endings.iter().any(|ending| ending.reason.is_none()) {
+            self.ground = State::Locked;
+        } else if endings.iter().any(|ending| ending.protected) {
+            self.ground = State::Lost;
+        }
+    }
+
+    fn stands(&self, standing: Standing) -> bool {
+        // A hook speaks when its interface is there: without it nothing is on its way.
+        let on_its_way = |claim: &Claim| {
+            claim.claimant != Claimant::Hook || claim.link(&self.links, &self.config).is_some()
+        };
+        self.claims.iter().any(|claim| claim.standing == standing && on_its_way(claim))
+    }
+
+    /// The state without a pause.
+    fn beneath(&self) -> State {
+        if self.stands(Standing::Carrying) {
+            State::Protected
+        } else if self.stands(Standing::Coming) {
+            State::Connecting
+        } else {
+            self.ground
+        }
+    }
+
+    fn conclude(&mut self, endings: Vec<Ending>, now: u64) -> Vec<Action> {
+        self.pause = self.pause.filter(|&until| now < until);
+        let new = if self.pause.is_some() { State::Paused } else { self.beneath() };
+        let mut actions = Vec::new();
+        if let Some(moment) =
+            self.pause.and_then(|until| Timestamp::from_second(i64::try_from(until).ok()?).ok())
+        {
+            actions.push(Action::WakeAt(moment));
+        }
+        for ending in endings.into_iter().filter(|ending| ending.protected) {
+            if let Some(reason) = ending.reason {
+                let (name, interface) = (ending.name, ending.interface);
+                actions.push(Action::Announce(Announcement::Lost { name, interface, reason }));
+            }
+        }
+        if new != self.state {
+            actions.push(Action::Announce(Announcement::State { old: self.state, new }));
+            self.state = new;
+            self.since = now;
+        }
+        actions
+    }
+
+    fn tunnels(&self) -> Vec<Tunnel> {
+        let mut tunnels: Vec<Tunnel> = Vec::new();
+        for claim in &self.claims {
+            let Some(link) = claim.link(&self.links, &self.config).filter(|link| link.is_addressed()) else {
+                continue;
+            };
+            let Some(interface) = claim.interface.clone() else { continue };
+            let endpoint = match claim.endpoints.len() {
+                1 => claim.endpoints.first().copied(),
+                _ => None,
+            };
+            if tunnels.iter().any(|tunnel| tunnel.interface == interface) {
+                continue;
+            }
+            tunnels.push(Tunnel {
+                interface,
+                addresses: link.own_addresses(),
+                carrying: claim.standing == Standing::Carrying,
+                endpoint,
+                source: claim.source(),
+                name: claim.name.clone(),
+                since: claim.since,
+            });
+        }
+        tunnels
+    }
+
+    /// With named connections only their tunnels carry anything, and those that root reported.
+    fn named_tunnels(&self) -> Option<Vec<IfName>> {
+        if self.config.vpn.connections.is_empty() {
+            return None;
+        }
+        let tunnel = |name: &&IfName| self.links.tunnel(name, &self.config).is_some();
+        let mut names: Vec<IfName> =
+            self.claims.iter().filter_map(|claim| claim.interface.as_ref()).filter(tunnel).cloned().collect();
+        names.sort();
+        names.dedup();
+        Some(names)
+    }
+}

@@ -1,0 +1,150 @@
+//! What the state machine concludes, and all that the policy needs to know.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::net::{Endpoint, IfName, IfPattern, LanPrefix};
+
+/// The five states of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// No VPN.
+    #[default]
+    Locked,
+    /// A VPN is on its way.
+    Connecting,
+    /// A tunnel is up, addressed and carries what it must.
+    Protected,
+    /// The VPN went away unasked.
+    Lost,
+    /// An administrator opened everything until a deadline.
+    Paused,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Locked, Self::Connecting, Self::Protected, Self::Lost, Self::Paused];
+
+    /// The word for it on the bus and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Locked => "locked",
+            Self::Connecting => "connecting",
+            Self::Protected => "protected",
+            Self::Lost => "lost",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for State {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| {
+            format!("`{text}` is no state; the states are locked, connecting, protected, lost and paused")
+        })
+    }
+}
+
+/// Everything that the rules follow from, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Situation {
+    /// The state.
+    pub state: State,
+    /// When a pause ends; only while paused.
+    pub paused_until: Option<Timestamp>,
+    /// Through what the VPN client may reach its server.
+    pub bootstrap: Allowance,
+    /// Tunnels that are up and addressed.
+    pub tunnels: Vec<Tunnel>,
+    /// Every tunnel interface's own addresses, whoever made it.
+    pub tunnel_addresses: Vec<TunnelAddress>,
+    /// The only tunnels that may carry anything; `None` for all that match the configured names.
+    pub named_tunnels: Option<Vec<IfName>>,
+    /// Uplinks with the LANs on their links.
+    pub uplinks: Vec<Uplink>,
+    /// Links that bear a tunnel's or a container bridge's name and are none.
+    pub shut_out: Vec<IfPattern>,
+}
+
+/// The bootstrap allowance.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allowance {
+    /// Endpoints, each with the user ids that may reach it besides `bootstrap.owners`.
+    pub endpoints: BTreeMap<Endpoint, BTreeSet<u32>>,
+    /// Any address at all on the bootstrap ports.
+    pub any: bool,
+}
+
+/// A tunnel that is up and addressed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tunnel {
+    /// Its interface.
+    pub interface: IfName,
+    /// Its own addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether it carries what it must, so that the machine is protected by it.
+    pub carrying: bool,
+    /// Its server, if that is known.
+    pub endpoint: Option<Endpoint>,
+    /// Who told of it.
+    pub source: TunnelSource,
+    /// The VPN's name for people.
+    pub name: String,
+    /// Since when, in seconds since the epoch.
+    pub since: u64,
+}
+
+/// Who told of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TunnelSource {
+    /// NetworkManager.
+    NetworkManager,
+    /// An OpenVPN hook, as root.
+    OpenVpn,
+}
+
+impl TunnelSource {
+    /// The word for it on the bus and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NetworkManager => "networkmanager",
+            Self::OpenVpn => "openvpn",
+        }
+    }
+}
+
+/// An uplink and what is on its link.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uplink {
+    /// The interface.
+    pub interface: IfName,
+    /// The private prefixes on it.
+    pub prefixes: Vec<LanPrefix>,
+}
+
+/// An address of a tunnel's interface.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TunnelAddress {
+    /// The interface.
+    pub interface: IfName,
+    /// The address.
+    pub address: IpAddr,
+}
