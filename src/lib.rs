@@ -1,5 +1,6 @@
 //! tunwarden
 pub mod config;
+pub mod firewall;
 pub mod net;
 pub mod policy;
 pub mod vpn;

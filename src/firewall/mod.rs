@@ -1,0 +1,167 @@
+//! The edge to the kernel: rules are committed here and nowhere else, and read back every time.
+//!
+//! A commit is one transaction a table; the two families run side by side, since no packet belongs
+//! to both. What cannot be put in force is closed with rules that every kernel has.
+
+mod arp;
+mod plan;
+mod saved;
+mod tool;
+
+pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
+pub use saved::{Saved, SavedError, SavedTable, canonical};
+pub use tool::ToolError;
+
+use crate::config::Backend;
+use crate::net::Family;
+use crate::policy::{Ruleset, Table, last_resort};
+
+/// How often a commit is tried when somebody else changes the tables under it.
+const ATTEMPTS: u32 = 3;
+
+/// The kernel's tables, and what we know them to hold.
+#[derive(Debug)]
+pub struct Firewall {
+    backend: Backend,
+    held: Option<Ruleset>,
+}
+
+/// Why the kernel does not hold what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum FirewallError {
+    /// A program failed.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// What the kernel holds cannot be read.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
+    /// The kernel took the commit and holds something else.
+    #[error("the kernel does not hold what was committed: {}", .0.join("; "))]
+    Differs(Vec<String>),
+    /// The rules are not in force; those of last resort are.
+    #[error("closed completely, because the rules could not be put in force")]
+    ClosedCompletely(#[source] Box<FirewallError>),
+    /// Neither the rules nor those of last resort could be put in force.
+    #[error("NOT closed: neither the rules nor a complete lock could be put in force ({last})")]
+    Open {
+        /// Why not the rules.
+        source: Box<FirewallError>,
+        /// Why not the lock.
+        last: Box<FirewallError>,
+    },
+}
+
+impl Firewall {
+    /// The kernel's tables, of which nothing is known yet.
+    pub fn new(backend: Backend) -> Self {
+        Self { backend, held: None }
+    }
+
+    /// Puts `ruleset` in force in both families and reads it back. What is in force afterwards is
+    /// `ruleset`, or a complete lock for the family in which that failed.
+    ///
+    /// # Errors
+    /// See [`FirewallError`]; [`FirewallError::Open`] is the only one that leaves anything open.
+    pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<(), FirewallError> {
+        let held = self.held.take();
+        let family = |family| {
+            let held = held.as_ref().map(|held| held.family(family));
+            commit_or_close(self.backend, family, held, ruleset.family(family))
+        };
+        let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
+        v4.and(v6)?;
+        self.held = Some(ruleset.clone());
+        Ok(())
+    }
+
+    /// Forgets what is known to be held, so that the next commit looks at everything.
+    pub fn distrust(&mut self) {
+        self.held = None;
+    }
+
+    /// Every difference between `ruleset` and what the kernel holds, a line each.
+    ///
+    /// # Errors
+    /// When the kernel cannot be read: that is no verdict.
+    pub async fn differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        let family = async |family| {
+            let saved = read(self.backend, family).await?;
+            Ok::<_, FirewallError>(plan::differences(family, ruleset.family(family), &saved))
+        };
+        let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
+        Ok([v4?, v6?].concat())
+    }
+
+    /// Takes every trace of us out of the kernel; policies go back to ACCEPT.
+    ///
+    /// # Errors
+    /// When a family could not be released; the other one is all the same.
+    pub async fn release(&mut self) -> Result<(), FirewallError> {
+        self.held = None;
+        let ours = last_resort();
+        let family = async |family| {
+            let saved = read(self.backend, family).await?;
+            let text = plan::release(ours.family(family), &saved);
+            if !text.is_empty() {
+                tool::restore(self.backend, family, &text).await?;
+            }
+            Ok::<_, FirewallError>(())
+        };
+        let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
+        v4.and(v6)
+    }
+}
+
+async fn read(backend: Backend, family: Family) -> Result<Saved, FirewallError> {
+    Ok(Saved::parse(&tool::save(backend, family).await?)?)
+}
+
+async fn commit_or_close(
+    backend: Backend,
+    family: Family,
+    held: Option<&[Table]>,
+    tables: &[Table],
+) -> Result<(), FirewallError> {
+    let Err(why) = commit(backend, family, held, tables).await else { return Ok(()) };
+    match replace(backend, family, last_resort().family(family)).await {
+        Ok(()) => Err(FirewallError::ClosedCompletely(Box::new(why))),
+        Err(last) => Err(FirewallError::Open { source: Box::new(why), last: Box::new(last) }),
+    }
+}
+
+async fn commit(
+    backend: Backend,
+    family: Family,
+    held: Option<&[Table]>,
+    tables: &[Table],
+) -> Result<(), FirewallError> {
+    if let Some(text) = held.and_then(|held| plan::step(held, tables)) {
+        if text.is_empty() {
+            return Ok(());
+        }
+        // The quick way: only what moved. Whatever is found afterwards, the long way mends.
+        let moved = tool::restore(backend, family, &text).await.is_ok();
+        if moved && plan::differences(family, tables, &read(backend, family).await?).is_empty() {
+            return Ok(());
+        }
+    }
+    let mut result = replace(backend, family, tables).await;
+    for _ in 1..ATTEMPTS {
+        if result.is_ok() {
+            break;
+        }
+        result = replace(backend, family, tables).await;
+    }
+    result
+}
+
+/// Looks, changes what differs in one transaction a table, and looks again.
+async fn replace(backend: Backend, family: Family, tables: &[Table]) -> Result<(), FirewallError> {
+    let text = plan::restore(tables, &read(backend, family).await?);
+    if text.is_empty() {
+        return Ok(());
+    }
+    tool::restore(backend, family, &text).await?;
+    let differences = plan::differences(family, tables, &read(backend, family).await?);
+    if differences.is_empty() { Ok(()) } else { Err(FirewallError::Differs(differences)) }
+}

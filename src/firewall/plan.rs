@@ -1,0 +1,179 @@
+//! What has to change so that the kernel holds our tables, and what it holds that is not so. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::saved::{Saved, SavedTable, canonical};
+use crate::net::Family;
+use crate::policy::iptables::{Edits, render};
+use crate::policy::{Chain, ChainName, Hook, Table, TableName};
+
+/// The restore text that turns what is held into `tables`; empty when nothing has to change.
+pub(super) fn restore(tables: &[Table], saved: &Saved) -> String {
+    tables.iter().map(|table| render(table, &edits(table, saved.table(table.name.as_str())))).collect()
+}
+
+/// The restore text for going from tables that are known to be held to others: only chains of ours.
+/// `None` when that is not enough.
+pub(super) fn step(held: &[Table], tables: &[Table]) -> Option<String> {
+    let mut text = String::new();
+    for (old, new) in held.iter().zip(tables) {
+        let names = |table: &Table| table.chains.iter().map(|chain| chain.name).collect::<Vec<_>>();
+        if names(old) != names(new) || old.jumps != new.jumps || old.dropping != new.dropping {
+            return None;
+        }
+        let changed = old.chains.iter().zip(&new.chains).filter(|(old, new)| old != new);
+        let _ = write!(text, "{}", render(new, &Edits::chains(changed.map(|(_, new)| new.name).collect())));
+    }
+    Some(text)
+}
+
+fn edits(table: &Table, saved: Option<&SavedTable>) -> Edits {
+    let Some(saved) = saved else { return Edits::fresh(table) };
+    let mut edits = Edits::chains(
+        table.chains.iter().filter(|chain| !holds_chain(saved, chain)).map(|chain| chain.name).collect(),
+    );
+    edits.empty = stale(table, saved);
+    edits.policies = table.dropping.iter().any(|hook| saved.policy(hook.as_str()) != Some("DROP"));
+    for &(hook, chain) in &table.jumps {
+        let Some(rules) = saved.rules(hook.as_str()) else {
+            // A built-in chain is there once its table is.
+            if hook == Hook::DockerUser {
+                edits.create.push(hook);
+            }
+            edits.insert.push((hook, chain));
+            continue;
+        };
+        let places = places(rules, chain);
+        if places.len() != 1 || !comes_first(hook, rules, places[0]) {
+            edits.remove.extend(places.iter().map(|_| (hook, chain)));
+            edits.insert.push((hook, chain));
+        }
+    }
+    edits
+}
+
+fn holds_chain(saved: &SavedTable, chain: &Chain) -> bool {
+    saved.rules(chain.name.as_str()).is_some_and(|rules| rules.iter().eq(wanted(chain).iter()))
+}
+
+fn wanted(chain: &Chain) -> Vec<String> {
+    chain.rules.iter().map(|rule| canonical(&rule.to_string())).collect()
+}
+
+/// Chains of ours that another ruleset of ours has left behind with rules in them.
+fn stale(table: &Table, saved: &SavedTable) -> BTreeSet<ChainName> {
+    let ours = |name: &ChainName| table.chains.iter().any(|chain| chain.name == *name);
+    ChainName::ALL
+        .into_iter()
+        .filter(|name| !ours(name) && saved.rules(name.as_str()).is_some_and(|rules| !rules.is_empty()))
+        .collect()
+}
+
+fn places(rules: &[String], chain: ChainName) -> Vec<usize> {
+    let jump = format!("-j {chain}");
+    rules.iter().enumerate().filter(|(_, rule)| **rule == jump).map(|(place, _)| place).collect()
+}
+
+/// Whether nothing stands before our jump but Docker's own jump to the chain that we are first in.
+fn comes_first(hook: Hook, rules: &[String], place: usize) -> bool {
+    let docker = format!("-j {}", Hook::DockerUser.as_str());
+    rules[..place].iter().all(|rule| hook == Hook::Forward && *rule == docker)
+}
+
+/// Every difference between `tables` and what is held, a line each, for people.
+pub(super) fn differences(family: Family, tables: &[Table], saved: &Saved) -> Vec<String> {
+    let tool = match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    };
+    tables
+        .iter()
+        .flat_map(|table| {
+            let found = match saved.table(table.name.as_str()) {
+                Some(saved) => table_differences(table, saved),
+                None => vec!["the table is not there".to_owned()],
+            };
+            let name = table.name.as_str();
+            found.into_iter().map(move |line| format!("{tool} {name}: {line}"))
+        })
+        .collect()
+}
+
+fn table_differences(table: &Table, saved: &SavedTable) -> Vec<String> {
+    let mut lines = Vec::new();
+    for hook in &table.dropping {
+        let policy = saved.policy(hook.as_str()).unwrap_or("missing");
+        if policy != "DROP" {
+            lines.push(format!("the policy of {} is {policy}, not DROP", hook.as_str()));
+        }
+    }
+    for &(hook, chain) in &table.jumps {
+        let rules = saved.rules(hook.as_str()).unwrap_or_default();
+        let places = places(rules, chain);
+        let hook_name = hook.as_str();
+        match places[..] {
+            [] => lines.push(format!("{hook_name} does not jump to {chain}")),
+            [place] if comes_first(hook, rules, place) => {}
+            [place] => lines
+                .push(format!("the jump from {hook_name} to {chain} is rule {}, not the first", place + 1)),
+            _ => lines.push(format!("{hook_name} jumps to {chain} {} times", places.len())),
+        }
+    }
+    lines.extend(table.chains.iter().flat_map(|chain| chain_differences(chain, saved)));
+    lines.extend(stale(table, saved).into_iter().map(|name| format!("{name} should be empty")));
+    lines
+}
+
+fn chain_differences(chain: &Chain, saved: &SavedTable) -> Vec<String> {
+    let name = chain.name;
+    let Some(held) = saved.rules(name.as_str()) else { return vec![format!("there is no chain {name}")] };
+    let wanted = wanted(chain);
+    if held == wanted {
+        return Vec::new();
+    }
+    let missing =
+        wanted.iter().filter(|rule| !held.contains(rule)).map(|rule| format!("missing: -A {name} {rule}"));
+    let foreign =
+        held.iter().filter(|rule| !wanted.contains(rule)).map(|rule| format!("foreign: -A {name} {rule}"));
+    let lines: Vec<String> = missing.chain(foreign).collect();
+    if lines.is_empty() { vec![format!("the rules of {name} are out of order or doubled")] } else { lines }
+}
+
+/// The restore text that takes every trace of us out; empty when there is none.
+pub(super) fn release(tables: &[Table], saved: &Saved) -> String {
+    tables
+        .iter()
+        .filter_map(|table| Some((table, saved.table(table.name.as_str())?)))
+        .filter_map(|(table, saved)| release_table(table, saved))
+        .collect()
+}
+
+fn release_table(table: &Table, saved: &SavedTable) -> Option<String> {
+    let ours: Vec<ChainName> =
+        ChainName::ALL.into_iter().filter(|name| saved.rules(name.as_str()).is_some()).collect();
+    if ours.is_empty() {
+        return None;
+    }
+    let mut lines = vec![format!("*{}", table.name.as_str())];
+    lines.extend(table.dropping.iter().map(|hook| format!(":{} ACCEPT [0:0]", hook.as_str())));
+    for &(hook, chain) in &table.jumps {
+        let count = places(saved.rules(hook.as_str()).unwrap_or_default(), chain).len();
+        lines.extend(std::iter::repeat_n(format!("-D {} -j {chain}", hook.as_str()), count));
+    }
+    // First all of them empty, then away: they jump to one another.
+    lines.extend(ours.iter().map(|name| format!("-F {name}")));
+    lines.extend(ours.iter().map(|name| format!("-X {name}")));
+    if table.name == TableName::Filter && docker_user_is_ours(saved) {
+        lines.push(format!("-X {}", Hook::DockerUser.as_str()));
+    }
+    lines.push("COMMIT\n".to_owned());
+    Some(lines.join("\n"))
+}
+
+/// We made it, Docker never came, and nobody else put a rule in it.
+fn docker_user_is_ours(saved: &SavedTable) -> bool {
+    let name = Hook::DockerUser.as_str();
+    let jump = format!("-j {}", ChainName::DockerVpnKillSwitch);
+    saved.rules(name).is_some_and(|rules| rules.iter().all(|rule| *rule == jump)) && !saved.leads_to(name)
+}

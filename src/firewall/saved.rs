@@ -1,0 +1,135 @@
+//! What `iptables-save` prints, parsed. Pure.
+
+use std::collections::BTreeMap;
+
+/// What the kernel holds in one family, as the tool tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Saved {
+    tables: BTreeMap<String, SavedTable>,
+}
+
+/// One table as it is held.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SavedTable {
+    policies: BTreeMap<String, String>,
+    rules: BTreeMap<String, Vec<String>>,
+}
+
+/// A line that no `iptables-save` prints.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} of what the kernel holds cannot be understood: {text:?}")]
+pub struct SavedError {
+    line: usize,
+    text: String,
+}
+
+impl Saved {
+    /// Reads the output of `iptables-save` or `ip6tables-save`.
+    ///
+    /// # Errors
+    /// A line of a form that is not known: then nothing of it is trusted.
+    pub fn parse(text: &str) -> Result<Self, SavedError> {
+        let mut saved = Self::default();
+        let mut current: Option<(String, SavedTable)> = None;
+        for (number, line) in text.lines().enumerate() {
+            let error = || SavedError { line: number + 1, text: line.chars().take(120).collect() };
+            match (line.chars().next(), &mut current) {
+                (None | Some('#'), _) => {}
+                (Some('*'), None) => current = Some((line[1..].to_owned(), SavedTable::default())),
+                (Some(':'), Some((_, table))) => table.chain(line).ok_or_else(error)?,
+                (Some('-'), Some((_, table))) => table.rule(line).ok_or_else(error)?,
+                (Some('C'), Some(_)) if line == "COMMIT" => saved.tables.extend(current.take()),
+                (Some(_), _) => return Err(error()),
+            }
+        }
+        Ok(saved)
+    }
+
+    /// One table, if there is such a table.
+    pub fn table(&self, name: &str) -> Option<&SavedTable> {
+        self.tables.get(name)
+    }
+}
+
+impl SavedTable {
+    fn chain(&mut self, line: &str) -> Option<()> {
+        let mut words = line[1..].split(' ');
+        let (name, policy) = (words.next()?, words.next()?);
+        if policy != "-" {
+            self.policies.insert(name.to_owned(), policy.to_owned());
+        }
+        self.rules.entry(name.to_owned()).or_default();
+        Some(())
+    }
+
+    fn rule(&mut self, line: &str) -> Option<()> {
+        let (name, rule) = line.strip_prefix("-A ")?.split_once(' ').unwrap_or((&line[3..], ""));
+        self.rules.entry(name.to_owned()).or_default().push(canonical(rule));
+        Some(())
+    }
+
+    /// A built-in chain's policy.
+    pub fn policy(&self, chain: &str) -> Option<&str> {
+        self.policies.get(chain).map(String::as_str)
+    }
+
+    /// The rules of a chain in canonical form, if there is such a chain.
+    pub fn rules(&self, chain: &str) -> Option<&[String]> {
+        self.rules.get(chain).map(Vec::as_slice)
+    }
+
+    /// Whether any rule of the table leads into `chain`.
+    pub fn leads_to(&self, chain: &str) -> bool {
+        let into = |rule: &String| {
+            rule.rsplit_once(' ')
+                .is_some_and(|(head, last)| last == chain && (head.ends_with("-j") || head.ends_with("-g")))
+        };
+        self.rules.values().flatten().any(into)
+    }
+}
+
+/// A rule in one spelling, whichever release printed it: releases differ in how they name protocols.
+pub fn canonical(rule: &str) -> String {
+    let mut words = Vec::new();
+    let mut after_protocol = false;
+    for word in rule.split_whitespace() {
+        words.push(match word {
+            "1" if after_protocol => "icmp",
+            "2" if after_protocol => "igmp",
+            "6" if after_protocol => "tcp",
+            "17" if after_protocol => "udp",
+            "58" | "icmpv6" | "icmp6" if after_protocol => "ipv6-icmp",
+            other => other,
+        });
+        after_protocol = word == "-p";
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_is_not_trusted() {
+        for bad in ["garbage", "*filter\n:INPUT\nCOMMIT", "*filter\n-X foo\nCOMMIT", "-A INPUT -j DROP"] {
+            assert!(Saved::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_without_commit_is_not_there() {
+        assert_eq!(Saved::parse("*filter\n:INPUT DROP [0:0]\n").unwrap(), Saved::default());
+    }
+
+    #[test]
+    fn rules_and_policies_are_found_again() {
+        let text =
+            "# comment\n*filter\n:INPUT DROP [1:2]\n:X - [0:0]\n-A INPUT -j X\n-A X -p 17 -j DROP\nCOMMIT\n";
+        let saved = Saved::parse(text).unwrap();
+        let table = saved.table("filter").unwrap();
+        assert_eq!(table.policy("INPUT"), Some("DROP"));
+        assert_eq!(table.rules("X").unwrap(), ["-p udp -j DROP"]);
+        assert!(table.leads_to("X") && !table.leads_to("INPUT"));
+    }
+}

@@ -1,0 +1,106 @@
+//! The edge: one run of an iptables program. The only place that starts one.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::config::Backend;
+use crate::net::Family;
+
+/// Where system programs live; the caller's PATH is not asked.
+const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// How long a program waits for the lock that the legacy tools share, in seconds.
+const LOCK_SECONDS: &str = "5";
+
+/// How long a program may take at all.
+const BOUND: Duration = Duration::from_secs(20);
+
+/// Why a program could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// It is not installed.
+    #[error("{0} is not installed; install it with: sudo apt install iptables")]
+    Missing(String),
+    /// It could not be started, or spoken to.
+    #[error("cannot run {program}")]
+    Run {
+        /// Which.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It did not end in time and was killed.
+    #[error("{0} did not end within {seconds} seconds and was killed", seconds = BOUND.as_secs())]
+    TimedOut(String),
+    /// It said no.
+    #[error("{program} failed ({status}): {message}")]
+    Failed {
+        /// Which.
+        program: String,
+        /// How it ended; a signal counts as failure too.
+        status: ExitStatus,
+        /// What it said.
+        message: String,
+    },
+}
+
+/// What `iptables-save` prints now.
+pub(super) async fn save(backend: Backend, family: Family) -> Result<String, ToolError> {
+    run(&name(backend, family, "save"), &[], "").await
+}
+
+/// Commits a restore text, each table in one transaction.
+pub(super) async fn restore(backend: Backend, family: Family, text: &str) -> Result<(), ToolError> {
+    let program = name(backend, family, "restore");
+    run(&program, &["--noflush", "--wait", LOCK_SECONDS], text).await.map(drop)
+}
+
+fn name(backend: Backend, family: Family, verb: &str) -> String {
+    let family = match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    };
+    match backend {
+        Backend::Auto => format!("{family}-{verb}"),
+        Backend::Nft => format!("{family}-nft-{verb}"),
+        Backend::Legacy => format!("{family}-legacy-{verb}"),
+    }
+}
+
+async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, ToolError> {
+    let path = FOLDERS.iter().map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists());
+    let path = path.ok_or_else(|| ToolError::Missing(program.to_owned()))?;
+    let failed = |source| ToolError::Run { program: program.to_owned(), source };
+    #[expect(clippy::disallowed_methods, reason = "this file is where programs are started")]
+    let mut command = Command::new(path);
+    let mut child = command
+        .args(arguments)
+        .env_clear()
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let stdin = child.stdin.take();
+    let talk = async {
+        if let Some(mut stdin) = stdin {
+            // A program that has given up closes its end early; its exit code says why.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let output = tokio::time::timeout(BOUND, talk).await;
+    let output = output.map_err(|_| ToolError::TimedOut(program.to_owned()))?.map_err(failed)?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        let message = message.lines().take(5).collect::<Vec<_>>().join("; ").chars().take(500).collect();
+        return Err(ToolError::Failed { program: program.to_owned(), status: output.status, message });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
