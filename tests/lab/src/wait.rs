@@ -20,11 +20,7 @@ pub fn wait_until(what: &str, bound: Duration, mut holds: impl FnMut() -> bool) 
 ///
 /// # Errors
 /// When `look` fails, or finds nothing within `bound`.
-pub fn wait_for<T>(
-    what: &str,
-    bound: Duration,
-    mut look: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub fn wait_for<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + bound;
     loop {
         if let Some(found) = look()? {

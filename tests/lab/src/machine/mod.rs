@@ -4,6 +4,7 @@
 //! there and leaves; a *command* is started in all of the machine's namespaces.
 
 mod command;
+mod find;
 mod holder;
 mod process;
 
@@ -117,11 +118,7 @@ impl Machine {
     }
 
     /// Like [`Machine::enter`], as another user: the sockets belong to that user.
-    pub(crate) fn enter_as<T: Send>(
-        &self,
-        user: &str,
-        act: impl FnOnce() -> Result<T> + Send,
-    ) -> Result<T> {
+    pub(crate) fn enter_as<T: Send>(&self, user: &str, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let user = user_named(user)?;
         self.enter(move || {
             // The ids a socket's owner is taken from; root's capabilities stay, and both end

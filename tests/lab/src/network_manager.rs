@@ -1,0 +1,197 @@
+//! NetworkManager with its OpenVPN plugin, on the machine's own bus and with its own files.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::bus::SystemBus;
+use crate::machine::{Machine, Output, Process};
+use crate::openvpn::{Protocol, Server, install_pki};
+use crate::uplink::Uplink;
+use crate::wait::wait_for;
+
+/// NetworkManager's own configuration here: it keeps its hands off DNS and off links that no
+/// profile names.
+const CONFIGURATION: &str = "[main]\nplugins=keyfile\ndns=none\nrc-manager=unmanaged\n\
+                             no-auto-default=*\nhostname-mode=none\n\
+                             [connectivity]\nenabled=false\n[logging]\nlevel=INFO\n";
+
+/// A running NetworkManager; dropped, it is killed.
+#[derive(Debug)]
+pub struct NetworkManager {
+    machine: Machine,
+    process: Process,
+}
+
+impl Machine {
+    /// Starts NetworkManager with no profiles and waits until it answers.
+    ///
+    /// # Errors
+    /// When it is missing or does not start; with its log.
+    pub fn network_manager(&self, _bus: &SystemBus) -> Result<NetworkManager> {
+        for folder in ["/etc/NetworkManager", "/var/lib/NetworkManager"] {
+            self.succeed(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder])?;
+        }
+        self.file("/etc/NetworkManager/NetworkManager.conf", CONFIGURATION)?;
+        self.succeed(["mkdir", "-m", "700", "/etc/NetworkManager/system-connections"])?;
+        self.succeed(["mkdir", "-p", "/etc/NetworkManager/dispatcher.d", "/run/lab/empty"])?;
+        Ok(NetworkManager { machine: self.clone(), process: start(self)? })
+    }
+}
+
+impl NetworkManager {
+    /// Runs nmcli, whatever its answer.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn nmcli<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Output> {
+        self.machine.run(["nmcli"].into_iter().chain(args))
+    }
+
+    /// Runs nmcli, which has to succeed.
+    ///
+    /// # Errors
+    /// When it fails; with NetworkManager's log.
+    pub fn manage<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<String> {
+        let command = self.machine.command(["nmcli"].into_iter().chain(args));
+        command.succeed().with_context(|| self.process.log())
+    }
+
+    /// Adds and activates an ethernet profile that keeps the addresses a link has.
+    ///
+    /// # Errors
+    /// When NetworkManager does not take or activate it.
+    pub fn add_ethernet(&self, link: &Uplink) -> Result<()> {
+        let (name, address) = (&link.name, link.host.to_string());
+        let gateway = link.router.addr().to_string();
+        let metric = link.metric.to_string();
+        let addresses_v6: Vec<String> = link.host_v6.iter().map(ToString::to_string).collect();
+        let addresses_v6 = addresses_v6.join(",");
+        self.manage([
+            "connection",
+            "add",
+            "type",
+            "ethernet",
+            "con-name",
+            name,
+            "ifname",
+            name,
+            "ipv4.method",
+            "manual",
+            "ipv4.addresses",
+            &address,
+            "ipv4.gateway",
+            &gateway,
+            "ipv4.route-metric",
+            &metric,
+            "ipv6.method",
+            "manual",
+            "ipv6.addresses",
+            &addresses_v6,
+            "ipv6.gateway",
+            "fe80::1",
+            "ipv6.route-metric",
+            &metric,
+            "ipv6.addr-gen-mode",
+            "eui64",
+        ])?;
+        self.up(name)
+    }
+
+    /// Adds a VPN profile for a server, and does not activate it.
+    ///
+    /// # Errors
+    /// When NetworkManager does not take it.
+    pub fn add_vpn(&self, name: &str, server: &Server) -> Result<()> {
+        let pki = install_pki(&self.machine)?;
+        let (options, remote) = (server.options(), server.options().address);
+        let mut data = format!(
+            "remote={remote},port={},connection-type=tls,cert-pass-flags=4,\
+             ca={pki}/ca.crt,cert={pki}/client.crt,key={pki}/client.key",
+            options.port
+        );
+        if options.protocol == Protocol::Tcp {
+            data += ",proto-tcp=yes";
+        }
+        self.manage([
+            "connection",
+            "add",
+            "type",
+            "vpn",
+            "vpn-type",
+            "openvpn",
+            "con-name",
+            name,
+            "autoconnect",
+            "no",
+            "vpn.data",
+            &data,
+        ])
+        .map(drop)
+    }
+
+    /// Activates a profile and waits until it is.
+    ///
+    /// # Errors
+    /// When it does not get there within a minute.
+    pub fn up(&self, name: &str) -> Result<()> {
+        self.manage(["--wait", "60", "connection", "up", name]).map(drop)
+    }
+
+    /// Deactivates a profile, as a user does.
+    ///
+    /// # Errors
+    /// When it was not active.
+    pub fn down(&self, name: &str) -> Result<()> {
+        self.manage(["--wait", "60", "connection", "down", name]).map(drop)
+    }
+
+    /// The ids, on the real machine, of `nm-openvpn-service`.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn vpn_service(&self) -> Result<Vec<u32>> {
+        self.machine.processes_of("nm-openvpn-service")
+    }
+
+    /// The process, for its log and signals.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Ends it, as `systemctl stop` does.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.stop().map(drop)
+    }
+
+    /// Kills it.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill().map(drop)
+    }
+
+    /// Ends it, if it still runs, and starts it with the profiles it has.
+    ///
+    /// # Errors
+    /// When it does not end, or does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        self.process.stop()?;
+        self.process = start(&self.machine)?;
+        Ok(())
+    }
+}
+
+fn start(machine: &Machine) -> Result<Process> {
+    let process = machine.spawn(["NetworkManager", "--debug", "--system-config-dir=/run/lab/empty"])?;
+    wait_for("NetworkManager", Duration::from_secs(30), || {
+        let answer = machine.run(["nmcli", "-t", "-f", "RUNNING,STARTUP", "general"])?;
+        Ok((answer.stdout.trim() == "running:started").then_some(()))
+    })
+    .with_context(|| process.log())?;
+    Ok(process)
+}

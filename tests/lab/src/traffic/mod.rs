@@ -1,0 +1,10 @@
+//! Traffic sent from a machine: single probes, and floods that go on.
+
+mod echo;
+mod flood;
+mod icmp;
+mod probe;
+
+pub use self::echo::Echo;
+pub use self::flood::Flood;
+pub use self::probe::{Probe, Sent};
