@@ -1,6 +1,27 @@
-//! tunwarden
+//! tunwarden: a VPN kill switch for a Linux desktop and its containers that fails closed.
+//!
+//! The map, in the direction in which data flows:
+//!
+//! - [`sources`] see something and say it as an [`vpn::Event`]. They never touch the firewall.
+//! - [`vpn`] fuses events in one pure step into a [`vpn::Situation`].
+//! - [`policy`] makes of it the [`policy::Ruleset`], rules as data, and renders them. Pure too.
+//! - [`firewall`] commits them to the kernel and reads them back.
+//! - [`agent`] owns the order: one loop, no arrow back.
+//! - [`bus`] and [`status`] tell what was applied, and only that.
+//!
+//! Beside the stream stand [`net`] (words of the field as types that cannot be wrong), [`config`]
+//! (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock and users), and
+//! [`cli`] (one file a verb).
+
+pub mod agent;
+pub mod bus;
+pub mod cli;
 pub mod config;
 pub mod firewall;
 pub mod net;
 pub mod policy;
+pub mod sources;
+pub mod status;
+pub mod store;
+pub mod system;
 pub mod vpn;

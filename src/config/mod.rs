@@ -3,7 +3,15 @@
 //! A [`Config`] is always valid: it is the default, or it was read whole from a file without a
 //! single fault. Nothing here touches the kernel or looks anything up.
 
-use serde::Deserialize;
+mod document;
+mod fault;
+mod hint;
+mod item;
+mod read;
+mod schema;
+mod words;
+
+pub use fault::{Fault, Faults};
 
 use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
 use ipnet::IpNet;
@@ -28,6 +36,23 @@ pub struct Config {
     pub vpn: Vpn,
     /// `[firewall]`
     pub firewall: Firewall,
+}
+
+impl Config {
+    /// x
+    pub fn explain(&self) -> String {
+        String::new()
+    }
+
+    /// What is in force when the configuration cannot be read: no LAN, nothing inbound, and no server
+    /// but those that are known.
+    pub fn strictest() -> Self {
+        let mut config = Self::default();
+        config.bootstrap.scope = Scope::Known;
+        config.lan.allow = false;
+        config.docker.published_ports = PublishedPorts::None;
+        config
+    }
 }
 
 /// `[tunnel]`: which interfaces are tunnels and what may pass through them.
@@ -106,8 +131,7 @@ impl Default for Bootstrap {
 }
 
 /// `bootstrap.scope`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
     /// Only known endpoints.
     Known,
@@ -119,8 +143,7 @@ pub enum Scope {
 }
 
 /// `bootstrap.dns`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dns {
     /// The agent alone looks server names up.
     #[default]
@@ -130,8 +153,7 @@ pub enum Dns {
 }
 
 /// The name of a system user: what `useradd` would accept (shadow's `NAME_REGEX`), or a number.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserName(String);
 
 /// Why a text is no user name.
@@ -236,8 +258,7 @@ impl Default for Docker {
 }
 
 /// `docker.published_ports`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PublishedPorts {
     /// The LAN.
     #[default]
@@ -268,8 +289,7 @@ pub struct Firewall {
 }
 
 /// `firewall.backend`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backend {
     /// The system's own `iptables-restore`, whatever it is.
     #[default]

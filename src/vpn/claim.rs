@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Link, LinkTable, TunnelSource};
+use super::{Link, LinkTable, Report, TunnelSource};
 use crate::config::Config;
 use crate::net::{Endpoint, IfName};
 
@@ -144,6 +144,14 @@ impl Claim {
 
     pub(super) fn is_path(&self, wanted: &str) -> bool {
         matches!(&self.claimant, Claimant::NetworkManager { path, .. } if path == wanted)
+    }
+
+    /// Whether a report comes from the process that this claim is of, and takes back that it is lost.
+    pub(super) fn is_reported_by(&self, report: &Report) -> bool {
+        self.interface.as_ref() == Some(&report.interface)
+            && self.pid.is_some()
+            && self.pid == report.pid
+            && self.standing == Standing::Failed(Reason::ClientRestarts)
     }
 
     /// The link that bears the claim out in part, if there is one.

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::LinkTable;
 use crate::config::Config;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
@@ -109,7 +111,8 @@ pub enum VpnEnd {
 }
 
 /// What an OpenVPN hook reported, parsed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Report {
     /// `script_type`.
     pub kind: ReportKind,
@@ -122,7 +125,8 @@ pub struct Report {
 }
 
 /// Which way a report goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ReportKind {
     /// The tunnel is there (`up`, `route-up`, `ipchange`, and `script_context=restart`).
     Up,
@@ -139,4 +143,25 @@ pub enum Reporter {
     Root,
     /// The user a VPN client runs as: may only tighten.
     Client(u32),
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.kind {
+            ReportKind::Up => "up",
+            ReportKind::DownAsked => "down (asked for)",
+            ReportKind::DownLost => "down",
+        };
+        write!(f, "{} {kind}", self.interface)?;
+        self.endpoint.map_or(Ok(()), |endpoint| write!(f, ", server {endpoint}"))
+    }
+}
+
+impl std::fmt::Display for Reporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => f.write_str("root"),
+            Self::Client(uid) => write!(f, "user {uid}"),
+        }
+    }
 }

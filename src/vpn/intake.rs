@@ -99,6 +99,9 @@ impl Machine {
     }
 
     pub(super) fn report(&mut self, report: Report, reporter: Reporter, now: u64) -> Vec<Ending> {
+        if !self.may_report(&report, reporter) {
+            return Vec::new();
+        }
         match reporter {
             Reporter::Root => self.root_report(report, now),
             Reporter::Client(_) => self.client_report(&report, now).into_iter().collect(),
@@ -140,23 +143,31 @@ impl Machine {
         }
     }
 
-    /// What comes from an unprivileged client may only tighten: it may call its own tunnel lost, and
-    /// take that back, choosing its server among those that are allowed anyway.
+    /// Whether a report would be taken. From root always. What comes from the unprivileged user that a
+    /// VPN client runs as may only tighten: it may call its own tunnel lost, and take that back,
+    /// choosing its server among those that are allowed anyway.
+    pub fn may_report(&self, report: &Report, reporter: Reporter) -> bool {
+        let claims = self.claims.iter();
+        match (reporter, report.kind) {
+            (Reporter::Root, _) | (Reporter::Client(_), ReportKind::DownAsked | ReportKind::DownLost) => true,
+            (Reporter::Client(_), ReportKind::Up) => {
+                let allowed = self.known().allowance(State::Lost).endpoints;
+                let server = report.endpoint.is_none_or(|endpoint| allowed.contains_key(&endpoint));
+                server && claims.filter(|claim| claim.is_reported_by(report)).count() == 1
+            }
+        }
+    }
+
     fn client_report(&mut self, report: &Report, now: u64) -> Option<Ending> {
-        let allowed = self.known().allowance(State::Lost).endpoints;
         let claim =
             self.claims.iter_mut().find(|claim| claim.interface.as_ref() == Some(&report.interface))?;
         match report.kind {
             ReportKind::DownAsked | ReportKind::DownLost => claim.fail(Reason::ClientRestarts, now),
             ReportKind::Up => {
-                let same = claim.pid.is_some() && claim.pid == report.pid;
-                let failed = claim.standing == Standing::Failed(Reason::ClientRestarts);
-                let server = report.endpoint.is_none_or(|endpoint| allowed.contains_key(&endpoint));
-                if same && failed && server {
-                    claim.endpoints.extend(report.endpoint);
-                    claim.endpoints.retain(|known| report.endpoint.is_none_or(|endpoint| endpoint == *known));
-                    claim.stand(Standing::Coming, now);
+                if let Some(endpoint) = report.endpoint {
+                    claim.endpoints = BTreeSet::from([endpoint]);
                 }
+                claim.stand(Standing::Coming, now);
                 None
             }
         }

@@ -105,6 +105,11 @@ impl Machine {
             .collect()
     }
 
+    /// The state is what it was before this machine began, and has been since then.
+    pub fn keep_since(&mut self, since: u64) {
+        self.since = since;
+    }
+
     /// User ids that VPN clients run as, besides the configured owners: they may report a loss.
     pub fn client_users(&self) -> BTreeSet<u32> {
         self.claims.iter().flat_map(|claim| claim.users.iter().copied()).collect()

@@ -1,0 +1,448 @@
+//! The one loop: it owns the order in which things happen.
+//!
+//! An event goes into the machine, the machine's situation becomes rules, the rules go to the
+//! kernel; what was applied is told. Nothing else in this process touches the firewall.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::bus::{self, Answer, Caller, News, Notice, Request};
+use crate::config::Config;
+use crate::firewall::{Firewall, FirewallError, hide_tunnel_addresses};
+use crate::policy::{self, Owners, Ruleset};
+use crate::sources::{self, process::Watcher};
+use crate::status::{Enforcement, Status};
+use crate::store::{Applied, Store, StoreError};
+use crate::system;
+use crate::vpn::{Action, Announcement, Event, Learned, Machine, Reason, Reporter, Situation, State};
+
+/// How long the first facts are waited for when the kernel already holds what was applied before.
+const FIRST_FACTS: Duration = Duration::from_millis(1500);
+
+/// How long until a commit that failed is tried again: at first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Reads the configuration; an error is for people.
+pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;
+
+/// What the agent is started with.
+pub struct Setup {
+    /// The configuration in force from the start.
+    pub config: Config,
+    /// How it is read anew.
+    pub load: Loader,
+    /// Where state is kept.
+    pub store: Store,
+}
+
+/// The agent.
+struct Agent {
+    machine: Machine,
+    owners: Owners,
+    firewall: Firewall,
+    load: Loader,
+    store: Store,
+    watcher: Watcher,
+    /// The rules that were last put in force, and held when they were read back.
+    applied: Option<Ruleset>,
+    status: watch::Sender<Status>,
+    notices: mpsc::Sender<Notice>,
+    /// What of it is on disk for our successor.
+    kept: Applied,
+    repairs: u32,
+    wake_at: Option<jiff::Timestamp>,
+    retry: Option<(tokio::time::Instant, Duration)>,
+    news: Vec<News>,
+}
+
+/// Why the agent could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Another one runs, or its folders cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot be told to end or to reload.
+    #[error("cannot listen for signals")]
+    Signals(#[from] std::io::Error),
+}
+
+/// Runs the agent until it is told to end. The rules stay, however it ends.
+///
+/// # Errors
+/// [`AgentError`]: it could not begin.
+pub async fn run(setup: Setup) -> Result<(), AgentError> {
+    setup.store.prepare()?;
+    let _only_one = setup.store.lock()?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let (event_sender, mut events) = mpsc::channel(256);
+    let (request_sender, mut requests) = mpsc::channel(64);
+    let (notices, notice_receiver) = mpsc::channel(64);
+    let mut agent = Agent::new(setup, Watcher::new(event_sender.clone()), notices).await;
+
+    tokio::spawn(sources::links::watch(event_sender.clone()));
+    tokio::spawn(sources::network_manager::watch(event_sender));
+    agent.begin(&mut events).await;
+    tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notice_receiver));
+    tell_systemd(&[NotifyState::Ready]);
+
+    let mut watchdog = sd_notify::watchdog_enabled().map(|bound| tokio::time::interval(bound / 2));
+    loop {
+        tokio::select! {
+            Some(event) = events.recv() => agent.take_all(event, &mut events).await,
+            Some(request) = requests.recv() => agent.answer(request).await,
+            Some(()) = hangup.recv() => agent.reload_on_signal().await,
+            Some(()) = terminate.recv() => break,
+            Some(()) = interrupt.recv() => break,
+            () = until(agent.wake_at) => agent.take_all(Event::Clock, &mut events).await,
+            () = until_retry(agent.retry) => agent.retry().await,
+            () = tick(&mut watchdog) => tell_systemd(&[NotifyState::Watchdog]),
+        }
+    }
+    tell_systemd(&[NotifyState::Stopping]);
+    tracing::info!("ending; every rule stays in force");
+    Ok(())
+}
+
+impl Agent {
+    async fn new(setup: Setup, watcher: Watcher, notices: mpsc::Sender<Notice>) -> Self {
+        let Setup { config, load, store } = setup;
+        let learned = store.endpoints().unwrap_or_else(|error| {
+            tracing::warn!("{}: starting with what the configuration names", describe(&error));
+            Learned::default()
+        });
+        let before = store.applied().unwrap_or_else(|error| {
+            tracing::warn!("{}", describe(&error));
+            None
+        });
+        let before = before.unwrap_or_default();
+        let owners = owners(&config);
+        let firewall = Firewall::new(config.firewall.backend);
+        let machine = Machine::new(config, learned, before.situation.state, before.since);
+        let status =
+            Status::new(&before.situation, before.since, Enforcement::NotEnforced, system::has_docker());
+        let mut agent = Self {
+            machine,
+            owners,
+            firewall,
+            load,
+            store,
+            watcher,
+            applied: None,
+            kept: before,
+            status: watch::Sender::new(status),
+            notices,
+            repairs: 0,
+            wake_at: None,
+            retry: None,
+            news: Vec::new(),
+        };
+        agent.look_once().await;
+        agent
+    }
+
+    /// What can be known at once: the links, and what root's hooks reported to our forerunner.
+    async fn look_once(&mut self) {
+        match sources::links::snapshot().await {
+            Ok(table) => self.take(Event::Links(table)),
+            Err(error) => tracing::warn!("{}: no LAN until the links can be read", describe(&error)),
+        }
+        let left = self.store.take_reports().unwrap_or_else(|error| {
+            tracing::warn!("{}", describe(&error));
+            Vec::new()
+        });
+        for report in self.kept.reports.clone().into_iter().chain(left) {
+            self.take(Event::Report(report, Reporter::Root));
+        }
+        if let Err(error) = hide_tunnel_addresses(self.store.run()) {
+            tracing::debug!("{}", describe(&error));
+        }
+    }
+
+    /// The first commit. A kernel that holds nothing of ours is locked at once; one that still holds
+    /// what our forerunner applied can wait a moment for the first facts, so that a VPN that stands
+    /// is not narrowed, widened and narrowed again.
+    async fn begin(&mut self, events: &mut mpsc::Receiver<Event>) {
+        let before = policy::ruleset(self.machine.config(), &self.owners, &self.kept.situation);
+        let held = self.firewall.differences(&before).await.is_ok_and(|lines| lines.is_empty());
+        if held {
+            let facts = async {
+                while let Some(event) = events.recv().await {
+                    let last = matches!(event, Event::NetworkManager(_));
+                    self.take(event);
+                    if last {
+                        break;
+                    }
+                }
+            };
+            // No NetworkManager, no bus: the other sources are enough.
+            let _ = tokio::time::timeout(FIRST_FACTS, facts).await;
+        }
+        let (old, new) = (self.kept.situation.state, self.machine.situation().state);
+        if old == new && held {
+            self.machine.keep_since(self.kept.since);
+        }
+        self.news = self.what_happened_meanwhile(old, new);
+        self.enforce().await;
+    }
+
+    fn what_happened_meanwhile(&self, old: State, new: State) -> Vec<News> {
+        let mut news = Vec::new();
+        if new == State::Lost && old == State::Protected {
+            news.extend(self.kept.situation.tunnels.iter().map(|tunnel| {
+                let (name, interface) = (tunnel.name.clone(), Some(tunnel.interface.clone()));
+                News::Vpn(Announcement::Lost { name, interface, reason: Reason::LinkGone })
+            }));
+        }
+        if old != new {
+            news.push(News::Vpn(Announcement::State { old, new }));
+        }
+        news
+    }
+
+    /// Takes in an event and all that wait behind it, then puts in force what follows.
+    async fn take_all(&mut self, first: Event, events: &mut mpsc::Receiver<Event>) {
+        self.take(first);
+        while let Ok(event) = events.try_recv() {
+            self.take(event);
+        }
+        self.enforce().await;
+    }
+
+    fn take(&mut self, event: Event) {
+        tracing::debug!(?event, "event");
+        self.wake_at = None;
+        for action in self.machine.step(event, system::now()) {
+            match action {
+                Action::Watch(pid) => self.watcher.watch(pid),
+                Action::WakeAt(moment) => self.wake_at = Some(moment),
+                Action::Announce(announcement) => self.news.push(News::Vpn(announcement)),
+                Action::Remember(learned) => {
+                    if let Err(error) = self.store.keep_endpoints(&learned) {
+                        tracing::warn!("{}: these endpoints will have to be learned again", describe(&error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts in force what the situation asks for, and tells.
+    async fn enforce(&mut self) {
+        let situation = self.machine.situation();
+        let ruleset = policy::ruleset(self.machine.config(), &self.owners, &situation);
+        if self.applied.as_ref() != Some(&ruleset) {
+            match self.firewall.commit(&ruleset).await {
+                Ok(()) => {
+                    if self.retry.take().is_some() {
+                        self.news.push(News::Repaired("the rules are in force again".to_owned()));
+                    }
+                    self.applied = Some(ruleset);
+                }
+                Err(error) => self.failed(&error),
+            }
+        }
+        self.keep(situation);
+        self.tell().await;
+    }
+
+    fn failed(&mut self, error: &FirewallError) {
+        let why = describe(error);
+        tracing::error!("{why}");
+        self.applied = None;
+        let wait = self.retry.map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
+        self.retry = Some((tokio::time::Instant::now() + wait, wait));
+        self.news.push(News::Failed(why));
+    }
+
+    async fn retry(&mut self) {
+        self.firewall.distrust();
+        self.enforce().await;
+    }
+
+    fn keep(&mut self, situation: Situation) {
+        let kept = Applied { situation, since: self.machine.since(), reports: self.machine.reports() };
+        if kept != self.kept {
+            if let Err(error) = self.store.keep_applied(&kept) {
+                tracing::warn!("{}", describe(&error));
+            }
+            self.kept = kept;
+        }
+    }
+
+    /// Says what was applied: to the log, to systemd, to the bus.
+    async fn tell(&mut self) {
+        let enforcement =
+            if self.applied.is_some() { Enforcement::Enforced } else { Enforcement::NotEnforced };
+        let mut status =
+            Status::new(&self.kept.situation, self.kept.since, enforcement, system::has_docker());
+        status.repairs = self.repairs;
+        status.clients = self.machine.client_users();
+        status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
+        let news = std::mem::take(&mut self.news);
+        if news.is_empty() && *self.status.borrow() == status {
+            return;
+        }
+        for item in &news {
+            log(item, &status);
+        }
+        let line = status.line();
+        tell_systemd(&[NotifyState::Status(&line)]);
+        self.status.send_replace(status.clone());
+        // A bus that is slow to take it must not hold up the next event.
+        let _ = self.notices.try_send(Notice { status, news });
+    }
+}
+
+/// Requests from the bus.
+impl Agent {
+    async fn answer(&mut self, request: Request) {
+        match request {
+            Request::Pause(seconds, answer) => {
+                let until = system::now().saturating_add(seconds);
+                self.take(Event::Pause { until });
+                self.enforce().await;
+                let _ = answer.send(self.in_force());
+            }
+            Request::Resume(answer) => {
+                self.take(Event::Resume);
+                self.enforce().await;
+                let _ = answer.send(self.in_force());
+            }
+            Request::Reload(answer) => {
+                let result = self.reload().await;
+                let _ = answer.send(result);
+            }
+            Request::Verify(answer) => {
+                let result = self.verify().await;
+                let _ = answer.send(result);
+            }
+            Request::Report(report, reporter, answer) => {
+                if !self.machine.may_report(&report, reporter) {
+                    tracing::warn!(
+                        "refused a report of {} on {}: it may only report a loss",
+                        reporter,
+                        report.interface
+                    );
+                    let _ = answer.send(Err("the VPN client's user may only report a loss".to_owned()));
+                    return;
+                }
+                tracing::info!("{reporter} reports {report}");
+                self.take(Event::Report(report, reporter));
+                // OpenVPN waits for its hook: it goes on before the rules have moved.
+                let _ = answer.send(Ok(()));
+                self.enforce().await;
+            }
+        }
+    }
+
+    fn in_force(&self) -> Answer {
+        match self.applied {
+            Some(_) => Ok(()),
+            None => Err("the rules could not be put in force; see: journalctl -u tunwarden".to_owned()),
+        }
+    }
+
+    async fn reload_on_signal(&mut self) {
+        tell_systemd(&[NotifyState::Reloading]);
+        if let Err(error) = self.reload().await {
+            tracing::error!("the configuration was refused, the old one stays in force:\n{error}");
+        }
+        tell_systemd(&[NotifyState::Ready]);
+    }
+
+    async fn reload(&mut self) -> Answer {
+        let config = (self.load)()?;
+        self.owners = owners(&config);
+        if config.firewall.backend != self.machine.config().firewall.backend {
+            self.firewall = Firewall::new(config.firewall.backend);
+            self.applied = None;
+        }
+        tracing::info!("the configuration was read anew");
+        self.take(Event::Config(Box::new(config)));
+        self.enforce().await;
+        self.in_force()
+    }
+
+    /// Compares, and puts right what differs.
+    async fn verify(&mut self) -> Result<Vec<String>, String> {
+        let ruleset = policy::ruleset(self.machine.config(), &self.owners, &self.machine.situation());
+        let lines = self.firewall.differences(&ruleset).await.map_err(|error| describe(&error))?;
+        if !lines.is_empty() {
+            tracing::warn!("the kernel did not hold the rules: {}", lines.join("; "));
+            self.firewall.distrust();
+            self.applied = None;
+            self.enforce().await;
+            if self.applied.is_some() {
+                self.repairs = self.repairs.saturating_add(1);
+                self.news.push(News::Repaired(lines.join("; ")));
+                self.tell().await;
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// An error and its causes in one line.
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn log(news: &News, status: &Status) {
+    match news {
+        News::Vpn(Announcement::State { old, new }) => tracing::info!("{old} -> {new}; {}", status.line()),
+        News::Vpn(Announcement::Lost { name, interface, reason }) => {
+            let interface =
+                interface.as_ref().map_or_else(String::new, |interface| format!(" ({interface})"));
+            tracing::warn!("the VPN {name}{interface} is lost: {reason}; nothing leaves in clear");
+        }
+        News::Repaired(what) => tracing::warn!("repaired: {what}"),
+        News::Failed(_) => {}
+    }
+}
+
+fn owners(config: &Config) -> Owners {
+    let (owners, unknown) = system::owners(config);
+    for name in unknown {
+        tracing::debug!("bootstrap.owners: this system has no user `{}`; skipped", name.as_str());
+    }
+    owners
+}
+
+fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("systemd could not be told: {error}");
+    }
+}
+
+async fn until(moment: Option<jiff::Timestamp>) {
+    let Some(moment) = moment else { return std::future::pending().await };
+    let seconds = u64::try_from(moment.as_second()).unwrap_or_default().saturating_sub(system::now());
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+async fn until_retry(retry: Option<(tokio::time::Instant, Duration)>) {
+    match retry {
+        Some((moment, _)) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
+    match watchdog {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}

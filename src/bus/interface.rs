@@ -1,0 +1,255 @@
+//! `org.tunwarden.Agent1`, as design and introspection have it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::sync::watch;
+use zbus::fdo::{self, DBusProxy};
+use zbus::message::Header;
+use zbus::names::BusName;
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, interface};
+use zbus::{OwnedVariant, Variant};
+use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
+
+use super::{Answer, Caller, LONGEST_PAUSE, Request};
+use crate::sources::openvpn;
+use crate::status::{BootstrapStatus, EndpointStatus, Status, TunnelStatus};
+use crate::vpn::Reporter;
+
+/// The polkit action for opening everything.
+const PAUSE_ACTION: &str = "org.tunwarden.agent1.pause";
+
+/// `a{sv}`
+pub(super) type Dict = HashMap<&'static str, OwnedVariant>;
+
+/// The object on the bus.
+pub(super) struct Agent1 {
+    pub(super) caller: Caller,
+    pub(super) status: watch::Receiver<Status>,
+}
+
+#[interface(name = "org.tunwarden.Agent1")]
+impl Agent1 {
+    #[zbus(property)]
+    fn version(&self) -> String {
+        self.status.borrow().version.clone()
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.status.borrow().state.to_string()
+    }
+
+    #[zbus(property)]
+    fn since(&self) -> u64 {
+        self.status.borrow().since
+    }
+
+    #[zbus(property)]
+    fn enforced(&self) -> bool {
+        self.status.borrow().enforced
+    }
+
+    #[zbus(property)]
+    fn tunnels(&self) -> Vec<Dict> {
+        self.status.borrow().tunnels.iter().map(tunnel_dict).collect()
+    }
+
+    #[zbus(property)]
+    fn bootstrap(&self) -> Vec<Dict> {
+        self.status.borrow().bootstrap.iter().map(bootstrap_dict).collect()
+    }
+
+    #[zbus(property)]
+    fn paused_until(&self) -> u64 {
+        self.status.borrow().paused_until.unwrap_or_default()
+    }
+
+    #[zbus(property)]
+    fn repairs(&self) -> u32 {
+        self.status.borrow().repairs
+    }
+
+    /// Opens everything for `seconds`. Asks polkit about the caller, unless that is root.
+    async fn pause(
+        &self,
+        seconds: u64,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> fdo::Result<()> {
+        if !(1..=LONGEST_PAUSE).contains(&seconds) {
+            return Err(fdo::Error::InvalidArgs(format!(
+                "a pause is 1 to {LONGEST_PAUSE} seconds, not {seconds}"
+            )));
+        }
+        authorize(connection, &header, PAUSE_ACTION).await?;
+        self.done(|answer| Request::Pause(seconds, answer)).await
+    }
+
+    /// Closes again at once. Tightening never asks.
+    async fn resume(&self) -> fdo::Result<()> {
+        self.done(Request::Resume).await
+    }
+
+    /// Reads the configuration anew; a bad one is refused and the old one stays.
+    async fn reload(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> fdo::Result<()> {
+        if caller_uid(connection, &header).await? != 0 {
+            return Err(fdo::Error::AccessDenied("only root may reload the configuration".to_owned()));
+        }
+        self.done(Request::Reload).await
+    }
+
+    /// Every difference between the kernel and the policy, a line each.
+    async fn verify(&self) -> fdo::Result<Vec<String>> {
+        let answer = self.caller.ask(Request::Verify).await;
+        answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(fdo::Error::Failed)
+    }
+
+    /// What OpenVPN's hooks call, with OpenVPN's own keys.
+    async fn report_tunnel(
+        &self,
+        fields: BTreeMap<String, String>,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> fdo::Result<()> {
+        let uid = caller_uid(connection, &header).await?;
+        let reporter = match uid {
+            0 => Reporter::Root,
+            uid if self.status.borrow().clients.contains(&uid) => Reporter::Client(uid),
+            uid => {
+                tracing::warn!("refused a report of user {uid}, who runs no VPN client");
+                return Err(fdo::Error::AccessDenied(
+                    "only root and the VPN client's user may report".to_owned(),
+                ));
+            }
+        };
+        let report = openvpn::parse(&fields).map_err(|error| {
+            tracing::warn!("refused a report of user {uid}: {error}");
+            fdo::Error::InvalidArgs(error.to_string())
+        })?;
+        let Some(report) = report else { return Ok(()) };
+        let answer = self.caller.ask(|answer| Request::Report(report, reporter, answer)).await;
+        answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(fdo::Error::AccessDenied)
+    }
+
+    /// The state changed. (The name `state_changed` is taken: it is the property's.)
+    #[zbus(signal, name = "StateChanged")]
+    pub(super) async fn announce_state(
+        emitter: &SignalEmitter<'_>,
+        old: &str,
+        new: &str,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn vpn_lost(
+        emitter: &SignalEmitter<'_>,
+        name: &str,
+        interface: &str,
+        reason: &str,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn repaired(
+        emitter: &SignalEmitter<'_>,
+        what: &str,
+        by: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    pub(super) async fn enforcement_failed(emitter: &SignalEmitter<'_>, why: &str) -> zbus::Result<()>;
+}
+
+const ENDING: &str = "the agent is ending";
+
+impl Agent1 {
+    async fn done(
+        &self,
+        request: impl FnOnce(tokio::sync::oneshot::Sender<Answer>) -> Request,
+    ) -> fdo::Result<()> {
+        self.caller.ask(request).await.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(fdo::Error::Failed)
+    }
+}
+
+/// The caller's user id, as the bus daemon vouches for it.
+async fn caller_uid(connection: &Connection, header: &Header<'_>) -> fdo::Result<u32> {
+    let sender =
+        header.sender().ok_or_else(|| fdo::Error::AccessDenied("a call without a sender".to_owned()))?;
+    DBusProxy::new(connection).await?.get_connection_unix_user(BusName::Unique(sender.clone())).await
+}
+
+/// Judged on the caller by its bus name. Root needs no polkit; without polkit nobody else may.
+async fn authorize(connection: &Connection, header: &Header<'_>, action: &str) -> fdo::Result<()> {
+    if caller_uid(connection, header).await? == 0 {
+        return Ok(());
+    }
+    let denied = |error: String| fdo::Error::AccessDenied(format!("polkit did not allow {action}: {error}"));
+    let authority = AuthorityProxy::new(connection).await.map_err(|error| denied(error.to_string()))?;
+    let subject = Subject::new_for_message_header(header).map_err(|error| denied(error.to_string()))?;
+    let flags = CheckAuthorizationFlags::ALLOW_USER_INTERACTION;
+    let result = authority.check_authorization(&subject, action, &HashMap::new(), flags, "").await;
+    match result {
+        Ok(result) if result.is_authorized => Ok(()),
+        Ok(_) => Err(denied("not authorized".to_owned())),
+        Err(error) => Err(denied(error.to_string())),
+    }
+}
+
+/// The properties that differ between two statuses, as `PropertiesChanged` carries them.
+pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Variant<'static>> {
+    let mut changed = HashMap::new();
+    let mut put = |name, differs: bool, value: Variant<'static>| {
+        if differs {
+            changed.insert(name, value);
+        }
+    };
+    let tunnels: Vec<Dict> = new.tunnels.iter().map(tunnel_dict).collect();
+    let bootstrap: Vec<Dict> = new.bootstrap.iter().map(bootstrap_dict).collect();
+    put("State", old.state != new.state, Variant::from(new.state.as_str()));
+    put("Since", old.since != new.since, Variant::from(new.since));
+    put("Enforced", old.enforced != new.enforced, Variant::from(new.enforced));
+    put("Tunnels", old.tunnels != new.tunnels, Variant::from(tunnels));
+    put("Bootstrap", old.bootstrap != new.bootstrap, Variant::from(bootstrap));
+    put(
+        "PausedUntil",
+        old.paused_until != new.paused_until,
+        Variant::from(new.paused_until.unwrap_or_default()),
+    );
+    put("Repairs", old.repairs != new.repairs, Variant::from(new.repairs));
+    changed
+}
+
+fn tunnel_dict(tunnel: &TunnelStatus) -> Dict {
+    let mut dict = HashMap::from([
+        ("interface", text(&tunnel.interface)),
+        ("source", text(&tunnel.source)),
+        ("name", text(&tunnel.name)),
+        ("since", OwnedVariant::from(tunnel.since)),
+        ("carrying", OwnedVariant::from(tunnel.carrying)),
+    ]);
+    dict.extend(tunnel.endpoint.iter().flat_map(endpoint_dict));
+    dict
+}
+
+fn bootstrap_dict(part: &BootstrapStatus) -> Dict {
+    match part {
+        BootstrapStatus::Endpoint(endpoint) => endpoint_dict(endpoint),
+        BootstrapStatus::Any => HashMap::from([("any", OwnedVariant::from(true))]),
+    }
+}
+
+fn endpoint_dict(endpoint: &EndpointStatus) -> Dict {
+    HashMap::from([
+        ("address", text(&endpoint.address)),
+        ("port", OwnedVariant::from(endpoint.port)),
+        ("protocol", text(&endpoint.protocol)),
+    ])
+}
+
+fn text(text: &str) -> OwnedVariant {
+    OwnedVariant::from(zbus::Str::from(text.to_owned()))
+}

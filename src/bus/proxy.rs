@@ -1,0 +1,50 @@
+//! The agent as other programs see it on the bus.
+
+use std::collections::{BTreeMap, HashMap};
+
+use zbus::OwnedVariant;
+use zbus::proxy;
+
+/// `org.tunwarden.Agent1`; see `dbus/org.tunwarden.Agent1.xml`.
+#[proxy(
+    interface = "org.tunwarden.Agent1",
+    default_service = "org.tunwarden.Agent1",
+    default_path = "/org/tunwarden/Agent1"
+)]
+pub trait Agent1 {
+    /// tunwarden's version.
+    #[zbus(property)]
+    fn version(&self) -> zbus::Result<String>;
+    /// One of the five states.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+    /// Since when, in seconds since the epoch.
+    #[zbus(property)]
+    fn since(&self) -> zbus::Result<u64>;
+    /// Whether the kernel was found to hold the rules.
+    #[zbus(property)]
+    fn enforced(&self) -> zbus::Result<bool>;
+    /// Tunnels: `interface`, `source`, `name`, `since`, `carrying`; `address`, `port`, `protocol` of
+    /// the server if it is known.
+    #[zbus(property)]
+    fn tunnels(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
+    /// The allowance: `address`, `port`, `protocol`; or `any`.
+    #[zbus(property)]
+    fn bootstrap(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
+    /// When a pause ends, in seconds since the epoch; 0 when there is none.
+    #[zbus(property)]
+    fn paused_until(&self) -> zbus::Result<u64>;
+    /// How often the rules had to be repaired.
+    #[zbus(property)]
+    fn repairs(&self) -> zbus::Result<u32>;
+    /// Opens everything for so many seconds.
+    fn pause(&self, seconds: u64) -> zbus::Result<()>;
+    /// Closes again.
+    fn resume(&self) -> zbus::Result<()>;
+    /// Reads the configuration anew.
+    fn reload(&self) -> zbus::Result<()>;
+    /// Every difference between the kernel and the policy.
+    fn verify(&self) -> zbus::Result<Vec<String>>;
+    /// A hook's report.
+    fn report_tunnel(&self, fields: BTreeMap<String, String>) -> zbus::Result<()>;
+}

@@ -1,0 +1,65 @@
+//! `tunwarden lock`: the locked policy, once. What the early unit at boot runs.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::{Outcome, client, complain, load::load, say};
+use crate::agent::describe;
+use crate::config::Config;
+use crate::firewall::{Firewall, hide_tunnel_addresses};
+use crate::policy;
+use crate::sources::links;
+use crate::store::{Applied, Store};
+use crate::system;
+use crate::vpn::{Event, Learned, LinkTable, Machine, Situation, State};
+
+pub(super) async fn run(path: Option<&Path>) -> Outcome {
+    let store = Store::default();
+    if store.running_agent().is_some() && client::verify().await.is_ok() {
+        say("locked: the agent is running and holds the rules");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = load(path).unwrap_or_else(|error| {
+        complain(&format!("{error}\ntunwarden: locking with the strictest rules instead"));
+        Config::strictest()
+    });
+    if let Err(error) = store.prepare() {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
+    let situation = locked(&config, &store).await;
+    let (owners, _) = system::owners(&config);
+    let ruleset = policy::ruleset(&config, &owners, &situation);
+    Firewall::new(config.firewall.backend).commit(&ruleset).await.context("not locked as it should be")?;
+    if let Err(error) = hide_tunnel_addresses(store.run()) {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
+    keep(&store, situation);
+    say("locked: nothing leaves in clear");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The locked situation, from the links as they are now and the endpoints learned before.
+pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
+    let learned = store.endpoints().unwrap_or_else(|error| {
+        complain(&format!("tunwarden: {}", describe(&error)));
+        Learned::default()
+    });
+    let table = links::snapshot().await.unwrap_or_else(|error| {
+        complain(&format!("tunwarden: {}: no LAN until the links can be read", describe(&error)));
+        LinkTable::default()
+    });
+    let now = system::now();
+    let mut machine = Machine::new(config.clone(), learned, State::Locked, now);
+    machine.step(Event::Links(table), now);
+    machine.situation()
+}
+
+fn keep(store: &Store, situation: Situation) {
+    // What hooks have reported still stands: the agent that comes next weighs it.
+    let reports = store.applied().ok().flatten().map(|applied| applied.reports).unwrap_or_default();
+    if let Err(error) = store.keep_applied(&Applied { situation, since: system::now(), reports }) {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
+}

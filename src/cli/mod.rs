@@ -1,0 +1,126 @@
+//! The command line: one file a verb. Here `anyhow` carries what went wrong to the person who asked.
+
+mod agent;
+mod check;
+mod client;
+mod control;
+mod duration;
+mod hook;
+mod load;
+mod lock;
+mod release;
+mod rules;
+mod status;
+mod verify;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A VPN kill switch for this machine and its containers that fails closed.
+///
+/// A drop-by-default firewall stays in place for ever; only the narrow allowance through which the
+/// VPN client reaches its server moves as the VPN comes and goes.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "See what is so now:  tunwarden status\nClose everything:    sudo tunwarden lock\nGive it all back:    sudo tunwarden release"
+)]
+pub struct Cli {
+    /// The configuration to use.
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the agent that follows the VPN (systemd does this).
+    Agent(agent::Args),
+    /// Put the locked rules in force, once; needs neither bus nor network.
+    Lock,
+    /// Take every trace of tunwarden out of the kernel again.
+    Release(release::Args),
+    /// Say whether this machine is protected. Exit: 0 protected, 3 not protected but locked, 4 open.
+    Status(status::Args),
+    /// Read the configuration and say what it means. Exit: 2 when it has faults.
+    Check,
+    /// Print the exact rules of a state, as iptables-restore takes them.
+    Rules(rules::Args),
+    /// Compare the kernel with the rules, line by line. Exit: 4 when they differ.
+    Verify,
+    /// Open everything for a while: 90s, 5m, 1h30m.
+    Pause(control::PauseArgs),
+    /// Close again at once.
+    Resume,
+    /// Have the agent read its configuration anew. Exit: 2 when it is refused.
+    Reload,
+    /// What OpenVPN and NetworkManager call; never fails them.
+    #[command(subcommand)]
+    Hook(hook::Hook),
+}
+
+/// What a verb ends with.
+type Outcome = anyhow::Result<ExitCode>;
+
+/// The rules are not in force.
+const NOT_ENFORCED: u8 = 4;
+/// Not protected, and nothing leaves.
+const LOCKED: u8 = 3;
+/// The configuration has faults.
+const BAD_CONFIG: u8 = 2;
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(cli)),
+        Err(error) => Err(error.into()),
+    };
+    result.unwrap_or_else(|error| {
+        complain(&format!("tunwarden: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+async fn dispatch(cli: Cli) -> Outcome {
+    let config = cli.config.as_deref();
+    match cli.verb {
+        Verb::Agent(args) => agent::run(&args, config).await,
+        Verb::Lock => lock::run(config).await,
+        Verb::Release(args) => release::run(&args, config).await,
+        Verb::Status(args) => status::run(&args, config).await,
+        Verb::Check => check::run(config),
+        Verb::Rules(args) => rules::run(&args, config).await,
+        Verb::Verify => verify::run(config).await,
+        Verb::Pause(args) => control::pause(&args).await,
+        Verb::Resume => control::resume(config).await,
+        Verb::Reload => control::reload().await,
+        Verb::Hook(hook) => Ok(hook::run(&hook).await),
+    }
+}
+
+/// Prints to standard output; a reader that has gone away (`| head`) is no error.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Prints to standard error.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Logs to standard error; under systemd the journal adds the time.
+fn log_to_stderr(level: tracing::Level) {
+    let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(!in_journal && std::io::stderr().is_terminal())
+        .with_target(false);
+    if in_journal { builder.without_time().init() } else { builder.init() }
+}

@@ -1,0 +1,70 @@
+//! `tunwarden release`: the way out.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args as ClapArgs;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Outcome, complain, load::load, say};
+use crate::agent::describe;
+use crate::firewall::{Firewall, restore_arp};
+use crate::store::Store;
+
+/// How long a running agent is given to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
+    if !args.yes && !confirmed()? {
+        bail!("nothing was changed; to release without being asked: tunwarden release --yes");
+    }
+    let store = Store::default();
+    end_agent(&store).await?;
+    let backend = load(path).map(|config| config.firewall.backend).unwrap_or_default();
+    Firewall::new(backend).release().await.context("not everything could be released")?;
+    if let Err(error) = restore_arp(store.run()) {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
+    store.forget_applied()?;
+    say("released: this machine has no kill switch now, everything leaves in clear");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn confirmed() -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let mut out = std::io::stdout().lock();
+    write!(out, "This opens the firewall: whatever this machine sends leaves in clear. Go on? [y/N] ")?;
+    out.flush()?;
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// An agent that goes on would close again what is released.
+async fn end_agent(store: &Store) -> anyhow::Result<()> {
+    let Some(pid) = store.running_agent() else { return Ok(()) };
+    say(&format!("ending the agent (process {pid})"));
+    kill(Pid::from_raw(pid), Signal::SIGTERM)
+        .context("cannot end the agent; try: sudo systemctl stop tunwarden")?;
+    let ended = async {
+        while store.running_agent().is_some() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended)
+        .await
+        .context("the agent does not end; try: sudo systemctl stop tunwarden")
+}

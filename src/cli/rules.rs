@@ -1,0 +1,83 @@
+//! `tunwarden rules`: the exact restore text of a state, without root.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+use super::{BAD_CONFIG, Outcome, complain, load::load, lock::locked, say};
+use crate::net::{Endpoint, Family, IfName};
+use crate::policy::{self, iptables::render_fresh};
+use crate::store::Store;
+use crate::system;
+use crate::vpn::{Situation, State};
+
+/// How long the pause is that `--state paused` shows, in seconds.
+const SHOWN_PAUSE: u64 = 300;
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The state whose rules to print.
+    #[arg(long, default_value = "locked", value_name = "STATE")]
+    state: State,
+    /// The tunnel's interface.
+    #[arg(long, value_name = "IF")]
+    tunnel: Option<IfName>,
+    /// A server that is known or in use, such as 198.51.100.7:1194/udp; may be given several times.
+    #[arg(long, value_name = "ADDR:PORT/PROTO")]
+    endpoint: Vec<Endpoint>,
+    /// Which family's rules.
+    #[arg(long, value_enum, default_value_t = Format::Iptables)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Iptables,
+    Ip6tables,
+}
+
+pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
+    let config = match load(path) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(&error.to_string());
+            return Ok(ExitCode::from(BAD_CONFIG));
+        }
+    };
+    let mut situation = locked(&config, &Store::default()).await;
+    imagine(&mut situation, args, config.vpn.connections.is_empty());
+    let (owners, _) = system::owners(&config);
+    let ruleset = policy::ruleset(&config, &owners, &situation);
+    let family = match args.format {
+        Format::Iptables => Family::V4,
+        Format::Ip6tables => Family::V6,
+    };
+    say(render_fresh(&ruleset, family).trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes of the locked situation the one that was asked for.
+fn imagine(situation: &mut Situation, args: &Args, every_tunnel: bool) {
+    situation.state = args.state;
+    let given = args.endpoint.iter().map(|&endpoint| (endpoint, Default::default()));
+    let allowance = &mut situation.bootstrap;
+    match args.state {
+        State::Connecting | State::Protected if !args.endpoint.is_empty() => {
+            allowance.endpoints = given.collect();
+            allowance.any = false;
+        }
+        State::Locked | State::Lost | State::Paused | State::Connecting | State::Protected => {
+            // A known server takes the place of every server.
+            allowance.any &= args.endpoint.is_empty();
+            allowance.endpoints.extend(given);
+        }
+    }
+    if !every_tunnel {
+        situation.named_tunnels = Some(args.tunnel.iter().cloned().collect());
+    }
+    if args.state == State::Paused {
+        let until = i64::try_from(system::now() + SHOWN_PAUSE).unwrap_or(i64::MAX);
+        situation.paused_until = jiff::Timestamp::from_second(until).ok();
+    }
+}

@@ -1,0 +1,120 @@
+//! `tunwarden status`: whether this machine is protected.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+use futures_util::StreamExt;
+use zbus::fdo::PropertiesProxy;
+use zbus::names::InterfaceName;
+use zbus::{MatchRule, MessageStream};
+
+use super::client::Dict;
+use super::{LOCKED, NOT_ENFORCED, Outcome, client, complain, load::load, say, verify};
+use crate::bus::{Agent1Proxy, NAME, PATH};
+use crate::config::Config;
+use crate::status::{Enforcement, Status};
+use crate::store::Store;
+use crate::system;
+use crate::vpn::State;
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Print it for programs.
+    #[arg(long)]
+    json: bool,
+    /// Go on and print every change.
+    #[arg(long, short)]
+    watch: bool,
+}
+
+pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
+    let agent = client::connect().await;
+    let mut status = match &agent {
+        Ok(agent) => of_agent(agent).await?,
+        Err(error) => {
+            let status = without_agent(path).await;
+            if !args.json {
+                complain(&format!("tunwarden: {error:#}"));
+            }
+            status
+        }
+    };
+    print(args, &status);
+    if args.watch {
+        let agent = agent?;
+        let mut changes = changes(&agent).await?;
+        while changes.next().await.is_some() {
+            let Ok(now) = read(&agent).await else { break };
+            if now != status {
+                print(args, &now);
+                status = now;
+            }
+        }
+        anyhow::bail!("the agent has ended; the rules it left stay in force");
+    }
+    Ok(exit_code(&status))
+}
+
+fn exit_code(status: &Status) -> ExitCode {
+    ExitCode::from(match (status.enforced, status.state) {
+        (false, _) | (true, State::Paused) => NOT_ENFORCED,
+        (true, State::Protected) => 0,
+        (true, State::Locked | State::Connecting | State::Lost) => LOCKED,
+    })
+}
+
+fn print(args: &Args, status: &Status) {
+    if args.json {
+        match serde_json::to_string(status) {
+            Ok(json) => say(&json),
+            Err(error) => complain(&format!("tunwarden: {error}")),
+        }
+    } else {
+        say(&status.for_people(system::now()));
+    }
+}
+
+/// What the agent says, and whether the kernel bears it out.
+async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
+    let differences = agent.verify().await;
+    let mut status = read(agent).await?;
+    status.enforced &= differences.is_ok_and(|lines| lines.is_empty());
+    Ok(status)
+}
+
+async fn read(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
+    let inner = agent.inner();
+    let properties =
+        PropertiesProxy::builder(inner.connection()).destination(NAME).path(PATH).build().await?;
+    let all: Dict = properties.get_all(InterfaceName::from_static_str(NAME)?.into()).await?;
+    Ok(Status::from_properties(all)?)
+}
+
+/// Every message that may mean that the status is another, or that the agent is gone.
+async fn changes(agent: &Agent1Proxy<'_>) -> anyhow::Result<MessageStream> {
+    let rule = MatchRule::builder().msg_type(zbus::message::Type::Signal).sender(NAME).path(PATH).build()?;
+    Ok(MessageStream::for_match_rule(rule, agent.inner().connection(), None).await?)
+}
+
+/// What the kernel itself says. Nobody watches the VPN then: it counts as locked at best.
+async fn without_agent(path: Option<&Path>) -> Status {
+    let store = Store::default();
+    let config = load(path).unwrap_or_else(|_| Config::strictest());
+    let differences = verify::without_agent(&config, &store).await;
+    let enforcement = match differences {
+        Ok(lines) if lines.is_empty() => Enforcement::Enforced,
+        Ok(_) => Enforcement::NotEnforced,
+        Err(error) => {
+            complain(&format!("tunwarden: {error:#}"));
+            Enforcement::NotEnforced
+        }
+    };
+    let applied = store.applied().ok().flatten().unwrap_or_default();
+    let mut situation = applied.situation;
+    let open = situation.paused_until.is_some_and(|until| until.as_second() > system::now().cast_signed());
+    situation.state = if open { State::Paused } else { State::Locked };
+    let mut status = Status::new(&situation, applied.since, enforcement, crate::system::has_docker());
+    status.agent = false;
+    status
+}

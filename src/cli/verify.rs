@@ -1,0 +1,48 @@
+//! `tunwarden verify`: the kernel against the policy, line by line.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::{BAD_CONFIG, NOT_ENFORCED, Outcome, client, complain, load::load, lock::locked, say};
+use crate::config::Config;
+use crate::firewall::Firewall;
+use crate::policy;
+use crate::store::Store;
+use crate::system;
+
+pub(super) async fn run(path: Option<&Path>) -> Outcome {
+    let lines = match client::verify().await {
+        Ok(lines) => lines,
+        Err(_) => {
+            let config = match load(path) {
+                Ok(config) => config,
+                Err(error) => {
+                    complain(&error.to_string());
+                    return Ok(ExitCode::from(BAD_CONFIG));
+                }
+            };
+            without_agent(&config, &Store::default()).await?
+        }
+    };
+    if lines.is_empty() {
+        say("the kernel holds the rules");
+        return Ok(ExitCode::SUCCESS);
+    }
+    lines.iter().for_each(|line| say(line));
+    Ok(ExitCode::from(NOT_ENFORCED))
+}
+
+/// Compares with what was applied last, or with the locked rules when nothing was.
+pub(super) async fn without_agent(config: &Config, store: &Store) -> anyhow::Result<Vec<String>> {
+    let applied = store.applied().ok().flatten();
+    let situation = match applied {
+        Some(applied) => applied.situation,
+        None => locked(config, store).await,
+    };
+    let (owners, _) = system::owners(config);
+    let ruleset = policy::ruleset(config, &owners, &situation);
+    let firewall = Firewall::new(config.firewall.backend);
+    firewall.differences(&ruleset).await.context("cannot read what the kernel holds; try it with sudo")
+}

@@ -1,0 +1,243 @@
+//! What is wrong with a configuration, and where: shown with the line, a caret and a way out.
+//!
+//! What a file holds is shown, never obeyed: whatever could move a terminal's cursor, colour it or
+//! turn its text around is escaped before it is printed.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::hint::plain;
+use super::item::{Finding, Wrong};
+
+/// How many characters of a source line are shown on either side of the fault's beginning.
+const CONTEXT: usize = 60;
+
+/// The most faults that are told one by one.
+const MAX_FAULTS: usize = 100;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Faults {
+    /// There is no such file. For the default path that means [`super::Config::default`]; a path
+    /// that somebody named should exist.
+    #[error("{}: there is no such file\n  = hint: name an existing file, or none for the defaults", plain(&.0.to_string_lossy()))]
+    NotFound(PathBuf),
+    /// The file exists and cannot be taken.
+    #[error("{}: {what}\n  = hint: {hint}", plain(&.path.to_string_lossy()))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+        /// What to do.
+        hint: &'static str,
+        /// What the kernel said, if it was the kernel.
+        source: Option<io::Error>,
+    },
+    /// The file says what it must not say.
+    #[error("{}", Listing(.found, *.more))]
+    Wrong {
+        /// The faults in the order of the file; at least one.
+        found: Vec<Fault>,
+        /// How many more there are that are not told one by one.
+        more: usize,
+    },
+}
+
+impl Faults {
+    /// The faults of a text, in its order.
+    pub(super) fn of(file: &str, text: &str, mut findings: Vec<Finding>) -> Self {
+        findings.sort_by_key(|finding| finding.span.start);
+        let fault = |Finding { span, wrong }: &Finding| Fault::at(file, text, span, &wrong.what, &wrong.hint);
+        Self::Wrong {
+            found: findings.iter().take(MAX_FAULTS).map(fault).collect(),
+            more: findings.len().saturating_sub(MAX_FAULTS),
+        }
+    }
+
+    /// A file of more than 1 MiB.
+    pub(super) fn too_large(path: PathBuf) -> Self {
+        let what = "this file is larger than 1 MiB, no configuration is";
+        Self::Unreadable { path, what, hint: "check that this is the right file", source: None }
+    }
+
+    /// Bytes that are no text from `offset` on.
+    pub(super) fn not_utf8(file: &str, bytes: &[u8], offset: usize) -> Self {
+        let byte = bytes.get(offset).copied().unwrap_or_default();
+        let wrong = Wrong {
+            what: format!("this is not UTF-8: byte 0x{byte:02x} at offset {offset}"),
+            hint: "save the file as UTF-8 text".to_owned(),
+        };
+        // Up to the offset the bytes are the text, and there the replacement character stands.
+        let finding = Finding { span: offset..offset + char::REPLACEMENT_CHARACTER.len_utf8(), wrong };
+        Self::of(file, &String::from_utf8_lossy(bytes), vec![finding])
+    }
+
+    /// The faults that have a place in the file; none if it could not be read at all.
+    pub fn found(&self) -> &[Fault] {
+        match self {
+            Self::Wrong { found, .. } => found,
+            Self::NotFound(_) | Self::Unreadable { .. } => &[],
+        }
+    }
+}
+
+/// Faults one below the other, with an empty line between.
+struct Listing<'f>(&'f [Fault], usize);
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, fault) in self.0.iter().enumerate() {
+            write!(f, "{}{fault}", if nth == 0 { "" } else { "\n\n" })?;
+        }
+        match self.1 {
+            0 => Ok(()),
+            more => write!(f, "\n\nand {more} more"),
+        }
+    }
+}
+
+/// One fault, at one place of the file. Its text is safe to print on a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    file: String,
+    line: usize,
+    column: usize,
+    source: String,
+    caret: Range<usize>,
+    what: String,
+    hint: String,
+}
+
+impl Fault {
+    /// A fault about the bytes `span` of `text`.
+    pub(super) fn at(file: &str, text: &str, span: &Range<usize>, what: &str, hint: &str) -> Self {
+        let start = floor(text, span.start);
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        let end = floor(text, span.end).clamp(start, line_end);
+        let (source, caret) = excerpt(&text[line_start..start], &text[start..end], &text[end..line_end]);
+        Self {
+            file: plain(file),
+            line: text[..line_start].matches('\n').count() + 1,
+            column: text[line_start..start].chars().count() + 1,
+            source,
+            caret,
+            what: plain(what),
+            hint: plain(hint),
+        }
+    }
+
+    /// The file as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line, from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The column in characters, from 1.
+    pub fn column(&self) -> usize {
+        self.column
+    }
+
+    /// The source line, cut around the fault when it is long, unprintable characters escaped.
+    pub fn source_line(&self) -> &str {
+        &self.source
+    }
+
+    /// The characters of [`Self::source_line`] that are meant; never empty.
+    pub fn caret(&self) -> Range<usize> {
+        self.caret.clone()
+    }
+
+    /// What is wrong.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column, source, caret, what, hint } = self;
+        let number = line.to_string();
+        let gutter = " ".repeat(number.len());
+        let (before, carets) = (" ".repeat(caret.start), "^".repeat(caret.len()));
+        writeln!(f, "{file}:{line}:{column}: {what}")?;
+        writeln!(f, "{gutter} |")?;
+        writeln!(f, "{number} | {source}")?;
+        writeln!(f, "{gutter} | {before}{carets}")?;
+        write!(f, "{gutter} = hint: {hint}")
+    }
+}
+
+/// The nearest character boundary at or before `offset`.
+fn floor(text: &str, offset: usize) -> usize {
+    (0..=offset.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+/// One line cut around what is meant, and where in the cut line that stands.
+fn excerpt(before: &str, meant: &str, after: &str) -> (String, Range<usize>) {
+    let after = after.strip_suffix('\r').unwrap_or(after);
+    let skipped = before.chars().count().saturating_sub(CONTEXT);
+    let mut source = String::from(if skipped > 0 { "…" } else { "" });
+    source.extend(before.chars().skip(skipped).map(printable));
+    let start = source.chars().count();
+
+    let mut rest = meant.chars().chain(after.chars());
+    let visible = meant.chars().count().min(CONTEXT);
+    source.extend(rest.by_ref().take(visible).map(printable));
+    let end = source.chars().count().max(start + 1);
+    source.extend(rest.by_ref().take(CONTEXT - visible).map(printable));
+    if rest.next().is_some() {
+        source.push('…');
+    }
+    (source.trim_end().to_owned(), start..end)
+}
+
+/// One character as it may be shown in a source line: a tab is a space wide there.
+fn printable(c: char) -> String {
+    if c == '\t' { " ".to_owned() } else { plain(c.encode_utf8(&mut [0; 4])) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_file_reaches_the_terminal_raw() {
+        let text = "a = \"\u{1b}[2J\u{202e}\u{7}\"\t# x\r\n";
+        let fault = Fault::at("dir/\u{1b}]0;x", text, &(4..13), "bad \u{9b}31m", "not \u{200b}this");
+        let shown = fault.to_string();
+        assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+        assert!(!shown.contains(['\u{202e}', '\u{200b}']), "{shown:?}");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_caret() {
+        let text = format!("a = [{}\"here\"{}]", "1, ".repeat(1000), ", 1".repeat(1000));
+        let at = text.find("\"here").unwrap();
+        let fault = Fault::at("f", &text, &(at..at + 6), "x", "y");
+        assert_eq!(fault.column(), at + 1);
+        assert!(fault.source_line().chars().count() <= 2 * CONTEXT + 2);
+        let caret = fault.caret();
+        let meant: String = fault.source_line().chars().skip(caret.start).take(caret.len()).collect();
+        assert_eq!(meant, "\"here\"");
+    }
+
+    #[test]
+    fn a_span_outside_the_text_or_inside_a_character_is_survived() {
+        for span in [0..0, 1..2, 3..1, 2..900, 900..901] {
+            assert!(!Fault::at("f", "ä\n€", &span, "x", "y").caret().is_empty(), "{span:?}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Ways out of a mistake, and text made fit to be shown.
+
+/// The most characters of a file's own word that a message repeats.
+const SHOWN: usize = 60;
+
+/// The word that was most likely meant: at most a third of it was mistyped.
+pub(super) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    // Nobody mistypes one of our short words as something this long; the distance is quadratic.
+    if word.len() > SHOWN {
+        return None;
+    }
+    let word = word.to_lowercase();
+    words
+        .into_iter()
+        .map(|other| (strsim::damerau_levenshtein(&word, other), other))
+        .filter(|(distance, other)| *distance <= (other.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, other)| other)
+}
+
+/// "a", "a and b", "a, b and c"; `last` is the word before the last one.
+pub(super) fn listed<T: AsRef<str>>(words: &[T], last: &str) -> String {
+    match words {
+        [] => String::new(),
+        [only] => only.as_ref().to_owned(),
+        [most @ .., end] => {
+            let most: Vec<&str> = most.iter().map(AsRef::as_ref).collect();
+            format!("{} {last} {}", most.join(", "), end.as_ref())
+        }
+    }
+}
+
+/// The same text with everything escaped that a terminal would obey or hide.
+pub(super) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) { plain.push(c) } else { plain.extend(c.escape_unicode()) }
+    }
+    plain
+}
+
+/// Neither a control character nor one that is invisible or reorders the text around it.
+fn is_plain(c: char) -> bool {
+    let hidden = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    !c.is_control() && !hidden
+}
+
+/// A word of the file, cut to a length that a message can bear.
+pub(super) fn shown(word: &str) -> String {
+    match word.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &word[..end]),
+        None => word.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_far_from_every_other_gets_no_guess() {
+        assert_eq!(nearest("colour", ["interfaces", "allow"]), None);
+        assert_eq!(nearest(&"x".repeat(100_000), ["allow"]), None);
+        assert_eq!(nearest("interface", ["interfaces", "allow"]), Some("interfaces"));
+        assert_eq!(nearest("AUTO", ["known", "any", "auto"]), Some("auto"));
+    }
+
+    #[test]
+    fn a_list_reads_like_a_sentence() {
+        assert_eq!(listed(&["a"], "or"), "a");
+        assert_eq!(listed(&["a", "b", "c"], "and"), "a, b and c");
+    }
+}

@@ -1,0 +1,290 @@
+//! One value or table of the file, with its place, and what it may turn out to be.
+//!
+//! Reading goes on after a fault: a value that is wrong is noted and counts as absent, so that one
+//! look at the file tells everything that is wrong with it.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::hint::{listed, nearest, shown};
+use super::words::Word;
+
+/// The most entries of one list. The kernel walks the rules one by one for each packet.
+pub(super) const MAX_ENTRIES: usize = 1024;
+
+/// What is wrong with one value and what to write instead.
+pub(super) struct Wrong {
+    pub(super) what: String,
+    pub(super) hint: String,
+}
+
+/// A fault that still knows its bytes, not yet its line.
+pub(super) struct Finding {
+    pub(super) span: Range<usize>,
+    pub(super) wrong: Wrong,
+}
+
+/// Where faults are gathered, and the text they are about.
+pub(super) struct Findings<'t> {
+    pub(super) text: &'t str,
+    pub(super) found: RefCell<Vec<Finding>>,
+}
+
+impl<'t> Findings<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self { text, found: RefCell::default() }
+    }
+
+    pub(super) fn add(&self, span: Range<usize>, what: impl Into<String>, hint: impl Into<String>) {
+        let wrong = Wrong { what: what.into(), hint: hint.into() };
+        self.found.borrow_mut().push(Finding { span, wrong });
+    }
+}
+
+/// Whether a list may be empty; if not, what to write instead.
+#[derive(Clone, Copy)]
+pub(super) enum Empty {
+    Allowed,
+    Refused(&'static str),
+}
+
+/// One value and the key it belongs to.
+#[derive(Clone, Copy)]
+pub(super) struct Item<'d> {
+    key: &'d str,
+    value: &'d Spanned<DeValue<'d>>,
+    findings: &'d Findings<'d>,
+}
+
+impl<'d> Item<'d> {
+    /// Notes what is wrong with this value; always `None`, for the place where it would have been.
+    pub(super) fn wrong<T>(&self, what: impl Into<String>, hint: impl Into<String>) -> Option<T> {
+        self.findings.add(self.value.span(), what, hint);
+        None
+    }
+
+    fn wrong_type<T>(&self, wanted: &str, hint: impl Into<String>) -> Option<T> {
+        let is = match self.value.get_ref() {
+            DeValue::String(_) => "text",
+            DeValue::Integer(_) | DeValue::Float(_) => "a number",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.wrong(format!("`{}` takes {wanted}, not {is}", self.key), hint)
+    }
+
+    /// The value as it is written, if it is short and on one line.
+    pub(super) fn written(&self) -> Option<&'d str> {
+        let written = self.findings.text.get(self.value.span())?;
+        (written.len() <= 40 && !written.contains('\n')).then_some(written)
+    }
+
+    /// The text that this value is, if it is text.
+    pub(super) fn as_text(&self) -> Option<&'d str> {
+        self.value.get_ref().as_str()
+    }
+
+    /// The number that this value is; numbers too large for anything of ours are `i64::MAX`.
+    pub(super) fn as_number(&self) -> Option<i64> {
+        let number = self.value.get_ref().as_integer()?;
+        let cut = if number.as_str().starts_with('-') { i64::MIN } else { i64::MAX };
+        Some(i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(cut))
+    }
+
+    /// True or false.
+    pub(super) fn flag(self) -> Option<bool> {
+        match self.value.get_ref().as_bool() {
+            Some(flag) => Some(flag),
+            None => self.wrong_type("true or false", "write true or false, without quotes"),
+        }
+    }
+
+    /// A text that `parse` understands.
+    pub(super) fn text<T>(self, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let Some(text) = self.as_text() else {
+            let quoted = match self.written() {
+                Some(written) if !self.value.get_ref().is_array() && !self.value.get_ref().is_table() => {
+                    format!("write it in quotes: \"{written}\"")
+                }
+                Some(_) | None => "write one text in quotes".to_owned(),
+            };
+            return self.wrong_type("text", quoted);
+        };
+        parse(text).map_or_else(|Wrong { what, hint }| self.wrong(what, hint), Some)
+    }
+
+    /// One of the words of a fixed choice.
+    pub(super) fn word<W: Word>(self) -> Option<W> {
+        let words: Vec<String> = W::WORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let choice = listed(&words, "or");
+        let Some(text) = self.as_text() else {
+            return self.wrong_type(&choice, format!("write {choice}"));
+        };
+        if let Some((_, meaning)) = W::WORDS.iter().find(|(word, _)| *word == text) {
+            return Some(*meaning);
+        }
+        let hint = match nearest(text, W::WORDS.iter().map(|(word, _)| *word)) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("write {choice}"),
+        };
+        self.wrong(format!("`{}` cannot be \"{}\"", self.key, shown(text)), hint)
+    }
+
+    /// A list whose every entry `each` understands, without repetitions.
+    pub(super) fn list<T: PartialEq>(
+        self,
+        empty: Empty,
+        each: impl Fn(Item<'d>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Some(array) = self.value.get_ref().as_array() else {
+            let hint = match self.written() {
+                Some(written) => format!("write it in brackets: [{written}]"),
+                None => "write it in brackets: [ … ]".to_owned(),
+            };
+            return self.wrong_type("a list", hint);
+        };
+        if let (true, Empty::Refused(hint)) = (array.is_empty(), empty) {
+            return self.wrong(format!("`{}` cannot be empty", self.key), hint);
+        }
+        if array.len() > MAX_ENTRIES {
+            let what = format!("`{}` has {} entries; at most {MAX_ENTRIES} can be", self.key, array.len());
+            return self.wrong(what, "sum them up: a range of ports, a shorter prefix or a wildcard");
+        }
+        let mut entries = Vec::with_capacity(array.len());
+        for value in array.iter() {
+            let item = Item { value, ..self };
+            match each(item) {
+                Some(entry) if entries.contains(&entry) => {
+                    let what = format!("`{}` has this entry twice", self.key);
+                    item.wrong::<()>(what, "keep the first and remove this one");
+                }
+                Some(entry) => entries.push(entry),
+                None => {}
+            }
+        }
+        Some(entries)
+    }
+
+    /// The word that stands for everything, or a list.
+    pub(super) fn word_or<T>(self, word: &str, whole: T, list: impl FnOnce(Self) -> Option<T>) -> Option<T> {
+        match self.as_text() {
+            Some(text) if text == word => Some(whole),
+            Some(text) => {
+                let what = format!("`{}` is \"{word}\" or a list, not \"{}\"", self.key, shown(text));
+                let near = nearest(text, [word]).is_some();
+                let hint = if near { format!("did you mean \"{word}\"?") } else { self.in_brackets(word) };
+                self.wrong(what, hint)
+            }
+            None if self.value.get_ref().is_array() => list(self),
+            None => self.wrong_type(&format!("\"{word}\" or a list"), self.in_brackets(word)),
+        }
+    }
+
+    fn in_brackets(&self, word: &str) -> String {
+        match self.written() {
+            Some(written) => format!("write \"{word}\", or a list in brackets: [{written}]"),
+            None => format!("write \"{word}\", or a list in brackets"),
+        }
+    }
+
+    /// A table with these keys; `name` is how messages call it.
+    pub(super) fn table(self, name: &'d str, keys: &'static [&'static str]) -> Option<Section<'d>> {
+        match self.value.get_ref().as_table() {
+            Some(table) => {
+                Some(Section { name, keys, span: self.value.span(), table, findings: self.findings })
+            }
+            None => {
+                let hint = format!("write {{ {} = … }}", keys.join(" = …, "));
+                self.wrong_type("a table for each entry", hint)
+            }
+        }
+    }
+}
+
+/// A table whose keys are known.
+pub(super) struct Section<'d> {
+    name: &'d str,
+    keys: &'static [&'static str],
+    span: Range<usize>,
+    table: &'d DeTable<'d>,
+    findings: &'d Findings<'d>,
+}
+
+impl<'d> Section<'d> {
+    /// The whole file as a section whose keys are the sections.
+    pub(super) fn root(
+        table: &'d DeTable<'d>,
+        keys: &'static [&'static str],
+        findings: &'d Findings<'d>,
+    ) -> Self {
+        Self { name: "the file", keys, span: 0..0, table, findings }
+    }
+
+    /// The value of a key, if it is there.
+    pub(super) fn get(&self, key: &'static str) -> Option<Item<'d>> {
+        let value = self.table.get(key)?;
+        Some(Item { key, value, findings: self.findings })
+    }
+
+    /// The value of a key as `read` understands it, or else `default`.
+    pub(super) fn read<T>(
+        &self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(Item<'d>) -> Option<T>,
+    ) -> T {
+        self.get(key).and_then(read).unwrap_or(default)
+    }
+
+    /// The value of a key that has to be there.
+    pub(super) fn require(&self, key: &'static str, hint: &str) -> Option<Item<'d>> {
+        let item = self.get(key);
+        if item.is_none() {
+            self.findings.add(self.span.clone(), format!("`{key}` is missing in {}", self.name), hint);
+        }
+        item
+    }
+
+    /// Notes every key that does not exist; `elsewhere` may know where it belongs.
+    pub(super) fn refuse_others(&self, elsewhere: impl Fn(&str) -> Option<String>) {
+        for key in self.table.keys().filter(|key| !self.keys.contains(&key.get_ref().as_ref())) {
+            let name = key.get_ref().as_ref();
+            let hint = elsewhere(name)
+                .or_else(|| {
+                    nearest(name, self.keys.iter().copied()).map(|near| format!("did you mean `{near}`?"))
+                })
+                .unwrap_or_else(|| format!("{} has {}", self.name, self.known()));
+            self.findings.add(key.span(), format!("unknown key `{}` in {}", shown(name), self.name), hint);
+        }
+    }
+
+    /// One section of the file; absent, it is as good as empty.
+    pub(super) fn section(
+        &self,
+        name: &'static str,
+        title: &'d str,
+        keys: &'static [&'static str],
+    ) -> Option<Self> {
+        let item = self.get(name)?;
+        match item.value.get_ref().as_table() {
+            Some(table) => {
+                Some(Section { name: title, keys, span: item.value.span(), table, findings: self.findings })
+            }
+            None if item.value.get_ref().is_array() => {
+                item.wrong(format!("{title} is written once"), format!("write {title}, in single brackets"))
+            }
+            None => item
+                .wrong_type("keys of its own", format!("write {title} on a line of its own, its keys below")),
+        }
+    }
+
+    fn known(&self) -> String {
+        let known: Vec<String> = self.keys.iter().map(|key| format!("`{key}`")).collect();
+        listed(&known, "and")
+    }
+}

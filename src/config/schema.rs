@@ -1,0 +1,287 @@
+//! The keys that exist, section by section, and what each of them takes.
+//!
+//! A key that is absent has its default. What a text means is left to the parsers of [`crate::net`];
+//! here only the way out of a mistake is added.
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error as ValueError;
+
+use super::hint::shown;
+use super::item::{Empty, Findings, Item, Section, Wrong};
+use super::words::Protocol;
+use super::{
+    Bootstrap, Config, Docker, Firewall, Inbound, Input, Lan, Networks, Routes, Traffic, TrafficRule, Tunnel,
+    UserName, Vpn,
+};
+use crate::net::{
+    EndpointError, IfPattern, IfPatternError, LanPrefix, Port, PortRange, PrefixError, Server, Transport,
+    network,
+};
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+/// The longest name of a connection; NetworkManager's own ids are far below.
+const MAX_CONNECTION: usize = 256;
+
+const TUNNEL: &[&str] = &["interfaces", "allow", "routes"];
+const BOOTSTRAP: &[&str] = &["ports", "servers", "scope", "owners", "dns"];
+const LAN: &[&str] = &["allow", "networks", "multicast"];
+const INPUT: &[&str] = &["allow"];
+const DOCKER: &[&str] = &["allow", "published_ports"];
+const VPN: &[&str] = &["connections"];
+const FIREWALL: &[&str] = &["backend"];
+
+const SECTIONS: &[&str] = &["tunnel", "bootstrap", "lan", "input", "docker", "vpn", "firewall"];
+
+/// Every section's title and keys, in the order of [`SECTIONS`].
+const KEYS: [(&str, &[&str]); 7] = [
+    ("[tunnel]", TUNNEL),
+    ("[bootstrap]", BOOTSTRAP),
+    ("[lan]", LAN),
+    ("[input]", INPUT),
+    ("[docker]", DOCKER),
+    ("[vpn]", VPN),
+    ("[firewall]", FIREWALL),
+];
+
+/// The configuration that a document means; whatever is wrong with it goes to `findings`, and then
+/// the result is not to be used.
+pub(super) fn config<'d>(document: &'d DeTable<'d>, findings: &'d Findings<'d>) -> Config {
+    let root = Section::root(document, SECTIONS, findings);
+    root.refuse_others(home);
+    let read = |name, (title, keys)| {
+        let section = root.section(name, title, keys)?;
+        section.refuse_others(home);
+        Some(section)
+    };
+    let [tunnels, bootstraps, lans, inputs, dockers, vpns, firewalls] = KEYS;
+    Config {
+        tunnel: read("tunnel", tunnels).map(tunnel).unwrap_or_default(),
+        bootstrap: read("bootstrap", bootstraps).map(bootstrap).unwrap_or_default(),
+        lan: read("lan", lans).map(lan).unwrap_or_default(),
+        input: read("input", inputs).map(input).unwrap_or_default(),
+        docker: read("docker", dockers).map(docker).unwrap_or_default(),
+        vpn: read("vpn", vpns).map(vpn).unwrap_or_default(),
+        firewall: read("firewall", firewalls).map(firewall).unwrap_or_default(),
+    }
+}
+
+/// The one section that has such a key.
+fn home(key: &str) -> Option<String> {
+    let mut homes = KEYS.iter().filter(|(_, keys)| keys.contains(&key));
+    match (homes.next(), homes.next()) {
+        (Some((title, _)), None) => Some(format!("`{key}` belongs in {title}")),
+        _ => None,
+    }
+}
+
+fn tunnel(section: Section<'_>) -> Tunnel {
+    let default = Tunnel::default();
+    let no_tunnel = "name the tunnel's interface: [\"tun+\"]; without one nothing could pass, ever";
+    let no_route = "write \"default\", or the networks that the tunnel has to carry";
+    Tunnel {
+        interfaces: section.read("interfaces", default.interfaces, |item| {
+            item.list(Empty::Refused(no_tunnel), |item| item.text(pattern))
+        }),
+        allow: section.read("allow", default.allow, traffic),
+        routes: section.read("routes", default.routes, |item| {
+            item.word_or("default", Routes::Default, |item| {
+                item.list(Empty::Refused(no_route), |item| item.text(net)).map(Routes::Networks)
+            })
+        }),
+    }
+}
+
+fn bootstrap(section: Section<'_>) -> Bootstrap {
+    let default = Bootstrap::default();
+    let no_port = "name the VPN server's port: [{ protocol = \"udp\", port = 1194 }]";
+    let no_owner = "name the user the VPN client runs as: [\"root\"]; with nobody it could never connect";
+    Bootstrap {
+        ports: section.read("ports", default.ports, |item| item.list(Empty::Refused(no_port), server_port)),
+        servers: section
+            .read("servers", default.servers, |item| item.list(Empty::Allowed, |item| item.text(server))),
+        scope: section.read("scope", default.scope, Item::word),
+        owners: section.read("owners", default.owners, |item| {
+            item.list(Empty::Refused(no_owner), |item| item.text(owner))
+        }),
+        dns: section.read("dns", default.dns, Item::word),
+    }
+}
+
+fn lan(section: Section<'_>) -> Lan {
+    let default = Lan::default();
+    Lan {
+        allow: section.read("allow", default.allow, Item::flag),
+        networks: section.read("networks", default.networks, |item| {
+            item.word_or("connected", Networks::Connected, |item| {
+                item.list(Empty::Allowed, |item| item.text(lan_prefix)).map(Networks::Listed)
+            })
+        }),
+        multicast: section.read("multicast", default.multicast, Item::flag),
+    }
+}
+
+fn input(section: Section<'_>) -> Input {
+    Input { allow: section.read("allow", Vec::new(), |item| item.list(Empty::Allowed, inbound)) }
+}
+
+fn docker(section: Section<'_>) -> Docker {
+    let default = Docker::default();
+    Docker {
+        allow: section.read("allow", default.allow, traffic),
+        published_ports: section.read("published_ports", default.published_ports, Item::word),
+        bridges: default.bridges,
+    }
+}
+
+fn vpn(section: Section<'_>) -> Vpn {
+    let connections = section
+        .read("connections", Vec::new(), |item| item.list(Empty::Allowed, |item| item.text(connection)));
+    Vpn { connections }
+}
+
+fn firewall(section: Section<'_>) -> Firewall {
+    Firewall { backend: section.read("backend", Firewall::default().backend, Item::word) }
+}
+
+fn traffic(item: Item<'_>) -> Option<Traffic> {
+    item.word_or("any", Traffic::Any, |item| item.list(Empty::Allowed, listed_rule).map(Traffic::Listed))
+}
+
+fn listed_rule(item: Item<'_>) -> Option<TrafficRule> {
+    let section = item.table("a rule", &["protocol", "ports"])?;
+    section.refuse_others(|_| None);
+    rule(&section)
+}
+
+fn inbound(item: Item<'_>) -> Option<Inbound> {
+    let section = item.table("an inbound rule", &["protocol", "ports", "from"])?;
+    section.refuse_others(|_| None);
+    let traffic = rule(&section);
+    let from = match section.get("from") {
+        Some(from) => Some(from.text(net)?),
+        None => None,
+    };
+    Some(Inbound { traffic: traffic?, from })
+}
+
+/// `protocol` and `ports`; without `ports` all of them are meant.
+fn rule(section: &Section<'_>) -> Option<TrafficRule> {
+    let protocol = section.require("protocol", "add protocol = \"tcp\", \"udp\" or \"icmp\"");
+    let protocol: Option<Protocol> = protocol.and_then(Item::word);
+    let ports = section.get("ports");
+    match (protocol, ports) {
+        (Some(Protocol::Icmp), Some(ports)) => {
+            ports.wrong("ICMP has no ports", "remove `ports`, or write protocol = \"tcp\" or \"udp\"")
+        }
+        (Some(Protocol::Icmp), None) => Some(TrafficRule::Icmp),
+        (Some(Protocol::Ports(transport)), None) => Some(TrafficRule::Ports(transport, Vec::new())),
+        (None, None) => None,
+        (protocol, Some(ports)) => {
+            let no_port = "name at least one port, or leave `ports` out for all of them";
+            let ports = ports.list(Empty::Refused(no_port), port_range)?;
+            match protocol? {
+                Protocol::Ports(transport) => Some(TrafficRule::Ports(transport, ports)),
+                Protocol::Icmp => None,
+            }
+        }
+    }
+}
+
+fn server_port(item: Item<'_>) -> Option<(Transport, Port)> {
+    let section = item.table("a port of a server", &["protocol", "port"])?;
+    section.refuse_others(|_| None);
+    let protocol = section.require("protocol", "add protocol = \"udp\" or \"tcp\"").and_then(Item::word);
+    let port = section.require("port", "add the port's number: port = 1194").and_then(port);
+    Some((protocol?, port?))
+}
+
+fn port(item: Item<'_>) -> Option<Port> {
+    match item.as_number() {
+        Some(number) => Port::try_from(number).ok().or_else(|| no_port(item, &number.to_string())),
+        None => item.wrong("`port` takes one number", "write a number from 1 to 65535, without quotes: 1194"),
+    }
+}
+
+fn port_range(item: Item<'_>) -> Option<PortRange> {
+    let hint = "write a port as 443, a range as \"6000-6007\"";
+    match (item.as_number(), item.as_text()) {
+        (Some(number), _) => match Port::try_from(number) {
+            Ok(port) => Some(port.into()),
+            Err(_) => no_port(item, &number.to_string()),
+        },
+        (None, Some(text)) => {
+            let deserializer = IntoDeserializer::<ValueError>::into_deserializer(text);
+            match PortRange::deserialize(deserializer) {
+                Ok(range) => Some(range),
+                Err(error) => item.wrong(error.to_string(), hint),
+            }
+        }
+        (None, None) => item.wrong("an entry of `ports` is a port or a range of them", hint),
+    }
+}
+
+fn no_port<T>(item: Item<'_>, number: &str) -> Option<T> {
+    item.wrong(format!("{} is no port", item.written().unwrap_or(number)), "ports are 1 to 65535")
+}
+
+fn pattern(text: &str) -> Result<IfPattern, Wrong> {
+    text.parse().map_err(|error: IfPatternError| {
+        let hint = match &error {
+            IfPatternError::TooWide(_) => "begin with the letters that only tunnels have: \"tun+\"",
+            IfPatternError::Wildcard(_) => {
+                "put one + at the end: \"tun+\" is every name that begins with tun"
+            }
+            IfPatternError::Name(_) => "write the name as `ip link` shows it: \"tun0\", or \"tun+\"",
+        };
+        Wrong { what: error.to_string(), hint: hint.to_owned() }
+    })
+}
+
+fn server(text: &str) -> Result<Server, Wrong> {
+    text.parse().map_err(|error: EndpointError| {
+        let hint = "write \"198.51.100.1\", \"vpn.example.net:1194\" or \"[2001:db8::1]:1194/udp\"";
+        Wrong { what: error.to_string(), hint: hint.to_owned() }
+    })
+}
+
+fn owner(text: &str) -> Result<UserName, Wrong> {
+    UserName::try_from(text.to_owned()).map_err(|error| Wrong {
+        what: error.to_string(),
+        hint: "write the user's name as `id` shows it: \"root\"".to_owned(),
+    })
+}
+
+fn net(text: &str) -> Result<IpNet, Wrong> {
+    network(text).map_err(wrong_prefix)
+}
+
+fn lan_prefix(text: &str) -> Result<LanPrefix, Wrong> {
+    text.parse().map_err(wrong_prefix)
+}
+
+fn wrong_prefix(error: PrefixError) -> Wrong {
+    let hint = match &error {
+        PrefixError::HostBits(_, corrected) => format!("write \"{corrected}\""),
+        PrefixError::Form(_) => "write \"192.168.0.0/16\" or \"fd00::/8\"".to_owned(),
+        PrefixError::Public(_) => {
+            "name the network of your own router, such as \"192.168.1.0/24\"".to_owned()
+        }
+    };
+    Wrong { what: error.to_string(), hint }
+}
+
+fn connection(text: &str) -> Result<String, Wrong> {
+    let what = match text {
+        "" => "a connection's name cannot be empty".to_owned(),
+        _ if text.len() > MAX_CONNECTION => {
+            format!("a connection's name has at most {MAX_CONNECTION} bytes; this one has {}", text.len())
+        }
+        _ if text.contains(char::is_control) => {
+            format!("a connection's name has no control characters: `{}`", shown(text))
+        }
+        _ => return Ok(text.to_owned()),
+    };
+    Err(Wrong { what, hint: "write the name or the UUID that `nmcli connection` shows".to_owned() })
+}

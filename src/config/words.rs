@@ -1,0 +1,46 @@
+//! The words that a key with a fixed choice can have.
+
+use super::{Backend, Dns, PublishedPorts, Scope};
+use crate::net::Transport;
+
+/// A choice that is written as one of a few words.
+pub(super) trait Word: Copy + 'static {
+    /// Each word with what it means.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Word for Scope {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("known", Self::Known), ("any", Self::Any), ("auto", Self::Auto)];
+}
+
+impl Word for Dns {
+    const WORDS: &'static [(&'static str, Self)] = &[("pin", Self::Pin), ("off", Self::Off)];
+}
+
+impl Word for PublishedPorts {
+    const WORDS: &'static [(&'static str, Self)] = &[("lan", Self::Lan), ("none", Self::None)];
+}
+
+impl Word for Backend {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("nft", Self::Nft), ("legacy", Self::Legacy)];
+}
+
+impl Word for Transport {
+    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("udp", Self::Udp)];
+}
+
+/// The protocols that a rule can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// ICMP and ICMPv6, which have no ports.
+    Icmp,
+    /// UDP or TCP.
+    Ports(Transport),
+}
+
+impl Word for Protocol {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tcp", Self::Ports(Transport::Tcp)), ("udp", Self::Ports(Transport::Udp)), ("icmp", Self::Icmp)];
+}

@@ -1,0 +1,129 @@
+//! Watches the machine's links, addresses and routes (rtnetlink).
+//!
+//! Notifications are read only as "something has changed"; what is true now always comes from a
+//! full dump, asked for after subscribing. So nothing is missed when the kernel drops notifications
+//! (`ENOBUFS`), and no state is patched together here.
+
+mod dump;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::time::Duration;
+
+use nix::libc;
+use rtnetlink::MulticastGroup;
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::vpn::{Event, LinkTable};
+
+/// How long the kernel is left alone after it failed to answer.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The least time between two dumps. A first change is read at once; of a burst (500 containers
+/// starting) at most fifty tables a second are made.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A burst longer than this is looked at before it has ended.
+const DRAIN: usize = 10_000;
+
+const GROUPS: [MulticastGroup; 5] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+];
+
+/// Why the kernel's links cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LinksError {
+    /// No netlink socket, or one that broke.
+    #[error("the netlink socket failed")]
+    Socket(#[source] io::Error),
+    /// The kernel refused a dump.
+    #[error("the kernel refused to list its links")]
+    Refused(#[source] io::Error),
+    /// An answer that is no netlink message.
+    #[error("the kernel's answer ends in the middle of a message")]
+    Truncated,
+}
+
+/// The links as they are now. Needs no privilege.
+///
+/// # Errors
+/// When the kernel cannot be asked or does not answer.
+pub async fn snapshot() -> Result<LinkTable, LinksError> {
+    dump::table().await
+}
+
+/// Sends the table once at the start and again whenever it has changed, until nobody listens.
+pub async fn watch(events: mpsc::Sender<Event>) {
+    let mut last = None;
+    while let Err(error) = follow(&events, &mut last).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "links cannot be watched, trying again");
+        tokio::select! {
+            () = events.closed() => return,
+            () = sleep(RETRY) => {}
+        }
+    }
+}
+
+/// Returns when nobody listens any more.
+async fn follow(events: &mpsc::Sender<Event>, last: &mut Option<LinkTable>) -> Result<(), LinksError> {
+    // Before the first dump: what changes between the two is then told twice, and never missed.
+    let changes = Changes::subscribe().map_err(LinksError::Socket)?;
+    loop {
+        let table = dump::table().await?;
+        if last.as_ref() != Some(&table) {
+            if events.send(Event::Links(table.clone())).await.is_err() {
+                return Ok(());
+            }
+            *last = Some(table);
+        }
+        sleep(PAUSE).await;
+        tokio::select! {
+            () = events.closed() => return Ok(()),
+            changed = changes.next() => changed.map_err(LinksError::Socket)?,
+        }
+    }
+}
+
+/// The kernel's notifications, of which only the arrival matters.
+struct Changes(TokioSocket);
+
+impl Changes {
+    fn subscribe() -> io::Result<Self> {
+        let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+        let groups = GROUPS.iter().fold(0, |mask, &group| mask | 1 << (group as u32 - 1));
+        socket.socket_mut().bind(&SocketAddr::new(0, groups))?;
+        Ok(Self(socket))
+    }
+
+    /// Waits for a notification and takes all that are queued behind it.
+    async fn next(&self) -> io::Result<()> {
+        // The kernel cuts off what does not fit, and none of it is looked at.
+        let mut scrap = Vec::with_capacity(64);
+        noticed(self.0.recv(&mut scrap).await)?;
+        for _ in 0..DRAIN {
+            scrap.clear();
+            match self.0.socket_ref().recv(&mut scrap, 0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                received => noticed(received.map(drop))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Notifications that were lost for want of room are a change like any other.
+fn noticed(received: io::Result<()>) -> io::Result<()> {
+    match received {
+        Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,188 @@
+//! Makes a [`LinkTable`] of the kernel's messages, one at a time. Pure.
+//!
+//! Tolerant where the kernel may be newer than we are (an attribute unknown or malformed is left
+//! out), so that a link is never missing from the table for the sake of a detail.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use nix::libc;
+
+use crate::vpn::{Link, LinkKind, LinkTable};
+
+/// The upper bits of an attribute's type are flags.
+const TYPE_MASK: u16 = 0x3fff;
+
+/// A table in the making: links first, then what belongs to them.
+#[derive(Default)]
+pub(super) struct Draft {
+    links: BTreeMap<u32, Link>,
+}
+
+impl Draft {
+    /// Takes the payload of one message; a message of another sort is ignored.
+    pub(super) fn add(&mut self, kind: u16, payload: &[u8]) {
+        match kind {
+            libc::RTM_NEWLINK => self.add_link(payload),
+            libc::RTM_NEWADDR => self.add_address(payload),
+            libc::RTM_NEWROUTE => self.add_route(payload),
+            _ => Some(()),
+        };
+    }
+
+    /// The table in one order, so that equal ones compare equal.
+    pub(super) fn finish(self) -> LinkTable {
+        let mut links: Vec<Link> = self.links.into_values().collect();
+        for link in &mut links {
+            link.addresses.sort();
+            link.addresses.dedup();
+            link.routes.sort();
+            link.routes.dedup();
+        }
+        LinkTable { links }
+    }
+
+    /// `struct ifinfomsg`: index at 4, flags at 8, attributes from 16.
+    fn add_link(&mut self, payload: &[u8]) -> Option<()> {
+        let index = u32_at(payload, 4)?;
+        let flags = u32_at(payload, 8)?;
+        let has = |flag: i32| flags & flag.cast_unsigned() != 0;
+        let (mut name, mut info, mut master) = (String::new(), None, None);
+        for (kind, value) in attributes(payload.get(16..)?) {
+            match kind {
+                libc::IFLA_IFNAME => name = text(value),
+                libc::IFLA_MASTER => master = u32_at(value, 0),
+                libc::IFLA_LINKINFO => {
+                    info = attributes(value)
+                        .find(|&(kind, _)| kind == libc::IFLA_INFO_KIND)
+                        .map(|(_, value)| text(value));
+                }
+                _ => {}
+            }
+        }
+        let link = Link {
+            index,
+            name,
+            kind: if has(libc::IFF_LOOPBACK) { LinkKind::Loopback } else { LinkKind::of(info.as_deref()) },
+            up: has(libc::IFF_UP),
+            carrier: has(libc::IFF_LOWER_UP),
+            master,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+        };
+        self.links.insert(index, link);
+        Some(())
+    }
+
+    /// `struct ifaddrmsg`: prefix length at 1, index at 4, attributes from 8.
+    fn add_address(&mut self, payload: &[u8]) -> Option<()> {
+        let length = *payload.get(1)?;
+        let link = self.links.get_mut(&u32_at(payload, 4)?)?;
+        let (mut local, mut address) = (None, None);
+        for (kind, value) in attributes(payload.get(8..)?) {
+            match kind {
+                libc::IFA_LOCAL => local = ip(value),
+                libc::IFA_ADDRESS => address = ip(value),
+                _ => {}
+            }
+        }
+        let net = match (local, address) {
+            // Point to point: the other address is the peer's, and the prefix is its, too.
+            (Some(own), Some(peer)) if own != peer => own.into(),
+            (Some(own), _) | (None, Some(own)) => IpNet::new(own, length).ok()?,
+            (None, None) => return None,
+        };
+        link.addresses.push(net);
+        Some(())
+    }
+
+    /// `struct rtmsg`: family at 0, destination length at 1, table, protocol and type at 4, 5 and 7,
+    /// flags at 8, attributes from 12.
+    fn add_route(&mut self, payload: &[u8]) -> Option<()> {
+        let [family, length, _, _, table, protocol, _, route_type] = *payload.first_chunk::<8>()?;
+        let flags = u32_at(payload, 8)?;
+        let any: IpAddr = match i32::from(family) {
+            libc::AF_INET => [0; 4].into(),
+            libc::AF_INET6 => [0_u16; 8].into(),
+            _ => return None,
+        };
+        let (mut table, mut destination, mut out) = (u32::from(table), any, Vec::new());
+        for (kind, value) in attributes(payload.get(12..)?) {
+            match kind {
+                libc::RTA_TABLE => table = u32_at(value, 0)?,
+                libc::RTA_DST => destination = ip(value)?,
+                libc::RTA_OIF => out.push(u32_at(value, 0)?),
+                libc::RTA_MULTIPATH => out.extend(next_hops(value)),
+                _ => {}
+            }
+        }
+        let net = IpNet::new(destination, length).ok()?;
+        let cached = flags & libc::RTM_F_CLONED != 0;
+        let main = table == u32::from(libc::RT_TABLE_MAIN);
+        if route_type != libc::RTN_UNICAST || !main || cached || is_noise(protocol, &net) {
+            return None;
+        }
+        for index in out {
+            if let Some(link) = self.links.get_mut(&index) {
+                link.routes.push(net);
+            }
+        }
+        Some(())
+    }
+}
+
+/// What the kernel gives every IPv6 link of its own accord.
+fn is_noise(protocol: u8, net: &IpNet) -> bool {
+    match net {
+        IpNet::V6(v6) => {
+            let address = v6.addr();
+            protocol == libc::RTPROT_KERNEL && (address.is_unicast_link_local() || address.is_multicast())
+        }
+        IpNet::V4(_) => false,
+    }
+}
+
+/// The interface indices of RTA_MULTIPATH (`struct rtnexthop`: length at 0, index at 4).
+fn next_hops(mut rest: &[u8]) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16_at(rest, 0)?);
+        let index = u32_at(rest.get(..length)?, 4)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(index)
+    })
+}
+
+/// Type and value of each attribute, up to the first that is malformed.
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16_at(rest, 0)?);
+        let kind = u16_at(rest, 2)? & TYPE_MASK;
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
+}
+
+/// A name of the kernel's, which need not be UTF-8; a byte that is not becomes U+FFFD, so that no
+/// such name can pass for a plain one.
+fn text(value: &[u8]) -> String {
+    let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
+    String::from_utf8_lossy(value.get(..end).unwrap_or_default()).into_owned()
+}
+
+fn ip(value: &[u8]) -> Option<IpAddr> {
+    match value.len() {
+        4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+        _ => None,
+    }
+}

@@ -1,0 +1,10 @@
+//! Where events come from, one source a file.
+//!
+//! A source watches one thing and says what it sees as an [`Event`](crate::vpn::Event). It never
+//! concludes, never touches the firewall, and knows nothing of the other sources.
+
+pub mod dispatcher;
+pub mod links;
+pub mod network_manager;
+pub mod openvpn;
+pub mod process;

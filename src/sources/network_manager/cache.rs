@@ -1,0 +1,303 @@
+//! What is known of NetworkManager between signals, and the view that follows from it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::settings::Reading;
+use crate::vpn::{ActiveVpn, NmView, Profile, VpnEnd, VpnPhase};
+
+/// Everything that one NetworkManager has told.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    profiles: BTreeMap<String, Saved>,
+    active: BTreeMap<String, Connection>,
+    /// Active connections that need no more attention: no VPN, or a VPN whose end has been told.
+    /// NetworkManager never uses a path twice.
+    passed: BTreeSet<String>,
+    clock: Tick,
+    changed: bool,
+}
+
+/// Counts the phases that signals have told. A read that was asked for before a signal came must
+/// not undo it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Tick(u64);
+
+#[derive(Debug)]
+struct Saved {
+    profile: Profile,
+    /// What the log said of it.
+    fault: Option<String>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    vpn: ActiveVpn,
+    /// When a signal last told the phase.
+    told: Tick,
+}
+
+/// The active connections as they were read.
+#[derive(Debug)]
+pub(super) struct ActiveList {
+    /// [`Cache::now`] before the first question.
+    pub(super) asked: Tick,
+    /// Every path there is.
+    pub(super) paths: BTreeSet<String>,
+    /// The VPNs among them.
+    pub(super) vpns: Vec<ActiveVpn>,
+    /// Those that are certainly something else.
+    pub(super) others: Vec<String>,
+}
+
+impl Cache {
+    pub(super) fn now(&self) -> Tick {
+        self.clock
+    }
+
+    /// Whether signals of this active connection say nothing new any more.
+    pub(super) fn is_passed(&self, path: &str) -> bool {
+        self.passed.contains(path)
+    }
+
+    /// The paths for which [`Cache::is_passed`] holds.
+    pub(super) fn passed(&self) -> &BTreeSet<String> {
+        &self.passed
+    }
+
+    /// Whether any VPN is active or on its way.
+    pub(super) fn has_vpn(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// A signal told the phase of a connection; one that is not known yet will be read.
+    pub(super) fn hear_phase(&mut self, path: &str, phase: VpnPhase) {
+        self.clock.0 += 1;
+        match self.active.get_mut(path) {
+            Some(connection) => {
+                connection.told = self.clock;
+                self.changed |= connection.vpn.phase != phase;
+                connection.vpn.phase = phase;
+            }
+            None if matches!(phase, VpnPhase::Ended(_)) => {
+                self.passed.insert(path.to_owned());
+            }
+            None => {}
+        }
+    }
+
+    /// The only VPN that is active or on its way, if it is only one.
+    pub(super) fn only_vpn(&self) -> Option<&str> {
+        let mut paths = self.active.keys();
+        paths.next().filter(|_| paths.next().is_none()).map(String::as_str)
+    }
+
+    /// The plugin told which server this connection has reached.
+    pub(super) fn hear_gateway(&mut self, path: &str, gateway: std::net::IpAddr) {
+        if let Some(connection) = self.active.get_mut(path) {
+            self.changed |= connection.vpn.gateway != Some(gateway);
+            connection.vpn.gateway = Some(gateway);
+        }
+    }
+
+    /// A profile is gone.
+    pub(super) fn forget_profile(&mut self, path: &str) {
+        self.changed |= self.profiles.remove(path).is_some();
+    }
+
+    /// Only these profiles exist.
+    pub(super) fn keep_profiles(&mut self, paths: &BTreeSet<String>) {
+        let before = self.profiles.len();
+        self.profiles.retain(|path, _| paths.contains(path));
+        self.changed |= self.profiles.len() != before;
+    }
+
+    /// A profile was read. Gives back what had to be left out of it, unless that was said before.
+    pub(super) fn learn_profile(&mut self, path: String, reading: Reading) -> Option<String> {
+        let fault = reading.skipped.map(|skipped| skipped.to_string());
+        let before = self.profiles.get(&path);
+        let is_news = fault.is_some() && before.is_none_or(|saved| saved.fault != fault);
+        self.changed |= before.is_none_or(|saved| saved.profile != reading.profile);
+        let news = fault.clone().filter(|_| is_news);
+        self.profiles.insert(path, Saved { profile: reading.profile, fault });
+        news
+    }
+
+    /// The active connections were read.
+    pub(super) fn learn_active(&mut self, list: ActiveList) {
+        for (path, connection) in &mut self.active {
+            if !list.paths.contains(path) && !is_ended(connection) {
+                connection.vpn.phase = VpnPhase::Ended(VpnEnd::Other(0));
+                self.changed = true;
+            }
+        }
+        self.passed.retain(|path| list.paths.contains(path));
+        self.passed.extend(list.others);
+        for vpn in list.vpns {
+            self.learn_vpn(vpn, list.asked);
+        }
+    }
+
+    fn learn_vpn(&mut self, read: ActiveVpn, asked: Tick) {
+        if self.passed.contains(&read.path) {
+            return;
+        }
+        let Some(known) = self.active.get_mut(&read.path) else {
+            if matches!(read.phase, VpnPhase::Ended(_)) {
+                self.passed.insert(read.path);
+            } else {
+                self.changed = true;
+                self.active.insert(read.path.clone(), Connection { vpn: read, told: asked });
+            }
+            return;
+        };
+        let phase = if known.told > asked { known.vpn.phase } else { read.phase };
+        let vpn = ActiveVpn { phase, gateway: known.vpn.gateway, ..read };
+        self.changed |= known.vpn != vpn;
+        known.vpn = vpn;
+    }
+
+    /// The view, if it may have changed since it was last taken. What has ended is in it once.
+    pub(super) fn take_view(&mut self) -> Option<NmView> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let view = NmView {
+            profiles: self.profiles.values().map(|saved| saved.profile.clone()).collect(),
+            active: self.active.values().map(|connection| connection.vpn.clone()).collect(),
+        };
+        for (path, _) in self.active.extract_if(.., |_, connection| is_ended(connection)) {
+            self.passed.insert(path);
+            self.changed = true;
+        }
+        Some(view)
+    }
+
+    /// There is a view to take now, be it empty.
+    pub(super) fn touch(&mut self) {
+        self.changed = true;
+    }
+}
+
+fn is_ended(connection: &Connection) -> bool {
+    matches!(connection.vpn.phase, VpnPhase::Ended(_))
+}
+
+/// The phase that `NMVpnConnectionState` stands for; `None` for one that NetworkManager does not
+/// have yet.
+pub(super) fn vpn_phase(state: u32, reason: u32) -> Option<VpnPhase> {
+    match state {
+        0..=4 => Some(VpnPhase::Connecting),
+        5 => Some(VpnPhase::Activated),
+        6 | 7 => Some(VpnPhase::Ended(vpn_end(reason))),
+        _ => None,
+    }
+}
+
+/// The end that `NMActiveConnectionState` stands for: 3 deactivating, 4 deactivated.
+pub(super) fn active_end(state: u32, reason: u32) -> Option<VpnPhase> {
+    matches!(state, 3 | 4).then(|| VpnPhase::Ended(vpn_end(reason)))
+}
+
+/// `NMActiveConnectionStateReason`; `NMVpnConnectionStateReason` has the same numbers up to 11.
+fn vpn_end(reason: u32) -> VpnEnd {
+    match reason {
+        2 => VpnEnd::User,
+        3 | 14 => VpnEnd::Device,
+        4 => VpnEnd::ServiceStopped,
+        6 => VpnEnd::Timeout,
+        9 | 10 => VpnEnd::Secrets,
+        other => VpnEnd::Other(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vpn(path: &str, phase: VpnPhase) -> ActiveVpn {
+        ActiveVpn {
+            path: path.into(),
+            uuid: "u".into(),
+            id: "work".into(),
+            phase,
+            interface: None,
+            gateway: None,
+        }
+    }
+
+    fn list(cache: &Cache, vpns: Vec<ActiveVpn>) -> ActiveList {
+        let paths = vpns.iter().map(|vpn| vpn.path.clone()).collect();
+        ActiveList { asked: cache.now(), paths, vpns, others: Vec::new() }
+    }
+
+    fn phases(cache: &mut Cache) -> Option<Vec<VpnPhase>> {
+        cache.take_view().map(|view| view.active.iter().map(|vpn| vpn.phase).collect())
+    }
+
+    const USER: VpnPhase = VpnPhase::Ended(VpnEnd::User);
+
+    #[test]
+    fn an_end_is_told_once_and_never_undone_by_what_was_read_before() {
+        let mut cache = Cache::default();
+        let first = list(&cache, vec![vpn("/4", VpnPhase::Activated)]);
+        cache.learn_active(first);
+        assert_eq!(phases(&mut cache), Some(vec![VpnPhase::Activated]));
+
+        let late = list(&cache, vec![vpn("/4", VpnPhase::Activated)]);
+        cache.hear_phase("/4", USER);
+        assert_eq!(phases(&mut cache), Some(vec![USER]));
+        cache.hear_phase("/4", USER);
+        cache.learn_active(late);
+        assert_eq!(phases(&mut cache), Some(vec![]));
+        assert_eq!(phases(&mut cache), None);
+        assert!(cache.is_passed("/4"));
+    }
+
+    #[test]
+    fn a_signal_is_newer_than_a_read_that_began_before_it() {
+        let mut cache = Cache::default();
+        let first = list(&cache, vec![vpn("/4", VpnPhase::Connecting)]);
+        cache.learn_active(first);
+        let late = list(&cache, vec![vpn("/4", VpnPhase::Connecting)]);
+        cache.hear_phase("/4", VpnPhase::Activated);
+        cache.learn_active(late);
+        assert_eq!(phases(&mut cache), Some(vec![VpnPhase::Activated]));
+        let fresh = list(&cache, vec![vpn("/4", VpnPhase::Connecting)]);
+        cache.learn_active(fresh);
+        assert_eq!(phases(&mut cache), Some(vec![VpnPhase::Connecting]));
+    }
+
+    #[test]
+    fn a_connection_that_vanished_without_a_signal_has_ended() {
+        let mut cache = Cache::default();
+        let first = list(&cache, vec![vpn("/4", VpnPhase::Activated)]);
+        cache.learn_active(first);
+        cache.take_view();
+        let none = list(&cache, vec![]);
+        cache.learn_active(none);
+        assert_eq!(phases(&mut cache), Some(vec![VpnPhase::Ended(VpnEnd::Other(0))]));
+    }
+
+    #[test]
+    fn what_ended_before_it_was_known_is_never_told() {
+        let mut cache = Cache::default();
+        cache.hear_phase("/4", USER);
+        let late = list(&cache, vec![vpn("/4", VpnPhase::Connecting), vpn("/5", USER)]);
+        cache.learn_active(late);
+        assert_eq!(phases(&mut cache), None);
+        assert!(cache.is_passed("/5"));
+    }
+
+    #[test]
+    fn a_fault_is_said_once() {
+        let reading = |remote: &str| super::super::settings::tests::read(&[("remote", remote)]);
+        let mut cache = Cache::default();
+        assert!(cache.learn_profile("/1".into(), reading("-a")).is_some());
+        assert!(cache.take_view().is_some());
+        assert!(cache.learn_profile("/1".into(), reading("-a")).is_none());
+        assert!(cache.take_view().is_none());
+        assert!(cache.learn_profile("/1".into(), reading("-b")).is_some());
+        assert!(cache.learn_profile("/1".into(), reading("198.51.100.7")).is_none());
+        assert!(cache.take_view().is_some());
+    }
+}

@@ -1,0 +1,201 @@
+//! NetworkManager's objects as its D-Bus interface describes them, one reader each.
+//!
+//! Only reads: nothing here changes anything in NetworkManager. Calls go to the unique name that was
+//! found to own NetworkManager's name, so no answer can come from anybody else, and no call starts it.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use zbus::names::{BusName, OwnedUniqueName};
+use zbus::{Connection, DynamicType, ObjectPath, OwnedObjectPath, Type, as_variant};
+
+use super::error::ReadError;
+use super::settings::Settings;
+
+/// NetworkManager's name on the bus, and the interface of its first object.
+pub(super) const MANAGER: &str = "org.freedesktop.NetworkManager";
+/// One connection that is active or on its way: `StateChanged(u state, u reason)`.
+pub(super) const ACTIVE: &str = "org.freedesktop.NetworkManager.Connection.Active";
+/// What a VPN connection has besides [`ACTIVE`]: `VpnStateChanged(u state, u reason)`, `VpnState u`.
+pub(super) const VPN: &str = "org.freedesktop.NetworkManager.VPN.Connection";
+/// One network interface that NetworkManager knows.
+pub(super) const DEVICE: &str = "org.freedesktop.NetworkManager.Device";
+/// The list of profiles: `NewConnection(o)`, `ConnectionRemoved(o)`.
+pub(super) const SETTINGS: &str = "org.freedesktop.NetworkManager.Settings";
+/// One profile: `Updated()`.
+pub(super) const PROFILE: &str = "org.freedesktop.NetworkManager.Settings.Connection";
+/// What a VPN plugin says: `Config(a{sv})`, `Ip4Config(a{sv})`, `Ip6Config(a{sv})`.
+pub(super) const PLUGIN: &str = "org.freedesktop.NetworkManager.VPN.Plugin";
+/// The bus itself.
+pub(super) const BUS: &str = "org.freedesktop.DBus";
+/// `PropertiesChanged(s interface, a{sv} changed, as invalidated)`.
+pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// The path that stands for "none".
+pub(super) const NO_OBJECT: &str = "/";
+
+/// What is read of a [`ACTIVE`] object.
+#[derive(Debug, Deserialize, Type)]
+#[zbus(signature = "dict")]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ActiveConnection {
+    /// Whether it is a VPN of a plugin (a WireGuard connection is not).
+    #[serde(with = "as_variant")]
+    pub(super) vpn: bool,
+    #[serde(with = "as_variant")]
+    pub(super) uuid: String,
+    #[serde(with = "as_variant")]
+    pub(super) id: String,
+    /// `NMActiveConnectionState`.
+    #[serde(with = "as_variant")]
+    pub(super) state: u32,
+    /// For a VPN: the *parent's* devices.
+    #[serde(with = "as_variant")]
+    pub(super) devices: Vec<OwnedObjectPath>,
+    #[serde(with = "as_variant")]
+    pub(super) ip4_config: OwnedObjectPath,
+    #[serde(with = "as_variant")]
+    pub(super) ip6_config: OwnedObjectPath,
+}
+
+/// What is read of a [`DEVICE`] object.
+#[derive(Debug, Deserialize, Type)]
+#[zbus(signature = "dict")]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Device {
+    #[serde(with = "as_variant")]
+    pub(super) interface: String,
+    /// The interface that carries the addresses; empty where it is not known.
+    #[serde(with = "as_variant")]
+    pub(super) ip_interface: String,
+    #[serde(with = "as_variant")]
+    pub(super) ip4_config: OwnedObjectPath,
+    #[serde(with = "as_variant")]
+    pub(super) ip6_config: OwnedObjectPath,
+}
+
+/// The bus daemon, asked about others.
+#[derive(Debug, Clone)]
+pub(super) struct Bus(pub(super) Connection);
+
+impl Bus {
+    /// Has the bus pass on what matches `rule`.
+    pub(super) async fn add_match(&self, rule: &str) -> Result<(), ReadError> {
+        self.ask("AddMatch", &rule).await
+    }
+
+    /// Every name on the bus.
+    pub(super) async fn names(&self) -> Result<Vec<String>, ReadError> {
+        self.ask("ListNames", &()).await
+    }
+
+    /// Who owns `name`; `None` if nobody does. Starts nobody.
+    pub(super) async fn owner(&self, name: &str) -> Result<Option<OwnedUniqueName>, ReadError> {
+        match self.ask("GetNameOwner", &name).await {
+            Err(ReadError::Gone) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// The user id of the process behind a unique name; `None` if it is gone.
+    pub(super) async fn user(&self, name: &str) -> Result<Option<u32>, ReadError> {
+        match self.ask("GetConnectionUnixUser", &name).await {
+            Err(ReadError::Gone) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    async fn ask<B, T>(&self, method: &str, body: &B) -> Result<T, ReadError>
+    where
+        B: serde::Serialize + DynamicType,
+        T: DeserializeOwned + Type,
+    {
+        call(&self.0, &BusName::try_from(BUS)?, "/org/freedesktop/DBus", BUS, method, body).await
+    }
+}
+
+/// NetworkManager, as long as it has this unique name.
+#[derive(Debug, Clone)]
+pub(super) struct Manager {
+    pub(super) connection: Connection,
+    pub(super) owner: OwnedUniqueName,
+}
+
+impl Manager {
+    /// Every saved profile.
+    pub(super) async fn profiles(&self) -> Result<Vec<OwnedObjectPath>, ReadError> {
+        self.ask("/org/freedesktop/NetworkManager/Settings", SETTINGS, "ListConnections", &()).await
+    }
+
+    /// The settings of one profile, without secrets.
+    pub(super) async fn settings(&self, profile: &str) -> Result<Settings, ReadError> {
+        self.ask(profile, PROFILE, "GetSettings", &()).await
+    }
+
+    /// Every connection that is active or on its way.
+    pub(super) async fn active_connections(&self) -> Result<Vec<OwnedObjectPath>, ReadError> {
+        self.list("ActiveConnections").await
+    }
+
+    /// Every network interface.
+    pub(super) async fn devices(&self) -> Result<Vec<OwnedObjectPath>, ReadError> {
+        self.list("Devices").await
+    }
+
+    /// One active connection.
+    pub(super) async fn active_connection(&self, path: &str) -> Result<ActiveConnection, ReadError> {
+        self.ask(path, PROPERTIES, "GetAll", &ACTIVE).await
+    }
+
+    /// One network interface.
+    pub(super) async fn device(&self, path: &str) -> Result<Device, ReadError> {
+        self.ask(path, PROPERTIES, "GetAll", &DEVICE).await
+    }
+
+    /// `NMVpnConnectionState` of an active connection that is a VPN.
+    pub(super) async fn vpn_state(&self, path: &str) -> Result<u32, ReadError> {
+        let Number(state) = self.ask(path, PROPERTIES, "Get", &(VPN, "VpnState")).await?;
+        Ok(state)
+    }
+
+    async fn list(&self, property: &str) -> Result<Vec<OwnedObjectPath>, ReadError> {
+        let path = "/org/freedesktop/NetworkManager";
+        let Paths(list) = self.ask(path, PROPERTIES, "Get", &(MANAGER, property)).await?;
+        Ok(list)
+    }
+
+    async fn ask<B, T>(&self, path: &str, interface: &str, method: &str, body: &B) -> Result<T, ReadError>
+    where
+        B: serde::Serialize + DynamicType,
+        T: DeserializeOwned + Type,
+    {
+        let owner = BusName::from(self.owner.as_ref());
+        call(&self.connection, &owner, path, interface, method, body).await
+    }
+}
+
+/// A number as `Properties.Get` answers it.
+#[derive(Debug, Deserialize, Type)]
+#[zbus(signature = "v")]
+struct Number(#[serde(with = "as_variant")] u32);
+
+/// A list of objects as `Properties.Get` answers it.
+#[derive(Debug, Deserialize, Type)]
+#[zbus(signature = "v")]
+struct Paths(#[serde(with = "as_variant")] Vec<OwnedObjectPath>);
+
+async fn call<B, T>(
+    connection: &Connection,
+    destination: &BusName<'_>,
+    path: &str,
+    interface: &str,
+    method: &str,
+    body: &B,
+) -> Result<T, ReadError>
+where
+    B: serde::Serialize + DynamicType,
+    T: DeserializeOwned + Type,
+{
+    let path = ObjectPath::try_from(path)?;
+    let reply = connection.call_method(Some(destination), path, Some(interface), method, body).await?;
+    Ok(reply.body().deserialize()?)
+}

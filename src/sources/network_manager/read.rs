@@ -1,0 +1,207 @@
+//! Reads again what signals have made stale, one thing after the other, while the loop listens on.
+
+use std::collections::BTreeSet;
+
+use super::cache::{ActiveList, Tick, active_end, vpn_phase};
+use super::error::ReadError;
+use super::objects::{ActiveConnection, Bus, Manager, NO_OBJECT};
+use super::settings::{Reading, shown};
+use super::signals::{RULES, is_plugin};
+use crate::net::IfName;
+use crate::vpn::{ActiveVpn, VpnPhase};
+use zbus::names::OwnedUniqueName;
+
+/// What has to be read again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stale {
+    /// Every profile there is.
+    pub(super) all_profiles: bool,
+    /// These profiles.
+    pub(super) profiles: BTreeSet<String>,
+    /// The active connections and their interfaces.
+    pub(super) active: bool,
+    /// Plugins of which we do not know yet whether they are root's.
+    pub(super) plugins: BTreeSet<OwnedUniqueName>,
+}
+
+impl Stale {
+    pub(super) fn is_empty(&self) -> bool {
+        !self.all_profiles && self.profiles.is_empty() && !self.active && self.plugins.is_empty()
+    }
+
+    /// Everything of a NetworkManager that has just appeared.
+    pub(super) fn everything(&mut self) {
+        self.all_profiles = true;
+        self.active = true;
+    }
+
+    /// Puts back what could not be read.
+    pub(super) fn put_back(&mut self, other: Self) {
+        self.all_profiles |= other.all_profiles;
+        self.profiles.extend(other.profiles);
+        self.active |= other.active;
+        self.plugins.extend(other.plugins);
+    }
+}
+
+/// Who is on the bus.
+#[derive(Debug)]
+pub(super) struct Present {
+    pub(super) manager: Option<OwnedUniqueName>,
+    /// Each plugin's name and its owner.
+    pub(super) plugins: Vec<(String, OwnedUniqueName)>,
+}
+
+/// Has the bus pass on what we listen to, then asks who is there already.
+pub(super) async fn introduce(bus: Bus) -> Result<Present, ReadError> {
+    for rule in RULES {
+        bus.add_match(rule).await?;
+    }
+    let manager = bus.owner(super::objects::MANAGER).await?;
+    let mut plugins = Vec::new();
+    for name in bus.names().await?.into_iter().filter(|name| is_plugin(name)) {
+        if let Some(owner) = bus.owner(&name).await? {
+            plugins.push((name, owner));
+        }
+    }
+    Ok(Present { manager, plugins })
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    /// The paths of all profiles, if all were asked for.
+    pub(super) all_profiles: Option<BTreeSet<String>>,
+    /// What each profile is now; `None` if it is gone, unreadable or no VPN.
+    pub(super) profiles: Vec<(String, Option<Reading>)>,
+    pub(super) active: Option<ActiveList>,
+    /// The user id of each plugin; `None` if it is gone.
+    pub(super) plugins: Vec<(OwnedUniqueName, Option<u32>)>,
+    /// What could not be read, and why.
+    pub(super) failed: Vec<(String, ReadError)>,
+}
+
+/// The user id of each plugin that is not known yet.
+pub(super) async fn users(bus: &Bus, stale: &Stale, fresh: &mut Fresh) -> Result<(), ReadError> {
+    for plugin in &stale.plugins {
+        fresh.plugins.push((plugin.clone(), bus.user(plugin).await?));
+    }
+    Ok(())
+}
+
+/// Profiles, then active connections.
+///
+/// # Errors
+/// Only for what makes every further question pointless: one object that cannot be read is left out.
+pub(super) async fn objects(
+    manager: &Manager,
+    stale: &Stale,
+    passed: &BTreeSet<String>,
+    asked: Tick,
+    fresh: &mut Fresh,
+) -> Result<(), ReadError> {
+    // Phases first: they are what somebody waits for.
+    if stale.active {
+        fresh.active = Some(active(manager, passed, asked, &mut fresh.failed).await?);
+    }
+    let mut paths = stale.profiles.clone();
+    if stale.all_profiles {
+        paths = manager.profiles().await?.into_iter().map(|path| path.to_string()).collect();
+        fresh.all_profiles = Some(paths.clone());
+    }
+    for path in paths {
+        let settings = found(&path, manager.settings(&path).await, &mut fresh.failed)?;
+        fresh.profiles.push((path, settings.and_then(super::settings::Settings::vpn_profile)));
+    }
+    Ok(())
+}
+
+/// `None` for one object that cannot be read; an error when there is nobody to read from.
+fn found<T>(
+    path: &str,
+    answer: Result<T, ReadError>,
+    failed: &mut Vec<(String, ReadError)>,
+) -> Result<Option<T>, ReadError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(ReadError::Gone) => Ok(None),
+        Err(silent @ ReadError::Silent(_)) => Err(silent),
+        Err(refused @ ReadError::Refused(_)) => {
+            failed.push((path.to_owned(), refused));
+            Ok(None)
+        }
+    }
+}
+
+async fn active(
+    manager: &Manager,
+    passed: &BTreeSet<String>,
+    asked: Tick,
+    failed: &mut Vec<(String, ReadError)>,
+) -> Result<ActiveList, ReadError> {
+    let paths = manager.active_connections().await?.into_iter().map(|path| path.to_string()).collect();
+    let mut list = ActiveList { asked, paths, vpns: Vec::new(), others: Vec::new() };
+    let mut wanted = Vec::new();
+    for path in list.paths.difference(passed) {
+        let Some(connection) = found(path, manager.active_connection(path).await, failed)? else { continue };
+        if !connection.vpn {
+            list.others.push(path.clone());
+            continue;
+        }
+        let Some(state) = found(path, manager.vpn_state(path).await, failed)? else { continue };
+        let phase = active_end(connection.state, 0).or_else(|| vpn_phase(state, 0));
+        list.vpns.push(ActiveVpn {
+            path: path.clone(),
+            uuid: connection.uuid.clone(),
+            id: connection.id.clone(),
+            phase: phase.unwrap_or(VpnPhase::Connecting),
+            interface: None,
+            gateway: None,
+        });
+        wanted.push(connection);
+    }
+    interfaces(manager, &wanted, &mut list.vpns, failed).await?;
+    Ok(list)
+}
+
+/// Finds the tunnel of each VPN: the device that has the connection's own addresses. `Devices` of
+/// the connection are its parent's and never looked at.
+async fn interfaces(
+    manager: &Manager,
+    connections: &[ActiveConnection],
+    vpns: &mut [ActiveVpn],
+    failed: &mut Vec<(String, ReadError)>,
+) -> Result<(), ReadError> {
+    let has_addresses = |c: &ActiveConnection| is_object(&c.ip4_config) || is_object(&c.ip6_config);
+    let mut missing = connections.iter().filter(|c| has_addresses(c)).count();
+    if missing == 0 {
+        return Ok(());
+    }
+    // A tunnel is among the devices that came last.
+    for path in manager.devices().await?.iter().rev() {
+        if missing == 0 {
+            break;
+        }
+        let Some(device) = found(path.as_str(), manager.device(path.as_str()).await, failed)? else {
+            continue;
+        };
+        for (connection, vpn) in connections.iter().zip(vpns.iter_mut()) {
+            let same_v4 = is_object(&device.ip4_config) && device.ip4_config == connection.ip4_config;
+            let same_v6 = is_object(&device.ip6_config) && device.ip6_config == connection.ip6_config;
+            if vpn.interface.is_none() && (same_v4 || same_v6) && !connection.devices.contains(path) {
+                let name =
+                    if device.ip_interface.is_empty() { &device.interface } else { &device.ip_interface };
+                vpn.interface = name.parse::<IfName>().ok();
+                if vpn.interface.is_none() {
+                    tracing::warn!(vpn = shown(&vpn.id), interface = shown(name), "no rule can spell this");
+                }
+                missing -= 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_object(path: &zbus::OwnedObjectPath) -> bool {
+    path.as_str() != NO_OBJECT
+}

@@ -1,0 +1,282 @@
+//! What is known on one connection to the bus, and what each signal and each answer does to it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use zbus::names::OwnedUniqueName;
+use zbus::{Connection, Message};
+
+use super::cache::{Cache, active_end, vpn_phase};
+use super::error::ReadError;
+use super::objects::{Bus, Manager};
+use super::plugins::Plugins;
+use super::read::{Fresh, Present, Stale, objects, users};
+use super::settings::shown;
+use super::signals::{Senders, Signal};
+use super::{LAST_PAUSE, Teller};
+
+/// The pause before a NetworkManager that did not answer is asked again; doubled up to the last.
+const SHORT_PAUSE: Duration = Duration::from_millis(30);
+
+/// How often a NetworkManager that has just started may lack its objects before that is news: with
+/// the pauses between, about two seconds.
+const STARTING: u32 = 7;
+
+/// One connection to the bus.
+pub(super) struct Session {
+    connection: Connection,
+    pub(super) bus: Bus,
+    manager: Presence,
+    plugins: Plugins,
+    cache: Cache,
+    /// Whether everything of this NetworkManager has been read once.
+    is_whole: bool,
+    stale: Stale,
+    /// What is being read.
+    pending: Stale,
+    /// How often in a row NetworkManager did not answer, and whether the log has said so.
+    failures: u32,
+    is_unanswered: bool,
+    /// Objects of which the log has said that they cannot be read.
+    complained: BTreeSet<String>,
+}
+
+/// Whether NetworkManager is on the bus.
+#[derive(Debug, PartialEq, Eq)]
+enum Presence {
+    Unknown,
+    Absent,
+    As(OwnedUniqueName),
+}
+
+impl Session {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self {
+            bus: Bus(connection.clone()),
+            connection,
+            manager: Presence::Unknown,
+            plugins: Plugins::default(),
+            cache: Cache::default(),
+            is_whole: false,
+            stale: Stale::default(),
+            pending: Stale::default(),
+            failures: 0,
+            is_unanswered: false,
+            complained: BTreeSet::new(),
+        }
+    }
+
+    /// The unique name of NetworkManager.
+    pub(super) fn manager(&self) -> Option<&OwnedUniqueName> {
+        match &self.manager {
+            Presence::As(owner) => Some(owner),
+            Presence::Unknown | Presence::Absent => None,
+        }
+    }
+
+    /// Who was on the bus when we came. A signal that we heard since is newer.
+    pub(super) fn meet(&mut self, present: Present) {
+        if self.manager == Presence::Unknown {
+            self.manager_is(present.manager);
+        }
+        for (name, owner) in present.plugins {
+            if !self.plugins.knows(&name) {
+                self.plugin_is(name, Some(owner));
+            }
+        }
+    }
+
+    /// Takes one message in.
+    pub(super) fn hear(&mut self, message: &Message) {
+        let senders = Senders { manager: self.manager(), plugins: &self.plugins };
+        let Some(signal) = Signal::read(message, &senders) else { return };
+        match signal {
+            Signal::Manager(owner) => self.manager_is(owner),
+            Signal::Plugin { name, owner } => self.plugin_is(name, owner),
+            Signal::VpnState { path, state, reason } => {
+                if let Some(phase) = vpn_phase(state, reason) {
+                    self.phase_is(&path, phase);
+                }
+            }
+            Signal::ActiveState { path, state, reason } => match active_end(state, reason) {
+                Some(phase) => self.phase_is(&path, phase),
+                None => self.stale.active |= !self.cache.is_passed(&path),
+            },
+            Signal::Active { path } => self.stale.active |= !self.cache.is_passed(&path),
+            Signal::ActiveList => self.stale.active = true,
+            Signal::Devices => self.stale.active |= self.cache.has_vpn(),
+            Signal::Profile { path } => {
+                self.stale.profiles.insert(path);
+            }
+            Signal::ProfileGone { path } => {
+                self.cache.forget_profile(&path);
+                // It may be on its way to us from an answer that is older than this signal.
+                self.stale.profiles.insert(path);
+            }
+            Signal::Gateway { plugin, address } => {
+                self.plugins.reach(&plugin, address);
+                self.assign_gateways();
+            }
+        }
+    }
+
+    fn manager_is(&mut self, owner: Option<OwnedUniqueName>) {
+        self.cache = Cache::default();
+        self.is_whole = false;
+        self.failures = 0;
+        self.is_unanswered = false;
+        self.complained.clear();
+        self.stale = Stale { plugins: std::mem::take(&mut self.stale.plugins), ..Stale::default() };
+        self.manager = match owner {
+            Some(owner) => {
+                tracing::debug!(%owner, "NetworkManager is on the bus");
+                self.stale.everything();
+                Presence::As(owner)
+            }
+            None => {
+                tracing::debug!("NetworkManager is not on the bus");
+                Presence::Absent
+            }
+        };
+    }
+
+    fn plugin_is(&mut self, name: String, owner: Option<OwnedUniqueName>) {
+        match owner {
+            Some(owner) => {
+                self.stale.plugins.insert(owner.clone());
+                self.plugins.arrive(name, owner);
+            }
+            None => self.plugins.leave(&name),
+        }
+    }
+
+    fn phase_is(&mut self, path: &str, phase: crate::vpn::VpnPhase) {
+        if !self.cache.is_passed(path) {
+            self.cache.hear_phase(path, phase);
+            self.stale.active = true;
+        }
+    }
+
+    fn assign_gateways(&mut self) {
+        for (path, gateway) in self.plugins.gateways() {
+            if let Some(path) = path.or_else(|| self.cache.only_vpn().map(str::to_owned)) {
+                self.cache.hear_gateway(&path, gateway);
+            }
+        }
+    }
+
+    /// Tells what is known, if there is anything new in it.
+    pub(super) async fn tell(&mut self, teller: &mut Teller) {
+        match self.manager {
+            Presence::Unknown => {}
+            Presence::Absent => {
+                teller.tell(None).await;
+            }
+            Presence::As(_) if !self.is_whole => {}
+            Presence::As(_) => {
+                if let Some(view) = self.cache.take_view() {
+                    teller.tell(Some(view)).await;
+                }
+            }
+        }
+    }
+
+    /// The next thing to do, if anything is stale. What it reads goes to [`Session::learn`].
+    pub(super) fn job(&mut self) -> Option<impl Future<Output = Result<Fresh, ReadError>> + use<>> {
+        if self.stale.is_empty() {
+            return None;
+        }
+        self.pending = std::mem::take(&mut self.stale);
+        let stale = self.pending.clone();
+        let bus = self.bus.clone();
+        let manager =
+            self.manager().map(|owner| Manager { connection: self.connection.clone(), owner: owner.clone() });
+        let (passed, asked) = (self.cache.passed().clone(), self.cache.now());
+        let pause = self.pause();
+        Some(async move {
+            tokio::time::sleep(pause).await;
+            let mut fresh = Fresh::default();
+            if let Some(manager) = manager {
+                objects(&manager, &stale, &passed, asked, &mut fresh).await?;
+            }
+            users(&bus, &stale, &mut fresh).await?;
+            Ok(fresh)
+        })
+    }
+
+    fn pause(&self) -> Duration {
+        match self.failures.checked_sub(1) {
+            None => Duration::ZERO,
+            Some(doublings) => (SHORT_PAUSE * 2_u32.pow(doublings.min(8))).min(LAST_PAUSE),
+        }
+    }
+
+    /// NetworkManager changed hands while something was read.
+    pub(super) fn abandon(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        self.stale.plugins.extend(pending.plugins);
+    }
+
+    /// Takes in what was read.
+    pub(super) fn learn(&mut self, outcome: Result<Fresh, ReadError>) {
+        let pending = std::mem::take(&mut self.pending);
+        let fresh = match outcome {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                self.fail(pending, &error);
+                return;
+            }
+        };
+        self.failures = 0;
+        self.is_unanswered = false;
+        for (path, error) in fresh.failed {
+            if self.complained.insert(path.clone()) {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(path, error, "NetworkManager's object cannot be read, going on without it");
+            }
+        }
+        self.learn_profiles(fresh.all_profiles.as_ref(), fresh.profiles);
+        if let Some(active) = fresh.active {
+            self.cache.learn_active(active);
+        }
+        for (plugin, user) in fresh.plugins {
+            if user == Some(0) {
+                self.plugins.trust(&plugin);
+            }
+        }
+        self.assign_gateways();
+    }
+
+    fn fail(&mut self, pending: Stale, error: &ReadError) {
+        self.stale.put_back(pending);
+        self.failures = self.failures.saturating_add(1);
+        // NetworkManager takes its name some time before it has its objects.
+        let is_starting = matches!(error, ReadError::Gone) && self.failures < STARTING;
+        if !is_starting && !std::mem::replace(&mut self.is_unanswered, true) {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, "NetworkManager does not answer, asking again");
+        }
+    }
+
+    fn learn_profiles(
+        &mut self,
+        all: Option<&BTreeSet<String>>,
+        read: Vec<(String, Option<super::settings::Reading>)>,
+    ) {
+        if let Some(paths) = all {
+            self.cache.keep_profiles(paths);
+            self.is_whole = true;
+            self.cache.touch();
+        }
+        for (path, reading) in read {
+            let Some(reading) = reading else {
+                self.cache.forget_profile(&path);
+                continue;
+            };
+            let (id, uuid) = (shown(&reading.profile.id), shown(&reading.profile.uuid));
+            if let Some(skipped) = self.cache.learn_profile(path, reading) {
+                tracing::warn!(profile = id, uuid, "left out of a VPN profile: {skipped}");
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! A saved profile's settings, read into the servers it may connect to. Pure.
+//!
+//! Any local user may save a profile, so all of this is text from a stranger. It is taken apart
+//! exactly as nm-openvpn does (`nmovpn_remote_parse` and the making of its command line), so that
+//! what is allowed is what OpenVPN will be told to reach; what does not parse is left out and named.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use serde::Deserialize;
+use zbus::{Type, as_variant};
+
+use crate::net::{Endpoint, EndpointError, HostName, Port, Transport};
+use crate::vpn::Profile;
+
+/// The VPN service whose settings are understood here.
+const OPENVPN: &str = "org.freedesktop.NetworkManager.openvpn";
+
+/// OpenVPN's port where nothing else is said (IANA).
+const DEFAULT_PORT: Port = Port::fixed(1194);
+
+/// How many servers one profile may have. Providers ship some hundreds.
+const MAX_REMOTES: usize = 10_000;
+
+/// How much of a text from outside is shown to people.
+const SHOWN: usize = 60;
+
+/// What `Settings.Connection.GetSettings` answers: `a{sa{sv}}`, of which this much is looked at.
+#[derive(Debug, Deserialize, Type)]
+#[zbus(signature = "a{sa{sv}}")]
+pub(super) struct Settings {
+    connection: ConnectionSetting,
+    #[serde(default, deserialize_with = "present")]
+    vpn: Option<VpnSetting>,
+}
+
+/// D-Bus has no null: what is there, is there.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<VpnSetting>, D::Error> {
+    VpnSetting::deserialize(deserializer).map(Some)
+}
+
+/// The `connection` setting, which every profile has.
+#[derive(Debug, Deserialize, Type)]
+#[zbus(signature = "dict")]
+struct ConnectionSetting {
+    #[serde(with = "as_variant")]
+    id: String,
+    #[serde(with = "as_variant")]
+    uuid: String,
+    #[serde(rename = "type", with = "as_variant")]
+    kind: String,
+}
+
+/// The `vpn` setting.
+#[derive(Debug, Deserialize, Type)]
+#[zbus(signature = "dict")]
+struct VpnSetting {
+    #[serde(rename = "service-type", with = "as_variant")]
+    service: String,
+    /// `vpn.data`: the plugin's own keys.
+    #[serde(default, with = "as_variant")]
+    data: HashMap<String, String>,
+}
+
+/// A VPN profile as far as it could be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) profile: Profile,
+    /// What was left out, for the log.
+    pub(super) skipped: Option<Skipped>,
+}
+
+/// What had to be left out of a profile: the first fault in full, the others by number, so that a
+/// hostile profile fills no log.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Skipped {
+    first: String,
+    others: usize,
+}
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.first)?;
+        if self.others > 0 {
+            write!(f, " (and {} more)", self.others)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why one remote was left out.
+#[derive(Debug, thiserror::Error)]
+enum RemoteError {
+    #[error("it names no host")]
+    Empty,
+    #[error("a profile may have {MAX_REMOTES} servers")]
+    TooMany,
+    #[error(transparent)]
+    Part(#[from] EndpointError),
+}
+
+impl Settings {
+    /// The VPN profile that these settings make, or `None` if they make something else.
+    pub(super) fn vpn_profile(self) -> Option<Reading> {
+        let ConnectionSetting { id, uuid, kind } = self.connection;
+        if kind != "vpn" {
+            return None;
+        }
+        let mut profile = Profile { uuid, id, endpoints: Vec::new(), names: Vec::new() };
+        let openvpn = self.vpn.filter(|vpn| vpn.service == OPENVPN);
+        let skipped = openvpn.and_then(|vpn| read_remotes(&vpn.data, &mut profile));
+        Some(Reading { profile, skipped })
+    }
+}
+
+/// Text from outside as it may be shown: escaped and short.
+pub(super) fn shown(text: &str) -> String {
+    let short: String = text.chars().take(SHOWN).collect();
+    let more = if short.len() < text.len() { "…" } else { "" };
+    format!("{short:?}{more}")
+}
+
+/// An error that may quote text from outside, without its control characters.
+fn printable(error: &RemoteError) -> String {
+    error.to_string().replace(char::is_control, "?")
+}
+
+/// What a remote gets where it says nothing itself.
+struct Defaults<'a> {
+    port: Option<&'a str>,
+    transport: Transport,
+}
+
+fn read_remotes(data: &HashMap<String, String>, profile: &mut Profile) -> Option<Skipped> {
+    let value = |key: &str| data.get(key).map(String::as_str).filter(|value| !value.is_empty());
+    let transport = if value("proto-tcp") == Some("yes") { Transport::Tcp } else { Transport::Udp };
+    let defaults = Defaults { port: value("port"), transport };
+
+    let mut skipped: Option<Skipped> = None;
+    let tokens = value("remote").unwrap_or_default().split([' ', '\t', ',']);
+    for (seen, token) in tokens.filter(|token| !token.is_empty()).enumerate() {
+        let read = if seen < MAX_REMOTES {
+            read_remote(token, &defaults, profile)
+        } else {
+            Err(RemoteError::TooMany)
+        };
+        if let Err(error) = read {
+            match &mut skipped {
+                Some(skipped) => skipped.others += 1,
+                None => {
+                    skipped = Some(Skipped {
+                        first: format!("{}: {}", shown(token), printable(&error)),
+                        others: 0,
+                    });
+                }
+            }
+        }
+    }
+    profile.endpoints.sort_unstable();
+    profile.endpoints.dedup();
+    profile.names.sort_unstable();
+    profile.names.dedup();
+    skipped
+}
+
+/// One `host`, `host:port`, `host:port:proto`, `[v6]:port:proto` or bare IPv6 address.
+fn read_remote(token: &str, defaults: &Defaults<'_>, profile: &mut Profile) -> Result<(), RemoteError> {
+    let Remote { host, port, proto } = Remote::split(token);
+    if host.is_empty() {
+        return Err(RemoteError::Empty);
+    }
+    let port: Port = match port.or(defaults.port) {
+        Some(port) => port.parse().map_err(EndpointError::from)?,
+        None => DEFAULT_PORT,
+    };
+    let transport = match proto {
+        Some(proto) => Transport::from_openvpn(proto).map_err(EndpointError::from)?,
+        None => defaults.transport,
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match bare.parse::<IpAddr>() {
+        Ok(address) => {
+            profile.endpoints.push(Endpoint::new(address, transport, port).map_err(EndpointError::from)?);
+        }
+        Err(_) => profile.names.push((HostName::try_from(host.to_owned())?, transport, port)),
+    }
+    Ok(())
+}
+
+/// The parts of a remote. nm-openvpn cuts from the right, at most twice, and never into an address.
+struct Remote<'a> {
+    host: &'a str,
+    port: Option<&'a str>,
+    proto: Option<&'a str>,
+}
+
+impl<'a> Remote<'a> {
+    fn split(token: &'a str) -> Self {
+        let filled = |part: &'a str| Some(part).filter(|part| !part.is_empty());
+        let Some((front, last)) = cut(token) else {
+            return Self { host: token, port: None, proto: None };
+        };
+        match cut(front) {
+            Some((host, port)) => Self { host, port: filled(port), proto: filled(last) },
+            None => Self { host: front, port: filled(last), proto: None },
+        }
+    }
+}
+
+/// Cuts at the last colon, unless all of it is one IPv6 address.
+fn cut(text: &str) -> Option<(&str, &str)> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if bare.parse::<Ipv6Addr>().is_ok() { None } else { text.rsplit_once(':') }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn read(data: &[(&str, &str)]) -> Reading {
+        read_as(OPENVPN, data)
+    }
+
+    fn read_as(service: &str, data: &[(&str, &str)]) -> Reading {
+        let data = data.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let connection = ConnectionSetting { id: "work".into(), uuid: "u".into(), kind: "vpn".into() };
+        let vpn = Some(VpnSetting { service: service.into(), data });
+        Settings { connection, vpn }.vpn_profile().unwrap()
+    }
+
+    fn endpoints(reading: &Reading) -> Vec<String> {
+        reading.profile.endpoints.iter().map(ToString::to_string).collect()
+    }
+
+    fn names(reading: &Reading) -> Vec<String> {
+        let name = |(name, transport, port): &_| format!("{name}:{port}/{transport}");
+        reading.profile.names.iter().map(name).collect()
+    }
+
+    #[test]
+    fn what_is_no_server_is_left_out_and_named() {
+        for bad in [
+            "198.51.100.7:0",
+            "198.51.100.7:65536",
+            "198.51.100.7:+80",
+            "198.51.100.7:1194:sctp",
+            "198.51.100.7:udp",
+            "224.0.0.1",
+            "255.255.255.255:1194",
+            "127.0.0.1",
+            "0.0.0.0",
+            "[ff02::1]:1194:udp",
+            "2001:db8::1:1194:udp",
+            "vpn.example.net\n198.51.100.7",
+            "vpn.example.net\u{0}",
+            "$(id)",
+            "-x.net",
+            "10.0.0",
+            ":1194",
+            "[]:1194",
+            "[198.51.100.7",
+            "[vpn.example.net]:1194",
+            "ｖpn.example.net",
+        ] {
+            let reading = read(&[("remote", bad)]);
+            assert_eq!(reading.profile.endpoints, [], "{bad:?}");
+            assert_eq!(reading.profile.names, [], "{bad:?}");
+            assert!(reading.skipped.is_some(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_told_escaped_and_short() {
+        let long = format!("\u{1b}[2J{}", "x".repeat(500));
+        let skipped = read(&[("remote", &format!("{long}, -a, -b"))]).skipped.unwrap().to_string();
+        assert!(skipped.starts_with(r#""\u{1b}[2Jxxx"#), "{skipped}");
+        assert!(skipped.ends_with("(and 2 more)") && skipped.len() < 300, "{skipped}");
+        assert!(skipped.chars().all(|c| !c.is_control()), "{skipped:?}");
+    }
+
+    #[test]
+    fn no_more_servers_are_taken_than_any_provider_has() {
+        let remotes: Vec<_> = (0..12_000).map(|n| format!("10.{}.{}.1", n / 250, n % 250)).collect();
+        let reading = read(&[("remote", &remotes.join(","))]);
+        assert_eq!(reading.profile.endpoints.len(), MAX_REMOTES);
+        assert_eq!(reading.skipped.unwrap().others, 1_999);
+    }
+
+    #[test]
+    fn a_bad_port_of_the_profile_spoils_only_the_servers_that_use_it() {
+        let reading = read(&[("remote", "198.51.100.7 198.51.100.8:443"), ("port", "99999")]);
+        assert_eq!(endpoints(&reading), ["198.51.100.8:443/udp"]);
+        assert!(reading.skipped.is_some());
+    }
+
+    #[test]
+    fn another_plugin_gives_a_profile_without_servers() {
+        let reading = read_as("org.freedesktop.NetworkManager.vpnc", &[("remote", "198.51.100.7")]);
+        assert_eq!((reading.profile.endpoints.len(), reading.profile.names.len()), (0, 0));
+        assert_eq!(reading.profile.id, "work");
+        assert_eq!(reading.skipped, None);
+    }
+
+    #[test]
+    fn a_profile_that_is_no_vpn_is_none_of_ours() {
+        let connection =
+            ConnectionSetting { id: "lan".into(), uuid: "u".into(), kind: "802-3-ethernet".into() };
+        assert!(Settings { connection, vpn: None }.vpn_profile().is_none());
+    }
+
+    #[test]
+    fn every_form_of_a_remote_is_read_as_nm_openvpn_reads_it() {
+        for (remote, expected) in [
+            ("198.51.100.7", "198.51.100.7:1194/udp"),
+            ("198.51.100.7:443", "198.51.100.7:443/udp"),
+            ("198.51.100.7:443:tcp", "198.51.100.7:443/tcp"),
+            ("198.51.100.7:443:tcp4-client", "198.51.100.7:443/tcp"),
+            ("198.51.100.7::tcp", "198.51.100.7:1194/tcp"),
+            ("198.51.100.7:", "198.51.100.7:1194/udp"),
+            ("2001:db8::1", "[2001:db8::1]:1194/udp"),
+            ("[2001:db8::1]", "[2001:db8::1]:1194/udp"),
+            ("[2001:db8::1]:443:tcp6", "[2001:db8::1]:443/tcp"),
+            ("2001:db8::1:443", "[2001:db8::1:443]:1194/udp"),
+            ("::ffff:198.51.100.7", "198.51.100.7:1194/udp"),
+        ] {
+            let reading = read(&[("remote", remote)]);
+            assert_eq!(endpoints(&reading), [expected], "{remote}");
+            assert_eq!(reading.skipped, None, "{remote}");
+        }
+    }
+
+    #[test]
+    fn what_a_remote_leaves_out_comes_from_the_profile() {
+        let remote = "vpn.example.net, 198.51.100.7\t198.51.100.8:53:udp,,VPN.example.net.:1194";
+        let reading = read(&[("remote", remote), ("port", "443"), ("proto-tcp", "yes")]);
+        assert_eq!(endpoints(&reading), ["198.51.100.7:443/tcp", "198.51.100.8:53/udp"]);
+        assert_eq!(names(&reading), ["vpn.example.net:443/tcp", "vpn.example.net:1194/tcp"]);
+        assert_eq!(reading.skipped, None);
+    }
+}

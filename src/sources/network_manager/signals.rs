@@ -1,0 +1,196 @@
+//! Signals of the bus, told apart by who really sent them.
+//!
+//! Any local user can send anything that looks like NetworkManager's, to everybody or to us alone,
+//! past every match rule. So nothing is read of a message before its sender, which the bus daemon
+//! itself writes, is known to be the one that may say such a thing.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use zbus::message::{Message, Type};
+use zbus::names::OwnedUniqueName;
+use zbus::{OwnedObjectPath, Variant};
+
+use super::objects::{ACTIVE, BUS, DEVICE, MANAGER, PLUGIN, PROFILE, PROPERTIES, SETTINGS, VPN};
+use super::plugins::Plugins;
+use crate::net::server_address;
+
+/// What we have the bus pass on. A well-known name in `sender` stands for whoever owns it at that
+/// moment; wireless scans, statistics and the like stay outside, so that an idle machine is idle.
+pub(super) const RULES: [&str; 10] = [
+    "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+     member='NameOwnerChanged',arg0='org.freedesktop.NetworkManager'",
+    "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+     member='NameOwnerChanged',arg0namespace='org.freedesktop.NetworkManager.openvpn'",
+    "type='signal',sender='org.freedesktop.NetworkManager',\
+     interface='org.freedesktop.NetworkManager.VPN.Connection'",
+    "type='signal',sender='org.freedesktop.NetworkManager',\
+     interface='org.freedesktop.NetworkManager.Connection.Active'",
+    "type='signal',sender='org.freedesktop.NetworkManager',\
+     interface='org.freedesktop.NetworkManager.Settings'",
+    "type='signal',sender='org.freedesktop.NetworkManager',\
+     interface='org.freedesktop.NetworkManager.Settings.Connection'",
+    "type='signal',sender='org.freedesktop.NetworkManager',\
+     interface='org.freedesktop.DBus.Properties',arg0='org.freedesktop.NetworkManager'",
+    "type='signal',sender='org.freedesktop.NetworkManager',\
+     interface='org.freedesktop.DBus.Properties',arg0='org.freedesktop.NetworkManager.Connection.Active'",
+    "type='signal',sender='org.freedesktop.NetworkManager',\
+     interface='org.freedesktop.DBus.Properties',arg0='org.freedesktop.NetworkManager.Device'",
+    // A plugin's name is its own for each connection; its owner is checked here, not by the bus.
+    "type='signal',path='/org/freedesktop/NetworkManager/VPN/Plugin',\
+     interface='org.freedesktop.NetworkManager.VPN.Plugin'",
+];
+
+/// The name of the OpenVPN plugin. Its policy lets only root own it, and what begins with it.
+const OPENVPN: &str = "org.freedesktop.NetworkManager.openvpn";
+
+/// Whether `name` is the plugin's, or the one it has for one connection
+/// (`org.freedesktop.NetworkManager.openvpn.Connection_4`).
+pub(super) fn is_plugin(name: &str) -> bool {
+    name.strip_prefix(OPENVPN).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// What a trusted signal says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// NetworkManager's name has another owner.
+    Manager(Option<OwnedUniqueName>),
+    /// A plugin's name has another owner.
+    Plugin { name: String, owner: Option<OwnedUniqueName> },
+    /// `VpnStateChanged` of an active connection.
+    VpnState { path: String, state: u32, reason: u32 },
+    /// `StateChanged` of an active connection.
+    ActiveState { path: String, state: u32, reason: u32 },
+    /// An active connection has changed in what we read of it.
+    Active { path: String },
+    /// Active connections have come or gone.
+    ActiveList,
+    /// Network interfaces have come, gone or got other addresses.
+    Devices,
+    /// A profile is new or has changed.
+    Profile { path: String },
+    /// A profile is gone.
+    ProfileGone { path: String },
+    /// The plugin with this unique name has reached a server.
+    Gateway { plugin: OwnedUniqueName, address: IpAddr },
+}
+
+/// Who may say what, as far as the senders are known.
+pub(super) struct Senders<'a> {
+    /// The owner of NetworkManager's name.
+    pub(super) manager: Option<&'a OwnedUniqueName>,
+    /// The owners of the plugins' names.
+    pub(super) plugins: &'a Plugins,
+}
+
+impl Signal {
+    /// Reads a message; `None` if it is no signal, from the wrong sender, or of no interest.
+    pub(super) fn read(message: &Message, senders: &Senders<'_>) -> Option<Self> {
+        if message.message_type() != Type::Signal {
+            return None;
+        }
+        let header = message.header();
+        let sender = header.sender()?;
+        let spoken = Spoken {
+            message,
+            path: header.path()?.as_str(),
+            interface: header.interface()?.as_str(),
+            member: header.member()?.as_str(),
+        };
+        if sender.as_str() == BUS {
+            spoken.by_bus()
+        } else if senders.manager.is_some_and(|manager| manager.as_str() == sender.as_str()) {
+            spoken.by_manager()
+        } else if senders.plugins.own(sender) {
+            let address = spoken.by_plugin()?;
+            Some(Self::Gateway { plugin: sender.to_owned().into(), address })
+        } else {
+            None
+        }
+    }
+}
+
+/// A signal, its sender known.
+struct Spoken<'a> {
+    message: &'a Message,
+    path: &'a str,
+    interface: &'a str,
+    member: &'a str,
+}
+
+impl Spoken<'_> {
+    fn by_bus(&self) -> Option<Signal> {
+        if (self.interface, self.member) != (BUS, "NameOwnerChanged") {
+            return None;
+        }
+        let body = self.message.body();
+        let (name, _, owner): (&str, &str, &str) = body.deserialize().ok()?;
+        let owner = OwnedUniqueName::try_from(owner).ok();
+        match name {
+            MANAGER => Some(Signal::Manager(owner)),
+            _ if is_plugin(name) => Some(Signal::Plugin { name: name.to_owned(), owner }),
+            _ => None,
+        }
+    }
+
+    fn by_manager(&self) -> Option<Signal> {
+        let path = self.path.to_owned();
+        match (self.interface, self.member) {
+            (VPN, "VpnStateChanged") => {
+                let (state, reason) = self.message.body().deserialize().ok()?;
+                Some(Signal::VpnState { path, state, reason })
+            }
+            (ACTIVE, "StateChanged") => {
+                let (state, reason) = self.message.body().deserialize().ok()?;
+                Some(Signal::ActiveState { path, state, reason })
+            }
+            (PROPERTIES, "PropertiesChanged") => self.properties(path),
+            (SETTINGS, "NewConnection") => Some(Signal::Profile { path: self.object()? }),
+            (SETTINGS, "ConnectionRemoved") => Some(Signal::ProfileGone { path: self.object()? }),
+            (PROFILE, "Updated") => Some(Signal::Profile { path }),
+            (PROFILE, "Removed") => Some(Signal::ProfileGone { path }),
+            _ => None,
+        }
+    }
+
+    fn properties(&self, path: String) -> Option<Signal> {
+        let body = self.message.body();
+        let (interface, changed, _): (&str, HashMap<&str, Variant<'_>>, Vec<&str>) =
+            body.deserialize().ok()?;
+        let any = |names: &[&str]| names.iter().any(|name| changed.contains_key(name));
+        match interface {
+            MANAGER if any(&["ActiveConnections"]) => Some(Signal::ActiveList),
+            MANAGER if any(&["Devices"]) => Some(Signal::Devices),
+            ACTIVE if any(&["Ip4Config", "Ip6Config", "State", "Uuid", "Id", "Devices"]) => {
+                Some(Signal::Active { path })
+            }
+            DEVICE if any(&["Ip4Config", "Ip6Config", "Interface", "IpInterface"]) => Some(Signal::Devices),
+            _ => None,
+        }
+    }
+
+    fn by_plugin(&self) -> Option<IpAddr> {
+        if self.interface != PLUGIN || !matches!(self.member, "Config" | "Ip4Config" | "Ip6Config") {
+            return None;
+        }
+        let body = self.message.body();
+        let config: HashMap<&str, Variant<'_>> = body.deserialize().ok()?;
+        gateway(config.get("gateway")?)
+    }
+
+    fn object(&self) -> Option<String> {
+        let path: OwnedObjectPath = self.message.body().deserialize().ok()?;
+        Some(path.as_str().to_owned())
+    }
+}
+
+/// `NM_VPN_PLUGIN_CONFIG_EXT_GATEWAY`: `u` in network byte order, or `ay` of 16 bytes.
+fn gateway(value: &Variant<'_>) -> Option<IpAddr> {
+    let address: IpAddr = if let Ok(v4) = u32::try_from(value) {
+        Ipv4Addr::from(v4.to_ne_bytes()).into()
+    } else {
+        let bytes: Vec<u8> = value.try_clone().ok()?.try_into().ok()?;
+        Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()
+    };
+    server_address(address).ok()
+}

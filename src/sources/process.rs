@@ -1,0 +1,257 @@
+//! Watches the processes of VPN clients: that they end, and which user they become.
+//!
+//! The end comes from a pidfd. For a change of user the kernel has no event that a process without
+//! the proc connector could take, so each client is looked at a few times while it starts, and then
+//! never again.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::vpn::Event;
+
+/// When a client is looked at, counted from the last call of [`Watcher::watch`]. OpenVPN drops its
+/// privileges right after its `up` and `route-up` hooks.
+const LOOKS: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+];
+
+/// The watched processes. Dropping it ends every watch.
+#[derive(Debug)]
+pub struct Watcher {
+    events: mpsc::Sender<Event>,
+    watched: HashMap<u32, Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    task: AbortHandle,
+    again: Arc<Notify>,
+}
+
+impl Watcher {
+    /// Watches nothing yet.
+    pub fn new(events: mpsc::Sender<Event>) -> Self {
+        Self { events, watched: HashMap::new() }
+    }
+
+    /// Watches a process until it ends: [`Event::ClientUser`] when it is first seen and whenever its
+    /// effective user has changed, [`Event::ClientExited`] once. A process that does not exist has
+    /// ended. One that is watched already is looked at anew, as at the start.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn watch(&mut self, pid: u32) {
+        self.watched.retain(|_, watch| !watch.task.is_finished());
+        if let Some(watch) = self.watched.get(&pid) {
+            watch.again.notify_one();
+            return;
+        }
+        let again = Arc::new(Notify::new());
+        let task = tokio::spawn(watch(pid, Arc::clone(&again), self.events.clone())).abort_handle();
+        self.watched.insert(pid, Watch { task, again });
+    }
+
+    /// Watches a process no longer.
+    pub fn forget(&mut self, pid: u32) {
+        if let Some(watch) = self.watched.remove(&pid) {
+            watch.task.abort();
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        for watch in self.watched.values() {
+            watch.task.abort();
+        }
+    }
+}
+
+async fn watch(pid: u32, again: Arc<Notify>, events: mpsc::Sender<Event>) {
+    match follow(pid, &again, &events).await {
+        Ok(()) => drop(events.send(Event::ClientExited { pid }).await),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(pid, error, "the VPN client's process cannot be watched");
+        }
+    }
+}
+
+/// Returns when the process has ended.
+async fn follow(pid: u32, again: &Notify, events: &mpsc::Sender<Event>) -> io::Result<()> {
+    // Before anything is read under /proc/PID: the pid may become another process's at any time,
+    // the pidfd never does.
+    let Some(process) = open(pid)? else { return Ok(()) };
+    let mut known = None;
+    let (mut start, mut looks) = (Instant::now(), LOOKS.iter());
+    loop {
+        let due = looks.next().map(|&look| start + look);
+        match wake(&process, again, due).await? {
+            Woken::Ended => return Ok(()),
+            Woken::Again => (start, looks) = (Instant::now(), LOOKS.iter()),
+            Woken::Due => {
+                let Some(uid) = effective_uid(pid).filter(|&uid| known != Some(uid)) else { continue };
+                // What was read is this process's only if it still lives.
+                if !has_ended(&process)? {
+                    known = Some(uid);
+                    // A listener that is gone needs no event.
+                    drop(events.send(Event::ClientUser { pid, uid }).await);
+                }
+            }
+        }
+    }
+}
+
+/// `None` when there is no such process.
+#[expect(deprecated, reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot")]
+fn open(pid: u32) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => AsyncFd::new(pidfd).map(Some),
+        // INVAL: the id of a thread, which no client reports of itself.
+        Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+enum Woken {
+    Ended,
+    Again,
+    Due,
+}
+
+/// Waits for the end of the process, a new call of [`Watcher::watch`], or the moment of the next look.
+async fn wake(process: &AsyncFd<OwnedFd>, again: &Notify, due: Option<Instant>) -> io::Result<Woken> {
+    let due = async {
+        match due {
+            Some(moment) => sleep_until(moment).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = process.readable() => ended.map(|_| Woken::Ended),
+        () = again.notified() => Ok(Woken::Again),
+        () = due => Ok(Woken::Due),
+    }
+}
+
+/// Whether the process has ended by now; what the reactor knows may be older.
+fn has_ended(process: &AsyncFd<OwnedFd>) -> io::Result<bool> {
+    let mut pidfd = [PollFd::new(process.get_ref(), PollFlags::IN)];
+    Ok(poll(&mut pidfd, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
+}
+
+/// `None` when the process is gone, or hidden from us.
+fn effective_uid(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    parse_effective_uid(&status)
+}
+
+/// proc_pid_status(5): real, effective, saved and file system user.
+fn parse_effective_uid(status: &str) -> Option<u32> {
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    uids.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("60").spawn().unwrap()
+    }
+
+    fn watcher() -> (Watcher, mpsc::Receiver<Event>) {
+        let (events, received) = mpsc::channel(8);
+        (Watcher::new(events), received)
+    }
+
+    async fn next(received: &mut mpsc::Receiver<Event>) -> Option<Event> {
+        timeout(Duration::from_secs(5), received.recv()).await.unwrap()
+    }
+
+    fn own_uid() -> u32 {
+        nix::unistd::geteuid().as_raw()
+    }
+
+    #[tokio::test]
+    async fn what_is_no_process_has_ended() {
+        let mut child = sleeper();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (mut watcher, mut received) = watcher();
+        for pid in [child.id(), 0, u32::MAX] {
+            watcher.watch(pid);
+            assert_eq!(next(&mut received).await, Some(Event::ClientExited { pid }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_is_told_of_once_however_often_it_is_watched() {
+        let mut child = sleeper();
+        let pid = child.id();
+        let (mut watcher, mut received) = watcher();
+        watcher.watch(pid);
+        assert_eq!(next(&mut received).await, Some(Event::ClientUser { pid, uid: own_uid() }));
+        watcher.watch(pid);
+        watcher.watch(pid);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(received.try_recv().is_err(), "told twice");
+        child.kill().unwrap();
+        // Not waited for: a zombie has ended, too.
+        assert_eq!(next(&mut received).await, Some(Event::ClientExited { pid }));
+        child.wait().unwrap();
+        drop(watcher);
+        assert_eq!(next(&mut received).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_change_of_user_is_seen() {
+        if own_uid() != 0 {
+            eprintln!("skipped: only root can change its user");
+            return;
+        }
+        let drop_later = "sleep 0.5; exec setpriv --reuid 65534 --clear-groups sleep 60";
+        let mut child = Command::new("sh").args(["-c", drop_later]).spawn().unwrap();
+        let pid = child.id();
+        let (mut watcher, mut received) = watcher();
+        watcher.watch(pid);
+        assert_eq!(next(&mut received).await, Some(Event::ClientUser { pid, uid: 0 }));
+        assert_eq!(next(&mut received).await, Some(Event::ClientUser { pid, uid: 65534 }));
+        watcher.forget(pid);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(received.try_recv().is_err(), "forgotten, and still told of");
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second() {
+        assert_eq!(parse_effective_uid("Name:\tx\nUid:\t0\t65534\t0\t0\nGid:\t0\n"), Some(65534));
+        for bad in ["", "Uid:", "Uid:\t0", "Uid:\t0\tx", "Gid:\t0\t0"] {
+            assert_eq!(parse_effective_uid(bad), None, "{bad:?}");
+        }
+    }
+}

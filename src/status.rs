@@ -1,0 +1,323 @@
+//! What is said of tunwarden: only what was applied, never what was wished.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use serde::Serialize;
+use zbus::OwnedVariant;
+
+use crate::net::Endpoint;
+use crate::vpn::{Situation, State, Tunnel};
+
+/// The whole status. Serialized, it is what `status --json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// tunwarden's version.
+    pub version: String,
+    /// Whether an agent is running.
+    pub agent: bool,
+    /// The state.
+    pub state: State,
+    /// Since when, in seconds since the epoch.
+    pub since: u64,
+    /// Whether the kernel was found to hold the rules.
+    pub enforced: bool,
+    /// Tunnels that are up and addressed.
+    pub tunnels: Vec<TunnelStatus>,
+    /// Through what the VPN client may reach its server.
+    pub bootstrap: Vec<BootstrapStatus>,
+    /// When a pause ends, in seconds since the epoch.
+    pub paused_until: Option<u64>,
+    /// How often the rules had to be repaired since the agent was started.
+    pub repairs: u32,
+    /// Docker.
+    pub docker: DockerStatus,
+    /// User ids of VPN clients that may report a loss.
+    #[serde(skip)]
+    pub clients: BTreeSet<u32>,
+}
+
+/// A tunnel in the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TunnelStatus {
+    /// Its interface.
+    pub interface: String,
+    /// Its server.
+    pub endpoint: Option<EndpointStatus>,
+    /// Who told of it: `networkmanager` or `openvpn`.
+    pub source: String,
+    /// The VPN's name.
+    pub name: String,
+    /// Since when it stands, in seconds since the epoch.
+    pub since: u64,
+    /// Whether it carries what it must.
+    pub carrying: bool,
+}
+
+/// An endpoint in the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EndpointStatus {
+    /// The address.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+    /// `udp` or `tcp`.
+    pub protocol: String,
+}
+
+/// One part of the bootstrap allowance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootstrapStatus {
+    /// One endpoint.
+    Endpoint(EndpointStatus),
+    /// Any address on the bootstrap ports.
+    Any,
+}
+
+impl Serialize for BootstrapStatus {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Endpoint(endpoint) => endpoint.serialize(serializer),
+            Self::Any => serializer.serialize_str("any"),
+        }
+    }
+}
+
+/// Docker in the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct DockerStatus {
+    /// Whether there is a Docker on this machine.
+    pub present: bool,
+    /// Whether its containers are behind the rules.
+    pub protected: bool,
+}
+
+/// What the kernel was found to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforcement {
+    /// The rules.
+    Enforced,
+    /// Something else.
+    NotEnforced,
+}
+
+impl Status {
+    /// The status of a situation.
+    pub fn new(situation: &Situation, since: u64, enforcement: Enforcement, docker: bool) -> Self {
+        let enforced = enforcement == Enforcement::Enforced;
+        let endpoints = situation.bootstrap.endpoints.keys();
+        let mut bootstrap: Vec<_> =
+            endpoints.map(|endpoint| BootstrapStatus::Endpoint(endpoint.into())).collect();
+        if situation.bootstrap.any {
+            bootstrap.push(BootstrapStatus::Any);
+        }
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            agent: true,
+            state: situation.state,
+            since,
+            enforced,
+            tunnels: situation.tunnels.iter().map(TunnelStatus::from).collect(),
+            bootstrap,
+            paused_until: situation.paused_until.and_then(|until| u64::try_from(until.as_second()).ok()),
+            repairs: 0,
+            docker: DockerStatus {
+                present: docker,
+                protected: docker && enforced && situation.state != State::Paused,
+            },
+            clients: BTreeSet::new(),
+        }
+    }
+}
+
+impl Status {
+    /// The whole of it in one line, for the log and for systemd.
+    pub fn line(&self) -> String {
+        let tunnels: Vec<_> =
+            self.tunnels.iter().map(|tunnel| format!("{} ({})", tunnel.interface, tunnel.name)).collect();
+        let tunnels = if tunnels.is_empty() { "no tunnel".to_owned() } else { tunnels.join(", ") };
+        let allowed: Vec<_> = self.bootstrap.iter().take(3).map(ToString::to_string).collect();
+        let more = match self.bootstrap.len().saturating_sub(allowed.len()) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+        let held = if self.enforced { "" } else { "NOT IN FORCE: " };
+        format!("{held}{}, {tunnels}; outside the tunnel: {allowed}{more}", self.state)
+    }
+}
+
+/// Something on the bus that is no status of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("the agent on the bus says something that this version does not understand: {0}")]
+pub struct StatusError(String);
+
+impl Status {
+    /// Reads the properties of the agent on the bus.
+    ///
+    /// # Errors
+    /// A property that is missing or of another type.
+    pub fn from_properties(mut all: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
+        let state: String = take(&mut all, "State")?;
+        let state: State = state.parse().map_err(StatusError)?;
+        let tunnels: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Tunnels")?;
+        let bootstrap: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Bootstrap")?;
+        let enforced = take(&mut all, "Enforced")?;
+        let paused_until: u64 = take(&mut all, "PausedUntil")?;
+        let docker = crate::system::has_docker();
+        Ok(Self {
+            version: take(&mut all, "Version")?,
+            agent: true,
+            state,
+            since: take(&mut all, "Since")?,
+            enforced,
+            tunnels: tunnels.into_iter().map(TunnelStatus::from_dict).collect::<Result<_, _>>()?,
+            bootstrap: bootstrap.into_iter().map(BootstrapStatus::from_dict).collect::<Result<_, _>>()?,
+            paused_until: (paused_until != 0).then_some(paused_until),
+            repairs: take(&mut all, "Repairs")?,
+            docker: DockerStatus { present: docker, protected: docker && enforced && state != State::Paused },
+            clients: BTreeSet::new(),
+        })
+    }
+
+    /// A few lines for people.
+    pub fn for_people(&self, now: u64) -> String {
+        let headline = match (self.enforced, self.state) {
+            (false, _) => "NOT IN FORCE: the kernel does not hold the rules; close with: sudo tunwarden lock",
+            (true, State::Protected) => "protected: everything goes through the VPN",
+            (true, State::Locked) => "locked: no VPN, nothing leaves in clear",
+            (true, State::Connecting) => "connecting: the VPN is on its way, nothing leaves in clear",
+            (true, State::Lost) => "LOST: the VPN went away, nothing leaves in clear",
+            (true, State::Paused) => "PAUSED: everything leaves in clear; close with: tunwarden resume",
+        };
+        let mut lines = vec![headline.to_owned()];
+        let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
+        row("since", ago(now.saturating_sub(self.since)));
+        for tunnel in &self.tunnels {
+            let server =
+                tunnel.endpoint.as_ref().map_or_else(String::new, |endpoint| format!(" to {endpoint}"));
+            let idle = if tunnel.carrying { "" } else { ", carries no traffic" };
+            row("tunnel", format!("{} ({}){server}{idle}", tunnel.interface, tunnel.name));
+        }
+        let outside: Vec<_> = self.bootstrap.iter().take(5).map(ToString::to_string).collect();
+        let more = self.bootstrap.len().saturating_sub(outside.len());
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let outside = if outside.is_empty() { "nothing".to_owned() } else { outside.join(", ") };
+        row("outside", format!("{outside}{more}, by the VPN client only"));
+        if let Some(until) = self.paused_until {
+            row("paused", format!("for {} more", length(until.saturating_sub(now))));
+        }
+        if self.repairs > 0 {
+            row("repaired", format!("{} times", self.repairs));
+        }
+        if self.docker.present {
+            row(
+                "docker",
+                if self.docker.protected { "behind the same rules" } else { "NOT protected" }.to_owned(),
+            );
+        }
+        if !self.agent {
+            row(
+                "agent",
+                "not running: nobody follows the VPN; start it with: sudo systemctl start tunwarden"
+                    .to_owned(),
+            );
+        }
+        lines.join("\n")
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    format!("{} ago", length(seconds))
+}
+
+fn length(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        86400.. => format!("{} days", seconds / 86400),
+    }
+}
+
+fn take<T: TryFrom<OwnedVariant>>(
+    dict: &mut HashMap<String, OwnedVariant>,
+    key: &str,
+) -> Result<T, StatusError> {
+    let value = dict.remove(key).ok_or_else(|| StatusError(format!("{key} is missing")))?;
+    T::try_from(value).map_err(|_| StatusError(format!("{key} is of another type")))
+}
+
+impl TunnelStatus {
+    fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
+        let source: String = take(&mut dict, "source")?;
+        Ok(Self {
+            interface: take(&mut dict, "interface")?,
+            source,
+            name: take(&mut dict, "name")?,
+            since: take(&mut dict, "since")?,
+            carrying: take(&mut dict, "carrying")?,
+            endpoint: dict.contains_key("address").then(|| EndpointStatus::from_dict(dict)).transpose()?,
+        })
+    }
+}
+
+impl BootstrapStatus {
+    fn from_dict(dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
+        if dict.contains_key("any") {
+            Ok(Self::Any)
+        } else {
+            EndpointStatus::from_dict(dict).map(Self::Endpoint)
+        }
+    }
+}
+
+impl EndpointStatus {
+    fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
+        Ok(Self {
+            address: take(&mut dict, "address")?,
+            port: take(&mut dict, "port")?,
+            protocol: take(&mut dict, "protocol")?,
+        })
+    }
+}
+
+impl fmt::Display for BootstrapStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(endpoint) => endpoint.fmt(f),
+            Self::Any => f.write_str("any server on the bootstrap ports"),
+        }
+    }
+}
+
+impl fmt::Display for EndpointStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, port, protocol } = self;
+        if address.contains(':') {
+            write!(f, "[{address}]:{port}/{protocol}")
+        } else {
+            write!(f, "{address}:{port}/{protocol}")
+        }
+    }
+}
+
+impl From<&Endpoint> for EndpointStatus {
+    fn from(endpoint: &Endpoint) -> Self {
+        let (address, port) = (endpoint.address().to_string(), endpoint.port().get());
+        Self { address, port, protocol: endpoint.transport().as_str().to_owned() }
+    }
+}
+
+impl From<&Tunnel> for TunnelStatus {
+    fn from(tunnel: &Tunnel) -> Self {
+        Self {
+            interface: tunnel.interface.to_string(),
+            endpoint: tunnel.endpoint.as_ref().map(EndpointStatus::from),
+            source: tunnel.source.as_str().to_owned(),
+            name: tunnel.name.clone(),
+            since: tunnel.since,
+            carrying: tunnel.carrying,
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The edge to the disk: what outlives the agent.
+//!
+//! `/var/lib/tunwarden/endpoints.json` holds the endpoints learned, for the lock at the next boot;
+//! `/run/tunwarden/applied.json` what was put in force last, for whoever comes after this process.
+//! Both are written whole or not at all. What cannot be read counts as not there: the strictest
+//! reading of it.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::vpn::{Learned, Report, Situation};
+
+/// State that outlives a reboot.
+pub const STATE_DIR: &str = "/var/lib/tunwarden";
+/// State that does not.
+pub const RUN_DIR: &str = "/run/tunwarden";
+
+const ENDPOINTS: &str = "endpoints.json";
+const APPLIED: &str = "applied.json";
+const REPORTS: &str = "reports.json";
+const LOCK: &str = "agent.lock";
+
+/// More than ten thousand endpoints need less.
+const MAX_BYTES: u64 = 8 << 20;
+
+/// What was put in force last, and by whose word.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Applied {
+    /// The situation whose rules the kernel was given.
+    pub situation: Situation,
+    /// Since when the state is what it is, in seconds since the epoch.
+    pub since: u64,
+    /// Reports of root's hooks that still stand.
+    pub reports: Vec<Report>,
+}
+
+/// Why something could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk said no.
+    #[error("cannot use {path}")]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not what we wrote.
+    #[error("{path} is damaged and was ignored; it will be written anew")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Another agent holds the lock.
+    #[error("another agent is running (process {0}); stop it first: sudo systemctl stop tunwarden")]
+    Busy(String),
+}
+
+/// The two folders.
+#[derive(Debug, Clone)]
+pub struct Store {
+    state: PathBuf,
+    run: PathBuf,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::at(STATE_DIR, RUN_DIR)
+    }
+}
+
+impl Store {
+    /// A store in other folders.
+    pub fn at(state: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
+        Self { state: state.into(), run: run.into() }
+    }
+
+    /// The folder for what does not outlive a reboot.
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// Makes both folders if they are not there: root's alone for the state, readable for the other.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]
+    pub fn prepare(&self) -> Result<(), StoreError> {
+        for (path, mode) in [(&self.state, 0o700), (&self.run, 0o755)] {
+            DirBuilder::new().recursive(true).mode(mode).create(path).map_err(io_error(path))?;
+        }
+        Ok(())
+    }
+
+    /// The endpoints learned so far; nothing when there is no such file.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then nothing counts as learned.
+    pub fn endpoints(&self) -> Result<Learned, StoreError> {
+        read(&self.state.join(ENDPOINTS)).map(Option::unwrap_or_default)
+    }
+
+    /// Keeps the endpoints learned.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: then what was kept before still is.
+    pub fn keep_endpoints(&self, learned: &Learned) -> Result<(), StoreError> {
+        write(&self.state.join(ENDPOINTS), learned)
+    }
+
+    /// What was put in force last since this machine was started.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then nothing is known of it.
+    pub fn applied(&self) -> Result<Option<Applied>, StoreError> {
+        read(&self.run.join(APPLIED))
+    }
+
+    /// Keeps what was put in force.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]
+    pub fn keep_applied(&self, applied: &Applied) -> Result<(), StoreError> {
+        write(&self.run.join(APPLIED), applied)
+    }
+
+    /// Leaves a hook's report for an agent that could not be told. Only root can.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn leave_report(&self, report: &Report) -> Result<(), StoreError> {
+        let path = self.run.join(REPORTS);
+        let mut reports: Vec<Report> = read(&path).ok().flatten().unwrap_or_default();
+        reports.push(report.clone());
+        write(&path, &reports)
+    }
+
+    /// The reports that were left, which are gone from there then.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn take_reports(&self) -> Result<Vec<Report>, StoreError> {
+        let path = self.run.join(REPORTS);
+        let reports = read(&path)?;
+        if reports.is_some() {
+            std::fs::remove_file(&path).map_err(io_error(&path))?;
+        }
+        Ok(reports.unwrap_or_default())
+    }
+
+    /// Forgets what was put in force: nothing is any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]
+    pub fn forget_applied(&self) -> Result<(), StoreError> {
+        let path = self.run.join(APPLIED);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path)(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Becomes the one agent of this machine, until the lock is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] with the other's process id.
+    pub fn lock(&self) -> Result<Flock<File>, StoreError> {
+        let path = self.run.join(LOCK);
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path);
+        let file = file.map_err(io_error(&path))?;
+        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(mut file, _)| {
+            let mut pid = String::new();
+            let _ = (&mut file).take(20).read_to_string(&mut pid);
+            StoreError::Busy(pid.trim().to_owned())
+        })?;
+        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(io_error(&path))?;
+        Ok(lock)
+    }
+
+    /// The process id of the running agent, if one runs.
+    pub fn running_agent(&self) -> Option<i32> {
+        let path = self.run.join(LOCK);
+        let mut file = OpenOptions::new().read(true).open(path).ok()?;
+        let mut pid = String::new();
+        (&mut file).take(20).read_to_string(&mut pid).ok()?;
+        // A shared lock can be had only when no agent holds the exclusive one.
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(_) => None,
+            Err(_) => pid.trim().parse().ok(),
+        }
+    }
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
+    move |source| StoreError::Io { path: path.to_owned(), source }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+    let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error(path)(error)),
+    };
+    let mut text = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut text).map_err(io_error(path))?;
+    let damaged = |source| StoreError::Damaged { path: path.to_owned(), source };
+    serde_json::from_slice(&text).map(Some).map_err(damaged)
+}
+
+/// Writes beside the file and moves it into place: a reader finds the old or the new, never half.
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError> {
+    let new = path.with_extension("new");
+    let damaged = |source| StoreError::Damaged { path: path.to_owned(), source };
+    let text = serde_json::to_vec(value).map_err(damaged)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
+    let mut file = file.map_err(io_error(&new))?;
+    file.write_all(&text).map_err(io_error(&new))?;
+    std::fs::rename(&new, path).map_err(io_error(path))
+}

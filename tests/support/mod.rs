@@ -1,0 +1,56 @@
+//! The agent and its command line inside the laboratory.
+#![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of it")]
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tunwarden_lab::{Lab, Output, Process, SystemBus as Bus, wait_for};
+
+/// The binary under test.
+pub const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
+
+/// How long something may take that takes a moment.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// The bus with the agent's policy.
+pub fn bus(lab: &Lab) -> Result<Bus> {
+    let mut bus = lab.host().system_bus()?;
+    bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../../dbus/org.tunwarden.Agent1.conf"))?;
+    Ok(bus)
+}
+
+/// Runs a verb on the host.
+pub fn tunwarden<const N: usize>(lab: &Lab, words: [&str; N]) -> Result<Output> {
+    let command: Vec<&str> = std::iter::once(TUNWARDEN).chain(words).collect();
+    lab.host().command(command).run()
+}
+
+/// Starts the agent and waits until it has put its first rules in force and answers on the bus.
+pub fn agent(lab: &Lab, config: &str) -> Result<Process> {
+    lab.host().file("/etc/tunwarden/config.toml", config)?;
+    let agent = lab.host().spawn([TUNWARDEN, "agent", "--verbose"])?;
+    wait_for("the agent answers", SOON, || Ok(status(lab)?["agent"].as_bool().filter(|&agent| agent)))?;
+    Ok(agent)
+}
+
+/// What `status --json` says.
+pub fn status(lab: &Lab) -> Result<Value> {
+    let output = tunwarden(lab, ["status", "--json"])?;
+    serde_json::from_str(&output.stdout)
+        .with_context(|| format!("status said {:?} {:?}", output.stdout, output.stderr))
+}
+
+/// Waits for a state that the kernel holds, and gives the whole status then.
+pub fn wait_for_state(lab: &Lab, state: &str) -> Result<Value> {
+    wait_for(&format!("the state is {state}"), SOON, || {
+        let status = status(lab)?;
+        Ok((status["state"] == state && status["enforced"] == true).then_some(status))
+    })
+}
+
+/// The rules of one chain as the kernel holds them.
+pub fn chain(lab: &Lab, tool: &str, chain: &str) -> Result<Vec<String>> {
+    let listing = lab.host().succeed([tool, "-S", chain])?;
+    Ok(listing.lines().filter(|line| line.starts_with("-A")).map(ToOwned::to_owned).collect())
+}
