@@ -212,6 +212,8 @@ fn vpn_end(reason: u32) -> VpnEnd {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn vpn(path: &str, phase: VpnPhase) -> ActiveVpn {

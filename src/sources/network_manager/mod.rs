@@ -13,6 +13,8 @@ mod read;
 mod session;
 mod settings;
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::pin::pin;

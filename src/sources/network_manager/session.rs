@@ -275,7 +275,7 @@ impl Session {
             };
             let (id, uuid) = (shown(&reading.profile.id), shown(&reading.profile.uuid));
             if let Some(skipped) = self.cache.learn_profile(path, reading) {
-                tracing::warn!(profile = id, uuid, "left out of a VPN profile: {skipped}");
+                tracing::warn!(profile = %id, %uuid, "left out of a VPN profile: {skipped}");
             }
         }
     }

@@ -215,6 +215,8 @@ fn cut(text: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     pub(in super::super) fn read(data: &[(&str, &str)]) -> Reading {
