@@ -140,7 +140,9 @@ async fn commit(
             return Ok(());
         }
         // The quick way: only what moved. Whatever is found afterwards, the long way mends.
+        let began = tokio::time::Instant::now();
         let moved = tool::restore(backend, family, &text).await.is_ok();
+        tracing::debug!(?family, micros = began.elapsed().as_micros(), "restored");
         if moved && plan::differences(family, tables, &read(backend, family).await?).is_empty() {
             return Ok(());
         }

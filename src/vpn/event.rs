@@ -96,7 +96,7 @@ pub enum VpnPhase {
 /// Why a VPN connection of NetworkManager's ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VpnEnd {
-    /// The user asked for it (`NMActiveConnectionStateReason` 2).
+    /// The user asked for it (`NMActiveConnectionStateReason` 2), or deleted the profile (11).
     User,
     /// The device under it went away (3).
     Device,

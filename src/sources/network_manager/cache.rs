@@ -201,7 +201,8 @@ pub(super) fn active_end(state: u32, reason: u32) -> Option<VpnPhase> {
 /// `NMActiveConnectionStateReason`; `NMVpnConnectionStateReason` has the same numbers up to 11.
 fn vpn_end(reason: u32) -> VpnEnd {
     match reason {
-        2 => VpnEnd::User,
+        // 11: its profile was deleted, by somebody who may.
+        2 | 11 => VpnEnd::User,
         3 | 14 => VpnEnd::Device,
         4 => VpnEnd::ServiceStopped,
         6 => VpnEnd::Timeout,

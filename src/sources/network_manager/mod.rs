@@ -104,7 +104,7 @@ async fn listen(connection: Connection, teller: &mut Teller) -> Result<Infallibl
     let stream = MessageStream::from(&connection);
     let mut ears = Ears { stream, session: Session::new(connection), teller };
     let present = introduce(ears.session.bus.clone());
-    if let Some(present) = ears.meanwhile(present).await? {
+    if let Some(present) = ears.meanwhile(present, |_| false).await? {
         ears.session.meet(present.map_err(SessionError::Introduce)?);
     }
     loop {
@@ -114,7 +114,9 @@ async fn listen(connection: Connection, teller: &mut Teller) -> Result<Infallibl
             ears.hear_next().await?;
             continue;
         };
-        match ears.meanwhile(job).await? {
+        let manager = ears.session.manager().cloned();
+        let is_void = |session: &Session| session.manager() != manager.as_ref();
+        match ears.meanwhile(job, is_void).await? {
             Some(outcome) => ears.session.learn(outcome),
             None => ears.session.abandon(),
         }
@@ -144,20 +146,24 @@ impl Ears<'_> {
         Ok(())
     }
 
-    /// Does `job` and hears on; `None` if NetworkManager changed hands meanwhile, which makes the
-    /// outcome worthless.
-    async fn meanwhile<T>(&mut self, job: impl Future<Output = T>) -> Result<Option<T>, SessionError> {
-        let before = self.session.manager().cloned();
+    /// Does `job` and hears on; `None` if what was heard makes the outcome worthless.
+    async fn meanwhile<T>(
+        &mut self,
+        job: impl Future<Output = T>,
+        is_void: impl Fn(&Session) -> bool,
+    ) -> Result<Option<T>, SessionError> {
         let mut job = pin!(job);
-        loop {
+        let mut outcome = None;
+        while outcome.is_none() && !is_void(&self.session) {
             tokio::select! {
-                outcome = &mut job => return Ok(Some(outcome)),
+                done = &mut job => outcome = Some(done),
                 message = self.stream.next() => self.hear(message).await?,
             }
-            if self.session.manager() != before.as_ref() {
-                return Ok(None);
-            }
         }
+        // zbus hands an answer over past the signals that came before it, and only those say why a
+        // VPN ended.
+        self.drain().await?;
+        Ok(outcome.filter(|_| !is_void(&self.session)))
     }
 
     async fn hear(&mut self, message: Option<zbus::Result<zbus::Message>>) -> Result<(), SessionError> {
