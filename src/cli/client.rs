@@ -40,10 +40,7 @@ pub(super) async fn report(fields: Fields) -> anyhow::Result<()> {
 
 /// What the agent answered, without the bus's own words around it.
 pub(super) fn answer(error: zbus::Error) -> anyhow::Error {
-    match error {
-        zbus::Error::MethodError(_, Some(text), _) => anyhow!(text),
-        other => other.into(),
-    }
+    if let zbus::Error::MethodError(_, Some(text), _) = error { anyhow!(text) } else { error.into() }
 }
 
 pub(super) type Dict = HashMap<String, OwnedVariant>;

@@ -87,7 +87,7 @@ async fn read(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     let inner = agent.inner();
     let properties =
         PropertiesProxy::builder(inner.connection()).destination(NAME).path(PATH).build().await?;
-    let all: Dict = properties.get_all(InterfaceName::from_static_str(NAME)?.into()).await?;
+    let all: Dict = properties.get_all(InterfaceName::from_static_str(NAME)?).await?;
     Ok(Status::from_properties(all)?)
 }
 

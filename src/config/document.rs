@@ -3,12 +3,16 @@
 //! One broken statement makes a parser misread what follows. So each is noted by its first fault,
 //! blanked out, and the rest is read again, until what is left can be trusted to mean what it says.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use toml::de::{DeTable, Error};
+use toml_parser::Source;
+use toml_parser::lexer::TokenKind;
 
 use super::Config;
 use super::fault::Faults;
+use super::hint::shown;
 use super::item::{Finding, Findings, Wrong};
 use super::schema;
 
@@ -18,6 +22,9 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 /// How often a broken document is read again, and up to which size that is worth the time.
 const MAX_ROUNDS: usize = 32;
 const MAX_ROUNDS_BYTES: usize = 64 << 10;
+
+/// The most parts of a dotted key.
+const MAX_PARTS: usize = 16;
 
 /// How deep a statement is looked for; sections, their keys and dotted keys are no deeper.
 const MAX_DEPTH: usize = 4;
@@ -37,7 +44,7 @@ impl Config {
             let (document, errors) = DeTable::parse_recoverable(&sound);
             let findings = Findings::new(&sound);
             config = schema::config(document.get_ref(), &findings);
-            found.extend(errors.iter().map(|error| duplicate(&sound, error)));
+            found.extend(duplicates(&sound, &errors));
             found.extend(findings.found.take());
         }
         if found.is_empty() { Ok(config) } else { Err(Faults::of(file, text, found)) }
@@ -47,8 +54,11 @@ impl Config {
 /// The text without its broken statements, which are blank now, and what is wrong with those. No
 /// text when too much of it is broken for the rest to be worth reading.
 fn mend(text: &str) -> (Option<String>, Vec<Finding>) {
+    let mut found = long_keys(text);
+    if !found.is_empty() {
+        return (None, found);
+    }
     let mut sound = text.to_owned();
-    let mut found = Vec::new();
     for _ in 0..MAX_ROUNDS {
         let broken = {
             let (document, errors) = DeTable::parse_recoverable(&sound);
@@ -68,6 +78,36 @@ fn mend(text: &str) -> (Option<String>, Vec<Finding>) {
         }
     }
     (None, found)
+}
+
+/// Dotted keys of more than [`MAX_PARTS`] parts. The parser bounds how deep brackets nest, but not
+/// how deep the tables in them do: each part of a key is one more, and freeing them is recursive.
+fn long_keys(text: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut parts: Option<(Range<usize>, usize)> = None;
+    for token in Source::new(text).lex() {
+        let span = token.span().start()..token.span().end();
+        let joins = matches!(
+            token.kind(),
+            TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString | TokenKind::Whitespace
+        );
+        parts = match (parts, token.kind() == TokenKind::Dot) {
+            (Some((key, dots)), true) => Some((key.start..span.end, dots + 1)),
+            (Some((key, dots)), false) if joins => Some((key, dots)),
+            (Some((key, dots)), false) if dots >= MAX_PARTS => {
+                found.push(long_key(key));
+                None
+            }
+            (None, _) if joins => Some((span, 0)),
+            (None | Some(_), _) => None,
+        };
+    }
+    found
+}
+
+fn long_key(span: Range<usize>) -> Finding {
+    let what = format!("a key of more than {MAX_PARTS} parts");
+    Finding { span, wrong: Wrong { what, hint: "no key here has more than two: tunnel.allow".to_owned() } }
 }
 
 fn is_duplicate(error: &Error) -> bool {
@@ -90,7 +130,7 @@ fn opened(table: &DeTable<'_>, at: usize, depth: usize) -> Option<usize> {
 
 /// The lines of the statement that has `at` in its first one; a header's are those of its section.
 fn statement(text: &str, at: usize) -> Range<usize> {
-    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let start = line_start(text, at);
     let header = text[start..].trim_start().starts_with('[');
     let mut end = start;
     for (nth, line) in text[start..].split_inclusive('\n').enumerate() {
@@ -126,11 +166,13 @@ fn syntax(text: &str, error: &Error, begin: usize) -> Finding {
         Some((what, expected)) => (what, Some(expected)),
         None => (error.message(), None),
     };
+    // The parser takes an unquoted word that begins with t or f for a mistyped true or false.
+    if matches!(what, "string values must be quoted" | "invalid boolean") {
+        let hint = "write it in quotes; without them there are only true, false and numbers".to_owned();
+        return Finding { span, wrong: Wrong { what: "a word without quotes".to_owned(), hint } };
+    }
     let begin_line = line_of(text, begin);
     let hint = match what {
-        "string values must be quoted" | "invalid boolean" => {
-            "text goes in quotes: \"tun+\"; without quotes there are only true, false and numbers".to_owned()
-        }
         "key with no value" | "missing value for key" => "write key = value".to_owned(),
         "recursion limit" => "nothing in this file is nested deeper than a table in a list".to_owned(),
         _ if begin_line < line_of(text, span.start) => {
@@ -145,29 +187,48 @@ fn syntax(text: &str, error: &Error, begin: usize) -> Finding {
 }
 
 /// What is set twice, and where it was set first if that is on a line of its own.
-fn duplicate(text: &str, error: &Error) -> Finding {
-    let span = error.span().unwrap_or_default();
-    let name = text.get(span.clone()).unwrap_or_default();
-    let line_start = text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
-    let header = text[line_start..].trim_start().starts_with('[');
-    let mut first = None;
-    for (nth, line) in text[..line_start].lines().enumerate() {
-        let line = line.trim();
-        if header {
-            let found = line.trim_start_matches('[').strip_prefix(name);
-            first = if found.is_some_and(|rest| rest.starts_with(']')) { Some(nth + 1) } else { first };
-        } else if begins_section(line) {
-            first = None;
-        } else if line.split_once('=').is_some_and(|(key, _)| key.trim() == name) {
-            first = first.or(Some(nth + 1));
-        }
-    }
-    let hint = match first {
-        Some(line) => format!("it is on line {line} already; keep one of the two"),
-        None => "keep one of the two".to_owned(),
+fn duplicates(text: &str, errors: &[Error]) -> Vec<Finding> {
+    let first = if errors.is_empty() { HashMap::new() } else { repeated(text) };
+    let finding = |error: &Error| {
+        let span = error.span().unwrap_or_default();
+        let name = text.get(span.clone()).unwrap_or_default();
+        let line_start = line_start(text, span.start);
+        let what = if begins_section(&text[line_start..]) {
+            format!("a second section [{name}]")
+        } else {
+            format!("duplicate key `{}`", shown(name))
+        };
+        let hint = match first.get(&line_start) {
+            Some(line) => format!("it is on line {line} already; keep one of the two"),
+            None => "keep one of the two".to_owned(),
+        };
+        Finding { span, wrong: Wrong { what, hint } }
     };
-    let what = if header { format!("a second section [{name}]") } else { format!("duplicate key `{name}`") };
-    Finding { span, wrong: Wrong { what, hint } }
+    errors.iter().map(finding).collect()
+}
+
+/// The lines, by where they start, that repeat a header, or a key of the same section, and the number
+/// of the line that had it first.
+fn repeated(text: &str) -> HashMap<usize, usize> {
+    let (mut headers, mut keys, mut repeated) = (HashMap::new(), HashMap::new(), HashMap::new());
+    let mut start = 0;
+    for (nth, line) in text.split_inclusive('\n').enumerate() {
+        let first = if begins_section(line) {
+            keys.clear();
+            headers.entry(line.split(']').next().unwrap_or(line).trim()).or_insert(nth + 1)
+        } else {
+            keys.entry(line.split('=').next().unwrap_or(line).trim()).or_insert(nth + 1)
+        };
+        if *first <= nth {
+            repeated.insert(start, *first);
+        }
+        start += line.len();
+    }
+    repeated
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |newline| newline + 1)
 }
 
 fn line_of(text: &str, at: usize) -> usize {

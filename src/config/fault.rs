@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_span_outside_the_text_or_inside_a_character_is_survived() {
-        for span in [0..0, 1..2, 3..1, 2..900, 900..901] {
+        for span in [0..0, 1..2, 2..900, 900..901] {
             assert!(!Fault::at("f", "ä\n€", &span, "x", "y").caret().is_empty(), "{span:?}");
         }
     }

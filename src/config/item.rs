@@ -252,14 +252,16 @@ impl<'d> Section<'d> {
 
     /// Notes every key that does not exist; `elsewhere` may know where it belongs.
     pub(super) fn refuse_others(&self, elsewhere: impl Fn(&str) -> Option<String>) {
-        for key in self.table.keys().filter(|key| !self.keys.contains(&key.get_ref().as_ref())) {
+        let known = |key: &str| self.keys.contains(&key);
+        for (key, value) in self.table.iter().filter(|(key, _)| !known(key.get_ref())) {
             let name = key.get_ref().as_ref();
+            let kind = if value.get_ref().is_table() { "section" } else { "key" };
             let hint = elsewhere(name)
                 .or_else(|| {
                     nearest(name, self.keys.iter().copied()).map(|near| format!("did you mean `{near}`?"))
                 })
                 .unwrap_or_else(|| format!("{} has {}", self.name, self.known()));
-            self.findings.add(key.span(), format!("unknown key `{}` in {}", shown(name), self.name), hint);
+            self.findings.add(key.span(), format!("unknown {kind} `{}` in {}", shown(name), self.name), hint);
         }
     }
 

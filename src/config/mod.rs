@@ -4,14 +4,17 @@
 //! single fault. Nothing here touches the kernel or looks anything up.
 
 mod document;
+mod explain;
 mod fault;
 mod hint;
 mod item;
 mod read;
 mod schema;
+mod warning;
 mod words;
 
 pub use fault::{Fault, Faults};
+pub use warning::Warning;
 
 use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
 use ipnet::IpNet;
@@ -39,11 +42,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// x
-    pub fn explain(&self) -> String {
-        String::new()
-    }
-
     /// What is in force when the configuration cannot be read: no LAN, nothing inbound, and no server
     /// but those that are known.
     pub fn strictest() -> Self {
@@ -152,7 +150,7 @@ pub enum Dns {
     Off,
 }
 
-/// The name of a system user: what `useradd` would accept (shadow's `NAME_REGEX`), or a number.
+/// The name of a system user: what `useradd` would accept (shadow's `NAME_REGEX`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserName(String);
 
@@ -299,3 +297,6 @@ pub enum Backend {
     /// `iptables-legacy-restore`.
     Legacy,
 }
+
+#[cfg(test)]
+mod tests;

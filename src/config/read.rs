@@ -58,16 +58,88 @@ fn regular(path: &Path, metadata: &fs::Metadata) -> Result<(), Faults> {
 }
 
 fn refusal(path: &Path, error: io::Error) -> Faults {
-    let (what, hint) = match error.kind() {
-        io::ErrorKind::NotFound if fs::symlink_metadata(path).is_err() => {
-            return Faults::NotFound(path.into());
-        }
-        io::ErrorKind::NotFound => {
-            ("this link leads nowhere", "restore the file it names, or remove the link")
-        }
-        io::ErrorKind::PermissionDenied => ("you may not read this file", "run this as root, with sudo"),
-        io::ErrorKind::NotADirectory => ("a part of this path is no directory", "check the path's spelling"),
-        _ => ("this file cannot be read", "check the path, and the disk that it is on"),
+    let is = |kind| error.kind() == kind;
+    if is(io::ErrorKind::NotFound) && fs::symlink_metadata(path).is_err() {
+        return Faults::NotFound(path.into());
+    }
+    let (what, hint) = if is(io::ErrorKind::NotFound) {
+        ("this link leads nowhere", "restore the file it names, or remove the link")
+    } else if is(io::ErrorKind::PermissionDenied) {
+        ("you may not read this file", "run this as root, with sudo")
+    } else if is(io::ErrorKind::NotADirectory) {
+        ("a part of this path is no directory", "check the path's spelling")
+    } else {
+        ("this file cannot be read", "check the path, and the disk that it is on")
     };
     Faults::Unreadable { path: path.into(), what, hint, source: Some(error) }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test starts programs and touches files")]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn refused(path: &Path) -> String {
+        Config::read(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(refused(&fifo).contains("no regular file"));
+        assert!(refused(Path::new("/dev/zero")).contains("no regular file"));
+        assert!(refused(dir.path()).contains("directory"));
+        assert!(refused(&dir.path().join("fifo/config.toml")).contains("path"));
+    }
+
+    #[test]
+    fn a_missing_file_is_told_apart_from_a_link_to_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let (missing, link) = (dir.path().join("missing"), dir.path().join("link"));
+        symlink(&missing, &link).unwrap();
+        assert!(matches!(Config::read(&missing), Err(Faults::NotFound(path)) if path == missing));
+        assert!(matches!(Config::read(&link), Err(Faults::Unreadable { source: Some(_), .. })));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read_to_its_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        assert!(refused(file.path()).contains("larger than 1 MiB"));
+        file.as_file().set_len(MAX_BYTES as u64).unwrap();
+        assert!(!refused(file.path()).contains("larger"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_with_their_place() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"[lan]\nallow = \"\xff\"\n").unwrap();
+        let faults = Config::read(file.path()).unwrap_err();
+        let [fault] = faults.found() else { panic!("{faults}") };
+        assert_eq!((fault.line(), fault.column()), (2, 10));
+        assert_eq!(fault.what(), "this is not UTF-8: byte 0xff at offset 15");
+    }
+
+    #[test]
+    fn a_good_file_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "\u{feff}[lan]\r\nallow = false\r\n").unwrap();
+        assert!(!Config::read(file.path()).unwrap().lan.allow);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), bytes).unwrap();
+            if let Err(faults) = Config::read(file.path()) {
+                let text = faults.to_string();
+                proptest::prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+            }
+        }
+    }
 }

@@ -28,7 +28,7 @@ const TUNNEL: &[&str] = &["interfaces", "allow", "routes"];
 const BOOTSTRAP: &[&str] = &["ports", "servers", "scope", "owners", "dns"];
 const LAN: &[&str] = &["allow", "networks", "multicast"];
 const INPUT: &[&str] = &["allow"];
-const DOCKER: &[&str] = &["allow", "published_ports"];
+const DOCKER: &[&str] = &["allow", "published_ports", "bridges"];
 const VPN: &[&str] = &["connections"];
 const FIREWALL: &[&str] = &["backend"];
 
@@ -44,6 +44,12 @@ const KEYS: [(&str, &[&str]); 7] = [
     ("[vpn]", VPN),
     ("[firewall]", FIREWALL),
 ];
+
+/// Each section's title and keys.
+#[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    KEYS.into_iter()
+}
 
 /// The configuration that a document means; whatever is wrong with it goes to `findings`, and then
 /// the result is not to be used.
@@ -131,7 +137,8 @@ fn docker(section: Section<'_>) -> Docker {
     Docker {
         allow: section.read("allow", default.allow, traffic),
         published_ports: section.read("published_ports", default.published_ports, Item::word),
-        bridges: default.bridges,
+        bridges: section
+            .read("bridges", default.bridges, |item| item.list(Empty::Allowed, |item| item.text(pattern))),
     }
 }
 

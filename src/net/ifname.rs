@@ -20,7 +20,7 @@ pub enum IfNameError {
     #[error("an interface name cannot be empty")]
     Empty,
     /// Longer than the kernel allows.
-    #[error("`{0}` is {len} bytes long; an interface name has at most {MAX_BYTES}", len = .0.len())]
+    #[error("`{0}` is too long; an interface name has at most {MAX_BYTES} bytes")]
     TooLong(String),
     /// A byte that no interface name, or no rule, can carry.
     #[error("an interface name cannot contain {1:?} (in {0:?})")]

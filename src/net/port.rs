@@ -109,6 +109,13 @@ impl TryFrom<PortText> for PortRange {
     }
 }
 
+impl PortRange {
+    /// Whether `port` lies in the range.
+    pub fn contains(&self, port: Port) -> bool {
+        (self.first..=self.last).contains(&port)
+    }
+}
+
 impl From<Port> for PortRange {
     fn from(port: Port) -> Self {
         Self { first: port, last: port }

@@ -159,6 +159,7 @@ fn has_ended(process: &AsyncFd<OwnedFd>) -> io::Result<bool> {
 }
 
 /// `None` when the process is gone, or hidden from us.
+#[expect(clippy::disallowed_methods, reason = "an edge file: /proc is the kernel's word on processes")]
 fn effective_uid(pid: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     parse_effective_uid(&status)
@@ -171,6 +172,7 @@ fn parse_effective_uid(status: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test starts programs and touches files")]
 mod tests {
     use std::process::{Child, Command};
     use std::time::Duration;

@@ -192,9 +192,8 @@ impl Machine {
 
     /// Where the state falls back to when no tunnel stands or comes.
     fn settle(&mut self, endings: &[Ending]) {
-        if self.stands(Standing::Carrying) {
-            self.ground = State::Locked;
-        } else if endings.iter().any(|ending| ending.reason.is_none()) {
+        let asked = endings.iter().any(|ending| ending.reason.is_none());
+        if asked || self.stands(Standing::Carrying) {
             self.ground = State::Locked;
         } else if endings.iter().any(|ending| ending.protected) {
             self.ground = State::Lost;

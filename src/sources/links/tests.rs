@@ -1,4 +1,5 @@
 //! Against the kernel, in a network namespace of the test's own.
+#![allow(clippy::disallowed_methods, reason = "a test starts programs, reads the clock and touches files")]
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

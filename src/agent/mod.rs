@@ -3,13 +3,15 @@
 //! An event goes into the machine, the machine's situation becomes rules, the rules go to the
 //! kernel; what was applied is told. Nothing else in this process touches the firewall.
 
+mod requests;
+
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::bus::{self, Answer, Caller, News, Notice, Request};
+use crate::bus::{self, Caller, News, Notice};
 use crate::config::Config;
 use crate::firewall::{Firewall, FirewallError, hide_tunnel_addresses};
 use crate::policy::{self, Owners, Ruleset};
@@ -292,98 +294,10 @@ impl Agent {
         }
         let line = status.line();
         tell_systemd(&[NotifyState::Status(&line)]);
+        tracing::debug!("told");
         self.status.send_replace(status.clone());
         // A bus that is slow to take it must not hold up the next event.
         let _ = self.notices.try_send(Notice { status, news });
-    }
-}
-
-/// Requests from the bus.
-impl Agent {
-    async fn answer(&mut self, request: Request) {
-        match request {
-            Request::Pause(seconds, answer) => {
-                let until = system::now().saturating_add(seconds);
-                self.take(Event::Pause { until });
-                self.enforce().await;
-                let _ = answer.send(self.in_force());
-            }
-            Request::Resume(answer) => {
-                self.take(Event::Resume);
-                self.enforce().await;
-                let _ = answer.send(self.in_force());
-            }
-            Request::Reload(answer) => {
-                let result = self.reload().await;
-                let _ = answer.send(result);
-            }
-            Request::Verify(answer) => {
-                let result = self.verify().await;
-                let _ = answer.send(result);
-            }
-            Request::Report(report, reporter, answer) => {
-                if !self.machine.may_report(&report, reporter) {
-                    tracing::warn!(
-                        "refused a report of {} on {}: it may only report a loss",
-                        reporter,
-                        report.interface
-                    );
-                    let _ = answer.send(Err("the VPN client's user may only report a loss".to_owned()));
-                    return;
-                }
-                tracing::info!("{reporter} reports {report}");
-                self.take(Event::Report(report, reporter));
-                // OpenVPN waits for its hook: it goes on before the rules have moved.
-                let _ = answer.send(Ok(()));
-                self.enforce().await;
-            }
-        }
-    }
-
-    fn in_force(&self) -> Answer {
-        match self.applied {
-            Some(_) => Ok(()),
-            None => Err("the rules could not be put in force; see: journalctl -u tunwarden".to_owned()),
-        }
-    }
-
-    async fn reload_on_signal(&mut self) {
-        tell_systemd(&[NotifyState::Reloading]);
-        if let Err(error) = self.reload().await {
-            tracing::error!("the configuration was refused, the old one stays in force:\n{error}");
-        }
-        tell_systemd(&[NotifyState::Ready]);
-    }
-
-    async fn reload(&mut self) -> Answer {
-        let config = (self.load)()?;
-        self.owners = owners(&config);
-        if config.firewall.backend != self.machine.config().firewall.backend {
-            self.firewall = Firewall::new(config.firewall.backend);
-            self.applied = None;
-        }
-        tracing::info!("the configuration was read anew");
-        self.take(Event::Config(Box::new(config)));
-        self.enforce().await;
-        self.in_force()
-    }
-
-    /// Compares, and puts right what differs.
-    async fn verify(&mut self) -> Result<Vec<String>, String> {
-        let ruleset = policy::ruleset(self.machine.config(), &self.owners, &self.machine.situation());
-        let lines = self.firewall.differences(&ruleset).await.map_err(|error| describe(&error))?;
-        if !lines.is_empty() {
-            tracing::warn!("the kernel did not hold the rules: {}", lines.join("; "));
-            self.firewall.distrust();
-            self.applied = None;
-            self.enforce().await;
-            if self.applied.is_some() {
-                self.repairs = self.repairs.saturating_add(1);
-                self.news.push(News::Repaired(lines.join("; ")));
-                self.tell().await;
-            }
-        }
-        Ok(lines)
     }
 }
 

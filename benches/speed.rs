@@ -1,0 +1,199 @@
+//! How fast, as ratios within one run: `make bench`.
+//!
+//! Everything runs in the laboratory, the two sides of a ratio in turn, so that a machine whose speed
+//! drifts gives the same answer. Nothing here passes or fails: it prints medians and spreads.
+#![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use tunwarden_lab::openvpn::ServerOptions;
+use tunwarden_lab::{Lab, wait_for, with_lab};
+
+const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
+const ARTICLE: &str = include_str!("../tests/data/article-host.sh");
+
+/// How often each side of a comparison runs.
+const RUNS: usize = 21;
+
+/// How often a VPN is brought up and taken down.
+const CYCLES: usize = 15;
+
+fn main() -> Result<()> {
+    println!("{} runs each, median (min to max)", RUNS);
+    with_lab(lock_against_restore)?;
+    with_lab(gap)?;
+    with_lab(own_share)?;
+    with_lab(idle)?;
+    println!("release binary: {:.1} MB", megabytes(std::fs::metadata(TUNWARDEN)?.len()));
+    Ok(())
+}
+
+/// `lock` against the same rules by bare restores, and against the article's script as written.
+fn lock_against_restore(lab: &Lab) -> Result<()> {
+    let host = lab.host();
+    host.file("/root/v4", &host.succeed([TUNWARDEN, "rules"])?)?;
+    host.file("/root/v6", &host.succeed([TUNWARDEN, "rules", "--format", "ip6tables"])?)?;
+    host.file_with_mode("/root/article.sh", ARTICLE, 0o755)?;
+    let bare = "iptables-restore --noflush < /root/v4 && ip6tables-restore --noflush < /root/v6";
+    let (mut ours, mut restores, mut article) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        ours.push(from_clean(lab, &[TUNWARDEN, "lock"])?);
+        restores.push(from_clean(lab, &["sh", "-c", bare])?);
+        article.push(from_clean(lab, &["/root/article.sh"])?);
+    }
+    println!("lock:                    {}", spread(&ours));
+    println!("two bare restores:       {}", spread(&restores));
+    println!("the article's script:    {}", spread(&article));
+    println!("lock / bare restores:    {}", ratios(&ours, &restores));
+    println!("article's script / lock: {}", ratios(&article, &ours));
+    Ok(())
+}
+
+/// Runs a command on a machine without rules, and says how long it took.
+fn from_clean(lab: &Lab, command: &[&str]) -> Result<f64> {
+    lab.host().succeed(["nft", "flush", "ruleset"])?;
+    let began = Instant::now();
+    lab.host().succeed(command.iter().copied())?;
+    Ok(milliseconds(began.elapsed()))
+}
+
+/// What leaves while `lock` runs on an open machine under a flood.
+fn gap(lab: &Lab) -> Result<()> {
+    let mut left = Vec::new();
+    for _ in 0..RUNS {
+        lab.host().succeed(["nft", "flush", "ruleset"])?;
+        let capture = lab.capture()?;
+        let flood = lab.host().udp("203.0.113.9:4000")?.tag("gap").flood(2000)?;
+        flood.await_more(200)?;
+        let began = SystemTime::now();
+        lab.host().succeed([TUNWARDEN, "lock"])?;
+        let locked = SystemTime::now();
+        flood.await_more(400)?;
+        flood.stop()?;
+        let seen = capture.stop()?;
+        let during = seen.iter().filter(|frame| frame.is_tagged("gap") && frame.at > began);
+        let last = during.clone().map(|frame| frame.at).max();
+        ensure!(last.is_none_or(|last| last < locked), "a packet left after the lock");
+        left.push(last.map_or(0.0, |last| milliseconds(last.duration_since(began).unwrap_or_default())));
+    }
+    println!("from the start of lock to the last packet in clear: {}", spread(&left));
+    Ok(())
+}
+
+/// From NetworkManager's signal to the rules in the kernel, less the restore itself.
+fn own_share(lab: &Lab) -> Result<()> {
+    let mut bus = lab.host().system_bus()?;
+    bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
+    let server = lab.openvpn_server(ServerOptions::default())?;
+    // A second profile, so that each change of state changes the rules.
+    lab.host().file("/etc/tunwarden/config.toml", "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
+    let nm = lab.host().network_manager(&bus)?;
+    nm.add_ethernet(&lab.uplinks()[0])?;
+    nm.add_vpn("lab", &server)?;
+    let mut agent = lab.host().spawn([TUNWARDEN, "agent", "--verbose"])?;
+    agent.wait_for_line("on the system bus", Duration::from_secs(10))?;
+    for _ in 0..CYCLES {
+        nm.up("lab")?;
+        reach(lab, "protected")?;
+        nm.down("lab")?;
+        reach(lab, "locked")?;
+    }
+    let log = agent.log();
+    let (shares, restores) = shares(&log)?;
+    println!("restore on a change of state:                  {}", spread(&restores));
+    println!("from the event to the kernel, less the restore: {}", spread(&shares));
+    Ok(())
+}
+
+fn reach(lab: &Lab, state: &str) -> Result<()> {
+    wait_for(state, Duration::from_secs(10), || {
+        let status = lab.host().run([TUNWARDEN, "status", "--json"])?.stdout;
+        Ok(status.contains(&format!("\"state\":\"{state}\"")).then_some(()))
+    })
+}
+
+/// Reads the agent's own log: each restore, and the event before it that led to it.
+fn shares(log: &str) -> Result<(Vec<f64>, Vec<f64>)> {
+    let mut event = None;
+    let (mut shares, mut restores) = (Vec::new(), Vec::new());
+    for line in log.lines() {
+        let Some(at) = line.split(' ').next().and_then(|at| at.parse::<jiff::Timestamp>().ok()) else {
+            continue;
+        };
+        if line.contains(" event event=") {
+            event = event.or(Some(at));
+        } else if let Some((_, micros)) = line.split_once("micros=") {
+            let restore = micros.trim().parse::<f64>().context("no number of microseconds")? / 1000.0;
+            if let Some(began) = event.take() {
+                shares.push(at.duration_since(began).as_secs_f64() * 1000.0 - restore);
+                restores.push(restore);
+            }
+        } else if line.contains(" told") {
+            event = None;
+        }
+    }
+    Ok((shares, restores))
+}
+
+/// Memory and wake-ups of an agent that has nothing to do.
+fn idle(lab: &Lab) -> Result<()> {
+    let mut bus = lab.host().system_bus()?;
+    bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
+    let nm = lab.host().network_manager(&bus)?;
+    nm.add_ethernet(&lab.uplinks()[0])?;
+    let mut agent = lab.host().spawn([TUNWARDEN, "agent"])?;
+    agent.wait_for_line("on the system bus", Duration::from_secs(10))?;
+    // NetworkManager has its own things to say for a while.
+    std::thread::sleep(Duration::from_secs(12));
+    let before = wakeups(agent.id())?;
+    std::thread::sleep(Duration::from_secs(20));
+    println!("idle for 20 s: {} wake-ups, {}", wakeups(agent.id())? - before, memory(agent.id())?);
+    Ok(())
+}
+
+/// How often the process has given up the processor of its own will: once a wake-up.
+fn wakeups(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    Ok(line.context("no such line in /proc")?.trim().parse()?)
+}
+
+fn memory(pid: u32) -> Result<String> {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+    let field =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_owned();
+    Ok(format!("{} resident ({} of it anonymous)", field("VmRSS:"), field("RssAnon:")))
+}
+
+fn spread(values: &[f64]) -> String {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted[..] {
+        [] => "nothing measured".to_owned(),
+        [first, .., last] => {
+            format!("{:.2} ms ({first:.2} to {last:.2}, {} runs)", sorted[sorted.len() / 2], sorted.len())
+        }
+        [only] => format!("{only:.2} ms"),
+    }
+}
+
+/// Pair by pair, as they ran in turn.
+fn ratios(a: &[f64], b: &[f64]) -> String {
+    let mut ratios: Vec<f64> = a.iter().zip(b).map(|(a, b)| a / b).collect();
+    ratios.sort_by(f64::total_cmp);
+    match ratios[..] {
+        [first, .., last] => format!("{:.2} ({first:.2} to {last:.2})", ratios[ratios.len() / 2]),
+        _ => "nothing measured".to_owned(),
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    // Exact below 2^53 bytes.
+    bytes as f64 / 1e6
+}

@@ -1,0 +1,98 @@
+//! What callers on the bus, and SIGHUP, ask of the loop.
+
+use sd_notify::NotifyState;
+
+use super::{Agent, describe, owners, tell_systemd};
+use crate::bus::{Answer, News, Request};
+use crate::firewall::Firewall;
+use crate::policy;
+use crate::system;
+use crate::vpn::Event;
+
+impl Agent {
+    pub(super) async fn answer(&mut self, request: Request) {
+        match request {
+            Request::Pause(seconds, answer) => {
+                let until = system::now().saturating_add(seconds);
+                self.take(Event::Pause { until });
+                self.enforce().await;
+                let _ = answer.send(self.in_force());
+            }
+            Request::Resume(answer) => {
+                self.take(Event::Resume);
+                self.enforce().await;
+                let _ = answer.send(self.in_force());
+            }
+            Request::Reload(answer) => {
+                let result = self.reload().await;
+                let _ = answer.send(result);
+            }
+            Request::Verify(answer) => {
+                let result = self.verify().await;
+                let _ = answer.send(result);
+            }
+            Request::Report(report, reporter, answer) => {
+                if !self.machine.may_report(&report, reporter) {
+                    tracing::warn!(
+                        "refused a report of {} on {}: it may only report a loss",
+                        reporter,
+                        report.interface
+                    );
+                    let _ = answer.send(Err("the VPN client's user may only report a loss".to_owned()));
+                    return;
+                }
+                tracing::info!("{reporter} reports {report}");
+                self.take(Event::Report(report, reporter));
+                // OpenVPN waits for its hook: it goes on before the rules have moved.
+                let _ = answer.send(Ok(()));
+                self.enforce().await;
+            }
+        }
+    }
+
+    fn in_force(&self) -> Answer {
+        match self.applied {
+            Some(_) => Ok(()),
+            None => Err("the rules could not be put in force; see: journalctl -u tunwarden".to_owned()),
+        }
+    }
+
+    pub(super) async fn reload_on_signal(&mut self) {
+        tell_systemd(&[NotifyState::Reloading]);
+        if let Err(error) = self.reload().await {
+            tracing::error!("the configuration was refused, the old one stays in force:\n{error}");
+        }
+        tell_systemd(&[NotifyState::Ready]);
+    }
+
+    async fn reload(&mut self) -> Answer {
+        let config = (self.load)()?;
+        self.owners = owners(&config);
+        if config.firewall.backend != self.machine.config().firewall.backend {
+            self.firewall = Firewall::new(config.firewall.backend);
+            self.applied = None;
+        }
+        tracing::info!("the configuration was read anew");
+        self.take(Event::Config(Box::new(config)));
+        self.enforce().await;
+        self.in_force()
+    }
+
+    /// Compares, and puts right what differs.
+    async fn verify(&mut self) -> Result<Vec<String>, String> {
+        let ruleset = policy::ruleset(self.machine.config(), &self.owners, &self.machine.situation());
+        let lines = self.firewall.differences(&ruleset).await.map_err(|error| describe(&error))?;
+        if !lines.is_empty() {
+            tracing::warn!("the kernel did not hold the rules: {}", lines.join("; "));
+            self.firewall.distrust();
+            self.applied = None;
+            self.enforce().await;
+            if self.applied.is_some() {
+                self.repairs = self.repairs.saturating_add(1);
+                self.news.push(News::Repaired(lines.join("; ")));
+                self.tell().await;
+            }
+        }
+        Ok(lines)
+    }
+}

@@ -1,0 +1,252 @@
+//! What a configuration means, in words for the person at home who wrote it.
+
+use super::hint::{listed, plain};
+use super::{
+    Backend, Bootstrap, Config, Dns, Docker, Input, Lan, Networks, PublishedPorts, Routes, Scope, Traffic,
+    TrafficRule, Tunnel, Vpn, Warning,
+};
+use crate::net::{Host, Port, PortRange, Transport};
+
+/// The width of a page, for the narrowest terminal that people have.
+const WIDTH: usize = 80;
+
+/// What no firewall of this kind can hold.
+const LIMITS: &str = "What this cannot hold: macvlan and ipvlan containers, raw AF_PACKET senders and \
+    privileged containers that share the host's namespaces pass under every iptables rule.";
+
+impl Config {
+    /// What this configuration means: section by section what may pass, and what to take care of.
+    /// Names that this system lacks are for the caller to tell; nothing is looked up here.
+    pub fn explain(&self) -> String {
+        let mut page = Page { text: String::new(), warnings: self.warnings() };
+        page.section("tunnel", "Through the VPN", tunnel(&self.tunnel));
+        page.section(
+            "bootstrap",
+            "To reach the VPN's server, outside the tunnel",
+            bootstrap(&self.bootstrap),
+        );
+        page.section("lan", "Your local network", lan(&self.lan));
+        page.section("input", "From outside to this machine", input(&self.input));
+        page.section("docker", "Containers", docker(&self.docker, &self.tunnel));
+        page.section("vpn", "Which VPNs count", vpn(&self.vpn));
+        page.section("firewall", "How the rules are set", vec![firewall(self.firewall.backend).to_owned()]);
+        page.section("", "Always", always());
+        page.text
+    }
+}
+
+/// The text as it grows.
+struct Page {
+    text: String,
+    warnings: Vec<Warning>,
+}
+
+impl Page {
+    /// A title, its sentences, and the warnings that belong to it.
+    fn section(&mut self, name: &str, title: &str, sentences: Vec<String>) {
+        let gap = if self.text.is_empty() { "" } else { "\n" };
+        let key = if name.is_empty() { String::new() } else { format!(" [{name}]") };
+        self.text.push_str(&format!("{gap}{title}{key}\n"));
+        for sentence in sentences {
+            self.paragraph("  ", &sentence);
+        }
+        for warning in self.warnings.clone().iter().filter(|warning| warning.section == name) {
+            self.paragraph("  ! ", &warning.text);
+        }
+    }
+
+    /// Words filled into lines, the second and every later one indented like the first.
+    fn paragraph(&mut self, mark: &str, sentence: &str) {
+        let mut column = 0;
+        for word in plain(sentence).split(' ').filter(|word| !word.is_empty()) {
+            let width = word.chars().count();
+            if column == 0 || column + 1 + width > WIDTH {
+                let indent =
+                    if column == 0 { mark.to_owned() } else { format!("\n{}", " ".repeat(mark.len())) };
+                self.text.push_str(&indent);
+                column = mark.len();
+            } else {
+                self.text.push(' ');
+                column += 1;
+            }
+            self.text.push_str(word);
+            column += width;
+        }
+        self.text.push('\n');
+    }
+}
+
+fn tunnel(tunnel: &Tunnel) -> Vec<String> {
+    let names = joined(&tunnel.interfaces, "and");
+    let allowed = match &tunnel.allow {
+        Traffic::Any => format!("Any program may send anything through {names}."),
+        Traffic::Listed(rules) if rules.is_empty() => format!("Nothing may be sent through {names}."),
+        Traffic::Listed(rules) => {
+            format!("Through {names} any program may send {}, and nothing else.", rules_in_words(rules))
+        }
+    };
+    let carries = match &tunnel.routes {
+        Routes::Default => "the default route, that is everything that goes to the internet".to_owned(),
+        Routes::Networks(networks) => joined(networks, "and"),
+    };
+    vec![
+        allowed,
+        "A network card with such a name is no tunnel and is shut out.".to_owned(),
+        format!("The machine counts as protected while a tunnel carries {carries}."),
+    ]
+}
+
+fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
+    let owners: Vec<&str> = bootstrap.owners.iter().map(|owner| owner.as_str()).collect();
+    let owners = listed(&owners, "and");
+    let ports: Vec<String> = bootstrap.ports.iter().map(port).collect();
+    let ports = listed(&ports, "and");
+    let known = "the servers that your VPN profiles and this file name, each on its own port";
+    let scope = match bootstrap.scope {
+        Scope::Known => format!("While the VPN is down, {owners} may reach {known}, and nothing else."),
+        Scope::Auto => format!(
+            "Until a VPN server is known, {owners} may reach any address on {ports}; from then on only \
+             {known}."
+        ),
+        Scope::Any => format!("While the VPN is down, {owners} may reach any address on {ports}."),
+    };
+    let mut sentences = vec![
+        scope,
+        "While the VPN is up, they may reach the server in use, and no other.".to_owned(),
+        "Nobody else may; but the user that an OpenVPN configuration drops to (often nobody) may reach \
+         that one server."
+            .to_owned(),
+    ];
+    sentences.extend(bootstrap.servers.iter().map(|server| match &server.host {
+        Host::Address(_) => format!("bootstrap.servers: {server} is known from the start."),
+        Host::Name(name) => {
+            let looked_up = match bootstrap.dns {
+                Dns::Pin => "tunwarden alone looks it up, and keeps the answer",
+                Dns::Off => "it is looked up by nobody",
+            };
+            format!("bootstrap.servers: {name} is a name: {looked_up}.")
+        }
+    }));
+    if bootstrap.dns == Dns::Off {
+        sentences.push("No server name is ever looked up outside the tunnel.".to_owned());
+    }
+    sentences
+}
+
+fn lan(lan: &Lan) -> Vec<String> {
+    if !lan.allow {
+        return vec!["Nothing of it may be reached; only an address (DHCP) is asked for.".to_owned()];
+    }
+    let networks = match &lan.networks {
+        Networks::Connected => {
+            "The LAN may be reached: whatever private networks are on the link of a network card now. A \
+             café that hands out public addresses gets nothing."
+                .to_owned()
+        }
+        Networks::Listed(networks) if networks.is_empty() => "No network may be reached.".to_owned(),
+        Networks::Listed(networks) => {
+            format!("{} may be reached, wherever you are.", joined(networks, "and"))
+        }
+    };
+    let multicast = match lan.multicast {
+        true => "Discovery of printers and players (mDNS, SSDP, IGMP) passes.",
+        false => "Discovery (mDNS, SSDP, IGMP) does not pass: printers and players may not be found.",
+    };
+    vec![
+        networks,
+        "Never DNS (53, 853): your router sees no name you look up.".to_owned(),
+        multicast.to_owned(),
+    ]
+}
+
+fn input(input: &Input) -> Vec<String> {
+    let mut sentences = vec!["Replies come in.".to_owned()];
+    sentences.extend(input.allow.iter().map(|inbound| {
+        let from = inbound.from.map_or("any address".to_owned(), |net| net.to_string());
+        format!("{} may be opened from {from}.", inbound.traffic.in_words())
+    }));
+    if input.allow.is_empty() {
+        sentences.push("Nobody may open a connection to this machine.".to_owned());
+    }
+    sentences
+}
+
+fn docker(docker: &Docker, tunnel: &Tunnel) -> Vec<String> {
+    let names = joined(&tunnel.interfaces, "and");
+    let allowed = match &docker.allow {
+        Traffic::Any => format!("Containers may send anything through {names}, and nothing past it."),
+        Traffic::Listed(rules) if rules.is_empty() => "Containers may send nothing out.".to_owned(),
+        Traffic::Listed(rules) => {
+            format!("Containers may send {} through {names}, and nothing else.", rules_in_words(rules))
+        }
+    };
+    let published = match docker.published_ports {
+        PublishedPorts::Lan => "Ports that they publish can be reached from the LAN.",
+        PublishedPorts::None => "Ports that they publish can be reached from this machine alone.",
+    };
+    vec![allowed, published.to_owned()]
+}
+
+fn vpn(vpn: &Vpn) -> Vec<String> {
+    if vpn.connections.is_empty() {
+        return vec![
+            "Every VPN profile of NetworkManager counts, whoever on this machine made it. Name yours in \
+             vpn.connections to trust no other."
+                .to_owned(),
+        ];
+    }
+    vec![format!("Only {}. Any other profile changes nothing.", listed(&vpn.connections, "and"))]
+}
+
+fn firewall(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Auto => "By the system's own iptables.",
+        Backend::Nft => "By iptables-nft, whatever the system's own is.",
+        Backend::Legacy => "By iptables-legacy, whatever the system's own is.",
+    }
+}
+
+fn always() -> Vec<String> {
+    vec![
+        "Whatever is not named above is dropped, in IPv4 and IPv6, also while tunwarden is not running."
+            .to_owned(),
+        LIMITS.to_owned(),
+    ]
+}
+
+fn joined<T: ToString>(things: &[T], last: &str) -> String {
+    let texts: Vec<String> = things.iter().map(ToString::to_string).collect();
+    listed(&texts, last)
+}
+
+fn rules_in_words(rules: &[TrafficRule]) -> String {
+    let words: Vec<String> = rules.iter().map(TrafficRule::in_words).collect();
+    words.join("; ")
+}
+
+fn port((transport, port): &(Transport, Port)) -> String {
+    format!("{} {port}", transport.as_str().to_uppercase())
+}
+
+impl TrafficRule {
+    /// For people: "TCP 443, 80 and 6000-6007".
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            Self::Icmp => "ICMP (ping)".to_owned(),
+            Self::Ports(transport, ports) => {
+                let transport = transport.as_str().to_uppercase();
+                let ports: Vec<String> = ports.iter().map(range).collect();
+                if ports.is_empty() {
+                    format!("{transport} on every port")
+                } else {
+                    format!("{transport} {}", listed(&ports, "and"))
+                }
+            }
+        }
+    }
+}
+
+/// A range as the configuration writes it.
+fn range(range: &PortRange) -> String {
+    range.to_string().replace(':', "-")
+}

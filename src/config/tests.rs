@@ -1,0 +1,242 @@
+//! The whole way from a text to a configuration, its faults and its explanation.
+#![allow(clippy::disallowed_methods, reason = "a test starts programs, reads the clock and touches files")]
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ARTICLE: &str = include_str!("../../examples/article.toml");
+const EVERY_KEY: &str = include_str!("../../examples/config.toml");
+
+fn faults(text: &str) -> Faults {
+    match Config::parse(text, "config.toml") {
+        Ok(config) => panic!("{text:?} was taken: {config:?}"),
+        Err(faults) => faults,
+    }
+}
+
+/// Each fault as `LINE:COLUMN MEANT WHAT`, where MEANT is what the caret stands under.
+fn told(text: &str) -> Vec<String> {
+    let short = |fault: &Fault| {
+        let meant = fault.source_line().chars().skip(fault.caret().start).take(fault.caret().len());
+        format!("{}:{} {} {}", fault.line(), fault.column(), meant.collect::<String>(), fault.what())
+    };
+    faults(text).found().iter().map(short).collect()
+}
+
+#[test]
+fn every_fault_is_told_with_its_place() {
+    insta::assert_snapshot!(faults(include_str!("testdata/many_faults.toml")));
+}
+
+#[test]
+fn broken_syntax_hides_no_other_fault() {
+    insta::assert_snapshot!(faults(include_str!("testdata/broken.toml")));
+}
+
+#[test]
+fn what_has_no_meaning_is_refused() {
+    for (section, bad) in [
+        ("tunnel", "interfaces = []"),
+        ("tunnel", "interfaces = \"tun0\""),
+        ("tunnel", "interfaces = [\"tun*\"]"),
+        ("tunnel", "interfaces = [\"+\"]"),
+        ("tunnel", "interfaces = [\"lo\"]"),
+        ("tunnel", "interfaces = [\"sixteen-bytes-xx\"]"),
+        ("tunnel", "interfaces = [\"tun0\", \"tun0\"]"),
+        ("tunnel", "allow = \"all\""),
+        ("tunnel", "allow = true"),
+        ("tunnel", "allow = [\"any\"]"),
+        ("tunnel", "allow = [{ protocol = \"icmp\", ports = [1] }]"),
+        ("tunnel", "allow = [{ protocol = \"sctp\" }]"),
+        ("tunnel", "allow = [{ ports = [1] }]"),
+        ("tunnel", "allow = [{ protocol = \"tcp\", ports = [] }]"),
+        ("tunnel", "allow = [{ protocol = \"tcp\", ports = 443 }]"),
+        ("tunnel", "allow = [{ protocol = \"tcp\", ports = [\"20-10\"] }]"),
+        ("tunnel", "allow = [{ protocol = \"tcp\", from = \"10.0.0.0/8\" }]"),
+        ("tunnel", "routes = []"),
+        ("tunnel", "routes = [\"10.0.0.1/8\"]"),
+        ("bootstrap", "ports = []"),
+        ("bootstrap", "ports = [{ protocol = \"udp\" }]"),
+        ("bootstrap", "ports = [{ protocol = \"udp\", port = 65536 }]"),
+        ("bootstrap", "ports = [{ protocol = \"udp\", port = \"1194\" }]"),
+        ("bootstrap", "ports = [{ protocol = \"icmp\", port = 1 }]"),
+        ("bootstrap", "servers = [\"127.0.0.1\"]"),
+        ("bootstrap", "servers = [\"vpn..net\"]"),
+        ("bootstrap", "scope = \"Any\""),
+        ("bootstrap", "owners = []"),
+        ("bootstrap", "owners = [\"root; id\"]"),
+        ("bootstrap", "owners = [0]"),
+        ("bootstrap", "dns = \"on\""),
+        ("lan", "allow = \"yes\""),
+        ("lan", "networks = [\"8.8.8.0/24\"]"),
+        ("lan", "networks = \"10.0.0.0/8\""),
+        ("input", "allow = \"any\""),
+        ("input", "allow = [{ protocol = \"tcp\", ports = [22], from = \"192.168.1.1/16\" }]"),
+        ("docker", "published_ports = \"wan\""),
+        ("vpn", "connections = [\"\"]"),
+        ("vpn", "connections = [\"a\\u001b\"]"),
+        ("firewall", "backend = \"nftables\""),
+    ] {
+        let text = format!("[{section}]\n{bad}\n");
+        let found = faults(&text);
+        let [fault] = found.found() else { panic!("{text}{found}") };
+        assert_eq!(fault.line(), 2, "{fault}");
+        assert!(!fault.hint().is_empty(), "{fault}");
+    }
+    let long = format!("vpn.connections = [\"{}\"]", "x".repeat(257));
+    assert_eq!(faults(&long).found().len(), 1);
+}
+
+#[test]
+fn the_caret_stands_under_the_entry_that_is_wrong() {
+    let text =
+        "[tunnel]\nallow = [{ protocol = \"tcp\", ports = [443, 80, 0, 65536, -1, 99999999999999999999] }]";
+    assert_eq!(
+        told(text),
+        [
+            "2:48 0 0 is no port",
+            "2:51 65536 65536 is no port",
+            "2:58 -1 -1 is no port",
+            "2:62 99999999999999999999 99999999999999999999 is no port",
+        ]
+    );
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_sent_home() {
+    let found =
+        faults("interfaces = [\"tun0\"]\n[tunel]\n[lan]\nscope = \"any\"\nmulticst = true\ncolour = 1\n");
+    let hints: Vec<&str> = found.found().iter().map(Fault::hint).collect();
+    assert_eq!(
+        hints,
+        [
+            "`interfaces` belongs in [tunnel]",
+            "did you mean `tunnel`?",
+            "`scope` belongs in [bootstrap]",
+            "did you mean `multicast`?",
+            "[lan] has `allow`, `networks` and `multicast`",
+        ]
+    );
+}
+
+#[test]
+fn a_second_time_is_one_too_many() {
+    let text = "[lan]\nallow = true\n[tunnel]\nallow = \"any\"\n[lan]\nallow = false\n[[docker]]\n";
+    assert_eq!(
+        told(text),
+        [
+            "5:2 lan a second section [lan]",
+            "6:1 allow duplicate key `allow`",
+            "7:1 [[docker]] [docker] is written once",
+        ]
+    );
+}
+
+#[test]
+fn a_flood_of_faults_is_counted() {
+    let text: String = (0..300).map(|nth| format!("key{nth} = 1\n")).collect();
+    let Faults::Wrong { found, more } = faults(&text) else { panic!() };
+    assert_eq!((found.len(), more), (100, 200));
+}
+
+#[test]
+fn the_examples_are_true() {
+    assert_eq!(Config::parse(EVERY_KEY, "config.toml").unwrap(), Config::default());
+    assert_eq!(Config::parse("", "config.toml").unwrap(), Config::default());
+    insta::assert_snapshot!(Config::parse(ARTICLE, "article.toml").unwrap().explain());
+}
+
+#[test]
+fn the_example_names_every_key() {
+    for (section, keys) in schema::keys() {
+        let (_, below) = EVERY_KEY.split_once(&format!("\n{section}\n")).unwrap();
+        let below = below.split("\n[").next().unwrap();
+        for key in keys {
+            assert!(below.contains(&format!("\n{key} = ")), "{section} {key}");
+        }
+    }
+}
+
+#[test]
+fn every_key_is_understood() {
+    let config = Config::parse(include_str!("testdata/everything.toml"), "everything.toml").unwrap();
+    insta::assert_debug_snapshot!(config);
+    insta::assert_snapshot!(config.explain());
+}
+
+#[test]
+fn the_default_is_explained() {
+    insta::assert_snapshot!(Config::default().explain());
+    assert_eq!(Config::default().warnings(), []);
+}
+
+#[test]
+fn every_line_of_the_explanation_fits() {
+    for text in ["", ARTICLE, include_str!("testdata/everything.toml")] {
+        let explained = Config::parse(text, "f").unwrap().explain();
+        assert!(explained.lines().all(|line| line.chars().count() <= 80), "{explained}");
+    }
+}
+
+/// What is made to hurt a parser ends soon, on the stack of a small thread.
+#[test]
+fn a_hostile_document_ends_soon() {
+    let deep = |open: &str, close: &str| {
+        let nested = 200_000 / (open.len() + close.len());
+        format!("a = {}1{}", open.repeat(nested), close.repeat(nested))
+    };
+    let dotted = vec!["a"; 79].join(".");
+    let comb = format!("{dotted} = {}1{}", format!("{{{dotted} = ").repeat(79), "}".repeat(79));
+    let numbers: String = (0..100_000).map(|nth| format!("{}, ", nth % 65535 + 1)).collect();
+    let mut documents = vec![
+        deep("[", "]"),
+        deep("{ a = ", " }"),
+        "[".repeat(1 << 20),
+        "a.".repeat(1 << 19),
+        "[tunnel]\n".repeat(100_000),
+        "x = 1\n".repeat(100_000),
+        "=\n".repeat(30_000),
+        "]".repeat(1 << 20),
+        "\u{0}".repeat(1 << 20),
+        "#".repeat(10 << 20),
+        comb,
+        format!("tunnel.allow = [{{ protocol = \"tcp\", ports = [{numbers}] }}]"),
+        format!("vpn.connections = [{}]", "\"x\", ".repeat(100_000)),
+    ];
+    documents.push(documents[0][..60_000].to_owned());
+    for document in documents {
+        let start = Instant::now();
+        let shown: String = document.chars().take(20).collect();
+        let work = move || Config::parse(&document, "f").map_err(|faults| faults.to_string());
+        let small = std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap();
+        let shown_faults = small.join().unwrap().unwrap_err();
+        assert!(shown_faults.len() < 100_000, "{shown}");
+        assert!(start.elapsed() < Duration::from_secs(10), "{shown}: {:?}", start.elapsed());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in any::<String>()) {
+        if let Err(faults) = Config::parse(&text, "f") {
+            prop_assert!(faults.to_string().chars().all(|c| c == '\n' || !c.is_control()));
+        }
+    }
+
+    /// Words of the language in any order come much further than any text does.
+    #[test]
+    fn no_order_of_words_panics(words in prop::collection::vec(prop::sample::select(vec![
+        "[tunnel]", "[[lan]]", "[bootstrap", "interfaces", "ports", "port", "allow", "protocol", "from", "=", "=",
+        "=", "[", "]", "{", "}", ",", ".", "\n", "\n", "\r\n", "\"tcp\"", "\"icmp\"", "\"any\"", "\"\"\"", "'",
+        "\"10.0.0.1/8\"", "443", "-0x1", "1e9", "true", "1979-05-27", "#", "\u{202e}", "é", "\t", "\u{1b}",
+    ]), 0..60)) {
+        if let Err(faults) = Config::parse(&words.join(" "), "f") {
+            let text = faults.to_string();
+            prop_assert!(!faults.found().is_empty());
+            prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What is legal in a configuration and still dangerous, or without effect.
+
+use super::hint::listed;
+use super::{Config, Dns, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel};
+use ipnet::IpNet;
+
+use crate::net::{Host, IfPattern, Port, Server, Transport};
+
+/// Names that network cards, modems and bridges have (systemd.net-naming-scheme(7), and the kernel's
+/// own).
+const CARDS: [&str; 15] = [
+    "eth0",
+    "eno1",
+    "enp3s0",
+    "ens33",
+    "enx001122334455",
+    "wlan0",
+    "wlp2s0",
+    "wlo1",
+    "wlx001122334455",
+    "wwan0",
+    "wwp0s20",
+    "usb0",
+    "ppp0",
+    "docker0",
+    "virbr0",
+];
+
+/// How such names begin, for those that [`CARDS`] does not hold.
+const CARD_STEMS: [&str; 15] = [
+    "eth", "eno", "enp", "ens", "enx", "wlan", "wlp", "wlo", "wlx", "wwan", "wwp", "usb", "ppp", "br-",
+    "veth",
+];
+
+/// One thing to take care of, and the section that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The section's name: `tunnel`.
+    pub section: &'static str,
+    /// What may go wrong, in a sentence or two; escaped for a terminal by [`Config::explain`] only.
+    pub text: String,
+}
+
+impl Config {
+    /// Everything that is legal here and still dangerous, or without effect.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let all = [
+            ("tunnel", tunnel(&self.tunnel)),
+            ("bootstrap", bootstrap(self)),
+            ("lan", lan(&self.lan)),
+            ("input", input(self)),
+        ];
+        let tagged =
+            |(section, texts): (_, Vec<String>)| texts.into_iter().map(move |text| Warning { section, text });
+        all.into_iter().flat_map(tagged).collect()
+    }
+}
+
+fn tunnel(tunnel: &Tunnel) -> Vec<String> {
+    let mut warnings: Vec<String> = tunnel.interfaces.iter().filter_map(card).collect();
+    match &tunnel.allow {
+        Traffic::Any => {}
+        Traffic::Listed(rules) if rules.is_empty() => {
+            warnings.push("The list is empty: no program may send anything through the tunnel.".to_owned());
+        }
+        Traffic::Listed(rules) if !rules.iter().any(passes_dns) => warnings.push(
+            "UDP 53 is not in the list: no program here can look up a name at a resolver behind the \
+             tunnel. Add { protocol = \"udp\", ports = [53] } unless that is what you want."
+                .to_owned(),
+        ),
+        Traffic::Listed(_) => {}
+    }
+    warnings
+}
+
+/// Why a pattern may let a network card pass for a tunnel.
+fn card(pattern: &IfPattern) -> Option<String> {
+    let text = pattern.to_string();
+    let stem = text.trim_end_matches('+');
+    let example = CARDS.into_iter().find(|card| pattern.matches(card));
+    let alike = CARD_STEMS.iter().any(|card| stem.starts_with(card));
+    if example.is_none() && !alike {
+        return None;
+    }
+    let such = example.map_or(String::new(), |card| format!(" such as {card}"));
+    Some(format!(
+        "{text} is what network cards, modems or bridges{such} are called. Everything may leave through \
+         what counts as a tunnel: one that appears while the agent is not running would leak. Name \
+         only your VPN's interface."
+    ))
+}
+
+fn passes_dns(rule: &TrafficRule) -> bool {
+    match rule {
+        TrafficRule::Ports(Transport::Udp, ports) => {
+            ports.is_empty() || ports.iter().any(|range| range.contains(Port::fixed(53)))
+        }
+        TrafficRule::Ports(Transport::Tcp, _) | TrafficRule::Icmp => false,
+    }
+}
+
+fn bootstrap(config: &Config) -> Vec<String> {
+    let bootstrap = &config.bootstrap;
+    let mut warnings = Vec::new();
+    if bootstrap.scope == Scope::Any {
+        warnings.push(
+            "scope = \"any\": while the VPN is down, whoever runs as one of these users can reach every \
+             address of the internet on these ports. \"auto\" does so only until a server is known."
+                .to_owned(),
+        );
+    }
+    if bootstrap.owners.iter().any(|owner| owner.as_str() == "nobody") {
+        warnings.push(
+            "nobody is the user of many programs, each of which would get the VPN client's allowance. \
+             What one OpenVPN configuration drops to is found without naming it here."
+                .to_owned(),
+        );
+    }
+    let names = bootstrap.servers.iter().filter(|server| matches!(server.host, Host::Name(_)));
+    let names: Vec<String> = names.map(ToString::to_string).collect();
+    if bootstrap.dns == Dns::Off && !names.is_empty() {
+        warnings.push(format!(
+            "dns = \"off\": nobody looks up {}. Write the address instead, or dns = \"pin\".",
+            listed(&names, "and")
+        ));
+    }
+    warnings.extend(bootstrap.servers.iter().filter_map(|server| unreachable(server, &bootstrap.ports)));
+    warnings
+}
+
+/// Why a server gets no allowance at all.
+fn unreachable(server: &Server, ports: &[(Transport, Port)]) -> Option<String> {
+    let transport = server.transport.filter(|_| server.port.is_none())?;
+    let served = ports.iter().any(|(other, _)| *other == transport);
+    (!served).then(|| {
+        format!("{server} can never be reached: no {transport} port is in `ports`, and it names none itself.")
+    })
+}
+
+fn lan(lan: &Lan) -> Vec<String> {
+    let Networks::Listed(networks) = &lan.networks else { return Vec::new() };
+    if !lan.allow {
+        return vec!["`networks` has no effect while allow = false.".to_owned()];
+    }
+    if networks.is_empty() {
+        return vec!["The list of networks is empty: no machine of the LAN can be reached.".to_owned()];
+    }
+    let wide = networks.iter().filter(|prefix| is_wide(prefix.net()));
+    let wide: Vec<String> = wide.map(ToString::to_string).collect();
+    if wide.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "{} is wide. Addresses in it that are not on your own network still pass, and leave in the clear \
+         through your provider. \"connected\" follows the networks that you are on.",
+        listed(&wide, "and")
+    )]
+}
+
+/// Whether a prefix is more than a home or an office has on its links.
+fn is_wide(net: IpNet) -> bool {
+    match net {
+        IpNet::V4(v4) => v4.prefix_len() < 20,
+        // Every IPv6 link has fe80::/10, and what is link-local is never routed.
+        IpNet::V6(v6) => v6.prefix_len() < 48 && !v6.addr().is_unicast_link_local(),
+    }
+}
+
+fn input(config: &Config) -> Vec<String> {
+    let open = config.input.allow.iter().filter(|inbound| inbound.from.is_none());
+    let warning = |inbound: &super::Inbound| {
+        let what = inbound.traffic.in_words();
+        format!("{what} is open to every address. Add from = \"192.168.0.0/16\", or your own network.")
+    };
+    open.map(warning).collect()
+}
