@@ -4,13 +4,14 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR")
 
-.PHONY: help demo test test-all bench lint deps
+.PHONY: help demo test bench lint deps install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
 	@echo "make test    every test"
 	@echo "make bench   the benchmarks, as ratios"
-	@echo "make lint    formatting, clippy, dependencies, shell"
+	@echo "make lint    formatting, clippy, shell"
+	@echo "make install / uninstall    as root, after: cargo build --release"
 
 deps:
 	@scripts/deps $(SUDO)
@@ -32,3 +33,28 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps
+
+DESTDIR ?=
+PREFIX ?= /usr
+
+install:
+	install -D -m 755 target/release/tunwarden $(DESTDIR)$(PREFIX)/bin/tunwarden
+	install -D -m 755 hooks/openvpn-up $(DESTDIR)$(PREFIX)/lib/tunwarden/openvpn-up
+	install -D -m 755 hooks/openvpn-down $(DESTDIR)$(PREFIX)/lib/tunwarden/openvpn-down
+	install -D -m 755 hooks/dispatcher $(DESTDIR)/etc/NetworkManager/dispatcher.d/90-tunwarden
+	install -D -m 644 dbus/org.tunwarden.Agent1.conf $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.tunwarden.Agent1.conf
+	install -D -m 644 dbus/org.tunwarden.agent1.policy $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
+	install -D -m 644 systemd/tunwarden-lock.service $(DESTDIR)/etc/systemd/system/tunwarden-lock.service
+	install -D -m 644 systemd/tunwarden.service $(DESTDIR)/etc/systemd/system/tunwarden.service
+	test -e $(DESTDIR)/etc/tunwarden/config.toml || install -D -m 644 examples/config.toml $(DESTDIR)/etc/tunwarden/config.toml
+	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
+
+# The configuration and what was learned stay. The rules stay in force too: first tunwarden release.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/tunwarden
+	rm -rf $(DESTDIR)$(PREFIX)/lib/tunwarden
+	rm -f $(DESTDIR)/etc/NetworkManager/dispatcher.d/90-tunwarden
+	rm -f $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.tunwarden.Agent1.conf
+	rm -f $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
+	rm -f $(DESTDIR)/etc/systemd/system/tunwarden-lock.service $(DESTDIR)/etc/systemd/system/tunwarden.service
+	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
