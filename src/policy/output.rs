@@ -17,6 +17,7 @@ pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
         Chain { name: ChainName::OutputVpnKillSwitch, rules: output(view) },
         Chain { name: ChainName::VpnBootstrap, rules: bootstrap(view) },
         Chain { name: ChainName::VpnOwner, rules: owners(view) },
+        Chain { name: ChainName::VpnContainers, rules: containers(view) },
         Chain { name: ChainName::VpnDns, rules: dns(view) },
         Chain { name: ChainName::VpnTunnel, rules: tunnel(view) },
         Chain { name: ChainName::VpnLink, rules: link(view) },
@@ -31,6 +32,10 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     // A server may listen on 53 or 853: the allowance, which names it exactly, stands before the
     // refusal of DNS.
     rules.push(jump(ChainName::VpnBootstrap));
+    // A resolver in a container is no way out (what it asks itself is forwarded, into the tunnel), so
+    // containers stand before the refusal of DNS too.
+    let bridges = view.config.docker.bridges.iter().cloned();
+    rules.extend(bridges.map(|bridge| jump(ChainName::VpnContainers).output(bridge)));
     // DNS is refused before the LAN is allowed: a router is on the LAN, and asks the ISP.
     for port in [DNS, DNS_OVER_TLS] {
         for transport in [Transport::Udp, Transport::Tcp] {
@@ -38,7 +43,6 @@ fn output(view: &View<'_>) -> Vec<Rule> {
         }
     }
     rules.extend([jump(ChainName::VpnTunnel), jump(ChainName::VpnLink), jump(ChainName::VpnLan)]);
-    rules.extend(containers(view));
     rules.extend(replies(view));
     // No rule here accepts what is merely established: a flow from before the lock, or one whose
     // route has moved off the tunnel, would go on in clear.
@@ -78,10 +82,6 @@ fn owners(view: &View<'_>) -> Vec<Rule> {
 fn dns(view: &View<'_>) -> Vec<Rule> {
     let mut rules = shut_out(view, &Verdict::Drop);
     rules.extend(view.tunnels().into_iter().map(|tunnel| view.rule(Verdict::Return).output(tunnel)));
-    // A resolver in a container is no way out: what it asks itself is forwarded, into the tunnel.
-    rules.extend(view.config.docker.bridges.iter().flat_map(|bridge| {
-        private(view.family).into_iter().map(|net| view.rule(Verdict::Return).to(net).output(bridge.clone()))
-    }));
     rules.push(view.rule(Verdict::Drop));
     rules
 }
@@ -178,16 +178,12 @@ fn discovery(view: &View<'_>) -> Vec<Rule> {
     }
 }
 
-/// The host speaks to its own containers and virtual machines, whose bridges are no uplinks.
+/// The host speaks to its own containers and virtual machines, whose bridges are no uplinks. Only to
+/// private addresses: should a bridge to the world carry such a name, the internet is not behind it.
 fn containers(view: &View<'_>) -> Vec<Rule> {
-    let bridges = &view.config.docker.bridges;
     let mut rules: Vec<Rule> =
-        view.shut_out_bridges().map(|pattern| view.rule(Verdict::Drop).output(pattern)).collect();
-    // To private addresses only: should a bridge to the world carry such a name, the internet
-    // does not lie behind it.
-    rules.extend(bridges.iter().flat_map(|bridge| {
-        private(view.family).into_iter().map(|net| view.rule(Verdict::Accept).to(net).output(bridge.clone()))
-    }));
+        view.shut_out_bridges().map(|pattern| view.rule(Verdict::Return).output(pattern)).collect();
+    rules.extend(private(view.family).into_iter().map(|net| view.rule(Verdict::Accept).to(net)));
     rules
 }
 

@@ -14,6 +14,8 @@ pub enum ChainName {
     VpnBootstrap,
     /// filter: whose sockets the allowance holds for.
     VpnOwner,
+    /// filter: the host's own containers and virtual machines.
+    VpnContainers,
     /// filter: DNS that does not go into a tunnel ends here.
     VpnDns,
     /// filter: what may go into a tunnel.
@@ -34,10 +36,11 @@ pub enum ChainName {
 
 impl ChainName {
     /// Every chain of ours.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::OutputVpnKillSwitch,
         Self::VpnBootstrap,
         Self::VpnOwner,
+        Self::VpnContainers,
         Self::VpnDns,
         Self::VpnTunnel,
         Self::VpnLink,
@@ -54,6 +57,7 @@ impl ChainName {
             Self::OutputVpnKillSwitch => "OUTPUT_VPN_KILL_SWITCH",
             Self::VpnBootstrap => "VPN_BOOTSTRAP",
             Self::VpnOwner => "VPN_OWNER",
+            Self::VpnContainers => "VPN_CONTAINERS",
             Self::VpnDns => "VPN_DNS",
             Self::VpnTunnel => "VPN_TUNNEL",
             Self::VpnLink => "VPN_LINK",
