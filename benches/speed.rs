@@ -33,15 +33,15 @@ fn main() -> Result<()> {
 /// `lock` against the same rules by bare restores, and against the article's script as written.
 fn lock_against_restore(lab: &Lab) -> Result<()> {
     let host = lab.host();
-    host.file("/root/v4", &host.succeed([TUNWARDEN, "rules"])?)?;
-    host.file("/root/v6", &host.succeed([TUNWARDEN, "rules", "--format", "ip6tables"])?)?;
-    host.file_with_mode("/root/article.sh", ARTICLE, 0o755)?;
-    let bare = "iptables-restore --noflush < /root/v4 && ip6tables-restore --noflush < /root/v6";
+    host.file("/run/v4", &host.succeed([TUNWARDEN, "rules"])?)?;
+    host.file("/run/v6", &host.succeed([TUNWARDEN, "rules", "--format", "ip6tables"])?)?;
+    host.file_with_mode("/run/article.sh", ARTICLE, 0o755)?;
+    let bare = "iptables-restore --noflush < /run/v4 && ip6tables-restore --noflush < /run/v6";
     let (mut ours, mut restores, mut article) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         ours.push(from_clean(lab, &[TUNWARDEN, "lock"])?);
         restores.push(from_clean(lab, &["sh", "-c", bare])?);
-        article.push(from_clean(lab, &["/root/article.sh"])?);
+        article.push(from_clean(lab, &["/run/article.sh"])?);
     }
     println!("lock:                    {}", spread(&ours));
     println!("two bare restores:       {}", spread(&restores));

@@ -2,7 +2,7 @@
 
 use super::hint::{listed, plain};
 use super::{
-    Backend, Bootstrap, Config, Dns, Docker, Input, Lan, Networks, PublishedPorts, Routes, Scope, Traffic,
+    Backend, Bootstrap, Config, Docker, Input, Lan, Networks, PublishedPorts, Routes, Scope, Traffic,
     TrafficRule, Tunnel, Vpn, Warning,
 };
 use crate::net::{Host, Port, PortRange, Transport};
@@ -119,17 +119,9 @@ fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
     ];
     sentences.extend(bootstrap.servers.iter().map(|server| match &server.host {
         Host::Address(_) => format!("bootstrap.servers: {server} is known from the start."),
-        Host::Name(name) => {
-            let looked_up = match bootstrap.dns {
-                Dns::Pin => "tunwarden alone looks it up, and keeps the answer",
-                Dns::Off => "it is looked up by nobody",
-            };
-            format!("bootstrap.servers: {name} is a name: {looked_up}.")
-        }
+        Host::Name(name) => format!("bootstrap.servers: {name} is a name."),
     }));
-    if bootstrap.dns == Dns::Off {
-        sentences.push("No server name is ever looked up outside the tunnel.".to_owned());
-    }
+    sentences.push("No server name is ever looked up outside the tunnel.".to_owned());
     sentences
 }
 

@@ -1,7 +1,7 @@
 //! What is legal in a configuration and still dangerous, or without effect.
 
 use super::hint::listed;
-use super::{Config, Dns, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel};
+use super::{Config, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel};
 use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};
@@ -118,9 +118,9 @@ fn bootstrap(config: &Config) -> Vec<String> {
     }
     let names = bootstrap.servers.iter().filter(|server| matches!(server.host, Host::Name(_)));
     let names: Vec<String> = names.map(ToString::to_string).collect();
-    if bootstrap.dns == Dns::Off && !names.is_empty() {
+    if !names.is_empty() {
         warnings.push(format!(
-            "dns = \"off\": nobody looks up {}. Write the address instead, or dns = \"pin\".",
+            "{}: this version looks no names up, whatever bootstrap.dns says. Write the address instead.",
             listed(&names, "and")
         ));
     }
