@@ -125,7 +125,7 @@ impl Agent {
         let before = before.unwrap_or_default();
         let owners = owners(&config);
         let firewall = Firewall::new(config.firewall.backend);
-        let machine = Machine::new(config, learned, before.situation.state, before.since);
+        let machine = Machine::new(config, learned, before.situation.state, system::now());
         let status =
             Status::new(&before.situation, before.since, Enforcement::NotEnforced, system::has_docker());
         let mut agent = Self {
@@ -173,6 +173,11 @@ impl Agent {
         let before = policy::ruleset(self.machine.config(), &self.owners, &self.kept.situation);
         let held = self.firewall.differences(&before).await.is_ok_and(|lines| lines.is_empty());
         if held {
+            // The kernel keeps the deadline of a pause; until then it is what the administrator wants.
+            if let Some(until) = self.kept.situation.paused_until {
+                let until = u64::try_from(until.as_second()).unwrap_or_default();
+                self.take(Event::Pause { until });
+            }
             let facts = async {
                 while let Some(event) = events.recv().await {
                     let last = matches!(event, Event::NetworkManager(_));
@@ -187,7 +192,7 @@ impl Agent {
         }
         let (old, new) = (self.kept.situation.state, self.machine.situation().state);
         if old == new && held {
-            self.machine.keep_since(self.kept.since);
+            self.machine.keep_since(self.kept.since, &self.kept.situation.tunnels);
         }
         self.news = self.what_happened_meanwhile(old, new);
         self.enforce().await;

@@ -105,9 +105,19 @@ impl Machine {
             .collect()
     }
 
-    /// The state is what it was before this machine began, and has been since then.
-    pub fn keep_since(&mut self, since: u64) {
+    /// The state is what it was before this machine began, and has been since then; so have the
+    /// tunnels that stood then and stand now.
+    pub fn keep_since(&mut self, since: u64, tunnels: &[Tunnel]) {
         self.since = since;
+        for claim in &mut self.claims {
+            let carrying = claim.standing == Standing::Carrying;
+            let before = tunnels.iter().find(|tunnel| {
+                claim.interface.as_ref() == Some(&tunnel.interface)
+                    && claim.name == tunnel.name
+                    && carrying == tunnel.carrying
+            });
+            claim.since = before.map_or(claim.since, |tunnel| tunnel.since);
+        }
     }
 
     /// User ids that VPN clients run as, besides the configured owners: they may report a loss.
