@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     let agent = client::connect().await;
-    let mut status = match &agent {
+    let status = match &agent {
         Ok(agent) => of_agent(agent).await?,
         Err(error) => {
             let status = without_agent(path).await;
@@ -42,18 +42,28 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     };
     print(args, &status);
     if args.watch {
-        let agent = agent?;
-        let mut changes = changes(&agent).await?;
-        while changes.next().await.is_some() {
-            let Ok(now) = read(&agent).await else { break };
-            if now != status {
-                print(args, &now);
-                status = now;
-            }
-        }
-        anyhow::bail!("the agent has ended; the rules it left stay in force");
+        return watch(args, &agent?, status).await;
     }
     Ok(exit_code(&status))
+}
+
+/// Prints every status that is another, until the agent or the bus is gone.
+async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status) -> Outcome {
+    let mut changes = changes(agent).await?;
+    let mut owners = agent.inner().receive_owner_changed().await?;
+    loop {
+        // Read before the first change too: one may have come before we listened.
+        let Ok(now) = read(agent).await else { break };
+        if now != status {
+            print(args, &now);
+            status = now;
+        }
+        tokio::select! {
+            change = changes.next() => if change.is_none() { break },
+            owner = owners.next() => if owner.flatten().is_none() { break },
+        }
+    }
+    anyhow::bail!("the agent has ended; the rules it left stay in force")
 }
 
 fn exit_code(status: &Status) -> ExitCode {
@@ -91,7 +101,7 @@ async fn read(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     Ok(Status::from_properties(all)?)
 }
 
-/// Every message that may mean that the status is another, or that the agent is gone.
+/// Every message that may mean that the status is another.
 async fn changes(agent: &Agent1Proxy<'_>) -> anyhow::Result<MessageStream> {
     let rule = MatchRule::builder().msg_type(zbus::message::Type::Signal).sender(NAME).path(PATH).build()?;
     Ok(MessageStream::for_match_rule(rule, agent.inner().connection(), None).await?)
