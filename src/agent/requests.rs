@@ -58,7 +58,11 @@ impl Agent {
     }
 
     pub(super) async fn reload_on_signal(&mut self) {
-        tell_systemd(&[NotifyState::Reloading]);
+        // `Type=notify-reload` waits for the time as well (sd_notify(3)).
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
+            Err(_) => tell_systemd(&[NotifyState::Reloading]),
+        }
         if let Err(error) = self.reload().await {
             tracing::error!("the configuration was refused, the old one stays in force:\n{error}");
         }
