@@ -34,6 +34,14 @@ pub(super) async fn verify() -> anyhow::Result<Vec<String>> {
     Ok(connect().await?.verify().await?)
 }
 
+/// Has the agent end a pause, compare, and put right what differs.
+pub(super) async fn close() -> anyhow::Result<()> {
+    let agent = connect().await?;
+    agent.resume().await?;
+    agent.verify().await?;
+    Ok(())
+}
+
 pub(super) async fn report(fields: Fields) -> anyhow::Result<()> {
     Ok(connect().await?.report_tunnel(fields).await?)
 }

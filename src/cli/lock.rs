@@ -17,7 +17,7 @@ use crate::vpn::{Event, Learned, LinkTable, Machine, Situation, State};
 
 pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let store = Store::default();
-    if store.running_agent().is_some() && client::verify().await.is_ok() {
+    if store.running_agent().is_some() && client::close().await.is_ok() {
         say("locked: the agent is running and holds the rules");
         return Ok(ExitCode::SUCCESS);
     }
