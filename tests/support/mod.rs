@@ -1,6 +1,8 @@
 //! The agent and its command line inside the laboratory.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of it")]
 
+pub mod openvpn;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};

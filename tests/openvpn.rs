@@ -1,0 +1,261 @@
+//! Plain OpenVPN with our hooks, no NetworkManager: what leaves is seen on the ISP's side, from before
+//! the first connect until after the last client is dead.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use support::openvpn::{
+    CONNECT, PRESSURE, becomes, connect, contract, flows, hooked, pressure, protected_by, seen,
+};
+use support::{agent, bus, status};
+use tunwarden_lab::address::{OTHER_VPN, VPN_V6};
+use tunwarden_lab::openvpn::{ClientOptions, Protocol, READY, ServerOptions};
+use tunwarden_lab::{Transport, with_lab};
+
+#[test]
+fn without_the_agent_the_same_traffic_is_seen() {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let floods = pressure(lab)?;
+        let client = connect(lab, &ClientOptions::of(&server))?;
+        for flood in &floods {
+            flood.await_more(20)?;
+        }
+        drop(client);
+        let frames = capture.stop()?;
+        assert!(contract(&[&server])?.check(&frames).is_err());
+        assert!(seen(&frames, PRESSURE) > 20, "the probes of these tests see nothing");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// How a client leaves.
+#[derive(Clone, Copy)]
+enum DropsTo {
+    Nobody,
+    Stays,
+}
+
+/// A tunnel comes, is asked to go, comes again and is killed.
+fn lives_and_dies(server: ServerOptions, config: &str, user: DropsTo) -> Result<()> {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let _bus = bus(lab)?;
+        let server = lab.openvpn_server(server)?;
+        let agent = agent(lab, config)?;
+        let floods = pressure(lab)?;
+        let locked = becomes(lab, "locked")?;
+        println!("locked allows {}", locked["bootstrap"]);
+        let options = match user {
+            DropsTo::Nobody => ClientOptions::of(&server).user("nobody").persist().up_restart(),
+            DropsTo::Stays => ClientOptions::of(&server),
+        };
+        let options = hooked(lab, options)?;
+
+        let mut client = connect(lab, &options)?;
+        protected_by(lab, &server)?;
+        flows(lab)?;
+        client.stop()?;
+        match user {
+            DropsTo::Stays => becomes(lab, "locked")?,
+            // Its hook speaks as nobody then, and nobody's word is good for a loss alone.
+            DropsTo::Nobody => becomes(lab, "lost")?,
+        };
+
+        let mut client = connect(lab, &options)?;
+        protected_by(lab, &server)?;
+        flows(lab)?;
+        client.kill()?;
+        becomes(lab, "lost")?;
+        println!("{}", support::openvpn::lost_because(&agent)?);
+        for flood in &floods {
+            flood.await_more(20)?;
+        }
+        contract(&[&server])?.check(&capture.stop()?)
+    })
+}
+
+#[test]
+fn over_udp_the_allowance_is_the_endpoint_in_use_and_nothing_leaves_in_clear() {
+    lives_and_dies(ServerOptions::default(), "", DropsTo::Stays).unwrap();
+    let config = "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n";
+    lives_and_dies(ServerOptions::default(), config, DropsTo::Nobody).unwrap();
+}
+
+#[test]
+fn over_ipv6_the_allowance_stands_in_ip6tables_and_nothing_leaves_in_clear() {
+    let server = || ServerOptions { address: VPN_V6, ..ServerOptions::default() };
+    lives_and_dies(server(), "[bootstrap]\nservers = [\"2001:db8:7::7\"]\n", DropsTo::Stays).unwrap();
+    lives_and_dies(server(), "", DropsTo::Nobody).unwrap();
+}
+
+#[test]
+fn over_tcp_the_allowance_is_tcp_and_nothing_leaves_in_clear() {
+    let server = || ServerOptions { port: 443, protocol: Protocol::Tcp, ..ServerOptions::default() };
+    let config = "[bootstrap]\nservers = [\"198.51.100.7:443/tcp\"]\n";
+    lives_and_dies(server(), config, DropsTo::Stays).unwrap();
+    lives_and_dies(server(), config, DropsTo::Nobody).unwrap();
+}
+
+#[test]
+fn a_client_that_became_nobody_reconnects_and_nobody_else_of_that_user_gets_further() {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let _bus = bus(lab)?;
+        let mut server = lab.openvpn_server(ServerOptions::default())?;
+        let _agent = agent(lab, "")?;
+        let _floods = pressure(lab)?;
+        let options = hooked(lab, ClientOptions::of(&server).user("nobody").persist())?;
+        let mut client = connect(lab, &options)?;
+        protected_by(lab, &server)?;
+        server.restart()?;
+        client.wait_for_lines(READY, 2, CONNECT)?;
+        flows(lab)?;
+        // OpenVPN calls no hook for it: the link stood all the time.
+        protected_by(lab, &server)?;
+
+        let frames = capture.so_far()?;
+        let ports: BTreeSet<u16> = frames
+            .iter()
+            .filter(|frame| frame.destination() == Some(server.options().address))
+            .filter_map(|frame| match frame.transport()? {
+                Transport::Udp { from, to: 1194 } => Some(from),
+                _ => None,
+            })
+            .collect();
+        assert!(ports.len() > 1, "it came back from the same port: {ports:?}");
+
+        for target in ["198.51.100.9:1194", "198.51.100.8:1194", "198.51.100.7:1195"] {
+            lab.host().udp(target)?.on("eth0").from_user("nobody").tag("elsewhere").count(20).send()?;
+            lab.host().udp(target)?.on("eth0").tag("elsewhere").count(20).send()?;
+        }
+        lab.host().udp("198.51.100.7:1194")?.on("eth0").from_user("nobody").tag("nobodys").count(20).send()?;
+        lab.host().udp("198.51.100.7:1194")?.on("eth0").from_user("daemon").tag("others").count(20).send()?;
+        let frames = capture.stop()?;
+        contract(&[&server])?.check(&frames)?;
+        assert_eq!(seen(&frames, "elsewhere"), 0);
+        assert_eq!(seen(&frames, "others"), 0, "an ordinary user reaches the server outside the tunnel");
+        // The kernel knows owners, not processes: all that is nobody's reaches this one endpoint.
+        assert_eq!(seen(&frames, "nobodys"), 20);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_restart_that_the_hooks_tell_of_is_a_loss_until_the_tunnel_is_back() {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let _bus = bus(lab)?;
+        let mut server = lab.openvpn_server(ServerOptions::default())?;
+        let agent = agent(lab, "")?;
+        let _floods = pressure(lab)?;
+        let options = ClientOptions::of(&server).user("nobody").persist().up_restart();
+        let mut client = connect(lab, &hooked(lab, options)?)?;
+        protected_by(lab, &server)?;
+        server.silence()?;
+        client.wait_for_line("ping-restart", CONNECT)?;
+        becomes(lab, "lost")?;
+        assert_eq!(support::openvpn::lost_because(&agent)?, "the VPN client lost its server");
+        server.restart()?;
+        client.wait_for_lines(READY, 2, CONNECT)?;
+        protected_by(lab, &server)?;
+        flows(lab)?;
+        contract(&[&server])?.check(&capture.stop()?)
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_client_that_falls_over_to_a_known_server_moves_the_allowance_there() {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let _bus = bus(lab)?;
+        let mut first = lab.openvpn_server(ServerOptions::default())?;
+        let pool = "10.9.0.0/24".parse()?;
+        let second =
+            lab.openvpn_server(ServerOptions { address: OTHER_VPN, pool, ..ServerOptions::default() })?;
+        let _agent = agent(lab, "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n")?;
+        let _floods = pressure(lab)?;
+        // Of an owner's sockets: nobody's would reach the first server alone. And without persist-tun:
+        // the dead tunnel would hold the way to the second.
+        let options = ClientOptions::of(&first).or(&second).user("nm-openvpn").line("persist-key");
+        let mut client = connect(lab, &hooked(lab, options)?)?;
+        protected_by(lab, &first)?;
+        first.silence()?;
+        client.wait_for_lines(READY, 2, CONNECT)?;
+        protected_by(lab, &second)?;
+        flows(lab)?;
+        contract(&[&first, &second])?.check(&capture.stop()?)
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_agent_that_comes_back_takes_up_the_tunnel_where_it_stands() {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let _bus = bus(lab)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let config = "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n";
+        let mut dead = agent(lab, config)?;
+        let _floods = pressure(lab)?;
+        let options = hooked(lab, ClientOptions::of(&server).user("nobody").persist())?;
+        let mut client = connect(lab, &options)?;
+        protected_by(lab, &server)?;
+
+        dead.kill()?;
+        let mut dead = agent(lab, config)?;
+        protected_by(lab, &server)?;
+        flows(lab)?;
+
+        dead.kill()?;
+        client.kill()?;
+        let mut dead = agent(lab, config)?;
+        becomes(lab, "lost")?;
+        println!("{}", support::openvpn::lost_because(&dead)?);
+
+        dead.kill()?;
+        let _client = connect(lab, &options)?;
+        let left = lab.host().read("/run/tunwarden/reports.json")?;
+        ensure!(left.contains("198.51.100.7:1194/udp"), "the hook left {left}");
+        let _agent = agent(lab, config)?;
+        protected_by(lab, &server)?;
+        flows(lab)?;
+        assert!(lab.host().read("/run/tunwarden/reports.json").is_err(), "a report is taken up twice");
+        contract(&[&server])?.check(&capture.stop()?)
+    })
+    .unwrap();
+}
+
+#[test]
+fn without_a_bus_the_client_connects_and_nothing_leaves_in_clear() {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        lab.host().file("/etc/tunwarden/config.toml", "")?;
+        let mut agent = lab.host().spawn([support::TUNWARDEN, "agent", "--verbose"])?;
+        tunwarden_lab::wait_for("the lock", support::SOON, || {
+            Ok((status(lab)?["enforced"] == true).then_some(()))
+        })?;
+        let _floods = pressure(lab)?;
+        let mut client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
+        flows(lab)?;
+        println!("without a bus: {}", status(lab)?);
+        println!("{:?}", lab.host().read("/run/tunwarden/reports.json"));
+        let log = client.log();
+        ensure!(log.contains("the agent was not told"), "the hook did not say so: {log}");
+        client.signal(Signal::SIGTERM)?;
+        client.wait(CONNECT)?;
+        assert!(agent.is_running());
+        contract(&[&server])?.check(&capture.stop()?)
+    })
+    .unwrap();
+}
