@@ -1,19 +1,22 @@
-//! NetworkManager's dispatcher, put into the words that OpenVPN's hooks use. Pure.
+//! NetworkManager's dispatcher, put into fields as OpenVPN's hooks have them. Pure.
 //!
 //! `$1` is an interface and `$2` what happened to it; for a VPN `VPN_IP_IFACE` is the tunnel's, which
 //! is missing when the VPN crashed (then `$1` is the parent's: facts of NetworkManager 1.42).
+//!
+//! The words stay NetworkManager's own, so that nobody takes them for an OpenVPN hook's: the
+//! dispatcher is root, but speaks of any profile that any local user has made, and it comes later
+//! than the bus, where NetworkManager says the same with profile, server and reason.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
+/// What happens to VPNs.
+pub const ACTIONS: [&str; 2] = ["vpn-up", "vpn-down"];
+
 /// The fields to report; `None` when what happened is no business of ours.
 pub fn fields(arguments: &[OsString], vpn_interface: Option<&OsStr>) -> Option<BTreeMap<String, String>> {
     let [interface, action, ..] = arguments else { return None };
-    let kind = match action.to_str()? {
-        "vpn-up" => "up",
-        "vpn-down" => "down",
-        _ => return None,
-    };
+    let kind = action.to_str().filter(|action| ACTIONS.contains(action))?;
     let interface = vpn_interface.unwrap_or(interface).to_str()?;
     let field = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     Some(BTreeMap::from([field("script_type", kind), field("dev", interface)]))
@@ -30,6 +33,14 @@ mod tests {
             assert_eq!(fields(&words(other), None), None, "{other:?}");
         }
         let up = fields(&words(&["eth0", "vpn-up"]), Some(OsStr::new("tun1"))).unwrap();
-        assert_eq!((up["script_type"].as_str(), up["dev"].as_str()), ("up", "tun1"));
+        assert_eq!((up["script_type"].as_str(), up["dev"].as_str()), ("vpn-up", "tun1"));
+    }
+
+    #[test]
+    fn what_root_relays_of_any_profile_is_never_taken_for_a_hook_of_a_tunnel() {
+        for action in ACTIONS {
+            let fields = fields(&["tun0".into(), action.into()], None).unwrap();
+            assert_eq!(crate::sources::openvpn::parse(&fields), Ok(None), "{action}");
+        }
     }
 }

@@ -134,6 +134,7 @@ fn kind(fields: &Fields) -> Result<Option<ReportKind>, ReportError> {
             // A signal that cannot be read is none that anybody has given.
             Some(if asked().unwrap_or(false) { ReportKind::DownAsked } else { ReportKind::DownLost })
         }
+        // Others of OpenVPN's scripts, and the dispatcher's actions.
         _ => None,
     })
 }
