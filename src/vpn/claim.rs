@@ -154,10 +154,26 @@ impl Claim {
             && self.standing == Standing::Failed(Reason::ClientRestarts)
     }
 
+    /// Whether only its client can bring it back.
+    pub(super) fn awaits_its_client(&self) -> bool {
+        matches!(self.standing, Standing::Failed(Reason::ClientRestarts | Reason::LinkGone))
+    }
+
+    /// Whether it is lost, and nobody is left who could tell of its end.
+    pub(super) fn is_forsaken(&self) -> bool {
+        let Standing::Failed(reason) = self.standing else { return false };
+        let unwatched = self.claimant == Claimant::Hook && self.pid.is_none();
+        self.orphan || (unwatched && reason == Reason::LinkGone)
+    }
+
     /// The link that bears the claim out in part, if there is one.
     pub(super) fn link<'a>(&self, links: &'a LinkTable, config: &Config) -> Option<&'a Link> {
         let link = links.tunnel(self.interface.as_ref()?, config)?;
         self.index.is_none_or(|index| index == link.index).then_some(link)
+    }
+
+    fn has_lost_its_link(&self) -> bool {
+        self.claimant == Claimant::Hook && self.index.is_some()
     }
 
     /// What the kernel has against the claim now; `None` when it bears it out.
@@ -188,6 +204,10 @@ impl Claim {
                 None
             }
             (Standing::Carrying, Some(reason)) => self.fail(reason, now),
+            // A hook speaks of the link that is there; the next of that name is somebody else's.
+            (Standing::Coming, Some(Reason::LinkGone)) if self.has_lost_its_link() => {
+                self.fail(Reason::LinkGone, now)
+            }
             (Standing::Carrying, None) | (Standing::Coming | Standing::Failed(_), Some(_)) => None,
         }
     }

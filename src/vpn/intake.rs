@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::claim::{Claim, Claimant, Ending, Reason, Standing};
 use super::known::{LearnedVpn, hook_key};
-use super::{ActiveVpn, Machine, NmView, Report, ReportKind, Reporter, State, VpnEnd, VpnPhase};
+use super::{ActiveVpn, Machine, NmView, Report, ReportKind, Reporter, VpnEnd, VpnPhase};
 use crate::net::Endpoint;
 
 impl Machine {
@@ -66,6 +66,8 @@ impl Machine {
             claim.index = None;
         }
         if active.phase == VpnPhase::Connecting {
+            // Its next link may have the name of its last.
+            claim.index = None;
             claim.stand(Standing::Coming, now);
         }
     }
@@ -104,13 +106,20 @@ impl Machine {
         }
         match reporter {
             Reporter::Root => self.root_report(report, now),
-            Reporter::Client(_) => self.client_report(&report, now).into_iter().collect(),
+            Reporter::Client(_) => self.client_report(&report, now),
         }
     }
 
     fn root_report(&mut self, report: Report, now: u64) -> Vec<Ending> {
+        // The `down` of a process that is gone may come after the `up` of the next.
+        let late = |claim: &Claim| {
+            report.kind != ReportKind::Up
+                && report.pid.is_some_and(|pid| claim.pid.is_some_and(|own| own != pid))
+        };
         let hook = |claim: &Claim| {
-            claim.claimant == Claimant::Hook && claim.interface.as_ref() == Some(&report.interface)
+            claim.claimant == Claimant::Hook
+                && claim.interface.as_ref() == Some(&report.interface)
+                && !late(claim)
         };
         let place = self.claims.iter().position(hook);
         match (report.kind, place) {
@@ -145,32 +154,40 @@ impl Machine {
 
     /// Whether a report would be taken. From root always. What comes from the unprivileged user that a
     /// VPN client runs as may only tighten: it may call its own tunnel lost, and take that back,
-    /// choosing its server among those that are allowed anyway.
+    /// choosing its server among those that are allowed at that moment.
     pub fn may_report(&self, report: &Report, reporter: Reporter) -> bool {
         let claims = self.claims.iter();
         match (reporter, report.kind) {
             (Reporter::Root, _) | (Reporter::Client(_), ReportKind::DownAsked | ReportKind::DownLost) => true,
             (Reporter::Client(_), ReportKind::Up) => {
-                let allowed = self.known().allowance(State::Lost).endpoints;
+                let allowed = self.known().allowance(self.beneath()).endpoints;
                 let server = report.endpoint.is_none_or(|endpoint| allowed.contains_key(&endpoint));
                 server && claims.filter(|claim| claim.is_reported_by(report)).count() == 1
             }
         }
     }
 
-    fn client_report(&mut self, report: &Report, now: u64) -> Option<Ending> {
-        let claim =
-            self.claims.iter_mut().find(|claim| claim.interface.as_ref() == Some(&report.interface))?;
-        match report.kind {
-            ReportKind::DownAsked | ReportKind::DownLost => claim.fail(Reason::ClientRestarts, now),
-            ReportKind::Up => {
-                if let Some(endpoint) = report.endpoint {
-                    claim.endpoints = BTreeSet::from([endpoint]);
+    fn client_report(&mut self, report: &Report, now: u64) -> Vec<Ending> {
+        let mut endings = Vec::new();
+        for claim in &mut self.claims {
+            match report.kind {
+                ReportKind::DownAsked | ReportKind::DownLost => {
+                    if claim.interface.as_ref() == Some(&report.interface) {
+                        endings.extend(claim.fail(Reason::ClientRestarts, now));
+                    }
                 }
-                claim.stand(Standing::Coming, now);
-                None
+                ReportKind::Up => {
+                    if claim.is_reported_by(report) {
+                        claim.endpoints =
+                            report.endpoint.map_or(claim.endpoints.clone(), |server| [server].into());
+                        // Without `persist-tun` its link is another one of the same name.
+                        claim.index = None;
+                        claim.stand(Standing::Coming, now);
+                    }
+                }
             }
         }
+        endings
     }
 
     pub(super) fn client_user(&mut self, pid: u32, uid: u32) {

@@ -100,8 +100,12 @@ impl Machine {
         hooks
             .filter_map(|claim| {
                 let (interface, endpoint) = (claim.interface.clone()?, claim.endpoints.first().copied());
-                Some(Report { kind: ReportKind::Up, interface, pid: claim.pid, endpoint })
+                let up = Report { kind: ReportKind::Up, interface, pid: claim.pid, endpoint };
+                // What a hook has called lost, or what lost its link, a link alone does not bring back.
+                let lost = Report { kind: ReportKind::DownLost, ..up.clone() };
+                Some(std::iter::once(up).chain(claim.awaits_its_client().then_some(lost)))
             })
+            .flatten()
             .collect()
     }
 
@@ -145,7 +149,8 @@ impl Machine {
             }
             Event::ClientExited { pid } => self.client_exited(pid),
             Event::Pause { until } => {
-                self.pause = Some(until);
+                // A moment that the kernel could not be told would open nothing and never end.
+                self.pause = timestamp(until).map(|_| until);
                 Vec::new()
             }
             Event::Resume => {
@@ -173,9 +178,7 @@ impl Machine {
         let row = if self.state == State::Paused { self.beneath() } else { self.state };
         Situation {
             state: self.state,
-            paused_until: self
-                .pause
-                .and_then(|until| Timestamp::from_second(i64::try_from(until).ok()?).ok()),
+            paused_until: self.pause.and_then(timestamp),
             bootstrap: self.known().allowance(row),
             tunnels: self.tunnels(),
             tunnel_addresses: self.links.tunnel_addresses(&self.config),
@@ -195,8 +198,7 @@ impl Machine {
         for claim in &mut self.claims {
             endings.extend(claim.weigh(links, config, now));
         }
-        // Nobody is left who could tell of its end.
-        self.claims.retain(|claim| !(claim.orphan && matches!(claim.standing, Standing::Failed(_))));
+        self.claims.retain(|claim| !claim.is_forsaken());
         endings
     }
 
@@ -219,7 +221,7 @@ impl Machine {
     }
 
     /// The state without a pause.
-    fn beneath(&self) -> State {
+    pub(super) fn beneath(&self) -> State {
         if self.stands(Standing::Carrying) {
             State::Protected
         } else if self.stands(Standing::Coming) {
@@ -233,11 +235,7 @@ impl Machine {
         self.pause = self.pause.filter(|&until| now < until);
         let new = if self.pause.is_some() { State::Paused } else { self.beneath() };
         let mut actions = Vec::new();
-        if let Some(moment) =
-            self.pause.and_then(|until| Timestamp::from_second(i64::try_from(until).ok()?).ok())
-        {
-            actions.push(Action::WakeAt(moment));
-        }
+        actions.extend(self.pause.and_then(timestamp).map(Action::WakeAt));
         for ending in endings.into_iter().filter(|ending| ending.protected) {
             if let Some(reason) = ending.reason {
                 let (name, interface) = (ending.name, ending.interface);
@@ -254,7 +252,10 @@ impl Machine {
 
     fn tunnels(&self) -> Vec<Tunnel> {
         let mut tunnels: Vec<Tunnel> = Vec::new();
-        for claim in &self.claims {
+        let carrying = |claim: &&Claim| claim.standing == Standing::Carrying;
+        let others = self.claims.iter().filter(|claim| !carrying(claim));
+        // Two may claim one interface: the one that carries speaks for it.
+        for claim in self.claims.iter().filter(carrying).chain(others) {
             let Some(link) = claim.link(&self.links, &self.config).filter(|link| link.is_addressed()) else {
                 continue;
             };
@@ -284,11 +285,15 @@ impl Machine {
         if self.config.vpn.connections.is_empty() {
             return None;
         }
-        let tunnel = |name: &&IfName| self.links.tunnel(name, &self.config).is_some();
-        let mut names: Vec<IfName> =
-            self.claims.iter().filter_map(|claim| claim.interface.as_ref()).filter(tunnel).cloned().collect();
+        // The very link that was vouched for: a name may be another tunnel's by now.
+        let own = self.claims.iter().filter(|claim| claim.link(&self.links, &self.config).is_some());
+        let mut names: Vec<IfName> = own.filter_map(|claim| claim.interface.clone()).collect();
         names.sort();
         names.dedup();
         Some(names)
     }
+}
+
+fn timestamp(seconds: u64) -> Option<Timestamp> {
+    Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
 }

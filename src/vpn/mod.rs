@@ -10,6 +10,8 @@ mod known;
 mod links;
 mod machine;
 mod situation;
+#[cfg(test)]
+mod tests;
 
 pub use claim::Reason;
 pub use event::{ActiveVpn, Event, NmView, Profile, Report, ReportKind, Reporter, VpnEnd, VpnPhase};

@@ -1,0 +1,330 @@
+//! Properties of the machine: whatever the sources say, in whatever order, the contract's rows hold.
+//!
+//! The bounds are kept beside the machine, from the events alone, so that one can convict the other.
+
+mod events;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::claim::{Claimant, Standing};
+use super::*;
+use crate::config::{Config, Routes, Scope};
+use crate::net::{Endpoint, Family};
+use crate::policy;
+use events::{Step, config, learned, steps};
+
+/// All that may ever be an endpoint, and whose tunnels may ever carry anything, by the events so far.
+#[derive(Debug, Default)]
+struct Heard {
+    /// What each profile named, by its UUID, and the names of profiles.
+    profiles: BTreeMap<String, (String, BTreeSet<Endpoint>)>,
+    /// What root reported or the last run had kept of such reports.
+    root: BTreeSet<Endpoint>,
+    root_interfaces: BTreeSet<String>,
+    /// Interfaces that NetworkManager gave to a profile.
+    interfaces: BTreeSet<(String, String, String)>,
+    links: LinkTable,
+    pause: Option<u64>,
+}
+
+impl Heard {
+    fn of(learned: &Learned) -> Self {
+        let mut heard = Self::default();
+        for (key, vpn) in learned {
+            if vpn.hook {
+                heard.root.extend(&vpn.endpoints);
+            } else {
+                heard.profiles.insert(key.clone(), (vpn.name.clone(), vpn.endpoints.clone()));
+            }
+        }
+        heard
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Links(table) => self.links = table.clone(),
+            Event::NetworkManager(Some(view)) => self.hear_view(view),
+            Event::Report(report, Reporter::Root) => {
+                self.root.extend(report.endpoint);
+                self.root_interfaces.insert(report.interface.to_string());
+            }
+            Event::Pause { until } => self.pause = Some(*until),
+            Event::Resume => self.pause = None,
+            Event::NetworkManager(None)
+            | Event::Report(_, Reporter::Client(_))
+            | Event::ClientUser { .. }
+            | Event::ClientExited { .. }
+            | Event::Clock
+            | Event::Config(_) => {}
+        }
+    }
+
+    fn hear_view(&mut self, view: &NmView) {
+        for profile in &view.profiles {
+            let entry = self.profiles.entry(profile.uuid.clone()).or_default();
+            entry.0.clone_from(&profile.id);
+            entry.1.extend(&profile.endpoints);
+            let gateways =
+                view.active.iter().filter(|active| active.uuid == profile.uuid).filter_map(|a| a.gateway);
+            for gateway in gateways {
+                let named = profile.names.iter();
+                entry.1.extend(named.filter_map(|(_, by, port)| Endpoint::new(gateway, *by, *port).ok()));
+            }
+        }
+        for active in &view.active {
+            let interface = active.interface.as_ref().map(ToString::to_string);
+            self.interfaces.extend(interface.map(|name| (active.uuid.clone(), active.id.clone(), name)));
+        }
+    }
+
+    /// Configured, of counting profiles, and of root.
+    fn endpoints(&self, config: &Config) -> BTreeSet<Endpoint> {
+        let bootstrap = &config.bootstrap;
+        let mut all: BTreeSet<Endpoint> =
+            bootstrap.servers.iter().flat_map(|server| server.endpoints(&bootstrap.ports)).collect();
+        all.extend(&self.root);
+        let counting =
+            self.profiles.iter().filter(|(uuid, (name, _))| config.vpn.counts(uuid, name)).map(|(_, p)| &p.1);
+        all.extend(counting.flatten());
+        all
+    }
+
+    /// Whether a name may be that of a tunnel of ours while only named connections count.
+    fn may_carry(&self, name: &str, config: &Config) -> bool {
+        let named = self.interfaces.iter().any(|(uuid, id, own)| own == name && config.vpn.counts(uuid, id));
+        named || self.root_interfaces.contains(name)
+    }
+
+    /// Whether the kernel has shown a tunnel that protects.
+    fn kernel_shows_a_tunnel(&self, config: &Config) -> bool {
+        self.links.links.iter().any(|link| {
+            let routed = |net: &str| link.routes.iter().any(|route| route.to_string() == net);
+            let halves = (routed("0.0.0.0/1") && routed("128.0.0.0/1"))
+                || (routed("::/1") && routed("8000::/1"))
+                || routed("0.0.0.0/0")
+                || routed("::/0");
+            let own = link.addresses.iter().any(|net| !net.to_string().starts_with("fe80"));
+            let carries = match &config.tunnel.routes {
+                Routes::Default => halves,
+                Routes::Networks(nets) => {
+                    nets.iter().all(|net| link.routes.iter().any(|route| route.contains(net)))
+                }
+            };
+            link.name.starts_with("tun")
+                && link.kind == LinkKind::Tunnel
+                && link.up
+                && link.carrier
+                && own
+                && carries
+        })
+    }
+}
+
+fn keys(allowance: &Allowance) -> BTreeSet<Endpoint> {
+    allowance.endpoints.keys().copied().collect()
+}
+
+/// The row of the state, from what was heard and not from what the machine made of it.
+fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestCaseError> {
+    let (config, is) = (machine.config(), machine.situation());
+    let bound = heard.endpoints(config);
+    prop_assert!(keys(&is.bootstrap).is_subset(&bound), "{:?} beyond {bound:?}", is.bootstrap);
+    let lost = machine.known().allowance(State::Lost);
+    prop_assert!(keys(&is.bootstrap).is_subset(&keys(&lost)), "wider than locked");
+    if is.bootstrap.any {
+        let nothing_known = is.bootstrap.endpoints.is_empty();
+        let open = match config.bootstrap.scope {
+            Scope::Any => true,
+            Scope::Auto => nothing_known,
+            Scope::Known => false,
+        };
+        prop_assert!(open, "open to any address");
+    }
+    if is.state == State::Protected {
+        prop_assert!(heard.kernel_shows_a_tunnel(config), "protected by no tunnel");
+        prop_assert!(is.tunnels.iter().any(|tunnel| tunnel.carrying));
+        let carrying = || machine.claims.iter().filter(|claim| claim.standing == Standing::Carrying);
+        if carrying().all(|claim| !claim.endpoints.is_empty()) {
+            let in_use: BTreeSet<Endpoint> = carrying().flat_map(|claim| claim.endpoints.clone()).collect();
+            prop_assert_eq!(keys(&is.bootstrap), in_use);
+            prop_assert!(!is.bootstrap.any);
+        }
+    }
+    prop_assert_eq!(is.state == State::Paused, is.paused_until.is_some());
+    if let Some(moment) = is.paused_until {
+        let until = heard.pause.and_then(|until| i64::try_from(until).ok());
+        prop_assert_eq!(until.and_then(|until| Timestamp::from_second(until).ok()), Some(moment));
+        prop_assert!(u64::try_from(moment.as_second()).unwrap() > now, "paused beyond its deadline");
+    }
+    if let Some(names) = &is.named_tunnels {
+        prop_assert!(!config.vpn.connections.is_empty());
+        for name in names {
+            prop_assert!(heard.may_carry(name.as_str(), config), "{name} carries for nobody");
+            let own = |claim: &claim::Claim| claim.interface.as_ref() == Some(name);
+            let links = &heard.links;
+            prop_assert!(
+                machine.claims.iter().any(|claim| own(claim) && claim.link(links, config).is_some()),
+                "{name} is another link than the one that was vouched for"
+            );
+        }
+    } else {
+        prop_assert!(config.vpn.connections.is_empty());
+    }
+    Ok(())
+}
+
+/// No line says more than its rule, whatever links are called.
+fn the_rules_render(machine: &Machine) -> Result<(), TestCaseError> {
+    let owners = [0, 103].into();
+    let rules = policy::ruleset(machine.config(), &owners, &machine.situation());
+    for family in [Family::V4, Family::V6] {
+        let text = policy::iptables::render_fresh(&rules, family);
+        prop_assert_eq!(text.matches("COMMIT\n").count(), 2);
+        for line in text.lines() {
+            let first = ["*", ":", "-A ", "-I ", "COMMIT"].iter().any(|start| line.starts_with(start));
+            let plain = line.chars().all(|c| c == ' ' || c.is_ascii_graphic() && !"\"'\\".contains(c));
+            let words = line.split(' ').all(|word| !word.is_empty());
+            prop_assert!(first && plain && words, "{line:?}");
+        }
+    }
+    Ok(())
+}
+
+/// What an unprivileged client said has tightened at most.
+fn a_client_only_tightens(
+    report: &Report,
+    before: &Machine,
+    after: &Machine,
+    heard: &Heard,
+) -> Result<(), TestCaseError> {
+    let (was, is) = (before.situation(), after.situation());
+    let lost = before.known().allowance(State::Lost);
+    prop_assert!(keys(&is.bootstrap).is_subset(&keys(&lost)) && (lost.any || !is.bootstrap.any));
+    prop_assert_eq!(&before.learned, &after.learned);
+    let known = before.claims.iter().all(|claim| !claim.endpoints.is_empty());
+    if report.kind == ReportKind::Up && known {
+        prop_assert!(keys(&is.bootstrap).is_subset(&keys(&was.bootstrap)), "a client chose {report:?}");
+    }
+    if is.state == State::Protected && ![State::Protected, State::Paused].contains(&was.state) {
+        prop_assert!(report.kind == ReportKind::Up && heard.kernel_shows_a_tunnel(after.config()));
+    }
+    prop_assert!(is.paused_until.is_none() || is.paused_until == was.paused_until);
+    let of_manager = |machine: &Machine| {
+        let managed = machine.claims.iter().filter(|claim| claim.claimant != Claimant::Hook);
+        managed.map(|claim| claim.endpoints.clone()).collect::<BTreeSet<_>>()
+    };
+    prop_assert!(of_manager(after).is_subset(&of_manager(before)));
+    Ok(())
+}
+
+fn announced_losses_were_protection(was: &Situation, actions: &[Action]) -> Result<(), TestCaseError> {
+    let lost = |action: &Action| matches!(action, Action::Announce(Announcement::Lost { .. }));
+    let carrying = was.tunnels.iter().any(|tunnel| tunnel.carrying);
+    prop_assert!(carrying || !actions.iter().any(lost), "lost, and nothing was there to lose");
+    Ok(())
+}
+
+/// What the agent that comes next makes of the reports that stand.
+fn successor(machine: &Machine, heard: &Heard, now: u64) -> Machine {
+    let state = machine.situation().state;
+    let mut next = Machine::new(machine.config().clone(), machine.learned.clone(), state, now);
+    next.step(Event::Links(heard.links.clone()), now);
+    for report in machine.reports() {
+        next.step(Event::Report(report, Reporter::Root), now);
+    }
+    next
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_said_the_contract_holds(
+        config in config(),
+        learned in learned(),
+        before in prop::sample::select(&State::ALL[..]),
+        steps in steps(),
+    ) {
+        let mut heard = Heard::of(&learned);
+        let mut now = 1_000_000;
+        let mut machine = Machine::new(config, learned, before, now);
+        the_row_holds(&machine, &heard, now)?;
+        for Step { event, clock } in steps {
+            now = clock.unwrap_or(now);
+            let old = machine.clone();
+            heard.hear(&event);
+            let actions = machine.step(event.clone(), now);
+            the_row_holds(&machine, &heard, now)?;
+            the_rules_render(&machine)?;
+            announced_losses_were_protection(&old.situation(), &actions)?;
+            if let Some(moment) = machine.situation().paused_until {
+                prop_assert!(actions.contains(&Action::WakeAt(moment)), "nobody wakes it");
+            }
+            if let Event::Report(report, Reporter::Client(_)) = &event {
+                a_client_only_tightens(report, &old, &machine, &heard)?;
+            }
+            let next = successor(&machine, &heard, now);
+            let hooks = |machine: &Machine| {
+                let hook = machine.claims.iter().filter(|claim| claim.claimant == Claimant::Hook);
+                hook.filter(|claim| claim.standing == Standing::Carrying).count()
+            };
+            prop_assert!(hooks(&next) <= hooks(&machine), "a successor believes what was lost");
+        }
+    }
+}
+
+fn tun0(index: u32) -> Event {
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    Event::Links(LinkTable {
+        links: vec![Link {
+            index,
+            name: "tun0".to_owned(),
+            kind: LinkKind::Tunnel,
+            up: true,
+            carrier: true,
+            master: None,
+            addresses: nets(&["10.8.0.2/24"]),
+            routes: nets(&["0.0.0.0/1", "128.0.0.0/1"]),
+        }],
+    })
+}
+
+fn hook(kind: ReportKind, pid: u32, reporter: Reporter) -> Event {
+    let endpoint = Some("192.0.2.1:1194/udp".parse().unwrap());
+    Event::Report(Report { kind, interface: "tun0".parse().unwrap(), pid: Some(pid), endpoint }, reporter)
+}
+
+fn protected() -> Machine {
+    let mut machine = Machine::new(Config::default(), Learned::new(), State::Locked, 0);
+    machine.step(hook(ReportKind::Up, 7, Reporter::Root), 0);
+    machine.step(tun0(1), 0);
+    assert_eq!(machine.situation().state, State::Protected);
+    machine
+}
+
+#[test]
+fn the_late_down_of_an_older_process_ends_nothing() {
+    let mut machine = protected();
+    machine.step(hook(ReportKind::DownAsked, 6, Reporter::Root), 1);
+    assert_eq!(machine.situation().state, State::Protected);
+    machine.step(hook(ReportKind::DownAsked, 7, Reporter::Root), 1);
+    assert_eq!(machine.situation().state, State::Locked);
+}
+
+#[test]
+fn another_tunnel_of_the_same_name_protects_nobody_until_its_client_says_so() {
+    let mut machine = protected();
+    machine.step(tun0(2), 1);
+    assert_eq!(machine.situation().state, State::Lost);
+    let client = Reporter::Client(65_534);
+    machine.step(hook(ReportKind::Up, 7, client), 1);
+    assert_eq!(machine.situation().state, State::Lost, "it had not called it lost");
+    machine.step(hook(ReportKind::DownLost, 7, client), 1);
+    machine.step(hook(ReportKind::Up, 8, client), 1);
+    assert_eq!(machine.situation().state, State::Lost, "of another process");
+    machine.step(hook(ReportKind::Up, 7, client), 1);
+    assert_eq!(machine.situation().state, State::Protected);
+}

@@ -1,0 +1,194 @@
+//! Events as sources, users and servers of every intent could cause them.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::super::*;
+use crate::config::{Config, Routes, Scope};
+use crate::net::{Endpoint, IfName, Port, Transport};
+
+/// An event, and what the clock says when it comes if it has moved.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) event: Event,
+    pub(super) clock: Option<u64>,
+}
+
+const NAMED: (&str, &str) = ("11111111-1111-1111-1111-111111111111", "work");
+const OTHER: (&str, &str) = ("22222222-2222-2222-2222-222222222222", "guest");
+
+/// Endpoints by who could name them; the sets do not overlap, but for the client's, who tries all.
+const CONFIGURED: [&str; 2] = ["198.51.100.1:1194/udp", "[2001:db8::1]:443/tcp"];
+const OF_NAMED: [&str; 2] = ["198.51.100.2:1194/udp", "198.51.100.3:443/tcp"];
+const OF_OTHER: [&str; 2] = ["203.0.113.1:1194/udp", "203.0.113.2:1194/udp"];
+const OF_ROOT: [&str; 2] = ["192.0.2.1:1194/udp", "[2001:db8::2]:1194/udp"];
+
+/// Half of them what a rule cannot spell, or what a shell would like.
+const NAMES: [&str; 12] =
+    ["tun0", "tun1", "tun2", "eth0", "lo", "tunusb0", "br-x", "tun\"0", "tun 0", "tun$(id)", "tün0", "\u{1}"];
+const ADDRESSES: [&str; 5] =
+    ["10.8.0.2/24", "fe80::1/64", "192.168.1.2/24", "203.0.113.5/24", "2001:db8::5/64"];
+const ROUTES: [&str; 6] = ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "::/0", "::/1", "10.0.0.0/8"];
+
+fn endpoints(texts: &[&str]) -> Vec<Endpoint> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn nets(texts: &[&str]) -> Vec<IpNet> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn interface() -> impl Strategy<Value = IfName> {
+    select(vec!["tun0", "tun0", "tun0", "tun1", "eth0", "lo", "tunusb0", "tun$(id)"])
+        .prop_map(|name| name.parse().unwrap())
+}
+
+pub(super) fn config() -> impl Strategy<Value = Config> {
+    let servers = subsequence(CONFIGURED.to_vec(), 0..=2);
+    let named = select(vec![None, Some(NAMED.0), Some(NAMED.1)]);
+    let routes = select(vec![Routes::Default, Routes::Default, Routes::Networks(nets(&["10.0.0.0/8"]))]);
+    let scope = select(vec![Scope::Known, Scope::Any, Scope::Auto]);
+    (servers, named, routes, scope).prop_map(|(servers, named, routes, scope)| {
+        let mut config = Config::default();
+        config.bootstrap.servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+        config.bootstrap.scope = scope;
+        config.vpn.connections = named.into_iter().map(ToOwned::to_owned).collect();
+        config.tunnel.routes = routes;
+        config
+    })
+}
+
+pub(super) fn learned() -> impl Strategy<Value = Learned> {
+    let vpn = |name: &str, hook, endpoints: Vec<Endpoint>| LearnedVpn {
+        name: name.to_owned(),
+        hook,
+        endpoints: endpoints.into_iter().collect(),
+    };
+    let all = vec![
+        (NAMED.0.to_owned(), vpn(NAMED.1, false, endpoints(&OF_NAMED))),
+        (OTHER.0.to_owned(), vpn(OTHER.1, false, endpoints(&OF_OTHER))),
+        ("hook:tun0".to_owned(), vpn("tun0", true, endpoints(&OF_ROOT))),
+    ];
+    subsequence(all, 0..=3).prop_map(|kept| kept.into_iter().collect())
+}
+
+fn link() -> impl Strategy<Value = Link> {
+    let kinds =
+        [LinkKind::Tunnel, LinkKind::Loopback, LinkKind::Bridge, LinkKind::Veth, LinkKind::Other].to_vec();
+    let any = (
+        select(NAMES.to_vec()),
+        select(kinds),
+        any::<[bool; 2]>(),
+        subsequence(nets(&ADDRESSES), 0..=3),
+        subsequence(nets(&ROUTES), 0..=4),
+        1..9_u32,
+        option::of(1..9_u32),
+    )
+        .prop_map(|(name, kind, [up, carrier], addresses, routes, index, master)| Link {
+            index,
+            name: name.to_owned(),
+            kind,
+            up,
+            carrier,
+            master,
+            addresses,
+            routes,
+        });
+    // What a good tunnel looks like, or chance would seldom bear a claim out.
+    let good = (select(vec!["tun0", "tun0", "tun1"]), 1..4_u32).prop_map(|(name, index)| Link {
+        index,
+        name: name.to_owned(),
+        kind: LinkKind::Tunnel,
+        up: true,
+        carrier: true,
+        master: None,
+        addresses: nets(&ADDRESSES[..1]),
+        routes: nets(&["0.0.0.0/1", "128.0.0.0/1", "10.0.0.0/8"]),
+    });
+    prop_oneof![good, any]
+}
+
+fn table() -> impl Strategy<Value = LinkTable> {
+    prop::collection::vec(link(), 0..5).prop_map(|links| {
+        // The kernel gives no name and no index twice.
+        let (mut names, mut indexes) = (BTreeSet::new(), BTreeSet::new());
+        let fresh = |link: &Link| names.insert(link.name.clone()) && indexes.insert(link.index);
+        LinkTable { links: links.into_iter().filter(fresh).collect() }
+    })
+}
+
+fn profile() -> impl Strategy<Value = Profile> {
+    let of = |(uuid, id): (&'static str, &'static str), pool: [&'static str; 2]| {
+        let name = ("vpn.example.net".to_owned().try_into().unwrap(), Transport::Udp, Port::fixed(1194));
+        (subsequence(endpoints(&pool), 0..=2), subsequence(vec![name], 0..=1)).prop_map(
+            move |(endpoints, names)| Profile { uuid: uuid.to_owned(), id: id.to_owned(), endpoints, names },
+        )
+    };
+    prop_oneof![of(NAMED, OF_NAMED), of(OTHER, OF_OTHER)]
+}
+
+fn active() -> impl Strategy<Value = ActiveVpn> {
+    let ends = [VpnEnd::User, VpnEnd::Device, VpnEnd::ServiceStopped, VpnEnd::Timeout, VpnEnd::Other(99)];
+    let phases = [VpnPhase::Connecting, VpnPhase::Activated, VpnPhase::Activated, VpnPhase::Activated];
+    let phase =
+        prop_oneof![4 => select(phases.to_vec()), 1 => select(ends.to_vec()).prop_map(VpnPhase::Ended)];
+    let gateways = vec!["198.51.100.2", "203.0.113.1", "203.0.113.77", "127.0.0.1", "255.255.255.255"];
+    let gateway = option::of(select(gateways).prop_map(|address| address.parse().unwrap()));
+    (select(vec![NAMED, OTHER]), phase, option::of(interface()), gateway, 1..3_u32).prop_map(
+        |((uuid, id), phase, interface, gateway, number)| ActiveVpn {
+            path: format!("/{uuid}/{number}"),
+            uuid: uuid.to_owned(),
+            id: id.to_owned(),
+            phase,
+            interface,
+            gateway,
+        },
+    )
+}
+
+fn view() -> impl Strategy<Value = NmView> {
+    (prop::collection::vec(profile(), 0..3), prop::collection::vec(active(), 0..3))
+        .prop_map(|(profiles, active)| NmView { profiles, active })
+}
+
+fn kind() -> impl Strategy<Value = ReportKind> {
+    select(vec![ReportKind::Up, ReportKind::Up, ReportKind::DownAsked, ReportKind::DownLost])
+}
+
+fn report() -> impl Strategy<Value = (Report, Reporter)> {
+    let of = |pool: Vec<Endpoint>, reporter| {
+        (kind(), interface(), option::of(1..3_u32), option::of(select(pool))).prop_map(
+            move |(kind, interface, pid, endpoint)| (Report { kind, interface, pid, endpoint }, reporter),
+        )
+    };
+    let everybodys = [CONFIGURED, OF_NAMED, OF_OTHER, OF_ROOT, ["9.9.9.9:1194/udp", "9.9.9.9:53/udp"]];
+    prop_oneof![
+        of(endpoints(&OF_ROOT), Reporter::Root),
+        of(endpoints(&everybodys.concat()), Reporter::Client(65_534)),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => table().prop_map(Event::Links),
+        4 => option::weighted(0.9, view()).prop_map(Event::NetworkManager),
+        6 => report().prop_map(|(report, reporter)| Event::Report(report, reporter)),
+        1 => (1..3_u32, select(vec![0, 1000, 65_534])).prop_map(|(pid, uid)| Event::ClientUser { pid, uid }),
+        1 => (1..3_u32).prop_map(|pid| Event::ClientExited { pid }),
+        1 => prop_oneof![999_990..1_000_100_u64, Just(0), Just(u64::MAX)]
+            .prop_map(|until| Event::Pause { until }),
+        1 => Just(Event::Resume),
+        1 => Just(Event::Clock),
+        1 => config().prop_map(|config| Event::Config(Box::new(config))),
+    ]
+}
+
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // A clock that is set, also back.
+    let clock = option::weighted(0.3, prop_oneof![9 => 999_000..1_000_200_u64, 1 => any::<u64>()]);
+    prop::collection::vec((event(), clock).prop_map(|(event, clock)| Step { event, clock }), 1..25)
+}
