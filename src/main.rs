@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tunwarden::cli::Cli;
+use tunwarden::cli::{self, Cli};
 
 fn main() -> ExitCode {
-    tunwarden::cli::run(Cli::parse())
+    match Cli::try_parse() {
+        Ok(cli) => cli::run(cli),
+        Err(error) => cli::refuse(&error, std::env::args_os()),
+    }
 }

@@ -13,6 +13,7 @@ mod rules;
 mod status;
 mod verify;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +86,17 @@ pub fn run(cli: Cli) -> ExitCode {
         complain(&format!("tunwarden: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+/// Says what is wrong with a command line, or shows the help that it asks for.
+pub fn refuse(error: &clap::Error, mut words: impl Iterator<Item = OsString>) -> ExitCode {
+    // A reader that has gone away is no error.
+    let _ = error.print();
+    // Behind the program: `--config PATH` at most. A hook that fails ends the VPN that called it.
+    if words.by_ref().skip(1).take(3).any(|word| word == "hook") {
+        return ExitCode::SUCCESS;
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIG))
 }
 
 async fn dispatch(cli: Cli) -> Outcome {
