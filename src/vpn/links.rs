@@ -164,10 +164,14 @@ impl LinkTable {
         link.kind != LinkKind::Loopback && link.master.is_none() && !tunnel && !bridge
     }
 
-    /// A bridge without a network card among its ports. A card in it makes it the way out.
+    /// A bridge without a network card among its ports and without a default route. A card in it
+    /// makes it the way out; so does a default route, when the card is one that we cannot tell from a
+    /// container's link: in a virtual machine's or a container's own network that is a veth.
     fn is_container_bridge(&self, link: &Link) -> bool {
         let ports = self.links.iter().filter(|port| port.master == Some(link.index));
+        let default_route = link.routes.iter().any(|route| route.prefix_len() == 0);
         link.kind == LinkKind::Bridge
+            && !default_route
             && ports.map(|port| port.kind).all(|kind| matches!(kind, LinkKind::Veth | LinkKind::Tunnel))
     }
 }
@@ -178,4 +182,31 @@ fn named_tunnel(link: &Link, config: &Config) -> bool {
 
 fn named_bridge(link: &Link, config: &Config) -> bool {
     config.docker.bridges.iter().any(|pattern| pattern.matches(&link.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str, kind: LinkKind, master: Option<u32>) -> Link {
+        let (up, carrier) = (true, true);
+        Link { index, name: name.to_owned(), kind, up, carrier, master, addresses: vec![], routes: vec![] }
+    }
+
+    fn shut_out(port: LinkKind, route: Option<&str>) -> Vec<String> {
+        let mut bridge = link(3, "br-lan", LinkKind::Bridge, None);
+        bridge.routes.extend(route.map(|route| route.parse::<IpNet>().unwrap()));
+        let table = LinkTable { links: vec![bridge, link(2, "port", port, Some(3))] };
+        table.shut_out(&Config::default()).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_bridge_that_leads_out_is_no_bridge_of_containers() {
+        for (port, route) in
+            [(LinkKind::Other, None), (LinkKind::Veth, Some("0.0.0.0/0")), (LinkKind::Veth, Some("::/0"))]
+        {
+            assert_eq!(shut_out(port, route), ["br-lan"], "{port:?} {route:?}");
+        }
+        assert!(shut_out(LinkKind::Veth, Some("172.17.0.0/16")).is_empty());
+    }
 }
