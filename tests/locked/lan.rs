@@ -1,0 +1,100 @@
+//! The LAN on the link works; what comes in unasked does not come in.
+
+use std::net::{IpAddr, TcpListener, TcpStream};
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::address::{HOST, HOST_V6, PRINTER, ROUTER, ROUTER_V6};
+use tunwarden_lab::{Contract, Frame, Lab, Transport, with_lab};
+
+use crate::support::kernel::Backend;
+use crate::{KNOWN, PATIENCE};
+
+const LINK_LOCAL: &str = "fe80::1";
+
+fn the_lan_works(backend: Backend) -> Result<()> {
+    with_lab(|lab| {
+        backend.lock(lab, KNOWN)?;
+        let capture = lab.capture()?;
+        for target in [ROUTER, PRINTER, ROUTER_V6, LINK_LOCAL.parse()?] {
+            let ping = lab.host().ping(target).on("eth0").await_answers(PATIENCE).send()?;
+            ensure!(ping.answered == 1, "no answer to a ping from {target}: {ping:?}");
+        }
+        let addresses = ["10.0.0.5:7000", "10.0.0.1:7000", "[fd00:0:0:1::1]:7000", "[::]:7001"];
+        let _echoes = addresses.map(|address| lab.isp().udp_echo(address));
+        for target in ["10.0.0.5:7000", "10.0.0.1:7000", "[fd00:0:0:1::1]:7000", "[fe80::1]:7001"] {
+            let probe = lab.host().udp(target)?.from_user("nobody").on("eth0");
+            let sent = probe.count(3).await_answers(PATIENCE).send()?;
+            ensure!(sent.answered == 3, "no answer by UDP from {target}: {sent:?}");
+        }
+        let _listener = lab.isp().enter(|| Ok(TcpListener::bind("[::]:8080")?))?;
+        for target in ["10.0.0.5:8080", "[fd00:0:0:1::1]:8080"] {
+            lab.host().enter(|| Ok(TcpStream::connect_timeout(&target.parse()?, PATIENCE)?))?;
+        }
+
+        // Neighbours are found anew, and find us.
+        for machine in [lab.host(), lab.isp()] {
+            machine.succeed(["ip", "neigh", "flush", "all"])?;
+        }
+        let ping = lab.host().ping(ROUTER_V6).await_answers(PATIENCE).send()?;
+        ensure!(ping.answered == 1, "no IPv6 neighbour was found after the cache was emptied");
+        lab.isp().succeed(["ip", "neigh", "flush", "all"])?;
+        lab.isp().udp(&format!("[{HOST_V6}]:9"))?.send()?;
+        let advertised = |frame: &Frame| matches!(frame.transport(), Some(Transport::Icmpv6(136)));
+        capture.wait_for(1, PATIENCE, advertised)?;
+        let seen = capture.stop()?;
+        let solicited = seen.iter().any(|frame| matches!(frame.transport(), Some(Transport::Icmpv6(135))));
+        ensure!(solicited, "no neighbour was asked for");
+        let lan = Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.lan("fe80::/10")?;
+        lan.discovery().check(&seen)
+    })
+}
+
+#[test]
+fn the_lan_on_the_link_works_while_locked_with_nft() {
+    the_lan_works(Backend::Nft).unwrap();
+}
+
+#[test]
+fn the_lan_on_the_link_works_while_locked_with_legacy() {
+    the_lan_works(Backend::Legacy).unwrap();
+}
+
+/// How many of the three unasked ways in were answered, from the LAN and from the internet.
+fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
+    let host_echo = lab.host().udp_echo("[::]:5000")?;
+    let _listener = lab.host().enter(|| Ok(TcpListener::bind("[::]:5001")?))?;
+    let target = |port| std::net::SocketAddr::new(address, port).to_string();
+    lab.isp().udp(&target(5000))?.send()?;
+    let capture = lab.capture()?;
+    lab.isp().tcp(&target(5001))?.send()?;
+    lab.isp().ping(address).send()?;
+    // What goes over the loopback now is behind all of it in the same socket's queue.
+    let fence = lab.host().udp("127.0.0.1:5000")?.await_answers(PATIENCE).send()?;
+    ensure!(fence.answered == 1, "the host does not hear itself");
+    let seen = capture.stop()?;
+    let accepted = |frame: &Frame| matches!(frame.transport(), Some(Transport::Tcp { from: 5001, .. }));
+    let replied =
+        |frame: &Frame| matches!(frame.transport(), Some(Transport::Icmp(0) | Transport::Icmpv6(129)));
+    Ok([host_echo.received() > 1, seen.iter().any(accepted), seen.iter().any(replied)])
+}
+
+#[test]
+fn what_comes_in_unasked_is_dropped_and_what_is_named_is_answered() {
+    with_lab(|lab| {
+        for address in [HOST, HOST_V6] {
+            ensure!(let_in(lab, address)? == [true; 3], "the control failed at {address}");
+        }
+        Backend::Nft.lock(lab, KNOWN)?;
+        for address in [HOST, HOST_V6] {
+            ensure!(let_in(lab, address)? == [false; 3], "something came in at {address}");
+        }
+        let named = "[input]\nallow = [{ protocol = \"udp\", ports = [5000], from = \"10.0.0.0/24\" }]";
+        Backend::Nft.lock(lab, named)?;
+        ensure!(let_in(lab, HOST)? == [true, false, false], "what input.allow names did not come in");
+        let _echo = lab.host().udp_echo("0.0.0.0:5000")?;
+        let sent = lab.isp().udp("10.0.0.2:5000")?.await_answers(PATIENCE).send()?;
+        ensure!(sent.answered == 1, "what input.allow names was not answered");
+        Ok(())
+    })
+    .unwrap();
+}

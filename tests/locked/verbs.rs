@@ -1,0 +1,145 @@
+//! What the command line says of a lock, and what it is held to.
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::{Contract, Lab, with_lab};
+
+use crate::KNOWN;
+use crate::support::kernel::{Backend, FAMILIES};
+use crate::support::{status, tunwarden};
+
+fn exit_code<const N: usize>(lab: &Lab, words: [&str; N]) -> Result<Option<i32>> {
+    Ok(tunwarden(lab, words)?.status.code())
+}
+
+#[test]
+fn a_broken_configuration_locks_with_the_strictest_rules_and_says_so() {
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", "[lan]\nallow = maybe\n")?;
+        let capture = lab.capture()?;
+        let output = tunwarden(lab, ["lock"])?;
+        ensure!(output.status.success(), "{output:?}");
+        ensure!(output.stderr.contains("strictest rules"), "nothing was said of it: {}", output.stderr);
+        ensure!(output.stderr.contains("config.toml"), "the file is not named: {}", output.stderr);
+        let before = capture.so_far()?.len();
+        for target in [
+            "203.0.113.9:4000",
+            "203.0.113.9:1194",
+            "10.0.0.5:4000",
+            "10.0.0.1:53",
+            "[fd00:0:0:1::1]:4000",
+            "[2001:db8:9::9]:1194",
+        ] {
+            for user in ["root", "nobody"] {
+                let sent = lab.host().udp(target)?.from_user(user).send()?;
+                ensure!(sent.forbidden() == 1, "{user} sends to {target}: {sent:?}");
+            }
+        }
+        Contract::locked().check(&capture.stop()?[before..])?;
+        ensure!(exit_code(lab, ["status"])? == Some(3));
+        Ok(())
+    })
+    .unwrap();
+}
+
+fn status_and_verify_speak_of_the_kernel(backend: Backend) -> Result<()> {
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", &backend.config(KNOWN))?;
+        ensure!(exit_code(lab, ["status"])? == Some(4), "nothing is in force, and status does not say so");
+        ensure!(exit_code(lab, ["verify"])? == Some(4), "nothing is in force, and verify does not say so");
+        backend.lock(lab, KNOWN)?;
+        ensure!(exit_code(lab, ["status"])? == Some(3), "locked, and status does not say so");
+        let said = status(lab)?;
+        ensure!(said["agent"] == false && said["state"] == "locked" && said["enforced"] == true, "{said}");
+        ensure!(
+            said["repairs"] == 0
+                && said["paused_until"].is_null()
+                && said["tunnels"] == serde_json::json!([]),
+            "{said}"
+        );
+        let servers: Vec<_> =
+            said["bootstrap"].as_array().into_iter().flatten().map(|one| one["address"].clone()).collect();
+        ensure!(servers == ["198.51.100.7", "2001:db8:7::7"], "{said}");
+        ensure!(exit_code(lab, ["verify"])? == Some(0), "verify finds fault with a fresh lock");
+
+        // Each of these opens something, and is named with its family and table.
+        let damages = [
+            ("iptables", "-F VPN_LAN", "missing: -A VPN_LAN"),
+            ("iptables", "-I VPN_BOOTSTRAP 1 -p udp -j ACCEPT", "foreign: -A VPN_BOOTSTRAP -p udp -j ACCEPT"),
+            (
+                "ip6tables",
+                "-D OUTPUT -j OUTPUT_VPN_KILL_SWITCH",
+                "OUTPUT does not jump to OUTPUT_VPN_KILL_SWITCH",
+            ),
+            ("iptables", "-I OUTPUT 1 -j ACCEPT", "is rule 2, not the first"),
+            ("ip6tables", "-P OUTPUT ACCEPT", "the policy of OUTPUT is ACCEPT"),
+            ("iptables", "-t mangle -F DOCKER_VPN_KILL_SWITCH", "mangle: missing: -A DOCKER_VPN_KILL_SWITCH"),
+            (
+                "ip6tables",
+                "-I FORWARD 1 -j DOCKER_VPN_KILL_SWITCH",
+                "FORWARD jumps to DOCKER_VPN_KILL_SWITCH 2 times",
+            ),
+        ];
+        let whole = backend.all_saved(lab)?;
+        for (family, change, named) in damages {
+            backend.change(lab, family, change)?;
+            let verify = tunwarden(lab, ["verify"])?;
+            ensure!(verify.status.code() == Some(4), "{change} is not noticed: {verify:?}");
+            let line = verify.stdout.lines().find(|line| line.contains(named));
+            ensure!(
+                line.is_some_and(|line| line.starts_with(&format!("{family} "))),
+                "{change}: {}",
+                verify.stdout
+            );
+            ensure!(exit_code(lab, ["status"])? == Some(4), "status does not notice {change}");
+            backend.lock(lab, KNOWN)?;
+            ensure!(exit_code(lab, ["verify"])? == Some(0), "not mended: {change}");
+            let foreign = change == "-I OUTPUT 1 -j ACCEPT";
+            if foreign {
+                backend.change(lab, family, "-D OUTPUT -j ACCEPT")?;
+            }
+            ensure!(backend.all_saved(lab)? == whole, "mended otherwise than it was: {change}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn status_and_verify_speak_of_the_kernel_with_nft() {
+    status_and_verify_speak_of_the_kernel(Backend::Nft).unwrap();
+}
+
+#[test]
+fn status_and_verify_speak_of_the_kernel_with_legacy() {
+    status_and_verify_speak_of_the_kernel(Backend::Legacy).unwrap();
+}
+
+fn locking_twice_changes_nothing(backend: Backend) -> Result<()> {
+    with_lab(|lab| {
+        backend.lock(lab, KNOWN)?;
+        let once = backend.all_saved(lab)?;
+        backend.lock(lab, KNOWN)?;
+        ensure!(backend.all_saved(lab)? == once, "the second lock changed the rules");
+        for family in FAMILIES {
+            for (chain, ours) in [
+                ("OUTPUT", "OUTPUT_VPN_KILL_SWITCH"),
+                ("INPUT", "RELATED_AND_ESTABLISHED"),
+                ("FORWARD", "DOCKER_VPN_KILL_SWITCH"),
+                ("DOCKER-USER", "DOCKER_VPN_KILL_SWITCH"),
+            ] {
+                let rules = backend.chain(lab, family, chain)?;
+                ensure!(rules == [format!("-A {chain} -j {ours}")], "{family} {chain}: {rules:?}");
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn locking_twice_changes_nothing_with_nft() {
+    locking_twice_changes_nothing(Backend::Nft).unwrap();
+}
+
+#[test]
+fn locking_twice_changes_nothing_with_legacy() {
+    locking_twice_changes_nothing(Backend::Legacy).unwrap();
+}

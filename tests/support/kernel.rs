@@ -1,0 +1,73 @@
+//! What the kernel of the laboratory's host holds, in either world of iptables.
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::Lab;
+
+use super::tunwarden;
+
+/// Both families' tools, as every check is made twice.
+pub const FAMILIES: [&str; 2] = ["iptables", "ip6tables"];
+
+/// Which world of iptables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Nft,
+    Legacy,
+}
+
+impl Backend {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Nft => "nft",
+            Self::Legacy => "legacy",
+        }
+    }
+
+    /// A configuration with this backend.
+    pub fn config(self, more: &str) -> String {
+        format!("{more}\n[firewall]\nbackend = \"{}\"\n", self.word())
+    }
+
+    /// The program of a family: `iptables-nft`, or with `-save` behind it.
+    pub fn tool(self, family: &str, suffix: &str) -> String {
+        format!("{family}-{}{suffix}", self.word())
+    }
+
+    /// One change by somebody else: `-A OUTPUT -j ACCEPT`.
+    pub fn change(self, lab: &Lab, family: &str, words: &str) -> Result<()> {
+        let tool = self.tool(family, "");
+        lab.host().succeed([tool.as_str(), "-w"].into_iter().chain(words.split(' '))).map(drop)
+    }
+
+    /// A restore text by somebody else, with what is there kept.
+    pub fn restore(self, lab: &Lab, family: &str, text: &str) -> Result<()> {
+        let tool = self.tool(family, "-restore");
+        lab.host().command([tool.as_str(), "--noflush"]).stdin(text).succeed().map(drop)
+    }
+
+    /// Everything one family holds, without comments and counters.
+    pub fn saved(self, lab: &Lab, family: &str) -> Result<Vec<String>> {
+        let text = lab.host().succeed([self.tool(family, "-save")])?;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        Ok(lines.map(|line| line.split(" [").next().unwrap_or(line).to_owned()).collect())
+    }
+
+    /// Everything both families hold.
+    pub fn all_saved(self, lab: &Lab) -> Result<Vec<String>> {
+        Ok([self.saved(lab, FAMILIES[0])?, self.saved(lab, FAMILIES[1])?].concat())
+    }
+
+    /// The rules of one chain of filter, in order.
+    pub fn chain(self, lab: &Lab, family: &str, chain: &str) -> Result<Vec<String>> {
+        let listing = lab.host().succeed([self.tool(family, "").as_str(), "-w", "-S", chain])?;
+        Ok(listing.lines().filter(|line| line.starts_with("-A")).map(ToOwned::to_owned).collect())
+    }
+
+    /// Locks with this configuration; hands back what was said.
+    pub fn lock(self, lab: &Lab, config: &str) -> Result<String> {
+        lab.host().file("/etc/tunwarden/config.toml", &self.config(config))?;
+        let output = tunwarden(lab, ["lock"])?;
+        ensure!(output.status.success(), "lock: {} {}", output.status, output.stderr);
+        Ok(output.stdout + &output.stderr)
+    }
+}
