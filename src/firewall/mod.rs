@@ -15,6 +15,7 @@ pub use tool::ToolError;
 use crate::config::Backend;
 use crate::net::Family;
 use crate::policy::{Ruleset, Table, last_resort};
+use plan::Jumps;
 
 /// How often a commit is tried when somebody else changes the tables under it.
 const ATTEMPTS: u32 = 3;
@@ -41,6 +42,9 @@ pub enum FirewallError {
     /// The rules are not in force; those of last resort are.
     #[error("closed completely, because the rules could not be put in force")]
     ClosedCompletely(#[source] Box<FirewallError>),
+    /// The same, but what the kernel holds cannot be read: the program's word is all there is.
+    #[error("closed completely, as far as can be known without reading what the kernel holds")]
+    ClosedUnread(#[source] Box<FirewallError>),
     /// Neither the rules nor those of last resort could be put in force.
     #[error("NOT closed: neither the rules nor a complete lock could be put in force ({last})")]
     Open {
@@ -123,10 +127,26 @@ async fn commit_or_close(
     tables: &[Table],
 ) -> Result<(), FirewallError> {
     let Err(why) = commit(backend, family, held, tables).await else { return Ok(()) };
-    match replace(backend, family, last_resort().family(family)).await {
-        Ok(()) => Err(FirewallError::ClosedCompletely(Box::new(why))),
-        Err(last) => Err(FirewallError::Open { source: Box::new(why), last: Box::new(last) }),
+    let last = last_resort();
+    let last = last.family(family);
+    if replace(backend, family, last).await.is_ok() {
+        return Err(FirewallError::ClosedCompletely(Box::new(why)));
     }
+    match overwrite(backend, family, last).await {
+        Ok(()) => Err(FirewallError::ClosedUnread(Box::new(why))),
+        Err(last) => Err(FirewallError::Open { source: Box::new(why), last: Box::new(last.into()) }),
+    }
+}
+
+/// Closes without looking: a table with a rule that this release of iptables cannot print can still
+/// be written. Tried first as if our jumps stood there, so that they do not pile up.
+async fn overwrite(backend: Backend, family: Family, tables: &[Table]) -> Result<(), ToolError> {
+    for table in tables {
+        if tool::restore(backend, family, &plan::overwrite(table, Jumps::Held)).await.is_err() {
+            tool::restore(backend, family, &plan::overwrite(table, Jumps::Missing)).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn commit(

@@ -28,6 +28,27 @@ pub(super) fn step(held: &[Table], tables: &[Table]) -> Option<String> {
     Some(text)
 }
 
+/// What is supposed of our jumps when nobody can look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Jumps {
+    /// Each stands there, wherever.
+    Held,
+    /// None does.
+    Missing,
+}
+
+/// The restore text that puts a table in force without knowing what is held. `DOCKER-USER` is left
+/// alone: to make it sure that it is there would empty it of what its user wrote.
+pub(super) fn overwrite(table: &Table, jumps: Jumps) -> String {
+    let known = table.jumps.iter().copied().filter(|&(hook, _)| hook != Hook::DockerUser);
+    let insert: Vec<_> = known.collect();
+    let remove = match jumps {
+        Jumps::Held => insert.clone(),
+        Jumps::Missing => Vec::new(),
+    };
+    render(table, &Edits { create: Vec::new(), remove, insert, ..Edits::fresh(table) })
+}
+
 fn edits(table: &Table, saved: Option<&SavedTable>) -> Edits {
     let Some(saved) = saved else { return Edits::fresh(table) };
     let mut edits = Edits::chains(
