@@ -52,6 +52,14 @@ impl Backend {
         Ok(lines.map(|line| line.split(" [").next().unwrap_or(line).to_owned()).collect())
     }
 
+    /// One table of a family.
+    pub fn table(self, lab: &Lab, family: &str, table: &str) -> Result<Vec<String>> {
+        let saved = self.saved(lab, family)?;
+        let tables = saved.split(|line| line == "COMMIT");
+        let wanted = tables.filter(|lines| lines.first().is_some_and(|first| first[1..] == *table));
+        Ok(wanted.flatten().cloned().collect())
+    }
+
     /// Everything both families hold.
     pub fn all_saved(self, lab: &Lab) -> Result<Vec<String>> {
         Ok([self.saved(lab, FAMILIES[0])?, self.saved(lab, FAMILIES[1])?].concat())

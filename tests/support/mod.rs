@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of it")]
 
 pub mod openvpn;
+pub mod foreign;
 pub mod kernel;
 
 use std::time::Duration;
