@@ -119,9 +119,12 @@ fn link(view: &View<'_>) -> Vec<Rule> {
                 .into_iter()
                 .map(|to| dhcp(546, 547, to))
                 .collect();
-            // Router solicitation, neighbour solicitation and advertisement: with a hop limit of 255
-            // they come from this link, and no router that follows RFC 4861 acts on any other.
-            rules.extend([133, 135, 136].map(|number| accept().icmp_type(number).hop_limit(255)));
+            // With a hop limit of 255 they come from this link, and no router that follows RFC 4861
+            // acts on any other. Routers are asked as a group; a neighbour is asked for, and asks,
+            // by any address that is on the link, a global one too.
+            let routers = nets(&["ff02::2/128"]).into_iter();
+            rules.extend(routers.map(|group| accept().to(group).icmp_type(133).hop_limit(255)));
+            rules.extend([135, 136].map(|number| accept().icmp_type(number).hop_limit(255)));
             // MLD reports and done go one hop, to multicast groups.
             let groups = nets(&["ff00::/8"]);
             rules.extend(
