@@ -136,7 +136,13 @@ fn a_client_that_became_nobody_reconnects_and_nobody_else_of_that_user_gets_furt
             lab.host().udp(target)?.on("eth0").from_user("nobody").tag("elsewhere").count(20).send()?;
             lab.host().udp(target)?.on("eth0").tag("elsewhere").count(20).send()?;
         }
-        lab.host().udp("198.51.100.7:1194")?.on("eth0").from_user("nobody").tag("nobodys").count(20).send()?;
+        lab.host()
+            .udp("198.51.100.7:1194")?
+            .on("eth0")
+            .from_user("nobody")
+            .tag("nobodys")
+            .count(20)
+            .send()?;
         lab.host().udp("198.51.100.7:1194")?.on("eth0").from_user("daemon").tag("others").count(20).send()?;
         let frames = capture.stop()?;
         contract(&[&server])?.check(&frames)?;

@@ -1,9 +1,9 @@
 //! The agent and its command line inside the laboratory.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of it")]
 
-pub mod openvpn;
 pub mod foreign;
 pub mod kernel;
+pub mod openvpn;
 
 use std::time::Duration;
 
