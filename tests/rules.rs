@@ -24,6 +24,7 @@ fn situation(state: State) -> Situation {
         },
         uplinks: vec![Uplink {
             interface: "eth0".parse().unwrap(),
+            addresses: ["10.0.0.2", "fd00:0:0:1::2"].map(|own| own.parse().unwrap()).to_vec(),
             prefixes: prefixes.map(|prefix| prefix.parse::<LanPrefix>().unwrap()).to_vec(),
         }],
         shut_out: ["br-lan", "tunusb0"].map(|name| name.parse().unwrap()).to_vec(),

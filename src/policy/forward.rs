@@ -28,20 +28,19 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     for tunnel in view.tunnels() {
         rules.extend(view.traffic(&view.config.docker.allow, &pass().output(tunnel)));
     }
-    rules.extend(view.tunnels().into_iter().map(|tunnel| pass().input(tunnel).tracked(Tracked::Reply)));
-    let bridges = &view.config.docker.bridges;
-    rules.extend(
-        bridges.iter().map(|bridge| view.rule(Verdict::Goto(ChainName::DockerBridges)).input(bridge.clone())),
-    );
+    // Answers reach bridges alone: one for a container that is gone would follow the default route.
+    let to_bridges = || view.rule(Verdict::Goto(ChainName::DockerBridges));
+    rules.extend(view.tunnels().into_iter().map(|tunnel| to_bridges().input(tunnel).tracked(Tracked::Reply)));
+    rules.extend(view.bridges().map(|bridge| to_bridges().input(bridge)));
     rules.push(view.rule(Verdict::Drop));
     rules
 }
 
-/// Container to container is the engine's business.
+/// To a bridge; what comes from another one is the engine's business.
 fn bridges(view: &View<'_>) -> Vec<Rule> {
-    let bridges = &view.config.docker.bridges;
     let mut rules: Vec<Rule> =
-        bridges.iter().map(|bridge| view.rule(Verdict::Return).output(bridge.clone())).collect();
+        view.shut_out_bridges().map(|pattern| view.rule(Verdict::Drop).output(pattern)).collect();
+    rules.extend(view.bridges().map(|bridge| view.rule(Verdict::Return).output(bridge)));
     rules.push(view.rule(Verdict::Drop));
     rules
 }
@@ -57,8 +56,9 @@ fn published_ports(view: &View<'_>) -> Vec<Rule> {
             .filter(|(_, net)| Family::of(net.addr()) == view.family)
             .flat_map(|(uplink, net)| {
                 let pass = || view.rule(Verdict::Return);
+                let to_bridges = || view.rule(Verdict::Goto(ChainName::DockerBridges));
                 [
-                    pass().from(net).input(uplink.clone()).tracked(Tracked::DnatOriginal),
+                    to_bridges().from(net).input(uplink.clone()).tracked(Tracked::DnatOriginal),
                     pass().to(net).output(uplink.clone()).tracked(Tracked::DnatReply),
                 ]
             })

@@ -37,7 +37,7 @@ fn input(view: &View<'_>) -> Vec<Rule> {
     }));
     // Containers reach the host where their engine lets them; a bridge is no uplink.
     rules.extend(view.shut_out_bridges().map(|pattern| view.rule(Verdict::Drop).input(pattern)));
-    rules.extend(view.config.docker.bridges.iter().map(|bridge| accept().input(bridge.clone())));
+    rules.extend(view.bridges().map(|bridge| accept().input(bridge)));
     rules.push(view.rule(Verdict::Drop));
     rules
 }

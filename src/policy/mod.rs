@@ -97,6 +97,12 @@ impl View<'_> {
         }
     }
 
+    /// The bridges of containers and virtual machines.
+    fn bridges(&self) -> impl Iterator<Item = IfPattern> {
+        let named = self.config.docker.bridges.iter().cloned();
+        named.chain(self.situation.bridges.iter().cloned().map(IfPattern::from))
+    }
+
     /// Links that carry a container bridge's name and are none.
     fn shut_out_bridges(&self) -> impl Iterator<Item = IfPattern> {
         let bridges = &self.config.docker.bridges;

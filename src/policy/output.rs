@@ -34,8 +34,7 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     rules.push(jump(ChainName::VpnBootstrap));
     // A resolver in a container is no way out (what it asks itself is forwarded, into the tunnel), so
     // containers stand before the refusal of DNS too.
-    let bridges = view.config.docker.bridges.iter().cloned();
-    rules.extend(bridges.map(|bridge| jump(ChainName::VpnContainers).output(bridge)));
+    rules.extend(view.bridges().map(|bridge| jump(ChainName::VpnContainers).output(bridge)));
     // DNS is refused before the LAN is allowed: a router is on the LAN, and asks the ISP.
     for port in [DNS, DNS_OVER_TLS] {
         for transport in [Transport::Udp, Transport::Tcp] {
@@ -190,16 +189,27 @@ fn containers(view: &View<'_>) -> Vec<Rule> {
     rules
 }
 
-/// Answers to what `input.allow` let in: only those, only to where it came from.
+/// Answers to what `input.allow` let in: only those, only to where it came from, and only with the
+/// uplink's own address. A flow that came in through a tunnel has the tunnel's: should the tunnel go,
+/// its answers must not go on in clear.
 fn replies(view: &View<'_>) -> Vec<Rule> {
-    view.inbound()
-        .flat_map(|inbound| {
-            let base = view.rule(Verdict::Accept).tracked(super::Tracked::EstablishedReply);
-            let base = match inbound.from {
-                Some(net) => base.to(net),
-                None => base,
-            };
-            traffic_rules(&inbound.traffic, &base).into_iter().map(Rule::mirrored).collect::<Vec<_>>()
+    let uplinks = view.situation.uplinks.iter();
+    let own =
+        uplinks.flat_map(|uplink| uplink.addresses.iter().map(move |&address| (&uplink.interface, address)));
+    own.filter(|(_, address)| Family::of(*address) == view.family)
+        .flat_map(|(interface, address)| {
+            view.inbound().flat_map(move |inbound| {
+                let base = view
+                    .rule(Verdict::Accept)
+                    .from(address.into())
+                    .output(interface.clone())
+                    .tracked(super::Tracked::EstablishedReply);
+                let base = match inbound.from {
+                    Some(net) => base.to(net),
+                    None => base,
+                };
+                traffic_rules(&inbound.traffic, &base).into_iter().map(Rule::mirrored).collect::<Vec<_>>()
+            })
         })
         .collect()
 }

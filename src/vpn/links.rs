@@ -139,9 +139,19 @@ impl LinkTable {
                     link.addresses.iter().copied().filter_map(LanPrefix::of_interface).collect();
                 prefixes.sort();
                 prefixes.dedup();
-                (!prefixes.is_empty()).then_some(Uplink { interface, prefixes })
+                let mut addresses: Vec<_> = link.addresses.iter().map(IpNet::addr).collect();
+                addresses.sort();
+                (!addresses.is_empty()).then_some(Uplink { interface, addresses, prefixes })
             })
             .collect()
+    }
+
+    /// Bridges of containers and virtual machines that the configuration does not name.
+    pub fn other_bridges(&self, config: &Config) -> Vec<IfName> {
+        let bridges = self.links.iter().filter(|link| self.is_other_bridge(link, config));
+        let mut names: Vec<IfName> = bridges.filter_map(|link| link.name.parse().ok()).collect();
+        names.sort();
+        names
     }
 
     /// Links that bear the name of a tunnel or of a container bridge and are none: each by its exact
@@ -161,7 +171,15 @@ impl LinkTable {
     fn is_uplink(&self, link: &Link, config: &Config) -> bool {
         let tunnel = named_tunnel(link, config) && link.kind == LinkKind::Tunnel;
         let bridge = named_bridge(link, config) && self.is_container_bridge(link);
+        let bridge = bridge || self.is_other_bridge(link, config);
         link.kind != LinkKind::Loopback && link.master.is_none() && !tunnel && !bridge
+    }
+
+    /// A bridge that is told by its ports, not by its name: it has some, and each is a container's.
+    fn is_other_bridge(&self, link: &Link, config: &Config) -> bool {
+        let named = named_bridge(link, config) || named_tunnel(link, config);
+        let has_ports = self.links.iter().any(|port| port.master == Some(link.index));
+        !named && has_ports && self.is_container_bridge(link)
     }
 
     /// A bridge without a network card among its ports and without a default route. A card in it

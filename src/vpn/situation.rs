@@ -75,6 +75,8 @@ pub struct Situation {
     pub named_tunnels: Option<Vec<IfName>>,
     /// Uplinks with the LANs on their links.
     pub uplinks: Vec<Uplink>,
+    /// Bridges of containers and virtual machines that the configuration does not name.
+    pub bridges: Vec<IfName>,
     /// Links that bear a tunnel's or a container bridge's name and are none.
     pub shut_out: Vec<IfPattern>,
 }
@@ -135,6 +137,8 @@ impl TunnelSource {
 pub struct Uplink {
     /// The interface.
     pub interface: IfName,
+    /// Its own addresses.
+    pub addresses: Vec<IpAddr>,
     /// The private prefixes on it.
     pub prefixes: Vec<LanPrefix>,
 }
