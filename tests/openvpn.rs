@@ -125,9 +125,9 @@ fn a_client_that_became_nobody_reconnects_and_nobody_else_of_that_user_gets_furt
         let ports: BTreeSet<u16> = frames
             .iter()
             .filter(|frame| frame.destination() == Some(server.options().address))
-            .filter_map(|frame| match frame.transport()? {
-                Transport::Udp { from, to: 1194 } => Some(from),
-                _ => None,
+            .filter_map(|frame| {
+                let Some(Transport::Udp { from, to: 1194 }) = frame.transport() else { return None };
+                Some(from)
             })
             .collect();
         assert!(ports.len() > 1, "it came back from the same port: {ports:?}");
