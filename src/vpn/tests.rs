@@ -328,3 +328,37 @@ fn another_tunnel_of_the_same_name_protects_nobody_until_its_client_says_so() {
     machine.step(hook(ReportKind::Up, 7, client), 1);
     assert_eq!(machine.situation().state, State::Protected);
 }
+
+fn client_up(server: &str) -> Event {
+    let endpoint = Some(server.parse().unwrap());
+    let interface = "tun0".parse().unwrap();
+    let report = Report { kind: ReportKind::Up, interface, pid: Some(7), endpoint };
+    Event::Report(report, Reporter::Client(65_534))
+}
+
+#[test]
+fn a_client_that_comes_back_names_no_server_that_is_not_allowed() {
+    let mut machine = protected();
+    machine.step(hook(ReportKind::DownLost, 7, Reporter::Client(65_534)), 1);
+    let before = machine.situation();
+    machine.step(client_up("203.0.113.66:1194/udp"), 1);
+    assert_eq!(machine.situation(), before);
+    assert_eq!(before.state, State::Lost);
+}
+
+#[test]
+fn a_client_widens_nothing_while_another_tunnel_protects() {
+    let mut machine = protected();
+    let Event::Links(mut table) = tun0(1) else { unreachable!() };
+    table.links.push(Link { index: 2, name: "tun1".to_owned(), ..table.links[0].clone() });
+    machine.step(Event::Links(table), 1);
+    let (kind, interface) = (ReportKind::Up, "tun1".parse().unwrap());
+    let endpoint = Some("198.51.100.9:1194/udp".parse().unwrap());
+    machine.step(Event::Report(Report { kind, interface, pid: Some(8), endpoint }, Reporter::Root), 1);
+    machine.step(hook(ReportKind::DownLost, 7, Reporter::Client(65_534)), 1);
+    let before = machine.situation();
+    assert_eq!(before.state, State::Protected);
+    // Known, and allowed again when everything is lost, but not now.
+    machine.step(client_up("192.0.2.1:1194/udp"), 1);
+    assert_eq!(machine.situation(), before);
+}
