@@ -4,7 +4,10 @@
 pub mod foreign;
 pub mod kernel;
 pub mod openvpn;
+pub mod signals;
+pub mod story;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -33,9 +36,7 @@ pub fn tunwarden<const N: usize>(lab: &Lab, words: [&str; N]) -> Result<Output> 
 /// Starts the agent and waits until it has put its first rules in force and answers on the bus.
 pub fn agent(lab: &Lab, config: &str) -> Result<Process> {
     lab.host().file("/etc/tunwarden/config.toml", config)?;
-    let agent = lab.host().spawn([TUNWARDEN, "agent", "--verbose"])?;
-    wait_for("the agent answers", SOON, || Ok(status(lab)?["agent"].as_bool().filter(|&agent| agent)))?;
-    Ok(agent)
+    start_agent(lab)
 }
 
 /// What `status --json` says.
@@ -57,4 +58,25 @@ pub fn wait_for_state(lab: &Lab, state: &str) -> Result<Value> {
 pub fn chain(lab: &Lab, tool: &str, chain: &str) -> Result<Vec<String>> {
     let listing = lab.host().succeed([tool, "-S", chain])?;
     Ok(listing.lines().filter(|line| line.starts_with("-A")).map(ToOwned::to_owned).collect())
+}
+
+/// Waits until the kernel allows exactly these endpoints, after whatever it allows now.
+pub fn wait_for_allowance(lab: &Lab, endpoints: &BTreeSet<String>) -> Result<()> {
+    wait_for(&format!("the kernel allows {endpoints:?}"), SOON, || {
+        Ok(story::allowance(lab).is_ok_and(|allowed| allowed == *endpoints).then_some(()))
+    })
+}
+
+/// Starts the agent with the configuration that is there and waits until it answers on the bus.
+pub fn start_agent(lab: &Lab) -> Result<Process> {
+    let agent = lab.host().spawn([TUNWARDEN, "agent", "--verbose"])?;
+    wait_for("the agent answers", SOON, || Ok(status(lab)?["agent"].as_bool().filter(|&agent| agent)))?;
+    Ok(agent)
+}
+
+/// Now, in seconds since the epoch, as the agent counts.
+#[expect(clippy::disallowed_methods, reason = "a test sees from outside when something happens")]
+pub fn seconds() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map(|since| since.as_secs()).unwrap_or_default()
 }

@@ -1,0 +1,156 @@
+//! The interface that other programs are written against: `org.tunwarden.Agent1`, and the JSON of
+//! `tunwarden status`.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use support::signals::Heard;
+use support::story::{Desktop, set};
+use support::{SOON, TUNWARDEN, status, tunwarden, wait_for_state};
+use tunwarden_lab::{Lab, with_lab};
+
+/// Design, section 5: what may be added to and never changed.
+const FIXED: [&str; 17] = [
+    "property Version s",
+    "property State s",
+    "property Since t",
+    "property Enforced b",
+    "property Tunnels aa{sv}",
+    "property Bootstrap aa{sv}",
+    "property PausedUntil t",
+    "property Repairs u",
+    "method Pause t ",
+    "method Resume  ",
+    "method Reload  ",
+    "method Verify  as",
+    "method ReportTunnel a{ss} ",
+    "signal StateChanged ssa{sv}",
+    "signal VpnLost sss",
+    "signal Repaired sa{sv}",
+    "signal EnforcementFailed s",
+];
+
+/// What the agent on the bus has, as `busctl introspect` lists it.
+fn members(lab: &Lab) -> Result<BTreeSet<String>> {
+    let listed = "busctl --system introspect org.tunwarden.Agent1 /org/tunwarden/Agent1 org.tunwarden.Agent1";
+    let listed = lab.host().succeed(listed.split(' '))?;
+    let member = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (name, kind) = (words.next()?.strip_prefix('.')?, words.next()?);
+        let (takes, gives) = (words.next()?.replace('-', ""), words.next()?.replace('-', ""));
+        Some(if kind == "method" {
+            format!("{kind} {name} {takes} {gives}")
+        } else {
+            format!("{kind} {name} {takes}")
+        })
+    };
+    Ok(listed.lines().filter_map(member).collect())
+}
+
+#[test]
+fn the_interface_on_the_bus_is_the_one_that_is_promised() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        let members = members(lab)?;
+        for promised in FIXED {
+            ensure!(members.contains(promised), "{promised:?} is missing in {members:#?}");
+        }
+        desktop.check("a look at the bus")
+    })
+}
+
+#[test]
+fn properties_changed_carries_what_changed_and_nothing_else() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        desktop.nm.down("lab")?;
+        desktop.signals.wait_for("locked", 1)?;
+        let mut known = BTreeMap::new();
+        let changes = desktop.signals.so_far().into_iter().filter_map(|heard| match heard {
+            Heard::Properties(changed) => Some(changed),
+            Heard::State(..) | Heard::Lost(..) | Heard::Other(_) => None,
+        });
+        // Until the VPN comes up, the agent is still learning what there is.
+        for changed in changes.skip_while(|changed| !changed.contains_key("State")) {
+            ensure!(!changed.is_empty(), "a change of nothing");
+            for (name, value) in changed {
+                let before = known.insert(name.clone(), value.clone());
+                ensure!(before.as_ref() != Some(&value), "{name} has not changed: it is {value}");
+            }
+        }
+        ensure!(known.get("State").is_some_and(|state| state.contains("locked")), "{known:?}");
+        let changed: BTreeSet<String> = known.into_keys().collect();
+        // All of it may be over within one second.
+        let (least, most) = (set(&["State", "Tunnels"]), set(&["Since", "State", "Tunnels"]));
+        ensure!(changed.is_superset(&least) && changed.is_subset(&most), "the allowance stayed: {changed:?}");
+
+        let before = desktop.signals.so_far().len();
+        ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());
+        desktop.signals.wait_for("paused", 1)?;
+        ensure!(tunwarden(lab, ["resume"])?.status.success());
+        desktop.signals.wait_for("locked", 2)?;
+        let until = desktop.signals.so_far().split_off(before).into_iter().filter_map(|heard| match heard {
+            Heard::Properties(changed) => changed.get("PausedUntil").cloned(),
+            Heard::State(..) | Heard::Lost(..) | Heard::Other(_) => None,
+        });
+        let until: Vec<String> = until.collect();
+        ensure!(until.len() == 2 && until[0] != until[1] && until[1] == "uint64 0", "{until:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn status_says_the_same_to_people_to_programs_and_by_its_exit() -> Result<()> {
+    with_lab(|lab| {
+        let mut desktop = Desktop::new(lab, "")?;
+        let code = || anyhow::Ok(tunwarden(lab, ["status"])?.status.code());
+        assert_eq!(code()?, Some(3), "locked");
+        let mut watch = lab.host().spawn([TUNWARDEN, "status", "--watch", "--json"])?;
+        watch.wait_for_line(r#""state":"locked""#, SOON)?;
+        desktop.connect()?;
+        watch.wait_for_line(r#""state":"protected""#, SOON)?;
+        assert_eq!(code()?, Some(0), "protected");
+
+        let status = status(lab)?;
+        let keys = |value: &serde_json::Value| {
+            let keys = value.as_object().map(|object| object.keys().cloned().collect::<BTreeSet<_>>());
+            keys.with_context(|| format!("an object, not {value}"))
+        };
+        let top = "version agent state since enforced tunnels bootstrap paused_until repairs docker";
+        let has = |value: &serde_json::Value, promised: &str| {
+            let keys = keys(value)?;
+            let missing: Vec<&str> = promised.split(' ').filter(|key| !keys.contains(*key)).collect();
+            ensure!(missing.is_empty(), "{missing:?} missing in {value}");
+            Ok(())
+        };
+        has(&status, top)?;
+        has(&status["docker"], "present protected")?;
+        let tunnel = &status["tunnels"][0];
+        has(tunnel, "interface endpoint source name since")?;
+        for endpoint in [&tunnel["endpoint"], &status["bootstrap"][0]] {
+            has(endpoint, "address port protocol")?;
+            assert_eq!(endpoint.to_string(), r#"{"address":"198.51.100.7","port":1194,"protocol":"udp"}"#);
+        }
+        assert!(status["since"].is_u64() && status["paused_until"].is_null() && status["repairs"] == 0);
+        let people = tunwarden(lab, ["status"])?.stdout;
+        ensure!(people.starts_with("protected") && people.contains("tun0 (lab)"), "{people}");
+
+        // A kernel that does not hold the rules: said, and put right.
+        lab.host().succeed(["iptables", "-F", "VPN_TUNNEL"])?;
+        assert_eq!(code()?, Some(4), "what the kernel does not hold is not claimed");
+        assert_eq!(code()?, Some(0), "it was repaired");
+        watch.wait_for_line(r#""repairs":1"#, SOON)?;
+
+        desktop.agent.stop()?;
+        assert_eq!(watch.wait(SOON)?.code(), Some(1), "the watch ends with the agent");
+        let without = wait_for_state(lab, "locked")?;
+        assert_eq!((&without["agent"], &without["enforced"]), (&false.into(), &true.into()));
+        assert_eq!(code()?, Some(3), "nobody watches the VPN");
+        lab.host().succeed(["ip6tables", "-F", "OUTPUT"])?;
+        assert_eq!(code()?, Some(4), "without an agent the kernel is asked");
+        Ok(())
+    })
+}

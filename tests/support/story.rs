@@ -1,0 +1,212 @@
+//! A desktop with a VPN, and traffic that never stops trying to leave it in clear while something
+//! happens. What the ISP saw of that traffic is the verdict.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tunwarden_lab::address::{INTERNET, INTERNET_V6, VPN};
+use tunwarden_lab::openvpn::{Server, ServerOptions};
+use tunwarden_lab::{Capture, Contract, Flood, Frame, Lab, NetworkManager, Process, SystemBus, wait_for};
+
+use super::signals::Signals;
+use super::{SOON, agent, bus, chain, wait_for_state};
+
+/// Packets a second of each flood.
+const RATE: u32 = 100;
+
+/// Traffic of every kind that must never leave in clear, and the ISP's eye on it.
+pub struct Story {
+    capture: Capture,
+    floods: Vec<(&'static str, Flood)>,
+    /// How many frames were captured before nothing might leave any more.
+    from: usize,
+}
+
+impl Story {
+    /// Starts the floods, and sees each of them leave: without the agent nothing holds them.
+    ///
+    /// # Errors
+    /// When one is not seen.
+    pub fn begin(lab: &Lab) -> Result<Self> {
+        let (host, capture) = (lab.host(), lab.capture()?);
+        let floods = [
+            ("udp4", host.udp("203.0.113.9:4000")?.from_user("nobody")),
+            ("udp6", host.udp("[2001:db8:9::9]:4000")?.from_user("nobody")),
+            ("ping4", host.ping(INTERNET)),
+            ("ping6", host.ping(INTERNET_V6)),
+            // To the server itself, by somebody who is no VPN client.
+            ("server", host.udp(&format!("{VPN}:1194"))?.from_user("nobody")),
+        ];
+        let floods = floods.map(|(tag, probe)| Ok((tag, probe.tag(tag).flood(RATE)?)));
+        let floods = floods.into_iter().collect::<Result<Vec<_>>>()?;
+        let story = Self { capture, floods, from: 0 };
+        story.is_seen("the control, without an agent")?;
+        Ok(story)
+    }
+
+    /// Waits until some of every flood has left in clear from now on.
+    ///
+    /// # Errors
+    /// When one is not seen.
+    pub fn is_seen(&self, why: &str) -> Result<()> {
+        let so_far = self.capture.so_far()?;
+        for (tag, _) in &self.floods {
+            let before = so_far.iter().filter(|frame| frame.is_tagged(tag)).count();
+            let seen = self.capture.wait_for(before + 5, SOON, |frame| frame.is_tagged(tag));
+            seen.with_context(|| format!("{why}: {tag} should be seen"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until each flood has tried for a second, and none of it has left meanwhile.
+    ///
+    /// # Errors
+    /// When they do not stop leaving.
+    pub fn await_silence(&self) -> Result<()> {
+        wait_for("nothing leaves any more", SOON, || {
+            let count = |frames: Vec<Frame>| frames.iter().filter(|frame| frame.tag.is_some()).count();
+            let before = count(self.capture.so_far()?);
+            self.floods.iter().try_for_each(|(_, flood)| flood.await_more(u64::from(RATE)))?;
+            Ok((count(self.capture.so_far()?) == before).then_some(()))
+        })
+    }
+
+    /// From now on nothing may leave.
+    ///
+    /// # Errors
+    /// When the capture has failed.
+    pub fn close(&mut self) -> Result<()> {
+        self.from = self.capture.so_far()?.len();
+        Ok(())
+    }
+
+    /// Lets every flood try on for a moment, then judges all that left since it was closed.
+    ///
+    /// # Errors
+    /// When anything was clear; `promise` says what was broken by it.
+    pub fn check(&self, promise: &str, contract: &Contract) -> Result<()> {
+        for (_, flood) in &self.floods {
+            flood.await_more(20)?;
+        }
+        let seen = self.since_closed()?;
+        contract.check(&seen).with_context(|| promise.to_owned())?;
+        let others = seen.iter().filter(|frame| frame.is_tagged("server")).count();
+        ensure!(others == 0, "{promise}: {others} packets of an ordinary user's reached the VPN server");
+        Ok(())
+    }
+
+    /// What left since it was closed.
+    ///
+    /// # Errors
+    /// When the capture has failed.
+    pub fn since_closed(&self) -> Result<Vec<Frame>> {
+        Ok(self.capture.so_far()?.split_off(self.from))
+    }
+}
+
+/// Everything of a desktop with one VPN server, the agent on guard, and a story going on.
+pub struct Desktop<'a> {
+    pub lab: &'a Lab,
+    pub story: Story,
+    pub signals: Signals,
+    pub agent: Process,
+    pub nm: NetworkManager,
+    pub server: Server,
+    pub bus: SystemBus,
+}
+
+impl<'a> Desktop<'a> {
+    /// NetworkManager with a profile `lab`, the floods, then the agent.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub fn new(lab: &'a Lab, config: &str) -> Result<Self> {
+        let bus = bus(lab)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let nm = lab.host().network_manager(&bus)?;
+        nm.add_ethernet(&lab.uplinks()[0])?;
+        nm.add_vpn("lab", &server)?;
+        let mut story = Story::begin(lab)?;
+        let signals = Signals::listen(&bus)?;
+        let agent = agent(lab, config)?;
+        story.close()?;
+        Ok(Self { lab, story, signals, agent, nm, server, bus })
+    }
+
+    /// The VPN comes up and carries packets.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn connect(&self) -> Result<Value> {
+        self.nm.up("lab")?;
+        let status = wait_for_state(self.lab, "protected")?;
+        self.carries()?;
+        Ok(status)
+    }
+
+    /// Pings the internet until it answers. That they went through the tunnel is what
+    /// [`Desktop::check`] says: in clear they would be seen.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn carries(&self) -> Result<()> {
+        wait_for("an answer through the tunnel", SOON * 2, || {
+            let ping = self.lab.host().ping(INTERNET).await_answers(SOON / 10);
+            Ok((ping.send()?.answered == 1).then_some(()))
+        })
+    }
+
+    /// Nothing was clear so far.
+    ///
+    /// # Errors
+    /// When something was.
+    pub fn check(&self, promise: &str) -> Result<()> {
+        self.story.check(promise, &contract(&[&self.server])?)
+    }
+
+    /// A state, enforced, in which the kernel allows exactly the one endpoint, and nothing was clear.
+    ///
+    /// # Errors
+    /// When one of them is not so.
+    pub fn check_state(&self, state: &str, promise: &str) -> Result<Value> {
+        let status = wait_for_state(self.lab, state).with_context(|| promise.to_owned())?;
+        assert_eq!(allowance(self.lab)?, set(&[self.server.endpoint()]), "{promise}: the allowance");
+        self.check(promise)?;
+        Ok(status)
+    }
+}
+
+/// The contract on the laboratory's first link, with these servers.
+///
+/// # Errors
+/// Never; the parser could.
+pub fn contract(servers: &[&Server]) -> Result<Contract> {
+    let contract = Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.discovery();
+    servers.iter().try_fold(contract, |contract, server| contract.endpoint(&server.endpoint()))
+}
+
+/// What `VPN_BOOTSTRAP` allows in both families, as `198.51.100.7:1194/udp`.
+///
+/// # Errors
+/// When the kernel holds a rule there that allows anything else.
+pub fn allowance(lab: &Lab) -> Result<BTreeSet<String>> {
+    let mut allowed = BTreeSet::new();
+    for tool in ["iptables", "ip6tables"] {
+        for rule in chain(lab, tool, "VPN_BOOTSTRAP")? {
+            let words: Vec<&str> = rule.split(' ').collect();
+            let ["-A", _, "-d", to, "-p", protocol, "-m", _, "--dport", port, "-j", "VPN_OWNER"] = words[..]
+            else {
+                anyhow::bail!("{tool} allows more than an endpoint: {rule}");
+            };
+            let to = to.strip_suffix("/32").or(to.strip_suffix("/128")).context("more than an address")?;
+            allowed.insert(format!("{}/{protocol}", std::net::SocketAddr::new(to.parse()?, port.parse()?)));
+        }
+    }
+    Ok(allowed)
+}
+
+/// A set of texts.
+pub fn set<T: AsRef<str>>(texts: &[T]) -> BTreeSet<String> {
+    texts.iter().map(|text| text.as_ref().to_owned()).collect()
+}
