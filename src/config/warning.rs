@@ -1,7 +1,7 @@
 //! What is legal in a configuration and still dangerous, or without effect.
 
 use super::hint::listed;
-use super::{Config, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel};
+use super::{Config, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel, Vpn};
 use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};
@@ -49,11 +49,29 @@ impl Config {
             ("bootstrap", bootstrap(self)),
             ("lan", lan(&self.lan)),
             ("input", input(self)),
+            ("vpn", vpn(&self.vpn)),
         ];
         let tagged =
             |(section, texts): (_, Vec<String>)| texts.into_iter().map(move |text| Warning { section, text });
         all.into_iter().flat_map(tagged).collect()
     }
+}
+
+/// Any local user may make a profile, and call it as he likes; the UUID is NetworkManager's choice or
+/// taken already.
+fn vpn(vpn: &Vpn) -> Vec<String> {
+    let uuid = |name: &&String| {
+        name.len() == 36 && name.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    };
+    let names: Vec<String> = vpn.connections.iter().filter(|name| !uuid(name)).cloned().collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "{}: any user of this machine may make a profile of the same name. Write the UUID, as `nmcli \
+         connection` shows it.",
+        listed(&names, "and")
+    )]
 }
 
 fn tunnel(tunnel: &Tunnel) -> Vec<String> {

@@ -61,12 +61,15 @@ impl Machine {
             return;
         };
         claim.endpoints = endpoints;
-        if claim.interface != active.interface {
+        // NetworkManager forgets the interface of a client that died before the link is gone; whoever is
+        // told of the loss wants to know which it was.
+        if active.interface.is_some() && claim.interface != active.interface {
             claim.interface = active.interface.clone();
             claim.index = None;
         }
         if active.phase == VpnPhase::Connecting {
             // Its next link may have the name of its last.
+            claim.interface = active.interface.clone();
             claim.index = None;
             claim.stand(Standing::Coming, now);
         }

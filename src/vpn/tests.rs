@@ -362,3 +362,29 @@ fn a_client_widens_nothing_while_another_tunnel_protects() {
     machine.step(client_up("192.0.2.1:1194/udp"), 1);
     assert_eq!(machine.situation(), before);
 }
+
+#[test]
+fn a_loss_names_the_interface_that_networkmanager_has_forgotten_already() {
+    let vpn = |interface: Option<&str>, phase| ActiveVpn {
+        path: "/1".to_owned(),
+        uuid: "u".to_owned(),
+        id: "lab".to_owned(),
+        phase,
+        interface: interface.map(|name| name.parse().unwrap()),
+        gateway: None,
+    };
+    let view = |vpn| Event::NetworkManager(Some(NmView { profiles: Vec::new(), active: vec![vpn] }));
+    let mut machine = Machine::new(Config::default(), Learned::new(), State::Locked, 0);
+    machine.step(view(vpn(None, VpnPhase::Connecting)), 1);
+    machine.step(tun0(1), 1);
+    machine.step(view(vpn(Some("tun0"), VpnPhase::Activated)), 1);
+    assert_eq!(machine.situation().state, State::Protected);
+    assert_eq!(machine.step(view(vpn(None, VpnPhase::Activated)), 2), []);
+    let actions = machine.step(Event::Links(LinkTable::default()), 2);
+    let lost = Announcement::Lost {
+        name: "lab".to_owned(),
+        interface: "tun0".parse().ok(),
+        reason: Reason::LinkGone,
+    };
+    assert!(actions.contains(&Action::Announce(lost)), "{actions:?}");
+}
