@@ -73,7 +73,7 @@ impl Firewall {
             commit_or_close(self.backend, family, held, ruleset.family(family))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
-        v4.and(v6)?;
+        worse(v4, v6)?;
         self.held = Some(ruleset.clone());
         Ok(())
     }
@@ -114,6 +114,11 @@ impl Firewall {
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
         v4.and(v6)
     }
+}
+
+/// What both families come to: an open one is never hidden behind one that is merely closed.
+fn worse(v4: Result<(), FirewallError>, v6: Result<(), FirewallError>) -> Result<(), FirewallError> {
+    if matches!(v6, Err(FirewallError::Open { .. })) { v6 } else { v4.and(v6) }
 }
 
 async fn read(backend: Backend, family: Family) -> Result<Saved, FirewallError> {
