@@ -22,8 +22,8 @@ demo: deps
 	$(SUDO) target/release/examples/demo
 
 test: deps lint
-	$(CARGO) test --no-run
-	$(SUDO) $(CARGO) test -- --test-threads=2
+	$(CARGO) test --workspace --no-run
+	$(SUDO) $(CARGO) test --workspace -- --test-threads=2
 
 bench: deps
 	$(CARGO) build --release --benches --bin tunwarden
