@@ -2,7 +2,7 @@
 
 use super::hint::{listed, plain};
 use super::{
-    Backend, Bootstrap, Config, Docker, Input, Lan, Networks, PublishedPorts, Routes, Scope, Traffic,
+    Access, Backend, Bootstrap, Config, Docker, Input, Lan, Networks, PublishedPorts, Routes, Scope, Traffic,
     TrafficRule, Tunnel, Vpn, Warning,
 };
 use crate::net::{Host, Port, PortRange, Transport};
@@ -176,7 +176,18 @@ fn docker(docker: &Docker, tunnel: &Tunnel) -> Vec<String> {
         PublishedPorts::Lan => "Ports that they publish can be reached from the LAN.",
         PublishedPorts::None => "Ports that they publish can be reached from this machine alone.",
     };
-    vec![allowed, published.to_owned()]
+    let mut sentences = vec![allowed, published.to_owned()];
+    for (access, what) in [
+        (Access::Lan, "may reach the LAN, never DNS (53, 853), and not the tunnel"),
+        (Access::None, "may reach nothing outside their network, and nothing outside reaches them"),
+    ] {
+        let of_access = docker.networks.iter().filter(|&(_, other)| *other == access);
+        let names: Vec<&String> = of_access.map(|(name, _)| name).collect();
+        if !names.is_empty() {
+            sentences.push(format!("Containers on {} {what}.", joined(&names, "and")));
+        }
+    }
+    sentences
 }
 
 fn vpn(vpn: &Vpn) -> Vec<String> {

@@ -31,7 +31,7 @@ pub(super) fn listed<T: AsRef<str>>(words: &[T], last: &str) -> String {
 }
 
 /// The same text with everything escaped that a terminal would obey or hide.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
         if is_plain(c) { plain.push(c) } else { plain.extend(c.escape_unicode()) }

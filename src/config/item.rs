@@ -4,6 +4,7 @@
 //! look at the file tells everything that is wrong with it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -190,6 +191,29 @@ impl<'d> Item<'d> {
             Some(written) => format!("write \"{word}\", or a list in brackets: [{written}]"),
             None => format!("write \"{word}\", or a list in brackets"),
         }
+    }
+
+    /// A table whose keys are names of the user's own.
+    pub(super) fn entries<T>(
+        self,
+        hint: &str,
+        name: impl Fn(&str) -> Result<String, Wrong>,
+        each: impl Fn(Item<'d>) -> Option<T>,
+    ) -> Option<BTreeMap<String, T>> {
+        let Some(table) = self.value.get_ref().as_table() else { return self.wrong_type("a table", hint) };
+        if table.len() > MAX_ENTRIES {
+            let what = format!("`{}` has {} entries; at most {MAX_ENTRIES} can be", self.key, table.len());
+            return self.wrong(what, "name only those that are not to be like the others");
+        }
+        let mut entries = BTreeMap::new();
+        for (key, value) in table.iter() {
+            let entry = each(Item { key: key.get_ref(), value, findings: self.findings });
+            match name(key.get_ref()) {
+                Ok(name) => entries.extend(entry.map(|entry| (name, entry))),
+                Err(Wrong { what, hint }) => self.findings.add(key.span(), what, hint),
+            }
+        }
+        Some(entries)
     }
 
     /// A table with these keys; `name` is how messages call it.

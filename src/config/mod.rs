@@ -16,8 +16,13 @@ mod words;
 pub use fault::{Fault, Faults};
 pub use warning::Warning;
 
+pub(crate) use hint::plain;
+
+use std::collections::BTreeMap;
+
 use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 /// Where the configuration is looked for when `--config` does not say otherwise.
 pub const DEFAULT_PATH: &str = "/etc/tunwarden/config.toml";
@@ -235,6 +240,15 @@ pub struct Docker {
     /// Bridges of containers and virtual machines: Docker's, libvirt's, podman's, LXC's, LXD's and
     /// Incus's own names.
     pub bridges: Vec<IfPattern>,
+    /// Docker networks, by name, that are not to be like the others.
+    pub networks: BTreeMap<String, Access>,
+}
+
+impl Docker {
+    /// What the containers on a network of this name may reach.
+    pub fn access(&self, network: &str) -> Access {
+        self.networks.get(network).copied().unwrap_or_default()
+    }
 }
 
 impl Default for Docker {
@@ -251,7 +265,32 @@ impl Default for Docker {
             "incusbr+",
         ];
         let bridges = names.into_iter().filter_map(|name| name.parse().ok()).collect();
-        Self { allow: Traffic::Any, published_ports: PublishedPorts::Lan, bridges }
+        let networks = BTreeMap::new();
+        Self { allow: Traffic::Any, published_ports: PublishedPorts::Lan, bridges, networks }
+    }
+}
+
+/// What the containers on one Docker network may reach outside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// What every container may: the tunnel.
+    #[default]
+    Tunnel,
+    /// The LAN, and not the tunnel.
+    Lan,
+    /// Nothing, and nothing reaches them.
+    None,
+}
+
+impl Access {
+    /// The word for it in the configuration, on the bus and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tunnel => "tunnel",
+            Self::Lan => "lan",
+            Self::None => "none",
+        }
     }
 }
 

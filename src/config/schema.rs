@@ -21,14 +21,14 @@ use crate::net::{
 use ipnet::IpNet;
 use toml::de::DeTable;
 
-/// The longest name of a connection; NetworkManager's own ids are far below.
-const MAX_CONNECTION: usize = 256;
+/// The longest name of a connection or a Docker network, in bytes; real ones are far below.
+const MAX_NAME: usize = 256;
 
 const TUNNEL: &[&str] = &["interfaces", "allow", "routes"];
 const BOOTSTRAP: &[&str] = &["ports", "servers", "scope", "owners", "dns"];
 const LAN: &[&str] = &["allow", "networks", "multicast"];
 const INPUT: &[&str] = &["allow"];
-const DOCKER: &[&str] = &["allow", "published_ports", "bridges"];
+const DOCKER: &[&str] = &["allow", "published_ports", "bridges", "networks"];
 const VPN: &[&str] = &["connections"];
 const FIREWALL: &[&str] = &["backend"];
 
@@ -139,6 +139,9 @@ fn docker(section: Section<'_>) -> Docker {
         published_ports: section.read("published_ports", default.published_ports, Item::word),
         bridges: section
             .read("bridges", default.bridges, |item| item.list(Empty::Allowed, |item| item.text(pattern))),
+        networks: section.read("networks", default.networks, |item| {
+            item.entries("write { web = \"none\", printers = \"lan\" }", docker_network, Item::word)
+        }),
     }
 }
 
@@ -280,15 +283,31 @@ fn wrong_prefix(error: PrefixError) -> Wrong {
 }
 
 fn connection(text: &str) -> Result<String, Wrong> {
+    name(text, "a connection", "write the name or the UUID that `nmcli connection` shows")
+}
+
+fn docker_network(text: &str) -> Result<String, Wrong> {
+    let wrong = |what: &str, hint: &str| Err(Wrong { what: what.to_owned(), hint: hint.to_owned() });
+    match text {
+        "host" => wrong(
+            "`host` is no network of its own: its containers are this machine itself",
+            "remove it; what this machine may send is in [tunnel] and [lan]",
+        ),
+        "none" => wrong("a container on `none` has no network at all", "remove it"),
+        _ => name(text, "a network", "write the name that `docker network ls` shows"),
+    }
+}
+
+fn name(text: &str, of: &str, hint: &str) -> Result<String, Wrong> {
     let what = match text {
-        "" => "a connection's name cannot be empty".to_owned(),
-        _ if text.len() > MAX_CONNECTION => {
-            format!("a connection's name has at most {MAX_CONNECTION} bytes; this one has {}", text.len())
+        "" => format!("{of}'s name cannot be empty"),
+        _ if text.len() > MAX_NAME => {
+            format!("{of}'s name has at most {MAX_NAME} bytes; this one has {}", text.len())
         }
         _ if text.contains(char::is_control) => {
-            format!("a connection's name has no control characters: `{}`", shown(text))
+            format!("{of}'s name has no control characters: `{}`", shown(text))
         }
         _ => return Ok(text.to_owned()),
     };
-    Err(Wrong { what, hint: "write the name or the UUID that `nmcli connection` shows".to_owned() })
+    Err(Wrong { what, hint: hint.to_owned() })
 }

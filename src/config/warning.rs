@@ -1,7 +1,7 @@
 //! What is legal in a configuration and still dangerous, or without effect.
 
 use super::hint::listed;
-use super::{Config, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel, Vpn};
+use super::{Access, Config, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel, Vpn};
 use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};
@@ -49,6 +49,7 @@ impl Config {
             ("bootstrap", bootstrap(self)),
             ("lan", lan(&self.lan)),
             ("input", input(self)),
+            ("docker", docker(self)),
             ("vpn", vpn(&self.vpn)),
         ];
         let tagged =
@@ -182,6 +183,15 @@ fn is_wide(net: IpNet) -> bool {
         // Every IPv6 link has fe80::/10, and what is link-local is never routed.
         IpNet::V6(v6) => v6.prefix_len() < 48 && !v6.addr().is_unicast_link_local(),
     }
+}
+
+fn docker(config: &Config) -> Vec<String> {
+    let on_lan = config.docker.networks.iter().filter(|&(_, access)| *access == Access::Lan);
+    let on_lan: Vec<&str> = on_lan.map(|(name, _)| name.as_str()).collect();
+    if on_lan.is_empty() || config.lan.allow {
+        return Vec::new();
+    }
+    vec![format!("{}: \"lan\" is nothing while lan.allow = false.", listed(&on_lan, "and"))]
 }
 
 fn input(config: &Config) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! The words that a key with a fixed choice can have.
 
-use super::{Backend, Dns, PublishedPorts, Scope};
+use super::{Access, Backend, Dns, PublishedPorts, Scope};
 use crate::net::Transport;
 
 /// A choice that is written as one of a few words.
@@ -20,6 +20,11 @@ impl Word for Dns {
 
 impl Word for PublishedPorts {
     const WORDS: &'static [(&'static str, Self)] = &[("lan", Self::Lan), ("none", Self::None)];
+}
+
+impl Word for Access {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tunnel", Self::Tunnel), ("lan", Self::Lan), ("none", Self::None)];
 }
 
 impl Word for Backend {
