@@ -1,8 +1,9 @@
 //! The edge to the disk: what outlives the agent.
 //!
-//! `/var/lib/tunwarden/endpoints.json` holds the endpoints learned, for the lock at the next boot;
+//! `/var/lib/tunwarden/endpoints.json` holds the endpoints learned, for the lock at the next boot, and
+//! `networks.json` beside it the bridges of the Docker networks that the configuration names;
 //! `/run/tunwarden/applied.json` what was put in force last, for whoever comes after this process.
-//! Both are written whole or not at all. What cannot be read counts as not there: the strictest
+//! Each is written whole or not at all. What cannot be read counts as not there: the strictest
 //! reading of it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::vpn::{Learned, Report, Situation};
+use crate::vpn::{Learned, NetworkBridge, Report, Situation};
 
 /// State that outlives a reboot.
 pub const STATE_DIR: &str = "/var/lib/tunwarden";
@@ -21,6 +22,7 @@ pub const STATE_DIR: &str = "/var/lib/tunwarden";
 pub const RUN_DIR: &str = "/run/tunwarden";
 
 const ENDPOINTS: &str = "endpoints.json";
+const NETWORKS: &str = "networks.json";
 const APPLIED: &str = "applied.json";
 const REPORTS: &str = "reports.json";
 const LOCK: &str = "agent.lock";
@@ -113,6 +115,22 @@ impl Store {
     /// [`StoreError::Io`]: then what was kept before still is.
     pub fn keep_endpoints(&self, learned: &Learned) -> Result<(), StoreError> {
         write(&self.state.join(ENDPOINTS), learned)
+    }
+
+    /// The bridges of the networks that the configuration names, as they were known last.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then none is known.
+    pub fn networks(&self) -> Result<Vec<NetworkBridge>, StoreError> {
+        read(&self.state.join(NETWORKS)).map(Option::unwrap_or_default)
+    }
+
+    /// Keeps those bridges: a container that Docker starts at boot runs before Docker answers.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: then what was kept before still is.
+    pub fn keep_networks(&self, networks: &[NetworkBridge]) -> Result<(), StoreError> {
+        write(&self.state.join(NETWORKS), &networks)
     }
 
     /// What was put in force last since this machine was started.

@@ -52,6 +52,8 @@ pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
     });
     let now = system::now();
     let mut machine = Machine::new(config.clone(), learned, State::Locked, now);
+    // What cannot be read was told of with the endpoints, which lie beside it.
+    machine.recall_networks(store.networks().unwrap_or_default());
     machine.step(Event::Links(table), now);
     machine.situation()
 }

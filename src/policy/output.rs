@@ -5,8 +5,8 @@ use crate::config::Networks;
 use crate::net::{Family, Port, Transport};
 use ipnet::IpNet;
 
-const DNS: Port = Port::fixed(53);
-const DNS_OVER_TLS: Port = Port::fixed(853);
+pub(super) const DNS: Port = Port::fixed(53);
+pub(super) const DNS_OVER_TLS: Port = Port::fixed(853);
 
 /// Multicast groups that discovery speaks to: mDNS (RFC 6762) and SSDP (UPnP Device Architecture).
 pub(super) const MDNS: Port = Port::fixed(5353);

@@ -32,11 +32,13 @@ pub enum ChainName {
     DockerVpnKillSwitch,
     /// filter and mangle: from one container bridge to another.
     DockerBridges,
+    /// filter and mangle: networks that have the LAN in place of the tunnel.
+    DockerLan,
 }
 
 impl ChainName {
     /// Every chain of ours.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::OutputVpnKillSwitch,
         Self::VpnBootstrap,
         Self::VpnOwner,
@@ -49,6 +51,7 @@ impl ChainName {
         Self::VpnTunnelAddress,
         Self::DockerVpnKillSwitch,
         Self::DockerBridges,
+        Self::DockerLan,
     ];
 
     /// The name in the kernel; iptables allows 28 bytes.
@@ -66,6 +69,7 @@ impl ChainName {
             Self::VpnTunnelAddress => "VPN_TUNNEL_ADDRESS",
             Self::DockerVpnKillSwitch => "DOCKER_VPN_KILL_SWITCH",
             Self::DockerBridges => "DOCKER_VPN_BRIDGES",
+            Self::DockerLan => "DOCKER_VPN_LAN",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::LinkTable;
+use super::{DockerView, LinkTable};
 use crate::config::Config;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
@@ -15,6 +15,9 @@ pub enum Event {
     Links(LinkTable),
     /// What NetworkManager knows of VPNs now; `None` when there is no NetworkManager.
     NetworkManager(Option<NmView>),
+    /// What Docker says of itself now, or that it no longer does: it has begun to answer, has changed
+    /// something or has gone. Without Docker it is never sent.
+    Docker(Option<DockerView>),
     /// A hook's report that passed [`Report`]'s parser.
     Report(Report, Reporter),
     /// The user id under which the VPN client `pid` runs now.

@@ -3,6 +3,7 @@
 //! The kernel is the witness here: what NetworkManager or a hook says of a tunnel counts only as far
 //! as this table bears it out.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -112,6 +113,19 @@ impl LinkTable {
         self.named(name).filter(|link| named_tunnel(link, config) && link.kind == LinkKind::Tunnel)
     }
 
+    /// The link of a name, if it is a bridge of containers: by the configuration, or by its ports.
+    pub fn container_bridge(&self, name: &IfName, config: &Config) -> Option<&Link> {
+        self.named(name).filter(|link| {
+            named_bridge(link, config) && self.is_container_bridge(link) || self.is_other_bridge(link, config)
+        })
+    }
+
+    /// Every bridge by its index, whoever made it.
+    pub fn bridges(&self) -> BTreeSet<u32> {
+        let bridges = self.links.iter().filter(|link| link.kind == LinkKind::Bridge);
+        bridges.map(|link| link.index).collect()
+    }
+
     /// The own addresses of every tunnel, whoever made it.
     pub fn tunnel_addresses(&self, config: &Config) -> Vec<TunnelAddress> {
         let tunnels =
@@ -185,7 +199,7 @@ impl LinkTable {
     /// A bridge without a network card among its ports and without a default route. A card in it
     /// makes it the way out; so does a default route, when the card is one that we cannot tell from a
     /// container's link: in a virtual machine's or a container's own network that is a veth.
-    fn is_container_bridge(&self, link: &Link) -> bool {
+    pub(super) fn is_container_bridge(&self, link: &Link) -> bool {
         let ports = self.links.iter().filter(|port| port.master == Some(link.index));
         let default_route = link.routes.iter().any(|route| route.prefix_len() == 0);
         link.kind == LinkKind::Bridge

@@ -8,8 +8,11 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::claim::{Claim, Claimant, Ending, Reason, Standing};
+use super::docker::Docker;
 use super::known::{Known, Learned};
-use super::{Event, LinkTable, NmView, Report, ReportKind, Reporter, Situation, State, Tunnel};
+use super::{
+    Event, LinkTable, NetworkBridge, NmView, Report, ReportKind, Reporter, Situation, State, Tunnel,
+};
 use crate::config::Config;
 use crate::net::IfName;
 
@@ -20,6 +23,10 @@ pub enum Action {
     Watch(u32),
     /// Keep these endpoints for the next start.
     Remember(Learned),
+    /// Keep these networks for the next start.
+    RememberNetworks(Vec<NetworkBridge>),
+    /// Look whether the kernel still holds the rules: somebody who moves others' rules was at work.
+    Look,
     /// Wake the machine at this moment with [`Event::Clock`].
     WakeAt(Timestamp),
     /// Tell, once the rules are in force.
@@ -51,7 +58,8 @@ pub enum Announcement {
 #[derive(Debug, Clone)]
 pub struct Machine {
     pub(super) config: Config,
-    links: LinkTable,
+    pub(super) links: LinkTable,
+    pub(super) docker: Docker,
     pub(super) nm: Option<NmView>,
     pub(super) claims: Vec<Claim>,
     pub(super) learned: Learned,
@@ -74,6 +82,7 @@ impl Machine {
         Self {
             config,
             links: LinkTable::default(),
+            docker: Docker::default(),
             nm: None,
             claims: Vec::new(),
             learned,
@@ -131,11 +140,20 @@ impl Machine {
 
     /// Takes in one event, at `now` (seconds since the epoch), and says what is to be done.
     pub fn step(&mut self, event: Event, now: u64) -> Vec<Action> {
-        let learned = self.learned.clone();
+        let (learned, networks) = (self.learned.clone(), self.named_networks());
         let mut actions = Vec::new();
         let mut endings = match event {
             Event::Links(table) => {
+                // Whoever makes a bridge of containers makes rules for it.
+                if table.bridges() != self.links.bridges() {
+                    actions.push(Action::Look);
+                }
                 self.links = table;
+                Vec::new()
+            }
+            Event::Docker(view) => {
+                actions.push(Action::Look);
+                self.docker.take(view);
                 Vec::new()
             }
             Event::NetworkManager(view) => self.network_manager(view, now),
@@ -170,6 +188,9 @@ impl Machine {
         if self.learned != learned {
             actions.push(Action::Remember(self.learned.clone()));
         }
+        if self.named_networks() != networks {
+            actions.push(Action::RememberNetworks(self.named_networks()));
+        }
         actions
     }
 
@@ -186,6 +207,7 @@ impl Machine {
             uplinks: self.links.uplinks(&self.config),
             bridges: self.links.other_bridges(&self.config),
             shut_out: self.links.shut_out(&self.config),
+            networks: self.docker.accesses(&self.links, &self.config),
         }
     }
 

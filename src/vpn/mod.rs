@@ -4,6 +4,7 @@
 //! [`Situation`], from which `policy` makes the rules, and what there is to announce.
 
 mod claim;
+mod docker;
 mod event;
 mod intake;
 mod known;
@@ -14,6 +15,10 @@ mod situation;
 mod tests;
 
 pub use claim::Reason;
+pub use docker::{
+    DockerBackend, DockerNetwork, DockerReport, DockerView, NetworkAccess, NetworkBridge, NetworkFault,
+    NetworkReport,
+};
 pub use event::{ActiveVpn, Event, NmView, Profile, Report, ReportKind, Reporter, VpnEnd, VpnPhase};
 pub use known::{Learned, LearnedVpn};
 pub use links::{Link, LinkKind, LinkTable};

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::NetworkAccess;
 use crate::net::{Endpoint, IfName, IfPattern, LanPrefix};
 
 /// The five states of the contract.
@@ -79,6 +80,9 @@ pub struct Situation {
     pub bridges: Vec<IfName>,
     /// Links that bear a tunnel's or a container bridge's name and are none.
     pub shut_out: Vec<IfPattern>,
+    /// Bridges of containers that may reach something else than every container may.
+    #[serde(default)]
+    pub networks: Vec<NetworkAccess>,
 }
 
 /// The bootstrap allowance.

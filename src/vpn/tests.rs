@@ -55,6 +55,7 @@ impl Heard {
             Event::Resume => self.pause = None,
             Event::NetworkManager(None)
             | Event::Report(_, Reporter::Client(_))
+            | Event::Docker(_)
             | Event::ClientUser { .. }
             | Event::ClientExited { .. }
             | Event::Clock
@@ -134,6 +135,11 @@ fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestC
     prop_assert!(keys(&is.bootstrap).is_subset(&bound), "{:?} beyond {bound:?}", is.bootstrap);
     let lost = machine.known().allowance(State::Lost);
     prop_assert!(keys(&is.bootstrap).is_subset(&keys(&lost)), "wider than locked");
+    for network in &is.networks {
+        let bridge = heard.links.named(&network.bridge);
+        prop_assert!(bridge.is_some_and(|link| link.kind == LinkKind::Bridge), "{network:?}");
+        prop_assert!(is.uplinks.iter().all(|uplink| uplink.interface != network.bridge), "{network:?}");
+    }
     if is.bootstrap.any {
         let nothing_known = is.bootstrap.endpoints.is_empty();
         let open = match config.bootstrap.scope {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::super::*;
-use crate::config::{Config, Routes, Scope};
+use crate::config::{Access, Config, Routes, Scope};
 use crate::net::{Endpoint, IfName, Port, Transport};
 
 /// An event, and what the clock says when it comes if it has moved.
@@ -58,6 +58,8 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
         config.bootstrap.scope = scope;
         config.vpn.connections = named.into_iter().map(ToOwned::to_owned).collect();
         config.tunnel.routes = routes;
+        config.docker.networks =
+            [("a".to_owned(), Access::Lan), ("b".to_owned(), Access::None)].into_iter().collect();
         config
     })
 }
@@ -185,10 +187,26 @@ fn report() -> impl Strategy<Value = (Report, Reporter)> {
     ]
 }
 
+fn docker() -> impl Strategy<Value = DockerView> {
+    let bridge = select(NAMES.to_vec()).prop_map(|name| name.parse().ok());
+    let network = (select(vec!["a", "b", "web"]), bridge).prop_map(|(name, bridge)| DockerNetwork {
+        name: name.to_owned(),
+        driver: "bridge".to_owned(),
+        bridge,
+        internal: false,
+    });
+    prop::collection::vec(network, 0..4).prop_map(|networks| DockerView {
+        version: "28.5.0".to_owned(),
+        backend: DockerBackend::Iptables,
+        networks,
+    })
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => table().prop_map(Event::Links),
         4 => option::weighted(0.9, view()).prop_map(Event::NetworkManager),
+        1 => option::weighted(0.9, docker()).prop_map(Event::Docker),
         6 => report().prop_map(|(report, reporter)| Event::Report(report, reporter)),
         1 => (1..3_u32, select(vec![0, 1000, 65_534])).prop_map(|(pid, uid)| Event::ClientUser { pid, uid }),
         1 => (1..3_u32).prop_map(|pid| Event::ClientExited { pid }),

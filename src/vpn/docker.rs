@@ -1,0 +1,236 @@
+//! What Docker says of its networks, and what becomes of those that the configuration names.
+//!
+//! Docker is a witness that can err, and its networks are made by whoever may speak to it. Its word
+//! on a bridge counts only as far as the kernel's link table knows that as a bridge of containers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{LinkTable, Machine};
+use crate::config::{Access, Config};
+use crate::net::IfName;
+
+/// Everything Docker says at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerView {
+    /// Its version, as it writes it.
+    pub version: String,
+    /// What it makes its rules with.
+    pub backend: DockerBackend,
+    /// Its networks. Names need not be unique.
+    pub networks: Vec<DockerNetwork>,
+}
+
+/// What Docker makes its rules with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DockerBackend {
+    /// iptables. Docker says so even when it was told to make no rules.
+    Iptables,
+    /// nftables, tables of its own (from Docker 29 on): there is no `DOCKER-USER`.
+    Nftables,
+    /// It does not say, or says something that is not known here.
+    Unknown,
+}
+
+impl DockerBackend {
+    /// The word for it on the bus and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One network of Docker's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerNetwork {
+    /// Its name, as its maker chose it: to be escaped wherever it is shown.
+    pub name: String,
+    /// Its driver's name, of which the same is true.
+    pub driver: String,
+    /// Its bridge; only of the driver `bridge`, and only if it is an interface's name.
+    pub bridge: Option<IfName>,
+    /// Whether Docker gives it no way out.
+    pub internal: bool,
+}
+
+/// A network and its bridge: what outlives Docker's silence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkBridge {
+    /// The network's name.
+    pub name: String,
+    /// Its bridge.
+    pub bridge: IfName,
+}
+
+/// What the containers on one bridge may reach, where that is not what every container may.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkAccess {
+    /// The bridge; the link table knows it as one of containers.
+    pub bridge: IfName,
+    /// Never [`Access::Tunnel`].
+    pub access: Access,
+}
+
+/// Docker as it is followed now, for the status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerReport {
+    /// Its version.
+    pub version: String,
+    /// What it makes its rules with.
+    pub backend: DockerBackend,
+    /// Its networks, by name.
+    pub networks: Vec<NetworkReport>,
+    /// Names in the configuration that no network has.
+    pub missing: Vec<String>,
+}
+
+/// One network, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkReport {
+    /// The network.
+    pub network: DockerNetwork,
+    /// What its containers may reach, by the rules that follow from this moment.
+    pub access: Access,
+    /// Why that is not what it should be.
+    pub fault: Option<NetworkFault>,
+}
+
+impl NetworkReport {
+    /// Whether the rules hold its containers at all.
+    pub fn is_covered(&self) -> bool {
+        match self.fault {
+            Some(NetworkFault::Beneath | NetworkFault::Driver | NetworkFault::WayOut) => false,
+            Some(NetworkFault::Absent | NetworkFault::Unlisted | NetworkFault::Contested) | None => true,
+        }
+    }
+}
+
+/// Why a network is not held, or not as the configuration has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkFault {
+    /// macvlan, ipvlan: its packets never meet the rules.
+    Beneath,
+    /// A driver of which nothing is known here.
+    Driver,
+    /// Its bridge is an uplink.
+    WayOut,
+    /// It has no bridge that the kernel knows.
+    Absent,
+    /// Its bridge is not among `docker.bridges`, and not yet told by its ports.
+    Unlisted,
+    /// Another network has the same bridge and another access.
+    Contested,
+}
+
+impl fmt::Display for NetworkFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Beneath => "its containers pass beneath every iptables rule",
+            Self::Driver => "nothing is known of its driver here",
+            Self::WayOut => "its bridge leads out: it has a network card or a default route",
+            Self::Absent => "it has no bridge here that a rule could name",
+            Self::Unlisted => "its bridge is not among docker.bridges, and holds no container yet",
+            Self::Contested => "another network has the same bridge and another access: it is cut off",
+        })
+    }
+}
+
+/// What is known of Docker.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Docker {
+    /// What it says now; `None` while it does not answer.
+    view: Option<DockerView>,
+    /// The bridges it had when it last spoke: its containers outlive it.
+    bridges: Vec<NetworkBridge>,
+}
+
+impl Docker {
+    pub(super) fn take(&mut self, view: Option<DockerView>) {
+        if let Some(view) = &view {
+            let bridge = |network: &DockerNetwork| {
+                Some(NetworkBridge { name: network.name.clone(), bridge: network.bridge.clone()? })
+            };
+            self.bridges = view.networks.iter().filter_map(bridge).collect();
+        }
+        self.view = view;
+    }
+
+    /// What differs from what every container may, by bridge. A bridge that networks with different
+    /// accesses have is cut off.
+    pub(super) fn accesses(&self, links: &LinkTable, config: &Config) -> Vec<NetworkAccess> {
+        let mut claims: BTreeMap<&IfName, BTreeSet<Access>> = BTreeMap::new();
+        for NetworkBridge { name, bridge } in &self.bridges {
+            claims.entry(bridge).or_default().insert(config.docker.access(name));
+        }
+        let ours = claims.into_iter().filter(|(bridge, _)| links.container_bridge(bridge, config).is_some());
+        let access = |claims: BTreeSet<Access>| match claims.len() {
+            1 => claims.first().copied().filter(|&access| access != Access::Tunnel),
+            _ => Some(Access::None),
+        };
+        ours.filter_map(|(bridge, claims)| {
+            Some(NetworkAccess { bridge: bridge.clone(), access: access(claims)? })
+        })
+        .collect()
+    }
+}
+
+impl Machine {
+    /// Bridges of networks as they were known before; until Docker speaks they are all there is.
+    pub fn recall_networks(&mut self, bridges: Vec<NetworkBridge>) {
+        if self.docker.view.is_none() {
+            self.docker.bridges = bridges;
+        }
+    }
+
+    /// The bridges of the networks that the configuration names, for a successor.
+    pub fn named_networks(&self) -> Vec<NetworkBridge> {
+        let named = |known: &&NetworkBridge| self.config.docker.networks.contains_key(&known.name);
+        let mut named: Vec<NetworkBridge> = self.docker.bridges.iter().filter(named).cloned().collect();
+        named.sort();
+        named.dedup();
+        named
+    }
+
+    /// What there is to say of Docker; `None` while it does not answer.
+    pub fn docker(&self) -> Option<DockerReport> {
+        let view = self.docker.view.as_ref()?;
+        let accesses = self.docker.accesses(&self.links, &self.config);
+        let mut networks: Vec<NetworkReport> =
+            view.networks.iter().map(|network| self.report_network(network, &accesses)).collect();
+        networks.sort_by(|one, other| one.network.name.cmp(&other.network.name));
+        let known = |name: &&String| view.networks.iter().any(|network| network.name == **name);
+        let missing = self.config.docker.networks.keys().filter(|name| !known(name)).cloned().collect();
+        Some(DockerReport { version: view.version.clone(), backend: view.backend, networks, missing })
+    }
+
+    fn report_network(&self, network: &DockerNetwork, accesses: &[NetworkAccess]) -> NetworkReport {
+        let held =
+            |bridge: &IfName| accesses.iter().find(|held| held.bridge == *bridge).map(|held| held.access);
+        let access = network.bridge.as_ref().and_then(held).unwrap_or_default();
+        let link = network.bridge.as_ref().and_then(|bridge| self.links.named(bridge));
+        let fault = match (network.driver.as_str(), link) {
+            ("macvlan" | "ipvlan", _) => Some(NetworkFault::Beneath),
+            ("bridge", Some(link)) if !self.links.is_container_bridge(link) => Some(NetworkFault::WayOut),
+            // Swarm's networks reach the world over `docker_gwbridge`; `host` is this machine.
+            ("bridge" | "overlay" | "host" | "null", link) => {
+                (access != self.config.docker.access(&network.name)).then_some(match (access, link) {
+                    (Access::None | Access::Lan, _) => NetworkFault::Contested,
+                    (Access::Tunnel, Some(_)) => NetworkFault::Unlisted,
+                    (Access::Tunnel, None) => NetworkFault::Absent,
+                })
+            }
+            _ => Some(NetworkFault::Driver),
+        };
+        NetworkReport { network: network.clone(), access, fault }
+    }
+}
+
+#[cfg(test)]
+mod tests;

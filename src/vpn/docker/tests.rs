@@ -1,0 +1,200 @@
+//! What a view of Docker's may change, and that it opens nothing.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::net::Family;
+use crate::policy::iptables::render_fresh;
+use crate::policy::{Owners, ruleset};
+use crate::vpn::{Action, Event, Learned, Link, LinkKind, State};
+
+/// Bridges that hold containers, in [`links`].
+const BRIDGES: [&str; 3] = ["docker0", "br-a", "br-b"];
+
+fn link(index: u32, name: &str, kind: LinkKind, master: Option<u32>, address: &str) -> Link {
+    let addresses = address.parse().into_iter().collect();
+    Link { index, name: name.to_owned(), kind, up: true, carrier: true, master, addresses, routes: vec![] }
+}
+
+/// A card, a tunnel, three bridges of containers, a bridge with a card in it, and one that is not among
+/// `docker.bridges`.
+fn links() -> LinkTable {
+    let links = vec![
+        link(1, "lo", LinkKind::Loopback, None, "127.0.0.1/8"),
+        link(2, "eth0", LinkKind::Other, None, "10.0.0.2/24"),
+        link(3, "tun0", LinkKind::Tunnel, None, "10.8.0.2/24"),
+        link(4, "docker0", LinkKind::Bridge, None, "172.17.0.1/16"),
+        link(5, "br-a", LinkKind::Bridge, None, "172.18.0.1/16"),
+        link(6, "br-b", LinkKind::Bridge, None, "fd00:b::1/64"),
+        link(7, "veth1", LinkKind::Veth, Some(5), ""),
+        link(8, "br-card", LinkKind::Bridge, None, "192.168.7.2/24"),
+        link(9, "enp3s0", LinkKind::Other, Some(8), ""),
+        link(10, "mybr0", LinkKind::Bridge, None, "172.19.0.1/16"),
+    ];
+    LinkTable { links }
+}
+
+fn machine(config: &str) -> Machine {
+    let config = Config::parse(config, "config.toml").unwrap();
+    let mut machine = Machine::new(config, Learned::default(), State::Locked, 0);
+    machine.step(Event::Links(links()), 0);
+    machine
+}
+
+fn network(name: &str, driver: &str, bridge: &str) -> DockerNetwork {
+    let (name, driver) = (name.to_owned(), driver.to_owned());
+    DockerNetwork { name, driver, bridge: bridge.parse().ok(), internal: false }
+}
+
+fn view(networks: Vec<DockerNetwork>) -> Event {
+    let version = "20.10.24".to_owned();
+    Event::Docker(Some(DockerView { version, backend: DockerBackend::Iptables, networks }))
+}
+
+fn rules(machine: &Machine) -> Vec<String> {
+    let ruleset = ruleset(machine.config(), &Owners::from([0]), &machine.situation());
+    let text = Family::ALL.map(|family| render_fresh(&ruleset, family)).concat();
+    text.lines().map(ToOwned::to_owned).collect()
+}
+
+fn accesses(machine: &Machine) -> Vec<(String, Access)> {
+    let networks = machine.situation().networks;
+    networks.into_iter().map(|network| (network.bridge.to_string(), network.access)).collect()
+}
+
+#[test]
+fn a_bridge_that_two_networks_have_is_cut_off_unless_they_agree() {
+    let mut machine = machine("docker.networks = { a = \"lan\", b = \"none\", c = \"lan\" }");
+    for (others, access) in [(vec!["c"], Access::Lan), (vec!["b"], Access::None), (vec!["web"], Access::None)]
+    {
+        let networks = std::iter::once("a").chain(others.clone());
+        machine.step(view(networks.map(|name| network(name, "bridge", "br-a")).collect()), 0);
+        assert_eq!(accesses(&machine), [("br-a".to_owned(), access)], "{others:?}");
+    }
+}
+
+#[test]
+fn what_is_cut_off_stays_so_when_docker_goes_or_nobody_looks() {
+    let mut machine = machine("docker.networks = { a = \"none\" }");
+    let actions = machine.step(view(vec![network("a", "bridge", "br-a"), network("b", "bridge", "br-b")]), 0);
+    let kept = vec![NetworkBridge { name: "a".to_owned(), bridge: "br-a".parse().unwrap() }];
+    assert_eq!(actions, [Action::Look, Action::RememberNetworks(kept.clone())]);
+    assert_eq!(machine.step(Event::Docker(None), 0), [Action::Look]);
+    assert_eq!(accesses(&machine), [("br-a".to_owned(), Access::None)]);
+    assert_eq!(machine.docker(), None);
+
+    let mut successor = self::machine("docker.networks = { a = \"none\" }");
+    successor.recall_networks(kept);
+    assert_eq!(accesses(&successor), [("br-a".to_owned(), Access::None)]);
+    successor.step(view(Vec::new()), 0);
+    assert!(accesses(&successor).is_empty(), "Docker says that it is gone");
+}
+
+#[test]
+fn a_bridge_that_comes_or_goes_is_looked_at_and_its_ports_are_not() {
+    let mut machine = machine("");
+    let mut table = links();
+    table.links.push(link(11, "veth2", LinkKind::Veth, Some(5), ""));
+    assert!(machine.step(Event::Links(table.clone()), 0).is_empty());
+    table.links.push(link(12, "br-new", LinkKind::Bridge, None, ""));
+    assert_eq!(machine.step(Event::Links(table.clone()), 0), [Action::Look]);
+    table.links.pop();
+    assert_eq!(machine.step(Event::Links(table), 0), [Action::Look]);
+}
+
+#[test]
+fn what_is_not_held_is_said() {
+    let mut machine =
+        machine("docker.networks = { mv = \"none\", my = \"lan\", gone = \"lan\", card = \"none\" }");
+    let networks = vec![
+        network("mv", "macvlan", ""),
+        network("ip", "ipvlan", ""),
+        network("my", "bridge", "mybr0"),
+        network("card", "bridge", "br-card"),
+        network("odd", "weave", ""),
+        network("host", "host", ""),
+        network("web", "bridge", "br-a"),
+        network("new", "bridge", "br-notyet"),
+    ];
+    machine.step(view(networks), 0);
+    let report = machine.docker().unwrap();
+    let faults: Vec<_> = report
+        .networks
+        .iter()
+        .map(|network| (network.network.name.as_str(), network.fault, network.is_covered()))
+        .collect();
+    let expected = [
+        ("card", Some(NetworkFault::WayOut), false),
+        ("host", None, true),
+        ("ip", Some(NetworkFault::Beneath), false),
+        ("mv", Some(NetworkFault::Beneath), false),
+        ("my", Some(NetworkFault::Unlisted), true),
+        ("new", None, true),
+        ("odd", Some(NetworkFault::Driver), false),
+        ("web", None, true),
+    ];
+    assert_eq!(faults, expected);
+    assert_eq!(report.missing, ["gone"]);
+    assert!(accesses(&machine).is_empty());
+}
+
+fn hostile() -> impl Strategy<Value = Vec<DockerNetwork>> {
+    let names = ["lan", "none", "tunnel", "web", "a\"b", "a' -j ACCEPT", "\n-A OUTPUT -j ACCEPT", ""];
+    let bridges = [
+        "docker0",
+        "br-a",
+        "br-b",
+        "eth0",
+        "tun0",
+        "lo",
+        "br-card",
+        "mybr0",
+        "br-notyet",
+        "tun+",
+        "! eth0",
+        "",
+    ];
+    let network = (
+        prop::sample::select(names.to_vec()),
+        prop::sample::select(vec!["bridge", "macvlan", "\u{1b}[2J"]),
+        prop::sample::select(bridges.to_vec()),
+    );
+    let network = network.prop_map(|(name, driver, bridge)| self::network(name, driver, bridge));
+    prop::collection::vec(network, 0..12)
+}
+
+/// The interfaces that a rule names, whichever way.
+fn interfaces(rule: &str) -> Vec<&str> {
+    let words: Vec<&str> = rule.split(' ').collect();
+    let pairs = words.windows(2);
+    pairs.filter(|pair| matches!(pair[0], "-i" | "-o")).map(|pair| pair[1]).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_network_that_is_not_named_changes_no_rule(networks in hostile()) {
+        let mut machine = machine("");
+        let before = rules(&machine);
+        machine.step(view(networks), 0);
+        prop_assert_eq!(rules(&machine), before);
+    }
+
+    #[test]
+    fn a_hostile_view_opens_no_uplink(networks in hostile()) {
+        let mut machine = machine(
+            "docker.networks = { lan = \"lan\", \"a\\\"b\" = \"lan\", tunnel = \"tunnel\", \"a' -j ACCEPT\" = \"none\" }",
+        );
+        let before = rules(&machine);
+        machine.step(view(networks), 0);
+        let after = rules(&machine);
+        // Nothing is taken away, and what is added is about bridges of containers alone.
+        let mut rest = after.iter();
+        for rule in &before {
+            prop_assert!(rest.any(|other| other == rule), "{} is gone or has moved", rule);
+        }
+        for rule in after.iter().filter(|rule| !before.contains(rule)) {
+            let named = interfaces(rule);
+            prop_assert!(!named.is_empty() && named.iter().all(|name| BRIDGES.contains(name)), "{}", rule);
+        }
+    }
+}
