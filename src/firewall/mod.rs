@@ -25,6 +25,24 @@ const ATTEMPTS: u32 = 3;
 pub struct Firewall {
     backend: Backend,
     held: Option<Ruleset>,
+    trust: Trust,
+}
+
+/// Whether the kernel is taken to hold what it was last seen to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Full,
+    /// Somebody else may have moved it.
+    None,
+}
+
+/// How a commit found the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commit {
+    /// Holding what it was last given, or never given anything.
+    AsPlanned,
+    /// Somebody else had moved something of ours: every difference, a line each. It is mended.
+    Mended(Vec<String>),
 }
 
 /// Why the kernel does not hold what it should.
@@ -58,29 +76,31 @@ pub enum FirewallError {
 impl Firewall {
     /// The kernel's tables, of which nothing is known yet.
     pub fn new(backend: Backend) -> Self {
-        Self { backend, held: None }
+        Self { backend, held: None, trust: Trust::Full }
     }
 
     /// Puts `ruleset` in force in both families and reads it back. What is in force afterwards is
-    /// `ruleset`, or a complete lock for the family in which that failed.
+    /// `ruleset`, or a complete lock for the family in which that failed. Where nothing has to change,
+    /// nothing is written.
     ///
     /// # Errors
     /// See [`FirewallError`]; [`FirewallError::Open`] is the only one that leaves anything open.
-    pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<(), FirewallError> {
+    pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
         let held = self.held.take();
+        let trust = std::mem::replace(&mut self.trust, Trust::Full);
         let family = |family| {
             let held = held.as_ref().map(|held| held.family(family));
-            commit_or_close(self.backend, family, held, ruleset.family(family))
+            commit_or_close(self.backend, family, held, trust, ruleset.family(family))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
-        worse(v4, v6)?;
+        let mended = worse(v4, v6)?;
         self.held = Some(ruleset.clone());
-        Ok(())
+        Ok(if mended.is_empty() { Commit::AsPlanned } else { Commit::Mended(mended) })
     }
 
-    /// Forgets what is known to be held, so that the next commit looks at everything.
+    /// Has the next commit look at everything first: somebody else may have moved something.
     pub fn distrust(&mut self) {
-        self.held = None;
+        self.trust = Trust::None;
     }
 
     /// Every difference between `ruleset` and what the kernel holds, a line each.
@@ -117,8 +137,11 @@ impl Firewall {
 }
 
 /// What both families come to: an open one is never hidden behind one that is merely closed.
-fn worse(v4: Result<(), FirewallError>, v6: Result<(), FirewallError>) -> Result<(), FirewallError> {
-    if matches!(v6, Err(FirewallError::Open { .. })) { v6 } else { v4.and(v6) }
+fn worse(
+    v4: Result<Vec<String>, FirewallError>,
+    v6: Result<Vec<String>, FirewallError>,
+) -> Result<Vec<String>, FirewallError> {
+    if matches!(v6, Err(FirewallError::Open { .. })) { v6 } else { Ok([v4?, v6?].concat()) }
 }
 
 async fn read(backend: Backend, family: Family) -> Result<Saved, FirewallError> {
@@ -129,12 +152,16 @@ async fn commit_or_close(
     backend: Backend,
     family: Family,
     held: Option<&[Table]>,
+    trust: Trust,
     tables: &[Table],
-) -> Result<(), FirewallError> {
-    let Err(why) = commit(backend, family, held, tables).await else { return Ok(()) };
+) -> Result<Vec<String>, FirewallError> {
+    let why = match commit(backend, family, held, trust, tables).await {
+        Ok(mended) => return Ok(mended),
+        Err(why) => why,
+    };
     let last = last_resort();
     let last = last.family(family);
-    if replace(backend, family, last).await.is_ok() {
+    if mend(backend, family, None, last).await.is_ok() {
         return Err(FirewallError::ClosedCompletely(Box::new(why)));
     }
     match overwrite(backend, family, last).await {
@@ -154,41 +181,53 @@ async fn overwrite(backend: Backend, family: Family, tables: &[Table]) -> Result
     Ok(())
 }
 
+/// What somebody else had moved, and is mended.
 async fn commit(
     backend: Backend,
     family: Family,
     held: Option<&[Table]>,
+    trust: Trust,
     tables: &[Table],
-) -> Result<(), FirewallError> {
-    if let Some(text) = held.and_then(|held| plan::step(held, tables)) {
+) -> Result<Vec<String>, FirewallError> {
+    let mut expected = held;
+    if let Some(text) = held.filter(|_| trust == Trust::Full).and_then(|held| plan::step(held, tables)) {
         if text.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         // The quick way: only what moved. Whatever is found afterwards, the long way mends.
         let began = tokio::time::Instant::now();
         let moved = tool::restore(backend, family, &text).await.is_ok();
         tracing::debug!(?family, micros = began.elapsed().as_micros(), "restored");
-        if moved && plan::differences(family, tables, &read(backend, family).await?).is_empty() {
-            return Ok(());
+        if moved {
+            expected = Some(tables);
         }
     }
-    let mut result = replace(backend, family, tables).await;
+    let mut result = mend(backend, family, expected, tables).await;
     for _ in 1..ATTEMPTS {
         if result.is_ok() {
             break;
         }
-        result = replace(backend, family, tables).await;
+        result = mend(backend, family, expected, tables).await;
     }
     result
 }
 
-/// Looks, changes what differs in one transaction a table, and looks again.
-async fn replace(backend: Backend, family: Family, tables: &[Table]) -> Result<(), FirewallError> {
-    let text = plan::restore(tables, &read(backend, family).await?);
-    if text.is_empty() {
-        return Ok(());
+/// Looks, changes what differs from `tables` in one transaction a table, and looks again. What differed
+/// from what was expected is somebody else's doing.
+async fn mend(
+    backend: Backend,
+    family: Family,
+    expected: Option<&[Table]>,
+    tables: &[Table],
+) -> Result<Vec<String>, FirewallError> {
+    let found = read(backend, family).await?;
+    let text = plan::restore(tables, &found);
+    if !text.is_empty() {
+        tool::restore(backend, family, &text).await?;
+        let differences = plan::differences(family, tables, &read(backend, family).await?);
+        if !differences.is_empty() {
+            return Err(FirewallError::Differs(differences));
+        }
     }
-    tool::restore(backend, family, &text).await?;
-    let differences = plan::differences(family, tables, &read(backend, family).await?);
-    if differences.is_empty() { Ok(()) } else { Err(FirewallError::Differs(differences)) }
+    Ok(expected.map_or_else(Vec::new, |expected| plan::differences(family, expected, &found)))
 }
