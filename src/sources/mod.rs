@@ -4,6 +4,7 @@
 //! concludes, never touches the firewall, and knows nothing of the other sources.
 
 pub mod dispatcher;
+pub mod docker;
 pub mod links;
 pub mod network_manager;
 pub mod openvpn;

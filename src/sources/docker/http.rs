@@ -1,0 +1,103 @@
+//! As much HTTP as Docker's API needs: a question, and an answer that goes on until the connection
+//! ends. HTTP/1.0 leaves nothing else (RFC 1945, 7.2.2): no chunks, no connection that is used again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::DockerError;
+
+/// How long an answer may take. Docker takes a second for all of `/info` when its disk is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The largest answer; ten thousand networks take some 6 MB.
+const MAX_BODY: u64 = 8 << 20;
+
+/// The largest head of an answer; Docker's have a few hundred bytes.
+const MAX_HEAD: u64 = 16 << 10;
+
+/// How much of a burst of events is taken at once.
+const MAX_BURST: usize = 1000;
+
+/// The answer to one question.
+pub(super) async fn get(socket: &Path, target: &str) -> Result<Vec<u8>, DockerError> {
+    let answer = async {
+        let mut body = Vec::new();
+        let stream = ask(socket, target).await?;
+        stream.take(MAX_BODY + 1).read_to_end(&mut body).await?;
+        if body.len() as u64 > MAX_BODY { Err(DockerError::TooLarge(MAX_BODY)) } else { Ok(body) }
+    };
+    timeout(PATIENCE, answer).await.map_err(|_| DockerError::Slow)?
+}
+
+/// An answer that never ends, of which only that it goes on matters.
+pub(super) struct Changes(BufReader<UnixStream>);
+
+impl Changes {
+    /// Waits for the answer to begin, for as long as it takes.
+    pub(super) async fn open(socket: &Path, target: &str) -> Result<Self, DockerError> {
+        ask(socket, target).await.map(Self)
+    }
+
+    /// Waits until more has come, and takes all that is there.
+    pub(super) async fn next(&mut self) -> Result<(), DockerError> {
+        self.more().await?;
+        for _ in 0..MAX_BURST {
+            match self.more().now_or_never() {
+                Some(more) => more?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn more(&mut self) -> Result<(), DockerError> {
+        let length = self.0.fill_buf().await?.len();
+        self.0.consume(length);
+        if length == 0 { Err(DockerError::Ended) } else { Ok(()) }
+    }
+}
+
+/// Asks, and reads the head of the answer.
+async fn ask(socket: &Path, target: &str) -> Result<BufReader<UnixStream>, DockerError> {
+    let mut stream = UnixStream::connect(socket).await?;
+    stream.write_all(format!("GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n").as_bytes()).await?;
+    let mut stream = BufReader::new(stream);
+    let mut head = (&mut stream).take(MAX_HEAD);
+    let mut line = Vec::new();
+    head.read_until(b'\n', &mut line).await?;
+    if line.is_empty() {
+        return Err(DockerError::Ended);
+    }
+    match status(&line) {
+        Some(200) => {}
+        Some(other) => return Err(DockerError::Refused(other)),
+        None => return Err(DockerError::Form),
+    }
+    loop {
+        line.clear();
+        head.read_until(b'\n', &mut line).await?;
+        match line.trim_ascii_end() {
+            [] if line.ends_with(b"\n") => return Ok(stream),
+            [] => return Err(DockerError::Form),
+            // Chunks are for those who speak HTTP/1.1.
+            header if header.to_ascii_lowercase().starts_with(b"transfer-encoding") => {
+                return Err(DockerError::Form);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `HTTP/1.0 200 OK`
+fn status(line: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(line).ok()?;
+    let mut words = line.trim_ascii_end().splitn(3, ' ');
+    let version = words.next()?;
+    let code = words.next().filter(|code| code.len() == 3)?;
+    if matches!(version, "HTTP/1.0" | "HTTP/1.1") { code.parse().ok() } else { None }
+}

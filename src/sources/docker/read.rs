@@ -1,0 +1,183 @@
+//! What Docker's answers mean. Pure.
+//!
+//! Whoever may speak to Docker chooses its networks' names, drivers and bridges: a bridge is an
+//! interface's name by the parser or it is none, and the rest is text of a bounded length.
+
+use serde::Deserialize;
+
+use super::DockerError;
+use crate::net::IfName;
+use crate::vpn::{DockerBackend, DockerNetwork};
+
+/// The most networks that are looked at; an address pool of Docker's has room for some hundred.
+const MAX_NETWORKS: usize = 4096;
+
+/// The longest version, and the longest name of a network or driver, in characters. A longer one is
+/// cut: no name in the configuration is as long.
+const MAX_VERSION: usize = 64;
+const MAX_NAME: usize = 300;
+
+/// How much of a network's id Docker puts behind `br-`.
+const SHORT_ID: usize = 12;
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "Version")]
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    /// From Docker 28.2 on.
+    #[serde(rename = "FirewallBackend")]
+    backend: Option<Backend>,
+}
+
+#[derive(Deserialize)]
+struct Backend {
+    #[serde(rename = "Driver")]
+    driver: String,
+}
+
+#[derive(Deserialize)]
+struct Network {
+    #[serde(rename = "Name")]
+    name: String,
+    #[serde(rename = "Id")]
+    id: String,
+    #[serde(rename = "Driver")]
+    driver: String,
+    #[serde(rename = "Internal", default)]
+    internal: bool,
+    #[serde(rename = "Options")]
+    options: Option<Options>,
+}
+
+#[derive(Deserialize)]
+struct Options {
+    #[serde(rename = "com.docker.network.bridge.name")]
+    bridge: Option<String>,
+}
+
+/// The answer to `/version`.
+pub(super) fn version(answer: &[u8]) -> Result<String, DockerError> {
+    let Version { version } = serde_json::from_slice(answer).map_err(of("/version"))?;
+    Ok(cut(&version, MAX_VERSION))
+}
+
+/// The answer to `/info`.
+pub(super) fn backend(answer: &[u8], version: &str) -> Result<DockerBackend, DockerError> {
+    let Info { backend } = serde_json::from_slice(answer).map_err(of("/info"))?;
+    let driver = backend.map(|backend| backend.driver);
+    // Releases before 29 have no other. `nftables+firewalld` is nftables.
+    let old =
+        || version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|n| n < 29);
+    Ok(match driver.as_deref().map(|driver| driver.split('+').next().unwrap_or(driver)) {
+        Some("iptables") => DockerBackend::Iptables,
+        Some("nftables") => DockerBackend::Nftables,
+        None if old() => DockerBackend::Iptables,
+        Some(_) | None => DockerBackend::Unknown,
+    })
+}
+
+/// The answer to `/networks`.
+pub(super) fn networks(answer: &[u8]) -> Result<Vec<DockerNetwork>, DockerError> {
+    let networks: Vec<Network> = serde_json::from_slice(answer).map_err(of("/networks"))?;
+    if networks.len() > MAX_NETWORKS {
+        tracing::warn!("Docker has {} networks; only {MAX_NETWORKS} are looked at", networks.len());
+    }
+    Ok(networks.into_iter().take(MAX_NETWORKS).map(Network::into_view).collect())
+}
+
+impl Network {
+    fn into_view(self) -> DockerNetwork {
+        DockerNetwork {
+            bridge: self.bridge(),
+            name: cut(&self.name, MAX_NAME),
+            driver: cut(&self.driver, MAX_NAME),
+            internal: self.internal,
+        }
+    }
+
+    fn bridge(&self) -> Option<IfName> {
+        if self.driver != "bridge" {
+            return None;
+        }
+        let named = self.options.as_ref().and_then(|options| options.bridge.as_deref());
+        // Docker takes an empty name for none.
+        if let Some(named) = named.filter(|named| !named.is_empty()) {
+            return named.parse().ok();
+        }
+        let short = self.id.get(..SHORT_ID).filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        format!("br-{short}").parse().ok()
+    }
+}
+
+fn of(question: &'static str) -> impl FnOnce(serde_json::Error) -> DockerError {
+    move |error| DockerError::Json(question, error)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bridge(network: &str) -> Option<String> {
+        let [network] = &networks(format!("[{network}]").as_bytes()).unwrap()[..] else { panic!() };
+        network.bridge.as_ref().map(ToString::to_string)
+    }
+
+    #[test]
+    fn a_bridge_is_an_interface_or_nothing() {
+        let network = |id: &str, driver: &str, option: &str| {
+            let option = format!(r#"{{"com.docker.network.bridge.name":{option}}}"#);
+            bridge(&format!(r#"{{"Name":"a","Id":"{id}","Driver":"{driver}","Options":{option}}}"#))
+        };
+        let id = "0123456789abcdef";
+        for bad in [r#""eth0; id""#, r#""a b""#, r#""br-+""#, r#""..""#, r#""a\nb""#, r#""sixteen-bytes-xx""#]
+        {
+            assert_eq!(network(id, "bridge", bad), None, "{bad}");
+        }
+        assert_eq!(network(id, "bridge", r#""br0""#).as_deref(), Some("br0"));
+        for none in [r#""""#, "null"] {
+            assert_eq!(network(id, "bridge", none).as_deref(), Some("br-0123456789ab"));
+        }
+        assert_eq!(network(id, "macvlan", r#""br0""#), None);
+        for bad in ["", "0123456789a", "0123456789a+", "€€€€€€"] {
+            assert_eq!(network(bad, "bridge", "null"), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_network_without_options_is_one_all_the_same() {
+        let read =
+            networks(br#"[{"Name":"x","Id":"","Driver":"null","Options":null,"Scope":"local"}]"#).unwrap();
+        assert_eq!((read[0].name.as_str(), read[0].internal), ("x", false));
+        for bad in ["", "{}", "[{}]", r#"[{"Name":1,"Id":"","Driver":""}]"#, "[", "404 page not found"] {
+            assert!(networks(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_backend_is_what_docker_says() {
+        let said = |driver: &str| {
+            backend(format!(r#"{{"FirewallBackend":{{"Driver":"{driver}"}}}}"#).as_bytes(), "29.1.0").unwrap()
+        };
+        assert_eq!(said("iptables"), DockerBackend::Iptables);
+        assert_eq!(said("nftables+firewalld"), DockerBackend::Nftables);
+        assert_eq!(said("ebpf"), DockerBackend::Unknown);
+        assert_eq!(backend(b"{}", "20.10.24+dfsg1").unwrap(), DockerBackend::Iptables);
+        assert_eq!(backend(b"{}", "29.0.0").unwrap(), DockerBackend::Unknown);
+        assert_eq!(backend(b"{}", "v?").unwrap(), DockerBackend::Unknown);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_panics(answer in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = (version(&answer), backend(&answer, "29"), networks(&answer));
+        }
+    }
+}

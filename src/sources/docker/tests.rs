@@ -1,0 +1,153 @@
+//! Against an API of the test's own: what Docker does only on a bad day.
+#![allow(clippy::disallowed_methods, reason = "a test touches files")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+
+const OK: &str = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n";
+const SOON: Duration = Duration::from_secs(5);
+
+/// Answers every question; each wait of `/events` ends with an event after `period`. Dropping it is
+/// `kill -9`: the socket's file stays.
+struct Api(JoinHandle<()>);
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn api(run: &Path, networks: impl Into<String>, period: Duration) -> Api {
+    let socket = run.join("docker.sock");
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(socket).unwrap();
+    let networks = networks.into();
+    Api(tokio::spawn(async move {
+        // The connections die with the one task.
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(answer(stream, networks.clone(), period));
+        }
+    }))
+}
+
+async fn answer(stream: UnixStream, networks: String, period: Duration) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut question = String::new();
+    stream.read_line(&mut question).await?;
+    let mut header = String::new();
+    while stream.read_line(&mut header).await? > 2 {}
+    match question.split(['?', ' ']).nth(1) {
+        Some("/version") => stream.write_all(format!("{OK}{{\"Version\":\"28.5.0\"}}").as_bytes()).await?,
+        Some("/info") => stream.write_all(format!("{OK}{{}}").as_bytes()).await?,
+        Some("/networks") => stream.write_all(networks.as_bytes()).await?,
+        Some("/events") => {
+            stream.write_all(OK.as_bytes()).await?;
+            loop {
+                sleep(period).await;
+                stream.write_all(b"{\"status\":\"create\"}\n").await?;
+            }
+        }
+        _ => panic!("{question}"),
+    }
+    Ok(())
+}
+
+fn one_network() -> String {
+    format!("{OK}[{{\"Name\":\"web\",\"Id\":\"0123456789abcdef\",\"Driver\":\"bridge\",\"Internal\":true}}]")
+}
+
+fn watched(run: &Path) -> mpsc::Receiver<Event> {
+    let (events, received) = mpsc::channel(64);
+    let run = run.to_owned();
+    tokio::spawn(async move { watch_in(&run, events).await });
+    received
+}
+
+async fn next(received: &mut mpsc::Receiver<Event>) -> Option<DockerView> {
+    let event = timeout(SOON, received.recv()).await.unwrap().unwrap();
+    let Event::Docker(view) = event else { panic!("{event:?}") };
+    view
+}
+
+#[tokio::test]
+async fn docker_comes_and_dies_and_comes_back() {
+    let run = tempfile::tempdir().unwrap();
+    let mut received = watched(run.path());
+    sleep(Duration::from_millis(100)).await;
+    assert!(received.try_recv().is_err(), "without Docker nothing is said");
+    let first = api(run.path(), one_network(), SOON);
+    let view = next(&mut received).await.unwrap();
+    assert_eq!((view.version.as_str(), view.networks.len()), ("28.5.0", 1));
+    assert_eq!(view.networks[0].bridge.as_ref().map(ToString::to_string).as_deref(), Some("br-0123456789ab"));
+    assert!(view.networks[0].internal);
+    drop(first);
+    assert_eq!(next(&mut received).await, None);
+    let _second = api(run.path(), format!("{OK}[]"), SOON);
+    assert_eq!(next(&mut received).await.unwrap().networks, []);
+}
+
+#[tokio::test]
+async fn a_burst_of_events_is_one_look() {
+    let run = tempfile::tempdir().unwrap();
+    let _api = api(run.path(), one_network(), Duration::from_millis(1));
+    let mut received = watched(run.path());
+    sleep(Duration::from_millis(1050)).await;
+    let mut looks = 0;
+    while received.try_recv().is_ok() {
+        looks += 1;
+    }
+    assert!((2..=11).contains(&looks), "{looks} looks in a second");
+}
+
+#[tokio::test]
+async fn what_is_no_answer_of_dockers_is_never_told() {
+    let long = format!("HTTP/1.0 200 OK\r\nX: {}\r\n\r\n[]", "x".repeat(1 << 20));
+    let large = format!("{OK}[\"{}\"]", "x".repeat(9 << 20));
+    for bad in [
+        "",
+        "\r\n\r\n",
+        "HTTP/1.0 500 Internal Server Error\r\n\r\n{}",
+        "HTTP/2 200 OK\r\n\r\n[]",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\n",
+        "HTTP/1.0 200 OK\r\n\r\n[{\"Name\":",
+        &long,
+        &large,
+    ] {
+        let run = tempfile::tempdir().unwrap();
+        let _api = api(run.path(), bad, SOON);
+        let mut received = watched(run.path());
+        sleep(Duration::from_millis(300)).await;
+        assert!(received.try_recv().is_err(), "{:.60}", bad);
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_systemd_holds_is_left_alone_until_docker_runs() {
+    let run = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(run.path().join("systemd/system")).unwrap();
+    let listener = UnixListener::bind(run.path().join("docker.sock")).unwrap();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let _received = watched(run.path());
+    std::fs::write(run.path().join("docker.pid.new"), "0").unwrap();
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 0, "a connection would start Docker");
+    std::fs::write(run.path().join("docker.pid.new"), std::process::id().to_string()).unwrap();
+    std::fs::rename(run.path().join("docker.pid.new"), run.path().join("docker.pid")).unwrap();
+    sleep(Duration::from_millis(500)).await;
+    assert!(asked.load(Ordering::Relaxed) > 0);
+}
