@@ -1,5 +1,9 @@
 //! What is said of tunwarden: only what was applied, never what was wished.
 
+mod docker;
+
+pub use docker::{DockerStatus, NetworkStatus};
+
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
@@ -7,7 +11,7 @@ use serde::Serialize;
 use zbus::OwnedVariant;
 
 use crate::net::Endpoint;
-use crate::vpn::{Situation, State, Tunnel};
+use crate::vpn::{DockerReport, Situation, State, Tunnel};
 
 /// The whole status. Serialized, it is what `status --json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,15 +87,6 @@ impl Serialize for BootstrapStatus {
     }
 }
 
-/// Docker in the status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct DockerStatus {
-    /// Whether there is a Docker on this machine.
-    pub present: bool,
-    /// Whether its containers are behind the rules.
-    pub protected: bool,
-}
-
 /// What the kernel was found to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enforcement {
@@ -124,9 +119,18 @@ impl Status {
             docker: DockerStatus {
                 present: docker,
                 protected: docker && enforced && situation.state != State::Paused,
+                ..DockerStatus::default()
             },
             clients: BTreeSet::new(),
         }
+    }
+
+    /// The same with what Docker says of itself.
+    pub fn with_docker(mut self, report: Option<DockerReport>) -> Self {
+        if let Some(report) = report {
+            self.docker.tell(report);
+        }
+        self
     }
 }
 
@@ -164,7 +168,7 @@ impl Status {
         let bootstrap: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Bootstrap")?;
         let enforced = take(&mut all, "Enforced")?;
         let paused_until: u64 = take(&mut all, "PausedUntil")?;
-        let docker = crate::system::has_docker();
+        let docker = take(&mut all, "Docker")?;
         Ok(Self {
             version: take(&mut all, "Version")?,
             agent: true,
@@ -175,7 +179,7 @@ impl Status {
             bootstrap: bootstrap.into_iter().map(BootstrapStatus::from_dict).collect::<Result<_, _>>()?,
             paused_until: (paused_until != 0).then_some(paused_until),
             repairs: take(&mut all, "Repairs")?,
-            docker: DockerStatus { present: docker, protected: docker && enforced && state != State::Paused },
+            docker: DockerStatus::from_dict(docker)?,
             clients: BTreeSet::new(),
         })
     }
@@ -210,11 +214,8 @@ impl Status {
         if self.repairs > 0 {
             row("repaired", format!("{} times", self.repairs));
         }
-        if self.docker.present {
-            row(
-                "docker",
-                if self.docker.protected { "behind the same rules" } else { "NOT protected" }.to_owned(),
-            );
+        for (title, text) in self.docker.rows() {
+            row(title, text);
         }
         if !self.agent {
             row(

@@ -4,6 +4,7 @@
 //! kernel; what was applied is told. Nothing else in this process touches the firewall.
 
 mod requests;
+mod tell;
 
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::bus::{self, Caller, News, Notice};
 use crate::config::Config;
-use crate::firewall::{Firewall, FirewallError, hide_tunnel_addresses};
+use crate::firewall::{Commit, Firewall, FirewallError, hide_tunnel_addresses};
 use crate::policy::{self, Owners, Ruleset};
 use crate::sources::{self, process::Watcher};
 use crate::status::{Enforcement, Status};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
-use crate::vpn::{Action, Announcement, Event, Learned, Machine, Reason, Reporter, Situation, State};
+use crate::vpn::{Action, Announcement, Event, Learned, Machine, Reason, Reporter, State};
 
 /// How long the first facts are waited for when the kernel already holds what was applied before.
 const FIRST_FACTS: Duration = Duration::from_millis(1500);
@@ -55,6 +56,8 @@ struct Agent {
     /// What of it is on disk for our successor.
     kept: Applied,
     repairs: u32,
+    /// Whether somebody who moves others' rules was at work since the last commit.
+    look: bool,
     wake_at: Option<jiff::Timestamp>,
     retry: Option<(tokio::time::Instant, Duration)>,
     news: Vec<News>,
@@ -88,6 +91,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let mut agent = Agent::new(setup, Watcher::new(event_sender.clone()), notices).await;
 
     tokio::spawn(sources::links::watch(event_sender.clone()));
+    tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::network_manager::watch(event_sender));
     agent.begin(&mut events).await;
     tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notice_receiver));
@@ -125,7 +129,11 @@ impl Agent {
         let before = before.unwrap_or_default();
         let owners = owners(&config);
         let firewall = Firewall::new(config.firewall.backend);
-        let machine = Machine::new(config, learned, before.situation.state, system::now());
+        let mut machine = Machine::new(config, learned, before.situation.state, system::now());
+        machine.recall_networks(store.networks().unwrap_or_else(|error| {
+            tracing::warn!("{}", describe(&error));
+            Vec::new()
+        }));
         let status =
             Status::new(&before.situation, before.since, Enforcement::NotEnforced, system::has_docker());
         let mut agent = Self {
@@ -140,6 +148,7 @@ impl Agent {
             status: watch::Sender::new(status),
             notices,
             repairs: 0,
+            look: false,
             wake_at: None,
             retry: None,
             news: Vec::new(),
@@ -234,6 +243,12 @@ impl Agent {
                         tracing::warn!("{}: these endpoints will have to be learned again", describe(&error));
                     }
                 }
+                Action::RememberNetworks(networks) => {
+                    if let Err(error) = self.store.keep_networks(&networks) {
+                        tracing::warn!("{}: Docker will have to tell its networks again", describe(&error));
+                    }
+                }
+                Action::Look => self.look = true,
             }
         }
     }
@@ -242,19 +257,29 @@ impl Agent {
     async fn enforce(&mut self) {
         let situation = self.machine.situation();
         let ruleset = policy::ruleset(self.machine.config(), &self.owners, &situation);
-        if self.applied.as_ref() != Some(&ruleset) {
+        let look = std::mem::take(&mut self.look);
+        if look {
+            self.firewall.distrust();
+        }
+        if look || self.applied.as_ref() != Some(&ruleset) {
             match self.firewall.commit(&ruleset).await {
-                Ok(()) => {
-                    if self.retry.take().is_some() {
-                        self.news.push(News::Repaired("the rules are in force again".to_owned()));
-                    }
-                    self.applied = Some(ruleset);
-                }
+                Ok(commit) => self.committed(ruleset, commit),
                 Err(error) => self.failed(&error),
             }
         }
         self.keep(situation);
         self.tell().await;
+    }
+
+    fn committed(&mut self, ruleset: Ruleset, commit: Commit) {
+        if self.retry.take().is_some() {
+            self.news.push(News::Repaired("the rules are in force again".to_owned()));
+        }
+        self.applied = Some(ruleset);
+        if let Commit::Mended(lines) = commit {
+            self.repairs = self.repairs.saturating_add(1);
+            self.news.push(News::Repaired(lines.join("; ")));
+        }
     }
 
     fn failed(&mut self, error: &FirewallError) {
@@ -270,40 +295,6 @@ impl Agent {
         self.firewall.distrust();
         self.enforce().await;
     }
-
-    fn keep(&mut self, situation: Situation) {
-        let kept = Applied { situation, since: self.machine.since(), reports: self.machine.reports() };
-        if kept != self.kept {
-            if let Err(error) = self.store.keep_applied(&kept) {
-                tracing::warn!("{}", describe(&error));
-            }
-            self.kept = kept;
-        }
-    }
-
-    /// Says what was applied: to the log, to systemd, to the bus.
-    async fn tell(&mut self) {
-        let enforcement =
-            if self.applied.is_some() { Enforcement::Enforced } else { Enforcement::NotEnforced };
-        let mut status =
-            Status::new(&self.kept.situation, self.kept.since, enforcement, system::has_docker());
-        status.repairs = self.repairs;
-        status.clients = self.machine.client_users();
-        status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
-        let news = std::mem::take(&mut self.news);
-        if news.is_empty() && *self.status.borrow() == status {
-            return;
-        }
-        for item in &news {
-            log(item, &status);
-        }
-        let line = status.line();
-        tell_systemd(&[NotifyState::Status(&line)]);
-        tracing::debug!("told");
-        self.status.send_replace(status.clone());
-        // A bus that is slow to take it must not hold up the next event.
-        let _ = self.notices.try_send(Notice { status, news });
-    }
 }
 
 /// An error and its causes in one line.
@@ -315,19 +306,6 @@ pub fn describe(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-fn log(news: &News, status: &Status) {
-    match news {
-        News::Vpn(Announcement::State { old, new }) => tracing::info!("{old} -> {new}; {}", status.line()),
-        News::Vpn(Announcement::Lost { name, interface, reason }) => {
-            let interface =
-                interface.as_ref().map_or_else(String::new, |interface| format!(" ({interface})"));
-            tracing::warn!("the VPN {name}{interface} is lost: {reason}; nothing leaves in clear");
-        }
-        News::Repaired(what) => tracing::warn!("repaired: {what}"),
-        News::Failed(_) => {}
-    }
 }
 
 fn owners(config: &Config) -> Owners {

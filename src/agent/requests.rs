@@ -3,7 +3,7 @@
 use sd_notify::NotifyState;
 
 use super::{Agent, describe, owners, tell_systemd};
-use crate::bus::{Answer, News, Request};
+use crate::bus::{Answer, Request};
 use crate::firewall::Firewall;
 use crate::policy;
 use crate::system;
@@ -88,14 +88,8 @@ impl Agent {
         let lines = self.firewall.differences(&ruleset).await.map_err(|error| describe(&error))?;
         if !lines.is_empty() {
             tracing::warn!("the kernel did not hold the rules: {}", lines.join("; "));
-            self.firewall.distrust();
-            self.applied = None;
+            self.look = true;
             self.enforce().await;
-            if self.applied.is_some() {
-                self.repairs = self.repairs.saturating_add(1);
-                self.news.push(News::Repaired(lines.join("; ")));
-                self.tell().await;
-            }
         }
         Ok(lines)
     }

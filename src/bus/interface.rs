@@ -13,7 +13,7 @@ use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
 use super::{Answer, Caller, LONGEST_PAUSE, Request};
 use crate::sources::openvpn;
-use crate::status::{BootstrapStatus, EndpointStatus, Status, TunnelStatus};
+use crate::status::{BootstrapStatus, DockerStatus, EndpointStatus, NetworkStatus, Status, TunnelStatus};
 use crate::vpn::Reporter;
 
 /// The polkit action for opening everything.
@@ -21,6 +21,9 @@ const PAUSE_ACTION: &str = "org.tunwarden.agent1.pause";
 
 /// `a{sv}`
 pub(super) type Dict = HashMap<&'static str, OwnedVariant>;
+
+/// The same with lists in it.
+type Nested = HashMap<&'static str, Variant<'static>>;
 
 /// The object on the bus.
 pub(super) struct Agent1 {
@@ -63,6 +66,11 @@ impl Agent1 {
     #[zbus(property)]
     fn paused_until(&self) -> u64 {
         self.status.borrow().paused_until.unwrap_or_default()
+    }
+
+    #[zbus(property)]
+    fn docker(&self) -> Nested {
+        docker_dict(&self.status.borrow().docker)
     }
 
     #[zbus(property)]
@@ -219,6 +227,7 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
         old.paused_until != new.paused_until,
         Variant::from(new.paused_until.unwrap_or_default()),
     );
+    put("Docker", old.docker != new.docker, Variant::from(docker_dict(&new.docker)));
     put("Repairs", old.repairs != new.repairs, Variant::from(new.repairs));
     changed
 }
@@ -248,6 +257,33 @@ fn endpoint_dict(endpoint: &EndpointStatus) -> Dict {
         ("port", OwnedVariant::from(endpoint.port)),
         ("protocol", text(&endpoint.protocol)),
     ])
+}
+
+/// `networks` is an `aa{sv}`; what is not known is left out.
+fn docker_dict(docker: &DockerStatus) -> Nested {
+    let networks: Vec<Nested> = docker.networks.iter().map(network_dict).collect();
+    let mut dict = HashMap::from([
+        ("present", Variant::from(docker.present)),
+        ("protected", Variant::from(docker.protected)),
+        ("networks", Variant::from(networks)),
+        ("missing", Variant::from(docker.missing.clone())),
+    ]);
+    dict.extend(docker.version.iter().map(|version| ("version", Variant::from(version.clone()))));
+    dict.extend(docker.backend.iter().map(|backend| ("backend", Variant::from(backend.clone()))));
+    dict
+}
+
+fn network_dict(network: &NetworkStatus) -> Nested {
+    let mut dict = HashMap::from([
+        ("name", Variant::from(network.name.clone())),
+        ("driver", Variant::from(network.driver.clone())),
+        ("internal", Variant::from(network.internal)),
+        ("access", Variant::from(network.access.clone())),
+        ("covered", Variant::from(network.covered)),
+    ]);
+    dict.extend(network.bridge.iter().map(|bridge| ("bridge", Variant::from(bridge.clone()))));
+    dict.extend(network.fault.iter().map(|fault| ("fault", Variant::from(fault.clone()))));
+    dict
 }
 
 fn text(text: &str) -> OwnedVariant {

@@ -34,6 +34,11 @@ pub trait Agent1 {
     /// When a pause ends, in seconds since the epoch; 0 when there is none.
     #[zbus(property)]
     fn paused_until(&self) -> zbus::Result<u64>;
+    /// Docker: `present`, `protected`; while it answers `version`, `backend`, `missing` and `networks`,
+    /// each with `name`, `driver`, `internal`, `access`, `covered`, and `bridge` and `fault` if there
+    /// are any.
+    #[zbus(property)]
+    fn docker(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
     /// How often the rules had to be repaired.
     #[zbus(property)]
     fn repairs(&self) -> zbus::Result<u32>;

@@ -1,0 +1,65 @@
+//! What is kept and told of a commit: on disk, in the log, to systemd and to the bus.
+
+use sd_notify::NotifyState;
+
+use super::{Agent, describe, tell_systemd};
+use crate::bus::{News, Notice};
+use crate::status::{Enforcement, Status};
+use crate::store::Applied;
+use crate::system;
+use crate::vpn::{Announcement, Situation};
+
+impl Agent {
+    pub(super) fn keep(&mut self, situation: Situation) {
+        let kept = Applied { situation, since: self.machine.since(), reports: self.machine.reports() };
+        if kept != self.kept {
+            if let Err(error) = self.store.keep_applied(&kept) {
+                tracing::warn!("{}", describe(&error));
+            }
+            self.kept = kept;
+        }
+    }
+
+    /// Says what was applied: to the log, to systemd, to the bus.
+    pub(super) async fn tell(&mut self) {
+        let enforcement =
+            if self.applied.is_some() { Enforcement::Enforced } else { Enforcement::NotEnforced };
+        let docker = self.machine.docker();
+        let present = docker.is_some() || system::has_docker();
+        let mut status =
+            Status::new(&self.kept.situation, self.kept.since, enforcement, present).with_docker(docker);
+        status.repairs = self.repairs;
+        status.clients = self.machine.client_users();
+        status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
+        let news = std::mem::take(&mut self.news);
+        if news.is_empty() && *self.status.borrow() == status {
+            return;
+        }
+        for item in &news {
+            log(item, &status);
+        }
+        let known = self.status.borrow().docker.faults();
+        for fault in status.docker.faults().iter().filter(|fault| !known.contains(fault)) {
+            tracing::warn!("a Docker network is not held as it should be: {fault}");
+        }
+        let line = status.line();
+        tell_systemd(&[NotifyState::Status(&line)]);
+        tracing::debug!("told");
+        self.status.send_replace(status.clone());
+        // A bus that is slow to take it must not hold up the next event.
+        let _ = self.notices.try_send(Notice { status, news });
+    }
+}
+
+fn log(news: &News, status: &Status) {
+    match news {
+        News::Vpn(Announcement::State { old, new }) => tracing::info!("{old} -> {new}; {}", status.line()),
+        News::Vpn(Announcement::Lost { name, interface, reason }) => {
+            let interface =
+                interface.as_ref().map_or_else(String::new, |interface| format!(" ({interface})"));
+            tracing::warn!("the VPN {name}{interface} is lost: {reason}; nothing leaves in clear");
+        }
+        News::Repaired(what) => tracing::warn!("repaired: {what}"),
+        News::Failed(_) => {}
+    }
+}

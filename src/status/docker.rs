@@ -1,0 +1,156 @@
+//! What is said of Docker.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use zbus::OwnedVariant;
+
+use super::{StatusError, take};
+use crate::config::plain;
+use crate::vpn::{DockerReport, NetworkReport};
+
+/// How many networks the text names; the JSON has them all.
+const SHOWN: usize = 10;
+
+/// What no rule of iptables can hold, in one line.
+const LIMITS: &str = "macvlan, ipvlan, raw packet senders (NET_RAW), containers in this machine's namespaces";
+
+/// Docker in the status.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct DockerStatus {
+    /// Whether there is a Docker on this machine.
+    pub present: bool,
+    /// Whether its containers are behind the rules.
+    pub protected: bool,
+    /// Its version, while it answers.
+    pub version: Option<String>,
+    /// What it makes its rules with, while it answers: `iptables`, `nftables` or `unknown`.
+    pub backend: Option<String>,
+    /// Its networks, while it answers.
+    pub networks: Vec<NetworkStatus>,
+    /// Names in `docker.networks` that no network has, while it answers.
+    pub missing: Vec<String>,
+}
+
+/// One of Docker's networks in the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NetworkStatus {
+    /// Its name.
+    pub name: String,
+    /// Its driver.
+    pub driver: String,
+    /// Its bridge.
+    pub bridge: Option<String>,
+    /// Whether Docker gives it no way out.
+    pub internal: bool,
+    /// What its containers may reach: `tunnel`, `lan` or `none`.
+    pub access: String,
+    /// Whether the rules hold its containers now.
+    pub covered: bool,
+    /// Why they do not, or not as the configuration has it.
+    pub fault: Option<String>,
+}
+
+impl DockerStatus {
+    /// Adds what Docker says of itself.
+    pub(super) fn tell(&mut self, report: DockerReport) {
+        self.version = Some(report.version);
+        self.backend = Some(report.backend.as_str().to_owned());
+        let status = |network| NetworkStatus::new(network, self.protected);
+        self.networks = report.networks.into_iter().map(status).collect();
+        self.missing = report.missing;
+    }
+
+    /// Everything that is not as it should be, a line each, fit to be shown.
+    pub fn faults(&self) -> Vec<String> {
+        let faults = self.networks.iter().filter_map(|network| {
+            let fault = network.fault.as_ref()?;
+            Some(format!("{} ({}): {fault}", plain(&network.name), plain(&network.driver)))
+        });
+        let missing = self.missing.iter();
+        faults
+            .chain(missing.map(|name| format!("{}: Docker has no network of this name", plain(name))))
+            .collect()
+    }
+
+    /// The rows of the text, each with its title.
+    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
+        if !self.present {
+            return Vec::new();
+        }
+        let mut rows = vec![("docker", self.headline())];
+        for (access, title) in [("lan", "LAN only"), ("none", "cut off")] {
+            let of_access = self.networks.iter().filter(|network| network.access == access);
+            let names: Vec<String> = of_access.map(|network| plain(&network.name)).collect();
+            if !names.is_empty() {
+                rows.push((title, shortened(&names).join(", ")));
+            }
+        }
+        rows.extend(shortened(&self.faults()).into_iter().map(|fault| ("!", fault)));
+        rows.push(("not held", LIMITS.to_owned()));
+        rows
+    }
+
+    fn headline(&self) -> String {
+        let held = if self.protected { "behind the same rules" } else { "NOT protected" };
+        let Some(version) = &self.version else { return held.to_owned() };
+        let backend = match self.backend.as_deref() {
+            Some("nftables") => " (nftables: no DOCKER-USER; mangle FORWARD covers it)".to_owned(),
+            Some(backend) => format!(" ({})", plain(backend)),
+            None => String::new(),
+        };
+        let covered = self.networks.iter().filter(|network| network.covered).count();
+        let count = format!("{covered} of {} networks covered", self.networks.len());
+        format!("{held}; {}{backend}, {count}", plain(version))
+    }
+
+    /// Reads the property of the agent on the bus.
+    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
+        let networks: Vec<HashMap<String, OwnedVariant>> = take(&mut dict, "networks")?;
+        Ok(Self {
+            present: take(&mut dict, "present")?,
+            protected: take(&mut dict, "protected")?,
+            version: optional(&mut dict, "version")?,
+            backend: optional(&mut dict, "backend")?,
+            networks: networks.into_iter().map(NetworkStatus::from_dict).collect::<Result<_, _>>()?,
+            missing: take(&mut dict, "missing")?,
+        })
+    }
+}
+
+impl NetworkStatus {
+    fn new(report: NetworkReport, protected: bool) -> Self {
+        Self {
+            covered: protected && report.is_covered(),
+            fault: report.fault.map(|fault| fault.to_string()),
+            access: report.access.as_str().to_owned(),
+            name: report.network.name,
+            driver: report.network.driver,
+            bridge: report.network.bridge.map(String::from),
+            internal: report.network.internal,
+        }
+    }
+
+    fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
+        Ok(Self {
+            name: take(&mut dict, "name")?,
+            driver: take(&mut dict, "driver")?,
+            bridge: optional(&mut dict, "bridge")?,
+            internal: take(&mut dict, "internal")?,
+            access: take(&mut dict, "access")?,
+            covered: take(&mut dict, "covered")?,
+            fault: optional(&mut dict, "fault")?,
+        })
+    }
+}
+
+fn optional(dict: &mut HashMap<String, OwnedVariant>, key: &str) -> Result<Option<String>, StatusError> {
+    dict.contains_key(key).then(|| take(dict, key)).transpose()
+}
+
+/// The first few, and how many more there are.
+fn shortened(lines: &[String]) -> Vec<String> {
+    let more = lines.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more; see: tunwarden status --json"));
+    lines.iter().take(SHOWN).cloned().chain(more).collect()
+}
