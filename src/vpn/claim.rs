@@ -205,7 +205,7 @@ impl Claim {
             }
             (Standing::Carrying, Some(reason)) => self.fail(reason, now),
             // A hook speaks of the link that is there; the next of that name is somebody else's.
-            (Standing::Coming, Some(Reason::LinkGone)) if self.has_lost_its_link() => {
+            (Standing::Coming | Standing::Failed(_), Some(Reason::LinkGone)) if self.has_lost_its_link() => {
                 self.fail(Reason::LinkGone, now)
             }
             (Standing::Carrying, None) | (Standing::Coming | Standing::Failed(_), Some(_)) => None,

@@ -164,8 +164,13 @@ impl Machine {
             (Reporter::Root, _) | (Reporter::Client(_), ReportKind::DownAsked | ReportKind::DownLost) => true,
             (Reporter::Client(_), ReportKind::Up) => {
                 let allowed = self.known().allowance(self.beneath()).endpoints;
-                let server = report.endpoint.is_none_or(|endpoint| allowed.contains_key(&endpoint));
-                server && claims.filter(|claim| claim.is_reported_by(report)).count() == 1
+                let named = report.endpoint.as_slice();
+                let servers = |claim: &Claim| match named {
+                    [] => claim.endpoints.iter().all(|server| allowed.contains_key(server)),
+                    named => named.iter().all(|server| allowed.contains_key(server)),
+                };
+                let own: Vec<&Claim> = claims.filter(|claim| claim.is_reported_by(report)).collect();
+                own.len() == 1 && own.into_iter().all(servers)
             }
         }
     }
