@@ -28,10 +28,12 @@ impl Machine {
             claim.orphan = claim.claimant != Claimant::Hook && !live;
         }
         let counts = |claim: &Claim| match &claim.claimant {
-            Claimant::NetworkManager { uuid, .. } => self.config.vpn.counts(uuid, &claim.name),
+            Claimant::NetworkManager { uuid, .. } => self.counts(uuid, &claim.name),
             Claimant::Hook => true,
         };
-        self.claims.retain(|claim| counts(claim) && !(claim.orphan && claim.standing == Standing::Coming));
+        let told_by_nobody = |claim: &Claim| claim.orphan && claim.standing == Standing::Coming;
+        let stays = |claim: &Claim| counts(claim) && !told_by_nobody(claim);
+        self.claims = self.claims.iter().filter(|claim| stays(claim)).cloned().collect();
         // An ending is told once: it must not end a later connection that has the same path.
         if let Some(view) = &mut self.nm {
             view.active.retain(|active| !matches!(active.phase, VpnPhase::Ended(_)));
@@ -39,8 +41,17 @@ impl Machine {
         endings
     }
 
+    /// Whether a connection counts: under the name it was brought up with, and under the one its
+    /// profile has now.
+    fn counts(&self, uuid: &str, name: &str) -> bool {
+        let mut profiles = self.nm.iter().flat_map(|view| &view.profiles);
+        let renamed = profiles.find(|profile| profile.uuid == uuid);
+        self.config.vpn.counts(uuid, name)
+            && renamed.is_none_or(|profile| self.config.vpn.counts(uuid, &profile.id))
+    }
+
     fn claim(&mut self, active: &ActiveVpn, now: u64) {
-        if !self.config.vpn.counts(&active.uuid, &active.id) {
+        if !self.counts(&active.uuid, &active.id) {
             return;
         }
         let endpoints = self.known().endpoints_of(active);
