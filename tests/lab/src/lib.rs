@@ -1,7 +1,7 @@
 //! The laboratory of tunwarden's tests.
 //!
 //! A [`Lab`] is two machines in namespaces of their own, `host` and `isp`, joined by links.
-//! Real services run in them: OpenVPN, a system bus, NetworkManager. Tests send traffic from
+//! Real services run in them: OpenVPN, a system bus, NetworkManager, Docker. Tests send traffic from
 //! the host ([`Probe`], [`Flood`]), listen on the ISP's side ([`Capture`]) and let the
 //! [`Contract`] judge what was seen there. What the ISP saw is the evidence; what tunwarden
 //! says about itself is not.
@@ -30,6 +30,7 @@ pub mod openvpn;
 mod bus;
 mod capture;
 mod contract;
+mod docker;
 mod frame;
 mod lab;
 mod machine;
@@ -42,6 +43,7 @@ mod wait;
 pub use bus::SystemBus;
 pub use capture::Capture;
 pub use contract::Contract;
+pub use docker::Docker;
 pub use frame::{Frame, Packet, Transport};
 pub use lab::{Lab, with_lab};
 pub use machine::{Cmd, Machine, Output, Process};

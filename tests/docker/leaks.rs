@@ -1,0 +1,102 @@
+//! A locked machine, and containers that flood through everything Docker does, and others do to it.
+
+use anyhow::{Context, Result, ensure};
+use tunwarden_lab::{Docker, Lab, with_lab};
+
+use crate::support::docker::{
+    IPV6, Watch, boot, bridge_nf, count_tries, flooding, rate, tries, user_network,
+};
+use crate::support::kernel::FAMILIES;
+use crate::{KNOWN, lock, locked};
+
+/// A Docker with a flooding container on its own bridge, and one on a user's network.
+fn flooding_docker(lab: &Lab) -> Result<Docker> {
+    count_tries(lab)?;
+    let docker = lab.host().docker(IPV6)?;
+    user_network(&docker)?;
+    flooding(&docker, "default", "bridge")?;
+    flooding(&docker, "user", "user")?;
+    Ok(docker)
+}
+
+fn nothing_leaves_whatever_docker_does(bridge_netfilter: &str) -> Result<()> {
+    with_lab(|lab| {
+        let mut docker = flooding_docker(lab)?;
+        println!("Docker {}", docker.version()?);
+        let mut watch = Watch::begin(lab, locked()?)?;
+        watch.is_seen("without tunwarden")?;
+        rate(lab)?;
+        docker.stop()?;
+        boot(lab)?;
+        docker.start()?;
+        watch.is_seen("Docker after a boot without tunwarden")?;
+        docker.stop()?;
+        boot(lab)?;
+
+        count_tries(lab)?;
+        lock(lab, KNOWN)?;
+        watch.close()?;
+        docker.start()?;
+        bridge_nf(lab, bridge_netfilter)?;
+        watch.check("Docker starts for the first time")?;
+        docker.restart()?;
+        bridge_nf(lab, bridge_netfilter)?;
+        watch.check("Docker is restarted")?;
+        docker.kill()?;
+        watch.check("Docker is killed")?;
+        docker.start()?;
+        watch.check("Docker is started after a kill")?;
+        docker.option("--live-restore");
+        docker.restart()?;
+        docker.stop()?;
+        watch.check("Docker has ended, and its containers live on")?;
+        docker.start()?;
+        watch.check("Docker is restarted with live-restore")?;
+        for network in 0..10 {
+            docker.cli(["network", "create", &format!("net{network}")])?;
+        }
+        watch.check("ten networks are created")?;
+        for network in 0..10 {
+            docker.cli(["network", "rm", &format!("net{network}")])?;
+        }
+        watch.check("ten networks are removed")?;
+        println!("{:?} were tried while locked, none left", tries(lab)?);
+        Ok(())
+    })
+}
+
+#[test]
+fn nothing_leaves_whatever_docker_does_with_bridges_filtered() {
+    nothing_leaves_whatever_docker_does("1").unwrap();
+}
+
+#[test]
+fn nothing_leaves_whatever_docker_does_with_bridges_unfiltered() {
+    nothing_leaves_whatever_docker_does("0").unwrap();
+}
+
+/// Who flushes filter takes the host's lock with it, and mangle holds the containers still.
+#[test]
+fn no_container_leaves_when_another_tool_flushes_filter() -> Result<()> {
+    with_lab(|lab| {
+        let _docker = flooding_docker(lab)?;
+        let mut watch = Watch::begin(lab, locked()?)?;
+        watch.is_seen("without tunwarden")?;
+        lock(lab, KNOWN)?;
+        watch.close()?;
+        watch.check("locked")?;
+        for flush in ["-F DOCKER-USER", "-F FORWARD", "-F", "-P FORWARD ACCEPT"] {
+            for family in FAMILIES {
+                let words = [family, "-w"].into_iter().chain(flush.split(' '));
+                let output = lab.host().run(words)?;
+                ensure!(output.status.success(), "{family} {flush}: {}", output.stderr);
+            }
+            watch.check(&format!("iptables {flush}"))?;
+        }
+        // Now nothing but mangle is in the way: without it they are seen.
+        for family in FAMILIES {
+            lab.host().succeed([family, "-w", "-t", "mangle", "-F", "FORWARD"])?;
+        }
+        watch.is_seen("the control, with mangle flushed too").context("nothing else may have held them")
+    })
+}

@@ -1,0 +1,32 @@
+//! Containers leave through the VPN or not at all, with a real Docker.
+
+mod leaks;
+mod names;
+mod protected;
+mod release;
+#[path = "../support/mod.rs"]
+mod support;
+mod vpn;
+mod works;
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::{Contract, Lab};
+
+/// One known server, at both of its addresses.
+const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
+
+/// How long an answer may take that is on its way.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// `tunwarden lock` with a configuration.
+fn lock(lab: &Lab, config: &str) -> Result<()> {
+    lab.host().file("/etc/tunwarden/config.toml", config)?;
+    let output = support::tunwarden(lab, ["lock"])?;
+    ensure!(output.status.success(), "lock: {} {}", output.status, output.stderr);
+    Ok(())
+}
+
+/// What may leave of a locked machine on the laboratory's first link.
+fn locked() -> Result<Contract> {
+    Ok(Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.discovery())
+}

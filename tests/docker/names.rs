@@ -1,0 +1,106 @@
+//! Containers ask for names: the router, a resolver of the internet, and Docker's own.
+
+use anyhow::{Context, Result, ensure};
+use tunwarden_lab::{Docker, Frame, Lab, Process, Transport, wait_for, with_lab};
+
+use crate::protected::Protected;
+use crate::support::SOON;
+use crate::support::docker::{inside, user_network};
+use crate::support::story::contract;
+use crate::support::wait_for_state;
+
+/// A resolver of the internet, which the ISP answers for.
+const RESOLVER: &str = "203.0.113.9";
+const ROUTER: &str = "10.0.0.1";
+
+/// One container for each way to be given a resolver: Docker's own bridge hands on the host's or what
+/// it is told, a user's network has Docker's resolver in front of either.
+const CONTAINERS: [(&str, &str, &str); 4] = [
+    ("default-router", "bridge", ROUTER),
+    ("default-public", "bridge", RESOLVER),
+    ("user-router", "user", ROUTER),
+    ("user-public", "user", RESOLVER),
+];
+
+fn resolvers(lab: &Lab) -> Result<Process> {
+    let mut words =
+        vec!["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null"];
+    words.extend(["--bind-interfaces", "--listen-address=203.0.113.9", "--listen-address=10.0.0.1"]);
+    words.extend(["--address=/name.test/203.0.113.80", "--log-facility=-", "--log-queries", "--user=root"]);
+    words.extend(["--pid-file="]);
+    let mut resolver = lab.isp().spawn(words)?;
+    resolver.wait_for_line("started", SOON)?;
+    Ok(resolver)
+}
+
+fn containers(docker: &Docker) -> Result<()> {
+    user_network(docker)?;
+    for (name, network, resolver) in CONTAINERS {
+        let (network, dns) = (format!("--network={network}"), format!("--dns={resolver}"));
+        docker.run(["--name", name, &network, &dns, "lab", "sleep", "1000"])?;
+    }
+    Ok(())
+}
+
+/// Whether a container gets an answer for a name that nobody has asked for before.
+fn resolves(docker: &Docker, container: &str, label: &str) -> Result<bool> {
+    let question = format!("timeout 3 nslookup -type=a {label}.{container}.name.test");
+    let output = docker.exec(container, &question)?;
+    Ok(output.status.success() && output.stdout.contains("203.0.113.80"))
+}
+
+fn queries(frames: &[Frame]) -> usize {
+    let dns = |frame: &&Frame| {
+        matches!(
+            frame.transport(),
+            Some(Transport::Udp { to: 53 | 853, .. } | Transport::Tcp { to: 53 | 853, .. })
+        )
+    };
+    frames.iter().filter(dns).count()
+}
+
+#[test]
+fn containers_ask_for_names_through_the_tunnel_or_nowhere() -> Result<()> {
+    with_lab(|lab| {
+        let mut resolver = resolvers(lab)?;
+        let desktop = Protected::prepare(lab)?;
+        containers(&desktop.docker)?;
+        let capture = lab.capture()?;
+        for (container, ..) in CONTAINERS {
+            let seen = queries(&capture.so_far()?);
+            ensure!(
+                resolves(&desktop.docker, container, "control")?,
+                "the control: {container} resolves nothing"
+            );
+            ensure!(queries(&capture.so_far()?) > seen, "the control: {container}'s question is not seen");
+        }
+
+        let _agent = desktop.guard("")?;
+        let from = capture.so_far()?.len();
+        let contract = contract(&[&desktop.server])?;
+        for (container, ..) in CONTAINERS {
+            ensure!(!resolves(&desktop.docker, container, "locked")?, "{container} resolves while locked");
+        }
+        contract.check(&capture.so_far()?[from..]).context("names, locked")?;
+
+        desktop.nm.up("lab")?;
+        wait_for_state(lab, "protected")?;
+        inside(&desktop.docker, CONTAINERS[1].0, &format!("ping -c 1 -W 5 {RESOLVER}"))?;
+        let through = desktop.through_the_tunnel(RESOLVER, "udp")?;
+        for (container, _, asked) in CONTAINERS {
+            let answered = wait_for("an answer", SOON, || {
+                Ok(resolves(&desktop.docker, container, "protected")?.then_some(()))
+            });
+            match asked {
+                // The router is on the LAN, and asks the ISP: nothing of it may be answered.
+                ROUTER => ensure!(answered.is_err(), "{container} asks the router while protected"),
+                _ => answered.with_context(|| format!("{container} resolves nothing through the tunnel"))?,
+            }
+        }
+        ensure!(desktop.through_the_tunnel(RESOLVER, "udp")? > through, "no question came out of the tunnel");
+        contract.check(&capture.stop()?[from..]).context("names, protected")?;
+        resolver.wait_for_line("protected.user-public.name.test", SOON)?;
+        ensure!(!resolver.log().contains("protected.default-router"), "the router was asked");
+        Ok(())
+    })
+}

@@ -1,0 +1,54 @@
+//! A desktop with Docker, NetworkManager, a VPN and the agent.
+
+use anyhow::{Context, Result};
+use tunwarden_lab::openvpn::{Server, ServerOptions};
+use tunwarden_lab::{Docker, Lab, NetworkManager, Process, SystemBus};
+
+use crate::support::docker::IPV6;
+use crate::support::{agent, bus, wait_for_state};
+
+pub(crate) struct Protected<'a> {
+    lab: &'a Lab,
+    pub(crate) docker: Docker,
+    pub(crate) nm: NetworkManager,
+    pub(crate) server: Server,
+    _bus: SystemBus,
+}
+
+impl<'a> Protected<'a> {
+    /// All of it but the agent; the VPN is down.
+    pub(crate) fn prepare(lab: &'a Lab) -> Result<Self> {
+        let bus = bus(lab)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let nm = lab.host().network_manager(&bus)?;
+        nm.add_ethernet(&lab.uplinks()[0])?;
+        nm.add_vpn("lab", &server)?;
+        let docker = lab.host().docker(IPV6)?;
+        Ok(Self { lab, docker, nm, server, _bus: bus })
+    }
+
+    /// Starts the agent.
+    pub(crate) fn guard(&self, config: &str) -> Result<Process> {
+        let agent = agent(self.lab, config)?;
+        wait_for_state(self.lab, "locked")?;
+        Ok(agent)
+    }
+
+    /// How many packets have come out of the tunnel at its other end, to an address. Counted from the
+    /// first call for it on, by a rule without a verdict.
+    pub(crate) fn through_the_tunnel(&self, to: &str, protocol: &str) -> Result<u64> {
+        let isp = self.lab.isp();
+        let rule = format!("PREROUTING -d {to}/32 -i srv+ -p {protocol}");
+        let raw = |words: &str| isp.succeed(format!("iptables -w -t raw {words}").split(' '));
+        let counter = || {
+            let listing = raw("-v -S PREROUTING")?;
+            let line = listing.lines().find_map(|line| line.strip_prefix(&format!("-A {rule} -c ")));
+            Ok::<_, anyhow::Error>(line.and_then(|counts| Some(counts.split_once(' ')?.0.to_owned())))
+        };
+        if counter()?.is_none() {
+            raw(&format!("-A {rule}"))?;
+        }
+        let count = counter()?.context("no counting rule")?;
+        Ok(count.parse()?)
+    }
+}

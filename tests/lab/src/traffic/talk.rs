@@ -1,0 +1,40 @@
+//! One word over TCP, from an address of one's choice: whether a service can be reached.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::machine::Machine;
+
+impl Machine {
+    /// Asks a web server for `/` and hands back all that it answers. None: it could not be reached
+    /// within `patience`.
+    ///
+    /// # Errors
+    /// When `from` is no address of the machine.
+    pub fn fetch(&self, from: &str, to: &str, patience: Duration) -> Result<Option<String>> {
+        let source: SocketAddr = SocketAddr::new(from.parse().with_context(|| from.to_owned())?, 0);
+        let target: SocketAddr = to.parse().with_context(|| to.to_owned())?;
+        self.enter(|| {
+            let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+            socket.bind(&SockAddr::from(source)).with_context(|| format!("binding to {from}"))?;
+            if socket.connect_timeout(&SockAddr::from(target), patience).is_err() {
+                return Ok(None);
+            }
+            Ok(get(&TcpStream::from(socket), patience).ok())
+        })
+    }
+}
+
+/// A connect alone may have been taken by a proxy on the way.
+fn get(mut stream: &TcpStream, patience: Duration) -> Result<String> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    anyhow::ensure!(!answer.is_empty(), "nothing was answered");
+    Ok(answer)
+}
