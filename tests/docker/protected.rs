@@ -1,10 +1,10 @@
 //! A desktop with Docker, NetworkManager, a VPN and the agent.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tunwarden_lab::openvpn::{Server, ServerOptions};
 use tunwarden_lab::{Docker, Lab, NetworkManager, Process, SystemBus};
 
-use crate::support::docker::IPV6;
+use crate::support::docker::{IPV6, counted};
 use crate::support::{agent, bus, wait_for_state};
 
 pub(crate) struct Protected<'a> {
@@ -35,20 +35,9 @@ impl<'a> Protected<'a> {
     }
 
     /// How many packets have come out of the tunnel at its other end, to an address. Counted from the
-    /// first call for it on, by a rule without a verdict.
+    /// first call for it on.
     pub(crate) fn through_the_tunnel(&self, to: &str, protocol: &str) -> Result<u64> {
-        let isp = self.lab.isp();
         let rule = format!("PREROUTING -d {to}/32 -i srv+ -p {protocol}");
-        let raw = |words: &str| isp.succeed(format!("iptables -w -t raw {words}").split(' '));
-        let counter = || {
-            let listing = raw("-v -S PREROUTING")?;
-            let line = listing.lines().find_map(|line| line.strip_prefix(&format!("-A {rule} -c ")));
-            Ok::<_, anyhow::Error>(line.and_then(|counts| Some(counts.split_once(' ')?.0.to_owned())))
-        };
-        if counter()?.is_none() {
-            raw(&format!("-A {rule}"))?;
-        }
-        let count = counter()?.context("no counting rule")?;
-        Ok(count.parse()?)
+        counted(self.lab.isp(), "raw", &rule)
     }
 }

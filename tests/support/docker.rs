@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tunwarden_lab::{Capture, Contract, Docker, Frame, Lab, Transport, wait_for};
+use tunwarden_lab::{Capture, Contract, Docker, Frame, Lab, Machine, Transport, wait_for};
 
 use super::SOON;
 use super::kernel::FAMILIES;
@@ -57,6 +57,21 @@ pub fn boot(lab: &Lab) -> Result<()> {
         lab.host().run(["ip", "link", "del", bridge])?;
     }
     Ok(())
+}
+
+/// How many packets a rule has matched, as `iptables -S` writes it, without a verdict; it is put there
+/// by the first call.
+pub fn counted(machine: &Machine, table: &str, rule: &str) -> Result<u64> {
+    let iptables = |words: &str| machine.succeed(format!("iptables -w -t {table} {words}").split(' '));
+    let counter = || {
+        let listing = iptables("-v -S")?;
+        let line = listing.lines().find_map(|line| line.strip_prefix(&format!("-A {rule} -c ")));
+        Ok::<_, anyhow::Error>(line.and_then(|counts| Some(counts.split_once(' ')?.0.to_owned())))
+    };
+    if counter()?.is_none() {
+        iptables(&format!("-A {rule}"))?;
+    }
+    Ok(counter()?.with_context(|| format!("the kernel writes {rule:?} otherwise"))?.parse()?)
 }
 
 /// Whether what one bridge carries is shown to iptables: `1` or `0`.
