@@ -14,9 +14,10 @@ help:
 	@echo "make install / uninstall    as root, after: cargo build --release"
 
 deps:
-	@scripts/deps $(SUDO)
+	scripts/deps test $(SUDO)
 
-demo: deps
+demo:
+	scripts/deps demo $(SUDO)
 	$(CARGO) build --release --bin tunwarden
 	$(CARGO) build --release --example demo
 	$(SUDO) target/release/examples/demo
