@@ -14,7 +14,7 @@ use super::*;
 use crate::config::{Config, Routes, Scope};
 use crate::net::{Endpoint, Family};
 use crate::policy;
-use events::{Step, config, learned, steps};
+use events::{Step, config, from_one_seed, learned, steps};
 
 /// All that may ever be an endpoint, and whose tunnels may ever carry anything, by the events so far.
 #[derive(Debug, Default)]
@@ -245,7 +245,7 @@ fn successor(machine: &Machine, heard: &Heard, now: u64) -> Machine {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(from_one_seed())]
 
     #[test]
     fn whatever_is_said_the_contract_holds(
