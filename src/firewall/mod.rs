@@ -202,14 +202,13 @@ async fn commit(
             expected = Some(tables);
         }
     }
-    let mut result = mend(backend, family, expected, tables).await;
-    for _ in 1..ATTEMPTS {
-        if result.is_ok() {
-            break;
+    let mut attempt = 1;
+    loop {
+        match mend(backend, family, expected, tables).await {
+            Err(_) if attempt < ATTEMPTS => attempt += 1,
+            result => return result,
         }
-        result = mend(backend, family, expected, tables).await;
     }
-    result
 }
 
 /// Looks, changes what differs from `tables` in one transaction a table, and looks again. What differed

@@ -136,11 +136,6 @@ impl IfPattern {
     pub fn overlaps(&self, other: &Self) -> bool {
         self.matches(other.stem.as_str()) || other.matches(self.stem.as_str())
     }
-
-    /// The one name that this pattern matches, if it has no wildcard.
-    pub fn exact(&self) -> Option<&IfName> {
-        (!self.wildcard).then_some(&self.stem)
-    }
 }
 
 impl From<IfName> for IfPattern {
