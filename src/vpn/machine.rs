@@ -27,7 +27,7 @@ pub enum Action {
     RememberNetworks(Vec<NetworkBridge>),
     /// Look whether the kernel still holds the rules: somebody who moves others' rules was at work.
     Look,
-    /// Wake the machine at this moment with [`Event::Clock`].
+    /// Wake the machine at this moment with [`Event::Clock`]; said anew by every step that still wants it.
     WakeAt(Timestamp),
     /// Tell, once the rules are in force.
     Announce(Announcement),
@@ -258,7 +258,7 @@ impl Machine {
         self.pause = self.pause.filter(|&until| now < until);
         let new = if self.pause.is_some() { State::Paused } else { self.beneath() };
         let mut actions = Vec::new();
-        actions.extend(self.pause.and_then(timestamp).map(Action::WakeAt));
+        actions.extend(self.next_moment().and_then(timestamp).map(Action::WakeAt));
         for ending in endings.into_iter().filter(|ending| ending.protected) {
             if let Some(reason) = ending.reason {
                 let (name, interface) = (ending.name, ending.interface);
@@ -271,6 +271,11 @@ impl Machine {
             self.since = now;
         }
         actions
+    }
+
+    /// When something is so by the clock alone, in seconds since the epoch: the nearest such moment.
+    fn next_moment(&self) -> Option<u64> {
+        [self.pause].into_iter().flatten().min()
     }
 
     fn tunnels(&self) -> Vec<Tunnel> {
