@@ -10,7 +10,8 @@
 //! - [`bus`] and [`status`] tell what was applied, and only that.
 //!
 //! Beside the stream stand [`net`] (words of the field as types that cannot be wrong), [`config`]
-//! (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock and users), and
+//! (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock and users),
+//! [`resolver`] and [`hosts`] (where VPN servers are, asked for and pinned), and
 //! [`cli`] (one file a verb).
 
 pub mod agent;
@@ -18,8 +19,10 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod firewall;
+pub mod hosts;
 pub mod net;
 pub mod policy;
+pub mod resolver;
 pub mod sources;
 pub mod status;
 pub mod store;

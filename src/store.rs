@@ -1,7 +1,8 @@
 //! The edge to the disk: what outlives the agent.
 //!
 //! `/var/lib/tunwarden/endpoints.json` holds the endpoints learned, for the lock at the next boot, and
-//! `networks.json` beside it the bridges of the Docker networks that the configuration names;
+//! `networks.json` beside it the bridges of the Docker networks that the configuration names,
+//! `names.json` what server names stand for;
 //! `/run/tunwarden/applied.json` what was put in force last, for whoever comes after this process.
 //! Each is written whole or not at all. What cannot be read counts as not there: the strictest
 //! reading of it.
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::vpn::{Learned, NetworkBridge, Report, Situation};
+use crate::vpn::{Learned, Names, NetworkBridge, Report, Situation};
 
 /// State that outlives a reboot.
 pub const STATE_DIR: &str = "/var/lib/tunwarden";
@@ -23,6 +24,7 @@ pub const RUN_DIR: &str = "/run/tunwarden";
 
 const ENDPOINTS: &str = "endpoints.json";
 const NETWORKS: &str = "networks.json";
+const NAMES: &str = "names.json";
 const APPLIED: &str = "applied.json";
 const REPORTS: &str = "reports.json";
 const LOCK: &str = "agent.lock";
@@ -115,6 +117,22 @@ impl Store {
     /// [`StoreError::Io`]: then what was kept before still is.
     pub fn keep_endpoints(&self, learned: &Learned) -> Result<(), StoreError> {
         write(&self.state.join(ENDPOINTS), learned)
+    }
+
+    /// What server names stand for, as far as that was looked up.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then they have to be looked up again.
+    pub fn names(&self) -> Result<Names, StoreError> {
+        read(&self.state.join(NAMES)).map(Option::unwrap_or_default)
+    }
+
+    /// Keeps what server names stand for.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: then what was kept before still is.
+    pub fn keep_names(&self, names: &Names) -> Result<(), StoreError> {
+        write(&self.state.join(NAMES), names)
     }
 
     /// The bridges of the networks that the configuration names, as they were known last.

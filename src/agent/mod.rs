@@ -3,6 +3,7 @@
 //! An event goes into the machine, the machine's situation becomes rules, the rules go to the
 //! kernel; what was applied is told. Nothing else in this process touches the firewall.
 
+mod names;
 mod requests;
 mod tell;
 
@@ -20,7 +21,9 @@ use crate::sources::{self, process::Watcher};
 use crate::status::{Enforcement, Status};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
-use crate::vpn::{Action, Announcement, Event, Learned, Machine, Reason, Reporter, State};
+use names::Questions;
+
+use crate::vpn::{Action, Announcement, Event, Learned, Machine, Names, Reason, Reporter, State};
 
 /// How long the first facts are waited for when the kernel already holds what was applied before.
 const FIRST_FACTS: Duration = Duration::from_millis(1500);
@@ -49,6 +52,8 @@ struct Agent {
     load: Loader,
     store: Store,
     watcher: Watcher,
+    events: mpsc::Sender<Event>,
+    questions: Questions,
     /// The rules that were last put in force, and held when they were read back.
     applied: Option<Ruleset>,
     status: watch::Sender<Status>,
@@ -88,10 +93,11 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let (event_sender, mut events) = mpsc::channel(256);
     let (request_sender, mut requests) = mpsc::channel(64);
     let (notices, notice_receiver) = mpsc::channel(64);
-    let mut agent = Agent::new(setup, Watcher::new(event_sender.clone()), notices).await;
+    let mut agent = Agent::new(setup, event_sender.clone(), notices).await;
 
     tokio::spawn(sources::links::watch(event_sender.clone()));
     tokio::spawn(sources::docker::watch(event_sender.clone()));
+    tokio::spawn(sources::resolvers::watch(event_sender.clone()));
     tokio::spawn(sources::network_manager::watch(event_sender));
     agent.begin(&mut events).await;
     tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notice_receiver));
@@ -116,7 +122,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
 }
 
 impl Agent {
-    async fn new(setup: Setup, watcher: Watcher, notices: mpsc::Sender<Notice>) -> Self {
+    async fn new(setup: Setup, events: mpsc::Sender<Event>, notices: mpsc::Sender<Notice>) -> Self {
         let Setup { config, load, store } = setup;
         let learned = store.endpoints().unwrap_or_else(|error| {
             tracing::warn!("{}: starting with what the configuration names", describe(&error));
@@ -134,6 +140,10 @@ impl Agent {
             tracing::warn!("{}", describe(&error));
             Vec::new()
         }));
+        machine.recall_names(store.names().unwrap_or_else(|error| {
+            tracing::warn!("{}: server names will have to be looked up again", describe(&error));
+            Names::default()
+        }));
         let status =
             Status::new(&before.situation, before.since, Enforcement::NotEnforced, system::has_docker());
         let mut agent = Self {
@@ -142,7 +152,9 @@ impl Agent {
             firewall,
             load,
             store,
-            watcher,
+            watcher: Watcher::new(events.clone()),
+            events,
+            questions: Questions::default(),
             applied: None,
             kept: before,
             status: watch::Sender::new(status),
@@ -248,6 +260,12 @@ impl Agent {
                         tracing::warn!("{}: Docker will have to tell its networks again", describe(&error));
                     }
                 }
+                Action::LookUp { names, resolvers } => self.questions.add(names, resolvers),
+                Action::RememberNames(names) => {
+                    if let Err(error) = self.store.keep_names(&names) {
+                        tracing::warn!("{}: server names will have to be looked up again", describe(&error));
+                    }
+                }
                 Action::Look => self.look = true,
             }
         }
@@ -267,6 +285,9 @@ impl Agent {
                 Err(error) => self.failed(&error),
             }
         }
+        // Both follow the rules: a question leaves, and a client finds its server, only by them.
+        self.pin();
+        self.ask();
         self.keep(situation);
         self.tell().await;
     }

@@ -13,7 +13,7 @@ use crate::policy;
 use crate::sources::links;
 use crate::store::{Applied, Store};
 use crate::system;
-use crate::vpn::{Event, Learned, LinkTable, Machine, Situation, State};
+use crate::vpn::{Event, Learned, LinkTable, Machine, Names, Situation, State};
 
 pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let store = Store::default();
@@ -54,6 +54,10 @@ pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
     let mut machine = Machine::new(config.clone(), learned, State::Locked, now);
     // What cannot be read was told of with the endpoints, which lie beside it.
     machine.recall_networks(store.networks().unwrap_or_default());
+    machine.recall_names(store.names().unwrap_or_else(|error| {
+        complain(&format!("tunwarden: {}", describe(&error)));
+        Names::default()
+    }));
     machine.step(Event::Links(table), now);
     machine.situation()
 }

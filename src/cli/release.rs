@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use super::{Outcome, complain, load::load, say};
 use crate::agent::describe;
 use crate::firewall::{Firewall, restore_arp};
+use crate::hosts::{self, Pins};
 use crate::store::Store;
 
 /// How long a running agent is given to end.
@@ -34,6 +35,9 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     let backend = load(path).map(|config| config.firewall.backend).unwrap_or_default();
     Firewall::new(backend).release().await.context("not everything could be released")?;
     if let Err(error) = restore_arp(store.run()) {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
+    if let Err(error) = hosts::pin(Path::new(hosts::HOSTS), &Pins::new()) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
     store.forget_applied()?;

@@ -2,8 +2,8 @@
 
 use super::hint::{listed, plain};
 use super::{
-    Access, Backend, Bootstrap, Config, Docker, Input, Lan, Networks, PublishedPorts, Routes, Scope, Traffic,
-    TrafficRule, Tunnel, Vpn, Warning,
+    Access, Backend, Bootstrap, Config, Dns, Docker, Input, Lan, Networks, PublishedPorts, Routes, Scope,
+    Traffic, TrafficRule, Tunnel, Vpn, Warning,
 };
 use crate::net::{Host, Port, PortRange, Transport};
 
@@ -121,7 +121,12 @@ fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
         Host::Address(_) => format!("bootstrap.servers: {server} is known from the start."),
         Host::Name(name) => format!("bootstrap.servers: {name} is a name."),
     }));
-    sentences.push("No server name is ever looked up outside the tunnel.".to_owned());
+    sentences.push(match bootstrap.dns {
+        Dns::Pin => "Where a VPN server has only a name, the agent alone looks it up, at the resolvers of \
+                     /etc/resolv.conf, and writes what it finds into a marked block of /etc/hosts."
+            .to_owned(),
+        Dns::Off => "No server name is ever looked up outside the tunnel.".to_owned(),
+    });
     sentences
 }
 

@@ -1,7 +1,7 @@
 //! What is legal in a configuration and still dangerous, or without effect.
 
 use super::hint::listed;
-use super::{Access, Config, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel, Vpn};
+use super::{Access, Config, Dns, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel, Vpn};
 use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};
@@ -137,9 +137,10 @@ fn bootstrap(config: &Config) -> Vec<String> {
     }
     let names = bootstrap.servers.iter().filter(|server| matches!(server.host, Host::Name(_)));
     let names: Vec<String> = names.map(ToString::to_string).collect();
-    if !names.is_empty() {
+    if !names.is_empty() && bootstrap.dns == Dns::Off {
         warnings.push(format!(
-            "{}: this version looks no names up, whatever bootstrap.dns says. Write the address instead.",
+            "{}: with dns = \"off\" no name is looked up, so this server gets no allowance. Write its \
+             address, or dns = \"pin\".",
             listed(&names, "and")
         ));
     }

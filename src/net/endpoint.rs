@@ -213,6 +213,11 @@ impl Server {
     /// (transport and port) that what is written does not rule out.
     pub fn endpoints(&self, ports: &[(Transport, Port)]) -> Vec<Endpoint> {
         let Host::Address(address) = self.host else { return Vec::new() };
+        self.endpoints_at(address, ports)
+    }
+
+    /// The same for a server that has only a name, which stands for `address`.
+    pub fn endpoints_at(&self, address: IpAddr, ports: &[(Transport, Port)]) -> Vec<Endpoint> {
         let mut found: Vec<Endpoint> = match (self.transport, self.port) {
             (Some(transport), Some(port)) => vec![(transport, port)],
             (None, Some(port)) => ports.iter().map(|&(transport, _)| (transport, port)).collect(),

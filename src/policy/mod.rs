@@ -12,6 +12,7 @@ mod ruleset;
 
 use std::collections::BTreeSet;
 
+pub use output::QUESTION_MARK;
 pub use rule::{Protocol, Rule, Tracked, Verdict};
 pub use ruleset::{Chain, ChainName, Hook, Ruleset, Table, TableName};
 

@@ -4,6 +4,10 @@ use super::{Chain, ChainName, Protocol, Rule, Verdict, View, loopback, traffic_r
 use crate::config::Networks;
 use crate::net::{Family, Port, Transport};
 use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// The mark of the agent's own questions: `tw` in ASCII.
+pub const QUESTION_MARK: u32 = 0x7477;
 
 pub(super) const DNS: Port = Port::fixed(53);
 pub(super) const DNS_OVER_TLS: Port = Port::fixed(853);
@@ -65,6 +69,7 @@ fn bootstrap(view: &View<'_>) -> Vec<Rule> {
         let further = users.iter().filter(|uid| !view.owners.contains(uid));
         rules.extend(further.map(|&uid| to(Verdict::Accept).owner(uid)));
     }
+    rules.extend(questions(view));
     if allowance.any {
         let ports = &view.config.bootstrap.ports;
         rules.extend(ports.iter().map(|&(transport, port)| {
@@ -72,6 +77,17 @@ fn bootstrap(view: &View<'_>) -> Vec<Rule> {
         }));
     }
     rules
+}
+
+/// The agent alone asks for its servers' names: its sockets are root's and bear a mark that takes
+/// CAP_NET_ADMIN to set.
+fn questions(view: &View<'_>) -> Vec<Rule> {
+    let resolvers = view.situation.resolvers.iter().filter(|&&address| Family::of(address) == view.family);
+    let ask = |&address: &IpAddr, transport| {
+        let to = view.rule(Verdict::Accept).to(address.into()).transport(transport).dport(DNS);
+        to.mark(QUESTION_MARK).owner(0)
+    };
+    resolvers.flat_map(|address| [ask(address, Transport::Udp), ask(address, Transport::Tcp)]).collect()
 }
 
 fn owners(view: &View<'_>) -> Vec<Rule> {

@@ -71,6 +71,7 @@ pub struct Rule {
     icmp_type: Option<u8>,
     hop_limit: Option<u8>,
     owner: Option<u32>,
+    mark: Option<u32>,
     tracked: Option<Tracked>,
     until: Option<jiff::Timestamp>,
 }
@@ -91,6 +92,7 @@ impl Rule {
             icmp_type: None,
             hop_limit: None,
             owner: None,
+            mark: None,
             tracked: None,
             until: None,
         }
@@ -178,6 +180,12 @@ impl Rule {
         self
     }
 
+    /// Only with this mark, which takes CAP_NET_ADMIN to put on a socket.
+    pub fn mark(mut self, mark: u32) -> Self {
+        self.mark = Some(mark);
+        self
+    }
+
     /// Only in this state of its connection.
     pub fn tracked(mut self, tracked: Tracked) -> Self {
         self.tracked = Some(tracked);
@@ -219,6 +227,7 @@ impl Rule {
             Family::V6 => format!("-m icmp6 --icmpv6-type {number}"),
         }));
         push(self.hop_limit.map(|limit| format!("-m hl --hl-eq {limit}")));
+        push(self.mark.map(|mark| format!("-m mark --mark {mark:#x}")));
         push(self.owner.map(|uid| format!("-m owner --uid-owner {uid}")));
         push(self.tracked.map(|tracked| format!("-m conntrack {}", tracked.options())));
         // xt_time reads its dates as UTC unless told otherwise (iptables-extensions(8)).

@@ -9,3 +9,4 @@ pub mod links;
 pub mod network_manager;
 pub mod openvpn;
 pub mod process;
+pub mod resolvers;

@@ -1,5 +1,6 @@
 //! What sources can say. An event is a fact as a source saw it, never a conclusion.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,15 @@ pub enum Event {
     ClientExited {
         /// The process.
         pid: u32,
+    },
+    /// The resolvers of the uplinks, as this system's files name them now.
+    Resolvers(BTreeSet<IpAddr>),
+    /// What a resolver answered; no address when there was no answer that can be used.
+    Resolved {
+        /// The server's name.
+        name: HostName,
+        /// Its addresses.
+        addresses: Vec<IpAddr>,
     },
     /// An administrator opens everything until a moment, in seconds since the epoch.
     Pause {

@@ -95,10 +95,12 @@ impl Machine {
             view.profiles.iter().filter(|profile| self.config.vpn.counts(&profile.uuid, &profile.id))
         {
             let mut endpoints: BTreeSet<Endpoint> = profile.endpoints.iter().copied().collect();
-            if let Some(old) = self.learned.get(&profile.uuid).filter(|_| !profile.names.is_empty()) {
-                endpoints.extend(&old.endpoints);
-            }
-            let vpn = LearnedVpn { name: profile.id.clone(), hook: false, endpoints };
+            let names = profile.names.iter().cloned().collect();
+            // What the plugin has told of these names; with other servers it is another VPN.
+            let old =
+                self.learned.get(&profile.uuid).filter(|old| !old.names.is_empty() && old.names == names);
+            endpoints.extend(old.into_iter().flat_map(|old| &old.endpoints));
+            let vpn = LearnedVpn { name: profile.id.clone(), hook: false, endpoints, names };
             self.learned.insert(profile.uuid.clone(), vpn);
         }
     }
@@ -152,7 +154,12 @@ impl Machine {
                 }
                 if !claim.endpoints.is_empty() {
                     let endpoints = claim.endpoints.clone();
-                    let vpn = LearnedVpn { name: claim.name.clone(), hook: true, endpoints };
+                    let vpn = LearnedVpn {
+                        name: claim.name.clone(),
+                        hook: true,
+                        endpoints,
+                        names: BTreeSet::new(),
+                    };
                     self.learned.insert(hook_key(&claim.name), vpn);
                 }
                 self.claims.push(claim);

@@ -2,13 +2,15 @@
 //! column.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::claim::{Claim, Standing};
+use super::names::Names;
 use super::{ActiveVpn, Allowance, NmView, Profile, State};
-use crate::config::{Config, Scope};
-use crate::net::Endpoint;
+use crate::config::{Config, Dns, Scope};
+use crate::net::{Endpoint, Host, HostName, Port, Server, Transport};
 
 /// What is known of each VPN, by its profile's UUID or [`hook_key`]: kept, so that the lock at the next
 /// boot knows it too.
@@ -24,6 +26,9 @@ pub struct LearnedVpn {
     pub hook: bool,
     /// Its servers.
     pub endpoints: BTreeSet<Endpoint>,
+    /// Its servers that have only a name.
+    #[serde(default)]
+    pub names: BTreeSet<(HostName, Transport, Port)>,
 }
 
 /// Under which key the endpoints of a hook's tunnel are kept; no UUID looks like it.
@@ -37,6 +42,7 @@ pub(super) struct Known<'a> {
     pub(super) nm: Option<&'a NmView>,
     pub(super) learned: &'a Learned,
     pub(super) claims: &'a [Claim],
+    pub(super) names: &'a Names,
 }
 
 impl Known<'_> {
@@ -51,10 +57,10 @@ impl Known<'_> {
 
     fn everything_known(&self) -> Allowance {
         let bootstrap = &self.config.bootstrap;
-        let configured = bootstrap.servers.iter().flat_map(|server| server.endpoints(&bootstrap.ports));
-        let counting =
-            self.learned.iter().filter(|(key, vpn)| vpn.hook || self.config.vpn.counts(key, &vpn.name));
-        let learned = counting.flat_map(|(_, vpn)| vpn.endpoints.iter().copied());
+        let configured = bootstrap.servers.iter().flat_map(|server| self.configured(server));
+        let learned = self
+            .counting()
+            .flat_map(|vpn| vpn.endpoints.iter().copied().chain(self.resolved(vpn.names.iter())));
         let mut endpoints: BTreeMap<Endpoint, BTreeSet<u32>> =
             configured.chain(learned).map(|endpoint| (endpoint, BTreeSet::new())).collect();
         for claim in self.claims {
@@ -66,6 +72,55 @@ impl Known<'_> {
             Scope::Auto => endpoints.is_empty(),
         };
         Allowance { endpoints, any }
+    }
+
+    /// The VPNs learned that count.
+    fn counting(&self) -> impl Iterator<Item = &LearnedVpn> {
+        let counts = |key: &str, vpn: &LearnedVpn| vpn.hook || self.config.vpn.counts(key, &vpn.name);
+        self.learned.iter().filter(move |(key, vpn)| counts(key, vpn)).map(|(_, vpn)| vpn)
+    }
+
+    /// The endpoints that a server of the configuration stands for.
+    fn configured(&self, server: &Server) -> Vec<Endpoint> {
+        let ports = &self.config.bootstrap.ports;
+        match &server.host {
+            Host::Address(_) => server.endpoints(ports),
+            Host::Name(name) => {
+                self.addresses(name).flat_map(|address| server.endpoints_at(address, ports)).collect()
+            }
+        }
+    }
+
+    /// The addresses that a name stands for; none while no name is looked up.
+    fn addresses(&self, name: &HostName) -> impl Iterator<Item = IpAddr> {
+        let pinned = self.config.bootstrap.dns == Dns::Pin;
+        let resolved = self.names.get(name).filter(|_| pinned);
+        resolved.into_iter().flat_map(|resolved| resolved.addresses())
+    }
+
+    /// The endpoints that servers with names stand for.
+    fn resolved<'n>(
+        &self,
+        servers: impl Iterator<Item = &'n (HostName, Transport, Port)>,
+    ) -> BTreeSet<Endpoint> {
+        let of = |(name, transport, port): &(HostName, Transport, Port)| {
+            let endpoint = |address| Endpoint::new(address, *transport, *port).ok();
+            self.addresses(name).filter_map(endpoint).collect::<Vec<_>>()
+        };
+        servers.flat_map(of).collect()
+    }
+
+    /// Every server name that has to be looked up.
+    pub(super) fn wanted_names(&self) -> BTreeSet<HostName> {
+        if self.config.bootstrap.dns == Dns::Off {
+            return BTreeSet::new();
+        }
+        let configured = self.config.bootstrap.servers.iter().filter_map(|server| match &server.host {
+            Host::Name(name) => Some(name.clone()),
+            Host::Address(_) => None,
+        });
+        let learned = self.counting().flat_map(|vpn| vpn.names.iter().map(|(name, ..)| name.clone()));
+        configured.chain(learned).collect()
     }
 
     /// The endpoints of some claims; everything known when one of them does not know its own.
@@ -86,7 +141,9 @@ impl Known<'_> {
             return BTreeSet::new();
         };
         let saved = profile.endpoints.iter().copied();
-        let Some(gateway) = active.gateway else { return saved.collect() };
+        let Some(gateway) = active.gateway else {
+            return saved.chain(self.resolved(profile.names.iter())).collect();
+        };
         let exact: BTreeSet<Endpoint> =
             saved.filter(|endpoint| endpoint.address() == gateway.to_canonical()).collect();
         if !exact.is_empty() {

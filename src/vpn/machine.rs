@@ -3,18 +3,20 @@
 //! It fuses the sources. NetworkManager and the hooks claim; the link table bears out or does not;
 //! the state follows. Time is an argument. What is to be done comes out as data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 
 use super::claim::{Claim, Claimant, Ending, Reason, Standing};
 use super::docker::Docker;
 use super::known::{Known, Learned};
+use super::names::{Names, Resolution};
 use super::{
     Event, LinkTable, NetworkBridge, NmView, Report, ReportKind, Reporter, Situation, State, Tunnel,
 };
 use crate::config::Config;
-use crate::net::IfName;
+use crate::net::{HostName, IfName};
 
 /// What the outside has to do after a step, besides putting the situation's rules in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,16 @@ pub enum Action {
     Remember(Learned),
     /// Keep these networks for the next start.
     RememberNetworks(Vec<NetworkBridge>),
+    /// Ask these resolvers for the addresses of these servers, once the rules let the questions out,
+    /// and say what they answer with [`Event::Resolved`].
+    LookUp {
+        /// The servers' names.
+        names: Vec<HostName>,
+        /// Whom to ask.
+        resolvers: BTreeSet<IpAddr>,
+    },
+    /// Keep what these names stand for, for the next start.
+    RememberNames(Names),
     /// Look whether the kernel still holds the rules: somebody who moves others' rules was at work.
     Look,
     /// Wake the machine at this moment with [`Event::Clock`]; said anew by every step that still wants it.
@@ -63,6 +75,7 @@ pub struct Machine {
     pub(super) nm: Option<NmView>,
     pub(super) claims: Vec<Claim>,
     pub(super) learned: Learned,
+    pub(super) resolution: Resolution,
     pause: Option<u64>,
     /// What the state is when no tunnel stands or comes: locked, or lost.
     ground: State,
@@ -86,6 +99,7 @@ impl Machine {
             nm: None,
             claims: Vec::new(),
             learned,
+            resolution: Resolution::default(),
             pause: None,
             ground,
             state: ground,
@@ -96,6 +110,20 @@ impl Machine {
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What server names stood for when a forerunner looked them up.
+    pub fn recall_names(&mut self, names: Names) {
+        self.resolution = Resolution::new(names);
+        let wanted = self.known().wanted_names();
+        self.resolution.keep_only(&wanted);
+    }
+
+    /// Where each server that has a name is now: what the VPN client has to find.
+    pub fn pins(&self) -> BTreeMap<HostName, BTreeSet<IpAddr>> {
+        let wanted = self.known().wanted_names();
+        let names = self.resolution.names.iter().filter(|(name, _)| wanted.contains(name));
+        names.map(|(name, resolved)| (name.clone(), resolved.current().collect())).collect()
     }
 
     /// Since when the state is what it is, in seconds since the epoch.
@@ -141,12 +169,16 @@ impl Machine {
     /// Takes in one event, at `now` (seconds since the epoch), and says what is to be done.
     pub fn step(&mut self, event: Event, now: u64) -> Vec<Action> {
         let (learned, networks) = (self.learned.clone(), self.named_networks());
+        let names = self.resolution.names.clone();
         let mut actions = Vec::new();
         let mut endings = match event {
             Event::Links(table) => {
                 // Whoever makes a bridge of containers makes rules for it.
                 if table.bridges() != self.links.bridges() {
                     actions.push(Action::Look);
+                }
+                if table != self.links {
+                    self.resolution.hope();
                 }
                 self.links = table;
                 Vec::new()
@@ -166,6 +198,19 @@ impl Machine {
                 Vec::new()
             }
             Event::ClientExited { pid } => self.client_exited(pid),
+            Event::Resolvers(resolvers) => {
+                if resolvers != self.resolution.resolvers {
+                    self.resolution.resolvers = resolvers;
+                    self.resolution.hope();
+                }
+                Vec::new()
+            }
+            Event::Resolved { name, addresses } => {
+                self.resolution.take(name, &addresses, now);
+                // Whoever is on his way to that name now may go to its address.
+                let view = self.nm.clone();
+                self.network_manager(view, now)
+            }
             Event::Pause { until } => {
                 // A moment that the kernel could not be told would open nothing and never end.
                 self.pause = timestamp(until).map(|_| until);
@@ -185,6 +230,11 @@ impl Machine {
         endings.extend(self.weigh(now));
         self.settle(&endings);
         actions.extend(self.conclude(endings, now));
+        actions.extend(self.look_up(now));
+        actions.extend(self.next_moment(now).and_then(timestamp).map(Action::WakeAt));
+        if self.resolution.names != names {
+            actions.push(Action::RememberNames(self.resolution.names.clone()));
+        }
         if self.learned != learned {
             actions.push(Action::Remember(self.learned.clone()));
         }
@@ -201,6 +251,7 @@ impl Machine {
             state: self.state,
             paused_until: self.pause.and_then(timestamp),
             bootstrap: self.known().allowance(row),
+            resolvers: self.resolvers(),
             tunnels: self.tunnels(),
             tunnel_addresses: self.links.tunnel_addresses(&self.config),
             named_tunnels: self.named_tunnels(),
@@ -212,7 +263,13 @@ impl Machine {
     }
 
     pub(super) fn known(&self) -> Known<'_> {
-        Known { config: &self.config, nm: self.nm.as_ref(), learned: &self.learned, claims: &self.claims }
+        Known {
+            config: &self.config,
+            nm: self.nm.as_ref(),
+            learned: &self.learned,
+            claims: &self.claims,
+            names: &self.resolution.names,
+        }
     }
 
     fn weigh(&mut self, now: u64) -> Vec<Ending> {
@@ -258,7 +315,6 @@ impl Machine {
         self.pause = self.pause.filter(|&until| now < until);
         let new = if self.pause.is_some() { State::Paused } else { self.beneath() };
         let mut actions = Vec::new();
-        actions.extend(self.next_moment().and_then(timestamp).map(Action::WakeAt));
         for ending in endings.into_iter().filter(|ending| ending.protected) {
             if let Some(reason) = ending.reason {
                 let (name, interface) = (ending.name, ending.interface);
@@ -274,8 +330,28 @@ impl Machine {
     }
 
     /// When something is so by the clock alone, in seconds since the epoch: the nearest such moment.
-    fn next_moment(&self) -> Option<u64> {
-        [self.pause].into_iter().flatten().min()
+    fn next_moment(&self, now: u64) -> Option<u64> {
+        let wanted = self.known().wanted_names();
+        let question = self.resolution.next_moment(&wanted, self.beneath(), now);
+        [self.pause, question].into_iter().flatten().min()
+    }
+
+    /// The names whose time has come.
+    fn look_up(&mut self, now: u64) -> Option<Action> {
+        let wanted = self.known().wanted_names();
+        self.resolution.keep_only(&wanted);
+        let names = self.resolution.ask(&wanted, self.beneath(), now);
+        let resolvers = self.resolution.resolvers.clone();
+        (!names.is_empty()).then_some(Action::LookUp { names, resolvers })
+    }
+
+    /// Whom the agent may ask outside the tunnel: nobody while it can ask through it, or has nothing
+    /// to ask.
+    fn resolvers(&self) -> BTreeSet<IpAddr> {
+        if self.beneath() == State::Protected || self.known().wanted_names().is_empty() {
+            return BTreeSet::new();
+        }
+        self.resolution.resolvers.clone()
     }
 
     fn tunnels(&self) -> Vec<Tunnel> {

@@ -10,6 +10,7 @@ mod intake;
 mod known;
 mod links;
 mod machine;
+mod names;
 mod situation;
 #[cfg(test)]
 mod tests;
@@ -23,4 +24,5 @@ pub use event::{ActiveVpn, Event, NmView, Profile, Report, ReportKind, Reporter,
 pub use known::{Learned, LearnedVpn};
 pub use links::{Link, LinkKind, LinkTable};
 pub use machine::{Action, Announcement, Machine};
+pub use names::{Names, Resolved};
 pub use situation::{Allowance, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink};

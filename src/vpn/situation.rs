@@ -68,6 +68,9 @@ pub struct Situation {
     pub paused_until: Option<Timestamp>,
     /// Through what the VPN client may reach its server.
     pub bootstrap: Allowance,
+    /// Resolvers that the agent may ask for its servers' names outside the tunnel.
+    #[serde(default)]
+    pub resolvers: BTreeSet<IpAddr>,
     /// Tunnels that are up and addressed.
     pub tunnels: Vec<Tunnel>,
     /// Every tunnel interface's own addresses, whoever made it.

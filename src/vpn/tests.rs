@@ -5,14 +5,15 @@
 mod events;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::claim::{Claimant, Standing};
 use super::*;
-use crate::config::{Config, Routes, Scope};
-use crate::net::{Endpoint, Family};
+use crate::config::{Config, Dns, Routes, Scope};
+use crate::net::{Endpoint, Family, Host, HostName, Port, Transport};
 use crate::policy;
 use events::{Step, config, from_one_seed, learned, steps};
 
@@ -27,6 +28,10 @@ struct Heard {
     /// Interfaces that NetworkManager gave to a profile.
     interfaces: BTreeSet<(String, String, String)>,
     links: LinkTable,
+    /// Servers of profiles that have only a name.
+    named: BTreeSet<(String, (HostName, Transport, Port))>,
+    /// What names were said to stand for.
+    resolved: BTreeMap<HostName, BTreeSet<IpAddr>>,
     pause: Option<u64>,
 }
 
@@ -51,11 +56,15 @@ impl Heard {
                 self.root.extend(report.endpoint);
                 self.root_interfaces.insert(report.interface.to_string());
             }
+            Event::Resolved { name, addresses } => {
+                self.resolved.entry(name.clone()).or_default().extend(addresses);
+            }
             Event::Pause { until } => self.pause = Some(*until),
             Event::Resume => self.pause = None,
             Event::NetworkManager(None)
             | Event::Report(_, Reporter::Client(_))
             | Event::Docker(_)
+            | Event::Resolvers(_)
             | Event::ClientUser { .. }
             | Event::ClientExited { .. }
             | Event::Clock
@@ -68,6 +77,7 @@ impl Heard {
             let entry = self.profiles.entry(profile.uuid.clone()).or_default();
             entry.0.clone_from(&profile.id);
             entry.1.extend(&profile.endpoints);
+            self.named.extend(profile.names.iter().map(|name| (profile.uuid.clone(), name.clone())));
             let gateways =
                 view.active.iter().filter(|active| active.uuid == profile.uuid).filter_map(|a| a.gateway);
             for gateway in gateways {
@@ -90,7 +100,28 @@ impl Heard {
         let counting =
             self.profiles.iter().filter(|(uuid, (name, _))| config.vpn.counts(uuid, name)).map(|(_, p)| &p.1);
         all.extend(counting.flatten());
+        if bootstrap.dns == Dns::Pin {
+            all.extend(self.of_names(config));
+        }
         all
+    }
+
+    /// What the names of counting profiles and of the configuration were said to stand for.
+    fn of_names(&self, config: &Config) -> BTreeSet<Endpoint> {
+        let addresses = |name: &HostName| self.resolved.get(name).into_iter().flatten().copied();
+        let counts =
+            |uuid: &String| self.profiles.get(uuid).is_some_and(|(id, _)| config.vpn.counts(uuid, id));
+        let named = self.named.iter().filter(|(uuid, _)| counts(uuid));
+        let of_profiles = named.flat_map(|(_, (name, by, port))| {
+            addresses(name).filter_map(|address| Endpoint::new(address, *by, *port).ok())
+        });
+        let of_config = config.bootstrap.servers.iter().flat_map(|server| match &server.host {
+            Host::Name(name) => {
+                addresses(name).flat_map(|at| server.endpoints_at(at, &[])).collect::<Vec<_>>()
+            }
+            Host::Address(_) => Vec::new(),
+        });
+        of_profiles.chain(of_config).collect()
     }
 
     /// Whether a name may be that of a tunnel of ours while only named connections count.
@@ -267,7 +298,8 @@ proptest! {
             the_rules_render(&machine)?;
             announced_losses_were_protection(&old.situation(), &actions)?;
             if let Some(moment) = machine.situation().paused_until {
-                prop_assert!(actions.contains(&Action::WakeAt(moment)), "nobody wakes it");
+                let in_time = |action: &Action| matches!(action, Action::WakeAt(at) if *at <= moment);
+                prop_assert!(actions.iter().any(in_time), "nobody wakes it");
             }
             if let Event::Report(report, Reporter::Client(_)) = &event {
                 a_client_only_tightens(report, &old, &machine, &heard)?;

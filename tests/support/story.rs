@@ -122,11 +122,19 @@ impl<'a> Desktop<'a> {
     /// # Errors
     /// When something does not start.
     pub fn new(lab: &'a Lab, config: &str) -> Result<Self> {
+        Self::reaching(lab, config, &VPN.to_string())
+    }
+
+    /// The same with a profile that names its server like this.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub fn reaching(lab: &'a Lab, config: &str, remote: &str) -> Result<Self> {
         let bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;
         let nm = lab.host().network_manager(&bus)?;
         nm.add_ethernet(&lab.uplinks()[0])?;
-        nm.add_vpn("lab", &server)?;
+        nm.add_vpn_by("lab", &server, remote)?;
         let mut story = Story::begin(lab)?;
         let signals = Signals::listen(&bus)?;
         let agent = agent(lab, config)?;

@@ -1,6 +1,7 @@
 //! Events as sources, users and servers of every intent could cause them.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use proptest::option;
@@ -9,7 +10,7 @@ use proptest::sample::{select, subsequence};
 use proptest::test_runner::RngSeed;
 
 use super::super::*;
-use crate::config::{Access, Config, Routes, Scope};
+use crate::config::{Access, Config, Dns, Routes, Scope};
 use crate::net::{Endpoint, IfName, Port, Transport};
 
 /// An event, and what the clock says when it comes if it has moved.
@@ -39,6 +40,10 @@ fn endpoints(texts: &[&str]) -> Vec<Endpoint> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
+fn ips(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
 fn nets(texts: &[&str]) -> Vec<IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
@@ -49,14 +54,16 @@ fn interface() -> impl Strategy<Value = IfName> {
 }
 
 pub(super) fn config() -> impl Strategy<Value = Config> {
-    let servers = subsequence(CONFIGURED.to_vec(), 0..=2);
+    let servers = subsequence([&CONFIGURED[..], &["gate.example.net:1194/udp"]].concat(), 0..=3);
+    let dns = select(vec![Dns::Pin, Dns::Pin, Dns::Off]);
     let named = select(vec![None, Some(NAMED.0), Some(NAMED.1)]);
     let routes = select(vec![Routes::Default, Routes::Default, Routes::Networks(nets(&["10.0.0.0/8"]))]);
     let scope = select(vec![Scope::Known, Scope::Any, Scope::Auto]);
-    (servers, named, routes, scope).prop_map(|(servers, named, routes, scope)| {
+    (servers, named, routes, scope, dns).prop_map(|(servers, named, routes, scope, dns)| {
         let mut config = Config::default();
         config.bootstrap.servers = servers.iter().map(|server| server.parse().unwrap()).collect();
         config.bootstrap.scope = scope;
+        config.bootstrap.dns = dns;
         config.vpn.connections = named.into_iter().map(ToOwned::to_owned).collect();
         config.tunnel.routes = routes;
         config.docker.networks =
@@ -70,6 +77,7 @@ pub(super) fn learned() -> impl Strategy<Value = Learned> {
         name: name.to_owned(),
         hook,
         endpoints: endpoints.into_iter().collect(),
+        names: BTreeSet::new(),
     };
     let all = vec![
         (NAMED.0.to_owned(), vpn(NAMED.1, false, endpoints(&OF_NAMED))),
@@ -188,6 +196,16 @@ fn report() -> impl Strategy<Value = (Report, Reporter)> {
     ]
 }
 
+/// Of every server name and of one that nobody asked for, what is true, hostile or nothing.
+fn resolved() -> impl Strategy<Value = Event> {
+    let names = vec!["vpn.example.net", "gate.example.net", "evil.example.net"];
+    let answers = ips(&["198.51.100.40", "2001:db8::40", "127.0.0.1", "255.255.255.255", "224.0.0.1"]);
+    (select(names), subsequence(answers, 0..=3)).prop_map(|(name, addresses)| Event::Resolved {
+        name: name.to_owned().try_into().unwrap(),
+        addresses,
+    })
+}
+
 fn docker() -> impl Strategy<Value = DockerView> {
     let bridge = select(NAMES.to_vec()).prop_map(|name| name.parse().ok());
     let network = (select(vec!["a", "b", "web"]), bridge).prop_map(|(name, bridge)| DockerNetwork {
@@ -215,6 +233,9 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|until| Event::Pause { until }),
         1 => Just(Event::Resume),
         1 => Just(Event::Clock),
+        1 => subsequence(ips(&["10.0.0.1", "2001:db8::53"]), 0..=2)
+            .prop_map(|resolvers| Event::Resolvers(resolvers.into_iter().collect())),
+        2 => resolved(),
         1 => config().prop_map(|config| Event::Config(Box::new(config))),
     ]
 }

@@ -103,8 +103,16 @@ impl NetworkManager {
     /// # Errors
     /// When NetworkManager does not take it.
     pub fn add_vpn(&self, name: &str, server: &Server) -> Result<()> {
+        self.add_vpn_by(name, server, &server.options().address.to_string())
+    }
+
+    /// Adds a VPN profile that names the server otherwise than by its address.
+    ///
+    /// # Errors
+    /// When NetworkManager does not take it.
+    pub fn add_vpn_by(&self, name: &str, server: &Server, remote: &str) -> Result<()> {
         let pki = install_pki(&self.machine)?;
-        let (options, remote) = (server.options(), server.options().address);
+        let options = server.options();
         let mut data = format!(
             "remote={remote},port={},connection-type=tls,cert-pass-flags=4,\
              ca={pki}/ca.crt,cert={pki}/client.crt,key={pki}/client.key",

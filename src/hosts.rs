@@ -1,0 +1,135 @@
+//! The edge to `/etc/hosts`: where the VPN client finds its server while every other question is
+//! refused. One marked block is ours; every other byte of the file stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use crate::net::HostName;
+
+/// hosts(5)
+pub const HOSTS: &str = "/etc/hosts";
+
+/// Each server that has a name, and where it is.
+pub type Pins = BTreeMap<HostName, BTreeSet<IpAddr>>;
+
+const BEGIN: &str =
+    "# BEGIN tunwarden: where VPN servers are; kept by the agent, gone after `tunwarden release`\n";
+const END: &str = "# END tunwarden\n";
+
+/// A larger file is nobody's that we know how to keep: lists of a million blocked hosts are smaller.
+const LARGEST: u64 = 64 << 20;
+
+/// Why servers could not be pinned. The file is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum HostsError {
+    /// The disk said no.
+    #[error(
+        "cannot write {path}, so the VPN client may not find its server by name; make the file writable, or write addresses instead of names"
+    )]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A link, a folder, a device, or too large.
+    #[error(
+        "{path} is {what} and was left alone, so the VPN client may not find its server by name; write addresses instead of names"
+    )]
+    Odd {
+        /// Which file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+}
+
+/// Makes the block of the file at `path` say `pins`; without pins there is no block. Where nothing has
+/// to change, nothing is written.
+///
+/// # Errors
+/// [`HostsError`]: then the file is as it was.
+pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
+    let io_error = |source| HostsError::Io { path: path.to_owned(), source };
+    let odd = |what| HostsError::Odd { path: path.to_owned(), what };
+    let mut file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && pins.is_empty() => return Ok(()),
+        Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => return Err(odd("a symbolic link")),
+        Err(error) => return Err(io_error(error)),
+    };
+    let meta = file.metadata().map_err(io_error)?;
+    if !meta.is_file() {
+        return Err(odd("no plain file"));
+    }
+    if meta.len() > LARGEST {
+        return Err(odd("larger than 64 MiB"));
+    }
+    let mut old = Vec::new();
+    (&mut file).take(LARGEST).read_to_end(&mut old).map_err(io_error)?;
+    let new = with_block(&old, pins);
+    if new == old { Ok(()) } else { replace(path, &meta, &new).map_err(io_error) }
+}
+
+/// Writes beside the file and moves it into place: whoever reads finds the old or the new.
+fn replace(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("tunwarden-new");
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let written = write(&beside, meta, text).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+fn write(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text)?;
+    if (meta.uid(), meta.gid()) != (file.metadata()?.uid(), file.metadata()?.gid()) {
+        fchown(&file, Some(meta.uid()), Some(meta.gid()))?;
+    }
+    file.set_permissions(meta.permissions())?;
+    file.sync_all()
+}
+
+/// The file's text with our block at the place where it was, or else at the end.
+fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
+    let (before, after) = without_block(old);
+    let block = block(pins);
+    [before, block.as_bytes(), after].concat()
+}
+
+/// What stands before our block, and what after it.
+fn without_block(text: &[u8]) -> (&[u8], &[u8]) {
+    // The newline before it is ours: a file that ends without one ends so again.
+    let begin = [b"\n", BEGIN.as_bytes()].concat();
+    let Some(start) = find(text, &begin) else { return (text, &[]) };
+    let (before, rest) = text.split_at(start);
+    match find(rest, END.as_bytes()) {
+        Some(end) => (before, rest.get(end + END.len()..).unwrap_or_default()),
+        // Somebody took the end away: what follows the lines that can be ours is his.
+        None => (before, rest.get(begin.len()..).unwrap_or_default()),
+    }
+}
+
+fn block(pins: &Pins) -> String {
+    let lines = pins
+        .iter()
+        .flat_map(|(name, addresses)| addresses.iter().map(move |address| format!("{address} {name}\n")));
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("\n{BEGIN}{lines}{END}") }
+}
+
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! The edge to the resolvers: the agent's own questions for the addresses of VPN servers.
+//!
+//! Every socket bears [`QUESTION_MARK`], by which the rules know it while everything else that asks is
+//! refused. An answer counts only from the resolver that was asked, to the very question and number.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
+use nix::sys::socket::{setsockopt, sockopt::Mark};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, UdpSocket};
+use tokio::time::{sleep, timeout};
+
+use crate::net::HostName;
+use crate::policy::QUESTION_MARK;
+
+const DNS: u16 = 53;
+
+/// How often a question goes out over UDP, and how long each waits for its answer.
+const TRIES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// How long a question over TCP may take in all.
+const TCP: Duration = Duration::from_secs(5);
+
+/// The length of an answer over UDP without EDNS is at most 512 bytes (RFC 1035, 4.2.1); one that says
+/// more is cut, and is asked for over TCP.
+const LONGEST: usize = 4096;
+
+/// Aliases that are followed within one answer.
+const MOST_ALIASES: usize = 16;
+
+/// Why a name has no address.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// There is nobody to ask.
+    #[error("this system names no resolver (/etc/resolv.conf)")]
+    NoResolver,
+    /// The kernel refused a socket, or the network the packet.
+    #[error("the resolver {0} cannot be reached")]
+    Unreachable(IpAddr, #[source] io::Error),
+    /// No answer came.
+    #[error("the resolver {0} does not answer")]
+    Silent(IpAddr),
+    /// The answer is none.
+    #[error("the resolver {0} says {1}")]
+    Refused(IpAddr, ResponseCode),
+    /// There is such a name, without an address.
+    #[error("the resolver {0} knows no address of it")]
+    Empty(IpAddr),
+    /// The name or the answer is no DNS.
+    #[error("what the resolver {0} says is no DNS")]
+    Form(IpAddr),
+}
+
+/// The addresses of a name, IPv4 and IPv6, in the order of the answers: from the first resolver that
+/// has any.
+///
+/// # Errors
+/// [`LookupError`] of the last resolver, when none has.
+pub async fn look_up(name: &HostName, resolvers: &BTreeSet<IpAddr>) -> Result<Vec<IpAddr>, LookupError> {
+    let mut last = LookupError::NoResolver;
+    for &resolver in resolvers {
+        let ask = |kind| ask(name, kind, resolver);
+        let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
+        match (v4, v6) {
+            (Err(error), Err(_)) => last = error,
+            (v4, v6) => {
+                let mut addresses = v4.unwrap_or_default();
+                addresses.extend(v6.unwrap_or_default());
+                if !addresses.is_empty() {
+                    return Ok(addresses);
+                }
+                last = LookupError::Empty(resolver);
+            }
+        }
+    }
+    Err(last)
+}
+
+async fn ask(name: &HostName, kind: RecordType, resolver: IpAddr) -> Result<Vec<IpAddr>, LookupError> {
+    let form = || LookupError::Form(resolver);
+    let name = Name::from_ascii(format!("{name}.")).map_err(|_| form())?;
+    let mut question = Message::query();
+    question.metadata.recursion_desired = true;
+    question.add_query(Query::query(name.clone(), kind));
+    let bytes = question.to_vec().map_err(|_| form())?;
+    let unreachable = |error| LookupError::Unreachable(resolver, error);
+    let mut answer = over_udp(&question, &bytes, resolver).await.map_err(unreachable)?;
+    if answer.as_ref().is_some_and(|answer| answer.metadata.truncation) {
+        answer = match timeout(TCP, over_tcp(&question, &bytes, resolver)).await {
+            Ok(answer) => answer.map_err(unreachable)?,
+            Err(_) => None,
+        };
+    }
+    let answer = answer.ok_or(LookupError::Silent(resolver))?;
+    let code = answer.metadata.response_code;
+    if code == ResponseCode::NoError {
+        Ok(addresses(&answer, &name))
+    } else {
+        Err(LookupError::Refused(resolver, code))
+    }
+}
+
+/// `None` when no answer to this question came in time.
+async fn over_udp(question: &Message, bytes: &[u8], resolver: IpAddr) -> io::Result<Option<Message>> {
+    let any: IpAddr = match resolver {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    for patience in TRIES {
+        // A port of its own each time; connected, so that only the resolver's own answers come in.
+        let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+        mark(&socket)?;
+        socket.connect(SocketAddr::new(resolver, DNS)).await?;
+        let answer = async {
+            socket.send(bytes).await?;
+            let mut buffer = vec![0; LONGEST];
+            loop {
+                let length = socket.recv(&mut buffer).await?;
+                // What is forged or damaged is passed over: the true answer may still come.
+                if let Some(answer) = parse(question, buffer.get(..length).unwrap_or_default()) {
+                    return Ok::<_, io::Error>(answer);
+                }
+            }
+        };
+        match timeout(patience, answer).await {
+            Ok(Ok(answer)) => return Ok(Some(answer)),
+            // The firewall or the network says no: it may be another word in a moment.
+            Ok(Err(_)) => sleep(patience).await,
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+async fn over_tcp(question: &Message, bytes: &[u8], resolver: IpAddr) -> io::Result<Option<Message>> {
+    let socket = if resolver.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    mark(&socket)?;
+    let mut stream = socket.connect(SocketAddr::new(resolver, DNS)).await?;
+    let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes(), bytes].concat()).await?;
+    let mut answer = vec![0; usize::from(stream.read_u16().await?)];
+    stream.read_exact(&mut answer).await?;
+    Ok(parse(question, &answer))
+}
+
+fn mark(socket: &impl AsFd) -> io::Result<()> {
+    Ok(setsockopt(socket, Mark, &QUESTION_MARK)?)
+}
+
+/// The answer, if it is one to this question.
+fn parse(question: &Message, bytes: &[u8]) -> Option<Message> {
+    let answer = Message::from_vec(bytes).ok()?;
+    let to_it = answer.metadata.message_type == MessageType::Response
+        && answer.metadata.id == question.metadata.id
+        && answer.queries == question.queries;
+    to_it.then_some(answer)
+}
+
+/// The addresses that an answer gives the name itself, or what it is an alias of.
+fn addresses(answer: &Message, name: &Name) -> Vec<IpAddr> {
+    let mut name = name.clone();
+    for _ in 0..MOST_ALIASES {
+        let own = answer.answers.iter().filter(|record| record.name == name);
+        let alias =
+            own.filter_map(|record| if let RData::CNAME(alias) = &record.data { Some(alias) } else { None });
+        let alias = alias.map(|alias| alias.0.clone()).next();
+        let Some(alias) = alias else { break };
+        name = alias;
+    }
+    let own = answer.answers.iter().filter(|record| record.name == name);
+    own.filter_map(|record| record.data.ip_addr()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Server names: which are wanted, what they stand for, and when they are asked for again.
+//!
+//! An address that was confirmed once stays, with its time: a server that has moved is found by the
+//! next answer, and one whose answer is late is still reached at the address it had.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::State;
+use crate::net::{HostName, server_address};
+
+/// What is known of each server name, kept for the lock at the next boot.
+pub type Names = BTreeMap<HostName, Resolved>;
+
+/// So many addresses are kept of one name; the oldest go first.
+const MOST: usize = 32;
+
+/// How soon after a failure a name is asked for again, in seconds: at first, and at most.
+const RETRY: (u64, u64) = (2, 300);
+
+/// How long a question may be under way, in seconds, before it counts as lost.
+const PATIENCE: u64 = 60;
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolved {
+    /// Every address that was ever answered and is kept, with when that was last, in seconds since
+    /// the epoch.
+    addresses: BTreeMap<IpAddr, u64>,
+    /// When it was last answered.
+    answered: u64,
+}
+
+impl Resolved {
+    /// The addresses through which the server may be reached.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.keys().copied()
+    }
+
+    /// The addresses of the last answer: where the server is now.
+    pub fn current(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().filter(|(_, at)| **at == self.answered).map(|(address, _)| *address)
+    }
+
+    /// Takes in an answer; what no server can have is left out.
+    fn take(&mut self, answer: &[IpAddr], now: u64) -> bool {
+        let fit: Vec<IpAddr> = answer.iter().filter_map(|&address| server_address(address).ok()).collect();
+        if fit.is_empty() {
+            return false;
+        }
+        self.answered = now;
+        // Of an answer of thousands, the first: the order is the server's own.
+        self.addresses.extend(fit.into_iter().take(MOST).map(|address| (address, now)));
+        while self.addresses.len() > MOST {
+            let oldest = self.addresses.iter().min_by_key(|(_, at)| **at).map(|(address, _)| *address);
+            oldest.and_then(|address| self.addresses.remove(&address));
+        }
+        true
+    }
+}
+
+/// The names, and what is being done about them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Resolution {
+    pub(super) names: Names,
+    /// The resolvers of the uplinks.
+    pub(super) resolvers: BTreeSet<IpAddr>,
+    /// Since when a question is under way.
+    asked: BTreeMap<HostName, u64>,
+    /// When the last question failed, and how long after it the next one waits.
+    failed: BTreeMap<HostName, (u64, u64)>,
+}
+
+impl Resolution {
+    pub(super) fn new(names: Names) -> Self {
+        Self { names, ..Self::default() }
+    }
+
+    /// Takes in an answer, or that there was none.
+    pub(super) fn take(&mut self, name: HostName, answer: &[IpAddr], now: u64) {
+        self.asked.remove(&name);
+        let mut resolved = self.names.get(&name).cloned().unwrap_or_default();
+        if resolved.take(answer, now) {
+            self.failed.remove(&name);
+            self.names.insert(name, resolved);
+        } else {
+            let wait = self.failed.get(&name).map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
+            self.failed.insert(name, (now, wait));
+        }
+    }
+
+    /// The network is another: what failed before may work now.
+    pub(super) fn hope(&mut self) {
+        self.failed.clear();
+    }
+
+    /// Forgets what nobody wants any more.
+    pub(super) fn keep_only(&mut self, wanted: &BTreeSet<HostName>) {
+        self.names.retain(|name, _| wanted.contains(name));
+        self.asked.retain(|name, _| wanted.contains(name));
+        self.failed.retain(|name, _| wanted.contains(name));
+    }
+
+    /// The names whose time has come; they count as asked from now on.
+    pub(super) fn ask(&mut self, wanted: &BTreeSet<HostName>, state: State, now: u64) -> Vec<HostName> {
+        if self.resolvers.is_empty() {
+            return Vec::new();
+        }
+        let due = wanted.iter().filter(|name| self.due(name, state, now) <= now);
+        let due: Vec<HostName> = due.cloned().collect();
+        self.asked.extend(due.iter().map(|name| (name.clone(), now)));
+        due
+    }
+
+    /// When the next of them is to be asked for; `None` when none ever is.
+    pub(super) fn next_moment(&self, wanted: &BTreeSet<HostName>, state: State, now: u64) -> Option<u64> {
+        if self.resolvers.is_empty() {
+            return None;
+        }
+        wanted.iter().map(|name| self.due(name, state, now)).min()
+    }
+
+    /// A time that lies ahead of the clock says that the clock was set back: it counts as long ago.
+    fn due(&self, name: &HostName, state: State, now: u64) -> u64 {
+        let past = |at: &&u64| **at <= now;
+        if let Some(asked) = self.asked.get(name).filter(past) {
+            return asked.saturating_add(PATIENCE);
+        }
+        let answered = self.names.get(name).map(|resolved| resolved.answered);
+        let due = answered.filter(|at| *at <= now).map_or(0, |at| at.saturating_add(good_for(state)));
+        let retry = self.failed.get(name).filter(|(at, _)| *at <= now);
+        retry.map_or(due, |(at, wait)| due.max(at.saturating_add(*wait)))
+    }
+}
+
+/// How long an answer is good for, in seconds: while the server is wanted and not there, not long.
+fn good_for(state: State) -> u64 {
+    match state {
+        State::Connecting | State::Lost => 30,
+        State::Protected => 1800,
+        State::Locked | State::Paused => 3600,
+    }
+}
+
+#[cfg(test)]
+mod tests;

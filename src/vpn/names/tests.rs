@@ -1,0 +1,92 @@
+use super::*;
+
+fn name() -> HostName {
+    "vpn.example.net".to_owned().try_into().unwrap()
+}
+
+fn ips(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+/// With somebody to ask, and the one name wanted.
+fn resolution() -> (Resolution, BTreeSet<HostName>) {
+    let resolvers = ips(&["192.0.2.53"]).into_iter().collect();
+    (Resolution { resolvers, ..Resolution::default() }, BTreeSet::from([name()]))
+}
+
+#[test]
+fn what_no_server_can_have_is_left_out_and_the_rest_counts() {
+    let (mut resolution, _) = resolution();
+    let answer = ["127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "ff02::1"];
+    resolution.take(name(), &ips(&answer), 1000);
+    assert!(resolution.names.is_empty());
+    resolution.take(name(), &ips(&[&answer[..], &["198.51.100.7"]].concat()), 1000);
+    let kept: Vec<IpAddr> = resolution.names[&name()].addresses().collect();
+    assert_eq!(kept, ips(&["198.51.100.7"]));
+}
+
+#[test]
+fn an_address_stays_when_the_server_has_moved_and_only_the_last_answer_is_current() {
+    let (mut resolution, _) = resolution();
+    resolution.take(name(), &ips(&["198.51.100.7"]), 1000);
+    resolution.take(name(), &ips(&["198.51.100.8"]), 2000);
+    resolution.take(name(), &[], 3000);
+    let resolved = &resolution.names[&name()];
+    assert_eq!(resolved.addresses().collect::<Vec<_>>(), ips(&["198.51.100.7", "198.51.100.8"]));
+    assert_eq!(resolved.current().collect::<Vec<_>>(), ips(&["198.51.100.8"]));
+}
+
+#[test]
+fn of_thousands_of_addresses_some_are_kept_and_the_oldest_go_first() {
+    let (mut resolution, _) = resolution();
+    let many = |net: u8| (0..250).map(|host| IpAddr::from([198, 51, net, host])).collect::<Vec<_>>();
+    resolution.take(name(), &many(1), 1000);
+    assert_eq!(resolution.names[&name()].addresses().count(), MOST);
+    resolution.take(name(), &many(2)[..10], 2000);
+    let kept: Vec<IpAddr> = resolution.names[&name()].addresses().collect();
+    assert_eq!(kept.len(), MOST);
+    assert!(many(2)[..10].iter().all(|address| kept.contains(address)));
+}
+
+#[test]
+fn a_name_is_asked_for_at_once_and_after_failures_ever_more_seldom() {
+    let (mut resolution, wanted) = resolution();
+    let mut now = 1000;
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        assert_eq!(resolution.ask(&wanted, State::Locked, now), [name()]);
+        assert!(resolution.ask(&wanted, State::Locked, now).is_empty(), "it is under way");
+        resolution.take(name(), &[], now);
+        let next = resolution.next_moment(&wanted, State::Locked, now).unwrap();
+        waits.push(next - now);
+        now = next;
+    }
+    assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    resolution.hope();
+    assert_eq!(resolution.ask(&wanted, State::Locked, now - 300), [name()], "the network is another");
+}
+
+#[test]
+fn an_answer_is_good_for_less_while_the_server_is_wanted_and_not_there() {
+    let (mut resolution, wanted) = resolution();
+    resolution.take(name(), &ips(&["198.51.100.7"]), 1000);
+    let next = |state| resolution.next_moment(&wanted, state, 1000).unwrap() - 1000;
+    assert_eq!(State::ALL.map(next), [3600, 30, 1800, 30, 3600]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_a_name_due_and_a_lost_question_is_asked_again() {
+    let (mut resolution, wanted) = resolution();
+    resolution.take(name(), &ips(&["198.51.100.7"]), 1_000_000);
+    assert_eq!(resolution.ask(&wanted, State::Locked, 500), [name()]);
+    assert!(resolution.ask(&wanted, State::Locked, 559).is_empty());
+    assert_eq!(resolution.ask(&wanted, State::Locked, 560), [name()]);
+}
+
+#[test]
+fn without_a_resolver_nothing_is_asked_and_nobody_is_woken() {
+    let (mut resolution, wanted) = resolution();
+    resolution.resolvers.clear();
+    assert!(resolution.ask(&wanted, State::Lost, 1000).is_empty());
+    assert_eq!(resolution.next_moment(&wanted, State::Lost, 1000), None);
+}

@@ -1,0 +1,190 @@
+//! A resolver of the ISP's: it answers from a table, over UDP and TCP, and keeps what it was asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hickory_proto::op::{Message, OpCode, ResponseCode};
+use hickory_proto::rr::{RData, Record, RecordType};
+
+use crate::machine::Machine;
+
+/// What a plain answer over UDP may have, in bytes (RFC 1035, 4.2.1).
+const PLAIN: usize = 512;
+
+/// Only so that a thread notices the end.
+const TURN: Duration = Duration::from_millis(50);
+
+/// How it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// As the table says.
+    #[default]
+    Honest,
+    /// With another number than the question's, as whoever guesses would.
+    WrongNumber,
+    /// With bytes that are no DNS.
+    Garbage,
+}
+
+/// A running resolver; dropped, it ends.
+#[derive(Debug)]
+pub struct Dns {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    over: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    table: BTreeMap<String, Vec<IpAddr>>,
+    manner: Manner,
+    asked: Vec<String>,
+}
+
+impl Machine {
+    /// Resolves names on one of the machine's addresses, port 53.
+    ///
+    /// # Errors
+    /// When the machine does not have the address.
+    pub fn dns(&self, address: IpAddr) -> Result<Dns> {
+        let (udp, tcp) = self
+            .enter(|| Ok((UdpSocket::bind((address, 53))?, TcpListener::bind((address, 53))?)))
+            .with_context(|| format!("{} on {address}", self.name()))?;
+        udp.set_read_timeout(Some(TURN))?;
+        tcp.set_nonblocking(true)?;
+        let shared = Arc::<Shared>::default();
+        let threads = vec![
+            thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || serve_udp(&udp, &shared)
+            }),
+            thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || serve_tcp(&tcp, &shared)
+            }),
+        ];
+        Ok(Dns { shared, threads })
+    }
+}
+
+impl Dns {
+    /// From now on the name has these addresses.
+    ///
+    /// # Errors
+    /// When one is no address.
+    pub fn set<A: AsRef<str>>(&self, name: &str, addresses: &[A]) -> Result<()> {
+        let addresses = addresses.iter().map(|address| address.as_ref().parse());
+        let addresses = addresses.collect::<Result<_, _>>().context("no address")?;
+        self.shared.state().table.insert(name.into(), addresses);
+        Ok(())
+    }
+
+    /// From now on it answers like this.
+    pub fn answer(&self, manner: Manner) {
+        self.shared.state().manner = manner;
+    }
+
+    /// Every name that it was asked for since it was last looked at, or began.
+    #[must_use]
+    pub fn asked(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.shared.state().asked).into_iter().collect()
+    }
+}
+
+impl Drop for Dns {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// The bytes of the answer; nothing to what is no question.
+    fn reply(&self, question: &[u8]) -> Option<Vec<u8>> {
+        let question = Message::from_vec(question).ok()?;
+        let query = question.queries.first()?.clone();
+        let name = query.name().to_ascii().trim_end_matches('.').to_lowercase();
+        let mut state = self.state();
+        state.asked.push(name.clone());
+        let mut id = question.metadata.id;
+        match state.manner {
+            Manner::Honest => {}
+            Manner::WrongNumber => id = id.wrapping_add(1),
+            Manner::Garbage => return Some(b"this is no DNS".to_vec()),
+        }
+        let mut answer = Message::response(id, OpCode::Query);
+        answer.add_query(query.clone());
+        let Some(addresses) = state.table.get(&name) else {
+            answer.metadata.response_code = ResponseCode::NXDomain;
+            return answer.to_vec().ok();
+        };
+        for address in addresses {
+            let data = match (address, query.query_type()) {
+                (IpAddr::V4(address), RecordType::A) => RData::A((*address).into()),
+                (IpAddr::V6(address), RecordType::AAAA) => RData::AAAA((*address).into()),
+                _ => continue,
+            };
+            answer.add_answer(Record::from_rdata(query.name().clone(), 60, data));
+        }
+        answer.to_vec().ok()
+    }
+}
+
+fn serve_udp(socket: &UdpSocket, shared: &Shared) {
+    let mut buffer = [0; 2048];
+    while !shared.is_over() {
+        let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
+        let Some(mut reply) = shared.reply(&buffer[..length]) else { continue };
+        if reply.len() > PLAIN {
+            let Ok(whole) = Message::from_vec(&reply) else { continue };
+            let mut short = whole.truncate();
+            short.metadata.truncation = true;
+            reply = short.to_vec().unwrap_or_default();
+        }
+        // An answer that the machine's firewall refuses is a result of the test.
+        let _ = socket.send_to(&reply, from);
+    }
+}
+
+fn serve_tcp(listener: &TcpListener, shared: &Shared) {
+    while !shared.is_over() {
+        let Ok((mut stream, _)) = listener.accept() else {
+            thread::sleep(TURN);
+            continue;
+        };
+        let answer = || -> std::io::Result<()> {
+            stream.set_nonblocking(false)?;
+            stream.set_read_timeout(Some(TURN * 20))?;
+            let mut length = [0; 2];
+            stream.read_exact(&mut length)?;
+            let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut question)?;
+            let reply = shared.reply(&question).unwrap_or_default();
+            let length = u16::try_from(reply.len()).unwrap_or(u16::MAX);
+            stream.write_all(&[&length.to_be_bytes(), &reply[..]].concat())
+        };
+        // A client that goes away is no error of the server's.
+        let _ = { answer }();
+    }
+}

@@ -1,0 +1,226 @@
+//! A VPN server that has only a name: found while nothing that asks for names gets out.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use support::story::{Desktop, contract, set};
+use support::{SOON, chain, tunwarden, wait_for_state};
+use tunwarden_lab::address::{OTHER_VPN, ROUTER};
+use tunwarden_lab::openvpn::{Server, ServerOptions};
+use tunwarden_lab::{Contract, Dns, Lab, Manner, wait_for, with_lab};
+
+const NAME: &str = "vpn.example.net";
+
+/// The file before anybody touches it: it ends without a newline.
+const HOSTS: &str = "127.0.0.1 localhost\n10.0.0.5 printer";
+
+/// A desktop whose one profile names its server by name, an ISP that resolves, and probes that ask.
+struct Named<'a> {
+    desktop: Desktop<'a>,
+    dns: Dns,
+}
+
+impl<'a> Named<'a> {
+    fn new(lab: &'a Lab, config: &str, addresses: &[&str]) -> Result<Self> {
+        let dns = lab.isp().dns(ROUTER)?;
+        dns.set(NAME, addresses)?;
+        dns.set("other.example.net", &["203.0.113.9"])?;
+        lab.host().file("/etc/hosts", HOSTS)?;
+        ensure!(asks(lab, "root")? && asks(lab, "nobody")?, "the control: without an agent names resolve");
+        ensure!(dns.asked().contains("other.example.net"), "the control: and the ISP sees it");
+        let desktop = Desktop::reaching(lab, config, NAME)?;
+        Ok(Self { desktop, dns })
+    }
+
+    /// Whoever else asks gets no answer, and the ISP has seen no question but the agent's.
+    fn nobody_else_asks(&self, promise: &str) -> Result<()> {
+        for user in ["root", "nobody"] {
+            ensure!(!asks(self.desktop.lab, user)?, "{promise}: {user} got a name resolved");
+        }
+        let asked = self.dns.asked();
+        ensure!(asked.iter().all(|name| name == NAME), "{promise}: the ISP was asked for {asked:?}");
+        self.desktop.story.check(promise, &questions(&[&self.desktop.server])?)
+    }
+
+    /// Waits until the kernel allows exactly these addresses of the server's.
+    fn await_allowance(&self, addresses: &[&str]) -> Result<()> {
+        let wanted: BTreeSet<String> =
+            addresses.iter().map(|address| format!("{address}:1194/udp")).collect();
+        wait_for(&format!("the kernel allows {wanted:?}"), SOON * 6, || {
+            Ok((endpoints(self.desktop.lab)? == wanted).then_some(()))
+        })
+    }
+}
+
+/// The contract, and the agent's questions to the router.
+fn questions(servers: &[&Server]) -> Result<Contract> {
+    contract(servers)?.endpoint(&format!("{ROUTER}:53/udp"))?.endpoint(&format!("{ROUTER}:53/tcp"))
+}
+
+/// Whether a user's program gets a name resolved, by glibc's own resolver.
+fn asks(lab: &Lab, user: &str) -> Result<bool> {
+    let mut command = lab.host().command(["getent", "ahostsv4", "other.example.net"]);
+    command = command.env("RES_OPTIONS", "timeout:1 attempts:1");
+    Ok(command.user(user).run()?.status.success())
+}
+
+/// The endpoints that the kernel allows; besides them only the agent's questions are.
+fn endpoints(lab: &Lab) -> Result<BTreeSet<String>> {
+    let mut allowed = BTreeSet::new();
+    for rule in chain(lab, "iptables", "VPN_BOOTSTRAP")? {
+        if rule.contains("--mark 0x7477") {
+            let question = rule.contains(&format!("-d {ROUTER}/32")) && rule.contains("--dport 53");
+            ensure!(question && rule.contains("--uid-owner 0"), "{rule}");
+            continue;
+        }
+        if rule == "-A VPN_BOOTSTRAP -p udp -m udp --dport 1194 -j VPN_OWNER" {
+            allowed.insert("any".to_owned());
+            continue;
+        }
+        let words: Vec<&str> = rule.split(' ').collect();
+        let ["-A", _, "-d", to, "-p", protocol, "-m", _, "--dport", port, "-j", "VPN_OWNER"] = words[..]
+        else {
+            anyhow::bail!("more than an endpoint is allowed: {rule}");
+        };
+        allowed.insert(format!("{}:{port}/{protocol}", to.trim_end_matches("/32")));
+    }
+    Ok(allowed)
+}
+
+#[test]
+fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<()> {
+    with_lab(|lab| {
+        let named = Named::new(lab, "", &["198.51.100.7"])?;
+        let desktop = &named.desktop;
+        named.await_allowance(&["198.51.100.7"])?;
+        let hosts = lab.host().read("/etc/hosts")?;
+        ensure!(hosts.starts_with(HOSTS) && hosts.contains("\n198.51.100.7 vpn.example.net\n"), "{hosts}");
+        named.nobody_else_asks("locked, the agent alone asks")?;
+
+        desktop.connect()?;
+        assert_eq!(endpoints(lab)?, set(&[desktop.server.endpoint()]), "protected, the endpoint in use");
+        let marked = chain(lab, "iptables", "VPN_BOOTSTRAP")?.join("\n");
+        ensure!(!marked.contains("--mark"), "protected, nobody asks outside the tunnel: {marked}");
+        named.nobody_else_asks("protected")?;
+
+        // The server moves to another address behind the same name.
+        let pool = "10.9.0.0/24".parse()?;
+        let options = ServerOptions { address: OTHER_VPN, pool, ..ServerOptions::default() };
+        let moved = lab.openvpn_server(options)?;
+        named.dns.set(NAME, &[OTHER_VPN.to_string()])?;
+        lab.host().signal_all("openvpn", nix::sys::signal::Signal::SIGKILL)?;
+        desktop.signals.wait_for("lost", 1)?;
+        named.await_allowance(&["198.51.100.7", "198.51.100.8"])?;
+        wait_for("the pin follows", SOON, || {
+            let hosts = lab.host().read("/etc/hosts")?;
+            let follows = hosts.contains("198.51.100.8 vpn.example.net") && !hosts.contains("198.51.100.7");
+            Ok(follows.then_some(()))
+        })?;
+        desktop.connect()?;
+        assert_eq!(endpoints(lab)?, set(&[moved.endpoint()]), "protected by the server that moved");
+        desktop.story.check("after the move", &questions(&[&desktop.server, &moved])?)?;
+
+        tunwarden(lab, ["release", "--yes"])?;
+        assert_eq!(lab.host().read("/etc/hosts")?, HOSTS, "released, every byte is as it was");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_mark_without_root_and_root_without_the_mark_ask_nobody() -> Result<()> {
+    with_lab(|lab| {
+        let named = Named::new(lab, "", &["198.51.100.7"])?;
+        named.await_allowance(&["198.51.100.7"])?;
+        let asked = |user: &str| {
+            let probe = lab.host().udp(&format!("{ROUTER}:53"))?.from_user(user).tag("question").count(20);
+            probe.send()
+        };
+        for user in ["root", "nobody", "nm-openvpn"] {
+            asked(user)?;
+        }
+        let seen = named.desktop.story.since_closed()?;
+        let leaked = seen.iter().filter(|frame| frame.is_tagged("question")).count();
+        ensure!(leaked == 0, "{leaked} questions left that were not the agent's");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_next_boot_knows_what_the_name_stood_for() -> Result<()> {
+    with_lab(|lab| {
+        let named = Named::new(lab, "", &["198.51.100.7", "2001:db8:7::7"])?;
+        named.await_allowance(&["198.51.100.7"])?;
+        let Named { mut desktop, dns } = named;
+        desktop.agent.stop()?;
+        lab.host().succeed(["nft", "flush", "ruleset"])?;
+        drop(dns);
+        let output = tunwarden(lab, ["lock"])?;
+        ensure!(output.status.success(), "{}", output.stderr);
+        assert_eq!(endpoints(lab)?, set(&["198.51.100.7:1194/udp"]));
+        let v6 = chain(lab, "ip6tables", "VPN_BOOTSTRAP")?.join("\n");
+        ensure!(v6.contains("2001:db8:7::7"), "{v6}");
+        Ok(())
+    })
+}
+
+#[test]
+fn switched_off_no_name_is_asked_for_and_none_is_pinned() -> Result<()> {
+    with_lab(|lab| {
+        let config = "[bootstrap]\ndns = \"off\"\nscope = \"known\"\n";
+        let named = Named::new(lab, config, &["198.51.100.7"])?;
+        wait_for_state(lab, "locked")?;
+        named.desktop.story.check("nothing is asked", &contract(&[])?)?;
+        assert_eq!(named.dns.asked(), BTreeSet::new());
+        assert_eq!(endpoints(lab)?, BTreeSet::new());
+        assert_eq!(lab.host().read("/etc/hosts")?, HOSTS);
+        Ok(())
+    })
+}
+
+#[test]
+fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
+    with_lab(|lab| {
+        let lies = ["127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.251", "::1", "ff02::1"];
+        let config = "[bootstrap]\nscope = \"known\"\n";
+        let named = Named::new(lab, config, &lies)?;
+        let mut log = String::new();
+        let refused = || -> Result<String> { Ok(named.desktop.agent.log()) };
+        for manner in [Manner::Honest, Manner::WrongNumber, Manner::Garbage] {
+            named.dns.answer(manner);
+            let _ = named.dns.asked();
+            wait_for(&format!("{manner:?}: it was asked"), SOON * 3, || {
+                Ok(named.dns.asked().contains(NAME).then_some(()))
+            })?;
+            assert_eq!(endpoints(lab)?, BTreeSet::new(), "{manner:?}");
+            log = refused()?;
+        }
+        ensure!(log.contains("vpn.example.net"), "nobody says what was wrong: {log}");
+        assert_eq!(lab.host().read("/etc/hosts")?, HOSTS);
+
+        // More than fits a datagram, over TCP then: some of it counts.
+        let many: Vec<String> = (0..200).map(|host| format!("198.51.100.{host}")).collect();
+        named.dns.set(NAME, &many)?;
+        named.dns.answer(Manner::Honest);
+        let allowed = wait_for("the true answer counts", SOON * 8, || {
+            Ok(Some(endpoints(lab)?).filter(|allowed| !allowed.is_empty()))
+        })?;
+        assert_eq!(allowed.len(), 32, "a bounded part of it");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_hosts_file_that_is_a_link_is_left_alone_and_the_rules_still_know() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().succeed(["sh", "-c", "rm -f /etc/hosts; ln -s /etc/hosts.real /etc/hosts"])?;
+        let named = Named::new(lab, "", &["198.51.100.7"])?;
+        named.await_allowance(&["198.51.100.7"])?;
+        let log = named.desktop.agent.log();
+        ensure!(log.contains("/etc/hosts is a symbolic link"), "{log}");
+        assert_eq!(lab.host().read("/etc/hosts.real")?, HOSTS);
+        lab.host().succeed(["test", "-L", "/etc/hosts"]).context("it is a link still")?;
+        Ok(())
+    })
+}
