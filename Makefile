@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR")
 
-.PHONY: help demo test bench lint deps install uninstall
+.PHONY: help demo test bench lint deps trees install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
@@ -16,13 +16,18 @@ help:
 deps:
 	scripts/deps test $(SUDO)
 
+# Later releases of Docker than this system's, in trees of their own (TUNWARDEN_LAB_CACHE).
+trees: deps
+	scripts/tree trixie $(SUDO)
+	scripts/tree forky $(SUDO)
+
 demo:
 	scripts/deps demo $(SUDO)
 	$(CARGO) build --release --bin tunwarden
 	$(CARGO) build --release --example demo
 	$(SUDO) target/release/examples/demo
 
-test: deps lint
+test: deps trees lint
 	$(CARGO) test --workspace --no-run
 	$(SUDO) $(CARGO) test --workspace -- --test-threads=2
 
@@ -33,7 +38,7 @@ bench: deps
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree
 
 DESTDIR ?=
 PREFIX ?= /usr

@@ -1,7 +1,7 @@
 //! A locked machine, and containers that flood through everything Docker does, and others do to it.
 
 use anyhow::{Context, Result, ensure};
-use tunwarden_lab::{Docker, Lab, with_lab};
+use tunwarden_lab::{Docker, Engine, Lab, with_lab};
 
 use crate::support::docker::{
     IPV6, Watch, boot, bridge_nf, count_tries, flooding, rate, tries, user_network,
@@ -10,18 +10,18 @@ use crate::support::kernel::FAMILIES;
 use crate::{KNOWN, lock, locked};
 
 /// A Docker with a flooding container on its own bridge, and one on a user's network.
-fn flooding_docker(lab: &Lab) -> Result<Docker> {
+fn flooding_docker(lab: &Lab, engine: Engine) -> Result<Docker> {
     count_tries(lab)?;
-    let docker = lab.host().docker(IPV6)?;
+    let docker = lab.host().docker(engine, IPV6)?;
     user_network(&docker)?;
     flooding(&docker, "default", "bridge")?;
     flooding(&docker, "user", "user")?;
     Ok(docker)
 }
 
-fn nothing_leaves_whatever_docker_does(bridge_netfilter: &str) -> Result<()> {
+fn nothing_leaves_whatever_docker_does(engine: Engine, bridge_netfilter: &str) -> Result<()> {
     with_lab(|lab| {
-        let mut docker = flooding_docker(lab)?;
+        let mut docker = flooding_docker(lab, engine)?;
         println!("Docker {}", docker.version()?);
         let mut watch = Watch::begin(lab, locked()?)?;
         watch.is_seen("without tunwarden")?;
@@ -65,21 +65,24 @@ fn nothing_leaves_whatever_docker_does(bridge_netfilter: &str) -> Result<()> {
     })
 }
 
-#[test]
-fn nothing_leaves_whatever_docker_does_with_bridges_filtered() {
-    nothing_leaves_whatever_docker_does("1").unwrap();
+with_each_engine!(
+    nothing_leaves_whatever_docker_does_with_bridges_filtered,
+    nothing_leaves_whatever_docker_does_with_bridges_unfiltered,
+    no_container_leaves_when_another_tool_flushes_filter,
+);
+
+fn nothing_leaves_whatever_docker_does_with_bridges_filtered(engine: Engine) -> Result<()> {
+    nothing_leaves_whatever_docker_does(engine, "1")
 }
 
-#[test]
-fn nothing_leaves_whatever_docker_does_with_bridges_unfiltered() {
-    nothing_leaves_whatever_docker_does("0").unwrap();
+fn nothing_leaves_whatever_docker_does_with_bridges_unfiltered(engine: Engine) -> Result<()> {
+    nothing_leaves_whatever_docker_does(engine, "0")
 }
 
 /// Who flushes filter takes the host's lock with it, and mangle holds the containers still.
-#[test]
-fn no_container_leaves_when_another_tool_flushes_filter() -> Result<()> {
+fn no_container_leaves_when_another_tool_flushes_filter(engine: Engine) -> Result<()> {
     with_lab(|lab| {
-        let _docker = flooding_docker(lab)?;
+        let _docker = flooding_docker(lab, engine)?;
         let mut watch = Watch::begin(lab, locked()?)?;
         watch.is_seen("without tunwarden")?;
         lock(lab, KNOWN)?;

@@ -1,4 +1,24 @@
-//! Containers leave through the VPN or not at all, with a real Docker.
+//! Containers leave through the VPN or not at all, with real Dockers: this system's, and those of two
+//! later releases of Debian.
+
+/// Makes a test of each story with each Docker.
+macro_rules! with_each_engine {
+    ($($story:ident),+ $(,)?) => {
+        with_each_engine!(@ debian_12 System $($story)+);
+        with_each_engine!(@ debian_13 Trixie $($story)+);
+        with_each_engine!(@ debian_14 Forky $($story)+);
+    };
+    (@ $release:ident $engine:ident $($story:ident)+) => {
+        mod $release {
+            $(
+                #[test]
+                fn $story() -> anyhow::Result<()> {
+                    super::$story(tunwarden_lab::Engine::$engine)
+                }
+            )+
+        }
+    };
+}
 
 mod leaks;
 mod names;

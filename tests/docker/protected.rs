@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use tunwarden_lab::openvpn::{Server, ServerOptions};
-use tunwarden_lab::{Docker, Lab, NetworkManager, Process, SystemBus};
+use tunwarden_lab::{Docker, Engine, Lab, NetworkManager, Process, SystemBus};
 
 use crate::support::docker::{IPV6, counted};
 use crate::support::{agent, bus, wait_for_state};
@@ -17,13 +17,13 @@ pub(crate) struct Protected<'a> {
 
 impl<'a> Protected<'a> {
     /// All of it but the agent; the VPN is down.
-    pub(crate) fn prepare(lab: &'a Lab) -> Result<Self> {
+    pub(crate) fn prepare(lab: &'a Lab, engine: Engine) -> Result<Self> {
         let bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;
         let nm = lab.host().network_manager(&bus)?;
         nm.add_ethernet(&lab.uplinks()[0])?;
         nm.add_vpn("lab", &server)?;
-        let docker = lab.host().docker(IPV6)?;
+        let docker = lab.host().docker(engine, IPV6)?;
         Ok(Self { lab, docker, nm, server, _bus: bus })
     }
 

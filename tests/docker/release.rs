@@ -1,18 +1,19 @@
 //! The way out with Docker running: containers reach the internet, and Docker's rules are its own.
 
 use anyhow::{Result, ensure};
-use tunwarden_lab::with_lab;
+use tunwarden_lab::{Engine, with_lab};
 
 use crate::support::docker::{IPV6, Watch, count_tries, flooding, user_network};
 use crate::support::kernel::Backend;
 use crate::support::tunwarden;
 use crate::{KNOWN, lock, locked};
 
-#[test]
-fn release_leaves_docker_as_it_found_it() -> Result<()> {
+with_each_engine!(release_leaves_docker_as_it_found_it);
+
+fn release_leaves_docker_as_it_found_it(engine: Engine) -> Result<()> {
     with_lab(|lab| {
         count_tries(lab)?;
-        let docker = lab.host().docker(IPV6)?;
+        let docker = lab.host().docker(engine, IPV6)?;
         user_network(&docker)?;
         for (name, network) in [("default", "bridge"), ("user", "user")] {
             flooding(&docker, name, network)?;

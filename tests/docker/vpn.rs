@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use tunwarden_lab::{wait_for, with_lab};
+use tunwarden_lab::{Engine, wait_for, with_lab};
 
 use crate::protected::Protected;
 use crate::support::docker::{CONTAINERS_V4, Watch, count_tries, flooding, inside, user_network};
@@ -24,11 +24,14 @@ fn flows(desktop: &Protected<'_>) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn containers_use_the_tunnel_or_nothing_while_the_vpn_and_the_agent_come_and_go() -> Result<()> {
+with_each_engine!(containers_use_the_tunnel_or_nothing_while_the_vpn_and_the_agent_come_and_go);
+
+fn containers_use_the_tunnel_or_nothing_while_the_vpn_and_the_agent_come_and_go(
+    engine: Engine,
+) -> Result<()> {
     with_lab(|lab| {
         count_tries(lab)?;
-        let mut desktop = Protected::prepare(lab)?;
+        let mut desktop = Protected::prepare(lab, engine)?;
         user_network(&desktop.docker)?;
         flooding(&desktop.docker, BOTH[0], "bridge")?;
         flooding(&desktop.docker, BOTH[1], "user")?;

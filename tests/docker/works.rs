@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::address::HOST;
-use tunwarden_lab::{Capture, Contract, Docker, Lab, with_lab};
+use tunwarden_lab::{Capture, Contract, Docker, Engine, Lab, with_lab};
 
 use crate::protected::Protected;
 use crate::support::docker::{IPV6, address, bridge_nf, counted, inside};
@@ -131,10 +131,11 @@ fn everything_works(
     Ok(())
 }
 
-#[test]
-fn what_must_work_works_on_a_locked_machine() -> Result<()> {
+with_each_engine!(what_must_work_works_on_a_locked_machine, what_must_work_works_on_a_protected_machine);
+
+fn what_must_work_works_on_a_locked_machine(engine: Engine) -> Result<()> {
     with_lab(|lab| {
-        let docker = lab.host().docker(IPV6)?;
+        let docker = lab.host().docker(engine, IPV6)?;
         containers(&docker)?;
         let capture = lab.capture()?;
         neighbours_talk(lab, &docker, false).context("the control, without tunwarden")?;
@@ -149,10 +150,9 @@ fn what_must_work_works_on_a_locked_machine() -> Result<()> {
     })
 }
 
-#[test]
-fn what_must_work_works_on_a_protected_machine() -> Result<()> {
+fn what_must_work_works_on_a_protected_machine(engine: Engine) -> Result<()> {
     with_lab(|lab| {
-        let desktop = Protected::prepare(lab)?;
+        let desktop = Protected::prepare(lab, engine)?;
         containers(&desktop.docker)?;
         let _agent = desktop.guard("")?;
         desktop.nm.up("lab")?;

@@ -79,7 +79,7 @@ impl Machine {
 }
 
 impl Dns {
-    /// From now on the name has these addresses.
+    /// From now on the name has these addresses; `*.example.net` is every name below it.
     ///
     /// # Errors
     /// When one is no address.
@@ -135,7 +135,10 @@ impl Shared {
         }
         let mut answer = Message::response(id, OpCode::Query);
         answer.add_query(query.clone());
-        let Some(addresses) = state.table.get(&name) else {
+        // `*.example.net` stands for every name below it.
+        let below = name.match_indices('.').map(|(dot, _)| format!("*{}", &name[dot..]));
+        let known = std::iter::once(name.clone()).chain(below).find_map(|name| state.table.get(&name));
+        let Some(addresses) = known else {
             answer.metadata.response_code = ResponseCode::NXDomain;
             return answer.to_vec().ok();
         };

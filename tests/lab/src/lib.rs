@@ -45,7 +45,7 @@ pub use bus::SystemBus;
 pub use capture::Capture;
 pub use contract::Contract;
 pub use dns::{Dns, Manner};
-pub use docker::Docker;
+pub use docker::{Docker, Engine};
 pub use frame::{Frame, Packet, Transport};
 pub use lab::{Lab, with_lab};
 pub use machine::{Cmd, Machine, Output, Process};

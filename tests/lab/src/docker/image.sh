@@ -11,4 +11,4 @@ ldd /bin/bash | grep -o '/[^ ]*' | while read -r library; do
     install -D "$(readlink -f "$library")" "$image$library"
 done
 cp --remove-destination /bin/bash "$image/bin/bash"
-tar -C "$image" -c . | docker import - lab
+tar -C "$image" -cf "$image.tar" .

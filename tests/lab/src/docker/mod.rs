@@ -28,29 +28,68 @@ const TAKE_DOWN: &str = r#"
 /// How long Docker may take on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whose Docker it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// This system's own: 20.10 on Debian 12.
+    #[default]
+    System,
+    /// That of Debian 13: 26.1.
+    Trixie,
+    /// That of the Debian after it: 28.5.
+    Forky,
+}
+
+impl Engine {
+    /// The tree that it runs in; `scripts/tree` makes it.
+    fn tree(self) -> Option<String> {
+        let release = match self {
+            Self::System => return None,
+            Self::Trixie => "trixie",
+            Self::Forky => "forky",
+        };
+        let cache = std::env::var("TUNWARDEN_LAB_CACHE");
+        Some(format!("{}/{release}", cache.as_deref().unwrap_or("/var/cache/tunwarden-lab")))
+    }
+
+    /// Whether it makes rules for IPv6 without being told to.
+    #[must_use]
+    pub fn filters_ipv6(self) -> bool {
+        self == Self::Forky
+    }
+}
+
 /// A Docker engine; dropped, it and its containers are ended.
 #[derive(Debug)]
 pub struct Docker {
     machine: Machine,
+    engine: Engine,
     options: Vec<String>,
     mounts: Process,
     process: Option<Process>,
 }
 
 impl Machine {
-    /// Starts Docker for the first time, with these options besides the laboratory's own, and waits
+    /// Starts a Docker for the first time, with these options besides the laboratory's own, and waits
     /// until it answers.
     ///
     /// # Errors
     /// When docker.io or busybox-static is missing or dockerd does not start; with its log.
-    pub fn docker<'a>(&self, options: impl IntoIterator<Item = &'a str>) -> Result<Docker> {
-        let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNTS];
+    pub fn docker<'a>(&self, engine: Engine, options: impl IntoIterator<Item = &'a str>) -> Result<Docker> {
+        let tree = engine.tree().unwrap_or_default();
+        anyhow::ensure!(
+            tree.is_empty() || std::path::Path::new(&tree).join("usr/sbin/dockerd").exists(),
+            "there is no Docker in {tree}; scripts/tree makes it"
+        );
+        let unshare =
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNTS, "mounts", tree.as_str()];
         let mut mounts = self.spawn(unshare)?;
         mounts.wait_for_line("ready", PATIENCE)?;
         let options = options.into_iter().map(Into::into).collect();
-        let mut docker = Docker { machine: self.clone(), options, mounts, process: None };
+        let mut docker = Docker { machine: self.clone(), engine, options, mounts, process: None };
         docker.start()?;
         self.succeed(["sh", "-c", IMAGE])?;
+        docker.cli(["import", "/run/lab/docker/image.tar", "lab"])?;
         Ok(docker)
     }
 }
@@ -61,7 +100,7 @@ impl Docker {
     /// # Errors
     /// When it fails; with what it said.
     pub fn cli<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<String> {
-        let answer = self.machine.succeed(["docker"].into_iter().chain(args))?;
+        let answer = self.with_mounts(["docker"].into_iter().chain(args)).succeed()?;
         Ok(answer.trim().to_owned())
     }
 
@@ -79,7 +118,13 @@ impl Docker {
     /// # Errors
     /// When it cannot be run.
     pub fn exec(&self, container: &str, script: &str) -> Result<Output> {
-        self.machine.run(["docker", "exec", container, "bash", "-c", script])
+        self.with_mounts(["docker", "exec", container, "bash", "-c", script]).run()
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// The engine's version: `20.10.24+dfsg1`.
@@ -99,7 +144,8 @@ impl Docker {
         let own = ["dockerd", "--data-root=/run/lab/docker/data", "--exec-root=/run/docker"];
         let files = ["--pidfile=/run/docker.pid", "--host=unix:///run/docker.sock"];
         let options = self.options.iter().map(String::as_str).chain([group.as_str()]);
-        let mut process = self.with_mounts(own.into_iter().chain(files).chain(options)).spawn()?;
+        let command = own.into_iter().chain(files).chain(options);
+        let mut process = self.with_mounts(command).spawn()?;
         wait_for("Docker", PATIENCE, || {
             anyhow::ensure!(process.is_running(), "dockerd has ended");
             Ok(self.version().is_ok().then_some(()))
