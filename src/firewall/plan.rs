@@ -19,7 +19,11 @@ pub(super) fn step(held: &[Table], tables: &[Table]) -> Option<String> {
     let mut text = String::new();
     for (old, new) in held.iter().zip(tables) {
         let names = |table: &Table| table.chains.iter().map(|chain| chain.name).collect::<Vec<_>>();
-        if names(old) != names(new) || old.jumps != new.jumps || old.dropping != new.dropping {
+        if names(old) != names(new)
+            || old.jumps != new.jumps
+            || old.last != new.last
+            || old.dropping != new.dropping
+        {
             return None;
         }
         let changed = old.chains.iter().zip(&new.chains).filter(|(old, new)| old != new);
@@ -46,7 +50,7 @@ pub(super) fn overwrite(table: &Table, jumps: Jumps) -> String {
         Jumps::Held => insert.clone(),
         Jumps::Missing => Vec::new(),
     };
-    render(table, &Edits { create: Vec::new(), remove, insert, ..Edits::fresh(table) })
+    render(table, &Edits { create: Vec::new(), remove, insert, append: Vec::new(), ..Edits::fresh(table) })
 }
 
 fn edits(table: &Table, saved: Option<&SavedTable>) -> Edits {
@@ -69,6 +73,14 @@ fn edits(table: &Table, saved: Option<&SavedTable>) -> Edits {
         if places.len() != 1 || !comes_first(hook, rules, places[0]) {
             edits.remove.extend(places.iter().map(|_| (hook, chain)));
             edits.insert.push((hook, chain));
+        }
+    }
+    for &(hook, chain) in &table.last {
+        let rules = saved.rules(hook.as_str()).unwrap_or_default();
+        let places = places(rules, chain);
+        if places != [rules.len().wrapping_sub(1)] {
+            edits.remove.extend(places.iter().map(|_| (hook, chain)));
+            edits.append.push((hook, chain));
         }
     }
     edits
@@ -141,6 +153,18 @@ fn table_differences(table: &Table, saved: &SavedTable) -> Vec<String> {
             _ => lines.push(format!("{hook_name} jumps to {chain} {} times", places.len())),
         }
     }
+    for &(hook, chain) in &table.last {
+        let rules = saved.rules(hook.as_str()).unwrap_or_default();
+        let (places, hook) = (places(rules, chain), hook.as_str());
+        match places[..] {
+            [] => lines.push(format!("{hook} does not jump to {chain}")),
+            [place] if place + 1 == rules.len() => {}
+            [place] => {
+                lines.push(format!("the jump from {hook} to {chain} is rule {}, not the last", place + 1))
+            }
+            _ => lines.push(format!("{hook} jumps to {chain} {} times", places.len())),
+        }
+    }
     lines.extend(table.chains.iter().flat_map(|chain| chain_differences(chain, saved)));
     lines.extend(stale(table, saved).into_iter().map(|name| format!("{name} should be empty")));
     lines
@@ -178,7 +202,7 @@ fn release_table(table: &Table, saved: &SavedTable) -> Option<String> {
     }
     let mut lines = vec![format!("*{}", table.name.as_str())];
     lines.extend(table.dropping.iter().map(|hook| format!(":{} ACCEPT [0:0]", hook.as_str())));
-    for &(hook, chain) in &table.jumps {
+    for &(hook, chain) in table.jumps.iter().chain(&table.last) {
         let count = places(saved.rules(hook.as_str()).unwrap_or_default(), chain).len();
         lines.extend(std::iter::repeat_n(format!("-D {} -j {chain}", hook.as_str()), count));
     }

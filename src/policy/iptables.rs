@@ -23,6 +23,8 @@ pub struct Edits {
     pub remove: Vec<(Hook, ChainName)>,
     /// Jumps to put in at the first place.
     pub insert: Vec<(Hook, ChainName)>,
+    /// Jumps to put in at the last place.
+    pub append: Vec<(Hook, ChainName)>,
 }
 
 impl Edits {
@@ -40,6 +42,7 @@ impl Edits {
                 .collect(),
             remove: Vec::new(),
             insert: table.jumps.clone(),
+            append: table.last.clone(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Edits {
             create: Vec::new(),
             remove: Vec::new(),
             insert: Vec::new(),
+            append: Vec::new(),
         }
     }
 
@@ -77,6 +81,7 @@ pub fn render(table: &Table, edits: &Edits) -> String {
     }
     lines.extend(edits.remove.iter().map(|(hook, chain)| format!("-D {} -j {chain}", hook.as_str())));
     lines.extend(edits.insert.iter().map(|(hook, chain)| format!("-I {} 1 -j {chain}", hook.as_str())));
+    lines.extend(edits.append.iter().map(|(hook, chain)| format!("-A {} -j {chain}", hook.as_str())));
     lines.push("COMMIT".to_owned());
     let mut text = lines.join("\n");
     text.push('\n');

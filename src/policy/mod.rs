@@ -4,6 +4,7 @@
 //! line above each says why. Nothing here asks the kernel, the clock or the disk.
 
 mod forward;
+mod forward_ipv6;
 mod input;
 pub mod iptables;
 mod output;
@@ -42,7 +43,11 @@ pub fn last_resort() -> Ruleset {
         let input = only_lo(ChainName::RelatedAndEstablished, accept().input(loopback()));
         let forward =
             || Chain { name: ChainName::DockerVpnKillSwitch, rules: vec![Rule::new(family, Verdict::Drop)] };
-        vec![filter_of(vec![output, input, forward()]), mangle_of(vec![forward()])]
+        let mut filter = vec![output, input, forward()];
+        if family == Family::V6 {
+            filter.push(Chain { name: ChainName::DockerIpv6, rules: Vec::new() });
+        }
+        vec![filter_of(filter, family), mangle_of(vec![forward()])]
     };
     Ruleset { ipv4: tables(Family::V4), ipv6: tables(Family::V6) }
 }
@@ -51,14 +56,19 @@ fn filter(view: &View<'_>) -> Table {
     let mut chains = output::chains(view);
     chains.extend(input::chains(view));
     chains.extend(forward::chains(view));
-    filter_of(chains)
+    chains.extend(forward_ipv6::chain(view));
+    filter_of(chains, view.family)
 }
 
 fn mangle(view: &View<'_>) -> Table {
     mangle_of(forward::chains(view))
 }
 
-fn filter_of(chains: Vec<Chain>) -> Table {
+fn filter_of(chains: Vec<Chain>, family: Family) -> Table {
+    let last = match family {
+        Family::V4 => Vec::new(),
+        Family::V6 => vec![(Hook::Forward, ChainName::DockerIpv6)],
+    };
     Table {
         name: TableName::Filter,
         dropping: vec![Hook::Input, Hook::Forward, Hook::Output],
@@ -69,12 +79,13 @@ fn filter_of(chains: Vec<Chain>) -> Table {
             (Hook::DockerUser, ChainName::DockerVpnKillSwitch),
             (Hook::Forward, ChainName::DockerVpnKillSwitch),
         ],
+        last,
     }
 }
 
 fn mangle_of(chains: Vec<Chain>) -> Table {
     let jumps = vec![(Hook::Forward, ChainName::DockerVpnKillSwitch)];
-    Table { name: TableName::Mangle, dropping: Vec::new(), chains, jumps }
+    Table { name: TableName::Mangle, dropping: Vec::new(), chains, jumps, last: Vec::new() }
 }
 
 /// What the chain modules look at: one family of one situation.

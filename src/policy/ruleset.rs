@@ -34,11 +34,13 @@ pub enum ChainName {
     DockerBridges,
     /// filter and mangle: networks that have the LAN in place of the tunnel.
     DockerLan,
+    /// filter, IPv6 alone, and the last of what is forwarded: where nobody else has had a verdict.
+    DockerIpv6,
 }
 
 impl ChainName {
     /// Every chain of ours.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::OutputVpnKillSwitch,
         Self::VpnBootstrap,
         Self::VpnOwner,
@@ -52,6 +54,7 @@ impl ChainName {
         Self::DockerVpnKillSwitch,
         Self::DockerBridges,
         Self::DockerLan,
+        Self::DockerIpv6,
     ];
 
     /// The name in the kernel; iptables allows 28 bytes.
@@ -70,6 +73,7 @@ impl ChainName {
             Self::DockerVpnKillSwitch => "DOCKER_VPN_KILL_SWITCH",
             Self::DockerBridges => "DOCKER_VPN_BRIDGES",
             Self::DockerLan => "DOCKER_VPN_LAN",
+            Self::DockerIpv6 => "DOCKER_VPN_IPV6",
         }
     }
 }
@@ -144,6 +148,8 @@ pub struct Table {
     pub chains: Vec<Chain>,
     /// From whose first place we jump to which chain of ours.
     pub jumps: Vec<(Hook, ChainName)>,
+    /// From whose last place we jump to which chain of ours: whatever others say comes before.
+    pub last: Vec<(Hook, ChainName)>,
 }
 
 /// Everything we hold in the kernel.

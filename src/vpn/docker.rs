@@ -56,6 +56,28 @@ pub struct DockerNetwork {
     pub bridge: Option<IfName>,
     /// Whether Docker gives it no way out.
     pub internal: bool,
+    /// Whether Docker gives it IPv6.
+    pub ipv6: bool,
+}
+
+/// A bridge that Docker gives IPv6.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ipv6Bridge {
+    /// The bridge; the link table knows it as one of containers.
+    pub bridge: IfName,
+    /// What its containers may reach by IPv6.
+    pub reach: Ipv6Reach,
+}
+
+/// What a bridge's containers may reach by IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ipv6Reach {
+    /// One another, and nothing else.
+    Itself,
+    /// The tunnel, too.
+    Tunnel,
 }
 
 /// A network and its bridge: what outlives Docker's silence.
@@ -149,6 +171,8 @@ pub(super) struct Docker {
     view: Option<DockerView>,
     /// The bridges it had when it last spoke: its containers outlive it.
     bridges: Vec<NetworkBridge>,
+    /// Those of them that had IPv6. Not kept for a successor: until Docker speaks to it, IPv6 is closed.
+    ipv6: BTreeMap<IfName, Ipv6Reach>,
 }
 
 impl Docker {
@@ -158,8 +182,21 @@ impl Docker {
                 Some(NetworkBridge { name: network.name.clone(), bridge: network.bridge.clone()? })
             };
             self.bridges = view.networks.iter().filter_map(bridge).collect();
+            self.ipv6 = ipv6(view);
         }
         self.view = view;
+    }
+
+    /// The bridges that Docker gives IPv6, as far as the link table bears them out.
+    pub(super) fn ipv6_bridges(&self, links: &LinkTable, config: &Config) -> Vec<Ipv6Bridge> {
+        let accesses = self.accesses(links, config);
+        let ours = self.ipv6.iter().filter(|(bridge, _)| links.container_bridge(bridge, config).is_some());
+        ours.map(|(bridge, &reach)| {
+            let like_others = accesses.iter().all(|held| held.bridge != *bridge);
+            let reach = if like_others { reach } else { Ipv6Reach::Itself };
+            Ipv6Bridge { bridge: bridge.clone(), reach }
+        })
+        .collect()
     }
 
     /// What differs from what every container may, by bridge. A bridge that networks with different
@@ -179,6 +216,18 @@ impl Docker {
         })
         .collect()
     }
+}
+
+/// The strictest word on a bridge counts: one network on it that is internal, or has no IPv6, is enough.
+fn ipv6(view: &DockerView) -> BTreeMap<IfName, Ipv6Reach> {
+    let with = view.networks.iter().filter(|network| network.ipv6);
+    let bridges: BTreeSet<&IfName> = with.filter_map(|network| network.bridge.as_ref()).collect();
+    let reach = |bridge: &&IfName| {
+        let mut on_it = view.networks.iter().filter(|network| network.bridge.as_ref() == Some(bridge));
+        let way_out = on_it.all(|network| network.ipv6 && !network.internal);
+        if way_out { Ipv6Reach::Tunnel } else { Ipv6Reach::Itself }
+    };
+    bridges.into_iter().map(|bridge| (bridge.clone(), reach(&bridge))).collect()
 }
 
 impl Machine {

@@ -259,6 +259,7 @@ impl Machine {
             bridges: self.links.other_bridges(&self.config),
             shut_out: self.links.shut_out(&self.config),
             networks: self.docker.accesses(&self.links, &self.config),
+            ipv6_bridges: self.docker.ipv6_bridges(&self.links, &self.config),
         }
     }
 

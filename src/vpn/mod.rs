@@ -17,8 +17,8 @@ mod tests;
 
 pub use claim::Reason;
 pub use docker::{
-    DockerBackend, DockerNetwork, DockerReport, DockerView, NetworkAccess, NetworkBridge, NetworkFault,
-    NetworkReport,
+    DockerBackend, DockerNetwork, DockerReport, DockerView, Ipv6Bridge, Ipv6Reach, NetworkAccess,
+    NetworkBridge, NetworkFault, NetworkReport,
 };
 pub use event::{ActiveVpn, Event, NmView, Profile, Report, ReportKind, Reporter, VpnEnd, VpnPhase};
 pub use known::{Learned, LearnedVpn};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::NetworkAccess;
+use super::{Ipv6Bridge, NetworkAccess};
 use crate::net::{Endpoint, IfName, IfPattern, LanPrefix};
 
 /// The five states of the contract.
@@ -86,6 +86,9 @@ pub struct Situation {
     /// Bridges of containers that may reach something else than every container may.
     #[serde(default)]
     pub networks: Vec<NetworkAccess>,
+    /// Bridges that Docker gives IPv6.
+    #[serde(default)]
+    pub ipv6_bridges: Vec<Ipv6Bridge>,
 }
 
 /// The bootstrap allowance.

@@ -171,6 +171,11 @@ fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestC
         prop_assert!(bridge.is_some_and(|link| link.kind == LinkKind::Bridge), "{network:?}");
         prop_assert!(is.uplinks.iter().all(|uplink| uplink.interface != network.bridge), "{network:?}");
     }
+    for open in &is.ipv6_bridges {
+        let bridge = heard.links.named(&open.bridge);
+        prop_assert!(bridge.is_some_and(|link| link.kind == LinkKind::Bridge), "{open:?}");
+        prop_assert!(is.uplinks.iter().all(|uplink| uplink.interface != open.bridge), "{open:?}");
+    }
     if is.bootstrap.any {
         let nothing_known = is.bootstrap.endpoints.is_empty();
         let open = match config.bootstrap.scope {

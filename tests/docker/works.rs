@@ -41,8 +41,8 @@ fn containers(docker: &Docker) -> Result<()> {
 
 /// Everything that needs no internet and no LAN.
 ///
-/// IPv6 from container to container only where bridges are not filtered: this Docker has no rules of
-/// its own for IPv6, so that nothing in filter's FORWARD accepts what is bridged.
+/// IPv6 from container to container where bridges are filtered only with an agent, which hears of
+/// networks with IPv6: this Docker has no rules of its own for it.
 fn neighbours_talk(lab: &Lab, docker: &Docker, filtered: bool) -> Result<()> {
     let echo = lab.host().udp_echo("172.17.0.1:5000")?;
     for (from, to, network) in [

@@ -127,7 +127,11 @@ fn locking_twice_changes_nothing(backend: Backend) -> Result<()> {
                 ("DOCKER-USER", "DOCKER_VPN_KILL_SWITCH"),
             ] {
                 let rules = backend.chain(lab, family, chain)?;
-                ensure!(rules == [format!("-A {chain} -j {ours}")], "{family} {chain}: {rules:?}");
+                let mut wanted = vec![format!("-A {chain} -j {ours}")];
+                if (family, chain) == ("ip6tables", "FORWARD") {
+                    wanted.push("-A FORWARD -j DOCKER_VPN_IPV6".into());
+                }
+                ensure!(rules == wanted, "{family} {chain}: {rules:?}");
             }
         }
         Ok(())

@@ -49,6 +49,8 @@ struct Network {
     driver: String,
     #[serde(rename = "Internal", default)]
     internal: bool,
+    #[serde(rename = "EnableIPv6", default)]
+    ipv6: bool,
     #[serde(rename = "Options")]
     options: Option<Options>,
 }
@@ -96,6 +98,7 @@ impl Network {
             name: cut(&self.name, MAX_NAME),
             driver: cut(&self.driver, MAX_NAME),
             internal: self.internal,
+            ipv6: self.ipv6,
         }
     }
 

@@ -43,7 +43,7 @@ fn machine(config: &str) -> Machine {
 
 fn network(name: &str, driver: &str, bridge: &str) -> DockerNetwork {
     let (name, driver) = (name.to_owned(), driver.to_owned());
-    DockerNetwork { name, driver, bridge: bridge.parse().ok(), internal: false }
+    DockerNetwork { name, driver, bridge: bridge.parse().ok(), internal: false, ipv6: false }
 }
 
 fn view(networks: Vec<DockerNetwork>) -> Event {
@@ -197,4 +197,42 @@ proptest! {
             prop_assert!(!named.is_empty() && named.iter().all(|name| BRIDGES.contains(name)), "{}", rule);
         }
     }
+}
+
+/// What stands last in ip6tables' FORWARD.
+fn last_in_ipv6(machine: &Machine) -> Vec<String> {
+    let mut rules = rules(machine);
+    rules.retain(|rule| rule.starts_with("-A DOCKER_VPN_IPV6 "));
+    rules.iter().map(|rule| rule.replace("-A DOCKER_VPN_IPV6 ", "")).collect()
+}
+
+#[test]
+fn ipv6_is_opened_for_no_bridge_but_those_that_docker_gives_it() {
+    let with_ipv6 =
+        |name, bridge, internal| DockerNetwork { internal, ipv6: true, ..network(name, "bridge", bridge) };
+    let inside = |bridge: &str| format!("-i {bridge} -o {bridge} -j ACCEPT");
+    let out = |bridge: &str| {
+        let answers = format!("-i tun+ -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
+        [inside(bridge), format!("-i {bridge} -o tun+ -j ACCEPT"), answers]
+    };
+    let mut machine = machine("docker.networks = { named = \"lan\" }\n");
+    assert_eq!(last_in_ipv6(&machine), [""; 0], "before Docker has spoken");
+
+    for card in ["eth0", "tun0", "lo", "br-card", "br-gone"] {
+        machine.step(view(vec![with_ipv6("a", card, false)]), 0);
+        assert_eq!(last_in_ipv6(&machine), [""; 0], "{card} is no bridge of containers");
+    }
+    machine.step(view(vec![network("v4", "bridge", "docker0"), with_ipv6("a", "br-a", false)]), 0);
+    assert_eq!(last_in_ipv6(&machine), out("br-a"));
+    machine.step(Event::Docker(None), 0);
+    assert_eq!(last_in_ipv6(&machine), out("br-a"), "containers outlive Docker");
+
+    machine.step(view(vec![with_ipv6("a", "br-a", true), with_ipv6("named", "br-b", false)]), 0);
+    assert_eq!(last_in_ipv6(&machine), [inside("br-a"), inside("br-b")], "no tunnel for these");
+    let twice = [with_ipv6("a", "br-a", false), with_ipv6("b", "br-a", true)];
+    machine.step(view(twice.to_vec()), 0);
+    assert_eq!(last_in_ipv6(&machine), [inside("br-a")], "the strictest word counts");
+    let twice = [with_ipv6("a", "br-a", false), network("b", "bridge", "br-a")];
+    machine.step(view(twice.to_vec()), 0);
+    assert_eq!(last_in_ipv6(&machine), [inside("br-a")], "the strictest word counts");
 }

@@ -208,12 +208,11 @@ fn resolved() -> impl Strategy<Value = Event> {
 
 fn docker() -> impl Strategy<Value = DockerView> {
     let bridge = select(NAMES.to_vec()).prop_map(|name| name.parse().ok());
-    let network = (select(vec!["a", "b", "web"]), bridge).prop_map(|(name, bridge)| DockerNetwork {
-        name: name.to_owned(),
-        driver: "bridge".to_owned(),
-        bridge,
-        internal: false,
-    });
+    let kind = (any::<bool>(), any::<bool>());
+    let network =
+        (select(vec!["a", "b", "web"]), bridge, kind).prop_map(|(name, bridge, (internal, ipv6))| {
+            DockerNetwork { name: name.to_owned(), driver: "bridge".to_owned(), bridge, internal, ipv6 }
+        });
     prop::collection::vec(network, 0..4).prop_map(|networks| DockerView {
         version: "28.5.0".to_owned(),
         backend: DockerBackend::Iptables,
