@@ -3,8 +3,9 @@
 
 mod support;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use support::kernel::Backend;
+use support::page::{DOCKER_STARTS, Row, compare, expanded, rows};
 use support::tunwarden;
 use tunwarden_lab::{Lab, with_lab};
 
@@ -12,48 +13,6 @@ const PAGE: &str = include_str!("../docs/article.md");
 const HOST: &str = include_str!("data/article-host.sh");
 const DOCKER: &str = include_str!("data/article-docker.sh");
 const CONFIG: &str = include_str!("../examples/article.toml");
-
-/// What Docker 20.10 does about its user's chain when it starts: what is in there stays, its own
-/// RETURN goes to the end, and its jump to the top.
-const DOCKER_STARTS: &str = "iptables -N DOCKER-USER 2>/dev/null || true
-iptables -A DOCKER-USER -j RETURN
-iptables -I FORWARD -j DOCKER-USER
-";
-
-/// One row of the page.
-struct Row {
-    article: Vec<String>,
-    ours: Vec<String>,
-    why: String,
-}
-
-fn rows() -> Result<Vec<Row>> {
-    let lines = PAGE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| The article"));
-    lines
-        .map(|line| {
-            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-            let [article, ours, why] = cells[..] else { anyhow::bail!("not three cells: {line}") };
-            Ok(Row { article: rules(article), ours: rules(ours), why: why.to_owned() })
-        })
-        .collect()
-}
-
-fn rules(cell: &str) -> Vec<String> {
-    let rules = cell.split("<br>").map(|rule| rule.trim().trim_matches('`').to_owned());
-    rules.filter(|rule| !rule.is_empty()).collect()
-}
-
-/// A page's rule with <bridge> and <owner> written out.
-fn expanded(rule: &str, owners: &[String]) -> Result<Vec<String>> {
-    let bridges = PAGE.lines().find_map(|line| line.strip_prefix("`<bridge>` is each of "));
-    let bridges = bridges.context("the page does not say what <bridge> is")?.trim_end_matches('.');
-    let bridges: Vec<String> = bridges.split(", ").map(|name| name.trim_matches('`').to_owned()).collect();
-    Ok(match (rule.contains("<bridge>"), rule.contains("<owner>")) {
-        (true, _) => bridges.iter().map(|bridge| rule.replace("<bridge>", bridge)).collect(),
-        (_, true) => owners.iter().map(|owner| rule.replace("<owner>", owner)).collect(),
-        _ => vec![rule.to_owned()],
-    })
-}
 
 /// The ids of the further owners on this system, in the kernel's order.
 fn owners(lab: &Lab) -> Result<Vec<String>> {
@@ -87,18 +46,6 @@ fn by_chain(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// Fails with what only the page, or only the kernel has.
-fn compare(listed: &[String], held: &[String]) -> Result<()> {
-    let only = |these: &[String], those: &[String]| -> Vec<String> {
-        these.iter().filter(|line| !those.contains(line)).cloned().collect()
-    };
-    let (page, kernel) = (only(listed, held), only(held, listed));
-    ensure!(page.is_empty() && kernel.is_empty(), "only the page has {page:#?}, only the kernel {kernel:#?}");
-    let moved = listed.iter().zip(held).find(|(listed, held)| listed != held);
-    ensure!(listed == held, "the page's order is another, or a rule is doubled: {moved:?}");
-    Ok(())
-}
-
 #[test]
 fn the_page_lists_every_rule_that_the_articles_scripts_make() {
     with_lab(|lab| {
@@ -106,7 +53,7 @@ fn the_page_lists_every_rule_that_the_articles_scripts_make() {
             lab.host().command(["sh", "-e"]).stdin(script).succeed()?;
         }
         let mut held = held(lab, "filter")?;
-        let mut listed: Vec<String> = rows()?.into_iter().flat_map(|row| row.article).collect();
+        let mut listed: Vec<String> = rows(PAGE)?.into_iter().flat_map(|row| row.article).collect();
         // Where the orders differ, the page keeps ours.
         held.sort();
         listed.sort();
@@ -132,8 +79,8 @@ fn the_page_lists_every_rule_of_ours_in_the_kernels_order() {
         }
         let owners = owners(lab)?;
         let mut listed = Vec::new();
-        for rule in rows()?.into_iter().flat_map(|row| row.ours) {
-            listed.extend(expanded(&rule, &owners)?);
+        for rule in rows(PAGE)?.into_iter().flat_map(|row| row.ours) {
+            listed.extend(expanded(PAGE, &rule, &owners)?);
         }
         let held = [held(lab, "filter")?, held(lab, "mangle")?].concat();
         compare(&by_chain(listed), &by_chain(held))
@@ -143,7 +90,7 @@ fn the_page_lists_every_rule_of_ours_in_the_kernels_order() {
 
 #[test]
 fn every_difference_has_its_reason() {
-    let rows = rows().unwrap();
+    let rows = rows(PAGE).unwrap();
     assert!(rows.len() > 25, "the page's table was not read");
     for Row { article, ours, why } in rows {
         assert!(article == ours || !why.is_empty(), "no reason for {article:?} against {ours:?}");

@@ -5,6 +5,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+const DOCKER_EXAMPLES: [(&str, &str); 3] = [
+    (include_str!("../../examples/docker-three-rules.toml"), "docker-three-rules.toml"),
+    (include_str!("../../examples/docker-chain.toml"), "docker-chain.toml"),
+    (include_str!("../../examples/docker-ports.toml"), "docker-ports.toml"),
+];
 const ARTICLE: &str = include_str!("../../examples/article.toml");
 const EVERY_KEY: &str = include_str!("../../examples/config.toml");
 
@@ -152,6 +157,9 @@ fn the_examples_are_true() {
     assert_eq!(Config::parse(EVERY_KEY, "config.toml").unwrap(), Config::default());
     assert_eq!(Config::parse("", "config.toml").unwrap(), Config::default());
     insta::assert_snapshot!(Config::parse(ARTICLE, "article.toml").unwrap().explain());
+    for (text, name) in DOCKER_EXAMPLES {
+        Config::parse(text, name).unwrap();
+    }
 }
 
 #[test]

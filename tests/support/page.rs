@@ -1,0 +1,61 @@
+//! Pages that list the article's rules and ours, row by row.
+
+use anyhow::{Context, Result, ensure};
+
+/// What Docker 20.10 does about its user's chain when it starts: what is in there stays, its own
+/// RETURN goes to the end, and its jump to the top.
+pub const DOCKER_STARTS: &str = "iptables -N DOCKER-USER 2>/dev/null || true
+iptables -A DOCKER-USER -j RETURN
+iptables -I FORWARD -j DOCKER-USER
+";
+
+/// One row of a page.
+pub struct Row {
+    /// The article's rules.
+    pub article: Vec<String>,
+    /// Ours.
+    pub ours: Vec<String>,
+    /// Why they differ.
+    pub why: String,
+}
+
+/// The rows of a page, or of a part of it.
+pub fn rows(page: &str) -> Result<Vec<Row>> {
+    let lines = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| The article"));
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let [article, ours, why] = cells[..] else { anyhow::bail!("not three cells: {line}") };
+            Ok(Row { article: rules(article), ours: rules(ours), why: why.to_owned() })
+        })
+        .collect()
+}
+
+fn rules(cell: &str) -> Vec<String> {
+    let rules = cell.split("<br>").map(|rule| rule.trim().trim_matches('`').to_owned());
+    rules.filter(|rule| !rule.is_empty()).collect()
+}
+
+/// A page's rule with <bridge> and <owner> written out.
+pub fn expanded(page: &str, rule: &str, owners: &[String]) -> Result<Vec<String>> {
+    let bridges = page.lines().find_map(|line| line.strip_prefix("`<bridge>` is each of "));
+    let bridges = bridges.context("the page does not say what <bridge> is")?.trim_end_matches('.');
+    let bridges: Vec<String> = bridges.split(", ").map(|name| name.trim_matches('`').to_owned()).collect();
+    Ok(match (rule.contains("<bridge>"), rule.contains("<owner>")) {
+        (true, _) => bridges.iter().map(|bridge| rule.replace("<bridge>", bridge)).collect(),
+        (_, true) => owners.iter().map(|owner| rule.replace("<owner>", owner)).collect(),
+        _ => vec![rule.to_owned()],
+    })
+}
+
+/// Fails with what only the page, or only the kernel has.
+pub fn compare(listed: &[String], held: &[String]) -> Result<()> {
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect()
+    };
+    let (page, kernel) = (only(listed, held), only(held, listed));
+    ensure!(page.is_empty() && kernel.is_empty(), "only the page has {page:#?}, only the kernel {kernel:#?}");
+    let moved = listed.iter().zip(held).find(|(listed, held)| listed != held);
+    ensure!(listed == held, "the page's order is another, or a rule is doubled: {moved:?}");
+    Ok(())
+}
