@@ -14,6 +14,7 @@ use super::{Outcome, complain, load::load, say};
 use crate::agent::describe;
 use crate::firewall::{Firewall, restore_arp};
 use crate::hosts::{self, Pins};
+use crate::net::Family;
 use crate::store::Store;
 
 /// How long a running agent is given to end.
@@ -33,7 +34,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     let store = Store::default();
     end_agent(&store).await?;
     let backend = load(path).map(|config| config.firewall.backend).unwrap_or_default();
-    Firewall::new(backend).release().await.context("not everything could be released")?;
+    let dockers = Firewall::new(backend).release().await.context("not everything could be released")?;
     if let Err(error) = restore_arp(store.run()) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
@@ -41,6 +42,16 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
     store.forget_applied()?;
+    for family in dockers {
+        let tool = match family {
+            Family::V4 => "iptables",
+            Family::V6 => "ip6tables",
+        };
+        say(&format!(
+            "{tool}: the policy of FORWARD stays as it is, for Docker's rules stand there; to route for \
+             others: {tool} -P FORWARD ACCEPT"
+        ));
+    }
     say("released: this machine has no kill switch now, everything leaves in clear");
     Ok(ExitCode::SUCCESS)
 }

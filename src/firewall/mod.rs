@@ -14,7 +14,7 @@ pub use tool::ToolError;
 
 use crate::config::Backend;
 use crate::net::Family;
-use crate::policy::{Ruleset, Table, last_resort};
+use crate::policy::{Ruleset, Table, TableName, last_resort};
 use plan::Jumps;
 
 /// How often a commit is tried when somebody else changes the tables under it.
@@ -116,11 +116,12 @@ impl Firewall {
         Ok([v4?, v6?].concat())
     }
 
-    /// Takes every trace of us out of the kernel; policies go back to ACCEPT.
+    /// Takes every trace of us out of the kernel; policies go back to ACCEPT, but for FORWARD where it
+    /// is Docker's: there it stays what it is. Says in which families that is so.
     ///
     /// # Errors
     /// When a family could not be released; the other one is all the same.
-    pub async fn release(&mut self) -> Result<(), FirewallError> {
+    pub async fn release(&mut self) -> Result<Vec<Family>, FirewallError> {
         self.held = None;
         let ours = last_resort();
         let family = async |family| {
@@ -129,10 +130,11 @@ impl Firewall {
             if !text.is_empty() {
                 tool::restore(self.backend, family, &text).await?;
             }
-            Ok::<_, FirewallError>(())
+            let dockers = saved.table(TableName::Filter.as_str()).is_some_and(plan::is_dockers);
+            Ok::<_, FirewallError>(dockers.then_some(family))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
-        v4.and(v6)
+        Ok([v4?, v6?].into_iter().flatten().collect())
     }
 }
 

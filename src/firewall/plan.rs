@@ -201,7 +201,8 @@ fn release_table(table: &Table, saved: &SavedTable) -> Option<String> {
         return None;
     }
     let mut lines = vec![format!("*{}", table.name.as_str())];
-    lines.extend(table.dropping.iter().map(|hook| format!(":{} ACCEPT [0:0]", hook.as_str())));
+    let opened = table.dropping.iter().filter(|&&hook| !(hook == Hook::Forward && is_dockers(saved)));
+    lines.extend(opened.map(|hook| format!(":{} ACCEPT [0:0]", hook.as_str())));
     for &(hook, chain) in table.jumps.iter().chain(&table.last) {
         let count = places(saved.rules(hook.as_str()).unwrap_or_default(), chain).len();
         lines.extend(std::iter::repeat_n(format!("-D {} -j {chain}", hook.as_str()), count));
@@ -214,6 +215,14 @@ fn release_table(table: &Table, saved: &SavedTable) -> Option<String> {
     }
     lines.push("COMMIT\n".to_owned());
     Some(lines.join("\n"))
+}
+
+/// Whether filter `FORWARD` is Docker's now: its chain is jumped to. Docker itself sets the policy DROP
+/// where it switched forwarding on, and accepts what its containers need: opened, a machine whose
+/// forwarding stays on would route for everybody on its links. Nobody can tell whose DROP it was.
+pub(super) fn is_dockers(saved: &SavedTable) -> bool {
+    let jumps = ["-j DOCKER-USER", "-j DOCKER-FORWARD"];
+    saved.rules(Hook::Forward.as_str()).unwrap_or_default().iter().any(|rule| jumps.contains(&rule.as_str()))
 }
 
 /// We made it, Docker never came, and nobody else put a rule in it.

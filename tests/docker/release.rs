@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Engine, with_lab};
 
-use crate::support::docker::{IPV6, Watch, count_tries, flooding, user_network};
+use crate::support::docker::{IPV6, Watch, count_tries, counted, flooding, user_network};
 use crate::support::kernel::Backend;
 use crate::support::tunwarden;
 use crate::{KNOWN, lock, locked};
@@ -39,8 +39,56 @@ fn release_leaves_docker_as_it_found_it(engine: Engine) -> Result<()> {
     })
 }
 
-/// Rules in their order, chains and tables. Policies are ACCEPT after a release, and tables that were
-/// used once stay, empty.
+/// A link of the host's that a machine on the LAN may want to be routed to.
+const BEHIND: &str = "10.9.0.2";
+
+#[test]
+fn a_released_machine_with_docker_does_not_route_for_everybody() -> Result<()> {
+    with_lab(|lab| {
+        let _docker = lab.host().docker(IPV6)?;
+        for words in [
+            "ip link add behind type veth peer name inside",
+            "ip addr add 10.9.0.1/24 dev behind",
+            "ip link set behind up",
+            "ip link set inside up",
+            // Nobody is there: what is routed to it is counted, and not answered.
+            "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:09 dev behind",
+        ] {
+            lab.host().succeed(words.split(' '))?;
+        }
+        lab.isp().succeed(["ip", "route", "add", "10.9.0.0/24", "via", "10.0.0.2"])?;
+        let routed = || counted(lab.host(), "mangle", "POSTROUTING -d 10.9.0.2/32 -o behind -p icmp");
+        let knock = || {
+            let before = routed()?;
+            lab.isp().ping(BEHIND.parse::<std::net::IpAddr>()?).send()?;
+            Ok::<_, anyhow::Error>(routed()? - before)
+        };
+        let policy = |to| lab.host().succeed(["iptables", "-w", "-P", "FORWARD", to]);
+        policy("ACCEPT")?;
+        ensure!(knock()? > 0, "the control: with the policy ACCEPT this machine routes for the LAN");
+        policy("DROP")?;
+        ensure!(knock()? == 0, "the control: Docker's own policy does not");
+
+        lock(lab, KNOWN)?;
+        let output = tunwarden(lab, ["release", "--yes"])?;
+        ensure!(output.status.success(), "release: {} {}", output.status, output.stderr);
+        ensure!(output.stdout.contains("iptables: the policy of FORWARD stays"), "{}", output.stdout);
+        ensure!(knock()? == 0, "a released machine routes for the LAN");
+        // This Docker has no rules for IPv6, and no policy there that would be its own.
+        for (tool, chains) in
+            [("iptables", ["INPUT", "OUTPUT", ""]), ("ip6tables", ["INPUT", "OUTPUT", "FORWARD"])]
+        {
+            for chain in chains.iter().filter(|chain| !chain.is_empty()) {
+                let listing = lab.host().succeed([tool, "-w", "-S", chain])?;
+                ensure!(listing.starts_with(&format!("-P {chain} ACCEPT")), "{tool} {listing}");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Rules in their order, chains and tables. Policies are ACCEPT after a release, but for FORWARD where
+/// it is Docker's, and tables that were used once stay, empty.
 fn rules(saved: Vec<String>) -> Vec<String> {
     saved.into_iter().filter(|line| line.starts_with('-') || line.contains("DOCKER")).collect()
 }
