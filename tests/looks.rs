@@ -47,6 +47,15 @@ fn a_new_bridge_is_looked_at_and_what_was_moved_is_put_back() {
         agent.wait_for_line("br-quiet", SOON)?;
         std::thread::sleep(std::time::Duration::from_millis(300));
         ensure!(repairs(lab)? == 1, "a repair of nothing");
+
+        // Only the places in filter were lost, and mangle held: put back, and no repair.
+        for tool in ["iptables", "ip6tables"] {
+            lab.host().succeed([tool, "-I", "FORWARD", "1", "-i", "br-new", "-j", "ACCEPT"])?;
+        }
+        ensure!(!jumps_are_first(lab)?, "nothing was moved");
+        lab.host().succeed(["ip", "link", "add", "br-new", "type", "bridge"])?;
+        agent.wait_for_line("back in its place: iptables filter", SOON)?;
+        ensure!(jumps_are_first(lab)? && repairs(lab)? == 1, "{} repairs", repairs(lab)?);
         Ok(())
     })
     .unwrap();

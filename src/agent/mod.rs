@@ -297,9 +297,14 @@ impl Agent {
             self.news.push(News::Repaired("the rules are in force again".to_owned()));
         }
         self.applied = Some(ruleset);
-        if let Commit::Mended(lines) = commit {
-            self.repairs = self.repairs.saturating_add(1);
-            self.news.push(News::Repaired(lines.join("; ")));
+        match commit {
+            Commit::AsPlanned => {}
+            // Nothing was open: no repair, and nothing to trouble anybody with.
+            Commit::Moved(lines) => tracing::info!("back in its place: {}", lines.join("; ")),
+            Commit::Mended(lines) => {
+                self.repairs = self.repairs.saturating_add(1);
+                self.news.push(News::Repaired(lines.join("; ")));
+            }
         }
     }
 

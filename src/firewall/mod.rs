@@ -41,6 +41,9 @@ enum Trust {
 pub enum Commit {
     /// Holding what it was last given, or never given anything.
     AsPlanned,
+    /// Somebody else's rules stood before our jumps in filter's FORWARD, as after most things that
+    /// Docker does: every difference, a line each. Nothing was open, and they are back in their places.
+    Moved(Vec<String>),
     /// Somebody else had moved something of ours: every difference, a line each. It is mended.
     Mended(Vec<String>),
 }
@@ -93,9 +96,9 @@ impl Firewall {
             commit_or_close(self.backend, family, held, trust, ruleset.family(family))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
-        let mended = worse(v4, v6)?;
+        let commit = worse(v4, v6)?;
         self.held = Some(ruleset.clone());
-        Ok(if mended.is_empty() { Commit::AsPlanned } else { Commit::Mended(mended) })
+        Ok(commit)
     }
 
     /// Has the next commit look at everything first: somebody else may have moved something.
@@ -140,10 +143,26 @@ impl Firewall {
 
 /// What both families come to: an open one is never hidden behind one that is merely closed.
 fn worse(
-    v4: Result<Vec<String>, FirewallError>,
-    v6: Result<Vec<String>, FirewallError>,
-) -> Result<Vec<String>, FirewallError> {
-    if matches!(v6, Err(FirewallError::Open { .. })) { v6 } else { Ok([v4?, v6?].concat()) }
+    v4: Result<Commit, FirewallError>,
+    v6: Result<Commit, FirewallError>,
+) -> Result<Commit, FirewallError> {
+    if matches!(v6, Err(FirewallError::Open { .. })) {
+        return v6;
+    }
+    Ok(v4?.and(v6?))
+}
+
+impl Commit {
+    /// Both together.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::AsPlanned, other) | (other, Self::AsPlanned) => other,
+            (Self::Moved(one), Self::Moved(other)) => Self::Moved([one, other].concat()),
+            (Self::Moved(one) | Self::Mended(one), Self::Moved(other) | Self::Mended(other)) => {
+                Self::Mended([one, other].concat())
+            }
+        }
+    }
 }
 
 async fn read(backend: Backend, family: Family) -> Result<Saved, FirewallError> {
@@ -156,14 +175,14 @@ async fn commit_or_close(
     held: Option<&[Table]>,
     trust: Trust,
     tables: &[Table],
-) -> Result<Vec<String>, FirewallError> {
+) -> Result<Commit, FirewallError> {
     let why = match commit(backend, family, held, trust, tables).await {
-        Ok(mended) => return Ok(mended),
+        Ok(commit) => return Ok(commit),
         Err(why) => why,
     };
     let last = last_resort();
     let last = last.family(family);
-    if mend(backend, family, None, last).await.is_ok() {
+    if mend(backend, family, None, last, &mut Commit::AsPlanned).await.is_ok() {
         return Err(FirewallError::ClosedCompletely(Box::new(why)));
     }
     match overwrite(backend, family, last).await {
@@ -190,11 +209,11 @@ async fn commit(
     held: Option<&[Table]>,
     trust: Trust,
     tables: &[Table],
-) -> Result<Vec<String>, FirewallError> {
+) -> Result<Commit, FirewallError> {
     let mut expected = held;
     if let Some(text) = held.filter(|_| trust == Trust::Full).and_then(|held| plan::step(held, tables)) {
         if text.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Commit::AsPlanned);
         }
         // The quick way: only what moved. Whatever is found afterwards, the long way mends.
         let began = tokio::time::Instant::now();
@@ -204,11 +223,11 @@ async fn commit(
             expected = Some(tables);
         }
     }
-    let mut attempt = 1;
+    let (mut attempt, mut seen) = (1, Commit::AsPlanned);
     loop {
-        match mend(backend, family, expected, tables).await {
+        match mend(backend, family, expected, tables, &mut seen).await {
             Err(_) if attempt < ATTEMPTS => attempt += 1,
-            result => return result,
+            result => return result.map(|()| seen),
         }
     }
 }
@@ -220,8 +239,19 @@ async fn mend(
     family: Family,
     expected: Option<&[Table]>,
     tables: &[Table],
-) -> Result<Vec<String>, FirewallError> {
+    seen: &mut Commit,
+) -> Result<(), FirewallError> {
     let found = read(backend, family).await?;
+    // Said before it is mended: an attempt that comes to nothing may have put back the half of it.
+    if let Some(expected) = expected {
+        let lines = plan::differences(family, expected, &found);
+        let now = match lines.is_empty() {
+            true => Commit::AsPlanned,
+            false if plan::only_moved(expected, &found) => Commit::Moved(lines),
+            false => Commit::Mended(lines),
+        };
+        *seen = std::mem::replace(seen, Commit::AsPlanned).and(now);
+    }
     let text = plan::restore(tables, &found);
     if !text.is_empty() {
         tool::restore(backend, family, &text).await?;
@@ -230,5 +260,5 @@ async fn mend(
             return Err(FirewallError::Differs(differences));
         }
     }
-    Ok(expected.map_or_else(Vec::new, |expected| plan::differences(family, expected, &found)))
+    Ok(())
 }

@@ -124,7 +124,7 @@ pub(super) fn differences(family: Family, tables: &[Table], saved: &Saved) -> Ve
         .iter()
         .flat_map(|table| {
             let found = match saved.table(table.name.as_str()) {
-                Some(saved) => table_differences(table, saved),
+                Some(saved) => table_differences(table, saved, Places::Exact),
                 None => vec!["the table is not there".to_owned()],
             };
             let name = table.name.as_str();
@@ -133,7 +133,29 @@ pub(super) fn differences(family: Family, tables: &[Table], saved: &Saved) -> Ve
         .collect()
 }
 
-fn table_differences(table: &Table, saved: &SavedTable) -> Vec<String> {
+/// How much the place of a jump means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Places {
+    /// All of it.
+    Exact,
+    /// Nothing in filter's FORWARD, where every engine puts its own rules; the rest as it is.
+    NotInFilterForward,
+}
+
+/// Whether everything is held but for the places of our jumps in filter's FORWARD. Then nothing was
+/// open: mangle holds the same verdicts, from its first place.
+pub(super) fn only_moved(tables: &[Table], saved: &Saved) -> bool {
+    tables.iter().all(|table| {
+        let saved = saved.table(table.name.as_str());
+        saved.is_some_and(|saved| table_differences(table, saved, Places::NotInFilterForward).is_empty())
+    })
+}
+
+fn table_differences(table: &Table, saved: &SavedTable, places_count: Places) -> Vec<String> {
+    let anywhere = |hook| {
+        let engines = table.name == TableName::Filter && hook == Hook::Forward;
+        engines && places_count == Places::NotInFilterForward
+    };
     let mut lines = Vec::new();
     for hook in &table.dropping {
         let policy = saved.policy(hook.as_str()).unwrap_or("missing");
@@ -147,7 +169,7 @@ fn table_differences(table: &Table, saved: &SavedTable) -> Vec<String> {
         let hook_name = hook.as_str();
         match places[..] {
             [] => lines.push(format!("{hook_name} does not jump to {chain}")),
-            [place] if comes_first(hook, rules, place) => {}
+            [place] if comes_first(hook, rules, place) || anywhere(hook) => {}
             [place] => lines
                 .push(format!("the jump from {hook_name} to {chain} is rule {}, not the first", place + 1)),
             _ => lines.push(format!("{hook_name} jumps to {chain} {} times", places.len())),
@@ -155,10 +177,10 @@ fn table_differences(table: &Table, saved: &SavedTable) -> Vec<String> {
     }
     for &(hook, chain) in &table.last {
         let rules = saved.rules(hook.as_str()).unwrap_or_default();
-        let (places, hook) = (places(rules, chain), hook.as_str());
+        let (places, moved, hook) = (places(rules, chain), anywhere(hook), hook.as_str());
         match places[..] {
             [] => lines.push(format!("{hook} does not jump to {chain}")),
-            [place] if place + 1 == rules.len() => {}
+            [place] if place + 1 == rules.len() || moved => {}
             [place] => {
                 lines.push(format!("the jump from {hook} to {chain} is rule {}, not the last", place + 1))
             }

@@ -1,0 +1,28 @@
+//! What Docker does every day is no repair.
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::with_lab;
+
+use crate::support::docker::IPV6;
+use crate::support::{SOON, agent, bus, status, wait_for_state};
+
+#[test]
+fn a_network_that_is_made_is_no_repair_and_a_flush_is_one() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let docker = lab.host().docker(IPV6)?;
+        let mut agent = agent(lab, "")?;
+        wait_for_state(lab, "locked")?;
+        for network in ["one", "two"] {
+            docker.cli(["network", "create", network])?;
+            // On this Docker every network pushes our jump down.
+            agent.wait_for_line("back in its place: iptables filter", SOON)?;
+        }
+        ensure!(status(lab)?["repairs"] == 0, "a repair of nothing: {}", agent.log());
+        lab.host().succeed(["iptables", "-w", "-F", "DOCKER-USER"])?;
+        lab.host().succeed(["ip", "link", "add", "br-look", "type", "bridge"])?;
+        agent.wait_for_line("repaired: iptables filter: DOCKER-USER does not jump", SOON)?;
+        ensure!(status(lab)?["repairs"] == 1, "{}", agent.log());
+        Ok(())
+    })
+}
