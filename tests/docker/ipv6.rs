@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::openvpn::ServerOptions;
-use tunwarden_lab::{Docker, Lab, wait_for, with_lab};
+use tunwarden_lab::{Docker, Engine, Lab, wait_for, with_lab};
 
 use crate::PATIENCE;
 use crate::support::docker::{IPV6, address, bridge_nf, user_network};
@@ -78,7 +78,16 @@ fn internal_stays_internal(lab: &Lab, docker: &Docker) -> Result<()> {
 }
 
 #[test]
-fn containers_have_ipv6_where_docker_makes_no_rules_for_it() -> Result<()> {
+fn containers_have_ipv6_where_docker_20_makes_no_rules_for_it() -> Result<()> {
+    containers_have_ipv6_where_docker_makes_no_rules_for_it(Engine::System)
+}
+
+#[test]
+fn containers_have_ipv6_where_docker_26_makes_no_rules_for_it() -> Result<()> {
+    containers_have_ipv6_where_docker_makes_no_rules_for_it(Engine::Trixie)
+}
+
+fn containers_have_ipv6_where_docker_makes_no_rules_for_it(engine: Engine) -> Result<()> {
     with_lab(|lab| {
         let bus = bus(lab)?;
         let push = ["redirect-gateway def1", "route-ipv6 2000::/3"].map(Into::into).to_vec();
@@ -87,7 +96,7 @@ fn containers_have_ipv6_where_docker_makes_no_rules_for_it() -> Result<()> {
         let nm = lab.host().network_manager(&bus)?;
         nm.add_ethernet(&lab.uplinks()[0])?;
         nm.add_vpn("lab", &server)?;
-        let docker = lab.host().docker(IPV6)?;
+        let docker = lab.host().docker(engine, IPV6)?;
         containers(lab, &docker)?;
         // Such a Docker does no address translation either; an administrator who wants it does.
         let nat = "-w -t nat -A POSTROUTING -s fd00:d00::/24 -o tun+ -j MASQUERADE";
@@ -134,7 +143,7 @@ fn what_docker_refuses_in_ipv6_stays_refused() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let own_rules = ["--experimental", "--ip6tables", "--icc=false"];
-        let docker = lab.host().docker(IPV6.into_iter().chain(own_rules))?;
+        let docker = lab.host().docker(Engine::System, IPV6.into_iter().chain(own_rules))?;
         for name in ["one", "two"] {
             docker.run(["--name", name, "lab", "sleep", "1000"])?;
         }

@@ -1,16 +1,17 @@
 //! What Docker does every day is no repair.
 
 use anyhow::{Result, ensure};
-use tunwarden_lab::with_lab;
+use tunwarden_lab::{Engine, with_lab};
 
 use crate::support::docker::IPV6;
 use crate::support::{SOON, agent, bus, status, wait_for_state};
 
-#[test]
-fn a_network_that_is_made_is_no_repair_and_a_flush_is_one() -> Result<()> {
+with_each_engine!(a_network_that_is_made_is_no_repair_and_a_flush_is_one);
+
+fn a_network_that_is_made_is_no_repair_and_a_flush_is_one(engine: Engine) -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
-        let docker = lab.host().docker(IPV6)?;
+        let docker = lab.host().docker(engine, IPV6)?;
         let mut agent = agent(lab, "")?;
         wait_for_state(lab, "locked")?;
         for network in ["one", "two"] {

@@ -45,7 +45,7 @@ const BEHIND: &str = "10.9.0.2";
 #[test]
 fn a_released_machine_with_docker_does_not_route_for_everybody() -> Result<()> {
     with_lab(|lab| {
-        let _docker = lab.host().docker(IPV6)?;
+        let _docker = lab.host().docker(Engine::System, IPV6)?;
         for words in [
             "ip link add behind type veth peer name inside",
             "ip addr add 10.9.0.1/24 dev behind",
