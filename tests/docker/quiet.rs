@@ -6,7 +6,15 @@ use tunwarden_lab::{Engine, with_lab};
 use crate::support::docker::IPV6;
 use crate::support::{SOON, agent, bus, status, wait_for_state};
 
-with_each_engine!(a_network_that_is_made_is_no_repair_and_a_flush_is_one);
+#[test]
+fn a_network_that_docker_20_makes_is_no_repair_and_a_flush_is_one() -> Result<()> {
+    a_network_that_is_made_is_no_repair_and_a_flush_is_one(Engine::System)
+}
+
+#[test]
+fn a_network_that_docker_26_makes_is_no_repair_and_a_flush_is_one() -> Result<()> {
+    a_network_that_is_made_is_no_repair_and_a_flush_is_one(Engine::Trixie)
+}
 
 fn a_network_that_is_made_is_no_repair_and_a_flush_is_one(engine: Engine) -> Result<()> {
     with_lab(|lab| {
