@@ -4,10 +4,13 @@
 //! drifts gives the same answer. Nothing here passes or fails: it prints medians and spreads.
 #![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
 
+mod figures;
+
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use figures::{milliseconds, ratios, spread};
 use tunwarden_lab::openvpn::ServerOptions;
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
@@ -165,32 +168,6 @@ fn memory(pid: u32) -> Result<String> {
     let field =
         |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_owned();
     Ok(format!("{} resident ({} of it anonymous)", field("VmRSS:"), field("RssAnon:")))
-}
-
-fn spread(values: &[f64]) -> String {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted[..] {
-        [] => "nothing measured".to_owned(),
-        [first, .., last] => {
-            format!("{:.2} ms ({first:.2} to {last:.2}, {} runs)", sorted[sorted.len() / 2], sorted.len())
-        }
-        [only] => format!("{only:.2} ms"),
-    }
-}
-
-/// Pair by pair, as they ran in turn.
-fn ratios(a: &[f64], b: &[f64]) -> String {
-    let mut ratios: Vec<f64> = a.iter().zip(b).map(|(a, b)| a / b).collect();
-    ratios.sort_by(f64::total_cmp);
-    match ratios[..] {
-        [first, .., last] => format!("{:.2} ({first:.2} to {last:.2})", ratios[ratios.len() / 2]),
-        _ => "nothing measured".to_owned(),
-    }
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
 }
 
 fn megabytes(bytes: u64) -> f64 {

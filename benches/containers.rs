@@ -1,0 +1,177 @@
+//! What containers pay, as ratios within one run: `make bench`.
+//!
+//! A real Docker makes the container, the bridge and its own rules. What leaves goes over a link that is
+//! named like a tunnel and costs nothing: OpenVPN's own work would hide the firewall's.
+#![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
+
+mod figures;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use figures::{milliseconds, ratios, spread, spread_of};
+use nix::sched::{CloneFlags, setns};
+use tunwarden_lab::{Docker, Engine, Lab, Uplink, guard, wait_for, with_lab};
+
+const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
+
+/// How often each side of a comparison runs.
+const RUNS: usize = 11;
+
+/// Small packets of one run over UDP: each is judged by itself.
+const PACKETS: u64 = 150_000;
+
+/// Bytes of one run over TCP, in packets as large as the links let them be.
+const BYTES: usize = 1 << 30;
+
+/// Where the containers send to: the ISP answers for it.
+const TARGET: &str = "203.0.113.9";
+
+/// Bridges beside Docker's own.
+const MANY: u32 = 200;
+
+fn main() -> Result<()> {
+    println!("{RUNS} runs each, median (min to max)");
+    with_lab(forwarding)?;
+    with_lab(bridges)
+}
+
+/// What comes out at the other end with our rules beside Docker's, against Docker's alone.
+fn forwarding(lab: &Lab) -> Result<()> {
+    // Before the link is there: on sight of a veth of that name the rules shut it out.
+    let rules = lab.host().succeed([TUNWARDEN, "rules", "--state", "protected", "--tunnel", "tun9"])?;
+    lab.host().file("/run/rules", &rules)?;
+    lab.add_uplink(Uplink::numbered("tun9", 1))?;
+    let target = format!("{TARGET}/32");
+    lab.host().succeed(["ip", "route", "replace", &target, "via", "10.0.1.1", "dev", "tun9"])?;
+    let docker = lab.host().docker(Engine::System, [])?;
+    docker.run(["--name", "sender", "lab", "sleep", "10000"])?;
+    let (mut packets, mut bytes) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for _ in 0..RUNS {
+        for side in 0..2 {
+            if side == 0 {
+                lab.host().succeed([TUNWARDEN, "release", "--yes"])?;
+            } else {
+                lab.host().succeed(["sh", "-c", "iptables-restore --noflush < /run/rules"])?;
+            }
+            packets[side].push(packets_a_second(lab, &docker)?);
+            bytes[side].push(bytes_a_second(lab, &docker)?);
+        }
+    }
+    let [[docker, ours], [docker_bytes, ours_bytes]] = [packets, bytes];
+    println!("forwarded, 64 bytes each, Docker's rules: {}", spread_of(&docker, "packets/s"));
+    println!("forwarded, 64 bytes each, and ours:       {}", spread_of(&ours, "packets/s"));
+    println!("small packets, ours / Docker's alone:     {}", ratios(&ours, &docker));
+    println!("forwarded over TCP, Docker's rules: {}", spread_of(&docker_bytes, "MB/s"));
+    println!("forwarded over TCP, and ours:       {}", spread_of(&ours_bytes, "MB/s"));
+    println!("TCP, ours / Docker's alone:         {}", ratios(&ours_bytes, &docker_bytes));
+    Ok(())
+}
+
+/// Does something as a process of the container's network.
+fn inside<T: Send>(lab: &Lab, docker: &Docker, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let pid = docker.cli(["inspect", "--format", "{{.State.Pid}}", "sender"])?;
+    let network = File::open(lab.host().outside(format!("/proc/{pid}/ns/net")))?;
+    lab.host().enter(|| {
+        setns(network, CloneFlags::CLONE_NEWNET)?;
+        guard::refuse_if_thread_is_home()?;
+        act()
+    })
+}
+
+/// What the ISP's end of the link has received so far.
+fn received(lab: &Lab) -> Result<u64> {
+    let link = lab.uplinks()[1].isp_end.clone();
+    let text = lab.isp().succeed(["ip", "-statistics", "-json", "link", "show", &link])?;
+    let links: serde_json::Value = serde_json::from_str(&text)?;
+    links[0]["stats64"]["rx"]["packets"].as_u64().with_context(|| format!("no count: {text}"))
+}
+
+fn packets_a_second(lab: &Lab, docker: &Docker) -> Result<f64> {
+    let before = received(lab)?;
+    let took = inside(lab, docker, || {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect((TARGET, 4000))?;
+        let began = Instant::now();
+        for _ in 0..PACKETS {
+            // Nobody listens there: the answers that say so are no matter.
+            let _ = socket.send(&[0; 64]);
+        }
+        Ok(began.elapsed())
+    })?;
+    let through = received(lab)? - before;
+    ensure!(through > PACKETS / 2, "only {through} of {PACKETS} came through");
+    Ok(through as f64 / took.as_secs_f64())
+}
+
+fn bytes_a_second(lab: &Lab, docker: &Docker) -> Result<f64> {
+    let listener = lab.isp().enter(|| Ok(TcpListener::bind((TARGET, 5000))?))?;
+    let sink = std::thread::spawn(move || -> Result<usize> {
+        let (mut stream, _) = listener.accept()?;
+        let (mut buffer, mut total) = (vec![0; 1 << 18], 0);
+        loop {
+            match stream.read(&mut buffer)? {
+                0 => return Ok(total),
+                length => total += length,
+            }
+        }
+    });
+    let began = Instant::now();
+    inside(lab, docker, || {
+        let mut stream = TcpStream::connect((TARGET, 5000))?;
+        let chunk = vec![0; 1 << 18];
+        for _ in 0..BYTES / chunk.len() {
+            stream.write_all(&chunk)?;
+        }
+        Ok(())
+    })?;
+    let total = sink.join().map_err(|_| anyhow::anyhow!("the sink has ended"))??;
+    Ok(total as f64 / 1e6 / began.elapsed().as_secs_f64())
+}
+
+/// What one network costs among a few and among many: the rules, and the time until what somebody
+/// moved meanwhile is mended.
+fn bridges(lab: &Lab) -> Result<()> {
+    let mut bus = lab.host().system_bus()?;
+    bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
+    lab.host().file("/etc/tunwarden/config.toml", "")?;
+    let mut agent = lab.host().spawn([TUNWARDEN, "agent", "--verbose"])?;
+    agent.wait_for_line("on the system bus", Duration::from_secs(10))?;
+    let few = (count(lab)?, mended(lab)?);
+    for number in 0..MANY {
+        lab.host().succeed(["ip", "link", "add", &format!("br-{number}"), "type", "bridge"])?;
+    }
+    wait_for("the agent has seen them", Duration::from_secs(20), || {
+        Ok(agent.log().contains(&format!("br-{}", MANY - 1)).then_some(()))
+    })?;
+    let many = (count(lab)?, mended(lab)?);
+    println!("rules with no further bridge: {}, with {MANY}: {}", few.0, many.0);
+    println!("a flushed DOCKER-USER, from the next bridge to its repair: {}", spread(&few.1));
+    println!("the same with {MANY} bridges:                               {}", spread(&many.1));
+    println!("with {MANY} / without:                                      {}", ratios(&many.1, &few.1));
+    Ok(())
+}
+
+fn count(lab: &Lab) -> Result<usize> {
+    Ok(lab.host().succeed(["iptables-save"])?.lines().filter(|line| line.starts_with("-A")).count())
+}
+
+/// How long it takes from the event to the repair, in milliseconds.
+fn mended(lab: &Lab) -> Result<Vec<f64>> {
+    let host = lab.host();
+    let mut took = Vec::new();
+    for _ in 0..RUNS {
+        host.succeed(["iptables", "-w", "-F", "DOCKER-USER"])?;
+        let began = Instant::now();
+        host.succeed(["ip", "link", "add", "br-event", "type", "bridge"])?;
+        wait_for("the repair", Duration::from_secs(10), || {
+            Ok(host.succeed(["iptables", "-w", "-S", "DOCKER-USER"])?.contains("-j DOCKER_VPN").then_some(()))
+        })?;
+        took.push(milliseconds(began.elapsed()));
+        host.succeed(["ip", "link", "del", "br-event"])?;
+    }
+    Ok(took)
+}
