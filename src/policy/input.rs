@@ -2,8 +2,9 @@
 
 use super::output::MDNS;
 use super::{Chain, ChainName, Rule, Tracked, Verdict, View, loopback, traffic_rules};
-use crate::config::Inbound;
-use crate::net::{Family, Port, Transport};
+use crate::config::{Inbound, PublishedPorts};
+use crate::net::{Family, IfName, Port, Transport};
+use ipnet::IpNet;
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     vec![
@@ -34,6 +35,9 @@ fn input(view: &View<'_>) -> Vec<Rule> {
             None => accept(),
         };
         traffic_rules(&inbound.traffic, &base)
+    }));
+    rules.extend(view.proxied().into_iter().map(|(uplink, net, transport, port)| {
+        accept().from(net).input(uplink.clone()).transport(transport).dport(port)
     }));
     // Containers reach the host where their engine lets them; a bridge is no uplink.
     rules.extend(view.shut_out_bridges().map(|pattern| view.rule(Verdict::Drop).input(pattern)));
@@ -73,6 +77,24 @@ fn link(view: &View<'_>) -> Vec<Rule> {
 }
 
 impl<'a> View<'a> {
+    /// Published ports that docker-proxy serves on the host itself, because the container has no IPv6:
+    /// from the LAN's prefixes, each on its uplink.
+    pub(super) fn proxied(&self) -> Vec<(&'a IfName, IpNet, Transport, Port)> {
+        if self.config.docker.published_ports == PublishedPorts::None || self.family == Family::V4 {
+            return Vec::new();
+        }
+        let situation = self.situation;
+        let lans = situation
+            .uplinks
+            .iter()
+            .flat_map(|uplink| uplink.prefixes.iter().map(move |lan| (&uplink.interface, lan.net())));
+        lans.filter(|(_, net)| Family::of(net.addr()) == Family::V6)
+            .flat_map(|(uplink, net)| {
+                situation.published.iter().map(move |&(transport, port)| (uplink, net, transport, port))
+            })
+            .collect()
+    }
+
     /// What `input.allow` names in this family.
     pub(super) fn inbound(&self) -> impl Iterator<Item = &'a Inbound> + use<'a> {
         let family = self.family;

@@ -2,7 +2,7 @@
 
 use super::{Chain, ChainName, Protocol, Rule, Verdict, View, loopback, traffic_rules};
 use crate::config::Networks;
-use crate::net::{Family, Port, Transport};
+use crate::net::{Family, IfName, Port, Transport};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -47,6 +47,7 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     }
     rules.extend([jump(ChainName::VpnTunnel), jump(ChainName::VpnLink), jump(ChainName::VpnLan)]);
     rules.extend(replies(view));
+    rules.extend(proxied(view));
     // No rule here accepts what is merely established: a flow from before the lock, or one whose
     // route has moved off the tunnel, would go on in clear.
     rules.push(view.rule(Verdict::Drop));
@@ -228,6 +229,21 @@ fn replies(view: &View<'_>) -> Vec<Rule> {
             })
         })
         .collect()
+}
+
+/// Answers of docker-proxy's, as narrow.
+fn proxied(view: &View<'_>) -> Vec<Rule> {
+    let answer = |(uplink, net, transport, port): (&IfName, IpNet, Transport, Port)| {
+        let own = view.situation.uplinks.iter().find(|own| own.interface == *uplink);
+        let own = own.into_iter().flat_map(|own| own.addresses.iter().copied());
+        own.filter(|address| Family::of(*address) == view.family)
+            .map(|address| {
+                let base = view.rule(Verdict::Accept).from(address.into()).to(net).output(uplink.clone());
+                base.transport(transport).sport(port).tracked(super::Tracked::EstablishedReply)
+            })
+            .collect::<Vec<_>>()
+    };
+    view.proxied().into_iter().flat_map(answer).collect()
 }
 
 fn private(family: Family) -> Vec<IpNet> {

@@ -9,6 +9,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
@@ -19,7 +20,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::vpn::{DockerView, Event};
+use crate::vpn::{DockerBackend, DockerView, Event};
 
 /// Where Docker's socket and process id file are.
 const RUN: &str = "/run";
@@ -33,11 +34,20 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// networks makes at most ten a second.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Events after which Docker may have touched its rules. Containers that come and go do not: they
-/// would wake us for nothing.
+/// From a container's start or end to a look at the published ports: one that is started again and
+/// again makes at most two a second.
+const PORTS_PAUSE: Duration = Duration::from_millis(500);
+
+/// Events after which Docker may have touched its rules. Containers that come and go do not.
 const EVENTS: &str = concat!(
     "/events?filters=%7B%22type%22%3A%5B%22network%22%2C%22daemon%22%5D%2C",
     "%22event%22%3A%5B%22create%22%2C%22destroy%22%2C%22remove%22%2C%22update%22%2C%22reload%22%5D%7D"
+);
+
+/// Events after which another port may be published.
+const CONTAINERS: &str = concat!(
+    "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C",
+    "%22event%22%3A%5B%22start%22%2C%22die%22%2C%22stop%22%5D%7D"
 );
 
 /// Why Docker cannot be followed.
@@ -137,9 +147,39 @@ async fn follow(socket: &Path, teller: &Teller, told: &mut bool) -> Result<Infal
     let version = read::version(&http::get(socket, "/version").await?)?;
     let backend = read::backend(&http::get(socket, "/info").await?, &version)?;
     tracing::info!(version, backend = backend.as_str(), "Docker is there");
+    tokio::select! {
+        ended = follow_networks(socket, teller, told, &mut changes, &version, backend) => ended,
+        ended = follow_ports(socket, teller) => ended,
+    }
+}
+
+/// The ports that containers publish, as they come and go.
+async fn follow_ports(socket: &Path, teller: &Teller) -> Result<Infallible, DockerError> {
+    let mut changes = http::Changes::open(socket, CONTAINERS).await?;
+    let mut known = BTreeSet::new();
+    loop {
+        let ports = read::published(&http::get(socket, "/containers/json").await?)?;
+        if ports != known {
+            known.clone_from(&ports);
+            teller.say(Event::Published(ports)).await;
+        }
+        changes.next().await?;
+        // At the moment of its death a container is still in the list.
+        sleep(PORTS_PAUSE).await;
+    }
+}
+
+async fn follow_networks(
+    socket: &Path,
+    teller: &Teller,
+    told: &mut bool,
+    changes: &mut http::Changes,
+    version: &str,
+    backend: DockerBackend,
+) -> Result<Infallible, DockerError> {
     loop {
         let networks = read::networks(&http::get(socket, "/networks").await?)?;
-        teller.tell(Some(DockerView { version: version.clone(), backend, networks })).await;
+        teller.tell(Some(DockerView { version: version.to_owned(), backend, networks })).await;
         *told = true;
         sleep(PAUSE).await;
         changes.next().await?;
@@ -151,8 +191,12 @@ struct Teller(mpsc::Sender<Event>);
 
 impl Teller {
     async fn tell(&self, view: Option<DockerView>) {
+        self.say(Event::Docker(view)).await;
+    }
+
+    async fn say(&self, event: Event) {
         // Without a receiver there is nobody to tell, and `watch_in` ends.
-        let _ = self.0.send(Event::Docker(view)).await;
+        let _ = self.0.send(event).await;
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LinkTable, Machine};
 use crate::config::{Access, Config};
-use crate::net::IfName;
+use crate::net::{IfName, Port, Transport};
 
 /// Everything Docker says at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +173,8 @@ pub(super) struct Docker {
     bridges: Vec<NetworkBridge>,
     /// Those of them that had IPv6. Not kept for a successor: until Docker speaks to it, IPv6 is closed.
     ipv6: BTreeMap<IfName, Ipv6Reach>,
+    /// What its proxy serves. Docker ends it when it ends.
+    pub(super) published: BTreeSet<(Transport, Port)>,
 }
 
 impl Docker {
@@ -183,6 +185,9 @@ impl Docker {
             };
             self.bridges = view.networks.iter().filter_map(bridge).collect();
             self.ipv6 = ipv6(view);
+        }
+        if view.is_none() {
+            self.published.clear();
         }
         self.view = view;
     }

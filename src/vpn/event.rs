@@ -19,6 +19,8 @@ pub enum Event {
     /// What Docker says of itself now, or that it no longer does: it has begun to answer, has changed
     /// something or has gone. Without Docker it is never sent.
     Docker(Option<DockerView>),
+    /// The ports that Docker's containers publish and this host itself answers at over IPv6.
+    Published(BTreeSet<(Transport, Port)>),
     /// A hook's report that passed [`Report`]'s parser.
     Report(Report, Reporter),
     /// The user id under which the VPN client `pid` runs now.

@@ -188,6 +188,10 @@ impl Machine {
                 self.docker.take(view);
                 Vec::new()
             }
+            Event::Published(ports) => {
+                self.docker.published = ports;
+                Vec::new()
+            }
             Event::NetworkManager(view) => self.network_manager(view, now),
             Event::Report(report, reporter) => {
                 actions.extend(report.pid.filter(|_| reporter == Reporter::Root).map(Action::Watch));
@@ -258,6 +262,7 @@ impl Machine {
             uplinks: self.links.uplinks(&self.config),
             bridges: self.links.other_bridges(&self.config),
             shut_out: self.links.shut_out(&self.config),
+            published: self.docker.published.clone(),
             networks: self.docker.accesses(&self.links, &self.config),
             ipv6_bridges: self.docker.ipv6_bridges(&self.links, &self.config),
         }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ipv6Bridge, NetworkAccess};
-use crate::net::{Endpoint, IfName, IfPattern, LanPrefix};
+use crate::net::{Endpoint, IfName, IfPattern, LanPrefix, Port, Transport};
 
 /// The five states of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
@@ -83,6 +83,9 @@ pub struct Situation {
     pub bridges: Vec<IfName>,
     /// Links that bear a tunnel's or a container bridge's name and are none.
     pub shut_out: Vec<IfPattern>,
+    /// Ports that Docker's proxy serves over IPv6 on this host itself.
+    #[serde(default)]
+    pub published: BTreeSet<(Transport, Port)>,
     /// Bridges of containers that may reach something else than every container may.
     #[serde(default)]
     pub networks: Vec<NetworkAccess>,

@@ -64,6 +64,7 @@ impl Heard {
             Event::NetworkManager(None)
             | Event::Report(_, Reporter::Client(_))
             | Event::Docker(_)
+            | Event::Published(_)
             | Event::Resolvers(_)
             | Event::ClientUser { .. }
             | Event::ClientExited { .. }

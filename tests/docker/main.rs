@@ -24,6 +24,7 @@ mod ipv6;
 mod leaks;
 mod names;
 mod protected;
+mod proxy;
 mod quiet;
 mod release;
 #[path = "../support/mod.rs"]

@@ -3,14 +3,20 @@
 //! Whoever may speak to Docker chooses its networks' names, drivers and bridges: a bridge is an
 //! interface's name by the parser or it is none, and the rest is text of a bounded length.
 
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+
 use serde::Deserialize;
 
 use super::DockerError;
-use crate::net::IfName;
+use crate::net::{IfName, Port, Transport};
 use crate::vpn::{DockerBackend, DockerNetwork};
 
 /// The most networks that are looked at; an address pool of Docker's has room for some hundred.
 const MAX_NETWORKS: usize = 4096;
+
+/// The most published ports that are looked at.
+const MAX_PORTS: usize = 1024;
 
 /// The longest version, and the longest name of a network or driver, in characters. A longer one is
 /// cut: no name in the configuration is as long.
@@ -59,6 +65,35 @@ struct Network {
 struct Options {
     #[serde(rename = "com.docker.network.bridge.name")]
     bridge: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Container {
+    #[serde(rename = "Ports", default)]
+    ports: Option<Vec<Published>>,
+}
+
+#[derive(Deserialize)]
+struct Published {
+    #[serde(rename = "IP", default)]
+    address: String,
+    #[serde(rename = "PublicPort", default)]
+    port: i64,
+    #[serde(rename = "Type", default)]
+    transport: String,
+}
+
+/// The answer to `/containers/json`: the ports at which this host answers over IPv6.
+pub(super) fn published(answer: &[u8]) -> Result<BTreeSet<(Transport, Port)>, DockerError> {
+    let containers: Vec<Container> = serde_json::from_slice(answer).map_err(of("/containers/json"))?;
+    let ports = containers.into_iter().flat_map(|container| container.ports.unwrap_or_default());
+    let ipv6 = |published: &Published| {
+        published.address.parse::<Ipv6Addr>().is_ok_and(|address| !address.is_loopback())
+    };
+    let port = |published: Published| {
+        Some((published.transport.parse().ok()?, Port::try_from(published.port).ok()?))
+    };
+    Ok(ports.filter(ipv6).filter_map(port).take(MAX_PORTS).collect())
 }
 
 /// The answer to `/version`.
@@ -165,6 +200,31 @@ mod tests {
     }
 
     #[test]
+    fn a_published_port_is_one_at_which_the_host_answers_over_ipv6() {
+        let ports = |text: &str| {
+            let read = published(format!(r#"[{{"Ports":[{text}]}},{{"Ports":null}},{{}}]"#).as_bytes());
+            read.unwrap().into_iter().map(|(by, port)| format!("{port}/{by}")).collect::<Vec<_>>()
+        };
+        let of = |ip: &str, port: &str, kind: &str| {
+            format!(r#"{{"IP":"{ip}","PrivatePort":80,"PublicPort":{port},"Type":"{kind}"}}"#)
+        };
+        assert_eq!(ports(&of("::", "8080", "tcp")), ["8080/tcp"]);
+        assert_eq!(ports(&of("fd00::1", "53", "udp")), ["53/udp"]);
+        for (ip, port, kind) in [
+            ("0.0.0.0", "8080", "tcp"),
+            ("::1", "8080", "tcp"),
+            ("", "8080", "tcp"),
+            ("::", "0", "tcp"),
+            ("::", "70000", "tcp"),
+            ("::", "80", "sctp"),
+            ("$(id)", "80", "tcp"),
+        ] {
+            assert_eq!(ports(&of(ip, port, kind)), [""; 0], "{ip} {port} {kind}");
+        }
+        assert_eq!(ports(r#"{"PrivatePort":80,"Type":"tcp"}"#), [""; 0], "one that is not published");
+    }
+
+    #[test]
     fn the_backend_is_what_docker_says() {
         let said = |driver: &str| {
             backend(format!(r#"{{"FirewallBackend":{{"Driver":"{driver}"}}}}"#).as_bytes(), "29.1.0").unwrap()
@@ -180,7 +240,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_answer_panics(answer in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-            let _ = (version(&answer), backend(&answer, "29"), networks(&answer));
+            let _ = (version(&answer), backend(&answer, "29"), networks(&answer), published(&answer));
         }
     }
 }
