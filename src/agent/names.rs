@@ -29,13 +29,20 @@ impl Questions {
 impl Agent {
     /// Sends the questions that wait. The answers come as events.
     pub(super) fn ask(&mut self) {
+        let known = self.machine.pins();
         for (name, resolvers) in self.questions.waiting.drain(..) {
+            let is_known = known.contains_key(&name);
             let events = self.events.clone();
             tokio::spawn(async move {
                 let addresses = match resolver::look_up(&name, &resolvers).await {
                     Ok(addresses) => {
                         tracing::debug!("{name} is {addresses:?}");
                         addresses
+                    }
+                    // Its pin stands: no news, and it would come every few minutes.
+                    Err(error) if is_known => {
+                        tracing::debug!("{name} could not be looked up: {}", describe(&error));
+                        Vec::new()
                     }
                     Err(error) => {
                         tracing::warn!("{name} could not be looked up: {}", describe(&error));

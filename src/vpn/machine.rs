@@ -3,7 +3,7 @@
 //! It fuses the sources. NetworkManager and the hooks claim; the link table bears out or does not;
 //! the state follows. Time is an argument. What is to be done comes out as data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -110,20 +110,6 @@ impl Machine {
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// What server names stood for when a forerunner looked them up.
-    pub fn recall_names(&mut self, names: Names) {
-        self.resolution = Resolution::new(names);
-        let wanted = self.known().wanted_names();
-        self.resolution.keep_only(&wanted);
-    }
-
-    /// Where each server that has a name is now: what the VPN client has to find.
-    pub fn pins(&self) -> BTreeMap<HostName, BTreeSet<IpAddr>> {
-        let wanted = self.known().wanted_names();
-        let names = self.resolution.names.iter().filter(|(name, _)| wanted.contains(name));
-        names.map(|(name, resolved)| (name.clone(), resolved.current().collect())).collect()
     }
 
     /// Since when the state is what it is, in seconds since the epoch.
@@ -340,24 +326,6 @@ impl Machine {
         let wanted = self.known().wanted_names();
         let question = self.resolution.next_moment(&wanted, self.beneath(), now);
         [self.pause, question].into_iter().flatten().min()
-    }
-
-    /// The names whose time has come.
-    fn look_up(&mut self, now: u64) -> Option<Action> {
-        let wanted = self.known().wanted_names();
-        self.resolution.keep_only(&wanted);
-        let names = self.resolution.ask(&wanted, self.beneath(), now);
-        let resolvers = self.resolution.resolvers.clone();
-        (!names.is_empty()).then_some(Action::LookUp { names, resolvers })
-    }
-
-    /// Whom the agent may ask outside the tunnel: nobody while it can ask through it, or has nothing
-    /// to ask.
-    fn resolvers(&self) -> BTreeSet<IpAddr> {
-        if self.beneath() == State::Protected || self.known().wanted_names().is_empty() {
-            return BTreeSet::new();
-        }
-        self.resolution.resolvers.clone()
     }
 
     fn tunnels(&self) -> Vec<Tunnel> {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::State;
+use super::{Action, Machine, State};
 use crate::net::{HostName, server_address};
 
 /// What is known of each server name, kept for the lock at the next boot.
@@ -133,6 +133,40 @@ impl Resolution {
         let due = answered.filter(|at| *at <= now).map_or(0, |at| at.saturating_add(good_for(state)));
         let retry = self.failed.get(name).filter(|(at, _)| *at <= now);
         retry.map_or(due, |(at, wait)| due.max(at.saturating_add(*wait)))
+    }
+}
+
+impl Machine {
+    /// What server names stood for when a forerunner looked them up.
+    pub fn recall_names(&mut self, names: Names) {
+        self.resolution = Resolution::new(names);
+        let wanted = self.known().wanted_names();
+        self.resolution.keep_only(&wanted);
+    }
+
+    /// Where each server that has a name is now: what the VPN client has to find.
+    pub fn pins(&self) -> BTreeMap<HostName, BTreeSet<IpAddr>> {
+        let wanted = self.known().wanted_names();
+        let names = self.resolution.names.iter().filter(|(name, _)| wanted.contains(name));
+        names.map(|(name, resolved)| (name.clone(), resolved.current().collect())).collect()
+    }
+
+    /// The names whose time has come.
+    pub(super) fn look_up(&mut self, now: u64) -> Option<Action> {
+        let wanted = self.known().wanted_names();
+        self.resolution.keep_only(&wanted);
+        let names = self.resolution.ask(&wanted, self.beneath(), now);
+        let resolvers = self.resolution.resolvers.clone();
+        (!names.is_empty()).then_some(Action::LookUp { names, resolvers })
+    }
+
+    /// Whom the agent may ask outside the tunnel: nobody while it can ask through it, or has nothing
+    /// to ask.
+    pub(super) fn resolvers(&self) -> BTreeSet<IpAddr> {
+        if self.beneath() == State::Protected || self.known().wanted_names().is_empty() {
+            return BTreeSet::new();
+        }
+        self.resolution.resolvers.clone()
     }
 }
 
