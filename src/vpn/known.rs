@@ -6,11 +6,15 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::{Claim, Standing};
+use super::claim::{Claim, Claimant, Standing};
 use super::names::Names;
 use super::{ActiveVpn, Allowance, NmView, Profile, State};
 use crate::config::{Config, Dns, Scope};
 use crate::net::{Endpoint, Host, HostName, Port, Server, Transport};
+
+/// So many names of profiles are looked up: whoever may make a profile could tell the resolver much with
+/// more of them.
+const MOST_NAMES: usize = 256;
 
 /// What is known of each VPN, by its profile's UUID or [`hook_key`]: kept, so that the lock at the next
 /// boot knows it too.
@@ -115,12 +119,27 @@ impl Known<'_> {
         if self.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
         }
-        let configured = self.config.bootstrap.servers.iter().filter_map(|server| match &server.host {
+        let learned = self.counting().flat_map(|vpn| vpn.names.iter().map(|(name, ..)| name.clone()));
+        self.configured_names().chain(learned.take(MOST_NAMES)).collect()
+    }
+
+    /// Those of the configuration, and of the profiles whose tunnels carry.
+    pub(super) fn names_in_use(&self) -> BTreeSet<HostName> {
+        let carrying = self.claims.iter().filter(|claim| claim.standing == Standing::Carrying);
+        let profiles = carrying.filter_map(|claim| match &claim.claimant {
+            Claimant::NetworkManager { uuid, .. } => self.learned.get(uuid),
+            Claimant::Hook => None,
+        });
+        let of_profiles = profiles.flat_map(|vpn| vpn.names.iter().map(|(name, ..)| name.clone()));
+        let wanted = self.wanted_names();
+        self.configured_names().chain(of_profiles).filter(|name| wanted.contains(name)).collect()
+    }
+
+    fn configured_names(&self) -> impl Iterator<Item = HostName> {
+        self.config.bootstrap.servers.iter().filter_map(|server| match &server.host {
             Host::Name(name) => Some(name.clone()),
             Host::Address(_) => None,
-        });
-        let learned = self.counting().flat_map(|vpn| vpn.names.iter().map(|(name, ..)| name.clone()));
-        configured.chain(learned).collect()
+        })
     }
 
     /// The endpoints of some claims; everything known when one of them does not know its own.

@@ -145,8 +145,15 @@ impl Machine {
     }
 
     /// Where each server that has a name is now: what the VPN client has to find.
+    ///
+    /// While a VPN protects, only the names of that VPN and of the configuration: any local user may
+    /// make a profile, and what the uplink's resolver says of its name is not to be believed by programs
+    /// that could ask through the tunnel. Without a VPN nothing else leaves, and nobody is misled.
     pub fn pins(&self) -> BTreeMap<HostName, BTreeSet<IpAddr>> {
-        let wanted = self.known().wanted_names();
+        let wanted = match self.beneath() {
+            State::Protected => self.known().names_in_use(),
+            State::Locked | State::Connecting | State::Lost | State::Paused => self.known().wanted_names(),
+        };
         let names = self.resolution.names.iter().filter(|(name, _)| wanted.contains(name));
         names.map(|(name, resolved)| (name.clone(), resolved.current().collect())).collect()
     }

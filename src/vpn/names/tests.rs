@@ -1,4 +1,7 @@
+use super::super::*;
 use super::*;
+use crate::config::Config;
+use crate::net::{Port, Transport};
 
 fn name() -> HostName {
     "vpn.example.net".to_owned().try_into().unwrap()
@@ -89,4 +92,56 @@ fn without_a_resolver_nothing_is_asked_and_nobody_is_woken() {
     resolution.resolvers.clear();
     assert!(resolution.ask(&wanted, State::Lost, 1000).is_empty());
     assert_eq!(resolution.next_moment(&wanted, State::Lost, 1000), None);
+}
+
+fn profile(uuid: &str, server: &str) -> Profile {
+    let name = (server.to_owned().try_into().unwrap(), Transport::Udp, Port::fixed(1194));
+    Profile { uuid: uuid.to_owned(), id: uuid.to_owned(), endpoints: Vec::new(), names: vec![name] }
+}
+
+/// A tunnel that carries everything, as the kernel shows it.
+fn tunnel() -> LinkTable {
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    LinkTable {
+        links: vec![Link {
+            index: 7,
+            name: "tun0".to_owned(),
+            kind: LinkKind::Tunnel,
+            up: true,
+            carrier: true,
+            master: None,
+            addresses: nets(&["10.8.0.2/24"]),
+            routes: nets(&["0.0.0.0/1", "128.0.0.0/1"]),
+        }],
+    }
+}
+
+#[test]
+fn while_a_vpn_protects_only_its_own_name_is_pinned() {
+    let mut machine = Machine::new(Config::default(), Learned::default(), State::Locked, 1000);
+    let profiles = vec![profile("mine", "vpn.example.net"), profile("planted", "www.example.org")];
+    let view = NmView { profiles, active: Vec::new() };
+    machine.step(Event::NetworkManager(Some(view.clone())), 1000);
+    machine.step(Event::Resolvers(ips(&["192.0.2.53"]).into_iter().collect()), 1000);
+    for (name, address) in [("vpn.example.net", "198.51.100.7"), ("www.example.org", "203.0.113.66")] {
+        let name = name.to_owned().try_into().unwrap();
+        machine.step(Event::Resolved { name, addresses: ips(&[address]) }, 1000);
+    }
+    let pinned = |machine: &Machine| machine.pins().keys().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(pinned(&machine), ["vpn.example.net", "www.example.org"]);
+
+    let active = ActiveVpn {
+        path: "/1".to_owned(),
+        uuid: "mine".to_owned(),
+        id: "mine".to_owned(),
+        phase: VpnPhase::Activated,
+        interface: Some("tun0".parse().unwrap()),
+        gateway: None,
+    };
+    machine.step(Event::Links(tunnel()), 1001);
+    machine.step(Event::NetworkManager(Some(NmView { active: vec![active], ..view })), 1001);
+    assert_eq!(machine.situation().state, State::Protected);
+    assert_eq!(pinned(&machine), ["vpn.example.net"]);
+    machine.step(Event::Links(LinkTable::default()), 1002);
+    assert_eq!(pinned(&machine), ["vpn.example.net", "www.example.org"], "lost, every client may look");
 }
