@@ -95,8 +95,12 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
         let named = Named::new(lab, "", &["198.51.100.7"])?;
         let desktop = &named.desktop;
         named.await_allowance(&["198.51.100.7"])?;
-        let hosts = lab.host().read("/etc/hosts")?;
-        ensure!(hosts.starts_with(HOSTS) && hosts.contains("\n198.51.100.7 vpn.example.net\n"), "{hosts}");
+        // It follows the rules.
+        wait_for("the pin stands", SOON, || {
+            let hosts = lab.host().read("/etc/hosts")?;
+            let stands = hosts.starts_with(HOSTS) && hosts.contains("\n198.51.100.7 vpn.example.net\n");
+            Ok(stands.then_some(()))
+        })?;
         named.nobody_else_asks("locked, the agent alone asks")?;
 
         desktop.connect()?;
@@ -217,8 +221,9 @@ fn a_hosts_file_that_is_a_link_is_left_alone_and_the_rules_still_know() -> Resul
         lab.host().succeed(["sh", "-c", "rm -f /etc/hosts; ln -s /etc/hosts.real /etc/hosts"])?;
         let named = Named::new(lab, "", &["198.51.100.7"])?;
         named.await_allowance(&["198.51.100.7"])?;
-        let log = named.desktop.agent.log();
-        ensure!(log.contains("/etc/hosts is a symbolic link"), "{log}");
+        wait_for("it is said", SOON, || {
+            Ok(named.desktop.agent.log().contains("/etc/hosts is a symbolic link").then_some(()))
+        })?;
         assert_eq!(lab.host().read("/etc/hosts.real")?, HOSTS);
         lab.host().succeed(["test", "-L", "/etc/hosts"]).context("it is a link still")?;
         Ok(())
