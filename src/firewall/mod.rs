@@ -89,6 +89,7 @@ impl Firewall {
     /// # Errors
     /// See [`FirewallError`]; [`FirewallError::Open`] is the only one that leaves anything open.
     pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
+        let ruleset = &ruleset.without_sets();
         let held = self.held.take();
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
         let family = |family| {
@@ -111,6 +112,7 @@ impl Firewall {
     /// # Errors
     /// When the kernel cannot be read: that is no verdict.
     pub async fn differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        let ruleset = &ruleset.without_sets();
         let family = async |family| {
             let saved = read(self.backend, family).await?;
             Ok::<_, FirewallError>(plan::differences(family, ruleset.family(family), &saved))

@@ -3,6 +3,7 @@
 //! One file a chain family; the order of rules inside a chain is the security property, and the
 //! line above each says why. Nothing here asks the kernel, the clock or the disk.
 
+mod bootstrap;
 mod forward;
 mod forward_ipv6;
 mod input;
@@ -10,12 +11,14 @@ pub mod iptables;
 mod output;
 mod rule;
 mod ruleset;
+mod set;
 
 use std::collections::BTreeSet;
 
-pub use output::QUESTION_MARK;
+pub use bootstrap::QUESTION_MARK;
 pub use rule::{Protocol, Rule, Tracked, Verdict};
 pub use ruleset::{Chain, ChainName, Hook, Ruleset, Table, TableName};
+pub use set::{EndpointSet, FEW, SetName};
 
 use crate::config::{Config, Traffic, TrafficRule};
 use crate::net::{Family, IfPattern};
@@ -28,9 +31,11 @@ pub type Owners = BTreeSet<u32>;
 pub fn ruleset(config: &Config, owners: &Owners, situation: &Situation) -> Ruleset {
     let tables = |family| {
         let view = View { config, owners, situation, family };
-        vec![filter(&view), mangle(&view)]
+        (vec![filter(&view), mangle(&view)], bootstrap::sets(&view))
     };
-    Ruleset { ipv4: tables(Family::V4), ipv6: tables(Family::V6) }
+    let ((ipv4, mut sets), (ipv6, sets6)) = (tables(Family::V4), tables(Family::V6));
+    sets.extend(sets6);
+    Ruleset { ipv4, ipv6, sets }
 }
 
 /// The strictest rules there are: loopback alone, and no match that a kernel could lack. What is
@@ -49,7 +54,7 @@ pub fn last_resort() -> Ruleset {
         }
         vec![filter_of(filter, family), mangle_of(vec![forward()])]
     };
-    Ruleset { ipv4: tables(Family::V4), ipv6: tables(Family::V6) }
+    Ruleset { ipv4: tables(Family::V4), ipv6: tables(Family::V6), sets: Vec::new() }
 }
 
 fn filter(view: &View<'_>) -> Table {

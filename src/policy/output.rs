@@ -1,13 +1,9 @@
 //! What the host itself may send.
 
-use super::{Chain, ChainName, Protocol, Rule, Verdict, View, loopback, traffic_rules};
+use super::{Chain, ChainName, Protocol, Rule, Verdict, View, bootstrap, loopback, traffic_rules};
 use crate::config::Networks;
 use crate::net::{Family, IfName, Port, Transport};
 use ipnet::IpNet;
-use std::net::IpAddr;
-
-/// The mark of the agent's own questions: `tw` in ASCII.
-pub const QUESTION_MARK: u32 = 0x7477;
 
 pub(super) const DNS: Port = Port::fixed(53);
 pub(super) const DNS_OVER_TLS: Port = Port::fixed(853);
@@ -19,8 +15,8 @@ const SSDP: Port = Port::fixed(1900);
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     vec![
         Chain { name: ChainName::OutputVpnKillSwitch, rules: output(view) },
-        Chain { name: ChainName::VpnBootstrap, rules: bootstrap(view) },
-        Chain { name: ChainName::VpnOwner, rules: owners(view) },
+        Chain { name: ChainName::VpnBootstrap, rules: bootstrap::bootstrap(view) },
+        Chain { name: ChainName::VpnOwner, rules: bootstrap::owners(view) },
         Chain { name: ChainName::VpnContainers, rules: containers(view) },
         Chain { name: ChainName::VpnDns, rules: dns(view) },
         Chain { name: ChainName::VpnTunnel, rules: tunnel(view) },
@@ -52,47 +48,6 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     // route has moved off the tunnel, would go on in clear.
     rules.push(view.rule(Verdict::Drop));
     rules
-}
-
-fn bootstrap(view: &View<'_>) -> Vec<Rule> {
-    let allowance = &view.situation.bootstrap;
-    let mut rules = Vec::new();
-    for (endpoint, users) in
-        allowance.endpoints.iter().filter(|(endpoint, _)| endpoint.family() == view.family)
-    {
-        let to = |verdict| {
-            view.rule(verdict)
-                .to(endpoint.address().into())
-                .transport(endpoint.transport())
-                .dport(endpoint.port())
-        };
-        rules.push(to(Verdict::Jump(ChainName::VpnOwner)));
-        let further = users.iter().filter(|uid| !view.owners.contains(uid));
-        rules.extend(further.map(|&uid| to(Verdict::Accept).owner(uid)));
-    }
-    rules.extend(questions(view));
-    if allowance.any {
-        let ports = &view.config.bootstrap.ports;
-        rules.extend(ports.iter().map(|&(transport, port)| {
-            view.rule(Verdict::Jump(ChainName::VpnOwner)).transport(transport).dport(port)
-        }));
-    }
-    rules
-}
-
-/// The agent alone asks for its servers' names: its sockets are root's and bear a mark that takes
-/// CAP_NET_ADMIN to set.
-fn questions(view: &View<'_>) -> Vec<Rule> {
-    let resolvers = view.situation.resolvers.iter().filter(|&&address| Family::of(address) == view.family);
-    let ask = |&address: &IpAddr, transport| {
-        let to = view.rule(Verdict::Accept).to(address.into()).transport(transport).dport(DNS);
-        to.mark(QUESTION_MARK).owner(0)
-    };
-    resolvers.flat_map(|address| [ask(address, Transport::Udp), ask(address, Transport::Tcp)]).collect()
-}
-
-fn owners(view: &View<'_>) -> Vec<Rule> {
-    view.owners.iter().map(|&uid| view.rule(Verdict::Accept).owner(uid)).collect()
 }
 
 fn dns(view: &View<'_>) -> Vec<Rule> {

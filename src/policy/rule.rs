@@ -7,8 +7,8 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::ChainName;
-use crate::net::{Family, IfPattern, Port, PortRange, Transport};
+use super::{ChainName, SetName};
+use crate::net::{Endpoint, Family, IfPattern, Port, PortRange, Transport};
 
 /// What happens to a packet that a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,7 @@ pub struct Rule {
     protocol: Option<Protocol>,
     sport: Option<PortRange>,
     dport: Option<PortRange>,
+    set: Option<SetName>,
     icmp_type: Option<u8>,
     hop_limit: Option<u8>,
     owner: Option<u32>,
@@ -89,6 +90,7 @@ impl Rule {
             protocol: None,
             sport: None,
             dport: None,
+            set: None,
             icmp_type: None,
             hop_limit: None,
             owner: None,
@@ -149,6 +151,28 @@ impl Rule {
     pub fn dport(mut self, ports: impl Into<PortRange>) -> Self {
         self.dport = Some(ports.into());
         self
+    }
+
+    /// Only to an endpoint in this set.
+    pub fn to_member(mut self, set: SetName) -> Self {
+        self.set = Some(set);
+        self
+    }
+
+    /// Only to this endpoint.
+    pub fn to_endpoint(self, endpoint: Endpoint) -> Self {
+        self.to(endpoint.address().into()).transport(endpoint.transport()).dport(endpoint.port())
+    }
+
+    /// The set that the destination must be in.
+    pub(super) fn set(&self) -> Option<SetName> {
+        self.set
+    }
+
+    /// The same rule for one member of its set, if it is one that this rule matches.
+    pub(super) fn for_member(&self, member: Endpoint) -> Option<Self> {
+        let fits = self.protocol.is_none_or(|own| own == Protocol::Transport(member.transport()));
+        fits.then(|| Self { set: None, ..self.clone() }.to_endpoint(member))
     }
 
     /// Only UDP from this port to that one.
@@ -222,6 +246,7 @@ impl Rule {
             push(self.sport.map(|ports| format!("--sport {ports}")));
             push(self.dport.map(|ports| format!("--dport {ports}")));
         }
+        push(self.set.map(|set| format!("-m set --match-set {set} dst,dst")));
         push(self.icmp_type.map(|number| match self.family {
             Family::V4 => format!("-m icmp --icmp-type {number}"),
             Family::V6 => format!("-m icmp6 --icmpv6-type {number}"),

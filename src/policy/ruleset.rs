@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Rule;
+use super::{EndpointSet, Rule};
 use crate::net::Family;
 
 /// Chains that are ours. The article's names where it has one.
@@ -159,6 +159,8 @@ pub struct Ruleset {
     pub ipv4: Vec<Table>,
     /// ip6tables: filter, then mangle.
     pub ipv6: Vec<Table>,
+    /// The sets that rules of either family name.
+    pub sets: Vec<EndpointSet>,
 }
 
 impl Ruleset {

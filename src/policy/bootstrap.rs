@@ -1,0 +1,99 @@
+//! The allowance through which the VPN client reaches its server. Moves with the VPN.
+//!
+//! A few endpoints are a rule each. Many are one set, so that a packet costs the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::output::DNS;
+use super::{ChainName, EndpointSet, FEW, Rule, Verdict, View};
+use crate::net::{Endpoint, Family, Transport};
+
+/// The mark of the agent's own questions: `tw` in ASCII.
+pub const QUESTION_MARK: u32 = 0x7477;
+
+/// Whose sockets may reach an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    /// Those of `bootstrap.owners`.
+    Owners,
+    /// Those of this user besides, who may reach no other.
+    User(u32),
+}
+
+impl Who {
+    fn rule(self, view: &View<'_>) -> Rule {
+        match self {
+            Self::Owners => view.rule(Verdict::Jump(ChainName::VpnOwner)),
+            Self::User(uid) => view.rule(Verdict::Accept).owner(uid),
+        }
+    }
+}
+
+/// Who may reach which endpoints of the view's family.
+fn reach(view: &View<'_>) -> BTreeMap<Who, BTreeSet<Endpoint>> {
+    let mut reach: BTreeMap<Who, BTreeSet<Endpoint>> = BTreeMap::new();
+    let endpoints = view.situation.bootstrap.endpoints.iter();
+    for (&endpoint, users) in endpoints.filter(|(endpoint, _)| endpoint.family() == view.family) {
+        let further = users.iter().filter(|uid| !view.owners.contains(uid)).map(|&uid| Who::User(uid));
+        for who in further.chain([Who::Owners]) {
+            reach.entry(who).or_default().insert(endpoint);
+        }
+    }
+    reach
+}
+
+/// The sets that the rules of this family name; users with the same endpoints share one.
+pub(super) fn sets(view: &View<'_>) -> Vec<EndpointSet> {
+    let many = reach(view).into_values().filter(|endpoints| endpoints.len() > FEW);
+    let sets = many.map(|endpoints| EndpointSet::new(view.family, endpoints));
+    sets.map(|set| (set.name(), set)).collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+pub(super) fn bootstrap(view: &View<'_>) -> Vec<Rule> {
+    let (many, few): (Vec<_>, Vec<_>) =
+        reach(view).into_iter().partition(|(_, endpoints)| endpoints.len() > FEW);
+    let mut rules: Vec<Rule> =
+        many.into_iter().flat_map(|(who, endpoints)| by_set(view, who, endpoints)).collect();
+    rules.extend(one_by_one(view, few));
+    rules.extend(questions(view));
+    if view.situation.bootstrap.any {
+        let ports = &view.config.bootstrap.ports;
+        rules.extend(
+            ports.iter().map(|&(transport, port)| Who::Owners.rule(view).transport(transport).dport(port)),
+        );
+    }
+    rules
+}
+
+/// The members name their transport too: the rule does so that other packets are not looked up.
+fn by_set(view: &View<'_>, who: Who, endpoints: BTreeSet<Endpoint>) -> Vec<Rule> {
+    let transports: BTreeSet<Transport> = endpoints.iter().map(Endpoint::transport).collect();
+    let set = EndpointSet::new(view.family, endpoints).name();
+    transports.into_iter().map(|transport| who.rule(view).transport(transport).to_member(set)).collect()
+}
+
+/// Endpoint by endpoint: all who may reach it stand together.
+fn one_by_one(view: &View<'_>, reach: Vec<(Who, BTreeSet<Endpoint>)>) -> Vec<Rule> {
+    let pairs = reach.into_iter().flat_map(|(who, endpoints)| endpoints.into_iter().map(move |to| (to, who)));
+    let pairs: BTreeSet<(Endpoint, Who)> = pairs.collect();
+    pairs.into_iter().map(|(endpoint, who)| who.rule(view).to_endpoint(endpoint)).collect()
+}
+
+/// The agent alone asks for its servers' names: its sockets are root's and bear a mark that takes
+/// CAP_NET_ADMIN to set.
+fn questions(view: &View<'_>) -> Vec<Rule> {
+    let resolvers = view.situation.resolvers.iter().filter(|&&address| Family::of(address) == view.family);
+    let ask = |&address: &IpAddr, transport| {
+        let to = view.rule(Verdict::Accept).to(address.into()).transport(transport).dport(DNS);
+        to.mark(QUESTION_MARK).owner(0)
+    };
+    resolvers.flat_map(|address| [ask(address, Transport::Udp), ask(address, Transport::Tcp)]).collect()
+}
+
+pub(super) fn owners(view: &View<'_>) -> Vec<Rule> {
+    view.owners.iter().map(|&uid| view.rule(Verdict::Accept).owner(uid)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! Few endpoints or many: the same packets pass.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::config::Config;
+use crate::policy::{Owners, Ruleset, ruleset};
+use crate::vpn::Situation;
+
+/// So many endpoints of either family, every third by TCP.
+fn endpoints(count: usize) -> impl Iterator<Item = Endpoint> {
+    (0..count).flat_map(|n| {
+        let (high, low, transport) = (n / 250, n % 250 + 1, if n % 3 == 0 { "tcp" } else { "udp" });
+        let texts = [
+            format!("198.51.{high}.{low}:1194/{transport}"),
+            format!("[2001:db8::{high:x}:{low:x}]:1194/{transport}"),
+        ];
+        texts.map(|text| text.parse().unwrap())
+    })
+}
+
+fn rules(endpoints: impl IntoIterator<Item = (Endpoint, BTreeSet<u32>)>) -> Ruleset {
+    let mut situation = Situation::default();
+    situation.bootstrap.endpoints = endpoints.into_iter().collect();
+    ruleset(&Config::strictest(), &Owners::from([0]), &situation)
+}
+
+fn texts(ruleset: &Ruleset, family: Family) -> Vec<String> {
+    let chains = ruleset.family(family).iter().flat_map(|table| &table.chains);
+    let bootstrap = chains.filter(|chain| chain.name == ChainName::VpnBootstrap);
+    bootstrap.flat_map(|chain| chain.rules.iter().map(ToString::to_string)).collect()
+}
+
+#[test]
+fn as_many_as_are_few_are_rules_and_one_more_is_a_set() {
+    let few = rules(endpoints(FEW).map(|endpoint| (endpoint, BTreeSet::new())));
+    assert_eq!((few.sets.len(), texts(&few, Family::V4).len()), (0, FEW));
+    let many = rules(endpoints(FEW + 1).map(|endpoint| (endpoint, BTreeSet::new())));
+    assert_eq!(many.sets.len(), 2);
+    for (set, family) in many.sets.iter().zip([Family::V4, Family::V6]) {
+        let name = set.name();
+        assert_eq!((name.family(), set.members().len()), (family, FEW + 1));
+        let expected = ["udp", "tcp"]
+            .map(|transport| format!("-p {transport} -m set --match-set {name} dst,dst -j VPN_OWNER"));
+        assert_eq!(texts(&many, family), expected);
+    }
+}
+
+#[test]
+fn a_set_of_one_transport_is_asked_for_no_other() {
+    let udp = endpoints(500).filter(|endpoint| endpoint.transport() == Transport::Udp);
+    let rules = rules(udp.map(|endpoint| (endpoint, BTreeSet::new())));
+    assert_eq!(texts(&rules, Family::V4).len(), 1);
+}
+
+#[test]
+fn further_users_have_rules_while_they_are_few_and_a_set_when_they_are_many() {
+    let one =
+        endpoints(1000).enumerate().map(|(n, to)| (to, if n == 0 { [65534].into() } else { [].into() }));
+    let one = rules(one);
+    let exact = "-d 198.51.0.1/32 -p tcp -m tcp --dport 1194 -m owner --uid-owner 65534 -j ACCEPT";
+    assert_eq!(texts(&one, Family::V4).last().map(String::as_str), Some(exact));
+    assert_eq!((texts(&one, Family::V4).len(), texts(&one, Family::V6).len()), (3, 2));
+    // All of them: the same endpoints are the same set.
+    let all = rules(endpoints(1000).map(|to| (to, [65534].into())));
+    assert_eq!((all.sets.len(), texts(&all, Family::V4).len()), (2, 4));
+    assert!(texts(&all, Family::V4)[3].ends_with("dst,dst -m owner --uid-owner 65534 -j ACCEPT"));
+}
+
+#[test]
+fn without_sets_every_member_has_its_rule_and_nothing_else_has() {
+    let many = rules(endpoints(200).map(|to| (to, [65534].into())));
+    let plain = many.without_sets();
+    assert_eq!(plain.sets, []);
+    let few: BTreeSet<String> = (0..200 / FEW + 1)
+        .flat_map(|part| {
+            let part = endpoints(200).skip(part * 2 * FEW).take(2 * FEW);
+            texts(&rules(part.map(|to| (to, [65534].into()))), Family::V4)
+        })
+        .collect();
+    assert_eq!(texts(&plain, Family::V4).into_iter().collect::<BTreeSet<_>>(), few);
+}
+
+#[test]
+fn other_members_have_another_name() {
+    let name = |count| EndpointSet::new(Family::V4, endpoints(count)).name();
+    assert_eq!(name(100), name(100));
+    assert_ne!(name(100), name(101));
+    assert_ne!(name(100), EndpointSet::new(Family::V6, endpoints(100)).name());
+    assert_eq!(name(100).to_string().len(), 25);
+}

@@ -1,0 +1,97 @@
+//! Endpoints as a set that the kernel looks up at once, however many there are.
+//!
+//! A set's name tells its members: rules that want other endpoints name another set, so rules and set
+//! change in one transaction, and a set that rules point to is never changed, only mended.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Chain, Rule, Ruleset, Table};
+use crate::net::{Endpoint, Family};
+
+/// So many endpoints of a family are still rules of their own, which people and programs can read.
+pub const FEW: usize = 64;
+
+/// The name of a set, by which the members are known: `VPN_ENDPOINTS_V4_89abcdef`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetName {
+    family: Family,
+    digest: u32,
+}
+
+/// Endpoints of one family, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointSet {
+    name: SetName,
+    members: BTreeSet<Endpoint>,
+}
+
+impl SetName {
+    /// What the names of all sets of ours begin with.
+    pub const PREFIX: &str = "VPN_ENDPOINTS_";
+
+    /// IPv4 or IPv6.
+    pub fn family(self) -> Family {
+        self.family
+    }
+}
+
+impl fmt::Display for SetName {
+    /// 25 bytes; ipset allows 31.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let family = match self.family {
+            Family::V4 => "V4",
+            Family::V6 => "V6",
+        };
+        write!(f, "{}{family}_{:08x}", Self::PREFIX, self.digest)
+    }
+}
+
+impl EndpointSet {
+    /// The endpoints of `family` among these.
+    pub fn new(family: Family, endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
+        let members: BTreeSet<Endpoint> =
+            endpoints.into_iter().filter(|endpoint| endpoint.family() == family).collect();
+        Self { name: SetName { family, digest: digest(&members) }, members }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> SetName {
+        self.name
+    }
+
+    /// The endpoints in it.
+    pub fn members(&self) -> &BTreeSet<Endpoint> {
+        &self.members
+    }
+}
+
+/// FNV-1a: the same in every release, so that a name outlives an update. Should two sets meet in a
+/// name, the members are compared all the same.
+fn digest(members: &BTreeSet<Endpoint>) -> u32 {
+    let text = members.iter().map(ToString::to_string);
+    text.flat_map(|text| (text + "\n").into_bytes())
+        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+impl Ruleset {
+    /// The same verdicts without a set: a rule for each member, for a system that cannot hold sets.
+    pub fn without_sets(&self) -> Self {
+        let tables = |tables: &[Table]| {
+            let table = |table: &Table| Table { chains: self.spread(&table.chains), ..table.clone() };
+            tables.iter().map(table).collect()
+        };
+        Self { ipv4: tables(&self.ipv4), ipv6: tables(&self.ipv6), sets: Vec::new() }
+    }
+
+    fn spread(&self, chains: &[Chain]) -> Vec<Chain> {
+        let members =
+            |name| self.sets.iter().filter(move |set| set.name == name).flat_map(|set| &set.members);
+        let rules = |rule: &Rule| match rule.set() {
+            None => vec![rule.clone()],
+            Some(name) => members(name).filter_map(|&member| rule.for_member(member)).collect(),
+        };
+        let chain = |chain: &Chain| Chain { rules: chain.rules.iter().flat_map(rules).collect(), ..*chain };
+        chains.iter().map(chain).collect()
+    }
+}
