@@ -134,7 +134,7 @@ impl Agent {
         });
         let before = before.unwrap_or_default();
         let owners = owners(&config);
-        let firewall = Firewall::new(config.firewall.backend);
+        let firewall = Firewall::new(&config.firewall);
         let mut machine = Machine::new(config, learned, before.situation.state, system::now());
         machine.recall_networks(store.networks().unwrap_or_else(|error| {
             tracing::warn!("{}", describe(&error));

@@ -72,8 +72,8 @@ impl Agent {
     async fn reload(&mut self) -> Answer {
         let config = (self.load)()?;
         self.owners = owners(&config);
-        if config.firewall.backend != self.machine.config().firewall.backend {
-            self.firewall = Firewall::new(config.firewall.backend);
+        if config.firewall != self.machine.config().firewall {
+            self.firewall = Firewall::new(&config.firewall);
             self.applied = None;
         }
         tracing::info!("the configuration was read anew");

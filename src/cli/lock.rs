@@ -31,7 +31,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let situation = locked(&config, &store).await;
     let (owners, _) = system::owners(&config);
     let ruleset = policy::ruleset(&config, &owners, &situation);
-    Firewall::new(config.firewall.backend).commit(&ruleset).await.context("not locked as it should be")?;
+    Firewall::new(&config.firewall).commit(&ruleset).await.context("not locked as it should be")?;
     if let Err(error) = hide_tunnel_addresses(store.run()) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }

@@ -33,8 +33,8 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     }
     let store = Store::default();
     end_agent(&store).await?;
-    let backend = load(path).map(|config| config.firewall.backend).unwrap_or_default();
-    let dockers = Firewall::new(backend).release().await.context("not everything could be released")?;
+    let config = load(path).map(|config| config.firewall).unwrap_or_default();
+    let dockers = Firewall::new(&config).release().await.context("not everything could be released")?;
     if let Err(error) = restore_arp(store.run()) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
