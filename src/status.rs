@@ -1,8 +1,10 @@
 //! What is said of tunwarden: only what was applied, never what was wished.
 
 mod docker;
+mod loss;
 
 pub use docker::{DockerStatus, NetworkStatus};
+pub use loss::LossStatus;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -34,6 +36,8 @@ pub struct Status {
     pub paused_until: Option<u64>,
     /// How often the rules had to be repaired since the agent was started.
     pub repairs: u32,
+    /// The last loss since the agent was started.
+    pub loss: Option<LossStatus>,
     /// Docker.
     pub docker: DockerStatus,
     /// User ids of VPN clients that may report a loss.
@@ -116,6 +120,7 @@ impl Status {
             bootstrap,
             paused_until: situation.paused_until.and_then(|until| u64::try_from(until.as_second()).ok()),
             repairs: 0,
+            loss: None,
             docker: DockerStatus {
                 present: docker,
                 protected: docker && enforced && situation.state != State::Paused,
@@ -179,6 +184,7 @@ impl Status {
             bootstrap: bootstrap.into_iter().map(BootstrapStatus::from_dict).collect::<Result<_, _>>()?,
             paused_until: (paused_until != 0).then_some(paused_until),
             repairs: take(&mut all, "Repairs")?,
+            loss: LossStatus::from_dict(take(&mut all, "Loss")?)?,
             docker: DockerStatus::from_dict(docker)?,
             clients: BTreeSet::new(),
         })

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::firewall::{Commit, Firewall, FirewallError, hide_tunnel_addresses};
 use crate::policy::{self, Owners, Ruleset};
 use crate::sources::{self, process::Watcher};
-use crate::status::{Enforcement, Status};
+use crate::status::{Enforcement, LossStatus, Status};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
 use names::Questions;
@@ -61,6 +61,7 @@ struct Agent {
     /// What of it is on disk for our successor.
     kept: Applied,
     repairs: u32,
+    loss: Option<LossStatus>,
     /// Whether somebody who moves others' rules was at work since the last commit.
     look: bool,
     wake_at: Option<jiff::Timestamp>,
@@ -160,6 +161,7 @@ impl Agent {
             status: watch::Sender::new(status),
             notices,
             repairs: 0,
+            loss: None,
             look: false,
             wake_at: None,
             retry: None,

@@ -4,7 +4,7 @@ use sd_notify::NotifyState;
 
 use super::{Agent, describe, tell_systemd};
 use crate::bus::{News, Notice};
-use crate::status::{Enforcement, Status};
+use crate::status::{Enforcement, LossStatus, Status};
 use crate::store::Applied;
 use crate::system;
 use crate::vpn::{Announcement, Situation};
@@ -32,6 +32,8 @@ impl Agent {
         status.clients = self.machine.client_users();
         status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
         let news = std::mem::take(&mut self.news);
+        self.loss = news.iter().rev().find_map(loss).or(self.loss.take());
+        status.loss.clone_from(&self.loss);
         if news.is_empty() && *self.status.borrow() == status {
             return;
         }
@@ -49,6 +51,12 @@ impl Agent {
         // A bus that is slow to take it must not hold up the next event.
         let _ = self.notices.try_send(Notice { status, news });
     }
+}
+
+fn loss(news: &News) -> Option<LossStatus> {
+    let News::Vpn(Announcement::Lost { name, interface, reason }) = news else { return None };
+    let interface = interface.as_ref().map_or_else(String::new, ToString::to_string);
+    Some(LossStatus { name: name.clone(), interface, reason: reason.to_string(), at: system::now() })
 }
 
 fn log(news: &News, status: &Status) {

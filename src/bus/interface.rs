@@ -13,7 +13,9 @@ use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
 use super::{Answer, Caller, LONGEST_PAUSE, Request};
 use crate::sources::openvpn;
-use crate::status::{BootstrapStatus, DockerStatus, EndpointStatus, NetworkStatus, Status, TunnelStatus};
+use crate::status::{
+    BootstrapStatus, DockerStatus, EndpointStatus, LossStatus, NetworkStatus, Status, TunnelStatus,
+};
 use crate::vpn::Reporter;
 
 /// The polkit action for opening everything.
@@ -71,6 +73,11 @@ impl Agent1 {
     #[zbus(property)]
     fn docker(&self) -> Nested {
         docker_dict(&self.status.borrow().docker)
+    }
+
+    #[zbus(property)]
+    fn loss(&self) -> Dict {
+        loss_dict(self.status.borrow().loss.as_ref())
     }
 
     #[zbus(property)]
@@ -228,6 +235,7 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
         Variant::from(new.paused_until.unwrap_or_default()),
     );
     put("Docker", old.docker != new.docker, Variant::from(docker_dict(&new.docker)));
+    put("Loss", old.loss != new.loss, Variant::from(loss_dict(new.loss.as_ref())));
     put("Repairs", old.repairs != new.repairs, Variant::from(new.repairs));
     changed
 }
@@ -242,6 +250,17 @@ fn tunnel_dict(tunnel: &TunnelStatus) -> Dict {
     ]);
     dict.extend(tunnel.endpoint.iter().flat_map(endpoint_dict));
     dict
+}
+
+/// Nothing in it: nothing was lost.
+fn loss_dict(loss: Option<&LossStatus>) -> Dict {
+    let Some(loss) = loss else { return Dict::new() };
+    HashMap::from([
+        ("name", text(&loss.name)),
+        ("interface", text(&loss.interface)),
+        ("reason", text(&loss.reason)),
+        ("at", OwnedVariant::from(loss.at)),
+    ])
 }
 
 fn bootstrap_dict(part: &BootstrapStatus) -> Dict {

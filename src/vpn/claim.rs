@@ -73,6 +73,21 @@ pub enum Reason {
     Ended,
 }
 
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 9] = [
+        Self::LinkGone,
+        Self::LinkDown,
+        Self::NoAddress,
+        Self::NoRoute,
+        Self::ClientRestarts,
+        Self::ClientEnded,
+        Self::DeviceGone,
+        Self::ServiceStopped,
+        Self::Ended,
+    ];
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

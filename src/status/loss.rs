@@ -1,0 +1,36 @@
+//! What is said of the last loss of a VPN: for those who were not there to hear the signal.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use zbus::OwnedVariant;
+
+use super::{StatusError, take};
+
+/// The last loss since the agent was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LossStatus {
+    /// The VPN's name.
+    pub name: String,
+    /// Its interface, or nothing.
+    pub interface: String,
+    /// Why, as the signal `VpnLost` says it.
+    pub reason: String,
+    /// When, in seconds since the epoch.
+    pub at: u64,
+}
+
+impl LossStatus {
+    /// `None` for a dict without entries: nothing was lost.
+    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Option<Self>, StatusError> {
+        if dict.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            name: take(&mut dict, "name")?,
+            interface: take(&mut dict, "interface")?,
+            reason: take(&mut dict, "reason")?,
+            at: take(&mut dict, "at")?,
+        }))
+    }
+}
