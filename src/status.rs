@@ -10,10 +10,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use serde::Serialize;
+use serde::ser::SerializeStruct;
 use zbus::OwnedVariant;
 
 use crate::net::Endpoint;
-use crate::vpn::{DockerReport, Situation, State, Tunnel};
+use crate::vpn::{DockerReport, KernelPacket, Situation, State, Tunnel};
 
 /// The whole status. Serialized, it is what `status --json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,8 +77,15 @@ pub struct EndpointStatus {
 /// One part of the bootstrap allowance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootstrapStatus {
-    /// One endpoint.
+    /// One endpoint, for the VPN client's users.
     Endpoint(EndpointStatus),
+    /// One to which the kernel itself sends.
+    Kernel {
+        /// It.
+        endpoint: EndpointStatus,
+        /// By what such a packet is known: `mark 0x7766`, or `anybody` where its destination has to do.
+        by: String,
+    },
     /// Any address on the bootstrap ports.
     Any,
 }
@@ -86,6 +94,14 @@ impl Serialize for BootstrapStatus {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Endpoint(endpoint) => endpoint.serialize(serializer),
+            Self::Kernel { endpoint, by } => {
+                let mut fields = serializer.serialize_struct("Kernel", 4)?;
+                fields.serialize_field("address", &endpoint.address)?;
+                fields.serialize_field("port", &endpoint.port)?;
+                fields.serialize_field("protocol", &endpoint.protocol)?;
+                fields.serialize_field("by", by)?;
+                fields.end()
+            }
             Self::Any => serializer.serialize_str("any"),
         }
     }
@@ -107,6 +123,7 @@ impl Status {
         let endpoints = situation.bootstrap.endpoints.keys();
         let mut bootstrap: Vec<_> =
             endpoints.map(|endpoint| BootstrapStatus::Endpoint(endpoint.into())).collect();
+        bootstrap.extend(situation.bootstrap.kernel.iter().map(BootstrapStatus::from));
         if situation.bootstrap.any {
             bootstrap.push(BootstrapStatus::Any);
         }
@@ -213,7 +230,9 @@ impl Status {
         let more = self.bootstrap.len().saturating_sub(outside.len());
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let outside = if outside.is_empty() { "nothing".to_owned() } else { outside.join(", ") };
-        row("outside", format!("{outside}{more}, by the VPN client only"));
+        let kernel = self.bootstrap.iter().any(|part| matches!(part, BootstrapStatus::Kernel { .. }));
+        let by = if kernel { "" } else { ", by the VPN client only" };
+        row("outside", format!("{outside}{more}{by}"));
         if let Some(until) = self.paused_until {
             row("paused", format!("for {} more", length(until.saturating_sub(now))));
         }
@@ -270,12 +289,16 @@ impl TunnelStatus {
 }
 
 impl BootstrapStatus {
-    fn from_dict(dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
+    fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
         if dict.contains_key("any") {
-            Ok(Self::Any)
-        } else {
-            EndpointStatus::from_dict(dict).map(Self::Endpoint)
+            return Ok(Self::Any);
         }
+        let by = dict.contains_key("by").then(|| take(&mut dict, "by")).transpose()?;
+        let endpoint = EndpointStatus::from_dict(dict)?;
+        Ok(match by {
+            Some(by) => Self::Kernel { endpoint, by },
+            None => Self::Endpoint(endpoint),
+        })
     }
 }
 
@@ -293,6 +316,7 @@ impl fmt::Display for BootstrapStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endpoint(endpoint) => endpoint.fmt(f),
+            Self::Kernel { endpoint, by } => write!(f, "{endpoint} (the kernel itself: {by})"),
             Self::Any => f.write_str("any server on the bootstrap ports"),
         }
     }
@@ -313,6 +337,16 @@ impl From<&Endpoint> for EndpointStatus {
     fn from(endpoint: &Endpoint) -> Self {
         let (address, port) = (endpoint.address().to_string(), endpoint.port().get());
         Self { address, port, protocol: endpoint.transport().as_str().to_owned() }
+    }
+}
+
+impl From<&(Endpoint, KernelPacket)> for BootstrapStatus {
+    fn from((endpoint, packet): &(Endpoint, KernelPacket)) -> Self {
+        let by = match packet {
+            KernelPacket::Marked(mark) => format!("mark {mark:#x}"),
+            KernelPacket::Any => "anybody".to_owned(),
+        };
+        Self::Kernel { endpoint: endpoint.into(), by }
     }
 }
 

@@ -20,7 +20,7 @@ fn situation(state: State) -> Situation {
             endpoints: [(SERVER, &[][..]), ("[2001:db8:7::7]:1194/udp", &[]), ("198.51.100.8:443/tcp", &[])]
                 .map(endpoint)
                 .into(),
-            any: false,
+            ..Allowance::default()
         },
         uplinks: vec![Uplink {
             interface: "eth0".parse().unwrap(),
@@ -74,7 +74,7 @@ fn locked_lets_root_reach_the_known_servers() {
 #[test]
 fn locked_with_nothing_known_lets_root_reach_the_port_anywhere() {
     let mut situation = situation(State::Locked);
-    situation.bootstrap = Allowance { endpoints: [].into(), any: true };
+    situation.bootstrap = Allowance { any: true, ..Allowance::default() };
     insta::assert_snapshot!("locked_unknown", shown("", &situation));
 }
 

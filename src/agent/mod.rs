@@ -23,7 +23,7 @@ use crate::store::{Applied, Store, StoreError};
 use crate::system;
 use names::Questions;
 
-use crate::vpn::{Action, Announcement, Event, Learned, Machine, Names, Reason, Reporter, State};
+use crate::vpn::{Action, Announcement, Event, Machine, Names, Reason, Reporter, State};
 
 /// How long the first facts are waited for when the kernel already holds what was applied before.
 const FIRST_FACTS: Duration = Duration::from_millis(1500);
@@ -125,9 +125,8 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
 impl Agent {
     async fn new(setup: Setup, events: mpsc::Sender<Event>, notices: mpsc::Sender<Notice>) -> Self {
         let Setup { config, load, store } = setup;
-        let learned = store.endpoints().unwrap_or_else(|error| {
-            tracing::warn!("{}: starting with what the configuration names", describe(&error));
-            Learned::default()
+        let learned = store.endpoints().inspect_err(|error| {
+            tracing::warn!("{}: starting with what the configuration names", describe(error));
         });
         let before = store.applied().unwrap_or_else(|error| {
             tracing::warn!("{}", describe(&error));
@@ -136,7 +135,7 @@ impl Agent {
         let before = before.unwrap_or_default();
         let owners = owners(&config);
         let firewall = Firewall::new(&config.firewall);
-        let mut machine = Machine::new(config, learned, before.situation.state, system::now());
+        let mut machine = Machine::recall(config, learned.ok(), before.situation.state, system::now());
         machine.recall_networks(store.networks().unwrap_or_else(|error| {
             tracing::warn!("{}", describe(&error));
             Vec::new()
@@ -257,6 +256,7 @@ impl Agent {
                         tracing::warn!("{}: these endpoints will have to be learned again", describe(&error));
                     }
                 }
+                Action::LeftOut(vpn, what) => tracing::warn!("{}: {what}", crate::config::plain(&vpn)),
                 Action::RememberNetworks(networks) => {
                     if let Err(error) = self.store.keep_networks(&networks) {
                         tracing::warn!("{}: Docker will have to tell its networks again", describe(&error));

@@ -266,6 +266,11 @@ fn loss_dict(loss: Option<&LossStatus>) -> Dict {
 fn bootstrap_dict(part: &BootstrapStatus) -> Dict {
     match part {
         BootstrapStatus::Endpoint(endpoint) => endpoint_dict(endpoint),
+        BootstrapStatus::Kernel { endpoint, by } => {
+            let mut dict = endpoint_dict(endpoint);
+            dict.insert("by", text(by));
+            dict
+        }
         BootstrapStatus::Any => HashMap::from([("any", OwnedVariant::from(true))]),
     }
 }

@@ -13,7 +13,7 @@ use crate::policy;
 use crate::sources::links;
 use crate::store::{Applied, Store};
 use crate::system;
-use crate::vpn::{Event, Learned, LinkTable, Machine, Names, Situation, State};
+use crate::vpn::{Event, LinkTable, Machine, Names, Situation, State};
 
 pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let store = Store::default();
@@ -42,16 +42,15 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
 
 /// The locked situation, from the links as they are now and the endpoints learned before.
 pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
-    let learned = store.endpoints().unwrap_or_else(|error| {
-        complain(&format!("tunwarden: {}", describe(&error)));
-        Learned::default()
+    let learned = store.endpoints().inspect_err(|error| {
+        complain(&format!("tunwarden: {}", describe(error)));
     });
     let table = links::snapshot().await.unwrap_or_else(|error| {
         complain(&format!("tunwarden: {}: no LAN until the links can be read", describe(&error)));
         LinkTable::default()
     });
     let now = system::now();
-    let mut machine = Machine::new(config.clone(), learned, State::Locked, now);
+    let mut machine = Machine::recall(config.clone(), learned.ok(), State::Locked, now);
     // What cannot be read was told of with the endpoints, which lie beside it.
     machine.recall_networks(store.networks().unwrap_or_default());
     machine.recall_names(store.names().unwrap_or_else(|error| {

@@ -8,17 +8,20 @@ use std::net::IpAddr;
 use super::output::DNS;
 use super::{ChainName, EndpointSet, FEW, Rule, Verdict, View};
 use crate::net::{Endpoint, Family, Transport};
+use crate::vpn::KernelPacket;
 
 /// The mark of the agent's own questions: `tw` in ASCII.
 pub const QUESTION_MARK: u32 = 0x7477;
 
-/// Whose sockets may reach an endpoint.
+/// Whose packets may reach an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
     /// Those of `bootstrap.owners`.
     Owners,
     /// Those of this user besides, who may reach no other.
     User(u32),
+    /// The kernel's own: they bear the owner of what is in them, so no owner is asked for.
+    Kernel(KernelPacket),
 }
 
 impl Who {
@@ -26,6 +29,8 @@ impl Who {
         match self {
             Self::Owners => view.rule(Verdict::Jump(ChainName::VpnOwner)),
             Self::User(uid) => view.rule(Verdict::Accept).owner(uid),
+            Self::Kernel(KernelPacket::Marked(mark)) => view.rule(Verdict::Accept).mark(mark.get()),
+            Self::Kernel(KernelPacket::Any) => view.rule(Verdict::Accept),
         }
     }
 }
@@ -33,7 +38,11 @@ impl Who {
 /// Who may reach which endpoints of the view's family.
 fn reach(view: &View<'_>) -> BTreeMap<Who, BTreeSet<Endpoint>> {
     let mut reach: BTreeMap<Who, BTreeSet<Endpoint>> = BTreeMap::new();
-    let endpoints = view.situation.bootstrap.endpoints.iter();
+    let allowance = &view.situation.bootstrap;
+    for &(endpoint, by) in allowance.kernel.iter().filter(|(endpoint, _)| endpoint.family() == view.family) {
+        reach.entry(Who::Kernel(by)).or_default().insert(endpoint);
+    }
+    let endpoints = allowance.endpoints.iter();
     for (&endpoint, users) in endpoints.filter(|(endpoint, _)| endpoint.family() == view.family) {
         let further = users.iter().filter(|uid| !view.owners.contains(uid)).map(|&uid| Who::User(uid));
         for who in further.chain([Who::Owners]) {

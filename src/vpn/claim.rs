@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::NonZeroU32;
 
+use super::learned::Origin;
 use super::{Link, LinkTable, Report, TunnelSource};
 use crate::config::Config;
 use crate::net::{Endpoint, IfName};
@@ -32,6 +34,8 @@ pub(super) struct Claim {
     pub(super) endpoints: BTreeSet<Endpoint>,
     /// User ids that the client runs as, besides the configured owners.
     pub(super) users: BTreeSet<u32>,
+    /// The mark that its device itself puts on its packets.
+    pub(super) mark: Option<NonZeroU32>,
     pub(super) standing: Standing,
     /// Whether its claimant is still there to tell us of its end.
     pub(super) orphan: bool,
@@ -130,6 +134,7 @@ impl Claim {
             pid: None,
             endpoints,
             users: BTreeSet::new(),
+            mark: None,
             standing: Standing::Coming,
             orphan: false,
             since: now,
@@ -154,6 +159,22 @@ impl Claim {
         match self.claimant {
             Claimant::NetworkManager { .. } => TunnelSource::NetworkManager,
             Claimant::Hook => TunnelSource::OpenVpn,
+        }
+    }
+
+    /// Whose word it is.
+    pub(super) fn origin(&self) -> Origin {
+        match self.claimant {
+            Claimant::NetworkManager { .. } => Origin::NetworkManager,
+            Claimant::Hook => Origin::Hook,
+        }
+    }
+
+    /// The profile that it is of.
+    pub(super) fn uuid(&self) -> Option<&str> {
+        match &self.claimant {
+            Claimant::NetworkManager { uuid, .. } => Some(uuid),
+            Claimant::Hook => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,8 @@ pub enum Event {
     Links(LinkTable),
     /// What NetworkManager knows of VPNs now; `None` when there is no NetworkManager.
     NetworkManager(Option<NmView>),
+    /// OpenVPN's client configurations under `/etc/openvpn`, all that root has put there.
+    OpenVpnFiles(Vec<OpenVpnFile>),
     /// What Docker says of itself now, or that it no longer does: it has begun to answer, has changed
     /// something or has gone. Without Docker it is never sent.
     Docker(Option<DockerView>),
@@ -78,6 +81,36 @@ pub struct Profile {
     pub endpoints: Vec<Endpoint>,
     /// Its servers that have only a name so far.
     pub names: Vec<(HostName, Transport, Port)>,
+    /// Who will send its packets.
+    pub sender: Sender,
+    /// The mark that it wants on them.
+    pub mark: Option<NonZeroU32>,
+}
+
+/// Who sends a VPN's packets to its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sender {
+    /// A process, the VPN client; its sockets have an owner.
+    #[default]
+    Client,
+    /// The kernel itself (WireGuard).
+    Kernel,
+}
+
+/// An OpenVPN configuration of root's that connects somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenVpnFile {
+    /// Where it lies: its identity.
+    pub path: String,
+    /// Its servers that have an address.
+    pub endpoints: BTreeSet<Endpoint>,
+    /// Its servers that have only a name.
+    pub names: BTreeSet<(HostName, Transport, Port)>,
+    /// The user id that its client drops to.
+    pub user: Option<u32>,
+    /// The mark on its client's packets (`mark`).
+    pub mark: Option<NonZeroU32>,
 }
 
 /// A VPN connection of NetworkManager's.
@@ -95,6 +128,8 @@ pub struct ActiveVpn {
     pub interface: Option<IfName>,
     /// The server's address as the VPN plugin reported it from its own bus name.
     pub gateway: Option<IpAddr>,
+    /// The mark that the device itself puts on its packets, WireGuard's alone.
+    pub mark: Option<NonZeroU32>,
 }
 
 /// Where a VPN connection of NetworkManager's stands.

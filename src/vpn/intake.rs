@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::claim::{Claim, Claimant, Ending, Reason, Standing};
-use super::known::{LearnedVpn, hook_key};
-use super::{ActiveVpn, Machine, NmView, Report, ReportKind, Reporter, VpnEnd, VpnPhase};
-use crate::net::Endpoint;
+use super::learned::{LearnedVpn, Origin, hook_key};
+use super::{ActiveVpn, Machine, NmView, Report, ReportKind, Reporter, Sender, VpnEnd, VpnPhase};
 
 impl Machine {
     pub(super) fn network_manager(&mut self, view: Option<NmView>, now: u64) -> Vec<Ending> {
@@ -62,16 +61,13 @@ impl Machine {
         let known = self.claims.iter_mut().find(|claim| claim.is_path(&active.path));
         let Some(claim) = known else {
             let claimant = Claimant::NetworkManager { path: active.path.clone(), uuid: active.uuid.clone() };
-            self.claims.push(Claim::new(
-                claimant,
-                active.id.clone(),
-                active.interface.clone(),
-                endpoints,
-                now,
-            ));
+            let mut claim = Claim::new(claimant, active.id.clone(), active.interface.clone(), endpoints, now);
+            claim.mark = active.mark;
+            self.claims.push(claim);
             return;
         };
         claim.endpoints = endpoints;
+        claim.mark = active.mark;
         // NetworkManager forgets the interface of a client that died before the link is gone; whoever is
         // told of the loss wants to know which it was.
         if active.interface.is_some() && claim.interface != active.interface {
@@ -83,25 +79,6 @@ impl Machine {
             claim.interface = active.interface.clone();
             claim.index = None;
             claim.stand(Standing::Coming, now);
-        }
-    }
-
-    /// Every saved profile that counts is known from now on, connected before or not; one that is gone
-    /// is forgotten.
-    fn learn_profiles(&mut self, view: &NmView) {
-        let counting = |uuid: &str| view.profiles.iter().any(|profile| profile.uuid == uuid);
-        self.learned.retain(|key, vpn| vpn.hook || counting(key) && self.config.vpn.counts(key, &vpn.name));
-        for profile in
-            view.profiles.iter().filter(|profile| self.config.vpn.counts(&profile.uuid, &profile.id))
-        {
-            let mut endpoints: BTreeSet<Endpoint> = profile.endpoints.iter().copied().collect();
-            let names = profile.names.iter().cloned().collect();
-            // What the plugin has told of these names; with other servers it is another VPN.
-            let old =
-                self.learned.get(&profile.uuid).filter(|old| !old.names.is_empty() && old.names == names);
-            endpoints.extend(old.into_iter().flat_map(|old| &old.endpoints));
-            let vpn = LearnedVpn { name: profile.id.clone(), hook: false, endpoints, names };
-            self.learned.insert(profile.uuid.clone(), vpn);
         }
     }
 
@@ -156,9 +133,12 @@ impl Machine {
                     let endpoints = claim.endpoints.clone();
                     let vpn = LearnedVpn {
                         name: claim.name.clone(),
-                        hook: true,
+                        origin: Origin::Hook,
                         endpoints,
                         names: BTreeSet::new(),
+                        user: None,
+                        sender: Sender::Client,
+                        mark: None,
                     };
                     self.learned.insert(hook_key(&claim.name), vpn);
                 }

@@ -1,44 +1,20 @@
 //! Which endpoints are known, and which of them may be reached in a state: the contract's middle
 //! column.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
-use serde::{Deserialize, Serialize};
-
-use super::claim::{Claim, Claimant, Standing};
+use super::claim::{Claim, Standing};
+use super::learned::{Learned, LearnedVpn, Memory, Origin};
 use super::names::Names;
-use super::{ActiveVpn, Allowance, NmView, Profile, State};
+use super::{ActiveVpn, Allowance, KernelPacket, LinkKind, LinkTable, NmView, Profile, Sender, State};
 use crate::config::{Config, Dns, Scope};
 use crate::net::{Endpoint, Host, HostName, Port, Server, Transport};
 
 /// So many names of profiles are looked up: whoever may make a profile could tell the resolver much with
 /// more of them.
 const MOST_NAMES: usize = 256;
-
-/// What is known of each VPN, by its profile's UUID or [`hook_key`]: kept, so that the lock at the next
-/// boot knows it too.
-pub type Learned = BTreeMap<String, LearnedVpn>;
-
-/// The endpoints of one VPN.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LearnedVpn {
-    /// The VPN's name for people.
-    pub name: String,
-    /// Whether a hook told of it, as root; else it is a profile of NetworkManager's.
-    pub hook: bool,
-    /// Its servers.
-    pub endpoints: BTreeSet<Endpoint>,
-    /// Its servers that have only a name.
-    #[serde(default)]
-    pub names: BTreeSet<(HostName, Transport, Port)>,
-}
-
-/// Under which key the endpoints of a hook's tunnel are kept; no UUID looks like it.
-pub(super) fn hook_key(interface: &str) -> String {
-    format!("hook:{interface}")
-}
 
 /// The rows of the contract, from everything that is known.
 pub(super) struct Known<'a> {
@@ -47,6 +23,8 @@ pub(super) struct Known<'a> {
     pub(super) learned: &'a Learned,
     pub(super) claims: &'a [Claim],
     pub(super) names: &'a Names,
+    pub(super) memory: Memory,
+    pub(super) links: &'a LinkTable,
 }
 
 impl Known<'_> {
@@ -61,27 +39,105 @@ impl Known<'_> {
 
     fn everything_known(&self) -> Allowance {
         let bootstrap = &self.config.bootstrap;
+        let mut allowance = Allowance::default();
         let configured = bootstrap.servers.iter().flat_map(|server| self.configured(server));
-        let learned = self
-            .counting()
-            .flat_map(|vpn| vpn.endpoints.iter().copied().chain(self.resolved(vpn.names.iter())));
-        let mut endpoints: BTreeMap<Endpoint, BTreeSet<u32>> =
-            configured.chain(learned).map(|endpoint| (endpoint, BTreeSet::new())).collect();
-        for claim in self.claims {
-            add(&mut endpoints, claim);
+        allowance.endpoints.extend(configured.map(|endpoint| (endpoint, BTreeSet::new())));
+        for vpn in self.counting() {
+            self.add_learned(&mut allowance, vpn);
         }
-        let any = match bootstrap.scope {
+        for claim in self.claims {
+            self.add_claim(&mut allowance, claim);
+        }
+        allowance.any = match bootstrap.scope {
             Scope::Known => false,
             Scope::Any => true,
-            Scope::Auto => endpoints.is_empty(),
+            Scope::Auto => self.knows_nothing(&allowance),
         };
-        Allowance { endpoints, any }
+        allowance
+    }
+
+    /// Whether no server at all is known, not even by a name that is being looked up. What was known and
+    /// cannot be read any more was not nothing.
+    fn knows_nothing(&self, everything: &Allowance) -> bool {
+        self.memory == Memory::Whole
+            && everything.endpoints.is_empty()
+            && self.counting().all(|vpn| vpn.endpoints.is_empty())
+            && self.wanted_names().is_empty()
+    }
+
+    fn add_learned(&self, allowance: &mut Allowance, vpn: &LearnedVpn) {
+        let servers = vpn.endpoints.iter().copied().chain(self.resolved(vpn.names.iter()));
+        match vpn.sender {
+            Sender::Client => {
+                for endpoint in servers {
+                    allowance.endpoints.entry(endpoint).or_default().extend(vpn.user);
+                }
+            }
+            Sender::Kernel => {
+                let packet = self.kernel_packet(vpn.mark, vpn.origin);
+                allowance.kernel.extend(servers.flat_map(|endpoint| packet.map(|by| (endpoint, by))));
+            }
+        }
+    }
+
+    /// By what the kernel's own packets are known. Without a mark only their destination is left, which
+    /// opens it to everybody: that takes the word of root, and any local user may make a profile.
+    fn kernel_packet(&self, mark: Option<NonZeroU32>, origin: Origin) -> Option<KernelPacket> {
+        let vouched_for = match origin {
+            Origin::Hook | Origin::OpenVpn => true,
+            Origin::NetworkManager => !self.config.vpn.connections.is_empty(),
+        };
+        mark.map(KernelPacket::Marked).or(vouched_for.then_some(KernelPacket::Any))
+    }
+
+    /// Whether its packets cannot be known, so that none is allowed.
+    pub(super) fn is_unmarked(&self, vpn: &LearnedVpn) -> bool {
+        vpn.sender == Sender::Kernel && self.kernel_packet(vpn.mark, vpn.origin).is_none()
+    }
+
+    fn add_claim(&self, allowance: &mut Allowance, claim: &Claim) {
+        let sender = self.sender(claim);
+        let by_kernel = sender == Sender::Kernel || self.is_offloaded(claim);
+        for &endpoint in &claim.endpoints {
+            if sender == Sender::Client {
+                allowance.endpoints.entry(endpoint).or_default().extend(&claim.users);
+            }
+            if by_kernel {
+                let packet = self.kernel_packet(self.mark(claim, endpoint), claim.origin());
+                allowance.kernel.extend(packet.map(|by| (endpoint, by)));
+            }
+        }
+    }
+
+    pub(super) fn sender(&self, claim: &Claim) -> Sender {
+        let learned = claim.uuid().and_then(|uuid| self.learned.get(uuid));
+        learned.map_or(Sender::Client, |vpn| vpn.sender)
+    }
+
+    /// Whether its client leaves the packets of the tunnel to the kernel (OpenVPN's DCO).
+    fn is_offloaded(&self, claim: &Claim) -> bool {
+        claim.link(self.links, self.config).is_some_and(|link| link.kind == LinkKind::KernelTunnel)
+    }
+
+    /// The mark on its packets: as its device says, else as its profile or its file wants it.
+    fn mark(&self, claim: &Claim, endpoint: Endpoint) -> Option<NonZeroU32> {
+        let of_profile = claim.uuid().and_then(|uuid| self.learned.get(uuid)).and_then(|vpn| vpn.mark);
+        let files = self.counting().filter(|vpn| vpn.origin == Origin::OpenVpn);
+        let mut of_files = files
+            .filter(|vpn| {
+                vpn.endpoints.contains(&endpoint) || self.resolved(vpn.names.iter()).contains(&endpoint)
+            })
+            .map(|vpn| vpn.mark);
+        let of_file = of_files.next().flatten().filter(|&mark| of_files.all(|other| other == Some(mark)));
+        match claim.origin() {
+            Origin::NetworkManager => claim.mark.or(of_profile),
+            Origin::Hook | Origin::OpenVpn => of_file,
+        }
     }
 
     /// The VPNs learned that count.
     fn counting(&self) -> impl Iterator<Item = &LearnedVpn> {
-        let counts = |key: &str, vpn: &LearnedVpn| vpn.hook || self.config.vpn.counts(key, &vpn.name);
-        self.learned.iter().filter(move |(key, vpn)| counts(key, vpn)).map(|(_, vpn)| vpn)
+        self.learned.iter().filter(|(key, vpn)| vpn.counts(key, self.config)).map(|(_, vpn)| vpn)
     }
 
     /// The endpoints that a server of the configuration stands for.
@@ -119,20 +175,23 @@ impl Known<'_> {
         if self.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
         }
-        let learned = self.counting().flat_map(|vpn| vpn.names.iter().map(|(name, ..)| name.clone()));
-        self.configured_names().chain(learned.take(MOST_NAMES)).collect()
+        let (of_profiles, of_root): (Vec<_>, Vec<_>) =
+            self.counting().partition(|vpn| vpn.origin == Origin::NetworkManager);
+        let bounded = |vpns: Vec<&LearnedVpn>| {
+            vpns.into_iter().flat_map(LearnedVpn::host_names).take(MOST_NAMES).collect::<Vec<_>>()
+        };
+        // Each within bounds of its own: a profile that anybody made crowds nothing of root's out.
+        self.configured_names().chain(bounded(of_root)).chain(bounded(of_profiles)).collect()
     }
 
-    /// Those of the configuration, and of the profiles whose tunnels carry.
+    /// Those of the configuration and of root's files, and of the profiles whose tunnels carry.
     pub(super) fn names_in_use(&self) -> BTreeSet<HostName> {
         let carrying = self.claims.iter().filter(|claim| claim.standing == Standing::Carrying);
-        let profiles = carrying.filter_map(|claim| match &claim.claimant {
-            Claimant::NetworkManager { uuid, .. } => self.learned.get(uuid),
-            Claimant::Hook => None,
-        });
-        let of_profiles = profiles.flat_map(|vpn| vpn.names.iter().map(|(name, ..)| name.clone()));
+        let profiles = carrying.filter_map(|claim| self.learned.get(claim.uuid()?));
+        let files = self.learned.values().filter(|vpn| vpn.origin == Origin::OpenVpn);
+        let learned = profiles.chain(files).flat_map(LearnedVpn::host_names);
         let wanted = self.wanted_names();
-        self.configured_names().chain(of_profiles).filter(|name| wanted.contains(name)).collect()
+        self.configured_names().chain(learned).filter(|name| wanted.contains(name)).collect()
     }
 
     fn configured_names(&self) -> impl Iterator<Item = HostName> {
@@ -144,14 +203,14 @@ impl Known<'_> {
 
     /// The endpoints of some claims; everything known when one of them does not know its own.
     fn of_claims(&self, wanted: impl Fn(&Claim) -> bool) -> Allowance {
-        let mut endpoints = BTreeMap::new();
+        let mut allowance = Allowance::default();
         for claim in self.claims.iter().filter(|claim| wanted(claim)) {
             if claim.endpoints.is_empty() {
                 return self.everything_known();
             }
-            add(&mut endpoints, claim);
+            self.add_claim(&mut allowance, claim);
         }
-        Allowance { endpoints, any: false }
+        allowance
     }
 
     /// The endpoints that an active connection uses or will use.
@@ -176,11 +235,5 @@ impl Known<'_> {
     fn profiles(&self) -> impl Iterator<Item = &Profile> {
         let profiles = self.nm.map_or(&[][..], |view| &view.profiles);
         profiles.iter().filter(|profile| self.config.vpn.counts(&profile.uuid, &profile.id))
-    }
-}
-
-fn add(endpoints: &mut BTreeMap<Endpoint, BTreeSet<u32>>, claim: &Claim) {
-    for endpoint in &claim.endpoints {
-        endpoints.entry(*endpoint).or_default().extend(&claim.users);
     }
 }

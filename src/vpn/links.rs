@@ -45,8 +45,10 @@ pub struct Link {
 pub enum LinkKind {
     /// `lo`.
     Loopback,
-    /// A device whose packets a VPN carries: tun, tap, wireguard, ovpn, ppp, xfrm, vti.
+    /// A device whose packets a VPN carries: tun, tap, ppp, xfrm, vti.
     Tunnel,
+    /// One whose packets the kernel itself wraps up and sends in UDP or TCP: wireguard, ovpn.
+    KernelTunnel,
     /// A software bridge.
     Bridge,
     /// One end of a veth pair.
@@ -59,12 +61,19 @@ impl LinkKind {
     /// From the kernel's name of the kind; a card has none.
     pub fn of(info_kind: Option<&str>) -> Self {
         match info_kind {
-            Some(
-                "tun" | "wireguard" | "ovpn" | "ovpn-dco" | "ovpn-dco-v2" | "ppp" | "xfrm" | "vti" | "vti6",
-            ) => Self::Tunnel,
+            Some("tun" | "ppp" | "xfrm" | "vti" | "vti6") => Self::Tunnel,
+            Some("wireguard" | "ovpn" | "ovpn-dco" | "ovpn-dco-v2") => Self::KernelTunnel,
             Some("bridge") => Self::Bridge,
             Some("veth") => Self::Veth,
             _ => Self::Other,
+        }
+    }
+
+    /// Whether a VPN carries its packets.
+    pub fn is_tunnel(self) -> bool {
+        match self {
+            Self::Tunnel | Self::KernelTunnel => true,
+            Self::Loopback | Self::Bridge | Self::Veth | Self::Other => false,
         }
     }
 }
@@ -110,7 +119,7 @@ impl LinkTable {
 
     /// The link of a name, if it is a tunnel by the configuration and by its kind.
     pub fn tunnel(&self, name: &IfName, config: &Config) -> Option<&Link> {
-        self.named(name).filter(|link| named_tunnel(link, config) && link.kind == LinkKind::Tunnel)
+        self.named(name).filter(|link| named_tunnel(link, config) && link.kind.is_tunnel())
     }
 
     /// The link of a name, if it is a bridge of containers: by the configuration, or by its ports.
@@ -128,8 +137,7 @@ impl LinkTable {
 
     /// The own addresses of every tunnel, whoever made it.
     pub fn tunnel_addresses(&self, config: &Config) -> Vec<TunnelAddress> {
-        let tunnels =
-            self.links.iter().filter(|link| named_tunnel(link, config) && link.kind == LinkKind::Tunnel);
+        let tunnels = self.links.iter().filter(|link| named_tunnel(link, config) && link.kind.is_tunnel());
         let mut addresses: Vec<_> = tunnels
             .filter_map(|link| Some((link.name.parse::<IfName>().ok()?, link)))
             .flat_map(|(interface, link)| {
@@ -172,7 +180,7 @@ impl LinkTable {
     /// name, or by the narrowest pattern that covers it.
     pub fn shut_out(&self, config: &Config) -> Vec<IfPattern> {
         let posing = |link: &&Link| {
-            (named_tunnel(link, config) && link.kind != LinkKind::Tunnel)
+            (named_tunnel(link, config) && !link.kind.is_tunnel())
                 || (named_bridge(link, config) && !self.is_container_bridge(link))
         };
         let mut patterns: Vec<_> =
@@ -183,7 +191,7 @@ impl LinkTable {
     }
 
     fn is_uplink(&self, link: &Link, config: &Config) -> bool {
-        let tunnel = named_tunnel(link, config) && link.kind == LinkKind::Tunnel;
+        let tunnel = named_tunnel(link, config) && link.kind.is_tunnel();
         let bridge = named_bridge(link, config) && self.is_container_bridge(link);
         let bridge = bridge || self.is_other_bridge(link, config);
         link.kind != LinkKind::Loopback && link.master.is_none() && !tunnel && !bridge
@@ -204,7 +212,7 @@ impl LinkTable {
         let default_route = link.routes.iter().any(|route| route.prefix_len() == 0);
         link.kind == LinkKind::Bridge
             && !default_route
-            && ports.map(|port| port.kind).all(|kind| matches!(kind, LinkKind::Veth | LinkKind::Tunnel))
+            && ports.map(|port| port.kind).all(|kind| kind == LinkKind::Veth || kind.is_tunnel())
     }
 }
 

@@ -3,14 +3,15 @@
 //! It fuses the sources. NetworkManager and the hooks claim; the link table bears out or does not;
 //! the state follows. Time is an argument. What is to be done comes out as data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 
 use super::claim::{Claim, Claimant, Ending, Reason, Standing};
 use super::docker::Docker;
-use super::known::{Known, Learned};
+use super::known::Known;
+use super::learned::{Learned, LeftOut, Memory};
 use super::names::{Names, Resolution};
 use super::{
     Event, LinkTable, NetworkBridge, NmView, Report, ReportKind, Reporter, Situation, State, Tunnel,
@@ -25,6 +26,8 @@ pub enum Action {
     Watch(u32),
     /// Keep these endpoints for the next start.
     Remember(Learned),
+    /// Say that something of a VPN, by its name for people, was left out.
+    LeftOut(String, LeftOut),
     /// Keep these networks for the next start.
     RememberNetworks(Vec<NetworkBridge>),
     /// Ask these resolvers for the addresses of these servers, once the rules let the questions out,
@@ -75,6 +78,8 @@ pub struct Machine {
     pub(super) nm: Option<NmView>,
     pub(super) claims: Vec<Claim>,
     pub(super) learned: Learned,
+    pub(super) memory: Memory,
+    pub(super) left_out: BTreeMap<String, LeftOut>,
     pub(super) resolution: Resolution,
     pause: Option<u64>,
     /// What the state is when no tunnel stands or comes: locked, or lost.
@@ -99,6 +104,8 @@ impl Machine {
             nm: None,
             claims: Vec::new(),
             learned,
+            memory: Memory::Whole,
+            left_out: BTreeMap::new(),
             resolution: Resolution::default(),
             pause: None,
             ground,
@@ -156,6 +163,7 @@ impl Machine {
     pub fn step(&mut self, event: Event, now: u64) -> Vec<Action> {
         let (learned, networks) = (self.learned.clone(), self.named_networks());
         let names = self.resolution.names.clone();
+        let left_out = self.left_out();
         let mut actions = Vec::new();
         let mut endings = match event {
             Event::Links(table) => {
@@ -179,6 +187,10 @@ impl Machine {
                 Vec::new()
             }
             Event::NetworkManager(view) => self.network_manager(view, now),
+            Event::OpenVpnFiles(files) => {
+                self.learn_files(files);
+                Vec::new()
+            }
             Event::Report(report, reporter) => {
                 actions.extend(report.pid.filter(|_| reporter == Reporter::Root).map(Action::Watch));
                 self.report(report, reporter, now)
@@ -228,6 +240,8 @@ impl Machine {
         if self.learned != learned {
             actions.push(Action::Remember(self.learned.clone()));
         }
+        let news = self.left_out().into_iter().filter(|(vpn, what)| left_out.get(vpn) != Some(what));
+        actions.extend(news.map(|(vpn, what)| Action::LeftOut(vpn, what)));
         if self.named_networks() != networks {
             actions.push(Action::RememberNetworks(self.named_networks()));
         }
@@ -261,6 +275,8 @@ impl Machine {
             learned: &self.learned,
             claims: &self.claims,
             names: &self.resolution.names,
+            memory: self.memory,
+            links: &self.links,
         }
     }
 

@@ -8,6 +8,7 @@ mod docker;
 mod event;
 mod intake;
 mod known;
+mod learned;
 mod links;
 mod machine;
 mod names;
@@ -20,9 +21,11 @@ pub use docker::{
     DockerBackend, DockerNetwork, DockerReport, DockerView, Ipv6Bridge, Ipv6Reach, NetworkAccess,
     NetworkBridge, NetworkFault, NetworkReport,
 };
-pub use event::{ActiveVpn, Event, NmView, Profile, Report, ReportKind, Reporter, VpnEnd, VpnPhase};
-pub use known::{Learned, LearnedVpn};
+pub use event::{
+    ActiveVpn, Event, NmView, OpenVpnFile, Profile, Report, ReportKind, Reporter, Sender, VpnEnd, VpnPhase,
+};
+pub use learned::{Learned, LearnedVpn, LeftOut, MOST_SERVERS, Origin};
 pub use links::{Link, LinkKind, LinkTable};
 pub use machine::{Action, Announcement, Machine};
 pub use names::{Names, Resolved};
-pub use situation::{Allowance, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink};
+pub use situation::{Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -100,8 +101,22 @@ pub struct Situation {
 pub struct Allowance {
     /// Endpoints, each with the user ids that may reach it besides `bootstrap.owners`.
     pub endpoints: BTreeMap<Endpoint, BTreeSet<u32>>,
+    /// Endpoints to which the kernel itself sends: the owner of such a packet is whoever sent what is in
+    /// it, so it is known otherwise.
+    #[serde(default)]
+    pub kernel: BTreeSet<(Endpoint, KernelPacket)>,
     /// Any address at all on the bootstrap ports.
     pub any: bool,
+}
+
+/// By what a packet is known that the kernel itself sends to a VPN server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KernelPacket {
+    /// By the transport's mark, which takes CAP_NET_ADMIN to set.
+    Marked(NonZeroU32),
+    /// By its destination alone: whoever sends there, passes.
+    Any,
 }
 
 /// A tunnel that is up and addressed.

@@ -89,3 +89,21 @@ fn other_members_have_another_name() {
     assert_ne!(name(100), EndpointSet::new(Family::V6, endpoints(100)).name());
     assert_eq!(name(100).to_string().len(), 25);
 }
+
+#[test]
+fn the_kernel_s_own_packets_are_known_by_their_mark_and_never_by_an_owner() {
+    let to = |text: &str| text.parse::<Endpoint>().unwrap();
+    let mark = KernelPacket::Marked(std::num::NonZeroU32::new(0x7766).unwrap());
+    let mut situation = Situation::default();
+    situation.bootstrap.kernel =
+        [(to("198.51.100.9:51820/udp"), mark), (to("198.51.100.8:443/tcp"), KernelPacket::Any)].into();
+    let rules = ruleset(&Config::strictest(), &Owners::from([0]), &situation);
+    assert_eq!(
+        texts(&rules, Family::V4),
+        [
+            "-d 198.51.100.8/32 -p tcp -m tcp --dport 443 -j ACCEPT",
+            "-d 198.51.100.9/32 -p udp -m udp --dport 51820 -m mark --mark 0x7766 -j ACCEPT",
+        ]
+    );
+    assert!(texts(&rules, Family::V6).is_empty());
+}

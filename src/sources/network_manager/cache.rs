@@ -225,6 +225,7 @@ mod tests {
             phase,
             interface: None,
             gateway: None,
+            mark: None,
         }
     }
 

@@ -157,6 +157,7 @@ async fn active(
             phase: phase.unwrap_or(VpnPhase::Connecting),
             interface: None,
             gateway: None,
+            mark: None,
         });
         wanted.push(connection);
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use zbus::{Type, as_variant};
 
 use crate::net::{Endpoint, EndpointError, HostName, Port, Transport};
-use crate::vpn::Profile;
+use crate::vpn::{Profile, Sender};
 
 /// The VPN service whose settings are understood here.
 const OPENVPN: &str = "org.freedesktop.NetworkManager.openvpn";
@@ -106,7 +106,8 @@ impl Settings {
         if kind != "vpn" {
             return None;
         }
-        let mut profile = Profile { uuid, id, endpoints: Vec::new(), names: Vec::new() };
+        let (endpoints, names) = (Vec::new(), Vec::new());
+        let mut profile = Profile { uuid, id, endpoints, names, sender: Sender::Client, mark: None };
         let openvpn = self.vpn.filter(|vpn| vpn.service == OPENVPN);
         let skipped = openvpn.and_then(|vpn| read_remotes(&vpn.data, &mut profile));
         Some(Reading { profile, skipped })

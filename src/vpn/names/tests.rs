@@ -96,7 +96,14 @@ fn without_a_resolver_nothing_is_asked_and_nobody_is_woken() {
 
 fn profile(uuid: &str, server: &str) -> Profile {
     let name = (server.to_owned().try_into().unwrap(), Transport::Udp, Port::fixed(1194));
-    Profile { uuid: uuid.to_owned(), id: uuid.to_owned(), endpoints: Vec::new(), names: vec![name] }
+    Profile {
+        uuid: uuid.to_owned(),
+        id: uuid.to_owned(),
+        endpoints: Vec::new(),
+        names: vec![name],
+        sender: Sender::Client,
+        mark: None,
+    }
 }
 
 /// A tunnel that carries everything, as the kernel shows it.
@@ -137,6 +144,7 @@ fn while_a_vpn_protects_only_its_own_name_is_pinned() {
         phase: VpnPhase::Activated,
         interface: Some("tun0".parse().unwrap()),
         gateway: None,
+        mark: None,
     };
     machine.step(Event::Links(tunnel()), 1001);
     machine.step(Event::NetworkManager(Some(NmView { active: vec![active], ..view })), 1001);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 use proptest::option;
@@ -73,23 +74,33 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
 }
 
 pub(super) fn learned() -> impl Strategy<Value = Learned> {
-    let vpn = |name: &str, hook, endpoints: Vec<Endpoint>| LearnedVpn {
+    let vpn = |name: &str, origin, endpoints: Vec<Endpoint>| LearnedVpn {
         name: name.to_owned(),
-        hook,
+        origin,
         endpoints: endpoints.into_iter().collect(),
         names: BTreeSet::new(),
+        user: None,
+        sender: Sender::Client,
+        mark: None,
     };
     let all = vec![
-        (NAMED.0.to_owned(), vpn(NAMED.1, false, endpoints(&OF_NAMED))),
-        (OTHER.0.to_owned(), vpn(OTHER.1, false, endpoints(&OF_OTHER))),
-        ("hook:tun0".to_owned(), vpn("tun0", true, endpoints(&OF_ROOT))),
+        (NAMED.0.to_owned(), vpn(NAMED.1, Origin::NetworkManager, endpoints(&OF_NAMED))),
+        (OTHER.0.to_owned(), vpn(OTHER.1, Origin::NetworkManager, endpoints(&OF_OTHER))),
+        ("hook:tun0".to_owned(), vpn("tun0", Origin::Hook, endpoints(&OF_ROOT))),
     ];
     subsequence(all, 0..=3).prop_map(|kept| kept.into_iter().collect())
 }
 
 fn link() -> impl Strategy<Value = Link> {
-    let kinds =
-        [LinkKind::Tunnel, LinkKind::Loopback, LinkKind::Bridge, LinkKind::Veth, LinkKind::Other].to_vec();
+    let kinds = [
+        LinkKind::Tunnel,
+        LinkKind::KernelTunnel,
+        LinkKind::Loopback,
+        LinkKind::Bridge,
+        LinkKind::Veth,
+        LinkKind::Other,
+    ]
+    .to_vec();
     let any = (
         select(NAMES.to_vec()),
         select(kinds),
@@ -146,8 +157,13 @@ fn table() -> impl Strategy<Value = LinkTable> {
 fn profile() -> impl Strategy<Value = Profile> {
     let of = |(uuid, id): (&'static str, &'static str), pool: [&'static str; 2]| {
         let name = ("vpn.example.net".to_owned().try_into().unwrap(), Transport::Udp, Port::fixed(1194));
-        (subsequence(endpoints(&pool), 0..=2), subsequence(vec![name], 0..=1)).prop_map(
-            move |(endpoints, names)| Profile { uuid: uuid.to_owned(), id: id.to_owned(), endpoints, names },
+        let sender = select(vec![Sender::Client, Sender::Client, Sender::Kernel]);
+        let mark = option::of(Just(NonZeroU32::MIN));
+        (subsequence(endpoints(&pool), 0..=2), subsequence(vec![name], 0..=1), sender, mark).prop_map(
+            move |(endpoints, names, sender, mark)| {
+                let (uuid, id) = (uuid.to_owned(), id.to_owned());
+                Profile { uuid, id, endpoints, names, sender, mark }
+            },
         )
     };
     prop_oneof![of(NAMED, OF_NAMED), of(OTHER, OF_OTHER)]
@@ -168,6 +184,7 @@ fn active() -> impl Strategy<Value = ActiveVpn> {
             phase,
             interface,
             gateway,
+            mark: None,
         },
     )
 }
@@ -175,6 +192,22 @@ fn active() -> impl Strategy<Value = ActiveVpn> {
 fn view() -> impl Strategy<Value = NmView> {
     (prop::collection::vec(profile(), 0..3), prop::collection::vec(active(), 0..3))
         .prop_map(|(profiles, active)| NmView { profiles, active })
+}
+
+/// What root may have put under /etc/openvpn.
+fn files() -> impl Strategy<Value = Vec<OpenVpnFile>> {
+    let name = ("gate.example.net".to_owned().try_into().unwrap(), Transport::Udp, Port::fixed(1194));
+    let user = option::of(select(vec![0, 65_534]));
+    let file = (subsequence(endpoints(&OF_ROOT), 0..=2), subsequence(vec![name], 0..=1), user);
+    let file = (file, select(vec!["/etc/openvpn/a.conf", "/etc/openvpn/client/b.conf"]));
+    let file = file.prop_map(|((endpoints, names, user), path)| OpenVpnFile {
+        path: path.to_owned(),
+        endpoints: endpoints.into_iter().collect(),
+        names: names.into_iter().collect(),
+        user,
+        mark: None,
+    });
+    prop::collection::vec(file, 0..3)
 }
 
 fn kind() -> impl Strategy<Value = ReportKind> {
@@ -224,6 +257,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => table().prop_map(Event::Links),
         4 => option::weighted(0.9, view()).prop_map(Event::NetworkManager),
+        1 => files().prop_map(Event::OpenVpnFiles),
         1 => option::weighted(0.9, docker()).prop_map(Event::Docker),
         6 => report().prop_map(|(report, reporter)| Event::Report(report, reporter)),
         1 => (1..3_u32, select(vec![0, 1000, 65_534])).prop_map(|(pid, uid)| Event::ClientUser { pid, uid }),

@@ -1,0 +1,210 @@
+//! What is learned of VPN servers, and kept: from saved profiles, root's files and root's hooks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Machine, NmView, OpenVpnFile, Sender, State};
+use crate::config::Config;
+use crate::net::{Endpoint, HostName, Port, Transport};
+
+/// So many servers are kept of all VPNs together, and of so many VPNs: more than any provider has. It
+/// bounds the rules, and the file that has to be read at boot.
+pub const MOST_SERVERS: usize = 16_384;
+const MOST_VPNS: usize = 1_024;
+
+/// What is known of each VPN, by its profile's UUID, [`file_key`] or [`hook_key`]: kept, so that the lock
+/// at the next boot knows it too.
+pub type Learned = BTreeMap<String, LearnedVpn>;
+
+/// The endpoints of one VPN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearnedVpn {
+    /// The VPN's name for people.
+    pub name: String,
+    /// Whose word it is.
+    pub origin: Origin,
+    /// Its servers.
+    pub endpoints: BTreeSet<Endpoint>,
+    /// Its servers that have only a name.
+    #[serde(default)]
+    pub names: BTreeSet<(HostName, Transport, Port)>,
+    /// The user id that its client drops to, besides the configured owners.
+    #[serde(default)]
+    pub user: Option<u32>,
+    /// Who sends its packets.
+    #[serde(default)]
+    pub sender: Sender,
+    /// The mark on its packets.
+    #[serde(default)]
+    pub mark: Option<NonZeroU32>,
+}
+
+/// Whose word it is that there is such a VPN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A hook's, as root.
+    Hook,
+    /// Root's: a file under `/etc/openvpn`.
+    OpenVpn,
+    /// NetworkManager's, where any local user may save a profile.
+    NetworkManager,
+}
+
+/// Whether what was learned before could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    Whole,
+    Damaged,
+}
+
+/// What of a VPN was not learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftOut {
+    /// So many of its servers: there were too many.
+    Servers(usize),
+    /// All of them: the kernel itself would send there, without a mark, and nobody vouches for the profile.
+    Unmarked,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Servers(count) => write!(
+                f,
+                "{count} of its servers are left out: at most {MOST_SERVERS} are kept of all VPNs together"
+            ),
+            Self::Unmarked => f.write_str(
+                "its servers are left out: the kernel itself sends there, and without a mark everybody \
+                 could. Name the profile in vpn.connections, or give it a mark: nmcli connection modify \
+                 PROFILE wireguard.fwmark 0x7766",
+            ),
+        }
+    }
+}
+
+/// Under which key the endpoints of a hook's tunnel are kept; no UUID looks like it.
+pub(super) fn hook_key(interface: &str) -> String {
+    format!("hook:{interface}")
+}
+
+/// Under which key those of a file are kept.
+fn file_key(path: &str) -> String {
+    format!("openvpn:{path}")
+}
+
+impl LearnedVpn {
+    /// Whether it counts: with `vpn.connections` set only those profiles do; root's word always.
+    pub(super) fn counts(&self, key: &str, config: &Config) -> bool {
+        match self.origin {
+            Origin::Hook | Origin::OpenVpn => true,
+            Origin::NetworkManager => config.vpn.counts(key, &self.name),
+        }
+    }
+
+    pub(super) fn host_names(&self) -> impl Iterator<Item = HostName> {
+        self.names.iter().map(|(name, ..)| name.clone())
+    }
+
+    fn size(&self) -> usize {
+        self.endpoints.len() + self.names.len()
+    }
+
+    /// Keeps so many of its servers at most.
+    fn cut(&mut self, room: usize) {
+        self.endpoints = std::mem::take(&mut self.endpoints).into_iter().take(room).collect();
+        let room = room - self.endpoints.len();
+        self.names = std::mem::take(&mut self.names).into_iter().take(room).collect();
+    }
+}
+
+impl Machine {
+    /// As [`Machine::new`]; `None` when what was learned before cannot be read. That is not the same as
+    /// nothing: no address is allowed then that nobody names.
+    pub fn recall(config: Config, learned: Option<Learned>, before: State, now: u64) -> Self {
+        let memory = if learned.is_some() { Memory::Whole } else { Memory::Damaged };
+        let mut machine = Self::new(config, learned.unwrap_or_default(), before, now);
+        machine.memory = memory;
+        machine
+    }
+
+    /// Every saved profile that counts is known from now on, connected before or not; one that is gone
+    /// is forgotten.
+    pub(super) fn learn_profiles(&mut self, view: &NmView) {
+        let saved = |uuid: &str| view.profiles.iter().any(|profile| profile.uuid == uuid);
+        let config = &self.config;
+        self.learned
+            .retain(|key, vpn| vpn.origin != Origin::NetworkManager || saved(key) && vpn.counts(key, config));
+        for profile in
+            view.profiles.iter().filter(|profile| self.config.vpn.counts(&profile.uuid, &profile.id))
+        {
+            let mut endpoints: BTreeSet<Endpoint> = profile.endpoints.iter().copied().collect();
+            let names = profile.names.iter().cloned().collect();
+            // What the plugin has told of these names; with other servers it is another VPN.
+            let old =
+                self.learned.get(&profile.uuid).filter(|old| !old.names.is_empty() && old.names == names);
+            endpoints.extend(old.into_iter().flat_map(|old| &old.endpoints));
+            let vpn = LearnedVpn {
+                name: profile.id.clone(),
+                origin: Origin::NetworkManager,
+                endpoints,
+                names,
+                user: None,
+                sender: profile.sender,
+                mark: profile.mark,
+            };
+            self.learned.insert(profile.uuid.clone(), vpn);
+        }
+        self.bound_learned();
+    }
+
+    /// Every file of root's is known; one that is gone is forgotten.
+    pub(super) fn learn_files(&mut self, files: Vec<OpenVpnFile>) {
+        self.learned.retain(|_, vpn| vpn.origin != Origin::OpenVpn);
+        for OpenVpnFile { path, endpoints, names, user, mark } in files {
+            let (key, sender) = (file_key(&path), Sender::Client);
+            let vpn =
+                LearnedVpn { name: path, origin: Origin::OpenVpn, endpoints, names, user, sender, mark };
+            self.learned.insert(key, vpn);
+        }
+        self.bound_learned();
+    }
+
+    /// What is not learned of VPNs that count, by their names.
+    pub(super) fn left_out(&self) -> BTreeMap<String, LeftOut> {
+        let unmarked = self
+            .learned
+            .iter()
+            .filter(|(key, vpn)| vpn.counts(key, &self.config) && self.known().is_unmarked(vpn));
+        let unmarked = unmarked.map(|(_, vpn)| (vpn.name.clone(), LeftOut::Unmarked));
+        self.left_out.clone().into_iter().chain(unmarked).collect()
+    }
+
+    /// Root's word first, then the small before the large: what is too much is left out.
+    fn bound_learned(&mut self) {
+        self.left_out.clear();
+        let mut order: Vec<(Origin, usize, String)> =
+            self.learned.iter().map(|(key, vpn)| (vpn.origin, vpn.size(), key.clone())).collect();
+        order.sort();
+        let mut room = MOST_SERVERS;
+        for (place, (_, size, key)) in order.into_iter().enumerate() {
+            let Some(vpn) = self.learned.get_mut(&key) else { continue };
+            let kept = if place < MOST_VPNS { size.min(room) } else { 0 };
+            room -= kept;
+            if kept < size {
+                vpn.cut(kept);
+                self.left_out.insert(vpn.name.clone(), LeftOut::Servers(size - kept));
+            }
+            if place >= MOST_VPNS {
+                self.learned.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+use super::*;
+use crate::config::{Dns, Scope};
+use crate::vpn::{ActiveVpn, Event, KernelPacket, Link, LinkKind, LinkTable, Profile, VpnPhase};
+
+const MARK: Option<NonZeroU32> = NonZeroU32::new(0x7766);
+
+fn endpoint(text: &str) -> Endpoint {
+    text.parse().unwrap()
+}
+
+fn profile(uuid: &str, servers: &[&str]) -> Profile {
+    Profile {
+        uuid: uuid.to_owned(),
+        id: uuid.to_owned(),
+        endpoints: servers.iter().map(|server| endpoint(server)).collect(),
+        names: Vec::new(),
+        sender: Sender::Client,
+        mark: None,
+    }
+}
+
+fn wireguard(mark: Option<NonZeroU32>) -> Profile {
+    Profile { sender: Sender::Kernel, mark, ..profile("wg", &["198.51.100.9:51820/udp"]) }
+}
+
+fn view(profiles: Vec<Profile>) -> Event {
+    Event::NetworkManager(Some(NmView { profiles, active: Vec::new() }))
+}
+
+fn file(path: &str, servers: &[&str]) -> OpenVpnFile {
+    OpenVpnFile {
+        path: path.to_owned(),
+        endpoints: servers.iter().map(|server| endpoint(server)).collect(),
+        names: BTreeSet::new(),
+        user: Some(65_534),
+        mark: None,
+    }
+}
+
+fn fresh(config: Config) -> Machine {
+    Machine::new(config, Learned::default(), State::Locked, 0)
+}
+
+fn naming(profile: &str) -> Config {
+    let mut config = Config::default();
+    config.vpn.connections = vec![profile.to_owned()];
+    config
+}
+
+fn kernel(machine: &Machine) -> Vec<(Endpoint, KernelPacket)> {
+    machine.situation().bootstrap.kernel.into_iter().collect()
+}
+
+#[test]
+fn what_cannot_be_read_any_more_is_not_nothing() {
+    let mut damaged = Machine::recall(Config::default(), None, State::Locked, 0);
+    assert!(!damaged.situation().bootstrap.any);
+    assert!(fresh(Config::default()).situation().bootstrap.any, "the control");
+    // Nor when nobody has a profile now: a hook may have told of what was lost.
+    damaged.step(view(Vec::new()), 1);
+    damaged.step(Event::OpenVpnFiles(Vec::new()), 1);
+    assert!(!damaged.situation().bootstrap.any);
+
+    let mut config = Config::default();
+    config.bootstrap.servers = vec!["198.51.100.1".parse().unwrap()];
+    let damaged = Machine::recall(config.clone(), None, State::Locked, 0);
+    let servers: Vec<_> = damaged.situation().bootstrap.endpoints.into_keys().collect();
+    assert_eq!(servers, [endpoint("198.51.100.1:1194/udp")]);
+    config.bootstrap.scope = Scope::Any;
+    let damaged = Machine::recall(config, None, State::Locked, 0);
+    assert!(damaged.situation().bootstrap.any, "the administrator's own word");
+}
+
+#[test]
+fn a_name_that_is_being_looked_up_is_not_nothing() {
+    let named = |dns| {
+        let mut config = Config::default();
+        config.bootstrap.dns = dns;
+        let mut machine = fresh(config);
+        let mut profile = profile("work", &[]);
+        profile.names =
+            vec![("vpn.example.net".to_owned().try_into().unwrap(), Transport::Udp, Port::fixed(1194))];
+        machine.step(view(vec![profile]), 1);
+        machine.situation().bootstrap.any
+    };
+    assert!(!named(Dns::Pin));
+    assert!(named(Dns::Off), "nobody will ever look it up");
+}
+
+#[test]
+fn the_kernel_s_packets_without_a_mark_take_the_word_of_root() {
+    let server = endpoint("198.51.100.9:51820/udp");
+    let mut machine = fresh(Config::default());
+    let actions = machine.step(view(vec![wireguard(None)]), 1);
+    assert_eq!(kernel(&machine), []);
+    assert!(actions.contains(&super::super::Action::LeftOut("wg".to_owned(), LeftOut::Unmarked)));
+    assert!(!machine.situation().bootstrap.any, "a server is known");
+
+    machine.step(view(vec![wireguard(MARK)]), 1);
+    assert_eq!(kernel(&machine), [(server, KernelPacket::Marked(MARK.unwrap()))]);
+    assert!(machine.situation().bootstrap.endpoints.is_empty(), "no owner's socket may send there");
+
+    let mut machine = fresh(naming("wg"));
+    let actions = machine.step(view(vec![wireguard(None)]), 1);
+    assert_eq!(kernel(&machine), [(server, KernelPacket::Any)]);
+    assert!(!actions.iter().any(|action| matches!(action, super::super::Action::LeftOut(..))));
+}
+
+fn tunnel(kind: LinkKind) -> Event {
+    Event::Links(LinkTable {
+        links: vec![Link {
+            index: 7,
+            name: "tun0".to_owned(),
+            kind,
+            up: true,
+            carrier: true,
+            master: None,
+            addresses: vec!["10.8.0.2/24".parse().unwrap()],
+            routes: vec!["0.0.0.0/0".parse().unwrap()],
+        }],
+    })
+}
+
+#[test]
+fn a_wireguard_connection_is_a_tunnel_and_its_device_tells_the_mark() {
+    let mut machine = fresh(Config::default());
+    let active = ActiveVpn {
+        path: "/1".to_owned(),
+        uuid: "wg".to_owned(),
+        id: "wg".to_owned(),
+        phase: VpnPhase::Activated,
+        interface: "tun0".parse().ok(),
+        gateway: None,
+        mark: MARK,
+    };
+    let profiles = vec![wireguard(None), profile("work", &["198.51.100.7:1194/udp"])];
+    machine.step(Event::NetworkManager(Some(NmView { profiles, active: vec![active] })), 1);
+    machine.step(tunnel(LinkKind::KernelTunnel), 1);
+    let is = machine.situation();
+    assert_eq!(is.state, State::Protected);
+    let server = endpoint("198.51.100.9:51820/udp");
+    assert_eq!(kernel(&machine), [(server, KernelPacket::Marked(MARK.unwrap()))]);
+    assert!(is.bootstrap.endpoints.is_empty());
+    assert_eq!(is.tunnels[0].endpoint, Some(server));
+}
+
+#[test]
+fn an_offloaded_openvpn_needs_both_its_owner_s_packets_and_the_kernel_s() {
+    let report = || {
+        let (kind, interface) = (crate::vpn::ReportKind::Up, "tun0".parse().unwrap());
+        let endpoint = Some(endpoint("198.51.100.7:1194/udp"));
+        let report = crate::vpn::Report { kind, interface, pid: Some(7), endpoint };
+        Event::Report(report, crate::vpn::Reporter::Root)
+    };
+    let server = endpoint("198.51.100.7:1194/udp");
+    let mut machine = fresh(Config::default());
+    machine.step(tunnel(LinkKind::Tunnel), 1);
+    machine.step(report(), 1);
+    assert_eq!(kernel(&machine), [], "the control: its client sends itself");
+    machine.step(tunnel(LinkKind::KernelTunnel), 1);
+    assert_eq!(kernel(&machine), [(server, KernelPacket::Any)]);
+    assert!(machine.situation().bootstrap.endpoints.contains_key(&server));
+    let marked = OpenVpnFile { mark: MARK, ..file("/etc/openvpn/a.conf", &["198.51.100.7:1194/udp"]) };
+    machine.step(Event::OpenVpnFiles(vec![marked]), 1);
+    assert_eq!(kernel(&machine), [(server, KernelPacket::Marked(MARK.unwrap()))]);
+}
+
+#[test]
+fn a_file_s_user_gets_its_servers_alone_and_a_file_that_is_gone_is_forgotten() {
+    // Root's own word counts beside the named profiles.
+    let mut machine = fresh(naming("work"));
+    machine.step(view(vec![profile("work", &["198.51.100.1:1194/udp"])]), 1);
+    let files = vec![file("/etc/openvpn/a.conf", &["198.51.100.7:1194/udp", "198.51.100.8:443/tcp"])];
+    machine.step(Event::OpenVpnFiles(files), 1);
+    let users = machine.situation().bootstrap.endpoints;
+    assert_eq!(users[&endpoint("198.51.100.1:1194/udp")], BTreeSet::new());
+    assert_eq!(users[&endpoint("198.51.100.7:1194/udp")], BTreeSet::from([65_534]));
+    assert_eq!(users[&endpoint("198.51.100.8:443/tcp")], BTreeSet::from([65_534]));
+    // What NetworkManager says does not touch it.
+    machine.step(view(Vec::new()), 1);
+    assert_eq!(machine.situation().bootstrap.endpoints.len(), 2);
+    machine.step(Event::OpenVpnFiles(Vec::new()), 1);
+    assert_eq!(machine.situation().bootstrap.endpoints.len(), 0);
+}
+
+#[test]
+fn too_many_servers_are_bounded_and_root_s_are_kept() {
+    let many = |of: u8, count: u32| -> Vec<Endpoint> {
+        let address =
+            |n: u32| std::net::IpAddr::from((0x0a00_0000 + (u32::from(of) << 16) + n).to_be_bytes());
+        (0..count).map(|n| Endpoint::new(address(n), Transport::Udp, Port::fixed(1194)).unwrap()).collect()
+    };
+    let large = |uuid: &str, of: u8| Profile { endpoints: many(of, 10_000), ..profile(uuid, &[]) };
+    let mut machine = fresh(Config::default());
+    machine.step(Event::OpenVpnFiles(vec![file("/etc/openvpn/z.conf", &["198.51.100.7:1194/udp"])]), 1);
+    let actions =
+        machine.step(view(vec![large("0", 1), large("1", 2), profile("2", &["198.51.100.9:1194/udp"])]), 1);
+    let known = machine.situation().bootstrap.endpoints;
+    assert_eq!(known.len(), MOST_SERVERS);
+    for kept in ["198.51.100.7:1194/udp", "198.51.100.9:1194/udp"] {
+        assert!(known.contains_key(&endpoint(kept)), "{kept}");
+    }
+    let left_out = super::super::Action::LeftOut("1".to_owned(), LeftOut::Servers(20_002 - MOST_SERVERS));
+    assert!(actions.contains(&left_out));
+    let again = machine.step(Event::Clock, 1);
+    assert!(!again.contains(&left_out), "said once");
+
+    let crowd = (0..2_000).map(|n| profile(&format!("{n}"), &[])).collect();
+    machine.step(view(crowd), 1);
+    assert_eq!(machine.learned.len(), MOST_VPNS);
+    assert!(machine.learned.contains_key("openvpn:/etc/openvpn/z.conf"));
+}
