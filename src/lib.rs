@@ -18,6 +18,7 @@ pub mod agent;
 pub mod bus;
 pub mod cli;
 pub mod config;
+mod describe;
 pub mod firewall;
 pub mod hosts;
 pub mod net;

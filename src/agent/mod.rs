@@ -13,6 +13,8 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+pub use crate::describe::describe;
+
 use crate::bus::{self, Caller, News, Notice};
 use crate::config::Config;
 use crate::firewall::{Commit, Firewall, FirewallError, hide_tunnel_addresses};
@@ -195,6 +197,7 @@ impl Agent {
         let before = policy::ruleset(self.machine.config(), &self.owners, &self.kept.situation);
         let held = self.firewall.differences(&before).await.is_ok_and(|lines| lines.is_empty());
         if held {
+            self.firewall.holds(before);
             // The kernel keeps the deadline of a pause; until then it is what the administrator wants.
             if let Some(until) = self.kept.situation.paused_until {
                 let until = u64::try_from(until.as_second()).unwrap_or_default();
@@ -323,17 +326,6 @@ impl Agent {
         self.firewall.distrust();
         self.enforce().await;
     }
-}
-
-/// An error and its causes in one line.
-pub fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn owners(config: &Config) -> Owners {

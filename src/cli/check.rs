@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{BAD_CONFIG, Outcome, complain, load::load, say};
+use crate::firewall::can_hold_sets;
+use crate::policy::FEW;
 use crate::system;
 
 pub(super) fn run(path: Option<&Path>) -> Outcome {
@@ -18,6 +20,12 @@ pub(super) fn run(path: Option<&Path>) -> Outcome {
     let (_, unknown) = system::owners(&config);
     for name in unknown {
         say(&format!("bootstrap.owners: this system has no user `{}`; it is skipped.", name.as_str()));
+    }
+    if !can_hold_sets() {
+        say(&format!(
+            "ipset is not installed: more than {FEW} servers would be a rule each, which every packet to one of \
+             the last has to pass. To install it: sudo apt install ipset"
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

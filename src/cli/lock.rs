@@ -31,7 +31,11 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let situation = locked(&config, &store).await;
     let (owners, _) = system::owners(&config);
     let ruleset = policy::ruleset(&config, &owners, &situation);
-    Firewall::new(&config.firewall).commit(&ruleset).await.context("not locked as it should be")?;
+    let mut firewall = Firewall::new(&config.firewall);
+    firewall.commit(&ruleset).await.context("not locked as it should be")?;
+    if let Some(complaint) = firewall.complaint() {
+        complain(&format!("tunwarden: {complaint}"));
+    }
     if let Err(error) = hide_tunnel_addresses(store.run()) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }

@@ -7,7 +7,9 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use super::{BAD_CONFIG, Outcome, complain, load::load, lock::locked, say};
 use crate::net::{Endpoint, Family, IfName};
-use crate::policy::{self, iptables::render_fresh};
+use crate::policy::ipset::render_all;
+use crate::policy::iptables::render_fresh;
+use crate::policy::{self, EndpointSet, Ruleset};
 use crate::store::Store;
 use crate::system;
 use crate::vpn::{Situation, State};
@@ -35,6 +37,8 @@ pub(super) struct Args {
 enum Format {
     Iptables,
     Ip6tables,
+    /// The sets that the rules name, when there are more than 64 servers; they are loaded first.
+    Ipset,
 }
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
@@ -49,12 +53,20 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     imagine(&mut situation, args, config.vpn.connections.is_empty());
     let (owners, _) = system::owners(&config);
     let ruleset = policy::ruleset(&config, &owners, &situation);
-    let family = match args.format {
-        Format::Iptables => Family::V4,
-        Format::Ip6tables => Family::V6,
-    };
-    say(render_fresh(&ruleset, family).trim_end());
+    match args.format {
+        Format::Iptables => tables(&ruleset, Family::V4),
+        Format::Ip6tables => tables(&ruleset, Family::V6),
+        Format::Ipset if ruleset.sets.is_empty() => {}
+        Format::Ipset => say(render_all(&ruleset).trim_end()),
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn tables(ruleset: &Ruleset, family: Family) {
+    for name in ruleset.sets.iter().map(EndpointSet::name).filter(|name| name.family() == family) {
+        say(&format!("# needs the set {name}: tunwarden rules --format ipset | ipset -exist restore"));
+    }
+    say(render_fresh(ruleset, family).trim_end());
 }
 
 /// Makes of the locked situation the one that was asked for.

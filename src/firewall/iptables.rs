@@ -3,16 +3,13 @@
 //! A commit is one transaction a table; the two families run side by side, since no packet belongs
 //! to both. What cannot be put in force is closed with rules that every kernel has.
 
-use super::plan::{self, Jumps};
-use super::saved::Saved;
-use super::tool::{self, ToolError};
-use super::{Commit, FirewallError};
+use super::family::{commit_or_close, read};
+use super::sets::{self, can_hold_sets};
+use super::{Commit, FirewallError, plan, tool};
 use crate::config::Backend;
+use crate::describe::describe;
 use crate::net::Family;
-use crate::policy::{Ruleset, Table, TableName, last_resort};
-
-/// How often a commit is tried when somebody else changes the tables under it.
-const ATTEMPTS: u32 = 3;
+use crate::policy::{Ruleset, TableName, last_resort};
 
 /// The kernel's tables, and what we know them to hold.
 #[derive(Debug)]
@@ -20,11 +17,13 @@ pub(super) struct Iptables {
     backend: Backend,
     held: Option<Ruleset>,
     trust: Trust,
+    /// What was last said of sets that could not be used.
+    complaint: String,
 }
 
 /// Whether the kernel is taken to hold what it was last seen to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
+pub(super) enum Trust {
     Full,
     /// Somebody else may have moved it.
     None,
@@ -33,7 +32,7 @@ enum Trust {
 impl Iptables {
     /// The kernel's tables, of which nothing is known yet.
     pub(super) fn new(backend: Backend) -> Self {
-        Self { backend, held: None, trust: Trust::Full }
+        Self { backend, held: None, trust: Trust::Full, complaint: String::new() }
     }
 
     /// Puts `ruleset` in force in both families and reads it back. What is in force afterwards is
@@ -43,17 +42,67 @@ impl Iptables {
     /// # Errors
     /// See [`FirewallError`]; [`FirewallError::Open`] is the only one that leaves anything open.
     pub(super) async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
-        let ruleset = &ruleset.without_sets();
         let held = self.held.take();
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
+        if ruleset.sets.is_empty() {
+            return self.commit_rules(ruleset, held, trust).await;
+        }
+        let known = held.as_ref().map_or(&[][..], |held| &held.sets);
+        // Before any rule names them. The members are known by the name: no rule sees a set change.
+        let why = match sets::load(&ruleset.sets, known).await {
+            Ok(moved) => match self.commit_rules(ruleset, held, trust).await {
+                Ok(commit) => {
+                    self.complaint.clear();
+                    return Ok(if moved.is_empty() { commit } else { commit.and(Commit::Mended(moved)) });
+                }
+                Err(error) => describe(&error),
+            },
+            Err(error) => {
+                self.held = held;
+                describe(&error)
+            }
+        };
+        let held = self.held.take();
+        let commit = self.commit_rules(&ruleset.without_sets(), held, trust).await?;
+        let complaint = format!("every server is a rule of its own, for ipset cannot be used: {why}");
+        if complaint != self.complaint {
+            tracing::warn!("{complaint}");
+            self.complaint = complaint;
+        }
+        Ok(commit)
+    }
+
+    async fn commit_rules(
+        &mut self,
+        ruleset: &Ruleset,
+        held: Option<Ruleset>,
+        trust: Trust,
+    ) -> Result<Commit, FirewallError> {
         let family = |family| {
             let held = held.as_ref().map(|held| held.family(family));
             commit_or_close(self.backend, family, held, trust, ruleset.family(family))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
         let commit = worse(v4, v6)?;
+        let before = held.map_or(0, |held| held.sets.len());
+        // After the last rule that names them.
+        if before + ruleset.sets.len() > 0
+            && let Err(error) = sets::keep_only(&ruleset.sets).await
+        {
+            tracing::debug!("a set that no rule names any more stays: {}", describe(&error));
+        }
         self.held = Some(ruleset.clone());
         Ok(commit)
+    }
+
+    /// What of the rules is in force in another form than they ask for, if anything is.
+    pub(super) fn complaint(&self) -> Option<&str> {
+        Some(self.complaint.as_str()).filter(|complaint| !complaint.is_empty())
+    }
+
+    /// Takes it as known that the kernel holds `ruleset`: no differences were found.
+    pub(super) fn holds(&mut self, ruleset: Ruleset) {
+        self.held = Some(ruleset);
     }
 
     /// Has the next commit look at everything first: somebody else may have moved something.
@@ -61,12 +110,25 @@ impl Iptables {
         self.trust = Trust::None;
     }
 
-    /// Every difference between `ruleset` and what the kernel holds, a line each.
+    /// Every difference between `ruleset` and what the kernel holds, a line each. A rule for each
+    /// member in place of a set is no difference.
     ///
     /// # Errors
     /// When the kernel cannot be read: that is no verdict.
     pub(super) async fn differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
-        let ruleset = &ruleset.without_sets();
+        let plain = || ruleset.without_sets();
+        if ruleset.sets.is_empty() || !can_hold_sets() {
+            return self.rule_differences(&plain()).await;
+        }
+        let (rules, sets) = tokio::join!(self.rule_differences(ruleset), sets::differences(&ruleset.sets));
+        let lines = [rules?, sets.unwrap_or_else(|error| vec![describe(&error)])].concat();
+        if !lines.is_empty() && self.rule_differences(&plain()).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(lines)
+    }
+
+    async fn rule_differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
         let family = async |family| {
             let saved = read(self.backend, family).await?;
             Ok::<_, FirewallError>(plan::differences(family, ruleset.family(family), &saved))
@@ -93,7 +155,11 @@ impl Iptables {
             Ok::<_, FirewallError>(dockers.then_some(family))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
-        Ok([v4?, v6?].into_iter().flatten().collect())
+        let dockers = [v4?, v6?].into_iter().flatten().collect();
+        if can_hold_sets() {
+            sets::release().await?;
+        }
+        Ok(dockers)
     }
 }
 
@@ -106,102 +172,4 @@ fn worse(
         return v6;
     }
     Ok(v4?.and(v6?))
-}
-
-async fn read(backend: Backend, family: Family) -> Result<Saved, FirewallError> {
-    Ok(Saved::parse(&tool::save(backend, family).await?)?)
-}
-
-async fn commit_or_close(
-    backend: Backend,
-    family: Family,
-    held: Option<&[Table]>,
-    trust: Trust,
-    tables: &[Table],
-) -> Result<Commit, FirewallError> {
-    let why = match commit(backend, family, held, trust, tables).await {
-        Ok(commit) => return Ok(commit),
-        Err(why) => why,
-    };
-    let last = last_resort();
-    let last = last.family(family);
-    if mend(backend, family, None, last, &mut Commit::AsPlanned).await.is_ok() {
-        return Err(FirewallError::ClosedCompletely(Box::new(why)));
-    }
-    match overwrite(backend, family, last).await {
-        Ok(()) => Err(FirewallError::ClosedUnread(Box::new(why))),
-        Err(last) => Err(FirewallError::Open { source: Box::new(why), last: Box::new(last.into()) }),
-    }
-}
-
-/// Closes without looking: a table with a rule that this release of iptables cannot print can still
-/// be written. Tried first as if our jumps stood there, so that they do not pile up.
-async fn overwrite(backend: Backend, family: Family, tables: &[Table]) -> Result<(), ToolError> {
-    for table in tables {
-        if tool::restore(backend, family, &plan::overwrite(table, Jumps::Held)).await.is_err() {
-            tool::restore(backend, family, &plan::overwrite(table, Jumps::Missing)).await?;
-        }
-    }
-    Ok(())
-}
-
-/// What somebody else had moved, and is mended.
-async fn commit(
-    backend: Backend,
-    family: Family,
-    held: Option<&[Table]>,
-    trust: Trust,
-    tables: &[Table],
-) -> Result<Commit, FirewallError> {
-    let mut expected = held;
-    if let Some(text) = held.filter(|_| trust == Trust::Full).and_then(|held| plan::step(held, tables)) {
-        if text.is_empty() {
-            return Ok(Commit::AsPlanned);
-        }
-        // The quick way: only what moved. Whatever is found afterwards, the long way mends.
-        let began = tokio::time::Instant::now();
-        let moved = tool::restore(backend, family, &text).await.is_ok();
-        tracing::debug!(?family, micros = began.elapsed().as_micros(), "restored");
-        if moved {
-            expected = Some(tables);
-        }
-    }
-    let (mut attempt, mut seen) = (1, Commit::AsPlanned);
-    loop {
-        match mend(backend, family, expected, tables, &mut seen).await {
-            Err(_) if attempt < ATTEMPTS => attempt += 1,
-            result => return result.map(|()| seen),
-        }
-    }
-}
-
-/// Looks, changes what differs from `tables` in one transaction a table, and looks again. What differed
-/// from what was expected is somebody else's doing.
-async fn mend(
-    backend: Backend,
-    family: Family,
-    expected: Option<&[Table]>,
-    tables: &[Table],
-    seen: &mut Commit,
-) -> Result<(), FirewallError> {
-    let found = read(backend, family).await?;
-    // Said before it is mended: an attempt that comes to nothing may have put back the half of it.
-    if let Some(expected) = expected {
-        let lines = plan::differences(family, expected, &found);
-        let now = match lines.is_empty() {
-            true => Commit::AsPlanned,
-            false if plan::only_moved(expected, &found) => Commit::Moved(lines),
-            false => Commit::Mended(lines),
-        };
-        *seen = std::mem::replace(seen, Commit::AsPlanned).and(now);
-    }
-    let text = plan::restore(tables, &found);
-    if !text.is_empty() {
-        tool::restore(backend, family, &text).await?;
-        let differences = plan::differences(family, tables, &read(backend, family).await?);
-        if !differences.is_empty() {
-            return Err(FirewallError::Differs(differences));
-        }
-    }
-    Ok(())
 }

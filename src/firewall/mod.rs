@@ -5,13 +5,17 @@
 //! before or the rules after.
 
 mod arp;
+mod family;
 mod iptables;
 mod plan;
 mod saved;
+mod saved_set;
+mod sets;
 mod tool;
 
 pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
 pub use saved::{Saved, SavedError, SavedTable, canonical};
+pub use sets::{SetError, can_hold_sets};
 pub use tool::ToolError;
 
 use crate::config;
@@ -46,6 +50,9 @@ pub enum FirewallError {
     /// What the kernel holds cannot be read.
     #[error(transparent)]
     Saved(#[from] SavedError),
+    /// A set could not be taken away, or read.
+    #[error(transparent)]
+    Set(#[from] SetError),
     /// The kernel took the commit and holds something else.
     #[error("the kernel does not hold what was committed: {}", .0.join("; "))]
     Differs(Vec<String>),
@@ -78,6 +85,16 @@ impl Firewall {
     /// See [`FirewallError`]; [`FirewallError::Open`] is the only one that leaves anything open.
     pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
         self.iptables.commit(ruleset).await
+    }
+
+    /// What of the rules is in force in another form than they ask for, if anything is; as narrow.
+    pub fn complaint(&self) -> Option<&str> {
+        self.iptables.complaint()
+    }
+
+    /// Takes it as known that the kernel holds `ruleset`: no differences were found.
+    pub fn holds(&mut self, ruleset: Ruleset) {
+        self.iptables.holds(ruleset);
     }
 
     /// Has the next commit look at everything first: somebody else may have moved something.

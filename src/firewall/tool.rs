@@ -1,4 +1,4 @@
-//! The edge: one run of an iptables program. The only place that starts one.
+//! The edge: one run of a firewall program. The only place that starts one.
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -23,7 +23,7 @@ const BOUND: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// It is not installed.
-    #[error("{0} is not installed; install it with: sudo apt install iptables")]
+    #[error("{0} is not installed; install it with: sudo apt install {package}", package = package(.0))]
     Missing(String),
     /// It could not be started, or spoken to.
     #[error("cannot run {program}")]
@@ -59,6 +59,20 @@ pub(super) async fn restore(backend: Backend, family: Family, text: &str) -> Res
     run(&program, &["--noflush", "--wait", LOCK_SECONDS], text).await.map(drop)
 }
 
+/// One run of ipset; what it prints.
+pub(super) async fn ipset(arguments: &[&str], input: &str) -> Result<String, ToolError> {
+    run("ipset", arguments, input).await
+}
+
+/// Where a program is, if it is installed.
+pub(super) fn path(program: &str) -> Option<PathBuf> {
+    FOLDERS.iter().map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists())
+}
+
+fn package(program: &str) -> &'static str {
+    if program == "ipset" { "ipset" } else { "iptables" }
+}
+
 fn name(backend: Backend, family: Family, verb: &str) -> String {
     let family = match family {
         Family::V4 => "iptables",
@@ -72,8 +86,7 @@ fn name(backend: Backend, family: Family, verb: &str) -> String {
 }
 
 async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, ToolError> {
-    let path = FOLDERS.iter().map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists());
-    let path = path.ok_or_else(|| ToolError::Missing(program.to_owned()))?;
+    let path = path(program).ok_or_else(|| ToolError::Missing(program.to_owned()))?;
     let failed = |source| ToolError::Run { program: program.to_owned(), source };
     #[expect(clippy::disallowed_methods, reason = "this file is where programs are started")]
     let mut command = Command::new(path);

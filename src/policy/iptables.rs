@@ -90,5 +90,5 @@ pub fn render(table: &Table, edits: &Edits) -> String {
 
 /// The restore text of a whole family for a kernel that holds nothing yet: what `rules` prints.
 pub fn render_fresh(ruleset: &Ruleset, family: Family) -> String {
-    ruleset.without_sets().family(family).iter().map(|table| render(table, &Edits::fresh(table))).collect()
+    ruleset.family(family).iter().map(|table| render(table, &Edits::fresh(table))).collect()
 }

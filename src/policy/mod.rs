@@ -7,6 +7,7 @@ mod bootstrap;
 mod forward;
 mod forward_ipv6;
 mod input;
+pub mod ipset;
 pub mod iptables;
 mod output;
 mod rule;

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use super::{Chain, Rule, Ruleset, Table};
-use crate::net::{Endpoint, Family};
+use crate::net::{Endpoint, Family, Transport};
 
 /// So many endpoints of a family are still rules of their own, which people and programs can read.
 pub const FEW: usize = 64;
@@ -69,9 +70,18 @@ impl EndpointSet {
 /// FNV-1a: the same in every release, so that a name outlives an update. Should two sets meet in a
 /// name, the members are compared all the same.
 fn digest(members: &BTreeSet<Endpoint>) -> u32 {
-    let text = members.iter().map(ToString::to_string);
-    text.flat_map(|text| (text + "\n").into_bytes())
-        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    members.iter().fold(0x811c_9dc5, |hash, member| {
+        let address = match member.address() {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        };
+        let transport = match member.transport() {
+            Transport::Udp => 17,
+            Transport::Tcp => 6,
+        };
+        let bytes = address.into_iter().chain([transport]).chain(member.port().get().to_be_bytes());
+        bytes.fold(hash, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    })
 }
 
 impl Ruleset {

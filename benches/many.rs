@@ -1,0 +1,124 @@
+//! What ten thousand servers cost against ten, as ratios within one run: `make bench`.
+#![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
+
+mod figures;
+
+use std::net::UdpSocket;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use figures::{milliseconds, ratios, spread, spread_of};
+use tunwarden_lab::{Lab, with_lab};
+
+const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
+
+/// How often each side of a comparison runs.
+const RUNS: usize = 21;
+
+/// Packets of one run, each judged by itself.
+const PACKETS: u32 = 100_000;
+
+const FEW: usize = 10;
+const MANY: usize = 10_000;
+
+/// The server that is sent to: the first of many rules, the one that a long list would reach last.
+const LAST: &str = "198.51.100.7:1194";
+
+fn main() -> Result<()> {
+    println!("{RUNS} runs each, median (min to max)");
+    with_lab(packets)?;
+    with_lab(locks)
+}
+
+/// So many servers, [`LAST`] behind all others.
+fn config(count: usize) -> String {
+    let others = (0..count - 1).map(|n| format!("\"198.18.{}.{}\",\n", n / 250, n % 250 + 1));
+    format!("[bootstrap]\nservers = [{}\"198.51.100.7\"]\n", others.collect::<String>())
+}
+
+/// What root's packet to a known server costs.
+fn packets(lab: &Lab) -> Result<()> {
+    let (mut few, mut many, mut rules) = (Vec::new(), Vec::new(), Vec::new());
+    let plain = without_sets(lab)?;
+    for _ in 0..RUNS {
+        few.push(with(lab, FEW)?);
+        many.push(with(lab, MANY)?);
+        lab.host().command(["iptables-restore", "--noflush"]).stdin(&plain).succeed()?;
+        rules.push(a_packet(lab)?);
+    }
+    println!("a packet to a server, of {FEW}:                {}", spread_of(&few, "µs"));
+    println!("a packet to a server, of {MANY}:             {}", spread_of(&many, "µs"));
+    println!("the same, with a rule for each of {MANY}:    {}", spread_of(&rules, "µs"));
+    println!("a packet, of {MANY} / of {FEW}:                {}", ratios(&many, &few));
+    println!("a packet, {MANY} rules / a set of them:     {}", ratios(&rules, &many));
+    Ok(())
+}
+
+fn with(lab: &Lab, count: usize) -> Result<f64> {
+    lock(lab, count)?;
+    a_packet(lab)
+}
+
+/// The chain as it would be without sets.
+fn without_sets(lab: &Lab) -> Result<String> {
+    let rule = |n: usize| {
+        let (high, low) = (n / 250, n % 250 + 1);
+        format!("-A VPN_BOOTSTRAP -d 198.18.{high}.{low}/32 -p udp -m udp --dport 1194 -j VPN_OWNER\n")
+    };
+    let others: String = (0..MANY - 1).map(rule).collect();
+    let last = "-A VPN_BOOTSTRAP -d 198.51.100.7/32 -p udp -m udp --dport 1194 -j VPN_OWNER\n";
+    ensure!(
+        lab.host().succeed([TUNWARDEN, "rules"])?.contains(":VPN_BOOTSTRAP"),
+        "the chain has another name"
+    );
+    Ok(format!("*filter\n:VPN_BOOTSTRAP - [0:0]\n{others}{last}COMMIT\n"))
+}
+
+/// Microseconds.
+fn a_packet(lab: &Lab) -> Result<f64> {
+    let took = lab.host().enter(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect(LAST)?;
+        let (began, mut sent) = (Instant::now(), 0);
+        for _ in 0..PACKETS {
+            // Nobody listens there: the answers that say so are no matter.
+            sent += u32::from(socket.send(&[0; 64]).is_ok());
+        }
+        ensure!(sent > PACKETS / 2, "only {sent} of {PACKETS} were let out");
+        Ok(began.elapsed())
+    })?;
+    Ok(milliseconds(took) * 1000.0 / f64::from(PACKETS))
+}
+
+fn lock(lab: &Lab, count: usize) -> Result<()> {
+    lab.host().file("/etc/tunwarden/config.toml", &config(count))?;
+    lab.host().succeed([TUNWARDEN, "lock"]).map(drop)
+}
+
+/// A lock of a machine that holds nothing, and the set alone.
+fn locks(lab: &Lab) -> Result<()> {
+    let (mut few, mut many, mut sets) = (Vec::new(), Vec::new(), Vec::new());
+    lab.host().file("/etc/tunwarden/config.toml", &config(MANY))?;
+    lab.host().file("/run/set", &lab.host().succeed([TUNWARDEN, "rules", "--format", "ipset"])?)?;
+    for _ in 0..RUNS {
+        for (count, took) in [(FEW, &mut few), (MANY, &mut many)] {
+            lab.host().file("/etc/tunwarden/config.toml", &config(count))?;
+            took.push(from_clean(lab, &[TUNWARDEN, "lock"])?);
+        }
+        sets.push(from_clean(lab, &["sh", "-c", "ipset -exist restore < /run/set"])?);
+    }
+    let less: Vec<f64> = many.iter().zip(&sets).map(|(many, set)| many - set).collect();
+    println!("lock with {FEW} servers:                       {}", spread(&few));
+    println!("lock with {MANY} servers:                    {}", spread(&many));
+    println!("loading the set of {MANY} alone:             {}", spread(&sets));
+    println!("lock of {MANY} less its set / lock of {FEW}:   {}", ratios(&less, &few));
+    Ok(())
+}
+
+/// Runs a command on a machine without rules or sets, and says how long it took.
+fn from_clean(lab: &Lab, command: &[&str]) -> Result<f64> {
+    lab.host().succeed(["sh", "-c", "nft flush ruleset; ipset destroy"])?;
+    let began = Instant::now();
+    lab.host().succeed(command.iter().copied())?;
+    Ok(milliseconds(began.elapsed()))
+}
