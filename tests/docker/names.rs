@@ -13,13 +13,29 @@ use crate::support::wait_for_state;
 const RESOLVER: &str = "203.0.113.9";
 const ROUTER: &str = "10.0.0.1";
 
+const LOOPBACK: &str = "127.0.0.1";
+
+/// How a container comes by its resolver.
+#[derive(Clone, Copy)]
+enum Given {
+    /// `--dns`: its own network asks.
+    Directly,
+    /// By the host's `/etc/resolv.conf`: from Docker 28 on the host asks for it, as root.
+    ByTheHost,
+    /// By a resolver on the host's loopback: that one asks.
+    Behind(&'static str),
+}
+
 /// One container for each way to be given a resolver: Docker's own bridge hands on the host's or what
 /// it is told, a user's network has Docker's resolver in front of either.
-const CONTAINERS: [(&str, &str, &str); 4] = [
-    ("default-router", "bridge", ROUTER),
-    ("default-public", "bridge", RESOLVER),
-    ("user-router", "user", ROUTER),
-    ("user-public", "user", RESOLVER),
+const CONTAINERS: [(&str, &str, &str, Given); 7] = [
+    ("default-router", "bridge", ROUTER, Given::Directly),
+    ("default-public", "bridge", RESOLVER, Given::Directly),
+    ("user-router", "user", ROUTER, Given::Directly),
+    ("user-public", "user", RESOLVER, Given::Directly),
+    ("host-router", "user", ROUTER, Given::ByTheHost),
+    ("host-public", "user", RESOLVER, Given::ByTheHost),
+    ("loopback-public", "user", RESOLVER, Given::Behind(LOOPBACK)),
 ];
 
 fn resolvers(lab: &Lab) -> Result<[Dns; 2]> {
@@ -31,11 +47,18 @@ fn resolvers(lab: &Lab) -> Result<[Dns; 2]> {
     Ok([resolver(RESOLVER)?, resolver(ROUTER)?])
 }
 
-fn containers(docker: &Docker) -> Result<()> {
+fn containers(lab: &Lab, docker: &Docker) -> Result<()> {
     user_network(docker)?;
-    for (name, network, resolver) in CONTAINERS {
+    for (name, network, resolver, given) in CONTAINERS {
         let (network, dns) = (format!("--network={network}"), format!("--dns={resolver}"));
-        docker.run(["--name", name, &network, &dns, "lab", "sleep", "1000"])?;
+        let (of_host, dns) = match given {
+            Given::Directly => (resolver, Some(dns.as_str())),
+            Given::ByTheHost => (resolver, None),
+            Given::Behind(address) => (address, None),
+        };
+        lab.host().file("/etc/resolv.conf", &format!("nameserver {of_host}\n"))?;
+        let options = ["--name", name, &network].into_iter().chain(dns);
+        docker.run(options.chain(["lab", "sleep", "1000"]))?;
     }
     Ok(())
 }
@@ -63,7 +86,8 @@ fn containers_ask_for_names_through_the_tunnel_or_nowhere(engine: Engine) -> Res
     with_lab(|lab| {
         let [public, router] = resolvers(lab)?;
         let desktop = Protected::prepare(lab, engine)?;
-        containers(&desktop.docker)?;
+        containers(lab, &desktop.docker)?;
+        let _local = lab.host().dns_forwarder(LOOPBACK.parse()?, RESOLVER.parse()?)?;
         let capture = lab.capture()?;
         for (container, ..) in CONTAINERS {
             let seen = queries(&capture.so_far()?);
@@ -86,7 +110,7 @@ fn containers_ask_for_names_through_the_tunnel_or_nowhere(engine: Engine) -> Res
         wait_for_state(lab, "protected")?;
         inside(&desktop.docker, CONTAINERS[1].0, &format!("ping -c 1 -W 5 {RESOLVER}"))?;
         let through = desktop.through_the_tunnel(RESOLVER, "udp")?;
-        for (container, _, asked) in CONTAINERS {
+        for (container, _, asked, _) in CONTAINERS {
             // The router is on the LAN, and asks the ISP: nothing of it may be answered.
             if asked == ROUTER {
                 let answered = resolves(&desktop.docker, container, "protected")?;
@@ -101,7 +125,10 @@ fn containers_ask_for_names_through_the_tunnel_or_nowhere(engine: Engine) -> Res
         ensure!(desktop.through_the_tunnel(RESOLVER, "udp")? > through, "no question came out of the tunnel");
         contract.check(&capture.stop()?[from..]).context("names, protected")?;
         let asked = public.asked();
-        ensure!(asked.contains("protected.user-public.name.test"), "who has answered? {asked:?}");
+        for (container, ..) in CONTAINERS.iter().filter(|(_, _, asked, _)| *asked == RESOLVER) {
+            let name = format!("protected.{container}.name.test");
+            ensure!(asked.contains(&name), "who has answered {container}? {asked:?}");
+        }
         let asked = router.asked();
         ensure!(!asked.iter().any(|name| name.starts_with("protected.")), "the router was asked {asked:?}");
         Ok(())

@@ -1,0 +1,71 @@
+//! A resolver of the machine's own, on loopback: it knows nothing, and asks another one.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::machine::Machine;
+
+/// Only so that the thread notices the end.
+const TURN: Duration = Duration::from_millis(50);
+
+/// How long the other's answer is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A running forwarder; dropped, it ends.
+#[derive(Debug)]
+pub struct DnsForwarder {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Machine {
+    /// Answers over UDP on a loopback address, port 53, what `resolver` answers. It is root's.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn dns_forwarder(&self, address: IpAddr, resolver: IpAddr) -> Result<DnsForwarder> {
+        let any = SocketAddr::from(([0, 0, 0, 0], 0));
+        let (own, onward) = self
+            .enter(|| Ok((UdpSocket::bind((address, 53))?, UdpSocket::bind(any)?)))
+            .with_context(|| format!("{} on {address}", self.name()))?;
+        own.set_read_timeout(Some(TURN))?;
+        onward.set_read_timeout(Some(PATIENCE))?;
+        let over = Arc::<AtomicBool>::default();
+        let thread = thread::spawn({
+            let over = Arc::clone(&over);
+            move || {
+                while !over.load(Ordering::Acquire) {
+                    // What a firewall refuses on the way is a result of the test.
+                    let _ = forward(&own, &onward, (resolver, 53).into());
+                }
+            }
+        });
+        Ok(DnsForwarder { over, thread: Some(thread) })
+    }
+}
+
+fn forward(own: &UdpSocket, onward: &UdpSocket, resolver: SocketAddr) -> std::io::Result<()> {
+    let mut buffer = [0; 2048];
+    let (length, from) = own.recv_from(&mut buffer)?;
+    onward.send_to(&buffer[..length], resolver)?;
+    let id = [buffer[0], buffer[1]];
+    loop {
+        let length = onward.recv(&mut buffer)?;
+        // A late answer to the question before is not this one's.
+        if length >= 2 && buffer[..2] == id {
+            return own.send_to(&buffer[..length], from).map(drop);
+        }
+    }
+}
+
+impl Drop for DnsForwarder {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
