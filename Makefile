@@ -52,6 +52,12 @@ install:
 	install -D -m 644 dbus/org.tunwarden.agent1.policy $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
 	install -D -m 644 systemd/tunwarden-lock.service $(DESTDIR)/etc/systemd/system/tunwarden-lock.service
 	install -D -m 644 systemd/tunwarden.service $(DESTDIR)/etc/systemd/system/tunwarden.service
+	install -D -m 644 desktop/tunwarden-notify.desktop $(DESTDIR)/etc/xdg/autostart/tunwarden-notify.desktop
+	for kind in scalable symbolic; do \
+		install -d $(DESTDIR)$(PREFIX)/share/icons/hicolor/$$kind/status && \
+		install -m 644 desktop/icons/hicolor/$$kind/status/*.svg $(DESTDIR)$(PREFIX)/share/icons/hicolor/$$kind/status || exit 1; \
+	done
+	test -n "$(DESTDIR)" || ! command -v gtk-update-icon-cache >/dev/null || gtk-update-icon-cache -q -t -f $(PREFIX)/share/icons/hicolor
 	test -e $(DESTDIR)/etc/tunwarden/config.toml || install -D -m 644 examples/config.toml $(DESTDIR)/etc/tunwarden/config.toml
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 
@@ -62,5 +68,9 @@ uninstall:
 	rm -f $(DESTDIR)/etc/NetworkManager/dispatcher.d/90-tunwarden
 	rm -f $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.tunwarden.Agent1.conf
 	rm -f $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
+	rm -f $(DESTDIR)/etc/xdg/autostart/tunwarden-notify.desktop
+	rm -f $(DESTDIR)$(PREFIX)/share/icons/hicolor/scalable/status/tunwarden-*.svg
+	rm -f $(DESTDIR)$(PREFIX)/share/icons/hicolor/symbolic/status/tunwarden-*.svg
+	test -n "$(DESTDIR)" || ! command -v gtk-update-icon-cache >/dev/null || gtk-update-icon-cache -q -t -f $(PREFIX)/share/icons/hicolor
 	rm -f $(DESTDIR)/etc/systemd/system/tunwarden-lock.service $(DESTDIR)/etc/systemd/system/tunwarden.service
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload

@@ -8,6 +8,7 @@
 //! - [`firewall`] commits them to the kernel and reads them back.
 //! - [`agent`] owns the order: one loop, no arrow back.
 //! - [`bus`] and [`status`] tell what was applied, and only that.
+//! - [`notifier`], a program of its own in the user's session, shows it to a person.
 //!
 //! Beside the stream stand [`net`] (words of the field as types that cannot be wrong), [`config`]
 //! (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock and users),
@@ -22,6 +23,7 @@ mod describe;
 pub mod firewall;
 pub mod hosts;
 pub mod net;
+pub mod notifier;
 pub mod policy;
 pub mod resolver;
 pub mod sources;

@@ -8,6 +8,7 @@ mod duration;
 mod hook;
 mod load;
 mod lock;
+mod notify;
 mod release;
 mod rules;
 mod status;
@@ -60,6 +61,8 @@ enum Verb {
     Resume,
     /// Have the agent read its configuration anew. Exit: 2 when it is refused.
     Reload,
+    /// Show notifications and an indicator in this desktop session (it starts with the session).
+    Notify(notify::Args),
     /// What OpenVPN and NetworkManager call; never fails them.
     #[command(subcommand)]
     Hook(hook::Hook),
@@ -112,6 +115,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Verb::Pause(args) => control::pause(&args).await,
         Verb::Resume => control::resume(config).await,
         Verb::Reload => control::reload().await,
+        Verb::Notify(args) => notify::run(&args).await,
         Verb::Hook(hook) => Ok(hook::run(&hook).await),
     }
 }

@@ -1,0 +1,38 @@
+//! `tunwarden notify`: notifications and the indicator, in the user's session.
+
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+use jiff::tz::TimeZone;
+
+use super::{Outcome, complain, log_to_stderr};
+use crate::notifier::{self, Icons, Notebook, NotifierError, Setup, Words, language};
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// An indicator without colours, as some panels have them.
+    #[arg(long)]
+    symbolic: bool,
+    /// Log every event as well.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+pub(super) async fn run(args: &Args) -> Outcome {
+    log_to_stderr(if args.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN });
+    let variable = |name: &str| std::env::var(name).ok();
+    let setup = Setup {
+        words: Words::new(language(variable), TimeZone::system()),
+        notebook: Notebook::of_person(variable),
+        icons: if args.symbolic { Icons::Symbolic } else { Icons::Coloured },
+    };
+    match notifier::run(setup).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // As wished: one of them shows the notifications.
+        Err(error @ NotifierError::RunsAlready) => {
+            complain(&format!("tunwarden: {error}"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,71 @@
+//! What the indicator in the panel shows. Pure.
+
+use super::event::Button;
+use super::keys::Key;
+use super::machine::Notifier;
+use super::notice::{Face, Text};
+use crate::vpn::State;
+
+/// The indicator and its menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indicator {
+    /// Its picture.
+    pub face: Face,
+    /// The state, in a word or two.
+    pub title: Text,
+    /// What else there is to know, a line each.
+    pub lines: Vec<Text>,
+    /// What can be done now.
+    pub buttons: Vec<Button>,
+}
+
+impl Notifier {
+    /// What the indicator shows now.
+    pub fn indicator(&self) -> Indicator {
+        let face = self.face();
+        let title = Text::new(match face {
+            Face::Protected => Key::StateProtected,
+            Face::Connecting => Key::StateConnecting,
+            Face::Locked => Key::StateLocked,
+            Face::Lost => Key::StateLost,
+            Face::Failed => Key::StateFailed,
+            Face::Paused => Key::StatePaused,
+            Face::Unknown => Key::StateUnknown,
+        });
+        let Some(status) = self.status() else {
+            return Indicator { face, title, lines: vec![Text::new(Key::GoneHint)], buttons: Vec::new() };
+        };
+        let mut lines = Vec::new();
+        match status.tunnels.first() {
+            Some(tunnel) => lines
+                .push(Text::new(Key::Tunnel).word("name", &tunnel.name).word("interface", &tunnel.interface)),
+            None => lines.push(Text::new(Key::NoTunnel)),
+        }
+        lines.push(Text::new(Key::Since).moment("at", status.since));
+        lines.extend(status.paused_until.map(|until| Text::new(Key::Until).moment("until", until)));
+        if status.repairs > 0 {
+            lines.push(Text::new(Key::DetailRepairs).count("count", status.repairs.into()));
+        }
+        let buttons = match status.state {
+            State::Locked | State::Lost => vec![Button::Reconnect, Button::Pause, Button::Details],
+            State::Connecting | State::Protected => vec![Button::Pause, Button::Details],
+            State::Paused => vec![Button::Resume, Button::Details],
+        };
+        Indicator { face, title, lines, buttons }
+    }
+
+    /// The state as a picture: never better than what the kernel was found to hold.
+    pub(super) fn face(&self) -> Face {
+        match self.status() {
+            None => Face::Unknown,
+            Some(status) if !status.enforced => Face::Failed,
+            Some(status) => match status.state {
+                State::Protected => Face::Protected,
+                State::Connecting => Face::Connecting,
+                State::Locked => Face::Locked,
+                State::Lost => Face::Lost,
+                State::Paused => Face::Paused,
+            },
+        }
+    }
+}

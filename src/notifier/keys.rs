@@ -1,0 +1,120 @@
+//! Every sentence that the notifier can say, by its key in `texts/*.ftl`.
+
+use crate::vpn::Reason;
+
+/// Makes the keys and the list of all of them from one table.
+macro_rules! keys {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// A sentence.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the texts themselves say what each is")]
+        pub enum Key {
+            $($name,)*
+        }
+
+        impl Key {
+            /// Every sentence.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its key.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+keys! {
+    LostTitle = "lost-title",
+    LostBody = "lost-body",
+    LostSince = "lost-since",
+    ReconnectingTitle = "reconnecting-title",
+    ReconnectingBody = "reconnecting-body",
+    FlappingTitle = "flapping-title",
+    FlappingBody = "flapping-body",
+    BackTitle = "back-title",
+    BackBody = "back-body",
+    SteadyTitle = "steady-title",
+    SteadyBody = "steady-body",
+    PausedTitle = "paused-title",
+    PausedBody = "paused-body",
+    ResumedTitle = "resumed-title",
+    ResumedProtected = "resumed-protected",
+    ResumedLocked = "resumed-locked",
+    FailedTitle = "failed-title",
+    FailedBody = "failed-body",
+    FailedRetry = "failed-retry",
+    InForceTitle = "in-force-title",
+    InForceBody = "in-force-body",
+    RepairedTitle = "repaired-title",
+    RepairedBody = "repaired-body",
+    RepairedByBody = "repaired-by-body",
+    FightTitle = "fight-title",
+    FightByTitle = "fight-by-title",
+    FightBody = "fight-body",
+    GoneTitle = "gone-title",
+    GoneBody = "gone-body",
+    GoneHint = "gone-hint",
+    ReturnedTitle = "returned-title",
+    ReturnedBody = "returned-body",
+    MissedTitle = "missed-title",
+    MissedBody = "missed-body",
+    NotAllowed = "not-allowed",
+    NotRunning = "not-running",
+    RefusedTitle = "refused-title",
+    RefusedReconnect = "refused-reconnect",
+    RefusedPause = "refused-pause",
+    RefusedResume = "refused-resume",
+    RefusedWhy = "refused-why",
+    DetailState = "detail-state",
+    DetailSince = "detail-since",
+    DetailTunnel = "detail-tunnel",
+    DetailServer = "detail-server",
+    DetailRepairs = "detail-repairs",
+    DetailWhy = "detail-why",
+    DetailHint = "detail-hint",
+    DetailTitle = "detail-title",
+    NoTunnel = "no-tunnel",
+    StateProtected = "state-protected",
+    StateConnecting = "state-connecting",
+    StateLocked = "state-locked",
+    StateLost = "state-lost",
+    StateFailed = "state-failed",
+    StatePaused = "state-paused",
+    StateUnknown = "state-unknown",
+    Since = "since",
+    Until = "until",
+    Tunnel = "tunnel",
+    Reconnect = "reconnect",
+    Details = "details",
+    Pause = "pause",
+    Resume = "resume",
+    ReasonLinkGone = "reason-link-gone",
+    ReasonLinkDown = "reason-link-down",
+    ReasonNoAddress = "reason-no-address",
+    ReasonNoRoute = "reason-no-route",
+    ReasonClientRestarts = "reason-client-restarts",
+    ReasonClientEnded = "reason-client-ended",
+    ReasonDeviceGone = "reason-device-gone",
+    ReasonServiceStopped = "reason-service-stopped",
+    ReasonEnded = "reason-ended",
+}
+
+impl Key {
+    /// What a person is told of a reason.
+    pub const fn of_reason(reason: Reason) -> Self {
+        match reason {
+            Reason::LinkGone => Self::ReasonLinkGone,
+            Reason::LinkDown => Self::ReasonLinkDown,
+            Reason::NoAddress => Self::ReasonNoAddress,
+            Reason::NoRoute => Self::ReasonNoRoute,
+            Reason::ClientRestarts => Self::ReasonClientRestarts,
+            Reason::ClientEnded => Self::ReasonClientEnded,
+            Reason::DeviceGone => Self::ReasonDeviceGone,
+            Reason::ServiceStopped => Self::ReasonServiceStopped,
+            Reason::Ended => Self::ReasonEnded,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The edge to the notification daemon: one notice on the screen, replaced and never piled up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify_rust::{CloseReason, Notification, NotificationHandle, NotificationResponse, Timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::event::{Button, Closing, Event, Topic};
+use super::notice::{Notice, Stay, Urgency};
+use super::session::Change;
+use super::words::Words;
+
+/// How long a daemon is given to take a notice; one that the bus has to start needs a while.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// When a notice that could not be shown is tried again, if nothing happens before.
+const RETRY: Duration = Duration::from_secs(30);
+/// How long something of interest for a moment stands.
+const MOMENT: Timeout = Timeout::Milliseconds(8000);
+
+/// A notice in the person's language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Card {
+    topic: Topic,
+    urgency: Urgency,
+    stay: Stay,
+    icon: &'static str,
+    title: String,
+    body: String,
+    buttons: Vec<(Button, String)>,
+}
+
+impl Card {
+    pub(super) fn new(notice: &Notice, words: &Words) -> Self {
+        let buttons = notice.buttons.iter().map(|&button| (button, words.button(button)));
+        Self {
+            topic: notice.topic,
+            urgency: notice.urgency,
+            stay: notice.stay,
+            icon: notice.face.icon(),
+            title: words.say(&notice.title),
+            body: words.lines(&notice.body),
+            buttons: buttons.collect(),
+        }
+    }
+}
+
+/// What is to be on the screen, and how often it has to be shown anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    card: Option<Card>,
+    daemons: u64,
+    unhidden: u64,
+}
+
+impl Wanted {
+    /// Says whether it is another.
+    pub(super) fn put(&mut self, card: Option<Card>) -> bool {
+        let differs = self.card != card;
+        self.card = card;
+        differs
+    }
+
+    pub(super) fn count(&mut self, change: Change) {
+        match change {
+            Change::Daemon => self.daemons += 1,
+            Change::Unhidden => self.unhidden += 1,
+        }
+    }
+}
+
+/// What is on the screen.
+struct Shown {
+    card: Card,
+    handle: Arc<NotificationHandle>,
+    waiter: JoinHandle<()>,
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.waiter.abort();
+    }
+}
+
+struct Screen {
+    events: mpsc::Sender<Event>,
+    /// Each with the number of the notice that it is about.
+    responses: mpsc::Sender<(u32, NotificationResponse)>,
+    shown: Option<Shown>,
+    /// What the next one takes the place of, for this daemon.
+    replaces: Option<u32>,
+}
+
+/// Shows what is wanted until nobody wants anything any more.
+pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, events: mpsc::Sender<Event>) {
+    let (responses, mut heard) = mpsc::channel(16);
+    let mut screen = Screen { events, responses, shown: None, replaces: None };
+    let mut last = Wanted::default();
+    loop {
+        let now = wanted.borrow_and_update().clone();
+        if now.daemons != last.daemons {
+            (screen.shown, screen.replaces) = (None, None);
+        }
+        let again = now.unhidden != last.unhidden;
+        let shown = screen.shown.as_ref().map(|shown| &shown.card);
+        let missing = match &now.card {
+            None => screen.clear().await,
+            Some(card) if again || shown != Some(card) => screen.show(card).await,
+            Some(_) => Missing::Nothing,
+        };
+        last = now;
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() {
+                screen.clear().await;
+                return;
+            },
+            Some((id, response)) = heard.recv() => screen.respond(id, &response).await,
+            () = tokio::time::sleep(RETRY), if missing == Missing::Notice => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Nothing,
+    Notice,
+}
+
+impl Screen {
+    async fn show(&mut self, card: &Card) -> Missing {
+        let sent = tokio::time::timeout(PATIENCE, notification(card, self.replaces).show_async()).await;
+        let handle = match sent {
+            Ok(Ok(handle)) => Arc::new(handle),
+            Ok(Err(error)) => {
+                tracing::warn!("no notification daemon took `{}`: {error}", card.title);
+                self.shown = None;
+                return Missing::Notice;
+            }
+            Err(_) => {
+                tracing::warn!("the notification daemon hangs; `{}` is not shown", card.title);
+                self.shown = None;
+                return Missing::Notice;
+            }
+        };
+        let (id, responses) = (handle.id(), self.responses.clone());
+        let waiting = Arc::clone(&handle);
+        let waiter = tokio::spawn(async move {
+            let hand_on = |response: &NotificationResponse| {
+                let _ = responses.try_send((id, response.clone()));
+            };
+            waiting.wait_for_action_async(hand_on).await;
+        });
+        // The one before is let go only now: a daemon may take away what has lost its sender.
+        self.shown = Some(Shown { card: card.clone(), handle, waiter });
+        self.replaces = Some(id);
+        let _ = self.events.send(Event::Shown(card.topic)).await;
+        Missing::Nothing
+    }
+
+    async fn clear(&mut self) -> Missing {
+        if let Some(shown) = self.shown.take() {
+            shown.handle.close_async().await;
+        }
+        self.replaces = None;
+        Missing::Nothing
+    }
+
+    /// What the person or the daemon did with the notice.
+    async fn respond(&mut self, id: u32, response: &NotificationResponse) {
+        // About a notice that has been replaced by another daemon's.
+        let Some(shown) = self.shown.take_if(|shown| shown.handle.id() == id) else { return };
+        let topic = shown.card.topic;
+        let pressed = match response {
+            NotificationResponse::Action(action) => {
+                Button::ALL.into_iter().find(|button| button.as_str() == action)
+            }
+            NotificationResponse::Default
+            | NotificationResponse::Reply(_)
+            | NotificationResponse::Closed(_) => None,
+        };
+        let event = match (pressed, response) {
+            // Most daemons take it away with that; should one not, the next takes its place.
+            (Some(button), _) => Event::Pressed(button),
+            (
+                None,
+                NotificationResponse::Closed(
+                    CloseReason::Expired | CloseReason::CloseAction | CloseReason::Other(_),
+                ),
+            ) => {
+                self.replaces = None;
+                Event::Closed(topic, Closing::Faded)
+            }
+            (None, _) => {
+                self.replaces = None;
+                Event::Closed(topic, Closing::Dismissed)
+            }
+        };
+        let _ = self.events.send(event).await;
+    }
+}
+
+fn notification(card: &Card, replaces: Option<u32>) -> Notification {
+    let mut notification = Notification::new();
+    notification.appname("tunwarden").summary(&card.title).body(&card.body).icon(card.icon);
+    notification.urgency(match card.urgency {
+        Urgency::Normal => notify_rust::Urgency::Normal,
+        Urgency::Critical => notify_rust::Urgency::Critical,
+    });
+    notification.timeout(match card.stay {
+        Stay::Resolved => Timeout::Never,
+        Stay::Moment => MOMENT,
+    });
+    for (button, label) in &card.buttons {
+        notification.action(button.as_str(), label);
+    }
+    if let Some(id) = replaces {
+        notification.id(id);
+    }
+    notification
+}

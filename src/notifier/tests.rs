@@ -1,0 +1,419 @@
+//! The notifier's mind, fed with events: what is to be seen then.
+
+use std::collections::BTreeSet;
+
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::*;
+use crate::status::{DockerStatus, LossStatus, Status, TunnelStatus};
+use crate::vpn::{Reason, State};
+
+const START: u64 = 1_700_000_000;
+
+fn status(state: State) -> Status {
+    let tunnel = TunnelStatus {
+        interface: "tun0".to_owned(),
+        endpoint: None,
+        source: "networkmanager".to_owned(),
+        name: "home".to_owned(),
+        since: START,
+        carrying: true,
+    };
+    Status {
+        version: "0".to_owned(),
+        agent: true,
+        state,
+        since: START,
+        enforced: true,
+        tunnels: if state == State::Protected { vec![tunnel] } else { Vec::new() },
+        bootstrap: Vec::new(),
+        paused_until: (state == State::Paused).then_some(START + 300),
+        repairs: 0,
+        loss: None,
+        docker: DockerStatus::default(),
+        clients: BTreeSet::new(),
+    }
+}
+
+fn lost_at(at: u64) -> Status {
+    let loss = LossStatus {
+        name: "home".to_owned(),
+        interface: "tun0".to_owned(),
+        reason: Reason::ClientEnded.to_string(),
+        at,
+    };
+    Status { loss: Some(loss), ..status(State::Lost) }
+}
+
+/// A person's day.
+struct Day {
+    notifier: Notifier,
+    now: u64,
+    actions: Vec<Action>,
+}
+
+impl Day {
+    fn begin(status: Status) -> Self {
+        Self::begin_told(Memory::default(), status)
+    }
+
+    fn begin_told(memory: Memory, status: Status) -> Self {
+        let mut day = Self { notifier: Notifier::new(memory), now: START, actions: Vec::new() };
+        day.agent(status);
+        day
+    }
+
+    fn hear(&mut self, event: Event) {
+        self.actions.extend(self.notifier.step(event, self.now));
+    }
+
+    fn agent(&mut self, status: Status) {
+        self.hear(Event::Agent(Some(Box::new(status))));
+    }
+
+    fn lose(&mut self) {
+        self.agent(lost_at(self.now));
+        self.hear(Event::Lost);
+    }
+
+    fn back(&mut self) {
+        let loss = self.notifier.status().and_then(|status| status.loss.clone());
+        self.agent(Status { loss, ..status(State::Protected) });
+    }
+
+    fn see(&mut self) {
+        if let Some(notice) = self.notifier.notice() {
+            self.hear(Event::Shown(notice.topic));
+        }
+    }
+
+    /// Time goes on, and the clock wakes the notifier when it asked for it.
+    fn pass(&mut self, seconds: u64) {
+        let end = self.now + seconds;
+        while let Some(moment) = self.notifier.next_moment().filter(|&moment| moment <= end) {
+            self.now = moment.max(self.now);
+            self.hear(Event::Clock);
+        }
+        self.now = end;
+    }
+
+    fn topic(&self) -> Option<Topic> {
+        self.notifier.notice().map(|notice| notice.topic)
+    }
+
+    fn reads(&self) -> String {
+        let words = Words::new("en", TimeZone::UTC);
+        let notice = self.notifier.notice();
+        notice.map_or_else(String::new, |notice| {
+            format!("{}\n{}", words.say(&notice.title), words.lines(&notice.body))
+        })
+    }
+}
+
+#[test]
+fn a_loss_is_critical_names_the_vpn_and_the_reason_and_stays_until_it_is_back() {
+    let mut day = Day::begin(status(State::Protected));
+    assert_eq!(day.topic(), None, "all is well: nothing to see");
+    day.lose();
+    let notice = day.notifier.notice().unwrap();
+    assert_eq!((notice.topic, notice.urgency, notice.stay), (Topic::Lost, Urgency::Critical, Stay::Resolved));
+    assert_eq!(notice.buttons, [Button::Reconnect, Button::Details]);
+    let read = day.reads();
+    assert!(read.starts_with("VPN lost: home\nThe VPN program has ended."), "{read}");
+    day.see();
+    day.pass(3600);
+    assert_eq!(day.reads(), read, "an hour later it still stands");
+    day.back();
+    assert_eq!(day.reads(), "Protected again\nEverything goes through home again.");
+    day.pass(3600);
+    assert_eq!(day.topic(), Some(Topic::News), "nobody has seen it yet");
+    day.see();
+    day.pass(8);
+    assert_eq!(day.topic(), None);
+}
+
+#[test]
+fn a_vpn_that_its_user_ends_is_no_loss() {
+    let mut day = Day::begin(status(State::Protected));
+    day.agent(status(State::Locked));
+    assert_eq!(day.topic(), None);
+    day.lose();
+    day.agent(Status { loss: Some(lost_at(START).loss.unwrap()), ..status(State::Locked) });
+    assert_eq!(day.topic(), None, "he gave it up");
+}
+
+#[test]
+fn ten_losses_in_a_minute_are_one_notice_that_says_so() {
+    let mut day = Day::begin(status(State::Protected));
+    for round in 1..=10 {
+        day.lose();
+        day.see();
+        assert_eq!(day.topic(), Some(if round < 3 { Topic::Lost } else { Topic::Flapping }), "{round}");
+        day.back();
+        day.see();
+        day.pass(5);
+    }
+    let notice = day.notifier.notice().unwrap();
+    assert_eq!((notice.topic, notice.urgency), (Topic::Flapping, Urgency::Critical));
+    assert!(day.reads().starts_with("VPN unstable: home\nIt was lost 10 times within a minute."));
+    day.pass(60);
+    assert_eq!(day.reads(), "VPN steady again\nhome has held for a minute.");
+    day.see();
+    day.pass(8);
+    assert_eq!(day.topic(), None);
+}
+
+#[test]
+fn an_unstable_vpn_that_stays_away_is_lost() {
+    let mut day = Day::begin(status(State::Protected));
+    for _ in 0..3 {
+        day.lose();
+        day.back();
+    }
+    day.lose();
+    assert_eq!(day.topic(), Some(Topic::Flapping));
+    day.pass(60);
+    assert_eq!(day.topic(), Some(Topic::Lost));
+}
+
+#[test]
+fn what_is_clicked_away_stays_away_until_it_happens_again() {
+    let mut day = Day::begin(status(State::Protected));
+    day.lose();
+    day.see();
+    day.hear(Event::Closed(Topic::Lost, Closing::Dismissed));
+    assert_eq!(day.topic(), None);
+    day.agent(Status { loss: lost_at(START).loss, ..status(State::Connecting) });
+    day.agent(lost_at(START));
+    assert_eq!(day.topic(), None, "an attempt that failed is no other loss");
+    day.back();
+    day.lose();
+    assert_eq!(day.topic(), Some(Topic::Lost));
+}
+
+#[test]
+fn what_the_daemon_lost_or_held_back_is_seen_on_the_next_occasion() {
+    let mut day = Day::begin(status(State::Protected));
+    day.lose();
+    for closing in [Closing::Faded, Closing::Dismissed] {
+        day.hear(Event::Closed(Topic::Lost, closing));
+        assert_eq!(day.topic(), None, "no nagging");
+        day.hear(Event::Occasion);
+        assert_eq!(day.topic(), Some(Topic::Lost), "{closing:?} need not mean seen");
+    }
+}
+
+#[test]
+fn reconnect_is_asked_for_and_what_comes_of_it_is_told() {
+    let mut day = Day::begin(status(State::Protected));
+    day.lose();
+    day.hear(Event::Pressed(Button::Reconnect));
+    assert!(day.actions.contains(&Action::Ask(Button::Reconnect)));
+    assert!(day.reads().starts_with("Connecting again: home"));
+    let refusal = Refusal::Failed("no such connection".to_owned());
+    day.hear(Event::Answered(Button::Reconnect, Err(refusal)));
+    assert!(day.reads().contains("The VPN could not be connected.\nThe reason: no such connection"));
+    day.see();
+    day.pass(8);
+    assert!(day.reads().starts_with("VPN lost: home"), "it still is");
+    day.hear(Event::Pressed(Button::Reconnect));
+    day.hear(Event::Answered(Button::Reconnect, Ok(())));
+    day.agent(Status { loss: lost_at(START).loss, ..status(State::Connecting) });
+    assert!(day.reads().starts_with("Connecting again: home"));
+    day.agent(lost_at(START));
+    assert!(day.reads().starts_with("VPN lost: home"), "the attempt failed");
+}
+
+#[test]
+fn details_make_the_notice_grow_or_stand_alone() {
+    let mut day = Day::begin(lost_at(START));
+    day.hear(Event::Pressed(Button::Details));
+    let notice = day.notifier.notice().unwrap();
+    assert_eq!((notice.topic, notice.buttons), (Topic::Lost, vec![Button::Reconnect]));
+    assert!(day.reads().contains("tunwarden status"));
+    day.back();
+    day.see();
+    assert!(!day.reads().contains("tunwarden status"), "the next one is short again");
+
+    let mut day = Day::begin(status(State::Protected));
+    day.hear(Event::Pressed(Button::Details));
+    assert!(day.reads().contains("VPN: home, by way of tun0"), "{}", day.reads());
+    day.hear(Event::Closed(Topic::Details, Closing::Dismissed));
+    assert_eq!(day.topic(), None);
+}
+
+#[test]
+fn rules_that_are_not_in_force_come_before_everything_else() {
+    let mut day = Day::begin(status(State::Protected));
+    day.lose();
+    day.agent(Status { enforced: false, ..lost_at(START) });
+    day.hear(Event::Failed("iptables-restore: exit 4".to_owned()));
+    let notice = day.notifier.notice().unwrap();
+    assert_eq!((notice.topic, notice.urgency), (Topic::NotEnforced, Urgency::Critical));
+    assert!(!day.reads().contains("iptables"), "no jargon unless asked for");
+    day.hear(Event::Pressed(Button::Details));
+    assert!(day.reads().contains("iptables-restore: exit 4"));
+    assert_eq!(day.notifier.indicator().face, Face::Failed);
+    day.agent(Status { enforced: true, ..lost_at(START) });
+    assert_eq!(day.topic(), Some(Topic::Lost), "the next worst");
+}
+
+#[test]
+fn a_pause_says_until_when_and_its_end_is_told() {
+    let mut day = Day::begin(status(State::Protected));
+    day.agent(status(State::Paused));
+    assert_eq!(day.topic(), Some(Topic::Paused(START + 300)));
+    assert!(day.reads().contains("For 5 minutes everything leaves"), "{}", day.reads());
+    assert_eq!(day.notifier.notice().unwrap().buttons, [Button::Resume]);
+    day.hear(Event::Pressed(Button::Resume));
+    assert!(day.actions.contains(&Action::Ask(Button::Resume)));
+    day.agent(status(State::Locked));
+    assert!(day.reads().starts_with("Protection is on again\nNothing leaves"));
+}
+
+#[test]
+fn repairs_are_told_and_a_fight_is_called_one() {
+    let mut day = Day::begin(status(State::Protected));
+    day.agent(Status { repairs: 1, ..status(State::Protected) });
+    day.hear(Event::Repaired { by: Some("ufw".to_owned()) });
+    assert!(day.reads().contains("ufw took away part of the protection. It was"), "{}", day.reads());
+    day.see();
+    day.pass(3600);
+    assert_eq!(day.topic(), Some(Topic::Repaired), "until somebody has read it");
+    for repairs in 2..=6 {
+        day.agent(Status { repairs, ..status(State::Protected) });
+        day.hear(Event::Repaired { by: Some("ufw".to_owned()) });
+        day.pass(1);
+    }
+    assert!(day.reads().starts_with("ufw keeps taking the protection away\nIt was put back 5 times"));
+    assert_eq!(day.notifier.notice().unwrap().urgency, Urgency::Critical);
+    day.hear(Event::Closed(Topic::Repaired, Closing::Dismissed));
+    assert_eq!(day.topic(), None);
+}
+
+#[test]
+fn an_agent_that_is_gone_is_told_but_not_one_that_is_started_anew() {
+    let mut day = Day::begin(status(State::Protected));
+    day.hear(Event::Agent(None));
+    assert_eq!(day.notifier.indicator().face, Face::Unknown, "nothing is claimed meanwhile");
+    day.pass(3);
+    assert_eq!(day.topic(), None);
+    day.agent(status(State::Protected));
+    day.pass(60);
+    assert_eq!(day.topic(), None);
+    day.hear(Event::Agent(None));
+    day.pass(2);
+    day.hear(Event::Agent(None));
+    day.pass(3);
+    assert_eq!(day.topic(), Some(Topic::Gone), "five seconds since it went");
+    day.agent(status(State::Protected));
+    assert!(day.reads().starts_with("tunwarden is running again"));
+}
+
+#[test]
+fn what_happened_while_nobody_was_logged_in_is_told_at_login_and_once() {
+    let loss = lost_at(START - 600).loss;
+    let away = Status { loss: loss.clone(), repairs: 2, ..status(State::Protected) };
+    let mut day = Day::begin(away.clone());
+    assert!(day.reads().starts_with("The VPN was lost while you were away\nhome was lost at "));
+    day.see();
+    day.hear(Event::Closed(Topic::Missed, Closing::Dismissed));
+    assert!(day.reads().contains("took away part of the protection 2 times"), "{}", day.reads());
+    day.see();
+    let memory = day.actions.iter().rev().find_map(|action| match action {
+        Action::Remember(memory) => Some(*memory),
+        Action::Ask(_) => None,
+    });
+    let memory = memory.unwrap();
+    assert_eq!(memory, Memory { loss: START - 600, repairs: 2 });
+    let day = Day::begin_told(memory, away);
+    assert_eq!(day.topic(), None, "the next login");
+    let day = Day::begin(lost_at(START - 600));
+    assert_eq!(day.topic(), Some(Topic::Lost), "and one that still stands, as any other");
+}
+
+#[test]
+fn a_loss_that_was_told_as_it_happened_is_not_told_again() {
+    let mut day = Day::begin(status(State::Protected));
+    day.lose();
+    day.see();
+    day.back();
+    let told = Action::Remember(Memory { loss: START, repairs: 0 });
+    assert!(day.actions.contains(&told), "{:?}", day.actions);
+}
+
+fn any_state() -> impl Strategy<Value = State> {
+    prop::sample::select(State::ALL.to_vec())
+}
+
+fn any_topic() -> impl Strategy<Value = Topic> {
+    use Topic::*;
+    prop::sample::select(vec![
+        Details,
+        Gone,
+        NotEnforced,
+        Paused(START + 300),
+        Flapping,
+        Lost,
+        News,
+        Missed,
+        Repaired,
+    ])
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let closing = prop::sample::select(vec![Closing::Dismissed, Closing::Faded]);
+    let button = prop::sample::select(Button::ALL.to_vec());
+    let agent =
+        (any_state(), any::<bool>(), 0u32..9, any::<bool>()).prop_map(|(state, enforced, repairs, lost)| {
+            let loss = (lost || state == State::Lost).then(|| lost_at(START).loss).flatten();
+            Event::Agent(Some(Box::new(Status { enforced, repairs, loss, ..status(state) })))
+        });
+    prop_oneof![
+        5 => agent,
+        1 => Just(Event::Agent(None)),
+        2 => Just(Event::Lost),
+        1 => Just(Event::Repaired { by: Some("ufw".to_owned()) }),
+        1 => Just(Event::Failed("why".to_owned())),
+        2 => any_topic().prop_map(Event::Shown),
+        2 => (any_topic(), closing).prop_map(|(topic, closing)| Event::Closed(topic, closing)),
+        1 => button.clone().prop_map(Event::Pressed),
+        1 => button.prop_map(|button| Event::Answered(button, Err(Refusal::NotAllowed))),
+        1 => Just(Event::Occasion),
+        2 => Just(Event::Clock),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_a_danger_is_seen_and_nothing_is_claimed_that_is_not_so(
+        events in prop::collection::vec((any_event(), 0u64..40), 1..60)
+    ) {
+        let words = ["en", "de"].map(|language| Words::new(language, TimeZone::UTC));
+        let mut notifier = Notifier::new(Memory::default());
+        let mut now = START;
+        for (event, passes) in events {
+            now += passes;
+            notifier.step(event, now);
+            prop_assert!(notifier.next_moment().is_none_or(|moment| moment > now), "it would spin");
+            let status = notifier.status();
+            let fine = status.is_some_and(|status| status.enforced && status.state == State::Protected);
+            prop_assert_eq!(notifier.indicator().face == Face::Protected, fine);
+            let texts = notifier.notice().map(|notice| (notice.title, notice.body));
+            for words in &words {
+                for text in texts.iter().flat_map(|(title, body)| std::iter::once(title).chain(body)) {
+                    let said = words.say(text);
+                    prop_assert!(said != text.key.as_str() && !said.contains(['{', '$']), "{}", said);
+                }
+            }
+            // On the next occasion nothing is hidden any more.
+            let mut next = notifier.clone();
+            next.step(Event::Occasion, now);
+            let danger = next.status().is_some_and(|status| {
+                !status.enforced || matches!(status.state, State::Lost | State::Paused)
+            });
+            prop_assert!(!danger || next.notice().is_some(), "a danger that nobody sees");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+# What a person reads. $name is a VPN's name, $program a program's; moments are written as "14:35".
+
+lost-title = VPN lost: { $name }
+lost-body = Nothing leaves this computer unprotected. The internet works again when the VPN is back.
+lost-since = Lost at { $at }.
+reconnecting-title = Connecting again: { $name }
+reconnecting-body = Nothing leaves this computer unprotected meanwhile.
+flapping-title = VPN unstable: { $name }
+flapping-body = It was lost { $count } times within a minute. Nothing leaves this computer unprotected.
+back-title = Protected again
+back-body = Everything goes through { $name } again.
+steady-title = VPN steady again
+steady-body = { $name } has held for a minute.
+
+paused-title = Protection is off until { $until }
+paused-body = { $minutes ->
+    [one] For a minute everything leaves this computer without the VPN.
+   *[other] For { $minutes } minutes everything leaves this computer without the VPN.
+}
+resumed-title = Protection is on again
+resumed-protected = Everything goes through the VPN.
+resumed-locked = Nothing leaves this computer until the VPN is connected.
+
+failed-title = This computer is not protected
+failed-body = The protection could not be put in place: something may leave this computer outside the VPN.
+failed-retry = tunwarden keeps trying. Best disconnect from the network until then.
+in-force-title = Protection is in place again
+in-force-body = Nothing leaves this computer outside the VPN.
+
+repaired-title = Protection was damaged and repaired
+repaired-body = { $count ->
+    [one] Something on this computer took away part of the protection. It was put back at once.
+   *[other] Something on this computer took away part of the protection { $count } times. It was put back each time.
+}
+repaired-by-body = { $count ->
+    [one] { $program } took away part of the protection. It was put back at once.
+   *[other] { $program } took away part of the protection { $count } times. It was put back each time.
+}
+fight-title = Something keeps taking the protection away
+fight-by-title = { $program } keeps taking the protection away
+fight-body = It was put back { $count } times within a minute. Two programs cannot both rule what may leave this computer: switch off the other one.
+
+gone-title = tunwarden is not running
+gone-body = The protection that it put in place stays, but nobody follows the VPN.
+gone-hint = An administrator can start it: sudo systemctl start tunwarden
+returned-title = tunwarden is running again
+returned-body = It follows the VPN again.
+
+missed-title = The VPN was lost while you were away
+missed-body = { $name } was lost at { $at } and is back. Nothing left this computer unprotected.
+
+refused-title = That was not done
+refused-reconnect = The VPN could not be connected.
+refused-pause = The protection stays on.
+refused-resume = The protection is still off.
+refused-why = The reason: { $why }
+not-allowed = It needs an administrator's password.
+not-running = tunwarden is not running.
+
+detail-title = Protection in detail
+detail-state = State: { $state }
+detail-since = Since: { $at }
+detail-tunnel = VPN: { $name }, by way of { $interface }
+detail-server = Its server: { $server }
+detail-repairs = { $count ->
+    [one] Repaired once since it was started.
+   *[other] Repaired { $count } times since it was started.
+}
+detail-why = In tunwarden's own words: { $why }
+detail-hint = All there is to know, in a terminal: tunwarden status
+no-tunnel = No VPN
+
+state-protected = Protected
+state-connecting = Connecting
+state-locked = Locked, no VPN
+state-lost = VPN lost
+state-failed = Not protected
+state-paused = Protection is off
+state-unknown = tunwarden is not running
+since = since { $at }
+until = until { $until }
+tunnel = VPN: { $name } ({ $interface })
+
+reconnect = Reconnect
+details = Details
+pause = Pause for 5 minutes
+resume = Resume
+
+reason-link-gone = Its connection broke off.
+reason-link-down = Its connection was switched off.
+reason-no-address = Its connection is there, but can no longer be used.
+reason-no-route = Something led your traffic away from it.
+reason-client-restarts = Its server no longer answers.
+reason-client-ended = The VPN program has ended.
+reason-device-gone = The network that it ran over went away.
+reason-service-stopped = The VPN program was stopped.
+reason-ended = It ended by itself.

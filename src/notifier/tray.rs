@@ -1,0 +1,101 @@
+//! The edge to the panel: the indicator and its menu (StatusNotifierItem). A panel that has no place
+//! for it costs nothing.
+
+use ksni::menu::{MenuItem, StandardItem};
+use ksni::{Category, ToolTip, Tray, TrayMethods};
+use tokio::sync::{mpsc, watch};
+
+use super::Icons;
+use super::event::{Button, Event};
+use super::indicator::Indicator;
+use super::words::Words;
+
+/// The indicator in the person's language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Item {
+    icon: String,
+    title: String,
+    lines: Vec<String>,
+    buttons: Vec<(Button, String)>,
+}
+
+impl Item {
+    pub(super) fn new(indicator: &Indicator, words: &Words, icons: Icons) -> Self {
+        let icon = indicator.face.icon();
+        let buttons = indicator.buttons.iter().map(|&button| (button, words.button(button)));
+        Self {
+            icon: match icons {
+                Icons::Coloured => icon.to_owned(),
+                Icons::Symbolic => format!("{icon}-symbolic"),
+            },
+            title: words.say(&indicator.title),
+            lines: indicator.lines.iter().map(|line| words.say(line)).collect(),
+            buttons: buttons.collect(),
+        }
+    }
+}
+
+/// Shows the indicator for as long as anybody says what it shows.
+pub(super) async fn run(mut wanted: watch::Receiver<Item>, events: mpsc::Sender<Event>) {
+    let item = wanted.borrow_and_update().clone();
+    let tray = match (Indicating { item, events }).assume_sni_available(true).spawn().await {
+        Ok(tray) => tray,
+        Err(error) => return tracing::warn!("no indicator in the panel: {error}"),
+    };
+    while wanted.changed().await.is_ok() {
+        let item = wanted.borrow_and_update().clone();
+        tray.update(|indicating: &mut Indicating| indicating.item = item).await;
+    }
+    tray.shutdown().await;
+}
+
+struct Indicating {
+    item: Item,
+    events: mpsc::Sender<Event>,
+}
+
+impl Tray for Indicating {
+    const MENU_ON_ACTIVATE: bool = true;
+
+    fn id(&self) -> String {
+        "tunwarden".to_owned()
+    }
+
+    fn category(&self) -> Category {
+        Category::SystemServices
+    }
+
+    fn title(&self) -> String {
+        format!("tunwarden: {}", self.item.title)
+    }
+
+    fn icon_name(&self) -> String {
+        self.item.icon.clone()
+    }
+
+    fn tool_tip(&self) -> ToolTip {
+        let description = self.item.lines.join("\n");
+        ToolTip { title: self.item.title.clone(), description, ..ToolTip::default() }
+    }
+
+    fn menu(&self) -> Vec<MenuItem<Self>> {
+        let Item { title, lines, buttons, .. } = &self.item;
+        let told = std::iter::once(title).chain(lines).map(|line| {
+            StandardItem { label: label(line), enabled: false, ..StandardItem::default() }.into()
+        });
+        let pressed = buttons.iter().map(|(button, text)| {
+            let button = *button;
+            let press = move |this: &mut Self| {
+                // A full channel has as many presses waiting already.
+                let _ = this.events.try_send(Event::Pressed(button));
+            };
+            StandardItem { label: label(text), activate: Box::new(press), ..StandardItem::default() }.into()
+        });
+        told.chain(std::iter::once(MenuItem::Separator)).chain(pressed).collect()
+    }
+}
+
+/// A single underscore would mark an access key and vanish.
+fn label(text: &str) -> String {
+    text.replace('_', "__")
+}

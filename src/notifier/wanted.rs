@@ -1,0 +1,198 @@
+//! What is to be seen now: one notice at most, the gravest first. Pure.
+
+use super::event::{Button, Refusal, Topic};
+use super::keys::Key;
+use super::machine::{Loss, News, Notifier, Presence, Repairs};
+use super::notice::{Face, Notice, Stay, Text, Urgency};
+use crate::status::{LossStatus, Status};
+use crate::vpn::{Reason, State};
+
+impl Notifier {
+    /// What is to be seen now.
+    pub fn notice(&self) -> Option<Notice> {
+        let notice = self.candidates().into_iter().find(|notice| !self.is_hidden(notice.topic))?;
+        Some(self.at_length(notice))
+    }
+
+    /// Everything that has not been resolved, the gravest first.
+    pub(super) fn candidates(&self) -> Vec<Notice> {
+        let mut found = Vec::new();
+        if self.at_length == Some(Topic::Details) {
+            found.push(notice(Topic::Details, self.face(), Text::new(Key::DetailTitle), Vec::new()));
+        }
+        if let Some(refused @ News::Refused(..)) = self.news.as_ref().map(|news| &news.what) {
+            found.push(self.of_news(refused));
+        }
+        found.extend(self.of_agent());
+        found.extend(self.of_pause());
+        let flapping = self.of_flapping();
+        let quiet = flapping.is_none();
+        found.extend(flapping);
+        found.extend(self.loss.as_ref().map(|loss| self.of_loss(loss)));
+        found.extend(self.news.as_ref().filter(|_| quiet).map(|news| self.of_news(&news.what)));
+        found.extend(self.missed.as_ref().map(of_missed));
+        found.extend(self.repaired.as_ref().map(|repairs| self.of_repairs(repairs)));
+        found
+    }
+
+    /// No agent, or one that cannot do its work.
+    fn of_agent(&self) -> Option<Notice> {
+        match &self.agent {
+            Presence::Away { told: true, .. } => {
+                let body = vec![Text::new(Key::GoneBody), Text::new(Key::GoneHint)];
+                Some(notice(Topic::Gone, Face::Unknown, Text::new(Key::GoneTitle), body))
+            }
+            Presence::Here(status) if !status.enforced => {
+                let body = vec![Text::new(Key::FailedBody), Text::new(Key::FailedRetry)];
+                let title = Text::new(Key::FailedTitle);
+                Some(critical(notice(Topic::NotEnforced, Face::Failed, title, body), &[Button::Details]))
+            }
+            Presence::Unknown | Presence::Away { .. } | Presence::Here(_) => None,
+        }
+    }
+
+    fn of_pause(&self) -> Option<Notice> {
+        let status = self.status().filter(|status| status.state == State::Paused)?;
+        let until = status.paused_until.unwrap_or_default();
+        // Half a minute more or less is the same to a person.
+        let minutes = (until.saturating_sub(status.since) + 30) / 60;
+        let body = vec![Text::new(Key::PausedBody).count("minutes", minutes.max(1))];
+        let title = Text::new(Key::PausedTitle).moment("until", until);
+        Some(Notice {
+            buttons: vec![Button::Resume],
+            ..notice(Topic::Paused(until), Face::Paused, title, body)
+        })
+    }
+
+    fn of_flapping(&self) -> Option<Notice> {
+        let count = self.flapping()?;
+        let loss = self.status().and_then(|status| status.loss.as_ref());
+        let title = Text::new(Key::FlappingTitle).word("name", loss.map_or("", |loss| &loss.name));
+        let mut body = vec![Text::new(Key::FlappingBody).count("count", count)];
+        body.extend(loss.and_then(why));
+        Some(critical(notice(Topic::Flapping, Face::Lost, title, body), &[Button::Details]))
+    }
+
+    fn of_loss(&self, loss: &Loss) -> Notice {
+        let name = loss.what.as_ref().map_or("", |what| &what.name);
+        let connecting = self.status().is_some_and(|status| status.state == State::Connecting);
+        if connecting || loss.reconnecting {
+            let title = Text::new(Key::ReconnectingTitle).word("name", name);
+            let body = vec![Text::new(Key::ReconnectingBody)];
+            return Notice {
+                buttons: vec![Button::Details],
+                ..notice(Topic::Lost, Face::Connecting, title, body)
+            };
+        }
+        let title = Text::new(Key::LostTitle).word("name", name);
+        let mut body: Vec<Text> = loss.what.iter().filter_map(why).collect();
+        body.push(Text::new(Key::LostBody));
+        critical(notice(Topic::Lost, Face::Lost, title, body), &[Button::Reconnect, Button::Details])
+    }
+
+    fn of_news(&self, news: &News) -> Notice {
+        let (face, title, body) = match news {
+            News::Back(name) => {
+                (Face::Protected, Key::BackTitle, vec![Text::new(Key::BackBody).word("name", name)])
+            }
+            News::Steady(name) => {
+                (Face::Protected, Key::SteadyTitle, vec![Text::new(Key::SteadyBody).word("name", name)])
+            }
+            News::Resumed(State::Protected) => {
+                (Face::Protected, Key::ResumedTitle, vec![Text::new(Key::ResumedProtected)])
+            }
+            News::Resumed(State::Locked | State::Connecting | State::Lost | State::Paused) => {
+                (Face::Locked, Key::ResumedTitle, vec![Text::new(Key::ResumedLocked)])
+            }
+            News::InForce => (self.face(), Key::InForceTitle, vec![Text::new(Key::InForceBody)]),
+            News::Returned => (self.face(), Key::ReturnedTitle, vec![Text::new(Key::ReturnedBody)]),
+            News::Refused(button, refusal) => {
+                let what = match button {
+                    Button::Reconnect | Button::Details => Key::RefusedReconnect,
+                    Button::Pause => Key::RefusedPause,
+                    Button::Resume => Key::RefusedResume,
+                };
+                let why = match refusal {
+                    Refusal::NotAllowed => Text::new(Key::NotAllowed),
+                    Refusal::NotRunning => Text::new(Key::NotRunning),
+                    Refusal::Failed(why) => Text::new(Key::RefusedWhy).word("why", why),
+                };
+                (self.face(), Key::RefusedTitle, vec![Text::new(what), why])
+            }
+        };
+        Notice { stay: Stay::Moment, ..notice(Topic::News, face, Text::new(title), body) }
+    }
+
+    fn of_repairs(&self, repairs: &Repairs) -> Notice {
+        if let Some(count) = self.fight() {
+            let title = match &repairs.by {
+                Some(program) => Text::new(Key::FightByTitle).word("program", program),
+                None => Text::new(Key::FightTitle),
+            };
+            let body = vec![Text::new(Key::FightBody).count("count", count)];
+            return critical(notice(Topic::Repaired, Face::Failed, title, body), &[Button::Details]);
+        }
+        let body = match &repairs.by {
+            Some(program) => Text::new(Key::RepairedByBody).word("program", program),
+            None => Text::new(Key::RepairedBody),
+        };
+        let body = vec![body.count("count", repairs.count)];
+        let title = Text::new(Key::RepairedTitle);
+        Notice { buttons: vec![Button::Details], ..notice(Topic::Repaired, self.face(), title, body) }
+    }
+
+    /// The same with all that is known, if that was asked for.
+    fn at_length(&self, mut notice: Notice) -> Notice {
+        if self.at_length != Some(notice.topic) {
+            return notice;
+        }
+        notice.buttons.retain(|&button| button != Button::Details);
+        if let Some(status) = self.status() {
+            notice.body.extend(self.details(status));
+        }
+        notice.body.push(Text::new(Key::DetailHint));
+        notice
+    }
+
+    fn details(&self, status: &Status) -> Vec<Text> {
+        let mut lines = vec![Text::new(Key::DetailSince).moment("at", status.since)];
+        let lost = self.loss.as_ref().and_then(|loss| loss.what.as_ref());
+        lines.extend(lost.map(|loss| Text::new(Key::LostSince).moment("at", loss.at)));
+        for tunnel in &status.tunnels {
+            let line = Text::new(Key::DetailTunnel).word("name", &tunnel.name);
+            lines.push(line.word("interface", &tunnel.interface));
+            let server = tunnel.endpoint.as_ref().map(ToString::to_string);
+            lines.extend(server.map(|server| Text::new(Key::DetailServer).word("server", &server)));
+        }
+        if status.tunnels.is_empty() {
+            lines.push(Text::new(Key::NoTunnel));
+        }
+        if status.repairs > 0 {
+            lines.push(Text::new(Key::DetailRepairs).count("count", status.repairs.into()));
+        }
+        if !status.enforced && !self.why.is_empty() {
+            lines.push(Text::new(Key::DetailWhy).word("why", &self.why));
+        }
+        lines
+    }
+}
+
+fn notice(topic: Topic, face: Face, title: Text, body: Vec<Text>) -> Notice {
+    Notice { topic, urgency: Urgency::Normal, stay: Stay::Resolved, face, title, body, buttons: Vec::new() }
+}
+
+fn critical(notice: Notice, buttons: &[Button]) -> Notice {
+    Notice { urgency: Urgency::Critical, buttons: buttons.to_vec(), ..notice }
+}
+
+fn of_missed(loss: &LossStatus) -> Notice {
+    let mut body = vec![Text::new(Key::MissedBody).word("name", &loss.name).moment("at", loss.at)];
+    body.extend(why(loss));
+    notice(Topic::Missed, Face::Protected, Text::new(Key::MissedTitle), body)
+}
+
+/// The reason in a person's words; what a newer agent says is left to the details.
+fn why(loss: &LossStatus) -> Option<Text> {
+    let reason = Reason::ALL.into_iter().find(|reason| reason.to_string() == loss.reason)?;
+    Some(Text::new(Key::of_reason(reason)))
+}
