@@ -4,13 +4,14 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR")
 
-.PHONY: help demo test bench lint deps trees install uninstall
+.PHONY: help demo test bench lint deps trees deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
 	@echo "make test    every test"
 	@echo "make bench   the benchmarks, as ratios"
 	@echo "make lint    formatting, clippy, shell"
+	@echo "make deb     the Debian package, in target/debian"
 	@echo "make install / uninstall    as root, after: cargo build --release"
 
 deps:
@@ -27,7 +28,7 @@ demo:
 	$(CARGO) build --release --example demo
 	$(SUDO) target/release/examples/demo
 
-test: deps trees lint
+test: deps trees cargo-deb lint
 	$(CARGO) test --workspace --no-run
 	$(SUDO) $(CARGO) test --workspace -- --test-threads=2
 
@@ -38,39 +39,56 @@ bench: deps
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree packaging/debian/p*
+
+# The Debian package, in target/debian.
+deb: cargo-deb
+	$(CARGO) deb
+
+cargo-deb:
+	command -v cargo-deb >/dev/null || $(CARGO) install --locked cargo-deb
 
 DESTDIR ?=
+BINARY ?= target/release/tunwarden
 PREFIX ?= /usr
+DOC = $(DESTDIR)$(PREFIX)/share/doc/tunwarden
+UNITS = tunwarden-lock.service tunwarden.service
 
+# The same files as the package has: what is added here goes into Cargo.toml too.
 install:
-	install -D -m 755 target/release/tunwarden $(DESTDIR)$(PREFIX)/bin/tunwarden
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/tunwarden
 	install -D -m 755 hooks/openvpn-up $(DESTDIR)$(PREFIX)/lib/tunwarden/openvpn-up
 	install -D -m 755 hooks/openvpn-down $(DESTDIR)$(PREFIX)/lib/tunwarden/openvpn-down
-	install -D -m 755 hooks/dispatcher $(DESTDIR)/etc/NetworkManager/dispatcher.d/90-tunwarden
+	install -D -m 755 hooks/dispatcher $(DESTDIR)$(PREFIX)/lib/NetworkManager/dispatcher.d/90-tunwarden
 	install -D -m 644 dbus/org.tunwarden.Agent1.conf $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.tunwarden.Agent1.conf
 	install -D -m 644 dbus/org.tunwarden.agent1.policy $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
-	install -D -m 644 systemd/tunwarden-lock.service $(DESTDIR)/etc/systemd/system/tunwarden-lock.service
-	install -D -m 644 systemd/tunwarden.service $(DESTDIR)/etc/systemd/system/tunwarden.service
 	install -D -m 644 desktop/tunwarden-notify.desktop $(DESTDIR)/etc/xdg/autostart/tunwarden-notify.desktop
 	for kind in scalable symbolic; do \
 		install -d $(DESTDIR)$(PREFIX)/share/icons/hicolor/$$kind/status && \
 		install -m 644 desktop/icons/hicolor/$$kind/status/*.svg $(DESTDIR)$(PREFIX)/share/icons/hicolor/$$kind/status || exit 1; \
 	done
 	test -n "$(DESTDIR)" || ! command -v gtk-update-icon-cache >/dev/null || gtk-update-icon-cache -q -t -f $(PREFIX)/share/icons/hicolor
+	install -D -m 644 systemd/tunwarden-lock.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden-lock.service
+	install -D -m 644 systemd/tunwarden.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden.service
+	install -D -m 644 systemd/tunwarden.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tunwarden.conf
+	install -D -m 644 -t $(DOC) README.md docs/*.md
+	install -D -m 644 -t $(DOC)/examples examples/*.toml
 	test -e $(DESTDIR)/etc/tunwarden/config.toml || install -D -m 644 examples/config.toml $(DESTDIR)/etc/tunwarden/config.toml
+	test -n "$(DESTDIR)" || systemd-tmpfiles --create tunwarden.conf
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 
-# The configuration and what was learned stay. The rules stay in force too: first tunwarden release.
+# The configuration and what was learned stay.
 uninstall:
+	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl disable $(UNITS)
+	test -n "$(DESTDIR)" || ! test -x $(PREFIX)/bin/tunwarden || $(PREFIX)/bin/tunwarden release --yes
 	rm -f $(DESTDIR)$(PREFIX)/bin/tunwarden
-	rm -rf $(DESTDIR)$(PREFIX)/lib/tunwarden
-	rm -f $(DESTDIR)/etc/NetworkManager/dispatcher.d/90-tunwarden
+	rm -rf $(DESTDIR)$(PREFIX)/lib/tunwarden $(DOC)
+	rm -f $(DESTDIR)$(PREFIX)/lib/NetworkManager/dispatcher.d/90-tunwarden
 	rm -f $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.tunwarden.Agent1.conf
 	rm -f $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
 	rm -f $(DESTDIR)/etc/xdg/autostart/tunwarden-notify.desktop
 	rm -f $(DESTDIR)$(PREFIX)/share/icons/hicolor/scalable/status/tunwarden-*.svg
 	rm -f $(DESTDIR)$(PREFIX)/share/icons/hicolor/symbolic/status/tunwarden-*.svg
 	test -n "$(DESTDIR)" || ! command -v gtk-update-icon-cache >/dev/null || gtk-update-icon-cache -q -t -f $(PREFIX)/share/icons/hicolor
-	rm -f $(DESTDIR)/etc/systemd/system/tunwarden-lock.service $(DESTDIR)/etc/systemd/system/tunwarden.service
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS)) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tunwarden.conf
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload

@@ -97,10 +97,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`]
     pub fn prepare(&self) -> Result<(), StoreError> {
-        for (path, mode) in [(&self.state, 0o700), (&self.run, 0o755)] {
-            DirBuilder::new().recursive(true).mode(mode).create(path).map_err(io_error(path))?;
-        }
-        Ok(())
+        let make = |path: &Path, mode| {
+            DirBuilder::new().recursive(true).mode(mode).create(path).map_err(io_error(path))
+        };
+        // One that cannot be had does not keep the other from being there.
+        make(&self.run, 0o755).and(make(&self.state, 0o700))
     }
 
     /// The endpoints learned so far; nothing when there is no such file.

@@ -87,7 +87,10 @@ pub enum AgentError {
 /// # Errors
 /// [`AgentError`]: it could not begin.
 pub async fn run(setup: Setup) -> Result<(), AgentError> {
-    setup.store.prepare()?;
+    // A disk that takes nothing is no reason to leave the rules to themselves.
+    if let Err(error) = setup.store.prepare() {
+        tracing::warn!("{}: what is learned now is gone with the next boot", describe(&error));
+    }
     let _only_one = setup.store.lock()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;

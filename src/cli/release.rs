@@ -2,13 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::process::Command;
 
 use super::{Outcome, complain, load::load, say};
 use crate::agent::describe;
@@ -19,6 +20,9 @@ use crate::store::Store;
 
 /// How long a running agent is given to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// There where systemd is the machine's init (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -68,8 +72,11 @@ fn confirmed() -> anyhow::Result<bool> {
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-/// An agent that goes on would close again what is released.
+/// An agent that goes on would close again what is released, and so would one that is started again.
 async fn end_agent(store: &Store) -> anyhow::Result<()> {
+    if Path::new(SYSTEMD).is_dir() {
+        stop_unit().await;
+    }
     let Some(pid) = store.running_agent() else { return Ok(()) };
     say(&format!("ending the agent (process {pid})"));
     kill(Pid::from_raw(pid), Signal::SIGTERM)
@@ -82,4 +89,12 @@ async fn end_agent(store: &Store) -> anyhow::Result<()> {
     tokio::time::timeout(PATIENCE, ended)
         .await
         .context("the agent does not end; try: sudo systemctl stop tunwarden")
+}
+
+/// systemd starts an agent again that ends by itself. What fails here shows in the agent that goes on.
+async fn stop_unit() {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks systemd")]
+    let mut systemctl = Command::new("/usr/bin/systemctl");
+    systemctl.args(["stop", "--quiet", "tunwarden.service"]).stderr(Stdio::null()).kill_on_drop(true);
+    let _ = tokio::time::timeout(2 * PATIENCE, systemctl.status()).await;
 }

@@ -5,6 +5,7 @@ pub mod docker;
 pub mod foreign;
 pub mod kernel;
 pub mod openvpn;
+pub mod package;
 pub mod page;
 pub mod signals;
 pub mod story;
