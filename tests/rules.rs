@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use tunwarden::config::Config;
 use tunwarden::net::{Endpoint, Family, LanPrefix};
 use tunwarden::policy::iptables::render_fresh;
-use tunwarden::policy::{Owners, ruleset};
-use tunwarden::vpn::{Allowance, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink};
+use tunwarden::policy::{Owners, nft, ruleset};
+use tunwarden::vpn::{Allowance, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire};
 
 /// A machine on a LAN, with a card that poses as a tunnel and a bridge that poses as a container's.
 fn situation(state: State) -> Situation {
@@ -27,6 +27,10 @@ fn situation(state: State) -> Situation {
             addresses: ["10.0.0.2", "fd00:0:0:1::2"].map(|own| own.parse().unwrap()).to_vec(),
             prefixes: prefixes.map(|prefix| prefix.parse::<LanPrefix>().unwrap()).to_vec(),
         }],
+        wires: vec![
+            Wire { interface: "eth0".parse().unwrap(), index: 2 },
+            Wire { interface: "tunusb0".parse().unwrap(), index: 3 },
+        ],
         shut_out: ["br-lan", "tunusb0"].map(|name| name.parse().unwrap()).to_vec(),
         ..Situation::default()
     }
@@ -63,7 +67,8 @@ fn shown(config: &str, situation: &Situation) -> String {
     let owners: Owners = [0, 113].into();
     let rules = ruleset(&config, &owners, situation);
     let of = |family| render_fresh(&rules, family);
-    format!("# iptables-restore\n{}\n# ip6tables-restore\n{}", of(Family::V4), of(Family::V6))
+    let (v4, v6, nft) = (of(Family::V4), of(Family::V6), nft::render_fresh(&rules));
+    format!("# iptables-restore\n{v4}\n# ip6tables-restore\n{v6}\n# nft\n{nft}")
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{BAD_CONFIG, Outcome, complain, load::load, lock::locked, say};
 use crate::net::{Endpoint, Family, IfName};
 use crate::policy::ipset::render_all;
 use crate::policy::iptables::render_fresh;
-use crate::policy::{self, EndpointSet, Ruleset};
+use crate::policy::{self, EndpointSet, Ruleset, nft};
 use crate::store::Store;
 use crate::system;
 use crate::vpn::{Situation, State};
@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// A server that is known or in use, such as 198.51.100.7:1194/udp; may be given several times.
     #[arg(long, value_name = "ADDR:PORT/PROTO")]
     endpoint: Vec<Endpoint>,
-    /// Which family's rules.
+    /// Which tool's rules.
     #[arg(long, value_enum, default_value_t = Format::Iptables)]
     format: Format,
 }
@@ -39,6 +39,7 @@ enum Format {
     Ip6tables,
     /// The sets that the rules name, when there are more than 64 servers; they are loaded first.
     Ipset,
+    Nft,
 }
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
@@ -58,6 +59,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         Format::Ip6tables => tables(&ruleset, Family::V6),
         Format::Ipset if ruleset.sets.is_empty() => {}
         Format::Ipset => say(render_all(&ruleset).trim_end()),
+        Format::Nft => say(nft::render_fresh(&ruleset).trim_end()),
     }
     Ok(ExitCode::SUCCESS)
 }

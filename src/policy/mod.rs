@@ -9,10 +9,12 @@ mod forward_ipv6;
 mod input;
 pub mod ipset;
 pub mod iptables;
+pub mod nft;
 mod output;
 mod rule;
 mod ruleset;
 mod set;
+mod wire;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +22,7 @@ pub use bootstrap::QUESTION_MARK;
 pub use rule::{Protocol, Rule, Tracked, Verdict};
 pub use ruleset::{Chain, ChainName, Hook, Ruleset, Table, TableName};
 pub use set::{EndpointSet, FEW, SetName};
+pub use wire::{FrameMatch, WireChain, WireRule, WireRules};
 
 use crate::config::{Config, Traffic, TrafficRule};
 use crate::net::{Family, IfPattern};
@@ -32,11 +35,18 @@ pub type Owners = BTreeSet<u32>;
 pub fn ruleset(config: &Config, owners: &Owners, situation: &Situation) -> Ruleset {
     let tables = |family| {
         let view = View { config, owners, situation, family };
-        (vec![filter(&view), mangle(&view)], bootstrap::sets(&view))
+        (vec![filter(&view), mangle(&view)], bootstrap::sets(&view), wire::chains(&view))
     };
-    let ((ipv4, mut sets), (ipv6, sets6)) = (tables(Family::V4), tables(Family::V6));
+    let ((ipv4, mut sets, wire4), (ipv6, sets6, wire6)) = (tables(Family::V4), tables(Family::V6));
     sets.extend(sets6);
-    Ruleset { ipv4, ipv6, sets }
+    let wire = WireRules {
+        wires: situation.wires.clone(),
+        open_until: situation.paused_until,
+        frames: wire::frames(&situation.wires),
+        ipv4: wire4,
+        ipv6: wire6,
+    };
+    Ruleset { ipv4, ipv6, sets, wire }
 }
 
 /// The strictest rules there are: loopback alone, and no match that a kernel could lack. What is
@@ -55,7 +65,12 @@ pub fn last_resort() -> Ruleset {
         }
         vec![filter_of(filter, family), mangle_of(vec![forward()])]
     };
-    Ruleset { ipv4: tables(Family::V4), ipv6: tables(Family::V6), sets: Vec::new() }
+    Ruleset {
+        ipv4: tables(Family::V4),
+        ipv6: tables(Family::V6),
+        sets: Vec::new(),
+        wire: wire::last_resort(),
+    }
 }
 
 fn filter(view: &View<'_>) -> Table {

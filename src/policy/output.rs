@@ -73,7 +73,7 @@ fn shut_out(view: &View<'_>, verdict: &Verdict) -> Vec<Rule> {
 }
 
 /// DHCP (RFC 2131, RFC 8415), neighbour discovery (RFC 4861) and MLD (RFC 2710, RFC 3810).
-fn link(view: &View<'_>) -> Vec<Rule> {
+pub(super) fn link(view: &View<'_>) -> Vec<Rule> {
     let accept = || view.rule(Verdict::Accept);
     // The socket of a DHCP client is root's, and its server is near: to a public address a lease
     // could otherwise be renewed by anybody who listens there.
@@ -132,7 +132,7 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
     rules
 }
 
-fn discovery(view: &View<'_>) -> Vec<Rule> {
+pub(super) fn discovery(view: &View<'_>) -> Vec<Rule> {
     let to = |net: IpNet| view.rule(Verdict::Accept).to(net);
     let udp =
         |group: &str, port: Port| nets(&[group]).into_iter().map(move |net| (net, port)).collect::<Vec<_>>();
@@ -209,6 +209,6 @@ fn private(family: Family) -> Vec<IpNet> {
 }
 
 /// Networks that are known when this is written. A test reads every one of them.
-fn nets(texts: &[&str]) -> Vec<IpNet> {
+pub(super) fn nets(texts: &[&str]) -> Vec<IpNet> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }

@@ -51,30 +51,30 @@ pub enum Tracked {
 
 /// An interface that must, or must not, be the one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct IfMatch {
-    pattern: IfPattern,
-    negated: bool,
+pub(super) struct IfMatch {
+    pub(super) pattern: IfPattern,
+    pub(super) negated: bool,
 }
 
 /// One rule. Made with [`Rule::new`] and narrowed by what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    family: Family,
-    verdict: Verdict,
-    source: Option<IpNet>,
-    destination: Option<IpNet>,
-    input: Option<IfMatch>,
-    output: Option<IfMatch>,
-    protocol: Option<Protocol>,
-    sport: Option<PortRange>,
-    dport: Option<PortRange>,
-    set: Option<SetName>,
-    icmp_type: Option<u8>,
-    hop_limit: Option<u8>,
-    owner: Option<u32>,
-    mark: Option<u32>,
-    tracked: Option<Tracked>,
-    until: Option<jiff::Timestamp>,
+    pub(super) family: Family,
+    pub(super) verdict: Verdict,
+    pub(super) source: Option<IpNet>,
+    pub(super) destination: Option<IpNet>,
+    pub(super) input: Option<IfMatch>,
+    pub(super) output: Option<IfMatch>,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) sport: Option<PortRange>,
+    pub(super) dport: Option<PortRange>,
+    pub(super) set: Option<SetName>,
+    pub(super) icmp_type: Option<u8>,
+    pub(super) hop_limit: Option<u8>,
+    pub(super) owner: Option<u32>,
+    pub(super) mark: Option<u32>,
+    pub(super) tracked: Option<Tracked>,
+    pub(super) until: Option<jiff::Timestamp>,
 }
 
 impl Rule {
@@ -173,6 +173,14 @@ impl Rule {
     pub(super) fn for_member(&self, member: Endpoint) -> Option<Self> {
         let fits = self.protocol.is_none_or(|own| own == Protocol::Transport(member.transport()));
         fits.then(|| Self { set: None, ..self.clone() }.to_endpoint(member))
+    }
+
+    /// The same without its destination's port, if it is UDP to one endpoint: what later fragments of it
+    /// look like.
+    pub(super) fn without_port(&self) -> Option<Self> {
+        let udp = self.protocol == Some(Protocol::Transport(Transport::Udp));
+        let one = udp && self.destination.is_some() && self.dport.is_some();
+        one.then(|| Self { dport: None, ..self.clone() })
     }
 
     /// Only UDP from this port to that one.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{EndpointSet, Rule};
+use super::{EndpointSet, Rule, WireRules};
 use crate::net::Family;
 
 /// Chains that are ours. The article's names where it has one.
@@ -36,11 +36,13 @@ pub enum ChainName {
     DockerLan,
     /// filter, IPv6 alone, and the last of what is forwarded: where nobody else has had a verdict.
     DockerIpv6,
+    /// On the wires alone: everything that goes out there.
+    VpnWire,
 }
 
 impl ChainName {
     /// Every chain of ours.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OutputVpnKillSwitch,
         Self::VpnBootstrap,
         Self::VpnOwner,
@@ -55,6 +57,7 @@ impl ChainName {
         Self::DockerBridges,
         Self::DockerLan,
         Self::DockerIpv6,
+        Self::VpnWire,
     ];
 
     /// The name in the kernel; iptables allows 28 bytes.
@@ -74,6 +77,7 @@ impl ChainName {
             Self::DockerBridges => "DOCKER_VPN_BRIDGES",
             Self::DockerLan => "DOCKER_VPN_LAN",
             Self::DockerIpv6 => "DOCKER_VPN_IPV6",
+            Self::VpnWire => "VPN_WIRE",
         }
     }
 }
@@ -161,6 +165,8 @@ pub struct Ruleset {
     pub ipv6: Vec<Table>,
     /// The sets that rules of either family name.
     pub sets: Vec<EndpointSet>,
+    /// What may go out on the wires.
+    pub wire: WireRules,
 }
 
 impl Ruleset {

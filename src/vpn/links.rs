@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{TunnelAddress, Uplink};
+use super::{TunnelAddress, Uplink, Wire};
 use crate::config::{Config, Routes};
 use crate::net::{IfName, IfPattern, LanPrefix};
 
@@ -166,6 +166,28 @@ impl LinkTable {
                 (!addresses.is_empty()).then_some(Uplink { interface, addresses, prefixes })
             })
             .collect()
+    }
+
+    /// Every link that leads out: the uplinks, the cards that are ports of one, and those that have no
+    /// address yet. One that no rule can name is not among them.
+    pub fn wires(&self, config: &Config) -> Vec<Wire> {
+        let leads_out = |link: &&Link| match link.kind {
+            LinkKind::Loopback => false,
+            LinkKind::Other => link.master.is_none_or(|master| !self.is_bridge_of_containers(master, config)),
+            // Until it has an address a container's link cannot be told from another.
+            LinkKind::Veth | LinkKind::Tunnel => !link.addresses.is_empty() && self.is_uplink(link, config),
+            LinkKind::Bridge => self.is_uplink(link, config),
+        };
+        let wire = |link: &Link| Some(Wire { interface: link.name.parse().ok()?, index: link.index });
+        let mut wires: Vec<Wire> = self.links.iter().filter(leads_out).filter_map(wire).collect();
+        wires.sort();
+        wires
+    }
+
+    fn is_bridge_of_containers(&self, index: u32, config: &Config) -> bool {
+        let bridge = self.links.iter().find(|link| link.index == index);
+        let name = bridge.and_then(|link| link.name.parse().ok());
+        name.is_some_and(|name| self.container_bridge(&name, config).is_some())
     }
 
     /// Bridges of containers and virtual machines that the configuration does not name.

@@ -260,6 +260,7 @@ impl Machine {
             tunnel_addresses: self.links.tunnel_addresses(&self.config),
             named_tunnels: self.named_tunnels(),
             uplinks: self.links.uplinks(&self.config),
+            wires: self.links.wires(&self.config),
             bridges: self.links.other_bridges(&self.config),
             shut_out: self.links.shut_out(&self.config),
             published: self.docker.published.clone(),

@@ -80,6 +80,9 @@ pub struct Situation {
     pub named_tunnels: Option<Vec<IfName>>,
     /// Uplinks with the LANs on their links.
     pub uplinks: Vec<Uplink>,
+    /// Every link that leads out, whether it has an address or not.
+    #[serde(default)]
+    pub wires: Vec<Wire>,
     /// Bridges of containers and virtual machines that the configuration does not name.
     pub bridges: Vec<IfName>,
     /// Links that bear a tunnel's or a container bridge's name and are none.
@@ -169,6 +172,16 @@ pub struct Uplink {
     pub addresses: Vec<IpAddr>,
     /// The private prefixes on it.
     pub prefixes: Vec<LanPrefix>,
+}
+
+/// A link that leads out: an uplink, a port of one, or a card that has no address yet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wire {
+    /// The interface.
+    pub interface: IfName,
+    /// The kernel's index: a card that was pulled out and put back is another link.
+    pub index: u32,
 }
 
 /// An address of a tunnel's interface.

@@ -1,0 +1,131 @@
+//! One rule in the words of nft.
+
+use ipnet::IpNet;
+
+use crate::net::{Family, IfPattern, PortRange};
+use crate::policy::rule::IfMatch;
+use crate::policy::{ChainName, Protocol, Rule, Tracked, Verdict};
+
+/// The chain's name in a table that both protocols share.
+pub(super) fn name(chain: ChainName, family: Family) -> String {
+    match family {
+        Family::V4 => format!("{chain}_V4"),
+        Family::V6 => format!("{chain}_V6"),
+    }
+}
+
+/// nft's word for a protocol.
+pub(super) fn protocol(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    }
+}
+
+/// The rule as it is listed.
+pub(super) fn text(rule: &Rule) -> String {
+    [matches(rule), vec![verdict(rule)]].concat().join(" ")
+}
+
+/// The same with one more match.
+pub(super) fn with(rule: &Rule, more: &str) -> String {
+    [matches(rule), vec![more.to_owned(), verdict(rule)]].concat().join(" ")
+}
+
+/// Until this moment, by the kernel's clock; nft runs with UTC as its zone.
+pub(super) fn before(moment: jiff::Timestamp) -> String {
+    format!("meta time < \"{}\"", moment.strftime("%Y-%m-%d %H:%M:%S"))
+}
+
+/// A fragment that is not the first of its packet.
+pub(super) fn later_fragment(rule: &Rule) -> &'static str {
+    match rule.family {
+        Family::V4 => "ip frag-off & 8191 != 0",
+        Family::V6 => "frag frag-off != 0",
+    }
+}
+
+fn matches(rule: &Rule) -> Vec<String> {
+    let ip = if rule.family == Family::V4 { "ip" } else { "ip6" };
+    let mut words = Vec::new();
+    let mut push = |word: Option<String>| words.extend(word);
+    push(rule.source.and_then(net).map(|net| format!("{ip} saddr {net}")));
+    push(rule.destination.and_then(net).map(|net| format!("{ip} daddr {net}")));
+    push(rule.input.as_ref().map(|input| interface("iifname", input)));
+    push(rule.output.as_ref().map(|output| interface("oifname", output)));
+    for word in protocol_words(rule) {
+        push(Some(word));
+    }
+    push(rule.set.map(|set| format!("{ip} daddr . meta l4proto . th dport @{set}")));
+    push(rule.hop_limit.map(|limit| match rule.family {
+        Family::V4 => format!("ip ttl {limit}"),
+        Family::V6 => format!("ip6 hoplimit {limit}"),
+    }));
+    push(rule.mark.map(|mark| format!("meta mark 0x{mark:08x}")));
+    push(rule.owner.map(|uid| format!("meta skuid {uid}")));
+    push(rule.tracked.map(|tracked| tracked_words(tracked).to_owned()));
+    push(rule.until.map(before));
+    words
+}
+
+fn protocol_words(rule: &Rule) -> Vec<String> {
+    let Some(protocol) = rule.protocol else { return Vec::new() };
+    match (protocol, rule.family, rule.icmp_type) {
+        (Protocol::Icmp, Family::V4, Some(number)) => vec![format!("icmp type {number}")],
+        (Protocol::Icmp, Family::V6, Some(number)) => vec![format!("icmpv6 type {number}")],
+        (Protocol::Icmp, Family::V4, None) => vec!["meta l4proto icmp".to_owned()],
+        (Protocol::Icmp, Family::V6, None) => vec!["meta l4proto ipv6-icmp".to_owned()],
+        (Protocol::Igmp, _, _) => vec!["meta l4proto igmp".to_owned()],
+        (Protocol::Transport(transport), _, _) => {
+            let port = |side: &str, ports: Option<PortRange>| {
+                ports.map(|ports| format!("{transport} {side} {}", ports.to_string().replace(':', "-")))
+            };
+            let ports: Vec<String> =
+                port("sport", rule.sport).into_iter().chain(port("dport", rule.dport)).collect();
+            if ports.is_empty() { vec![format!("meta l4proto {transport}")] } else { ports }
+        }
+    }
+}
+
+/// A single address stands without a length; every address is no match at all.
+fn net(net: IpNet) -> Option<String> {
+    match net.prefix_len() {
+        0 => None,
+        length if length == net.max_prefix_len() => Some(net.addr().to_string()),
+        _ => Some(net.to_string()),
+    }
+}
+
+fn interface(side: &str, wanted: &IfMatch) -> String {
+    let not = if wanted.negated { "!= " } else { "" };
+    format!("{side} {not}\"{}\"", pattern(&wanted.pattern))
+}
+
+/// nft's wildcard is another; a name that ends with it is told from a pattern by a backslash.
+fn pattern(pattern: &IfPattern) -> String {
+    let text = pattern.to_string();
+    match (text.strip_suffix('+'), text.strip_suffix('*')) {
+        (Some(stem), _) => format!("{stem}*"),
+        (None, Some(stem)) => format!("{stem}\\*"),
+        (None, None) => text,
+    }
+}
+
+fn tracked_words(tracked: Tracked) -> &'static str {
+    match tracked {
+        Tracked::Reply => "ct state established,related",
+        Tracked::DnatOriginal => "ct status dnat ct direction original",
+        Tracked::DnatReply => "ct status dnat ct direction reply",
+        Tracked::EstablishedReply => "ct state established ct direction reply",
+    }
+}
+
+fn verdict(rule: &Rule) -> String {
+    match &rule.verdict {
+        Verdict::Accept => "accept".to_owned(),
+        Verdict::Drop => "drop".to_owned(),
+        Verdict::Return => "return".to_owned(),
+        Verdict::Jump(chain) => format!("jump {}", name(*chain, rule.family)),
+        Verdict::Goto(chain) => format!("goto {}", name(*chain, rule.family)),
+    }
+}

@@ -1,0 +1,43 @@
+//! What the tables hold.
+
+use super::*;
+use crate::config::Config;
+use crate::policy::{Owners, last_resort, ruleset};
+use crate::vpn::{Situation, Wire};
+
+fn chains(ruleset: &Ruleset) -> Vec<NftChain> {
+    tables(ruleset).into_iter().flat_map(|table| table.chains).collect()
+}
+
+#[test]
+fn nothing_passes_where_no_rule_decides() {
+    let mut situation = Situation::default();
+    situation.wires.push(Wire { interface: "eth0".parse().unwrap(), index: 2 });
+    for ruleset in [last_resort(), ruleset(&Config::default(), &Owners::from([0]), &situation)] {
+        for chain in chains(&ruleset) {
+            assert!(
+                chain.base.is_none_or(|base| base.to_string().ends_with("policy drop;")),
+                "{}",
+                chain.name
+            );
+            let open = chain.rules.iter().filter(|rule| *rule == "accept").count();
+            assert_eq!(open, usize::from(chain.name == "forward"), "{}", chain.name);
+        }
+    }
+}
+
+#[test]
+fn what_a_rule_leads_to_is_there() {
+    let situation = Situation::default();
+    for ruleset in [last_resort(), ruleset(&Config::default(), &Owners::from([0]), &situation)] {
+        for table in tables(&ruleset) {
+            for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
+                let mut words = rule.split(' ').rev();
+                let (to, how) = (words.next(), words.next());
+                if matches!(how, Some("jump" | "goto")) {
+                    assert!(table.chains.iter().any(|chain| Some(chain.name.as_str()) == to), "{rule}");
+                }
+            }
+        }
+    }
+}
