@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{BAD_CONFIG, Outcome, complain, load::load, say};
-use crate::firewall::can_hold_sets;
+use crate::firewall::{self, can_hold_sets};
 use crate::policy::FEW;
 use crate::system;
 
@@ -17,6 +17,9 @@ pub(super) fn run(path: Option<&Path>) -> Outcome {
         }
     };
     say(config.explain().trim_end());
+    if let Some(missing) = firewall::missing(&config.firewall) {
+        say(missing);
+    }
     let (_, unknown) = system::owners(&config);
     for name in unknown {
         say(&format!("bootstrap.owners: this system has no user `{}`; it is skipped.", name.as_str()));

@@ -43,6 +43,6 @@ pub(super) async fn without_agent(config: &Config, store: &Store) -> anyhow::Res
     };
     let (owners, _) = system::owners(config);
     let ruleset = policy::ruleset(config, &owners, &situation);
-    let firewall = Firewall::new(&config.firewall);
+    let mut firewall = Firewall::new(&config.firewall);
     firewall.differences(&ruleset).await.context("cannot read what the kernel holds; try it with sudo")
 }

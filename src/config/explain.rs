@@ -2,8 +2,8 @@
 
 use super::hint::{listed, plain};
 use super::{
-    Access, Backend, Bootstrap, Config, Dns, Docker, Input, Lan, Networks, PublishedPorts, Routes, Scope,
-    Traffic, TrafficRule, Tunnel, Vpn, Warning,
+    Access, Backend, Bootstrap, Config, Dns, Docker, Firewall, Input, Lan, Layer, Networks, PublishedPorts,
+    Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn, Warning,
 };
 use crate::net::{Host, Port, PortRange, Transport};
 
@@ -29,7 +29,7 @@ impl Config {
         page.section("input", "From outside to this machine", input(&self.input));
         page.section("docker", "Containers", docker(&self.docker, &self.tunnel));
         page.section("vpn", "Which VPNs count", vpn(&self.vpn));
-        page.section("firewall", "How the rules are set", vec![firewall(self.firewall.backend).to_owned()]);
+        page.section("firewall", "How the rules are set", firewall(&self.firewall));
         page.section("", "Always", always());
         page.text
     }
@@ -206,12 +206,19 @@ fn vpn(vpn: &Vpn) -> Vec<String> {
     vec![format!("Only {}. Any other profile changes nothing.", listed(&vpn.connections, "and"))]
 }
 
-fn firewall(backend: Backend) -> &'static str {
-    match backend {
+fn firewall(firewall: &Firewall) -> Vec<String> {
+    let iptables = match firewall.backend {
         Backend::Auto => "By the system's own iptables.",
         Backend::Nft => "By iptables-nft, whatever the system's own is.",
         Backend::Legacy => "By iptables-legacy, whatever the system's own is.",
-    }
+    };
+    let nftables =
+        "By two tables of nftables' own: what goes out on a wire is looked at there too, whoever sends it.";
+    let line = |layer: &Layer| match layer {
+        Layer::Iptables => iptables.to_owned(),
+        Layer::Nftables => nftables.to_owned(),
+    };
+    firewall.layers.iter().map(line).collect()
 }
 
 fn always() -> Vec<String> {

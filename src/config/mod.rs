@@ -18,7 +18,7 @@ pub use warning::Warning;
 
 pub(crate) use hint::plain;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
 use ipnet::IpNet;
@@ -319,10 +319,43 @@ impl Vpn {
 }
 
 /// `[firewall]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firewall {
     /// Which iptables is spoken to.
     pub backend: Backend,
+    /// In what the rules are put in force; a packet has to pass each.
+    pub layers: BTreeSet<Layer>,
+}
+
+impl Default for Firewall {
+    fn default() -> Self {
+        Self { backend: Backend::default(), layers: [Layer::Iptables].into() }
+    }
+}
+
+/// One of `firewall.layers`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Layer {
+    /// The tables of iptables and ip6tables.
+    Iptables,
+    /// Two tables of our own in nftables.
+    Nftables,
+}
+
+impl Layer {
+    /// The word for it in the configuration, on the bus and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+        }
+    }
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// `firewall.backend`

@@ -11,8 +11,8 @@ use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
 use super::words::Protocol;
 use super::{
-    Bootstrap, Config, Docker, Firewall, Inbound, Input, Lan, Networks, Routes, Traffic, TrafficRule, Tunnel,
-    UserName, Vpn,
+    Bootstrap, Config, Docker, Firewall, Inbound, Input, Lan, Layer, Networks, Routes, Traffic, TrafficRule,
+    Tunnel, UserName, Vpn,
 };
 use crate::net::{
     EndpointError, IfPattern, IfPatternError, LanPrefix, Port, PortRange, PrefixError, Server, Transport,
@@ -30,7 +30,7 @@ const LAN: &[&str] = &["allow", "networks", "multicast"];
 const INPUT: &[&str] = &["allow"];
 const DOCKER: &[&str] = &["allow", "published_ports", "bridges", "networks"];
 const VPN: &[&str] = &["connections"];
-const FIREWALL: &[&str] = &["backend"];
+const FIREWALL: &[&str] = &["backend", "layers"];
 
 const SECTIONS: &[&str] = &["tunnel", "bootstrap", "lan", "input", "docker", "vpn", "firewall"];
 
@@ -152,7 +152,16 @@ fn vpn(section: Section<'_>) -> Vpn {
 }
 
 fn firewall(section: Section<'_>) -> Firewall {
-    Firewall { backend: section.read("backend", Firewall::default().backend, Item::word) }
+    let default = Firewall::default();
+    let no_layer = "name at least one: [\"iptables\", \"nftables\"]; without one nothing would be held";
+    let layers = default.layers.into_iter().collect();
+    Firewall {
+        backend: section.read("backend", default.backend, Item::word),
+        layers: section
+            .read("layers", layers, |item| item.list(Empty::Refused(no_layer), Item::word::<Layer>))
+            .into_iter()
+            .collect(),
+    }
 }
 
 fn traffic(item: Item<'_>) -> Option<Traffic> {

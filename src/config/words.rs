@@ -1,6 +1,6 @@
 //! The words that a key with a fixed choice can have.
 
-use super::{Access, Backend, Dns, PublishedPorts, Scope};
+use super::{Access, Backend, Dns, Layer, PublishedPorts, Scope};
 use crate::net::Transport;
 
 /// A choice that is written as one of a few words.
@@ -30,6 +30,11 @@ impl Word for Access {
 impl Word for Backend {
     const WORDS: &'static [(&'static str, Self)] =
         &[("auto", Self::Auto), ("nft", Self::Nft), ("legacy", Self::Legacy)];
+}
+
+impl Word for Layer {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("iptables", Self::Iptables), ("nftables", Self::Nftables)];
 }
 
 impl Word for Transport {

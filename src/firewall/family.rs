@@ -1,11 +1,10 @@
 //! One family's tables: what is held is read, what differs is changed in one transaction a table, and
 //! read again. What cannot be put in force is closed.
 
-use super::iptables::Trust;
 use super::plan::{self, Jumps};
 use super::saved::Saved;
 use super::tool::{self, ToolError};
-use super::{Commit, FirewallError};
+use super::{Commit, FirewallError, Trust};
 use crate::config::Backend;
 use crate::net::Family;
 use crate::policy::{Table, last_resort};

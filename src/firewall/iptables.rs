@@ -5,7 +5,7 @@
 
 use super::family::{commit_or_close, read};
 use super::sets::{self, can_hold_sets};
-use super::{Commit, FirewallError, plan, tool};
+use super::{Commit, FirewallError, Trust, plan, tool};
 use crate::config::Backend;
 use crate::describe::describe;
 use crate::net::Family;
@@ -19,14 +19,6 @@ pub(super) struct Iptables {
     trust: Trust,
     /// What was last said of sets that could not be used.
     complaint: String,
-}
-
-/// Whether the kernel is taken to hold what it was last seen to hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
-    Full,
-    /// Somebody else may have moved it.
-    None,
 }
 
 impl Iptables {

@@ -1,12 +1,14 @@
 //! The edge to the kernel: rules are committed here and nowhere else, and read back every time.
 //!
-//! There may be more than one layer of them, made of the same rules. A packet has to pass each one,
-//! so a change may go to all of them at once: what is in force meanwhile is no wider than the rules
-//! before or the rules after.
+//! There may be two layers of them, made of the same rules. A packet has to pass each one, so a change
+//! goes to both at once: what is in force meanwhile is no wider than the rules before or the rules
+//! after, and a layer that fails leaves the stricter.
 
 mod arp;
 mod family;
 mod iptables;
+mod nftables;
+mod outcome;
 mod plan;
 mod saved;
 mod saved_set;
@@ -14,121 +16,205 @@ mod sets;
 mod tool;
 
 pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
+pub use nftables::ListingError;
+pub use outcome::{Commit, FirewallError};
 pub use saved::{Saved, SavedError, SavedTable, canonical};
 pub use sets::{SetError, can_hold_sets};
 pub use tool::ToolError;
 
-use crate::config;
+use crate::config::{self, Layer};
 use crate::net::Family;
 use crate::policy::Ruleset;
 use iptables::Iptables;
+use nftables::{Lacks, Nftables};
+use outcome::{LayerResult, Trust, together};
 
 /// Every layer that the configuration names.
 #[derive(Debug)]
 pub struct Firewall {
-    iptables: Iptables,
+    config: config::Firewall,
+    iptables: Option<Iptables>,
+    nftables: Option<Nftables>,
+    /// Whether a layer that is not named may still be in force from before.
+    leftovers: Leftovers,
+    last: Vec<LayerReport>,
 }
 
-/// How a commit found the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leftovers {
+    Possible,
+    None,
+}
+
+/// What one layer comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Commit {
-    /// Holding what it was last given, or never given anything.
-    AsPlanned,
-    /// Somebody else's rules stood before our jumps in filter's FORWARD, as after most things that
-    /// Docker does: every difference, a line each. Nothing was open, and they are back in their places.
-    Moved(Vec<String>),
-    /// Somebody else had moved something of ours: every difference, a line each. It is mended.
-    Mended(Vec<String>),
+pub struct LayerReport {
+    /// Which.
+    pub layer: Layer,
+    /// Whether it held the rules when it was last looked at.
+    pub enforced: bool,
+    /// What it cannot do on this system, for people.
+    pub lacks: Option<String>,
 }
 
-/// Why the kernel does not hold what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum FirewallError {
-    /// A program failed.
-    #[error(transparent)]
-    Tool(#[from] ToolError),
-    /// What the kernel holds cannot be read.
-    #[error(transparent)]
-    Saved(#[from] SavedError),
-    /// A set could not be taken away, or read.
-    #[error(transparent)]
-    Set(#[from] SetError),
-    /// The kernel took the commit and holds something else.
-    #[error("the kernel does not hold what was committed: {}", .0.join("; "))]
-    Differs(Vec<String>),
-    /// The rules are not in force; those of last resort are.
-    #[error("closed completely, because the rules could not be put in force")]
-    ClosedCompletely(#[source] Box<FirewallError>),
-    /// The same, but what the kernel holds cannot be read: the program's word is all there is.
-    #[error("closed completely, as far as can be known without reading what the kernel holds")]
-    ClosedUnread(#[source] Box<FirewallError>),
-    /// Neither the rules nor those of last resort could be put in force.
-    #[error("NOT closed: neither the rules nor a complete lock could be put in force ({last})")]
-    Open {
-        /// Why not the rules.
-        source: Box<FirewallError>,
-        /// Why not the lock.
-        last: Box<FirewallError>,
-    },
+/// What of the configuration this system cannot do, as far as that shows without root.
+pub fn missing(config: &config::Firewall) -> Option<&'static str> {
+    let wanted = config.layers.contains(&Layer::Nftables);
+    (wanted && tool::path("nft").is_none())
+        .then_some("firewall.layers: nft is not installed; install it with: sudo apt install nftables")
 }
 
 impl Firewall {
     /// The layers of a configuration, of which nothing is known yet.
     pub fn new(config: &config::Firewall) -> Self {
-        Self { iptables: Iptables::new(config.backend) }
+        let named = |layer| config.layers.contains(&layer);
+        Self {
+            iptables: named(Layer::Iptables).then(|| Iptables::new(config.backend)),
+            nftables: named(Layer::Nftables).then(Nftables::new),
+            config: config.clone(),
+            leftovers: Leftovers::Possible,
+            last: Vec::new(),
+        }
     }
 
     /// Puts `ruleset` in force in every layer and reads it back. Where nothing has to change, nothing is
-    /// written.
+    /// written. A layer that the configuration does not name is taken out once the others hold.
     ///
     /// # Errors
-    /// See [`FirewallError`]; [`FirewallError::Open`] is the only one that leaves anything open.
+    /// See [`FirewallError`]; [`FirewallError::Open`] and [`FirewallError::NoLayer`] are the only ones
+    /// that leave anything open.
     pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
-        self.iptables.commit(ruleset).await
+        let (iptables, nftables) = tokio::join!(
+            commit_iptables(self.iptables.as_mut(), ruleset),
+            commit_nftables(self.nftables.as_mut(), ruleset),
+        );
+        let enforced = |result: &LayerResult| matches!(result, Ok(Some(_)));
+        self.report(enforced(&iptables), enforced(&nftables));
+        let commit = together(iptables, nftables)?.ok_or_else(|| FirewallError::NoLayer(self.why_none()))?;
+        self.remove_leftovers().await;
+        Ok(commit)
     }
 
     /// What of the rules is in force in another form than they ask for, if anything is; as narrow.
     pub fn complaint(&self) -> Option<&str> {
-        self.iptables.complaint()
+        self.iptables.as_ref().and_then(Iptables::complaint)
     }
 
     /// Takes it as known that the kernel holds `ruleset`: no differences were found.
     pub fn holds(&mut self, ruleset: Ruleset) {
-        self.iptables.holds(ruleset);
+        if let Some(nftables) = &mut self.nftables {
+            nftables.holds(&ruleset);
+        }
+        if let Some(iptables) = &mut self.iptables {
+            iptables.holds(ruleset);
+        }
     }
 
     /// Has the next commit look at everything first: somebody else may have moved something.
     pub fn distrust(&mut self) {
-        self.iptables.distrust();
+        if let Some(iptables) = &mut self.iptables {
+            iptables.distrust();
+        }
+        if let Some(nftables) = &mut self.nftables {
+            nftables.distrust();
+        }
     }
 
     /// Every difference between `ruleset` and what the kernel holds, a line each.
     ///
     /// # Errors
     /// When the kernel cannot be read: that is no verdict.
-    pub async fn differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
-        self.iptables.differences(ruleset).await
+    pub async fn differences(&mut self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        let (iptables, nftables) = tokio::join!(
+            async {
+                match &self.iptables {
+                    Some(iptables) => iptables.differences(ruleset).await,
+                    None => Ok(Vec::new()),
+                }
+            },
+            async {
+                match &mut self.nftables {
+                    Some(nftables) => nftables.differences(ruleset).await,
+                    None => Ok(Vec::new()),
+                }
+            },
+        );
+        let same = |lines: &Result<Vec<String>, _>| matches!(lines, Ok(lines) if lines.is_empty());
+        self.report(same(&iptables), same(&nftables));
+        let lines = [iptables?, nftables?].concat();
+        if self.iptables.is_none() && lines.is_empty() && self.last.iter().all(|layer| !layer.enforced) {
+            return Err(FirewallError::NoLayer(self.why_none()));
+        }
+        Ok(lines)
     }
 
-    /// Takes every trace of us out of the kernel; policies go back to ACCEPT, but for FORWARD where it
-    /// is Docker's: there it stays what it is. Says in which families that is so.
+    /// What each layer that is named came to when it was last looked at.
+    pub fn layers(&self) -> &[LayerReport] {
+        &self.last
+    }
+
+    /// Takes every trace of us out of the kernel, whatever layers are named; policies go back to ACCEPT,
+    /// but for FORWARD where it is Docker's: there it stays what it is. Says in which families that is so.
     ///
     /// # Errors
-    /// When a family could not be released; the other one is all the same.
+    /// When a layer could not be released; the other one is all the same.
     pub async fn release(&mut self) -> Result<Vec<Family>, FirewallError> {
-        self.iptables.release().await
+        let backend = self.config.backend;
+        let iptables = self.iptables.get_or_insert_with(|| Iptables::new(backend));
+        let nftables = self.nftables.get_or_insert_with(Nftables::new);
+        let (dockers, released) = tokio::join!(iptables.release(), nftables.release());
+        released?;
+        dockers
+    }
+
+    /// One that cannot be read or taken out stays: it only ever refuses more.
+    async fn remove_leftovers(&mut self) {
+        if std::mem::replace(&mut self.leftovers, Leftovers::None) == Leftovers::None {
+            return;
+        }
+        let released = match (&self.iptables, &self.nftables) {
+            (Some(_), Some(_)) => Ok(()),
+            (None, _) => Iptables::new(self.config.backend).release().await.map(drop),
+            (Some(_), None) => Nftables::new().release().await,
+        };
+        if let Err(error) = released {
+            tracing::warn!("a layer that firewall.layers no longer names may still refuse packets: {error}");
+        }
+    }
+
+    fn report(&mut self, iptables: bool, nftables: bool) {
+        let of_iptables = self.iptables.as_ref().map(|_| LayerReport {
+            layer: Layer::Iptables,
+            enforced: iptables,
+            lacks: None,
+        });
+        let of_nftables = self.nftables.as_ref().map(|layer| {
+            let (able, lacks) = match layer.lacks() {
+                Lacks::Nothing => (true, None),
+                Lacks::Wires(why) => (true, Some(why.clone())),
+                Lacks::Everything(why) => (false, Some(why.clone())),
+            };
+            LayerReport { layer: Layer::Nftables, enforced: nftables && able, lacks }
+        });
+        self.last = of_iptables.into_iter().chain(of_nftables).collect();
+    }
+
+    fn why_none(&self) -> String {
+        let why = self.last.iter().filter_map(|layer| layer.lacks.clone());
+        why.collect::<Vec<_>>().join("; ")
     }
 }
 
-impl Commit {
-    /// Both together.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::AsPlanned, other) | (other, Self::AsPlanned) => other,
-            (Self::Moved(one), Self::Moved(other)) => Self::Moved([one, other].concat()),
-            (Self::Moved(one) | Self::Mended(one), Self::Moved(other) | Self::Mended(other)) => {
-                Self::Mended([one, other].concat())
-            }
-        }
+async fn commit_iptables(layer: Option<&mut Iptables>, ruleset: &Ruleset) -> LayerResult {
+    match layer {
+        Some(layer) => layer.commit(ruleset).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn commit_nftables(layer: Option<&mut Nftables>, ruleset: &Ruleset) -> LayerResult {
+    match layer {
+        Some(layer) => layer.commit(ruleset).await,
+        None => Ok(None),
     }
 }

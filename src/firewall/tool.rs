@@ -64,13 +64,22 @@ pub(super) async fn ipset(arguments: &[&str], input: &str) -> Result<String, Too
     run("ipset", arguments, input).await
 }
 
+/// One run of nft; what it prints.
+pub(super) async fn nft(arguments: &[&str], input: &str) -> Result<String, ToolError> {
+    run("nft", arguments, input).await
+}
+
 /// Where a program is, if it is installed.
 pub(super) fn path(program: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists())
 }
 
 fn package(program: &str) -> &'static str {
-    if program == "ipset" { "ipset" } else { "iptables" }
+    match program {
+        "ipset" => "ipset",
+        "nft" => "nftables",
+        _ => "iptables",
+    }
 }
 
 fn name(backend: Backend, family: Family, verb: &str) -> String {
@@ -94,6 +103,8 @@ async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, T
         .args(arguments)
         .env_clear()
         .env("LC_ALL", "C")
+        // nft reads and prints moments in the zone of the day.
+        .env("TZ", "UTC")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

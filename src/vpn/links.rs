@@ -175,7 +175,9 @@ impl LinkTable {
             LinkKind::Loopback => false,
             LinkKind::Other => link.master.is_none_or(|master| !self.is_bridge_of_containers(master, config)),
             // Until it has an address a container's link cannot be told from another.
-            LinkKind::Veth | LinkKind::Tunnel => !link.addresses.is_empty() && self.is_uplink(link, config),
+            LinkKind::Veth | LinkKind::Tunnel | LinkKind::KernelTunnel => {
+                !link.addresses.is_empty() && self.is_uplink(link, config)
+            }
             LinkKind::Bridge => self.is_uplink(link, config),
         };
         let wire = |link: &Link| Some(Wire { interface: link.name.parse().ok()?, index: link.index });

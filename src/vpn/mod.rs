@@ -28,4 +28,6 @@ pub use learned::{Learned, LearnedVpn, LeftOut, MOST_SERVERS, Origin};
 pub use links::{Link, LinkKind, LinkTable};
 pub use machine::{Action, Announcement, Machine};
 pub use names::{Names, Resolved};
-pub use situation::{Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire};
+pub use situation::{
+    Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
+};

@@ -59,6 +59,16 @@ fn the_lan_on_the_link_works_while_locked_with_legacy() {
     the_lan_works(Backend::Legacy).unwrap();
 }
 
+#[test]
+fn the_lan_on_the_link_works_while_locked_with_iptables_alone() {
+    the_lan_works(Backend::IptablesAlone).unwrap();
+}
+
+#[test]
+fn the_lan_on_the_link_works_while_locked_with_nftables_alone() {
+    the_lan_works(Backend::NftablesAlone).unwrap();
+}
+
 /// How many of the three unasked ways in were answered, from the LAN and from the internet.
 fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
     let host_echo = lab.host().udp_echo("[::]:5000")?;

@@ -139,6 +139,16 @@ fn nothing_of_the_articles_gaps_leaves_with_legacy() {
     nothing_of_the_articles_gaps_leaves(Backend::Legacy).unwrap();
 }
 
+#[test]
+fn nothing_of_the_articles_gaps_leaves_with_iptables_alone() {
+    nothing_of_the_articles_gaps_leaves(Backend::IptablesAlone).unwrap();
+}
+
+#[test]
+fn nothing_of_the_articles_gaps_leaves_with_nftables_alone() {
+    nothing_of_the_articles_gaps_leaves(Backend::NftablesAlone).unwrap();
+}
+
 fn flows_opened_before_send_nothing_after(backend: Backend) -> Result<()> {
     with_lab(|lab| {
         // As many firewalls have it: flows are tracked, and what is established may go on.
@@ -179,6 +189,16 @@ fn flows_opened_before_the_lock_send_nothing_after_it_with_nft() {
 #[test]
 fn flows_opened_before_the_lock_send_nothing_after_it_with_legacy() {
     flows_opened_before_send_nothing_after(Backend::Legacy).unwrap();
+}
+
+#[test]
+fn flows_opened_before_the_lock_send_nothing_after_it_with_iptables_alone() {
+    flows_opened_before_send_nothing_after(Backend::IptablesAlone).unwrap();
+}
+
+#[test]
+fn flows_opened_before_the_lock_send_nothing_after_it_with_nftables_alone() {
+    flows_opened_before_send_nothing_after(Backend::NftablesAlone).unwrap();
 }
 
 /// An established connection: the host's end and the ISP's, which has proved to hear it.

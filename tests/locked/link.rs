@@ -81,3 +81,13 @@ fn without_the_lan_only_roots_leases_and_neighbours_pass_with_nft() {
 fn without_the_lan_only_roots_leases_and_neighbours_pass_with_legacy() {
     only_leases_and_neighbours(Backend::Legacy).unwrap();
 }
+
+#[test]
+fn without_the_lan_only_roots_leases_and_neighbours_pass_with_iptables_alone() {
+    only_leases_and_neighbours(Backend::IptablesAlone).unwrap();
+}
+
+#[test]
+fn without_the_lan_only_roots_leases_and_neighbours_pass_with_nftables_alone() {
+    only_leases_and_neighbours(Backend::NftablesAlone).unwrap();
+}

@@ -82,3 +82,13 @@ fn a_tunnels_address_is_not_probed_on_another_link_with_nft() {
 fn a_tunnels_address_is_not_probed_on_another_link_with_legacy() {
     a_tunnels_address_is_not_probed(Backend::Legacy).unwrap();
 }
+
+#[test]
+fn a_tunnels_address_is_not_probed_on_another_link_with_iptables_alone() {
+    a_tunnels_address_is_not_probed(Backend::IptablesAlone).unwrap();
+}
+
+#[test]
+fn a_tunnels_address_is_not_probed_on_another_link_with_nftables_alone() {
+    a_tunnels_address_is_not_probed(Backend::NftablesAlone).unwrap();
+}

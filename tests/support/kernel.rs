@@ -8,24 +8,33 @@ use super::tunwarden;
 /// Both families' tools, as every check is made twice.
 pub const FAMILIES: [&str; 2] = ["iptables", "ip6tables"];
 
-/// Which world of iptables.
+/// Which world of iptables, and in which layers the rules stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     Nft,
     Legacy,
+    /// Rules of ours in iptables and nowhere else.
+    IptablesAlone,
+    /// Rules of ours in nftables and nowhere else.
+    NftablesAlone,
 }
 
 impl Backend {
     fn word(self) -> &'static str {
         match self {
-            Self::Nft => "nft",
+            Self::Nft | Self::IptablesAlone | Self::NftablesAlone => "nft",
             Self::Legacy => "legacy",
         }
     }
 
     /// A configuration with this backend.
     pub fn config(self, more: &str) -> String {
-        format!("{more}\n[firewall]\nbackend = \"{}\"\n", self.word())
+        let layers = match self {
+            Self::Nft | Self::Legacy => "",
+            Self::IptablesAlone => "layers = [\"iptables\"]\n",
+            Self::NftablesAlone => "layers = [\"nftables\"]\n",
+        };
+        format!("{more}\n[firewall]\nbackend = \"{}\"\n{layers}", self.word())
     }
 
     /// The program of a family: `iptables-nft`, or with `-save` behind it.

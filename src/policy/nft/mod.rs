@@ -218,6 +218,19 @@ impl NftTable {
         chains(self) == chains(held)
     }
 
+    /// The same without links that `other` is not on.
+    pub fn on_links_of(&self, other: &Self) -> Self {
+        let devices = |table: &Self| {
+            let bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
+            bases.flat_map(|base| base.devices.clone()).collect::<Vec<_>>()
+        };
+        let (mut table, links) = (self.clone(), devices(other));
+        for base in table.chains.iter_mut().filter_map(|chain| chain.base.as_mut()) {
+            base.devices.retain(|device| links.contains(device));
+        }
+        table
+    }
+
     fn text(&self, bases: Bases) -> String {
         let mut text = format!("table {} {{\n", self.name());
         for set in &self.sets {

@@ -1,0 +1,249 @@
+//! What `nft list table` prints, parsed, and how it differs from what it should be. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::policy::nft::{NftChain, NftSet, NftTable};
+
+/// A table as it is held.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Listed {
+    sets: BTreeMap<String, Elements>,
+    chains: BTreeMap<String, Held>,
+    /// Whatever else stands there, by its first line.
+    others: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Elements {
+    kind: String,
+    elements: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Held {
+    base: Option<Arrival>,
+    rules: Vec<String>,
+}
+
+/// Where packets arrive in a chain, whichever release of nft says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Arrival {
+    how: String,
+    devices: BTreeSet<String>,
+}
+
+/// Text that no `nft list table` prints.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} of what nft lists cannot be understood: {text:?}")]
+pub struct ListingError {
+    line: usize,
+    text: String,
+}
+
+/// What a line of a block belongs to.
+enum Block {
+    Set(String),
+    Chain(String),
+    Other,
+}
+
+impl Listed {
+    /// Reads one table.
+    pub(super) fn parse(text: &str) -> Result<Self, ListingError> {
+        let mut listed = Self::default();
+        let mut depth = 0_u32;
+        let mut block = Block::Other;
+        let mut elements: Option<String> = None;
+        for (number, line) in text.lines().enumerate() {
+            let error = || ListingError { line: number + 1, text: line.chars().take(120).collect() };
+            let words = line.split(" # ").next().unwrap_or(line).trim();
+            if let Some(begun) = &mut elements {
+                begun.push_str(words);
+                if words.ends_with('}') {
+                    listed.add_elements(&block, &elements.take().unwrap_or_default());
+                }
+                continue;
+            }
+            match (depth, words) {
+                (_, "") => {}
+                (0, _) if words.starts_with("table ") && words.ends_with('{') => depth = 1,
+                (1, "}") => depth = 0,
+                (1, _) if words.ends_with('{') => {
+                    depth = 2;
+                    block = listed.begin(words);
+                }
+                // The table's own flags.
+                (1, _) => {}
+                (2, "}") => depth = 1,
+                (2, _) if matches!(block, Block::Set(_)) && words.starts_with("elements = {") => {
+                    match words.ends_with('}') {
+                        true => listed.add_elements(&block, words),
+                        false => elements = Some(words.to_owned()),
+                    }
+                }
+                (2, _) => listed.line(&block, words),
+                _ => return Err(error()),
+            }
+        }
+        match depth {
+            0 => Ok(listed),
+            _ => Err(ListingError { line: text.lines().count(), text: "the table has no end".to_owned() }),
+        }
+    }
+
+    fn begin(&mut self, words: &str) -> Block {
+        let mut parts = words.split(' ');
+        match (parts.next(), parts.next()) {
+            (Some("chain"), Some(name)) => {
+                self.chains.entry(name.to_owned()).or_default();
+                Block::Chain(name.to_owned())
+            }
+            (Some("set"), Some(name)) => {
+                self.sets.entry(name.to_owned()).or_default();
+                Block::Set(name.to_owned())
+            }
+            _ => {
+                self.others.push(words.trim_end_matches(" {").to_owned());
+                Block::Other
+            }
+        }
+    }
+
+    fn line(&mut self, block: &Block, words: &str) {
+        match block {
+            Block::Chain(name) => {
+                let chain = self.chains.entry(name.clone()).or_default();
+                match words.starts_with("type ") {
+                    true => chain.base = Some(arrival(words)),
+                    false => chain.rules.push(canonical(words)),
+                }
+            }
+            Block::Set(name) => {
+                if let Some(kind) = words.strip_prefix("type ") {
+                    self.sets.entry(name.clone()).or_default().kind = kind.to_owned();
+                }
+            }
+            Block::Other => {}
+        }
+    }
+
+    fn add_elements(&mut self, block: &Block, words: &str) {
+        let inside = words.trim_start_matches("elements = {").trim_end_matches('}');
+        if let Block::Set(name) = block {
+            let elements = inside.split(',').map(|element| element.trim().to_owned());
+            let set = self.sets.entry(name.clone()).or_default();
+            set.elements.extend(elements.filter(|element| !element.is_empty()));
+        }
+    }
+}
+
+/// A rule in one spelling, whichever release printed it: releases differ in numbers and their names.
+fn canonical(rule: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in rule.split_whitespace() {
+        let icmp = words.last().is_some_and(|last| last == "type");
+        let hex = word.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        words.push(match (icmp, hex) {
+            (true, _) => icmp_type(word).to_owned(),
+            (false, Some(number)) => number.to_string(),
+            (false, None) => word.to_owned(),
+        });
+    }
+    words.join(" ")
+}
+
+/// The numbers of the types that our rules name (IANA's ICMPv6 and ICMP parameters).
+fn icmp_type(word: &str) -> &str {
+    match word {
+        "echo-reply" => "0",
+        "nd-router-solicit" => "133",
+        "nd-router-advert" => "134",
+        "nd-neighbor-solicit" => "135",
+        "nd-neighbor-advert" => "136",
+        "mld-listener-query" => "130",
+        "mld-listener-report" => "131",
+        "mld-listener-done" | "mld-listener-reduction" => "132",
+        "mld2-listener-report" => "143",
+        other => other,
+    }
+}
+
+fn arrival(words: &str) -> Arrival {
+    let plain = words.replace(['"', ',', '{', '}'], " ");
+    let (mut how, mut devices, mut naming) = (Vec::new(), BTreeSet::new(), false);
+    for word in plain.split_whitespace() {
+        match word {
+            "device" | "devices" => naming = true,
+            "priority" => {
+                naming = false;
+                how.push(word);
+            }
+            "=" if naming => {}
+            device if naming => drop(devices.insert(device.to_owned())),
+            word => how.push(word),
+        }
+    }
+    Arrival { how: how.join(" "), devices }
+}
+
+/// Every difference between a table and what is held in its place, a line each, for people.
+pub(super) fn differences(table: &NftTable, held: Option<&Listed>) -> Vec<String> {
+    let lines = match held {
+        None => vec!["the table is not there".to_owned()],
+        Some(held) => table_differences(table, held),
+    };
+    lines.into_iter().map(|line| format!("nft {}: {line}", table.name())).collect()
+}
+
+fn table_differences(table: &NftTable, held: &Listed) -> Vec<String> {
+    let mut lines: Vec<String> =
+        table.chains.iter().flat_map(|chain| chain_differences(chain, held)).collect();
+    lines.extend(table.sets.iter().filter_map(|set| set_difference(set, held)));
+    let chain = |name: &String| table.chains.iter().any(|chain| chain.name == *name);
+    let set = |name: &String| table.sets.iter().any(|set| set.name == *name);
+    lines.extend(held.chains.keys().filter(|name| !chain(name)).map(|name| format!("foreign: chain {name}")));
+    lines.extend(held.sets.keys().filter(|name| !set(name)).map(|name| format!("foreign: set {name}")));
+    lines.extend(held.others.iter().map(|other| format!("foreign: {other}")));
+    lines
+}
+
+fn set_difference(set: &NftSet, held: &Listed) -> Option<String> {
+    let Some(found) = held.sets.get(&set.name) else { return Some(format!("there is no set {}", set.name)) };
+    let same = found.kind == set.kind
+        && found.elements.iter().eq(&set.elements.iter().cloned().collect::<BTreeSet<_>>());
+    (!same).then(|| format!("set {} has other elements", set.name))
+}
+
+fn chain_differences(chain: &NftChain, held: &Listed) -> Vec<String> {
+    let name = &chain.name;
+    let Some(found) = held.chains.get(name) else { return vec![format!("there is no chain {name}")] };
+    let mut lines = Vec::new();
+    let base = chain.base.as_ref().map(|base| arrival(&base.to_string()));
+    match (&base, &found.base) {
+        (Some(wanted), Some(found)) if wanted.how == found.how => {
+            let missing = wanted.devices.difference(&found.devices);
+            lines.extend(missing.map(|device| format!("{name} is not on {device}")));
+            let more = found.devices.difference(&wanted.devices);
+            lines.extend(more.map(|device| format!("foreign: {name} on {device}")));
+        }
+        (None, None) => {}
+        (Some(Arrival { how, .. }), _) => lines.push(format!("{name} is not `{how}`")),
+        (None, Some(Arrival { how, .. })) => lines.push(format!("foreign: {name} is `{how}`")),
+    }
+    let wanted: Vec<String> = chain.rules.iter().map(|rule| canonical(rule)).collect();
+    if wanted == found.rules {
+        return lines;
+    }
+    let before = lines.len();
+    let missing = wanted.iter().filter(|rule| !found.rules.contains(rule));
+    lines.extend(missing.map(|rule| format!("missing: {name} {rule}")));
+    let foreign = found.rules.iter().filter(|rule| !wanted.contains(rule));
+    lines.extend(foreign.map(|rule| format!("foreign: {name} {rule}")));
+    if lines.len() == before {
+        lines.push(format!("the rules of {name} are out of order or doubled"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! Listings as releases of nft write them.
+
+use super::*;
+use crate::config::Config;
+use crate::policy::nft::tables;
+use crate::policy::{Owners, ruleset};
+use crate::vpn::{Situation, Wire};
+
+/// The tables of a machine with two links and many servers.
+fn wanted() -> [NftTable; 2] {
+    let mut situation = Situation::default();
+    let wire = |name: &str, index| Wire { interface: name.parse().unwrap(), index };
+    situation.wires = vec![wire("eth0", 2), wire("wlan0", 3)];
+    situation.bootstrap.endpoints =
+        (1..200).map(|n| (format!("198.51.100.{n}:1194/udp").parse().unwrap(), [].into())).collect();
+    tables(&ruleset(&Config::default(), &Owners::from([0]), &situation))
+}
+
+/// What is held after our own text, as nft 1.0.6 would list it.
+fn listing(table: &NftTable) -> String {
+    let text = table.replaced();
+    let text = text.lines().skip(2).collect::<Vec<_>>().join("\n");
+    let text = text.replace("icmpv6 type 133", "icmpv6 type nd-router-solicit");
+    text.replace("devices = { \"eth0\", \"wlan0\" }", "devices = { eth0, wlan0 }")
+        .replace(", 198", ",\n\t\t\t     198")
+}
+
+fn found(table: &NftTable, change: impl Fn(&str) -> String) -> Vec<String> {
+    let listed = Listed::parse(&change(&listing(table))).unwrap();
+    differences(table, Some(&listed))
+}
+
+#[test]
+fn nonsense_is_not_trusted() {
+    for bad in ["garbage", "table inet tunwarden {\n\tchain x {\n", "}", "chain x {\n}"] {
+        assert!(Listed::parse(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn what_was_given_is_found_again_in_every_spelling() {
+    for table in wanted() {
+        assert!(found(&table, ToOwned::to_owned).is_empty(), "{:?}", found(&table, ToOwned::to_owned));
+        let later = |text: &str| {
+            text.replace("& 8191 != 0", "& 0x1fff != 0x0").replace("tunwarden {", "tunwarden { # progname x")
+        };
+        assert!(found(&table, later).is_empty());
+    }
+}
+
+#[test]
+fn every_change_is_named() {
+    let [inet, netdev] = wanted();
+    let changes = [
+        (&inet, "\t\tdrop\n\t}\n", "\t}\n", "missing: OUTPUT_VPN_KILL_SWITCH_V4 drop"),
+        (&inet, "\t\tmeta skuid 0 accept", "\t\taccept", "foreign: VPN_OWNER_V4 accept"),
+        (
+            &inet,
+            "policy drop",
+            "policy accept",
+            "output is not `type filter hook output priority 10; policy drop;`",
+        ),
+        (&inet, "198.51.100.7 .", "198.51.100.200 .", "has other elements"),
+        (&inet, "\tchain output {", "\tchain mine {\n\t}\n\tchain output {", "foreign: chain mine"),
+        (&inet, "\tchain output {", "\tmap m {\n\t}\n\tchain output {", "foreign: map m"),
+        (&netdev, "{ eth0, wlan0 }", "{ eth0 }", "egress is not on wlan0"),
+        (&netdev, "devices = { eth0, wlan0 }", "device \"eth0\"", "egress is not on wlan0"),
+        (&netdev, "meta protocol arp accept", "accept", "foreign: egress accept"),
+    ];
+    for (table, old, new, line) in changes {
+        let lines = found(table, |text| text.replacen(old, new, 1));
+        assert!(lines.iter().any(|found| found.contains(line)), "{new:?}: {lines:?}");
+    }
+    assert_eq!(differences(&inet, None), ["nft inet tunwarden: the table is not there"]);
+}

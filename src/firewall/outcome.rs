@@ -1,0 +1,164 @@
+//! What becomes of a commit.
+
+use super::{ListingError, SavedError, SetError, ToolError};
+use crate::config::Layer;
+
+/// How a commit found the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commit {
+    /// Holding what it was last given, or never given anything.
+    AsPlanned,
+    /// Somebody else's rules stood before our jumps in filter's FORWARD, as after most things that
+    /// Docker does: every difference, a line each. Nothing was open, and they are back in their places.
+    Moved(Vec<String>),
+    /// Somebody else had moved something of ours: every difference, a line each. It is mended.
+    Mended(Vec<String>),
+}
+
+impl Commit {
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::AsPlanned, other) | (other, Self::AsPlanned) => other,
+            (Self::Moved(one), Self::Moved(other)) => Self::Moved([one, other].concat()),
+            (Self::Moved(one) | Self::Mended(one), Self::Moved(other) | Self::Mended(other)) => {
+                Self::Mended([one, other].concat())
+            }
+        }
+    }
+}
+
+/// Whether the kernel is taken to hold what it was last seen to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    Full,
+    /// Somebody else may have moved it.
+    None,
+}
+
+/// Why the kernel does not hold what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum FirewallError {
+    /// A program failed.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// What iptables holds cannot be read.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
+    /// What nftables holds cannot be read.
+    #[error(transparent)]
+    Listing(#[from] ListingError),
+    /// A set could not be taken away, or read.
+    #[error(transparent)]
+    Set(#[from] SetError),
+    /// The kernel took the commit and holds something else.
+    #[error("the kernel does not hold what was committed: {}", .0.join("; "))]
+    Differs(Vec<String>),
+    /// The rules are not in force; those of last resort are.
+    #[error("closed completely, because the rules could not be put in force")]
+    ClosedCompletely(#[source] Box<FirewallError>),
+    /// The same, but what the kernel holds cannot be read: the program's word is all there is.
+    #[error("closed completely, as far as can be known without reading what the kernel holds")]
+    ClosedUnread(#[source] Box<FirewallError>),
+    /// Neither the rules nor those of last resort could be put in force.
+    #[error("NOT closed: neither the rules nor a complete lock could be put in force ({last})")]
+    Open {
+        /// Why not the rules.
+        source: Box<FirewallError>,
+        /// Why not the lock.
+        last: Box<FirewallError>,
+    },
+    /// This system has no layer of those that the configuration names.
+    #[error("NOT closed: {0}; name another in firewall.layers")]
+    NoLayer(String),
+    /// One layer could not be put in force, and the other holds the rules.
+    #[error("nothing leaves in clear by the rules of the other layer, but {layer} failed")]
+    OneLayer {
+        /// Which could not.
+        layer: Layer,
+        /// Why.
+        source: Box<FirewallError>,
+    },
+}
+
+impl FirewallError {
+    /// Whether anything may leave in clear by it.
+    fn is_open(&self) -> bool {
+        match self {
+            Self::ClosedCompletely(_) | Self::ClosedUnread(_) | Self::OneLayer { .. } => false,
+            Self::Tool(_)
+            | Self::Saved(_)
+            | Self::Listing(_)
+            | Self::Set(_)
+            | Self::Differs(_)
+            | Self::Open { .. }
+            | Self::NoLayer(_) => true,
+        }
+    }
+
+    /// The same beside a layer that is closed.
+    pub(super) fn beside_another(self, layer: Layer) -> Self {
+        // It is not open as a whole.
+        if let Self::Open { source, last: _ } = self {
+            return Self::OneLayer { layer, source };
+        }
+        Self::OneLayer { layer, source: Box::new(self) }
+    }
+}
+
+/// What a layer came to; `None` where this system has no such layer.
+pub(super) type LayerResult = Result<Option<Commit>, FirewallError>;
+
+/// What two layers come to: a packet has to pass both, so one that is closed closes.
+pub(super) fn together(iptables: LayerResult, nftables: LayerResult) -> LayerResult {
+    match (iptables, nftables) {
+        (Ok(Some(one)), Ok(Some(other))) => Ok(Some(one.and(other))),
+        (Ok(commit), Ok(None)) | (Ok(None), Ok(commit)) => Ok(commit),
+        (Ok(Some(_)), Err(why)) => Err(why.beside_another(Layer::Nftables)),
+        (Err(why), Ok(Some(_))) => Err(why.beside_another(Layer::Iptables)),
+        (Ok(None), Err(why)) | (Err(why), Ok(None)) => Err(why),
+        (Err(one), Err(other)) => Err(match (one.is_open(), other.is_open()) {
+            (true, false) => one.beside_another(Layer::Iptables),
+            (false, true) => other.beside_another(Layer::Nftables),
+            (true, true) | (false, false) => one,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> FirewallError {
+        let why = || Box::new(FirewallError::Differs(vec!["why".to_owned()]));
+        FirewallError::Open { source: why(), last: why() }
+    }
+
+    fn closed() -> FirewallError {
+        FirewallError::ClosedCompletely(Box::new(FirewallError::Differs(Vec::new())))
+    }
+
+    #[test]
+    fn a_layer_that_is_open_beside_one_that_is_closed_is_not_called_open() {
+        for result in [
+            together(Err(open()), Ok(Some(Commit::AsPlanned))),
+            together(Ok(Some(Commit::AsPlanned)), Err(open())),
+            together(Err(open()), Err(closed())),
+            together(Err(closed()), Err(open())),
+        ] {
+            assert!(matches!(result, Err(FirewallError::OneLayer { .. })), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_is_never_hidden() {
+        for result in [
+            together(Err(open()), Ok(None)),
+            together(Ok(None), Err(open())),
+            together(Err(open()), Err(open())),
+        ] {
+            assert!(matches!(result, Err(FirewallError::Open { .. })), "{result:?}");
+        }
+        assert!(matches!(together(Ok(None), Ok(None)), Ok(None)));
+    }
+}
