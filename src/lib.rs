@@ -6,6 +6,7 @@
 //! - [`vpn`] fuses events in one pure step into a [`vpn::Situation`].
 //! - [`policy`] makes of it the [`policy::Ruleset`], rules as data, and renders them. Pure too.
 //! - [`firewall`] commits them to the kernel and reads them back.
+//! - [`reconnect`] brings a lost VPN back, when it is asked to.
 //! - [`agent`] owns the order: one loop, no arrow back.
 //! - [`bus`] and [`status`] tell what was applied, and only that.
 //! - [`notifier`], a program of its own in the user's session, shows it to a person.
@@ -25,6 +26,7 @@ pub mod hosts;
 pub mod net;
 pub mod notifier;
 pub mod policy;
+pub mod reconnect;
 pub mod resolver;
 pub mod sources;
 pub mod status;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::vpn::{Learned, Names, NetworkBridge, Report, Situation};
+use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, Situation};
 
 /// State that outlives a reboot.
 pub const STATE_DIR: &str = "/var/lib/tunwarden";
@@ -42,6 +42,9 @@ pub struct Applied {
     pub since: u64,
     /// Reports of root's hooks that still stand.
     pub reports: Vec<Report>,
+    /// The VPN that was there last.
+    #[serde(default)]
+    pub last: Option<LastVpn>,
 }
 
 /// Why something could not be kept or read.

@@ -3,6 +3,7 @@
 //! An event goes into the machine, the machine's situation becomes rules, the rules go to the
 //! kernel; what was applied is told. Nothing else in this process touches the firewall.
 
+mod comeback;
 mod names;
 mod requests;
 mod tell;
@@ -19,10 +20,12 @@ use crate::bus::{self, Caller, News, Notice};
 use crate::config::Config;
 use crate::firewall::{Commit, Firewall, FirewallError, hide_tunnel_addresses};
 use crate::policy::{self, Owners, Ruleset};
+use crate::reconnect::Reach;
 use crate::sources::{self, process::Watcher};
 use crate::status::{Enforcement, LossStatus, Status};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
+use comeback::Attempt;
 use names::Questions;
 
 use crate::vpn::{Action, Announcement, Event, Machine, Names, Reason, Reporter, State};
@@ -56,6 +59,8 @@ struct Agent {
     watcher: Watcher,
     events: mpsc::Sender<Event>,
     questions: Questions,
+    /// The attempt to bring a VPN back that is under way.
+    attempt: Option<Attempt>,
     /// The rules that were last put in force, and held when they were read back.
     applied: Option<Ruleset>,
     status: watch::Sender<Status>,
@@ -149,6 +154,7 @@ impl Agent {
             tracing::warn!("{}: server names will have to be looked up again", describe(&error));
             Names::default()
         }));
+        machine.recall_last(before.last.clone());
         let status =
             Status::new(&before.situation, before.since, Enforcement::NotEnforced, system::has_docker());
         let mut agent = Self {
@@ -160,6 +166,7 @@ impl Agent {
             watcher: Watcher::new(events.clone()),
             events,
             questions: Questions::default(),
+            attempt: None,
             applied: None,
             kept: before,
             status: watch::Sender::new(status),
@@ -251,6 +258,9 @@ impl Agent {
 
     fn take(&mut self, event: Event) {
         tracing::debug!(?event, "event");
+        if let Event::Reconnected(result) = &event {
+            self.attempt_ended(result);
+        }
         self.wake_at = None;
         for action in self.machine.step(event, system::now()) {
             match action {
@@ -268,6 +278,7 @@ impl Agent {
                         tracing::warn!("{}: Docker will have to tell its networks again", describe(&error));
                     }
                 }
+                Action::Reconnect(comeback) => self.bring_back(comeback, Reach::Vpn, None),
                 Action::LookUp { names, resolvers } => self.questions.add(names, resolvers),
                 Action::RememberNames(names) => {
                     if let Err(error) = self.store.keep_names(&names) {

@@ -6,6 +6,7 @@ use super::{Agent, describe, owners, tell_systemd};
 use crate::bus::{Answer, Request};
 use crate::firewall::Firewall;
 use crate::policy;
+use crate::reconnect::Reach;
 use crate::system;
 use crate::vpn::Event;
 
@@ -31,6 +32,15 @@ impl Agent {
                 let result = self.verify().await;
                 let _ = answer.send(result);
             }
+            Request::Reconnect(answer) => match self.machine.comeback() {
+                Ok(comeback) if self.machine.carries(&comeback) => {
+                    let _ = answer.send(Ok(()));
+                }
+                Ok(comeback) => self.bring_back(comeback, Reach::Everything, Some(answer)),
+                Err(error) => {
+                    let _ = answer.send(Err(error.to_string()));
+                }
+            },
             Request::Report(report, reporter, answer) => {
                 if !self.machine.may_report(&report, reporter) {
                     tracing::warn!(

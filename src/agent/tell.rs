@@ -11,7 +11,8 @@ use crate::vpn::{Announcement, Situation};
 
 impl Agent {
     pub(super) fn keep(&mut self, situation: Situation) {
-        let kept = Applied { situation, since: self.machine.since(), reports: self.machine.reports() };
+        let (since, reports) = (self.machine.since(), self.machine.reports());
+        let kept = Applied { situation, since, reports, last: self.machine.last().cloned() };
         if kept != self.kept {
             if let Err(error) = self.store.keep_applied(&kept) {
                 tracing::warn!("{}", describe(&error));

@@ -21,6 +21,9 @@ use crate::vpn::Reporter;
 /// The polkit action for opening everything.
 const PAUSE_ACTION: &str = "org.tunwarden.agent1.pause";
 
+/// The polkit action for bringing a VPN back.
+const RECONNECT_ACTION: &str = "org.tunwarden.agent1.reconnect";
+
 /// `a{sv}`
 pub(super) type Dict = HashMap<&'static str, OwnedVariant>;
 
@@ -122,6 +125,17 @@ impl Agent1 {
     async fn verify(&self) -> fdo::Result<Vec<String>> {
         let answer = self.caller.ask(Request::Verify).await;
         answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(fdo::Error::Failed)
+    }
+
+    /// Brings the VPN back that was there last, through NetworkManager: the VPN; if that does not help
+    /// its network; if that does not help all networks. Answers at the end, which may take minutes.
+    async fn reconnect(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> fdo::Result<()> {
+        authorize(connection, &header, RECONNECT_ACTION).await?;
+        self.done(Request::Reconnect).await
     }
 
     /// What OpenVPN's hooks call, with OpenVPN's own keys.

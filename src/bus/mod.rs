@@ -10,6 +10,7 @@ pub use service::serve;
 use std::collections::BTreeMap;
 
 use tokio::sync::{mpsc, oneshot};
+use zbus::DBusError;
 
 use crate::status::Status;
 use crate::vpn::{Announcement, Report, Reporter};
@@ -33,6 +34,8 @@ pub enum Request {
     Reload(oneshot::Sender<Answer>),
     /// Compare the kernel with the policy.
     Verify(oneshot::Sender<Result<Vec<String>, String>>),
+    /// Bring the VPN back that was there last.
+    Reconnect(oneshot::Sender<Answer>),
     /// A hook's report, and whether it changed anything.
     Report(Report, Reporter, oneshot::Sender<Answer>),
 }
@@ -74,3 +77,15 @@ impl Caller {
 
 /// What a hook hands over: OpenVPN's own keys and their values.
 pub type Fields = BTreeMap<String, String>;
+
+/// What another program on the bus answered, without the bus's own words around it.
+pub(crate) fn spoken(error: &zbus::Error) -> String {
+    let text = if let zbus::Error::MethodError(_, text, _) = error {
+        text.clone()
+    } else if let zbus::Error::FDO(error) = error {
+        error.description().map(ToOwned::to_owned)
+    } else {
+        None
+    };
+    text.unwrap_or_else(|| error.to_string())
+}

@@ -54,6 +54,9 @@ pub trait Agent1 {
     fn reload(&self) -> zbus::Result<()>;
     /// Every difference between the kernel and the policy.
     fn verify(&self) -> zbus::Result<Vec<String>>;
+    /// Brings the VPN back that was there last. Answers when it carries, or when nothing helped: that
+    /// may take minutes.
+    fn reconnect(&self) -> zbus::Result<()>;
     /// A hook's report.
     fn report_tunnel(&self, fields: BTreeMap<String, String>) -> zbus::Result<()>;
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use zbus::Connection;
 use zbus::OwnedVariant;
 
-use crate::bus::{Agent1Proxy, Fields};
+use crate::bus::{self, Agent1Proxy, Fields};
 
 /// How long the agent is given for an answer; a commit takes a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -16,8 +16,20 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) const NOT_RUNNING: &str =
     "the agent is not running; start it with: sudo systemctl start tunwarden";
 
+/// How long bringing a VPN back may take: three times a VPN, and the networks.
+const COMEBACK: Duration = Duration::from_secs(600);
+
 pub(super) async fn connect() -> anyhow::Result<Agent1Proxy<'static>> {
-    let builder = zbus::connection::Builder::system().method_timeout(PATIENCE);
+    connect_for(PATIENCE).await
+}
+
+/// For a call that brings a VPN back.
+pub(super) async fn connect_patiently() -> anyhow::Result<Agent1Proxy<'static>> {
+    connect_for(COMEBACK).await
+}
+
+async fn connect_for(patience: Duration) -> anyhow::Result<Agent1Proxy<'static>> {
+    let builder = zbus::connection::Builder::system().method_timeout(patience);
     let connection = builder.build().await.context("no system bus")?;
     connect_on(&connection).await
 }
@@ -48,7 +60,7 @@ pub(super) async fn report(fields: Fields) -> anyhow::Result<()> {
 
 /// What the agent answered, without the bus's own words around it.
 pub(super) fn answer(error: zbus::Error) -> anyhow::Error {
-    if let zbus::Error::MethodError(_, Some(text), _) = error { anyhow!(text) } else { error.into() }
+    anyhow!(bus::spoken(&error))
 }
 
 pub(super) type Dict = HashMap<String, OwnedVariant>;

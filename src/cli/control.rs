@@ -1,4 +1,4 @@
-//! `tunwarden pause`, `resume` and `reload`: what an administrator asks of the agent.
+//! `tunwarden pause`, `resume`, `reconnect` and `reload`: what an administrator asks of the agent.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,6 +31,13 @@ pub(super) async fn resume(config: Option<&Path>) -> Outcome {
     };
     agent.resume().await.map_err(client::answer)?;
     say("closed again");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn reconnect() -> Outcome {
+    let agent = client::connect_patiently().await?;
+    agent.reconnect().await.map_err(client::answer)?;
+    say("the VPN is back");
     Ok(ExitCode::SUCCESS)
 }
 

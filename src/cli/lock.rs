@@ -66,9 +66,10 @@ pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
 }
 
 fn keep(store: &Store, situation: Situation) {
-    // What hooks have reported still stands: the agent that comes next weighs it.
-    let reports = store.applied().ok().flatten().map(|applied| applied.reports).unwrap_or_default();
-    if let Err(error) = store.keep_applied(&Applied { situation, since: system::now(), reports }) {
+    // What hooks have reported still stands: the agent that comes next weighs it. So does what the
+    // last VPN was.
+    let before = store.applied().ok().flatten().unwrap_or_default();
+    if let Err(error) = store.keep_applied(&Applied { situation, since: system::now(), ..before }) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
 }

@@ -59,6 +59,8 @@ enum Verb {
     Pause(control::PauseArgs),
     /// Close again at once.
     Resume,
+    /// Bring the VPN back that was lost: the VPN, then its network, then all networks off and on.
+    Reconnect,
     /// Have the agent read its configuration anew. Exit: 2 when it is refused.
     Reload,
     /// Show notifications and an indicator in this desktop session (it starts with the session).
@@ -114,6 +116,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Verb::Verify => verify::run(config).await,
         Verb::Pause(args) => control::pause(&args).await,
         Verb::Resume => control::resume(config).await,
+        Verb::Reconnect => control::reconnect().await,
         Verb::Reload => control::reload().await,
         Verb::Notify(args) => notify::run(&args).await,
         Verb::Hook(hook) => Ok(hook::run(&hook).await),

@@ -3,7 +3,7 @@
 use super::hint::{listed, plain};
 use super::{
     Access, Backend, Bootstrap, Config, Dns, Docker, Firewall, Input, Lan, Layer, Networks, PublishedPorts,
-    Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn, Warning,
+    Reconnect, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn, Warning,
 };
 use crate::net::{Host, Port, PortRange, Transport};
 
@@ -196,14 +196,29 @@ fn docker(docker: &Docker, tunnel: &Tunnel) -> Vec<String> {
 }
 
 fn vpn(vpn: &Vpn) -> Vec<String> {
-    if vpn.connections.is_empty() {
-        return vec![
-            "Every VPN profile of NetworkManager counts, whoever on this machine made it. Name yours in \
-             vpn.connections to trust no other."
-                .to_owned(),
-        ];
-    }
-    vec![format!("Only {}. Any other profile changes nothing.", listed(&vpn.connections, "and"))]
+    let counting = if vpn.connections.is_empty() {
+        "Every VPN profile of NetworkManager counts, whoever on this machine made it. Name yours in \
+         vpn.connections to trust no other."
+            .to_owned()
+    } else {
+        format!("Only {}. Any other profile changes nothing.", listed(&vpn.connections, "and"))
+    };
+    let reconnect = match vpn.reconnect {
+        Reconnect::Ask => "A VPN that is lost comes back when you ask for it: tunwarden reconnect.",
+        Reconnect::Auto => {
+            "A VPN of NetworkManager's that is lost is brought back by itself, again and again, each time \
+             later, from 2 seconds to 5 minutes; one that you ended is not."
+        }
+        Reconnect::Never => "A VPN that is lost is not brought back unless you ask: tunwarden reconnect.",
+    };
+    let silence = match vpn.silence {
+        Some(seconds) => format!(
+            "A server that says nothing for {seconds} seconds while it is spoken to counts as lost, until \
+             it is heard again."
+        ),
+        None => "A server that says nothing is not noticed until the VPN client notices.".to_owned(),
+    };
+    vec![counting, reconnect.to_owned(), silence]
 }
 
 fn firewall(firewall: &Firewall) -> Vec<String> {

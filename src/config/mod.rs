@@ -305,10 +305,48 @@ pub enum PublishedPorts {
 }
 
 /// `[vpn]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vpn {
     /// UUIDs or ids of the NetworkManager profiles that count; empty: every VPN profile.
     pub connections: Vec<String>,
+    /// Who brings a lost VPN back.
+    pub reconnect: Reconnect,
+    /// How long a server that is spoken to may say nothing before it counts as lost, in seconds;
+    /// `None` when nobody listens for that.
+    pub silence: Option<u64>,
+}
+
+/// The shortest and the longest `vpn.silence`, in seconds. Below five, a wireless link that changes its
+/// cell is a loss.
+pub const SILENCE: std::ops::RangeInclusive<u64> = 5..=3600;
+
+impl Default for Vpn {
+    fn default() -> Self {
+        Self { connections: Vec::new(), reconnect: Reconnect::Ask, silence: Some(30) }
+    }
+}
+
+/// `vpn.reconnect`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reconnect {
+    /// Whoever is told of the loss is offered it.
+    #[default]
+    Ask,
+    /// The agent, by itself.
+    Auto,
+    /// Nobody is offered it.
+    Never,
+}
+
+impl Reconnect {
+    /// The word for it in the configuration, on the bus and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Auto => "auto",
+            Self::Never => "never",
+        }
+    }
 }
 
 impl Vpn {

@@ -11,12 +11,12 @@ use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
 use super::words::Protocol;
 use super::{
-    Bootstrap, Config, Docker, Firewall, Inbound, Input, Lan, Layer, Networks, Routes, Traffic, TrafficRule,
-    Tunnel, UserName, Vpn,
+    Bootstrap, Config, Docker, Firewall, Inbound, Input, Lan, Layer, Networks, Routes, SILENCE, Traffic,
+    TrafficRule, Tunnel, UserName, Vpn,
 };
 use crate::net::{
-    EndpointError, IfPattern, IfPatternError, LanPrefix, Port, PortRange, PrefixError, Server, Transport,
-    network,
+    EndpointError, IfPattern, IfPatternError, LanPrefix, LengthError, Port, PortRange, PrefixError, Server,
+    Transport, length, network,
 };
 use ipnet::IpNet;
 use toml::de::DeTable;
@@ -29,7 +29,7 @@ const BOOTSTRAP: &[&str] = &["ports", "servers", "scope", "owners", "dns"];
 const LAN: &[&str] = &["allow", "networks", "multicast"];
 const INPUT: &[&str] = &["allow"];
 const DOCKER: &[&str] = &["allow", "published_ports", "bridges", "networks"];
-const VPN: &[&str] = &["connections"];
+const VPN: &[&str] = &["connections", "reconnect", "silence"];
 const FIREWALL: &[&str] = &["backend", "layers"];
 
 const SECTIONS: &[&str] = &["tunnel", "bootstrap", "lan", "input", "docker", "vpn", "firewall"];
@@ -146,9 +146,36 @@ fn docker(section: Section<'_>) -> Docker {
 }
 
 fn vpn(section: Section<'_>) -> Vpn {
-    let connections = section
-        .read("connections", Vec::new(), |item| item.list(Empty::Allowed, |item| item.text(connection)));
-    Vpn { connections }
+    let default = Vpn::default();
+    Vpn {
+        connections: section.read("connections", default.connections, |item| {
+            item.list(Empty::Allowed, |item| item.text(connection))
+        }),
+        reconnect: section.read("reconnect", default.reconnect, Item::word),
+        silence: section.read("silence", default.silence, |item| match item.as_number() {
+            Some(_) => {
+                let number = item.written().unwrap_or("30");
+                item.wrong("`silence` takes a length of time", format!("write its unit: \"{number}s\""))
+            }
+            None => item.text(silence),
+        }),
+    }
+}
+
+fn silence(text: &str) -> Result<Option<u64>, Wrong> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let hint = "write \"30s\", \"2m\" or \"off\"".to_owned();
+    match length(text) {
+        Ok(seconds) if SILENCE.contains(&seconds) => Ok(Some(seconds)),
+        Ok(_) => Err(Wrong { what: format!("`silence` is 5s to 1h, not {text}"), hint }),
+        Err(LengthError::NoUnit(number)) => Err(Wrong {
+            what: format!("`silence` cannot be \"{number}\""),
+            hint: format!("write its unit: \"{number}s\""),
+        }),
+        Err(error) => Err(Wrong { what: format!("`silence` cannot be \"{}\": {error}", shown(text)), hint }),
+    }
 }
 
 fn firewall(section: Section<'_>) -> Firewall {

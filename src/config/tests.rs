@@ -88,6 +88,13 @@ fn what_has_no_meaning_is_refused() {
         ("docker", "networks = { none = \"lan\" }"),
         ("vpn", "connections = [\"\"]"),
         ("vpn", "connections = [\"a\\u001b\"]"),
+        ("vpn", "reconnect = \"always\""),
+        ("vpn", "reconnect = true"),
+        ("vpn", "silence = 30"),
+        ("vpn", "silence = \"30\""),
+        ("vpn", "silence = \"4s\""),
+        ("vpn", "silence = \"61m\""),
+        ("vpn", "silence = \"never\""),
         ("firewall", "backend = \"nftables\""),
     ] {
         let text = format!("[{section}]\n{bad}\n");
@@ -250,4 +257,16 @@ proptest! {
             prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
         }
     }
+}
+
+#[test]
+fn silence_is_a_length_of_time_or_off() {
+    let silence =
+        |text: &str| Config::parse(&format!("vpn.silence = \"{text}\""), "c").map(|c| c.vpn.silence);
+    for (text, seconds) in [("off", None), ("5s", Some(5)), ("1m30s", Some(90)), ("1h", Some(3600))] {
+        assert_eq!(silence(text).unwrap(), seconds);
+    }
+    assert_eq!(Config::default().vpn.silence, Some(30));
+    let bare = faults("vpn.silence = 45");
+    assert!(bare.found()[0].hint().contains("\"45s\""), "{bare}");
 }

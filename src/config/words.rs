@@ -1,6 +1,6 @@
 //! The words that a key with a fixed choice can have.
 
-use super::{Access, Backend, Dns, Layer, PublishedPorts, Scope};
+use super::{Access, Backend, Dns, Layer, PublishedPorts, Reconnect, Scope};
 use crate::net::Transport;
 
 /// A choice that is written as one of a few words.
@@ -25,6 +25,11 @@ impl Word for PublishedPorts {
 impl Word for Access {
     const WORDS: &'static [(&'static str, Self)] =
         &[("tunnel", Self::Tunnel), ("lan", Self::Lan), ("none", Self::None)];
+}
+
+impl Word for Reconnect {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("ask", Self::Ask), ("auto", Self::Auto), ("never", Self::Never)];
 }
 
 impl Word for Backend {

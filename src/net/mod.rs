@@ -7,12 +7,14 @@
 mod address;
 mod endpoint;
 mod ifname;
+mod length;
 mod port;
 mod prefix;
 
 pub use address::{AddressError, server_address};
 pub use endpoint::{Endpoint, EndpointError, Host, HostName, Server};
 pub use ifname::{IfName, IfNameError, IfPattern, IfPatternError};
+pub use length::{LengthError, length};
 pub use port::{Port, PortError, PortRange, Transport, TransportError};
 pub use prefix::{LanPrefix, PrefixError, is_private, network};
 

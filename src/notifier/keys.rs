@@ -114,7 +114,7 @@ impl Key {
             Reason::ClientEnded => Self::ReasonClientEnded,
             Reason::DeviceGone => Self::ReasonDeviceGone,
             Reason::ServiceStopped => Self::ReasonServiceStopped,
-            Reason::Ended => Self::ReasonEnded,
+            Reason::Ended | Reason::Restarted => Self::ReasonEnded,
         }
     }
 }

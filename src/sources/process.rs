@@ -98,6 +98,9 @@ async fn follow(pid: u32, again: &Notify, events: &mpsc::Sender<Event>) -> io::R
     // Before anything is read under /proc/PID: the pid may become another process's at any time,
     // the pidfd never does.
     let Some(process) = open(pid)? else { return Ok(()) };
+    if let Some(unit) = unit(pid).filter(|_| has_ended(&process).is_ok_and(|ended| !ended)) {
+        drop(events.send(Event::ClientUnit { pid, unit }).await);
+    }
     let mut known = None;
     let (mut start, mut looks) = (Instant::now(), LOOKS.iter());
     loop {
@@ -171,6 +174,20 @@ fn parse_effective_uid(status: &str) -> Option<u32> {
     uids.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
+/// The systemd unit that the process runs in; `None` when it is in none, or hidden from us.
+#[expect(clippy::disallowed_methods, reason = "an edge file: /proc is the kernel's word on processes")]
+fn unit(pid: u32) -> Option<String> {
+    parse_unit(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+/// The innermost service of the unified hierarchy (cgroups(7)); only what a unit's name can be made of.
+fn parse_unit(cgroup: &str) -> Option<String> {
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let unit = path.rsplit('/').find(|part| part.ends_with(".service"))?;
+    let fit = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    (unit.len() <= 255 && unit.bytes().all(fit)).then(|| unit.to_owned())
+}
+
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test starts programs and touches files")]
 mod tests {
@@ -190,8 +207,14 @@ mod tests {
         (Watcher::new(events), received)
     }
 
+    /// The next event but for the unit: these processes are in whatever unit the tests run in.
     async fn next(received: &mut mpsc::Receiver<Event>) -> Option<Event> {
-        timeout(Duration::from_secs(5), received.recv()).await.unwrap()
+        loop {
+            let event = timeout(Duration::from_secs(5), received.recv()).await.unwrap();
+            if !matches!(event, Some(Event::ClientUnit { .. })) {
+                return event;
+            }
+        }
     }
 
     fn own_uid() -> u32 {
@@ -254,6 +277,19 @@ mod tests {
         assert_eq!(parse_effective_uid("Name:\tx\nUid:\t0\t65534\t0\t0\nGid:\t0\n"), Some(65534));
         for bad in ["", "Uid:", "Uid:\t0", "Uid:\t0\tx", "Gid:\t0\t0"] {
             assert_eq!(parse_effective_uid(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_unit_is_the_innermost_service_and_a_name_that_systemd_could_give() {
+        let unit = "openvpn-client@work.service";
+        let cgroup = format!("0::/system.slice/system-openvpn\\x2dclient.slice/{unit}\n");
+        assert_eq!(parse_unit(&cgroup).as_deref(), Some(unit));
+        let nested = "1:name=systemd:/x.service\n0::/a.service/b.service/inner\n";
+        assert_eq!(parse_unit(nested).as_deref(), Some("b.service"));
+        let bad = ["", "0::/", "0::/user.slice/user-1000.slice", "0::/a;reboot.service", "1:x:/a.service"];
+        for bad in bad {
+            assert_eq!(parse_unit(bad), None, "{bad:?}");
         }
     }
 }

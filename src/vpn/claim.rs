@@ -36,6 +36,10 @@ pub(super) struct Claim {
     pub(super) users: BTreeSet<u32>,
     /// The mark that its device itself puts on its packets.
     pub(super) mark: Option<NonZeroU32>,
+    /// The systemd unit of the process, if it has one.
+    pub(super) unit: Option<String>,
+    /// Whether it is being ended by us, to begin anew.
+    pub(super) restarting: bool,
     pub(super) standing: Standing,
     /// Whether its claimant is still there to tell us of its end.
     pub(super) orphan: bool,
@@ -75,6 +79,8 @@ pub enum Reason {
     ServiceStopped,
     /// NetworkManager gave no reason that has a name here.
     Ended,
+    /// It is being started anew.
+    Restarted,
 }
 
 impl Reason {
@@ -104,6 +110,7 @@ impl fmt::Display for Reason {
             Self::DeviceGone => "the network under it went away",
             Self::ServiceStopped => "the VPN service stopped",
             Self::Ended => "it ended unasked",
+            Self::Restarted => "it is being started anew",
         })
     }
 }
@@ -135,6 +142,8 @@ impl Claim {
             endpoints,
             users: BTreeSet::new(),
             mark: None,
+            unit: None,
+            restarting: false,
             standing: Standing::Coming,
             orphan: false,
             since: now,

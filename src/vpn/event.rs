@@ -33,6 +33,13 @@ pub enum Event {
         /// Its effective user id.
         uid: u32,
     },
+    /// The systemd unit that the VPN client `pid` runs in.
+    ClientUnit {
+        /// The process.
+        pid: u32,
+        /// The unit's name.
+        unit: String,
+    },
     /// The VPN client `pid` has ended.
     ClientExited {
         /// The process.
@@ -47,6 +54,13 @@ pub enum Event {
         /// Its addresses.
         addresses: Vec<IpAddr>,
     },
+    /// NetworkManager is about to be asked to end this connection, so that it can begin anew.
+    Restarting {
+        /// The active connection's object path.
+        path: String,
+    },
+    /// An attempt to bring a VPN back has ended: it carries, or why not.
+    Reconnected(Result<(), String>),
     /// An administrator opens everything until a moment, in seconds since the epoch.
     Pause {
         /// When it ends.

@@ -54,8 +54,9 @@ impl Machine {
             return;
         }
         let endpoints = self.known().endpoints_of(active);
-        if let Some(vpn) = self.learned.get_mut(&active.uuid) {
-            // A profile that has only a name for its server: the plugin has told the address.
+        // A profile that has only a name for its server: the plugin has told the address. What a
+        // resolver has told is kept with its name.
+        if let Some(vpn) = self.learned.get_mut(&active.uuid).filter(|_| active.gateway.is_some()) {
             vpn.endpoints.extend(endpoints.iter().copied());
         }
         let known = self.claims.iter_mut().find(|claim| claim.is_path(&active.path));
@@ -85,6 +86,7 @@ impl Machine {
     fn ended(&mut self, active: &ActiveVpn, end: VpnEnd) -> Option<Ending> {
         let place = self.claims.iter().position(|claim| claim.is_path(&active.path))?;
         let reason = match end {
+            VpnEnd::User if self.claims[place].restarting => Some(Reason::Restarted),
             VpnEnd::User => None,
             VpnEnd::Device => Some(Reason::DeviceGone),
             VpnEnd::ServiceStopped => Some(Reason::ServiceStopped),
@@ -125,6 +127,7 @@ impl Machine {
                 // `route-up` and `up` of one client tell of the same tunnel, each a part of it.
                 if let Some(old) = old.filter(|old| old.pid == report.pid) {
                     claim.users = old.users;
+                    claim.unit = old.unit;
                     if claim.endpoints.is_empty() {
                         claim.endpoints = old.endpoints;
                     }
@@ -199,6 +202,12 @@ impl Machine {
     pub(super) fn client_user(&mut self, pid: u32, uid: u32) {
         for claim in self.claims.iter_mut().filter(|claim| claim.pid == Some(pid)) {
             claim.users = BTreeSet::from([uid]);
+        }
+    }
+
+    pub(super) fn client_unit(&mut self, pid: u32, unit: &str) {
+        for claim in self.claims.iter_mut().filter(|claim| claim.pid == Some(pid)) {
+            claim.unit = Some(unit.to_owned());
         }
     }
 

@@ -9,12 +9,14 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::claim::{Claim, Claimant, Ending, Reason, Standing};
+use super::comeback::Backoff;
 use super::docker::Docker;
 use super::known::Known;
 use super::learned::{Learned, LeftOut, Memory};
 use super::names::{Names, Resolution};
 use super::{
-    Event, LinkTable, NetworkBridge, NmView, Report, ReportKind, Reporter, Situation, State, Tunnel,
+    Comeback, Event, LastVpn, LinkTable, NetworkBridge, NmView, Report, ReportKind, Reporter, Situation,
+    State, Tunnel,
 };
 use crate::config::Config;
 use crate::net::{HostName, IfName};
@@ -42,6 +44,8 @@ pub enum Action {
     RememberNames(Names),
     /// Look whether the kernel still holds the rules: somebody who moves others' rules was at work.
     Look,
+    /// Bring this VPN back, touching nothing else, and say how that ended with [`Event::Reconnected`].
+    Reconnect(Comeback),
     /// Wake the machine at this moment with [`Event::Clock`]; said anew by every step that still wants it.
     WakeAt(Timestamp),
     /// Tell, once the rules are in force.
@@ -81,10 +85,13 @@ pub struct Machine {
     pub(super) memory: Memory,
     pub(super) left_out: BTreeMap<String, LeftOut>,
     pub(super) resolution: Resolution,
+    /// The VPN that was there last.
+    pub(super) last: Option<LastVpn>,
+    pub(super) backoff: Backoff,
     pause: Option<u64>,
     /// What the state is when no tunnel stands or comes: locked, or lost.
     ground: State,
-    state: State,
+    pub(super) state: State,
     since: u64,
 }
 
@@ -107,6 +114,8 @@ impl Machine {
             memory: Memory::Whole,
             left_out: BTreeMap::new(),
             resolution: Resolution::default(),
+            last: None,
+            backoff: Backoff::default(),
             pause: None,
             ground,
             state: ground,
@@ -174,6 +183,9 @@ impl Machine {
                 if table != self.links {
                     self.resolution.hope();
                 }
+                if table.uplinks(&self.config) != self.links.uplinks(&self.config) {
+                    self.backoff.hope(now);
+                }
                 self.links = table;
                 Vec::new()
             }
@@ -199,6 +211,10 @@ impl Machine {
                 self.client_user(pid, uid);
                 Vec::new()
             }
+            Event::ClientUnit { pid, unit } => {
+                self.client_unit(pid, &unit);
+                Vec::new()
+            }
             Event::ClientExited { pid } => self.client_exited(pid),
             Event::Resolvers(resolvers) => {
                 if resolvers != self.resolution.resolvers {
@@ -212,6 +228,14 @@ impl Machine {
                 // Whoever is on his way to that name now may go to its address.
                 let view = self.nm.clone();
                 self.network_manager(view, now)
+            }
+            Event::Restarting { path } => {
+                self.restarting(&path);
+                Vec::new()
+            }
+            Event::Reconnected(_) => {
+                self.backoff.ended();
+                Vec::new()
             }
             Event::Pause { until } => {
                 // A moment that the kernel could not be told would open nothing and never end.
@@ -231,7 +255,9 @@ impl Machine {
         };
         endings.extend(self.weigh(now));
         self.settle(&endings);
+        self.note_last();
         actions.extend(self.conclude(endings, now));
+        actions.extend(self.come_back(now));
         actions.extend(self.look_up(now));
         actions.extend(self.next_moment(now).and_then(timestamp).map(Action::WakeAt));
         if self.resolution.names != names {
@@ -342,7 +368,7 @@ impl Machine {
     fn next_moment(&self, now: u64) -> Option<u64> {
         let wanted = self.known().wanted_names();
         let question = self.resolution.next_moment(&wanted, self.beneath(), now);
-        [self.pause, question].into_iter().flatten().min()
+        [self.pause, question, self.backoff.next_moment()].into_iter().flatten().min()
     }
 
     fn tunnels(&self) -> Vec<Tunnel> {

@@ -4,6 +4,7 @@
 //! [`Situation`], from which `policy` makes the rules, and what there is to announce.
 
 mod claim;
+mod comeback;
 mod docker;
 mod event;
 mod intake;
@@ -17,6 +18,7 @@ mod situation;
 mod tests;
 
 pub use claim::Reason;
+pub use comeback::{Comeback, LastVpn, NoComeback};
 pub use docker::{
     DockerBackend, DockerNetwork, DockerReport, DockerView, Ipv6Bridge, Ipv6Reach, NetworkAccess,
     NetworkBridge, NetworkFault, NetworkReport,

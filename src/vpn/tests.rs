@@ -73,6 +73,9 @@ impl Heard {
             | Event::Published(_)
             | Event::Resolvers(_)
             | Event::ClientUser { .. }
+            | Event::ClientUnit { .. }
+            | Event::Restarting { .. }
+            | Event::Reconnected(_)
             | Event::ClientExited { .. }
             | Event::Clock
             | Event::Config(_) => {}

@@ -261,6 +261,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => option::weighted(0.9, docker()).prop_map(Event::Docker),
         6 => report().prop_map(|(report, reporter)| Event::Report(report, reporter)),
         1 => (1..3_u32, select(vec![0, 1000, 65_534])).prop_map(|(pid, uid)| Event::ClientUser { pid, uid }),
+        1 => (select(vec![NAMED, OTHER]), 1..3_u32)
+            .prop_map(|((uuid, _), number)| Event::Restarting { path: format!("/{uuid}/{number}") }),
+        1 => any::<bool>().prop_map(|back| Event::Reconnected(if back { Ok(()) } else { Err("no".into()) })),
         1 => (1..3_u32).prop_map(|pid| Event::ClientExited { pid }),
         1 => prop_oneof![999_990..1_000_100_u64, Just(0), Just(u64::MAX)]
             .prop_map(|until| Event::Pause { until }),

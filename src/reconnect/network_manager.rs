@@ -1,0 +1,295 @@
+//! The steps themselves, as NetworkManager is asked to take them.
+//!
+//! Everything is asked of the unique name that owns NetworkManager's name now: nobody else can
+//! answer, and a NetworkManager that is switched off is not started.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use zbus::fdo::DBusProxy;
+use zbus::message::Type;
+use zbus::names::BusName;
+use zbus::proxy::CacheProperties;
+use zbus::{Connection, MatchRule, MessageStream, ObjectPath, OwnedObjectPath};
+
+use super::Eyes;
+use super::objects::{ActiveProxy, DeviceProxy, NetworkManagerProxy, SettingsProxy};
+use super::plan::Failure;
+use crate::bus;
+use crate::status::Status;
+use crate::vpn::{Comeback, Event, NoComeback};
+
+const NAME: &str = "org.freedesktop.NetworkManager";
+const VPN: &str = "org.freedesktop.NetworkManager.VPN.Connection";
+
+/// How long one question may take.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a VPN may take; NetworkManager itself gives up after 60 s.
+const VPN_UP: Duration = Duration::from_secs(75);
+/// How long a VPN that NetworkManager calls activated may take to carry.
+const CARRY: Duration = Duration::from_secs(10);
+/// How long a network may take to come up, with Wi-Fi and DHCP; and how long anything may to go.
+const NETWORK_UP: Duration = Duration::from_secs(30);
+const DOWN: Duration = Duration::from_secs(10);
+/// Between two looks, while something is waited for that has no signal of its own.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// `NMState`: asleep, and what has a default route.
+const ASLEEP: u32 = 10;
+const CONNECTED: u32 = 60;
+/// `NMActiveConnectionState`
+const ACTIVATING: u32 = 1;
+/// `NMDeviceState`
+const DISCONNECTED: u32 = 30;
+const ACTIVATED: u32 = 100;
+/// `NMDeviceType`s that no VPN has under it: generic, tun, IP tunnel, WireGuard, loopback; and a
+/// bridge, which may be the containers'.
+const NO_PARENT: [u32; 6] = [13, 14, 16, 17, 29, 32];
+/// "None", or "whichever fits".
+const ANY: ObjectPath<'static> = ObjectPath::from_static_str_unchecked("/");
+
+/// NetworkManager, as long as it has this unique name.
+pub(super) struct Manager {
+    connection: Connection,
+    owner: BusName<'static>,
+    proxy: NetworkManagerProxy<'static>,
+}
+
+/// A network card that may carry the VPN's packets, and the profile to bring up on it.
+struct Parent {
+    device: OwnedObjectPath,
+    profile: OwnedObjectPath,
+}
+
+impl From<zbus::Error> for Failure {
+    fn from(error: zbus::Error) -> Self {
+        Self::Again(bus::spoken(&error))
+    }
+}
+
+impl Manager {
+    /// Finds NetworkManager.
+    pub(super) async fn meet() -> Result<Self, String> {
+        let connection = zbus::connection::Builder::system().method_timeout(ANSWER).build().await;
+        let connection = connection.map_err(|error| format!("no system bus: {error}"))?;
+        let absent = |_| NoComeback::NoNetworkManager.to_string();
+        let bus = DBusProxy::new(&connection).await.map_err(absent)?;
+        let owner = bus.get_name_owner(BusName::from_static_str(NAME).map_err(absent)?).await;
+        let owner =
+            BusName::Unique(owner.map_err(|_| NoComeback::NoNetworkManager.to_string())?.into_inner());
+        let proxy = NetworkManagerProxy::builder(&connection)
+            .destination(owner.clone())
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+            .map_err(absent)?;
+        Ok(Self { connection, owner, proxy })
+    }
+
+    /// The VPN: what is left of it down, then up, until it carries.
+    pub(super) async fn restart_vpn(&self, vpn: &Comeback, eyes: &mut Eyes) -> Result<(), Failure> {
+        let name = vpn.name.as_str();
+        let signals = MatchRule::builder()
+            .msg_type(Type::Signal)
+            .sender(self.owner.clone())
+            .interface(VPN)
+            .member("VpnStateChanged")
+            .build()?;
+        // Before it is brought up: its first word may be its last.
+        let mut signals = MessageStream::for_match_rule(signals, &self.connection, None).await?;
+        let active = match self.clear(vpn, eyes).await? {
+            Some(on_its_way) => on_its_way,
+            None => {
+                let profile = self.settings().await?.get_connection_by_uuid(&vpn.uuid).await?;
+                self.proxy.activate_connection(&profile, &ANY, &ANY).await?
+            }
+        };
+        tokio::select! {
+            () = carries(&mut eyes.status, name) => Ok(()),
+            failure = ending(&mut signals, &active) => Err(failure),
+            () = tokio::time::sleep(VPN_UP) => {
+                Err(Failure::Again("it was not there in time".to_owned()))
+            }
+        }
+    }
+
+    /// Ends what is left of a VPN that does not carry. One that is on its way is left alone.
+    async fn clear(&self, vpn: &Comeback, eyes: &Eyes) -> Result<Option<OwnedObjectPath>, Failure> {
+        for path in self.proxy.active_connections().await? {
+            let Ok(active) = self.active(&path).await else { continue };
+            if active.uuid().await.ok().as_deref() != Some(vpn.uuid.as_str()) {
+                continue;
+            }
+            if active.state().await.ok() == Some(ACTIVATING) {
+                return Ok(Some(path));
+            }
+            let restarting = Event::Restarting { path: path.to_string() };
+            let _ = eyes.events.send(restarting).await;
+            // It may have gone meanwhile.
+            let _ = self.proxy.deactivate_connection(&path).await;
+            let (proxy, old) = (&self.proxy, &path);
+            let gone = || async move { Ok(!proxy.active_connections().await?.contains(old)) };
+            until(DOWN, gone, "what was left of it does not go").await?;
+        }
+        Ok(None)
+    }
+
+    /// The connection under the VPN, off and on again; any network at all if none is on.
+    pub(super) async fn restart_parent(&self) -> Result<(), Failure> {
+        let mut last = Failure::Again("there is no network to restart".to_owned());
+        for Parent { device, profile } in self.parents().await? {
+            match self.bring_up(&device, &profile).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => last = failure,
+            }
+        }
+        Err(last)
+    }
+
+    /// All networks off and on again.
+    pub(super) async fn restart_networking(&self) -> Result<(), Failure> {
+        let proxy = &self.proxy;
+        // They may be off already. Whatever goes wrong from here on: they are not left off.
+        let _ = proxy.enable(false).await;
+        let asleep = || async move { Ok(proxy.state().await? == ASLEEP) };
+        let off = until(DOWN, asleep, "they do not go off").await;
+        let mut on = proxy.enable(true).await;
+        if on.is_err() {
+            tokio::time::sleep(LOOK).await;
+            on = proxy.enable(true).await;
+        }
+        on?;
+        off?;
+        let connected = || async move { Ok(proxy.state().await? >= CONNECTED) };
+        if until(NETWORK_UP, connected, "").await.is_ok() {
+            return Ok(());
+        }
+        // Profiles that do not come up by themselves.
+        self.restart_parent().await
+    }
+
+    async fn bring_up(&self, device: &OwnedObjectPath, profile: &OwnedObjectPath) -> Result<(), Failure> {
+        let active = self.proxy.activate_connection(profile, device, &ANY).await?;
+        let (active, device) = (&active, &self.device(device).await?);
+        let up = || async move {
+            Ok(device.active_connection().await? == *active && device.state().await? == ACTIVATED)
+        };
+        until(NETWORK_UP, up, "the network under it does not come up").await
+    }
+
+    /// The card that has the default route; without one, every card that could be brought up.
+    async fn parents(&self) -> Result<Vec<Parent>, Failure> {
+        let primary = self.proxy.primary_connection().await?;
+        if let Ok(active) = self.active(&primary).await
+            && let (Ok(false), Ok(profile), Ok(devices)) =
+                (active.vpn().await, active.connection().await, active.devices().await)
+        {
+            return Ok(devices
+                .into_iter()
+                .map(|device| Parent { device, profile: profile.clone() })
+                .collect());
+        }
+        let mut parents = Vec::new();
+        for path in self.proxy.devices().await? {
+            let Ok(device) = self.device(&path).await else { continue };
+            let fit = device.device_type().await.is_ok_and(|kind| !NO_PARENT.contains(&kind));
+            if !fit || device.state().await.ok() != Some(DISCONNECTED) {
+                continue;
+            }
+            let profiles = device.available_connections().await.unwrap_or_default();
+            parents.extend(profiles.into_iter().map(|profile| Parent { device: path.clone(), profile }));
+        }
+        Ok(parents)
+    }
+
+    async fn settings(&self) -> zbus::Result<SettingsProxy<'static>> {
+        SettingsProxy::builder(&self.connection)
+            .destination(self.owner.clone())
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+    }
+
+    async fn active(&self, path: &OwnedObjectPath) -> zbus::Result<ActiveProxy<'static>> {
+        ActiveProxy::builder(&self.connection)
+            .destination(self.owner.clone())
+            .path(path.clone())
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+    }
+
+    async fn device(&self, path: &OwnedObjectPath) -> zbus::Result<DeviceProxy<'static>> {
+        DeviceProxy::builder(&self.connection)
+            .destination(self.owner.clone())
+            .path(path.clone())
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
+    }
+}
+
+/// Waits until the agent says that this VPN carries.
+async fn carries(status: &mut watch::Receiver<Status>, name: &str) {
+    let carries = |status: &Status| {
+        status.enforced && status.tunnels.iter().any(|tunnel| tunnel.carrying && tunnel.name == name)
+    };
+    if status.wait_for(carries).await.is_err() {
+        // The agent is ending.
+        std::future::pending().await
+    }
+}
+
+/// Waits until this connection has ended, or is called activated and does not carry.
+async fn ending(signals: &mut MessageStream, active: &OwnedObjectPath) -> Failure {
+    let mut patience = Duration::MAX;
+    loop {
+        let message = match tokio::time::timeout(patience, signals.next()).await {
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(_)) | None) => return Failure::Again("NetworkManager went away".to_owned()),
+            Err(_) => return Failure::Again("it is up, but nothing is routed into it".to_owned()),
+        };
+        let header = message.header();
+        let sent = header.path().is_some_and(|path| path.as_str() == active.as_str());
+        match message.body().deserialize::<(u32, u32)>() {
+            Ok((5, _)) if sent => patience = CARRY,
+            Ok((6 | 7, reason)) if sent => return failure(reason),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// `NMVpnConnectionStateReason`, and whether another step can help.
+fn failure(reason: u32) -> Failure {
+    match reason {
+        2 => Failure::Final("somebody ended it".to_owned()),
+        11 => Failure::Final("its profile was deleted".to_owned()),
+        9 | 10 => Failure::Final(
+            "NetworkManager has no password for it, or a wrong one; try: nmcli --ask connection up NAME"
+                .to_owned(),
+        ),
+        3 => Failure::Again("the network under it went away".to_owned()),
+        6 => Failure::Again("its server did not answer in time".to_owned()),
+        5 | 7 | 8 => Failure::Again("the VPN service could not be started or gave no addresses".to_owned()),
+        other => Failure::Again(format!("it ended at once (NetworkManager's reason {other})")),
+    }
+}
+
+/// Looks again and again until something is so.
+async fn until<F: Future<Output = zbus::Result<bool>>>(
+    bound: Duration,
+    mut is_so: impl FnMut() -> F,
+    otherwise: &str,
+) -> Result<(), Failure> {
+    let looks = async {
+        while !is_so().await? {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(bound, looks).await {
+        Ok(seen) => seen,
+        Err(_) => Err(Failure::Again(otherwise.to_owned())),
+    }
+}

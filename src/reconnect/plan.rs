@@ -1,0 +1,105 @@
+//! How far is gone to bring a VPN back: the next step, only when the one before did not help. Pure.
+
+use std::fmt;
+
+/// What can be tried, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// The VPN alone.
+    Vpn,
+    /// The connection under it, then the VPN.
+    Parent,
+    /// All networks off and on again, then the VPN.
+    Networking,
+}
+
+/// How far an attempt may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Nothing but the VPN itself is touched: nobody has asked.
+    Vpn,
+    /// Somebody has asked: every step.
+    Everything,
+}
+
+/// Why a step did not help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The next one may.
+    Again(String),
+    /// No other will.
+    Final(String),
+}
+
+/// What was tried so far.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    failed: Vec<(Step, String)>,
+}
+
+impl Plan {
+    /// The step after one that failed; `None` when there is none left.
+    pub(super) fn after(&mut self, step: Step, failure: Failure, reach: Reach) -> Option<Step> {
+        let (why, is_final) = match failure {
+            Failure::Again(why) => (why, false),
+            Failure::Final(why) => (why, true),
+        };
+        self.failed.push((step, why));
+        match (step, reach) {
+            (Step::Vpn, Reach::Everything) if !is_final => Some(Step::Parent),
+            (Step::Parent, Reach::Everything) if !is_final => Some(Step::Networking),
+            (Step::Vpn | Step::Parent | Step::Networking, Reach::Vpn | Reach::Everything) => None,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    /// Every step and why it did not help.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (count, (step, why)) in self.failed.iter().enumerate() {
+            let gap = if count == 0 { "" } else { "; " };
+            let what = match step {
+                Step::Vpn => "it was started anew",
+                Step::Parent => "its network was too",
+                Step::Networking => "all networks were",
+            };
+            write!(f, "{gap}{what}: {why}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn again() -> Failure {
+        Failure::Again("no answer".into())
+    }
+
+    #[test]
+    fn each_step_comes_only_after_the_one_before_and_the_last_is_the_last() {
+        let mut plan = Plan::default();
+        let parent = plan.after(Step::Vpn, again(), Reach::Everything);
+        assert_eq!(parent, Some(Step::Parent));
+        assert_eq!(plan.after(Step::Parent, again(), Reach::Everything), Some(Step::Networking));
+        assert_eq!(plan.after(Step::Networking, again(), Reach::Everything), None);
+        assert_eq!(
+            plan.to_string(),
+            "it was started anew: no answer; its network was too: no answer; all networks were: no answer"
+        );
+    }
+
+    #[test]
+    fn what_no_step_can_mend_ends_the_plan() {
+        for step in [Step::Vpn, Step::Parent, Step::Networking] {
+            let hopeless = Failure::Final("no password".into());
+            assert_eq!(Plan::default().after(step, hopeless, Reach::Everything), None);
+        }
+    }
+
+    #[test]
+    fn unasked_nothing_but_the_vpn_is_touched() {
+        assert_eq!(Plan::default().after(Step::Vpn, again(), Reach::Vpn), None);
+    }
+}

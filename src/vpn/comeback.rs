@@ -1,0 +1,239 @@
+//! Bringing a lost VPN back: which one it would be, and when the agent tries by itself.
+//!
+//! Nothing here is ever asked for when the user ended his VPN: the state is `locked` then, not `lost`.
+
+use serde::{Deserialize, Serialize};
+
+use super::claim::{Claim, Claimant, Standing};
+use super::{Action, Machine, Profile, State};
+use crate::config::Reconnect;
+use crate::net::IfName;
+
+/// How long after a loss, or after an attempt that failed, the next attempt waits, in seconds: at
+/// first, and at most.
+const WAIT: (u64, u64) = (2, 300);
+
+/// The VPN that was there last, and who could bring it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LastVpn {
+    /// NetworkManager, by its profile.
+    Profile {
+        /// NetworkManager's UUID.
+        uuid: String,
+        /// Its name for people.
+        name: String,
+    },
+    /// Only whoever started the OpenVPN client of this interface.
+    Client {
+        /// The interface.
+        interface: IfName,
+        /// The client's systemd unit, if it has one.
+        unit: Option<String>,
+    },
+}
+
+/// A profile of NetworkManager's that can be brought up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comeback {
+    /// NetworkManager's UUID.
+    pub uuid: String,
+    /// Its name for people.
+    pub name: String,
+}
+
+/// Why there is nothing to bring back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoComeback {
+    /// Nobody to ask.
+    #[error("NetworkManager is not running; start it with: sudo systemctl start NetworkManager")]
+    NoNetworkManager,
+    /// No profile, or none that counts.
+    #[error("NetworkManager has no VPN profile that counts; see: nmcli connection, and vpn.connections")]
+    NoProfile,
+    /// None was up before, and there is more than one.
+    #[error("no VPN was up since this agent knows this machine; choose one: nmcli connection up NAME")]
+    Several,
+    /// It was a plain OpenVPN client's.
+    #[error(
+        "{0} was plain OpenVPN's, not NetworkManager's: its own service has to start it again, such as: \
+         sudo systemctl restart openvpn-client@NAME"
+    )]
+    Client(IfName),
+    /// It was a plain OpenVPN client's, and its unit is known.
+    #[error(
+        "{0} was plain OpenVPN's, not NetworkManager's: its own service has to start it again: sudo \
+         systemctl restart {1}"
+    )]
+    Unit(IfName, String),
+}
+
+/// When the agent tries by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Backoff {
+    /// How long the next attempt waits.
+    wait: u64,
+    next: Option<u64>,
+    under_way: bool,
+    /// Since when a VPN protects.
+    protected: Option<u64>,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { wait: WAIT.0, next: None, under_way: false, protected: None }
+    }
+}
+
+impl Backoff {
+    /// Nothing is to be brought back.
+    fn rest(&mut self) {
+        *self = Self { under_way: self.under_way, ..Self::default() };
+    }
+
+    /// A VPN is on its way, or cannot be brought back now.
+    fn hold(&mut self) {
+        self.next = None;
+    }
+
+    fn protected(&mut self, now: u64) {
+        self.next = None;
+        self.protected.get_or_insert(now);
+    }
+
+    /// A VPN that stood for longer than it was waited for had come back for good.
+    fn lost(&mut self, now: u64) {
+        if self.protected.take().is_some_and(|since| now.saturating_sub(since) > self.wait) {
+            self.wait = WAIT.0;
+        }
+        if !self.under_way {
+            // A moment further away than the longest wait says that the clock was set back.
+            let next = self.next.filter(|next| *next <= now.saturating_add(WAIT.1));
+            self.next = Some(next.unwrap_or_else(|| now.saturating_add(self.wait)));
+        }
+    }
+
+    /// Whether the time has come; then the attempt counts as under way.
+    fn begin(&mut self, now: u64) -> bool {
+        let due = !self.under_way && self.next.is_some_and(|next| next <= now);
+        if due {
+            self.next = None;
+            self.under_way = true;
+        }
+        due
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.under_way = false;
+        self.next = None;
+        self.wait = (self.wait * 2).min(WAIT.1);
+    }
+
+    /// The network is another: what failed before may work now.
+    pub(super) fn hope(&mut self, now: u64) {
+        self.wait = WAIT.0;
+        self.next = self.next.map(|next| next.min(now.saturating_add(WAIT.0)));
+    }
+
+    pub(super) fn next_moment(&self) -> Option<u64> {
+        self.next
+    }
+}
+
+impl Machine {
+    /// What was the last VPN when a forerunner last spoke.
+    pub fn recall_last(&mut self, last: Option<LastVpn>) {
+        self.last = last;
+    }
+
+    /// The VPN that was there last, for a successor.
+    pub fn last(&self) -> Option<&LastVpn> {
+        self.last.as_ref()
+    }
+
+    /// The VPN that would be brought back now: the one that was there last; else the only one there is.
+    ///
+    /// # Errors
+    /// [`NoComeback`], for people.
+    pub fn comeback(&self) -> Result<Comeback, NoComeback> {
+        let Some(view) = &self.nm else {
+            return Err(self.client().unwrap_or(NoComeback::NoNetworkManager));
+        };
+        let mut counting = view.profiles.iter().filter(|p| self.config.vpn.counts(&p.uuid, &p.id));
+        let of = |profile: &Profile| Comeback { uuid: profile.uuid.clone(), name: profile.id.clone() };
+        if let Some(LastVpn::Profile { uuid, .. }) = &self.last
+            && let Some(profile) = counting.clone().find(|profile| profile.uuid == *uuid)
+        {
+            return Ok(of(profile));
+        }
+        if let Some(client) = self.client() {
+            return Err(client);
+        }
+        match (counting.next(), counting.next()) {
+            (Some(only), None) => Ok(of(only)),
+            (Some(_), Some(_)) => Err(NoComeback::Several),
+            (None, _) => Err(NoComeback::NoProfile),
+        }
+    }
+
+    fn client(&self) -> Option<NoComeback> {
+        match self.last.clone()? {
+            LastVpn::Client { interface, unit: Some(unit) } => Some(NoComeback::Unit(interface, unit)),
+            LastVpn::Client { interface, unit: None } => Some(NoComeback::Client(interface)),
+            LastVpn::Profile { .. } => None,
+        }
+    }
+
+    /// Whether this VPN carries now.
+    pub fn carries(&self, comeback: &Comeback) -> bool {
+        self.claims.iter().any(|claim| {
+            let own =
+                matches!(&claim.claimant, Claimant::NetworkManager { uuid, .. } if *uuid == comeback.uuid);
+            own && claim.standing == Standing::Carrying
+        })
+    }
+
+    /// Notes which VPN is there: one that carries before one that is on its way.
+    pub(super) fn note_last(&mut self) {
+        let rank = |claim: &&Claim| match claim.standing {
+            Standing::Carrying => Some((2, claim.since)),
+            Standing::Coming => Some((1, claim.since)),
+            Standing::Failed(_) => None,
+        };
+        let ranked = self.claims.iter().filter(|claim| rank(claim).is_some());
+        let Some(claim) = ranked.max_by_key(|claim| rank(claim)) else { return };
+        self.last = match (&claim.claimant, &claim.interface) {
+            (Claimant::NetworkManager { uuid, .. }, _) => {
+                Some(LastVpn::Profile { uuid: uuid.clone(), name: claim.name.clone() })
+            }
+            (Claimant::Hook, Some(interface)) => {
+                Some(LastVpn::Client { interface: interface.clone(), unit: claim.unit.clone() })
+            }
+            (Claimant::Hook, None) => return,
+        };
+    }
+
+    /// The attempt whose time has come.
+    pub(super) fn come_back(&mut self, now: u64) -> Option<Action> {
+        let wanted = self.config.vpn.reconnect == Reconnect::Auto && self.state != State::Paused;
+        let comeback = self.comeback().ok().filter(|_| wanted);
+        match (self.beneath(), &comeback) {
+            (State::Protected, _) => self.backoff.protected(now),
+            (State::Lost, Some(_)) => self.backoff.lost(now),
+            (State::Lost, None) | (State::Connecting, _) => self.backoff.hold(),
+            (State::Locked | State::Paused, _) => self.backoff.rest(),
+        }
+        comeback.filter(|_| self.backoff.begin(now)).map(Action::Reconnect)
+    }
+
+    /// NetworkManager is about to be told to end this connection, so that it can begin anew: that is
+    /// no user's end.
+    pub(super) fn restarting(&mut self, path: &str) {
+        for claim in self.claims.iter_mut().filter(|claim| claim.is_path(path)) {
+            claim.restarting = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

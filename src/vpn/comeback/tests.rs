@@ -1,0 +1,238 @@
+use super::*;
+use crate::config::Config;
+use crate::vpn::{
+    ActiveVpn, Announcement, Event, Learned, Link, LinkKind, LinkTable, NmView, Reason, Report, ReportKind,
+    Reporter, Sender, VpnEnd, VpnPhase,
+};
+
+const PATH: &str = "/active/1";
+
+fn profile(uuid: &str) -> Profile {
+    let endpoints = vec!["198.51.100.7:1194/udp".parse().unwrap()];
+    let (sender, mark) = (Sender::Client, None);
+    Profile { uuid: uuid.into(), id: format!("{uuid} at home"), endpoints, names: Vec::new(), sender, mark }
+}
+
+fn view(profiles: &[&str], active: Option<(&str, VpnPhase)>) -> Event {
+    let active = active.map(|(path, phase)| ActiveVpn {
+        path: path.into(),
+        uuid: profiles[0].into(),
+        id: format!("{} at home", profiles[0]),
+        phase,
+        interface: Some("tun0".parse().unwrap()),
+        gateway: None,
+        mark: None,
+    });
+    let profiles = profiles.iter().map(|uuid| profile(uuid)).collect();
+    Event::NetworkManager(Some(NmView { profiles, active: active.into_iter().collect() }))
+}
+
+fn links(tunnel: bool, uplink: &str) -> Event {
+    let link = |index, name: &str, kind, address: &str, routes: &[&str]| Link {
+        index,
+        name: name.to_owned(),
+        kind,
+        up: true,
+        carrier: true,
+        master: None,
+        addresses: vec![address.parse().unwrap()],
+        routes: routes.iter().map(|route| route.parse().unwrap()).collect(),
+    };
+    let mut links = vec![link(2, "eth0", LinkKind::Other, uplink, &[])];
+    if tunnel {
+        links.push(link(3, "tun0", LinkKind::Tunnel, "10.8.0.2/24", &["0.0.0.0/0"]));
+    }
+    Event::Links(LinkTable { links })
+}
+
+/// A machine, and when it is.
+struct Story {
+    machine: Machine,
+    now: u64,
+}
+
+impl Story {
+    fn new(reconnect: Reconnect) -> Self {
+        let mut config = Config::default();
+        config.vpn.reconnect = reconnect;
+        let machine = Machine::new(config, Learned::default(), State::Locked, 1000);
+        Self { machine, now: 1000 }
+    }
+
+    /// One that protects.
+    fn protected(reconnect: Reconnect) -> Self {
+        let mut story = Self::new(reconnect);
+        story.step(links(true, "10.0.0.2/24"));
+        story.step(view(&["a", "b"], Some((PATH, VpnPhase::Activated))));
+        assert_eq!(story.machine.beneath(), State::Protected);
+        story
+    }
+
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        self.machine.step(event, self.now)
+    }
+
+    fn lose(&mut self) -> Vec<Action> {
+        self.step(links(false, "10.0.0.2/24"));
+        self.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::ServiceStopped)))))
+    }
+
+    fn fail(&mut self) -> Vec<Action> {
+        self.step(Event::Reconnected(Err("no answer".into())))
+    }
+
+    /// How long until the next attempt begins.
+    fn until_next(&mut self) -> Option<u64> {
+        let before = self.now;
+        self.now = self.machine.backoff.next_moment()?;
+        let begun = self.step(Event::Clock);
+        assert!(reconnects(&begun), "its time has come: {begun:?}");
+        Some(self.now - before)
+    }
+}
+
+fn reconnects(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Reconnect(_)))
+}
+
+#[test]
+fn what_the_user_ended_is_never_brought_back() {
+    let mut story = Story::protected(Reconnect::Auto);
+    story.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::User)))));
+    story.step(links(false, "10.0.0.2/24"));
+    assert_eq!(story.machine.beneath(), State::Locked);
+    story.now += 10_000;
+    assert!(!reconnects(&story.step(Event::Clock)));
+    assert_eq!(story.until_next(), None);
+
+    // Nor what he ended while it was being brought back.
+    let mut story = Story::protected(Reconnect::Auto);
+    story.lose();
+    story.until_next();
+    story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Connecting))));
+    story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Ended(VpnEnd::User)))));
+    story.fail();
+    assert_eq!((story.machine.beneath(), story.until_next()), (State::Locked, None));
+}
+
+#[test]
+fn unless_it_is_to_be_automatic_nothing_is_done_unasked() {
+    for reconnect in [Reconnect::Ask, Reconnect::Never] {
+        let mut story = Story::protected(reconnect);
+        assert!(!reconnects(&story.lose()));
+        assert_eq!(story.machine.beneath(), State::Lost);
+        assert_eq!(story.until_next(), None);
+    }
+}
+
+#[test]
+fn attempts_come_later_and_later_from_two_seconds_to_five_minutes() {
+    let mut story = Story::protected(Reconnect::Auto);
+    assert!(!reconnects(&story.lose()), "not at once");
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        waits.extend(story.until_next());
+        assert!(!reconnects(&story.step(Event::Clock)), "one at a time");
+        story.fail();
+    }
+    assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    // Another network is another chance.
+    story.step(links(false, "10.1.0.2/24"));
+    assert_eq!(story.until_next(), Some(2));
+}
+
+#[test]
+fn a_vpn_that_does_not_stay_is_not_brought_back_faster_and_faster() {
+    let mut story = Story::protected(Reconnect::Auto);
+    let mut waits = Vec::new();
+    for stays in [60, 1, 1, 1, 60] {
+        story.now += stays;
+        story.lose();
+        waits.extend(story.until_next());
+        story.step(links(true, "10.0.0.2/24"));
+        story.step(view(&["a", "b"], Some((PATH, VpnPhase::Activated))));
+        assert_eq!(story.machine.beneath(), State::Protected);
+        story.step(Event::Reconnected(Ok(())));
+    }
+    assert_eq!(waits, [2, 4, 8, 16, 2]);
+}
+
+#[test]
+fn nothing_is_attempted_while_a_vpn_is_on_its_way_or_nobody_could_bring_it() {
+    let mut story = Story::protected(Reconnect::Auto);
+    story.lose();
+    story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Connecting))));
+    assert_eq!((story.machine.beneath(), story.until_next()), (State::Connecting, None));
+    story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Ended(VpnEnd::Timeout)))));
+    assert_eq!(story.until_next(), Some(2));
+    story.fail();
+    story.step(Event::NetworkManager(None));
+    assert_eq!(story.until_next(), None);
+    assert_eq!(story.machine.comeback(), Err(NoComeback::NoNetworkManager));
+}
+
+#[test]
+fn our_own_end_of_a_dead_connection_is_not_the_users() {
+    let mut story = Story::protected(Reconnect::Auto);
+    // The tunnel is dead and NetworkManager still calls it activated.
+    story.step(links(false, "10.0.0.2/24"));
+    story.until_next();
+    story.step(Event::Restarting { path: PATH.into() });
+    let told = story.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::User)))));
+    assert_eq!(story.machine.beneath(), State::Lost);
+    let again = |action: &Action| {
+        matches!(action, Action::Announce(Announcement::Lost { reason: Reason::Restarted, .. }))
+    };
+    assert!(!told.iter().any(again), "the loss was told before: {told:?}");
+}
+
+#[test]
+fn what_comes_back_is_what_was_there_last_or_the_only_one_there_is() {
+    let mut story = Story::new(Reconnect::Ask);
+    assert_eq!(story.machine.comeback(), Err(NoComeback::NoNetworkManager));
+    story.step(view(&[], None));
+    assert_eq!(story.machine.comeback(), Err(NoComeback::NoProfile));
+    story.step(view(&["b", "a"], None));
+    assert_eq!(story.machine.comeback(), Err(NoComeback::Several));
+    story.step(view(&["a"], None));
+    assert_eq!(story.machine.comeback().unwrap().uuid, "a");
+
+    let mut story = Story::protected(Reconnect::Ask);
+    story.lose();
+    story.step(view(&["b", "a"], None));
+    assert_eq!(story.machine.comeback().unwrap().uuid, "a");
+    let kept = story.machine.last().cloned();
+    // The agent that comes next knows it too.
+    let mut next = Story::new(Reconnect::Ask);
+    next.machine.recall_last(kept);
+    next.step(view(&["b", "a"], None));
+    assert_eq!(next.machine.comeback().unwrap().uuid, "a");
+    // A profile that was deleted, or does not count, is not brought back.
+    next.step(view(&["b"], None));
+    assert_eq!(next.machine.comeback().unwrap().uuid, "b");
+    let mut config = Config::default();
+    config.vpn.connections = vec!["other".into()];
+    story.step(Event::Config(Box::new(config)));
+    assert_eq!(story.machine.comeback(), Err(NoComeback::NoProfile));
+}
+
+#[test]
+fn who_has_to_start_a_plain_client_again_is_said() {
+    let mut story = Story::new(Reconnect::Auto);
+    story.step(links(true, "10.0.0.2/24"));
+    story.step(view(&["a"], None));
+    let report = Report {
+        kind: ReportKind::Up,
+        interface: "tun0".parse().unwrap(),
+        pid: Some(7),
+        endpoint: Some("198.51.100.7:1194/udp".parse().unwrap()),
+    };
+    story.step(Event::Report(report, Reporter::Root));
+    story.step(Event::ClientUnit { pid: 7, unit: "openvpn-client@work.service".into() });
+    assert_eq!(story.machine.beneath(), State::Protected);
+    story.step(Event::ClientExited { pid: 7 });
+    assert_eq!(story.machine.beneath(), State::Lost);
+    let said = story.machine.comeback().unwrap_err().to_string();
+    assert!(said.ends_with("sudo systemctl restart openvpn-client@work.service"), "{said}");
+    assert_eq!(story.until_next(), None, "another VPN is not what was lost");
+}

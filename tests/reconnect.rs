@@ -1,0 +1,145 @@
+//! A VPN that was lost comes back: when it is asked for, each step only when the one before did not
+//! help, and by itself where the configuration says so. Nothing leaves in clear meanwhile.
+
+mod support;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use support::openvpn::{becomes, connect, hooked, protected_by};
+use support::story::Desktop;
+use support::{SOON, TUNWARDEN, agent, bus, tunwarden, wait_for_state};
+use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
+use tunwarden_lab::{wait_for, with_lab};
+
+/// `tunwarden reconnect`, which has to succeed, and leave a VPN that carries.
+fn reconnect(desktop: &Desktop<'_>, promise: &str) -> Result<()> {
+    let said = tunwarden(desktop.lab, ["reconnect"])?;
+    ensure!(said.status.success(), "{promise}: {}{}", said.stderr, desktop.agent.log());
+    desktop.check_state("protected", promise)?;
+    desktop.carries()?;
+    desktop.check(promise)
+}
+
+/// The steps that the agent says it took since `from` lines of its log.
+fn steps(desktop: &Desktop<'_>, from: usize) -> Vec<String> {
+    let log = desktop.agent.log();
+    let step = |line: &str| line.split_once(" back: ").map(|(_, step)| step.to_owned());
+    log.lines().skip(from).filter(|line| line.contains("bringing the VPN lab")).filter_map(step).collect()
+}
+
+#[test]
+fn a_killed_client_is_brought_back_by_the_vpn_alone() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        desktop.signals.wait_for("lost", 1)?;
+        reconnect(&desktop, "openvpn was killed")?;
+        ensure!(steps(&desktop, 0) == ["Vpn"], "{:?}", steps(&desktop, 0));
+        // One that stands is left alone.
+        let before = desktop.signals.states().len();
+        reconnect(&desktop, "it stands")?;
+        ensure!(desktop.signals.states().len() == before, "{:?}", desktop.signals.states());
+        // What the user ended comes back when the user asks.
+        desktop.nm.down("lab")?;
+        desktop.signals.wait_for("locked", 1)?;
+        reconnect(&desktop, "the user asked for it")
+    })
+}
+
+#[test]
+fn a_dead_tunnel_that_networkmanager_calls_activated_is_replaced() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        lab.host().succeed("ip addr flush dev tun0".split(' '))?;
+        desktop.signals.wait_for("lost", 1)?;
+        reconnect(&desktop, "its tunnel had lost its address")?;
+        ensure!(desktop.signals.losses().len() == 1, "told once: {:?}", desktop.signals.losses());
+        ensure!(!desktop.signals.states().iter().any(|change| change.ends_with("locked")), "our own end");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_network_under_it_is_brought_up_where_that_is_what_is_missing() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        desktop.nm.manage(["device", "disconnect", "eth0"])?;
+        desktop.signals.wait_for("lost", 1)?;
+        reconnect(&desktop, "its network was down")?;
+        ensure!(steps(&desktop, 0) == ["Vpn", "Parent"], "{:?}", steps(&desktop, 0));
+
+        desktop.nm.manage(["networking", "off"])?;
+        desktop.signals.wait_for("lost", 2)?;
+        reconnect(&desktop, "all networks were off")?;
+        let steps = steps(&desktop, 0);
+        ensure!(steps[2..] == ["Vpn", "Parent", "Networking"], "{steps:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn what_the_user_ends_meanwhile_stays_down_and_whoever_asked_is_told() -> Result<()> {
+    with_lab(|lab| {
+        let mut desktop = Desktop::new(lab, "[vpn]\nreconnect = \"auto\"\n")?;
+        desktop.connect()?;
+        desktop.server.silence()?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        desktop.signals.wait_for("connecting", 2)?;
+        let mut asked = lab.host().spawn([TUNWARDEN, "reconnect"])?;
+        desktop.agent.wait_for_line("is being brought back already", SOON)?;
+        desktop.nm.down("lab")?;
+        ensure!(asked.wait(SOON)?.code() == Some(1), "{}", asked.log());
+        ensure!(asked.log().contains("somebody ended it"), "{}", asked.log());
+        wait_for_state(lab, "locked")?;
+        desktop.check("nothing was opened for it")
+    })
+}
+
+#[test]
+fn automatically_it_comes_back_by_itself_and_not_after_the_users_end() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "[vpn]\nreconnect = \"auto\"\n")?;
+        desktop.connect()?;
+        for count in 1..=2 {
+            lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+            desktop.signals.wait_for("lost", count)?;
+            desktop.signals.wait_for("protected", count + 1)?;
+            desktop.check_state("protected", "it came back by itself")?;
+            desktop.carries()?;
+        }
+        let attempts = steps(&desktop, 0);
+        desktop.nm.down("lab")?;
+        wait_for_state(lab, "locked")?;
+        // Longer than the first wait after a loss.
+        wait_for("the floods go on", SOON, || {
+            std::thread::sleep(std::time::Duration::from_secs(4));
+            Ok(Some(()))
+        })?;
+        wait_for_state(lab, "locked")?;
+        ensure!(steps(&desktop, 0) == attempts, "after the user's end: {:?}", steps(&desktop, 0));
+        desktop.check("nothing was opened for it")
+    })
+}
+
+#[test]
+fn a_plain_client_is_its_own_services_and_nobody_is_to_be_asked_without_networkmanager() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let _agent = agent(lab, "")?;
+        let refused = tunwarden(lab, ["reconnect"])?;
+        ensure!(refused.status.code() == Some(1), "{refused:?}");
+        ensure!(refused.stderr.contains("NetworkManager is not running"), "{}", refused.stderr);
+        let mut client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
+        protected_by(lab, &server)?;
+        client.kill()?;
+        becomes(lab, "lost")?;
+        let refused = tunwarden(lab, ["reconnect"])?;
+        ensure!(refused.status.code() == Some(1), "{refused:?}");
+        ensure!(refused.stderr.contains("its own service has to start it again"), "{}", refused.stderr);
+        Ok(())
+    })
+}
