@@ -109,6 +109,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     tokio::spawn(sources::links::watch(event_sender.clone()));
     tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::resolvers::watch(event_sender.clone()));
+    tokio::spawn(sources::openvpn_files::watch(event_sender.clone()));
     tokio::spawn(sources::network_manager::watch(event_sender));
     agent.begin(&mut events).await;
     tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notice_receiver));

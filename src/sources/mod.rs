@@ -3,10 +3,13 @@
 //! A source watches one thing and says what it sees as an [`Event`](crate::vpn::Event). It never
 //! concludes, never touches the firewall, and knows nothing of the other sources.
 
+mod changes;
 pub mod dispatcher;
 pub mod docker;
 pub mod links;
 pub mod network_manager;
 pub mod openvpn;
+pub mod openvpn_files;
 pub mod process;
 pub mod resolvers;
+mod skipped;

@@ -6,15 +6,14 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
-use tokio::io::unix::AsyncFd;
+use rustix::fs::inotify::WatchFlags;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::changes::Changes;
 use crate::vpn::Event;
 
 /// resolv.conf(5); what systemd-resolved(8) writes of the links' own; what NetworkManager writes beside
@@ -49,7 +48,9 @@ async fn tell_changes(root: &Path, events: &mpsc::Sender<Event>) {
     let mut told = None;
     loop {
         // First the watch, then the look: nothing that changes in between is missed.
-        let changes = Changes::of(root);
+        let changes = changes(root).inspect_err(|error| {
+            tracing::warn!("a change of this system's resolvers will not be noticed: {error}");
+        });
         let now = look(root);
         if told.as_ref() != Some(&now) {
             told = Some(now.clone());
@@ -57,7 +58,7 @@ async fn tell_changes(root: &Path, events: &mpsc::Sender<Event>) {
                 return;
             }
         }
-        let Some(changes) = changes else { return std::future::pending().await };
+        let Ok(changes) = changes else { return std::future::pending().await };
         changes.next().await;
         sleep(SETTLED).await;
     }
@@ -84,56 +85,17 @@ fn parse(text: &str) -> Vec<IpAddr> {
     addresses.filter_map(|address| crate::net::server_address(address).ok()).collect()
 }
 
-/// One change of a folder that holds one of the files, or in which one may appear.
-struct Changes(AsyncFd<OwnedFd>);
-
-impl Changes {
-    fn of(root: &Path) -> Option<Self> {
-        Self::new(root)
-            .inspect_err(|error| {
-                tracing::warn!("a change of this system's resolvers will not be noticed: {error}");
-            })
-            .ok()
-    }
-
-    #[expect(
-        deprecated,
-        reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot"
-    )]
-    fn new(root: &Path) -> io::Result<Self> {
-        let inotify = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        let files = FILES.iter().map(|file| root.join(file));
-        // A link (Debian's to systemd's file) is followed to where the text is written.
-        let targets = files.clone().filter_map(|file| file.canonicalize().ok());
-        let of_files = files.chain(targets).filter_map(|file| file.parent().map(Path::to_owned));
-        let folders: BTreeSet<PathBuf> = of_files.collect();
-        let written =
-            WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE;
-        for folder in folders {
-            watch_folder(&inotify, &folder, written)?;
-        }
-        for folder in PARENTS {
-            // Only for a folder that is not there yet: much else comes and goes in these.
-            watch_folder(&inotify, &root.join(folder), WatchFlags::CREATE)?;
-        }
-        AsyncFd::new(inotify).map(Self)
-    }
-
-    async fn next(&self) {
-        let mut scrap = [0; 4096];
-        // The only error is that of a runtime that is being shut down.
-        let Ok(mut ready) = self.0.readable().await else { return std::future::pending().await };
-        while rustix::io::read(&self.0, &mut scrap).is_ok_and(|length| length > 0) {}
-        ready.clear_ready();
-    }
-}
-
-/// A folder that is not there is told of by the one above it.
-fn watch_folder(inotify: &OwnedFd, folder: &Path, flags: WatchFlags) -> io::Result<()> {
-    match add_watch(inotify, folder, flags | WatchFlags::ONLYDIR | WatchFlags::MASK_ADD) {
-        Ok(_) | Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// Changes of the folders that hold one of the files, or in which one may appear.
+fn changes(root: &Path) -> io::Result<Changes> {
+    let files = FILES.iter().map(|file| root.join(file));
+    // A link (Debian's to systemd's file) is followed to where the text is written.
+    let targets = files.clone().filter_map(|file| file.canonicalize().ok());
+    let of_files = files.chain(targets).filter_map(|file| file.parent().map(Path::to_owned));
+    let folders: BTreeSet<PathBuf> = of_files.collect();
+    let written = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE;
+    // Only for a folder that is not there yet: much else comes and goes in these.
+    let parents = PARENTS.iter().map(|folder| (root.join(folder), WatchFlags::CREATE));
+    Changes::of(folders.into_iter().map(|folder| (folder, written)).chain(parents))
 }
 
 #[cfg(test)]

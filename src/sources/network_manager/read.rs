@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::super::skipped::shown;
 use super::cache::{ActiveList, Tick, active_end, vpn_phase};
 use super::error::ReadError;
 use super::objects::{ActiveConnection, Bus, Manager, NO_OBJECT};
-use super::settings::{Reading, shown};
+use super::settings::Reading;
 use super::signals::{RULES, is_plugin};
 use crate::net::IfName;
 use crate::vpn::{ActiveVpn, VpnPhase};

@@ -6,12 +6,12 @@ use std::time::Duration;
 use zbus::names::OwnedUniqueName;
 use zbus::{Connection, Message};
 
+use super::super::skipped::shown;
 use super::cache::{Cache, active_end, vpn_phase};
 use super::error::ReadError;
 use super::objects::{Bus, Manager};
 use super::plugins::Plugins;
 use super::read::{Fresh, Present, Stale, objects, users};
-use super::settings::shown;
 use super::signals::{Senders, Signal};
 use super::{LAST_PAUSE, Teller};
 

@@ -10,8 +10,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::Deserialize;
 use zbus::{Type, as_variant};
 
+use super::super::skipped::{Skipped, shown};
 use crate::net::{Endpoint, EndpointError, HostName, Port, Transport};
-use crate::vpn::{Profile, Sender};
+use crate::vpn::{MOST_SERVERS, Profile, Sender};
 
 /// The VPN service whose settings are understood here.
 const OPENVPN: &str = "org.freedesktop.NetworkManager.openvpn";
@@ -19,11 +20,8 @@ const OPENVPN: &str = "org.freedesktop.NetworkManager.openvpn";
 /// OpenVPN's port where nothing else is said (IANA).
 const DEFAULT_PORT: Port = Port::fixed(1194);
 
-/// How many servers one profile may have. Providers ship some hundreds.
-const MAX_REMOTES: usize = 10_000;
-
-/// How much of a text from outside is shown to people.
-const SHOWN: usize = 60;
+/// How many servers one profile may have: as many as are kept of all together.
+const MAX_REMOTES: usize = MOST_SERVERS;
 
 /// What `Settings.Connection.GetSettings` answers: `a{sa{sv}}`, of which this much is looked at.
 #[derive(Debug, Deserialize, Type)]
@@ -70,24 +68,6 @@ pub(super) struct Reading {
     pub(super) skipped: Option<Skipped>,
 }
 
-/// What had to be left out of a profile: the first fault in full, the others by number, so that a
-/// hostile profile fills no log.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Skipped {
-    first: String,
-    others: usize,
-}
-
-impl std::fmt::Display for Skipped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.first)?;
-        if self.others > 0 {
-            write!(f, " (and {} more)", self.others)?;
-        }
-        Ok(())
-    }
-}
-
 /// Why one remote was left out.
 #[derive(Debug, thiserror::Error)]
 enum RemoteError {
@@ -114,18 +94,6 @@ impl Settings {
     }
 }
 
-/// Text from outside as it may be shown: escaped and short.
-pub(super) fn shown(text: &str) -> String {
-    let short: String = text.chars().take(SHOWN).collect();
-    let more = if short.len() < text.len() { "…" } else { "" };
-    format!("{short:?}{more}")
-}
-
-/// An error that may quote text from outside, without its control characters.
-fn printable(error: &RemoteError) -> String {
-    error.to_string().replace(char::is_control, "?")
-}
-
 /// What a remote gets where it says nothing itself.
 struct Defaults<'a> {
     port: Option<&'a str>,
@@ -146,15 +114,7 @@ fn read_remotes(data: &HashMap<String, String>, profile: &mut Profile) -> Option
             Err(RemoteError::TooMany)
         };
         if let Err(error) = read {
-            match &mut skipped {
-                Some(skipped) => skipped.others += 1,
-                None => {
-                    skipped = Some(Skipped {
-                        first: format!("{}: {}", shown(token), printable(&error)),
-                        others: 0,
-                    });
-                }
-            }
+            Skipped::note(&mut skipped, &format!("{}: {error}", shown(token)));
         }
     }
     profile.endpoints.sort_unstable();
@@ -283,7 +243,8 @@ pub(super) mod tests {
 
     #[test]
     fn no_more_servers_are_taken_than_any_provider_has() {
-        let remotes: Vec<_> = (0..12_000).map(|n| format!("10.{}.{}.1", n / 250, n % 250)).collect();
+        let remotes: Vec<_> =
+            (0..MAX_REMOTES + 2_000).map(|n| format!("10.{}.{}.1", n / 250, n % 250)).collect();
         let reading = read(&[("remote", &remotes.join(","))]);
         assert_eq!(reading.profile.endpoints.len(), MAX_REMOTES);
         assert_eq!(reading.skipped.unwrap().others, 1_999);

@@ -1,0 +1,148 @@
+#![allow(clippy::disallowed_methods, reason = "a test touches files")]
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::*;
+
+struct Here {
+    folder: TempDir,
+}
+
+impl Here {
+    fn new() -> Self {
+        let here = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(here.path("etc")).unwrap();
+        here
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    fn with_folders() -> Self {
+        let here = Self::new();
+        std::fs::create_dir_all(here.path("etc/openvpn/client")).unwrap();
+        here
+    }
+
+    fn place(&self) -> Place {
+        Place { root: self.folder.path().to_owned(), owner: nix::unistd::geteuid().as_raw() }
+    }
+
+    fn file(&self, below: &str, text: &str) {
+        std::fs::write(self.path(below), text).unwrap();
+        self.mode(below, 0o644);
+    }
+
+    fn mode(&self, below: &str, mode: u32) {
+        std::fs::set_permissions(self.path(below), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Names of files that count, without their folder.
+    fn names(&self) -> Vec<String> {
+        names(&look(&self.place()).files)
+    }
+}
+
+fn names(files: &[OpenVpnFile]) -> Vec<String> {
+    let name = |file: &OpenVpnFile| file.path.rsplit('/').next().unwrap_or_default().to_owned();
+    files.iter().map(name).collect()
+}
+
+const GOOD: &str = "remote 198.51.100.7\n";
+
+#[test]
+fn only_a_plain_file_that_only_root_can_write_counts_and_each_other_is_said() {
+    let here = Here::with_folders();
+    here.file("etc/openvpn/good.conf", GOOD);
+    here.file("etc/openvpn/client/good.ovpn", GOOD);
+    here.file("etc/openvpn/note.txt", GOOD);
+    here.file("etc/openvpn/.hidden.conf", GOOD);
+    here.file("etc/openvpn/group.conf", GOOD);
+    here.mode("etc/openvpn/group.conf", 0o664);
+    here.file("etc/openvpn/world.conf", GOOD);
+    here.mode("etc/openvpn/world.conf", 0o646);
+    here.file("etc/openvpn/huge.conf", &format!("{GOOD}{}", "#\n".repeat(600_000)));
+    std::fs::create_dir(here.path("etc/openvpn/folder.conf")).unwrap();
+    symlink(here.path("etc/openvpn/good.conf"), here.path("etc/openvpn/link.conf")).unwrap();
+    nix::unistd::mkfifo(&here.path("etc/openvpn/pipe.conf"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let seen = look(&here.place());
+    assert_eq!(names(&seen.files), ["good.conf", "good.ovpn"]);
+    for (name, why) in [
+        ("group", "others than root can write it"),
+        ("world", "others than root can write it"),
+        ("huge", "larger than"),
+        ("folder", "no plain file"),
+        ("link", "a symbolic link"),
+        ("pipe", "no plain file"),
+    ] {
+        let fault = &seen.faults[&here.path(&format!("etc/openvpn/{name}.conf")).display().to_string()];
+        assert!(fault.contains(why), "{name}: {fault}");
+    }
+    assert_eq!(seen.faults.len(), 6, "{:?}", seen.faults);
+
+    let foreign = Place { owner: 4_000_000, ..here.place() };
+    assert!(look(&foreign).files.is_empty(), "another's files");
+}
+
+#[test]
+fn a_folder_that_others_can_write_holds_nothing_that_counts() {
+    let here = Here::with_folders();
+    here.file("etc/openvpn/a.conf", GOOD);
+    here.file("etc/openvpn/client/b.conf", GOOD);
+    here.mode("etc/openvpn", 0o775);
+    let seen = look(&here.place());
+    assert_eq!((names(&seen.files), seen.faults.len()), (Vec::new(), 1), "nor what lies below it");
+    here.mode("etc/openvpn", 0o755);
+    here.mode("etc/openvpn/client", 0o757);
+    assert_eq!(here.names(), ["a.conf"]);
+    here.mode("etc/openvpn/client", 0o755);
+    assert_eq!(here.names(), ["a.conf", "b.conf"]);
+    std::fs::rename(here.path("etc/openvpn"), here.path("etc/elsewhere")).unwrap();
+    symlink(here.path("etc/elsewhere"), here.path("etc/openvpn")).unwrap();
+    assert_eq!(here.names(), [""; 0], "a link");
+}
+
+#[test]
+fn a_user_that_this_system_lacks_is_said_and_a_server_s_file_is_none() {
+    let here = Here::with_folders();
+    here.file("etc/openvpn/a.conf", &format!("{GOOD}user no-such-user\n"));
+    here.file("etc/openvpn/b.conf", &format!("{GOOD}user root\n"));
+    here.file("etc/openvpn/server.conf", "server 10.8.0.0 255.255.255.0\nuser nobody\n");
+    let seen = look(&here.place());
+    assert_eq!(seen.files.iter().map(|file| file.user).collect::<Vec<_>>(), [None, Some(0)]);
+    assert!(seen.faults.values().any(|fault| fault.contains("no user \"no-such-user\"")));
+}
+
+struct Events(mpsc::Receiver<Event>);
+
+impl Events {
+    async fn next(&mut self) -> Vec<String> {
+        match timeout(Duration::from_secs(20), self.0.recv()).await {
+            Ok(Some(Event::OpenVpnFiles(files))) => names(&files),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn folders_and_files_that_come_change_and_go_are_told() {
+    let here = Here::new();
+    let (sender, receiver) = mpsc::channel(8);
+    tokio::spawn(watch_in(here.place(), sender));
+    let mut events = Events(receiver);
+    assert_eq!(events.next().await, [""; 0], "there is no folder");
+    std::fs::create_dir(here.path("etc/openvpn")).unwrap();
+    here.file("etc/openvpn/a.conf", GOOD);
+    assert_eq!(events.next().await, ["a.conf"]);
+    std::fs::create_dir(here.path("etc/openvpn/client")).unwrap();
+    here.file("etc/openvpn/client/b.ovpn", GOOD);
+    assert_eq!(events.next().await, ["a.conf", "b.ovpn"]);
+    here.mode("etc/openvpn/a.conf", 0o666);
+    assert_eq!(events.next().await, ["b.ovpn"]);
+    std::fs::remove_file(here.path("etc/openvpn/client/b.ovpn")).unwrap();
+    assert_eq!(events.next().await, [""; 0]);
+}
