@@ -219,7 +219,9 @@ impl Known<'_> {
             return BTreeSet::new();
         };
         let saved = profile.endpoints.iter().copied();
-        let Some(gateway) = active.gateway else {
+        // Only a plugin tells a gateway.
+        let gateway = active.gateway.filter(|_| profile.sender == Sender::Client);
+        let Some(gateway) = gateway else {
             return saved.chain(self.resolved(profile.names.iter())).collect();
         };
         let exact: BTreeSet<Endpoint> =

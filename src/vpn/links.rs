@@ -36,7 +36,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// Its addresses with their prefix lengths.
     pub addresses: Vec<IpNet>,
-    /// Destinations of the main table's unicast routes out of it (`0.0.0.0/0` for a default route).
+    /// Destinations of the main table's unicast routes out of it (`0.0.0.0/0` for a default route), and of
+    /// every table's for a [`LinkKind::KernelTunnel`].
     pub routes: Vec<IpNet>,
 }
 

@@ -119,12 +119,16 @@ impl Draft {
         }
         let net = IpNet::new(destination, length).ok()?;
         let cached = flags & libc::RTM_F_CLONED != 0;
-        let main = table == u32::from(libc::RT_TABLE_MAIN);
-        if route_type != libc::RTN_UNICAST || !main || cached || is_noise(protocol, &net) {
+        if route_type != libc::RTN_UNICAST || cached || is_noise(protocol, &net) {
             return None;
         }
+        let main = table == u32::from(libc::RT_TABLE_MAIN);
         for index in out {
-            if let Some(link) = self.links.get_mut(&index) {
+            // WireGuard's default route stands in a table of its own, for all that lacks its mark
+            // (wg-quick(8), NetworkManager's ip4-auto-default-route).
+            if let Some(link) =
+                self.links.get_mut(&index).filter(|link| main || link.kind == LinkKind::KernelTunnel)
+            {
                 link.routes.push(net);
             }
         }

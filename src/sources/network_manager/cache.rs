@@ -198,6 +198,12 @@ pub(super) fn active_end(state: u32, reason: u32) -> Option<VpnPhase> {
     matches!(state, 3 | 4).then(|| VpnPhase::Ended(vpn_end(reason)))
 }
 
+/// Where a connection without a plugin stands (`NMActiveConnectionState`: 2 activated).
+pub(super) fn wireguard_phase(state: u32) -> VpnPhase {
+    let up = if state == 2 { VpnPhase::Activated } else { VpnPhase::Connecting };
+    active_end(state, 0).unwrap_or(up)
+}
+
 /// `NMActiveConnectionStateReason`; `NMVpnConnectionStateReason` has the same numbers up to 11.
 fn vpn_end(reason: u32) -> VpnEnd {
     match reason {

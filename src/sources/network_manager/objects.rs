@@ -19,6 +19,8 @@ pub(super) const ACTIVE: &str = "org.freedesktop.NetworkManager.Connection.Activ
 pub(super) const VPN: &str = "org.freedesktop.NetworkManager.VPN.Connection";
 /// One network interface that NetworkManager knows.
 pub(super) const DEVICE: &str = "org.freedesktop.NetworkManager.Device";
+/// What a WireGuard interface has besides [`DEVICE`]: `FwMark u`.
+pub(super) const WIREGUARD: &str = "org.freedesktop.NetworkManager.Device.WireGuard";
 /// The list of profiles: `NewConnection(o)`, `ConnectionRemoved(o)`.
 pub(super) const SETTINGS: &str = "org.freedesktop.NetworkManager.Settings";
 /// One profile: `Updated()`.
@@ -41,6 +43,9 @@ pub(super) struct ActiveConnection {
     /// Whether it is a VPN of a plugin (a WireGuard connection is not).
     #[serde(with = "as_variant")]
     pub(super) vpn: bool,
+    /// The profile's `connection.type`.
+    #[serde(rename = "Type", with = "as_variant")]
+    pub(super) kind: String,
     #[serde(with = "as_variant")]
     pub(super) uuid: String,
     #[serde(with = "as_variant")]
@@ -48,7 +53,7 @@ pub(super) struct ActiveConnection {
     /// `NMActiveConnectionState`.
     #[serde(with = "as_variant")]
     pub(super) state: u32,
-    /// For a VPN: the *parent's* devices.
+    /// For a VPN of a plugin: the *parent's* devices. WireGuard's are its own.
     #[serde(with = "as_variant")]
     pub(super) devices: Vec<OwnedObjectPath>,
     #[serde(with = "as_variant")]
@@ -155,6 +160,13 @@ impl Manager {
     pub(super) async fn vpn_state(&self, path: &str) -> Result<u32, ReadError> {
         let Number(state) = self.ask(path, PROPERTIES, "Get", &(VPN, "VpnState")).await?;
         Ok(state)
+    }
+
+    /// The mark that a WireGuard device puts on its packets, 0 for none: the profile's, or one that
+    /// NetworkManager chose.
+    pub(super) async fn wireguard_mark(&self, path: &str) -> Result<u32, ReadError> {
+        let Number(mark) = self.ask(path, PROPERTIES, "Get", &(WIREGUARD, "FwMark")).await?;
+        Ok(mark)
     }
 
     async fn list(&self, property: &str) -> Result<Vec<OwnedObjectPath>, ReadError> {

@@ -1,9 +1,10 @@
 //! Reads again what signals have made stale, one thing after the other, while the loop listens on.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use super::super::skipped::shown;
-use super::cache::{ActiveList, Tick, active_end, vpn_phase};
+use super::cache::{ActiveList, Tick, active_end, vpn_phase, wireguard_phase};
 use super::error::ReadError;
 use super::objects::{ActiveConnection, Bus, Manager, NO_OBJECT};
 use super::settings::Reading;
@@ -142,9 +143,13 @@ async fn active(
 ) -> Result<ActiveList, ReadError> {
     let paths = manager.active_connections().await?.into_iter().map(|path| path.to_string()).collect();
     let mut list = ActiveList { asked, paths, vpns: Vec::new(), others: Vec::new() };
-    let mut wanted = Vec::new();
+    let (mut wanted, mut wireguards) = (Vec::new(), Vec::new());
     for path in list.paths.difference(passed) {
         let Some(connection) = found(path, manager.active_connection(path).await, failed)? else { continue };
+        if connection.kind == "wireguard" {
+            wireguards.push(wireguard(manager, path, connection, failed).await?);
+            continue;
+        }
         if !connection.vpn {
             list.others.push(path.clone());
             continue;
@@ -163,7 +168,33 @@ async fn active(
         wanted.push(connection);
     }
     interfaces(manager, &wanted, &mut list.vpns, failed).await?;
+    list.vpns.extend(wireguards);
     Ok(list)
+}
+
+/// WireGuard is no plugin's: its connection is like a card's, and its device is the tunnel.
+async fn wireguard(
+    manager: &Manager,
+    path: &str,
+    connection: ActiveConnection,
+    failed: &mut Vec<(String, ReadError)>,
+) -> Result<ActiveVpn, ReadError> {
+    let (mut interface, mut mark) = (None, None);
+    if let Some(device) = connection.devices.first() {
+        let of_device = found(device, manager.device(device).await, failed)?;
+        interface = of_device.and_then(|device| device.interface.parse::<IfName>().ok());
+        let number = found(device, manager.wireguard_mark(device).await, failed)?;
+        mark = number.and_then(NonZeroU32::new);
+    }
+    Ok(ActiveVpn {
+        path: path.to_owned(),
+        phase: wireguard_phase(connection.state),
+        uuid: connection.uuid,
+        id: connection.id,
+        interface,
+        gateway: None,
+        mark,
+    })
 }
 
 /// Finds the tunnel of each VPN: the device that has the connection's own addresses. `Devices` of

@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 
 use serde::Deserialize;
 use zbus::{Type, as_variant};
 
 use super::super::skipped::{Skipped, shown};
-use crate::net::{Endpoint, EndpointError, HostName, Port, Transport};
+use crate::net::{Endpoint, EndpointError, Host, HostName, Port, Server, Transport};
 use crate::vpn::{MOST_SERVERS, Profile, Sender};
 
 /// The VPN service whose settings are understood here.
@@ -23,6 +24,10 @@ const DEFAULT_PORT: Port = Port::fixed(1194);
 /// How many servers one profile may have: as many as are kept of all together.
 const MAX_REMOTES: usize = MOST_SERVERS;
 
+/// How much of a profile's name and UUID is kept, in characters: the list of servers has to be read at
+/// boot.
+const LONGEST_NAME: usize = 1_024;
+
 /// What `Settings.Connection.GetSettings` answers: `a{sa{sv}}`, of which this much is looked at.
 #[derive(Debug, Deserialize, Type)]
 #[zbus(signature = "a{sa{sv}}")]
@@ -30,11 +35,15 @@ pub(super) struct Settings {
     connection: ConnectionSetting,
     #[serde(default, deserialize_with = "present")]
     vpn: Option<VpnSetting>,
+    #[serde(default, deserialize_with = "present")]
+    wireguard: Option<WireGuardSetting>,
 }
 
 /// D-Bus has no null: what is there, is there.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<VpnSetting>, D::Error> {
-    VpnSetting::deserialize(deserializer).map(Some)
+fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The `connection` setting, which every profile has.
@@ -60,6 +69,26 @@ struct VpnSetting {
     data: HashMap<String, String>,
 }
 
+/// The `wireguard` setting.
+#[derive(Debug, Default, Deserialize, Type)]
+#[zbus(signature = "dict")]
+struct WireGuardSetting {
+    /// The mark on its packets; 0 when NetworkManager is to find one, or none.
+    #[serde(default, with = "as_variant")]
+    fwmark: u32,
+    #[serde(default, with = "as_variant")]
+    peers: Vec<Peer>,
+}
+
+/// One peer, without its secrets.
+#[derive(Debug, Default, Deserialize, Type)]
+#[zbus(signature = "dict")]
+struct Peer {
+    /// `host:port`; a peer that only ever calls us has none.
+    #[serde(default, with = "as_variant")]
+    endpoint: String,
+}
+
 /// A VPN profile as far as it could be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reading {
@@ -75,6 +104,8 @@ enum RemoteError {
     Empty,
     #[error("a profile may have {MAX_REMOTES} servers")]
     TooMany,
+    #[error("it names no port")]
+    NoPort,
     #[error(transparent)]
     Part(#[from] EndpointError),
 }
@@ -83,15 +114,57 @@ impl Settings {
     /// The VPN profile that these settings make, or `None` if they make something else.
     pub(super) fn vpn_profile(self) -> Option<Reading> {
         let ConnectionSetting { id, uuid, kind } = self.connection;
-        if kind != "vpn" {
-            return None;
-        }
         let (endpoints, names) = (Vec::new(), Vec::new());
-        let mut profile = Profile { uuid, id, endpoints, names, sender: Sender::Client, mark: None };
-        let openvpn = self.vpn.filter(|vpn| vpn.service == OPENVPN);
-        let skipped = openvpn.and_then(|vpn| read_remotes(&vpn.data, &mut profile));
+        let mut profile =
+            Profile { uuid: cut(uuid), id: cut(id), endpoints, names, sender: Sender::Client, mark: None };
+        let skipped = match kind.as_str() {
+            "vpn" => {
+                let openvpn = self.vpn.filter(|vpn| vpn.service == OPENVPN);
+                openvpn.and_then(|vpn| read_remotes(&vpn.data, &mut profile))
+            }
+            "wireguard" => read_peers(&self.wireguard.unwrap_or_default(), &mut profile),
+            _ => return None,
+        };
+        profile.endpoints.sort_unstable();
+        profile.endpoints.dedup();
+        profile.names.sort_unstable();
+        profile.names.dedup();
         Some(Reading { profile, skipped })
     }
+}
+
+/// As much of a name as is kept. No configuration can name a longer one.
+fn cut(name: String) -> String {
+    if name.len() > LONGEST_NAME { name.chars().take(LONGEST_NAME).collect() } else { name }
+}
+
+/// WireGuard is the kernel's own, over UDP alone.
+fn read_peers(setting: &WireGuardSetting, profile: &mut Profile) -> Option<Skipped> {
+    profile.sender = Sender::Kernel;
+    profile.mark = NonZeroU32::new(setting.fwmark);
+    let mut skipped = None;
+    let endpoints = setting.peers.iter().map(|peer| peer.endpoint.as_str());
+    for (seen, endpoint) in endpoints.filter(|endpoint| !endpoint.is_empty()).enumerate() {
+        let read = if seen < MAX_REMOTES { read_peer(endpoint, profile) } else { Err(RemoteError::TooMany) };
+        if let Err(error) = read {
+            Skipped::note(&mut skipped, &format!("{}: {error}", shown(endpoint)));
+        }
+    }
+    skipped
+}
+
+/// One `host:port` or `[v6]:port`.
+fn read_peer(endpoint: &str, profile: &mut Profile) -> Result<(), RemoteError> {
+    let Server { host, port, transport } = endpoint.parse()?;
+    let (Some(port), None) = (port, transport) else { return Err(RemoteError::NoPort) };
+    match host {
+        Host::Address(address) => {
+            let endpoint = Endpoint::new(address, Transport::Udp, port).map_err(EndpointError::from)?;
+            profile.endpoints.push(endpoint);
+        }
+        Host::Name(name) => profile.names.push((name, Transport::Udp, port)),
+    }
+    Ok(())
 }
 
 /// What a remote gets where it says nothing itself.
@@ -117,10 +190,6 @@ fn read_remotes(data: &HashMap<String, String>, profile: &mut Profile) -> Option
             Skipped::note(&mut skipped, &format!("{}: {error}", shown(token)));
         }
     }
-    profile.endpoints.sort_unstable();
-    profile.endpoints.dedup();
-    profile.names.sort_unstable();
-    profile.names.dedup();
     skipped
 }
 
@@ -158,10 +227,10 @@ struct Remote<'a> {
 impl<'a> Remote<'a> {
     fn split(token: &'a str) -> Self {
         let filled = |part: &'a str| Some(part).filter(|part| !part.is_empty());
-        let Some((front, last)) = cut(token) else {
+        let Some((front, last)) = cut_off(token) else {
             return Self { host: token, port: None, proto: None };
         };
-        match cut(front) {
+        match cut_off(front) {
             Some((host, port)) => Self { host, port: filled(port), proto: filled(last) },
             None => Self { host: front, port: filled(last), proto: None },
         }
@@ -169,7 +238,7 @@ impl<'a> Remote<'a> {
 }
 
 /// Cuts at the last colon, unless all of it is one IPv6 address.
-fn cut(text: &str) -> Option<(&str, &str)> {
+fn cut_off(text: &str) -> Option<(&str, &str)> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if bare.parse::<Ipv6Addr>().is_ok() { None } else { text.rsplit_once(':') }
 }
@@ -188,7 +257,51 @@ pub(super) mod tests {
         let data = data.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
         let connection = ConnectionSetting { id: "work".into(), uuid: "u".into(), kind: "vpn".into() };
         let vpn = Some(VpnSetting { service: service.into(), data });
-        Settings { connection, vpn }.vpn_profile().unwrap()
+        Settings { connection, vpn, wireguard: None }.vpn_profile().unwrap()
+    }
+
+    fn read_wireguard(fwmark: u32, endpoints: &[&str]) -> Reading {
+        let connection = ConnectionSetting { id: "wg".into(), uuid: "u".into(), kind: "wireguard".into() };
+        let peers = endpoints.iter().map(|&endpoint| Peer { endpoint: endpoint.into() }).collect();
+        let wireguard = Some(WireGuardSetting { fwmark, peers });
+        Settings { connection, vpn: None, wireguard }.vpn_profile().unwrap()
+    }
+
+    #[test]
+    fn a_peer_that_is_no_server_is_left_out_and_named() {
+        for bad in [
+            "198.51.100.9",
+            "198.51.100.9:0",
+            "198.51.100.9:51820/tcp",
+            "2001:db8::1:51820",
+            "[2001:db8::1]",
+            "127.0.0.1:51820",
+            "255.255.255.255:51820",
+            "[ff02::1]:51820",
+            "$(id):51820",
+        ] {
+            let reading = read_wireguard(0, &[bad, "198.51.100.9:51820"]);
+            assert_eq!(endpoints(&reading), ["198.51.100.9:51820/udp"], "{bad:?}");
+            assert!(reading.skipped.is_some(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn every_peer_of_wireguard_is_a_server_that_the_kernel_sends_to() {
+        let reading =
+            read_wireguard(0x7766, &["198.51.100.9:51820", "[2001:db8::1]:1", "wg.example.net:443", ""]);
+        assert_eq!(endpoints(&reading), ["198.51.100.9:51820/udp", "[2001:db8::1]:1/udp"]);
+        assert_eq!(names(&reading), ["wg.example.net:443/udp"]);
+        let Profile { sender, mark, .. } = reading.profile;
+        assert_eq!((sender, mark, reading.skipped), (Sender::Kernel, NonZeroU32::new(0x7766), None));
+        assert_eq!(read_wireguard(0, &[]).profile.mark, None);
+    }
+
+    #[test]
+    fn of_a_name_without_end_a_part_is_kept() {
+        let connection = ConnectionSetting { id: "ä".repeat(9_000), uuid: "u".into(), kind: "vpn".into() };
+        let reading = Settings { connection, vpn: None, wireguard: None }.vpn_profile().unwrap();
+        assert_eq!(reading.profile.id.chars().count(), LONGEST_NAME);
     }
 
     fn endpoints(reading: &Reading) -> Vec<String> {
@@ -269,7 +382,7 @@ pub(super) mod tests {
     fn a_profile_that_is_no_vpn_is_none_of_ours() {
         let connection =
             ConnectionSetting { id: "lan".into(), uuid: "u".into(), kind: "802-3-ethernet".into() };
-        assert!(Settings { connection, vpn: None }.vpn_profile().is_none());
+        assert!(Settings { connection, vpn: None, wireguard: None }.vpn_profile().is_none());
     }
 
     #[test]

@@ -11,13 +11,13 @@ use zbus::message::{Message, Type};
 use zbus::names::OwnedUniqueName;
 use zbus::{OwnedObjectPath, Variant};
 
-use super::objects::{ACTIVE, BUS, DEVICE, MANAGER, PLUGIN, PROFILE, PROPERTIES, SETTINGS, VPN};
+use super::objects::{ACTIVE, BUS, DEVICE, MANAGER, PLUGIN, PROFILE, PROPERTIES, SETTINGS, VPN, WIREGUARD};
 use super::plugins::Plugins;
 use crate::net::server_address;
 
 /// What we have the bus pass on. A well-known name in `sender` stands for whoever owns it at that
 /// moment; wireless scans, statistics and the like stay outside, so that an idle machine is idle.
-pub(super) const RULES: [&str; 10] = [
+pub(super) const RULES: [&str; 11] = [
     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
      member='NameOwnerChanged',arg0='org.freedesktop.NetworkManager'",
     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
@@ -36,6 +36,8 @@ pub(super) const RULES: [&str; 10] = [
      interface='org.freedesktop.DBus.Properties',arg0='org.freedesktop.NetworkManager.Connection.Active'",
     "type='signal',sender='org.freedesktop.NetworkManager',\
      interface='org.freedesktop.DBus.Properties',arg0='org.freedesktop.NetworkManager.Device'",
+    "type='signal',sender='org.freedesktop.NetworkManager',\
+     interface='org.freedesktop.DBus.Properties',arg0='org.freedesktop.NetworkManager.Device.WireGuard'",
     // A plugin's name is its own for each connection; its owner is checked here, not by the bus.
     "type='signal',path='/org/freedesktop/NetworkManager/VPN/Plugin',\
      interface='org.freedesktop.NetworkManager.VPN.Plugin'",
@@ -165,6 +167,7 @@ impl Spoken<'_> {
                 Some(Signal::Active { path })
             }
             DEVICE if any(&["Ip4Config", "Ip6Config", "Interface", "IpInterface"]) => Some(Signal::Devices),
+            WIREGUARD if any(&["FwMark"]) => Some(Signal::Devices),
             _ => None,
         }
     }

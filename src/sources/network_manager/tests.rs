@@ -167,6 +167,10 @@ impl FakeActive {
     fn vpn(&self) -> bool {
         true
     }
+    #[zbus(property, name = "Type")]
+    fn kind(&self) -> &str {
+        "vpn"
+    }
     #[zbus(property)]
     fn uuid(&self) -> &str {
         "u"
@@ -373,3 +377,5 @@ async fn it_ends_with_its_receiver() {
     drop(events);
     tokio::time::timeout(Duration::from_secs(5), source).await.unwrap().unwrap();
 }
+
+mod wireguard;
