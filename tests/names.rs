@@ -191,12 +191,24 @@ fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
         let named = Named::new(lab, config, &lies)?;
         let mut log = String::new();
         let refused = || -> Result<String> { Ok(named.desktop.agent.log()) };
-        for manner in [Manner::Honest, Manner::WrongNumber, Manner::Garbage] {
+        let manners = [
+            Manner::Honest,
+            Manner::WrongNumber,
+            Manner::OtherQuestion,
+            Manner::OtherSource,
+            Manner::Garbage,
+        ];
+        for manner in manners {
             named.dns.answer(manner);
-            let _ = named.dns.asked();
-            wait_for(&format!("{manner:?}: it was asked"), SOON * 3, || {
-                Ok(named.dns.asked().contains(NAME).then_some(()))
-            })?;
+            // Twice: whoever had believed the first answer would not have asked again.
+            for _ in 0..2 {
+                let _ = named.dns.asked();
+                wait_for(&format!("{manner:?}: it was asked"), SOON * 3, || {
+                    Ok(named.dns.asked().contains(NAME).then_some(()))
+                })?;
+            }
+            // From here on what is answered would do, if only it were an answer.
+            named.dns.set(NAME, &["198.51.100.66"])?;
             assert_eq!(endpoints(lab)?, BTreeSet::new(), "{manner:?}");
             log = refused()?;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hickory_proto::op::{Message, OpCode, ResponseCode};
-use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::machine::Machine;
 
@@ -28,6 +28,10 @@ pub enum Manner {
     Honest,
     /// With another number than the question's, as whoever guesses would.
     WrongNumber,
+    /// To another question than the one that was asked.
+    OtherQuestion,
+    /// From another port than the one that was asked, over UDP.
+    OtherSource,
     /// With bytes that are no DNS.
     Garbage,
 }
@@ -58,8 +62,11 @@ impl Machine {
     /// # Errors
     /// When the machine does not have the address.
     pub fn dns(&self, address: IpAddr) -> Result<Dns> {
-        let (udp, tcp) = self
-            .enter(|| Ok((UdpSocket::bind((address, 53))?, TcpListener::bind((address, 53))?)))
+        let (udp, other, tcp) = self
+            .enter(|| {
+                let other = UdpSocket::bind((address, 0))?;
+                Ok((UdpSocket::bind((address, 53))?, other, TcpListener::bind((address, 53))?))
+            })
             .with_context(|| format!("{} on {address}", self.name()))?;
         udp.set_read_timeout(Some(TURN))?;
         tcp.set_nonblocking(true)?;
@@ -67,7 +74,7 @@ impl Machine {
         let threads = vec![
             thread::spawn({
                 let shared = Arc::clone(&shared);
-                move || serve_udp(&udp, &shared)
+                move || serve_udp(&udp, &other, &shared)
             }),
             thread::spawn({
                 let shared = Arc::clone(&shared);
@@ -129,12 +136,16 @@ impl Shared {
         state.asked.push(name.clone());
         let mut id = question.metadata.id;
         match state.manner {
-            Manner::Honest => {}
+            Manner::Honest | Manner::OtherSource | Manner::OtherQuestion => {}
             Manner::WrongNumber => id = id.wrapping_add(1),
             Manner::Garbage => return Some(b"this is no DNS".to_vec()),
         }
         let mut answer = Message::response(id, OpCode::Query);
-        answer.add_query(query.clone());
+        let mut answered = query.clone();
+        if state.manner == Manner::OtherQuestion {
+            answered.set_name(Name::from_ascii("evil.example.net.").ok()?);
+        }
+        answer.add_query(answered);
         // `*.example.net` stands for every name below it.
         let below = name.match_indices('.').map(|(dot, _)| format!("*{}", &name[dot..]));
         let known = std::iter::once(name.clone()).chain(below).find_map(|name| state.table.get(&name));
@@ -154,7 +165,7 @@ impl Shared {
     }
 }
 
-fn serve_udp(socket: &UdpSocket, shared: &Shared) {
+fn serve_udp(socket: &UdpSocket, other: &UdpSocket, shared: &Shared) {
     let mut buffer = [0; 2048];
     while !shared.is_over() {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
@@ -165,8 +176,9 @@ fn serve_udp(socket: &UdpSocket, shared: &Shared) {
             short.metadata.truncation = true;
             reply = short.to_vec().unwrap_or_default();
         }
+        let other = (shared.state().manner == Manner::OtherSource).then_some(other);
         // An answer that the machine's firewall refuses is a result of the test.
-        let _ = socket.send_to(&reply, from);
+        let _ = other.unwrap_or(socket).send_to(&reply, from);
     }
 }
 
