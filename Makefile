@@ -4,11 +4,12 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR")
 
-.PHONY: help demo test bench lint deps trees deb cargo-deb install uninstall
+.PHONY: help demo test test-all bench lint deps trees deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
 	@echo "make test    every test"
+	@echo "make test-all  the same, and whole machines of later releases of Debian"
 	@echo "make bench   the benchmarks, as ratios"
 	@echo "make lint    formatting, clippy, shell"
 	@echo "make deb     the Debian package, in target/debian"
@@ -19,8 +20,9 @@ deps:
 
 # Later releases of Docker than this system's, in trees of their own (TUNWARDEN_LAB_CACHE).
 trees: deps
-	scripts/tree trixie $(SUDO)
-	scripts/tree forky $(SUDO)
+	scripts/tree docker trixie $(SUDO)
+	scripts/tree docker forky $(SUDO)
+	scripts/tree machine bookworm $(SUDO)
 
 demo:
 	scripts/deps demo $(SUDO)
@@ -31,6 +33,12 @@ demo:
 test: deps trees cargo-deb lint
 	$(CARGO) test --workspace --no-run
 	$(SUDO) $(CARGO) test --workspace -- --test-threads=2
+
+# Whole machines of every release besides.
+test-all: test
+	scripts/tree machine trixie $(SUDO)
+	scripts/tree machine forky $(SUDO)
+	$(SUDO) $(CARGO) test --test machine -- --ignored --test-threads=1
 
 bench: deps
 	$(CARGO) build --release --benches --bin tunwarden

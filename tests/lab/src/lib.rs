@@ -41,6 +41,7 @@ mod network_manager;
 mod traffic;
 mod uplink;
 mod wait;
+mod whole_machine;
 
 pub use bus::SystemBus;
 pub use capture::Capture;
@@ -55,3 +56,4 @@ pub use network_manager::NetworkManager;
 pub use traffic::{Echo, Flood, Probe, Sent};
 pub use uplink::Uplink;
 pub use wait::{wait_for, wait_until};
+pub use whole_machine::{Release, WholeMachine};

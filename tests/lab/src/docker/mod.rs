@@ -12,10 +12,10 @@ use crate::machine::{Cmd, Machine, Output, Process};
 use crate::wait::wait_for;
 
 const MOUNTS: &str = include_str!("mounts.sh");
-const IMAGE: &str = include_str!("image.sh");
+pub(crate) const IMAGE: &str = include_str!("image.sh");
 
 /// Ends all containers and takes their groups away, which are no namespace's and would stay.
-const TAKE_DOWN: &str = r#"
+pub(crate) const TAKE_DOWN: &str = r#"
     group=/sys/fs/cgroup/$1
     test -d "$group" || exit 0
     echo 1 > "$group/cgroup.kill"

@@ -7,7 +7,7 @@ mod server;
 use std::fmt;
 
 pub use self::client::ClientOptions;
-pub(crate) use self::pki::install as install_pki;
+pub(crate) use self::pki::{FOLDER as PKI, install as install_pki};
 pub use self::server::{Server, ServerOptions};
 
 /// The line with which a client or server says that it is ready, once for every connect.

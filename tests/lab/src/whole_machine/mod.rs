@@ -1,0 +1,298 @@
+//! A whole machine: a Debian of its own that boots, reboots and powers off, with its own systemd, bus,
+//! NetworkManager and Docker, on a link of its own to the ISP.
+//!
+//! systemd-nspawn runs it inside the ISP's namespaces, so that the ISP's end of the link is there, and
+//! is listened on, from the first instant of a boot to the last of a power-off. Every boot has a new
+//! network; the disk stays.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::docker::{IMAGE, TAKE_DOWN};
+use crate::lab::Lab;
+use crate::machine::{Cmd, Machine, Process};
+use crate::openvpn::Server;
+use crate::uplink::Uplink;
+use crate::wait::wait_for;
+
+const FILES: &str = include_str!("files.sh");
+const BOOT: &str = include_str!("boot.sh");
+const ROUTER: &str = include_str!("router.sh");
+
+/// How long a machine may take to boot or to power off, on one that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How nspawn says that the machine wants to be powered on again.
+const WANTS_REBOOT: i32 = 133;
+
+/// Which Debian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Debian 12.
+    Bookworm,
+    /// Debian 13.
+    Trixie,
+    /// The Debian after it.
+    Forky,
+}
+
+impl Release {
+    /// Where `scripts/tree machine` puts it.
+    fn tree(self) -> String {
+        let release = match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+            Self::Forky => "forky",
+        };
+        let cache = std::env::var("TUNWARDEN_LAB_CACHE");
+        format!("{}/machine-{release}", cache.as_deref().unwrap_or("/var/cache/tunwarden-lab"))
+    }
+}
+
+/// A machine with its disk, powered on or not; dropped, it is gone.
+#[derive(Debug)]
+pub struct WholeMachine {
+    isp: Machine,
+    link: Uplink,
+    disk: Process,
+    _router: Process,
+    power: Option<Power>,
+    boots: u32,
+}
+
+/// What runs while it is powered on.
+#[derive(Debug)]
+struct Power {
+    nspawn: Process,
+    /// The id, among the ISP's processes, of the machine's process 1.
+    leader: u32,
+    group: String,
+}
+
+impl Lab {
+    /// A machine that is not powered on yet, with a profile of NetworkManager's for its link.
+    ///
+    /// # Errors
+    /// When its tree is not there, or the kernel lacks overlays.
+    pub fn whole_machine(&self, release: Release) -> Result<WholeMachine> {
+        let tree = release.tree();
+        ensure!(
+            Path::new(&tree).join("usr/sbin/dockerd").exists(),
+            "there is no machine in {tree}; scripts/tree makes it"
+        );
+        let isp = self.isp().clone();
+        let link = Uplink::numbered("eth0", 9);
+        let mut disk = {
+            let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", FILES];
+            isp.spawn(unshare.into_iter().chain(["disk", tree.as_str()]))?
+        };
+        disk.wait_for_line("ready", PATIENCE)?;
+        let router = isp.spawn(["sh", "-c", ROUTER, "router", &link.isp_end, &link.isp_batch()])?;
+        let machine = WholeMachine { isp, link, disk, _router: router, power: None, boots: 0 };
+        machine.file(
+            "/etc/NetworkManager/system-connections/eth0.nmconnection",
+            machine.ethernet(),
+            0o600,
+        )?;
+        Ok(machine)
+    }
+}
+
+impl WholeMachine {
+    /// Its link.
+    #[must_use]
+    pub fn link(&self) -> &Uplink {
+        &self.link
+    }
+
+    /// Where a path on its disk is found from outside; a running machine sees every change.
+    #[must_use]
+    pub fn outside(&self, path: &str) -> PathBuf {
+        let root = Path::new("/proc").join(self.disk.id().to_string()).join("root/run/lab/machine/root");
+        root.join(path.trim_start_matches('/'))
+    }
+
+    /// Writes a file on its disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn file(&self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> Result<()> {
+        let outside = self.outside(path);
+        fs::create_dir_all(outside.parent().context("a file needs a folder")?)?;
+        fs::write(&outside, content).with_context(|| format!("writing {path}"))?;
+        Ok(fs::set_permissions(&outside, fs::Permissions::from_mode(mode))?)
+    }
+
+    /// Powers it on and waits until it has booted.
+    ///
+    /// # Errors
+    /// When systemd-nspawn is missing, or it does not boot.
+    pub fn power_on(&mut self) -> Result<()> {
+        ensure!(self.power.is_none(), "it is powered on");
+        self.boots += 1;
+        let group = format!("tunwarden-lab-{}-desk-{}", self.isp.pid(), self.boots);
+        let veth = format!("{}:{}", self.link.isp_end, self.link.name);
+        let mut nspawn = self.beside(["sh", "-c", BOOT, "boot", &group, &veth]).spawn()?;
+        let leader = wait_for("the machine's systemd", PATIENCE, || {
+            ensure!(nspawn.is_running(), "it has ended: {}", nspawn.log());
+            Ok(leader_of(&nspawn))
+        })?;
+        self.power = Some(Power { nspawn, leader, group });
+        self.await_boot()
+    }
+
+    /// Reboots it from within, and waits until it has booted.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn reboot(&mut self) -> Result<()> {
+        let status = self.go_down("reboot")?;
+        ensure!(status.code() == Some(WANTS_REBOOT), "it did not reboot: {status}");
+        self.power_on()
+    }
+
+    /// Powers it off from within, and waits until it is.
+    ///
+    /// # Errors
+    /// When it is not running, or does not end.
+    pub fn power_off(&mut self) -> Result<()> {
+        let status = self.go_down("poweroff")?;
+        ensure!(status.success(), "it did not power off: {status}");
+        Ok(())
+    }
+
+    fn go_down(&mut self, how: &str) -> Result<ExitStatus> {
+        self.succeed(["systemctl", "--no-block", how])?;
+        let mut power = self.power.take().context("it is off")?;
+        let status = power.nspawn.wait(PATIENCE);
+        drop(power.nspawn);
+        self.take_down(&power.group)?;
+        status
+    }
+
+    /// A command on the machine, by its root.
+    ///
+    /// # Errors
+    /// When it is not powered on.
+    pub fn command<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Cmd> {
+        let leader = self.power.as_ref().context("the machine is off")?.leader.to_string();
+        let enter = ["nsenter", "--all", "--target", &leader, "--"].map(ToOwned::to_owned);
+        let command = self.isp.command(enter.into_iter().chain(args.into_iter().map(ToOwned::to_owned)));
+        Ok(command.env("LC_ALL", "C.UTF-8").env("HOME", "/root"))
+    }
+
+    /// Runs a command that has to succeed, and hands back its standard output.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn succeed<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<String> {
+        self.command(args)?.succeed()
+    }
+
+    /// Runs a line of shell that has to succeed.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn shell(&self, script: &str) -> Result<String> {
+        self.succeed(["sh", "-euc", script])
+    }
+
+    /// What a property of a unit is: `("tunwarden.service", "MainPID")`.
+    ///
+    /// # Errors
+    /// When systemd does not answer.
+    pub fn unit(&self, unit: &str, property: &str) -> Result<String> {
+        let value = self.succeed(["systemctl", "show", "--value", "--property", property, unit])?;
+        Ok(value.trim().to_owned())
+    }
+
+    /// Gives its Docker an image `lab` of busybox and bash.
+    ///
+    /// # Errors
+    /// When Docker does not take it.
+    pub fn import_image(&self) -> Result<()> {
+        self.succeed(["sh", "-c", IMAGE])?;
+        self.succeed(["docker", "import", "/run/lab/docker/image.tar", "lab"]).map(drop)
+    }
+
+    /// Adds a profile for a VPN server, which nobody activates.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add_vpn(&self, name: &str, server: &Server) -> Result<()> {
+        for file in ["ca.crt", "client.crt", "client.key"] {
+            let content = self.isp.read(&format!("{}/{file}", crate::openvpn::PKI))?;
+            self.file(&format!("/etc/openvpn/lab/{file}"), content, 0o600)?;
+        }
+        let (address, port) = (server.options().address, server.options().port);
+        let profile = format!(
+            "[connection]\nid={name}\ntype=vpn\nautoconnect=false\n\n\
+             [vpn]\nservice-type=org.freedesktop.NetworkManager.openvpn\nconnection-type=tls\n\
+             remote={address}\nport={port}\ncert-pass-flags=4\nca=/etc/openvpn/lab/ca.crt\n\
+             cert=/etc/openvpn/lab/client.crt\nkey=/etc/openvpn/lab/client.key\n"
+        );
+        self.file(&format!("/etc/NetworkManager/system-connections/{name}.nmconnection"), profile, 0o600)
+    }
+
+    /// What its journal holds of this boot, the newest last.
+    #[must_use]
+    pub fn journal(&self) -> String {
+        self.succeed(["journalctl", "--boot", "--no-pager", "--lines=400", "--output=short-monotonic"])
+            .unwrap_or_else(|error| format!("no journal: {error:#}"))
+    }
+
+    /// A command among the machine's disk and groups, but not on it.
+    fn beside<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Cmd {
+        let mounts = format!("--mount=/proc/{}/ns/mnt", self.disk.id_inside());
+        let enter = ["nsenter".to_owned(), mounts, "--".to_owned()];
+        self.isp.command(enter.into_iter().chain(args.into_iter().map(ToOwned::to_owned)))
+    }
+
+    fn await_boot(&mut self) -> Result<()> {
+        // `degraded` is an answer, too: a test that breaks a unit looks at that itself.
+        self.command(["systemctl", "is-system-running", "--wait"])?.run().map(drop)
+    }
+
+    fn take_down(&self, group: &str) -> Result<()> {
+        self.beside(["sh", "-c", TAKE_DOWN, "sh", group]).run().map(drop)
+    }
+
+    fn ethernet(&self) -> String {
+        let Uplink { name, host, router, host_v6, .. } = &self.link;
+        let mut profile = format!(
+            "[connection]\nid={name}\ntype=ethernet\ninterface-name={name}\n\n\
+             [ipv4]\nmethod=manual\naddress1={host},{}\n\n[ipv6]\nmethod=manual\ngateway=fe80::1\n",
+            router.addr()
+        );
+        for (n, address) in host_v6.iter().enumerate() {
+            profile += &format!("address{}={address}\n", n + 1);
+        }
+        profile
+    }
+}
+
+impl Drop for WholeMachine {
+    fn drop(&mut self) {
+        if let Some(mut power) = self.power.take() {
+            let _ = power.nspawn.kill();
+            let _ = self.take_down(&power.group);
+        }
+    }
+}
+
+/// The child of nspawn whose systemd listens by now.
+fn leader_of(nspawn: &Process) -> Option<u32> {
+    let id = nspawn.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+    let mut children = children.split_whitespace();
+    let child = children.find(|id| Path::new(&format!("/proc/{id}/root/run/systemd/private")).exists())?;
+    let status = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    // Our own, the ISP's, and the machine's, where it is 1.
+    ids.split_whitespace().rev().nth(1)?.parse().ok()
+}

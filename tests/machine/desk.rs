@@ -1,0 +1,226 @@
+//! A desk: a whole machine whose programs and containers never stop trying to reach the internet, a VPN
+//! server, and the ISP's eye on all that leaves.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tunwarden_lab::openvpn::{Server, ServerOptions};
+use tunwarden_lab::{Capture, Contract, Frame, Lab, Release, Transport, WholeMachine, wait_for, with_lab};
+
+/// How long something may take that takes a moment.
+const SOON: Duration = Duration::from_secs(30);
+
+/// How many packets of a kind make sure that it is being tried.
+const SOME: u64 = 10;
+
+/// What one program of a user's sends, from before there is a link. The words are the two hosts.
+const PROGRAM: &str = "#!/bin/bash
+while :; do
+    echo flood >/dev/udp/203.0.113.9/4000
+    echo flood >/dev/udp/2001:db8:9::9/4000
+    sleep 0.02
+done 2>/dev/null
+";
+
+const PROGRAM_UNIT: &str = "[Unit]
+DefaultDependencies=no
+After=local-fs.target
+[Service]
+User=nobody
+ExecStart=/usr/local/bin/flood
+Restart=always
+[Install]
+WantedBy=sysinit.target
+";
+
+/// What a container sends. The sleep is bash's own.
+const CONTAINER: &str = "
+    trap exit TERM
+    test -p /tmp/pipe || mkfifo /tmp/pipe
+    exec 9<>/tmp/pipe
+    for to in 203.0.113.77 2001:db8:9::77; do
+        while :; do ping -q -i 0.02 $to; usleep 20000; done >/dev/null 2>&1 &
+    done
+    while :; do
+        echo flood >/dev/udp/203.0.113.77/4000
+        echo flood >/dev/udp/2001:db8:9::77/4000
+        read -t 0.02 -u 9
+    done 2>/dev/null";
+
+/// What is told apart: who sends, what, and where to.
+const KINDS: [(&str, &str, &str); 6] = [
+    ("OUTPUT", "udp", "203.0.113.9"),
+    ("OUTPUT", "udp", "2001:db8:9::9"),
+    ("PREROUTING", "udp", "203.0.113.77"),
+    ("PREROUTING", "icmp", "203.0.113.77"),
+    ("PREROUTING", "udp", "2001:db8:9::77"),
+    ("PREROUTING", "icmpv6", "2001:db8:9::77"),
+];
+
+/// The machine and all around it.
+pub(crate) struct Desk {
+    pub(crate) machine: WholeMachine,
+    pub(crate) server: Server,
+    capture: Capture,
+    from: usize,
+}
+
+/// Runs a story on a desk that has booted; its journal is shown if that fails.
+pub(crate) fn on_a_desk(release: Release, story: impl FnOnce(&mut Desk) -> Result<()>) -> Result<()> {
+    with_lab(|lab| {
+        let mut desk = Desk::new(lab, release)?;
+        let told = story(&mut desk);
+        if told.is_err() {
+            eprintln!("{}", desk.machine.journal());
+        }
+        told
+    })
+}
+
+impl Desk {
+    fn new(lab: &Lab, release: Release) -> Result<Self> {
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        // Before the machine's link exists.
+        let capture = lab.capture()?;
+        let mut machine = lab.whole_machine(release)?;
+        machine.add_vpn("lab", &server)?;
+        machine.file("/usr/local/bin/flood", PROGRAM, 0o755)?;
+        machine.file("/etc/systemd/system/flood.service", PROGRAM_UNIT, 0o644)?;
+        machine.file("/etc/docker/daemon.json", r#"{"ipv6":true,"fixed-cidr-v6":"fd00:d0c::/64"}"#, 0o644)?;
+        machine.power_on()?;
+        machine.succeed(["systemctl", "enable", "--now", "--quiet", "flood.service"])?;
+        machine.import_image()?;
+        let run = ["docker", "run", "--detach", "--name=flood", "--restart=always", "lab"];
+        machine.succeed(run.into_iter().chain(["bash", "-c", CONTAINER]))?;
+        Ok(Self { machine, server, capture, from: 0 })
+    }
+
+    /// Activates the VPN, as its user does.
+    pub(crate) fn vpn_up(&self) -> Result<()> {
+        let up = ["nmcli", "--wait", "60", "connection", "up", "lab"];
+        wait_for("the VPN is up", SOON, || {
+            Ok(self.machine.command(up)?.run()?.status.success().then_some(()))
+        })
+    }
+
+    /// The host and the container reach the internet. In clear it would be seen, and judged.
+    pub(crate) fn flows(&self) -> Result<()> {
+        let ping = "ping -c 1 -W 2 203.0.113.9";
+        for command in [ping.to_owned(), format!("docker exec flood {ping}")] {
+            let words = || command.split(' ');
+            wait_for(&command, SOON, || {
+                Ok(self.machine.command(words())?.run()?.status.success().then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a state that the kernel holds.
+    pub(crate) fn wait_for_state(&self, state: &str) -> Result<()> {
+        let mut last = String::new();
+        wait_for(&format!("the state is {state}"), SOON, || {
+            last = self.machine.command(["tunwarden", "status", "--json"])?.run()?.stdout;
+            let status: Value = serde_json::from_str(&last).unwrap_or_default();
+            let agent = status["agent"] == true && status["enforced"] == true;
+            Ok((agent && status["state"] == state).then_some(()))
+        })
+        .with_context(|| last.clone())
+    }
+
+    /// Installs a package, by apt as a user does.
+    pub(crate) fn install(&self, package: &Path) -> Result<String> {
+        self.machine.file("/root/tunwarden.deb", std::fs::read(package)?, 0o644)?;
+        self.apt("install /root/tunwarden.deb")
+    }
+
+    /// apt, which asks nobody.
+    pub(crate) fn apt(&self, words: &str) -> Result<String> {
+        self.machine
+            .shell(&format!("DEBIAN_FRONTEND=noninteractive exec apt-get --yes {words} </dev/null 2>&1"))
+    }
+
+    /// Waits until every kind has left in clear from now on: the control.
+    pub(crate) fn is_seen(&self, why: &str) -> Result<()> {
+        let before = self.capture.so_far()?;
+        for kind in KINDS {
+            let so_far = before.iter().filter(|frame| is(kind, frame)).count();
+            let seen = self.capture.wait_for(so_far + 5, SOON, |frame| is(kind, frame));
+            seen.with_context(|| format!("{why}: {kind:?} should be seen"))?;
+        }
+        Ok(())
+    }
+
+    /// From now on nothing may leave.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        self.from = self.capture.so_far()?.len();
+        Ok(())
+    }
+
+    /// Judges all that left since it was closed.
+    pub(crate) fn nothing_left(&self, promise: &str) -> Result<()> {
+        let link = self.machine.link();
+        let contract = Contract::locked().lan(&link.network().to_string())?.lan("fd00:0:0:a::/64")?;
+        let contract = contract.discovery().endpoint(&self.server.endpoint())?;
+        contract.check(&self.capture.so_far()?.split_off(self.from)).with_context(|| promise.to_owned())
+    }
+
+    /// Waits until every kind has been tried again, then judges.
+    pub(crate) fn tried_in_vain(&self, promise: &str) -> Result<()> {
+        let before = self.tries()?;
+        let tried = wait_for("every kind is tried", SOON, || {
+            let now = self.tries()?;
+            Ok(now.iter().zip(&before).all(|(now, before)| *now >= before + SOME).then_some(()))
+        });
+        tried.with_context(|| format!("{promise}: {KINDS:?} were {before:?}, are {:?}", self.tries()))?;
+        self.nothing_left(promise)
+    }
+
+    /// How often each kind was tried, by rules that have no verdict; each boot has its own.
+    fn tries(&self) -> Result<Vec<u64>> {
+        KINDS.iter().map(|(chain, protocol, to)| self.tries_of(chain, protocol, to)).collect()
+    }
+
+    fn tries_of(&self, chain: &str, protocol: &str, to: &str) -> Result<u64> {
+        let tool = if to.contains(':') { "ip6tables" } else { "iptables" };
+        let rule = format!("{chain} -d {to} -p {protocol}");
+        // Appended once: -C knows whether it is there.
+        let script = format!(
+            "{tool} -w -t raw -C {rule} 2>/dev/null || {tool} -w -t raw -A {rule}; {tool} -w -t raw -vnxL {chain}"
+        );
+        // A listing is not whole while somebody else changes the tables.
+        wait_for("a counting rule", SOON, || {
+            let listing = self.machine.shell(&script)?;
+            let line = listing.lines().find(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                words.contains(&to)
+                    && (protocol == "udp") == (words.contains(&"udp") || words.contains(&"17"))
+            });
+            Ok(line.and_then(|line| line.split_whitespace().next()?.parse().ok()))
+        })
+    }
+}
+
+/// Whether a frame is of a kind.
+fn is((_, protocol, to): (&str, &str, &str), frame: &Frame) -> bool {
+    let to: Option<IpAddr> = to.parse().ok();
+    frame.destination() == to
+        && match frame.transport() {
+            Some(Transport::Udp { .. }) => protocol == "udp",
+            Some(Transport::Icmp(_) | Transport::Icmpv6(_)) => protocol != "udp",
+            _ => false,
+        }
+}
+
+/// A unit whose processes go on while something happens.
+pub(crate) fn goes_on(desk: &Desk, units: &[&str], act: impl FnOnce() -> Result<()>) -> Result<()> {
+    let ids = || units.iter().map(|unit| desk.machine.unit(unit, "MainPID")).collect::<Result<Vec<_>>>();
+    let before = ids()?;
+    ensure!(!before.contains(&"0".to_owned()), "{units:?} do not all run: {before:?}");
+    act()?;
+    let after = ids()?;
+    ensure!(before == after, "{units:?} were started anew: {before:?}, {after:?}");
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The life of one machine with the package: installed while a VPN is up, booted, restarted in its parts,
+//! upgraded, powered off, and rid of it again.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::{Release, wait_for};
+
+use crate::desk::{Desk, goes_on, on_a_desk};
+use crate::on_each_release;
+use crate::support::SOON;
+use crate::support::package::Packages;
+
+/// What must not notice that a package comes, changes or goes.
+const OTHERS: [&str; 2] = ["NetworkManager.service", "docker.service"];
+
+on_each_release!(from_power_on_to_removal_nothing_leaves_in_clear);
+
+fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<()> {
+    let packages = Packages::new()?;
+    let (this, next) = (packages.make("0.1.0-1")?, packages.make("0.1.1-1")?);
+    on_a_desk(release, |desk| {
+        desk.is_seen("before the installation")?;
+        desk.vpn_up()?;
+        desk.flows()?;
+        goes_on(desk, &OTHERS, || {
+            let said = desk.install(&this)?;
+            ensure!(said.contains("this machine is locked"), "the installation says: {said}");
+            ensure!(said.contains("sudo apt remove tunwarden"), "no way out is told: {said}");
+            Ok(())
+        })?;
+        desk.close()?;
+        desk.flows()?;
+        desk.wait_for_state("protected")?;
+        desk.tried_in_vain("the package was installed while a VPN was up")?;
+
+        boots(desk)?;
+        its_parts_are_restarted(desk)?;
+
+        let before = desk.machine.unit("tunwarden.service", "MainPID")?;
+        goes_on(desk, &OTHERS, || desk.install(&next).map(drop))?;
+        ensure!(desk.machine.unit("tunwarden.service", "MainPID")? != before, "the old agent still runs");
+        desk.wait_for_state("protected")?;
+        desk.flows()?;
+        desk.tried_in_vain("the package was upgraded")?;
+
+        desk.machine.power_off()?;
+        desk.nothing_left("the machine was powered off")?;
+        desk.machine.power_on()?;
+        desk.wait_for_state("locked")?;
+        desk.tried_in_vain("the machine was powered on")?;
+        is_removed(desk)?;
+        is_installed_again_and_purged(desk, &next)
+    })
+}
+
+/// What is sent begins before the network, and so does the lock.
+fn boots(desk: &mut Desk) -> Result<()> {
+    desk.machine.reboot()?;
+    desk.wait_for_state("locked")?;
+    let began =
+        |unit| -> Result<u64> { Ok(desk.machine.unit(unit, "ExecMainStartTimestampMonotonic")?.parse()?) };
+    let network = began("NetworkManager.service")?;
+    ensure!(began("flood.service")? < network, "nothing was tried before there was a network");
+    ensure!(began("tunwarden-lock.service")? < network, "the network came before the lock");
+    ensure!(arp_ignore(desk)? == "1", "arp_ignore is not set");
+    desk.tried_in_vain("the machine was booted")?;
+    desk.vpn_up()?;
+    desk.wait_for_state("protected")?;
+    desk.flows()?;
+    desk.tried_in_vain("the VPN is up")
+}
+
+fn its_parts_are_restarted(desk: &Desk) -> Result<()> {
+    desk.machine.succeed(["systemctl", "restart", "docker"])?;
+    desk.flows()?;
+    desk.tried_in_vain("Docker was restarted")?;
+
+    for service in ["NetworkManager", "dbus"] {
+        desk.machine.succeed(["systemctl", "restart", service])?;
+        desk.tried_in_vain(&format!("{service} was restarted"))?;
+        // It ends with the bus, and stays so on Debian 12.
+        desk.machine.succeed(["systemctl", "start", "NetworkManager"])?;
+        desk.vpn_up()?;
+        desk.wait_for_state("protected")?;
+        desk.flows()?;
+        desk.tried_in_vain(&format!("the VPN is back after {service}"))?;
+    }
+
+    desk.machine.succeed(["systemctl", "restart", "tunwarden"])?;
+    desk.wait_for_state("protected")?;
+    desk.tried_in_vain("the agent was restarted")?;
+    let agent = desk.machine.unit("tunwarden.service", "MainPID")?;
+    desk.machine.succeed(["kill", "-KILL", &agent])?;
+    wait_for("another agent", SOON, || {
+        let now = desk.machine.unit("tunwarden.service", "MainPID")?;
+        Ok((now != agent && now != "0").then_some(()))
+    })?;
+    desk.wait_for_state("protected")?;
+    desk.tried_in_vain("the agent was killed")?;
+
+    goes_on(desk, &OTHERS, || {
+        let stopped = desk.machine.command(["systemctl", "stop", "tunwarden-lock"])?.run()?;
+        ensure!(!stopped.status.success(), "the lock can be stopped, with all that needs it");
+        Ok(())
+    })
+}
+
+fn is_removed(desk: &mut Desk) -> Result<()> {
+    goes_on(desk, &OTHERS, || desk.apt("remove tunwarden").map(drop))?;
+    desk.is_seen("after the removal")?;
+    let machine = &desk.machine;
+    let rules = machine.shell("iptables-save; ip6tables-save")?;
+    ensure!(!rules.contains("VPN"), "rules of ours are left:\n{rules}");
+    ensure!(machine.outside("/etc/tunwarden/config.toml").exists(), "the configuration is gone");
+    ensure!(arp_ignore(desk)? == "0", "arp_ignore is still set");
+    // What brings a network up does not go on needing a unit that is gone.
+    machine.succeed(["systemctl", "restart", "NetworkManager"]).map(drop)
+}
+
+fn is_installed_again_and_purged(desk: &mut Desk, package: &Path) -> Result<()> {
+    goes_on(desk, &OTHERS, || desk.install(package).map(drop))?;
+    desk.close()?;
+    desk.wait_for_state("locked")?;
+    desk.tried_in_vain("the package was installed again")?;
+    // As an agent leaves it that had a name to pin and was never asked to release it.
+    let pin = "\n# BEGIN tunwarden: where VPN servers are\n198.51.100.7 vpn.example\n# END tunwarden\n";
+    desk.machine.command(["sh", "-c", "cat >>/etc/hosts"])?.stdin(pin).succeed()?;
+    desk.apt("purge tunwarden")?;
+    desk.is_seen("after the purge")?;
+    let left = desk
+        .machine
+        .shell("find /etc /usr /var/lib /run -xdev -name '*tunwarden*' ! -path '/var/lib/dpkg/*'")?;
+    ensure!(left.is_empty(), "a purge leaves {left}");
+    let hosts = desk.machine.shell("cat /etc/hosts")?;
+    ensure!(!hosts.contains("vpn.example"), "a purge leaves a pin: {hosts}");
+    Ok(())
+}
+
+fn arp_ignore(desk: &Desk) -> Result<String> {
+    let value = desk.machine.succeed(["cat", "/proc/sys/net/ipv4/conf/all/arp_ignore"])?;
+    Ok(value.trim().to_owned())
+}

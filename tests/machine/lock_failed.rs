@@ -1,0 +1,40 @@
+//! A machine whose iptables is gone: it cannot be locked, so nothing brings a network up.
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::Release;
+
+use crate::desk::on_a_desk;
+use crate::on_each_release;
+use crate::support::package::Packages;
+
+on_each_release!(what_brings_a_network_up_does_not_start_when_the_lock_failed);
+
+const TOOL: &str = "/usr/sbin/xtables-nft-multi";
+
+fn what_brings_a_network_up_does_not_start_when_the_lock_failed(release: Release) -> Result<()> {
+    let packages = Packages::new()?;
+    let package = packages.make("0.1.0-1")?;
+    on_a_desk(release, |desk| {
+        desk.is_seen("before the installation")?;
+        desk.install(&package)?;
+        desk.close()?;
+        desk.machine.succeed(["mv", TOOL, "/root/tool"])?;
+        desk.machine.reboot()?;
+        for unit in ["NetworkManager.service", "docker.service"] {
+            let state = desk.machine.unit(unit, "ActiveState")?;
+            ensure!(state == "inactive", "{unit} is {state} although the lock failed");
+        }
+        let said = desk.machine.succeed(["journalctl", "--boot", "--no-pager", "--unit=tunwarden-lock"])?;
+        ensure!(said.contains("sudo apt install iptables"), "no way out is told: {said}");
+        // They are closed for as long as that is so, and not for ever.
+        let start = desk.machine.command(["systemctl", "start", "NetworkManager"])?.run()?;
+        ensure!(!start.status.success(), "NetworkManager starts although the lock failed");
+        desk.nothing_left("the lock failed")?;
+
+        desk.machine.succeed(["mv", "/root/tool", TOOL])?;
+        desk.machine.succeed(["systemctl", "start", "NetworkManager", "docker"])?;
+        desk.machine.succeed(["systemctl", "restart", "tunwarden"])?;
+        desk.wait_for_state("locked")?;
+        desk.tried_in_vain("iptables is back")
+    })
+}

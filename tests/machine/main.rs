@@ -1,0 +1,35 @@
+//! Whole machines, from power-on to power-off: a Debian that boots with its own systemd, NetworkManager
+//! and Docker, the package installed by apt, and a capture from before its link exists.
+
+#![allow(clippy::disallowed_methods, reason = "a test starts programs and touches files")]
+
+mod control;
+mod desk;
+mod life;
+mod lock_failed;
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Makes a test of each story on each Debian. `make test` runs the first, `make test-all` every one.
+macro_rules! on_each_release {
+    ($($story:ident),+ $(,)?) => {
+        mod bookworm {
+            $(#[test]
+            fn $story() -> anyhow::Result<()> {
+                super::$story(tunwarden_lab::Release::Bookworm)
+            })+
+        }
+        on_each_release!(@ trixie Trixie $($story)+);
+        on_each_release!(@ forky Forky $($story)+);
+    };
+    (@ $module:ident $release:ident $($story:ident)+) => {
+        mod $module {
+            $(#[test]
+            #[ignore = "make test-all runs it"]
+            fn $story() -> anyhow::Result<()> {
+                super::$story(tunwarden_lab::Release::$release)
+            })+
+        }
+    };
+}
+pub(crate) use on_each_release;
