@@ -14,7 +14,7 @@ use serde::ser::SerializeStruct;
 use zbus::OwnedVariant;
 
 use crate::net::Endpoint;
-use crate::vpn::{DockerReport, KernelPacket, Situation, State, Tunnel};
+use crate::vpn::{DockerReport, KernelPacket, PauseScope, Situation, State, Tunnel};
 
 /// The whole status. Serialized, it is what `status --json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,6 +35,8 @@ pub struct Status {
     pub bootstrap: Vec<BootstrapStatus>,
     /// When a pause ends, in seconds since the epoch.
     pub paused_until: Option<u64>,
+    /// What a pause opens, while there is one.
+    pub pause: Option<PauseStatus>,
     /// How often the rules had to be repaired since the agent was started.
     pub repairs: u32,
     /// The last loss since the agent was started.
@@ -44,6 +46,13 @@ pub struct Status {
     /// User ids of VPN clients that may report a loss.
     #[serde(skip)]
     pub clients: BTreeSet<u32>,
+}
+
+/// A pause in the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PauseStatus {
+    /// What it opens.
+    pub scope: PauseScope,
 }
 
 /// A tunnel in the status.
@@ -136,11 +145,12 @@ impl Status {
             tunnels: situation.tunnels.iter().map(TunnelStatus::from).collect(),
             bootstrap,
             paused_until: situation.paused_until.and_then(|until| u64::try_from(until.as_second()).ok()),
+            pause: situation.paused_until.map(|_| PauseStatus { scope: situation.pause_scope }),
             repairs: 0,
             loss: None,
             docker: DockerStatus {
                 present: docker,
-                protected: docker && enforced && situation.state != State::Paused,
+                protected: docker && enforced && !opens_containers(situation),
                 ..DockerStatus::default()
             },
             clients: BTreeSet::new(),
@@ -173,6 +183,13 @@ impl Status {
     }
 }
 
+fn opens_containers(situation: &Situation) -> bool {
+    match situation.pause_scope {
+        PauseScope::Everything => situation.state == State::Paused,
+        PauseScope::Portal => false,
+    }
+}
+
 /// Something on the bus that is no status of ours.
 #[derive(Debug, thiserror::Error)]
 #[error("the agent on the bus says something that this version does not understand: {0}")]
@@ -191,6 +208,9 @@ impl Status {
         let enforced = take(&mut all, "Enforced")?;
         let paused_until: u64 = take(&mut all, "PausedUntil")?;
         let docker = take(&mut all, "Docker")?;
+        let scope: String = take(&mut all, "PauseScope")?;
+        let scope = Some(scope).filter(|scope| !scope.is_empty());
+        let scope = scope.map(|scope| scope.parse().map_err(StatusError)).transpose()?;
         Ok(Self {
             version: take(&mut all, "Version")?,
             agent: true,
@@ -200,6 +220,7 @@ impl Status {
             tunnels: tunnels.into_iter().map(TunnelStatus::from_dict).collect::<Result<_, _>>()?,
             bootstrap: bootstrap.into_iter().map(BootstrapStatus::from_dict).collect::<Result<_, _>>()?,
             paused_until: (paused_until != 0).then_some(paused_until),
+            pause: scope.map(|scope| PauseStatus { scope }),
             repairs: take(&mut all, "Repairs")?,
             loss: LossStatus::from_dict(take(&mut all, "Loss")?)?,
             docker: DockerStatus::from_dict(docker)?,
@@ -215,7 +236,14 @@ impl Status {
             (true, State::Locked) => "locked: no VPN, nothing leaves in clear",
             (true, State::Connecting) => "connecting: the VPN is on its way, nothing leaves in clear",
             (true, State::Lost) => "LOST: the VPN went away, nothing leaves in clear",
-            (true, State::Paused) => "PAUSED: everything leaves in clear; close with: tunwarden resume",
+            (true, State::Paused) => match self.pause {
+                Some(PauseStatus { scope: PauseScope::Portal }) => {
+                    "PAUSED for a portal: DNS and web pages leave in clear; close with: tunwarden resume"
+                }
+                Some(PauseStatus { scope: PauseScope::Everything }) | None => {
+                    "PAUSED: everything leaves in clear; close with: tunwarden resume"
+                }
+            },
         };
         let mut lines = vec![headline.to_owned()];
         let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));

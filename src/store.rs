@@ -45,6 +45,9 @@ pub struct Applied {
     /// The VPN that was there last.
     #[serde(default)]
     pub last: Option<LastVpn>,
+    /// When a pause ends by the clock that nobody sets, in seconds since the machine was started.
+    #[serde(default)]
+    pub pause_ends: Option<u64>,
 }
 
 /// Why something could not be kept or read.

@@ -11,6 +11,17 @@ pub fn now() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
 }
 
+/// Seconds since this machine was started, asleep or awake: a clock that nobody sets.
+pub fn uptime() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(time.tv_sec).unwrap_or_default()
+}
+
+/// The name of a user id, if this system has one for it.
+pub fn user_name(uid: u32) -> Option<String> {
+    User::from_uid(uid.into()).ok().flatten().map(|user| user.name)
+}
+
 /// The user ids of `bootstrap.owners`, and those names that this system does not have.
 pub fn owners(config: &Config) -> (Owners, Vec<&UserName>) {
     let mut owners = Owners::new();

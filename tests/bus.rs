@@ -62,6 +62,125 @@ fn the_interface_on_the_bus_is_the_one_that_is_promised() -> Result<()> {
     })
 }
 
+/// Every member of our interface with its types, names and promises, a line each.
+fn described(xml: &str) -> Result<BTreeSet<String>> {
+    let node = zbus_xml::Node::from_reader(xml.as_bytes())?;
+    let ours = node.interfaces().iter().find(|one| one.name() == "org.tunwarden.Agent1");
+    let ours = ours.context("no interface of ours")?;
+    let args = |args: &[zbus_xml::Arg<'_>]| {
+        let arg = |arg: &zbus_xml::Arg<'_>| {
+            let way = arg.direction().map_or(String::new(), |way| format!(" {way:?}"));
+            format!("{}: {}{way}", arg.name().unwrap_or("-"), arg.ty())
+        };
+        args.iter().map(arg).collect::<Vec<_>>().join(", ")
+    };
+    let methods = ours.methods().map(|one| format!("method {}({})", one.name(), args(one.args())));
+    let signals = ours.signals().map(|one| format!("signal {}({})", one.name(), args(one.args())));
+    let properties = ours.properties().map(|one| {
+        let notes = one.annotations().iter().map(|note| format!("{}={}", note.name(), note.value()));
+        let notes: Vec<String> = notes.collect();
+        format!("property {}: {} {:?} {notes:?}", one.name(), one.ty(), one.access())
+    });
+    Ok(methods.chain(signals).chain(properties).collect())
+}
+
+#[test]
+fn the_introspection_is_that_of_the_file_where_every_member_is_explained() -> Result<()> {
+    let file = include_str!("../dbus/org.tunwarden.Agent1.xml");
+    let mut before = "";
+    for line in file.lines().map(str::trim) {
+        let member = ["<method ", "<signal ", "<property "].iter().any(|start| line.starts_with(start));
+        ensure!(!member || before.ends_with("-->"), "no word on {line}");
+        before = line;
+    }
+    with_lab(|lab| {
+        let _bus = support::bus(lab)?;
+        let _agent = support::agent(lab, "")?;
+        let introspect =
+            "busctl --system introspect --xml-interface org.tunwarden.Agent1 /org/tunwarden/Agent1";
+        let running = described(&lab.host().succeed(introspect.split(' '))?)?;
+        let promised = described(file)?;
+        ensure!(running.len() > FIXED.len() - 1, "{running:#?}");
+        let missing: Vec<_> = promised.difference(&running).collect();
+        let unsaid: Vec<_> = running.difference(&promised).collect();
+        ensure!(missing.is_empty() && unsaid.is_empty(), "the agent lacks {missing:#?} and has {unsaid:#?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn root_alone_may_own_the_name_and_everybody_may_read() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = support::bus(lab)?;
+        let mut agent = support::agent(lab, "")?;
+        let own = |user: &str| {
+            let request = "busctl --system call org.freedesktop.DBus /org/freedesktop/DBus \
+                           org.freedesktop.DBus RequestName su org.tunwarden.Agent1 4";
+            lab.host().command(request.split_whitespace()).user(user).run()
+        };
+        let read = "busctl --system get-property org.tunwarden.Agent1 /org/tunwarden/Agent1 \
+                    org.tunwarden.Agent1 State";
+        let state = lab.host().command(read.split_whitespace()).user("nobody").succeed()?;
+        assert_eq!(state.trim(), "s \"locked\"");
+        let write = "busctl --system set-property org.tunwarden.Agent1 /org/tunwarden/Agent1 \
+                     org.tunwarden.Agent1 State s protected";
+        let written = lab.host().run(write.split_whitespace())?;
+        ensure!(!written.status.success(), "a property of ours cannot be set, not by root either");
+        agent.kill()?;
+        let refused = own("nobody")?;
+        ensure!(!refused.status.success() && refused.stderr.contains("denied"), "{refused:?}");
+        ensure!(own("root")?.status.success(), "the control: root may");
+        Ok(())
+    })
+}
+
+#[test]
+fn calls_in_the_middle_of_a_commit_are_answered_and_the_last_word_holds() -> Result<()> {
+    with_lab(|lab| {
+        let _desktop = Desktop::new(lab, "")?;
+        let huge = "x".repeat(100_000);
+        for round in 0..5 {
+            let call = |words: &[&str]| {
+                let agent = "org.tunwarden.Agent1 /org/tunwarden/Agent1 org.tunwarden.Agent1";
+                let words = ["busctl", "--system", "call", "--"]
+                    .into_iter()
+                    .chain(agent.split(' '))
+                    .chain(words.iter().copied());
+                lab.host().command(words.map(str::to_owned)).spawn()
+            };
+            // Each moves the rules or looks at them; some make no sense.
+            let mut calls = [
+                call(&["Pause", "t", "3600"])?,
+                call(&["Verify"])?,
+                call(&["Reload"])?,
+                call(&["Resume"])?,
+                call(&["PausePortal", "t", "3600"])?,
+                call(&["Verify"])?,
+            ];
+            let mut nonsense = [
+                call(&["Pause", "s", "3600"])?,
+                call(&["Resume", "s", "now"])?,
+                call(&["Verify", "u", "7"])?,
+                call(&["ReportTunnel", "a{ss}", "1", "script_type", &huge])?,
+                call(&["Open"])?,
+            ];
+            for call in &mut calls {
+                ensure!(call.wait(SOON)?.success(), "round {round}: {}", call.log());
+            }
+            for call in &mut nonsense {
+                ensure!(!call.wait(SOON)?.success(), "round {round}: nonsense was taken: {}", call.log());
+                ensure!(call.log().contains("Call failed"), "round {round}: {}", call.log());
+            }
+            ensure!(tunwarden(lab, ["resume"])?.status.success());
+            wait_for_state(lab, "locked")?;
+            let verified = tunwarden(lab, ["verify"])?;
+            ensure!(verified.status.success(), "round {round}: {}", verified.stdout);
+        }
+        ensure!(status(lab)?["repairs"] == 0, "nothing had to be repaired");
+        Ok(())
+    })
+}
+
 #[test]
 fn properties_changed_carries_what_changed_and_nothing_else() -> Result<()> {
     with_lab(|lab| {

@@ -9,7 +9,9 @@ use tunwarden::config::Config;
 use tunwarden::net::{Endpoint, Family, LanPrefix};
 use tunwarden::policy::iptables::render_fresh;
 use tunwarden::policy::{Owners, nft, ruleset};
-use tunwarden::vpn::{Allowance, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire};
+use tunwarden::vpn::{
+    Allowance, PauseScope, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
+};
 
 /// A machine on a LAN, with a card that poses as a tunnel and a bridge that poses as a container's.
 fn situation(state: State) -> Situation {
@@ -112,8 +114,25 @@ fn lost_is_as_locked() {
 #[test]
 fn paused_opens_until_a_moment_that_the_kernel_watches() {
     let mut situation = with_tunnel(situation(State::Paused));
+    situation.paused_from = Some("2030-01-02T02:04:05Z".parse().unwrap());
     situation.paused_until = Some("2030-01-02T03:04:05Z".parse().unwrap());
     insta::assert_snapshot!("paused", shown("", &situation));
+}
+
+#[test]
+fn paused_for_a_portal_opens_names_and_web_pages_of_the_host_alone() {
+    let mut situation = situation(State::Paused);
+    situation.paused_from = Some("2030-01-02T02:04:05Z".parse().unwrap());
+    situation.paused_until = Some("2030-01-02T03:04:05Z".parse().unwrap());
+    situation.pause_scope = PauseScope::Portal;
+    let closed = shown("", &situation);
+    situation.portal_uplinks = vec!["wlan0".parse().unwrap()];
+    let open = shown("", &situation);
+    assert!(closed.lines().all(|line| !line.contains("-m time")), "no way out, nothing to open");
+    let opened: Vec<&str> = open.lines().filter(|line| !closed.lines().any(|other| other == *line)).collect();
+    insta::assert_snapshot!("portal", opened.join("\n"));
+    // Both families of iptables, of nftables, and of what may go out on a wire.
+    assert_eq!(open.lines().count(), closed.lines().count() + 6 * 4, "and nothing else is another");
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! kernel; what was applied is told. Nothing else in this process touches the firewall.
 
 mod comeback;
+mod looks;
 mod names;
+mod pause;
 mod requests;
 mod tell;
 
@@ -16,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use crate::describe::describe;
 
-use crate::bus::{self, Caller, News, Notice};
+use crate::bus::{self, Asker, Caller, News, Notice};
 use crate::config::Config;
 use crate::firewall::{Commit, Firewall, FirewallError, hide_tunnel_addresses};
 use crate::policy::{self, Owners, Ruleset};
@@ -26,6 +28,7 @@ use crate::status::{Enforcement, LossStatus, Status};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
 use comeback::Attempt;
+use looks::Looks;
 use names::Questions;
 
 use crate::vpn::{Action, Announcement, Event, Machine, Names, Reason, Reporter, State};
@@ -71,6 +74,11 @@ struct Agent {
     loss: Option<LossStatus>,
     /// Whether somebody who moves others' rules was at work since the last commit.
     look: bool,
+    /// When the pause ends by the clock that nobody sets, in seconds since the machine was started.
+    pause_ends: Option<u64>,
+    /// Who asked for what is being done.
+    asked_by: Option<Asker>,
+    looks: Looks,
     wake_at: Option<jiff::Timestamp>,
     retry: Option<(tokio::time::Instant, Duration)>,
     news: Vec<News>,
@@ -107,6 +115,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let mut agent = Agent::new(setup, event_sender.clone(), notices).await;
 
     tokio::spawn(sources::links::watch(event_sender.clone()));
+    tokio::spawn(sources::clock::watch(event_sender.clone()));
     tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::resolvers::watch(event_sender.clone()));
     tokio::spawn(sources::openvpn_files::watch(event_sender.clone()));
@@ -125,6 +134,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
             Some(()) = interrupt.recv() => break,
             () = until(agent.wake_at) => agent.take_all(Event::Clock, &mut events).await,
             () = until_retry(agent.retry) => agent.retry().await,
+            () = agent.looks.wait() => agent.look_for_all().await,
             () = tick(&mut watchdog) => tell_systemd(&[NotifyState::Watchdog]),
         }
     }
@@ -175,6 +185,9 @@ impl Agent {
             repairs: 0,
             loss: None,
             look: false,
+            pause_ends: None,
+            asked_by: None,
+            looks: Looks::default(),
             wake_at: None,
             retry: None,
             news: Vec::new(),
@@ -210,10 +223,7 @@ impl Agent {
         if held {
             self.firewall.holds(before);
             // The kernel keeps the deadline of a pause; until then it is what the administrator wants.
-            if let Some(until) = self.kept.situation.paused_until {
-                let until = u64::try_from(until.as_second()).unwrap_or_default();
-                self.take(Event::Pause { until });
-            }
+            self.take_up_pause();
             let facts = async {
                 while let Some(event) = events.recv().await {
                     let last = matches!(event, Event::NetworkManager(_));
@@ -262,6 +272,13 @@ impl Agent {
         if let Event::Reconnected(result) = &event {
             self.attempt_ended(result);
         }
+        let bound = self.shorter_pause();
+        for event in bound.into_iter().chain([event]) {
+            self.step(event);
+        }
+    }
+
+    fn step(&mut self, event: Event) {
         self.wake_at = None;
         for action in self.machine.step(event, system::now()) {
             match action {

@@ -3,35 +3,28 @@
 use sd_notify::NotifyState;
 
 use super::{Agent, describe, owners, tell_systemd};
-use crate::bus::{Answer, Request};
+use crate::bus::{Answer, Request, Verified};
 use crate::firewall::Firewall;
 use crate::policy;
 use crate::reconnect::Reach;
-use crate::system;
 use crate::vpn::Event;
 
 impl Agent {
     pub(super) async fn answer(&mut self, request: Request) {
         match request {
-            Request::Pause(seconds, answer) => {
-                let until = system::now().saturating_add(seconds);
-                self.take(Event::Pause { until });
-                self.enforce().await;
-                let _ = answer.send(self.in_force());
+            Request::Pause(seconds, scope, by, answer) => {
+                let result = self.pause(seconds, scope, by).await;
+                let _ = answer.send(result);
             }
-            Request::Resume(answer) => {
-                self.take(Event::Resume);
-                self.enforce().await;
-                let _ = answer.send(self.in_force());
+            Request::Resume(by, answer) => {
+                let result = self.resume(by).await;
+                let _ = answer.send(result);
             }
             Request::Reload(answer) => {
                 let result = self.reload().await;
                 let _ = answer.send(result);
             }
-            Request::Verify(answer) => {
-                let result = self.verify().await;
-                let _ = answer.send(result);
-            }
+            Request::Verify(by, answer) => self.looks.want(by.uid, answer),
             Request::Reconnect(answer) => match self.machine.comeback() {
                 Ok(comeback) if self.machine.carries(&comeback) => {
                     let _ = answer.send(Ok(()));
@@ -60,7 +53,7 @@ impl Agent {
         }
     }
 
-    fn in_force(&self) -> Answer {
+    pub(super) fn in_force(&self) -> Answer {
         match self.applied {
             Some(_) => Ok(()),
             None => Err("the rules could not be put in force; see: journalctl -u tunwarden".to_owned()),
@@ -92,8 +85,18 @@ impl Agent {
         self.in_force()
     }
 
+    /// One look for everybody who waits for one.
+    pub(super) async fn look_for_all(&mut self) {
+        let waiting = self.looks.take();
+        let result = self.verify().await;
+        tracing::debug!("looked at the kernel for {} callers", waiting.len());
+        for answer in waiting {
+            let _ = answer.send(result.clone());
+        }
+    }
+
     /// Compares, and puts right what differs.
-    async fn verify(&mut self) -> Result<Vec<String>, String> {
+    async fn verify(&mut self) -> Verified {
         let ruleset = policy::ruleset(self.machine.config(), &self.owners, &self.machine.situation());
         let lines = self.firewall.differences(&ruleset).await.map_err(|error| describe(&error))?;
         if !lines.is_empty() {

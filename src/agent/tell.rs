@@ -12,7 +12,8 @@ use crate::vpn::{Announcement, Situation};
 impl Agent {
     pub(super) fn keep(&mut self, situation: Situation) {
         let (since, reports) = (self.machine.since(), self.machine.reports());
-        let kept = Applied { situation, since, reports, last: self.machine.last().cloned() };
+        let (last, pause_ends) = (self.machine.last().cloned(), self.pause_ends);
+        let kept = Applied { situation, since, reports, last, pause_ends };
         if kept != self.kept {
             if let Err(error) = self.store.keep_applied(&kept) {
                 tracing::warn!("{}", describe(&error));
@@ -35,6 +36,7 @@ impl Agent {
         let news = std::mem::take(&mut self.news);
         self.loss = news.iter().rev().find_map(loss).or(self.loss.take());
         status.loss.clone_from(&self.loss);
+        let by = self.asked_by.take();
         if news.is_empty() && *self.status.borrow() == status {
             return;
         }
@@ -50,7 +52,7 @@ impl Agent {
         tracing::debug!("told");
         self.status.send_replace(status.clone());
         // A bus that is slow to take it must not hold up the next event.
-        let _ = self.notices.try_send(Notice { status, news });
+        let _ = self.notices.try_send(Notice { status, news, by });
     }
 }
 

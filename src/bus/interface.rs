@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use zbus::fdo::{self, DBusProxy};
 use zbus::message::Header;
 use zbus::names::BusName;
@@ -11,12 +11,13 @@ use zbus::{Connection, interface};
 use zbus::{OwnedVariant, Variant};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
-use super::{Answer, Caller, LONGEST_PAUSE, Request};
+use super::gate::Gate;
+use super::{Asker, Caller, LONGEST_PAUSE, Request};
 use crate::sources::openvpn;
 use crate::status::{
     BootstrapStatus, DockerStatus, EndpointStatus, LossStatus, NetworkStatus, Status, TunnelStatus,
 };
-use crate::vpn::Reporter;
+use crate::vpn::{PauseScope, Reporter};
 
 /// The polkit action for opening everything.
 const PAUSE_ACTION: &str = "org.tunwarden.agent1.pause";
@@ -34,11 +35,12 @@ type Nested = HashMap<&'static str, Variant<'static>>;
 pub(super) struct Agent1 {
     pub(super) caller: Caller,
     pub(super) status: watch::Receiver<Status>,
+    pub(super) gate: Gate,
 }
 
 #[interface(name = "org.tunwarden.Agent1")]
 impl Agent1 {
-    #[zbus(property)]
+    #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> String {
         self.status.borrow().version.clone()
     }
@@ -74,6 +76,11 @@ impl Agent1 {
     }
 
     #[zbus(property)]
+    fn pause_scope(&self) -> String {
+        scope_word(&self.status.borrow()).to_owned()
+    }
+
+    #[zbus(property)]
     fn docker(&self) -> Nested {
         docker_dict(&self.status.borrow().docker)
     }
@@ -95,18 +102,30 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
-        if !(1..=LONGEST_PAUSE).contains(&seconds) {
-            return Err(fdo::Error::InvalidArgs(format!(
-                "a pause is 1 to {LONGEST_PAUSE} seconds, not {seconds}"
-            )));
-        }
-        authorize(connection, &header, PAUSE_ACTION).await?;
-        self.done(|answer| Request::Pause(seconds, answer)).await
+        self.open(seconds, PauseScope::Everything, &header, connection).await.map(drop)
+    }
+
+    /// Opens for `seconds` what signing in at a captive portal takes: DNS and web pages of the host.
+    /// Ends when the VPN is up. Judged as `Pause`; says when it ends.
+    #[zbus(out_args("until"))]
+    async fn pause_portal(
+        &self,
+        seconds: u64,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> fdo::Result<u64> {
+        self.open(seconds, PauseScope::Portal, &header, connection).await
     }
 
     /// Closes again at once. Tightening never asks.
-    async fn resume(&self) -> fdo::Result<()> {
-        self.done(Request::Resume).await
+    async fn resume(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> fdo::Result<()> {
+        let _pass = self.gate.enter(&header)?;
+        let asker = asker(connection, &header).await?;
+        self.asked(|answer| Request::Resume(asker, answer)).await
     }
 
     /// Reads the configuration anew; a bad one is refused and the old one stays.
@@ -115,16 +134,22 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
+        let _pass = self.gate.enter(&header)?;
         if caller_uid(connection, &header).await? != 0 {
             return Err(fdo::Error::AccessDenied("only root may reload the configuration".to_owned()));
         }
-        self.done(Request::Reload).await
+        self.asked(Request::Reload).await
     }
 
     /// Every difference between the kernel and the policy, a line each.
-    async fn verify(&self) -> fdo::Result<Vec<String>> {
-        let answer = self.caller.ask(Request::Verify).await;
-        answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(fdo::Error::Failed)
+    async fn verify(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> fdo::Result<Vec<String>> {
+        let _pass = self.gate.enter(&header)?;
+        let asker = Asker { uid: caller_uid(connection, &header).await?, name: None };
+        self.asked(|answer| Request::Verify(asker, answer)).await
     }
 
     /// Brings the VPN back that was there last, through NetworkManager: the VPN; if that does not help
@@ -134,8 +159,9 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
+        let _pass = self.gate.enter(&header)?;
         authorize(connection, &header, RECONNECT_ACTION).await?;
-        self.done(Request::Reconnect).await
+        self.asked(Request::Reconnect).await
     }
 
     /// What OpenVPN's hooks call, with OpenVPN's own keys.
@@ -145,19 +171,20 @@ impl Agent1 {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
+        let _pass = self.gate.enter(&header)?;
         let uid = caller_uid(connection, &header).await?;
         let reporter = match uid {
             0 => Reporter::Root,
             uid if self.status.borrow().clients.contains(&uid) => Reporter::Client(uid),
             uid => {
-                tracing::warn!("refused a report of user {uid}, who runs no VPN client");
+                self.gate.complain(uid, &format!("refused a report of user {uid}, who runs no VPN client"));
                 return Err(fdo::Error::AccessDenied(
                     "only root and the VPN client's user may report".to_owned(),
                 ));
             }
         };
         let report = openvpn::parse(&fields).map_err(|error| {
-            tracing::warn!("refused a report of user {uid}: {error}");
+            self.gate.complain(uid, &format!("refused a report of user {uid}: {error}"));
             fdo::Error::InvalidArgs(error.to_string())
         })?;
         let Some(report) = report else { return Ok(()) };
@@ -196,11 +223,29 @@ impl Agent1 {
 const ENDING: &str = "the agent is ending";
 
 impl Agent1 {
-    async fn done(
+    async fn asked<T>(
         &self,
-        request: impl FnOnce(tokio::sync::oneshot::Sender<Answer>) -> Request,
-    ) -> fdo::Result<()> {
+        request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Request,
+    ) -> fdo::Result<T> {
         self.caller.ask(request).await.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(fdo::Error::Failed)
+    }
+
+    async fn open(
+        &self,
+        seconds: u64,
+        scope: PauseScope,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> fdo::Result<u64> {
+        if !(1..=LONGEST_PAUSE).contains(&seconds) {
+            return Err(fdo::Error::InvalidArgs(format!(
+                "a pause is 1 to {LONGEST_PAUSE} seconds, not {seconds}"
+            )));
+        }
+        let _pass = self.gate.enter(header)?;
+        authorize(connection, header, PAUSE_ACTION).await?;
+        let asker = asker(connection, header).await?;
+        self.asked(|answer| Request::Pause(seconds, scope, asker, answer)).await
     }
 }
 
@@ -209,6 +254,13 @@ async fn caller_uid(connection: &Connection, header: &Header<'_>) -> fdo::Result
     let sender =
         header.sender().ok_or_else(|| fdo::Error::AccessDenied("a call without a sender".to_owned()))?;
     DBusProxy::new(connection).await?.get_connection_unix_user(BusName::Unique(sender.clone())).await
+}
+
+/// The caller with its name, which a directory service may be slow to tell.
+async fn asker(connection: &Connection, header: &Header<'_>) -> fdo::Result<Asker> {
+    let uid = caller_uid(connection, header).await?;
+    let name = tokio::task::spawn_blocking(move || crate::system::user_name(uid)).await;
+    Ok(Asker { uid, name: name.unwrap_or_default() })
 }
 
 /// Judged on the caller by its bus name. Root needs no polkit; without polkit nobody else may.
@@ -248,10 +300,15 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
         old.paused_until != new.paused_until,
         Variant::from(new.paused_until.unwrap_or_default()),
     );
+    put("PauseScope", old.pause != new.pause, Variant::from(scope_word(new)));
     put("Docker", old.docker != new.docker, Variant::from(docker_dict(&new.docker)));
     put("Loss", old.loss != new.loss, Variant::from(loss_dict(new.loss.as_ref())));
     put("Repairs", old.repairs != new.repairs, Variant::from(new.repairs));
     changed
+}
+
+fn scope_word(status: &Status) -> &'static str {
+    status.pause.map_or("", |pause| pause.scope.as_str())
 }
 
 fn tunnel_dict(tunnel: &TunnelStatus) -> Dict {

@@ -1,5 +1,6 @@
 //! The agent on the system bus: names, the interface, and who may call what.
 
+mod gate;
 mod interface;
 mod proxy;
 mod service;
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use zbus::DBusError;
 
 use crate::status::Status;
-use crate::vpn::{Announcement, Report, Reporter};
+use crate::vpn::{Announcement, PauseScope, Report, Reporter};
 
 /// The agent's name on the system bus.
 pub const NAME: &str = "org.tunwarden.Agent1";
@@ -26,18 +27,39 @@ pub const LONGEST_PAUSE: u64 = 24 * 60 * 60;
 /// What a caller asks of the agent's one loop. The answer comes when it has been done.
 #[derive(Debug)]
 pub enum Request {
-    /// Open everything for so many seconds.
-    Pause(u64, oneshot::Sender<Answer>),
+    /// Open for so many seconds; the answer is when it ends, in seconds since the epoch.
+    Pause(u64, PauseScope, Asker, oneshot::Sender<Result<u64, String>>),
     /// Close again.
-    Resume(oneshot::Sender<Answer>),
+    Resume(Asker, oneshot::Sender<Answer>),
     /// Read the configuration anew.
     Reload(oneshot::Sender<Answer>),
-    /// Compare the kernel with the policy.
-    Verify(oneshot::Sender<Result<Vec<String>, String>>),
+    /// Compare the kernel with the policy: at once for root, and with everybody else who waits.
+    Verify(Asker, oneshot::Sender<Verified>),
     /// Bring the VPN back that was there last.
     Reconnect(oneshot::Sender<Answer>),
     /// A hook's report, and whether it changed anything.
     Report(Report, Reporter, oneshot::Sender<Answer>),
+}
+
+/// Every difference between the kernel and the policy, or why nobody can tell.
+pub type Verified = Result<Vec<String>, String>;
+
+/// Who asks, as the bus daemon vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// The user id.
+    pub uid: u32,
+    /// Its name, if this system has one for it.
+    pub name: Option<String>,
+}
+
+impl std::fmt::Display for Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} (user {})", self.uid),
+            None => write!(f, "user {}", self.uid),
+        }
+    }
 }
 
 /// Done, or why not, for people.
@@ -50,6 +72,8 @@ pub struct Notice {
     pub status: Status,
     /// What happened.
     pub news: Vec<News>,
+    /// Who asked for it, if somebody did.
+    pub by: Option<Asker>,
 }
 
 /// Something that happened and is a signal on the bus.

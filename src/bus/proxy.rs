@@ -34,6 +34,9 @@ pub trait Agent1 {
     /// When a pause ends, in seconds since the epoch; 0 when there is none.
     #[zbus(property)]
     fn paused_until(&self) -> zbus::Result<u64>;
+    /// What a pause opens: `everything` or `portal`; empty when there is none.
+    #[zbus(property)]
+    fn pause_scope(&self) -> zbus::Result<String>;
     /// Docker: `present`, `protected`; while it answers `version`, `backend`, `missing` and `networks`,
     /// each with `name`, `driver`, `internal`, `access`, `covered`, and `bridge` and `fault` if there
     /// are any.
@@ -48,6 +51,8 @@ pub trait Agent1 {
     fn repairs(&self) -> zbus::Result<u32>;
     /// Opens everything for so many seconds.
     fn pause(&self, seconds: u64) -> zbus::Result<()>;
+    /// Opens DNS and web pages of the host for so many seconds, until the VPN is up; says when it ends.
+    fn pause_portal(&self, seconds: u64) -> zbus::Result<u64>;
     /// Closes again.
     fn resume(&self) -> zbus::Result<()>;
     /// Reads the configuration anew.

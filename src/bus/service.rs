@@ -11,6 +11,7 @@ use zbus::fdo::Properties;
 use zbus::names::InterfaceName;
 use zbus::object_server::InterfaceRef;
 
+use super::gate::Gate;
 use super::interface::{Agent1, changed};
 use super::{Caller, NAME, News, Notice, PATH};
 use crate::status::Status;
@@ -54,7 +55,8 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, mut notices:
 }
 
 async fn connect(caller: &Caller, status: &watch::Receiver<Status>) -> zbus::Result<Connection> {
-    let agent = Agent1 { caller: caller.clone(), status: status.clone() };
+    let (caller, status) = (caller.clone(), status.clone());
+    let agent = Agent1 { caller, status, gate: Gate::default() };
     zbus::connection::Builder::system().serve_at(PATH, agent).name(NAME).build().await
 }
 
@@ -91,10 +93,14 @@ async fn tell(connection: &Connection, last: &Status, notice: &Notice) -> zbus::
     for news in &notice.news {
         match news {
             News::Vpn(Announcement::State { old, new }) => {
-                let details = HashMap::from([
+                let mut details = HashMap::from([
                     ("enforced", Variant::from(now.enforced)),
                     ("since", Variant::from(now.since)),
                 ]);
+                if let Some(by) = &notice.by {
+                    details.insert("uid", Variant::from(by.uid));
+                    details.extend(by.name.as_deref().map(|name| ("user", Variant::from(name))));
+                }
                 Agent1::announce_state(emitter, old.as_str(), new.as_str(), details).await?;
             }
             News::Vpn(Announcement::Lost { name, interface, reason }) => {

@@ -3,24 +3,45 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 
 use super::{BAD_CONFIG, Outcome, client, complain, duration::PauseLength, lock, say};
 use crate::store::Store;
 
+/// How long a pause for a portal is when nobody says.
+const PORTAL_PAUSE: &str = "10m";
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct PauseArgs {
-    /// For how long, 1s to 24h: 90s, 5m, 1h30m.
-    #[arg(value_name = "DURATION")]
-    length: PauseLength,
+    /// For how long, 1s to 24h: 90s, 5m, 1h30m. For a portal 10m when it is left out.
+    #[arg(value_name = "DURATION", required_unless_present = "purpose")]
+    length: Option<PauseLength>,
+    /// Open only what this takes: for a captive portal DNS, HTTP and HTTPS on the way out, for this
+    /// machine and not its containers, until the VPN is up.
+    #[arg(long = "for", id = "purpose", value_enum, value_name = "WHAT")]
+    purpose: Option<Purpose>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Purpose {
+    Portal,
 }
 
 pub(super) async fn pause(args: &PauseArgs) -> Outcome {
     let agent = client::connect().await?;
-    agent.pause(args.length.seconds()).await.map_err(client::answer)?;
-    let until = i64::try_from(agent.paused_until().await?)?;
-    let until = jiff::Timestamp::from_second(until)?.strftime("%H:%M:%S");
-    say(&format!("OPEN until {until} UTC: everything leaves in clear. Close at once with: tunwarden resume"));
+    let length = args.length.map_or_else(|| PORTAL_PAUSE.parse(), Ok)?.seconds();
+    let (until, what) = match args.purpose {
+        None => {
+            agent.pause(length).await.map_err(client::answer)?;
+            (agent.paused_until().await?, "everything leaves in clear")
+        }
+        Some(Purpose::Portal) => {
+            let until = agent.pause_portal(length).await.map_err(client::answer)?;
+            (until, "DNS and web pages of this machine leave in clear, until the VPN is up")
+        }
+    };
+    let until = jiff::Timestamp::from_second(i64::try_from(until)?)?.strftime("%H:%M:%S");
+    say(&format!("OPEN until {until} UTC at the latest: {what}. Close at once with: tunwarden resume"));
     Ok(ExitCode::SUCCESS)
 }
 

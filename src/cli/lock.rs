@@ -69,7 +69,9 @@ fn keep(store: &Store, situation: Situation) {
     // What hooks have reported still stands: the agent that comes next weighs it. So does what the
     // last VPN was.
     let before = store.applied().ok().flatten().unwrap_or_default();
-    if let Err(error) = store.keep_applied(&Applied { situation, since: system::now(), ..before }) {
+    if let Err(error) =
+        store.keep_applied(&Applied { situation, since: system::now(), pause_ends: None, ..before })
+    {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
 }

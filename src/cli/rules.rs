@@ -12,7 +12,7 @@ use crate::policy::iptables::render_fresh;
 use crate::policy::{self, EndpointSet, Ruleset, nft};
 use crate::store::Store;
 use crate::system;
-use crate::vpn::{Situation, State};
+use crate::vpn::{Pause, PauseScope, Situation, State};
 
 /// How long the pause is that `--state paused` shows, in seconds.
 const SHOWN_PAUSE: u64 = 300;
@@ -91,7 +91,8 @@ fn imagine(situation: &mut Situation, args: &Args, every_tunnel: bool) {
         situation.named_tunnels = Some(args.tunnel.iter().cloned().collect());
     }
     if args.state == State::Paused {
-        let until = i64::try_from(system::now() + SHOWN_PAUSE).unwrap_or(i64::MAX);
-        situation.paused_until = jiff::Timestamp::from_second(until).ok();
+        let pause = Pause::new(system::now(), SHOWN_PAUSE, PauseScope::Everything);
+        let moment = |seconds: u64| jiff::Timestamp::from_second(seconds.cast_signed()).ok();
+        (situation.paused_from, situation.paused_until) = (moment(pause.from), moment(pause.until));
     }
 }

@@ -122,8 +122,13 @@ async fn without_agent(path: Option<&Path>) -> Status {
     };
     let applied = store.applied().ok().flatten().unwrap_or_default();
     let mut situation = applied.situation;
-    let open = situation.paused_until.is_some_and(|until| until.as_second() > system::now().cast_signed());
+    let now = system::now().cast_signed();
+    let from = situation.paused_from.is_none_or(|from| from.as_second() <= now);
+    let open = from && situation.paused_until.is_some_and(|until| until.as_second() > now);
     situation.state = if open { State::Paused } else { State::Locked };
+    if !open {
+        situation.paused_until = None;
+    }
     let mut status = Status::new(&situation, applied.since, enforcement, crate::system::has_docker());
     status.agent = false;
     status

@@ -28,6 +28,7 @@ fn status(state: State) -> Status {
         enforced: true,
         tunnels: if state == State::Protected { vec![tunnel] } else { Vec::new() },
         bootstrap: Vec::new(),
+        pause: None,
         paused_until: (state == State::Paused).then_some(START + 300),
         repairs: 0,
         loss: None,

@@ -26,7 +26,7 @@ pub use wire::{FrameMatch, WireChain, WireRule, WireRules};
 
 use crate::config::{Config, Traffic, TrafficRule};
 use crate::net::{Family, IfPattern};
-use crate::vpn::Situation;
+use crate::vpn::{PauseScope, Situation};
 
 /// User ids of `bootstrap.owners`, as this system knows them.
 pub type Owners = BTreeSet<u32>;
@@ -37,11 +37,13 @@ pub fn ruleset(config: &Config, owners: &Owners, situation: &Situation) -> Rules
         let view = View { config, owners, situation, family };
         (vec![filter(&view), mangle(&view)], bootstrap::sets(&view), wire::chains(&view))
     };
+    // It says nothing of a family.
+    let open = View { config, owners, situation, family: Family::V4 }.pause(Verdict::Accept);
     let ((ipv4, mut sets, wire4), (ipv6, sets6, wire6)) = (tables(Family::V4), tables(Family::V6));
     sets.extend(sets6);
     let wire = WireRules {
         wires: situation.wires.clone(),
-        open_until: situation.paused_until,
+        open,
         frames: wire::frames(&situation.wires),
         ipv4: wire4,
         ipv6: wire6,
@@ -143,9 +145,22 @@ impl View<'_> {
         shut_out.filter(|shut| bridges.iter().any(|bridge| bridge.overlaps(shut))).cloned()
     }
 
-    /// The pause, while there is one: everything passes until the kernel's own clock says stop.
+    /// The pause, while there is one that opens everything: it passes until the kernel's own clock says
+    /// stop.
     fn pause(&self, verdict: Verdict) -> Option<Rule> {
-        self.situation.paused_until.map(|moment| self.rule(verdict).until(moment))
+        match self.situation.pause_scope {
+            PauseScope::Everything => self.paused(verdict),
+            PauseScope::Portal => None,
+        }
+    }
+
+    /// A rule that holds while the pause does.
+    fn paused(&self, verdict: Verdict) -> Option<Rule> {
+        let rule = self.rule(verdict).until(self.situation.paused_until?);
+        Some(match self.situation.paused_from {
+            Some(moment) => rule.since(moment),
+            None => rule,
+        })
     }
 
     /// One rule for each kind of traffic, made from `base`.

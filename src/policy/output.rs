@@ -29,6 +29,7 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     let jump = |chain| view.rule(Verdict::Jump(chain));
     let mut rules = vec![view.rule(Verdict::Accept).output(loopback())];
     rules.extend(view.pause(Verdict::Accept));
+    rules.extend(portal(view));
     // A server may listen on 53 or 853: the allowance, which names it exactly, stands before the
     // refusal of DNS.
     rules.push(jump(ChainName::VpnBootstrap));
@@ -48,6 +49,31 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     // route has moved off the tunnel, would go on in clear.
     rules.push(view.rule(Verdict::Drop));
     rules
+}
+
+/// What signing in at a captive portal takes: names, and web pages. From the host alone, and only by
+/// the uplink that leads out.
+fn portal(view: &View<'_>) -> Vec<Rule> {
+    let pages = portal_pages(view);
+    let by =
+        |uplink: &IfName| pages.iter().map(|rule| rule.clone().output(uplink.clone())).collect::<Vec<_>>();
+    view.situation.portal_uplinks.iter().flat_map(by).collect()
+}
+
+/// The same on every link. The portal may be anywhere, and often answers in others' names.
+pub(super) fn portal_pages(view: &View<'_>) -> Vec<Rule> {
+    let wanted = [
+        (Transport::Udp, DNS),
+        (Transport::Tcp, DNS),
+        (Transport::Tcp, Port::fixed(80)),
+        (Transport::Tcp, Port::fixed(443)),
+    ];
+    let open = match view.situation.portal_uplinks[..] {
+        [] => None,
+        [..] => view.paused(Verdict::Accept),
+    };
+    let page = |rule: Rule| wanted.map(|(by, port)| rule.clone().transport(by).dport(port));
+    open.into_iter().flat_map(page).collect()
 }
 
 fn dns(view: &View<'_>) -> Vec<Rule> {

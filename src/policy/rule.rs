@@ -74,6 +74,7 @@ pub struct Rule {
     pub(super) owner: Option<u32>,
     pub(super) mark: Option<u32>,
     pub(super) tracked: Option<Tracked>,
+    pub(super) since: Option<jiff::Timestamp>,
     pub(super) until: Option<jiff::Timestamp>,
 }
 
@@ -96,6 +97,7 @@ impl Rule {
             owner: None,
             mark: None,
             tracked: None,
+            since: None,
             until: None,
         }
     }
@@ -224,6 +226,12 @@ impl Rule {
         self
     }
 
+    /// Only from this moment on, which the kernel itself watches.
+    pub fn since(mut self, moment: jiff::Timestamp) -> Self {
+        self.since = Some(moment);
+        self
+    }
+
     /// Only until this moment, which the kernel itself watches.
     pub fn until(mut self, moment: jiff::Timestamp) -> Self {
         self.until = Some(moment);
@@ -264,7 +272,9 @@ impl Rule {
         push(self.owner.map(|uid| format!("-m owner --uid-owner {uid}")));
         push(self.tracked.map(|tracked| format!("-m conntrack {}", tracked.options())));
         // xt_time reads its dates as UTC unless told otherwise (iptables-extensions(8)).
-        push(self.until.map(|moment| format!("-m time --datestop {}", moment.strftime("%Y-%m-%dT%H:%M:%S"))));
+        push((self.since.is_some() || self.until.is_some()).then(|| "-m time".to_owned()));
+        push(self.since.map(|moment| format!("--datestart {}", date(moment))));
+        push(self.until.map(|moment| format!("--datestop {}", date(moment))));
         words
     }
 }
@@ -283,6 +293,10 @@ impl fmt::Display for Rule {
             Verdict::Goto(chain) => write!(f, "-g {chain}"),
         }
     }
+}
+
+fn date(moment: jiff::Timestamp) -> impl fmt::Display {
+    moment.strftime("%Y-%m-%dT%H:%M:%S")
 }
 
 impl Tracked {

@@ -20,8 +20,8 @@ use ipnet::IpNet;
 pub struct WireRules {
     /// The links it is said of.
     pub wires: Vec<Wire>,
-    /// Until when everything may, frames of every kind; only while paused.
-    pub open_until: Option<jiff::Timestamp>,
+    /// While this rule holds everything may, frames of every kind; only while paused.
+    pub open: Option<Rule>,
     /// Frames that may, besides those of IPv4 and IPv6.
     pub frames: Vec<FrameMatch>,
     /// IPv4; the first chain is where its packets come in.
@@ -102,12 +102,13 @@ fn wire(view: &View<'_>) -> Vec<WireRule> {
     let jump = |chain| view.rule(Verdict::Jump(chain));
     // As in the tables above: a server may listen on 53 or 853, and a router asks the ISP.
     let mut rules = vec![jump(ChainName::VpnBootstrap), jump(ChainName::VpnLink)];
+    let portal = output::portal_pages(view).into_iter().map(WireRule::OwnSocket);
     for port in [DNS, DNS_OVER_TLS] {
         let refuse = |transport| view.rule(Verdict::Drop).transport(transport).dport(port);
         rules.extend([Transport::Udp, Transport::Tcp].map(refuse));
     }
     rules.push(jump(ChainName::VpnLan));
-    let mut rules: Vec<WireRule> = rules.into_iter().map(WireRule::Plain).collect();
+    let mut rules: Vec<WireRule> = portal.chain(rules.into_iter().map(WireRule::Plain)).collect();
     rules.extend(replies(view));
     rules.extend(published(view));
     rules.push(WireRule::Plain(view.rule(Verdict::Drop)));

@@ -4,6 +4,7 @@
 //! concludes, never touches the firewall, and knows nothing of the other sources.
 
 mod changes;
+pub mod clock;
 pub mod dispatcher;
 pub mod docker;
 pub mod links;

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DockerView, LinkTable};
+use super::{DockerView, LinkTable, Pause};
 use crate::config::Config;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
@@ -61,11 +61,8 @@ pub enum Event {
     },
     /// An attempt to bring a VPN back has ended: it carries, or why not.
     Reconnected(Result<(), String>),
-    /// An administrator opens everything until a moment, in seconds since the epoch.
-    Pause {
-        /// When it ends.
-        until: u64,
-    },
+    /// An administrator opens, for a while.
+    Pause(Pause),
     /// An administrator closes again.
     Resume,
     /// A pause has come to its end, or the clock was set.

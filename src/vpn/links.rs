@@ -193,6 +193,15 @@ impl LinkTable {
         name.is_some_and(|name| self.container_bridge(&name, config).is_some())
     }
 
+    /// The uplinks with a default route, by name.
+    pub fn ways_out(&self, config: &Config) -> Vec<IfName> {
+        let leads_out = |link: &&Link| link.routes.iter().any(|route| route.prefix_len() == 0);
+        let uplinks = self.links.iter().filter(|link| self.is_uplink(link, config)).filter(leads_out);
+        let mut names: Vec<IfName> = uplinks.filter_map(|link| link.name.parse().ok()).collect();
+        names.sort();
+        names
+    }
+
     /// Bridges of containers and virtual machines that the configuration does not name.
     pub fn other_bridges(&self, config: &Config) -> Vec<IfName> {
         let bridges = self.links.iter().filter(|link| self.is_other_bridge(link, config));

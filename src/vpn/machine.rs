@@ -15,8 +15,8 @@ use super::known::Known;
 use super::learned::{Learned, LeftOut, Memory};
 use super::names::{Names, Resolution};
 use super::{
-    Comeback, Event, LastVpn, LinkTable, NetworkBridge, NmView, Report, ReportKind, Reporter, Situation,
-    State, Tunnel,
+    Comeback, Event, LastVpn, LinkTable, NetworkBridge, NmView, Pause, PauseScope, Report, ReportKind,
+    Reporter, Situation, State, Tunnel,
 };
 use crate::config::Config;
 use crate::net::{HostName, IfName};
@@ -88,7 +88,7 @@ pub struct Machine {
     /// The VPN that was there last.
     pub(super) last: Option<LastVpn>,
     pub(super) backoff: Backoff,
-    pause: Option<u64>,
+    pub(super) pause: Option<Pause>,
     /// What the state is when no tunnel stands or comes: locked, or lost.
     ground: State,
     pub(super) state: State,
@@ -237,9 +237,8 @@ impl Machine {
                 self.backoff.ended();
                 Vec::new()
             }
-            Event::Pause { until } => {
-                // A moment that the kernel could not be told would open nothing and never end.
-                self.pause = timestamp(until).map(|_| until);
+            Event::Pause(pause) => {
+                self.pause = pause.told();
                 Vec::new()
             }
             Event::Resume => {
@@ -279,7 +278,10 @@ impl Machine {
         let row = if self.state == State::Paused { self.beneath() } else { self.state };
         Situation {
             state: self.state,
-            paused_until: self.pause.and_then(timestamp),
+            paused_until: self.pause.and_then(|pause| timestamp(pause.until)),
+            paused_from: self.pause.and_then(|pause| timestamp(pause.from)),
+            pause_scope: self.pause.map(|pause| pause.scope).unwrap_or_default(),
+            portal_uplinks: self.portal_uplinks(),
             bootstrap: self.known().allowance(row),
             resolvers: self.resolvers(),
             tunnels: self.tunnels(),
@@ -347,8 +349,11 @@ impl Machine {
     }
 
     fn conclude(&mut self, endings: Vec<Ending>, now: u64) -> Vec<Action> {
-        self.pause = self.pause.filter(|&until| now < until);
-        let new = if self.pause.is_some() { State::Paused } else { self.beneath() };
+        let beneath = self.beneath();
+        // Whoever has his VPN is through the portal.
+        let signed_in = |pause: &Pause| pause.scope == PauseScope::Portal && beneath == State::Protected;
+        self.pause = self.pause.filter(|pause| pause.covers(now) && !signed_in(pause));
+        let new = if self.pause.is_some() { State::Paused } else { beneath };
         let mut actions = Vec::new();
         for ending in endings.into_iter().filter(|ending| ending.protected) {
             if let Some(reason) = ending.reason {
@@ -368,7 +373,8 @@ impl Machine {
     fn next_moment(&self, now: u64) -> Option<u64> {
         let wanted = self.known().wanted_names();
         let question = self.resolution.next_moment(&wanted, self.beneath(), now);
-        [self.pause, question, self.backoff.next_moment()].into_iter().flatten().min()
+        let pause = self.pause.map(|pause| pause.until);
+        [pause, question, self.backoff.next_moment()].into_iter().flatten().min()
     }
 
     fn tunnels(&self) -> Vec<Tunnel> {
@@ -415,6 +421,6 @@ impl Machine {
     }
 }
 
-fn timestamp(seconds: u64) -> Option<Timestamp> {
+pub(super) fn timestamp(seconds: u64) -> Option<Timestamp> {
     Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
 }

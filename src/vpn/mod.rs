@@ -13,6 +13,7 @@ mod learned;
 mod links;
 mod machine;
 mod names;
+mod pause;
 mod situation;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use learned::{Learned, LearnedVpn, LeftOut, MOST_SERVERS, Origin};
 pub use links::{Link, LinkKind, LinkTable};
 pub use machine::{Action, Announcement, Machine};
 pub use names::{Names, Resolved};
+pub use pause::{Pause, PauseScope};
 pub use situation::{
     Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
 };

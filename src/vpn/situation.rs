@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Ipv6Bridge, NetworkAccess};
+use super::{Ipv6Bridge, NetworkAccess, PauseScope};
 use crate::net::{Endpoint, IfName, IfPattern, LanPrefix, Port, Transport};
 
 /// The five states of the contract.
@@ -67,6 +67,15 @@ pub struct Situation {
     pub state: State,
     /// When a pause ends; only while paused.
     pub paused_until: Option<Timestamp>,
+    /// Before this moment the pause opens nothing; only while paused.
+    #[serde(default)]
+    pub paused_from: Option<Timestamp>,
+    /// What the pause opens.
+    #[serde(default)]
+    pub pause_scope: PauseScope,
+    /// Uplinks that lead out, while paused for a captive portal.
+    #[serde(default)]
+    pub portal_uplinks: Vec<IfName>,
     /// Through what the VPN client may reach its server.
     pub bootstrap: Allowance,
     /// Resolvers that the agent may ask for its servers' names outside the tunnel.

@@ -34,7 +34,7 @@ struct Heard {
     named: BTreeSet<(String, (HostName, Transport, Port))>,
     /// What names were said to stand for.
     resolved: BTreeMap<HostName, BTreeSet<IpAddr>>,
-    pause: Option<u64>,
+    pause: Option<Pause>,
 }
 
 impl Heard {
@@ -65,7 +65,7 @@ impl Heard {
             Event::Resolved { name, addresses } => {
                 self.resolved.entry(name.clone()).or_default().extend(addresses);
             }
-            Event::Pause { until } => self.pause = Some(*until),
+            Event::Pause(pause) => self.pause = Some(*pause),
             Event::Resume => self.pause = None,
             Event::NetworkManager(None)
             | Event::Report(_, Reporter::Client(_))
@@ -207,8 +207,11 @@ fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestC
     }
     prop_assert_eq!(is.state == State::Paused, is.paused_until.is_some());
     if let Some(moment) = is.paused_until {
-        let until = heard.pause.and_then(|until| i64::try_from(until).ok());
+        let pause = heard.pause.unwrap();
+        let until = i64::try_from(pause.until).ok();
         prop_assert_eq!(until.and_then(|until| Timestamp::from_second(until).ok()), Some(moment));
+        prop_assert!(pause.from <= now, "paused before it began");
+        prop_assert!(pause.scope == PauseScope::Everything || machine.beneath() != State::Protected);
         prop_assert!(u64::try_from(moment.as_second()).unwrap() > now, "paused beyond its deadline");
     }
     if let Some(names) = &is.named_tunnels {

@@ -133,8 +133,7 @@ fn netdev(ruleset: &Ruleset) -> NftTable {
     let wire = &ruleset.wire;
     let families = [(Family::V4, &wire.ipv4), (Family::V6, &wire.ipv6)];
     let mut chains: Vec<NftChain> = Vec::new();
-    let mut rules: Vec<String> =
-        wire.open_until.map(|moment| format!("{} accept", rule::before(moment))).into_iter().collect();
+    let mut rules: Vec<String> = wire.open.iter().map(rule::text).collect();
     for (family, own) in families {
         chains.extend(own.iter().map(|chain| NftChain {
             name: rule::name(chain.name, family),

@@ -32,7 +32,12 @@ pub(super) fn with(rule: &Rule, more: &str) -> String {
     [matches(rule), vec![more.to_owned(), verdict(rule)]].concat().join(" ")
 }
 
-/// Until this moment, by the kernel's clock; nft runs with UTC as its zone.
+/// From this moment on, by the kernel's clock; nft runs with UTC as its zone.
+pub(super) fn from(moment: jiff::Timestamp) -> String {
+    format!("meta time >= \"{}\"", moment.strftime("%Y-%m-%d %H:%M:%S"))
+}
+
+/// Until this moment, in the same way.
 pub(super) fn before(moment: jiff::Timestamp) -> String {
     format!("meta time < \"{}\"", moment.strftime("%Y-%m-%d %H:%M:%S"))
 }
@@ -64,6 +69,7 @@ fn matches(rule: &Rule) -> Vec<String> {
     push(rule.mark.map(|mark| format!("meta mark 0x{mark:08x}")));
     push(rule.owner.map(|uid| format!("meta skuid {uid}")));
     push(rule.tracked.map(|tracked| tracked_words(tracked).to_owned()));
+    push(rule.since.map(from));
     push(rule.until.map(before));
     words
 }

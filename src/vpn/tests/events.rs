@@ -266,7 +266,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(|back| Event::Reconnected(if back { Ok(()) } else { Err("no".into()) })),
         1 => (1..3_u32).prop_map(|pid| Event::ClientExited { pid }),
         1 => prop_oneof![999_990..1_000_100_u64, Just(0), Just(u64::MAX)]
-            .prop_map(|until| Event::Pause { until }),
+            .prop_flat_map(|until| (999_900..1_000_050_u64, select(vec![PauseScope::Everything, PauseScope::Portal]))
+                .prop_map(move |(from, scope)| Event::Pause(Pause { from, until, scope }))),
         1 => Just(Event::Resume),
         1 => Just(Event::Clock),
         1 => subsequence(ips(&["10.0.0.1", "2001:db8::53"]), 0..=2)
