@@ -31,7 +31,7 @@ use comeback::Attempt;
 use looks::Looks;
 use names::Questions;
 
-use crate::vpn::{Action, Announcement, Event, Machine, Names, Reason, Reporter, State};
+use crate::vpn::{Action, Announcement, Event, Listening, Machine, Names, Reason, Reporter, State};
 
 /// How long the first facts are waited for when the kernel already holds what was applied before.
 const FIRST_FACTS: Duration = Duration::from_millis(1500);
@@ -64,6 +64,8 @@ struct Agent {
     questions: Questions,
     /// The attempt to bring a VPN back that is under way.
     attempt: Option<Attempt>,
+    /// Which servers are listened for.
+    listening: watch::Sender<Vec<Listening>>,
     /// The rules that were last put in force, and held when they were read back.
     applied: Option<Ruleset>,
     status: watch::Sender<Status>,
@@ -119,6 +121,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::resolvers::watch(event_sender.clone()));
     tokio::spawn(sources::openvpn_files::watch(event_sender.clone()));
+    tokio::spawn(sources::silence::watch(agent.listening.subscribe(), event_sender.clone()));
     tokio::spawn(sources::network_manager::watch(event_sender));
     agent.begin(&mut events).await;
     tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notice_receiver));
@@ -178,6 +181,7 @@ impl Agent {
             events,
             questions: Questions::default(),
             attempt: None,
+            listening: watch::Sender::default(),
             applied: None,
             kept: before,
             status: watch::Sender::new(status),
@@ -310,6 +314,12 @@ impl Agent {
 
     /// Puts in force what the situation asks for, and tells.
     async fn enforce(&mut self) {
+        let listening = self.machine.listening();
+        self.listening.send_if_modified(|now| {
+            let differs = *now != listening;
+            *now = listening;
+            differs
+        });
         let situation = self.machine.situation();
         let ruleset = policy::ruleset(self.machine.config(), &self.owners, &situation);
         let look = std::mem::take(&mut self.look);

@@ -330,6 +330,7 @@ fn loss_dict(loss: Option<&LossStatus>) -> Dict {
         ("name", text(&loss.name)),
         ("interface", text(&loss.interface)),
         ("reason", text(&loss.reason)),
+        ("seen_by", text(&loss.seen_by)),
         ("at", OwnedVariant::from(loss.at)),
     ])
 }

@@ -100,6 +100,7 @@ keys! {
     ReasonDeviceGone = "reason-device-gone",
     ReasonServiceStopped = "reason-service-stopped",
     ReasonEnded = "reason-ended",
+    ReasonSilentServer = "reason-silent-server",
 }
 
 impl Key {
@@ -114,6 +115,7 @@ impl Key {
             Reason::ClientEnded => Self::ReasonClientEnded,
             Reason::DeviceGone => Self::ReasonDeviceGone,
             Reason::ServiceStopped => Self::ReasonServiceStopped,
+            Reason::SilentServer => Self::ReasonSilentServer,
             Reason::Ended | Reason::Restarted => Self::ReasonEnded,
         }
     }

@@ -42,6 +42,7 @@ fn lost_at(at: u64) -> Status {
         name: "home".to_owned(),
         interface: "tun0".to_owned(),
         reason: Reason::ClientEnded.to_string(),
+        seen_by: Reason::ClientEnded.seen_by().to_owned(),
         at,
     };
     Status { loss: Some(loss), ..status(State::Lost) }

@@ -13,4 +13,5 @@ pub mod openvpn;
 pub mod openvpn_files;
 pub mod process;
 pub mod resolvers;
+pub mod silence;
 mod skipped;

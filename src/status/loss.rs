@@ -16,6 +16,8 @@ pub struct LossStatus {
     pub interface: String,
     /// Why, as the signal `VpnLost` says it.
     pub reason: String,
+    /// Which source saw it: `networkmanager`, `hook`, `links`, `process` or `silence`.
+    pub seen_by: String,
     /// When, in seconds since the epoch.
     pub at: u64,
 }
@@ -30,6 +32,7 @@ impl LossStatus {
             name: take(&mut dict, "name")?,
             interface: take(&mut dict, "interface")?,
             reason: take(&mut dict, "reason")?,
+            seen_by: take(&mut dict, "seen_by")?,
             at: take(&mut dict, "at")?,
         }))
     }

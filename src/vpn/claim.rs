@@ -38,6 +38,8 @@ pub(super) struct Claim {
     pub(super) mark: Option<NonZeroU32>,
     /// The systemd unit of the process, if it has one.
     pub(super) unit: Option<String>,
+    /// The server that was heard again after a silence: the one in use since then.
+    pub(super) heard: Option<Endpoint>,
     /// Whether it is being ended by us, to begin anew.
     pub(super) restarting: bool,
     pub(super) standing: Standing,
@@ -81,11 +83,13 @@ pub enum Reason {
     Ended,
     /// It is being started anew.
     Restarted,
+    /// Nothing comes from its server.
+    SilentServer,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::LinkGone,
         Self::LinkDown,
         Self::NoAddress,
@@ -95,6 +99,8 @@ impl Reason {
         Self::DeviceGone,
         Self::ServiceStopped,
         Self::Ended,
+        Self::Restarted,
+        Self::SilentServer,
     ];
 }
 
@@ -111,7 +117,21 @@ impl fmt::Display for Reason {
             Self::ServiceStopped => "the VPN service stopped",
             Self::Ended => "it ended unasked",
             Self::Restarted => "it is being started anew",
+            Self::SilentServer => "silent server",
         })
+    }
+}
+
+impl Reason {
+    /// Which of the sources saw it.
+    pub const fn seen_by(self) -> &'static str {
+        match self {
+            Self::LinkGone | Self::LinkDown | Self::NoAddress | Self::NoRoute => "links",
+            Self::ClientRestarts => "hook",
+            Self::ClientEnded => "process",
+            Self::DeviceGone | Self::ServiceStopped | Self::Ended | Self::Restarted => "networkmanager",
+            Self::SilentServer => "silence",
+        }
     }
 }
 
@@ -143,6 +163,7 @@ impl Claim {
             users: BTreeSet::new(),
             mark: None,
             unit: None,
+            heard: None,
             restarting: false,
             standing: Standing::Coming,
             orphan: false,
@@ -242,8 +263,8 @@ impl Claim {
         }
         let objection = self.objection(links, config);
         match (self.standing, objection) {
-            // What its claimant has called lost stays lost until that is taken back.
-            (Standing::Failed(Reason::ClientRestarts), _) => None,
+            // What its claimant has called lost, or what is silent, stays so until that is taken back.
+            (Standing::Failed(Reason::ClientRestarts | Reason::SilentServer), _) => None,
             (Standing::Coming | Standing::Failed(_), None) => {
                 self.stand(Standing::Carrying, now);
                 None

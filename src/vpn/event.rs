@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DockerView, LinkTable, Pause};
+use super::{DockerView, LinkTable, Pause, TunnelId};
 use crate::config::Config;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
@@ -53,6 +53,18 @@ pub enum Event {
         name: HostName,
         /// Its addresses.
         addresses: Vec<IpAddr>,
+    },
+    /// Nothing came from a tunnel's server for `vpn.silence`, while packets were sent to it.
+    Silent {
+        /// The tunnel.
+        tunnel: TunnelId,
+    },
+    /// A packet came from one of a silent tunnel's servers.
+    Heard {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// Where it came from.
+        server: Endpoint,
     },
     /// NetworkManager is about to be asked to end this connection, so that it can begin anew.
     Restarting {

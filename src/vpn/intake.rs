@@ -54,6 +54,7 @@ impl Machine {
             return;
         }
         let endpoints = self.known().endpoints_of(active);
+        let profile = self.known().endpoints_of_profile(&active.uuid);
         // A profile that has only a name for its server: the plugin has told the address. What a
         // resolver has told is kept with its name.
         if let Some(vpn) = self.learned.get_mut(&active.uuid).filter(|_| active.gateway.is_some()) {
@@ -67,7 +68,9 @@ impl Machine {
             self.claims.push(claim);
             return;
         };
-        claim.endpoints = endpoints;
+        // A client that has gone on to another of its servers says so to nobody.
+        let heard = claim.heard.filter(|server| profile.contains(server));
+        claim.endpoints = heard.map_or(endpoints, |server| BTreeSet::from([server]));
         claim.mark = active.mark;
         // NetworkManager forgets the interface of a client that died before the link is gone; whoever is
         // told of the loss wants to know which it was.
@@ -79,6 +82,7 @@ impl Machine {
             // Its next link may have the name of its last.
             claim.interface = active.interface.clone();
             claim.index = None;
+            claim.heard = None;
             claim.stand(Standing::Coming, now);
         }
     }

@@ -234,6 +234,14 @@ impl Known<'_> {
         named.filter_map(|(_, transport, port)| Endpoint::new(gateway, *transport, *port).ok()).collect()
     }
 
+    /// Every endpoint that a profile of NetworkManager's stands for.
+    pub(super) fn endpoints_of_profile(&self, uuid: &str) -> BTreeSet<Endpoint> {
+        let profile = self.profiles().find(|profile| profile.uuid == uuid);
+        let saved = profile.iter().flat_map(|profile| profile.endpoints.iter().copied());
+        let named = profile.iter().flat_map(|profile| self.resolved(profile.names.iter()));
+        saved.chain(named).collect()
+    }
+
     fn profiles(&self) -> impl Iterator<Item = &Profile> {
         let profiles = self.nm.map_or(&[][..], |view| &view.profiles);
         profiles.iter().filter(|profile| self.config.vpn.counts(&profile.uuid, &profile.id))

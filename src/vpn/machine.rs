@@ -229,6 +229,11 @@ impl Machine {
                 let view = self.nm.clone();
                 self.network_manager(view, now)
             }
+            Event::Silent { tunnel } => self.silent(&tunnel, now).into_iter().collect(),
+            Event::Heard { tunnel, server } => {
+                self.heard(&tunnel, server, now);
+                Vec::new()
+            }
             Event::Restarting { path } => {
                 self.restarting(&path);
                 Vec::new()

@@ -14,6 +14,7 @@ mod links;
 mod machine;
 mod names;
 mod pause;
+mod silence;
 mod situation;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use links::{Link, LinkKind, LinkTable};
 pub use machine::{Action, Announcement, Machine};
 pub use names::{Names, Resolved};
 pub use pause::{Pause, PauseScope};
+pub use silence::{LOOKS, Listening, Look, Silence, TunnelId, Wait};
 pub use situation::{
     Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
 };

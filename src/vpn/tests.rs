@@ -75,6 +75,8 @@ impl Heard {
             | Event::ClientUser { .. }
             | Event::ClientUnit { .. }
             | Event::Restarting { .. }
+            | Event::Silent { .. }
+            | Event::Heard { .. }
             | Event::Reconnected(_)
             | Event::ClientExited { .. }
             | Event::Clock

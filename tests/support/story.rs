@@ -72,6 +72,11 @@ impl Story {
         })
     }
 
+    /// Ends every flood: nobody sends anything any more.
+    pub fn quiet(&mut self) {
+        self.floods.clear();
+    }
+
     /// From now on nothing may leave.
     ///
     /// # Errors
@@ -125,13 +130,26 @@ impl<'a> Desktop<'a> {
         Self::reaching(lab, config, &VPN.to_string())
     }
 
+    /// The same with another server.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub fn with(lab: &'a Lab, config: &str, options: ServerOptions) -> Result<Self> {
+        let remote = options.address.to_string();
+        Self::of(lab, config, options, &remote)
+    }
+
     /// The same with a profile that names its server like this.
     ///
     /// # Errors
     /// When something does not start.
     pub fn reaching(lab: &'a Lab, config: &str, remote: &str) -> Result<Self> {
+        Self::of(lab, config, ServerOptions::default(), remote)
+    }
+
+    fn of(lab: &'a Lab, config: &str, options: ServerOptions, remote: &str) -> Result<Self> {
         let bus = bus(lab)?;
-        let server = lab.openvpn_server(ServerOptions::default())?;
+        let server = lab.openvpn_server(options)?;
         let nm = lab.host().network_manager(&bus)?;
         nm.add_ethernet(&lab.uplinks()[0])?;
         nm.add_vpn_by("lab", &server, remote)?;

@@ -95,3 +95,4 @@ reason-client-ended = Das VPN-Programm hat sich beendet.
 reason-device-gone = Das Netz, über das es lief, ist weg.
 reason-service-stopped = Das VPN-Programm wurde angehalten.
 reason-ended = Es hat sich von selbst beendet.
+reason-silent-server = Sein Server antwortet nicht mehr.

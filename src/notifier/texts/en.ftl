@@ -95,3 +95,4 @@ reason-client-ended = The VPN program has ended.
 reason-device-gone = The network that it ran over went away.
 reason-service-stopped = The VPN program was stopped.
 reason-ended = It ended by itself.
+reason-silent-server = Its server no longer answers.
