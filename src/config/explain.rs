@@ -101,7 +101,7 @@ fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
     let owners = listed(&owners, "and");
     let ports: Vec<String> = bootstrap.ports.iter().map(port).collect();
     let ports = listed(&ports, "and");
-    let known = "the servers that your VPN profiles and this file name, each on its own port";
+    let known = "the servers that your VPN profiles, OpenVPN's configurations and this file name, each on its own port";
     let scope = match bootstrap.scope {
         Scope::Known => format!("While the VPN is down, {owners} may reach {known}, and nothing else."),
         Scope::Auto => format!(
@@ -114,7 +114,7 @@ fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
         scope,
         "While the VPN is up, they may reach the server in use, and no other.".to_owned(),
         "Nobody else may; but the user that an OpenVPN configuration drops to (often nobody) may reach \
-         that one server."
+         its servers."
             .to_owned(),
     ];
     sentences.extend(bootstrap.servers.iter().map(|server| match &server.host {
@@ -201,7 +201,10 @@ fn vpn(vpn: &Vpn) -> Vec<String> {
          vpn.connections to trust no other."
             .to_owned()
     } else {
-        format!("Only {}. Any other profile changes nothing.", listed(&vpn.connections, "and"))
+        format!(
+            "Only {}, and what root has put under /etc/openvpn. Any other profile changes nothing.",
+            listed(&vpn.connections, "and")
+        )
     };
     let reconnect = match vpn.reconnect {
         Reconnect::Ask => "A VPN that is lost comes back when you ask for it: tunwarden reconnect.",

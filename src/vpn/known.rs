@@ -100,7 +100,7 @@ impl Known<'_> {
         let by_kernel = sender == Sender::Kernel || self.is_offloaded(claim);
         for &endpoint in &claim.endpoints {
             if sender == Sender::Client {
-                allowance.endpoints.entry(endpoint).or_default().extend(&claim.users);
+                allowance.endpoints.entry(endpoint).or_default().extend(self.users(claim));
             }
             if by_kernel {
                 let packet = self.kernel_packet(self.mark(claim, endpoint), claim.origin());
@@ -114,6 +114,21 @@ impl Known<'_> {
         learned.map_or(Sender::Client, |vpn| vpn.sender)
     }
 
+    /// User ids that its client runs as: as its process shows, and as the files say that name its server.
+    pub(super) fn users(&self, claim: &Claim) -> BTreeSet<u32> {
+        let hook = claim.origin() == Origin::Hook;
+        let of_files = claim.endpoints.iter().filter(|_| hook).flat_map(|&endpoint| self.files_of(endpoint));
+        of_files.filter_map(|vpn| vpn.user).chain(claim.users.iter().copied()).collect()
+    }
+
+    /// Root's files that name this server.
+    fn files_of(&self, endpoint: Endpoint) -> impl Iterator<Item = &LearnedVpn> {
+        let files = self.counting().filter(|vpn| vpn.origin == Origin::OpenVpn);
+        files.filter(move |vpn| {
+            vpn.endpoints.contains(&endpoint) || self.resolved(vpn.names.iter()).contains(&endpoint)
+        })
+    }
+
     /// Whether its client leaves the packets of the tunnel to the kernel (OpenVPN's DCO).
     fn is_offloaded(&self, claim: &Claim) -> bool {
         claim.link(self.links, self.config).is_some_and(|link| link.kind == LinkKind::KernelTunnel)
@@ -122,12 +137,7 @@ impl Known<'_> {
     /// The mark on its packets: as its device says, else as its profile or its file wants it.
     fn mark(&self, claim: &Claim, endpoint: Endpoint) -> Option<NonZeroU32> {
         let of_profile = claim.uuid().and_then(|uuid| self.learned.get(uuid)).and_then(|vpn| vpn.mark);
-        let files = self.counting().filter(|vpn| vpn.origin == Origin::OpenVpn);
-        let mut of_files = files
-            .filter(|vpn| {
-                vpn.endpoints.contains(&endpoint) || self.resolved(vpn.names.iter()).contains(&endpoint)
-            })
-            .map(|vpn| vpn.mark);
+        let mut of_files = self.files_of(endpoint).map(|vpn| vpn.mark);
         let of_file = of_files.next().flatten().filter(|&mark| of_files.all(|other| other == Some(mark)));
         match claim.origin() {
             Origin::NetworkManager => claim.mark.or(of_profile),

@@ -165,7 +165,7 @@ impl Machine {
 
     /// User ids that VPN clients run as, besides the configured owners: they may report a loss.
     pub fn client_users(&self) -> BTreeSet<u32> {
-        self.claims.iter().flat_map(|claim| claim.users.iter().copied()).collect()
+        self.claims.iter().flat_map(|claim| self.known().users(claim)).collect()
     }
 
     /// Takes in one event, at `now` (seconds since the epoch), and says what is to be done.

@@ -179,6 +179,13 @@ fn read_remotes(data: &HashMap<String, String>, profile: &mut Profile) -> Option
     let defaults = Defaults { port: value("port"), transport };
 
     let mut skipped: Option<Skipped> = None;
+    if let Some(proxy) = proxy(data) {
+        // Whatever the remotes are, it alone is spoken to.
+        if let Err(error) = read_remote(&proxy, &defaults, profile) {
+            Skipped::note(&mut skipped, &format!("{}: {error}", shown(&proxy)));
+        }
+        return skipped;
+    }
     let tokens = value("remote").unwrap_or_default().split([' ', '\t', ',']);
     for (seen, token) in tokens.filter(|token| !token.is_empty()).enumerate() {
         let read = if seen < MAX_REMOTES {
@@ -191,6 +198,18 @@ fn read_remotes(data: &HashMap<String, String>, profile: &mut Profile) -> Option
         }
     }
     skipped
+}
+
+/// The proxy that a profile goes through, as a remote, with the ports that nm-openvpn takes by itself.
+fn proxy(data: &HashMap<String, String>) -> Option<String> {
+    let value = |key: &str| data.get(key).map(String::as_str).filter(|value| !value.is_empty());
+    let port = match value("proxy-type")? {
+        "http" => "8080",
+        "socks" => "1080",
+        _ => return None,
+    };
+    let port = value("proxy-port").filter(|&port| port != "0").unwrap_or(port);
+    Some(format!("{}:{port}:tcp", value("proxy-server")?))
 }
 
 /// One `host`, `host:port`, `host:port:proto`, `[v6]:port:proto` or bare IPv6 address.
@@ -244,174 +263,4 @@ fn cut_off(text: &str) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    pub(in super::super) fn read(data: &[(&str, &str)]) -> Reading {
-        read_as(OPENVPN, data)
-    }
-
-    fn read_as(service: &str, data: &[(&str, &str)]) -> Reading {
-        let data = data.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let connection = ConnectionSetting { id: "work".into(), uuid: "u".into(), kind: "vpn".into() };
-        let vpn = Some(VpnSetting { service: service.into(), data });
-        Settings { connection, vpn, wireguard: None }.vpn_profile().unwrap()
-    }
-
-    fn read_wireguard(fwmark: u32, endpoints: &[&str]) -> Reading {
-        let connection = ConnectionSetting { id: "wg".into(), uuid: "u".into(), kind: "wireguard".into() };
-        let peers = endpoints.iter().map(|&endpoint| Peer { endpoint: endpoint.into() }).collect();
-        let wireguard = Some(WireGuardSetting { fwmark, peers });
-        Settings { connection, vpn: None, wireguard }.vpn_profile().unwrap()
-    }
-
-    #[test]
-    fn a_peer_that_is_no_server_is_left_out_and_named() {
-        for bad in [
-            "198.51.100.9",
-            "198.51.100.9:0",
-            "198.51.100.9:51820/tcp",
-            "2001:db8::1:51820",
-            "[2001:db8::1]",
-            "127.0.0.1:51820",
-            "255.255.255.255:51820",
-            "[ff02::1]:51820",
-            "$(id):51820",
-        ] {
-            let reading = read_wireguard(0, &[bad, "198.51.100.9:51820"]);
-            assert_eq!(endpoints(&reading), ["198.51.100.9:51820/udp"], "{bad:?}");
-            assert!(reading.skipped.is_some(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn every_peer_of_wireguard_is_a_server_that_the_kernel_sends_to() {
-        let reading =
-            read_wireguard(0x7766, &["198.51.100.9:51820", "[2001:db8::1]:1", "wg.example.net:443", ""]);
-        assert_eq!(endpoints(&reading), ["198.51.100.9:51820/udp", "[2001:db8::1]:1/udp"]);
-        assert_eq!(names(&reading), ["wg.example.net:443/udp"]);
-        let Profile { sender, mark, .. } = reading.profile;
-        assert_eq!((sender, mark, reading.skipped), (Sender::Kernel, NonZeroU32::new(0x7766), None));
-        assert_eq!(read_wireguard(0, &[]).profile.mark, None);
-    }
-
-    #[test]
-    fn of_a_name_without_end_a_part_is_kept() {
-        let connection = ConnectionSetting { id: "ä".repeat(9_000), uuid: "u".into(), kind: "vpn".into() };
-        let reading = Settings { connection, vpn: None, wireguard: None }.vpn_profile().unwrap();
-        assert_eq!(reading.profile.id.chars().count(), LONGEST_NAME);
-    }
-
-    fn endpoints(reading: &Reading) -> Vec<String> {
-        reading.profile.endpoints.iter().map(ToString::to_string).collect()
-    }
-
-    fn names(reading: &Reading) -> Vec<String> {
-        let name = |(name, transport, port): &_| format!("{name}:{port}/{transport}");
-        reading.profile.names.iter().map(name).collect()
-    }
-
-    #[test]
-    fn what_is_no_server_is_left_out_and_named() {
-        for bad in [
-            "198.51.100.7:0",
-            "198.51.100.7:65536",
-            "198.51.100.7:+80",
-            "198.51.100.7:1194:sctp",
-            "198.51.100.7:udp",
-            "224.0.0.1",
-            "255.255.255.255:1194",
-            "127.0.0.1",
-            "0.0.0.0",
-            "[ff02::1]:1194:udp",
-            "2001:db8::1:1194:udp",
-            "vpn.example.net\n198.51.100.7",
-            "vpn.example.net\u{0}",
-            "$(id)",
-            "-x.net",
-            "10.0.0",
-            ":1194",
-            "[]:1194",
-            "[198.51.100.7",
-            "[vpn.example.net]:1194",
-            "ｖpn.example.net",
-        ] {
-            let reading = read(&[("remote", bad)]);
-            assert_eq!(reading.profile.endpoints, [], "{bad:?}");
-            assert_eq!(reading.profile.names, [], "{bad:?}");
-            assert!(reading.skipped.is_some(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_fault_is_told_escaped_and_short() {
-        let long = format!("\u{1b}[2J{}", "x".repeat(500));
-        let skipped = read(&[("remote", &format!("{long}, -a, -b"))]).skipped.unwrap().to_string();
-        assert!(skipped.starts_with(r#""\u{1b}[2Jxxx"#), "{skipped}");
-        assert!(skipped.ends_with("(and 2 more)") && skipped.len() < 300, "{skipped}");
-        assert!(skipped.chars().all(|c| !c.is_control()), "{skipped:?}");
-    }
-
-    #[test]
-    fn no_more_servers_are_taken_than_any_provider_has() {
-        let remotes: Vec<_> =
-            (0..MAX_REMOTES + 2_000).map(|n| format!("10.{}.{}.1", n / 250, n % 250)).collect();
-        let reading = read(&[("remote", &remotes.join(","))]);
-        assert_eq!(reading.profile.endpoints.len(), MAX_REMOTES);
-        assert_eq!(reading.skipped.unwrap().others, 1_999);
-    }
-
-    #[test]
-    fn a_bad_port_of_the_profile_spoils_only_the_servers_that_use_it() {
-        let reading = read(&[("remote", "198.51.100.7 198.51.100.8:443"), ("port", "99999")]);
-        assert_eq!(endpoints(&reading), ["198.51.100.8:443/udp"]);
-        assert!(reading.skipped.is_some());
-    }
-
-    #[test]
-    fn another_plugin_gives_a_profile_without_servers() {
-        let reading = read_as("org.freedesktop.NetworkManager.vpnc", &[("remote", "198.51.100.7")]);
-        assert_eq!((reading.profile.endpoints.len(), reading.profile.names.len()), (0, 0));
-        assert_eq!(reading.profile.id, "work");
-        assert_eq!(reading.skipped, None);
-    }
-
-    #[test]
-    fn a_profile_that_is_no_vpn_is_none_of_ours() {
-        let connection =
-            ConnectionSetting { id: "lan".into(), uuid: "u".into(), kind: "802-3-ethernet".into() };
-        assert!(Settings { connection, vpn: None, wireguard: None }.vpn_profile().is_none());
-    }
-
-    #[test]
-    fn every_form_of_a_remote_is_read_as_nm_openvpn_reads_it() {
-        for (remote, expected) in [
-            ("198.51.100.7", "198.51.100.7:1194/udp"),
-            ("198.51.100.7:443", "198.51.100.7:443/udp"),
-            ("198.51.100.7:443:tcp", "198.51.100.7:443/tcp"),
-            ("198.51.100.7:443:tcp4-client", "198.51.100.7:443/tcp"),
-            ("198.51.100.7::tcp", "198.51.100.7:1194/tcp"),
-            ("198.51.100.7:", "198.51.100.7:1194/udp"),
-            ("2001:db8::1", "[2001:db8::1]:1194/udp"),
-            ("[2001:db8::1]", "[2001:db8::1]:1194/udp"),
-            ("[2001:db8::1]:443:tcp6", "[2001:db8::1]:443/tcp"),
-            ("2001:db8::1:443", "[2001:db8::1:443]:1194/udp"),
-            ("::ffff:198.51.100.7", "198.51.100.7:1194/udp"),
-        ] {
-            let reading = read(&[("remote", remote)]);
-            assert_eq!(endpoints(&reading), [expected], "{remote}");
-            assert_eq!(reading.skipped, None, "{remote}");
-        }
-    }
-
-    #[test]
-    fn what_a_remote_leaves_out_comes_from_the_profile() {
-        let remote = "vpn.example.net, 198.51.100.7\t198.51.100.8:53:udp,,VPN.example.net.:1194";
-        let reading = read(&[("remote", remote), ("port", "443"), ("proto-tcp", "yes")]);
-        assert_eq!(endpoints(&reading), ["198.51.100.7:443/tcp", "198.51.100.8:53/udp"]);
-        assert_eq!(names(&reading), ["vpn.example.net:443/tcp", "vpn.example.net:1194/tcp"]);
-        assert_eq!(reading.skipped, None);
-    }
-}
+pub(super) mod tests;

@@ -144,18 +144,35 @@ fn a_wireguard_connection_is_a_tunnel_and_its_device_tells_the_mark() {
     assert_eq!(is.tunnels[0].endpoint, Some(server));
 }
 
+fn up(server: &str) -> Event {
+    let (kind, interface) = (crate::vpn::ReportKind::Up, "tun0".parse().unwrap());
+    let report = crate::vpn::Report { kind, interface, pid: Some(7), endpoint: Some(endpoint(server)) };
+    Event::Report(report, crate::vpn::Reporter::Root)
+}
+
+#[test]
+fn while_protected_the_user_of_the_file_that_names_the_server_in_use_may_reach_it_and_no_other() {
+    let mut machine = fresh(Config::default());
+    let files = vec![
+        file("/etc/openvpn/a.conf", &["198.51.100.7:1194/udp", "198.51.100.8:1194/udp"]),
+        OpenVpnFile { user: Some(1_000), ..file("/etc/openvpn/b.conf", &["198.51.100.9:1194/udp"]) },
+    ];
+    machine.step(Event::OpenVpnFiles(files), 1);
+    machine.step(up("198.51.100.7:1194/udp"), 1);
+    machine.step(tunnel(LinkKind::Tunnel), 1);
+    let is = machine.situation();
+    assert_eq!(is.state, State::Protected);
+    let only = [(endpoint("198.51.100.7:1194/udp"), BTreeSet::from([65_534]))];
+    assert_eq!(is.bootstrap.endpoints, only.into());
+    assert_eq!(machine.client_users(), BTreeSet::from([65_534]));
+}
+
 #[test]
 fn an_offloaded_openvpn_needs_both_its_owner_s_packets_and_the_kernel_s() {
-    let report = || {
-        let (kind, interface) = (crate::vpn::ReportKind::Up, "tun0".parse().unwrap());
-        let endpoint = Some(endpoint("198.51.100.7:1194/udp"));
-        let report = crate::vpn::Report { kind, interface, pid: Some(7), endpoint };
-        Event::Report(report, crate::vpn::Reporter::Root)
-    };
     let server = endpoint("198.51.100.7:1194/udp");
     let mut machine = fresh(Config::default());
     machine.step(tunnel(LinkKind::Tunnel), 1);
-    machine.step(report(), 1);
+    machine.step(up("198.51.100.7:1194/udp"), 1);
     assert_eq!(kernel(&machine), [], "the control: its client sends itself");
     machine.step(tunnel(LinkKind::KernelTunnel), 1);
     assert_eq!(kernel(&machine), [(server, KernelPacket::Any)]);
