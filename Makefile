@@ -4,13 +4,14 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR")
 
-.PHONY: help demo test test-all bench lint deps trees deb cargo-deb install uninstall
+.PHONY: help demo test test-all bench screenshots lint deps trees deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
 	@echo "make test    every test"
 	@echo "make test-all  the same, and whole machines of later releases of Debian"
 	@echo "make bench   the benchmarks, as ratios"
+	@echo "make screenshots    the pictures of the README, made anew"
 	@echo "make lint    formatting, clippy, shell"
 	@echo "make deb     the Debian package, in target/debian"
 	@echo "make install / uninstall    as root, after: cargo build --release"
@@ -39,6 +40,11 @@ test-all: test
 	scripts/tree machine trixie $(SUDO)
 	scripts/tree machine forky $(SUDO)
 	$(SUDO) $(CARGO) test --test machine -- --ignored --test-threads=1
+
+# The pictures in docs/.
+screenshots: deps
+	$(CARGO) build --bin tunwarden --example screenshots
+	$(SUDO) target/debug/examples/screenshots
 
 bench: deps
 	$(CARGO) build --release --benches --bin tunwarden

@@ -39,7 +39,7 @@ pub struct Status {
     pub pause: Option<PauseStatus>,
     /// How often the rules had to be repaired since the agent was started.
     pub repairs: u32,
-    /// The last loss since the agent was started.
+    /// The last loss.
     pub loss: Option<LossStatus>,
     /// Docker.
     pub docker: DockerStatus,

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::status::LossStatus;
 use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, Situation};
 
 /// State that outlives a reboot.
@@ -48,6 +49,9 @@ pub struct Applied {
     /// When a pause ends by the clock that nobody sets, in seconds since the machine was started.
     #[serde(default)]
     pub pause_ends: Option<u64>,
+    /// The last loss.
+    #[serde(default)]
+    pub loss: Option<LossStatus>,
 }
 
 /// Why something could not be kept or read.

@@ -24,7 +24,7 @@ use crate::firewall::{Commit, Firewall, FirewallError, hide_tunnel_addresses};
 use crate::policy::{self, Owners, Ruleset};
 use crate::reconnect::Reach;
 use crate::sources::{self, process::Watcher};
-use crate::status::{Enforcement, LossStatus, Status};
+use crate::status::{Enforcement, Status};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
 use comeback::Attempt;
@@ -73,7 +73,6 @@ struct Agent {
     /// What of it is on disk for our successor.
     kept: Applied,
     repairs: u32,
-    loss: Option<LossStatus>,
     /// Whether somebody who moves others' rules was at work since the last commit.
     look: bool,
     /// When the pause ends by the clock that nobody sets, in seconds since the machine was started.
@@ -187,7 +186,6 @@ impl Agent {
             status: watch::Sender::new(status),
             notices,
             repairs: 0,
-            loss: None,
             look: false,
             pause_ends: None,
             asked_by: None,

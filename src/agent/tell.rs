@@ -13,7 +13,8 @@ impl Agent {
     pub(super) fn keep(&mut self, situation: Situation) {
         let (since, reports) = (self.machine.since(), self.machine.reports());
         let (last, pause_ends) = (self.machine.last().cloned(), self.pause_ends);
-        let kept = Applied { situation, since, reports, last, pause_ends };
+        let loss = self.news.iter().rev().find_map(loss).or_else(|| self.kept.loss.clone());
+        let kept = Applied { situation, since, reports, last, pause_ends, loss };
         if kept != self.kept {
             if let Err(error) = self.store.keep_applied(&kept) {
                 tracing::warn!("{}", describe(&error));
@@ -33,9 +34,8 @@ impl Agent {
         status.repairs = self.repairs;
         status.clients = self.machine.client_users();
         status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
+        status.loss.clone_from(&self.kept.loss);
         let news = std::mem::take(&mut self.news);
-        self.loss = news.iter().rev().find_map(loss).or(self.loss.take());
-        status.loss.clone_from(&self.loss);
         let by = self.asked_by.take();
         if news.is_empty() && *self.status.borrow() == status {
             return;

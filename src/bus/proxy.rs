@@ -42,8 +42,8 @@ pub trait Agent1 {
     /// are any.
     #[zbus(property)]
     fn docker(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
-    /// The last loss since the agent was started: `name`, `interface`, `reason`, and `at` in seconds
-    /// since the epoch; nothing in it when there was none.
+    /// The last loss: `name`, `interface`, `reason`, and `at` in seconds since the epoch; nothing in it when
+    /// there was none.
     #[zbus(property)]
     fn loss(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
     /// How often the rules had to be repaired.

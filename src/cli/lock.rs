@@ -66,8 +66,8 @@ pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
 }
 
 fn keep(store: &Store, situation: Situation) {
-    // What hooks have reported still stands: the agent that comes next weighs it. So does what the
-    // last VPN was.
+    // What hooks have reported still stands: the agent that comes next weighs it. So do the last VPN
+    // and the last loss.
     let before = store.applied().ok().flatten().unwrap_or_default();
     if let Err(error) =
         store.keep_applied(&Applied { situation, since: system::now(), pause_ends: None, ..before })

@@ -39,6 +39,8 @@ impl Notifier {
         match status.tunnels.first() {
             Some(tunnel) => lines
                 .push(Text::new(Key::Tunnel).word("name", &tunnel.name).word("interface", &tunnel.interface)),
+            // The title says it already.
+            None if face == Face::Locked => {}
             None => lines.push(Text::new(Key::NoTunnel)),
         }
         lines.push(Text::new(Key::Since).moment("at", status.since));

@@ -40,6 +40,8 @@ keys! {
     SteadyBody = "steady-body",
     PausedTitle = "paused-title",
     PausedBody = "paused-body",
+    PortalTitle = "portal-title",
+    PortalBody = "portal-body",
     ResumedTitle = "resumed-title",
     ResumedProtected = "resumed-protected",
     ResumedLocked = "resumed-locked",
@@ -101,6 +103,7 @@ keys! {
     ReasonServiceStopped = "reason-service-stopped",
     ReasonEnded = "reason-ended",
     ReasonSilentServer = "reason-silent-server",
+    ReasonRestarted = "reason-restarted",
 }
 
 impl Key {
@@ -116,7 +119,8 @@ impl Key {
             Reason::DeviceGone => Self::ReasonDeviceGone,
             Reason::ServiceStopped => Self::ReasonServiceStopped,
             Reason::SilentServer => Self::ReasonSilentServer,
-            Reason::Ended | Reason::Restarted => Self::ReasonEnded,
+            Reason::Ended => Self::ReasonEnded,
+            Reason::Restarted => Self::ReasonRestarted,
         }
     }
 }

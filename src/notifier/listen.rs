@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use zbus::fdo::{DBusProxy, PropertiesProxy};
+use zbus::fdo::{self, DBusProxy, PropertiesProxy};
 use zbus::message::Type;
 use zbus::names::{BusName, InterfaceName, OwnedUniqueName};
 use zbus::{Connection, MatchRule, Message, MessageStream};
@@ -119,7 +119,7 @@ pub(super) async fn ask(button: Button) -> Result<(), Refusal> {
         let connection = Connection::system().await?;
         let agent = Agent1Proxy::new(&connection).await?;
         match button {
-            Button::Reconnect => agent.inner().call_method("Reconnect", &()).await.map(drop),
+            Button::Reconnect => agent.reconnect().await,
             Button::Pause => agent.pause(PAUSE).await,
             Button::Resume => agent.resume().await,
             Button::Details => Ok(()),
@@ -129,10 +129,15 @@ pub(super) async fn ask(button: Button) -> Result<(), Refusal> {
 }
 
 fn refusal(error: zbus::Error) -> Refusal {
-    let zbus::Error::MethodError(name, text, _) = error else { return Refusal::Failed(error.to_string()) };
-    match name.strip_prefix("org.freedesktop.DBus.Error.") {
-        Some("AccessDenied" | "AuthFailed") => Refusal::NotAllowed,
-        Some("ServiceUnknown" | "NameHasNoOwner") => Refusal::NotRunning,
-        Some(_) | None => Refusal::Failed(text.unwrap_or_else(|| name.to_string())),
+    use fdo::Error::{AccessDenied, AuthFailed, Failed, NameHasNoOwner, ServiceUnknown};
+    let error = fdo::Error::from(error);
+    if matches!(error, AccessDenied(_) | AuthFailed(_)) {
+        Refusal::NotAllowed
+    } else if matches!(error, ServiceUnknown(_) | NameHasNoOwner(_)) {
+        Refusal::NotRunning
+    } else if let Failed(why) = error {
+        Refusal::Failed(why)
+    } else {
+        Refusal::Failed(error.to_string())
     }
 }

@@ -147,13 +147,16 @@ impl Notifier {
                 }
                 actions.push(Action::Ask(button));
             }
-            Event::Answered(button, Err(refusal)) => {
-                if let Some(loss) = &mut self.loss {
+            Event::Answered(button, answer) => {
+                // The agent answers at the end of all its attempts.
+                if let (Button::Reconnect, Some(loss)) = (button, &mut self.loss) {
                     loss.reconnecting = false;
                 }
-                self.tell(News::Refused(button, refusal));
+                if let Err(refusal) = answer {
+                    self.tell(News::Refused(button, refusal));
+                }
             }
-            Event::Answered(_, Ok(())) | Event::Clock => {}
+            Event::Clock => {}
             Event::Occasion => self.hidden.clear(),
         }
         self.age(now);
@@ -233,10 +236,6 @@ impl Notifier {
         if !old.enforced && new.enforced {
             self.tell(News::InForce);
         }
-        let ended = old.state == State::Connecting && new.state == State::Lost;
-        if let (true, Some(loss)) = (ended, &mut self.loss) {
-            loss.reconnecting = false;
-        }
         let repairs = new.repairs.saturating_sub(old.repairs);
         if repairs > 0 {
             self.repaired.get_or_insert_default().count += u64::from(repairs);
@@ -253,7 +252,8 @@ impl Notifier {
                     self.news = None;
                 }
                 let reconnecting = self.loss.as_ref().is_some_and(|loss| loss.reconnecting);
-                self.loss = Some(Loss { what: status.loss.clone(), reconnecting });
+                let before = self.loss.take().and_then(|loss| loss.what);
+                self.loss = Some(Loss { what: status.loss.clone().or(before), reconnecting });
             }
             // It stays lost until it is back.
             State::Connecting => {}

@@ -50,6 +50,8 @@ impl Card {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     card: Option<Card>,
+    /// Counts the cards.
+    number: u64,
     daemons: u64,
     unhidden: u64,
 }
@@ -59,6 +61,7 @@ impl Wanted {
     pub(super) fn put(&mut self, card: Option<Card>) -> bool {
         let differs = self.card != card;
         self.card = card;
+        self.number += u64::from(differs);
         differs
     }
 
@@ -90,22 +93,26 @@ struct Screen {
     shown: Option<Shown>,
     /// What the next one takes the place of, for this daemon.
     replaces: Option<u32>,
+    /// The number of a card that was pressed or taken away: what follows from that is not known yet, and
+    /// the same card does not come back for it.
+    answered: Option<u64>,
 }
 
 /// Shows what is wanted until nobody wants anything any more.
 pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, events: mpsc::Sender<Event>) {
     let (responses, mut heard) = mpsc::channel(16);
-    let mut screen = Screen { events, responses, shown: None, replaces: None };
+    let mut screen = Screen { events, responses, shown: None, replaces: None, answered: None };
     let mut last = Wanted::default();
     loop {
         let now = wanted.borrow_and_update().clone();
         if now.daemons != last.daemons {
-            (screen.shown, screen.replaces) = (None, None);
+            (screen.shown, screen.replaces, screen.answered) = (None, None, None);
         }
         let again = now.unhidden != last.unhidden;
         let shown = screen.shown.as_ref().map(|shown| &shown.card);
         let missing = match &now.card {
             None => screen.clear().await,
+            Some(_) if !again && screen.answered == Some(now.number) => Missing::Nothing,
             Some(card) if again || shown != Some(card) => screen.show(card).await,
             Some(_) => Missing::Nothing,
         };
@@ -115,7 +122,7 @@ pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, events: mpsc::Sende
                 screen.clear().await;
                 return;
             },
-            Some((id, response)) = heard.recv() => screen.respond(id, &response).await,
+            Some((id, response)) = heard.recv() => screen.respond(id, last.number, &response).await,
             () = tokio::time::sleep(RETRY), if missing == Missing::Notice => {}
         }
     }
@@ -167,9 +174,10 @@ impl Screen {
     }
 
     /// What the person or the daemon did with the notice.
-    async fn respond(&mut self, id: u32, response: &NotificationResponse) {
+    async fn respond(&mut self, id: u32, number: u64, response: &NotificationResponse) {
         // About a notice that has been replaced by another daemon's.
         let Some(shown) = self.shown.take_if(|shown| shown.handle.id() == id) else { return };
+        self.answered = Some(number);
         let topic = shown.card.topic;
         let pressed = match response {
             NotificationResponse::Action(action) => {

@@ -5,7 +5,7 @@ use super::keys::Key;
 use super::machine::{Loss, News, Notifier, Presence, Repairs};
 use super::notice::{Face, Notice, Stay, Text, Urgency};
 use crate::status::{LossStatus, Status};
-use crate::vpn::{Reason, State};
+use crate::vpn::{PauseScope, Reason, State};
 
 impl Notifier {
     /// What is to be seen now.
@@ -54,6 +54,14 @@ impl Notifier {
     fn of_pause(&self) -> Option<Notice> {
         let status = self.status().filter(|status| status.state == State::Paused)?;
         let until = status.paused_until.unwrap_or_default();
+        if status.pause.is_some_and(|pause| pause.scope == PauseScope::Portal) {
+            let title = Text::new(Key::PortalTitle).moment("until", until);
+            let body = vec![Text::new(Key::PortalBody)];
+            return Some(Notice {
+                buttons: vec![Button::Resume],
+                ..notice(Topic::Paused(until), Face::Paused, title, body)
+            });
+        }
         // Half a minute more or less is the same to a person.
         let minutes = (until.saturating_sub(status.since) + 30) / 60;
         let body = vec![Text::new(Key::PausedBody).count("minutes", minutes.max(1))];
@@ -77,14 +85,20 @@ impl Notifier {
         let name = loss.what.as_ref().map_or("", |what| &what.name);
         let connecting = self.status().is_some_and(|status| status.state == State::Connecting);
         if connecting || loss.reconnecting {
-            let title = Text::new(Key::ReconnectingTitle).word("name", name);
+            let title = match name {
+                "" => Text::new(Key::StateConnecting),
+                name => Text::new(Key::ReconnectingTitle).word("name", name),
+            };
             let body = vec![Text::new(Key::ReconnectingBody)];
             return Notice {
                 buttons: vec![Button::Details],
                 ..notice(Topic::Lost, Face::Connecting, title, body)
             };
         }
-        let title = Text::new(Key::LostTitle).word("name", name);
+        let title = match name {
+            "" => Text::new(Key::StateLost),
+            name => Text::new(Key::LostTitle).word("name", name),
+        };
         let mut body: Vec<Text> = loss.what.iter().filter_map(why).collect();
         body.push(Text::new(Key::LostBody));
         critical(notice(Topic::Lost, Face::Lost, title, body), &[Button::Reconnect, Button::Details])
@@ -92,6 +106,9 @@ impl Notifier {
 
     fn of_news(&self, news: &News) -> Notice {
         let (face, title, body) = match news {
+            News::Back(name) if name.is_empty() => {
+                (Face::Protected, Key::BackTitle, vec![Text::new(Key::ResumedProtected)])
+            }
             News::Back(name) => {
                 (Face::Protected, Key::BackTitle, vec![Text::new(Key::BackBody).word("name", name)])
             }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use zbus::OwnedVariant;
 
 use super::{StatusError, take};
 
-/// The last loss since the agent was started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The last loss.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LossStatus {
     /// The VPN's name.
     pub name: String,

@@ -7,6 +7,7 @@ pub mod kernel;
 pub mod openvpn;
 pub mod package;
 pub mod page;
+pub mod person;
 pub mod signals;
 pub mod story;
 

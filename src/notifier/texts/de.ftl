@@ -17,6 +17,8 @@ paused-body = { $minutes ->
     [one] Eine Minute lang verlässt alles diesen Rechner ohne VPN.
    *[other] { $minutes } Minuten lang verlässt alles diesen Rechner ohne VPN.
 }
+portal-title = Offen zum Anmelden bis { $until } Uhr
+portal-body = Webseiten und die Namen dazu verlassen diesen Rechner ohne VPN. Das endet, sobald das VPN verbunden ist.
 resumed-title = Der Schutz ist wieder an
 resumed-protected = Alles geht durch das VPN.
 resumed-locked = Nichts verlässt diesen Rechner, bis das VPN verbunden ist.
@@ -96,3 +98,4 @@ reason-device-gone = Das Netz, über das es lief, ist weg.
 reason-service-stopped = Das VPN-Programm wurde angehalten.
 reason-ended = Es hat sich von selbst beendet.
 reason-silent-server = Sein Server antwortet nicht mehr.
+reason-restarted = Es wird neu verbunden.

@@ -17,6 +17,8 @@ paused-body = { $minutes ->
     [one] For a minute everything leaves this computer without the VPN.
    *[other] For { $minutes } minutes everything leaves this computer without the VPN.
 }
+portal-title = Open for signing in until { $until }
+portal-body = Web pages and the names they need leave this computer without the VPN. It ends when the VPN is connected.
 resumed-title = Protection is on again
 resumed-protected = Everything goes through the VPN.
 resumed-locked = Nothing leaves this computer until the VPN is connected.
@@ -96,3 +98,4 @@ reason-device-gone = The network that it ran over went away.
 reason-service-stopped = The VPN program was stopped.
 reason-ended = It ended by itself.
 reason-silent-server = Its server no longer answers.
+reason-restarted = It is being connected anew.

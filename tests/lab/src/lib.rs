@@ -1,7 +1,7 @@
 //! The laboratory of tunwarden's tests.
 //!
 //! A [`Lab`] is two machines in namespaces of their own, `host` and `isp`, joined by links.
-//! Real services run in them: OpenVPN, a system bus, NetworkManager, Docker. Tests send traffic from
+//! Real services run in them: OpenVPN, a system bus, NetworkManager, Docker, a desktop session. Tests send traffic from
 //! the host ([`Probe`], [`Flood`]), listen on the ISP's side ([`Capture`]) and let the
 //! [`Contract`] judge what was seen there. What the ISP saw is the evidence; what tunwarden
 //! says about itself is not.
@@ -38,6 +38,7 @@ mod lab;
 mod machine;
 mod marker;
 mod network_manager;
+mod session;
 mod traffic;
 mod uplink;
 mod wait;
@@ -53,6 +54,7 @@ pub use frame::{Frame, Packet, Transport};
 pub use lab::{Lab, with_lab};
 pub use machine::{Cmd, Machine, Output, Process};
 pub use network_manager::NetworkManager;
+pub use session::Session;
 pub use traffic::{Echo, Flood, Probe, Sent};
 pub use uplink::Uplink;
 pub use wait::{wait_for, wait_until};

@@ -1,0 +1,83 @@
+//! From the moment the tunnel goes to the notification on the screen: `make bench`.
+//!
+//! Real parts in the laboratory: NetworkManager and OpenVPN, the agent on a system bus, `tunwarden notify`
+//! as an ordinary user with dunst on a screen. The tunnel goes when the kernel says so; the notification
+//! is there when dunst has put it on the screen and has run the program that notes the time, which is a
+//! little later. Nothing here passes or fails: it prints medians and spreads.
+#![allow(clippy::disallowed_methods, reason = "this reads times")]
+
+mod figures;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use anyhow::{Context, Result};
+use figures::{ratios, spread};
+use jiff::Timestamp;
+use nix::sys::signal::Signal;
+use support::person::{PATIENT, Person};
+use support::{agent, bus, wait_for_state};
+use tunwarden_lab::openvpn::ServerOptions;
+use tunwarden_lab::{Process, with_lab};
+
+/// How often the VPN is lost.
+const RUNS: usize = 15;
+
+/// What dunst runs for each notification it shows: the moment, and how grave it is.
+const NOTE: &str = "#!/bin/sh\necho \"$(date -u +%FT%T.%NZ) $DUNST_URGENCY\" >> /run/person/moments\n";
+
+fn main() -> Result<()> {
+    with_lab(|lab| {
+        let bus = bus(lab)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let nm = lab.host().network_manager(&bus)?;
+        nm.add_ethernet(&lab.uplinks()[0])?;
+        nm.add_vpn("lab", &server)?;
+        let agent = agent(lab, "")?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        person.session.file("seen.sh", NOTE, 0o755)?;
+        let _dunst = person.dunst()?;
+        let _notify = person.notify()?;
+        let monitor = ["ip", "-ts", "-o", "monitor", "link"];
+        let mut links = lab.host().command(monitor).env("TZ", "UTC").spawn()?;
+
+        let (mut told, mut seen) = (Vec::new(), Vec::new());
+        for run in 1..=RUNS {
+            nm.up("lab")?;
+            wait_for_state(lab, "protected")?;
+            lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+            let gone = gone(&mut links, run)?;
+            let on_screen = tunwarden_lab::wait_for("the notification", PATIENT, || {
+                Ok(moments(&person).into_iter().find(|&moment| moment > gone))
+            })?;
+            let on_bus = moment_of_loss(&agent, run)?;
+            told.push(on_bus.duration_since(gone).as_secs_f64() * 1000.0);
+            seen.push(on_screen.duration_since(gone).as_secs_f64() * 1000.0);
+        }
+        println!("tunnel gone -> the rules stand and the bus is told: {}", spread(&told));
+        println!("tunnel gone -> notification on the screen:          {}", spread(&seen));
+        println!("on the screen / told:                               {}", ratios(&seen, &told));
+        Ok(())
+    })
+}
+
+/// When the kernel took the `run`th tunnel away: `[2026-01-01T10:00:00.000000] Deleted 5: tun0: …`.
+fn gone(links: &mut Process, run: usize) -> Result<Timestamp> {
+    let line = links.wait_for_lines("Deleted", run, PATIENT)?;
+    let moment = line.split(['[', ']']).nth(1).context("no time")?;
+    Ok(format!("{moment}Z").parse()?)
+}
+
+/// When the agent's log says so: it tells the log and the bus at once.
+fn moment_of_loss(agent: &Process, run: usize) -> Result<Timestamp> {
+    let log = agent.log();
+    let line = log.lines().filter(|line| line.contains(" is lost: ")).nth(run - 1);
+    let moment = line.and_then(|line| line.split(' ').next()).context("no loss in the log")?;
+    Ok(moment.parse()?)
+}
+
+/// Every moment at which something critical came on the screen.
+fn moments(person: &Person) -> Vec<Timestamp> {
+    let noted = person.session.read("moments");
+    let critical = noted.lines().filter_map(|line| line.strip_suffix(" CRITICAL")?.parse().ok());
+    critical.collect()
+}

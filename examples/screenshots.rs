@@ -1,0 +1,212 @@
+//! The pictures of the README: `make screenshots`.
+//!
+//! A private laboratory with a real NetworkManager, a real OpenVPN, the agent, and a person's session on
+//! a screen that nobody looks at: XFCE's panel and its notification daemon, and `tunwarden notify`. What
+//! they show in each state is written to `docs/desktop-*.png`.
+#![allow(clippy::disallowed_methods, reason = "this starts programs and touches files")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use tunwarden_lab::openvpn::{Server, ServerOptions};
+use tunwarden_lab::{Lab, NetworkManager, Process, Session, SystemBus, wait_for, with_lab};
+
+/// How long anything may take here.
+const SOON: Duration = Duration::from_secs(30);
+/// How long a screen is given to settle: fades and menus have no end that could be waited for.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// The top right corner of the screen, where both the panel's indicators and notifications are.
+const CORNER: &str = "460x220+340+0";
+
+/// XFCE's panel with a place for indicators and a clock.
+const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<channel name="xfce4-panel" version="1.0">
+  <property name="configver" type="int" value="2"/>
+  <property name="panels" type="array">
+    <value type="int" value="1"/>
+    <property name="dark-mode" type="bool" value="true"/>
+    <property name="panel-1" type="empty">
+      <property name="position" type="string" value="p=6;x=0;y=0"/>
+      <property name="length" type="uint" value="100"/>
+      <property name="position-locked" type="bool" value="true"/>
+      <property name="size" type="uint" value="30"/>
+      <property name="icon-size" type="uint" value="22"/>
+      <property name="plugin-ids" type="array">
+        <value type="int" value="1"/>
+        <value type="int" value="2"/>
+        <value type="int" value="3"/>
+      </property>
+    </property>
+  </property>
+  <property name="plugins" type="empty">
+    <property name="plugin-1" type="string" value="separator">
+      <property name="expand" type="bool" value="true"/>
+      <property name="style" type="uint" value="0"/>
+    </property>
+    <property name="plugin-2" type="string" value="systray">
+      <property name="icon-size" type="int" value="22"/>
+      <property name="square-icons" type="bool" value="true"/>
+    </property>
+    <property name="plugin-3" type="string" value="clock">
+      <property name="digital-layout" type="uint" value="3"/>
+    </property>
+  </property>
+</channel>
+"#;
+
+/// XFCE's notifications: at the top right, opaque, and until they are taken away.
+const NOTIFYD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<channel name="xfce4-notifyd" version="1.0">
+  <property name="notify-location" type="uint" value="2"/>
+  <property name="initial-opacity" type="double" value="1.0"/>
+  <property name="do-fadeout" type="bool" value="false"/>
+</channel>
+"#;
+
+fn main() -> Result<()> {
+    with_lab(|lab| Scene::set(lab)?.play())
+}
+
+struct Scene<'a> {
+    lab: &'a Lab,
+    session: Session,
+    nm: NetworkManager,
+    tunwarden: String,
+    _services: (SystemBus, Server),
+    _programs: Vec<Process>,
+}
+
+impl<'a> Scene<'a> {
+    fn set(lab: &'a Lab) -> Result<Self> {
+        let mut bus = lab.host().system_bus()?;
+        bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let nm = lab.host().network_manager(&bus)?;
+        nm.add_ethernet(&lab.uplinks()[0])?;
+        nm.add_vpn("office", &server)?;
+        let tunwarden = binary()?;
+        let mut agent = lab.host().spawn([tunwarden.as_str(), "agent"])?;
+        agent.wait_for_line("on the system bus", SOON)?;
+
+        icons(lab)?;
+        let session = lab.host().session("nobody", "en_US.UTF-8")?;
+        let settings = ".config/xfce4/xfconf/xfce-perchannel-xml";
+        session.file(&format!("{settings}/xfce4-panel.xml"), PANEL, 0o644)?;
+        session.file(&format!("{settings}/xfce4-notifyd.xml"), NOTIFYD, 0o644)?;
+        let mut programs = vec![agent, session.spawn(["xfwm4", "--compositor=off"])?];
+        wait_for("the window manager", SOON, || {
+            let desktops = session.command(["xdotool", "get_num_desktops"]).run()?;
+            Ok(desktops.status.success().then_some(()))
+        })?;
+        session.succeed([
+            "convert",
+            "-size",
+            "800x600",
+            "gradient:#6c8ea6-#2d4a5f",
+            "/run/person/back.png",
+        ])?;
+        // It draws, and then says 1 for want of a window to show.
+        session.command(["display", "-window", "root", "/run/person/back.png"]).run()?;
+        let library = library()?;
+        let mut start = |name: &str, words: &[&str]| {
+            programs.push(session.spawn(words.iter().copied())?);
+            session.wait_for_name(name, SOON)
+        };
+        start("org.xfce.Xfconf", &[&format!("{library}/xfce4/xfconf/xfconfd")])?;
+        start("org.xfce.Panel", &["xfce4-panel"])?;
+        session.wait_for_name("org.kde.StatusNotifierWatcher", SOON)?;
+        start("org.freedesktop.Notifications", &[&format!("{library}/xfce4/notifyd/xfce4-notifyd")])?;
+        start("org.tunwarden.Notifier1", &[&tunwarden, "notify"])?;
+        Ok(Self { lab, session, nm, tunwarden, _services: (bus, server), _programs: programs })
+    }
+
+    fn play(&self) -> Result<()> {
+        self.reach("locked")?;
+        self.click_indicator()?;
+        self.picture("locked")?;
+        self.session.succeed(["xdotool", "key", "Escape", "mousemove", "100", "500"])?;
+
+        self.connect()?;
+        self.lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        self.reach("lost")?;
+        self.picture("lost")?;
+
+        self.connect()?;
+        self.picture("protected")?;
+
+        self.lab.host().succeed([self.tunwarden.as_str(), "pause", "5m"])?;
+        self.reach("paused")?;
+        self.picture("paused")
+    }
+
+    fn connect(&self) -> Result<()> {
+        self.nm.up("office")?;
+        self.reach("protected")
+    }
+
+    fn reach(&self, state: &str) -> Result<()> {
+        wait_for(state, SOON, || {
+            let status = self.lab.host().run([self.tunwarden.as_str(), "status", "--json"])?.stdout;
+            Ok(status.contains(&format!("\"state\":\"{state}\"")).then_some(()))
+        })
+    }
+
+    /// A click on the only indicator there is, beside the clock.
+    fn click_indicator(&self) -> Result<()> {
+        std::thread::sleep(SETTLE);
+        let clock = self.session.succeed(["xdotool", "search", "--class", "xfce4-panel"])?;
+        ensure!(!clock.trim().is_empty(), "no panel on the screen");
+        self.session.succeed(["xdotool", "mousemove", "748", "15", "click", "1"]).map(drop)
+    }
+
+    fn picture(&self, state: &str) -> Result<()> {
+        std::thread::sleep(SETTLE);
+        let path = folder().join(format!("desktop-{state}.png"));
+        self.session.screenshot(&path)?;
+        let whole = path.display().to_string();
+        let reduced =
+            ["convert", &whole, "-crop", CORNER, "+repage", "-strip", "+dither", "-colors", "128", &whole];
+        let made = std::process::Command::new(reduced[0]).args(&reduced[1..]).status()?;
+        ensure!(made.success(), "convert: {made}");
+        println!("{whole}");
+        Ok(())
+    }
+}
+
+/// Every picture, as `make install` puts them there.
+fn icons(lab: &Lab) -> Result<()> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("desktop/icons/hicolor");
+    for kind in ["scalable/status", "symbolic/status"] {
+        for entry in std::fs::read_dir(source.join(kind))? {
+            let entry = entry?;
+            let name = entry.file_name().into_string().ok().context("a name that is no text")?;
+            let path = format!("/usr/share/icons/hicolor/{kind}/{name}");
+            lab.host().file(&path, &std::fs::read_to_string(entry.path())?)?;
+        }
+    }
+    lab.host().run(["gtk-update-icon-cache", "-q", "-t", "-f", "/usr/share/icons/hicolor"])?;
+    Ok(())
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
+
+/// Where this architecture's programs of XFCE are.
+fn library() -> Result<String> {
+    let found = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
+    let found = found.into_iter().find(|path| path.join("xfce4/notifyd/xfce4-notifyd").exists());
+    Ok(found.context("xfce4-notifyd is not installed: scripts/deps test")?.display().to_string())
+}
+
+/// The binary that was built beside this program.
+fn binary() -> Result<String> {
+    let me = std::env::current_exe()?;
+    let folder = me.parent().and_then(Path::parent).context("this program stands in no build folder")?;
+    let binary = folder.join("tunwarden");
+    ensure!(binary.exists(), "{} is not built: cargo build", binary.display());
+    Ok(binary.display().to_string())
+}

@@ -1,0 +1,80 @@
+//! The notifier's mind, fed with anything in any order.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn any_state() -> impl Strategy<Value = State> {
+    prop::sample::select(State::ALL.to_vec())
+}
+
+fn any_topic() -> impl Strategy<Value = Topic> {
+    use Topic::*;
+    prop::sample::select(vec![
+        Details,
+        Gone,
+        NotEnforced,
+        Paused(START + 300),
+        Flapping,
+        Lost,
+        News,
+        Missed,
+        Repaired,
+    ])
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let closing = prop::sample::select(vec![Closing::Dismissed, Closing::Faded]);
+    let button = prop::sample::select(Button::ALL.to_vec());
+    let agent =
+        (any_state(), any::<bool>(), 0u32..9, any::<bool>()).prop_map(|(state, enforced, repairs, lost)| {
+            let loss = (lost || state == State::Lost).then(|| lost_at(START).loss).flatten();
+            Event::Agent(Some(Box::new(Status { enforced, repairs, loss, ..status(state) })))
+        });
+    prop_oneof![
+        5 => agent,
+        1 => Just(Event::Agent(None)),
+        2 => Just(Event::Lost),
+        1 => Just(Event::Repaired { by: Some("ufw".to_owned()) }),
+        1 => Just(Event::Failed("why".to_owned())),
+        2 => any_topic().prop_map(Event::Shown),
+        2 => (any_topic(), closing).prop_map(|(topic, closing)| Event::Closed(topic, closing)),
+        1 => button.clone().prop_map(Event::Pressed),
+        1 => button.prop_map(|button| Event::Answered(button, Err(Refusal::NotAllowed))),
+        1 => Just(Event::Occasion),
+        2 => Just(Event::Clock),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_a_danger_is_seen_and_nothing_is_claimed_that_is_not_so(
+        events in prop::collection::vec((any_event(), 0u64..40), 1..60)
+    ) {
+        let words = ["en", "de"].map(|language| Words::new(language, TimeZone::UTC));
+        let mut notifier = Notifier::new(Memory::default());
+        let mut now = START;
+        for (event, passes) in events {
+            now += passes;
+            notifier.step(event, now);
+            prop_assert!(notifier.next_moment().is_none_or(|moment| moment > now), "it would spin");
+            let status = notifier.status();
+            let fine = status.is_some_and(|status| status.enforced && status.state == State::Protected);
+            prop_assert_eq!(notifier.indicator().face == Face::Protected, fine);
+            let texts = notifier.notice().map(|notice| (notice.title, notice.body));
+            for words in &words {
+                for text in texts.iter().flat_map(|(title, body)| std::iter::once(title).chain(body)) {
+                    let said = words.say(text);
+                    prop_assert!(said != text.key.as_str() && !said.contains(['{', '$']), "{}", said);
+                }
+            }
+            // On the next occasion nothing is hidden any more.
+            let mut next = notifier.clone();
+            next.step(Event::Occasion, now);
+            let danger = next.status().is_some_and(|status| {
+                !status.enforced || matches!(status.state, State::Lost | State::Paused)
+            });
+            prop_assert!(!danger || next.notice().is_some(), "a danger that nobody sees");
+        }
+    }
+}

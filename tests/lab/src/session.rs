@@ -1,0 +1,166 @@
+//! A person's desktop session in a machine: a screen nobody looks at (Xvfb), a session bus, and what
+//! runs on them as an ordinary user. Root cannot speak to a user's session bus, so nothing here is root's.
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::machine::{Cmd, Machine, Output, Process};
+use crate::wait::{wait_for, wait_until};
+
+/// The person's home, and the session bus in it. Below `/run`, which is the machine's own.
+const HOME: &str = "/run/person";
+/// The screen. Only this machine's processes see its socket.
+const SCREEN: &str = ":77";
+
+/// A session; dropped, all of it is killed.
+#[derive(Debug)]
+pub struct Session {
+    machine: Machine,
+    user: String,
+    language: String,
+    bus: Process,
+    _screen: Process,
+}
+
+impl Machine {
+    /// Logs an ordinary user in. `language` is what `LANG` says: `en_US.UTF-8`.
+    ///
+    /// # Errors
+    /// When Xvfb or dbus-daemon is missing or does not start; with its log.
+    pub fn session(&self, user: &str, language: &str) -> Result<Session> {
+        // The X server's socket is not the real machine's.
+        self.succeed(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"])?;
+        self.succeed(["install", "-d", "-m", "700", "-o", user, HOME])?;
+        let screen = self.spawn(["Xvfb", SCREEN, "-screen", "0", "800x600x24", "-nolisten", "tcp"])?;
+        let socket = self.outside(format!("/tmp/.X11-unix/X{}", &SCREEN[1..]));
+        wait_until("the screen", Duration::from_secs(20), || UnixStream::connect(&socket).is_ok())
+            .with_context(|| screen.log())?;
+        let bus = start_bus(self, user)?;
+        Ok(Session {
+            machine: self.clone(),
+            user: user.to_owned(),
+            language: language.to_owned(),
+            bus,
+            _screen: screen,
+        })
+    }
+}
+
+impl Session {
+    /// A command in the session, as the person.
+    pub fn command<A: Into<String>>(&self, args: impl IntoIterator<Item = A>) -> Cmd {
+        let command = self.machine.command(args).user(&self.user);
+        let variables = [
+            ("HOME", HOME),
+            ("XDG_RUNTIME_DIR", HOME),
+            ("DISPLAY", SCREEN),
+            ("DBUS_SESSION_BUS_ADDRESS", &bus_address()),
+            ("LANG", &self.language),
+            ("LC_ALL", ""),
+            ("LC_MESSAGES", ""),
+            ("TZ", "UTC"),
+            // No accessibility bus, no portals: nothing that is not started here.
+            ("NO_AT_BRIDGE", "1"),
+            ("GTK_USE_PORTAL", "0"),
+        ];
+        variables.into_iter().fold(command, |command, (name, value)| command.env(name, value))
+    }
+
+    /// Starts a program of the session.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn<A: Into<String>>(&self, args: impl IntoIterator<Item = A>) -> Result<Process> {
+        self.command(args).spawn()
+    }
+
+    /// Runs a program of the session, which has to succeed.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn succeed<A: Into<String>>(&self, args: impl IntoIterator<Item = A>) -> Result<String> {
+        self.command(args).succeed()
+    }
+
+    /// Writes a file of the person's below the home: `.config/dunst/dunstrc`.
+    ///
+    /// # Errors
+    /// On a failed write.
+    pub fn file(&self, path: &str, content: &str, mode: u32) -> Result<()> {
+        self.machine.file_with_mode(&format!("{HOME}/{path}"), content, mode)?;
+        self.machine.succeed(["chown", "-R", &self.user, HOME]).map(drop)
+    }
+
+    /// Reads a file below the home; nothing, while it is not there.
+    #[must_use]
+    pub fn read(&self, path: &str) -> String {
+        self.machine.read(&format!("{HOME}/{path}")).unwrap_or_default()
+    }
+
+    /// A property, a call: anything that `busctl --user` can ask on the session's bus.
+    ///
+    /// # Errors
+    /// When busctl cannot be run.
+    pub fn busctl(&self, words: &[&str]) -> Result<Output> {
+        let address = format!("--address={}", bus_address());
+        self.command(["busctl", &address].into_iter().chain(words.iter().copied())).run()
+    }
+
+    /// Waits until a name has an owner on the session's bus.
+    ///
+    /// # Errors
+    /// When it gets none within `bound`.
+    pub fn wait_for_name(&self, name: &str, bound: Duration) -> Result<()> {
+        wait_for(&format!("{name} on the session bus"), bound, || {
+            let words =
+                ["call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner", "s", name];
+            Ok((self.busctl(&words)?.stdout.trim() == "b true").then_some(()))
+        })
+    }
+
+    /// Makes a picture of the screen at a path of the real machine.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub fn screenshot(&self, path: &Path) -> Result<()> {
+        let inside = format!("{HOME}/screen.png");
+        self.succeed(["import", "-window", "root", &inside])?;
+        std::fs::copy(self.machine.outside(&inside), path).with_context(|| path.display().to_string())?;
+        Ok(())
+    }
+
+    /// Ends the session's bus, as a logout does.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn log_out(&mut self) -> Result<()> {
+        self.bus.stop().map(drop)
+    }
+}
+
+fn bus_address() -> String {
+    format!("unix:path={HOME}/bus")
+}
+
+/// A bus of the person's that starts nothing by itself: the services of the real machine's desktop are
+/// not this session's.
+fn start_bus(machine: &Machine, user: &str) -> Result<Process> {
+    let configuration = format!(
+        "<busconfig><type>session</type><listen>{}</listen><auth>EXTERNAL</auth>\
+         <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/>\
+         <allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>",
+        bus_address()
+    );
+    machine.file(&format!("{HOME}/bus.conf"), &configuration)?;
+    let start = ["dbus-daemon", "--nofork", "--nosyslog", "--config-file"];
+    let file = format!("{HOME}/bus.conf");
+    let process = machine.command(start.into_iter().chain([file.as_str()])).user(user).spawn()?;
+    let socket = machine.outside(format!("{HOME}/bus"));
+    wait_until("the session bus", Duration::from_secs(10), || socket.exists())
+        .with_context(|| process.log())?;
+    ensure!(!user.is_empty() && user != "root", "a session is an ordinary user's");
+    Ok(process)
+}

@@ -1,0 +1,48 @@
+//! Notification daemons that are late, die, or are told not to disturb: nothing is lost.
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use tunwarden_lab::with_lab;
+
+use crate::support::person::Person;
+use crate::support::story::Desktop;
+use crate::support::wait_for_state;
+
+#[test]
+fn a_daemon_that_comes_late_or_dies_shows_what_stands() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let mut notify = person.notify()?;
+        desktop.connect()?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        wait_for_state(lab, "lost")?;
+        notify.wait_for_line("no notification daemon took", crate::support::SOON)?;
+        ensure!(person.sights().is_empty(), "nobody could show it");
+
+        let mut dunst = person.dunst()?;
+        person.sees("VPN lost: lab", 1)?;
+        dunst.kill()?;
+        let _other = person.dunst()?;
+        person.sees("VPN lost: lab", 2)?;
+        person.wait_displayed(1)
+    })
+}
+
+#[test]
+fn what_came_while_nobody_wanted_to_be_disturbed_is_seen_afterwards() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let mut notify = person.notify()?;
+        desktop.connect()?;
+        person.session.succeed(["dunstctl", "set-paused", "true"])?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        notify.wait_for_line("Shown(Lost)", crate::support::SOON)?;
+        ensure!(person.sights().is_empty() && person.displayed()? == 0, "it was held back");
+        person.session.succeed(["dunstctl", "set-paused", "false"])?;
+        person.sees("VPN lost: lab", 1)?;
+        person.wait_displayed(1)
+    })
+}

@@ -1,0 +1,126 @@
+//! The indicator in the panel and its menu, as a panel reads it.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tunwarden_lab::{wait_for, with_lab};
+
+use crate::support::person::{PATIENT, Person};
+use crate::support::story::Desktop;
+use crate::support::{status, wait_for_state};
+
+/// `Pause` asks polkit for an administrator's password; here a file stands for the right one.
+const MAY_PAUSE: &str = r#"polkit.addRule(function(action, subject) {
+    if (action.id != "org.tunwarden.agent1.pause") { return polkit.Result.NOT_HANDLED; }
+    try { polkit.spawn(["/usr/bin/test", "-e", "/run/password"]); return polkit.Result.YES; }
+    catch (error) { return polkit.Result.NO; }
+});
+"#;
+
+/// The indicator as it stands on the session bus.
+struct Panel<'a> {
+    person: &'a Person,
+    item: String,
+}
+
+impl Panel<'_> {
+    fn icon(&self) -> Result<String> {
+        let words =
+            ["get-property", &self.item, "/StatusNotifierItem", "org.kde.StatusNotifierItem", "IconName"];
+        let said = self.person.session.busctl(&words)?.stdout;
+        Ok(said.trim().trim_start_matches("s ").trim_matches('"').to_owned())
+    }
+
+    fn shows(&self, icon: &str) -> Result<()> {
+        wait_for(icon, PATIENT, || Ok((self.icon()? == icon).then_some(())))
+            .with_context(|| format!("it shows {:?}", self.icon()))
+    }
+
+    /// Every entry of the menu: its number, its text, and whether it can be pressed.
+    fn menu(&self) -> Result<Vec<(i64, String, bool)>> {
+        let words = [
+            "--json=short",
+            // `-1` is no option.
+            "--",
+            "call",
+            &self.item,
+            "/MenuBar",
+            "com.canonical.dbusmenu",
+            "GetLayout",
+            "iias",
+            "0",
+            "-1",
+            "0",
+        ];
+        let said = self.person.session.busctl(&words)?.stdout;
+        let said: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
+        let entries = said["data"][1][2].as_array().context("no entries")?;
+        let entry = |entry: &Value| {
+            let entry = &entry["data"];
+            let label = entry[1]["label"]["data"].as_str()?.to_owned();
+            let enabled = entry[1]["enabled"]["data"].as_bool().unwrap_or(true);
+            Some((entry[0].as_i64()?, label, enabled))
+        };
+        Ok(entries.iter().filter_map(entry).collect())
+    }
+
+    fn says(&self, text: &str) -> Result<()> {
+        wait_for(text, PATIENT, || {
+            Ok(self.menu()?.iter().any(|(_, label, _)| label.contains(text)).then_some(()))
+        })
+        .with_context(|| format!("the menu: {:?}", self.menu()))
+    }
+
+    fn press(&self, text: &str) -> Result<()> {
+        let menu = self.menu()?;
+        let entry = menu.iter().find(|(_, label, enabled)| *enabled && label == text);
+        let id = entry.with_context(|| format!("{text} in {menu:?}"))?.0.to_string();
+        let words =
+            ["call", &self.item, "/MenuBar", "com.canonical.dbusmenu", "Event", "isvu", &id, "clicked"];
+        let output = self.person.session.busctl(&[&words[..], &["s", "", "0"]].concat())?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(())
+    }
+}
+
+#[test]
+fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().file("/etc/polkit-1/rules.d/10-lab.rules", MAY_PAUSE)?;
+        lab.host().file(
+            "/usr/share/polkit-1/actions/org.tunwarden.agent1.policy",
+            include_str!("../../dbus/org.tunwarden.agent1.policy"),
+        )?;
+        let mut desktop = Desktop::new(lab, "")?;
+        let _polkit = desktop.bus.polkit()?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let _notify = person.notify()?;
+        let panel = Panel { person: &person, item: person.wait_for_indicator()? };
+        panel.shows("tunwarden-locked")?;
+        panel.says("Locked, no VPN")?;
+        desktop.connect()?;
+        panel.shows("tunwarden-protected")?;
+        panel.says("VPN: lab (tun0)")?;
+        panel.says("since ")?;
+
+        // Without the password it is not done, and that is said.
+        panel.press("Pause for 5 minutes")?;
+        let refused = person.sees("That was not done", 1)?;
+        ensure!(refused.body.contains("an administrator's password"), "{refused:?}");
+        ensure!(status(lab)?["state"] == "protected", "a pause that nobody allowed");
+
+        lab.host().file("/run/password", "")?;
+        panel.press("Pause for 5 minutes")?;
+        let paused = wait_for_state(lab, "paused")?;
+        let length = paused["paused_until"].as_u64().zip(paused["since"].as_u64());
+        ensure!(length.is_some_and(|(until, since)| (299..=301).contains(&(until - since))), "{paused}");
+        panel.shows("tunwarden-paused")?;
+        panel.says("until ")?;
+        panel.press("Resume")?;
+        wait_for_state(lab, "protected")?;
+        panel.shows("tunwarden-protected")?;
+
+        desktop.agent.stop()?;
+        panel.shows("tunwarden-unknown")
+    })
+}

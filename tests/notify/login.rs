@@ -1,0 +1,64 @@
+//! What happened while nobody was logged in is told at login, in the person's language.
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use tunwarden_lab::with_lab;
+
+use crate::support::person::{PATIENT, Person};
+use crate::support::story::Desktop;
+use crate::support::{start_agent, wait_for_state};
+
+#[test]
+fn a_loss_that_stands_and_an_agent_that_is_gone_are_told_in_german() -> Result<()> {
+    with_lab(|lab| {
+        let mut desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        wait_for_state(lab, "lost")?;
+        let mut person = Person::log_in(lab, "de_DE.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let mut notify = person.notify()?;
+        let lost = person.sees("VPN verloren: lab", 1)?;
+        ensure!(lost.body.contains("Das VPN-Programm") || lost.body.contains("Seine Verbindung"), "{lost:?}");
+
+        desktop.agent.stop()?;
+        let gone = person.sees("tunwarden läuft nicht", 1)?;
+        ensure!(gone.body.contains("sudo systemctl start tunwarden"), "{gone:?}");
+        desktop.agent = start_agent(lab)?;
+        person.sees("VPN verloren: lab", 2)?;
+        person.wait_displayed(1)?;
+
+        person.session.log_out()?;
+        ensure!(notify.wait(PATIENT)?.success(), "it ends with the session");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_loss_that_came_and_went_is_told_once() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        wait_for_state(lab, "lost")?;
+        desktop.connect()?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let mut notify = person.notify()?;
+        let missed = person.sees("The VPN was lost while you were away", 1)?;
+        ensure!(missed.body.contains("lab was lost at "), "{missed:?}");
+        notify.wait_for_line("Shown(Missed)", PATIENT)?;
+        notify.stop()?;
+        person.wait_displayed(0)?;
+
+        // A second one in one session shows nothing and is no failure.
+        let mut notify = person.notify()?;
+        ensure!(person.session.command([crate::support::TUNWARDEN, "notify"]).run()?.status.success());
+        notify.wait_for_line("event=Agent(Some", PATIENT)?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        person.sees("VPN lost: lab", 1)?;
+        let missed = person.sights().into_iter().filter(|sight| sight.title.contains("away")).count();
+        ensure!(missed == 1, "told at one login only: {:?}", person.sights());
+        Ok(())
+    })
+}

@@ -1,0 +1,121 @@
+//! A VPN is lost: it is on the screen, and a button brings the VPN back.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use tunwarden_lab::{wait_for, with_lab};
+
+use crate::support::person::{PATIENT, Person, may_reconnect};
+use crate::support::story::Desktop;
+use crate::support::{SOON, tunwarden, wait_for_state};
+
+#[test]
+fn a_loss_is_on_the_screen_and_its_button_brings_the_vpn_back() -> Result<()> {
+    with_lab(|lab| {
+        may_reconnect(lab)?;
+        let desktop = Desktop::new(lab, "")?;
+        let _polkit = desktop.bus.polkit()?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let _notify = person.notify()?;
+        desktop.connect()?;
+        ensure!(person.sights().is_empty(), "all is well: {:?}", person.sights());
+
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        let lost = person.sees("VPN lost: lab", 1)?;
+        ensure!(lost.urgency == "CRITICAL", "{lost:?}");
+        ensure!(lost.body.contains("Nothing leaves this computer unprotected"), "{lost:?}");
+        person.wait_displayed(1)?;
+        person.press("Details")?;
+        let grown = person.reads("in a terminal: tunwarden status")?;
+        ensure!(grown.title == "VPN lost: lab", "{grown:?}");
+        person.wait_displayed(1)?;
+
+        person.press("Reconnect")?;
+        wait_for_state(lab, "protected")?;
+        let back = person.sees("Protected again", 1)?;
+        ensure!(back.body.contains("Everything goes through lab"), "{back:?}");
+        desktop.carries()?;
+        person.wait_displayed(0)?;
+        desktop.check("a loss, and a button")
+    })
+}
+
+#[test]
+fn a_click_on_the_button_in_xfces_window_brings_the_vpn_back() -> Result<()> {
+    with_lab(|lab| {
+        may_reconnect(lab)?;
+        let desktop = Desktop::new(lab, "")?;
+        let _polkit = desktop.bus.polkit()?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _xfce = person.xfce4_notifyd()?;
+        let _notify = person.notify()?;
+        desktop.connect()?;
+        ensure!(person.window()?.is_none(), "all is well");
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        let (window, width, height) = wait_for("the window", PATIENT, || person.window())?;
+        // The buttons stand in the last row, `Reconnect` left of `Details`.
+        let (x, y) = ((width - 150).to_string(), (height - 31).to_string());
+        person.session.succeed(["xdotool", "mousemove", "--window", &window, &x, &y, "click", "1"])?;
+        wait_for_state(lab, "protected")?;
+        desktop.carries()?;
+        desktop.check("a loss, and a click")
+    })
+}
+
+#[test]
+fn ten_losses_in_a_minute_are_one_notification_that_says_so() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let mut notify = person.notify()?;
+        desktop.connect()?;
+        let route = lab.host().succeed(["ip", "route", "show", "default", "dev", "tun0"])?;
+        let route = format!("{} dev tun0", route.trim());
+        let default = |verb: &str| {
+            let words = ["ip", "route", verb].into_iter().chain(route.split_whitespace());
+            lab.host().succeed(words).map(drop)
+        };
+        for round in 1..=10 {
+            default("del")?;
+            desktop.signals.wait_for("lost", round)?;
+            default("add")?;
+            desktop.signals.wait_for("protected", round + 1)?;
+            ensure!(person.displayed()? <= 1, "a pile: {:#?}", person.sights());
+        }
+        notify.wait_for_lines("event=Lost", 10, SOON)?;
+        let unstable = person.reads("It was lost 10 times within a minute")?;
+        ensure!(unstable.urgency == "CRITICAL", "{unstable:?}");
+        // From the third on every one took the place of the one before.
+        let told = person.sights().into_iter().filter(|sight| sight.title == "VPN unstable: lab");
+        let ids: BTreeSet<String> = told.map(|sight| sight.id).collect();
+        ensure!(ids.len() == 1, "{ids:?}");
+        person.wait_displayed(1)
+    })
+}
+
+#[test]
+fn a_pause_and_a_repair_are_told() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let _notify = person.notify()?;
+        ensure!(tunwarden(lab, ["pause", "5m"])?.status.success());
+        let paused = person.sees("Protection is off until", 1)?;
+        ensure!(paused.body.contains("For 5 minutes everything leaves"), "{paused:?}");
+        // Closing asks nobody's leave.
+        person.press("Resume")?;
+        wait_for_state(lab, "locked")?;
+        let resumed = person.sees("Protection is on again", 1)?;
+        ensure!(resumed.body.contains("until the VPN is connected"), "{resumed:?}");
+        lab.host().succeed(["iptables", "-F", "OUTPUT_VPN_KILL_SWITCH"])?;
+        tunwarden(lab, ["verify"])?;
+        person.sees("Protection was damaged and repaired", 1)?;
+        wait_for_state(lab, "locked")?;
+        drop(desktop);
+        Ok(())
+    })
+}

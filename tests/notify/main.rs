@@ -1,0 +1,11 @@
+//! What a person sees and can do, with real parts: the agent on a private system bus, NetworkManager
+//! and OpenVPN, and `tunwarden notify` in an ordinary user's session with a real notification daemon.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod daemon;
+mod forged;
+mod indicator;
+mod login;
+mod loss;

@@ -1,0 +1,196 @@
+//! A person at the desktop: their session, a real dunst, and `tunwarden notify` as their autostart runs it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tunwarden_lab::{Lab, Process, Session, wait_for};
+
+use super::{SOON, TUNWARDEN};
+
+/// How long anything on a screen may take on a machine that is busy.
+pub const PATIENT: Duration = Duration::from_secs(20);
+
+/// An ordinary user.
+pub const PERSON: &str = "nobody";
+
+/// What dunst runs for every notification that it puts on the screen: one line in `seen`.
+const SEEN: &str = "#!/bin/sh\n\
+                    printf '%s|%s|%s|%s\\n' \"$DUNST_ID\" \"$DUNST_URGENCY\" \"$DUNST_SUMMARY\" \
+                    \"$(printf %s \"$DUNST_BODY\" | tr '\\n' ' ')\" >> /run/person/seen\n";
+
+/// What dunst asks which action is meant, as dmenu would: the line that names the one in `choice`.
+const CHOOSE: &str = "#!/bin/sh\ngrep -m1 -F \"$(cat /run/person/choice)\"\n";
+
+const DUNSTRC: &str = "[global]\n\
+                       always_run_script = true\n\
+                       width = 420\n\
+                       offset = 20x40\n\
+                       dmenu = /run/person/choose\n\
+                       icon_theme = hicolor\n\
+                       enable_recursive_icon_lookup = true\n\
+                       [all]\n\
+                       summary = \"*\"\n\
+                       script = /run/person/seen.sh\n";
+
+/// The pictures, as `make install` puts them there.
+const ICONS: [(&str, &str); 7] = [
+    ("protected", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-protected.svg")),
+    ("connecting", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-connecting.svg")),
+    ("locked", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-locked.svg")),
+    ("lost", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-lost.svg")),
+    ("failed", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-failed.svg")),
+    ("paused", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-paused.svg")),
+    ("unknown", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-unknown.svg")),
+];
+
+/// `Reconnect` asks polkit; a person at the screen may, which nobody in a laboratory is.
+const MAY_RECONNECT: &str = r#"polkit.addRule(function(action, subject) {
+    if (action.id == "org.tunwarden.agent1.reconnect") { return polkit.Result.YES; }
+});
+"#;
+
+/// Makes this laboratory's person one who may have the VPN connected again.
+pub fn may_reconnect(lab: &Lab) -> Result<()> {
+    lab.host().file("/etc/polkit-1/rules.d/10-lab.rules", MAY_RECONNECT)?;
+    let actions = include_str!("../../dbus/org.tunwarden.agent1.policy");
+    lab.host().file("/usr/share/polkit-1/actions/org.tunwarden.agent1.policy", actions)
+}
+
+/// A notification that was on the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sight {
+    /// The daemon's number for it: one that replaces another has the same.
+    pub id: String,
+    /// `NORMAL` or `CRITICAL`.
+    pub urgency: String,
+    /// Its title.
+    pub title: String,
+    /// Its text, in one line.
+    pub body: String,
+}
+
+/// Somebody who looks at the screen.
+pub struct Person {
+    pub session: Session,
+}
+
+impl Person {
+    /// Logs in; nothing runs in the session yet.
+    pub fn log_in(lab: &Lab, language: &str) -> Result<Self> {
+        for (name, icon) in ICONS {
+            let path = format!("/usr/share/icons/hicolor/scalable/status/tunwarden-{name}.svg");
+            lab.host().file(&path, icon)?;
+        }
+        let session = lab.host().session(PERSON, language)?;
+        session.file("seen.sh", SEEN, 0o755)?;
+        session.file("choose", CHOOSE, 0o755)?;
+        session.file(".config/dunst/dunstrc", DUNSTRC, 0o644)?;
+        Ok(Self { session })
+    }
+
+    /// Starts a notification daemon.
+    pub fn dunst(&self) -> Result<Process> {
+        let dunst = self.session.spawn(["dunst"])?;
+        let owned = self.session.wait_for_name("org.freedesktop.Notifications", PATIENT);
+        owned.with_context(|| dunst.log())?;
+        Ok(dunst)
+    }
+
+    /// Starts XFCE's notification daemon and the settings it asks for.
+    pub fn xfce4_notifyd(&self) -> Result<[Process; 2]> {
+        let libraries = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
+        let library = libraries.into_iter().find(|path| path.join("xfce4/notifyd/xfce4-notifyd").exists());
+        let library = library.context("xfce4-notifyd is not installed: scripts/deps test")?;
+        let start = |program: &str, name: &str| {
+            let process = self.session.spawn([library.join(program).display().to_string()])?;
+            self.session.wait_for_name(name, PATIENT).with_context(|| process.log())?;
+            anyhow::Ok(process)
+        };
+        let settings = start("xfce4/xfconf/xfconfd", "org.xfce.Xfconf")?;
+        Ok([settings, start("xfce4/notifyd/xfce4-notifyd", "org.freedesktop.Notifications")?])
+    }
+
+    /// The window of XFCE's notification: its number, width and height.
+    pub fn window(&self) -> Result<Option<(String, u32, u32)>> {
+        let search = ["xdotool", "search", "--onlyvisible", "--class", "xfce4-notifyd"];
+        let found = self.session.command(search).run()?.stdout;
+        for id in found.lines() {
+            let geometry =
+                self.session.command(["xdotool", "getwindowgeometry", "--shell", id]).run()?.stdout;
+            let number = |key: &str| {
+                let line = geometry.lines().find_map(|line| line.strip_prefix(key));
+                line.and_then(|number| number.parse::<u32>().ok()).unwrap_or_default()
+            };
+            let (width, height) = (number("WIDTH="), number("HEIGHT="));
+            if width > 100 && height > 50 {
+                return Ok(Some((id.to_owned(), width, height)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Starts what the session starts by itself.
+    pub fn notify(&self) -> Result<Process> {
+        let notify = self.session.spawn([TUNWARDEN, "notify", "--verbose"])?;
+        let owned = self.session.wait_for_name("org.tunwarden.Notifier1", PATIENT);
+        owned.with_context(|| notify.log())?;
+        Ok(notify)
+    }
+
+    /// Everything that was on the screen so far, in order.
+    pub fn sights(&self) -> Vec<Sight> {
+        let seen = self.session.read("seen");
+        let sight = |line: &str| {
+            let mut parts = line.splitn(4, '|').map(ToOwned::to_owned);
+            let (id, urgency, title, body) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+            Some(Sight { id, urgency, title, body })
+        };
+        seen.lines().filter_map(sight).collect()
+    }
+
+    /// Waits until the `count`th notification whose title has these words was on the screen.
+    pub fn sees(&self, title: &str, count: usize) -> Result<Sight> {
+        let found = wait_for(&format!("notification {count} of {title:?}"), PATIENT, || {
+            let sights = self.sights().into_iter().filter(|sight| sight.title.contains(title));
+            Ok(sights.collect::<Vec<_>>().get(count - 1).cloned())
+        });
+        found.with_context(|| format!("seen: {:#?}", self.sights()))
+    }
+
+    /// Waits until a notification with these words in its text was on the screen.
+    pub fn reads(&self, words: &str) -> Result<Sight> {
+        let found = wait_for(&format!("a notification that says {words:?}"), PATIENT, || {
+            Ok(self.sights().into_iter().find(|sight| sight.body.contains(words)))
+        });
+        found.with_context(|| format!("seen: {:#?}", self.sights()))
+    }
+
+    /// How many notifications are on the screen now.
+    pub fn displayed(&self) -> Result<usize> {
+        let count = self.session.succeed(["dunstctl", "count", "displayed"])?;
+        count.trim().parse().with_context(|| count.clone())
+    }
+
+    /// Waits until so many are on the screen.
+    pub fn wait_displayed(&self, count: usize) -> Result<()> {
+        wait_for(&format!("{count} notifications on the screen"), PATIENT, || {
+            Ok((self.displayed()? == count).then_some(()))
+        })
+        .with_context(|| format!("seen: {:#?}", self.sights()))
+    }
+
+    /// Presses the button with these words, by dunst's own menu.
+    pub fn press(&self, label: &str) -> Result<()> {
+        self.session.file("choice", label, 0o644)?;
+        self.session.succeed(["dunstctl", "context"]).map(drop)
+    }
+
+    /// The indicator's name on the session's bus, where a panel would ask it.
+    pub fn wait_for_indicator(&self) -> Result<String> {
+        wait_for("the indicator on the session bus", SOON, || {
+            let listed = self.session.busctl(&["list", "--no-legend", "--acquired"])?.stdout;
+            let names = listed.lines().filter_map(|line| line.split_whitespace().next());
+            Ok(names.map(ToOwned::to_owned).find(|name| name.starts_with("org.kde.StatusNotifierItem-")))
+        })
+    }
+}
