@@ -1,9 +1,11 @@
 //! What is said of tunwarden: only what was applied, never what was wished.
 
 mod docker;
+mod layers;
 mod loss;
 
 pub use docker::{DockerStatus, NetworkStatus};
+pub use layers::LayerStatus;
 pub use loss::LossStatus;
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,6 +15,7 @@ use serde::Serialize;
 use serde::ser::SerializeStruct;
 use zbus::OwnedVariant;
 
+use crate::firewall::LayerReport;
 use crate::net::Endpoint;
 use crate::vpn::{DockerReport, KernelPacket, PauseScope, Situation, State, Tunnel};
 
@@ -41,6 +44,8 @@ pub struct Status {
     pub repairs: u32,
     /// The last loss.
     pub loss: Option<LossStatus>,
+    /// In what the rules stand.
+    pub layers: Vec<LayerStatus>,
     /// Docker.
     pub docker: DockerStatus,
     /// User ids of VPN clients that may report a loss.
@@ -125,6 +130,13 @@ pub enum Enforcement {
     NotEnforced,
 }
 
+/// Whether what goes out on a wire is looked at there, whoever sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wires {
+    Held,
+    Open,
+}
+
 impl Status {
     /// The status of a situation.
     pub fn new(situation: &Situation, since: u64, enforcement: Enforcement, docker: bool) -> Self {
@@ -148,6 +160,7 @@ impl Status {
             pause: situation.paused_until.map(|_| PauseStatus { scope: situation.pause_scope }),
             repairs: 0,
             loss: None,
+            layers: Vec::new(),
             docker: DockerStatus {
                 present: docker,
                 protected: docker && enforced && !opens_containers(situation),
@@ -159,10 +172,24 @@ impl Status {
 
     /// The same with what Docker says of itself.
     pub fn with_docker(mut self, report: Option<DockerReport>) -> Self {
+        let wires = self.wires();
         if let Some(report) = report {
-            self.docker.tell(report);
+            self.docker.tell(report, wires);
         }
         self
+    }
+
+    /// The same with what the layers came to. Said before what Docker says, which depends on it.
+    pub fn with_layers(mut self, layers: &[LayerReport]) -> Self {
+        self.layers = layers.iter().map(LayerStatus::from).collect();
+        self
+    }
+
+    fn wires(&self) -> Wires {
+        match self.layers.iter().any(LayerStatus::holds_wires) {
+            true => Wires::Held,
+            false => Wires::Open,
+        }
     }
 }
 
@@ -211,6 +238,7 @@ impl Status {
         let scope: String = take(&mut all, "PauseScope")?;
         let scope = Some(scope).filter(|scope| !scope.is_empty());
         let scope = scope.map(|scope| scope.parse().map_err(StatusError)).transpose()?;
+        let layers: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Layers")?;
         Ok(Self {
             version: take(&mut all, "Version")?,
             agent: true,
@@ -223,6 +251,7 @@ impl Status {
             pause: scope.map(|scope| PauseStatus { scope }),
             repairs: take(&mut all, "Repairs")?,
             loss: LossStatus::from_dict(take(&mut all, "Loss")?)?,
+            layers: layers.into_iter().map(LayerStatus::from_dict).collect::<Result<_, _>>()?,
             docker: DockerStatus::from_dict(docker)?,
             clients: BTreeSet::new(),
         })
@@ -267,7 +296,10 @@ impl Status {
         if self.repairs > 0 {
             row("repaired", format!("{} times", self.repairs));
         }
-        for (title, text) in self.docker.rows() {
+        for fault in self.layers.iter().filter_map(LayerStatus::fault) {
+            row("!", fault);
+        }
+        for (title, text) in self.docker.rows(self.wires()) {
             row(title, text);
         }
         if !self.agent {

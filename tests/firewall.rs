@@ -198,16 +198,36 @@ fn a_commit_that_is_refused_leaves_closed_rules_with_legacy() {
     a_refused_commit_closes(Backend::Legacy, From::Unreadable).unwrap();
 }
 
+/// A system without iptables for IPv4, and with this configuration.
+fn lock_without_iptables(lab: &Lab, config: &str) -> Result<tunwarden_lab::Output> {
+    lab.host().file("/etc/tunwarden/config.toml", config)?;
+    let hide = "mkdir -p /run/sbin/upper /run/sbin/work; \
+             mount -t overlay -o lowerdir=/usr/sbin,upperdir=/run/sbin/upper,workdir=/run/sbin/work overlay /usr/sbin; \
+             rm /usr/sbin/iptables-save /usr/sbin/iptables-restore";
+    lab.host().succeed(["sh", "-ec", hide])?;
+    let lock = tunwarden(lab, ["lock"])?;
+    ensure!(lock.status.code() == Some(1), "{lock:?}");
+    ensure!(lock.stderr.contains("apt install iptables"), "{}", lock.stderr);
+    Ok(lock)
+}
+
+#[test]
+fn without_iptables_the_lock_fails_and_the_other_layer_holds() {
+    with_lab(|lab| {
+        let lock = lock_without_iptables(lab, "")?;
+        ensure!(!lock.stderr.contains("NOT closed"), "it says that it is open: {}", lock.stderr);
+        for target in ["203.0.113.9:4000", "[2001:db8:9::9]:4000"] {
+            ensure!(lab.host().udp(target)?.send()?.forbidden() == 1, "{target} is open");
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
 #[test]
 fn without_iptables_the_lock_fails_and_names_the_package() {
     with_lab(|lab| {
-        let hide = "mkdir -p /run/sbin/upper /run/sbin/work; \
-             mount -t overlay -o lowerdir=/usr/sbin,upperdir=/run/sbin/upper,workdir=/run/sbin/work overlay /usr/sbin; \
-             rm /usr/sbin/iptables-save /usr/sbin/iptables-restore";
-        lab.host().succeed(["sh", "-ec", hide])?;
-        let lock = tunwarden(lab, ["lock"])?;
-        ensure!(lock.status.code() == Some(1), "{lock:?}");
-        ensure!(lock.stderr.contains("apt install iptables"), "{}", lock.stderr);
+        let lock = lock_without_iptables(lab, "[firewall]\nlayers = [\"iptables\"]\n")?;
         ensure!(lock.stderr.contains("NOT closed"), "it does not say that it is open: {}", lock.stderr);
         // The other family is closed all the same.
         ensure!(lab.host().udp("[2001:db8:9::9]:4000")?.send()?.forbidden() == 1, "IPv6 was left open");

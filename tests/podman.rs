@@ -101,7 +101,10 @@ fn podmans_containers_leave_nothing_on_a_locked_machine() -> Result<()> {
         let _first = podman.flood(FIRST)?;
         is_seen(&capture, FIRST).context("the control, without tunwarden")?;
 
-        lab.host().file("/etc/tunwarden/config.toml", "[bootstrap]\nservers = [\"198.51.100.7\"]\n")?;
+        lab.host().file(
+            "/etc/tunwarden/config.toml",
+            "[bootstrap]\nservers = [\"198.51.100.7\"]\n[firewall]\nlayers = [\"iptables\"]\n",
+        )?;
         let output = tunwarden(lab, ["lock"])?;
         ensure!(output.status.success(), "lock: {}", output.stderr);
         let from = capture.so_far()?.len();

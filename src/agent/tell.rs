@@ -29,8 +29,8 @@ impl Agent {
             if self.applied.is_some() { Enforcement::Enforced } else { Enforcement::NotEnforced };
         let docker = self.machine.docker();
         let present = docker.is_some() || system::has_docker();
-        let mut status =
-            Status::new(&self.kept.situation, self.kept.since, enforcement, present).with_docker(docker);
+        let status = Status::new(&self.kept.situation, self.kept.since, enforcement, present);
+        let mut status = status.with_layers(self.firewall.layers()).with_docker(docker);
         status.repairs = self.repairs;
         status.clients = self.machine.client_users();
         status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
@@ -42,6 +42,11 @@ impl Agent {
         }
         for item in &news {
             log(item, &status);
+        }
+        let lacks = |status: &Status| status.layers.iter().filter_map(|layer| layer.lacks.clone()).collect();
+        let (before, now): (Vec<String>, Vec<String>) = (lacks(&self.status.borrow()), lacks(&status));
+        for lack in now.iter().filter(|lack| !before.contains(lack)) {
+            tracing::warn!("one layer holds the rules, or a part of it: {lack}");
         }
         let known = self.status.borrow().docker.faults();
         for fault in status.docker.faults().iter().filter(|fault| !known.contains(fault)) {

@@ -15,7 +15,8 @@ use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
 use crate::sources::openvpn;
 use crate::status::{
-    BootstrapStatus, DockerStatus, EndpointStatus, LossStatus, NetworkStatus, Status, TunnelStatus,
+    BootstrapStatus, DockerStatus, EndpointStatus, LayerStatus, LossStatus, NetworkStatus, Status,
+    TunnelStatus,
 };
 use crate::vpn::{PauseScope, Reporter};
 
@@ -83,6 +84,11 @@ impl Agent1 {
     #[zbus(property)]
     fn docker(&self) -> Nested {
         docker_dict(&self.status.borrow().docker)
+    }
+
+    #[zbus(property)]
+    fn layers(&self) -> Vec<Dict> {
+        self.status.borrow().layers.iter().map(LayerStatus::dict).collect()
     }
 
     #[zbus(property)]
@@ -302,6 +308,8 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
     );
     put("PauseScope", old.pause != new.pause, Variant::from(scope_word(new)));
     put("Docker", old.docker != new.docker, Variant::from(docker_dict(&new.docker)));
+    let layers: Vec<Dict> = new.layers.iter().map(LayerStatus::dict).collect();
+    put("Layers", old.layers != new.layers, Variant::from(layers));
     put("Loss", old.loss != new.loss, Variant::from(loss_dict(new.loss.as_ref())));
     put("Repairs", old.repairs != new.repairs, Variant::from(new.repairs));
     changed

@@ -42,6 +42,9 @@ pub trait Agent1 {
     /// are any.
     #[zbus(property)]
     fn docker(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
+    /// In what the rules stand: `name`, `enforced`, and `lacks` if this system cannot do all of it.
+    #[zbus(property)]
+    fn layers(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
     /// The last loss: `name`, `interface`, `reason`, and `at` in seconds since the epoch; nothing in it when
     /// there was none.
     #[zbus(property)]

@@ -13,6 +13,7 @@ use super::client::Dict;
 use super::{LOCKED, NOT_ENFORCED, Outcome, client, complain, load::load, say, verify};
 use crate::bus::{Agent1Proxy, NAME, PATH};
 use crate::config::Config;
+use crate::firewall::Firewall;
 use crate::status::{Enforcement, Status};
 use crate::store::Store;
 use crate::system;
@@ -89,7 +90,13 @@ fn print(args: &Args, status: &Status) {
 async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     let differences = agent.verify().await;
     let mut status = read(agent).await?;
-    status.enforced &= differences.is_ok_and(|lines| lines.is_empty());
+    status.enforced &= differences.as_ref().is_ok_and(Vec::is_empty);
+    for layer in &mut status.layers {
+        match &differences {
+            Ok(lines) => layer.weigh(lines),
+            Err(_) => layer.enforced = false,
+        }
+    }
     Ok(status)
 }
 
@@ -111,8 +118,8 @@ async fn changes(agent: &Agent1Proxy<'_>) -> anyhow::Result<MessageStream> {
 async fn without_agent(path: Option<&Path>) -> Status {
     let store = Store::default();
     let config = load(path).unwrap_or_else(|_| Config::strictest());
-    let differences = verify::without_agent(&config, &store).await;
-    let enforcement = match differences {
+    let mut firewall = Firewall::new(&config.firewall);
+    let enforcement = match verify::without_agent(&mut firewall, &config, &store).await {
         Ok(lines) if lines.is_empty() => Enforcement::Enforced,
         Ok(_) => Enforcement::NotEnforced,
         Err(error) => {
@@ -129,7 +136,8 @@ async fn without_agent(path: Option<&Path>) -> Status {
     if !open {
         situation.paused_until = None;
     }
-    let mut status = Status::new(&situation, applied.since, enforcement, crate::system::has_docker());
+    let status = Status::new(&situation, applied.since, enforcement, crate::system::has_docker());
+    let mut status = status.with_layers(firewall.layers());
     status.agent = false;
     status
 }

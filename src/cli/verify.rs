@@ -23,7 +23,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
                     return Ok(ExitCode::from(BAD_CONFIG));
                 }
             };
-            without_agent(&config, &Store::default()).await?
+            without_agent(&mut Firewall::new(&config.firewall), &config, &Store::default()).await?
         }
     };
     if lines.is_empty() {
@@ -35,7 +35,11 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
 }
 
 /// Compares with what was applied last, or with the locked rules when nothing was.
-pub(super) async fn without_agent(config: &Config, store: &Store) -> anyhow::Result<Vec<String>> {
+pub(super) async fn without_agent(
+    firewall: &mut Firewall,
+    config: &Config,
+    store: &Store,
+) -> anyhow::Result<Vec<String>> {
     let applied = store.applied().ok().flatten();
     let situation = match applied {
         Some(applied) => applied.situation,
@@ -43,6 +47,5 @@ pub(super) async fn without_agent(config: &Config, store: &Store) -> anyhow::Res
     };
     let (owners, _) = system::owners(config);
     let ruleset = policy::ruleset(config, &owners, &situation);
-    let mut firewall = Firewall::new(&config.firewall);
     firewall.differences(&ruleset).await.context("cannot read what the kernel holds; try it with sudo")
 }

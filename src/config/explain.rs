@@ -11,8 +11,12 @@ use crate::net::{Host, Port, PortRange, Transport};
 const WIDTH: usize = 80;
 
 /// What no firewall of this kind can hold.
-const LIMITS: &str = "What this cannot hold: macvlan and ipvlan containers, raw AF_PACKET senders and \
-    privileged containers that share the host's namespaces pass under every iptables rule.";
+const LIMITS: &str = "What this cannot hold: root, and privileged containers that share the host's \
+    namespaces, for they may take the rules out.";
+
+/// What the layer in iptables cannot hold.
+const BENEATH: &str = "What iptables alone cannot hold: macvlan and ipvlan containers and raw AF_PACKET \
+    senders pass under every rule of it. Add \"nftables\" to `layers`.";
 
 impl Config {
     /// What this configuration means: section by section what may pass, and what to take care of.
@@ -30,7 +34,7 @@ impl Config {
         page.section("docker", "Containers", docker(&self.docker, &self.tunnel));
         page.section("vpn", "Which VPNs count", vpn(&self.vpn));
         page.section("firewall", "How the rules are set", firewall(&self.firewall));
-        page.section("", "Always", always());
+        page.section("", "Always", always(&self.firewall));
         page.text
     }
 }
@@ -239,12 +243,11 @@ fn firewall(firewall: &Firewall) -> Vec<String> {
     firewall.layers.iter().map(line).collect()
 }
 
-fn always() -> Vec<String> {
-    vec![
-        "Whatever is not named above is dropped, in IPv4 and IPv6, also while tunwarden is not running."
-            .to_owned(),
-        LIMITS.to_owned(),
-    ]
+fn always(firewall: &Firewall) -> Vec<String> {
+    let dropped =
+        "Whatever is not named above is dropped, in IPv4 and IPv6, also while tunwarden is not running.";
+    let beneath = (!firewall.layers.contains(&Layer::Nftables)).then_some(BENEATH);
+    [dropped, LIMITS].into_iter().chain(beneath).map(ToOwned::to_owned).collect()
 }
 
 fn joined<T: ToString>(things: &[T], last: &str) -> String {

@@ -367,7 +367,7 @@ pub struct Firewall {
 
 impl Default for Firewall {
     fn default() -> Self {
-        Self { backend: Backend::default(), layers: [Layer::Iptables].into() }
+        Self { backend: Backend::default(), layers: [Layer::Iptables, Layer::Nftables].into() }
     }
 }
 

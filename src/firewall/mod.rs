@@ -95,9 +95,12 @@ impl Firewall {
         Ok(commit)
     }
 
-    /// What of the rules is in force in another form than they ask for, if anything is; as narrow.
-    pub fn complaint(&self) -> Option<&str> {
-        self.iptables.as_ref().and_then(Iptables::complaint)
+    /// What of the rules is in force in another form than they ask for, or in fewer layers, if anything is.
+    pub fn complaint(&self) -> Option<String> {
+        let iptables = self.iptables.as_ref().and_then(Iptables::complaint).map(ToOwned::to_owned);
+        let lacks = self.last.iter().filter_map(|layer| layer.lacks.clone());
+        let all: Vec<String> = iptables.into_iter().chain(lacks).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// Takes it as known that the kernel holds `ruleset`: no differences were found.
@@ -192,7 +195,7 @@ impl Firewall {
             let (able, lacks) = match layer.lacks() {
                 Lacks::Nothing => (true, None),
                 Lacks::Wires(why) => (true, Some(why.clone())),
-                Lacks::Everything(why) => (false, Some(why.clone())),
+                Lacks::Everything(why) | Lacks::Nft(why) => (false, Some(why.clone())),
             };
             LayerReport { layer: Layer::Nftables, enforced: nftables && able, lacks }
         });

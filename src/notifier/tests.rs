@@ -32,6 +32,7 @@ fn status(state: State) -> Status {
         pause: None,
         paused_until: (state == State::Paused).then_some(START + 300),
         repairs: 0,
+        layers: Vec::new(),
         loss: None,
         docker: DockerStatus::default(),
         clients: BTreeSet::new(),

@@ -5,15 +5,18 @@ use std::collections::HashMap;
 use serde::Serialize;
 use zbus::OwnedVariant;
 
-use super::{StatusError, take};
+use super::{StatusError, Wires, take};
 use crate::config::plain;
-use crate::vpn::{DockerReport, NetworkReport};
+use crate::vpn::{DockerReport, NetworkFault, NetworkReport};
 
 /// How many networks the text names; the JSON has them all.
 const SHOWN: usize = 10;
 
 /// What no rule of iptables can hold, in one line.
 const LIMITS: &str = "macvlan, ipvlan, raw packet senders (NET_RAW), containers in this machine's namespaces";
+
+/// What remains of it where the wires are held.
+const WIRE_LIMITS: &str = "containers in this machine's namespaces that may change its rules (NET_ADMIN)";
 
 /// Docker in the status.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -53,10 +56,10 @@ pub struct NetworkStatus {
 
 impl DockerStatus {
     /// Adds what Docker says of itself.
-    pub(super) fn tell(&mut self, report: DockerReport) {
+    pub(super) fn tell(&mut self, report: DockerReport, wires: Wires) {
         self.version = Some(report.version);
         self.backend = Some(report.backend.as_str().to_owned());
-        let status = |network| NetworkStatus::new(network, self.protected);
+        let status = |network| NetworkStatus::new(network, self.protected, wires);
         self.networks = report.networks.into_iter().map(status).collect();
         self.missing = report.missing;
     }
@@ -74,7 +77,7 @@ impl DockerStatus {
     }
 
     /// The rows of the text, each with its title.
-    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn rows(&self, wires: Wires) -> Vec<(&'static str, String)> {
         if !self.present {
             return Vec::new();
         }
@@ -87,7 +90,11 @@ impl DockerStatus {
             }
         }
         rows.extend(shortened(&self.faults()).into_iter().map(|fault| ("!", fault)));
-        rows.push(("not held", LIMITS.to_owned()));
+        let limits = match wires {
+            Wires::Held => WIRE_LIMITS,
+            Wires::Open => LIMITS,
+        };
+        rows.push(("not held", limits.to_owned()));
         rows
     }
 
@@ -119,7 +126,11 @@ impl DockerStatus {
 }
 
 impl NetworkStatus {
-    fn new(report: NetworkReport, protected: bool) -> Self {
+    fn new(mut report: NetworkReport, protected: bool, wires: Wires) -> Self {
+        if report.fault == Some(NetworkFault::Beneath) && wires == Wires::Held {
+            // What passes beneath the tables meets the rules on the wire.
+            report.fault = None;
+        }
         Self {
             covered: protected && report.is_covered(),
             fault: report.fault.map(|fault| fault.to_string()),

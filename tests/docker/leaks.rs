@@ -85,7 +85,7 @@ fn no_container_leaves_when_another_tool_flushes_filter(engine: Engine) -> Resul
         let _docker = flooding_docker(lab, engine)?;
         let mut watch = Watch::begin(lab, locked()?)?;
         watch.is_seen("without tunwarden")?;
-        lock(lab, KNOWN)?;
+        lock(lab, &format!("{KNOWN}[firewall]\nlayers = [\"iptables\"]\n"))?;
         watch.close()?;
         watch.check("locked")?;
         for flush in ["-F DOCKER-USER", "-F FORWARD", "-F", "-P FORWARD ACCEPT"] {

@@ -42,6 +42,8 @@ pub(super) enum Lacks {
     Wires(String),
     /// All of it.
     Everything(String),
+    /// The program, which may be installed any time.
+    Nft(String),
 }
 
 impl Nftables {
@@ -71,26 +73,28 @@ impl Nftables {
     /// # Errors
     /// See [`FirewallError`].
     pub(super) async fn commit(&mut self, ruleset: &Ruleset) -> Result<Option<Commit>, FirewallError> {
+        if let Lacks::Nft(_) = self.lacks {
+            self.lacks = Lacks::Nothing;
+        }
         let held = self.held.take();
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
-        let wanted = self.wanted(ruleset);
+        let mut wanted = self.wanted(ruleset);
         let mut result = put(held.as_deref(), trust, &wanted).await;
         if result.is_err() {
             self.probe(&result).await;
             let again = self.wanted(ruleset);
             if again != wanted {
-                result = put(None, Trust::None, &again).await;
+                wanted = again;
+                result = put(None, Trust::None, &wanted).await;
             }
         }
-        if let Lacks::Everything(_) = self.lacks {
-            return Ok(None);
-        }
-        match result {
-            Ok(commit) => {
-                self.held = Some(self.wanted(ruleset));
+        match (result, &self.lacks) {
+            (_, Lacks::Everything(_) | Lacks::Nft(_)) => Ok(None),
+            (Ok(commit), Lacks::Nothing | Lacks::Wires(_)) => {
+                self.held = Some(wanted);
                 Ok(Some(commit))
             }
-            Err(why) => Err(self.close(ruleset, why).await),
+            (Err(why), Lacks::Nothing | Lacks::Wires(_)) => Err(self.close(ruleset, why).await),
         }
     }
 
@@ -114,7 +118,7 @@ impl Nftables {
         }
         self.probe(&lines).await;
         match self.lacks {
-            Lacks::Everything(_) => Ok(Vec::new()),
+            Lacks::Everything(_) | Lacks::Nft(_) => Ok(Vec::new()),
             Lacks::Nothing => lines,
             Lacks::Wires(_) => look(&self.wanted(ruleset)).await,
         }
@@ -147,7 +151,7 @@ impl Nftables {
         let can = |table: &NftTable| match self.lacks {
             Lacks::Nothing => true,
             Lacks::Wires(_) => table.family == NftFamily::Inet,
-            Lacks::Everything(_) => false,
+            Lacks::Everything(_) | Lacks::Nft(_) => false,
         };
         tables(&ruleset).into_iter().filter(can).collect()
     }
@@ -155,7 +159,7 @@ impl Nftables {
     /// Finds out whether it failed because this system cannot do it at all.
     async fn probe<T>(&mut self, failed: &Result<T, FirewallError>) {
         if let Err(FirewallError::Tool(missing @ ToolError::Missing(_))) = failed {
-            self.lacks = Lacks::Everything(missing.to_string());
+            self.lacks = Lacks::Nft(missing.to_string());
         } else if let Err(why @ ToolError::Failed { .. }) = tool::nft(&["-c", "-f", "-"], HOOKS).await {
             self.lacks = Lacks::Everything(format!("this kernel has no nftables: {why}"));
         } else if let Err(why @ ToolError::Failed { .. }) = tool::nft(&["-c", "-f", "-"], WIRES).await {

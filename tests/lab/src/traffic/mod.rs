@@ -4,6 +4,7 @@ mod echo;
 mod flood;
 mod icmp;
 mod probe;
+mod raw;
 mod talk;
 
 pub use self::echo::Echo;

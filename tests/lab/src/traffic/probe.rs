@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::icmp;
+use super::{icmp, raw};
 use crate::frame::TAG_MARK;
 use crate::machine::Machine;
 
@@ -22,6 +22,7 @@ pub(super) enum Kind {
     Udp,
     Tcp,
     Echo,
+    Raw,
 }
 
 /// A probe to be sent from a machine.
@@ -65,6 +66,14 @@ impl Machine {
     /// When `target` is not ADDRESS:PORT.
     pub fn tcp(&self, target: &str) -> Result<Probe> {
         Ok(Probe::new(self, Kind::Tcp, parse(target)?))
+    }
+
+    /// UDP datagrams in frames of a raw packet socket on a link.
+    ///
+    /// # Errors
+    /// When `target` is not ADDRESS:PORT.
+    pub fn raw(&self, device: &str, target: &str) -> Result<Probe> {
+        Ok(Probe::new(self, Kind::Raw, parse(target)?).on(device))
     }
 
     /// Echo requests to an address, by ICMP or ICMPv6.
@@ -153,8 +162,11 @@ impl Probe {
 
     /// A socket as this probe wants it; its owner is the thread's user.
     pub(super) fn socket(&self) -> Result<Socket> {
+        if let (Kind::Raw, Some(device)) = (self.kind, &self.device) {
+            return raw::packet_socket(device);
+        }
         let (kind, protocol) = match (self.kind, self.target) {
-            (Kind::Udp, _) => (Type::DGRAM, Protocol::UDP),
+            (Kind::Udp | Kind::Raw, _) => (Type::DGRAM, Protocol::UDP),
             (Kind::Tcp, _) => (Type::STREAM, Protocol::TCP),
             (Kind::Echo, SocketAddr::V4(_)) => (Type::RAW, Protocol::ICMPV4),
             (Kind::Echo, SocketAddr::V6(_)) => (Type::RAW, Protocol::ICMPV6),
@@ -179,6 +191,7 @@ impl Probe {
         let payload = format!("{TAG_MARK}{}", self.tag);
         let target = SockAddr::from(self.target);
         match self.kind {
+            Kind::Raw => socket.send(&raw::frame(self.target, payload.as_bytes())?).map(drop),
             Kind::Udp => socket.send_to(payload.as_bytes(), &target).map(drop),
             Kind::Tcp => match socket.connect(&target) {
                 Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(()),

@@ -1,0 +1,123 @@
+//! What a packet of the host's pays for both layers, as ratios within one run: `make bench`.
+//!
+//! It goes to a VPN server that the rules let root reach, over the uplink, so that it meets the tables
+//! of iptables, those of nftables, and the one on the wire. Beside it stand the article's own rules,
+//! and no rules at all.
+#![allow(clippy::disallowed_methods, reason = "this starts programs and reads the clock")]
+
+mod figures;
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use figures::{ratios, spread_of};
+use tunwarden_lab::{Lab, with_lab};
+
+const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
+const ARTICLE: &str = include_str!("../tests/data/article-host.sh");
+
+/// How often each side of a comparison runs.
+const RUNS: usize = 11;
+
+/// Small packets of one run.
+const PACKETS: u64 = 150_000;
+
+/// Questions and answers of one run.
+const ROUNDS: u32 = 5_000;
+
+const SERVER: &str = "198.51.100.7:1194";
+
+/// What stands in the packet's way, in the order in which they take turns.
+const SIDES: [&str; 4] = ["no rules", "the article's rules", "iptables alone", "both layers"];
+
+fn main() -> Result<()> {
+    println!("{RUNS} runs each, median (min to max)");
+    with_lab(|lab| {
+        lab.host().file_with_mode("/run/article.sh", ARTICLE, 0o755)?;
+        let _echo = lab.isp().udp_echo(SERVER)?;
+        let mut throughput: [Vec<f64>; 4] = Default::default();
+        let mut latency: [Vec<f64>; 4] = Default::default();
+        for _ in 0..RUNS {
+            for (side, name) in SIDES.into_iter().enumerate() {
+                stand(lab, name)?;
+                latency[side].push(microseconds(lab)?);
+                throughput[side].push(packets_a_second(lab)?);
+            }
+        }
+        for (side, name) in SIDES.into_iter().enumerate() {
+            println!("sent, 64 bytes each, {name}: {}", spread_of(&throughput[side], "packets/s"));
+            println!("question and answer, {name}: {}", spread_of(&latency[side], "µs"));
+        }
+        let [none, article, iptables, both] = SIDES.map(|name| SIDES.iter().position(|side| *side == name));
+        for (than, name) in [(none, SIDES[0]), (article, SIDES[1]), (iptables, SIDES[2])] {
+            let (Some(than), Some(both)) = (than, both) else { continue };
+            println!("packets/s, both layers / {name}: {}", ratios(&throughput[both], &throughput[than]));
+            println!("answer, both layers / {name}:    {}", ratios(&latency[both], &latency[than]));
+        }
+        Ok(())
+    })
+}
+
+/// Takes away what stands there, and puts this in its place.
+fn stand(lab: &Lab, name: &str) -> Result<()> {
+    let host = lab.host();
+    host.succeed(["nft", "flush", "ruleset"])?;
+    let config = |layers: &str| {
+        format!("[bootstrap]\nservers = [\"{SERVER}/udp\"]\n[firewall]\nlayers = [{layers}]\n")
+    };
+    let lock = |layers| {
+        host.file("/etc/tunwarden/config.toml", &config(layers))?;
+        host.succeed([TUNWARDEN, "lock"]).map(drop)
+    };
+    match name {
+        "the article's rules" => host.succeed(["/run/article.sh"]).map(drop),
+        "iptables alone" => lock("\"iptables\""),
+        "both layers" => lock("\"iptables\", \"nftables\""),
+        _ => Ok(()),
+    }
+}
+
+fn client(lab: &Lab) -> Result<UdpSocket> {
+    lab.host().enter(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect(SERVER)?;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        Ok(socket)
+    })
+}
+
+/// The median time from a question to its answer.
+fn microseconds(lab: &Lab) -> Result<f64> {
+    let socket = client(lab)?;
+    let mut took = Vec::new();
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        socket.send(&[0; 64])?;
+        socket.recv(&mut [0; 128]).context("the server does not answer")?;
+        took.push(began.elapsed().as_secs_f64() * 1e6);
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(took[took.len() / 2])
+}
+
+/// What the ISP's end of the link has received so far.
+fn received(lab: &Lab) -> Result<u64> {
+    let link = lab.uplinks()[0].isp_end.clone();
+    let text = lab.isp().succeed(["ip", "-statistics", "-json", "link", "show", &link])?;
+    let links: serde_json::Value = serde_json::from_str(&text)?;
+    links[0]["stats64"]["rx"]["packets"].as_u64().with_context(|| format!("no count: {text}"))
+}
+
+fn packets_a_second(lab: &Lab) -> Result<f64> {
+    let socket = client(lab)?;
+    let before = received(lab)?;
+    let began = Instant::now();
+    for _ in 0..PACKETS {
+        socket.send(&[0; 64])?;
+    }
+    let took = began.elapsed();
+    let through = received(lab)? - before;
+    ensure!(through > PACKETS / 2, "only {through} of {PACKETS} came through");
+    Ok(through as f64 / took.as_secs_f64())
+}

@@ -1,0 +1,67 @@
+//! What is said of the layers in which the rules stand.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use zbus::{OwnedVariant, Str};
+
+use super::{StatusError, take};
+use crate::config::Layer;
+use crate::firewall::LayerReport;
+
+/// One layer that the configuration names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LayerStatus {
+    /// `iptables` or `nftables`.
+    pub name: String,
+    /// Whether it was found to hold the rules.
+    pub enforced: bool,
+    /// What it cannot do on this system.
+    pub lacks: Option<String>,
+}
+
+impl LayerStatus {
+    /// Whether it looks at what goes out on a wire, whoever sends it.
+    pub(super) fn holds_wires(&self) -> bool {
+        self.name == Layer::Nftables.as_str() && self.enforced && self.lacks.is_none()
+    }
+
+    /// A line for people, if there is something to say.
+    pub(super) fn fault(&self) -> Option<String> {
+        match (&self.lacks, self.enforced) {
+            (Some(lacks), _) => Some(format!("{}: {lacks}", self.name)),
+            (None, false) => Some(format!("{}: does not hold the rules", self.name)),
+            (None, true) => None,
+        }
+    }
+
+    /// Takes in what a comparison with the kernel found, a line each; each layer knows its own.
+    pub fn weigh(&mut self, lines: &[String]) {
+        let nftables = self.name == Layer::Nftables.as_str();
+        self.enforced &= !lines.iter().any(|line| line.starts_with("nft ") == nftables);
+    }
+
+    /// As the bus carries it.
+    pub fn dict(&self) -> HashMap<&'static str, OwnedVariant> {
+        let text = |text: &str| OwnedVariant::from(Str::from(text.to_owned()));
+        let mut dict =
+            HashMap::from([("name", text(&self.name)), ("enforced", OwnedVariant::from(self.enforced))]);
+        dict.extend(self.lacks.iter().map(|lacks| ("lacks", text(lacks))));
+        dict
+    }
+
+    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
+        Ok(Self {
+            name: take(&mut dict, "name")?,
+            enforced: take(&mut dict, "enforced")?,
+            lacks: dict.contains_key("lacks").then(|| take(&mut dict, "lacks")).transpose()?,
+        })
+    }
+}
+
+impl From<&LayerReport> for LayerStatus {
+    fn from(report: &LayerReport) -> Self {
+        let name = report.layer.as_str().to_owned();
+        Self { name, enforced: report.enforced, lacks: report.lacks.clone() }
+    }
+}
