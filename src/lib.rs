@@ -14,13 +14,14 @@
 //! Beside the stream stand [`net`] (words of the field as types that cannot be wrong), [`config`]
 //! (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock and users),
 //! [`resolver`] and [`hosts`] (where VPN servers are, asked for and pinned), and
-//! [`cli`] (one file a verb).
+//! [`setup`] (the first run), [`doctor`] (what is wrong with a machine) and [`cli`] (one file a verb).
 
 pub mod agent;
 pub mod bus;
 pub mod cli;
 pub mod config;
 mod describe;
+pub mod doctor;
 pub mod firewall;
 pub mod hosts;
 pub mod net;
@@ -28,6 +29,7 @@ pub mod notifier;
 pub mod policy;
 pub mod reconnect;
 pub mod resolver;
+pub mod setup;
 pub mod sources;
 pub mod status;
 pub mod store;

@@ -4,8 +4,10 @@ mod agent;
 mod check;
 mod client;
 mod control;
+mod doctor;
 mod duration;
 mod hook;
+mod init;
 mod load;
 mod lock;
 mod notify;
@@ -41,6 +43,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Look at this machine, write a configuration for it, and put it in force, to be confirmed.
+    Init(init::Args),
+    /// Say what is wrong and how to mend it. Exit: 1 when anything is.
+    Doctor(doctor::Args),
     /// Run the agent that follows the VPN (systemd does this).
     Agent(agent::Args),
     /// Put the locked rules in force, once; needs neither bus nor network.
@@ -108,6 +114,8 @@ async fn dispatch(cli: Cli) -> Outcome {
     let config = cli.config.as_deref();
     match cli.verb {
         Verb::Agent(args) => agent::run(&args, config).await,
+        Verb::Init(args) => init::run(&args, config).await,
+        Verb::Doctor(args) => doctor::run(&args, config).await,
         Verb::Lock => lock::run(config).await,
         Verb::Release(args) => release::run(&args, config).await,
         Verb::Status(args) => status::run(&args, config).await,

@@ -35,6 +35,13 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     if !args.yes && !confirmed()? {
         bail!("nothing was changed; to release without being asked: tunwarden release --yes");
     }
+    take_out(path).await?;
+    say("released: this machine has no kill switch now, everything leaves in clear");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the agent and takes every trace out of the kernel.
+pub(super) async fn take_out(path: Option<&Path>) -> anyhow::Result<()> {
     let store = Store::default();
     end_agent(&store).await?;
     let config = load(path).map(|config| config.firewall).unwrap_or_default();
@@ -56,8 +63,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
              others: {tool} -P FORWARD ACCEPT"
         ));
     }
-    say("released: this machine has no kill switch now, everything leaves in clear");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn confirmed() -> anyhow::Result<bool> {

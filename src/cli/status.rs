@@ -100,7 +100,7 @@ async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     Ok(status)
 }
 
-async fn read(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
+pub(super) async fn read(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     let inner = agent.inner();
     let properties =
         PropertiesProxy::builder(inner.connection()).destination(NAME).path(PATH).build().await?;

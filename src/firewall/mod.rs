@@ -5,6 +5,7 @@
 //! after, and a layer that fails leaves the stricter.
 
 mod arp;
+mod before;
 mod family;
 mod iptables;
 mod nftables;
@@ -16,11 +17,12 @@ mod sets;
 mod tool;
 
 pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
+pub use before::{Dump, forget_article, holds_any};
 pub use nftables::ListingError;
 pub use outcome::{Commit, FirewallError};
 pub use saved::{Saved, SavedError, SavedTable, canonical};
 pub use sets::{SetError, can_hold_sets};
-pub use tool::ToolError;
+pub use tool::{ToolError, systemctl, systemd_run};
 
 use crate::config::{self, Layer};
 use crate::net::Family;

@@ -253,3 +253,12 @@ fn docker_user_is_ours(saved: &SavedTable) -> bool {
     let jump = format!("-j {}", ChainName::DockerVpnKillSwitch);
     saved.rules(name).is_some_and(|rules| rules.iter().all(|rule| *rule == jump)) && !saved.leads_to(name)
 }
+
+/// The rules that the article's script puts into `DOCKER-USER`, when all three stand there.
+pub(super) fn articles_rules(saved: &Saved) -> Vec<&'static str> {
+    const RULES: [&str; 3] =
+        ["-o tun+ -j ACCEPT", "-i tun+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-j DROP"];
+    let held = saved.table("filter").and_then(|table| table.rules(Hook::DockerUser.as_str()));
+    let all = held.is_some_and(|held| RULES.iter().all(|rule| held.contains(&canonical(rule))));
+    if all { RULES.to_vec() } else { Vec::new() }
+}

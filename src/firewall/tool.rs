@@ -59,6 +59,27 @@ pub(super) async fn restore(backend: Backend, family: Family, text: &str) -> Res
     run(&program, &["--noflush", "--wait", LOCK_SECONDS], text).await.map(drop)
 }
 
+/// Makes every table of a text what the text says, whatever was in it.
+pub(super) async fn restore_whole(backend: Backend, family: Family, text: &str) -> Result<(), ToolError> {
+    run(&name(backend, family, "restore"), &["--wait", LOCK_SECONDS], text).await.map(drop)
+}
+
+/// Has systemd do something with units of ours or of the article's; what it says is for people.
+///
+/// # Errors
+/// [`ToolError`]
+pub async fn systemctl(arguments: &[&str]) -> Result<(), ToolError> {
+    run("systemctl", arguments, "").await.map(drop)
+}
+
+/// Has systemd run this program as a service of its own, which outlives this session.
+///
+/// # Errors
+/// [`ToolError`]
+pub async fn systemd_run(arguments: &[&str]) -> Result<(), ToolError> {
+    run("systemd-run", arguments, "").await.map(drop)
+}
+
 /// One run of ipset; what it prints.
 pub(super) async fn ipset(arguments: &[&str], input: &str) -> Result<String, ToolError> {
     run("ipset", arguments, input).await

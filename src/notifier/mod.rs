@@ -29,6 +29,7 @@ pub use keys::Key;
 pub use machine::Notifier;
 pub use memory::Notebook;
 pub use notice::{Arg, Face, Notice, Stay, Text, Urgency};
+pub use session::NAME;
 pub use words::{Words, language};
 
 use std::time::Duration;

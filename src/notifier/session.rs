@@ -14,7 +14,7 @@ use zbus::{Connection, MatchRule, Message, MessageStream};
 use super::NotifierError;
 
 /// Our name on the session's bus: who holds it shows the notifications.
-const NAME: &str = "org.tunwarden.Notifier1";
+pub const NAME: &str = "org.tunwarden.Notifier1";
 /// The notification daemon's.
 const DAEMON: &str = "org.freedesktop.Notifications";
 /// How long a daemon that went away is given to come back by itself.

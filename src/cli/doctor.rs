@@ -1,0 +1,136 @@
+//! `tunwarden doctor`: what is wrong, and how to mend it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+use serde::Serialize;
+use zbus::fdo::DBusProxy;
+
+use super::{Outcome, client, complain, load::load, say, verify};
+use crate::config::{Backend, Bootstrap, Config};
+use crate::doctor::{Files, Finding, Notification, Snapshot, Worlds, diagnose};
+use crate::firewall::holds_any;
+use crate::net::{Family, Host};
+use crate::store::Store;
+use crate::system;
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Print it for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What programs get.
+#[derive(Serialize)]
+struct Report<'a> {
+    healthy: bool,
+    problems: &'a [Finding],
+}
+
+pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
+    let findings = diagnose(&look(path).await);
+    if args.json {
+        match serde_json::to_string(&Report { healthy: findings.is_empty(), problems: &findings }) {
+            Ok(json) => say(&json),
+            Err(error) => complain(&format!("tunwarden: {error}")),
+        }
+    } else if findings.is_empty() {
+        say("nothing is wrong");
+    } else {
+        for (number, finding) in findings.iter().enumerate() {
+            say(&format!("{}. {}\n   {}", number + 1, finding.problem, finding.mend));
+        }
+    }
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn look(path: Option<&Path>) -> Snapshot {
+    let (config, faults) = match load(path) {
+        Ok(config) => (config, None),
+        Err(faults) => (Config::strictest(), Some(faults.to_string())),
+    };
+    let store = Store::default();
+    let files = Files::below("/");
+    let (status, rules) = match client::connect().await {
+        Ok(agent) => {
+            let rules = agent.verify().await.map_err(|error| format!("{:#}", client::answer(error)));
+            (super::status::read(&agent).await.ok(), rules)
+        }
+        Err(_) => {
+            let rules = verify::without_agent(&config, &store).await;
+            (None, rules.map_err(|error| format!("{error:#}")))
+        }
+    };
+    Snapshot {
+        status,
+        config: faults,
+        missing_owners: missing_owners(&config),
+        unresolved: unresolved(&config, &store),
+        rules,
+        worlds: worlds(&files).await,
+        firewalls: files.firewalls(),
+        disabled_units: files.disabled_units(),
+        without_hooks: files.without_hooks(),
+        notifications: notifications(&files).await,
+        article: files.article(),
+    }
+}
+
+/// The names of the default are those of every distribution: that one lacks some is no fault.
+fn missing_owners(config: &Config) -> Vec<String> {
+    let default = Bootstrap::default().owners;
+    let (_, unknown) = system::owners(config);
+    let named = unknown.into_iter().filter(|name| !default.contains(name));
+    named.map(|name| name.as_str().to_owned()).collect()
+}
+
+fn unresolved(config: &Config, store: &Store) -> Vec<String> {
+    // Root alone may read what is known; for others this says nothing.
+    let Ok(known) = store.names() else { return Vec::new() };
+    let names = config.bootstrap.servers.iter().filter_map(|server| match &server.host {
+        Host::Name(name) => Some(name),
+        Host::Address(_) => None,
+    });
+    names.filter(|name| !known.contains_key(name)).map(ToString::to_string).collect()
+}
+
+async fn worlds(files: &Files) -> Worlds {
+    // The kernel lists the tables of the legacy tools here, and has none before they are used.
+    let tables = ["ip_tables_names", "ip6_tables_names"];
+    let used = tables.iter().any(|name| !files.read(&format!("proc/self/net/{name}")).trim().is_empty());
+    let holds = async |backend| {
+        for family in Family::ALL {
+            if holds_any(backend, family).await {
+                return true;
+            }
+        }
+        false
+    };
+    Worlds { legacy: used && holds(Backend::Legacy).await, nft: holds(Backend::Nft).await }
+}
+
+/// Seen from the session in which this is run; root sees whether they are started at all.
+async fn notifications(files: &Files) -> Vec<Notification> {
+    let mut found = Vec::new();
+    if !files.has("etc/xdg/autostart/tunwarden-notify.desktop") {
+        found.push(Notification::NoAutostart);
+    }
+    let graphical = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    if graphical
+        && let Ok(connection) = zbus::Connection::session().await
+        && let Ok(bus) = DBusProxy::new(&connection).await
+        && let Ok(names) = bus.list_names().await
+    {
+        let daemon = "org.freedesktop.Notifications";
+        let startable = bus.list_activatable_names().await.unwrap_or_default();
+        if !names.iter().chain(&startable).any(|name| name.as_str() == daemon) {
+            found.push(Notification::NoDaemon);
+        }
+        if !names.iter().any(|name| name.as_str() == crate::notifier::NAME) {
+            found.push(Notification::NotRunning);
+        }
+    }
+    found
+}

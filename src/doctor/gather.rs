@@ -1,0 +1,118 @@
+//! The edge of the doctor: the files of a system that say what else is at work on it. Only read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Firewall;
+
+/// No file that is looked at here is larger.
+const MAX_BYTES: u64 = 256 << 10;
+
+/// The article's scripts and units, where it puts them.
+const ARTICLE: [&str; 5] = [
+    "usr/local/bin/vpnkillswitch_granular.sh",
+    "usr/local/bin/dockerkillswitch.sh",
+    "usr/local/bin/vpnkillswitch.sh",
+    "etc/systemd/system/vpnkillswitch.service",
+    "etc/systemd/system/dockerkillswitch.service",
+];
+
+const UNITS: [&str; 2] = ["tunwarden-lock.service", "tunwarden.service"];
+
+/// A file system with a machine's files: `/`, or a folder in a test.
+#[derive(Debug, Clone)]
+pub struct Files(PathBuf);
+
+impl Files {
+    /// Those below `root`.
+    pub fn below(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    /// The text of a file; empty when there is none that can be read.
+    #[expect(clippy::disallowed_methods, reason = "this file is where the system's files are read")]
+    pub fn read(&self, path: &str) -> String {
+        let path = self.0.join(path);
+        match fs::metadata(&path) {
+            Ok(data) if data.is_file() && data.len() <= MAX_BYTES => {
+                fs::read_to_string(path).unwrap_or_default()
+            }
+            Ok(_) | Err(_) => String::new(),
+        }
+    }
+
+    /// Whether there is such a file, or a link of that name.
+    pub fn has(&self, path: &str) -> bool {
+        self.0.join(path).symlink_metadata().is_ok()
+    }
+
+    /// The files of a folder whose names end so, by their whole paths.
+    fn listed(&self, folder: &str, ending: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.0.join(folder)) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut paths: Vec<String> =
+            names.filter(|name| name.ends_with(ending)).map(|name| format!("{folder}/{name}")).collect();
+        paths.sort();
+        paths
+    }
+
+    /// Whether systemd starts a unit at boot: a link to it in a folder of some target's wants.
+    pub fn is_enabled(&self, unit: &str) -> bool {
+        ["etc/systemd/system", "usr/lib/systemd/system"].into_iter().any(|folder| {
+            let targets = self.listed(folder, ".wants").into_iter().chain(self.listed(folder, ".requires"));
+            targets.into_iter().any(|target| self.has(&format!("{target}/{unit}")))
+        })
+    }
+
+    /// Units of ours that the next boot does not start.
+    pub fn disabled_units(&self) -> Vec<String> {
+        if !Path::new(&self.0.join("run/systemd/system")).is_dir() {
+            return Vec::new();
+        }
+        UNITS.into_iter().filter(|unit| !self.is_enabled(unit)).map(str::to_owned).collect()
+    }
+
+    /// Other firewalls that are switched on, as their own files say.
+    pub fn firewalls(&self) -> Vec<Firewall> {
+        let said = |path: &str, line: &str| {
+            self.read(path).lines().any(|one| one.trim().replace(' ', "").eq_ignore_ascii_case(line))
+        };
+        let mut firewalls = Vec::new();
+        if said("etc/ufw/ufw.conf", "ENABLED=yes") {
+            firewalls.push(Firewall::Ufw);
+        }
+        if self.is_enabled("firewalld.service") {
+            firewalls.push(Firewall::Firewalld);
+        }
+        if self.is_enabled("nftables.service") && said("etc/nftables.conf", "flushruleset") {
+            firewalls.push(Firewall::Nftables);
+        }
+        firewalls
+    }
+
+    /// Plain OpenVPN clients that name a server and do not call our hook.
+    pub fn without_hooks(&self) -> Vec<String> {
+        let folders = ["etc/openvpn", "etc/openvpn/client"].into_iter();
+        let files = folders.flat_map(|folder| self.listed(folder, ".conf"));
+        files.filter(|path| calls_no_hook(&self.read(path))).map(|path| format!("/{path}")).collect()
+    }
+
+    /// What there is of the article's.
+    pub fn article(&self) -> Vec<String> {
+        let there = ARTICLE.into_iter().filter(|path| {
+            // A unit that is not started does nothing.
+            let unit = path.rsplit_once('/').map(|(_, name)| name).filter(|name| name.ends_with(".service"));
+            self.has(path) && unit.is_none_or(|unit| self.is_enabled(unit))
+        });
+        there.map(|path| format!("/{path}")).collect()
+    }
+}
+
+fn calls_no_hook(config: &str) -> bool {
+    let mut words = config.lines().map(|line| line.split_whitespace());
+    let is_client = words.clone().any(|mut line| matches!(line.next(), Some("remote" | "client")));
+    let hook = words.any(|mut line| {
+        line.next() == Some("up") && line.next().is_some_and(|program| program.contains("tunwarden"))
+    });
+    is_client && !hook
+}

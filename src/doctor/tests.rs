@@ -1,0 +1,140 @@
+use std::path::Path;
+
+use super::*;
+use crate::status::{DockerStatus, Enforcement, NetworkStatus};
+use crate::vpn::{Allowance, Situation};
+
+/// A machine on which nothing is wrong.
+fn healthy() -> Snapshot {
+    let endpoint = ("198.51.100.7:1194/udp".parse().unwrap(), Default::default());
+    let situation = Situation {
+        bootstrap: Allowance { endpoints: [endpoint].into(), ..Allowance::default() },
+        ..Situation::default()
+    };
+    Snapshot {
+        status: Some(Status::new(&situation, 0, Enforcement::Enforced, false)),
+        config: None,
+        missing_owners: Vec::new(),
+        unresolved: Vec::new(),
+        rules: Ok(Vec::new()),
+        worlds: Worlds { legacy: false, nft: true },
+        firewalls: Vec::new(),
+        disabled_units: Vec::new(),
+        without_hooks: Vec::new(),
+        notifications: Vec::new(),
+        article: Vec::new(),
+    }
+}
+
+/// The words for programs, of a healthy machine with one thing done to it.
+fn ids(spoil: impl FnOnce(&mut Snapshot)) -> Vec<&'static str> {
+    let mut seen = healthy();
+    spoil(&mut seen);
+    let findings = diagnose(&seen);
+    for finding in &findings {
+        assert!(!finding.problem.is_empty() && !finding.mend.is_empty(), "{finding:?}");
+    }
+    findings.into_iter().map(|finding| finding.id).collect()
+}
+
+fn one(text: &str) -> Vec<String> {
+    vec![text.to_owned()]
+}
+
+#[test]
+fn a_healthy_machine_has_no_findings() {
+    assert_eq!(diagnose(&healthy()), []);
+}
+
+#[test]
+fn each_fault_is_found_and_no_other() {
+    assert_eq!(ids(|seen| seen.rules = Ok(one("there is no chain VPN_LAN"))), ["rules-not-in-force"]);
+    assert_eq!(ids(|seen| seen.rules = Err("denied".to_owned())), ["rules-unknown"]);
+    assert_eq!(ids(|seen| seen.status = None), ["agent-not-running"]);
+    assert_eq!(ids(|seen| seen.config = Some("line 3".to_owned())), ["config-faults"]);
+    assert_eq!(ids(|seen| seen.worlds.legacy = true), ["legacy-and-nft"]);
+    assert_eq!(ids(|seen| seen.worlds = Worlds { legacy: true, nft: false }), [""; 0]);
+    assert_eq!(ids(|seen| seen.missing_owners = one("vpn")), ["owner-missing"]);
+    assert_eq!(ids(|seen| seen.unresolved = one("vpn.example.net")), ["name-unresolved"]);
+    assert_eq!(ids(|seen| seen.without_hooks = one("/etc/openvpn/a.conf")), ["hooks-missing"]);
+    assert_eq!(ids(|seen| seen.disabled_units = one("tunwarden.service")), ["not-at-boot"]);
+    assert_eq!(ids(|seen| seen.article = one("/usr/local/bin/x.sh")), ["article-scripts"]);
+    for firewall in [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables] {
+        assert_eq!(ids(|seen| seen.firewalls.push(firewall)), ["second-firewall"]);
+    }
+    for why in [Notification::NoAutostart, Notification::NotRunning, Notification::NoDaemon] {
+        assert_eq!(ids(|seen| seen.notifications.push(why)), ["notifications"]);
+    }
+    let nothing_known = |seen: &mut Snapshot| {
+        let situation =
+            Situation { bootstrap: Allowance { any: true, ..Allowance::default() }, ..Situation::default() };
+        seen.status = Some(Status::new(&situation, 0, Enforcement::Enforced, false));
+    };
+    assert_eq!(ids(nothing_known), ["no-endpoint-known"]);
+    let uncovered = |seen: &mut Snapshot| {
+        let network = NetworkStatus {
+            name: "lan".to_owned(),
+            driver: "macvlan".to_owned(),
+            bridge: None,
+            internal: false,
+            access: "tunnel".to_owned(),
+            covered: false,
+            fault: Some("passes under the rules".to_owned()),
+        };
+        let status = seen.status.as_mut().unwrap();
+        status.docker = DockerStatus { present: true, networks: vec![network], ..DockerStatus::default() };
+    };
+    assert_eq!(ids(uncovered), ["docker-not-covered"]);
+}
+
+#[test]
+fn what_a_machine_says_of_itself_reaches_a_terminal_as_plain_text() {
+    let mut seen = healthy();
+    seen.rules = Ok(vec!["\u{1b}[2J".to_owned(); 5]);
+    let problem = &diagnose(&seen)[0].problem;
+    assert!(!problem.contains('\u{1b}') && problem.ends_with("and 2 more"), "{problem}");
+}
+
+/// A system of files in a folder: paths and contents.
+fn files(list: &[(&str, &str)]) -> (tempfile::TempDir, Files) {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in list {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a test makes the files that are looked at")]
+        std::fs::write(path, text).unwrap();
+    }
+    let files = Files::below(root.path());
+    (root, files)
+}
+
+#[test]
+fn files_tell_of_other_firewalls_clients_and_units() {
+    let wants = "etc/systemd/system/multi-user.target.wants";
+    let (_root, seen) = files(&[
+        ("etc/ufw/ufw.conf", "# ufw\nENABLED=yes\n"),
+        (&format!("{wants}/firewalld.service"), ""),
+        (&format!("{wants}/nftables.service"), ""),
+        (&format!("{wants}/dockerkillswitch.service"), ""),
+        (&format!("{wants}/tunwarden.service"), ""),
+        ("etc/nftables.conf", "#!/usr/sbin/nft -f\nflush ruleset\n"),
+        ("etc/systemd/system/dockerkillswitch.service", ""),
+        ("etc/systemd/system/vpnkillswitch.service", "not enabled"),
+        ("usr/local/bin/dockerkillswitch.sh", ""),
+        ("run/systemd/system/x", ""),
+        ("etc/openvpn/a.conf", "client\nremote 198.51.100.7\n"),
+        ("etc/openvpn/client/b.conf", "client\nup /usr/lib/tunwarden/openvpn-up\n"),
+        ("etc/openvpn/server.conf", "server 10.8.0.0 255.255.255.0\n"),
+    ]);
+    assert_eq!(seen.firewalls(), [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables]);
+    assert_eq!(seen.without_hooks(), ["/etc/openvpn/a.conf"]);
+    assert_eq!(seen.disabled_units(), ["tunwarden-lock.service"]);
+    assert_eq!(
+        seen.article(),
+        ["/usr/local/bin/dockerkillswitch.sh", "/etc/systemd/system/dockerkillswitch.service"]
+    );
+
+    let (_root, quiet) =
+        files(&[("etc/ufw/ufw.conf", "ENABLED=no\n"), ("etc/nftables.conf", "flush ruleset\n")]);
+    assert!(quiet.firewalls().is_empty() && quiet.article().is_empty() && quiet.disabled_units().is_empty());
+}

@@ -1,0 +1,96 @@
+//! Writes the configuration that a machine begins with, with a comment on every line that a person
+//! may want to change.
+
+use std::fmt::Write;
+
+use super::Carried;
+use crate::config::{Traffic, TrafficRule};
+use crate::net::PortRange;
+
+/// The configuration as text; `found` are remarks on the machine, a line each.
+pub fn configuration(carried: &Carried, found: &[String]) -> String {
+    let mut text = String::from(
+        "# tunwarden, written by: tunwarden init\n\
+         # Every key that is not here has its default; all of them, with examples, are in the manual page and in\n\
+         # /usr/share/doc/tunwarden/examples/config.toml. After a change: sudo tunwarden reload\n",
+    );
+    for line in found {
+        let _ = writeln!(text, "#  - {}", crate::config::plain(line));
+    }
+    tunnel(carried, &mut text);
+    bootstrap(carried, &mut text);
+    lan(carried, &mut text);
+    if !carried.input.is_empty() {
+        text += "\n# What may come in to this machine.\n[input]\n";
+        let one = |inbound: &crate::config::Inbound| {
+            let from = inbound.from.map_or(String::new(), |from| format!(", from = \"{from}\""));
+            rule(&inbound.traffic).replace(" }", &format!("{from} }}"))
+        };
+        let _ = writeln!(text, "allow = [{}]", list(carried.input.iter().map(one)));
+    }
+    text += "\n# Containers leave through the tunnel or not at all.\n[docker]\n";
+    let _ = writeln!(text, "allow = {}", traffic(carried.docker.as_ref()));
+    text += "published_ports = \"lan\"\n";
+    if !carried.left.is_empty() {
+        text += "\n# Lines of the old scripts that are not carried over:\n";
+        for left in &carried.left {
+            let _ = writeln!(text, "#   {}  ({})", crate::config::plain(&left.text), left.why);
+        }
+    }
+    text
+}
+
+fn tunnel(carried: &Carried, text: &mut String) {
+    *text += "\n# Which interfaces are the VPN, and what this machine may send through them.\n[tunnel]\n";
+    let interfaces = carried.interfaces.iter().map(|pattern| format!("\"{pattern}\""));
+    let interfaces = if carried.interfaces.is_empty() { "\"tun+\"".to_owned() } else { list(interfaces) };
+    let _ = writeln!(text, "interfaces = [{interfaces}]");
+    let _ = writeln!(text, "allow = {}", traffic(carried.tunnel.as_ref()));
+}
+
+fn bootstrap(carried: &Carried, text: &mut String) {
+    *text += "\n# How the VPN client reaches its server. Servers of saved VPN profiles are found without this.\n[bootstrap]\n";
+    let port = |(transport, port): &(_, _)| format!("{{ protocol = \"{transport}\", port = {port} }}");
+    if !carried.ports.is_empty() {
+        let _ = writeln!(text, "ports = [{}]", list(carried.ports.iter().map(port)));
+    }
+    let servers = carried.servers.iter().map(|server| format!("\"{server}\""));
+    let _ = writeln!(text, "servers = [{}]", list(servers));
+}
+
+fn lan(carried: &Carried, text: &mut String) {
+    *text += "\n# Printers and other machines at home; never DNS. \"connected\": the networks this machine is on.\n[lan]\nallow = true\n";
+    if carried.lan.is_empty() {
+        *text += "networks = \"connected\"\n";
+    } else {
+        let prefixes = carried.lan.iter().map(|prefix| format!("\"{prefix}\""));
+        let _ = writeln!(text, "networks = [{}]", list(prefixes));
+    }
+}
+
+fn traffic(traffic: Option<&Traffic>) -> String {
+    match traffic {
+        None | Some(Traffic::Any) => "\"any\"".to_owned(),
+        Some(Traffic::Listed(rules)) => format!("[{}]", list(rules.iter().map(rule))),
+    }
+}
+
+fn rule(rule: &TrafficRule) -> String {
+    match rule {
+        TrafficRule::Icmp => "{ protocol = \"icmp\" }".to_owned(),
+        TrafficRule::Ports(transport, ports) if ports.is_empty() => {
+            format!("{{ protocol = \"{transport}\" }}")
+        }
+        TrafficRule::Ports(transport, ports) => {
+            let port = |port: &PortRange| match port.to_string().split_once(':') {
+                Some((first, last)) => format!("\"{first}-{last}\""),
+                None => port.to_string(),
+            };
+            format!("{{ protocol = \"{transport}\", ports = [{}] }}", list(ports.iter().map(port)))
+        }
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}

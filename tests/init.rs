@@ -1,0 +1,145 @@
+//! The first run, on a machine that has the article's scripts: what they let through is carried over,
+//! and whoever does not confirm has everything as it was.
+
+mod support;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use support::{SOON, TUNWARDEN, chain, tunwarden};
+use tunwarden_lab::{Lab, wait_for, with_lab};
+
+const HOST: &str = include_str!("data/article-host.sh");
+const DOCKER: &str = include_str!("data/article-docker-three.sh");
+const CONFIG: &str = "/etc/tunwarden/config.toml";
+
+/// The unit as the article has it.
+const UNIT: &str = "[Unit]\nAfter=docker.service\n[Service]\nType=oneshot\n\
+                    ExecStart=/usr/local/bin/dockerkillswitch.sh\n[Install]\nWantedBy=multi-user.target\n";
+const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
+
+/// The article's scripts and units in their places, and their rules in the kernel.
+fn with_the_article(lab: &Lab) -> Result<()> {
+    let host = lab.host();
+    host.succeed(["mount", "-t", "tmpfs", "tmpfs", "/usr/local/bin"])?;
+    let more = "iptables -A OUTPUT_VPN_KILL_SWITCH -o tun+ -p tcp --dport 993 -j ACCEPT\n";
+    for (name, text) in
+        [("vpnkillswitch_granular.sh", format!("{HOST}{more}")), ("dockerkillswitch.sh", DOCKER.to_owned())]
+    {
+        let path = format!("/usr/local/bin/{name}");
+        host.command(["sh", "-c", &format!("cat > {path}; chmod 755 {path}")]).stdin(&text).succeed()?;
+    }
+    host.file("/etc/systemd/system/dockerkillswitch.service", UNIT)?;
+    host.succeed(["mkdir", "-p", WANTS])?;
+    host.succeed(["ln", "-s", "/etc/systemd/system/dockerkillswitch.service", WANTS])?;
+    host.succeed(["iptables", "-N", "DOCKER-USER"])?;
+    for script in ["vpnkillswitch_granular.sh", "dockerkillswitch.sh"] {
+        // The first one flushes, as the article has it.
+        if script.starts_with('d') {
+            host.run(["iptables", "-N", "DOCKER-USER"])?;
+        }
+        host.succeed([format!("/usr/local/bin/{script}")])?;
+    }
+    Ok(())
+}
+
+/// Every rule, every chain of somebody's and every policy that drops, in both families.
+fn held(lab: &Lab) -> Result<Vec<String>> {
+    let mut held = Vec::new();
+    for tool in ["iptables-save", "ip6tables-save"] {
+        let text = lab.host().succeed([tool])?;
+        let counted = text
+            .lines()
+            .filter(|line| line.starts_with("-A") || line.contains(" - ") || line.contains(" DROP "));
+        held.extend(counted.map(|line| line.split(" [").next().unwrap_or(line).to_owned()));
+    }
+    Ok(held)
+}
+
+/// `init` on a terminal of its own, on which this is typed.
+fn typed(keys: &str) -> [String; 3] {
+    ["sh".to_owned(), "-c".to_owned(), format!("{keys} | script -qec '{TUNWARDEN} init' /dev/null")]
+}
+
+fn is_ours(lab: &Lab) -> bool {
+    chain(lab, "iptables", "VPN_BOOTSTRAP").is_ok()
+}
+
+#[test]
+fn an_unattended_first_run_carries_the_articles_ports_over_and_disables_its_unit() -> Result<()> {
+    with_lab(|lab| {
+        with_the_article(lab)?;
+        let refused = tunwarden(lab, ["init"])?;
+        ensure!(!refused.status.success() && refused.stderr.contains("init --yes"), "{refused:?}");
+        ensure!(!is_ours(lab), "nothing was changed");
+
+        let output = tunwarden(lab, ["init", "--yes"])?;
+        ensure!(output.status.success(), "{} {}", output.stdout, output.stderr);
+        ensure!(output.stdout.contains("vpnkillswitch_granular.sh: its ports"), "{}", output.stdout);
+        ensure!(output.stdout.contains("eth0 on 10.0.0.0/24"), "{}", output.stdout);
+        let config = lab.host().read(CONFIG)?;
+        ensure!(config.contains("ports = [443, 80, 22, 53, 993]"), "{config}");
+        ensure!(config.contains("networks = [\"10.0.0.0/8\"]"), "{config}");
+        ensure!(tunwarden(lab, ["check"])?.status.success());
+        let verified = tunwarden(lab, ["verify"])?;
+        ensure!(verified.status.success(), "{}", verified.stdout);
+        assert_eq!(chain(lab, "iptables", "DOCKER-USER")?, ["-A DOCKER-USER -j DOCKER_VPN_KILL_SWITCH"]);
+        let there = |path: &str| lab.host().outside(path).symlink_metadata().is_ok();
+        ensure!(
+            !there(&format!("{WANTS}/dockerkillswitch.service")),
+            "the next boot starts it: {}",
+            output.stderr
+        );
+        ensure!(there("/etc/systemd/system/dockerkillswitch.service"), "the file stays");
+
+        let capture = lab.capture()?;
+        for target in ["203.0.113.9:4000", "[2001:db8:9::9]:4000"] {
+            lab.host().udp(target)?.from_user("nobody").tag("clear").count(20).send()?;
+        }
+        let seen = capture.stop()?.iter().filter(|frame| frame.is_tagged("clear")).count();
+        assert_eq!(seen, 0, "nothing leaves in clear");
+        Ok(())
+    })
+}
+
+#[test]
+fn who_confirms_keeps_it_and_who_does_not_has_everything_as_before() -> Result<()> {
+    with_lab(|lab| {
+        with_the_article(lab)?;
+        lab.host().file(CONFIG, "# mine\n")?;
+        let before = held(lab)?;
+        let as_before = || {
+            ensure!(held(lab)? == before, "{:#?}", held(lab)?);
+            ensure!(lab.host().read(CONFIG)? == "# mine\n");
+            anyhow::Ok(())
+        };
+        let output = lab.host().run(typed("echo n"))?;
+        ensure!(output.stdout.contains("nothing was changed"), "{output:?}");
+        as_before()?;
+        let output = lab.host().run(typed("printf 'y\\nno\\n'"))?;
+        ensure!(output.stdout.contains("everything is as before"), "{output:?}");
+        as_before().context("a person said no")?;
+
+        // The terminal is torn away, as when its owner has locked himself out.
+        let mut torn = lab.host().spawn(typed("(echo y; sleep 300)"))?;
+        wait_for("the rules are in force", SOON, || Ok(is_ours(lab).then_some(())))?;
+        torn.wait_for_line("Write yes within", SOON)?;
+        lab.host().signal_all("script", Signal::SIGKILL)?;
+        wait_for("the terminal is gone", SOON, || Ok((!running(lab, "tunwarden init$")?).then_some(())))?;
+        ensure!(is_ours(lab), "the way back waits for a minute");
+        wait_for("everything is as before", SOON * 12, || Ok((!is_ours(lab)).then_some(())))?;
+        wait_for("the guard has ended", SOON, || Ok((!running(lab, "init --undo")?).then_some(())))?;
+        as_before().context("nobody answered")?;
+
+        let output = lab.host().run(typed("printf 'y\\nyes\\n'"))?;
+        ensure!(output.status.success(), "{output:?}");
+        ensure!(is_ours(lab) && lab.host().read(CONFIG)?.contains("993"), "kept");
+        ensure!(lab.host().read("/etc/tunwarden/config.toml.before-init")? == "# mine\n");
+        ensure!(!running(lab, "init --undo")?, "the guard has gone");
+        Ok(())
+    })
+}
+
+/// Whether a process of the laboratory's host has such a command line.
+fn running(lab: &Lab, pattern: &str) -> Result<bool> {
+    Ok(lab.host().run(["pgrep", "-f", pattern])?.status.success())
+}
