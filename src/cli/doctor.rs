@@ -10,7 +10,7 @@ use zbus::fdo::DBusProxy;
 use super::{Outcome, client, complain, load::load, say, verify};
 use crate::config::{Backend, Bootstrap, Config};
 use crate::doctor::{Files, Finding, Notification, Snapshot, Worlds, diagnose};
-use crate::firewall::holds_any;
+use crate::firewall::{Firewall, holds_any};
 use crate::net::{Family, Host};
 use crate::store::Store;
 use crate::system;
@@ -59,7 +59,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
             (super::status::read(&agent).await.ok(), rules)
         }
         Err(_) => {
-            let rules = verify::without_agent(&config, &store).await;
+            let rules = verify::without_agent(&mut Firewall::new(&config.firewall), &config, &store).await;
             (None, rules.map_err(|error| format!("{error:#}")))
         }
     };
