@@ -116,9 +116,10 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let mut agent = Agent::new(setup, event_sender.clone(), notices).await;
 
     tokio::spawn(sources::links::watch(event_sender.clone()));
-    tokio::spawn(sources::clock::watch(event_sender.clone()));
     tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::resolvers::watch(event_sender.clone()));
+    tokio::spawn(sources::clock::watch(event_sender.clone()));
+    tokio::spawn(sources::sleep::watch(event_sender.clone()));
     tokio::spawn(sources::openvpn_files::watch(event_sender.clone()));
     tokio::spawn(sources::silence::watch(agent.listening.subscribe(), event_sender.clone()));
     tokio::spawn(sources::network_manager::watch(event_sender));

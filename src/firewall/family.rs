@@ -34,7 +34,11 @@ pub(super) async fn commit_or_close(
     }
     match overwrite(backend, family, last).await {
         Ok(()) => Err(FirewallError::ClosedUnread(Box::new(why))),
-        Err(last) => Err(FirewallError::Open { source: Box::new(why), last: Box::new(last.into()) }),
+        Err(last) => Err(FirewallError::Open {
+            families: vec![family],
+            source: Box::new(why),
+            last: Box::new(last.into()),
+        }),
     }
 }
 

@@ -160,8 +160,12 @@ fn worse(
     v4: Result<Commit, FirewallError>,
     v6: Result<Commit, FirewallError>,
 ) -> Result<Commit, FirewallError> {
-    if matches!(v6, Err(FirewallError::Open { .. })) {
-        return v6;
+    let open_too = matches!(v4, Err(FirewallError::Open { .. }));
+    if let Err(FirewallError::Open { mut families, source, last }) = v6 {
+        if open_too {
+            families.insert(0, Family::V4);
+        }
+        return Err(FirewallError::Open { families, source, last });
     }
     Ok(v4?.and(v6?))
 }

@@ -11,6 +11,7 @@ mod iptables;
 mod nftables;
 mod outcome;
 mod plan;
+mod routing;
 mod saved;
 mod saved_set;
 mod sets;
@@ -20,11 +21,13 @@ pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
 pub use before::{Dump, forget_article, holds_any};
 pub use nftables::ListingError;
 pub use outcome::{Commit, FirewallError};
+pub use routing::RoutingError;
 pub use saved::{Saved, SavedError, SavedTable, canonical};
 pub use sets::{SetError, can_hold_sets};
 pub use tool::{ToolError, systemctl, systemd_run};
 
 use crate::config::{self, Layer};
+use crate::describe::describe;
 use crate::net::Family;
 use crate::policy::Ruleset;
 use iptables::Iptables;
@@ -39,7 +42,15 @@ pub struct Firewall {
     nftables: Option<Nftables>,
     /// Whether a layer that is not named may still be in force from before.
     leftovers: Leftovers,
+    /// Whether a commit that failed, ours or a forerunner's, has left no way out.
+    routes: Routes,
     last: Vec<LayerReport>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Routes {
+    MaybeShut,
+    Open,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +86,7 @@ impl Firewall {
             nftables: named(Layer::Nftables).then(Nftables::new),
             config: config.clone(),
             leftovers: Leftovers::Possible,
+            routes: Routes::MaybeShut,
             last: Vec::new(),
         }
     }
@@ -92,9 +104,43 @@ impl Firewall {
         );
         let enforced = |result: &LayerResult| matches!(result, Ok(Some(_)));
         self.report(enforced(&iptables), enforced(&nftables));
-        let commit = together(iptables, nftables)?.ok_or_else(|| FirewallError::NoLayer(self.why_none()))?;
+        let commit = together(iptables, nftables)
+            .and_then(|commit| commit.ok_or_else(|| FirewallError::NoLayer(self.why_none())));
+        let commit = match commit {
+            Ok(commit) => commit,
+            Err(why) => return Err(self.close_routes(why).await),
+        };
         self.remove_leftovers().await;
+        self.open_routes().await;
         Ok(commit)
+    }
+
+    /// What is open now by `why` is closed another way.
+    async fn close_routes(&mut self, why: FirewallError) -> FirewallError {
+        let families = why.open_families();
+        if families.is_empty() {
+            self.open_routes().await;
+            return why;
+        }
+        self.routes = Routes::MaybeShut;
+        match routing::shut(&families).await {
+            Ok(()) => FirewallError::ClosedByRouting { families, source: Box::new(why) },
+            Err(error) => {
+                tracing::error!("{}", describe(&error));
+                why
+            }
+        }
+    }
+
+    /// Rules are in force, and no other way is needed.
+    async fn open_routes(&mut self) {
+        if self.routes == Routes::Open {
+            return;
+        }
+        match routing::open().await {
+            Ok(()) => self.routes = Routes::Open,
+            Err(error) => tracing::warn!("{}: nothing may be routed yet", describe(&error)),
+        }
     }
 
     /// What of the rules is in force in another form than they ask for, or in fewer layers, if anything is.
@@ -169,7 +215,9 @@ impl Firewall {
         let nftables = self.nftables.get_or_insert_with(Nftables::new);
         let (dockers, released) = tokio::join!(iptables.release(), nftables.release());
         released?;
-        dockers
+        let dockers = dockers?;
+        routing::open().await?;
+        Ok(dockers)
     }
 
     /// One that cannot be read or taken out stays: it only ever refuses more.

@@ -1,7 +1,8 @@
 //! What becomes of a commit.
 
-use super::{ListingError, SavedError, SetError, ToolError};
+use super::{ListingError, RoutingError, SavedError, SetError, ToolError};
 use crate::config::Layer;
+use crate::net::Family;
 
 /// How a commit found the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,11 +64,28 @@ pub enum FirewallError {
     /// Neither the rules nor those of last resort could be put in force.
     #[error("NOT closed: neither the rules nor a complete lock could be put in force ({last})")]
     Open {
+        /// Of which families.
+        families: Vec<Family>,
         /// Why not the rules.
         source: Box<FirewallError>,
         /// Why not the lock.
         last: Box<FirewallError>,
     },
+    /// The same, but nothing is routed any more.
+    #[error(
+        "nothing is routed any more ({}), for neither the rules nor a complete lock could be put in force; \
+         the way out: mend it, and sudo tunwarden lock; or sudo tunwarden release",
+        names(.families)
+    )]
+    ClosedByRouting {
+        /// Of which families.
+        families: Vec<Family>,
+        /// Why not the rules.
+        source: Box<FirewallError>,
+    },
+    /// The rules of routing could not be changed.
+    #[error(transparent)]
+    Routing(#[from] RoutingError),
     /// This system has no layer of those that the configuration names.
     #[error("NOT closed: {0}; name another in firewall.layers")]
     NoLayer(String),
@@ -81,25 +99,45 @@ pub enum FirewallError {
     },
 }
 
+fn names(families: &[Family]) -> &'static str {
+    match families {
+        [Family::V4] => "IPv4",
+        [Family::V6] => "IPv6",
+        _ => "IPv4 and IPv6",
+    }
+}
+
 impl FirewallError {
     /// Whether anything may leave in clear by it.
     fn is_open(&self) -> bool {
         match self {
-            Self::ClosedCompletely(_) | Self::ClosedUnread(_) | Self::OneLayer { .. } => false,
+            Self::ClosedCompletely(_)
+            | Self::ClosedUnread(_)
+            | Self::ClosedByRouting { .. }
+            | Self::OneLayer { .. } => false,
             Self::Tool(_)
             | Self::Saved(_)
             | Self::Listing(_)
             | Self::Set(_)
             | Self::Differs(_)
+            | Self::Routing(_)
             | Self::Open { .. }
             | Self::NoLayer(_) => true,
         }
     }
 
+    /// The families of which something may leave in clear by it.
+    pub(super) fn open_families(&self) -> Vec<Family> {
+        if let Self::Open { families, .. } = self {
+            return families.clone();
+        }
+        if self.is_open() { Family::ALL.to_vec() } else { Vec::new() }
+    }
+
     /// The same beside a layer that is closed.
     pub(super) fn beside_another(self, layer: Layer) -> Self {
         // It is not open as a whole.
-        if let Self::Open { source, last: _ } = self {
+        if let Self::Open { source, .. } = self {
             return Self::OneLayer { layer, source };
         }
         Self::OneLayer { layer, source: Box::new(self) }
@@ -131,7 +169,7 @@ mod tests {
 
     fn open() -> FirewallError {
         let why = || Box::new(FirewallError::Differs(vec!["why".to_owned()]));
-        FirewallError::Open { source: why(), last: why() }
+        FirewallError::Open { families: vec![Family::V6], source: why(), last: why() }
     }
 
     fn closed() -> FirewallError {

@@ -15,3 +15,4 @@ pub mod process;
 pub mod resolvers;
 pub mod silence;
 mod skipped;
+pub mod sleep;

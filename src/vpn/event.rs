@@ -77,8 +77,10 @@ pub enum Event {
     Pause(Pause),
     /// An administrator closes again.
     Resume,
-    /// A pause has come to its end, or the clock was set.
+    /// A pause has come to its end.
     Clock,
+    /// The machine was asleep: much may have changed that nobody could tell.
+    Woken,
     /// A new configuration that has passed every check.
     Config(Box<Config>),
 }

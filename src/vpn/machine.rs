@@ -251,6 +251,12 @@ impl Machine {
                 Vec::new()
             }
             Event::Clock => Vec::new(),
+            Event::Woken => {
+                actions.push(Action::Look);
+                self.resolution.hope();
+                self.backoff.hope(now);
+                Vec::new()
+            }
             Event::Config(config) => {
                 self.config = *config;
                 let view = self.nm.clone();

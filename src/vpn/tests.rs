@@ -3,6 +3,7 @@
 //! The bounds are kept beside the machine, from the events alone, so that one can convict the other.
 
 mod events;
+mod sleep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -80,6 +81,7 @@ impl Heard {
             | Event::Reconnected(_)
             | Event::ClientExited { .. }
             | Event::Clock
+            | Event::Woken
             | Event::Config(_) => {}
         }
     }

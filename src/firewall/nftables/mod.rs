@@ -10,6 +10,7 @@ pub use listing::ListingError;
 
 use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
+use crate::net::Family;
 use crate::policy::nft::{NftFamily, NftTable, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
 use listing::{Listed, differences};
@@ -173,7 +174,11 @@ impl Nftables {
         let wanted = self.wanted(&Ruleset { wire, ..last });
         match put(None, Trust::None, &wanted).await {
             Ok(_) => FirewallError::ClosedCompletely(Box::new(why)),
-            Err(last) => FirewallError::Open { source: Box::new(why), last: Box::new(last) },
+            Err(last) => FirewallError::Open {
+                families: Family::ALL.to_vec(),
+                source: Box::new(why),
+                last: Box::new(last),
+            },
         }
     }
 }

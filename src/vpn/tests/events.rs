@@ -270,6 +270,7 @@ fn event() -> impl Strategy<Value = Event> {
                 .prop_map(move |(from, scope)| Event::Pause(Pause { from, until, scope }))),
         1 => Just(Event::Resume),
         1 => Just(Event::Clock),
+        1 => Just(Event::Woken),
         1 => subsequence(ips(&["10.0.0.1", "2001:db8::53"]), 0..=2)
             .prop_map(|resolvers| Event::Resolvers(resolvers.into_iter().collect())),
         2 => resolved(),

@@ -1,0 +1,58 @@
+//! Hears from logind that the machine has slept.
+//!
+//! Only the owner of logind's name is believed: anybody can send a signal that looks like its own.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use zbus::Connection;
+use zbus::connection::Builder;
+
+use crate::vpn::Event;
+
+/// How long is waited until a bus that is not there is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// `org.freedesktop.login1.Manager`, of which one signal is heard: `PrepareForSleep(b start)`, true
+/// before the machine sleeps and false after it.
+#[zbus::proxy(
+    interface = "org.freedesktop.login1.Manager",
+    default_service = "org.freedesktop.login1",
+    default_path = "/org/freedesktop/login1"
+)]
+trait Logind {
+    #[zbus(signal)]
+    fn prepare_for_sleep(&self, start: bool) -> zbus::Result<()>;
+}
+
+/// Sends [`Event::Woken`] whenever logind says so, until nobody listens.
+pub async fn watch(events: mpsc::Sender<Event>) {
+    let closed = events.clone();
+    let for_ever = async {
+        loop {
+            if let Err(error) = listen(&events).await {
+                tracing::debug!("logind is out of hearing: {error}");
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    tokio::select! {
+        () = closed.closed() => {}
+        () = for_ever => {}
+    }
+}
+
+/// Until the bus goes away.
+async fn listen(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
+    let connection: Connection = Builder::system().build().await?;
+    let logind = LogindProxy::new(&connection).await?;
+    let mut signals = logind.receive_prepare_for_sleep().await?;
+    while let Some(signal) = signals.next().await {
+        if !signal.args()?.start {
+            tracing::info!("the machine has slept: looking at everything again");
+            drop(events.send(Event::Woken).await);
+        }
+    }
+    Ok(())
+}
