@@ -6,7 +6,7 @@
 //! - [`vpn`] fuses events in one pure step into a [`vpn::Situation`].
 //! - [`policy`] makes of it the [`policy::Ruleset`], rules as data, and renders them. Pure too.
 //! - [`firewall`] commits them to the kernel and reads them back.
-//! - [`reconnect`] brings a lost VPN back, when it is asked to.
+//! - [`reconnect`] brings a lost VPN back, when it is asked to; [`detour`] lets its client past a dead tunnel.
 //! - [`agent`] owns the order: one loop, no arrow back.
 //! - [`bus`] and [`status`] tell what was applied, and only that.
 //! - [`notifier`], a program of its own in the user's session, shows it to a person.
@@ -21,6 +21,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 mod describe;
+pub mod detour;
 pub mod doctor;
 pub mod firewall;
 pub mod hosts;

@@ -1,9 +1,11 @@
-//! The attempt to bring a VPN back that is under way, and who waits for it.
+//! The attempt to bring a VPN back that is under way, and who waits for it; and the way past a dead
+//! tunnel.
 
 use tokio::sync::{oneshot, watch};
 
-use super::Agent;
+use super::{Agent, describe};
 use crate::bus::Answer;
+use crate::detour;
 use crate::reconnect::{Eyes, Reach, bring_back};
 use crate::vpn::{Comeback, Event};
 
@@ -35,6 +37,18 @@ impl Agent {
             let _ = events.send(Event::Reconnected(result)).await;
         });
         self.attempt = Some(Attempt { reach: sender, waiting: answer.into_iter().collect() });
+    }
+
+    /// Lets a client past a tunnel that is dead, once the rules say where it may go.
+    pub(super) async fn detour(&mut self) {
+        let wanted = self.machine.detours();
+        if self.detours.as_ref() == Some(&wanted) {
+            return;
+        }
+        if let Err(error) = detour::set(&wanted).await {
+            tracing::warn!("no way past a dead tunnel to its next server: {}", describe(&error));
+        }
+        self.detours = Some(wanted);
     }
 
     pub(super) fn attempt_ended(&mut self, result: &Answer) {

@@ -31,7 +31,7 @@ use comeback::Attempt;
 use looks::Looks;
 use names::Questions;
 
-use crate::vpn::{Action, Announcement, Event, Listening, Machine, Names, Reason, Reporter, State};
+use crate::vpn::{Action, Announcement, Detours, Event, Listening, Machine, Names, Reason, Reporter, State};
 
 /// How long the first facts are waited for when the kernel already holds what was applied before.
 const FIRST_FACTS: Duration = Duration::from_millis(1500);
@@ -64,6 +64,8 @@ struct Agent {
     questions: Questions,
     /// The attempt to bring a VPN back that is under way.
     attempt: Option<Attempt>,
+    /// The routes past a dead tunnel as they were set last; `None` when nobody knows what there is.
+    detours: Option<Detours>,
     /// Which servers are listened for.
     listening: watch::Sender<Vec<Listening>>,
     /// The rules that were last put in force, and held when they were read back.
@@ -181,6 +183,7 @@ impl Agent {
             events,
             questions: Questions::default(),
             attempt: None,
+            detours: None,
             listening: watch::Sender::default(),
             applied: None,
             kept: before,
@@ -333,6 +336,7 @@ impl Agent {
         }
         // Both follow the rules: a question leaves, and a client finds its server, only by them.
         self.pin();
+        self.detour().await;
         self.ask();
         self.keep(situation);
         self.tell().await;

@@ -13,10 +13,12 @@ use tokio::process::Command;
 
 use super::{Outcome, complain, load::load, say};
 use crate::agent::describe;
+use crate::detour;
 use crate::firewall::{Firewall, restore_arp};
 use crate::hosts::{self, Pins};
 use crate::net::Family;
 use crate::store::Store;
+use crate::vpn::Detours;
 
 /// How long a running agent is given to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,6 +49,10 @@ pub(super) async fn take_out(path: Option<&Path>) -> anyhow::Result<()> {
     let config = load(path).map(|config| config.firewall).unwrap_or_default();
     let dockers = Firewall::new(&config).release().await.context("not everything could be released")?;
     if let Err(error) = restore_arp(store.run()) {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
+    // Routes past a dead tunnel open nothing; they are taken back all the same.
+    if let Err(error) = detour::set(&Detours::default()).await {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
     if let Err(error) = hosts::pin(Path::new(hosts::HOSTS), &Pins::new()) {

@@ -193,6 +193,7 @@ impl Machine {
                     if claim.is_reported_by(report) {
                         claim.endpoints =
                             report.endpoint.map_or(claim.endpoints.clone(), |server| [server].into());
+                        claim.heard = report.endpoint;
                         // Without `persist-tun` its link is another one of the same name.
                         claim.index = None;
                         claim.stand(Standing::Coming, now);

@@ -33,7 +33,7 @@ pub use links::{Link, LinkKind, LinkTable};
 pub use machine::{Action, Announcement, Machine};
 pub use names::{Names, Resolved};
 pub use pause::{Pause, PauseScope};
-pub use silence::{LOOKS, Listening, Look, Silence, TunnelId, Wait};
+pub use silence::{Detours, LOOKS, Listening, Look, Silence, TunnelId, Wait};
 pub use situation::{
     Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
 };

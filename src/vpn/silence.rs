@@ -4,6 +4,7 @@
 //! kernel; that a tunnel is idle is no silence.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::claim::{Claim, Claimant, Ending, Reason, Standing};
 use super::{Machine, State};
@@ -23,7 +24,7 @@ pub struct Listening {
     pub tunnel: TunnelId,
     /// What comes from any of these counts.
     pub servers: BTreeSet<Endpoint>,
-    /// The tunnel's link, whose packets do not count: they are what is carried.
+    /// The tunnel's link: what goes into it is sent to the server, what comes out of it is carried.
     pub link: u32,
     /// What is waited for.
     pub wait: Wait,
@@ -40,6 +41,15 @@ pub enum Wait {
     Silence(u64),
     /// That something comes again.
     Voice,
+}
+
+/// Servers that have to be reached past a tunnel that is dead and still holds the default route.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Detours {
+    /// The servers' addresses.
+    pub servers: BTreeSet<IpAddr>,
+    /// The links that may lead to them, by index.
+    pub uplinks: BTreeSet<u32>,
 }
 
 /// What one look found, counted since the look before.
@@ -109,6 +119,29 @@ impl Machine {
         };
         servers.extend(&claim.endpoints);
         servers
+    }
+
+    /// Which servers a client of a dead tunnel may go on to, and the one that it has gone on to. Those
+    /// on the link of an uplink need no way.
+    pub fn detours(&self) -> Detours {
+        let servers = self.claims.iter().flat_map(|claim| match (claim.standing, claim.heard) {
+            (Standing::Failed(Reason::SilentServer), _) => self.servers(claim),
+            (Standing::Failed(Reason::ClientRestarts), _) if claim.claimant == Claimant::Hook => {
+                self.servers(claim)
+            }
+            (_, Some(server)) => BTreeSet::from([server]),
+            (_, None) => BTreeSet::new(),
+        });
+        let uplinks: Vec<_> = self.links.uplinks(&self.config);
+        let links = uplinks.iter().filter_map(|uplink| self.links.named(&uplink.interface));
+        let on_link = |server: &IpAddr| {
+            links.clone().any(|link| link.addresses.iter().any(|network| network.contains(server)))
+        };
+        let servers: BTreeSet<_> = servers.map(|server| server.address()).collect();
+        let servers: BTreeSet<_> = servers.into_iter().filter(|server| !on_link(server)).take(MOST).collect();
+        let uplinks = links.clone().map(|link| link.index);
+        let uplinks = uplinks.filter(|_| !servers.is_empty()).collect();
+        Detours { servers, uplinks }
     }
 
     /// Nothing has come for as long as is borne.

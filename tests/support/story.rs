@@ -147,6 +147,14 @@ impl<'a> Desktop<'a> {
         Self::of(lab, config, ServerOptions::default(), remote)
     }
 
+    /// The same with another server, and a profile that names it like this.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub fn between(lab: &'a Lab, config: &str, options: ServerOptions, remote: &str) -> Result<Self> {
+        Self::of(lab, config, options, remote)
+    }
+
     fn of(lab: &'a Lab, config: &str, options: ServerOptions, remote: &str) -> Result<Self> {
         let bus = bus(lab)?;
         let server = lab.openvpn_server(options)?;

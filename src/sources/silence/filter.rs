@@ -53,13 +53,21 @@ impl Test {
     }
 }
 
-/// Packets of these servers that do not go through the link with this index; of each its headers.
-pub(super) fn filter(servers: &BTreeSet<Endpoint>, not: u32, direction: Direction) -> Vec<SockFilter> {
-    let mut program = vec![op(WORD, IFINDEX), jump(not, 0, 1), op(RETURN, 0)];
+/// Packets of these servers, of each its headers. What goes into the tunnel counts as sent to them,
+/// since it would be: also what a client sends to its next server while a dead tunnel has the route.
+/// What comes out of it does not count as coming from them.
+pub(super) fn filter(servers: &BTreeSet<Endpoint>, tunnel: u32, direction: Direction) -> Vec<SockFilter> {
+    let kept = u32::try_from(HEADERS).unwrap_or_default();
+    let mut program = Vec::new();
     if direction == Direction::Out {
         let outgoing = u32::from(libc::PACKET_OUTGOING);
         program.extend([op(WORD, PACKET_TYPE), jump(outgoing, 1, 0), op(RETURN, 0)]);
     }
+    let through_tunnel = match direction {
+        Direction::In => 0,
+        Direction::Out => kept,
+    };
+    program.extend([op(WORD, IFINDEX), jump(tunnel, 0, 1), op(RETURN, through_tunnel)]);
     for server in servers {
         let tests = tests(server, direction);
         // Past the tests that are left and the verdict.
@@ -69,7 +77,7 @@ pub(super) fn filter(servers: &BTreeSet<Endpoint>, not: u32, direction: Directio
             program.extend(test.load.iter().map(|&(code, at)| op(code, at)));
             program.push(jump(test.equals, 0, u8::try_from(left + 1).unwrap_or(u8::MAX)));
         }
-        program.push(op(RETURN, u32::try_from(HEADERS).unwrap_or_default()));
+        program.push(op(RETURN, kept));
     }
     program.push(op(RETURN, 0));
     program
