@@ -135,7 +135,7 @@ fn a_container_on_the_hosts_card_stops_at_the_wire() -> Result<()> {
 /// What others do to iptables while floods go on.
 const FLUSHES: [&str; 6] = [
     "iptables -F; ip6tables -F",
-    "iptables -X; ip6tables -X",
+    "iptables -F; iptables -X; ip6tables -F; ip6tables -X",
     "iptables -P OUTPUT ACCEPT; ip6tables -P OUTPUT ACCEPT; iptables -P FORWARD ACCEPT",
     "iptables -t mangle -F; ip6tables -t mangle -F",
     "printf '*filter\\nCOMMIT\\n' | tee /run/empty | iptables-restore; ip6tables-restore </run/empty",
