@@ -6,6 +6,7 @@
 //! - [`vpn`] fuses events in one pure step into a [`vpn::Situation`].
 //! - [`policy`] makes of it the [`policy::Ruleset`], rules as data, and renders them. Pure too.
 //! - [`firewall`] commits them to the kernel and reads them back.
+//!   [`netfilter`] is the kernel's own word on who changes its tables.
 //! - [`reconnect`] brings a lost VPN back, when it is asked to; [`detour`] lets its client past a dead tunnel.
 //! - [`agent`] owns the order: one loop, no arrow back.
 //! - [`bus`] and [`status`] tell what was applied, and only that.
@@ -26,6 +27,7 @@ pub mod doctor;
 pub mod firewall;
 pub mod hosts;
 pub mod net;
+pub mod netfilter;
 pub mod notifier;
 pub mod policy;
 pub mod reconnect;

@@ -3,10 +3,12 @@
 mod docker;
 mod layers;
 mod loss;
+mod watch;
 
 pub use docker::{DockerStatus, NetworkStatus};
 pub use layers::LayerStatus;
 pub use loss::LossStatus;
+pub use watch::{FightStatus, Watch};
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -42,6 +44,10 @@ pub struct Status {
     pub pause: Option<PauseStatus>,
     /// How often the rules had to be repaired since the agent was started.
     pub repairs: u32,
+    /// How changes that others make are seen; `None` while no agent runs.
+    pub watch: Option<Watch>,
+    /// Who takes the rules away twenty times a minute or more.
+    pub fights: Vec<FightStatus>,
     /// The last loss.
     pub loss: Option<LossStatus>,
     /// In what the rules stand.
@@ -159,6 +165,8 @@ impl Status {
             paused_until: situation.paused_until.and_then(|until| u64::try_from(until.as_second()).ok()),
             pause: situation.paused_until.map(|_| PauseStatus { scope: situation.pause_scope }),
             repairs: 0,
+            watch: None,
+            fights: Vec::new(),
             loss: None,
             layers: Vec::new(),
             docker: DockerStatus {
@@ -238,6 +246,7 @@ impl Status {
         let scope: String = take(&mut all, "PauseScope")?;
         let scope = Some(scope).filter(|scope| !scope.is_empty());
         let scope = scope.map(|scope| scope.parse().map_err(StatusError)).transpose()?;
+        let (watch, fights): (String, Vec<_>) = (take(&mut all, "Watch")?, take(&mut all, "Fights")?);
         let layers: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Layers")?;
         Ok(Self {
             version: take(&mut all, "Version")?,
@@ -250,6 +259,8 @@ impl Status {
             paused_until: (paused_until != 0).then_some(paused_until),
             pause: scope.map(|scope| PauseStatus { scope }),
             repairs: take(&mut all, "Repairs")?,
+            watch: Watch::from_word(&watch)?,
+            fights: fights.into_iter().map(FightStatus::from_dict).collect::<Result<_, _>>()?,
             loss: LossStatus::from_dict(take(&mut all, "Loss")?)?,
             layers: layers.into_iter().map(LayerStatus::from_dict).collect::<Result<_, _>>()?,
             docker: DockerStatus::from_dict(docker)?,
@@ -295,6 +306,12 @@ impl Status {
         }
         if self.repairs > 0 {
             row("repaired", format!("{} times", self.repairs));
+        }
+        for fight in &self.fights {
+            row("fights", format!("{} takes the rules away, {} times a minute", fight.program, fight.count));
+        }
+        if self.watch == Some(Watch::Slow) {
+            row("watch", "slow: what others change is seen within a minute".to_owned());
         }
         for fault in self.layers.iter().filter_map(LayerStatus::fault) {
             row("!", fault);

@@ -1,8 +1,10 @@
-//! Without Docker: a bridge that appears is looked at once, and what was moved is put back.
+//! Without Docker, and where the kernel tells nothing: a bridge that appears is looked at once, and what
+//! was moved is put back.
 
 mod support;
 
 use anyhow::{Result, ensure};
+use support::kernel::Backend;
 use support::{SOON, agent, bus, status};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
@@ -15,7 +17,7 @@ fn repairs(lab: &Lab) -> Result<u64> {
 /// Whether the jump stands first in both tables of both families; read from the kernel alone, since to
 /// ask the agent has it look.
 fn jumps_are_first(lab: &Lab) -> Result<bool> {
-    for tool in ["iptables", "ip6tables"] {
+    for tool in ["iptables-legacy", "ip6tables-legacy"] {
         for table in ["filter", "mangle"] {
             let listing = lab.host().succeed([tool, "-t", table, "-S", "FORWARD", "1"])?;
             if listing.trim() != format!("-A FORWARD -j {CHAIN}") {
@@ -30,9 +32,9 @@ fn jumps_are_first(lab: &Lab) -> Result<bool> {
 fn a_new_bridge_is_looked_at_and_what_was_moved_is_put_back() {
     with_lab(|lab| {
         let _bus = bus(lab)?;
-        let mut agent = agent(lab, "")?;
+        let mut agent = agent(lab, &Backend::Legacy.config(""))?;
         // What Docker does when it starts: its accepts come above ours.
-        for tool in ["iptables", "ip6tables"] {
+        for tool in ["iptables-legacy", "ip6tables-legacy"] {
             lab.host().succeed([tool, "-I", "FORWARD", "1", "-i", "docker0", "-j", "ACCEPT"])?;
             lab.host().succeed([tool, "-t", "mangle", "-D", "FORWARD", "-j", CHAIN])?;
         }
@@ -49,7 +51,7 @@ fn a_new_bridge_is_looked_at_and_what_was_moved_is_put_back() {
         ensure!(repairs(lab)? == 1, "a repair of nothing");
 
         // Only the places in filter were lost, and mangle held: put back, and no repair.
-        for tool in ["iptables", "ip6tables"] {
+        for tool in ["iptables-legacy", "ip6tables-legacy"] {
             lab.host().succeed([tool, "-I", "FORWARD", "1", "-i", "br-new", "-j", "ACCEPT"])?;
         }
         ensure!(!jumps_are_first(lab)?, "nothing was moved");

@@ -3,7 +3,9 @@
 //! An event goes into the machine, the machine's situation becomes rules, the rules go to the
 //! kernel; what was applied is told. Nothing else in this process touches the firewall.
 
+mod begin;
 mod comeback;
+mod drift;
 mod looks;
 mod names;
 mod pause;
@@ -20,7 +22,8 @@ pub use crate::describe::describe;
 
 use crate::bus::{self, Asker, Caller, News, Notice};
 use crate::config::Config;
-use crate::firewall::{Commit, Firewall, FirewallError, hide_tunnel_addresses};
+use crate::firewall::{Commit, Firewall, FirewallError};
+use crate::netfilter::Program;
 use crate::policy::{self, Owners, Ruleset};
 use crate::reconnect::Reach;
 use crate::sources::{self, process::Watcher};
@@ -28,13 +31,11 @@ use crate::status::{Enforcement, Status};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
 use comeback::Attempt;
+use drift::{Drift, Read};
 use looks::Looks;
 use names::Questions;
 
-use crate::vpn::{Action, Announcement, Detours, Event, Listening, Machine, Names, Reason, Reporter, State};
-
-/// How long the first facts are waited for when the kernel already holds what was applied before.
-const FIRST_FACTS: Duration = Duration::from_millis(1500);
+use crate::vpn::{Action, Detours, Event, Listening, Machine, Names};
 
 /// How long until a commit that failed is tried again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -82,6 +83,7 @@ struct Agent {
     /// Who asked for what is being done.
     asked_by: Option<Asker>,
     looks: Looks,
+    drift: Drift,
     wake_at: Option<jiff::Timestamp>,
     retry: Option<(tokio::time::Instant, Duration)>,
     news: Vec<News>,
@@ -115,8 +117,10 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let (event_sender, mut events) = mpsc::channel(256);
     let (request_sender, mut requests) = mpsc::channel(64);
     let (notices, notice_receiver) = mpsc::channel(64);
-    let mut agent = Agent::new(setup, event_sender.clone(), notices).await;
+    let (change_sender, changes) = mpsc::channel(256);
+    let mut agent = Agent::new(setup, event_sender.clone(), notices, Drift::new(changes)).await;
 
+    tokio::spawn(sources::drift::watch(change_sender));
     tokio::spawn(sources::links::watch(event_sender.clone()));
     tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::resolvers::watch(event_sender.clone()));
@@ -131,6 +135,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
 
     let mut watchdog = sd_notify::watchdog_enabled().map(|bound| tokio::time::interval(bound / 2));
     loop {
+        let look_due = agent.look_due();
         tokio::select! {
             Some(event) = events.recv() => agent.take_all(event, &mut events).await,
             Some(request) = requests.recv() => agent.answer(request).await,
@@ -138,7 +143,9 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
             Some(()) = terminate.recv() => break,
             Some(()) = interrupt.recv() => break,
             () = until(agent.wake_at) => agent.take_all(Event::Clock, &mut events).await,
-            () = until_retry(agent.retry) => agent.retry().await,
+            () = until_instant(agent.retry.map(|(moment, _)| moment)) => agent.retry().await,
+            Some(notice) = agent.drift.notices.recv() => agent.noticed(notice).await,
+            () = until_instant(look_due) => agent.look_now().await,
             () = agent.looks.wait() => agent.look_for_all().await,
             () = tick(&mut watchdog) => tell_systemd(&[NotifyState::Watchdog]),
         }
@@ -149,7 +156,12 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
 }
 
 impl Agent {
-    async fn new(setup: Setup, events: mpsc::Sender<Event>, notices: mpsc::Sender<Notice>) -> Self {
+    async fn new(
+        setup: Setup,
+        events: mpsc::Sender<Event>,
+        notices: mpsc::Sender<Notice>,
+        drift: Drift,
+    ) -> Self {
         let Setup { config, load, store } = setup;
         let learned = store.endpoints().inspect_err(|error| {
             tracing::warn!("{}: starting with what the configuration names", describe(error));
@@ -194,74 +206,13 @@ impl Agent {
             pause_ends: None,
             asked_by: None,
             looks: Looks::default(),
+            drift,
             wake_at: None,
             retry: None,
             news: Vec::new(),
         };
         agent.look_once().await;
         agent
-    }
-
-    /// What can be known at once: the links, and what root's hooks reported to our forerunner.
-    async fn look_once(&mut self) {
-        match sources::links::snapshot().await {
-            Ok(table) => self.take(Event::Links(table)),
-            Err(error) => tracing::warn!("{}: no LAN until the links can be read", describe(&error)),
-        }
-        let left = self.store.take_reports().unwrap_or_else(|error| {
-            tracing::warn!("{}", describe(&error));
-            Vec::new()
-        });
-        for report in self.kept.reports.clone().into_iter().chain(left) {
-            self.take(Event::Report(report, Reporter::Root));
-        }
-        if let Err(error) = hide_tunnel_addresses(self.store.run()) {
-            tracing::debug!("{}", describe(&error));
-        }
-    }
-
-    /// The first commit. A kernel that holds nothing of ours is locked at once; one that still holds
-    /// what our forerunner applied can wait a moment for the first facts, so that a VPN that stands
-    /// is not narrowed, widened and narrowed again.
-    async fn begin(&mut self, events: &mut mpsc::Receiver<Event>) {
-        let before = policy::ruleset(self.machine.config(), &self.owners, &self.kept.situation);
-        let held = self.firewall.differences(&before).await.is_ok_and(|lines| lines.is_empty());
-        if held {
-            self.firewall.holds(before);
-            // The kernel keeps the deadline of a pause; until then it is what the administrator wants.
-            self.take_up_pause();
-            let facts = async {
-                while let Some(event) = events.recv().await {
-                    let last = matches!(event, Event::NetworkManager(_));
-                    self.take(event);
-                    if last {
-                        break;
-                    }
-                }
-            };
-            // No NetworkManager, no bus: the other sources are enough.
-            let _ = tokio::time::timeout(FIRST_FACTS, facts).await;
-        }
-        let (old, new) = (self.kept.situation.state, self.machine.situation().state);
-        if old == new && held {
-            self.machine.keep_since(self.kept.since, &self.kept.situation.tunnels);
-        }
-        self.news = self.what_happened_meanwhile(old, new);
-        self.enforce().await;
-    }
-
-    fn what_happened_meanwhile(&self, old: State, new: State) -> Vec<News> {
-        let mut news = Vec::new();
-        if new == State::Lost && old == State::Protected {
-            news.extend(self.kept.situation.tunnels.iter().map(|tunnel| {
-                let (name, interface) = (tunnel.name.clone(), Some(tunnel.interface.clone()));
-                News::Vpn(Announcement::Lost { name, interface, reason: Reason::LinkGone })
-            }));
-        }
-        if old != new {
-            news.push(News::Vpn(Announcement::State { old, new }));
-        }
-        news
     }
 
     /// Takes in an event and all that wait behind it, then puts in force what follows.
@@ -324,13 +275,11 @@ impl Agent {
         });
         let situation = self.machine.situation();
         let ruleset = policy::ruleset(self.machine.config(), &self.owners, &situation);
-        let look = std::mem::take(&mut self.look);
-        if look {
-            self.firewall.distrust();
-        }
-        if look || self.applied.as_ref() != Some(&ruleset) {
-            match self.firewall.commit(&ruleset).await {
-                Ok(commit) => self.committed(ruleset, commit),
+        let read = if std::mem::take(&mut self.look) { Read::Everything } else { Read::Changes };
+        if read == Read::Everything || self.applied.as_ref() != Some(&ruleset) {
+            let (commit, by) = self.commit(&ruleset, read).await;
+            match commit {
+                Ok(commit) => self.committed(ruleset, commit, by),
                 Err(error) => self.failed(&error),
             }
         }
@@ -342,9 +291,10 @@ impl Agent {
         self.tell().await;
     }
 
-    fn committed(&mut self, ruleset: Ruleset, commit: Commit) {
+    fn committed(&mut self, ruleset: Ruleset, commit: Commit, by: Option<Program>) {
         if self.retry.take().is_some() {
-            self.news.push(News::Repaired("the rules are in force again".to_owned()));
+            let what = "the rules are in force again".to_owned();
+            self.news.push(News::Repaired { what, by: None });
         }
         self.applied = Some(ruleset);
         match commit {
@@ -353,7 +303,8 @@ impl Agent {
             Commit::Moved(lines) => tracing::info!("back in its place: {}", lines.join("; ")),
             Commit::Mended(lines) => {
                 self.repairs = self.repairs.saturating_add(1);
-                self.news.push(News::Repaired(lines.join("; ")));
+                self.news.push(News::Repaired { what: lines.join("; "), by: by.clone() });
+                by.iter().for_each(|by| self.blame(by));
             }
         }
     }
@@ -368,7 +319,7 @@ impl Agent {
     }
 
     async fn retry(&mut self) {
-        self.firewall.distrust();
+        self.look = true;
         self.enforce().await;
     }
 }
@@ -393,9 +344,9 @@ async fn until(moment: Option<jiff::Timestamp>) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-async fn until_retry(retry: Option<(tokio::time::Instant, Duration)>) {
-    match retry {
-        Some((moment, _)) => tokio::time::sleep_until(moment).await,
+async fn until_instant(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }

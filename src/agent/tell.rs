@@ -32,6 +32,8 @@ impl Agent {
         let status = Status::new(&self.kept.situation, self.kept.since, enforcement, present);
         let mut status = status.with_layers(self.firewall.layers()).with_docker(docker);
         status.repairs = self.repairs;
+        status.watch = Some(self.watch());
+        status.fights = self.fights();
         status.clients = self.machine.client_users();
         status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
         status.loss.clone_from(&self.kept.loss);
@@ -76,7 +78,10 @@ fn log(news: &News, status: &Status) {
                 interface.as_ref().map_or_else(String::new, |interface| format!(" ({interface})"));
             tracing::warn!("the VPN {name}{interface} is lost: {reason}; nothing leaves in clear");
         }
-        News::Repaired(what) => tracing::warn!("repaired: {what}"),
+        News::Repaired { what, by: None } => tracing::warn!("repaired: {what}"),
+        News::Repaired { what, by: Some(by) } => {
+            tracing::warn!("repaired: {what}; it was {} (process {})", by.name, by.pid);
+        }
         News::Failed(_) => {}
     }
 }

@@ -15,8 +15,8 @@ use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
 use crate::sources::openvpn;
 use crate::status::{
-    BootstrapStatus, DockerStatus, EndpointStatus, LayerStatus, LossStatus, NetworkStatus, Status,
-    TunnelStatus,
+    BootstrapStatus, DockerStatus, EndpointStatus, FightStatus, LayerStatus, LossStatus, NetworkStatus,
+    Status, TunnelStatus, Watch,
 };
 use crate::vpn::{PauseScope, Reporter};
 
@@ -99,6 +99,18 @@ impl Agent1 {
     #[zbus(property)]
     fn repairs(&self) -> u32 {
         self.status.borrow().repairs
+    }
+
+    /// How changes that others make to the kernel's tables are seen: `netfilter` or `slow`.
+    #[zbus(property)]
+    fn watch(&self) -> &'static str {
+        self.status.borrow().watch.map_or("", Watch::as_str)
+    }
+
+    /// Who takes the rules away again and again: `program`, and `count` in the last minute.
+    #[zbus(property)]
+    fn fights(&self) -> Vec<Dict> {
+        self.status.borrow().fights.iter().map(fight_dict).collect()
     }
 
     /// Opens everything for `seconds`. Asks polkit about the caller, unless that is root.
@@ -311,6 +323,9 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
     let layers: Vec<Dict> = new.layers.iter().map(LayerStatus::dict).collect();
     put("Layers", old.layers != new.layers, Variant::from(layers));
     put("Loss", old.loss != new.loss, Variant::from(loss_dict(new.loss.as_ref())));
+    let fights: Vec<Dict> = new.fights.iter().map(fight_dict).collect();
+    put("Watch", old.watch != new.watch, Variant::from(new.watch.map_or("", Watch::as_str)));
+    put("Fights", old.fights != new.fights, Variant::from(fights));
     put("Repairs", old.repairs != new.repairs, Variant::from(new.repairs));
     changed
 }
@@ -329,6 +344,10 @@ fn tunnel_dict(tunnel: &TunnelStatus) -> Dict {
     ]);
     dict.extend(tunnel.endpoint.iter().flat_map(endpoint_dict));
     dict
+}
+
+fn fight_dict(fight: &FightStatus) -> Dict {
+    HashMap::from([("program", text(&fight.program)), ("count", OwnedVariant::from(fight.count))])
 }
 
 /// Nothing in it: nothing was lost.

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
 use zbus::DBusError;
 
+use crate::netfilter::Program;
 use crate::status::Status;
 use crate::vpn::{Announcement, PauseScope, Report, Reporter};
 
@@ -82,7 +83,12 @@ pub enum News {
     /// The state changed, or a VPN was lost.
     Vpn(Announcement),
     /// Something of ours was gone and is back.
-    Repaired(String),
+    Repaired {
+        /// What was gone, or stood where it must not.
+        what: String,
+        /// Who had done it, as far as the kernel told.
+        by: Option<Program>,
+    },
     /// The rules could not be put in force.
     Failed(String),
 }

@@ -14,6 +14,7 @@ use zbus::object_server::InterfaceRef;
 use super::gate::Gate;
 use super::interface::{Agent1, changed};
 use super::{Caller, NAME, News, Notice, PATH};
+use crate::netfilter::Program;
 use crate::status::Status;
 use crate::vpn::Announcement;
 
@@ -107,9 +108,17 @@ async fn tell(connection: &Connection, last: &Status, notice: &Notice) -> zbus::
                 let interface = interface.as_ref().map_or("", |interface| interface.as_str());
                 Agent1::vpn_lost(emitter, name, interface, &reason.to_string()).await?;
             }
-            News::Repaired(what) => Agent1::repaired(emitter, what, HashMap::new()).await?,
+            News::Repaired { what, by } => Agent1::repaired(emitter, what, repairer(by.as_ref())).await?,
             News::Failed(why) => Agent1::enforcement_failed(emitter, why).await?,
         }
     }
     Ok(())
+}
+
+/// Nothing in it: nobody knows.
+fn repairer(by: Option<&Program>) -> HashMap<&'static str, Variant<'static>> {
+    let dict = |by: &Program| {
+        [("program", Variant::from(by.name.clone())), ("pid", Variant::from(by.pid))].into_iter().collect()
+    };
+    by.map(dict).unwrap_or_default()
 }

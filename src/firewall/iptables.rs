@@ -15,6 +15,8 @@ use crate::policy::{Ruleset, TableName, last_resort};
 #[derive(Debug)]
 pub(super) struct Iptables {
     backend: Backend,
+    /// Whether they are those of iptables-legacy.
+    legacy: bool,
     held: Option<Ruleset>,
     trust: Trust,
     /// What was last said of sets that could not be used.
@@ -24,7 +26,13 @@ pub(super) struct Iptables {
 impl Iptables {
     /// The kernel's tables, of which nothing is known yet.
     pub(super) fn new(backend: Backend) -> Self {
-        Self { backend, held: None, trust: Trust::Full, complaint: String::new() }
+        Self {
+            backend,
+            legacy: tool::is_legacy(backend),
+            held: None,
+            trust: Trust::Full,
+            complaint: String::new(),
+        }
     }
 
     /// Puts `ruleset` in force in both families and reads it back. What is in force afterwards is
@@ -85,6 +93,11 @@ impl Iptables {
         }
         self.held = Some(ruleset.clone());
         Ok(commit)
+    }
+
+    /// Whether the kernel tells nothing of what others do to these tables.
+    pub(super) fn is_untold(&self) -> bool {
+        self.legacy
     }
 
     /// What of the rules is in force in another form than they ask for, if anything is.

@@ -24,7 +24,7 @@ pub use outcome::{Commit, FirewallError};
 pub use routing::RoutingError;
 pub use saved::{Saved, SavedError, SavedTable, canonical};
 pub use sets::{SetError, can_hold_sets};
-pub use tool::{ToolError, systemctl, systemd_run};
+pub use tool::{ToolError, systemctl, systemd_run, transactions};
 
 use crate::config::{self, Layer};
 use crate::describe::describe;
@@ -113,6 +113,11 @@ impl Firewall {
         self.remove_leftovers().await;
         self.open_routes().await;
         Ok(commit)
+    }
+
+    /// Whether the kernel tells nothing of what others do to the rules.
+    pub fn is_untold(&self) -> bool {
+        self.iptables.as_ref().is_some_and(Iptables::is_untold)
     }
 
     /// What is open now by `why` is closed another way.

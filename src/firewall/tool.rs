@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -56,7 +57,11 @@ pub(super) async fn save(backend: Backend, family: Family) -> Result<String, Too
 /// Commits a restore text, each table in one transaction.
 pub(super) async fn restore(backend: Backend, family: Family, text: &str) -> Result<(), ToolError> {
     let program = name(backend, family, "restore");
-    run(&program, &["--noflush", "--wait", LOCK_SECONDS], text).await.map(drop)
+    run(&program, &["--noflush", "--wait", LOCK_SECONDS], text).await?;
+    if !is_legacy(backend) {
+        count(text.lines().filter(|line| *line == "COMMIT").count());
+    }
+    Ok(())
 }
 
 /// Makes every table of a text what the text says, whatever was in it.
@@ -87,12 +92,42 @@ pub(super) async fn ipset(arguments: &[&str], input: &str) -> Result<String, Too
 
 /// One run of nft; what it prints.
 pub(super) async fn nft(arguments: &[&str], input: &str) -> Result<String, ToolError> {
-    run("nft", arguments, input).await
+    let said = run("nft", arguments, input).await?;
+    if arguments.first() == Some(&"-f") {
+        count(1);
+    }
+    Ok(said)
+}
+
+/// How many transactions this process has had nf_tables make.
+static TRANSACTIONS: AtomicU32 = AtomicU32::new(0);
+
+fn count(more: usize) {
+    TRANSACTIONS.fetch_add(u32::try_from(more).unwrap_or(u32::MAX), Ordering::Relaxed);
+}
+
+/// How many transactions this process has had nf_tables make, each of which is a generation: so our own
+/// are told from those of others, even by a process in another pid namespace than the kernel's.
+pub fn transactions() -> u32 {
+    TRANSACTIONS.load(Ordering::Relaxed)
 }
 
 /// Where a program is, if it is installed.
 pub(super) fn path(program: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists())
+}
+
+/// Whether the rules go into the tables of iptables-legacy, of which the kernel tells nothing.
+pub(super) fn is_legacy(backend: Backend) -> bool {
+    match backend {
+        Backend::Legacy => true,
+        Backend::Nft => false,
+        Backend::Auto => {
+            let program = path(&name(backend, Family::V4, "restore"));
+            let program = program.and_then(|path| path.canonicalize().ok());
+            program.is_some_and(|path| path.to_string_lossy().contains("legacy"))
+        }
+    }
 }
 
 fn package(program: &str) -> &'static str {

@@ -33,6 +33,8 @@ fn status(state: State) -> Status {
         paused_until: (state == State::Paused).then_some(START + 300),
         repairs: 0,
         layers: Vec::new(),
+        watch: None,
+        fights: Vec::new(),
         loss: None,
         docker: DockerStatus::default(),
         clients: BTreeSet::new(),

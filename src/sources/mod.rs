@@ -1,12 +1,14 @@
 //! Where events come from, one source a file.
 //!
 //! A source watches one thing and says what it sees as an [`Event`](crate::vpn::Event). It never
-//! concludes, never touches the firewall, and knows nothing of the other sources.
+//! concludes, never touches the firewall, and knows nothing of the other sources. What [`drift`] sees
+//! is no event: it says nothing of the VPN, only that the kernel is to be looked at.
 
 mod changes;
 pub mod clock;
 pub mod dispatcher;
 pub mod docker;
+pub mod drift;
 pub mod links;
 pub mod network_manager;
 pub mod openvpn;

@@ -24,6 +24,8 @@ pub enum Heard {
     State(String, String),
     /// `VpnLost` with name, interface and reason.
     Lost(String, String, String),
+    /// `Repaired` with what was gone, and the program that did it, where that was said.
+    Repaired(String, Option<String>),
     /// `PropertiesChanged` of the agent's own interface: names and values, printed.
     Properties(BTreeMap<String, String>),
     /// Any other, by its name.
@@ -76,7 +78,7 @@ impl Signals {
     pub fn states(&self) -> Vec<String> {
         let state = |heard| match heard {
             Heard::State(old, new) => Some(format!("{old} -> {new}")),
-            Heard::Lost(..) | Heard::Properties(_) | Heard::Other(_) => None,
+            Heard::Lost(..) | Heard::Repaired(..) | Heard::Properties(_) | Heard::Other(_) => None,
         };
         self.so_far().into_iter().filter_map(state).collect()
     }
@@ -85,9 +87,18 @@ impl Signals {
     pub fn losses(&self) -> Vec<(String, String, String)> {
         let loss = |heard| match heard {
             Heard::Lost(name, interface, reason) => Some((name, interface, reason)),
-            Heard::State(..) | Heard::Properties(_) | Heard::Other(_) => None,
+            Heard::State(..) | Heard::Repaired(..) | Heard::Properties(_) | Heard::Other(_) => None,
         };
         self.so_far().into_iter().filter_map(loss).collect()
+    }
+
+    /// Every repair so far: what was gone, and who did it.
+    pub fn repairs(&self) -> Vec<(String, Option<String>)> {
+        let repair = |heard| match heard {
+            Heard::Repaired(what, by) => Some((what, by)),
+            Heard::State(..) | Heard::Lost(..) | Heard::Properties(_) | Heard::Other(_) => None,
+        };
+        self.so_far().into_iter().filter_map(repair).collect()
     }
 
     /// Waits for the `count`th change to a state. What the agent said before has been heard then.
@@ -137,6 +148,11 @@ fn read(message: &Message) -> Result<Heard> {
         (NAME, "VpnLost") => {
             let (name, interface, reason) = body.deserialize()?;
             Heard::Lost(name, interface, reason)
+        }
+        (NAME, "Repaired") => {
+            let (what, mut by): (String, Dict) = body.deserialize()?;
+            let program = by.remove("program").map(String::try_from).transpose();
+            Heard::Repaired(what, program.context("program is no text")?)
         }
         ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
             let (of, changed, invalidated): (String, Dict, Vec<String>) = body.deserialize()?;

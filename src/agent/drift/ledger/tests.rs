@@ -1,0 +1,144 @@
+//! Looks that are enough and no more, and who is named.
+
+use super::*;
+
+fn change(generation: u32, name: &str) -> Change {
+    Change { generation: generation.into(), by: Program { name: name.to_owned(), pid: generation } }
+}
+
+/// A look during which this many generations were made, all by us.
+fn look(began: u32, made: u32) -> Look {
+    let ended = Some((began + made).into());
+    Look { read: Read::Everything, began: Some(began.into()), ended, made }
+}
+
+/// One during which others made some too.
+fn disturbed(began: u32, ended: u32, made: u32) -> Look {
+    Look { ended: Some(ended.into()), ..look(began, made) }
+}
+
+fn is_due(ledger: &Ledger) -> bool {
+    ledger.due(Instant::now()).is_some()
+}
+
+#[test]
+fn what_a_look_has_read_needs_no_other_and_our_own_changes_need_none() {
+    let mut ledger = Ledger::default();
+    ledger.note(change(5, "iptables"));
+    assert!(is_due(&ledger));
+    assert_eq!(ledger.looked(look(5, 4), Instant::now()).map(|by| by.pid), Some(5));
+    // Our own, told only now.
+    for generation in 6..=9 {
+        ledger.note(change(generation, "iptables-restor"));
+    }
+    assert!(!is_due(&ledger));
+    // After ours, whoever it was: one that bears our name may be somebody else.
+    ledger.note(change(10, "iptables-restor"));
+    assert!(is_due(&ledger));
+}
+
+#[test]
+fn a_commit_that_has_not_read_everything_settles_only_its_own_changes() {
+    let mut ledger = Ledger::default();
+    ledger.looked(look(1, 0), Instant::now());
+    ledger.note(change(2, "iptables"));
+    let step = Look { read: Read::Changes, ..look(2, 2) };
+    ledger.looked(step, Instant::now());
+    for generation in [3, 4] {
+        ledger.note(change(generation, "iptables-restor"));
+    }
+    assert!(is_due(&ledger), "2 has not been looked at");
+    assert_eq!(ledger.looked(look(4, 0), Instant::now()).map(|by| by.pid), Some(2));
+    assert!(!is_due(&ledger));
+}
+
+#[test]
+fn a_change_during_a_look_is_looked_at_again_even_under_our_own_name() {
+    let mut ledger = Ledger::default();
+    for (generation, name) in [(1, "docker"), (2, "iptables-restor"), (3, "iptables-restor")] {
+        ledger.note(change(generation, name));
+    }
+    // One of the two is ours.
+    let by = ledger.looked(disturbed(1, 3, 1), Instant::now());
+    assert_eq!(by.map(|by| by.name).as_deref(), Some("docker"));
+    assert!(is_due(&ledger));
+    ledger.looked(look(3, 0), Instant::now());
+    assert!(!is_due(&ledger));
+}
+
+#[test]
+fn we_do_not_blame_ourselves_and_others_with_our_names_we_do() {
+    let mut ledger = Ledger::default();
+    ledger.note(change(6, "iptables-restor"));
+    assert_eq!(ledger.looked(look(5, 1), Instant::now()), None);
+    ledger.note(change(7, "iptables-restor"));
+    assert_eq!(ledger.looked(look(7, 1), Instant::now()).map(|by| by.pid), Some(7));
+    for (generation, name) in [(9, "ufw"), (10, "nft")] {
+        ledger.note(change(generation, name));
+    }
+    assert_eq!(ledger.looked(disturbed(8, 10, 1), Instant::now()).map(|by| by.name).as_deref(), Some("ufw"));
+}
+
+#[test]
+fn the_first_look_is_at_once_and_a_storm_costs_twenty_a_second() {
+    let mut ledger = Ledger::default();
+    let start = Instant::now();
+    let mut looks = 0;
+    // A change every millisecond for a second.
+    for generation in 0..1000 {
+        ledger.note(change(generation, "ufw"));
+        let now = start + Duration::from_millis(generation.into());
+        if ledger.due(now).is_some_and(|due| due <= now) {
+            ledger.looked(look(generation, 0), now);
+            looks += 1;
+            assert!(looks > 1 || now == start);
+        }
+    }
+    assert_eq!(looks, 20);
+    assert!(ledger.changes.len() <= REMEMBERED);
+    let later = start + Duration::from_secs(1) + WINDOW;
+    ledger.note(change(2000, "ufw"));
+    assert!(ledger.due(later).is_some_and(|due| due <= later), "after a quiet while at once again");
+}
+
+#[test]
+fn what_was_not_told_is_looked_for() {
+    let mut ledger = Ledger::default();
+    ledger.note_unknown();
+    assert!(ledger.due(Instant::now()).is_some());
+    assert_eq!(ledger.looked(Look { began: None, ended: None, ..look(0, 0) }, Instant::now()), None);
+    assert_eq!(ledger.due(Instant::now()), None);
+}
+
+#[test]
+fn who_makes_twenty_repairs_a_minute_necessary_is_named_once() {
+    let mut ledger = Ledger::default();
+    let by = |name: &str| Program { name: name.to_owned(), pid: 1 };
+    let (start, mut named) = (Instant::now(), Vec::new());
+    let mut now = start;
+    for n in 0..60 {
+        now = start + Duration::from_millis(500) * n;
+        named.extend(ledger.repaired(&by("ufw"), now));
+        if n % 4 == 0 {
+            named.extend(ledger.repaired(&by("docker"), now));
+        }
+    }
+    assert_eq!(named, [FightStatus { program: "ufw".to_owned(), count: 20 }]);
+    assert_eq!(ledger.fights(now), [FightStatus { program: "ufw".to_owned(), count: 60 }]);
+    // Nothing more happens: it is over, and who begins again is named again.
+    let end = ledger.fight_ends().unwrap();
+    assert!(end > now);
+    assert_eq!((ledger.fights(end), ledger.fight_ends()), (Vec::new(), None));
+    let again = (0..40).find_map(|_| ledger.repaired(&by("ufw"), end));
+    assert_eq!(again.map(|fight| fight.count), Some(20));
+}
+
+#[test]
+fn however_many_names_there_are_few_are_kept() {
+    let mut ledger = Ledger::default();
+    for n in 0..1000 {
+        ledger.repaired(&Program { name: format!("p{n}"), pid: n }, Instant::now());
+        ledger.note(change(n, "p"));
+    }
+    assert_eq!((ledger.repairs.len(), ledger.changes.len()), (COUNTED, REMEMBERED));
+}

@@ -1,0 +1,117 @@
+//! The edge: sockets to the kernel's netfilter.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, socket,
+};
+use socket2::{SockFilter, SockRef};
+use tokio::io::unix::AsyncFd;
+
+use super::{Change, Generation, Malformed, NEW_GENERATION, parse, question};
+
+/// `NFNLGRP_NFTABLES`, the seventh group, as a bit.
+const NFTABLES_GROUP: u32 = 1 << 6;
+
+/// The largest datagram that is read; one that tells of a generation is below 100 bytes.
+const LARGEST: usize = 8192;
+
+/// What came of listening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// These changes.
+    Changes(Vec<Change>),
+    /// More than could be kept, or something that cannot be read.
+    Unknown,
+}
+
+/// The generation as it is now; `None` where the kernel has no nf_tables.
+pub fn generation() -> Option<Generation> {
+    ask().ok().flatten()
+}
+
+fn ask() -> io::Result<Option<Generation>> {
+    let socket = open(0)?;
+    send(raw(&socket), &question(), MsgFlags::empty())?;
+    // The kernel answers before the question has been sent.
+    Ok(match receive(&socket)? {
+        Heard::Changes(changes) => changes.first().map(|change| change.generation),
+        Heard::Unknown => None,
+    })
+}
+
+/// Every change of the tables from now on.
+#[derive(Debug)]
+pub struct Changes(AsyncFd<OwnedFd>);
+
+impl Changes {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the kernel has no nf_tables, or does not let this process listen.
+    #[expect(
+        deprecated,
+        reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot"
+    )]
+    pub fn listen() -> io::Result<Self> {
+        let socket = open(NFTABLES_GROUP)?;
+        SockRef::from(&socket).attach_filter(&only_generations())?;
+        Ok(Self(AsyncFd::new(socket)?))
+    }
+
+    /// Waits for the next.
+    ///
+    /// # Errors
+    /// When the socket cannot be read any more.
+    pub async fn next(&self) -> io::Result<Heard> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            if let Ok(heard) = ready.try_io(|socket| receive(socket.get_ref())) {
+                return heard;
+            }
+        }
+    }
+}
+
+/// A rule is a message too, and a change may have thousands: the kernel itself keeps those back.
+fn only_generations() -> [SockFilter; 4] {
+    // Instructions of classic BPF (`linux/bpf_common.h`).
+    const LOAD_HALF: u16 = 0x28;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    /// Where a message has its type.
+    const TYPE: u32 = 4;
+    // It is loaded as if it were in network order.
+    let wanted = u16::from_be_bytes(NEW_GENERATION.to_ne_bytes());
+    [
+        SockFilter::new(LOAD_HALF, 0, 0, TYPE),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, u32::from(wanted)),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+fn open(groups: u32) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkNetFilter)?;
+    bind(raw(&socket), &NetlinkAddr::new(0, groups))?;
+    Ok(socket)
+}
+
+fn raw(socket: &OwnedFd) -> std::os::fd::RawFd {
+    std::os::fd::AsRawFd::as_raw_fd(socket)
+}
+
+fn receive(socket: &OwnedFd) -> io::Result<Heard> {
+    let mut buffer = [0; LARGEST];
+    match recvfrom::<NetlinkAddr>(raw(socket), &mut buffer) {
+        // Only the kernel speaks here: its own port is 0.
+        Ok((length, Some(from))) if from.pid() == 0 => {
+            Ok(parse(&buffer[..length]).map_or_else(|Malformed| Heard::Unknown, Heard::Changes))
+        }
+        Ok(_) => Ok(Heard::Changes(Vec::new())),
+        Err(nix::errno::Errno::ENOBUFS) => Ok(Heard::Unknown),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,105 @@
+//! Messages as the kernel writes them, and what is no message.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// One attribute, padded.
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(value.len() + 4).unwrap();
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn message(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
+    let payload = attributes.concat();
+    let length = u32::try_from(16 + NFGENMSG + payload.len()).unwrap();
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.resize(16 + NFGENMSG, 0);
+    bytes.extend(payload);
+    bytes
+}
+
+fn generation(id: u32, pid: u32, name: &[u8]) -> Vec<u8> {
+    let attributes = [
+        attribute(ID, &id.to_be_bytes()),
+        attribute(PROC_PID, &pid.to_be_bytes()),
+        attribute(PROC_NAME, name),
+    ];
+    message(NEW_GENERATION, &attributes)
+}
+
+fn change(id: u32, pid: u32, name: &str) -> Change {
+    Change { generation: Generation(id), by: Program { name: name.to_owned(), pid } }
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    let short = message(NEW_GENERATION, &[attribute(ID, &[1, 2])]);
+    let nameless = message(NEW_GENERATION, &[attribute(PROC_NAME, b"nft\0")]);
+    let mut cut = generation(7, 9, b"nft\0");
+    cut.truncate(30);
+    for bad in [&b"x"[..], &[0; 16], &short, &nameless, &cut] {
+        assert_eq!(parse(bad), Err(Malformed), "{bad:?}");
+    }
+}
+
+#[test]
+fn other_messages_are_passed_over() {
+    let rule = message(10 << 8 | 6, &[attribute(1, b"filter\0")]);
+    let datagram =
+        [rule.clone(), generation(7, 9, b"nft\0"), rule, generation(8, 10, b"iptables\0")].concat();
+    assert_eq!(parse(&datagram), Ok(vec![change(7, 9, "nft"), change(8, 10, "iptables")]));
+}
+
+#[test]
+fn a_name_is_harmless_text() {
+    let of = |name: &[u8]| parse(&generation(1, 1, name)).unwrap()[0].by.name.clone();
+    assert_eq!(of(b"a\x1b[31m\nb\0"), "a?[31m?b");
+    assert_eq!(of(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+    assert_eq!(of(b"12345678901234567890"), "123456789012345");
+    assert_eq!(of(b""), "");
+}
+
+#[test]
+fn generations_go_round() {
+    let (last, first) = (Generation(u32::MAX), Generation(3));
+    assert!(first.is_after(last) && !last.is_after(first) && !first.is_after(first));
+    assert_eq!(first.since(last), 4);
+}
+
+#[test]
+fn the_question_is_a_message() {
+    let question = question();
+    let message = NetlinkBuffer::new_checked(&question[..]).unwrap();
+    assert_eq!((message.message_type(), message.length()), (GET_GENERATION, 20));
+}
+
+proptest! {
+    #[test]
+    fn nothing_makes_it_panic(bytes in vec(any::<u8>(), 0..200)) {
+        let _ = parse(&bytes);
+    }
+
+    #[test]
+    fn a_message_that_was_damaged_never_names_another_number_of_changes(
+        id: u32, pid: u32, name in vec(any::<u8>(), 0..20), place: prop::sample::Index, byte: u8
+    ) {
+        let mut bytes = generation(id, pid, &name);
+        let place = place.index(bytes.len());
+        bytes[place] = byte;
+        prop_assert!(parse(&bytes).map_or(0, |changes| changes.len()) <= 1);
+    }
+
+    #[test]
+    fn what_was_written_is_read(all in vec((any::<u32>(), any::<u32>(), "[a-z]{1,15}"), 0..5)) {
+        let datagram: Vec<u8> =
+            all.iter().flat_map(|(id, pid, name)| generation(*id, *pid, name.as_bytes())).collect();
+        let changes: Vec<Change> = all.iter().map(|(id, pid, name)| change(*id, *pid, name)).collect();
+        prop_assert_eq!(parse(&datagram), Ok(changes));
+    }
+}
