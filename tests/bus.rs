@@ -273,3 +273,31 @@ fn status_says_the_same_to_people_to_programs_and_by_its_exit() -> Result<()> {
         Ok(())
     })
 }
+
+#[test]
+fn status_is_coloured_on_a_terminal_alone_and_is_watched_in_its_place() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = support::bus(lab)?;
+        let _agent = support::agent(lab, "")?;
+        // `script` gives it a terminal, and hands on what it writes there.
+        let shown = |no_colour: &str, verb: &str| {
+            let command = lab.host().command(["script", "-qec", &format!("{TUNWARDEN} {verb}"), "/dev/null"]);
+            command.env("TERM", "xterm").env("NO_COLOR", no_colour)
+        };
+        let coloured = shown("", "status").run()?.stdout;
+        ensure!(coloured.contains("\u{1b}[") && coloured.contains("locked"), "{coloured:?}");
+        let plain = shown("1", "status").run()?.stdout;
+        ensure!(!plain.contains('\u{1b}') && plain.contains("locked"), "{plain:?}");
+        let piped =
+            lab.host().command([TUNWARDEN, "status"]).env("TERM", "xterm").env("NO_COLOR", "").run()?.stdout;
+        ensure!(!piped.contains('\u{1b}'), "{piped:?}");
+        let json = shown("", "status --json").run()?.stdout;
+        ensure!(!json.contains('\u{1b}') && json.contains("\"state\":\"locked\""), "{json:?}");
+
+        // Up over what stands there, and clear: every second, and at once when something changes.
+        let mut watch = shown("1", "status --watch").spawn()?;
+        watch.wait_for_lines("A\u{1b}[Jlocked", 2, SOON)?;
+        ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());
+        watch.wait_for_line("A\u{1b}[JPAUSED", SOON).map(drop)
+    })
+}

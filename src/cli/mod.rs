@@ -6,6 +6,7 @@ mod client;
 mod control;
 mod doctor;
 mod duration;
+mod examples;
 mod hook;
 mod init;
 mod load;
@@ -13,6 +14,7 @@ mod lock;
 mod notify;
 mod release;
 mod rules;
+mod screen;
 mod status;
 mod verify;
 
@@ -31,7 +33,7 @@ use clap::{Parser, Subcommand};
 #[command(
     version,
     propagate_version = true,
-    after_help = "See what is so now:  tunwarden status\nClose everything:    sudo tunwarden lock\nGive it all back:    sudo tunwarden release"
+    after_help = examples::ALL
 )]
 pub struct Cli {
     /// The configuration to use.
@@ -44,32 +46,46 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Look at this machine, write a configuration for it, and put it in force, to be confirmed.
+    #[command(after_help = examples::INIT)]
     Init(init::Args),
     /// Say what is wrong and how to mend it. Exit: 1 when anything is.
+    #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::Args),
     /// Run the agent that follows the VPN (systemd does this).
+    #[command(after_help = examples::AGENT)]
     Agent(agent::Args),
     /// Put the locked rules in force, once; needs neither bus nor network.
+    #[command(after_help = examples::LOCK)]
     Lock,
     /// Take every trace of tunwarden out of the kernel again.
+    #[command(after_help = examples::RELEASE)]
     Release(release::Args),
     /// Say whether this machine is protected. Exit: 0 protected, 3 not protected but locked, 4 open.
+    #[command(after_help = examples::STATUS)]
     Status(status::Args),
     /// Read the configuration and say what it means. Exit: 2 when it has faults.
+    #[command(after_help = examples::CHECK)]
     Check,
     /// Print the exact rules of a state, as iptables-restore takes them.
+    #[command(after_help = examples::RULES)]
     Rules(rules::Args),
     /// Compare the kernel with the rules, line by line. Exit: 4 when they differ.
+    #[command(after_help = examples::VERIFY)]
     Verify,
     /// Open everything for a while: 90s, 5m, 1h30m.
+    #[command(after_help = examples::PAUSE)]
     Pause(control::PauseArgs),
     /// Close again at once.
+    #[command(after_help = examples::RESUME)]
     Resume,
     /// Bring the VPN back that was lost: the VPN, then its network, then all networks off and on.
+    #[command(after_help = examples::RECONNECT)]
     Reconnect,
     /// Have the agent read its configuration anew. Exit: 2 when it is refused.
+    #[command(after_help = examples::RELOAD)]
     Reload,
     /// Show notifications and an indicator in this desktop session (it starts with the session).
+    #[command(after_help = examples::NOTIFY)]
     Notify(notify::Args),
     /// What OpenVPN and NetworkManager call; never fails them.
     #[command(subcommand)]

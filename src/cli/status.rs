@@ -10,6 +10,7 @@ use zbus::names::InterfaceName;
 use zbus::{MatchRule, MessageStream};
 
 use super::client::Dict;
+use super::screen::Screen;
 use super::{LOCKED, NOT_ENFORCED, Outcome, client, complain, load::load, say, verify};
 use crate::bus::{Agent1Proxy, NAME, PATH};
 use crate::config::Config;
@@ -18,6 +19,9 @@ use crate::status::{Enforcement, Status};
 use crate::store::Store;
 use crate::system;
 use crate::vpn::State;
+
+/// How often what is watched shows how the time passes.
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -41,25 +45,29 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
             status
         }
     };
-    print(args, &status);
+    let mut screen = Screen::of_stdout();
+    print(args, &status, &mut screen);
     if args.watch {
-        return watch(args, &agent?, status).await;
+        return watch(args, &agent?, status, screen).await;
     }
     Ok(exit_code(&status))
 }
 
-/// Prints every status that is another, until the agent or the bus is gone.
-async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status) -> Outcome {
+/// Shows every status that is another, until the agent or the bus is gone; on a terminal in its place,
+/// with the times as they pass.
+async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status, mut screen: Screen) -> Outcome {
+    let passes = screen.is_terminal() && !args.json;
     let mut changes = changes(agent).await?;
     let mut owners = agent.inner().receive_owner_changed().await?;
     loop {
         // Read before the first change too: one may have come before we listened.
         let Ok(now) = read(agent).await else { break };
-        if now != status {
-            print(args, &now);
+        if now != status || passes {
+            print(args, &now, &mut screen);
             status = now;
         }
         tokio::select! {
+            () = tokio::time::sleep(SECOND), if passes => {}
             change = changes.next() => if change.is_none() { break },
             owner = owners.next() => if owner.flatten().is_none() { break },
         }
@@ -75,14 +83,14 @@ fn exit_code(status: &Status) -> ExitCode {
     })
 }
 
-fn print(args: &Args, status: &Status) {
+fn print(args: &Args, status: &Status, screen: &mut Screen) {
     if args.json {
         match serde_json::to_string(status) {
             Ok(json) => say(&json),
             Err(error) => complain(&format!("tunwarden: {error}")),
         }
     } else {
-        say(&status.for_people(system::now()));
+        screen.show(status, system::now());
     }
 }
 

@@ -1,0 +1,149 @@
+//! How a status stands on a terminal: with a colour, within its width, and in its own place when it is
+//! watched. Elsewhere it is plain text, a line each.
+
+use std::io::IsTerminal;
+
+use anstyle::{AnsiColor, Style};
+
+use super::say;
+use crate::status::Status;
+use crate::vpn::State;
+
+/// Under a row's title.
+const INDENT: usize = 13;
+
+/// Where the text goes.
+#[derive(Debug, Default)]
+pub(super) struct Screen {
+    /// Columns; `None` where there is no terminal.
+    width: Option<usize>,
+    colour: Colour,
+    /// Lines of it that stand there and are in the way of the next.
+    lines: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Colour {
+    #[default]
+    None,
+    Ansi,
+}
+
+impl Screen {
+    /// Standard output.
+    pub(super) fn of_stdout() -> Self {
+        if !std::io::stdout().is_terminal() {
+            return Self::default();
+        }
+        // https://no-color.org: set to anything but nothing.
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        // A terminal that does not know its width breaks lines itself.
+        let width = terminal_size::terminal_size().map_or(usize::MAX, |(width, _)| usize::from(width.0));
+        let width = Some(width);
+        Self { width, colour: if refused || dumb { Colour::None } else { Colour::Ansi }, lines: 0 }
+    }
+
+    /// Whether what stands there can be written over.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.width.is_some()
+    }
+
+    /// Shows it in place of what was shown before, or below where that cannot be.
+    pub(super) fn show(&mut self, status: &Status, now: u64) {
+        let text = self.painted(status, now);
+        let back = match (self.lines, self.width) {
+            (0, _) | (_, None) => String::new(),
+            (lines, Some(_)) => format!("\u{1b}[{lines}A\u{1b}[J"),
+        };
+        self.lines = text.lines().count();
+        say(&format!("{back}{text}"));
+    }
+
+    fn painted(&self, status: &Status, now: u64) -> String {
+        let text = status.for_people(now);
+        let text = self.width.map_or_else(|| text.clone(), |width| wrapped(&text, width));
+        match self.colour {
+            Colour::None => text,
+            Colour::Ansi => {
+                // The first line is the verdict, however many lines it takes.
+                let end = text.find("\n  ").unwrap_or(text.len());
+                let (verdict, rest) = text.split_at(end);
+                let style = style(status);
+                format!("{style}{verdict}{style:#}{rest}")
+            }
+        }
+    }
+}
+
+fn style(status: &Status) -> Style {
+    let colour = match (status.enforced, status.state) {
+        (false, _) | (true, State::Lost | State::Paused) => AnsiColor::Red,
+        (true, State::Protected) => AnsiColor::Green,
+        (true, State::Locked | State::Connecting) => AnsiColor::Yellow,
+    };
+    Style::new().bold().fg_color(Some(colour.into()))
+}
+
+/// Breaks lines between words; what follows stands under the row's text.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let indent = if line.starts_with("  ") { INDENT } else { 0 };
+        // In a very narrow terminal the indent would leave no room.
+        let indent = if width < 3 * INDENT { 0 } else { indent };
+        let mut now = String::new();
+        for word in line.split_inclusive(' ') {
+            if !now.trim().is_empty() && now.chars().count() + word.trim_end().chars().count() > width {
+                lines.push(now.trim_end().to_owned());
+                now = " ".repeat(indent);
+            }
+            now.push_str(word);
+        }
+        lines.push(now.trim_end().to_owned());
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Enforcement;
+    use crate::vpn::Situation;
+
+    fn status(state: State, enforcement: Enforcement) -> Status {
+        Status::new(&Situation { state, ..Situation::default() }, 0, enforcement, false)
+    }
+
+    #[test]
+    fn lines_break_between_words_and_stay_under_their_row() {
+        let text = "locked: no VPN\n  outside    198.51.100.7:1194/udp, 198.51.100.8:1194/udp, by nobody";
+        assert_eq!(wrapped(text, 200), text);
+        let narrow = wrapped(text, 45);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 45), "{narrow}");
+        assert!(narrow.lines().nth(2).is_some_and(|line| line.starts_with("             198")), "{narrow}");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for width in [1, 10, 39, 80] {
+            assert_eq!(words(&wrapped(text, width)), words(text), "nothing is lost at {width}");
+        }
+    }
+
+    #[test]
+    fn only_the_verdict_is_coloured_and_only_where_that_is_wanted() {
+        let plain = Screen::default();
+        let colours = Screen { width: Some(80), colour: Colour::Ansi, lines: 0 };
+        let cases = [
+            (State::Protected, Enforcement::Enforced, "\u{1b}[32m"),
+            (State::Locked, Enforcement::Enforced, "\u{1b}[33m"),
+            (State::Lost, Enforcement::Enforced, "\u{1b}[31m"),
+            (State::Protected, Enforcement::NotEnforced, "\u{1b}[31m"),
+        ];
+        for (state, enforcement, colour) in cases {
+            let status = status(state, enforcement);
+            assert!(!plain.painted(&status, 0).contains('\u{1b}'));
+            let painted = colours.painted(&status, 0);
+            assert!(painted.lines().next().is_some_and(|line| line.contains(colour)), "{painted:?}");
+            assert!(painted.lines().skip(1).all(|line| !line.contains('\u{1b}')), "{painted:?}");
+        }
+    }
+}
