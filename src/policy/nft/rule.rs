@@ -58,10 +58,10 @@ fn matches(rule: &Rule) -> Vec<String> {
     push(rule.destination.and_then(net).map(|net| format!("{ip} daddr {net}")));
     push(rule.input.as_ref().map(|input| interface("iifname", input)));
     push(rule.output.as_ref().map(|output| interface("oifname", output)));
-    for word in protocol_words(rule) {
-        push(Some(word));
+    match rule.set {
+        Some(set) => push(Some(format!("{ip} daddr . meta l4proto . {} dport @{set}", transport(rule)))),
+        None => protocol_words(rule).into_iter().for_each(|word| push(Some(word))),
     }
-    push(rule.set.map(|set| format!("{ip} daddr . meta l4proto . th dport @{set}")));
     push(rule.hop_limit.map(|limit| match rule.family {
         Family::V4 => format!("ip ttl {limit}"),
         Family::V6 => format!("ip6 hoplimit {limit}"),
@@ -72,6 +72,14 @@ fn matches(rule: &Rule) -> Vec<String> {
     push(rule.since.map(from));
     push(rule.until.map(before));
     words
+}
+
+/// Whose port is looked at: that names the transport, too, and is listed so.
+fn transport(rule: &Rule) -> &'static str {
+    match rule.protocol {
+        Some(Protocol::Transport(transport)) => transport.as_str(),
+        Some(Protocol::Icmp | Protocol::Igmp) | None => "th",
+    }
 }
 
 fn protocol_words(rule: &Rule) -> Vec<String> {
