@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn only_the_verdict_is_coloured_and_only_where_that_is_wanted() {
         let plain = Screen::default();
-        let colours = Screen { width: Some(80), colour: Colour::Ansi, lines: 0 };
+        let colours = Screen { width: Some(200), colour: Colour::Ansi, lines: 0 };
         let cases = [
             (State::Protected, Enforcement::Enforced, "\u{1b}[32m"),
             (State::Locked, Enforcement::Enforced, "\u{1b}[33m"),
