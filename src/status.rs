@@ -1,25 +1,24 @@
 //! What is said of tunwarden: only what was applied, never what was wished.
 
+mod bootstrap;
 mod docker;
 mod layers;
 mod loss;
 mod watch;
 
+pub use bootstrap::{BootstrapStatus, EndpointStatus};
 pub use docker::{DockerStatus, NetworkStatus};
 pub use layers::LayerStatus;
 pub use loss::LossStatus;
 pub use watch::{FightStatus, Watch};
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
 
 use serde::Serialize;
-use serde::ser::SerializeStruct;
 use zbus::OwnedVariant;
 
 use crate::firewall::LayerReport;
-use crate::net::Endpoint;
-use crate::vpn::{DockerReport, KernelPacket, PauseScope, Situation, State, Tunnel};
+use crate::vpn::{DockerReport, PauseScope, Situation, State, Tunnel};
 
 /// The whole status. Serialized, it is what `status --json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,50 +80,6 @@ pub struct TunnelStatus {
     pub since: u64,
     /// Whether it carries what it must.
     pub carrying: bool,
-}
-
-/// An endpoint in the status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EndpointStatus {
-    /// The address.
-    pub address: String,
-    /// The port.
-    pub port: u16,
-    /// `udp` or `tcp`.
-    pub protocol: String,
-}
-
-/// One part of the bootstrap allowance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BootstrapStatus {
-    /// One endpoint, for the VPN client's users.
-    Endpoint(EndpointStatus),
-    /// One to which the kernel itself sends.
-    Kernel {
-        /// It.
-        endpoint: EndpointStatus,
-        /// By what such a packet is known: `mark 0x7766`, or `anybody` where its destination has to do.
-        by: String,
-    },
-    /// Any address on the bootstrap ports.
-    Any,
-}
-
-impl Serialize for BootstrapStatus {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Endpoint(endpoint) => endpoint.serialize(serializer),
-            Self::Kernel { endpoint, by } => {
-                let mut fields = serializer.serialize_struct("Kernel", 4)?;
-                fields.serialize_field("address", &endpoint.address)?;
-                fields.serialize_field("port", &endpoint.port)?;
-                fields.serialize_field("protocol", &endpoint.protocol)?;
-                fields.serialize_field("by", by)?;
-                fields.end()
-            }
-            Self::Any => serializer.serialize_str("any"),
-        }
-    }
 }
 
 /// What the kernel was found to hold.
@@ -362,68 +317,6 @@ impl TunnelStatus {
             carrying: take(&mut dict, "carrying")?,
             endpoint: dict.contains_key("address").then(|| EndpointStatus::from_dict(dict)).transpose()?,
         })
-    }
-}
-
-impl BootstrapStatus {
-    fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        if dict.contains_key("any") {
-            return Ok(Self::Any);
-        }
-        let by = dict.contains_key("by").then(|| take(&mut dict, "by")).transpose()?;
-        let endpoint = EndpointStatus::from_dict(dict)?;
-        Ok(match by {
-            Some(by) => Self::Kernel { endpoint, by },
-            None => Self::Endpoint(endpoint),
-        })
-    }
-}
-
-impl EndpointStatus {
-    fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        Ok(Self {
-            address: take(&mut dict, "address")?,
-            port: take(&mut dict, "port")?,
-            protocol: take(&mut dict, "protocol")?,
-        })
-    }
-}
-
-impl fmt::Display for BootstrapStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Endpoint(endpoint) => endpoint.fmt(f),
-            Self::Kernel { endpoint, by } => write!(f, "{endpoint} (the kernel itself: {by})"),
-            Self::Any => f.write_str("any server on the bootstrap ports"),
-        }
-    }
-}
-
-impl fmt::Display for EndpointStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, port, protocol } = self;
-        if address.contains(':') {
-            write!(f, "[{address}]:{port}/{protocol}")
-        } else {
-            write!(f, "{address}:{port}/{protocol}")
-        }
-    }
-}
-
-impl From<&Endpoint> for EndpointStatus {
-    fn from(endpoint: &Endpoint) -> Self {
-        let (address, port) = (endpoint.address().to_string(), endpoint.port().get());
-        Self { address, port, protocol: endpoint.transport().as_str().to_owned() }
-    }
-}
-
-impl From<&(Endpoint, KernelPacket)> for BootstrapStatus {
-    fn from((endpoint, packet): &(Endpoint, KernelPacket)) -> Self {
-        let by = match packet {
-            KernelPacket::Marked(mark) => format!("mark {mark:#x}"),
-            KernelPacket::Any => "anybody".to_owned(),
-        };
-        Self::Kernel { endpoint: endpoint.into(), by }
     }
 }
 

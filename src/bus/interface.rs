@@ -7,17 +7,14 @@ use zbus::fdo::{self, DBusProxy};
 use zbus::message::Header;
 use zbus::names::BusName;
 use zbus::object_server::SignalEmitter;
-use zbus::{Connection, interface};
-use zbus::{OwnedVariant, Variant};
+use zbus::{Connection, Variant, interface};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
+use super::dict::{Dict, Nested, bootstrap_dict, docker_dict, fight_dict, loss_dict, tunnel_dict};
 use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
 use crate::sources::openvpn;
-use crate::status::{
-    BootstrapStatus, DockerStatus, EndpointStatus, FightStatus, LayerStatus, LossStatus, NetworkStatus,
-    Status, TunnelStatus, Watch,
-};
+use crate::status::{LayerStatus, Status, Watch};
 use crate::vpn::{PauseScope, Reporter};
 
 /// The polkit action for opening everything.
@@ -25,12 +22,6 @@ const PAUSE_ACTION: &str = "org.tunwarden.agent1.pause";
 
 /// The polkit action for bringing a VPN back.
 const RECONNECT_ACTION: &str = "org.tunwarden.agent1.reconnect";
-
-/// `a{sv}`
-pub(super) type Dict = HashMap<&'static str, OwnedVariant>;
-
-/// The same with lists in it.
-type Nested = HashMap<&'static str, Variant<'static>>;
 
 /// The object on the bus.
 pub(super) struct Agent1 {
@@ -332,83 +323,4 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
 
 fn scope_word(status: &Status) -> &'static str {
     status.pause.map_or("", |pause| pause.scope.as_str())
-}
-
-fn tunnel_dict(tunnel: &TunnelStatus) -> Dict {
-    let mut dict = HashMap::from([
-        ("interface", text(&tunnel.interface)),
-        ("source", text(&tunnel.source)),
-        ("name", text(&tunnel.name)),
-        ("since", OwnedVariant::from(tunnel.since)),
-        ("carrying", OwnedVariant::from(tunnel.carrying)),
-    ]);
-    dict.extend(tunnel.endpoint.iter().flat_map(endpoint_dict));
-    dict
-}
-
-fn fight_dict(fight: &FightStatus) -> Dict {
-    HashMap::from([("program", text(&fight.program)), ("count", OwnedVariant::from(fight.count))])
-}
-
-/// Nothing in it: nothing was lost.
-fn loss_dict(loss: Option<&LossStatus>) -> Dict {
-    let Some(loss) = loss else { return Dict::new() };
-    HashMap::from([
-        ("name", text(&loss.name)),
-        ("interface", text(&loss.interface)),
-        ("reason", text(&loss.reason)),
-        ("seen_by", text(&loss.seen_by)),
-        ("at", OwnedVariant::from(loss.at)),
-    ])
-}
-
-fn bootstrap_dict(part: &BootstrapStatus) -> Dict {
-    match part {
-        BootstrapStatus::Endpoint(endpoint) => endpoint_dict(endpoint),
-        BootstrapStatus::Kernel { endpoint, by } => {
-            let mut dict = endpoint_dict(endpoint);
-            dict.insert("by", text(by));
-            dict
-        }
-        BootstrapStatus::Any => HashMap::from([("any", OwnedVariant::from(true))]),
-    }
-}
-
-fn endpoint_dict(endpoint: &EndpointStatus) -> Dict {
-    HashMap::from([
-        ("address", text(&endpoint.address)),
-        ("port", OwnedVariant::from(endpoint.port)),
-        ("protocol", text(&endpoint.protocol)),
-    ])
-}
-
-/// `networks` is an `aa{sv}`; what is not known is left out.
-fn docker_dict(docker: &DockerStatus) -> Nested {
-    let networks: Vec<Nested> = docker.networks.iter().map(network_dict).collect();
-    let mut dict = HashMap::from([
-        ("present", Variant::from(docker.present)),
-        ("protected", Variant::from(docker.protected)),
-        ("networks", Variant::from(networks)),
-        ("missing", Variant::from(docker.missing.clone())),
-    ]);
-    dict.extend(docker.version.iter().map(|version| ("version", Variant::from(version.clone()))));
-    dict.extend(docker.backend.iter().map(|backend| ("backend", Variant::from(backend.clone()))));
-    dict
-}
-
-fn network_dict(network: &NetworkStatus) -> Nested {
-    let mut dict = HashMap::from([
-        ("name", Variant::from(network.name.clone())),
-        ("driver", Variant::from(network.driver.clone())),
-        ("internal", Variant::from(network.internal)),
-        ("access", Variant::from(network.access.clone())),
-        ("covered", Variant::from(network.covered)),
-    ]);
-    dict.extend(network.bridge.iter().map(|bridge| ("bridge", Variant::from(bridge.clone()))));
-    dict.extend(network.fault.iter().map(|fault| ("fault", Variant::from(fault.clone()))));
-    dict
-}
-
-fn text(text: &str) -> OwnedVariant {
-    OwnedVariant::from(zbus::Str::from(text.to_owned()))
 }

@@ -10,10 +10,12 @@ mod hint;
 mod item;
 mod read;
 mod schema;
+mod user;
 mod warning;
 mod words;
 
 pub use fault::{Fault, Faults};
+pub use user::{UserName, UserNameError};
 pub use warning::Warning;
 
 pub(crate) use hint::plain;
@@ -153,38 +155,6 @@ pub enum Dns {
     Pin,
     /// Nobody does.
     Off,
-}
-
-/// The name of a system user: what `useradd` would accept (shadow's `NAME_REGEX`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UserName(String);
-
-/// Why a text is no user name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no user name; it begins with a letter or `_`, then letters, digits, `_`, `.` or `-`, at most 32"
-)]
-pub struct UserNameError(String);
-
-impl UserName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for UserName {
-    type Error = UserNameError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
-        if first && rest && text.len() <= 32 {
-            Ok(Self(text))
-        } else {
-            Err(UserNameError(text.chars().take(40).collect()))
-        }
-    }
 }
 
 /// `[lan]`: the local network.

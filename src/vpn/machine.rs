@@ -4,74 +4,21 @@
 //! the state follows. Time is an argument. What is to be done comes out as data.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::claim::{Claim, Claimant, Ending, Reason, Standing};
+use super::claim::{Claim, Claimant, Ending, Standing};
 use super::comeback::Backoff;
 use super::docker::Docker;
 use super::known::Known;
 use super::learned::{Learned, LeftOut, Memory};
-use super::names::{Names, Resolution};
+use super::names::Resolution;
 use super::{
-    Comeback, Event, LastVpn, LinkTable, NetworkBridge, NmView, Pause, PauseScope, Report, ReportKind,
-    Reporter, Situation, State, Tunnel,
+    Action, Announcement, Event, LastVpn, LinkTable, NmView, Pause, PauseScope, Report, ReportKind, Reporter,
+    Situation, State, Tunnel,
 };
 use crate::config::Config;
-use crate::net::{HostName, IfName};
-
-/// What the outside has to do after a step, besides putting the situation's rules in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Watch this VPN client for its end and its user.
-    Watch(u32),
-    /// Keep these endpoints for the next start.
-    Remember(Learned),
-    /// Say that something of a VPN, by its name for people, was left out.
-    LeftOut(String, LeftOut),
-    /// Keep these networks for the next start.
-    RememberNetworks(Vec<NetworkBridge>),
-    /// Ask these resolvers for the addresses of these servers, once the rules let the questions out,
-    /// and say what they answer with [`Event::Resolved`].
-    LookUp {
-        /// The servers' names.
-        names: Vec<HostName>,
-        /// Whom to ask.
-        resolvers: BTreeSet<IpAddr>,
-    },
-    /// Keep what these names stand for, for the next start.
-    RememberNames(Names),
-    /// Look whether the kernel still holds the rules: somebody who moves others' rules was at work.
-    Look,
-    /// Bring this VPN back, touching nothing else, and say how that ended with [`Event::Reconnected`].
-    Reconnect(Comeback),
-    /// Wake the machine at this moment with [`Event::Clock`]; said anew by every step that still wants it.
-    WakeAt(Timestamp),
-    /// Tell, once the rules are in force.
-    Announce(Announcement),
-}
-
-/// What people and programs are told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Announcement {
-    /// The state is another.
-    State {
-        /// Before.
-        old: State,
-        /// Now.
-        new: State,
-    },
-    /// A VPN that protected went away unasked.
-    Lost {
-        /// Its name for people.
-        name: String,
-        /// Its interface.
-        interface: Option<IfName>,
-        /// Why.
-        reason: Reason,
-    },
-}
+use crate::net::IfName;
 
 /// The machine. [`Machine::step`] is the only way to change it.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 //! Sources say what they see as [`Event`]s; [`Machine::step`] fuses them and hands back the
 //! [`Situation`], from which `policy` makes the rules, and what there is to announce.
 
+mod action;
 mod claim;
 mod comeback;
 mod docker;
@@ -19,6 +20,7 @@ mod situation;
 #[cfg(test)]
 mod tests;
 
+pub use action::{Action, Announcement};
 pub use claim::Reason;
 pub use comeback::{Comeback, LastVpn, NoComeback};
 pub use docker::{
@@ -30,7 +32,7 @@ pub use event::{
 };
 pub use learned::{Learned, LearnedVpn, LeftOut, MOST_SERVERS, Origin};
 pub use links::{Link, LinkKind, LinkTable};
-pub use machine::{Action, Announcement, Machine};
+pub use machine::Machine;
 pub use names::{Names, Resolved};
 pub use pause::{Pause, PauseScope};
 pub use silence::{Detours, LOOKS, Listening, Look, Silence, TunnelId, Wait};

@@ -1,0 +1,118 @@
+//! A tunnel, its client and what either says of the other, told step by step.
+
+use super::super::*;
+use crate::config::Config;
+
+fn tun0(index: u32) -> Event {
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    Event::Links(LinkTable {
+        links: vec![Link {
+            index,
+            name: "tun0".to_owned(),
+            kind: LinkKind::Tunnel,
+            up: true,
+            carrier: true,
+            master: None,
+            addresses: nets(&["10.8.0.2/24"]),
+            routes: nets(&["0.0.0.0/1", "128.0.0.0/1"]),
+        }],
+    })
+}
+
+fn hook(kind: ReportKind, pid: u32, reporter: Reporter) -> Event {
+    let endpoint = Some("192.0.2.1:1194/udp".parse().unwrap());
+    Event::Report(Report { kind, interface: "tun0".parse().unwrap(), pid: Some(pid), endpoint }, reporter)
+}
+
+fn protected() -> Machine {
+    let mut machine = Machine::new(Config::default(), Learned::new(), State::Locked, 0);
+    machine.step(hook(ReportKind::Up, 7, Reporter::Root), 0);
+    machine.step(tun0(1), 0);
+    assert_eq!(machine.situation().state, State::Protected);
+    machine
+}
+
+#[test]
+fn the_late_down_of_an_older_process_ends_nothing() {
+    let mut machine = protected();
+    machine.step(hook(ReportKind::DownAsked, 6, Reporter::Root), 1);
+    assert_eq!(machine.situation().state, State::Protected);
+    machine.step(hook(ReportKind::DownAsked, 7, Reporter::Root), 1);
+    assert_eq!(machine.situation().state, State::Locked);
+}
+
+#[test]
+fn another_tunnel_of_the_same_name_protects_nobody_until_its_client_says_so() {
+    let mut machine = protected();
+    machine.step(tun0(2), 1);
+    assert_eq!(machine.situation().state, State::Lost);
+    let client = Reporter::Client(65_534);
+    machine.step(hook(ReportKind::Up, 7, client), 1);
+    assert_eq!(machine.situation().state, State::Lost, "it had not called it lost");
+    machine.step(hook(ReportKind::DownLost, 7, client), 1);
+    machine.step(hook(ReportKind::Up, 8, client), 1);
+    assert_eq!(machine.situation().state, State::Lost, "of another process");
+    machine.step(hook(ReportKind::Up, 7, client), 1);
+    assert_eq!(machine.situation().state, State::Protected);
+}
+
+fn client_up(server: &str) -> Event {
+    let endpoint = Some(server.parse().unwrap());
+    let interface = "tun0".parse().unwrap();
+    let report = Report { kind: ReportKind::Up, interface, pid: Some(7), endpoint };
+    Event::Report(report, Reporter::Client(65_534))
+}
+
+#[test]
+fn a_client_that_comes_back_names_no_server_that_is_not_allowed() {
+    let mut machine = protected();
+    machine.step(hook(ReportKind::DownLost, 7, Reporter::Client(65_534)), 1);
+    let before = machine.situation();
+    machine.step(client_up("203.0.113.66:1194/udp"), 1);
+    assert_eq!(machine.situation(), before);
+    assert_eq!(before.state, State::Lost);
+}
+
+#[test]
+fn a_client_widens_nothing_while_another_tunnel_protects() {
+    let mut machine = protected();
+    let Event::Links(mut table) = tun0(1) else { unreachable!() };
+    table.links.push(Link { index: 2, name: "tun1".to_owned(), ..table.links[0].clone() });
+    machine.step(Event::Links(table), 1);
+    let (kind, interface) = (ReportKind::Up, "tun1".parse().unwrap());
+    let endpoint = Some("198.51.100.9:1194/udp".parse().unwrap());
+    machine.step(Event::Report(Report { kind, interface, pid: Some(8), endpoint }, Reporter::Root), 1);
+    machine.step(hook(ReportKind::DownLost, 7, Reporter::Client(65_534)), 1);
+    let before = machine.situation();
+    assert_eq!(before.state, State::Protected);
+    // Known, and allowed again when everything is lost, but not now.
+    machine.step(client_up("192.0.2.1:1194/udp"), 1);
+    assert_eq!(machine.situation(), before);
+}
+
+#[test]
+fn a_loss_names_the_interface_that_networkmanager_has_forgotten_already() {
+    let vpn = |interface: Option<&str>, phase| ActiveVpn {
+        path: "/1".to_owned(),
+        uuid: "u".to_owned(),
+        id: "lab".to_owned(),
+        phase,
+        interface: interface.map(|name| name.parse().unwrap()),
+        gateway: None,
+        mark: None,
+    };
+    let view = |vpn| Event::NetworkManager(Some(NmView { profiles: Vec::new(), active: vec![vpn] }));
+    let mut machine = Machine::new(Config::default(), Learned::new(), State::Locked, 0);
+    machine.step(view(vpn(None, VpnPhase::Connecting)), 1);
+    machine.step(tun0(1), 1);
+    machine.step(view(vpn(Some("tun0"), VpnPhase::Activated)), 1);
+    assert_eq!(machine.situation().state, State::Protected);
+    assert_eq!(machine.step(view(vpn(None, VpnPhase::Activated)), 2), []);
+    let actions = machine.step(Event::Links(LinkTable::default()), 2);
+    let lost = Announcement::Lost {
+        name: "lab".to_owned(),
+        interface: "tun0".parse().ok(),
+        reason: Reason::LinkGone,
+    };
+    assert!(actions.contains(&Action::Announce(lost)), "{actions:?}");
+}
