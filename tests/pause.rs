@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use support::docker::inside;
 use support::story::{Desktop, Story};
-use support::{SOON, TUNWARDEN, bus, chain, status, tunwarden, wait_for_state};
+use support::{SOON, TUNWARDEN, bus, chain, polkit, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Capture, Engine, Flood, Lab, Probe, wait_for, wait_until, with_lab};
 
 /// What signing in at a portal takes, and what it does not.
@@ -257,21 +257,11 @@ fn an_agent_whose_wall_clock_is_set_keeps_a_pause_by_the_clock_that_nobody_sets(
     })
 }
 
-/// polkit asks nobody, and lets this one user pause.
-const MAY_PAUSE: &str = r#"polkit.addRule(function(action, subject) {
-    if (action.id == "org.tunwarden.agent1.pause") {
-        return subject.user == "daemon" ? polkit.Result.YES : polkit.Result.NO;
-    }
-});
-"#;
-
 #[test]
 fn who_opened_and_who_closed_is_logged_and_announced() -> Result<()> {
     with_lab(|lab| {
         let bus = bus(lab)?;
-        let action = include_str!("../dbus/org.tunwarden.agent1.policy");
-        lab.host().file("/usr/share/polkit-1/actions/org.tunwarden.agent1.policy", action)?;
-        lab.host().file("/etc/polkit-1/rules.d/10-test.rules", MAY_PAUSE)?;
+        polkit::allow_only(lab, "pause", "daemon")?;
         let _polkit = bus.polkit()?;
         let mut agent = support::agent(lab, "")?;
         let heard = lab.host().spawn(["dbus-monitor", "--system", "type='signal',member='StateChanged'"])?;

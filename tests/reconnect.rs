@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use support::openvpn::{becomes, connect, hooked, protected_by};
 use support::story::Desktop;
-use support::{SOON, TUNWARDEN, agent, bus, tunwarden, wait_for_state};
+use support::{SOON, TUNWARDEN, agent, bus, polkit, status, tunwarden, wait_for_state};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
 use tunwarden_lab::{wait_for, with_lab};
 
@@ -77,6 +77,35 @@ fn the_network_under_it_is_brought_up_where_that_is_what_is_missing() -> Result<
         let steps = steps(&desktop, 0);
         ensure!(steps[2..] == ["Vpn", "Parent", "Networking"], "{steps:?}");
         Ok(())
+    })
+}
+
+#[test]
+fn it_is_polkits_word_on_whoever_asks_and_a_refusal_changes_nothing() -> Result<()> {
+    with_lab(|lab| {
+        polkit::allow_only(lab, "reconnect", "daemon")?;
+        let desktop = Desktop::new(lab, "")?;
+        let _polkit = desktop.bus.polkit()?;
+        desktop.connect()?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        desktop.signals.wait_for("lost", 1)?;
+        let before = (wait_for_state(lab, "lost")?, desktop.signals.states());
+
+        let denied = lab.host().command([TUNWARDEN, "reconnect"]).user("nobody").run()?;
+        ensure!(denied.status.code() == Some(1), "{denied:?}");
+        ensure!(denied.stderr.contains("polkit did not allow"), "{denied:?}");
+        let call = "dbus-send --system --print-reply --dest=org.tunwarden.Agent1 /org/tunwarden/Agent1 \
+                    org.tunwarden.Agent1.Reconnect";
+        let denied = lab.host().command(call.split_whitespace()).user("nobody").run()?;
+        ensure!(denied.stderr.contains("org.freedesktop.DBus.Error.AccessDenied: polkit"), "{denied:?}");
+        ensure!((status(lab)?, desktop.signals.states()) == before, "{}", desktop.agent.log());
+        ensure!(steps(&desktop, 0).is_empty(), "{:?}", steps(&desktop, 0));
+
+        let allowed = lab.host().command([TUNWARDEN, "reconnect"]).user("daemon").run()?;
+        ensure!(allowed.status.success(), "{allowed:?}{}", desktop.agent.log());
+        ensure!(steps(&desktop, 0) == ["Vpn"], "{:?}", steps(&desktop, 0));
+        desktop.check_state("protected", "one may and one may not")?;
+        desktop.carries()
     })
 }
 

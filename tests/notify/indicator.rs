@@ -6,7 +6,7 @@ use tunwarden_lab::{wait_for, with_lab};
 
 use crate::support::person::{PATIENT, Person};
 use crate::support::story::Desktop;
-use crate::support::{status, wait_for_state};
+use crate::support::{polkit, status, wait_for_state};
 
 /// `Pause` asks polkit for an administrator's password; here a file stands for the right one.
 const MAY_PAUSE: &str = r#"polkit.addRule(function(action, subject) {
@@ -85,11 +85,7 @@ impl Panel<'_> {
 #[test]
 fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
     with_lab(|lab| {
-        lab.host().file("/etc/polkit-1/rules.d/10-lab.rules", MAY_PAUSE)?;
-        lab.host().file(
-            "/usr/share/polkit-1/actions/org.tunwarden.agent1.policy",
-            include_str!("../../dbus/org.tunwarden.agent1.policy"),
-        )?;
+        polkit::rules(lab, MAY_PAUSE)?;
         let mut desktop = Desktop::new(lab, "")?;
         let _polkit = desktop.bus.polkit()?;
         let person = Person::log_in(lab, "en_US.UTF-8")?;

@@ -8,6 +8,7 @@ pub mod openvpn;
 pub mod package;
 pub mod page;
 pub mod person;
+pub mod polkit;
 pub mod signals;
 pub mod story;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tunwarden_lab::{Lab, Process, Session, wait_for};
 
-use super::{SOON, TUNWARDEN};
+use super::{SOON, TUNWARDEN, polkit};
 
 /// How long anything on a screen may take on a machine that is busy.
 pub const PATIENT: Duration = Duration::from_secs(20);
@@ -51,9 +51,7 @@ const MAY_RECONNECT: &str = r#"polkit.addRule(function(action, subject) {
 
 /// Makes this laboratory's person one who may have the VPN connected again.
 pub fn may_reconnect(lab: &Lab) -> Result<()> {
-    lab.host().file("/etc/polkit-1/rules.d/10-lab.rules", MAY_RECONNECT)?;
-    let actions = include_str!("../../dbus/org.tunwarden.agent1.policy");
-    lab.host().file("/usr/share/polkit-1/actions/org.tunwarden.agent1.policy", actions)
+    polkit::rules(lab, MAY_RECONNECT)
 }
 
 /// A notification that was on the screen.
