@@ -54,11 +54,21 @@ struct Indicating {
     events: mpsc::Sender<Event>,
 }
 
-impl Tray for Indicating {
-    const MENU_ON_ACTIVATE: bool = true;
+impl Indicating {
+    fn press(&self, button: Button) {
+        // A full channel has as many presses waiting already.
+        let _ = self.events.try_send(Event::Pressed(button));
+    }
+}
 
+impl Tray for Indicating {
     fn id(&self) -> String {
         "tunwarden".to_owned()
+    }
+
+    /// A click. Cinnamon's panel never opens a menu by it, whatever an item asks for: it says `Activate`.
+    fn activate(&mut self, _x: i32, _y: i32) {
+        self.press(Button::Details);
     }
 
     fn category(&self) -> Category {
@@ -85,10 +95,7 @@ impl Tray for Indicating {
         });
         let pressed = buttons.iter().map(|(button, text)| {
             let button = *button;
-            let press = move |this: &mut Self| {
-                // A full channel has as many presses waiting already.
-                let _ = this.events.try_send(Event::Pressed(button));
-            };
+            let press = move |this: &mut Self| this.press(button);
             StandardItem { label: label(text), activate: Box::new(press), ..StandardItem::default() }.into()
         });
         told.chain(std::iter::once(MenuItem::Separator)).chain(pressed).collect()
@@ -98,4 +105,17 @@ impl Tray for Indicating {
 /// A single underscore would mark an access key and vanish.
 fn label(text: &str) -> String {
     text.replace('_', "__")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_click_asks_for_the_details() {
+        let item = Item { icon: String::new(), title: String::new(), lines: Vec::new(), buttons: Vec::new() };
+        let (events, mut pressed) = mpsc::channel(1);
+        Indicating { item, events }.activate(0, 0);
+        assert_eq!(pressed.try_recv(), Ok(Event::Pressed(Button::Details)));
+    }
 }

@@ -70,6 +70,14 @@ impl Panel<'_> {
         .with_context(|| format!("the menu: {:?}", self.menu()))
     }
 
+    /// A click on the indicator itself, as Cinnamon's panel hands it on.
+    fn click(&self) -> Result<()> {
+        let words = ["call", &self.item, "/StatusNotifierItem", "org.kde.StatusNotifierItem"];
+        let output = self.person.session.busctl(&[&words[..], &["Activate", "ii", "0", "0"]].concat())?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(())
+    }
+
     fn press(&self, text: &str) -> Result<()> {
         let menu = self.menu()?;
         let entry = menu.iter().find(|(_, label, enabled)| *enabled && label == text);
@@ -115,6 +123,10 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         panel.press("Resume")?;
         wait_for_state(lab, "protected")?;
         panel.shows("tunwarden-protected")?;
+
+        panel.click()?;
+        let told = person.sees("Protection in detail", 1)?;
+        ensure!(told.body.contains("VPN: lab, by way of tun0"), "{told:?}");
 
         desktop.agent.stop()?;
         panel.shows("tunwarden-unknown")
