@@ -86,6 +86,7 @@ install:
 	install -D -m 644 systemd/tunwarden.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden.service
 	install -D -m 644 systemd/tunwarden.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tunwarden.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 packaging/man/*.1
+	gzip -9nf $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden.1 $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden-*.1
 	install -D -m 644 packaging/completions/tunwarden.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tunwarden
 	install -D -m 644 packaging/completions/_tunwarden $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_tunwarden
 	install -D -m 644 packaging/completions/tunwarden.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tunwarden.fish
@@ -105,7 +106,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.tunwarden.Agent1.conf
 	rm -f $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
 	rm -f $(DESTDIR)/etc/xdg/autostart/tunwarden-notify.desktop
-	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden.1 $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden-*.1
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden.1.gz $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden-*.1.gz
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tunwarden
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_tunwarden
 	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tunwarden.fish

@@ -232,7 +232,9 @@ fn an_ipset_that_loads_the_half_and_says_it_was_all_is_not_believed() {
 fn the_agent_mends_a_set_and_says_so() {
     with_lab(|lab| {
         let _bus = bus(lab)?;
-        let mut agent = agent(lab, &servers(1, 100))?;
+        // In one layer: beside it the other would hold what the set lets out.
+        let config = format!("{}[firewall]\nlayers = [\"iptables\"]\n", servers(1, 100));
+        let mut agent = agent(lab, &config)?;
         let name = v4_set(lab)?;
         lab.host().succeed(["ipset", "add", &name, "203.0.113.9,udp:1194"])?;
         ensure!(lab.host().udp("203.0.113.9:1194")?.send()?.accepted == 1, "the control failed");
