@@ -7,7 +7,7 @@ use crate::bus::{News, Notice};
 use crate::status::{Enforcement, LossStatus, Status};
 use crate::store::Applied;
 use crate::system;
-use crate::vpn::{Announcement, Situation};
+use crate::vpn::{Announcement, Situation, State};
 
 impl Agent {
     pub(super) fn keep(&mut self, situation: Situation) {
@@ -76,7 +76,13 @@ fn log(news: &News, status: &Status) {
         News::Vpn(Announcement::Lost { name, interface, reason }) => {
             let interface =
                 interface.as_ref().map_or_else(String::new, |interface| format!(" ({interface})"));
-            tracing::warn!("the VPN {name}{interface} is lost: {reason}; nothing leaves in clear");
+            let leaves = match status.state {
+                State::Paused => "the pause goes on, and what it opens leaves in clear",
+                State::Locked | State::Connecting | State::Protected | State::Lost => {
+                    "nothing leaves in clear"
+                }
+            };
+            tracing::warn!("the VPN {name}{interface} is lost: {reason}; {leaves}");
         }
         News::Repaired { what, by: None } => tracing::warn!("repaired: {what}"),
         News::Repaired { what, by: Some(by) } => {
