@@ -100,6 +100,9 @@ fn tunnel(tunnel: &Tunnel) -> Vec<String> {
     ]
 }
 
+/// So many servers get a sentence each: a provider's whole list would hide the rest.
+const MOST_TOLD: usize = 12;
+
 fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
     let owners: Vec<&str> = bootstrap.owners.iter().map(|owner| owner.as_str()).collect();
     let owners = listed(&owners, "and");
@@ -121,10 +124,14 @@ fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
          its servers."
             .to_owned(),
     ];
-    sentences.extend(bootstrap.servers.iter().map(|server| match &server.host {
+    sentences.extend(bootstrap.servers.iter().take(MOST_TOLD).map(|server| match &server.host {
         Host::Address(_) => format!("bootstrap.servers: {server} is known from the start."),
         Host::Name(name) => format!("bootstrap.servers: {name} is a name."),
     }));
+    let more = bootstrap.servers.len().saturating_sub(MOST_TOLD);
+    if more > 0 {
+        sentences.push(format!("bootstrap.servers: and {more} more."));
+    }
     sentences.push(match bootstrap.dns {
         Dns::Pin => "Where a VPN server has only a name, the agent alone looks it up, at the resolvers of \
                      /etc/resolv.conf, and writes what it finds into a marked block of /etc/hosts."

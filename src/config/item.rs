@@ -4,7 +4,7 @@
 //! look at the file tells everything that is wrong with it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -14,7 +14,7 @@ use super::hint::{listed, nearest, shown};
 use super::words::Word;
 
 /// The most entries of one list. The kernel walks the rules one by one for each packet.
-pub(super) const MAX_ENTRIES: usize = 1024;
+const MAX_ENTRIES: usize = 1024;
 
 /// What is wrong with one value and what to write instead.
 pub(super) struct Wrong {
@@ -137,8 +137,18 @@ impl<'d> Item<'d> {
     }
 
     /// A list whose every entry `each` understands, without repetitions.
-    pub(super) fn list<T: PartialEq>(
+    pub(super) fn list<T: Ord + Clone>(
         self,
+        empty: Empty,
+        each: impl Fn(Item<'d>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.list_of_at_most(MAX_ENTRIES, empty, each)
+    }
+
+    /// A list whose entries become no rule each, so that many cost a packet nothing.
+    pub(super) fn list_of_at_most<T: Ord + Clone>(
+        self,
+        most: usize,
         empty: Empty,
         each: impl Fn(Item<'d>) -> Option<T>,
     ) -> Option<Vec<T>> {
@@ -152,20 +162,19 @@ impl<'d> Item<'d> {
         if let (true, Empty::Refused(hint)) = (array.is_empty(), empty) {
             return self.wrong(format!("`{}` cannot be empty", self.key), hint);
         }
-        if array.len() > MAX_ENTRIES {
-            let what = format!("`{}` has {} entries; at most {MAX_ENTRIES} can be", self.key, array.len());
+        if array.len() > most {
+            let what = format!("`{}` has {} entries; at most {most} can be", self.key, array.len());
             return self.wrong(what, "sum them up: a range of ports, a shorter prefix or a wildcard");
         }
-        let mut entries = Vec::with_capacity(array.len());
+        let (mut entries, mut seen) = (Vec::with_capacity(array.len()), BTreeSet::new());
         for value in array.iter() {
             let item = Item { value, ..self };
-            match each(item) {
-                Some(entry) if entries.contains(&entry) => {
-                    let what = format!("`{}` has this entry twice", self.key);
-                    item.wrong::<()>(what, "keep the first and remove this one");
-                }
-                Some(entry) => entries.push(entry),
-                None => {}
+            let Some(entry) = each(item) else { continue };
+            if seen.insert(entry.clone()) {
+                entries.push(entry);
+            } else {
+                let what = format!("`{}` has this entry twice", self.key);
+                item.wrong::<()>(what, "keep the first and remove this one");
             }
         }
         Some(entries)

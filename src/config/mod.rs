@@ -99,13 +99,17 @@ pub enum Traffic {
 }
 
 /// One kind of traffic: ICMP, or a transport with its destination ports (none named: all of them).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TrafficRule {
     /// ICMP and ICMPv6.
     Icmp,
     /// UDP or TCP to these ports.
     Ports(Transport, Vec<PortRange>),
 }
+
+/// So many servers are kept of the configuration, and of all VPNs together: more than any provider has.
+/// It bounds the rules, and the file that has to be read at boot.
+pub const MOST_SERVERS: usize = 16_384;
 
 /// `[bootstrap]`: how the VPN client may reach its server outside the tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,7 +196,7 @@ pub struct Input {
 }
 
 /// One kind of inbound traffic; `from` none means from anywhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Inbound {
     /// What.
     pub traffic: TrafficRule,

@@ -11,8 +11,8 @@ use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
 use super::words::Protocol;
 use super::{
-    Bootstrap, Config, Docker, Firewall, Inbound, Input, Lan, Layer, Networks, Routes, SILENCE, Traffic,
-    TrafficRule, Tunnel, UserName, Vpn,
+    Bootstrap, Config, Docker, Firewall, Inbound, Input, Lan, Layer, MOST_SERVERS, Networks, Routes, SILENCE,
+    Traffic, TrafficRule, Tunnel, UserName, Vpn,
 };
 use crate::net::{
     EndpointError, IfPattern, IfPatternError, LanPrefix, LengthError, Port, PortRange, PrefixError, Server,
@@ -105,8 +105,9 @@ fn bootstrap(section: Section<'_>) -> Bootstrap {
     let no_owner = "name the user the VPN client runs as: [\"root\"]; with nobody it could never connect";
     Bootstrap {
         ports: section.read("ports", default.ports, |item| item.list(Empty::Refused(no_port), server_port)),
-        servers: section
-            .read("servers", default.servers, |item| item.list(Empty::Allowed, |item| item.text(server))),
+        servers: section.read("servers", default.servers, |item| {
+            item.list_of_at_most(MOST_SERVERS, Empty::Allowed, |item| item.text(server))
+        }),
         scope: section.read("scope", default.scope, Item::word),
         owners: section.read("owners", default.owners, |item| {
             item.list(Empty::Refused(no_owner), |item| item.text(owner))

@@ -107,6 +107,26 @@ fn what_has_no_meaning_is_refused() {
     assert_eq!(faults(&long).found().len(), 1);
 }
 
+/// The kernel walks the rules of other lists one by one; servers become members of a set.
+#[test]
+fn a_whole_provider_is_listed() {
+    let servers = |count: usize| {
+        let each = |n| format!("\"198.18.{}.{}\",", n / 250, n % 250 + 1);
+        format!("bootstrap.servers = [{}]", (0..count).map(each).collect::<String>())
+    };
+    let config = Config::parse(&servers(MOST_SERVERS), "f").unwrap();
+    assert_eq!(config.bootstrap.servers.len(), MOST_SERVERS);
+    let explained = config.explain();
+    assert!(explained.lines().count() < 80, "{explained}");
+    assert!(explained.contains("and 16372 more"), "{explained}");
+    assert_eq!(faults(&servers(MOST_SERVERS + 1)).found().len(), 1);
+    let twice = format!("bootstrap.servers = [{}]", "\"198.18.0.1\",".repeat(MOST_SERVERS));
+    assert!(faults(&twice).to_string().contains("this entry twice"));
+    let ports: String = (1..=1025).map(|n| format!("{n},")).collect();
+    let ports = format!("tunnel.allow = [{{ protocol = \"tcp\", ports = [{ports}] }}]");
+    assert_eq!(faults(&ports).found().len(), 1);
+}
+
 #[test]
 fn the_caret_stands_under_the_entry_that_is_wrong() {
     let text =

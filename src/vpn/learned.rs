@@ -7,12 +7,10 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::{Machine, NmView, OpenVpnFile, Sender, State};
-use crate::config::Config;
+use crate::config::{Config, MOST_SERVERS};
 use crate::net::{Endpoint, HostName, Port, Transport};
 
-/// So many servers are kept of all VPNs together, and of so many VPNs: more than any provider has. It
-/// bounds the rules, and the file that has to be read at boot.
-pub const MOST_SERVERS: usize = 16_384;
+/// Of so many VPNs servers are kept: see [`MOST_SERVERS`].
 const MOST_VPNS: usize = 1_024;
 
 /// What is known of each VPN, by its profile's UUID, [`file_key`] or [`hook_key`]: kept, so that the lock

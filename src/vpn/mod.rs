@@ -30,7 +30,7 @@ pub use docker::{
 pub use event::{
     ActiveVpn, Event, NmView, OpenVpnFile, Profile, Report, ReportKind, Reporter, Sender, VpnEnd, VpnPhase,
 };
-pub use learned::{Learned, LearnedVpn, LeftOut, MOST_SERVERS, Origin};
+pub use learned::{Learned, LearnedVpn, LeftOut, Origin};
 pub use links::{Link, LinkKind, LinkTable};
 pub use machine::Machine;
 pub use names::{Names, Resolved};

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use zbus::{Type, as_variant};
 
 use super::super::skipped::{Skipped, shown};
+use crate::config::MOST_SERVERS;
 use crate::net::{Endpoint, EndpointError, Host, HostName, Port, Server, Transport};
-use crate::vpn::{MOST_SERVERS, Profile, Sender};
+use crate::vpn::{Profile, Sender};
 
 /// The VPN service whose settings are understood here.
 const OPENVPN: &str = "org.freedesktop.NetworkManager.openvpn";

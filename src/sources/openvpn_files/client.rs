@@ -9,9 +9,9 @@ use std::num::NonZeroU32;
 
 use super::super::skipped::{Skipped, shown};
 use super::options::{Line, options};
+use crate::config::MOST_SERVERS;
 use crate::config::UserName;
 use crate::net::{Endpoint, EndpointError, HostName, Port, Transport};
-use crate::vpn::MOST_SERVERS;
 
 /// OpenVPN's port where nothing else is said (IANA), and a SOCKS proxy's (RFC 1928).
 const DEFAULT_PORT: &str = "1194";
