@@ -18,6 +18,9 @@ const RUNS: usize = 21;
 /// Packets of one run, each judged by itself.
 const PACKETS: u32 = 100_000;
 
+/// The same where each meets ten thousand rules.
+const PACKETS_BY_RULES: u32 = 1_000;
+
 const FEW: usize = 10;
 const MANY: usize = 10_000;
 
@@ -44,7 +47,7 @@ fn packets(lab: &Lab) -> Result<()> {
         few.push(with(lab, FEW)?);
         many.push(with(lab, MANY)?);
         lab.host().command(["iptables-restore", "--noflush"]).stdin(&plain).succeed()?;
-        rules.push(a_packet(lab)?);
+        rules.push(a_packet(lab, PACKETS_BY_RULES)?);
     }
     println!("a packet to a server, of {FEW}:                {}", spread_of(&few, "µs"));
     println!("a packet to a server, of {MANY}:             {}", spread_of(&many, "µs"));
@@ -56,7 +59,7 @@ fn packets(lab: &Lab) -> Result<()> {
 
 fn with(lab: &Lab, count: usize) -> Result<f64> {
     lock(lab, count)?;
-    a_packet(lab)
+    a_packet(lab, PACKETS)
 }
 
 /// The chain as it would be without sets.
@@ -75,19 +78,19 @@ fn without_sets(lab: &Lab) -> Result<String> {
 }
 
 /// Microseconds.
-fn a_packet(lab: &Lab) -> Result<f64> {
+fn a_packet(lab: &Lab, packets: u32) -> Result<f64> {
     let took = lab.host().enter(|| {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.connect(LAST)?;
         let (began, mut sent) = (Instant::now(), 0);
-        for _ in 0..PACKETS {
+        for _ in 0..packets {
             // Nobody listens there: the answers that say so are no matter.
             sent += u32::from(socket.send(&[0; 64]).is_ok());
         }
-        ensure!(sent > PACKETS / 2, "only {sent} of {PACKETS} were let out");
+        ensure!(sent > packets / 2, "only {sent} of {packets} were let out");
         Ok(began.elapsed())
     })?;
-    Ok(milliseconds(took) * 1000.0 / f64::from(PACKETS))
+    Ok(milliseconds(took) * 1000.0 / f64::from(packets))
 }
 
 fn lock(lab: &Lab, count: usize) -> Result<()> {
@@ -95,24 +98,50 @@ fn lock(lab: &Lab, count: usize) -> Result<()> {
     lab.host().succeed([TUNWARDEN, "lock"]).map(drop)
 }
 
-/// A lock of a machine that holds nothing, and the set alone.
+/// Loads the sets of both layers, which go at the same time, as in a lock.
+const LOAD: &str = "ipset -exist restore < /run/set & nft -f /run/sets.nft & wait";
+
+/// The same, and reads them back as a lock does.
+const LOAD_AND_READ: &str = "\
+    { ipset -exist restore < /run/set; ipset save; } > /dev/null &\
+    { nft -f /run/sets.nft; nft -y -p list table inet tunwarden & nft -y -p list table netdev tunwarden; \
+      wait; } > /dev/null & wait";
+
+/// A lock of a machine that holds nothing, and the sets alone.
 fn locks(lab: &Lab) -> Result<()> {
-    let (mut few, mut many, mut sets) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut few, mut many, mut loads, mut reads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     lab.host().file("/etc/tunwarden/config.toml", &config(MANY))?;
-    lab.host().file("/run/set", &lab.host().succeed([TUNWARDEN, "rules", "--format", "ipset"])?)?;
+    let rules = |format| lab.host().succeed([TUNWARDEN, "rules", "--format", format]);
+    lab.host().file("/run/set", &rules("ipset")?)?;
+    lab.host().file("/run/sets.nft", &sets_alone(&rules("nft")?))?;
     for _ in 0..RUNS {
         for (count, took) in [(FEW, &mut few), (MANY, &mut many)] {
             lab.host().file("/etc/tunwarden/config.toml", &config(count))?;
             took.push(from_clean(lab, &[TUNWARDEN, "lock"])?);
         }
-        sets.push(from_clean(lab, &["sh", "-c", "ipset -exist restore < /run/set"])?);
+        loads.push(from_clean(lab, &["sh", "-c", LOAD])?);
+        reads.push(from_clean(lab, &["sh", "-c", LOAD_AND_READ])?);
     }
-    let less: Vec<f64> = many.iter().zip(&sets).map(|(many, set)| many - set).collect();
-    println!("lock with {FEW} servers:                       {}", spread(&few));
-    println!("lock with {MANY} servers:                    {}", spread(&many));
-    println!("loading the set of {MANY} alone:             {}", spread(&sets));
-    println!("lock of {MANY} less its set / lock of {FEW}:   {}", ratios(&less, &few));
+    let less = |sets: &[f64]| -> Vec<f64> { many.iter().zip(sets).map(|(many, set)| many - set).collect() };
+    println!("lock with {FEW} servers:                          {}", spread(&few));
+    println!("lock with {MANY} servers:                       {}", spread(&many));
+    println!("loading the sets of {MANY} alone:               {}", spread(&loads));
+    println!("loading them and reading them back:            {}", spread(&reads));
+    println!("lock of {MANY} less the loading / lock of {FEW}:  {}", ratios(&less(&loads), &few));
+    println!("the same less loading and reading back:        {}", ratios(&less(&reads), &few));
     Ok(())
+}
+
+/// Of the text for nftables, the tables and their sets.
+fn sets_alone(text: &str) -> String {
+    let mut inside = false;
+    let kept = text.lines().filter(|line| {
+        inside |= line.starts_with("\tset ");
+        let keep = inside || !line.starts_with('\t');
+        inside &= *line != "\t}";
+        keep
+    });
+    kept.map(|line| format!("{line}\n")).collect()
 }
 
 /// Runs a command on a machine without rules or sets, and says how long it took.

@@ -130,7 +130,7 @@ impl Listed {
     fn add_elements(&mut self, block: &Block, words: &str) {
         let inside = words.trim_start_matches("elements = {").trim_end_matches('}');
         if let Block::Set(name) = block {
-            let elements = inside.split(',').map(|element| element.trim().to_owned());
+            let elements = inside.split(',').map(element);
             let set = self.sets.entry(name.clone()).or_default();
             set.elements.extend(elements.filter(|element| !element.is_empty()));
         }
@@ -141,15 +141,33 @@ impl Listed {
 fn canonical(rule: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in rule.split_whitespace() {
-        let icmp = words.last().is_some_and(|last| last == "type");
         let hex = word.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        words.push(match (icmp, hex) {
-            (true, _) => icmp_type(word).to_owned(),
-            (false, Some(number)) => number.to_string(),
-            (false, None) => word.to_owned(),
+        words.push(match (words.last().map(String::as_str), hex) {
+            (Some("type"), _) => icmp_type(word).to_owned(),
+            (Some("l4proto"), _) => protocol(word).to_owned(),
+            (_, Some(number)) => number.to_string(),
+            (_, None) => word.to_owned(),
         });
     }
     words.join(" ")
+}
+
+/// An element in one spelling: `198.51.100.7 . 17 . 1194`.
+fn element(words: &str) -> String {
+    let parts: Vec<&str> = words.split(" . ").map(|part| protocol(part.trim())).collect();
+    parts.join(" . ")
+}
+
+/// The numbers of the protocols that our rules name (IANA's protocol numbers).
+fn protocol(word: &str) -> &str {
+    match word {
+        "icmp" => "1",
+        "igmp" => "2",
+        "tcp" => "6",
+        "udp" => "17",
+        "ipv6-icmp" => "58",
+        other => other,
+    }
 }
 
 /// The numbers of the types that our rules name (IANA's ICMPv6 and ICMP parameters).
@@ -209,8 +227,8 @@ fn table_differences(table: &NftTable, held: &Listed) -> Vec<String> {
 
 fn set_difference(set: &NftSet, held: &Listed) -> Option<String> {
     let Some(found) = held.sets.get(&set.name) else { return Some(format!("there is no set {}", set.name)) };
-    let same = found.kind == set.kind
-        && found.elements.iter().eq(&set.elements.iter().cloned().collect::<BTreeSet<_>>());
+    let same =
+        found.kind == set.kind && found.elements == set.elements.iter().map(|words| element(words)).collect();
     (!same).then(|| format!("set {} has other elements", set.name))
 }
 

@@ -8,6 +8,8 @@ mod listing;
 
 pub use listing::ListingError;
 
+use futures_util::future::try_join_all;
+
 use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
 use crate::net::Family;
@@ -105,15 +107,8 @@ impl Nftables {
     /// # Errors
     /// When the kernel cannot be read: that is no verdict.
     pub(super) async fn differences(&mut self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
-        let look = async |wanted: &[NftTable]| {
-            let mut lines = Vec::new();
-            for table in wanted {
-                lines.extend(differences(table, list(table.family).await?.as_ref()));
-            }
-            Ok::<_, FirewallError>(lines)
-        };
         let wanted = self.wanted(ruleset);
-        let lines = look(&wanted).await;
+        let lines = differ(&wanted).await;
         if matches!(&lines, Ok(lines) if lines.is_empty()) {
             return lines;
         }
@@ -121,7 +116,7 @@ impl Nftables {
         match self.lacks {
             Lacks::Everything(_) | Lacks::Nft(_) => Ok(Vec::new()),
             Lacks::Nothing => lines,
-            Lacks::Wires(_) => look(&self.wanted(ruleset)).await,
+            Lacks::Wires(_) => differ(&self.wanted(ruleset)).await,
         }
     }
 
@@ -191,8 +186,22 @@ fn is_there(interface: &str) -> bool {
     socket.is_err() || socket.is_ok_and(|socket| netdevice::name_to_index(&socket, interface).is_ok())
 }
 
+/// What is held in the place of each of these tables, all looked for at once.
+async fn look<'t>(
+    tables: impl IntoIterator<Item = &'t NftTable>,
+) -> Result<Vec<(&'t NftTable, Option<Listed>)>, FirewallError> {
+    try_join_all(tables.into_iter().map(async |table| Ok((table, list(table.family).await?)))).await
+}
+
+/// Every difference between these tables and what is held in their places, a line each.
+async fn differ<'t>(tables: impl IntoIterator<Item = &'t NftTable>) -> Result<Vec<String>, FirewallError> {
+    let found = look(tables).await?;
+    Ok(found.into_iter().flat_map(|(table, held)| differences(table, held.as_ref())).collect())
+}
+
 async fn list(family: NftFamily) -> Result<Option<Listed>, FirewallError> {
-    let arguments = ["-y", "list", "table", family.as_str(), crate::policy::nft::TABLE];
+    // Numbers for protocols: for each name in a set nft reads a file of them again.
+    let arguments = ["-y", "-p", "list", "table", family.as_str(), crate::policy::nft::TABLE];
     match tool::nft(&arguments, "").await {
         Ok(text) => Ok(Some(Listed::parse(&text)?)),
         Err(ToolError::Failed { message, .. }) if message.contains("No such file or directory") => Ok(None),
@@ -239,8 +248,7 @@ async fn mend(
     seen: &mut Commit,
 ) -> Result<(), FirewallError> {
     let mut differing = Vec::new();
-    for table in wanted {
-        let found = list(table.family).await?;
+    for (table, found) in look(wanted).await? {
         let before = expected.and_then(|tables| tables.iter().find(|old| old.family == table.family));
         if let Some(before) = before {
             // A link that is gone has taken its hook along.
@@ -258,9 +266,6 @@ async fn mend(
     }
     let text: String = differing.iter().map(|table| table.replaced()).collect();
     tool::nft(&["-f", "-"], &text).await?;
-    let mut lines = Vec::new();
-    for table in differing {
-        lines.extend(differences(table, list(table.family).await?.as_ref()));
-    }
+    let lines = differ(differing).await?;
     if lines.is_empty() { Ok(()) } else { Err(FirewallError::Differs(lines)) }
 }

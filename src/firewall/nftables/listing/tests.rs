@@ -45,6 +45,16 @@ fn what_was_given_is_found_again_in_every_spelling() {
             text.replace("& 8191 != 0", "& 0x1fff != 0x0").replace("tunwarden {", "tunwarden { # progname x")
         };
         assert!(found(&table, later).is_empty());
+        let numbers = |text: &str| {
+            ["icmp", "igmp", "ipv6-icmp"].iter().fold(
+                text.replace(" . udp . 1194", " . 17 . 1194"),
+                |text, word| {
+                    text.replace(&format!("l4proto {word}\n"), &format!("l4proto {}\n", protocol(word)))
+                        .replace(&format!("l4proto {word} "), &format!("l4proto {} ", protocol(word)))
+                },
+            )
+        };
+        assert!(found(&table, numbers).is_empty(), "{:?}", found(&table, numbers));
     }
 }
 
@@ -61,6 +71,7 @@ fn every_change_is_named() {
             "output is not `type filter hook output priority 10; policy drop;`",
         ),
         (&inet, "198.51.100.7 .", "198.51.100.200 .", "has other elements"),
+        (&inet, "198.51.100.7 . udp", "198.51.100.7 . 6", "has other elements"),
         (&inet, "\tchain output {", "\tchain mine {\n\t}\n\tchain output {", "foreign: chain mine"),
         (&inet, "\tchain output {", "\tmap m {\n\t}\n\tchain output {", "foreign: map m"),
         (&netdev, "{ eth0, wlan0 }", "{ eth0 }", "egress is not on wlan0"),
