@@ -24,6 +24,7 @@ trees: deps
 	scripts/tree docker trixie $(SUDO)
 	scripts/tree docker forky $(SUDO)
 	scripts/tree machine bookworm $(SUDO)
+	scripts/tree machine trixie $(SUDO)
 
 demo:
 	scripts/deps demo $(SUDO)
@@ -37,7 +38,6 @@ test: deps trees cargo-deb lint
 
 # Whole machines of every release besides.
 test-all: test
-	scripts/tree machine trixie $(SUDO)
 	scripts/tree machine forky $(SUDO)
 	$(SUDO) $(CARGO) test --test machine -- --ignored --test-threads=1
 

@@ -268,6 +268,9 @@ impl Status {
         if self.watch == Some(Watch::Slow) {
             row("watch", "slow: what others change is seen within a minute".to_owned());
         }
+        for hold in self.layers.iter().filter_map(LayerStatus::hold) {
+            row("layer", hold);
+        }
         for fault in self.layers.iter().filter_map(LayerStatus::fault) {
             row("!", fault);
         }

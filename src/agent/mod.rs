@@ -146,6 +146,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
             () = until_instant(agent.retry.map(|(moment, _)| moment)) => agent.retry().await,
             Some(notice) = agent.drift.notices.recv() => agent.noticed(notice).await,
             () = until_instant(look_due) => agent.look_now().await,
+            () = agent.firewall.orphaned() => agent.take_over().await,
             () = agent.looks.wait() => agent.look_for_all().await,
             () = tick(&mut watchdog) => tell_systemd(&[NotifyState::Watchdog]),
         }
@@ -172,7 +173,7 @@ impl Agent {
         });
         let before = before.unwrap_or_default();
         let owners = owners(&config);
-        let firewall = Firewall::new(&config.firewall);
+        let firewall = Firewall::of_agent(&config.firewall);
         let mut machine = Machine::recall(config, learned.ok(), before.situation.state, system::now());
         machine.recall_networks(store.networks().unwrap_or_else(|error| {
             tracing::warn!("{}", describe(&error));

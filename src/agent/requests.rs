@@ -76,7 +76,8 @@ impl Agent {
         let config = (self.load)()?;
         self.owners = owners(&config);
         if config.firewall != self.machine.config().firewall {
-            self.firewall = Firewall::new(&config.firewall);
+            self.firewall.disown().await;
+            self.firewall = Firewall::of_agent(&config.firewall);
             self.applied = None;
         }
         tracing::info!("the configuration was read anew");

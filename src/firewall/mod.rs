@@ -68,6 +68,8 @@ pub struct LayerReport {
     pub enforced: bool,
     /// What it cannot do on this system, for people.
     pub lacks: Option<String>,
+    /// Whether this process owns it, so that no flush of others takes it away.
+    pub owned: bool,
 }
 
 /// What of the configuration this system cannot do, as far as that shows without root.
@@ -88,6 +90,27 @@ impl Firewall {
             leftovers: Leftovers::Possible,
             routes: Routes::MaybeShut,
             last: Vec::new(),
+        }
+    }
+
+    /// The same for an agent, which goes on: what can be owned is its own for as long as it runs.
+    pub fn of_agent(config: &config::Firewall) -> Self {
+        let firewall = Self::new(config);
+        Self { nftables: firewall.nftables.map(|_| Nftables::of_agent()), ..firewall }
+    }
+
+    /// Waits until what it owns is its own no more: a commit that looks at everything makes it so again.
+    pub async fn orphaned(&mut self) {
+        match &mut self.nftables {
+            Some(nftables) => nftables.orphaned().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives up what it owns, as it is, so that another may take it over.
+    pub async fn disown(&mut self) {
+        if let Some(nftables) = &mut self.nftables {
+            nftables.disown().await;
         }
     }
 
@@ -245,6 +268,7 @@ impl Firewall {
             layer: Layer::Iptables,
             enforced: iptables,
             lacks: None,
+            owned: false,
         });
         let of_nftables = self.nftables.as_ref().map(|layer| {
             let (able, lacks) = match layer.lacks() {
@@ -252,7 +276,8 @@ impl Firewall {
                 Lacks::Wires(why) => (true, Some(why.clone())),
                 Lacks::Everything(why) | Lacks::Nft(why) => (false, Some(why.clone())),
             };
-            LayerReport { layer: Layer::Nftables, enforced: nftables && able, lacks }
+            let owned = layer.is_owned();
+            LayerReport { layer: Layer::Nftables, enforced: nftables && able, lacks, owned }
         });
         self.last = of_iptables.into_iter().chain(of_nftables).collect();
     }

@@ -86,6 +86,12 @@ pub enum FirewallError {
     /// The rules of routing could not be changed.
     #[error(transparent)]
     Routing(#[from] RoutingError),
+    /// Another process owns our tables and nobody else may change them.
+    #[error(
+        "the tables of nftables are the agent's own, and it does not answer; \
+         end it: sudo systemctl restart tunwarden; or sudo tunwarden release"
+    )]
+    Owned(#[source] Box<FirewallError>),
     /// This system has no layer of those that the configuration names.
     #[error("NOT closed: {0}; name another in firewall.layers")]
     NoLayer(String),
@@ -122,6 +128,7 @@ impl FirewallError {
             | Self::Differs(_)
             | Self::Routing(_)
             | Self::Open { .. }
+            | Self::Owned(_)
             | Self::NoLayer(_) => true,
         }
     }

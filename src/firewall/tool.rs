@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::config::Backend;
 use crate::net::Family;
@@ -18,7 +18,7 @@ const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 const LOCK_SECONDS: &str = "5";
 
 /// How long a program may take at all.
-const BOUND: Duration = Duration::from_secs(20);
+pub(super) const BOUND: Duration = Duration::from_secs(20);
 
 /// Why a program could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,38 @@ pub enum ToolError {
         /// What it said.
         message: String,
     },
+    /// It goes on, and said no to this.
+    #[error("{program} refused it: {message}")]
+    Refused {
+        /// Which.
+        program: String,
+        /// What it said.
+        message: String,
+    },
+    /// It should go on and has ended.
+    #[error("{0} has ended")]
+    Ended(String),
+}
+
+impl ToolError {
+    /// Whether it is the program's considered answer, and not its death.
+    pub(super) fn is_answer(&self) -> bool {
+        match self {
+            Self::Failed { status, .. } => status.code() == Some(1),
+            Self::Refused { .. } => true,
+            Self::Missing(_) | Self::Run { .. } | Self::TimedOut(_) | Self::Ended(_) => false,
+        }
+    }
+
+    /// Whether the kernel let the program do it but for somebody else, who owns it.
+    pub(super) fn is_not_permitted(&self) -> bool {
+        match self {
+            Self::Failed { message, .. } | Self::Refused { message, .. } => {
+                message.contains("Operation not permitted")
+            }
+            Self::Missing(_) | Self::Run { .. } | Self::TimedOut(_) | Self::Ended(_) => false,
+        }
+    }
 }
 
 /// What `iptables-save` prints now.
@@ -102,7 +134,16 @@ pub(super) async fn nft(arguments: &[&str], input: &str) -> Result<String, ToolE
 /// How many transactions this process has had nf_tables make.
 static TRANSACTIONS: AtomicU32 = AtomicU32::new(0);
 
-fn count(more: usize) {
+/// An nft that goes on: it takes commands by lines, and says on standard error what is wrong with them.
+/// Dropped, it is killed.
+pub(super) fn nft_that_goes_on() -> Result<Child, ToolError> {
+    let mut command = command("nft", &["-i"])?;
+    // It would keep what it was told in a file of its home.
+    command.env("HOME", "/dev/null").stdout(Stdio::null());
+    command.spawn().map_err(|source| ToolError::Run { program: "nft".to_owned(), source })
+}
+
+pub(super) fn count(more: usize) {
     TRANSACTIONS.fetch_add(u32::try_from(more).unwrap_or(u32::MAX), Ordering::Relaxed);
 }
 
@@ -150,12 +191,11 @@ fn name(backend: Backend, family: Family, verb: &str) -> String {
     }
 }
 
-async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, ToolError> {
+fn command(program: &str, arguments: &[&str]) -> Result<Command, ToolError> {
     let path = path(program).ok_or_else(|| ToolError::Missing(program.to_owned()))?;
-    let failed = |source| ToolError::Run { program: program.to_owned(), source };
     #[expect(clippy::disallowed_methods, reason = "this file is where programs are started")]
     let mut command = Command::new(path);
-    let mut child = command
+    command
         .args(arguments)
         .env_clear()
         .env("LC_ALL", "C")
@@ -164,9 +204,13 @@ async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, T
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, ToolError> {
+    let failed = |source| ToolError::Run { program: program.to_owned(), source };
+    let mut child = command(program, arguments)?.spawn().map_err(failed)?;
     let stdin = child.stdin.take();
     let talk = async {
         if let Some(mut stdin) = stdin {
@@ -178,9 +222,13 @@ async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, T
     let output = tokio::time::timeout(BOUND, talk).await;
     let output = output.map_err(|_| ToolError::TimedOut(program.to_owned()))?.map_err(failed)?;
     if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr);
-        let message = message.lines().take(5).collect::<Vec<_>>().join("; ").chars().take(500).collect();
+        let message = brief(String::from_utf8_lossy(&output.stderr).lines());
         return Err(ToolError::Failed { program: program.to_owned(), status: output.status, message });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What a program said, in one line that is not too long.
+pub(super) fn brief<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.take(5).collect::<Vec<_>>().join("; ").chars().take(500).collect()
 }

@@ -18,12 +18,20 @@ pub struct LayerStatus {
     pub enforced: bool,
     /// What it cannot do on this system.
     pub lacks: Option<String>,
+    /// Whether the agent owns it, so that no flush takes it away.
+    pub owned: bool,
 }
 
 impl LayerStatus {
     /// Whether it looks at what goes out on a wire, whoever sends it.
     pub(super) fn holds_wires(&self) -> bool {
         self.name == Layer::Nftables.as_str() && self.enforced && self.lacks.is_none()
+    }
+
+    /// What holds it, for people, where that is more than usual.
+    pub(super) fn hold(&self) -> Option<String> {
+        (self.owned && self.enforced)
+            .then(|| format!("{}: the agent's own, no flush takes it away", self.name))
     }
 
     /// A line for people, if there is something to say.
@@ -46,6 +54,7 @@ impl LayerStatus {
         let text = |text: &str| OwnedVariant::from(Str::from(text.to_owned()));
         let mut dict =
             HashMap::from([("name", text(&self.name)), ("enforced", OwnedVariant::from(self.enforced))]);
+        dict.insert("owned", OwnedVariant::from(self.owned));
         dict.extend(self.lacks.iter().map(|lacks| ("lacks", text(lacks))));
         dict
     }
@@ -54,6 +63,7 @@ impl LayerStatus {
         Ok(Self {
             name: take(&mut dict, "name")?,
             enforced: take(&mut dict, "enforced")?,
+            owned: dict.contains_key("owned") && take(&mut dict, "owned")?,
             lacks: dict.contains_key("lacks").then(|| take(&mut dict, "lacks")).transpose()?,
         })
     }
@@ -62,6 +72,6 @@ impl LayerStatus {
 impl From<&LayerReport> for LayerStatus {
     fn from(report: &LayerReport) -> Self {
         let name = report.layer.as_str().to_owned();
-        Self { name, enforced: report.enforced, lacks: report.lacks.clone() }
+        Self { name, enforced: report.enforced, lacks: report.lacks.clone(), owned: report.owned }
     }
 }

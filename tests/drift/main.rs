@@ -5,6 +5,7 @@
 mod fights;
 mod flood;
 mod flushes;
+mod owned;
 mod quiet;
 #[path = "../support/mod.rs"]
 mod support;

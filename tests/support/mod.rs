@@ -4,6 +4,7 @@
 pub mod docker;
 pub mod foreign;
 pub mod kernel;
+pub mod nft;
 pub mod openvpn;
 pub mod package;
 pub mod page;

@@ -101,6 +101,13 @@ impl Agent {
         self.enforce().await;
     }
 
+    /// The tables have lost their owner, by somebody's doing: the agent takes them over again.
+    pub(super) async fn take_over(&mut self) {
+        tracing::warn!("the process that owns the tables of nftables has ended; another takes them over");
+        self.look = true;
+        self.enforce().await;
+    }
+
     /// Commits, and accounts for it. Says who had changed something before.
     pub(super) async fn commit(
         &mut self,

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::nft::{NftChain, NftSet, NftTable};
+use crate::policy::nft::{NftChain, NftSet, NftTable, Owner};
 
 /// A table as it is held.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Listed {
+    flags: BTreeSet<String>,
     sets: BTreeMap<String, Elements>,
     chains: BTreeMap<String, Held>,
     /// Whatever else stands there, by its first line.
@@ -72,8 +73,7 @@ impl Listed {
                     depth = 2;
                     block = listed.begin(words);
                 }
-                // The table's own flags.
-                (1, _) => {}
+                (1, _) => listed.add_flags(words),
                 (2, "}") => depth = 1,
                 (2, _) if matches!(block, Block::Set(_)) && words.starts_with("elements = {") => {
                     match words.ends_with('}') {
@@ -89,6 +89,16 @@ impl Listed {
             0 => Ok(listed),
             _ => Err(ListingError { line: text.lines().count(), text: "the table has no end".to_owned() }),
         }
+    }
+
+    /// Whether it is some process's own.
+    pub(super) fn is_owned(&self) -> bool {
+        self.flags.contains("owner")
+    }
+
+    fn add_flags(&mut self, words: &str) {
+        let flags = words.strip_prefix("flags ").unwrap_or_default().split([',', ' ', ';']);
+        self.flags.extend(flags.filter(|flag| !flag.is_empty()).map(ToOwned::to_owned));
     }
 
     fn begin(&mut self, words: &str) -> Block {
@@ -222,6 +232,9 @@ fn table_differences(table: &NftTable, held: &Listed) -> Vec<String> {
     lines.extend(held.chains.keys().filter(|name| !chain(name)).map(|name| format!("foreign: chain {name}")));
     lines.extend(held.sets.keys().filter(|name| !set(name)).map(|name| format!("foreign: set {name}")));
     lines.extend(held.others.iter().map(|other| format!("foreign: {other}")));
+    if table.owner == Owner::Maker && !held.is_owned() {
+        lines.push("nobody owns it: a flush of everything would take it away".to_owned());
+    }
     lines
 }
 

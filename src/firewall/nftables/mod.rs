@@ -3,19 +3,26 @@
 //! A system may not have it: no `nft`, or a kernel without its hooks. That is found out when a commit
 //! fails, and said; it is no error, for the other layer holds the rules. A kernel without a hook where
 //! packets go out on a wire (before 5.16) still has the table for the protocols.
+//!
+//! An agent owns them where kernel and nft can (6.9 and 1.1): then no flush of others takes them away.
+//! Where they cannot, they are tables like any other.
 
 mod listing;
+mod session;
 
 pub use listing::ListingError;
+
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
 use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
 use crate::net::Family;
-use crate::policy::nft::{NftFamily, NftTable, tables};
+use crate::policy::nft::{NftFamily, NftTable, Owner, Place, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
 use listing::{Listed, differences};
+use session::Session;
 
 /// How often a commit is tried when somebody else changes the tables or the links under it.
 const ATTEMPTS: u32 = 3;
@@ -28,12 +35,32 @@ const HOOKS: &str = "table inet tunwarden_probe {\n\tchain output {\n\
 const WIRES: &str = "table netdev tunwarden_probe {\n\tchain egress {\n\
     \t\ttype filter hook egress device \"lo\" priority 10; policy drop;\n\t}\n}\n";
 
+/// The same for a table with an owner that it outlives.
+const OWNED: &str = "table inet tunwarden_probe {\n\tflags owner, persist\n}\n";
+
+/// How long an owner that is being ended may take to be gone, and how often that is looked at.
+const ENDING: (Duration, Duration) = (Duration::from_secs(3), Duration::from_millis(50));
+
 /// The kernel's tables, and what we know them to hold.
 #[derive(Debug)]
 pub(super) struct Nftables {
     held: Option<Vec<NftTable>>,
     trust: Trust,
     lacks: Lacks,
+    ownership: Ownership,
+}
+
+/// Whose the tables are to be.
+#[derive(Debug)]
+enum Ownership {
+    /// Nobody's: who ends after one commit can own nothing.
+    Nobodys,
+    /// Ours, from the next commit on.
+    Wanted,
+    /// Ours.
+    Ours(Box<Session>),
+    /// Nobody's, for this system cannot do it.
+    Impossible,
 }
 
 /// What this system cannot do, in words for people.
@@ -52,7 +79,36 @@ pub(super) enum Lacks {
 impl Nftables {
     /// Tables of which nothing is known yet.
     pub(super) fn new() -> Self {
-        Self { held: None, trust: Trust::Full, lacks: Lacks::Nothing }
+        let ownership = Ownership::Nobodys;
+        Self { held: None, trust: Trust::Full, lacks: Lacks::Nothing, ownership }
+    }
+
+    /// The same for who goes on, and can own them.
+    pub(super) fn of_agent() -> Self {
+        Self { ownership: Ownership::Wanted, ..Self::new() }
+    }
+
+    /// Whether the tables are this process's own, so that no flush of others takes them away.
+    pub(super) fn is_owned(&self) -> bool {
+        matches!(&self.ownership, Ownership::Ours(session) if session.owns())
+    }
+
+    /// Waits until the tables have lost their owner, which only somebody else can bring about.
+    pub(super) async fn orphaned(&mut self) {
+        match &mut self.ownership {
+            Ownership::Ours(session) => session.ended().await,
+            Ownership::Nobodys | Ownership::Wanted | Ownership::Impossible => {
+                return std::future::pending().await;
+            }
+        }
+        self.ownership = Ownership::Wanted;
+    }
+
+    /// Gives the tables up, as they are.
+    pub(super) async fn disown(&mut self) {
+        if let Ownership::Ours(session) = std::mem::replace(&mut self.ownership, Ownership::Nobodys) {
+            session.end().await;
+        }
     }
 
     /// What this system cannot do, as far as that has been seen.
@@ -81,15 +137,22 @@ impl Nftables {
         }
         let held = self.held.take();
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
+        self.own().await;
         let mut wanted = self.wanted(ruleset);
-        let mut result = put(held.as_deref(), trust, &wanted).await;
+        let mut result = self.put(held.as_deref(), trust, &wanted).await;
         if result.is_err() {
             self.probe(&result).await;
             let again = self.wanted(ruleset);
             if again != wanted {
                 wanted = again;
-                result = put(None, Trust::None, &wanted).await;
+                result = self.put(None, Trust::None, &wanted).await;
             }
+        }
+        if let Err(why) = &result
+            && self.gives_up_owning(why).await
+        {
+            wanted = self.wanted(ruleset);
+            result = self.put(None, Trust::None, &wanted).await;
         }
         match (result, &self.lacks) {
             (_, Lacks::Everything(_) | Lacks::Nft(_)) => Ok(None),
@@ -126,6 +189,7 @@ impl Nftables {
     /// When that was not possible, and they are there.
     pub(super) async fn release(&mut self) -> Result<(), FirewallError> {
         self.held = None;
+        self.disown().await;
         for family in [NftFamily::Netdev, NftFamily::Inet] {
             let there = match list(family).await {
                 Err(FirewallError::Tool(ToolError::Missing(_))) => return Ok(()),
@@ -134,10 +198,129 @@ impl Nftables {
                 Ok(listed) => listed.is_some(),
             };
             if there {
-                tool::nft(&["-f", "-"], &format!("delete table {} tunwarden\n", family.as_str())).await?;
+                remove(family).await?;
             }
         }
         Ok(())
+    }
+
+    /// Has a process own the tables from now on, if one can and is to.
+    async fn own(&mut self) {
+        if !matches!(self.ownership, Ownership::Wanted) {
+            return;
+        }
+        match tool::nft(&["-c", "-f", "-"], OWNED).await {
+            Ok(_) => match Session::start().await {
+                Ok(session) => self.ownership = Ownership::Ours(Box::new(session)),
+                Err(why) => {
+                    tracing::info!("nobody owns the tables of nftables: {why}");
+                    self.ownership = Ownership::Impossible;
+                }
+            },
+            Err(why) if why.is_answer() => {
+                let needs = "this needs kernel 6.9 and nft 1.1";
+                tracing::info!("a flush of all of nftables is repaired, and not withstood: {needs}");
+                self.ownership = Ownership::Impossible;
+            }
+            // It may be there next time.
+            Err(_) => {}
+        }
+    }
+
+    /// What cannot be put in force with an owner may be without one. Somebody else's tables cannot.
+    async fn gives_up_owning(&mut self, failed: &FirewallError) -> bool {
+        let theirs = matches!(failed, FirewallError::Tool(why) if why.is_not_permitted());
+        let gives_up = !theirs && matches!(self.ownership, Ownership::Ours(_));
+        if gives_up {
+            tracing::warn!("nobody owns the tables of nftables until the agent is restarted: {failed}");
+            self.disown().await;
+            self.ownership = Ownership::Impossible;
+        }
+        gives_up
+    }
+
+    /// Has nft make one transaction of a text.
+    async fn transact(&mut self, text: &str) -> Result<(), ToolError> {
+        let Ownership::Ours(session) = &mut self.ownership else {
+            return tool::nft(&["-f", "-"], text).await.map(drop);
+        };
+        let result = session.commit(text).await;
+        if !matches!(result, Ok(()) | Err(ToolError::Refused { .. })) {
+            // What it owned is nobody's from now on, and the next one takes it over.
+            self.disown().await;
+            self.ownership = Ownership::Wanted;
+        }
+        result
+    }
+
+    /// Whether all of the tables have to be made anew: one that others have made is not ours.
+    fn must_make(&self) -> bool {
+        matches!(&self.ownership, Ownership::Ours(session) if !session.owns())
+    }
+
+    /// Puts tables in force and reads them back. What differed from what was held is somebody else's doing.
+    async fn put(
+        &mut self,
+        held: Option<&[NftTable]>,
+        trust: Trust,
+        wanted: &[NftTable],
+    ) -> Result<Commit, FirewallError> {
+        let mut expected = held;
+        if let Some(held) = held.filter(|_| trust == Trust::Full && !self.must_make()) {
+            let text = step(held, wanted);
+            if text.is_empty() {
+                return Ok(Commit::AsPlanned);
+            }
+            // The quick way, as in the other layer.
+            if self.transact(&text).await.is_ok() {
+                expected = Some(wanted);
+            }
+        }
+        let (mut attempt, mut seen) = (1, Commit::AsPlanned);
+        loop {
+            match self.mend(expected, wanted, &mut seen).await {
+                Err(why) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                    if matches!(&why, FirewallError::Tool(why) if why.is_not_permitted()) {
+                        tokio::time::sleep(ENDING.1).await;
+                    }
+                    if wanted.iter().any(|table| table.owner == Owner::Maker) {
+                        self.own().await;
+                    }
+                }
+                result => return result.map(|()| seen),
+            }
+        }
+    }
+
+    /// Looks, replaces what differs, in one transaction, and looks again.
+    async fn mend(
+        &mut self,
+        expected: Option<&[NftTable]>,
+        wanted: &[NftTable],
+        seen: &mut Commit,
+    ) -> Result<(), FirewallError> {
+        let mut differing = Vec::new();
+        for (table, found) in look(wanted).await? {
+            let before = expected.and_then(|tables| tables.iter().find(|old| old.family == table.family));
+            if let Some(before) = before {
+                // A link that is gone has taken its hook along.
+                let lines = differences(&before.on_links_of(table), found.as_ref());
+                if !lines.is_empty() {
+                    *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(lines));
+                }
+            }
+            if self.must_make() || !differences(table, found.as_ref()).is_empty() {
+                differing.push((table, if found.is_some() { Place::Taken } else { Place::Unknown }));
+            }
+        }
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let text: String = differing.iter().map(|(table, place)| table.replaced(*place)).collect();
+        self.transact(&text).await?;
+        let lines = differ(differing.into_iter().map(|(table, _)| table)).await?;
+        if lines.is_empty() { Ok(()) } else { Err(FirewallError::Differs(lines)) }
     }
 
     /// The tables to hold here now: on links that are there, as far as the kernel can.
@@ -149,26 +332,31 @@ impl Nftables {
             Lacks::Wires(_) => table.family == NftFamily::Inet,
             Lacks::Everything(_) | Lacks::Nft(_) => false,
         };
-        tables(&ruleset).into_iter().filter(can).collect()
+        let owner = match self.ownership {
+            Ownership::Ours(_) => Owner::Maker,
+            Ownership::Nobodys | Ownership::Wanted | Ownership::Impossible => Owner::Nobody,
+        };
+        tables(&ruleset).into_iter().filter(can).map(|table| NftTable { owner, ..table }).collect()
     }
 
     /// Finds out whether it failed because this system cannot do it at all.
     async fn probe<T>(&mut self, failed: &Result<T, FirewallError>) {
         if let Err(FirewallError::Tool(missing @ ToolError::Missing(_))) = failed {
             self.lacks = Lacks::Nft(missing.to_string());
-        } else if let Err(why @ ToolError::Failed { .. }) = tool::nft(&["-c", "-f", "-"], HOOKS).await {
+        } else if let Some(why) = refusal(HOOKS).await {
             self.lacks = Lacks::Everything(format!("this kernel has no nftables: {why}"));
-        } else if let Err(why @ ToolError::Failed { .. }) = tool::nft(&["-c", "-f", "-"], WIRES).await {
+        } else if let Some(why) = refusal(WIRES).await {
             self.lacks = Lacks::Wires(format!("this kernel has no egress hook (5.16): {why}"));
         }
     }
 
-    async fn close(&self, ruleset: &Ruleset, why: FirewallError) -> FirewallError {
+    async fn close(&mut self, ruleset: &Ruleset, why: FirewallError) -> FirewallError {
         let last = last_resort();
         let wire = WireRules { wires: ruleset.wire.wires.clone(), ..last.wire.clone() };
         let wanted = self.wanted(&Ruleset { wire, ..last });
-        match put(None, Trust::None, &wanted).await {
+        match self.put(None, Trust::None, &wanted).await {
             Ok(_) => FirewallError::ClosedCompletely(Box::new(why)),
+            Err(FirewallError::Tool(last)) if last.is_not_permitted() => FirewallError::Owned(Box::new(why)),
             Err(last) => FirewallError::Open {
                 families: Family::ALL.to_vec(),
                 source: Box::new(why),
@@ -209,24 +397,22 @@ async fn list(family: NftFamily) -> Result<Option<Listed>, FirewallError> {
     }
 }
 
-/// Puts tables in force and reads them back. What differed from what was held is somebody else's doing.
-async fn put(held: Option<&[NftTable]>, trust: Trust, wanted: &[NftTable]) -> Result<Commit, FirewallError> {
-    let mut expected = held;
-    if let Some(held) = held.filter(|_| trust == Trust::Full) {
-        let text = step(held, wanted);
-        if text.is_empty() {
-            return Ok(Commit::AsPlanned);
-        }
-        // The quick way, as in the other layer.
-        if tool::nft(&["-f", "-"], &text).await.is_ok() {
-            expected = Some(wanted);
-        }
-    }
-    let (mut attempt, mut seen) = (1, Commit::AsPlanned);
+/// Why nft says no to a text that is checked only. That it died says nothing.
+async fn refusal(text: &str) -> Option<ToolError> {
+    tool::nft(&["-c", "-f", "-"], text).await.err().filter(ToolError::is_answer)
+}
+
+/// Takes a table out. An agent that is being ended may own it for a moment.
+async fn remove(family: NftFamily) -> Result<(), FirewallError> {
+    let text = format!("delete table {} tunwarden\n", family.as_str());
+    let deadline = tokio::time::Instant::now() + ENDING.0;
     loop {
-        match mend(expected, wanted, &mut seen).await {
-            Err(_) if attempt < ATTEMPTS => attempt += 1,
-            result => return result.map(|()| seen),
+        match tool::nft(&["-f", "-"], &text).await {
+            Err(why) if why.is_not_permitted() && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(ENDING.1).await;
+            }
+            Err(why) if why.is_not_permitted() => return Err(FirewallError::Owned(Box::new(why.into()))),
+            result => return Ok(result.map(drop)?),
         }
     }
 }
@@ -235,37 +421,9 @@ async fn put(held: Option<&[NftTable]>, trust: Trust, wanted: &[NftTable]) -> Re
 fn step(held: &[NftTable], wanted: &[NftTable]) -> String {
     let change = |table: &NftTable| match held.iter().find(|held| held.family == table.family) {
         Some(held) if held == table => String::new(),
-        Some(held) if table.has_chains_of(held) => table.refilled(held),
-        Some(_) | None => table.replaced(),
+        Some(held) if table.can_refill(held) => table.refilled(held),
+        Some(_) => table.replaced(Place::Taken),
+        None => table.replaced(Place::Unknown),
     };
     wanted.iter().map(change).collect()
-}
-
-/// Looks, replaces what differs, in one transaction, and looks again.
-async fn mend(
-    expected: Option<&[NftTable]>,
-    wanted: &[NftTable],
-    seen: &mut Commit,
-) -> Result<(), FirewallError> {
-    let mut differing = Vec::new();
-    for (table, found) in look(wanted).await? {
-        let before = expected.and_then(|tables| tables.iter().find(|old| old.family == table.family));
-        if let Some(before) = before {
-            // A link that is gone has taken its hook along.
-            let lines = differences(&before.on_links_of(table), found.as_ref());
-            if !lines.is_empty() {
-                *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(lines));
-            }
-        }
-        if !differences(table, found.as_ref()).is_empty() {
-            differing.push(table);
-        }
-    }
-    if differing.is_empty() {
-        return Ok(());
-    }
-    let text: String = differing.iter().map(|table| table.replaced()).collect();
-    tool::nft(&["-f", "-"], &text).await?;
-    let lines = differ(differing).await?;
-    if lines.is_empty() { Ok(()) } else { Err(FirewallError::Differs(lines)) }
 }

@@ -42,11 +42,32 @@ impl NftFamily {
     }
 }
 
+/// Whose a table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody's: whoever may change tables may change it.
+    Nobody,
+    /// Of who makes it (kernel 5.12): nobody else may change it, and a flush of everything passes it by. It
+    /// outlives its owner (6.9), and is nobody's then.
+    Maker,
+}
+
+/// What a table's text puts it in the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Whatever has its name, if anything does; a table that has or had an owner refuses it.
+    Unknown,
+    /// A table that is there, whose ever it was.
+    Taken,
+}
+
 /// A table as it is to be held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NftTable {
     /// Which.
     pub family: NftFamily,
+    /// Whose.
+    pub owner: Owner,
     /// Its sets.
     pub sets: Vec<NftSet>,
     /// Its chains; what a rule leads to stands in front of it.
@@ -93,7 +114,7 @@ pub fn tables(ruleset: &Ruleset) -> [NftTable; 2] {
 
 /// What `rules --format nft` prints: a file that `nft -f` takes.
 pub fn render_fresh(ruleset: &Ruleset) -> String {
-    tables(ruleset).iter().map(NftTable::replaced).collect()
+    tables(ruleset).iter().map(|table| table.replaced(Place::Unknown)).collect()
 }
 
 fn inet(ruleset: &Ruleset) -> NftTable {
@@ -115,7 +136,7 @@ fn inet(ruleset: &Ruleset) -> NftTable {
         let base = Some(Base { hook: name, priority: PRIORITY, devices: Vec::new() });
         chains.push(NftChain { name: name.to_owned(), base, rules });
     }
-    NftTable { family: NftFamily::Inet, sets: sets(ruleset), chains }
+    NftTable { family: NftFamily::Inet, owner: Owner::Nobody, sets: sets(ruleset), chains }
 }
 
 /// Chains that stand last in somebody else's have no place here: there is nobody else.
@@ -153,7 +174,7 @@ fn netdev(ruleset: &Ruleset) -> NftTable {
         let base = Some(Base { hook: "egress", priority: PRIORITY, devices });
         chains.push(NftChain { name: "egress".to_owned(), base, rules });
     }
-    NftTable { family: NftFamily::Netdev, sets: sets(ruleset), chains }
+    NftTable { family: NftFamily::Netdev, owner: Owner::Nobody, sets: sets(ruleset), chains }
 }
 
 fn frame(frame: &FrameMatch) -> String {
@@ -193,10 +214,15 @@ impl NftTable {
         format!("{} {TABLE}", self.family.as_str())
     }
 
-    /// The text that puts this table in the place of whatever has its name, in one transaction.
-    pub fn replaced(&self) -> String {
+    /// The text that puts this table in its place, in one transaction.
+    pub fn replaced(&self, place: Place) -> String {
         let name = self.name();
-        format!("table {name}\ndelete table {name}\n{}", self.text(Bases::Told))
+        let made = match place {
+            // So that there is one to delete.
+            Place::Unknown => format!("table {name}\n"),
+            Place::Taken => String::new(),
+        };
+        format!("{made}delete table {name}\n{}", self.text(Bases::Told))
     }
 
     /// The text that gives a table with these very chains other rules, in one transaction: what comes
@@ -209,12 +235,12 @@ impl NftTable {
     }
 
     /// Whether a table with the chains of `held` can be refilled with ours.
-    pub fn has_chains_of(&self, held: &Self) -> bool {
+    pub fn can_refill(&self, held: &Self) -> bool {
         let chains = |table: &Self| {
             let chain = |chain: &NftChain| (chain.name.clone(), chain.base.clone());
             table.chains.iter().map(chain).collect::<Vec<_>>()
         };
-        chains(self) == chains(held)
+        self.owner == held.owner && chains(self) == chains(held)
     }
 
     /// The same without links that `other` is not on.
@@ -232,6 +258,9 @@ impl NftTable {
 
     fn text(&self, bases: Bases) -> String {
         let mut text = format!("table {} {{\n", self.name());
+        if self.owner == Owner::Maker {
+            text.push_str("\tflags owner, persist\n");
+        }
         for set in &self.sets {
             let _ = writeln!(text, "\tset {} {{\n\t\ttype {}", set.name, set.kind);
             if !set.elements.is_empty() {

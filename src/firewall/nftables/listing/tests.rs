@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Config;
-use crate::policy::nft::tables;
+use crate::policy::nft::{Place, tables};
 use crate::policy::{Owners, ruleset};
 use crate::vpn::{Situation, Wire};
 
@@ -18,8 +18,8 @@ fn wanted() -> [NftTable; 2] {
 
 /// What is held after our own text, as nft 1.0.6 would list it.
 fn listing(table: &NftTable) -> String {
-    let text = table.replaced();
-    let text = text.lines().skip(2).collect::<Vec<_>>().join("\n");
+    let text = table.replaced(Place::Taken);
+    let text = text.lines().skip(1).collect::<Vec<_>>().join("\n");
     let text = text.replace("icmpv6 type 133", "icmpv6 type nd-router-solicit");
     text.replace("devices = { \"eth0\", \"wlan0\" }", "devices = { eth0, wlan0 }")
         .replace(", 198", ",\n\t\t\t     198")
@@ -83,4 +83,21 @@ fn every_change_is_named() {
         assert!(lines.iter().any(|found| found.contains(line)), "{new:?}: {lines:?}");
     }
     assert_eq!(differences(&inet, None), ["nft inet tunwarden: the table is not there"]);
+}
+
+#[test]
+fn an_owner_that_is_gone_is_named_where_there_should_be_one() {
+    let nobody = "nft inet tunwarden: nobody owns it: a flush of everything would take it away";
+    let [plain, _] = wanted();
+    let table = NftTable { owner: Owner::Maker, ..plain.clone() };
+    let flags = |flags: &'static str| move |text: &str| text.replace("flags owner, persist", flags);
+    for owned in ["flags owner,persist", "flags owner", "flags persist,owner;"] {
+        assert!(found(&table, flags(owned)).is_empty(), "{owned}: {:?}", found(&table, flags(owned)));
+    }
+    for orphaned in ["flags persist", "flags ", ""] {
+        assert_eq!(found(&table, flags(orphaned)), [nobody], "{orphaned}");
+    }
+    // Without an agent nobody is to own it, and no matter if somebody does.
+    let listed = Listed::parse(&listing(&table)).unwrap();
+    assert!(differences(&plain, Some(&listed)).is_empty());
 }

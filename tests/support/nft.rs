@@ -1,0 +1,40 @@
+//! A later nft in the place of the system's own.
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::Lab;
+
+/// That of Debian 13, as it is there: in its own tree, under the name of this system's. Nothing that is
+/// written stays.
+const LATER: &str = r#"
+    mkdir -p /run/lab/nft /run/lab/sbin
+    mount -t tmpfs tmpfs /run/lab/nft
+    cd /run/lab/nft
+    mkdir upper work tree sbin sbin-work
+    mount -t overlay -o "lowerdir=$1,upperdir=upper,workdir=work" overlay tree
+    for shared in proc dev; do mount --rbind "/$shared" "tree/$shared"; done
+    mount -t overlay -o lowerdir=/usr/sbin,upperdir=sbin,workdir=sbin-work overlay /usr/sbin
+    rm /usr/sbin/nft
+    printf '#!/bin/sh\nexec /usr/sbin/chroot /run/lab/nft/tree /usr/sbin/nft "$@"\n' >/usr/sbin/nft
+    chmod 755 /usr/sbin/nft"#;
+
+/// Gives the host nft 1.1; the kernel is what it is.
+pub fn later(lab: &Lab) -> Result<()> {
+    let cache = std::env::var("TUNWARDEN_LAB_CACHE");
+    let tree = format!("{}/machine-trixie", cache.as_deref().unwrap_or("/var/cache/tunwarden-lab"));
+    lab.host().succeed(["sh", "-euc", LATER, "sh", tree.as_str()])?;
+    let version = lab.host().succeed(["nft", "--version"])?;
+    ensure!(version.contains("v1.1"), "this is {version}");
+    Ok(())
+}
+
+/// Puts a shell script in the place of the host's nft; the real one is `$real`.
+pub fn fake(lab: &Lab, script: &str) -> Result<()> {
+    let place = "
+        mkdir -p /run/lab/fake/upper /run/lab/fake/work /run/lab/real
+        cp /usr/sbin/nft /run/lab/real/nft
+        mount -t overlay -o lowerdir=/usr/sbin,upperdir=/run/lab/fake/upper,workdir=/run/lab/fake/work overlay /usr/sbin
+        rm /usr/sbin/nft
+        printf '#!/bin/sh\\nreal=/run/lab/real/nft\\n%s\\n' \"$1\" >/usr/sbin/nft
+        chmod 755 /usr/sbin/nft";
+    lab.host().succeed(["sh", "-euc", place, "sh", script]).map(drop)
+}
