@@ -93,18 +93,16 @@ fn tried(lab: &Lab, to: &str) -> Result<()> {
     })
 }
 
-#[test]
-fn podmans_containers_leave_nothing_on_a_locked_machine() -> Result<()> {
+/// Locked with these layers: nothing leaves, whatever podman does and others do to these chains.
+fn nothing_leaves(layers: &str, flushes: &[&[&str]]) -> Result<()> {
     with_lab(|lab| {
         let podman = Podman::new(lab)?;
         let capture = lab.capture()?;
         let _first = podman.flood(FIRST)?;
         is_seen(&capture, FIRST).context("the control, without tunwarden")?;
 
-        lab.host().file(
-            "/etc/tunwarden/config.toml",
-            "[bootstrap]\nservers = [\"198.51.100.7\"]\n[firewall]\nlayers = [\"iptables\"]\n",
-        )?;
+        let config = format!("[bootstrap]\nservers = [\"198.51.100.7\"]\n[firewall]\nlayers = [{layers}]\n");
+        lab.host().file("/etc/tunwarden/config.toml", &config)?;
         let output = tunwarden(lab, ["lock"])?;
         ensure!(output.status.success(), "lock: {}", output.stderr);
         let from = capture.so_far()?.len();
@@ -118,14 +116,26 @@ fn podmans_containers_leave_nothing_on_a_locked_machine() -> Result<()> {
         let _second = podman.flood(SECOND)?;
         tried(lab, SECOND)?;
         check("a container that starts while locked")?;
-        for words in [["-F", "FORWARD"].as_slice(), &["-P", "FORWARD", "ACCEPT"]] {
-            lab.host().succeed(["iptables", "-w"].iter().chain(words).copied())?;
+        for words in flushes {
+            lab.host().succeed(["iptables", "-w"].iter().chain(*words).copied())?;
+            tried(lab, FIRST)?;
+            check(&format!("iptables {}", words.join(" ")))?;
         }
-        tried(lab, FIRST)?;
-        check("filter's FORWARD is flushed and open: mangle holds")?;
 
         let output = tunwarden(lab, ["release", "--yes"])?;
         ensure!(output.status.success(), "release: {}", output.stderr);
         is_seen(&capture, FIRST).context("the control: released")
     })
+}
+
+#[test]
+fn podmans_containers_leave_nothing_by_mangle_alone_when_filter_is_flushed() -> Result<()> {
+    nothing_leaves("\"iptables\"", &[&["-F", "FORWARD"], &["-P", "FORWARD", "ACCEPT"]])
+}
+
+#[test]
+fn podmans_containers_leave_nothing_by_the_second_layer_when_iptables_is_flushed() -> Result<()> {
+    let all: [&[&str]; 4] =
+        [&["-F", "FORWARD"], &["-P", "FORWARD", "ACCEPT"], &["-t", "mangle", "-F"], &["-F"]];
+    nothing_leaves("\"iptables\", \"nftables\"", &all)
 }

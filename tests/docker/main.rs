@@ -27,6 +27,7 @@ mod protected;
 mod proxy;
 mod quiet;
 mod release;
+mod restart;
 #[path = "../support/mod.rs"]
 mod support;
 mod vpn;
