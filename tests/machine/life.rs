@@ -36,6 +36,10 @@ fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<
 
         boots(desk)?;
         its_parts_are_restarted(desk)?;
+        // An older nft cannot have them owned.
+        if release != Release::Bookworm {
+            a_flush_of_everything_opens_nothing(desk)?;
+        }
 
         let before = desk.machine.unit("tunwarden.service", "MainPID")?;
         goes_on(desk, &OTHERS, || desk.install(&next).map(drop))?;
@@ -104,6 +108,20 @@ fn its_parts_are_restarted(desk: &Desk) -> Result<()> {
         ensure!(!stopped.status.success(), "the lock can be stopped, with all that needs it");
         Ok(())
     })
+}
+
+fn a_flush_of_everything_opens_nothing(desk: &Desk) -> Result<()> {
+    let status = desk.machine.succeed(["tunwarden", "status"])?;
+    ensure!(status.contains("no flush takes it away"), "the agent does not own its tables: {status}");
+    for _ in 0..3 {
+        desk.machine.succeed(["nft", "flush", "ruleset"])?;
+        desk.wait_for_state("protected")?;
+        desk.tried_in_vain("all of nftables was flushed")?;
+    }
+    // Its own rules went too.
+    desk.machine.succeed(["systemctl", "restart", "docker"])?;
+    desk.flows()?;
+    desk.tried_in_vain("Docker has its rules again")
 }
 
 fn is_removed(desk: &mut Desk) -> Result<()> {
