@@ -51,8 +51,7 @@ fn main() -> Result<()> {
 /// What comes out at the other end with our rules beside Docker's, against Docker's alone.
 fn forwarding(lab: &Lab) -> Result<()> {
     // Before the link is there: on sight of a veth of that name the rules shut it out.
-    let rules = lab.host().succeed([TUNWARDEN, "rules", "--state", "protected", "--tunnel", "tun9"])?;
-    lab.host().file("/run/rules", &rules)?;
+    rules(lab, "tun9")?;
     lab.add_uplink(Uplink::numbered("tun9", 1))?;
     let target = format!("{TARGET}/32");
     lab.host().succeed(["ip", "route", "replace", &target, "via", "10.0.1.1", "dev", "tun9"])?;
@@ -73,8 +72,7 @@ fn forwarding(lab: &Lab) -> Result<()> {
 
 /// The same through a tunnel as a container has it.
 fn through_openvpn(lab: &Lab) -> Result<()> {
-    let rules = lab.host().succeed([TUNWARDEN, "rules", "--state", "protected", "--tunnel", "tun0"])?;
-    lab.host().file("/run/rules", &rules)?;
+    rules(lab, "tun0")?;
     let server = lab.openvpn_server(ServerOptions::default())?;
     let mut client = lab.host().openvpn_client(&ClientOptions::of(&server))?;
     client.wait_for_line(READY, Duration::from_secs(30))?;
@@ -86,6 +84,20 @@ fn through_openvpn(lab: &Lab) -> Result<()> {
     })?;
     told("through OpenVPN", &bytes);
     Ok(())
+}
+
+/// Keeps the rules as they stand once a machine has started: ours were first, and Docker has put its
+/// jumps above ours in filter `FORWARD`.
+fn rules(lab: &Lab, tunnel: &str) -> Result<()> {
+    let rules = lab.host().succeed([TUNWARDEN, "rules", "--state", "protected", "--tunnel", tunnel])?;
+    let (first, filters_end) = ("-I FORWARD 1 -j DOCKER_VPN_KILL_SWITCH", "COMMIT\n*mangle");
+    let started = rules.replacen(
+        &format!("{first}\n{filters_end}"),
+        &format!("-A FORWARD -j DOCKER_VPN_KILL_SWITCH\n{filters_end}"),
+        1,
+    );
+    ensure!(started != rules, "the rules have another order now");
+    lab.host().file("/run/rules", &started).map(drop)
 }
 
 /// A container that does nothing, in whose network others do.
