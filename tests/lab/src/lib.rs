@@ -34,6 +34,7 @@ mod dns;
 mod dns_forwarder;
 mod docker;
 mod frame;
+mod groups;
 mod lab;
 mod machine;
 mod marker;

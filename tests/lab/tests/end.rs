@@ -1,43 +1,85 @@
-//! When the test's process is killed, nothing of its laboratory stays.
+//! When the test's process is killed, nothing of its laboratory stays: but for groups of processes, which
+//! the next one takes away.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tunwarden_lab::openvpn::ServerOptions;
-use tunwarden_lab::{Lab, wait_until};
+use tunwarden_lab::{Engine, Lab, wait_until};
 
-/// Makes [`victim`] more than an empty test.
+/// Makes [`with_services`] and [`with_containers`] more than empty tests.
 const VICTIM: &str = "TUNWARDEN_LAB_VICTIM";
+
+const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_killed_test_leaves_no_process() -> Result<()> {
-    let mut victim = Command::new(std::env::current_exe()?)
-        .args(["--exact", "victim", "--nocapture"])
-        .env(VICTIM, "1")
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let stdout = BufReader::new(victim.stdout.take().context("no stdout")?);
-    let line = stdout.lines().map_while(Result::ok).find(|line| line.contains("holds "));
-    let namespaces: Vec<String> = line
-        .context("the victim said nothing")?
-        .split(' ')
-        .skip_while(|word| *word != "holds")
-        .skip(1)
-        .map(Into::into)
-        .collect();
+    let mut victim = Victim::new("with_services")?;
+    let namespaces = victim.said.clone();
     assert_eq!(namespaces.len(), 2);
     assert!(processes_in(&namespaces)? >= 6, "two process 1, openvpn, bus, NetworkManager, sleep");
     victim.kill()?;
-    victim.wait()?;
-    wait_until("the laboratory is gone", Duration::from_secs(20), || {
-        processes_in(&namespaces).is_ok_and(|left| left == 0)
-    })
+    wait_until("the laboratory is gone", SOON, || processes_in(&namespaces).is_ok_and(|left| left == 0))
 }
 
 #[test]
-fn victim() -> Result<()> {
+fn groups_that_a_killed_test_leaves_go_with_the_next_laboratory() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut victim = Victim::new("with_containers")?;
+    let mut other = Victim::new("with_containers")?;
+    let [left, used] = [&victim, &other].map(|victim| format!("tunwarden-lab-{}", victim.said[0]));
+    let there =
+        |lab: &Lab, group: &str| Ok::<_, anyhow::Error>(groups(lab)?.iter().any(|name| name == group));
+    assert!(there(&lab, &left)? && there(&lab, &used)?, "{left} and {used} hold containers");
+    victim.kill()?;
+    wait_until("nobody is in its groups", SOON, || {
+        in_group(&lab, &left).is_ok_and(|events| events.contains("populated 0"))
+    })?;
+    assert!(there(&lab, &left)?, "the kernel keeps them");
+
+    let _docker = lab.host().docker(Engine::System, [])?;
+    assert!(!there(&lab, &left)?, "{left} is still there");
+    assert!(there(&lab, &used)?, "{used} belongs to a laboratory that goes on");
+    assert!(in_group(&lab, &used)?.contains("populated 1"), "its containers go on");
+    other.kill()
+}
+
+/// A test that is killed, and what it has said before.
+struct Victim {
+    process: Child,
+    said: Vec<String>,
+}
+
+impl Victim {
+    fn new(which: &str) -> Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .args(["--exact", which, "--nocapture"])
+            .env(VICTIM, "1")
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = BufReader::new(process.stdout.take().context("no stdout")?);
+        let line = stdout.lines().map_while(Result::ok).find(|line| line.contains("holds "));
+        let line = line.context("the victim said nothing")?;
+        let said = line.split(' ').skip_while(|word| *word != "holds").skip(1).map(Into::into).collect();
+        Ok(Self { process, said })
+    }
+
+    fn kill(&mut self) -> Result<()> {
+        self.process.kill()?;
+        Ok(self.process.wait().map(drop)?)
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+#[test]
+fn with_services() -> Result<()> {
     if std::env::var_os(VICTIM).is_none() {
         return Ok(());
     }
@@ -56,8 +98,37 @@ fn victim() -> Result<()> {
     let namespace = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/pid"));
     let (isp, host) = (namespace(lab.isp().pid())?, namespace(lab.host().pid())?);
     println!("\nholds {} {}", isp.display(), host.display());
-    std::thread::park();
-    Ok(())
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn with_containers() -> Result<()> {
+    if std::env::var_os(VICTIM).is_none() {
+        return Ok(());
+    }
+    let lab = Lab::new()?;
+    let docker = lab.host().docker(Engine::System, [])?;
+    docker.run(["lab", "sleep", "1000"])?;
+    println!("\nholds {}", lab.host().pid());
+    loop {
+        std::thread::park();
+    }
+}
+
+/// The groups at the top, as the kernel lists them.
+fn groups(lab: &Lab) -> Result<Vec<String>> {
+    Ok(among_groups(lab, "ls")?.lines().map(ToOwned::to_owned).collect())
+}
+
+fn in_group(lab: &Lab, group: &str) -> Result<String> {
+    among_groups(lab, &format!("cat {group}/cgroup.events"))
+}
+
+fn among_groups(lab: &Lab, script: &str) -> Result<String> {
+    let script = format!("mount -t cgroup2 none /mnt; cd /mnt; {script}");
+    lab.host().succeed(["unshare", "--mount", "--propagation", "private", "sh", "-euc", &script])
 }
 
 fn processes_in(namespaces: &[String]) -> Result<usize> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::groups;
 use crate::machine::{Cmd, Machine, Output, Process};
 use crate::wait::wait_for;
 
@@ -85,6 +86,7 @@ impl Machine {
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNTS, "mounts", tree.as_str()];
         let mut mounts = self.spawn(unshare)?;
         mounts.wait_for_line("ready", PATIENCE)?;
+        groups::remove_stale(&groups::mount_of(mounts.id()));
         let options = options.into_iter().map(Into::into).collect();
         let mut docker = Docker { machine: self.clone(), engine, options, mounts, process: None };
         docker.start()?;
@@ -194,7 +196,7 @@ impl Docker {
 
     /// Unlike that of any other laboratory that runs.
     fn group(&self) -> String {
-        format!("tunwarden-lab-{}", self.machine.pid())
+        format!("{}{}", groups::PREFIX, self.machine.pid())
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::docker::{IMAGE, TAKE_DOWN};
+use crate::groups;
 use crate::lab::Lab;
 use crate::machine::{Cmd, Machine, Process};
 use crate::openvpn::Server;
@@ -92,6 +93,7 @@ impl Lab {
             isp.spawn(unshare.into_iter().chain(["disk", tree.as_str()]))?
         };
         disk.wait_for_line("ready", PATIENCE)?;
+        groups::remove_stale(&groups::mount_of(disk.id()));
         let router = isp.spawn(["sh", "-c", ROUTER, "router", &link.isp_end, &link.isp_batch()])?;
         let machine = WholeMachine { isp, link, disk, _router: router, power: None, boots: 0 };
         machine.file(
@@ -135,7 +137,7 @@ impl WholeMachine {
     pub fn power_on(&mut self) -> Result<()> {
         ensure!(self.power.is_none(), "it is powered on");
         self.boots += 1;
-        let group = format!("tunwarden-lab-{}-desk-{}", self.isp.pid(), self.boots);
+        let group = format!("{}{}-desk-{}", groups::PREFIX, self.isp.pid(), self.boots);
         let veth = format!("{}:{}", self.link.isp_end, self.link.name);
         let mut nspawn = self.beside(["sh", "-c", BOOT, "boot", &group, &veth]).spawn()?;
         let leader = wait_for("the machine's systemd", PATIENCE, || {
