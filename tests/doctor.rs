@@ -42,14 +42,23 @@ fn the_doctor_finds_what_is_wrong_and_nothing_else() -> Result<()> {
         assert_eq!(tunwarden(lab, ["doctor"])?.stdout.trim(), "nothing is wrong");
 
         host.file("/etc/ufw/ufw.conf", "ENABLED=yes\n")?;
-        host.file("/etc/openvpn/office.conf", "client\nremote 198.51.100.7\n")?;
+        host.file("/etc/openvpn/client/office.ovpn", "client\nremote 198.51.100.7\n")?;
+        host.file_with_mode("/etc/openvpn/shared.conf", "client\nremote 198.51.100.8\n", 0o666)?;
         host.file("/etc/tunwarden/config.toml", "[lan]\nallow = 1\n")?;
         host.succeed(["iptables-legacy", "-A", "INPUT", "-s", "192.0.2.1", "-j", "DROP"])?;
         host.succeed(["rm", "/etc/xdg/autostart/tunwarden-notify.desktop"])?;
-        let all = ["second-firewall", "hooks-missing", "config-faults", "legacy-and-nft", "notifications"];
+        let all = [
+            "second-firewall",
+            "hooks-missing",
+            "openvpn-left-out",
+            "config-faults",
+            "legacy-and-nft",
+            "notifications",
+        ];
         assert_eq!(found(lab)?, set(&all));
         let people = tunwarden(lab, ["doctor"])?;
-        for word in ["ufw", "/etc/openvpn/office.conf", "config.toml", "update-alternatives"] {
+        let files = ["/etc/openvpn/client/office.ovpn", "/etc/openvpn/shared.conf: left out: others"];
+        for word in ["ufw", "config.toml", "update-alternatives"].into_iter().chain(files) {
             ensure!(people.stdout.contains(word), "{word}: {}", people.stdout);
         }
 

@@ -53,6 +53,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
     };
     let store = Store::default();
     let files = Files::below("/");
+    let openvpn = files.openvpn();
     let (status, rules) = match client::connect().await {
         Ok(agent) => {
             let rules = agent.verify().await.map_err(|error| format!("{:#}", client::answer(error)));
@@ -72,7 +73,8 @@ async fn look(path: Option<&Path>) -> Snapshot {
         worlds: worlds(&files).await,
         firewalls: files.firewalls(),
         disabled_units: files.disabled_units(),
-        without_hooks: files.without_hooks(),
+        without_hooks: openvpn.without_hooks,
+        openvpn_left_out: openvpn.left_out,
         notifications: notifications(&files).await,
         article: files.article(),
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Firewall;
+use crate::sources::openvpn_files::{self, Told};
 
 /// No file that is looked at here is larger.
 const MAX_BYTES: u64 = 256 << 10;
@@ -21,18 +22,22 @@ const UNITS: [&str; 2] = ["tunwarden-lock.service", "tunwarden.service"];
 
 /// A file system with a machine's files: `/`, or a folder in a test.
 #[derive(Debug, Clone)]
-pub struct Files(PathBuf);
+pub struct Files {
+    root: PathBuf,
+    /// Whose files are believed.
+    pub(super) owner: u32,
+}
 
 impl Files {
     /// Those below `root`.
     pub fn below(root: impl Into<PathBuf>) -> Self {
-        Self(root.into())
+        Self { root: root.into(), owner: 0 }
     }
 
     /// The text of a file; empty when there is none that can be read.
     #[expect(clippy::disallowed_methods, reason = "this file is where the system's files are read")]
     pub fn read(&self, path: &str) -> String {
-        let path = self.0.join(path);
+        let path = self.root.join(path);
         match fs::metadata(&path) {
             Ok(data) if data.is_file() && data.len() <= MAX_BYTES => {
                 fs::read_to_string(path).unwrap_or_default()
@@ -43,12 +48,12 @@ impl Files {
 
     /// Whether there is such a file, or a link of that name.
     pub fn has(&self, path: &str) -> bool {
-        self.0.join(path).symlink_metadata().is_ok()
+        self.root.join(path).symlink_metadata().is_ok()
     }
 
     /// The files of a folder whose names end so, by their whole paths.
     fn listed(&self, folder: &str, ending: &str) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.0.join(folder)) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(self.root.join(folder)) else { return Vec::new() };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut paths: Vec<String> =
             names.filter(|name| name.ends_with(ending)).map(|name| format!("{folder}/{name}")).collect();
@@ -66,7 +71,7 @@ impl Files {
 
     /// Units of ours that the next boot does not start.
     pub fn disabled_units(&self) -> Vec<String> {
-        if !Path::new(&self.0.join("run/systemd/system")).is_dir() {
+        if !Path::new(&self.root.join("run/systemd/system")).is_dir() {
             return Vec::new();
         }
         UNITS.into_iter().filter(|unit| !self.is_enabled(unit)).map(str::to_owned).collect()
@@ -90,11 +95,9 @@ impl Files {
         firewalls
     }
 
-    /// Plain OpenVPN clients that name a server and do not call our hook.
-    pub fn without_hooks(&self) -> Vec<String> {
-        let folders = ["etc/openvpn", "etc/openvpn/client"].into_iter();
-        let files = folders.flat_map(|folder| self.listed(folder, ".conf"));
-        files.filter(|path| calls_no_hook(&self.read(path))).map(|path| format!("/{path}")).collect()
+    /// What there is to say of plain OpenVPN's clients: of the files that the agent counts, and no others.
+    pub fn openvpn(&self) -> Told {
+        openvpn_files::told(&self.root, self.owner)
     }
 
     /// What there is of the article's.
@@ -106,13 +109,4 @@ impl Files {
         });
         there.map(|path| format!("/{path}")).collect()
     }
-}
-
-fn calls_no_hook(config: &str) -> bool {
-    let mut words = config.lines().map(|line| line.split_whitespace());
-    let is_client = words.clone().any(|mut line| matches!(line.next(), Some("remote" | "client")));
-    let hook = words.any(|mut line| {
-        line.next() == Some("up") && line.next().is_some_and(|program| program.contains("tunwarden"))
-    });
-    is_client && !hook
 }

@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub disabled_units: Vec<String>,
     /// Files of plain OpenVPN clients that do not call our hooks.
     pub without_hooks: Vec<String>,
+    /// What of plain OpenVPN's configurations does not count, and why.
+    pub openvpn_left_out: Vec<String>,
     /// What stands between the agent and the screen.
     pub notifications: Vec<Notification>,
     /// Scripts or units of the article that are still there.
@@ -183,6 +185,13 @@ fn of_machine(seen: &Snapshot) -> Vec<Finding> {
             "hooks-missing",
             format!("OpenVPN clients that do not report to tunwarden: {}", some(&seen.without_hooks)),
             "add to each: script-security 2, up and down /usr/lib/tunwarden/openvpn-up and -down, up-restart",
+        );
+    }
+    if !seen.openvpn_left_out.is_empty() {
+        find(
+            "openvpn-left-out",
+            format!("OpenVPN's configurations do not count as they stand: {}", some(&seen.openvpn_left_out)),
+            "mend what is named; the agent reads a changed file again by itself",
         );
     }
     if !seen.disabled_units.is_empty() {

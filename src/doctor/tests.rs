@@ -21,6 +21,7 @@ fn healthy() -> Snapshot {
         firewalls: Vec::new(),
         disabled_units: Vec::new(),
         without_hooks: Vec::new(),
+        openvpn_left_out: Vec::new(),
         notifications: Vec::new(),
         article: Vec::new(),
     }
@@ -57,6 +58,7 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.missing_owners = one("vpn")), ["owner-missing"]);
     assert_eq!(ids(|seen| seen.unresolved = one("vpn.example.net")), ["name-unresolved"]);
     assert_eq!(ids(|seen| seen.without_hooks = one("/etc/openvpn/a.conf")), ["hooks-missing"]);
+    assert_eq!(ids(|seen| seen.openvpn_left_out = one("/etc/openvpn/a.conf: why")), ["openvpn-left-out"]);
     assert_eq!(ids(|seen| seen.disabled_units = one("tunwarden.service")), ["not-at-boot"]);
     assert_eq!(ids(|seen| seen.article = one("/usr/local/bin/x.sh")), ["article-scripts"]);
     for firewall in [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables] {
@@ -104,7 +106,8 @@ fn files(list: &[(&str, &str)]) -> (tempfile::TempDir, Files) {
         #[expect(clippy::disallowed_methods, reason = "a test makes the files that are looked at")]
         std::fs::write(path, text).unwrap();
     }
-    let files = Files::below(root.path());
+    let mut files = Files::below(root.path());
+    files.owner = nix::unistd::geteuid().as_raw();
     (root, files)
 }
 
@@ -123,11 +126,20 @@ fn files_tell_of_other_firewalls_clients_and_units() {
         ("usr/local/bin/dockerkillswitch.sh", ""),
         ("run/systemd/system/x", ""),
         ("etc/openvpn/a.conf", "client\nremote 198.51.100.7\n"),
-        ("etc/openvpn/client/b.conf", "client\nup /usr/lib/tunwarden/openvpn-up\n"),
+        ("etc/openvpn/client/b.conf", "remote 198.51.100.7\nup \"/usr/lib/tunwarden/openvpn-up\"\n"),
+        ("etc/openvpn/client/c.ovpn", "remote 198.51.100.7\nup /etc/openvpn/update-resolv-conf\n"),
+        ("etc/openvpn/d.conf", "remote 224.0.0.1\n"),
         ("etc/openvpn/server.conf", "server 10.8.0.0 255.255.255.0\n"),
     ]);
     assert_eq!(seen.firewalls(), [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables]);
-    assert_eq!(seen.without_hooks(), ["/etc/openvpn/a.conf"]);
+    let openvpn = seen.openvpn();
+    assert_eq!(openvpn.without_hooks, ["/etc/openvpn/a.conf", "/etc/openvpn/client/c.ovpn"]);
+    assert_eq!(openvpn.left_out.len(), 1, "{:?}", openvpn.left_out);
+    assert!(openvpn.left_out[0].starts_with("/etc/openvpn/d.conf: left out of it: line 1"), "{openvpn:?}");
+    let mut others = seen.clone();
+    others.owner = 4_000_000;
+    let others = others.openvpn();
+    assert!(others.without_hooks.is_empty() && others.left_out.is_empty(), "nobody can tell: {others:?}");
     assert_eq!(seen.disabled_units(), ["tunwarden-lock.service"]);
     assert_eq!(
         seen.article(),

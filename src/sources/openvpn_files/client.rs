@@ -26,6 +26,8 @@ pub(super) struct Client {
     pub(super) user: Option<UserName>,
     /// The mark on its packets.
     pub(super) mark: Option<NonZeroU32>,
+    /// Whether it reports its tunnel through our hook.
+    pub(super) reports: bool,
     /// What was left out, for the log.
     pub(super) skipped: Option<Skipped>,
 }
@@ -89,6 +91,7 @@ impl Reader {
                 Err(error) => self.skip(option.line, &error.to_string()),
             },
             (["mark", number], None) => self.client.mark = number.parse().ok(),
+            (["up", program, ..], None) => self.client.reports = program.contains("tunwarden"),
             (["mode", mode], None) => self.serves |= *mode == "server",
             (["server" | "server-bridge" | "server-ipv6", ..], None) => self.serves = true,
             (["remote-random-hostname"], None) => self.random_names = true,

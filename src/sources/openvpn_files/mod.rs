@@ -55,6 +55,29 @@ struct Place {
     owner: u32,
 }
 
+/// What the doctor asks of the same files.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Clients that do not report to us, by their paths.
+    pub without_hooks: Vec<String>,
+    /// What is not taken as it stands, and why; nothing for one who may not read them all.
+    pub left_out: Vec<String>,
+}
+
+/// The configurations of a system whose files are below `root` and belong to `owner`.
+pub fn told(root: &Path, owner: u32) -> Told {
+    let look = look(&Place { root: root.to_owned(), owner });
+    let own = |path: &str| match Path::new(path).strip_prefix(root) {
+        Ok(below) => format!("/{}", below.display()),
+        Err(_) => path.to_owned(),
+    };
+    let faults = look.faults.iter().filter(|_| nix::unistd::geteuid().as_raw() == owner);
+    Told {
+        without_hooks: look.without_hooks.iter().map(|path| own(path)).collect(),
+        left_out: faults.map(|(path, fault)| format!("{}: {fault}", own(path))).collect(),
+    }
+}
+
 async fn watch_in(place: Place, events: mpsc::Sender<Event>) {
     let closed = events.clone();
     tokio::select! {
@@ -72,7 +95,7 @@ async fn tell_changes(place: Place, events: &mpsc::Sender<Event>) {
         });
         let here = place.clone();
         // Files, and the user database, which may be asked over a network that is shut.
-        let Ok(Look { files, faults }) = spawn_blocking(move || look(&here)).await else { return };
+        let Ok(Look { files, faults, .. }) = spawn_blocking(move || look(&here)).await else { return };
         for (path, fault) in faults.iter().filter(|(path, fault)| said.get(*path) != Some(fault)) {
             tracing::warn!("{}: {fault}", crate::config::plain(path));
         }
@@ -104,6 +127,8 @@ type Faults = BTreeMap<String, String>;
 struct Look {
     files: Vec<OpenVpnFile>,
     faults: Faults,
+    /// Those of the files whose tunnel nobody reports.
+    without_hooks: Vec<String>,
 }
 
 /// Why a file or folder is not believed.
@@ -218,7 +243,7 @@ fn believed(file: impl AsFd, owner: u32) -> Result<(), Refused> {
 }
 
 fn take(path: String, client: Client, look: &mut Look) {
-    let Client { endpoints, names, user, mark, mut skipped } = client;
+    let Client { endpoints, names, user, mark, reports, mut skipped } = client;
     let user = user.and_then(|user| match User::from_name(user.as_str()) {
         Ok(Some(found)) => Some(found.uid.as_raw()),
         Ok(None) | Err(_) => {
@@ -230,6 +255,9 @@ fn take(path: String, client: Client, look: &mut Look) {
         look.faults.insert(path.clone(), format!("left out of it: {skipped}"));
     }
     if !(endpoints.is_empty() && names.is_empty()) {
+        if !reports {
+            look.without_hooks.push(path.clone());
+        }
         look.files.push(OpenVpnFile { path, endpoints, names, user, mark });
     }
 }
