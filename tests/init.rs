@@ -6,6 +6,8 @@ mod support;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use support::{SOON, TUNWARDEN, chain, tunwarden};
+use tunwarden::net::Family;
+use tunwarden::netfilter::socket::remove_empty;
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 const HOST: &str = include_str!("data/article-host.sh");
@@ -135,6 +137,61 @@ fn who_confirms_keeps_it_and_who_does_not_has_everything_as_before() -> Result<(
         ensure!(is_ours(lab) && lab.host().read(CONFIG)?.contains("993"), "kept");
         ensure!(lab.host().read("/etc/tunwarden/config.toml.before-init")? == "# mine\n");
         ensure!(!running(lab, "init --undo")?, "the guard has gone");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_first_run_that_is_refused_leaves_no_table_behind_and_takes_nobodys() -> Result<()> {
+    with_lab(|lab| {
+        let tables = || lab.host().succeed(["nft", "list", "tables"]);
+        let refuse = || {
+            let output = lab.host().run(typed("printf 'y\nno\n'"))?;
+            ensure!(output.stdout.contains("everything is as before"), "{output:?}");
+            Ok(())
+        };
+        assert_eq!(tables()?, "", "a new machine");
+        refuse()?;
+        assert_eq!(tables()?, "", "after the first run: {}", lab.host().succeed(["nft", "list", "ruleset"])?);
+
+        lab.host().succeed(["iptables", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE"])?;
+        let mut asked = lab.host().spawn(typed("(echo y; sleep 2; echo no)"))?;
+        asked.wait_for_line("Write yes within", SOON)?;
+        // Whoever comes meanwhile stays: in a table that was not there, and in one that is not ours.
+        for table in ["mangle", "nat"] {
+            let rule = ["-A", "PREROUTING", "-s", "192.0.2.1", "-j", "ACCEPT"];
+            lab.host().succeed(["iptables", "-w", "-t", table].into_iter().chain(rule))?;
+        }
+        asked.wait_for_line("everything is as before", SOON)?;
+        assert_eq!(tables()?, "table ip nat\ntable ip mangle\n");
+        assert_eq!(chain_of(lab, "mangle", "PREROUTING")?, ["-A PREROUTING -s 192.0.2.1/32 -j ACCEPT"]);
+        assert_eq!(chain_of(lab, "nat", "PREROUTING")?, ["-A PREROUTING -s 192.0.2.1/32 -j ACCEPT"]);
+        assert_eq!(chain_of(lab, "nat", "POSTROUTING")?, ["-A POSTROUTING -j MASQUERADE"]);
+        Ok(())
+    })
+}
+
+fn chain_of(lab: &Lab, table: &str, chain: &str) -> Result<Vec<String>> {
+    let listing = lab.host().succeed(["iptables", "-t", table, "-S", chain])?;
+    Ok(listing.lines().filter(|line| line.starts_with("-A")).map(ToOwned::to_owned).collect())
+}
+
+#[test]
+fn a_table_is_taken_away_only_while_it_is_empty() -> Result<()> {
+    with_lab(|lab| {
+        let host = lab.host();
+        let remove = |chains: &[&str]| host.enter(|| Ok(remove_empty(Family::V4, "mangle", chains)?));
+        let there = || Ok::<_, anyhow::Error>(host.succeed(["nft", "list", "tables"])?.contains("mangle"));
+        host.succeed(["iptables", "-t", "mangle", "-A", "FORWARD", "-s", "192.0.2.1", "-j", "DROP"])?;
+        ensure!(remove(&["FORWARD"]).is_err() && there()?, "somebody's rule was taken away");
+        host.succeed(["iptables", "-t", "mangle", "-F"])?;
+        host.succeed(["iptables", "-t", "mangle", "-N", "SOMEBODYS"])?;
+        ensure!(remove(&["FORWARD"]).is_err() && there()?, "somebody's chain was taken away");
+        let chains = host.succeed(["iptables", "-t", "mangle", "-S"])?;
+        ensure!(chains.contains("-P FORWARD") && chains.contains("-N SOMEBODYS"), "half was taken: {chains}");
+        host.succeed(["iptables", "-t", "mangle", "-X", "SOMEBODYS"])?;
+        remove(&["FORWARD", "OUTPUT"])?;
+        ensure!(!there()?, "it is still there");
         Ok(())
     })
 }

@@ -1,10 +1,12 @@
 //! What the kernel held before us: looked at, and put back.
 
 use super::outcome::FirewallError;
-use super::saved::Saved;
+use super::saved::{Saved, SavedTable};
 use super::{plan, tool};
 use crate::config::Backend;
 use crate::net::Family;
+use crate::netfilter;
+use crate::policy::TableName;
 
 /// Everything that iptables and ip6tables held, as text.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -24,22 +26,50 @@ impl Dump {
         Ok(Self { ipv4: ipv4?, ipv6: ipv6? })
     }
 
-    /// Puts all of it back: what came since is gone. A table that was not there stays as it is.
+    /// Puts it back in the tables that ours stand in: what came into them since is gone, and so is such a
+    /// table that was not there, unless somebody uses it by now. Every other table stays as it is.
     ///
     /// # Errors
     /// When a family could not be put back; the other one is all the same.
     pub async fn put_back(&self, backend: Backend) -> Result<(), FirewallError> {
         let (ipv4, ipv6) = tokio::join!(
-            tool::restore_whole(backend, Family::V4, &self.ipv4),
-            tool::restore_whole(backend, Family::V6, &self.ipv6)
+            put_back(backend, Family::V4, &self.ipv4),
+            put_back(backend, Family::V6, &self.ipv6)
         );
-        Ok(ipv4.and(ipv6)?)
+        ipv4.and(ipv6)
     }
 
     /// Whether the article's scripts have been at work: its chain, and not ours that belongs to it.
     pub fn is_the_articles(&self) -> bool {
         self.ipv4.contains(":OUTPUT_VPN_KILL_SWITCH ") && !self.ipv4.contains(":VPN_BOOTSTRAP ")
     }
+}
+
+async fn put_back(backend: Backend, family: Family, before: &str) -> Result<(), FirewallError> {
+    tool::restore_whole(backend, family, &of_our_tables(before)).await?;
+    // The kernel keeps a table of iptables-legacy for as long as it runs.
+    if tool::is_legacy(backend) {
+        return Ok(());
+    }
+    let before = Saved::parse(before)?;
+    let now = Saved::parse(&tool::save(backend, family).await?)?;
+    for name in TableName::ALL.map(TableName::as_str).into_iter().filter(|name| before.table(name).is_none())
+    {
+        if let Some(chains) = now.table(name).and_then(SavedTable::nothing_but)
+            && let Err(error) = netfilter::socket::remove_empty(family, name, &chains)
+        {
+            tracing::warn!("the empty table {name} stays: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// Those sections of a save that are tables that ours stand in.
+fn of_our_tables(save: &str) -> String {
+    let ours = |section: &&str| {
+        TableName::ALL.iter().any(|table| section.lines().any(|line| line == format!("*{}", table.as_str())))
+    };
+    save.split_inclusive("\nCOMMIT\n").filter(ours).collect()
 }
 
 /// Whether a family holds any rule, or a policy that drops, in one world of iptables.
@@ -61,4 +91,31 @@ pub async fn forget_article(backend: Backend) -> Result<usize, FirewallError> {
         tool::restore(backend, Family::V4, &format!("*filter\n{lines}COMMIT\n")).await?;
     }
     Ok(rules.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tables_that_ours_stand_in_are_put_back() {
+        let table = |name: &str| format!("# by iptables\n*{name}\n:INPUT DROP [0:0]\nCOMMIT\n# done\n");
+        let save = ["nat", "mangle", "raw", "filter"].map(table).concat();
+        let kept = of_our_tables(&save);
+        let stars: Vec<&str> = kept.lines().filter(|line| line.starts_with('*')).collect();
+        assert_eq!((stars, kept.matches("COMMIT").count()), (vec!["*mangle", "*filter"], 2), "{kept}");
+        assert_eq!(of_our_tables("# nothing\n"), "");
+    }
+
+    #[test]
+    fn a_table_is_empty_only_with_open_bare_chains_of_its_own() {
+        let of = |lines: &str| {
+            let saved = Saved::parse(&format!("*mangle\n:INPUT ACCEPT [1:2]\n{lines}COMMIT\n")).unwrap();
+            saved.table("mangle").and_then(SavedTable::nothing_but).map(|chains| chains.join(" "))
+        };
+        assert_eq!(of(""), Some("INPUT".to_owned()));
+        for somebodys in [":OUTPUT DROP [0:0]\n", ":MINE - [0:0]\n", "-A INPUT -j ACCEPT\n"] {
+            assert_eq!(of(somebodys), None, "{somebodys}");
+        }
+    }
 }

@@ -78,6 +78,15 @@ impl SavedTable {
         self.rules.get(chain).map(Vec::as_slice)
     }
 
+    /// The built-in chains, if there is nothing in the table but them, with no rule, and policies that
+    /// accept.
+    pub fn nothing_but(&self) -> Option<Vec<&str>> {
+        let open = self.policies.values().all(|policy| policy == "ACCEPT");
+        let bare =
+            self.rules.iter().all(|(name, rules)| rules.is_empty() && self.policies.contains_key(name));
+        (open && bare).then(|| self.policies.keys().map(String::as_str).collect())
+    }
+
     /// Whether any rule of the table leads into `chain`.
     pub fn leads_to(&self, chain: &str) -> bool {
         let into = |rule: &String| {

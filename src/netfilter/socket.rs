@@ -3,13 +3,16 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, socket,
 };
 use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
+use super::removal::{answers, removal};
 use super::{Change, Generation, Malformed, NEW_GENERATION, parse, question};
+use crate::net::Family;
 
 /// `NFNLGRP_NFTABLES`, the seventh group, as a bit.
 const NFTABLES_GROUP: u32 = 1 << 6;
@@ -39,6 +42,51 @@ fn ask() -> io::Result<Option<Generation>> {
         Heard::Changes(changes) => changes.first().map(|change| change.generation),
         Heard::Unknown => None,
     })
+}
+
+/// Takes a table away that has no chains but these, in one transaction; nothing happens if anything else
+/// is in it by now, or one of them has a rule. iptables' own listing names chains that are not there: they
+/// are passed over.
+///
+/// # Errors
+/// What the kernel did not like.
+pub fn remove_empty(family: Family, table: &str, chains: &[&str]) -> io::Result<()> {
+    let socket = open(0)?;
+    let mut there = chains.to_vec();
+    loop {
+        let refused = transact(&socket, &removal(family, table, &there))?;
+        let absent = |number| {
+            let of_chain = |&(about, error): &(u32, i32)| about == number && error == -(Errno::ENOENT as i32);
+            refused.iter().any(of_chain)
+        };
+        let rest: Vec<&str> =
+            (1..).zip(&there).filter(|(number, _)| !absent(*number)).map(|(_, chain)| *chain).collect();
+        match refused.first() {
+            None => return Ok(()),
+            Some(_) if rest.len() < there.len() => there = rest,
+            Some((_, error)) => return Err(io::Error::from_raw_os_error(-error)),
+        }
+    }
+}
+
+/// What of a transaction was refused: the messages' numbers and the errors.
+fn transact(socket: &OwnedFd, batch: &[u8]) -> io::Result<Vec<(u32, i32)>> {
+    send(raw(socket), batch, MsgFlags::empty())?;
+    let mut heard = Vec::new();
+    let mut buffer = [0; LARGEST];
+    loop {
+        match recvfrom::<NetlinkAddr>(raw(socket), &mut buffer) {
+            Ok((length, Some(from))) if from.pid() == 0 => {
+                heard.extend(answers(&buffer[..length]).map_err(io::Error::other)?);
+            }
+            Ok(_) => {}
+            // The kernel has answered before the batch was sent.
+            Err(Errno::EAGAIN) if !heard.is_empty() => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    heard.retain(|&(_, error)| error != 0);
+    Ok(heard)
 }
 
 /// Every change of the tables from now on.
@@ -111,7 +159,7 @@ fn receive(socket: &OwnedFd) -> io::Result<Heard> {
             Ok(parse(&buffer[..length]).map_or_else(|Malformed| Heard::Unknown, Heard::Changes))
         }
         Ok(_) => Ok(Heard::Changes(Vec::new())),
-        Err(nix::errno::Errno::ENOBUFS) => Ok(Heard::Unknown),
+        Err(Errno::ENOBUFS) => Ok(Heard::Unknown),
         Err(error) => Err(error.into()),
     }
 }

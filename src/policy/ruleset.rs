@@ -123,6 +123,9 @@ pub enum TableName {
 }
 
 impl TableName {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Filter, Self::Mangle];
+
     /// The table's name in the kernel.
     pub const fn as_str(self) -> &'static str {
         match self {

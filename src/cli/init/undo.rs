@@ -141,6 +141,7 @@ impl Guard {
 
 /// What the guard does.
 pub(super) async fn wait(folder: &Path) -> Outcome {
+    super::super::log_to_stderr(tracing::Level::INFO);
     // Away from the terminal, whose end is a signal.
     let _ = nix::unistd::setsid();
     let _hangup = signal(SignalKind::hangup())?;
