@@ -11,7 +11,7 @@ use tunwarden_lab::openvpn::{Server, ServerOptions};
 use tunwarden_lab::{Capture, Contract, Frame, Lab, Release, Transport, WholeMachine, wait_for, with_lab};
 
 /// How long something may take that takes a moment.
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// How many packets of a kind make sure that it is being tried.
 const SOME: u64 = 10;
@@ -169,13 +169,18 @@ impl Desk {
 
     /// Waits until every kind has been tried again, then judges.
     pub(crate) fn tried_in_vain(&self, promise: &str) -> Result<()> {
+        self.is_tried().with_context(|| promise.to_owned())?;
+        self.nothing_left(promise)
+    }
+
+    /// Waits until every kind has been tried again.
+    pub(crate) fn is_tried(&self) -> Result<()> {
         let before = self.tries()?;
         let tried = wait_for("every kind is tried", SOON, || {
             let now = self.tries()?;
             Ok(now.iter().zip(&before).all(|(now, before)| *now >= before + SOME).then_some(()))
         });
-        tried.with_context(|| format!("{promise}: {KINDS:?} were {before:?}, are {:?}", self.tries()))?;
-        self.nothing_left(promise)
+        tried.with_context(|| format!("{KINDS:?} were {before:?}, are {:?}", self.tries()))
     }
 
     /// How often each kind was tried, by rules that have no verdict; each boot has its own.

@@ -5,6 +5,7 @@
 
 mod control;
 mod desk;
+mod first_run;
 mod life;
 mod lock_failed;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,158 @@
+//! `tunwarden init` on whole machines: in the place of the article's scripts, and undone where nobody
+//! confirms it.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use tunwarden_lab::{Release, WholeMachine, wait_for};
+
+use crate::desk::{Desk, SOON, on_a_desk};
+use crate::on_each_release;
+use crate::support::package::{Packages, ROOT, succeed};
+
+on_each_release!(
+    an_unattended_first_run_takes_the_place_of_the_articles_scripts,
+    where_nobody_confirms_everything_is_as_before,
+);
+
+const HOST: &str = include_str!("../data/article-host.sh");
+const DOCKER: &str = include_str!("../data/article-docker-three.sh");
+const ARTICLES_UNIT: &str = "[Unit]\nAfter=docker.service\n[Service]\nType=oneshot\n\
+    ExecStart=/usr/local/bin/dockerkillswitch.sh\n[Install]\nWantedBy=multi-user.target\n";
+/// What its user has added.
+const ADDED: &str = "iptables -A OUTPUT_VPN_KILL_SWITCH -o tun+ -p tcp --dport 993 -j ACCEPT\n";
+
+const UNITS: [&str; 2] = ["tunwarden-lock.service", "tunwarden.service"];
+const CONFIG: &str = "/etc/tunwarden/config.toml";
+
+/// A terminal in a session of its own, whose user writes `y` and then nothing more.
+const SESSION: &str = "(echo y; exec sleep infinity) | script -qefc 'tunwarden init' /dev/null";
+
+fn an_unattended_first_run_takes_the_place_of_the_articles_scripts(release: Release) -> Result<()> {
+    let packages = Packages::new()?;
+    on_a_desk(release, |desk| {
+        with_the_article(&desk.machine)?;
+        from_source(&desk.machine, &packages)?;
+        let said = desk.machine.shell("exec tunwarden init --yes </dev/null 2>&1")?;
+        desk.close()?;
+        ensure!(said.contains("dockerkillswitch.service will not be started any more"), "{said}");
+
+        is_in_its_place(desk).with_context(|| said.clone())?;
+        desk.tried_in_vain("the first run is over")?;
+        desk.vpn_up()?;
+        desk.wait_for_state("protected")?;
+        desk.flows()?;
+        desk.machine.reboot()?;
+        is_in_its_place(desk).context("after a boot")?;
+        desk.tried_in_vain("the machine was booted")
+    })
+}
+
+/// The agent and the lock run, at every boot, with what the user had let through; the article's unit does not.
+fn is_in_its_place(desk: &Desk) -> Result<()> {
+    desk.wait_for_state("locked")?;
+    let machine = &desk.machine;
+    for unit in UNITS {
+        ensure!(machine.unit(unit, "ActiveState")? == "active", "{unit} does not run");
+        ensure!(machine.unit(unit, "UnitFileState")? == "enabled", "no boot starts {unit}");
+    }
+    let old = "dockerkillswitch.service";
+    ensure!(machine.unit(old, "UnitFileState")? == "disabled", "a boot starts {old}");
+    ensure!(machine.outside(&format!("/etc/systemd/system/{old}")).exists(), "{old} is gone");
+    let user = machine.shell("iptables -S DOCKER-USER")?;
+    ensure!(!user.contains("tun+"), "the article's rules are there: {user}");
+    let rules = machine.shell("iptables -S")?;
+    let mut words = rules.split([' ', ',', '\n']);
+    ensure!(words.any(|word| word == "993"), "the user's port was not carried over: {rules}");
+    Ok(())
+}
+
+fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()> {
+    let packages = Packages::new()?;
+    on_a_desk(release, |desk| {
+        from_source(&desk.machine, &packages)?;
+        desk.machine.file(CONFIG, "# mine\n", 0o644)?;
+        // Its rules that only count are in a table that is nobody's here.
+        desk.is_tried()?;
+        let before = held(&desk.machine)?;
+        desk.is_seen("before the first run")?;
+
+        let session =
+            ["systemd-run", "--quiet", "--unit=session", "--property=StandardOutput=file:/run/said"];
+        desk.machine.succeed(session.into_iter().chain(["sh", "-c", SESSION]))?;
+        wait_for("it is in force", SOON, || {
+            let said = desk.machine.shell("cat /run/said 2>/dev/null || true")?;
+            Ok(said.contains("Write yes within").then_some(()))
+        })?;
+        desk.close()?;
+        desk.tried_in_vain("it waits for a word")?;
+        // Its user is locked out: the session ends, with everything that is in it.
+        desk.machine.succeed(["systemctl", "stop", "session.service"])?;
+        desk.tried_in_vain("its session is gone")?;
+        ensure!(held(&desk.machine)? != before, "it was not in force");
+
+        wait_for("the guard is done", SOON * 6, || {
+            Ok((!desk.machine.command(["pgrep", "-f", "init --undo"])?.run()?.status.success()).then_some(()))
+        })?;
+        is_as_before(&desk.machine, &before)?;
+        desk.is_seen("after it was undone")?;
+
+        // With an agent, what was before is what the agent held.
+        desk.machine.succeed(["systemctl", "enable", "--now", "--quiet"].into_iter().chain(UNITS))?;
+        desk.close()?;
+        desk.wait_for_state("locked")?;
+        let before = held(&desk.machine)?;
+        let refused = "printf 'y\\nno\\n' | script -qefc 'tunwarden init' /dev/null || true";
+        let said = desk.machine.shell(refused)?;
+        ensure!(said.contains("everything is as before"), "{said}");
+        desk.wait_for_state("locked")?;
+        is_as_before(&desk.machine, &before)?;
+        desk.tried_in_vain("it was refused")
+    })
+}
+
+/// Rules, chains and policies, tables, what is tuned, files and units: without counters, in one order.
+fn held(machine: &WholeMachine) -> Result<Vec<String>> {
+    let text = machine.shell(
+        "iptables-save; ip6tables-save; nft list tables; cat /etc/tunwarden/config.toml /etc/hosts \
+         /proc/sys/net/ipv4/conf/all/arp_ignore; \
+         systemctl is-enabled tunwarden-lock tunwarden NetworkManager docker || true",
+    )?;
+    let lines = text.lines().filter(|line| !line.starts_with("# ") || *line == "# mine");
+    let mut lines: Vec<String> =
+        lines.map(|line| line.split(" [").next().unwrap_or(line).to_owned()).collect();
+    lines.sort_unstable();
+    Ok(lines)
+}
+
+fn is_as_before(machine: &WholeMachine, before: &[String]) -> Result<()> {
+    let now = held(machine)?;
+    let only = |one: &[String], other: &[String]| -> Vec<String> {
+        one.iter().filter(|line| !other.contains(line)).cloned().collect()
+    };
+    let (gone, new) = (only(before, &now), only(&now, before));
+    ensure!(now == before, "gone: {gone:#?}\nnew: {new:#?}");
+    Ok(())
+}
+
+/// As `make install` does it, and nothing is started.
+fn from_source(machine: &WholeMachine, packages: &Packages) -> Result<()> {
+    let mut make = Command::new("make");
+    make.current_dir(ROOT).arg("install").arg(format!("BINARY={}", packages.binary().display()));
+    succeed(make.arg(format!("DESTDIR={}", machine.outside("/").display())))?;
+    machine.shell("systemd-tmpfiles --create tunwarden.conf; systemctl daemon-reload").map(drop)
+}
+
+/// The article's scripts in their places, its unit enabled, and its rules in force.
+fn with_the_article(machine: &WholeMachine) -> Result<()> {
+    machine.file("/usr/local/bin/vpnkillswitch_granular.sh", format!("{HOST}{ADDED}"), 0o755)?;
+    machine.file("/usr/local/bin/dockerkillswitch.sh", DOCKER, 0o755)?;
+    machine.file("/etc/systemd/system/dockerkillswitch.service", ARTICLES_UNIT, 0o644)?;
+    // It flushes Docker's rules too, and Docker makes them again.
+    machine.succeed(["/usr/local/bin/vpnkillswitch_granular.sh"])?;
+    machine.succeed(["systemctl", "restart", "docker"])?;
+    machine.succeed(["systemctl", "enable", "--now", "--quiet", "dockerkillswitch.service"])?;
+    let rules = machine.shell("iptables -S")?;
+    ensure!(rules.contains("-A DOCKER-USER -o tun+ -j ACCEPT"), "the article's unit did nothing: {rules}");
+    Ok(())
+}
