@@ -96,7 +96,7 @@ install:
 	test -n "$(DESTDIR)" || systemd-tmpfiles --create tunwarden.conf
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 
-# The configuration and what was learned stay.
+# The configuration and what was learned stay. A lock left active would keep the next one from closing at once.
 uninstall:
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl disable $(UNITS)
 	test -n "$(DESTDIR)" || ! test -x $(PREFIX)/bin/tunwarden || $(PREFIX)/bin/tunwarden release --yes
@@ -115,3 +115,4 @@ uninstall:
 	test -n "$(DESTDIR)" || ! command -v gtk-update-icon-cache >/dev/null || gtk-update-icon-cache -q -t -f $(PREFIX)/share/icons/hicolor
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS)) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tunwarden.conf
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
+	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl stop tunwarden-lock.service 2>/dev/null || true
