@@ -72,7 +72,7 @@ pub struct TunnelStatus {
     pub interface: String,
     /// Its server.
     pub endpoint: Option<EndpointStatus>,
-    /// Who told of it: `networkmanager` or `openvpn`.
+    /// Who told of it: `networkmanager`, `openvpn` (a hook) or `management` (OpenVPN's socket).
     pub source: String,
     /// The VPN's name.
     pub name: String,

@@ -7,6 +7,7 @@
 //! Each is written whole or not at all. What cannot be read counts as not there: the strictest
 //! reading of it.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -16,7 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::status::LossStatus;
-use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, Situation};
+use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, Situation, TunnelId};
 
 /// State that outlives a reboot.
 pub const STATE_DIR: &str = "/var/lib/tunwarden";
@@ -43,6 +44,9 @@ pub struct Applied {
     pub since: u64,
     /// Reports of root's hooks that still stand.
     pub reports: Vec<Report>,
+    /// Tunnels whose servers are silent.
+    #[serde(default)]
+    pub silent: BTreeSet<TunnelId>,
     /// The VPN that was there last.
     #[serde(default)]
     pub last: Option<LastVpn>,

@@ -9,7 +9,7 @@ use crate::bus::News;
 use crate::firewall::hide_tunnel_addresses;
 use crate::policy;
 use crate::sources;
-use crate::vpn::{Announcement, Event, Reason, Reporter, State};
+use crate::vpn::{Announcement, Event, Reason, Reporter, State, Tunnel, TunnelSource};
 
 /// How long the first facts are waited for when the kernel already holds what was applied before.
 const FIRST_FACTS: Duration = Duration::from_millis(1500);
@@ -43,11 +43,16 @@ impl Agent {
             self.firewall.holds(before);
             // The kernel keeps the deadline of a pause; until then it is what the administrator wants.
             self.take_up_pause();
+            let before = &self.kept.situation.tunnels;
+            let heard = |tunnel: &Tunnel| tunnel.carrying && tunnel.source == TunnelSource::Management;
+            let (mut manager, mut client) = (false, !before.iter().any(heard));
             let facts = async {
                 while let Some(event) = events.recv().await {
-                    let last = matches!(event, Event::NetworkManager(_));
+                    manager |= matches!(event, Event::NetworkManager(_));
+                    client |= matches!(event, Event::Management(_));
                     self.take(event);
-                    if last {
+                    self.listen();
+                    if manager && client {
                         break;
                     }
                 }

@@ -35,7 +35,7 @@ use drift::{Drift, Read};
 use looks::Looks;
 use names::Questions;
 
-use crate::vpn::{Action, Detours, Event, Listening, Machine, Names};
+use crate::vpn::{Action, Detours, Event, Listening, Machine, ManagementSocket, Names};
 
 /// How long until a commit that failed is tried again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -69,6 +69,8 @@ struct Agent {
     detours: Option<Detours>,
     /// Which servers are listened for.
     listening: watch::Sender<Vec<Listening>>,
+    /// At which management sockets plain clients are heard.
+    sockets: watch::Sender<Vec<ManagementSocket>>,
     /// The rules that were last put in force, and held when they were read back.
     applied: Option<Ruleset>,
     status: watch::Sender<Status>,
@@ -127,6 +129,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     tokio::spawn(sources::clock::watch(event_sender.clone()));
     tokio::spawn(sources::sleep::watch(event_sender.clone()));
     tokio::spawn(sources::openvpn_files::watch(event_sender.clone()));
+    tokio::spawn(sources::management::watch(agent.sockets.subscribe(), event_sender.clone()));
     tokio::spawn(sources::silence::watch(agent.listening.subscribe(), event_sender.clone()));
     tokio::spawn(sources::network_manager::watch(event_sender));
     agent.begin(&mut events).await;
@@ -184,6 +187,7 @@ impl Agent {
             Names::default()
         }));
         machine.recall_last(before.last.clone());
+        machine.recall_silent(before.silent.clone());
         let status =
             Status::new(&before.situation, before.since, Enforcement::NotEnforced, system::has_docker());
         let mut agent = Self {
@@ -198,6 +202,7 @@ impl Agent {
             attempt: None,
             detours: None,
             listening: watch::Sender::default(),
+            sockets: watch::Sender::default(),
             applied: None,
             kept: before,
             status: watch::Sender::new(status),
@@ -268,12 +273,7 @@ impl Agent {
 
     /// Puts in force what the situation asks for, and tells.
     async fn enforce(&mut self) {
-        let listening = self.machine.listening();
-        self.listening.send_if_modified(|now| {
-            let differs = *now != listening;
-            *now = listening;
-            differs
-        });
+        self.listen();
         let situation = self.machine.situation();
         let ruleset = policy::ruleset(self.machine.config(), &self.owners, &situation);
         let read = if std::mem::take(&mut self.look) { Read::Everything } else { Read::Changes };
@@ -290,6 +290,12 @@ impl Agent {
         self.ask();
         self.keep(situation);
         self.tell().await;
+    }
+
+    /// Says whom the sources are to listen to.
+    fn listen(&mut self) {
+        publish(&self.listening, self.machine.listening());
+        publish(&self.sockets, self.machine.management_sockets());
     }
 
     fn committed(&mut self, ruleset: Ruleset, commit: Commit, by: Option<Program>) {
@@ -331,6 +337,14 @@ fn owners(config: &Config) -> Owners {
         tracing::debug!("bootstrap.owners: this system has no user `{}`; skipped", name.as_str());
     }
     owners
+}
+
+fn publish<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
+    sender.send_if_modified(|now| {
+        let differs = *now != value;
+        *now = value;
+        differs
+    });
 }
 
 fn tell_systemd(states: &[NotifyState<'_>]) {

@@ -14,7 +14,8 @@ impl Agent {
         let (since, reports) = (self.machine.since(), self.machine.reports());
         let (last, pause_ends) = (self.machine.last().cloned(), self.pause_ends);
         let loss = self.news.iter().rev().find_map(loss).or_else(|| self.kept.loss.clone());
-        let kept = Applied { situation, since, reports, last, pause_ends, loss };
+        let silent = self.machine.silent_tunnels();
+        let kept = Applied { situation, since, reports, silent, last, pause_ends, loss };
         if kept != self.kept {
             if let Err(error) = self.store.keep_applied(&kept) {
                 tracing::warn!("{}", describe(&error));

@@ -128,6 +128,7 @@ fn files_tell_of_other_firewalls_clients_and_units() {
         ("etc/openvpn/a.conf", "client\nremote 198.51.100.7\n"),
         ("etc/openvpn/client/b.conf", "remote 198.51.100.7\nup \"/usr/lib/tunwarden/openvpn-up\"\n"),
         ("etc/openvpn/client/c.ovpn", "remote 198.51.100.7\nup /etc/openvpn/update-resolv-conf\n"),
+        ("etc/openvpn/client/h.conf", "remote 198.51.100.7\nmanagement /run/openvpn/h.sock unix\n"),
         ("etc/openvpn/d.conf", "remote 224.0.0.1\n"),
         ("etc/openvpn/server.conf", "server 10.8.0.0 255.255.255.0\n"),
     ]);

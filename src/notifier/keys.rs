@@ -103,6 +103,9 @@ keys! {
     ReasonServiceStopped = "reason-service-stopped",
     ReasonEnded = "reason-ended",
     ReasonSilentServer = "reason-silent-server",
+    ReasonManagementRestarts = "reason-management-restarts",
+    ReasonManagementEnds = "reason-management-ends",
+    ReasonManagementClosed = "reason-management-closed",
     ReasonRestarted = "reason-restarted",
 }
 
@@ -119,6 +122,9 @@ impl Key {
             Reason::DeviceGone => Self::ReasonDeviceGone,
             Reason::ServiceStopped => Self::ReasonServiceStopped,
             Reason::SilentServer => Self::ReasonSilentServer,
+            Reason::ManagementRestarts => Self::ReasonManagementRestarts,
+            Reason::ManagementEnds => Self::ReasonManagementEnds,
+            Reason::ManagementClosed => Self::ReasonManagementClosed,
             Reason::Ended => Self::ReasonEnded,
             Reason::Restarted => Self::ReasonRestarted,
         }

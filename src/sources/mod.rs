@@ -10,6 +10,7 @@ pub mod dispatcher;
 pub mod docker;
 pub mod drift;
 pub mod links;
+pub mod management;
 pub mod network_manager;
 pub mod openvpn;
 pub mod openvpn_files;

@@ -17,7 +17,8 @@ pub struct LossStatus {
     pub interface: String,
     /// Why, as the signal `VpnLost` says it.
     pub reason: String,
-    /// Which source saw it: `networkmanager`, `hook`, `links`, `process` or `silence`.
+    /// Which source saw it: `networkmanager`, `hook`, `links`, `process`, `silence` or
+    /// `management`.
     pub seen_by: String,
     /// When, in seconds since the epoch.
     pub at: u64,

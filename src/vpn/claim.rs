@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::learned::Origin;
@@ -18,6 +19,8 @@ pub(super) enum Claimant {
     NetworkManager { path: String, uuid: String },
     /// An OpenVPN hook, as root.
     Hook,
+    /// A client itself, on the management socket of this configuration: its tunnel has these addresses.
+    Management { file: String, addresses: BTreeSet<IpAddr> },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,11 +88,17 @@ pub enum Reason {
     Restarted,
     /// Nothing comes from its server.
     SilentServer,
+    /// The client said on its management socket that it has no server.
+    ManagementRestarts,
+    /// The client said on its management socket that it ends.
+    ManagementEnds,
+    /// The client closed its management socket.
+    ManagementClosed,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::LinkGone,
         Self::LinkDown,
         Self::NoAddress,
@@ -101,6 +110,9 @@ impl Reason {
         Self::Ended,
         Self::Restarted,
         Self::SilentServer,
+        Self::ManagementRestarts,
+        Self::ManagementEnds,
+        Self::ManagementClosed,
     ];
 }
 
@@ -118,6 +130,11 @@ impl fmt::Display for Reason {
             Self::Ended => "it ended unasked",
             Self::Restarted => "it is being started anew",
             Self::SilentServer => "silent server",
+            Self::ManagementRestarts => {
+                "the VPN client says on its management socket that it lost its server"
+            }
+            Self::ManagementEnds => "the VPN client says on its management socket that it ends",
+            Self::ManagementClosed => "the VPN client closed its management socket",
         })
     }
 }
@@ -131,6 +148,7 @@ impl Reason {
             Self::ClientEnded => "process",
             Self::DeviceGone | Self::ServiceStopped | Self::Ended | Self::Restarted => "networkmanager",
             Self::SilentServer => "silence",
+            Self::ManagementRestarts | Self::ManagementEnds | Self::ManagementClosed => "management",
         }
     }
 }
@@ -189,6 +207,7 @@ impl Claim {
         match self.claimant {
             Claimant::NetworkManager { .. } => TunnelSource::NetworkManager,
             Claimant::Hook => TunnelSource::OpenVpn,
+            Claimant::Management { .. } => TunnelSource::Management,
         }
     }
 
@@ -197,6 +216,7 @@ impl Claim {
         match self.claimant {
             Claimant::NetworkManager { .. } => Origin::NetworkManager,
             Claimant::Hook => Origin::Hook,
+            Claimant::Management { .. } => Origin::OpenVpn,
         }
     }
 
@@ -204,8 +224,13 @@ impl Claim {
     pub(super) fn uuid(&self) -> Option<&str> {
         match &self.claimant {
             Claimant::NetworkManager { uuid, .. } => Some(uuid),
-            Claimant::Hook => None,
+            Claimant::Hook | Claimant::Management { .. } => None,
         }
+    }
+
+    /// Whether it is NetworkManager's word.
+    pub(super) fn is_managed(&self) -> bool {
+        matches!(self.claimant, Claimant::NetworkManager { .. })
     }
 
     pub(super) fn is_path(&self, wanted: &str) -> bool {
@@ -222,7 +247,18 @@ impl Claim {
 
     /// Whether only its client can bring it back.
     pub(super) fn awaits_its_client(&self) -> bool {
-        matches!(self.standing, Standing::Failed(Reason::ClientRestarts | Reason::LinkGone))
+        matches!(
+            self.standing,
+            Standing::Failed(Reason::ClientRestarts | Reason::ManagementRestarts | Reason::LinkGone)
+        )
+    }
+
+    /// Whether it was called lost, or is silent: what the kernel says takes nothing of that back.
+    pub(super) fn is_doubted(&self) -> bool {
+        matches!(
+            self.standing,
+            Standing::Failed(Reason::ClientRestarts | Reason::ManagementRestarts | Reason::SilentServer)
+        )
     }
 
     /// Whether it is lost, and nobody is left who could tell of its end.
@@ -239,7 +275,7 @@ impl Claim {
     }
 
     fn has_lost_its_link(&self) -> bool {
-        self.claimant == Claimant::Hook && self.index.is_some()
+        !self.is_managed() && self.index.is_some()
     }
 
     /// What the kernel has against the claim now; `None` when it bears it out.
@@ -261,10 +297,12 @@ impl Claim {
         if self.index.is_none() {
             self.index = self.link(links, config).map(|link| link.index);
         }
+        // What its claimant has called lost, or what is silent, stays so until that is taken back.
+        if self.is_doubted() {
+            return None;
+        }
         let objection = self.objection(links, config);
         match (self.standing, objection) {
-            // What its claimant has called lost, or what is silent, stays so until that is taken back.
-            (Standing::Failed(Reason::ClientRestarts | Reason::SilentServer), _) => None,
             (Standing::Coming | Standing::Failed(_), None) => {
                 self.stand(Standing::Carrying, now);
                 None

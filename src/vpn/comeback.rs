@@ -206,10 +206,10 @@ impl Machine {
             (Claimant::NetworkManager { uuid, .. }, _) => {
                 Some(LastVpn::Profile { uuid: uuid.clone(), name: claim.name.clone() })
             }
-            (Claimant::Hook, Some(interface)) => {
+            (Claimant::Hook | Claimant::Management { .. }, Some(interface)) => {
                 Some(LastVpn::Client { interface: interface.clone(), unit: claim.unit.clone() })
             }
-            (Claimant::Hook, None) => return,
+            (Claimant::Hook | Claimant::Management { .. }, None) => return,
         };
     }
 

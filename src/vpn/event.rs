@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DockerView, LinkTable, Pause, TunnelId};
+use super::{DockerView, LinkTable, ManagementSocket, ManagementWord, Pause, TunnelId};
 use crate::config::Config;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
@@ -26,6 +26,8 @@ pub enum Event {
     Published(BTreeSet<(Transport, Port)>),
     /// A hook's report that passed [`Report`]'s parser.
     Report(Report, Reporter),
+    /// What an OpenVPN client says on its management socket.
+    Management(ManagementWord),
     /// The user id under which the VPN client `pid` runs now.
     ClientUser {
         /// The process.
@@ -136,6 +138,8 @@ pub struct OpenVpnFile {
     pub user: Option<u32>,
     /// The mark on its client's packets (`mark`).
     pub mark: Option<NonZeroU32>,
+    /// Where its client can be heard (`management`).
+    pub management: Option<ManagementSocket>,
 }
 
 /// A VPN connection of NetworkManager's.

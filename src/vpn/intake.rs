@@ -24,11 +24,11 @@ impl Machine {
         // client goes on. The kernel says when that is over.
         for claim in &mut self.claims {
             let live = view.active.iter().any(|active| claim.is_path(&active.path));
-            claim.orphan = claim.claimant != Claimant::Hook && !live;
+            claim.orphan = claim.is_managed() && !live;
         }
         let counts = |claim: &Claim| match &claim.claimant {
             Claimant::NetworkManager { uuid, .. } => self.counts(uuid, &claim.name),
-            Claimant::Hook => true,
+            Claimant::Hook | Claimant::Management { .. } => true,
         };
         let told_by_nobody = |claim: &Claim| claim.orphan && claim.standing == Standing::Coming;
         let stays = |claim: &Claim| counts(claim) && !told_by_nobody(claim);
@@ -123,7 +123,14 @@ impl Machine {
         let place = self.claims.iter().position(hook);
         match (report.kind, place) {
             (ReportKind::Up, place) => {
+                // Of one client the hook has the word from now on: it names the interface itself.
+                let of_socket = |claim: &Claim| {
+                    let own = report.pid.is_some() && claim.pid == report.pid;
+                    own && matches!(claim.claimant, Claimant::Management { .. })
+                };
+                let place = place.or_else(|| self.claims.iter().position(of_socket));
                 let old = place.map(|place| self.claims.remove(place));
+                self.claims.retain(|claim| !of_socket(claim));
                 let name = report.interface.to_string();
                 let endpoints = report.endpoint.into_iter().collect();
                 let mut claim = Claim::new(Claimant::Hook, name, Some(report.interface), endpoints, now);

@@ -116,8 +116,8 @@ impl Known<'_> {
 
     /// User ids that its client runs as: as its process shows, and as the files say that name its server.
     pub(super) fn users(&self, claim: &Claim) -> BTreeSet<u32> {
-        let hook = claim.origin() == Origin::Hook;
-        let of_files = claim.endpoints.iter().filter(|_| hook).flat_map(|&endpoint| self.files_of(endpoint));
+        let plain = !claim.is_managed();
+        let of_files = claim.endpoints.iter().filter(|_| plain).flat_map(|&endpoint| self.files_of(endpoint));
         of_files.filter_map(|vpn| vpn.user).chain(claim.users.iter().copied()).collect()
     }
 
@@ -169,7 +169,7 @@ impl Known<'_> {
     }
 
     /// The endpoints that servers with names stand for.
-    fn resolved<'n>(
+    pub(super) fn resolved<'n>(
         &self,
         servers: impl Iterator<Item = &'n (HostName, Transport, Port)>,
     ) -> BTreeSet<Endpoint> {

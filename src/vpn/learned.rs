@@ -91,7 +91,7 @@ pub(super) fn hook_key(interface: &str) -> String {
 }
 
 /// Under which key those of a file are kept.
-fn file_key(path: &str) -> String {
+pub(super) fn file_key(path: &str) -> String {
     format!("openvpn:{path}")
 }
 
@@ -163,7 +163,9 @@ impl Machine {
     /// Every file of root's is known; one that is gone is forgotten.
     pub(super) fn learn_files(&mut self, files: Vec<OpenVpnFile>) {
         self.learned.retain(|_, vpn| vpn.origin != Origin::OpenVpn);
-        for OpenVpnFile { path, endpoints, names, user, mark } in files {
+        self.sockets.clear();
+        for OpenVpnFile { path, endpoints, names, user, mark, management } in files {
+            self.sockets.extend(management);
             let (key, sender) = (file_key(&path), Sender::Client);
             let vpn =
                 LearnedVpn { name: path, origin: Origin::OpenVpn, endpoints, names, user, sender, mark };

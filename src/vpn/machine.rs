@@ -14,8 +14,8 @@ use super::known::Known;
 use super::learned::{Learned, LeftOut, Memory};
 use super::names::Resolution;
 use super::{
-    Action, Announcement, Event, LastVpn, LinkTable, NmView, Pause, PauseScope, Report, ReportKind, Reporter,
-    Situation, State, Tunnel,
+    Action, Announcement, Event, LastVpn, LinkTable, ManagementSocket, NmView, Pause, PauseScope, Report,
+    ReportKind, Reporter, Situation, State, Tunnel, TunnelId,
 };
 use crate::config::Config;
 use crate::net::IfName;
@@ -30,6 +30,10 @@ pub struct Machine {
     pub(super) claims: Vec<Claim>,
     pub(super) learned: Learned,
     pub(super) memory: Memory,
+    /// Tunnels whose servers were silent when a forerunner last listened, and that nobody has claimed yet.
+    pub(super) silent: BTreeSet<TunnelId>,
+    /// Where plain clients can be heard.
+    pub(super) sockets: BTreeSet<ManagementSocket>,
     pub(super) left_out: BTreeMap<String, LeftOut>,
     pub(super) resolution: Resolution,
     /// The VPN that was there last.
@@ -59,6 +63,8 @@ impl Machine {
             claims: Vec::new(),
             learned,
             memory: Memory::Whole,
+            silent: BTreeSet::new(),
+            sockets: BTreeSet::new(),
             left_out: BTreeMap::new(),
             resolution: Resolution::default(),
             last: None,
@@ -153,6 +159,11 @@ impl Machine {
             Event::Report(report, reporter) => {
                 actions.extend(report.pid.filter(|_| reporter == Reporter::Root).map(Action::Watch));
                 self.report(report, reporter, now)
+            }
+            Event::Management(word) => {
+                let (endings, watch) = self.management(word, now);
+                actions.extend(watch);
+                endings
             }
             Event::ClientUser { pid, uid } => {
                 self.client_user(pid, uid);
@@ -268,6 +279,8 @@ impl Machine {
     }
 
     fn weigh(&mut self, now: u64) -> Vec<Ending> {
+        self.find_links();
+        self.remember_silence(now);
         let (links, config) = (&self.links, &self.config);
         let mut endings = Vec::new();
         for claim in &mut self.claims {
@@ -288,10 +301,9 @@ impl Machine {
     }
 
     fn stands(&self, standing: Standing) -> bool {
-        // A hook speaks when its interface is there: without it nothing is on its way.
-        let on_its_way = |claim: &Claim| {
-            claim.claimant != Claimant::Hook || claim.link(&self.links, &self.config).is_some()
-        };
+        // A plain client speaks when its interface is there: without it nothing is on its way.
+        let on_its_way =
+            |claim: &Claim| claim.is_managed() || claim.link(&self.links, &self.config).is_some();
         self.claims.iter().any(|claim| claim.standing == standing && on_its_way(claim))
     }
 

@@ -13,6 +13,7 @@ mod known;
 mod learned;
 mod links;
 mod machine;
+mod management;
 mod names;
 mod pause;
 mod silence;
@@ -33,6 +34,7 @@ pub use event::{
 pub use learned::{Learned, LearnedVpn, LeftOut, Origin};
 pub use links::{Link, LinkKind, LinkTable};
 pub use machine::Machine;
+pub use management::{ClientState, ManagementSocket, ManagementWord};
 pub use names::{Names, Resolved};
 pub use pause::{Pause, PauseScope};
 pub use silence::{Detours, LOOKS, Listening, Look, Silence, TunnelId, Wait};

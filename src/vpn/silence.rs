@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::claim::{Claim, Claimant, Ending, Reason, Standing};
 use super::{Machine, State};
 use crate::net::Endpoint;
@@ -31,7 +33,7 @@ pub struct Listening {
 }
 
 /// Which tunnel, for as long as it is claimed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TunnelId(String);
 
 /// What is waited for.
@@ -84,17 +86,43 @@ impl Silence {
 }
 
 impl TunnelId {
+    /// As a test says it.
+    #[cfg(test)]
+    pub(super) fn named(name: String) -> Self {
+        Self(name)
+    }
+
     pub(super) fn of(claim: &Claim) -> Self {
         Self(match &claim.claimant {
             Claimant::NetworkManager { path, .. } => path.clone(),
             Claimant::Hook => {
                 format!("hook:{}", claim.interface.as_ref().map_or("", |interface| interface.as_str()))
             }
+            Claimant::Management { file, .. } => format!("openvpn:{file}"),
         })
     }
 }
 
 impl Machine {
+    /// The tunnels whose servers are silent, for a successor.
+    pub fn silent_tunnels(&self) -> BTreeSet<TunnelId> {
+        let silent = |claim: &&Claim| claim.standing == Standing::Failed(Reason::SilentServer);
+        self.claims.iter().filter(silent).map(TunnelId::of).chain(self.silent.clone()).collect()
+    }
+
+    /// Whose servers were silent when a forerunner last listened: nothing but their own voice mends that.
+    pub fn recall_silent(&mut self, tunnels: BTreeSet<TunnelId>) {
+        self.silent = tunnels;
+    }
+
+    pub(super) fn remember_silence(&mut self, now: u64) {
+        for claim in &mut self.claims {
+            if self.silent.remove(&TunnelId::of(claim)) {
+                claim.stand(Standing::Failed(Reason::SilentServer), now);
+            }
+        }
+    }
+
     /// Which servers are to be listened for now.
     pub fn listening(&self) -> Vec<Listening> {
         let Some(seconds) = self.config.vpn.silence else { return Vec::new() };
@@ -116,6 +144,7 @@ impl Machine {
         let mut servers = match &claim.claimant {
             Claimant::NetworkManager { uuid, .. } => self.known().endpoints_of_profile(uuid),
             Claimant::Hook => self.known().allowance(State::Lost).endpoints.into_keys().collect(),
+            Claimant::Management { file, .. } => self.known().endpoints_of_file(file),
         };
         servers.extend(&claim.endpoints);
         servers
@@ -126,7 +155,9 @@ impl Machine {
     pub fn detours(&self) -> Detours {
         let servers = self.claims.iter().flat_map(|claim| match (claim.standing, claim.heard) {
             (Standing::Failed(Reason::SilentServer), _) => self.servers(claim),
-            (Standing::Failed(Reason::ClientRestarts), _) if claim.claimant == Claimant::Hook => {
+            (Standing::Failed(Reason::ClientRestarts | Reason::ManagementRestarts), _)
+                if !claim.is_managed() =>
+            {
                 self.servers(claim)
             }
             (_, Some(server)) => BTreeSet::from([server]),

@@ -159,6 +159,8 @@ pub enum TunnelSource {
     NetworkManager,
     /// An OpenVPN hook, as root.
     OpenVpn,
+    /// An OpenVPN client, on its management socket.
+    Management,
 }
 
 impl TunnelSource {
@@ -167,6 +169,7 @@ impl TunnelSource {
         match self {
             Self::NetworkManager => "networkmanager",
             Self::OpenVpn => "openvpn",
+            Self::Management => "management",
         }
     }
 }

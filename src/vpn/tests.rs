@@ -27,6 +27,8 @@ struct Heard {
     /// What root reported or the last run had kept of such reports.
     root: BTreeSet<Endpoint>,
     root_interfaces: BTreeSet<String>,
+    /// Addresses that clients said on their management sockets.
+    management_addresses: BTreeSet<IpAddr>,
     /// Servers of root's files that have only a name.
     root_names: BTreeSet<(HostName, Transport, Port)>,
     /// Interfaces that NetworkManager gave to a profile.
@@ -67,9 +69,13 @@ impl Heard {
             Event::Resolved { name, addresses } => {
                 self.resolved.entry(name.clone()).or_default().extend(addresses);
             }
+            Event::Management(ManagementWord { said: ClientState::Connected { addresses, .. }, .. }) => {
+                self.management_addresses.extend(addresses);
+            }
             Event::Pause(pause) => self.pause = Some(*pause),
             Event::Resume => self.pause = None,
-            Event::NetworkManager(None)
+            Event::Management(_)
+            | Event::NetworkManager(None)
             | Event::Report(_, Reporter::Client(_))
             | Event::Docker(_)
             | Event::Published(_)
@@ -85,6 +91,12 @@ impl Heard {
             | Event::Woken
             | Event::Config(_) => {}
         }
+        // What a client calls its own is the link that has the address that it named.
+        let own = |link: &&Link| {
+            link.kind.is_tunnel()
+                && link.addresses.iter().any(|net| self.management_addresses.contains(&net.addr()))
+        };
+        self.root_interfaces.extend(self.links.links.iter().filter(own).map(|link| link.name.clone()));
     }
 
     fn hear_view(&mut self, view: &NmView) {
@@ -280,6 +292,17 @@ fn a_client_only_tightens(
     Ok(())
 }
 
+/// What a client says on its management socket opens nothing: no endpoint but one that was allowed while
+/// nothing stands, no name, no pause.
+fn a_client_on_its_socket_opens_nothing(before: &Machine, after: &Machine) -> Result<(), TestCaseError> {
+    let (was, is) = (before.situation(), after.situation());
+    let lost = before.known().allowance(State::Lost);
+    prop_assert!(keys(&is.bootstrap).is_subset(&keys(&lost)) && (lost.any || !is.bootstrap.any));
+    prop_assert_eq!(&before.learned, &after.learned);
+    prop_assert_eq!(is.paused_until.is_some(), was.paused_until.is_some() && is.paused_until.is_some());
+    Ok(())
+}
+
 fn announced_losses_were_protection(was: &Situation, actions: &[Action]) -> Result<(), TestCaseError> {
     let lost = |action: &Action| matches!(action, Action::Announce(Announcement::Lost { .. }));
     let carrying = was.tunnels.iter().any(|tunnel| tunnel.carrying);
@@ -291,6 +314,7 @@ fn announced_losses_were_protection(was: &Situation, actions: &[Action]) -> Resu
 fn successor(machine: &Machine, heard: &Heard, now: u64) -> Machine {
     let state = machine.situation().state;
     let mut next = Machine::new(machine.config().clone(), machine.learned.clone(), state, now);
+    next.recall_silent(machine.silent_tunnels());
     next.step(Event::Links(heard.links.clone()), now);
     for report in machine.reports() {
         next.step(Event::Report(report, Reporter::Root), now);
@@ -326,6 +350,9 @@ proptest! {
             }
             if let Event::Report(report, Reporter::Client(_)) = &event {
                 a_client_only_tightens(report, &old, &machine, &heard)?;
+            }
+            if let Event::Management(_) = &event {
+                a_client_on_its_socket_opens_nothing(&old, &machine)?;
             }
             let next = successor(&machine, &heard, now);
             let hooks = |machine: &Machine| {

@@ -98,4 +98,7 @@ reason-device-gone = Das Netz, über das es lief, ist weg.
 reason-service-stopped = Das VPN-Programm wurde angehalten.
 reason-ended = Es hat sich von selbst beendet.
 reason-silent-server = Sein Server antwortet nicht mehr.
+reason-management-restarts = Es hat seinen Server verloren und sucht ihn wieder.
+reason-management-ends = Das VPN-Programm beendet sich von selbst.
+reason-management-closed = Das VPN-Programm ist nicht mehr zu hören.
 reason-restarted = Es wird neu verbunden.

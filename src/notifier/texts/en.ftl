@@ -98,4 +98,7 @@ reason-device-gone = The network that it ran over went away.
 reason-service-stopped = The VPN program was stopped.
 reason-ended = It ended by itself.
 reason-silent-server = Its server no longer answers.
+reason-management-restarts = It lost its server and is looking for it again.
+reason-management-ends = The VPN program is ending by itself.
+reason-management-closed = The VPN program can no longer be heard.
 reason-restarted = It is being connected anew.

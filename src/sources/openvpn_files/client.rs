@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::super::skipped::{Skipped, shown};
+use super::management::{Management, Place};
 use super::options::{Line, options};
 use crate::config::MOST_SERVERS;
 use crate::config::UserName;
@@ -28,6 +29,8 @@ pub(super) struct Client {
     pub(super) mark: Option<NonZeroU32>,
     /// Whether it reports its tunnel through our hook.
     pub(super) reports: bool,
+    /// Where it can be heard.
+    pub(super) management: Option<Place>,
     /// What was left out, for the log.
     pub(super) skipped: Option<Skipped>,
 }
@@ -65,6 +68,7 @@ struct Reader {
     only: Option<Transport>,
     serves: bool,
     random_names: bool,
+    management: Management,
     client: Client,
 }
 
@@ -95,6 +99,7 @@ impl Reader {
             (["mode", mode], None) => self.serves |= *mode == "server",
             (["server" | "server-bridge" | "server-ipv6", ..], None) => self.serves = true,
             (["remote-random-hostname"], None) => self.random_names = true,
+            ([name, ..], None) if name.starts_with("management") => self.management.take(option),
             (["config", file], None) => {
                 self.skip(option.line, &format!("{} is not looked into", shown(file)));
             }
@@ -149,6 +154,10 @@ impl Reader {
             if let Err(fault) = added {
                 self.skip(entry.line, &fault);
             }
+        }
+        match std::mem::take(&mut self.management).place() {
+            Ok(place) => self.client.management = place,
+            Err((line, fault)) => self.skip(line, &fault),
         }
         self.client
     }

@@ -4,6 +4,7 @@
 //! write, in a folder that is. Read again when one changes, and never otherwise.
 
 mod client;
+mod management;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use tokio::time::sleep;
 use self::client::Client;
 use super::changes::Changes;
 use super::skipped::{Skipped, shown};
-use crate::vpn::{Event, OpenVpnFile};
+use crate::vpn::{Event, ManagementSocket, OpenVpnFile};
 
 /// Where OpenVPN's own units look for clients (openvpn@.service, openvpn-client@.service).
 const FOLDERS: [&str; 2] = ["etc/openvpn", "etc/openvpn/client"];
@@ -243,7 +244,7 @@ fn believed(file: impl AsFd, owner: u32) -> Result<(), Refused> {
 }
 
 fn take(path: String, client: Client, look: &mut Look) {
-    let Client { endpoints, names, user, mark, reports, mut skipped } = client;
+    let Client { endpoints, names, user, mark, reports, management, mut skipped } = client;
     let user = user.and_then(|user| match User::from_name(user.as_str()) {
         Ok(Some(found)) => Some(found.uid.as_raw()),
         Ok(None) | Err(_) => {
@@ -255,9 +256,16 @@ fn take(path: String, client: Client, look: &mut Look) {
         look.faults.insert(path.clone(), format!("left out of it: {skipped}"));
     }
     if !(endpoints.is_empty() && names.is_empty()) {
-        if !reports {
+        // Whoever is heard at its socket needs no hook.
+        if !reports && management.is_none() {
             look.without_hooks.push(path.clone());
         }
-        look.files.push(OpenVpnFile { path, endpoints, names, user, mark });
+        let management = management.map(|at| ManagementSocket {
+            file: path.clone(),
+            path: at.path,
+            password: at.password,
+            user,
+        });
+        look.files.push(OpenVpnFile { path, endpoints, names, user, mark, management });
     }
 }

@@ -29,6 +29,7 @@ fn view(profiles: Vec<Profile>) -> Event {
 
 fn file(path: &str, servers: &[&str]) -> OpenVpnFile {
     OpenVpnFile {
+        management: None,
         path: path.to_owned(),
         endpoints: servers.iter().map(|server| endpoint(server)).collect(),
         names: BTreeSet::new(),

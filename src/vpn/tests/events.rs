@@ -206,6 +206,12 @@ fn files() -> impl Strategy<Value = Vec<OpenVpnFile>> {
         names: names.into_iter().collect(),
         user,
         mark: None,
+        management: Some(ManagementSocket {
+            file: path.to_owned(),
+            path: "/run/openvpn.sock".to_owned(),
+            password: None,
+            user,
+        }),
     });
     prop::collection::vec(file, 0..3)
 }
@@ -239,6 +245,49 @@ fn resolved() -> impl Strategy<Value = Event> {
     })
 }
 
+/// A client on its management socket, of a configuration or of none, with true addresses and others.
+fn management() -> impl Strategy<Value = Event> {
+    let servers = ips(&["192.0.2.1", "2001:db8::2", "198.51.100.40", "9.9.9.9"]);
+    let connected =
+        (option::of(select(servers)), subsequence(ips(&["10.8.0.2", "192.168.1.2", "fd00::2"]), 0..=2))
+            .prop_map(|(server, addresses)| ClientState::Connected {
+                server: server.map(|server| (server, Port::fixed(1194))),
+                addresses: addresses.into_iter().collect(),
+            });
+    let others = vec![
+        ClientState::Seeking,
+        ClientState::Reconnecting,
+        ClientState::ExitingAsked,
+        ClientState::Exiting,
+        ClientState::Gone,
+    ];
+    let files = vec!["/etc/openvpn/a.conf", "/etc/openvpn/client/b.conf", "/etc/openvpn/gone.conf"];
+    let said = prop_oneof![3 => connected, 2 => select(others)];
+    (select(files), select(vec![Some(1), Some(1), Some(2), None]), said)
+        .prop_map(|(file, pid, said)| Event::Management(ManagementWord { file: file.to_owned(), pid, said }))
+}
+
+/// A tunnel that may be claimed, or was.
+fn tunnel() -> impl Strategy<Value = TunnelId> {
+    let paths = vec![
+        format!("/{}/1", NAMED.0),
+        format!("/{}/1", OTHER.0),
+        "hook:tun0".to_owned(),
+        "hook:tun1".to_owned(),
+        "openvpn:/etc/openvpn/a.conf".to_owned(),
+    ];
+    select(paths).prop_map(TunnelId::named)
+}
+
+/// A silent server, and one that is heard: its own, another's or nobody's.
+fn silence() -> impl Strategy<Value = Event> {
+    let servers = endpoints(&[OF_NAMED, OF_OTHER, OF_ROOT, ["9.9.9.9:1194/udp", "9.9.9.9:53/udp"]].concat());
+    prop_oneof![
+        tunnel().prop_map(|tunnel| Event::Silent { tunnel }),
+        (tunnel(), select(servers)).prop_map(|(tunnel, server)| Event::Heard { tunnel, server }),
+    ]
+}
+
 fn docker() -> impl Strategy<Value = DockerView> {
     let bridge = select(NAMES.to_vec()).prop_map(|name| name.parse().ok());
     let kind = (any::<bool>(), any::<bool>());
@@ -257,7 +306,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => table().prop_map(Event::Links),
         4 => option::weighted(0.9, view()).prop_map(Event::NetworkManager),
-        1 => files().prop_map(Event::OpenVpnFiles),
+        2 => files().prop_map(Event::OpenVpnFiles),
         1 => option::weighted(0.9, docker()).prop_map(Event::Docker),
         6 => report().prop_map(|(report, reporter)| Event::Report(report, reporter)),
         1 => (1..3_u32, select(vec![0, 1000, 65_534])).prop_map(|(pid, uid)| Event::ClientUser { pid, uid }),
@@ -268,6 +317,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => prop_oneof![999_990..1_000_100_u64, Just(0), Just(u64::MAX)]
             .prop_flat_map(|until| (999_900..1_000_050_u64, select(vec![PauseScope::Everything, PauseScope::Portal]))
                 .prop_map(move |(from, scope)| Event::Pause(Pause { from, until, scope }))),
+        4 => management(),
+        2 => silence(),
         1 => Just(Event::Resume),
         1 => Just(Event::Clock),
         1 => Just(Event::Woken),

@@ -1,0 +1,233 @@
+#![allow(clippy::disallowed_methods, reason = "a test touches files")]
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixListener;
+
+use super::*;
+use crate::net::Port;
+
+const HELLO: &[u8] = b">INFO:OpenVPN Management Interface Version 5 -- type 'help' for more info\r\n";
+const CONNECTED: &[u8] = b">STATE:1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,1194,,\r\n";
+
+/// A folder that stands for the system's, and a listener at one socket in it.
+struct Here {
+    folder: TempDir,
+    said: mpsc::Receiver<Event>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Here {
+    fn new() -> Self {
+        let (events, said) = mpsc::channel(64);
+        let here = Self { folder: tempfile::tempdir().unwrap(), said, events };
+        std::fs::create_dir(here.path("run")).unwrap();
+        here
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    fn place(&self) -> Place {
+        Place { root: self.folder.path().to_owned(), owner: nix::unistd::geteuid().as_raw() }
+    }
+
+    fn listener(&self, password: Option<&str>) -> Listener {
+        let text = |path: PathBuf| path.display().to_string();
+        let socket = ManagementSocket {
+            file: "/etc/openvpn/a.conf".to_owned(),
+            path: text(self.path("run/a.sock")),
+            password: password.map(|below| text(self.path(below))),
+            user: None,
+        };
+        Listener { place: self.place(), socket, events: self.events.clone() }
+    }
+
+    fn bind(&self) -> UnixListener {
+        UnixListener::bind(self.path("run/a.sock")).unwrap()
+    }
+
+    async fn next(&mut self) -> ClientState {
+        match timeout(Duration::from_secs(20), self.said.recv()).await {
+            Ok(Some(Event::Management(word))) => {
+                assert_eq!(word.pid, Some(std::process::id()), "the kernel says who it is");
+                word.said
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn connected() -> ClientState {
+    ClientState::Connected {
+        server: Some(("198.51.100.7".parse().unwrap(), Port::fixed(1194))),
+        addresses: BTreeSet::from(["10.8.0.2".parse().unwrap()]),
+    }
+}
+
+/// A client at its end of the socket: what it was told, and its stream.
+async fn meet(listener: &UnixListener) -> (String, UnixStream) {
+    let (mut stream, _) = timeout(Duration::from_secs(20), listener.accept()).await.unwrap().unwrap();
+    stream.write_all(HELLO).await.unwrap();
+    let mut told = String::new();
+    BufReader::new(&mut stream).read_line(&mut told).await.unwrap();
+    (told, stream)
+}
+
+#[test]
+fn what_others_could_have_put_there_is_not_believed() {
+    let here = Here::new();
+    let socket = here.path("run/a.sock");
+    let refused = |place: &Place, path: &Path| place.socket(path).unwrap_err();
+    assert!(refused(&here.place(), &socket).is_absence());
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    here.place().socket(&socket).unwrap();
+    let mode = |below: &str, mode: u32| {
+        std::fs::set_permissions(here.path(below), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for open in [0o775, 0o757, 0o1777] {
+        mode("run", open);
+        assert!(matches!(refused(&here.place(), &socket), Refused::Foreign(_)), "{open:o}");
+    }
+    mode("run", 0o755);
+    // A link of the owner's leads to where it leads; what it leads through has to be the owner's alone too.
+    symlink(here.path("run"), here.path("var")).unwrap();
+    here.place().socket(&here.path("var/a.sock")).unwrap();
+    std::fs::create_dir(here.path("open")).unwrap();
+    mode("open", 0o777);
+    symlink(here.path("run"), here.path("open/run")).unwrap();
+    assert!(matches!(refused(&here.place(), &here.path("open/run/a.sock")), Refused::Foreign(_)));
+    symlink(here.path("open"), here.path("shut")).unwrap();
+    let _other = std::os::unix::net::UnixListener::bind(here.path("open/b.sock")).unwrap();
+    assert!(matches!(refused(&here.place(), &here.path("shut/b.sock")), Refused::Foreign(_)));
+    std::fs::write(here.path("run/file"), "").unwrap();
+    assert!(matches!(refused(&here.place(), &here.path("run/file")), Refused::Odd(_)));
+    symlink(&socket, here.path("run/link")).unwrap();
+    assert!(matches!(refused(&here.place(), &here.path("run/link")), Refused::Odd(_)), "a link");
+    let foreign = Place { owner: 4_000_000, ..here.place() };
+    assert!(matches!(refused(&foreign, &socket), Refused::Foreign(_)), "another's");
+}
+
+#[test]
+fn a_password_is_read_from_a_file_that_is_the_owners_alone() {
+    let here = Here::new();
+    let path = here.path("run/pw");
+    std::fs::write(&path, "secret\nmore\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(matches!(here.place().password(&path), Err(Refused::Foreign(_))));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(here.place().password(&path).unwrap(), "secret");
+    symlink(&path, here.path("run/link")).unwrap();
+    assert!(here.place().password(&here.path("run/link")).is_err());
+}
+
+#[tokio::test]
+async fn whoever_is_neither_root_nor_the_configured_user_is_not_heard() {
+    let here = Here::new();
+    let _listener = here.bind();
+    let mut listener = here.listener(None);
+    // The folders are believed, and the process at the other end is another's.
+    listener.place.root = here.path("run/a.sock");
+    listener.place.owner = 4_000_000;
+    let path = here.path("run/a.sock");
+    assert!(matches!(listener.hear(&path).await, Err(Deaf::Refused(_) | Deaf::Stranger(_))));
+}
+
+#[tokio::test]
+async fn one_that_is_spoken_to_by_somebody_else_is_left_to_him() {
+    let here = Here::new();
+    let listener = here.bind();
+    // Accepted by nobody, as OpenVPN leaves whoever comes second.
+    let deaf = here.listener(None).hear(&here.path("run/a.sock")).await.unwrap_err();
+    assert!(matches!(deaf, Deaf::Busy), "{deaf}");
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut told = Vec::new();
+    stream.read_to_end(&mut told).await.unwrap();
+    assert_eq!(told, b"", "nothing was said to it, and it was let go");
+}
+
+#[tokio::test]
+async fn a_client_that_comes_goes_and_comes_again_is_heard_each_time() {
+    let mut here = Here::new();
+    tokio::spawn(here.listener(None).listen());
+    for _ in 0..2 {
+        let listener = here.bind();
+        let (told, mut stream) = meet(&listener).await;
+        assert_eq!(told, "state on 1\n");
+        stream.write_all(b"SUCCESS: real-time state notification set to ON\r\n").await.unwrap();
+        stream.write_all(b"1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,1194,,\r\nEND\r\n").await.unwrap();
+        assert_eq!(here.next().await, connected());
+        // In pieces, and the same twice.
+        stream.write_all(CONNECTED).await.unwrap();
+        stream.write_all(b">STATE:2,RECON").await.unwrap();
+        stream.write_all(b"NECTING,ping-restart,,,,,\r\n").await.unwrap();
+        assert_eq!(here.next().await, ClientState::Reconnecting);
+        drop((stream, listener));
+        assert_eq!(here.next().await, ClientState::Gone);
+        std::fs::remove_file(here.path("run/a.sock")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn it_is_found_when_the_folder_above_it_appears_late() {
+    let mut here = Here::new();
+    std::fs::remove_dir(here.path("run")).unwrap();
+    tokio::spawn(here.listener(None).listen());
+    sleep(Duration::from_millis(200)).await;
+    std::fs::create_dir(here.path("run")).unwrap();
+    let listener = here.bind();
+    let (_, mut stream) = meet(&listener).await;
+    stream.write_all(CONNECTED).await.unwrap();
+    assert_eq!(here.next().await, connected());
+}
+
+#[tokio::test]
+async fn nonsense_is_bounded_and_what_is_true_among_it_is_heard() {
+    let mut here = Here::new();
+    let listener = here.bind();
+    let hearing = here.listener(None);
+    let hearing = tokio::spawn(async move {
+        let path = PathBuf::from(&hearing.socket.path);
+        hearing.hear(&path).await.unwrap_err().to_string()
+    });
+    let (_, mut stream) = meet(&listener).await;
+    stream.write_all(b"\xff\xfe\n>STATE:1,$(reboot)\n").await.unwrap();
+    stream.write_all(CONNECTED).await.unwrap();
+    assert_eq!(here.next().await, connected());
+    stream.write_all(&b"nonsense\n".repeat(40)).await.unwrap();
+    assert_eq!(here.next().await, ClientState::Gone);
+    assert!(hearing.await.unwrap().contains("is not OpenVPN's"));
+
+    let hearing = here.listener(None);
+    let hearing = tokio::spawn(async move {
+        let path = PathBuf::from(&hearing.socket.path);
+        hearing.hear(&path).await.unwrap_err().to_string()
+    });
+    let (_, mut stream) = meet(&listener).await;
+    // It may hang up before all of it is written.
+    let _ = stream.write_all(&[b'x'; 100_000]).await;
+    assert_eq!(here.next().await, ClientState::Gone);
+    assert!(hearing.await.unwrap().contains("a line of more than"));
+}
+
+#[tokio::test]
+async fn the_password_goes_before_the_question() {
+    let here = Here::new();
+    std::fs::write(here.path("run/pw"), "secret\n").unwrap();
+    std::fs::set_permissions(here.path("run/pw"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let listener = here.bind();
+    let hearing = here.listener(Some("run/pw"));
+    tokio::spawn(async move {
+        let path = PathBuf::from(&hearing.socket.path);
+        hearing.hear(&path).await.map(|_| ())
+    });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(b"ENTER PASSWORD:").await.unwrap();
+    let mut lines = BufReader::new(&mut stream).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("secret"));
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("state on 1"));
+}

@@ -1,0 +1,132 @@
+//! Where a configuration lets its client be heard: OpenVPN's management socket. Pure.
+//!
+//! The interface admits one at a time. A configuration whose other options speak of it is made for
+//! somebody else's program, and left to it: OpenVPN would wait for what we never say, or start over when
+//! we go.
+
+use super::super::skipped::shown;
+use super::options::Line;
+
+/// An address of a unix socket has so many bytes at most (`sun_path`, with its NUL).
+const LONGEST_PATH: usize = 107;
+
+/// A socket that can be listened at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// An absolute path.
+    pub(super) path: String,
+    /// That of the file with its password.
+    pub(super) password: Option<String>,
+}
+
+/// The options on it, as they stand in the file.
+#[derive(Debug, Default)]
+pub(super) struct Management {
+    /// `management`, the last of them, with its line.
+    words: Option<(usize, Vec<String>)>,
+    /// Another option that speaks of it.
+    bespoke: Option<(usize, String)>,
+}
+
+impl Management {
+    pub(super) fn take(&mut self, option: &Line<'_>) {
+        match option.words.as_slice() {
+            [name, words @ ..] if name == "management" => {
+                self.words = Some((option.line, words.to_vec()));
+            }
+            // Says only how much of the log is kept for whoever asks for it.
+            [name, ..] if name == "management-log-cache" => {}
+            [name, ..] => self.bespoke = Some((option.line, name.clone())),
+            [] => {}
+        }
+    }
+
+    /// Where to listen; `None` where nobody can.
+    ///
+    /// # Errors
+    /// The line, and why its socket is not listened at.
+    pub(super) fn place(self) -> Result<Option<Place>, (usize, String)> {
+        let Some((line, words)) = self.words else { return Ok(None) };
+        if let Some((line, name)) = self.bespoke {
+            return Err((
+                line,
+                format!("with {} the management socket is left to its own client", shown(&name)),
+            ));
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (path, password) = match words.as_slice() {
+            [path, "unix"] => (*path, None),
+            [path, "unix", password] => (*path, Some(*password)),
+            _ => {
+                let why = "the management interface is not listened to: only a socket that root alone can \
+                           reach is, such as: management /run/openvpn-NAME.sock unix";
+                return Err((line, why.to_owned()));
+            }
+        };
+        for path in [Some(path), password].into_iter().flatten() {
+            fit(path).map_err(|fault| (line, format!("management: {} {fault}", shown(path))))?;
+        }
+        Ok(Some(Place { path: path.to_owned(), password: password.map(ToOwned::to_owned) }))
+    }
+}
+
+fn fit(path: &str) -> Result<(), &'static str> {
+    if !path.starts_with('/') {
+        Err("is no absolute path")
+    } else if path.split('/').any(|part| part == "..") {
+        Err("goes back up")
+    } else if path.len() > LONGEST_PATH {
+        Err("is too long a path")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::read;
+    use super::*;
+
+    fn of(text: &str) -> (Option<Place>, String) {
+        let client = read(&format!("remote 198.51.100.7\n{text}\n"));
+        (client.management, client.skipped.map(|skipped| skipped.to_string()).unwrap_or_default())
+    }
+
+    #[test]
+    fn what_is_not_roots_socket_alone_is_not_listened_at_and_said_with_its_line() {
+        for (text, expected) in [
+            ("management 127.0.0.1 7505", "line 2: the management interface is not"),
+            ("management tunnel 7505", "line 2: the management interface is not"),
+            ("management", "line 2: the management interface is not"),
+            ("management /run/a.sock", "line 2: the management interface is not"),
+            ("management /run/a.sock unix /etc/pw more", "line 2: the management interface is not"),
+            ("management a.sock unix", "line 2: management: \"a.sock\" is no absolute path"),
+            ("management /run/../tmp/a.sock unix", "goes back up"),
+            ("management /run/a.sock unix stdin", "\"stdin\" is no absolute path"),
+            (&format!("management /{} unix", "a".repeat(120)), "too long"),
+            ("management /run/a.sock unix\nmanagement-hold", "line 3: with \"management-hold\""),
+            ("management-signal\nmanagement /run/a.sock unix", "line 2: with \"management-signal\""),
+            ("management /run/a.sock unix\nmanagement-client", "left to its own client"),
+            ("management /run/a.sock unix\nmanagement-client-user root", "left to its own client"),
+            ("management /run/a.sock unix\nmanagement-query-passwords", "left to its own client"),
+        ] {
+            let (place, fault) = of(text);
+            assert_eq!(place, None, "{text:?}");
+            assert!(fault.contains(expected), "{text:?}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_socket_is_listened_at_and_the_last_word_holds() {
+        let place = |path: &str, password: Option<&str>| {
+            Some(Place { path: path.to_owned(), password: password.map(ToOwned::to_owned) })
+        };
+        let plain = "management /run/a.sock unix\nmanagement-log-cache 100";
+        assert_eq!(of(plain), (place("/run/a.sock", None), String::new()));
+        let two = "management /run/a.sock unix\nmanagement /run/b.sock unix /etc/openvpn/pw";
+        assert_eq!(of(two), (place("/run/b.sock", Some("/etc/openvpn/pw")), String::new()));
+        assert_eq!(of("verb 3"), (None, String::new()), "without one");
+        let server = read("server 10.8.0.0 255.255.255.0\nmanagement /run/a.sock unix\n");
+        assert_eq!(server.management, None);
+    }
+}

@@ -1,0 +1,244 @@
+use super::*;
+use crate::vpn::{
+    Announcement, Event, Learned, Link, LinkKind, OpenVpnFile, Report, ReportKind, Reporter, State,
+    TunnelSource,
+};
+
+const FILE: &str = "/etc/openvpn/client/work.conf";
+const SERVERS: [&str; 3] = ["198.51.100.7:1194/udp", "198.51.100.8:1194/udp", "198.51.100.8:1194/tcp"];
+
+fn endpoints(texts: &[&str]) -> BTreeSet<Endpoint> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn file(path: &str, servers: &[&str]) -> OpenVpnFile {
+    let management = Some(ManagementSocket {
+        file: path.to_owned(),
+        path: "/run/openvpn.sock".to_owned(),
+        password: None,
+        user: None,
+    });
+    let (endpoints, names) = (endpoints(servers), BTreeSet::new());
+    OpenVpnFile { path: path.to_owned(), endpoints, names, user: None, mark: None, management }
+}
+
+fn tunnel(index: u32, name: &str, address: &str) -> Link {
+    Link {
+        index,
+        name: name.to_owned(),
+        kind: LinkKind::Tunnel,
+        up: true,
+        carrier: true,
+        master: None,
+        addresses: vec![address.parse().unwrap()],
+        routes: ["0.0.0.0/1", "128.0.0.0/1"].map(|route| route.parse().unwrap()).to_vec(),
+    }
+}
+
+fn connected(server: &str) -> ClientState {
+    ClientState::Connected {
+        server: Some((server.parse().unwrap(), Port::fixed(1194))),
+        addresses: BTreeSet::from(["10.8.0.2".parse().unwrap()]),
+    }
+}
+
+struct Story(Machine);
+
+impl Story {
+    fn new() -> Self {
+        let mut story = Self(Machine::new(Config::default(), Learned::new(), State::Locked, 0));
+        story.step(Event::OpenVpnFiles(vec![file(FILE, &SERVERS)]));
+        story
+    }
+
+    /// By its client's word and the kernel's alone.
+    fn protected() -> Self {
+        let mut story = Self::new();
+        story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
+        story.said(connected("198.51.100.7"));
+        assert_eq!(story.state(), State::Protected);
+        story
+    }
+
+    /// By a hook of the same client.
+    fn hooked() -> Self {
+        let mut story = Self::new();
+        story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
+        story.hook(ReportKind::Up);
+        assert_eq!(story.state(), State::Protected);
+        story
+    }
+
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        self.0.step(event, 1)
+    }
+
+    fn said(&mut self, said: ClientState) -> Vec<Action> {
+        self.step(Event::Management(ManagementWord { file: FILE.to_owned(), pid: Some(7), said }))
+    }
+
+    fn links(&mut self, links: Vec<Link>) -> Vec<Action> {
+        self.step(Event::Links(LinkTable { links }))
+    }
+
+    fn hook(&mut self, kind: ReportKind) {
+        let (interface, endpoint) = ("tun0".parse().unwrap(), SERVERS[0].parse().ok());
+        self.step(Event::Report(Report { kind, interface, pid: Some(7), endpoint }, Reporter::Root));
+    }
+
+    fn state(&self) -> State {
+        self.0.situation().state
+    }
+
+    fn allowed(&self) -> BTreeSet<Endpoint> {
+        self.0.situation().bootstrap.endpoints.into_keys().collect()
+    }
+}
+
+/// Why it was announced as lost.
+fn loss(actions: &[Action]) -> Option<Reason> {
+    actions.iter().find_map(|action| {
+        let Action::Announce(Announcement::Lost { reason, .. }) = action else { return None };
+        Some(*reason)
+    })
+}
+
+#[test]
+fn its_word_alone_protects_nobody() {
+    let mut story = Story::new();
+    story.said(connected("198.51.100.7"));
+    assert_eq!(story.state(), State::Locked, "there is no such link");
+    assert_eq!(story.allowed(), endpoints(&SERVERS), "nothing is on its way");
+    let bare = Link { routes: Vec::new(), ..tunnel(3, "tun0", "10.8.0.2/24") };
+    story.links(vec![bare]);
+    assert_ne!(story.state(), State::Protected, "nothing is routed into it");
+    let other = Link { kind: LinkKind::Other, ..tunnel(3, "tun0", "10.8.0.2/24") };
+    story.links(vec![other]);
+    assert_eq!(story.state(), State::Locked, "a network card");
+    story.links(vec![tunnel(4, "tun0", "10.9.0.2/24")]);
+    assert_eq!(story.state(), State::Locked, "another address");
+}
+
+#[test]
+fn a_socket_whose_configuration_is_gone_or_was_never_there_says_nothing() {
+    let mut story = Story::new();
+    story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
+    let said = connected("198.51.100.7");
+    let word = ManagementWord { file: "/etc/openvpn/else.conf".to_owned(), pid: Some(7), said };
+    story.step(Event::Management(word));
+    assert_eq!(story.state(), State::Locked);
+    story.step(Event::OpenVpnFiles(Vec::new()));
+    story.said(connected("198.51.100.7"));
+    assert_eq!(story.state(), State::Locked);
+    assert_eq!(story.0.management_sockets(), []);
+}
+
+#[test]
+fn no_server_becomes_known_by_it() {
+    let mut story = Story::new();
+    story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
+    story.said(connected("203.0.113.66"));
+    assert_eq!(story.allowed(), endpoints(&SERVERS));
+    story.said(connected("198.51.100.7"));
+    assert_eq!(story.allowed(), endpoints(&SERVERS[..1]), "the one in use");
+    story.said(connected("198.51.100.8"));
+    assert_eq!(story.allowed(), endpoints(&SERVERS[1..]), "its transport is not said");
+}
+
+#[test]
+fn each_loss_that_it_tells_is_one_at_once_and_says_who_saw_it() {
+    for (said, reason) in [
+        (ClientState::Reconnecting, Reason::ManagementRestarts),
+        (ClientState::Seeking, Reason::ManagementRestarts),
+        (ClientState::Exiting, Reason::ManagementEnds),
+        (ClientState::Gone, Reason::ManagementClosed),
+    ] {
+        let mut story = Story::protected();
+        let actions = story.said(said);
+        assert_eq!((loss(&actions), story.state()), (Some(reason), State::Lost));
+        assert_eq!(reason.seen_by(), "management");
+        assert_eq!(story.allowed(), endpoints(&SERVERS), "the row of lost");
+    }
+    let mut story = Story::protected();
+    assert_eq!(loss(&story.said(ClientState::ExitingAsked)), None, "somebody asked for it");
+    assert_eq!(story.state(), State::Locked);
+}
+
+#[test]
+fn what_it_called_lost_no_link_brings_back_but_its_own_word() {
+    let mut story = Story::protected();
+    story.said(ClientState::Reconnecting);
+    story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
+    story.step(Event::Woken);
+    assert_eq!(story.state(), State::Lost);
+    story.said(connected("198.51.100.8"));
+    assert_eq!(story.state(), State::Protected);
+    assert_eq!(story.allowed(), endpoints(&SERVERS[1..]));
+    // Without `persist-tun` the next link is another one.
+    story.said(ClientState::Reconnecting);
+    story.links(Vec::new());
+    story.said(ClientState::Connected {
+        server: None,
+        addresses: BTreeSet::from(["10.8.0.9".parse().unwrap()]),
+    });
+    assert_eq!(story.state(), State::Lost);
+    story.links(vec![tunnel(9, "tun1", "10.8.0.9/24")]);
+    assert_eq!(story.state(), State::Protected);
+}
+
+#[test]
+fn a_link_that_is_gone_is_not_replaced_by_anothers_of_the_same_address() {
+    let mut story = Story::protected();
+    let actions = story.links(vec![tunnel(4, "tun0", "10.8.0.2/24")]);
+    assert_eq!((loss(&actions), story.state()), (Some(Reason::LinkGone), State::Lost));
+}
+
+#[test]
+fn what_a_hook_claims_of_the_same_process_is_lost_by_it_too() {
+    let mut story = Story::hooked();
+    story.said(connected("198.51.100.7"));
+    assert_eq!(story.0.situation().tunnels[0].source, TunnelSource::OpenVpn, "the hook has the word");
+    assert_eq!(loss(&story.said(ClientState::Reconnecting)), Some(Reason::ManagementRestarts));
+    assert_eq!(story.state(), State::Lost);
+    story.said(connected("198.51.100.7"));
+    assert_eq!(story.state(), State::Protected);
+    // The socket may only have been taken from us.
+    assert_eq!(loss(&story.said(ClientState::Gone)), None);
+    assert_eq!(story.state(), State::Protected);
+    // Another process of the same configuration says nothing of this one.
+    let said = ClientState::Reconnecting;
+    story.step(Event::Management(ManagementWord { file: FILE.to_owned(), pid: Some(8), said }));
+    assert_eq!(story.state(), State::Protected);
+}
+
+#[test]
+fn a_hook_that_comes_later_takes_the_claim_over() {
+    let mut story = Story::protected();
+    assert_eq!(story.0.situation().tunnels[0].name, "work");
+    story.hook(ReportKind::Up);
+    assert_eq!((story.state(), story.0.claims.len()), (State::Protected, 1));
+    assert_eq!(story.0.situation().tunnels[0].source, TunnelSource::OpenVpn);
+}
+
+#[test]
+fn its_process_is_watched_for_its_end_and_its_user_may_report_a_loss() {
+    let mut story = Story::new();
+    story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
+    assert!(story.said(connected("198.51.100.7")).contains(&Action::Watch(7)));
+    story.step(Event::ClientUser { pid: 7, uid: 65_534 });
+    assert!(story.0.client_users().contains(&65_534));
+    let actions = story.step(Event::ClientExited { pid: 7 });
+    assert_eq!((loss(&actions), story.state()), (Some(Reason::ClientEnded), State::Lost));
+}
+
+#[test]
+fn a_silent_server_is_silent_until_it_is_heard_whatever_its_client_believes() {
+    let mut story = Story::protected();
+    let tunnel = story.0.listening()[0].tunnel.clone();
+    assert_eq!(loss(&story.step(Event::Silent { tunnel: tunnel.clone() })), Some(Reason::SilentServer));
+    story.said(connected("198.51.100.7"));
+    assert_eq!(story.state(), State::Lost);
+    story.step(Event::Heard { tunnel, server: SERVERS[1].parse().unwrap() });
+    assert_eq!(story.state(), State::Protected);
+    assert_eq!(story.allowed(), endpoints(&SERVERS[1..2]));
+}
