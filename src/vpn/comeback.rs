@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::{Claim, Claimant, Standing};
+use super::claim::{Claim, Claimant, Reason, Standing};
 use super::{Action, Machine, Profile, State};
 use crate::config::Reconnect;
 use crate::net::IfName;
@@ -12,6 +12,10 @@ use crate::net::IfName;
 /// How long after a loss, or after an attempt that failed, the next attempt waits, in seconds: at
 /// first, and at most.
 const WAIT: (u64, u64) = (2, 300);
+
+/// How long a client is left to itself, in seconds, that can go on to another of its servers and only hears
+/// nothing from this one: after a ping-restart (120 s, openvpn(8)) it needs a handshake (60 s).
+const PATIENCE: u64 = 180;
 
 /// The VPN that was there last, and who could bring it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,15 +105,16 @@ impl Backoff {
         self.protected.get_or_insert(now);
     }
 
-    /// A VPN that stood for longer than it was waited for had come back for good.
-    fn lost(&mut self, now: u64) {
+    /// A VPN that stood for longer than it was waited for had come back for good. Its client may still be
+    /// about to bring it back by itself: then it is waited for so many seconds at least.
+    fn lost(&mut self, patience: u64, now: u64) {
         if self.protected.take().is_some_and(|since| now.saturating_sub(since) > self.wait) {
             self.wait = WAIT.0;
         }
         if !self.under_way {
-            // A moment further away than the longest wait says that the clock was set back.
-            let next = self.next.filter(|next| *next <= now.saturating_add(WAIT.1));
-            self.next = Some(next.unwrap_or_else(|| now.saturating_add(self.wait)));
+            // A moment further away says that the clock was set back, or that its client has given up.
+            let latest = now.saturating_add(self.wait.max(patience));
+            self.next = Some(self.next.map_or(latest, |next| next.min(latest)));
         }
     }
 
@@ -219,11 +224,25 @@ impl Machine {
         let comeback = self.comeback().ok().filter(|_| wanted);
         match (self.beneath(), &comeback) {
             (State::Protected, _) => self.backoff.protected(now),
-            (State::Lost, Some(_)) => self.backoff.lost(now),
+            (State::Lost, Some(comeback)) => self.backoff.lost(self.patience(comeback), now),
             (State::Lost, None) | (State::Connecting, _) => self.backoff.hold(),
             (State::Locked | State::Paused, _) => self.backoff.rest(),
         }
         comeback.filter(|_| self.backoff.begin(now)).map(Action::Reconnect)
+    }
+
+    /// How long a VPN is left to its own client: while that is there, has heard nothing from one of its
+    /// several servers, and can go on to the next.
+    fn patience(&self, comeback: &Comeback) -> u64 {
+        let profiles = self.nm.iter().flat_map(|view| &view.profiles);
+        let mut profiles = profiles.filter(|profile| profile.uuid == comeback.uuid);
+        let several = profiles.any(|profile| profile.endpoints.len() + profile.names.len() > 1);
+        let tries = |claim: &Claim| {
+            claim.uuid() == Some(comeback.uuid.as_str())
+                && claim.standing == Standing::Failed(Reason::SilentServer)
+                && !claim.orphan
+        };
+        if several && self.claims.iter().any(tries) { PATIENCE } else { 0 }
     }
 
     /// NetworkManager is about to be told to end this connection, so that it can begin anew: that is

@@ -157,6 +157,47 @@ fn a_vpn_that_does_not_stay_is_not_brought_back_faster_and_faster() {
     assert_eq!(waits, [2, 4, 8, 16, 2]);
 }
 
+/// With two servers, one of which is in use and falls silent.
+fn silent(servers: &[&str]) -> Story {
+    let mut story = Story::new(Reconnect::Auto);
+    story.step(links(true, "10.0.0.2/24"));
+    let Event::NetworkManager(Some(mut view)) = view(&["a"], Some((PATH, VpnPhase::Activated))) else {
+        unreachable!()
+    };
+    view.profiles[0].endpoints = servers.iter().map(|server| server.parse().unwrap()).collect();
+    view.active[0].gateway = Some("198.51.100.7".parse().unwrap());
+    story.step(Event::NetworkManager(Some(view)));
+    let tunnel = story.machine.listening()[0].tunnel.clone();
+    assert!(!reconnects(&story.step(Event::Silent { tunnel })));
+    assert_eq!(story.machine.beneath(), State::Lost);
+    story
+}
+
+#[test]
+fn a_client_that_can_go_on_to_its_next_server_by_itself_is_left_time_for_it() {
+    let two = ["198.51.100.7:1194/udp", "198.51.100.8:1194/udp"];
+    assert_eq!(silent(&two[..1]).until_next(), Some(2), "the control: it has no other");
+    let mut story = silent(&two);
+    story.now += 60;
+    assert!(!reconnects(&story.step(Event::Clock)), "it has not had its ping-restart");
+    story.now += 60;
+    // Whatever else happens meanwhile does not put it off.
+    story.step(Event::Resolvers(["10.0.0.1".parse().unwrap()].into()));
+    assert_eq!(story.until_next(), Some(60));
+    story.fail();
+    assert_eq!(story.until_next(), Some(PATIENCE), "it is still at it");
+
+    // One that has gone on is left alone, and one that has given up is brought back at once.
+    let mut story = silent(&two);
+    let tunnel = story.machine.listening()[0].tunnel.clone();
+    story.step(Event::Heard { tunnel, server: two[1].parse().unwrap() });
+    assert_eq!((story.machine.beneath(), story.until_next()), (State::Protected, None));
+    let mut story = silent(&two);
+    story.now += 30;
+    story.step(view(&["a"], Some((PATH, VpnPhase::Ended(VpnEnd::ServiceStopped)))));
+    assert_eq!(story.until_next(), Some(2));
+}
+
 #[test]
 fn nothing_is_attempted_while_a_vpn_is_on_its_way_or_nobody_could_bring_it() {
     let mut story = Story::protected(Reconnect::Auto);
