@@ -133,6 +133,32 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
 }
 
 #[test]
+fn a_pin_whose_address_is_no_longer_served_expires_and_the_vpn_comes_back_by_itself() -> Result<()> {
+    with_lab(|lab| {
+        let Named { mut desktop, dns } = Named::new(lab, "[vpn]\nsilence = \"5s\"\n", &["198.51.100.7"])?;
+        desktop.connect()?;
+        ensure!(lab.host().read("/etc/hosts")?.contains("198.51.100.7 vpn.example.net"), "it is pinned");
+        // The server is elsewhere from now on. Nobody is there to say so, and its name is pinned still.
+        dns.set(NAME, &[OTHER_VPN.to_string()])?;
+        let moved = lab.openvpn_server(ServerOptions { address: OTHER_VPN, ..ServerOptions::default() })?;
+        desktop.server.stop()?;
+        desktop.signals.wait_for("lost", 1)?;
+        let hosts = lab.host().read("/etc/hosts")?;
+        println!("when it was lost: {hosts:?}");
+        wait_for("the VPN comes back by itself", SOON * 12, || {
+            Ok((support::status(lab)?["state"] == "protected").then_some(()))
+        })
+        .with_context(|| desktop.agent.log())?;
+        assert_eq!(endpoints(lab)?, set(&[moved.endpoint()]), "protected by the server where it is now");
+        desktop.carries()?;
+        let hosts = lab.host().read("/etc/hosts")?;
+        ensure!(hosts.contains("198.51.100.8 vpn.example.net"), "{hosts}");
+        ensure!(!hosts.contains("198.51.100.7"), "the pin is the old one's still: {hosts}");
+        desktop.story.check("all the while", &questions(&[&desktop.server, &moved])?)
+    })
+}
+
+#[test]
 fn a_mark_without_root_and_root_without_the_mark_ask_nobody() -> Result<()> {
     with_lab(|lab| {
         let named = Named::new(lab, "", &["198.51.100.7"])?;
