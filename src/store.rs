@@ -2,7 +2,8 @@
 //!
 //! `/var/lib/tunwarden/endpoints.json` holds the endpoints learned, for the lock at the next boot, and
 //! `networks.json` beside it the bridges of the Docker networks that the configuration names,
-//! `names.json` what server names stand for;
+//! `names.json` what server names stand for, `networking-off.json` that all networks were switched off to
+//! bring a VPN back, and are to be switched on again;
 //! `/run/tunwarden/applied.json` what was put in force last, for whoever comes after this process.
 //! Each is written whole or not at all. What cannot be read counts as not there: the strictest
 //! reading of it.
@@ -28,6 +29,7 @@ const ENDPOINTS: &str = "endpoints.json";
 const NETWORKS: &str = "networks.json";
 const NAMES: &str = "names.json";
 const APPLIED: &str = "applied.json";
+const NETWORKING: &str = "networking-off.json";
 const REPORTS: &str = "reports.json";
 const LOCK: &str = "agent.lock";
 
@@ -166,6 +168,28 @@ impl Store {
         write(&self.state.join(NETWORKS), &networks)
     }
 
+    /// Notes that all networks are about to be switched off for a moment, now in seconds since the epoch:
+    /// NetworkManager keeps them off over a reboot.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: then nobody would switch them on again.
+    pub fn note_networking_off(&self, now: u64) -> Result<(), StoreError> {
+        write(&self.state.join(NETWORKING), &now)
+    }
+
+    /// When all networks were switched off and not on again, in seconds since the epoch.
+    pub fn networking_off(&self) -> Option<u64> {
+        read(&self.state.join(NETWORKING)).ok().flatten()
+    }
+
+    /// They are on again.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]
+    pub fn forget_networking_off(&self) -> Result<(), StoreError> {
+        remove(&self.state.join(NETWORKING))
+    }
+
     /// What was put in force last since this machine was started.
     ///
     /// # Errors
@@ -211,11 +235,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`]
     pub fn forget_applied(&self) -> Result<(), StoreError> {
-        let path = self.run.join(APPLIED);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path)(error)),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        remove(&self.run.join(APPLIED))
     }
 
     /// Becomes the one agent of this machine, until the lock is dropped.
@@ -252,6 +272,14 @@ impl Store {
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
     move |source| StoreError::Io { path: path.to_owned(), source }
+}
+
+/// A file that is not there is gone.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {

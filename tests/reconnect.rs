@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use support::openvpn::{becomes, connect, hooked, protected_by};
 use support::story::Desktop;
-use support::{SOON, TUNWARDEN, agent, bus, polkit, status, tunwarden, wait_for_state};
+use support::{SOON, TUNWARDEN, agent, bus, polkit, start_agent, status, tunwarden, wait_for_state};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
 use tunwarden_lab::{wait_for, with_lab};
 
@@ -77,6 +77,65 @@ fn the_network_under_it_is_brought_up_where_that_is_what_is_missing() -> Result<
         let steps = steps(&desktop, 0);
         ensure!(steps[2..] == ["Vpn", "Parent", "Networking"], "{steps:?}");
         Ok(())
+    })
+}
+
+/// Where the agent notes that it has switched all networks off.
+const NOTE: &str = "/var/lib/tunwarden/networking-off.json";
+
+fn networking(desktop: &Desktop<'_>) -> Result<String> {
+    Ok(desktop.nm.manage(["networking"])?.trim().to_owned())
+}
+
+/// Asks for the VPN, which cannot come, and kills the agent while all networks are off for it.
+fn kill_it_in_the_middle(desktop: &mut Desktop<'_>) -> Result<()> {
+    for _ in 0..5 {
+        let mut asked = desktop.lab.host().spawn([TUNWARDEN, "reconnect"])?;
+        while asked.is_running() && desktop.lab.host().read(NOTE).is_err() {}
+        // Where it stands now it stays.
+        desktop.agent.signal(Signal::SIGSTOP)?;
+        let off =
+            wait_for("they are off", SOON / 5, || Ok((networking(desktop)? == "disabled").then_some(())));
+        desktop.agent.kill()?;
+        if off.is_ok() && desktop.lab.host().read(NOTE).is_ok() {
+            return Ok(());
+        }
+        // It was faster, or had not begun.
+        desktop.agent = start_agent(desktop.lab)?;
+    }
+    anyhow::bail!("the agent was never caught in the middle")
+}
+
+#[test]
+fn what_a_killed_agent_had_switched_off_is_on_again_and_what_a_user_did_is_not() -> Result<()> {
+    with_lab(|lab| {
+        let mut desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        // Without its certificate the client ends at once, each time.
+        let hide = |from: &str, to: &str| lab.host().succeed(["mv", from, to]).map(drop);
+        hide("/run/lab/pki/ca.crt", "/run/lab/pki/hidden")?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        desktop.signals.wait_for("lost", 1)?;
+        kill_it_in_the_middle(&mut desktop)?;
+        hide("/run/lab/pki/hidden", "/run/lab/pki/ca.crt")?;
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        ensure!(networking(&desktop)? == "disabled", "the control: without an agent they stay off");
+
+        desktop.agent = start_agent(lab)?;
+        wait_for("all networks are on again", SOON, || {
+            let gone = lab.host().read(NOTE).is_err();
+            Ok((gone && networking(&desktop)? == "enabled").then_some(()))
+        })?;
+        reconnect(&desktop, "as before")?;
+
+        // A user's own off is his.
+        desktop.nm.manage(["networking", "off"])?;
+        desktop.agent.kill()?;
+        desktop.agent = start_agent(lab)?;
+        wait_for_state(lab, "lost")?;
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        ensure!(networking(&desktop)? == "disabled", "switched on what a user had switched off");
+        desktop.check("nothing was opened for it")
     })
 }
 

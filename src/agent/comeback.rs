@@ -6,7 +6,7 @@ use tokio::sync::{oneshot, watch};
 use super::{Agent, describe};
 use crate::bus::Answer;
 use crate::detour;
-use crate::reconnect::{Eyes, Reach, bring_back};
+use crate::reconnect::{Eyes, Reach, bring_back, finish};
 use crate::vpn::{Comeback, Event};
 
 /// One attempt. Its end comes as an event.
@@ -31,12 +31,20 @@ impl Agent {
         }
         let (sender, receiver) = watch::channel(reach);
         let events = self.events.clone();
-        let eyes = Eyes { status: self.status.subscribe(), events: events.clone(), reach: receiver };
+        let (status, store) = (self.status.subscribe(), self.store.clone());
+        let eyes = Eyes { status, events: events.clone(), store, reach: receiver };
         tokio::spawn(async move {
             let result = bring_back(&comeback, eyes).await;
             let _ = events.send(Event::Reconnected(result)).await;
         });
         self.attempt = Some(Attempt { reach: sender, waiting: answer.into_iter().collect() });
+    }
+
+    /// Once NetworkManager is there: what a forerunner did not live to end.
+    pub(super) fn finish_comeback(&mut self) {
+        if std::mem::take(&mut self.unfinished) {
+            tokio::spawn(finish(self.store.clone()));
+        }
     }
 
     /// Lets a client past a tunnel that is dead, once the rules say where it may go.

@@ -65,6 +65,8 @@ struct Agent {
     questions: Questions,
     /// The attempt to bring a VPN back that is under way.
     attempt: Option<Attempt>,
+    /// Whether a forerunner ended in the middle of one.
+    unfinished: bool,
     /// The routes past a dead tunnel as they were set last; `None` when nobody knows what there is.
     detours: Option<Detours>,
     /// Which servers are listened for.
@@ -190,6 +192,7 @@ impl Agent {
         machine.recall_silent(before.silent.clone());
         let status =
             Status::new(&before.situation, before.since, Enforcement::NotEnforced, system::has_docker());
+        let unfinished = store.networking_off().is_some();
         let mut agent = Self {
             machine,
             owners,
@@ -200,6 +203,7 @@ impl Agent {
             events,
             questions: Questions::default(),
             attempt: None,
+            unfinished,
             detours: None,
             listening: watch::Sender::default(),
             sockets: watch::Sender::default(),
@@ -234,6 +238,9 @@ impl Agent {
         tracing::debug!(?event, "event");
         if let Event::Reconnected(result) = &event {
             self.attempt_ended(result);
+        }
+        if let Event::NetworkManager(Some(_)) = &event {
+            self.finish_comeback();
         }
         let bound = self.shorter_pause();
         for event in bound.into_iter().chain([event]) {

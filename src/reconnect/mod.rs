@@ -14,7 +14,10 @@ use tokio::sync::{mpsc, watch};
 
 use self::network_manager::Manager;
 use self::plan::{Failure, Plan, Step};
+use crate::describe::describe;
 use crate::status::Status;
+use crate::store::Store;
+use crate::system;
 use crate::vpn::{Comeback, Event};
 
 /// What an attempt needs of the agent.
@@ -23,8 +26,37 @@ pub struct Eyes {
     pub status: watch::Receiver<Status>,
     /// Where it is told what an attempt is about to do.
     pub events: mpsc::Sender<Event>,
+    /// Where it is noted what has to be undone, should the agent end in the middle.
+    pub store: Store,
     /// How far the attempt may go. Somebody may ask for more while it is under way.
     pub reach: watch::Receiver<Reach>,
+}
+
+/// So long after all networks were switched off, in seconds, they are switched on again by whoever finds that
+/// nobody did. Later somebody may have switched them off himself.
+const OURS: u64 = 600;
+
+/// Ends what a forerunner has begun: networks that it switched off, and did not live to switch on again. What
+/// a user switched off stays off.
+pub async fn finish(store: Store) {
+    let Some(at) = store.networking_off() else { return };
+    if system::now().saturating_sub(at) > OURS {
+        tracing::warn!(
+            "all networks were switched off to bring the VPN back, long ago; if they still are: nmcli \
+             networking on"
+        );
+        if let Err(error) = store.forget_networking_off() {
+            tracing::warn!("{}", describe(&error));
+        }
+        return;
+    }
+    let finished = match Manager::meet().await {
+        Ok(manager) => manager.finish_networking(&store).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = finished {
+        tracing::warn!("all networks may have been left off; switch them on: nmcli networking on: {error}");
+    }
 }
 
 /// Brings a VPN back, step by step, until it carries.
@@ -50,7 +82,7 @@ async fn take(manager: &mut Manager, step: Step, vpn: &Comeback, eyes: &mut Eyes
     match step {
         Step::Vpn => {}
         Step::Parent => manager.restart_parent().await?,
-        Step::Networking => manager.restart_networking().await?,
+        Step::Networking => manager.restart_networking(&eyes.store).await?,
     }
     manager.restart_vpn(vpn, eyes).await
 }

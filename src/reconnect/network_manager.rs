@@ -17,7 +17,10 @@ use super::Eyes;
 use super::objects::{ActiveProxy, DeviceProxy, NetworkManagerProxy, SettingsProxy};
 use super::plan::Failure;
 use crate::bus;
+use crate::describe::describe;
 use crate::status::Status;
+use crate::store::Store;
+use crate::system;
 use crate::vpn::{Comeback, Event, NoComeback};
 
 const NAME: &str = "org.freedesktop.NetworkManager";
@@ -148,9 +151,13 @@ impl Manager {
     }
 
     /// All networks off and on again.
-    pub(super) async fn restart_networking(&self) -> Result<(), Failure> {
+    pub(super) async fn restart_networking(&self, store: &Store) -> Result<(), Failure> {
         let proxy = &self.proxy;
-        // They may be off already. Whatever goes wrong from here on: they are not left off.
+        // What is off already was not switched off by us. Whatever goes wrong from here on, our own death
+        // too: they are not left off.
+        if proxy.networking_enabled().await? {
+            store.note_networking_off(system::now()).map_err(|error| Failure::Again(describe(&error)))?;
+        }
         let _ = proxy.enable(false).await;
         let asleep = || async move { Ok(proxy.state().await? == ASLEEP) };
         let off = until(DOWN, asleep, "they do not go off").await;
@@ -160,6 +167,7 @@ impl Manager {
             on = proxy.enable(true).await;
         }
         on?;
+        forget(store);
         off?;
         let connected = || async move { Ok(proxy.state().await? >= CONNECTED) };
         if until(NETWORK_UP, connected, "").await.is_ok() {
@@ -167,6 +175,18 @@ impl Manager {
         }
         // Profiles that do not come up by themselves.
         self.restart_parent().await
+    }
+
+    /// Switches all networks on again, if they are off.
+    pub(super) async fn finish_networking(&self, store: &Store) -> zbus::Result<()> {
+        if !self.proxy.networking_enabled().await? {
+            tracing::warn!(
+                "all networks were left off when an agent ended in the middle of a reconnect: on again"
+            );
+            self.proxy.enable(true).await?;
+        }
+        forget(store);
+        Ok(())
     }
 
     async fn bring_up(&self, device: &OwnedObjectPath, profile: &OwnedObjectPath) -> Result<(), Failure> {
@@ -227,6 +247,12 @@ impl Manager {
             .cache_properties(CacheProperties::No)
             .build()
             .await
+    }
+}
+
+fn forget(store: &Store) {
+    if let Err(error) = store.forget_networking_off() {
+        tracing::warn!("{}", describe(&error));
     }
 }
 

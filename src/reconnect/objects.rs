@@ -21,6 +21,9 @@ pub(super) trait NetworkManager {
     fn deactivate_connection(&self, active: &ObjectPath<'_>) -> zbus::Result<()>;
     /// All networks on or off.
     fn enable(&self, enable: bool) -> zbus::Result<()>;
+    /// Whether all networks are on, as somebody has set it.
+    #[zbus(property)]
+    fn networking_enabled(&self) -> zbus::Result<bool>;
     /// What is active or on its way.
     #[zbus(property)]
     fn active_connections(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
