@@ -17,6 +17,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 use zbus::OwnedVariant;
 
+use crate::config::Reconnect;
 use crate::firewall::LayerReport;
 use crate::vpn::{DockerReport, PauseScope, Situation, State, Tunnel};
 
@@ -47,6 +48,8 @@ pub struct Status {
     pub watch: Option<Watch>,
     /// Who takes the rules away twenty times a minute or more.
     pub fights: Vec<FightStatus>,
+    /// Who brings a lost VPN back (`vpn.reconnect`); `None` while no agent runs.
+    pub reconnect: Option<Reconnect>,
     /// The last loss.
     pub loss: Option<LossStatus>,
     /// In what the rules stand.
@@ -122,6 +125,7 @@ impl Status {
             repairs: 0,
             watch: None,
             fights: Vec::new(),
+            reconnect: None,
             loss: None,
             layers: Vec::new(),
             docker: DockerStatus {
@@ -203,6 +207,7 @@ impl Status {
         let scope = scope.map(|scope| scope.parse().map_err(StatusError)).transpose()?;
         let (watch, fights): (String, Vec<_>) = (take(&mut all, "Watch")?, take(&mut all, "Fights")?);
         let layers: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Layers")?;
+        let reconnect: String = take(&mut all, "ReconnectPolicy")?;
         Ok(Self {
             version: take(&mut all, "Version")?,
             agent: true,
@@ -216,6 +221,7 @@ impl Status {
             repairs: take(&mut all, "Repairs")?,
             watch: Watch::from_word(&watch)?,
             fights: fights.into_iter().map(FightStatus::from_dict).collect::<Result<_, _>>()?,
+            reconnect: Reconnect::from_word(&reconnect),
             loss: LossStatus::from_dict(take(&mut all, "Loss")?)?,
             layers: layers.into_iter().map(LayerStatus::from_dict).collect::<Result<_, _>>()?,
             docker: DockerStatus::from_dict(docker)?,

@@ -35,6 +35,7 @@ impl Agent {
         status.repairs = self.repairs;
         status.watch = Some(self.watch());
         status.fights = self.fights();
+        status.reconnect = Some(self.machine.config().vpn.reconnect);
         status.clients = self.machine.client_users();
         status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
         status.loss.clone_from(&self.kept.loss);

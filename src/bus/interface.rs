@@ -13,6 +13,7 @@ use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 use super::dict::{Dict, Nested, bootstrap_dict, docker_dict, fight_dict, loss_dict, tunnel_dict};
 use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
+use crate::config::Reconnect;
 use crate::sources::openvpn;
 use crate::status::{LayerStatus, Status, Watch};
 use crate::vpn::{PauseScope, Reporter};
@@ -85,6 +86,12 @@ impl Agent1 {
     #[zbus(property)]
     fn loss(&self) -> Dict {
         loss_dict(self.status.borrow().loss.as_ref())
+    }
+
+    /// Who brings a lost VPN back: `ask`, `auto` or `never`, as `vpn.reconnect` says.
+    #[zbus(property)]
+    fn reconnect_policy(&self) -> &'static str {
+        policy_word(&self.status.borrow())
     }
 
     #[zbus(property)]
@@ -314,11 +321,16 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
     let layers: Vec<Dict> = new.layers.iter().map(LayerStatus::dict).collect();
     put("Layers", old.layers != new.layers, Variant::from(layers));
     put("Loss", old.loss != new.loss, Variant::from(loss_dict(new.loss.as_ref())));
+    put("ReconnectPolicy", old.reconnect != new.reconnect, Variant::from(policy_word(new)));
     let fights: Vec<Dict> = new.fights.iter().map(fight_dict).collect();
     put("Watch", old.watch != new.watch, Variant::from(new.watch.map_or("", Watch::as_str)));
     put("Fights", old.fights != new.fights, Variant::from(fights));
     put("Repairs", old.repairs != new.repairs, Variant::from(new.repairs));
     changed
+}
+
+fn policy_word(status: &Status) -> &'static str {
+    status.reconnect.map_or("", Reconnect::as_str)
 }
 
 fn scope_word(status: &Status) -> &'static str {

@@ -321,6 +321,17 @@ impl Reconnect {
             Self::Never => "never",
         }
     }
+
+    /// From that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Ask, Self::Auto, Self::Never].into_iter().find(|policy| policy.as_str() == word)
+    }
+}
+
+impl serde::Serialize for Reconnect {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 impl Vpn {

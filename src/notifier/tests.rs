@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::config::Reconnect;
 use crate::status::{DockerStatus, LossStatus, Status, TunnelStatus};
 use crate::vpn::{Reason, State};
 
@@ -35,6 +36,7 @@ fn status(state: State) -> Status {
         layers: Vec::new(),
         watch: None,
         fights: Vec::new(),
+        reconnect: Some(Reconnect::Ask),
         loss: None,
         docker: DockerStatus::default(),
         clients: BTreeSet::new(),
@@ -115,6 +117,21 @@ impl Day {
             format!("{}\n{}", words.say(&notice.title), words.lines(&notice.body))
         })
     }
+}
+
+#[test]
+fn what_nobody_is_to_be_offered_no_button_offers() {
+    let never = |status: Status| Status { reconnect: Some(Reconnect::Never), ..status };
+    let mut day = Day::begin(never(status(State::Protected)));
+    day.agent(never(lost_at(START)));
+    day.hear(Event::Lost);
+    let notice = day.notifier.notice().unwrap();
+    assert_eq!((notice.topic, notice.buttons), (Topic::Lost, vec![Button::Details]));
+    assert!(!day.notifier.indicator().buttons.contains(&Button::Reconnect));
+    // The administrator has changed his mind.
+    day.agent(lost_at(START));
+    assert!(day.notifier.notice().unwrap().buttons.contains(&Button::Reconnect));
+    assert!(day.notifier.indicator().buttons.contains(&Button::Reconnect));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::event::{Button, Refusal, Topic};
 use super::keys::Key;
 use super::machine::{Loss, News, Notifier, Presence, Repairs};
 use super::notice::{Face, Notice, Stay, Text, Urgency};
+use crate::config::Reconnect;
 use crate::status::{LossStatus, Status};
 use crate::vpn::{PauseScope, Reason, State};
 
@@ -101,7 +102,17 @@ impl Notifier {
         };
         let mut body: Vec<Text> = loss.what.iter().filter_map(why).collect();
         body.push(Text::new(Key::LostBody));
-        critical(notice(Topic::Lost, Face::Lost, title, body), &[Button::Reconnect, Button::Details])
+        let offered = if self.offers_reconnect() {
+            &[Button::Reconnect, Button::Details][..]
+        } else {
+            &[Button::Details]
+        };
+        critical(notice(Topic::Lost, Face::Lost, title, body), offered)
+    }
+
+    /// Whether a person is to be offered to bring the VPN back.
+    pub(super) fn offers_reconnect(&self) -> bool {
+        self.status().is_none_or(|status| status.reconnect != Some(Reconnect::Never))
     }
 
     fn of_news(&self, news: &News) -> Notice {
