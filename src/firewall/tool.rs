@@ -140,6 +140,8 @@ pub(super) fn nft_that_goes_on() -> Result<Child, ToolError> {
     let mut command = command("nft", &["-i"])?;
     // It would keep what it was told in a file of its home.
     command.env("HOME", "/dev/null").stdout(Stdio::null());
+    // What a terminal sends to end the agent is not for it.
+    command.process_group(0);
     command.spawn().map_err(|source| ToolError::Run { program: "nft".to_owned(), source })
 }
 

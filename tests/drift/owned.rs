@@ -5,9 +5,9 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
-use crate::BOTH;
 use crate::flood::Siege;
 use crate::support::{SOON, nft, start_agent, status, tunwarden};
+use crate::{BOTH, ONE};
 
 /// Waits until the agent says whether the tables are its own.
 fn wait_for_owned(lab: &Lab, owned: bool) -> Result<()> {
@@ -58,6 +58,14 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
         })?;
         ensure!(tunwarden(lab, ["resume"])?.status.success());
         siege.is_silent("after a pause")?;
+        wait_for_owned(lab, true)?;
+        for (config, owned) in [(ONE, false), (BOTH, true)] {
+            lab.host().file("/etc/tunwarden/config.toml", config)?;
+            let reload = tunwarden(lab, ["reload"])?;
+            ensure!(reload.status.success(), "{reload:?}");
+            ensure!(tables(lab)?.contains("inet tunwarden") == owned, "{}", tables(lab)?);
+            siege.is_silent("after a reload")?;
+        }
         wait_for_owned(lab, true)?;
 
         // It outlives its owner, and the same flush is the control: what nobody owns it takes away.
