@@ -9,12 +9,9 @@ use tunwarden_lab::{Capture, Flood, Frame, Lab, wait_for, with_lab};
 
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
 
-/// Dies of what programs die of, in every transaction, while there is a file.
+/// Dies of what programs die of, with every text that it is given, while there is a file.
 const CRASHING: &str = "
-    case \" $* \" in
-    *' -c '*) ;;
-    *' -f '*) test ! -e /run/crash || kill -SEGV $$ ;;
-    esac
+    case \" $* \" in *' -f '*) test ! -e /run/crash || kill -SEGV $$ ;; esac
     exec $real \"$@\"";
 
 /// What a kernel before 5.16 has nft say of a hook where packets go out on a wire.
