@@ -95,6 +95,7 @@ install:
 	test -e $(DESTDIR)/etc/tunwarden/config.toml || install -D -m 644 examples/config.toml $(DESTDIR)/etc/tunwarden/config.toml
 	test -n "$(DESTDIR)" || systemd-tmpfiles --create tunwarden.conf
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
+	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || busctl call org.freedesktop.DBus / org.freedesktop.DBus ReloadConfig || true
 
 # The configuration and what was learned stay. A lock left active would keep the next one from closing at once.
 uninstall:

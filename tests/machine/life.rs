@@ -53,6 +53,7 @@ fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<
         desk.machine.power_on()?;
         desk.wait_for_state("locked")?;
         desk.tried_in_vain("the machine was powered on")?;
+        is_switched_off_and_on_again(desk)?;
         is_removed(desk)?;
         is_installed_again_and_purged(desk, &next)
     })
@@ -122,6 +123,23 @@ fn a_flush_of_everything_opens_nothing(desk: &Desk) -> Result<()> {
     desk.machine.succeed(["systemctl", "restart", "docker"])?;
     desk.flows()?;
     desk.tried_in_vain("Docker has its rules again")
+}
+
+/// The way out that keeps the package: what somebody has disabled, no boot and no upgrade switches on.
+fn is_switched_off_and_on_again(desk: &mut Desk) -> Result<()> {
+    let units = ["tunwarden-lock", "tunwarden"];
+    desk.machine.succeed(["tunwarden", "release", "--yes"])?;
+    desk.is_seen("after the release")?;
+    desk.machine.succeed(["systemctl", "disable", "--quiet"].into_iter().chain(units))?;
+    desk.machine.reboot()?;
+    desk.is_seen("after a boot without the units")?;
+    let said = desk.apt("install --reinstall /root/tunwarden.deb")?;
+    ensure!(said.contains("its units are disabled"), "the installation says: {said}");
+    desk.is_seen("after an upgrade without the units")?;
+    desk.machine.succeed(["systemctl", "enable", "--now", "--quiet"].into_iter().chain(units))?;
+    desk.close()?;
+    desk.wait_for_state("locked")?;
+    desk.tried_in_vain("the units are enabled again")
 }
 
 fn is_removed(desk: &mut Desk) -> Result<()> {
