@@ -140,7 +140,12 @@ fn from_source(machine: &WholeMachine, packages: &Packages) -> Result<()> {
     let mut make = Command::new("make");
     make.current_dir(ROOT).arg("install").arg(format!("BINARY={}", packages.binary().display()));
     succeed(make.arg(format!("DESTDIR={}", machine.outside("/").display())))?;
-    machine.shell("systemd-tmpfiles --create tunwarden.conf; systemctl daemon-reload").map(drop)
+    // The bus may have looked at the policy before install(1) had made it readable.
+    machine.shell(
+        "systemd-tmpfiles --create tunwarden.conf; systemctl daemon-reload; \
+         busctl call org.freedesktop.DBus / org.freedesktop.DBus ReloadConfig",
+    )?;
+    Ok(())
 }
 
 /// The article's scripts in their places, its unit enabled, and its rules in force.
