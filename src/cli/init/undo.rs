@@ -115,9 +115,12 @@ impl Guard {
             let mut line = String::new();
             std::io::stdin().read_line(&mut line).map(|_| line)
         });
-        let said =
-            matches!(tokio::time::timeout(CONFIRM, line).await, Ok(Ok(Ok(line))) if line.trim() == "yes");
-        write(&self.folder.join(if said { "confirmed" } else { "refused" }), "")?;
+        match tokio::time::timeout(CONFIRM, line).await {
+            Ok(Ok(Ok(line))) if line.trim() == "yes" => write(&self.folder.join("confirmed"), "")?,
+            Ok(Ok(Ok(line))) if !line.is_empty() => write(&self.folder.join("refused"), "")?,
+            // A terminal that is gone says neither, nor does silence: the guard waits its time.
+            Ok(_) | Err(_) => {}
+        }
         // The guard has the last word: it may have gone to work already.
         let done = async {
             loop {
@@ -129,7 +132,7 @@ impl Guard {
                 tokio::time::sleep(TICK).await;
             }
         };
-        let confirmed = tokio::time::timeout(CONFIRM, done).await.context("the guard says nothing")?;
+        let confirmed = tokio::time::timeout(CONFIRM * 2, done).await.context("the guard says nothing")?;
         if !confirmed {
             // A thread still waits for a line that nobody writes.
             super::super::complain("tunwarden: not confirmed: everything is as before");
