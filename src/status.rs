@@ -4,12 +4,14 @@ mod bootstrap;
 mod docker;
 mod layers;
 mod loss;
+mod management;
 mod watch;
 
 pub use bootstrap::{BootstrapStatus, EndpointStatus};
 pub use docker::{DockerStatus, NetworkStatus};
 pub use layers::LayerStatus;
 pub use loss::LossStatus;
+pub use management::ManagementStatus;
 pub use watch::{FightStatus, Watch};
 
 use std::collections::{BTreeSet, HashMap};
@@ -52,6 +54,8 @@ pub struct Status {
     pub reconnect: Option<Reconnect>,
     /// The last loss.
     pub loss: Option<LossStatus>,
+    /// Where plain OpenVPN clients are heard, or are not.
+    pub management: Vec<ManagementStatus>,
     /// In what the rules stand.
     pub layers: Vec<LayerStatus>,
     /// Docker.
@@ -127,6 +131,7 @@ impl Status {
             fights: Vec::new(),
             reconnect: None,
             loss: None,
+            management: Vec::new(),
             layers: Vec::new(),
             docker: DockerStatus {
                 present: docker,
@@ -208,6 +213,7 @@ impl Status {
         let (watch, fights): (String, Vec<_>) = (take(&mut all, "Watch")?, take(&mut all, "Fights")?);
         let layers: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Layers")?;
         let reconnect: String = take(&mut all, "ReconnectPolicy")?;
+        let management: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Management")?;
         Ok(Self {
             version: take(&mut all, "Version")?,
             agent: true,
@@ -223,6 +229,7 @@ impl Status {
             fights: fights.into_iter().map(FightStatus::from_dict).collect::<Result<_, _>>()?,
             reconnect: Reconnect::from_word(&reconnect),
             loss: LossStatus::from_dict(take(&mut all, "Loss")?)?,
+            management: management.into_iter().map(ManagementStatus::from_dict).collect::<Result<_, _>>()?,
             layers: layers.into_iter().map(LayerStatus::from_dict).collect::<Result<_, _>>()?,
             docker: DockerStatus::from_dict(docker)?,
             clients: BTreeSet::new(),
@@ -273,6 +280,9 @@ impl Status {
         }
         if self.watch == Some(Watch::Slow) {
             row("watch", "slow: what others change is seen within a minute".to_owned());
+        }
+        for deaf in self.management.iter().filter_map(ManagementStatus::line) {
+            row("!", format!("not heard: {deaf}"));
         }
         for hold in self.layers.iter().filter_map(LayerStatus::hold) {
             row("layer", hold);

@@ -4,7 +4,7 @@ use sd_notify::NotifyState;
 
 use super::{Agent, describe, tell_systemd};
 use crate::bus::{News, Notice};
-use crate::status::{Enforcement, LossStatus, Status};
+use crate::status::{Enforcement, LossStatus, ManagementStatus, Status};
 use crate::store::Applied;
 use crate::system;
 use crate::vpn::{Announcement, Situation, State};
@@ -36,6 +36,7 @@ impl Agent {
         status.watch = Some(self.watch());
         status.fights = self.fights();
         status.reconnect = Some(self.machine.config().vpn.reconnect);
+        status.management = self.machine.hearings().map(ManagementStatus::from).collect();
         status.clients = self.machine.client_users();
         status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
         status.loss.clone_from(&self.kept.loss);

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use zbus::{OwnedVariant, Variant};
 
 use crate::status::{
-    BootstrapStatus, DockerStatus, EndpointStatus, FightStatus, LossStatus, NetworkStatus, TunnelStatus,
+    BootstrapStatus, DockerStatus, EndpointStatus, FightStatus, LossStatus, ManagementStatus, NetworkStatus,
+    TunnelStatus,
 };
 
 /// `a{sv}`
@@ -40,6 +41,16 @@ pub(super) fn loss_dict(loss: Option<&LossStatus>) -> Dict {
         ("seen_by", text(&loss.seen_by)),
         ("at", OwnedVariant::from(loss.at)),
     ])
+}
+
+pub(super) fn management_dict(management: &ManagementStatus) -> Dict {
+    let mut dict = HashMap::from([
+        ("file", text(&management.file)),
+        ("socket", text(&management.socket)),
+        ("heard", OwnedVariant::from(management.heard)),
+    ]);
+    dict.extend(management.fault.iter().map(|fault| ("fault", text(fault))));
+    dict
 }
 
 pub(super) fn bootstrap_dict(part: &BootstrapStatus) -> Dict {

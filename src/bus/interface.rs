@@ -10,7 +10,9 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, Variant, interface};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
-use super::dict::{Dict, Nested, bootstrap_dict, docker_dict, fight_dict, loss_dict, tunnel_dict};
+use super::dict::{
+    Dict, Nested, bootstrap_dict, docker_dict, fight_dict, loss_dict, management_dict, tunnel_dict,
+};
 use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
 use crate::config::Reconnect;
@@ -92,6 +94,12 @@ impl Agent1 {
     #[zbus(property)]
     fn reconnect_policy(&self) -> &'static str {
         policy_word(&self.status.borrow())
+    }
+
+    /// Where plain OpenVPN clients are heard, or are not.
+    #[zbus(property)]
+    fn management(&self) -> Vec<Dict> {
+        self.status.borrow().management.iter().map(management_dict).collect()
     }
 
     #[zbus(property)]
@@ -322,6 +330,8 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
     put("Layers", old.layers != new.layers, Variant::from(layers));
     put("Loss", old.loss != new.loss, Variant::from(loss_dict(new.loss.as_ref())));
     put("ReconnectPolicy", old.reconnect != new.reconnect, Variant::from(policy_word(new)));
+    let management: Vec<Dict> = new.management.iter().map(management_dict).collect();
+    put("Management", old.management != new.management, Variant::from(management));
     let fights: Vec<Dict> = new.fights.iter().map(fight_dict).collect();
     put("Watch", old.watch != new.watch, Variant::from(new.watch.map_or("", Watch::as_str)));
     put("Fights", old.fights != new.fights, Variant::from(fights));

@@ -10,7 +10,7 @@ pub use gather::Files;
 use serde::Serialize;
 
 use crate::config::plain;
-use crate::status::{BootstrapStatus, Status};
+use crate::status::{BootstrapStatus, ManagementStatus, Status};
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -144,6 +144,15 @@ fn of_status(status: &Status) -> Vec<Finding> {
             "docker-not-covered",
             format!("Docker networks are not held as they should be: {}", some(&faults)),
             "use bridge networks, or mend docker.networks in the configuration",
+        );
+    }
+    let deaf: Vec<String> = status.management.iter().filter_map(ManagementStatus::line).collect();
+    if !deaf.is_empty() {
+        find(
+            "management-not-heard",
+            format!("a loss of these OpenVPN clients is seen later than it could be: {}", some(&deaf)),
+            "end the other program; or leave the socket to it for good, with management-client-user and its user \
+             in that configuration; what is not believed belongs where root alone can write",
         );
     }
     findings

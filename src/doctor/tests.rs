@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::status::{DockerStatus, Enforcement, NetworkStatus};
+use crate::status::{DockerStatus, Enforcement, ManagementStatus, NetworkStatus};
 use crate::vpn::{Allowance, Situation};
 
 /// A machine on which nothing is wrong.
@@ -87,6 +87,16 @@ fn each_fault_is_found_and_no_other() {
         status.docker = DockerStatus { present: true, networks: vec![network], ..DockerStatus::default() };
     };
     assert_eq!(ids(uncovered), ["docker-not-covered"]);
+    let socket = |heard, fault: Option<&str>| ManagementStatus {
+        file: "/etc/openvpn/a.conf".to_owned(),
+        socket: "/run/a.sock".to_owned(),
+        heard,
+        fault: fault.map(str::to_owned),
+    };
+    let with = |socket: ManagementStatus| ids(|seen| seen.status.as_mut().unwrap().management.push(socket));
+    assert_eq!(with(socket(false, Some("it is taken"))), ["management-not-heard"]);
+    assert_eq!(with(socket(true, None)), [""; 0], "heard");
+    assert_eq!(with(socket(false, None)), [""; 0], "its client does not run");
 }
 
 #[test]

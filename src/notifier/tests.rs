@@ -38,6 +38,7 @@ fn status(state: State) -> Status {
         fights: Vec::new(),
         reconnect: Some(Reconnect::Ask),
         loss: None,
+        management: Vec::new(),
         docker: DockerStatus::default(),
         clients: BTreeSet::new(),
     }

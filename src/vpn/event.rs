@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DockerView, LinkTable, ManagementSocket, ManagementWord, Pause, TunnelId};
+use super::{DockerView, Hearing, LinkTable, ManagementSocket, ManagementWord, Pause, TunnelId};
 use crate::config::Config;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
@@ -28,6 +28,8 @@ pub enum Event {
     Report(Report, Reporter),
     /// What an OpenVPN client says on its management socket.
     Management(ManagementWord),
+    /// How it stands with listening at a management socket.
+    Hearing(ManagementSocket, Hearing),
     /// The user id under which the VPN client `pid` runs now.
     ClientUser {
         /// The process.

@@ -163,9 +163,12 @@ impl Machine {
     /// Every file of root's is known; one that is gone is forgotten.
     pub(super) fn learn_files(&mut self, files: Vec<OpenVpnFile>) {
         self.learned.retain(|_, vpn| vpn.origin != Origin::OpenVpn);
-        self.sockets.clear();
+        let mut before = std::mem::take(&mut self.sockets);
         for OpenVpnFile { path, endpoints, names, user, mark, management } in files {
-            self.sockets.extend(management);
+            self.sockets.extend(management.map(|socket| {
+                let hearing = before.remove(&socket).unwrap_or_default();
+                (socket, hearing)
+            }));
             let (key, sender) = (file_key(&path), Sender::Client);
             let vpn =
                 LearnedVpn { name: path, origin: Origin::OpenVpn, endpoints, names, user, sender, mark };

@@ -14,8 +14,8 @@ use super::known::Known;
 use super::learned::{Learned, LeftOut, Memory};
 use super::names::Resolution;
 use super::{
-    Action, Announcement, Event, LastVpn, LinkTable, ManagementSocket, NmView, Pause, PauseScope, Report,
-    ReportKind, Reporter, Situation, State, Tunnel, TunnelId,
+    Action, Announcement, Event, Hearing, LastVpn, LinkTable, ManagementSocket, NmView, Pause, PauseScope,
+    Report, ReportKind, Reporter, Situation, State, Tunnel, TunnelId,
 };
 use crate::config::Config;
 use crate::net::IfName;
@@ -32,8 +32,8 @@ pub struct Machine {
     pub(super) memory: Memory,
     /// Tunnels whose servers were silent when a forerunner last listened, and that nobody has claimed yet.
     pub(super) silent: BTreeSet<TunnelId>,
-    /// Where plain clients can be heard.
-    pub(super) sockets: BTreeSet<ManagementSocket>,
+    /// Where plain clients can be heard, and whether they are.
+    pub(super) sockets: BTreeMap<ManagementSocket, Hearing>,
     pub(super) left_out: BTreeMap<String, LeftOut>,
     pub(super) resolution: Resolution,
     /// The VPN that was there last.
@@ -64,7 +64,7 @@ impl Machine {
             learned,
             memory: Memory::Whole,
             silent: BTreeSet::new(),
-            sockets: BTreeSet::new(),
+            sockets: BTreeMap::new(),
             left_out: BTreeMap::new(),
             resolution: Resolution::default(),
             last: None,
@@ -164,6 +164,10 @@ impl Machine {
                 let (endings, watch) = self.management(word, now);
                 actions.extend(watch);
                 endings
+            }
+            Event::Hearing(socket, hearing) => {
+                self.hearing(&socket, hearing);
+                Vec::new()
             }
             Event::ClientUser { pid, uid } => {
                 self.client_user(pid, uid);

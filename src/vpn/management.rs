@@ -26,6 +26,18 @@ pub struct ManagementSocket {
     pub user: Option<u32>,
 }
 
+/// How it stands with listening at a management socket.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Hearing {
+    /// Nobody is there: its client does not run.
+    #[default]
+    Nobody,
+    /// Its client is heard.
+    Heard,
+    /// Its client cannot be heard there, and why.
+    Deaf(String),
+}
+
 /// One word of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManagementWord {
@@ -62,13 +74,25 @@ pub enum ClientState {
 impl Machine {
     /// The management sockets that are to be listened at.
     pub fn management_sockets(&self) -> Vec<ManagementSocket> {
-        self.sockets.iter().cloned().collect()
+        self.sockets.keys().cloned().collect()
+    }
+
+    /// How it stands with each of them.
+    pub fn hearings(&self) -> impl Iterator<Item = (&ManagementSocket, &Hearing)> {
+        self.sockets.iter()
+    }
+
+    /// A socket that nobody wants any more is no matter.
+    pub(super) fn hearing(&mut self, socket: &ManagementSocket, now: Hearing) {
+        if let Some(hearing) = self.sockets.get_mut(socket) {
+            *hearing = now;
+        }
     }
 
     /// Takes in a word; says what it ends and which process is to be watched.
     pub(super) fn management(&mut self, word: ManagementWord, now: u64) -> (Vec<Ending>, Option<Action>) {
         // A socket whose configuration is gone says nothing any more.
-        if !self.sockets.iter().any(|socket| socket.file == word.file) {
+        if !self.sockets.keys().any(|socket| socket.file == word.file) {
             return (Vec::new(), None);
         }
         let endings = match &word.said {

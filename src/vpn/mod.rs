@@ -34,7 +34,7 @@ pub use event::{
 pub use learned::{Learned, LearnedVpn, LeftOut, Origin};
 pub use links::{Link, LinkKind, LinkTable};
 pub use machine::Machine;
-pub use management::{ClientState, ManagementSocket, ManagementWord};
+pub use management::{ClientState, Hearing, ManagementSocket, ManagementWord};
 pub use names::{Names, Resolved};
 pub use pause::{Pause, PauseScope};
 pub use silence::{Detours, LOOKS, Listening, Look, Silence, TunnelId, Wait};

@@ -75,6 +75,7 @@ impl Heard {
             Event::Pause(pause) => self.pause = Some(*pause),
             Event::Resume => self.pause = None,
             Event::Management(_)
+            | Event::Hearing(..)
             | Event::NetworkManager(None)
             | Event::Report(_, Reporter::Client(_))
             | Event::Docker(_)

@@ -25,7 +25,7 @@ use self::place::{Place, Refused};
 use self::word::QUESTION;
 use super::changes::Changes;
 use super::skipped::shown;
-use crate::vpn::{ClientState, Event, ManagementSocket, ManagementWord};
+use crate::vpn::{ClientState, Event, Hearing, ManagementSocket, ManagementWord};
 
 /// A client greets at once; one that does not is spoken to by somebody else.
 const GREETING: Duration = Duration::from_secs(2);
@@ -101,6 +101,19 @@ enum Deaf {
     Closed,
 }
 
+impl Deaf {
+    /// What there is to tell of it. A client that does not run, or does not run any more, is no fault.
+    fn hearing(&self) -> Hearing {
+        match self {
+            Self::Nobody | Self::Closed => Hearing::Nobody,
+            Self::Refused(refused) if refused.is_absence() => Hearing::Nobody,
+            Self::Refused(_) | Self::Stranger(_) | Self::Busy | Self::Nonsense(_) | Self::Broken(_) => {
+                Hearing::Deaf(self.to_string())
+            }
+        }
+    }
+}
+
 struct Listener {
     place: Place,
     socket: ManagementSocket,
@@ -121,6 +134,7 @@ impl Listener {
             }
             let Err(deaf) = self.hear(&path).await;
             self.complain(&deaf, &mut said);
+            self.tell(deaf.hearing()).await;
             let again = match &deaf {
                 Deaf::Refused(_) | Deaf::Stranger(_) => None,
                 Deaf::Nobody => tries.next().copied(),
@@ -193,10 +207,15 @@ impl Listener {
         question.extend(QUESTION);
         stream.write_all(&question).await?;
         tracing::info!("listening at the management socket {}", shown(&self.socket.path));
+        self.tell(Hearing::Heard).await;
         let ended = conversation.go_on(&mut stream, heard).await;
         // Whatever it was: nobody says any more how this client stands.
         self.say(conversation.pid, ClientState::Gone).await;
         ended
+    }
+
+    async fn tell(&self, hearing: Hearing) {
+        drop(self.events.send(Event::Hearing(self.socket.clone(), hearing)).await);
     }
 
     async fn say(&self, pid: Option<u32>, said: ClientState) {

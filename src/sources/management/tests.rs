@@ -52,12 +52,29 @@ impl Here {
     }
 
     async fn next(&mut self) -> ClientState {
-        match timeout(Duration::from_secs(20), self.said.recv()).await {
-            Ok(Some(Event::Management(word))) => {
-                assert_eq!(word.pid, Some(std::process::id()), "the kernel says who it is");
-                word.said
+        loop {
+            match timeout(Duration::from_secs(20), self.said.recv()).await {
+                Ok(Some(Event::Hearing(..))) => {}
+                Ok(Some(Event::Management(word))) => {
+                    assert_eq!(word.pid, Some(std::process::id()), "the kernel says who it is");
+                    return word.said;
+                }
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How it stands next, when that is another.
+    async fn hearing(&mut self, before: &Hearing) -> Hearing {
+        loop {
+            match timeout(Duration::from_secs(20), self.said.recv()).await {
+                Ok(Some(Event::Hearing(socket, now))) if now != *before => {
+                    assert_eq!(socket, self.listener(None).socket);
+                    return now;
+                }
+                Ok(Some(Event::Hearing(..) | Event::Management(_))) => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 }
@@ -127,14 +144,32 @@ fn a_password_is_read_from_a_file_that_is_the_owners_alone() {
 
 #[tokio::test]
 async fn whoever_is_neither_root_nor_the_configured_user_is_not_heard() {
+    let own = nix::unistd::geteuid().as_raw();
+    if own != 0 {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
     let here = Here::new();
-    let _listener = here.bind();
-    let mut listener = here.listener(None);
-    // The folders are believed, and the process at the other end is another's.
-    listener.place.root = here.path("run/a.sock");
-    listener.place.owner = 4_000_000;
+    let owner = 4_000_000;
+    let listener = here.bind();
+    for path in [here.folder.path(), &here.path("run"), &here.path("run/a.sock")] {
+        std::os::unix::fs::chown(path, Some(owner), None).unwrap();
+    }
+    // Every file is its owner's; the process that listens is another's.
+    let mut hearing = here.listener(None);
+    hearing.place.owner = owner;
     let path = here.path("run/a.sock");
-    assert!(matches!(listener.hear(&path).await, Err(Deaf::Refused(_) | Deaf::Stranger(_))));
+    hearing.place.socket(&path).unwrap();
+    let deaf = hearing.hear(&path).await.unwrap_err();
+    assert!(matches!(deaf, Deaf::Stranger(uid) if uid == own), "{deaf}");
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut told = Vec::new();
+    stream.read_to_end(&mut told).await.unwrap();
+    assert_eq!(told, b"", "nothing was said to him");
+    // The control: the same process, where the configuration names its user.
+    hearing.socket.user = Some(own);
+    tokio::spawn(async move { hearing.hear(&path).await.map(|_| ()) });
+    assert_eq!(meet(&listener).await.0, "state on 1\n");
 }
 
 #[tokio::test]
@@ -148,6 +183,29 @@ async fn one_that_is_spoken_to_by_somebody_else_is_left_to_him() {
     let mut told = Vec::new();
     stream.read_to_end(&mut told).await.unwrap();
     assert_eq!(told, b"", "nothing was said to it, and it was let go");
+}
+
+#[tokio::test]
+async fn how_it_stands_is_told_and_a_client_that_does_not_run_is_no_fault() {
+    let mut here = Here::new();
+    tokio::spawn(here.listener(None).listen());
+    let nobody = here.hearing(&Hearing::Heard).await;
+    assert_eq!(nobody, Hearing::Nobody, "there is no socket");
+    std::fs::set_permissions(here.path("run"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let listener = here.bind();
+    let Hearing::Deaf(fault) = here.hearing(&nobody).await else { panic!("others can write there") };
+    assert!(fault.contains("others than root can write"), "{fault}");
+    std::fs::set_permissions(here.path("run"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // It is there, and says nothing.
+    let busy = here.hearing(&Hearing::Deaf(fault)).await;
+    assert_eq!(busy, Hearing::Deaf(Deaf::Busy.to_string()));
+    let (left, _) = listener.accept().await.unwrap();
+    drop(left);
+    let (_, stream) = meet(&listener).await;
+    assert_eq!(here.hearing(&busy).await, Hearing::Heard);
+    drop((stream, listener));
+    std::fs::remove_file(here.path("run/a.sock")).unwrap();
+    assert_eq!(here.hearing(&Hearing::Heard).await, Hearing::Nobody);
 }
 
 #[tokio::test]

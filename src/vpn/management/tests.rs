@@ -242,3 +242,22 @@ fn a_silent_server_is_silent_until_it_is_heard_whatever_its_client_believes() {
     assert_eq!(story.state(), State::Protected);
     assert_eq!(story.allowed(), endpoints(&SERVERS[1..2]));
 }
+
+#[test]
+fn whether_a_client_is_heard_stays_while_its_file_is_read_again_and_goes_with_it() {
+    let mut story = Story::new();
+    let other = "/etc/openvpn/other.conf";
+    let socket = file(FILE, &[]).management.unwrap();
+    let hearings = |story: &Story| -> Vec<(String, Hearing)> {
+        story.0.hearings().map(|(socket, hearing)| (socket.file.clone(), hearing.clone())).collect()
+    };
+    assert_eq!(hearings(&story), [(FILE.to_owned(), Hearing::Nobody)]);
+    let deaf = Hearing::Deaf("it is taken".to_owned());
+    story.step(Event::Hearing(socket.clone(), deaf.clone()));
+    story.step(Event::OpenVpnFiles(vec![file(FILE, &SERVERS[..1]), file(other, &SERVERS)]));
+    let both = [(FILE.to_owned(), deaf.clone()), (other.to_owned(), Hearing::Nobody)];
+    assert_eq!(hearings(&story), both);
+    story.step(Event::OpenVpnFiles(vec![file(other, &SERVERS)]));
+    story.step(Event::Hearing(socket, deaf));
+    assert_eq!(hearings(&story), [(other.to_owned(), Hearing::Nobody)], "told too late");
+}
