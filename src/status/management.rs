@@ -1,0 +1,51 @@
+//! What is said of OpenVPN's management sockets: whether the agent hears each client there.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use zbus::OwnedVariant;
+
+use super::{StatusError, take};
+use crate::config::plain;
+use crate::vpn::{Hearing, ManagementSocket};
+
+/// The management socket of one of root's configurations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ManagementStatus {
+    /// The configuration.
+    pub file: String,
+    /// The socket's path.
+    pub socket: String,
+    /// Whether the client is heard there now.
+    pub heard: bool,
+    /// Why it is not, though somebody is there.
+    pub fault: Option<String>,
+}
+
+impl ManagementStatus {
+    /// A line for people, if there is something to say.
+    pub fn line(&self) -> Option<String> {
+        let fault = self.fault.as_ref()?;
+        Some(format!("{} of {}: {}", plain(&self.socket), plain(&self.file), plain(fault)))
+    }
+
+    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
+        Ok(Self {
+            file: take(&mut dict, "file")?,
+            socket: take(&mut dict, "socket")?,
+            heard: take(&mut dict, "heard")?,
+            fault: dict.contains_key("fault").then(|| take(&mut dict, "fault")).transpose()?,
+        })
+    }
+}
+
+impl From<(&ManagementSocket, &Hearing)> for ManagementStatus {
+    fn from((socket, hearing): (&ManagementSocket, &Hearing)) -> Self {
+        let fault = match hearing {
+            Hearing::Deaf(fault) => Some(fault.clone()),
+            Hearing::Nobody | Hearing::Heard => None,
+        };
+        let (file, socket) = (socket.file.clone(), socket.path.clone());
+        Self { file, socket, heard: *hearing == Hearing::Heard, fault }
+    }
+}
