@@ -1,7 +1,8 @@
 //! The layer in iptables.
 //!
-//! A commit is one transaction a table; the two families run side by side, since no packet belongs
-//! to both. What cannot be put in force is closed with rules that every kernel has.
+//! A commit is one transaction a table, and one more for policies that are not held; the two families run
+//! side by side, since no packet belongs to both. What cannot be put in force is closed with rules that
+//! every kernel has.
 
 use super::family::{commit_or_close, read};
 use super::sets::{self, can_hold_sets};

@@ -9,8 +9,19 @@ use crate::policy::iptables::{Edits, render};
 use crate::policy::{Chain, ChainName, Hook, Table, TableName};
 
 /// The restore text that turns what is held into `tables`; empty when nothing has to change.
+///
+/// Policies come last, in a transaction of their own: where one is set the kernel waits for its readers,
+/// and every other transaction with it. What leads to our chains is in force before, and they decide.
 pub(super) fn restore(tables: &[Table], saved: &Saved) -> String {
-    tables.iter().map(|table| render(table, &edits(table, saved.table(table.name.as_str())))).collect()
+    let edits = tables.iter().map(|table| (table, edits(table, saved.table(table.name.as_str()))));
+    let (rules, policies): (Vec<String>, Vec<String>) = edits
+        .map(|(table, edits)| {
+            let policies = Edits { policies: edits.policies, ..Edits::chains(BTreeSet::new()) };
+            let rules = Edits { policies: false, ..edits };
+            (render(table, &rules), render(table, &policies))
+        })
+        .unzip();
+    [rules, policies].concat().concat()
 }
 
 /// The restore text for going from tables that are known to be held to others: only chains of ours.
@@ -261,4 +272,36 @@ pub(super) fn articles_rules(saved: &Saved) -> Vec<&'static str> {
     let held = saved.table("filter").and_then(|table| table.rules(Hook::DockerUser.as_str()));
     let all = held.is_some_and(|held| RULES.iter().all(|rule| held.contains(&canonical(rule))));
     if all { RULES.to_vec() } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::last_resort;
+
+    fn sections(text: &str) -> Vec<Vec<&str>> {
+        text.split_inclusive("COMMIT\n").map(|section| section.lines().collect()).collect()
+    }
+
+    #[test]
+    fn policies_come_last_and_apart_and_only_where_they_are_not_held() {
+        let (ruleset, policies) = (last_resort(), [":INPUT DROP", ":FORWARD DROP", ":OUTPUT DROP"]);
+        for family in Family::ALL {
+            let tables = ruleset.family(family);
+            let (sets, text) =
+                (|line: &&str| line.contains(" DROP [0:0]"), restore(tables, &Saved::default()));
+            let mut sections = sections(&text);
+            let last = sections.pop().unwrap_or_default();
+            assert_eq!(
+                last,
+                ["*filter", ":INPUT DROP [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT DROP [0:0]", "COMMIT"]
+            );
+            assert_eq!(sections.len(), tables.len(), "{text}");
+            assert!(!sections.concat().iter().any(sets), "{text}");
+
+            let held = format!("*filter\n{} [0:0]\nCOMMIT\n", policies.join(" [0:0]\n"));
+            let text = restore(tables, &Saved::parse(&held).unwrap());
+            assert!(text.contains("-I OUTPUT 1") && !text.lines().any(|line| sets(&line)), "{text}");
+        }
+    }
 }

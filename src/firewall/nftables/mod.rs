@@ -295,7 +295,7 @@ impl Nftables {
                 }
             }
             if self.must_make() || !differences(table, found.as_ref()).is_empty() {
-                differing.push((table, if found.is_some() { Place::Taken } else { Place::Unknown }));
+                differing.push((table, if found.is_some() { Place::Taken } else { Place::Free }));
             }
         }
         if differing.is_empty() {

@@ -59,6 +59,8 @@ pub enum Place {
     Unknown,
     /// A table that is there, whose ever it was.
     Taken,
+    /// Nothing, as a look has shown; a table that has come since refuses it, where nobody owns ours.
+    Free,
 }
 
 /// A table as it is to be held.
@@ -217,12 +219,16 @@ impl NftTable {
     /// The text that puts this table in its place, in one transaction.
     pub fn replaced(&self, place: Place) -> String {
         let name = self.name();
-        let made = match place {
+        let cleared = match (place, self.owner) {
             // So that there is one to delete.
-            Place::Unknown => format!("table {name}\n"),
-            Place::Taken => String::new(),
+            (Place::Unknown, _) => format!("table {name}\ndelete table {name}\n"),
+            (Place::Taken, _) => format!("delete table {name}\n"),
+            // Where something is deleted the kernel waits for its readers, and the next transaction with it.
+            (Place::Free, Owner::Nobody) => format!("create table {name}\n"),
+            // Nobody can make a table twice and own it.
+            (Place::Free, Owner::Maker) => String::new(),
         };
-        format!("{made}delete table {name}\n{}", self.text(Bases::Told))
+        cleared + &self.text(Bases::Told)
     }
 
     /// The text that gives a table with these very chains other rules, in one transaction: what comes
