@@ -11,8 +11,9 @@
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -32,6 +33,10 @@ const APPLIED: &str = "applied.json";
 const NETWORKING: &str = "networking-off.json";
 const REPORTS: &str = "reports.json";
 const LOCK: &str = "agent.lock";
+const TURN: &str = "rules.lock";
+
+/// How long a turn is waited for, and how often that is tried.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(10));
 
 /// More than ten thousand endpoints need less.
 const MAX_BYTES: u64 = 8 << 20;
@@ -82,6 +87,9 @@ pub enum StoreError {
     /// Another agent holds the lock.
     #[error("another agent is running (process {0}); stop it first: sudo systemctl stop tunwarden")]
     Busy(String),
+    /// Somebody else has his turn with the rules, and does not end.
+    #[error("another tunwarden has been at the rules for {seconds} seconds, and is waited for no longer", seconds = PATIENCE.0.as_secs())]
+    Turn,
 }
 
 /// The two folders.
@@ -244,9 +252,7 @@ impl Store {
     /// [`StoreError::Busy`] with the other's process id.
     pub fn lock(&self) -> Result<Flock<File>, StoreError> {
         let path = self.run.join(LOCK);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path);
-        let file = file.map_err(io_error(&path))?;
+        let file = lockable(&path)?;
         let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(mut file, _)| {
             let mut pid = String::new();
             let _ = (&mut file).take(20).read_to_string(&mut pid);
@@ -256,7 +262,25 @@ impl Store {
         Ok(lock)
     }
 
-    /// The process id of the running agent, if one runs.
+    /// Waits for a turn with the rules, until the lock is dropped: two who write them at the same moment
+    /// undo one another's work. The agent does not ask for one, and is never kept waiting.
+    ///
+    /// # Errors
+    /// [`StoreError::Turn`], [`StoreError::Io`]
+    pub async fn turn(&self) -> Result<Flock<File>, StoreError> {
+        let mut file = lockable(&self.run.join(TURN))?;
+        let deadline = tokio::time::Instant::now() + PATIENCE.0;
+        loop {
+            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(lock),
+                Err(_) if tokio::time::Instant::now() >= deadline => return Err(StoreError::Turn),
+                Err((file, _)) => file,
+            };
+            tokio::time::sleep(PATIENCE.1).await;
+        }
+    }
+
+    /// The process id of the running agent, if one runs; only root can tell.
     pub fn running_agent(&self) -> Option<i32> {
         let path = self.run.join(LOCK);
         let mut file = OpenOptions::new().read(true).open(path).ok()?;
@@ -272,6 +296,14 @@ impl Store {
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
     move |source| StoreError::Io { path: path.to_owned(), source }
+}
+
+/// A file to lock, root's alone: whoever can read it can lock it, and keep the agent from starting.
+fn lockable(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(io_error(path))?;
+    file.set_permissions(PermissionsExt::from_mode(0o600)).map_err(io_error(path))?;
+    Ok(file)
 }
 
 /// A file that is not there is gone.

@@ -145,6 +145,24 @@ fn a_second_agent_refuses_and_names_the_first() -> Result<()> {
     })
 }
 
+/// Whoever could lock its file would keep it from starting, and have `release` end what bears its number.
+#[test]
+fn nobody_without_root_can_pass_for_an_agent() -> Result<()> {
+    const HOLD: &str = "exec 9<\"$1\" && flock -s 9 && echo held && exec sleep infinity";
+    with_lab(|lab| {
+        let mut desktop = Desktop::new(lab, "")?;
+        desktop.agent.kill()?;
+        let hold = |file: &str| lab.host().command(["bash", "-c", HOLD, "hold", file]).user("nobody").spawn();
+        let mut control = hold("/etc/passwd")?;
+        control.wait_for_line("held", SOON).context("the control failed: he cannot lock a file at all")?;
+        let mut held = hold("/run/tunwarden/agent.lock")?;
+        wait_until("he holds it or was refused", SOON, || held.log().contains("held") || !held.is_running())?;
+        desktop.agent = support::start_agent(lab)?;
+        desktop.check_state("locked", "the agent came back")?;
+        Ok(())
+    })
+}
+
 #[test]
 fn a_good_configuration_is_taken_without_a_gap_and_a_bad_one_is_refused() -> Result<()> {
     with_lab(|lab| {

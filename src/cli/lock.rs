@@ -28,6 +28,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     if let Err(error) = store.prepare() {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
+    let _turn = turn(&store).await;
     let situation = locked(&config, &store).await;
     let (owners, _) = system::owners(&config);
     let ruleset = policy::ruleset(&config, &owners, &situation);
@@ -42,6 +43,12 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     keep(&store, situation);
     say("locked: nothing leaves in clear");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A turn with the rules; without one it is done all the same.
+pub(super) async fn turn(store: &Store) -> Option<impl Drop> {
+    let turn = store.turn().await;
+    turn.inspect_err(|error| complain(&format!("tunwarden: {}", describe(error)))).ok()
 }
 
 /// The locked situation, from the links as they are now and the endpoints learned before.

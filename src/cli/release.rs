@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Command;
 
-use super::{Outcome, complain, load::load, say};
+use super::{Outcome, complain, load::load, lock::turn, say};
 use crate::agent::describe;
 use crate::detour;
 use crate::firewall::{Firewall, restore_arp};
@@ -46,6 +46,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
 pub(super) async fn take_out(path: Option<&Path>) -> anyhow::Result<()> {
     let store = Store::default();
     end_agent(&store).await?;
+    let _turn = turn(&store).await;
     let config = load(path).map(|config| config.firewall).unwrap_or_default();
     let dockers = Firewall::new(&config).release().await.context("not everything could be released")?;
     if let Err(error) = restore_arp(store.run()) {

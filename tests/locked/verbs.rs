@@ -41,6 +41,29 @@ fn a_broken_configuration_locks_with_the_strictest_rules_and_says_so() {
     .unwrap();
 }
 
+/// Unit and package may lock at the same moment as somebody's own hand.
+#[test]
+fn several_locks_at_once_are_one_lock() {
+    const LOCKS: &str = r#"
+        for lock in 1 2 3 4 5 6; do "$1" lock & pids="$pids $!"; done
+        for pid in $pids; do wait "$pid" || exit 1; done"#;
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", KNOWN)?;
+        for _ in 0..3 {
+            lab.host().succeed(["nft", "flush", "ruleset"])?;
+            ensure!(
+                exit_code(lab, ["verify"])? == Some(4),
+                "nothing is in force, and verify does not say so"
+            );
+            lab.host().succeed(["bash", "-c", LOCKS, "locks", env!("CARGO_BIN_EXE_tunwarden")])?;
+            let verified = tunwarden(lab, ["verify"])?;
+            ensure!(verified.status.success(), "{verified:?}");
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
 fn status_and_verify_speak_of_the_kernel(backend: Backend) -> Result<()> {
     with_lab(|lab| {
         lab.host().file("/etc/tunwarden/config.toml", &backend.config(KNOWN))?;
