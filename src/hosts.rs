@@ -56,7 +56,9 @@ pub enum HostsError {
 pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     let io_error = |source| HostsError::Io { path: path.to_owned(), source };
     let odd = |what| HostsError::Odd { path: path.to_owned(), what };
-    let mut file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path) {
+    // A pipe would be waited for.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound && pins.is_empty() => return Ok(()),
         Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => return Err(odd("a symbolic link")),
@@ -101,21 +103,46 @@ fn write(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
 
 /// The file's text with our block at the place where it was, or else at the end.
 fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
-    let (before, after) = without_block(old);
     let block = block(pins);
-    [before, block.as_bytes(), after].concat()
+    let Some(around) = Around::block(old) else {
+        // The newline before it is ours: a file that ends without one ends so again.
+        let newline: &[u8] = if block.is_empty() { b"" } else { b"\n" };
+        return [old, newline, block.as_bytes()].concat();
+    };
+    // Whoever puts one copy of the file behind another has it twice.
+    let after = with_block(around.after, &Pins::new());
+    let newline = if block.is_empty() { around.newline_between(&after) } else { around.newline };
+    [around.before, newline, block.as_bytes(), &after].concat()
 }
 
-/// What stands before our block, and what after it.
-fn without_block(text: &[u8]) -> (&[u8], &[u8]) {
-    // The newline before it is ours: a file that ends without one ends so again.
-    let begin = [b"\n", BEGIN.as_bytes()].concat();
-    let Some(start) = find(text, &begin) else { return (text, &[]) };
-    let (before, rest) = text.split_at(start);
-    match find(rest, END.as_bytes()) {
-        Some(end) => (before, rest.get(end + END.len()..).unwrap_or_default()),
-        // Somebody took the end away: what follows the lines that can be ours is his.
-        None => (before, rest.get(begin.len()..).unwrap_or_default()),
+/// A text around the first block of ours.
+struct Around<'a> {
+    before: &'a [u8],
+    /// The newline that ends what stands before.
+    newline: &'a [u8],
+    after: &'a [u8],
+}
+
+impl<'a> Around<'a> {
+    fn block(text: &'a [u8]) -> Option<Self> {
+        let starts_line = |&at: &usize| at == 0 || text.get(at - 1) == Some(&b'\n');
+        let start = all(text, BEGIN.as_bytes()).find(starts_line)?;
+        let (before, rest) = text.split_at(start);
+        let (before, newline) = before.split_at(start.saturating_sub(1));
+        let inside = rest.get(BEGIN.len()..).unwrap_or_default();
+        let next = all(inside, BEGIN.as_bytes()).next().unwrap_or(inside.len());
+        let after = match all(inside, END.as_bytes()).next() {
+            Some(end) if end < next => inside.get(end + END.len()..).unwrap_or_default(),
+            // Somebody took the end away: what follows the lines that can be ours is his.
+            Some(_) | None => inside,
+        };
+        Some(Self { before, newline, after })
+    }
+
+    /// What stays between the two when the block goes: no line becomes one with another.
+    fn newline_between(&self, after: &[u8]) -> &'a [u8] {
+        let joins = !(self.before.is_empty() || self.before.ends_with(b"\n") || after.is_empty());
+        if joins { self.newline } else { b"" }
     }
 }
 
@@ -124,11 +151,12 @@ fn block(pins: &Pins) -> String {
         .iter()
         .flat_map(|(name, addresses)| addresses.iter().map(move |address| format!("{address} {name}\n")));
     let lines: String = lines.collect();
-    if lines.is_empty() { lines } else { format!("\n{BEGIN}{lines}{END}") }
+    if lines.is_empty() { lines } else { format!("{BEGIN}{lines}{END}") }
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
+/// Every place where `what` stands.
+fn all<'a>(text: &'a [u8], what: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    text.windows(what.len()).enumerate().filter_map(move |(at, window)| (window == what).then_some(at))
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use support::story::{Desktop, contract, set};
 use support::{SOON, chain, tunwarden, wait_for_state};
+use tunwarden::policy::QUESTION_MARK;
 use tunwarden_lab::address::{OTHER_VPN, ROUTER};
 use tunwarden_lab::openvpn::{Server, ServerOptions};
-use tunwarden_lab::{Contract, Dns, Lab, Manner, wait_for, with_lab};
+use tunwarden_lab::{Contract, Dns, Lab, Manner, TAG_MARK, wait_for, with_lab};
 
 const NAME: &str = "vpn.example.net";
 
@@ -103,6 +104,18 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
         })?;
         named.nobody_else_asks("locked, the agent alone asks")?;
 
+        // Somebody else writes the file, in place or anew: what he wrote is kept, and the pin is there again.
+        for (write, text) in
+            [("cat >/etc/hosts", "127.0.0.1 localhost\n"), ("cat >/etc/h && mv /etc/h /etc/hosts", HOSTS)]
+        {
+            lab.host().command(["sh", "-ec", write]).stdin(text).succeed()?;
+            wait_for("the pin stands again", SOON, || {
+                let hosts = lab.host().read("/etc/hosts")?;
+                let stands = hosts.starts_with(text) && hosts.contains("\n198.51.100.7 vpn.example.net\n");
+                Ok(stands.then_some(()))
+            })?;
+        }
+
         desktop.connect()?;
         assert_eq!(endpoints(lab)?, set(&[desktop.server.endpoint()]), "protected, the endpoint in use");
         let marked = chain(lab, "iptables", "VPN_BOOTSTRAP")?.join("\n");
@@ -158,17 +171,46 @@ fn a_pin_whose_address_is_no_longer_served_expires_and_the_vpn_comes_back_by_its
     })
 }
 
+/// Sends twenty datagrams with a mark, as a user who has these capabilities besides; says whether the mark
+/// could be set.
+fn marked(lab: &Lab, user: &str, capabilities: &str, mark: u32, to: &str, tag: &str) -> Result<bool> {
+    let send = format!(
+        "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, {mark})\n\
+         for _ in range(20):\n    try: s.sendto(b'{TAG_MARK}{tag}', ('{to}', 53))\n    except OSError: pass\n"
+    );
+    let as_user = format!(
+        "setpriv --reuid={user} --clear-groups --inh-caps={capabilities} --ambient-caps={capabilities} /usr/bin/python3 -c"
+    );
+    let sent = lab.host().run(as_user.split(' ').chain([send.as_str()]))?;
+    ensure!(sent.status.success() || sent.stderr.contains("PermissionError"), "{sent:?}");
+    Ok(sent.status.success())
+}
+
 #[test]
 fn a_mark_without_root_and_root_without_the_mark_ask_nobody() -> Result<()> {
     with_lab(|lab| {
         let named = Named::new(lab, "", &["198.51.100.7"])?;
         named.await_allowance(&["198.51.100.7"])?;
-        let asked = |user: &str| {
-            let probe = lab.host().udp(&format!("{ROUTER}:53"))?.from_user(user).tag("question").count(20);
-            probe.send()
-        };
+        let (with, without) = ("+net_admin", "-all");
+        let router = ROUTER.to_string();
+        ensure!(marked(lab, "root", with, QUESTION_MARK, &router, "control")?, "root sets a mark");
+        wait_for("the control: root with the mark is let out", SOON, || {
+            let seen = named.desktop.story.since_closed()?;
+            Ok((seen.iter().filter(|frame| frame.is_tagged("control")).count() == 20).then_some(()))
+        })?;
         for user in ["root", "nobody", "nm-openvpn"] {
-            asked(user)?;
+            let probe = lab.host().udp(&format!("{ROUTER}:53"))?.from_user(user).tag("question").count(20);
+            probe.send()?;
+        }
+        ensure!(marked(lab, "root", with, QUESTION_MARK + 1, &router, "question")?, "another mark");
+        ensure!(marked(lab, "root", with, QUESTION_MARK, "203.0.113.9", "question")?, "another resolver");
+        for user in ["nobody", "nm-openvpn"] {
+            ensure!(
+                marked(lab, user, with, QUESTION_MARK, &router, "question")?,
+                "{user}, given CAP_NET_ADMIN"
+            );
+            ensure!(!marked(lab, user, without, QUESTION_MARK, &router, "question")?, "{user} sets a mark");
         }
         let seen = named.desktop.story.since_closed()?;
         let leaked = seen.iter().filter(|frame| frame.is_tagged("question")).count();

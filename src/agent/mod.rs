@@ -122,12 +122,14 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let (request_sender, mut requests) = mpsc::channel(64);
     let (notices, notice_receiver) = mpsc::channel(64);
     let (change_sender, changes) = mpsc::channel(256);
+    let (hosts_sender, mut hosts) = mpsc::channel(1);
     let mut agent = Agent::new(setup, event_sender.clone(), notices, Drift::new(changes)).await;
 
     tokio::spawn(sources::drift::watch(change_sender));
     tokio::spawn(sources::links::watch(event_sender.clone()));
     tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::resolvers::watch(event_sender.clone()));
+    tokio::spawn(sources::hosts::watch(hosts_sender));
     tokio::spawn(sources::clock::watch(event_sender.clone()));
     tokio::spawn(sources::sleep::watch(event_sender.clone()));
     tokio::spawn(sources::openvpn_files::watch(event_sender.clone()));
@@ -151,6 +153,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
             () = until_instant(agent.retry.map(|(moment, _)| moment)) => agent.retry().await,
             Some(notice) = agent.drift.notices.recv() => agent.noticed(notice).await,
             () = until_instant(look_due) => agent.look_now().await,
+            Some(()) = hosts.recv() => agent.pin_again(),
             () = agent.firewall.orphaned() => agent.take_over().await,
             () = agent.looks.wait() => agent.look_for_all().await,
             () = tick(&mut watchdog) => tell_systemd(&[NotifyState::Watchdog]),

@@ -54,6 +54,12 @@ impl Agent {
         }
     }
 
+    /// Somebody else wrote the file: nobody knows what it says now.
+    pub(super) fn pin_again(&mut self) {
+        self.questions.pinned = None;
+        self.pin();
+    }
+
     /// Pins the servers where their client looks for them.
     pub(super) fn pin(&mut self) {
         let pins = self.machine.pins();

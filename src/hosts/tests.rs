@@ -42,7 +42,9 @@ fn the_block_comes_moves_and_goes_and_every_other_byte_stays() {
         let moved = std::fs::read(&path).unwrap();
         assert!(moved.ends_with(b"198.51.100.8 vpn.example.net\n# END tunwarden\n10.0.0.5 printer"));
         pin(&path, &Pins::new()).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), [text, b"10.0.0.5 printer"].concat());
+        // No two lines become one by it.
+        let newline: &[u8] = if text.is_empty() || text.ends_with(b"\n") { b"" } else { b"\n" };
+        assert_eq!(std::fs::read(&path).unwrap(), [text, newline, b"10.0.0.5 printer"].concat());
     }
 }
 
@@ -85,7 +87,94 @@ fn a_block_without_its_end_takes_nothing_along() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{PLAIN}10.0.0.5 printer\n"));
 }
 
+#[test]
+fn an_editor_that_takes_blank_lines_out_and_a_copy_behind_a_copy_cost_no_line() {
+    let block = format!("{BEGIN}198.51.100.7 vpn.example.net\n{END}");
+    for (text, without) in [
+        (
+            format!("127.0.0.1 localhost\n{block}10.0.0.5 printer\n"),
+            "127.0.0.1 localhost\n10.0.0.5 printer\n",
+        ),
+        (format!("{block}127.0.0.1 localhost"), "127.0.0.1 localhost"),
+        (format!("# a\n\n{block}# b\n\n{block}# c"), "# a\n# b\n# c"),
+        (format!("# a\n\n{BEGIN}# b\n\n{block}# c\n"), "# a\n# b\n# c\n"),
+        (format!("# a {block}"), &format!("# a {block}")),
+    ] {
+        let (_folder, path) = file(text.as_bytes());
+        pin(&path, &pins(&[("vpn.example.net", &["198.51.100.8"])])).unwrap();
+        let with = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(with.matches("\n198.51.100.8 vpn.example.net\n").count(), 1, "{with}");
+        pin(&path, &Pins::new()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), without, "{text}");
+    }
+}
+
+#[test]
+fn a_pipe_in_its_place_is_not_waited_for() {
+    let (folder, _) = file(b"");
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || said.send(pin(&pipe, &Pins::new())));
+    let found = heard.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits for ever");
+    assert!(matches!(found, Err(HostsError::Odd { what: "no plain file", .. })), "{found:?}");
+}
+
+#[test]
+fn whoever_reads_meanwhile_finds_the_old_or_the_new_and_never_a_part() {
+    let text = format!("{}\n", "10.0.0.5 printer\n".repeat(20_000));
+    let (_folder, path) = file(text.as_bytes());
+    let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
+    let with = with_block(text.as_bytes(), &wanted);
+    let (reading, end) = (path.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let reader = std::thread::spawn({
+        let end = end.clone();
+        move || {
+            let (mut old, mut new) = (0, 0);
+            while !end.load(std::sync::atomic::Ordering::Acquire) {
+                let found = std::fs::read(&reading).unwrap();
+                old += u32::from(found == text.as_bytes());
+                new += u32::from(found == with);
+                assert!(found == text.as_bytes() || found == with, "{} bytes", found.len());
+            }
+            (old, new)
+        }
+    });
+    for _ in 0..100 {
+        pin(&path, &wanted).unwrap();
+        pin(&path, &Pins::new()).unwrap();
+    }
+    end.store(true, std::sync::atomic::Ordering::Release);
+    let (old, new) = reader.join().unwrap();
+    assert!(old > 0 && new > 0, "the control: it read both: {old}, {new}");
+}
+
+/// What a hosts file may be made of, our own lines among it, whole and in parts.
+fn anything() -> impl Strategy<Value = Vec<u8>> {
+    let parts = [BEGIN, END, "\n", "# BEGIN tunwarden", "127.0.0.1 localhost", "127.0.0.1 localhost\n", " "];
+    let parts = prop::sample::select(parts.map(|part| part.as_bytes().to_vec()).to_vec());
+    let part = prop_oneof![4 => parts, 1 => prop::collection::vec(any::<u8>(), 0..8)];
+    prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+}
+
 proptest! {
+    #[test]
+    fn whatever_is_there_of_ours_there_is_one_block_and_then_none(text in anything()) {
+        let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
+        let (with, without) = (with_block(&text, &wanted), with_block(&text, &Pins::new()));
+        prop_assert_eq!(&with_block(&with, &wanted), &with);
+        prop_assert_eq!(&with_block(&with, &Pins::new()), &without);
+        prop_assert_eq!(&with_block(&without, &Pins::new()), &without);
+        let begins = |text: &[u8]| {
+            let lines = text.split_inclusive(|&byte| byte == b'\n');
+            lines.filter(|line| *line == BEGIN.as_bytes()).count()
+        };
+        prop_assert_eq!((begins(&with), begins(&without)), (1, 0));
+        if begins(&text) == 0 {
+            prop_assert_eq!(&without, &text);
+        }
+    }
+
     #[test]
     fn whatever_the_file_holds_it_comes_back(text in prop::collection::vec(any::<u8>(), 0..400)) {
         let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);

@@ -1,14 +1,16 @@
 //! Where events come from, one source a file.
 //!
 //! A source watches one thing and says what it sees as an [`Event`](crate::vpn::Event). It never
-//! concludes, never touches the firewall, and knows nothing of the other sources. What [`drift`] sees
-//! is no event: it says nothing of the VPN, only that the kernel is to be looked at.
+//! concludes, never touches the firewall, and knows nothing of the other sources. What [`drift`]
+//! and [`hosts`] see is no event: it says nothing of the VPN, only that the kernel, or the file of the
+//! pins, is to be looked at.
 
 mod changes;
 pub mod clock;
 pub mod dispatcher;
 pub mod docker;
 pub mod drift;
+pub mod hosts;
 pub mod links;
 pub mod management;
 pub mod network_manager;

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
 /// What a probe's payload starts with, before its tag.
-pub(crate) const TAG_MARK: &str = "tunwarden-lab:";
+pub const TAG_MARK: &str = "tunwarden-lab:";
 
 /// One frame that arrived at an ISP's end of a link, whatever address it claims to be from.
 #[derive(Debug, Clone, PartialEq, Eq)]

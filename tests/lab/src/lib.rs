@@ -51,7 +51,7 @@ pub use contract::Contract;
 pub use dns::{Dns, Manner};
 pub use dns_forwarder::DnsForwarder;
 pub use docker::{Docker, Engine};
-pub use frame::{Frame, Packet, Transport};
+pub use frame::{Frame, Packet, TAG_MARK, Transport};
 pub use lab::{Lab, with_lab};
 pub use machine::{Cmd, Machine, Output, Process};
 pub use network_manager::NetworkManager;
