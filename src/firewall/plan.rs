@@ -16,7 +16,8 @@ pub(super) fn restore(tables: &[Table], saved: &Saved) -> String {
     let edits = tables.iter().map(|table| (table, edits(table, saved.table(table.name.as_str()))));
     let (rules, policies): (Vec<String>, Vec<String>) = edits
         .map(|(table, edits)| {
-            let policies = Edits { policies: edits.policies, ..Edits::chains(BTreeSet::new()) };
+            let sets = edits.policies && !table.dropping.is_empty();
+            let policies = Edits { policies: sets, ..Edits::chains(BTreeSet::new()) };
             let rules = Edits { policies: false, ..edits };
             (render(table, &rules), render(table, &policies))
         })
