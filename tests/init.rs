@@ -142,6 +142,49 @@ fn who_confirms_keeps_it_and_who_does_not_has_everything_as_before() -> Result<(
 }
 
 #[test]
+fn a_first_run_that_is_refused_opens_nothing_that_was_closed_before() -> Result<()> {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let flood = |to: &str| lab.host().udp(to)?.from_user("nobody").on("eth0").tag("clear").flood(1_000);
+        let (ipv4, ipv6) = (flood("203.0.113.9:4000")?, flood("[2001:db8:9::9]:4000")?);
+        let seen = |destination: &str| -> Result<usize> {
+            let to = destination.parse().ok();
+            let frames = capture.so_far()?;
+            Ok(frames.iter().filter(|frame| frame.is_tagged("clear") && frame.destination() == to).count())
+        };
+        for to in ["203.0.113.9", "2001:db8:9::9"] {
+            wait_for("the control: with no rules they leave", SOON, || Ok((seen(to)? > 20).then_some(())))?;
+        }
+        let refuse = || {
+            let output = lab.host().run(typed("printf 'y\nno\n'"))?;
+            ensure!(output.stdout.contains("everything is as before"), "{output:?}");
+            anyhow::Ok(())
+        };
+
+        // By the article's scripts, which know IPv4 alone; its tables are fewer than ours.
+        with_the_article(lab)?;
+        ipv4.await_more(20)?;
+        let before = (seen("203.0.113.9")?, held(lab)?);
+        refuse()?;
+        ipv4.await_more(20)?;
+        assert_eq!((seen("203.0.113.9")?, held(lab)?), before, "closed by the article");
+
+        // By a lock, which no agent holds.
+        ensure!(tunwarden(lab, ["lock"])?.status.success());
+        ipv6.await_more(20)?;
+        let before = (seen("203.0.113.9")?, seen("2001:db8:9::9")?, held(lab)?);
+        refuse()?;
+        ipv4.await_more(20)?;
+        ipv6.await_more(20)?;
+        let after = (seen("203.0.113.9")?, seen("2001:db8:9::9")?, held(lab)?);
+        assert_eq!(after, before, "closed by a lock");
+        let verified = tunwarden(lab, ["verify"])?;
+        ensure!(verified.status.success(), "a layer is gone: {}", verified.stdout);
+        Ok(())
+    })
+}
+
+#[test]
 fn a_first_run_that_is_refused_leaves_no_table_behind_and_takes_nobodys() -> Result<()> {
     with_lab(|lab| {
         let tables = || lab.host().succeed(["nft", "list", "tables"]);

@@ -46,7 +46,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
 }
 
 /// A turn with the rules; without one it is done all the same.
-pub(super) async fn turn(store: &Store) -> Option<impl Drop> {
+pub(super) async fn turn(store: &Store) -> Option<impl Drop + use<>> {
     let turn = store.turn().await;
     turn.inspect_err(|error| complain(&format!("tunwarden: {}", describe(error)))).ok()
 }

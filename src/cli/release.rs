@@ -14,7 +14,7 @@ use tokio::process::Command;
 use super::{Outcome, complain, load::load, lock::turn, say};
 use crate::agent::describe;
 use crate::detour;
-use crate::firewall::{Firewall, restore_arp};
+use crate::firewall::{Dump, Firewall, restore_arp};
 use crate::hosts::{self, Pins};
 use crate::net::Family;
 use crate::store::Store;
@@ -37,29 +37,9 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     if !args.yes && !confirmed()? {
         bail!("nothing was changed; to release without being asked: tunwarden release --yes");
     }
-    take_out(path).await?;
-    say("released: this machine has no kill switch now, everything leaves in clear");
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Ends the agent and takes every trace out of the kernel.
-pub(super) async fn take_out(path: Option<&Path>) -> anyhow::Result<()> {
-    let store = Store::default();
-    end_agent(&store).await?;
-    let _turn = turn(&store).await;
-    let config = load(path).map(|config| config.firewall).unwrap_or_default();
-    let dockers = Firewall::new(&config).release().await.context("not everything could be released")?;
-    if let Err(error) = restore_arp(store.run()) {
-        complain(&format!("tunwarden: {}", describe(&error)));
-    }
-    // Routes past a dead tunnel open nothing; they are taken back all the same.
-    if let Err(error) = detour::set(&Detours::default()).await {
-        complain(&format!("tunwarden: {}", describe(&error)));
-    }
-    if let Err(error) = hosts::pin(Path::new(hosts::HOSTS), &Pins::new()) {
-        complain(&format!("tunwarden: {}", describe(&error)));
-    }
-    store.forget_applied()?;
+    let (mut firewall, _turn) = end(path).await?;
+    let dockers = firewall.release().await.context("not everything could be released")?;
+    clear_up().await?;
     for family in dockers {
         let tool = match family {
             Family::V4 => "iptables",
@@ -70,7 +50,39 @@ pub(super) async fn take_out(path: Option<&Path>) -> anyhow::Result<()> {
              others: {tool} -P FORWARD ACCEPT"
         ));
     }
-    Ok(())
+    say("released: this machine has no kill switch now, everything leaves in clear");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the agent, takes every trace of us out of the kernel, and puts back what was before.
+pub(super) async fn give_way(path: Option<&Path>, before: &Dump) -> anyhow::Result<()> {
+    let (mut firewall, _turn) = end(path).await?;
+    firewall.give_way(before).await.context("what was before could not be put back")?;
+    clear_up().await
+}
+
+/// The firewall, which no agent holds any more, and a turn with it.
+async fn end(path: Option<&Path>) -> anyhow::Result<(Firewall, Option<impl Drop + use<>>)> {
+    let store = Store::default();
+    end_agent(&store).await?;
+    let turn = turn(&store).await;
+    Ok((Firewall::new(&load(path).map(|config| config.firewall).unwrap_or_default()), turn))
+}
+
+/// What is ours besides the firewall.
+async fn clear_up() -> anyhow::Result<()> {
+    let store = Store::default();
+    if let Err(error) = restore_arp(store.run()) {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
+    // Routes past a dead tunnel open nothing; they are taken back all the same.
+    if let Err(error) = detour::set(&Detours::default()).await {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
+    if let Err(error) = hosts::pin(Path::new(hosts::HOSTS), &Pins::new()) {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
+    Ok(store.forget_applied()?)
 }
 
 fn confirmed() -> anyhow::Result<bool> {

@@ -6,7 +6,7 @@ use super::{plan, tool};
 use crate::config::Backend;
 use crate::net::Family;
 use crate::netfilter;
-use crate::policy::TableName;
+use crate::policy::{Table, TableName, last_resort};
 
 /// Everything that iptables and ip6tables held, as text.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,7 +27,8 @@ impl Dump {
     }
 
     /// Puts it back in the tables that ours stand in: what came into them since is gone, and so is such a
-    /// table that was not there, unless somebody uses it by now. Every other table stays as it is.
+    /// table that was not there, unless somebody uses it by now. Every other table stays as it is. A table
+    /// goes in one step from ours to what was before: where that was closed, nothing is open in between.
     ///
     /// # Errors
     /// When a family could not be put back; the other one is all the same.
@@ -41,20 +42,32 @@ impl Dump {
 
     /// Whether the article's scripts have been at work: its chain, and not ours that belongs to it.
     pub fn is_the_articles(&self) -> bool {
-        self.ipv4.contains(":OUTPUT_VPN_KILL_SWITCH ") && !self.ipv4.contains(":VPN_BOOTSTRAP ")
+        self.ipv4.contains(":OUTPUT_VPN_KILL_SWITCH ") && !self.is_ours()
+    }
+
+    /// Whether it was locked.
+    pub fn is_ours(&self) -> bool {
+        [&self.ipv4, &self.ipv6].into_iter().any(|text| text.contains(":VPN_BOOTSTRAP "))
     }
 }
 
 async fn put_back(backend: Backend, family: Family, before: &str) -> Result<(), FirewallError> {
     tool::restore_whole(backend, family, &of_our_tables(before)).await?;
+    let before = Saved::parse(before)?;
+    let is_new = |name: TableName| before.table(name.as_str()).is_none();
+    let now = Saved::parse(&tool::save(backend, family).await?)?;
+    let ours = last_resort();
+    let new: Vec<Table> = ours.family(family).iter().filter(|table| is_new(table.name)).cloned().collect();
+    let text = plan::release(&new, &now);
+    if !text.is_empty() {
+        tool::restore(backend, family, &text).await?;
+    }
     // The kernel keeps a table of iptables-legacy for as long as it runs.
     if tool::is_legacy(backend) {
         return Ok(());
     }
-    let before = Saved::parse(before)?;
     let now = Saved::parse(&tool::save(backend, family).await?)?;
-    for name in TableName::ALL.map(TableName::as_str).into_iter().filter(|name| before.table(name).is_none())
-    {
+    for name in TableName::ALL.into_iter().filter(|name| is_new(*name)).map(TableName::as_str) {
         if let Some(chains) = now.table(name).and_then(SavedTable::nothing_but)
             && let Err(error) = netfilter::socket::remove_empty(family, name, &chains)
         {

@@ -162,11 +162,17 @@ impl Iptables {
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
         let dockers = [v4?, v6?].into_iter().flatten().collect();
-        if can_hold_sets() {
-            sets::release().await?;
-        }
+        release_sets().await?;
         Ok(dockers)
     }
+}
+
+/// Takes out the sets that no rule names any more.
+pub(super) async fn release_sets() -> Result<(), FirewallError> {
+    if can_hold_sets() {
+        sets::release().await?;
+    }
+    Ok(())
 }
 
 /// What both families come to: an open one is never hidden behind one that is merely closed.

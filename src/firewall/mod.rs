@@ -248,6 +248,19 @@ impl Firewall {
         Ok(dockers)
     }
 
+    /// Takes every trace of us out as [`Firewall::release`] does, and puts back what iptables held before.
+    /// That comes first: where it was closed, nothing is open in between.
+    ///
+    /// # Errors
+    /// When it could not be put back: then ours stands. When the rest could not be taken out: it only ever
+    /// refuses more.
+    pub async fn give_way(&mut self, before: &Dump) -> Result<(), FirewallError> {
+        before.put_back(config::Backend::Auto).await?;
+        iptables::release_sets().await?;
+        self.nftables.get_or_insert_with(Nftables::new).release().await?;
+        Ok(routing::open().await?)
+    }
+
     /// One that cannot be read or taken out stays: it only ever refuses more.
     async fn remove_leftovers(&mut self) {
         if std::mem::replace(&mut self.leftovers, Leftovers::None) == Leftovers::None {

@@ -102,13 +102,23 @@ fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()>
         desk.close()?;
         desk.wait_for_state("locked")?;
         let before = held(&desk.machine)?;
-        let refused = "printf 'y\\nno\\n' | script -qefc 'tunwarden init' /dev/null || true";
-        let said = desk.machine.shell(refused)?;
-        ensure!(said.contains("everything is as before"), "{said}");
+        is_refused(&desk.machine)?;
         desk.wait_for_state("locked")?;
         is_as_before(&desk.machine, &before)?;
-        desk.tried_in_vain("it was refused")
+        desk.tried_in_vain("it was refused")?;
+
+        // Without one, the last one's rules stand.
+        desk.machine.succeed(["systemctl", "stop", "tunwarden"])?;
+        is_refused(&desk.machine)?;
+        desk.machine.succeed(["tunwarden", "verify"])?;
+        desk.tried_in_vain("it was refused while no agent ran")
     })
+}
+
+fn is_refused(machine: &WholeMachine) -> Result<()> {
+    let said = machine.shell("printf 'y\\nno\\n' | script -qefc 'tunwarden init' /dev/null || true")?;
+    ensure!(said.contains("everything is as before"), "{said}");
+    Ok(())
 }
 
 /// Rules, chains and policies, tables, what is tuned, files and units: without counters, in one order.

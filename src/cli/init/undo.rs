@@ -12,8 +12,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::super::{Outcome, client, release, say};
-use crate::config::Backend;
+use super::super::{Outcome, client, lock, release, say};
 use crate::firewall::{Dump, systemd_run};
 use crate::store::{RUN_DIR, Store};
 
@@ -59,7 +58,7 @@ impl Before {
         self.agent
     }
 
-    /// Puts it back.
+    /// Puts it back. What was closed before is closed all the while.
     pub(super) async fn bring_back(&self) -> anyhow::Result<()> {
         match &self.config {
             Some(text) => write(&self.path, text)?,
@@ -70,8 +69,11 @@ impl Before {
         if self.agent {
             return client::connect().await?.reload().await.map_err(client::answer);
         }
-        release::take_out(Some(&self.path)).await?;
-        Ok(self.dump.put_back(Backend::Auto).await?)
+        let path = self.config.is_some().then_some(self.path.as_path());
+        if self.dump.is_ours() {
+            return lock::run(path).await.map(drop);
+        }
+        release::give_way(path, &self.dump).await
     }
 }
 
