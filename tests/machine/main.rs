@@ -8,6 +8,7 @@ mod desk;
 mod first_run;
 mod life;
 mod lock_failed;
+mod plain;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -29,8 +29,8 @@ pub(super) enum Refused {
     Foreign(String),
     #[error("{0} is not what it should be")]
     Odd(String),
-    #[error("{0} cannot be read")]
-    Unreadable(String, #[source] io::Error),
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, io::Error),
 }
 
 impl Refused {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::super::skipped::{Skipped, shown};
-use super::management::{Management, Place};
+use super::management::{Management, Place, Whose};
 use super::options::{Line, options};
 use crate::config::MOST_SERVERS;
 use crate::config::UserName;
@@ -157,7 +157,9 @@ impl Reader {
         }
         match std::mem::take(&mut self.management).place() {
             Ok(place) => self.client.management = place,
-            Err((line, fault)) => self.skip(line, &fault),
+            // Somebody else is heard there, and the hook reports.
+            Err(unheard) if unheard.whose == Whose::Others && self.client.reports => {}
+            Err(unheard) => self.skip(unheard.line, &unheard.why),
         }
         self.client
     }

@@ -10,6 +10,9 @@ use super::options::Line;
 /// An address of a unix socket has so many bytes at most (`sun_path`, with its NUL).
 const LONGEST_PATH: usize = 107;
 
+/// What the agent's unit hides from it (`ProtectHome`, `PrivateTmp`, `PrivateDevices`).
+const HIDDEN: [&str; 6] = ["/root/", "/home/", "/run/user/", "/tmp/", "/var/tmp/", "/dev/"];
+
 /// A socket that can be listened at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -28,6 +31,23 @@ pub(super) struct Management {
     bespoke: Option<(usize, String)>,
 }
 
+/// Why a socket is not listened at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unheard {
+    pub(super) line: usize,
+    pub(super) why: String,
+    pub(super) whose: Whose,
+}
+
+/// Whom it is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// For us, and something is wrong with it.
+    Ours,
+    /// For somebody else's program.
+    Others,
+}
+
 impl Management {
     pub(super) fn take(&mut self, option: &Line<'_>) {
         match option.words.as_slice() {
@@ -44,14 +64,12 @@ impl Management {
     /// Where to listen; `None` where nobody can.
     ///
     /// # Errors
-    /// The line, and why its socket is not listened at.
-    pub(super) fn place(self) -> Result<Option<Place>, (usize, String)> {
+    /// Why its socket is not listened at.
+    pub(super) fn place(self) -> Result<Option<Place>, Unheard> {
         let Some((line, words)) = self.words else { return Ok(None) };
         if let Some((line, name)) = self.bespoke {
-            return Err((
-                line,
-                format!("with {} the management socket is left to its own client", shown(&name)),
-            ));
+            let why = format!("with {} the management socket is left to its own client", shown(&name));
+            return Err(Unheard { line, why, whose: Whose::Others });
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (path, password) = match words.as_slice() {
@@ -60,11 +78,14 @@ impl Management {
             _ => {
                 let why = "the management interface is not listened to: only a socket that root alone can \
                            reach is, such as: management /run/openvpn-NAME.sock unix";
-                return Err((line, why.to_owned()));
+                return Err(Unheard { line, why: why.to_owned(), whose: Whose::Others });
             }
         };
         for path in [Some(path), password].into_iter().flatten() {
-            fit(path).map_err(|fault| (line, format!("management: {} {fault}", shown(path))))?;
+            fit(path).map_err(|fault| {
+                let why = format!("management: {} {fault}", shown(path));
+                Unheard { line, why, whose: Whose::Ours }
+            })?;
         }
         Ok(Some(Place { path: path.to_owned(), password: password.map(ToOwned::to_owned) }))
     }
@@ -77,9 +98,20 @@ fn fit(path: &str) -> Result<(), &'static str> {
         Err("goes back up")
     } else if path.len() > LONGEST_PATH {
         Err("is too long a path")
+    } else if HIDDEN.iter().any(|folder| plain(path).starts_with(folder)) {
+        Err(
+            "is hidden from the agent, which is shut out of /root, /home, /tmp and /dev; put it into /run or \
+             /etc/openvpn",
+        )
     } else {
         Ok(())
     }
+}
+
+/// Without what leads nowhere else: `//` and `/./`.
+fn plain(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.fold(String::new(), |plain, part| plain + "/" + part)
 }
 
 #[cfg(test)]
@@ -104,6 +136,10 @@ mod tests {
             ("management /run/../tmp/a.sock unix", "goes back up"),
             ("management /run/a.sock unix stdin", "\"stdin\" is no absolute path"),
             (&format!("management /{} unix", "a".repeat(120)), "too long"),
+            ("management /root/a.sock unix", "line 2: management: \"/root/a.sock\" is hidden from the agent"),
+            ("management //./tmp/a.sock unix", "is hidden from the agent"),
+            ("management /run/user/1000/a.sock unix", "is hidden from the agent"),
+            ("management /run/a.sock unix /home/me/pw", "\"/home/me/pw\" is hidden from the agent"),
             ("management /run/a.sock unix\nmanagement-hold", "line 3: with \"management-hold\""),
             ("management-signal\nmanagement /run/a.sock unix", "line 2: with \"management-signal\""),
             ("management /run/a.sock unix\nmanagement-client", "left to its own client"),
@@ -114,6 +150,16 @@ mod tests {
             assert_eq!(place, None, "{text:?}");
             assert!(fault.contains(expected), "{text:?}: {fault:?}");
         }
+    }
+
+    #[test]
+    fn whoever_reports_by_a_hook_may_keep_the_socket_to_himself() {
+        let hook = "up /usr/lib/tunwarden/openvpn-up";
+        for own in ["management 127.0.0.1 7505", "management /run/a.sock unix\nmanagement-client-group vpn"] {
+            assert_eq!(of(&format!("{own}\n{hook}")), (None, String::new()), "{own:?}");
+        }
+        let (place, fault) = of(&format!("{hook}\nmanagement /root/a.sock unix"));
+        assert!(place.is_none() && fault.starts_with("line 3: management: "), "meant for us: {fault:?}");
     }
 
     #[test]

@@ -1,0 +1,152 @@
+//! Plain OpenVPN under Debian's own units, without any hook: the agent hears its client at the management
+//! socket through all that shuts both of them in.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tunwarden_lab::{Release, WholeMachine, wait_for};
+
+use crate::desk::{Desk, SOON, on_a_desk};
+use crate::on_each_release;
+use crate::support::package::Packages;
+
+on_each_release!(a_client_without_hooks_is_heard_at_its_socket);
+
+/// Debian's two units for a client; each looks in a folder of its own, and has one for its socket.
+const CLIENT: Plain = Plain {
+    unit: "openvpn-client@office.service",
+    configuration: "/etc/openvpn/client/office.conf",
+    management: "/run/openvpn-client/office.sock unix",
+};
+const OLDER: Plain = Plain {
+    unit: "openvpn@home.service",
+    configuration: "/etc/openvpn/home.conf",
+    management: "/run/openvpn/home.sock unix /etc/openvpn/lab/password",
+};
+
+/// Sockets at which nobody listens, and what is said of it.
+const DEAF: [(&str, &str, &str); 3] = [
+    ("root", "management /root/a.sock unix", "line 2: management: \"/root/a.sock\" is hidden from the agent"),
+    ("tmp", "management /tmp/a.sock unix", "line 2: management: \"/tmp/a.sock\" is hidden from the agent"),
+    (
+        "own",
+        "management /run/a.sock unix\nmanagement-client-user nobody",
+        "line 3: with \"management-client-user\" the management socket is left to its own client",
+    ),
+];
+
+const LOST: &str = "the VPN client says on its management socket that it lost its server";
+
+/// A client as its user sets it up.
+struct Plain {
+    unit: &'static str,
+    configuration: &'static str,
+    management: &'static str,
+}
+
+fn a_client_without_hooks_is_heard_at_its_socket(release: Release) -> Result<()> {
+    let packages = Packages::new()?;
+    let package = packages.make("0.1.0-1")?;
+    on_a_desk(release, |desk| {
+        desk.is_seen("before the installation")?;
+        desk.install(&package)?;
+        desk.close()?;
+        desk.wait_for_state("locked")?;
+        desk.machine.file("/etc/openvpn/lab/password", "secret\n", 0o600)?;
+
+        connects(desk, &CLIENT)?;
+        its_loss_is_heard(desk)?;
+        let client = desk.machine.unit(CLIENT.unit, "MainPID")?;
+        desk.machine.succeed(["kill", "-USR1", &client])?;
+        is_lost(desk, 2)?;
+        protected_by_its_word(desk, "office")?;
+        ensure!(desk.machine.unit(CLIENT.unit, "MainPID")? == client, "the client was started anew");
+        desk.tried_in_vain("the client began anew")?;
+        desk.machine.succeed(["systemctl", "stop", CLIENT.unit])?;
+        desk.wait_for_state("locked")?;
+        desk.tried_in_vain("the client was stopped")?;
+
+        connects(desk, &OLDER)?;
+        what_is_not_listened_at_is_said(desk)?;
+        desk.machine.succeed(["systemctl", "enable", "--quiet", OLDER.unit])?;
+        desk.machine.reboot()?;
+        protected_by_its_word(desk, "home").context("after a boot")?;
+        desk.flows()?;
+        desk.tried_in_vain("the machine was booted, and its client with it")
+    })
+}
+
+/// The client's unit is started, and the agent hears of its tunnel.
+fn connects(desk: &Desk, client: &Plain) -> Result<()> {
+    let options = desk.server.options();
+    let text = format!(
+        "client\ndev tun\nnobind\nremote {} {} udp4\nremote-cert-tls server\nuser nobody\npersist-tun\n\
+         persist-key\nconnect-retry 1 2\nserver-poll-timeout 5\nca /etc/openvpn/lab/ca.crt\n\
+         cert /etc/openvpn/lab/client.crt\nkey /etc/openvpn/lab/client.key\nmanagement {}\n",
+        options.address, options.port, client.management
+    );
+    desk.machine.file(client.configuration, text, 0o600)?;
+    desk.machine.succeed(["systemctl", "start", client.unit])?;
+    let name = client.unit.split(['@', '.']).nth(1).context("a unit of a name")?;
+    protected_by_its_word(desk, name)?;
+    desk.flows()?;
+    desk.tried_in_vain(&format!("{} is up", client.unit))
+}
+
+fn protected_by_its_word(desk: &Desk, name: &str) -> Result<()> {
+    desk.wait_for_state("protected")?;
+    let status = status(&desk.machine)?;
+    let tunnel = &status["tunnels"][0];
+    ensure!(tunnel["source"] == "management" && tunnel["name"] == name, "who told of it: {status}");
+    Ok(())
+}
+
+/// The server says nothing more: the client's own ping-restart notices, and its tunnel stands all the while.
+fn its_loss_is_heard(desk: &mut Desk) -> Result<()> {
+    desk.server.silence()?;
+    desk.wait_for_state("lost")?;
+    is_lost(desk, 1)?;
+    let status = status(&desk.machine)?;
+    ensure!(status["loss"]["seen_by"] == "management", "who saw it: {status}");
+    let routes = desk.machine.succeed(["ip", "route", "show", "0.0.0.0/1"])?;
+    ensure!(routes.contains("tun0"), "the link would have said it too: {routes}");
+    desk.tried_in_vain("the server is dead")?;
+    desk.server.restart()?;
+    protected_by_its_word(desk, "office")?;
+    desk.flows()?;
+    desk.tried_in_vain("the server is back")
+}
+
+/// The agent has told so many losses by now, each by the client's own word.
+fn is_lost(desk: &Desk, times: usize) -> Result<()> {
+    wait_for("the loss is told", SOON, || {
+        let log = journal(&desk.machine)?;
+        let losses: Vec<&str> = log.lines().filter(|line| line.contains(" is lost: ")).collect();
+        ensure!(losses.iter().all(|line| line.contains(LOST)), "who saw it: {losses:#?}");
+        Ok((losses.len() >= times).then_some(()))
+    })
+}
+
+/// The agent's log says it, and the doctor.
+fn what_is_not_listened_at_is_said(desk: &Desk) -> Result<()> {
+    for (name, lines, _) in DEAF {
+        let path = format!("/etc/openvpn/client/{name}.conf");
+        desk.machine.file(&path, format!("remote 198.51.100.7\n{lines}\n"), 0o600)?;
+    }
+    let doctor = desk.machine.shell("tunwarden doctor || true")?;
+    for (name, _, why) in DEAF {
+        let line = format!("/etc/openvpn/client/{name}.conf: left out of it: {why}");
+        ensure!(doctor.contains(&line), "the doctor does not say {line}: {doctor}");
+        wait_for(&line, SOON, || Ok(journal(&desk.machine)?.contains(&line).then_some(())))?;
+    }
+    desk.machine.shell("rm /etc/openvpn/client/*.conf").map(drop)
+}
+
+fn status(machine: &WholeMachine) -> Result<Value> {
+    // It says by its exit code, too, how things stand.
+    let said = machine.command(["tunwarden", "status", "--json"])?.run()?.stdout;
+    serde_json::from_str(&said).with_context(|| said.clone())
+}
+
+fn journal(machine: &WholeMachine) -> Result<String> {
+    machine.succeed(["journalctl", "--boot", "--no-pager", "--unit=tunwarden", "--output=cat"])
+}
