@@ -19,7 +19,7 @@ mod wire;
 use std::collections::BTreeSet;
 
 pub use bootstrap::QUESTION_MARK;
-pub use rule::{Protocol, Rule, Tracked, Verdict};
+pub use rule::{Device, Protocol, Rule, Tracked, Verdict};
 pub use ruleset::{Chain, ChainName, Hook, Ruleset, Table, TableName};
 pub use set::{EndpointSet, FEW, SetName};
 pub use wire::{FrameMatch, WireChain, WireRule, WireRules};

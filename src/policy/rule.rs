@@ -56,6 +56,16 @@ pub(super) struct IfMatch {
     pub(super) negated: bool,
 }
 
+/// What sort of device an interface must be, besides its name: the kernel knows it from the moment the
+/// device is there, whoever names it. A rule for nftables says so; iptables has no match for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// One whose packets a VPN carries.
+    Tunnel,
+    /// A software bridge.
+    Bridge,
+}
+
 /// One rule. Made with [`Rule::new`] and narrowed by what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -65,6 +75,7 @@ pub struct Rule {
     pub(super) destination: Option<IpNet>,
     pub(super) input: Option<IfMatch>,
     pub(super) output: Option<IfMatch>,
+    pub(super) device: Option<Device>,
     pub(super) protocol: Option<Protocol>,
     pub(super) sport: Option<PortRange>,
     pub(super) dport: Option<PortRange>,
@@ -88,6 +99,7 @@ impl Rule {
             destination: None,
             input: None,
             output: None,
+            device: None,
             protocol: None,
             sport: None,
             dport: None,
@@ -129,6 +141,12 @@ impl Rule {
     /// Only if it goes out on this interface.
     pub fn output(mut self, pattern: impl Into<IfPattern>) -> Self {
         self.output = Some(IfMatch { pattern: pattern.into(), negated: false });
+        self
+    }
+
+    /// Only if the interface that it names is such a device.
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = Some(device);
         self
     }
 

@@ -58,16 +58,27 @@ pub enum LinkKind {
     Other,
 }
 
+/// The kernel's names for the kinds of [`LinkKind::Tunnel`].
+const TUNNELS: [&str; 5] = ["tun", "ppp", "xfrm", "vti", "vti6"];
+
+/// Those of [`LinkKind::KernelTunnel`].
+const KERNEL_TUNNELS: [&str; 4] = ["wireguard", "ovpn", "ovpn-dco", "ovpn-dco-v2"];
+
 impl LinkKind {
     /// From the kernel's name of the kind; a card has none.
     pub fn of(info_kind: Option<&str>) -> Self {
         match info_kind {
-            Some("tun" | "ppp" | "xfrm" | "vti" | "vti6") => Self::Tunnel,
-            Some("wireguard" | "ovpn" | "ovpn-dco" | "ovpn-dco-v2") => Self::KernelTunnel,
+            Some(kind) if TUNNELS.contains(&kind) => Self::Tunnel,
+            Some(kind) if KERNEL_TUNNELS.contains(&kind) => Self::KernelTunnel,
             Some("bridge") => Self::Bridge,
             Some("veth") => Self::Veth,
             _ => Self::Other,
         }
+    }
+
+    /// The kernel's names of every kind that is a tunnel.
+    pub fn tunnels() -> impl Iterator<Item = &'static str> {
+        TUNNELS.into_iter().chain(KERNEL_TUNNELS)
     }
 
     /// Whether a VPN carries its packets.
@@ -175,6 +186,7 @@ impl LinkTable {
         let leads_out = |link: &&Link| match link.kind {
             LinkKind::Loopback => false,
             LinkKind::Other => link.master.is_none_or(|master| !self.is_bridge_of_containers(master, config)),
+            LinkKind::Veth if self.may_lead_out(link, config) => true,
             // Until it has an address a container's link cannot be told from another.
             LinkKind::Veth | LinkKind::Tunnel | LinkKind::KernelTunnel => {
                 !link.addresses.is_empty() && self.is_uplink(link, config)
@@ -185,6 +197,16 @@ impl LinkTable {
         let mut wires: Vec<Wire> = self.links.iter().filter(leads_out).filter_map(wire).collect();
         wires.sort();
         wires
+    }
+
+    /// A port of a bridge that leads out by none that is surely a card: in a virtual machine's or a
+    /// container's own network the card is a veth, and cannot be told from the other ports.
+    fn may_lead_out(&self, port: &Link, config: &Config) -> bool {
+        let bridge = self.links.iter().find(|link| Some(link.index) == port.master);
+        let leads_out =
+            bridge.is_some_and(|bridge| bridge.kind == LinkKind::Bridge && self.is_uplink(bridge, config));
+        let mut ports = self.links.iter().filter(|link| link.master == port.master);
+        leads_out && ports.all(|port| port.kind != LinkKind::Other)
     }
 
     fn is_bridge_of_containers(&self, index: u32, config: &Config) -> bool {

@@ -11,6 +11,7 @@ use std::fmt::Write;
 
 use super::{Chain, ChainName, FrameMatch, Hook, Ruleset, Table, WireRule};
 use crate::net::{Endpoint, Family};
+use crate::vpn::LinkKind;
 
 /// The name of both tables.
 pub const TABLE: &str = "tunwarden";
@@ -138,7 +139,8 @@ fn inet(ruleset: &Ruleset) -> NftTable {
         let base = Some(Base { hook: name, priority: PRIORITY, devices: Vec::new() });
         chains.push(NftChain { name: name.to_owned(), base, rules });
     }
-    NftTable { family: NftFamily::Inet, owner: Owner::Nobody, sets: sets(ruleset), chains }
+    let sets = sets(ruleset).into_iter().chain([tunnel_kinds()]).collect();
+    NftTable { family: NftFamily::Inet, owner: Owner::Nobody, sets, chains }
 }
 
 /// Chains that stand last in somebody else's have no place here: there is nobody else.
@@ -193,6 +195,12 @@ fn wire_rule(wire: &WireRule) -> String {
         WireRule::LaterFragments(rule) => rule::with(rule, rule::later_fragment(rule)),
         WireRule::OwnSocket(rule) => rule::with(rule, "meta skuid >= 0"),
     }
+}
+
+/// A card that bears a tunnel's name is of none of these kinds, also while nobody is there to look at it.
+fn tunnel_kinds() -> NftSet {
+    let elements = LinkKind::tunnels().map(|kind| format!("\"{kind}\"")).collect();
+    NftSet { name: rule::TUNNEL_KINDS.to_owned(), kind: "ifname", elements }
 }
 
 fn sets(ruleset: &Ruleset) -> Vec<NftSet> {

@@ -4,7 +4,10 @@ use ipnet::IpNet;
 
 use crate::net::{Family, IfPattern, PortRange};
 use crate::policy::rule::IfMatch;
-use crate::policy::{ChainName, Protocol, Rule, Tracked, Verdict};
+use crate::policy::{ChainName, Device, Protocol, Rule, Tracked, Verdict};
+
+/// The set of the kernel's words for what is a tunnel.
+pub(super) const TUNNEL_KINDS: &str = "VPN_TUNNEL_KINDS";
 
 /// The chain's name in a table that both protocols share.
 pub(super) fn name(chain: ChainName, family: Family) -> String {
@@ -58,6 +61,7 @@ fn matches(rule: &Rule) -> Vec<String> {
     push(rule.destination.and_then(net).map(|net| format!("{ip} daddr {net}")));
     push(rule.input.as_ref().map(|input| interface("iifname", input)));
     push(rule.output.as_ref().map(|output| interface("oifname", output)));
+    push(rule.device.map(|device| device_words(rule, device)));
     match rule.set {
         Some(set) => push(Some(format!("{ip} daddr . meta l4proto . {} dport @{set}", transport(rule)))),
         None => protocol_words(rule).into_iter().for_each(|word| push(Some(word))),
@@ -113,6 +117,15 @@ fn net(net: IpNet) -> Option<String> {
 fn interface(side: &str, wanted: &IfMatch) -> String {
     let not = if wanted.negated { "!= " } else { "" };
     format!("{side} {not}\"{}\"", pattern(&wanted.pattern))
+}
+
+/// Of the interface that leads out if the rule names one, of the other if not.
+fn device_words(rule: &Rule, device: Device) -> String {
+    let side = if rule.output.is_some() { "oifkind" } else { "iifkind" };
+    match device {
+        Device::Tunnel => format!("meta {side} @{TUNNEL_KINDS}"),
+        Device::Bridge => format!("meta {side} \"bridge\""),
+    }
 }
 
 /// nft's wildcard is another; a name that ends with it is told from a pattern by a backslash.
