@@ -19,8 +19,10 @@ help:
 deps:
 	scripts/deps test $(SUDO)
 
-# Later releases of Docker than this system's, in trees of their own (TUNWARDEN_LAB_CACHE).
+# Later releases of Docker than this system's, and a systemd-resolved that is not installed, in trees of their
+# own (TUNWARDEN_LAB_CACHE).
 trees: deps
+	scripts/resolved $(SUDO)
 	scripts/tree docker trixie $(SUDO)
 	scripts/tree docker forky $(SUDO)
 	scripts/tree machine bookworm $(SUDO)
@@ -53,7 +55,7 @@ bench: deps
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved packaging/debian/p*
 
 # The Debian package, in target/debian.
 deb: cargo-deb

@@ -39,12 +39,33 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
         await_seen(&capture, "empty").context("the control: nothing is known, and any server may be it")?;
 
         let huge = format!("{{\"a\": \"{}\"}}", "x".repeat(9 << 20));
-        for damage in ["", "{", "[]", "\u{0}\u{1}", "{\"u\": {\"name\": \"n\"}}", &huge] {
+        let vpn = |endpoints: &str| {
+            format!(
+                "{{\"u\": {{\"name\": \"n\", \"origin\": \"networkmanager\", \"endpoints\": [{endpoints}]}}}}"
+            )
+        };
+        // Whole, but for one address that no server can have.
+        let lie = vpn("\"203.0.113.9:1194/udp\", \"255.255.255.255:1194/udp\"");
+        let damages = ["", "{", "[]", "\u{0}\u{1}", "{\"u\": {\"name\": \"n\"}}", &huge, &lie];
+        for damage in damages {
             host.file(STORE, damage)?;
             let said = lock()?;
             ensure!(said.contains("endpoints.json is damaged"), "{said}");
             to_anybody(lab, "damaged")?;
         }
+        host.file(STORE, &vpn("\"203.0.113.9:1194/udp\""))?;
+        lock()?;
+        to_anybody(lab, "whole")?;
+        await_seen(&capture, "whole").context("the control: the same without the lie is read")?;
+        // What the configuration names is known all the same, and only that.
+        host.file("/etc/tunwarden/config.toml", "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
+        for damage in damages {
+            host.file(STORE, damage)?;
+            lock()?;
+            assert_eq!(allowance(lab)?, set(&["198.51.100.8:1194/udp"]), "{damage:.60}");
+            to_anybody(lab, "damaged")?;
+        }
+        host.succeed(["rm", "/etc/tunwarden/config.toml"])?;
         host.succeed(["rm", STORE])?;
         host.succeed(["mkdir", STORE])?;
         ensure!(lock()?.contains("cannot use"), "a folder");

@@ -139,6 +139,16 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
         assert_eq!(endpoints(lab)?, set(&[moved.endpoint()]), "protected by the server that moved");
         desktop.story.check("after the move", &questions(&[&desktop.server, &moved])?)?;
 
+        // Switched off while it runs, and on again.
+        desktop.nm.down("lab")?;
+        wait_for_state(lab, "locked")?;
+        let pinned = || Ok::<_, anyhow::Error>(lab.host().read("/etc/hosts")? != HOSTS);
+        for (config, is) in [("[bootstrap]\ndns = \"off\"\n", false), ("", true)] {
+            lab.host().file("/etc/tunwarden/config.toml", config)?;
+            ensure!(tunwarden(lab, ["reload"])?.status.success());
+            wait_for(&format!("it is pinned: {is}"), SOON, || Ok((pinned()? == is).then_some(())))?;
+        }
+
         tunwarden(lab, ["release", "--yes"])?;
         assert_eq!(lab.host().read("/etc/hosts")?, HOSTS, "released, every byte is as it was");
         Ok(())

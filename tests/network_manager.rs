@@ -49,7 +49,8 @@ fn the_allowance_follows_a_vpn_up_and_the_users_end_is_no_loss() -> Result<()> {
 /// The `count`th loss of the VPN, with everything that a loss promises.
 fn lost(desktop: &Desktop<'_>, count: usize, promise: &str) -> Result<()> {
     desktop.signals.wait_for("lost", count).with_context(|| promise.to_owned())?;
-    desktop.check_state("lost", promise)?;
+    let seen_by = desktop.check_state("lost", promise)?["loss"]["seen_by"].clone();
+    ensure!(seen_by == "links" || seen_by == "networkmanager", "{promise}: seen by {seen_by}");
     let losses = desktop.signals.losses();
     ensure!(losses.len() == count, "{promise}: each loss is told once: {losses:?}");
     // Why: in the words of whoever noticed first, the kernel or NetworkManager.
@@ -142,6 +143,8 @@ fn the_kernel_is_believed_when_networkmanager_still_calls_it_activated() -> Resu
             lost(&desktop, count, harm)?;
             let losses = desktop.signals.losses();
             ensure!(losses[count - 1].2 == reason, "{harm}: {losses:?}");
+            let seen_by = support::status(lab)?["loss"]["seen_by"].clone();
+            ensure!(seen_by == "links", "{harm}: seen by {seen_by}");
             let active = desktop.nm.manage(["-t", "-f", "NAME,STATE", "connection", "show", "--active"])?;
             ensure!(active.contains("lab:activated"), "{harm}: the test has lost its point: {active}");
             desktop.nm.down("lab")?;

@@ -73,7 +73,8 @@ fn lives_and_dies(server: ServerOptions, config: &str, user: DropsTo) -> Result<
         protected_by(lab, &server)?;
         flows(lab)?;
         client.kill()?;
-        becomes(lab, "lost")?;
+        let seen_by = becomes(lab, "lost")?["loss"]["seen_by"].clone();
+        ensure!(seen_by == "process" || seen_by == "links", "seen by {seen_by}");
         println!("{}", support::openvpn::lost_because(&agent)?);
         for flood in &floods {
             flood.await_more(20)?;
@@ -168,7 +169,7 @@ fn a_restart_that_the_hooks_tell_of_is_a_loss_until_the_tunnel_is_back() {
         protected_by(lab, &server)?;
         server.silence()?;
         client.wait_for_line("ping-restart", CONNECT)?;
-        becomes(lab, "lost")?;
+        assert_eq!(becomes(lab, "lost")?["loss"]["seen_by"], "hook");
         assert_eq!(support::openvpn::lost_because(&agent)?, "the VPN client lost its server");
         server.restart()?;
         client.wait_for_lines(READY, 2, CONNECT)?;

@@ -203,6 +203,11 @@ impl Claim {
         protected.then_some(Ending { name, interface, reason: Some(reason), protected })
     }
 
+    /// The one endpoint in use; `None` while it cannot be told which it is.
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        self.endpoints.first().copied().filter(|_| self.endpoints.len() == 1)
+    }
+
     pub(super) fn source(&self) -> TunnelSource {
         match self.claimant {
             Claimant::NetworkManager { .. } => TunnelSource::NetworkManager,

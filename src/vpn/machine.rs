@@ -91,7 +91,7 @@ impl Machine {
         let hooks = self.claims.iter().filter(|claim| claim.claimant == Claimant::Hook);
         hooks
             .filter_map(|claim| {
-                let (interface, endpoint) = (claim.interface.clone()?, claim.endpoints.first().copied());
+                let (interface, endpoint) = (claim.interface.clone()?, claim.endpoint());
                 let up = Report { kind: ReportKind::Up, interface, pid: claim.pid, endpoint };
                 // What a hook has called lost, or what lost its link, a link alone does not bring back.
                 let lost = Report { kind: ReportKind::DownLost, ..up.clone() };
@@ -361,10 +361,7 @@ impl Machine {
                 continue;
             };
             let Some(interface) = claim.interface.clone() else { continue };
-            let endpoint = match claim.endpoints.len() {
-                1 => claim.endpoints.first().copied(),
-                _ => None,
-            };
+            let endpoint = claim.endpoint();
             if tunnels.iter().any(|tunnel| tunnel.interface == interface) {
                 continue;
             }

@@ -261,3 +261,15 @@ fn whether_a_client_is_heard_stays_while_its_file_is_read_again_and_goes_with_it
     story.step(Event::Hearing(socket, deaf));
     assert_eq!(hearings(&story), [(other.to_owned(), Hearing::Nobody)], "told too late");
 }
+
+#[test]
+fn what_is_not_known_of_a_server_a_successor_is_not_told_either() {
+    let mut story = Story::new();
+    story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
+    // Two of its servers are there, over UDP and TCP; its hook knows no more.
+    story.said(connected("198.51.100.8"));
+    let (kind, interface, endpoint) = (ReportKind::Up, "tun0".parse().unwrap(), None);
+    story.step(Event::Report(Report { kind, interface, pid: Some(7), endpoint }, Reporter::Root));
+    assert_eq!(story.allowed(), endpoints(&SERVERS[1..]));
+    assert_eq!(story.0.reports().iter().map(|report| report.endpoint).collect::<Vec<_>>(), [None]);
+}
