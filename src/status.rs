@@ -255,7 +255,9 @@ impl Status {
         };
         let mut lines = vec![headline.to_owned()];
         let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
-        row("since", ago(now.saturating_sub(self.since)));
+        if self.since > 0 {
+            row("since", ago(now.saturating_sub(self.since)));
+        }
         for tunnel in &self.tunnels {
             let server =
                 tunnel.endpoint.as_ref().map_or_else(String::new, |endpoint| format!(" to {endpoint}"));

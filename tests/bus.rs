@@ -301,3 +301,18 @@ fn status_is_coloured_on_a_terminal_alone_and_is_watched_in_its_place() -> Resul
         watch.wait_for_line("A\u{1b}[JPAUSED", SOON).map(drop)
     })
 }
+
+#[test]
+fn a_watch_ends_with_its_reader_though_nothing_changes() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = support::bus(lab)?;
+        let _agent = support::agent(lab, "")?;
+        for verb in ["status --watch", "status --watch --json"] {
+            let script = format!("{{ {TUNWARDEN} {verb}; echo \"watched: $?\" >&2; }} | head -c 1");
+            let mut watch = lab.host().spawn(["bash", "-c", &script])?;
+            watch.wait_for_line("watched: 3", SOON)?;
+            ensure!(watch.wait(SOON)?.success());
+        }
+        Ok(())
+    })
+}

@@ -116,12 +116,19 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 /// Says what is wrong with a command line, or shows the help that it asks for.
-pub fn refuse(error: &clap::Error, mut words: impl Iterator<Item = OsString>) -> ExitCode {
+pub fn refuse(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
     // A reader that has gone away is no error.
     let _ = error.print();
-    // Behind the program: `--config PATH` at most. A hook that fails ends the VPN that called it.
-    if words.by_ref().skip(1).take(3).any(|word| word == "hook") {
+    // Behind the program: `--config PATH` at most.
+    let first: Vec<OsString> = words.skip(1).take(3).collect();
+    let verb = |name: &str| first.iter().any(|word| word == name);
+    // A hook that fails ends the VPN that called it.
+    if verb("hook") {
         return ExitCode::SUCCESS;
+    }
+    // Not open, for whatever reason.
+    if verb("pause") && error.use_stderr() {
+        return ExitCode::FAILURE;
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIG))
 }

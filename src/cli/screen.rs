@@ -4,6 +4,9 @@
 use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use tokio::sync::oneshot;
 
 use super::say;
 use crate::status::Status;
@@ -103,6 +106,21 @@ fn wrapped(text: &str, width: usize) -> String {
         lines.push(now.trim_end().to_owned());
     }
     lines.join("\n")
+}
+
+/// Returns when nobody reads standard output any more, as behind `| head -1`; never for a file.
+pub(super) async fn reader_gone() {
+    let (gone, heard) = oneshot::channel();
+    std::thread::spawn(move || {
+        let output = std::io::stdout();
+        // Without any event asked for, what is told is an error or a hang-up.
+        let mut wait = [PollFd::new(&output, PollFlags::empty())];
+        while poll(&mut wait, None) == Err(Errno::INTR) {}
+        let _ = gone.send(());
+    });
+    if heard.await.is_err() {
+        std::future::pending().await
+    }
 }
 
 #[cfg(test)]

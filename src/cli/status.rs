@@ -10,7 +10,7 @@ use zbus::names::InterfaceName;
 use zbus::{MatchRule, MessageStream};
 
 use super::client::Dict;
-use super::screen::Screen;
+use super::screen::{self, Screen};
 use super::{LOCKED, NOT_ENFORCED, Outcome, client, complain, load::load, say, verify};
 use crate::bus::{Agent1Proxy, NAME, PATH};
 use crate::config::Config;
@@ -59,6 +59,7 @@ async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status, mut scr
     let passes = screen.is_terminal() && !args.json;
     let mut changes = changes(agent).await?;
     let mut owners = agent.inner().receive_owner_changed().await?;
+    let mut reader_gone = std::pin::pin!(screen::reader_gone());
     loop {
         // Read before the first change too: one may have come before we listened.
         let Ok(now) = read(agent).await else { break };
@@ -70,6 +71,7 @@ async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status, mut scr
             () = tokio::time::sleep(SECOND), if passes => {}
             change = changes.next() => if change.is_none() { break },
             owner = owners.next() => if owner.flatten().is_none() { break },
+            () = &mut reader_gone => return Ok(exit_code(&status)),
         }
     }
     anyhow::bail!("the agent has ended; the rules it left stay in force")

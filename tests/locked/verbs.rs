@@ -170,3 +170,16 @@ fn locking_twice_changes_nothing_with_nft() {
 fn locking_twice_changes_nothing_with_legacy() {
     locking_twice_changes_nothing(Backend::Legacy).unwrap();
 }
+
+#[test]
+fn a_pause_of_no_length_is_refused_with_a_hint_and_is_not_open() {
+    with_lab(|lab| {
+        for (length, hint) in [("5", "write 5s, 5m or 5h"), ("0s", "1s to 24h"), ("1d", "write it as")] {
+            let output = tunwarden(lab, ["pause", length])?;
+            ensure!(output.status.code() == Some(1) && output.stderr.contains(hint), "{length}: {output:?}");
+        }
+        ensure!(exit_code(lab, ["pause", "--help"])? == Some(0));
+        Ok(())
+    })
+    .unwrap();
+}
