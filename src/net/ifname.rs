@@ -158,6 +158,10 @@ impl TryFrom<String> for IfPattern {
         if wildcard && "lo".starts_with(stem) || text == "lo" {
             return Err(IfPatternError::TooWide(text));
         }
+        // What a wildcard stands for has to have room.
+        if wildcard && stem.len() == MAX_BYTES {
+            return Err(IfNameError::TooLong(text).into());
+        }
         Ok(Self { stem: stem.parse()?, wildcard })
     }
 }
@@ -200,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_pattern_never_reaches_the_loopback() {
-        for bad in ["+", "l+", "lo+", "lo", "tun*", "t+n", "tun++", ""] {
+        for bad in ["+", "l+", "lo+", "lo", "tun*", "t+n", "tun++", "", "fifteen-bytes-x+"] {
             assert!(bad.parse::<IfPattern>().is_err(), "{bad:?}");
         }
         let tun: IfPattern = "tun+".parse().unwrap();

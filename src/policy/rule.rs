@@ -268,8 +268,10 @@ impl Rule {
     fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         let mut push = |word: Option<String>| words.extend(word);
-        push(self.source.map(|net| format!("-s {net}")));
-        push(self.destination.map(|net| format!("-d {net}")));
+        // Every address is no match at all, and is listed as none.
+        let some = |net: &IpNet| net.prefix_len() > 0;
+        push(self.source.filter(some).map(|net| format!("-s {net}")));
+        push(self.destination.filter(some).map(|net| format!("-d {net}")));
         push(self.input.as_ref().map(|input| format!("{}-i {}", input.not(), input.pattern)));
         push(self.output.as_ref().map(|output| format!("{}-o {}", output.not(), output.pattern)));
         push(self.protocol_name().map(|name| format!("-p {name}")));

@@ -108,3 +108,26 @@ fn what_comes_in_unasked_is_dropped_and_what_is_named_is_answered() {
     })
     .unwrap();
 }
+
+#[test]
+fn every_kind_of_traffic_that_may_come_in_is_answered_in_either_layer_and_family() {
+    let by_port = "[input]\nallow = [{ protocol = \"udp\", ports = [5000] }, \
+         { protocol = \"tcp\", ports = [5001] }, { protocol = \"icmp\" }]";
+    // Every address is said in the words of one family or the other.
+    let by_source = "[input]\nallow = [{ protocol = \"udp\", from = \"0.0.0.0/0\" }, \
+         { protocol = \"udp\", from = \"::/0\" }, { protocol = \"tcp\" }, \
+         { protocol = \"icmp\", from = \"10.0.0.0/8\" }, { protocol = \"icmp\", from = \"2001:db8::/32\" }]";
+    for backend in [Backend::Nft, Backend::Legacy, Backend::IptablesAlone, Backend::NftablesAlone] {
+        with_lab(|lab| {
+            for config in [by_port, by_source] {
+                backend.lock(lab, config)?;
+                for address in [HOST, HOST_V6] {
+                    let came = let_in(lab, address)?;
+                    ensure!(came == [true; 3], "{backend:?}, {address}, {config}: {came:?}");
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+}

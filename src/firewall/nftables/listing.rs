@@ -152,8 +152,9 @@ fn canonical(rule: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in rule.split_whitespace() {
         let hex = word.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        let of = words.len().checked_sub(2).and_then(|place| words.get(place)).map(String::as_str);
         words.push(match (words.last().map(String::as_str), hex) {
-            (Some("type"), _) => icmp_type(word).to_owned(),
+            (Some("type"), _) => icmp_type(of, word).to_owned(),
             (Some("l4proto"), _) => protocol(word).to_owned(),
             (_, Some(number)) => number.to_string(),
             (_, None) => word.to_owned(),
@@ -180,9 +181,11 @@ fn protocol(word: &str) -> &str {
     }
 }
 
-/// The numbers of the types that our rules name (IANA's ICMPv6 and ICMP parameters).
-fn icmp_type(word: &str) -> &str {
+/// The numbers of the types that our rules name (IANA's ICMPv6 and ICMP parameters): an answer to a ping
+/// has the same name in both protocols, and another number.
+fn icmp_type<'a>(protocol: Option<&str>, word: &'a str) -> &'a str {
     match word {
+        "echo-reply" if protocol == Some("icmpv6") => "129",
         "echo-reply" => "0",
         "nd-router-solicit" => "133",
         "nd-router-advert" => "134",
