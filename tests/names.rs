@@ -10,7 +10,7 @@ use support::{SOON, chain, tunwarden, wait_for_state};
 use tunwarden::policy::QUESTION_MARK;
 use tunwarden_lab::address::{OTHER_VPN, ROUTER};
 use tunwarden_lab::openvpn::{Server, ServerOptions};
-use tunwarden_lab::{Contract, Dns, Lab, Manner, TAG_MARK, wait_for, with_lab};
+use tunwarden_lab::{Contract, Dns, Frame, Lab, Manner, TAG_MARK, Transport, wait_for, with_lab};
 
 const NAME: &str = "vpn.example.net";
 
@@ -227,6 +227,50 @@ fn a_mark_without_root_and_root_without_the_mark_ask_nobody() -> Result<()> {
         ensure!(leaked == 0, "{leaked} questions left that were not the agent's");
         Ok(())
     })
+}
+
+#[test]
+fn while_a_vpn_protects_a_name_is_asked_for_through_the_tunnel_alone() -> Result<()> {
+    with_lab(|lab| {
+        const RESOLVER: &str = "203.0.113.9";
+        let dns = lab.isp().dns(RESOLVER.parse()?)?;
+        dns.set(NAME, &["198.51.100.7"])?;
+        lab.host().file("/etc/resolv.conf", &format!("nameserver {RESOLVER}\n"))?;
+        let capture = lab.capture()?;
+        let mut desktop = Desktop::reaching(lab, "", NAME)?;
+        wait_for("it is known", SOON, || Ok((endpoints_known(lab)? == ["198.51.100.7"]).then_some(())))?;
+        let questions = |frames: &[Frame]| {
+            let to_it = |frame: &&Frame| frame.destination().is_some_and(|to| to.to_string() == RESOLVER);
+            let asks = |frame: &&Frame| matches!(frame.transport(), Some(Transport::Udp { to: 53, .. }));
+            frames.iter().filter(to_it).filter(asks).count()
+        };
+        wait_for("the control: locked, it is asked in clear", SOON, || {
+            Ok((questions(&capture.so_far()?) >= 2).then_some(()))
+        })?;
+
+        desktop.connect()?;
+        ensure!(dns.asked() == BTreeSet::from([NAME.to_owned()]), "it was asked for more");
+        desktop.story.close()?;
+        // While it protects, root names another server.
+        dns.set("second.example.net", &["198.51.100.8"])?;
+        lab.host().file("/etc/openvpn/second.conf", "remote second.example.net\n")?;
+        wait_for("the other is found too", SOON, || {
+            let hosts = lab.host().read("/etc/hosts")?;
+            Ok(hosts.contains("198.51.100.8 second.example.net").then_some(()))
+        })?;
+        ensure!(dns.asked().contains("second.example.net"), "not through the tunnel");
+        let frames = desktop.story.since_closed()?;
+        ensure!(questions(&frames) == 0, "{} questions in clear", questions(&frames));
+        // More is known, and no more is allowed.
+        desktop.check_state("protected", "the one in use alone").map(drop)
+    })
+}
+
+/// The addresses of the servers that the status names.
+fn endpoints_known(lab: &Lab) -> Result<Vec<String>> {
+    let status = support::status(lab)?;
+    let parts = status["bootstrap"].as_array().into_iter().flatten();
+    Ok(parts.filter_map(|part| part["address"].as_str()).map(str::to_owned).collect())
 }
 
 #[test]
