@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
+use serde_json::json;
 use support::openvpn::{
     CONNECT, PRESSURE, becomes, connect, contract, flows, hooked, pressure, protected_by, seen,
 };
@@ -201,6 +202,53 @@ fn a_client_that_falls_over_to_a_known_server_moves_the_allowance_there() {
         protected_by(lab, &second)?;
         flows(lab)?;
         contract(&[&first, &second])?.check(&capture.stop()?)
+    })
+    .unwrap();
+}
+
+/// The same server over UDP and over TCP, on the same port: a hook's environment does not tell which is used.
+#[test]
+fn a_server_whose_transport_no_hook_can_tell_is_allowed_by_both_and_no_other_is() {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let _bus = bus(lab)?;
+        let mut server = lab.openvpn_server(ServerOptions::default())?;
+        let mut first = agent(lab, "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
+        let _floods = pressure(lab)?;
+        let elsewhere = |tag: &str| -> Result<usize> {
+            lab.host().udp("198.51.100.8:1194")?.on("eth0").tag(tag).count(20).send()?;
+            Ok(seen(&capture.so_far()?, tag))
+        };
+        assert_eq!(elsewhere("locked")?, 20, "the control: locked, every known server is reached");
+        let options = ClientOptions::of(&server).line("remote 198.51.100.7 1194 tcp4-client");
+        let options = options.user("nobody").persist().up_restart();
+        let mut client = connect(lab, &hooked(lab, options)?)?;
+        let both = |lab: &_| -> Result<()> {
+            let status = becomes(lab, "protected")?;
+            let of =
+                |protocol: &str| json!({ "address": "198.51.100.7", "port": 1194, "protocol": protocol });
+            let allowed = status["bootstrap"].as_array().cloned().unwrap_or_default();
+            let exact = allowed.len() == 2 && ["udp", "tcp"].iter().all(|one| allowed.contains(&of(one)));
+            ensure!(exact, "{status}");
+            Ok(())
+        };
+        both(lab)?;
+        flows(lab)?;
+        assert_eq!(elsewhere("protected")?, 0);
+        // The agent that comes next knows as much; and what was lost comes back by itself.
+        first.kill()?;
+        let _second = agent(lab, "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
+        both(lab)?;
+        server.silence()?;
+        client.wait_for_line("ping-restart", CONNECT)?;
+        becomes(lab, "lost")?;
+        assert_eq!(elsewhere("lost")?, 20, "lost, every known server is reached");
+        server.restart()?;
+        client.wait_for_lines(READY, 2, CONNECT)?;
+        both(lab)?;
+        flows(lab)?;
+        assert_eq!(elsewhere("again")?, 0);
+        contract(&[&server])?.endpoint("198.51.100.8:1194/udp")?.check(&capture.stop()?)
     })
     .unwrap();
 }

@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::net::{Endpoint, IfName, Port, Transport};
+use crate::net::{Endpoint, IfName, Port, Transport, server_address};
 use crate::vpn::{Report, ReportKind};
 
 /// The keys of a report.
@@ -107,16 +107,18 @@ pub fn parse(fields: &BTreeMap<String, String>) -> Result<Option<Report>, Report
         return Err(ReportError::Missing("dev"));
     };
     let pid = fields.read_with("daemon_pid", "a process id", process_id);
-    let endpoint = endpoint(&fields);
+    let server = server(&fields);
     // Not needed, but a report with nonsense in it is not to be trusted.
     let local = fields.read::<IpAddr>("ifconfig_local", "an address");
     Ok(Some(match kind {
         ReportKind::Up => {
             local?;
-            Report { kind, interface, pid: pid?, endpoint: endpoint? }
+            let (endpoint, either) = server?;
+            Report { kind, interface, pid: pid?, endpoint, either }
         }
         ReportKind::DownAsked | ReportKind::DownLost => {
-            Report { kind, interface, pid: pid.unwrap_or_default(), endpoint: endpoint.unwrap_or_default() }
+            let (endpoint, either) = server.unwrap_or_default();
+            Report { kind, interface, pid: pid.unwrap_or_default(), endpoint, either }
         }
     }))
 }
@@ -139,8 +141,11 @@ fn kind(fields: &Fields) -> Result<Option<ReportKind>, ReportError> {
     })
 }
 
-/// The server in use; `None` before one has answered, and where its transport is not known.
-fn endpoint(fields: &Fields) -> Result<Option<Endpoint>, ReportError> {
+/// What is told of the server in use: all of it, or only where it is, when its transport cannot be told.
+type Server = (Option<Endpoint>, Option<(IpAddr, Port)>);
+
+/// The server in use; nothing before one has answered.
+fn server(fields: &Fields) -> Result<Server, ReportError> {
     let v4 = fields.read("trusted_ip", "an address")?;
     let v6 = fields.read("trusted_ip6", "an address")?;
     let port: Option<Port> = fields.read("trusted_port", "a port")?;
@@ -150,13 +155,14 @@ fn endpoint(fields: &Fields) -> Result<Option<Endpoint>, ReportError> {
         (Some(address), None) => ("trusted_ip", address),
         (None, Some(address)) => ("trusted_ip6", address),
         // OpenVPN names one; of two nobody can say which is in use.
-        (None, None) | (Some(_), Some(_)) => return Ok(None),
+        (None, None) | (Some(_), Some(_)) => return Ok((None, None)),
     };
-    let (Some(port), Some(transport)) = (port, transport) else { return Ok(None) };
-    match Endpoint::new(address, transport, port) {
-        Ok(endpoint) => Ok(Some(endpoint)),
-        Err(_) => Err(malformed(key, &address.to_string(), "an address that a server can have")),
-    }
+    let Some(port) = port else { return Ok((None, None)) };
+    let Ok(address) = server_address(address) else {
+        return Err(malformed(key, &address.to_string(), "an address that a server can have"));
+    };
+    let endpoint = transport.and_then(|transport| Endpoint::new(address, transport, port).ok());
+    Ok((endpoint, endpoint.is_none().then_some((address, port))))
 }
 
 /// A pid in plain digits, and not the kernel's 0.

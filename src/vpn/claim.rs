@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use super::learned::Origin;
 use super::{Link, LinkTable, Report, TunnelSource};
 use crate::config::Config;
-use crate::net::{Endpoint, IfName};
+use crate::net::{Endpoint, IfName, Port};
 
 /// Who made the claim, so that what he says later finds it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,6 +206,13 @@ impl Claim {
     /// The one endpoint in use; `None` while it cannot be told which it is.
     pub(super) fn endpoint(&self) -> Option<Endpoint> {
         self.endpoints.first().copied().filter(|_| self.endpoints.len() == 1)
+    }
+
+    /// The same, or of what server only the transport cannot be told.
+    pub(super) fn server(&self) -> (Option<Endpoint>, Option<(IpAddr, Port)>) {
+        let servers: BTreeSet<_> = self.endpoints.iter().map(|one| (one.address(), one.port())).collect();
+        let either = servers.first().copied().filter(|_| servers.len() == 1 && self.endpoints.len() > 1);
+        (self.endpoint(), either)
     }
 
     pub(super) fn source(&self) -> TunnelSource {

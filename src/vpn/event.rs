@@ -203,6 +203,22 @@ pub struct Report {
     pub pid: Option<u32>,
     /// `trusted_ip` or `trusted_ip6` with `trusted_port` and `proto_1`: the server.
     pub endpoint: Option<Endpoint>,
+    /// The same of a server whose transport cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub either: Option<(IpAddr, Port)>,
+}
+
+impl Report {
+    /// What the server in use can be: both transports where it is not told which.
+    pub fn servers(&self) -> BTreeSet<Endpoint> {
+        let both = self.either.into_iter().flat_map(|(address, port)| {
+            [Transport::Udp, Transport::Tcp].map(|transport| Endpoint::new(address, transport, port).ok())
+        });
+        match self.endpoint {
+            Some(endpoint) => BTreeSet::from([endpoint]),
+            None => both.flatten().collect(),
+        }
+    }
 }
 
 /// Which way a report goes.

@@ -132,7 +132,7 @@ impl Machine {
                 let old = place.map(|place| self.claims.remove(place));
                 self.claims.retain(|claim| !of_socket(claim));
                 let name = report.interface.to_string();
-                let endpoints = report.endpoint.into_iter().collect();
+                let endpoints = report.servers();
                 let mut claim = Claim::new(Claimant::Hook, name, Some(report.interface), endpoints, now);
                 claim.pid = report.pid;
                 // `route-up` and `up` of one client tell of the same tunnel, each a part of it.
@@ -176,10 +176,10 @@ impl Machine {
             (Reporter::Root, _) | (Reporter::Client(_), ReportKind::DownAsked | ReportKind::DownLost) => true,
             (Reporter::Client(_), ReportKind::Up) => {
                 let allowed = self.known().allowance(self.beneath()).endpoints;
-                let named = report.endpoint.as_slice();
-                let servers = |claim: &Claim| match named {
-                    [] => claim.endpoints.iter().all(|server| allowed.contains_key(server)),
-                    named => named.iter().all(|server| allowed.contains_key(server)),
+                let named = report.servers();
+                let servers = |claim: &Claim| {
+                    let own = || claim.endpoints.iter().all(|server| allowed.contains_key(server));
+                    named.iter().any(|server| allowed.contains_key(server)) || named.is_empty() && own()
                 };
                 let own: Vec<&Claim> = claims.filter(|claim| claim.is_reported_by(report)).collect();
                 own.len() == 1 && own.into_iter().all(servers)
@@ -189,6 +189,11 @@ impl Machine {
 
     fn client_report(&mut self, report: &Report, now: u64) -> Vec<Ending> {
         let mut endings = Vec::new();
+        let mut servers = report.servers();
+        if report.kind == ReportKind::Up {
+            let allowed = self.known().allowance(self.beneath()).endpoints;
+            servers.retain(|server| allowed.contains_key(server));
+        }
         for claim in &mut self.claims {
             match report.kind {
                 ReportKind::DownAsked | ReportKind::DownLost => {
@@ -198,8 +203,9 @@ impl Machine {
                 }
                 ReportKind::Up => {
                     if claim.is_reported_by(report) {
-                        claim.endpoints =
-                            report.endpoint.map_or(claim.endpoints.clone(), |server| [server].into());
+                        if !servers.is_empty() {
+                            claim.endpoints.clone_from(&servers);
+                        }
                         claim.heard = report.endpoint;
                         // Without `persist-tun` its link is another one of the same name.
                         claim.index = None;

@@ -91,8 +91,8 @@ impl Machine {
         let hooks = self.claims.iter().filter(|claim| claim.claimant == Claimant::Hook);
         hooks
             .filter_map(|claim| {
-                let (interface, endpoint) = (claim.interface.clone()?, claim.endpoint());
-                let up = Report { kind: ReportKind::Up, interface, pid: claim.pid, endpoint };
+                let (interface, (endpoint, either)) = (claim.interface.clone()?, claim.server());
+                let up = Report { kind: ReportKind::Up, interface, pid: claim.pid, endpoint, either };
                 // What a hook has called lost, or what lost its link, a link alone does not bring back.
                 let lost = Report { kind: ReportKind::DownLost, ..up.clone() };
                 Some(std::iter::once(up).chain(claim.awaits_its_client().then_some(lost)))

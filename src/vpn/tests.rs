@@ -63,7 +63,7 @@ impl Heard {
                 self.root_names.extend(files.iter().flat_map(|file| file.names.clone()));
             }
             Event::Report(report, Reporter::Root) => {
-                self.root.extend(report.endpoint);
+                self.root.extend(report.servers());
                 self.root_interfaces.insert(report.interface.to_string());
             }
             Event::Resolved { name, addresses } => {

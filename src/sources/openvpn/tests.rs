@@ -122,7 +122,17 @@ fn a_loss_is_never_lost_for_a_detail() {
 }
 
 #[test]
-fn the_server_is_known_whole_or_not_at_all() {
+fn the_server_is_known_whole_or_but_for_its_transport_or_not_at_all() {
+    let without = |key: &str| {
+        let mut some = fields(UP, &[]);
+        some.remove(key);
+        parse(&some).unwrap().unwrap().either.map(|(address, port)| format!("{address}:{port}"))
+    };
+    assert_eq!(without("proto_1").as_deref(), Some("198.51.100.7:1194"));
+    assert_eq!([without("trusted_ip"), without("trusted_port"), without("")], [None, None, None]);
+    let mut lie = fields(UP, &[("trusted_ip", "255.255.255.255")]);
+    lie.remove("proto_1");
+    assert!(parse(&lie).is_err());
     for key in ["trusted_ip", "trusted_port", "proto_1"] {
         let mut some = fields(UP, &[]);
         some.remove(key);

@@ -267,6 +267,7 @@ fn who_has_to_start_a_plain_client_again_is_said() {
         interface: "tun0".parse().unwrap(),
         pid: Some(7),
         endpoint: Some("198.51.100.7:1194/udp".parse().unwrap()),
+        either: None,
     };
     story.step(Event::Report(report, Reporter::Root));
     story.step(Event::ClientUnit { pid: 7, unit: "openvpn-client@work.service".into() });

@@ -147,7 +147,8 @@ fn a_wireguard_connection_is_a_tunnel_and_its_device_tells_the_mark() {
 
 fn up(server: &str) -> Event {
     let (kind, interface) = (crate::vpn::ReportKind::Up, "tun0".parse().unwrap());
-    let report = crate::vpn::Report { kind, interface, pid: Some(7), endpoint: Some(endpoint(server)) };
+    let report =
+        crate::vpn::Report { kind, interface, pid: Some(7), endpoint: Some(endpoint(server)), either: None };
     Event::Report(report, crate::vpn::Reporter::Root)
 }
 

@@ -83,7 +83,10 @@ impl Story {
 
     fn hook(&mut self, kind: ReportKind) {
         let (interface, endpoint) = ("tun0".parse().unwrap(), SERVERS[0].parse().ok());
-        self.step(Event::Report(Report { kind, interface, pid: Some(7), endpoint }, Reporter::Root));
+        self.step(Event::Report(
+            Report { kind, interface, pid: Some(7), endpoint, either: None },
+            Reporter::Root,
+        ));
     }
 
     fn state(&self) -> State {
@@ -269,7 +272,10 @@ fn what_is_not_known_of_a_server_a_successor_is_not_told_either() {
     // Two of its servers are there, over UDP and TCP; its hook knows no more.
     story.said(connected("198.51.100.8"));
     let (kind, interface, endpoint) = (ReportKind::Up, "tun0".parse().unwrap(), None);
-    story.step(Event::Report(Report { kind, interface, pid: Some(7), endpoint }, Reporter::Root));
+    story.step(Event::Report(
+        Report { kind, interface, pid: Some(7), endpoint, either: None },
+        Reporter::Root,
+    ));
     assert_eq!(story.allowed(), endpoints(&SERVERS[1..]));
     assert_eq!(story.0.reports().iter().map(|report| report.endpoint).collect::<Vec<_>>(), [None]);
 }

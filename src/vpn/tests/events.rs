@@ -224,8 +224,13 @@ fn report() -> impl Strategy<Value = (Report, Reporter)> {
     let of = |pool: Vec<Endpoint>, reporter| {
         // Mostly of one process, or what is said would seldom be about the same tunnel.
         let pid = select(vec![Some(1), Some(1), Some(1), Some(2), None]);
-        (kind(), interface(), pid, option::of(select(pool))).prop_map(
-            move |(kind, interface, pid, endpoint)| (Report { kind, interface, pid, endpoint }, reporter),
+        (kind(), interface(), pid, option::of((select(pool), any::<bool>()))).prop_map(
+            move |(kind, interface, pid, server)| {
+                let endpoint = server.filter(|(_, whole)| *whole).map(|(server, _)| server);
+                let either =
+                    server.filter(|(_, whole)| !*whole).map(|(server, _)| (server.address(), server.port()));
+                (Report { kind, interface, pid, endpoint, either }, reporter)
+            },
         )
     };
     let everybodys = [CONFIGURED, OF_NAMED, OF_OTHER, OF_ROOT, ["9.9.9.9:1194/udp", "9.9.9.9:53/udp"]];

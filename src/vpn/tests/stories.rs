@@ -21,7 +21,10 @@ fn tun0(index: u32) -> Event {
 
 fn hook(kind: ReportKind, pid: u32, reporter: Reporter) -> Event {
     let endpoint = Some("192.0.2.1:1194/udp".parse().unwrap());
-    Event::Report(Report { kind, interface: "tun0".parse().unwrap(), pid: Some(pid), endpoint }, reporter)
+    Event::Report(
+        Report { kind, interface: "tun0".parse().unwrap(), pid: Some(pid), endpoint, either: None },
+        reporter,
+    )
 }
 
 fn protected() -> Machine {
@@ -59,7 +62,7 @@ fn another_tunnel_of_the_same_name_protects_nobody_until_its_client_says_so() {
 fn client_up(server: &str) -> Event {
     let endpoint = Some(server.parse().unwrap());
     let interface = "tun0".parse().unwrap();
-    let report = Report { kind: ReportKind::Up, interface, pid: Some(7), endpoint };
+    let report = Report { kind: ReportKind::Up, interface, pid: Some(7), endpoint, either: None };
     Event::Report(report, Reporter::Client(65_534))
 }
 
@@ -81,7 +84,10 @@ fn a_client_widens_nothing_while_another_tunnel_protects() {
     machine.step(Event::Links(table), 1);
     let (kind, interface) = (ReportKind::Up, "tun1".parse().unwrap());
     let endpoint = Some("198.51.100.9:1194/udp".parse().unwrap());
-    machine.step(Event::Report(Report { kind, interface, pid: Some(8), endpoint }, Reporter::Root), 1);
+    machine.step(
+        Event::Report(Report { kind, interface, pid: Some(8), endpoint, either: None }, Reporter::Root),
+        1,
+    );
     machine.step(hook(ReportKind::DownLost, 7, Reporter::Client(65_534)), 1);
     let before = machine.situation();
     assert_eq!(before.state, State::Protected);
