@@ -261,6 +261,27 @@ fn a_release_that_is_not_possible_leaves_everything_closed() {
 }
 
 #[test]
+fn a_release_takes_out_what_stands_in_the_world_of_iptables_that_was_used_before() {
+    for (before, now) in [(Backend::Legacy, Backend::Nft), (Backend::Nft, Backend::Legacy)] {
+        with_lab(|lab| {
+            // A rule of somebody else's in the same place stays.
+            before.change(lab, "iptables", "-A INPUT -s 192.0.2.1 -j DROP")?;
+            before.lock(lab, KNOWN)?;
+            now.lock(lab, KNOWN)?;
+            let forbidden = || anyhow::Ok(lab.host().udp("203.0.113.9:4000")?.send()?.forbidden());
+            ensure!(forbidden()? == 1, "it is open");
+            tunwarden(lab, ["release", "--yes"])?;
+            ensure!(forbidden()? == 0, "{before:?} before {now:?}: released, and yet closed");
+            let left = before.all_saved(lab)?;
+            ensure!(!left.iter().any(|line| OURS.iter().any(|ours| line.contains(ours))), "left: {left:#?}");
+            ensure!(left.iter().any(|line| line.contains("192.0.2.1")), "not ours, and gone: {left:#?}");
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
 fn a_release_that_is_not_confirmed_changes_nothing() {
     with_lab(|lab| {
         Backend::Nft.lock(lab, KNOWN)?;

@@ -5,6 +5,7 @@
 //! every kernel has.
 
 use super::family::{commit_or_close, read};
+use super::saved::Saved;
 use super::sets::{self, can_hold_sets};
 use super::{Commit, FirewallError, Trust, plan, tool};
 use crate::config::Backend;
@@ -146,25 +147,41 @@ impl Iptables {
     /// Takes every trace of us out of the kernel; policies go back to ACCEPT, but for FORWARD where it
     /// is Docker's: there it stays what it is. Says in which families that is so.
     ///
+    /// Both worlds of iptables are looked at: before the system or the configuration changed to this one,
+    /// the rules stood in the other, and every packet still passes both.
+    ///
     /// # Errors
     /// When a family could not be released; the other one is all the same.
     pub(super) async fn release(&mut self) -> Result<Vec<Family>, FirewallError> {
         self.held = None;
-        let ours = last_resort();
+        let other = if self.legacy { Backend::Nft } else { Backend::Legacy };
         let family = async |family| {
             let saved = read(self.backend, family).await?;
-            let text = plan::release(ours.family(family), &saved);
-            if !text.is_empty() {
-                tool::restore(self.backend, family, &text).await?;
-            }
-            let dockers = saved.table(TableName::Filter.as_str()).is_some_and(plan::is_dockers);
-            Ok::<_, FirewallError>(dockers.then_some(family))
+            let dockers = take_out(self.backend, family, &saved).await?;
+            let beside = match read(other, family).await {
+                Ok(saved) if plan::release(last_resort().family(family), &saved).is_empty() => false,
+                Ok(saved) => take_out(other, family, &saved).await?,
+                Err(error) => {
+                    tracing::debug!("the other world of iptables is not there: {}", describe(&error));
+                    false
+                }
+            };
+            Ok::<_, FirewallError>((dockers || beside).then_some(family))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
         let dockers = [v4?, v6?].into_iter().flatten().collect();
         release_sets().await?;
         Ok(dockers)
     }
+}
+
+/// Takes us out of what is held in one family; whether `FORWARD` is Docker's there.
+async fn take_out(backend: Backend, family: Family, saved: &Saved) -> Result<bool, FirewallError> {
+    let text = plan::release(last_resort().family(family), saved);
+    if !text.is_empty() {
+        tool::restore(backend, family, &text).await?;
+    }
+    Ok(saved.table(TableName::Filter.as_str()).is_some_and(plan::is_dockers))
 }
 
 /// Takes out the sets that no rule names any more.
