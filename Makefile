@@ -119,3 +119,4 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS)) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tunwarden.conf
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl stop tunwarden-lock.service 2>/dev/null || true
+	test -n "$(DESTDIR)" || rm -rf /run/tunwarden

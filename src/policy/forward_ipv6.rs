@@ -3,8 +3,8 @@
 //! There what `DOCKER_VPN_KILL_SWITCH` returns meets nobody but our own policy, which is DROP. So this
 //! chain stands last of all in filter `FORWARD`: where the engine has rules for IPv6, what it drops
 //! and what it accepts never comes here. It names what it accepts by both interfaces, a container
-//! bridge and a tunnel, or the same bridge twice; never an uplink. What it accepts has passed the kill
-//! switch twice before, in mangle and in filter.
+//! bridge and a tunnel, or the same bridge twice; an uplink never, but in a pause. What it accepts has passed
+//! the kill switch twice before, in mangle and in filter.
 //!
 //! Only bridges stand here that Docker itself gives IPv6, and to the tunnel only those that are not
 //! `--internal`: of those nobody would speak where there are no rules, and the absence of a route is
@@ -16,7 +16,7 @@ use crate::vpn::{Ipv6Bridge, Ipv6Reach};
 
 pub(super) fn chain(view: &View<'_>) -> Option<Chain> {
     let bridges = &view.situation.ipv6_bridges;
-    let rules = || bridges.iter().flat_map(|bridge| rules(view, bridge)).collect();
+    let rules = || bridges.iter().flat_map(|bridge| rules(view, bridge)).chain(in_a_pause(view)).collect();
     (view.family == Family::V6).then(|| Chain { name: ChainName::DockerIpv6, rules: rules() })
 }
 
@@ -31,4 +31,53 @@ fn rules(view: &View<'_>, Ipv6Bridge { bridge, reach }: &Ipv6Bridge) -> Vec<Rule
         }
     }
     rules
+}
+
+/// Out to anywhere but another network, and the answers, until the kernel's own clock says stop.
+fn in_a_pause(view: &View<'_>) -> Vec<Rule> {
+    let reaching = view.situation.ipv6_bridges.iter().filter(|bridge| bridge.reach == Ipv6Reach::Tunnel);
+    let reaching: Vec<_> = reaching.map(|bridge| bridge.bridge.clone()).collect();
+    let Some(open) = view.pause(Verdict::Accept).filter(|_| !reaching.is_empty()) else { return Vec::new() };
+    let answers = reaching.iter().map(|bridge| open.clone().output(bridge.clone()).tracked(Tracked::Reply));
+    let between = view.bridges().map(|bridge| view.rule(Verdict::Return).output(bridge));
+    let out = reaching.iter().map(|bridge| open.clone().input(bridge.clone()));
+    answers.chain(between).chain(out).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::policy::ruleset;
+    use crate::vpn::{PauseScope, Situation};
+
+    fn lines(situation: &Situation) -> Vec<String> {
+        let ruleset = ruleset(&Config::default(), &Default::default(), situation);
+        let chains = ruleset.family(Family::V6).iter().flat_map(|table| &table.chains);
+        let own = chains.filter(|chain| chain.name == ChainName::DockerIpv6);
+        own.flat_map(|chain| &chain.rules).map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn only_a_pause_opens_the_way_out_and_never_that_of_an_internal_network() {
+        let bridge = |name: &str, reach| Ipv6Bridge { bridge: name.parse().unwrap(), reach };
+        let mut situation = Situation {
+            ipv6_bridges: vec![bridge("docker0", Ipv6Reach::Tunnel), bridge("br-1", Ipv6Reach::Itself)],
+            ..Situation::default()
+        };
+        let named = |rule: &String| ["-o docker0", "-o br-1", "tun+"].iter().any(|name| rule.contains(name));
+        assert!(lines(&situation).iter().all(named), "{:?}", lines(&situation));
+
+        situation.paused_until = Some(jiff::Timestamp::UNIX_EPOCH);
+        let paused = lines(&situation);
+        let open: Vec<&String> = paused.iter().filter(|rule| rule.contains("datestop")).collect();
+        assert_eq!(open.len(), 2, "{paused:?}");
+        assert!(open.iter().all(|rule| rule.contains("docker0")), "{open:?}");
+        // Behind what keeps one network from another.
+        let place = |what: &str| paused.iter().position(|rule| rule.contains(what)).unwrap();
+        assert!(place("-o br-+ -j RETURN") < paused.len() - 1 && paused.last() == open.last().copied());
+
+        situation.pause_scope = PauseScope::Portal;
+        assert!(!lines(&situation).iter().any(|rule| rule.contains("datestop")), "no container");
+    }
 }

@@ -9,6 +9,7 @@ mod first_run;
 mod life;
 mod lock_failed;
 mod plain;
+mod readme;
 #[path = "../support/mod.rs"]
 mod support;
 
