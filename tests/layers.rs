@@ -132,6 +132,38 @@ fn a_container_on_the_hosts_card_stops_at_the_wire() -> Result<()> {
     })
 }
 
+/// A tunnel, and another program's rule that takes packets out of it again: they are routed anew when the
+/// tables' hook has begun, where it is the tunnel that they are seen on to its end.
+const ROUTED_ANEW: &str = "
+    ip tuntap add tun0 mode tun
+    ip addr add 10.8.0.2/24 dev tun0
+    ip link set tun0 up
+    ip route add 203.0.113.0/24 dev tun0
+    ip rule add fwmark 7 table 77
+    ip route add default via 10.0.0.1 dev eth0 table 77
+    iptables -t mangle -A OUTPUT -p udp --dport 4000 -j MARK --set-mark 7
+    iptables -t nat -A OUTPUT -d 203.0.113.8 -p udp --dport 4001 -j DNAT --to-destination 198.51.100.9";
+
+#[test]
+fn what_others_take_out_of_the_tunnel_again_stops_at_the_wire() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().succeed(["sh", "-ec", ROUTED_ANEW])?;
+        let left = |config: &str| -> Result<[usize; 2]> {
+            lock(lab, config)?;
+            let capture = lab.capture()?;
+            for (target, tag) in [("203.0.113.9:4000", "marked"), ("203.0.113.8:4001", "redirected")] {
+                lab.host().udp(target)?.from_user("nobody").count(3).tag(tag).send()?;
+            }
+            let seen = capture.stop()?;
+            Ok([tagged(&seen, "marked"), tagged(&seen, "redirected")])
+        };
+        ensure!(left(&format!("{KNOWN}{IPTABLES}"))? == [3; 2], "the control: iptables sees the tunnel");
+        ensure!(left(KNOWN)? == [0; 2], "it left");
+        ensure!(left("[firewall]\nlayers = [\"nftables\"]\n")? == [0; 2], "it left beneath iptables");
+        Ok(())
+    })
+}
+
 /// What others do to iptables while floods go on.
 const FLUSHES: [&str; 6] = [
     "iptables -F; ip6tables -F",
