@@ -61,7 +61,14 @@ fn a_file_s_servers_are_allowed_at_once_to_its_user_too_and_forgotten_with_it() 
         let file = "client\nremote 198.51.100.7\nremote 2001:db8:7::7 1194 udp6\nremote 198.51.100.8 443 tcp\n\
                     user nobody\n<ca>\nremote 203.0.113.9\n</ca>\n";
         host.file("/etc/openvpn/client/work.conf", file)?;
-        let servers = ["198.51.100.7:1194/udp", "[2001:db8:7::7]:1194/udp", "198.51.100.8:443/tcp"];
+        // A server of another client's, which stays root.
+        host.file("/etc/openvpn/other.conf", "remote 203.0.113.20\n")?;
+        let servers = [
+            "198.51.100.7:1194/udp",
+            "[2001:db8:7::7]:1194/udp",
+            "198.51.100.8:443/tcp",
+            "203.0.113.20:1194/udp",
+        ];
         await_allowed(lab, &servers)?;
         let before = capture.so_far()?.len();
         let send = |target: &str, user: &str, tag: &str| -> Result<()> {
@@ -76,20 +83,22 @@ fn a_file_s_servers_are_allowed_at_once_to_its_user_too_and_forgotten_with_it() 
             send("203.0.113.9:1194", user, "host")?;
         }
         send("198.51.100.7:1194", "man", "user")?;
+        send("203.0.113.20:1194", "root", "rootother")?;
+        send("203.0.113.20:1194", "nobody", "nobodyother")?;
         host.tcp("198.51.100.8:1194")?.from_user("nobody").count(3).send()?;
         wait_for("what may leave has left", SOON, || {
             let frames = capture.so_far()?.split_off(before);
-            let tags = ["rootv4", "rootv6", "nobodyv4", "nobodyv6"];
+            let tags = ["rootv4", "rootv6", "nobodyv4", "nobodyv6", "rootother"];
             let whole = tags.iter().all(|tag| seen(&frames, tag) == 20);
             Ok((whole && tcp_to(&frames, OTHER_VPN, 443) >= 6).then_some(()))
         })?;
         let frames = capture.so_far()?.split_off(before);
-        for tag in ["transport", "port", "host", "user"] {
+        for tag in ["transport", "port", "host", "user", "nobodyother"] {
             assert_eq!(seen(&frames, tag), 0, "{tag}");
         }
         assert_eq!(tcp_to(&frames, OTHER_VPN, 1194), 0);
 
-        host.succeed(["rm", "/etc/openvpn/client/work.conf"])?;
+        host.succeed(["rm", "/etc/openvpn/client/work.conf", "/etc/openvpn/other.conf"])?;
         await_allowed(lab, &[""; 0])
     })
 }
