@@ -36,6 +36,10 @@ Restart=always
 WantedBy=sysinit.target
 ";
 
+/// What udev tells NetworkManager of Docker's ends of links on a machine that has one: without it, it takes
+/// them out of their bridge now and then.
+const UNMANAGED: &str = "[keyfile]\nunmanaged-devices=interface-name:veth*\n";
+
 /// What a container sends. The sleep is bash's own.
 const CONTAINER: &str = "
     trap exit TERM
@@ -90,6 +94,7 @@ impl Desk {
         machine.file("/usr/local/bin/flood", PROGRAM, 0o755)?;
         machine.file("/etc/systemd/system/flood.service", PROGRAM_UNIT, 0o644)?;
         machine.file("/etc/docker/daemon.json", r#"{"ipv6":true,"fixed-cidr-v6":"fd00:d0c::/64"}"#, 0o644)?;
+        machine.file("/etc/NetworkManager/conf.d/veth.conf", UNMANAGED, 0o644)?;
         machine.power_on()?;
         machine.succeed(["systemctl", "enable", "--now", "--quiet", "flood.service"])?;
         machine.import_image()?;
