@@ -171,7 +171,12 @@ impl WholeMachine {
     fn go_down(&mut self, how: &str) -> Result<ExitStatus> {
         self.succeed(["systemctl", "--no-block", how])?;
         let mut power = self.power.take().context("it is off")?;
+        // A network that is taken down loses its rules before its links, which no real machine does: this
+        // one stands until nspawn, which ends last, has taken the link away.
+        let network = self.isp.outside(format!("/proc/{}/ns/net", power.leader));
+        let network = fs::File::open(network).context("the machine's network")?;
         let status = power.nspawn.wait(PATIENCE);
+        drop(network);
         drop(power.nspawn);
         self.take_down(&power.group)?;
         status
