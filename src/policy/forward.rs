@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::output::{DNS, DNS_OVER_TLS};
-use super::{Chain, ChainName, Device, Rule, Tracked, Verdict, View};
+use super::{Chain, ChainName, Rule, Tracked, Verdict, View};
 use crate::config::{Access, Networks, PublishedPorts};
 use crate::net::{Family, IfName, Transport};
 use crate::vpn::Uplink;
@@ -40,15 +40,11 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     rules.extend(lan_networks(view));
     rules.extend(shut_out(view));
     for tunnel in view.tunnels() {
-        rules.extend(view.traffic(&view.config.docker.allow, &pass().output(tunnel).device(Device::Tunnel)));
+        rules.extend(view.traffic(&view.config.docker.allow, &pass().output(tunnel)));
     }
     // Answers reach bridges alone: one for a container that is gone would follow the default route.
     let to_bridges = || view.rule(Verdict::Goto(ChainName::DockerBridges));
-    rules.extend(
-        view.tunnels()
-            .into_iter()
-            .map(|tunnel| to_bridges().input(tunnel).device(Device::Tunnel).tracked(Tracked::Reply)),
-    );
+    rules.extend(view.tunnels().into_iter().map(|tunnel| to_bridges().input(tunnel).tracked(Tracked::Reply)));
     rules.extend(between_bridges(view));
     rules.push(view.rule(Verdict::Drop));
     rules
@@ -63,7 +59,7 @@ fn shut_out(view: &View<'_>) -> Vec<Rule> {
 /// From a bridge to a bridge.
 fn between_bridges(view: &View<'_>) -> impl Iterator<Item = Rule> {
     let to_bridges = || view.rule(Verdict::Goto(ChainName::DockerBridges));
-    view.bridges().map(move |bridge| to_bridges().input(bridge).device(Device::Bridge))
+    view.bridges().map(move |bridge| to_bridges().input(bridge))
 }
 
 fn with_access<'a>(view: &View<'a>, access: Access) -> impl Iterator<Item = &'a IfName> + use<'a> {
@@ -135,9 +131,7 @@ impl<'a> View<'a> {
 fn bridges(view: &View<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> =
         view.shut_out_bridges().map(|pattern| view.rule(Verdict::Drop).output(pattern)).collect();
-    rules.extend(
-        view.bridges().map(|bridge| view.rule(Verdict::Return).output(bridge).device(Device::Bridge)),
-    );
+    rules.extend(view.bridges().map(|bridge| view.rule(Verdict::Return).output(bridge)));
     rules.push(view.rule(Verdict::Drop));
     rules
 }

@@ -1,7 +1,7 @@
 //! What may come in to the host itself.
 
 use super::output::MDNS;
-use super::{Chain, ChainName, Device, Rule, Tracked, Verdict, View, loopback, traffic_rules};
+use super::{Chain, ChainName, Rule, Tracked, Verdict, View, loopback, traffic_rules};
 use crate::config::{Inbound, PublishedPorts};
 use crate::net::{Family, IfName, Port, Transport};
 use ipnet::IpNet;
@@ -41,7 +41,7 @@ fn input(view: &View<'_>) -> Vec<Rule> {
     }));
     // Containers reach the host where their engine lets them; a bridge is no uplink.
     rules.extend(view.shut_out_bridges().map(|pattern| view.rule(Verdict::Drop).input(pattern)));
-    rules.extend(view.bridges().map(|bridge| accept().input(bridge).device(Device::Bridge)));
+    rules.extend(view.bridges().map(|bridge| accept().input(bridge)));
     rules.push(view.rule(Verdict::Drop));
     rules
 }

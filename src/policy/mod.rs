@@ -19,7 +19,7 @@ mod wire;
 use std::collections::BTreeSet;
 
 pub use bootstrap::QUESTION_MARK;
-pub use rule::{Device, Protocol, Rule, Tracked, Verdict};
+pub use rule::{Device, IfMatch, Protocol, Rule, Tracked, Verdict};
 pub use ruleset::{Chain, ChainName, Hook, Ruleset, Table, TableName};
 pub use set::{EndpointSet, FEW, SetName};
 pub use wire::{FrameMatch, WireChain, WireRule, WireRules};
@@ -125,17 +125,19 @@ impl View<'_> {
     }
 
     /// The tunnels that may carry anything now.
-    fn tunnels(&self) -> Vec<IfPattern> {
-        match &self.situation.named_tunnels {
+    fn tunnels(&self) -> Vec<IfMatch> {
+        let patterns = match &self.situation.named_tunnels {
             Some(names) => names.iter().cloned().map(IfPattern::from).collect(),
             None => self.config.tunnel.interfaces.clone(),
-        }
+        };
+        patterns.into_iter().map(|pattern| IfMatch::device(Device::Tunnel, pattern)).collect()
     }
 
     /// The bridges of containers and virtual machines.
-    fn bridges(&self) -> impl Iterator<Item = IfPattern> {
+    fn bridges(&self) -> impl Iterator<Item = IfMatch> {
         let named = self.config.docker.bridges.iter().cloned();
-        named.chain(self.situation.bridges.iter().cloned().map(IfPattern::from))
+        let all = named.chain(self.situation.bridges.iter().cloned().map(IfPattern::from));
+        all.map(|pattern| IfMatch::device(Device::Bridge, pattern))
     }
 
     /// Links that carry a container bridge's name and are none.

@@ -1,6 +1,6 @@
 //! What the host itself may send.
 
-use super::{Chain, ChainName, Device, Protocol, Rule, Verdict, View, bootstrap, loopback, traffic_rules};
+use super::{Chain, ChainName, Protocol, Rule, Verdict, View, bootstrap, loopback, traffic_rules};
 use crate::config::Networks;
 use crate::net::{Family, IfName, Port, Transport};
 use ipnet::IpNet;
@@ -35,9 +35,7 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     rules.push(jump(ChainName::VpnBootstrap));
     // A resolver in a container is no way out (what it asks itself is forwarded, into the tunnel), so
     // containers stand before the refusal of DNS too.
-    rules.extend(
-        view.bridges().map(|bridge| jump(ChainName::VpnContainers).output(bridge).device(Device::Bridge)),
-    );
+    rules.extend(view.bridges().map(|bridge| jump(ChainName::VpnContainers).output(bridge)));
     // DNS is refused before the LAN is allowed: a router is on the LAN, and asks the ISP.
     for port in [DNS, DNS_OVER_TLS] {
         for transport in [Transport::Udp, Transport::Tcp] {
@@ -80,11 +78,7 @@ pub(super) fn portal_pages(view: &View<'_>) -> Vec<Rule> {
 
 fn dns(view: &View<'_>) -> Vec<Rule> {
     let mut rules = shut_out(view, &Verdict::Drop);
-    rules.extend(
-        view.tunnels()
-            .into_iter()
-            .map(|tunnel| view.rule(Verdict::Return).output(tunnel).device(Device::Tunnel)),
-    );
+    rules.extend(view.tunnels().into_iter().map(|tunnel| view.rule(Verdict::Return).output(tunnel)));
     rules.push(view.rule(Verdict::Drop));
     rules
 }
@@ -93,7 +87,7 @@ fn tunnel(view: &View<'_>) -> Vec<Rule> {
     // A network card may be named so that a tunnel's pattern matches it.
     let mut rules = shut_out(view, &Verdict::Return);
     for tunnel in view.tunnels() {
-        let base = view.rule(Verdict::Accept).output(tunnel).device(Device::Tunnel);
+        let base = view.rule(Verdict::Accept).output(tunnel);
         rules.extend(view.traffic(&view.config.tunnel.allow, &base));
     }
     rules

@@ -51,9 +51,23 @@ pub enum Tracked {
 
 /// An interface that must, or must not, be the one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct IfMatch {
+pub struct IfMatch {
     pub(super) pattern: IfPattern,
     pub(super) negated: bool,
+    pub(super) device: Option<Device>,
+}
+
+impl IfMatch {
+    /// One of such a name that is such a device.
+    pub fn device(device: Device, name: impl Into<IfPattern>) -> Self {
+        Self { device: Some(device), ..name.into().into() }
+    }
+}
+
+impl<P: Into<IfPattern>> From<P> for IfMatch {
+    fn from(pattern: P) -> Self {
+        Self { pattern: pattern.into(), negated: false, device: None }
+    }
 }
 
 /// What sort of device an interface must be, besides its name: the kernel knows it from the moment the
@@ -75,7 +89,6 @@ pub struct Rule {
     pub(super) destination: Option<IpNet>,
     pub(super) input: Option<IfMatch>,
     pub(super) output: Option<IfMatch>,
-    pub(super) device: Option<Device>,
     pub(super) protocol: Option<Protocol>,
     pub(super) sport: Option<PortRange>,
     pub(super) dport: Option<PortRange>,
@@ -99,7 +112,6 @@ impl Rule {
             destination: None,
             input: None,
             output: None,
-            device: None,
             protocol: None,
             sport: None,
             dport: None,
@@ -127,26 +139,20 @@ impl Rule {
     }
 
     /// Only if it came in on this interface.
-    pub fn input(mut self, pattern: impl Into<IfPattern>) -> Self {
-        self.input = Some(IfMatch { pattern: pattern.into(), negated: false });
+    pub fn input(mut self, interface: impl Into<IfMatch>) -> Self {
+        self.input = Some(interface.into());
         self
     }
 
     /// Only if it came in on any other interface.
     pub fn input_not(mut self, pattern: impl Into<IfPattern>) -> Self {
-        self.input = Some(IfMatch { pattern: pattern.into(), negated: true });
+        self.input = Some(IfMatch { negated: true, ..pattern.into().into() });
         self
     }
 
     /// Only if it goes out on this interface.
-    pub fn output(mut self, pattern: impl Into<IfPattern>) -> Self {
-        self.output = Some(IfMatch { pattern: pattern.into(), negated: false });
-        self
-    }
-
-    /// Only if the interface that it names is such a device.
-    pub fn device(mut self, device: Device) -> Self {
-        self.device = Some(device);
+    pub fn output(mut self, interface: impl Into<IfMatch>) -> Self {
+        self.output = Some(interface.into());
         self
     }
 

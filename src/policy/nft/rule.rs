@@ -59,9 +59,8 @@ fn matches(rule: &Rule) -> Vec<String> {
     let mut push = |word: Option<String>| words.extend(word);
     push(rule.source.and_then(net).map(|net| format!("{ip} saddr {net}")));
     push(rule.destination.and_then(net).map(|net| format!("{ip} daddr {net}")));
-    push(rule.input.as_ref().map(|input| interface("iifname", input)));
-    push(rule.output.as_ref().map(|output| interface("oifname", output)));
-    push(rule.device.map(|device| device_words(rule, device)));
+    push(rule.input.as_ref().map(|input| interface("iif", input)));
+    push(rule.output.as_ref().map(|output| interface("oif", output)));
     match rule.set {
         Some(set) => push(Some(format!("{ip} daddr . meta l4proto . {} dport @{set}", transport(rule)))),
         None => protocol_words(rule).into_iter().for_each(|word| push(Some(word))),
@@ -116,15 +115,11 @@ fn net(net: IpNet) -> Option<String> {
 
 fn interface(side: &str, wanted: &IfMatch) -> String {
     let not = if wanted.negated { "!= " } else { "" };
-    format!("{side} {not}\"{}\"", pattern(&wanted.pattern))
-}
-
-/// Of the interface that leads out if the rule names one, of the other if not.
-fn device_words(rule: &Rule, device: Device) -> String {
-    let side = if rule.output.is_some() { "oifkind" } else { "iifkind" };
-    match device {
-        Device::Tunnel => format!("meta {side} @{TUNNEL_KINDS}"),
-        Device::Bridge => format!("meta {side} \"bridge\""),
+    let name = format!("{side}name {not}\"{}\"", pattern(&wanted.pattern));
+    match wanted.device {
+        Some(Device::Tunnel) => format!("{name} meta {side}kind @{TUNNEL_KINDS}"),
+        Some(Device::Bridge) => format!("{name} meta {side}kind \"bridge\""),
+        None => name,
     }
 }
 
