@@ -1,5 +1,6 @@
 //! What the kernel held before us: looked at, and put back.
 
+use super::family::{read, take_out};
 use super::outcome::FirewallError;
 use super::saved::{Saved, SavedTable};
 use super::{plan, tool};
@@ -55,18 +56,17 @@ async fn put_back(backend: Backend, family: Family, before: &str) -> Result<(), 
     tool::restore_whole(backend, family, &of_our_tables(before)).await?;
     let before = Saved::parse(before)?;
     let is_new = |name: TableName| before.table(name.as_str()).is_none();
-    let now = Saved::parse(&tool::save(backend, family).await?)?;
     let ours = last_resort();
     let new: Vec<Table> = ours.family(family).iter().filter(|table| is_new(table.name)).cloned().collect();
-    let text = plan::release(&new, &now);
-    if !text.is_empty() {
-        tool::restore(backend, family, &text).await?;
-    }
+    let mut now = read(backend, family).await?;
+    let taken = take_out(backend, family, &new, &now).await?;
     // The kernel keeps a table of iptables-legacy for as long as it runs.
     if tool::is_legacy(backend) {
         return Ok(());
     }
-    let now = Saved::parse(&tool::save(backend, family).await?)?;
+    if taken {
+        now = read(backend, family).await?;
+    }
     for name in TableName::ALL.into_iter().filter(|name| is_new(*name)).map(TableName::as_str) {
         if let Some(chains) = now.table(name).and_then(SavedTable::nothing_but)
             && let Err(error) = netfilter::socket::remove_empty(family, name, &chains)

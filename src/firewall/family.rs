@@ -16,6 +16,20 @@ pub(super) async fn read(backend: Backend, family: Family) -> Result<Saved, Fire
     Ok(Saved::parse(&tool::save(backend, family).await?)?)
 }
 
+/// Takes `tables` of ours out of what is held; says whether anything of them was there.
+pub(super) async fn take_out(
+    backend: Backend,
+    family: Family,
+    tables: &[Table],
+    saved: &Saved,
+) -> Result<bool, FirewallError> {
+    let text = plan::release(tables, saved);
+    if !text.is_empty() {
+        tool::restore(backend, family, &text).await?;
+    }
+    Ok(!text.is_empty())
+}
+
 pub(super) async fn commit_or_close(
     backend: Backend,
     family: Family,

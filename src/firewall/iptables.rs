@@ -4,7 +4,7 @@
 //! side by side, since no packet belongs to both. What cannot be put in force is closed with rules that
 //! every kernel has.
 
-use super::family::{commit_or_close, read};
+use super::family::{commit_or_close, read, take_out};
 use super::saved::Saved;
 use super::sets::{self, can_hold_sets};
 use super::{Commit, FirewallError, Trust, plan, tool};
@@ -155,33 +155,27 @@ impl Iptables {
     pub(super) async fn release(&mut self) -> Result<Vec<Family>, FirewallError> {
         self.held = None;
         let other = if self.legacy { Backend::Nft } else { Backend::Legacy };
+        let ours = last_resort();
+        let dockers = |saved: &Saved| saved.table(TableName::Filter.as_str()).is_some_and(plan::is_dockers);
         let family = async |family| {
             let saved = read(self.backend, family).await?;
-            let dockers = take_out(self.backend, family, &saved).await?;
+            take_out(self.backend, family, ours.family(family), &saved).await?;
             let beside = match read(other, family).await {
-                Ok(saved) if plan::release(last_resort().family(family), &saved).is_empty() => false,
-                Ok(saved) => take_out(other, family, &saved).await?,
+                Ok(beside) => {
+                    take_out(other, family, ours.family(family), &beside).await? && dockers(&beside)
+                }
                 Err(error) => {
                     tracing::debug!("the other world of iptables is not there: {}", describe(&error));
                     false
                 }
             };
-            Ok::<_, FirewallError>((dockers || beside).then_some(family))
+            Ok::<_, FirewallError>((dockers(&saved) || beside).then_some(family))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
-        let dockers = [v4?, v6?].into_iter().flatten().collect();
+        let families = [v4?, v6?].into_iter().flatten().collect();
         release_sets().await?;
-        Ok(dockers)
+        Ok(families)
     }
-}
-
-/// Takes us out of what is held in one family; whether `FORWARD` is Docker's there.
-async fn take_out(backend: Backend, family: Family, saved: &Saved) -> Result<bool, FirewallError> {
-    let text = plan::release(last_resort().family(family), saved);
-    if !text.is_empty() {
-        tool::restore(backend, family, &text).await?;
-    }
-    Ok(saved.table(TableName::Filter.as_str()).is_some_and(plan::is_dockers))
 }
 
 /// Takes out the sets that no rule names any more.
