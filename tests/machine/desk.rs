@@ -10,6 +10,8 @@ use serde_json::Value;
 use tunwarden_lab::openvpn::{Server, ServerOptions};
 use tunwarden_lab::{Capture, Contract, Frame, Lab, Release, Transport, WholeMachine, wait_for, with_lab};
 
+use crate::support::package::Packages;
+
 /// How long something may take that takes a moment.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
@@ -81,6 +83,18 @@ pub(crate) fn on_a_desk(release: Release, story: impl FnOnce(&mut Desk) -> Resul
             eprintln!("{}", desk.machine.journal());
         }
         told
+    })
+}
+
+/// The same once the package is installed. What left before is the control.
+pub(crate) fn on_a_guarded_desk(release: Release, story: impl FnOnce(&mut Desk) -> Result<()>) -> Result<()> {
+    let packages = Packages::new()?;
+    let package = packages.make("0.1.0-1")?;
+    on_a_desk(release, |desk| {
+        desk.is_seen("before the installation")?;
+        desk.install(&package)?;
+        desk.close()?;
+        story(desk)
     })
 }
 

@@ -3,21 +3,15 @@
 use anyhow::{Result, ensure};
 use tunwarden_lab::Release;
 
-use crate::desk::on_a_desk;
+use crate::desk::on_a_guarded_desk;
 use crate::on_each_release;
-use crate::support::package::Packages;
 
 on_each_release!(what_brings_a_network_up_does_not_start_when_the_lock_failed);
 
 const TOOL: &str = "/usr/sbin/xtables-nft-multi";
 
 fn what_brings_a_network_up_does_not_start_when_the_lock_failed(release: Release) -> Result<()> {
-    let packages = Packages::new()?;
-    let package = packages.make("0.1.0-1")?;
-    on_a_desk(release, |desk| {
-        desk.is_seen("before the installation")?;
-        desk.install(&package)?;
-        desk.close()?;
+    on_a_guarded_desk(release, |desk| {
         desk.machine.succeed(["mv", TOOL, "/root/tool"])?;
         desk.machine.reboot()?;
         for unit in ["NetworkManager.service", "docker.service"] {

@@ -5,9 +5,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tunwarden_lab::{Release, WholeMachine, wait_for};
 
-use crate::desk::{Desk, SOON, on_a_desk};
+use crate::desk::{Desk, SOON, on_a_guarded_desk};
 use crate::on_each_release;
-use crate::support::package::Packages;
 
 on_each_release!(a_client_without_hooks_is_heard_at_its_socket);
 
@@ -44,12 +43,7 @@ struct Plain {
 }
 
 fn a_client_without_hooks_is_heard_at_its_socket(release: Release) -> Result<()> {
-    let packages = Packages::new()?;
-    let package = packages.make("0.1.0-1")?;
-    on_a_desk(release, |desk| {
-        desk.is_seen("before the installation")?;
-        desk.install(&package)?;
-        desk.close()?;
+    on_a_guarded_desk(release, |desk| {
         desk.wait_for_state("locked")?;
         desk.machine.file("/etc/openvpn/lab/password", "secret\n", 0o600)?;
 
