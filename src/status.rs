@@ -60,7 +60,7 @@ pub struct Status {
     pub layers: Vec<LayerStatus>,
     /// Docker.
     pub docker: DockerStatus,
-    /// User ids of VPN clients that may report a loss.
+    /// Processes of VPN clients, whose descendants may report a loss.
     #[serde(skip)]
     pub clients: BTreeSet<u32>,
 }

@@ -4,10 +4,11 @@
 mod support;
 
 use anyhow::{Context, Result, ensure};
-use support::story::{Desktop, allowance};
+use support::openvpn::{CONNECT, connect, hooked, protected_by};
+use support::story::Desktop;
 use support::{SOON, chain, status, tunwarden, wait_for_state};
 use tunwarden_lab::address::OTHER_VPN;
-use tunwarden_lab::openvpn::ServerOptions;
+use tunwarden_lab::openvpn::{ClientOptions, READY, ServerOptions};
 use tunwarden_lab::{Lab, Output, wait_for, wait_until, with_lab};
 
 const AGENT: &str = "org.tunwarden.Agent1 /org/tunwarden/Agent1 org.tunwarden.Agent1";
@@ -18,8 +19,9 @@ const DENIED: &str = "Call failed: Access denied";
 /// All that could move: the state, and what the kernel allows.
 fn everything(lab: &Lab) -> Result<impl PartialEq + std::fmt::Debug> {
     let status = status(lab)?;
-    let allowed =
-        (allowance(lab)?, chain(lab, "iptables", "VPN_TUNNEL")?, chain(lab, "ip6tables", "VPN_TUNNEL")?);
+    let chains = [("iptables", "VPN_BOOTSTRAP"), ("ip6tables", "VPN_BOOTSTRAP")];
+    let chains = chains.into_iter().chain([("iptables", "VPN_TUNNEL"), ("ip6tables", "VPN_TUNNEL")]);
+    let allowed = chains.map(|(tool, name)| chain(lab, tool, name)).collect::<Result<Vec<_>>>()?;
     Ok((status["state"].clone(), status["since"].clone(), status["tunnels"].clone(), allowed))
 }
 
@@ -230,4 +232,49 @@ fn second_tunnel(lab: &Lab) -> Result<()> {
         lab.host().succeed(command.split(' '))?;
     }
     Ok(())
+}
+
+/// The VPN client's own user runs other programs too, and one that is named in `bootstrap.owners` may run
+/// anything. None of them has a say in a tunnel.
+#[test]
+fn only_what_a_client_itself_has_started_takes_its_tunnel_away_or_back() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = support::bus(lab)?;
+        let mut server = lab.openvpn_server(ServerOptions::default())?;
+        let agent = support::agent(lab, "")?;
+        let options = ClientOptions::of(&server).user("nobody").persist().up_restart();
+        let mut client = connect(lab, &hooked(lab, options)?)?;
+        protected_by(lab, &server)?;
+        let pid = client.id_inside().to_string();
+        let status_file = lab.host().read(&format!("/proc/{pid}/status"))?;
+        ensure!(status_file.contains("Uid:\t65534\t65534"), "the client has become nobody: {status_file}");
+        let report = |kind: &str| -> Vec<String> {
+            let fields = [("script_type", kind), ("script_context", "restart"), ("dev", "tun0")];
+            let server = [("trusted_ip", "198.51.100.7"), ("trusted_port", "1194"), ("proto_1", "udp")];
+            let pid = [("daemon_pid", &*pid)];
+            let fields = fields.iter().chain(&server).chain(&pid).flat_map(|&(key, value)| [key, value]);
+            ["ReportTunnel", "a{ss}", "7"].into_iter().chain(fields).map(str::to_owned).collect()
+        };
+        let refused = |kind: &str| -> Result<()> {
+            let words = report(kind);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            for user in ["nobody", "nm-openvpn", "daemon"] {
+                refused(lab, user, &words, DENIED)?;
+            }
+            Ok(())
+        };
+        refused("down")?;
+        refused("up")?;
+        server.silence()?;
+        // The control: the client's own hook, as the same user.
+        let lost = wait_for_state(lab, "lost")?;
+        ensure!(lost["loss"]["seen_by"] == "hook", "{lost}");
+        refused("up")?;
+        server.restart()?;
+        client.wait_for_lines(READY, 2, CONNECT)?;
+        protected_by(lab, &server)?;
+        let said = agent.log();
+        ensure!(said.contains("reports tun0 down") && said.contains("user 65534 reports tun0 up"), "{said}");
+        Ok(())
+    })
 }

@@ -9,6 +9,10 @@ use crate::policy;
 use crate::reconnect::Reach;
 use crate::vpn::Event;
 
+/// Why a report of a process other than root's was refused.
+const NOT_YOURS: &str = "the VPN client of this tunnel may report the loss of the tunnel, and its return; \
+                         this call comes from another process, or reports something else";
+
 impl Agent {
     pub(super) async fn answer(&mut self, request: Request) {
         match request {
@@ -35,13 +39,8 @@ impl Agent {
                 }
             },
             Request::Report(report, reporter, answer) => {
-                if !self.machine.may_report(&report, reporter) {
-                    tracing::warn!(
-                        "refused a report of {} on {}: it may only report a loss",
-                        reporter,
-                        report.interface
-                    );
-                    let _ = answer.send(Err("the VPN client's user may only report a loss".to_owned()));
+                if !self.machine.may_report(&report, &reporter) {
+                    let _ = answer.send(Err(NOT_YOURS.to_owned()));
                     return;
                 }
                 tracing::info!("{reporter} reports {report}");

@@ -37,8 +37,7 @@ impl Agent {
         status.fights = self.fights();
         status.reconnect = Some(self.machine.config().vpn.reconnect);
         status.management = self.machine.hearings().map(ManagementStatus::from).collect();
-        status.clients = self.machine.client_users();
-        status.clients.extend(self.owners.iter().filter(|&&uid| uid != 0));
+        status.clients = self.machine.clients();
         status.loss.clone_from(&self.kept.loss);
         let news = std::mem::take(&mut self.news);
         let by = self.asked_by.take();

@@ -3,20 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use tokio::sync::{oneshot, watch};
-use zbus::fdo::{self, DBusProxy};
+use zbus::fdo;
 use zbus::message::Header;
-use zbus::names::BusName;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, Variant, interface};
-use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
+use super::caller;
 use super::dict::{
     Dict, Nested, bootstrap_dict, docker_dict, fight_dict, loss_dict, management_dict, tunnel_dict,
 };
 use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
 use crate::config::Reconnect;
-use crate::sources::openvpn;
+use crate::sources::{openvpn, process};
 use crate::status::{LayerStatus, Status, Watch};
 use crate::vpn::{PauseScope, Reporter};
 
@@ -148,7 +147,7 @@ impl Agent1 {
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
         let _pass = self.gate.enter(&header)?;
-        let asker = asker(connection, &header).await?;
+        let asker = caller::asker(connection, &header).await?;
         self.asked(|answer| Request::Resume(asker, answer)).await
     }
 
@@ -159,7 +158,7 @@ impl Agent1 {
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
         let _pass = self.gate.enter(&header)?;
-        if caller_uid(connection, &header).await? != 0 {
+        if caller::uid(connection, &header).await? != 0 {
             return Err(fdo::Error::AccessDenied("only root may reload the configuration".to_owned()));
         }
         self.asked(Request::Reload).await
@@ -172,7 +171,7 @@ impl Agent1 {
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<Vec<String>> {
         let _pass = self.gate.enter(&header)?;
-        let asker = Asker { uid: caller_uid(connection, &header).await?, name: None };
+        let asker = Asker { uid: caller::uid(connection, &header).await?, name: None };
         self.asked(|answer| Request::Verify(asker, answer)).await
     }
 
@@ -184,7 +183,7 @@ impl Agent1 {
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
         let _pass = self.gate.enter(&header)?;
-        authorize(connection, &header, RECONNECT_ACTION).await?;
+        caller::authorize(connection, &header, RECONNECT_ACTION).await?;
         self.asked(Request::Reconnect).await
     }
 
@@ -196,24 +195,18 @@ impl Agent1 {
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
         let _pass = self.gate.enter(&header)?;
-        let uid = caller_uid(connection, &header).await?;
-        let reporter = match uid {
-            0 => Reporter::Root,
-            uid if self.status.borrow().clients.contains(&uid) => Reporter::Client(uid),
-            uid => {
-                self.gate.complain(uid, &format!("refused a report of user {uid}, who runs no VPN client"));
-                return Err(fdo::Error::AccessDenied(
-                    "only root and the VPN client's user may report".to_owned(),
-                ));
-            }
-        };
+        let (uid, reporter) = self.reporter(&header, connection).await?;
         let report = openvpn::parse(&fields).map_err(|error| {
             self.gate.complain(uid, &format!("refused a report of user {uid}: {error}"));
             fdo::Error::InvalidArgs(error.to_string())
         })?;
-        let Some(report) = report else { return Ok(()) };
+        let Some(mut report) = report else { return Ok(()) };
+        report.started = report.pid.and_then(process::started);
         let answer = self.caller.ask(|answer| Request::Report(report, reporter, answer)).await;
-        answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(fdo::Error::AccessDenied)
+        answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(|error| {
+            self.gate.complain(uid, &format!("refused a report of user {uid}: {error}"));
+            fdo::Error::AccessDenied(error)
+        })
     }
 
     /// The state changed. (The name `state_changed` is taken: it is the property's.)
@@ -247,6 +240,17 @@ impl Agent1 {
 const ENDING: &str = "the agent is ending";
 
 impl Agent1 {
+    /// The caller's user id, and as whom it reports.
+    async fn reporter(&self, header: &Header<'_>, connection: &Connection) -> fdo::Result<(u32, Reporter)> {
+        let clients = self.status.borrow().clients.clone();
+        let (uid, reporter) = caller::reporter(connection, header, &clients).await?;
+        let reporter = reporter.ok_or_else(|| {
+            self.gate.complain(uid, &format!("refused a report of user {uid} from outside every VPN client"));
+            fdo::Error::AccessDenied("only root and a VPN client itself may report".to_owned())
+        })?;
+        Ok((uid, reporter))
+    }
+
     async fn asked<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Request,
@@ -267,40 +271,9 @@ impl Agent1 {
             )));
         }
         let _pass = self.gate.enter(header)?;
-        authorize(connection, header, PAUSE_ACTION).await?;
-        let asker = asker(connection, header).await?;
+        caller::authorize(connection, header, PAUSE_ACTION).await?;
+        let asker = caller::asker(connection, header).await?;
         self.asked(|answer| Request::Pause(seconds, scope, asker, answer)).await
-    }
-}
-
-/// The caller's user id, as the bus daemon vouches for it.
-async fn caller_uid(connection: &Connection, header: &Header<'_>) -> fdo::Result<u32> {
-    let sender =
-        header.sender().ok_or_else(|| fdo::Error::AccessDenied("a call without a sender".to_owned()))?;
-    DBusProxy::new(connection).await?.get_connection_unix_user(BusName::Unique(sender.clone())).await
-}
-
-/// The caller with its name, which a directory service may be slow to tell.
-async fn asker(connection: &Connection, header: &Header<'_>) -> fdo::Result<Asker> {
-    let uid = caller_uid(connection, header).await?;
-    let name = tokio::task::spawn_blocking(move || crate::system::user_name(uid)).await;
-    Ok(Asker { uid, name: name.unwrap_or_default() })
-}
-
-/// Judged on the caller by its bus name. Root needs no polkit; without polkit nobody else may.
-async fn authorize(connection: &Connection, header: &Header<'_>, action: &str) -> fdo::Result<()> {
-    if caller_uid(connection, header).await? == 0 {
-        return Ok(());
-    }
-    let denied = |error: String| fdo::Error::AccessDenied(format!("polkit did not allow {action}: {error}"));
-    let authority = AuthorityProxy::new(connection).await.map_err(|error| denied(error.to_string()))?;
-    let subject = Subject::new_for_message_header(header).map_err(|error| denied(error.to_string()))?;
-    let flags = CheckAuthorizationFlags::ALLOW_USER_INTERACTION;
-    let result = authority.check_authorization(&subject, action, &HashMap::new(), flags, "").await;
-    match result {
-        Ok(result) if result.is_authorized => Ok(()),
-        Ok(_) => Err(denied("not authorized".to_owned())),
-        Err(error) => Err(denied(error.to_string())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The agent on the system bus: names, the interface, and who may call what.
 
+mod caller;
 mod dict;
 mod gate;
 mod interface;

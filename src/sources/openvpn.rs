@@ -114,11 +114,11 @@ pub fn parse(fields: &BTreeMap<String, String>) -> Result<Option<Report>, Report
         ReportKind::Up => {
             local?;
             let (endpoint, either) = server?;
-            Report { kind, interface, pid: pid?, endpoint, either }
+            Report { kind, interface, pid: pid?, started: None, endpoint, either }
         }
         ReportKind::DownAsked | ReportKind::DownLost => {
             let (endpoint, either) = server.unwrap_or_default();
-            Report { kind, interface, pid: pid.unwrap_or_default(), endpoint, either }
+            Report { kind, interface, pid: pid.unwrap_or_default(), started: None, endpoint, either }
         }
     }))
 }

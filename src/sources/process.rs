@@ -4,6 +4,8 @@
 //! the proc connector could take, so each client is looked at a few times while it starts, and then
 //! never again.
 
+mod lineage;
+
 use std::collections::HashMap;
 use std::future::pending;
 use std::io;
@@ -19,6 +21,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::vpn::Event;
+pub use lineage::{lineage, started};
 
 /// When a client is looked at, counted from the last call of [`Watcher::watch`]. OpenVPN drops its
 /// privileges right after its `up` and `route-up` hooks.

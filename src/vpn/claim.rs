@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::learned::Origin;
-use super::{Link, LinkTable, Report, TunnelSource};
+use super::{Lineage, Link, LinkTable, Report, TunnelSource};
 use crate::config::Config;
 use crate::net::{Endpoint, IfName, Port};
 
@@ -31,8 +31,10 @@ pub(super) struct Claim {
     pub(super) interface: Option<IfName>,
     /// The link's index when it was first seen under that name: names are used again, indexes not.
     pub(super) index: Option<u32>,
-    /// The process, if a hook named it.
+    /// The client's process, if a hook or its management socket named it.
     pub(super) pid: Option<u32>,
+    /// When that process was started, as [`super::Process::started`].
+    pub(super) started: Option<u64>,
     /// The endpoints in use; several when it cannot be told which.
     pub(super) endpoints: BTreeSet<Endpoint>,
     /// User ids that the client runs as, besides the configured owners.
@@ -177,6 +179,7 @@ impl Claim {
             interface,
             index: None,
             pid: None,
+            started: None,
             endpoints,
             users: BTreeSet::new(),
             mark: None,
@@ -255,6 +258,19 @@ impl Claim {
             && self.pid.is_some()
             && self.pid == report.pid
             && self.standing == Standing::Failed(Reason::ClientRestarts)
+    }
+
+    /// Whether the report is known to come from another process than this claim's.
+    pub(super) fn is_another_process(&self, report: &Report) -> bool {
+        let differ = |(own, other): (u64, u64)| own != other;
+        let pids = self.pid.zip(report.pid);
+        pids.is_some_and(|(own, other)| own != other || self.started.zip(report.started).is_some_and(differ))
+    }
+
+    /// Whether its client is the process that speaks, or one of that process's ancestors. NetworkManager
+    /// tells no process: nobody speaks for its claims.
+    pub(super) fn is_of(&self, lineage: &Lineage) -> bool {
+        self.pid.is_some_and(|pid| lineage.has(pid, self.started))
     }
 
     /// Whether only its client can bring it back.

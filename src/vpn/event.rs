@@ -201,6 +201,10 @@ pub struct Report {
     pub interface: IfName,
     /// `daemon_pid`: the OpenVPN process.
     pub pid: Option<u32>,
+    /// When that process was started, as [`Process::started`]; it tells the process from a later one with
+    /// the same id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<u64>,
     /// `trusted_ip` or `trusted_ip6` with `trusted_port` and `proto_1`: the server.
     pub endpoint: Option<Endpoint>,
     /// The same of a server whose transport cannot be told.
@@ -234,12 +238,38 @@ pub enum ReportKind {
 }
 
 /// Who sent a report, as the bus daemon vouches for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reporter {
     /// User id 0: counts in full.
     Root,
-    /// The user a VPN client runs as: may only tighten.
-    Client(u32),
+    /// Another user: may only tighten, and only the tunnel of the VPN client that it descends from.
+    Client(Lineage),
+}
+
+/// A process, told from every other that has or had its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// When it was started, in clock ticks since boot (field 22 of proc_pid_stat(5)).
+    pub started: u64,
+}
+
+/// A process that reports, and its ancestors as far up as they run as the same user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The user id of each.
+    pub uid: u32,
+    /// The process itself first, then its parent, and so on.
+    pub processes: Vec<Process>,
+}
+
+impl Lineage {
+    /// Whether this process is one of them. Without its start time its id alone has to do.
+    pub fn has(&self, pid: u32, started: Option<u64>) -> bool {
+        let is_it = |one: &&Process| one.pid == pid && started.is_none_or(|started| started == one.started);
+        self.processes.iter().any(|one| is_it(&one))
+    }
 }
 
 impl std::fmt::Display for Report {
@@ -258,7 +288,7 @@ impl std::fmt::Display for Reporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Root => f.write_str("root"),
-            Self::Client(uid) => write!(f, "user {uid}"),
+            Self::Client(lineage) => write!(f, "user {}", lineage.uid),
         }
     }
 }

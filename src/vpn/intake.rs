@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::claim::{Claim, Claimant, Ending, Reason, Standing};
 use super::learned::{LearnedVpn, Origin, hook_key};
-use super::{ActiveVpn, Machine, NmView, Report, ReportKind, Reporter, Sender, VpnEnd, VpnPhase};
+use super::{ActiveVpn, Lineage, Machine, NmView, Report, ReportKind, Reporter, Sender, VpnEnd, VpnPhase};
 
 impl Machine {
     pub(super) fn network_manager(&mut self, view: Option<NmView>, now: u64) -> Vec<Ending> {
@@ -100,21 +100,18 @@ impl Machine {
     }
 
     pub(super) fn report(&mut self, report: Report, reporter: Reporter, now: u64) -> Vec<Ending> {
-        if !self.may_report(&report, reporter) {
+        if !self.may_report(&report, &reporter) {
             return Vec::new();
         }
         match reporter {
             Reporter::Root => self.root_report(report, now),
-            Reporter::Client(_) => self.client_report(&report, now),
+            Reporter::Client(lineage) => self.client_report(&report, &lineage, now),
         }
     }
 
     fn root_report(&mut self, report: Report, now: u64) -> Vec<Ending> {
         // The `down` of a process that is gone may come after the `up` of the next.
-        let late = |claim: &Claim| {
-            report.kind != ReportKind::Up
-                && report.pid.is_some_and(|pid| claim.pid.is_some_and(|own| own != pid))
-        };
+        let late = |claim: &Claim| report.kind != ReportKind::Up && claim.is_another_process(&report);
         let hook = |claim: &Claim| {
             claim.claimant == Claimant::Hook
                 && claim.interface.as_ref() == Some(&report.interface)
@@ -133,10 +130,13 @@ impl Machine {
                 self.claims.retain(|claim| !of_socket(claim));
                 let name = report.interface.to_string();
                 let endpoints = report.servers();
-                let mut claim = Claim::new(Claimant::Hook, name, Some(report.interface), endpoints, now);
+                let mut claim =
+                    Claim::new(Claimant::Hook, name, Some(report.interface.clone()), endpoints, now);
                 claim.pid = report.pid;
+                claim.started = report.started;
                 // `route-up` and `up` of one client tell of the same tunnel, each a part of it.
-                if let Some(old) = old.filter(|old| old.pid == report.pid) {
+                if let Some(old) = old.filter(|old| old.pid == report.pid && !old.is_another_process(&report))
+                {
                     claim.users = old.users;
                     claim.unit = old.unit;
                     if claim.endpoints.is_empty() {
@@ -167,14 +167,17 @@ impl Machine {
         }
     }
 
-    /// Whether a report would be taken. From root always. What comes from the unprivileged user that a
-    /// VPN client runs as may only tighten: it may call its own tunnel lost, and take that back,
-    /// choosing its server among those that are allowed at that moment.
-    pub fn may_report(&self, report: &Report, reporter: Reporter) -> bool {
-        let claims = self.claims.iter();
-        match (reporter, report.kind) {
-            (Reporter::Root, _) | (Reporter::Client(_), ReportKind::DownAsked | ReportKind::DownLost) => true,
-            (Reporter::Client(_), ReportKind::Up) => {
+    /// Whether a report would be taken. From root always. A process of another user must descend from the
+    /// VPN client of that very tunnel. It may call the tunnel lost, and take that back, and it chooses its
+    /// server among those that are allowed at that moment.
+    pub fn may_report(&self, report: &Report, reporter: &Reporter) -> bool {
+        let Reporter::Client(lineage) = reporter else { return true };
+        let mut claims = self.claims.iter().filter(|claim| claim.is_of(lineage));
+        match report.kind {
+            ReportKind::DownAsked | ReportKind::DownLost => {
+                claims.any(|claim| claim.interface.as_ref() == Some(&report.interface))
+            }
+            ReportKind::Up => {
                 let allowed = self.known().allowance(self.beneath()).endpoints;
                 let named = report.servers();
                 let servers = |claim: &Claim| {
@@ -187,14 +190,14 @@ impl Machine {
         }
     }
 
-    fn client_report(&mut self, report: &Report, now: u64) -> Vec<Ending> {
+    fn client_report(&mut self, report: &Report, lineage: &Lineage, now: u64) -> Vec<Ending> {
         let mut endings = Vec::new();
         let mut servers = report.servers();
         if report.kind == ReportKind::Up {
             let allowed = self.known().allowance(self.beneath()).endpoints;
             servers.retain(|server| allowed.contains_key(server));
         }
-        for claim in &mut self.claims {
+        for claim in self.claims.iter_mut().filter(|claim| claim.is_of(lineage)) {
             match report.kind {
                 ReportKind::DownAsked | ReportKind::DownLost => {
                     if claim.interface.as_ref() == Some(&report.interface) {

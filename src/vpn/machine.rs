@@ -92,7 +92,14 @@ impl Machine {
         hooks
             .filter_map(|claim| {
                 let (interface, (endpoint, either)) = (claim.interface.clone()?, claim.server());
-                let up = Report { kind: ReportKind::Up, interface, pid: claim.pid, endpoint, either };
+                let up = Report {
+                    kind: ReportKind::Up,
+                    interface,
+                    pid: claim.pid,
+                    started: claim.started,
+                    endpoint,
+                    either,
+                };
                 // What a hook has called lost, or what lost its link, a link alone does not bring back.
                 let lost = Report { kind: ReportKind::DownLost, ..up.clone() };
                 Some(std::iter::once(up).chain(claim.awaits_its_client().then_some(lost)))
@@ -116,9 +123,9 @@ impl Machine {
         }
     }
 
-    /// User ids that VPN clients run as, besides the configured owners: they may report a loss.
-    pub fn client_users(&self) -> BTreeSet<u32> {
-        self.claims.iter().flat_map(|claim| self.known().users(claim)).collect()
+    /// The processes of VPN clients: what descends from one may report that its tunnel is lost.
+    pub fn clients(&self) -> BTreeSet<u32> {
+        self.claims.iter().filter_map(|claim| claim.pid).collect()
     }
 
     /// Takes in one event, at `now` (seconds since the epoch), and says what is to be done.

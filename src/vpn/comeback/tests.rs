@@ -266,6 +266,7 @@ fn who_has_to_start_a_plain_client_again_is_said() {
         kind: ReportKind::Up,
         interface: "tun0".parse().unwrap(),
         pid: Some(7),
+        started: None,
         endpoint: Some("198.51.100.7:1194/udp".parse().unwrap()),
         either: None,
     };

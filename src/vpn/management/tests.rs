@@ -84,7 +84,7 @@ impl Story {
     fn hook(&mut self, kind: ReportKind) {
         let (interface, endpoint) = ("tun0".parse().unwrap(), SERVERS[0].parse().ok());
         self.step(Event::Report(
-            Report { kind, interface, pid: Some(7), endpoint, either: None },
+            Report { kind, interface, pid: Some(7), started: None, endpoint, either: None },
             Reporter::Root,
         ));
     }
@@ -224,12 +224,12 @@ fn a_hook_that_comes_later_takes_the_claim_over() {
 }
 
 #[test]
-fn its_process_is_watched_for_its_end_and_its_user_may_report_a_loss() {
+fn its_process_is_watched_for_its_end_and_what_it_starts_may_report_a_loss() {
     let mut story = Story::new();
     story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
     assert!(story.said(connected("198.51.100.7")).contains(&Action::Watch(7)));
     story.step(Event::ClientUser { pid: 7, uid: 65_534 });
-    assert!(story.0.client_users().contains(&65_534));
+    assert!(story.0.clients().contains(&7));
     let actions = story.step(Event::ClientExited { pid: 7 });
     assert_eq!((loss(&actions), story.state()), (Some(Reason::ClientEnded), State::Lost));
 }
@@ -273,7 +273,7 @@ fn what_is_not_known_of_a_server_a_successor_is_not_told_either() {
     story.said(connected("198.51.100.8"));
     let (kind, interface, endpoint) = (ReportKind::Up, "tun0".parse().unwrap(), None);
     story.step(Event::Report(
-        Report { kind, interface, pid: Some(7), endpoint, either: None },
+        Report { kind, interface, pid: Some(7), started: None, endpoint, either: None },
         Reporter::Root,
     ));
     assert_eq!(story.allowed(), endpoints(&SERVERS[1..]));

@@ -220,8 +220,14 @@ fn kind() -> impl Strategy<Value = ReportKind> {
     select(vec![ReportKind::Up, ReportKind::Up, ReportKind::DownAsked, ReportKind::DownLost])
 }
 
+/// What either client has started.
+fn client() -> Reporter {
+    let processes = [1, 2].map(|pid| Process { pid, started: 500 }).to_vec();
+    Reporter::Client(Lineage { uid: 65_534, processes })
+}
+
 fn report() -> impl Strategy<Value = (Report, Reporter)> {
-    let of = |pool: Vec<Endpoint>, reporter| {
+    let of = |pool: Vec<Endpoint>, reporter: Reporter| {
         // Mostly of one process, or what is said would seldom be about the same tunnel.
         let pid = select(vec![Some(1), Some(1), Some(1), Some(2), None]);
         (kind(), interface(), pid, option::of((select(pool), any::<bool>()))).prop_map(
@@ -229,15 +235,12 @@ fn report() -> impl Strategy<Value = (Report, Reporter)> {
                 let endpoint = server.filter(|(_, whole)| *whole).map(|(server, _)| server);
                 let either =
                     server.filter(|(_, whole)| !*whole).map(|(server, _)| (server.address(), server.port()));
-                (Report { kind, interface, pid, endpoint, either }, reporter)
+                (Report { kind, interface, pid, started: None, endpoint, either }, reporter.clone())
             },
         )
     };
     let everybodys = [CONFIGURED, OF_NAMED, OF_OTHER, OF_ROOT, ["9.9.9.9:1194/udp", "9.9.9.9:53/udp"]];
-    prop_oneof![
-        of(endpoints(&OF_ROOT), Reporter::Root),
-        of(endpoints(&everybodys.concat()), Reporter::Client(65_534)),
-    ]
+    prop_oneof![of(endpoints(&OF_ROOT), Reporter::Root), of(endpoints(&everybodys.concat()), client()),]
 }
 
 /// Of every server name and of one that nobody asked for, what is true, hostile or nothing.

@@ -22,9 +22,22 @@ fn tun0(index: u32) -> Event {
 fn hook(kind: ReportKind, pid: u32, reporter: Reporter) -> Event {
     let endpoint = Some("192.0.2.1:1194/udp".parse().unwrap());
     Event::Report(
-        Report { kind, interface: "tun0".parse().unwrap(), pid: Some(pid), endpoint, either: None },
+        Report {
+            kind,
+            interface: "tun0".parse().unwrap(),
+            pid: Some(pid),
+            started: None,
+            endpoint,
+            either: None,
+        },
         reporter,
     )
+}
+
+/// A process that the client `pid` has started, and that client.
+fn client(pid: u32) -> Reporter {
+    let processes = vec![Process { pid: 70, started: 900 }, Process { pid, started: 500 }];
+    Reporter::Client(Lineage { uid: 65_534, processes })
 }
 
 fn protected() -> Machine {
@@ -49,27 +62,65 @@ fn another_tunnel_of_the_same_name_protects_nobody_until_its_client_says_so() {
     let mut machine = protected();
     machine.step(tun0(2), 1);
     assert_eq!(machine.situation().state, State::Lost);
-    let client = Reporter::Client(65_534);
-    machine.step(hook(ReportKind::Up, 7, client), 1);
+    machine.step(hook(ReportKind::Up, 7, client(7)), 1);
     assert_eq!(machine.situation().state, State::Lost, "it had not called it lost");
-    machine.step(hook(ReportKind::DownLost, 7, client), 1);
-    machine.step(hook(ReportKind::Up, 8, client), 1);
+    machine.step(hook(ReportKind::DownLost, 7, client(7)), 1);
+    machine.step(hook(ReportKind::Up, 8, client(7)), 1);
     assert_eq!(machine.situation().state, State::Lost, "of another process");
-    machine.step(hook(ReportKind::Up, 7, client), 1);
+    machine.step(hook(ReportKind::Up, 7, client(8)), 1);
+    assert_eq!(machine.situation().state, State::Lost, "by another process");
+    machine.step(hook(ReportKind::Up, 7, client(7)), 1);
     assert_eq!(machine.situation().state, State::Protected);
+}
+
+#[test]
+fn only_what_its_own_client_has_started_calls_a_tunnel_lost() {
+    let mut machine = protected();
+    let nobody = Reporter::Client(Lineage { uid: 65_534, processes: Vec::new() });
+    for other in [client(8), nobody] {
+        machine.step(hook(ReportKind::DownLost, 7, other.clone()), 1);
+        machine.step(hook(ReportKind::DownAsked, 7, other), 1);
+        assert_eq!(machine.situation().state, State::Protected);
+    }
+    let Event::Report(report, _) = hook(ReportKind::DownLost, 7, client(7)) else { unreachable!() };
+    let other = Report { interface: "tun1".parse().unwrap(), ..report.clone() };
+    assert!(!machine.may_report(&other, &client(7)), "on the tunnel of another client");
+    assert!(machine.may_report(&report, &client(7)));
+    machine.step(Event::Report(report, client(7)), 1);
+    assert_eq!(machine.situation().state, State::Lost);
+}
+
+#[test]
+fn a_process_with_the_id_of_a_client_that_has_ended_is_not_that_client() {
+    let mut machine = Machine::new(Config::default(), Learned::new(), State::Locked, 0);
+    let Event::Report(up, _) = hook(ReportKind::Up, 7, Reporter::Root) else { unreachable!() };
+    let up = Report { started: Some(500), ..up };
+    machine.step(Event::Report(up.clone(), Reporter::Root), 0);
+    machine.step(tun0(1), 0);
+    let later = Process { pid: 7, started: 501 };
+    let later = Reporter::Client(Lineage { uid: 65_534, processes: vec![later] });
+    machine.step(hook(ReportKind::DownLost, 7, later), 1);
+    assert_eq!(machine.situation().state, State::Protected);
+    let late = Report { kind: ReportKind::DownAsked, started: Some(400), ..up };
+    machine.step(Event::Report(late, Reporter::Root), 1);
+    assert_eq!(machine.situation().state, State::Protected, "the late down of an older process");
+    assert_eq!(machine.reports()[0].started, Some(500));
+    machine.step(hook(ReportKind::DownLost, 7, client(7)), 1);
+    assert_eq!(machine.situation().state, State::Lost);
 }
 
 fn client_up(server: &str) -> Event {
     let endpoint = Some(server.parse().unwrap());
     let interface = "tun0".parse().unwrap();
-    let report = Report { kind: ReportKind::Up, interface, pid: Some(7), endpoint, either: None };
-    Event::Report(report, Reporter::Client(65_534))
+    let report =
+        Report { kind: ReportKind::Up, interface, pid: Some(7), started: None, endpoint, either: None };
+    Event::Report(report, client(7))
 }
 
 #[test]
 fn a_client_that_comes_back_names_no_server_that_is_not_allowed() {
     let mut machine = protected();
-    machine.step(hook(ReportKind::DownLost, 7, Reporter::Client(65_534)), 1);
+    machine.step(hook(ReportKind::DownLost, 7, client(7)), 1);
     let before = machine.situation();
     machine.step(client_up("203.0.113.66:1194/udp"), 1);
     assert_eq!(machine.situation(), before);
@@ -85,10 +136,13 @@ fn a_client_widens_nothing_while_another_tunnel_protects() {
     let (kind, interface) = (ReportKind::Up, "tun1".parse().unwrap());
     let endpoint = Some("198.51.100.9:1194/udp".parse().unwrap());
     machine.step(
-        Event::Report(Report { kind, interface, pid: Some(8), endpoint, either: None }, Reporter::Root),
+        Event::Report(
+            Report { kind, interface, pid: Some(8), started: None, endpoint, either: None },
+            Reporter::Root,
+        ),
         1,
     );
-    machine.step(hook(ReportKind::DownLost, 7, Reporter::Client(65_534)), 1);
+    machine.step(hook(ReportKind::DownLost, 7, client(7)), 1);
     let before = machine.situation();
     assert_eq!(before.state, State::Protected);
     // Known, and allowed again when everything is lost, but not now.

@@ -1,0 +1,68 @@
+//! Who calls, as the bus daemon vouches for it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use zbus::Connection;
+use zbus::fdo::{self, DBusProxy};
+use zbus::message::Header;
+use zbus::names::BusName;
+use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
+
+use super::Asker;
+use crate::sources::process::lineage;
+use crate::vpn::Reporter;
+
+/// The caller's user id.
+pub(super) async fn uid(connection: &Connection, header: &Header<'_>) -> fdo::Result<u32> {
+    let sender = sender(header)?;
+    DBusProxy::new(connection).await?.get_connection_unix_user(sender).await
+}
+
+/// The caller with its name, which a directory service may be slow to tell.
+pub(super) async fn asker(connection: &Connection, header: &Header<'_>) -> fdo::Result<Asker> {
+    let uid = uid(connection, header).await?;
+    let name = tokio::task::spawn_blocking(move || crate::system::user_name(uid)).await;
+    Ok(Asker { uid, name: name.unwrap_or_default() })
+}
+
+/// As whom the caller reports; `None` for a process that is neither root's nor started by one of these
+/// VPN clients.
+pub(super) async fn reporter(
+    connection: &Connection,
+    header: &Header<'_>,
+    clients: &BTreeSet<u32>,
+) -> fdo::Result<(u32, Option<Reporter>)> {
+    let credentials = DBusProxy::new(connection).await?.get_connection_credentials(sender(header)?).await?;
+    let unknown = || fdo::Error::AccessDenied("the bus does not say whose this call is".to_owned());
+    let uid = credentials.unix_user_id().ok_or_else(unknown)?;
+    if uid == 0 {
+        return Ok((uid, Some(Reporter::Root)));
+    }
+    let Some(pid) = credentials.process_id() else { return Ok((uid, None)) };
+    let lineage = lineage(pid, uid, credentials.into_process_fd());
+    let of_a_client = clients.iter().any(|&client| lineage.has(client, None));
+    Ok((uid, of_a_client.then_some(Reporter::Client(lineage))))
+}
+
+/// Asks polkit about the caller by its bus name. Root needs no polkit; without polkit nobody else may.
+pub(super) async fn authorize(connection: &Connection, header: &Header<'_>, action: &str) -> fdo::Result<()> {
+    if uid(connection, header).await? == 0 {
+        return Ok(());
+    }
+    let denied = |error: String| fdo::Error::AccessDenied(format!("polkit did not allow {action}: {error}"));
+    let authority = AuthorityProxy::new(connection).await.map_err(|error| denied(error.to_string()))?;
+    let subject = Subject::new_for_message_header(header).map_err(|error| denied(error.to_string()))?;
+    let flags = CheckAuthorizationFlags::ALLOW_USER_INTERACTION;
+    let result = authority.check_authorization(&subject, action, &HashMap::new(), flags, "").await;
+    match result {
+        Ok(result) if result.is_authorized => Ok(()),
+        Ok(_) => Err(denied("not authorized".to_owned())),
+        Err(error) => Err(denied(error.to_string())),
+    }
+}
+
+fn sender(header: &Header<'_>) -> fdo::Result<BusName<'static>> {
+    let sender =
+        header.sender().ok_or_else(|| fdo::Error::AccessDenied("a call without a sender".to_owned()))?;
+    Ok(BusName::Unique(sender.to_owned()))
+}
