@@ -162,6 +162,8 @@ fn lan(lan: &Lan) -> Vec<String> {
     };
     vec![
         networks,
+        "A network that belongs to a VPN (tunnel.routes, its routes and addresses) is never the LAN."
+            .to_owned(),
         "Never DNS (53, 853): your router sees no name you look up.".to_owned(),
         multicast.to_owned(),
     ]

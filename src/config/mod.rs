@@ -67,7 +67,7 @@ pub struct Tunnel {
     pub interfaces: Vec<IfPattern>,
     /// What the host may send through a tunnel.
     pub allow: Traffic,
-    /// What a tunnel must carry before the machine counts as protected.
+    /// What a tunnel must carry before the machine counts as protected. Its networks are never the LAN.
     pub routes: Routes,
 }
 
@@ -181,10 +181,10 @@ impl Default for Lan {
 /// `lan.networks`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Networks {
-    /// The private prefixes on the link of an uplink now.
+    /// The private prefixes on the link of an uplink now, less the networks of tunnels.
     #[default]
     Connected,
-    /// These, wherever they are routed.
+    /// These, wherever they are routed, less the networks of tunnels.
     Listed(Vec<LanPrefix>),
 }
 

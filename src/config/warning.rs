@@ -1,7 +1,7 @@
 //! What is legal in a configuration and still dangerous, or without effect.
 
 use super::hint::listed;
-use super::{Access, Config, Dns, Lan, Networks, Scope, Traffic, TrafficRule, Tunnel, Vpn};
+use super::{Access, Config, Dns, Lan, Networks, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn};
 use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};
@@ -47,7 +47,7 @@ impl Config {
         let all = [
             ("tunnel", tunnel(&self.tunnel)),
             ("bootstrap", bootstrap(self)),
-            ("lan", lan(&self.lan)),
+            ("lan", lan(&self.lan, &self.tunnel.routes)),
             ("input", input(self)),
             ("docker", docker(self)),
             ("vpn", vpn(&self.vpn)),
@@ -157,7 +157,7 @@ fn unreachable(server: &Server, ports: &[(Transport, Port)]) -> Option<String> {
     })
 }
 
-fn lan(lan: &Lan) -> Vec<String> {
+fn lan(lan: &Lan, routes: &Routes) -> Vec<String> {
     let Networks::Listed(networks) = &lan.networks else { return Vec::new() };
     if !lan.allow {
         return vec!["`networks` has no effect while allow = false.".to_owned()];
@@ -165,16 +165,26 @@ fn lan(lan: &Lan) -> Vec<String> {
     if networks.is_empty() {
         return vec!["The list of networks is empty: no machine of the LAN can be reached.".to_owned()];
     }
+    let mut warnings = Vec::new();
     let wide = networks.iter().filter(|prefix| is_wide(prefix.net()));
     let wide: Vec<String> = wide.map(ToString::to_string).collect();
-    if wide.is_empty() {
-        return Vec::new();
+    if !wide.is_empty() {
+        warnings.push(format!(
+            "{} is wide. Addresses in it that are not on your own network still pass, and leave in the clear \
+             through your provider. \"connected\" follows the networks that you are on.",
+            listed(&wide, "and")
+        ));
     }
-    vec![format!(
-        "{} is wide. Addresses in it that are not on your own network still pass, and leave in the clear \
-         through your provider. \"connected\" follows the networks that you are on.",
-        listed(&wide, "and")
-    )]
+    let Routes::Networks(routes) = routes else { return warnings };
+    let of_vpn = networks.iter().filter(|prefix| prefix.without(routes) != [**prefix]);
+    let of_vpn: Vec<String> = of_vpn.map(ToString::to_string).collect();
+    if !of_vpn.is_empty() {
+        warnings.push(format!(
+            "{}: what of it is in tunnel.routes belongs to the VPN, and is never reached on the LAN.",
+            listed(&of_vpn, "and")
+        ));
+    }
+    warnings
 }
 
 /// Whether a prefix is more than a home or an office has on its links.

@@ -10,6 +10,7 @@ mod ifname;
 mod length;
 mod port;
 mod prefix;
+mod space;
 
 pub use address::{AddressError, server_address};
 pub use endpoint::{Endpoint, EndpointError, Host, HostName, Server};
@@ -17,6 +18,7 @@ pub use ifname::{IfName, IfNameError, IfPattern, IfPatternError};
 pub use length::{LengthError, length};
 pub use port::{Port, PortError, PortRange, Transport, TransportError};
 pub use prefix::{LanPrefix, PrefixError, is_private, network};
+pub use space::AddressSet;
 
 /// The two Internet protocols, each with its own set of tables in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

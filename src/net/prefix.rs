@@ -6,6 +6,8 @@ use std::str::FromStr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use super::{AddressSet, Family};
+
 /// The prefixes that are never routed on the internet: RFC 1918, RFC 3927, RFC 4193, RFC 4291 2.5.6.
 const PRIVATE: [IpNet; 6] = [
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8)),
@@ -75,6 +77,30 @@ impl LanPrefix {
     }
 }
 
+/// Maximum number of pieces into which the networks of tunnels may cut one prefix. Each piece is a rule
+/// in several chains.
+const PIECES: usize = 64;
+
+impl LanPrefix {
+    /// What is left of the prefix outside `taken`, at most [`PIECES`] networks: the largest ones. An IPv6
+    /// link-local prefix stays whole, since each link has its own.
+    pub fn without(self, taken: &[IpNet]) -> Vec<Self> {
+        let link_local = |net: &IpNet| matches!(net, IpNet::V6(v6) if v6.addr().is_unicast_link_local());
+        let overlaps = |other: &&IpNet| self.0.contains(&other.addr()) || other.contains(&self.0.addr());
+        let taken: Vec<IpNet> = taken.iter().filter(overlaps).copied().collect();
+        if taken.is_empty() || link_local(&self.0) {
+            return vec![self];
+        }
+        let family = Family::of(self.0.addr());
+        let rest = AddressSet::of(family, [self.0]).without(&AddressSet::of(family, taken));
+        let mut pieces = rest.networks();
+        pieces.sort_by_key(IpNet::prefix_len);
+        pieces.truncate(PIECES);
+        pieces.sort();
+        pieces.into_iter().map(Self).collect()
+    }
+}
+
 impl FromStr for LanPrefix {
     type Err = PrefixError;
 
@@ -139,5 +165,34 @@ mod tests {
         for public in ["198.51.100.9/24", "10.0.0.2/4", "0.0.0.0/0", "2001:db8:1::2/64"] {
             assert_eq!(of(public), None, "{public}");
         }
+    }
+
+    fn without(prefix: &str, taken: &[&str]) -> Vec<String> {
+        let taken: Vec<IpNet> = taken.iter().map(|net| net.parse().unwrap()).collect();
+        let rest = prefix.parse::<LanPrefix>().unwrap().without(&taken);
+        rest.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_belongs_to_a_tunnel_is_taken_out_of_a_prefix() {
+        assert_eq!(without("10.20.0.0/17", &["10.20.0.0/16"]), [""; 0]);
+        assert_eq!(without("192.168.0.0/16", &["192.168.0.0/16"]), [""; 0]);
+        assert_eq!(without("10.20.0.0/15", &["10.20.0.0/16", "172.16.0.0/12"]), ["10.21.0.0/16"]);
+        assert_eq!(without("10.0.0.0/24", &["192.168.0.0/16", "fd00::/8"]), ["10.0.0.0/24"]);
+        assert_eq!(without("fd00::/63", &["fd00::/64"]), ["fd00:0:0:1::/64"]);
+        assert_eq!(without("10.0.0.0/8", &["10.20.0.0/16"]).len(), 8);
+    }
+
+    #[test]
+    fn every_link_keeps_its_own_link_local_addresses() {
+        assert_eq!(without("fe80::/10", &["fe80::/64", "::/0"]), ["fe80::/10"]);
+    }
+
+    #[test]
+    fn a_prefix_that_is_cut_to_pieces_gives_few_rules_and_never_what_was_taken() {
+        let holes: Vec<IpNet> = (0..=255).map(|n| format!("10.0.{n}.7/32").parse().unwrap()).collect();
+        let rest = "10.0.0.0/16".parse::<LanPrefix>().unwrap().without(&holes);
+        assert_eq!(rest.len(), PIECES);
+        assert!(rest.iter().all(|piece| !holes.iter().any(|hole| piece.net().contains(hole))));
     }
 }

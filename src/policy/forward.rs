@@ -111,18 +111,20 @@ fn lan_network(view: &View<'_>) -> Vec<Rule> {
 impl<'a> View<'a> {
     /// The LAN's prefixes of this family, each with the uplink that it counts on.
     fn lans(&self) -> Vec<(&'a IfName, IpNet)> {
-        let (lan, family) = (&self.config.lan, self.family);
+        let lan = &self.config.lan;
         if !lan.allow {
             return Vec::new();
         }
-        let prefixes = |uplink: &'a Uplink| match &lan.networks {
-            Networks::Connected => &uplink.prefixes,
-            Networks::Listed(prefixes) => prefixes,
+        let networks = |uplink: &'a Uplink| -> Vec<IpNet> {
+            match &lan.networks {
+                Networks::Connected => uplink.prefixes.iter().map(crate::net::LanPrefix::net).collect(),
+                Networks::Listed(listed) => self.listed_lan(listed),
+            }
         };
         let uplinks = self.situation.uplinks.iter();
         uplinks
-            .flat_map(|uplink| prefixes(uplink).iter().map(move |lan| (&uplink.interface, lan.net())))
-            .filter(|(_, net)| Family::of(net.addr()) == family)
+            .flat_map(|uplink| networks(uplink).into_iter().map(move |net| (&uplink.interface, net)))
+            .filter(|(_, net)| Family::of(net.addr()) == self.family)
             .collect()
     }
 }

@@ -25,8 +25,9 @@ pub use set::{EndpointSet, FEW, SetName};
 pub use wire::{FrameMatch, WireChain, WireRule, WireRules};
 
 use crate::config::{Config, Traffic, TrafficRule};
-use crate::net::{Family, IfPattern};
+use crate::net::{Family, IfPattern, LanPrefix};
 use crate::vpn::{PauseScope, Situation};
+use ipnet::IpNet;
 
 /// User ids of `bootstrap.owners`, as this system knows them.
 pub type Owners = BTreeSet<u32>;
@@ -163,6 +164,13 @@ impl View<'_> {
             Some(moment) => rule.since(moment),
             None => rule,
         })
+    }
+
+    /// The networks that the configuration calls the LAN, less those of tunnels.
+    fn listed_lan(&self, listed: &[LanPrefix]) -> Vec<IpNet> {
+        let tunnels = &self.situation.tunnel_networks;
+        let rest = listed.iter().flat_map(|prefix| prefix.without(tunnels)).map(|prefix| prefix.net());
+        rest.filter(|net| Family::of(net.addr()) == self.family).collect()
     }
 
     /// One rule for each kind of traffic, made from `base`.

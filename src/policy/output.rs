@@ -141,8 +141,8 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
     if lan.allow {
         let of_family = |net: &IpNet| Family::of(net.addr()) == view.family;
         match &lan.networks {
-            Networks::Listed(nets) => {
-                let nets = nets.iter().map(crate::net::LanPrefix::net).filter(of_family);
+            Networks::Listed(listed) => {
+                let nets = view.listed_lan(listed).into_iter();
                 rules.extend(nets.map(|net| view.rule(Verdict::Accept).to(net)));
             }
             // By interface as well: a private prefix that is routed elsewhere is not the LAN.

@@ -147,7 +147,9 @@ fn lan(view: &View<'_>) -> Vec<WireRule> {
     }
     let to = |net: &IpNet| WireRule::Plain(view.rule(Verdict::Accept).to(*net));
     let mut rules: Vec<WireRule> = match &lan.networks {
-        Networks::Listed(prefixes) => of_family(view, prefixes).iter().map(to).collect(),
+        Networks::Listed(listed) => {
+            view.listed_lan(listed).into_iter().collect::<BTreeSet<_>>().iter().map(to).collect()
+        }
         Networks::Connected => connected(view).iter().map(to).collect(),
     };
     if lan.multicast {

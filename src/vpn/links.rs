@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::{TunnelAddress, Uplink, Wire};
 use crate::config::{Config, Routes};
-use crate::net::{IfName, IfPattern, LanPrefix};
+use crate::net::{IfName, IfPattern};
 
 /// Everything the kernel says of links at one moment. Order does not matter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -134,6 +134,11 @@ impl LinkTable {
         self.named(name).filter(|link| named_tunnel(link, config) && link.kind.is_tunnel())
     }
 
+    /// Every tunnel by name and kind, whoever made it.
+    pub(super) fn tunnels(&self, config: &Config) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|link| named_tunnel(link, config) && link.kind.is_tunnel())
+    }
+
     /// The link of a name, if it is a bridge of containers: by the configuration, or by its ports.
     pub fn container_bridge(&self, name: &IfName, config: &Config) -> Option<&Link> {
         self.named(name).filter(|link| {
@@ -149,8 +154,8 @@ impl LinkTable {
 
     /// The own addresses of every tunnel, whoever made it.
     pub fn tunnel_addresses(&self, config: &Config) -> Vec<TunnelAddress> {
-        let tunnels = self.links.iter().filter(|link| named_tunnel(link, config) && link.kind.is_tunnel());
-        let mut addresses: Vec<_> = tunnels
+        let mut addresses: Vec<_> = self
+            .tunnels(config)
             .filter_map(|link| Some((link.name.parse::<IfName>().ok()?, link)))
             .flat_map(|(interface, link)| {
                 let own = link.own_addresses().into_iter();
@@ -162,17 +167,15 @@ impl LinkTable {
     }
 
     /// The uplinks: neither loopback, nor tunnel, nor a bridge of containers, nor a port of one;
-    /// with the private prefixes on each.
+    /// with the LAN on each.
     pub fn uplinks(&self, config: &Config) -> Vec<Uplink> {
+        let tunnels = self.tunnel_networks(config);
         self.links
             .iter()
             .filter(|link| self.is_uplink(link, config))
             .filter_map(|link| {
                 let interface = link.name.parse().ok()?;
-                let mut prefixes: Vec<_> =
-                    link.addresses.iter().copied().filter_map(LanPrefix::of_interface).collect();
-                prefixes.sort();
-                prefixes.dedup();
+                let prefixes = self.lan_of(link, &tunnels);
                 let mut addresses: Vec<_> = link.addresses.iter().map(IpNet::addr).collect();
                 addresses.sort();
                 (!addresses.is_empty()).then_some(Uplink { interface, addresses, prefixes })

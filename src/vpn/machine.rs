@@ -265,6 +265,7 @@ impl Machine {
             bootstrap: self.known().allowance(row),
             resolvers: self.resolvers(),
             tunnels: self.tunnels(),
+            tunnel_networks: self.links.tunnel_networks(&self.config),
             tunnel_addresses: self.links.tunnel_addresses(&self.config),
             named_tunnels: self.named_tunnels(),
             uplinks: self.links.uplinks(&self.config),

@@ -10,6 +10,7 @@ mod docker;
 mod event;
 mod intake;
 mod known;
+mod lan;
 mod learned;
 mod links;
 mod machine;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +84,9 @@ pub struct Situation {
     pub resolvers: BTreeSet<IpAddr>,
     /// Tunnels that are up and addressed.
     pub tunnels: Vec<Tunnel>,
+    /// The networks that belong to tunnels: nothing in them is the LAN.
+    #[serde(default)]
+    pub tunnel_networks: Vec<IpNet>,
     /// Every tunnel interface's own addresses, whoever made it.
     pub tunnel_addresses: Vec<TunnelAddress>,
     /// The only tunnels that may carry anything; `None` for all that match the configured names.
@@ -182,7 +186,7 @@ pub struct Uplink {
     pub interface: IfName,
     /// Its own addresses.
     pub addresses: Vec<IpAddr>,
-    /// The private prefixes on it.
+    /// The private networks on it, less those of tunnels.
     pub prefixes: Vec<LanPrefix>,
 }
 

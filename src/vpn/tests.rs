@@ -191,6 +191,12 @@ fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestC
     prop_assert!(keys(&is.bootstrap).is_subset(&bound), "{:?} beyond {bound:?}", is.bootstrap);
     let lost = machine.known().allowance(State::Lost);
     prop_assert!(keys(&is.bootstrap).is_subset(&keys(&lost)), "wider than locked");
+    let tunnels =
+        heard.links.links.iter().filter(|link| link.name.starts_with("tun") && link.kind.is_tunnel());
+    for own in tunnels.flat_map(Link::own_addresses) {
+        let lan = || is.uplinks.iter().flat_map(|uplink| &uplink.prefixes);
+        prop_assert!(!lan().any(|prefix| prefix.net().contains(&own)), "{own} of a tunnel is in the LAN");
+    }
     for network in &is.networks {
         let bridge = heard.links.named(&network.bridge);
         prop_assert!(bridge.is_some_and(|link| link.kind == LinkKind::Bridge), "{network:?}");

@@ -69,6 +69,87 @@ fn the_lan_on_the_link_works_while_locked_with_nftables_alone() {
     the_lan_works(Backend::NftablesAlone).unwrap();
 }
 
+/// The network of a VPN, its address on the link, and a lease within it.
+const COMPANY: &str = "[tunnel]\nroutes = [\"10.20.0.0/16\", \"fd00:20::/32\"]\n";
+
+/// What leaves the host for the company's network and for the LAN beside it, from root and nobody together.
+fn leave_for_the_company(lab: &Lab) -> Result<Vec<usize>> {
+    let targets = ["10.20.1.1:4000", "10.20.0.9:443", "[fd00:20::9]:4000", "10.0.0.1:4000"];
+    let capture = lab.capture()?;
+    for target in targets {
+        for user in ["root", "nobody"] {
+            lab.host().udp(target)?.on("eth0").from_user(user).tag(target).send()?;
+        }
+    }
+    let seen = capture.stop()?;
+    Ok(targets.iter().map(|target| seen.iter().filter(|frame| frame.is_tagged(target)).count()).collect())
+}
+
+/// Whether a container's published port answers somebody on the link who has an address of the company's.
+fn published_port_answers(lab: &Lab) -> Result<bool> {
+    let answered = |frame: &Frame| {
+        let to = frame.destination() == "10.20.1.1".parse().ok();
+        to && matches!(frame.transport(), Some(Transport::Tcp { from: 8080, .. }))
+    };
+    let capture = lab.capture()?;
+    lab.isp().tcp("10.20.0.5:8080")?.bind("10.20.1.1:0")?.send()?;
+    // What is sent now is behind it in every queue.
+    let fence = lab.host().ping(ROUTER).on("eth0").await_answers(PATIENCE).send()?;
+    ensure!(fence.answered == 1, "no answer from the router");
+    Ok(capture.stop()?.iter().any(answered))
+}
+
+/// A lease inside the company's network, and a container with a published port. Nothing listens there:
+/// the refusal is the answer.
+fn in_the_company_s_network(lab: &Lab, backend: Backend) -> Result<()> {
+    let container = "addr add 10.20.0.5/17 dev eth0\naddr add fd00:20::5/64 dev eth0 nodad\n\
+         link add docker0 type bridge\naddr add 172.17.0.1/16 dev docker0\nlink set docker0 up\n\
+         netns add box\nlink add veth0 type veth peer name eth0 netns box\nlink set veth0 master docker0 up\n\
+         netns exec box ip addr add 172.17.0.2/16 dev eth0\nnetns exec box ip link set eth0 up\n\
+         netns exec box ip route add default via 172.17.0.1\n";
+    lab.host().succeed(["mkdir", "-p", "/run/netns"])?;
+    lab.host().command(["ip", "-batch", "-"]).stdin(container).succeed()?;
+    lab.host().sysctl("net.ipv4.ip_forward", "1")?;
+    for docker in [
+        "-t nat -A PREROUTING -i eth0 -p tcp --dport 8080 -j DNAT --to 172.17.0.2",
+        "-A FORWARD -o docker0 -j ACCEPT",
+        "-A FORWARD -i docker0 -j ACCEPT",
+    ] {
+        backend.change(lab, "iptables", docker)?;
+    }
+    for address in ["10.20.1.1/17", "10.20.0.9/17", "fd00:20::9/64"] {
+        lab.isp().succeed(["ip", "addr", "add", address, "dev", "isp0"])?;
+    }
+    for neighbour in ["10.20.1.1", "10.20.0.9", "fd00:20::9", "10.0.0.1"] {
+        let sent = lab.host().ping(neighbour.parse::<IpAddr>()?).on("eth0");
+        ensure!(sent.await_answers(PATIENCE).send()?.answered == 1, "{neighbour} is not there");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_lease_inside_the_network_of_the_vpn_takes_nothing_out_of_it() {
+    let listed = format!("{COMPANY}[lan]\nnetworks = [\"10.0.0.0/8\", \"fd00::/8\"]\n");
+    for backend in [Backend::Nft, Backend::Legacy, Backend::IptablesAlone, Backend::NftablesAlone] {
+        with_lab(|lab| {
+            in_the_company_s_network(lab, backend)?;
+            backend.lock(lab, KNOWN)?;
+            ensure!(leave_for_the_company(lab)? == [2; 4], "the control: without a VPN it is the LAN");
+            ensure!(published_port_answers(lab)?, "the control: the published port is not reached");
+            for config in [COMPANY, &listed] {
+                backend.lock(lab, &format!("{KNOWN}{config}"))?;
+                let left = leave_for_the_company(lab)?;
+                ensure!(left == [0, 0, 0, 2], "{backend:?}: {left:?} left with {config}");
+                ensure!(!published_port_answers(lab)?, "{backend:?}: a container answered with {config}");
+                let lease = lab.host().udp("10.20.0.9:67")?.bind("10.20.0.5:68")?.on("eth0").send()?;
+                ensure!(lease.accepted == 1, "{backend:?}: a lease cannot be renewed there");
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
 /// How many of the three unasked ways in were answered, from the LAN and from the internet.
 fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
     let host_echo = lab.host().udp_echo("[::]:5000")?;
