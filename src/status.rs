@@ -1,6 +1,7 @@
 //! What is said of tunwarden: only what was applied, never what was wished.
 
 mod bootstrap;
+mod configuration;
 mod docker;
 mod layers;
 mod loss;
@@ -8,6 +9,7 @@ mod management;
 mod watch;
 
 pub use bootstrap::{BootstrapStatus, EndpointStatus};
+pub use configuration::ConfigurationStatus;
 pub use docker::{DockerStatus, NetworkStatus};
 pub use layers::LayerStatus;
 pub use loss::LossStatus;
@@ -58,6 +60,8 @@ pub struct Status {
     pub management: Vec<ManagementStatus>,
     /// In what the rules stand.
     pub layers: Vec<LayerStatus>,
+    /// Which configuration is in force; `None` when nobody tells.
+    pub configuration: Option<ConfigurationStatus>,
     /// Docker.
     pub docker: DockerStatus,
     /// Processes of VPN clients, whose descendants may report a loss.
@@ -133,6 +137,7 @@ impl Status {
             loss: None,
             management: Vec::new(),
             layers: Vec::new(),
+            configuration: None,
             docker: DockerStatus {
                 present: docker,
                 protected: docker && enforced && !opens_containers(situation),
@@ -214,6 +219,7 @@ impl Status {
         let layers: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Layers")?;
         let reconnect: String = take(&mut all, "ReconnectPolicy")?;
         let management: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Management")?;
+        let configuration = optional(&mut all, "Configuration")?;
         Ok(Self {
             version: take(&mut all, "Version")?,
             agent: true,
@@ -231,6 +237,7 @@ impl Status {
             loss: LossStatus::from_dict(take(&mut all, "Loss")?)?,
             management: management.into_iter().map(ManagementStatus::from_dict).collect::<Result<_, _>>()?,
             layers: layers.into_iter().map(LayerStatus::from_dict).collect::<Result<_, _>>()?,
+            configuration: ConfigurationStatus::from_dict(configuration)?,
             docker: DockerStatus::from_dict(docker)?,
             clients: BTreeSet::new(),
         })
@@ -286,6 +293,9 @@ impl Status {
         for deaf in self.management.iter().filter_map(ManagementStatus::line) {
             row("!", format!("not heard: {deaf}"));
         }
+        if let Some(fault) = self.configuration.as_ref().and_then(ConfigurationStatus::line) {
+            row("config", fault);
+        }
         for hold in self.layers.iter().filter_map(LayerStatus::hold) {
             row("layer", hold);
         }
@@ -317,6 +327,14 @@ fn length(seconds: u64) -> String {
         3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         86400.. => format!("{} days", seconds / 86400),
     }
+}
+
+/// The default where an agent of an older version has no such property.
+fn optional<T: TryFrom<OwnedVariant> + Default>(
+    all: &mut HashMap<String, OwnedVariant>,
+    key: &str,
+) -> Result<T, StatusError> {
+    if all.contains_key(key) { take(all, key) } else { Ok(T::default()) }
 }
 
 fn take<T: TryFrom<OwnedVariant>>(

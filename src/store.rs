@@ -2,7 +2,8 @@
 //!
 //! `/var/lib/tunwarden/endpoints.json` holds the endpoints learned, for the lock at the next boot, and
 //! `networks.json` beside it the bridges of the Docker networks that the configuration names,
-//! `names.json` what server names stand for, `networking-off.json` that all networks were switched off to
+//! `names.json` what server names stand for, `configuration.json` the configuration that was in force last,
+//! `networking-off.json` that all networks were switched off to
 //! bring a VPN back, and are to be switched on again;
 //! `/run/tunwarden/applied.json` what was put in force last, for whoever comes after this process.
 //! Each is written whole or not at all. What cannot be read counts as not there: the strictest
@@ -18,6 +19,7 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::config::Kept;
 use crate::status::LossStatus;
 use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, Situation, TunnelId};
 
@@ -27,6 +29,7 @@ pub const STATE_DIR: &str = "/var/lib/tunwarden";
 pub const RUN_DIR: &str = "/run/tunwarden";
 
 const ENDPOINTS: &str = "endpoints.json";
+const CONFIGURATION: &str = "configuration.json";
 const NETWORKS: &str = "networks.json";
 const NAMES: &str = "names.json";
 const APPLIED: &str = "applied.json";
@@ -63,6 +66,13 @@ pub struct Applied {
     /// The last loss.
     #[serde(default)]
     pub loss: Option<LossStatus>,
+}
+
+/// The configuration that was in force last. Fields that a later version adds are passed over.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptConfiguration<'a> {
+    /// The file's text.
+    text: std::borrow::Cow<'a, str>,
 }
 
 /// Why something could not be kept or read.
@@ -142,6 +152,29 @@ impl Store {
     /// [`StoreError::Io`]: then what was kept before still is.
     pub fn keep_endpoints(&self, learned: &Learned) -> Result<(), StoreError> {
         write(&self.state.join(ENDPOINTS), learned)
+    }
+
+    /// The configuration that was in force last.
+    pub fn configuration(&self) -> Kept {
+        match read::<KeptConfiguration<'_>>(&self.state.join(CONFIGURATION)) {
+            Ok(Some(kept)) => Kept::Text(kept.text.into_owned()),
+            Ok(None) => Kept::Nothing,
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Kept::Denied
+            }
+            Err(error) => Kept::Damaged(crate::describe::describe(&error)),
+        }
+    }
+
+    /// Keeps the text of the configuration that is in force, if it is not the one that is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: then what was kept before still is.
+    pub fn keep_configuration(&self, text: &str) -> Result<(), StoreError> {
+        if self.configuration() == Kept::Text(text.to_owned()) {
+            return Ok(());
+        }
+        write(&self.state.join(CONFIGURATION), &KeptConfiguration { text: text.into() })
     }
 
     /// What server names stand for, as far as that was looked up.
@@ -333,6 +366,12 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError> {
     let text = serde_json::to_vec(value).map_err(damaged)?;
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
     let mut file = file.map_err(io_error(&new))?;
-    file.write_all(&text).map_err(io_error(&new))?;
-    std::fs::rename(&new, path).map_err(io_error(path))
+    // On the disk before it has the name: after a power failure there is the old file or the new one.
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(io_error(&new))?;
+    std::fs::rename(&new, path).map_err(io_error(path))?;
+    let folder = path.parent().map(|folder| OpenOptions::new().read(true).open(folder));
+    match folder {
+        Some(folder) => folder.and_then(|folder| folder.sync_all()).map_err(io_error(path)),
+        None => Ok(()),
+    }
 }

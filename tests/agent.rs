@@ -185,15 +185,26 @@ fn a_good_configuration_is_taken_without_a_gap_and_a_bad_one_is_refused() -> Res
             assert_eq!(output.status.code(), Some(2), "{broken:?}: {}", output.stderr);
             ensure!(output.stderr.contains("config.toml"), "it names the file: {}", output.stderr);
             assert_eq!(lan()?, 0, "the old one stays in force");
+            assert_eq!(support::status(lab)?["configuration"]["source"], "kept", "{broken:?}");
             desktop.agent.signal(Signal::SIGHUP)?;
         }
         desktop.agent.wait_for_lines("the configuration was refused", 4, SOON)?;
         assert_eq!(lan()?, 0, "the old one stays in force after a signal too");
 
+        // The next agent finds the broken file, and the configuration that was in force.
+        desktop.agent.kill()?;
+        desktop.agent = support::start_agent(lab)?;
+        desktop.agent.wait_for_line("in force last is in force", SOON)?;
+        assert_eq!(lan()?, 0, "the old one is in force after a restart");
+        desktop.check_state("protected", "a restart")?;
+        let said = support::status(lab)?["configuration"].clone();
+        ensure!(said["source"] == "kept" && said["fault"].as_str().is_some(), "{said}");
+
         write(other)?;
         desktop.agent.signal(Signal::SIGHUP)?;
         wait_until("the signal is obeyed", SOON, || lan().is_ok_and(|rules| rules > 0))?;
         desktop.check_state("protected", "a reload by signal")?;
+        assert_eq!(support::status(lab)?["configuration"]["source"], "file");
         desktop.nm.down("lab")?;
         wait_for_state(lab, "locked")?;
         let both = set(&[desktop.server.endpoint(), "198.51.100.8:1194/udp".to_owned()]);

@@ -5,6 +5,7 @@
 
 mod begin;
 mod comeback;
+mod configuration;
 mod drift;
 mod looks;
 mod names;
@@ -12,6 +13,7 @@ mod pause;
 mod requests;
 mod tell;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -21,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 pub use crate::describe::describe;
 
 use crate::bus::{self, Asker, Caller, News, Notice};
-use crate::config::Config;
+use crate::config::{Config, Faults, InForce, Written};
 use crate::firewall::{Commit, Firewall, FirewallError};
 use crate::netfilter::Program;
 use crate::policy::{self, Owners, Ruleset};
@@ -31,6 +33,7 @@ use crate::status::{Enforcement, Status};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
 use comeback::Attempt;
+use configuration::Configuration;
 use drift::{Drift, Read};
 use looks::Looks;
 use names::Questions;
@@ -40,13 +43,15 @@ use crate::vpn::{Action, Detours, Event, Listening, Machine, ManagementSocket, N
 /// How long until a commit that failed is tried again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Reads the configuration; an error is for people.
-pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;
+/// Reads the configuration's file.
+pub type Loader = Box<dyn Fn() -> Result<Written, Faults> + Send>;
 
 /// What the agent is started with.
 pub struct Setup {
     /// The configuration in force from the start.
-    pub config: Config,
+    pub config: InForce,
+    /// Its file.
+    pub path: PathBuf,
     /// How it is read anew.
     pub load: Loader,
     /// Where state is kept.
@@ -58,6 +63,7 @@ struct Agent {
     machine: Machine,
     owners: Owners,
     firewall: Firewall,
+    configuration: Configuration,
     load: Loader,
     store: Store,
     watcher: Watcher,
@@ -171,7 +177,9 @@ impl Agent {
         notices: mpsc::Sender<Notice>,
         drift: Drift,
     ) -> Self {
-        let Setup { config, load, store } = setup;
+        let Setup { config, path, load, store } = setup;
+        let configuration = Configuration::new(&path, &config);
+        let config = config.config;
         let learned = store.endpoints().inspect_err(|error| {
             tracing::warn!("{}: starting with what the configuration names", describe(error));
         });
@@ -200,6 +208,7 @@ impl Agent {
             machine,
             owners,
             firewall,
+            configuration,
             load,
             store,
             watcher: Watcher::new(events.clone()),
@@ -294,6 +303,7 @@ impl Agent {
                 Err(error) => self.failed(&error),
             }
         }
+        self.keep_configuration();
         // Both follow the rules: a question leaves, and a client finds its server, only by them.
         self.pin();
         self.detour().await;

@@ -72,7 +72,16 @@ impl Agent {
     }
 
     async fn reload(&mut self) -> Answer {
-        let config = (self.load)()?;
+        let written = match (self.load)() {
+            Ok(written) => written,
+            Err(faults) => {
+                self.configuration.refuse(&faults);
+                self.tell().await;
+                return Err(faults.to_string());
+            }
+        };
+        self.configuration.accept(&written);
+        let config = written.config;
         self.owners = owners(&config);
         if config.firewall != self.machine.config().firewall {
             self.firewall.disown().await;

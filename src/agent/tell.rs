@@ -39,6 +39,7 @@ impl Agent {
         status.management = self.machine.hearings().map(ManagementStatus::from).collect();
         status.clients = self.machine.clients();
         status.loss.clone_from(&self.kept.loss);
+        status.configuration = Some(self.configuration.status());
         let news = std::mem::take(&mut self.news);
         let by = self.asked_by.take();
         if news.is_empty() && *self.status.borrow() == status {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use zbus::{OwnedVariant, Variant};
 
 use crate::status::{
-    BootstrapStatus, DockerStatus, EndpointStatus, FightStatus, LossStatus, ManagementStatus, NetworkStatus,
-    TunnelStatus,
+    BootstrapStatus, ConfigurationStatus, DockerStatus, EndpointStatus, FightStatus, LossStatus,
+    ManagementStatus, NetworkStatus, TunnelStatus,
 };
 
 /// `a{sv}`
@@ -29,6 +29,14 @@ pub(super) fn tunnel_dict(tunnel: &TunnelStatus) -> Dict {
 
 pub(super) fn fight_dict(fight: &FightStatus) -> Dict {
     HashMap::from([("program", text(&fight.program)), ("count", OwnedVariant::from(fight.count))])
+}
+
+pub(super) fn configuration_dict(configuration: Option<&ConfigurationStatus>) -> Dict {
+    let Some(configuration) = configuration else { return Dict::new() };
+    let mut dict =
+        HashMap::from([("source", text(&configuration.source)), ("path", text(&configuration.path))]);
+    dict.extend(configuration.fault.iter().map(|fault| ("fault", text(fault))));
+    dict
 }
 
 /// Nothing in it: nothing was lost.

@@ -10,7 +10,8 @@ use zbus::{Connection, Variant, interface};
 
 use super::caller;
 use super::dict::{
-    Dict, Nested, bootstrap_dict, docker_dict, fight_dict, loss_dict, management_dict, tunnel_dict,
+    Dict, Nested, bootstrap_dict, configuration_dict, docker_dict, fight_dict, loss_dict, management_dict,
+    tunnel_dict,
 };
 use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
@@ -87,6 +88,12 @@ impl Agent1 {
     #[zbus(property)]
     fn loss(&self) -> Dict {
         loss_dict(self.status.borrow().loss.as_ref())
+    }
+
+    /// Which configuration is in force: `source`, `path`, and `fault` if the file is refused.
+    #[zbus(property)]
+    fn configuration(&self) -> Dict {
+        configuration_dict(self.status.borrow().configuration.as_ref())
     }
 
     /// Who brings a lost VPN back: `ask`, `auto` or `never`, as `vpn.reconnect` says.
@@ -302,6 +309,11 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
     let layers: Vec<Dict> = new.layers.iter().map(LayerStatus::dict).collect();
     put("Layers", old.layers != new.layers, Variant::from(layers));
     put("Loss", old.loss != new.loss, Variant::from(loss_dict(new.loss.as_ref())));
+    put(
+        "Configuration",
+        old.configuration != new.configuration,
+        Variant::from(configuration_dict(new.configuration.as_ref())),
+    );
     put("ReconnectPolicy", old.reconnect != new.reconnect, Variant::from(policy_word(new)));
     let management: Vec<Dict> = new.management.iter().map(management_dict).collect();
     put("Management", old.management != new.management, Variant::from(management));

@@ -49,6 +49,9 @@ pub trait Agent1 {
     /// there was none.
     #[zbus(property)]
     fn loss(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
+    /// Which configuration is in force: `source`, `path`, and `fault` if the file is refused.
+    #[zbus(property)]
+    fn configuration(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
     /// How often the rules had to be repaired.
     #[zbus(property)]
     fn repairs(&self) -> zbus::Result<u32>;

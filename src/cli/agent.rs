@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args as ClapArgs;
 
-use super::{Outcome, load::load, log_to_stderr};
+use super::load::{in_force, load, path_of};
+use super::{Outcome, log_to_stderr};
 use crate::agent::{Setup, run as run_agent};
-use crate::config::Config;
 use crate::store::Store;
 
 #[derive(Debug, ClapArgs)]
@@ -21,13 +21,13 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, config: Option<&Path>) -> Outcome {
     log_to_stderr(if args.verbose { tracing::Level::DEBUG } else { tracing::Level::INFO });
     let path: Option<PathBuf> = config.map(Path::to_owned);
-    let config = load(config).unwrap_or_else(|error| {
-        tracing::error!(
-            "{error}\nLocked with the strictest rules until that is mended: sudo tunwarden reload"
-        );
-        Config::strictest()
-    });
-    let load = Box::new(move || load(path.as_deref()).map_err(|error| error.to_string()));
-    run_agent(Setup { config, load, store: Store::default() }).await.context("the agent cannot run")?;
+    let store = Store::default();
+    let config = in_force(config, &store);
+    if let Some(announcement) = config.announcement() {
+        tracing::error!("{announcement}");
+    }
+    let file = path_of(path.as_deref());
+    let load = Box::new(move || load(path.as_deref()));
+    run_agent(Setup { config, path: file, load, store }).await.context("the agent cannot run")?;
     Ok(ExitCode::SUCCESS)
 }

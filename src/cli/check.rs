@@ -10,7 +10,7 @@ use crate::system;
 
 pub(super) fn run(path: Option<&Path>) -> Outcome {
     let config = match load(path) {
-        Ok(config) => config,
+        Ok(written) => written.config,
         Err(error) => {
             complain(&error.to_string());
             return Ok(ExitCode::from(BAD_CONFIG));

@@ -7,11 +7,13 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use zbus::fdo::DBusProxy;
 
-use super::{Outcome, client, complain, load::load, say, verify};
+use super::load::{configuration_status, in_force};
+use super::{Outcome, client, complain, say, verify};
 use crate::config::{Backend, Bootstrap, Config};
-use crate::doctor::{Files, Finding, Notification, Snapshot, Worlds, diagnose};
+use crate::doctor::{Files, Finding, Notification, Refused, Snapshot, Worlds, diagnose};
 use crate::firewall::{Firewall, holds_any};
 use crate::net::{Family, Host};
+use crate::status::Status;
 use crate::store::Store;
 use crate::system;
 
@@ -47,11 +49,10 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
 }
 
 async fn look(path: Option<&Path>) -> Snapshot {
-    let (config, faults) = match load(path) {
-        Ok(config) => (config, None),
-        Err(faults) => (Config::strictest(), Some(faults.to_string())),
-    };
     let store = Store::default();
+    let in_force = in_force(path, &store);
+    let configuration = configuration_status(path, &in_force);
+    let config = in_force.config;
     let files = Files::below("/");
     let openvpn = files.openvpn();
     let (status, rules) = match client::connect().await {
@@ -64,9 +65,12 @@ async fn look(path: Option<&Path>) -> Snapshot {
             (None, rules.map_err(|error| format!("{error:#}")))
         }
     };
+    // A running agent has its own.
+    let of_agent = status.as_ref().and_then(|status: &Status| status.configuration.clone());
+    let source = of_agent.map_or_else(|| configuration.source.clone(), |agent| agent.source);
     Snapshot {
         status,
-        config: faults,
+        config: in_force.fault.map(|(faults, _)| Refused { faults, source }),
         missing_owners: missing_owners(&config),
         unresolved: unresolved(&config, &store),
         rules,

@@ -1,16 +1,42 @@
 //! Finding the configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::config::{Config, DEFAULT_PATH, Faults};
+use super::complain;
+use crate::config::{DEFAULT_PATH, Faults, InForce, Written};
+use crate::status::ConfigurationStatus;
+use crate::store::Store;
 
 /// The configuration at `path`; without a path the system's, and its default when there is none.
 ///
 /// # Errors
 /// Every fault in it, for people.
-pub(super) fn load(path: Option<&Path>) -> Result<Config, Faults> {
-    match (Config::read(path.unwrap_or(Path::new(DEFAULT_PATH))), path) {
-        (Err(Faults::NotFound(_)), None) => Ok(Config::default()),
+pub(super) fn load(path: Option<&Path>) -> Result<Written, Faults> {
+    match (Written::read(&path_of(path)), path) {
+        (Err(Faults::NotFound(_)), None) => Ok(Written::default()),
         (result, _) => result,
     }
+}
+
+/// The configuration in force: that of the file, or what stands in for a file with a fault.
+pub(super) fn in_force(path: Option<&Path>, store: &Store) -> InForce {
+    InForce::choose(load(path), || store.configuration())
+}
+
+/// The same; says so on stderr when it is not the file's.
+pub(super) fn in_force_aloud(path: Option<&Path>, store: &Store) -> InForce {
+    let in_force = in_force(path, store);
+    if let Some(announcement) = in_force.announcement() {
+        complain(&announcement);
+    }
+    in_force
+}
+
+/// The same as the status has it.
+pub(super) fn configuration_status(path: Option<&Path>, in_force: &InForce) -> ConfigurationStatus {
+    ConfigurationStatus::new(&path_of(path), in_force)
+}
+
+pub(super) fn path_of(path: Option<&Path>) -> PathBuf {
+    path.unwrap_or(Path::new(DEFAULT_PATH)).to_owned()
 }

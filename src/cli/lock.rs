@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{Outcome, client, complain, load::load, say};
+use super::{Outcome, client, complain, load::in_force_aloud, say};
 use crate::agent::describe;
-use crate::config::Config;
+use crate::config::{Config, InForce};
 use crate::firewall::{Firewall, hide_tunnel_addresses};
 use crate::policy;
 use crate::sources::links;
@@ -21,10 +21,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
         say("locked: the agent is running and holds the rules");
         return Ok(ExitCode::SUCCESS);
     }
-    let config = load(path).unwrap_or_else(|error| {
-        complain(&format!("{error}\ntunwarden: locking with the strictest rules instead"));
-        Config::strictest()
-    });
+    let InForce { config, text, .. } = in_force_aloud(path, &store);
     if let Err(error) = store.prepare() {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
@@ -41,6 +38,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
     keep(&store, situation);
+    keep_configuration(&store, text.as_deref());
     say("locked: nothing leaves in clear");
     Ok(ExitCode::SUCCESS)
 }
@@ -70,6 +68,13 @@ pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
     }));
     machine.step(Event::Links(table), now);
     machine.situation()
+}
+
+/// The configuration is in force now: a later start may find a file with a fault.
+fn keep_configuration(store: &Store, text: Option<&str>) {
+    if let Some(Err(error)) = text.map(|text| store.keep_configuration(text)) {
+        complain(&format!("tunwarden: {}", describe(&error)));
+    }
 }
 
 fn keep(store: &Store, situation: Situation) {

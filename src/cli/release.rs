@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Command;
 
-use super::{Outcome, complain, load::load, lock::turn, say};
+use super::{Outcome, complain, load::in_force_aloud, lock::turn, say};
 use crate::agent::describe;
 use crate::detour;
 use crate::firewall::{Dump, Firewall, restore_arp};
@@ -66,7 +66,7 @@ async fn end(path: Option<&Path>) -> anyhow::Result<(Firewall, Option<impl Drop 
     let store = Store::default();
     end_agent(&store).await?;
     let turn = turn(&store).await;
-    Ok((Firewall::new(&load(path).map(|config| config.firewall).unwrap_or_default()), turn))
+    Ok((Firewall::new(&in_force_aloud(path, &store).config.firewall), turn))
 }
 
 /// What is ours besides the firewall.

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::{BAD_CONFIG, Outcome, complain, load::load, lock::locked, say};
+use super::{BAD_CONFIG, Outcome, load::in_force_aloud, lock::locked, say};
+use crate::config::Source;
 use crate::net::{Endpoint, Family, IfName};
 use crate::policy::ipset::render_all;
 use crate::policy::iptables::render_fresh;
@@ -43,14 +44,14 @@ enum Format {
 }
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
-    let config = match load(path) {
-        Ok(config) => config,
-        Err(error) => {
-            complain(&error.to_string());
-            return Ok(ExitCode::from(BAD_CONFIG));
-        }
-    };
-    let mut situation = locked(&config, &Store::default()).await;
+    let store = Store::default();
+    let in_force = in_force_aloud(path, &store);
+    // A file that somebody names is to be tried out; nothing else stands in for it.
+    if in_force.source == Source::Unknown || path.is_some() && in_force.source != Source::File {
+        return Ok(ExitCode::from(BAD_CONFIG));
+    }
+    let config = in_force.config;
+    let mut situation = locked(&config, &store).await;
     imagine(&mut situation, args, config.vpn.connections.is_empty());
     let (owners, _) = system::owners(&config);
     let ruleset = policy::ruleset(&config, &owners, &situation);

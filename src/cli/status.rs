@@ -10,10 +10,10 @@ use zbus::names::InterfaceName;
 use zbus::{MatchRule, MessageStream};
 
 use super::client::Dict;
+use super::load::{configuration_status, in_force};
 use super::screen::{self, Screen};
-use super::{LOCKED, NOT_ENFORCED, Outcome, client, complain, load::load, say, verify};
+use super::{LOCKED, NOT_ENFORCED, Outcome, client, complain, say, verify};
 use crate::bus::{Agent1Proxy, NAME, PATH};
-use crate::config::Config;
 use crate::firewall::Firewall;
 use crate::status::{Enforcement, Status};
 use crate::store::Store;
@@ -127,7 +127,9 @@ async fn changes(agent: &Agent1Proxy<'_>) -> anyhow::Result<MessageStream> {
 /// What the kernel itself says. Nobody watches the VPN then: it counts as locked at best.
 async fn without_agent(path: Option<&Path>) -> Status {
     let store = Store::default();
-    let config = load(path).unwrap_or_else(|_| Config::strictest());
+    let in_force = in_force(path, &store);
+    let configuration = configuration_status(path, &in_force);
+    let config = in_force.config;
     let mut firewall = Firewall::new(&config.firewall);
     let enforcement = match verify::without_agent(&mut firewall, &config, &store).await {
         Ok(lines) if lines.is_empty() => Enforcement::Enforced,
@@ -149,5 +151,6 @@ async fn without_agent(path: Option<&Path>) -> Status {
     let status = Status::new(&situation, applied.since, enforcement, crate::system::has_docker());
     let mut status = status.with_layers(firewall.layers());
     status.agent = false;
+    status.configuration = Some(configuration);
     status
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{BAD_CONFIG, NOT_ENFORCED, Outcome, client, complain, load::load, lock::locked, say};
-use crate::config::Config;
+use super::{BAD_CONFIG, NOT_ENFORCED, Outcome, client, load::in_force_aloud, lock::locked, say};
+use crate::config::{Config, Source};
 use crate::firewall::Firewall;
 use crate::policy;
 use crate::store::Store;
@@ -16,14 +16,13 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let lines = match client::verify().await {
         Ok(lines) => lines,
         Err(_) => {
-            let config = match load(path) {
-                Ok(config) => config,
-                Err(error) => {
-                    complain(&error.to_string());
-                    return Ok(ExitCode::from(BAD_CONFIG));
-                }
-            };
-            without_agent(&mut Firewall::new(&config.firewall), &config, &Store::default()).await?
+            let store = Store::default();
+            let in_force = in_force_aloud(path, &store);
+            if in_force.source == Source::Unknown {
+                return Ok(ExitCode::from(BAD_CONFIG));
+            }
+            let config = in_force.config;
+            without_agent(&mut Firewall::new(&config.firewall), &config, &store).await?
         }
     };
     if lines.is_empty() {

@@ -116,6 +116,7 @@ fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
              {known}."
         ),
         Scope::Any => format!("While the VPN is down, {owners} may reach any address on {ports}."),
+        Scope::Nothing => "Nobody may reach a VPN server.".to_owned(),
     };
     let mut sentences = vec![
         scope,

@@ -75,6 +75,25 @@ impl Faults {
         Self::of(file, &String::from_utf8_lossy(bytes), vec![finding])
     }
 
+    /// The first fault in one line, without a line of the file itself: for programs, and for everybody on
+    /// the bus.
+    pub fn summary(&self) -> String {
+        let path = |path: &PathBuf| plain(&path.to_string_lossy());
+        match self {
+            Self::NotFound(file) => format!("{}: there is no such file", path(file)),
+            Self::Unreadable { path: file, what, .. } => format!("{}: {what}", path(file)),
+            Self::Wrong { found, more } => {
+                let first = found.first().map_or_else(String::new, |fault| {
+                    format!("{}:{}: {}", fault.file, fault.line, fault.what)
+                });
+                match (found.len() + more).saturating_sub(1) {
+                    0 => first,
+                    others => format!("{first}; and {others} more"),
+                }
+            }
+        }
+    }
+
     /// The faults that have a place in the file; none if it could not be read at all.
     pub fn found(&self) -> &[Fault] {
         match self {

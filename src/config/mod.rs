@@ -7,6 +7,7 @@ mod document;
 mod explain;
 mod fault;
 mod hint;
+mod in_force;
 mod item;
 mod read;
 mod schema;
@@ -15,6 +16,7 @@ mod warning;
 mod words;
 
 pub use fault::{Fault, Faults};
+pub use in_force::{InForce, Kept, Source, Written};
 pub use user::{UserName, UserNameError};
 pub use warning::Warning;
 
@@ -49,13 +51,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// What is in force when the configuration cannot be read: no LAN, nothing inbound, and no server
-    /// but those that are known.
+    /// The strictest lock: no tunnel, no server, no LAN and no container passes, and no name is looked up.
+    /// It is in force when neither the file nor a configuration that was in force before can be read.
     pub fn strictest() -> Self {
         let mut config = Self::default();
-        config.bootstrap.scope = Scope::Known;
+        config.tunnel.interfaces.clear();
+        config.tunnel.allow = Traffic::Listed(Vec::new());
+        config.bootstrap.scope = Scope::Nothing;
+        config.bootstrap.dns = Dns::Off;
         config.lan.allow = false;
+        config.docker.allow = Traffic::Listed(Vec::new());
         config.docker.published_ports = PublishedPorts::None;
+        config.vpn.reconnect = Reconnect::Never;
         config
     }
 }
@@ -149,6 +156,8 @@ pub enum Scope {
     /// As `any` while no endpoint at all is known, as `known` from then on.
     #[default]
     Auto,
+    /// No endpoint, known or not. No configuration can say so: it is part of [`Config::strictest`].
+    Nothing,
 }
 
 /// `bootstrap.dns`

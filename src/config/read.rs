@@ -10,9 +10,9 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::Config;
 use super::document::MAX_BYTES;
 use super::fault::Faults;
+use super::{Config, Written};
 
 impl Config {
     /// Reads the configuration at `path`, which must be a regular file of at most 1 MiB.
@@ -21,12 +21,20 @@ impl Config {
     /// [`Faults::NotFound`] if nothing is there, so that the caller decides what that means; else why
     /// the file cannot be read, or every fault that is in it.
     pub fn read(path: &Path) -> Result<Self, Faults> {
-        let bytes = bytes(path)?;
+        Written::read(path).map(|written| written.config)
+    }
+}
+
+impl Written {
+    /// As [`Config::read`], with the text.
+    ///
+    /// # Errors
+    /// Those of [`Config::read`].
+    pub fn read(path: &Path) -> Result<Self, Faults> {
         let file = path.to_string_lossy();
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(text, &file),
-            Err(error) => Err(Faults::not_utf8(&file, &bytes, error.valid_up_to())),
-        }
+        let text = String::from_utf8(bytes(path)?)
+            .map_err(|error| Faults::not_utf8(&file, error.as_bytes(), error.utf8_error().valid_up_to()))?;
+        Ok(Self { config: Config::parse(&text, &file)?, text })
     }
 }
 
@@ -57,9 +65,15 @@ fn regular(path: &Path, metadata: &fs::Metadata) -> Result<(), Faults> {
     Err(Faults::Unreadable { path: path.into(), what, hint, source: None })
 }
 
+/// Whether the path, or a folder that it lies in, is a link to something that is not there: the file was
+/// meant to be there, which an absent file is not.
+fn leads_nowhere(path: &Path) -> bool {
+    path.ancestors().filter(|part| part.is_symlink()).any(|link| fs::metadata(link).is_err())
+}
+
 fn refusal(path: &Path, error: io::Error) -> Faults {
     let is = |kind| error.kind() == kind;
-    if is(io::ErrorKind::NotFound) && fs::symlink_metadata(path).is_err() {
+    if is(io::ErrorKind::NotFound) && !leads_nowhere(path) {
         return Faults::NotFound(path.into());
     }
     let (what, hint) = if is(io::ErrorKind::NotFound) {
@@ -102,7 +116,9 @@ mod tests {
         let (missing, link) = (dir.path().join("missing"), dir.path().join("link"));
         symlink(&missing, &link).unwrap();
         assert!(matches!(Config::read(&missing), Err(Faults::NotFound(path)) if path == missing));
-        assert!(matches!(Config::read(&link), Err(Faults::Unreadable { source: Some(_), .. })));
+        let nowhere =
+            |path: &Path| matches!(Config::read(path), Err(Faults::Unreadable { source: Some(_), .. }));
+        assert!(nowhere(&link) && nowhere(&link.join("config.toml")));
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub struct Finding {
 pub struct Snapshot {
     /// What the running agent says; `None` when none answers.
     pub status: Option<Status>,
-    /// Why the configuration is refused.
-    pub config: Option<String>,
+    /// The configuration's file, if it is refused.
+    pub config: Option<Refused>,
     /// Owners that the configuration names and this system lacks.
     pub missing_owners: Vec<String>,
     /// Server names of the configuration that no address is known for.
@@ -50,6 +50,25 @@ pub struct Snapshot {
     pub notifications: Vec<Notification>,
     /// Scripts or units of the article that are still there.
     pub article: Vec<String>,
+}
+
+/// A configuration's file that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Every fault in it, for people.
+    pub faults: String,
+    /// Which one is in force in its place, as in [`crate::status::ConfigurationStatus::source`].
+    pub source: String,
+}
+
+impl Refused {
+    fn in_force(&self) -> &'static str {
+        match self.source.as_str() {
+            "strictest" => "the strictest rules are in force: no tunnel, no server and no container passes",
+            "unknown" => "the one that was in force last is in force, which only root can read",
+            _ => "the one that was in force last is in force",
+        }
+    }
 }
 
 /// Which of the two worlds of iptables hold rules of anybody's.
@@ -112,11 +131,20 @@ pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
             "start it: sudo systemctl start tunwarden; if it does not stay: journalctl -u tunwarden",
         );
     }
-    if let Some(faults) = &seen.config {
+    if let Some(refused) = &seen.config {
         find(
             "config-faults",
-            format!("the configuration is refused, and an older or the strictest one is in force: {faults}"),
+            format!("the configuration is refused; {}: {}", refused.in_force(), refused.faults),
             "mend the lines that tunwarden check shows, then: sudo tunwarden reload",
+        );
+    }
+    let refused =
+        seen.status.iter().filter_map(|status| status.configuration.as_ref()?.fault.as_ref()).next();
+    if let (Some(fault), None) = (refused, &seen.config) {
+        find(
+            "config-not-read",
+            format!("the configuration was mended, and the agent has not read it since: {fault}"),
+            "put it in force: sudo tunwarden reload",
         );
     }
     findings.extend(seen.status.iter().flat_map(of_status));

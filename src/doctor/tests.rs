@@ -52,7 +52,8 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.rules = Ok(one("there is no chain VPN_LAN"))), ["rules-not-in-force"]);
     assert_eq!(ids(|seen| seen.rules = Err("denied".to_owned())), ["rules-unknown"]);
     assert_eq!(ids(|seen| seen.status = None), ["agent-not-running"]);
-    assert_eq!(ids(|seen| seen.config = Some("line 3".to_owned())), ["config-faults"]);
+    let refused = Refused { faults: "line 3".to_owned(), source: "kept".to_owned() };
+    assert_eq!(ids(|seen| seen.config = Some(refused)), ["config-faults"]);
     assert_eq!(ids(|seen| seen.worlds.legacy = true), ["legacy-and-nft"]);
     assert_eq!(ids(|seen| seen.worlds = Worlds { legacy: true, nft: false }), [""; 0]);
     assert_eq!(ids(|seen| seen.missing_owners = one("vpn")), ["owner-missing"]);

@@ -30,6 +30,9 @@ pub(super) struct Known<'a> {
 impl Known<'_> {
     /// The bootstrap allowance of a state. While paused it is that of the state beneath.
     pub(super) fn allowance(&self, state: State) -> Allowance {
+        if self.config.bootstrap.scope == Scope::Nothing {
+            return Allowance::default();
+        }
         match state {
             State::Locked | State::Lost | State::Paused => self.everything_known(),
             State::Connecting => self.of_claims(|claim| claim.standing == Standing::Coming),
@@ -49,7 +52,7 @@ impl Known<'_> {
             self.add_claim(&mut allowance, claim);
         }
         allowance.any = match bootstrap.scope {
-            Scope::Known => false,
+            Scope::Known | Scope::Nothing => false,
             Scope::Any => true,
             Scope::Auto => self.knows_nothing(&allowance),
         };

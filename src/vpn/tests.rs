@@ -212,7 +212,7 @@ fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestC
         let open = match config.bootstrap.scope {
             Scope::Any => true,
             Scope::Auto => nothing_known,
-            Scope::Known => false,
+            Scope::Known | Scope::Nothing => false,
         };
         prop_assert!(open, "open to any address");
     }

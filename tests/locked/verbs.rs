@@ -1,44 +1,138 @@
 //! What the command line says of a lock, and what it is held to.
 
 use anyhow::{Result, ensure};
+use tunwarden_lab::openvpn::{ClientOptions, READY, ServerOptions};
 use tunwarden_lab::{Contract, Lab, with_lab};
 
-use crate::KNOWN;
 use crate::support::kernel::{Backend, FAMILIES};
 use crate::support::{status, tunwarden};
+use crate::{KNOWN, PATIENCE};
 
 fn exit_code<const N: usize>(lab: &Lab, words: [&str; N]) -> Result<Option<i32>> {
     Ok(tunwarden(lab, words)?.status.code())
 }
 
+/// What `status --json` says of the configuration: where it comes from, and why it is not the file's.
+fn configuration(lab: &Lab) -> Result<(String, String)> {
+    let said = status(lab)?["configuration"].clone();
+    ensure!(said["path"] == CONFIG, "{said}");
+    let word = |key: &str| said[key].as_str().unwrap_or_default().to_owned();
+    Ok((word("source"), word("fault")))
+}
+
+const CONFIG: &str = "/etc/tunwarden/config.toml";
+
+/// One that allows little, and names what it allows.
+const NARROW: &str = "[tunnel]\nallow = [{ protocol = \"tcp\", ports = [443] }]\n\
+    [bootstrap]\nservers = [\"198.51.100.7\"]\nscope = \"known\"\n\
+    [lan]\nallow = false\n[docker]\nallow = []\npublished_ports = \"none\"\n\
+    [vpn]\nconnections = [\"office\"]\n";
+
+/// Each makes the file, or the path to it, something that cannot be read.
+const BROKEN: [&str; 7] = [
+    "echo '[lann]' >$c",
+    "printf '\\0' >$c",
+    "printf '[lan' >$c",
+    "rm $c; mkdir $c",
+    "rm -r $c; ln -s /nowhere $c",
+    "rm $c; mkfifo $c",
+    "rm $c; mv /etc/tunwarden /etc/away; ln -s /nowhere /etc/tunwarden",
+];
+
 #[test]
-fn a_broken_configuration_locks_with_the_strictest_rules_and_says_so() {
+fn a_broken_configuration_is_answered_with_the_one_that_was_in_force_last() {
     with_lab(|lab| {
-        lab.host().file("/etc/tunwarden/config.toml", "[lan]\nallow = maybe\n")?;
-        let capture = lab.capture()?;
-        let output = tunwarden(lab, ["lock"])?;
-        ensure!(output.status.success(), "{output:?}");
-        ensure!(output.stderr.contains("strictest rules"), "nothing was said of it: {}", output.stderr);
-        ensure!(output.stderr.contains("config.toml"), "the file is not named: {}", output.stderr);
-        let before = capture.so_far()?.len();
-        for target in [
-            "203.0.113.9:4000",
-            "203.0.113.9:1194",
-            "10.0.0.5:4000",
-            "10.0.0.1:53",
-            "[fd00:0:0:1::1]:4000",
-            "[2001:db8:9::9]:1194",
-        ] {
-            for user in ["root", "nobody"] {
-                let sent = lab.host().udp(target)?.from_user(user).send()?;
-                ensure!(sent.forbidden() == 1, "{user} sends to {target}: {sent:?}");
-            }
+        lab.host().file(CONFIG, NARROW)?;
+        let fine = tunwarden(lab, ["lock"])?;
+        ensure!(fine.status.success() && fine.stderr.is_empty(), "{fine:?}");
+        ensure!(configuration(lab)? == ("file".to_owned(), String::new()));
+        let saved = Backend::Nft.all_saved(lab)?;
+        let rules = tunwarden(lab, ["rules"])?.stdout;
+        for broken in BROKEN {
+            lab.host().succeed(["sh", "-ec", &format!("c={CONFIG}; {broken}")])?;
+            // As at the next boot: the kernel holds nothing.
+            lab.host().succeed(["nft", "flush", "ruleset"])?;
+            let output = tunwarden(lab, ["lock"])?;
+            ensure!(output.status.success(), "{broken}: {output:?}");
+            ensure!(output.stderr.contains("in force last is in force"), "{broken}: {}", output.stderr);
+            ensure!(
+                Backend::Nft.all_saved(lab)? == saved,
+                "{broken}: other rules than those in force before"
+            );
+            let (source, fault) = configuration(lab)?;
+            ensure!(source == "kept" && fault.contains("config.toml"), "{broken}: {source} {fault}");
+            ensure!(tunwarden(lab, ["status"])?.stdout.contains("in force last"), "{broken}");
+            ensure!(exit_code(lab, ["verify"])? == Some(0), "{broken}: verify compares with another");
+            ensure!(tunwarden(lab, ["rules"])?.stdout == rules, "{broken}: rules prints others");
+            let doctor = tunwarden(lab, ["doctor"])?.stdout;
+            ensure!(doctor.contains("the one that was in force last is in force"), "{broken}: {doctor}");
+            ensure!(exit_code(lab, ["check"])? == Some(2), "{broken}: check takes it");
         }
-        Contract::locked().check(&capture.stop()?[before..])?;
-        ensure!(exit_code(lab, ["status"])? == Some(3));
+        // An absent file is one without a key, and nothing broken.
+        lab.host().succeed(["sh", "-ec", "rm /etc/tunwarden; mkdir /etc/tunwarden"])?;
+        let absent = tunwarden(lab, ["lock"])?;
+        ensure!(absent.status.success() && absent.stderr.is_empty(), "{absent:?}");
+        ensure!(configuration(lab)? == ("file".to_owned(), String::new()));
         Ok(())
     })
     .unwrap();
+}
+
+/// Without a configuration that was ever in force, or with one that cannot be read any more.
+#[test]
+fn a_broken_configuration_and_none_kept_let_nothing_pass_and_say_so() {
+    let stores = [
+        "true",
+        "echo '{\"te' >/var/lib/tunwarden/configuration.json",
+        "printf '{\"text\":\"[lann]\"}' >/var/lib/tunwarden/configuration.json",
+        "rm -rf /var/lib/tunwarden; touch /var/lib/tunwarden",
+        "rm -rf /var/lib/tunwarden; mkdir /var/lib/tunwarden; mount -t tmpfs -o ro tmpfs /var/lib/tunwarden",
+    ];
+    for store in stores {
+        with_lab(|lab| {
+            let server = lab.openvpn_server(ServerOptions::default())?;
+            let mut client = lab.host().openvpn_client(&ClientOptions::of(&server))?;
+            client.wait_for_line(READY, PATIENCE)?;
+            let _far = lab.isp().udp_echo("10.8.0.1:7000")?;
+            let through = || lab.host().udp("10.8.0.1:7000")?.send();
+            ensure!(through()?.forbidden() == 0, "the control: the tunnel carries");
+            // An endpoint that was learned before counts no more.
+            let learned =
+                r#"{"hook:tun0":{"name":"tun0","origin":"hook","endpoints":["198.51.100.7:1194/udp"]}}"#;
+            lab.host().file("/var/lib/tunwarden/endpoints.json", learned)?;
+            lab.host().succeed(["sh", "-ec", store])?;
+            lab.host().file(CONFIG, "[lan]\nallow = maybe\n")?;
+            let capture = lab.capture()?;
+            let output = tunwarden(lab, ["lock"])?;
+            ensure!(output.status.success(), "{store}: {output:?}");
+            ensure!(output.stderr.contains("strictest rules"), "{store}: {}", output.stderr);
+            ensure!(output.stderr.contains("config.toml"), "the file is not named: {}", output.stderr);
+            let before = capture.so_far()?.len();
+            for target in [
+                "10.8.0.1:7000",
+                "198.51.100.7:1194",
+                "203.0.113.9:4000",
+                "203.0.113.9:1194",
+                "10.0.0.5:4000",
+                "10.0.0.1:53",
+                "[fd00:0:0:1::1]:4000",
+                "[2001:db8:9::9]:1194",
+            ] {
+                for user in ["root", "nobody"] {
+                    let sent = lab.host().udp(target)?.from_user(user).send()?;
+                    ensure!(sent.forbidden() == 1, "{store}: {user} sends to {target}: {sent:?}");
+                }
+            }
+            Contract::locked().check(&capture.stop()?[before..])?;
+            let named = |line: &&String| line.contains("tun") || line.contains("198.51.100.7");
+            let opens = Backend::Nft.all_saved(lab)?.iter().filter(named).cloned().collect::<Vec<_>>();
+            ensure!(opens.is_empty(), "{store}: {opens:?}");
+            ensure!(exit_code(lab, ["status"])? == Some(3));
+            ensure!(configuration(lab)?.0 == "strictest", "{store}");
+            Ok(())
+        })
+        .unwrap();
+    }
 }
 
 /// Unit and package may lock at the same moment as somebody's own hand.

@@ -1,0 +1,69 @@
+//! Which configuration is in force, and why not the file's.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::Serialize;
+use zbus::OwnedVariant;
+
+use super::{StatusError, take};
+use crate::config::{Faults, InForce, Source, plain};
+
+/// The configuration in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfigurationStatus {
+    /// `file`; `kept`: the one that was in force last; `strictest`; or `unknown` to a user who cannot read
+    /// what was kept.
+    pub source: String,
+    /// The file.
+    pub path: String,
+    /// Why it is not the file's, in one line.
+    pub fault: Option<String>,
+}
+
+impl ConfigurationStatus {
+    /// Of a configuration that was looked for at `path`.
+    pub fn new(path: &Path, in_force: &InForce) -> Self {
+        Self {
+            source: in_force.source.as_str().to_owned(),
+            path: plain(&path.to_string_lossy()),
+            fault: in_force.fault.as_ref().map(|(_, summary)| summary.clone()),
+        }
+    }
+
+    /// The file has a fault now: the configuration that was in force stays.
+    pub fn refuse(&mut self, faults: &Faults) {
+        if self.source == Source::File.as_str() {
+            self.source = Source::Kept.as_str().to_owned();
+        }
+        self.fault = Some(faults.summary());
+    }
+
+    /// The file's configuration is in force.
+    pub fn accept(&mut self) {
+        self.source = Source::File.as_str().to_owned();
+        self.fault = None;
+    }
+
+    /// An agent of a version that does not tell has none.
+    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Option<Self>, StatusError> {
+        if dict.is_empty() {
+            return Ok(None);
+        }
+        let fault = dict.contains_key("fault").then(|| take(&mut dict, "fault")).transpose()?;
+        Ok(Some(Self { source: take(&mut dict, "source")?, path: take(&mut dict, "path")?, fault }))
+    }
+
+    /// What people are told; nothing while the file's is in force.
+    pub fn line(&self) -> Option<String> {
+        let fault = self.fault.as_deref()?;
+        let in_force = if self.source == Source::Kept.as_str() {
+            "the one that was in force last is in force"
+        } else if self.source == Source::Strictest.as_str() {
+            "the strictest rules are in force: no tunnel, no server, no container passes"
+        } else {
+            "only root can tell which one is in force"
+        };
+        Some(format!("{fault}; {in_force}. Fix it, then: sudo tunwarden reload"))
+    }
+}
