@@ -36,7 +36,7 @@ demo:
 
 test: deps trees cargo-deb lint
 	$(CARGO) test --workspace --no-run
-	$(SUDO) $(CARGO) test --workspace -- --test-threads=2
+	$(SUDO) env CARGO=$(CARGO) scripts/test
 
 # Whole machines of every release besides.
 test-all: test
@@ -55,7 +55,7 @@ bench: deps
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test packaging/debian/p*
 
 # The Debian package, in target/debian.
 deb: cargo-deb

@@ -17,7 +17,7 @@ use tunwarden_lab::{
 };
 
 /// How long anything may take here.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Packets a second that each application sends.
 const RATE: u32 = 200;

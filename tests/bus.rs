@@ -265,8 +265,9 @@ fn status_says_the_same_to_people_to_programs_and_by_its_exit() -> Result<()> {
 
         desktop.agent.stop()?;
         assert_eq!(watch.wait(SOON)?.code(), Some(1), "the watch ends with the agent");
-        let without = wait_for_state(lab, "locked")?;
-        assert_eq!((&without["agent"], &without["enforced"]), (&false.into(), &true.into()));
+        let without = support::status(lab)?;
+        let told = (without["agent"].as_bool(), without["state"].as_str(), without["enforced"].as_bool());
+        assert_eq!(told, (Some(false), Some("locked"), Some(true)));
         assert_eq!(code()?, Some(3), "nobody watches the VPN");
         lab.host().succeed(["ip6tables", "-F", "OUTPUT"])?;
         assert_eq!(code()?, Some(4), "without an agent the kernel is asked");

@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use support::kernel::{Backend, FAMILIES};
 use support::{SOON, agent, bus, status, tunwarden};
@@ -252,12 +250,13 @@ fn a_pause_opens_the_wire_and_the_kernel_closes_it() -> Result<()> {
         let _bus = bus(lab)?;
         let mut agent = agent(lab, KNOWN)?;
         ensure!(raw(lab, "eth0", "root", &BEYOND)? == [0; 5]);
-        let output = tunwarden(lab, ["pause", "3s"])?;
+        let output = tunwarden(lab, ["pause", "10s"])?;
         ensure!(output.status.success(), "{output:?}");
         ensure!(raw(lab, "eth0", "root", &BEYOND)? == [3; 5], "a pause leaves the wire shut");
         agent.kill()?;
-        std::thread::sleep(Duration::from_secs(4));
-        ensure!(raw(lab, "eth0", "root", &BEYOND)? == [0; 5], "nobody closed the wire");
+        wait_for("the kernel closes the wire", SOON, || {
+            Ok((raw(lab, "eth0", "root", &BEYOND)? == [0; 5]).then_some(()))
+        })?;
         ensure!(lab.host().udp(BEYOND[0])?.send()?.forbidden() == 1, "nobody closed");
         Ok(())
     })

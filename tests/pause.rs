@@ -224,7 +224,7 @@ fn an_agent_whose_wall_clock_is_set_keeps_a_pause_by_the_clock_that_nobody_sets(
         let agent = lab.host().command([TUNWARDEN, "agent", "--verbose"]);
         let agent = agent.env("LD_PRELOAD", &libfaketime()?.to_string_lossy());
         let agent = agent.env("FAKETIME_TIMESTAMP_FILE", "/run/clock").env("FAKETIME_NO_CACHE", "1");
-        let mut agent = agent.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").spawn()?;
+        let mut agent = support::start_agent_as(lab, agent.env("FAKETIME_DONT_FAKE_MONOTONIC", "1"))?;
         wait_for_state(lab, "locked")?;
         ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());
         let until = |status: serde_json::Value| status["paused_until"].as_u64().context("no pause");

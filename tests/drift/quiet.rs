@@ -14,22 +14,27 @@ fn looks(agent: &Process) -> (usize, usize) {
     (log.matches("looking: the tables have changed").count(), log.matches("restored").count())
 }
 
-/// Long enough for everything that follows from a change to have been done.
-fn settle() {
-    std::thread::sleep(Duration::from_millis(600));
+/// Waits until the agent has had nothing to say for a while: what follows from a change has been done.
+fn settle(agent: &Process) -> Result<()> {
+    let mut said = agent.log().len();
+    wait_for("the agent is done", SOON, || {
+        std::thread::sleep(Duration::from_millis(600));
+        let before = std::mem::replace(&mut said, agent.log().len());
+        Ok((said == before).then_some(()))
+    })
 }
 
 fn own_changes_cost_no_look(lab: &Lab, config: &str) -> Result<()> {
     let _bus = bus(lab)?;
     let mut agent = agent(lab, config)?;
     ensure!(status(lab)?["watch"] == "netfilter", "{}", status(lab)?);
-    settle();
+    settle(&agent)?;
     let before = looks(&agent);
     for _ in 0..3 {
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
         ensure!(tunwarden(lab, ["resume"])?.status.success());
     }
-    settle();
+    settle(&agent)?;
     let after = looks(&agent);
     ensure!(after.1 > before.1, "the control failed: nothing was committed");
     ensure!(after.0 == before.0, "{} looks at our own changes:\n{}", after.0 - before.0, agent.log());
@@ -37,14 +42,14 @@ fn own_changes_cost_no_look(lab: &Lab, config: &str) -> Result<()> {
     // Somebody's rule that is none of ours: one look, and nothing is written.
     lab.host().succeed(["iptables", "-w", "-t", "nat", "-A", "POSTROUTING", "-j", "RETURN"])?;
     agent.wait_for_lines("looking: the tables have changed", before.0 + 1, SOON)?;
-    settle();
+    settle(&agent)?;
     ensure!(looks(&agent) == (before.0 + 1, after.1), "{before:?} {:?}\n{}", looks(&agent), agent.log());
     ensure!(status(lab)?["repairs"] == 0, "{}", status(lab)?);
 
     // Fifty, as fast as they come.
     let storm = "for n in $(seq 50); do iptables -w -t nat -A POSTROUTING -j RETURN; done";
     lab.host().succeed(["sh", "-c", storm])?;
-    settle();
+    settle(&agent)?;
     let looked = looks(&agent).0 - before.0 - 1;
     println!("fifty changes: {looked} looks");
     ensure!((1..=25).contains(&looked), "{looked} looks at a storm of fifty changes");

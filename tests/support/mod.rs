@@ -16,15 +16,16 @@ pub mod story;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tunwarden_lab::{Lab, Output, Process, SystemBus as Bus, wait_for};
+use tunwarden_lab::{Cmd, Lab, Output, Process, SystemBus as Bus, wait_for};
 
 /// The binary under test.
 pub const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 
-/// How long something may take that takes a moment.
-pub const SOON: Duration = Duration::from_secs(10);
+/// Bound of a wait for something that takes a moment. It is long because a machine that compiles
+/// something else meanwhile is slow; a wait ends as soon as it can.
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// The bus with the agent's policy.
 pub fn bus(lab: &Lab) -> Result<Bus> {
@@ -52,12 +53,16 @@ pub fn status(lab: &Lab) -> Result<Value> {
         .with_context(|| format!("status said {:?} {:?}", output.stdout, output.stderr))
 }
 
-/// Waits for a state that the kernel holds, and gives the whole status then.
+/// Waits for a state that the agent tells and the kernel holds, and gives the whole status then.
+/// Where no agent answers, `status` reads the kernel alone: that is not yet the agent's state.
 pub fn wait_for_state(lab: &Lab, state: &str) -> Result<Value> {
+    let mut last = Value::Null;
     wait_for(&format!("the state is {state}"), SOON, || {
-        let status = status(lab)?;
-        Ok((status["state"] == state && status["enforced"] == true).then_some(status))
+        last = status(lab)?;
+        let told = last["agent"] == true && last["state"] == state && last["enforced"] == true;
+        Ok(told.then(|| last.clone()))
     })
+    .with_context(|| format!("the last status: {last}"))
 }
 
 /// The rules of one chain as the kernel holds them.
@@ -75,8 +80,17 @@ pub fn wait_for_allowance(lab: &Lab, endpoints: &BTreeSet<String>) -> Result<()>
 
 /// Starts the agent with the configuration that is there and waits until it answers on the bus.
 pub fn start_agent(lab: &Lab) -> Result<Process> {
-    let agent = lab.host().spawn([TUNWARDEN, "agent", "--verbose"])?;
-    wait_for("the agent answers", SOON, || Ok(status(lab)?["agent"].as_bool().filter(|&agent| agent)))?;
+    start_agent_as(lab, lab.host().command([TUNWARDEN, "agent", "--verbose"]))
+}
+
+/// Starts the agent by a command of the test's own and waits until it answers on the bus. Until then
+/// a verb would be told that there is no agent.
+pub fn start_agent_as(lab: &Lab, command: Cmd) -> Result<Process> {
+    let mut agent = command.spawn()?;
+    wait_for("the agent answers", SOON, || {
+        ensure!(agent.is_running(), "the agent has ended: {}", agent.log());
+        Ok(status(lab)?["agent"].as_bool().filter(|&agent| agent))
+    })?;
     Ok(agent)
 }
 

@@ -8,7 +8,7 @@ use tunwarden_lab::{Lab, Process, Session, wait_for};
 use super::{SOON, TUNWARDEN, polkit};
 
 /// How long anything on a screen may take on a machine that is busy.
-pub const PATIENT: Duration = Duration::from_secs(20);
+pub const PATIENT: Duration = Duration::from_secs(30);
 
 /// An ordinary user.
 pub const PERSON: &str = "nobody";

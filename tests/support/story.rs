@@ -2,6 +2,7 @@
 //! happens. What the ISP saw of that traffic is the verdict.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -186,7 +187,7 @@ impl<'a> Desktop<'a> {
     /// When there is no answer.
     pub fn carries(&self) -> Result<()> {
         wait_for("an answer through the tunnel", SOON * 2, || {
-            let ping = self.lab.host().ping(INTERNET).await_answers(SOON / 10);
+            let ping = self.lab.host().ping(INTERNET).await_answers(Duration::from_secs(1));
             Ok((ping.send()?.answered == 1).then_some(()))
         })
     }

@@ -3,13 +3,12 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
 use crate::machine::{Machine, Process};
-use crate::wait::{wait_for, wait_until};
+use crate::wait::{PATIENCE, wait_for, wait_until};
 
 const SOCKET: &str = "/run/dbus/system_bus_socket";
 
@@ -68,10 +67,8 @@ impl SystemBus {
     /// When polkitd is missing or does not take its name; with its log.
     pub fn polkit(&self) -> Result<Process> {
         let process = self.machine.spawn(["/usr/lib/polkit-1/polkitd"])?;
-        wait_for("polkit", Duration::from_secs(15), || {
-            Ok(self.has_owner("org.freedesktop.PolicyKit1")?.then_some(()))
-        })
-        .with_context(|| process.log())?;
+        wait_for("polkit", PATIENCE, || Ok(self.has_owner("org.freedesktop.PolicyKit1")?.then_some(())))
+            .with_context(|| process.log())?;
         Ok(process)
     }
 
@@ -111,7 +108,7 @@ fn start(machine: &Machine) -> Result<Process> {
     // What an earlier bus left would look like one that listens.
     let _ = std::fs::remove_file(&socket);
     let process = machine.spawn(["dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog"])?;
-    wait_until("the system bus", Duration::from_secs(10), || UnixStream::connect(&socket).is_ok())
+    wait_until("the system bus", PATIENCE, || UnixStream::connect(&socket).is_ok())
         .with_context(|| process.log())?;
     Ok(process)
 }

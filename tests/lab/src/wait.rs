@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// Bound of a wait for something that the laboratory itself needs, on a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How often a condition is looked at.
 const INTERVAL: Duration = Duration::from_millis(5);
 

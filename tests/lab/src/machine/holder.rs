@@ -9,12 +9,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::guard;
-use crate::wait::{wait_for, wait_until};
+use crate::wait::{PATIENCE, wait_for, wait_until};
 
 /// What process 1 of a machine does before it waits for the end.
 const SETUP: &str = include_str!("setup.sh");
@@ -81,7 +80,7 @@ impl Drop for Holder {
 fn end(mut unshare: Child) {
     drop(unshare.stdin.take());
     let ended = || matches!(unshare.try_wait(), Ok(Some(_)) | Err(_));
-    if wait_until("the end of a machine", Duration::from_secs(10), ended).is_err() {
+    if wait_until("the end of a machine", PATIENCE, ended).is_err() {
         let _ = unshare.kill();
         let _ = unshare.wait();
     }
@@ -105,7 +104,7 @@ fn await_ready(unshare: &mut Child) -> Result<()> {
 
 fn child_of(parent: u32) -> Result<u32> {
     let path = format!("/proc/{parent}/task/{parent}/children");
-    wait_for("the child of unshare", Duration::from_secs(5), || {
+    wait_for("the child of unshare", PATIENCE, || {
         let children = std::fs::read_to_string(&path)?;
         Ok(children.split_whitespace().next().map(str::parse).transpose()?)
     })

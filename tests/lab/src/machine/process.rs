@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::command::text_of;
-use crate::wait::wait_for;
+use crate::wait::{PATIENCE, wait_for};
 
 /// A running process; dropped, it is killed.
 #[derive(Debug)]
@@ -123,12 +123,12 @@ impl Process {
     /// Asks it to end (SIGTERM) and waits.
     ///
     /// # Errors
-    /// When it does not end within 15 seconds.
+    /// When it does not end within 30 seconds.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         if self.is_running() {
             self.signal(Signal::SIGTERM)?;
         }
-        self.wait(Duration::from_secs(15))
+        self.wait(PATIENCE)
     }
 
     /// Kills it (SIGKILL) and waits.

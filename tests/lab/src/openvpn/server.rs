@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use anyhow::Result;
 use ipnet::Ipv4Net;
@@ -142,7 +141,7 @@ fn start(isp: &Machine, options: &ServerOptions) -> Result<Process> {
     let path = format!("/run/lab/{name}.conf");
     isp.file(&path, &configuration(options, &name))?;
     let mut process = isp.spawn(["openvpn", "--config", &path])?;
-    process.wait_for_line(READY, Duration::from_secs(20))?;
+    process.wait_for_line(READY, crate::wait::PATIENCE)?;
     Ok(process)
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 
 use super::probe::{Probe, Sent, next_id};
-use crate::wait::wait_until;
+use crate::wait::{PATIENCE, wait_until};
 
 /// A running flood; dropped, it stops.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Probe {
     /// Repeats the probe this many times a second until it is stopped.
     ///
     /// # Errors
-    /// When `per_second` is 0 or the first packet is not tried within five seconds.
+    /// When `per_second` is 0 or the first packet is not tried within 30 seconds.
     pub fn flood(self, per_second: u32) -> Result<Flood> {
         ensure!(per_second > 0, "a flood of nothing");
         let pause = Duration::from_secs(1) / per_second;
@@ -45,7 +45,7 @@ impl Flood {
     /// When the flood has stopped by itself, or is far too slow.
     pub fn await_more(&self, more: u64) -> Result<()> {
         let goal = self.tried.load(Ordering::Acquire) + more;
-        wait_until("a flood's packets", Duration::from_secs(5 + more / 20), || {
+        wait_until("a flood's packets", PATIENCE + Duration::from_secs(more / 20), || {
             self.tried.load(Ordering::Acquire) >= goal
         })
     }
