@@ -6,6 +6,8 @@ mod docker;
 mod layers;
 mod loss;
 mod management;
+mod text;
+mod verdict;
 mod watch;
 
 pub use bootstrap::{BootstrapStatus, EndpointStatus};
@@ -14,18 +16,19 @@ pub use docker::{DockerStatus, NetworkStatus};
 pub use layers::LayerStatus;
 pub use loss::LossStatus;
 pub use management::ManagementStatus;
+pub use verdict::{Enforcement, Unread, Verdict};
 pub use watch::{FightStatus, Watch};
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use zbus::OwnedVariant;
 
 use crate::config::Reconnect;
 use crate::firewall::LayerReport;
 use crate::vpn::{DockerReport, PauseScope, Situation, State, Tunnel};
 
-/// The whole status. Serialized, it is what `status --json` prints.
+/// The whole status. [`Status::json`] is what `status --json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// tunwarden's version.
@@ -36,11 +39,12 @@ pub struct Status {
     pub state: State,
     /// Since when, in seconds since the epoch.
     pub since: u64,
-    /// Whether the kernel was found to hold the rules.
-    pub enforced: bool,
+    /// What the kernel was found to hold; in JSON `enforced`, whether that is the rules of the state.
+    #[serde(rename = "enforced", serialize_with = "as_enforced")]
+    pub enforcement: Enforcement,
     /// Tunnels that are up and addressed.
     pub tunnels: Vec<TunnelStatus>,
-    /// Through what the VPN client may reach its server.
+    /// Through what the VPN client may reach its server; empty unless the rules are in force.
     pub bootstrap: Vec<BootstrapStatus>,
     /// When a pause ends, in seconds since the epoch.
     pub paused_until: Option<u64>,
@@ -93,15 +97,6 @@ pub struct TunnelStatus {
     pub carrying: bool,
 }
 
-/// What the kernel was found to hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Enforcement {
-    /// The rules.
-    Enforced,
-    /// Something else.
-    NotEnforced,
-}
-
 /// Whether what goes out on a wire is looked at there, whoever sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wires {
@@ -112,7 +107,6 @@ enum Wires {
 impl Status {
     /// The status of a situation.
     pub fn new(situation: &Situation, since: u64, enforcement: Enforcement, docker: bool) -> Self {
-        let enforced = enforcement == Enforcement::Enforced;
         let endpoints = situation.bootstrap.endpoints.keys();
         let mut bootstrap: Vec<_> =
             endpoints.map(|endpoint| BootstrapStatus::Endpoint(endpoint.into())).collect();
@@ -120,12 +114,12 @@ impl Status {
         if situation.bootstrap.any {
             bootstrap.push(BootstrapStatus::Any);
         }
-        Self {
+        let status = Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             agent: true,
             state: situation.state,
             since,
-            enforced,
+            enforcement: Enforcement::Enforced,
             tunnels: situation.tunnels.iter().map(TunnelStatus::from).collect(),
             bootstrap,
             paused_until: situation.paused_until.and_then(|until| u64::try_from(until.as_second()).ok()),
@@ -140,11 +134,51 @@ impl Status {
             configuration: None,
             docker: DockerStatus {
                 present: docker,
-                protected: docker && enforced && !opens_containers(situation),
+                protected: docker && !opens_containers(situation),
                 ..DockerStatus::default()
             },
             clients: BTreeSet::new(),
+        };
+        status.found(enforcement)
+    }
+
+    /// The same, where the kernel was found to hold this: nothing is claimed that does not follow from it.
+    #[must_use]
+    pub fn found(mut self, enforcement: Enforcement) -> Self {
+        self.enforcement = enforcement;
+        if enforcement != Enforcement::Enforced {
+            self.bootstrap.clear();
         }
+        match enforcement {
+            Enforcement::Enforced => {}
+            Enforcement::Closed => self.docker.protected = self.docker.present,
+            Enforcement::NotEnforced | Enforcement::Unknown(_) => self.docker.uncover(),
+        }
+        self
+    }
+
+    /// Whether the kernel was found to hold the rules of the state.
+    pub fn enforced(&self) -> bool {
+        self.enforcement == Enforcement::Enforced
+    }
+
+    /// What may leave this machine now, in one word.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::of(self.enforcement, self.state)
+    }
+
+    /// What `status --json` prints.
+    ///
+    /// # Errors
+    /// None that is known of; the serializer could.
+    pub fn json(&self) -> Result<String, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Json<'a> {
+            #[serde(flatten)]
+            status: &'a Status,
+            verdict: Verdict,
+        }
+        serde_json::to_string(&Json { status: self, verdict: self.verdict() })
     }
 
     /// The same with what Docker says of itself.
@@ -170,21 +204,8 @@ impl Status {
     }
 }
 
-impl Status {
-    /// The whole of it in one line, for the log and for systemd.
-    pub fn line(&self) -> String {
-        let tunnels: Vec<_> =
-            self.tunnels.iter().map(|tunnel| format!("{} ({})", tunnel.interface, tunnel.name)).collect();
-        let tunnels = if tunnels.is_empty() { "no tunnel".to_owned() } else { tunnels.join(", ") };
-        let allowed: Vec<_> = self.bootstrap.iter().take(3).map(ToString::to_string).collect();
-        let more = match self.bootstrap.len().saturating_sub(allowed.len()) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
-        let held = if self.enforced { "" } else { "NOT IN FORCE: " };
-        format!("{held}{}, {tunnels}; outside the tunnel: {allowed}{more}", self.state)
-    }
+fn as_enforced<S: Serializer>(enforcement: &Enforcement, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(*enforcement == Enforcement::Enforced)
 }
 
 fn opens_containers(situation: &Situation) -> bool {
@@ -209,7 +230,10 @@ impl Status {
         let state: State = state.parse().map_err(StatusError)?;
         let tunnels: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Tunnels")?;
         let bootstrap: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Bootstrap")?;
-        let enforced = take(&mut all, "Enforced")?;
+        let verdict: String = optional(&mut all, "Verdict")?;
+        let verdict = Some(verdict).filter(|verdict| !verdict.is_empty());
+        let verdict = verdict.map(|verdict| verdict.parse().map_err(StatusError)).transpose()?;
+        let enforcement = Enforcement::from_words(take(&mut all, "Enforced")?, verdict);
         let paused_until: u64 = take(&mut all, "PausedUntil")?;
         let docker = take(&mut all, "Docker")?;
         let scope: String = take(&mut all, "PauseScope")?;
@@ -225,7 +249,7 @@ impl Status {
             agent: true,
             state,
             since: take(&mut all, "Since")?,
-            enforced,
+            enforcement,
             tunnels: tunnels.into_iter().map(TunnelStatus::from_dict).collect::<Result<_, _>>()?,
             bootstrap: bootstrap.into_iter().map(BootstrapStatus::from_dict).collect::<Result<_, _>>()?,
             paused_until: (paused_until != 0).then_some(paused_until),
@@ -241,91 +265,6 @@ impl Status {
             docker: DockerStatus::from_dict(docker)?,
             clients: BTreeSet::new(),
         })
-    }
-
-    /// A few lines for people.
-    pub fn for_people(&self, now: u64) -> String {
-        let headline = match (self.enforced, self.state) {
-            (false, _) => "NOT IN FORCE: the kernel does not hold the rules; close with: sudo tunwarden lock",
-            (true, State::Protected) => "protected: everything goes through the VPN",
-            (true, State::Locked) => "locked: no VPN, nothing leaves in clear",
-            (true, State::Connecting) => "connecting: the VPN is on its way, nothing leaves in clear",
-            (true, State::Lost) => "LOST: the VPN went away, nothing leaves in clear",
-            (true, State::Paused) => match self.pause {
-                Some(PauseStatus { scope: PauseScope::Portal }) => {
-                    "PAUSED for a portal: DNS and web pages leave in clear; close with: tunwarden resume"
-                }
-                Some(PauseStatus { scope: PauseScope::Everything }) | None => {
-                    "PAUSED: everything leaves in clear; close with: tunwarden resume"
-                }
-            },
-        };
-        let mut lines = vec![headline.to_owned()];
-        let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
-        if self.since > 0 {
-            row("since", ago(now.saturating_sub(self.since)));
-        }
-        for tunnel in &self.tunnels {
-            let server =
-                tunnel.endpoint.as_ref().map_or_else(String::new, |endpoint| format!(" to {endpoint}"));
-            let idle = if tunnel.carrying { "" } else { ", carries no traffic" };
-            row("tunnel", format!("{} ({}){server}{idle}", tunnel.interface, tunnel.name));
-        }
-        let outside: Vec<_> = self.bootstrap.iter().take(5).map(ToString::to_string).collect();
-        let more = self.bootstrap.len().saturating_sub(outside.len());
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let outside = if outside.is_empty() { "nothing".to_owned() } else { outside.join(", ") };
-        let kernel = self.bootstrap.iter().any(|part| matches!(part, BootstrapStatus::Kernel { .. }));
-        let by = if kernel { "" } else { ", by the VPN client only" };
-        row("outside", format!("{outside}{more}{by}"));
-        if let Some(until) = self.paused_until {
-            row("paused", format!("for {} more", length(until.saturating_sub(now))));
-        }
-        if self.repairs > 0 {
-            row("repaired", format!("{} times", self.repairs));
-        }
-        for fight in &self.fights {
-            row("fights", format!("{} takes the rules away, {} times a minute", fight.program, fight.count));
-        }
-        if self.watch == Some(Watch::Slow) {
-            row("watch", "slow: what others change is seen within a minute".to_owned());
-        }
-        for deaf in self.management.iter().filter_map(ManagementStatus::line) {
-            row("!", format!("not heard: {deaf}"));
-        }
-        if let Some(fault) = self.configuration.as_ref().and_then(ConfigurationStatus::line) {
-            row("config", fault);
-        }
-        for hold in self.layers.iter().filter_map(LayerStatus::hold) {
-            row("layer", hold);
-        }
-        for fault in self.layers.iter().filter_map(LayerStatus::fault) {
-            row("!", fault);
-        }
-        for (title, text) in self.docker.rows(self.wires()) {
-            row(title, text);
-        }
-        if !self.agent {
-            row(
-                "agent",
-                "not running: nobody follows the VPN; start it with: sudo systemctl start tunwarden"
-                    .to_owned(),
-            );
-        }
-        lines.join("\n")
-    }
-}
-
-fn ago(seconds: u64) -> String {
-    format!("{} ago", length(seconds))
-}
-
-fn length(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        86400.. => format!("{} days", seconds / 86400),
     }
 }
 

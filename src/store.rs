@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::config::Kept;
 use crate::status::LossStatus;
-use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, Situation, TunnelId};
+use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, Situation, State, TunnelId};
 
 /// State that outlives a reboot.
 pub const STATE_DIR: &str = "/var/lib/tunwarden";
@@ -48,8 +48,11 @@ const MAX_BYTES: u64 = 8 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Applied {
-    /// The situation whose rules the kernel was given.
+    /// The situation whose rules the kernel was last found to hold.
     pub situation: Situation,
+    /// The state that the kernel could not be given the rules of, when the last commit failed.
+    #[serde(default)]
+    pub refused: Option<State>,
     /// Since when the state is what it is, in seconds since the epoch.
     pub since: u64,
     /// Reports of root's hooks that still stand.
@@ -60,12 +63,19 @@ pub struct Applied {
     /// The VPN that was there last.
     #[serde(default)]
     pub last: Option<LastVpn>,
-    /// When a pause ends by the clock that nobody sets, in seconds since the machine was started.
+    /// When a pause ends by CLOCK_BOOTTIME, in seconds since the machine was started.
     #[serde(default)]
     pub pause_ends: Option<u64>,
     /// The last loss.
     #[serde(default)]
     pub loss: Option<LossStatus>,
+}
+
+impl Applied {
+    /// The state that was told last, whether its rules could be put in force or not.
+    pub fn told_state(&self) -> State {
+        self.refused.unwrap_or(self.situation.state)
+    }
 }
 
 /// The configuration that was in force last. Fields that a later version adds are passed over.

@@ -12,11 +12,12 @@ use support::{SOON, TUNWARDEN, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, with_lab};
 
 /// Design, section 5: what may be added to and never changed.
-const FIXED: [&str; 18] = [
+const FIXED: [&str; 19] = [
     "property Version s",
     "property State s",
     "property Since t",
     "property Enforced b",
+    "property Verdict s",
     "property Tunnels aa{sv}",
     "property Bootstrap aa{sv}",
     "property PausedUntil t",
@@ -204,12 +205,15 @@ fn properties_changed_carries_what_changed_and_nothing_else() -> Result<()> {
         ensure!(known.get("State").is_some_and(|state| state.contains("locked")), "{known:?}");
         let changed: BTreeSet<String> = known.into_keys().collect();
         // All of it may be over within one second.
-        let (least, most) = (set(&["State", "Tunnels"]), set(&["Since", "State", "Tunnels"]));
+        let (least, most) = (set(&["State", "Tunnels"]), set(&["Since", "State", "Tunnels", "Verdict"]));
         ensure!(changed.is_superset(&least) && changed.is_subset(&most), "the allowance stayed: {changed:?}");
 
         let before = desktop.signals.so_far().len();
         ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());
         desktop.signals.wait_for("paused", 1)?;
+        let paused = tunwarden(lab, ["status", "--json"])?;
+        ensure!(paused.stdout.contains(r#""verdict":"open""#), "{paused:?}");
+        assert_eq!(paused.status.code(), Some(4), "a pause is open");
         ensure!(tunwarden(lab, ["resume"])?.status.success());
         desktop.signals.wait_for("locked", 2)?;
         let until = desktop.signals.so_far().split_off(before).into_iter().filter_map(|heard| match heard {
@@ -239,7 +243,7 @@ fn status_says_the_same_to_people_to_programs_and_by_its_exit() -> Result<()> {
             let keys = value.as_object().map(|object| object.keys().cloned().collect::<BTreeSet<_>>());
             keys.with_context(|| format!("an object, not {value}"))
         };
-        let top = "version agent state since enforced tunnels bootstrap paused_until repairs docker";
+        let top = "version agent state verdict since enforced tunnels bootstrap paused_until repairs docker";
         let has = |value: &serde_json::Value, promised: &str| {
             let keys = keys(value)?;
             let missing: Vec<&str> = promised.split(' ').filter(|key| !keys.contains(*key)).collect();

@@ -84,6 +84,29 @@ fn without_ip6tables_ipv6_has_no_way_out_and_ipv4_goes_on() -> Result<()> {
     })
 }
 
+/// What is kept for `status` without an agent, and for the next agent, is what the kernel was given.
+#[test]
+fn a_pause_that_could_not_be_put_in_force_is_not_kept() -> Result<()> {
+    with_lab(|lab| {
+        let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
+        let _bus = bus(lab)?;
+        let mut agent = agent(lab, ONE_LAYER)?;
+        story.close()?;
+        wait_for_state(lab, "locked")?;
+        hide(lab, "iptables-restore ip6tables-restore")?;
+        let pause = tunwarden(lab, ["pause", "60s"])?;
+        ensure!(!pause.status.success(), "the control: nothing can be committed, and yet: {pause:?}");
+        agent.kill()?;
+        lab.host().succeed(["umount", "/usr/sbin"])?;
+        let said = status(lab)?;
+        ensure!(said["state"] == "locked" && said["paused_until"].is_null(), "the kernel is locked: {said}");
+        ensure!(said["enforced"] == true && said["verdict"] == "locked", "the kernel is locked: {said}");
+        let _agent = support::start_agent(lab)?;
+        wait_for_state(lab, "locked")?;
+        story.check("a pause that was refused", &contract)
+    })
+}
+
 #[test]
 fn what_has_no_way_out_has_it_again_after_a_release() -> Result<()> {
     with_lab(|lab| {

@@ -38,7 +38,11 @@ impl Agent {
     /// is not narrowed, widened and narrowed again.
     pub(super) async fn begin(&mut self, events: &mut mpsc::Receiver<Event>) {
         let before = policy::ruleset(self.machine.config(), &self.owners, &self.kept.situation);
-        let held = self.firewall.differences(&before).await.is_ok_and(|lines| lines.is_empty());
+        // What our forerunner could not put in force is put in force at once.
+        let held = self.kept.refused.is_none()
+            && self.firewall.differences(&before).await.is_ok_and(|lines| lines.is_empty());
+        // Somebody may have opened something while no agent ran.
+        self.damaged = !held;
         if held {
             self.firewall.holds(before);
             // The kernel keeps the deadline of a pause; until then it is what the administrator wants.
@@ -60,7 +64,7 @@ impl Agent {
             // No NetworkManager, no bus: the other sources are enough.
             let _ = tokio::time::timeout(FIRST_FACTS, facts).await;
         }
-        let (old, new) = (self.kept.situation.state, self.machine.situation().state);
+        let (old, new) = (self.kept.told_state(), self.machine.situation().state);
         if old == new && held {
             self.machine.keep_since(self.kept.since, &self.kept.situation.tunnels);
         }

@@ -29,7 +29,7 @@ use crate::netfilter::Program;
 use crate::policy::{self, Owners, Ruleset};
 use crate::reconnect::Reach;
 use crate::sources::{self, process::Watcher};
-use crate::status::{Enforcement, Status};
+use crate::status::{Enforcement, Status, Unread};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
 use comeback::Attempt;
@@ -38,7 +38,7 @@ use drift::{Drift, Read};
 use looks::Looks;
 use names::Questions;
 
-use crate::vpn::{Action, Detours, Event, Listening, Machine, ManagementSocket, Names};
+use crate::vpn::{Action, Detours, Event, Listening, Machine, ManagementSocket, Names, Situation};
 
 /// How long until a commit that failed is tried again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -81,6 +81,11 @@ struct Agent {
     sockets: watch::Sender<Vec<ManagementSocket>>,
     /// The rules that were last put in force, and held when they were read back.
     applied: Option<Ruleset>,
+    /// The situation that was last to be put in force, and what the kernel was found to hold then.
+    situation: Situation,
+    found: Enforcement,
+    /// Whether packets may have left in clear since the last loss was kept: the rules were damaged.
+    damaged: bool,
     status: watch::Sender<Status>,
     notices: mpsc::Sender<Notice>,
     /// What of it is on disk for our successor.
@@ -166,7 +171,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
         }
     }
     tell_systemd(&[NotifyState::Stopping]);
-    tracing::info!("ending; every rule stays in force");
+    tracing::info!("ending; what the kernel holds stays as it is");
     Ok(())
 }
 
@@ -190,7 +195,7 @@ impl Agent {
         let before = before.unwrap_or_default();
         let owners = owners(&config);
         let firewall = Firewall::of_agent(&config.firewall);
-        let mut machine = Machine::recall(config, learned.ok(), before.situation.state, system::now());
+        let mut machine = Machine::recall(config, learned.ok(), before.told_state(), system::now());
         machine.recall_networks(store.networks().unwrap_or_else(|error| {
             tracing::warn!("{}", describe(&error));
             Vec::new()
@@ -201,8 +206,8 @@ impl Agent {
         }));
         machine.recall_last(before.last.clone());
         machine.recall_silent(before.silent.clone());
-        let status =
-            Status::new(&before.situation, before.since, Enforcement::NotEnforced, system::has_docker());
+        let found = Enforcement::Unknown(Unread::Failed);
+        let status = Status::new(&before.situation, before.since, found, system::has_docker());
         let unfinished = store.networking_off().is_some();
         let mut agent = Self {
             machine,
@@ -220,6 +225,9 @@ impl Agent {
             listening: watch::Sender::default(),
             sockets: watch::Sender::default(),
             applied: None,
+            situation: before.situation.clone(),
+            found,
+            damaged: false,
             kept: before,
             status: watch::Sender::new(status),
             notices,
@@ -324,12 +332,14 @@ impl Agent {
             self.news.push(News::Repaired { what, by: None });
         }
         self.applied = Some(ruleset);
+        self.found = Enforcement::Enforced;
         match commit {
             Commit::AsPlanned => {}
             // Nothing was open: no repair, and nothing to trouble anybody with.
             Commit::Moved(lines) => tracing::info!("back in its place: {}", lines.join("; ")),
             Commit::Mended(lines) => {
                 self.repairs = self.repairs.saturating_add(1);
+                self.damaged = true;
                 self.news.push(News::Repaired { what: lines.join("; "), by: by.clone() });
                 by.iter().for_each(|by| self.blame(by));
             }
@@ -340,6 +350,7 @@ impl Agent {
         let why = describe(error);
         tracing::error!("{why}");
         self.applied = None;
+        self.found = Enforcement::after(error);
         let wait = self.retry.map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
         self.retry = Some((tokio::time::Instant::now() + wait, wait));
         self.news.push(News::Failed(why));

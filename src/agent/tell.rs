@@ -4,18 +4,26 @@ use sd_notify::NotifyState;
 
 use super::{Agent, describe, tell_systemd};
 use crate::bus::{News, Notice};
-use crate::status::{Enforcement, LossStatus, ManagementStatus, Status};
+use crate::status::{Enforcement, LossStatus, ManagementStatus, Status, Verdict};
 use crate::store::Applied;
 use crate::system;
-use crate::vpn::{Announcement, Situation, State};
+use crate::vpn::{Announcement, Situation};
 
 impl Agent {
-    pub(super) fn keep(&mut self, situation: Situation) {
+    /// Keeps for our successor what is in force. What the kernel was not given is not.
+    pub(super) fn keep(&mut self, wanted: Situation) {
+        let (situation, refused) = match self.found {
+            Enforcement::Enforced => (wanted.clone(), None),
+            Enforcement::Closed | Enforcement::NotEnforced | Enforcement::Unknown(_) => {
+                (self.kept.situation.clone(), Some(wanted.state))
+            }
+        };
+        self.situation = wanted;
         let (since, reports) = (self.machine.since(), self.machine.reports());
         let (last, pause_ends) = (self.machine.last().cloned(), self.pause_ends);
-        let loss = self.news.iter().rev().find_map(loss).or_else(|| self.kept.loss.clone());
+        let loss = self.last_loss();
         let silent = self.machine.silent_tunnels();
-        let kept = Applied { situation, since, reports, silent, last, pause_ends, loss };
+        let kept = Applied { situation, refused, since, reports, silent, last, pause_ends, loss };
         if kept != self.kept {
             if let Err(error) = self.store.keep_applied(&kept) {
                 tracing::warn!("{}", describe(&error));
@@ -24,13 +32,19 @@ impl Agent {
         }
     }
 
+    /// The last loss, and whether the rules have held ever since.
+    fn last_loss(&mut self) -> Option<LossStatus> {
+        let damaged = std::mem::take(&mut self.damaged);
+        let held = !damaged && Verdict::of(self.found, self.situation.state).is_closed();
+        let loss = self.news.iter().rev().find_map(loss).or_else(|| self.kept.loss.clone())?;
+        Some(LossStatus { held: loss.held && held, ..loss })
+    }
+
     /// Says what was applied: to the log, to systemd, to the bus.
     pub(super) async fn tell(&mut self) {
-        let enforcement =
-            if self.applied.is_some() { Enforcement::Enforced } else { Enforcement::NotEnforced };
         let docker = self.machine.docker();
         let present = docker.is_some() || system::has_docker();
-        let status = Status::new(&self.kept.situation, self.kept.since, enforcement, present);
+        let status = Status::new(&self.situation, self.kept.since, self.found, present);
         let mut status = status.with_layers(self.firewall.layers()).with_docker(docker);
         status.repairs = self.repairs;
         status.watch = Some(self.watch());
@@ -70,7 +84,7 @@ fn loss(news: &News) -> Option<LossStatus> {
     let News::Vpn(Announcement::Lost { name, interface, reason }) = news else { return None };
     let interface = interface.as_ref().map_or_else(String::new, ToString::to_string);
     let (reason, seen_by) = (reason.to_string(), reason.seen_by().to_owned());
-    Some(LossStatus { name: name.clone(), interface, reason, seen_by, at: system::now() })
+    Some(LossStatus { name: name.clone(), interface, reason, seen_by, at: system::now(), held: true })
 }
 
 fn log(news: &News, status: &Status) {
@@ -79,13 +93,7 @@ fn log(news: &News, status: &Status) {
         News::Vpn(Announcement::Lost { name, interface, reason }) => {
             let interface =
                 interface.as_ref().map_or_else(String::new, |interface| format!(" ({interface})"));
-            let leaves = match status.state {
-                State::Paused => "the pause goes on, and what it opens leaves in clear",
-                State::Locked | State::Connecting | State::Protected | State::Lost => {
-                    "nothing leaves in clear"
-                }
-            };
-            tracing::warn!("the VPN {name}{interface} is lost: {reason}; {leaves}");
+            tracing::warn!("the VPN {name}{interface} is lost: {reason}; {}", status.leaves());
         }
         News::Repaired { what, by: None } => tracing::warn!("repaired: {what}"),
         News::Repaired { what, by: Some(by) } => {

@@ -48,6 +48,7 @@ pub(super) fn loss_dict(loss: Option<&LossStatus>) -> Dict {
         ("reason", text(&loss.reason)),
         ("seen_by", text(&loss.seen_by)),
         ("at", OwnedVariant::from(loss.at)),
+        ("held", OwnedVariant::from(loss.held)),
     ])
 }
 

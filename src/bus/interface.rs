@@ -52,7 +52,13 @@ impl Agent1 {
 
     #[zbus(property)]
     fn enforced(&self) -> bool {
-        self.status.borrow().enforced
+        self.status.borrow().enforced()
+    }
+
+    /// What may leave this machine now: `protected`, `locked`, `open` or `unknown`.
+    #[zbus(property)]
+    fn verdict(&self) -> &'static str {
+        self.status.borrow().verdict().as_str()
     }
 
     #[zbus(property)]
@@ -296,7 +302,8 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
     let bootstrap: Vec<Dict> = new.bootstrap.iter().map(bootstrap_dict).collect();
     put("State", old.state != new.state, Variant::from(new.state.as_str()));
     put("Since", old.since != new.since, Variant::from(new.since));
-    put("Enforced", old.enforced != new.enforced, Variant::from(new.enforced));
+    put("Enforced", old.enforced() != new.enforced(), Variant::from(new.enforced()));
+    put("Verdict", old.verdict() != new.verdict(), Variant::from(new.verdict().as_str()));
     put("Tunnels", old.tunnels != new.tunnels, Variant::from(tunnels));
     put("Bootstrap", old.bootstrap != new.bootstrap, Variant::from(bootstrap));
     put(

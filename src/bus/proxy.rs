@@ -24,6 +24,9 @@ pub trait Agent1 {
     /// Whether the kernel was found to hold the rules.
     #[zbus(property)]
     fn enforced(&self) -> zbus::Result<bool>;
+    /// What may leave this machine now: `protected`, `locked`, `open` or `unknown`.
+    #[zbus(property)]
+    fn verdict(&self) -> zbus::Result<String>;
     /// Tunnels: `interface`, `source`, `name`, `since`, `carrying`; `address`, `port`, `protocol` of
     /// the server if it is known.
     #[zbus(property)]
@@ -45,8 +48,8 @@ pub trait Agent1 {
     /// In what the rules stand: `name`, `enforced`, and `lacks` if this system cannot do all of it.
     #[zbus(property)]
     fn layers(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
-    /// The last loss: `name`, `interface`, `reason`, and `at` in seconds since the epoch; nothing in it when
-    /// there was none.
+    /// The last loss: `name`, `interface`, `reason`, `at` in seconds since the epoch, and `held`; nothing in
+    /// it when there was none.
     #[zbus(property)]
     fn loss(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
     /// Which configuration is in force: `source`, `path`, and `fault` if the file is refused.

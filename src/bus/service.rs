@@ -95,7 +95,7 @@ async fn tell(connection: &Connection, last: &Status, notice: &Notice) -> zbus::
         match news {
             News::Vpn(Announcement::State { old, new }) => {
                 let mut details = HashMap::from([
-                    ("enforced", Variant::from(now.enforced)),
+                    ("enforced", Variant::from(now.enforced())),
                     ("since", Variant::from(now.since)),
                 ]);
                 if let Some(by) = &notice.by {

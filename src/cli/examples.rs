@@ -47,9 +47,10 @@ Examples:
   tunwarden status                        for people; colours on a terminal, unless NO_COLOR is set
   tunwarden status --watch                stays, and changes in its place
   tunwarden status --json | jq .state     for programs
-  tunwarden status >/dev/null || echo open or locked
+  tunwarden status >/dev/null || echo not protected
 
-Exit: 0 protected; 3 not protected, still locked; 4 the rules are not in force, or it is paused.";
+Exit: 0 protected; 3 not protected, still locked; 4 open: the rules are not in force, or it is paused;
+5 unknown: this user cannot read the kernel's rules, and no agent answers. The same in JSON: verdict.";
 
 pub(super) const CHECK: &str = "\
 Examples:

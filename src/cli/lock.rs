@@ -11,6 +11,7 @@ use crate::config::{Config, InForce};
 use crate::firewall::{Firewall, hide_tunnel_addresses};
 use crate::policy;
 use crate::sources::links;
+use crate::status::LossStatus;
 use crate::store::{Applied, Store};
 use crate::system;
 use crate::vpn::{Event, LinkTable, Machine, Names, Situation, State};
@@ -81,9 +82,11 @@ fn keep(store: &Store, situation: Situation) {
     // What hooks have reported still stands: the agent that comes next weighs it. So do the last VPN
     // and the last loss.
     let before = store.applied().ok().flatten().unwrap_or_default();
-    if let Err(error) =
-        store.keep_applied(&Applied { situation, since: system::now(), pause_ends: None, ..before })
-    {
+    // Nobody knows what left before this lock.
+    let loss = before.loss.clone().map(|loss| LossStatus { held: false, ..loss });
+    let before = Applied { loss, ..before };
+    let locked = Applied { situation, refused: None, since: system::now(), pause_ends: None, ..before };
+    if let Err(error) = store.keep_applied(&locked) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
 }

@@ -60,7 +60,8 @@ enum Verb {
     /// Take every trace of tunwarden out of the kernel again.
     #[command(after_help = examples::RELEASE)]
     Release(release::Args),
-    /// Say whether this machine is protected. Exit: 0 protected, 3 not protected but locked, 4 open.
+    /// Say whether this machine is protected. Exit: 0 protected, 3 not protected but locked, 4 open,
+    /// 5 unknown.
     #[command(after_help = examples::STATUS)]
     Status(status::Args),
     /// Read the configuration and say what it means. Exit: 2 when it has faults.
@@ -95,10 +96,12 @@ enum Verb {
 /// What a verb ends with.
 type Outcome = anyhow::Result<ExitCode>;
 
-/// The rules are not in force.
-const NOT_ENFORCED: u8 = 4;
-/// Not protected, and nothing leaves.
+/// Not protected, and nothing leaves in clear.
 const LOCKED: u8 = 3;
+/// Packets may leave in clear: the rules are not in force, or they are paused.
+const OPEN: u8 = 4;
+/// What the kernel holds cannot be read.
+const UNKNOWN: u8 = 5;
 /// The configuration has faults.
 const BAD_CONFIG: u8 = 2;
 

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use super::say;
-use crate::status::Status;
+use crate::status::{Status, Verdict};
 use crate::vpn::State;
 
 /// Under a row's title.
@@ -80,10 +80,11 @@ impl Screen {
 }
 
 fn style(status: &Status) -> Style {
-    let colour = match (status.enforced, status.state) {
-        (false, _) | (true, State::Lost | State::Paused) => AnsiColor::Red,
-        (true, State::Protected) => AnsiColor::Green,
-        (true, State::Locked | State::Connecting) => AnsiColor::Yellow,
+    let colour = match (status.verdict(), status.state) {
+        (Verdict::Open, _) | (Verdict::Locked, State::Lost) => AnsiColor::Red,
+        (Verdict::Protected, _) => AnsiColor::Green,
+        (Verdict::Locked, State::Locked | State::Connecting | State::Protected | State::Paused)
+        | (Verdict::Unknown, _) => AnsiColor::Yellow,
     };
     Style::new().bold().fg_color(Some(colour.into()))
 }

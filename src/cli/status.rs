@@ -12,10 +12,10 @@ use zbus::{MatchRule, MessageStream};
 use super::client::Dict;
 use super::load::{configuration_status, in_force};
 use super::screen::{self, Screen};
-use super::{LOCKED, NOT_ENFORCED, Outcome, client, complain, say, verify};
-use crate::bus::{Agent1Proxy, NAME, PATH};
+use super::{LOCKED, OPEN, Outcome, UNKNOWN, client, complain, say, verify};
+use crate::bus::{self, Agent1Proxy, NAME, PATH};
 use crate::firewall::Firewall;
-use crate::status::{Enforcement, Status};
+use crate::status::{Enforcement, Status, Unread, Verdict};
 use crate::store::Store;
 use crate::system;
 use crate::vpn::State;
@@ -74,20 +74,21 @@ async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status, mut scr
             () = &mut reader_gone => return Ok(exit_code(&status)),
         }
     }
-    anyhow::bail!("the agent has ended; the rules it left stay in force")
+    anyhow::bail!("the agent has ended; what the kernel holds now says: tunwarden status")
 }
 
 fn exit_code(status: &Status) -> ExitCode {
-    ExitCode::from(match (status.enforced, status.state) {
-        (false, _) | (true, State::Paused) => NOT_ENFORCED,
-        (true, State::Protected) => 0,
-        (true, State::Locked | State::Connecting | State::Lost) => LOCKED,
+    ExitCode::from(match status.verdict() {
+        Verdict::Protected => 0,
+        Verdict::Locked => LOCKED,
+        Verdict::Open => OPEN,
+        Verdict::Unknown => UNKNOWN,
     })
 }
 
 fn print(args: &Args, status: &Status, screen: &mut Screen) {
     if args.json {
-        match serde_json::to_string(status) {
+        match status.json() {
             Ok(json) => say(&json),
             Err(error) => complain(&format!("tunwarden: {error}")),
         }
@@ -96,15 +97,26 @@ fn print(args: &Args, status: &Status, screen: &mut Screen) {
     }
 }
 
-/// What the agent says, and whether the kernel bears it out.
+/// What the agent says, and whether the kernel holds it now.
 async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
-    let differences = agent.verify().await;
-    let mut status = read(agent).await?;
-    status.enforced &= differences.as_ref().is_ok_and(Vec::is_empty);
+    let mut differences = agent.verify().await;
+    if differences.as_ref().is_ok_and(|lines| !lines.is_empty()) {
+        // The agent has put right what differed: what holds now is what a second look finds.
+        differences = agent.verify().await;
+    }
+    let status = read(agent).await?;
+    let found = match &differences {
+        Ok(lines) if lines.is_empty() => return Ok(status),
+        // The agent knows by itself why the rules are not in force.
+        Ok(_) if !status.enforced() => status.enforcement,
+        Ok(_) => Enforcement::NotEnforced,
+        Err(_) => Enforcement::Unknown(Unread::Failed),
+    };
+    let mut status = status.found(found);
     for layer in &mut status.layers {
         match &differences {
             Ok(lines) => layer.weigh(lines),
-            Err(_) => layer.enforced = false,
+            Err(error) => layer.doubt(&bus::spoken(error)),
         }
     }
     Ok(status)
@@ -134,10 +146,11 @@ async fn without_agent(path: Option<&Path>) -> Status {
     let enforcement = match verify::without_agent(&mut firewall, &config, &store).await {
         Ok(lines) if lines.is_empty() => Enforcement::Enforced,
         Ok(_) => Enforcement::NotEnforced,
-        Err(error) => {
+        Err(error) if nix::unistd::geteuid().is_root() => {
             complain(&format!("tunwarden: {error:#}"));
-            Enforcement::NotEnforced
+            Enforcement::Unknown(Unread::Failed)
         }
+        Err(_) => Enforcement::Unknown(Unread::NotPermitted),
     };
     let applied = store.applied().ok().flatten().unwrap_or_default();
     let mut situation = applied.situation;

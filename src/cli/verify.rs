@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
-use super::{BAD_CONFIG, NOT_ENFORCED, Outcome, client, load::in_force_aloud, lock::locked, say};
+use super::{BAD_CONFIG, OPEN, Outcome, client, load::in_force_aloud, lock::locked, say};
 use crate::config::{Config, Source};
 use crate::firewall::Firewall;
 use crate::policy;
@@ -30,15 +30,20 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     lines.iter().for_each(|line| say(line));
-    Ok(ExitCode::from(NOT_ENFORCED))
+    Ok(ExitCode::from(OPEN))
 }
 
-/// Compares with what was applied last, or with the locked rules when nothing was.
+/// Compares with what was applied last, or with the locked rules when nothing was. Only root can: to
+/// everybody else the tools show nothing, and the state directory is closed.
 pub(super) async fn without_agent(
     firewall: &mut Firewall,
     config: &Config,
     store: &Store,
 ) -> anyhow::Result<Vec<String>> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "the kernel's rules cannot be read as this user, and no agent answers; run it with sudo"
+    );
     let applied = store.applied().ok().flatten();
     let situation = match applied {
         Some(applied) => applied.situation,
@@ -46,5 +51,5 @@ pub(super) async fn without_agent(
     };
     let (owners, _) = system::owners(config);
     let ruleset = policy::ruleset(config, &owners, &situation);
-    firewall.differences(&ruleset).await.context("cannot read what the kernel holds; try it with sudo")
+    firewall.differences(&ruleset).await.context("cannot read what the kernel holds")
 }

@@ -159,7 +159,8 @@ fn of_status(status: &Status) -> Vec<Finding> {
         findings.push(Finding { id, problem, mend: mend.to_owned() });
     };
     let known = status.bootstrap.iter().any(|part| *part != BootstrapStatus::Any);
-    if !known && status.tunnels.is_empty() {
+    // What is allowed is known only while the rules are in force.
+    if status.enforced() && !known && status.tunnels.is_empty() {
         find(
             "no-endpoint-known",
             "no VPN server is known".to_owned(),

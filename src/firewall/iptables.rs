@@ -128,11 +128,12 @@ impl Iptables {
             return self.rule_differences(&plain()).await;
         }
         let (rules, sets) = tokio::join!(self.rule_differences(ruleset), sets::differences(&ruleset.sets));
-        let lines = [rules?, sets.unwrap_or_else(|error| vec![describe(&error)])].concat();
-        if !lines.is_empty() && self.rule_differences(&plain()).await?.is_empty() {
+        let rules = rules?;
+        let same = rules.is_empty() && sets.as_ref().is_ok_and(Vec::is_empty);
+        if same || self.rule_differences(&plain()).await?.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(lines)
+        Ok([rules, sets?].concat())
     }
 
     async fn rule_differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {

@@ -64,12 +64,41 @@ enum Leftovers {
 pub struct LayerReport {
     /// Which.
     pub layer: Layer,
-    /// Whether it held the rules when it was last looked at.
-    pub enforced: bool,
+    /// What it held when it was last looked at.
+    pub found: LayerFound,
     /// What it cannot do on this system, for people.
     pub lacks: Option<String>,
     /// Whether this process owns it, so that no flush of others takes it away.
     pub owned: bool,
+}
+
+/// What a layer was found to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayerFound {
+    /// The rules.
+    Rules,
+    /// Something else.
+    Other,
+    /// It could not be read, and why.
+    Unread(String),
+}
+
+impl LayerFound {
+    fn after_commit(result: &LayerResult) -> Self {
+        match result {
+            Ok(Some(_)) => Self::Rules,
+            Err(why) if why.is_unread() => Self::Unread(describe(why)),
+            Ok(None) | Err(_) => Self::Other,
+        }
+    }
+
+    fn after_look(result: &Result<Vec<String>, FirewallError>) -> Self {
+        match result {
+            Ok(lines) if lines.is_empty() => Self::Rules,
+            Ok(_) => Self::Other,
+            Err(why) => Self::Unread(describe(why)),
+        }
+    }
 }
 
 /// What of the configuration this system cannot do, as far as that shows without root.
@@ -125,8 +154,7 @@ impl Firewall {
             commit_iptables(self.iptables.as_mut(), ruleset),
             commit_nftables(self.nftables.as_mut(), ruleset),
         );
-        let enforced = |result: &LayerResult| matches!(result, Ok(Some(_)));
-        self.report(enforced(&iptables), enforced(&nftables));
+        self.report(LayerFound::after_commit(&iptables), LayerFound::after_commit(&nftables));
         let commit = together(iptables, nftables)
             .and_then(|commit| commit.ok_or_else(|| FirewallError::NoLayer(self.why_none())));
         let commit = match commit {
@@ -218,10 +246,12 @@ impl Firewall {
                 }
             },
         );
-        let same = |lines: &Result<Vec<String>, _>| matches!(lines, Ok(lines) if lines.is_empty());
-        self.report(same(&iptables), same(&nftables));
+        self.report(LayerFound::after_look(&iptables), LayerFound::after_look(&nftables));
         let lines = [iptables?, nftables?].concat();
-        if self.iptables.is_none() && lines.is_empty() && self.last.iter().all(|layer| !layer.enforced) {
+        if self.iptables.is_none()
+            && lines.is_empty()
+            && self.last.iter().all(|layer| layer.found != LayerFound::Rules)
+        {
             return Err(FirewallError::NoLayer(self.why_none()));
         }
         Ok(lines)
@@ -276,21 +306,22 @@ impl Firewall {
         }
     }
 
-    fn report(&mut self, iptables: bool, nftables: bool) {
+    fn report(&mut self, iptables: LayerFound, nftables: LayerFound) {
         let of_iptables = self.iptables.as_ref().map(|_| LayerReport {
             layer: Layer::Iptables,
-            enforced: iptables,
+            found: iptables,
             lacks: None,
             owned: false,
         });
         let of_nftables = self.nftables.as_ref().map(|layer| {
-            let (able, lacks) = match layer.lacks() {
-                Lacks::Nothing => (true, None),
-                Lacks::Wires(why) => (true, Some(why.clone())),
-                Lacks::Everything(why) | Lacks::Nft(why) => (false, Some(why.clone())),
+            let (found, lacks) = match layer.lacks() {
+                Lacks::Nothing => (nftables, None),
+                Lacks::Wires(why) => (nftables, Some(why.clone())),
+                Lacks::Everything(why) => (LayerFound::Other, Some(why.clone())),
+                // What an earlier nft put there may still be in force.
+                Lacks::Nft(why) => (LayerFound::Unread(why.clone()), Some(why.clone())),
             };
-            let owned = layer.is_owned();
-            LayerReport { layer: Layer::Nftables, enforced: nftables && able, lacks, owned }
+            LayerReport { layer: Layer::Nftables, found, lacks, owned: layer.is_owned() }
         });
         self.last = of_iptables.into_iter().chain(of_nftables).collect();
     }

@@ -114,8 +114,23 @@ fn names(families: &[Family]) -> &'static str {
 }
 
 impl FirewallError {
+    /// Whether what the kernel holds now could not be read.
+    pub fn is_unread(&self) -> bool {
+        match self {
+            Self::ClosedUnread(_) | Self::Tool(_) | Self::Saved(_) | Self::Listing(_) | Self::Set(_) => true,
+            Self::Differs(_)
+            | Self::ClosedCompletely(_)
+            | Self::Open { .. }
+            | Self::ClosedByRouting { .. }
+            | Self::Routing(_)
+            | Self::Owned(_)
+            | Self::NoLayer(_)
+            | Self::OneLayer { .. } => false,
+        }
+    }
+
     /// Whether anything may leave in clear by it.
-    fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         match self {
             Self::ClosedCompletely(_)
             | Self::ClosedUnread(_)

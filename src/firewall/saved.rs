@@ -42,7 +42,13 @@ impl Saved {
                 (Some(_), _) => return Err(error()),
             }
         }
-        Ok(saved)
+        // A table without its end was cut off: what is missing in it is not known to be absent.
+        match current {
+            None => Ok(saved),
+            Some((name, _)) => {
+                Err(SavedError { line: text.lines().count(), text: format!("the table {name} has no end") })
+            }
+        }
     }
 
     /// One table, if there is such a table.
@@ -127,8 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_commit_is_not_there() {
-        assert_eq!(Saved::parse("*filter\n:INPUT DROP [0:0]\n").unwrap(), Saved::default());
+    fn a_listing_that_was_cut_off_is_not_taken_for_the_whole() {
+        assert!(Saved::parse("*filter\n:INPUT DROP [0:0]\n").is_err());
+        assert!(Saved::parse("*nat\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n-A INPUT -j DR").is_err());
     }
 
     #[test]

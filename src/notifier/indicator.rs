@@ -4,6 +4,7 @@ use super::event::Button;
 use super::keys::Key;
 use super::machine::Notifier;
 use super::notice::{Face, Text};
+use crate::status::Enforcement;
 use crate::vpn::State;
 
 /// The indicator and its menu.
@@ -23,7 +24,10 @@ impl Notifier {
     /// What the indicator shows now.
     pub fn indicator(&self) -> Indicator {
         let face = self.face();
+        let enforcement = self.status().map(|status| status.enforcement);
         let title = Text::new(match face {
+            Face::Locked if enforcement == Some(Enforcement::Closed) => Key::StateClosed,
+            Face::Unknown if enforcement.is_some() => Key::StateUnread,
             Face::Protected => Key::StateProtected,
             Face::Connecting => Key::StateConnecting,
             Face::Locked => Key::StateLocked,
@@ -61,13 +65,16 @@ impl Notifier {
     pub(super) fn face(&self) -> Face {
         match self.status() {
             None => Face::Unknown,
-            Some(status) if !status.enforced => Face::Failed,
-            Some(status) => match status.state {
-                State::Protected => Face::Protected,
-                State::Connecting => Face::Connecting,
-                State::Locked => Face::Locked,
-                State::Lost => Face::Lost,
-                State::Paused => Face::Paused,
+            Some(status) => match (status.enforcement, status.state) {
+                (Enforcement::NotEnforced, _) => Face::Failed,
+                (Enforcement::Unknown(_), _) => Face::Unknown,
+                (Enforcement::Closed, State::Lost) => Face::Lost,
+                (Enforcement::Closed, _) => Face::Locked,
+                (Enforcement::Enforced, State::Protected) => Face::Protected,
+                (Enforcement::Enforced, State::Connecting) => Face::Connecting,
+                (Enforcement::Enforced, State::Locked) => Face::Locked,
+                (Enforcement::Enforced, State::Lost) => Face::Lost,
+                (Enforcement::Enforced, State::Paused) => Face::Paused,
             },
         }
     }

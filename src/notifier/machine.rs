@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::event::{Action, Button, Closing, Event, Memory, Refusal, Topic};
-use crate::status::{LossStatus, Status};
+use crate::status::{LossStatus, Status, Verdict};
 use crate::vpn::State;
 
 /// How long an agent may be away without a word of it, in seconds: it is started anew in less.
@@ -230,10 +230,11 @@ impl Notifier {
     }
 
     fn follow(&mut self, old: &Status, new: &Status, now: u64) {
-        if old.state == State::Paused && new.state != State::Paused {
+        // Both say that nothing leaves.
+        if old.state == State::Paused && new.state != State::Paused && new.verdict().is_closed() {
             self.tell(News::Resumed(new.state));
         }
-        if !old.enforced && new.enforced {
+        if !old.enforced() && new.enforced() && new.verdict().is_closed() {
             self.tell(News::InForce);
         }
         let repairs = new.repairs.saturating_sub(old.repairs);
@@ -258,7 +259,7 @@ impl Notifier {
             // It stays lost until it is back.
             State::Connecting => {}
             State::Protected => {
-                if let Some(loss) = self.loss.take() {
+                if let Some(loss) = self.loss.take().filter(|_| status.verdict() == Verdict::Protected) {
                     let name = loss.what.map(|what| what.name);
                     let name = name.or_else(|| status.tunnels.first().map(|tunnel| tunnel.name.clone()));
                     self.tell(News::Back(name.unwrap_or_default()));

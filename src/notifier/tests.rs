@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::config::Reconnect;
-use crate::status::{DockerStatus, LossStatus, Status, TunnelStatus};
+use crate::status::{DockerStatus, Enforcement, LossStatus, Status, TunnelStatus};
 use crate::vpn::{Reason, State};
 
 const START: u64 = 1_700_000_000;
@@ -27,7 +27,7 @@ fn status(state: State) -> Status {
         agent: true,
         state,
         since: START,
-        enforced: true,
+        enforcement: Enforcement::Enforced,
         tunnels: if state == State::Protected { vec![tunnel] } else { Vec::new() },
         bootstrap: Vec::new(),
         pause: None,
@@ -52,6 +52,7 @@ fn lost_at(at: u64) -> Status {
         reason: Reason::ClientEnded.to_string(),
         seen_by: Reason::ClientEnded.seen_by().to_owned(),
         at,
+        held: true,
     };
     Status { loss: Some(loss), ..status(State::Lost) }
 }
@@ -274,7 +275,7 @@ fn details_make_the_notice_grow_or_stand_alone() {
 fn rules_that_are_not_in_force_come_before_everything_else() {
     let mut day = Day::begin(status(State::Protected));
     day.lose();
-    day.agent(Status { enforced: false, ..lost_at(START) });
+    day.agent(Status { enforcement: Enforcement::NotEnforced, ..lost_at(START) });
     day.hear(Event::Failed("iptables-restore: exit 4".to_owned()));
     let notice = day.notifier.notice().unwrap();
     assert_eq!((notice.topic, notice.urgency), (Topic::NotEnforced, Urgency::Critical));
@@ -282,7 +283,7 @@ fn rules_that_are_not_in_force_come_before_everything_else() {
     day.hear(Event::Pressed(Button::Details));
     assert!(day.reads().contains("iptables-restore: exit 4"));
     assert_eq!(day.notifier.indicator().face, Face::Failed);
-    day.agent(Status { enforced: true, ..lost_at(START) });
+    day.agent(Status { enforcement: Enforcement::Enforced, ..lost_at(START) });
     assert_eq!(day.topic(), Some(Topic::Lost), "the next worst");
 }
 
@@ -358,6 +359,25 @@ fn what_happened_while_nobody_was_logged_in_is_told_at_login_and_once() {
     assert_eq!(day.topic(), None, "the next login");
     let day = Day::begin(lost_at(START - 600));
     assert_eq!(day.topic(), Some(Topic::Lost), "and one that still stands, as any other");
+}
+
+#[test]
+fn a_missed_loss_claims_that_nothing_left_only_where_the_rules_held_ever_since() {
+    let loss = lost_at(START - 600).loss.unwrap();
+    let told = |held: bool, found: Enforcement| {
+        let loss = Some(LossStatus { held, ..loss.clone() });
+        Day::begin(Status { loss, ..status(State::Protected) }.found(found)).reads()
+    };
+    let held = told(true, Enforcement::Enforced);
+    assert!(held.contains("Nothing left this computer unprotected"), "{held}");
+    let paused = told(false, Enforcement::Enforced);
+    assert!(paused.starts_with("The VPN was lost while you were away"), "{paused}");
+    assert!(paused.contains("something may have left") && !paused.contains("Nothing left"), "{paused}");
+    assert!(!told(true, Enforcement::NotEnforced).contains("Nothing left"));
+    // It was seen to hold, and is not any more.
+    let mut day = Day::begin(Status { loss: Some(loss), ..status(State::Protected) });
+    day.hear(Event::Agent(None));
+    assert!(!day.reads().contains("Nothing left"), "{}", day.reads());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::keys::Key;
 use super::machine::{Loss, News, Notifier, Presence, Repairs};
 use super::notice::{Face, Notice, Stay, Text, Urgency};
 use crate::config::Reconnect;
-use crate::status::{LossStatus, Status};
+use crate::status::{Enforcement, LossStatus, Status, Verdict};
 use crate::vpn::{PauseScope, Reason, State};
 
 impl Notifier {
@@ -30,8 +30,9 @@ impl Notifier {
         let quiet = flapping.is_none();
         found.extend(flapping);
         found.extend(self.loss.as_ref().map(|loss| self.of_loss(loss)));
-        found.extend(self.news.as_ref().filter(|_| quiet).map(|news| self.of_news(&news.what)));
-        found.extend(self.missed.as_ref().map(of_missed));
+        let news = self.news.as_ref().map(|news| &news.what).filter(|news| quiet && self.is_still_so(news));
+        found.extend(news.map(|news| self.of_news(news)));
+        found.extend(self.missed.as_ref().map(|loss| self.of_missed(loss)));
         found.extend(self.repaired.as_ref().map(|repairs| self.of_repairs(repairs)));
         found
     }
@@ -43,17 +44,36 @@ impl Notifier {
                 let body = vec![Text::new(Key::GoneBody), Text::new(Key::GoneHint)];
                 Some(notice(Topic::Gone, Face::Unknown, Text::new(Key::GoneTitle), body))
             }
-            Presence::Here(status) if !status.enforced => {
-                let body = vec![Text::new(Key::FailedBody), Text::new(Key::FailedRetry)];
-                let title = Text::new(Key::FailedTitle);
-                Some(critical(notice(Topic::NotEnforced, Face::Failed, title, body), &[Button::Details]))
+            Presence::Here(status) => {
+                let (title, body) = match status.enforcement {
+                    Enforcement::Enforced => return None,
+                    Enforcement::NotEnforced => {
+                        (Key::FailedTitle, vec![Text::new(Key::FailedBody), Text::new(Key::FailedRetry)])
+                    }
+                    Enforcement::Closed => (Key::ClosedTitle, vec![Text::new(Key::ClosedBody)]),
+                    Enforcement::Unknown(_) => {
+                        (Key::UnreadTitle, vec![Text::new(Key::UnreadBody), Text::new(Key::FailedRetry)])
+                    }
+                };
+                let notice = notice(Topic::NotEnforced, self.face(), Text::new(title), body);
+                Some(critical(notice, &[Button::Details]))
             }
-            Presence::Unknown | Presence::Away { .. } | Presence::Here(_) => None,
+            Presence::Unknown | Presence::Away { .. } => None,
         }
     }
 
+    /// What may leave now: `closed` only where the kernel was found to let nothing out.
+    fn leaves(&self, closed: Key) -> Text {
+        Text::new(match self.status().map(Status::verdict) {
+            Some(Verdict::Protected | Verdict::Locked) => closed,
+            Some(Verdict::Open) => Key::FailedBody,
+            Some(Verdict::Unknown) | None => Key::UnreadBody,
+        })
+    }
+
     fn of_pause(&self) -> Option<Notice> {
-        let status = self.status().filter(|status| status.state == State::Paused)?;
+        let paused = |status: &&Status| status.state == State::Paused && status.enforced();
+        let status = self.status().filter(paused)?;
         let until = status.paused_until.unwrap_or_default();
         if status.pause.is_some_and(|pause| pause.scope == PauseScope::Portal) {
             let title = Text::new(Key::PortalTitle).moment("until", until);
@@ -78,6 +98,7 @@ impl Notifier {
         let loss = self.status().and_then(|status| status.loss.as_ref());
         let title = Text::new(Key::FlappingTitle).word("name", loss.map_or("", |loss| &loss.name));
         let mut body = vec![Text::new(Key::FlappingBody).count("count", count)];
+        body.push(self.leaves(Key::StillClosed));
         body.extend(loss.and_then(why));
         Some(critical(notice(Topic::Flapping, Face::Lost, title, body), &[Button::Details]))
     }
@@ -90,7 +111,7 @@ impl Notifier {
                 "" => Text::new(Key::StateConnecting),
                 name => Text::new(Key::ReconnectingTitle).word("name", name),
             };
-            let body = vec![Text::new(Key::ReconnectingBody)];
+            let body = vec![self.leaves(Key::StillClosed)];
             return Notice {
                 buttons: vec![Button::Details],
                 ..notice(Topic::Lost, Face::Connecting, title, body)
@@ -101,7 +122,7 @@ impl Notifier {
             name => Text::new(Key::LostTitle).word("name", name),
         };
         let mut body: Vec<Text> = loss.what.iter().filter_map(why).collect();
-        body.push(Text::new(Key::LostBody));
+        body.push(self.leaves(Key::LostBody));
         let offered = if self.offers_reconnect() {
             &[Button::Reconnect, Button::Details][..]
         } else {
@@ -151,6 +172,26 @@ impl Notifier {
         Notice { stay: Stay::Moment, ..notice(Topic::News, face, Text::new(title), body) }
     }
 
+    /// Whether the sentence that this news is told with is true now.
+    fn is_still_so(&self, news: &News) -> bool {
+        let verdict = self.status().map(Status::verdict);
+        match news {
+            News::Back(_) | News::Resumed(State::Protected) => verdict == Some(Verdict::Protected),
+            News::Resumed(_) => verdict == Some(Verdict::Locked),
+            News::InForce => verdict.is_some_and(Verdict::is_closed),
+            News::Steady(_) | News::Returned | News::Refused(..) => true,
+        }
+    }
+
+    fn of_missed(&self, loss: &LossStatus) -> Notice {
+        let closed = self.status().is_some_and(|status| status.verdict().is_closed());
+        let left = if loss.held && closed { Key::MissedClosed } else { Key::MissedOpen };
+        let mut body = vec![Text::new(Key::MissedBody).word("name", &loss.name).moment("at", loss.at)];
+        body.push(Text::new(left));
+        body.extend(why(loss));
+        notice(Topic::Missed, self.face(), Text::new(Key::MissedTitle), body)
+    }
+
     fn of_repairs(&self, repairs: &Repairs) -> Notice {
         if let Some(count) = self.fight() {
             let title = match &repairs.by {
@@ -198,7 +239,7 @@ impl Notifier {
         if status.repairs > 0 {
             lines.push(Text::new(Key::DetailRepairs).count("count", status.repairs.into()));
         }
-        if !status.enforced && !self.why.is_empty() {
+        if !status.enforced() && !self.why.is_empty() {
             lines.push(Text::new(Key::DetailWhy).word("why", &self.why));
         }
         lines
@@ -211,12 +252,6 @@ fn notice(topic: Topic, face: Face, title: Text, body: Vec<Text>) -> Notice {
 
 fn critical(notice: Notice, buttons: &[Button]) -> Notice {
     Notice { urgency: Urgency::Critical, buttons: buttons.to_vec(), ..notice }
-}
-
-fn of_missed(loss: &LossStatus) -> Notice {
-    let mut body = vec![Text::new(Key::MissedBody).word("name", &loss.name).moment("at", loss.at)];
-    body.extend(why(loss));
-    notice(Topic::Missed, Face::Protected, Text::new(Key::MissedTitle), body)
 }
 
 /// The reason in a person's words; what a newer agent says is left to the details.

@@ -259,7 +259,7 @@ fn forget(store: &Store) {
 /// Waits until the agent says that this VPN carries.
 async fn carries(status: &mut watch::Receiver<Status>, name: &str) {
     let carries = |status: &Status| {
-        status.enforced && status.tunnels.iter().any(|tunnel| tunnel.carrying && tunnel.name == name)
+        status.enforced() && status.tunnels.iter().any(|tunnel| tunnel.carrying && tunnel.name == name)
     };
     if status.wait_for(carries).await.is_err() {
         // The agent is ending.

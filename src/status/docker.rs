@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use zbus::OwnedVariant;
 
-use super::{StatusError, Wires, take};
+use super::{Enforcement, StatusError, Wires, take};
 use crate::config::plain;
 use crate::vpn::{DockerReport, NetworkFault, NetworkReport};
 
@@ -64,6 +64,12 @@ impl DockerStatus {
         self.missing = report.missing;
     }
 
+    /// Takes back that the rules hold its containers.
+    pub(super) fn uncover(&mut self) {
+        self.protected = false;
+        self.networks.iter_mut().for_each(|network| network.covered = false);
+    }
+
     /// Everything that is not as it should be, a line each, fit to be shown.
     pub fn faults(&self) -> Vec<String> {
         let faults = self.networks.iter().filter_map(|network| {
@@ -77,11 +83,11 @@ impl DockerStatus {
     }
 
     /// The rows of the text, each with its title.
-    pub(super) fn rows(&self, wires: Wires) -> Vec<(&'static str, String)> {
+    pub(super) fn rows(&self, enforcement: Enforcement, wires: Wires) -> Vec<(&'static str, String)> {
         if !self.present {
             return Vec::new();
         }
-        let mut rows = vec![("docker", self.headline())];
+        let mut rows = vec![("docker", self.headline(enforcement))];
         for (access, title) in [("lan", "LAN only"), ("none", "cut off")] {
             let of_access = self.networks.iter().filter(|network| network.access == access);
             let names: Vec<String> = of_access.map(|network| plain(&network.name)).collect();
@@ -98,8 +104,12 @@ impl DockerStatus {
         rows
     }
 
-    fn headline(&self) -> String {
-        let held = if self.protected { "behind the same rules" } else { "NOT protected" };
+    fn headline(&self, enforcement: Enforcement) -> String {
+        let held = match (enforcement, self.protected) {
+            (Enforcement::Unknown(_), _) => return "unknown: the kernel's rules cannot be read".to_owned(),
+            (_, true) => "behind the same rules",
+            (_, false) => "NOT protected",
+        };
         let Some(version) = &self.version else { return held.to_owned() };
         let backend = match self.backend.as_deref() {
             Some("nftables") => " (nftables: no DOCKER-USER; mangle FORWARD covers it)".to_owned(),

@@ -7,7 +7,7 @@ use zbus::{OwnedVariant, Str};
 
 use super::{StatusError, take};
 use crate::config::Layer;
-use crate::firewall::LayerReport;
+use crate::firewall::{LayerFound, LayerReport};
 
 /// One layer that the configuration names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,6 +16,8 @@ pub struct LayerStatus {
     pub name: String,
     /// Whether it was found to hold the rules.
     pub enforced: bool,
+    /// Why it cannot be read; then nothing is known of what it holds.
+    pub unknown: Option<String>,
     /// What it cannot do on this system.
     pub lacks: Option<String>,
     /// Whether the agent owns it, so that no flush takes it away.
@@ -36,10 +38,12 @@ impl LayerStatus {
 
     /// A line for people, if there is something to say.
     pub(super) fn fault(&self) -> Option<String> {
-        match (&self.lacks, self.enforced) {
-            (Some(lacks), _) => Some(format!("{}: {lacks}", self.name)),
-            (None, false) => Some(format!("{}: does not hold the rules", self.name)),
-            (None, true) => None,
+        let name = &self.name;
+        match (&self.unknown, &self.lacks, self.enforced) {
+            (Some(why), ..) => Some(format!("{name}: unknown: {why}")),
+            (None, Some(lacks), _) => Some(format!("{name}: {lacks}")),
+            (None, None, false) => Some(format!("{name}: does not hold the rules")),
+            (None, None, true) => None,
         }
     }
 
@@ -49,6 +53,12 @@ impl LayerStatus {
         self.enforced &= !lines.iter().any(|line| line.starts_with("nft ") == nftables);
     }
 
+    /// Takes in that the kernel could not be read.
+    pub fn doubt(&mut self, why: &str) {
+        self.enforced = false;
+        self.unknown.get_or_insert_with(|| why.to_owned());
+    }
+
     /// As the bus carries it.
     pub fn dict(&self) -> HashMap<&'static str, OwnedVariant> {
         let text = |text: &str| OwnedVariant::from(Str::from(text.to_owned()));
@@ -56,6 +66,7 @@ impl LayerStatus {
             HashMap::from([("name", text(&self.name)), ("enforced", OwnedVariant::from(self.enforced))]);
         dict.insert("owned", OwnedVariant::from(self.owned));
         dict.extend(self.lacks.iter().map(|lacks| ("lacks", text(lacks))));
+        dict.extend(self.unknown.iter().map(|why| ("unknown", text(why))));
         dict
     }
 
@@ -65,13 +76,19 @@ impl LayerStatus {
             enforced: take(&mut dict, "enforced")?,
             owned: dict.contains_key("owned") && take(&mut dict, "owned")?,
             lacks: dict.contains_key("lacks").then(|| take(&mut dict, "lacks")).transpose()?,
+            unknown: dict.contains_key("unknown").then(|| take(&mut dict, "unknown")).transpose()?,
         })
     }
 }
 
 impl From<&LayerReport> for LayerStatus {
     fn from(report: &LayerReport) -> Self {
+        let (enforced, unknown) = match &report.found {
+            LayerFound::Rules => (true, None),
+            LayerFound::Other => (false, None),
+            LayerFound::Unread(why) => (false, Some(why.clone())),
+        };
         let name = report.layer.as_str().to_owned();
-        Self { name, enforced: report.enforced, lacks: report.lacks.clone(), owned: report.owned }
+        Self { name, enforced, unknown, lacks: report.lacks.clone(), owned: report.owned }
     }
 }

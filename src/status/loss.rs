@@ -22,6 +22,9 @@ pub struct LossStatus {
     pub seen_by: String,
     /// When, in seconds since the epoch.
     pub at: u64,
+    /// Whether the rules were found in force ever since, and nobody paused them: nothing has left in clear.
+    #[serde(default)]
+    pub held: bool,
 }
 
 impl LossStatus {
@@ -36,6 +39,7 @@ impl LossStatus {
             reason: take(&mut dict, "reason")?,
             seen_by: take(&mut dict, "seen_by")?,
             at: take(&mut dict, "at")?,
+            held: dict.contains_key("held") && take(&mut dict, "held")?,
         }))
     }
 }

@@ -1,11 +1,13 @@
 //! What the command line says of a lock, and what it is held to.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tunwarden_lab::openvpn::{ClientOptions, READY, ServerOptions};
-use tunwarden_lab::{Contract, Lab, with_lab};
+use tunwarden_lab::{Contract, Lab, Output, with_lab};
 
 use crate::support::kernel::{Backend, FAMILIES};
-use crate::support::{status, tunwarden};
+use crate::support::nft::fake_tool;
+use crate::support::{SOON, status, tunwarden};
 use crate::{KNOWN, PATIENCE};
 
 fn exit_code<const N: usize>(lab: &Lab, words: [&str; N]) -> Result<Option<i32>> {
@@ -263,6 +265,109 @@ fn locking_twice_changes_nothing_with_nft() {
 #[test]
 fn locking_twice_changes_nothing_with_legacy() {
     locking_twice_changes_nothing(Backend::Legacy).unwrap();
+}
+
+fn json(output: &Output) -> Result<Value> {
+    serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))
+}
+
+/// Whether the rules stand, an ordinary user cannot read: it is neither in force nor absent.
+#[test]
+fn what_an_ordinary_user_cannot_read_is_unknown() {
+    with_lab(|lab| {
+        let nobody = |verb: &str| {
+            let words = std::iter::once(env!("CARGO_BIN_EXE_tunwarden")).chain(verb.split(' '));
+            lab.host().command(words).user("nobody").run()
+        };
+        for locked in [false, true] {
+            if locked {
+                ensure!(tunwarden(lab, ["lock"])?.status.success());
+                ensure!(exit_code(lab, ["status"])? == Some(3), "the control: root reads it");
+            }
+            let text = nobody("status")?;
+            let said = format!("{}{}", text.stdout, text.stderr);
+            ensure!(text.status.code() == Some(5), "locked: {locked}: {text:?}");
+            ensure!(text.stdout.starts_with("unknown") && said.contains("sudo tunwarden status"), "{said}");
+            for claim in
+                ["OPEN", "NOT IN FORCE", "no nftables", "leaves in clear", "does not hold", "nothing"]
+            {
+                ensure!(!said.contains(claim), "it cannot know of {claim:?}: {said}");
+            }
+            let said = json(&nobody("status --json")?)?;
+            ensure!(said["verdict"] == "unknown" && said["enforced"] == false, "{said}");
+
+            let verify = nobody("verify")?;
+            ensure!(verify.status.code() == Some(1) && verify.stdout.is_empty(), "{verify:?}");
+            ensure!(verify.stderr.contains("cannot be read as this user"), "{verify:?}");
+            let doctor = json(&nobody("doctor --json")?)?;
+            let ids = doctor["problems"].as_array().into_iter().flatten().map(|one| one["id"].clone());
+            let ids: Vec<Value> = ids.collect();
+            ensure!(ids.contains(&"rules-unknown".into()), "{doctor}");
+            ensure!(!ids.contains(&"rules-not-in-force".into()), "{doctor}");
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_machine_that_was_released_is_called_open() {
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", KNOWN)?;
+        ensure!(tunwarden(lab, ["lock"])?.status.success());
+        ensure!(tunwarden(lab, ["release", "--yes"])?.status.success());
+        let capture = lab.capture()?;
+        lab.host().udp("203.0.113.9:4000")?.tag("released").send()?;
+        capture.wait_for(1, SOON, |frame| frame.is_tagged("released"))?;
+        let text = tunwarden(lab, ["status"])?;
+        ensure!(text.status.code() == Some(4), "{text:?}");
+        ensure!(text.stdout.starts_with("OPEN") && text.stdout.contains("sudo tunwarden lock"), "{text:?}");
+        for claim in ["nothing", "locked", "by the VPN client only"] {
+            ensure!(!text.stdout.contains(claim), "everything leaves, and it says {claim:?}: {text:?}");
+        }
+        let said = json(&tunwarden(lab, ["status", "--json"])?)?;
+        ensure!(said["verdict"] == "open" && said["enforced"] == false, "{said}");
+        ensure!(
+            said["bootstrap"] == serde_json::json!([]) && said["tunnels"] == serde_json::json!([]),
+            "{said}"
+        );
+        ensure!(said["docker"]["protected"] == false, "{said}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A tool that dies, or whose listing is cut off, says nothing of what the kernel holds.
+#[test]
+fn a_layer_that_cannot_be_read_is_unknown_by_its_own_word() {
+    const DIES: &str = "kill -SEGV $$";
+    const IS_CUT_OFF: &str = "$real \"$@\" | head -n -1";
+    with_lab(|lab| {
+        ensure!(tunwarden(lab, ["lock"])?.status.success());
+        for (program, layer, how) in [
+            ("nft", 1, DIES),
+            ("nft", 1, IS_CUT_OFF),
+            ("iptables-save", 0, DIES),
+            ("iptables-save", 0, "$real \"$@\" | grep -v COMMIT"),
+            ("ip6tables-save", 0, "exit 3"),
+        ] {
+            fake_tool(lab, program, how)?;
+            let output = tunwarden(lab, ["status", "--json"])?;
+            let said = json(&output)?;
+            ensure!(output.status.code() == Some(5), "{program}, {how}: {output:?}");
+            ensure!(said["verdict"] == "unknown" && said["enforced"] == false, "{program}, {how}: {said}");
+            let (unread, other) = (&said["layers"][layer], &said["layers"][1 - layer]);
+            ensure!(unread["enforced"] == false && unread["unknown"].is_string(), "{program}, {how}: {said}");
+            ensure!(unread["lacks"].is_null(), "nothing is lacking: {said}");
+            ensure!(other["enforced"] == true && other["unknown"].is_null(), "{program}, {how}: {said}");
+            let verify = tunwarden(lab, ["verify"])?;
+            ensure!(verify.status.code() == Some(1) && verify.stdout.is_empty(), "{verify:?}");
+            lab.host().succeed(["umount", "/usr/sbin"])?;
+        }
+        ensure!(exit_code(lab, ["status"])? == Some(3), "the control: every tool is back");
+        Ok(())
+    })
+    .unwrap();
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use tunwarden_lab::with_lab;
+use tunwarden_lab::{Lab, with_lab};
 
 use crate::support::person::{PATIENT, Person};
 use crate::support::story::Desktop;
-use crate::support::{start_agent, wait_for_state};
+use crate::support::{start_agent, tunwarden, wait_for_state};
 
 #[test]
 fn a_loss_that_stands_and_an_agent_that_is_gone_are_told_in_german() -> Result<()> {
@@ -47,6 +47,7 @@ fn a_loss_that_came_and_went_is_told_once() -> Result<()> {
         let mut notify = person.notify()?;
         let missed = person.sees("The VPN was lost while you were away", 1)?;
         ensure!(missed.body.contains("lab was lost at "), "{missed:?}");
+        ensure!(missed.body.contains("Nothing left this computer unprotected"), "{missed:?}");
         notify.wait_for_line("Shown(Missed)", PATIENT)?;
         notify.stop()?;
         person.wait_displayed(0)?;
@@ -59,6 +60,50 @@ fn a_loss_that_came_and_went_is_told_once() -> Result<()> {
         person.sees("VPN lost: lab", 1)?;
         let missed = person.sights().into_iter().filter(|sight| sight.title.contains("away")).count();
         ensure!(missed == 1, "told at one login only: {:?}", person.sights());
+        Ok(())
+    })
+}
+
+/// A person who logs in after a loss, and after something that may have let packets out since.
+fn is_not_told_that_nothing_left(meanwhile: fn(&Lab, &mut Desktop<'_>) -> Result<()>) -> Result<()> {
+    with_lab(|lab| {
+        let mut desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        wait_for_state(lab, "lost")?;
+        meanwhile(lab, &mut desktop)?;
+        desktop.connect()?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let _notify = person.notify()?;
+        let missed = person.sees("The VPN was lost while you were away", 1)?;
+        ensure!(missed.body.contains("something may have left this computer unprotected"), "{missed:?}");
+        ensure!(!missed.body.contains("Nothing left"), "{missed:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_loss_with_a_pause_in_it_is_not_told_as_one_that_held() -> Result<()> {
+    is_not_told_that_nothing_left(|lab, desktop| {
+        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
+        desktop.story.is_seen("a pause")?;
+        ensure!(tunwarden(lab, ["resume"])?.status.success());
+        Ok(())
+    })
+}
+
+#[test]
+fn a_loss_during_which_rules_were_flushed_without_an_agent_is_not_told_as_one_that_held() -> Result<()> {
+    is_not_told_that_nothing_left(|lab, desktop| {
+        desktop.agent.kill()?;
+        for flush in ["iptables -w -P OUTPUT ACCEPT", "iptables -w -F", "nft flush ruleset"] {
+            lab.host().succeed(flush.split(' '))?;
+        }
+        desktop.story.is_seen("the rules are gone")?;
+        // It stands when the next agent looks, as if nothing had been.
+        ensure!(tunwarden(lab, ["lock"])?.status.success());
+        desktop.agent = start_agent(lab)?;
         Ok(())
     })
 }

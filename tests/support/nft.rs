@@ -29,12 +29,20 @@ pub fn later(lab: &Lab) -> Result<()> {
 
 /// Puts a shell script in the place of the host's nft; the real one is `$real`.
 pub fn fake(lab: &Lab, script: &str) -> Result<()> {
+    fake_tool(lab, "nft", script)
+}
+
+/// Puts a shell script in the place of one of the host's tools, until `/usr/sbin` is unmounted; the real
+/// one is `$real`.
+pub fn fake_tool(lab: &Lab, tool: &str, script: &str) -> Result<()> {
     let place = "
-        mkdir -p /run/lab/fake/upper /run/lab/fake/work /run/lab/real
-        cp /usr/sbin/nft /run/lab/real/nft
-        mount -t overlay -o lowerdir=/usr/sbin,upperdir=/run/lab/fake/upper,workdir=/run/lab/fake/work overlay /usr/sbin
-        rm /usr/sbin/nft
-        printf '#!/bin/sh\\nreal=/run/lab/real/nft\\n%s\\n' \"$1\" >/usr/sbin/nft
-        chmod 755 /usr/sbin/nft";
-    lab.host().succeed(["sh", "-euc", place, "sh", script]).map(drop)
+        mkdir -p /run/lab/real
+        fake=$(mktemp -d -p /run/lab)
+        mkdir $fake/upper $fake/work
+        cp /usr/sbin/$1 /run/lab/real/$1
+        mount -t overlay -o lowerdir=/usr/sbin,upperdir=$fake/upper,workdir=$fake/work overlay /usr/sbin
+        rm /usr/sbin/$1
+        printf '#!/bin/sh\\nreal=/run/lab/real/%s\\n%s\\n' \"$1\" \"$2\" >/usr/sbin/$1
+        chmod 755 /usr/sbin/$1";
+    lab.host().succeed(["sh", "-euc", place, "sh", tool, script]).map(drop)
 }

@@ -57,9 +57,11 @@ pub(super) async fn list(family: NftFamily) -> Result<Option<Listed>, FirewallEr
     }
 }
 
-/// Why nft says no to a text that is checked only. That it died says nothing.
+/// Why nft refuses a text that it only checks. Nothing follows from its death, nor from a user who may not
+/// ask: an ordinary user gets the same refusal on every kernel.
 pub(super) async fn refusal(text: &str) -> Option<ToolError> {
-    tool::nft(&["-c", "-f", "-"], text).await.err().filter(ToolError::is_answer)
+    let why = tool::nft(&["-c", "-f", "-"], text).await.err()?;
+    (why.is_answer() && !why.is_not_permitted()).then_some(why)
 }
 
 /// Takes a table out. An agent that is being ended may own it for a moment.

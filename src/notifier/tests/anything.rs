@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::status::{Unread, Verdict};
 
 fn any_state() -> impl Strategy<Value = State> {
     prop::sample::select(State::ALL.to_vec())
@@ -26,11 +27,16 @@ fn any_topic() -> impl Strategy<Value = Topic> {
 fn any_event() -> impl Strategy<Value = Event> {
     let closing = prop::sample::select(vec![Closing::Dismissed, Closing::Faded]);
     let button = prop::sample::select(Button::ALL.to_vec());
-    let agent =
-        (any_state(), any::<bool>(), 0u32..9, any::<bool>()).prop_map(|(state, enforced, repairs, lost)| {
-            let loss = (lost || state == State::Lost).then(|| lost_at(START).loss).flatten();
-            Event::Agent(Some(Box::new(Status { enforced, repairs, loss, ..status(state) })))
-        });
+    let found = prop::sample::select(vec![
+        Enforcement::Enforced,
+        Enforcement::Closed,
+        Enforcement::NotEnforced,
+        Enforcement::Unknown(Unread::Failed),
+    ]);
+    let agent = (any_state(), found, 0u32..9, any::<bool>()).prop_map(|(state, found, repairs, lost)| {
+        let loss = (lost || state == State::Lost).then(|| lost_at(START).loss).flatten();
+        Event::Agent(Some(Box::new(Status { repairs, loss, ..status(state) }.found(found))))
+    });
     prop_oneof![
         5 => agent,
         1 => Just(Event::Agent(None)),
@@ -46,6 +52,26 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// What a sentence claims of this computer; `None` for one that claims nothing.
+fn claims(key: Key) -> Option<&'static [Verdict]> {
+    let protected = [Key::BackBody, Key::ResumedProtected];
+    let open = [Key::PausedBody, Key::PortalBody, Key::FailedBody];
+    let closed = [
+        Key::LostBody,
+        Key::StillClosed,
+        Key::ClosedBody,
+        Key::InForceBody,
+        Key::ResumedLocked,
+        Key::MissedClosed,
+    ];
+    let known = [
+        (&protected[..], &[Verdict::Protected][..]),
+        (&open, &[Verdict::Open]),
+        (&closed, &[Verdict::Protected, Verdict::Locked]),
+    ];
+    known.into_iter().find(|(keys, _)| keys.contains(&key)).map(|(_, verdicts)| verdicts)
+}
+
 proptest! {
     #[test]
     fn whatever_happens_a_danger_is_seen_and_nothing_is_claimed_that_is_not_so(
@@ -59,20 +85,23 @@ proptest! {
             notifier.step(event, now);
             prop_assert!(notifier.next_moment().is_none_or(|moment| moment > now), "it would spin");
             let status = notifier.status();
-            let fine = status.is_some_and(|status| status.enforced && status.state == State::Protected);
+            let verdict = status.map_or(Verdict::Unknown, Status::verdict);
+            let fine = verdict == Verdict::Protected;
             prop_assert_eq!(notifier.indicator().face == Face::Protected, fine);
             let texts = notifier.notice().map(|notice| (notice.title, notice.body));
             for words in &words {
                 for text in texts.iter().flat_map(|(title, body)| std::iter::once(title).chain(body)) {
                     let said = words.say(text);
                     prop_assert!(said != text.key.as_str() && !said.contains(['{', '$']), "{}", said);
+                    let so = claims(text.key).is_none_or(|verdicts| verdicts.contains(&verdict));
+                    prop_assert!(so, "the verdict is {verdict}, and it says: {said}");
                 }
             }
             // On the next occasion nothing is hidden any more.
             let mut next = notifier.clone();
             next.step(Event::Occasion, now);
             let danger = next.status().is_some_and(|status| {
-                !status.enforced || matches!(status.state, State::Lost | State::Paused)
+                !status.enforced() || matches!(status.state, State::Lost | State::Paused)
             });
             prop_assert!(!danger || next.notice().is_some(), "a danger that nobody sees");
         }

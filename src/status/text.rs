@@ -1,0 +1,172 @@
+//! The status as text: a few lines for people, and one line for the log and for systemd.
+
+use super::{
+    BootstrapStatus, ConfigurationStatus, Enforcement, LayerStatus, ManagementStatus, PauseStatus, Status,
+    Unread, Watch,
+};
+use crate::vpn::{PauseScope, State};
+
+impl Status {
+    /// The whole of it in one line, for the log and for systemd.
+    pub fn line(&self) -> String {
+        let tunnels: Vec<_> =
+            self.tunnels.iter().map(|tunnel| format!("{} ({})", tunnel.interface, tunnel.name)).collect();
+        let tunnels = if tunnels.is_empty() { "no tunnel".to_owned() } else { tunnels.join(", ") };
+        let state = format!("{}, {tunnels}", self.state);
+        match self.enforcement {
+            Enforcement::Enforced => format!("{state}; outside the tunnel: {}", self.outside(3)),
+            Enforcement::Closed => {
+                format!("{state}; stricter rules than those of this state hold, nothing leaves in clear")
+            }
+            Enforcement::NotEnforced => format!("OPEN, the rules are NOT IN FORCE: {state}"),
+            Enforcement::Unknown(_) => format!("unknown, what the kernel holds cannot be read: {state}"),
+        }
+    }
+
+    /// What may leave now, in one sentence.
+    pub(crate) fn leaves(&self) -> &'static str {
+        match (self.enforcement, self.state) {
+            (Enforcement::Enforced, State::Paused) => "what the pause opens leaves in clear",
+            (Enforcement::Enforced, _) | (Enforcement::Closed, _) => "nothing leaves in clear",
+            (Enforcement::NotEnforced, _) => "the rules are not in force, packets may leave in clear",
+            (Enforcement::Unknown(_), _) => "what leaves is unknown: the kernel's rules cannot be read",
+        }
+    }
+
+    /// A few lines for people.
+    pub fn for_people(&self, now: u64) -> String {
+        let mut lines = vec![self.headline().to_owned()];
+        let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
+        if self.since > 0 {
+            row("since", ago(now.saturating_sub(self.since)));
+        }
+        for tunnel in &self.tunnels {
+            let server =
+                tunnel.endpoint.as_ref().map_or_else(String::new, |endpoint| format!(" to {endpoint}"));
+            let idle = if tunnel.carrying { "" } else { ", carries no traffic" };
+            row("tunnel", format!("{} ({}){server}{idle}", tunnel.interface, tunnel.name));
+        }
+        if let Some(outside) = self.outside_row() {
+            row("outside", outside);
+        }
+        if let Some(until) = self.paused_until.filter(|_| self.enforced()) {
+            row("paused", format!("for {} more", length(until.saturating_sub(now))));
+        }
+        if self.repairs > 0 {
+            row("repaired", format!("{} times", self.repairs));
+        }
+        for fight in &self.fights {
+            row("fights", format!("{} takes the rules away, {} times a minute", fight.program, fight.count));
+        }
+        if self.watch == Some(Watch::Slow) {
+            row("watch", "slow: what others change is seen within a minute".to_owned());
+        }
+        for deaf in self.management.iter().filter_map(ManagementStatus::line) {
+            row("!", format!("not heard: {deaf}"));
+        }
+        if let Some(fault) = self.configuration.as_ref().and_then(ConfigurationStatus::line) {
+            row("config", fault);
+        }
+        for hold in self.layers.iter().filter_map(LayerStatus::hold) {
+            row("layer", hold);
+        }
+        for fault in self.layers.iter().filter_map(LayerStatus::fault) {
+            row("!", fault);
+        }
+        for (title, text) in self.docker.rows(self.enforcement, self.wires()) {
+            row(title, text);
+        }
+        if !self.agent {
+            row("agent", self.without_agent().to_owned());
+        }
+        lines.join("\n")
+    }
+
+    fn headline(&self) -> &'static str {
+        match (self.enforcement, self.state) {
+            (Enforcement::NotEnforced, _) => {
+                "OPEN: the rules are not in force, packets may leave in clear; close with: sudo tunwarden lock"
+            }
+            (Enforcement::Unknown(Unread::NotPermitted), _) => {
+                "unknown: the kernel's rules cannot be read as this user, and no agent answers; \
+                 run: sudo tunwarden status"
+            }
+            (Enforcement::Unknown(Unread::Failed), _) if self.agent => {
+                "unknown: the agent cannot read what the kernel holds; see: journalctl -u tunwarden"
+            }
+            (Enforcement::Unknown(Unread::Failed), _) => {
+                "unknown: the kernel's rules cannot be read, and no agent answers"
+            }
+            (Enforcement::Closed, _) => {
+                "locked: the rules of this state could not be put in force; others hold, \
+                 nothing leaves in clear; see: journalctl -u tunwarden"
+            }
+            (Enforcement::Enforced, State::Protected) => "protected: everything goes through the VPN",
+            (Enforcement::Enforced, State::Locked) if self.agent => "locked: no VPN, nothing leaves in clear",
+            // Without an agent nobody knows whether there is a VPN.
+            (Enforcement::Enforced, State::Locked) => "locked: nothing leaves in clear",
+            (Enforcement::Enforced, State::Connecting) => {
+                "connecting: the VPN is on its way, nothing leaves in clear"
+            }
+            (Enforcement::Enforced, State::Lost) => "LOST: the VPN went away, nothing leaves in clear",
+            (Enforcement::Enforced, State::Paused) => match self.pause {
+                Some(PauseStatus { scope: PauseScope::Portal }) => {
+                    "PAUSED for a portal: DNS and web pages leave in clear; close with: tunwarden resume"
+                }
+                Some(PauseStatus { scope: PauseScope::Everything }) | None => {
+                    "PAUSED: everything leaves in clear; close with: tunwarden resume"
+                }
+            },
+        }
+    }
+
+    /// What may leave outside the tunnel. The allowance of rules that are not in force says nothing.
+    fn outside_row(&self) -> Option<String> {
+        match self.enforcement {
+            Enforcement::Enforced => {
+                let kernel = self.bootstrap.iter().any(|part| matches!(part, BootstrapStatus::Kernel { .. }));
+                let by = if kernel || self.bootstrap.is_empty() { "" } else { ", by the VPN client only" };
+                Some(format!("{}{by}", self.outside(5)))
+            }
+            Enforcement::NotEnforced => Some("anything: the rules are not in force".to_owned()),
+            Enforcement::Unknown(_) => Some("unknown".to_owned()),
+            Enforcement::Closed => None,
+        }
+    }
+
+    /// The first `most` parts of the allowance, and how many more there are.
+    fn outside(&self, most: usize) -> String {
+        let allowed: Vec<_> = self.bootstrap.iter().take(most).map(ToString::to_string).collect();
+        match self.bootstrap.len().saturating_sub(allowed.len()) {
+            0 if allowed.is_empty() => "nothing".to_owned(),
+            0 => allowed.join(", "),
+            more => format!("{} and {more} more", allowed.join(", ")),
+        }
+    }
+
+    fn without_agent(&self) -> &'static str {
+        match self.enforcement {
+            // The headline says what to do first.
+            Enforcement::Unknown(Unread::NotPermitted) => "does not answer",
+            Enforcement::Enforced
+            | Enforcement::Closed
+            | Enforcement::NotEnforced
+            | Enforcement::Unknown(Unread::Failed) => {
+                "not running: nobody follows the VPN; start it with: sudo systemctl start tunwarden"
+            }
+        }
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    format!("{} ago", length(seconds))
+}
+
+fn length(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        86400.. => format!("{} days", seconds / 86400),
+    }
+}
