@@ -4,12 +4,13 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR")
 
-.PHONY: help demo test test-all bench screenshots lint deps trees deb cargo-deb install uninstall
+.PHONY: help demo test test-all fuzz bench screenshots lint deps trees deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
 	@echo "make test    every test"
 	@echo "make test-all  the same, and whole machines of later releases of Debian"
+	@echo "make fuzz    every parser for TIME seconds each: TIME=600 TARGETS="
 	@echo "make bench   the benchmarks, as ratios"
 	@echo "make screenshots    the pictures of the README, made anew"
 	@echo "make lint    formatting, clippy, shell"
@@ -36,12 +37,17 @@ demo:
 
 test: deps trees cargo-deb lint
 	$(CARGO) test --workspace --no-run
-	$(SUDO) env CARGO=$(CARGO) scripts/test
+	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/test
 
 # Whole machines of every release besides.
 test-all: test
 	scripts/tree machine forky $(SUDO)
 	$(SUDO) $(CARGO) test --test machine -- --ignored --test-threads=1
+
+# The parsers of foreign bytes, for as long as one likes.
+fuzz: TIME ?= 600
+fuzz: deps
+	scripts/fuzz $(TIME) $(TARGETS)
 
 # The pictures in docs/.
 screenshots: deps
@@ -55,7 +61,7 @@ bench: deps
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/fuzz packaging/debian/p*
 
 # The Debian package, in target/debian.
 deb: cargo-deb

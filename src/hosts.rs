@@ -102,7 +102,7 @@ fn write(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
 }
 
 /// The file's text with our block at the place where it was, or else at the end.
-fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
+pub(crate) fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
     let block = block(pins);
     let Some(around) = Around::block(old) else {
         // The newline before it is ours: a file that ends without one ends so again.

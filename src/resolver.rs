@@ -154,7 +154,7 @@ fn mark(socket: &impl AsFd) -> io::Result<()> {
 }
 
 /// The answer, if it is one to this question.
-fn parse(question: &Message, bytes: &[u8]) -> Option<Message> {
+pub(crate) fn parse(question: &Message, bytes: &[u8]) -> Option<Message> {
     let answer = Message::from_vec(bytes).ok()?;
     let to_it = answer.metadata.message_type == MessageType::Response
         && answer.metadata.id == question.metadata.id
@@ -163,7 +163,7 @@ fn parse(question: &Message, bytes: &[u8]) -> Option<Message> {
 }
 
 /// The addresses that an answer gives the name itself, or what it is an alias of.
-fn addresses(answer: &Message, name: &Name) -> Vec<IpAddr> {
+pub(crate) fn addresses(answer: &Message, name: &Name) -> Vec<IpAddr> {
     let mut name = name.clone();
     for _ in 0..MOST_ALIASES {
         let own = answer.answers.iter().filter(|record| record.name == name);

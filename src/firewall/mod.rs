@@ -8,12 +8,12 @@ mod arp;
 mod before;
 mod family;
 mod iptables;
-mod nftables;
+pub(crate) mod nftables;
 mod outcome;
 mod plan;
 mod routing;
 mod saved;
-mod saved_set;
+pub(crate) mod saved_set;
 mod sets;
 mod tool;
 

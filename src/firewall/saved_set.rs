@@ -11,7 +11,7 @@ const NAMED: usize = 5;
 
 /// A set as it is held.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct SavedSet {
+pub(crate) struct SavedSet {
     /// Type and options, as they were given when it was made.
     header: String,
     members: BTreeSet<Endpoint>,
@@ -21,7 +21,7 @@ pub(super) struct SavedSet {
 
 impl SavedSet {
     /// Reads the output of `ipset save NAME`. `None`: it is no such output, and nothing of it is trusted.
-    pub(super) fn parse(name: &str, text: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str, text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let header = lines.next()?.strip_prefix("create ")?.strip_prefix(name)?.strip_prefix(' ')?;
         let mut saved = Self { header: header.to_owned(), ..Self::default() };
@@ -36,7 +36,7 @@ impl SavedSet {
     }
 
     /// Every difference from `set`, a line each.
-    pub(super) fn differences(&self, set: &EndpointSet) -> Vec<String> {
+    pub(crate) fn differences(&self, set: &EndpointSet) -> Vec<String> {
         if !self.header.starts_with(&format!("{TYPE} {} ", family(set))) {
             return vec![format!("it is another kind of set: {}", self.header)];
         }

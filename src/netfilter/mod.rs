@@ -4,7 +4,7 @@
 //! process behind it (`linux/netfilter/nf_tables.h`, `NFT_MSG_NEWGEN`). Tables of iptables-legacy are
 //! not among them. The messages are read here, which is pure; [`socket`] is the edge.
 
-mod removal;
+pub(crate) mod removal;
 pub mod socket;
 
 use netlink_packet_core::{NetlinkBuffer, NlaBuffer, NlasIterator};

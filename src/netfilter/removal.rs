@@ -50,7 +50,7 @@ pub(super) fn removal(family: Family, table: &str, chains: &[&str]) -> Vec<u8> {
 ///
 /// # Errors
 /// [`Malformed`]
-pub(super) fn answers(mut datagram: &[u8]) -> Result<Vec<(u32, i32)>, Malformed> {
+pub(crate) fn answers(mut datagram: &[u8]) -> Result<Vec<(u32, i32)>, Malformed> {
     let mut errors = Vec::new();
     while !datagram.is_empty() {
         let message = NetlinkBuffer::new_checked(datagram).map_err(|_| Malformed)?;

@@ -4,8 +4,8 @@
 //! for a Docker that does not run, connecting would start it. Docker's events are read only as
 //! "something has changed"; what is true now comes from its lists, asked for after subscribing.
 
-mod http;
-mod read;
+pub(crate) mod http;
+pub(crate) mod read;
 #[cfg(test)]
 mod tests;
 
@@ -52,7 +52,7 @@ const CONTAINERS: &str = concat!(
 
 /// Why Docker cannot be followed.
 #[derive(Debug, thiserror::Error)]
-enum DockerError {
+pub(crate) enum DockerError {
     #[error("Docker's socket does not answer")]
     Socket(#[from] io::Error),
     #[error("Docker did not answer in time")]

@@ -4,8 +4,8 @@
 //! full dump, asked for after subscribing. So nothing is missed when the kernel drops notifications
 //! (`ENOBUFS`), and no state is patched together here.
 
-mod dump;
-mod table;
+pub(crate) mod dump;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 

@@ -19,5 +19,5 @@ pub mod openvpn_files;
 pub mod process;
 pub mod resolvers;
 pub mod silence;
-mod skipped;
+pub(crate) mod skipped;
 pub mod sleep;

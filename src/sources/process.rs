@@ -172,7 +172,7 @@ fn effective_uid(pid: u32) -> Option<u32> {
 }
 
 /// proc_pid_status(5): real, effective, saved and file system user.
-fn parse_effective_uid(status: &str) -> Option<u32> {
+pub(crate) fn parse_effective_uid(status: &str) -> Option<u32> {
     let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     uids.split_ascii_whitespace().nth(1)?.parse().ok()
 }
@@ -184,7 +184,7 @@ fn unit(pid: u32) -> Option<String> {
 }
 
 /// The innermost service of the unified hierarchy (cgroups(7)); only what a unit's name can be made of.
-fn parse_unit(cgroup: &str) -> Option<String> {
+pub(crate) fn parse_unit(cgroup: &str) -> Option<String> {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let unit = path.rsplit('/').find(|part| part.ends_with(".service"))?;
     let fit = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);

@@ -77,7 +77,7 @@ fn read(path: &Path) -> String {
 }
 
 /// The `nameserver` lines that name another machine.
-fn parse(text: &str) -> Vec<IpAddr> {
+pub(crate) fn parse(text: &str) -> Vec<IpAddr> {
     let addresses = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         (words.next() == Some("nameserver")).then(|| words.next())??.parse::<IpAddr>().ok()

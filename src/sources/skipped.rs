@@ -5,7 +5,7 @@ const SHOWN: usize = 60;
 
 /// The first fault in full, the others by number, so that a hostile text fills no log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Skipped {
+pub(crate) struct Skipped {
     pub(super) first: String,
     pub(super) others: usize,
 }

@@ -6,7 +6,7 @@ use crate::policy::nft::{NftChain, NftSet, NftTable, Owner};
 
 /// A table as it is held.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Listed {
+pub(crate) struct Listed {
     flags: BTreeSet<String>,
     sets: BTreeMap<String, Elements>,
     chains: BTreeMap<String, Held>,
@@ -50,7 +50,7 @@ enum Block {
 
 impl Listed {
     /// Reads one table.
-    pub(super) fn parse(text: &str) -> Result<Self, ListingError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ListingError> {
         let mut listed = Self::default();
         let mut depth = 0_u32;
         let mut block = Block::Other;
@@ -218,7 +218,7 @@ fn arrival(words: &str) -> Arrival {
 }
 
 /// Every difference between a table and what is held in its place, a line each, for people.
-pub(super) fn differences(table: &NftTable, held: Option<&Listed>) -> Vec<String> {
+pub(crate) fn differences(table: &NftTable, held: Option<&Listed>) -> Vec<String> {
     let lines = match held {
         None => vec!["the table is not there".to_owned()],
         Some(held) => table_differences(table, held),

@@ -7,7 +7,7 @@
 //! An agent owns them where kernel and nft can (6.9 and 1.1): then no flush of others takes them away.
 //! Where they cannot, they are tables like any other.
 
-mod listing;
+pub(crate) mod listing;
 mod questions;
 mod session;
 

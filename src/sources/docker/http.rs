@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -25,13 +25,16 @@ const MAX_BURST: usize = 1000;
 
 /// The answer to one question.
 pub(super) async fn get(socket: &Path, target: &str) -> Result<Vec<u8>, DockerError> {
-    let answer = async {
-        let mut body = Vec::new();
-        let stream = ask(socket, target).await?;
-        stream.take(MAX_BODY + 1).read_to_end(&mut body).await?;
-        if body.len() as u64 > MAX_BODY { Err(DockerError::TooLarge(MAX_BODY)) } else { Ok(body) }
-    };
+    let answer = async { answer(ask(socket, target).await?).await };
     timeout(PATIENCE, answer).await.map_err(|_| DockerError::Slow)?
+}
+
+/// Reads an answer to its end.
+pub(crate) async fn answer(stream: impl AsyncRead + Unpin) -> Result<Vec<u8>, DockerError> {
+    let mut body = Vec::new();
+    let stream = after_head(stream).await?;
+    stream.take(MAX_BODY + 1).read_to_end(&mut body).await?;
+    if body.len() as u64 > MAX_BODY { Err(DockerError::TooLarge(MAX_BODY)) } else { Ok(body) }
 }
 
 /// An answer that never ends, of which only that it goes on matters.
@@ -40,7 +43,7 @@ pub(super) struct Changes(BufReader<UnixStream>);
 impl Changes {
     /// Waits for the answer to begin, for as long as it takes.
     pub(super) async fn open(socket: &Path, target: &str) -> Result<Self, DockerError> {
-        ask(socket, target).await.map(Self)
+        after_head(ask(socket, target).await?).await.map(Self)
     }
 
     /// Waits until more has come, and takes all that is there.
@@ -62,10 +65,14 @@ impl Changes {
     }
 }
 
-/// Asks, and reads the head of the answer.
-async fn ask(socket: &Path, target: &str) -> Result<BufReader<UnixStream>, DockerError> {
+async fn ask(socket: &Path, target: &str) -> Result<UnixStream, DockerError> {
     let mut stream = UnixStream::connect(socket).await?;
     stream.write_all(format!("GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n").as_bytes()).await?;
+    Ok(stream)
+}
+
+/// Reads the head of an answer; the body follows.
+async fn after_head<R: AsyncRead + Unpin>(stream: R) -> Result<BufReader<R>, DockerError> {
     let mut stream = BufReader::new(stream);
     let mut head = (&mut stream).take(MAX_HEAD);
     let mut line = Vec::new();

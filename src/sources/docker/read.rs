@@ -84,7 +84,7 @@ struct Published {
 }
 
 /// The answer to `/containers/json`: the ports at which this host answers over IPv6.
-pub(super) fn published(answer: &[u8]) -> Result<BTreeSet<(Transport, Port)>, DockerError> {
+pub(crate) fn published(answer: &[u8]) -> Result<BTreeSet<(Transport, Port)>, DockerError> {
     let containers: Vec<Container> = serde_json::from_slice(answer).map_err(of("/containers/json"))?;
     let ports = containers.into_iter().flat_map(|container| container.ports.unwrap_or_default());
     let ipv6 = |published: &Published| {
@@ -97,13 +97,13 @@ pub(super) fn published(answer: &[u8]) -> Result<BTreeSet<(Transport, Port)>, Do
 }
 
 /// The answer to `/version`.
-pub(super) fn version(answer: &[u8]) -> Result<String, DockerError> {
+pub(crate) fn version(answer: &[u8]) -> Result<String, DockerError> {
     let Version { version } = serde_json::from_slice(answer).map_err(of("/version"))?;
     Ok(cut(&version, MAX_VERSION))
 }
 
 /// The answer to `/info`.
-pub(super) fn backend(answer: &[u8], version: &str) -> Result<DockerBackend, DockerError> {
+pub(crate) fn backend(answer: &[u8], version: &str) -> Result<DockerBackend, DockerError> {
     let Info { backend } = serde_json::from_slice(answer).map_err(of("/info"))?;
     let driver = backend.map(|backend| backend.driver);
     // Releases before 29 have no other. `nftables+firewalld` is nftables.
@@ -118,7 +118,7 @@ pub(super) fn backend(answer: &[u8], version: &str) -> Result<DockerBackend, Doc
 }
 
 /// The answer to `/networks`.
-pub(super) fn networks(answer: &[u8]) -> Result<Vec<DockerNetwork>, DockerError> {
+pub(crate) fn networks(answer: &[u8]) -> Result<Vec<DockerNetwork>, DockerError> {
     let networks: Vec<Network> = serde_json::from_slice(answer).map_err(of("/networks"))?;
     if networks.len() > MAX_NETWORKS {
         tracing::warn!("Docker has {} networks; only {MAX_NETWORKS} are looked at", networks.len());

@@ -96,15 +96,15 @@ fn refusal(payload: &[u8]) -> Result<(), LinksError> {
 }
 
 /// One netlink message (`struct nlmsghdr` and what follows).
-struct Message<'a> {
-    length: usize,
-    kind: u16,
+pub(crate) struct Message<'a> {
+    pub(crate) length: usize,
+    pub(crate) kind: u16,
     flags: u16,
-    payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    fn first(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn first(bytes: &'a [u8]) -> Option<Self> {
         let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
         let payload = bytes.get(HEADER..length)?;
         Some(Self { length, kind: u16_at(bytes, 4)?, flags: u16_at(bytes, 6)?, payload })

@@ -16,13 +16,13 @@ const TYPE_MASK: u16 = 0x3fff;
 
 /// A table in the making: links first, then what belongs to them.
 #[derive(Default)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     links: BTreeMap<u32, Link>,
 }
 
 impl Draft {
     /// Takes the payload of one message; a message of another sort is ignored.
-    pub(super) fn add(&mut self, kind: u16, payload: &[u8]) {
+    pub(crate) fn add(&mut self, kind: u16, payload: &[u8]) {
         match kind {
             libc::RTM_NEWLINK => self.add_link(payload),
             libc::RTM_NEWADDR => self.add_address(payload),
@@ -32,7 +32,7 @@ impl Draft {
     }
 
     /// The table in one order, so that equal ones compare equal.
-    pub(super) fn finish(self) -> LinkTable {
+    pub(crate) fn finish(self) -> LinkTable {
         let mut links: Vec<Link> = self.links.into_values().collect();
         for link in &mut links {
             link.addresses.sort();

@@ -6,7 +6,7 @@
 //! socket is tried when its folder changes, and one that is taken now and then.
 
 mod place;
-mod word;
+pub(crate) mod word;
 
 use std::collections::HashMap;
 use std::convert::Infallible;

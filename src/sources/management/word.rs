@@ -15,7 +15,7 @@ pub(super) const QUESTION: &[u8] = b"state on 1\n";
 
 /// A line that is none of the interface's, or a state that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Nonsense {
+pub(crate) enum Nonsense {
     #[error("a line that OpenVPN does not say")]
     Line,
     #[error("no time")]
@@ -29,7 +29,7 @@ pub(super) enum Nonsense {
 }
 
 /// Reads a line without its end; `None` when it says nothing of where the client stands.
-pub(super) fn read(line: &str) -> Result<Option<ClientState>, Nonsense> {
+pub(crate) fn read(line: &str) -> Result<Option<ClientState>, Nonsense> {
     if let Some(state) = line.strip_prefix(">STATE:") {
         return state_of(state);
     }

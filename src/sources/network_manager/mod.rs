@@ -11,7 +11,7 @@ mod objects;
 mod plugins;
 mod read;
 mod session;
-mod settings;
+pub(crate) mod settings;
 mod signals;
 #[cfg(test)]
 mod tests;

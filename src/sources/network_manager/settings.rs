@@ -32,7 +32,7 @@ const LONGEST_NAME: usize = 1_024;
 /// What `Settings.Connection.GetSettings` answers: `a{sa{sv}}`, of which this much is looked at.
 #[derive(Debug, Deserialize, Type)]
 #[zbus(signature = "a{sa{sv}}")]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     connection: ConnectionSetting,
     #[serde(default, deserialize_with = "present")]
     vpn: Option<VpnSetting>,
@@ -92,10 +92,10 @@ struct Peer {
 
 /// A VPN profile as far as it could be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reading {
-    pub(super) profile: Profile,
+pub(crate) struct Reading {
+    pub(crate) profile: Profile,
     /// What was left out, for the log.
-    pub(super) skipped: Option<Skipped>,
+    pub(crate) skipped: Option<Skipped>,
 }
 
 /// Why one remote was left out.
@@ -113,7 +113,7 @@ enum RemoteError {
 
 impl Settings {
     /// The VPN profile that these settings make, or `None` if they make something else.
-    pub(super) fn vpn_profile(self) -> Option<Reading> {
+    pub(crate) fn vpn_profile(self) -> Option<Reading> {
         let ConnectionSetting { id, uuid, kind } = self.connection;
         let (endpoints, names) = (Vec::new(), Vec::new());
         let mut profile =

@@ -20,9 +20,9 @@ const SOCKS_PORT: &str = "1080";
 
 /// A client as far as its configuration could be read.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Client {
-    pub(super) endpoints: BTreeSet<Endpoint>,
-    pub(super) names: BTreeSet<(HostName, Transport, Port)>,
+pub(crate) struct Client {
+    pub(crate) endpoints: BTreeSet<Endpoint>,
+    pub(crate) names: BTreeSet<(HostName, Transport, Port)>,
     /// Whom it drops to.
     pub(super) user: Option<UserName>,
     /// The mark on its packets.
@@ -32,7 +32,7 @@ pub(super) struct Client {
     /// Where it can be heard.
     pub(super) management: Option<Place>,
     /// What was left out, for the log.
-    pub(super) skipped: Option<Skipped>,
+    pub(crate) skipped: Option<Skipped>,
 }
 
 /// Where one attempt of a client goes: what OpenVPN calls a connection entry.
@@ -47,7 +47,7 @@ struct Entry {
 }
 
 /// Reads a configuration. A server's has no endpoint.
-pub(super) fn read(text: &str) -> Client {
+pub(crate) fn read(text: &str) -> Client {
     let mut reader = Reader::default();
     for option in options(text) {
         match option {

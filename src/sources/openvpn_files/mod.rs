@@ -3,7 +3,7 @@
 //! Root's own word, as a hook's is: so only a plain file counts that is root's and that nobody else can
 //! write, in a folder that is. Read again when one changes, and never otherwise.
 
-mod client;
+pub(crate) mod client;
 mod management;
 mod options;
 #[cfg(test)]

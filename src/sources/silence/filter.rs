@@ -120,7 +120,7 @@ fn jump(equals: u32, then: u8, otherwise: u8) -> SockFilter {
 }
 
 /// Who sent a packet, from its first byte on.
-pub(super) fn sender(packet: &[u8]) -> Option<Endpoint> {
+pub(crate) fn sender(packet: &[u8]) -> Option<Endpoint> {
     let (address, protocol, header): (IpAddr, u8, usize) = match packet.first()? >> 4 {
         4 => {
             let address: [u8; 4] = packet.get(12..16)?.try_into().ok()?;

@@ -5,7 +5,7 @@
 //! nobody. Nothing of it is a rule: the firewall does not change for it. What is sent is counted only
 //! while nothing comes, since that costs every packet of the machine a copy.
 
-mod filter;
+pub(crate) mod filter;
 
 use std::collections::HashMap;
 use std::io::{self, Read};

@@ -1,0 +1,72 @@
+//! What fuzzers are pointed at: every parser of bytes that somebody else writes, and what must hold of
+//! whatever it makes of them. Compiled for tests and for the `fuzz` crate alone.
+//!
+//! A target panics when a property does not hold. The seeds in `fuzz/seeds` and what once made a target
+//! fail run as unit tests too.
+
+mod firewall;
+mod network;
+mod text;
+mod vpn;
+
+/// Every target, by the name of its folder of seeds.
+pub const TARGETS: [(&str, fn(&[u8])); 12] = [
+    ("config", text::config),
+    ("docker", network::docker),
+    ("hook", vpn::hook),
+    ("hosts", text::hosts),
+    ("iptables", firewall::iptables),
+    ("management", vpn::management),
+    ("netlink", network::netlink),
+    ("nft", firewall::nft),
+    ("nm_settings", vpn::nm_settings),
+    ("openvpn_files", vpn::openvpn_files),
+    ("resolver", network::resolver),
+    ("words", text::words),
+];
+
+/// Text for people or for a log: nothing in it can move a terminal's cursor or begin a line of its own.
+fn assert_plain(text: &str) {
+    assert!(!text.chars().any(char::is_control), "a control character gets through: {text:?}");
+}
+
+/// The same for a page of lines.
+fn assert_plain_lines(text: &str) {
+    text.split('\n').for_each(assert_plain);
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test reads its seeds")]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The files of a folder below `fuzz/seeds`.
+    fn entries(folder: &str) -> Vec<std::path::PathBuf> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(folder);
+        let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn every_target_has_a_folder_of_seeds_and_every_folder_a_target() {
+        let name = |path: std::path::PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        let folders: BTreeSet<String> = entries("").into_iter().map(name).collect();
+        assert_eq!(folders, TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect());
+    }
+
+    #[test]
+    fn every_seed_holds_what_its_target_asserts_whole_and_cut_short() {
+        for (name, run) in TARGETS {
+            let seeds = entries(name);
+            assert!(!seeds.is_empty(), "{name} has no seed");
+            for seed in seeds {
+                let bytes = std::fs::read(&seed).unwrap();
+                let step = (bytes.len() / 50).max(1);
+                (0..bytes.len()).step_by(step).chain([bytes.len()]).for_each(|end| run(&bytes[..end]));
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What VPN clients and NetworkManager say.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use zbus::wire::LE;
+use zbus::wire::serialized::{Context, Data};
+
+use super::assert_plain;
+use crate::config::MOST_SERVERS;
+use crate::sources::network_manager::settings::Settings;
+use crate::sources::openvpn::{KEYS, from_environment, parse};
+use crate::sources::openvpn_files::client;
+use crate::sources::{dispatcher, management};
+use crate::vpn::ClientState;
+
+/// A hook's environment, `NAME=VALUE` a line, and the same lines as the dispatcher's arguments.
+pub(super) fn hook(data: &[u8]) {
+    let lines: Vec<&[u8]> = data.split(|&byte| byte == b'\n').collect();
+    let variables = lines.iter().map(|line| {
+        let cut = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
+        let (name, value) = (line.get(..cut).unwrap_or_default(), line.get(cut + 1..).unwrap_or_default());
+        (OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned())
+    });
+    match from_environment(variables) {
+        Err(error) => assert_plain(&error.to_string()),
+        Ok(fields) => {
+            assert!(fields.keys().all(|key| KEYS.contains(&key.as_str())), "{fields:?}");
+            match parse(&fields) {
+                Err(error) => assert_plain(&error.to_string()),
+                Ok(Some(report)) => assert_plain(&report.to_string()),
+                Ok(None) => {}
+            }
+        }
+    }
+    let arguments: Vec<OsString> = lines.iter().map(|line| OsStr::from_bytes(line).to_owned()).collect();
+    if let Some(fields) = dispatcher::fields(&arguments, None) {
+        // What root relays of any user's profile is never a hook's report.
+        assert_eq!(parse(&fields), Ok(None));
+    }
+}
+
+/// Lines of OpenVPN's management interface.
+pub(super) fn management(data: &[u8]) {
+    for line in String::from_utf8_lossy(data).lines() {
+        match management::word::read(line) {
+            Err(error) => assert_plain(&error.to_string()),
+            Ok(Some(ClientState::Connected { server, addresses })) => {
+                let all = addresses.into_iter().chain(server.map(|(address, _)| address));
+                for address in all {
+                    let nobodys = address.is_loopback() || address.is_unspecified() || address.is_multicast();
+                    assert!(!nobodys, "{line:?} gives {address}");
+                }
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+/// An OpenVPN configuration file.
+pub(super) fn openvpn_files(data: &[u8]) {
+    let client = client::read(&String::from_utf8_lossy(data));
+    assert!(client.endpoints.len() + client.names.len() <= MOST_SERVERS, "{client:?}");
+    for (name, ..) in &client.names {
+        assert_plain(&name.to_string());
+    }
+    if let Some(skipped) = client.skipped {
+        assert_plain(&skipped.to_string());
+    }
+}
+
+/// A profile's settings as they come over the bus.
+pub(super) fn nm_settings(data: &[u8]) {
+    let message = Data::new(data, Context::new(LE, 0));
+    let Ok((settings, _)) = message.deserialize::<Settings>() else { return };
+    let Some(reading) = settings.vpn_profile() else { return };
+    let profile = reading.profile;
+    assert!(profile.endpoints.len() + profile.names.len() <= MOST_SERVERS, "{profile:?}");
+    for (name, ..) in &profile.names {
+        assert_plain(&name.to_string());
+    }
+    if let Some(skipped) = reading.skipped {
+        assert_plain(&skipped.to_string());
+    }
+}
