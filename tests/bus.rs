@@ -6,10 +6,11 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use support::signals::Heard;
 use support::story::{Desktop, set};
 use support::{SOON, TUNWARDEN, status, tunwarden, wait_for_state};
-use tunwarden_lab::{Lab, with_lab};
+use tunwarden_lab::{Lab, wait_for, with_lab};
 
 /// Design, section 5: what may be added to and never changed.
 const FIXED: [&str; 19] = [
@@ -223,6 +224,47 @@ fn properties_changed_carries_what_changed_and_nothing_else() -> Result<()> {
         let until: Vec<String> = until.collect();
         ensure!(until.len() == 2 && until[0] != until[1] && until[1] == "uint64 0", "{until:?}");
         Ok(())
+    })
+}
+
+/// A bus that hangs holds up neither the agent nor, when it goes on, any word of a loss.
+#[test]
+fn every_loss_while_the_bus_hangs_is_told_when_it_goes_on() -> Result<()> {
+    const ROUNDS: usize = 60;
+    with_lab(|lab| {
+        // Long lists, so that what is told does not fit into the socket of a bus that reads nothing.
+        let servers: Vec<String> = (1..=250).map(|last| format!("\"192.0.2.{last}\"")).collect();
+        let mut desktop = Desktop::new(lab, &format!("[bootstrap]\nservers = [{}]\n", servers.join(", ")))?;
+        desktop.connect()?;
+        let route = lab.host().succeed(["ip", "route", "show", "default", "dev", "tun0"])?;
+        let route = format!("{} dev tun0", route.trim());
+        let default = |verb: &str| {
+            let words = ["ip", "route", verb].into_iter().chain(route.split_whitespace());
+            lab.host().succeed(words).map(drop)
+        };
+        desktop.bus.signal(Signal::SIGSTOP)?;
+        for round in 1..=ROUNDS {
+            default("del")?;
+            desktop.agent.wait_for_lines("protected -> lost;", round, SOON)?;
+            default("add")?;
+            desktop.agent.wait_for_lines("lost -> protected;", round, SOON)?;
+        }
+        default("del")?;
+        desktop.agent.wait_for_lines("protected -> lost;", ROUNDS + 1, SOON)?;
+        desktop.bus.signal(Signal::SIGCONT)?;
+        desktop.signals.wait_for("lost", ROUNDS + 1)?;
+        wait_for("every loss is told", SOON, || {
+            Ok((desktop.signals.losses().len() == ROUNDS + 1).then_some(()))
+        })
+        .with_context(|| format!("{:?}", desktop.signals.losses()))?;
+        let states = desktop.signals.states();
+        ensure!(states.last().is_some_and(|last| last == "protected -> lost"), "{states:?}");
+        let told = desktop.signals.so_far().into_iter().rev().find_map(|heard| match heard {
+            Heard::Properties(mut changed) => changed.remove("State"),
+            Heard::State(..) | Heard::Lost(..) | Heard::Repaired(..) | Heard::Other(_) => None,
+        });
+        ensure!(told.as_ref().is_some_and(|state| state.contains("lost")), "the property is {told:?}");
+        desktop.check("the bus hung")
     })
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use support::story::set;
-use support::{agent, bus, tunwarden, wait_for_state};
+use support::{TUNWARDEN, agent, bus, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, with_lab};
 
 const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
@@ -40,6 +40,10 @@ fn the_doctor_finds_what_is_wrong_and_nothing_else() -> Result<()> {
         wait_for_state(lab, "locked")?;
         assert_eq!(found(lab)?, BTreeSet::new());
         assert_eq!(tunwarden(lab, ["doctor"])?.stdout.trim(), "nothing is wrong");
+
+        let nobody = host.command([TUNWARDEN, "doctor"]).user("nobody").run()?;
+        ensure!(nobody.status.code() == Some(1), "not all of it was read: {nobody:?}");
+        ensure!(nobody.stdout.contains("this user may not read"), "{nobody:?}");
 
         host.file("/etc/ufw/ufw.conf", "ENABLED=yes\n")?;
         host.file("/etc/openvpn/client/office.ovpn", "client\nremote 198.51.100.7\n")?;

@@ -271,9 +271,12 @@ fn without_nft_iptables_alone_holds_and_that_is_said() -> Result<()> {
         lab.host().succeed(["sh", "-ec", hide])?;
         lock(lab, KNOWN)?;
         ensure!(lab.host().udp(BEYOND[0])?.send()?.forbidden() == 1, "it is open");
+        let locked = tunwarden(lab, ["lock"])?.stdout;
+        ensure!(locked.contains("raw packet") && !locked.contains("nothing leaves"), "{locked}");
         let said = status(lab)?;
         ensure!(said["enforced"] == true, "{said}");
         let nftables = &said["layers"][1];
+        ensure!(nftables["unknown"].is_string(), "nobody can read it: {said}");
         ensure!(nftables["name"] == "nftables" && nftables["enforced"] == false, "{said}");
         ensure!(nftables["lacks"].as_str().is_some_and(|why| why.contains("apt install nftables")), "{said}");
         ensure!(tunwarden(lab, ["verify"])?.status.success(), "what this system lacks is no difference");

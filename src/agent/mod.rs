@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use crate::describe::describe;
 
-use crate::bus::{self, Asker, Caller, News, Notice};
+use crate::bus::{self, Asker, Backlog, Caller, News};
 use crate::config::{Config, Faults, InForce, Written};
 use crate::firewall::{Commit, Firewall, FirewallError};
 use crate::netfilter::Program;
@@ -87,7 +87,7 @@ struct Agent {
     /// Whether packets may have left in clear since the last loss was kept: the rules were damaged.
     damaged: bool,
     status: watch::Sender<Status>,
-    notices: mpsc::Sender<Notice>,
+    notices: Backlog,
     /// What of it is on disk for our successor.
     kept: Applied,
     repairs: u32,
@@ -131,10 +131,10 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
 
     let (event_sender, mut events) = mpsc::channel(256);
     let (request_sender, mut requests) = mpsc::channel(64);
-    let (notices, notice_receiver) = mpsc::channel(64);
+    let notices = Backlog::default();
     let (change_sender, changes) = mpsc::channel(256);
     let (hosts_sender, mut hosts) = mpsc::channel(1);
-    let mut agent = Agent::new(setup, event_sender.clone(), notices, Drift::new(changes)).await;
+    let mut agent = Agent::new(setup, event_sender.clone(), notices.clone(), Drift::new(changes)).await;
 
     tokio::spawn(sources::drift::watch(change_sender));
     tokio::spawn(sources::links::watch(event_sender.clone()));
@@ -148,7 +148,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     tokio::spawn(sources::silence::watch(agent.listening.subscribe(), event_sender.clone()));
     tokio::spawn(sources::network_manager::watch(event_sender));
     agent.begin(&mut events).await;
-    tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notice_receiver));
+    tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notices));
     tell_systemd(&[NotifyState::Ready]);
 
     let mut watchdog = sd_notify::watchdog_enabled().map(|bound| tokio::time::interval(bound / 2));
@@ -176,12 +176,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
 }
 
 impl Agent {
-    async fn new(
-        setup: Setup,
-        events: mpsc::Sender<Event>,
-        notices: mpsc::Sender<Notice>,
-        drift: Drift,
-    ) -> Self {
+    async fn new(setup: Setup, events: mpsc::Sender<Event>, notices: Backlog, drift: Drift) -> Self {
         let Setup { config, path, load, store } = setup;
         let configuration = Configuration::new(&path, &config);
         let config = config.config;

@@ -75,8 +75,7 @@ impl Agent {
         tell_systemd(&[NotifyState::Status(&line)]);
         tracing::debug!("told");
         self.status.send_replace(status.clone());
-        // A bus that is slow to take it must not hold up the next event.
-        let _ = self.notices.try_send(Notice { status, news, by });
+        self.notices.push(Notice { status, news, by });
     }
 }
 

@@ -1,5 +1,6 @@
 //! The agent on the system bus: names, the interface, and who may call what.
 
+mod backlog;
 mod caller;
 mod dict;
 mod gate;
@@ -7,6 +8,7 @@ mod interface;
 mod proxy;
 mod service;
 
+pub use backlog::Backlog;
 pub use proxy::Agent1Proxy;
 pub use service::serve;
 

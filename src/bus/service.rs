@@ -4,26 +4,27 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use zbus::Connection;
 use zbus::Variant;
 use zbus::fdo::Properties;
 use zbus::names::InterfaceName;
-use zbus::object_server::InterfaceRef;
+use zbus::object_server::{InterfaceRef, SignalEmitter};
 
+use super::backlog::{Backlog, Waiting};
 use super::gate::Gate;
 use super::interface::{Agent1, changed};
-use super::{Caller, NAME, News, Notice, PATH};
+use super::{Asker, Caller, NAME, News, PATH};
 use crate::netfilter::Program;
 use crate::status::Status;
 use crate::vpn::Announcement;
 
-/// How long is waited for a bus that is not there: at first, and at most.
+/// How long to wait before the next attempt to reach the bus: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
-/// Serves the agent on the system bus until `notices` ends. A bus that is missing, or goes away, is
-/// taken up again; what happened meanwhile is in the properties.
-pub async fn serve(caller: Caller, status: watch::Receiver<Status>, mut notices: mpsc::Receiver<Notice>) {
+/// Serves the agent on the system bus. A bus that is missing, or goes away, is taken up again; what
+/// happened meanwhile is told then.
+pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Backlog) {
     let mut pause = RETRY.0;
     let mut told = String::new();
     loop {
@@ -31,10 +32,8 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, mut notices:
             Ok(connection) => {
                 pause = RETRY.0;
                 tracing::info!("on the system bus as {NAME}");
-                if tell_until_closed(&connection, &status, &mut notices).await.is_none() {
-                    return;
-                }
-                tracing::warn!("the system bus is gone; the rules stand, and the bus will be taken up again");
+                tell_until_closed(&connection, &status, &backlog).await;
+                tracing::warn!("the system bus is gone; the agent goes on, and connects to the bus again");
             }
             Err(error) => {
                 let why = error.to_string();
@@ -44,13 +43,7 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, mut notices:
                 }
             }
         }
-        // Nobody listens now; what waits in the channel must not hold up the loop.
-        let until = tokio::time::Instant::now() + pause;
-        while let Ok(notice) = tokio::time::timeout_at(until, notices.recv()).await {
-            if notice.is_none() {
-                return;
-            }
-        }
+        tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY.1);
     }
 }
@@ -61,58 +54,68 @@ async fn connect(caller: &Caller, status: &watch::Receiver<Status>) -> zbus::Res
     zbus::connection::Builder::system().serve_at(PATH, agent).name(NAME).build().await
 }
 
-/// `None` when there will be no more notices.
-async fn tell_until_closed(
-    connection: &Connection,
-    status: &watch::Receiver<Status>,
-    notices: &mut mpsc::Receiver<Notice>,
-) -> Option<()> {
+async fn tell_until_closed(connection: &Connection, status: &watch::Receiver<Status>, backlog: &Backlog) {
     let mut last = status.borrow().clone();
     loop {
         tokio::select! {
-            notice = notices.recv() => {
-                let notice = notice?;
-                if let Err(error) = tell(connection, &last, &notice).await {
+            mut waiting = backlog.take() => {
+                if let Err(error) = tell(connection, &last, &mut waiting).await {
                     tracing::debug!("a signal was not sent: {error}");
+                    return backlog.put_back(waiting);
                 }
-                last = notice.status;
+                last = waiting.status;
             }
-            () = connection.closed() => return Some(()),
+            () = connection.closed() => return,
         }
     }
 }
 
-async fn tell(connection: &Connection, last: &Status, notice: &Notice) -> zbus::Result<()> {
+/// Tells all of it. What is left in `waiting` after an error was not told.
+async fn tell(connection: &Connection, last: &Status, waiting: &mut Waiting) -> zbus::Result<()> {
     let object: InterfaceRef<Agent1> = connection.object_server().interface(PATH).await?;
     let emitter = object.signal_emitter();
-    let now = &notice.status;
+    let now = &waiting.status;
     let changed = changed(last, now);
     if !changed.is_empty() {
         let interface = InterfaceName::from_static_str(NAME)?;
         Properties::properties_changed(emitter, interface, changed, Cow::Borrowed(&[])).await?;
     }
-    for news in &notice.news {
-        match news {
-            News::Vpn(Announcement::State { old, new }) => {
-                let mut details = HashMap::from([
-                    ("enforced", Variant::from(now.enforced())),
-                    ("since", Variant::from(now.since)),
-                ]);
-                if let Some(by) = &notice.by {
-                    details.insert("uid", Variant::from(by.uid));
-                    details.extend(by.name.as_deref().map(|name| ("user", Variant::from(name))));
-                }
-                Agent1::announce_state(emitter, old.as_str(), new.as_str(), details).await?;
-            }
-            News::Vpn(Announcement::Lost { name, interface, reason }) => {
-                let interface = interface.as_ref().map_or("", |interface| interface.as_str());
-                Agent1::vpn_lost(emitter, name, interface, &reason.to_string()).await?;
-            }
-            News::Repaired { what, by } => Agent1::repaired(emitter, what, repairer(by.as_ref())).await?,
-            News::Failed(why) => Agent1::enforcement_failed(emitter, why).await?,
-        }
+    if waiting.merged > 0 {
+        tracing::warn!("the system bus was slow or away: {} signals were merged into others", waiting.merged);
+        waiting.merged = 0;
+    }
+    while let Some((news, by)) = waiting.news.front() {
+        signal(emitter, now, news, by.as_ref()).await?;
+        waiting.news.pop_front();
     }
     Ok(())
+}
+
+async fn signal(
+    emitter: &SignalEmitter<'_>,
+    now: &Status,
+    news: &News,
+    by: Option<&Asker>,
+) -> zbus::Result<()> {
+    match news {
+        News::Vpn(Announcement::State { old, new }) => {
+            let mut details = HashMap::from([
+                ("enforced", Variant::from(now.enforced())),
+                ("since", Variant::from(now.since)),
+            ]);
+            if let Some(by) = by {
+                details.insert("uid", Variant::from(by.uid));
+                details.extend(by.name.as_deref().map(|name| ("user", Variant::from(name))));
+            }
+            Agent1::announce_state(emitter, old.as_str(), new.as_str(), details).await
+        }
+        News::Vpn(Announcement::Lost { name, interface, reason }) => {
+            let interface = interface.as_ref().map_or("", |interface| interface.as_str());
+            Agent1::vpn_lost(emitter, name, interface, &reason.to_string()).await
+        }
+        News::Repaired { what, by } => Agent1::repaired(emitter, what, repairer(by.as_ref())).await,
+        News::Failed(why) => Agent1::enforcement_failed(emitter, why).await,
+    }
 }
 
 /// Nothing in it: nobody knows.

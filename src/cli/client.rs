@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use zbus::Connection;
 use zbus::OwnedVariant;
+use zbus::fdo;
 
 use crate::bus::{self, Agent1Proxy, Fields};
 
@@ -37,8 +38,16 @@ async fn connect_for(patience: Duration) -> anyhow::Result<Agent1Proxy<'static>>
 pub(super) async fn connect_on(connection: &Connection) -> anyhow::Result<Agent1Proxy<'static>> {
     let agent =
         Agent1Proxy::builder(connection).cache_properties(zbus::proxy::CacheProperties::No).build().await?;
-    agent.version().await.map_err(|_| anyhow!(NOT_RUNNING))?;
+    agent.version().await.map_err(unanswered)?;
     Ok(agent)
+}
+
+fn unanswered(error: zbus::Error) -> anyhow::Error {
+    let error = fdo::Error::from(error);
+    if matches!(error, fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_)) {
+        return anyhow!(NOT_RUNNING);
+    }
+    anyhow!("the agent does not answer: {error}; see: journalctl -u tunwarden")
 }
 
 /// Has the agent compare, and put right what differs.
@@ -47,10 +56,18 @@ pub(super) async fn verify() -> anyhow::Result<Vec<String>> {
 }
 
 /// Has the agent end a pause, compare, and put right what differs.
+///
+/// # Errors
+/// When the kernel does not hold the rules then.
 pub(super) async fn close() -> anyhow::Result<()> {
     let agent = connect().await?;
     agent.resume().await?;
-    agent.verify().await?;
+    if !agent.verify().await?.is_empty() {
+        let left = agent.verify().await?;
+        ensure!(left.is_empty(), "the agent could not put right what differs: {}", left.join("; "));
+    }
+    let verdict = agent.verdict().await?;
+    ensure!(["protected", "locked"].contains(&verdict.as_str()), "the agent says: {verdict}");
     Ok(())
 }
 

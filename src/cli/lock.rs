@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::{Outcome, client, complain, load::in_force_aloud, say};
 use crate::agent::describe;
 use crate::config::{Config, InForce};
-use crate::firewall::{Firewall, hide_tunnel_addresses};
+use crate::firewall::{Firewall, LayerReport, hide_tunnel_addresses};
 use crate::policy;
 use crate::sources::links;
 use crate::status::LossStatus;
@@ -40,7 +40,13 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     }
     keep(&store, situation);
     keep_configuration(&store, text.as_deref());
-    say("locked: nothing leaves in clear");
+    say(match firewall.layers().iter().any(LayerReport::holds_wires) {
+        true => "locked: nothing leaves in clear",
+        false => {
+            "locked: programs send nothing in clear; not held are raw packet senders, macvlan and ipvlan \
+             containers"
+        }
+    });
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,7 +10,7 @@ pub use gather::Files;
 use serde::Serialize;
 
 use crate::config::plain;
-use crate::status::{BootstrapStatus, ManagementStatus, Status};
+use crate::status::{BootstrapStatus, LayerStatus, ManagementStatus, Status};
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub notifications: Vec<Notification>,
     /// Scripts or units of the article that are still there.
     pub article: Vec<String>,
+    /// What this user may not read.
+    pub unread: Vec<&'static str>,
 }
 
 /// A configuration's file that is refused.
@@ -149,6 +151,13 @@ pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
     }
     findings.extend(seen.status.iter().flat_map(of_status));
     findings.extend(of_machine(seen));
+    if !seen.unread.is_empty() {
+        findings.push(Finding {
+            id: "not-read",
+            problem: format!("this user may not read: {}", seen.unread.join("; ")),
+            mend: "run it as root: sudo tunwarden doctor".to_owned(),
+        });
+    }
     findings
 }
 
@@ -165,6 +174,14 @@ fn of_status(status: &Status) -> Vec<Finding> {
             "no-endpoint-known",
             "no VPN server is known".to_owned(),
             "save a VPN profile in the network menu, or name the server in bootstrap.servers",
+        );
+    }
+    let unread: Vec<String> = status.layers.iter().filter_map(LayerStatus::unread).collect();
+    if !unread.is_empty() {
+        find(
+            "layer-unknown",
+            format!("nobody can tell what a layer holds: {}", some(&unread)),
+            "mend the tool that is named, then: sudo tunwarden verify",
         );
     }
     let faults = status.docker.faults();

@@ -24,6 +24,7 @@ fn healthy() -> Snapshot {
         openvpn_left_out: Vec::new(),
         notifications: Vec::new(),
         article: Vec::new(),
+        unread: Vec::new(),
     }
 }
 
@@ -52,6 +53,7 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.rules = Ok(one("there is no chain VPN_LAN"))), ["rules-not-in-force"]);
     assert_eq!(ids(|seen| seen.rules = Err("denied".to_owned())), ["rules-unknown"]);
     assert_eq!(ids(|seen| seen.status = None), ["agent-not-running"]);
+    assert_eq!(ids(|seen| seen.unread = vec!["the server names"]), ["not-read"]);
     let refused = Refused { faults: "line 3".to_owned(), source: "kept".to_owned() };
     assert_eq!(ids(|seen| seen.config = Some(refused)), ["config-faults"]);
     assert_eq!(ids(|seen| seen.worlds.legacy = true), ["legacy-and-nft"]);

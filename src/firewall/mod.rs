@@ -83,6 +83,13 @@ pub enum LayerFound {
     Unread(String),
 }
 
+impl LayerReport {
+    /// Whether it judges what goes out on a wire, whoever sends it.
+    pub fn holds_wires(&self) -> bool {
+        self.layer == Layer::Nftables && self.found == LayerFound::Rules && self.lacks.is_none()
+    }
+}
+
 impl LayerFound {
     fn after_commit(result: &LayerResult) -> Self {
         match result {

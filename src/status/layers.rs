@@ -36,6 +36,11 @@ impl LayerStatus {
             .then(|| format!("{}: the agent's own, no flush takes it away", self.name))
     }
 
+    /// Why nobody can tell what it holds, for people.
+    pub fn unread(&self) -> Option<String> {
+        self.unknown.as_ref().map(|why| format!("{}: {why}", self.name))
+    }
+
     /// A line for people, if there is something to say.
     pub(super) fn fault(&self) -> Option<String> {
         let name = &self.name;

@@ -1,0 +1,225 @@
+//! What the bus has not been told yet. The loop never waits for a bus that is slow or absent: it leaves
+//! the newest status and the news here, and the bus takes all of it as soon as it can.
+//!
+//! The number of news is bounded. When there are more, the least important are merged into later ones; a
+//! loss goes only when there is another one of the same VPN, or nothing but losses of different VPNs.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{Asker, News, Notice};
+use crate::status::Status;
+use crate::vpn::Announcement;
+
+/// Maximum number of news that wait for the bus.
+const MOST: usize = 256;
+
+/// News that wait for the bus, and the newest status.
+#[derive(Debug, Clone, Default)]
+pub struct Backlog(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Option<Waiting>>,
+    changed: Notify,
+}
+
+/// All that waits at one moment.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The newest status.
+    pub(super) status: Status,
+    /// What happened, the oldest first, and who asked for it.
+    pub(super) news: VecDeque<(News, Option<Asker>)>,
+    /// How many news were merged into later ones.
+    pub(super) merged: u64,
+}
+
+impl Backlog {
+    /// Adds what the loop tells; never waits.
+    pub fn push(&self, notice: Notice) {
+        let Notice { status, news, by } = notice;
+        let mut waiting = self.lock();
+        let (before, merged) = waiting.take().map(|before| (before.news, before.merged)).unwrap_or_default();
+        let mut all = Waiting { status, news: before, merged };
+        all.news.extend(news.into_iter().map(|news| (news, by.clone())));
+        all.bound();
+        *waiting = Some(all);
+        self.0.changed.notify_one();
+    }
+
+    /// Waits for something, and takes all of it.
+    pub(super) async fn take(&self) -> Waiting {
+        loop {
+            let changed = self.0.changed.notified();
+            if let Some(waiting) = self.lock().take() {
+                return waiting;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes back what could not be told, in front of what came meanwhile.
+    pub(super) fn put_back(&self, mut untold: Waiting) {
+        let mut waiting = self.lock();
+        if let Some(newer) = waiting.take() {
+            untold.status = newer.status;
+            untold.news.extend(newer.news);
+            untold.merged += newer.merged;
+        }
+        untold.bound();
+        *waiting = Some(untold);
+        self.0.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn bound(&mut self) {
+        while self.news.len() > MOST {
+            self.merge_one();
+            self.merged += 1;
+        }
+    }
+
+    /// Makes one less of them.
+    fn merge_one(&mut self) {
+        // The property `Repairs` counts these as well.
+        let repair = self.position(|news| matches!(news, News::Repaired { .. }));
+        let failure = || self.first_of_several(|news| matches!(news, News::Failed(_)).then_some(""));
+        if let Some(place) = repair.or_else(failure) {
+            self.news.remove(place);
+        } else if !self.merge_states() {
+            let loss = self.first_of_several(lost_name).unwrap_or_default();
+            self.news.remove(loss);
+        }
+    }
+
+    /// Makes one change of the first two changes of state. Says whether there were two.
+    fn merge_states(&mut self) -> bool {
+        let mut changes = self.news.iter_mut().enumerate().filter_map(|(place, (news, _))| match news {
+            News::Vpn(Announcement::State { old, .. }) => Some((place, old)),
+            News::Vpn(Announcement::Lost { .. }) | News::Repaired { .. } | News::Failed(_) => None,
+        });
+        let (Some((place, first)), Some((_, second))) = (changes.next(), changes.next()) else {
+            return false;
+        };
+        mem::swap(first, second);
+        self.news.remove(place);
+        true
+    }
+
+    fn position(&self, wanted: impl Fn(&News) -> bool) -> Option<usize> {
+        self.news.iter().position(|(news, _)| wanted(news))
+    }
+
+    /// The first of these behind which there is another one of the same name.
+    fn first_of_several<'a>(&'a self, name: impl Fn(&'a News) -> Option<&'a str>) -> Option<usize> {
+        let mut later = std::collections::HashSet::new();
+        let named = self.news.iter().enumerate().rev();
+        named.filter_map(|(place, (news, _))| Some((place, name(news)?))).fold(
+            None,
+            |first, (place, name)| {
+                if later.insert(name) { first } else { Some(place) }
+            },
+        )
+    }
+}
+
+fn lost_name(news: &News) -> Option<&str> {
+    match news {
+        News::Vpn(Announcement::Lost { name, .. }) => Some(name),
+        News::Vpn(Announcement::State { .. }) | News::Repaired { .. } | News::Failed(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Enforcement;
+    use crate::vpn::{Reason, Situation, State};
+
+    fn notice(news: Vec<News>) -> Notice {
+        let status = Status::new(&Situation::default(), 0, Enforcement::Enforced, false);
+        Notice { status, news, by: None }
+    }
+
+    fn lost(name: &str) -> News {
+        News::Vpn(Announcement::Lost { name: name.to_owned(), interface: None, reason: Reason::LinkGone })
+    }
+
+    fn change(old: State, new: State) -> News {
+        News::Vpn(Announcement::State { old, new })
+    }
+
+    fn repaired() -> News {
+        News::Repaired { what: "a rule".to_owned(), by: None }
+    }
+
+    /// What waits, and how many were merged.
+    async fn told(backlog: &Backlog) -> (Vec<News>, u64) {
+        let waiting = backlog.take().await;
+        (waiting.news.into_iter().map(|(news, _)| news).collect(), waiting.merged)
+    }
+
+    fn count(news: &[News], wanted: impl Fn(&News) -> bool) -> usize {
+        news.iter().filter(|news| wanted(news)).count()
+    }
+
+    #[tokio::test]
+    async fn a_loss_among_any_number_of_other_news_is_told() {
+        let backlog = Backlog::default();
+        backlog.push(notice(vec![lost("home"), change(State::Protected, State::Lost)]));
+        for _ in 0..10 * MOST {
+            backlog.push(notice(vec![repaired(), News::Failed("why".to_owned())]));
+            backlog.push(notice(vec![change(State::Lost, State::Connecting)]));
+            backlog.push(notice(vec![change(State::Connecting, State::Lost)]));
+        }
+        backlog.push(notice(vec![lost("office")]));
+        let (news, merged) = told(&backlog).await;
+        assert!(news.len() <= MOST, "{}", news.len());
+        assert_eq!(merged as usize + news.len(), 3 + 40 * MOST, "each is told or counted");
+        let names: Vec<&str> = news.iter().filter_map(lost_name).collect();
+        assert_eq!(names, ["home", "office"]);
+        assert!(count(&news, |news| matches!(news, News::Failed(_))) > 0);
+        // The changes that are told lead from the first state to the last, without a gap.
+        let mut now = State::Protected;
+        for item in &news {
+            if let News::Vpn(Announcement::State { old, new }) = item {
+                assert_eq!(*old, now);
+                now = *new;
+            }
+        }
+        assert_eq!(now, State::Lost);
+    }
+
+    #[tokio::test]
+    async fn losses_of_one_vpn_are_merged_before_those_of_another() {
+        let backlog = Backlog::default();
+        backlog.push(notice(vec![lost("rare")]));
+        for _ in 0..2 * MOST {
+            backlog.push(notice(vec![lost("flapping")]));
+        }
+        let (news, merged) = told(&backlog).await;
+        assert_eq!(news.len(), MOST);
+        assert_eq!(merged as usize, MOST + 1);
+        assert_eq!(count(&news, |news| lost_name(news) == Some("rare")), 1);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_told_comes_before_what_came_meanwhile() {
+        let backlog = Backlog::default();
+        backlog.push(notice(vec![lost("first")]));
+        let untold = backlog.take().await;
+        backlog.push(notice(vec![lost("second")]));
+        backlog.put_back(untold);
+        let (news, _) = told(&backlog).await;
+        assert_eq!(news.iter().filter_map(lost_name).collect::<Vec<_>>(), ["first", "second"]);
+    }
+}
