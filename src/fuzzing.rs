@@ -9,8 +9,11 @@ mod network;
 mod text;
 mod vpn;
 
-/// Every target, by the name of its folder of seeds.
-pub const TARGETS: [(&str, fn(&[u8])); 12] = [
+/// A target, and the name of its folder of seeds.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 12] = [
     ("config", text::config),
     ("docker", network::docker),
     ("hook", vpn::hook),

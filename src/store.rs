@@ -5,9 +5,12 @@
 //! `names.json` what server names stand for, `configuration.json` the configuration that was in force last,
 //! `networking-off.json` that all networks were switched off to
 //! bring a VPN back, and are to be switched on again;
-//! `/run/tunwarden/applied.json` what was put in force last, for whoever comes after this process.
+//! `/run/tunwarden/applied.json` what was put in force last, for whoever comes after this process, and
+//! `/run/tunwarden/reports` what hooks could not tell the agent.
 //! Each is written whole or not at all. What cannot be read counts as not there: the strictest
 //! reading of it.
+
+mod left;
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -21,7 +24,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::config::Kept;
 use crate::status::LossStatus;
-use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, Situation, State, TunnelId};
+use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, ReportLog, Situation, State, TunnelId};
+
+pub use left::LeftReport;
 
 /// State that outlives a reboot.
 pub const STATE_DIR: &str = "/var/lib/tunwarden";
@@ -34,7 +39,6 @@ const NETWORKS: &str = "networks.json";
 const NAMES: &str = "names.json";
 const APPLIED: &str = "applied.json";
 const NETWORKING: &str = "networking-off.json";
-const REPORTS: &str = "reports.json";
 const LOCK: &str = "agent.lock";
 const TURN: &str = "rules.lock";
 
@@ -57,6 +61,9 @@ pub struct Applied {
     pub since: u64,
     /// Reports of root's hooks that still stand.
     pub reports: Vec<Report>,
+    /// The reports of root's hooks that were taken last.
+    #[serde(default)]
+    pub heard: ReportLog,
     /// Tunnels whose servers are silent.
     #[serde(default)]
     pub silent: BTreeSet<TunnelId>,
@@ -144,8 +151,10 @@ impl Store {
         let make = |path: &Path, mode| {
             DirBuilder::new().recursive(true).mode(mode).create(path).map_err(io_error(path))
         };
-        // One that cannot be had does not keep the other from being there.
-        make(&self.run, 0o755).and(make(&self.state, 0o700))
+        // One that cannot be had does not keep the others from being there.
+        let reports = self.reports();
+        let run = make(&self.run, 0o755).and(make(&reports, 0o700));
+        make(&self.state, 0o700).and(run)
     }
 
     /// The endpoints learned so far; nothing when there is no such file.
@@ -255,30 +264,6 @@ impl Store {
     /// [`StoreError::Io`]
     pub fn keep_applied(&self, applied: &Applied) -> Result<(), StoreError> {
         write(&self.run.join(APPLIED), applied)
-    }
-
-    /// Leaves a hook's report for an agent that could not be told. Only root can.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn leave_report(&self, report: &Report) -> Result<(), StoreError> {
-        let path = self.run.join(REPORTS);
-        let mut reports: Vec<Report> = read(&path).ok().flatten().unwrap_or_default();
-        reports.push(report.clone());
-        write(&path, &reports)
-    }
-
-    /// The reports that were left, which are gone from there then.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn take_reports(&self) -> Result<Vec<Report>, StoreError> {
-        let path = self.run.join(REPORTS);
-        let reports = read(&path)?;
-        if reports.is_some() {
-            std::fs::remove_file(&path).map_err(io_error(&path))?;
-        }
-        Ok(reports.unwrap_or_default())
     }
 
     /// Forgets what was put in force: nothing is any more.

@@ -17,6 +17,13 @@ pub fn uptime() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or_default()
 }
 
+/// Nanoseconds since this machine was started, by `CLOCK_BOOTTIME`: asleep or awake, and nobody can set it.
+pub fn boottime() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, rest) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    seconds.unwrap_or_default().saturating_mul(1_000_000_000).saturating_add(rest.unwrap_or_default())
+}
+
 /// The name of a user id, if this system has one for it.
 pub fn user_name(uid: u32) -> Option<String> {
     User::from_uid(uid.into()).ok().flatten().map(|user| user.name)

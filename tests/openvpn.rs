@@ -16,7 +16,7 @@ use support::openvpn::{
 use support::{agent, bus, status};
 use tunwarden_lab::address::{OTHER_VPN, VPN_V6};
 use tunwarden_lab::openvpn::{ClientOptions, Protocol, READY, ServerOptions};
-use tunwarden_lab::{Transport, with_lab};
+use tunwarden_lab::{Lab, Transport, with_lab};
 
 #[test]
 fn without_the_agent_the_same_traffic_is_seen() {
@@ -279,13 +279,73 @@ fn an_agent_that_comes_back_takes_up_the_tunnel_where_it_stands() {
 
         dead.kill()?;
         let _client = connect(lab, &options)?;
-        let left = lab.host().read("/run/tunwarden/reports.json")?;
-        ensure!(left.contains("198.51.100.7:1194/udp"), "the hook left {left}");
+        let waiting = left(lab)?;
+        ensure!(waiting.contains("198.51.100.7:1194/udp"), "the hook left {waiting}");
         let _agent = agent(lab, config)?;
         protected_by(lab, &server)?;
         flows(lab)?;
-        assert!(lab.host().read("/run/tunwarden/reports.json").is_err(), "a report is taken up twice");
+        assert_eq!(left(lab)?, "", "a report is taken up twice");
         contract(&[&server])?.check(&capture.stop()?)
+    })
+    .unwrap();
+}
+
+/// What hooks have left for the agent.
+fn left(lab: &Lab) -> Result<String> {
+    lab.host().succeed(["sh", "-c", "cat /run/tunwarden/reports/* 2>/dev/null || true"])
+}
+
+#[test]
+fn what_hooks_report_while_the_agent_hangs_counts_when_it_goes_on() {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let _bus = bus(lab)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        // Only what root reported is a tunnel then.
+        let mut agent = agent(lab, "[vpn]\nconnections = [\"another\"]\n")?;
+        let _floods = pressure(lab)?;
+        agent.signal(Signal::SIGSTOP)?;
+        let mut client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
+        ensure!(left(lab)?.contains("198.51.100.7:1194/udp"), "the hook left {}", left(lab)?);
+        agent.signal(Signal::SIGCONT)?;
+        protected_by(lab, &server)?;
+        flows(lab)?;
+        assert_eq!(left(lab)?, "");
+
+        agent.signal(Signal::SIGSTOP)?;
+        client.stop()?;
+        ensure!(left(lab)?.contains("down-asked"), "the hook left {}", left(lab)?);
+        agent.signal(Signal::SIGCONT)?;
+        becomes(lab, "locked")?;
+        // A whole life that nobody was told of.
+        agent.signal(Signal::SIGSTOP)?;
+        let mut client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
+        client.stop()?;
+        agent.signal(Signal::SIGCONT)?;
+        tunwarden_lab::wait_for("the reports are taken", support::SOON, || {
+            Ok(left(lab)?.is_empty().then_some(()))
+        })?;
+        becomes(lab, "locked")?;
+        contract(&[&server])?.check(&capture.stop()?)
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_hook_that_can_neither_tell_nor_leave_its_report_says_so_and_succeeds() {
+    with_lab(|lab| {
+        lab.host().succeed(["mkdir", "-p", "/run/tunwarden"])?;
+        for options in ["ro", "size=4k,nr_inodes=2"] {
+            let words = format!(
+                "mount -t tmpfs -o {options} none /run/tunwarden && exec {} hook openvpn",
+                support::TUNWARDEN
+            );
+            let hook = lab.host().command(["unshare", "-m", "sh", "-c", &words]);
+            let hook = hook.env("script_type", "up").env("dev", "tun0").env("daemon_pid", "1").run()?;
+            ensure!(hook.status.success(), "{options}: {}", hook.stderr);
+            ensure!(hook.stderr.contains("this report is lost"), "{options}: {}", hook.stderr);
+        }
+        Ok(())
     })
     .unwrap();
 }
@@ -303,12 +363,14 @@ fn without_a_bus_the_client_connects_and_nothing_leaves_in_clear() {
         let _floods = pressure(lab)?;
         let mut client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
         flows(lab)?;
-        println!("without a bus: {}", status(lab)?);
-        println!("{:?}", lab.host().read("/run/tunwarden/reports.json"));
+        // Without a bus only its log shows what the agent knows.
+        agent.wait_for_line("-> protected", CONNECT)?;
+        assert_eq!(left(lab)?, "", "the agent reads what hooks leave");
         let log = client.log();
         ensure!(log.contains("the agent was not told"), "the hook did not say so: {log}");
         client.signal(Signal::SIGTERM)?;
         client.wait(CONNECT)?;
+        agent.wait_for_line("-> locked; ", CONNECT)?;
         assert!(agent.is_running());
         contract(&[&server])?.check(&capture.stop()?)
     })

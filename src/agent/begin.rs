@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::reports::is_current;
 use super::{Agent, describe};
 use crate::bus::News;
 use crate::firewall::hide_tunnel_addresses;
@@ -21,13 +22,11 @@ impl Agent {
             Ok(table) => self.take(Event::Links(table)),
             Err(error) => tracing::warn!("{}: no LAN until the links can be read", describe(&error)),
         }
-        let left = self.store.take_reports().unwrap_or_else(|error| {
-            tracing::warn!("{}", describe(&error));
-            Vec::new()
-        });
-        for report in self.kept.reports.clone().into_iter().chain(left) {
+        let before = self.kept.reports.clone();
+        for report in before.into_iter().filter(is_current) {
             self.take(Event::Report(report, Reporter::Root));
         }
+        self.take_left();
         if let Err(error) = hide_tunnel_addresses(self.store.run()) {
             tracing::debug!("{}", describe(&error));
         }

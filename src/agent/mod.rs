@@ -10,8 +10,10 @@ mod drift;
 mod looks;
 mod names;
 mod pause;
+mod reports;
 mod requests;
 mod tell;
+mod wait;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,8 +39,9 @@ use configuration::Configuration;
 use drift::{Drift, Read};
 use looks::Looks;
 use names::Questions;
+use wait::{tick, until, until_instant};
 
-use crate::vpn::{Action, Detours, Event, Listening, Machine, ManagementSocket, Names, Situation};
+use crate::vpn::{Action, Detours, Event, Listening, Machine, ManagementSocket, Names, ReportLog, Situation};
 
 /// How long until a commit that failed is tried again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -90,6 +93,8 @@ struct Agent {
     notices: Backlog,
     /// What of it is on disk for our successor.
     kept: Applied,
+    /// The reports of root's hooks that were taken last.
+    heard: ReportLog,
     repairs: u32,
     /// Whether somebody who moves others' rules was at work since the last commit.
     look: bool,
@@ -134,6 +139,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let notices = Backlog::default();
     let (change_sender, changes) = mpsc::channel(256);
     let (hosts_sender, mut hosts) = mpsc::channel(1);
+    let (left_sender, mut left) = mpsc::channel(1);
     let mut agent = Agent::new(setup, event_sender.clone(), notices.clone(), Drift::new(changes)).await;
 
     tokio::spawn(sources::drift::watch(change_sender));
@@ -141,6 +147,8 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::resolvers::watch(event_sender.clone()));
     tokio::spawn(sources::hosts::watch(hosts_sender));
+    let reports = agent.store.reports();
+    tokio::spawn(sources::reports::watch(agent.store.run().to_owned(), reports, left_sender));
     tokio::spawn(sources::clock::watch(event_sender.clone()));
     tokio::spawn(sources::sleep::watch(event_sender.clone()));
     tokio::spawn(sources::openvpn_files::watch(event_sender.clone()));
@@ -165,6 +173,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
             Some(notice) = agent.drift.notices.recv() => agent.noticed(notice).await,
             () = until_instant(look_due) => agent.look_now().await,
             Some(()) = hosts.recv() => agent.pin_again(),
+            Some(()) = left.recv() => agent.take_left_reports().await,
             () = agent.firewall.orphaned() => agent.take_over().await,
             () = agent.looks.wait() => agent.look_for_all().await,
             () = tick(&mut watchdog) => tell_systemd(&[NotifyState::Watchdog]),
@@ -223,6 +232,7 @@ impl Agent {
             situation: before.situation.clone(),
             found,
             damaged: false,
+            heard: before.heard.clone(),
             kept: before,
             status: watch::Sender::new(status),
             notices,
@@ -256,6 +266,10 @@ impl Agent {
         }
         if let Event::NetworkManager(Some(_)) = &event {
             self.finish_comeback();
+        }
+        if let Event::ClientExited { .. } = &event {
+            // Its last hook left its report before it ended, and may have said that somebody asked for it.
+            self.take_left();
         }
         let bound = self.shorter_pause();
         for event in bound.into_iter().chain([event]) {
@@ -376,27 +390,5 @@ fn publish<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
 fn tell_systemd(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!("systemd could not be told: {error}");
-    }
-}
-
-async fn until(moment: Option<jiff::Timestamp>) {
-    let Some(moment) = moment else { return std::future::pending().await };
-    let seconds = u64::try_from(moment.as_second()).unwrap_or_default().saturating_sub(system::now());
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-}
-
-async fn until_instant(moment: Option<tokio::time::Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
-    match watchdog {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
     }
 }

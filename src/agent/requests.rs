@@ -7,7 +7,7 @@ use crate::bus::{Answer, Request, Verified};
 use crate::firewall::Firewall;
 use crate::policy;
 use crate::reconnect::Reach;
-use crate::vpn::Event;
+use crate::vpn::{Event, Reporter};
 
 /// Why a report of a process other than root's was refused.
 const NOT_YOURS: &str = "the VPN client of this tunnel may report the loss of the tunnel, and its return; \
@@ -38,13 +38,18 @@ impl Agent {
                     let _ = answer.send(Err(error.to_string()));
                 }
             },
-            Request::Report(report, reporter, answer) => {
-                if !self.machine.may_report(&report, &reporter) {
+            Request::Report(dated, reporter, answer) => {
+                if !self.machine.may_report(&dated.report, &reporter) {
                     let _ = answer.send(Err(NOT_YOURS.to_owned()));
                     return;
                 }
-                tracing::info!("{reporter} reports {report}");
-                self.take(Event::Report(report, reporter));
+                match reporter {
+                    Reporter::Root => self.take_root_report(dated),
+                    Reporter::Client(_) => {
+                        tracing::info!("{reporter} reports {}", dated.report);
+                        self.take(Event::Report(dated.report, reporter));
+                    }
+                }
                 // OpenVPN waits for its hook: it goes on before the rules have moved.
                 let _ = answer.send(Ok(()));
                 self.enforce().await;

@@ -23,7 +23,8 @@ impl Agent {
         let (last, pause_ends) = (self.machine.last().cloned(), self.pause_ends);
         let loss = self.last_loss();
         let silent = self.machine.silent_tunnels();
-        let kept = Applied { situation, refused, since, reports, silent, last, pause_ends, loss };
+        let heard = self.heard.clone();
+        let kept = Applied { situation, refused, since, reports, heard, silent, last, pause_ends, loss };
         if kept != self.kept {
             if let Err(error) = self.store.keep_applied(&kept) {
                 tracing::warn!("{}", describe(&error));

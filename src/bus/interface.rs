@@ -18,7 +18,8 @@ use super::{Asker, Caller, LONGEST_PAUSE, Request};
 use crate::config::Reconnect;
 use crate::sources::{openvpn, process};
 use crate::status::{LayerStatus, Status, Watch};
-use crate::vpn::{PauseScope, Reporter};
+use crate::system;
+use crate::vpn::{DatedReport, PauseScope, Reporter};
 
 /// The polkit action for opening everything.
 const PAUSE_ACTION: &str = "org.tunwarden.agent1.pause";
@@ -215,7 +216,10 @@ impl Agent1 {
         })?;
         let Some(mut report) = report else { return Ok(()) };
         report.started = report.pid.and_then(process::started);
-        let answer = self.caller.ask(|answer| Request::Report(report, reporter, answer)).await;
+        let now = system::boottime();
+        let at = openvpn::called_at(&fields).map_or(now, |at| at.min(now));
+        let dated = DatedReport { at, report };
+        let answer = self.caller.ask(|answer| Request::Report(dated, reporter, answer)).await;
         answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(|error| {
             self.gate.complain(uid, &format!("refused a report of user {uid}: {error}"));
             fdo::Error::AccessDenied(error)

@@ -19,7 +19,7 @@ use zbus::DBusError;
 
 use crate::netfilter::Program;
 use crate::status::Status;
-use crate::vpn::{Announcement, PauseScope, Report, Reporter};
+use crate::vpn::{Announcement, DatedReport, PauseScope, Reporter};
 
 /// The agent's name on the system bus.
 pub const NAME: &str = "org.tunwarden.Agent1";
@@ -43,7 +43,7 @@ pub enum Request {
     /// Bring the VPN back that was there last.
     Reconnect(oneshot::Sender<Answer>),
     /// A hook's report, and whether it changed anything.
-    Report(Report, Reporter, oneshot::Sender<Answer>),
+    Report(DatedReport, Reporter, oneshot::Sender<Answer>),
 }
 
 /// Every difference between the kernel and the policy, or why nobody can tell.

@@ -9,11 +9,14 @@ use clap::Subcommand;
 
 use super::{client, complain};
 use crate::bus::Fields;
-use crate::sources::{dispatcher, openvpn};
+use crate::sources::{dispatcher, openvpn, process};
 use crate::store::Store;
+use crate::system;
+use crate::vpn::DatedReport;
 
-/// OpenVPN waits for its hooks.
-const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long the agent may take for its answer. The scripts in `hooks/` give this program 2 s; what is left
+/// of them is for the file.
+const PATIENCE: Duration = Duration::from_millis(1000);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Hook {
@@ -46,7 +49,9 @@ pub(super) async fn run(hook: &Hook) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn report(fields: Fields) {
+async fn report(mut fields: Fields) {
+    let at = system::boottime();
+    fields.insert(openvpn::CALLED_AT.to_owned(), at.to_string());
     let sent = tokio::time::timeout(PATIENCE, client::report(fields.clone())).await;
     let why = match sent {
         Ok(Ok(())) => return,
@@ -54,13 +59,18 @@ async fn report(fields: Fields) {
         Err(_) => "it did not answer in time".to_owned(),
     };
     complain(&format!("tunwarden: the agent was not told: {why}"));
-    // An agent that is being started anew finds it here.
+    // The agent reads it as soon as it can.
     let store = Store::default();
     if nix::unistd::geteuid().is_root()
         && Path::new(store.run()).is_dir()
-        && let Ok(Some(report)) = openvpn::parse(&fields)
-        && let Err(error) = store.leave_report(&report)
+        && let Ok(Some(mut report)) = openvpn::parse(&fields)
     {
-        complain(&format!("tunwarden: {}", crate::agent::describe(&error)));
+        report.started = report.pid.and_then(process::started);
+        if let Err(error) = store.leave_report(&DatedReport { at, report }) {
+            complain(&format!(
+                "tunwarden: this report is lost: {}; once that is mended, restart the VPN",
+                crate::agent::describe(&error)
+            ));
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Where events come from, one source a file.
 //!
 //! A source watches one thing and says what it sees as an [`Event`](crate::vpn::Event). It never
-//! concludes, never touches the firewall, and knows nothing of the other sources. What [`drift`]
-//! and [`hosts`] see is no event: it says nothing of the VPN, only that the kernel, or the file of the
-//! pins, is to be looked at.
+//! concludes, never touches the firewall, and knows nothing of the other sources. What [`drift`],
+//! [`hosts`] and [`reports`] see is no event: it says nothing of the VPN, only that the kernel, the file of
+//! the pins, or the folder of reports is to be looked at.
 
 mod changes;
 pub mod clock;
@@ -17,6 +17,7 @@ pub mod network_manager;
 pub mod openvpn;
 pub mod openvpn_files;
 pub mod process;
+pub mod reports;
 pub mod resolvers;
 pub mod silence;
 pub(crate) mod skipped;

@@ -30,6 +30,9 @@ pub const KEYS: [&str; 10] = [
     "ifconfig_local",
 ];
 
+/// When the hook was called, by `CLOCK_BOOTTIME` in nanoseconds. No key of OpenVPN's: our hook adds it.
+pub const CALLED_AT: &str = "called_at";
+
 /// No value that we read is longer than an IPv6 address.
 const MAX_BYTES: usize = 256;
 
@@ -121,6 +124,13 @@ pub fn parse(fields: &BTreeMap<String, String>) -> Result<Option<Report>, Report
             Report { kind, interface, pid: pid.unwrap_or_default(), started: None, endpoint, either }
         }
     }))
+}
+
+/// When the hook was called, if it says so.
+pub fn called_at(fields: &BTreeMap<String, String>) -> Option<u64> {
+    let text = fields.get(CALLED_AT)?;
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| plain)
 }
 
 fn kind(fields: &Fields) -> Result<Option<ReportKind>, ReportError> {

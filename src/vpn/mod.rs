@@ -17,6 +17,7 @@ mod machine;
 mod management;
 mod names;
 mod pause;
+mod reports;
 mod silence;
 mod situation;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use machine::Machine;
 pub use management::{ClientState, Hearing, ManagementSocket, ManagementWord};
 pub use names::{Names, Resolved};
 pub use pause::{Pause, PauseScope};
+pub use reports::{DatedReport, ReportLog};
 pub use silence::{Detours, LOOKS, Listening, Look, Silence, TunnelId, Wait};
 pub use situation::{
     Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,

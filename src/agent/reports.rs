@@ -1,0 +1,50 @@
+//! The reports of root's hooks: those that come over the bus, and those that were left in files.
+
+use super::{Agent, describe};
+use crate::sources::process;
+use crate::system;
+use crate::vpn::{DatedReport, Event, Report, ReportKind, Reporter};
+
+impl Agent {
+    /// Takes a report in the order in which hooks were called, and not in that of its arrival.
+    pub(super) fn take_root_report(&mut self, dated: DatedReport) {
+        for report in self.heard.take(dated) {
+            tracing::info!("root reports {report}");
+            self.take(Event::Report(report, Reporter::Root));
+        }
+    }
+
+    /// Takes the reports that hooks left while this agent could not be reached.
+    pub(super) async fn take_left_reports(&mut self) {
+        if self.take_left() {
+            self.enforce().await;
+        }
+    }
+
+    /// Whether there were any.
+    pub(super) fn take_left(&mut self) -> bool {
+        let left = self.store.left_reports(system::boottime()).unwrap_or_else(|error| {
+            tracing::warn!("{}: reports of hooks are not read", describe(&error));
+            Vec::new()
+        });
+        for one in &left {
+            if is_current(&one.dated.report) {
+                self.take_root_report(one.dated.clone());
+            }
+            if let Err(error) = self.store.forget_left(one) {
+                tracing::warn!("{}", describe(&error));
+            }
+        }
+        !left.is_empty()
+    }
+}
+
+/// Whether a report can still be true: the client that brought the tunnel up is there, and its process id
+/// has not passed to another process.
+pub(super) fn is_current(report: &Report) -> bool {
+    match (report.kind, report.pid, report.started) {
+        (ReportKind::Up, Some(pid), Some(started)) => process::started(pid) == Some(started),
+        (ReportKind::Up, Some(pid), None) => process::started(pid).is_some(),
+        (ReportKind::Up, None, _) | (ReportKind::DownAsked | ReportKind::DownLost, ..) => true,
+    }
+}

@@ -1,0 +1,84 @@
+//! Watches the folder in which root's hooks leave their reports while the agent cannot be reached.
+//!
+//! It says no more than that the folder is to be read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::inotify::WatchFlags;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::changes::Changes;
+
+/// How often the folder is read where the kernel has no watch left for it.
+const UNWATCHED: Duration = Duration::from_secs(2);
+
+/// Sends a word when the watch begins and whenever a report may have come, until nobody listens.
+/// `run` is the folder in which the folder of the reports is made.
+pub async fn watch(run: PathBuf, reports: PathBuf, changed: mpsc::Sender<()>) {
+    let mut told = false;
+    loop {
+        // The folder of the reports may be another one each time. It is watched before it is read.
+        let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO;
+        let changes = Changes::of([(run.clone(), WatchFlags::CREATE), (reports.clone(), flags)]);
+        if changed.send(()).await.is_err() {
+            return;
+        }
+        let next = async {
+            match &changes {
+                Ok(changes) => changes.next().await,
+                Err(error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(
+                            "{} cannot be watched, and is read every 2 s: {error}",
+                            reports.display()
+                        );
+                    }
+                    sleep(UNWATCHED).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = next => {}
+            () = changed.closed() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test touches files")]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// A word comes; and all that come with it.
+    async fn word(told: &mut mpsc::Receiver<()>) {
+        assert_eq!(timeout(SOON, told.recv()).await, Ok(Some(())));
+        while timeout(Duration::from_millis(200), told.recv()).await.is_ok() {}
+    }
+
+    #[tokio::test]
+    async fn each_report_is_told_in_a_folder_that_comes_later_and_comes_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, reports) = (folder.path().to_owned(), folder.path().join("reports"));
+        let (changed, mut told) = mpsc::channel(1);
+        let watch = tokio::spawn(watch(run, reports.clone(), changed));
+        word(&mut told).await;
+        for _ in 0..2 {
+            std::fs::create_dir(&reports).unwrap();
+            word(&mut told).await;
+            std::fs::write(reports.join(".1"), "").unwrap();
+            word(&mut told).await;
+            std::fs::rename(reports.join(".1"), reports.join("1")).unwrap();
+            word(&mut told).await;
+            std::fs::remove_dir_all(&reports).unwrap();
+        }
+        drop(told);
+        std::fs::write(folder.path().join("applied.new"), "").unwrap();
+        timeout(SOON, watch).await.unwrap().unwrap();
+    }
+}
