@@ -103,6 +103,11 @@ fn write(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
 
 /// The file's text with our block at the place where it was, or else at the end.
 pub(crate) fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
+    // A file that was cut off right behind our first line: a newline would make a block of that.
+    let cut = old.strip_suffix(BEGIN.trim_end().as_bytes());
+    if let Some(before) = cut.filter(|before| before.is_empty() || before.ends_with(b"\n")) {
+        return with_block(before.strip_suffix(b"\n").unwrap_or(before), pins);
+    }
     let block = block(pins);
     let Some(around) = Around::block(old) else {
         // The newline before it is ours: a file that ends without one ends so again.

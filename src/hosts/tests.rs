@@ -24,6 +24,18 @@ fn file(text: &[u8]) -> (tempfile::TempDir, PathBuf) {
 const PLAIN: &str = "127.0.0.1 localhost\n::1 localhost\n";
 
 #[test]
+fn a_file_that_was_cut_off_behind_the_blocks_first_line_is_one_without_a_block() {
+    let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
+    for text in ["", PLAIN, "127.0.0.1 localhost"] {
+        let cut = format!("{text}\n{}", BEGIN.trim_end());
+        let pinned = with_block(cut.as_bytes(), &wanted);
+        assert_eq!(pinned, with_block(text.as_bytes(), &wanted));
+        assert_eq!(with_block(&pinned, &wanted), pinned);
+        assert_eq!(with_block(&pinned, &Pins::new()), text.as_bytes());
+    }
+}
+
+#[test]
 fn the_block_comes_moves_and_goes_and_every_other_byte_stays() {
     for text in [PLAIN.as_bytes(), b"127.0.0.1 localhost", b"", b"\n\n", b"\xff\xfe\r\n# odd\r\n"] {
         let (_folder, path) = file(text);
