@@ -4,12 +4,13 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR")
 
-.PHONY: help demo test test-all fuzz bench screenshots lint deps trees deb cargo-deb install uninstall
+.PHONY: help demo test test-all chaos fuzz bench screenshots lint deps trees deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
 	@echo "make test    every test"
 	@echo "make test-all  the same, and whole machines of later releases of Debian"
+	@echo "make chaos   random sequences for an hour: TUNWARDEN_CHAOS_SECONDS=3600 TUNWARDEN_CHAOS_SEED="
 	@echo "make fuzz    every parser for TIME seconds each: TIME=600 TARGETS="
 	@echo "make bench   the benchmarks, as ratios"
 	@echo "make screenshots    the pictures of the README, made anew"
@@ -43,6 +44,13 @@ test: deps trees cargo-deb lint
 test-all: test
 	scripts/tree machine forky $(SUDO)
 	$(SUDO) $(CARGO) test --test machine -- --ignored --test-threads=1
+
+# An hour of random sequences, with real containers. A seed makes the same choices again.
+chaos: export TUNWARDEN_CHAOS_SECONDS ?= 3600
+chaos: deps
+	$(CARGO) test --test chaos --no-run
+	$(SUDO) $(if $(TUNWARDEN_CHAOS_SEED),env TUNWARDEN_CHAOS_SEED=$(TUNWARDEN_CHAOS_SEED)) \
+		env TUNWARDEN_CHAOS_SECONDS=$(TUNWARDEN_CHAOS_SECONDS) $(CARGO) test --test chaos -- --nocapture
 
 # The parsers of foreign bytes, for as long as one likes.
 fuzz: TIME ?= 600

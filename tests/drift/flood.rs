@@ -1,18 +1,13 @@
 //! A host and a container behind a bridge that never stop sending, the ISP's eye on them, and an agent.
 
-use std::fs::File;
-use std::net::{IpAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use nix::sched::{CloneFlags, setns};
-use tunwarden_lab::{Capture, Flood, Frame, Lab, Process, SystemBus, guard, wait_for, wait_until};
+use tunwarden_lab::{Capture, ContainerFlood, Flood, Frame, Lab, Process, SystemBus, wait_for};
 
 use crate::support::signals::Signals;
-use crate::support::{SOON, agent, bus, tunwarden};
+use crate::support::{SOON, agent, bus, tunwarden, verify_alone};
 
 /// Packets a second, of the host and of the container each.
 const RATE: u32 = 2000;
@@ -20,68 +15,6 @@ const RATE: u32 = 2000;
 /// Where the host sends, and where the container does.
 const HOSTS: &str = "203.0.113.9:5000";
 const CONTAINERS: &str = "203.0.113.77:5000";
-
-/// A process behind a bridge that sends to [`CONTAINERS`]; dropped, it stops.
-struct Container {
-    over: Arc<AtomicBool>,
-    tried: Arc<AtomicU64>,
-    sender: Option<JoinHandle<Result<()>>>,
-}
-
-/// As Docker would make it, without Docker.
-const BRIDGE: &str = "
-    echo 1 >/proc/sys/net/ipv4/ip_forward
-    ip netns add container
-    ip link add br-drift type bridge
-    ip address add 172.17.0.1/16 dev br-drift
-    ip link add veth0 type veth peer name eth0 netns container
-    ip link set veth0 master br-drift
-    ip link set veth0 up
-    ip link set br-drift up
-    ip -n container address add 172.17.0.2/16 dev eth0
-    ip -n container link set eth0 up
-    ip -n container route add default via 172.17.0.1";
-
-impl Container {
-    #[expect(clippy::disallowed_methods, reason = "a flood keeps to its rate by the clock")]
-    fn flood(lab: &Lab) -> Result<Self> {
-        lab.host().succeed(["sh", "-ec", BRIDGE])?;
-        let network = File::open(lab.host().outside("/run/netns/container"))?;
-        let (over, tried) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (stop, count, host) = (Arc::clone(&over), Arc::clone(&tried), lab.host().clone());
-        let pour = move || {
-            setns(network, CloneFlags::CLONE_NEWNET)?;
-            guard::refuse_if_thread_is_home()?;
-            let socket = UdpSocket::bind("0.0.0.0:0")?;
-            let (began, mut sent) = (Instant::now(), 0);
-            while !stop.load(Ordering::Acquire) {
-                // Refused, or let out: both are tries.
-                let _ = socket.send_to(b"container", CONTAINERS);
-                sent += 1;
-                count.store(sent, Ordering::Release);
-                let due = began + Duration::from_secs(sent) / RATE;
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            }
-            Ok(())
-        };
-        let sender = std::thread::spawn(move || host.enter(pour));
-        Ok(Self { over, tried, sender: Some(sender) })
-    }
-
-    fn await_more(&self, more: u64) -> Result<()> {
-        let goal = self.tried.load(Ordering::Acquire) + more;
-        wait_until("the container's packets", SOON, || self.tried.load(Ordering::Acquire) >= goal)
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Release);
-        if let Some(sender) = self.sender.take() {
-            let _ = sender.join();
-        }
-    }
-}
 
 /// All of it.
 pub(crate) struct Siege<'a> {
@@ -91,7 +24,7 @@ pub(crate) struct Siege<'a> {
     pub(crate) bus: SystemBus,
     capture: Capture,
     host: Flood,
-    container: Container,
+    container: ContainerFlood,
 }
 
 /// What left while somebody did something.
@@ -109,7 +42,8 @@ impl<'a> Siege<'a> {
     pub(crate) fn begin(lab: &'a Lab, config: &str) -> Result<Self> {
         let capture = lab.capture()?;
         let host = lab.host().udp(HOSTS)?.from_user("nobody").tag("host").flood(RATE)?;
-        let container = Container::flood(lab)?;
+        let container = lab.host().bridged_container("container", "br-drift")?;
+        let container = container.flood(CONTAINERS, "container", RATE)?;
         for (who, to) in [("host", HOSTS), ("container", CONTAINERS)] {
             let seen = capture.wait_for(20, SOON, |frame| is_to(frame, to));
             seen.with_context(|| format!("the control failed: the {who} should be seen"))?;
@@ -177,6 +111,9 @@ impl<'a> Siege<'a> {
         let repairs = self.signals.repairs().split_off(before);
         let named = repairs.iter().any(|(_, by)| by.as_deref() == Some(program));
         ensure!(named, "{what}: {program} is not named: {repairs:?}");
+        wait_for(&format!("{what}: the kernel holds the rules"), SOON, || {
+            Ok(verify_alone(self.lab)?.status.success().then_some(()))
+        })?;
         let verify = tunwarden(self.lab, ["verify"])?;
         ensure!(verify.status.success(), "{what}: {}", verify.stdout);
         Ok(left)

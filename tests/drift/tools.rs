@@ -4,13 +4,16 @@ use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{wait_for, with_lab};
 
 use crate::flood::Siege;
-use crate::support::{SOON, tunwarden};
+use crate::support::{SOON, tunwarden, verify_alone};
 use crate::{BOTH, ONE};
 
-/// Nothing leaves any more and the kernel holds the rules. To ask the agent has it look: that comes
-/// last.
+/// Nothing leaves any more, and the agent has put the rules back without being asked.
 fn settles(siege: &Siege<'_>, what: &str) -> Result<()> {
     wait_for(&format!("{what}: nothing leaves"), SOON, || Ok(siege.is_silent(what).ok()))?;
+    wait_for(&format!("{what}: the kernel holds the rules"), SOON, || {
+        Ok(verify_alone(siege.lab)?.status.success().then_some(()))
+    })
+    .with_context(|| siege.agent.log())?;
     let verify = tunwarden(siege.lab, ["verify"])?;
     ensure!(verify.status.success(), "{what}: {}", verify.stdout);
     siege.is_silent(what)

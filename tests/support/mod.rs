@@ -53,6 +53,13 @@ pub fn status(lab: &Lab) -> Result<Value> {
         .with_context(|| format!("status said {:?} {:?}", output.stdout, output.stderr))
 }
 
+/// Compares the kernel with what was applied last without the agent, which would put right what it is
+/// asked about. Fails with exit code 4 where they differ.
+pub fn verify_alone(lab: &Lab) -> Result<Output> {
+    let verify = lab.host().command([TUNWARDEN, "verify"]);
+    verify.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent").run()
+}
+
 /// Waits for a state that the agent tells and the kernel holds, and gives the whole status then.
 /// Where no agent answers, `status` reads the kernel alone: that is not yet the agent's state.
 pub fn wait_for_state(lab: &Lab, state: &str) -> Result<Value> {

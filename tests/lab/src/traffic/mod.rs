@@ -1,5 +1,6 @@
 //! Traffic sent from a machine: single probes, and floods that go on.
 
+mod container;
 mod echo;
 mod flood;
 mod icmp;
@@ -7,6 +8,7 @@ mod probe;
 mod raw;
 mod talk;
 
+pub use self::container::{Container, ContainerFlood};
 pub use self::echo::Echo;
 pub use self::flood::Flood;
 pub use self::probe::{Probe, Sent};

@@ -1,0 +1,70 @@
+//! Steps of other tools that change the firewall, and of Docker.
+
+use anyhow::Result;
+
+use crate::Step;
+use crate::dice::Dice;
+use crate::support::status;
+use crate::world::World;
+
+pub(crate) const STEPS: &[Step] = &[
+    (10, "another tool", |world, dice| {
+        let what = *dice.one(TOOLS);
+        world.try_run(what)?;
+        Ok(Some(format!("({what})")))
+    }),
+    (2, "everything of nftables is flushed", flush),
+    (1, "ufw", |world, dice| {
+        let what = *dice.one(&["ufw --force enable", "ufw --force disable"]);
+        world.try_run(what)?;
+        Ok(Some(format!("({what})")))
+    }),
+    (3, "Docker", docker),
+];
+
+/// Each takes away no more than one of the two layers.
+const TOOLS: &[&str] = &[
+    "iptables -w -F",
+    "ip6tables -w -F",
+    "iptables -w -F; iptables -w -X",
+    "iptables -w -F DOCKER-USER",
+    "iptables -w -t mangle -F; ip6tables -w -t mangle -F",
+    "for c in INPUT FORWARD OUTPUT; do iptables -w -P $c ACCEPT; ip6tables -w -P $c ACCEPT; done",
+    "iptables -w -I OUTPUT -j ACCEPT",
+    "ip6tables -w -I FORWARD -j ACCEPT",
+    "printf '*filter\\n:OUTPUT ACCEPT\\n:FORWARD ACCEPT\\nCOMMIT\\n' | iptables-restore",
+    "nft delete table ip filter",
+    "nft delete table ip6 mangle",
+    "nft add table inet other; nft add chain inet other c '{ type filter hook output priority -300; policy accept; }'",
+    "nft delete table inet other",
+    "nft add rule ip filter INPUT meta skuid 1000 counter",
+    "iptables -w -t nat -A POSTROUTING -j RETURN",
+];
+
+/// Where the agent does not own its tables this opens both layers for a moment: the limit that the
+/// documentation names, which tests/drift counts.
+fn flush(world: &mut World<'_>, _: &mut Dice) -> Result<Option<String>> {
+    if world.agent.is_none() || status(world.lab)?["layers"][1]["owned"] != true {
+        return Ok(None);
+    }
+    world.try_run("nft flush ruleset")?;
+    Ok(Some(String::new()))
+}
+
+fn docker(world: &mut World<'_>, dice: &mut Dice) -> Result<Option<String>> {
+    let Some(docker) = &mut world.docker else { return Ok(None) };
+    let what = *dice.one(&["restart", "kill", "network", "container"]);
+    match what {
+        "restart" => docker.restart()?,
+        "kill" => {
+            docker.kill()?;
+            docker.restart()?;
+        }
+        "network" => {
+            docker.cli(["network", "create", "more"])?;
+            docker.cli(["network", "rm", "more"])?;
+        }
+        _ => drop(docker.cli(["restart", "-t", "0", "flood"])?),
+    }
+    Ok(Some(format!("({what})")))
+}
