@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -55,9 +56,80 @@ fn the_other_half_floods() -> Result<()> {
     })
 }
 
+/// Messages of 30 MiB that nobody has asked for: calls of every kind, and signals to each program on the bus.
+async fn giants(connection: &zbus::Connection) -> Result<()> {
+    use zbus::message::{Flags, Message};
+    let (name, path) = ("org.tunwarden.Agent1", "/org/tunwarden/Agent1");
+    let properties = "org.freedesktop.DBus.Properties";
+    let call = |interface: &'static str, member: &'static str| {
+        let call = Message::method_call(path, member).destination(name).interface(interface);
+        call.with_flags(Flags::NO_REPLY_EXPECTED)
+    };
+    let many: BTreeMap<String, &str> = (0..900_000).map(|n| (format!("key{n:06}"), "v")).collect();
+    let large = "x".repeat(30 << 20);
+    let one = BTreeMap::from([("script_type", large.as_str())]);
+    let calls = [
+        call(name, "ReportTunnel").build(&many)?,
+        call(name, "ReportTunnel").build(&one)?,
+        call(name, "Resume").build(&large)?,
+        call(name, "NoSuchMethod").build(&large)?,
+        call(properties, "Set").build(&(name, "State", zbus::Variant::from(&*large)))?,
+        call(properties, "GetAll").build(&large)?,
+    ];
+    for call in calls.iter().cycle().take(GIANT_CALLS) {
+        connection.send(call).await?;
+    }
+    let names = zbus::fdo::DBusProxy::new(connection).await?.list_names().await?;
+    for name in names.iter().filter(|name| name.starts_with(":1.")) {
+        let signal = Message::signal("/", "org.freedesktop.NetworkManager", "CheckPermissions");
+        connection.send(&signal.destination(name.as_str()).build(&large)?).await?;
+    }
+    Ok(())
+}
+
+/// How many calls of 30 MiB are made.
+const GIANT_CALLS: usize = 24;
+
+/// This program again, as an ordinary user, sends them.
+#[test]
+#[ignore = "started by the test below, as another user in its laboratory"]
+fn the_other_half_sends_giants() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let connection = zbus::Connection::system().await?;
+        giants(&connection).await?;
+        // Answered after all of them were delivered.
+        call(&connection, "GetAll").await?;
+        println!("the agent has answered");
+        Ok(())
+    })
+}
+
+#[test]
+fn giant_messages_of_ordinary_users_take_no_memory() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        let before = most_memory(&desktop.agent)?;
+        let program = std::env::current_exe()?;
+        let program = program.to_str().context("a path in UTF-8")?;
+        let words = [program, "--exact", "the_other_half_sends_giants", "--ignored", "--nocapture"];
+        let giants = lab.host().command(words).user("nobody").run()?;
+        ensure!(giants.stdout.contains("the agent has answered"), "{} {}", giants.stdout, giants.stderr);
+        let after = most_memory(&desktop.agent)?;
+        println!("at most {before} KiB before, {after} KiB after, {} KiB now", memory(&desktop.agent)?);
+        ensure!(after < before + 32 * 1024, "from {before} KiB to {after} KiB");
+        // The control: they came.
+        let left_out = said(&desktop.agent, "left out the body of a message of");
+        ensure!(left_out > GIANT_CALLS, "{left_out} messages came");
+        ensure!(status(lab)?["state"] == "protected", "{}", status(lab)?);
+        desktop.check("giant messages")
+    })
+}
+
 async fn call(connection: &zbus::Connection, kind: &str) -> zbus::Result<()> {
     let (name, path) = ("org.tunwarden.Agent1", "/org/tunwarden/Agent1");
-    let down = std::collections::BTreeMap::from([("script_type", "down"), ("dev", "tun0")]);
+    let down = BTreeMap::from([("script_type", "down"), ("dev", "tun0")]);
     let message = match kind {
         "GetAll" => {
             let properties = Some("org.freedesktop.DBus.Properties");
@@ -76,11 +148,20 @@ fn said(agent: &Process, what: &str) -> usize {
 }
 
 /// What the agent occupies, in KiB (`VmRSS` of proc(5)).
-#[expect(clippy::disallowed_methods, reason = "a test reads what the kernel says of a process")]
 fn memory(agent: &Process) -> Result<u64> {
+    size(agent, "VmRSS:")
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test reads what the kernel says of a process")]
+fn size(agent: &Process, what: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", agent.id()))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find(|line| line.starts_with(what)).context("no such size")?;
     Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
+}
+
+/// The most that it has ever occupied, in KiB (`VmHWM`).
+fn most_memory(agent: &Process) -> Result<u64> {
+    size(agent, "VmHWM:")
 }
 
 fn answered(flooder: &Process) -> u64 {

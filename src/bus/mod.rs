@@ -1,6 +1,7 @@
 //! The agent on the system bus: names, the interface, and who may call what.
 
 mod backlog;
+pub(crate) mod bounded;
 mod caller;
 mod dict;
 mod gate;

@@ -12,6 +12,7 @@ use zbus::names::InterfaceName;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
 
 use super::backlog::{Backlog, Waiting};
+use super::bounded;
 use super::gate::Gate;
 use super::interface::{Agent1, changed};
 use super::{Asker, Caller, NAME, News, PATH};
@@ -51,7 +52,7 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Bac
 async fn connect(caller: &Caller, status: &watch::Receiver<Status>) -> zbus::Result<Connection> {
     let (caller, status) = (caller.clone(), status.clone());
     let agent = Agent1 { caller, status, gate: Gate::default() };
-    zbus::connection::Builder::system().serve_at(PATH, agent).name(NAME).build().await
+    bounded::system_bus().await?.serve_at(PATH, agent).name(NAME).build().await
 }
 
 async fn tell_until_closed(connection: &Connection, status: &watch::Receiver<Status>, backlog: &Backlog) {

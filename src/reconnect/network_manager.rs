@@ -74,8 +74,9 @@ impl From<zbus::Error> for Failure {
 impl Manager {
     /// Finds NetworkManager.
     pub(super) async fn meet() -> Result<Self, String> {
-        let connection = zbus::connection::Builder::system().method_timeout(ANSWER).build().await;
-        let connection = connection.map_err(|error| format!("no system bus: {error}"))?;
+        let absent = |error| format!("no system bus: {error}");
+        let bus = bus::bounded::system_bus().await.map_err(absent)?;
+        let connection = bus.method_timeout(ANSWER).build().await.map_err(absent)?;
         let absent = |_| NoComeback::NoNetworkManager.to_string();
         let bus = DBusProxy::new(&connection).await.map_err(absent)?;
         let owner = bus.get_name_owner(BusName::from_static_str(NAME).map_err(absent)?).await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use zbus::Connection;
-use zbus::connection::Builder;
 
+use crate::bus::bounded::system_bus;
 use crate::vpn::Event;
 
 /// How long is waited until a bus that is not there is tried again.
@@ -45,7 +45,7 @@ pub async fn watch(events: mpsc::Sender<Event>) {
 
 /// Until the bus goes away.
 async fn listen(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
-    let connection: Connection = Builder::system().build().await?;
+    let connection: Connection = system_bus().await?.build().await?;
     let logind = LogindProxy::new(&connection).await?;
     let mut signals = logind.receive_prepare_for_sleep().await?;
     while let Some(signal) = signals.next().await {

@@ -28,6 +28,7 @@ use zbus::{Connection, MessageStream};
 use self::error::SessionError;
 use self::read::introduce;
 use self::session::Session;
+use crate::bus::bounded::system_bus;
 use crate::vpn::{Event, NmView};
 
 /// How long one question may take. NetworkManager answers within milliseconds.
@@ -46,10 +47,13 @@ const BATCH: usize = 1_000;
 /// The first event comes when everything has been read, or at once if there is no NetworkManager:
 /// then, whenever NetworkManager goes, and when the bus goes, it is `NetworkManager(None)`.
 pub async fn watch(events: Sender<Event>) {
-    watch_bus(Builder::system, events).await;
+    watch_bus(system_bus, events).await;
 }
 
-async fn watch_bus(bus: impl Fn() -> Builder<'static>, events: Sender<Event>) {
+async fn watch_bus<B>(bus: impl Fn() -> B, events: Sender<Event>)
+where
+    B: Future<Output = zbus::Result<Builder<'static>>>,
+{
     let closed = events.clone();
     tokio::select! {
         () = closed.closed() => {}
@@ -57,10 +61,14 @@ async fn watch_bus(bus: impl Fn() -> Builder<'static>, events: Sender<Event>) {
     }
 }
 
-async fn watch_for_ever(bus: impl Fn() -> Builder<'static>, mut teller: Teller) -> Infallible {
+async fn watch_for_ever<B>(bus: impl Fn() -> B, mut teller: Teller) -> Infallible
+where
+    B: Future<Output = zbus::Result<Builder<'static>>>,
+{
     let mut pause = FIRST_PAUSE;
     loop {
-        let connected = tokio::time::timeout(PATIENCE, bus().method_timeout(PATIENCE).build());
+        let connected =
+            tokio::time::timeout(PATIENCE, async { bus().await?.method_timeout(PATIENCE).build().await });
         let Err(error) = match connected.await {
             Ok(Ok(connection)) => {
                 pause = FIRST_PAUSE;

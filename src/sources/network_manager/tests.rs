@@ -29,6 +29,13 @@ struct PrivateBus {
     daemon: Child,
 }
 
+/// As a connection is made outside of the tests.
+fn later(
+    builder: impl Fn() -> Builder<'static>,
+) -> impl Fn() -> std::future::Ready<zbus::Result<Builder<'static>>> {
+    move || std::future::ready(Ok(builder()))
+}
+
 impl PrivateBus {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -69,7 +76,7 @@ impl PrivateBus {
 
     fn watch(&self) -> Events {
         let (sender, events) = channel(16);
-        tokio::spawn(watch_bus(self.builder(), sender));
+        tokio::spawn(watch_bus(later(self.builder()), sender));
         Events(events)
     }
 }
@@ -373,7 +380,7 @@ async fn none_when_there_is_no_network_manager_or_no_bus() {
 async fn it_ends_with_its_receiver() {
     let bus = PrivateBus::start().await;
     let (sender, events) = channel(1);
-    let source = tokio::spawn(watch_bus(bus.builder(), sender));
+    let source = tokio::spawn(watch_bus(later(bus.builder()), sender));
     drop(events);
     tokio::time::timeout(Duration::from_secs(5), source).await.unwrap().unwrap();
 }

@@ -1,0 +1,85 @@
+//! The connection to the system bus, which takes no message into memory that is larger than an honest one.
+//!
+//! The bus carries messages of up to 32 MiB, and anybody may send one: a call to whoever owns a name, a signal
+//! to everybody. The library reads each of them whole, before it looks at who sent it and to whom. Here a
+//! message that is too large loses its body on the way: the caller is answered that it is none that can be
+//! read, and the bytes are never kept.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use zbus::address::{Address, transport::Transport, transport::UnixSocket};
+use zbus::connection::Builder;
+use zbus::connection::socket::{BoxedSplit, ReadHalf, Split, WriteHalf};
+use zbus::export::async_trait::async_trait;
+
+mod sieve;
+
+use sieve::{Next, Sieve};
+
+/// How much is read at a time of what is not passed on as it comes.
+const SCRAP: usize = 4096;
+
+/// A connection to the system bus that is yet to be built. It takes no file descriptors either.
+///
+/// # Errors
+/// When there is no bus.
+pub(crate) async fn system_bus() -> zbus::Result<Builder<'static>> {
+    let address = Address::system()?;
+    let Transport::Unix(unix) = address.transport() else { return Err(zbus::Error::Unsupported) };
+    let UnixSocket::File(path) = unix.path() else { return Err(zbus::Error::Unsupported) };
+    let (read, write) = UnixStream::connect(path).await?.into_split();
+    let read: Box<dyn ReadHalf> = Box::new(Reader { stream: read, sieve: Sieve::default() });
+    let write: Box<dyn WriteHalf> = Box::new(Writer(write));
+    Ok(Builder::socket::<BoxedSplit>(Split::new(read, write)))
+}
+
+#[derive(Debug)]
+struct Reader {
+    stream: OwnedReadHalf,
+    sieve: Sieve,
+}
+
+#[async_trait]
+impl ReadHalf for Reader {
+    async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+        loop {
+            let length = match self.sieve.next() {
+                Next::Give => return Ok((self.sieve.give(buffer), Vec::new())),
+                Next::Pass(most) => {
+                    let most = most.min(buffer.len());
+                    let length = self.stream.read(&mut buffer[..most]).await?;
+                    self.sieve.passed(length);
+                    return Ok((length, Vec::new()));
+                }
+                Next::Take(most) => {
+                    let mut scrap = [0; SCRAP];
+                    let most = most.min(SCRAP);
+                    let length = self.stream.read(&mut scrap[..most]).await?;
+                    self.sieve.take(&scrap[..length]);
+                    length
+                }
+            };
+            if length == 0 {
+                return Ok((0, Vec::new()));
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Writer(OwnedWriteHalf);
+
+#[async_trait]
+impl WriteHalf for Writer {
+    async fn sendmsg(&mut self, buffer: &[u8], _: &[BorrowedFd<'_>]) -> io::Result<usize> {
+        self.0.write(buffer).await
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        self.0.shutdown().await
+    }
+}
