@@ -73,8 +73,57 @@ pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     }
     let mut old = Vec::new();
     (&mut file).take(LARGEST).read_to_end(&mut old).map_err(io_error)?;
-    let new = with_block(&old, pins);
+    let new = with_block(&old, &without_named(&old, pins));
     if new == old { Ok(()) } else { replace(path, &meta, &new).map_err(io_error) }
+}
+
+/// The addresses that the file at `path` itself gives a name, beside our block; `None` when it does not name
+/// it, or cannot be read. What cannot be an address is passed over.
+pub fn named(path: &Path, name: &HostName) -> Option<Vec<IpAddr>> {
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    file.metadata().ok().filter(|meta| meta.is_file() && meta.len() <= LARGEST)?;
+    let mut text = Vec::new();
+    (&mut file).take(LARGEST).read_to_end(&mut text).ok()?;
+    let text = with_block(&text, &Pins::new());
+    let lines: Vec<&str> = lines_of(&text).filter(|line| names(line).any(|one| is(one, name))).collect();
+    let address = |line: &&str| line.split_whitespace().next()?.parse().ok();
+    (!lines.is_empty()).then(|| lines.iter().filter_map(address).collect())
+}
+
+/// Whether it is this machine's own host name.
+pub fn is_own(name: &HostName) -> bool {
+    rustix::system::uname().nodename().to_str().is_ok_and(|own| is(own, name))
+}
+
+/// The pins but for names that the file itself gives an address, and this machine's own: those are not
+/// ours to move.
+fn without_named(old: &[u8], pins: &Pins) -> Pins {
+    if pins.is_empty() {
+        return Pins::new();
+    }
+    let rest = with_block(old, &Pins::new());
+    let mut pins = pins.clone();
+    pins.retain(|name, _| !is_own(name));
+    for one in lines_of(&rest).flat_map(names) {
+        pins.retain(|name, _| !is(one, name));
+    }
+    pins
+}
+
+/// The lines that are text, without their comments (hosts(5)).
+fn lines_of(text: &[u8]) -> impl Iterator<Item = &str> {
+    let lines = text.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    lines.map(|line| line.split('#').next().unwrap_or_default())
+}
+
+/// The names in a line.
+fn names(line: &str) -> impl Iterator<Item = &str> {
+    line.split_whitespace().skip(1)
+}
+
+fn is(text: &str, name: &HostName) -> bool {
+    text.trim_end_matches('.').eq_ignore_ascii_case(name.as_str())
 }
 
 /// Writes beside the file and moves it into place: whoever reads finds the old or the new.

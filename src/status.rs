@@ -4,6 +4,7 @@ mod bootstrap;
 mod configuration;
 mod docker;
 mod layers;
+mod left_out;
 mod loss;
 mod management;
 mod text;
@@ -14,6 +15,7 @@ pub use bootstrap::{BootstrapStatus, EndpointStatus};
 pub use configuration::ConfigurationStatus;
 pub use docker::{DockerStatus, NetworkStatus};
 pub use layers::LayerStatus;
+pub use left_out::LeftOutStatus;
 pub use loss::LossStatus;
 pub use management::ManagementStatus;
 pub use verdict::{Enforcement, Unread, Verdict};
@@ -64,6 +66,8 @@ pub struct Status {
     pub management: Vec<ManagementStatus>,
     /// In what the rules stand.
     pub layers: Vec<LayerStatus>,
+    /// VPNs of which something cannot be used, and what to do.
+    pub left_out: Vec<LeftOutStatus>,
     /// Which configuration is in force; `None` when nobody tells.
     pub configuration: Option<ConfigurationStatus>,
     /// Docker.
@@ -131,6 +135,7 @@ impl Status {
             loss: None,
             management: Vec::new(),
             layers: Vec::new(),
+            left_out: Vec::new(),
             configuration: None,
             docker: DockerStatus {
                 present: docker,
@@ -244,6 +249,7 @@ impl Status {
         let reconnect: String = take(&mut all, "ReconnectPolicy")?;
         let management: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Management")?;
         let configuration = optional(&mut all, "Configuration")?;
+        let left_out: Vec<HashMap<String, OwnedVariant>> = optional(&mut all, "LeftOut")?;
         Ok(Self {
             version: take(&mut all, "Version")?,
             agent: true,
@@ -261,6 +267,7 @@ impl Status {
             loss: LossStatus::from_dict(take(&mut all, "Loss")?)?,
             management: management.into_iter().map(ManagementStatus::from_dict).collect::<Result<_, _>>()?,
             layers: layers.into_iter().map(LayerStatus::from_dict).collect::<Result<_, _>>()?,
+            left_out: left_out.into_iter().map(LeftOutStatus::from_dict).collect::<Result<_, _>>()?,
             configuration: ConfigurationStatus::from_dict(configuration)?,
             docker: DockerStatus::from_dict(docker)?,
             clients: BTreeSet::new(),

@@ -187,11 +187,11 @@ fn several_remotes_each_with_its_own_port_and_transport_are_followed_as_they_cha
         let nm = lab.host().network_manager(&bus)?;
         nm.add_ethernet(&lab.uplinks()[0])?;
         // Port and proto-tcp of the profile hold where a remote says nothing.
-        let remote = "198.51.100.7 198.51.100.8:1194:udp [2001:db8:7::7]:53:udp6";
+        let remote = "198.51.100.7 198.51.100.8:1194:udp [2001:db8:7::7]:80:udp6";
         nm.add_vpn_by("lab", &server, remote)?;
         let _agent = agent(lab, "")?;
         let from = capture.so_far()?.len();
-        let known = ["198.51.100.7:443/tcp", "198.51.100.8:1194/udp", "[2001:db8:7::7]:53/udp"];
+        let known = ["198.51.100.7:443/tcp", "198.51.100.8:1194/udp", "[2001:db8:7::7]:80/udp"];
         wait_for_allowance(lab, &set(&known))?;
         nm.up("lab")?;
         wait_for_state(lab, "protected")?;
@@ -207,6 +207,72 @@ fn several_remotes_each_with_its_own_port_and_transport_are_followed_as_they_cha
         })?;
         let frames = capture.so_far()?.split_off(from);
         contract(&[&server])?.check(&frames)
+    })
+}
+
+/// A question to each of these, by root, as a container's resolver on the host asks too.
+fn dns_leaves(lab: &Lab, capture: &Capture, tag: &str) -> Result<usize> {
+    for target in ["10.0.0.1:53", "198.51.100.53:53", "198.51.100.54:853"] {
+        lab.host().udp(target)?.tag(tag).count(20).send()?;
+    }
+    // What is sent last is seen last.
+    lab.host().udp("198.51.100.7:1194")?.tag(&format!("{tag}-end")).count(20).send()?;
+    await_seen(capture, &format!("{tag}-end"))?;
+    Ok(seen(&capture.so_far()?, tag))
+}
+
+#[test]
+fn a_user_s_profile_opens_no_dns_for_anybody_and_root_s_word_does() -> Result<()> {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        assert_eq!(dns_leaves(lab, &capture, "control")?, 60, "the control: without an agent");
+        let bus = bus(lab)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let nm = lab.host().network_manager(&bus)?;
+        nm.add_ethernet(&lab.uplinks()[0])?;
+        let remote = "198.51.100.7 10.0.0.1:53:udp 198.51.100.53:53:udp 198.51.100.54:853:udp";
+        nm.add_vpn_by("provider", &server, remote)?;
+        let mut running = agent(lab, "")?;
+        wait_for_allowance(lab, &set(&["198.51.100.7:1194/udp"]))?;
+        assert_eq!(dns_leaves(lab, &capture, "locked")?, 0);
+        let told = |what: &str| -> Result<String> {
+            let left_out = status(lab)?["left_out"].clone();
+            ensure!(left_out[0]["name"] == "provider" && left_out[1].is_null(), "{what}: {left_out}");
+            ensure!(
+                left_out[0]["reason"].as_str().is_some_and(|why| why.contains("53")),
+                "{what}: {left_out}"
+            );
+            let line = "vpn.connections = [\"provider\"]";
+            let remedy = left_out[0]["remedy"].as_str().unwrap_or_default();
+            ensure!(remedy.ends_with(line), "{what}: {left_out}");
+            for verb in ["status", "doctor"] {
+                let said = tunwarden(lab, [verb])?.stdout;
+                ensure!(said.contains(line), "{what}, {verb}: {said}");
+            }
+            Ok(line.to_owned())
+        };
+        told("by the agent")?;
+        running.kill()?;
+        told("without an agent")?;
+        // What an earlier version kept, the lock at boot, and the agent that comes next.
+        ensure!(lab.host().read(STORE)?.contains("10.0.0.1:53/udp"), "the control: it is kept");
+        ensure!(tunwarden(lab, ["lock"])?.status.success());
+        assert_eq!(dns_leaves(lab, &capture, "boot")?, 0);
+        let line = told("after the lock at boot")?;
+        running = support::start_agent(lab)?;
+        assert_eq!(dns_leaves(lab, &capture, "restarted")?, 0);
+        // In activation too.
+        nm.up("provider")?;
+        wait_for_state(lab, "protected")?;
+        nm.down("provider")?;
+        wait_for_state(lab, "locked")?;
+        assert_eq!(dns_leaves(lab, &capture, "activated")?, 0);
+        // Root allows it by the very line that was told.
+        lab.host().file("/etc/tunwarden/config.toml", &line)?;
+        ensure!(tunwarden(lab, ["reload"])?.status.success());
+        assert_eq!(dns_leaves(lab, &capture, "named")?, 60, "root's word");
+        ensure!(status(lab)?["left_out"] == serde_json::json!([]));
+        running.stop().map(drop)
     })
 }
 

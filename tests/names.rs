@@ -14,6 +14,9 @@ use tunwarden_lab::{Contract, Dns, Frame, Lab, Manner, TAG_MARK, Transport, wait
 
 const NAME: &str = "vpn.example.net";
 
+/// Root names the profile: its server is looked up at any time, as a name in the configuration is.
+const ROOTS: &str = "[vpn]\nconnections = [\"lab\"]\n";
+
 /// The file before anybody touches it: it ends without a newline.
 const HOSTS: &str = "127.0.0.1 localhost\n10.0.0.5 printer";
 
@@ -93,7 +96,7 @@ fn endpoints(lab: &Lab) -> Result<BTreeSet<String>> {
 #[test]
 fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<()> {
     with_lab(|lab| {
-        let named = Named::new(lab, "", &["198.51.100.7"])?;
+        let named = Named::new(lab, ROOTS, &["198.51.100.7"])?;
         let desktop = &named.desktop;
         named.await_allowance(&["198.51.100.7"])?;
         // It follows the rules.
@@ -144,7 +147,7 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
         wait_for_state(lab, "locked")?;
         let pinned = || Ok::<_, anyhow::Error>(lab.host().read("/etc/hosts")? != HOSTS);
         for (config, is) in [("[bootstrap]\ndns = \"off\"\n", false), ("", true)] {
-            lab.host().file("/etc/tunwarden/config.toml", config)?;
+            lab.host().file("/etc/tunwarden/config.toml", &format!("{config}{ROOTS}"))?;
             ensure!(tunwarden(lab, ["reload"])?.status.success());
             wait_for(&format!("it is pinned: {is}"), SOON, || Ok((pinned()? == is).then_some(())))?;
         }
@@ -200,7 +203,7 @@ fn marked(lab: &Lab, user: &str, capabilities: &str, mark: u32, to: &str, tag: &
 #[test]
 fn a_mark_without_root_and_root_without_the_mark_ask_nobody() -> Result<()> {
     with_lab(|lab| {
-        let named = Named::new(lab, "", &["198.51.100.7"])?;
+        let named = Named::new(lab, ROOTS, &["198.51.100.7"])?;
         named.await_allowance(&["198.51.100.7"])?;
         let (with, without) = ("+net_admin", "-all");
         let router = ROUTER.to_string();
@@ -237,7 +240,7 @@ fn while_a_vpn_protects_a_name_is_asked_for_through_the_tunnel_alone() -> Result
         dns.set(NAME, &["198.51.100.7"])?;
         lab.host().file("/etc/resolv.conf", &format!("nameserver {RESOLVER}\n"))?;
         let capture = lab.capture()?;
-        let mut desktop = Desktop::reaching(lab, "", NAME)?;
+        let mut desktop = Desktop::reaching(lab, ROOTS, NAME)?;
         wait_for("it is known", SOON, || Ok((endpoints_known(lab)? == ["198.51.100.7"]).then_some(())))?;
         let questions = |frames: &[Frame]| {
             let to_it = |frame: &&Frame| frame.destination().is_some_and(|to| to.to_string() == RESOLVER);
@@ -276,7 +279,7 @@ fn endpoints_known(lab: &Lab) -> Result<Vec<String>> {
 #[test]
 fn the_next_boot_knows_what_the_name_stood_for() -> Result<()> {
     with_lab(|lab| {
-        let named = Named::new(lab, "", &["198.51.100.7", "2001:db8:7::7"])?;
+        let named = Named::new(lab, ROOTS, &["198.51.100.7", "2001:db8:7::7"])?;
         named.await_allowance(&["198.51.100.7"])?;
         let Named { mut desktop, dns } = named;
         desktop.agent.stop()?;
@@ -309,8 +312,8 @@ fn switched_off_no_name_is_asked_for_and_none_is_pinned() -> Result<()> {
 fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
     with_lab(|lab| {
         let lies = ["127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.251", "::1", "ff02::1"];
-        let config = "[bootstrap]\nscope = \"known\"\n";
-        let named = Named::new(lab, config, &lies)?;
+        let config = format!("[bootstrap]\nscope = \"known\"\n{ROOTS}");
+        let named = Named::new(lab, &config, &lies)?;
         let mut log = String::new();
         let refused = || -> Result<String> { Ok(named.desktop.agent.log()) };
         let manners = [
@@ -355,7 +358,7 @@ fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
 fn a_hosts_file_that_is_a_link_is_left_alone_and_the_rules_still_know() -> Result<()> {
     with_lab(|lab| {
         lab.host().succeed(["sh", "-c", "rm -f /etc/hosts; ln -s /etc/hosts.real /etc/hosts"])?;
-        let named = Named::new(lab, "", &["198.51.100.7"])?;
+        let named = Named::new(lab, ROOTS, &["198.51.100.7"])?;
         named.await_allowance(&["198.51.100.7"])?;
         wait_for("it is said", SOON, || {
             Ok(named.desktop.agent.log().contains("/etc/hosts is a symbolic link").then_some(()))
@@ -363,5 +366,72 @@ fn a_hosts_file_that_is_a_link_is_left_alone_and_the_rules_still_know() -> Resul
         assert_eq!(lab.host().read("/etc/hosts.real")?, HOSTS);
         lab.host().succeed(["test", "-L", "/etc/hosts"]).context("it is a link still")?;
         Ok(())
+    })
+}
+
+/// On Mint every profile is made by a user, and many name their server.
+#[test]
+fn a_user_s_profile_that_names_its_server_connects_at_the_first_time_and_leaves_no_pin() -> Result<()> {
+    with_lab(|lab| {
+        let named = Named::new(lab, "", &["198.51.100.7"])?;
+        let desktop = &named.desktop;
+        wait_for_state(lab, "locked")?;
+        desktop.story.check("at rest nobody asks", &contract(&[])?)?;
+        assert_eq!(named.dns.asked(), BTreeSet::new(), "at rest");
+        assert_eq!(lab.host().read("/etc/hosts")?, HOSTS, "at rest");
+        assert_eq!(endpoints(lab)?, BTreeSet::new(), "at rest");
+
+        // The first activation, once: nmcli fails if NetworkManager gives up.
+        let began = support::seconds();
+        desktop.connect()?;
+        println!("the first activation took {} s", support::seconds() - began);
+        named.nobody_else_asks("activated for the first time")?;
+        ensure!(lab.host().read("/etc/hosts")?.contains("198.51.100.7 vpn.example.net"), "for reconnects");
+        desktop.nm.down("lab")?;
+        wait_for_state(lab, "locked")?;
+        wait_for("the pin is gone", SOON, || Ok((lab.host().read("/etc/hosts")? == HOSTS).then_some(())))?;
+        // Where it connected is known, as of any profile.
+        named.await_allowance(&["198.51.100.7"])?;
+        named.nobody_else_asks("after the activation")
+    })
+}
+
+#[test]
+fn a_user_s_profile_moves_no_name_of_this_machine_and_none_of_the_administrator_s() -> Result<()> {
+    with_lab(|lab| {
+        let bus = support::bus(lab)?;
+        let dns = lab.isp().dns(ROUTER)?;
+        for name in ["localhost", "printer", "office.example.net", "site.example.net", "x.local"] {
+            dns.set(name, &["10.0.0.66"])?;
+        }
+        let hosts = format!("{HOSTS}\n10.0.0.7 office.example.net\n");
+        lab.host().file("/etc/hosts", &hosts)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let nm = lab.host().network_manager(&bus)?;
+        nm.add_ethernet(&lab.uplinks()[0])?;
+        for name in ["localhost", "printer", "office.example.net", "x.local", "site.example.net"] {
+            nm.add_vpn_by(name, &server, name)?;
+        }
+        let agent = support::agent(lab, "")?;
+        for name in ["localhost", "printer", "office.example.net", "x.local"] {
+            nm.manage(["--wait", "0", "connection", "up", name])?;
+            wait_for_state(lab, "connecting").with_context(|| name.to_owned())?;
+            nm.manage(["--wait", "60", "connection", "down", name])?;
+            wait_for_state(lab, "locked")?;
+            assert_eq!(lab.host().read("/etc/hosts")?, hosts, "{name}");
+        }
+        assert_eq!(dns.asked(), BTreeSet::new(), "the network's resolver was told");
+        let left_out = support::status(lab)?["left_out"].to_string();
+        for name in ["localhost", "printer", "x.local"] {
+            ensure!(left_out.contains(&format!("the name {name} is not looked up")), "{left_out}");
+        }
+        // The control, and the contract's one exception: a site's name, while it is being activated.
+        nm.manage(["--wait", "0", "connection", "up", "site.example.net"])?;
+        wait_for("the pin stands while it is activated", SOON, || {
+            Ok(lab.host().read("/etc/hosts")?.contains("10.0.0.66 site.example.net").then_some(()))
+        })
+        .with_context(|| agent.log())?;
+        nm.manage(["--wait", "60", "connection", "down", "site.example.net"])?;
+        wait_for("the pin is gone", SOON, || Ok((lab.host().read("/etc/hosts")? == hosts).then_some(())))
     })
 }

@@ -86,7 +86,7 @@ fn behind_systemd_resolved_the_server_is_found_and_nobody_else_asks() -> Result<
         }
         ensure!(dns.asked().contains("nobody.other.example.net"), "the control: and the ISP sees it");
 
-        let desktop = Desktop::reaching(lab, "", NAME)?;
+        let desktop = Desktop::reaching(lab, "[vpn]\nconnections = [\"lab\"]\n", NAME)?;
         let questions = |servers: &[&_]| {
             contract(servers)?.endpoint(&format!("{ROUTER}:53/udp"))?.endpoint(&format!("{ROUTER}:53/tcp"))
         };

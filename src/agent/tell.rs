@@ -4,7 +4,7 @@ use sd_notify::NotifyState;
 
 use super::{Agent, describe, tell_systemd};
 use crate::bus::{News, Notice};
-use crate::status::{Enforcement, LossStatus, ManagementStatus, Status, Verdict};
+use crate::status::{Enforcement, LeftOutStatus, LossStatus, ManagementStatus, Status, Verdict};
 use crate::store::Applied;
 use crate::system;
 use crate::vpn::{Announcement, Situation};
@@ -55,6 +55,7 @@ impl Agent {
         status.clients = self.machine.clients();
         status.loss.clone_from(&self.kept.loss);
         status.configuration = Some(self.configuration.status());
+        status.left_out = self.machine.left_out().into_iter().map(LeftOutStatus::from).collect();
         let news = std::mem::take(&mut self.news);
         let by = self.asked_by.take();
         if news.is_empty() && *self.status.borrow() == status {

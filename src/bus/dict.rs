@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use zbus::{OwnedVariant, Variant};
 
 use crate::status::{
-    BootstrapStatus, ConfigurationStatus, DockerStatus, EndpointStatus, FightStatus, LossStatus,
-    ManagementStatus, NetworkStatus, TunnelStatus,
+    BootstrapStatus, ConfigurationStatus, DockerStatus, EndpointStatus, FightStatus, LeftOutStatus,
+    LossStatus, ManagementStatus, NetworkStatus, TunnelStatus,
 };
 
 /// `a{sv}`
@@ -37,6 +37,14 @@ pub(super) fn configuration_dict(configuration: Option<&ConfigurationStatus>) ->
         HashMap::from([("source", text(&configuration.source)), ("path", text(&configuration.path))]);
     dict.extend(configuration.fault.iter().map(|fault| ("fault", text(fault))));
     dict
+}
+
+pub(super) fn left_out_dict(left_out: &LeftOutStatus) -> Dict {
+    HashMap::from([
+        ("name", text(&left_out.name)),
+        ("reason", text(&left_out.reason)),
+        ("remedy", text(&left_out.remedy)),
+    ])
 }
 
 /// Nothing in it: nothing was lost.

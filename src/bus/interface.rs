@@ -10,8 +10,8 @@ use zbus::{Connection, Variant, interface};
 
 use super::caller;
 use super::dict::{
-    Dict, Nested, bootstrap_dict, configuration_dict, docker_dict, fight_dict, loss_dict, management_dict,
-    tunnel_dict,
+    Dict, Nested, bootstrap_dict, configuration_dict, docker_dict, fight_dict, left_out_dict, loss_dict,
+    management_dict, tunnel_dict,
 };
 use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
@@ -101,6 +101,12 @@ impl Agent1 {
     #[zbus(property)]
     fn configuration(&self) -> Dict {
         configuration_dict(self.status.borrow().configuration.as_ref())
+    }
+
+    /// VPNs of which something cannot be used: `name`, `reason`, `remedy`.
+    #[zbus(property)]
+    fn left_out(&self) -> Vec<Dict> {
+        self.status.borrow().left_out.iter().map(left_out_dict).collect()
     }
 
     /// Who brings a lost VPN back: `ask`, `auto` or `never`, as `vpn.reconnect` says.
@@ -325,6 +331,8 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
         old.configuration != new.configuration,
         Variant::from(configuration_dict(new.configuration.as_ref())),
     );
+    let left_out: Vec<Dict> = new.left_out.iter().map(left_out_dict).collect();
+    put("LeftOut", old.left_out != new.left_out, Variant::from(left_out));
     put("ReconnectPolicy", old.reconnect != new.reconnect, Variant::from(policy_word(new)));
     let management: Vec<Dict> = new.management.iter().map(management_dict).collect();
     put("Management", old.management != new.management, Variant::from(management));

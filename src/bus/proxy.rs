@@ -55,6 +55,9 @@ pub trait Agent1 {
     /// Which configuration is in force: `source`, `path`, and `fault` if the file is refused.
     #[zbus(property)]
     fn configuration(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
+    /// VPNs of which something cannot be used: `name`, `reason`, `remedy`.
+    #[zbus(property)]
+    fn left_out(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
     /// How often the rules had to be repaired.
     #[zbus(property)]
     fn repairs(&self) -> zbus::Result<u32>;

@@ -75,8 +75,13 @@ async fn look(path: Option<&Path>) -> Snapshot {
     // A running agent has its own.
     let of_agent = status.as_ref().and_then(|status: &Status| status.configuration.clone());
     let source = of_agent.map_or_else(|| configuration.source.clone(), |agent| agent.source);
+    let left_out = match &status {
+        Some(status) => status.left_out.clone(),
+        None => super::lock::left_out(&config, &store),
+    };
     Snapshot {
         status,
+        left_out,
         config: in_force.fault.map(|(faults, _)| Refused { faults, source }),
         missing_owners: missing_owners(&config),
         unresolved: unresolved(&config, &store),

@@ -11,7 +11,7 @@ use crate::config::{Config, InForce};
 use crate::firewall::{Firewall, LayerReport, hide_tunnel_addresses};
 use crate::policy;
 use crate::sources::links;
-use crate::status::LossStatus;
+use crate::status::{LeftOutStatus, LossStatus};
 use crate::store::{Applied, Store};
 use crate::system;
 use crate::vpn::{Event, LinkTable, Machine, Names, Situation, State};
@@ -54,6 +54,12 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
 pub(super) async fn turn(store: &Store) -> Option<impl Drop + use<>> {
     let turn = store.turn().await;
     turn.inspect_err(|error| complain(&format!("tunwarden: {}", describe(error)))).ok()
+}
+
+/// What of the VPNs that were learned before cannot be used.
+pub(super) fn left_out(config: &Config, store: &Store) -> Vec<LeftOutStatus> {
+    let machine = Machine::recall(config.clone(), store.endpoints().ok(), State::Locked, system::now());
+    machine.left_out().into_iter().map(LeftOutStatus::from).collect()
 }
 
 /// The locked situation, from the links as they are now and the endpoints learned before.

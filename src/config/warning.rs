@@ -128,6 +128,14 @@ fn bootstrap(config: &Config) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some((_, port)) = bootstrap.ports.iter().find(|(_, port)| port.is_dns()) {
+        warnings.push(format!(
+            "{} is a port of DNS: while any address may be reached on `ports`, lookups of these users leave in \
+             clear, and so do those of containers that Docker makes as root. Write the server with its port \
+             in `servers` instead.",
+            port.get()
+        ));
+    }
     if bootstrap.owners.iter().any(|owner| owner.as_str() == "nobody") {
         warnings.push(
             "nobody is the user of many programs, each of which would get the VPN client's allowance. \

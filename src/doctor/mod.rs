@@ -10,7 +10,7 @@ pub use gather::Files;
 use serde::Serialize;
 
 use crate::config::plain;
-use crate::status::{BootstrapStatus, LayerStatus, ManagementStatus, Status};
+use crate::status::{BootstrapStatus, LayerStatus, LeftOutStatus, ManagementStatus, Status};
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +28,8 @@ pub struct Finding {
 pub struct Snapshot {
     /// What the running agent says; `None` when none answers.
     pub status: Option<Status>,
+    /// VPNs of which something cannot be used.
+    pub left_out: Vec<LeftOutStatus>,
     /// The configuration's file, if it is refused.
     pub config: Option<Refused>,
     /// Owners that the configuration names and this system lacks.
@@ -241,6 +243,10 @@ fn of_machine(seen: &Snapshot) -> Vec<Finding> {
             format!("OpenVPN clients that do not report to tunwarden: {}", some(&seen.without_hooks)),
             "add to each: script-security 2, up and down /usr/lib/tunwarden/openvpn-up and -down, up-restart",
         );
+    }
+    for left_out in &seen.left_out {
+        let problem = format!("{}: {}", plain(&left_out.name), plain(&left_out.reason));
+        find("profile-left-out", problem, &plain(&left_out.remedy));
     }
     if !seen.openvpn_left_out.is_empty() {
         find(

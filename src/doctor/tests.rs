@@ -13,6 +13,7 @@ fn healthy() -> Snapshot {
     };
     Snapshot {
         status: Some(Status::new(&situation, 0, Enforcement::Enforced, false)),
+        left_out: Vec::new(),
         config: None,
         missing_owners: Vec::new(),
         unresolved: Vec::new(),
@@ -54,6 +55,8 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.rules = Err("denied".to_owned())), ["rules-unknown"]);
     assert_eq!(ids(|seen| seen.status = None), ["agent-not-running"]);
     assert_eq!(ids(|seen| seen.unread = vec!["the server names"]), ["not-read"]);
+    let left_out = LeftOutStatus { name: "a".to_owned(), reason: "b".to_owned(), remedy: "c".to_owned() };
+    assert_eq!(ids(|seen| seen.left_out.push(left_out.clone())), ["profile-left-out"]);
     let refused = Refused { faults: "line 3".to_owned(), source: "kept".to_owned() };
     assert_eq!(ids(|seen| seen.config = Some(refused)), ["config-faults"]);
     assert_eq!(ids(|seen| seen.worlds.legacy = true), ["legacy-and-nft"]);

@@ -113,9 +113,9 @@ fn an_editor_that_takes_blank_lines_out_and_a_copy_behind_a_copy_cost_no_line() 
         (format!("# a {block}"), &format!("# a {block}")),
     ] {
         let (_folder, path) = file(text.as_bytes());
-        pin(&path, &pins(&[("vpn.example.net", &["198.51.100.8"])])).unwrap();
+        pin(&path, &pins(&[("new.example.net", &["198.51.100.8"])])).unwrap();
         let with = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(with.matches("\n198.51.100.8 vpn.example.net\n").count(), 1, "{with}");
+        assert_eq!(with.matches("\n198.51.100.8 new.example.net\n").count(), 1, "{with}");
         pin(&path, &Pins::new()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), without, "{text}");
     }
@@ -194,4 +194,26 @@ proptest! {
         prop_assert_eq!(&with_block(&with, &wanted), &with);
         prop_assert_eq!(with_block(&with, &Pins::new()), text);
     }
+}
+
+#[test]
+fn a_name_that_the_file_gives_an_address_itself_is_not_pinned_and_is_told() {
+    let text = "127.0.0.1 localhost\n127.0.1.1\tmint.Example.net mint # vpn.example.net\n10.0.0.9 office.example.net\n";
+    let (_folder, path) = file(text.as_bytes());
+    let wanted = pins(&[
+        ("localhost", &["198.51.100.7"]),
+        ("mint.example.net", &["198.51.100.7"]),
+        ("office.example.net", &["198.51.100.8"]),
+        ("vpn.example.net", &["198.51.100.9"]),
+    ]);
+    pin(&path, &wanted).unwrap();
+    let with = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(with, format!("{text}\n{BEGIN}198.51.100.9 vpn.example.net\n{END}"));
+    let named = |name: &str| named(&path, &HostName::try_from(name.to_owned()).unwrap());
+    assert_eq!(named("OFFICE.example.net"), Some(vec!["10.0.0.9".parse().unwrap()]));
+    assert_eq!(named("vpn.example.net"), None, "a pin of ours is nobody's word");
+    // Its owner names it himself now.
+    std::fs::write(&path, format!("{with}198.51.100.10 vpn.example.net\n")).unwrap();
+    pin(&path, &wanted).unwrap();
+    assert!(!std::fs::read_to_string(&path).unwrap().contains(BEGIN));
 }

@@ -125,6 +125,24 @@ impl TryFrom<String> for HostName {
     }
 }
 
+impl HostName {
+    /// The name as text, in lower case, without a dot at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is a name of the internet: it has a dot, and its last label is one that the internet's
+    /// name servers know. A name of this machine or of its own network is none.
+    pub fn is_public(&self) -> bool {
+        // RFC 6761, RFC 6762 and RFC 7686; `arpa` holds the reverse zones.
+        const SPECIAL: [&str; 7] =
+            ["localhost", "localdomain", "local", "arpa", "invalid", "onion", "internal"];
+        let Some((_, last)) = self.0.rsplit_once('.') else { return false };
+        let known = last.bytes().all(|b| b.is_ascii_alphabetic()) || last.starts_with("xn--");
+        known && !SPECIAL.contains(&last)
+    }
+}
+
 impl From<HostName> for String {
     fn from(name: HostName) -> Self {
         name.0
@@ -277,6 +295,28 @@ mod tests {
         }
         let mapped: Endpoint = "[::ffff:198.51.100.7]:1194/udp".parse().unwrap();
         assert_eq!(mapped.to_string(), "198.51.100.7:1194/udp");
+    }
+
+    #[test]
+    fn a_name_of_this_machine_or_its_network_is_no_name_of_the_internet() {
+        let is_public = |name: &str| HostName::try_from(name.to_owned()).unwrap().is_public();
+        for name in [
+            "localhost",
+            "vpn",
+            "LOCALHOST.",
+            "x.localhost",
+            "printer.local",
+            "pc.localdomain",
+            "8.8.8.in-addr.arpa",
+            "metadata.google.internal",
+            "0x7f.0x1",
+            "127.0x1",
+        ] {
+            assert!(!is_public(name), "{name}");
+        }
+        for name in ["vpn.example.net", "vpn.fritz.box", "VPN.EXAMPLE.XN--P1AI"] {
+            assert!(is_public(name), "{name}");
+        }
     }
 
     #[test]

@@ -26,6 +26,11 @@ impl Port {
         self.0.get()
     }
 
+    /// Whether names are asked for on this port: DNS (RFC 1035), DNS over TLS and over QUIC (RFC 7858, RFC 9250).
+    pub const fn is_dns(self) -> bool {
+        matches!(self.get(), 53 | 853)
+    }
+
     /// A port that is known when this is compiled.
     ///
     /// # Panics

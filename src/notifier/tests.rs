@@ -39,6 +39,7 @@ fn status(state: State) -> Status {
         reconnect: Some(Reconnect::Ask),
         loss: None,
         management: Vec::new(),
+        left_out: Vec::new(),
         configuration: None,
         docker: DockerStatus::default(),
         clients: BTreeSet::new(),

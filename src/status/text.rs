@@ -67,6 +67,9 @@ impl Status {
         if let Some(fault) = self.configuration.as_ref().and_then(ConfigurationStatus::line) {
             row("config", fault);
         }
+        for left_out in &self.left_out {
+            row("left out", left_out.line());
+        }
         for hold in self.layers.iter().filter_map(LayerStatus::hold) {
             row("layer", hold);
         }

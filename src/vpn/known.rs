@@ -1,20 +1,35 @@
 //! Which endpoints are known, and which of them may be reached in a state: the contract's middle
 //! column.
 
-use std::collections::BTreeSet;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::claim::{Claim, Standing};
-use super::learned::{Learned, LearnedVpn, Memory, Origin};
+use super::learned::{Learned, LearnedVpn, LeftOut, Memory, Origin};
 use super::names::Names;
 use super::{ActiveVpn, Allowance, KernelPacket, LinkKind, LinkTable, NmView, Profile, Sender, State};
 use crate::config::{Config, Dns, Scope};
 use crate::net::{Endpoint, Host, HostName, Port, Server, Transport};
 
-/// So many names of profiles are looked up: whoever may make a profile could tell the resolver much with
-/// more of them.
+/// Maximum number of names of root's files that are looked up, and of profiles that root has named.
 const MOST_NAMES: usize = 256;
+
+/// Maximum number of profiles in the line that allows one.
+const MOST_IN_LINE: usize = 8;
+
+/// The longest name of a profile that stands in that line, in bytes; the configuration takes no longer one.
+const LONGEST_IN_LINE: usize = 256;
+
+/// Whose word stands behind a VPN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Root's: the configuration names the profile, the file is root's, or the hook ran as root.
+    Root,
+    /// That of any user who may save a profile.
+    User,
+}
 
 /// The rows of the contract, from everything that is known.
 pub(super) struct Known<'a> {
@@ -23,6 +38,8 @@ pub(super) struct Known<'a> {
     pub(super) learned: &'a Learned,
     pub(super) claims: &'a [Claim],
     pub(super) names: &'a Names,
+    /// Names of users' profiles that may be looked up now.
+    pub(super) admitted: &'a BTreeMap<HostName, u64>,
     pub(super) memory: Memory,
     pub(super) links: &'a LinkTable,
 }
@@ -45,8 +62,8 @@ impl Known<'_> {
         let mut allowance = Allowance::default();
         let configured = bootstrap.servers.iter().flat_map(|server| self.configured(server));
         allowance.endpoints.extend(configured.map(|endpoint| (endpoint, BTreeSet::new())));
-        for vpn in self.counting() {
-            self.add_learned(&mut allowance, vpn);
+        for (key, vpn) in self.counting() {
+            self.add_learned(&mut allowance, key, vpn);
         }
         for claim in self.claims {
             self.add_claim(&mut allowance, claim);
@@ -64,12 +81,50 @@ impl Known<'_> {
     fn knows_nothing(&self, everything: &Allowance) -> bool {
         self.memory == Memory::Whole
             && everything.endpoints.is_empty()
-            && self.counting().all(|vpn| vpn.endpoints.is_empty())
-            && self.wanted_names().is_empty()
+            && self.counting().all(|(_, vpn)| vpn.endpoints.is_empty())
+            && (self.config.bootstrap.dns == Dns::Off || !self.names_a_server())
     }
 
-    fn add_learned(&self, allowance: &mut Allowance, vpn: &LearnedVpn) {
+    /// Whether any server is known by a name, looked up or not.
+    fn names_a_server(&self) -> bool {
+        self.configured_names().next().is_some() || self.counting().any(|(_, vpn)| !vpn.names.is_empty())
+    }
+
+    /// Whose word a VPN is. A name that two profiles have is no word of root's: any user may call a profile
+    /// like another.
+    pub(super) fn word(&self, origin: Origin, uuid: &str, name: &str) -> Word {
+        let named = |what: &str| self.config.vpn.connections.iter().any(|named| named == what);
+        let of_root = match origin {
+            Origin::Hook | Origin::OpenVpn => true,
+            Origin::NetworkManager => named(uuid) || named(name) && !self.has_namesake(name),
+        };
+        if of_root { Word::Root } else { Word::User }
+    }
+
+    fn has_namesake(&self, name: &str) -> bool {
+        let learned = self.of_manager().filter(|(_, vpn)| vpn.name == name).count();
+        let saved = self.nm.map_or(&[][..], |view| &view.profiles);
+        learned > 1 || saved.iter().filter(|profile| profile.id == name).count() > 1
+    }
+
+    fn of_manager(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
+        self.learned.iter().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager)
+    }
+
+    fn word_of(&self, key: &str, vpn: &LearnedVpn) -> Word {
+        self.word(vpn.origin, key, &vpn.name)
+    }
+
+    fn word_of_claim(&self, claim: &Claim) -> Word {
+        let uuid = claim.uuid().unwrap_or_default();
+        let name = self.learned.get(uuid).map_or(&claim.name, |vpn| &vpn.name);
+        self.word(claim.origin(), uuid, name)
+    }
+
+    fn add_learned(&self, allowance: &mut Allowance, key: &str, vpn: &LearnedVpn) {
+        let word = LazyCell::new(|| self.word_of(key, vpn));
         let servers = vpn.endpoints.iter().copied().chain(self.resolved(vpn.names.iter()));
+        let servers = servers.filter(|server| !server.port().is_dns() || *word == Word::Root);
         match vpn.sender {
             Sender::Client => {
                 for endpoint in servers {
@@ -77,36 +132,28 @@ impl Known<'_> {
                 }
             }
             Sender::Kernel => {
-                let packet = self.kernel_packet(vpn.mark, vpn.origin);
+                let packet = kernel_packet(vpn.mark, *word);
                 allowance.kernel.extend(servers.flat_map(|endpoint| packet.map(|by| (endpoint, by))));
             }
         }
     }
 
-    /// By what the kernel's own packets are known. Without a mark only their destination is left, which
-    /// opens it to everybody: that takes the word of root, and any local user may make a profile.
-    fn kernel_packet(&self, mark: Option<NonZeroU32>, origin: Origin) -> Option<KernelPacket> {
-        let vouched_for = match origin {
-            Origin::Hook | Origin::OpenVpn => true,
-            Origin::NetworkManager => !self.config.vpn.connections.is_empty(),
-        };
-        mark.map(KernelPacket::Marked).or(vouched_for.then_some(KernelPacket::Any))
-    }
-
     /// Whether its packets cannot be known, so that none is allowed.
-    pub(super) fn is_unmarked(&self, vpn: &LearnedVpn) -> bool {
-        vpn.sender == Sender::Kernel && self.kernel_packet(vpn.mark, vpn.origin).is_none()
+    fn is_unmarked(&self, key: &str, vpn: &LearnedVpn) -> bool {
+        vpn.sender == Sender::Kernel && kernel_packet(vpn.mark, self.word_of(key, vpn)).is_none()
     }
 
     fn add_claim(&self, allowance: &mut Allowance, claim: &Claim) {
         let sender = self.sender(claim);
         let by_kernel = sender == Sender::Kernel || self.is_offloaded(claim);
-        for &endpoint in &claim.endpoints {
+        let word = self.word_of_claim(claim);
+        let servers = claim.endpoints.iter().filter(|server| !server.port().is_dns() || word == Word::Root);
+        for &endpoint in servers {
             if sender == Sender::Client {
                 allowance.endpoints.entry(endpoint).or_default().extend(self.users(claim));
             }
             if by_kernel {
-                let packet = self.kernel_packet(self.mark(claim, endpoint), claim.origin());
+                let packet = kernel_packet(self.mark(claim, endpoint), word);
                 allowance.kernel.extend(packet.map(|by| (endpoint, by)));
             }
         }
@@ -126,7 +173,7 @@ impl Known<'_> {
 
     /// Root's files that name this server.
     fn files_of(&self, endpoint: Endpoint) -> impl Iterator<Item = &LearnedVpn> {
-        let files = self.counting().filter(|vpn| vpn.origin == Origin::OpenVpn);
+        let files = self.counting().map(|(_, vpn)| vpn).filter(|vpn| vpn.origin == Origin::OpenVpn);
         files.filter(move |vpn| {
             vpn.endpoints.contains(&endpoint) || self.resolved(vpn.names.iter()).contains(&endpoint)
         })
@@ -149,8 +196,8 @@ impl Known<'_> {
     }
 
     /// The VPNs learned that count.
-    fn counting(&self) -> impl Iterator<Item = &LearnedVpn> {
-        self.learned.iter().filter(|(key, vpn)| vpn.counts(key, self.config)).map(|(_, vpn)| vpn)
+    fn counting(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
+        self.learned.iter().filter(|(key, vpn)| vpn.counts(key, self.config))
     }
 
     /// The endpoints that a server of the configuration stands for.
@@ -185,16 +232,86 @@ impl Known<'_> {
 
     /// Every server name that has to be looked up.
     pub(super) fn wanted_names(&self) -> BTreeSet<HostName> {
+        let admitted = self.users_names().into_iter().filter(|name| self.admitted.contains_key(name));
+        self.roots_names().into_iter().chain(admitted).collect()
+    }
+
+    /// Names that root wants to be looked up at any time.
+    fn roots_names(&self) -> BTreeSet<HostName> {
         if self.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
         }
-        let (of_profiles, of_root): (Vec<_>, Vec<_>) =
-            self.counting().partition(|vpn| vpn.origin == Origin::NetworkManager);
+        let roots = self.counting().filter(|(key, vpn)| self.word_of(key, vpn) == Word::Root);
+        let (profiles, files): (Vec<_>, Vec<_>) =
+            roots.map(|(_, vpn)| vpn).partition(|vpn| vpn.origin == Origin::NetworkManager);
         let bounded = |vpns: Vec<&LearnedVpn>| {
             vpns.into_iter().flat_map(LearnedVpn::host_names).take(MOST_NAMES).collect::<Vec<_>>()
         };
-        // Each within bounds of its own: a profile that anybody made crowds nothing of root's out.
-        self.configured_names().chain(bounded(of_root)).chain(bounded(of_profiles)).collect()
+        self.configured_names().chain(bounded(files)).chain(bounded(profiles)).collect()
+    }
+
+    /// Names of the other profiles' servers, of a profile that is being activated or in use alone: any user
+    /// may save a profile, and each question tells the network's resolver what stands in it.
+    pub(super) fn users_names(&self) -> BTreeSet<HostName> {
+        if self.config.bootstrap.dns == Dns::Off {
+            return BTreeSet::new();
+        }
+        let active = self.claims.iter().filter_map(Claim::uuid).collect::<BTreeSet<_>>();
+        let users = self.users_vpns().filter(|(key, _)| active.contains(key.as_str()));
+        let names = users.flat_map(|(_, vpn)| vpn.host_names()).filter(HostName::is_public);
+        let roots = self.roots_names();
+        names.filter(|name| !roots.contains(name)).collect()
+    }
+
+    fn users_vpns(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
+        let counting = self.counting().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager);
+        counting.filter(|(key, vpn)| self.word_of(key, vpn) == Word::User)
+    }
+
+    /// What is not used of the VPNs that count, each with its name for people.
+    pub(super) fn left_out(&self) -> Vec<(String, LeftOut)> {
+        let active = self.users_names();
+        let pinned = self.config.bootstrap.dns == Dns::Pin;
+        let mut left_out = Vec::new();
+        for (key, vpn) in self.users_vpns() {
+            let mut leave = |what| left_out.push((vpn.name.clone(), what));
+            let ports = vpn.endpoints.iter().map(Endpoint::port).chain(vpn.names.iter().map(|name| name.2));
+            if self.is_unmarked(key, vpn) {
+                leave(LeftOut::Unmarked);
+            } else if ports.into_iter().any(Port::is_dns) {
+                leave(LeftOut::Dns(self.line_for(key, vpn)));
+            }
+            let (public, own): (BTreeSet<_>, BTreeSet<_>) = vpn.host_names().partition(HostName::is_public);
+            if pinned && !own.is_empty() {
+                leave(LeftOut::Names(own, self.line_for(key, vpn)));
+            }
+            if public.iter().any(|name| active.contains(name) && !self.admitted.contains_key(name)) {
+                leave(LeftOut::TooManyNames(self.line_for(key, vpn)));
+            }
+        }
+        left_out
+    }
+
+    /// The line of the configuration that names this profile, and with it those that count now.
+    fn line_for(&self, key: &str, vpn: &LearnedVpn) -> String {
+        let named = &self.config.vpn.connections;
+        // Named already, and not alone with its name: only the UUID tells it from the other.
+        let own = if named.is_empty() { self.spelt(key, vpn) } else { key.to_owned() };
+        let others = self.of_manager().filter(|(other, _)| other.as_str() != key);
+        let others: Vec<String> = match named[..] {
+            [] => others.map(|(key, vpn)| self.spelt(key, vpn)).take(MOST_IN_LINE - 1).collect(),
+            [_, ..] => named.iter().filter(|name| **name != vpn.name).cloned().collect(),
+        };
+        let quoted = |name: String| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
+        let names: Vec<String> = std::iter::once(own).chain(others).map(quoted).collect();
+        format!("vpn.connections = [{}]", names.join(", "))
+    }
+
+    /// How the configuration names a profile: by its name, or by its UUID where the name would not do.
+    fn spelt(&self, key: &str, vpn: &LearnedVpn) -> String {
+        let fits = !vpn.name.is_empty() && vpn.name.len() <= LONGEST_IN_LINE;
+        let plain = crate::config::plain(&vpn.name) == vpn.name;
+        if fits && plain && !self.has_namesake(&vpn.name) { vpn.name.clone() } else { key.to_owned() }
     }
 
     /// Those of the configuration and of root's files, and of the profiles whose tunnels carry.
@@ -259,4 +376,10 @@ impl Known<'_> {
         let profiles = self.nm.map_or(&[][..], |view| &view.profiles);
         profiles.iter().filter(|profile| self.config.vpn.counts(&profile.uuid, &profile.id))
     }
+}
+
+/// By what the kernel's own packets are known. Without a mark only their destination is left, which opens
+/// it to everybody: that takes the word of root.
+fn kernel_packet(mark: Option<NonZeroU32>, word: Word) -> Option<KernelPacket> {
+    mark.map(KernelPacket::Marked).or((word == Word::Root).then_some(KernelPacket::Any))
 }

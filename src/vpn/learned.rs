@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use super::names::MOST_NAMES_OF_USERS;
 use super::{Machine, NmView, OpenVpnFile, Sender, State};
 use crate::config::{Config, MOST_SERVERS};
 use crate::net::{Endpoint, HostName, Port, Transport};
@@ -60,28 +61,68 @@ pub(super) enum Memory {
     Damaged,
 }
 
-/// What of a VPN was not learned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What of a VPN is not used.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeftOut {
-    /// So many of its servers: there were too many.
+    /// This many of its servers: there were too many.
     Servers(usize),
-    /// All of them: the kernel itself would send there, without a mark, and nobody vouches for the profile.
+    /// All of them: the kernel itself would send there, without a mark, and root has not named the profile.
     Unmarked,
+    /// Those on a port of DNS: root has not named the profile. With the line that does.
+    Dns(String),
+    /// These servers' names, which only root may have looked up and pinned. With the line that allows it.
+    Names(BTreeSet<HostName>, String),
+    /// Names that were not looked up: users' profiles had too many different ones within an hour. With the
+    /// line that lifts the bound.
+    TooManyNames(String),
+}
+
+impl LeftOut {
+    /// What is left out, and why.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Servers(count) => format!(
+                "{count} of its servers are left out: at most {MOST_SERVERS} are kept of all VPNs together"
+            ),
+            Self::Unmarked => "its servers are left out: the kernel itself sends there, and without a mark \
+                               everybody could"
+                .to_owned(),
+            Self::Dns(_) => "its servers on port 53 or 853 are left out: any user may save a profile, and \
+                             these ports would open DNS in clear to everybody's lookups"
+                .to_owned(),
+            Self::Names(names, _) => {
+                let names: Vec<&str> = names.iter().map(HostName::as_str).collect();
+                format!(
+                    "the name {} is not looked up: any user may save a profile, and such a name belongs to \
+                     this machine or its network",
+                    names.join(", ")
+                )
+            }
+            Self::TooManyNames(_) => format!(
+                "its server is not looked up: at most {MOST_NAMES_OF_USERS} different names of profiles that \
+                 root has not named are looked up within an hour"
+            ),
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Servers(_) => "remove profiles or servers that are not used".to_owned(),
+            Self::Unmarked => "name the profile in vpn.connections, or give it a mark: nmcli connection \
+                               modify PROFILE wireguard.fwmark 0x7766"
+                .to_owned(),
+            Self::Dns(line) | Self::Names(_, line) | Self::TooManyNames(line) => format!(
+                "if you trust it, allow it in /etc/tunwarden/config.toml (then only the profiles named there \
+                 count), and reload: {line}"
+            ),
+        }
+    }
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Servers(count) => write!(
-                f,
-                "{count} of its servers are left out: at most {MOST_SERVERS} are kept of all VPNs together"
-            ),
-            Self::Unmarked => f.write_str(
-                "its servers are left out: the kernel itself sends there, and without a mark everybody \
-                 could. Name the profile in vpn.connections, or give it a mark: nmcli connection modify \
-                 PROFILE wireguard.fwmark 0x7766",
-            ),
-        }
+        write!(f, "{}; {}", self.reason(), self.remedy())
     }
 }
 
@@ -177,14 +218,10 @@ impl Machine {
         self.bound_learned();
     }
 
-    /// What is not learned of VPNs that count, by their names.
-    pub(super) fn left_out(&self) -> BTreeMap<String, LeftOut> {
-        let unmarked = self
-            .learned
-            .iter()
-            .filter(|(key, vpn)| vpn.counts(key, &self.config) && self.known().is_unmarked(vpn));
-        let unmarked = unmarked.map(|(_, vpn)| (vpn.name.clone(), LeftOut::Unmarked));
-        self.left_out.clone().into_iter().chain(unmarked).collect()
+    /// What is not used of VPNs that count, each with its name for people.
+    pub fn left_out(&self) -> BTreeSet<(String, LeftOut)> {
+        let too_many = self.left_out.iter().map(|(name, count)| (name.clone(), LeftOut::Servers(*count)));
+        too_many.chain(self.known().left_out()).collect()
     }
 
     /// Root's word first, then the small before the large: what is too much is left out.
@@ -200,7 +237,7 @@ impl Machine {
             room -= kept;
             if kept < size {
                 vpn.cut(kept);
-                self.left_out.insert(vpn.name.clone(), LeftOut::Servers(size - kept));
+                self.left_out.insert(vpn.name.clone(), size - kept);
             }
             if place >= MOST_VPNS {
                 self.learned.remove(&key);

@@ -11,7 +11,7 @@ use super::claim::{Claim, Claimant, Ending, Standing};
 use super::comeback::Backoff;
 use super::docker::Docker;
 use super::known::Known;
-use super::learned::{Learned, LeftOut, Memory};
+use super::learned::{Learned, Memory};
 use super::names::Resolution;
 use super::{
     Action, Announcement, Event, Hearing, LastVpn, LinkTable, ManagementSocket, NmView, Pause, PauseScope,
@@ -34,7 +34,8 @@ pub struct Machine {
     pub(super) silent: BTreeSet<TunnelId>,
     /// Where plain clients can be heard, and whether they are.
     pub(super) sockets: BTreeMap<ManagementSocket, Hearing>,
-    pub(super) left_out: BTreeMap<String, LeftOut>,
+    /// How many servers of which VPN are too many.
+    pub(super) left_out: BTreeMap<String, usize>,
     pub(super) resolution: Resolution,
     /// The VPN that was there last.
     pub(super) last: Option<LastVpn>,
@@ -245,7 +246,7 @@ impl Machine {
         if self.learned != learned {
             actions.push(Action::Remember(self.learned.clone()));
         }
-        let news = self.left_out().into_iter().filter(|(vpn, what)| left_out.get(vpn) != Some(what));
+        let news = self.left_out().into_iter().filter(|left| !left_out.contains(left));
         actions.extend(news.map(|(vpn, what)| Action::LeftOut(vpn, what)));
         if self.named_networks() != networks {
             actions.push(Action::RememberNetworks(self.named_networks()));
@@ -285,6 +286,7 @@ impl Machine {
             learned: &self.learned,
             claims: &self.claims,
             names: &self.resolution.names,
+            admitted: &self.resolution.admitted,
             memory: self.memory,
             links: &self.links,
         }
@@ -349,14 +351,6 @@ impl Machine {
             self.since = now;
         }
         actions
-    }
-
-    /// When something is so by the clock alone, in seconds since the epoch: the nearest such moment.
-    fn next_moment(&self, now: u64) -> Option<u64> {
-        let wanted = self.known().wanted_names();
-        let question = self.resolution.next_moment(&wanted, self.beneath(), now);
-        let pause = self.pause.map(|pause| pause.until);
-        [pause, question, self.backoff.next_moment()].into_iter().flatten().min()
     }
 
     fn tunnels(&self) -> Vec<Tunnel> {

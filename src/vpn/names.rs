@@ -14,8 +14,15 @@ use crate::net::{HostName, server_address};
 /// What is known of each server name, kept for the lock at the next boot.
 pub type Names = BTreeMap<HostName, Resolved>;
 
-/// So many addresses are kept of one name; the oldest go first.
+/// Maximum number of addresses that are kept of one name; the oldest go first.
 const MOST: usize = 32;
+
+/// Maximum number of different names of users' profiles that are looked up within [`HOUR`]: each tells the
+/// network's resolver what its author wrote into it.
+pub(super) const MOST_NAMES_OF_USERS: usize = 16;
+
+/// In seconds.
+const HOUR: u64 = 3600;
 
 /// How soon after a failure a name is asked for again, in seconds: at first, and at most.
 const RETRY: (u64, u64) = (2, 300);
@@ -66,6 +73,8 @@ impl Resolved {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Resolution {
     pub(super) names: Names,
+    /// Names of users' profiles that may be looked up, each since when, in seconds since the epoch.
+    pub(super) admitted: BTreeMap<HostName, u64>,
     /// The resolvers of the uplinks.
     pub(super) resolvers: BTreeSet<IpAddr>,
     /// Since when a question is under way.
@@ -95,6 +104,25 @@ impl Resolution {
     /// The network is another: what failed before may work now.
     pub(super) fn hope(&mut self) {
         self.failed.clear();
+    }
+
+    /// Admits names of users' profiles that are being activated or in use, as far as the bound allows.
+    pub(super) fn admit(&mut self, users: &BTreeSet<HostName>, now: u64) {
+        // A time ahead of the clock means that the clock was set back: it counts as long ago.
+        let recent = |at: u64| at <= now && now - at < HOUR;
+        self.admitted.retain(|name, at| users.contains(name) || recent(*at));
+        for name in users {
+            if self.admitted.len() < MOST_NAMES_OF_USERS {
+                self.admitted.entry(name.clone()).or_insert(now);
+            }
+        }
+    }
+
+    /// When there is room for a name that waits; `None` when none does.
+    fn next_admission(&self, users: &BTreeSet<HostName>) -> Option<u64> {
+        users.iter().find(|name| !self.admitted.contains_key(name))?;
+        let past = self.admitted.iter().filter(|(name, _)| !users.contains(name));
+        past.map(|(_, at)| at.saturating_add(HOUR)).min()
     }
 
     /// Forgets what nobody wants any more.
@@ -146,20 +174,38 @@ impl Machine {
 
     /// Where each server that has a name is now: what the VPN client has to find.
     ///
-    /// While a VPN protects, only the names of that VPN and of the configuration: any local user may
-    /// make a profile, and what the uplink's resolver says of its name is not to be believed by programs
-    /// that could ask through the tunnel. Without a VPN nothing else leaves, and nobody is misled.
+    /// Those that root named at any time; those of other profiles only while the profile is being activated
+    /// or in use, for any user may save one. While a VPN protects, only the names of that VPN, of the
+    /// configuration and of root's files: what the uplink's resolver says is not to be believed by programs
+    /// that could ask through the tunnel.
     pub fn pins(&self) -> BTreeMap<HostName, BTreeSet<IpAddr>> {
         let wanted = match self.beneath() {
             State::Protected => self.known().names_in_use(),
             State::Locked | State::Connecting | State::Lost | State::Paused => self.known().wanted_names(),
         };
+        let users = self.known().users_names();
+        let own: BTreeSet<IpAddr> =
+            self.links.links.iter().flat_map(|link| &link.addresses).map(ipnet::IpNet::addr).collect();
         let names = self.resolution.names.iter().filter(|(name, _)| wanted.contains(name));
-        names.map(|(name, resolved)| (name.clone(), resolved.current().collect())).collect()
+        let pins = names.map(|(name, resolved)| {
+            // No server of a user's is this machine itself.
+            let fit = |address: &IpAddr| !(users.contains(name) && own.contains(address));
+            (name.clone(), resolved.current().filter(fit).collect::<BTreeSet<_>>())
+        });
+        pins.filter(|(_, addresses)| !addresses.is_empty()).collect()
+    }
+
+    /// When the next name is to be asked for, or can be.
+    pub(super) fn next_question(&self, now: u64) -> Option<u64> {
+        let known = self.known();
+        let due = self.resolution.next_moment(&known.wanted_names(), self.beneath(), now);
+        due.into_iter().chain(self.resolution.next_admission(&known.users_names())).min()
     }
 
     /// The names whose time has come.
     pub(super) fn look_up(&mut self, now: u64) -> Option<Action> {
+        let users = self.known().users_names();
+        self.resolution.admit(&users, now);
         let wanted = self.known().wanted_names();
         self.resolution.keep_only(&wanted);
         let names = self.resolution.ask(&wanted, self.beneath(), now);

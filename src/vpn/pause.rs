@@ -89,6 +89,12 @@ impl Pause {
 }
 
 impl Machine {
+    /// When something is so by the clock alone, in seconds since the epoch: the nearest such moment.
+    pub(super) fn next_moment(&self, now: u64) -> Option<u64> {
+        let pause = self.pause.map(|pause| pause.until);
+        [pause, self.next_question(now), self.backoff.next_moment()].into_iter().flatten().min()
+    }
+
     /// The pause, while there is one.
     pub fn pause(&self) -> Option<Pause> {
         self.pause

@@ -234,3 +234,117 @@ fn too_many_servers_are_bounded_and_root_s_are_kept() {
     assert_eq!(machine.learned.len(), MOST_VPNS);
     assert!(machine.learned.contains_key("openvpn:/etc/openvpn/z.conf"));
 }
+
+fn dns() -> Profile {
+    profile(
+        "users",
+        &["10.0.0.1:53/udp", "198.51.100.53:53/tcp", "198.51.100.53:853/udp", "198.51.100.7:443/tcp"],
+    )
+}
+
+fn allowed(machine: &Machine) -> Vec<String> {
+    let allowance = machine.situation().bootstrap;
+    let kernel = allowance.kernel.iter().map(|(endpoint, _)| *endpoint);
+    allowance.endpoints.keys().copied().chain(kernel).map(|endpoint| endpoint.to_string()).collect()
+}
+
+/// Each state in which it may be, and what an earlier version kept of it.
+#[test]
+fn a_profile_that_root_has_not_named_opens_no_port_of_dns() {
+    let only = ["198.51.100.7:443/tcp"];
+    let mut machine = fresh(Config::default());
+    machine.step(view(vec![dns()]), 1);
+    assert_eq!(allowed(&machine), only, "locked");
+    let stored = machine.learned.clone();
+    let recalled = Machine::recall(Config::default(), Some(stored.clone()), State::Locked, 1);
+    assert_eq!(allowed(&recalled), only, "from the store");
+    assert_eq!(recalled.left_out(), machine.left_out(), "told after a restart");
+
+    let mut active = ActiveVpn {
+        path: "/1".to_owned(),
+        uuid: "users".to_owned(),
+        id: "users".to_owned(),
+        phase: VpnPhase::Connecting,
+        interface: None,
+        gateway: None,
+        mark: None,
+    };
+    let activation = |active: &ActiveVpn, profile: Profile| {
+        Event::NetworkManager(Some(NmView { profiles: vec![profile], active: vec![active.clone()] }))
+    };
+    machine.step(activation(&active, dns()), 2);
+    assert_eq!(
+        (machine.situation().state, allowed(&machine)),
+        (State::Connecting, only.map(str::to_owned).to_vec())
+    );
+    active.gateway = Some("198.51.100.53".parse().unwrap());
+    machine.step(activation(&active, dns()), 3);
+    assert_eq!(allowed(&machine), [""; 0], "the plugin's gateway");
+    machine.step(tunnel(LinkKind::Tunnel), 4);
+    active.phase = VpnPhase::Activated;
+    active.interface = Some("tun0".parse().unwrap());
+    machine.step(activation(&active, dns()), 4);
+    assert_eq!((machine.situation().state, allowed(&machine)), (State::Protected, Vec::new()));
+
+    // By a name, and by the kernel's own packets, with a mark or without.
+    let mut named = profile("users", &[]);
+    named.names = vec![("vpn.example.net".to_owned().try_into().unwrap(), Transport::Udp, Port::fixed(53))];
+    machine.step(activation(&ActiveVpn { gateway: None, phase: VpnPhase::Connecting, ..active }, named), 5);
+    let name = "vpn.example.net".to_owned().try_into().unwrap();
+    machine.step(Event::Resolved { name, addresses: vec!["198.51.100.9".parse().unwrap()] }, 5);
+    assert_eq!(allowed(&machine), [""; 0], "by a name");
+    for mark in [None, MARK] {
+        let mut machine = fresh(Config::default());
+        machine.step(view(vec![Profile { sender: Sender::Kernel, mark, ..dns() }]), 1);
+        assert!(!allowed(&machine).iter().any(|server| server.contains(":53/") || server.contains(":853/")));
+    }
+}
+
+#[test]
+fn root_opens_a_port_of_dns_by_the_line_that_is_told() {
+    let mine = || Profile { uuid: "mine".to_owned(), ..dns() };
+    let mut machine = fresh(Config::default());
+    machine.step(view(vec![mine(), profile("other", &["198.51.100.8:1194/udp"])]), 1);
+    let left_out = machine.left_out();
+    let [(name, what @ LeftOut::Dns(line))] = &left_out.iter().collect::<Vec<_>>()[..] else {
+        panic!("{left_out:?}")
+    };
+    assert_eq!((name.as_str(), line.as_str()), ("users", "vpn.connections = [\"users\", \"other\"]"));
+    assert!(what.remedy().ends_with(line), "{what}");
+    let config = Config::parse(line, "line").unwrap();
+    machine.step(Event::Config(Box::new(config.clone())), 2);
+    assert_eq!(allowed(&machine).len(), 5, "root named it");
+    assert!(machine.left_out().is_empty());
+
+    // Another of the same name is not root's word, whichever of the two root meant.
+    let namesake = Profile { uuid: "planted".to_owned(), ..dns() };
+    machine.step(view(vec![mine(), namesake]), 3);
+    assert_eq!(allowed(&machine), ["198.51.100.7:443/tcp"]);
+    let left_out = machine.left_out();
+    let mut lines =
+        left_out.iter().filter_map(|(_, what)| if let LeftOut::Dns(line) = what { Some(line) } else { None });
+    let planted = lines.find(|line| line.contains("planted"));
+    assert_eq!(planted.unwrap(), "vpn.connections = [\"planted\", \"other\"]");
+    let by_uuid = Config::parse("vpn.connections = [\"planted\"]", "line").unwrap();
+    machine.step(Event::Config(Box::new(by_uuid)), 4);
+    assert_eq!(allowed(&machine).len(), 4, "the UUID tells one from the other");
+
+    // A name that is no plain text, or too long a one, is spelt by its UUID.
+    for odd in ["a\"b\\c", "line\nbreak", "", &"x".repeat(300)] {
+        let mut machine = fresh(Config::default());
+        machine.step(view(vec![Profile { id: odd.to_owned(), ..dns() }]), 1);
+        let left_out = machine.left_out();
+        let Some((_, LeftOut::Dns(line))) = left_out.first() else { panic!("{left_out:?}") };
+        let config = Config::parse(line, "line").unwrap();
+        machine.step(Event::Config(Box::new(config)), 2);
+        assert_eq!(allowed(&machine).len(), 4, "{line}");
+    }
+}
+
+#[test]
+fn root_s_own_files_and_the_configuration_may_name_a_port_of_dns() {
+    let config = Config::parse("bootstrap.servers = [\"198.51.100.1:53/udp\"]", "line").unwrap();
+    let mut machine = fresh(config);
+    machine.step(Event::OpenVpnFiles(vec![file("/etc/openvpn/a.conf", &["198.51.100.2:53/udp"])]), 1);
+    assert_eq!(allowed(&machine), ["198.51.100.1:53/udp", "198.51.100.2:53/udp"]);
+}

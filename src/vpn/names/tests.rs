@@ -125,7 +125,9 @@ fn tunnel() -> LinkTable {
 
 #[test]
 fn while_a_vpn_protects_only_its_own_name_is_pinned() {
-    let mut machine = Machine::new(Config::default(), Learned::default(), State::Locked, 1000);
+    let mut config = Config::default();
+    config.vpn.connections = vec!["mine".to_owned(), "planted".to_owned()];
+    let mut machine = Machine::new(config, Learned::default(), State::Locked, 1000);
     let profiles = vec![profile("mine", "vpn.example.net"), profile("planted", "www.example.org")];
     let view = NmView { profiles, active: Vec::new() };
     machine.step(Event::NetworkManager(Some(view.clone())), 1000);
@@ -152,4 +154,102 @@ fn while_a_vpn_protects_only_its_own_name_is_pinned() {
     assert_eq!(pinned(&machine), ["vpn.example.net"]);
     machine.step(Event::Links(LinkTable::default()), 1002);
     assert_eq!(pinned(&machine), ["vpn.example.net", "www.example.org"], "lost, every client may look");
+}
+
+fn activated(uuid: &str, phase: VpnPhase) -> ActiveVpn {
+    ActiveVpn {
+        path: format!("/{uuid}"),
+        uuid: uuid.to_owned(),
+        id: uuid.to_owned(),
+        phase,
+        interface: None,
+        gateway: None,
+        mark: None,
+    }
+}
+
+/// A machine with a resolver and the names that a step asks for.
+struct Asked(Machine);
+
+impl Asked {
+    fn new() -> Self {
+        let mut machine = Machine::new(Config::default(), Learned::default(), State::Locked, 1000);
+        machine.step(Event::Resolvers(ips(&["192.0.2.53"]).into_iter().collect()), 1000);
+        Self(machine)
+    }
+
+    fn step(&mut self, event: Event, now: u64) -> Vec<String> {
+        let actions = self.0.step(event, now).into_iter();
+        let asked = actions
+            .filter_map(|action| if let Action::LookUp { names, .. } = action { Some(names) } else { None });
+        asked.flatten().map(|name| name.to_string()).collect()
+    }
+}
+
+fn view(profiles: &[Profile], active: Vec<ActiveVpn>) -> Event {
+    Event::NetworkManager(Some(NmView { profiles: profiles.to_vec(), active }))
+}
+
+#[test]
+fn a_user_s_name_is_asked_for_and_pinned_while_its_profile_is_being_activated_and_no_longer() {
+    let mut asked = Asked::new();
+    let profiles = [profile("users", "vpn.example.net")];
+    assert_eq!(asked.step(view(&profiles, Vec::new()), 1000), [""; 0], "at rest");
+    assert!(asked.0.resolvers().is_empty(), "nobody may be asked");
+    assert!(!asked.0.situation().bootstrap.any, "a server is known, if only by name");
+    let connecting = || vec![activated("users", VpnPhase::Connecting)];
+    assert_eq!(asked.step(view(&profiles, connecting()), 1001), ["vpn.example.net"]);
+    asked.step(Event::Resolved { name: name(), addresses: ips(&["198.51.100.7"]) }, 1001);
+    assert_eq!(asked.0.pins().len(), 1);
+    let allowed = |asked: &Asked| asked.0.situation().bootstrap.endpoints.len();
+    assert_eq!(allowed(&asked), 1);
+    let ended = vec![activated("users", VpnPhase::Ended(VpnEnd::Timeout))];
+    asked.step(view(&profiles, ended), 1002);
+    assert_eq!((asked.0.pins().len(), allowed(&asked)), (0, 0), "the activation has ended");
+    assert_eq!(asked.step(Event::Clock, 100_000), [""; 0]);
+}
+
+#[test]
+fn names_of_this_machine_and_addresses_of_its_own_are_nobody_s_server() {
+    let mut asked = Asked::new();
+    for own in ["localhost", "vpn", "printer.local", "x.localhost"] {
+        let connecting = vec![activated("users", VpnPhase::Connecting)];
+        assert_eq!(asked.step(view(&[profile("users", own)], connecting), 1000), [""; 0], "{own}");
+        let left_out = asked.0.left_out();
+        assert!(matches!(left_out.first(), Some((_, LeftOut::Names(..)))), "{own}: {left_out:?}");
+    }
+    let mut links = tunnel();
+    links.links[0].addresses.push("10.0.0.2/24".parse().unwrap());
+    asked.step(Event::Links(links), 1000);
+    let connecting = vec![activated("users", VpnPhase::Connecting)];
+    asked.step(view(&[profile("users", "vpn.example.net")], connecting), 1000);
+    asked.step(Event::Resolved { name: name(), addresses: ips(&["10.0.0.2", "10.0.0.9"]) }, 1000);
+    assert_eq!(asked.0.pins()[&name()], ips(&["10.0.0.9"]).into_iter().collect());
+}
+
+#[test]
+fn users_profiles_tell_the_resolver_a_bounded_number_of_names_an_hour() {
+    let mut asked = Asked::new();
+    let mut told = BTreeSet::new();
+    let mut activate = |asked: &mut Asked, nth: usize, now: u64| {
+        let profiles = [profile("users", &format!("secret-{nth}.example.net"))];
+        let new = asked.step(view(&profiles, vec![activated("users", VpnPhase::Connecting)]), now);
+        asked.step(view(&profiles, vec![activated("users", VpnPhase::Ended(VpnEnd::User))]), now);
+        told.extend(new);
+        told.len()
+    };
+    for nth in 0..100 {
+        activate(&mut asked, nth, 1000);
+    }
+    assert_eq!(activate(&mut asked, 0, 1001), MOST_NAMES_OF_USERS, "a name that was told tells no more");
+    assert_eq!(activate(&mut asked, 200, 1000 + HOUR), MOST_NAMES_OF_USERS + 1, "an hour later");
+    // A profile of many names at once; whoever waits is woken when there is room, and not before.
+    let mut many = profile("users", "a.example.net");
+    many.names = (0..100).map(|n| profile("", &format!("many-{n}.example.net")).names.remove(0)).collect();
+    let mut asked = Asked::new();
+    let profiles = [many];
+    let connecting = view(&profiles, vec![activated("users", VpnPhase::Connecting)]);
+    assert_eq!(asked.step(connecting, 1000).len(), MOST_NAMES_OF_USERS);
+    assert!(asked.0.left_out().iter().any(|(_, what)| matches!(what, LeftOut::TooManyNames(_))));
+    assert!(asked.0.next_moment(1000).is_some_and(|next| next > 1000), "it would be woken for ever");
 }
