@@ -51,7 +51,12 @@ fn the_doctor_finds_what_is_wrong_and_nothing_else() -> Result<()> {
         host.file("/etc/tunwarden/config.toml", "[lan]\nallow = 1\n")?;
         host.succeed(["iptables-legacy", "-A", "INPUT", "-s", "192.0.2.1", "-j", "DROP"])?;
         host.succeed(["rm", "/etc/xdg/autostart/tunwarden-notify.desktop"])?;
+        let flush = "#!/bin/sh\n/sbin/iptables -F\n";
+        host.file_with_mode("/etc/NetworkManager/dispatcher.d/50-home", flush, 0o755)?;
+        host.succeed(["iptables", "-N", "RB_OUTPUT_VPN_KILL_SWITCH"])?;
         let all = [
+            "rules-changed-later",
+            "article-scripts",
             "second-firewall",
             "hooks-missing",
             "openvpn-left-out",
@@ -62,7 +67,10 @@ fn the_doctor_finds_what_is_wrong_and_nothing_else() -> Result<()> {
         assert_eq!(found(lab)?, set(&all));
         let people = tunwarden(lab, ["doctor"])?;
         let files = ["/etc/openvpn/client/office.ovpn", "/etc/openvpn/shared.conf: left out: others"];
-        for word in ["ufw", "config.toml", "update-alternatives"].into_iter().chain(files) {
+        for word in ["ufw", "config.toml", "update-alternatives", "dispatcher.d/50-home flushes", "RB_OUTPUT"]
+            .into_iter()
+            .chain(files)
+        {
             ensure!(people.stdout.contains(word), "{word}: {}", people.stdout);
         }
 

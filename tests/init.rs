@@ -76,7 +76,13 @@ fn an_unattended_first_run_carries_the_articles_ports_over_and_disables_its_unit
 
         let output = tunwarden(lab, ["init", "--yes"])?;
         ensure!(output.status.success(), "{} {}", output.stdout, output.stderr);
-        ensure!(output.stdout.contains("vpnkillswitch_granular.sh: its ports"), "{}", output.stdout);
+        ensure!(
+            output.stdout.contains("vpnkillswitch_granular.sh: 10 rules are carried over, 0"),
+            "{}",
+            output.stdout
+        );
+        let care = output.stdout.find("Take care:\n  ! Names cannot be looked up through the tunnel");
+        ensure!(care < output.stdout.find("This will change") && care.is_some(), "{}", output.stdout);
         ensure!(output.stdout.contains("eth0 on 10.0.0.0/24"), "{}", output.stdout);
         let config = lab.host().read(CONFIG)?;
         ensure!(config.contains("ports = [443, 80, 22, 53, 993]"), "{config}");
@@ -99,6 +105,62 @@ fn an_unattended_first_run_carries_the_articles_ports_over_and_disables_its_unit
         }
         let seen = capture.stop()?.iter().filter(|frame| frame.is_tagged("clear")).count();
         assert_eq!(seen, 0, "nothing leaves in clear");
+        Ok(())
+    })
+}
+
+/// A script of a user's in the article's place.
+fn with_script(lab: &Lab, text: &str) -> Result<()> {
+    let path = "/usr/local/bin/vpnkillswitch_granular.sh";
+    lab.host().command(["sh", "-c", &format!("cat > {path}; chmod 755 {path}")]).stdin(text).succeed()?;
+    Ok(())
+}
+
+#[test]
+fn a_first_run_over_a_users_own_script_opens_no_more_than_the_script_does() -> Result<()> {
+    with_lab(|lab| {
+        let host = lab.host();
+        host.succeed(["mount", "-t", "tmpfs", "tmpfs", "/usr/local/bin"])?;
+        with_script(
+            lab,
+            "while read p; do iptables -A OUTPUT -o tun+ -p tcp --dport $p -j ACCEPT; done < /etc/p\n",
+        )?;
+        let output = tunwarden(lab, ["init", "--yes"])?;
+        ensure!(output.status.code() == Some(1), "{output:?}");
+        ensure!(output.stderr.contains("none of the rules from before could be carried over"), "{output:?}");
+        ensure!(
+            output.stdout.contains("not carried over: $p is known only when the script runs"),
+            "{output:?}"
+        );
+        ensure!(!is_ours(lab) && host.read(CONFIG).is_err(), "something was changed");
+
+        // Asked, a person may say that it is to be wider.
+        let output = host.run(typed("printf 'n\\nn\\n'"))?;
+        ensure!(output.stdout.contains("Let everything pass through it"), "{output:?}");
+        ensure!(output.stdout.contains("nothing was changed") && !is_ours(lab), "{output:?}");
+
+        host.succeed(["ip", "link", "add", "corp0", "type", "wireguard"])?;
+        with_script(
+            lab,
+            "#!/bin/sh\nIPT=/sbin/iptables\n\
+             $IPT -A OUTPUT -o usb0 -p udp --dport 1194 -j ACCEPT\n$IPT -A OUTPUT -o usb0 -j ACCEPT\n\
+             $IPT -A OUTPUT -d 192.168.1.1 -p udp --dport 53 -j ACCEPT\n\
+             $IPT -A OUTPUT -d 192.168.1.20 -p tcp --dport 9100 -j ACCEPT\n\
+             for p in https 80; do $IPT -A OUTPUT -o corp0 -p tcp --dport $p -m state --state NEW -j ACCEPT; done\n",
+        )?;
+        let output = tunwarden(lab, ["init", "--yes"])?;
+        ensure!(output.status.success(), "{output:?}");
+        let config = host.read(CONFIG)?;
+        for line in [
+            "interfaces = [\"corp0\"]",
+            "allow = [{ protocol = \"tcp\", ports = [443, 80] }]",
+            "ports = [{ protocol = \"udp\", port = 1194 }]",
+            "servers = []",
+            "networks = \"connected\"",
+        ] {
+            ensure!(config.contains(line), "{line}: {config}");
+        }
+        ensure!(output.stdout.contains("DNS never leaves outside the tunnel"), "{}", output.stdout);
         Ok(())
     })
 }

@@ -13,9 +13,9 @@ const PORTAL_PAUSE: &str = "10m";
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct PauseArgs {
-    /// For how long, 1s to 24h: 90s, 5m, 1h30m. For a portal 10m when it is left out.
-    #[arg(value_name = "DURATION", required_unless_present = "purpose")]
-    length: Option<PauseLength>,
+    /// For how long, 1s to 24h: 90s, 5m, 1h30m, 5 minutes. For a portal 10m when it is left out.
+    #[arg(value_name = "DURATION", required_unless_present = "purpose", num_args = 1..=6)]
+    length: Vec<String>,
     /// Open only what this takes: for a captive portal DNS, HTTP and HTTPS on the way out, for this
     /// machine and not its containers, until the VPN is up.
     #[arg(long = "for", id = "purpose", value_enum, value_name = "WHAT")]
@@ -28,8 +28,10 @@ enum Purpose {
 }
 
 pub(super) async fn pause(args: &PauseArgs) -> Outcome {
+    let length = if args.length.is_empty() { PORTAL_PAUSE.to_owned() } else { args.length.join(" ") };
+    let length: PauseLength = length.parse()?;
+    let length = length.seconds();
     let agent = client::connect().await?;
-    let length = args.length.map_or_else(|| PORTAL_PAUSE.parse(), Ok)?.seconds();
     let (until, what) = match args.purpose {
         None => {
             agent.pause(length).await.map_err(client::answer)?;

@@ -11,7 +11,7 @@ use super::load::{configuration_status, in_force};
 use super::{Outcome, client, complain, say, verify};
 use crate::config::{Backend, Bootstrap, Config};
 use crate::doctor::{Files, Finding, Notification, Refused, Snapshot, Worlds, diagnose};
-use crate::firewall::{Firewall, holds_any};
+use crate::firewall::{Dump, Firewall, holds_any};
 use crate::net::{Family, Host};
 use crate::status::Status;
 use crate::store::Store;
@@ -92,9 +92,19 @@ async fn look(path: Option<&Path>) -> Snapshot {
         without_hooks: openvpn.without_hooks,
         openvpn_left_out: openvpn.left_out,
         notifications: notifications(&files).await,
-        article: files.article(),
+        article: article(&files).await,
+        others: files.others(),
         unread: if nix::unistd::geteuid().is_root() { Vec::new() } else { ROOTS.to_vec() },
     }
+}
+
+/// Scripts and units of the article and of its author's later tool, and that tool's chains.
+async fn article(files: &Files) -> Vec<String> {
+    let chains = match nix::unistd::geteuid().is_root() {
+        true => Dump::take(Backend::Auto).await.map(|dump| dump.later_chains()).unwrap_or_default(),
+        false => Vec::new(),
+    };
+    files.article().into_iter().chain(chains.into_iter().map(|chain| format!("the chain {chain}"))).collect()
 }
 
 /// The names of the default are those of every distribution: that one lacks some is no fault.

@@ -1,29 +1,22 @@
 //! `tunwarden init`: the first run. It looks, explains, writes a configuration and puts it in force; if
 //! nobody confirms, everything is as it was before, whatever has become of the terminal.
 
+mod look;
 mod undo;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args as ClapArgs;
-use tokio::sync::mpsc;
 
-use super::{Outcome, client, complain, lock, say};
+use super::{Outcome, client, complain, lock, needs_root, say};
 use crate::agent::describe;
-use crate::config::{Backend, Config, DEFAULT_PATH, plain};
-use crate::doctor::Files;
+use crate::config::{Backend, Config, DEFAULT_PATH, Traffic, plain};
 use crate::firewall::{Dump, forget_article, systemctl};
-use crate::setup::{Carried, configuration, read_script};
-use crate::sources::{links, network_manager};
-use crate::system;
-use crate::vpn::{Event, NmView};
-
-/// How long NetworkManager is given to name its profiles.
-const PATIENCE: Duration = Duration::from_secs(3);
+use crate::setup::{Fate, Plan, configuration};
+use look::{Seen, look};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -35,27 +28,29 @@ pub(super) struct Args {
     undo: Option<PathBuf>,
 }
 
-/// What was seen of the machine.
-struct Seen {
-    carried: Carried,
-    found: Vec<String>,
-    /// Units of the article's that the next boot would start.
-    units: Vec<String>,
-}
-
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     if let Some(folder) = &args.undo {
         return undo::wait(folder).await;
     }
-    ensure!(nix::unistd::geteuid().is_root(), "this needs root: sudo tunwarden init");
+    needs_root("init")?;
     let asks = !args.yes;
     ensure!(!asks || std::io::stdin().is_terminal(), "nobody can be asked here: tunwarden init --yes");
     let path = path.unwrap_or(Path::new(DEFAULT_PATH));
     let dump = Dump::take(Backend::Auto).await.context("cannot read what the kernel holds")?;
-    let seen = look(&dump).await;
-    let text = configuration(&seen.carried, &seen.found);
-    Config::parse(&text, &path.display().to_string()).context("what was found makes no configuration")?;
-    explain(&seen, path);
+    let mut seen = look(&dump).await;
+    if asks {
+        ask(&mut seen, &dump)?;
+    } else if seen.plan.found && seen.plan.is_empty() {
+        rules(&seen.plan);
+        bail!(
+            "none of the rules from before could be carried over; nothing was changed. To be asked: sudo \
+             tunwarden init. To begin without those rules: move the files that are named above, then again"
+        );
+    }
+    let text = configuration(&seen.plan, &seen.found);
+    let config = Config::parse(&text, &path.display().to_string());
+    let config = config.context("what was found makes no configuration")?;
+    explain(&seen, &config, path);
     if asks && !asked("Go on? [y/N] ")? {
         bail!("nothing was changed");
     }
@@ -77,70 +72,88 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn look(dump: &Dump) -> Seen {
-    let files = Files::below("/");
-    let mut carried = Carried::default();
-    let mut found = Vec::new();
-    let article = files.article();
-    for path in article.iter().filter(|path| path.ends_with(".sh")) {
-        read_script(&files.read(path.trim_start_matches('/')), &mut carried);
-        found.push(format!("{path}: its ports and networks are carried over"));
-    }
-    if dump.is_the_articles() {
-        found.push("the kernel holds the rules of those scripts now; they are replaced".to_owned());
-    }
-    let units: Vec<String> = article
-        .iter()
-        .filter_map(|path| path.strip_prefix("/etc/systemd/system/"))
-        .map(ToOwned::to_owned)
-        .collect();
-    found.extend(units.iter().map(|unit| format!("{unit}: will not be started any more; the file stays")));
-    match links::snapshot().await {
-        Ok(table) => found.extend(table.uplinks(&Config::default()).into_iter().map(|uplink| {
-            let prefixes: Vec<String> = uplink.prefixes.iter().map(ToString::to_string).collect();
-            format!("network card {} on {}", uplink.interface, prefixes.join(", "))
-        })),
-        Err(error) => complain(&format!("tunwarden: {}", describe(&error))),
-    }
-    for profile in profiles().await.map(|view| view.profiles).unwrap_or_default() {
-        let servers = profile.endpoints.iter().map(ToString::to_string);
-        let names = profile.names.iter().map(|(name, _, _)| name.to_string());
-        let servers: Vec<String> = servers.chain(names).collect();
-        found.push(format!("VPN profile {} to {}", profile.id, servers.join(", ")));
-    }
-    if system::has_docker() {
-        found.push("Docker: its containers leave through the VPN or not at all".to_owned());
-    }
-    for firewall in files.firewalls() {
-        found.push(format!("another firewall, {firewall:?}: its rules stay; see: tunwarden doctor"));
-    }
-    Seen { carried, found, units }
-}
-
-async fn profiles() -> Option<NmView> {
-    let (events, mut heard) = mpsc::channel(4);
-    let watch = tokio::spawn(network_manager::watch(events));
-    let first = tokio::time::timeout(PATIENCE, heard.recv()).await;
-    watch.abort();
-    match first {
-        Ok(Some(Event::NetworkManager(view))) => view,
-        Ok(_) | Err(_) => None,
-    }
-}
-
-fn explain(seen: &Seen, path: &Path) {
+/// Shows what was found, what becomes of each rule, and what to take care of.
+fn explain(seen: &Seen, config: &Config, path: &Path) {
     say("This was found:");
     seen.found.iter().for_each(|line| say(&format!("  - {}", plain(line))));
-    for left in &seen.carried.left {
-        say(&format!("  - not carried over: {} ({})", plain(&left.text), left.why));
+    rules(&seen.plan);
+    let warnings = sorted_warnings(config);
+    if !warnings.is_empty() {
+        say("\nTake care:");
+        warnings.iter().for_each(|text| say(&format!("  ! {}", plain(text))));
+    }
+    if !seen.others.is_empty() {
+        say("\nThese change firewall rules later, and tunwarden then has to put them right again:");
+        for other in &seen.others {
+            say(&format!("  ! {}\n    {}", plain(&other.problem), plain(&other.mend)));
+        }
     }
     say(&format!(
         "\nThis will change: {} is written (an older one is kept beside it), and from now on nothing leaves \
-         this machine outside the VPN but DHCP, the LAN, and the VPN client to its servers. Programs and \
+         this machine outside the VPN but DHCP, {}and the VPN client to its servers. Programs and \
          containers have no network until the VPN is up. Connections that are open now may break; from \
          outside the LAN nobody comes in.",
-        path.display()
+        path.display(),
+        if config.lan.allow { "the LAN, " } else { "" }
     ));
+}
+
+/// Every rule from before, with what becomes of it.
+fn rules(plan: &Plan) {
+    let mut file = "";
+    for entry in &plan.entries {
+        if entry.file != file {
+            file = &entry.file;
+            let of_file = || plan.entries.iter().filter(|entry| entry.file == file);
+            let left = of_file().filter(|entry| matches!(entry.fate, Fate::LeftOut(_))).count();
+            let carried = of_file().filter(|entry| matches!(entry.fate, Fate::Carried(_))).count();
+            say(&match carried {
+                0 => format!("\n{}: nothing is carried over; {left} of its rules are left out", plain(file)),
+                _ => format!("\n{}: {carried} rules are carried over, {left} are left out", plain(file)),
+            });
+        }
+        let text = plain(&entry.text);
+        say(&match &entry.fate {
+            Fate::Carried(key) => format!("  + {text}\n      carried over as {key}"),
+            Fate::Covered(why) => format!("  = {text}\n      covered already: {}", plain(why)),
+            Fate::LeftOut(why) => format!("  - {text}\n      not carried over: {}", plain(why)),
+        });
+    }
+    for line in plan.differences.iter().chain(&plan.others) {
+        say(&format!("  ! {}", plain(line)));
+    }
+}
+
+/// Every warning of `check`, first the one that breaks every program.
+fn sorted_warnings(config: &Config) -> Vec<String> {
+    let mut warnings: Vec<String> = config.warnings().into_iter().map(|warning| warning.text).collect();
+    warnings.sort_by_key(|text| !text.starts_with("Names cannot be looked up"));
+    warnings
+}
+
+/// Asks what only the user knows: which interface is the VPN's, and whether more may pass than before.
+fn ask(seen: &mut Seen, dump: &Dump) -> anyhow::Result<()> {
+    for name in std::mem::take(&mut seen.plan.questions) {
+        let question = format!(
+            "Is {} the interface of your VPN, and not the way to your provider? [y/N] ",
+            plain(&name)
+        );
+        if asked(&question)? {
+            seen.machine.confirmed.insert(name);
+        }
+    }
+    if !seen.machine.confirmed.is_empty() {
+        seen.plan_again(dump);
+    }
+    if seen.plan.found && seen.plan.tunnel.is_none() {
+        rules(&seen.plan);
+        let question = "No rule for what may pass through the VPN could be carried over. Let everything pass \
+                        through it, which may be wider than before? [y/N] ";
+        if asked(question)? {
+            seen.plan.tunnel = Some(Traffic::Any);
+        }
+    }
+    Ok(())
 }
 
 fn asked(question: &str) -> anyhow::Result<bool> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{Outcome, client, complain, load::in_force_aloud, say};
+use super::{Outcome, client, complain, load::in_force_aloud, needs_root, say};
 use crate::agent::describe;
 use crate::config::{Config, InForce};
 use crate::firewall::{Firewall, LayerReport, hide_tunnel_addresses};
@@ -22,6 +22,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
         say("locked: the agent is running and holds the rules");
         return Ok(ExitCode::SUCCESS);
     }
+    needs_root("lock")?;
     let InForce { config, text, .. } = in_force_aloud(path, &store);
     if let Err(error) = store.prepare() {
         complain(&format!("tunwarden: {}", describe(&error)));

@@ -20,10 +20,12 @@ mod verify;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::store::Store;
 
 /// A VPN kill switch for this machine and its containers that fails closed.
 ///
@@ -120,8 +122,17 @@ pub fn run(cli: Cli) -> ExitCode {
 
 /// Says what is wrong with a command line, or shows the help that it asks for.
 pub fn refuse(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
-    // A reader that has gone away is no error.
-    let _ = error.print();
+    match opening_verb(error) {
+        // clap would offer `lock` for `unlock`.
+        Some(word) => complain(&format!(
+            "error: unrecognized subcommand '{word}'\n\n  \
+             to open for a while:      sudo tunwarden pause 5m\n  \
+             to give everything back:  sudo tunwarden release\n\n\
+             For more information, try '--help'."
+        )),
+        // A reader that has gone away is no error.
+        None => drop(error.print()),
+    }
     // Behind the program: `--config PATH` at most.
     let first: Vec<OsString> = words.skip(1).take(3).collect();
     let verb = |name: &str| first.iter().any(|word| word == name);
@@ -136,9 +147,56 @@ pub fn refuse(error: &clap::Error, words: impl Iterator<Item = OsString>) -> Exi
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIG))
 }
 
+/// The word of somebody who wants out, where a verb should stand.
+fn opening_verb(error: &clap::Error) -> Option<String> {
+    let words = [
+        "unlock",
+        "off",
+        "disable",
+        "open",
+        "disconnect",
+        "stop",
+        "unblock",
+        "allow",
+        "down",
+        "quit",
+        "uninstall",
+        "remove",
+    ];
+    if error.kind() != clap::error::ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    match error.get(clap::error::ContextKind::InvalidSubcommand) {
+        Some(clap::error::ContextValue::String(word)) if words.contains(&word.as_str()) => Some(word.clone()),
+        _ => None,
+    }
+}
+
 async fn dispatch(cli: Cli) -> Outcome {
     let config = cli.config.as_deref();
-    match cli.verb {
+    let closes = matches!(cli.verb, Verb::Lock | Verb::Resume);
+    let reads =
+        matches!(cli.verb, Verb::Status(_) | Verb::Verify | Verb::Reconnect | Verb::Reload | Verb::Pause(_));
+    // With an agent these verbs ask the agent, and would not look at the file at all.
+    if (closes || reads)
+        && let Some(path) = config
+        && let Err(faults) = load::load(Some(path))
+    {
+        if reads {
+            complain(&faults.to_string());
+            return Ok(ExitCode::from(if matches!(cli.verb, Verb::Pause(_)) { 1 } else { BAD_CONFIG }));
+        }
+        if Store::default().running_agent().is_some() {
+            complain(&faults.to_string());
+            verb(cli.verb, config).await?;
+            return Ok(ExitCode::from(BAD_CONFIG));
+        }
+    }
+    verb(cli.verb, config).await
+}
+
+async fn verb(verb: Verb, config: Option<&Path>) -> Outcome {
+    match verb {
         Verb::Agent(args) => agent::run(&args, config).await,
         Verb::Init(args) => init::run(&args, config).await,
         Verb::Doctor(args) => doctor::run(&args, config).await,
@@ -155,6 +213,12 @@ async fn dispatch(cli: Cli) -> Outcome {
         Verb::Notify(args) => notify::run(&args).await,
         Verb::Hook(hook) => Ok(hook::run(&hook).await),
     }
+}
+
+/// Ends a verb that only root can do.
+fn needs_root(verb: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(nix::unistd::geteuid().is_root(), "this needs root: sudo tunwarden {verb}");
+    Ok(())
 }
 
 /// Prints to standard output; a reader that has gone away (`| head`) is no error.

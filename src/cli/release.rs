@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Command;
 
-use super::{Outcome, complain, load::in_force_aloud, lock::turn, say};
+use super::{Outcome, complain, load::in_force_aloud, lock::turn, needs_root, say};
 use crate::agent::describe;
 use crate::detour;
 use crate::firewall::{Dump, Firewall, restore_arp};
@@ -34,6 +34,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
+    needs_root("release")?;
     if !args.yes && !confirmed()? {
         bail!("nothing was changed; to release without being asked: tunwarden release --yes");
     }

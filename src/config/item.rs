@@ -16,6 +16,9 @@ use super::words::Word;
 /// The most entries of one list. The kernel walks the rules one by one for each packet.
 const MAX_ENTRIES: usize = 1024;
 
+/// Other words for `"any"`.
+const EVERYTHING: [&str; 6] = ["all", "everything", "yes", "true", "on", "*"];
+
 /// What is wrong with one value and what to write instead.
 pub(super) struct Wrong {
     pub(super) what: String,
@@ -180,22 +183,35 @@ impl<'d> Item<'d> {
         Some(entries)
     }
 
-    /// The word that stands for everything, or a list.
-    pub(super) fn word_or<T>(self, word: &str, whole: T, list: impl FnOnce(Self) -> Option<T>) -> Option<T> {
+    /// The word that stands for everything, or a list; `example` is such a list where a text in brackets is
+    /// none.
+    pub(super) fn word_or<T>(
+        self,
+        word: &str,
+        example: Option<&str>,
+        whole: T,
+        list: impl FnOnce(Self) -> Option<T>,
+    ) -> Option<T> {
         match self.as_text() {
             Some(text) if text == word => Some(whole),
             Some(text) => {
                 let what = format!("`{}` is \"{word}\" or a list, not \"{}\"", self.key, shown(text));
-                let near = nearest(text, [word]).is_some();
-                let hint = if near { format!("did you mean \"{word}\"?") } else { self.in_brackets(word) };
+                let near = nearest(text, [word]).is_some() || word == "any" && EVERYTHING.contains(&text);
+                let hint = match near {
+                    true => format!("did you mean \"{word}\"?"),
+                    false => self.in_brackets(word, example),
+                };
                 self.wrong(what, hint)
             }
             None if self.value.get_ref().is_array() => list(self),
-            None => self.wrong_type(&format!("\"{word}\" or a list"), self.in_brackets(word)),
+            None => self.wrong_type(&format!("\"{word}\" or a list"), self.in_brackets(word, example)),
         }
     }
 
-    fn in_brackets(&self, word: &str) -> String {
+    fn in_brackets(&self, word: &str, example: Option<&str>) -> String {
+        if let Some(example) = example {
+            return format!("write \"{word}\", or a list: {example}");
+        }
         match self.written() {
             Some(written) => format!("write \"{word}\", or a list in brackets: [{written}]"),
             None => format!("write \"{word}\", or a list in brackets"),

@@ -92,7 +92,7 @@ fn tunnel(section: Section<'_>) -> Tunnel {
         }),
         allow: section.read("allow", default.allow, traffic),
         routes: section.read("routes", default.routes, |item| {
-            item.word_or("default", Routes::Default, |item| {
+            item.word_or("default", None, Routes::Default, |item| {
                 item.list(Empty::Refused(no_route), |item| item.text(net)).map(Routes::Networks)
             })
         }),
@@ -110,7 +110,12 @@ fn bootstrap(section: Section<'_>) -> Bootstrap {
         }),
         scope: section.read("scope", default.scope, Item::word),
         owners: section.read("owners", default.owners, |item| {
-            item.list(Empty::Refused(no_owner), |item| item.text(owner))
+            item.list(Empty::Refused(no_owner), |item| match item.as_number() {
+                Some(number) => {
+                    item.wrong("an owner is a name, not a number", owner_hint(&number.to_string()))
+                }
+                None => item.text(owner),
+            })
         }),
         dns: section.read("dns", default.dns, Item::word),
     }
@@ -121,7 +126,7 @@ fn lan(section: Section<'_>) -> Lan {
     Lan {
         allow: section.read("allow", default.allow, Item::flag),
         networks: section.read("networks", default.networks, |item| {
-            item.word_or("connected", Networks::Connected, |item| {
+            item.word_or("connected", None, Networks::Connected, |item| {
                 item.list(Empty::Allowed, |item| item.text(lan_prefix)).map(Networks::Listed)
             })
         }),
@@ -130,7 +135,12 @@ fn lan(section: Section<'_>) -> Lan {
 }
 
 fn input(section: Section<'_>) -> Input {
-    Input { allow: section.read("allow", Vec::new(), |item| item.list(Empty::Allowed, inbound)) }
+    let example = "write what may come in: [{ protocol = \"tcp\", ports = [22], from = \"192.168.0.0/16\" }]";
+    let allow = section.read("allow", Vec::new(), |item| match item.as_text() {
+        Some(text) => item.wrong(format!("`allow` takes a list, not \"{}\"", shown(text)), example),
+        None => item.list(Empty::Allowed, inbound),
+    });
+    Input { allow }
 }
 
 fn docker(section: Section<'_>) -> Docker {
@@ -193,7 +203,10 @@ fn firewall(section: Section<'_>) -> Firewall {
 }
 
 fn traffic(item: Item<'_>) -> Option<Traffic> {
-    item.word_or("any", Traffic::Any, |item| item.list(Empty::Allowed, listed_rule).map(Traffic::Listed))
+    let example = "[{ protocol = \"tcp\", ports = [443, 80] }, { protocol = \"icmp\" }]";
+    item.word_or("any", Some(example), Traffic::Any, |item| {
+        item.list(Empty::Allowed, listed_rule).map(Traffic::Listed)
+    })
 }
 
 fn listed_rule(item: Item<'_>) -> Option<TrafficRule> {
@@ -287,17 +300,51 @@ fn pattern(text: &str) -> Result<IfPattern, Wrong> {
 }
 
 fn server(text: &str) -> Result<Server, Wrong> {
-    text.parse().map_err(|error: EndpointError| {
-        let hint = "write \"198.51.100.1\", \"vpn.example.net:1194\" or \"[2001:db8::1]:1194/udp\"";
-        Wrong { what: error.to_string(), hint: hint.to_owned() }
-    })
+    text.parse().map_err(|error: EndpointError| Wrong { what: error.to_string(), hint: server_hint(text) })
+}
+
+/// What to write in the place of something that looks like a server.
+fn server_hint(text: &str) -> String {
+    let general = "write \"198.51.100.1\", \"vpn.example.net:1194\" or \"[2001:db8::1]:1194/udp\"";
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default();
+        let scheme = if ["udp", "tcp"].contains(&scheme) { format!("/{scheme}") } else { String::new() };
+        let server = format!("{host}{scheme}");
+        if server.parse::<Server>().is_ok() {
+            return format!("a server is no URL; write \"{server}\"");
+        }
+        return format!("a server is no URL; {general}");
+    }
+    if text.parse::<IpNet>().is_ok() {
+        return "a network is no server; write each server's address, or name the network in [lan]"
+            .to_owned();
+    }
+    // An IPv6 address, and behind its last colon a port.
+    let (place, transport) = match text.rsplit_once('/') {
+        Some((place, transport)) => (place, format!("/{transport}")),
+        None => (text, String::new()),
+    };
+    if let Some((address, port)) = place.rsplit_once(':')
+        && let Ok(address) = address.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>()
+        && port.parse::<Port>().is_ok()
+    {
+        return format!("an IPv6 address with a port stands in brackets: \"[{address}]:{port}{transport}\"");
+    }
+    general.to_owned()
 }
 
 fn owner(text: &str) -> Result<UserName, Wrong> {
-    UserName::try_from(text.to_owned()).map_err(|error| Wrong {
-        what: error.to_string(),
-        hint: "write the user's name as `id` shows it: \"root\"".to_owned(),
-    })
+    UserName::try_from(text.to_owned())
+        .map_err(|error| Wrong { what: error.to_string(), hint: owner_hint(text) })
+}
+
+fn owner_hint(text: &str) -> String {
+    match text.parse::<u32>() {
+        Ok(0) => "write the user's name: \"root\"".to_owned(),
+        Ok(number) => format!("write the user's name, which this shows: id -nu {number}"),
+        Err(_) => "write the user's name as `id` shows it: \"root\"".to_owned(),
+    }
 }
 
 fn net(text: &str) -> Result<IpNet, Wrong> {

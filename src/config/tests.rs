@@ -290,3 +290,48 @@ fn silence_is_a_length_of_time_or_off() {
     let bare = faults("vpn.silence = 45");
     assert!(bare.found()[0].hint().contains("\"45s\""), "{bare}");
 }
+
+#[test]
+fn a_likely_mistake_gets_a_hint_that_works() {
+    for (text, hint) in [
+        ("bootstrap.servers = [\"https://vpn.example.net:8443/x\"]", "write \"vpn.example.net:8443\""),
+        ("bootstrap.servers = [\"udp://198.51.100.1:1194\"]", "write \"198.51.100.1:1194/udp\""),
+        ("bootstrap.servers = [\"198.51.100.0/24\"]", "a network is no server"),
+        ("bootstrap.servers = [\"2001:db8::1:51820\"]", "\"[2001:db8::1]:51820\""),
+        ("bootstrap.servers = [\"2001:db8:0:0:0:0:0:1:1194/udp\"]", "\"[2001:db8::1]:1194/udp\""),
+        ("bootstrap.owners = [0]", "\"root\""),
+        ("bootstrap.owners = [\"0\"]", "\"root\""),
+        ("bootstrap.owners = [1000]", "id -nu 1000"),
+        ("tunnel.allow = \"all\"", "did you mean \"any\"?"),
+        ("docker.allow = \"everything\"", "did you mean \"any\"?"),
+        ("tunnel.allow = \"web\"", "a list: [{ protocol = \"tcp\""),
+        ("tunnel.allow = true", "a list: [{ protocol = \"tcp\""),
+        ("input.allow = \"any\"", "[{ protocol = \"tcp\", ports = [22], from ="),
+    ] {
+        let found = faults(text);
+        assert!(found.found()[0].hint().contains(hint), "{text}: {found}");
+    }
+}
+
+#[test]
+fn what_is_legal_and_leaks_or_shuts_out_is_warned_of() {
+    for (text, warning) in [
+        ("bootstrap.servers = [\"192.168.1.1:53/udp\"]", "192.168.1.1:53/udp in `servers` is where DNS goes"),
+        ("bootstrap.servers = [\"dns.example.net:853\"]", "is where DNS goes"),
+        ("bootstrap.ports = [{ protocol = \"tcp\", port = 53 }]", "tcp 53 in `ports` is where DNS goes"),
+        ("bootstrap.owners = [\"nm-openvpn\"]", "root is not among the owners"),
+        ("bootstrap.servers = [\"2001:db8::1:1194\"]", "\"[2001:db8::1]:1194\""),
+        ("docker.bridges = [\"eth0\"]", "eth0 is what network cards"),
+        ("docker.bridges = [\"docker0\", \"e+\"]", "e+ is what network cards"),
+    ] {
+        let config = Config::parse(text, "c").unwrap();
+        let warnings = config.warnings();
+        assert!(warnings.len() == 1 && warnings[0].text.contains(warning), "{text}: {warnings:?}");
+    }
+    for quiet in [
+        "docker.bridges = [\"docker0\", \"br-+\", \"virbr+\", \"mybridge\"]",
+        "bootstrap.servers = [\"2001:db8::1\", \"[2001:db8::1:1194]:1194/udp\"]",
+    ] {
+        assert_eq!(Config::parse(quiet, "c").unwrap().warnings(), [], "{quiet}");
+    }
+}

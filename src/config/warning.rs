@@ -1,7 +1,7 @@
 //! What is legal in a configuration and still dangerous, or without effect.
 
 use super::hint::listed;
-use super::{Access, Config, Dns, Lan, Networks, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn};
+use super::{Access, Bootstrap, Config, Dns, Lan, Networks, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn};
 use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};
@@ -83,8 +83,8 @@ fn tunnel(tunnel: &Tunnel) -> Vec<String> {
             warnings.push("The list is empty: no program may send anything through the tunnel.".to_owned());
         }
         Traffic::Listed(rules) if !rules.iter().any(passes_dns) => warnings.push(
-            "UDP 53 is not in the list: no program here can look up a name at a resolver behind the \
-             tunnel. Add { protocol = \"udp\", ports = [53] } unless that is what you want."
+            "Names cannot be looked up through the tunnel: UDP 53 is not in the list. Add \
+             { protocol = \"udp\", ports = [53] } unless that is what you want."
                 .to_owned(),
         ),
         Traffic::Listed(_) => {}
@@ -92,16 +92,41 @@ fn tunnel(tunnel: &Tunnel) -> Vec<String> {
     warnings
 }
 
-/// Why a pattern may let a network card pass for a tunnel.
-fn card(pattern: &IfPattern) -> Option<String> {
+/// A pattern that network cards have names of, and the words for such a card.
+fn like_a_card<'c>(
+    pattern: &IfPattern,
+    cards: impl IntoIterator<Item = &'c &'c str>,
+    stems: impl IntoIterator<Item = &'c &'c str>,
+) -> Option<(String, String)> {
     let text = pattern.to_string();
     let stem = text.trim_end_matches('+');
-    let example = CARDS.into_iter().find(|card| pattern.matches(card));
-    let alike = CARD_STEMS.iter().any(|card| stem.starts_with(card));
+    let example = cards.into_iter().find(|card| pattern.matches(card));
+    let alike = stems.into_iter().any(|card| stem.starts_with(card));
     if example.is_none() && !alike {
         return None;
     }
     let such = example.map_or(String::new(), |card| format!(" such as {card}"));
+    Some((text, such))
+}
+
+/// Why a pattern may let a network card pass for a bridge of containers.
+fn bridge_card(pattern: &IfPattern) -> Option<String> {
+    if super::Docker::default().bridges.contains(pattern) {
+        return None;
+    }
+    let cards = CARDS.iter().filter(|card| !["docker0", "virbr0"].contains(card));
+    let stems = CARD_STEMS.iter().filter(|stem| !["br-", "veth"].contains(stem));
+    let (text, such) = like_a_card(pattern, cards, stems)?;
+    Some(format!(
+        "{text} is what network cards or modems{such} are called, and no bridge of containers. One that appears \
+         while the agent is not running would count as a bridge. Name only bridges of containers and virtual \
+         machines."
+    ))
+}
+
+/// Why a pattern may let a network card pass for a tunnel.
+fn card(pattern: &IfPattern) -> Option<String> {
+    let (text, such) = like_a_card(pattern, &CARDS, &CARD_STEMS)?;
     Some(format!(
         "{text} is what network cards, modems or bridges{such} are called. Everything may leave through \
          what counts as a tunnel: one that appears while the agent is not running would leak. Name \
@@ -143,6 +168,15 @@ fn bootstrap(config: &Config) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if !bootstrap.owners.iter().any(|owner| owner.as_str() == "root") {
+        warnings.push(
+            "root is not among the owners: a VPN client that connects as root, as OpenVPN does before it drops \
+             its privileges, reaches no server, and the agent looks up no name. Add \"root\"."
+                .to_owned(),
+        );
+    }
+    warnings.extend(dns(bootstrap));
+    warnings.extend(bootstrap.servers.iter().filter_map(unbracketed));
     let names = bootstrap.servers.iter().filter(|server| matches!(server.host, Host::Name(_)));
     let names: Vec<String> = names.map(ToString::to_string).collect();
     if !names.is_empty() && bootstrap.dns == Dns::Off {
@@ -154,6 +188,38 @@ fn bootstrap(config: &Config) -> Vec<String> {
     }
     warnings.extend(bootstrap.servers.iter().filter_map(|server| unreachable(server, &bootstrap.ports)));
     warnings
+}
+
+/// Servers and ports that DNS has.
+fn dns(bootstrap: &Bootstrap) -> Vec<String> {
+    let is_dns = |port: Port| [53, 853].contains(&port.get());
+    let servers = bootstrap.servers.iter().filter(|server| server.port.is_some_and(is_dns));
+    let servers: Vec<String> = servers.map(ToString::to_string).collect();
+    let ports = bootstrap.ports.iter().filter(|(_, port)| is_dns(*port));
+    let ports: Vec<String> = ports.map(|(transport, port)| format!("{transport} {port}")).collect();
+    let consequence = "is where DNS goes: the queries of root's programs would leave outside the tunnel, in the \
+                       clear. Name it only if your VPN's server listens there.";
+    [("servers", servers), ("ports", ports)]
+        .into_iter()
+        .filter(|(_, found)| !found.is_empty())
+        .map(|(key, found)| format!("{} in `{key}` {consequence}", listed(&found, "and")))
+        .collect()
+}
+
+/// An IPv6 address whose end looks like the port that somebody meant.
+fn unbracketed(server: &Server) -> Option<String> {
+    let Host::Address(std::net::IpAddr::V6(address)) = server.host else { return None };
+    let end = format!("{:x}", address.segments().last()?);
+    let ports = ["53", "80", "443", "1194", "1195", "1196", "1197", "1198"];
+    let meant = server.port.is_none() && ports.contains(&end.as_str());
+    let text = address.to_string();
+    meant.then(|| {
+        let host = text.strip_suffix(&format!(":{end}")).unwrap_or(&text).trim_end_matches("::");
+        format!(
+            "{text} is an address without a port. If {end} is the port, write the address in brackets: \
+             \"[{host}]:{end}\"."
+        )
+    })
 }
 
 /// Why a server gets no allowance at all.
@@ -205,12 +271,13 @@ fn is_wide(net: IpNet) -> bool {
 }
 
 fn docker(config: &Config) -> Vec<String> {
+    let mut warnings: Vec<String> = config.docker.bridges.iter().filter_map(bridge_card).collect();
     let on_lan = config.docker.networks.iter().filter(|&(_, access)| *access == Access::Lan);
     let on_lan: Vec<&str> = on_lan.map(|(name, _)| name.as_str()).collect();
-    if on_lan.is_empty() || config.lan.allow {
-        return Vec::new();
+    if !on_lan.is_empty() && !config.lan.allow {
+        warnings.push(format!("{}: \"lan\" is nothing while lan.allow = false.", listed(&on_lan, "and")));
     }
-    vec![format!("{}: \"lan\" is nothing while lan.allow = false.", listed(&on_lan, "and"))]
+    warnings
 }
 
 fn input(config: &Config) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! The edge of the doctor: the files of a system that say what else is at work on it. Only read.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,16 @@ const ARTICLE: [&str; 5] = [
     "usr/local/bin/vpnkillswitch.sh",
     "etc/systemd/system/vpnkillswitch.service",
     "etc/systemd/system/dockerkillswitch.service",
+];
+
+/// How the names of the scripts and units of its author's later tool begin.
+const LATER: [&str; 3] = ["rexbytes_", "rexbytes-", "vpnkillswitch"];
+const LATER_FOLDERS: [(&str, &str); 5] = [
+    ("usr/local/bin", ".sh"),
+    ("usr/local/sbin", ".sh"),
+    ("etc/systemd/system", ".service"),
+    ("etc/systemd/system", ".timer"),
+    ("usr/local/lib/systemd/system", ".service"),
 ];
 
 const UNITS: [&str; 2] = ["tunwarden-lock.service", "tunwarden.service"];
@@ -46,13 +57,18 @@ impl Files {
         }
     }
 
+    /// Where a file of this system is.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
     /// Whether there is such a file, or a link of that name.
     pub fn has(&self, path: &str) -> bool {
         self.root.join(path).symlink_metadata().is_ok()
     }
 
     /// The files of a folder whose names end so, by their whole paths.
-    fn listed(&self, folder: &str, ending: &str) -> Vec<String> {
+    pub(super) fn listed(&self, folder: &str, ending: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.root.join(folder)) else { return Vec::new() };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut paths: Vec<String> =
@@ -100,9 +116,23 @@ impl Files {
         openvpn_files::told(&self.root, self.owner)
     }
 
-    /// What there is of the article's.
+    /// Interfaces that have a configuration of wg-quick's.
+    pub fn wireguard(&self) -> Vec<String> {
+        let files = self.listed("etc/wireguard", ".conf");
+        let name = |path: &String| Some(path.rsplit('/').next()?.strip_suffix(".conf")?.to_owned());
+        files.iter().filter_map(name).collect()
+    }
+
+    /// What there is of the article's, and of the later tool of its author.
     pub fn article(&self) -> Vec<String> {
-        let there = ARTICLE.into_iter().filter(|path| {
+        let later = LATER_FOLDERS.into_iter().flat_map(|(folder, ending)| self.listed(folder, ending));
+        let later = later.filter(|path| {
+            path.rsplit('/').next().is_some_and(|name| LATER.iter().any(|stem| name.starts_with(stem)))
+        });
+        let mut seen = BTreeSet::new();
+        let mut all: Vec<String> = ARTICLE.into_iter().map(str::to_owned).chain(later).collect();
+        all.retain(|path| seen.insert(path.clone()));
+        let there = all.into_iter().filter(|path| {
             // A unit that is not started does nothing.
             let unit = path.rsplit_once('/').map(|(_, name)| name).filter(|name| name.ends_with(".service"));
             self.has(path) && unit.is_none_or(|unit| self.is_enabled(unit))

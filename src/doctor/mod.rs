@@ -4,8 +4,10 @@
 //! anything itself.
 
 mod gather;
+mod others;
 
 pub use gather::Files;
+pub use others::Other;
 
 use serde::Serialize;
 
@@ -52,6 +54,8 @@ pub struct Snapshot {
     pub notifications: Vec<Notification>,
     /// Scripts or units of the article that are still there.
     pub article: Vec<String>,
+    /// What else changes firewall rules later.
+    pub others: Vec<Other>,
     /// What this user may not read.
     pub unread: Vec<&'static str>,
 }
@@ -268,6 +272,9 @@ fn of_machine(seen: &Snapshot) -> Vec<Finding> {
             format!("older kill switch scripts flush these rules when they run: {}", some(&seen.article)),
             "carry their ports over and disable them: sudo tunwarden init",
         );
+    }
+    for other in &seen.others {
+        find("rules-changed-later", plain(&other.problem), &plain(&other.mend));
     }
     for notification in &seen.notifications {
         let (problem, mend) = notification.mend();

@@ -25,6 +25,7 @@ fn healthy() -> Snapshot {
         openvpn_left_out: Vec::new(),
         notifications: Vec::new(),
         article: Vec::new(),
+        others: Vec::new(),
         unread: Vec::new(),
     }
 }
@@ -166,4 +167,61 @@ fn files_tell_of_other_firewalls_clients_and_units() {
     let (_root, quiet) =
         files(&[("etc/ufw/ufw.conf", "ENABLED=no\n"), ("etc/nftables.conf", "flush ruleset\n")]);
     assert!(quiet.firewalls().is_empty() && quiet.article().is_empty() && quiet.disabled_units().is_empty());
+}
+
+#[test]
+fn what_changes_rules_later_is_found_with_its_occasion_and_its_remedy() {
+    let wants = "etc/systemd/system/multi-user.target.wants";
+    let unit = |command: &str| format!("[Service]\nExecStart={command}\n");
+    let flush = "#!/bin/sh\nIPT=/sbin/iptables\n$IPT -F\n";
+    let (root, seen) = files(&[
+        (&format!("{wants}/netfilter-persistent.service"), ""),
+        ("etc/iptables/rules.v4", "*filter\nCOMMIT\n"),
+        ("etc/systemd/system/fw.service", &unit("-/usr/local/sbin/fw start")),
+        (&format!("{wants}/fw.service"), ""),
+        ("usr/local/sbin/fw", "#!/bin/bash\ncase \"$1\" in start) iptables-restore < /etc/fw.rules;; esac\n"),
+        ("etc/systemd/system/idle.service", &unit("/sbin/iptables -F")),
+        ("etc/systemd/system/docker.service.d/x.conf", &unit("sh -c 'iptables -I DOCKER-USER -j RETURN'")),
+        ("etc/systemd/system/daily.service", &unit("/usr/sbin/nft flush ruleset")),
+        ("etc/systemd/system/timers.target.wants/daily.timer", ""),
+        ("etc/NetworkManager/dispatcher.d/50-fw", flush),
+        ("etc/NetworkManager/dispatcher.d/90-tunwarden", flush),
+        ("etc/NetworkManager/dispatcher.d/not-executable", flush),
+        ("etc/network/interfaces", "iface eth0 inet dhcp\n  pre-up iptables-restore < /etc/fw.rules\n"),
+        ("etc/rc.local", "#!/bin/sh\niptables -P OUTPUT ACCEPT\nexit 0\n"),
+        ("etc/cron.d/fw", "PATH=/sbin\n*/5 * * * * root iptables-restore /etc/fw.rules\n"),
+        ("etc/cron.d/asks", "@daily root iptables-save > /root/backup; iptables -L -n; nft list ruleset\n"),
+        ("var/spool/cron/crontabs/root", "@reboot /usr/local/sbin/fw start\n"),
+        ("usr/local/bin/rexbytes_vpn4killswitch.sh", flush),
+    ]);
+    for path in [
+        "etc/NetworkManager/dispatcher.d/50-fw",
+        "etc/NetworkManager/dispatcher.d/90-tunwarden",
+        "etc/rc.local",
+    ] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(root.path().join(path), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let others = seen.others();
+    let said = |place: &str, does: &str, mend: &str| {
+        let found = others.iter().find(|other| other.problem.contains(place));
+        let found = found.unwrap_or_else(|| panic!("{place}: {others:#?}"));
+        assert!(found.problem.contains(does) && found.mend.contains(mend), "{found:?}");
+    };
+    said("netfilter-persistent", "/etc/iptables/rules.v4", "systemctl disable netfilter-persistent");
+    said(
+        "/fw.service",
+        "saved ruleset in the place of all rules by /usr/local/sbin/fw",
+        "systemctl disable fw.service",
+    );
+    said("docker.service.d", "changes firewall rules", "daemon-reload");
+    said("/daily.service", "flushes", "systemctl disable daily.timer");
+    said("50-fw", "flushes firewall rules, when a network comes up", "chmod -x");
+    said("interfaces", "saved ruleset", "/etc/network/interfaces");
+    said("rc.local", "sets policies to ACCEPT, at boot", "/etc/rc.local");
+    said("/cron.d/fw", "saved ruleset in the place of all rules, by the clock", "/etc/cron.d/fw");
+    said("crontabs/root", "by /usr/local/sbin/fw, by the clock", "crontabs/root");
+    assert_eq!(others.len(), 9, "{others:#?}");
+    assert_eq!(seen.article(), ["/usr/local/bin/rexbytes_vpn4killswitch.sh"]);
+    assert_eq!(ids(|seen| seen.others = others.clone()).len(), 9);
 }

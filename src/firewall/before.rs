@@ -43,7 +43,24 @@ impl Dump {
 
     /// Whether the article's scripts have been at work: its chain, and not ours that belongs to it.
     pub fn is_the_articles(&self) -> bool {
-        self.ipv4.contains(":OUTPUT_VPN_KILL_SWITCH ") && !self.is_ours()
+        let chains = self.ipv4.contains(":OUTPUT_VPN_KILL_SWITCH ") || !self.later_chains().is_empty();
+        chains && !self.is_ours()
+    }
+
+    /// Chains of the later tool of the article's author.
+    pub fn later_chains(&self) -> Vec<String> {
+        let lines = self.ipv4.lines().chain(self.ipv6.lines());
+        let name = |line: &str| Some(line.strip_prefix(":RB_")?.split(' ').next()?.to_owned());
+        let names: std::collections::BTreeSet<String> = lines.filter_map(name).collect();
+        names.into_iter().map(|name| format!("RB_{name}")).collect()
+    }
+
+    /// What a family held, as `iptables-save` prints it.
+    pub fn text(&self, family: Family) -> &str {
+        match family {
+            Family::V4 => &self.ipv4,
+            Family::V6 => &self.ipv6,
+        }
     }
 
     /// Whether it was locked.

@@ -122,8 +122,11 @@ fn places(rules: &[String], chain: ChainName) -> Vec<usize> {
 
 /// Whether nothing stands before our jump but Docker's own jump to the chain that we are first in.
 fn comes_first(hook: Hook, rules: &[String], place: usize) -> bool {
-    let docker = format!("-j {}", Hook::DockerUser.as_str());
-    rules[..place].iter().all(|rule| hook == Hook::Forward && *rule == docker)
+    rules[..place].iter().all(|rule| is_dockers_jump(hook, rule))
+}
+
+fn is_dockers_jump(hook: Hook, rule: &str) -> bool {
+    hook == Hook::Forward && rule.strip_prefix("-j ") == Some(Hook::DockerUser.as_str())
 }
 
 /// Every difference between `tables` and what is held, a line each, for people.
@@ -182,8 +185,16 @@ fn table_differences(table: &Table, saved: &SavedTable, places_count: Places) ->
         match places[..] {
             [] => lines.push(format!("{hook_name} does not jump to {chain}")),
             [place] if comes_first(hook, rules, place) || anywhere(hook) => {}
-            [place] => lines
-                .push(format!("the jump from {hook_name} to {chain} is rule {}, not the first", place + 1)),
+            [place] => {
+                let before = rules.get(..place).unwrap_or_default();
+                let foreign = before.iter().find(|rule| !is_dockers_jump(hook, rule));
+                let foreign =
+                    foreign.map_or(String::new(), |rule| format!(": -A {hook_name} {rule} stands before it"));
+                lines.push(format!(
+                    "the jump from {hook_name} to {chain} is rule {}, not the first{foreign}",
+                    place + 1
+                ));
+            }
             _ => lines.push(format!("{hook_name} jumps to {chain} {} times", places.len())),
         }
     }

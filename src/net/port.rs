@@ -115,6 +115,11 @@ impl TryFrom<PortText> for PortRange {
 }
 
 impl PortRange {
+    /// The range between two ports; `None` when the first is above the last.
+    pub fn between(first: Port, last: Port) -> Option<Self> {
+        (first <= last).then_some(Self { first, last })
+    }
+
     /// Whether `port` lies in the range.
     pub fn contains(&self, port: Port) -> bool {
         (self.first..=self.last).contains(&port)

@@ -3,12 +3,12 @@
 
 use std::fmt::Write;
 
-use super::Carried;
+use super::Plan;
 use crate::config::{Traffic, TrafficRule};
 use crate::net::PortRange;
 
 /// The configuration as text; `found` are remarks on the machine, a line each.
-pub fn configuration(carried: &Carried, found: &[String]) -> String {
+pub fn configuration(plan: &Plan, found: &[String]) -> String {
     let mut text = String::from(
         "# tunwarden, written by: tunwarden init\n\
          # Every key that is not here has its default; all of them, with examples, are in the manual page and in\n\
@@ -17,53 +17,68 @@ pub fn configuration(carried: &Carried, found: &[String]) -> String {
     for line in found {
         let _ = writeln!(text, "#  - {}", crate::config::plain(line));
     }
-    tunnel(carried, &mut text);
-    bootstrap(carried, &mut text);
-    lan(carried, &mut text);
-    if !carried.input.is_empty() {
+    tunnel(plan, &mut text);
+    bootstrap(plan, &mut text);
+    lan(plan, &mut text);
+    if !plan.input.is_empty() {
         text += "\n# What may come in to this machine.\n[input]\n";
         let one = |inbound: &crate::config::Inbound| {
             let from = inbound.from.map_or(String::new(), |from| format!(", from = \"{from}\""));
             rule(&inbound.traffic).replace(" }", &format!("{from} }}"))
         };
-        let _ = writeln!(text, "allow = [{}]", list(carried.input.iter().map(one)));
+        let _ = writeln!(text, "allow = [{}]", list(plan.input.iter().map(one)));
     }
     text += "\n# Containers leave through the tunnel or not at all.\n[docker]\n";
-    let _ = writeln!(text, "allow = {}", traffic(carried.docker.as_ref()));
+    // Rules about containers that nobody understood do not become "any".
+    let docker = plan.docker.clone().or(plan.docker_rules.then(|| Traffic::Listed(Vec::new())));
+    let _ = writeln!(text, "allow = {}", traffic(docker.as_ref()));
     text += "published_ports = \"lan\"\n";
-    if !carried.left.is_empty() {
-        text += "\n# Lines of the old scripts that are not carried over:\n";
-        for left in &carried.left {
-            let _ = writeln!(text, "#   {}  ({})", crate::config::plain(&left.text), left.why);
+    if plan.left_out().next().is_some() {
+        text += "\n# Rules from before that are not carried over:\n";
+        for (entry, why) in plan.left_out() {
+            let _ =
+                writeln!(text, "#   {}  ({})", crate::config::plain(&entry.text), crate::config::plain(why));
         }
     }
     text
 }
 
-fn tunnel(carried: &Carried, text: &mut String) {
+fn tunnel(plan: &Plan, text: &mut String) {
     *text += "\n# Which interfaces are the VPN, and what this machine may send through them.\n[tunnel]\n";
-    let interfaces = carried.interfaces.iter().map(|pattern| format!("\"{pattern}\""));
-    let interfaces = if carried.interfaces.is_empty() { "\"tun+\"".to_owned() } else { list(interfaces) };
+    let interfaces = plan.interfaces.iter().map(|pattern| format!("\"{pattern}\""));
+    let interfaces = if plan.interfaces.is_empty() { "\"tun+\"".to_owned() } else { list(interfaces) };
     let _ = writeln!(text, "interfaces = [{interfaces}]");
-    let _ = writeln!(text, "allow = {}", traffic(carried.tunnel.as_ref()));
+    let tunnel = plan.tunnel.clone().or(plan.found.then(|| Traffic::Listed(Vec::new())));
+    if tunnel == Some(Traffic::Listed(Vec::new())) {
+        *text += "# No rule for the tunnel was carried over, so nothing may pass; \"any\" lets everything through it.\n";
+    }
+    let _ = writeln!(text, "allow = {}", traffic(tunnel.as_ref()));
 }
 
-fn bootstrap(carried: &Carried, text: &mut String) {
+fn bootstrap(plan: &Plan, text: &mut String) {
     *text += "\n# How the VPN client reaches its server. Servers of saved VPN profiles are found without this.\n[bootstrap]\n";
     let port = |(transport, port): &(_, _)| format!("{{ protocol = \"{transport}\", port = {port} }}");
-    if !carried.ports.is_empty() {
-        let _ = writeln!(text, "ports = [{}]", list(carried.ports.iter().map(port)));
+    if !plan.ports.is_empty() {
+        let _ = writeln!(text, "ports = [{}]", list(plan.ports.iter().map(port)));
     }
-    let servers = carried.servers.iter().map(|server| format!("\"{server}\""));
+    let servers = plan.servers.iter().map(|server| format!("\"{server}\""));
     let _ = writeln!(text, "servers = [{}]", list(servers));
+    if plan.found && plan.ports.is_empty() {
+        *text += "# The rules from before let no port out to any address.\nscope = \"known\"\n";
+    }
 }
 
-fn lan(carried: &Carried, text: &mut String) {
-    *text += "\n# Printers and other machines at home; never DNS. \"connected\": the networks this machine is on.\n[lan]\nallow = true\n";
-    if carried.lan.is_empty() {
+fn lan(plan: &Plan, text: &mut String) {
+    *text += "\n# Printers and other machines at home; never DNS. \"connected\": the networks this machine is on.\n[lan]\n";
+    if plan.found && plan.lan.is_empty() && !plan.lan_in_part {
+        *text += "# The rules from before let nothing out to the LAN.\nallow = false\n";
+        return;
+    }
+    *text += "allow = true\n";
+    if plan.lan.is_empty() {
         *text += "networks = \"connected\"\n";
     } else {
-        let prefixes = carried.lan.iter().map(|prefix| format!("\"{prefix}\""));
+        let prefixes = plan.lan.iter().map(|prefix| format!("\"{prefix}\""));
         let _ = writeln!(text, "networks = [{}]", list(prefixes));
     }
 }

@@ -1,0 +1,140 @@
+//! What `tunwarden init` sees of a machine before it changes anything.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::super::complain;
+use crate::agent::describe;
+use crate::config::Config;
+use crate::doctor::{Files, Other};
+use crate::firewall::Dump;
+use crate::net::Family;
+use crate::setup::{Kernel, Machine, Plan, Services, Source, plan};
+use crate::sources::{links, network_manager};
+use crate::system;
+use crate::vpn::{Event, NmView};
+
+/// How long NetworkManager is given to name its profiles.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Maximum number of files that scripts restore rules from.
+const MAX_RESTORES: usize = 8;
+/// Saved rulesets that are put in force at boot.
+const SAVED: [&str; 2] = ["etc/iptables/rules.v4", "etc/iptables/rules.v6"];
+
+/// What was seen of the machine.
+pub(super) struct Seen {
+    pub(super) found: Vec<String>,
+    /// Files with rules.
+    pub(super) sources: Vec<Source>,
+    pub(super) machine: Machine,
+    pub(super) plan: Plan,
+    /// Units of the article's that the next boot would start.
+    pub(super) units: Vec<String>,
+    /// What else changes firewall rules later.
+    pub(super) others: Vec<Other>,
+}
+
+impl Seen {
+    /// Makes the plan anew, after the user has said what an interface is.
+    pub(super) fn plan_again(&mut self, dump: &Dump) {
+        self.plan = plan(&self.sources, kernel(&self.sources, dump), &self.machine);
+    }
+}
+
+/// The kernel's rules matter where a script may have left them, and are not ours.
+fn kernel<'d>(sources: &[Source], dump: &'d Dump) -> Option<Kernel<'d>> {
+    let by_script = !sources.is_empty() || dump.is_the_articles();
+    let kernel = Kernel { ipv4: dump.text(Family::V4), ipv6: dump.text(Family::V6) };
+    (by_script && !dump.is_ours()).then_some(kernel)
+}
+
+pub(super) async fn look(dump: &Dump) -> Seen {
+    let files = Files::below("/");
+    let article = files.article();
+    let sources = sources(&files, &article);
+    let mut found = Vec::new();
+    if dump.is_the_articles() {
+        found.push("the kernel holds the rules of the article's scripts now; they are replaced".to_owned());
+    }
+    let units: Vec<String> = article
+        .iter()
+        .filter_map(|path| path.strip_prefix("/etc/systemd/system/"))
+        .map(ToOwned::to_owned)
+        .collect();
+    found.extend(units.iter().map(|unit| format!("{unit}: will not be started any more; the file stays")));
+    let mut machine = Machine {
+        wireguard: files.wireguard().into_iter().collect(),
+        services: Services::parse(&files.read("etc/services")),
+        ..Machine::default()
+    };
+    match links::snapshot().await {
+        Ok(table) => {
+            found.extend(table.uplinks(&Config::default()).into_iter().map(|uplink| {
+                let prefixes: Vec<String> = uplink.prefixes.iter().map(ToString::to_string).collect();
+                format!("network card {} on {}", uplink.interface, prefixes.join(", "))
+            }));
+            machine.links = table;
+        }
+        Err(error) => complain(&format!("tunwarden: {}", describe(&error))),
+    }
+    for profile in profiles().await.map(|view| view.profiles).unwrap_or_default() {
+        machine.servers.extend(profile.endpoints.iter().map(crate::net::Endpoint::address));
+        let servers = profile.endpoints.iter().map(ToString::to_string);
+        let names = profile.names.iter().map(|(name, _, _)| name.to_string());
+        let servers: Vec<String> = servers.chain(names).collect();
+        found.push(format!("VPN profile {} to {}", profile.id, servers.join(", ")));
+    }
+    if system::has_docker() {
+        found.push("Docker: its containers leave through the VPN or not at all".to_owned());
+    }
+    for firewall in files.firewalls() {
+        found.push(format!("another firewall, {firewall:?}: its rules stay; see: tunwarden doctor"));
+    }
+    let plan = with_restored(&files, sources, dump, &machine);
+    let (sources, plan) = plan;
+    Seen { found, sources, machine, plan, units, others: files.others() }
+}
+
+fn sources(files: &Files, article: &[String]) -> Vec<Source> {
+    let source = |path: &str| {
+        let text = files.read(path.trim_start_matches('/'));
+        Source { name: format!("/{}", path.trim_start_matches('/')), text }
+    };
+    let mut sources: Vec<Source> =
+        article.iter().filter(|path| path.ends_with(".sh")).map(|path| source(path)).collect();
+    // A saved ruleset counts where it closes this machine: otherwise it holds nothing that is let through.
+    let saved = SAVED.iter().map(|path| source(path));
+    sources.extend(saved.filter(|saved| saved.text.contains(":OUTPUT DROP")));
+    sources.retain(|source| !source.text.trim().is_empty());
+    sources
+}
+
+/// The plan, with the files that the scripts restore rules from.
+fn with_restored(
+    files: &Files,
+    mut sources: Vec<Source>,
+    dump: &Dump,
+    machine: &Machine,
+) -> (Vec<Source>, Plan) {
+    for _ in 0..MAX_RESTORES {
+        let made = plan(&sources, kernel(&sources, dump), machine);
+        let unread = |path: &&String| !sources.iter().any(|source| source.name == **path);
+        let Some(path) = made.restores.iter().find(unread) else { return (sources, made) };
+        let text = files.read(path.trim_start_matches('/'));
+        sources.push(Source { name: path.clone(), text });
+    }
+    let made = plan(&sources, kernel(&sources, dump), machine);
+    (sources, made)
+}
+
+async fn profiles() -> Option<NmView> {
+    let (events, mut heard) = mpsc::channel(4);
+    let watch = tokio::spawn(network_manager::watch(events));
+    let first = tokio::time::timeout(PATIENCE, heard.recv()).await;
+    watch.abort();
+    match first {
+        Ok(Some(Event::NetworkManager(view))) => view,
+        Ok(_) | Err(_) => None,
+    }
+}

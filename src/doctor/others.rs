@@ -1,0 +1,244 @@
+//! What else on this machine changes firewall rules later: at boot, when a network comes up, by the clock.
+//! Only read.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::Files;
+use crate::setup::{Deed, deed};
+
+/// Maximum number of files of one folder that are read.
+const MAX_FILES: usize = 256;
+
+/// Something that changes rules later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    /// What it is and what it does.
+    pub problem: String,
+    /// What to do about it.
+    pub mend: String,
+}
+
+/// When a file is run, and what to do about it.
+#[derive(Clone, Copy)]
+enum Occasion {
+    Network,
+    Boot,
+    Clock,
+}
+
+impl Occasion {
+    const fn in_words(self) -> &'static str {
+        match self {
+            Self::Network => "when a network comes up or goes",
+            Self::Boot => "at boot",
+            Self::Clock => "by the clock",
+        }
+    }
+}
+
+/// Whether only files with the executable bit are run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    Executables,
+    All,
+}
+
+/// Folders and files of scripts, with when they run.
+const SCRIPTS: [(&str, Occasion, Runs); 22] = [
+    ("etc/NetworkManager/dispatcher.d", Occasion::Network, Runs::Executables),
+    ("etc/NetworkManager/dispatcher.d/pre-up.d", Occasion::Network, Runs::Executables),
+    ("etc/NetworkManager/dispatcher.d/pre-down.d", Occasion::Network, Runs::Executables),
+    ("usr/lib/NetworkManager/dispatcher.d", Occasion::Network, Runs::Executables),
+    ("etc/network/if-pre-up.d", Occasion::Network, Runs::Executables),
+    ("etc/network/if-up.d", Occasion::Network, Runs::Executables),
+    ("etc/network/if-down.d", Occasion::Network, Runs::Executables),
+    ("etc/network/if-post-down.d", Occasion::Network, Runs::Executables),
+    ("etc/network/interfaces", Occasion::Network, Runs::All),
+    ("etc/network/interfaces.d", Occasion::Network, Runs::All),
+    ("etc/networkd-dispatcher/routable.d", Occasion::Network, Runs::Executables),
+    ("etc/ppp/ip-up.d", Occasion::Network, Runs::Executables),
+    ("etc/rc.local", Occasion::Boot, Runs::Executables),
+    ("etc/init.d", Occasion::Boot, Runs::Executables),
+    ("etc/crontab", Occasion::Clock, Runs::All),
+    ("etc/cron.d", Occasion::Clock, Runs::All),
+    ("etc/cron.hourly", Occasion::Clock, Runs::Executables),
+    ("etc/cron.daily", Occasion::Clock, Runs::Executables),
+    ("etc/cron.weekly", Occasion::Clock, Runs::Executables),
+    ("etc/cron.monthly", Occasion::Clock, Runs::Executables),
+    ("var/spool/cron/crontabs", Occasion::Clock, Runs::All),
+    ("var/spool/cron", Occasion::Clock, Runs::All),
+];
+
+/// Services of other firewalls that put their own rules in the place of all others.
+const SERVICES: [&str; 9] = [
+    "netfilter-persistent.service",
+    "iptables.service",
+    "ip6tables.service",
+    "iptables-persistent.service",
+    "ferm.service",
+    "shorewall.service",
+    "shorewall6.service",
+    "firehol.service",
+    "arno-iptables-firewall.service",
+];
+
+/// Files that some of them restore.
+const SAVED: [&str; 4] =
+    ["etc/iptables/rules.v4", "etc/iptables/rules.v6", "etc/sysconfig/iptables", "etc/sysconfig/ip6tables"];
+
+/// Scripts and units that are ours, or that have a finding of their own.
+const KNOWN: [&str; 8] = [
+    "90-tunwarden",
+    "tunwarden.service",
+    "tunwarden-lock.service",
+    "nftables.service",
+    "ufw.service",
+    "firewalld.service",
+    "ufw",
+    "docker.service",
+];
+
+impl Files {
+    /// What changes firewall rules later.
+    pub fn others(&self) -> Vec<Other> {
+        let mut others = Vec::new();
+        for service in SERVICES.into_iter().filter(|service| self.is_enabled(service)) {
+            others.push(self.service(service));
+        }
+        for unit in self.own_units() {
+            others.extend(self.unit(&unit));
+        }
+        for (place, occasion, runs) in SCRIPTS {
+            let listed = self.listed(place, "");
+            let files = if listed.is_empty() { vec![place.to_owned()] } else { listed };
+            for file in files.into_iter().take(MAX_FILES) {
+                others.extend(self.script(&file, occasion, runs));
+            }
+        }
+        others
+    }
+
+    fn service(&self, service: &str) -> Other {
+        let files: Vec<String> =
+            SAVED.into_iter().filter(|file| self.has(file)).map(|file| format!("/{file}")).collect();
+        let from = if files.is_empty() { String::new() } else { format!(" from {}", files.join(" and ")) };
+        Other {
+            problem: format!(
+                "{service} puts its own ruleset{from} in the place of all rules, at boot and when it reloads"
+            ),
+            mend: format!(
+                "sudo systemctl disable {service}; what it lets through goes into tunwarden's configuration"
+            ),
+        }
+    }
+
+    /// Units in the folders for a machine's own, of which systemd starts some, and their drop-ins.
+    fn own_units(&self) -> Vec<String> {
+        let folders = ["etc/systemd/system", "usr/local/lib/systemd/system"];
+        let units = folders.iter().flat_map(|folder| self.listed(folder, ".service"));
+        let drop_ins = folders.iter().flat_map(|folder| self.listed(folder, ".service.d"));
+        let drop_ins = drop_ins.flat_map(|folder| self.listed(&folder, ".conf"));
+        units.chain(drop_ins).take(4 * MAX_FILES).collect()
+    }
+
+    fn unit(&self, path: &str) -> Option<Other> {
+        let drop_in = path.ends_with(".conf");
+        let name = path.split('/').rev().nth(usize::from(drop_in))?.trim_end_matches(".d");
+        let timer = name.replace(".service", ".timer");
+        let own = self.article().iter().any(|known| known.ends_with(&format!("/{name}")));
+        let starts = self.is_enabled(name) || self.is_enabled(&timer);
+        if KNOWN.contains(&name) && !drop_in || SERVICES.contains(&name) || own || !starts && !drop_in {
+            return None;
+        }
+        let text = self.read(path);
+        let commands = text.lines().filter_map(|line| {
+            let (key, command) = line.trim().split_once('=')?;
+            let command = command.trim_start_matches(['-', '@', ':', '+', '!']);
+            key.starts_with("Exec").then(|| format!("{command}\n"))
+        });
+        let (deed, by) = self.worst(&commands.collect::<String>(), 1)?;
+        let by = by.map_or(String::new(), |script| format!(" by {script}"));
+        let mend = match drop_in {
+            true => {
+                format!("take the lines that start it out of /{path}, then: sudo systemctl daemon-reload")
+            }
+            false => format!("sudo systemctl disable {}", if self.is_enabled(name) { name } else { &timer }),
+        };
+        Some(Other { problem: format!("/{path} {}{by}, when it starts", deed.in_words()), mend })
+    }
+
+    fn script(&self, path: &str, occasion: Occasion, runs: Runs) -> Option<Other> {
+        let name = path.rsplit('/').next()?;
+        if KNOWN.contains(&name) || name.starts_with('.') || !self.is_run(path, runs) {
+            return None;
+        }
+        let text = self.read(path);
+        let text = match (occasion, path.contains("cron.") || path.contains("init.d")) {
+            (Occasion::Clock, false) => commands_of_crontab(&text),
+            (Occasion::Clock, true) if path.starts_with("etc/cron.d/") => commands_of_crontab(&text),
+            (Occasion::Network, _) if path.contains("interfaces") => commands_of_interfaces(&text),
+            (Occasion::Clock | Occasion::Network | Occasion::Boot, _) => text,
+        };
+        let (deed, by) = self.worst(&text, 1)?;
+        let by = by.map_or(String::new(), |script| format!(" by {script}"));
+        let mend = match runs {
+            Runs::Executables if path != "etc/rc.local" => {
+                format!("take those commands out of it, or switch it off: sudo chmod -x /{path}")
+            }
+            Runs::Executables | Runs::All => format!("take those commands out of /{path}"),
+        };
+        Some(Other { problem: format!("/{path} {}{by}, {}", deed.in_words(), occasion.in_words()), mend })
+    }
+
+    fn is_run(&self, path: &str, runs: Runs) -> bool {
+        runs == Runs::All || self.mode(path).is_some_and(|mode| mode & 0o111 != 0)
+    }
+
+    fn mode(&self, path: &str) -> Option<u32> {
+        let data = std::fs::metadata(self.path(path)).ok()?;
+        data.is_file().then(|| data.permissions().mode())
+    }
+
+    /// The worst that a script does by itself, or by a script that it runs.
+    fn worst(&self, text: &str, deeper: usize) -> Option<(Deed, Option<String>)> {
+        let (own, paths) = deed(text);
+        let own = own.map(|deed| (deed, None));
+        let others = paths.into_iter().take(16).filter(|_| deeper > 0).filter_map(|path| {
+            let text = self.read(path.trim_start_matches('/'));
+            // A program is no script.
+            let (deed, _) = text.starts_with("#!").then(|| self.worst(&text, deeper - 1))??;
+            Some((deed, Some(path)))
+        });
+        own.into_iter().chain(others).max_by_key(|(deed, _)| *deed)
+    }
+}
+
+/// The commands of lines like `*/5 * * * * root COMMAND` and `@reboot COMMAND`.
+fn commands_of_crontab(text: &str) -> String {
+    let command = |line: &str| {
+        let skip = if line.starts_with('@') { 1 } else { 5 };
+        let words: Vec<&str> = line.split_whitespace().skip(skip).collect();
+        let words = match words.first() {
+            // The system's own tables name a user.
+            Some(user) if !user.contains('/') && words.len() > 1 && is_user(user) => &words[1..],
+            _ => &words[..],
+        };
+        format!("{}\n", words.join(" "))
+    };
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.starts_with('#') && !line.contains("PATH=")).map(command).collect()
+}
+
+fn is_user(word: &str) -> bool {
+    !["iptables", "ip6tables", "iptables-restore", "nft", "sh", "bash", "sudo", "ufw"].contains(&word)
+}
+
+/// The commands of lines like `pre-up COMMAND`.
+fn commands_of_interfaces(text: &str) -> String {
+    let hooks = ["pre-up", "up", "post-up", "down", "pre-down", "post-down"];
+    let command = |line: &str| {
+        let (hook, command) = line.trim().split_once(char::is_whitespace)?;
+        hooks.contains(&hook).then(|| format!("{command}\n"))
+    };
+    text.lines().filter_map(command).collect()
+}

@@ -1,0 +1,288 @@
+//! The chains that scripts make, and what of them packets pass in which order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::command::{Action, Command};
+use super::overlap::{Overlap, overlap};
+use super::rule::{Rule, Target};
+use super::shell::Certainty;
+use crate::net::Family;
+
+/// How deep chains may lead into one another.
+const MAX_DEPTH: usize = 8;
+/// Maximum number of rules that packets are followed through.
+const MAX_RULES: usize = 8192;
+
+/// Where a rule comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Origin {
+    pub(super) file: String,
+    pub(super) line: usize,
+    pub(super) text: String,
+}
+
+/// Which packets a chain sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Direction {
+    Input,
+    Output,
+    /// From and to containers and virtual machines.
+    Forward,
+}
+
+/// A rule in its chain.
+#[derive(Debug, Clone)]
+struct Kept {
+    origin: Origin,
+    rule: Rule,
+    certainty: Certainty,
+}
+
+/// A rule with the conditions of every chain that leads to it.
+#[derive(Debug, Clone)]
+pub(super) struct Effective {
+    pub(super) origin: Origin,
+    pub(super) family: Family,
+    pub(super) direction: Direction,
+    pub(super) rule: Rule,
+    pub(super) certainty: Certainty,
+    /// The rule before it that refuses all or a part of what it accepts.
+    pub(super) refused: Option<(Overlap, Origin)>,
+}
+
+/// Every chain of the table `filter`.
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    rules: BTreeMap<(Family, String), Vec<Kept>>,
+    policies: BTreeMap<(Family, String), Target>,
+    /// Rules that a later line takes away, or that are in no chain that packets pass.
+    pub(super) lost: Vec<(Origin, String)>,
+}
+
+/// The chains that packets begin in.
+const ROOTS: [(&str, Direction); 4] = [
+    ("INPUT", Direction::Input),
+    ("OUTPUT", Direction::Output),
+    ("DOCKER-USER", Direction::Forward),
+    ("FORWARD", Direction::Forward),
+];
+
+impl Chains {
+    /// Does what a command does; what only may run takes nothing away.
+    pub(super) fn apply(&mut self, family: Family, command: Command, origin: &Origin, certainty: Certainty) {
+        let sure = certainty == Certainty::Certain;
+        let key = |chain: String| (family, chain);
+        match command.action {
+            Action::Append(chain, rule) => {
+                let kept = Kept { origin: origin.clone(), rule, certainty };
+                self.rules.entry(key(chain)).or_default().push(kept);
+            }
+            Action::Insert(chain, place, rule) => {
+                let rules = self.rules.entry(key(chain)).or_default();
+                let at = place.saturating_sub(1).min(rules.len());
+                rules.insert(at, Kept { origin: origin.clone(), rule, certainty });
+            }
+            Action::Delete(chain, rule) if sure => {
+                if let Some(rules) = self.rules.get_mut(&key(chain))
+                    && let Some(at) = rules.iter().position(|kept| kept.rule == rule)
+                {
+                    let kept = rules.remove(at);
+                    self.lost.push((kept.origin, format!("line {} deletes it again", origin.line)));
+                }
+            }
+            Action::DeleteNumber(chain, number) if sure => {
+                if let Some(rules) = self.rules.get_mut(&key(chain))
+                    && (1..=rules.len()).contains(&number)
+                {
+                    let kept = rules.remove(number - 1);
+                    self.lost.push((kept.origin, format!("line {} deletes it again", origin.line)));
+                }
+            }
+            Action::Policy(chain, policy) if sure => drop(self.policies.insert(key(chain), policy)),
+            Action::Flush(chain) if sure => {
+                for ((of, name), rules) in &mut self.rules {
+                    if *of == family && chain.as_ref().is_none_or(|chain| chain == name) {
+                        let flushed = |kept: &mut Kept| kept.origin.file == origin.file;
+                        let why = || format!("line {} flushes it again", origin.line);
+                        self.lost.extend(rules.extract_if(.., flushed).map(|kept| (kept.origin, why())));
+                    }
+                }
+            }
+            Action::NewChain(chain) => drop(self.rules.entry(key(chain)).or_default()),
+            Action::Delete(..)
+            | Action::DeleteNumber(..)
+            | Action::Policy(..)
+            | Action::Flush(_)
+            | Action::Nothing => {}
+        }
+    }
+
+    /// The policy of a built-in chain, if a command sets it.
+    pub(super) fn policy(&self, family: Family, chain: &str) -> Option<&Target> {
+        self.policies.get(&(family, chain.to_owned()))
+    }
+
+    /// Every rule that packets come to, in their order, with all that refuses before it.
+    pub(super) fn effective(&mut self, family: Family) -> Vec<Effective> {
+        let mut walk =
+            Walk { chains: self, family, found: Vec::new(), refusals: Vec::new(), seen: BTreeSet::new() };
+        for (root, direction) in ROOTS {
+            // Docker's own chain leads to it already.
+            if root == "DOCKER-USER" && walk.leads_to(root) {
+                continue;
+            }
+            walk.refusals.clear();
+            walk.chain(root, direction, &Rule::default(), Certainty::Certain, 0);
+        }
+        let unreached: Vec<String> = self
+            .rules
+            .keys()
+            .filter(|(of, name)| *of == family && !walk.seen.contains(name))
+            .map(|(_, name)| name.clone())
+            .collect();
+        let mut lost = Vec::new();
+        for name in &unreached {
+            match by_name(name) {
+                Some(direction) if !walk.seen.contains(name) => {
+                    walk.refusals.clear();
+                    walk.chain(name, direction, &Rule::default(), Certainty::Certain, 0);
+                }
+                Some(_) => {}
+                None => {
+                    let rules = self.rules.get(&(family, name.clone())).into_iter().flatten();
+                    lost.extend(rules.map(|kept| (kept.origin.clone(), name.clone())));
+                }
+            }
+        }
+        let (found, seen) = (walk.found, walk.seen);
+        let lost = lost.into_iter().filter(|(_, name)| !seen.contains(name));
+        let why = |name: &str| format!("no rule leads into the chain {name}");
+        self.lost.extend(lost.map(|(origin, name)| (origin, why(&name))));
+        found
+    }
+}
+
+/// What a chain that no rule leads into is for, by its name: in the article one script fills a chain of
+/// another.
+fn by_name(name: &str) -> Option<Direction> {
+    let name = name.to_ascii_uppercase();
+    if name.contains("DOCKER") || name.contains("FORWARD") {
+        Some(Direction::Forward)
+    } else if name.contains("OUTPUT") {
+        Some(Direction::Output)
+    } else if name.contains("INPUT") || name.contains("RELATED_AND_ESTABLISHED") {
+        Some(Direction::Input)
+    } else {
+        None
+    }
+}
+
+struct Walk<'c> {
+    chains: &'c Chains,
+    family: Family,
+    found: Vec<Effective>,
+    refusals: Vec<(Rule, Origin)>,
+    seen: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    fn leads_to(&self, chain: &str) -> bool {
+        let target = Target::Chain(chain.to_owned());
+        let mut rules = self.chains.rules.iter().filter(|((of, _), _)| *of == self.family);
+        rules.any(|(_, rules)| rules.iter().any(|kept| kept.rule.target == target))
+    }
+
+    fn chain(&mut self, name: &str, direction: Direction, under: &Rule, certainty: Certainty, depth: usize) {
+        self.seen.insert(name.to_owned());
+        let Some(rules) = self.chains.rules.get(&(self.family, name.to_owned())) else { return };
+        // RETURN refuses what is left of this chain only.
+        let mut returns = Vec::new();
+        for kept in rules {
+            if self.found.len() >= MAX_RULES {
+                return;
+            }
+            let mut rule = kept.rule.under(under);
+            let certainty = if kept.certainty == Certainty::Certain { certainty } else { kept.certainty };
+            if let Target::Chain(target) = &kept.rule.target
+                && self.chains.rules.contains_key(&(self.family, target.clone()))
+                && depth < MAX_DEPTH
+            {
+                let inner = Rule { target: Target::None, ..rule.clone() };
+                self.add(kept, rule, direction, certainty, &returns);
+                self.chain(target, direction, &inner, certainty, depth + 1);
+                continue;
+            }
+            // What returns from DOCKER-USER Docker's own rules accept.
+            let conditional = Rule { target: Target::None, ..kept.rule.clone() } != Rule::default();
+            if name == "DOCKER-USER" && kept.rule.target == Target::Return && conditional {
+                rule.target = Target::Accept;
+            }
+            match rule.target {
+                Target::Refuse => self.refusals.push((rule.clone(), kept.origin.clone())),
+                Target::Return => returns.push((rule.clone(), kept.origin.clone())),
+                Target::None | Target::Accept | Target::Continue(_) | Target::Chain(_) => {}
+            }
+            self.add(kept, rule, direction, certainty, &returns);
+        }
+    }
+
+    fn add(
+        &mut self,
+        kept: &Kept,
+        rule: Rule,
+        direction: Direction,
+        certainty: Certainty,
+        returns: &[(Rule, Origin)],
+    ) {
+        let before = self.refusals.iter().chain(returns);
+        let refused = (rule.target == Target::Accept)
+            .then(|| {
+                before
+                    .map(|(refusal, origin)| (overlap(refusal, &rule), origin))
+                    .filter(|(overlap, _)| *overlap != Overlap::None)
+                    .max_by_key(|(overlap, _)| *overlap)
+                    .map(|(overlap, origin)| (overlap, origin.clone()))
+            })
+            .flatten();
+        let origin = kept.origin.clone();
+        self.found.push(Effective { origin, family: self.family, direction, rule, certainty, refused });
+    }
+}
+
+impl Rule {
+    /// The rule with the conditions of the jump that leads to it.
+    fn under(&self, outer: &Self) -> Self {
+        let mut narrower: BTreeSet<String> = self.narrower.union(&outer.narrower).cloned().collect();
+        let mut both = |differ: bool| {
+            if differ {
+                narrower.insert("a condition of the rule that leads here".to_owned());
+            }
+        };
+        both(differ(&self.input, &outer.input));
+        both(differ(&self.output, &outer.output));
+        both(differ(&self.from, &outer.from));
+        both(differ(&self.to, &outer.to));
+        both(differ(&self.protocol, &outer.protocol));
+        both(differ(&self.ports, &outer.ports));
+        both(differ(&self.source_ports, &outer.source_ports));
+        both(differ(&self.states, &outer.states));
+        both(differ(&self.owner, &outer.owner));
+        Self {
+            input: self.input.clone().or_else(|| outer.input.clone()),
+            output: self.output.clone().or_else(|| outer.output.clone()),
+            from: self.from.clone().or_else(|| outer.from.clone()),
+            to: self.to.clone().or_else(|| outer.to.clone()),
+            protocol: self.protocol.clone().or_else(|| outer.protocol.clone()),
+            ports: self.ports.clone().or_else(|| outer.ports.clone()),
+            source_ports: self.source_ports.clone().or_else(|| outer.source_ports.clone()),
+            states: self.states.clone().or_else(|| outer.states.clone()),
+            owner: self.owner.clone().or_else(|| outer.owner.clone()),
+            narrower,
+            target: self.target.clone(),
+        }
+    }
+}
+
+fn differ<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+    one.is_some() && other.is_some() && one != other
+}

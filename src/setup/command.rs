@@ -1,0 +1,304 @@
+//! One run of iptables or ip6tables, from its words.
+
+use super::rule::{Match, Rule, Target};
+use super::services::Services;
+use crate::net::Family;
+
+/// A program of the iptables family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Program {
+    /// `iptables`, `ip6tables`.
+    Rules(Family),
+    /// `iptables-restore`, `ip6tables-restore`.
+    Restore(Family),
+}
+
+impl Program {
+    /// The program of a name or path, with what of the words are its arguments.
+    pub(super) fn named<'w>(name: &str, arguments: &'w [String]) -> Option<(Self, &'w [String])> {
+        let name = name.rsplit('/').next().unwrap_or_default();
+        if matches!(name, "xtables-multi" | "xtables-nft-multi" | "xtables-legacy-multi") {
+            let (first, rest) = arguments.split_first()?;
+            return Self::of(first).map(|program| (program, rest));
+        }
+        Self::of(name).map(|program| (program, arguments))
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        let (family, rest) = match name.strip_prefix("iptables") {
+            Some(rest) => (Family::V4, rest),
+            None => (Family::V6, name.strip_prefix("ip6tables")?),
+        };
+        match rest {
+            "" | "-nft" | "-legacy" => Some(Self::Rules(family)),
+            "-restore" | "-nft-restore" | "-legacy-restore" | "-apply" => Some(Self::Restore(family)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the words only ask, and change nothing.
+pub(super) fn is_check(words: &[String]) -> bool {
+    words.iter().any(|word| {
+        matches!(word.as_str(), "-C" | "--check" | "-h" | "--help" | "-V" | "--version")
+            || word.starts_with("--list")
+            || !word.starts_with("--")
+                && word.starts_with('-')
+                && word.len() <= 6
+                && word.contains(['L', 'S'])
+                && word.chars().skip(1).all(|c| "LSnvxt".contains(c))
+    })
+}
+
+/// What a run does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    Append(String, Rule),
+    /// At a place, from 1.
+    Insert(String, usize, Rule),
+    Delete(String, Rule),
+    /// By its place, from 1.
+    DeleteNumber(String, usize),
+    Policy(String, Target),
+    Flush(Option<String>),
+    NewChain(String),
+    /// Asks, counts from zero, or removes an empty chain.
+    Nothing,
+}
+
+/// A run with the table that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Command {
+    pub(super) table: String,
+    pub(super) action: Action,
+}
+
+/// Options with one letter that take a word.
+const SHORT_WITH_WORD: &str = "AIDRPNXFEtpsdiojgmLSZCcW";
+
+/// Long options of iptables itself, and the letter that means the same. It takes every beginning of
+/// them that is not another's.
+const LONG: [(&str, char); 32] = [
+    ("append", 'A'),
+    ("insert", 'I'),
+    ("delete", 'D'),
+    ("replace", 'R'),
+    ("policy", 'P'),
+    ("new-chain", 'N'),
+    ("new", 'N'),
+    ("flush", 'F'),
+    ("delete-chain", 'X'),
+    ("table", 't'),
+    ("protocol", 'p'),
+    ("source", 's'),
+    ("src", 's'),
+    ("destination", 'd'),
+    ("dst", 'd'),
+    ("in-interface", 'i'),
+    ("out-interface", 'o'),
+    ("jump", 'j'),
+    ("goto", 'g'),
+    ("match", 'm'),
+    ("check", 'C'),
+    ("list", 'L'),
+    ("list-rules", 'S'),
+    ("zero", 'Z'),
+    ("rename-chain", 'E'),
+    ("wait", 'w'),
+    ("verbose", 'v'),
+    ("numeric", 'n'),
+    ("ipv4", '4'),
+    ("ipv6", '6'),
+    ("set-counters", 'c'),
+    ("fragment", 'f'),
+];
+
+/// An option: one of iptables' own by its letter, or one of a match by its name.
+enum Flag {
+    Own(char),
+    Other(String),
+}
+
+/// Words with options taken apart.
+struct Words<'w> {
+    words: &'w [String],
+    at: usize,
+    /// The value that is written in the same word as its option.
+    attached: Option<String>,
+}
+
+impl Words<'_> {
+    fn next(&mut self) -> Option<String> {
+        let word = self.words.get(self.at)?.clone();
+        self.at += 1;
+        Some(word)
+    }
+
+    fn value(&mut self) -> Result<String, String> {
+        self.optional().ok_or_else(|| "it ends too early".to_owned())
+    }
+
+    /// A value, unless an option follows.
+    fn optional(&mut self) -> Option<String> {
+        if let Some(value) = self.attached.take() {
+            return Some(value);
+        }
+        let next = self.words.get(self.at)?;
+        if next == "!" || next.starts_with('-') && next.len() > 1 {
+            return None;
+        }
+        self.next()
+    }
+
+    fn optional_number(&mut self) -> Option<usize> {
+        let number = match &self.attached {
+            Some(value) => value.parse().ok(),
+            None => self.words.get(self.at)?.parse().ok(),
+        };
+        if number.is_some() {
+            self.optional();
+        }
+        number
+    }
+
+    fn flag(&mut self, word: &str) -> Result<Flag, String> {
+        if let Some(long) = word.strip_prefix("--") {
+            let (name, value) = match long.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (long, None),
+            };
+            self.attached = value;
+            return Ok(own(name).map_or_else(|| Flag::Other(name.to_owned()), Flag::Own));
+        }
+        let mut letters = word.chars().skip(1);
+        let letter = letters.next().ok_or("a dash alone is no option")?;
+        let rest: String = letters.collect();
+        if !rest.is_empty() {
+            if SHORT_WITH_WORD.contains(letter) || letter == 'w' {
+                self.attached = Some(rest);
+            } else if !rest.chars().all(|c| "vnx".contains(c)) {
+                return Err(format!("the option {word} is not understood"));
+            }
+        }
+        Ok(Flag::Own(letter))
+    }
+}
+
+fn own(name: &str) -> Option<char> {
+    if let Some((_, letter)) = LONG.iter().find(|(long, _)| *long == name) {
+        return Some(*letter);
+    }
+    // Options of matches whose names begin like one of these.
+    if ["source-port", "destination-port", "src-type", "dst-type", "state", "set"].contains(&name) {
+        return None;
+    }
+    let mut letters: Vec<char> =
+        LONG.iter().filter(|(long, _)| name.len() >= 3 && long.starts_with(name)).map(|(_, l)| *l).collect();
+    letters.dedup();
+    match letters.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    }
+}
+
+/// What the words of one run mean.
+///
+/// # Errors
+/// Why they cannot be understood.
+pub(super) fn command(family: Family, words: &[String], services: &Services) -> Result<Command, String> {
+    if is_check(words) {
+        return Ok(Command { table: "filter".to_owned(), action: Action::Nothing });
+    }
+    let mut words = Words { words, at: 0, attached: None };
+    let mut table = "filter".to_owned();
+    let mut action = None;
+    let mut rule = Match::new(family, services);
+    let mut negated = false;
+    while let Some(word) = words.next() {
+        if word == "!" {
+            negated = true;
+            continue;
+        }
+        if !word.starts_with('-') || word.len() < 2 {
+            // The counters of a save.
+            if word.starts_with('[') && word.ends_with(']') {
+                continue;
+            }
+            return Err(format!("the word {word} is not understood"));
+        }
+        match words.flag(&word)? {
+            Flag::Own('t') => table = words.value()?,
+            Flag::Own(letter @ ('A' | 'I' | 'D' | 'R' | 'P' | 'N' | 'F' | 'X' | 'Z' | 'E')) => {
+                action = Some(begin(letter, &mut words)?);
+            }
+            Flag::Own('w' | 'W') => drop(words.optional_number()),
+            Flag::Own('c') => drop((words.value()?, words.optional())),
+            Flag::Own('v' | 'n' | 'x' | '4' | '6') => {}
+            Flag::Own(letter @ ('j' | 'g' | 'm' | 'p' | 's' | 'd' | 'i' | 'o')) => {
+                let value = match words.optional() {
+                    // `-s ! 10.0.0.0/8`, as older releases had it.
+                    None if words.words.get(words.at).is_some_and(|word| word == "!") => {
+                        words.at += 1;
+                        negated = true;
+                        words.value()?
+                    }
+                    Some(value) => value,
+                    None => return Err("it ends too early".to_owned()),
+                };
+                rule.option(letter, &value, negated)?;
+            }
+            Flag::Own(letter) => return Err(format!("the option -{letter} is not understood")),
+            Flag::Other(name) => {
+                let mut values = Vec::new();
+                while let Some(value) = words.optional() {
+                    values.push(value);
+                }
+                rule.extension(&name, &values, negated)?;
+            }
+        }
+        negated = false;
+    }
+    let action = action.ok_or("it names no chain")?;
+    Ok(Command { table, action: finish(action, rule) })
+}
+
+fn begin(letter: char, words: &mut Words<'_>) -> Result<Action, String> {
+    Ok(match letter {
+        'A' => Action::Append(words.value()?, Rule::default()),
+        'I' => {
+            let chain = words.value()?;
+            Action::Insert(chain, words.optional_number().unwrap_or(1), Rule::default())
+        }
+        'D' => {
+            let chain = words.value()?;
+            match words.optional_number() {
+                Some(number) => Action::DeleteNumber(chain, number),
+                None => Action::Delete(chain, Rule::default()),
+            }
+        }
+        'P' => {
+            let chain = words.value()?;
+            Action::Policy(chain, Target::named(&words.value()?))
+        }
+        'N' => Action::NewChain(words.value()?),
+        'F' => Action::Flush(words.optional()),
+        'X' | 'Z' => {
+            words.optional();
+            Action::Nothing
+        }
+        _ => return Err(format!("-{letter} is not followed")),
+    })
+}
+
+fn finish(action: Action, rule: Match<'_>) -> Action {
+    match action {
+        Action::Append(chain, _) => Action::Append(chain, rule.rule),
+        Action::Insert(chain, place, _) => Action::Insert(chain, place, rule.rule),
+        Action::Delete(chain, _) => Action::Delete(chain, rule.rule),
+        other @ (Action::DeleteNumber(..)
+        | Action::Policy(..)
+        | Action::Flush(_)
+        | Action::NewChain(_)
+        | Action::Nothing) => other,
+    }
+}

@@ -1,0 +1,82 @@
+//! The rules that scripts left in the kernel, and where the two differ.
+
+use std::collections::BTreeSet;
+
+use super::chains::{Chains, Direction, Effective, Origin};
+use super::machine::Machine;
+use super::meaning::OF_OTHERS;
+use super::plan::Source;
+use super::rule::{Rule, Target};
+use super::saved;
+use super::shell::Certainty;
+use crate::net::Family;
+
+/// Maximum number of differences that are reported one by one.
+const MAX_DIFFERENCES: usize = 20;
+/// How a rule that the kernel holds is named.
+const KERNEL: &str = "the kernel";
+
+/// What `iptables-save` and `ip6tables-save` print.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel<'k> {
+    /// IPv4.
+    pub ipv4: &'k str,
+    /// IPv6.
+    pub ipv6: &'k str,
+}
+
+/// The rules that the kernel holds in the chains of a machine's own, not in those of other programs.
+pub(super) fn in_kernel(kernel: Kernel<'_>, machine: &Machine) -> Vec<Effective> {
+    let mut chains = Chains::default();
+    for (family, text) in [(Family::V4, kernel.ipv4), (Family::V6, kernel.ipv6)] {
+        for line in saved::lines(family, text, &machine.services) {
+            let Ok(command) = line.command else { continue };
+            let origin = Origin { file: KERNEL.to_owned(), line: line.number, text: line.text };
+            if command.table == "filter" && !is_of_others(&origin.text) {
+                chains.apply(family, command, &origin, Certainty::Certain);
+            }
+        }
+    }
+    Family::ALL.into_iter().flat_map(|family| chains.effective(family)).collect()
+}
+
+/// Whether a line of a save is in a chain that another program fills: Docker and libvirt have FORWARD too.
+pub(super) fn is_of_others(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("-A ") else { return false };
+    let chain = rest.split(' ').next().unwrap_or_default();
+    let ours = ["DOCKER-USER", "DOCKER_VPN_KILL_SWITCH"].contains(&chain);
+    !ours && (chain == "FORWARD" || OF_OTHERS.iter().any(|name| chain.starts_with(name)))
+}
+
+pub(super) fn same(one: &Effective, other: &Effective) -> bool {
+    let bare = |rule: &Rule| Rule { owner: None, ..rule.clone() };
+    one.family == other.family && one.direction == other.direction && bare(&one.rule) == bare(&other.rule)
+}
+
+/// Where the scripts and the kernel differ, a line each.
+pub(super) fn differences(rules: &[Effective], held: &[Effective], sources: &[Source]) -> Vec<String> {
+    // FORWARD of the kernel is not read, and what is narrower is printed in words of its own.
+    let accepts = |rule: &&Effective| {
+        rule.rule.target == Target::Accept
+            && rule.rule.narrower.is_empty()
+            && rule.direction != Direction::Forward
+    };
+    let (said, holds): (Vec<_>, Vec<_>) =
+        (rules.iter().filter(accepts).collect(), held.iter().filter(accepts).collect());
+    if said.is_empty() || held.is_empty() {
+        return Vec::new();
+    }
+    if !said.iter().any(|rule| holds.iter().any(|other| same(rule, other))) {
+        let name = sources.first().map_or("the script", |source| source.name.as_str());
+        return vec![format!("the kernel holds none of the rules of {name} now")];
+    }
+    let missing = said
+        .iter()
+        .filter(|rule| rule.certainty == Certainty::Certain && !holds.iter().any(|other| same(rule, other)));
+    let extra = holds.iter().filter(|rule| !said.iter().any(|other| same(rule, other)));
+    let missing =
+        missing.map(|rule| format!("in {}, not in the kernel: {}", rule.origin.file, rule.origin.text));
+    let extra = extra.map(|rule| format!("in the kernel, in no script: {}", rule.origin.text));
+    let all: BTreeSet<String> = missing.chain(extra).collect();
+    all.into_iter().take(MAX_DIFFERENCES).collect()
+}

@@ -1,0 +1,90 @@
+//! What is known of this machine, as far as the meaning of a rule depends on it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::services::Services;
+use crate::config::Docker;
+use crate::net::IfPattern;
+use crate::vpn::{LinkKind, LinkTable};
+
+/// What is known of this machine.
+#[derive(Debug, Clone, Default)]
+pub struct Machine {
+    /// Every link with its kind, as the kernel reports it.
+    pub links: LinkTable,
+    /// WireGuard interfaces that have a configuration of root's on this machine.
+    pub wireguard: BTreeSet<String>,
+    /// Interfaces that the user says are the VPN's.
+    pub confirmed: BTreeSet<String>,
+    /// Addresses of VPN servers that saved profiles name.
+    pub servers: BTreeSet<IpAddr>,
+    /// The ports of service names.
+    pub services: Services,
+}
+
+/// What a rule's interface is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeviceKind {
+    Loopback,
+    Tunnel,
+    /// A bridge of containers or virtual machines.
+    Bridge,
+    /// A network card, a modem, a bond: what leaves here leaves in clear.
+    Card,
+    /// Nothing shows what it is: the user may know.
+    Unknown,
+}
+
+/// How the names of cards, modems, bonds and VLANs begin.
+const CARDS: [&str; 14] = [
+    "e", "wl", "ww", "usb", "bond", "team", "vlan", "macvlan", "ipvlan", "dsl", "hso", "rmnet", "ib", "veth",
+];
+
+impl Machine {
+    /// A device is a tunnel by its kind, by a configuration of root's, by the user's word, or by being one
+    /// of `tun+`, which the default configuration names and which counts by its kind only.
+    pub(super) fn device(&self, name: &str) -> DeviceKind {
+        if name == "lo" {
+            return DeviceKind::Loopback;
+        }
+        let Ok(pattern) = name.parse::<IfPattern>() else { return DeviceKind::Unknown };
+        let links: Vec<_> = self.links.links.iter().filter(|link| pattern.matches(&link.name)).collect();
+        // The kernel calls the link to an internet provider (PPPoE, a modem) by the same kind as a VPN.
+        let by_kind = |link: &&crate::vpn::Link| link.kind.is_tunnel() && !link.name.starts_with("ppp");
+        let bridges = Docker::default().bridges;
+        if links.iter().any(|link| link.kind == LinkKind::Other) {
+            DeviceKind::Card
+        } else if self.confirmed.contains(name) {
+            DeviceKind::Tunnel
+        } else if bridges
+            .iter()
+            .any(|bridge| pattern.to_string() == bridge.to_string() || bridge.matches(name))
+        {
+            DeviceKind::Bridge
+        } else if links.iter().any(|link| matches!(link.kind, LinkKind::Bridge | LinkKind::Veth)) {
+            // A bridge may lead to a card as well as to containers.
+            DeviceKind::Card
+        } else if is_tun(name) || self.wireguard.contains(name) {
+            DeviceKind::Tunnel
+        } else if CARDS.iter().any(|card| name.starts_with(card)) || name.starts_with("br") {
+            DeviceKind::Card
+        } else if !links.is_empty() && links.iter().all(by_kind) {
+            DeviceKind::Tunnel
+        } else {
+            DeviceKind::Unknown
+        }
+    }
+
+    /// Network cards, as far as the kernel shows them.
+    pub(super) fn cards(&self) -> impl Iterator<Item = &str> {
+        let cards = self.links.links.iter().filter(|link| link.kind == LinkKind::Other);
+        cards.map(|link| link.name.as_str())
+    }
+}
+
+/// `tun0`, `tun+`: names within the default of `tunnel.interfaces`.
+fn is_tun(name: &str) -> bool {
+    let stem = name.trim_end_matches('+');
+    stem.strip_prefix("tun").is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()))
+}

@@ -1,0 +1,302 @@
+//! What a rule means in the words of our configuration: a key, nothing new, or nothing that a key can say.
+
+use super::chains::{Direction, Effective};
+use super::machine::{DeviceKind, Machine};
+use super::outside::outside;
+use super::overlap::Overlap;
+use super::rule::{Place, Ports, Protocol, Rule, Target};
+use crate::config::{Inbound, TrafficRule};
+use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
+use ipnet::IpNet;
+
+/// A part of a configuration that a rule becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// What the host may send through a tunnel; `None` for everything.
+    Tunnel(IfPattern, Option<TrafficRule>),
+    /// The same for containers.
+    Docker(IfPattern, Option<TrafficRule>),
+    Port(Transport, Port),
+    Server(Server),
+    /// A private network as a whole, or a part of one.
+    Lan(LanPrefix, Part),
+    Input(Inbound),
+}
+
+/// How much of a private network a rule opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Whole,
+    /// One machine, or one port.
+    Some,
+}
+
+impl Piece {
+    pub(super) fn key(&self) -> &'static str {
+        match self {
+            Self::Tunnel(..) => "tunnel.allow",
+            Self::Docker(..) => "docker.allow",
+            Self::Port(..) => "bootstrap.ports",
+            Self::Server(_) => "bootstrap.servers",
+            Self::Lan(_, Part::Whole) => "lan.networks",
+            Self::Lan(_, Part::Some) => "lan (the LAN is open as a whole)",
+            Self::Input(_) => "input.allow",
+        }
+    }
+}
+
+/// What a rule comes to.
+pub(super) enum Meaning {
+    Pieces(Vec<Piece>),
+    Covered(String),
+    LeftOut(String),
+    /// Left out, unless the user says that this interface is the VPN's.
+    Ask(String),
+}
+
+pub(super) fn covered(why: impl Into<String>) -> Meaning {
+    Meaning::Covered(why.into())
+}
+
+pub(super) fn left(why: impl Into<String>) -> Meaning {
+    Meaning::LeftOut(why.into())
+}
+
+/// `None` for a rule that no packet of its chain matches.
+pub(super) fn meaning(found: &Effective, machine: &Machine) -> Option<Meaning> {
+    let rule = &found.rule;
+    let impossible = match found.direction {
+        Direction::Input => rule.output.is_some(),
+        Direction::Output => rule.input.is_some(),
+        Direction::Forward => false,
+    };
+    if impossible {
+        return None;
+    }
+    Some(match &rule.target {
+        Target::Accept => accepted(found, machine),
+        Target::Refuse => covered("what is not let through is refused without it"),
+        Target::Return => covered("it only leads back"),
+        Target::None => covered("it only counts"),
+        Target::Continue(target) => left(format!("{target} changes or logs packets; no key does that")),
+        Target::Chain(chain) => jump(chain),
+    })
+}
+
+/// Chains that other programs fill.
+pub(super) const OF_OTHERS: [&str; 10] =
+    ["ufw", "DOCKER", "f2b-", "fail2ban", "LIBVIRT", "CNI-", "KUBE-", "NETAVARK", "ts-", "IN_"];
+
+fn jump(chain: &str) -> Meaning {
+    let ours = ["DOCKER-USER", "DOCKER_VPN_KILL_SWITCH"].contains(&chain);
+    if !ours && OF_OTHERS.iter().any(|name| chain.starts_with(name)) {
+        return left(format!("the chain {chain} belongs to another program"));
+    }
+    covered(format!("it leads to {chain}, whose rules are listed themselves"))
+}
+
+fn accepted(found: &Effective, machine: &Machine) -> Meaning {
+    let rule = &found.rule;
+    let kind = |device: &Option<super::rule::Device>| {
+        device.as_ref().filter(|device| !device.but).map(|device| machine.device(&device.name))
+    };
+    let (from, to) = (kind(&rule.input), kind(&rule.output));
+    if [from, to].contains(&Some(DeviceKind::Loopback)) {
+        return covered("loopback is always open");
+    }
+    match &found.refused {
+        Some((Overlap::Whole, _)) => return covered("a rule before it refuses all of it"),
+        Some((Overlap::Part, origin)) => {
+            return left(format!(
+                "a rule before it refuses a part of it (line {}: {}), which no key can say",
+                origin.line, origin.text
+            ));
+        }
+        Some((Overlap::None, _)) | None => {}
+    }
+    if let Some(states) = &rule.states
+        && !states.contains("NEW")
+    {
+        return match found.direction {
+            Direction::Output if !matches!(to, Some(DeviceKind::Tunnel)) => left(
+                "it lets flows go on in clear that were open before; replies to what comes in pass anyway",
+            ),
+            Direction::Output | Direction::Input | Direction::Forward => covered("replies always pass"),
+        };
+    }
+    if let Some(meaning) = of_the_link(rule) {
+        return meaning;
+    }
+    if rule.input.as_ref().or(rule.output.as_ref()).is_some_and(|device| device.but) {
+        return left("it names every interface but one, which lets out in clear");
+    }
+    match found.direction {
+        Direction::Input => inbound(rule, from, machine),
+        Direction::Output => outbound(rule, to, machine),
+        Direction::Forward => forwarded(rule, from, to),
+    }
+}
+
+/// What every network needs and every configuration lets through.
+fn of_the_link(rule: &Rule) -> Option<Meaning> {
+    let only = |ports: &Option<Ports>, those: &[u16]| {
+        ports.as_ref().is_some_and(|list| {
+            !list.is_empty() && list.iter().all(|(first, last)| first == last && those.contains(first))
+        })
+    };
+    let udp = rule.protocol == Some(Protocol::Udp);
+    let dhcp = only(&rule.ports, &[67, 68, 546, 547]);
+    let both = only(&rule.ports, &[67, 68]) && only(&rule.source_ports, &[67, 68]);
+    if udp && (dhcp || both) {
+        return Some(covered("DHCP always passes"));
+    }
+    let multicast = |place: &Option<Place>| match place {
+        Some(Place::Networks(nets)) => nets.iter().all(|net| net.addr().is_multicast()),
+        Some(Place::But(_) | Place::Name(_)) | None => false,
+    };
+    if multicast(&rule.to) && (udp && only(&rule.ports, &[1900, 5353])) {
+        return Some(covered("discovery passes by lan.multicast"));
+    }
+    if matches!(&rule.protocol, Some(Protocol::Other(name)) if name == "igmp" || name == "2") {
+        return Some(covered("IGMP passes by lan.multicast"));
+    }
+    let neighbours = ["133", "134", "135", "136", "137", "143", "router-", "neighbo", "redirect"];
+    let discovery = |text: &String| {
+        text.strip_prefix("--icmpv6-type ")
+            .is_some_and(|kind| neighbours.iter().any(|one| kind.starts_with(one)))
+    };
+    (rule.narrower.iter().any(discovery)).then(|| covered("neighbour discovery always passes"))
+}
+
+/// What stands in a rule that our keys cannot say.
+pub(super) fn too_narrow(rule: &Rule) -> Option<String> {
+    if let Some(first) = rule.narrower.first() {
+        return Some(format!("it is narrower than a key can say ({first})"));
+    }
+    rule.source_ports.is_some().then(|| "it names source ports, which no key does".to_owned())
+}
+
+fn outbound(rule: &Rule, to: Option<DeviceKind>, machine: &Machine) -> Meaning {
+    match to {
+        Some(DeviceKind::Tunnel) => through_tunnel(rule, Piece::Tunnel),
+        Some(DeviceKind::Bridge) => covered("this machine always reaches its own containers"),
+        Some(DeviceKind::Unknown) => match outside(rule, machine) {
+            Meaning::LeftOut(_) => Meaning::Ask(name(rule)),
+            other @ (Meaning::Pieces(_) | Meaning::Covered(_) | Meaning::Ask(_)) => other,
+        },
+        Some(DeviceKind::Card | DeviceKind::Loopback) | None => outside(rule, machine),
+    }
+}
+
+fn name(rule: &Rule) -> String {
+    rule.output.as_ref().map_or(String::new(), |device| device.name.clone())
+}
+
+type MakePiece = fn(IfPattern, Option<TrafficRule>) -> Piece;
+
+fn through_tunnel(rule: &Rule, piece: MakePiece) -> Meaning {
+    if let Some(why) = too_narrow(rule) {
+        return left(why);
+    }
+    if rule.owner.is_some() || rule.from.is_some() || rule.to.is_some() {
+        return left("it is for one user or one address, which tunnel.allow does not say");
+    }
+    let Ok(pattern) = name(rule).parse() else { return left("it names no interface") };
+    match traffic(rule) {
+        Ok(traffic) => Meaning::Pieces(vec![piece(pattern, traffic)]),
+        Err(why) => left(why),
+    }
+}
+
+/// Which traffic; `None` for all of it.
+fn traffic(rule: &Rule) -> Result<Option<TrafficRule>, &'static str> {
+    let transport = match (&rule.protocol, &rule.ports) {
+        (None, None) => return Ok(None),
+        (Some(Protocol::Icmp), None) => return Ok(Some(TrafficRule::Icmp)),
+        (Some(Protocol::Tcp), _) => Transport::Tcp,
+        (Some(Protocol::Udp), _) => Transport::Udp,
+        (None | Some(Protocol::Icmp | Protocol::Other(_)), _) => {
+            return Err("its protocol is none that a key names (tcp, udp, icmp)");
+        }
+    };
+    let ports = rule.ports.iter().flatten().map(|&(first, last)| range(first, last));
+    let ports: Option<Vec<PortRange>> = ports.collect();
+    Ok(Some(TrafficRule::Ports(transport, ports.ok_or("it names port 0")?)))
+}
+
+fn range(first: u16, last: u16) -> Option<PortRange> {
+    let port = |number: u16| Port::try_from(i64::from(number)).ok();
+    PortRange::between(port(first.max(u16::from(last > 0)))?, port(last)?)
+}
+
+fn inbound(rule: &Rule, from: Option<DeviceKind>, machine: &Machine) -> Meaning {
+    if rule.source_ports.is_some() && rule.ports.is_none() && rule.states.is_none() {
+        return covered("replies come in without it");
+    }
+    if let Some(why) = too_narrow(rule) {
+        return left(why);
+    }
+    match from {
+        Some(DeviceKind::Bridge) => {
+            return left("it is for containers alone, which input.allow does not say");
+        }
+        Some(DeviceKind::Tunnel | DeviceKind::Unknown) => {
+            return left(
+                "it is for what comes in through the VPN, and this configuration lets nothing in there",
+            );
+        }
+        Some(DeviceKind::Card) if rule.from.is_none() => {
+            let name = rule.input.as_ref().map(|device| device.name.as_str());
+            if machine.cards().any(|card| Some(card) != name) {
+                return left(
+                    "it is for one network card, and input.allow is for all; name the network with `from`",
+                );
+            }
+        }
+        Some(DeviceKind::Card | DeviceKind::Loopback) | None => {}
+    }
+    if rule.to.is_some() {
+        return left("it is for one address of this machine, which input.allow does not say");
+    }
+    let sources: Vec<Option<IpNet>> = match &rule.from {
+        None => vec![None],
+        Some(Place::Networks(nets)) => nets.iter().copied().map(Some).collect(),
+        Some(Place::But(_) | Place::Name(_)) => return left("its source is no network"),
+    };
+    let kinds = match traffic(rule) {
+        Err(why) => return left(why),
+        Ok(Some(TrafficRule::Ports(_, ports))) if ports.is_empty() && rule.from.is_none() => {
+            return left("it lets everything in from everywhere");
+        }
+        Ok(Some(kind)) => vec![kind],
+        Ok(None) if rule.from.is_none() => return left("it lets everything in from everywhere"),
+        Ok(None) => {
+            let all = |transport| TrafficRule::Ports(transport, Vec::new());
+            vec![all(Transport::Tcp), all(Transport::Udp), TrafficRule::Icmp]
+        }
+    };
+    let of = |from: Option<IpNet>| {
+        kinds.iter().map(move |traffic| Piece::Input(Inbound { traffic: traffic.clone(), from }))
+    };
+    Meaning::Pieces(sources.into_iter().flat_map(of).collect())
+}
+
+fn forwarded(rule: &Rule, from: Option<DeviceKind>, to: Option<DeviceKind>) -> Meaning {
+    match (from, to) {
+        (Some(DeviceKind::Bridge), Some(DeviceKind::Bridge)) => {
+            covered("Docker's own rules decide between containers")
+        }
+        (None | Some(DeviceKind::Bridge), Some(DeviceKind::Tunnel)) => through_tunnel(rule, Piece::Docker),
+        (None | Some(DeviceKind::Bridge), Some(DeviceKind::Unknown)) => Meaning::Ask(name(rule)),
+        (Some(DeviceKind::Tunnel), _) => {
+            left("it lets the VPN reach containers, and this configuration lets nothing in there")
+        }
+        (_, Some(DeviceKind::Card)) => left("it lets containers out in clear"),
+        _ if matches!(&rule.to, Some(Place::Networks(nets)) if nets.iter().all(crate::net::is_private)) => {
+            left(
+                "it lets containers reach the LAN; docker.networks = { NAME = \"lan\" } does that for one network",
+            )
+        }
+        _ => left("it lets containers out in clear"),
+    }
+}

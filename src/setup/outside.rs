@@ -1,0 +1,133 @@
+//! What a rule means that lets out past the tunnel: a VPN's server, the LAN, or a leak.
+
+use ipnet::IpNet;
+
+use super::machine::Machine;
+use super::meaning::{Meaning, Part, Piece, covered, left, too_narrow};
+use super::rule::{Place, Protocol, Rule};
+use crate::net::{Port, Transport};
+
+/// Ports of services that no VPN server listens at over UDP: their packets would leave in clear.
+const UDP_SERVICES: [u16; 16] =
+    [19, 53, 67, 68, 69, 111, 123, 137, 138, 161, 162, 514, 853, 1900, 5353, 5355];
+/// Ports that VPN servers listen at.
+const VPN_PORTS: [(u16, u16); 5] = [(500, 500), (1194, 1210), (1701, 1701), (4500, 4500), (51820, 51899)];
+
+/// What leaves outside the tunnel: to the VPN's server, to the LAN, or in clear.
+pub(super) fn outside(rule: &Rule, machine: &Machine) -> Meaning {
+    if let Some(why) = too_narrow(rule) {
+        return left(why);
+    }
+    if rule.from.is_some() {
+        return left("it names a source address, which no key does");
+    }
+    if let Some(owner) = &rule.owner
+        && !["root", "0", "nm-openvpn", "openvpn"].contains(&owner.as_str())
+    {
+        return left(format!("it lets the user {owner} out in clear; only a VPN client's user may leave"));
+    }
+    if names_dns(rule) {
+        return left("DNS never leaves outside the tunnel");
+    }
+    match &rule.to {
+        Some(Place::Networks(nets)) if nets.iter().all(crate::net::is_private) => lan(rule, nets),
+        Some(Place::Networks(nets)) if nets.iter().all(is_multicast) => {
+            left("it is multicast; discovery (mDNS, SSDP) passes by lan.multicast")
+        }
+        Some(Place::Networks(nets)) => {
+            let hosts: Vec<String> =
+                nets.iter()
+                    .filter(|net| net.prefix_len() == net.max_prefix_len())
+                    .map(|net| {
+                        if net.addr().is_ipv6() {
+                            format!("[{}]", net.addr())
+                        } else {
+                            net.addr().to_string()
+                        }
+                    })
+                    .collect();
+            if hosts.len() < nets.len() {
+                return left("it lets a public network out in clear");
+            }
+            if nets.iter().all(|net| machine.servers.contains(&net.addr())) {
+                return covered("a saved VPN profile names this server");
+            }
+            servers(rule, &hosts)
+        }
+        Some(Place::Name(name)) => servers(rule, std::slice::from_ref(name)),
+        Some(Place::But(_)) => left("it lets out in clear to everything but one network"),
+        None => anywhere(rule),
+    }
+}
+
+fn is_multicast(net: &IpNet) -> bool {
+    net.addr().is_multicast()
+}
+
+fn names_dns(rule: &Rule) -> bool {
+    rule.ports.as_ref().is_some_and(|ports| ports.iter().all(|port| [(53, 53), (853, 853)].contains(port)))
+}
+
+fn lan(rule: &Rule, nets: &[IpNet]) -> Meaning {
+    let whole = rule.protocol.is_none() && rule.ports.is_none() && rule.owner.is_none();
+    let piece = |net: &IpNet| {
+        let network = whole && net.prefix_len() < net.max_prefix_len();
+        Some(Piece::Lan(net.to_string().parse().ok()?, if network { Part::Whole } else { Part::Some }))
+    };
+    Meaning::Pieces(nets.iter().filter_map(piece).collect())
+}
+
+/// The ports of a rule one by one, if they are few and of one transport.
+fn single_ports(rule: &Rule) -> Option<Vec<(Transport, Port)>> {
+    let transport = match rule.protocol {
+        Some(Protocol::Udp) => Transport::Udp,
+        Some(Protocol::Tcp) => Transport::Tcp,
+        Some(Protocol::Icmp | Protocol::Other(_)) | None => return None,
+    };
+    let ports = rule.ports.as_ref()?.iter().map(|&(first, last)| {
+        let port = Port::try_from(i64::from(first)).ok().filter(|_| first == last)?;
+        Some((transport, port))
+    });
+    ports.collect()
+}
+
+/// Whether a VPN's server listens there: by TCP only at ports that nothing else has.
+fn is_vpn(transport: Transport, port: Port) -> bool {
+    match transport {
+        Transport::Udp => !UDP_SERVICES.contains(&port.get()),
+        Transport::Tcp => VPN_PORTS.iter().any(|&(first, last)| (first..=last).contains(&port.get())),
+    }
+}
+
+fn servers(rule: &Rule, hosts: &[String]) -> Meaning {
+    let Some(ports) = single_ports(rule) else {
+        return left("it lets more than a VPN server's port out in clear");
+    };
+    if let Some((transport, port)) = ports.iter().find(|(transport, port)| !is_vpn(*transport, *port)) {
+        let host = hosts.first().map(String::as_str).unwrap_or_default();
+        return left(format!(
+            "it lets out in clear; if this is your VPN's server, add \"{host}:{port}/{transport}\" to bootstrap.servers"
+        ));
+    }
+    let mut pieces = Vec::new();
+    for host in hosts {
+        for (transport, port) in &ports {
+            match format!("{host}:{port}/{transport}").parse() {
+                Ok(server) => pieces.push(Piece::Server(server)),
+                Err(_) => return left(format!("{host} is no server's address")),
+            }
+        }
+    }
+    Meaning::Pieces(pieces)
+}
+
+/// To any address: only a VPN server's port is carried over.
+fn anywhere(rule: &Rule) -> Meaning {
+    let Some(ports) = single_ports(rule) else { return left("it lets out in clear to anywhere") };
+    if ports.is_empty() || !ports.iter().all(|&(transport, port)| is_vpn(transport, port)) {
+        return left(
+            "it lets out in clear to anywhere; if this is your VPN's port, name the server in bootstrap.servers",
+        );
+    }
+    Meaning::Pieces(ports.into_iter().map(|(transport, port)| Piece::Port(transport, port)).collect())
+}

@@ -1,0 +1,89 @@
+//! Whether a rule that refuses takes away from one that accepts. In doubt it does.
+
+use ipnet::IpNet;
+
+use super::rule::{Device, Place, Ports, Rule};
+
+/// How much of what the second rule accepts the first one refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Overlap {
+    None,
+    Part,
+    Whole,
+}
+
+pub(super) fn overlap(refusal: &Rule, accept: &Rule) -> Overlap {
+    // Packets that belong to no connection; nobody's program is kept out by that.
+    let invalid = refusal.states.as_ref().is_some_and(|states| !states.contains("NEW"));
+    let malformed = |text: &String| text.contains("--tcp-flags") || text.contains("--syn");
+    if invalid || refusal.narrower.iter().any(malformed) || apart(refusal, accept) {
+        return Overlap::None;
+    }
+    let whole = covers(&refusal.input, &accept.input)
+        && covers(&refusal.output, &accept.output)
+        && covers(&refusal.from, &accept.from)
+        && covers(&refusal.to, &accept.to)
+        && covers(&refusal.protocol, &accept.protocol)
+        && covers(&refusal.ports, &accept.ports)
+        && covers(&refusal.source_ports, &accept.source_ports)
+        && covers(&refusal.owner, &accept.owner)
+        && refusal.states.is_none()
+        && refusal.narrower.is_empty();
+    if whole { Overlap::Whole } else { Overlap::Part }
+}
+
+fn covers<T: PartialEq>(outer: &Option<T>, inner: &Option<T>) -> bool {
+    outer.is_none() || outer == inner
+}
+
+/// Whether no packet matches both.
+fn apart(one: &Rule, other: &Rule) -> bool {
+    let protocols = matches!((&one.protocol, &other.protocol), (Some(a), Some(b)) if a != b);
+    let owners = matches!((&one.owner, &other.owner), (Some(a), Some(b)) if a != b);
+    protocols
+        || owners
+        || both(&one.input, &other.input, devices_apart)
+        || both(&one.output, &other.output, devices_apart)
+        || both(&one.from, &other.from, places_apart)
+        || both(&one.to, &other.to, places_apart)
+        || both(&one.ports, &other.ports, ports_apart)
+        || both(&one.source_ports, &other.source_ports, ports_apart)
+}
+
+fn both<T>(one: &Option<T>, other: &Option<T>, apart: impl Fn(&T, &T) -> bool) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if apart(one, other))
+}
+
+/// Whether every name of `inner` is one of `outer`; `+` at the end stands for anything.
+fn within(inner: &str, outer: &str) -> bool {
+    match outer.strip_suffix('+') {
+        Some(stem) => inner.trim_end_matches('+').starts_with(stem),
+        None => inner == outer,
+    }
+}
+
+fn devices_apart(one: &Device, other: &Device) -> bool {
+    match (one.but, other.but) {
+        (false, false) => !within(&one.name, &other.name) && !within(&other.name, &one.name),
+        (true, false) => within(&other.name, &one.name),
+        (false, true) => within(&one.name, &other.name),
+        (true, true) => false,
+    }
+}
+
+fn places_apart(one: &Place, other: &Place) -> bool {
+    let in_any = |net: &IpNet, nets: &[IpNet]| nets.iter().any(|outer| outer.contains(net));
+    match (one, other) {
+        (Place::Networks(a), Place::Networks(b)) => {
+            !a.iter().any(|net| in_any(net, b)) && !b.iter().any(|net| in_any(net, a))
+        }
+        (Place::But(but), Place::Networks(nets)) | (Place::Networks(nets), Place::But(but)) => {
+            nets.iter().all(|net| in_any(net, but))
+        }
+        (Place::But(_), Place::But(_)) | (Place::Name(_), _) | (_, Place::Name(_)) => false,
+    }
+}
+
+fn ports_apart(one: &Ports, other: &Ports) -> bool {
+    !one.iter().any(|(first, last)| other.iter().any(|(from, to)| first <= to && from <= last))
+}

@@ -1,0 +1,350 @@
+//! From scripts and what the kernel holds to the configuration that lets through the same and no more.
+
+use std::collections::BTreeSet;
+
+use super::chains::{Chains, Direction, Effective, Origin};
+use super::command::{Command, Program, command};
+use super::kernel::{Kernel, differences, in_kernel, is_of_others, same};
+use super::machine::{DeviceKind, Machine};
+use super::meaning::{Meaning, Part, Piece, meaning};
+use super::overlap::{Overlap, overlap};
+use super::rule::{Device, Rule, Target};
+use super::shell::{self, Call, Certainty, Input};
+use super::{saved, traffic};
+use crate::config::{Inbound, Traffic};
+use crate::net::{Family, IfPattern, LanPrefix, Port, Server, Transport};
+
+/// What becomes of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// Carried over, as this key.
+    Carried(&'static str),
+    /// The configuration does the same without it.
+    Covered(String),
+    /// Not carried over, for this reason.
+    LeftOut(String),
+}
+
+/// A rule that was found, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The file, or the kernel.
+    pub file: String,
+    /// Its line, from 1.
+    pub line: usize,
+    /// The rule, with the values of variables in it.
+    pub text: String,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// A file with rules: a script, or a text for `iptables-restore`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its path.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What a configuration takes over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Whether any rules were found at all; without any the defaults hold.
+    pub found: bool,
+    /// Interfaces that are tunnels.
+    pub interfaces: Vec<IfPattern>,
+    /// What the host may send through the tunnel.
+    pub tunnel: Option<Traffic>,
+    /// What containers may send through it.
+    pub docker: Option<Traffic>,
+    /// Whether a rule was about containers.
+    pub docker_rules: bool,
+    /// Ports of VPN servers anywhere.
+    pub ports: Vec<(Transport, Port)>,
+    /// VPN servers.
+    pub servers: Vec<Server>,
+    /// Private networks that are open as a whole.
+    pub lan: Vec<LanPrefix>,
+    /// Whether only a part of a private network was open.
+    pub lan_in_part: bool,
+    /// What may come in.
+    pub input: Vec<Inbound>,
+    /// Every rule with what becomes of it, in order.
+    pub entries: Vec<Entry>,
+    /// Other programs that the scripts run, with the script.
+    pub others: Vec<String>,
+    /// Where the scripts and the kernel differ.
+    pub differences: Vec<String>,
+    /// Interfaces of which only the user knows whether they are the VPN's.
+    pub questions: BTreeSet<String>,
+    /// Files that a script restores rules from.
+    pub restores: BTreeSet<String>,
+}
+
+impl Plan {
+    /// Whether no rule was carried over.
+    pub fn is_empty(&self) -> bool {
+        !self.entries.iter().any(|entry| matches!(entry.fate, Fate::Carried(_)))
+    }
+
+    /// Rules that are not carried over.
+    pub fn left_out(&self) -> impl Iterator<Item = (&Entry, &str)> {
+        self.entries.iter().filter_map(|entry| match &entry.fate {
+            Fate::LeftOut(why) => Some((entry, why.as_str())),
+            Fate::Carried(_) | Fate::Covered(_) => None,
+        })
+    }
+}
+
+/// What to take over from scripts, and of the rules that they left in the kernel.
+pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -> Plan {
+    let mut plan = Plan::default();
+    let mut chains = Chains::default();
+    for source in sources {
+        plan.read(source, machine, &mut chains);
+    }
+    let mut rules: Vec<Effective> = Vec::new();
+    for family in Family::ALL {
+        rules.extend(chains.effective(family));
+    }
+    let mut held = kernel.map(|kernel| in_kernel(kernel, machine)).unwrap_or_default();
+    plan.differences = differences(&rules, &held, sources);
+    let is_held = |rule: &Effective| held.iter().any(|other| same(rule, other));
+    for rule in &rules {
+        if rule.certainty == Certainty::Conditional && !is_held(rule) {
+            let why = "it stands under a condition (if, case, while, && or ||) that is not evaluated here";
+            plan.note(&rule.origin, Fate::LeftOut(why.to_owned()));
+        } else {
+            plan.take(rule, machine);
+        }
+    }
+    for (origin, why) in std::mem::take(&mut chains.lost) {
+        plan.note(&origin, Fate::LeftOut(why));
+    }
+    held.retain(|rule| !rules.iter().any(|other| same(rule, other)));
+    held.iter().filter(|rule| rule.rule.target == Target::Accept).for_each(|rule| plan.take(rule, machine));
+    open_policies(&mut plan, &chains, &rules, machine);
+    plan.finish();
+    plan
+}
+
+impl Plan {
+    /// Adds the rules of one file to the chains.
+    fn read(&mut self, source: &Source, machine: &Machine, chains: &mut Chains) {
+        if saved::is_saved(&source.text) {
+            let family = match source.name.contains('6') {
+                true => Family::V6,
+                false => saved::family(&source.text),
+            };
+            return self.restore(source, family, &source.text, 0, machine, chains);
+        }
+        let reading = shell::read(&source.text);
+        for call in &reading.calls {
+            self.call(source, call, machine, chains);
+        }
+        for unread in reading.unread {
+            let origin = Origin { file: source.name.clone(), line: unread.line, text: unread.text };
+            self.note(&origin, Fate::LeftOut(unread.why));
+        }
+        if !reading.others.is_empty() {
+            let names: Vec<&str> = reading.others.iter().map(String::as_str).collect();
+            self.others.push(format!("{} also runs {}", source.name, names.join(", ")));
+        }
+    }
+
+    fn call(&mut self, source: &Source, call: &Call, machine: &Machine, chains: &mut Chains) {
+        let (family, name) = match call.program {
+            Program::Rules(family) => (family, tool(family)),
+            Program::Restore(family) => return self.restore_call(source, call, family, machine, chains),
+        };
+        let text = format!("{name} {}", call.words.join(" "));
+        let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        let origin = Origin { file: source.name.clone(), line: call.line, text };
+        match command(family, &call.words, &machine.services) {
+            Ok(command) => self.apply(family, command, &origin, call.certainty, chains),
+            Err(why) => self.note(&origin, Fate::LeftOut(why)),
+        }
+    }
+
+    fn apply(
+        &mut self,
+        family: Family,
+        command: Command,
+        origin: &Origin,
+        certainty: Certainty,
+        chains: &mut Chains,
+    ) {
+        use super::command::Action::{Append, Insert};
+        if command.table == "filter" {
+            return chains.apply(family, command, origin, certainty);
+        }
+        if matches!(command.action, Append(..) | Insert(..)) {
+            let why =
+                format!("the table {} stays as it is; tunwarden carries nothing of it over", command.table);
+            self.note(origin, Fate::LeftOut(why));
+        }
+    }
+
+    fn restore_call(
+        &mut self,
+        source: &Source,
+        call: &Call,
+        family: Family,
+        machine: &Machine,
+        chains: &mut Chains,
+    ) {
+        let text = match &call.input {
+            Input::Text(text) => text,
+            Input::File(file) => {
+                self.restores.insert(file.clone());
+                return;
+            }
+            Input::Pipe | Input::None => {
+                let file = call.words.iter().find(|word| word.starts_with('/'));
+                if let Some(file) = file {
+                    self.restores.insert(file.clone());
+                } else {
+                    let text = format!("{}-restore {}", tool(family), call.words.join(" "));
+                    let origin = Origin { file: source.name.clone(), line: call.line, text };
+                    self.note(
+                        &origin,
+                        Fate::LeftOut("what it restores is known only when it runs".to_owned()),
+                    );
+                }
+                return;
+            }
+        };
+        self.restore(source, family, text, call.line, machine, chains);
+    }
+
+    fn restore(
+        &mut self,
+        source: &Source,
+        family: Family,
+        text: &str,
+        offset: usize,
+        machine: &Machine,
+        chains: &mut Chains,
+    ) {
+        let whole = offset == 0;
+        for line in saved::lines(family, text, &machine.services) {
+            let origin = Origin { file: source.name.clone(), line: offset + line.number, text: line.text };
+            match line.command {
+                Ok(_) if whole && is_of_others(&origin.text) => {}
+                Ok(command) => self.apply(family, command, &origin, Certainty::Certain, chains),
+                Err(why) => self.note(&origin, Fate::LeftOut(why)),
+            }
+        }
+    }
+
+    fn note(&mut self, origin: &Origin, fate: Fate) {
+        let Origin { file, line, text } = origin.clone();
+        self.entries.push(Entry { file, line, text, fate });
+    }
+
+    fn take(&mut self, rule: &Effective, machine: &Machine) {
+        if rule.direction == Direction::Forward {
+            self.docker_rules = true;
+        }
+        let fate = match meaning(rule, machine) {
+            None => return,
+            Some(Meaning::Covered(why)) => Fate::Covered(why),
+            Some(Meaning::LeftOut(why)) => Fate::LeftOut(why),
+            Some(Meaning::Ask(name)) => {
+                let why =
+                    format!("nothing shows that {name} is your VPN's; if it is, add it to tunnel.interfaces");
+                self.questions.insert(name);
+                Fate::LeftOut(why)
+            }
+            Some(Meaning::Pieces(pieces)) => {
+                let key = pieces.first().map_or("lan", Piece::key);
+                pieces.into_iter().for_each(|piece| self.piece(piece));
+                Fate::Carried(key)
+            }
+        };
+        self.note(&rule.origin, fate);
+    }
+
+    fn piece(&mut self, piece: Piece) {
+        match piece {
+            Piece::Tunnel(interface, rule) => {
+                add(&mut self.interfaces, interface);
+                traffic::add(&mut self.tunnel, rule);
+            }
+            Piece::Docker(interface, rule) => {
+                add(&mut self.interfaces, interface);
+                traffic::add(&mut self.docker, rule);
+            }
+            Piece::Port(transport, port) => add(&mut self.ports, (transport, port)),
+            Piece::Server(server) => add(&mut self.servers, server),
+            Piece::Lan(prefix, Part::Whole) => add(&mut self.lan, prefix),
+            Piece::Lan(_, Part::Some) => self.lan_in_part = true,
+            Piece::Input(inbound) => add(&mut self.input, inbound),
+        }
+    }
+
+    /// Every rule once, in the order of its file.
+    fn finish(&mut self) {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort();
+        entries.dedup_by(|later, first| later.text == first.text && later.fate == first.fate);
+        let at = |entry: &Entry| (entry.file.clone(), entry.line, entry.text.clone());
+        let said: BTreeSet<_> =
+            entries.iter().filter(|entry| !matches!(entry.fate, Fate::Covered(_))).map(at).collect();
+        entries.retain(|entry| !matches!(entry.fate, Fate::Covered(_)) || !said.contains(&at(entry)));
+        entries.dedup_by(|later, first| at(later) == at(first) && matches!(later.fate, Fate::Covered(_)));
+        self.found = !entries.is_empty();
+        self.entries = entries;
+    }
+}
+
+fn tool(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    }
+}
+
+/// Adds what is not in a list yet.
+fn add<T: PartialEq>(list: &mut Vec<T>, new: T) {
+    if !list.contains(&new) {
+        list.push(new);
+    }
+}
+
+/// A script may let through by its policy what it does not refuse: `-o eth0 -j DROP` and no more.
+fn open_policies(plan: &mut Plan, chains: &Chains, rules: &[Effective], machine: &Machine) {
+    for (direction, chain) in [(Direction::Output, "OUTPUT"), (Direction::Forward, "FORWARD")] {
+        let closed = chain == "OUTPUT" && chains.policy(Family::V4, chain) == Some(&Target::Refuse);
+        let refusals: Vec<&Effective> = rules
+            .iter()
+            .filter(|rule| rule.direction == direction && rule.rule.target == Target::Refuse)
+            .filter(|rule| rule.family == Family::V4)
+            .collect();
+        let decided =
+            if direction == Direction::Output { plan.tunnel.is_some() } else { plan.docker.is_some() };
+        if closed || refusals.is_empty() || decided {
+            continue;
+        }
+        let named = refusals.iter().find_map(|rule| rule.rule.output.as_ref().filter(|device| device.but));
+        let name = named.map_or("tun+", |device| device.name.as_str());
+        let output = Some(Device { name: name.to_owned(), but: false });
+        let all = Rule { output, target: Target::Accept, ..Rule::default() };
+        if refusals.iter().any(|refusal| overlap(&refusal.rule, &all) != Overlap::None) {
+            continue;
+        }
+        let text = format!("{chain} lets through what it does not refuse: all of {name}");
+        let origin = Origin { text, ..refusals.last().map(|rule| rule.origin.clone()).unwrap_or_default() };
+        match (machine.device(name), name.parse()) {
+            (DeviceKind::Tunnel, Ok(pattern)) => {
+                let make = if direction == Direction::Output { Piece::Tunnel } else { Piece::Docker };
+                let piece = make(pattern, None);
+                plan.note(&origin, Fate::Carried(piece.key()));
+                plan.piece(piece);
+            }
+            (DeviceKind::Unknown, Ok(_)) => drop(plan.questions.insert(name.to_owned())),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! One rule of iptables: what it matches and what it does.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::services::Services;
+use crate::net::Family;
+
+/// A rule. A field that is `None` matches everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Rule {
+    pub(super) input: Option<Device>,
+    pub(super) output: Option<Device>,
+    pub(super) from: Option<Place>,
+    pub(super) to: Option<Place>,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) ports: Option<Ports>,
+    pub(super) source_ports: Option<Ports>,
+    pub(super) states: Option<BTreeSet<String>>,
+    /// The user whose sockets are meant.
+    pub(super) owner: Option<String>,
+    /// Matches that make the rule narrower in a way that no key of ours has.
+    pub(super) narrower: BTreeSet<String>,
+    pub(super) target: Target,
+}
+
+/// First and last port of each range, in order.
+pub(super) type Ports = Vec<(u16, u16)>;
+
+/// An interface, or all interfaces but this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Device {
+    pub(super) name: String,
+    pub(super) but: bool,
+}
+
+/// Where a packet comes from or goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Networks(Vec<IpNet>),
+    /// Everything but these.
+    But(Vec<IpNet>),
+    /// A name that iptables looks up.
+    Name(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Tcp,
+    Udp,
+    Icmp,
+    Other(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum Target {
+    /// It only counts.
+    #[default]
+    None,
+    Accept,
+    /// DROP, REJECT and their like.
+    Refuse,
+    Return,
+    /// It goes on with the next rule.
+    Continue(String),
+    Chain(String),
+}
+
+impl Target {
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            "ACCEPT" => Self::Accept,
+            "DROP" | "REJECT" | "TARPIT" | "DELUDE" => Self::Refuse,
+            "RETURN" => Self::Return,
+            "LOG" | "NFLOG" | "ULOG" | "AUDIT" | "MARK" | "CONNMARK" | "CLASSIFY" | "SET" | "TRACE"
+            | "TCPMSS" | "DSCP" | "TOS" | "SECMARK" | "CONNSECMARK" | "CHECKSUM" | "TTL" | "HL" | "LED" => {
+                Self::Continue(name.to_owned())
+            }
+            other => Self::Chain(other.to_owned()),
+        }
+    }
+}
+
+/// A rule in the making.
+pub(super) struct Match<'s> {
+    pub(super) rule: Rule,
+    family: Family,
+    services: &'s Services,
+}
+
+/// Matches that need no name of their own in a rule of ours.
+const PLAIN: [&str; 10] =
+    ["tcp", "udp", "icmp", "icmp6", "icmpv6", "conntrack", "state", "multiport", "comment", "owner"];
+
+/// Options of targets that end the way of a packet.
+const OF_TARGETS: [&str; 4] = ["reject-with", "log-", "nflog-", "set-"];
+
+impl<'s> Match<'s> {
+    pub(super) fn new(family: Family, services: &'s Services) -> Self {
+        Self { rule: Rule::default(), family, services }
+    }
+
+    /// One of iptables' own options.
+    pub(super) fn option(&mut self, letter: char, value: &str, negated: bool) -> Result<(), String> {
+        let rule = &mut self.rule;
+        match letter {
+            'j' | 'g' => rule.target = Target::named(value),
+            'm' if PLAIN.contains(&value) => {}
+            'm' => drop(rule.narrower.insert(format!("-m {value}"))),
+            'p' => match protocol(value) {
+                protocol @ Some(_) if !negated => rule.protocol = protocol,
+                None if !negated => {}
+                _ => drop(rule.narrower.insert(format!("! -p {value}"))),
+            },
+            's' => rule.from = place(value, self.family, negated)?,
+            'd' => rule.to = place(value, self.family, negated)?,
+            'i' | 'o' => {
+                // `+` is every interface.
+                let device = (value != "+").then(|| Device { name: value.to_owned(), but: negated });
+                if letter == 'i' { rule.input = device } else { rule.output = device }
+            }
+            _ => return Err(format!("the option -{letter} is not understood")),
+        }
+        Ok(())
+    }
+
+    /// An option of a match or a target.
+    pub(super) fn extension(&mut self, name: &str, values: &[String], negated: bool) -> Result<(), String> {
+        let rule = &mut self.rule;
+        let value = values.first().map(String::as_str).unwrap_or_default();
+        let old_negation = negated || value == "!";
+        match name {
+            "comment" => {}
+            "dport" | "dports" | "destination-port" | "destination-ports" if !old_negation => {
+                rule.ports = Some(ports(value, self.services)?);
+            }
+            "sport" | "sports" | "source-port" | "source-ports" if !old_negation => {
+                rule.source_ports = Some(ports(value, self.services)?);
+            }
+            "ctstate" | "state" if !old_negation => {
+                rule.states = Some(value.split(',').map(str::to_ascii_uppercase).collect());
+            }
+            "icmp-type" | "icmpv6-type" if !old_negation => {
+                rule.narrower.insert(format!("--{name} {}", icmp_type(value)));
+            }
+            "uid-owner" if !old_negation => rule.owner = Some(value.to_owned()),
+            _ if OF_TARGETS.iter().any(|option| name.starts_with(option)) => {}
+            _ => {
+                let not = if old_negation { "! " } else { "" };
+                rule.narrower.insert(format!("{not}--{name} {}", values.join(" ")).trim().to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number of a type, as `iptables-save` prints it.
+fn icmp_type(name: &str) -> &str {
+    match name {
+        "echo-reply" | "pong" => "0",
+        "destination-unreachable" => "3",
+        "echo-request" | "ping" => "8",
+        "time-exceeded" | "ttl-exceeded" => "11",
+        "parameter-problem" => "12",
+        other => other,
+    }
+}
+
+fn protocol(text: &str) -> Option<Protocol> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "all" | "0" => return None,
+        "tcp" | "6" => Protocol::Tcp,
+        "udp" | "17" => Protocol::Udp,
+        "icmp" | "1" | "icmpv6" | "ipv6-icmp" | "icmp6" | "58" => Protocol::Icmp,
+        other => Protocol::Other(other.to_owned()),
+    })
+}
+
+/// Ports in a list of numbers, names and ranges.
+fn ports(text: &str, services: &Services) -> Result<Ports, String> {
+    let wrong = |one: &str| format!("{one} is no port, and no service of this system");
+    let mut ports = Vec::new();
+    for one in text.split(',').take(64) {
+        let range = match one.split_once(':') {
+            None => services.port(one).map(|port| (port, port)),
+            Some((first, last)) => {
+                let first = if first.is_empty() { Some(0) } else { services.port(first) };
+                let last = if last.is_empty() { Some(u16::MAX) } else { services.port(last) };
+                first.zip(last)
+            }
+        };
+        match range {
+            Some((first, last)) if first <= last => ports.push((first, last)),
+            _ => return Err(wrong(one)),
+        }
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(ports)
+}
+
+/// Networks in a list, or a name.
+fn place(text: &str, family: Family, negated: bool) -> Result<Option<Place>, String> {
+    let mut networks = Vec::new();
+    for one in text.split(',').take(256) {
+        match network(one, family) {
+            Some(network) => networks.push(network),
+            None if one.contains('/') || text.contains(',') || negated => {
+                return Err(format!("{one} is no network"));
+            }
+            None => return Ok(Some(Place::Name(one.to_owned()))),
+        }
+    }
+    if networks.iter().any(|network| network.prefix_len() == 0) {
+        return if negated { Err("it is for no address at all".to_owned()) } else { Ok(None) };
+    }
+    networks.sort_unstable();
+    Ok(Some(if negated { Place::But(networks) } else { Place::Networks(networks) }))
+}
+
+fn network(text: &str, family: Family) -> Option<IpNet> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (text, None),
+    };
+    let address: IpAddr = match (address, family) {
+        ("0" | "any" | "anywhere", Family::V4) => [0; 4].into(),
+        ("0" | "any" | "anywhere", Family::V6) => [0_u16; 8].into(),
+        (address, _) => address.parse().ok()?,
+    };
+    let net = match length {
+        None if text == "any" || text == "anywhere" => IpNet::new(address, 0).ok()?,
+        None => address.into(),
+        Some(length) => match length.parse() {
+            Ok(length) => IpNet::new(address, length).ok()?,
+            Err(_) => IpNet::with_netmask(address, length.parse().ok()?).ok()?,
+        },
+    };
+    Some(net.trunc())
+}

@@ -1,0 +1,87 @@
+//! The text of `iptables-save`, which `iptables-restore` takes. People write such files by hand too.
+
+use super::command::{Action, Command, command};
+use super::rule::Target;
+use super::services::Services;
+use crate::net::Family;
+
+/// Maximum number of lines that are read.
+const MAX_LINES: usize = 20_000;
+
+/// A line of a restore text.
+pub(super) struct Line {
+    pub(super) number: usize,
+    pub(super) text: String,
+    pub(super) command: Result<Command, String>,
+}
+
+/// Whether a text is one for `iptables-restore`, and no script.
+pub(super) fn is_saved(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.next().is_some_and(|line| {
+        line.strip_prefix('*').is_some_and(|table| table.chars().all(|c| c.is_ascii_alphanumeric()))
+    })
+}
+
+/// Which family a text of `iptables-save` is about, as far as it shows.
+pub(super) fn family(text: &str) -> Family {
+    let six = text.contains("ip6tables") || text.contains("icmp6") || text.contains("ipv6-icmp");
+    if six { Family::V6 } else { Family::V4 }
+}
+
+/// The commands of a restore text.
+pub(super) fn lines(family: Family, text: &str, services: &Services) -> Vec<Line> {
+    let mut table = String::new();
+    let mut lines = Vec::new();
+    for (number, line) in text.lines().enumerate().take(MAX_LINES) {
+        let line = line.trim();
+        let command = match line.chars().next() {
+            None | Some('#') => continue,
+            Some('*') => {
+                table = line.get(1..).unwrap_or_default().to_owned();
+                continue;
+            }
+            Some(':') => chain(line.get(1..).unwrap_or_default()),
+            Some('C') if line == "COMMIT" => continue,
+            Some(_) => command(family, &words(line), services),
+        };
+        let in_table = |command: Command| Command { table: table.clone(), ..command };
+        let text = line.chars().filter(|c| !c.is_control()).take(200).collect();
+        lines.push(Line { number: number + 1, text, command: command.map(in_table) });
+    }
+    lines
+}
+
+/// `:NAME POLICY [0:0]`
+fn chain(line: &str) -> Result<Command, String> {
+    let mut words = line.split_whitespace();
+    let (Some(name), Some(policy)) = (words.next(), words.next()) else {
+        return Err("it names no chain and policy".to_owned());
+    };
+    let action = match policy {
+        "-" => Action::NewChain(name.to_owned()),
+        policy => Action::Policy(name.to_owned(), Target::named(policy)),
+    };
+    Ok(Command { table: String::new(), action })
+}
+
+/// Words between spaces; a text in double quotes is one.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            '\\' if quoted => word.get_or_insert_default().extend(chars.next()),
+            c if c.is_whitespace() && !quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}

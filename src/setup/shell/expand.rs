@@ -1,0 +1,193 @@
+//! Words with the values of variables in them.
+
+use std::collections::HashMap;
+
+use super::lex::{Part, Quoted, Word};
+
+/// The longest value of a variable, and the longest command, in bytes.
+const MAX_TEXT: usize = 8 << 10;
+/// Maximum number of words that one word may become.
+const MAX_WORDS: usize = 2048;
+
+/// Why a word is not known.
+pub(super) type Unknown = String;
+
+/// The value of a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Variable {
+    Text(String),
+    List(Vec<String>),
+    /// Known only when the script runs.
+    Unknown,
+}
+
+/// What is known of variables.
+#[derive(Debug, Default)]
+pub(super) struct Variables {
+    pub(super) named: HashMap<String, Variable>,
+    /// `$1` and the rest inside a function.
+    pub(super) arguments: Option<Vec<String>>,
+}
+
+/// The words of one word as it grows: unquoted values are split at spaces.
+#[derive(Default)]
+struct Fields {
+    done: Vec<String>,
+    current: Option<String>,
+    length: usize,
+}
+
+impl Fields {
+    fn push(&mut self, text: &str) {
+        self.length += text.len();
+        self.current.get_or_insert_default().push_str(text);
+    }
+
+    fn split(&mut self, text: &str) {
+        let mut first = !text.starts_with(char::is_whitespace);
+        for word in text.split_whitespace() {
+            if !first {
+                self.done.extend(self.current.take());
+            }
+            first = false;
+            self.push(word);
+        }
+        if text.ends_with(char::is_whitespace) || text.starts_with(char::is_whitespace) && first {
+            self.done.extend(self.current.take());
+        }
+    }
+
+    fn list(&mut self, words: &[String]) {
+        for (nth, word) in words.iter().enumerate() {
+            if nth > 0 {
+                self.done.extend(self.current.take());
+            }
+            self.push(word);
+        }
+    }
+}
+
+impl Variables {
+    /// The words that a word becomes.
+    pub(super) fn expand(&self, word: &Word) -> Result<Vec<String>, Unknown> {
+        let mut fields = Fields::default();
+        for part in &word.parts {
+            match part {
+                Part::Text(text, _) => fields.push(text),
+                Part::Variable { name, default, all, quoted } => {
+                    self.variable(&mut fields, name, default.as_deref(), *all, *quoted)?;
+                }
+                Part::Output(text) => fields.split(&output(text).ok_or_else(|| {
+                    format!("the output of `{}` is known only when the script runs", cut(text))
+                })?),
+                Part::Unknown(text) => {
+                    return Err(format!("`{}` is known only when the script runs", cut(text)));
+                }
+            }
+            if fields.length > MAX_TEXT || fields.done.len() > MAX_WORDS {
+                return Err("it is too long".to_owned());
+            }
+        }
+        fields.done.extend(fields.current.take());
+        if let Some(text) = word.bare()
+            && let Some(words) = braces(text)
+        {
+            return Ok(words);
+        }
+        Ok(fields.done)
+    }
+
+    /// The text that a word becomes where it is not split: a value, or the word of `case`.
+    pub(super) fn text(&self, word: &Word) -> Result<String, Unknown> {
+        let as_quoted = |part: &Part| match part {
+            Part::Variable { name, default, all, .. } => Part::Variable {
+                name: name.clone(),
+                default: default.clone(),
+                all: *all,
+                quoted: Quoted::Yes,
+            },
+            Part::Text(_, _) | Part::Output(_) | Part::Unknown(_) => part.clone(),
+        };
+        let quoted = Word { parts: word.parts.iter().map(as_quoted).collect() };
+        Ok(self.expand(&quoted)?.join(" "))
+    }
+
+    fn variable(
+        &self,
+        fields: &mut Fields,
+        name: &str,
+        default: Option<&str>,
+        all: bool,
+        quoted: Quoted,
+    ) -> Result<(), Unknown> {
+        if let Some(arguments) = &self.arguments {
+            if name == "@" || name == "*" {
+                match quoted {
+                    Quoted::Yes => fields.list(arguments),
+                    Quoted::No => fields.split(&arguments.join(" ")),
+                }
+                return Ok(());
+            }
+            if let Ok(nth @ 1..) = name.parse::<usize>() {
+                let value = arguments.get(nth - 1).map(String::as_str).or(default).unwrap_or_default();
+                put(fields, value, quoted);
+                return Ok(());
+            }
+        }
+        match (self.named.get(name), default) {
+            (Some(Variable::Text(text)), _) => put(fields, text, quoted),
+            (Some(Variable::List(words)), _) if all && quoted == Quoted::Yes => fields.list(words),
+            (Some(Variable::List(words)), _) if all => fields.split(&words.join(" ")),
+            (Some(Variable::List(words)), _) => {
+                put(fields, words.first().map_or("", String::as_str), quoted);
+            }
+            (None, Some(default)) => put(fields, default, quoted),
+            (Some(Variable::Unknown), _) => {
+                return Err(format!("${name} is known only when the script runs"));
+            }
+            (None, None) => return Err(format!("${name} is not set in this file")),
+        }
+        Ok(())
+    }
+}
+
+fn put(fields: &mut Fields, text: &str, quoted: Quoted) {
+    match quoted {
+        Quoted::Yes => fields.push(text),
+        Quoted::No => fields.split(text),
+    }
+}
+
+/// What a few commands print that only ask where a program is.
+fn output(command: &str) -> Option<String> {
+    let words: Vec<&str> = command.split_whitespace().take_while(|word| !word.starts_with("2>")).collect();
+    let name = match words.as_slice() {
+        ["which", name] | ["command", "-v", name] | ["type", "-p" | "-P", name] => name,
+        _ => return None,
+    };
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "/_-.".contains(c));
+    plain.then(|| (*name).to_owned())
+}
+
+/// `{80,443}` and `{1..3}` in a word without quotes.
+fn braces(text: &str) -> Option<Vec<String>> {
+    let (before, rest) = text.split_once('{')?;
+    let (inside, after) = rest.split_once('}')?;
+    let words: Vec<String> = match inside.split_once("..") {
+        Some((first, last)) => {
+            let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+            let many = usize::try_from(last.checked_sub(first)?).ok()?;
+            if many > MAX_WORDS {
+                return None;
+            }
+            (first..=last).map(|number| number.to_string()).collect()
+        }
+        None if inside.contains(',') => inside.split(',').map(str::to_owned).collect(),
+        None => return None,
+    };
+    Some(words.into_iter().map(|word| format!("{before}{word}{after}")).collect())
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(40).collect()
+}

@@ -1,0 +1,382 @@
+//! The words and operators of a shell script, by the rules of POSIX and the common ones of bash.
+//! Nothing is expanded here and nothing is run.
+
+/// Everything between two operators.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Word {
+    pub(super) parts: Vec<Part>,
+}
+
+/// A piece of a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    Text(String, Quoted),
+    /// `$NAME` or `${NAME:-DEFAULT}`; `all` for `${NAME[@]}`.
+    Variable {
+        name: String,
+        default: Option<String>,
+        all: bool,
+        quoted: Quoted,
+    },
+    /// What stands in `$(…)`.
+    Output(String),
+    /// What is known only when the script runs.
+    Unknown(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quoted {
+    Yes,
+    No,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Token {
+    Word(Word),
+    /// `;`, `&&`, `|` and their like.
+    Operator(&'static str),
+    /// `<`, `>` and their like: a word follows that is no argument.
+    Redirect(&'static str),
+    /// The number of a here-document, or of a here-string.
+    Here(usize),
+    Newline,
+}
+
+/// A script in tokens, each with its line from 1.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    pub(super) list: Vec<(usize, Token)>,
+    pub(super) here: Vec<String>,
+    /// The line of a quote or bracket that nothing closes.
+    pub(super) open: Option<usize>,
+}
+
+pub(super) fn tokens(text: &str) -> Tokens {
+    let mut lexer = Lexer { chars: text.chars().collect(), at: 0, line: 1, pending: Vec::new(), open: None };
+    let mut tokens = Tokens::default();
+    while let Some((line, token)) = lexer.next(&mut tokens.here) {
+        tokens.list.push((line, token));
+    }
+    tokens.open = lexer.open;
+    tokens
+}
+
+struct Lexer {
+    chars: Vec<char>,
+    at: usize,
+    line: usize,
+    /// Here-documents whose text begins on the next line: number, end word, whether tabs are removed.
+    pending: Vec<(usize, String, bool)>,
+    open: Option<usize>,
+}
+
+/// Operators, the longest first.
+const OPERATORS: [&str; 10] = [";;&", ";;", ";&", "&&", "||", "|&", ";", "&", "|", "("];
+const REDIRECTS: [&str; 9] = ["&>>", "&>", "<&", ">>", ">&", ">|", "<>", "<", ">"];
+
+impl Lexer {
+    fn peek(&self, ahead: usize) -> Option<char> {
+        self.chars.get(self.at + ahead).copied()
+    }
+
+    fn take(&mut self) -> Option<char> {
+        let c = self.peek(0)?;
+        self.at += 1;
+        if c == '\n' {
+            self.line += 1;
+        }
+        Some(c)
+    }
+
+    fn starts_with(&self, text: &str) -> bool {
+        text.chars().enumerate().all(|(ahead, c)| self.peek(ahead) == Some(c))
+    }
+
+    fn next(&mut self, here: &mut Vec<String>) -> Option<(usize, Token)> {
+        loop {
+            match self.peek(0)? {
+                ' ' | '\t' | '\r' => self.at += 1,
+                '\\' if self.peek(1) == Some('\n') => drop((self.take(), self.take())),
+                '#' => {
+                    while self.peek(0).is_some_and(|c| c != '\n') {
+                        self.at += 1;
+                    }
+                }
+                _ => break,
+            }
+        }
+        let line = self.line;
+        Some((line, self.token(here)?))
+    }
+
+    fn token(&mut self, here: &mut Vec<String>) -> Option<Token> {
+        if self.peek(0) == Some('\n') {
+            self.take();
+            self.here_documents(here);
+            return Some(Token::Newline);
+        }
+        if self.starts_with("((") {
+            self.until_closed('(', ')');
+            return Some(Token::Word(Word { parts: vec![Part::Unknown("((".to_owned())] }));
+        }
+        let digits = (0..).take_while(|&ahead| self.peek(ahead).is_some_and(|c| c.is_ascii_digit())).count();
+        if digits > 0 && matches!(self.peek(digits), Some('<' | '>')) {
+            self.at += digits;
+        }
+        if self.starts_with("<<") {
+            return Some(self.here(here));
+        }
+        if matches!(self.peek(0), Some('<' | '>')) && self.peek(1) == Some('(') {
+            self.at += 1;
+            let text = self.until_closed('(', ')');
+            return Some(Token::Word(Word { parts: vec![Part::Unknown(format!("<{text}"))] }));
+        }
+        for redirect in REDIRECTS {
+            if self.starts_with(redirect) {
+                self.at += redirect.len();
+                return Some(Token::Redirect(redirect));
+            }
+        }
+        for operator in OPERATORS.into_iter().chain([")"]) {
+            if self.starts_with(operator) {
+                self.at += operator.len();
+                return Some(Token::Operator(operator));
+            }
+        }
+        Some(Token::Word(self.word()))
+    }
+
+    /// `<<END`, `<<-END` or `<<< TEXT`.
+    fn here(&mut self, here: &mut Vec<String>) -> Token {
+        self.at += 2;
+        let string = self.peek(0) == Some('<');
+        let tabs = self.peek(0) == Some('-');
+        if string || tabs {
+            self.at += 1;
+        }
+        while matches!(self.peek(0), Some(' ' | '\t')) {
+            self.at += 1;
+        }
+        let word = self.word();
+        let plain: String = word
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text, _) => text.as_str(),
+                Part::Variable { .. } | Part::Output(_) | Part::Unknown(_) => "$",
+            })
+            .collect();
+        if string {
+            here.push(plain);
+        } else {
+            here.push(String::new());
+            self.pending.push((here.len() - 1, plain, tabs));
+        }
+        Token::Here(here.len() - 1)
+    }
+
+    fn here_documents(&mut self, here: &mut [String]) {
+        for (number, end, tabs) in std::mem::take(&mut self.pending) {
+            let mut text = String::new();
+            while self.peek(0).is_some() {
+                let mut line = String::new();
+                while let Some(c) = self.take().filter(|&c| c != '\n') {
+                    line.push(c);
+                }
+                let line = if tabs { line.trim_start_matches('\t') } else { line.as_str() };
+                if line == end {
+                    break;
+                }
+                text.push_str(line);
+                text.push('\n');
+            }
+            if let Some(slot) = here.get_mut(number) {
+                *slot = text;
+            }
+        }
+    }
+
+    fn word(&mut self) -> Word {
+        let mut word = Word::default();
+        while let Some(c) = self.peek(0) {
+            match c {
+                ' ' | '\t' | '\r' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>' => break,
+                '\\' => {
+                    self.at += 1;
+                    match self.take() {
+                        Some('\n') | None => {}
+                        Some(c) => word.text(c, Quoted::Yes),
+                    }
+                }
+                '\'' => {
+                    self.at += 1;
+                    let text = self.until('\'');
+                    word.parts.push(Part::Text(text, Quoted::Yes));
+                }
+                '"' => {
+                    self.at += 1;
+                    self.in_double_quotes(&mut word);
+                }
+                '$' => self.dollar(&mut word, Quoted::No),
+                '`' => {
+                    self.at += 1;
+                    let text = self.until('`');
+                    word.parts.push(Part::Output(text));
+                }
+                c => {
+                    self.at += 1;
+                    word.text(c, Quoted::No);
+                }
+            }
+        }
+        word
+    }
+
+    fn in_double_quotes(&mut self, word: &mut Word) {
+        let begin = self.line;
+        word.parts.push(Part::Text(String::new(), Quoted::Yes));
+        loop {
+            match self.peek(0) {
+                None => {
+                    self.open.get_or_insert(begin);
+                    return;
+                }
+                Some('"') => {
+                    self.at += 1;
+                    return;
+                }
+                Some('\\') => {
+                    self.at += 1;
+                    match self.take() {
+                        Some('\n') | None => {}
+                        Some(c @ ('$' | '`' | '"' | '\\')) => word.text(c, Quoted::Yes),
+                        Some(c) => {
+                            word.text('\\', Quoted::Yes);
+                            word.text(c, Quoted::Yes);
+                        }
+                    }
+                }
+                Some('$') => self.dollar(word, Quoted::Yes),
+                Some('`') => {
+                    self.at += 1;
+                    let text = self.until('`');
+                    word.parts.push(Part::Output(text));
+                }
+                Some(c) => {
+                    self.take();
+                    word.text(c, Quoted::Yes);
+                }
+            }
+        }
+    }
+
+    fn dollar(&mut self, word: &mut Word, quoted: Quoted) {
+        self.at += 1;
+        let variable = |name: String| Part::Variable { name, default: None, all: false, quoted };
+        let part = match self.peek(0) {
+            Some('(') if self.peek(1) == Some('(') => Part::Unknown(self.until_closed('(', ')')),
+            Some('(') => Part::Output(self.until_closed('(', ')')),
+            Some('{') => in_braces(&self.until_closed('{', '}'), quoted),
+            Some('\'') if quoted == Quoted::No => {
+                self.at += 1;
+                let text = self.until('\'');
+                if text.contains('\\') { Part::Unknown(text) } else { Part::Text(text, Quoted::Yes) }
+            }
+            Some(c) if c.is_ascii_alphabetic() || c == '_' => {
+                let mut name = String::new();
+                while let Some(c) = self.peek(0).filter(|&c| c.is_ascii_alphanumeric() || c == '_') {
+                    name.push(c);
+                    self.at += 1;
+                }
+                variable(name)
+            }
+            Some(c) if c.is_ascii_digit() || "@*#?!$-".contains(c) => {
+                self.at += 1;
+                variable(c.to_string())
+            }
+            Some(_) | None => Part::Text("$".to_owned(), Quoted::Yes),
+        };
+        word.parts.push(part);
+    }
+
+    /// Up to the next `end`, which is taken as well.
+    fn until(&mut self, end: char) -> String {
+        let begin = self.line;
+        let mut text = String::new();
+        loop {
+            match self.take() {
+                None => {
+                    self.open.get_or_insert(begin);
+                    return text;
+                }
+                Some(c) if c == end => return text,
+                Some(c) => text.push(c),
+            }
+        }
+    }
+
+    /// What stands between a bracket and the one that closes it; quotes are not looked at.
+    fn until_closed(&mut self, open: char, close: char) -> String {
+        let begin = self.line;
+        let (mut text, mut depth) = (String::new(), 0_usize);
+        loop {
+            match self.take() {
+                None => {
+                    self.open.get_or_insert(begin);
+                    return text;
+                }
+                Some(c) => {
+                    if c == close && depth <= 1 {
+                        return text;
+                    }
+                    if depth > 0 {
+                        text.push(c);
+                    }
+                    depth = if c == open { depth + 1 } else { depth - usize::from(c == close) };
+                }
+            }
+        }
+    }
+}
+
+impl Word {
+    fn text(&mut self, c: char, quoted: Quoted) {
+        match self.parts.last_mut() {
+            Some(Part::Text(text, same)) if *same == quoted => text.push(c),
+            _ => self.parts.push(Part::Text(c.to_string(), quoted)),
+        }
+    }
+
+    /// The word, if it is text without quotes: a reserved word, or an assignment's beginning.
+    pub(super) fn bare(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Text(text, Quoted::No)] => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// What stands in `${…}`.
+fn in_braces(text: &str, quoted: Quoted) -> Part {
+    let special = text.len() == 1 && text.starts_with(|c: char| c.is_ascii_digit() || "@*".contains(c));
+    let end = if special {
+        1
+    } else {
+        text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len())
+    };
+    let (name, rest) = text.split_at(end);
+    let variable = |default, all| Part::Variable { name: name.to_owned(), default, all, quoted };
+    if name.is_empty() {
+        return Part::Unknown(format!("${{{text}}}"));
+    }
+    match rest {
+        "" => variable(None, false),
+        "[@]" | "[*]" => variable(None, true),
+        _ => match [":-", ":=", "-", "="].into_iter().find_map(|sign| rest.strip_prefix(sign)) {
+            Some(default) if !default.contains(['$', '`']) => {
+                variable(Some(default.trim_matches(['"', '\'']).to_owned()), false)
+            }
+            _ => Part::Unknown(format!("${{{text}}}")),
+        },
+    }
+}

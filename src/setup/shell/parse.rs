@@ -1,0 +1,364 @@
+//! The commands of a script, with the loops and conditions around them.
+
+use std::rc::Rc;
+
+use super::lex::{Part, Token, Tokens, Word};
+use super::tree::{After, Assignment, Node, Simple, Step, Value};
+
+/// How deep loops and conditions may stand in one another.
+const MAX_DEPTH: usize = 24;
+
+/// The commands up to the end, or up to the line from which on nothing is understood.
+pub(super) fn parse(tokens: Tokens) -> (Vec<Step>, Option<usize>) {
+    let open = tokens.open;
+    let mut parser = Parser { tokens: tokens.list, here: tokens.here, at: 0, depth: 0, broken: None };
+    let steps = parser.list(&[]);
+    if parser.at < parser.tokens.len() {
+        parser.broken();
+    }
+    (steps, parser.broken.or(open))
+}
+
+struct Parser {
+    tokens: Vec<(usize, Token)>,
+    here: Vec<String>,
+    at: usize,
+    depth: usize,
+    broken: Option<usize>,
+}
+
+impl Parser {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at).map(|(_, token)| token)
+    }
+
+    fn line(&self) -> usize {
+        self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |(line, _)| *line)
+    }
+
+    fn broken(&mut self) {
+        let line = self.line();
+        self.broken.get_or_insert(line);
+        self.at = self.tokens.len();
+    }
+
+    fn reserved(&self) -> Option<&str> {
+        match self.peek()? {
+            Token::Word(word) => word.bare(),
+            Token::Operator(operator) => Some(operator),
+            Token::Redirect(_) | Token::Here(_) | Token::Newline => None,
+        }
+    }
+
+    /// Takes a reserved word, or says that the script is broken.
+    fn expect(&mut self, word: &str) {
+        self.newlines();
+        if self.reserved() == Some(word) { self.at += 1 } else { self.broken() }
+    }
+
+    fn newlines(&mut self) {
+        while matches!(self.peek(), Some(Token::Newline | Token::Operator(";"))) {
+            self.at += 1;
+        }
+    }
+
+    /// Commands up to one of these words, which is not taken.
+    fn list(&mut self, ends: &[&str]) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut after = After::Always;
+        self.depth += 1;
+        while self.broken.is_none() && self.depth <= MAX_DEPTH {
+            match self.peek() {
+                None => break,
+                Some(Token::Newline) => self.at += 1,
+                Some(Token::Operator(operator)) if *operator != "(" => {
+                    if ends.contains(operator) {
+                        break;
+                    }
+                    after = match *operator {
+                        "&&" => After::And,
+                        "||" => After::Or,
+                        "|" | "|&" => After::Pipe,
+                        ";" | "&" => After::Always,
+                        _ => return self.give_up(steps),
+                    };
+                    self.at += 1;
+                }
+                Some(_) => {
+                    if self.reserved().is_some_and(|word| ends.contains(&word)) {
+                        break;
+                    }
+                    let before = self.at;
+                    if let Some(node) = self.command() {
+                        steps.push(Step { after, node });
+                    }
+                    after = After::Always;
+                    if self.at == before {
+                        self.broken();
+                    }
+                }
+            }
+        }
+        if self.depth > MAX_DEPTH {
+            self.broken();
+        }
+        self.depth -= 1;
+        steps
+    }
+
+    fn give_up(&mut self, steps: Vec<Step>) -> Vec<Step> {
+        self.broken();
+        self.depth -= 1;
+        steps
+    }
+
+    fn command(&mut self) -> Option<Node> {
+        let word = self.reserved().unwrap_or_default().to_owned();
+        match word.as_str() {
+            "if" => Some(self.if_node()),
+            "for" | "select" => self.for_node(),
+            "while" | "until" => {
+                self.at += 1;
+                let condition = self.list(&["do"]);
+                let body = self.body("do", "done");
+                Some(Node::Loop(condition, body))
+            }
+            "case" => self.case_node(),
+            "{" => Some(Node::Group(self.body("{", "}"))),
+            "(" => Some(Node::Group(self.body("(", ")"))),
+            "function" => {
+                self.at += 1;
+                self.function()
+            }
+            "[[" => {
+                while self.peek().is_some() && self.reserved() != Some("]]") {
+                    self.at += 1;
+                }
+                self.at += 1;
+                Some(Node::Simple(Simple { line: self.line(), ..Simple::default() }))
+            }
+            "then" | "else" | "elif" | "fi" | "do" | "done" | "esac" | "}" => {
+                self.broken();
+                None
+            }
+            _ if self.is_function() => self.function(),
+            _ => Some(Node::Simple(self.simple())),
+        }
+    }
+
+    /// `NAME ()`
+    fn is_function(&self) -> bool {
+        let operator = |ahead: usize| match self.tokens.get(self.at + ahead) {
+            Some((_, Token::Operator(operator))) => *operator,
+            _ => "",
+        };
+        operator(1) == "(" && operator(2) == ")"
+    }
+
+    fn function(&mut self) -> Option<Node> {
+        let name = self.reserved()?.to_owned();
+        self.at += 1;
+        if self.reserved() == Some("(") {
+            self.at += 1;
+            self.expect(")");
+        }
+        self.newlines();
+        let body = match self.reserved() {
+            Some("{") => self.body("{", "}"),
+            Some("(") => self.body("(", ")"),
+            _ => {
+                self.broken();
+                return None;
+            }
+        };
+        Some(Node::Function { name, body: Rc::new(body) })
+    }
+
+    /// What stands between two reserved words, and what is redirected behind it.
+    fn body(&mut self, open: &str, close: &str) -> Vec<Step> {
+        self.expect(open);
+        let steps = self.list(&[close]);
+        self.expect(close);
+        while let Some(Token::Redirect(_)) = self.peek() {
+            self.at += 2;
+        }
+        steps
+    }
+
+    fn if_node(&mut self) -> Node {
+        self.at += 1;
+        let condition = self.list(&["then"]);
+        self.expect("then");
+        let then = self.list(&["elif", "else", "fi"]);
+        let otherwise = match self.reserved() {
+            Some("elif") => {
+                // The same as an `if` of its own, which shares the `fi`.
+                return Node::If { condition, then, otherwise: vec![self.elif()] };
+            }
+            Some("else") => self.body("else", "fi"),
+            _ => {
+                self.expect("fi");
+                Vec::new()
+            }
+        };
+        Node::If { condition, then, otherwise }
+    }
+
+    fn elif(&mut self) -> Step {
+        self.depth += 1;
+        let node = if self.depth > MAX_DEPTH {
+            self.broken();
+            Node::Group(Vec::new())
+        } else {
+            self.if_node()
+        };
+        self.depth -= 1;
+        Step { after: After::Always, node }
+    }
+
+    fn for_node(&mut self) -> Option<Node> {
+        self.at += 1;
+        let arithmetic = matches!(self.peek(), Some(Token::Word(word)) if word.bare().is_none());
+        let name = self.reserved().unwrap_or_default().to_owned();
+        self.at += 1;
+        let mut words = Vec::new();
+        if arithmetic {
+            words.push(Word { parts: vec![Part::Unknown("((".to_owned())] });
+        }
+        self.newlines();
+        if self.reserved() == Some("in") {
+            self.at += 1;
+            while let Some(Token::Word(word)) = self.peek() {
+                words.push(word.clone());
+                self.at += 1;
+            }
+        } else if !arithmetic {
+            words.push(Word { parts: vec![Part::Unknown("$@".to_owned())] });
+        }
+        self.newlines();
+        let body = if self.reserved() == Some("{") { self.body("{", "}") } else { self.body("do", "done") };
+        Some(Node::For { name, words, body })
+    }
+
+    fn case_node(&mut self) -> Option<Node> {
+        self.at += 1;
+        let Some(Token::Word(word)) = self.peek().cloned() else {
+            self.broken();
+            return None;
+        };
+        self.at += 1;
+        self.expect("in");
+        let mut arms = Vec::new();
+        loop {
+            self.newlines();
+            if self.broken.is_some() || self.peek().is_none() {
+                self.broken();
+                return None;
+            }
+            if self.reserved() == Some("esac") {
+                self.at += 1;
+                return Some(Node::Case { word, arms });
+            }
+            let mut patterns = Vec::new();
+            while let Some(token) = self.peek().cloned() {
+                self.at += 1;
+                match token {
+                    Token::Operator(")") => break,
+                    Token::Word(word) => patterns.push(plain(&word)),
+                    Token::Operator(_) | Token::Redirect(_) | Token::Here(_) | Token::Newline => {}
+                }
+            }
+            let body = self.list(&[";;", ";&", ";;&", "esac"]);
+            if let Some(Token::Operator(";;" | ";&" | ";;&")) = self.peek() {
+                self.at += 1;
+            }
+            arms.push((patterns, body));
+        }
+    }
+
+    fn simple(&mut self) -> Simple {
+        let mut simple = Simple { line: self.line(), ..Simple::default() };
+        loop {
+            match self.peek().cloned() {
+                Some(Token::Word(word)) => {
+                    self.at += 1;
+                    match assignment(&word) {
+                        Some((name, appends, rest)) if simple.words.is_empty() || declares(&simple) => {
+                            let value = self.value(rest);
+                            simple.assignments.push(Assignment { name, appends, value });
+                        }
+                        _ => simple.words.push(word),
+                    }
+                }
+                Some(Token::Redirect(sign)) => {
+                    self.at += 1;
+                    if let Some(Token::Word(word)) = self.peek().cloned() {
+                        self.at += 1;
+                        if sign == "<" {
+                            simple.input = Some(word);
+                        }
+                    }
+                }
+                Some(Token::Here(number)) => {
+                    self.at += 1;
+                    simple.here = self.here.get(number).cloned();
+                }
+                Some(Token::Operator(_) | Token::Newline) | None => return simple,
+            }
+        }
+    }
+
+    /// The value of an assignment: the rest of its word, or a list in brackets.
+    fn value(&mut self, rest: Word) -> Value {
+        if !rest.parts.is_empty() || self.reserved() != Some("(") {
+            return Value::One(rest);
+        }
+        self.at += 1;
+        let mut words = Vec::new();
+        loop {
+            match self.peek().cloned() {
+                Some(Token::Word(word)) => words.push(word),
+                Some(Token::Newline) => {}
+                Some(Token::Operator(_) | Token::Redirect(_) | Token::Here(_)) | None => break,
+            }
+            self.at += 1;
+        }
+        self.expect(")");
+        Value::List(words)
+    }
+}
+
+/// Commands whose arguments are assignments.
+fn declares(simple: &Simple) -> bool {
+    let first = simple.words.first().and_then(Word::bare);
+    matches!(first, Some("export" | "local" | "readonly" | "declare" | "typeset"))
+}
+
+/// `NAME=…` or `NAME+=…`
+fn assignment(word: &Word) -> Option<(String, bool, Word)> {
+    let Some(Part::Text(text, quoted)) = word.parts.first() else { return None };
+    if *quoted == super::lex::Quoted::Yes {
+        return None;
+    }
+    let (name, rest) = text.split_once('=')?;
+    let (name, appends) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
+    let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return None;
+    }
+    let mut parts = Vec::new();
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest.to_owned(), *quoted));
+    }
+    parts.extend(word.parts.iter().skip(1).cloned());
+    Some((name.to_owned(), appends, Word { parts }))
+}
+
+/// A pattern of `case` as text.
+fn plain(word: &Word) -> String {
+    let text = |part: &Part| match part {
+        Part::Text(text, _) => text.clone(),
+        Part::Variable { .. } | Part::Output(_) | Part::Unknown(_) => "$".to_owned(),
+    };
+    word.parts.iter().map(text).collect()
+}
