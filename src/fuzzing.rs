@@ -13,7 +13,7 @@ mod vpn;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("config", text::config),
     ("docker", network::docker),
     ("hook", vpn::hook),
@@ -25,6 +25,7 @@ pub const TARGETS: [Target; 12] = [
     ("nm_settings", vpn::nm_settings),
     ("openvpn_files", vpn::openvpn_files),
     ("resolver", network::resolver),
+    ("script", text::script),
     ("words", text::words),
 ];
 

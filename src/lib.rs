@@ -39,7 +39,6 @@ pub mod notifier;
 pub mod policy;
 pub mod reconnect;
 pub mod resolver;
-#[cfg(not(fuzzing))]
 pub mod setup;
 pub mod sources;
 pub mod status;

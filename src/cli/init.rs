@@ -108,8 +108,8 @@ fn rules(plan: &Plan) {
             let left = of_file().filter(|entry| matches!(entry.fate, Fate::LeftOut(_))).count();
             let carried = of_file().filter(|entry| matches!(entry.fate, Fate::Carried(_))).count();
             say(&match carried {
-                0 => format!("\n{}: nothing is carried over; {left} of its rules are left out", plain(file)),
-                _ => format!("\n{}: {carried} rules are carried over, {left} are left out", plain(file)),
+                0 => format!("\n{}: nothing is carried over, rules left out: {left}", plain(file)),
+                _ => format!("\n{}: rules carried over: {carried}, left out: {left}", plain(file)),
             });
         }
         let text = plain(&entry.text);

@@ -1,7 +1,9 @@
 //! What is legal in a configuration and still dangerous, or without effect.
 
 use super::hint::listed;
-use super::{Access, Bootstrap, Config, Dns, Lan, Networks, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn};
+use super::{
+    Access, Bootstrap, Config, Dns, Lan, Networks, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn,
+};
 use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};

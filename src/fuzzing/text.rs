@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::{assert_plain, assert_plain_lines};
-use crate::config::Config;
+use crate::config::{Config, Traffic};
 use crate::hosts::{Pins, with_block};
 use crate::net::{Endpoint, Family, HostName, IfName, IfPattern, LanPrefix, Port, Server, Transport};
 use crate::policy::iptables::render_fresh;
 use crate::policy::{Owners, nft, ruleset};
+use crate::setup;
 use crate::sources::{process, resolvers};
 use crate::vpn::Situation;
 
@@ -51,6 +52,21 @@ pub(super) fn hosts(data: &[u8]) {
     let released = with_block(&pinned, &none);
     assert_eq!(released, with_block(data, &none), "a release gives back what was there");
     assert_eq!(with_block(&released, &none), released);
+}
+
+/// A firewall script, or a text for iptables-restore. Whatever it says, a valid configuration comes of it, and
+/// nothing passes the tunnel that no rule was carried over for.
+pub(super) fn script(data: &[u8]) {
+    let text = String::from_utf8_lossy(data).into_owned();
+    setup::deed(&text);
+    let source = setup::Source { name: "/script".to_owned(), text };
+    let plan = setup::plan(&[source], None, &setup::Machine::default());
+    let written = setup::configuration(&plan, &[]);
+    let config = Config::parse(&written, "config.toml");
+    let config = config.unwrap_or_else(|faults| panic!("{written}\n{faults}"));
+    if plan.found && plan.tunnel.is_none() {
+        assert_eq!(config.tunnel.allow, Traffic::Listed(Vec::new()), "{written}");
+    }
 }
 
 /// Single words of the field, the files with resolvers, and the kernel's on processes.
