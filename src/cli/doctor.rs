@@ -25,7 +25,8 @@ pub(super) struct Args {
 }
 
 /// What only root can read.
-const ROOTS: [&str; 3] = [
+const ROOTS: [&str; 4] = [
+    "chains of older kill switch scripts",
     "which tables of iptables hold rules",
     "the addresses known for server names",
     "the configurations of OpenVPN",
