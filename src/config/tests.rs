@@ -318,7 +318,7 @@ fn what_is_legal_and_leaks_or_shuts_out_is_warned_of() {
     for (text, warning) in [
         ("bootstrap.servers = [\"192.168.1.1:53/udp\"]", "192.168.1.1:53/udp in `servers` is where DNS goes"),
         ("bootstrap.servers = [\"dns.example.net:853\"]", "is where DNS goes"),
-        ("bootstrap.ports = [{ protocol = \"tcp\", port = 53 }]", "tcp 53 in `ports` is where DNS goes"),
+        ("bootstrap.ports = [{ protocol = \"tcp\", port = 53 }]", "53 is a port of DNS"),
         ("bootstrap.owners = [\"nm-openvpn\"]", "root is not among the owners"),
         ("bootstrap.servers = [\"2001:db8::1:1194\"]", "\"[2001:db8::1]:1194\""),
         ("docker.bridges = [\"eth0\"]", "eth0 is what network cards"),

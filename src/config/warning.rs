@@ -192,20 +192,18 @@ fn bootstrap(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// Servers and ports that DNS has.
-fn dns(bootstrap: &Bootstrap) -> Vec<String> {
+/// Servers that are named with a port of DNS.
+fn dns(bootstrap: &Bootstrap) -> Option<String> {
     let is_dns = |port: Port| [53, 853].contains(&port.get());
     let servers = bootstrap.servers.iter().filter(|server| server.port.is_some_and(is_dns));
     let servers: Vec<String> = servers.map(ToString::to_string).collect();
-    let ports = bootstrap.ports.iter().filter(|(_, port)| is_dns(*port));
-    let ports: Vec<String> = ports.map(|(transport, port)| format!("{transport} {port}")).collect();
-    let consequence = "is where DNS goes: the queries of root's programs would leave outside the tunnel, in the \
-                       clear. Name it only if your VPN's server listens there.";
-    [("servers", servers), ("ports", ports)]
-        .into_iter()
-        .filter(|(_, found)| !found.is_empty())
-        .map(|(key, found)| format!("{} in `{key}` {consequence}", listed(&found, "and")))
-        .collect()
+    (!servers.is_empty()).then(|| {
+        format!(
+            "{} in `servers` is where DNS goes: the queries of root's programs would leave outside the tunnel, \
+             in the clear. Name it only if your VPN's server listens there.",
+            listed(&servers, "and")
+        )
+    })
 }
 
 /// An IPv6 address whose end looks like the port that somebody meant.
