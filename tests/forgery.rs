@@ -115,6 +115,8 @@ fn methods_that_move_anything_are_refused_to_ordinary_users_and_nonsense_to_root
                 &[&report[..], &["2", "script_type", "down", "dev", "tun0"]].concat(),
                 DENIED,
             )?;
+            // Who calls is known before what he says is read.
+            refused(lab, user, &["ReportTunnel", "as", "1", "up"], DENIED)?;
             refused(lab, user, &["Pause", "t", "60"], DENIED)?;
             refused(lab, user, &["Reload"], DENIED)?;
             let read = "busctl --system call org.tunwarden.Agent1 /org/tunwarden/Agent1 \

@@ -207,14 +207,13 @@ impl Agent1 {
         self.asked(Request::Reconnect).await
     }
 
-    /// What OpenVPN's hooks call, with OpenVPN's own keys.
+    /// What OpenVPN's hooks call, with OpenVPN's own keys. [`super::judged::Judged`] has let the caller in.
     async fn report_tunnel(
         &self,
         fields: BTreeMap<String, String>,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
-        let _pass = self.gate.enter(&header)?;
         let (uid, reporter) = self.reporter(&header, connection).await?;
         let report = openvpn::parse(&fields).map_err(|error| {
             self.gate.complain(uid, &format!("refused a report of user {uid}: {error}"));
@@ -264,7 +263,11 @@ const ENDING: &str = "the agent is ending";
 
 impl Agent1 {
     /// The caller's user id, and as whom it reports.
-    async fn reporter(&self, header: &Header<'_>, connection: &Connection) -> fdo::Result<(u32, Reporter)> {
+    pub(super) async fn reporter(
+        &self,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> fdo::Result<(u32, Reporter)> {
         let clients = self.status.borrow().clients.clone();
         let (uid, reporter) = caller::reporter(connection, header, &clients).await?;
         let reporter = reporter.ok_or_else(|| {

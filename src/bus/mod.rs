@@ -6,6 +6,7 @@ mod caller;
 mod dict;
 mod gate;
 mod interface;
+mod judged;
 mod proxy;
 mod service;
 

@@ -15,6 +15,7 @@ use super::backlog::{Backlog, Waiting};
 use super::bounded;
 use super::gate::Gate;
 use super::interface::{Agent1, changed};
+use super::judged::Judged;
 use super::{Asker, Caller, NAME, News, PATH};
 use crate::netfilter::Program;
 use crate::status::Status;
@@ -51,7 +52,7 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Bac
 
 async fn connect(caller: &Caller, status: &watch::Receiver<Status>) -> zbus::Result<Connection> {
     let (caller, status) = (caller.clone(), status.clone());
-    let agent = Agent1 { caller, status, gate: Gate::default() };
+    let agent = Judged(Agent1 { caller, status, gate: Gate::default() });
     bounded::system_bus().await?.serve_at(PATH, agent).name(NAME).build().await
 }
 
@@ -73,7 +74,7 @@ async fn tell_until_closed(connection: &Connection, status: &watch::Receiver<Sta
 
 /// Tells all of it. What is left in `waiting` after an error was not told.
 async fn tell(connection: &Connection, last: &Status, waiting: &mut Waiting) -> zbus::Result<()> {
-    let object: InterfaceRef<Agent1> = connection.object_server().interface(PATH).await?;
+    let object: InterfaceRef<Judged> = connection.object_server().interface(PATH).await?;
     let emitter = object.signal_emitter();
     let now = &waiting.status;
     let changed = changed(last, now);
