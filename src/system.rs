@@ -44,6 +44,15 @@ pub fn owners(config: &Config) -> (Owners, Vec<&UserName>) {
     (owners, unknown)
 }
 
+/// The user ids of these names; `None` when the user database did not answer for one of them.
+pub fn owners_named(names: &[UserName]) -> Option<Owners> {
+    let mut owners = Owners::new();
+    for name in names {
+        owners.extend(User::from_name(name.as_str()).ok()?.map(|user| user.uid.as_raw()));
+    }
+    Some(owners)
+}
+
 /// Whether there is a Docker on this machine: its socket or its bridge.
 pub fn has_docker() -> bool {
     ["/run/docker.sock", "/sys/class/net/docker0"].iter().any(|path| std::path::Path::new(path).exists())

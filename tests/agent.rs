@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::story::{Desktop, allowance, set};
 use support::{SOON, TUNWARDEN, bus, chain, status, tunwarden, wait_for_state};
-use tunwarden_lab::{wait_until, with_lab};
+use tunwarden_lab::{TAG_MARK, wait_for, wait_until, with_lab};
 
 /// Kills the agent, lets the floods go on, starts it again; the state is as it was, since then.
 fn dies_and_returns(desktop: &mut Desktop<'_>, state: &str) -> Result<()> {
@@ -244,6 +244,45 @@ fn systemd_is_told_that_it_is_ready_what_is_so_and_that_it_lives() -> Result<()>
         agent.signal(Signal::SIGTERM)?;
         hear("STOPPING=1")?;
         ensure!(agent.wait(SOON)?.success());
+        Ok(())
+    })
+}
+
+#[test]
+fn a_user_that_a_package_makes_while_the_agent_runs_reaches_the_server_without_a_restart() -> Result<()> {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let _bus = bus(lab)?;
+        let config = "[bootstrap]\nservers = [\"198.51.100.7\"]\nowners = [\"root\", \"late-vpn\"]\n";
+        lab.host().file("/etc/openvpn/late.conf", "user late-user\nremote 198.51.100.8\n")?;
+        let agent = support::agent(lab, config)?;
+        let rules = |name: &str| Ok::<_, anyhow::Error>(chain(lab, "iptables", name)?.join("\n"));
+        let allowed = || -> Result<(bool, bool)> {
+            let owner = rules("VPN_OWNER")?.contains("--uid-owner 4711");
+            Ok((owner, rules("VPN_BOOTSTRAP")?.contains("--uid-owner 4712")))
+        };
+        ensure!(allowed()? == (false, false), "the control: there are no such users");
+        let passwd = lab.host().read("/etc/passwd")?;
+        let user = |name: &str, uid: u32| format!("{name}:x:{uid}:{uid}::/:/usr/sbin/nologin\n");
+        let with = format!("{passwd}{}{}", user("late-vpn", 4711), user("late-user", 4712));
+        for write in ["cat >/etc/passwd", "cat >/etc/passwd+ && mv /etc/passwd+ /etc/passwd"] {
+            lab.host().command(["sh", "-ec", write]).stdin(&with).succeed()?;
+            let both = || Ok((allowed()? == (true, true)).then_some(()));
+            wait_for("the new users are allowed", SOON, both).with_context(|| agent.log())?;
+            for (uid, server) in [("4711", "198.51.100.7"), ("4712", "198.51.100.8")] {
+                let tag = format!("{uid}-{}", write.len());
+                let send = format!(
+                    "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM)\
+                     .sendto(b'{TAG_MARK}{tag}', ('{server}', 1194))\n"
+                );
+                let reuid = format!("--reuid={uid}");
+                lab.host().succeed(["setpriv", &reuid, "--clear-groups", "/usr/bin/python3", "-c", &send])?;
+                capture.wait_for(1, SOON, |frame| frame.is_tagged(&tag))?;
+            }
+            lab.host().command(["sh", "-ec", write]).stdin(&passwd).succeed()?;
+            let none = || Ok((allowed()? == (false, false)).then_some(()));
+            wait_for("users that are gone are not", SOON, none)?;
+        }
         Ok(())
     })
 }

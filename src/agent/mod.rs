@@ -9,6 +9,7 @@ mod configuration;
 mod drift;
 mod looks;
 mod names;
+mod owners;
 mod pause;
 mod reports;
 mod requests;
@@ -25,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 pub use crate::describe::describe;
 
 use crate::bus::{self, Asker, Backlog, Caller, News};
-use crate::config::{Config, Faults, InForce, Written};
+use crate::config::{Faults, InForce, Written};
 use crate::firewall::{Commit, Firewall, FirewallError};
 use crate::netfilter::Program;
 use crate::policy::{self, Owners, Ruleset};
@@ -39,9 +40,12 @@ use configuration::Configuration;
 use drift::{Drift, Read};
 use looks::Looks;
 use names::Questions;
+use owners::{Lookups, owners};
 use wait::{tick, until, until_instant};
 
-use crate::vpn::{Action, Detours, Event, Listening, Machine, ManagementSocket, Names, ReportLog, Situation};
+use crate::vpn::{
+    Action, Detours, Event, Listening, Machine, ManagementSocket, Names, ReportLog, Situation, VpnPhase,
+};
 
 /// How long until a commit that failed is tried again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -65,6 +69,7 @@ pub struct Setup {
 struct Agent {
     machine: Machine,
     owners: Owners,
+    lookups: Lookups,
     firewall: Firewall,
     configuration: Configuration,
     load: Loader,
@@ -140,6 +145,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let (change_sender, changes) = mpsc::channel(256);
     let (hosts_sender, mut hosts) = mpsc::channel(1);
     let (left_sender, mut left) = mpsc::channel(1);
+    let (users_sender, mut users) = mpsc::channel(1);
     let mut agent = Agent::new(setup, event_sender.clone(), notices.clone(), Drift::new(changes)).await;
 
     tokio::spawn(sources::drift::watch(change_sender));
@@ -147,6 +153,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::resolvers::watch(event_sender.clone()));
     tokio::spawn(sources::hosts::watch(hosts_sender));
+    tokio::spawn(sources::hosts::watch_users(users_sender));
     let reports = agent.store.reports();
     tokio::spawn(sources::reports::watch(agent.store.run().to_owned(), reports, left_sender));
     tokio::spawn(sources::clock::watch(event_sender.clone()));
@@ -173,6 +180,8 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
             Some(notice) = agent.drift.notices.recv() => agent.noticed(notice).await,
             () = until_instant(look_due) => agent.look_now().await,
             Some(()) = hosts.recv() => agent.pin_again(),
+            Some(()) = users.recv() => agent.look_up_owners(),
+            Some(found) = agent.lookups.found.recv() => agent.owners_found(found).await,
             Some(()) = left.recv() => agent.take_left_reports().await,
             () = agent.firewall.orphaned() => agent.take_over().await,
             () = agent.looks.wait() => agent.look_for_all().await,
@@ -216,6 +225,7 @@ impl Agent {
         let mut agent = Self {
             machine,
             owners,
+            lookups: Lookups::default(),
             firewall,
             configuration,
             load,
@@ -264,8 +274,12 @@ impl Agent {
         if let Event::Reconnected(result) = &event {
             self.attempt_ended(result);
         }
-        if let Event::NetworkManager(Some(_)) = &event {
+        if let Event::NetworkManager(Some(view)) = &event {
             self.finish_comeback();
+            // Users that no file names, a directory's, come and go untold.
+            if view.active.iter().any(|active| active.phase == VpnPhase::Connecting) {
+                self.look_up_owners();
+            }
         }
         if let Event::ClientExited { .. } = &event {
             // Its last hook left its report before it ended, and may have said that somebody asked for it.
@@ -369,14 +383,6 @@ impl Agent {
         self.look = true;
         self.enforce().await;
     }
-}
-
-fn owners(config: &Config) -> Owners {
-    let (owners, unknown) = system::owners(config);
-    for name in unknown {
-        tracing::debug!("bootstrap.owners: this system has no user `{}`; skipped", name.as_str());
-    }
-    owners
 }
 
 fn publish<T: PartialEq>(sender: &watch::Sender<T>, value: T) {

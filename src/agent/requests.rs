@@ -2,7 +2,8 @@
 
 use sd_notify::NotifyState;
 
-use super::{Agent, describe, owners, tell_systemd};
+use super::owners::owners;
+use super::{Agent, describe, tell_systemd};
 use crate::bus::{Answer, Request, Verified};
 use crate::firewall::Firewall;
 use crate::policy;

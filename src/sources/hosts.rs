@@ -1,4 +1,5 @@
-//! Watches the file in which VPN servers are pinned: whoever else writes it may take the pins out.
+//! Watches the file in which VPN servers are pinned: another program that writes it may take the pins out.
+//! And the one that names this system's users: a VPN client's may come.
 //!
 //! It says no more than that the file is another one now; whether a pin is missing, its writer sees.
 
@@ -13,6 +14,9 @@ use tokio::time::sleep;
 use super::changes::Changes;
 use crate::hosts::HOSTS;
 
+/// passwd(5)
+const USERS: &str = "/etc/passwd";
+
 /// A file is written in several steps: it is looked at when that is over.
 const SETTLED: Duration = Duration::from_millis(50);
 
@@ -24,13 +28,18 @@ pub async fn watch(changed: mpsc::Sender<()>) {
     watch_at(Path::new(HOSTS), changed).await;
 }
 
+/// The same of the file that names this system's users.
+pub async fn watch_users(changed: mpsc::Sender<()>) {
+    watch_at(Path::new(USERS), changed).await;
+}
+
 async fn watch_at(file: &Path, changed: mpsc::Sender<()>) {
     let Some(folder) = file.parent() else { return };
     let flags = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE;
     let changes = match Changes::of([(folder.to_owned(), flags)]) {
         Ok(changes) => changes,
         Err(error) => {
-            tracing::warn!("pins that somebody takes out of {} will not be missed: {error}", file.display());
+            tracing::warn!("changes of {} will not be seen: {error}", file.display());
             return;
         }
     };

@@ -118,7 +118,7 @@ fn changes(root: &Path) -> io::Result<Changes> {
     // Who owns a file, and who may write it, is part of what it is.
     let texts = names | WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | WatchFlags::DONT_FOLLOW;
     let folders = FOLDERS.iter().map(|folder| (root.join(folder), texts));
-    Changes::of(folders.chain([(root.join(PARENT), names)]))
+    Changes::of(folders.chain([(root.join(PARENT), names | WatchFlags::CLOSE_WRITE)]))
 }
 
 /// What is wrong, by its path.
