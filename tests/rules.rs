@@ -28,6 +28,7 @@ fn situation(state: State) -> Situation {
             interface: "eth0".parse().unwrap(),
             addresses: ["10.0.0.2", "fd00:0:0:1::2"].map(|own| own.parse().unwrap()).to_vec(),
             prefixes: prefixes.map(|prefix| prefix.parse::<LanPrefix>().unwrap()).to_vec(),
+            on_link: ["2001:db8:1::/64", "fd00:0:0:1::/64"].map(|net| net.parse().unwrap()).to_vec(),
         }],
         wires: vec![
             Wire { interface: "eth0".parse().unwrap(), index: 2 },

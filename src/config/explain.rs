@@ -12,7 +12,9 @@ const WIDTH: usize = 80;
 
 /// What no firewall of this kind can hold.
 const LIMITS: &str = "What this cannot hold: root, and privileged containers that share the host's \
-    namespaces, for they may take the rules out.";
+    namespaces, for they may take the rules out; and what CAP_NET_RAW sends by AF_XDP sockets, or by raw \
+    packet sockets that leave a checksum to the card (PACKET_VNET_HDR). Docker gives containers this \
+    capability unless they run with `--cap-drop NET_RAW`.";
 
 /// What the layer in iptables cannot hold.
 const BENEATH: &str = "What iptables alone cannot hold: macvlan and ipvlan containers and raw AF_PACKET \

@@ -113,6 +113,9 @@ pub fn canonical(rule: &str) -> String {
             "2" if after_protocol => "igmp",
             "6" if after_protocol => "tcp",
             "17" if after_protocol => "udp",
+            "33" if after_protocol => "dccp",
+            "132" if after_protocol => "sctp",
+            "136" if after_protocol => "udplite",
             "58" | "icmpv6" | "icmp6" if after_protocol => "ipv6-icmp",
             other => other,
         });

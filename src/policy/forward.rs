@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::output::{DNS, DNS_OVER_TLS};
+use super::output::to_name_servers;
 use super::{Chain, ChainName, Rule, Tracked, Verdict, View};
 use crate::config::{Access, Networks, PublishedPorts};
-use crate::net::{Family, IfName, Transport};
+use crate::net::{Family, IfName};
 use crate::vpn::Uplink;
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
@@ -32,6 +32,7 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> = view.pause(Verdict::Return).into_iter().collect();
     // What is cut off has neither published ports nor a tunnel, both of which follow.
     rules.extend(cut_off(view));
+    rules.extend(name_servers(view));
     // A network card may be named so that a tunnel's pattern matches it; published ports on it are
     // the LAN's, so they are looked at first.
     rules.extend(published_ports(view));
@@ -48,6 +49,17 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     rules.extend(between_bridges(view));
     rules.push(view.rule(Verdict::Drop));
     rules
+}
+
+/// DNS is refused before published ports and the LAN are allowed: a router is on the LAN, and asks the ISP.
+fn name_servers(view: &View<'_>) -> Vec<Rule> {
+    let opens = !published_ports(view).is_empty() || with_access(view, Access::Lan).next().is_some();
+    if !opens {
+        return Vec::new();
+    }
+    let uplinks: BTreeSet<&IfName> = view.situation.uplinks.iter().map(|uplink| &uplink.interface).collect();
+    let refuse = |uplink: &IfName| to_name_servers(&view.rule(Verdict::Drop).output(uplink.clone()));
+    uplinks.into_iter().flat_map(refuse).collect()
 }
 
 fn shut_out(view: &View<'_>) -> Vec<Rule> {
@@ -88,14 +100,6 @@ fn lan_networks(view: &View<'_>) -> Vec<Rule> {
 fn lan_network(view: &View<'_>) -> Vec<Rule> {
     let lans = view.lans();
     let mut rules = Vec::new();
-    // DNS is refused before the LAN is allowed: a router is on the LAN, and asks the ISP.
-    let uplinks: BTreeSet<&IfName> = lans.iter().map(|&(uplink, _)| uplink).collect();
-    for port in [DNS, DNS_OVER_TLS] {
-        for transport in [Transport::Udp, Transport::Tcp] {
-            let refuse = || view.rule(Verdict::Drop).transport(transport).dport(port);
-            rules.extend(uplinks.iter().map(|&uplink| refuse().output(uplink.clone())));
-        }
-    }
     for (uplink, net) in lans {
         let pass = || view.rule(Verdict::Return);
         rules.push(pass().to(net).output(uplink.clone()));

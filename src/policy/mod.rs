@@ -11,6 +11,7 @@ pub mod ipset;
 pub mod iptables;
 pub mod nft;
 mod output;
+mod protocol;
 mod rule;
 mod ruleset;
 mod set;
@@ -19,10 +20,11 @@ mod wire;
 use std::collections::BTreeSet;
 
 pub use bootstrap::QUESTION_MARK;
-pub use rule::{Device, IfMatch, Protocol, Rule, Tracked, Verdict};
+pub use protocol::{HopLimit, Ported, Protocol, Tracked};
+pub use rule::{Device, IfMatch, Rule, Verdict};
 pub use ruleset::{Chain, ChainName, Hook, Ruleset, Table, TableName};
 pub use set::{EndpointSet, FEW, SetName};
-pub use wire::{FrameMatch, WireChain, WireRule, WireRules};
+pub use wire::{FrameMatch, PppoeFrames, WireChain, WireRule, WireRules};
 
 use crate::config::{Config, Traffic, TrafficRule};
 use crate::net::{Family, IfPattern, LanPrefix};
@@ -45,7 +47,7 @@ pub fn ruleset(config: &Config, owners: &Owners, situation: &Situation) -> Rules
     let wire = WireRules {
         wires: situation.wires.clone(),
         open,
-        frames: wire::frames(&situation.wires),
+        frames: wire::frames(situation),
         ipv4: wire4,
         ipv6: wire6,
     };

@@ -1,6 +1,6 @@
 //! What the host itself may send.
 
-use super::{Chain, ChainName, Protocol, Rule, Verdict, View, bootstrap, loopback, traffic_rules};
+use super::{Chain, ChainName, HopLimit, Protocol, Rule, Verdict, View, bootstrap, loopback, traffic_rules};
 use crate::config::Networks;
 use crate::net::{Family, IfName, Port, Transport};
 use ipnet::IpNet;
@@ -12,6 +12,12 @@ pub(super) const DNS_OVER_TLS: Port = Port::fixed(853);
 pub(super) const MDNS: Port = Port::fixed(5353);
 const SSDP: Port = Port::fixed(1900);
 
+/// mDNS is sent with 255 (RFC 6762, 11), or by a program that asks once with the default of a socket. No
+/// router forwards its groups.
+const MDNS_HOPS: [HopLimit; 2] = [HopLimit::Exactly(255), HopLimit::Exactly(1)];
+/// SSDP is sent with 4 (UPnP Device Architecture 1.0), 2 (1.1 and later) or less.
+const SSDP_HOPS: [HopLimit; 1] = [HopLimit::Below(5)];
+
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     vec![
         Chain { name: ChainName::OutputVpnKillSwitch, rules: output(view) },
@@ -20,7 +26,7 @@ pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
         Chain { name: ChainName::VpnContainers, rules: containers(view) },
         Chain { name: ChainName::VpnDns, rules: dns(view) },
         Chain { name: ChainName::VpnTunnel, rules: tunnel(view) },
-        Chain { name: ChainName::VpnLink, rules: link(view) },
+        Chain { name: ChainName::VpnLink, rules: host_link(view) },
         Chain { name: ChainName::VpnLan, rules: lan(view) },
     ]
 }
@@ -37,11 +43,7 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     // containers stand before the refusal of DNS too.
     rules.extend(view.bridges().map(|bridge| jump(ChainName::VpnContainers).output(bridge)));
     // DNS is refused before the LAN is allowed: a router is on the LAN, and asks the ISP.
-    for port in [DNS, DNS_OVER_TLS] {
-        for transport in [Transport::Udp, Transport::Tcp] {
-            rules.push(jump(ChainName::VpnDns).transport(transport).dport(port));
-        }
-    }
+    rules.extend(to_name_servers(&jump(ChainName::VpnDns)));
     rules.extend([jump(ChainName::VpnTunnel), jump(ChainName::VpnLink), jump(ChainName::VpnLan)]);
     rules.extend(replies(view));
     rules.extend(proxied(view));
@@ -49,6 +51,12 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     // route has moved off the tunnel, would go on in clear.
     rules.push(view.rule(Verdict::Drop));
     rules
+}
+
+/// The rule for packets to the ports of DNS, by every protocol that has ports.
+pub(super) fn to_name_servers(rule: &Rule) -> Vec<Rule> {
+    let by = |protocol| rule.clone().protocol(protocol).dport_either([DNS, DNS_OVER_TLS]);
+    Protocol::WITH_PORTS.map(by).to_vec()
 }
 
 /// What signing in at a captive portal takes: names, and web pages. From the host alone, and only by
@@ -98,7 +106,18 @@ fn shut_out(view: &View<'_>, verdict: &Verdict) -> Vec<Rule> {
     shut.map(|pattern| view.rule(verdict.clone()).output(pattern)).collect()
 }
 
-/// DHCP (RFC 2131, RFC 8415), neighbour discovery (RFC 4861) and MLD (RFC 2710, RFC 3810).
+/// What the host may say on its links: neighbours by an address on the link are asked on that link alone.
+fn host_link(view: &View<'_>) -> Vec<Rule> {
+    let mut rules = link(view);
+    for uplink in &view.situation.uplinks {
+        let on_link = uplink.on_link.iter().flat_map(|&net| neighbours(view, net));
+        rules.extend(on_link.map(|rule| rule.output(uplink.interface.clone())));
+    }
+    rules
+}
+
+/// DHCP (RFC 2131, RFC 8415), neighbour discovery (RFC 4861) and MLD (RFC 2710, RFC 3810), but for what
+/// depends on the addresses of a link.
 pub(super) fn link(view: &View<'_>) -> Vec<Rule> {
     let accept = || view.rule(Verdict::Accept);
     // The socket of a DHCP client is root's, and its server is near: to a public address a lease
@@ -116,12 +135,10 @@ pub(super) fn link(view: &View<'_>) -> Vec<Rule> {
                 .into_iter()
                 .map(|to| dhcp(546, 547, to))
                 .collect();
-            // With a hop limit of 255 they come from this link, and no router that follows RFC 4861
-            // acts on any other. Routers are asked as a group; a neighbour is asked for, and asks,
-            // by any address that is on the link, a global one too.
+            // Routers are asked as a group.
             let routers = nets(&["ff02::2/128"]).into_iter();
             rules.extend(routers.map(|group| accept().to(group).icmp_type(133).hop_limit(255)));
-            rules.extend([135, 136].map(|number| accept().icmp_type(number).hop_limit(255)));
+            rules.extend(nets(&["fe80::/10", "ff02::/16"]).into_iter().flat_map(|net| neighbours(view, net)));
             // MLD reports and done go one hop, to multicast groups.
             let groups = nets(&["ff00::/8"]);
             rules.extend(
@@ -133,6 +150,16 @@ pub(super) fn link(view: &View<'_>) -> Vec<Rule> {
             rules
         }
     }
+}
+
+/// A neighbour is asked for, and asks, with a hop limit of 255. Routers forward that to any address that
+/// is not on the link, so the addresses are named.
+pub(super) fn neighbours(view: &View<'_>, net: IpNet) -> Vec<Rule> {
+    if Family::of(net.addr()) != view.family || view.family == Family::V4 {
+        return Vec::new();
+    }
+    let message = |number| view.rule(Verdict::Accept).to(net).icmp_type(number).hop_limit(255);
+    [135, 136].map(message).to_vec()
 }
 
 fn lan(view: &View<'_>) -> Vec<Rule> {
@@ -159,21 +186,22 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
 }
 
 pub(super) fn discovery(view: &View<'_>) -> Vec<Rule> {
-    let to = |net: IpNet| view.rule(Verdict::Accept).to(net);
-    let udp =
-        |group: &str, port: Port| nets(&[group]).into_iter().map(move |net| (net, port)).collect::<Vec<_>>();
+    let to = |group: &str| nets(&[group]).into_iter().map(|net| view.rule(Verdict::Accept).to(net));
+    let ask = |group: &str, port: Port, hops: &[HopLimit]| -> Vec<Rule> {
+        let udp = to(group).map(|rule| rule.transport(Transport::Udp).dport(port));
+        udp.flat_map(|rule| hops.iter().map(move |&limit| rule.clone().hops(limit))).collect()
+    };
     match view.family {
         Family::V4 => {
-            let groups = [udp("224.0.0.251/32", MDNS), udp("239.255.255.250/32", SSDP)].concat();
-            let mut rules: Vec<Rule> =
-                groups.into_iter().map(|(net, port)| to(net).transport(Transport::Udp).dport(port)).collect();
-            rules.extend(nets(&["224.0.0.0/4"]).into_iter().map(|net| to(net).protocol(Protocol::Igmp)));
+            let mut rules = ask("224.0.0.251/32", MDNS, &MDNS_HOPS);
+            rules.extend(ask("239.255.255.250/32", SSDP, &SSDP_HOPS));
+            // IGMP goes one hop (RFC 3376, 4).
+            rules.extend(to("224.0.0.0/4").map(|rule| rule.protocol(Protocol::Igmp).hop_limit(1)));
             rules
         }
         Family::V6 => {
-            let groups =
-                [udp("ff02::fb/128", MDNS), udp("ff02::c/128", SSDP), udp("ff05::c/128", SSDP)].concat();
-            groups.into_iter().map(|(net, port)| to(net).transport(Transport::Udp).dport(port)).collect()
+            let ssdp = ["ff02::c/128", "ff05::c/128"].map(|group| ask(group, SSDP, &SSDP_HOPS)).concat();
+            [ask("ff02::fb/128", MDNS, &MDNS_HOPS), ssdp].concat()
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::{ChainName, SetName};
+use super::{ChainName, HopLimit, Ported, Protocol, SetName, Tracked};
 use crate::net::{Endpoint, Family, IfPattern, Port, PortRange, Transport};
 
 /// What happens to a packet that a rule matches.
@@ -23,30 +23,6 @@ pub enum Verdict {
     Jump(ChainName),
     /// Into another chain; a return there leads to where *this* chain was jumped to from.
     Goto(ChainName),
-}
-
-/// A protocol above IP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// UDP or TCP.
-    Transport(Transport),
-    /// ICMP, or ICMPv6 in the other family.
-    Icmp,
-    /// IGMP.
-    Igmp,
-}
-
-/// States of a tracked connection (`xt_conntrack`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tracked {
-    /// RELATED or ESTABLISHED.
-    Reply,
-    /// Its destination was rewritten, and this packet goes the way of the first.
-    DnatOriginal,
-    /// Its destination was rewritten, and this packet is an answer.
-    DnatReply,
-    /// It was opened from the other side, and this packet is an answer.
-    EstablishedReply,
 }
 
 /// An interface that must, or must not, be the one.
@@ -92,9 +68,10 @@ pub struct Rule {
     pub(super) protocol: Option<Protocol>,
     pub(super) sport: Option<PortRange>,
     pub(super) dport: Option<PortRange>,
+    pub(super) either_dport: Option<[Port; 2]>,
     pub(super) set: Option<SetName>,
     pub(super) icmp_type: Option<u8>,
-    pub(super) hop_limit: Option<u8>,
+    pub(super) hop_limit: Option<HopLimit>,
     pub(super) owner: Option<u32>,
     pub(super) mark: Option<u32>,
     pub(super) tracked: Option<Tracked>,
@@ -115,6 +92,7 @@ impl Rule {
             protocol: None,
             sport: None,
             dport: None,
+            either_dport: None,
             set: None,
             icmp_type: None,
             hop_limit: None,
@@ -179,6 +157,12 @@ impl Rule {
         self
     }
 
+    /// Only to one of these two ports; needs a protocol with ports.
+    pub fn dport_either(mut self, ports: [Port; 2]) -> Self {
+        self.either_dport = Some(ports);
+        self
+    }
+
     /// Only to an endpoint in this set.
     pub fn to_member(mut self, set: SetName) -> Self {
         self.set = Some(set);
@@ -226,8 +210,13 @@ impl Rule {
         self
     }
 
-    /// Only with this IPv6 hop limit.
-    pub fn hop_limit(mut self, limit: u8) -> Self {
+    /// Only with this TTL, or IPv6 hop limit.
+    pub fn hop_limit(self, limit: u8) -> Self {
+        self.hops(HopLimit::Exactly(limit))
+    }
+
+    /// Only with such a TTL, or IPv6 hop limit.
+    pub fn hops(mut self, limit: HopLimit) -> Self {
         self.hop_limit = Some(limit);
         self
     }
@@ -268,7 +257,18 @@ impl Rule {
             (Protocol::Icmp, Family::V4) => "icmp",
             (Protocol::Icmp, Family::V6) => "ipv6-icmp",
             (Protocol::Igmp, _) => "igmp",
+            // iptables has no name of its own for it, and not every system has a file with the names.
+            (Protocol::Ported(Ported::Dccp), _) => "33",
+            (Protocol::Ported(ported), _) => ported.as_str(),
         })
+    }
+
+    fn hop_limit_words(&self, limit: HopLimit) -> String {
+        let name = if self.family == Family::V4 { "ttl" } else { "hl" };
+        match limit {
+            HopLimit::Exactly(limit) => format!("-m {name} --{name}-eq {limit}"),
+            HopLimit::Below(limit) => format!("-m {name} --{name}-lt {limit}"),
+        }
     }
 
     fn words(&self) -> Vec<String> {
@@ -288,12 +288,13 @@ impl Rule {
             push(self.sport.map(|ports| format!("--sport {ports}")));
             push(self.dport.map(|ports| format!("--dport {ports}")));
         }
+        push(self.either_dport.map(|[one, other]| format!("-m multiport --dports {one},{other}")));
         push(self.set.map(|set| format!("-m set --match-set {set} dst,dst")));
         push(self.icmp_type.map(|number| match self.family {
             Family::V4 => format!("-m icmp --icmp-type {number}"),
             Family::V6 => format!("-m icmp6 --icmpv6-type {number}"),
         }));
-        push(self.hop_limit.map(|limit| format!("-m hl --hl-eq {limit}")));
+        push(self.hop_limit.map(|limit| self.hop_limit_words(limit)));
         push(self.mark.map(|mark| format!("-m mark --mark {mark:#x}")));
         push(self.owner.map(|uid| format!("-m owner --uid-owner {uid}")));
         push(self.tracked.map(|tracked| format!("-m conntrack {}", tracked.options())));
@@ -323,17 +324,6 @@ impl fmt::Display for Rule {
 
 fn date(moment: jiff::Timestamp) -> impl fmt::Display {
     moment.strftime("%Y-%m-%dT%H:%M:%S")
-}
-
-impl Tracked {
-    fn options(self) -> &'static str {
-        match self {
-            Self::Reply => "--ctstate RELATED,ESTABLISHED",
-            Self::DnatOriginal => "--ctstate DNAT --ctdir ORIGINAL",
-            Self::DnatReply => "--ctstate DNAT --ctdir REPLY",
-            Self::EstablishedReply => "--ctstate ESTABLISHED --ctdir REPLY",
-        }
-    }
 }
 
 impl IfMatch {

@@ -38,11 +38,13 @@ pub enum ChainName {
     DockerIpv6,
     /// On the wires alone: everything that goes out there.
     VpnWire,
+    /// On the wires alone: packets with ports, of which those to DNS end here.
+    VpnWirePorts,
 }
 
 impl ChainName {
     /// Every chain of ours.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::OutputVpnKillSwitch,
         Self::VpnBootstrap,
         Self::VpnOwner,
@@ -58,6 +60,7 @@ impl ChainName {
         Self::DockerLan,
         Self::DockerIpv6,
         Self::VpnWire,
+        Self::VpnWirePorts,
     ];
 
     /// The name in the kernel; iptables allows 28 bytes.
@@ -78,6 +81,7 @@ impl ChainName {
             Self::DockerLan => "DOCKER_VPN_LAN",
             Self::DockerIpv6 => "DOCKER_VPN_IPV6",
             Self::VpnWire => "VPN_WIRE",
+            Self::VpnWirePorts => "VPN_WIRE_PORTS",
         }
     }
 }

@@ -3,16 +3,16 @@
 //! This is looked at below the tables of the protocols, where packets pass that never meet those: of
 //! raw packet sockets and of containers that share a card (macvlan). Connection tracking knows
 //! nothing here, so answers are told by their own address and port; what the tables above let out
-//! has met them there before. Frames that are neither IPv4 nor IPv6 are judged by their type.
+//! has met them there before. What a frame is its own bytes say: a raw sender calls it what he likes.
 
 use std::collections::BTreeSet;
 
 use super::bootstrap;
-use super::output::{self, DNS, DNS_OVER_TLS};
+use super::output;
 use super::{ChainName, Rule, Verdict, View, traffic_rules};
 use crate::config::{Networks, PublishedPorts, TrafficRule};
-use crate::net::{Family, LanPrefix, Port, Transport};
-use crate::vpn::Wire;
+use crate::net::{Family, LanPrefix, Port};
+use crate::vpn::{Situation, Wire};
 use ipnet::IpNet;
 
 /// What may go out on the wires.
@@ -30,13 +30,30 @@ pub struct WireRules {
     pub ipv6: Vec<WireChain>,
 }
 
-/// A frame that is neither IPv4 nor IPv6.
+/// A frame that is neither IPv4 nor IPv6. All of them are known by what stands in the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameMatch {
+    /// ARP for IPv4 on Ethernet (RFC 826).
+    Arp,
     /// By its EtherType.
     Type(u16),
-    /// To the addresses that no bridge passes on (IEEE 802.1Q, table 8-1): spanning tree, bonding.
-    LinkLocal,
+    /// To one of the addresses that no bridge forwards (IEEE 802.1Q, table 8-1), 01:80:c2:00:00:XX, by its
+    /// last byte, with this EtherType.
+    Group(u8, u16),
+    /// Spanning tree, to the first of those addresses (IEEE 802.1D).
+    SpanningTree,
+    /// PPPoE (RFC 2516).
+    Pppoe(PppoeFrames),
+}
+
+/// Which frames of PPPoE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PppoeFrames {
+    /// Those that look for a server, and begin or end a session. They carry no packet.
+    Discovery,
+    /// Those of sessions too: what PPP itself says, and packets that the kernel has routed into a link of
+    /// PPP, on which they have been judged.
+    Sessions,
 }
 
 /// A chain for packets on a wire.
@@ -57,31 +74,44 @@ pub enum WireRule {
     LaterFragments(Rule),
     /// Only from a socket of this machine's own network; raw senders have one too.
     OwnSocket(Rule),
+    /// Only of a protocol whose packets begin with a source and a destination port.
+    WithPorts(Rule),
+    /// Only to a port of DNS, by whatever protocol.
+    ToNameServer(Rule),
+    /// Only with a port that can be read.
+    PortRead(Rule),
+    /// Only with a header that may name other stops than the destination: options of IPv4 (but IGMP has one
+    /// always), a routing header of IPv6.
+    Routed(Rule),
 }
 
-/// ARP (RFC 826).
-const ARP: u16 = 0x0806;
 /// The key exchange of Wi-Fi and of 802.1X (IEEE 802.1X, 802.11 pre-authentication): no link without it.
 const EAPOL: [u16; 2] = [0x888e, 0x88c7];
-/// PPPoE, discovery and session (RFC 2516).
-const PPPOE: [u16; 2] = [0x8863, 0x8864];
+/// Bonding (LACP, IEEE 802.1AX), to the group with this last byte.
+const SLOW: (u8, u16) = (0x02, 0x8809);
+/// LLDP (IEEE 802.1AB) and the last bytes of its groups.
+const LLDP: [(u8, u16); 3] = [(0x00, 0x88cc), (0x03, 0x88cc), (0x0e, 0x88cc)];
 
 /// The strictest there is on a wire: ARP alone.
 pub(super) fn last_resort() -> WireRules {
     let chains = |family| vec![chain(ChainName::VpnWire, vec![Rule::new(family, Verdict::Drop)])];
     WireRules {
-        frames: vec![FrameMatch::Type(ARP)],
+        frames: vec![FrameMatch::Arp],
         ipv4: chains(Family::V4),
         ipv6: chains(Family::V6),
         ..WireRules::default()
     }
 }
 
-pub(super) fn frames(wires: &[Wire]) -> Vec<FrameMatch> {
-    // What a PPP link sends is judged there before it is wrapped.
-    let dials = wires.iter().any(|wire| wire.interface.as_str().starts_with("ppp"));
-    let types = [ARP].into_iter().chain(EAPOL).chain(PPPOE.into_iter().filter(|_| dials));
-    types.map(FrameMatch::Type).chain([FrameMatch::LinkLocal]).collect()
+pub(super) fn frames(situation: &Situation) -> Vec<FrameMatch> {
+    // A session needs discovery before there is a link; a link's name says nothing of what it is.
+    let pppoe = match situation.ppp_links[..] {
+        [] => PppoeFrames::Discovery,
+        [..] => PppoeFrames::Sessions,
+    };
+    let groups = [SLOW].into_iter().chain(LLDP).map(|(last, ethertype)| FrameMatch::Group(last, ethertype));
+    let frames = [FrameMatch::Arp].into_iter().chain(EAPOL.map(FrameMatch::Type)).chain(groups);
+    frames.chain([FrameMatch::SpanningTree, FrameMatch::Pppoe(pppoe)]).collect()
 }
 
 pub(super) fn chains(view: &View<'_>) -> Vec<WireChain> {
@@ -90,6 +120,7 @@ pub(super) fn chains(view: &View<'_>) -> Vec<WireChain> {
         WireChain { name: ChainName::VpnBootstrap, rules: transport(view) },
         chain(ChainName::VpnOwner, bootstrap::owners(view)),
         chain(ChainName::VpnLink, link(view)),
+        WireChain { name: ChainName::VpnWirePorts, rules: ports(view) },
         WireChain { name: ChainName::VpnLan, rules: lan(view) },
     ]
 }
@@ -100,19 +131,30 @@ fn chain(name: ChainName, rules: Vec<Rule>) -> WireChain {
 
 fn wire(view: &View<'_>) -> Vec<WireRule> {
     let jump = |chain| view.rule(Verdict::Jump(chain));
-    // As in the tables above: a server may listen on 53 or 853, and a router asks the ISP.
-    let mut rules = vec![jump(ChainName::VpnBootstrap), jump(ChainName::VpnLink)];
     let portal = output::portal_pages(view).into_iter().map(WireRule::OwnSocket);
-    for port in [DNS, DNS_OVER_TLS] {
-        let refuse = |transport| view.rule(Verdict::Drop).transport(transport).dport(port);
-        rules.extend([Transport::Udp, Transport::Tcp].map(refuse));
-    }
-    rules.push(jump(ChainName::VpnLan));
-    let mut rules: Vec<WireRule> = portal.chain(rules.into_iter().map(WireRule::Plain)).collect();
+    let mut rules: Vec<WireRule> = portal.collect();
+    // As in the tables above: a server may listen on 53 or 853, and a router asks the ISP.
+    rules.extend([ChainName::VpnBootstrap, ChainName::VpnLink].map(|name| WireRule::Plain(jump(name))));
+    rules.push(WireRule::WithPorts(jump(ChainName::VpnWirePorts)));
+    // The router on the LAN might send it on.
+    rules.push(WireRule::Routed(view.rule(Verdict::Drop)));
+    rules.push(WireRule::Plain(jump(ChainName::VpnLan)));
     rules.extend(replies(view));
     rules.extend(published(view));
     rules.push(WireRule::Plain(view.rule(Verdict::Drop)));
     rules
+}
+
+/// DNS ends here, and so does what might be DNS: a packet cut so that its port cannot be read.
+fn ports(view: &View<'_>) -> Vec<WireRule> {
+    vec![
+        // They come first: the kernel reads a port from their contents. Nobody puts them together without the
+        // first fragment, which has the port.
+        WireRule::LaterFragments(view.rule(Verdict::Return)),
+        WireRule::ToNameServer(view.rule(Verdict::Drop)),
+        WireRule::PortRead(view.rule(Verdict::Return)),
+        WireRule::Plain(view.rule(Verdict::Drop)),
+    ]
 }
 
 /// The allowance of the tables above. There a packet is whole; here a large one is in fragments, of
@@ -135,7 +177,12 @@ fn link(view: &View<'_>) -> Vec<Rule> {
         Family::V6 => ("ff02::1:2/128", 546, 547),
     };
     let ask = |to| view.rule(Verdict::Accept).to(to).udp(Port::fixed(sport), Port::fixed(dport));
-    output::nets(&[group]).into_iter().map(ask).chain(output::link(view)).collect()
+    // What a bond, a bridge or a VLAN sends goes out on another link than its own: neighbours of every
+    // uplink are allowed on every wire.
+    let on_link: BTreeSet<IpNet> =
+        view.situation.uplinks.iter().flat_map(|uplink| uplink.on_link.clone()).collect();
+    let neighbours = on_link.into_iter().flat_map(|net| output::neighbours(view, net));
+    output::nets(&[group]).into_iter().map(ask).chain(output::link(view)).chain(neighbours).collect()
 }
 
 /// The LAN of every uplink on every wire: what a bond, a bridge or a VLAN sends goes out on another

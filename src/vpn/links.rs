@@ -46,8 +46,10 @@ pub struct Link {
 pub enum LinkKind {
     /// `lo`.
     Loopback,
-    /// A device whose packets a VPN carries: tun, tap, ppp, xfrm, vti.
+    /// A device whose packets a VPN carries: tun, tap, xfrm, vti.
     Tunnel,
+    /// A link of PPP: a modem's or PPPoE's, or one whose packets a VPN carries.
+    Ppp,
     /// One whose packets the kernel itself wraps up and sends in UDP or TCP: wireguard, ovpn.
     KernelTunnel,
     /// A software bridge.
@@ -59,7 +61,10 @@ pub enum LinkKind {
 }
 
 /// The kernel's names for the kinds of [`LinkKind::Tunnel`].
-const TUNNELS: [&str; 5] = ["tun", "ppp", "xfrm", "vti", "vti6"];
+const TUNNELS: [&str; 4] = ["tun", "xfrm", "vti", "vti6"];
+
+/// The one of [`LinkKind::Ppp`].
+const PPP: &str = "ppp";
 
 /// Those of [`LinkKind::KernelTunnel`].
 const KERNEL_TUNNELS: [&str; 4] = ["wireguard", "ovpn", "ovpn-dco", "ovpn-dco-v2"];
@@ -69,6 +74,7 @@ impl LinkKind {
     pub fn of(info_kind: Option<&str>) -> Self {
         match info_kind {
             Some(kind) if TUNNELS.contains(&kind) => Self::Tunnel,
+            Some(PPP) => Self::Ppp,
             Some(kind) if KERNEL_TUNNELS.contains(&kind) => Self::KernelTunnel,
             Some("bridge") => Self::Bridge,
             Some("veth") => Self::Veth,
@@ -78,13 +84,13 @@ impl LinkKind {
 
     /// The kernel's names of every kind that is a tunnel.
     pub fn tunnels() -> impl Iterator<Item = &'static str> {
-        TUNNELS.into_iter().chain(KERNEL_TUNNELS)
+        TUNNELS.into_iter().chain([PPP]).chain(KERNEL_TUNNELS)
     }
 
     /// Whether a VPN carries its packets.
     pub fn is_tunnel(self) -> bool {
         match self {
-            Self::Tunnel | Self::KernelTunnel => true,
+            Self::Tunnel | Self::Ppp | Self::KernelTunnel => true,
             Self::Loopback | Self::Bridge | Self::Veth | Self::Other => false,
         }
     }
@@ -104,6 +110,16 @@ impl Link {
     pub fn own_addresses(&self) -> Vec<IpAddr> {
         let local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
         self.addresses.iter().map(IpNet::addr).filter(|address| !local(address)).collect()
+    }
+
+    /// The IPv6 prefixes of its addresses, but for the link-local one that every link has.
+    fn on_link(&self) -> Vec<IpNet> {
+        let beyond = |net: &IpNet| matches!(net, IpNet::V6(v6) if !v6.addr().is_unicast_link_local());
+        let mut nets: Vec<IpNet> =
+            self.addresses.iter().filter(|net| beyond(net)).map(IpNet::trunc).collect();
+        nets.sort();
+        nets.dedup();
+        nets
     }
 
     /// Whether it carries what a tunnel must, by its own routes.
@@ -146,6 +162,14 @@ impl LinkTable {
         })
     }
 
+    /// The links of PPP by name, whatever they are called.
+    pub fn ppp_links(&self) -> Vec<IfName> {
+        let links = self.links.iter().filter(|link| link.kind == LinkKind::Ppp);
+        let mut names: Vec<IfName> = links.filter_map(|link| link.name.parse().ok()).collect();
+        names.sort();
+        names
+    }
+
     /// Every bridge by its index, whoever made it.
     pub fn bridges(&self) -> BTreeSet<u32> {
         let bridges = self.links.iter().filter(|link| link.kind == LinkKind::Bridge);
@@ -178,7 +202,8 @@ impl LinkTable {
                 let prefixes = self.lan_of(link, &tunnels);
                 let mut addresses: Vec<_> = link.addresses.iter().map(IpNet::addr).collect();
                 addresses.sort();
-                (!addresses.is_empty()).then_some(Uplink { interface, addresses, prefixes })
+                let on_link = link.on_link();
+                (!addresses.is_empty()).then_some(Uplink { interface, addresses, prefixes, on_link })
             })
             .collect()
     }
@@ -191,7 +216,7 @@ impl LinkTable {
             LinkKind::Other => link.master.is_none_or(|master| !self.is_bridge_of_containers(master, config)),
             LinkKind::Veth if self.may_lead_out(link, config) => true,
             // Until it has an address a container's link cannot be told from another.
-            LinkKind::Veth | LinkKind::Tunnel | LinkKind::KernelTunnel => {
+            LinkKind::Veth | LinkKind::Tunnel | LinkKind::Ppp | LinkKind::KernelTunnel => {
                 !link.addresses.is_empty() && self.is_uplink(link, config)
             }
             LinkKind::Bridge => self.is_uplink(link, config),

@@ -271,6 +271,7 @@ impl Machine {
             named_tunnels: self.named_tunnels(),
             uplinks: self.links.uplinks(&self.config),
             wires: self.links.wires(&self.config),
+            ppp_links: self.links.ppp_links(),
             bridges: self.links.other_bridges(&self.config),
             shut_out: self.links.shut_out(&self.config),
             published: self.docker.published.clone(),

@@ -96,6 +96,9 @@ pub struct Situation {
     /// Every link that leads out, whether it has an address or not.
     #[serde(default)]
     pub wires: Vec<Wire>,
+    /// Links of the kernel's kind `ppp`, whatever they are called.
+    #[serde(default)]
+    pub ppp_links: Vec<IfName>,
     /// Bridges of containers and virtual machines that the configuration does not name.
     pub bridges: Vec<IfName>,
     /// Links that bear a tunnel's or a container bridge's name and are none.
@@ -188,6 +191,9 @@ pub struct Uplink {
     pub addresses: Vec<IpAddr>,
     /// The private networks on it, less those of tunnels.
     pub prefixes: Vec<LanPrefix>,
+    /// The IPv6 prefixes on it, global ones too: neighbours in them are asked for directly.
+    #[serde(default)]
+    pub on_link: Vec<IpNet>,
 }
 
 /// A link that leads out: an uplink, a port of one, or a card that has no address yet.

@@ -1,9 +1,11 @@
 //! `tunwarden lock` alone: no agent, no bus. What the ISP sees of a locked machine.
 
 mod cards;
+mod frames;
 mod lan;
 mod leaks;
 mod link;
+mod protocols;
 #[path = "../support/mod.rs"]
 mod support;
 mod tunnel_address;

@@ -10,7 +10,12 @@ fn situation() -> Situation {
     let network = |bridge: &str, access| NetworkAccess { bridge: bridge.parse().unwrap(), access };
     let prefixes = ["10.0.0.0/24", "fe80::/10"].map(|prefix| prefix.parse().unwrap()).to_vec();
     Situation {
-        uplinks: vec![Uplink { interface: "tunusb0".parse().unwrap(), addresses: Vec::new(), prefixes }],
+        uplinks: vec![Uplink {
+            interface: "tunusb0".parse().unwrap(),
+            addresses: Vec::new(),
+            prefixes,
+            on_link: Vec::new(),
+        }],
         shut_out: vec!["tunusb0".parse().unwrap()],
         networks: vec![network("br-lan", Access::Lan), network("br-none", Access::None)],
         ..Situation::default()

@@ -5,11 +5,12 @@
 //! ends this layer alone. A chain of forwarded packets that returns has no objection. The other table,
 //! of the family `netdev`, stands where packets go out on a wire.
 
+mod frame;
 mod rule;
 
 use std::fmt::Write;
 
-use super::{Chain, ChainName, FrameMatch, Hook, Ruleset, Table, WireRule};
+use super::{Chain, ChainName, Hook, Ruleset, Table};
 use crate::net::{Endpoint, Family};
 use crate::vpn::LinkKind;
 
@@ -154,47 +155,28 @@ fn protocol_chains(family: Family, table: &Table) -> impl Iterator<Item = NftCha
     table.chains.iter().filter(move |chain| !last(chain.name)).map(chain)
 }
 
+/// Maximum number of links that the kernel takes for one chain (`NFT_NETDEVICE_MAX`).
+const LINKS_OF_A_CHAIN: usize = 256;
+
 fn netdev(ruleset: &Ruleset) -> NftTable {
     let wire = &ruleset.wire;
-    let families = [(Family::V4, &wire.ipv4), (Family::V6, &wire.ipv6)];
     let mut chains: Vec<NftChain> = Vec::new();
-    let mut rules: Vec<String> = wire.open.iter().map(rule::text).collect();
-    for (family, own) in families {
+    for (family, own) in [(Family::V4, &wire.ipv4), (Family::V6, &wire.ipv6)] {
         chains.extend(own.iter().map(|chain| NftChain {
             name: rule::name(chain.name, family),
             base: None,
-            rules: chain.rules.iter().map(wire_rule).collect(),
-        }));
-        rules.extend(own.first().map(|first| {
-            let ethertype = if family == Family::V4 { "ip" } else { "ip6" };
-            format!("meta protocol {ethertype} goto {}", rule::name(first.name, family))
+            rules: chain.rules.iter().map(rule::on_wire).collect(),
         }));
     }
-    rules.extend(wire.frames.iter().map(frame));
-    rules.push("drop".to_owned());
+    chains.extend(frame::chains(wire));
     // The kernel has no chain at this hook without a link.
-    if !wire.wires.is_empty() {
-        let devices = wire.wires.iter().map(|wire| wire.interface.to_string()).collect();
+    for (n, wires) in wire.wires.chunks(LINKS_OF_A_CHAIN).enumerate() {
+        let name = if n == 0 { "egress".to_owned() } else { format!("egress_{}", n + 1) };
+        let devices = wires.iter().map(|wire| wire.interface.to_string()).collect();
         let base = Some(Base { hook: "egress", priority: PRIORITY, devices });
-        chains.push(NftChain { name: "egress".to_owned(), base, rules });
+        chains.push(NftChain { name, base, rules: vec![format!("goto {}", frame::FIRST)] });
     }
     NftTable { family: NftFamily::Netdev, owner: Owner::Nobody, sets: sets(ruleset), chains }
-}
-
-fn frame(frame: &FrameMatch) -> String {
-    match frame {
-        FrameMatch::Type(0x0806) => "meta protocol arp accept".to_owned(),
-        FrameMatch::Type(number) => format!("meta protocol 0x{number:04x} accept"),
-        FrameMatch::LinkLocal => "ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 accept".to_owned(),
-    }
-}
-
-fn wire_rule(wire: &WireRule) -> String {
-    match wire {
-        WireRule::Plain(rule) => rule::text(rule),
-        WireRule::LaterFragments(rule) => rule::with(rule, rule::later_fragment(rule)),
-        WireRule::OwnSocket(rule) => rule::with(rule, "meta skuid >= 0"),
-    }
 }
 
 /// A card that bears a tunnel's name is of none of these kinds, also while nobody is there to look at it.

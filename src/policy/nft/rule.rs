@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use crate::net::{Family, IfPattern, PortRange};
 use crate::policy::rule::IfMatch;
-use crate::policy::{ChainName, Device, Protocol, Rule, Tracked, Verdict};
+use crate::policy::{ChainName, Device, HopLimit, Protocol, Rule, Tracked, Verdict, WireRule};
 
 /// The set of the kernel's words for what is a tunnel.
 pub(super) const TUNNEL_KINDS: &str = "VPN_TUNNEL_KINDS";
@@ -31,8 +31,25 @@ pub(super) fn text(rule: &Rule) -> String {
 }
 
 /// The same with one more match.
-pub(super) fn with(rule: &Rule, more: &str) -> String {
+fn with(rule: &Rule, more: &str) -> String {
     [matches(rule), vec![more.to_owned(), verdict(rule)]].concat().join(" ")
+}
+
+/// A rule for packets on a wire, as it is listed.
+pub(super) fn on_wire(wire: &WireRule) -> String {
+    match wire {
+        WireRule::Plain(rule) => text(rule),
+        WireRule::LaterFragments(rule) => with(rule, later_fragment(rule)),
+        WireRule::OwnSocket(rule) => with(rule, "meta skuid >= 0"),
+        // UDP, TCP, DCCP, SCTP and UDP-Lite.
+        WireRule::WithPorts(rule) => with(rule, "meta l4proto { 6, 17, 33, 132, 136 }"),
+        WireRule::ToNameServer(rule) => with(rule, "th dport { 53, 853 }"),
+        WireRule::PortRead(rule) => with(rule, "th dport >= 0"),
+        WireRule::Routed(rule) => match rule.family {
+            Family::V4 => with(rule, "meta l4proto != 2 ip hdrlength != 5"),
+            Family::V6 => with(rule, "exthdr rt exists"),
+        },
+    }
 }
 
 /// From this moment on, by the kernel's clock; nft runs with UTC as its zone.
@@ -46,7 +63,7 @@ pub(super) fn before(moment: jiff::Timestamp) -> String {
 }
 
 /// A fragment that is not the first of its packet.
-pub(super) fn later_fragment(rule: &Rule) -> &'static str {
+fn later_fragment(rule: &Rule) -> &'static str {
     match rule.family {
         Family::V4 => "ip frag-off & 8191 != 0",
         Family::V6 => "frag frag-off != 0",
@@ -65,9 +82,12 @@ fn matches(rule: &Rule) -> Vec<String> {
         Some(set) => push(Some(format!("{ip} daddr . meta l4proto . {} dport @{set}", transport(rule)))),
         None => protocol_words(rule).into_iter().for_each(|word| push(Some(word))),
     }
-    push(rule.hop_limit.map(|limit| match rule.family {
-        Family::V4 => format!("ip ttl {limit}"),
-        Family::V6 => format!("ip6 hoplimit {limit}"),
+    push(rule.hop_limit.map(|limit| {
+        let name = if rule.family == Family::V4 { "ip ttl" } else { "ip6 hoplimit" };
+        match limit {
+            HopLimit::Exactly(limit) => format!("{name} {limit}"),
+            HopLimit::Below(limit) => format!("{name} < {limit}"),
+        }
     }));
     push(rule.mark.map(|mark| format!("meta mark 0x{mark:08x}")));
     push(rule.owner.map(|uid| format!("meta skuid {uid}")));
@@ -81,18 +101,23 @@ fn matches(rule: &Rule) -> Vec<String> {
 fn transport(rule: &Rule) -> &'static str {
     match rule.protocol {
         Some(Protocol::Transport(transport)) => transport.as_str(),
+        Some(Protocol::Ported(ported)) => ported.as_str(),
         Some(Protocol::Icmp | Protocol::Igmp) | None => "th",
     }
 }
 
 fn protocol_words(rule: &Rule) -> Vec<String> {
     let Some(protocol) = rule.protocol else { return Vec::new() };
+    if let Some([one, other]) = rule.either_dport {
+        return vec![format!("{} dport {{ {one}, {other} }}", transport(rule))];
+    }
     match (protocol, rule.family, rule.icmp_type) {
         (Protocol::Icmp, Family::V4, Some(number)) => vec![format!("icmp type {number}")],
         (Protocol::Icmp, Family::V6, Some(number)) => vec![format!("icmpv6 type {number}")],
         (Protocol::Icmp, Family::V4, None) => vec!["meta l4proto icmp".to_owned()],
         (Protocol::Icmp, Family::V6, None) => vec!["meta l4proto ipv6-icmp".to_owned()],
         (Protocol::Igmp, _, _) => vec!["meta l4proto igmp".to_owned()],
+        (Protocol::Ported(ported), _, _) => vec![format!("meta l4proto {}", ported.as_str())],
         (Protocol::Transport(transport), _, _) => {
             let port = |side: &str, ports: Option<PortRange>| {
                 ports.map(|ports| format!("{transport} {side} {}", ports.to_string().replace(':', "-")))

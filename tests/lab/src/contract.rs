@@ -93,7 +93,7 @@ impl Contract {
                     || is_neighbour_discovery(*destination, *hop_limit, *transport)
                     || self.is_endpoint(*destination, *transport)
                     || self.is_lan(*destination, *transport)
-                    || self.discovery && is_discovery(*destination, *transport)
+                    || self.discovery && is_discovery(*destination, *hop_limit, *transport)
             }
         }
     }
@@ -104,7 +104,9 @@ impl Contract {
             Transport::Tcp { to, .. } => (TCP, Some(to)),
             // A large packet of the tunnel: its first fragment was judged by its port.
             Transport::Fragment(protocol) => (protocol, None),
-            Transport::Icmp(_) | Transport::Icmpv6(_) | Transport::Other(_) => return false,
+            Transport::Ported { .. } | Transport::Icmp(_) | Transport::Icmpv6(_) | Transport::Other(_) => {
+                return false;
+            }
         };
         self.endpoints.iter().any(|(address, allowed)| {
             address.ip() == destination
@@ -115,7 +117,9 @@ impl Contract {
 
     fn is_lan(&self, destination: IpAddr, transport: Transport) -> bool {
         let names = match transport {
-            Transport::Udp { to, .. } | Transport::Tcp { to, .. } => NAME_PORTS.contains(&to),
+            Transport::Udp { to, .. } | Transport::Tcp { to, .. } | Transport::Ported { to, .. } => {
+                NAME_PORTS.contains(&to)
+            }
             Transport::Icmp(_) | Transport::Icmpv6(_) | Transport::Fragment(_) | Transport::Other(_) => false,
         };
         !names && self.lans.iter().any(|lan| lan.contains(&destination))
@@ -148,17 +152,27 @@ fn is_neighbour_discovery(destination: IpAddr, hop_limit: u8, transport: Transpo
     let (IpAddr::V6(_), Transport::Icmpv6(kind)) = (destination, transport) else { return false };
     match kind {
         133 => hop_limit == 255 && (destination.is_multicast() || is_private(destination)),
-        135 | 136 => hop_limit == 255,
+        135 | 136 => hop_limit == 255 && is_on_link(destination),
         131 | 132 | 143 => hop_limit == 1 && destination.is_multicast(),
         _ => false,
     }
 }
 
-fn is_discovery(destination: IpAddr, transport: Transport) -> bool {
+/// On the link of an uplink of the laboratory, by a global address too.
+fn is_on_link(destination: IpAddr) -> bool {
+    let IpAddr::V6(to) = destination else { return false };
+    match to.segments() {
+        [0x2001, 0xdb8, 1..=5, 0, ..] | [0xfd00, 0, 0, 1..=5, ..] => true,
+        [first, ..] => to.is_unicast_link_local() || first == 0xff02,
+    }
+}
+
+fn is_discovery(destination: IpAddr, hop_limit: u8, transport: Transport) -> bool {
     let port = match transport {
         Transport::Udp { to, .. } => to,
-        Transport::Other(IGMP) => return destination.is_multicast(),
+        Transport::Other(IGMP) => return destination.is_multicast() && hop_limit == 1,
         Transport::Tcp { .. }
+        | Transport::Ported { .. }
         | Transport::Icmp(_)
         | Transport::Icmpv6(_)
         | Transport::Fragment(_)
@@ -166,8 +180,8 @@ fn is_discovery(destination: IpAddr, transport: Transport) -> bool {
     };
     let name = destination.to_string();
     match port {
-        5353 => ["224.0.0.251", "ff02::fb"].contains(&name.as_str()),
-        1900 => ["239.255.255.250", "ff02::c", "ff05::c"].contains(&name.as_str()),
+        5353 => ["224.0.0.251", "ff02::fb"].contains(&name.as_str()) && [1, 255].contains(&hop_limit),
+        1900 => ["239.255.255.250", "ff02::c", "ff05::c"].contains(&name.as_str()) && hop_limit <= 4,
         _ => false,
     }
 }
@@ -204,6 +218,9 @@ mod tests {
             packet("fe80::1", 255, Transport::Icmpv6(128)),
             packet("ff02::16", 64, Transport::Icmpv6(143)),
             packet("203.0.113.9", 255, Transport::Icmpv6(135)),
+            packet("2001:db8:9::9", 255, Transport::Icmpv6(135)),
+            packet("2001:db8:7::7", 255, Transport::Icmpv6(136)),
+            packet("10.0.0.1", 64, Transport::Ported { protocol: 136, to: 53 }),
             packet("224.0.0.251", 1, udp(5353, 5353)),
             packet("224.0.0.22", 1, Transport::Other(IGMP)),
             Packet::Unreadable,

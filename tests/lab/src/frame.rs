@@ -63,6 +63,13 @@ pub enum Transport {
         /// The destination port.
         to: u16,
     },
+    /// Another protocol that begins with ports: DCCP, SCTP, UDP-Lite.
+    Ported {
+        /// Its number.
+        protocol: u8,
+        /// The destination port.
+        to: u16,
+    },
     /// ICMP with its type.
     Icmp(u8),
     /// ICMPv6 with its type.
@@ -125,9 +132,15 @@ fn packet_of(sliced: &SlicedPacket<'_>) -> Option<Packet> {
         Some(TransportSlice::Icmpv6(icmp)) => Transport::Icmpv6(icmp.type_u8()),
         Some(TransportSlice::Igmp(_)) => Transport::Other(number),
         None if net.ip_payload_ref()?.fragmented => Transport::Fragment(number),
-        None => Transport::Other(number),
+        None => ported(number, net.ip_payload_ref()?.payload).unwrap_or(Transport::Other(number)),
     };
     Some(Packet::Ip { source, destination, hop_limit, transport })
+}
+
+/// DCCP (33), SCTP (132) and UDP-Lite (136) begin as UDP does.
+fn ported(protocol: u8, payload: &[u8]) -> Option<Transport> {
+    let port = payload.get(2..4)?.first_chunk()?;
+    [33, 132, 136].contains(&protocol).then(|| Transport::Ported { protocol, to: u16::from_be_bytes(*port) })
 }
 
 /// A tag ends at the first byte that is not printable.

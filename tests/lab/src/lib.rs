@@ -56,7 +56,7 @@ pub use lab::{Lab, with_lab};
 pub use machine::{Cmd, Machine, Output, Process};
 pub use network_manager::NetworkManager;
 pub use session::Session;
-pub use traffic::{Container, ContainerFlood, Echo, Flood, Probe, Sent};
+pub use traffic::{Container, ContainerFlood, Echo, Flood, Probe, Sent, forged};
 pub use uplink::Uplink;
 pub use wait::{wait_for, wait_until};
 pub use whole_machine::{Release, WholeMachine};

@@ -76,7 +76,13 @@ fn every_change_is_named() {
         (&inet, "\tchain output {", "\tmap m {\n\t}\n\tchain output {", "foreign: map m"),
         (&netdev, "{ eth0, wlan0 }", "{ eth0 }", "egress is not on wlan0"),
         (&netdev, "devices = { eth0, wlan0 }", "device \"eth0\"", "egress is not on wlan0"),
-        (&netdev, "meta protocol arp accept", "accept", "foreign: egress accept"),
+        (&netdev, "goto VPN_EGRESS", "accept", "foreign: egress accept"),
+        (
+            &netdev,
+            "@ll,96,16 0x888e accept",
+            "@ll,96,16 0x888f accept",
+            "missing: VPN_ETHERNET @ll,96,16 34958 accept",
+        ),
     ];
     for (table, old, new, line) in changes {
         let lines = found(table, |text| text.replacen(old, new, 1));

@@ -3,6 +3,7 @@
 mod container;
 mod echo;
 mod flood;
+pub mod forged;
 mod icmp;
 mod probe;
 mod raw;

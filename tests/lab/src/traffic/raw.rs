@@ -7,18 +7,22 @@ use std::os::fd::AsRawFd;
 use anyhow::{Context, Result};
 use etherparse::PacketBuilder;
 use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, bind, socket};
+use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockType, bind, socket};
 use socket2::Socket;
 
 /// A packet socket on a link.
 pub(super) fn packet_socket(device: &str) -> Result<Socket> {
-    let link = getifaddrs()?
+    let packets = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(packets.as_raw_fd(), &link_address(device)?)?;
+    Ok(packets.into())
+}
+
+/// What a packet socket is bound to, to be on a link.
+pub(super) fn link_address(device: &str) -> Result<LinkAddr> {
+    getifaddrs()?
         .filter(|link| link.interface_name == device)
         .find_map(|link| link.address.as_ref().and_then(|address| address.as_link_addr().copied()))
-        .with_context(|| format!("no link {device}"))?;
-    let packets = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
-    bind(packets.as_raw_fd(), &link)?;
-    Ok(packets.into())
+        .with_context(|| format!("no link {device}"))
 }
 
 /// A datagram to `target`, in a frame to a router, with the host's own address.

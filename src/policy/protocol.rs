@@ -1,0 +1,83 @@
+//! What a packet carries, as a rule names it.
+
+use crate::net::Transport;
+
+/// A protocol above IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// UDP or TCP.
+    Transport(Transport),
+    /// ICMP, or ICMPv6 in the other family.
+    Icmp,
+    /// IGMP.
+    Igmp,
+    /// Another protocol whose packets begin with a source and a destination port.
+    Ported(Ported),
+}
+
+/// Protocols besides UDP and TCP whose packets begin with a source and a destination port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ported {
+    /// UDP-Lite (RFC 3828).
+    UdpLite,
+    /// DCCP (RFC 4340).
+    Dccp,
+    /// SCTP (RFC 9260).
+    Sctp,
+}
+
+impl Protocol {
+    /// Every protocol whose packets begin with a source and a destination port.
+    pub const WITH_PORTS: [Self; 5] = [
+        Self::Transport(Transport::Udp),
+        Self::Transport(Transport::Tcp),
+        Self::Ported(Ported::UdpLite),
+        Self::Ported(Ported::Dccp),
+        Self::Ported(Ported::Sctp),
+    ];
+}
+
+impl Ported {
+    /// nft's and iptables' word for it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::UdpLite => "udplite",
+            Self::Dccp => "dccp",
+            Self::Sctp => "sctp",
+        }
+    }
+}
+
+/// Values of a TTL or of an IPv6 hop limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HopLimit {
+    /// This one.
+    Exactly(u8),
+    /// Every one below this.
+    Below(u8),
+}
+
+/// States of a tracked connection (`xt_conntrack`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracked {
+    /// RELATED or ESTABLISHED.
+    Reply,
+    /// Its destination was rewritten, and this packet goes the way of the first.
+    DnatOriginal,
+    /// Its destination was rewritten, and this packet is an answer.
+    DnatReply,
+    /// It was opened from the other side, and this packet is an answer.
+    EstablishedReply,
+}
+
+impl Tracked {
+    /// The options of `-m conntrack`.
+    pub(super) fn options(self) -> &'static str {
+        match self {
+            Self::Reply => "--ctstate RELATED,ESTABLISHED",
+            Self::DnatOriginal => "--ctstate DNAT --ctdir ORIGINAL",
+            Self::DnatReply => "--ctstate DNAT --ctdir REPLY",
+            Self::EstablishedReply => "--ctstate ESTABLISHED --ctdir REPLY",
+        }
+    }
+}
