@@ -1,16 +1,21 @@
 //! Who calls, as the bus daemon vouches for it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
-use zbus::Connection;
+use zbus::connection::Builder;
 use zbus::fdo::{self, DBusProxy};
 use zbus::message::Header;
 use zbus::names::BusName;
+use zbus::{Connection, OwnedFd};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
 use super::Asker;
 use crate::sources::process::lineage;
-use crate::vpn::Reporter;
+use crate::vpn::{Lineage, Reporter};
+
+/// How long the bus daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The caller's user id.
 pub(super) async fn uid(connection: &Connection, header: &Header<'_>) -> fdo::Result<u32> {
@@ -32,16 +37,29 @@ pub(super) async fn reporter(
     header: &Header<'_>,
     clients: &BTreeSet<u32>,
 ) -> fdo::Result<(u32, Option<Reporter>)> {
-    let credentials = DBusProxy::new(connection).await?.get_connection_credentials(sender(header)?).await?;
+    let sender = sender(header)?;
+    let credentials = DBusProxy::new(connection).await?.get_connection_credentials(sender.clone()).await?;
     let unknown = || fdo::Error::AccessDenied("the bus does not say whose this call is".to_owned());
     let uid = credentials.unix_user_id().ok_or_else(unknown)?;
     if uid == 0 {
         return Ok((uid, Some(Reporter::Root)));
     }
     let Some(pid) = credentials.process_id() else { return Ok((uid, None)) };
-    let lineage = lineage(pid, uid, credentials.into_process_fd());
-    let of_a_client = clients.iter().any(|&client| lineage.has(client, None));
-    Ok((uid, of_a_client.then_some(Reporter::Client(lineage))))
+    let of_a_client = |lineage: &Lineage| clients.iter().any(|&client| lineage.has(client, None));
+    if !of_a_client(&lineage(pid, uid, None::<OwnedFd>)) {
+        return Ok((uid, None));
+    }
+    let lineage = lineage(pid, uid, pidfd(sender).await);
+    Ok((uid, of_a_client(&lineage).then_some(Reporter::Client(lineage))))
+}
+
+/// The caller's pidfd, which its process id cannot pass on to another process; `None` where the bus daemon is
+/// older than dbus 1.15.8 and has none. A connection of its own asks for it: the agent's takes no file
+/// descriptors, or any caller could fill this process with them.
+async fn pidfd(sender: BusName<'static>) -> Option<OwnedFd> {
+    let connection = Builder::system().method_timeout(PATIENCE).build().await.ok()?;
+    let bus = DBusProxy::new(&connection).await.ok()?;
+    bus.get_connection_credentials(sender).await.ok()?.into_process_fd()
 }
 
 /// Asks polkit about the caller by its bus name. Root needs no polkit; without polkit nobody else may.

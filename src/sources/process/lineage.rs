@@ -115,6 +115,21 @@ mod tests {
     }
 
     #[test]
+    fn a_process_whose_pidfd_says_that_it_has_ended_has_no_lineage() {
+        let (pid, uid) = own();
+        let pidfd = |pid: u32| {
+            let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+            rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap()
+        };
+        assert!(lineage(pid, uid, Some(pidfd(pid))).has(pid, None));
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let ended = pidfd(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(lineage(pid, uid, Some(ended)).processes, [], "its id is another process's");
+    }
+
+    #[test]
     fn a_lineage_ends_where_the_user_changes() {
         let (pid, uid) = own();
         if uid != 0 {
