@@ -288,8 +288,8 @@ impl Nftables {
         for (table, found) in look(wanted).await? {
             let before = expected.and_then(|tables| tables.iter().find(|old| old.family == table.family));
             if let Some(before) = before {
-                // A link that is gone has taken its hook along.
-                let lines = differences(&before.on_links_of(table), found.as_ref());
+                // A link that is gone has taken its hook along. One that has only left the wires has not.
+                let lines = differences(&before.on_links(is_there), found.as_ref());
                 if !lines.is_empty() {
                     *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(lines));
                 }

@@ -239,15 +239,11 @@ impl NftTable {
         self.owner == held.owner && chains(self) == chains(held)
     }
 
-    /// The same without links that `other` is not on.
-    pub fn on_links_of(&self, other: &Self) -> Self {
-        let devices = |table: &Self| {
-            let bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
-            bases.flat_map(|base| base.devices.clone()).collect::<Vec<_>>()
-        };
-        let (mut table, links) = (self.clone(), devices(other));
+    /// The same on those of its links alone that are `there`.
+    pub fn on_links(&self, there: impl Fn(&str) -> bool) -> Self {
+        let mut table = self.clone();
         for base in table.chains.iter_mut().filter_map(|chain| chain.base.as_mut()) {
-            base.devices.retain(|device| links.contains(device));
+            base.devices.retain(|device| there(device));
         }
         table
     }
