@@ -234,6 +234,73 @@ fn a_link_that_appears_and_one_that_comes_back_are_held() -> Result<()> {
     })
 }
 
+#[test]
+fn an_uplink_whose_address_is_away_is_held_by_the_agent_and_whoever_comes_after_it() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        macvlan(lab)?;
+        let capture = lab.capture()?;
+        let floods = lab.host().raw("eth0", "203.0.113.9:5001")?.tag("raw").flood(500)?;
+        let _container = macvlan_flood(lab)?;
+        let container = |frame: &Frame| frame.destination().is_some_and(|to| to.to_string() == MACVLAN_V4);
+        capture.wait_for(20, SOON, container).context("the control: without tunwarden")?;
+        let first = agent(lab, KNOWN)?;
+        let from = capture.so_far()?.len();
+        let held = |what: &str| -> Result<()> {
+            let before = tried(lab)?;
+            floods.await_more(200)?;
+            wait_for("the container tries", SOON, || Ok((tried(lab)? > before + 200).then_some(())))?;
+            contract()?.check(&capture.so_far()?[from..]).with_context(|| what.to_owned())?;
+            hooked(lab, "eth0").with_context(|| what.to_owned())
+        };
+        held("with its address")?;
+        // What `nmcli connection up` does on its way.
+        lab.host().succeed(["ip", "addr", "flush", "dev", "eth0"])?;
+        wait_for("the LAN is gone from the rules", SOON, || {
+            Ok((!lab.host().succeed(["iptables", "-S", "VPN_LAN"])?.contains("-o eth0")).then_some(()))
+        })?;
+        held("without its address")?;
+        drop(first);
+        let second = support::start_agent(lab)?;
+        held("the next agent")?;
+        drop(second);
+        lock(lab, KNOWN)?;
+        held("a lock without an agent")?;
+        let _third = support::start_agent(lab)?;
+        held("the agent after it")?;
+        lab.host().succeed(["ip", "addr", "add", "10.0.0.2/24", "dev", "eth0"])?;
+        held("with its address again")?;
+        ensure!(status(lab)?["repairs"] == 0, "no repair: {}", status(lab)?);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_bridge_that_gets_its_first_container_is_no_repair() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let agent = agent(lab, KNOWN)?;
+        for n in 0..5 {
+            let bridge = format!("mybr{n}");
+            lab.host().succeed(["ip", "link", "add", &bridge, "type", "bridge"])?;
+            let (port, far) = (format!("port{n}"), format!("far{n}"));
+            lab.host().succeed(["ip", "link", "add", &port, "type", "veth", "peer", "name", &far])?;
+            hooked(lab, &bridge)?;
+            // That a bridge comes and goes has the agent look at everything.
+            let batch =
+                format!("link add other type bridge\nlink set {port} master {bridge}\nlink del other\n");
+            lab.host().command(["ip", "-batch", "-"]).stdin(&batch).succeed()?;
+            let gone = || Ok((!wires(lab)?.contains(&bridge)).then_some(()));
+            wait_for(&format!("{bridge} is no wire any more"), SOON, gone)?;
+        }
+        hooked(lab, "eth0")?;
+        ensure!(status(lab)?["repairs"] == 0, "told as a repair: {}\n{}", status(lab)?, agent.log());
+        // The control: somebody else's hand in the same chain is one.
+        lab.host().succeed(["nft", "flush", "ruleset"])?;
+        wait_for("a repair", SOON, || Ok((status(lab)?["repairs"] != 0).then_some(())))
+    })
+}
+
 fn wires(lab: &Lab) -> Result<String> {
     lab.host().succeed(["nft", "list", "chain", "netdev", "tunwarden", "egress"])
 }

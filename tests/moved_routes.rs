@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use support::openvpn::{
     ECHO, PRESSURE, becomes, connect, contract, flows, hooked, lost_because, pressure, protected_by, seen,
 };
@@ -91,6 +91,39 @@ fn ip(lab: &Lab, command: &str) -> Result<()> {
 const HOSTILE: [&[&str]; 2] =
     [&["203.0.113.0/24"], &["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"]];
 
+/// What leads traffic past the tunnel although its routes stand, what takes that back, and the reason told.
+const PAST: [(&[&str], &[&str], &str); 4] = [
+    (
+        &["route add default via 10.0.0.1 table 100", "rule add from all lookup 100 pref 100"],
+        &["rule del pref 100"],
+        "traffic is no longer routed into it",
+    ),
+    (
+        &["rule add to 203.0.113.0/25 lookup 100 pref 100"],
+        &["rule del pref 100"],
+        "some traffic is routed past it",
+    ),
+    (
+        // The halves of openvpn(8) become one default route with a worse metric.
+        &[
+            "route add default dev tun0 metric 1000",
+            "route del 0.0.0.0/1 dev tun0",
+            "route del 128.0.0.0/1 dev tun0",
+        ],
+        &[
+            "route add 0.0.0.0/1 dev tun0",
+            "route add 128.0.0.0/1 dev tun0",
+            "route del default dev tun0 metric 1000",
+        ],
+        "traffic is no longer routed into it",
+    ),
+    (
+        &["route add 203.0.113.9/32 via 10.0.0.1"],
+        &["route del 203.0.113.9/32 via 10.0.0.1"],
+        "some traffic is routed past it",
+    ),
+];
+
 fn move_routes(lab: &Lab, verb: &str, networks: &[&str]) -> Result<()> {
     networks.iter().try_for_each(|net| ip(lab, &format!("route {verb} {net} via 10.0.0.1 dev eth0")))
 }
@@ -129,6 +162,41 @@ fn without_the_agent_a_route_that_moves_takes_both_flows_with_it() {
 }
 
 #[test]
+fn a_lease_inside_the_company_s_network_is_no_protection_and_a_tunnel_by_wireguards_rules_is_one() {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let _agent = agent(lab, "[tunnel]\nroutes = [\"10.20.0.0/16\"]\n")?;
+        let _client =
+            connect(lab, &hooked(lab, ClientOptions::of(&server).line("route 10.20.0.0 255.255.0.0"))?)?;
+        protected_by(lab, &server)?;
+        let capture = lab.capture()?;
+        ip(lab, "addr add 10.20.0.5/17 dev eth0")?;
+        let flood = lab.host().udp("10.20.1.1:4000")?.from_user("nobody").tag("company").flood(200)?;
+        becomes(lab, "lost")?;
+        flood.await_more(100)?;
+        ensure!(seen(&capture.stop()?, "company") == 0, "the company's traffic left on the LAN");
+        ip(lab, "addr del 10.20.0.5/17 dev eth0")?;
+        protected_by(lab, &server)?;
+
+        // As wg-quick(8) makes them: no route of the main table leads into the tunnel.
+        for net in ["10.20.0.0/16", "0.0.0.0/1", "128.0.0.0/1"] {
+            ip(lab, &format!("route del {net} dev tun0"))?;
+        }
+        becomes(lab, "lost")?;
+        for command in [
+            "route add default dev tun0 table 51820",
+            "rule add not fwmark 51820 table 51820",
+            "rule add table main suppress_prefixlength 0",
+        ] {
+            ip(lab, command)?;
+        }
+        protected_by(lab, &server).map(drop)
+    })
+    .unwrap();
+}
+
+#[test]
 fn flows_through_the_tunnel_never_go_on_in_clear_when_their_route_moves() {
     with_lab(|lab| {
         let capture = lab.capture()?;
@@ -151,12 +219,24 @@ fn flows_through_the_tunnel_never_go_on_in_clear_when_their_route_moves() {
 
         for networks in HOSTILE {
             move_routes(lab, "add", networks)?;
+            becomes(lab, "lost").with_context(|| format!("{networks:?}"))?;
             flood.await_more(50)?;
             early.await_more(50)?;
             talk.tries(100)?;
-            println!("{networks:?} moved: {}", support::status(lab)?["state"]);
             move_routes(lab, "del", networks)?;
+            protected_by(lab, &server)?;
             talk.gets_through()?;
+        }
+        for (past, back, reason) in PAST {
+            past.iter().try_for_each(|command| ip(lab, command))?;
+            becomes(lab, "lost").with_context(|| format!("{past:?}"))?;
+            ensure!(lost_because(&agent)? == reason, "{past:?}: {}", lost_because(&agent)?);
+            let text = support::tunwarden(lab, ["status"])?.stdout;
+            ensure!(!text.contains("through the VPN"), "{past:?}: {text}");
+            flood.await_more(50)?;
+            talk.tries(50)?;
+            back.iter().try_for_each(|command| ip(lab, command))?;
+            protected_by(lab, &server)?;
         }
 
         let breaks: [(&str, &[&str], &str); 3] = [

@@ -217,6 +217,7 @@ impl Agent {
             tracing::warn!("{}: server names will have to be looked up again", describe(&error));
             Names::default()
         }));
+        machine.recall_uplinks(&before.situation.known_uplinks);
         machine.recall_last(before.last.clone());
         machine.recall_silent(before.silent.clone());
         let found = Enforcement::Unknown(Unread::Failed);

@@ -80,6 +80,8 @@ pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
         complain(&format!("tunwarden: {}", describe(&error)));
         Names::default()
     }));
+    let before = store.applied().ok().flatten().unwrap_or_default();
+    machine.recall_uplinks(&before.situation.known_uplinks);
     machine.step(Event::Links(table), now);
     machine.situation()
 }

@@ -17,8 +17,8 @@ pub use endpoint::{Endpoint, EndpointError, Host, HostName, Server};
 pub use ifname::{IfName, IfNameError, IfPattern, IfPatternError};
 pub use length::{LengthError, length};
 pub use port::{Port, PortError, PortRange, Transport, TransportError};
-pub use prefix::{LanPrefix, PrefixError, is_private, network};
-pub use space::AddressSet;
+pub use prefix::{LanPrefix, PRIVATE, PrefixError, is_private, network};
+pub use space::{AddressSet, pieces};
 
 /// The two Internet protocols, each with its own set of tables in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{AddressSet, Family};
 
 /// The prefixes that are never routed on the internet: RFC 1918, RFC 3927, RFC 4193, RFC 4291 2.5.6.
-const PRIVATE: [IpNet; 6] = [
+pub const PRIVATE: [IpNet; 6] = [
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8)),
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12)),
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16)),

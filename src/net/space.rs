@@ -1,5 +1,6 @@
 //! Sets of addresses of one family, as ranges: what is in some networks and not in others.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
@@ -18,7 +19,7 @@ impl AddressSet {
     /// Every address in these networks; those of the other family are left out.
     pub fn of(family: Family, networks: impl IntoIterator<Item = IpNet>) -> Self {
         let own = networks.into_iter().filter(|net| Family::of(net.addr()) == family);
-        Self::of_ranges(family, own.map(|net| (bits(net.network()), bits(net.broadcast()))).collect())
+        Self::of_ranges(family, own.map(|net| (net.network(), net.broadcast())))
     }
 
     /// Every address of a family.
@@ -26,7 +27,13 @@ impl AddressSet {
         Self { family, ranges: vec![(0, last(family))] }
     }
 
-    fn of_ranges(family: Family, mut ranges: Vec<(u128, u128)>) -> Self {
+    /// Every address in these ranges, each with its first and last; those of the other family are left out.
+    pub fn of_ranges(family: Family, ranges: impl IntoIterator<Item = (IpAddr, IpAddr)>) -> Self {
+        let own = ranges.into_iter().filter(|(first, _)| Family::of(*first) == family);
+        Self::merged(family, own.map(|(first, last)| (bits(first), bits(last))).collect())
+    }
+
+    fn merged(family: Family, mut ranges: Vec<(u128, u128)>) -> Self {
         ranges.sort_unstable();
         let mut merged: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
         for (first, last) in ranges {
@@ -36,6 +43,21 @@ impl AddressSet {
             }
         }
         Self { family, ranges: merged }
+    }
+
+    /// The family of its addresses.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Whether no address is in it.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The addresses that are in both.
+    pub fn and(&self, other: &Self) -> Self {
+        self.without(&self.without(other))
     }
 
     /// The addresses that are in this set and not in `other`.
@@ -79,6 +101,16 @@ impl AddressSet {
         };
         self.ranges.iter().flat_map(networks).collect()
     }
+}
+
+/// A whole family cut at the bounds of networks, in order: the first and the last address of each piece.
+/// All addresses of a piece are in the same ones of these networks.
+pub fn pieces(family: Family, networks: impl IntoIterator<Item = IpNet>) -> Vec<(IpAddr, IpAddr)> {
+    let own = networks.into_iter().filter(|net| Family::of(net.addr()) == family);
+    let starts = own.flat_map(|net| [Some(bits(net.network())), bits(net.broadcast()).checked_add(1)]);
+    let starts: BTreeSet<u128> = starts.flatten().filter(|&start| start <= last(family)).chain([0]).collect();
+    let ends = starts.iter().skip(1).map(|next| next - 1).chain([last(family)]);
+    starts.iter().zip(ends).map(|(&first, last)| (address(family, first), address(family, last))).collect()
 }
 
 fn bits(address: IpAddr) -> u128 {
@@ -135,6 +167,24 @@ mod tests {
         assert_eq!(set(&["0.0.0.0/1", "128.0.0.0/1"]), AddressSet::whole(Family::V4));
         assert_eq!(set(&["8000::/1", "::/1"]), AddressSet::whole(Family::V6));
         assert_ne!(set(&["0.0.0.0/1", "128.0.0.0/2"]), AddressSet::whole(Family::V4));
+    }
+
+    #[test]
+    fn a_family_is_cut_where_networks_begin_and_end() {
+        let nets = ["10.0.0.0/8", "10.20.0.0/16", "255.255.255.255/32", "::/0"];
+        let pieces = pieces(Family::V4, nets.map(|net| net.parse().unwrap()));
+        let pieces: Vec<String> = pieces.iter().map(|(first, last)| format!("{first}-{last}")).collect();
+        assert_eq!(
+            pieces,
+            [
+                "0.0.0.0-9.255.255.255",
+                "10.0.0.0-10.19.255.255",
+                "10.20.0.0-10.20.255.255",
+                "10.21.0.0-10.255.255.255",
+                "11.0.0.0-255.255.255.254",
+                "255.255.255.255-255.255.255.255"
+            ]
+        );
     }
 
     proptest! {

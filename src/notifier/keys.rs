@@ -124,7 +124,7 @@ impl Key {
             Reason::LinkGone => Self::ReasonLinkGone,
             Reason::LinkDown => Self::ReasonLinkDown,
             Reason::NoAddress => Self::ReasonNoAddress,
-            Reason::NoRoute => Self::ReasonNoRoute,
+            Reason::NoRoute | Reason::RoutedPast => Self::ReasonNoRoute,
             Reason::ClientRestarts => Self::ReasonClientRestarts,
             Reason::ClientEnded => Self::ReasonClientEnded,
             Reason::DeviceGone => Self::ReasonDeviceGone,

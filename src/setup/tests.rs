@@ -62,7 +62,8 @@ fn machine(links: &[(&str, LinkKind)]) -> Machine {
         addresses: Vec::new(),
         routes: Vec::new(),
     };
-    Machine { links: LinkTable { links: links.iter().enumerate().map(link).collect() }, ..Machine::default() }
+    let links = LinkTable { links: links.iter().enumerate().map(link).collect(), ..LinkTable::default() };
+    Machine { links, ..Machine::default() }
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! Watches the machine's links, addresses and routes (rtnetlink).
+//! Watches the machine's links, addresses, routes and rules, and which way packets go (rtnetlink).
 //!
 //! Notifications are read only as "something has changed"; what is true now always comes from a
 //! full dump, asked for after subscribing. So nothing is missed when the kernel drops notifications
 //! (`ENOBUFS`), and no state is patched together here.
 
 pub(crate) mod dump;
+mod lookup;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -31,12 +32,15 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A burst longer than this is looked at before it has ended.
 const DRAIN: usize = 10_000;
 
-const GROUPS: [MulticastGroup; 5] = [
+const GROUPS: [MulticastGroup; 8] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
+    MulticastGroup::Nexthop,
 ];
 
 /// Why the kernel's links cannot be read.

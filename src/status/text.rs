@@ -40,10 +40,13 @@ impl Status {
         if self.since > 0 {
             row("since", ago(now.saturating_sub(self.since)));
         }
+        if let Some(loss) = self.loss.as_ref().filter(|_| self.state == State::Lost) {
+            row("because", loss.reason.clone());
+        }
         for tunnel in &self.tunnels {
             let server =
                 tunnel.endpoint.as_ref().map_or_else(String::new, |endpoint| format!(" to {endpoint}"));
-            let idle = if tunnel.carrying { "" } else { ", carries no traffic" };
+            let idle = if tunnel.carrying { "" } else { ", does not carry all that it must" };
             row("tunnel", format!("{} ({}){server}{idle}", tunnel.interface, tunnel.name));
         }
         if let Some(outside) = self.outside_row() {
@@ -104,7 +107,7 @@ impl Status {
                 "locked: the rules of this state could not be put in force; others hold, \
                  nothing leaves in clear; see: journalctl -u tunwarden"
             }
-            (Enforcement::Enforced, State::Protected) => "protected: everything goes through the VPN",
+            (Enforcement::Enforced, State::Protected) => "protected: what leaves goes through the VPN",
             (Enforcement::Enforced, State::Locked) if self.agent => "locked: no VPN, nothing leaves in clear",
             // Without an agent nobody knows whether there is a VPN.
             (Enforcement::Enforced, State::Locked) => "locked: nothing leaves in clear",

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::learned::Origin;
+use super::routing::HostRoutes;
 use super::{Lineage, Link, LinkTable, Report, TunnelSource};
 use crate::config::Config;
 use crate::net::{Endpoint, IfName, Port};
@@ -74,8 +75,10 @@ pub enum Reason {
     LinkDown,
     /// It has no address.
     NoAddress,
-    /// It no longer carries what it must.
+    /// Nothing of what it must carry is routed into it.
     NoRoute,
+    /// Some of what it must carry is routed past it.
+    RoutedPast,
     /// A hook said so.
     ClientRestarts,
     /// The process has ended.
@@ -100,11 +103,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::LinkGone,
         Self::LinkDown,
         Self::NoAddress,
         Self::NoRoute,
+        Self::RoutedPast,
         Self::ClientRestarts,
         Self::ClientEnded,
         Self::DeviceGone,
@@ -125,6 +129,7 @@ impl fmt::Display for Reason {
             Self::LinkDown => "its interface is down",
             Self::NoAddress => "its interface has lost its address",
             Self::NoRoute => "traffic is no longer routed into it",
+            Self::RoutedPast => "some traffic is routed past it",
             Self::ClientRestarts => "the VPN client lost its server",
             Self::ClientEnded => "the VPN client has ended",
             Self::DeviceGone => "the network under it went away",
@@ -145,7 +150,7 @@ impl Reason {
     /// Which of the sources saw it.
     pub const fn seen_by(self) -> &'static str {
         match self {
-            Self::LinkGone | Self::LinkDown | Self::NoAddress | Self::NoRoute => "links",
+            Self::LinkGone | Self::LinkDown | Self::NoAddress | Self::NoRoute | Self::RoutedPast => "links",
             Self::ClientRestarts => "hook",
             Self::ClientEnded => "process",
             Self::DeviceGone | Self::ServiceStopped | Self::Ended | Self::Restarted => "networkmanager",
@@ -153,6 +158,14 @@ impl Reason {
             Self::ManagementRestarts | Self::ManagementEnds | Self::ManagementClosed => "management",
         }
     }
+}
+
+/// What the kernel shows, and what it is held against.
+pub(super) struct Evidence<'a> {
+    pub(super) links: &'a LinkTable,
+    pub(super) config: &'a Config,
+    /// The addresses of every VPN server that is known.
+    pub(super) servers: BTreeSet<IpAddr>,
 }
 
 /// How the protection of a claim ended.
@@ -307,29 +320,30 @@ impl Claim {
     }
 
     /// What the kernel has against the claim now; `None` when it bears it out.
-    fn objection(&self, links: &LinkTable, config: &Config) -> Option<Reason> {
+    fn objection(&self, evidence: &Evidence<'_>) -> Option<Reason> {
+        let Evidence { links, config, servers } = evidence;
         let Some(link) = self.link(links, config) else { return Some(Reason::LinkGone) };
         if !(link.up && link.carrier) {
             Some(Reason::LinkDown)
         } else if !link.is_addressed() {
             Some(Reason::NoAddress)
-        } else if !link.carries(&config.tunnel.routes) {
-            Some(Reason::NoRoute)
         } else {
-            None
+            // The routes to its server are its own, whichever that is.
+            let servers = if self.endpoints.is_empty() { HostRoutes::All } else { HostRoutes::To(servers) };
+            links.misrouting(link, config, servers)
         }
     }
 
     /// Holds the claim against the link table; says so when that ends its protection.
-    pub(super) fn weigh(&mut self, links: &LinkTable, config: &Config, now: u64) -> Option<Ending> {
+    pub(super) fn weigh(&mut self, evidence: &Evidence<'_>, now: u64) -> Option<Ending> {
         if self.index.is_none() {
-            self.index = self.link(links, config).map(|link| link.index);
+            self.index = self.link(evidence.links, evidence.config).map(|link| link.index);
         }
         // What its claimant has called lost, or what is silent, stays so until that is taken back.
         if self.is_doubted() {
             return None;
         }
-        let objection = self.objection(links, config);
+        let objection = self.objection(evidence);
         match (self.standing, objection) {
             (Standing::Coming | Standing::Failed(_), None) => {
                 self.stand(Standing::Carrying, now);

@@ -191,11 +191,16 @@ impl Machine {
 
     /// Whether this VPN carries now.
     pub fn carries(&self, comeback: &Comeback) -> bool {
-        self.claims.iter().any(|claim| {
-            let own =
-                matches!(&claim.claimant, Claimant::NetworkManager { uuid, .. } if *uuid == comeback.uuid);
-            own && claim.standing == Standing::Carrying
-        })
+        self.stands_as(comeback, Standing::Carrying)
+    }
+
+    fn is_routed_past(&self, comeback: &Comeback) -> bool {
+        self.stands_as(comeback, Standing::Failed(Reason::RoutedPast))
+    }
+
+    fn stands_as(&self, comeback: &Comeback, standing: Standing) -> bool {
+        let own = |claim: &&Claim| claim.uuid() == Some(comeback.uuid.as_str());
+        self.claims.iter().filter(own).any(|claim| claim.standing == standing)
     }
 
     /// Notes which VPN is there: one that carries before one that is on its way.
@@ -224,6 +229,8 @@ impl Machine {
         let comeback = self.comeback().ok().filter(|_| wanted);
         match (self.beneath(), &comeback) {
             (State::Protected, _) => self.backoff.protected(now),
+            // Its tunnel is there: to start it anew leaves the routes that lead past it where they are.
+            (State::Lost, Some(comeback)) if self.is_routed_past(comeback) => self.backoff.hold(),
             (State::Lost, Some(comeback)) => self.backoff.lost(self.patience(comeback), now),
             (State::Lost, None) | (State::Connecting, _) => self.backoff.hold(),
             (State::Locked | State::Paused, _) => self.backoff.rest(),

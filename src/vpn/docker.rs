@@ -192,6 +192,11 @@ impl Docker {
         self.view = view;
     }
 
+    /// The bridges of its networks.
+    pub(super) fn bridges(&self) -> impl Iterator<Item = &IfName> {
+        self.bridges.iter().map(|known| &known.bridge)
+    }
+
     /// The bridges that Docker gives IPv6, as far as the link table bears them out.
     pub(super) fn ipv6_bridges(&self, links: &LinkTable, config: &Config) -> Vec<Ipv6Bridge> {
         let accesses = self.accesses(links, config);

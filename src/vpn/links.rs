@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{TunnelAddress, Uplink, Wire};
+use super::{Routing, TunnelAddress, Uplink, Wire};
 use crate::config::{Config, Routes};
 use crate::net::{IfName, IfPattern};
 
@@ -17,6 +17,11 @@ use crate::net::{IfName, IfPattern};
 pub struct LinkTable {
     /// Every link of this network namespace.
     pub links: Vec<Link>,
+    /// Which way packets go.
+    pub routing: Routing,
+    /// Links that have been uplinks before, by index, as far as they are there and no container's now.
+    /// The machine remembers them; a source leaves this empty.
+    pub known_uplinks: BTreeSet<u32>,
 }
 
 /// One network interface.
@@ -37,7 +42,7 @@ pub struct Link {
     /// Its addresses with their prefix lengths.
     pub addresses: Vec<IpNet>,
     /// Destinations of the main table's unicast routes out of it (`0.0.0.0/0` for a default route), and of
-    /// every table's for a [`LinkKind::KernelTunnel`].
+    /// every table's for a tunnel.
     pub routes: Vec<IpNet>,
 }
 
@@ -152,7 +157,12 @@ impl LinkTable {
 
     /// Every tunnel by name and kind, whoever made it.
     pub(super) fn tunnels(&self, config: &Config) -> impl Iterator<Item = &Link> {
-        self.links.iter().filter(|link| named_tunnel(link, config) && link.kind.is_tunnel())
+        self.links.iter().filter(|link| self.is_tunnel(link, config))
+    }
+
+    /// Whether a link is a tunnel by the configuration and by its kind.
+    pub(super) fn is_tunnel(&self, link: &Link, config: &Config) -> bool {
+        named_tunnel(link, config) && link.kind.is_tunnel()
     }
 
     /// The link of a name, if it is a bridge of containers: by the configuration, or by its ports.
@@ -215,9 +225,10 @@ impl LinkTable {
             LinkKind::Loopback => false,
             LinkKind::Other => link.master.is_none_or(|master| !self.is_bridge_of_containers(master, config)),
             LinkKind::Veth if self.may_lead_out(link, config) => true,
-            // Until it has an address a container's link cannot be told from another.
+            // Until it has had an address a container's link cannot be told from another.
             LinkKind::Veth | LinkKind::Tunnel | LinkKind::Ppp | LinkKind::KernelTunnel => {
-                !link.addresses.is_empty() && self.is_uplink(link, config)
+                self.known_uplinks.contains(&link.index)
+                    || !link.addresses.is_empty() && self.is_uplink(link, config)
             }
             LinkKind::Bridge => self.is_uplink(link, config),
         };
@@ -237,7 +248,7 @@ impl LinkTable {
         leads_out && ports.all(|port| port.kind != LinkKind::Other)
     }
 
-    fn is_bridge_of_containers(&self, index: u32, config: &Config) -> bool {
+    pub(super) fn is_bridge_of_containers(&self, index: u32, config: &Config) -> bool {
         let bridge = self.links.iter().find(|link| link.index == index);
         let name = bridge.and_then(|link| link.name.parse().ok());
         name.is_some_and(|name| self.container_bridge(&name, config).is_some())
@@ -274,8 +285,8 @@ impl LinkTable {
         patterns
     }
 
-    fn is_uplink(&self, link: &Link, config: &Config) -> bool {
-        let tunnel = named_tunnel(link, config) && link.kind.is_tunnel();
+    pub(super) fn is_uplink(&self, link: &Link, config: &Config) -> bool {
+        let tunnel = self.is_tunnel(link, config);
         let bridge = named_bridge(link, config) && self.is_container_bridge(link);
         let bridge = bridge || self.is_other_bridge(link, config);
         link.kind != LinkKind::Loopback && link.master.is_none() && !tunnel && !bridge
@@ -290,12 +301,14 @@ impl LinkTable {
 
     /// A bridge without a network card among its ports and without a default route. A card in it
     /// makes it the way out; so does a default route, when the card is one that we cannot tell from a
-    /// container's link: in a virtual machine's or a container's own network that is a veth.
+    /// container's link: in a virtual machine's or a container's own network that is a veth. A bridge that
+    /// has led out stays none while its route is away.
     pub(super) fn is_container_bridge(&self, link: &Link) -> bool {
         let ports = self.links.iter().filter(|port| port.master == Some(link.index));
         let default_route = link.routes.iter().any(|route| route.prefix_len() == 0);
         link.kind == LinkKind::Bridge
             && !default_route
+            && !self.known_uplinks.contains(&link.index)
             && ports.map(|port| port.kind).all(|kind| kind == LinkKind::Veth || kind.is_tunnel())
     }
 }
@@ -320,7 +333,8 @@ mod tests {
     fn shut_out(port: LinkKind, route: Option<&str>) -> Vec<String> {
         let mut bridge = link(3, "br-lan", LinkKind::Bridge, None);
         bridge.routes.extend(route.map(|route| route.parse::<IpNet>().unwrap()));
-        let table = LinkTable { links: vec![bridge, link(2, "port", port, Some(3))] };
+        let links = vec![bridge, link(2, "port", port, Some(3))];
+        let table = LinkTable { links, ..LinkTable::default() };
         table.shut_out(&Config::default()).iter().map(ToString::to_string).collect()
     }
 

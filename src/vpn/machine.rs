@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::claim::{Claim, Claimant, Ending, Standing};
+use super::claim::{Claim, Claimant, Ending, Evidence, Standing};
 use super::comeback::Backoff;
 use super::docker::Docker;
 use super::known::Known;
@@ -141,18 +141,20 @@ impl Machine {
                 if table.bridges() != self.links.bridges() {
                     actions.push(Action::Look);
                 }
-                if table != self.links {
+                let before = self.links.clone();
+                self.see(table);
+                if self.links != before {
                     self.resolution.hope();
                 }
-                if table.uplinks(&self.config) != self.links.uplinks(&self.config) {
+                if self.links.uplinks(&self.config) != before.uplinks(&self.config) {
                     self.backoff.hope(now);
                 }
-                self.links = table;
                 Vec::new()
             }
             Event::Docker(view) => {
                 actions.push(Action::Look);
                 self.docker.take(view);
+                self.see(self.links.clone());
                 Vec::new()
             }
             Event::Published(ports) => {
@@ -229,6 +231,7 @@ impl Machine {
             }
             Event::Config(config) => {
                 self.config = *config;
+                self.see(self.links.clone());
                 let view = self.nm.clone();
                 self.network_manager(view, now)
             }
@@ -272,6 +275,7 @@ impl Machine {
             uplinks: self.links.uplinks(&self.config),
             wires: self.links.wires(&self.config),
             ppp_links: self.links.ppp_links(),
+            known_uplinks: self.known_uplinks(),
             bridges: self.links.other_bridges(&self.config),
             shut_out: self.links.shut_out(&self.config),
             published: self.docker.published.clone(),
@@ -296,10 +300,14 @@ impl Machine {
     fn weigh(&mut self, now: u64) -> Vec<Ending> {
         self.find_links();
         self.remember_silence(now);
-        let (links, config) = (&self.links, &self.config);
+        let evidence = Evidence {
+            servers: self.known().allowance(State::Lost).servers().collect(),
+            links: &self.links,
+            config: &self.config,
+        };
         let mut endings = Vec::new();
         for claim in &mut self.claims {
-            endings.extend(claim.weigh(links, config, now));
+            endings.extend(claim.weigh(&evidence, now));
         }
         self.claims.retain(|claim| !claim.is_forsaken());
         endings

@@ -18,10 +18,12 @@ mod management;
 mod names;
 mod pause;
 mod reports;
+mod routing;
 mod silence;
 mod situation;
 #[cfg(test)]
 mod tests;
+mod uplinks;
 
 pub use action::{Action, Announcement};
 pub use claim::Reason;
@@ -41,6 +43,7 @@ pub use management::{ClientState, Hearing, ManagementSocket, ManagementWord};
 pub use names::{Names, Resolved};
 pub use pause::{Pause, PauseScope};
 pub use reports::{DatedReport, ReportLog};
+pub use routing::{ON_LINK, RouteRange, Routing, of_family, public};
 pub use silence::{Detours, LOOKS, Listening, Look, Silence, TunnelId, Wait};
 pub use situation::{
     Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,

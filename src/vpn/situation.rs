@@ -99,6 +99,9 @@ pub struct Situation {
     /// Links of the kernel's kind `ppp`, whatever they are called.
     #[serde(default)]
     pub ppp_links: Vec<IfName>,
+    /// Links that have been uplinks, for a successor: one of them without an address is a wire.
+    #[serde(default)]
+    pub known_uplinks: Vec<Wire>,
     /// Bridges of containers and virtual machines that the configuration does not name.
     pub bridges: Vec<IfName>,
     /// Links that bear a tunnel's or a container bridge's name and are none.
@@ -126,6 +129,14 @@ pub struct Allowance {
     pub kernel: BTreeSet<(Endpoint, KernelPacket)>,
     /// Any address at all on the bootstrap ports.
     pub any: bool,
+}
+
+impl Allowance {
+    /// The addresses of the servers.
+    pub(super) fn servers(&self) -> impl Iterator<Item = IpAddr> {
+        let kernel = self.kernel.iter().map(|(endpoint, _)| endpoint);
+        self.endpoints.keys().chain(kernel).map(Endpoint::address)
+    }
 }
 
 /// By what a packet is known that the kernel itself sends to a VPN server.

@@ -1,4 +1,4 @@
-//! Asks the kernel for all links, addresses and routes over a socket of its own.
+//! Asks the kernel for all links, addresses, routes and rules over a socket of its own.
 //!
 //! Raw messages, for a reason: `rtnetlink`'s codec drops a message of which it cannot read one
 //! attribute (a name that is no UTF-8, an attribute of a newer kernel), and the table would lack
@@ -10,8 +10,8 @@ use nix::libc;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 
-use super::LinksError;
 use super::table::{Draft, u16_at, u32_at};
+use super::{LinksError, lookup};
 use crate::vpn::LinkTable;
 
 /// A dump of the kernel's comes in pieces of 32 KiB at most (16 KiB before Linux 4.9).
@@ -22,7 +22,7 @@ const PIECE: usize = 64 * 1024;
 const ATTEMPTS: usize = 4;
 
 const NLMSG_DONE: u16 = 3;
-const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_ERROR: u16 = 2;
 const HEADER: usize = 16;
 
 /// Whether the kernel's lists stood still while they were read.
@@ -50,12 +50,21 @@ async fn read() -> Result<(Draft, Consistency), LinksError> {
     socket.socket_mut().bind(&SocketAddr::new(0, 0)).map_err(LinksError::Socket)?;
     let mut draft = Draft::default();
     let mut consistency = Consistency::Whole;
-    for (sequence, request) in [links(), addresses(), routes()].into_iter().enumerate() {
+    for (sequence, request) in [links(), addresses(), routes(), rules()].into_iter().enumerate() {
+        let rules = request.kind == libc::RTM_GETRULE;
         let request = request.message(u32::try_from(sequence).unwrap_or_default());
         socket.send_to(&request, &SocketAddr::new(0, 0)).await.map_err(LinksError::Socket)?;
-        if answer(&socket, &mut draft).await? == Consistency::Interrupted {
-            consistency = Consistency::Interrupted;
+        match answer(&socket, &mut draft).await {
+            Ok(Consistency::Interrupted) => consistency = Consistency::Interrupted,
+            Ok(Consistency::Whole) => {}
+            // A kernel without policy routing has no rules to list.
+            Err(LinksError::Refused(_)) if rules => {}
+            Err(error) => return Err(error),
         }
+    }
+    if draft.has_tunnel() {
+        let ranges = lookup::ranges(&socket, draft.bounds()).await?;
+        draft.route(ranges);
     }
     Ok((draft, consistency))
 }
@@ -100,6 +109,7 @@ pub(crate) struct Message<'a> {
     pub(crate) length: usize,
     pub(crate) kind: u16,
     flags: u16,
+    pub(crate) sequence: u32,
     pub(crate) payload: &'a [u8],
 }
 
@@ -107,7 +117,8 @@ impl<'a> Message<'a> {
     pub(crate) fn first(bytes: &'a [u8]) -> Option<Self> {
         let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
         let payload = bytes.get(HEADER..length)?;
-        Some(Self { length, kind: u16_at(bytes, 4)?, flags: u16_at(bytes, 6)?, payload })
+        let (kind, flags, sequence) = (u16_at(bytes, 4)?, u16_at(bytes, 6)?, u32_at(bytes, 8)?);
+        Some(Self { length, kind, flags, sequence, payload })
     }
 }
 
@@ -134,17 +145,26 @@ fn routes() -> Request {
     Request { kind: libc::RTM_GETROUTE, body: vec![0; 12] }
 }
 
+fn rules() -> Request {
+    Request { kind: libc::RTM_GETRULE, body: vec![0; 12] }
+}
+
 impl Request {
     fn message(&self, sequence: u32) -> Vec<u8> {
-        let length = u32::try_from(HEADER + self.body.len()).unwrap_or_default();
-        let flags = u16::try_from(libc::NLM_F_REQUEST | libc::NLM_F_DUMP).unwrap_or_default();
-        let mut message = Vec::with_capacity(HEADER + self.body.len());
-        message.extend(length.to_ne_bytes());
-        message.extend(self.kind.to_ne_bytes());
-        message.extend(flags.to_ne_bytes());
-        message.extend(sequence.to_ne_bytes());
-        message.extend(0_u32.to_ne_bytes());
-        message.extend(&self.body);
-        message
+        message(self.kind, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, sequence, &self.body)
     }
+}
+
+/// One message (`struct nlmsghdr`, then the body), padded so that another may follow.
+pub(super) fn message(kind: u16, flags: i32, sequence: u32, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER + body.len()).unwrap_or_default();
+    let mut message = Vec::with_capacity(HEADER + body.len());
+    message.extend(length.to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(u16::try_from(flags).unwrap_or_default().to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend(0_u32.to_ne_bytes());
+    message.extend(body);
+    message.resize(message.len().next_multiple_of(4), 0);
+    message
 }

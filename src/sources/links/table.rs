@@ -3,13 +3,19 @@
 //! Tolerant where the kernel may be newer than we are (an attribute unknown or malformed is left
 //! out), so that a link is never missing from the table for the sake of a detail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nix::libc;
 
-use crate::vpn::{Link, LinkKind, LinkTable};
+use crate::net::{Family, is_private};
+use crate::vpn::{Link, LinkKind, LinkTable, ON_LINK, RouteRange, Routing, of_family, public};
+
+/// linux/fib_rules.h
+const FRA_DST: u16 = 1;
+/// linux/rtnetlink.h: a gateway of the other family.
+const RTA_VIA: u16 = 18;
 
 /// The upper bits of an attribute's type are flags.
 const TYPE_MASK: u16 = 0x3fff;
@@ -18,6 +24,9 @@ const TYPE_MASK: u16 = 0x3fff;
 #[derive(Default)]
 pub(crate) struct Draft {
     links: BTreeMap<u32, Link>,
+    /// The networks of every route and rule, in whatever table.
+    bounds: BTreeSet<IpNet>,
+    routing: Routing,
 }
 
 impl Draft {
@@ -27,6 +36,7 @@ impl Draft {
             libc::RTM_NEWLINK => self.add_link(payload),
             libc::RTM_NEWADDR => self.add_address(payload),
             libc::RTM_NEWROUTE => self.add_route(payload),
+            libc::RTM_NEWRULE => self.add_rule(payload),
             _ => Some(()),
         };
     }
@@ -40,7 +50,29 @@ impl Draft {
             link.routes.sort();
             link.routes.dedup();
         }
-        LinkTable { links }
+        let mut routing = self.routing;
+        if routing.ranges.is_empty() {
+            // Nobody has asked which way packets go.
+            routing.on_link.clear();
+        }
+        routing.on_link.sort();
+        routing.on_link.dedup();
+        LinkTable { links, routing, ..LinkTable::default() }
+    }
+
+    /// Whether any link is a tunnel's, by its kind.
+    pub(super) fn has_tunnel(&self) -> bool {
+        self.links.values().any(|link| link.kind.is_tunnel())
+    }
+
+    /// The networks that routes and rules tell apart.
+    pub(super) fn bounds(&self) -> &BTreeSet<IpNet> {
+        &self.bounds
+    }
+
+    /// Takes the kernel's answers on which way packets go.
+    pub(super) fn route(&mut self, ranges: Vec<RouteRange>) {
+        self.routing.ranges = ranges;
     }
 
     /// `struct ifinfomsg`: index at 4, flags at 8, attributes from 16.
@@ -108,32 +140,55 @@ impl Draft {
             _ => return None,
         };
         let (mut table, mut destination, mut out) = (u32::from(table), any, Vec::new());
+        let mut by_gateway = false;
         for (kind, value) in attributes(payload.get(12..)?) {
             match kind {
                 libc::RTA_TABLE => table = u32_at(value, 0)?,
                 libc::RTA_DST => destination = ip(value)?,
                 libc::RTA_OIF => out.push(u32_at(value, 0)?),
-                libc::RTA_MULTIPATH => out.extend(next_hops(value)),
+                libc::RTA_MULTIPATH => {
+                    out.extend(next_hops(value));
+                    by_gateway = true;
+                }
+                libc::RTA_GATEWAY | RTA_VIA => by_gateway = true,
                 _ => {}
             }
         }
-        let net = IpNet::new(destination, length).ok()?;
+        let net = IpNet::new(destination, length).ok()?.trunc();
         let cached = flags & libc::RTM_F_CLONED != 0;
-        if route_type != libc::RTN_UNICAST || cached || is_noise(protocol, &net) {
+        if cached {
             return None;
+        }
+        self.bounds.insert(net);
+        if route_type != libc::RTN_UNICAST || is_noise(protocol, &net) {
+            return None;
+        }
+        if !by_gateway && is_public(&net) && net.prefix_len() >= of_family(ON_LINK, &net) {
+            self.routing.on_link.extend(out.iter().map(|&index| (index, net)));
         }
         let main = table == u32::from(libc::RT_TABLE_MAIN);
         for index in out {
             // WireGuard's default route stands in a table of its own, for all that lacks its mark
             // (wg-quick(8), NetworkManager's ip4-auto-default-route).
-            if let Some(link) =
-                self.links.get_mut(&index).filter(|link| main || link.kind == LinkKind::KernelTunnel)
-            {
+            if let Some(link) = self.links.get_mut(&index).filter(|link| main || link.kind.is_tunnel()) {
                 link.routes.push(net);
             }
         }
         Some(())
     }
+
+    /// `struct fib_rule_hdr`: family at 0, destination length at 1, attributes from 12.
+    fn add_rule(&mut self, payload: &[u8]) -> Option<()> {
+        let length = *payload.get(1)?;
+        let destination = attributes(payload.get(12..)?).find(|&(kind, _)| kind == FRA_DST);
+        self.bounds.insert(IpNet::new(ip(destination?.1)?, length).ok()?.trunc());
+        Some(())
+    }
+}
+
+/// Whether a network is one of the internet.
+fn is_public(net: &IpNet) -> bool {
+    !is_private(net) && public(Family::of(net.addr())).networks().iter().any(|public| public.contains(net))
 }
 
 /// What the kernel gives every IPv6 link of its own accord.
@@ -148,7 +203,7 @@ fn is_noise(protocol: u8, net: &IpNet) -> bool {
 }
 
 /// The interface indices of RTA_MULTIPATH (`struct rtnexthop`: length at 0, index at 4).
-fn next_hops(mut rest: &[u8]) -> impl Iterator<Item = u32> {
+pub(super) fn next_hops(mut rest: &[u8]) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(rest, 0)?);
         let index = u32_at(rest.get(..length)?, 4)?;
@@ -158,7 +213,7 @@ fn next_hops(mut rest: &[u8]) -> impl Iterator<Item = u32> {
 }
 
 /// Type and value of each attribute, up to the first that is malformed.
-fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(rest, 0)?);
         let kind = u16_at(rest, 2)? & TYPE_MASK;

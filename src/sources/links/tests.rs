@@ -233,3 +233,130 @@ async fn a_watch_ends_with_its_listener() {
     drop(received);
     timeout(Duration::from_secs(5), watch).await.unwrap().unwrap();
 }
+
+/// The names of the links that lead to an address, by the kernel's answer.
+async fn ways(address: &str) -> Vec<String> {
+    let (table, address) = (snapshot().await.unwrap(), address.parse().unwrap());
+    let family = crate::net::Family::of(address);
+    let own = table.routing.ranges.iter().filter(|range| crate::net::Family::of(range.first) == family);
+    let range = own.clone().find(|range| range.first <= address && address <= range.last);
+    let links = range.unwrap_or_else(|| panic!("{address} is in none of {own:?}")).links.clone();
+    let name = |index: &u32| table.links.iter().find(|link| link.index == *index).unwrap().name.clone();
+    links.iter().map(name).collect()
+}
+
+/// An uplink with a default route of either family, and a tunnel that nobody holds open.
+fn an_uplink_and_a_tunnel() {
+    ip("link set lo up");
+    ip("link add eth0 type veth peer name far");
+    ip("link set far up");
+    ip("link set eth0 up");
+    ip("addr add 10.0.0.2/24 dev eth0");
+    ip("-6 addr add fd00::2/64 dev eth0 nodad");
+    ip("route add default via 10.0.0.1 metric 100");
+    ip("-6 route add default via fd00::1 metric 100");
+    ip("tuntap add tun0 mode tun");
+    ip("link set tun0 up");
+    ip("addr add 10.8.0.2/24 dev tun0");
+}
+
+#[test]
+fn the_kernel_says_which_way_packets_go_and_no_table_alone() {
+    in_a_network_of_its_own(async || {
+        an_uplink_and_a_tunnel();
+        assert_eq!(ways("203.0.113.9").await, ["eth0"]);
+        ip("route add 0.0.0.0/1 dev tun0");
+        ip("route add 128.0.0.0/1 dev tun0");
+        for address in ["1.0.0.0", "127.255.255.255", "203.0.113.9", "223.255.255.255"] {
+            let expected = if address.starts_with("127") { continue } else { ["tun0"] };
+            assert_eq!(ways(address).await, expected, "{address}");
+        }
+        assert_eq!(ways("10.0.0.9").await, ["eth0"]);
+        assert_eq!(ways("2001:db8::9").await, ["eth0"]);
+        // What a hostile DHCP server's option 121 does.
+        ip("route add 203.0.113.0/24 via 10.0.0.1");
+        assert_eq!(ways("203.0.113.0").await, ["eth0"]);
+        assert_eq!(ways("203.0.113.255").await, ["eth0"]);
+        assert_eq!(ways("203.0.114.0").await, ["tun0"]);
+        ip("route del 203.0.113.0/24");
+        // A rule for everybody, a rule for a network, and a table that ends in nothing.
+        ip("route add default via 10.0.0.1 table 100");
+        ip("rule add from all lookup 100 pref 100");
+        assert_eq!(ways("203.0.113.9").await, ["eth0"]);
+        ip("rule del pref 100");
+        ip("rule add to 203.0.113.0/25 lookup 100 pref 100");
+        assert_eq!(ways("203.0.113.9").await, ["eth0"]);
+        assert_eq!(ways("203.0.113.129").await, ["tun0"]);
+        ip("rule del pref 100");
+        ip("rule add uidrange 1000-1000 lookup 100 pref 100");
+        assert_eq!(ways("203.0.113.9").await, ["eth0"], "of the first user");
+        ip("rule del pref 100");
+        ip("rule add prohibit pref 100");
+        assert_eq!(ways("203.0.113.9").await, [""; 0]);
+        ip("rule del pref 100");
+        for family in ["", "-6 "] {
+            ip(&format!("{family}route add default dev tun0 metric 50"));
+        }
+        assert_eq!(ways("2001:db8::9").await, ["tun0"], "by its metric");
+    });
+}
+
+#[test]
+fn wireguard_s_rules_lead_into_the_tunnel_and_next_hops_are_all_seen() {
+    in_a_network_of_its_own(async || {
+        an_uplink_and_a_tunnel();
+        // As wg-quick(8) makes them.
+        for family in ["-4", "-6"] {
+            ip(&format!("{family} route add default dev tun0 table 51820"));
+            ip(&format!("{family} rule add not fwmark 51820 table 51820"));
+            ip(&format!("{family} rule add table main suppress_prefixlength 0"));
+        }
+        for address in ["203.0.113.9", "2001:db8::9"] {
+            assert_eq!(ways(address).await, ["tun0"], "{address}");
+        }
+        assert_eq!(ways("10.0.0.9").await, ["eth0"]);
+        assert_eq!(texts(&link("tun0").await.unwrap().routes)[..1], ["0.0.0.0/0"], "of another table");
+        ip("route add 203.0.113.0/24 nexthop via 10.0.0.1 nexthop dev tun0");
+        let mut both = ways("203.0.113.9").await;
+        both.sort();
+        assert_eq!(both, ["eth0", "tun0"]);
+    });
+}
+
+#[test]
+fn nobody_asks_while_no_tunnel_is_there_and_a_rule_is_a_change_like_a_route() {
+    in_a_network_of_its_own(async || {
+        ip("link set lo up");
+        assert!(snapshot().await.unwrap().routing.ranges.is_empty());
+        an_uplink_and_a_tunnel();
+        ip("route add default via 10.0.0.1 table 100");
+        ip("route add default dev tun0 metric 50");
+        let mut received = watched();
+        let (before, _) = table_where(&mut received, |table| !table.routing.ranges.is_empty()).await;
+        ip("rule add from all lookup 100 pref 100");
+        table_where(&mut received, |table| table.routing != before.routing).await;
+        ip("rule del pref 100");
+        table_where(&mut received, |table| table.routing == before.routing).await;
+    });
+}
+
+#[test]
+fn ten_thousand_routes_of_a_server_hide_no_way_past_the_tunnel() {
+    in_a_network_of_its_own(async || {
+        an_uplink_and_a_tunnel();
+        ip("route add default dev tun0 metric 50");
+        let batch = tempfile::NamedTempFile::new().unwrap();
+        let route = |n: u32| format!("route replace {}.{}.3.0/24 dev tun0\n", 11 + n / 250, n % 250);
+        for count in [1_000, 10_000] {
+            std::fs::write(&batch, (0..count).map(route).collect::<String>()).unwrap();
+            ip(&format!("-batch {}", batch.path().display()));
+            let start = std::time::Instant::now();
+            let table = snapshot().await.unwrap();
+            eprintln!("{count} routes: {} ranges in {:?}", table.routing.ranges.len(), start.elapsed());
+            assert_eq!(ways("203.0.113.9").await, ["tun0"]);
+            ip("route add 0.0.0.0/3 via 10.0.0.1");
+            assert_eq!(ways("5.0.0.1").await, ["eth0"]);
+            ip("route del 0.0.0.0/3");
+        }
+    });
+}

@@ -42,7 +42,7 @@ fn links(tunnel: bool, uplink: &str) -> Event {
     if tunnel {
         links.push(link(3, "tun0", LinkKind::Tunnel, "10.8.0.2/24", &["0.0.0.0/0"]));
     }
-    Event::Links(LinkTable { links })
+    Event::Links(LinkTable { links, ..LinkTable::default() })
 }
 
 /// A machine, and when it is.

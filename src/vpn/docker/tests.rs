@@ -31,7 +31,7 @@ fn links() -> LinkTable {
         link(9, "enp3s0", LinkKind::Other, Some(8), ""),
         link(10, "mybr0", LinkKind::Bridge, None, "172.19.0.1/16"),
     ];
-    LinkTable { links }
+    LinkTable { links, ..LinkTable::default() }
 }
 
 fn machine(config: &str) -> Machine {

@@ -119,6 +119,7 @@ fn tunnel(kind: LinkKind) -> Event {
             addresses: vec!["10.8.0.2/24".parse().unwrap()],
             routes: vec!["0.0.0.0/0".parse().unwrap()],
         }],
+        ..LinkTable::default()
     })
 }
 

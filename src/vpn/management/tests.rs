@@ -78,7 +78,7 @@ impl Story {
     }
 
     fn links(&mut self, links: Vec<Link>) -> Vec<Action> {
-        self.step(Event::Links(LinkTable { links }))
+        self.step(Event::Links(LinkTable { links, ..LinkTable::default() }))
     }
 
     fn hook(&mut self, kind: ReportKind) {

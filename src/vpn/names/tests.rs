@@ -120,6 +120,7 @@ fn tunnel() -> LinkTable {
             addresses: nets(&["10.8.0.2/24"]),
             routes: nets(&["0.0.0.0/1", "128.0.0.0/1"]),
         }],
+        ..LinkTable::default()
     }
 }
 

@@ -150,7 +150,7 @@ fn table() -> impl Strategy<Value = LinkTable> {
         // The kernel gives no name and no index twice.
         let (mut names, mut indexes) = (BTreeSet::new(), BTreeSet::new());
         let fresh = |link: &Link| names.insert(link.name.clone()) && indexes.insert(link.index);
-        LinkTable { links: links.into_iter().filter(fresh).collect() }
+        LinkTable { links: links.into_iter().filter(fresh).collect(), ..LinkTable::default() }
     })
 }
 

@@ -16,6 +16,7 @@ fn tun0(index: u32) -> Event {
             addresses: nets(&["10.8.0.2/24"]),
             routes: nets(&["0.0.0.0/1", "128.0.0.0/1"]),
         }],
+        ..LinkTable::default()
     })
 }
 

@@ -1,0 +1,155 @@
+//! Asks the kernel which way packets go: a route lookup for every range of addresses that any route or
+//! rule tells apart.
+//!
+//! Between two neighbouring bounds of all networks in all tables every address has the same routes, so
+//! one answer holds for the whole range. Answers go for an ordinary user's packets without a mark; rules
+//! that choose by another user, a port, a protocol or a mark are not followed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use nix::libc;
+use rtnetlink::sys::{AsyncSocketExt, SocketAddr, TokioSocket};
+
+use super::LinksError;
+use super::dump::{Message, NLMSG_ERROR, message};
+use super::table::{attributes, next_hops, u32_at};
+use crate::net::{Family, PRIVATE, pieces};
+use crate::vpn::{RouteRange, public};
+
+/// Maximum number of lookups for one table: the largest ranges are asked for. Each takes about 3 µs.
+const MOST: usize = 4096;
+
+/// How many requests are sent in one message: the answers have to fit the socket's buffer.
+const BATCH: usize = 64;
+
+/// The user whose packets are asked for: the first that Debian gives to a person.
+const USER: u32 = 1000;
+
+/// The length of `struct rtmsg`.
+const RTMSG: usize = 12;
+
+/// linux/rtnetlink.h
+const RTM_F_FIB_MATCH: u32 = 0x2000;
+const RTA_UID: u16 = 25;
+
+/// Above the numbers of the dumps that went before on the same socket.
+const FIRST_SEQUENCE: u32 = 16;
+
+/// A dump of the kernel's comes in pieces; an answer here is a few attributes.
+const ANSWER: usize = 8 * 1024;
+
+/// Which way packets go, with `bounds` the networks of every route and rule.
+pub(super) async fn ranges(
+    socket: &TokioSocket,
+    bounds: &BTreeSet<IpNet>,
+) -> Result<Vec<RouteRange>, LinksError> {
+    let asked = asked(bounds);
+    let mut answers: Vec<BTreeSet<u32>> = Vec::with_capacity(asked.len());
+    for batch in asked.chunks(BATCH) {
+        answers.extend(ask(socket, batch).await?);
+    }
+    let mut ranges: Vec<RouteRange> = Vec::new();
+    for (&(first, last), links) in asked.iter().zip(answers) {
+        match ranges.last_mut() {
+            Some(before) if before.links == links && follows(before.last, first) => before.last = last,
+            Some(_) | None => ranges.push(RouteRange { first, last, links }),
+        }
+    }
+    Ok(ranges)
+}
+
+/// The ranges that are asked for, in order: of the internet and of private networks.
+fn asked(bounds: &BTreeSet<IpNet>) -> Vec<(IpAddr, IpAddr)> {
+    let of_family = |family: Family| {
+        let wanted: Vec<IpNet> = public(family).networks().into_iter().chain(PRIVATE).collect();
+        let all = pieces(family, bounds.iter().copied().chain(wanted.iter().copied()));
+        let link_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        all.into_iter()
+            .filter(move |(first, _)| !link_local(first) && wanted.iter().any(|net| net.contains(first)))
+    };
+    let mut asked: Vec<_> = Family::ALL.into_iter().flat_map(of_family).collect();
+    if asked.len() > MOST {
+        asked.sort_by_key(|&(first, last)| std::cmp::Reverse(size(first, last)));
+        asked.truncate(MOST);
+        asked.sort_unstable();
+    }
+    asked
+}
+
+/// The number of bits in which the first and the last address differ, from the lowest on; of IPv4 as if
+/// of IPv6.
+fn size(first: IpAddr, last: IpAddr) -> u128 {
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => u128::from(last.to_bits() - first.to_bits()) << 96,
+        (IpAddr::V6(first), IpAddr::V6(last)) => last.to_bits() - first.to_bits(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
+    }
+}
+
+fn follows(last: IpAddr, first: IpAddr) -> bool {
+    match (last, first) {
+        (IpAddr::V4(last), IpAddr::V4(first)) => last.to_bits().checked_add(1) == Some(first.to_bits()),
+        (IpAddr::V6(last), IpAddr::V6(first)) => last.to_bits().checked_add(1) == Some(first.to_bits()),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+/// The links by which packets to each of these ranges may leave.
+async fn ask(socket: &TokioSocket, batch: &[(IpAddr, IpAddr)]) -> Result<Vec<BTreeSet<u32>>, LinksError> {
+    let numbered = || batch.iter().zip(FIRST_SEQUENCE..);
+    let requests: Vec<u8> = numbered().flat_map(|(&(first, _), sequence)| request(first, sequence)).collect();
+    socket.send_to(&requests, &SocketAddr::new(0, 0)).await.map_err(LinksError::Socket)?;
+    let mut answers: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    let mut piece = Vec::with_capacity(ANSWER);
+    while answers.len() < batch.len() {
+        piece.clear();
+        let sender = socket.recv_from(&mut piece).await.map_err(LinksError::Socket)?;
+        // Port 0 is the kernel; another process may write to a netlink socket too.
+        if sender.port_number() != 0 {
+            continue;
+        }
+        let mut rest = piece.as_slice();
+        while !rest.is_empty() {
+            let message = Message::first(rest).ok_or(LinksError::Truncated)?;
+            answers.insert(message.sequence, links(&message));
+            rest = rest.get(message.length.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+    Ok(numbered().map(|(_, sequence)| answers.remove(&sequence).unwrap_or_default()).collect())
+}
+
+/// `struct rtmsg`: family at 0, destination length at 1, flags at 8, attributes from 12. The whole route
+/// is asked for, not one of its next hops.
+fn request(address: IpAddr, sequence: u32) -> Vec<u8> {
+    let (family, octets) = match address {
+        IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
+    };
+    let bits = u8::try_from(octets.len() * 8).unwrap_or_default();
+    let mut body = vec![u8::try_from(family).unwrap_or_default(), bits, 0, 0, 0, 0, 0, 0];
+    body.extend(RTM_F_FIB_MATCH.to_ne_bytes());
+    for (kind, value) in [(libc::RTA_DST, octets), (RTA_UID, USER.to_ne_bytes().to_vec())] {
+        body.extend(u16::try_from(4 + value.len()).unwrap_or_default().to_ne_bytes());
+        body.extend(kind.to_ne_bytes());
+        body.extend(value);
+    }
+    message(libc::RTM_GETROUTE, libc::NLM_F_REQUEST, sequence, &body)
+}
+
+/// None where the kernel says that there is no route, or that packets to there are dropped.
+fn links(message: &Message<'_>) -> BTreeSet<u32> {
+    let mut links = BTreeSet::new();
+    if message.kind == NLMSG_ERROR {
+        return links;
+    }
+    for (kind, value) in message.payload.get(RTMSG..).into_iter().flat_map(attributes) {
+        match kind {
+            libc::RTA_OIF => links.extend(u32_at(value, 0)),
+            libc::RTA_MULTIPATH => links.extend(next_hops(value)),
+            _ => {}
+        }
+    }
+    links
+}
