@@ -95,7 +95,7 @@ fn run(
         };
         taken.push(format!("{:>7.1} s  {name} {done}", world.age().as_secs_f64()));
         world.judge().with_context(|| format!("after: {name} {done}"))?;
-        if taken.len() % STRIDE == 0 {
+        if taken.len().is_multiple_of(STRIDE) {
             truth::settles(world)?;
             world.judge()?;
             taken.push(format!("{:>7.1} s  (quiet: {})", world.age().as_secs_f64(), world.last_state));
