@@ -1,5 +1,7 @@
 //! What is in a frame counts, and not what its sender calls it.
 
+#![allow(clippy::unwrap_used, reason = "a frame that cannot be built is a fault of the test")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, ensure};
