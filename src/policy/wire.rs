@@ -11,7 +11,7 @@ use super::bootstrap;
 use super::output;
 use super::{ChainName, Rule, Verdict, View, traffic_rules};
 use crate::config::{Networks, PublishedPorts, TrafficRule};
-use crate::net::{Family, LanPrefix, Port};
+use crate::net::{Family, IfName, LanPrefix, Port};
 use crate::vpn::{Situation, Wire};
 use ipnet::IpNet;
 
@@ -51,9 +51,11 @@ pub enum FrameMatch {
 pub enum PppoeFrames {
     /// Those that look for a server, and begin or end a session. They carry no packet.
     Discovery,
-    /// Those of sessions too: what PPP itself says, and packets that the kernel has routed into a link of
-    /// PPP, on which they have been judged.
-    Sessions,
+    /// Those by which PPP sets up a link too.
+    Negotiation,
+    /// Those with packets too. They have been judged on the link of PPP. Nothing in the frame tells them from
+    /// what a raw sender puts into a session's frame of its own.
+    Packets,
 }
 
 /// A chain for packets on a wire.
@@ -105,9 +107,11 @@ pub(super) fn last_resort() -> WireRules {
 
 pub(super) fn frames(situation: &Situation) -> Vec<FrameMatch> {
     // A session needs discovery before there is a link; a link's name says nothing of what it is.
+    let leads_out = |link: &IfName| situation.wires.iter().any(|wire| wire.interface == *link);
     let pppoe = match situation.ppp_links[..] {
         [] => PppoeFrames::Discovery,
-        [..] => PppoeFrames::Sessions,
+        [..] if situation.ppp_links.iter().any(leads_out) => PppoeFrames::Packets,
+        [..] => PppoeFrames::Negotiation,
     };
     let groups = [SLOW].into_iter().chain(LLDP).map(|(last, ethertype)| FrameMatch::Group(last, ethertype));
     let frames = [FrameMatch::Arp].into_iter().chain(EAPOL.map(FrameMatch::Type)).chain(groups);

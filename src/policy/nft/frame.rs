@@ -140,14 +140,13 @@ fn pppoe_frames(frames: PppoeFrames, ethertype: u32) -> Vec<String> {
     let (code, protocol) = (ethertype + 16, ethertype + 64);
     let mut rules: Vec<String> =
         DISCOVERY.iter().map(|number| format!("@ll,{code},16 {number:#06x} accept")).collect();
-    if frames == PppoeFrames::Sessions {
-        let session = format!("@ll,{code},16 {SESSION:#06x}");
+    let session = format!("@ll,{code},16 {SESSION:#06x}");
+    if frames != PppoeFrames::Discovery {
         // PPP's own protocols: the link's and those that set up a network's.
         rules.push(format!("{session} @ll,{protocol},16 & 0x8000 != 0x0 accept"));
-        // A packet has a route only if the kernel has sent it, into the link of PPP: a raw sender's has none.
-        rules.extend(PACKETS.map(|number| {
-            format!("{session} @ll,{protocol},16 {number:#06x} meta rtclassid != 4294967295 accept")
-        }));
+    }
+    if frames == PppoeFrames::Packets {
+        rules.extend(PACKETS.map(|number| format!("{session} @ll,{protocol},16 {number:#06x} accept")));
     }
     rules.push("drop".to_owned());
     rules

@@ -41,3 +41,19 @@ fn what_a_rule_leads_to_is_there() {
         }
     }
 }
+
+#[test]
+fn a_link_of_ppp_opens_pppoe_by_its_kind_and_packets_only_where_it_leads_out() {
+    let session = |situation: &Situation| {
+        let rules = chains(&ruleset(&Config::default(), &Owners::from([0]), situation));
+        let pppoe = rules.into_iter().filter(|chain| chain.name == "VPN_PPPOE");
+        pppoe.flat_map(|chain| chain.rules).filter(|rule| rule.contains("0x1100")).count()
+    };
+    let mut situation = Situation::default();
+    situation.wires.push(Wire { interface: "ppp0".parse().unwrap(), index: 2 });
+    assert_eq!(session(&situation), 0, "by its name");
+    situation.ppp_links.push("dsl".parse().unwrap());
+    assert_eq!(session(&situation), 1, "what sets up the link, and no packet");
+    situation.wires.push(Wire { interface: "dsl".parse().unwrap(), index: 3 });
+    assert_eq!(session(&situation), 3);
+}
