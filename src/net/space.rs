@@ -55,6 +55,12 @@ impl AddressSet {
         self.ranges.is_empty()
     }
 
+    /// How many addresses are in it, at most `u128::MAX`.
+    pub fn size(&self) -> u128 {
+        let sizes = self.ranges.iter().map(|(first, last)| (last - first).saturating_add(1));
+        sizes.fold(0, u128::saturating_add)
+    }
+
     /// The addresses that are in both.
     pub fn and(&self, other: &Self) -> Self {
         self.without(&self.without(other))
@@ -160,6 +166,14 @@ mod tests {
         assert_eq!(rest(&["0.0.0.0/0"], &["128.0.0.0/1"]), ["0.0.0.0/1"]);
         assert_eq!(rest(&["::/0"], &["8000::/1"]), ["::/1"]);
         assert_eq!(rest(&["fd00::/63"], &["fd00:0:0:1::/64"]), ["fd00::/64"]);
+    }
+
+    #[test]
+    fn a_set_is_as_large_as_its_ranges_together() {
+        assert_eq!(set(&["10.0.0.0/24", "10.0.2.0/24", "10.0.0.128/25"]).size(), 512);
+        assert_eq!(set(&["10.0.0.0/24"]).without(&set(&["10.0.0.0/8"])).size(), 0);
+        assert_eq!(AddressSet::whole(Family::V4).size(), 1 << 32);
+        assert_eq!(AddressSet::whole(Family::V6).size(), u128::MAX);
     }
 
     #[test]

@@ -85,6 +85,11 @@ const NOT_PUBLIC_V4: [&str; 8] = [
 /// What is of the internet: the global unicast addresses.
 const PUBLIC_V6: &str = "2000::/3";
 
+/// How much of the internet may be routed past a tunnel that has the rest, in addresses: less than a `/8` of
+/// IPv4, less than a `/11` of IPv6. The firewall refuses those packets. To call a VPN lost for one host's route
+/// would let every DHCP server, and every server that pushes `net_gateway` routes, raise that alarm.
+const TOLERATED: [u128; 2] = [(1 << 24) - 1, (1 << 117) - 1];
+
 /// The shortest prefix of an uplink's own address that counts as on its link, in either family. A DHCP
 /// server that gives out a shorter one says that much of the internet is next door.
 const OWN_PREFIX: [u8; 2] = [16, 64];
@@ -147,8 +152,15 @@ impl LinkTable {
             return Some(Reason::NoRoute);
         }
         let past = self.past_tunnels(config, own_routes);
-        let some = wanted.iter().any(|set| past.iter().any(|past| !past.and(set).is_empty()));
-        some.then_some(Reason::RoutedPast)
+        let tolerated = |family: Family| match (&config.tunnel.routes, family) {
+            // A company's network has to be in the tunnel as a whole.
+            (Routes::Networks(_), _) => 0,
+            (Routes::Default, Family::V4) => TOLERATED[0],
+            (Routes::Default, Family::V6) => TOLERATED[1],
+        };
+        let too_much =
+            |set: &AddressSet| past.iter().any(|past| past.and(set).size() > tolerated(set.family()));
+        wanted.iter().any(too_much).then_some(Reason::RoutedPast)
     }
 
     /// The internet of the families that a tunnel carries: by its own routes, or by more than three

@@ -118,8 +118,8 @@ fn a_tunnel_that_has_the_internet_carries() {
 }
 
 #[test]
-fn whatever_leads_past_the_tunnel_is_seen() {
-    for past in ["203.0.113.0/24", "203.0.113.9/32", "0.0.0.0/2", "192.0.0.0/8", "8.0.0.0/7"] {
+fn a_large_part_of_the_internet_past_the_tunnel_is_seen() {
+    for past in ["0.0.0.0/2", "193.0.0.0/8", "8.0.0.0/7"] {
         assert_eq!(against(&[&WHOLE[..], &[(past, &[ETH])]].concat()), Some(Reason::RoutedPast), "{past}");
     }
     let quarters: [(&str, &[u32]); 4] =
@@ -131,13 +131,23 @@ fn whatever_leads_past_the_tunnel_is_seen() {
     assert_eq!(against(&[]), Some(Reason::NoRoute));
     assert_eq!(against(&[&WHOLE[..2], &[]].concat()), Some(Reason::NoRoute), "one half");
     // The link may be gone by now.
-    assert_eq!(against(&[&WHOLE[..], &[("203.0.113.0/24", &[99])]].concat()), Some(Reason::RoutedPast));
+    assert_eq!(against(&[&WHOLE[..], &[("193.0.0.0/8", &[99])]].concat()), Some(Reason::RoutedPast));
+}
+
+#[test]
+fn a_small_part_past_the_tunnel_is_refused_and_no_loss_until_the_parts_add_up() {
+    for past in ["203.0.113.0/24", "203.0.113.9/32", "193.0.0.0/9"] {
+        assert_eq!(against(&[&WHOLE[..], &[(past, &[ETH])]].concat()), None, "{past}");
+    }
+    let halves: Routes<'_> = &[("193.0.0.0/9", &[ETH]), ("194.0.0.0/9", &[ETH])];
+    assert_eq!(against(&[&WHOLE[..], halves].concat()), Some(Reason::RoutedPast));
 }
 
 #[test]
 fn a_route_to_a_single_address_is_the_vpn_s_own_while_its_server_is_not_known() {
     let table = table(&[&WHOLE[..], &[("198.51.100.9/32", &[ETH])]].concat());
-    let misrouting = |routes| table.misrouting(&table.links[1], &Config::default(), routes);
+    let company = networks(&["198.51.100.0/24"]);
+    let misrouting = |routes| table.misrouting(&table.links[1], &company, routes);
     assert_eq!(misrouting(HostRoutes::All), None);
     assert_eq!(misrouting(HostRoutes::To(&BTreeSet::new())), Some(Reason::RoutedPast));
 }
@@ -164,7 +174,8 @@ fn a_family_that_the_tunnel_does_not_carry_is_not_asked_for() {
     assert_eq!(against(&[&WHOLE[..], &[v6]].concat()), None, "it is refused, and goes nowhere");
     let both = |more: Routes<'_>| against(&[&WHOLE[..], &[v6], more].concat());
     assert_eq!(both(&[("2000::/3", &[TUN])]), None);
-    assert_eq!(both(&[("2000::/3", &[TUN]), ("2001:db8::/32", &[ETH])]), Some(Reason::RoutedPast));
+    assert_eq!(both(&[("2000::/3", &[TUN]), ("2001:db8::/32", &[ETH])]), None);
+    assert_eq!(both(&[("2000::/3", &[TUN]), ("2a00::/11", &[ETH])]), Some(Reason::RoutedPast));
     assert_eq!(against(&[&WHOLE[..], &[("::/0", &[TUN]), v6]].concat()), Some(Reason::RoutedPast));
     assert_eq!(against(&[DEFAULT, ("::/0", &[TUN])]), None, "a tunnel of IPv6 alone");
 }
