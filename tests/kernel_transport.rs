@@ -175,7 +175,7 @@ fn a_peer_with_a_name_is_looked_up_and_pinned() -> Result<()> {
         dns.set("wg.example.net", &["198.51.100.9", "127.0.0.1"])?;
         let _nm = lab.host().network_manager(&bus)?;
         save(lab, &profile(0x7766, "wg.example.net:51820"))?;
-        let _agent = agent(lab, "")?;
+        let _agent = agent(lab, "[vpn]\nconnections = [\"wg\"]\n")?;
         await_bootstrap(lab, &by("mark 0x7766"))?;
         wait_for("its pin", SOON, || {
             let hosts = lab.host().read("/etc/hosts")?;
