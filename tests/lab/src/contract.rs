@@ -158,11 +158,11 @@ fn is_neighbour_discovery(destination: IpAddr, hop_limit: u8, transport: Transpo
     }
 }
 
-/// On the link of an uplink of the laboratory, by a global address too.
+/// On the link of an uplink of the laboratory, by a global address too. A whole machine has the tenth link.
 fn is_on_link(destination: IpAddr) -> bool {
     let IpAddr::V6(to) = destination else { return false };
     match to.segments() {
-        [0x2001, 0xdb8, 1..=5, 0, ..] | [0xfd00, 0, 0, 1..=5, ..] => true,
+        [0x2001, 0xdb8, 1..=5 | 0xa, 0, ..] | [0xfd00, 0, 0, 1..=5 | 0xa, ..] => true,
         [first, ..] => to.is_unicast_link_local() || first == 0xff02,
     }
 }
