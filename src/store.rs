@@ -5,7 +5,7 @@
 //! `names.json` what server names stand for, `configuration.json` the configuration that was in force last,
 //! `networking-off.json` that all networks were switched off to
 //! bring a VPN back, and are to be switched on again;
-//! `/run/tunwarden/applied.json` what was put in force last, for whoever comes after this process, and
+//! `/run/tunwarden/applied.json` what was put in force last, for the process that comes next, and
 //! `/run/tunwarden/reports` what hooks could not tell the agent.
 //! Each is written whole or not at all. What cannot be read counts as not there: the strictest
 //! reading of it.

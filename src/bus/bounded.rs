@@ -1,6 +1,6 @@
 //! The connection to the system bus, which takes no message into memory that is larger than an honest one.
 //!
-//! The bus carries messages of up to 32 MiB, and anybody may send one: a call to whoever owns a name, a signal
+//! The bus carries messages of up to 32 MiB, and anybody may send one: a call to the owner of a name, a signal
 //! to everybody. The library reads each of them whole, before it looks at who sent it and to whom. Here a
 //! message that is too large loses its body on the way: the caller is answered that it is none that can be
 //! read, and the bytes are never kept.

@@ -84,7 +84,7 @@ pub enum LayerFound {
 }
 
 impl LayerReport {
-    /// Whether it judges what goes out on a wire, whoever sends it.
+    /// Whether it judges every frame that goes out on a wire.
     pub fn holds_wires(&self) -> bool {
         self.layer == Layer::Nftables && self.found == LayerFound::Rules && self.lacks.is_none()
     }

@@ -155,7 +155,7 @@ impl LinkTable {
         self.named(name).filter(|link| named_tunnel(link, config) && link.kind.is_tunnel())
     }
 
-    /// Every tunnel by name and kind, whoever made it.
+    /// Every tunnel by name and kind, from any maker.
     pub(super) fn tunnels(&self, config: &Config) -> impl Iterator<Item = &Link> {
         self.links.iter().filter(|link| self.is_tunnel(link, config))
     }
