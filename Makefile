@@ -71,7 +71,7 @@ bench: deps
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/fuzz packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/fuzz scripts/words packaging/debian/p*
 
 # The Debian package, in target/debian.
 deb: cargo-deb
