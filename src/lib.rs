@@ -7,15 +7,16 @@
 //! - [`policy`] makes of it the [`policy::Ruleset`], rules as data, and renders them. Pure too.
 //! - [`firewall`] commits them to the kernel and reads them back.
 //!   [`netfilter`] is the kernel's own word on who changes its tables.
-//! - [`reconnect`] brings a lost VPN back, when it is asked to; [`detour`] lets its client past a dead tunnel.
+//! - [`effects`] act on the world once the rules allow it: they look up server names, pin them in `/etc/hosts`,
+//!   set host routes, bring a lost VPN back, and ask systemd.
 //! - [`agent`] owns the order: one loop, no arrow back.
 //! - [`bus`] and [`status`] tell what was applied, and only that.
 //! - [`notifier`], a program of its own in the user's session, shows it to a person.
 //!
 //! Beside the stream stand [`net`] (words of the field as types that cannot be wrong), [`config`]
-//! (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock and users),
-//! [`resolver`] and [`hosts`] (where VPN servers are, asked for and pinned), and
-//! [`setup`] (the first run), [`doctor`] (what is wrong with a machine) and [`cli`] (one file a verb).
+//! (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock, users, processes and
+//! programs), [`hooks`] (what OpenVPN and NetworkManager hand to our hooks),
+//! [`setup`] (the first run), [`doctor`] (what is wrong with a machine) and [`cli`] (one file for each command).
 
 // Nothing below stands on these; the fuzzers build faster without them.
 #[cfg(not(fuzzing))]
@@ -25,20 +26,18 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 mod describe;
-pub mod detour;
 #[cfg(not(fuzzing))]
 pub mod doctor;
+pub mod effects;
 pub mod firewall;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-pub mod hosts;
+pub mod hooks;
 pub mod net;
 pub mod netfilter;
 #[cfg(not(fuzzing))]
 pub mod notifier;
 pub mod policy;
-pub mod reconnect;
-pub mod resolver;
 pub mod setup;
 pub mod sources;
 pub mod status;

@@ -5,8 +5,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Agent, describe};
 use crate::bus::Answer;
-use crate::detour;
-use crate::reconnect::{Eyes, Reach, bring_back, finish};
+use crate::effects::reconnect::{Eyes, Reach, bring_back, finish};
+use crate::effects::routes;
 use crate::vpn::{Comeback, Event};
 
 /// One attempt. Its end comes as an event.
@@ -53,7 +53,7 @@ impl Agent {
         if self.detours.as_ref() == Some(&wanted) {
             return;
         }
-        if let Err(error) = detour::set(&wanted).await {
+        if let Err(error) = routes::set(&wanted).await {
             tracing::warn!("no way past a dead tunnel to its next server: {}", describe(&error));
         }
         self.detours = Some(wanted);

@@ -27,10 +27,11 @@ pub use crate::describe::describe;
 
 use crate::bus::{self, Asker, Backlog, Caller, News};
 use crate::config::{Faults, InForce, Written};
+use crate::effects::reconnect::Reach;
+use crate::effects::systemd::{notify, watchdog_interval};
 use crate::firewall::{Commit, Firewall, FirewallError};
 use crate::netfilter::Program;
 use crate::policy::{self, Owners, Ruleset};
-use crate::reconnect::Reach;
 use crate::sources::{self, process::Watcher};
 use crate::status::{Enforcement, Status, Unread};
 use crate::store::{Applied, Store, StoreError};
@@ -152,8 +153,8 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     tokio::spawn(sources::links::watch(event_sender.clone()));
     tokio::spawn(sources::docker::watch(event_sender.clone()));
     tokio::spawn(sources::resolvers::watch(event_sender.clone()));
-    tokio::spawn(sources::hosts::watch(hosts_sender));
-    tokio::spawn(sources::hosts::watch_users(users_sender));
+    tokio::spawn(sources::files::watch(hosts_sender));
+    tokio::spawn(sources::files::watch_users(users_sender));
     let reports = agent.store.reports();
     tokio::spawn(sources::reports::watch(agent.store.run().to_owned(), reports, left_sender));
     tokio::spawn(sources::clock::watch(event_sender.clone()));
@@ -164,9 +165,9 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     tokio::spawn(sources::network_manager::watch(event_sender));
     agent.begin(&mut events).await;
     tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notices));
-    tell_systemd(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 
-    let mut watchdog = sd_notify::watchdog_enabled().map(|bound| tokio::time::interval(bound / 2));
+    let mut watchdog = watchdog_interval().map(tokio::time::interval);
     loop {
         let look_due = agent.look_due();
         tokio::select! {
@@ -185,10 +186,10 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
             Some(()) = left.recv() => agent.take_left_reports().await,
             () = agent.firewall.orphaned() => agent.take_over().await,
             () = agent.looks.wait() => agent.look_for_all().await,
-            () = tick(&mut watchdog) => tell_systemd(&[NotifyState::Watchdog]),
+            () = tick(&mut watchdog) => notify(&[NotifyState::Watchdog]),
         }
     }
-    tell_systemd(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
     tracing::info!("ending; what the kernel holds stays as it is");
     Ok(())
 }
@@ -392,10 +393,4 @@ fn publish<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
         *now = value;
         differs
     });
-}
-
-fn tell_systemd(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("systemd could not be told: {error}");
-    }
 }

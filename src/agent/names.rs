@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::{Agent, describe};
-use crate::hosts::{self, Pins};
+use crate::effects::dns;
+use crate::effects::hosts::{self, Pins};
 use crate::net::HostName;
-use crate::resolver;
 use crate::vpn::Event;
 
 /// What waits for the rules that let it out, and what is said of it already.
@@ -40,7 +40,7 @@ impl Agent {
                 continue;
             }
             tokio::spawn(async move {
-                let addresses = match resolver::look_up(&name, &resolvers).await {
+                let addresses = match dns::look_up(&name, &resolvers).await {
                     Ok(addresses) => {
                         tracing::debug!("{name} is {addresses:?}");
                         addresses

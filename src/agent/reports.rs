@@ -1,8 +1,8 @@
 //! The reports of root's hooks: those that come over the bus, and those that were left in files.
 
 use super::{Agent, describe};
-use crate::sources::process;
 use crate::system;
+use crate::system::process;
 use crate::vpn::{DatedReport, Event, Report, ReportKind, Reporter};
 
 impl Agent {

@@ -3,11 +3,12 @@
 use sd_notify::NotifyState;
 
 use super::owners::owners;
-use super::{Agent, describe, tell_systemd};
+use super::{Agent, describe};
 use crate::bus::{Answer, Request, Verified};
+use crate::effects::reconnect::Reach;
+use crate::effects::systemd::notify;
 use crate::firewall::Firewall;
 use crate::policy;
-use crate::reconnect::Reach;
 use crate::vpn::{Event, Reporter};
 
 /// Why a report of a process other than root's was refused.
@@ -68,13 +69,13 @@ impl Agent {
     pub(super) async fn reload_on_signal(&mut self) {
         // `Type=notify-reload` waits for the time as well (sd_notify(3)).
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
-            Err(_) => tell_systemd(&[NotifyState::Reloading]),
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(_) => notify(&[NotifyState::Reloading]),
         }
         if let Err(error) = self.reload().await {
             tracing::error!("the configuration was refused, the old one stays in force:\n{error}");
         }
-        tell_systemd(&[NotifyState::Ready]);
+        notify(&[NotifyState::Ready]);
     }
 
     async fn reload(&mut self) -> Answer {

@@ -2,8 +2,9 @@
 
 use sd_notify::NotifyState;
 
-use super::{Agent, describe, tell_systemd};
+use super::{Agent, describe};
 use crate::bus::{News, Notice};
+use crate::effects::systemd::notify;
 use crate::status::{Enforcement, LeftOutStatus, LossStatus, ManagementStatus, Status, Verdict};
 use crate::store::Applied;
 use crate::system;
@@ -74,7 +75,7 @@ impl Agent {
             tracing::warn!("a Docker network is not held as it should be: {fault}");
         }
         let line = status.line();
-        tell_systemd(&[NotifyState::Status(&line)]);
+        notify(&[NotifyState::Status(&line)]);
         tracing::debug!("told");
         self.status.send_replace(status.clone());
         self.notices.push(Notice { status, news, by });

@@ -11,7 +11,7 @@ use zbus::{Connection, OwnedFd};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
 use super::Asker;
-use crate::sources::process::lineage;
+use crate::system::process::lineage;
 use crate::vpn::{Lineage, Reporter};
 
 /// How long the bus daemon may take to answer.

@@ -16,9 +16,9 @@ use super::dict::{
 use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
 use crate::config::Reconnect;
-use crate::sources::{openvpn, process};
+use crate::hooks::openvpn;
 use crate::status::{LayerStatus, Status, Watch};
-use crate::system;
+use crate::system::{self, process};
 use crate::vpn::{DatedReport, PauseScope, Reporter};
 
 /// The polkit action for opening everything.

@@ -9,9 +9,9 @@ use clap::Subcommand;
 
 use super::{client, complain};
 use crate::bus::Fields;
-use crate::sources::{dispatcher, openvpn, process};
+use crate::hooks::{dispatcher, openvpn};
 use crate::store::Store;
-use crate::system;
+use crate::system::{self, process};
 use crate::vpn::DatedReport;
 
 /// How long the agent may take for its answer. The scripts in `hooks/` give this program 2 s; what is left

@@ -14,7 +14,8 @@ use clap::Args as ClapArgs;
 use super::{Outcome, client, complain, lock, needs_root, say};
 use crate::agent::describe;
 use crate::config::{Backend, Config, DEFAULT_PATH, Traffic, plain};
-use crate::firewall::{Dump, forget_article, systemctl};
+use crate::effects::systemd::{self, systemctl};
+use crate::firewall::{Dump, forget_article};
 use crate::setup::{Fate, Plan, configuration};
 use look::{Seen, look};
 
@@ -191,7 +192,7 @@ async fn settle(seen: &Seen) {
         Ok(_) => say("the old rules in DOCKER-USER are gone; tunwarden's hold there"),
         Err(error) => complain(&format!("tunwarden: {}", describe(&error))),
     }
-    if Path::new("/run/systemd/system").is_dir()
+    if systemd::is_running()
         && let Err(error) =
             systemctl(&["enable", "--now", "tunwarden-lock.service", "tunwarden.service"]).await
     {

@@ -2,29 +2,27 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::process::Command;
 
 use super::{Outcome, complain, load::in_force_aloud, lock::turn, needs_root, say};
 use crate::agent::describe;
-use crate::detour;
+use crate::effects::{
+    hosts::{self, Pins},
+    routes, systemd,
+};
 use crate::firewall::{Dump, Firewall, restore_arp};
-use crate::hosts::{self, Pins};
 use crate::net::Family;
 use crate::store::Store;
 use crate::vpn::Detours;
 
 /// How long a running agent is given to end.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// There where systemd is the machine's init (sd_booted(3)).
-const SYSTEMD: &str = "/run/systemd/system";
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -77,7 +75,7 @@ async fn clear_up() -> anyhow::Result<()> {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
     // Routes past a dead tunnel open nothing; they are taken back all the same.
-    if let Err(error) = detour::set(&Detours::default()).await {
+    if let Err(error) = routes::set(&Detours::default()).await {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
     if let Err(error) = hosts::pin(Path::new(hosts::HOSTS), &Pins::new()) {
@@ -100,8 +98,9 @@ fn confirmed() -> anyhow::Result<bool> {
 
 /// An agent that goes on would close again what is released, and so would one that is started again.
 async fn end_agent(store: &Store) -> anyhow::Result<()> {
-    if Path::new(SYSTEMD).is_dir() {
-        stop_unit().await;
+    if systemd::is_running() {
+        // systemd would start the agent again if it only ended. A failure shows below: the agent still runs.
+        let _ = systemd::systemctl(&["stop", "--quiet", "tunwarden.service"]).await;
     }
     let Some(pid) = store.running_agent() else { return Ok(()) };
     say(&format!("ending the agent (process {pid})"));
@@ -115,12 +114,4 @@ async fn end_agent(store: &Store) -> anyhow::Result<()> {
     tokio::time::timeout(PATIENCE, ended)
         .await
         .context("the agent does not end; try: sudo systemctl stop tunwarden")
-}
-
-/// systemd starts an agent again that ends by itself. What fails here shows in the agent that goes on.
-async fn stop_unit() {
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks systemd")]
-    let mut systemctl = Command::new("/usr/bin/systemctl");
-    systemctl.args(["stop", "--quiet", "tunwarden.service"]).stderr(Stdio::null()).kill_on_drop(true);
-    let _ = tokio::time::timeout(2 * PATIENCE, systemctl.status()).await;
 }

@@ -24,7 +24,7 @@ pub use outcome::{Commit, FirewallError};
 pub use routing::RoutingError;
 pub use saved::{Saved, SavedError, SavedTable, canonical};
 pub use sets::{SetError, can_hold_sets};
-pub use tool::{ToolError, systemctl, systemd_run, transactions};
+pub use tool::{ToolError, transactions};
 
 use crate::config::{self, Layer};
 use crate::describe::describe;
@@ -111,7 +111,7 @@ impl LayerFound {
 /// What of the configuration this system cannot do, as far as that shows without root.
 pub fn missing(config: &config::Firewall) -> Option<&'static str> {
     let wanted = config.layers.contains(&Layer::Nftables);
-    (wanted && tool::path("nft").is_none())
+    (wanted && crate::system::program::path("nft").is_none())
         .then_some("firewall.layers: nft is not installed; install it with: sudo apt install nftables")
 }
 

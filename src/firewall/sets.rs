@@ -7,6 +7,7 @@ use super::saved_set::SavedSet;
 use super::tool::{self, ToolError};
 use crate::policy::ipset::render;
 use crate::policy::{EndpointSet, SetName};
+use crate::system::program::path;
 
 /// Why a set is not held.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum SetError {
 
 /// Whether sets can be had at all.
 pub fn can_hold_sets() -> bool {
-    tool::path("ipset").is_some()
+    path("ipset").is_some()
 }
 
 /// Has the kernel hold exactly these sets. Says what differed in those that were taken to be held.

@@ -5,8 +5,8 @@ use hickory_proto::op::{Message as DnsMessage, Query};
 use hickory_proto::rr::{Name, RecordType};
 
 use super::assert_plain;
+use crate::effects::dns;
 use crate::netfilter::{self, removal};
-use crate::resolver;
 use crate::sources::docker::{http, read};
 use crate::sources::links::dump::Message;
 use crate::sources::links::table::Draft;
@@ -49,7 +49,7 @@ pub(super) fn resolver(data: &[u8]) {
     let mut question = DnsMessage::query();
     question.metadata.id = 0x4242;
     question.add_query(Query::query(name.clone(), RecordType::A));
-    if let Some(answer) = resolver::parse(&question, data) {
-        assert!(resolver::addresses(&answer, &name).len() <= answer.answers.len());
+    if let Some(answer) = dns::parse(&question, data) {
+        assert!(dns::addresses(&answer, &name).len() <= answer.answers.len());
     }
 }

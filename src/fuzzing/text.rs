@@ -6,12 +6,13 @@ use std::str::FromStr;
 
 use super::{assert_plain, assert_plain_lines};
 use crate::config::{Config, Traffic};
-use crate::hosts::{Pins, with_block};
+use crate::effects::hosts::{Pins, with_block};
 use crate::net::{Endpoint, Family, HostName, IfName, IfPattern, LanPrefix, Port, Server, Transport};
 use crate::policy::iptables::render_fresh;
 use crate::policy::{Owners, nft, ruleset};
 use crate::setup;
-use crate::sources::{process, resolvers};
+use crate::sources::resolvers;
+use crate::system::process;
 use crate::vpn::Situation;
 
 /// The configuration. Whatever it says, the rules made of it are lines of the known kinds.

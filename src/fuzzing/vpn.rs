@@ -8,10 +8,11 @@ use zbus::wire::serialized::{Context, Data};
 
 use super::assert_plain;
 use crate::config::MOST_SERVERS;
+use crate::hooks::dispatcher;
+use crate::hooks::openvpn::{KEYS, from_environment, parse};
+use crate::sources::management;
 use crate::sources::network_manager::settings::Settings;
-use crate::sources::openvpn::{KEYS, from_environment, parse};
 use crate::sources::openvpn_files::client;
-use crate::sources::{dispatcher, management};
 use crate::vpn::ClientState;
 
 /// A hook's environment, `NAME=VALUE` a line, and the same lines as the dispatcher's arguments.

@@ -7,14 +7,12 @@
 
 mod changes;
 pub mod clock;
-pub mod dispatcher;
 pub mod docker;
 pub mod drift;
-pub mod hosts;
+pub mod files;
 pub mod links;
 pub mod management;
 pub mod network_manager;
-pub mod openvpn;
 pub mod openvpn_files;
 pub mod process;
 pub mod reports;

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::{Outcome, client, lock, release, say};
-use crate::firewall::{Dump, systemd_run};
+use crate::effects::systemd;
+use crate::firewall::Dump;
 use crate::store::{RUN_DIR, Store};
 
 /// How long a person has to say that all is well.
@@ -87,8 +88,7 @@ impl Guard {
         let program = std::env::current_exe()?;
         let words = [program.to_string_lossy(), "init".into(), "--undo".into(), folder.to_string_lossy()];
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-        let as_service = Path::new("/run/systemd/system").is_dir()
-            && systemd_run(&[&["--collect", "--quiet", "--"][..], &words].concat()).await.is_ok();
+        let as_service = systemd::is_running() && systemd::run_as_service(&words).await.is_ok();
         if !as_service {
             #[expect(clippy::disallowed_methods, reason = "this program again, which needs no other")]
             let mut guard = std::process::Command::new(&program);

@@ -12,7 +12,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin};
 
-use crate::firewall::tool::{self, BOUND, ToolError};
+use crate::firewall::tool::{self, TIMEOUT, ToolError};
 
 /// A running nft.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Session {
             self.errors.next_line().await.map_err(run)?.ok_or_else(ended)?;
             Ok(said)
         };
-        tokio::time::timeout(BOUND, talk).await.map_err(|_| ToolError::TimedOut("nft".to_owned()))?
+        tokio::time::timeout(TIMEOUT, talk).await.map_err(|_| ToolError::TimedOut("nft".to_owned()))?
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::changes::Changes;
-use crate::hosts::HOSTS;
+use crate::effects::hosts::HOSTS;
 
 /// passwd(5)
 const USERS: &str = "/etc/passwd";

@@ -1,4 +1,8 @@
-//! The edge to the rest of the system: the clock, the user database, and whether Docker is there.
+//! The edge to the rest of the system: the clock, the user database, processes, other programs, and whether
+//! Docker is there.
+
+pub mod process;
+pub mod program;
 
 use nix::unistd::User;
 

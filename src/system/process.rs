@@ -1,10 +1,10 @@
-//! From which processes a process descends, as the kernel says.
+//! What the kernel says of a process in `/proc`: its user, its unit, when it began, and from which processes it
+//! descends.
 
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::effective_uid;
 use crate::vpn::{Lineage, Process};
 
 /// Maximum number of processes in a lineage. A hook is a child or grandchild of its client.
@@ -66,6 +66,33 @@ fn parse_stat(stat: &[u8]) -> Option<Stat> {
 fn is_alive(pidfd: &impl AsFd) -> bool {
     let mut pidfd = [PollFd::new(pidfd, PollFlags::IN)];
     poll(&mut pidfd, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(0)
+}
+
+/// The effective user of a process; `None` when the process is gone, or hidden from us.
+#[expect(clippy::disallowed_methods, reason = "an edge file: /proc is the kernel's word on processes")]
+pub(crate) fn effective_uid(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    parse_effective_uid(&status)
+}
+
+/// proc_pid_status(5): real, effective, saved and file system user.
+pub(crate) fn parse_effective_uid(status: &str) -> Option<u32> {
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    uids.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The systemd unit that the process runs in; `None` when it is in none, or hidden from us.
+#[expect(clippy::disallowed_methods, reason = "an edge file: /proc is the kernel's word on processes")]
+pub(crate) fn unit(pid: u32) -> Option<String> {
+    parse_unit(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+/// The innermost service of the unified hierarchy (cgroups(7)); only what a unit's name can be made of.
+pub(crate) fn parse_unit(cgroup: &str) -> Option<String> {
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let unit = path.rsplit('/').find(|part| part.ends_with(".service"))?;
+    let fit = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    (unit.len() <= 255 && unit.bytes().all(fit)).then(|| unit.to_owned())
 }
 
 #[cfg(test)]
@@ -158,6 +185,27 @@ mod tests {
         assert_eq!(parse_stat(b"12 (\xff\xfe) S 7 x"), None);
         for bad in ["", "12", "12 (sh", "12 (sh) S", "12 (sh) S x"] {
             assert_eq!(parse_stat(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second() {
+        assert_eq!(parse_effective_uid("Name:\tx\nUid:\t0\t65534\t0\t0\nGid:\t0\n"), Some(65534));
+        for bad in ["", "Uid:", "Uid:\t0", "Uid:\t0\tx", "Gid:\t0\t0"] {
+            assert_eq!(parse_effective_uid(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_unit_is_the_innermost_service_and_a_name_that_systemd_could_give() {
+        let unit = "openvpn-client@work.service";
+        let cgroup = format!("0::/system.slice/system-openvpn\\x2dclient.slice/{unit}\n");
+        assert_eq!(parse_unit(&cgroup).as_deref(), Some(unit));
+        let nested = "1:name=systemd:/x.service\n0::/a.service/b.service/inner\n";
+        assert_eq!(parse_unit(nested).as_deref(), Some("b.service"));
+        let bad = ["", "0::/", "0::/user.slice/user-1000.slice", "0::/a;reboot.service", "1:x:/a.service"];
+        for bad in bad {
+            assert_eq!(parse_unit(bad), None, "{bad:?}");
         }
     }
 }

@@ -40,7 +40,7 @@ mod tests {
     fn what_root_relays_of_any_profile_is_never_taken_for_a_hook_of_a_tunnel() {
         for action in ACTIONS {
             let fields = fields(&["tun0".into(), action.into()], None).unwrap();
-            assert_eq!(crate::sources::openvpn::parse(&fields), Ok(None), "{action}");
+            assert_eq!(crate::hooks::openvpn::parse(&fields), Ok(None), "{action}");
         }
     }
 }

@@ -1,0 +1,134 @@
+//! The edge to other programs: one run of one. The only place that starts a program.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// Where system programs live; the caller's PATH is not asked.
+const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// How long a program may run before it is killed.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why a program could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// It is not installed.
+    #[error("{0} is not installed; install it with: sudo apt install {package}", package = package(.0))]
+    Missing(String),
+    /// It could not be started, or spoken to.
+    #[error("cannot run {program}")]
+    Run {
+        /// Which.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It did not end in time and was killed.
+    #[error("{0} did not end within {seconds} seconds and was killed", seconds = TIMEOUT.as_secs())]
+    TimedOut(String),
+    /// It said no.
+    #[error("{program} failed ({status}): {message}")]
+    Failed {
+        /// Which.
+        program: String,
+        /// How it ended; a signal counts as failure too.
+        status: ExitStatus,
+        /// What it said.
+        message: String,
+    },
+    /// It goes on, and said no to this.
+    #[error("{program} refused it: {message}")]
+    Refused {
+        /// Which.
+        program: String,
+        /// What it said.
+        message: String,
+    },
+    /// It should go on and has ended.
+    #[error("{0} has ended")]
+    Ended(String),
+}
+
+impl ToolError {
+    /// Whether it is the program's considered answer, and not its death.
+    pub(crate) fn is_answer(&self) -> bool {
+        match self {
+            Self::Failed { status, .. } => status.code() == Some(1),
+            Self::Refused { .. } => true,
+            Self::Missing(_) | Self::Run { .. } | Self::TimedOut(_) | Self::Ended(_) => false,
+        }
+    }
+
+    /// Whether the kernel let the program do it but for somebody else, who owns it.
+    pub(crate) fn is_not_permitted(&self) -> bool {
+        match self {
+            Self::Failed { message, .. } | Self::Refused { message, .. } => {
+                message.contains("Operation not permitted")
+            }
+            Self::Missing(_) | Self::Run { .. } | Self::TimedOut(_) | Self::Ended(_) => false,
+        }
+    }
+}
+
+/// The path of a program, if it is installed.
+pub(crate) fn path(program: &str) -> Option<PathBuf> {
+    FOLDERS.iter().map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists())
+}
+
+/// The Debian package that has a program.
+fn package(program: &str) -> &'static str {
+    match program {
+        "ipset" => "ipset",
+        "nft" => "nftables",
+        "systemctl" | "systemd-run" => "systemd",
+        _ => "iptables",
+    }
+}
+
+/// A command that starts a program with none of our environment.
+pub(crate) fn command(program: &str, arguments: &[&str]) -> Result<Command, ToolError> {
+    let path = path(program).ok_or_else(|| ToolError::Missing(program.to_owned()))?;
+    #[expect(clippy::disallowed_methods, reason = "this file is where programs are started")]
+    let mut command = Command::new(path);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("LC_ALL", "C")
+        // nft reads and prints moments in the zone of the day.
+        .env("TZ", "UTC")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    Ok(command)
+}
+
+/// Runs a program to its end with this on its standard input. Returns what it prints.
+pub(crate) async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, ToolError> {
+    let failed = |source| ToolError::Run { program: program.to_owned(), source };
+    let mut child = command(program, arguments)?.spawn().map_err(failed)?;
+    let stdin = child.stdin.take();
+    let talk = async {
+        if let Some(mut stdin) = stdin {
+            // A program that has given up closes its end early; its exit code says why.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let output = tokio::time::timeout(TIMEOUT, talk).await;
+    let output = output.map_err(|_| ToolError::TimedOut(program.to_owned()))?.map_err(failed)?;
+    if !output.status.success() {
+        let message = brief(String::from_utf8_lossy(&output.stderr).lines());
+        return Err(ToolError::Failed { program: program.to_owned(), status: output.status, message });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What a program said, in one line that is not too long.
+pub(crate) fn brief<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.take(5).collect::<Vec<_>>().join("; ").chars().take(500).collect()
+}
