@@ -9,8 +9,10 @@ mod holder;
 mod process;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -81,9 +83,7 @@ impl Machine {
         if let Some(folder) = outside.parent() {
             fs::create_dir_all(folder).with_context(|| format!("folder for {path}"))?;
         }
-        fs::write(&outside, content).with_context(|| format!("writing {path}"))?;
-        fs::set_permissions(&outside, fs::Permissions::from_mode(mode))?;
-        Ok(())
+        write(&outside, content.as_bytes(), mode).with_context(|| format!("writing {path}"))
     }
 
     /// Reads a file of the machine.
@@ -172,6 +172,23 @@ impl Machine {
     pub(crate) fn end(&self) {
         self.holder.end();
     }
+}
+
+/// Writes a file with its permissions. A process of its own writes a program: if this one did, a command
+/// that another test starts at the same moment could inherit the open file, and the kernel would refuse to
+/// run it ("text file busy").
+pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    if mode & 0o111 == 0 {
+        fs::write(path, content)?;
+    } else {
+        let mut writer = Command::new("sh");
+        writer.args(["-c", "cat >\"$0\""]).arg(path).stdin(Stdio::piped());
+        let mut writer = writer.spawn()?;
+        writer.stdin.take().context("no standard input")?.write_all(content)?;
+        let status = writer.wait()?;
+        anyhow::ensure!(status.success(), "{status}");
+    }
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
 }
 
 /// A user of the system by name.

@@ -6,7 +6,6 @@
 //! network; the disk stays.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use crate::docker::{IMAGE, TAKE_DOWN};
 use crate::groups;
 use crate::lab::Lab;
-use crate::machine::{Cmd, Machine, Process};
+use crate::machine::{Cmd, Machine, Process, write};
 use crate::openvpn::Server;
 use crate::uplink::Uplink;
 use crate::wait::wait_for;
@@ -126,8 +125,7 @@ impl WholeMachine {
     pub fn file(&self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> Result<()> {
         let outside = self.outside(path);
         fs::create_dir_all(outside.parent().context("a file needs a folder")?)?;
-        fs::write(&outside, content).with_context(|| format!("writing {path}"))?;
-        Ok(fs::set_permissions(&outside, fs::Permissions::from_mode(mode))?)
+        write(&outside, content.as_ref(), mode).with_context(|| format!("writing {path}"))
     }
 
     /// Powers it on and waits until it has booted.

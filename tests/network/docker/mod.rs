@@ -1,0 +1,54 @@
+//! Containers leave through the VPN or not at all, with real Dockers: this system's, and those of two
+//! later releases of Debian.
+
+/// Makes a test of each story with each Docker.
+macro_rules! with_each_engine {
+    ($($story:ident),+ $(,)?) => {
+        with_each_engine!(@ debian_12 System $($story)+);
+        with_each_engine!(@ debian_13 Trixie $($story)+);
+        with_each_engine!(@ debian_14 Forky $($story)+);
+    };
+    (@ $release:ident $engine:ident $($story:ident)+) => {
+        mod $release {
+            $(
+                #[test]
+                fn $story() -> anyhow::Result<()> {
+                    super::$story(tunwarden_lab::Engine::$engine)
+                }
+            )+
+        }
+    };
+}
+
+mod ipv6;
+mod leaks;
+mod names;
+mod protected;
+mod proxy;
+mod quiet;
+mod release;
+mod restart;
+mod vpn;
+mod works;
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::{Contract, Lab};
+
+/// One known server, at both of its addresses.
+const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
+
+/// Bound of a wait for an answer that is on its way, on a machine that is busy.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// `tunwarden lock` with a configuration.
+fn lock(lab: &Lab, config: &str) -> Result<()> {
+    lab.host().file("/etc/tunwarden/config.toml", config)?;
+    let output = crate::support::tunwarden(lab, ["lock"])?;
+    ensure!(output.status.success(), "lock: {} {}", output.status, output.stderr);
+    Ok(())
+}
+
+/// What may leave of a locked machine on the laboratory's first link.
+fn locked() -> Result<Contract> {
+    Ok(Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.discovery())
+}

@@ -1,0 +1,39 @@
+//! A program that takes the rules away again and again is named, and loses each time.
+
+use anyhow::{Context, Result, ensure};
+use tunwarden_lab::{Lab, wait_for, with_lab};
+
+use super::ONE;
+use super::flood::Siege;
+use crate::support::{SOON, status, tunwarden};
+
+/// Flushes so often, each time after the last was repaired.
+fn fight(lab: &Lab, siege: &Siege<'_>, times: usize) -> Result<()> {
+    for _ in 0..times {
+        let before = siege.signals.repairs().len();
+        lab.host().succeed(["iptables", "-w", "-F"])?;
+        wait_for("it is repaired", SOON, || Ok((siege.signals.repairs().len() > before).then_some(())))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn who_flushes_twenty_times_a_minute_is_named_and_loses() {
+    with_lab(|lab| {
+        let mut siege = Siege::begin(lab, ONE)?;
+        fight(lab, &siege, 10)?;
+        ensure!(status(lab)?["fights"] == serde_json::json!([]), "{}", status(lab)?);
+        fight(lab, &siege, 12)?;
+        siege.agent.wait_for_line("iptables takes the rules away again and again", SOON)?;
+        let said = status(lab)?;
+        let fights = &said["fights"];
+        ensure!(fights[0]["program"] == "iptables", "{said}");
+        ensure!(fights[0]["count"].as_u64() >= Some(20), "{said}");
+        let text = tunwarden(lab, ["status"])?.stdout;
+        ensure!(text.contains("iptables takes the rules away"), "{text}");
+        let named = siege.agent.log().matches("again and again").count();
+        ensure!(named == 1, "named {named} times");
+        siege.is_silent("after a fight").context("it still loses")
+    })
+    .unwrap();
+}

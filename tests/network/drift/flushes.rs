@@ -1,0 +1,59 @@
+//! Flushes of every kind, against one layer and against both.
+
+use anyhow::ensure;
+use tunwarden_lab::with_lab;
+
+use super::flood::Siege;
+use super::{BOTH, ONE};
+
+/// What is done, by which command, and how the kernel calls the program.
+const FLUSHES: [(&str, &[&str], &str); 9] = [
+    ("iptables -F", &["iptables", "-w", "-F"], "iptables"),
+    ("iptables -F DOCKER-USER", &["iptables", "-w", "-F", "DOCKER-USER"], "iptables"),
+    ("iptables -F and -X", &["sh", "-c", "iptables -w -F; iptables -w -X"], "iptables"),
+    ("iptables -t mangle -F", &["iptables", "-w", "-t", "mangle", "-F"], "iptables"),
+    ("iptables -P OUTPUT ACCEPT", &["iptables", "-w", "-P", "OUTPUT", "ACCEPT"], "iptables"),
+    (
+        "everything accepted",
+        &["sh", "-c", "for c in INPUT FORWARD OUTPUT; do iptables -w -P $c ACCEPT; done; iptables -w -F"],
+        "iptables",
+    ),
+    (
+        "iptables-restore of an empty table",
+        &["sh", "-c", "printf '*filter\\n:OUTPUT ACCEPT\\n:FORWARD ACCEPT\\nCOMMIT\\n' | iptables-restore"],
+        "iptables-restor",
+    ),
+    ("nft delete table ip filter", &["nft", "delete", "table", "ip", "filter"], "nft"),
+    ("nft flush ruleset", &["nft", "flush", "ruleset"], "nft"),
+];
+
+#[test]
+fn one_layer_is_back_after_every_flush_and_says_whose_it_was() {
+    with_lab(|lab| {
+        let siege = Siege::begin(lab, ONE)?;
+        for (what, command, program) in FLUSHES {
+            siege.repaired(&format!("one layer, {what}"), command, program)?;
+        }
+        // Again, and at once again.
+        for (what, command, program) in FLUSHES {
+            siege.repaired(&format!("one layer, again, {what}"), command, program)?;
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn nothing_leaves_through_both_layers_but_when_all_of_nftables_is_flushed() {
+    with_lab(|lab| {
+        let siege = Siege::begin(lab, BOTH)?;
+        for (what, command, program) in FLUSHES {
+            let left = siege.repaired(&format!("both layers, {what}"), command, program)?;
+            if !what.ends_with("ruleset") {
+                ensure!(left.of_host + left.of_container == 0, "both layers, {what}: {left:?} left");
+            }
+        }
+        Ok(())
+    })
+    .unwrap();
+}

@@ -1,0 +1,161 @@
+//! With a kernel and an nft that can do it the agent owns the second layer: no flush of others takes it
+//! away, it outlives the agent, and there is always a way to be rid of it.
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use tunwarden_lab::{Lab, wait_for, with_lab};
+
+use super::flood::Siege;
+use super::{BOTH, ONE};
+use crate::support::{SOON, nft, start_agent, status, tunwarden};
+
+/// Waits until the agent says whether the tables are its own.
+fn wait_for_owned(lab: &Lab, owned: bool) -> Result<()> {
+    wait_for(&format!("owned: {owned}"), SOON, || {
+        let said = status(lab)?;
+        Ok((said["layers"][1]["owned"] == owned && said["enforced"] == true).then_some(()))
+    })
+}
+
+fn tables(lab: &Lab) -> Result<String> {
+    lab.host().succeed(["nft", "list", "tables"])
+}
+
+/// What takes all of nftables away, and what is aimed at us.
+const FLUSHES: [&[&str]; 2] =
+    [&["nft", "flush", "ruleset"], &["sh", "-c", "nft flush ruleset; nft flush ruleset"]];
+
+const ATTACKS: [&str; 4] = [
+    "delete table inet tunwarden",
+    "flush table netdev tunwarden",
+    "insert rule inet tunwarden output accept",
+    "table netdev tunwarden { flags dormant; }",
+];
+
+#[test]
+fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
+    with_lab(|lab| {
+        nft::later(lab)?;
+        let mut siege = Siege::begin(lab, BOTH)?;
+        wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
+        let text = tunwarden(lab, ["status"])?.stdout;
+        ensure!(text.contains("the agent's own"), "{text}");
+        for flush in FLUSHES {
+            let left = siege.repaired(&format!("owned, {}", flush.join(" ")), flush, "nft")?;
+            ensure!(left.of_host + left.of_container == 0, "{flush:?}: {left:?} left");
+        }
+        for attack in ATTACKS {
+            let refused = lab.host().run(["nft", attack])?;
+            ensure!(!refused.status.success(), "the kernel lets others do this: {attack}");
+            ensure!(refused.stderr.contains("not permitted"), "{attack}: {}", refused.stderr);
+        }
+        // The agent itself still may.
+        let from = siege.so_far()?;
+        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
+        let seen = siege.left_since(from)?;
+        wait_for("the pause opens", SOON, || {
+            Ok((siege.left_since(from)?.of_host > seen.of_host).then_some(()))
+        })?;
+        ensure!(tunwarden(lab, ["resume"])?.status.success());
+        siege.is_silent("after a pause")?;
+        wait_for_owned(lab, true)?;
+        for (config, owned) in [(ONE, false), (BOTH, true)] {
+            lab.host().file("/etc/tunwarden/config.toml", config)?;
+            let reload = tunwarden(lab, ["reload"])?;
+            ensure!(reload.status.success(), "{reload:?}");
+            ensure!(tables(lab)?.contains("inet tunwarden") == owned, "{}", tables(lab)?);
+            siege.is_silent("after a reload")?;
+        }
+        wait_for_owned(lab, true)?;
+
+        // It outlives its owner, and the same flush is the control: what nobody owns it takes away.
+        siege.agent.kill()?;
+        siege.is_silent("the agent is dead")?;
+        ensure!(tables(lab)?.contains("inet tunwarden"), "{}", tables(lab)?);
+        ensure!(status(lab)?["layers"][1]["owned"] == false, "{}", status(lab)?);
+        let from = siege.so_far()?;
+        lab.host().succeed(["nft", "flush", "ruleset"])?;
+        wait_for("the control: without an owner everything leaves", SOON, || {
+            let left = siege.left_since(from)?;
+            Ok((left.of_host > 20 && left.of_container > 20).then_some(()))
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+fn who_owns_the_tables_is_replaced_when_he_is_killed() {
+    with_lab(|lab| {
+        nft::later(lab)?;
+        let mut siege = Siege::begin(lab, BOTH)?;
+        wait_for_owned(lab, true)?;
+        for times in 1..=3 {
+            ensure!(lab.host().signal_all("nft", Signal::SIGKILL)? == 1, "one nft owns them");
+            siege.agent.wait_for_lines("another takes them over", times, SOON)?;
+            wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
+            siege.is_silent("the owner was killed")?;
+            let left = siege.repaired("owned again, nft flush ruleset", FLUSHES[0], "nft")?;
+            ensure!(left.of_host + left.of_container == 0, "{left:?} left");
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn whatever_the_agent_owned_a_lock_takes_over_and_a_release_takes_out() {
+    with_lab(|lab| {
+        nft::later(lab)?;
+        let mut siege = Siege::begin(lab, BOTH)?;
+        wait_for_owned(lab, true)?;
+        // The next agent takes over what the last one left.
+        siege.agent.kill()?;
+        siege.agent = start_agent(lab)?;
+        wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
+        siege.is_silent("another agent")?;
+        siege.agent.kill()?;
+        let lock = tunwarden(lab, ["lock"])?;
+        ensure!(lock.status.success(), "{lock:?}");
+        siege.is_silent("a lock")?;
+        ensure!(tunwarden(lab, ["verify"])?.status.success());
+        // From a running agent.
+        siege.agent = start_agent(lab)?;
+        wait_for_owned(lab, true)?;
+        let release = tunwarden(lab, ["release", "--yes"])?;
+        ensure!(release.status.success(), "{release:?}");
+        ensure!(!tables(lab)?.contains("tunwarden"), "{}", tables(lab)?);
+
+        // An owner that cannot end is named with the way out, and then it is one.
+        let mut agent = start_agent(lab)?;
+        wait_for_owned(lab, true)?;
+        lab.host().signal_all("nft", Signal::SIGSTOP)?;
+        agent.kill()?;
+        ensure!(tunwarden(lab, ["lock"])?.status.success(), "it holds the rules already");
+        lab.host().file("/etc/tunwarden/config.toml", &format!("{BOTH}[lan]\nallow = false\n"))?;
+        let lock = tunwarden(lab, ["lock"])?;
+        ensure!(lock.status.code() == Some(1), "{lock:?}");
+        ensure!(lock.stderr.contains("systemctl restart tunwarden"), "{lock:?}");
+        siege.is_silent("an owner that cannot end")?;
+        let release = tunwarden(lab, ["release", "--yes"])?;
+        ensure!(!release.status.success(), "{release:?}");
+        ensure!(release.stderr.contains("systemctl restart tunwarden"), "{release:?}");
+        lab.host().signal_all("nft", Signal::SIGKILL)?;
+        let release = tunwarden(lab, ["release", "--yes"])?;
+        ensure!(release.status.success(), "{release:?}");
+        ensure!(!tables(lab)?.contains("tunwarden"), "{}", tables(lab)?);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_nft_that_cannot_own_leaves_the_tables_as_they_were() {
+    with_lab(|lab| {
+        let siege = Siege::begin(lab, BOTH)?;
+        ensure!(siege.agent.log().contains("kernel 6.9 and nft 1.1"), "{}", siege.agent.log());
+        ensure!(status(lab)?["layers"][1]["owned"] == false, "{}", status(lab)?);
+        lab.host().succeed(["nft", "delete", "table", "inet", "tunwarden"])?;
+        Ok(())
+    })
+    .unwrap();
+}

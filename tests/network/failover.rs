@@ -1,0 +1,76 @@
+//! One of several servers dies for good: the client goes on to the next by itself, past the dead tunnel
+//! that still holds the default route, under rules that are never wider than the row of `lost`.
+
+use crate::support;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use support::openvpn::{becomes, connect, contract, flows, hooked, pressure, protected_by};
+use support::story::{Desktop, allowance, contract as of_story, set};
+use support::{agent, bus, wait_for_state};
+use tunwarden_lab::address::OTHER_VPN;
+use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
+use tunwarden_lab::{Lab, wait_for, with_lab};
+
+const CONFIG: &str = "[vpn]\nsilence = \"5s\"\n";
+
+fn lasting() -> ServerOptions {
+    // Its client starts over after 12 s of silence.
+    ServerOptions { keepalive: (1, 12), ..ServerOptions::default() }
+}
+
+/// The client starts over, tries the dead server or not, and finds the next.
+fn goes_on(lab: &Lab) -> Result<()> {
+    wait_for("the client goes on", Duration::from_secs(90), || {
+        Ok((support::status(lab)?["state"] == "protected").then_some(()))
+    })
+}
+
+#[test]
+fn networkmanagers_client_goes_on_to_the_next_server_by_itself() -> Result<()> {
+    with_lab(|lab| {
+        let mut desktop = Desktop::between(lab, CONFIG, lasting(), "198.51.100.7 198.51.100.8")?;
+        desktop.connect()?;
+        ensure!(allowance(lab)? == set(&[desktop.server.endpoint()]), "the one in use");
+        // The other gives the same addresses: only so does the dropped client keep its own.
+        let other = lab.openvpn_server(ServerOptions { address: OTHER_VPN, ..lasting() })?;
+        desktop.server.stop()?;
+        desktop.signals.wait_for("lost", 1)?;
+        ensure!(desktop.signals.losses()[0].2 == "silent server", "{:?}", desktop.signals.losses());
+        goes_on(lab)?;
+        ensure!(allowance(lab)? == set(&[other.endpoint()]), "the one in use now: {:?}", allowance(lab)?);
+        desktop.carries()?;
+        desktop.story.check("after the fail-over", &of_story(&[&desktop.server, &other])?)?;
+        // The way goes with the VPN that needed it.
+        desktop.nm.down("lab")?;
+        wait_for_state(lab, "locked")?;
+        wait_for("no route of ours is left", Duration::from_secs(10), || {
+            let routes = lab.host().succeed("ip route show proto 177".split(' '))?;
+            Ok(routes.trim().is_empty().then_some(()))
+        })
+    })
+}
+
+#[test]
+fn a_plain_client_goes_on_to_its_next_remote() -> Result<()> {
+    with_lab(|lab| {
+        let capture = lab.capture()?;
+        let _bus = bus(lab)?;
+        let mut server = lab.openvpn_server(lasting())?;
+        let pool = "10.9.0.0/24".parse()?;
+        let other = lab.openvpn_server(ServerOptions { address: OTHER_VPN, pool, ..lasting() })?;
+        let config = "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n[vpn]\nsilence = \"5s\"\n";
+        let agent = agent(lab, config)?;
+        let _floods = pressure(lab)?;
+        let options = ClientOptions::of(&server).or(&other).user("nobody").persist();
+        let _client = connect(lab, &hooked(lab, options)?)?;
+        protected_by(lab, &server)?;
+        server.stop()?;
+        becomes(lab, "lost")?;
+        goes_on(lab).with_context(|| agent.log())?;
+        protected_by(lab, &other)?;
+        flows(lab)?;
+        contract(&[&server, &other])?.check(&capture.stop()?)
+    })
+}

@@ -1,0 +1,93 @@
+//! What a link needs when even the LAN is shut: leases and neighbours.
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::{Contract, Lab, with_lab};
+
+use super::PATIENCE;
+use crate::support::kernel::Backend;
+
+const NO_LAN: &str = "[lan]\nallow = false\n[bootstrap]\nscope = \"known\"\n";
+
+/// What a DHCP client says: from where, to where.
+const LEASES: [(&str, &str); 5] = [
+    ("0.0.0.0:68", "255.255.255.255:67"),
+    ("10.0.0.2:68", "10.0.0.1:67"),
+    ("10.0.0.2:68", "10.77.0.1:67"),
+    ("[::]:546", "[ff02::1:2]:547"),
+    ("[fd00:0:0:1::2]:546", "[fd00:0:0:1::1]:547"),
+];
+
+/// What only looks like it.
+const NO_LEASES: [(&str, &str); 8] = [
+    ("10.0.0.2:68", "203.0.113.9:67"),
+    ("10.0.0.2:67", "10.0.0.1:67"),
+    ("10.0.0.2:68", "10.0.0.1:68"),
+    ("10.0.0.2:68", "10.0.0.1:53"),
+    ("[2001:db8:1::2]:546", "[2001:db8:9::9]:547"),
+    ("[fd00:0:0:1::2]:547", "[fd00:0:0:1::1]:547"),
+    ("[fd00:0:0:1::2]:546", "[fd00:0:0:1::1]:53"),
+    ("[::]:5353", "[ff02::fb]:5353"),
+];
+
+/// Sends each once as `user`; how many of each left.
+fn leave(lab: &Lab, user: &str, ways: &[(&str, &str)]) -> Result<Vec<usize>> {
+    let capture = lab.capture()?;
+    for (n, (from, to)) in ways.iter().enumerate() {
+        let probe = lab.host().udp(to)?.bind(from)?.on("eth0").from_user(user);
+        probe.tag(&format!("{user}-{n}")).send()?;
+    }
+    let seen = capture.stop()?;
+    let tagged = |n| seen.iter().filter(|frame| frame.is_tagged(&format!("{user}-{n}"))).count();
+    Ok((0..ways.len()).map(tagged).collect())
+}
+
+fn only_leases_and_neighbours(backend: Backend) -> Result<()> {
+    with_lab(|lab| {
+        for user in ["root", "nobody"] {
+            for ways in [&LEASES[..], &NO_LEASES[..]] {
+                ensure!(leave(lab, user, ways)?.iter().all(|&left| left == 1), "the control failed: {user}");
+            }
+        }
+        backend.lock(lab, NO_LAN)?;
+        let capture = lab.capture()?;
+        ensure!(leave(lab, "root", &LEASES)? == [1; 5], "root cannot renew a lease");
+        ensure!(leave(lab, "nobody", &LEASES)? == [0; 5], "nobody renews a lease");
+        for user in ["root", "nobody"] {
+            ensure!(leave(lab, user, &NO_LEASES)? == [0; 8], "{user} sends what only looks like a lease");
+        }
+        for target in ["10.0.0.5:4000", "[fd00:0:0:1::1]:4000", "[fe80::1]:4000"] {
+            let sent = lab.host().udp(target)?.on("eth0").send()?;
+            ensure!(sent.accepted == 0, "the LAN is shut, but not {target}");
+        }
+        let contract = || Contract::locked();
+        contract().check(&capture.so_far()?)?;
+        // A neighbour that asks for us is answered all the same: the link stays up.
+        lab.isp().succeed(["ip", "neigh", "flush", "all"])?;
+        lab.isp().udp("[fd00:0:0:1::2]:9")?.send()?;
+        let advertised = |frame: &tunwarden_lab::Frame| {
+            matches!(frame.transport(), Some(tunwarden_lab::Transport::Icmpv6(136)))
+        };
+        capture.wait_for(1, PATIENCE, advertised)?;
+        contract().check(&capture.stop()?)
+    })
+}
+
+#[test]
+fn without_the_lan_only_roots_leases_and_neighbours_pass_with_nft() {
+    only_leases_and_neighbours(Backend::Nft).unwrap();
+}
+
+#[test]
+fn without_the_lan_only_roots_leases_and_neighbours_pass_with_legacy() {
+    only_leases_and_neighbours(Backend::Legacy).unwrap();
+}
+
+#[test]
+fn without_the_lan_only_roots_leases_and_neighbours_pass_with_iptables_alone() {
+    only_leases_and_neighbours(Backend::IptablesAlone).unwrap();
+}
+
+#[test]
+fn without_the_lan_only_roots_leases_and_neighbours_pass_with_nftables_alone() {
+    only_leases_and_neighbours(Backend::NftablesAlone).unwrap();
+}

@@ -1,0 +1,42 @@
+//! The tests that need root: each runs in a laboratory of its own, in network namespaces, with real
+//! services. What was captured on the ISP's side is the evidence.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod agent;
+mod article;
+mod article_docker;
+mod bus;
+mod docker;
+mod doctor;
+mod drift;
+mod failover;
+mod failures;
+mod firewall;
+mod flood;
+mod forgery;
+mod hostile;
+mod init;
+mod kernel_transport;
+mod layers;
+mod learn;
+mod locked;
+mod looks;
+mod management;
+mod many;
+mod moved_routes;
+mod names;
+mod network_manager;
+mod nft;
+mod notify;
+mod openvpn;
+mod openvpn_files;
+mod package;
+mod pause;
+mod podman;
+mod reconnect;
+mod resolved;
+mod roaming;
+mod silence;
+mod sources;

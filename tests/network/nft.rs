@@ -1,0 +1,128 @@
+//! An nft that dies, and one for a kernel that lacks a hook: fakes in front of the real one, since this
+//! kernel lacks nothing. What is in force is the real kernel's.
+
+use crate::support;
+
+use anyhow::{Context, Result, ensure};
+use support::{SOON, agent, bus, nft, status, tunwarden, wait_for_state};
+use tunwarden_lab::{Capture, Flood, Frame, Lab, wait_for, with_lab};
+
+const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
+
+/// Dies of what programs die of, with every text that it is given, while there is a file.
+const CRASHING: &str = "
+    case \" $* \" in *' -f '*) test ! -e /run/crash || kill -SEGV $$ ;; esac
+    exec $real \"$@\"";
+
+/// What a kernel before 5.16 has nft say of a hook where packets go out on a wire.
+const WITHOUT_EGRESS: &str = "
+    case \" $* \" in
+    *' -f '*)
+        text=$(cat)
+        case $text in *'hook egress'*)
+            echo '/dev/stdin:3:9-14: Error: Could not process rule: Operation not supported' >&2
+            exit 1 ;;
+        esac
+        printf '%s\\n' \"$text\" | $real \"$@\" ;;
+    *) exec $real \"$@\" ;;
+    esac";
+
+/// A host that never stops sending, and the ISP's eye on it.
+struct Host {
+    capture: Capture,
+    flood: Flood,
+}
+
+impl Host {
+    fn flood(lab: &Lab) -> Result<Self> {
+        let capture = lab.capture()?;
+        let flood = lab.host().udp("203.0.113.9:5000")?.from_user("nobody").tag("host").flood(1000)?;
+        let host = Self { capture, flood };
+        host.is_seen("the control, without an agent")?;
+        Ok(host)
+    }
+
+    fn is_seen(&self, why: &str) -> Result<()> {
+        let ours = |frame: &Frame| frame.is_tagged("host");
+        let before = self.capture.so_far()?.iter().filter(|frame| ours(frame)).count();
+        self.capture.wait_for(before + 50, SOON, ours).with_context(|| why.to_owned())
+    }
+
+    fn is_silent(&self, why: &str) -> Result<()> {
+        let from = self.capture.so_far()?.len();
+        self.flood.await_more(300)?;
+        let left = self.capture.so_far()?[from..].iter().filter(|frame| frame.is_tagged("host")).count();
+        ensure!(left == 0, "{why}: {left} left");
+        Ok(())
+    }
+}
+
+#[test]
+fn an_nft_that_dies_in_a_commit_leaves_what_was_in_force_and_the_stricter_layer_holds() -> Result<()> {
+    with_lab(|lab| {
+        nft::fake(lab, CRASHING)?;
+        let _bus = bus(lab)?;
+        let host = Host::flood(lab)?;
+        let mut agent = agent(lab, KNOWN)?;
+        wait_for_state(lab, "locked")?;
+        host.is_silent("locked")?;
+        let held = || lab.host().succeed(["nft", "list", "table", "inet", "tunwarden"]);
+        let before = held()?;
+
+        // A pause opens one layer, and the other stays as it was.
+        lab.host().file("/run/crash", "")?;
+        let pause = tunwarden(lab, ["pause", "60s"])?;
+        ensure!(!pause.status.success(), "it says that the pause is in force: {pause:?}");
+        agent.wait_for_line("signal: 11", SOON)?;
+        ensure!(held()? == before, "the table is another: {}", held()?);
+        host.is_silent("nft has died")?;
+        let said = status(lab)?;
+        ensure!(said["enforced"] == false, "it claims what is not in force: {said}");
+        let layer = &said["layers"][1];
+        ensure!(layer["enforced"] == false && layer["lacks"].is_null(), "the kernel lacks nothing: {layer}");
+
+        // The next try puts it in force; that it opens is the control.
+        lab.host().succeed(["rm", "/run/crash"])?;
+        host.is_seen("nft works again, and the pause is in force")?;
+        lab.host().file("/run/crash", "")?;
+        let resume = tunwarden(lab, ["resume"])?;
+        host.is_silent("the resume closes the layer that can be").with_context(|| format!("{resume:?}"))?;
+        lab.host().succeed(["rm", "/run/crash"])?;
+        wait_for_state(lab, "locked")?;
+        wait_for("both layers", SOON, || Ok((status(lab)?["layers"][1]["enforced"] == true).then_some(())))?;
+        ensure!(tunwarden(lab, ["verify"])?.status.success());
+        host.is_silent("locked again")
+    })
+}
+
+#[test]
+fn without_a_hook_on_the_wire_the_rest_of_the_second_layer_holds_and_that_is_said() -> Result<()> {
+    with_lab(|lab| {
+        nft::fake(lab, WITHOUT_EGRESS)?;
+        let _bus = bus(lab)?;
+        let host = Host::flood(lab)?;
+        let mut agent = agent(lab, KNOWN)?;
+        wait_for_state(lab, "locked")?;
+        agent.wait_for_line("one layer holds the rules, or a part of it: this kernel has no egress", SOON)?;
+        let said = status(lab)?;
+        let layer = &said["layers"][1];
+        ensure!(said["enforced"] == true && layer["enforced"] == true, "{said}");
+        ensure!(layer["lacks"].as_str().is_some_and(|why| why.contains("no egress hook (5.16)")), "{layer}");
+        let text = tunwarden(lab, ["status"])?.stdout;
+        ensure!(text.contains("no egress hook (5.16)"), "{text}");
+        ensure!(tunwarden(lab, ["verify"])?.status.success(), "what this system lacks is no difference");
+        let tables = lab.host().succeed(["nft", "list", "tables"])?;
+        ensure!(tables.contains("inet tunwarden") && !tables.contains("netdev"), "{tables}");
+
+        // It holds the host when iptables is open, and does not hold what only the wire could.
+        agent.kill()?;
+        lab.host().succeed(["sh", "-c", "iptables -w -P OUTPUT ACCEPT; iptables -w -F"])?;
+        host.is_silent("iptables is open")?;
+        let raw = lab.host().raw("eth0", "203.0.113.9:5001")?.count(3).tag("raw").send()?;
+        wait_for("a raw sender passes", SOON, || {
+            let frames = host.capture.so_far()?;
+            Ok((frames.iter().filter(|frame| frame.is_tagged("raw")).count() == 3).then_some(()))
+        })
+        .with_context(|| format!("{raw:?}"))
+    })
+}
