@@ -197,7 +197,7 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__doctor)
-            opts="-h -V --json --config --help --version"
+            opts="-h -V --json --second-reader --config --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -50,6 +50,7 @@ complete -c tunwarden -n "__fish_tunwarden_using_subcommand init" -s h -l help -
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand init" -s V -l version -d 'Print version'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand doctor" -l config -d 'The configuration to use' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand doctor" -l json -d 'Print it for programs'
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand doctor" -l second-reader -d 'Be the second reader of iptables: read questions on standard input and print what is there'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand agent" -l config -d 'The configuration to use' -r -F

@@ -9,8 +9,11 @@ use zbus::fdo::DBusProxy;
 
 use super::load::{configuration_status, in_force};
 use super::{Outcome, client, complain, say, verify};
-use crate::config::{Backend, Bootstrap, Config};
-use crate::doctor::{Files, Finding, Notification, Refused, Snapshot, Worlds, diagnose};
+use crate::config::{Backend, Bootstrap, Config, Layer};
+use crate::doctor::{
+    Files, Finding, Notification, OwnVerdict, Refused, SecondReading, Snapshot, Worlds, diagnose,
+    second_reader,
+};
 use crate::firewall::{Dump, Firewall, holds_any};
 use crate::net::{Family, Host};
 use crate::status::Status;
@@ -22,10 +25,14 @@ pub(super) struct Args {
     /// Print it for programs.
     #[arg(long)]
     json: bool,
+    /// Be the second reader of iptables: read questions on standard input and print what is there.
+    #[arg(long, hide = true)]
+    second_reader: bool,
 }
 
 /// What only root can read.
-const ROOTS: [&str; 4] = [
+const ROOTS: [&str; 5] = [
+    "whether a second reader of iptables sees the same rules",
     "chains of older kill switch scripts",
     "which tables of iptables hold rules",
     "the addresses known for server names",
@@ -40,6 +47,11 @@ struct Report<'a> {
 }
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
+    if args.second_reader {
+        let answer = second_reader::answer(&std::io::read_to_string(std::io::stdin())?);
+        say(&answer.map_err(anyhow::Error::msg)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let findings = diagnose(&look(path).await);
     if args.json {
         match serde_json::to_string(&Report { healthy: findings.is_empty(), problems: &findings }) {
@@ -80,6 +92,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
         Some(status) => status.left_out.clone(),
         None => super::lock::left_out(&config, &store),
     };
+    let second_reader = second_reading(&config, &rules).await;
     Snapshot {
         status,
         left_out,
@@ -87,6 +100,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
         missing_owners: missing_owners(&config),
         unresolved: unresolved(&config, &store),
         rules,
+        second_reader,
         worlds: worlds(&files).await,
         firewalls: files.firewalls(),
         disabled_units: files.disabled_units(),
@@ -97,6 +111,17 @@ async fn look(path: Option<&Path>) -> Snapshot {
         others: files.others(),
         unread: if nix::unistd::geteuid().is_root() { Vec::new() } else { ROOTS.to_vec() },
     }
+}
+
+/// What a second reader says of the rules in iptables.
+async fn second_reading(config: &Config, rules: &Result<Vec<String>, String>) -> SecondReading {
+    let is_root = nix::unistd::geteuid().is_root();
+    // What our own reader cannot read has a finding of its own.
+    let (true, true, Ok(lines)) = (is_root, config.firewall.layers.contains(&Layer::Iptables), rules) else {
+        return SecondReading::NotAsked;
+    };
+    let verdict = if lines.is_empty() { OwnVerdict::InForce } else { OwnVerdict::NotInForce };
+    second_reader::compare(config.firewall.backend, verdict).await
 }
 
 /// Scripts and units of the article and of its author's later tool, and that tool's chains.

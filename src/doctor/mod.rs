@@ -5,9 +5,11 @@
 
 mod gather;
 mod others;
+pub mod second_reader;
 
 pub use gather::Files;
 pub use others::Other;
+pub use second_reader::{OwnVerdict, SecondReading};
 
 use serde::Serialize;
 
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub unresolved: Vec<String>,
     /// Differences between the kernel and the rules, or why nobody can tell.
     pub rules: Result<Vec<String>, String>,
+    /// Whether a second reader of iptables sees the same chains and jumps.
+    pub second_reader: SecondReading,
     /// Which worlds of iptables hold rules.
     pub worlds: Worlds,
     /// Other firewalls that are active.
@@ -130,6 +134,19 @@ pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
             "rules-unknown",
             format!("nobody can tell what the kernel holds: {}", plain(why)),
             "run it as root: sudo tunwarden doctor; or install iptables",
+        ),
+    }
+    match &seen.second_reader {
+        SecondReading::NotAsked | SecondReading::Agrees => {}
+        SecondReading::Disagrees(lines) => find(
+            "readers-disagree",
+            format!("two readers of iptables see different rules: {}", some(lines)),
+            "run it again: sudo tunwarden doctor; if it stays, please report it",
+        ),
+        SecondReading::Failed(why) => find(
+            "second-reader-failed",
+            format!("the second reader of iptables gave no answer: {}", plain(why)),
+            "end the program that holds the lock of iptables: sudo fuser -v /run/xtables.lock; then run it again",
         ),
     }
     if seen.status.is_none() {

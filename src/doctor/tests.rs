@@ -18,6 +18,7 @@ fn healthy() -> Snapshot {
         missing_owners: Vec::new(),
         unresolved: Vec::new(),
         rules: Ok(Vec::new()),
+        second_reader: SecondReading::Agrees,
         worlds: Worlds { legacy: false, nft: true },
         firewalls: Vec::new(),
         disabled_units: Vec::new(),
@@ -54,6 +55,11 @@ fn a_healthy_machine_has_no_findings() {
 fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.rules = Ok(one("there is no chain VPN_LAN"))), ["rules-not-in-force"]);
     assert_eq!(ids(|seen| seen.rules = Err("denied".to_owned())), ["rules-unknown"]);
+    let disagrees = SecondReading::Disagrees(one("only our own reader sees a chain"));
+    assert_eq!(ids(|seen| seen.second_reader = disagrees), ["readers-disagree"]);
+    let failed = SecondReading::Failed("why".to_owned());
+    assert_eq!(ids(|seen| seen.second_reader = failed), ["second-reader-failed"]);
+    assert_eq!(ids(|seen| seen.second_reader = SecondReading::NotAsked), [""; 0], "no rules are in iptables");
     assert_eq!(ids(|seen| seen.status = None), ["agent-not-running"]);
     assert_eq!(ids(|seen| seen.unread = vec!["the server names"]), ["not-read"]);
     let left_out = LeftOutStatus { name: "a".to_owned(), reason: "b".to_owned(), remedy: "c".to_owned() };

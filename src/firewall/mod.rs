@@ -24,7 +24,7 @@ pub use outcome::{Commit, FirewallError};
 pub use routing::RoutingError;
 pub use saved::{Saved, SavedError, SavedTable, canonical};
 pub use sets::{SetError, can_hold_sets};
-pub use tool::{ToolError, transactions};
+pub use tool::{ToolError, iptables_program, transactions};
 
 use crate::config::{self, Layer};
 use crate::describe::describe;

@@ -1,5 +1,6 @@
 //! The firewall programs: iptables, ipset and nft, each with the arguments that we give it.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -70,6 +71,11 @@ pub(super) fn count(more: usize) {
 /// are told from those of others, even by a process in another pid namespace than the kernel's.
 pub fn transactions() -> u32 {
     TRANSACTIONS.load(Ordering::Relaxed)
+}
+
+/// The program that changes single rules of a family, if it is installed.
+pub fn iptables_program(backend: Backend, family: Family) -> Option<PathBuf> {
+    path(name(backend, family, "save").trim_end_matches("-save"))
 }
 
 /// Whether the rules go into the tables of iptables-legacy, of which the kernel tells nothing.

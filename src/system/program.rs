@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// Where system programs live; the caller's PATH is not asked.
-const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+pub(crate) const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// How long a program may run before it is killed.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);

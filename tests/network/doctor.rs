@@ -87,3 +87,61 @@ fn the_doctor_finds_what_is_wrong_and_nothing_else() -> Result<()> {
         Ok(())
     })
 }
+
+/// A firewall that only iptables holds, closed by `lock`, with no agent.
+fn locked(lab: &Lab, backend: &str) -> Result<()> {
+    let config = format!("{CONFIG}[firewall]\nbackend = \"{backend}\"\n");
+    lab.host().file("/etc/tunwarden/config.toml", &config)?;
+    let lock = tunwarden(lab, ["lock"])?;
+    ensure!(lock.status.success(), "{lock:?}");
+    Ok(())
+}
+
+#[test]
+fn the_second_reader_agrees_in_both_worlds_of_iptables() -> Result<()> {
+    for backend in ["auto", "nft", "legacy"] {
+        with_lab(|lab| {
+            locked(lab, backend)?;
+            let healthy = found(lab)?;
+            ensure!(!healthy.iter().any(|id| id.contains("reader")), "{backend}: {healthy:?}");
+            // Both readers see that a jump and a chain are gone; the rules are not in force, and nobody disagrees.
+            let tool = if backend == "legacy" { "iptables-legacy" } else { "iptables" };
+            lab.host().succeed([tool, "-w", "-D", "OUTPUT", "-j", "OUTPUT_VPN_KILL_SWITCH"])?;
+            let open = found(lab)?;
+            ensure!(open.contains("rules-not-in-force"), "{backend}: {open:?}");
+            ensure!(!open.iter().any(|id| id.contains("reader")), "{backend}: {open:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_doctor_says_when_the_second_reader_sees_something_else_and_when_it_hangs() -> Result<()> {
+    with_lab(|lab| {
+        locked(lab, "auto")?;
+        let host = lab.host();
+        // Our own reader uses iptables-save, so a stand-in for iptables deceives only the other one.
+        let stand_in = |script: &str| {
+            host.file_with_mode("/run/stand-in", &format!("#!/bin/sh\n{script}\n"), 0o755)?;
+            host.succeed(["ln", "-sf", "/run/stand-in", "/etc/alternatives/ip6tables"]).map(drop)
+        };
+
+        stand_in("case \"$*\" in *-C*FORWARD*IPV6*) exit 1;; esac; exec /usr/sbin/ip6tables-nft \"$@\"")?;
+        ensure!(found(lab)?.contains("readers-disagree"), "{:?}", found(lab)?);
+        let said = tunwarden(lab, ["doctor"])?.stdout;
+        let jump = "only our own reader sees ip6tables filter: the jump from FORWARD to DOCKER_VPN_IPV6";
+        ensure!(said.contains(jump) && !said.contains("; and"), "{said}");
+
+        stand_in("exit 4")?;
+        let said = tunwarden(lab, ["doctor"])?.stdout;
+        ensure!(said.contains("ip6tables cannot list the table filter"), "{said}");
+
+        stand_in("echo $$ >/run/hangs; exec sleep 600")?;
+        let said = tunwarden(lab, ["doctor"])?.stdout;
+        ensure!(said.contains("gave no answer: iptables did not answer it within"), "{said}");
+        let left = host.run(["sh", "-c", "kill -0 $(cat /run/hangs)"])?;
+        ensure!(!left.status.success(), "the program that hung goes on");
+        Ok(())
+    })
+}
