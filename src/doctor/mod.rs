@@ -207,6 +207,14 @@ fn of_status(status: &Status) -> Vec<Finding> {
             "mend the tool that is named, then: sudo tunwarden verify",
         );
     }
+    let lacks: Vec<String> = status.layers.iter().filter_map(LayerStatus::lack).collect();
+    if !lacks.is_empty() {
+        find(
+            "layer-incomplete",
+            format!("a layer does not hold all of the rules: {}", lacks.join("; ")),
+            "install or rename what is named; the next change of the rules takes it in",
+        );
+    }
     let faults = status.docker.faults();
     if !faults.is_empty() {
         find(

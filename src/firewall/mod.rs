@@ -322,7 +322,7 @@ impl Firewall {
         });
         let of_nftables = self.nftables.as_ref().map(|layer| {
             let (found, lacks) = match layer.lacks() {
-                Lacks::Nothing => (nftables, None),
+                Lacks::Nothing => (nftables, layer.unhooked()),
                 Lacks::Wires(why) => (nftables, Some(why.clone())),
                 Lacks::Everything(why) => (LayerFound::Other, Some(why.clone())),
                 // What an earlier nft put there may still be in force.

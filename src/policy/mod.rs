@@ -46,6 +46,7 @@ pub fn ruleset(config: &Config, owners: &Owners, situation: &Situation) -> Rules
     sets.extend(sets6);
     let wire = WireRules {
         wires: situation.wires.clone(),
+        unnamed: situation.unnamed_wires.clone(),
         open,
         frames: wire::frames(situation),
         ipv4: wire4,

@@ -20,6 +20,8 @@ use ipnet::IpNet;
 pub struct WireRules {
     /// The links it is said of.
     pub wires: Vec<Wire>,
+    /// Links like those that no rule can name.
+    pub unnamed: Vec<String>,
     /// While this rule holds everything may, frames of every kind; only while paused.
     pub open: Option<Rule>,
     /// Frames that may, besides those of IPv4 and IPv6.

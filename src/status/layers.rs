@@ -41,6 +41,12 @@ impl LayerStatus {
         self.unknown.as_ref().map(|why| format!("{}: {why}", self.name))
     }
 
+    /// What it cannot do on this system although it can be read, for people.
+    pub fn lack(&self) -> Option<String> {
+        let lacks = self.lacks.as_ref().filter(|_| self.unknown.is_none())?;
+        Some(format!("{}: {lacks}", self.name))
+    }
+
     /// A line for people, if there is something to say.
     pub(super) fn fault(&self) -> Option<String> {
         let name = &self.name;

@@ -221,7 +221,22 @@ impl LinkTable {
     /// Every link that leads out: the uplinks, the cards that are ports of one, and those that have no
     /// address yet. One that no rule can name is not among them.
     pub fn wires(&self, config: &Config) -> Vec<Wire> {
-        let leads_out = |link: &&Link| match link.kind {
+        let wire = |link: &Link| Some(Wire { interface: link.name.parse().ok()?, index: link.index });
+        let mut wires: Vec<Wire> = self.leading_out(config).filter_map(wire).collect();
+        wires.sort();
+        wires
+    }
+
+    /// Those that no rule can name, as the kernel calls them.
+    pub fn unnamed_wires(&self, config: &Config) -> Vec<String> {
+        let names = self.leading_out(config).map(|link| &link.name);
+        let mut names: Vec<String> = names.filter(|name| name.parse::<IfName>().is_err()).cloned().collect();
+        names.sort();
+        names
+    }
+
+    fn leading_out(&self, config: &Config) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|link| match link.kind {
             LinkKind::Loopback => false,
             LinkKind::Other => link.master.is_none_or(|master| !self.is_bridge_of_containers(master, config)),
             LinkKind::Veth if self.may_lead_out(link, config) => true,
@@ -231,11 +246,7 @@ impl LinkTable {
                     || !link.addresses.is_empty() && self.is_uplink(link, config)
             }
             LinkKind::Bridge => self.is_uplink(link, config),
-        };
-        let wire = |link: &Link| Some(Wire { interface: link.name.parse().ok()?, index: link.index });
-        let mut wires: Vec<Wire> = self.links.iter().filter(leads_out).filter_map(wire).collect();
-        wires.sort();
-        wires
+        })
     }
 
     /// A port of a bridge that leads out by none that is surely a card: in a virtual machine's or a

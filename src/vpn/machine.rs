@@ -274,6 +274,7 @@ impl Machine {
             named_tunnels: self.named_tunnels(),
             uplinks: self.links.uplinks(&self.config),
             wires: self.links.wires(&self.config),
+            unnamed_wires: self.links.unnamed_wires(&self.config),
             ppp_links: self.links.ppp_links(),
             known_uplinks: self.known_uplinks(),
             bridges: self.links.other_bridges(&self.config),

@@ -96,6 +96,9 @@ pub struct Situation {
     /// Every link that leads out, whether it has an address or not.
     #[serde(default)]
     pub wires: Vec<Wire>,
+    /// Links like those whose names no rule can carry.
+    #[serde(default)]
+    pub unnamed_wires: Vec<String>,
     /// Links of the kernel's kind `ppp`, whatever they are called.
     #[serde(default)]
     pub ppp_links: Vec<IfName>,

@@ -125,6 +125,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wire_that_no_rule_can_name_is_said() {
+        let links = ["quo\"ted", "eth0", "plus+"].map(|name| link(2, name, LinkKind::Other, None, None));
+        let mut machine = machine();
+        assert_eq!(wires(&mut machine, &[&links]), ["eth0"]);
+        assert_eq!(machine.situation().unnamed_wires, ["plus+", "quo\"ted"]);
+    }
+
+    #[test]
     fn every_kind_that_needs_an_address_is_remembered() {
         for (name, kind) in
             [("ppp0", LinkKind::Ppp), ("office", LinkKind::KernelTunnel), ("eth0", LinkKind::Veth)]

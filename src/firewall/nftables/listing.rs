@@ -96,6 +96,11 @@ impl Listed {
         self.flags.contains("owner")
     }
 
+    /// Whether one of its chains stands on this link.
+    pub(super) fn is_on(&self, link: &str) -> bool {
+        self.chains.values().filter_map(|chain| chain.base.as_ref()).any(|base| base.devices.contains(link))
+    }
+
     fn add_flags(&mut self, words: &str) {
         let flags = words.strip_prefix("flags ").unwrap_or_default().split([',', ' ', ';']);
         self.flags.extend(flags.filter(|flag| !flag.is_empty()).map(ToOwned::to_owned));
@@ -199,22 +204,19 @@ fn icmp_type<'a>(protocol: Option<&str>, word: &'a str) -> &'a str {
     }
 }
 
+/// Where packets arrive. A link's name may be a word or a sign of nft's own, so names are what stands between
+/// `device` and the last `priority`, and a space ends each.
 fn arrival(words: &str) -> Arrival {
-    let plain = words.replace(['"', ',', '{', '}'], " ");
-    let (mut how, mut devices, mut naming) = (Vec::new(), BTreeSet::new(), false);
-    for word in plain.split_whitespace() {
-        match word {
-            "device" | "devices" => naming = true,
-            "priority" => {
-                naming = false;
-                how.push(word);
-            }
-            "=" if naming => {}
-            device if naming => drop(devices.insert(device.to_owned())),
-            word => how.push(word),
-        }
-    }
-    Arrival { how: how.join(" "), devices }
+    let named = words.split_once(" device").and_then(|(before, rest)| {
+        let (names, after) = rest.rsplit_once(" priority ")?;
+        Some((format!("{before} priority {after}"), names))
+    });
+    let Some((how, names)) = named else {
+        return Arrival { how: words.to_owned(), devices: BTreeSet::new() };
+    };
+    let list = names.strip_prefix("s = {").and_then(|names| names.strip_suffix('}'));
+    let devices = list.unwrap_or(names).split(", ").map(|name| name.trim().trim_matches('"').to_owned());
+    Arrival { how, devices: devices.collect() }
 }
 
 /// Every difference between a table and what is held in its place, a line each, for people.

@@ -10,17 +10,19 @@
 pub(crate) mod listing;
 mod questions;
 mod session;
+mod unhooked;
 
 pub use listing::ListingError;
 
 use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
-use crate::net::Family;
+use crate::net::{Family, IfName};
 use crate::policy::nft::{NftFamily, NftTable, Owner, Place, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
 use listing::differences;
 use questions::{ENDING, HOOKS, OWNED, WIRES, differ, is_there, list, look, refusal, remove};
 use session::Session;
+use unhooked::Unhooked;
 
 /// How often a commit is tried when somebody else changes the tables or the links under it.
 const ATTEMPTS: u32 = 3;
@@ -31,6 +33,7 @@ pub(super) struct Nftables {
     held: Option<Vec<NftTable>>,
     trust: Trust,
     lacks: Lacks,
+    unhooked: Unhooked,
     ownership: Ownership,
 }
 
@@ -63,8 +66,13 @@ pub(super) enum Lacks {
 impl Nftables {
     /// Tables of which nothing is known yet.
     pub(super) fn new() -> Self {
-        let ownership = Ownership::Nobodys;
-        Self { held: None, trust: Trust::Full, lacks: Lacks::Nothing, ownership }
+        Self {
+            held: None,
+            trust: Trust::Full,
+            lacks: Lacks::Nothing,
+            unhooked: Unhooked::default(),
+            ownership: Ownership::Nobodys,
+        }
     }
 
     /// The same for who goes on, and can own them.
@@ -100,6 +108,11 @@ impl Nftables {
         &self.lacks
     }
 
+    /// Which wires have no hook, in words for people.
+    pub(super) fn unhooked(&self) -> Option<String> {
+        self.unhooked.complaint()
+    }
+
     /// Takes it as known that the kernel holds `ruleset`.
     pub(super) fn holds(&mut self, ruleset: &Ruleset) {
         self.held = Some(self.wanted(ruleset));
@@ -122,15 +135,22 @@ impl Nftables {
         let held = self.held.take();
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
         self.own().await;
+        self.unhooked.update(&ruleset.wire);
+        self.unhooked.look_again().await;
         let mut wanted = self.wanted(ruleset);
         let mut result = self.put(held.as_deref(), trust, &wanted).await;
-        if result.is_err() {
-            self.probe(&result).await;
-            let again = self.wanted(ruleset);
-            if again != wanted {
-                wanted = again;
-                result = self.put(None, Trust::None, &wanted).await;
+        // Links may go away each time.
+        for _ in 0..ATTEMPTS {
+            if result.is_ok() {
+                break;
             }
+            self.probe(&result, ruleset).await;
+            let again = self.wanted(ruleset);
+            if again == wanted {
+                break;
+            }
+            wanted = again;
+            result = self.put(None, Trust::None, &wanted).await;
         }
         if let Err(why) = &result
             && self.gives_up_owning(why).await
@@ -154,16 +174,18 @@ impl Nftables {
     /// # Errors
     /// When the kernel cannot be read: that is no verdict.
     pub(super) async fn differences(&mut self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        self.unhooked.update(&ruleset.wire);
         let wanted = self.wanted(ruleset);
         let lines = differ(&wanted).await;
         if matches!(&lines, Ok(lines) if lines.is_empty()) {
             return lines;
         }
-        self.probe(&lines).await;
+        self.probe(&lines, ruleset).await;
+        let again = self.wanted(ruleset);
         match self.lacks {
             Lacks::Everything(_) | Lacks::Nft(_) => Ok(Vec::new()),
-            Lacks::Nothing => lines,
-            Lacks::Wires(_) => differ(&self.wanted(ruleset)).await,
+            Lacks::Nothing | Lacks::Wires(_) if again == wanted => lines,
+            Lacks::Nothing | Lacks::Wires(_) => differ(&again).await,
         }
     }
 
@@ -310,7 +332,8 @@ impl Nftables {
     /// The tables to hold here now: on links that are there, as far as the kernel can.
     fn wanted(&self, ruleset: &Ruleset) -> Vec<NftTable> {
         let mut ruleset = ruleset.clone();
-        ruleset.wire.wires.retain(|wire| is_there(wire.interface.as_str()));
+        let hooked = |name: &IfName| is_there(name.as_str()) && !self.unhooked.contains(name);
+        ruleset.wire.wires.retain(|wire| hooked(&wire.interface));
         let can = |table: &NftTable| match self.lacks {
             Lacks::Nothing => true,
             Lacks::Wires(_) => table.family == NftFamily::Inet,
@@ -323,14 +346,20 @@ impl Nftables {
         tables(&ruleset).into_iter().filter(can).map(|table| NftTable { owner, ..table }).collect()
     }
 
-    /// Finds out whether it failed because this system cannot do it at all.
-    async fn probe<T>(&mut self, failed: &Result<T, FirewallError>) {
+    /// Finds out whether it failed because this system cannot do it at all, or not on a wire.
+    async fn probe<T>(&mut self, failed: &Result<T, FirewallError>, ruleset: &Ruleset) {
         if let Err(FirewallError::Tool(missing @ ToolError::Missing(_))) = failed {
             self.lacks = Lacks::Nft(missing.to_string());
         } else if let Some(why) = refusal(HOOKS).await {
             self.lacks = Lacks::Everything(format!("this kernel has no nftables: {why}"));
         } else if let Some(why) = refusal(WIRES).await {
             self.lacks = Lacks::Wires(format!("this kernel has no egress hook (5.16): {why}"));
+        } else {
+            // A hook that is held needs no room.
+            let held = list(NftFamily::Netdev).await.ok().flatten().unwrap_or_default();
+            let wires = ruleset.wire.wires.iter().map(|wire| &wire.interface);
+            let wires = wires.filter(|name| is_there(name.as_str()) && !held.is_on(name.as_str()));
+            self.unhooked.look(wires.cloned().collect()).await;
         }
     }
 

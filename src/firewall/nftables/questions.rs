@@ -1,6 +1,7 @@
 //! What nft is asked and told once: which links and tables are there, what this kernel can do, and to take
 //! a table out.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -8,7 +9,8 @@ use futures_util::future::try_join_all;
 use super::listing::{Listed, differences};
 use crate::firewall::FirewallError;
 use crate::firewall::tool::{self, ToolError};
-use crate::policy::nft::{NftFamily, NftTable};
+use crate::net::IfName;
+use crate::policy::nft::{LINKS_OF_A_CHAIN, NftFamily, NftTable};
 
 /// A table that is checked and never put in force: whether the kernel has the hooks of the protocols.
 pub(super) const HOOKS: &str = "table inet tunwarden_probe {\n\tchain output {\n\
@@ -62,6 +64,18 @@ pub(super) async fn list(family: NftFamily) -> Result<Option<Listed>, FirewallEr
 pub(super) async fn refusal(text: &str) -> Option<ToolError> {
     let why = tool::nft(&["-c", "-f", "-"], text).await.err()?;
     (why.is_answer() && !why.is_not_permitted()).then_some(why)
+}
+
+/// Why the kernel gives these wires no egress hook, if it refuses one of them.
+pub(super) async fn hooks_refused(wires: &[IfName]) -> Option<ToolError> {
+    let mut text = "table netdev tunwarden_probe {\n".to_owned();
+    for (n, wires) in wires.chunks(LINKS_OF_A_CHAIN).enumerate() {
+        let devices = wires.iter().map(|wire| format!("\"{wire}\"")).collect::<Vec<_>>().join(", ");
+        let hook = format!("type filter hook egress devices = {{ {devices} }} priority 10; policy drop;");
+        let _ = writeln!(text, "\tchain egress_{n} {{\n\t\t{hook}\n\t}}");
+    }
+    text.push_str("}\n");
+    refusal(&text).await
 }
 
 /// Takes a table out. An agent that is being ended may own it for a moment.

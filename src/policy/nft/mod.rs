@@ -155,8 +155,8 @@ fn protocol_chains(family: Family, table: &Table) -> impl Iterator<Item = NftCha
     table.chains.iter().filter(move |chain| !last(chain.name)).map(chain)
 }
 
-/// Maximum number of links that the kernel takes for one chain (`NFT_NETDEVICE_MAX`).
-const LINKS_OF_A_CHAIN: usize = 256;
+/// Maximum number of links that the kernel takes for one chain: one less than `NFT_NETDEVICE_MAX`.
+pub const LINKS_OF_A_CHAIN: usize = 255;
 
 fn netdev(ruleset: &Ruleset) -> NftTable {
     let wire = &ruleset.wire;

@@ -8,6 +8,7 @@ mod link;
 mod protocols;
 mod tunnel_address;
 mod verbs;
+mod wires;
 
 /// One known server, at both of its addresses.
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";

@@ -38,6 +38,23 @@ fn nonsense_is_not_trusted() {
 }
 
 #[test]
+fn every_name_of_a_link_is_read_as_one_name() {
+    let links = |words: &str| Vec::from_iter(arrival(words).devices);
+    let tail = "priority 10; policy drop;";
+    for listed in [
+        "= { priority, v,0, }, {, =, device }",
+        "= { \"priority\", \"v,0\", \"}\", \"{\", \"=\", \"device\" }",
+    ] {
+        let found = arrival(&format!("type filter hook egress devices {listed} {tail}"));
+        assert_eq!(Vec::from_iter(found.devices), ["=", "device", "priority", "v,0", "{", "}"], "{listed}");
+        assert_eq!(found.how, format!("type filter hook egress {tail}"));
+    }
+    assert_eq!(links(&format!("type filter hook egress device \"priority\" {tail}")), ["priority"]);
+    assert_eq!(links(&format!("type filter hook egress device \"s\" {tail}")), ["s"]);
+    assert_eq!(links(&format!("type filter hook output {tail}")), [""; 0]);
+}
+
+#[test]
 fn what_was_given_is_found_again_in_every_spelling() {
     for table in wanted() {
         assert!(found(&table, ToOwned::to_owned).is_empty(), "{:?}", found(&table, ToOwned::to_owned));

@@ -1,0 +1,142 @@
+//! Wires that get no egress hook. Each of them costs only itself: it is left out of the table, and said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::questions::{hooks_refused, is_there};
+use crate::firewall::tool::ToolError;
+use crate::net::IfName;
+use crate::policy::WireRules;
+
+/// Maximum number of questions about wires before the rest is left out unasked.
+const QUESTIONS: usize = 100;
+
+/// Maximum number of names that a sentence lists.
+const SHOWN: usize = 5;
+
+/// The wires of a ruleset that have no hook, and why.
+#[derive(Debug, Default)]
+pub(super) struct Unhooked {
+    /// Wires that the kernel refuses, each with its answer.
+    refused: BTreeMap<IfName, String>,
+    /// Links that no rule can name.
+    unnamed: BTreeSet<String>,
+}
+
+impl Unhooked {
+    /// Whether this wire is left out.
+    pub(super) fn contains(&self, wire: &IfName) -> bool {
+        self.refused.contains_key(wire) || is_pattern(wire)
+    }
+
+    /// Takes in which wires there are now.
+    pub(super) fn update(&mut self, wire: &WireRules) {
+        let there =
+            |name: &IfName| wire.wires.iter().any(|wire| wire.interface == *name) && is_there(name.as_str());
+        self.refused.retain(|name, _| there(name));
+        let patterns = wire.wires.iter().map(|wire| &wire.interface).filter(|name| is_pattern(name));
+        self.unnamed = wire.unnamed.iter().cloned().chain(patterns.map(ToString::to_string)).collect();
+    }
+
+    /// Asks the kernel again about the wires that it has refused.
+    pub(super) async fn look_again(&mut self) {
+        let before = std::mem::take(&mut self.refused);
+        self.look(before.into_keys().collect()).await;
+    }
+
+    /// Finds those among these wires that the kernel gives no hook: it is asked about all of them, and about
+    /// each half of those that it refuses together.
+    pub(super) async fn look(&mut self, wires: Vec<IfName>) {
+        let mut asked = 0;
+        let mut open = vec![wires];
+        while let Some(wires) = open.pop() {
+            let (Some(one), false) = (wires.first(), wires.iter().all(|wire| self.contains(wire))) else {
+                continue;
+            };
+            asked += 1;
+            let Some(why) = hooks_refused(&wires).await else { continue };
+            if wires.len() == 1 || asked >= QUESTIONS {
+                tracing::debug!("no hook on {one} and {} more: {why}", wires.len() - 1);
+                // One that is gone by now is no wire any more.
+                let there = wires.into_iter().filter(|wire| is_there(wire.as_str()));
+                self.refused.extend(there.map(|wire| (wire, reason(&why))));
+                continue;
+            }
+            let (one, other) = wires.split_at(wires.len() / 2);
+            open.extend([one.to_vec(), other.to_vec()]);
+        }
+    }
+
+    /// Which wires have no hook, for people.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (wire, why) in &self.refused {
+            by_reason.entry(why).or_default().push(wire.to_string());
+        }
+        let unnamed: Vec<String> = self.unnamed.iter().map(|name| format!("{name:?}")).collect();
+        if !unnamed.is_empty() {
+            by_reason.insert("no rule can carry such a name; give the link another", unnamed);
+        }
+        let all = by_reason.into_iter().map(|(why, names)| format!("{}: {why}", listed(&names)));
+        let all = all.collect::<Vec<_>>().join("; ");
+        (!all.is_empty()).then(|| {
+            format!(
+                "no egress hook on {all}; what raw packet sockets and macvlan containers send there is not judged"
+            )
+        })
+    }
+}
+
+/// Later releases of nft take such a name for every name that begins so.
+fn is_pattern(name: &IfName) -> bool {
+    name.as_str().ends_with('*')
+}
+
+/// The kernel's own words, without the place in a text that nobody sees.
+fn reason(why: &ToolError) -> String {
+    let why = why.to_string();
+    let words = why.rsplit_once("Could not process rule: ").map_or(why.as_str(), |(_, words)| words);
+    words.split(';').next().unwrap_or(words).trim().to_owned()
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: i32, message: &str) -> ToolError {
+        use std::os::unix::process::ExitStatusExt;
+        let status = std::process::ExitStatus::from_raw(status << 8);
+        ToolError::Failed { program: "nft".to_owned(), status, message: message.to_owned() }
+    }
+
+    #[test]
+    fn a_reason_is_the_kernel_s_answer_and_the_whole_text_where_there_is_none() {
+        let answer =
+            "/dev/stdin:3:9-14: Error: Could not process rule: Argument list too long; \tchain egress {";
+        assert_eq!(reason(&refused(1, answer)), "Argument list too long");
+        assert_eq!(reason(&refused(1, "syntax error")), "nft failed (exit status: 1): syntax error");
+    }
+
+    #[test]
+    fn a_complaint_names_each_wire_with_its_reason_and_no_raw_byte_of_a_name() {
+        let mut unhooked = Unhooked::default();
+        assert_eq!(unhooked.complaint(), None);
+        for n in 0..7 {
+            unhooked.refused.insert(format!("eth{n}").parse().unwrap(), "No room".to_owned());
+        }
+        unhooked.unnamed.insert("a\u{1b}\"b".to_owned());
+        let said = unhooked.complaint().unwrap();
+        assert!(
+            said.contains("no egress hook on eth0, eth1, eth2, eth3, eth4 and 2 more: No room;"),
+            "{said}"
+        );
+        assert!(said.contains(r#""a\u{1b}\"b": no rule can carry such a name"#), "{said}");
+    }
+}

@@ -1,0 +1,228 @@
+//! Wires of which the kernel gives one no hook, and more wires than one chain takes.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tunwarden_lab::{Lab, Uplink, wait_for, with_lab};
+
+use super::KNOWN;
+use crate::support::{self, SOON, nft, status, tunwarden};
+
+/// The kernel takes 255 wires for a chain.
+const WIRES: usize = 300;
+
+/// Neither layer lets this leave while the machine is locked.
+const BEYOND: &str = "203.0.113.9:4000";
+
+/// How many of three frames of a raw packet socket leave by each of these wires.
+fn left<const N: usize>(lab: &Lab, wires: [&str; N]) -> Result<[usize; N]> {
+    let capture = lab.capture()?;
+    for wire in wires {
+        lab.host().raw(wire, BEYOND)?.from_user("root").count(3).tag(wire).send()?;
+    }
+    let seen = capture.stop()?;
+    Ok(wires.map(|wire| seen.iter().filter(|frame| frame.is_tagged(wire)).count()))
+}
+
+/// Adds that many bridges without a port, each of which is a wire.
+fn add_wires(lab: &Lab, count: usize) -> Result<()> {
+    let mut batch = String::new();
+    for n in 0..count {
+        writeln!(batch, "link add a{n} type bridge")?;
+    }
+    lab.host().command(["ip", "-batch", "-"]).stdin(&batch).succeed().map(drop)
+}
+
+/// The chains at the egress hook of our table, with the wires of each.
+fn hooks(lab: &Lab) -> Result<Vec<String>> {
+    let table = lab.host().succeed(["nft", "list", "table", "netdev", "tunwarden"])?;
+    Ok(table.lines().filter(|line| line.contains("hook egress")).map(str::to_owned).collect())
+}
+
+fn pause(lab: &Lab) -> Result<()> {
+    let pause = tunwarden(lab, ["pause", "5m"])?;
+    ensure!(pause.status.success(), "{pause:?}");
+    Ok(())
+}
+
+fn resume(lab: &Lab) -> Result<()> {
+    let resume = tunwarden(lab, ["resume"])?;
+    ensure!(resume.status.success(), "{resume:?}");
+    Ok(())
+}
+
+/// Changes the state twice, and looks at what leaves by these wires in each.
+fn state_changes_arrive<const N: usize>(lab: &Lab, wires: [&str; N]) -> Result<()> {
+    ensure!(left(lab, wires)? == [0; N], "it left while locked");
+    pause(lab)?;
+    ensure!(left(lab, wires)? == [3; N], "the control: a pause opens every wire");
+    resume(lab)?;
+    ensure!(left(lab, wires)? == [0; N], "it left after the pause");
+    let verify = tunwarden(lab, ["verify"])?;
+    ensure!(verify.status.success(), "{verify:?}");
+    Ok(())
+}
+
+#[test]
+fn three_hundred_wires_are_held_through_every_change_of_state() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = support::bus(lab)?;
+        lab.add_uplink(Uplink::numbered("usb0", 1))?;
+        ensure!(left(lab, ["eth0", "usb0"])? == [3; 2], "the control: without tunwarden");
+        let _agent = support::agent(lab, KNOWN)?;
+        add_wires(lab, WIRES)?;
+        wait_for("every wire is held", SOON, || {
+            let held = hooks(lab)?.join(" ").matches('a').count() >= WIRES;
+            Ok((held && status(lab)?["enforced"] == true).then_some(()))
+        })?;
+        ensure!(hooks(lab)?.len() == 2, "they fit into one chain: {:?}", hooks(lab)?);
+        ensure!(nftables(lab)?["lacks"].is_null(), "{}", status(lab)?);
+        state_changes_arrive(lab, ["eth0", "usb0"])
+    })
+}
+
+/// What `status --json` says of the second layer.
+fn nftables(lab: &Lab) -> Result<Value> {
+    Ok(status(lab)?["layers"][1].clone())
+}
+
+/// Makes as many hooks of other tables on a device as the kernel allows it (1024, `MAX_HOOK_COUNT`).
+fn fill(lab: &Lab, device: &str) -> Result<()> {
+    for table in 0..16 {
+        let mut text = format!("table netdev other{table} {{\n");
+        for chain in 0..64 {
+            let hook = format!("type filter hook egress device \"{device}\" priority {}", table * 64 + chain);
+            writeln!(text, "chain c{chain} {{ {hook}; policy accept; }}")?;
+        }
+        text.push_str("}\n");
+        lab.host().command(["nft", "-f", "-"]).stdin(&text).succeed()?;
+    }
+    Ok(())
+}
+
+/// Waits until the second layer is in force and says that this wire has no hook, or that none lacks one.
+fn wait_for_lack(lab: &Lab, device: Option<&str>) -> Result<()> {
+    let mut last = Value::Null;
+    wait_for(&format!("the layer says that {device:?} is not held"), SOON, || {
+        last = nftables(lab)?;
+        let said = last["lacks"].as_str();
+        let right = match device {
+            Some(device) => said.is_some_and(|said| said.contains(device)),
+            None => said.is_none(),
+        };
+        Ok((right && last["enforced"] == true).then_some(()))
+    })
+    .with_context(|| format!("the last that it said: {last}"))
+}
+
+/// The layers are told in the text of `status`, and the doctor finds it.
+fn is_told(lab: &Lab, device: &str) -> Result<()> {
+    let text = tunwarden(lab, ["status"])?.stdout;
+    let line = text.lines().find(|line| line.contains("no egress hook"));
+    ensure!(line.is_some_and(|line| line.contains(device)), "status does not say it: {text}");
+    let doctor = tunwarden(lab, ["doctor"])?.stdout;
+    ensure!(doctor.contains("no egress hook") && doctor.contains(device), "the doctor: {doctor}");
+    Ok(())
+}
+
+#[test]
+fn a_wire_that_has_no_room_for_a_hook_costs_only_itself() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = support::bus(lab)?;
+        lab.host().succeed(["ip", "link", "add", "full0", "type", "bridge"])?;
+        fill(lab, "full0")?;
+        let _agent = support::agent(lab, KNOWN)?;
+        wait_for_lack(lab, Some("full0"))?;
+        is_told(lab, "full0")?;
+        state_changes_arrive(lab, ["eth0"])?;
+        let alone = support::verify_alone(lab)?;
+        ensure!(alone.status.success(), "without the agent: {alone:?}");
+        // With room again the next change of state takes the wire in.
+        lab.host().succeed(["nft", "delete", "table", "netdev", "other0"])?;
+        pause(lab)?;
+        resume(lab)?;
+        wait_for_lack(lab, None)?;
+        ensure!(hooks(lab)?.join(" ").contains("full0"), "{:?}", hooks(lab)?);
+        state_changes_arrive(lab, ["eth0"])
+    })
+}
+
+#[test]
+fn a_lock_alone_leaves_out_a_wire_that_has_no_room_for_a_hook() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().succeed(["ip", "link", "add", "full0", "type", "bridge"])?;
+        fill(lab, "full0")?;
+        lab.host().file("/etc/tunwarden/config.toml", KNOWN)?;
+        let lock = tunwarden(lab, ["lock"])?;
+        ensure!(lock.status.success(), "{lock:?}");
+        ensure!(left(lab, ["eth0"])? == [0], "it left");
+        ensure!(nftables(lab)?["enforced"] == true, "{}", status(lab)?);
+        wait_for_lack(lab, Some("full0"))
+    })
+}
+
+/// Names that the kernel takes, and that are hard to read where nft lists several of them.
+const NAMES: [&str; 5] = ["a,b", "priority", "}", "{c", "="];
+
+#[test]
+fn no_name_of_a_wire_keeps_the_others_from_being_held() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = support::bus(lab)?;
+        let _agent = support::agent(lab, KNOWN)?;
+        for name in NAMES {
+            lab.host().succeed(["ip", "link", "add", "name", name, "type", "bridge"])?;
+        }
+        wait_for("every wire is held", SOON, || {
+            let held = hooks(lab)?.join(" ");
+            let all = NAMES.iter().all(|name| held.contains(name));
+            Ok((all && status(lab)?["enforced"] == true).then_some(()))
+        })?;
+        state_changes_arrive(lab, ["eth0"])?;
+        // No rule can name this one.
+        lab.host().succeed(["ip", "link", "add", "name", "quo\"ted", "type", "bridge"])?;
+        wait_for_lack(lab, Some("quo\\\"ted"))?;
+        is_told(lab, "quo\\\"ted")?;
+        state_changes_arrive(lab, ["eth0"])
+    })
+}
+
+/// Each time before the kernel sees a table with hooks, one of its wires goes away. The nft of a kernel before
+/// 6.16 says so; later kernels take a hook on a name that no device has.
+const VANISHING: &str = "
+    case \" $* \" in
+    *' -f '*)
+        text=$(cat)
+        case $text in
+        *probe*) ;;
+        *egress*)
+            hooked=$(printf '%s' \"$text\" | grep -o 'gone[0-9]' | sort -u)
+            for wire in $hooked; do ip link del \"$wire\" 2>/dev/null && break; done
+            if test -n \"$hooked\"; then
+                echo '/dev/stdin:3:9-14: Error: Could not process rule: No such file or directory' >&2
+                exit 1
+            fi ;;
+        esac
+        printf '%s\\n' \"$text\" | $real \"$@\" ;;
+    *) exec $real \"$@\" ;;
+    esac";
+
+#[test]
+fn wires_that_go_away_while_they_are_hooked_cost_nothing() -> Result<()> {
+    with_lab(|lab| {
+        for n in 0..5 {
+            lab.host().succeed(["ip", "link", "add", &format!("gone{n}"), "type", "bridge"])?;
+        }
+        nft::fake(lab, VANISHING)?;
+        ensure!(left(lab, ["eth0"])? == [3], "the control: without tunwarden");
+        lab.host().file("/etc/tunwarden/config.toml", KNOWN)?;
+        let lock = tunwarden(lab, ["lock"])?;
+        ensure!(lock.status.success(), "{lock:?}");
+        ensure!(left(lab, ["eth0"])? == [0], "it left");
+        ensure!(hooks(lab)?.join(" ").contains("eth0"), "{:?}", hooks(lab)?);
+        ensure!(nftables(lab)?["lacks"].is_null(), "{}", status(lab)?);
+        let verify = tunwarden(lab, ["verify"])?;
+        ensure!(verify.status.success(), "{verify:?}");
+        Ok(())
+    })
+}
