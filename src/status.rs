@@ -44,6 +44,8 @@ pub struct Status {
     /// What the kernel was found to hold; in JSON `enforced`, whether that is the rules of the state.
     #[serde(rename = "enforced", serialize_with = "as_enforced")]
     pub enforcement: Enforcement,
+    /// Why the rules of an earlier state are in force, or why it is not known which are.
+    pub pending: Option<String>,
     /// Tunnels that are up and addressed.
     pub tunnels: Vec<TunnelStatus>,
     /// Through what the VPN client may reach its server; empty unless the rules are in force.
@@ -124,6 +126,7 @@ impl Status {
             state: situation.state,
             since,
             enforcement: Enforcement::Enforced,
+            pending: None,
             tunnels: situation.tunnels.iter().map(TunnelStatus::from).collect(),
             bootstrap,
             paused_until: situation.paused_until.and_then(|until| u64::try_from(until.as_second()).ok()),
@@ -246,6 +249,7 @@ impl Status {
         let scope = scope.map(|scope| scope.parse().map_err(StatusError)).transpose()?;
         let (watch, fights): (String, Vec<_>) = (take(&mut all, "Watch")?, take(&mut all, "Fights")?);
         let layers: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Layers")?;
+        let pending: String = optional(&mut all, "Pending")?;
         let reconnect: String = take(&mut all, "ReconnectPolicy")?;
         let management: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Management")?;
         let configuration = optional(&mut all, "Configuration")?;
@@ -256,6 +260,7 @@ impl Status {
             state,
             since: take(&mut all, "Since")?,
             enforcement,
+            pending: Some(pending).filter(|pending| !pending.is_empty()),
             tunnels: tunnels.into_iter().map(TunnelStatus::from_dict).collect::<Result<_, _>>()?,
             bootstrap: bootstrap.into_iter().map(BootstrapStatus::from_dict).collect::<Result<_, _>>()?,
             paused_until: (paused_until != 0).then_some(paused_until),

@@ -37,9 +37,9 @@ impl Agent {
     /// is not narrowed, widened and narrowed again.
     pub(super) async fn begin(&mut self, events: &mut mpsc::Receiver<Event>) {
         let before = policy::ruleset(self.machine.config(), &self.owners, &self.kept.situation);
+        let differences = self.attendant.attend(self.firewall.differences(&before)).await;
         // What our forerunner could not put in force is put in force at once.
-        let held = self.kept.refused.is_none()
-            && self.firewall.differences(&before).await.is_ok_and(|lines| lines.is_empty());
+        let held = self.kept.refused.is_none() && differences.is_ok_and(|lines| lines.is_empty());
         // Somebody may have opened something while no agent ran.
         self.damaged = !held;
         if held {

@@ -3,8 +3,10 @@
 //! An event goes into the machine, the machine's situation becomes rules, the rules go to the
 //! kernel; what was applied is told. Nothing else in this process touches the firewall.
 
+mod attend;
 mod begin;
 mod comeback;
+mod commit;
 mod configuration;
 mod drift;
 mod looks;
@@ -25,31 +27,28 @@ use tokio::sync::{mpsc, watch};
 
 pub use crate::describe::describe;
 
-use crate::bus::{self, Asker, Backlog, Caller, News};
+use crate::bus::{self, Asker, Backlog, Caller, News, Request};
 use crate::config::{Faults, InForce, Written};
 use crate::effects::reconnect::Reach;
-use crate::effects::systemd::{notify, watchdog_interval};
-use crate::firewall::{Commit, Firewall, FirewallError};
-use crate::netfilter::Program;
-use crate::policy::{self, Owners, Ruleset};
+use crate::effects::systemd::notify;
+use crate::firewall::Firewall;
+use crate::policy::{Owners, Ruleset};
 use crate::sources::{self, process::Watcher};
 use crate::status::{Enforcement, Status, Unread};
 use crate::store::{Applied, Store, StoreError};
 use crate::system;
+use attend::Attendant;
 use comeback::Attempt;
 use configuration::Configuration;
-use drift::{Drift, Read};
+use drift::Drift;
 use looks::Looks;
 use names::Questions;
 use owners::{Lookups, owners};
-use wait::{tick, until, until_instant};
+use wait::{until, until_instant};
 
 use crate::vpn::{
     Action, Detours, Event, Listening, Machine, ManagementSocket, Names, ReportLog, Situation, VpnPhase,
 };
-
-/// How long until a commit that failed is tried again: at first, and at most.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Reads the configuration's file.
 pub type Loader = Box<dyn Fn() -> Result<Written, Faults> + Send>;
@@ -88,6 +87,7 @@ struct Agent {
     listening: watch::Sender<Vec<Listening>>,
     /// At which management sockets plain clients are heard.
     sockets: watch::Sender<Vec<ManagementSocket>>,
+    attendant: Attendant,
     /// The rules that were last put in force, and held when they were read back.
     applied: Option<Ruleset>,
     /// The situation that was last to be put in force, and what the kernel was found to hold then.
@@ -95,6 +95,8 @@ struct Agent {
     found: Enforcement,
     /// Whether packets may have left in clear since the last loss was kept: the rules were damaged.
     damaged: bool,
+    /// Why the rules of an earlier situation are in force and not those of this one.
+    pending: Option<String>,
     status: watch::Sender<Status>,
     notices: Backlog,
     /// What of it is on disk for our successor.
@@ -141,13 +143,14 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     let (event_sender, mut events) = mpsc::channel(256);
-    let (request_sender, mut requests) = mpsc::channel(64);
+    let (request_sender, requests) = mpsc::channel(64);
     let notices = Backlog::default();
     let (change_sender, changes) = mpsc::channel(256);
     let (hosts_sender, mut hosts) = mpsc::channel(1);
     let (left_sender, mut left) = mpsc::channel(1);
     let (users_sender, mut users) = mpsc::channel(1);
-    let mut agent = Agent::new(setup, event_sender.clone(), notices.clone(), Drift::new(changes)).await;
+    let mut agent =
+        Agent::new(setup, event_sender.clone(), notices.clone(), Drift::new(changes), requests).await;
 
     tokio::spawn(sources::drift::watch(change_sender));
     tokio::spawn(sources::links::watch(event_sender.clone()));
@@ -167,12 +170,11 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notices));
     notify(&[NotifyState::Ready]);
 
-    let mut watchdog = watchdog_interval().map(tokio::time::interval);
     loop {
         let look_due = agent.look_due();
         tokio::select! {
             Some(event) = events.recv() => agent.take_all(event, &mut events).await,
-            Some(request) = requests.recv() => agent.answer(request).await,
+            Some(request) = agent.attendant.next() => agent.answer(request).await,
             Some(()) = hangup.recv() => agent.reload_on_signal().await,
             Some(()) = terminate.recv() => break,
             Some(()) = interrupt.recv() => break,
@@ -186,7 +188,6 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
             Some(()) = left.recv() => agent.take_left_reports().await,
             () = agent.firewall.orphaned() => agent.take_over().await,
             () = agent.looks.wait() => agent.look_for_all().await,
-            () = tick(&mut watchdog) => notify(&[NotifyState::Watchdog]),
         }
     }
     notify(&[NotifyState::Stopping]);
@@ -195,7 +196,13 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
 }
 
 impl Agent {
-    async fn new(setup: Setup, events: mpsc::Sender<Event>, notices: Backlog, drift: Drift) -> Self {
+    async fn new(
+        setup: Setup,
+        events: mpsc::Sender<Event>,
+        notices: Backlog,
+        drift: Drift,
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
         let Setup { config, path, load, store } = setup;
         let configuration = Configuration::new(&path, &config);
         let config = config.config;
@@ -223,6 +230,8 @@ impl Agent {
         machine.recall_silent(before.silent.clone());
         let found = Enforcement::Unknown(Unread::Failed);
         let status = Status::new(&before.situation, before.since, found, system::has_docker());
+        let status = watch::Sender::new(status);
+        let attendant = Attendant::new(requests, status.clone(), notices.clone());
         let unfinished = store.networking_off().is_some();
         let mut agent = Self {
             machine,
@@ -240,13 +249,15 @@ impl Agent {
             detours: None,
             listening: watch::Sender::default(),
             sockets: watch::Sender::default(),
+            attendant,
             applied: None,
             situation: before.situation.clone(),
             found,
             damaged: false,
             heard: before.heard.clone(),
+            pending: None,
             kept: before,
-            status: watch::Sender::new(status),
+            status,
             notices,
             repairs: 0,
             look: false,
@@ -321,69 +332,6 @@ impl Agent {
                 Action::Look => self.look = true,
             }
         }
-    }
-
-    /// Puts in force what the situation asks for, and tells.
-    async fn enforce(&mut self) {
-        self.listen();
-        let situation = self.machine.situation();
-        let ruleset = policy::ruleset(self.machine.config(), &self.owners, &situation);
-        let read = if std::mem::take(&mut self.look) { Read::Everything } else { Read::Changes };
-        if read == Read::Everything || self.applied.as_ref() != Some(&ruleset) {
-            let (commit, by) = self.commit(&ruleset, read).await;
-            match commit {
-                Ok(commit) => self.committed(ruleset, commit, by),
-                Err(error) => self.failed(&error),
-            }
-        }
-        self.keep_configuration();
-        // Both follow the rules: a question leaves, and a client finds its server, only by them.
-        self.pin();
-        self.detour().await;
-        self.ask();
-        self.keep(situation);
-        self.tell().await;
-    }
-
-    /// Says whom the sources are to listen to.
-    fn listen(&mut self) {
-        publish(&self.listening, self.machine.listening());
-        publish(&self.sockets, self.machine.management_sockets());
-    }
-
-    fn committed(&mut self, ruleset: Ruleset, commit: Commit, by: Option<Program>) {
-        if self.retry.take().is_some() {
-            let what = "the rules are in force again".to_owned();
-            self.news.push(News::Repaired { what, by: None });
-        }
-        self.applied = Some(ruleset);
-        self.found = Enforcement::Enforced;
-        match commit {
-            Commit::AsPlanned => {}
-            // Nothing was open: no repair, and nothing to trouble anybody with.
-            Commit::Moved(lines) => tracing::info!("back in its place: {}", lines.join("; ")),
-            Commit::Mended(lines) => {
-                self.repairs = self.repairs.saturating_add(1);
-                self.damaged = true;
-                self.news.push(News::Repaired { what: lines.join("; "), by: by.clone() });
-                by.iter().for_each(|by| self.blame(by));
-            }
-        }
-    }
-
-    fn failed(&mut self, error: &FirewallError) {
-        let why = describe(error);
-        tracing::error!("{why}");
-        self.applied = None;
-        self.found = Enforcement::after(error);
-        let wait = self.retry.map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
-        self.retry = Some((tokio::time::Instant::now() + wait, wait));
-        self.news.push(News::Failed(why));
-    }
-
-    async fn retry(&mut self) {
-        self.look = true;
-        self.enforce().await;
     }
 }
 

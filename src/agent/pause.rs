@@ -5,6 +5,7 @@
 
 use super::Agent;
 use crate::bus::{Answer, Asker};
+use crate::policy::{self, Ruleset};
 use crate::system;
 use crate::vpn::{Event, Pause, PauseScope};
 
@@ -15,12 +16,26 @@ impl Agent {
             return Err("the VPN is up: there is no portal to sign in to".to_owned());
         }
         let pause = Pause::new(system::now(), seconds, scope);
+        let ends = system::uptime().saturating_add(seconds);
+        // Only once the kernel has taken the rules is this machine paused.
+        let paused = self.rules_after(Event::Pause(pause));
+        if let Err(refused) = self.try_rules(paused).await {
+            let why = self.restore(&refused).await;
+            return Err(format!("not paused, nothing was opened: {why}"));
+        }
         tracing::warn!("{by} pauses for {seconds} seconds: {scope}");
-        self.pause_ends = Some(system::uptime().saturating_add(seconds));
+        self.pause_ends = Some(ends);
         self.asked_by = Some(by);
         self.take(Event::Pause(pause));
         self.enforce().await;
         self.in_force().map(|()| pause.until)
+    }
+
+    /// The rules that would follow from an event.
+    fn rules_after(&self, event: Event) -> Ruleset {
+        let mut machine = self.machine.clone();
+        machine.step(event, system::now());
+        policy::ruleset(machine.config(), &self.owners, &machine.situation())
     }
 
     /// Closes.

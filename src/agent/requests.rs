@@ -5,10 +5,12 @@ use sd_notify::NotifyState;
 use super::owners::owners;
 use super::{Agent, describe};
 use crate::bus::{Answer, Request, Verified};
+use crate::config::Config;
 use crate::effects::reconnect::Reach;
 use crate::effects::systemd::notify;
-use crate::firewall::Firewall;
-use crate::policy;
+use crate::firewall::{Firewall, FirewallError};
+use crate::policy::{self, Ruleset};
+use crate::system;
 use crate::vpn::{Event, Reporter};
 
 /// Why a report of a process other than root's was refused.
@@ -60,9 +62,9 @@ impl Agent {
     }
 
     pub(super) fn in_force(&self) -> Answer {
-        match self.applied {
-            Some(_) => Ok(()),
-            None => Err("the rules could not be put in force; see: journalctl -u tunwarden".to_owned()),
+        match self.is_enforced() {
+            true => Ok(()),
+            false => Err("the rules could not be put in force; see: journalctl -u tunwarden".to_owned()),
         }
     }
 
@@ -87,18 +89,38 @@ impl Agent {
                 return Err(faults.to_string());
             }
         };
-        self.configuration.accept(&written);
-        let config = written.config;
-        self.owners = owners(&config);
-        if config.firewall != self.machine.config().firewall {
-            self.firewall.disown().await;
-            self.firewall = Firewall::of_agent(&config.firewall);
-            self.applied = None;
+        let config = written.config.clone();
+        let owners = owners(&config);
+        let mut machine = self.machine.clone();
+        machine.step(Event::Config(Box::new(config.clone())), system::now());
+        let ruleset = policy::ruleset(&config, &owners, &machine.situation());
+        if let Err(refused) = self.try_configured(&config, ruleset).await {
+            let why = self.restore(&refused).await;
+            return Err(format!("the kernel refuses its rules, the old configuration stays in force: {why}"));
         }
         tracing::info!("the configuration was read anew");
+        self.configuration.accept(&written);
+        self.owners = owners;
         self.take(Event::Config(Box::new(config)));
         self.enforce().await;
         self.in_force()
+    }
+
+    /// Puts the rules of another configuration in force, in the layers that it names.
+    async fn try_configured(&mut self, config: &Config, ruleset: Ruleset) -> Result<(), FirewallError> {
+        let old = self.machine.config().firewall.clone();
+        if config.firewall == old {
+            return self.try_rules(ruleset).await;
+        }
+        self.firewall.disown().await;
+        self.firewall = Firewall::of_agent(&config.firewall);
+        self.applied = None;
+        let result = self.try_rules(ruleset).await;
+        if result.is_err() {
+            self.firewall.disown().await;
+            self.firewall = Firewall::of_agent(&old);
+        }
+        result
     }
 
     /// One look for everybody who waits for one.
@@ -114,7 +136,13 @@ impl Agent {
     /// Compares, and puts right what differs.
     async fn verify(&mut self) -> Verified {
         let ruleset = policy::ruleset(self.machine.config(), &self.owners, &self.machine.situation());
-        let lines = self.firewall.differences(&ruleset).await.map_err(|error| describe(&error))?;
+        let lines = self.attendant.attend(self.firewall.differences(&ruleset)).await;
+        let pending = self.status.borrow().pending.clone();
+        if pending != self.pending {
+            // The program that took its time has ended.
+            self.tell().await;
+        }
+        let lines = lines.map_err(|error| describe(&error))?;
         if !lines.is_empty() {
             tracing::warn!("the kernel did not hold the rules: {}", lines.join("; "));
             self.look = true;

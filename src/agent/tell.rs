@@ -48,6 +48,7 @@ impl Agent {
         let present = docker.is_some() || system::has_docker();
         let status = Status::new(&self.situation, self.kept.since, self.found, present);
         let mut status = status.with_layers(self.firewall.layers()).with_docker(docker);
+        status.pending.clone_from(&self.pending);
         status.repairs = self.repairs;
         status.watch = Some(self.watch());
         status.fights = self.fights();

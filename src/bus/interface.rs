@@ -62,6 +62,13 @@ impl Agent1 {
         self.status.borrow().verdict().as_str()
     }
 
+    /// Why the rules of an earlier state are in force, or why it is not known which are; empty when the
+    /// rules of this state are in force.
+    #[zbus(property)]
+    fn pending(&self) -> String {
+        self.status.borrow().pending.clone().unwrap_or_default()
+    }
+
     #[zbus(property)]
     fn tunnels(&self) -> Vec<Dict> {
         self.status.borrow().tunnels.iter().map(tunnel_dict).collect()
@@ -317,6 +324,7 @@ pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Varia
     put("Since", old.since != new.since, Variant::from(new.since));
     put("Enforced", old.enforced() != new.enforced(), Variant::from(new.enforced()));
     put("Verdict", old.verdict() != new.verdict(), Variant::from(new.verdict().as_str()));
+    put("Pending", old.pending != new.pending, Variant::from(new.pending.clone().unwrap_or_default()));
     put("Tunnels", old.tunnels != new.tunnels, Variant::from(tunnels));
     put("Bootstrap", old.bootstrap != new.bootstrap, Variant::from(bootstrap));
     put(

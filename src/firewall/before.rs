@@ -1,7 +1,8 @@
 //! What the kernel held before us: looked at, and put back.
 
-use super::family::{read, take_out};
+use super::family::take_out;
 use super::outcome::FirewallError;
+use super::reading::read;
 use super::saved::{Saved, SavedTable};
 use super::{plan, tool};
 use crate::config::Backend;

@@ -1,20 +1,19 @@
 //! One family's tables: what is held is read, what differs is changed in one transaction a table, and
 //! read again. What cannot be put in force is closed.
 
-use super::plan::{self, Jumps};
+use super::plan;
+use super::reading::read;
 use super::saved::Saved;
 use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
 use crate::config::Backend;
+use crate::describe::describe;
 use crate::net::Family;
+use crate::netfilter::socket::switch_on;
 use crate::policy::{Table, last_resort};
 
 /// How often a commit is tried when somebody else changes the tables under it.
 const ATTEMPTS: u32 = 3;
-
-pub(super) async fn read(backend: Backend, family: Family) -> Result<Saved, FirewallError> {
-    Ok(Saved::parse(&tool::save(backend, family).await?)?)
-}
 
 /// Takes `tables` of ours out of what is held; says whether anything of them was there.
 pub(super) async fn take_out(
@@ -30,45 +29,52 @@ pub(super) async fn take_out(
     Ok(!text.is_empty())
 }
 
-pub(super) async fn commit_or_close(
-    backend: Backend,
-    family: Family,
-    held: Option<&[Table]>,
-    trust: Trust,
-    tables: &[Table],
-) -> Result<Commit, FirewallError> {
-    let why = match commit(backend, family, held, trust, tables).await {
-        Ok(commit) => return Ok(commit),
-        Err(why) => why,
-    };
+/// Closes a family completely, because of `why`. Says what that comes to.
+pub(super) async fn close(backend: Backend, family: Family, why: FirewallError) -> FirewallError {
     let last = last_resort();
     let last = last.family(family);
-    if mend(backend, family, None, last, &mut Commit::AsPlanned).await.is_ok() {
-        return Err(FirewallError::ClosedCompletely(Box::new(why)));
-    }
-    match overwrite(backend, family, last).await {
-        Ok(()) => Err(FirewallError::ClosedUnread(Box::new(why))),
-        Err(last) => Err(FirewallError::Open {
-            families: vec![family],
-            source: Box::new(why),
-            last: Box::new(last.into()),
-        }),
+    let failed = match mend(backend, family, None, last, &mut Commit::AsPlanned).await {
+        Ok(()) => return FirewallError::ClosedCompletely(Box::new(why)),
+        Err(failed) => failed,
+    };
+    match write_unread(backend, family, last, failed).await {
+        Ok(_) => FirewallError::ClosedUnread(Box::new(why)),
+        Err(last) => {
+            FirewallError::Open { families: vec![family], source: Box::new(why), last: Box::new(last) }
+        }
     }
 }
 
-/// Closes without looking: a table with a rule that this release of iptables cannot print can still
-/// be written. Tried first as if our jumps stood there, so that they do not pile up.
+/// Writes without a look, where that is what `failed`: a table that cannot be read can still be written.
+async fn write_unread(
+    backend: Backend,
+    family: Family,
+    tables: &[Table],
+    failed: FirewallError,
+) -> Result<Commit, FirewallError> {
+    let FirewallError::Unreadable(why) = &failed else { return Err(failed) };
+    match overwrite(backend, family, tables).await {
+        Ok(()) => Ok(Commit::Unread(describe(why))),
+        Err(_) => Err(failed),
+    }
+}
+
 async fn overwrite(backend: Backend, family: Family, tables: &[Table]) -> Result<(), ToolError> {
     for table in tables {
-        if tool::restore(backend, family, &plan::overwrite(table, Jumps::Held)).await.is_err() {
-            tool::restore(backend, family, &plan::overwrite(table, Jumps::Missing)).await?;
+        let mut held = Vec::new();
+        for (hook, chain) in plan::jumps_to_overwrite(table) {
+            let jump = (hook.as_str(), chain.as_str());
+            if tool::has_jump(backend, family, table.name.as_str(), jump).await? {
+                held.push((hook, chain));
+            }
         }
+        tool::restore(backend, family, &plan::overwrite(table, &held)).await?;
     }
     Ok(())
 }
 
-/// What somebody else had moved, and is mended.
-async fn commit(
+/// Puts `tables` in force, or changes nothing. Says what somebody else had changed, and is repaired.
+pub(super) async fn commit(
     backend: Backend,
     family: Family,
     held: Option<&[Table]>,
@@ -82,17 +88,20 @@ async fn commit(
         }
         // The quick way: only what moved. Whatever is found afterwards, the long way mends.
         let began = tokio::time::Instant::now();
-        let moved = tool::restore(backend, family, &text).await.is_ok();
+        let moved = tool::restore(backend, family, &text).await;
         tracing::debug!(?family, micros = began.elapsed().as_micros(), "restored");
-        if moved {
-            expected = Some(tables);
+        match moved {
+            Ok(()) => expected = Some(tables),
+            Err(why) if why.is_wait() => return Err(why.into()),
+            Err(_) => {}
         }
     }
     let (mut attempt, mut seen) = (1, Commit::AsPlanned);
     loop {
         match mend(backend, family, expected, tables, &mut seen).await {
-            Err(_) if attempt < ATTEMPTS => attempt += 1,
-            result => return result.map(|()| seen),
+            Ok(()) => return Ok(seen),
+            Err(why) if attempt < ATTEMPTS && why.may_pass() => attempt += 1,
+            Err(why) => return write_unread(backend, family, tables, why).await,
         }
     }
 }
@@ -106,7 +115,8 @@ async fn mend(
     tables: &[Table],
     seen: &mut Commit,
 ) -> Result<(), FirewallError> {
-    let found = read(backend, family).await?;
+    let unreadable = |why| FirewallError::Unreadable(Box::new(why));
+    let found = read(backend, family).await.map_err(unreadable)?;
     // Said before it is mended: an attempt that comes to nothing may have put back the half of it.
     if let Some(expected) = expected {
         let lines = plan::differences(family, expected, &found);
@@ -117,10 +127,18 @@ async fn mend(
         };
         *seen = std::mem::replace(seen, Commit::AsPlanned).and(now);
     }
+    let dormant = plan::dormant(tables, &found);
+    for name in &dormant {
+        switch_on(family, name).map_err(|error| FirewallError::Dormant(name, error))?;
+        tool::count(1);
+    }
     let text = plan::restore(tables, &found);
     if !text.is_empty() {
         tool::restore(backend, family, &text).await?;
-        let differences = plan::differences(family, tables, &read(backend, family).await?);
+    }
+    if !text.is_empty() || !dormant.is_empty() {
+        let differences =
+            plan::differences(family, tables, &read(backend, family).await.map_err(unreadable)?);
         if !differences.is_empty() {
             return Err(FirewallError::Differs(differences));
         }

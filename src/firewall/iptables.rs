@@ -1,10 +1,11 @@
 //! The layer in iptables.
 //!
 //! A commit is one transaction a table, and one more for policies that are not held; the two families run
-//! side by side, since no packet belongs to both. What cannot be put in force is closed with rules that
-//! every kernel has.
+//! side by side, since no packet belongs to both. A family that refuses a commit holds what it held. Then
+//! either both go back to that, or the family is closed with rules that every kernel has.
 
-use super::family::{commit_or_close, read, take_out};
+use super::family::{close, commit, take_out};
+use super::reading::read;
 use super::saved::Saved;
 use super::sets::{self, can_hold_sets};
 use super::{Commit, FirewallError, Trust, plan, tool};
@@ -12,6 +13,15 @@ use crate::config::Backend;
 use crate::describe::describe;
 use crate::net::Family;
 use crate::policy::{Ruleset, TableName, last_resort};
+
+/// In which order the families are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Both at once.
+    AtOnce,
+    /// IPv6 after IPv4, and only when IPv4 has taken it: what opens one family alone never begins.
+    InTurn,
+}
 
 /// The kernel's tables, and what we know them to hold.
 #[derive(Debug)]
@@ -37,55 +47,69 @@ impl Iptables {
         }
     }
 
-    /// Puts `ruleset` in force in both families and reads it back. What is in force afterwards is
-    /// `ruleset`, or a complete lock for the family in which that failed. Where nothing has to change,
-    /// nothing is written.
+    /// Puts `ruleset` in force in both families and reads it back. Where nothing has to change, nothing is
+    /// written. A family that refuses it holds what it held before.
     ///
     /// # Errors
-    /// See [`FirewallError`]; [`FirewallError::Open`] is the only one that leaves anything open.
-    pub(super) async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
+    /// [`Refusal`]: the families that do not hold `ruleset`.
+    pub(super) async fn commit(&mut self, ruleset: &Ruleset, order: Order) -> Result<Commit, Refusal> {
         let held = self.held.take();
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
-        if ruleset.sets.is_empty() {
-            return self.commit_rules(ruleset, held, trust).await;
-        }
-        let known = held.as_ref().map_or(&[][..], |held| &held.sets);
-        // Before any rule names them. The members are known by the name: no rule sees a set change.
-        let why = match sets::load(&ruleset.sets, known).await {
-            Ok(moved) => match self.commit_rules(ruleset, held, trust).await {
-                Ok(commit) => {
-                    self.complaint.clear();
-                    return Ok(if moved.is_empty() { commit } else { commit.and(Commit::Mended(moved)) });
+        let mut mended = Commit::AsPlanned;
+        if !ruleset.sets.is_empty() {
+            let known = held.as_ref().map_or(&[][..], |held| &held.sets);
+            // Before any rule names them. The members are known by the name: no rule sees a set change.
+            let loaded = sets::load(&ruleset.sets, known).await.map_err(FirewallError::from);
+            let why = match loaded {
+                Ok(moved) => {
+                    if !moved.is_empty() {
+                        mended = Commit::Mended(moved);
+                    }
+                    match self.commit_rules(ruleset, held.as_ref(), trust, order).await {
+                        Err(refusal) if refusal.may_pass() => refusal.into_why(),
+                        result => {
+                            self.complaint.clear();
+                            return Ok(result?.and(mended));
+                        }
+                    }
                 }
-                Err(error) => describe(&error),
-            },
-            Err(error) => {
-                self.held = held;
-                describe(&error)
-            }
-        };
-        let held = self.held.take();
-        let commit = self.commit_rules(&ruleset.without_sets(), held, trust).await?;
-        let complaint = format!("every server is a rule of its own, for ipset cannot be used: {why}");
+                Err(error) => error,
+            };
+            let commit = self.commit_rules(&ruleset.without_sets(), held.as_ref(), trust, order).await?;
+            self.complain(&why);
+            return Ok(commit.and(mended));
+        }
+        self.commit_rules(ruleset, held.as_ref(), trust, order).await
+    }
+
+    fn complain(&mut self, why: &FirewallError) {
+        let complaint =
+            format!("every server is a rule of its own, for ipset cannot be used: {}", describe(why));
         if complaint != self.complaint {
             tracing::warn!("{complaint}");
             self.complaint = complaint;
         }
-        Ok(commit)
     }
 
     async fn commit_rules(
         &mut self,
         ruleset: &Ruleset,
-        held: Option<Ruleset>,
+        held: Option<&Ruleset>,
         trust: Trust,
-    ) -> Result<Commit, FirewallError> {
+        order: Order,
+    ) -> Result<Commit, Refusal> {
         let family = |family| {
-            let held = held.as_ref().map(|held| held.family(family));
-            commit_or_close(self.backend, family, held, trust, ruleset.family(family))
+            let held = held.map(|held| held.family(family));
+            commit(self.backend, family, held, trust, ruleset.family(family))
         };
-        let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
-        let commit = worse(v4, v6)?;
+        let (v4, v6) = match order {
+            Order::AtOnce => tokio::join!(family(Family::V4), family(Family::V6)),
+            Order::InTurn => match family(Family::V4).await {
+                Ok(commit) => (Ok(commit), family(Family::V6).await),
+                Err(why) => return Err(Refusal::of(Family::V4, why)),
+            },
+        };
+        let commit = both(v4, v6)?;
         let before = held.map_or(0, |held| held.sets.len());
         // After the last rule that names them.
         if before + ruleset.sets.len() > 0
@@ -95,6 +119,17 @@ impl Iptables {
         }
         self.held = Some(ruleset.clone());
         Ok(commit)
+    }
+
+    /// Closes completely the families that refused. What is in force afterwards is said by the error:
+    /// [`FirewallError::Open`] is the only one that leaves anything open.
+    pub(super) async fn close(&mut self, refusal: Refusal) -> FirewallError {
+        self.held = None;
+        let (family, why) = *refusal.first;
+        let closed = close(self.backend, family, why).await;
+        let Some(second) = refusal.second else { return closed };
+        let (family, why) = *second;
+        worse(closed, close(self.backend, family, why).await)
     }
 
     /// Whether the kernel tells nothing of what others do to these tables.
@@ -187,17 +222,53 @@ pub(super) async fn release_sets() -> Result<(), FirewallError> {
     Ok(())
 }
 
-/// What both families come to: an open one is never hidden behind one that is merely closed.
-fn worse(
-    v4: Result<Commit, FirewallError>,
-    v6: Result<Commit, FirewallError>,
-) -> Result<Commit, FirewallError> {
-    let open_too = matches!(v4, Err(FirewallError::Open { .. }));
-    if let Err(FirewallError::Open { mut families, source, last }) = v6 {
+/// Why one family, or each of them, does not hold what it should.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    first: Box<(Family, FirewallError)>,
+    second: Option<Box<(Family, FirewallError)>>,
+}
+
+impl Refusal {
+    fn of(family: Family, why: FirewallError) -> Self {
+        Self { first: Box::new((family, why)), second: None }
+    }
+
+    /// Whether another attempt at once may end otherwise.
+    fn may_pass(&self) -> bool {
+        self.first.1.may_pass() && self.second.iter().all(|second| second.1.may_pass())
+    }
+
+    /// Why the first of them does not.
+    pub(super) fn why(&self) -> &FirewallError {
+        &self.first.1
+    }
+
+    /// The same, for good.
+    pub(super) fn into_why(self) -> FirewallError {
+        self.first.1
+    }
+}
+
+fn both(v4: Result<Commit, FirewallError>, v6: Result<Commit, FirewallError>) -> Result<Commit, Refusal> {
+    match (v4, v6) {
+        (Ok(v4), Ok(v6)) => Ok(v4.and(v6)),
+        (Err(why), Ok(_)) => Err(Refusal::of(Family::V4, why)),
+        (Ok(_), Err(why)) => Err(Refusal::of(Family::V6, why)),
+        (Err(v4), Err(v6)) => {
+            Err(Refusal { second: Some(Box::new((Family::V6, v6))), ..Refusal::of(Family::V4, v4) })
+        }
+    }
+}
+
+/// What both families come to: an open one is never hidden behind one that is closed.
+fn worse(v4: FirewallError, v6: FirewallError) -> FirewallError {
+    let open_too = matches!(v4, FirewallError::Open { .. });
+    if let FirewallError::Open { mut families, source, last } = v6 {
         if open_too {
             families.insert(0, Family::V4);
         }
-        return Err(FirewallError::Open { families, source, last });
+        return FirewallError::Open { families, source, last };
     }
-    Ok(v4?.and(v6?))
+    v4
 }

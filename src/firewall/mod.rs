@@ -2,15 +2,17 @@
 //!
 //! There may be two layers of them, made of the same rules. A packet has to pass each one, so a change
 //! goes to both at once: what is in force meanwhile is no wider than the rules before or the rules
-//! after, and a layer that fails leaves the stricter.
+//! after. A change that one layer or one family refuses is taken back in all of them.
 
 mod arp;
 mod before;
+mod change;
 mod family;
 mod iptables;
 pub(crate) mod nftables;
 mod outcome;
 mod plan;
+mod reading;
 mod routing;
 mod saved;
 pub(crate) mod saved_set;
@@ -32,7 +34,7 @@ use crate::net::Family;
 use crate::policy::Ruleset;
 use iptables::Iptables;
 use nftables::{Lacks, Nftables};
-use outcome::{LayerResult, Trust, together};
+use outcome::Trust;
 
 /// Every layer that the configuration names.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub struct Firewall {
     /// Whether a commit that failed, ours or a forerunner's, has left no way out.
     routes: Routes,
     last: Vec<LayerReport>,
+    /// What every layer was last seen to hold.
+    held: Option<Ruleset>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +95,9 @@ impl LayerReport {
 }
 
 impl LayerFound {
-    fn after_commit(result: &LayerResult) -> Self {
+    fn after_commit(result: Result<Option<&Commit>, &FirewallError>) -> Self {
         match result {
+            Ok(Some(Commit::Unread(why))) => Self::Unread(why.clone()),
             Ok(Some(_)) => Self::Rules,
             Err(why) if why.is_unread() => Self::Unread(describe(why)),
             Ok(None) | Err(_) => Self::Other,
@@ -126,6 +131,7 @@ impl Firewall {
             leftovers: Leftovers::Possible,
             routes: Routes::MaybeShut,
             last: Vec::new(),
+            held: None,
         }
     }
 
@@ -150,60 +156,9 @@ impl Firewall {
         }
     }
 
-    /// Puts `ruleset` in force in every layer and reads it back. Where nothing has to change, nothing is
-    /// written. A layer that the configuration does not name is taken out once the others hold.
-    ///
-    /// # Errors
-    /// See [`FirewallError`]; [`FirewallError::Open`] and [`FirewallError::NoLayer`] are the only ones
-    /// that leave anything open.
-    pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
-        let (iptables, nftables) = tokio::join!(
-            commit_iptables(self.iptables.as_mut(), ruleset),
-            commit_nftables(self.nftables.as_mut(), ruleset),
-        );
-        self.report(LayerFound::after_commit(&iptables), LayerFound::after_commit(&nftables));
-        let commit = together(iptables, nftables)
-            .and_then(|commit| commit.ok_or_else(|| FirewallError::NoLayer(self.why_none())));
-        let commit = match commit {
-            Ok(commit) => commit,
-            Err(why) => return Err(self.close_routes(why).await),
-        };
-        self.remove_leftovers().await;
-        self.open_routes().await;
-        Ok(commit)
-    }
-
     /// Whether the kernel tells nothing of what others do to the rules.
     pub fn is_untold(&self) -> bool {
         self.iptables.as_ref().is_some_and(Iptables::is_untold)
-    }
-
-    /// What is open now by `why` is closed another way.
-    async fn close_routes(&mut self, why: FirewallError) -> FirewallError {
-        let families = why.open_families();
-        if families.is_empty() {
-            self.open_routes().await;
-            return why;
-        }
-        self.routes = Routes::MaybeShut;
-        match routing::shut(&families).await {
-            Ok(()) => FirewallError::ClosedByRouting { families, source: Box::new(why) },
-            Err(error) => {
-                tracing::error!("{}", describe(&error));
-                why
-            }
-        }
-    }
-
-    /// Rules are in force, and no other way is needed.
-    async fn open_routes(&mut self) {
-        if self.routes == Routes::Open {
-            return;
-        }
-        match routing::open().await {
-            Ok(()) => self.routes = Routes::Open,
-            Err(error) => tracing::warn!("{}: nothing may be routed yet", describe(&error)),
-        }
     }
 
     /// What of the rules is in force in another form than they ask for, or in fewer layers, if anything is.
@@ -220,8 +175,14 @@ impl Firewall {
             nftables.holds(&ruleset);
         }
         if let Some(iptables) = &mut self.iptables {
-            iptables.holds(ruleset);
+            iptables.holds(ruleset.clone());
         }
+        self.held = Some(ruleset);
+    }
+
+    /// What every layer was last seen to hold, if the last commit left it in force.
+    pub fn held(&self) -> Option<&Ruleset> {
+        self.held.as_ref()
     }
 
     /// Has the next commit look at everything first: somebody else may have moved something.
@@ -253,7 +214,7 @@ impl Firewall {
                 }
             },
         );
-        self.report(LayerFound::after_look(&iptables), LayerFound::after_look(&nftables));
+        self.report_layers(LayerFound::after_look(&iptables), LayerFound::after_look(&nftables));
         let lines = [iptables?, nftables?].concat();
         if self.iptables.is_none()
             && lines.is_empty()
@@ -313,7 +274,7 @@ impl Firewall {
         }
     }
 
-    fn report(&mut self, iptables: LayerFound, nftables: LayerFound) {
+    fn report_layers(&mut self, iptables: LayerFound, nftables: LayerFound) {
         let of_iptables = self.iptables.as_ref().map(|_| LayerReport {
             layer: Layer::Iptables,
             found: iptables,
@@ -336,19 +297,5 @@ impl Firewall {
     fn why_none(&self) -> String {
         let why = self.last.iter().filter_map(|layer| layer.lacks.clone());
         why.collect::<Vec<_>>().join("; ")
-    }
-}
-
-async fn commit_iptables(layer: Option<&mut Iptables>, ruleset: &Ruleset) -> LayerResult {
-    match layer {
-        Some(layer) => layer.commit(ruleset).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-async fn commit_nftables(layer: Option<&mut Nftables>, ruleset: &Ruleset) -> LayerResult {
-    match layer {
-        Some(layer) => layer.commit(ruleset).await,
-        None => Ok(None),
     }
 }

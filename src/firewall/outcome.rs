@@ -14,6 +14,8 @@ pub enum Commit {
     Moved(Vec<String>),
     /// Somebody else had moved something of ours: every difference, a line each. It is mended.
     Mended(Vec<String>),
+    /// The program took the commit, and then what the kernel holds could not be read.
+    Unread(String),
 }
 
 impl Commit {
@@ -21,6 +23,7 @@ impl Commit {
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::AsPlanned, other) | (other, Self::AsPlanned) => other,
+            (Self::Unread(why), _) | (_, Self::Unread(why)) => Self::Unread(why),
             (Self::Moved(one), Self::Moved(other)) => Self::Moved([one, other].concat()),
             (Self::Moved(one) | Self::Mended(one), Self::Moved(other) | Self::Mended(other)) => {
                 Self::Mended([one, other].concat())
@@ -49,12 +52,27 @@ pub enum FirewallError {
     /// What nftables holds cannot be read.
     #[error(transparent)]
     Listing(#[from] ListingError),
+    /// What iptables holds cannot be read from the kernel.
+    #[error("cannot read what nf_tables holds")]
+    Netfilter(#[source] std::io::Error),
+    /// A table stays switched off.
+    #[error("the table {0} is switched off (flags dormant), and cannot be switched on")]
+    Dormant(&'static str, #[source] std::io::Error),
     /// A set could not be taken away, or read.
     #[error(transparent)]
     Set(#[from] SetError),
     /// The kernel took the commit and holds something else.
     #[error("the kernel does not hold what was committed: {}", .0.join("; "))]
     Differs(Vec<String>),
+    /// It was refused, and the rules before it are in force.
+    #[error("refused; the rules that were in force before stay in force")]
+    Kept(#[source] Box<FirewallError>),
+    /// What the kernel holds cannot be read. The program's word that it took the rules is all there is.
+    #[error("the rules were written, and what the kernel holds cannot be read: {0}")]
+    Unread(String),
+    /// What a commit found cannot be read.
+    #[error("cannot read what the kernel holds")]
+    Unreadable(#[source] Box<FirewallError>),
     /// The rules are not in force; those of last resort are.
     #[error("closed completely, because the rules could not be put in force")]
     ClosedCompletely(#[source] Box<FirewallError>),
@@ -117,8 +135,17 @@ impl FirewallError {
     /// Whether what the kernel holds now could not be read.
     pub fn is_unread(&self) -> bool {
         match self {
-            Self::ClosedUnread(_) | Self::Tool(_) | Self::Saved(_) | Self::Listing(_) | Self::Set(_) => true,
+            Self::ClosedUnread(_)
+            | Self::Unread(_)
+            | Self::Unreadable(_)
+            | Self::Netfilter(_)
+            | Self::Tool(_)
+            | Self::Saved(_)
+            | Self::Listing(_)
+            | Self::Set(_) => true,
             Self::Differs(_)
+            | Self::Kept(_)
+            | Self::Dormant(..)
             | Self::ClosedCompletely(_)
             | Self::Open { .. }
             | Self::ClosedByRouting { .. }
@@ -129,16 +156,55 @@ impl FirewallError {
         }
     }
 
+    /// Whether it was refused, and the rules before it are in force.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+
+    /// Whether it is the rules before that are in force, or not known which are.
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Self::Kept(_) | Self::Unread(_))
+    }
+
+    /// Whether another attempt at once may end otherwise.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Tool(why) | Self::Set(SetError::Tool(why)) => !why.is_wait(),
+            Self::Unreadable(why) => why.may_pass(),
+            Self::Saved(_)
+            | Self::Listing(_)
+            | Self::Netfilter(_)
+            | Self::Dormant(..)
+            | Self::Set(_)
+            | Self::Differs(_)
+            | Self::Kept(_)
+            | Self::Unread(_)
+            | Self::ClosedCompletely(_)
+            | Self::ClosedUnread(_)
+            | Self::Open { .. }
+            | Self::ClosedByRouting { .. }
+            | Self::Routing(_)
+            | Self::Owned(_)
+            | Self::NoLayer(_)
+            | Self::OneLayer { .. } => true,
+        }
+    }
+
     /// Whether anything may leave in clear by it.
     pub fn is_open(&self) -> bool {
         match self {
-            Self::ClosedCompletely(_)
+            Self::Kept(_)
+            | Self::Unread(_)
+            | Self::ClosedCompletely(_)
             | Self::ClosedUnread(_)
             | Self::ClosedByRouting { .. }
             | Self::OneLayer { .. } => false,
             Self::Tool(_)
             | Self::Saved(_)
             | Self::Listing(_)
+            | Self::Netfilter(_)
+            | Self::Dormant(..)
+            | Self::Unreadable(_)
             | Self::Set(_)
             | Self::Differs(_)
             | Self::Routing(_)

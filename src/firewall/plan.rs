@@ -44,25 +44,24 @@ pub(super) fn step(held: &[Table], tables: &[Table]) -> Option<String> {
     Some(text)
 }
 
-/// What is supposed of our jumps when nobody can look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Jumps {
-    /// Each stands there, wherever.
-    Held,
-    /// None does.
-    Missing,
+/// The restore text that puts a table in force without a look at it. Of our jumps, `held` are there: each
+/// is put in its place again, and does not pile up. `DOCKER-USER` is left alone: to make sure that it is
+/// there would flush what its user wrote.
+pub(super) fn overwrite(table: &Table, held: &[(Hook, ChainName)]) -> String {
+    let insert = jumps_to_overwrite(table).collect();
+    let edits = Edits { create: Vec::new(), insert, append: Vec::new(), ..Edits::fresh(table) };
+    render(table, &Edits { remove: held.to_vec(), ..edits })
 }
 
-/// The restore text that puts a table in force without knowing what is held. `DOCKER-USER` is left
-/// alone: to make it sure that it is there would empty it of what its user wrote.
-pub(super) fn overwrite(table: &Table, jumps: Jumps) -> String {
-    let known = table.jumps.iter().copied().filter(|&(hook, _)| hook != Hook::DockerUser);
-    let insert: Vec<_> = known.collect();
-    let remove = match jumps {
-        Jumps::Held => insert.clone(),
-        Jumps::Missing => Vec::new(),
-    };
-    render(table, &Edits { create: Vec::new(), remove, insert, append: Vec::new(), ..Edits::fresh(table) })
+/// The jumps that [`overwrite`] puts in.
+pub(super) fn jumps_to_overwrite(table: &Table) -> impl Iterator<Item = (Hook, ChainName)> {
+    table.jumps.iter().copied().filter(|&(hook, _)| hook != Hook::DockerUser)
+}
+
+/// Those of our tables that are switched off.
+pub(super) fn dormant(tables: &[Table], saved: &Saved) -> Vec<&'static str> {
+    let names = tables.iter().map(|table| table.name.as_str());
+    names.filter(|name| saved.table(name).is_some_and(SavedTable::is_dormant)).collect()
 }
 
 fn edits(table: &Table, saved: Option<&SavedTable>) -> Edits {
@@ -172,6 +171,9 @@ fn table_differences(table: &Table, saved: &SavedTable, places_count: Places) ->
         engines && places_count == Places::NotInFilterForward
     };
     let mut lines = Vec::new();
+    if saved.is_dormant() {
+        lines.push("the table is switched off (flags dormant): no packet meets its rules".to_owned());
+    }
     for hook in &table.dropping {
         let policy = saved.policy(hook.as_str()).unwrap_or("missing");
         if policy != "DROP" {

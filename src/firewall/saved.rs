@@ -13,6 +13,7 @@ pub struct Saved {
 pub struct SavedTable {
     policies: BTreeMap<String, String>,
     rules: BTreeMap<String, Vec<String>>,
+    dormant: bool,
 }
 
 /// A line that no `iptables-save` prints.
@@ -55,9 +56,34 @@ impl Saved {
     pub fn table(&self, name: &str) -> Option<&SavedTable> {
         self.tables.get(name)
     }
+
+    pub(super) fn insert(&mut self, name: &str, table: SavedTable) {
+        self.tables.insert(name.to_owned(), table);
+    }
+
+    pub(super) fn set_dormant(&mut self, name: &str) {
+        if let Some(table) = self.tables.get_mut(name) {
+            table.dormant = true;
+        }
+    }
 }
 
 impl SavedTable {
+    /// A table with these chains: the name, the policy of a built-in one, the rules.
+    pub(super) fn of(chains: Vec<(String, Option<&str>, Vec<String>)>) -> Self {
+        let mut table = Self::default();
+        for (name, policy, rules) in chains {
+            table.policies.extend(policy.map(|policy| (name.clone(), policy.to_owned())));
+            table.rules.insert(name, rules);
+        }
+        table
+    }
+
+    /// Whether the table is switched off, so that no packet meets its rules (`flags dormant` of nft).
+    pub fn is_dormant(&self) -> bool {
+        self.dormant
+    }
+
     fn chain(&mut self, line: &str) -> Option<()> {
         let mut words = line[1..].split(' ');
         let (name, policy) = (words.next()?, words.next()?);

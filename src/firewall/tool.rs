@@ -20,6 +20,31 @@ pub(super) async fn save(backend: Backend, family: Family) -> Result<String, Too
     run(&name(backend, family, "save"), &[], "").await
 }
 
+/// What `iptables -S` prints of one chain.
+pub(super) async fn list_chain(
+    backend: Backend,
+    family: Family,
+    table: &str,
+    chain: &str,
+) -> Result<String, ToolError> {
+    run(&program(backend, family), &["-t", table, "-S", chain], "").await
+}
+
+/// Whether a chain holds a rule that is only a jump to another.
+pub(super) async fn has_jump(
+    backend: Backend,
+    family: Family,
+    table: &str,
+    (from, to): (&str, &str),
+) -> Result<bool, ToolError> {
+    match run(&program(backend, family), &["-t", table, "-C", from, "-j", to], "").await {
+        Ok(_) => Ok(true),
+        // 1: there is no such rule. 2: there is no chain that it could lead to.
+        Err(ToolError::Failed { status, .. }) if matches!(status.code(), Some(1 | 2)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Commits a restore text, each table in one transaction.
 pub(super) async fn restore(backend: Backend, family: Family, text: &str) -> Result<(), ToolError> {
     let program = name(backend, family, "restore");
@@ -92,13 +117,17 @@ pub(super) fn is_legacy(backend: Backend) -> bool {
 }
 
 fn name(backend: Backend, family: Family, verb: &str) -> String {
+    format!("{}-{verb}", program(backend, family))
+}
+
+fn program(backend: Backend, family: Family) -> String {
     let family = match family {
         Family::V4 => "iptables",
         Family::V6 => "ip6tables",
     };
     match backend {
-        Backend::Auto => format!("{family}-{verb}"),
-        Backend::Nft => format!("{family}-nft-{verb}"),
-        Backend::Legacy => format!("{family}-legacy-{verb}"),
+        Backend::Auto => family.to_owned(),
+        Backend::Nft => format!("{family}-nft"),
+        Backend::Legacy => format!("{family}-legacy"),
     }
 }

@@ -4,8 +4,12 @@
 //! process behind it (`linux/netfilter/nf_tables.h`, `NFT_MSG_NEWGEN`). Tables of iptables-legacy are
 //! not among them. The messages are read here, which is pure; [`socket`] is the edge.
 
+mod held;
+mod message;
 pub(crate) mod removal;
 pub mod socket;
+
+pub use held::{HeldChain, HeldRule, HeldTable, Policy};
 
 use netlink_packet_core::{NetlinkBuffer, NlaBuffer, NlasIterator};
 

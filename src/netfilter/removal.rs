@@ -3,21 +3,11 @@
 use netlink_packet_core::NetlinkBuffer;
 
 use super::Malformed;
+use super::message::{ACKNOWLEDGE, ANSWER, NFTABLES, REQUEST, batch, message, protocol, text};
 use crate::net::Family;
 
-/// `NFNL_SUBSYS_NFTABLES`, and what it makes of a kind of its messages.
-const NFTABLES: u16 = 10;
 const DELETE_TABLE: u16 = NFTABLES << 8 | 2;
 const DELETE_CHAIN: u16 = NFTABLES << 8 | 5;
-/// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`: what stands between them happens whole or not at all.
-const BEGIN: u16 = 0x10;
-const END: u16 = 0x11;
-/// `NLMSG_ERROR`, which is also how something is acknowledged.
-const ANSWER: u16 = 2;
-
-/// `NLM_F_REQUEST`, `NLM_F_ACK`.
-const REQUEST: u16 = 1;
-const ACKNOWLEDGE: u16 = 4;
 /// `NLM_F_NONREC`: a chain that has a rule, and a table that has anything, is not deleted.
 const ONLY_EMPTY: u16 = 0x100;
 
@@ -30,19 +20,13 @@ const CHAIN_NAME: u16 = 3;
 /// it whole if one of them has a rule or is not there, or the table has anything else. The first chain's
 /// message has the number 1, and so on; every other has 0.
 pub(super) fn removal(family: Family, table: &str, chains: &[&str]) -> Vec<u8> {
-    let number = match family {
-        Family::V4 => 2,
-        Family::V6 => 10,
-    };
     let flags = REQUEST | ACKNOWLEDGE | ONLY_EMPTY;
-    let mut bytes = message(BEGIN, 0, REQUEST, [0, 0], NFTABLES, &[]);
-    for (place, chain) in (1..).zip(chains) {
-        let names = [(CHAIN_TABLE, table), (CHAIN_NAME, *chain)];
-        bytes.extend(message(DELETE_CHAIN, place, flags, [number, 0], 0, &names));
-    }
-    bytes.extend(message(DELETE_TABLE, 0, flags, [number, 0], 0, &[(TABLE_NAME, table)]));
-    bytes.extend(message(END, 0, REQUEST, [0, 0], NFTABLES, &[]));
-    bytes
+    let chains = (1..).zip(chains).map(|(place, chain)| {
+        let names = [text(CHAIN_TABLE, table), text(CHAIN_NAME, chain)].concat();
+        message(DELETE_CHAIN, place, flags, protocol(family), &names)
+    });
+    let table = message(DELETE_TABLE, 0, flags, protocol(family), &text(TABLE_NAME, table));
+    batch(chains.chain([table]))
 }
 
 /// What a datagram answers: the number of a message, and an error as the kernel numbers them; 0 is an
@@ -64,46 +48,16 @@ pub(crate) fn answers(mut datagram: &[u8]) -> Result<Vec<(u32, i32)>, Malformed>
     Ok(errors)
 }
 
-/// A message with `struct nfgenmsg` (a family and a version, a subsystem) and attributes of text.
-fn message(
-    kind: u16,
-    number: u32,
-    flags: u16,
-    family: [u8; 2],
-    subsystem: u16,
-    attributes: &[(u16, &str)],
-) -> Vec<u8> {
-    let mut body = family.to_vec();
-    body.extend(subsystem.to_be_bytes());
-    for (kind, text) in attributes {
-        // Names of tables and chains that iptables has: far below what 16 bits count.
-        let length = u16::try_from(4 + text.len() + 1).unwrap_or(u16::MAX);
-        body.extend(length.to_ne_bytes());
-        body.extend(kind.to_ne_bytes());
-        body.extend(text.bytes());
-        body.push(0);
-        body.resize(body.len().next_multiple_of(4), 0);
-    }
-    let mut bytes = vec![0; 16];
-    bytes.extend(body);
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let mut header = NetlinkBuffer::new(&mut bytes);
-    header.set_length(length);
-    header.set_message_type(kind);
-    header.set_flags(flags);
-    header.set_sequence_number(number);
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netfilter::message::{BEGIN, END};
 
     #[test]
     fn what_is_no_answer_is_said_and_each_error_is_read() {
         assert_eq!(answers(b"x"), Err(Malformed));
         let answer = |kind, number, error: i32| {
-            let mut bytes = message(kind, number, 0, [0, 0], 0, &[]);
+            let mut bytes = message(kind, number, 0, 0, &[]);
             bytes[16..20].copy_from_slice(&error.to_ne_bytes());
             bytes
         };

@@ -1,5 +1,6 @@
 //! The edge: sockets to the kernel's netfilter.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -10,6 +11,7 @@ use nix::sys::socket::{
 use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
+use super::held::{HeldTable, Progress, awaken, questions, take};
 use super::removal::{answers, removal};
 use super::{Change, Generation, Malformed, NEW_GENERATION, parse, question};
 use crate::net::Family;
@@ -19,6 +21,12 @@ const NFTABLES_GROUP: u32 = 1 << 6;
 
 /// The largest datagram that is read; one that tells of a generation is below 100 bytes.
 const LARGEST: usize = 8192;
+
+/// The largest datagram of a dump: an attribute, and so a rule, has at most 64 KiB.
+const LARGEST_DUMP: usize = 1 << 17;
+
+/// Maximum number of dumps that are begun because the tables changed under the one before.
+const DUMPS: usize = 10;
 
 /// What came of listening.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +74,60 @@ pub fn remove_empty(family: Family, table: &str, chains: &[&str]) -> io::Result<
             Some(_) if rest.len() < there.len() => there = rest,
             Some((_, error)) => return Err(io::Error::from_raw_os_error(-error)),
         }
+    }
+}
+
+/// The tables of iptables-nft of one family, as nf_tables holds them.
+///
+/// # Errors
+/// When the kernel has no nf_tables, does not let this process read them, or they change all the time.
+pub fn tables(family: Family) -> io::Result<BTreeMap<String, HeldTable>> {
+    for _ in 0..DUMPS {
+        let generation = ask()?;
+        if let Some(tables) = dump(family)?
+            && ask()? == generation
+        {
+            return Ok(tables);
+        }
+    }
+    Err(io::Error::other("the tables change faster than they can be read"))
+}
+
+/// `None` when the tables changed meanwhile.
+fn dump(family: Family) -> io::Result<Option<BTreeMap<String, HeldTable>>> {
+    let mut tables = BTreeMap::new();
+    let mut buffer = vec![0; LARGEST_DUMP];
+    for question in questions(family) {
+        // A socket of its own: nothing is left in it of a dump that is given up.
+        let socket = open(0)?;
+        send(raw(&socket), &question, MsgFlags::empty())?;
+        loop {
+            let (length, from) = recvfrom::<NetlinkAddr>(raw(&socket), &mut buffer)?;
+            if from.is_none_or(|from| from.pid() != 0) {
+                continue;
+            }
+            match take(&mut tables, &buffer[..length]).map_err(io::Error::other)? {
+                Progress::More => {}
+                Progress::Done => break,
+                Progress::Again => return Ok(None),
+                Progress::Refused(errno) => return Err(io::Error::from_raw_os_error(errno)),
+            }
+        }
+    }
+    Ok(Some(tables))
+}
+
+/// Switches a table on, if it is dormant.
+///
+/// # Errors
+/// What the kernel did not like.
+pub fn switch_on(family: Family, name: &str) -> io::Result<()> {
+    let tables = tables(family)?;
+    let Some(table) = tables.get(name).filter(|table| table.is_dormant()) else { return Ok(()) };
+    let refused = transact(&open(0)?, &awaken(family, name, table))?;
+    match refused.first() {
+        None => Ok(()),
+        Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
     }
 }
 

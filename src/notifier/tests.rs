@@ -28,6 +28,7 @@ fn status(state: State) -> Status {
         state,
         since: START,
         enforcement: Enforcement::Enforced,
+        pending: None,
         tunnels: if state == State::Protected { vec![tunnel] } else { Vec::new() },
         bootstrap: Vec::new(),
         pause: None,

@@ -15,6 +15,7 @@ mod protocol;
 mod rule;
 mod ruleset;
 mod set;
+mod stand_in;
 mod wire;
 
 use std::collections::BTreeSet;

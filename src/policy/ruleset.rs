@@ -106,6 +106,9 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::Input, Self::Forward, Self::Output, Self::DockerUser];
+
     /// The chain's name in the kernel.
     pub const fn as_str(self) -> &'static str {
         match self {

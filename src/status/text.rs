@@ -64,6 +64,9 @@ impl Status {
         if self.watch == Some(Watch::Slow) {
             row("watch", "slow: what others change is seen within a minute".to_owned());
         }
+        if let Some(pending) = &self.pending {
+            row("!", pending.clone());
+        }
         for deaf in self.management.iter().filter_map(ManagementStatus::line) {
             row("!", format!("not heard: {deaf}"));
         }

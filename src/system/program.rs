@@ -63,6 +63,16 @@ impl ToolError {
         }
     }
 
+    /// Whether waiting was in vain: the program hung, or another one held the lock that they share. To try
+    /// again at once would only wait again.
+    pub(crate) fn is_wait(&self) -> bool {
+        match self {
+            Self::TimedOut(_) => true,
+            Self::Failed { message, .. } => message.contains("xtables lock"),
+            Self::Missing(_) | Self::Run { .. } | Self::Refused { .. } | Self::Ended(_) => false,
+        }
+    }
+
     /// Whether the kernel let the program do it but for somebody else, who owns it.
     pub(crate) fn is_not_permitted(&self) -> bool {
         match self {

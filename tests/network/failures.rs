@@ -3,7 +3,8 @@
 use crate::support;
 
 use anyhow::{Result, ensure};
-use support::story::{Story, contract};
+use support::nft::fake_tool;
+use support::story::{Desktop, Story, contract};
 use support::{SOON, agent, bus, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
@@ -121,5 +122,150 @@ fn what_has_no_way_out_has_it_again_after_a_release() -> Result<()> {
         ensure!(release.status.success(), "{release:?}");
         ensure!(lab.host().udp("[2001:db8:9::9]:4000")?.send()?.accepted == 1, "IPv6 is still closed");
         Ok(())
+    })
+}
+
+/// A kernel without xt_time, as after an upgrade of the kernel that is running: a rule with a time is
+/// refused while there is a file.
+const WITHOUT_TIME: &str = r#"
+    text=$(cat)
+    case $text in *"-m time"*)
+        if test -e /run/without-time; then
+            echo "$(basename $0): line 9: RULE_APPEND failed (No such file or directory): rule in chain X" >&2
+            exit 4
+        fi ;;
+    esac
+    printf '%s\n' "$text" | exec $real "$@""#;
+
+/// The same of nft, in the words of a kernel.
+const NFT_WITHOUT_TIME: &str = r#"
+    case " $* " in
+    *" -f "*)
+        text=$(cat)
+        case $text in *"meta time"*)
+            if test -e /run/without-time; then
+                echo "/dev/stdin:9:1-9: Error: Could not process rule: No such file or directory" >&2
+                exit 1
+            fi ;;
+        esac
+        printf '%s\n' "$text" | exec $real "$@" ;;
+    *) exec $real "$@" ;;
+    esac"#;
+
+/// Everything that the kernel holds, without counters, table by table: one that is made anew is listed last.
+fn ruleset(lab: &Lab) -> Result<String> {
+    let ruleset = lab.host().succeed(["nft", "-s", "list", "ruleset"])?;
+    let mut tables: Vec<&str> = ruleset.split_inclusive("\n}\n").collect();
+    tables.sort_unstable();
+    Ok(tables.concat())
+}
+
+/// A pause that one tool refuses, with a VPN that is up: nothing opens, and the VPN goes on.
+fn a_refused_pause_changes_nothing(refuses: &[(&str, &str)], config: &str) -> Result<()> {
+    with_lab(|lab| {
+        for (program, script) in refuses {
+            fake_tool(lab, program, script)?;
+        }
+        let desktop = Desktop::new(lab, config)?;
+        desktop.connect()?;
+        let before = ruleset(lab)?;
+        lab.host().file("/run/without-time", "")?;
+        for _ in 0..3 {
+            let pause = tunwarden(lab, ["pause", "20s"])?;
+            ensure!(pause.status.code() == Some(1), "it says that it is paused: {pause:?}");
+            ensure!(pause.stderr.contains("nothing was opened"), "it does not say so: {pause:?}");
+            ensure!(pause.stderr.contains("No such file or directory"), "it does not say why: {pause:?}");
+            let said = status(lab)?;
+            ensure!(said["state"] == "protected" && said["enforced"] == true, "{said}");
+            ensure!(said["paused_until"].is_null(), "{said}");
+            ensure!(ruleset(lab)? == before, "the rules are others:\n{}", ruleset(lab)?);
+            ensure!(tunwarden(lab, ["verify"])?.status.success());
+            desktop.carries()?;
+        }
+        desktop.check("a pause was refused")?;
+        ensure!(!desktop.agent.log().contains("closed completely"), "{}", desktop.agent.log());
+
+        // The control: the same kernel with xt_time opens, which shows where no tunnel takes it all.
+        lab.host().succeed(["rm", "/run/without-time"])?;
+        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
+        desktop.nm.down("lab")?;
+        desktop.story.is_seen("a pause")
+    })
+}
+
+#[test]
+fn a_pause_that_both_families_refuse_changes_nothing() -> Result<()> {
+    let both = [("iptables-restore", WITHOUT_TIME), ("ip6tables-restore", WITHOUT_TIME)];
+    a_refused_pause_changes_nothing(&both, "")
+}
+
+#[test]
+fn a_pause_that_ipv4_refuses_changes_nothing() -> Result<()> {
+    a_refused_pause_changes_nothing(&[("iptables-restore", WITHOUT_TIME)], "")
+}
+
+#[test]
+fn a_pause_that_ipv6_refuses_opens_no_ipv4_for_long() -> Result<()> {
+    a_refused_pause_changes_nothing(&[("ip6tables-restore", WITHOUT_TIME)], "")
+}
+
+#[test]
+fn a_pause_that_nftables_refuses_changes_nothing() -> Result<()> {
+    a_refused_pause_changes_nothing(&[("nft", NFT_WITHOUT_TIME)], "")
+}
+
+/// Refuses everything while there is a file.
+const REFUSING: &str = r#"
+    if test -e /run/refuses; then echo "it is refused" >&2; exit 1; fi
+    exec $real "$@""#;
+
+#[test]
+fn a_configuration_that_the_kernel_refuses_leaves_the_old_one_in_force() -> Result<()> {
+    with_lab(|lab| {
+        fake_tool(lab, "ip6tables-restore", REFUSING)?;
+        let desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        let before = ruleset(lab)?;
+        lab.host().file("/run/refuses", "")?;
+        lab.host().file("/etc/tunwarden/config.toml", "[lan]\nallow = false\n")?;
+        let reload = tunwarden(lab, ["reload"])?;
+        ensure!(!reload.status.success(), "{reload:?}");
+        ensure!(reload.stderr.contains("the old configuration stays in force"), "{reload:?}");
+        ensure!(ruleset(lab)? == before, "the rules are others:\n{}", ruleset(lab)?);
+        let said = status(lab)?;
+        ensure!(said["state"] == "protected" && said["enforced"] == true, "{said}");
+        desktop.carries()?;
+        lab.host().succeed(["rm", "/run/refuses"])?;
+        ensure!(tunwarden(lab, ["reload"])?.status.success());
+        ensure!(ruleset(lab)? != before, "the control: the new configuration changes the rules");
+        desktop.check("a configuration was refused and then taken")
+    })
+}
+
+/// A VPN that comes up while the kernel takes nothing: the rules of the state before stay, which is told,
+/// and the new ones follow as soon as they can.
+#[test]
+fn a_change_of_the_vpn_that_is_refused_leaves_the_rules_before_and_is_made_up_for() -> Result<()> {
+    with_lab(|lab| {
+        fake_tool(lab, "iptables-restore", REFUSING)?;
+        let desktop = Desktop::new(lab, "")?;
+        wait_for_state(lab, "locked")?;
+        desktop.connect()?;
+        let before = ruleset(lab)?;
+        lab.host().file("/run/refuses", "")?;
+        desktop.nm.down("lab")?;
+        let said = wait_for("the state is another and its rules are not in force", SOON, || {
+            let said = status(lab)?;
+            Ok((said["state"] == "locked" && said["pending"].is_string()).then_some(said))
+        })?;
+        ensure!(said["enforced"] == false, "it claims what is not in force: {said}");
+        // Each retry tries the new rules, and takes them back.
+        wait_for("the rules before", SOON, || Ok((ruleset(lab)? == before).then_some(())))?;
+        desktop.check("a change was refused")?;
+        lab.host().succeed(["rm", "/run/refuses"])?;
+        wait_for_state(lab, "locked")?;
+        ensure!(status(lab)?["pending"].is_null());
+        ensure!(tunwarden(lab, ["verify"])?.status.success());
+        desktop.check("a change was refused and then taken")
     })
 }

@@ -58,3 +58,17 @@ COMMIT
 -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 COMMIT
 ";
+
+/// Rules that nft puts into tables of iptables and that iptables cannot print: the family, the table and
+/// chain, the rule. For some, iptables-save leaves the table out and succeeds; for others it fails.
+pub const UNPRINTABLE: [(&str, &str, &str); 9] = [
+    ("ip", "filter INPUT", "ct mark set 7"),
+    ("ip", "filter OUTPUT", "meta skuid 1000 counter"),
+    ("ip", "filter FORWARD", "ct mark set 7"),
+    ("ip", "filter DOCKER-USER", "meta skuid 1000 counter"),
+    ("ip", "filter OUTPUT_VPN_KILL_SWITCH", "ct mark set 7"),
+    ("ip", "mangle FORWARD", "ct mark set 7"),
+    ("ip6", "filter OUTPUT", "ct mark set 7"),
+    ("ip6", "filter INPUT", "meta skuid 1000 counter"),
+    ("ip6", "mangle FORWARD", "ct mark set 7"),
+];

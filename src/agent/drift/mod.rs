@@ -8,10 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Agent;
-use crate::firewall::{Commit, FirewallError, transactions};
-use crate::netfilter::Program;
+use crate::firewall::transactions;
 use crate::netfilter::socket::generation;
-use crate::policy::Ruleset;
+use crate::netfilter::{Generation, Program};
 use crate::sources::drift::Notice;
 use crate::status::{FightStatus, Watch};
 use ledger::{Ledger, Look};
@@ -62,6 +61,44 @@ impl Drift {
             self.take(notice);
         }
     }
+
+    /// What is known just before a commit.
+    pub(super) fn before_commit() -> Before {
+        Before { generation: generation(), transactions: transactions() }
+    }
+
+    /// Accounts for a commit that read `read`. Says who had changed something before.
+    pub(super) async fn after_commit(&mut self, before: Before, read: Read, made: Made) -> Option<Program> {
+        // The source has its turn: what happened meanwhile is accounted for as well.
+        tokio::task::yield_now().await;
+        self.take_all();
+        let (began, ended, now) = (before.generation, generation(), Instant::now());
+        let look = match made {
+            Made::Commit => {
+                Look { read, began, ended, made: transactions().wrapping_sub(before.transactions) }
+            }
+            // It is tried again by the clock: what was done in vain is no reason to try at once.
+            Made::Nothing => Look { read: Read::Everything, began: ended, ended, made: 0 },
+        };
+        self.looked_at = now;
+        self.ledger.looked(look, now)
+    }
+}
+
+/// The tables just before a commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    generation: Option<Generation>,
+    transactions: u32,
+}
+
+/// What came of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// The rules are in force.
+    Commit,
+    /// They are not.
+    Nothing,
 }
 
 impl Agent {
@@ -106,30 +143,6 @@ impl Agent {
         tracing::warn!("the process that owns the tables of nftables has ended; another takes them over");
         self.look = true;
         self.enforce().await;
-    }
-
-    /// Commits, and accounts for it. Says who had changed something before.
-    pub(super) async fn commit(
-        &mut self,
-        ruleset: &Ruleset,
-        read: Read,
-    ) -> (Result<Commit, FirewallError>, Option<Program>) {
-        if read == Read::Everything {
-            self.firewall.distrust();
-        }
-        let (began, before) = (generation(), transactions());
-        let commit = self.firewall.commit(ruleset).await;
-        // The source has its turn: what happened meanwhile is accounted for as well.
-        tokio::task::yield_now().await;
-        self.drift.take_all();
-        let (ended, now) = (generation(), Instant::now());
-        let look = match commit {
-            Ok(_) => Look { read, began, ended, made: transactions().wrapping_sub(before) },
-            // It is tried again by the clock: what was done in vain is no reason to try at once.
-            Err(_) => Look { read: Read::Everything, began: ended, ended, made: 0 },
-        };
-        self.drift.looked_at = now;
-        (commit, self.drift.ledger.looked(look, now))
     }
 
     /// Counts a repair that was necessary because of `by`.

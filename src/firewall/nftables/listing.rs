@@ -237,6 +237,9 @@ fn table_differences(table: &NftTable, held: &Listed) -> Vec<String> {
     lines.extend(held.chains.keys().filter(|name| !chain(name)).map(|name| format!("foreign: chain {name}")));
     lines.extend(held.sets.keys().filter(|name| !set(name)).map(|name| format!("foreign: set {name}")));
     lines.extend(held.others.iter().map(|other| format!("foreign: {other}")));
+    if held.flags.contains("dormant") {
+        lines.push("the table is switched off (flags dormant): no packet meets its rules".to_owned());
+    }
     if table.owner == Owner::Maker && !held.is_owned() {
         lines.push("nobody owns it: a flush of everything would take it away".to_owned());
     }

@@ -123,8 +123,8 @@ impl Nftables {
         self.trust = Trust::None;
     }
 
-    /// Puts `ruleset` in force and reads it back; `None` where this system has no such layer. What
-    /// cannot be put in force is closed.
+    /// Puts `ruleset` in force and reads it back; `None` where this system has no such layer. Where the
+    /// kernel refuses it, the tables are what they were before.
     ///
     /// # Errors
     /// See [`FirewallError`].
@@ -164,7 +164,7 @@ impl Nftables {
                 self.held = Some(wanted);
                 Ok(Some(commit))
             }
-            (Err(why), Lacks::Nothing | Lacks::Wires(_)) => Err(self.close(ruleset, why).await),
+            (Err(why), Lacks::Nothing | Lacks::Wires(_)) => Err(why),
         }
     }
 
@@ -363,7 +363,9 @@ impl Nftables {
         }
     }
 
-    async fn close(&mut self, ruleset: &Ruleset, why: FirewallError) -> FirewallError {
+    /// Closes completely, because of `why`. Says what that comes to.
+    pub(super) async fn close(&mut self, ruleset: &Ruleset, why: FirewallError) -> FirewallError {
+        self.held = None;
         let last = last_resort();
         let wire = WireRules { wires: ruleset.wire.wires.clone(), ..last.wire.clone() };
         let wanted = self.wanted(&Ruleset { wire, ..last });

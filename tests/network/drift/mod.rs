@@ -2,12 +2,14 @@
 //!
 //! How many packets leave meanwhile, and for how long, is printed; that none does afterwards is checked.
 
+mod dormant;
 mod fights;
 mod flood;
 mod flushes;
 mod owned;
 mod quiet;
 mod tools;
+mod unprintable;
 
 /// One layer, whose repair is to be seen.
 const ONE: &str = "[firewall]\nlayers = [\"iptables\"]\nbackend = \"nft\"\n";

@@ -7,6 +7,7 @@ mod leaks;
 mod link;
 mod protocols;
 mod tunnel_address;
+mod unprintable;
 mod verbs;
 mod wires;
 

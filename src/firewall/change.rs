@@ -1,0 +1,180 @@
+//! From the rules that are in force to others: all layers and both families together, or none.
+
+use super::iptables::{Iptables, Order, Refusal};
+use super::nftables::Nftables;
+use super::outcome::{LayerResult, together};
+use super::{Commit, Firewall, FirewallError, LayerFound, Routes, routing};
+use crate::describe::describe;
+use crate::policy::Ruleset;
+
+impl Firewall {
+    /// Puts `ruleset` in force in every layer and reads it back. Where nothing has to change, nothing is
+    /// written. A layer that the configuration does not name is taken out once the others hold.
+    ///
+    /// Where a layer or a family refuses it, all go back to the rules before, if those may stand for
+    /// `ruleset`. Otherwise what has refused is closed completely.
+    ///
+    /// # Errors
+    /// See [`FirewallError`]; [`FirewallError::Open`] and [`FirewallError::NoLayer`] are the only ones
+    /// that leave anything open.
+    pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
+        let before = self.held.take().filter(|before| before.may_stand_for(ruleset));
+        self.commit_or_go_back(ruleset, before).await
+    }
+
+    /// The same for what somebody asks for while all else stays as it is: a refusal changes nothing, so the
+    /// rules before are as good as they were. Those of a pause are not.
+    ///
+    /// # Errors
+    /// As [`Firewall::commit`].
+    pub async fn try_commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
+        let before = self.held.take().filter(|before| !before.is_paused());
+        self.commit_or_go_back(ruleset, before).await
+    }
+
+    async fn commit_or_go_back(
+        &mut self,
+        ruleset: &Ruleset,
+        before: Option<Ruleset>,
+    ) -> Result<Commit, FirewallError> {
+        // A pause opens. The layer that refuses more opens last, and no family opens alone.
+        let order = match before.is_some() && ruleset.is_paused() {
+            true => Order::InTurn,
+            false => Order::AtOnce,
+        };
+        let mut outcome = self.put(ruleset, order).await;
+        if outcome.is_refused()
+            && let Some(before) = before
+        {
+            let why = outcome.into_why();
+            self.distrust();
+            outcome = self.put(&before, Order::AtOnce).await;
+            // The same rules: the second attempt has put them in force.
+            if !outcome.is_refused() && before != *ruleset {
+                self.report(&outcome);
+                self.held = Some(before);
+                return Err(FirewallError::Kept(Box::new(why)));
+            }
+            tracing::warn!("{}; and the rules before cannot be put back", describe(&why));
+        }
+        self.report(&outcome);
+        let commit = self
+            .close(ruleset, outcome)
+            .await
+            .and_then(|commit| commit.ok_or_else(|| FirewallError::NoLayer(self.why_none())));
+        let commit = match commit {
+            Ok(Commit::Unread(why)) => Err(FirewallError::Unread(why)),
+            other => other,
+        };
+        let commit = match commit {
+            Ok(commit) => commit,
+            Err(why) => return Err(self.close_routes(why).await),
+        };
+        self.held = Some(ruleset.clone());
+        self.remove_leftovers().await;
+        self.open_routes().await;
+        Ok(commit)
+    }
+
+    async fn put(&mut self, ruleset: &Ruleset, order: Order) -> Outcome {
+        let iptables = commit_iptables(self.iptables.as_mut(), ruleset, order);
+        let nftables = commit_nftables(self.nftables.as_mut(), ruleset);
+        match order {
+            Order::AtOnce => {
+                let (iptables, nftables) = tokio::join!(iptables, nftables);
+                Outcome { iptables, nftables }
+            }
+            Order::InTurn => match iptables.await {
+                Ok(commit) => Outcome { iptables: Ok(commit), nftables: nftables.await },
+                refused => Outcome { iptables: refused, nftables: Ok(None) },
+            },
+        }
+    }
+
+    /// Closes what has refused.
+    async fn close(&mut self, ruleset: &Ruleset, outcome: Outcome) -> LayerResult {
+        let iptables = match (outcome.iptables, &mut self.iptables) {
+            (Err(refusal), Some(layer)) => Err(layer.close(refusal).await),
+            (Err(refusal), None) => Err(refusal.into_why()),
+            (Ok(commit), _) => Ok(commit),
+        };
+        let nftables = match (outcome.nftables, &mut self.nftables) {
+            (Err(why), Some(layer)) => Err(layer.close(ruleset, why).await),
+            (result, _) => result,
+        };
+        together(iptables, nftables)
+    }
+
+    /// What is open now by `why` is closed another way.
+    async fn close_routes(&mut self, why: FirewallError) -> FirewallError {
+        let families = why.open_families();
+        if families.is_empty() {
+            self.open_routes().await;
+            return why;
+        }
+        self.routes = Routes::MaybeShut;
+        match routing::shut(&families).await {
+            Ok(()) => FirewallError::ClosedByRouting { families, source: Box::new(why) },
+            Err(error) => {
+                tracing::error!("{}", describe(&error));
+                why
+            }
+        }
+    }
+
+    /// Rules are in force, and no other way is needed.
+    async fn open_routes(&mut self) {
+        if self.routes == Routes::Open {
+            return;
+        }
+        match routing::open().await {
+            Ok(()) => self.routes = Routes::Open,
+            Err(error) => tracing::warn!("{}: nothing may be routed yet", describe(&error)),
+        }
+    }
+
+    fn report(&mut self, outcome: &Outcome) {
+        let iptables = outcome.iptables.as_ref().map(Option::as_ref).map_err(Refusal::why);
+        let nftables = outcome.nftables.as_ref().map(Option::as_ref);
+        self.report_layers(LayerFound::after_commit(iptables), LayerFound::after_commit(nftables));
+    }
+}
+
+/// What a commit came to in each layer; `None` where there is no such layer.
+struct Outcome {
+    iptables: Result<Option<Commit>, Refusal>,
+    nftables: LayerResult,
+}
+
+impl Outcome {
+    fn is_refused(&self) -> bool {
+        self.iptables.is_err() || self.nftables.is_err()
+    }
+
+    /// Why it was refused.
+    fn into_why(self) -> FirewallError {
+        match (self.iptables, self.nftables) {
+            (Err(refusal), _) => refusal.into_why(),
+            (Ok(_), Err(why)) => why,
+            (Ok(_), Ok(_)) => FirewallError::Differs(Vec::new()),
+        }
+    }
+}
+
+async fn commit_iptables(
+    layer: Option<&mut Iptables>,
+    ruleset: &Ruleset,
+    order: Order,
+) -> Result<Option<Commit>, Refusal> {
+    match layer {
+        Some(layer) => layer.commit(ruleset, order).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn commit_nftables(layer: Option<&mut Nftables>, ruleset: &Ruleset) -> LayerResult {
+    match layer {
+        Some(layer) => layer.commit(ruleset).await,
+        None => Ok(None),
+    }
+}

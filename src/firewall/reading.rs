@@ -1,0 +1,155 @@
+//! What one family's tables of iptables hold now.
+//!
+//! `iptables-save` prints nothing of a table, or ends in the middle of it, when the table holds a rule of
+//! somebody else's that iptables cannot print. Then the kernel itself says which chains there are and
+//! where they jump to, and `iptables -S` prints each chain of ours. What cannot be read is an error here,
+//! never an absence.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+
+use super::FirewallError;
+use super::saved::{Saved, SavedTable, canonical};
+use super::tool::{self, ToolError};
+use crate::config::Backend;
+use crate::net::Family;
+use crate::netfilter::socket::tables;
+use crate::netfilter::{HeldChain, HeldRule, HeldTable, Policy};
+use crate::policy::{ChainName, Hook, TableName};
+
+/// What stands for a rule whose text is not known. No rule of ours reads like it.
+const UNPRINTABLE: &str = "(a rule that iptables cannot print)";
+
+type Kernel = BTreeMap<String, HeldTable>;
+
+/// Everything that the tables of one family hold, as far as it concerns our chains.
+pub(super) async fn read(backend: Backend, family: Family) -> Result<Saved, FirewallError> {
+    if tool::is_legacy(backend) {
+        return Ok(Saved::parse(&tool::save(backend, family).await?)?);
+    }
+    let kernel = tables(family);
+    let printed = match tool::save(backend, family).await {
+        Ok(text) => Saved::parse(&text).map_err(FirewallError::from),
+        Err(error @ ToolError::Failed { .. }) => Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    let kernel = match (kernel, &printed) {
+        (Ok(kernel), _) => kernel,
+        (Err(error), Ok(_)) => return Err(FirewallError::Netfilter(error)),
+        (Err(_), Err(_)) => return printed,
+    };
+    let mut saved = match printed {
+        Ok(saved) if is_whole(&saved, &kernel) => saved,
+        Ok(_) | Err(_) => one_by_one(backend, family, &kernel).await?,
+    };
+    for (name, _) in kernel.iter().filter(|(_, table)| table.is_dormant()) {
+        saved.set_dormant(name);
+    }
+    Ok(saved)
+}
+
+/// Whether every rule of every chain that we use is printed.
+fn is_whole(saved: &Saved, kernel: &Kernel) -> bool {
+    TableName::ALL.iter().filter_map(|name| Some((name.as_str(), kernel.get(name.as_str())?))).all(
+        |(name, table)| {
+            let printed = |(chain, held): (&String, &HeldChain)| {
+                let rules = saved.table(name).and_then(|table| table.rules(chain));
+                rules.is_some_and(|rules| rules.len() == held.rules.len())
+            };
+            saved.table(name).is_some()
+                && table.chains.iter().filter(|(chain, _)| is_ours(chain) || is_hook(chain)).all(printed)
+        },
+    )
+}
+
+fn is_ours(chain: &str) -> bool {
+    ChainName::ALL.iter().any(|ours| ours.as_str() == chain)
+}
+
+fn is_hook(chain: &str) -> bool {
+    Hook::ALL.iter().any(|hook| hook.as_str() == chain)
+}
+
+/// The tables as the kernel tells of them, with the text of our chains.
+async fn one_by_one(backend: Backend, family: Family, kernel: &Kernel) -> Result<Saved, FirewallError> {
+    let mut saved = Saved::default();
+    for name in TableName::ALL.map(TableName::as_str) {
+        let Some(table) = kernel.get(name) else { continue };
+        let chains = table.chains.iter().map(async |(chain, held)| {
+            let rules = match is_ours(chain) {
+                true => printed_chain(backend, family, name, chain).await?,
+                false => None,
+            };
+            let policy = held.policy.map(|policy| match policy {
+                Policy::Accept => "ACCEPT",
+                Policy::Drop => "DROP",
+            });
+            Ok::<_, FirewallError>((chain.clone(), policy, rules.unwrap_or_else(|| as_told(held))))
+        });
+        saved.insert(name, SavedTable::of(try_join_all(chains).await?));
+    }
+    Ok(saved)
+}
+
+/// The rules of one chain of ours; `None` where somebody else's rule in it keeps iptables from printing it.
+async fn printed_chain(
+    backend: Backend,
+    family: Family,
+    table: &str,
+    chain: &str,
+) -> Result<Option<Vec<String>>, FirewallError> {
+    match tool::list_chain(backend, family, table, chain).await {
+        Ok(text) => {
+            let start = format!("-A {chain} ");
+            Ok(Some(text.lines().filter_map(|line| line.strip_prefix(&start)).map(canonical).collect()))
+        }
+        Err(ToolError::Failed { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn as_told(chain: &HeldChain) -> Vec<String> {
+    let text = |rule: &HeldRule| match rule {
+        HeldRule::Jump(chain) => format!("-j {chain}"),
+        HeldRule::Other(Some(chain)) => format!("{UNPRINTABLE} -j {chain}"),
+        HeldRule::Other(None) => UNPRINTABLE.to_owned(),
+    };
+    chain.rules.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(rules: Vec<HeldRule>) -> Kernel {
+        let input = HeldChain { policy: Some(Policy::Drop), rules };
+        let chains =
+            BTreeMap::from([("INPUT".to_owned(), input), ("foreign".to_owned(), HeldChain::default())]);
+        BTreeMap::from([("filter".to_owned(), HeldTable { flags: 0, chains })])
+    }
+
+    #[test]
+    fn a_table_that_is_printed_in_part_or_not_at_all_is_not_whole() {
+        let one = || kernel(vec![HeldRule::Jump("X".to_owned())]);
+        let printed = |text: &str| Saved::parse(text).unwrap();
+        assert!(!is_whole(&Saved::default(), &one()), "the table is left out");
+        assert!(
+            !is_whole(&printed("*filter\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"), &one()),
+            "the chain is left out"
+        );
+        assert!(!is_whole(&printed("*filter\n:INPUT DROP [0:0]\nCOMMIT\n"), &one()), "the rule is left out");
+        let whole = printed("*filter\n:INPUT DROP [0:0]\n-A INPUT -j X\nCOMMIT\n");
+        assert!(is_whole(&whole, &one()), "somebody else's chain is not needed");
+        assert!(is_whole(&Saved::default(), &Kernel::new()), "there is nothing to print");
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_printed_is_not_our_jump() {
+        let other = |chain: Option<&str>| HeldRule::Other(chain.map(ToOwned::to_owned));
+        let rules = vec![other(None), other(Some("X")), HeldRule::Jump("X".to_owned())];
+        let told = as_told(&HeldChain { policy: None, rules });
+        assert_eq!(told.iter().filter(|rule| *rule == "-j X").count(), 1);
+        assert_eq!(told[2], "-j X");
+    }
+}

@@ -1,0 +1,72 @@
+//! Messages of nf_tables as bytes (`linux/netfilter/nfnetlink.h`, `nf_tables.h`). Pure.
+
+use netlink_packet_core::NetlinkBuffer;
+
+use crate::net::Family;
+
+/// `NFNL_SUBSYS_NFTABLES`: the upper byte of the type of every message of nf_tables.
+pub(super) const NFTABLES: u16 = 10;
+
+/// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`: the messages between them are one transaction.
+pub(super) const BEGIN: u16 = 0x10;
+pub(super) const END: u16 = 0x11;
+
+/// `NLMSG_ERROR`, which is also the acknowledgement, and `NLMSG_DONE`, which ends a dump.
+pub(super) const ANSWER: u16 = 2;
+pub(super) const DONE: u16 = 3;
+
+/// `NLM_F_REQUEST`, `NLM_F_ACK`, `NLM_F_DUMP_INTR` and `NLM_F_DUMP`.
+pub(super) const REQUEST: u16 = 1;
+pub(super) const ACKNOWLEDGE: u16 = 4;
+pub(super) const INTERRUPTED: u16 = 0x10;
+pub(super) const DUMP: u16 = 0x300;
+
+/// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+pub(super) fn protocol(family: Family) -> u8 {
+    match family {
+        Family::V4 => 2,
+        Family::V6 => 10,
+    }
+}
+
+/// One attribute, padded.
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    // Names of tables and chains, and numbers: far below the 65,535 bytes that an attribute may have.
+    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// An attribute of text, which ends with a zero byte.
+pub(super) fn text(kind: u16, value: &str) -> Vec<u8> {
+    attribute(kind, &[value.as_bytes(), &[0]].concat())
+}
+
+/// A message about tables of `protocol` (`struct nfgenmsg`) with its attributes.
+pub(super) fn message(kind: u16, number: u32, flags: u16, protocol: u8, attributes: &[u8]) -> Vec<u8> {
+    numbered(kind, number, flags, [protocol, 0, 0, 0], attributes)
+}
+
+/// Messages as one transaction.
+pub(super) fn batch(messages: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let [high, low] = NFTABLES.to_be_bytes();
+    let mut bytes = numbered(BEGIN, 0, REQUEST, [0, 0, high, low], &[]);
+    bytes.extend(messages.flatten());
+    bytes.extend(numbered(END, 0, REQUEST, [0, 0, high, low], &[]));
+    bytes
+}
+
+fn numbered(kind: u16, number: u32, flags: u16, nfgenmsg: [u8; 4], attributes: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 16];
+    bytes.extend(nfgenmsg);
+    bytes.extend(attributes);
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let mut header = NetlinkBuffer::new(&mut bytes);
+    header.set_length(length);
+    header.set_message_type(kind);
+    header.set_flags(flags);
+    header.set_sequence_number(number);
+    bytes
+}

@@ -1,0 +1,123 @@
+//! Whether rules that are in force may stay there when others cannot take their place. Pure.
+
+use super::{ChainName, Rule, Ruleset, Table, Verdict, WireChain, WireRule, WireRules};
+
+/// Chains that move with the VPN. What they pass goes to its servers or into its tunnels.
+const ALLOWANCE: [ChainName; 4] =
+    [ChainName::VpnBootstrap, ChainName::VpnOwner, ChainName::VpnTunnel, ChainName::VpnTunnelAddress];
+
+impl Ruleset {
+    /// Whether an administrator's pause is among the rules. Only its rules have a deadline.
+    pub fn is_paused(&self) -> bool {
+        let tables = self.ipv4.iter().chain(&self.ipv6);
+        let rules = tables.flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        self.wire.open.is_some() || rules.into_iter().any(|rule| rule.until.is_some())
+    }
+
+    /// Whether these rules keep the contract although `wanted` is asked for: outside the chains of the VPN's
+    /// own allowance they pass nothing that `wanted` refuses. Rules of a pause never do.
+    pub fn may_stand_for(&self, wanted: &Self) -> bool {
+        !self.is_paused()
+            && tables_may(&self.ipv4, &wanted.ipv4)
+            && tables_may(&self.ipv6, &wanted.ipv6)
+            && wires_may(&self.wire, &wanted.wire)
+    }
+}
+
+/// The chains of a table with their rules.
+type Chains<'r, R> = Vec<(ChainName, &'r [R])>;
+
+fn tables_may(held: &[Table], wanted: &[Table]) -> bool {
+    held.len() == wanted.len()
+        && held.iter().zip(wanted).all(|(held, wanted)| {
+            let same = held.name == wanted.name && held.jumps == wanted.jumps && held.last == wanted.last;
+            same && chains_may(&of_table(held), &of_table(wanted), |rule| &rule.verdict)
+        })
+}
+
+fn of_table(table: &Table) -> Chains<'_, Rule> {
+    table.chains.iter().map(|chain| (chain.name, &chain.rules[..])).collect()
+}
+
+fn wires_may(held: &WireRules, wanted: &WireRules) -> bool {
+    wanted.wires.iter().all(|wire| held.wires.contains(wire))
+        && held.frames.iter().all(|frame| wanted.frames.contains(frame))
+        && chains_may(&of_wires(&held.ipv4), &of_wires(&wanted.ipv4), wire_verdict)
+        && chains_may(&of_wires(&held.ipv6), &of_wires(&wanted.ipv6), wire_verdict)
+}
+
+fn of_wires(chains: &[WireChain]) -> Chains<'_, WireRule> {
+    chains.iter().map(|chain| (chain.name, &chain.rules[..])).collect()
+}
+
+fn wire_verdict(rule: &WireRule) -> &Verdict {
+    match rule {
+        WireRule::Plain(rule)
+        | WireRule::LaterFragments(rule)
+        | WireRule::OwnSocket(rule)
+        | WireRule::WithPorts(rule)
+        | WireRule::ToNameServer(rule)
+        | WireRule::PortRead(rule)
+        | WireRule::Routed(rule) => &rule.verdict,
+    }
+}
+
+fn chains_may<R: PartialEq>(
+    held: &Chains<'_, R>,
+    wanted: &Chains<'_, R>,
+    verdict: impl Fn(&R) -> &Verdict,
+) -> bool {
+    let names = held.iter().chain(wanted).map(|(name, _)| *name);
+    names
+        .filter(|name| !ALLOWANCE.contains(name))
+        .all(|name| passes_no_more(rules(held, name), rules(wanted, name), &verdict))
+}
+
+fn rules<'r, R>(chains: &Chains<'r, R>, name: ChainName) -> &'r [R] {
+    chains.iter().find(|(found, _)| *found == name).map_or(&[], |(_, rules)| rules)
+}
+
+/// Whether each rule that passes packets is wanted too, and each wanted refusal is held.
+fn passes_no_more<R: PartialEq>(held: &[R], wanted: &[R], verdict: impl Fn(&R) -> &Verdict) -> bool {
+    let refuses = |rule: &&R| *verdict(rule) == Verdict::Drop;
+    held.iter().filter(|rule| !refuses(rule)).all(|rule| wanted.contains(rule))
+        && wanted.iter().filter(refuses).all(|rule| held.contains(rule))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::policy::{Owners, ruleset};
+    use crate::vpn::{Situation, Wire};
+
+    fn rules(change: impl FnOnce(&mut Situation)) -> Ruleset {
+        let mut situation = Situation::default();
+        change(&mut situation);
+        ruleset(&Config::default(), &Owners::from([0]), &situation)
+    }
+
+    fn wire(name: &str) -> Wire {
+        Wire { interface: name.parse().unwrap(), index: 2 }
+    }
+
+    #[test]
+    fn a_pause_never_stands_for_anything() {
+        let paused = rules(|situation| situation.paused_until = Some(jiff::Timestamp::UNIX_EPOCH));
+        let locked = rules(|_| {});
+        assert!(paused.is_paused() && !locked.is_paused());
+        assert!(!paused.may_stand_for(&locked) && !paused.may_stand_for(&paused));
+        assert!(locked.may_stand_for(&paused) && locked.may_stand_for(&locked));
+    }
+
+    #[test]
+    fn another_server_is_no_reason_and_a_new_wire_or_a_bridge_that_is_gone_is() {
+        let locked = rules(|_| {});
+        let any = rules(|situation| situation.bootstrap.any = true);
+        assert!(locked != any && locked.may_stand_for(&any) && any.may_stand_for(&locked));
+        let wired = rules(|situation| situation.wires = vec![wire("eth0")]);
+        assert!(wired.may_stand_for(&locked) && !locked.may_stand_for(&wired));
+        let bridged = rules(|situation| situation.bridges = vec!["mybr0".parse().unwrap()]);
+        assert!(locked.may_stand_for(&bridged) && !bridged.may_stand_for(&locked));
+    }
+}

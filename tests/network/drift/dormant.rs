@@ -1,0 +1,105 @@
+//! Tables that somebody switches off: every listing shows them as ever, and no packet meets them.
+
+use anyhow::{Context, Result, ensure};
+use tunwarden_lab::{Lab, wait_for, with_lab};
+
+use super::flood::Siege;
+use super::{BOTH, ONE};
+use crate::support::{SOON, agent, bus, status, tunwarden};
+
+/// The tables that a switched-off table of which opens something.
+const TABLES: [&str; 4] = ["ip filter", "ip6 filter", "ip mangle", "ip6 mangle"];
+
+fn switch_off(lab: &Lab, table: &str) -> Result<()> {
+    lab.host().succeed(["nft", &format!("add table {table} {{ flags dormant; }}")]).map(drop)
+}
+
+fn is_off(lab: &Lab, table: &str) -> Result<bool> {
+    let words = ["nft", "list", "table"].into_iter().chain(table.split(' '));
+    Ok(lab.host().succeed(words)?.contains("flags dormant"))
+}
+
+#[test]
+fn an_agent_with_one_layer_switches_its_tables_on_again_and_names_who_did_it() {
+    with_lab(|lab| {
+        let siege = Siege::begin(lab, ONE)?;
+        let from = siege.so_far()?;
+        for table in TABLES {
+            let command = format!("add table {table} {{ flags dormant; }}");
+            siege.repaired(&format!("{table} dormant"), &["nft", &command], "nft")?;
+            ensure!(!is_off(lab, table)?, "{table} is still off");
+        }
+        let left = siege.left_since(from)?;
+        println!("with one layer left while tables were off: {left:?}");
+        ensure!(siege.agent.log().contains("switched off (flags dormant)"), "{}", siege.agent.log());
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn nothing_leaves_through_both_layers_when_a_table_of_either_is_switched_off() {
+    with_lab(|lab| {
+        let siege = Siege::begin(lab, BOTH)?;
+        for table in TABLES.iter().chain(&["inet tunwarden", "netdev tunwarden"]) {
+            let command = format!("add table {table} {{ flags dormant; }}");
+            let left = siege.repaired(&format!("{table} dormant"), &["nft", &command], "nft")?;
+            ensure!(left.of_host + left.of_container == 0, "{table}: {left:?} left");
+            ensure!(!is_off(lab, table)?, "{table} is still off");
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Without an agent `status` and `verify` say so, and a lock switches them on again.
+#[test]
+fn a_table_that_is_switched_off_is_not_in_force_and_a_lock_switches_it_on() {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        agent(lab, BOTH)?.kill()?;
+        for table in TABLES.iter().chain(&["inet tunwarden", "netdev tunwarden"]) {
+            let exit = |words: [&str; 1]| Ok::<_, anyhow::Error>(tunwarden(lab, words)?.status.code());
+            ensure!(exit(["status"])? == Some(3), "locked before {table}");
+            switch_off(lab, table)?;
+            ensure!(is_off(lab, table)?, "the control failed");
+            ensure!(exit(["status"])? == Some(4), "{table} is off, and status does not say so");
+            let verify = tunwarden(lab, ["verify"])?;
+            ensure!(verify.status.code() == Some(4), "{table} is off, and verify does not say so");
+            ensure!(verify.stdout.contains("switched off (flags dormant)"), "{table}: {}", verify.stdout);
+            let lock = tunwarden(lab, ["lock"])?;
+            ensure!(lock.status.success(), "{table}: {lock:?}");
+            ensure!(!is_off(lab, table)?, "{table} is still off");
+            ensure!(exit(["verify"])? == Some(0), "{table} is off");
+        }
+        // A control of the wire: with every table off, it leaves.
+        for table in TABLES.iter().chain(&["inet tunwarden", "netdev tunwarden"]) {
+            switch_off(lab, table)?;
+        }
+        let sent = lab.host().udp("203.0.113.9:4000")?.from_user("nobody").send()?;
+        ensure!(sent.accepted == 1, "the control failed: {sent:?}");
+        ensure!(tunwarden(lab, ["lock"])?.status.success());
+        let sent = lab.host().udp("203.0.113.9:4000")?.from_user("nobody").send()?;
+        ensure!(sent.accepted == 0, "it is open: {sent:?}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A table that was off before us, with rules of somebody else's in it: it is switched on.
+#[test]
+fn a_table_that_was_switched_off_before_is_switched_on_by_the_agent() {
+    with_lab(|lab| {
+        lab.host().succeed(["iptables", "-w", "-A", "INPUT", "-s", "192.0.2.7", "-j", "DROP"])?;
+        switch_off(lab, "ip filter")?;
+        let _bus = bus(lab)?;
+        let _agent = agent(lab, ONE)?;
+        wait_for("in force", SOON, || Ok((status(lab)?["enforced"] == true).then_some(())))
+            .context("the agent begins with a table that is off")?;
+        ensure!(!is_off(lab, "ip filter")?);
+        let input = lab.host().succeed(["iptables", "-S", "INPUT"])?;
+        ensure!(input.contains("192.0.2.7"), "somebody's rule is gone: {input}");
+        Ok(())
+    })
+    .unwrap();
+}
