@@ -86,8 +86,15 @@ impl Agent {
 fn loss(news: &News) -> Option<LossStatus> {
     let News::Vpn(Announcement::Lost { name, interface, reason }) = news else { return None };
     let interface = interface.as_ref().map_or_else(String::new, ToString::to_string);
-    let (reason, seen_by) = (reason.to_string(), reason.seen_by().to_owned());
-    Some(LossStatus { name: name.clone(), interface, reason, seen_by, at: system::now(), held: true })
+    Some(LossStatus {
+        name: name.clone(),
+        interface,
+        reason: reason.to_string(),
+        code: Some(*reason),
+        seen_by: reason.seen_by().to_owned(),
+        at: system::now(),
+        held: true,
+    })
 }
 
 fn log(news: &News, status: &Status) {

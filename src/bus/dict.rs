@@ -50,14 +50,16 @@ pub(super) fn left_out_dict(left_out: &LeftOutStatus) -> Dict {
 /// Nothing in it: nothing was lost.
 pub(super) fn loss_dict(loss: Option<&LossStatus>) -> Dict {
     let Some(loss) = loss else { return Dict::new() };
-    HashMap::from([
+    let mut dict = HashMap::from([
         ("name", text(&loss.name)),
         ("interface", text(&loss.interface)),
         ("reason", text(&loss.reason)),
         ("seen_by", text(&loss.seen_by)),
         ("at", OwnedVariant::from(loss.at)),
         ("held", OwnedVariant::from(loss.held)),
-    ])
+    ]);
+    dict.extend(loss.code.map(|code| ("code", text(code.code()))));
+    dict
 }
 
 pub(super) fn management_dict(management: &ManagementStatus) -> Dict {

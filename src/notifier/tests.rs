@@ -52,6 +52,7 @@ fn lost_at(at: u64) -> Status {
         name: "home".to_owned(),
         interface: "tun0".to_owned(),
         reason: Reason::ClientEnded.to_string(),
+        code: Some(Reason::ClientEnded),
         seen_by: Reason::ClientEnded.seen_by().to_owned(),
         at,
         held: true,
@@ -159,6 +160,19 @@ fn a_loss_is_critical_names_the_vpn_and_the_reason_and_stays_until_it_is_back() 
     day.see();
     day.pass(8);
     assert_eq!(day.topic(), None);
+}
+
+#[test]
+fn a_reason_is_known_by_its_code_and_not_by_its_sentence() {
+    let told = |reason: &str, code| {
+        let mut lost = lost_at(START);
+        lost.loss = lost.loss.map(|loss| LossStatus { reason: reason.to_owned(), code, ..loss });
+        let mut day = Day::begin(status(State::Protected));
+        day.agent(lost);
+        day.reads().contains("The VPN program has ended.")
+    };
+    assert!(told("a sentence that was put in other words", Some(Reason::ClientEnded)));
+    assert!(!told("the VPN client has ended", None), "an agent without codes");
 }
 
 #[test]

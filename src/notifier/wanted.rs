@@ -6,7 +6,7 @@ use super::machine::{Loss, News, Notifier, Presence, Repairs};
 use super::notice::{Face, Notice, Stay, Text, Urgency};
 use crate::config::Reconnect;
 use crate::status::{Enforcement, LossStatus, Status, Verdict};
-use crate::vpn::{PauseScope, Reason, State};
+use crate::vpn::{PauseScope, State};
 
 impl Notifier {
     /// What is to be seen now.
@@ -254,8 +254,7 @@ fn critical(notice: Notice, buttons: &[Button]) -> Notice {
     Notice { urgency: Urgency::Critical, buttons: buttons.to_vec(), ..notice }
 }
 
-/// The reason in a person's words; what a newer agent says is left to the details.
+/// The reason in a person's words; `None` for a reason that this version does not know.
 fn why(loss: &LossStatus) -> Option<Text> {
-    let reason = Reason::ALL.into_iter().find(|reason| reason.to_string() == loss.reason)?;
-    Some(Text::new(Key::of_reason(reason)))
+    loss.code.map(|reason| Text::new(Key::of_reason(reason)))
 }

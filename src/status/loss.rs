@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use zbus::OwnedVariant;
 
 use super::{StatusError, take};
+use crate::vpn::{Reason, as_code};
 
 /// The last loss.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +16,12 @@ pub struct LossStatus {
     pub name: String,
     /// Its interface, or nothing.
     pub interface: String,
-    /// Why, as the signal `VpnLost` says it.
+    /// Why, as the signal `VpnLost` says it: a sentence for people.
     pub reason: String,
+    /// Why, for programs; `None` where an agent of another version has no code for it, or one that this
+    /// version does not know.
+    #[serde(default, with = "as_code")]
+    pub code: Option<Reason>,
     /// Which source saw it: `networkmanager`, `hook`, `links`, `process`, `silence` or
     /// `management`.
     pub seen_by: String,
@@ -33,10 +38,12 @@ impl LossStatus {
         if dict.is_empty() {
             return Ok(None);
         }
+        let code: Option<String> = dict.contains_key("code").then(|| take(&mut dict, "code")).transpose()?;
         Ok(Some(Self {
             name: take(&mut dict, "name")?,
             interface: take(&mut dict, "interface")?,
             reason: take(&mut dict, "reason")?,
+            code: code.as_deref().and_then(Reason::from_code),
             seen_by: take(&mut dict, "seen_by")?,
             at: take(&mut dict, "at")?,
             held: dict.contains_key("held") && take(&mut dict, "held")?,

@@ -3,13 +3,12 @@
 //! A claim protects nobody. Only when the kernel's own link table bears it out does it count.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::learned::Origin;
 use super::routing::HostRoutes;
-use super::{Lineage, Link, LinkTable, Report, TunnelSource};
+use super::{Lineage, Link, LinkTable, Reason, Report, TunnelSource};
 use crate::config::Config;
 use crate::net::{Endpoint, IfName, Port};
 
@@ -64,100 +63,6 @@ pub(super) enum Standing {
     Carrying,
     /// It was carrying, and is not any more.
     Failed(Reason),
-}
-
-/// Why a VPN went away, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The link is gone.
-    LinkGone,
-    /// The link is switched off or nobody holds it open.
-    LinkDown,
-    /// It has no address.
-    NoAddress,
-    /// Nothing of what it must carry is routed into it.
-    NoRoute,
-    /// Some of what it must carry is routed past it.
-    RoutedPast,
-    /// A hook said so.
-    ClientRestarts,
-    /// The process has ended.
-    ClientEnded,
-    /// The device under it went away.
-    DeviceGone,
-    /// The VPN service stopped.
-    ServiceStopped,
-    /// NetworkManager gave no reason that has a name here.
-    Ended,
-    /// It is being started anew.
-    Restarted,
-    /// Nothing comes from its server.
-    SilentServer,
-    /// The client said on its management socket that it has no server.
-    ManagementRestarts,
-    /// The client said on its management socket that it ends.
-    ManagementEnds,
-    /// The client closed its management socket.
-    ManagementClosed,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Self; 15] = [
-        Self::LinkGone,
-        Self::LinkDown,
-        Self::NoAddress,
-        Self::NoRoute,
-        Self::RoutedPast,
-        Self::ClientRestarts,
-        Self::ClientEnded,
-        Self::DeviceGone,
-        Self::ServiceStopped,
-        Self::Ended,
-        Self::Restarted,
-        Self::SilentServer,
-        Self::ManagementRestarts,
-        Self::ManagementEnds,
-        Self::ManagementClosed,
-    ];
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LinkGone => "its interface is gone",
-            Self::LinkDown => "its interface is down",
-            Self::NoAddress => "its interface has lost its address",
-            Self::NoRoute => "traffic is no longer routed into it",
-            Self::RoutedPast => "some traffic is routed past it",
-            Self::ClientRestarts => "the VPN client lost its server",
-            Self::ClientEnded => "the VPN client has ended",
-            Self::DeviceGone => "the network under it went away",
-            Self::ServiceStopped => "the VPN service stopped",
-            Self::Ended => "it ended unasked",
-            Self::Restarted => "it is being started anew",
-            Self::SilentServer => "silent server",
-            Self::ManagementRestarts => {
-                "the VPN client says on its management socket that it lost its server"
-            }
-            Self::ManagementEnds => "the VPN client says on its management socket that it ends",
-            Self::ManagementClosed => "the VPN client closed its management socket",
-        })
-    }
-}
-
-impl Reason {
-    /// Which of the sources saw it.
-    pub const fn seen_by(self) -> &'static str {
-        match self {
-            Self::LinkGone | Self::LinkDown | Self::NoAddress | Self::NoRoute | Self::RoutedPast => "links",
-            Self::ClientRestarts => "hook",
-            Self::ClientEnded => "process",
-            Self::DeviceGone | Self::ServiceStopped | Self::Ended | Self::Restarted => "networkmanager",
-            Self::SilentServer => "silence",
-            Self::ManagementRestarts | Self::ManagementEnds | Self::ManagementClosed => "management",
-        }
-    }
 }
 
 /// What the kernel shows, and what it is held against.

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::{Claim, Claimant, Reason, Standing};
-use super::{Action, Machine, Profile, State};
+use super::claim::{Claim, Claimant, Standing};
+use super::{Action, Machine, Profile, Reason, State};
 use crate::config::Reconnect;
 use crate::net::IfName;
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::claim::{Claim, Claimant, Ending, Reason, Standing};
+use super::claim::{Claim, Claimant, Ending, Standing};
 use super::learned::{LearnedVpn, Origin, hook_key};
-use super::{ActiveVpn, Lineage, Machine, NmView, Report, ReportKind, Reporter, Sender, VpnEnd, VpnPhase};
+use super::{
+    ActiveVpn, Lineage, Machine, NmView, Reason, Report, ReportKind, Reporter, Sender, VpnEnd, VpnPhase,
+};
 
 impl Machine {
     pub(super) fn network_manager(&mut self, view: Option<NmView>, now: u64) -> Vec<Ending> {

@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::claim::{Claim, Claimant, Ending, Reason, Standing};
+use super::claim::{Claim, Claimant, Ending, Standing};
 use super::learned::{Origin, file_key};
-use super::{Action, LinkTable, Machine};
+use super::{Action, LinkTable, Machine, Reason};
 use crate::config::Config;
 use crate::net::{Endpoint, IfName, Port};
 

@@ -17,6 +17,7 @@ mod machine;
 mod management;
 mod names;
 mod pause;
+mod reason;
 mod reports;
 mod routing;
 mod silence;
@@ -26,7 +27,6 @@ mod tests;
 mod uplinks;
 
 pub use action::{Action, Announcement};
-pub use claim::Reason;
 pub use comeback::{Comeback, LastVpn, NoComeback};
 pub use docker::{
     DockerBackend, DockerNetwork, DockerReport, DockerView, Ipv6Bridge, Ipv6Reach, NetworkAccess,
@@ -42,6 +42,8 @@ pub use machine::Machine;
 pub use management::{ClientState, Hearing, ManagementSocket, ManagementWord};
 pub use names::{Names, Resolved};
 pub use pause::{Pause, PauseScope};
+pub use reason::Reason;
+pub(crate) use reason::as_code;
 pub use reports::{DatedReport, ReportLog};
 pub use routing::{ON_LINK, RouteRange, Routing, of_family, public};
 pub use silence::{Detours, LOOKS, Listening, Look, Silence, TunnelId, Wait};

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::claim::Reason;
+use super::Reason;
 use super::{Link, LinkTable};
 use crate::config::{Config, Routes};
 use crate::net::{AddressSet, Family};

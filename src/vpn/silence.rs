@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::{Claim, Claimant, Ending, Reason, Standing};
-use super::{Machine, State};
+use super::claim::{Claim, Claimant, Ending, Standing};
+use super::{Machine, Reason, State};
 use crate::net::Endpoint;
 
 /// So many endpoints are told apart; a profile with more is not listened to. OpenVPN takes no more
