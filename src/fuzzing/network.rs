@@ -40,7 +40,7 @@ pub(super) fn netlink(data: &[u8]) {
     for change in netfilter::parse(data).unwrap_or_default() {
         assert_plain(&change.by.name);
     }
-    let _ = (removal::answers(data), filter::sender(data));
+    let _ = (removal::answers(data), filter::flow(data));
 }
 
 /// An answer of a resolver's to the one question that was asked.

@@ -63,11 +63,11 @@ pub enum Event {
         /// The tunnel.
         tunnel: TunnelId,
     },
-    /// A packet came from one of a silent tunnel's servers.
+    /// A packet came out of a silent tunnel.
     Heard {
         /// The tunnel.
         tunnel: TunnelId,
-        /// Where it came from.
+        /// The server that its client sends to.
         server: Endpoint,
     },
     /// NetworkManager is about to be asked to end this connection, so that it can begin anew.

@@ -117,7 +117,10 @@ impl Machine {
 
     /// The client has lost its server: no tunnel of its carries anything until it says otherwise.
     fn doubt(&mut self, word: &ManagementWord, reason: Reason, now: u64) -> Vec<Ending> {
-        let own = self.claims.iter_mut().filter(|claim| word.is_of(claim) && !claim.is_doubted());
+        // A client that begins anew after a silence says when it is connected again: that ends the silence.
+        let is_silent = |claim: &Claim| claim.standing == Standing::Failed(Reason::SilentServer);
+        let may_fail = |claim: &Claim| !claim.is_doubted() || is_silent(claim);
+        let own = self.claims.iter_mut().filter(|claim| word.is_of(claim) && may_fail(claim));
         own.filter_map(|claim| claim.fail(reason, now)).collect()
     }
 
@@ -155,7 +158,7 @@ impl Machine {
                 claim.index = None;
             }
         }
-        // A server that is silent speaks for itself when it is heard.
+        // That its client is connected ends no silence, unless the client has begun anew since: see `doubt`.
         if matches!(claim.standing, Standing::Failed(reason) if reason != Reason::SilentServer) {
             claim.heard = in_use;
             // Without `persist-tun` its link is another one of the same name.

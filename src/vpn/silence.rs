@@ -1,7 +1,9 @@
-//! A server that says nothing while it is spoken to: whom to listen for, and what follows from it.
+//! A server that sends nothing although packets are sent to it: which servers to listen for, and what follows
+//! from a silence.
 //!
-//! Neither NetworkManager nor a hook speaks when a server dies. What comes from it is counted in the
-//! kernel; that a tunnel is idle is no silence.
+//! Neither NetworkManager nor a hook reports that a server has died. An idle tunnel is not a silence. The
+//! network can forge every packet on the wire, so a silence ends only by what the client has authenticated: a
+//! packet out of the tunnel, or a report that the client is connected again.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -41,8 +43,8 @@ pub struct TunnelId(String);
 pub enum Wait {
     /// That nothing comes for so many seconds, while packets are sent.
     Silence(u64),
-    /// That something comes again.
-    Voice,
+    /// That something comes out of the tunnel again.
+    Recovery,
 }
 
 /// Servers that have to be reached past a tunnel that is dead and still holds the default route.
@@ -129,7 +131,7 @@ impl Machine {
         let listening = self.claims.iter().filter_map(|claim| {
             let (servers, wait) = match claim.standing {
                 Standing::Carrying => (claim.endpoints.clone(), Wait::Silence(seconds)),
-                Standing::Failed(Reason::SilentServer) => (self.servers(claim), Wait::Voice),
+                Standing::Failed(Reason::SilentServer) => (self.servers(claim), Wait::Recovery),
                 Standing::Coming | Standing::Failed(_) => return None,
             };
             let fit = (1..=MOST).contains(&servers.len());
@@ -182,7 +184,7 @@ impl Machine {
         if claim.standing == Standing::Carrying { claim.fail(Reason::SilentServer, now) } else { None }
     }
 
-    /// One of its servers has spoken again: that is the one in use now.
+    /// Something has come out of the tunnel, and its client sends to this server: that is the one in use now.
     pub(super) fn heard(&mut self, tunnel: &TunnelId, server: Endpoint, now: u64) {
         let place = self.claims.iter().position(|claim| {
             TunnelId::of(claim) == *tunnel && claim.standing == Standing::Failed(Reason::SilentServer)

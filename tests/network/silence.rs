@@ -3,12 +3,15 @@
 
 use crate::support;
 
-use anyhow::{Result, ensure};
+use std::net::SocketAddrV4;
+
+use anyhow::{Context, Result, ensure};
 use support::story::{Desktop, allowance, contract, set};
-use support::{status, wait_for_state};
-use tunwarden_lab::address::OTHER_VPN;
+use support::{SOON, status, wait_for_state};
+use tunwarden_lab::address::{OTHER_VPN, VPN};
+use tunwarden_lab::forged::{datagram, ethernet_to};
 use tunwarden_lab::openvpn::ServerOptions;
-use tunwarden_lab::with_lab;
+use tunwarden_lab::{Flood, Frame, Lab, Packet, Transport, wait_for, with_lab};
 
 const CONFIG: &str = "[vpn]\nsilence = \"5s\"\n";
 
@@ -41,6 +44,94 @@ fn a_silent_server_is_a_loss_and_protects_again_when_it_speaks() -> Result<()> {
         desktop.carries()?;
         ensure!(desktop.signals.losses().len() == 1, "told once: {:?}", desktop.signals.losses());
         desktop.story.check("the server speaks again", &contract(&[&desktop.server, &other])?)
+    })
+}
+
+/// Ports of the host from which the VPN client does not send. 1194 is OpenVPN's own.
+const OTHER_PORTS: [u16; 3] = [9, 1194, 40_000];
+
+/// Floods with datagrams in the name of the server, to ports from which its client does not send. Each port
+/// has seen some of them.
+fn spoof(lab: &Lab) -> Result<Vec<Flood>> {
+    let forge = "-t nat -A POSTROUTING -p udp --sport 7777 -j SNAT --to-source 198.51.100.7:1194";
+    lab.isp().succeed(["iptables", "-w"].into_iter().chain(forge.split(' ')))?;
+    let flood = |port| lab.isp().udp(&format!("10.0.0.2:{port}"))?.bind("10.0.0.1:7777")?.flood(20);
+    OTHER_PORTS.into_iter().try_for_each(|port| count_spoofed(lab, port))?;
+    let floods = OTHER_PORTS.into_iter().map(flood).collect::<Result<_>>()?;
+    OTHER_PORTS.into_iter().try_for_each(|port| await_spoofed(lab, port))?;
+    Ok(floods)
+}
+
+/// Counts the datagrams in the name of the server that arrive at this port of the host.
+fn count_spoofed(lab: &Lab, port: u16) -> Result<()> {
+    let count = format!("-t raw -A PREROUTING -s 198.51.100.7 -p udp --sport 1194 --dport {port}");
+    lab.host().succeed(["iptables", "-w"].into_iter().chain(count.split(' '))).map(drop)
+}
+
+/// Waits until one is counted.
+fn await_spoofed(lab: &Lab, port: u16) -> Result<()> {
+    wait_for(&format!("a forged datagram arrives at port {port}"), SOON, || {
+        let rules = lab.host().succeed(["iptables", "-w", "-t", "raw", "-vxnL", "PREROUTING"])?;
+        let mut counts = rules.lines().filter(|line| line.ends_with(&format!("dpt:{port}")));
+        Ok(counts.any(|line| line.split_whitespace().next() != Some("0")).then_some(()))
+    })
+}
+
+/// Sends datagrams in the name of the server to the very port from which its client sends.
+fn spoof_the_flow(desktop: &Desktop<'_>) -> Result<()> {
+    let (lab, port) = (desktop.lab, client_port(desktop)?);
+    count_spoofed(lab, port)?;
+    let packet = datagram("198.51.100.7:1194".parse()?, SocketAddrV4::new([10, 0, 0, 2].into(), port), b"x")?;
+    let frame = ethernet_to([0xff; 6], 0x0800, &packet);
+    lab.isp().forge(&lab.uplinks()[0].isp_end, 0x0800, &frame, 20)?;
+    await_spoofed(lab, port)
+}
+
+/// The port from which the client sends to the server.
+fn client_port(desktop: &Desktop<'_>) -> Result<u16> {
+    let port = |frame: Frame| match frame.packet {
+        Packet::Ip { destination, transport: Transport::Udp { from, to: 1194 }, .. }
+            if destination == VPN =>
+        {
+            Some(from)
+        }
+        Packet::Ip { .. } | Packet::Arp | Packet::Unreadable => None,
+    };
+    desktop.story.since_closed()?.into_iter().rev().find_map(port).context("the client sends nothing")
+}
+
+#[test]
+fn datagrams_in_the_name_of_the_server_do_not_prevent_a_silence() -> Result<()> {
+    with_lab(|lab| {
+        let options = ServerOptions { keepalive: (1, 600), ..ServerOptions::default() };
+        let mut desktop = Desktop::with(lab, CONFIG, options)?;
+        desktop.connect()?;
+        let _floods = spoof(lab)?;
+        desktop.server.silence()?;
+        desktop.signals.wait_for("lost", 1)?;
+        ensure!(desktop.signals.losses()[0].2 == "silent server", "{:?}", desktop.signals.losses());
+        desktop.story.check("spoofed", &contract(&[&desktop.server])?)
+    })
+}
+
+#[test]
+fn datagrams_in_the_name_of_the_server_do_not_end_a_loss() -> Result<()> {
+    with_lab(|lab| {
+        let options = ServerOptions { keepalive: (1, 600), ..ServerOptions::default() };
+        let mut desktop = Desktop::with(lab, CONFIG, options)?;
+        desktop.connect()?;
+        desktop.server.silence()?;
+        desktop.signals.wait_for("lost", 1)?;
+        let before = desktop.signals.states();
+        let floods = spoof(lab)?;
+        spoof_the_flow(&desktop)?;
+        floods.iter().try_for_each(|flood| flood.await_more(100))?;
+        ensure!(desktop.signals.states() == before, "the loss ended: {:?}", desktop.signals.states());
+        wait_for_state(lab, "lost")?;
+        // The control: the server itself ends it.
+        desktop.server.resume()?;
+        desktop.signals.wait_for("protected", 2)?;
+        desktop.story.check("spoofed", &contract(&[&desktop.server])?)
     })
 }
 

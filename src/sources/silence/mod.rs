@@ -1,9 +1,14 @@
-//! Listens for VPN servers: whether anything comes from them while something is sent to them.
+//! Listens for VPN servers: whether anything comes from a server while packets are sent to it.
 //!
-//! Packet sockets with a filter of the kernel's own, which nobody reads while packets come: they hold
-//! the first few and drop the rest, so that a look is a few system calls and a busy tunnel wakes
-//! nobody. Nothing of it is a rule: the firewall does not change for it. What is sent is counted only
-//! while nothing comes, since that costs every packet of the machine a copy.
+//! Two kinds of packets show that a server lives. A packet out of the tunnel: the VPN client has decrypted
+//! and authenticated it. And a packet in the client's own flow: from the server's address and port to the
+//! address and port from which the client sends. Somebody on the network who knows that port can forge the
+//! second kind, and so hide a silence. To end a silence takes a packet out of the tunnel.
+//!
+//! The kernel filters the packets. Nobody reads the packet sockets while packets come: they hold the first
+//! few packets and drop the rest, so a look is a few system calls and a busy tunnel wakes nobody. No rule of
+//! the firewall changes for it. What is sent is looked at only while nothing comes, because such a socket
+//! makes the kernel copy every packet of the machine.
 
 pub(crate) mod filter;
 
@@ -11,24 +16,29 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use self::filter::{Direction, filter, sender};
+use self::filter::{Flow, flow, received, sent, sent_outside};
 use crate::net::Endpoint;
 use crate::vpn::{Event, LOOKS, Listening, Look, Silence, TunnelId, Wait};
 
-/// A few packets; the kernel makes at least its own minimum of it.
+/// Size of a socket's queue in bytes: room for a few packets.
 const QUEUE: usize = 4096;
 
-/// Every packet, of whatever protocol and direction (`ETH_P_ALL`); and what comes in alone.
+/// Maximum number of flows of one tunnel that are followed.
+const MAX_FLOWS: usize = 16;
+
+/// Every packet, incoming and outgoing (`ETH_P_ALL`).
 const ALL: u16 = 0x0003;
+/// Incoming packets of IPv4.
 const IPV4: u16 = 0x0800;
+/// Incoming packets of IPv6.
 const IPV6: u16 = 0x86dd;
 
-/// Listens for whom `wanted` says, until nobody says it any more.
+/// Listens for the servers in `wanted`, until its sender is gone.
 pub async fn watch(mut wanted: watch::Receiver<Vec<Listening>>, events: mpsc::Sender<Event>) {
     let mut tasks: HashMap<TunnelId, (Listening, AbortHandle)> = HashMap::new();
     loop {
@@ -58,7 +68,7 @@ pub async fn watch(mut wanted: watch::Receiver<Vec<Listening>>, events: mpsc::Se
 async fn listen(listening: Listening, events: mpsc::Sender<Event>) {
     let outcome = match listening.wait {
         Wait::Silence(seconds) => silence(&listening, seconds).await,
-        Wait::Voice => voice(&listening).await,
+        Wait::Recovery => recovery(&listening).await,
     };
     match outcome {
         Ok(event) => drop(events.send(event).await),
@@ -68,44 +78,43 @@ async fn listen(listening: Listening, events: mpsc::Sender<Event>) {
     }
 }
 
-/// Looks now and then, until there is a silence.
+/// Looks at intervals, until there is a silence.
 async fn silence(listening: &Listening, seconds: u64) -> io::Result<Event> {
-    let between = Duration::from_millis(seconds.saturating_mul(1000) / u64::from(LOOKS));
-    let mut ears = Ears::open(listening)?;
-    let mut sent: Option<Socket> = None;
+    let interval = Duration::from_millis(seconds.saturating_mul(1000) / u64::from(LOOKS));
+    let mut watch = Watch::new(listening)?;
     let mut silence = Silence::default();
     loop {
-        tokio::time::sleep(between).await;
-        let look = match (ears.take(), &sent) {
-            (true, _) => Look::Heard,
-            (false, None) => Look::Quiet,
-            (false, Some(sent)) if drain(sent) => Look::Unanswered,
-            (false, Some(_)) => Look::Idle,
-        };
-        match look {
-            Look::Heard => sent = None,
-            Look::Quiet => sent = Some(open(ALL, listening, Direction::Out)?),
-            Look::Unanswered | Look::Idle => {}
-        }
-        if silence.take(look) {
+        tokio::time::sleep(interval).await;
+        if silence.take(watch.look()?) {
             return Ok(Event::Silent { tunnel: listening.tunnel.clone() });
         }
     }
 }
 
-/// Waits for the first packet.
-async fn voice(listening: &Listening) -> io::Result<Event> {
-    let ears = Ears::open(listening)?;
-    let mut ears = ears.0.into_iter().map(register).collect::<io::Result<Vec<_>>>()?;
-    let server = match ears.as_mut_slice() {
-        [one] => first(one, listening).await?,
-        [one, other] => tokio::select! {
-            server = first(one, listening) => server?,
-            server = first(other, listening) => server?,
-        },
-        _ => std::future::pending().await,
+/// Waits until a packet comes out of the tunnel. The server in use is the one to which the client sends then.
+async fn recovery(listening: &Listening) -> io::Result<Event> {
+    let Receiver { sockets: [v4, v6], .. } = Receiver::open(listening.link)?;
+    let (mut v4, mut v6) = (register(v4)?, register(v6)?);
+    tokio::select! {
+        packet = next(&mut v4) => packet?,
+        packet = next(&mut v6) => packet?,
     };
-    Ok(Event::Heard { tunnel: listening.tunnel.clone(), server })
+    Ok(Event::Heard { tunnel: listening.tunnel.clone(), server: server_in_use(listening).await? })
+}
+
+/// The only server, or the one to which the client sends next.
+async fn server_in_use(listening: &Listening) -> io::Result<Endpoint> {
+    let mut servers = listening.servers.iter();
+    if let (Some(only), None) = (servers.next(), servers.next()) {
+        return Ok(*only);
+    }
+    let mut client = register(open(ALL, &sent_outside(listening.link, &listening.servers))?)?;
+    loop {
+        let flow = flow(&next(&mut client).await?);
+        if let Some(flow) = flow.filter(|flow| listening.servers.contains(&flow.server)) {
+            return Ok(flow.server);
+        }
+    }
 }
 
 #[expect(deprecated, reason = "the successor is unsafe, for types that may close early; a Socket cannot")]
@@ -113,17 +122,13 @@ fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     AsyncFd::new(socket)
 }
 
-async fn first(ear: &mut AsyncFd<Socket>, listening: &Listening) -> io::Result<Endpoint> {
+/// The headers of the next packet.
+async fn next(socket: &mut AsyncFd<Socket>) -> io::Result<Vec<u8>> {
     let mut packet = [0; filter::HEADERS];
     loop {
-        let mut ready = ear.readable().await?;
+        let mut ready = socket.readable().await?;
         match ready.try_io(|socket| socket.get_ref().read(&mut packet)) {
-            Ok(Ok(length)) => {
-                let from = packet.get(..length).and_then(sender);
-                if let Some(server) = from.filter(|server| listening.servers.contains(server)) {
-                    return Ok(server);
-                }
-            }
+            Ok(Ok(length)) => return Ok(packet.get(..length).unwrap_or_default().to_vec()),
             // The link under it went down: no reason to stop listening.
             Ok(Err(error)) if error.kind() == io::ErrorKind::NetworkDown => {}
             Ok(Err(error)) => return Err(error),
@@ -132,46 +137,140 @@ async fn first(ear: &mut AsyncFd<Socket>, listening: &Listening) -> io::Result<E
     }
 }
 
-/// What comes in, a socket for each family that there is.
-struct Ears(Vec<Socket>);
+/// The packets between one tunnel's client and its servers.
+struct Watch<'a> {
+    listening: &'a Listening,
+    receiver: Receiver,
+    /// Open while nothing comes, or no flow is known.
+    sender: Option<Sender>,
+    /// Whether the client has begun another flow since something came.
+    has_moved: bool,
+}
 
-impl Ears {
-    fn open(listening: &Listening) -> io::Result<Self> {
-        let has = |v4: bool| listening.servers.iter().any(|server| server.address().is_ipv4() == v4);
-        let families = [(true, IPV4), (false, IPV6)].into_iter().filter(|&(v4, _)| has(v4));
-        let ears = families.map(|(_, protocol)| open(protocol, listening, Direction::In));
-        ears.collect::<io::Result<_>>().map(Self)
+impl<'a> Watch<'a> {
+    fn new(listening: &'a Listening) -> io::Result<Self> {
+        let (receiver, sender) = (Receiver::open(listening.link)?, Some(Sender::open(listening)?));
+        Ok(Self { listening, receiver, sender, has_moved: false })
     }
 
-    /// Whether anything came since the last call.
-    fn take(&mut self) -> bool {
-        // Each of them is emptied.
-        self.0.iter().fold(false, |heard, ear| drain(ear) | heard)
+    /// What came and what was sent since the last look.
+    fn look(&mut self) -> io::Result<Look> {
+        let heard = self.receiver.take();
+        let Some(sender) = &self.sender else {
+            if heard {
+                return Ok(Look::Heard);
+            }
+            self.sender = Some(Sender::open(self.listening)?);
+            return Ok(Look::Quiet);
+        };
+        let has_sent = drain(&sender.all);
+        let is_new = self.receiver.follow(self.listening.link, sender.flows(self.listening))?;
+        if heard {
+            self.has_moved = false;
+            self.sender = self.sender.take().filter(|_| self.receiver.flows.is_empty());
+            return Ok(Look::Heard);
+        }
+        // The server may have answered in the new flow, unseen. A client that moves on again and again
+        // because nobody answers is not excused again.
+        let is_excused = is_new && !std::mem::replace(&mut self.has_moved, true);
+        Ok(match (is_excused, has_sent) {
+            (true, _) => Look::Quiet,
+            (false, true) => Look::Unanswered,
+            (false, false) => Look::Idle,
+        })
     }
 }
 
-fn open(protocol: u16, listening: &Listening, direction: Direction) -> io::Result<Socket> {
+/// What comes out of the tunnel and in the client's flows, a socket for each family.
+struct Receiver {
+    sockets: [Socket; 2],
+    /// The oldest first.
+    flows: Vec<Flow>,
+}
+
+impl Receiver {
+    fn open(tunnel: u32) -> io::Result<Self> {
+        let filter = received(tunnel, &[]);
+        Ok(Self { sockets: [open(IPV4, &filter)?, open(IPV6, &filter)?], flows: Vec::new() })
+    }
+
+    /// Follows these flows as well; whether one of them is new.
+    fn follow(&mut self, tunnel: u32, flows: Vec<Flow>) -> io::Result<bool> {
+        let before = self.flows.len();
+        for flow in flows {
+            if !self.flows.contains(&flow) {
+                self.flows.push(flow);
+            }
+        }
+        if self.flows.len() == before {
+            return Ok(false);
+        }
+        let excess = self.flows.len().saturating_sub(MAX_FLOWS);
+        self.flows.drain(..excess);
+        let filter = received(tunnel, &self.flows);
+        self.sockets.iter().try_for_each(|socket| socket.attach_filter(&filter))?;
+        Ok(true)
+    }
+
+    /// Whether anything came since the last call.
+    fn take(&self) -> bool {
+        // Both are emptied.
+        self.sockets.iter().fold(false, |heard, socket| drain(socket) | heard)
+    }
+}
+
+/// What is sent.
+struct Sender {
+    /// To the servers, and into the tunnel.
+    all: Socket,
+    /// To the servers, outside the tunnel. The traffic in the tunnel would fill the queue.
+    outside: Socket,
+}
+
+impl Sender {
+    fn open(listening: &Listening) -> io::Result<Self> {
+        let Listening { link, servers, .. } = listening;
+        let (all, outside) = (open(ALL, &sent(*link, servers))?, open(ALL, &sent_outside(*link, servers))?);
+        Ok(Self { all, outside })
+    }
+
+    /// The flows in which something was sent since the last call.
+    fn flows(&self, listening: &Listening) -> Vec<Flow> {
+        let mut flows = Vec::new();
+        read(&self.outside, |packet| {
+            flows.extend(flow(packet).filter(|flow| listening.servers.contains(&flow.server)));
+        });
+        flows
+    }
+}
+
+fn open(protocol: u16, filter: &[SockFilter]) -> io::Result<Socket> {
     let protocol = Protocol::from(i32::from(protocol.to_be()));
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
     socket.set_nonblocking(true)?;
     socket.set_recv_buffer_size(QUEUE)?;
-    socket.attach_filter(&filter(&listening.servers, listening.link, direction))?;
-    // What came before there was a filter.
+    socket.attach_filter(filter)?;
+    // Packets that came before the filter was attached.
     drain(&socket);
     Ok(socket)
 }
 
 /// Empties a socket; whether anything was in it.
-fn drain(mut socket: &Socket) -> bool {
-    let mut scrap = [0; 1];
+fn drain(socket: &Socket) -> bool {
     let mut any = false;
-    // The queue is a few packets long; a bound all the same, since they go on coming.
+    read(socket, |_| any = true);
+    any
+}
+
+/// Empties a socket and hands over the headers of each packet.
+fn read(mut socket: &Socket, mut take: impl FnMut(&[u8])) {
+    let mut packet = [0; filter::HEADERS];
+    // The queue is a few packets long, but packets go on coming: the loop needs a bound.
     for _ in 0..64 {
-        match socket.read(&mut scrap) {
-            Ok(_) => any = true,
+        match socket.read(&mut packet) {
+            Ok(length) => take(packet.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(_) => {}
         }
     }
-    any
 }

@@ -247,6 +247,17 @@ fn a_silent_server_is_silent_until_it_is_heard_whatever_its_client_believes() {
 }
 
 #[test]
+fn a_client_that_begins_anew_after_a_silence_ends_the_silence_when_it_is_connected() {
+    let mut story = Story::protected();
+    let tunnel = story.0.listening()[0].tunnel.clone();
+    story.step(Event::Silent { tunnel });
+    assert_eq!(loss(&story.said(ClientState::Reconnecting)), None, "the loss is told once");
+    assert_eq!(story.state(), State::Lost);
+    story.said(connected("198.51.100.8"));
+    assert_eq!(story.state(), State::Protected);
+}
+
+#[test]
 fn whether_a_client_is_heard_stays_while_its_file_is_read_again_and_goes_with_it() {
     let mut story = Story::new();
     let other = "/etc/openvpn/other.conf";

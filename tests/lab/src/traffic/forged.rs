@@ -1,10 +1,11 @@
 //! Frames byte by byte, sent as they are by a raw packet socket that calls them what the test wants.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result};
+use etherparse::PacketBuilder;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::bind;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -122,6 +123,17 @@ pub fn ipv4(to: Ipv4Addr, next: u8, ttl: u8, options: &[u8], payload: &[u8]) -> 
     let sum = !ones(&header);
     header[10..12].copy_from_slice(&sum.to_be_bytes());
     [header, payload.to_vec()].concat()
+}
+
+/// An IPv4 packet with a UDP datagram from one address and port to another.
+///
+/// # Errors
+/// When the payload is too long.
+pub fn datagram(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let builder = PacketBuilder::ipv4(from.ip().octets(), to.ip().octets(), 64);
+    builder.udp(from.port(), to.port()).write(&mut bytes, payload)?;
+    Ok(bytes)
 }
 
 /// An IPv6 packet.
