@@ -239,6 +239,8 @@ impl Machine {
         endings.extend(self.weigh(now));
         self.settle(&endings);
         self.note_last();
+        let in_use = self.servers_in_use();
+        self.resolution.age(&in_use, now);
         actions.extend(self.conclude(endings, now));
         actions.extend(self.come_back(now));
         actions.extend(self.look_up(now));

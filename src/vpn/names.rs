@@ -1,21 +1,14 @@
-//! Server names: which are wanted, what they stand for, and when they are asked for again.
-//!
-//! An address that was confirmed once stays, with its time: a server that has moved is found by the
-//! next answer, and one whose answer is late is still reached at the address it had.
+//! Server names: which of them are looked up, and when they are looked up again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
+use super::resolved::{InUse, Resolved};
 use super::{Action, Machine, State};
-use crate::net::{HostName, server_address};
+use crate::net::HostName;
 
 /// What is known of each server name, kept for the lock at the next boot.
 pub type Names = BTreeMap<HostName, Resolved>;
-
-/// Maximum number of addresses that are kept of one name; the oldest go first.
-const MOST: usize = 32;
 
 /// Maximum number of different names of users' profiles that are looked up within [`HOUR`]: each tells the
 /// network's resolver what its author wrote into it.
@@ -29,45 +22,6 @@ const RETRY: (u64, u64) = (2, 300);
 
 /// How long a question may be under way, in seconds, before it counts as lost.
 const PATIENCE: u64 = 60;
-
-/// What a name stands for.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Resolved {
-    /// Every address that was ever answered and is kept, with when that was last, in seconds since
-    /// the epoch.
-    addresses: BTreeMap<IpAddr, u64>,
-    /// When it was last answered.
-    answered: u64,
-}
-
-impl Resolved {
-    /// The addresses through which the server may be reached.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.keys().copied()
-    }
-
-    /// The addresses of the last answer: where the server is now.
-    pub fn current(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.iter().filter(|(_, at)| **at == self.answered).map(|(address, _)| *address)
-    }
-
-    /// Takes in an answer; what no server can have is left out.
-    fn take(&mut self, answer: &[IpAddr], now: u64) -> bool {
-        let fit: Vec<IpAddr> = answer.iter().filter_map(|&address| server_address(address).ok()).collect();
-        if fit.is_empty() {
-            return false;
-        }
-        self.answered = now;
-        // Of an answer of thousands, the first: the order is the server's own.
-        self.addresses.extend(fit.into_iter().take(MOST).map(|address| (address, now)));
-        while self.addresses.len() > MOST {
-            let oldest = self.addresses.iter().min_by_key(|(_, at)| **at).map(|(address, _)| *address);
-            oldest.and_then(|address| self.addresses.remove(&address));
-        }
-        true
-    }
-}
 
 /// The names, and what is being done about them.
 #[derive(Debug, Clone, Default)]
@@ -125,6 +79,18 @@ impl Resolution {
         past.map(|(_, at)| at.saturating_add(HOUR)).min()
     }
 
+    /// Forgets addresses that nothing has confirmed for too long.
+    pub(super) fn age(&mut self, in_use: &InUse, now: u64) {
+        for resolved in self.names.values_mut() {
+            resolved.age(in_use, now);
+        }
+    }
+
+    /// When an address will be forgotten next.
+    pub(super) fn next_expiry(&self, now: u64) -> Option<u64> {
+        self.names.values().filter_map(|resolved| resolved.next_expiry(now)).min()
+    }
+
     /// Forgets what nobody wants any more.
     pub(super) fn keep_only(&mut self, wanted: &BTreeSet<HostName>) {
         self.names.retain(|name, _| wanted.contains(name));
@@ -157,7 +123,7 @@ impl Resolution {
         if let Some(asked) = self.asked.get(name).filter(past) {
             return asked.saturating_add(PATIENCE);
         }
-        let answered = self.names.get(name).map(|resolved| resolved.answered);
+        let answered = self.names.get(name).map(Resolved::answered);
         let due = answered.filter(|at| *at <= now).map_or(0, |at| at.saturating_add(good_for(state)));
         let retry = self.failed.get(name).filter(|(at, _)| *at <= now);
         retry.map_or(due, |(at, wait)| due.max(at.saturating_add(*wait)))

@@ -92,7 +92,8 @@ impl Machine {
     /// When something is so by the clock alone, in seconds since the epoch: the nearest such moment.
     pub(super) fn next_moment(&self, now: u64) -> Option<u64> {
         let pause = self.pause.map(|pause| pause.until);
-        [pause, self.next_question(now), self.backoff.next_moment()].into_iter().flatten().min()
+        let (question, expiry) = (self.next_question(now), self.resolution.next_expiry(now));
+        [pause, question, expiry, self.backoff.next_moment()].into_iter().flatten().min()
     }
 
     /// The pause, while there is one.

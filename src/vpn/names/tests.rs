@@ -1,3 +1,4 @@
+use super::super::resolved::{KEPT_UNUSED, MAX_ADDRESSES};
 use super::super::*;
 use super::*;
 use crate::config::Config;
@@ -44,10 +45,10 @@ fn of_thousands_of_addresses_some_are_kept_and_the_oldest_go_first() {
     let (mut resolution, _) = resolution();
     let many = |net: u8| (0..250).map(|host| IpAddr::from([198, 51, net, host])).collect::<Vec<_>>();
     resolution.take(name(), &many(1), 1000);
-    assert_eq!(resolution.names[&name()].addresses().count(), MOST);
+    assert_eq!(resolution.names[&name()].addresses().count(), MAX_ADDRESSES);
     resolution.take(name(), &many(2)[..10], 2000);
     let kept: Vec<IpAddr> = resolution.names[&name()].addresses().collect();
-    assert_eq!(kept.len(), MOST);
+    assert_eq!(kept.len(), MAX_ADDRESSES);
     assert!(many(2)[..10].iter().all(|address| kept.contains(address)));
 }
 
@@ -253,4 +254,31 @@ fn users_profiles_tell_the_resolver_a_bounded_number_of_names_an_hour() {
     assert_eq!(asked.step(connecting, 1000).len(), MOST_NAMES_OF_USERS);
     assert!(asked.0.left_out().iter().any(|(_, what)| matches!(what, LeftOut::TooManyNames(_))));
     assert!(asked.0.next_moment(1000).is_some_and(|next| next > 1000), "it would be woken for ever");
+}
+
+#[test]
+fn a_forged_answer_ages_out_of_the_endpoints_although_no_other_event_comes() {
+    let config = Config::parse("bootstrap.servers = [\"vpn.example.net\"]", "test").unwrap();
+    let mut machine = Machine::new(config, Learned::default(), State::Locked, 1000);
+    machine.step(Event::Resolvers(ips(&["192.0.2.53"]).into_iter().collect()), 1000);
+    let allowed = |machine: &Machine| -> Vec<IpAddr> {
+        machine.situation().bootstrap.endpoints.keys().map(|server| server.address()).collect()
+    };
+    let answer = |address: &str| Event::Resolved { name: name(), addresses: ips(&[address]) };
+    machine.step(answer("203.0.113.66"), 1000);
+    machine.step(answer("198.51.100.7"), 5000);
+    assert_eq!(allowed(&machine), ips(&["198.51.100.7", "203.0.113.66"]));
+    // Nobody answers any more: the machine is woken all the same.
+    let (mut now, mut woken) = (5000, 0);
+    while now < 5000 + 2 * KEPT_UNUSED {
+        now = machine.next_moment(now).unwrap();
+        woken += 1;
+        machine.step(Event::Clock, now);
+        machine.step(Event::Resolved { name: name(), addresses: Vec::new() }, now);
+        let forged = allowed(&machine).contains(&ips(&["203.0.113.66"])[0]);
+        assert_eq!(forged, now < 1000 + KEPT_UNUSED, "at {now}");
+        assert_eq!(allowed(&machine).is_empty(), now >= 5000 + KEPT_UNUSED, "at {now}");
+    }
+    assert!(woken < 2000, "woken {woken} times in two days");
+    assert!(!machine.situation().bootstrap.any, "a name is known");
 }
