@@ -283,7 +283,7 @@ impl Agent {
     }
 
     fn take(&mut self, event: Event) {
-        tracing::debug!(?event, "event");
+        tracing::debug!("event: {event:?}");
         if let Event::Reconnected(result) = &event {
             self.attempt_ended(result);
         }

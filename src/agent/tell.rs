@@ -97,17 +97,20 @@ fn loss(news: &News) -> Option<LossStatus> {
     })
 }
 
+/// Fields are for programs that read the journal: `journalctl TUNWARDEN_EVENT=lost`.
 fn log(news: &News, status: &Status) {
     match news {
-        News::Vpn(Announcement::State { old, new }) => tracing::info!("{old} -> {new}; {}", status.line()),
+        News::Vpn(Announcement::State { old, new }) => {
+            tracing::info!(event = "state", %old, %new, "{old} -> {new}; {}", status.line());
+        }
         News::Vpn(Announcement::Lost { name, interface, reason }) => {
             let interface =
                 interface.as_ref().map_or_else(String::new, |interface| format!(" ({interface})"));
-            tracing::warn!("the VPN {name}{interface} is lost: {reason}; {}", status.leaves());
+            tracing::warn!(event = "lost", vpn = %name, %reason, "the VPN {name}{interface} is lost: {reason}; {}", status.leaves());
         }
-        News::Repaired { what, by: None } => tracing::warn!("repaired: {what}"),
+        News::Repaired { what, by: None } => tracing::warn!(event = "repaired", "repaired: {what}"),
         News::Repaired { what, by: Some(by) } => {
-            tracing::warn!("repaired: {what}; it was {} (process {})", by.name, by.pid);
+            tracing::warn!(event = "repaired", by = %by.name, "repaired: {what}; it was {} (process {})", by.name, by.pid);
         }
         News::Failed(_) => {}
     }

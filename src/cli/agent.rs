@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args as ClapArgs;
 
 use super::load::{in_force, load, path_of};
-use super::{Outcome, log_to_stderr};
+use super::{Outcome, log};
 use crate::agent::{Setup, run as run_agent};
 use crate::store::Store;
 
@@ -19,7 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, config: Option<&Path>) -> Outcome {
-    log_to_stderr(if args.verbose { tracing::Level::DEBUG } else { tracing::Level::INFO });
+    log::start(if args.verbose { tracing::Level::DEBUG } else { tracing::Level::INFO });
     let path: Option<PathBuf> = config.map(Path::to_owned);
     let store = Store::default();
     let config = in_force(config, &store);

@@ -11,6 +11,7 @@ mod hook;
 mod init;
 mod load;
 mod lock;
+mod log;
 mod notify;
 mod release;
 mod rules;
@@ -19,11 +20,12 @@ mod status;
 mod verify;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_journald::Priority;
 
 use crate::store::Store;
 
@@ -115,7 +117,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(error) => Err(error.into()),
     };
     result.unwrap_or_else(|error| {
-        complain(&format!("tunwarden: {error:#}"));
+        log::complain(Priority::Error, &format!("tunwarden: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -226,18 +228,7 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// Prints to standard error.
+/// Prints a warning to standard error.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-/// Logs to standard error; under systemd the journal adds the time.
-fn log_to_stderr(level: tracing::Level) {
-    let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(!in_journal && std::io::stderr().is_terminal())
-        .with_target(false);
-    if in_journal { builder.without_time().init() } else { builder.init() }
+    log::complain(Priority::Warning, text);
 }

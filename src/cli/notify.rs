@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use jiff::tz::TimeZone;
 
-use super::{Outcome, complain, log_to_stderr};
+use super::{Outcome, complain, log};
 use crate::notifier::{self, Icons, Notebook, NotifierError, Setup, Words, language};
 
 #[derive(Debug, ClapArgs)]
@@ -19,7 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> Outcome {
-    log_to_stderr(if args.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN });
+    log::start(if args.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN });
     let variable = |name: &str| std::env::var(name).ok();
     let setup = Setup {
         words: Words::new(language(variable), TimeZone::system()),

@@ -8,13 +8,19 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
 use super::hint::plain;
 use super::item::{Finding, Wrong};
 
 /// How many characters of a source line are shown on either side of the fault's beginning.
 const CONTEXT: usize = 60;
 
-/// The most faults that are told one by one.
+/// The renderer cuts a line that is wider than this many columns. It is wider than [`CONTEXT`] on both sides with
+/// every character escaped: the excerpt is already cut, around the fault.
+const WIDTH: usize = 4096;
+
+/// Maximum number of faults in a message.
 const MAX_FAULTS: usize = 100;
 
 /// Why there is no configuration.
@@ -188,15 +194,18 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column, source, caret, what, hint } = self;
-        let number = line.to_string();
-        let gutter = " ".repeat(number.len());
-        let (before, carets) = (" ".repeat(caret.start), "^".repeat(caret.len()));
-        writeln!(f, "{file}:{line}:{column}: {what}")?;
-        writeln!(f, "{gutter} |")?;
-        writeln!(f, "{number} | {source}")?;
-        writeln!(f, "{gutter} | {before}{carets}")?;
-        write!(f, "{gutter} = hint: {hint}")
+        let title = Level::ERROR.no_name().primary_title(format!("{file}:{line}:{column}: {what}"));
+        let marked = byte_at(source, caret.start)..byte_at(source, caret.end);
+        let snippet = Snippet::source(source).line_start(*line);
+        let snippet = snippet.annotation(AnnotationKind::Primary.span(marked));
+        let report = [title.element(snippet).element(Level::HELP.with_name("hint").message(hint))];
+        f.write_str(&Renderer::plain().term_width(WIDTH).render(&report))
     }
+}
+
+/// The byte offset of a character; the end of the text if it has fewer characters.
+fn byte_at(text: &str, character: usize) -> usize {
+    text.char_indices().nth(character).map_or(text.len(), |(byte, _)| byte)
 }
 
 /// The nearest character boundary at or before `offset`.
@@ -239,6 +248,15 @@ mod tests {
         let shown = fault.to_string();
         assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
         assert!(!shown.contains(['\u{202e}', '\u{200b}']), "{shown:?}");
+    }
+
+    #[test]
+    fn the_caret_is_below_the_fault_after_wide_characters() {
+        let text = "names = [\"日本\", oops]";
+        let at = text.find("oops").unwrap();
+        let shown = Fault::at("f", text, &(at..at + 4), "x", "y").to_string();
+        // `names = ["` is 10 columns wide, each of the two characters 2, `", ` 3.
+        assert!(shown.contains(&format!("| {}^^^^", " ".repeat(17))), "{shown}");
     }
 
     #[test]

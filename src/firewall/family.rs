@@ -89,7 +89,7 @@ pub(super) async fn commit(
         // The quick way: only what moved. Whatever is found afterwards, the long way mends.
         let began = tokio::time::Instant::now();
         let moved = tool::restore(backend, family, &text).await;
-        tracing::debug!(?family, micros = began.elapsed().as_micros(), "restored");
+        tracing::debug!("restored {family:?} in {} µs", began.elapsed().as_micros());
         match moved {
             Ok(()) => expected = Some(tables),
             Err(why) if why.is_wait() => return Err(why.into()),

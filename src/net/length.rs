@@ -1,72 +1,53 @@
-//! A length of time, as a person writes it: `90s`, `5m`, `1h30m`, `5 minutes`, `1 day`.
+//! A duration in whole seconds, as a person writes it: `90s`, `5m`, `1h30m`, `5 minutes`, `1 day`.
 
 use jiff::SpanRelativeTo;
 use jiff::fmt::friendly::SpanParser;
 
-/// Why a text is no length of time.
+/// Why a text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LengthError {
-    /// A number alone.
-    #[error("{0} what? write {0}s, {0}m or {0}h")]
+    /// A number without a unit.
+    #[error("Missing unit. Use {0}s, {0}m or {0}h.")]
     NoUnit(u64),
-    /// Anything else.
-    #[error("write it as 90s, 5m or 1h30m")]
+    /// Neither a number nor a duration.
+    #[error("This is not a duration. Use a number with a unit, such as 90s, 5m or 1h30m.")]
     Form,
-    /// More seconds than can be counted.
-    #[error("that is longer than anything of ours lasts")]
+    /// Longer than jiff can count, about 20,000 years.
+    #[error("This duration is too long.")]
     Range,
 }
 
-/// A length of time in whole seconds: hours, minutes, seconds, each at most once and in this order; or in
-/// words, where a day is 24 hours.
+/// Parses a duration in whole seconds. Units are in descending order, each at most once; a day is 24 hours.
 ///
 /// # Errors
 /// [`LengthError`]
 pub fn length(text: &str) -> Result<u64, LengthError> {
     let text = text.trim();
-    match compact(text) {
-        Err(LengthError::Form) => in_words(text).ok_or(LengthError::Form),
-        other => other,
-    }
-}
-
-/// `5 minutes`, `1h 30min`, `1 day`
-fn in_words(text: &str) -> Option<u64> {
-    let span = SpanParser::new().parse_span(text).ok()?;
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-    // No part of a second, and nothing in the past.
-    (duration.subsec_nanos() == 0).then(|| u64::try_from(duration.as_secs()).ok())?
-}
-
-fn compact(text: &str) -> Result<u64, LengthError> {
     if let Ok(number) = text.parse() {
         return Err(LengthError::NoUnit(number));
     }
-    if text.is_empty() {
-        return Err(LengthError::Form);
+    let span = SpanParser::new().parse_span(text).map_err(|_| match with_small_numbers(text) {
+        Ok(_) => LengthError::Range,
+        Err(_) => LengthError::Form,
+    })?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| LengthError::Form)?;
+    // Durations in the past and fractions of a second have no meaning here.
+    match (u64::try_from(duration.as_secs()), duration.subsec_nanos()) {
+        (Ok(seconds), 0) => Ok(seconds),
+        (Ok(_) | Err(_), _) => Err(LengthError::Form),
     }
-    let mut total: u64 = 0;
-    let mut below = u64::MAX;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit()).ok_or(LengthError::Form)?;
-        let (number, tail) = rest.split_at(end);
-        let unit = match tail.chars().next() {
-            Some('h') => 3600,
-            Some('m') => 60,
-            Some('s') => 1,
-            _ => return Err(LengthError::Form),
-        };
-        if unit >= below || number.is_empty() {
-            return Err(LengthError::Form);
+}
+
+/// Parses the same text with every number replaced by 1. If this succeeds, only a number was too large.
+fn with_small_numbers(text: &str) -> Result<jiff::Span, jiff::Error> {
+    let mut small = String::new();
+    for c in text.chars() {
+        let digit = if c.is_ascii_digit() { '1' } else { c };
+        if digit != '1' || !small.ends_with('1') {
+            small.push(digit);
         }
-        below = unit;
-        let number: u64 = number.parse().map_err(|_| LengthError::Range)?;
-        let part = number.checked_mul(unit).ok_or(LengthError::Range)?;
-        total = total.checked_add(part).ok_or(LengthError::Range)?;
-        rest = &tail[1..];
     }
-    Ok(total)
+    SpanParser::new().parse_span(&small)
 }
 
 #[cfg(test)]
@@ -74,8 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_length_is_refused() {
+    fn a_number_without_a_unit_is_refused_with_the_units() {
         assert_eq!(length("5"), Err(LengthError::NoUnit(5)));
+        assert_eq!(LengthError::NoUnit(5).to_string(), "Missing unit. Use 5s, 5m or 5h.");
+    }
+
+    #[test]
+    fn text_that_is_not_a_duration_is_refused() {
         for bad in [
             "",
             "m",
@@ -89,16 +75,17 @@ mod tests {
             "500ms",
             "1 month",
             "5 minutes 1 hour",
+            "1h 30",
         ] {
             assert_eq!(length(bad), Err(LengthError::Form), "{bad:?}");
         }
-        for bad in ["99999999999999999999h", "18446744073709551615h"] {
+        for bad in ["99999999999999999999h", "18446744073709551615h", "999999999h 5m"] {
             assert_eq!(length(bad), Err(LengthError::Range), "{bad:?}");
         }
     }
 
     #[test]
-    fn lengths_are_read() {
+    fn durations_are_parsed() {
         for (text, seconds) in [
             ("90s", 90),
             ("5m", 300),
@@ -115,7 +102,7 @@ mod tests {
             ("1d", 86400),
             (" 10 sec ", 10),
         ] {
-            assert_eq!(length(text), Ok(seconds));
+            assert_eq!(length(text), Ok(seconds), "{text:?}");
         }
     }
 }

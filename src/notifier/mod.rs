@@ -130,7 +130,7 @@ impl Desk {
     }
 
     fn take(&mut self, event: Event) {
-        tracing::debug!(?event, "event");
+        tracing::debug!("event: {event:?}");
         for action in self.notifier.step(event, system::now()) {
             match action {
                 Action::Remember(memory) => self.notebook.write(memory),

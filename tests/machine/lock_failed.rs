@@ -18,7 +18,13 @@ fn what_brings_a_network_up_does_not_start_when_the_lock_failed(release: Release
             let state = desk.machine.unit(unit, "ActiveState")?;
             ensure!(state == "inactive", "{unit} is {state} although the lock failed");
         }
-        let said = desk.machine.succeed(["journalctl", "--boot", "--no-pager", "--unit=tunwarden-lock"])?;
+        let said = desk.machine.succeed([
+            "journalctl",
+            "--boot",
+            "--no-pager",
+            "--priority=err",
+            "--unit=tunwarden-lock",
+        ])?;
         ensure!(said.contains("sudo apt install iptables"), "no way out is told: {said}");
         // They are closed for as long as that is so, and not for ever.
         let start = desk.machine.command(["systemctl", "start", "NetworkManager"])?.run()?;

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use support::journal::{Journal, in_journal};
 use support::story::{Desktop, allowance, set};
 use support::{SOON, TUNWARDEN, bus, chain, status, tunwarden, wait_for_state};
 use tunwarden_lab::{TAG_MARK, wait_for, wait_until, with_lab};
@@ -283,6 +284,42 @@ fn a_user_that_a_package_makes_while_the_agent_runs_reaches_the_server_without_a
             let none = || Ok((allowed()? == (false, false)).then_some(()));
             wait_for("users that are gone are not", SOON, none)?;
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn the_journal_gets_priorities_and_fields_and_other_files_get_text() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let journal = Journal::new(lab)?;
+        let mut agent = support::start_agent_as(lab, in_journal(lab, "agent"))?;
+        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
+        let entry = journal.wait_for("TUNWARDEN_NEW", "paused")?;
+        for (field, value) in [("TUNWARDEN_EVENT", "state"), ("TUNWARDEN_OLD", "locked"), ("PRIORITY", "6")] {
+            ensure!(entry.get(field).is_some_and(|held| held == value), "{field}: {entry:#?}");
+        }
+        ensure!(entry["MESSAGE"].starts_with("locked -> paused; "), "the message is whole: {entry:#?}");
+        ensure!(tunwarden(lab, ["resume"])?.status.success());
+        let warning = journal.wait_for("PRIORITY", "4")?;
+        ensure!(warning["MESSAGE"].contains("ends the pause"), "a warning: {warning:#?}");
+        ensure!(agent.stop()?.success() && agent.log().is_empty(), "twice in the journal: {}", agent.log());
+
+        // The variable is inherited, but standard error is another file.
+        let other = lab.host().command([TUNWARDEN, "agent"]).env("JOURNAL_STREAM", "1:1");
+        let mut agent = support::start_agent_as(lab, other)?;
+        agent.wait_for_line("on the system bus as", SOON)?;
+        agent.stop()?;
+
+        // Commands do not connect to the journal: their lines have a prefix that it reads.
+        lab.host().file("/etc/tunwarden/config.toml", "[lann]\n")?;
+        let lock = in_journal(lab, "lock").run()?;
+        let lines = |text: &str, prefix: &str| text.lines().all(|line| line.starts_with(prefix));
+        ensure!(lock.stderr.contains("lann") && lines(&lock.stderr, "<4>"), "a warning: {lock:?}");
+        let reconnect = in_journal(lab, "reconnect").run()?;
+        ensure!(reconnect.stderr.starts_with("<3>tunwarden: "), "an error: {reconnect:?}");
+        let text = tunwarden(lab, ["reconnect"])?;
+        ensure!(text.stderr.starts_with("tunwarden: "), "no prefix on a terminal: {text:?}");
         Ok(())
     })
 }

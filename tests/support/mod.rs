@@ -3,6 +3,7 @@
 
 pub mod docker;
 pub mod foreign;
+pub mod journal;
 pub mod kernel;
 pub mod nft;
 pub mod openvpn;

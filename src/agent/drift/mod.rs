@@ -42,7 +42,7 @@ impl Drift {
                 self.listening = true;
             }
             Notice::Change(change) => {
-                tracing::debug!(?change, "the tables have changed");
+                tracing::debug!("the tables have changed: {change:?}");
                 self.ledger.note(change);
             }
             Notice::Unknown => self.ledger.note_unknown(),

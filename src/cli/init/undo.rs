@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::super::{Outcome, client, lock, release, say};
+use super::super::{Outcome, client, lock, log, release, say};
 use crate::effects::systemd;
 use crate::firewall::Dump;
 use crate::store::{RUN_DIR, Store};
@@ -146,7 +146,7 @@ impl Guard {
 
 /// What the guard does.
 pub(super) async fn wait(folder: &Path) -> Outcome {
-    super::super::log_to_stderr(tracing::Level::INFO);
+    log::start(tracing::Level::INFO);
     // Away from the terminal, whose end is a signal.
     let _ = nix::unistd::setsid();
     let _hangup = signal(SignalKind::hangup())?;

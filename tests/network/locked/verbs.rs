@@ -373,9 +373,12 @@ fn a_layer_that_cannot_be_read_is_unknown_by_its_own_word() {
 #[test]
 fn a_pause_of_no_length_is_refused_with_a_hint_and_is_not_open() {
     with_lab(|lab| {
-        for (length, hint) in
-            [("5", "write 5s, 5m or 5h"), ("0s", "1s to 24h"), ("2d", "1s to 24h"), ("1x", "write it as")]
-        {
+        for (length, hint) in [
+            ("5", "Missing unit. Use 5s, 5m or 5h."),
+            ("0s", "1s to 24h"),
+            ("2d", "1s to 24h"),
+            ("1x", "Use a number with a unit"),
+        ] {
             let output = tunwarden(lab, ["pause", length])?;
             ensure!(output.status.code() == Some(1) && output.stderr.contains(hint), "{length}: {output:?}");
         }
