@@ -8,9 +8,9 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::{BAD_CONFIG, Outcome, load::in_force_aloud, lock::locked, say};
 use crate::config::Source;
 use crate::net::{Endpoint, Family, IfName};
-use crate::policy::ipset::render_all;
 use crate::policy::iptables::render_fresh;
-use crate::policy::{self, EndpointSet, Ruleset, nft};
+use crate::policy::iptables::set::render_all;
+use crate::policy::{self, EndpointSet, Ruleset, nftables};
 use crate::store::Store;
 use crate::system;
 use crate::vpn::{Pause, PauseScope, Situation, State};
@@ -60,7 +60,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         Format::Ip6tables => tables(&ruleset, Family::V6),
         Format::Ipset if ruleset.sets.is_empty() => {}
         Format::Ipset => say(render_all(&ruleset).trim_end()),
-        Format::Nft => say(nft::render_fresh(&ruleset).trim_end()),
+        Format::Nft => say(nftables::render_fresh(&ruleset).trim_end()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::saved::{Saved, SavedTable, canonical};
 use crate::net::Family;
 use crate::policy::iptables::{Edits, render};
-use crate::policy::{Chain, ChainName, Hook, Table, TableName};
+use crate::policy::{Chain, ChainName, ForeignChain, Table, TableName};
 
 /// The restore text that turns what is held into `tables`; empty when nothing has to change.
 ///
@@ -47,15 +47,15 @@ pub(super) fn step(held: &[Table], tables: &[Table]) -> Option<String> {
 /// The restore text that puts a table in force without a look at it. Of our jumps, `held` are there: each
 /// is put in its place again, and does not pile up. `DOCKER-USER` is left alone: to make sure that it is
 /// there would flush what its user wrote.
-pub(super) fn overwrite(table: &Table, held: &[(Hook, ChainName)]) -> String {
+pub(super) fn overwrite(table: &Table, held: &[(ForeignChain, ChainName)]) -> String {
     let insert = jumps_to_overwrite(table).collect();
     let edits = Edits { create: Vec::new(), insert, append: Vec::new(), ..Edits::fresh(table) };
     render(table, &Edits { remove: held.to_vec(), ..edits })
 }
 
 /// The jumps that [`overwrite`] puts in.
-pub(super) fn jumps_to_overwrite(table: &Table) -> impl Iterator<Item = (Hook, ChainName)> {
-    table.jumps.iter().copied().filter(|&(hook, _)| hook != Hook::DockerUser)
+pub(super) fn jumps_to_overwrite(table: &Table) -> impl Iterator<Item = (ForeignChain, ChainName)> {
+    table.jumps.iter().copied().filter(|&(parent, _)| parent != ForeignChain::DockerUser)
 }
 
 /// Those of our tables that are switched off.
@@ -70,28 +70,28 @@ fn edits(table: &Table, saved: Option<&SavedTable>) -> Edits {
         table.chains.iter().filter(|chain| !holds_chain(saved, chain)).map(|chain| chain.name).collect(),
     );
     edits.empty = stale(table, saved);
-    edits.policies = table.dropping.iter().any(|hook| saved.policy(hook.as_str()) != Some("DROP"));
-    for &(hook, chain) in &table.jumps {
-        let Some(rules) = saved.rules(hook.as_str()) else {
+    edits.policies = table.dropping.iter().any(|parent| saved.policy(parent.as_str()) != Some("DROP"));
+    for &(parent, chain) in &table.jumps {
+        let Some(rules) = saved.rules(parent.as_str()) else {
             // A built-in chain is there once its table is.
-            if hook == Hook::DockerUser {
-                edits.create.push(hook);
+            if parent == ForeignChain::DockerUser {
+                edits.create.push(parent);
             }
-            edits.insert.push((hook, chain));
+            edits.insert.push((parent, chain));
             continue;
         };
         let places = places(rules, chain);
-        if places.len() != 1 || !comes_first(hook, rules, places[0]) {
-            edits.remove.extend(places.iter().map(|_| (hook, chain)));
-            edits.insert.push((hook, chain));
+        if places.len() != 1 || !comes_first(parent, rules, places[0]) {
+            edits.remove.extend(places.iter().map(|_| (parent, chain)));
+            edits.insert.push((parent, chain));
         }
     }
-    for &(hook, chain) in &table.last {
-        let rules = saved.rules(hook.as_str()).unwrap_or_default();
+    for &(parent, chain) in &table.last {
+        let rules = saved.rules(parent.as_str()).unwrap_or_default();
         let places = places(rules, chain);
         if places != [rules.len().wrapping_sub(1)] {
-            edits.remove.extend(places.iter().map(|_| (hook, chain)));
-            edits.append.push((hook, chain));
+            edits.remove.extend(places.iter().map(|_| (parent, chain)));
+            edits.append.push((parent, chain));
         }
     }
     edits
@@ -120,12 +120,12 @@ fn places(rules: &[String], chain: ChainName) -> Vec<usize> {
 }
 
 /// Whether nothing stands before our jump but Docker's own jump to the chain that we are first in.
-fn comes_first(hook: Hook, rules: &[String], place: usize) -> bool {
-    rules[..place].iter().all(|rule| is_dockers_jump(hook, rule))
+fn comes_first(parent: ForeignChain, rules: &[String], place: usize) -> bool {
+    rules[..place].iter().all(|rule| is_dockers_jump(parent, rule))
 }
 
-fn is_dockers_jump(hook: Hook, rule: &str) -> bool {
-    hook == Hook::Forward && rule.strip_prefix("-j ") == Some(Hook::DockerUser.as_str())
+fn is_dockers_jump(parent: ForeignChain, rule: &str) -> bool {
+    parent == ForeignChain::Forward && rule.strip_prefix("-j ") == Some(ForeignChain::DockerUser.as_str())
 }
 
 /// Every difference between `tables` and what is held, a line each, for people.
@@ -166,50 +166,50 @@ pub(super) fn only_moved(tables: &[Table], saved: &Saved) -> bool {
 }
 
 fn table_differences(table: &Table, saved: &SavedTable, places_count: Places) -> Vec<String> {
-    let anywhere = |hook| {
-        let engines = table.name == TableName::Filter && hook == Hook::Forward;
+    let anywhere = |parent| {
+        let engines = table.name == TableName::Filter && parent == ForeignChain::Forward;
         engines && places_count == Places::NotInFilterForward
     };
     let mut lines = Vec::new();
     if saved.is_dormant() {
         lines.push("the table is switched off (flags dormant): no packet meets its rules".to_owned());
     }
-    for hook in &table.dropping {
-        let policy = saved.policy(hook.as_str()).unwrap_or("missing");
+    for parent in &table.dropping {
+        let policy = saved.policy(parent.as_str()).unwrap_or("missing");
         if policy != "DROP" {
-            lines.push(format!("the policy of {} is {policy}, not DROP", hook.as_str()));
+            lines.push(format!("the policy of {} is {policy}, not DROP", parent.as_str()));
         }
     }
-    for &(hook, chain) in &table.jumps {
-        let rules = saved.rules(hook.as_str()).unwrap_or_default();
+    for &(parent, chain) in &table.jumps {
+        let rules = saved.rules(parent.as_str()).unwrap_or_default();
         let places = places(rules, chain);
-        let hook_name = hook.as_str();
+        let name = parent.as_str();
         match places[..] {
-            [] => lines.push(format!("{hook_name} does not jump to {chain}")),
-            [place] if comes_first(hook, rules, place) || anywhere(hook) => {}
+            [] => lines.push(format!("{name} does not jump to {chain}")),
+            [place] if comes_first(parent, rules, place) || anywhere(parent) => {}
             [place] => {
                 let before = rules.get(..place).unwrap_or_default();
-                let foreign = before.iter().find(|rule| !is_dockers_jump(hook, rule));
+                let other = before.iter().find(|rule| !is_dockers_jump(parent, rule));
                 let foreign =
-                    foreign.map_or(String::new(), |rule| format!(": -A {hook_name} {rule} stands before it"));
+                    other.map_or(String::new(), |rule| format!(": -A {name} {rule} stands before it"));
                 lines.push(format!(
-                    "the jump from {hook_name} to {chain} is rule {}, not the first{foreign}",
+                    "the jump from {name} to {chain} is rule {}, not the first{foreign}",
                     place + 1
                 ));
             }
-            _ => lines.push(format!("{hook_name} jumps to {chain} {} times", places.len())),
+            _ => lines.push(format!("{name} jumps to {chain} {} times", places.len())),
         }
     }
-    for &(hook, chain) in &table.last {
-        let rules = saved.rules(hook.as_str()).unwrap_or_default();
-        let (places, moved, hook) = (places(rules, chain), anywhere(hook), hook.as_str());
+    for &(parent, chain) in &table.last {
+        let rules = saved.rules(parent.as_str()).unwrap_or_default();
+        let (places, moved, parent) = (places(rules, chain), anywhere(parent), parent.as_str());
         match places[..] {
-            [] => lines.push(format!("{hook} does not jump to {chain}")),
+            [] => lines.push(format!("{parent} does not jump to {chain}")),
             [place] if place + 1 == rules.len() || moved => {}
             [place] => {
-                lines.push(format!("the jump from {hook} to {chain} is rule {}, not the last", place + 1))
+                lines.push(format!("the jump from {parent} to {chain} is rule {}, not the last", place + 1))
             }
-            _ => lines.push(format!("{hook} jumps to {chain} {} times", places.len())),
+            _ => lines.push(format!("{parent} jumps to {chain} {} times", places.len())),
         }
     }
     lines.extend(table.chains.iter().flat_map(|chain| chain_differences(chain, saved)));
@@ -248,17 +248,18 @@ fn release_table(table: &Table, saved: &SavedTable) -> Option<String> {
         return None;
     }
     let mut lines = vec![format!("*{}", table.name.as_str())];
-    let opened = table.dropping.iter().filter(|&&hook| !(hook == Hook::Forward && is_dockers(saved)));
-    lines.extend(opened.map(|hook| format!(":{} ACCEPT [0:0]", hook.as_str())));
-    for &(hook, chain) in table.jumps.iter().chain(&table.last) {
-        let count = places(saved.rules(hook.as_str()).unwrap_or_default(), chain).len();
-        lines.extend(std::iter::repeat_n(format!("-D {} -j {chain}", hook.as_str()), count));
+    let opened =
+        table.dropping.iter().filter(|&&parent| !(parent == ForeignChain::Forward && is_dockers(saved)));
+    lines.extend(opened.map(|parent| format!(":{} ACCEPT [0:0]", parent.as_str())));
+    for &(parent, chain) in table.jumps.iter().chain(&table.last) {
+        let count = places(saved.rules(parent.as_str()).unwrap_or_default(), chain).len();
+        lines.extend(std::iter::repeat_n(format!("-D {} -j {chain}", parent.as_str()), count));
     }
     // First all of them empty, then away: they jump to one another.
     lines.extend(ours.iter().map(|name| format!("-F {name}")));
     lines.extend(ours.iter().map(|name| format!("-X {name}")));
     if table.name == TableName::Filter && docker_user_is_ours(saved) {
-        lines.push(format!("-X {}", Hook::DockerUser.as_str()));
+        lines.push(format!("-X {}", ForeignChain::DockerUser.as_str()));
     }
     lines.push("COMMIT\n".to_owned());
     Some(lines.join("\n"))
@@ -269,12 +270,16 @@ fn release_table(table: &Table, saved: &SavedTable) -> Option<String> {
 /// forwarding stays on would route for everybody on its links. Nobody can tell whose DROP it was.
 pub(super) fn is_dockers(saved: &SavedTable) -> bool {
     let jumps = ["-j DOCKER-USER", "-j DOCKER-FORWARD"];
-    saved.rules(Hook::Forward.as_str()).unwrap_or_default().iter().any(|rule| jumps.contains(&rule.as_str()))
+    saved
+        .rules(ForeignChain::Forward.as_str())
+        .unwrap_or_default()
+        .iter()
+        .any(|rule| jumps.contains(&rule.as_str()))
 }
 
 /// We made it, Docker never came, and nobody else put a rule in it.
 fn docker_user_is_ours(saved: &SavedTable) -> bool {
-    let name = Hook::DockerUser.as_str();
+    let name = ForeignChain::DockerUser.as_str();
     let jump = format!("-j {}", ChainName::DockerVpnKillSwitch);
     saved.rules(name).is_some_and(|rules| rules.iter().all(|rule| *rule == jump)) && !saved.leads_to(name)
 }
@@ -283,7 +288,7 @@ fn docker_user_is_ours(saved: &SavedTable) -> bool {
 pub(super) fn articles_rules(saved: &Saved) -> Vec<&'static str> {
     const RULES: [&str; 3] =
         ["-o tun+ -j ACCEPT", "-i tun+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-j DROP"];
-    let held = saved.table("filter").and_then(|table| table.rules(Hook::DockerUser.as_str()));
+    let held = saved.table("filter").and_then(|table| table.rules(ForeignChain::DockerUser.as_str()));
     let all = held.is_some_and(|held| RULES.iter().all(|rule| held.contains(&canonical(rule))));
     if all { RULES.to_vec() } else { Vec::new() }
 }

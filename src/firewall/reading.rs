@@ -16,7 +16,7 @@ use crate::config::Backend;
 use crate::net::Family;
 use crate::netfilter::socket::tables;
 use crate::netfilter::{HeldChain, HeldRule, HeldTable, Policy};
-use crate::policy::{ChainName, Hook, TableName};
+use crate::policy::{ChainName, ForeignChain, TableName};
 
 /// What stands for a rule whose text is not known. No rule of ours reads like it.
 const UNPRINTABLE: &str = "(a rule that iptables cannot print)";
@@ -68,7 +68,7 @@ fn is_ours(chain: &str) -> bool {
 }
 
 fn is_hook(chain: &str) -> bool {
-    Hook::ALL.iter().any(|hook| hook.as_str() == chain)
+    ForeignChain::ALL.iter().any(|foreign| foreign.as_str() == chain)
 }
 
 /// The tables as the kernel tells of them, with the text of our chains.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::net::{Endpoint, Port};
 use crate::policy::EndpointSet;
-use crate::policy::ipset::{TYPE, family, member_text};
+use crate::policy::iptables::set::{TYPE, family, member_text};
 
 /// So many members that differ are named; the rest is counted.
 const NAMED: usize = 5;

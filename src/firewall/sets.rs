@@ -5,7 +5,7 @@
 
 use super::saved_set::SavedSet;
 use super::tool::{self, ToolError};
-use crate::policy::ipset::render;
+use crate::policy::iptables::set::render;
 use crate::policy::{EndpointSet, SetName};
 use crate::system::program::path;
 

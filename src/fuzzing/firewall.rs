@@ -6,7 +6,7 @@ use crate::firewall::nftables::listing::{Listed, differences};
 use crate::firewall::saved_set::SavedSet;
 use crate::firewall::{Saved, canonical};
 use crate::net::Family;
-use crate::policy::nft::tables;
+use crate::policy::nftables::tables;
 use crate::policy::{EndpointSet, Owners, ruleset};
 use crate::vpn::Situation;
 

@@ -9,7 +9,7 @@ use crate::config::{Config, Traffic};
 use crate::effects::hosts::{Pins, with_block};
 use crate::net::{Endpoint, Family, HostName, IfName, IfPattern, LanPrefix, Port, Server, Transport};
 use crate::policy::iptables::render_fresh;
-use crate::policy::{Owners, nft, ruleset};
+use crate::policy::{Owners, nftables, ruleset};
 use crate::setup;
 use crate::sources::resolvers;
 use crate::system::process;
@@ -33,7 +33,7 @@ pub(super) fn config(data: &[u8]) {
             assert!(known, "{line:?}");
         }
     }
-    let text = nft::render_fresh(&rules);
+    let text = nftables::render_fresh(&rules);
     assert!(text.chars().all(|c| c == '\n' || c == '\t' || !c.is_control()), "{text:?}");
 }
 

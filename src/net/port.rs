@@ -21,14 +21,19 @@ pub enum PortError {
 }
 
 impl Port {
+    /// DNS (RFC 1035).
+    pub const DNS: Self = Self::fixed(53);
+    /// DNS over TLS and over QUIC (RFC 7858, RFC 9250).
+    pub const DNS_OVER_TLS: Self = Self::fixed(853);
+
     /// The number.
     pub const fn get(self) -> u16 {
         self.0.get()
     }
 
-    /// Whether names are asked for on this port: DNS (RFC 1035), DNS over TLS and over QUIC (RFC 7858, RFC 9250).
+    /// Whether name servers listen on this port.
     pub const fn is_dns(self) -> bool {
-        matches!(self.get(), 53 | 853)
+        self.get() == Self::DNS.get() || self.get() == Self::DNS_OVER_TLS.get()
     }
 
     /// A port that is known when this is compiled.

@@ -1,26 +1,28 @@
-//! The allowance through which the VPN client reaches its server. Moves with the VPN.
+//! The allowance through which the VPN client reaches its server. It changes with the VPN.
 //!
-//! A few endpoints are a rule each. Many are one set, so that a packet costs the same.
+//! Each of a few endpoints has a rule. Many endpoints are one set, so that a packet costs the same however many
+//! there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::output::DNS;
-use super::{ChainName, EndpointSet, FEW, Rule, Verdict, View};
-use crate::net::{Endpoint, Family, Transport};
+use super::view::View;
+use super::{ChainName, EndpointSet, FEW, Rule, Verdict};
+use crate::net::{Endpoint, Family, Port, Transport};
 use crate::vpn::KernelPacket;
 
-/// The mark of the agent's own questions: `tw` in ASCII.
+/// The mark of the agent's own DNS queries: `tw` in ASCII.
 pub const QUESTION_MARK: u32 = 0x7477;
 
-/// Whose packets may reach an endpoint.
+/// Which packets may reach an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
-    /// Those of `bootstrap.owners`.
+    /// Those of the users in `bootstrap.owners`.
     Owners,
-    /// Those of this user besides, who may reach no other.
+    /// Those of this other user.
     User(u32),
-    /// The kernel's own: they bear the owner of what is in them, so no owner is asked for.
+    /// Those that the kernel itself sends. Their owner is the owner of the packet inside, so the rule does not
+    /// ask for one.
     Kernel(KernelPacket),
 }
 
@@ -35,7 +37,7 @@ impl Who {
     }
 }
 
-/// Who may reach which endpoints of the view's family.
+/// Which endpoints of the view's family may be reached, and by which packets.
 fn reach(view: &View<'_>) -> BTreeMap<Who, BTreeSet<Endpoint>> {
     let mut reach: BTreeMap<Who, BTreeSet<Endpoint>> = BTreeMap::new();
     let allowance = &view.situation.bootstrap;
@@ -52,7 +54,7 @@ fn reach(view: &View<'_>) -> BTreeMap<Who, BTreeSet<Endpoint>> {
     reach
 }
 
-/// The sets that the rules of this family name; users with the same endpoints share one.
+/// The sets that the rules of this family name. Users with the same endpoints share one.
 pub(super) fn sets(view: &View<'_>) -> Vec<EndpointSet> {
     let many = reach(view).into_values().filter(|endpoints| endpoints.len() > FEW);
     let sets = many.map(|endpoints| EndpointSet::new(view.family, endpoints));
@@ -75,26 +77,26 @@ pub(super) fn bootstrap(view: &View<'_>) -> Vec<Rule> {
     rules
 }
 
-/// The members name their transport too: the rule does so that other packets are not looked up.
+/// The members have a transport too; the rule names it as well, so that other packets are not looked up.
 fn by_set(view: &View<'_>, who: Who, endpoints: BTreeSet<Endpoint>) -> Vec<Rule> {
     let transports: BTreeSet<Transport> = endpoints.iter().map(Endpoint::transport).collect();
     let set = EndpointSet::new(view.family, endpoints).name();
     transports.into_iter().map(|transport| who.rule(view).transport(transport).to_member(set)).collect()
 }
 
-/// Endpoint by endpoint: all who may reach it stand together.
+/// A rule for each endpoint and for each of its users, endpoint after endpoint.
 fn one_by_one(view: &View<'_>, reach: Vec<(Who, BTreeSet<Endpoint>)>) -> Vec<Rule> {
     let pairs = reach.into_iter().flat_map(|(who, endpoints)| endpoints.into_iter().map(move |to| (to, who)));
     let pairs: BTreeSet<(Endpoint, Who)> = pairs.collect();
     pairs.into_iter().map(|(endpoint, who)| who.rule(view).to_endpoint(endpoint)).collect()
 }
 
-/// The agent alone asks for its servers' names: its sockets are root's and bear a mark that takes
-/// CAP_NET_ADMIN to set.
+/// The agent alone looks its servers' names up: its sockets are root's and have a mark that takes CAP_NET_ADMIN
+/// to set.
 fn questions(view: &View<'_>) -> Vec<Rule> {
     let resolvers = view.situation.resolvers.iter().filter(|&&address| Family::of(address) == view.family);
     let ask = |&address: &IpAddr, transport| {
-        let to = view.rule(Verdict::Accept).to(address.into()).transport(transport).dport(DNS);
+        let to = view.rule(Verdict::Accept).to(address.into()).transport(transport).dport(Port::DNS);
         to.mark(QUESTION_MARK).owner(0)
     };
     resolvers.flat_map(|address| [ask(address, Transport::Udp), ask(address, Transport::Tcp)]).collect()

@@ -1,49 +1,46 @@
 //! What may pass through the host: containers and virtual machines.
 //!
-//! The same verdicts stand in filter, where the article puts them and people look, and in mangle,
-//! which no container engine touches. A packet that passes here still meets the engine's own rules:
-//! the verdict for it is RETURN and never ACCEPT, or an `--internal` network would get out.
+//! The same rules stand in filter, where the article puts them and people look for them, and in mangle, which
+//! no container engine changes. A packet that passes here must still meet the engine's own rules: its verdict
+//! is RETURN and never ACCEPT, or an `--internal` network would reach the internet.
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-
-use super::output::to_name_servers;
-use super::{Chain, ChainName, Rule, Tracked, Verdict, View};
-use crate::config::{Access, Networks, PublishedPorts};
-use crate::net::{Family, IfName};
-use crate::vpn::Uplink;
+use super::view::{View, to_name_servers};
+use super::{Chain, ChainName, Rule, Tracked, Verdict};
+use crate::config::{Access, PublishedPorts};
+use crate::net::IfName;
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     let mut chains = vec![
         Chain { name: ChainName::DockerVpnKillSwitch, rules: kill_switch(view) },
         Chain { name: ChainName::DockerBridges, rules: bridges(view) },
     ];
-    // By the configuration alone: whether such a network is there moves rules, and never chains.
+    // The configuration alone decides which chains there are. A network that comes or goes changes only rules.
     if view.config.docker.networks.values().any(|&access| access == Access::Lan) {
         chains.push(Chain { name: ChainName::DockerLan, rules: lan_network(view) });
     }
     chains
 }
 
-/// By interface and never by a container's source address, which it can forge.
+/// Everything that is forwarded, told apart by interface: a container can forge its source address.
 fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     let pass = || view.rule(Verdict::Return);
     let mut rules: Vec<Rule> = view.pause(Verdict::Return).into_iter().collect();
-    // What is cut off has neither published ports nor a tunnel, both of which follow.
+    // Before published ports and tunnels: a network that is cut off has neither.
     rules.extend(cut_off(view));
     rules.extend(name_servers(view));
-    // A network card may be named so that a tunnel's pattern matches it; published ports on it are
-    // the LAN's, so they are looked at first.
+    // Before the links that are shut out: a network card may have a name that a tunnel's pattern matches, and
+    // the LAN reaches published ports by it.
     rules.extend(published_ports(view));
-    // Below the published ports, which are a key of their own also for these networks; above the
-    // tunnel, which these networks do not have.
+    // After the published ports, which these networks have too (`docker.published_ports`); before the tunnel,
+    // which they do not have.
     rules.extend(lan_networks(view));
     rules.extend(shut_out(view));
     for tunnel in view.tunnels() {
         rules.extend(view.traffic(&view.config.docker.allow, &pass().output(tunnel)));
     }
-    // Answers reach bridges alone: one for a container that is gone would follow the default route.
+    // Answers go to bridges alone: the answer to a container that is gone would follow the default route.
     let to_bridges = || view.rule(Verdict::Goto(ChainName::DockerBridges));
     rules.extend(view.tunnels().into_iter().map(|tunnel| to_bridges().input(tunnel).tracked(Tracked::Reply)));
     rules.extend(between_bridges(view));
@@ -79,7 +76,7 @@ fn with_access<'a>(view: &View<'a>, access: Access) -> impl Iterator<Item = &'a 
     networks.filter(move |network| network.access == access).map(|network| &network.bridge)
 }
 
-/// Networks that are cut off, but for what stays on their own bridge.
+/// Networks that are cut off: their containers reach each other, on their own bridge, and nothing else.
 fn cut_off(view: &View<'_>) -> Vec<Rule> {
     let rules = |bridge: &IfName| {
         let drop = || view.rule(Verdict::Drop);
@@ -98,69 +95,41 @@ fn lan_networks(view: &View<'_>) -> Vec<Rule> {
 
 /// What comes from or goes to a network that may reach the LAN.
 fn lan_network(view: &View<'_>) -> Vec<Rule> {
-    let lans = view.lans();
     let mut rules = Vec::new();
-    for (uplink, net) in lans {
+    for (uplink, net) in view.lans() {
         let pass = || view.rule(Verdict::Return);
         rules.push(pass().to(net).output(uplink.clone()));
         rules.push(pass().from(net).input(uplink.clone()).tracked(Tracked::Reply));
     }
-    // An uplink may bear a bridge's name; it has been looked at by now.
+    // After the uplinks: one of them may have the name of a bridge.
     rules.extend(shut_out(view));
     rules.extend(between_bridges(view));
     rules.push(view.rule(Verdict::Drop));
     rules
 }
 
-impl<'a> View<'a> {
-    /// The LAN's prefixes of this family, each with the uplink that it counts on.
-    fn lans(&self) -> Vec<(&'a IfName, IpNet)> {
-        let lan = &self.config.lan;
-        if !lan.allow {
-            return Vec::new();
-        }
-        let networks = |uplink: &'a Uplink| -> Vec<IpNet> {
-            match &lan.networks {
-                Networks::Connected => uplink.prefixes.iter().map(crate::net::LanPrefix::net).collect(),
-                Networks::Listed(listed) => self.listed_lan(listed),
-            }
-        };
-        let uplinks = self.situation.uplinks.iter();
-        uplinks
-            .flat_map(|uplink| networks(uplink).into_iter().map(move |net| (&uplink.interface, net)))
-            .filter(|(_, net)| Family::of(net.addr()) == self.family)
-            .collect()
-    }
-}
-
-/// To a bridge; what comes from another one is the engine's business.
+/// Packets to a bridge pass. The container engine decides which of its networks reach each other.
 fn bridges(view: &View<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> =
-        view.shut_out_bridges().map(|pattern| view.rule(Verdict::Drop).output(pattern)).collect();
+        view.misnamed_bridges().map(|pattern| view.rule(Verdict::Drop).output(pattern)).collect();
     rules.extend(view.bridges().map(|bridge| view.rule(Verdict::Return).output(bridge)));
     rules.push(view.rule(Verdict::Drop));
     rules
 }
 
+/// Connections from the LAN to published ports, and their answers.
 fn published_ports(view: &View<'_>) -> Vec<Rule> {
-    match view.config.docker.published_ports {
-        PublishedPorts::None => Vec::new(),
-        PublishedPorts::Lan => view
-            .situation
-            .uplinks
-            .iter()
-            .flat_map(|uplink| uplink.prefixes.iter().map(move |lan| (&uplink.interface, lan.net())))
-            .filter(|(_, net)| Family::of(net.addr()) == view.family)
-            .flat_map(|(uplink, net)| {
-                let pass = || view.rule(Verdict::Return);
-                let to_bridges = || view.rule(Verdict::Goto(ChainName::DockerBridges));
-                [
-                    to_bridges().from(net).input(uplink.clone()).tracked(Tracked::DnatOriginal),
-                    pass().to(net).output(uplink.clone()).tracked(Tracked::DnatReply),
-                ]
-            })
-            .collect(),
+    if view.config.docker.published_ports == PublishedPorts::None {
+        return Vec::new();
     }
+    let both_ways = |(uplink, net): (&IfName, _)| {
+        let to_bridges = view.rule(Verdict::Goto(ChainName::DockerBridges));
+        [
+            to_bridges.from(net).input(uplink.clone()).tracked(Tracked::DnatOriginal),
+            view.rule(Verdict::Return).to(net).output(uplink.clone()).tracked(Tracked::DnatReply),
+        ]
+    };
+    view.connected_lans().flat_map(both_ways).collect()
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! IPv6 of containers where their engine makes no rules for it: Docker up to 26, by default.
 //!
-//! There what `DOCKER_VPN_KILL_SWITCH` returns meets nobody but our own policy, which is DROP. So this
-//! chain stands last of all in filter `FORWARD`: where the engine has rules for IPv6, what it drops
-//! and what it accepts never comes here. It names what it accepts by both interfaces, a container
-//! bridge and a tunnel, or the same bridge twice; an uplink never, but in a pause. What it accepts has passed
-//! the kill switch twice before, in mangle and in filter.
+//! There a packet that `DOCKER_VPN_KILL_SWITCH` returns meets only our own policy, which is DROP. So this chain
+//! is the last one in filter `FORWARD`. Where the engine has rules for IPv6, the packets that they accept or
+//! drop never come here. Each rule that accepts names both interfaces: a container bridge and a tunnel, or the
+//! same bridge twice. It never names an uplink, except during a pause. A packet that it accepts has passed the
+//! kill switch twice before, in mangle and in filter.
 //!
-//! Only bridges stand here that Docker itself gives IPv6, and to the tunnel only those that are not
-//! `--internal`: of those nobody would speak where there are no rules, and the absence of a route is
-//! no lock to a container that may make one. What is not known stays closed.
+//! It names only bridges that Docker itself gives IPv6, and lets only those reach the tunnel that are not
+//! `--internal`. Docker closes an `--internal` network by rules, which are missing here; that it has no route
+//! does not close it, because a container may add one. A bridge that is not known stays closed.
 
-use super::{Chain, ChainName, Rule, Tracked, Verdict, View};
+use super::view::View;
+use super::{Chain, ChainName, Rule, Tracked, Verdict};
 use crate::net::Family;
 use crate::vpn::{Ipv6Bridge, Ipv6Reach};
 
@@ -22,7 +23,7 @@ pub(super) fn chain(view: &View<'_>) -> Option<Chain> {
 
 fn rules(view: &View<'_>, Ipv6Bridge { bridge, reach }: &Ipv6Bridge) -> Vec<Rule> {
     let accept = || view.rule(Verdict::Accept);
-    // By the exact name on both sides: a pattern would let one network reach another.
+    // Both sides by the exact name: a pattern would let one network reach another.
     let mut rules = vec![accept().input(bridge.clone()).output(bridge.clone())];
     if *reach == Ipv6Reach::Tunnel {
         for tunnel in view.tunnels() {
@@ -33,7 +34,7 @@ fn rules(view: &View<'_>, Ipv6Bridge { bridge, reach }: &Ipv6Bridge) -> Vec<Rule
     rules
 }
 
-/// Out to anywhere but another network, and the answers, until the kernel's own clock says stop.
+/// To anywhere except another network, and the answers. The kernel's own clock ends the pause.
 fn in_a_pause(view: &View<'_>) -> Vec<Rule> {
     let reaching = view.situation.ipv6_bridges.iter().filter(|bridge| bridge.reach == Ipv6Reach::Tunnel);
     let reaching: Vec<_> = reaching.map(|bridge| bridge.bridge.clone()).collect();
@@ -73,7 +74,7 @@ mod tests {
         let open: Vec<&String> = paused.iter().filter(|rule| rule.contains("datestop")).collect();
         assert_eq!(open.len(), 2, "{paused:?}");
         assert!(open.iter().all(|rule| rule.contains("docker0")), "{open:?}");
-        // Behind what keeps one network from another.
+        // After the rules that keep the networks apart.
         let place = |what: &str| paused.iter().position(|rule| rule.contains(what)).unwrap();
         assert!(place("-o br-+ -j RETURN") < paused.len() - 1 && paused.last() == open.last().copied());
 

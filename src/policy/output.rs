@@ -1,22 +1,15 @@
 //! What the host itself may send.
 
-use super::{Chain, ChainName, HopLimit, Protocol, Rule, Verdict, View, bootstrap, loopback, traffic_rules};
+use super::view::{Proxied, View, loopback, to_name_servers, traffic_rules};
+use super::well_known::{
+    ALL_ROUTERS, FROM_THIS_LINK, GROUPS_V4, GROUPS_V6, HTTP, HTTPS, LINK_GROUPS, LINK_LOCAL, MDNS, MDNS_HOPS,
+    ONE_HOP, SSDP, SSDP_HOPS, dhcp_client, dhcp_server, dhcp_servers, icmpv6, mdns_group, private,
+    ssdp_groups,
+};
+use super::{Chain, ChainName, HopLimit, Protocol, Rule, Tracked, Verdict, bootstrap};
 use crate::config::Networks;
 use crate::net::{Family, IfName, Port, Transport};
 use ipnet::IpNet;
-
-pub(super) const DNS: Port = Port::fixed(53);
-pub(super) const DNS_OVER_TLS: Port = Port::fixed(853);
-
-/// Multicast groups that discovery speaks to: mDNS (RFC 6762) and SSDP (UPnP Device Architecture).
-pub(super) const MDNS: Port = Port::fixed(5353);
-const SSDP: Port = Port::fixed(1900);
-
-/// mDNS is sent with 255 (RFC 6762, 11), or by a program that asks once with the default of a socket. No
-/// router forwards its groups.
-const MDNS_HOPS: [HopLimit; 2] = [HopLimit::Exactly(255), HopLimit::Exactly(1)];
-/// SSDP is sent with 4 (UPnP Device Architecture 1.0), 2 (1.1 and later) or less.
-const SSDP_HOPS: [HopLimit; 1] = [HopLimit::Below(5)];
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     vec![
@@ -36,10 +29,9 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     let mut rules = vec![view.rule(Verdict::Accept).output(loopback())];
     rules.extend(view.pause(Verdict::Accept));
     rules.extend(portal(view));
-    // A server may listen on 53 or 853: the allowance, which names it exactly, stands before the
-    // refusal of DNS.
+    // A server may listen on 53 or 853: the allowance names it exactly, and stands before the refusal of DNS.
     rules.push(jump(ChainName::VpnBootstrap));
-    // A resolver in a container is no way out (what it asks itself is forwarded, into the tunnel), so
+    // A resolver in a container is no way out, because its own questions are forwarded into the tunnel. So
     // containers stand before the refusal of DNS too.
     rules.extend(view.bridges().map(|bridge| jump(ChainName::VpnContainers).output(bridge)));
     // DNS is refused before the LAN is allowed: a router is on the LAN, and asks the ISP.
@@ -47,20 +39,14 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     rules.extend([jump(ChainName::VpnTunnel), jump(ChainName::VpnLink), jump(ChainName::VpnLan)]);
     rules.extend(replies(view));
     rules.extend(proxied(view));
-    // No rule here accepts what is merely established: a flow from before the lock, or one whose
-    // route has moved off the tunnel, would go on in clear.
+    // No rule accepts packets because their connection is established: a connection from before the lock, or
+    // one whose route has moved off the tunnel, would go on in clear.
     rules.push(view.rule(Verdict::Drop));
     rules
 }
 
-/// The rule for packets to the ports of DNS, by every protocol that has ports.
-pub(super) fn to_name_servers(rule: &Rule) -> Vec<Rule> {
-    let by = |protocol| rule.clone().protocol(protocol).dport_either([DNS, DNS_OVER_TLS]);
-    Protocol::WITH_PORTS.map(by).to_vec()
-}
-
-/// What signing in at a captive portal takes: names, and web pages. From the host alone, and only by
-/// the uplink that leads out.
+/// What signing in at a captive portal takes: DNS and web pages. Only the host may send it, and only by the
+/// uplinks that lead out.
 fn portal(view: &View<'_>) -> Vec<Rule> {
     let pages = portal_pages(view);
     let by =
@@ -68,13 +54,14 @@ fn portal(view: &View<'_>) -> Vec<Rule> {
     view.situation.portal_uplinks.iter().flat_map(by).collect()
 }
 
-/// The same on every link. The portal may be anywhere, and often answers in others' names.
+/// The same on every link, to any address: the portal may be anywhere, and often answers in the name of other
+/// servers.
 pub(super) fn portal_pages(view: &View<'_>) -> Vec<Rule> {
     let wanted = [
-        (Transport::Udp, DNS),
-        (Transport::Tcp, DNS),
-        (Transport::Tcp, Port::fixed(80)),
-        (Transport::Tcp, Port::fixed(443)),
+        (Transport::Udp, Port::DNS),
+        (Transport::Tcp, Port::DNS),
+        (Transport::Tcp, HTTP),
+        (Transport::Tcp, HTTPS),
     ];
     let open = match view.situation.portal_uplinks[..] {
         [] => None,
@@ -92,7 +79,7 @@ fn dns(view: &View<'_>) -> Vec<Rule> {
 }
 
 fn tunnel(view: &View<'_>) -> Vec<Rule> {
-    // A network card may be named so that a tunnel's pattern matches it.
+    // A network card may have a name that a tunnel's pattern matches.
     let mut rules = shut_out(view, &Verdict::Return);
     for tunnel in view.tunnels() {
         let base = view.rule(Verdict::Accept).output(tunnel);
@@ -106,7 +93,8 @@ fn shut_out(view: &View<'_>, verdict: &Verdict) -> Vec<Rule> {
     shut.map(|pattern| view.rule(verdict.clone()).output(pattern)).collect()
 }
 
-/// What the host may say on its links: neighbours by an address on the link are asked on that link alone.
+/// What the host may send to the link itself. A neighbour with a global address is asked on its own link
+/// alone.
 fn host_link(view: &View<'_>) -> Vec<Rule> {
     let mut rules = link(view);
     for uplink in &view.situation.uplinks {
@@ -116,153 +104,106 @@ fn host_link(view: &View<'_>) -> Vec<Rule> {
     rules
 }
 
-/// DHCP (RFC 2131, RFC 8415), neighbour discovery (RFC 4861) and MLD (RFC 2710, RFC 3810), but for what
-/// depends on the addresses of a link.
+/// DHCP, neighbour discovery and MLD, as far as they do not depend on the addresses of a link.
 pub(super) fn link(view: &View<'_>) -> Vec<Rule> {
     let accept = || view.rule(Verdict::Accept);
-    // The socket of a DHCP client is root's, and its server is near: to a public address a lease
-    // could otherwise be renewed by anybody who listens there.
-    let dhcp = |sport, dport, to| accept().to(to).udp(Port::fixed(sport), Port::fixed(dport)).owner(0);
-    match view.family {
-        Family::V4 => {
-            nets(&["255.255.255.255/32", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"])
-                .into_iter()
-                .map(|to| dhcp(68, 67, to))
-                .collect()
-        }
-        Family::V6 => {
-            let mut rules: Vec<Rule> = nets(&["ff02::1:2/128", "ff05::1:3/128", "fe80::/10", "fc00::/7"])
-                .into_iter()
-                .map(|to| dhcp(546, 547, to))
-                .collect();
-            // Routers are asked as a group.
-            let routers = nets(&["ff02::2/128"]).into_iter();
-            rules.extend(routers.map(|group| accept().to(group).icmp_type(133).hop_limit(255)));
-            rules.extend(nets(&["fe80::/10", "ff02::/16"]).into_iter().flat_map(|net| neighbours(view, net)));
-            // MLD reports and done go one hop, to multicast groups.
-            let groups = nets(&["ff00::/8"]);
-            rules.extend(
-                [131, 132, 143]
-                    .into_iter()
-                    .flat_map(|number| groups.iter().map(move |&group| (number, group)))
-                    .map(|(number, group)| accept().to(group).icmp_type(number).hop_limit(1)),
-            );
-            rules
-        }
+    // The socket of a DHCP client is root's.
+    let (client, server) = (dhcp_client(view.family), dhcp_server(view.family));
+    let dhcp = dhcp_servers(view.family).into_iter().map(|to| accept().to(to).udp(client, server).owner(0));
+    let mut rules: Vec<Rule> = dhcp.collect();
+    if view.family == Family::V4 {
+        return rules;
     }
+    // Routers are asked as a group.
+    let ask = accept().to(ALL_ROUTERS).icmp_type(icmpv6::ROUTER_SOLICITATION);
+    rules.push(ask.hop_limit(FROM_THIS_LINK));
+    rules.extend([LINK_LOCAL, LINK_GROUPS].into_iter().flat_map(|net| neighbours(view, net)));
+    let listeners = [icmpv6::LISTENER_REPORT, icmpv6::LISTENER_DONE, icmpv6::LISTENER_REPORT_V2];
+    rules.extend(listeners.map(|number| accept().to(GROUPS_V6).icmp_type(number).hop_limit(ONE_HOP)));
+    rules
 }
 
-/// A neighbour is asked for, and asks, with a hop limit of 255. Routers forward that to any address that
-/// is not on the link, so the addresses are named.
+/// Solicitations and advertisements of neighbours. Routers forward those to an address that is not on the
+/// link, so the network is named.
 pub(super) fn neighbours(view: &View<'_>, net: IpNet) -> Vec<Rule> {
     if Family::of(net.addr()) != view.family || view.family == Family::V4 {
         return Vec::new();
     }
-    let message = |number| view.rule(Verdict::Accept).to(net).icmp_type(number).hop_limit(255);
-    [135, 136].map(message).to_vec()
+    let message = |number| view.rule(Verdict::Accept).to(net).icmp_type(number).hop_limit(FROM_THIS_LINK);
+    [icmpv6::NEIGHBOUR_SOLICITATION, icmpv6::NEIGHBOUR_ADVERTISEMENT].map(message).to_vec()
 }
 
 fn lan(view: &View<'_>) -> Vec<Rule> {
     let lan = &view.config.lan;
-    let mut rules = Vec::new();
-    if lan.allow {
-        let of_family = |net: &IpNet| Family::of(net.addr()) == view.family;
-        match &lan.networks {
-            Networks::Listed(listed) => {
-                let nets = view.listed_lan(listed).into_iter();
-                rules.extend(nets.map(|net| view.rule(Verdict::Accept).to(net)));
-            }
-            // By interface as well: a private prefix that is routed elsewhere is not the LAN.
-            Networks::Connected => rules.extend(view.situation.uplinks.iter().flat_map(|uplink| {
-                let nets = uplink.prefixes.iter().map(crate::net::LanPrefix::net).filter(of_family);
-                nets.map(|net| view.rule(Verdict::Accept).to(net).output(uplink.interface.clone()))
-            })),
-        }
+    if !lan.allow {
+        return Vec::new();
     }
-    if lan.allow && lan.multicast {
+    let to = |net| view.rule(Verdict::Accept).to(net);
+    let mut rules: Vec<Rule> = match &lan.networks {
+        Networks::Listed(listed) => view.listed_lans(listed).into_iter().map(to).collect(),
+        // By interface as well: a private network that is routed elsewhere is not the LAN.
+        Networks::Connected => {
+            view.connected_lans().map(|(uplink, net)| to(net).output(uplink.clone())).collect()
+        }
+    };
+    if lan.multicast {
         rules.extend(discovery(view));
     }
     rules
 }
 
+/// What finds printers and players on the LAN: mDNS and SSDP, and in IPv4 the membership of their groups.
 pub(super) fn discovery(view: &View<'_>) -> Vec<Rule> {
-    let to = |group: &str| nets(&[group]).into_iter().map(|net| view.rule(Verdict::Accept).to(net));
-    let ask = |group: &str, port: Port, hops: &[HopLimit]| -> Vec<Rule> {
-        let udp = to(group).map(|rule| rule.transport(Transport::Udp).dport(port));
-        udp.flat_map(|rule| hops.iter().map(move |&limit| rule.clone().hops(limit))).collect()
+    let to = |net| view.rule(Verdict::Accept).to(net);
+    let ask = |group, port: Port, hops: &[HopLimit]| -> Vec<Rule> {
+        let udp = to(group).transport(Transport::Udp).dport(port);
+        hops.iter().map(|&limit| udp.clone().hops(limit)).collect()
     };
-    match view.family {
-        Family::V4 => {
-            let mut rules = ask("224.0.0.251/32", MDNS, &MDNS_HOPS);
-            rules.extend(ask("239.255.255.250/32", SSDP, &SSDP_HOPS));
-            // IGMP goes one hop (RFC 3376, 4).
-            rules.extend(to("224.0.0.0/4").map(|rule| rule.protocol(Protocol::Igmp).hop_limit(1)));
-            rules
-        }
-        Family::V6 => {
-            let ssdp = ["ff02::c/128", "ff05::c/128"].map(|group| ask(group, SSDP, &SSDP_HOPS)).concat();
-            [ask("ff02::fb/128", MDNS, &MDNS_HOPS), ssdp].concat()
-        }
+    let mut rules = ask(mdns_group(view.family), MDNS, &MDNS_HOPS);
+    rules.extend(ssdp_groups(view.family).into_iter().flat_map(|group| ask(group, SSDP, &SSDP_HOPS)));
+    if view.family == Family::V4 {
+        rules.push(to(GROUPS_V4).protocol(Protocol::Igmp).hop_limit(ONE_HOP));
     }
+    rules
 }
 
-/// The host speaks to its own containers and virtual machines, whose bridges are no uplinks. Only to
-/// private addresses: should a bridge to the world carry such a name, the internet is not behind it.
+/// The host may send to its own containers and virtual machines. Their bridges are no uplinks. Only private
+/// addresses are allowed, so that a bridge to the internet with such a name is no way out.
 fn containers(view: &View<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> =
-        view.shut_out_bridges().map(|pattern| view.rule(Verdict::Return).output(pattern)).collect();
+        view.misnamed_bridges().map(|pattern| view.rule(Verdict::Return).output(pattern)).collect();
     rules.extend(private(view.family).into_iter().map(|net| view.rule(Verdict::Accept).to(net)));
     rules
 }
 
-/// Answers to what `input.allow` let in: only those, only to where it came from, and only with the
-/// uplink's own address. A flow that came in through a tunnel has the tunnel's: should the tunnel go,
-/// its answers must not go on in clear.
+/// Answers to what `input.allow` lets in, to where it came from. They need the uplink's own address as their
+/// source: a connection that came in through a tunnel has the tunnel's address, and must not go on in clear
+/// when the tunnel is gone.
 fn replies(view: &View<'_>) -> Vec<Rule> {
-    let uplinks = view.situation.uplinks.iter();
-    let own =
-        uplinks.flat_map(|uplink| uplink.addresses.iter().map(move |&address| (&uplink.interface, address)));
-    own.filter(|(_, address)| Family::of(*address) == view.family)
-        .flat_map(|(interface, address)| {
-            view.inbound().flat_map(move |inbound| {
-                let base = view
-                    .rule(Verdict::Accept)
-                    .from(address.into())
-                    .output(interface.clone())
-                    .tracked(super::Tracked::EstablishedReply);
-                let base = match inbound.from {
-                    Some(net) => base.to(net),
-                    None => base,
-                };
-                traffic_rules(&inbound.traffic, &base).into_iter().map(Rule::mirrored).collect::<Vec<_>>()
-            })
-        })
-        .collect()
-}
-
-/// Answers of docker-proxy's, as narrow.
-fn proxied(view: &View<'_>) -> Vec<Rule> {
-    let answer = |(uplink, net, transport, port): (&IfName, IpNet, Transport, Port)| {
-        let own = view.situation.uplinks.iter().find(|own| own.interface == *uplink);
-        let own = own.into_iter().flat_map(|own| own.addresses.iter().copied());
-        own.filter(|address| Family::of(*address) == view.family)
-            .map(|address| {
-                let base = view.rule(Verdict::Accept).from(address.into()).to(net).output(uplink.clone());
-                base.transport(transport).sport(port).tracked(super::Tracked::EstablishedReply)
-            })
-            .collect::<Vec<_>>()
+    let to_inbound = |(uplink, own): (&IfName, std::net::IpAddr)| {
+        let base = view.rule(Verdict::Accept).from(own.into()).output(uplink.clone());
+        let base = base.tracked(Tracked::EstablishedReply);
+        let answers = |inbound: &crate::config::Inbound| {
+            let base = match inbound.from {
+                Some(net) => base.clone().to(net),
+                None => base.clone(),
+            };
+            traffic_rules(&inbound.traffic, &base).into_iter().map(Rule::mirrored).collect::<Vec<_>>()
+        };
+        view.inbound().flat_map(answers).collect::<Vec<_>>()
     };
-    view.proxied().into_iter().flat_map(answer).collect()
+    view.own_addresses().flat_map(to_inbound).collect()
 }
 
-fn private(family: Family) -> Vec<IpNet> {
-    match family {
-        Family::V4 => nets(&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"]),
-        Family::V6 => nets(&["fc00::/7", "fe80::/10", "ff02::/16"]),
-    }
-}
-
-/// Networks that are known when this is written. A test reads every one of them.
-pub(super) fn nets(texts: &[&str]) -> Vec<IpNet> {
-    texts.iter().filter_map(|text| text.parse().ok()).collect()
+/// Answers of docker-proxy, with the same limits.
+fn proxied(view: &View<'_>) -> Vec<Rule> {
+    let answers = |Proxied { uplink, network, transport, port }: Proxied<'_>| {
+        let own = view.own_addresses().filter(move |(interface, _)| *interface == uplink);
+        own.map(move |(_, address)| {
+            let base = view.rule(Verdict::Accept).from(address.into()).to(network).output(uplink.clone());
+            base.transport(transport).sport(port).tracked(Tracked::EstablishedReply)
+        })
+        .collect::<Vec<_>>()
+    };
+    view.proxied().into_iter().flat_map(answers).collect()
 }

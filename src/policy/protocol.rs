@@ -1,4 +1,4 @@
-//! What a packet carries, as a rule names it.
+//! What a rule can ask about a packet's protocol, hop limit and connection.
 
 use crate::net::Transport;
 
@@ -38,7 +38,7 @@ impl Protocol {
 }
 
 impl Ported {
-    /// nft's and iptables' word for it.
+    /// The word of nft and iptables for it.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::UdpLite => "udplite",
@@ -62,22 +62,10 @@ pub enum HopLimit {
 pub enum Tracked {
     /// RELATED or ESTABLISHED.
     Reply,
-    /// Its destination was rewritten, and this packet goes the way of the first.
+    /// Its destination was rewritten, and this packet goes in the direction of the first.
     DnatOriginal,
     /// Its destination was rewritten, and this packet is an answer.
     DnatReply,
     /// It was opened from the other side, and this packet is an answer.
     EstablishedReply,
-}
-
-impl Tracked {
-    /// The options of `-m conntrack`.
-    pub(super) fn options(self) -> &'static str {
-        match self {
-            Self::Reply => "--ctstate RELATED,ESTABLISHED",
-            Self::DnatOriginal => "--ctstate DNAT --ctdir ORIGINAL",
-            Self::DnatReply => "--ctstate DNAT --ctdir REPLY",
-            Self::EstablishedReply => "--ctstate ESTABLISHED --ctdir REPLY",
-        }
-    }
 }

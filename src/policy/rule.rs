@@ -1,13 +1,8 @@
-//! A rule as data: what it matches and where it sends the packet.
-//!
-//! The text form is that of `iptables-save`, so that what was committed can be compared with what
-//! the kernel gives back. Rules are made by the chain modules and by nobody else.
-
-use std::fmt;
+//! A rule as data: what it matches, and its verdict. Only the modules of the chains make rules.
 
 use ipnet::IpNet;
 
-use super::{ChainName, HopLimit, Ported, Protocol, SetName, Tracked};
+use super::{ChainName, HopLimit, Protocol, SetName, Tracked};
 use crate::net::{Endpoint, Family, IfPattern, Port, PortRange, Transport};
 
 /// What happens to a packet that a rule matches.
@@ -15,17 +10,18 @@ use crate::net::{Endpoint, Family, IfPattern, Port, PortRange, Transport};
 pub enum Verdict {
     /// It passes this table.
     Accept,
-    /// It is gone.
+    /// It ends here.
     Drop,
-    /// Back to where this chain was jumped to from.
+    /// Back to the chain that jumped here.
     Return,
-    /// Into another chain, and back here when that has no verdict.
+    /// Into another chain. It comes back here when that chain has no verdict.
     Jump(ChainName),
-    /// Into another chain; a return there leads to where *this* chain was jumped to from.
+    /// Into another chain. When that chain has no verdict, the packet goes back to the chain that jumped to
+    /// *this* one.
     Goto(ChainName),
 }
 
-/// An interface that must, or must not, be the one.
+/// An interface that a packet must, or must not, have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IfMatch {
     pub(super) pattern: IfPattern,
@@ -34,7 +30,7 @@ pub struct IfMatch {
 }
 
 impl IfMatch {
-    /// One of such a name that is such a device.
+    /// One with this name that is such a device.
     pub fn device(device: Device, name: impl Into<IfPattern>) -> Self {
         Self { device: Some(device), ..name.into().into() }
     }
@@ -46,17 +42,17 @@ impl<P: Into<IfPattern>> From<P> for IfMatch {
     }
 }
 
-/// What sort of device an interface must be, besides its name: the kernel knows it from the moment the
-/// device is there, whoever names it. A rule for nftables says so; iptables has no match for it.
+/// The kind of device that an interface must be, besides its name. The kernel knows the kind from the moment
+/// the device is there, whatever its name. nftables has a match for it, iptables has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// One whose packets a VPN carries.
+    /// A tunnel.
     Tunnel,
     /// A software bridge.
     Bridge,
 }
 
-/// One rule. Made with [`Rule::new`] and narrowed by what follows.
+/// One rule. [`Rule::new`] makes it, and each other method makes it match less.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     pub(super) family: Family,
@@ -185,8 +181,8 @@ impl Rule {
         fits.then(|| Self { set: None, ..self.clone() }.to_endpoint(member))
     }
 
-    /// The same without its destination's port, if it is UDP to one endpoint: what later fragments of it
-    /// look like.
+    /// The same without the destination's port, if it is UDP to one endpoint: it matches the later fragments of
+    /// such a packet.
     pub(super) fn without_port(&self) -> Option<Self> {
         let udp = self.protocol == Some(Protocol::Transport(Transport::Udp));
         let one = udp && self.destination.is_some() && self.dport.is_some();
@@ -204,7 +200,7 @@ impl Rule {
         self.protocol(Protocol::Icmp)
     }
 
-    /// The same rule for the answers: the ports change sides.
+    /// The same rule for the answers: source and destination port change places.
     pub fn mirrored(mut self) -> Self {
         std::mem::swap(&mut self.sport, &mut self.dport);
         self
@@ -215,7 +211,7 @@ impl Rule {
         self.hops(HopLimit::Exactly(limit))
     }
 
-    /// Only with such a TTL, or IPv6 hop limit.
+    /// Only with one of these TTLs, or IPv6 hop limits.
     pub fn hops(mut self, limit: HopLimit) -> Self {
         self.hop_limit = Some(limit);
         self
@@ -239,95 +235,15 @@ impl Rule {
         self
     }
 
-    /// Only from this moment on, which the kernel itself watches.
+    /// Only from this moment on, by the kernel's own clock.
     pub fn since(mut self, moment: jiff::Timestamp) -> Self {
         self.since = Some(moment);
         self
     }
 
-    /// Only until this moment, which the kernel itself watches.
+    /// Only until this moment, by the kernel's own clock.
     pub fn until(mut self, moment: jiff::Timestamp) -> Self {
         self.until = Some(moment);
         self
-    }
-
-    fn protocol_name(&self) -> Option<&'static str> {
-        Some(match (self.protocol?, self.family) {
-            (Protocol::Transport(transport), _) => transport.as_str(),
-            (Protocol::Icmp, Family::V4) => "icmp",
-            (Protocol::Icmp, Family::V6) => "ipv6-icmp",
-            (Protocol::Igmp, _) => "igmp",
-            // iptables has no name of its own for it, and not every system has a file with the names.
-            (Protocol::Ported(Ported::Dccp), _) => "33",
-            (Protocol::Ported(ported), _) => ported.as_str(),
-        })
-    }
-
-    fn hop_limit_words(&self, limit: HopLimit) -> String {
-        let name = if self.family == Family::V4 { "ttl" } else { "hl" };
-        match limit {
-            HopLimit::Exactly(limit) => format!("-m {name} --{name}-eq {limit}"),
-            HopLimit::Below(limit) => format!("-m {name} --{name}-lt {limit}"),
-        }
-    }
-
-    fn words(&self) -> Vec<String> {
-        let mut words = Vec::new();
-        let mut push = |word: Option<String>| words.extend(word);
-        // Every address is no match at all, and is listed as none.
-        let some = |net: &IpNet| net.prefix_len() > 0;
-        push(self.source.filter(some).map(|net| format!("-s {net}")));
-        push(self.destination.filter(some).map(|net| format!("-d {net}")));
-        push(self.input.as_ref().map(|input| format!("{}-i {}", input.not(), input.pattern)));
-        push(self.output.as_ref().map(|output| format!("{}-o {}", output.not(), output.pattern)));
-        push(self.protocol_name().map(|name| format!("-p {name}")));
-        if let Some(Protocol::Transport(transport)) = self.protocol
-            && (self.sport.is_some() || self.dport.is_some())
-        {
-            push(Some(format!("-m {transport}")));
-            push(self.sport.map(|ports| format!("--sport {ports}")));
-            push(self.dport.map(|ports| format!("--dport {ports}")));
-        }
-        push(self.either_dport.map(|[one, other]| format!("-m multiport --dports {one},{other}")));
-        push(self.set.map(|set| format!("-m set --match-set {set} dst,dst")));
-        push(self.icmp_type.map(|number| match self.family {
-            Family::V4 => format!("-m icmp --icmp-type {number}"),
-            Family::V6 => format!("-m icmp6 --icmpv6-type {number}"),
-        }));
-        push(self.hop_limit.map(|limit| self.hop_limit_words(limit)));
-        push(self.mark.map(|mark| format!("-m mark --mark {mark:#x}")));
-        push(self.owner.map(|uid| format!("-m owner --uid-owner {uid}")));
-        push(self.tracked.map(|tracked| format!("-m conntrack {}", tracked.options())));
-        // xt_time reads its dates as UTC unless told otherwise (iptables-extensions(8)).
-        push((self.since.is_some() || self.until.is_some()).then(|| "-m time".to_owned()));
-        push(self.since.map(|moment| format!("--datestart {}", date(moment))));
-        push(self.until.map(|moment| format!("--datestop {}", date(moment))));
-        words
-    }
-}
-
-impl fmt::Display for Rule {
-    /// The rule as `iptables-save` prints it, without the leading `-A CHAIN`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for word in self.words() {
-            write!(f, "{word} ")?;
-        }
-        match &self.verdict {
-            Verdict::Accept => f.write_str("-j ACCEPT"),
-            Verdict::Drop => f.write_str("-j DROP"),
-            Verdict::Return => f.write_str("-j RETURN"),
-            Verdict::Jump(chain) => write!(f, "-j {chain}"),
-            Verdict::Goto(chain) => write!(f, "-g {chain}"),
-        }
-    }
-}
-
-fn date(moment: jiff::Timestamp) -> impl fmt::Display {
-    moment.strftime("%Y-%m-%dT%H:%M:%S")
-}
-
-impl IfMatch {
-    fn not(&self) -> &'static str {
-        if self.negated { "! " } else { "" }
     }
 }

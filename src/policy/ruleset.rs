@@ -5,14 +5,14 @@ use std::fmt;
 use super::{EndpointSet, Rule, WireRules};
 use crate::net::Family;
 
-/// Chains that are ours. The article's names where it has one.
+/// Chains that are ours. Where the article has a name for one, it is that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChainName {
     /// filter: everything the host sends.
     OutputVpnKillSwitch,
-    /// filter: the allowance through which the VPN client reaches its server. Moves with the VPN.
+    /// filter: the allowance through which the VPN client reaches its server. It changes with the VPN.
     VpnBootstrap,
-    /// filter: whose sockets the allowance holds for.
+    /// filter: the users whose sockets may use the allowance.
     VpnOwner,
     /// filter: the host's own containers and virtual machines.
     VpnContainers,
@@ -22,23 +22,23 @@ pub enum ChainName {
     VpnTunnel,
     /// filter: DHCP and neighbour discovery, without which there is no link.
     VpnLink,
-    /// filter: the LAN. Moves with the links.
+    /// filter: the LAN. It changes with the links.
     VpnLan,
     /// filter: everything that comes in.
     RelatedAndEstablished,
-    /// filter: packets for a tunnel's address that come in elsewhere. Moves with the VPN.
+    /// filter: packets for a tunnel's address that come in on another link. It changes with the VPN.
     VpnTunnelAddress,
     /// filter and mangle: everything that is forwarded.
     DockerVpnKillSwitch,
     /// filter and mangle: from one container bridge to another.
     DockerBridges,
-    /// filter and mangle: networks that have the LAN in place of the tunnel.
+    /// filter and mangle: networks that reach the LAN instead of the tunnel.
     DockerLan,
-    /// filter, IPv6 alone, and the last of what is forwarded: where nobody else has had a verdict.
+    /// filter, IPv6 alone: the last chain for what is forwarded, where no other chain had a verdict.
     DockerIpv6,
-    /// On the wires alone: everything that goes out there.
+    /// On the wires alone: everything that goes out.
     VpnWire,
-    /// On the wires alone: packets with ports, of which those to DNS end here.
+    /// On the wires alone: packets with ports. DNS ends here.
     VpnWirePorts,
 }
 
@@ -92,20 +92,20 @@ impl fmt::Display for ChainName {
     }
 }
 
-/// Chains that belong to the kernel or to Docker, from whose first place we jump to ours.
+/// Chains that belong to the kernel or to Docker. They jump to ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Hook {
+pub enum ForeignChain {
     /// What comes in.
     Input,
     /// What passes through.
     Forward,
     /// What goes out.
     Output,
-    /// Docker's chain for its user's rules. Not the kernel's: it is made when it is not there.
+    /// Docker's chain for the rules of its users. We make it where Docker has not.
     DockerUser,
 }
 
-impl Hook {
+impl ForeignChain {
     /// Every one of them.
     pub const ALL: [Self; 4] = [Self::Input, Self::Forward, Self::Output, Self::DockerUser];
 
@@ -157,13 +157,13 @@ pub struct Table {
     /// Which table.
     pub name: TableName,
     /// The built-in chains whose policy is DROP.
-    pub dropping: Vec<Hook>,
+    pub dropping: Vec<ForeignChain>,
     /// Our chains, in the order in which they are printed.
     pub chains: Vec<Chain>,
-    /// From whose first place we jump to which chain of ours.
-    pub jumps: Vec<(Hook, ChainName)>,
-    /// From whose last place we jump to which chain of ours: whatever others say comes before.
-    pub last: Vec<(Hook, ChainName)>,
+    /// Which foreign chain jumps to which chain of ours from its first place.
+    pub jumps: Vec<(ForeignChain, ChainName)>,
+    /// Which foreign chain jumps to which chain of ours from its last place, after the rules of others.
+    pub last: Vec<(ForeignChain, ChainName)>,
 }
 
 /// Everything we hold in the kernel.

@@ -1,7 +1,7 @@
-//! Endpoints as a set that the kernel looks up at once, however many there are.
+//! Many endpoints as one set, in which the kernel finds an endpoint in one step.
 //!
-//! A set's name tells its members: rules that want other endpoints name another set, so rules and set
-//! change in one transaction, and a set that rules point to is never changed, only mended.
+//! A set's name is made from its members. Rules for other endpoints name another set, so rules and set change in
+//! one transaction. A set that rules name is never changed, only repaired.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,10 +10,10 @@ use std::net::IpAddr;
 use super::{Chain, Rule, Ruleset, Table};
 use crate::net::{Endpoint, Family, Transport};
 
-/// So many endpoints of a family are still rules of their own, which people and programs can read.
+/// Maximum number of endpoints of a family that are rules of their own, which people and programs can read.
 pub const FEW: usize = 64;
 
-/// The name of a set, by which the members are known: `VPN_ENDPOINTS_V4_89abcdef`.
+/// The name of a set, made from its members: `VPN_ENDPOINTS_V4_89abcdef`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetName {
     family: Family,
@@ -67,8 +67,8 @@ impl EndpointSet {
     }
 }
 
-/// FNV-1a: the same in every release, so that a name outlives an update. Should two sets meet in a
-/// name, the members are compared all the same.
+/// FNV-1a: the same in every release, so that a name outlives an update. Where two sets have the same name, the
+/// comparison of their members tells them apart.
 fn digest(members: &BTreeSet<Endpoint>) -> u32 {
     members.iter().fold(0x811c_9dc5, |hash, member| {
         let address = match member.address() {
@@ -85,7 +85,7 @@ fn digest(members: &BTreeSet<Endpoint>) -> u32 {
 }
 
 impl Ruleset {
-    /// The same verdicts without a set: a rule for each member, for a system that cannot hold sets.
+    /// The same rules without sets: a rule for each member, for a system that cannot hold sets.
     pub fn without_sets(&self) -> Self {
         let tables = |tables: &[Table]| {
             let table = |table: &Table| Table { chains: self.spread(&table.chains), ..table.clone() };

@@ -2,7 +2,7 @@
 
 use super::{ChainName, Rule, Ruleset, Table, Verdict, WireChain, WireRule, WireRules};
 
-/// Chains that move with the VPN. What they pass goes to its servers or into its tunnels.
+/// Chains that change with the VPN. They pass only packets to its servers or into its tunnels.
 const ALLOWANCE: [ChainName; 4] =
     [ChainName::VpnBootstrap, ChainName::VpnOwner, ChainName::VpnTunnel, ChainName::VpnTunnelAddress];
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use tunwarden::config::Config;
 use tunwarden::net::{Endpoint, Family, LanPrefix};
 use tunwarden::policy::iptables::render_fresh;
-use tunwarden::policy::{Owners, nft, ruleset};
+use tunwarden::policy::{Owners, nftables, ruleset};
 use tunwarden::vpn::{
     Allowance, PauseScope, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
 };
@@ -70,7 +70,7 @@ fn shown(config: &str, situation: &Situation) -> String {
     let owners: Owners = [0, 113].into();
     let rules = ruleset(&config, &owners, situation);
     let of = |family| render_fresh(&rules, family);
-    let (v4, v6, nft) = (of(Family::V4), of(Family::V6), nft::render_fresh(&rules));
+    let (v4, v6, nft) = (of(Family::V4), of(Family::V6), nftables::render_fresh(&rules));
     format!("# iptables-restore\n{v4}\n# ip6tables-restore\n{v6}\n# nft\n{nft}")
 }
 

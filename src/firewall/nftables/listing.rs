@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::nft::{NftChain, NftSet, NftTable, Owner};
+use crate::policy::nftables::{NftChain, NftSet, NftTable, Owner};
 
 /// A table as it is held.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

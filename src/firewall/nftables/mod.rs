@@ -17,7 +17,7 @@ pub use listing::ListingError;
 use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
 use crate::net::{Family, IfName};
-use crate::policy::nft::{NftFamily, NftTable, Owner, Place, tables};
+use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
 use listing::differences;
 use questions::{ENDING, HOOKS, OWNED, WIRES, differ, is_there, list, look, refusal, remove};
@@ -317,7 +317,7 @@ impl Nftables {
                 }
             }
             if self.must_make() || !differences(table, found.as_ref()).is_empty() {
-                differing.push((table, if found.is_some() { Place::Taken } else { Place::Free }));
+                differing.push((table, if found.is_some() { Found::Present } else { Found::Absent }));
             }
         }
         if differing.is_empty() {
@@ -386,8 +386,8 @@ fn step(held: &[NftTable], wanted: &[NftTable]) -> String {
     let change = |table: &NftTable| match held.iter().find(|held| held.family == table.family) {
         Some(held) if held == table => String::new(),
         Some(held) if table.can_refill(held) => table.refilled(held),
-        Some(_) => table.replaced(Place::Taken),
-        None => table.replaced(Place::Unknown),
+        Some(_) => table.replaced(Found::Present),
+        None => table.replaced(Found::Unknown),
     };
     wanted.iter().map(change).collect()
 }

@@ -10,7 +10,7 @@ use super::listing::{Listed, differences};
 use crate::firewall::FirewallError;
 use crate::firewall::tool::{self, ToolError};
 use crate::net::IfName;
-use crate::policy::nft::{LINKS_OF_A_CHAIN, NftFamily, NftTable};
+use crate::policy::nftables::{LINKS_OF_A_CHAIN, NftFamily, NftTable};
 
 /// A table that is checked and never put in force: whether the kernel has the hooks of the protocols.
 pub(super) const HOOKS: &str = "table inet tunwarden_probe {\n\tchain output {\n\
@@ -51,7 +51,7 @@ pub(super) async fn differ<'t>(
 
 pub(super) async fn list(family: NftFamily) -> Result<Option<Listed>, FirewallError> {
     // Numbers for protocols: for each name in a set nft reads a file of them again.
-    let arguments = ["-y", "-p", "list", "table", family.as_str(), crate::policy::nft::TABLE];
+    let arguments = ["-y", "-p", "list", "table", family.as_str(), crate::policy::nftables::TABLE];
     match tool::nft(&arguments, "").await {
         Ok(text) => Ok(Some(Listed::parse(&text)?)),
         Err(ToolError::Failed { message, .. }) if message.contains("No such file or directory") => Ok(None),

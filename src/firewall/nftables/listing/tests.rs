@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Config;
-use crate::policy::nft::{Place, tables};
+use crate::policy::nftables::{Found, tables};
 use crate::policy::{Owners, ruleset};
 use crate::vpn::{Situation, Wire};
 
@@ -18,7 +18,7 @@ fn wanted() -> [NftTable; 2] {
 
 /// What is held after our own text, as nft 1.0.6 would list it.
 fn listing(table: &NftTable) -> String {
-    let text = table.replaced(Place::Taken);
+    let text = table.replaced(Found::Present);
     let text = text.lines().skip(1).collect::<Vec<_>>().join("\n");
     let text = text.replace("icmpv6 type 133", "icmpv6 type nd-router-solicit");
     text.replace("devices = { \"eth0\", \"wlan0\" }", "devices = { eth0, wlan0 }")

@@ -1,12 +1,13 @@
-//! One rule in the words of nft.
+//! A rule in the words of nft, as `nft list` prints it.
 
 use ipnet::IpNet;
 
 use crate::net::{Family, IfPattern, PortRange};
 use crate::policy::rule::IfMatch;
+use crate::policy::well_known::NAME_SERVERS;
 use crate::policy::{ChainName, Device, HopLimit, Protocol, Rule, Tracked, Verdict, WireRule};
 
-/// The set of the kernel's words for what is a tunnel.
+/// The name of the set of the kernel's kinds of tunnels.
 pub(super) const TUNNEL_KINDS: &str = "VPN_TUNNEL_KINDS";
 
 /// The chain's name in a table that both protocols share.
@@ -17,7 +18,7 @@ pub(super) fn name(chain: ChainName, family: Family) -> String {
     }
 }
 
-/// nft's word for a protocol.
+/// The word of nft for a protocol.
 pub(super) fn protocol(family: Family) -> &'static str {
     match family {
         Family::V4 => "ipv4",
@@ -25,7 +26,7 @@ pub(super) fn protocol(family: Family) -> &'static str {
     }
 }
 
-/// The rule as it is listed.
+/// The rule as nft lists it.
 pub(super) fn text(rule: &Rule) -> String {
     [matches(rule), vec![verdict(rule)]].concat().join(" ")
 }
@@ -35,7 +36,7 @@ fn with(rule: &Rule, more: &str) -> String {
     [matches(rule), vec![more.to_owned(), verdict(rule)]].concat().join(" ")
 }
 
-/// A rule for packets on a wire, as it is listed.
+/// A rule for packets on a wire, as nft lists it.
 pub(super) fn on_wire(wire: &WireRule) -> String {
     match wire {
         WireRule::Plain(rule) => text(rule),
@@ -43,7 +44,10 @@ pub(super) fn on_wire(wire: &WireRule) -> String {
         WireRule::OwnSocket(rule) => with(rule, "meta skuid >= 0"),
         // UDP, TCP, DCCP, SCTP and UDP-Lite.
         WireRule::WithPorts(rule) => with(rule, "meta l4proto { 6, 17, 33, 132, 136 }"),
-        WireRule::ToNameServer(rule) => with(rule, "th dport { 53, 853 }"),
+        WireRule::ToNameServer(rule) => {
+            let [dns, over_tls] = NAME_SERVERS;
+            with(rule, &format!("th dport {{ {dns}, {over_tls} }}"))
+        }
         WireRule::PortRead(rule) => with(rule, "th dport >= 0"),
         WireRule::Routed(rule) => match rule.family {
             Family::V4 => with(rule, "meta l4proto != 2 ip hdrlength != 5"),
@@ -52,13 +56,13 @@ pub(super) fn on_wire(wire: &WireRule) -> String {
     }
 }
 
-/// From this moment on, by the kernel's clock; nft runs with UTC as its zone.
-pub(super) fn from(moment: jiff::Timestamp) -> String {
+/// From this moment on, by the kernel's clock. nft runs with UTC as its time zone.
+fn from(moment: jiff::Timestamp) -> String {
     format!("meta time >= \"{}\"", moment.strftime("%Y-%m-%d %H:%M:%S"))
 }
 
 /// Until this moment, in the same way.
-pub(super) fn before(moment: jiff::Timestamp) -> String {
+fn before(moment: jiff::Timestamp) -> String {
     format!("meta time < \"{}\"", moment.strftime("%Y-%m-%d %H:%M:%S"))
 }
 
@@ -97,7 +101,7 @@ fn matches(rule: &Rule) -> Vec<String> {
     words
 }
 
-/// Whose port is looked at: that names the transport, too, and is listed so.
+/// The header that has the port. It names the transport too, and nft lists it so.
 fn transport(rule: &Rule) -> &'static str {
     match rule.protocol {
         Some(Protocol::Transport(transport)) => transport.as_str(),
@@ -129,7 +133,7 @@ fn protocol_words(rule: &Rule) -> Vec<String> {
     }
 }
 
-/// A single address stands without a length; every address is no match at all.
+/// nft lists a single address without a length, and no match for a network of every address.
 fn net(net: IpNet) -> Option<String> {
     match net.prefix_len() {
         0 => None,
@@ -148,7 +152,7 @@ fn interface(side: &str, wanted: &IfMatch) -> String {
     }
 }
 
-/// nft's wildcard is another; a name that ends with it is told from a pattern by a backslash.
+/// The wildcard of nft is `*`. A backslash tells a name that ends with it from a pattern.
 fn pattern(pattern: &IfPattern) -> String {
     let text = pattern.to_string();
     match (text.strip_suffix('+'), text.strip_suffix('*')) {

@@ -1,30 +1,30 @@
 //! The text that `ipset -exist restore` takes.
 //!
-//! Members are filled into a set beside, which then changes places with the one that rules may point
-//! to: no packet ever meets half a set.
+//! The members go into a second set, which then changes places with the one that rules may name. So no packet
+//! meets half a set.
 
-use super::{EndpointSet, Ruleset};
 use crate::net::{Endpoint, Family};
+use crate::policy::{EndpointSet, Ruleset};
 
-/// What ipset allows unless it is told otherwise (ipset(8), `maxelem`).
+/// The maximum number of members where none is given (ipset(8), `maxelem`).
 const USUAL_MAXIMUM: usize = 65_536;
 
 /// The type of our sets.
 pub const TYPE: &str = "hash:ip,port";
 
-/// The restore text of one set, whether or not the kernel holds it.
+/// The restore text of one set, also where the kernel holds it already.
 pub fn render(set: &EndpointSet) -> String {
     let name = set.name();
     let beside = format!("{name}_NEW");
     let count = set.members().len();
-    // Room from the start: to grow on the way takes as long as all the rest.
+    // Room from the start: growing takes as long as everything else together.
     let (buckets, maximum) = (count.next_power_of_two() / 2, count.max(USUAL_MAXIMUM));
     let family = family(set);
     let create = |name: &str| {
         format!("create {name} {TYPE} {family} hashsize {} maxelem {maximum}\n", buckets.max(64))
     };
     let mut text = create(&beside);
-    // One that was left behind half filled.
+    // An earlier run may have left it half filled.
     text += &format!("flush {beside}\n");
     text.extend(set.members().iter().map(|member| format!("add {beside} {}\n", member_text(member))));
     text += &create(&name.to_string());

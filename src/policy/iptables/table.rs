@@ -1,34 +1,33 @@
-//! The text that `iptables-restore --noflush` takes, one table a transaction.
+//! The text of one table for `iptables-restore --noflush`, which makes one transaction of it.
 //!
-//! Chains of ours are replaced whole; chains of others only get or lose our jump. What has to be
-//! done about those depends on what the kernel holds: that comes in as [`Edits`].
+//! It replaces our chains as a whole. A foreign chain only gets or loses our jump. What a foreign chain needs
+//! depends on what the kernel holds: [`Edits`] say it.
 
 use std::collections::BTreeSet;
 
-use super::{ChainName, Hook, Ruleset, Table};
-use crate::net::Family;
+use crate::policy::{ChainName, ForeignChain, Table};
 
-/// How one table in the kernel gets from what it holds to ours.
+/// What one table in the kernel needs so that it holds ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edits {
-    /// Chains of ours to replace; the others are held as they should be.
+    /// Chains of ours to replace; the kernel holds the others as they should be.
     pub replace: BTreeSet<ChainName>,
-    /// Chains of ours that are held and must be empty now.
+    /// Chains of ours that the kernel holds and that must be empty now.
     pub empty: BTreeSet<ChainName>,
     /// Whether the policies have to be set.
     pub policies: bool,
-    /// Chains to make before a jump can stand in them.
-    pub create: Vec<Hook>,
-    /// Jumps to take out, one entry for each time it stands there.
-    pub remove: Vec<(Hook, ChainName)>,
-    /// Jumps to put in at the first place.
-    pub insert: Vec<(Hook, ChainName)>,
-    /// Jumps to put in at the last place.
-    pub append: Vec<(Hook, ChainName)>,
+    /// Foreign chains to make, so that a jump can stand in them.
+    pub create: Vec<ForeignChain>,
+    /// Jumps to remove, one entry for each time that a jump stands there.
+    pub remove: Vec<(ForeignChain, ChainName)>,
+    /// Jumps to insert at the first place.
+    pub insert: Vec<(ForeignChain, ChainName)>,
+    /// Jumps to append at the last place.
+    pub append: Vec<(ForeignChain, ChainName)>,
 }
 
 impl Edits {
-    /// What a table needs that holds nothing at all.
+    /// What an empty table needs.
     pub fn fresh(table: &Table) -> Self {
         Self {
             replace: table.chains.iter().map(|chain| chain.name).collect(),
@@ -37,8 +36,8 @@ impl Edits {
             create: table
                 .jumps
                 .iter()
-                .map(|&(hook, _)| hook)
-                .filter(|&hook| hook == Hook::DockerUser)
+                .map(|&(parent, _)| parent)
+                .filter(|&parent| parent == ForeignChain::DockerUser)
                 .collect(),
             remove: Vec::new(),
             insert: table.jumps.clone(),
@@ -72,23 +71,18 @@ pub fn render(table: &Table, edits: &Edits) -> String {
     }
     let mut lines = vec![format!("*{}", table.name.as_str())];
     if edits.policies {
-        lines.extend(table.dropping.iter().map(|hook| format!(":{} DROP [0:0]", hook.as_str())));
+        lines.extend(table.dropping.iter().map(|parent| format!(":{} DROP [0:0]", parent.as_str())));
     }
-    lines.extend(edits.create.iter().map(|hook| format!(":{} - [0:0]", hook.as_str())));
+    lines.extend(edits.create.iter().map(|parent| format!(":{} - [0:0]", parent.as_str())));
     lines.extend(edits.replace.union(&edits.empty).map(|chain| format!(":{chain} - [0:0]")));
     for chain in table.chains.iter().filter(|chain| edits.replace.contains(&chain.name)) {
         lines.extend(chain.rules.iter().map(|rule| format!("-A {} {rule}", chain.name)));
     }
-    lines.extend(edits.remove.iter().map(|(hook, chain)| format!("-D {} -j {chain}", hook.as_str())));
-    lines.extend(edits.insert.iter().map(|(hook, chain)| format!("-I {} 1 -j {chain}", hook.as_str())));
-    lines.extend(edits.append.iter().map(|(hook, chain)| format!("-A {} -j {chain}", hook.as_str())));
+    lines.extend(edits.remove.iter().map(|(parent, chain)| format!("-D {} -j {chain}", parent.as_str())));
+    lines.extend(edits.insert.iter().map(|(parent, chain)| format!("-I {} 1 -j {chain}", parent.as_str())));
+    lines.extend(edits.append.iter().map(|(parent, chain)| format!("-A {} -j {chain}", parent.as_str())));
     lines.push("COMMIT".to_owned());
     let mut text = lines.join("\n");
     text.push('\n');
     text
-}
-
-/// The restore text of a whole family for a kernel that holds nothing yet: what `rules` prints.
-pub fn render_fresh(ruleset: &Ruleset, family: Family) -> String {
-    ruleset.family(family).iter().map(|table| render(table, &Edits::fresh(table))).collect()
 }

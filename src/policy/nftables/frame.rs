@@ -1,29 +1,28 @@
-//! Which frames may go out on a wire: the chains in front of those for packets.
+//! The chains for frames, which stand before the chains for packets.
 //!
-//! `meta protocol` and where nft takes the network header to be are what the sender of the frame says: a raw
-//! socket says what it likes. `@ll` reads the frame as it goes out, and shows a tag that a driver of VLANs
-//! keeps beside the frame as if it stood there already. So a packet is looked at as IPv4 or IPv6 only where
-//! the EtherType in the frame, what the sender says and the packet's own version and lengths agree
-//! (`meta l4proto` is known only then); every other frame is told by `@ll` alone.
+//! `meta protocol`, and the place where nft takes the network header to be, come from the sender of the frame: a
+//! raw socket can say what it likes. `@ll` reads the frame as it goes out. It shows the tag of a VLAN as if it
+//! stood in the frame already, where a driver keeps the tag beside the frame. So a packet counts as IPv4 or IPv6
+//! only where three things agree: the EtherType in the frame, what the sender says, and the packet's own version
+//! and lengths (only then does the kernel know `meta l4proto`). `@ll` alone judges every other frame.
 //!
-//! A frame that its sender has tagged himself passes nowhere: the network header is taken to be where the tag
-//! is. One that comes from a link of VLANs has been judged there already, without the tag, and is judged
-//! again here.
+//! A frame that its sender has tagged passes nowhere, because nft takes the network header to be at the tag. A
+//! frame from a link of a VLAN was judged on that link, without the tag, and is judged here again.
 
 use super::NftChain;
 use super::rule::{self, name};
 use crate::net::Family;
 use crate::policy::{FrameMatch, PppoeFrames, WireRules};
 
-/// The chain into which all base chains lead.
+/// The chain that all base chains lead to.
 pub(super) const FIRST: &str = "VPN_EGRESS";
 /// Frames on Ethernet.
 const ETHERNET: &str = "VPN_ETHERNET";
-/// Those with a tag.
+/// Frames on Ethernet with a tag of a VLAN.
 const TAGGED: &str = "VPN_TAGGED";
-/// Those of PPPoE.
+/// Frames of PPPoE.
 const PPPOE: &str = "VPN_PPPOE";
-/// Those with a tag.
+/// Frames of PPPoE with a tag of a VLAN.
 const PPPOE_TAGGED: &str = "VPN_PPPOE_TAGGED";
 
 /// EtherTypes.
@@ -33,17 +32,19 @@ const ARP: u16 = 0x0806;
 const TAGS: [u16; 2] = [0x8100, 0x88a8];
 const PPPOE_TYPES: [u16; 2] = [0x8863, 0x8864];
 
-/// Codes of PPPoE behind its version and type (RFC 2516, 5): PADI, PADR and PADT, and a session's.
+/// Version, type and code of PPPoE's frames (RFC 2516, 5): PADI, PADR and PADT.
 const DISCOVERY: [u16; 3] = [0x1109, 0x1119, 0x11a7];
+/// The same for a frame of a session.
 const SESSION: u16 = 0x1100;
-/// PPP's numbers of IPv4 and IPv6.
+/// The numbers of IPv4 and IPv6 in PPP.
 const PACKETS: [u16; 2] = [0x0021, 0x0057];
 
-/// Bits in front of an EtherType: two addresses. A tag is four bytes longer.
+/// Number of bits before an EtherType: two addresses.
 const TYPE: u32 = 96;
+/// The same with a tag of four bytes.
 const TYPE_BEHIND_TAG: u32 = 128;
 
-/// The chains, each behind those that it leads to.
+/// The chains. A chain stands before those whose rules lead to it.
 pub(super) fn chains(wire: &WireRules) -> Vec<NftChain> {
     let chain = |name: &str, rules| NftChain { name: name.to_owned(), base: None, rules };
     let pppoe = wire.frames.iter().find_map(|frame| match frame {
@@ -63,8 +64,8 @@ pub(super) fn chains(wire: &WireRules) -> Vec<NftChain> {
 fn first(wire: &WireRules) -> Vec<String> {
     let mut rules: Vec<String> = wire.open.iter().map(rule::text).collect();
     rules.push(format!("meta oiftype ether goto {ETHERNET}"));
-    // Without a header of Ethernet (PPP, mobile broadband) a packet begins where its link header would. Only a
-    // raw sender's has something in front: nft and the driver would read it at two places.
+    // A link without Ethernet (PPP, mobile broadband) has no link header. Only a raw sender's frame has bytes
+    // before the packet, and there nft and the driver would read different places.
     rules.push("@ll,0,8 >= 0x0 drop".to_owned());
     rules.extend(packets(wire, None));
     rules.push("drop".to_owned());
@@ -79,10 +80,10 @@ fn ethernet(wire: &WireRules) -> Vec<String> {
     rules
 }
 
-/// Behind a tag: as without one, but for what a bridge keeps to itself.
+/// Frames with a tag: the same as without one, except those that no bridge forwards.
 fn tagged(wire: &WireRules) -> Vec<String> {
-    // What the sender has tagged himself and calls IP would be read from the tag on. It reads as IP only with
-    // such a tag, and such a length: that is what stands in those places then.
+    // The kernel would read a frame that its sender has tagged and calls IP from the tag on. It reads as IP only
+    // with these values in the tag, and with these lengths, which are then the bytes of the EtherType.
     let mut rules = vec![
         format!("@ll,112,8 & 0xf0 == 0x40 ip length {IPV4} drop"),
         "@ll,112,8 & 0xf0 == 0x60 ip6 length 24576-28671 drop".to_owned(),
@@ -101,7 +102,7 @@ fn tagged(wire: &WireRules) -> Vec<String> {
     rules
 }
 
-/// Packets of IPv4 and IPv6, known by the EtherType that begins at this bit, if there is one.
+/// Packets of IPv4 and IPv6. `ethertype` is the bit where their EtherType begins, if the link has one.
 fn packets(wire: &WireRules, ethertype: Option<u32>) -> Vec<String> {
     let families = [(Family::V4, "ip", IPV4, &wire.ipv4), (Family::V6, "ip6", IPV6, &wire.ipv6)];
     let rule = |(family, said, number, chains): (Family, &str, u16, &Vec<crate::policy::WireChain>)| {
@@ -114,13 +115,13 @@ fn packets(wire: &WireRules, ethertype: Option<u32>) -> Vec<String> {
 
 fn frame(frame: &FrameMatch) -> Vec<String> {
     match *frame {
-        // With the kinds and lengths of addresses that Ethernet and IPv4 have.
+        // With the kinds and lengths of the addresses of Ethernet and IPv4.
         FrameMatch::Arp => vec![format!("@ll,{TYPE},64 0x0806000108000604 meta protocol arp accept")],
         FrameMatch::Type(number) => vec![format!("@ll,{TYPE},16 {number:#06x} accept")],
         FrameMatch::Group(last, number) => {
             vec![format!("{} @ll,{TYPE},16 {number:#06x} accept", group(last))]
         }
-        // A length in the place of the EtherType, and the protocol behind it (IEEE 802.2).
+        // A length in the place of the EtherType, and the protocol after it (IEEE 802.2).
         FrameMatch::SpanningTree => {
             vec![format!("{} @ll,{TYPE},16 < 0x0600 @ll,112,16 0x4242 accept", group(0))]
         }
@@ -142,7 +143,7 @@ fn pppoe_frames(frames: PppoeFrames, ethertype: u32) -> Vec<String> {
         DISCOVERY.iter().map(|number| format!("@ll,{code},16 {number:#06x} accept")).collect();
     let session = format!("@ll,{code},16 {SESSION:#06x}");
     if frames != PppoeFrames::Discovery {
-        // PPP's own protocols: the link's and those that set up a network's.
+        // The protocols of PPP itself: for the link, and for the set-up of a network protocol.
         rules.push(format!("{session} @ll,{protocol},16 & 0x8000 != 0x0 accept"));
     }
     if frames == PppoeFrames::Packets {

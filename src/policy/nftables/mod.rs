@@ -1,0 +1,96 @@
+//! The rules in the words of nft: the second layer.
+//!
+//! We have two tables. The one of the family `inet` holds the chains of filter for both protocols, at hooks of its
+//! own. A drop there is final, whatever other tables accept. An accept there ends only this layer. A forwarded
+//! packet that returns from our chain passes. The table of the family `netdev` stands where packets go out on a
+//! wire.
+
+mod frame;
+mod rule;
+mod set;
+mod table;
+
+pub use table::{Base, Found, NftChain, NftFamily, NftSet, NftTable, Owner, TABLE};
+
+use super::{Chain, ChainName, ForeignChain, Ruleset, Table};
+use crate::net::Family;
+use set::{sets, tunnel_kinds};
+
+/// After iptables' filter (0), so that what enters has passed there, and after the usual rewrites of destinations
+/// at these hooks.
+const PRIORITY: i32 = 10;
+
+/// The kernel's hooks that packets enter our table from, and the chain of iptables at each.
+const HOOKS: [(ForeignChain, &str); 3] =
+    [(ForeignChain::Output, "output"), (ForeignChain::Input, "input"), (ForeignChain::Forward, "forward")];
+
+/// Both tables of a ruleset.
+pub fn tables(ruleset: &Ruleset) -> [NftTable; 2] {
+    [inet(ruleset), netdev(ruleset)]
+}
+
+/// What `rules --format nft` prints: a file that `nft -f` takes.
+pub fn render_fresh(ruleset: &Ruleset) -> String {
+    tables(ruleset).iter().map(|table| table.replaced(Found::Unknown)).collect()
+}
+
+fn inet(ruleset: &Ruleset) -> NftTable {
+    // In iptables the rules for forwarded packets stand in two tables, filter and mangle. Here once is enough.
+    let filters = Family::ALL.map(|family| (family, ruleset.family(family).first()));
+    let filters = filters.into_iter().filter_map(|(family, table)| Some((family, table?)));
+    let filters: Vec<(Family, &Table)> = filters.collect();
+    let mut chains: Vec<NftChain> =
+        filters.iter().flat_map(|&(family, table)| protocol_chains(family, table)).collect();
+    for (hook, name) in HOOKS {
+        let jumps = filters.iter().flat_map(|&(family, table)| {
+            let ours = table.jumps.iter().filter(move |(from, _)| *from == hook);
+            ours.map(move |&(_, to)| {
+                format!("meta nfproto {} jump {}", rule::protocol(family), rule::name(to, family))
+            })
+        });
+        // No packet returns from the chains of the other hooks.
+        let rules = jumps.chain((hook == ForeignChain::Forward).then(|| "accept".to_owned())).collect();
+        let base = Some(Base { hook: name, priority: PRIORITY, devices: Vec::new() });
+        chains.push(NftChain { name: name.to_owned(), base, rules });
+    }
+    let sets = sets(ruleset).into_iter().chain([tunnel_kinds()]).collect();
+    NftTable { family: NftFamily::Inet, owner: Owner::Nobody, sets, chains }
+}
+
+/// The chains of a table, without those that stand after the rules of others: this table has no rules of others.
+fn protocol_chains(family: Family, table: &Table) -> impl Iterator<Item = NftChain> {
+    let last = |name: ChainName| table.last.iter().any(|&(_, chain)| chain == name);
+    let chain = move |Chain { name, rules }: &Chain| NftChain {
+        name: rule::name(*name, family),
+        base: None,
+        rules: rules.iter().map(rule::text).collect(),
+    };
+    table.chains.iter().filter(move |chain| !last(chain.name)).map(chain)
+}
+
+/// Maximum number of links that the kernel takes for one chain: one less than `NFT_NETDEVICE_MAX`.
+pub const LINKS_OF_A_CHAIN: usize = 255;
+
+fn netdev(ruleset: &Ruleset) -> NftTable {
+    let wire = &ruleset.wire;
+    let mut chains: Vec<NftChain> = Vec::new();
+    for (family, own) in [(Family::V4, &wire.ipv4), (Family::V6, &wire.ipv6)] {
+        chains.extend(own.iter().map(|chain| NftChain {
+            name: rule::name(chain.name, family),
+            base: None,
+            rules: chain.rules.iter().map(rule::on_wire).collect(),
+        }));
+    }
+    chains.extend(frame::chains(wire));
+    // The kernel takes no chain at this hook without a link.
+    for (n, wires) in wire.wires.chunks(LINKS_OF_A_CHAIN).enumerate() {
+        let name = if n == 0 { "egress".to_owned() } else { format!("egress_{}", n + 1) };
+        let devices = wires.iter().map(|wire| wire.interface.to_string()).collect();
+        let base = Some(Base { hook: "egress", priority: PRIORITY, devices });
+        chains.push(NftChain { name, base, rules: vec![format!("goto {}", frame::FIRST)] });
+    }
+    NftTable { family: NftFamily::Netdev, owner: Owner::Nobody, sets: sets(ruleset), chains }
+}
+
+#[cfg(test)]
+mod tests;

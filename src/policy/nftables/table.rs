@@ -1,0 +1,187 @@
+//! One table as data, and the text that makes it in one transaction, in the words in which `nft list` shows it.
+
+use std::fmt::Write;
+
+/// The name of both tables.
+pub const TABLE: &str = "tunwarden";
+
+/// Our two tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NftFamily {
+    /// Both protocols, at their hooks.
+    Inet,
+    /// Links.
+    Netdev,
+}
+
+impl NftFamily {
+    /// The word of nft for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Netdev => "netdev",
+        }
+    }
+}
+
+/// Who owns a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody: every program that may change tables may change it.
+    Nobody,
+    /// The socket that makes it (kernel 5.12). No other socket may change it, and `flush ruleset` leaves it
+    /// alone. It outlives its owner (6.9), and has none then.
+    Maker,
+}
+
+/// What the kernel holds under the name of a table that is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// This is not known. The kernel refuses the text where the table has or had an owner.
+    Unknown,
+    /// A table, with or without an owner.
+    Present,
+    /// No table. Where ours has no owner, the kernel refuses the text if there is a table by now.
+    Absent,
+}
+
+/// A table as the kernel should hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NftTable {
+    /// Which of the two.
+    pub family: NftFamily,
+    /// Who owns it.
+    pub owner: Owner,
+    /// Its sets.
+    pub sets: Vec<NftSet>,
+    /// Its chains. A chain stands before those whose rules lead to it.
+    pub chains: Vec<NftChain>,
+}
+
+/// A set of endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NftSet {
+    /// Its name.
+    pub name: String,
+    /// The type of its elements.
+    pub kind: &'static str,
+    /// Its elements.
+    pub elements: Vec<String>,
+}
+
+/// A chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NftChain {
+    /// Its name.
+    pub name: String,
+    /// Where packets enter it, if they come from the kernel.
+    pub base: Option<Base>,
+    /// Its rules, as they are listed.
+    pub rules: Vec<String>,
+}
+
+/// Where packets enter. A packet that no rule decides is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The kernel's word for the hook.
+    pub hook: &'static str,
+    /// The place among the chains of others at the same hook.
+    pub priority: i32,
+    /// The links it is on; empty where the hook belongs to no link.
+    pub devices: Vec<String>,
+}
+
+impl NftTable {
+    /// The table's name with its family: `inet tunwarden`.
+    pub fn name(&self) -> String {
+        format!("{} {TABLE}", self.family.as_str())
+    }
+
+    /// The text that makes this table, or replaces the one of its name, in one transaction.
+    pub fn replaced(&self, found: Found) -> String {
+        let name = self.name();
+        let cleared = match (found, self.owner) {
+            // The first line makes sure that there is a table to delete.
+            (Found::Unknown, _) => format!("table {name}\ndelete table {name}\n"),
+            (Found::Present, _) => format!("delete table {name}\n"),
+            // After a deletion the kernel waits for its readers, and so does the next transaction. So nothing
+            // is deleted here.
+            (Found::Absent, Owner::Nobody) => format!("create table {name}\n"),
+            // The kernel refuses `create` and a table with an owner in one transaction.
+            (Found::Absent, Owner::Maker) => String::new(),
+        };
+        cleared + &self.text(Bases::Written)
+    }
+
+    /// The text that gives a table with the same chains other rules, in one transaction. Its chains stay where
+    /// packets enter them, so no packet finds none. Sets of `held` that are not wanted go.
+    pub fn refilled(&self, held: &Self) -> String {
+        let name = self.name();
+        let other = |set: &&NftSet| !self.sets.contains(set);
+        let stale = held.sets.iter().filter(other).map(|set| format!("delete set {name} {}\n", set.name));
+        format!("flush table {name}\n{}{}", stale.collect::<String>(), self.text(Bases::Kept))
+    }
+
+    /// Whether a table with the chains of `held` can be refilled with ours.
+    pub fn can_refill(&self, held: &Self) -> bool {
+        let chains = |table: &Self| {
+            let chain = |chain: &NftChain| (chain.name.clone(), chain.base.clone());
+            table.chains.iter().map(chain).collect::<Vec<_>>()
+        };
+        self.owner == held.owner && chains(self) == chains(held)
+    }
+
+    /// The same table on fewer links: on those that are `there`.
+    pub fn on_links(&self, there: impl Fn(&str) -> bool) -> Self {
+        let mut table = self.clone();
+        for base in table.chains.iter_mut().filter_map(|chain| chain.base.as_mut()) {
+            base.devices.retain(|device| there(device));
+        }
+        table
+    }
+
+    fn text(&self, bases: Bases) -> String {
+        let mut text = format!("table {} {{\n", self.name());
+        if self.owner == Owner::Maker {
+            text.push_str("\tflags owner, persist\n");
+        }
+        for set in &self.sets {
+            let _ = writeln!(text, "\tset {} {{\n\t\ttype {}", set.name, set.kind);
+            if !set.elements.is_empty() {
+                let _ = writeln!(text, "\t\telements = {{ {} }}", set.elements.join(", "));
+            }
+            text.push_str("\t}\n");
+        }
+        for chain in &self.chains {
+            let _ = writeln!(text, "\tchain {} {{", chain.name);
+            if let Some(base) = chain.base.as_ref().filter(|_| bases == Bases::Written) {
+                let _ = writeln!(text, "\t\t{base}");
+            }
+            for rule in &chain.rules {
+                let _ = writeln!(text, "\t\t{rule}");
+            }
+            text.push_str("\t}\n");
+        }
+        text.push_str("}\n");
+        text
+    }
+}
+
+/// Whether a text says where packets enter the chains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bases {
+    Written,
+    /// The kernel keeps what it holds.
+    Kept,
+}
+
+impl std::fmt::Display for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "type filter hook {}", self.hook)?;
+        if !self.devices.is_empty() {
+            let quoted: Vec<String> = self.devices.iter().map(|device| format!("\"{device}\"")).collect();
+            write!(f, " devices = {{ {} }}", quoted.join(", "))?;
+        }
+        write!(f, " priority {}; policy drop;", self.priority)
+    }
+}
