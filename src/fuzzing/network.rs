@@ -8,7 +8,7 @@ use super::assert_plain;
 use crate::effects::dns;
 use crate::netfilter::{self, removal};
 use crate::sources::docker::{http, read};
-use crate::sources::links::dump::Message;
+use crate::sources::links::netlink::messages;
 use crate::sources::links::table::Draft;
 use crate::sources::silence::filter;
 
@@ -30,10 +30,8 @@ pub(super) fn docker(data: &[u8]) {
 /// Messages of the kernel's on links, addresses and routes, and on netfilter; and a packet.
 pub(super) fn netlink(data: &[u8]) {
     let mut draft = Draft::default();
-    let mut rest = data;
-    while let Some(message) = Message::first(rest) {
-        draft.add(message.kind, message.payload);
-        rest = rest.get(message.length.next_multiple_of(4)..).unwrap_or_default();
+    for message in messages(data).map_while(Result::ok) {
+        draft.add(message.message_type(), message.payload());
     }
     let table = draft.finish();
     assert!(table.links.is_sorted_by_key(|link| link.index));

@@ -1,11 +1,12 @@
 //! Watches the machine's links, addresses, routes and rules, and which way packets go (rtnetlink).
 //!
-//! Notifications are read only as "something has changed"; what is true now always comes from a
-//! full dump, asked for after subscribing. So nothing is missed when the kernel drops notifications
-//! (`ENOBUFS`), and no state is patched together here.
+//! A notification only says that something has changed. What is true now always comes from a full dump, which is
+//! read after subscribing. So nothing is missed when the kernel drops notifications (`ENOBUFS`), and no state is
+//! made of single changes.
 
-pub(crate) mod dump;
+mod dump;
 mod lookup;
+pub(crate) mod netlink;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -22,14 +23,14 @@ use tokio::time::sleep;
 
 use crate::vpn::{Event, LinkTable};
 
-/// How long the kernel is left alone after it failed to answer.
+/// How long the watch waits after an error before it tries again.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// The least time between two dumps. A first change is read at once; of a burst (500 containers
-/// starting) at most fifty tables a second are made.
+/// Minimum time between two dumps. The first change is read at once. During a burst (500 containers start) at most
+/// fifty tables a second are made.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A burst longer than this is looked at before it has ended.
+/// Maximum number of notifications that are taken before the table is read again.
 const DRAIN: usize = 10_000;
 
 const GROUPS: [MulticastGroup; 8] = [
@@ -52,7 +53,7 @@ pub enum LinksError {
     /// The kernel refused a dump.
     #[error("the kernel refused to list its links")]
     Refused(#[source] io::Error),
-    /// An answer that is no netlink message.
+    /// The answer is not a netlink message.
     #[error("the kernel's answer ends in the middle of a message")]
     Truncated,
 }
@@ -65,7 +66,7 @@ pub async fn snapshot() -> Result<LinkTable, LinksError> {
     dump::table().await
 }
 
-/// Sends the table once at the start and again whenever it has changed, until nobody listens.
+/// Sends the table at the start, and again each time it has changed, until the receiver is gone.
 pub async fn watch(events: mpsc::Sender<Event>) {
     let mut last = None;
     while let Err(error) = follow(&events, &mut last).await {
@@ -77,9 +78,9 @@ pub async fn watch(events: mpsc::Sender<Event>) {
     }
 }
 
-/// Returns when nobody listens any more.
+/// Returns when the receiver is gone.
 async fn follow(events: &mpsc::Sender<Event>, last: &mut Option<LinkTable>) -> Result<(), LinksError> {
-    // Before the first dump: what changes between the two is then told twice, and never missed.
+    // Before the first dump: a change between the two is then seen twice, and never missed.
     let changes = Changes::subscribe().map_err(LinksError::Socket)?;
     loop {
         let table = dump::table().await?;
@@ -110,7 +111,7 @@ impl Changes {
 
     /// Waits for a notification and takes all that are queued behind it.
     async fn next(&self) -> io::Result<()> {
-        // The kernel cuts off what does not fit, and none of it is looked at.
+        // The kernel cuts off what does not fit, and nothing of it is read.
         let mut scrap = Vec::with_capacity(64);
         noticed(self.0.recv(&mut scrap).await)?;
         for _ in 0..DRAIN {
@@ -124,7 +125,7 @@ impl Changes {
     }
 }
 
-/// Notifications that were lost for want of room are a change like any other.
+/// Notifications that did not fit into the buffer are a change like any other.
 fn noticed(received: io::Result<()>) -> io::Result<()> {
     match received {
         Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(()),

@@ -1,30 +1,31 @@
-//! Asks the kernel which way packets go: a route lookup for every range of addresses that any route or
-//! rule tells apart.
+//! Asks the kernel which way packets go: one route lookup for each range of addresses.
 //!
-//! Between two neighbouring bounds of all networks in all tables every address has the same routes, so
-//! one answer holds for the whole range. Answers go for an ordinary user's packets without a mark; rules
-//! that choose by another user, a port, a protocol or a mark are not followed.
+//! The ranges lie between the bounds of all networks in all routes and rules. Every address of a range has the
+//! same routes, so one answer holds for the whole range. The answers hold for packets of an ordinary user without
+//! a mark. A rule that chooses by another user, a port, a protocol or a mark has no part in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use ipnet::IpNet;
 use nix::libc;
-use rtnetlink::sys::{AsyncSocketExt, SocketAddr, TokioSocket};
 
 use super::LinksError;
-use super::dump::{Message, NLMSG_ERROR, message};
+use super::dump::NLMSG_ERROR;
+use super::netlink::{Kernel, Message, message};
 use super::table::{attributes, next_hops, u32_at};
 use crate::net::{Family, PRIVATE, pieces};
 use crate::vpn::{RouteRange, public};
 
-/// Maximum number of lookups for one table: the largest ranges are asked for. Each takes about 3 µs.
+/// Maximum number of lookups for one table. Where there are more ranges, the largest are looked up. A lookup takes
+/// about 3 µs.
 const MOST: usize = 4096;
 
-/// How many requests are sent in one message: the answers have to fit the socket's buffer.
+/// Number of requests in one datagram. Their answers have to fit into the socket's buffer.
 const BATCH: usize = 64;
 
-/// The user whose packets are asked for: the first that Debian gives to a person.
+/// The user whose packets the lookups are for: the first user id that Debian gives to a person.
 const USER: u32 = 1000;
 
 /// The length of `struct rtmsg`.
@@ -34,21 +35,18 @@ const RTMSG: usize = 12;
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 const RTA_UID: u16 = 25;
 
-/// Above the numbers of the dumps that went before on the same socket.
+/// The first sequence number, above those of the dumps on the same socket.
 const FIRST_SEQUENCE: u32 = 16;
 
-/// A dump of the kernel's comes in pieces; an answer here is a few attributes.
-const ANSWER: usize = 8 * 1024;
-
-/// Which way packets go, with `bounds` the networks of every route and rule.
+/// Which way packets go. `bounds` are the networks of every route and rule.
 pub(super) async fn ranges(
-    socket: &TokioSocket,
+    kernel: &mut Kernel,
     bounds: &BTreeSet<IpNet>,
 ) -> Result<Vec<RouteRange>, LinksError> {
     let asked = asked(bounds);
     let mut answers: Vec<BTreeSet<u32>> = Vec::with_capacity(asked.len());
     for batch in asked.chunks(BATCH) {
-        answers.extend(ask(socket, batch).await?);
+        answers.extend(ask(kernel, batch).await?);
     }
     let mut ranges: Vec<RouteRange> = Vec::new();
     for (&(first, last), links) in asked.iter().zip(answers) {
@@ -60,7 +58,7 @@ pub(super) async fn ranges(
     Ok(ranges)
 }
 
-/// The ranges that are asked for, in order: of the internet and of private networks.
+/// The ranges to look up, in order: those of the internet and of private networks.
 fn asked(bounds: &BTreeSet<IpNet>) -> Vec<(IpAddr, IpAddr)> {
     let of_family = |family: Family| {
         let wanted: Vec<IpNet> = public(family).networks().into_iter().chain(PRIVATE).collect();
@@ -78,8 +76,8 @@ fn asked(bounds: &BTreeSet<IpNet>) -> Vec<(IpAddr, IpAddr)> {
     asked
 }
 
-/// The number of bits in which the first and the last address differ, from the lowest on; of IPv4 as if
-/// of IPv6.
+/// The number of addresses between the first and the last. One address of IPv4 counts as 2^96 of IPv6, so that
+/// both families compare.
 fn size(first: IpAddr, last: IpAddr) -> u128 {
     match (first, last) {
         (IpAddr::V4(first), IpAddr::V4(last)) => u128::from(last.to_bits() - first.to_bits()) << 96,
@@ -97,31 +95,21 @@ fn follows(last: IpAddr, first: IpAddr) -> bool {
 }
 
 /// The links by which packets to each of these ranges may leave.
-async fn ask(socket: &TokioSocket, batch: &[(IpAddr, IpAddr)]) -> Result<Vec<BTreeSet<u32>>, LinksError> {
+async fn ask(kernel: &mut Kernel, batch: &[(IpAddr, IpAddr)]) -> Result<Vec<BTreeSet<u32>>, LinksError> {
     let numbered = || batch.iter().zip(FIRST_SEQUENCE..);
     let requests: Vec<u8> = numbered().flat_map(|(&(first, _), sequence)| request(first, sequence)).collect();
-    socket.send_to(&requests, &SocketAddr::new(0, 0)).await.map_err(LinksError::Socket)?;
     let mut answers: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    let mut piece = Vec::with_capacity(ANSWER);
-    while answers.len() < batch.len() {
-        piece.clear();
-        let sender = socket.recv_from(&mut piece).await.map_err(LinksError::Socket)?;
-        // Port 0 is the kernel; another process may write to a netlink socket too.
-        if sender.port_number() != 0 {
-            continue;
-        }
-        let mut rest = piece.as_slice();
-        while !rest.is_empty() {
-            let message = Message::first(rest).ok_or(LinksError::Truncated)?;
-            answers.insert(message.sequence, links(&message));
-            rest = rest.get(message.length.next_multiple_of(4)..).unwrap_or_default();
-        }
-    }
+    let take = |message: &Message<'_>| {
+        answers.insert(message.sequence_number(), links(message));
+        let done = answers.len() >= batch.len();
+        Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    kernel.ask(&requests, take).await?;
     Ok(numbered().map(|(_, sequence)| answers.remove(&sequence).unwrap_or_default()).collect())
 }
 
-/// `struct rtmsg`: family at 0, destination length at 1, flags at 8, attributes from 12. The whole route
-/// is asked for, not one of its next hops.
+/// `struct rtmsg`: family at 0, destination length at 1, flags at 8, attributes from 12. The answer is the whole
+/// route, and not one of its next hops (`RTM_F_FIB_MATCH`).
 fn request(address: IpAddr, sequence: u32) -> Vec<u8> {
     let (family, octets) = match address {
         IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
@@ -138,16 +126,16 @@ fn request(address: IpAddr, sequence: u32) -> Vec<u8> {
     message(libc::RTM_GETROUTE, libc::NLM_F_REQUEST, sequence, &body)
 }
 
-/// None where the kernel says that there is no route, or that packets to there are dropped.
+/// The links of a route. There are none where the kernel has no route, or drops the packets.
 fn links(message: &Message<'_>) -> BTreeSet<u32> {
     let mut links = BTreeSet::new();
-    if message.kind == NLMSG_ERROR {
+    if message.message_type() == NLMSG_ERROR {
         return links;
     }
-    for (kind, value) in message.payload.get(RTMSG..).into_iter().flat_map(attributes) {
-        match kind {
-            libc::RTA_OIF => links.extend(u32_at(value, 0)),
-            libc::RTA_MULTIPATH => links.extend(next_hops(value)),
+    for attribute in message.payload().get(RTMSG..).into_iter().flat_map(attributes) {
+        match attribute.kind() {
+            libc::RTA_OIF => links.extend(u32_at(attribute.value(), 0)),
+            libc::RTA_MULTIPATH => links.extend(next_hops(attribute.value())),
             _ => {}
         }
     }

@@ -1,12 +1,13 @@
 //! Makes a [`LinkTable`] of the kernel's messages, one at a time. Pure.
 //!
-//! Tolerant where the kernel may be newer than we are (an attribute unknown or malformed is left
-//! out), so that a link is never missing from the table for the sake of a detail.
+//! An attribute that is unknown or malformed is left out, because the kernel may be newer than this program. So
+//! one attribute never costs a whole link.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use netlink_packet_core::{NlaBuffer, NlasIterator};
 use nix::libc;
 
 use crate::net::{Family, is_private};
@@ -17,20 +18,17 @@ const FRA_DST: u16 = 1;
 /// linux/rtnetlink.h: a gateway of the other family.
 const RTA_VIA: u16 = 18;
 
-/// The upper bits of an attribute's type are flags.
-const TYPE_MASK: u16 = 0x3fff;
-
 /// A table in the making: links first, then what belongs to them.
 #[derive(Default)]
 pub(crate) struct Draft {
     links: BTreeMap<u32, Link>,
-    /// The networks of every route and rule, in whatever table.
+    /// The networks of every route and rule, in all tables.
     bounds: BTreeSet<IpNet>,
     routing: Routing,
 }
 
 impl Draft {
-    /// Takes the payload of one message; a message of another sort is ignored.
+    /// Takes the payload of one message. It ignores messages of other kinds.
     pub(crate) fn add(&mut self, kind: u16, payload: &[u8]) {
         match kind {
             libc::RTM_NEWLINK => self.add_link(payload),
@@ -41,7 +39,7 @@ impl Draft {
         };
     }
 
-    /// The table in one order, so that equal ones compare equal.
+    /// The table, sorted, so that equal tables compare equal.
     pub(crate) fn finish(self) -> LinkTable {
         let mut links: Vec<Link> = self.links.into_values().collect();
         for link in &mut links {
@@ -52,7 +50,7 @@ impl Draft {
         }
         let mut routing = self.routing;
         if routing.ranges.is_empty() {
-            // Nobody has asked which way packets go.
+            // No lookup was made.
             routing.on_link.clear();
         }
         routing.on_link.sort();
@@ -60,17 +58,17 @@ impl Draft {
         LinkTable { links, routing, ..LinkTable::default() }
     }
 
-    /// Whether any link is a tunnel's, by its kind.
+    /// Whether any link is a tunnel by its kind.
     pub(super) fn has_tunnel(&self) -> bool {
         self.links.values().any(|link| link.kind.is_tunnel())
     }
 
-    /// The networks that routes and rules tell apart.
+    /// The networks of every route and rule.
     pub(super) fn bounds(&self) -> &BTreeSet<IpNet> {
         &self.bounds
     }
 
-    /// Takes the kernel's answers on which way packets go.
+    /// Takes the kernel's answers about which way packets go.
     pub(super) fn route(&mut self, ranges: Vec<RouteRange>) {
         self.routing.ranges = ranges;
     }
@@ -81,14 +79,15 @@ impl Draft {
         let flags = u32_at(payload, 8)?;
         let has = |flag: i32| flags & flag.cast_unsigned() != 0;
         let (mut name, mut info, mut master) = (String::new(), None, None);
-        for (kind, value) in attributes(payload.get(16..)?) {
-            match kind {
+        for attribute in attributes(payload.get(16..)?) {
+            let value = attribute.value();
+            match attribute.kind() {
                 libc::IFLA_IFNAME => name = text(value),
                 libc::IFLA_MASTER => master = u32_at(value, 0),
                 libc::IFLA_LINKINFO => {
                     info = attributes(value)
-                        .find(|&(kind, _)| kind == libc::IFLA_INFO_KIND)
-                        .map(|(_, value)| text(value));
+                        .find(|attribute| attribute.kind() == libc::IFLA_INFO_KIND)
+                        .map(|attribute| text(attribute.value()));
                 }
                 _ => {}
             }
@@ -112,15 +111,16 @@ impl Draft {
         let length = *payload.get(1)?;
         let link = self.links.get_mut(&u32_at(payload, 4)?)?;
         let (mut local, mut address) = (None, None);
-        for (kind, value) in attributes(payload.get(8..)?) {
-            match kind {
+        for attribute in attributes(payload.get(8..)?) {
+            let value = attribute.value();
+            match attribute.kind() {
                 libc::IFA_LOCAL => local = ip(value),
                 libc::IFA_ADDRESS => address = ip(value),
                 _ => {}
             }
         }
         let net = match (local, address) {
-            // Point to point: the other address is the peer's, and the prefix is its, too.
+            // Point to point: the other address and the prefix are the peer's.
             (Some(own), Some(peer)) if own != peer => own.into(),
             (Some(own), _) | (None, Some(own)) => IpNet::new(own, length).ok()?,
             (None, None) => return None,
@@ -141,8 +141,9 @@ impl Draft {
         };
         let (mut table, mut destination, mut out) = (u32::from(table), any, Vec::new());
         let mut by_gateway = false;
-        for (kind, value) in attributes(payload.get(12..)?) {
-            match kind {
+        for attribute in attributes(payload.get(12..)?) {
+            let value = attribute.value();
+            match attribute.kind() {
                 libc::RTA_TABLE => table = u32_at(value, 0)?,
                 libc::RTA_DST => destination = ip(value)?,
                 libc::RTA_OIF => out.push(u32_at(value, 0)?),
@@ -168,7 +169,7 @@ impl Draft {
         }
         let main = table == u32::from(libc::RT_TABLE_MAIN);
         for index in out {
-            // WireGuard's default route stands in a table of its own, for all that lacks its mark
+            // WireGuard's default route stands in a table of its own, for every packet without its mark
             // (wg-quick(8), NetworkManager's ip4-auto-default-route).
             if let Some(link) = self.links.get_mut(&index).filter(|link| main || link.kind.is_tunnel()) {
                 link.routes.push(net);
@@ -180,18 +181,18 @@ impl Draft {
     /// `struct fib_rule_hdr`: family at 0, destination length at 1, attributes from 12.
     fn add_rule(&mut self, payload: &[u8]) -> Option<()> {
         let length = *payload.get(1)?;
-        let destination = attributes(payload.get(12..)?).find(|&(kind, _)| kind == FRA_DST);
-        self.bounds.insert(IpNet::new(ip(destination?.1)?, length).ok()?.trunc());
+        let destination = attributes(payload.get(12..)?).find(|attribute| attribute.kind() == FRA_DST);
+        self.bounds.insert(IpNet::new(ip(destination?.value())?, length).ok()?.trunc());
         Some(())
     }
 }
 
-/// Whether a network is one of the internet.
+/// Whether a network is part of the internet.
 fn is_public(net: &IpNet) -> bool {
     !is_private(net) && public(Family::of(net.addr())).networks().iter().any(|public| public.contains(net))
 }
 
-/// What the kernel gives every IPv6 link of its own accord.
+/// Whether it is one of the routes that the kernel itself gives every IPv6 link.
 fn is_noise(protocol: u8, net: &IpNet) -> bool {
     match net {
         IpNet::V6(v6) => {
@@ -212,18 +213,12 @@ pub(super) fn next_hops(mut rest: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Type and value of each attribute, up to the first that is malformed.
-pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = usize::from(u16_at(rest, 0)?);
-        let kind = u16_at(rest, 2)? & TYPE_MASK;
-        let value = rest.get(4..length)?;
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    })
+/// Each attribute, up to the first that is malformed.
+pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
+    NlasIterator::new(bytes).map_while(Result::ok)
 }
 
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
 }
 
@@ -231,8 +226,8 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 
-/// A name of the kernel's, which need not be UTF-8; a byte that is not becomes U+FFFD, so that no
-/// such name can pass for a plain one.
+/// A name from the kernel, which need not be UTF-8. A byte that is not becomes U+FFFD, so that no such name can be
+/// taken for a plain one.
 fn text(value: &[u8]) -> String {
     let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(value.get(..end).unwrap_or_default()).into_owned()
