@@ -8,8 +8,15 @@ use anyhow::{Result, bail};
 /// Bound of a wait for something that the laboratory itself needs, on a machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a condition is looked at.
-const INTERVAL: Duration = Duration::from_millis(5);
+/// Shortest pause between two looks at a condition.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+/// Longest pause between two looks at a condition.
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// The pause after a look, in times of how long the look took: a wait leaves the processors to what it
+/// waits for, also where each look starts a program.
+const PAUSE: u32 = 4;
 
 /// Waits until `holds` answers true; `what` names it in the error.
 ///
@@ -26,12 +33,14 @@ pub fn wait_until(what: &str, bound: Duration, mut holds: impl FnMut() -> bool) 
 pub fn wait_for<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + bound;
     loop {
+        let begun = Instant::now();
         if let Some(found) = look()? {
             return Ok(found);
         }
-        if Instant::now() >= deadline {
+        let now = Instant::now();
+        if now >= deadline {
             bail!("not within {bound:?}: {what}");
         }
-        thread::sleep(INTERVAL);
+        thread::sleep((now.duration_since(begun) * PAUSE).clamp(SHORTEST, LONGEST));
     }
 }
