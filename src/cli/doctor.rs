@@ -1,17 +1,18 @@
 //! `tunwarden doctor`: what is wrong, and how to mend it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use zbus::fdo::DBusProxy;
 
+use super::bundle::{self, Addresses};
 use super::load::{configuration_status, in_force};
 use super::{Outcome, client, complain, say, verify};
 use crate::config::{Backend, Bootstrap, Config, Layer};
 use crate::doctor::{
-    Files, Finding, Notification, OwnVerdict, Refused, SecondReading, Snapshot, Worlds, diagnose,
+    Files, Finding, Notification, OwnVerdict, Refused, SecondReading, Snapshot, Worlds, diagnose, people,
     second_reader,
 };
 use crate::firewall::{Dump, Firewall, holds_any};
@@ -25,6 +26,13 @@ pub(super) struct Args {
     /// Print it for programs.
     #[arg(long)]
     json: bool,
+    /// Write one archive (tar.gz) for a bug report into a new file: what doctor and status say, the rules,
+    /// versions and the journal of the last hour. Addresses and names are replaced.
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    /// Leave addresses and names in the archive as they are.
+    #[arg(long, requires = "bundle")]
+    with_addresses: bool,
     /// Be the second reader of iptables: read questions on standard input and print what is there.
     #[arg(long, hide = true)]
     second_reader: bool,
@@ -53,17 +61,22 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let findings = diagnose(&look(path).await);
+    if let Some(file) = &args.bundle {
+        let addresses = if args.with_addresses { Addresses::Kept } else { Addresses::Replaced };
+        bundle::write(file, addresses, &findings, path).await?;
+        say(&format!(
+            "written: {}, which only its owner can read; look through it before you send it",
+            file.display()
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.json {
         match serde_json::to_string(&Report { healthy: findings.is_empty(), problems: &findings }) {
             Ok(json) => say(&json),
             Err(error) => complain(&format!("tunwarden: {error}")),
         }
-    } else if findings.is_empty() {
-        say("nothing is wrong");
     } else {
-        for (number, finding) in findings.iter().enumerate() {
-            say(&format!("{}. {}\n   {}", number + 1, finding.problem, finding.mend));
-        }
+        say(&people(&findings));
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -151,10 +164,14 @@ fn unresolved(config: &Config, store: &Store) -> Vec<String> {
     names.filter(|name| !known.contains_key(name)).map(ToString::to_string).collect()
 }
 
-async fn worlds(files: &Files) -> Worlds {
-    // The kernel lists the tables of the legacy tools here, and has none before they are used.
+/// Whether the kernel has tables of the legacy tools: it has none before they are used.
+pub(super) fn legacy_is_used(files: &Files) -> bool {
     let tables = ["ip_tables_names", "ip6_tables_names"];
-    let used = tables.iter().any(|name| !files.read(&format!("proc/self/net/{name}")).trim().is_empty());
+    tables.iter().any(|name| !files.read(&format!("proc/self/net/{name}")).trim().is_empty())
+}
+
+async fn worlds(files: &Files) -> Worlds {
+    let used = legacy_is_used(files);
     let holds = async |backend| {
         for family in Family::ALL {
             if holds_any(backend, family).await {

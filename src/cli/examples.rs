@@ -19,8 +19,9 @@ Examples:
   tunwarden doctor                                in your session: notifications are looked at too
   sudo tunwarden doctor                           as root: all of the firewall is
   sudo tunwarden doctor --json | jq .problems[].id
+  sudo tunwarden doctor --bundle report.tar.gz    for a bug report; addresses and names are replaced
 
-Exit: 0 nothing is wrong; 1 something is.";
+Exit: 0 nothing is wrong, or the archive is written; 1 something is wrong.";
 
 pub(super) const AGENT: &str = "\
 Examples:
@@ -100,3 +101,13 @@ pub(super) const NOTIFY: &str = "\
 Examples:
   tunwarden notify &              by hand; it starts with every desktop session
   tunwarden notify --symbolic     pictures without colours in the panel";
+
+pub(super) const LOG: &str = "\
+Examples:
+  tunwarden log                    everything, in a pager
+  tunwarden log --follow           goes on; end it with Ctrl-C
+  sudo tunwarden log --since -1h   the last hour; root reads the journal everywhere";
+
+pub(super) const VERSION: &str = "\
+Examples:
+  tunwarden version    for a bug report";

@@ -1,6 +1,7 @@
 //! The command line: one file a verb. Here `anyhow` carries what went wrong to the person who asked.
 
 mod agent;
+mod bundle;
 mod check;
 mod client;
 mod control;
@@ -9,6 +10,7 @@ mod duration;
 mod examples;
 mod hook;
 mod init;
+mod journal;
 mod load;
 mod lock;
 mod log;
@@ -18,6 +20,7 @@ mod rules;
 mod screen;
 mod status;
 mod verify;
+mod version;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -92,6 +95,12 @@ enum Verb {
     /// Show notifications and an indicator in this desktop session (it starts with the session).
     #[command(after_help = examples::NOTIFY)]
     Notify(notify::Args),
+    /// Show what the agent wrote to the journal.
+    #[command(after_help = examples::LOG)]
+    Log(journal::Args),
+    /// Say what this is, and the versions of what it works with.
+    #[command(after_help = examples::VERSION)]
+    Version,
     /// What OpenVPN and NetworkManager call; never fails them.
     #[command(subcommand)]
     Hook(hook::Hook),
@@ -213,6 +222,8 @@ async fn verb(verb: Verb, config: Option<&Path>) -> Outcome {
         Verb::Reconnect => control::reconnect().await,
         Verb::Reload => control::reload().await,
         Verb::Notify(args) => notify::run(&args).await,
+        Verb::Log(args) => journal::run(&args),
+        Verb::Version => version::run().await,
         Verb::Hook(hook) => Ok(hook::run(&hook).await),
     }
 }

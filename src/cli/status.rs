@@ -97,6 +97,17 @@ fn print(args: &Args, status: &Status, screen: &mut Screen) {
     }
 }
 
+/// The status now, whoever can tell it.
+pub(super) async fn now(path: Option<&Path>) -> Status {
+    match client::connect().await {
+        Ok(agent) => match of_agent(&agent).await {
+            Ok(status) => status,
+            Err(_) => without_agent(path).await,
+        },
+        Err(_) => without_agent(path).await,
+    }
+}
+
 /// What the agent says, and whether the kernel holds it now.
 async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     let mut differences = agent.verify().await;

@@ -4,7 +4,9 @@
 //! anything itself.
 
 mod gather;
+mod names;
 mod others;
+pub mod redact;
 pub mod second_reader;
 
 pub use gather::Files;
@@ -339,6 +341,17 @@ impl Notification {
                 "install one, such as: sudo apt install xfce4-notifyd",
             ),
         }
+    }
+}
+
+/// The findings as text.
+pub fn people(findings: &[Finding]) -> String {
+    let line = |(number, finding): (usize, &Finding)| {
+        format!("{}. {}\n   {}", number + 1, finding.problem, finding.mend)
+    };
+    match findings {
+        [] => "nothing is wrong".to_owned(),
+        findings => findings.iter().enumerate().map(line).collect::<Vec<_>>().join("\n"),
     }
 }
 

@@ -121,7 +121,7 @@ fn what_a_machine_says_of_itself_reaches_a_terminal_as_plain_text() {
 }
 
 /// A system of files in a folder: paths and contents.
-fn files(list: &[(&str, &str)]) -> (tempfile::TempDir, Files) {
+pub(super) fn files(list: &[(&str, &str)]) -> (tempfile::TempDir, Files) {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in list {
         let path = root.path().join(path);

@@ -94,7 +94,7 @@ fn package(program: &str) -> &'static str {
     match program {
         "ipset" => "ipset",
         "nft" => "nftables",
-        "systemctl" | "systemd-run" => "systemd",
+        "systemctl" | "systemd-run" | "journalctl" => "systemd",
         _ => "iptables",
     }
 }

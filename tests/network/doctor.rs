@@ -145,3 +145,112 @@ fn the_doctor_says_when_the_second_reader_sees_something_else_and_when_it_hangs(
         Ok(())
     })
 }
+
+/// A journalctl that prints one line and keeps what it was asked.
+fn journal(lab: &Lab, line: &str) -> Result<()> {
+    let script =
+        format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >/run/asked\nchmod 666 /run/asked\necho '{line}'\n");
+    lab.host().file_with_mode("/run/journalctl", &script, 0o755)?;
+    lab.host().succeed(["mount", "--bind", "/run/journalctl", "/usr/bin/journalctl"]).map(drop)
+}
+
+/// One file of an archive.
+fn part(lab: &Lab, archive: &str, name: &str) -> Result<String> {
+    lab.host().succeed(["tar", "-xzOf", archive, &format!("tunwarden-report/{name}")])
+}
+
+#[test]
+fn a_bundle_holds_everything_but_addresses_and_names() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let host = lab.host();
+        host.file("/etc/hostname", "marsbase\n")?;
+        host.file("/etc/wireguard/secretplace.conf", "")?;
+        journal(lab, "2026-01-31T12:00:00+0000 marsbase tunwarden[1]: gate.secretplace.net is 203.0.113.77")?;
+        let _agent = agent(lab, CONFIG)?;
+        wait_for_state(lab, "locked")?;
+        let archive = "/run/report.tar.gz";
+        let written = tunwarden(lab, ["doctor", "--bundle", archive])?;
+        ensure!(written.status.success() && written.stdout.contains(archive), "{written:?}");
+        assert_eq!(host.succeed(["stat", "-c", "%a %U", archive])?.trim(), "600 root");
+        for name in ["README.txt", "versions.txt", "doctor.txt", "status.txt", "status.json", "journal.txt"] {
+            ensure!(!part(lab, archive, name)?.is_empty(), "{name} is empty");
+        }
+        let all = host.succeed(["tar", "-xzOf", archive])?;
+        for original in ["198.51.100.7", "203.0.113.77", "secretplace", "marsbase"] {
+            ensure!(!all.contains(original), "{original} is in the archive: {all}");
+        }
+        // The same word for the same server, in what both layers hold and in what is said of it.
+        let status = part(lab, archive, "status.txt")?;
+        let word = status
+            .split_whitespace()
+            .find_map(|word| word.split(':').next().filter(|w| w.starts_with("ADDRESS4-")));
+        let word = word.with_context(|| status.clone())?;
+        for rules in ["rules/iptables-nft.txt", "rules/nftables.txt", "status.json"] {
+            ensure!(part(lab, archive, rules)?.contains(word), "{rules} does not name {word}");
+        }
+        ensure!(
+            part(lab, archive, "rules/iptables-nft.txt")?.contains("-A OUTPUT -j OUTPUT_VPN_KILL_SWITCH"),
+            "{all}"
+        );
+        let asked = host.succeed(["cat", "/run/asked"])?;
+        ensure!(asked.contains("--unit=tunwarden.service") && asked.contains("--since=-1h"), "{asked}");
+
+        let open = "/run/with-addresses.tar.gz";
+        ensure!(tunwarden(lab, ["doctor", "--bundle", open, "--with-addresses"])?.status.success());
+        ensure!(
+            part(lab, open, "journal.txt")?.contains("marsbase")
+                && part(lab, open, "status.txt")?.contains("198.51.100.7")
+        );
+
+        // An ordinary user gets what an ordinary user can read.
+        host.succeed(["install", "-d", "-o", "nobody", "/run/nobodys"])?;
+        let nobodys =
+            host.command([TUNWARDEN, "doctor", "--bundle", "/run/nobodys/r.tar.gz"]).user("nobody").run()?;
+        ensure!(nobodys.status.success(), "{nobodys:?}");
+        let rules = part(lab, "/run/nobodys/r.tar.gz", "rules/iptables-nft.txt")?;
+        ensure!(rules.starts_with("not read: "), "{rules}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_bundle_is_a_new_file_and_never_follows_a_link() -> Result<()> {
+    with_lab(|lab| {
+        let host = lab.host();
+        host.file("/run/there", "somebody's\n")?;
+        host.succeed(["ln", "-s", "/run/nowhere", "/run/link"])?;
+        for file in ["/run/there", "/run/link"] {
+            let refused = tunwarden(lab, ["doctor", "--bundle", file])?;
+            ensure!(refused.status.code() == Some(1) && refused.stderr.contains("a new file"), "{refused:?}");
+        }
+        assert_eq!(host.succeed(["cat", "/run/there"])?, "somebody's\n");
+        ensure!(!host.run(["test", "-e", "/run/nowhere"])?.status.success(), "the link was followed");
+        Ok(())
+    })
+}
+
+#[test]
+fn log_asks_for_the_journal_of_both_units_and_version_says_what_this_is() -> Result<()> {
+    with_lab(|lab| {
+        journal(lab, "a line")?;
+        let units = "--unit=tunwarden.service --unit=tunwarden-lock.service";
+        for (words, more) in [
+            (&["log"][..], ""),
+            (&["log", "-f"], " --follow"),
+            (&["log", "--since", "-1h; id"], " --since=-1h; id"),
+        ] {
+            let shown = lab.host().command([&[TUNWARDEN], words].concat()).run()?;
+            ensure!(shown.status.success() && shown.stdout == "a line\n", "{shown:?}");
+            assert_eq!(lab.host().succeed(["cat", "/run/asked"])?, format!("{units}{more}\n"));
+        }
+        let version = tunwarden(lab, ["version"])?;
+        ensure!(version.status.success(), "{version:?}");
+        let first = format!("tunwarden {}\n", env!("CARGO_PKG_VERSION"));
+        ensure!(version.stdout.starts_with(&first), "{}", version.stdout);
+        for word in ["agent           does not answer", "kernel", "iptables        iptables v1"] {
+            ensure!(version.stdout.contains(word), "{word}: {}", version.stdout);
+        }
+        Ok(())
+    })
+}

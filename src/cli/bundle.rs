@@ -1,0 +1,168 @@
+//! `tunwarden doctor --bundle FILE`: one archive for a bug report.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tar::{Builder, Header};
+
+use super::{doctor, journal, status, version};
+use crate::doctor::redact::{Kind, Redactor};
+use crate::doctor::{Files, Finding, people};
+use crate::status::Status;
+use crate::system::{self, program};
+
+/// The folder inside the archive.
+const FOLDER: &str = "tunwarden-report";
+
+/// Largest part of an archive; of a longer one the end is kept.
+const MAX_BYTES: usize = 4 << 20;
+
+/// What prints the rules: the file inside the archive, the program and its arguments.
+const RULES: [(&str, &str, &[&str]); 5] = [
+    ("rules/iptables-nft.txt", "iptables-nft-save", &["-c"]),
+    ("rules/ip6tables-nft.txt", "ip6tables-nft-save", &["-c"]),
+    ("rules/iptables-legacy.txt", "iptables-legacy-save", &["-c"]),
+    ("rules/ip6tables-legacy.txt", "ip6tables-legacy-save", &["-c"]),
+    ("rules/nftables.txt", "nft", &["list", "ruleset"]),
+];
+
+/// Whether addresses and names are replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Addresses {
+    Replaced,
+    Kept,
+}
+
+/// Gathers everything and writes it into a new file, which only its owner can read.
+pub(super) async fn write(
+    file: &Path,
+    addresses: Addresses,
+    findings: &[Finding],
+    path: Option<&Path>,
+) -> anyhow::Result<()> {
+    // First of all: a name that is taken costs no time.
+    let new = create(file)
+        .with_context(|| format!("cannot make {}, which has to be a new file", file.display()))?;
+    let written = match gather(addresses, findings, path).await {
+        Ok(parts) => archive(new, &parts).context(format!("cannot write {}", file.display())),
+        Err(error) => Err(error),
+    };
+    if written.is_err() {
+        // Half of a report is none. It is ours: nobody else could have made it.
+        let _ = std::fs::remove_file(file);
+    }
+    written
+}
+
+/// A new file that was not there before: a link of that name is not followed.
+fn create(file: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
+}
+
+fn archive(file: File, parts: &[(String, String)]) -> io::Result<()> {
+    let mut archive = Builder::new(GzEncoder::new(file, Compression::default()));
+    for (name, text) in parts {
+        let mut header = Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(system::now());
+        archive.append_data(&mut header, format!("{FOLDER}/{name}"), text.as_bytes())?;
+    }
+    let mut file = archive.into_inner()?.finish()?;
+    file.flush()?;
+    file.sync_all()
+}
+
+/// The parts of a report: names and texts.
+async fn gather(
+    addresses: Addresses,
+    findings: &[Finding],
+    path: Option<&Path>,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let status = status::now(path).await;
+    let mut redactor = Redactor::new(names(&status));
+    let mut parts = vec![("README.txt".to_owned(), readme(addresses))];
+    let mut add = |name: &str, text: String| {
+        let text = match addresses {
+            Addresses::Replaced => redactor.text(&text),
+            Addresses::Kept => text,
+        };
+        parts.push((name.to_owned(), end_of(text)));
+    };
+    add("versions.txt", version::text().await);
+    add("doctor.txt", people(findings));
+    add("status.txt", status.for_people(system::now()));
+    for (name, tool, arguments) in RULES {
+        add(name, rules(tool, arguments).await);
+    }
+    add("journal.txt", last_hour().await);
+    // Inside strings of JSON a name may stand behind an escape, so they are replaced one by one.
+    let value: serde_json::Value = serde_json::from_str(&status.json()?)?;
+    let value = match addresses {
+        Addresses::Replaced => redactor.json(&value),
+        Addresses::Kept => value,
+    };
+    parts.push(("status.json".to_owned(), serde_json::to_string_pretty(&value)?));
+    Ok(parts)
+}
+
+fn readme(addresses: Addresses) -> String {
+    let about = match addresses {
+        Addresses::Replaced => {
+            "Public addresses, MAC addresses, domain names, keys, and the names of this machine, of its users and \
+             of its VPNs are replaced by words such as ADDRESS4-1. The same word stands for the same original in \
+             every file. Please look through the files before you send them."
+        }
+        Addresses::Kept => "Addresses and names are NOT replaced: it was made with --with-addresses.",
+    };
+    format!("A report made by `tunwarden doctor --bundle`.\n\n{about}\n")
+}
+
+async fn rules(tool: &str, arguments: &[&str]) -> String {
+    // A legacy tool makes the kernel load its tables, where nobody has used them.
+    if tool.contains("legacy") && !doctor::legacy_is_used(&Files::below("/")) {
+        return "no table of iptables-legacy is in use\n".to_owned();
+    }
+    said(program::run(tool, arguments, "").await)
+}
+
+/// What our units wrote in the last hour.
+async fn last_hour() -> String {
+    let since = ["--since=-1h", "--no-pager", "--output=short-iso", "--quiet"];
+    said(program::run("journalctl", &[&journal::UNITS[..], &since].concat(), "").await)
+}
+
+fn said(result: Result<String, program::ToolError>) -> String {
+    result.unwrap_or_else(|error| format!("not read: {}\n", crate::describe::describe(&error)))
+}
+
+/// The end of a text that is too long.
+fn end_of(text: String) -> String {
+    let Some(cut) = text.len().checked_sub(MAX_BYTES).filter(|cut| *cut > 0) else { return text };
+    let cut = (cut..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    format!("[the first {cut} bytes are left out]\n{}", &text[cut..])
+}
+
+/// Names that mean a person, a machine or a place: they look like any other word.
+fn names(status: &Status) -> Vec<(String, Kind)> {
+    let files = Files::below("/");
+    let mut names: Vec<(String, Kind)> = files.users().into_iter().map(|name| (name, Kind::User)).collect();
+    names.extend(
+        ["SUDO_USER", "USER", "LOGNAME"]
+            .iter()
+            .filter_map(|key| Some((std::env::var(key).ok()?, Kind::User))),
+    );
+    names.extend(files.host_names().into_iter().map(|name| (name, Kind::Host)));
+    names.extend(files.profiles().into_iter().map(|name| (name, Kind::Profile)));
+    let tunnels = status.tunnels.iter().map(|tunnel| tunnel.name.clone());
+    let left_out = status.left_out.iter().map(|left_out| left_out.name.clone());
+    let networks = status.docker.networks.iter().map(|network| network.name.clone());
+    let loss = status.loss.iter().map(|loss| loss.name.clone());
+    names.extend(tunnels.chain(left_out).chain(networks).chain(loss).map(|name| (name, Kind::Profile)));
+    names
+}
