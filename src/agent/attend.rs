@@ -5,25 +5,32 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval};
 
 use super::wait::tick;
-use crate::bus::{Backlog, Notice, Request};
+use crate::bus::{Answer, Backlog, Notice, Request};
 use crate::effects::systemd::{notify, watchdog_interval};
 use crate::status::{Enforcement, Status, Unread};
+use crate::vpn::{DatedReport, Machine, Reporter};
 
 /// How long a program may take before the status says so.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Maximum number of requests that wait here; more wait in their channel.
+/// Maximum number of requests, and of reports, that wait here; more wait in their channel.
 const WAITING: usize = 64;
 
-/// The ear of the loop.
+/// Why a report of a process other than root's was refused.
+const NOT_YOURS: &str = "the VPN client of this tunnel may report the loss of the tunnel, and its return; \
+                         this call comes from another process, or reports something else";
+
+/// Receives the requests of callers on the bus, also while the loop waits for a program.
 pub(super) struct Attendant {
     requests: mpsc::Receiver<Request>,
-    /// What was asked while a program was at work, and has to wait for its end.
+    /// Requests that came while a program was at work and have to wait for its end.
     waiting: VecDeque<Request>,
+    /// Reports that came while a program was at work. Their hooks have their answer.
+    reports: VecDeque<(DatedReport, Reporter)>,
     watchdog: Option<Interval>,
     status: watch::Sender<Status>,
     notices: Backlog,
@@ -36,7 +43,12 @@ impl Attendant {
         notices: Backlog,
     ) -> Self {
         let watchdog = watchdog_interval().map(tokio::time::interval);
-        Self { requests, waiting: VecDeque::new(), watchdog, status, notices }
+        Self { requests, waiting: VecDeque::new(), reports: VecDeque::new(), watchdog, status, notices }
+    }
+
+    /// The next report that came while a program was at work.
+    pub(super) fn next_report(&mut self) -> Option<(DatedReport, Reporter)> {
+        self.reports.pop_front()
     }
 
     /// Waits for the next request.
@@ -53,25 +65,26 @@ impl Attendant {
     }
 
     /// Waits for the end of some work with the rules. Nothing else is done with them meanwhile.
-    pub(super) async fn attend<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn attend<T>(&mut self, machine: &Machine, work: impl Future<Output = T>) -> T {
         let slow = Instant::now() + PATIENCE;
         let mut work = std::pin::pin!(work);
         loop {
-            let is_slow = Instant::now() >= slow;
+            let pace = if Instant::now() >= slow { Pace::Slow } else { Pace::Usual };
             tokio::select! {
                 result = &mut work => return result,
                 () = tick(&mut self.watchdog) => notify(&[NotifyState::Watchdog]),
-                () = tokio::time::sleep_until(slow), if !is_slow => self.tell_that_it_is_slow(),
-                Some(request) = self.requests.recv(), if self.waiting.len() < WAITING => match is_slow {
-                    true => self.answer_or_keep(request),
-                    false => self.waiting.push_back(request),
-                },
+                () = tokio::time::sleep_until(slow), if pace == Pace::Usual => self.tell_that_it_is_slow(machine),
+                Some(request) = self.requests.recv(), if self.has_room() => self.take(machine, request, pace),
             }
         }
     }
 
-    /// Nobody knows what is in force until the work has ended.
-    fn tell_that_it_is_slow(&mut self) {
+    fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING && self.reports.len() < WAITING
+    }
+
+    /// Nobody knows which rules are in force until the work has ended.
+    fn tell_that_it_is_slow(&mut self, machine: &Machine) {
         let pending = pending();
         tracing::warn!("{pending}");
         let status = self.status.borrow().clone().found(Enforcement::Unknown(Unread::Failed));
@@ -79,22 +92,48 @@ impl Attendant {
         self.status.send_replace(status.clone());
         self.notices.push(Notice { status, news: Vec::new(), by: None });
         for request in std::mem::take(&mut self.waiting) {
-            self.answer_or_keep(request);
+            self.take(machine, request, Pace::Slow);
         }
     }
 
-    fn answer_or_keep(&mut self, request: Request) {
+    /// Answers a request, if that is possible before the work has ended.
+    fn take(&mut self, machine: &Machine, request: Request, pace: Pace) {
         match request {
-            Request::Verify(_, answer) => {
+            // OpenVPN waits for its hook, and its hook must not wait for a firewall program.
+            Request::Report(dated, reporter, answer) => {
+                if is_accepted(machine, &dated, &reporter, answer) {
+                    self.reports.push_back((dated, reporter));
+                }
+            }
+            Request::Verify(_, answer) if pace == Pace::Slow => {
                 let _ = answer.send(Err(pending()));
             }
-            Request::Pause(..)
+            Request::Verify(..)
+            | Request::Pause(..)
             | Request::Resume(..)
             | Request::Reload(_)
-            | Request::Reconnect(_)
-            | Request::Report(..) => self.waiting.push_back(request),
+            | Request::Reconnect(_) => self.waiting.push_back(request),
         }
     }
+}
+
+/// Whether a program takes longer than it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Usual,
+    Slow,
+}
+
+/// Answers a report. Says whether it counts.
+pub(super) fn is_accepted(
+    machine: &Machine,
+    dated: &DatedReport,
+    reporter: &Reporter,
+    answer: oneshot::Sender<Answer>,
+) -> bool {
+    let is_accepted = machine.may_report(&dated.report, reporter);
+    let _ = answer.send(if is_accepted { Ok(()) } else { Err(NOT_YOURS.to_owned()) });
+    is_accepted
 }
 
 fn pending() -> String {

@@ -37,7 +37,7 @@ impl Agent {
     /// is not narrowed, widened and narrowed again.
     pub(super) async fn begin(&mut self, events: &mut mpsc::Receiver<Event>) {
         let before = policy::ruleset(self.machine.config(), &self.owners, &self.kept.situation);
-        let differences = self.attendant.attend(self.firewall.differences(&before)).await;
+        let differences = self.attendant.attend(&self.machine, self.firewall.differences(&before)).await;
         // What our forerunner could not put in force is put in force at once.
         let held = self.kept.refused.is_none() && differences.is_ok_and(|lines| lines.is_empty());
         // Somebody may have opened something while no agent ran.

@@ -95,7 +95,7 @@ impl Agent {
                 Otherwise::Before => self.firewall.try_commit(ruleset).await,
             }
         };
-        let commit = self.attendant.attend(commit).await;
+        let commit = self.attendant.attend(&self.machine, commit).await;
         let made = if commit.is_ok() { Made::Commit } else { Made::Nothing };
         let by = self.drift.after_commit(before, read, made).await;
         commit.map(|commit| (commit, by))

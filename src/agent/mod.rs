@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 pub use crate::describe::describe;
@@ -44,7 +44,8 @@ use drift::Drift;
 use looks::Looks;
 use names::Questions;
 use owners::{Lookups, owners};
-use wait::{until, until_instant};
+use reports::Taken;
+use wait::{EndSignals, until, until_instant};
 
 use crate::vpn::{
     Action, Detours, Event, Listening, Machine, ManagementSocket, Names, ReportLog, Situation, VpnPhase,
@@ -138,64 +139,104 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
         tracing::warn!("{}: what is learned now is gone with the next boot", describe(&error));
     }
     let _only_one = setup.store.lock()?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let signals = Signals { hangup: signal(SignalKind::hangup())?, end: EndSignals::listen()? };
+    let mut end = EndSignals::listen()?;
 
-    let (event_sender, mut events) = mpsc::channel(256);
+    let (event_sender, events) = mpsc::channel(256);
     let (request_sender, requests) = mpsc::channel(64);
     let notices = Backlog::default();
     let (change_sender, changes) = mpsc::channel(256);
-    let (hosts_sender, mut hosts) = mpsc::channel(1);
-    let (left_sender, mut left) = mpsc::channel(1);
-    let (users_sender, mut users) = mpsc::channel(1);
-    let mut agent =
-        Agent::new(setup, event_sender.clone(), notices.clone(), Drift::new(changes), requests).await;
-
+    let drift = Drift::new(changes);
+    let mut agent = Agent::new(setup, event_sender.clone(), notices.clone(), drift, requests).await;
     tokio::spawn(sources::drift::watch(change_sender));
-    tokio::spawn(sources::links::watch(event_sender.clone()));
-    tokio::spawn(sources::docker::watch(event_sender.clone()));
-    tokio::spawn(sources::resolvers::watch(event_sender.clone()));
-    tokio::spawn(sources::files::watch(hosts_sender));
-    tokio::spawn(sources::files::watch_users(users_sender));
-    let reports = agent.store.reports();
-    tokio::spawn(sources::reports::watch(agent.store.run().to_owned(), reports, left_sender));
-    tokio::spawn(sources::clock::watch(event_sender.clone()));
-    tokio::spawn(sources::sleep::watch(event_sender.clone()));
-    tokio::spawn(sources::openvpn_files::watch(event_sender.clone()));
-    tokio::spawn(sources::management::watch(agent.sockets.subscribe(), event_sender.clone()));
-    tokio::spawn(sources::silence::watch(agent.listening.subscribe(), event_sender.clone()));
-    tokio::spawn(sources::network_manager::watch(event_sender));
-    agent.begin(&mut events).await;
-    tokio::spawn(bus::serve(Caller(request_sender), agent.status.subscribe(), notices));
-    notify(&[NotifyState::Ready]);
+    let files = watch_all(&agent, event_sender);
+    let bus = (Caller(request_sender), notices);
 
-    loop {
-        let look_due = agent.look_due();
-        tokio::select! {
-            Some(event) = events.recv() => agent.take_all(event, &mut events).await,
-            Some(request) = agent.attendant.next() => agent.answer(request).await,
-            Some(()) = hangup.recv() => agent.reload_on_signal().await,
-            Some(()) = terminate.recv() => break,
-            Some(()) = interrupt.recv() => break,
-            () = until(agent.wake_at) => agent.take_all(Event::Clock, &mut events).await,
-            () = until_instant(agent.retry.map(|(moment, _)| moment)) => agent.retry().await,
-            Some(notice) = agent.drift.notices.recv() => agent.noticed(notice).await,
-            () = until_instant(look_due) => agent.look_now().await,
-            Some(()) = hosts.recv() => agent.pin_again(),
-            Some(()) = users.recv() => agent.look_up_owners(),
-            Some(found) = agent.lookups.found.recv() => agent.owners_found(found).await,
-            Some(()) = left.recv() => agent.take_left_reports().await,
-            () = agent.firewall.orphaned() => agent.take_over().await,
-            () = agent.looks.wait() => agent.look_for_all().await,
-        }
+    let ended_in_time = async {
+        end.received().await;
+        // A commit that goes well ends within this time.
+        tokio::time::sleep(attend::PATIENCE).await;
+    };
+    tokio::select! {
+        () = agent.work(events, files, signals, bus) => {}
+        () = ended_in_time => tracing::warn!("a firewall program is still at work; it is ended too"),
     }
     notify(&[NotifyState::Stopping]);
     tracing::info!("ending; what the kernel holds stays as it is");
     Ok(())
 }
 
+/// Signals from whoever started the agent.
+struct Signals {
+    hangup: Signal,
+    end: EndSignals,
+}
+
+/// Changes of files that others write.
+struct Files {
+    hosts: mpsc::Receiver<()>,
+    users: mpsc::Receiver<()>,
+    /// Reports of hooks that did not reach the agent over the bus.
+    reports: mpsc::Receiver<()>,
+}
+
+/// Starts every source.
+fn watch_all(agent: &Agent, event_sender: mpsc::Sender<Event>) -> Files {
+    let (hosts_sender, hosts) = mpsc::channel(1);
+    let (reports_sender, left) = mpsc::channel(1);
+    let (users_sender, users) = mpsc::channel(1);
+    tokio::spawn(sources::links::watch(event_sender.clone()));
+    tokio::spawn(sources::docker::watch(event_sender.clone()));
+    tokio::spawn(sources::resolvers::watch(event_sender.clone()));
+    tokio::spawn(sources::files::watch(hosts_sender));
+    tokio::spawn(sources::files::watch_users(users_sender));
+    let reports = agent.store.reports();
+    tokio::spawn(sources::reports::watch(agent.store.run().to_owned(), reports, reports_sender));
+    tokio::spawn(sources::clock::watch(event_sender.clone()));
+    tokio::spawn(sources::sleep::watch(event_sender.clone()));
+    tokio::spawn(sources::openvpn_files::watch(event_sender.clone()));
+    tokio::spawn(sources::management::watch(agent.sockets.subscribe(), event_sender.clone()));
+    tokio::spawn(sources::silence::watch(agent.listening.subscribe(), event_sender.clone()));
+    tokio::spawn(sources::network_manager::watch(event_sender));
+    Files { hosts, users, reports: left }
+}
+
 impl Agent {
+    /// Puts the first rules in force, and then does what is asked for until somebody ends it.
+    async fn work(
+        &mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut files: Files,
+        mut signals: Signals,
+        (caller, notices): (Caller, Backlog),
+    ) {
+        self.begin(&mut events).await;
+        tokio::spawn(bus::serve(caller, self.status.subscribe(), notices));
+        notify(&[NotifyState::Ready]);
+        loop {
+            while self.take_waiting_reports() == Taken::Reports {
+                self.enforce().await;
+            }
+            let look_due = self.look_due();
+            tokio::select! {
+                Some(event) = events.recv() => self.take_all(event, &mut events).await,
+                Some(request) = self.attendant.next() => self.answer(request).await,
+                Some(()) = signals.hangup.recv() => self.reload_on_signal().await,
+                () = signals.end.received() => break,
+                () = until(self.wake_at) => self.take_all(Event::Clock, &mut events).await,
+                () = until_instant(self.retry.map(|(moment, _)| moment)) => self.retry().await,
+                Some(notice) = self.drift.notices.recv() => self.noticed(notice).await,
+                () = until_instant(look_due) => self.look_now().await,
+                Some(()) = files.hosts.recv() => self.pin_again(),
+                Some(()) = files.users.recv() => self.look_up_owners(),
+                Some(found) = self.lookups.found.recv() => self.owners_found(found).await,
+                Some(()) = files.reports.recv() => self.take_left_reports().await,
+                () = self.firewall.orphaned() => self.take_over().await,
+                () = self.looks.wait() => self.look_for_all().await,
+            }
+        }
+    }
+
     async fn new(
         setup: Setup,
         events: mpsc::Sender<Event>,
@@ -283,6 +324,8 @@ impl Agent {
     }
 
     fn take(&mut self, event: Event) {
+        // They came before: the end of a client is told after the report of its last hook.
+        self.take_waiting_reports();
         tracing::debug!("event: {event:?}");
         if let Event::Reconnected(result) = &event {
             self.attempt_ended(result);

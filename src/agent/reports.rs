@@ -6,6 +6,27 @@ use crate::system::process;
 use crate::vpn::{DatedReport, Event, Report, ReportKind, Reporter};
 
 impl Agent {
+    /// Takes a report that came over the bus and was accepted.
+    pub(super) fn take_report(&mut self, dated: DatedReport, reporter: Reporter) {
+        match reporter {
+            Reporter::Root => self.take_root_report(dated),
+            Reporter::Client(_) => {
+                tracing::info!("{reporter} reports {}", dated.report);
+                self.take(Event::Report(dated.report, reporter));
+            }
+        }
+    }
+
+    /// Takes the reports that came while the loop waited for a firewall program.
+    pub(super) fn take_waiting_reports(&mut self) -> Taken {
+        let mut taken = Taken::Nothing;
+        while let Some((dated, reporter)) = self.attendant.next_report() {
+            self.take_report(dated, reporter);
+            taken = Taken::Reports;
+        }
+        taken
+    }
+
     /// Takes a report in the order in which hooks were called, and not in that of its arrival.
     pub(super) fn take_root_report(&mut self, dated: DatedReport) {
         for report in self.heard.take(dated) {
@@ -37,6 +58,13 @@ impl Agent {
         }
         !left.is_empty()
     }
+}
+
+/// Whether there were reports to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    Nothing,
+    Reports,
 }
 
 /// Whether a report can still be true: the client that brought the tunnel up is there, and its process id

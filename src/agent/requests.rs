@@ -2,6 +2,7 @@
 
 use sd_notify::NotifyState;
 
+use super::attend::is_accepted;
 use super::owners::owners;
 use super::{Agent, describe};
 use crate::bus::{Answer, Request, Verified};
@@ -11,11 +12,7 @@ use crate::effects::systemd::notify;
 use crate::firewall::{Firewall, FirewallError};
 use crate::policy::{self, Ruleset};
 use crate::system;
-use crate::vpn::{Event, Reporter};
-
-/// Why a report of a process other than root's was refused.
-const NOT_YOURS: &str = "the VPN client of this tunnel may report the loss of the tunnel, and its return; \
-                         this call comes from another process, or reports something else";
+use crate::vpn::Event;
 
 impl Agent {
     pub(super) async fn answer(&mut self, request: Request) {
@@ -42,21 +39,12 @@ impl Agent {
                     let _ = answer.send(Err(error.to_string()));
                 }
             },
+            // OpenVPN waits for its hook: it has its answer before the rules have moved.
             Request::Report(dated, reporter, answer) => {
-                if !self.machine.may_report(&dated.report, &reporter) {
-                    let _ = answer.send(Err(NOT_YOURS.to_owned()));
-                    return;
+                if is_accepted(&self.machine, &dated, &reporter, answer) {
+                    self.take_report(dated, reporter);
+                    self.enforce().await;
                 }
-                match reporter {
-                    Reporter::Root => self.take_root_report(dated),
-                    Reporter::Client(_) => {
-                        tracing::info!("{reporter} reports {}", dated.report);
-                        self.take(Event::Report(dated.report, reporter));
-                    }
-                }
-                // OpenVPN waits for its hook: it goes on before the rules have moved.
-                let _ = answer.send(Ok(()));
-                self.enforce().await;
             }
         }
     }
@@ -112,12 +100,12 @@ impl Agent {
         if config.firewall == old {
             return self.try_rules(ruleset).await;
         }
-        self.firewall.disown().await;
+        self.attendant.attend(&self.machine, self.firewall.disown()).await;
         self.firewall = Firewall::of_agent(&config.firewall);
         self.applied = None;
         let result = self.try_rules(ruleset).await;
         if result.is_err() {
-            self.firewall.disown().await;
+            self.attendant.attend(&self.machine, self.firewall.disown()).await;
             self.firewall = Firewall::of_agent(&old);
         }
         result
@@ -136,7 +124,7 @@ impl Agent {
     /// Compares, and puts right what differs.
     async fn verify(&mut self) -> Verified {
         let ruleset = policy::ruleset(self.machine.config(), &self.owners, &self.machine.situation());
-        let lines = self.attendant.attend(self.firewall.differences(&ruleset)).await;
+        let lines = self.attendant.attend(&self.machine, self.firewall.differences(&ruleset)).await;
         let pending = self.status.borrow().pending.clone();
         if pending != self.pending {
             // The program that took its time has ended.

@@ -1,5 +1,6 @@
 //! What the kernel held before us: looked at, and put back.
 
+use super::absent::nothing_if_absent;
 use super::family::take_out;
 use super::outcome::FirewallError;
 use super::reading::read;
@@ -25,7 +26,7 @@ impl Dump {
     /// When one of them cannot be read.
     pub async fn take(backend: Backend) -> Result<Self, FirewallError> {
         let (ipv4, ipv6) = tokio::join!(tool::save(backend, Family::V4), tool::save(backend, Family::V6));
-        Ok(Self { ipv4: ipv4?, ipv6: ipv6? })
+        Ok(Self { ipv4: ipv4?, ipv6: nothing_if_absent(Family::V6, ipv6)? })
     }
 
     /// Puts it back in the tables that ours stand in: what came into them since is gone, and so is such a
@@ -39,7 +40,7 @@ impl Dump {
             put_back(backend, Family::V4, &self.ipv4),
             put_back(backend, Family::V6, &self.ipv6)
         );
-        ipv4.and(ipv6)
+        ipv4.and(nothing_if_absent(Family::V6, ipv6))
     }
 
     /// Whether the article's scripts have been at work: its chain, and not ours that belongs to it.

@@ -4,6 +4,7 @@
 //! side by side, since no packet belongs to both. A family that refuses a commit holds what it held. Then
 //! either both go back to that, or the family is closed with rules that every kernel has.
 
+use super::absent::{is_absent, nothing_if_absent};
 use super::family::{close, commit, take_out};
 use super::reading::read;
 use super::saved::Saved;
@@ -109,6 +110,15 @@ impl Iptables {
                 Err(why) => return Err(Refusal::of(Family::V4, why)),
             },
         };
+        let v6 = match v6 {
+            Err(why) if is_absent(Family::V6) => {
+                tracing::debug!("this kernel has no IPv6, so there is none to close: {}", describe(&why));
+                // Root can load it later. Then the next commit finds it.
+                self.trust = Trust::None;
+                Ok(Commit::AsPlanned)
+            }
+            v6 => v6,
+        };
         let commit = both(v4, v6)?;
         let before = held.map_or(0, |held| held.sets.len());
         // After the last rule that names them.
@@ -177,7 +187,12 @@ impl Iptables {
             Ok::<_, FirewallError>(plan::differences(family, ruleset.family(family), &saved))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
-        Ok([v4?, v6?].concat())
+        let v6 = match v6 {
+            Ok(lines) if lines.is_empty() => lines,
+            _ if is_absent(Family::V6) => Vec::new(),
+            v6 => v6?,
+        };
+        Ok([v4?, v6].concat())
     }
 
     /// Takes every trace of us out of the kernel; policies go back to ACCEPT, but for FORWARD where it
@@ -194,7 +209,7 @@ impl Iptables {
         let ours = last_resort();
         let dockers = |saved: &Saved| saved.table(TableName::Filter.as_str()).is_some_and(plan::is_dockers);
         let family = async |family| {
-            let saved = read(self.backend, family).await?;
+            let saved = nothing_if_absent(family, read(self.backend, family).await)?;
             take_out(self.backend, family, ours.family(family), &saved).await?;
             let beside = match read(other, family).await {
                 Ok(beside) => {

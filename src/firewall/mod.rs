@@ -4,6 +4,7 @@
 //! goes to both at once: what is in force meanwhile is no wider than the rules before or the rules
 //! after. A change that one layer or one family refuses is taken back in all of them.
 
+mod absent;
 mod arp;
 mod before;
 mod change;

@@ -37,6 +37,8 @@ const TOOLS: &[&str] = &[
     "nft delete table ip6 mangle",
     "nft add table inet other; nft add chain inet other c '{ type filter hook output priority -300; policy accept; }'",
     "nft delete table inet other",
+    // A rule that iptables cannot print.
+    "nft add rule ip filter INPUT meta skuid 1000 counter",
     "iptables -w -t nat -A POSTROUTING -j RETURN",
 ];
 

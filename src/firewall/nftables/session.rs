@@ -12,6 +12,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin};
 
+use super::questions::ENDING;
 use crate::firewall::tool::{self, TIMEOUT, ToolError};
 
 /// A running nft.
@@ -67,9 +68,10 @@ impl Session {
         let _ = self.child.wait().await;
     }
 
-    /// Ends it: from now on our tables are nobody's.
+    /// Ends it: from now on our tables are nobody's. One that the kernel does not let end yet is not
+    /// waited for.
     pub(super) async fn end(mut self) {
-        let _ = self.child.kill().await;
+        let _ = tokio::time::timeout(ENDING.0, self.child.kill()).await;
     }
 
     /// What it says of a text. A line of its commands is read from a terminal's point of view, so the text

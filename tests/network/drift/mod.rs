@@ -6,6 +6,7 @@ mod dormant;
 mod fights;
 mod flood;
 mod flushes;
+mod hanging;
 mod owned;
 mod quiet;
 mod tools;

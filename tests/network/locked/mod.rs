@@ -10,6 +10,7 @@ mod tunnel_address;
 mod unprintable;
 mod verbs;
 mod wires;
+mod without_ipv6;
 
 /// One known server, at both of its addresses.
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";

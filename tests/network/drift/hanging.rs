@@ -1,0 +1,146 @@
+//! Firewall programs that hang, or wait for a lock that somebody holds: meanwhile the agent answers, tells
+//! systemd that it lives, and can be ended.
+
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use tunwarden_lab::{Lab, Process, wait_for, with_lab};
+
+use super::BOTH;
+use crate::support::kernel::Backend;
+use crate::support::nft::fake_tool;
+use crate::support::{SOON, TUNWARDEN, bus, chain, start_agent_as, status, tunwarden, wait_for_state};
+
+/// Hangs while there is a file.
+const HANGING: &str = r#"
+    if test -e /run/hangs; then exec sleep 1000; fi
+    exec $real "$@""#;
+
+/// What `status` says while a program is at work for long.
+const AT_WORK: &str = "a firewall program has been reading or changing the rules";
+
+/// An agent and how often it has pinged systemd's watchdog.
+struct Supervised {
+    agent: Process,
+    pings: Arc<AtomicUsize>,
+}
+
+impl Supervised {
+    fn start(lab: &Lab, config: &str) -> Result<Self> {
+        lab.host().file("/etc/tunwarden/config.toml", config)?;
+        let systemd = UnixDatagram::bind(lab.host().outside("/run/notify"))?;
+        systemd.set_read_timeout(Some(SOON))?;
+        let pings = Arc::new(AtomicUsize::new(0));
+        let heard = Arc::clone(&pings);
+        // It reads all the time, as systemd does: an agent whose messages nobody reads would wait.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = systemd.recv(&mut buffer) {
+                let is_ping = String::from_utf8_lossy(&buffer[..length]).contains("WATCHDOG=1");
+                heard.fetch_add(usize::from(is_ping), Ordering::Relaxed);
+            }
+        });
+        let agent = lab.host().command([TUNWARDEN, "agent", "--verbose"]).env("NOTIFY_SOCKET", "/run/notify");
+        let agent = start_agent_as(lab, agent.env("WATCHDOG_USEC", "400000"))?;
+        wait_for_state(lab, "locked")?;
+        Ok(Self { agent, pings })
+    }
+
+    /// Waits for pings that are sent from now on.
+    fn pings_on(&self) -> Result<()> {
+        let wanted = self.pings.load(Ordering::Relaxed) + 3;
+        wait_for("the agent pings the watchdog", SOON, || {
+            Ok((self.pings.load(Ordering::Relaxed) >= wanted).then_some(()))
+        })
+    }
+}
+
+/// Gives an uplink another network, which changes the rules for the LAN.
+fn move_the_lan(lab: &Lab) -> Result<()> {
+    let uplink = lab.uplinks()[0].name.clone();
+    lab.host().succeed(["ip", "address", "add", "192.168.77.2/24", "dev", &uplink]).map(drop)
+}
+
+fn call(lab: &Lab, words: &[&str]) -> Result<Process> {
+    let agent = "busctl --system call --timeout=25 -- org.tunwarden.Agent1 /org/tunwarden/Agent1 \
+                 org.tunwarden.Agent1";
+    let words = agent.split_whitespace().chain(words.iter().copied());
+    lab.host().command(words.map(str::to_owned)).spawn()
+}
+
+/// The agent is in the middle of a commit that does not end.
+fn answers_meanwhile(lab: &Lab, supervised: &Supervised) -> Result<()> {
+    let mut last = serde_json::Value::Null;
+    wait_for("the status says that a program is at work", SOON, || {
+        last = status(lab)?;
+        Ok(last["pending"].as_str().is_some_and(|pending| pending.contains(AT_WORK)).then_some(()))
+    })
+    .with_context(|| format!("the last status: {last}"))?;
+    ensure!(last["verdict"] == "unknown" && last["enforced"] == false, "it claims to know: {last}");
+    supervised.pings_on()
+}
+
+fn the_agent_goes_on_while(tool: &str) -> Result<()> {
+    with_lab(|lab| {
+        fake_tool(lab, tool, HANGING)?;
+        let _bus = bus(lab)?;
+        let mut supervised = Supervised::start(lab, BOTH)?;
+        lab.host().file("/run/hangs", "")?;
+        move_the_lan(lab)?;
+        answers_meanwhile(lab, &supervised)?;
+        // A hook's report is taken, and OpenVPN goes on; a look says why there is none.
+        let mut report = call(lab, &["ReportTunnel", "a{ss}", "2", "script_type", "down", "dev", "tun7"])?;
+        ensure!(report.wait(SOON)?.success(), "the hook waits for {tool}: {}", report.log());
+        let mut look = call(lab, &["Verify"])?;
+        ensure!(!look.wait(SOON)?.success(), "{}", look.log());
+        ensure!(look.log().contains(AT_WORK), "{}", look.log());
+
+        supervised.agent.signal(Signal::SIGTERM)?;
+        ensure!(supervised.agent.wait(SOON)?.success(), "{}", supervised.agent.log());
+        ensure!(!chain(lab, "iptables", "OUTPUT_VPN_KILL_SWITCH")?.is_empty(), "it ended open");
+        lab.host().succeed(["rm", "/run/hangs"])?;
+        ensure!(tunwarden(lab, ["lock"])?.status.success(), "the control: {tool} works again");
+        Ok(())
+    })
+}
+
+#[test]
+fn an_agent_goes_on_while_iptables_restore_hangs() {
+    the_agent_goes_on_while("iptables-nft-restore").unwrap();
+}
+
+#[test]
+fn an_agent_goes_on_while_ip6tables_save_hangs() {
+    the_agent_goes_on_while("ip6tables-nft-save").unwrap();
+}
+
+#[test]
+fn an_agent_goes_on_while_nft_hangs() {
+    the_agent_goes_on_while("nft").unwrap();
+}
+
+#[test]
+fn an_agent_goes_on_while_somebody_holds_the_lock_of_iptables_legacy() {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let supervised = Supervised::start(lab, &Backend::Legacy.config(""))?;
+        let mut holder = lab.host().spawn(["flock", "--no-fork", "/run/xtables.lock", "sleep", "1000"])?;
+        wait_for("the lock is held", SOON, || {
+            let free = lab.host().run(["flock", "--nonblock", "/run/xtables.lock", "true"])?;
+            Ok((!free.status.success()).then_some(()))
+        })?;
+        move_the_lan(lab)?;
+        answers_meanwhile(lab, &supervised)?;
+        holder.kill()?;
+        wait_for_state(lab, "locked")?;
+        ensure!(status(lab)?["pending"].is_null());
+        let lan = Backend::Legacy.chain(lab, "iptables", "VPN_LAN")?;
+        ensure!(lan.iter().any(|rule| rule.contains("192.168.77.0/24")), "{lan:?}");
+        ensure!(tunwarden(lab, ["verify"])?.status.success());
+        Ok(())
+    })
+    .unwrap();
+}

@@ -1,0 +1,98 @@
+//! A kernel without IPv6 (`ipv6.disable=1`) and iptables-legacy, whose ip6tables has nothing to write to.
+
+use anyhow::{Result, ensure};
+use tunwarden_lab::{Cmd, Lab, wait_for, with_lab};
+
+use super::KNOWN;
+use crate::support::kernel::Backend;
+use crate::support::{SOON, TUNWARDEN, bus, start_agent_as, status, tunwarden};
+
+/// Both signs of such a kernel, for one process and what it starts: no socket of IPv6 can be had, which a
+/// filter of system calls brings about, and the process's own network shows no file of IPv6.
+const WITHOUT_IPV6: &str = r#"
+    if test "$1" = hidden; then
+        mount -t tmpfs tmpfs /proc/$$/net
+        touch /proc/$$/net/dev
+    fi
+    shift
+    exec perl -e '
+        use POSIX;
+        my %calls = (x86_64 => [41, 157], aarch64 => [198, 167]);
+        my ($socket, $prctl) = @{$calls{(POSIX::uname())[4]}};
+        my @filter = (
+            [0x20, 0, 0, 0], [0x15, 0, 3, $socket],      # is it socket(2),
+            [0x20, 0, 0, 16], [0x15, 0, 1, 10],          # and its family AF_INET6?
+            [0x06, 0, 0, 0x00050000 | 97],               # EAFNOSUPPORT
+            [0x06, 0, 0, 0x7fff0000],                    # allowed
+        );
+        my $filter = join "", map { pack("SCCL", @$_) } @filter;
+        my $program = pack("Sx6P", scalar(@filter), $filter);
+        syscall($prctl, 38, 1, 0, 0, 0) == 0 or die "no new privileges: $!";
+        syscall($prctl, 22, 2, $program, 0, 0) == 0 or die "filter: $!";
+        exec @ARGV' "$@""#;
+
+/// A command on such a kernel.
+fn without_ipv6(lab: &Lab, words: &[&str]) -> Cmd {
+    wrapped(lab, "hidden", words)
+}
+
+/// The same where IPv6 is there and only its sockets are refused, as by a sandbox.
+fn in_a_sandbox(lab: &Lab, words: &[&str]) -> Cmd {
+    wrapped(lab, "shown", words)
+}
+
+fn wrapped(lab: &Lab, files: &str, words: &[&str]) -> Cmd {
+    let shell = ["sh", "-euc", WITHOUT_IPV6, "sh", files];
+    lab.host().command(shell.into_iter().chain(words.iter().copied()))
+}
+
+fn is_closed(lab: &Lab) -> Result<()> {
+    let sent = lab.host().udp("203.0.113.9:4000")?.from_user("nobody").send()?;
+    ensure!(sent.accepted == 0, "IPv4 is open: {sent:?}");
+    Ok(())
+}
+
+#[test]
+fn a_legacy_lock_on_a_kernel_without_ipv6_closes_ipv4_and_succeeds() {
+    for layers in ["", "layers = [\"iptables\"]\n"] {
+        with_lab(|lab| {
+            let config = Backend::Legacy.config(KNOWN) + layers;
+            lab.host().file("/etc/tunwarden/config.toml", &config)?;
+            let save = without_ipv6(lab, &["ip6tables-legacy", "-S"]).run()?;
+            ensure!(!save.status.success(), "the control: ip6tables has nothing to read: {save:?}");
+            // A sandbox that refuses sockets proves nothing: IPv6 may be open.
+            let lock = in_a_sandbox(lab, &[TUNWARDEN, "lock"]).run()?;
+            ensure!(lock.status.code() == Some(1), "it claims to be locked: {lock:?}");
+
+            for verb in ["lock", "verify", "lock"] {
+                let done = without_ipv6(lab, &[TUNWARDEN, verb]).run()?;
+                ensure!(done.status.success(), "{verb} with {layers:?}: {done:?}");
+                is_closed(lab)?;
+            }
+            let release = without_ipv6(lab, &[TUNWARDEN, "release", "--yes"]).run()?;
+            ensure!(release.status.success(), "{release:?}");
+            let sent = lab.host().udp("203.0.113.9:4000")?.from_user("nobody").send()?;
+            ensure!(sent.accepted == 1, "it is still closed: {sent:?}");
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn an_agent_with_iptables_legacy_on_a_kernel_without_ipv6_is_in_force() {
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", &Backend::Legacy.config(KNOWN))?;
+        let _bus = bus(lab)?;
+        let agent = start_agent_as(lab, without_ipv6(lab, &[TUNWARDEN, "agent", "--verbose"]))?;
+        wait_for("in force", SOON, || Ok((status(lab)?["enforced"] == true).then_some(())))?;
+        is_closed(lab)?;
+        // `lock` has a running agent look at everything.
+        ensure!(tunwarden(lab, ["lock"])?.status.success());
+        ensure!(status(lab)?["repairs"] == 0, "a look is told as a repair: {}", agent.log());
+        let log = agent.log();
+        ensure!(log.contains("this kernel has no IPv6"), "the control: IPv6 was there: {log}");
+        Ok(())
+    })
+    .unwrap();
+}
