@@ -37,6 +37,9 @@ _tunwarden() {
             tunwarden,lock)
                 cmd="tunwarden__subcmd__lock"
                 ;;
+            tunwarden,log)
+                cmd="tunwarden__subcmd__log"
+                ;;
             tunwarden,notify)
                 cmd="tunwarden__subcmd__notify"
                 ;;
@@ -64,6 +67,9 @@ _tunwarden() {
             tunwarden,verify)
                 cmd="tunwarden__subcmd__verify"
                 ;;
+            tunwarden,version)
+                cmd="tunwarden__subcmd__version"
+                ;;
             tunwarden__subcmd__help,agent)
                 cmd="tunwarden__subcmd__help__subcmd__agent"
                 ;;
@@ -84,6 +90,9 @@ _tunwarden() {
                 ;;
             tunwarden__subcmd__help,lock)
                 cmd="tunwarden__subcmd__help__subcmd__lock"
+                ;;
+            tunwarden__subcmd__help,log)
+                cmd="tunwarden__subcmd__help__subcmd__log"
                 ;;
             tunwarden__subcmd__help,notify)
                 cmd="tunwarden__subcmd__help__subcmd__notify"
@@ -111,6 +120,9 @@ _tunwarden() {
                 ;;
             tunwarden__subcmd__help,verify)
                 cmd="tunwarden__subcmd__help__subcmd__verify"
+                ;;
+            tunwarden__subcmd__help,version)
+                cmd="tunwarden__subcmd__help__subcmd__version"
                 ;;
             tunwarden__subcmd__help__subcmd__hook,dispatcher)
                 cmd="tunwarden__subcmd__help__subcmd__hook__subcmd__dispatcher"
@@ -143,7 +155,7 @@ _tunwarden() {
 
     case "${cmd}" in
         tunwarden)
-            opts="-h -V --config --help --version init doctor agent lock release status check rules verify pause resume reconnect reload notify hook help"
+            opts="-h -V --config --help --version init doctor agent lock release status check rules verify pause resume reconnect reload notify log version hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -197,12 +209,16 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__doctor)
-            opts="-h -V --json --second-reader --config --help --version"
+            opts="-h -V --json --bundle --with-addresses --second-reader --config --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --bundle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -215,7 +231,7 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help)
-            opts="init doctor agent lock release status check rules verify pause resume reconnect reload notify hook help"
+            opts="init doctor agent lock release status check rules verify pause resume reconnect reload notify log version hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -354,6 +370,20 @@ _tunwarden() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        tunwarden__subcmd__help__subcmd__log)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         tunwarden__subcmd__help__subcmd__notify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -467,6 +497,20 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help__subcmd__verify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__help__subcmd__version)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -619,6 +663,28 @@ _tunwarden() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__log)
+            opts="-f -h -V --follow --since --config --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -795,6 +861,24 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__verify)
+            opts="-h -V --config --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__version)
             opts="-h -V --config --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
