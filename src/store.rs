@@ -11,6 +11,7 @@
 //! reading of it.
 
 mod left;
+mod remembered;
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};

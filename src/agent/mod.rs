@@ -48,7 +48,7 @@ use reports::Taken;
 use wait::{EndSignals, until, until_instant};
 
 use crate::vpn::{
-    Action, Detours, Event, Listening, Machine, ManagementSocket, Names, ReportLog, Situation, VpnPhase,
+    Action, Detours, Event, Listening, Machine, ManagementSocket, ReportLog, Situation, VpnPhase,
 };
 
 /// Reads the configuration's file.
@@ -247,9 +247,6 @@ impl Agent {
         let Setup { config, path, load, store } = setup;
         let configuration = Configuration::new(&path, &config);
         let config = config.config;
-        let learned = store.endpoints().inspect_err(|error| {
-            tracing::warn!("{}: starting with what the configuration names", describe(error));
-        });
         let before = store.applied().unwrap_or_else(|error| {
             tracing::warn!("{}", describe(&error));
             None
@@ -257,18 +254,11 @@ impl Agent {
         let before = before.unwrap_or_default();
         let owners = owners(&config);
         let firewall = Firewall::of_agent(&config.firewall);
-        let mut machine = Machine::recall(config, learned.ok(), before.told_state(), system::now());
-        machine.recall_networks(store.networks().unwrap_or_else(|error| {
-            tracing::warn!("{}", describe(&error));
-            Vec::new()
-        }));
-        machine.recall_names(store.names().unwrap_or_else(|error| {
-            tracing::warn!("{}: server names will have to be looked up again", describe(&error));
-            Names::default()
-        }));
-        machine.recall_uplinks(&before.situation.known_uplinks);
-        machine.recall_last(before.last.clone());
-        machine.recall_silent(before.silent.clone());
+        let (remembered, faults) = store.remembered(&before);
+        for fault in faults {
+            tracing::warn!("{fault}");
+        }
+        let machine = Machine::new(config, remembered, system::now());
         let found = Enforcement::Unknown(Unread::Failed);
         let status = Status::new(&before.situation, before.since, found, system::has_docker());
         let status = watch::Sender::new(status);
@@ -354,24 +344,14 @@ impl Agent {
                 Action::Watch(pid) => self.watcher.watch(pid),
                 Action::WakeAt(moment) => self.wake_at = Some(moment),
                 Action::Announce(announcement) => self.news.push(News::Vpn(announcement)),
-                Action::Remember(learned) => {
-                    if let Err(error) = self.store.keep_endpoints(&learned) {
-                        tracing::warn!("{}: these endpoints will have to be learned again", describe(&error));
+                Action::Remember(change) => {
+                    if let Err(error) = self.store.remember(&change) {
+                        tracing::warn!("{}: the next agent has to learn this again", describe(&error));
                     }
                 }
                 Action::LeftOut(vpn, what) => tracing::warn!("{}: {what}", crate::config::plain(&vpn)),
-                Action::RememberNetworks(networks) => {
-                    if let Err(error) = self.store.keep_networks(&networks) {
-                        tracing::warn!("{}: Docker will have to tell its networks again", describe(&error));
-                    }
-                }
                 Action::Reconnect(comeback) => self.bring_back(comeback, Reach::Vpn, None),
                 Action::LookUp { names, resolvers } => self.questions.add(names, resolvers),
-                Action::RememberNames(names) => {
-                    if let Err(error) = self.store.keep_names(&names) {
-                        tracing::warn!("{}: server names will have to be looked up again", describe(&error));
-                    }
-                }
                 Action::Look => self.look = true,
             }
         }

@@ -14,7 +14,7 @@ use crate::sources::links;
 use crate::status::{LeftOutStatus, LossStatus};
 use crate::store::{Applied, Store};
 use crate::system;
-use crate::vpn::{Event, LinkTable, Machine, Names, Situation, State};
+use crate::vpn::{Event, LinkTable, Machine, Remembered, Situation, State};
 
 pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let store = Store::default();
@@ -59,29 +59,24 @@ pub(super) async fn turn(store: &Store) -> Option<impl Drop + use<>> {
 
 /// What of the VPNs that were learned before cannot be used.
 pub(super) fn left_out(config: &Config, store: &Store) -> Vec<LeftOutStatus> {
-    let machine = Machine::recall(config.clone(), store.endpoints().ok(), State::Locked, system::now());
+    let remembered = Remembered { learned: store.endpoints().ok(), ..Remembered::default() };
+    let machine = Machine::new(config.clone(), remembered, system::now());
     machine.left_out().into_iter().map(LeftOutStatus::from).collect()
 }
 
 /// The locked situation, from the links as they are now and the endpoints learned before.
 pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
-    let learned = store.endpoints().inspect_err(|error| {
-        complain(&format!("tunwarden: {}", describe(error)));
-    });
     let table = links::snapshot().await.unwrap_or_else(|error| {
         complain(&format!("tunwarden: {}: no LAN until the links can be read", describe(&error)));
         LinkTable::default()
     });
     let now = system::now();
-    let mut machine = Machine::recall(config.clone(), learned.ok(), State::Locked, now);
-    // What cannot be read was told of with the endpoints, which lie beside it.
-    machine.recall_networks(store.networks().unwrap_or_default());
-    machine.recall_names(store.names().unwrap_or_else(|error| {
-        complain(&format!("tunwarden: {}", describe(&error)));
-        Names::default()
-    }));
     let before = store.applied().ok().flatten().unwrap_or_default();
-    machine.recall_uplinks(&before.situation.known_uplinks);
+    let (remembered, faults) = store.remembered(&before);
+    for fault in faults {
+        complain(&format!("tunwarden: {fault}"));
+    }
+    let mut machine = Machine::new(config.clone(), Remembered { state: State::Locked, ..remembered }, now);
     machine.step(Event::Links(table), now);
     machine.situation()
 }

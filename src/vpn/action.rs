@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::{Comeback, Learned, LeftOut, Names, NetworkBridge, Reason, State};
+use super::{Change, Comeback, LeftOut, Reason, State};
 use crate::net::{HostName, IfName};
 
 /// What the outside has to do after a step, besides putting the situation's rules in force.
@@ -13,12 +13,10 @@ use crate::net::{HostName, IfName};
 pub enum Action {
     /// Watch this VPN client for its end and its user.
     Watch(u32),
-    /// Keep these endpoints for the next start.
-    Remember(Learned),
+    /// Write this to the disk for the next start.
+    Remember(Change),
     /// Say that something of a VPN, by its name for people, was left out.
     LeftOut(String, LeftOut),
-    /// Keep these networks for the next start.
-    RememberNetworks(Vec<NetworkBridge>),
     /// Ask these resolvers for the addresses of these servers, once the rules let the questions out,
     /// and say what they answer with [`Event::Resolved`](super::Event::Resolved).
     LookUp {
@@ -27,8 +25,6 @@ pub enum Action {
         /// Whom to ask.
         resolvers: BTreeSet<IpAddr>,
     },
-    /// Keep what these names stand for, for the next start.
-    RememberNames(Names),
     /// Look whether the kernel still holds the rules: somebody who moves others' rules was at work.
     Look,
     /// Bring this VPN back, touching nothing else, and say how that ended with

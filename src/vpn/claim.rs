@@ -65,15 +65,16 @@ pub(super) enum Standing {
     Failed(Reason),
 }
 
-/// What the kernel shows, and what it is held against.
+/// What the kernel shows, and what it is compared with.
 pub(super) struct Evidence<'a> {
     pub(super) links: &'a LinkTable,
     pub(super) config: &'a Config,
-    /// The addresses of every VPN server that is known.
-    pub(super) servers: BTreeSet<IpAddr>,
+    /// Finds the addresses of every VPN server that is known: few questions need them.
+    pub(super) servers: &'a dyn Fn() -> &'a BTreeSet<IpAddr>,
 }
 
 /// How the protection of a claim ended.
+#[derive(Debug)]
 pub(super) struct Ending {
     pub(super) name: String,
     pub(super) interface: Option<IfName>,
@@ -207,8 +208,8 @@ impl Claim {
         )
     }
 
-    /// Whether it is lost, and nobody is left who could tell of its end.
-    pub(super) fn is_forsaken(&self) -> bool {
+    /// Whether it is lost, and nobody is left who could report its end.
+    pub(super) fn is_abandoned(&self) -> bool {
         let Standing::Failed(reason) = self.standing else { return false };
         let unwatched = self.claimant == Claimant::Hook && self.pid.is_none();
         self.orphan || (unwatched && reason == Reason::LinkGone)
@@ -225,7 +226,7 @@ impl Claim {
     }
 
     /// What the kernel has against the claim now; `None` when it bears it out.
-    fn objection(&self, evidence: &Evidence<'_>) -> Option<Reason> {
+    pub(super) fn objection(&self, evidence: &Evidence<'_>) -> Option<Reason> {
         let Evidence { links, config, servers } = evidence;
         let Some(link) = self.link(links, config) else { return Some(Reason::LinkGone) };
         if !(link.up && link.carrier) {
@@ -234,21 +235,24 @@ impl Claim {
             Some(Reason::NoAddress)
         } else {
             // The routes to its server are its own, whichever that is.
-            let servers = if self.endpoints.is_empty() { HostRoutes::All } else { HostRoutes::To(servers) };
-            links.misrouting(link, config, servers)
+            let routes = if self.endpoints.is_empty() { HostRoutes::All } else { HostRoutes::To(*servers) };
+            links.misrouting(link, config, routes)
         }
     }
 
-    /// Holds the claim against the link table; says so when that ends its protection.
-    pub(super) fn weigh(&mut self, evidence: &Evidence<'_>, now: u64) -> Option<Ending> {
+    /// Notes which link it is, once that is there.
+    pub(super) fn note_link(&mut self, links: &LinkTable, config: &Config) {
         if self.index.is_none() {
-            self.index = self.link(evidence.links, evidence.config).map(|link| link.index);
+            self.index = self.link(links, config).map(|link| link.index);
         }
+    }
+
+    /// Compares the claim with what the kernel shows. Returns the protection that this ends.
+    pub(super) fn weigh(&mut self, objection: Option<Reason>, now: u64) -> Option<Ending> {
         // What its claimant has called lost, or what is silent, stays so until that is taken back.
         if self.is_doubted() {
             return None;
         }
-        let objection = self.objection(evidence);
         match (self.standing, objection) {
             (Standing::Coming | Standing::Failed(_), None) => {
                 self.stand(Standing::Carrying, now);

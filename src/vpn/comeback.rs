@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::{Claim, Claimant, Standing};
+use super::claim::Standing;
 use super::{Action, Machine, Profile, Reason, State};
 use crate::config::Reconnect;
 use crate::net::IfName;
@@ -135,7 +135,7 @@ impl Backoff {
     }
 
     /// The network is another: what failed before may work now.
-    pub(super) fn hope(&mut self, now: u64) {
+    pub(super) fn retry_now(&mut self, now: u64) {
         self.wait = WAIT.0;
         self.next = self.next.map(|next| next.min(now.saturating_add(WAIT.0)));
     }
@@ -146,27 +146,18 @@ impl Backoff {
 }
 
 impl Machine {
-    /// What was the last VPN when a forerunner last spoke.
-    pub fn recall_last(&mut self, last: Option<LastVpn>) {
-        self.last = last;
-    }
-
-    /// The VPN that was there last, for a successor.
-    pub fn last(&self) -> Option<&LastVpn> {
-        self.last.as_ref()
-    }
-
     /// The VPN that would be brought back now: the one that was there last; else the only one there is.
     ///
     /// # Errors
     /// [`NoComeback`], for people.
     pub fn comeback(&self) -> Result<Comeback, NoComeback> {
-        let Some(view) = &self.nm else {
+        let Some(view) = &self.facts.manager else {
             return Err(self.client().unwrap_or(NoComeback::NoNetworkManager));
         };
-        let mut counting = view.profiles.iter().filter(|p| self.config.vpn.counts(&p.uuid, &p.id));
+        let counts = |profile: &&Profile| self.facts.config.vpn.counts(&profile.uuid, &profile.id);
+        let mut counting = view.profiles.iter().filter(counts);
         let of = |profile: &Profile| Comeback { uuid: profile.uuid.clone(), name: profile.id.clone() };
-        if let Some(LastVpn::Profile { uuid, .. }) = &self.last
+        if let Some(LastVpn::Profile { uuid, .. }) = self.last()
             && let Some(profile) = counting.clone().find(|profile| profile.uuid == *uuid)
         {
             return Ok(of(profile));
@@ -182,7 +173,7 @@ impl Machine {
     }
 
     fn client(&self) -> Option<NoComeback> {
-        match self.last.clone()? {
+        match self.last()?.clone() {
             LastVpn::Client { interface, unit: Some(unit) } => Some(NoComeback::Unit(interface, unit)),
             LastVpn::Client { interface, unit: None } => Some(NoComeback::Client(interface)),
             LastVpn::Profile { .. } => None,
@@ -191,47 +182,21 @@ impl Machine {
 
     /// Whether this VPN carries now.
     pub fn carries(&self, comeback: &Comeback) -> bool {
-        self.stands_as(comeback, Standing::Carrying)
-    }
-
-    fn is_routed_past(&self, comeback: &Comeback) -> bool {
-        self.stands_as(comeback, Standing::Failed(Reason::RoutedPast))
-    }
-
-    fn stands_as(&self, comeback: &Comeback, standing: Standing) -> bool {
-        let own = |claim: &&Claim| claim.uuid() == Some(comeback.uuid.as_str());
-        self.claims.iter().filter(own).any(|claim| claim.standing == standing)
-    }
-
-    /// Notes which VPN is there: one that carries before one that is on its way.
-    pub(super) fn note_last(&mut self) {
-        let rank = |claim: &&Claim| match claim.standing {
-            Standing::Carrying => Some((2, claim.since)),
-            Standing::Coming => Some((1, claim.since)),
-            Standing::Failed(_) => None,
-        };
-        let ranked = self.claims.iter().filter(|claim| rank(claim).is_some());
-        let Some(claim) = ranked.max_by_key(|claim| rank(claim)) else { return };
-        self.last = match (&claim.claimant, &claim.interface) {
-            (Claimant::NetworkManager { uuid, .. }, _) => {
-                Some(LastVpn::Profile { uuid: uuid.clone(), name: claim.name.clone() })
-            }
-            (Claimant::Hook | Claimant::Management { .. }, Some(interface)) => {
-                Some(LastVpn::Client { interface: interface.clone(), unit: claim.unit.clone() })
-            }
-            (Claimant::Hook | Claimant::Management { .. }, None) => return,
-        };
+        self.claims.stands_as(comeback, Standing::Carrying)
     }
 
     /// The attempt whose time has come.
     pub(super) fn come_back(&mut self, now: u64) -> Option<Action> {
-        let wanted = self.config.vpn.reconnect == Reconnect::Auto && self.state != State::Paused;
-        let comeback = self.comeback().ok().filter(|_| wanted);
+        let wanted = self.facts.config.vpn.reconnect == Reconnect::Auto && self.state() != State::Paused;
+        let comeback = if wanted { self.comeback().ok() } else { None };
+        let (claims, routed_past) = (&self.claims, Standing::Failed(Reason::RoutedPast));
+        let is_routed_past = |comeback: &Comeback| claims.stands_as(comeback, routed_past);
+        let patience = comeback.as_ref().map_or(0, |comeback| self.patience(comeback));
         match (self.beneath(), &comeback) {
             (State::Protected, _) => self.backoff.protected(now),
             // Its tunnel is there: to start it anew leaves the routes that lead past it where they are.
-            (State::Lost, Some(comeback)) if self.is_routed_past(comeback) => self.backoff.hold(),
-            (State::Lost, Some(comeback)) => self.backoff.lost(self.patience(comeback), now),
+            (State::Lost, Some(comeback)) if is_routed_past(comeback) => self.backoff.hold(),
+            (State::Lost, Some(_)) => self.backoff.lost(patience, now),
             (State::Lost, None) | (State::Connecting, _) => self.backoff.hold(),
             (State::Locked | State::Paused, _) => self.backoff.rest(),
         }
@@ -241,23 +206,10 @@ impl Machine {
     /// How long a VPN is left to its own client: while that is there, has heard nothing from one of its
     /// several servers, and can go on to the next.
     fn patience(&self, comeback: &Comeback) -> u64 {
-        let profiles = self.nm.iter().flat_map(|view| &view.profiles);
+        let profiles = self.facts.manager.iter().flat_map(|view| &view.profiles);
         let mut profiles = profiles.filter(|profile| profile.uuid == comeback.uuid);
         let several = profiles.any(|profile| profile.endpoints.len() + profile.names.len() > 1);
-        let tries = |claim: &Claim| {
-            claim.uuid() == Some(comeback.uuid.as_str())
-                && claim.standing == Standing::Failed(Reason::SilentServer)
-                && !claim.orphan
-        };
-        if several && self.claims.iter().any(tries) { PATIENCE } else { 0 }
-    }
-
-    /// NetworkManager is about to be told to end this connection, so that it can begin anew: that is
-    /// no user's end.
-    pub(super) fn restarting(&mut self, path: &str) {
-        for claim in self.claims.iter_mut().filter(|claim| claim.is_path(path)) {
-            claim.restarting = true;
-        }
+        if several && self.claims.tries_its_servers(comeback) { PATIENCE } else { 0 }
     }
 }
 

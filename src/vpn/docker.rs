@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LinkTable, Machine};
+use super::LinkTable;
 use crate::config::{Access, Config};
 use crate::net::{IfName, Port, Transport};
 
@@ -178,6 +178,11 @@ pub(super) struct Docker {
 }
 
 impl Docker {
+    /// With the bridges that the last agent knew: until Docker answers they are all there is.
+    pub(super) fn new(bridges: Vec<NetworkBridge>) -> Self {
+        Self { bridges, ..Self::default() }
+    }
+
     pub(super) fn take(&mut self, view: Option<DockerView>) {
         if let Some(view) = &view {
             let bridge = |network: &DockerNetwork| {
@@ -240,55 +245,51 @@ fn ipv6(view: &DockerView) -> BTreeMap<IfName, Ipv6Reach> {
     bridges.into_iter().map(|bridge| (bridge.clone(), reach(&bridge))).collect()
 }
 
-impl Machine {
-    /// Bridges of networks as they were known before; until Docker speaks they are all there is.
-    pub fn recall_networks(&mut self, bridges: Vec<NetworkBridge>) {
-        if self.docker.view.is_none() {
-            self.docker.bridges = bridges;
-        }
-    }
-
-    /// The bridges of the networks that the configuration names, for a successor.
-    pub fn named_networks(&self) -> Vec<NetworkBridge> {
-        let named = |known: &&NetworkBridge| self.config.docker.networks.contains_key(&known.name);
-        let mut named: Vec<NetworkBridge> = self.docker.bridges.iter().filter(named).cloned().collect();
+impl Docker {
+    /// The bridges of the networks that the configuration names, for the next agent.
+    pub(super) fn named_networks(&self, config: &Config) -> Vec<NetworkBridge> {
+        let named = |known: &&NetworkBridge| config.docker.networks.contains_key(&known.name);
+        let mut named: Vec<NetworkBridge> = self.bridges.iter().filter(named).cloned().collect();
         named.sort();
         named.dedup();
         named
     }
 
     /// What there is to say of Docker; `None` while it does not answer.
-    pub fn docker(&self) -> Option<DockerReport> {
-        let view = self.docker.view.as_ref()?;
-        let accesses = self.docker.accesses(&self.links, &self.config);
-        let mut networks: Vec<NetworkReport> =
-            view.networks.iter().map(|network| self.report_network(network, &accesses)).collect();
+    pub(super) fn report(&self, links: &LinkTable, config: &Config) -> Option<DockerReport> {
+        let view = self.view.as_ref()?;
+        let accesses = self.accesses(links, config);
+        let report = |network| report_network(network, &accesses, links, config);
+        let mut networks: Vec<NetworkReport> = view.networks.iter().map(report).collect();
         networks.sort_by(|one, other| one.network.name.cmp(&other.network.name));
         let known = |name: &&String| view.networks.iter().any(|network| network.name == **name);
-        let missing = self.config.docker.networks.keys().filter(|name| !known(name)).cloned().collect();
+        let missing = config.docker.networks.keys().filter(|name| !known(name)).cloned().collect();
         Some(DockerReport { version: view.version.clone(), backend: view.backend, networks, missing })
     }
+}
 
-    fn report_network(&self, network: &DockerNetwork, accesses: &[NetworkAccess]) -> NetworkReport {
-        let held =
-            |bridge: &IfName| accesses.iter().find(|held| held.bridge == *bridge).map(|held| held.access);
-        let access = network.bridge.as_ref().and_then(held).unwrap_or_default();
-        let link = network.bridge.as_ref().and_then(|bridge| self.links.named(bridge));
-        let fault = match (network.driver.as_str(), link) {
-            ("macvlan" | "ipvlan", _) => Some(NetworkFault::Beneath),
-            ("bridge", Some(link)) if !self.links.is_container_bridge(link) => Some(NetworkFault::WayOut),
-            // Swarm's networks reach the world over `docker_gwbridge`; `host` is this machine.
-            ("bridge" | "overlay" | "host" | "null", link) => {
-                (access != self.config.docker.access(&network.name)).then_some(match (access, link) {
-                    (Access::None | Access::Lan, _) => NetworkFault::Contested,
-                    (Access::Tunnel, Some(_)) => NetworkFault::Unlisted,
-                    (Access::Tunnel, None) => NetworkFault::Absent,
-                })
-            }
-            _ => Some(NetworkFault::Driver),
-        };
-        NetworkReport { network: network.clone(), access, fault }
-    }
+fn report_network(
+    network: &DockerNetwork,
+    accesses: &[NetworkAccess],
+    links: &LinkTable,
+    config: &Config,
+) -> NetworkReport {
+    let held = |bridge: &IfName| accesses.iter().find(|held| held.bridge == *bridge).map(|held| held.access);
+    let access = network.bridge.as_ref().and_then(held).unwrap_or_default();
+    let link = network.bridge.as_ref().and_then(|bridge| links.named(bridge));
+    let fault = match (network.driver.as_str(), link) {
+        ("macvlan" | "ipvlan", _) => Some(NetworkFault::Beneath),
+        ("bridge", Some(link)) if !links.is_container_bridge(link) => Some(NetworkFault::WayOut),
+        // Swarm's networks reach the world over `docker_gwbridge`; `host` is this machine.
+        ("bridge" | "overlay" | "host" | "null", link) => (access != config.docker.access(&network.name))
+            .then_some(match (access, link) {
+                (Access::None | Access::Lan, _) => NetworkFault::Contested,
+                (Access::Tunnel, Some(_)) => NetworkFault::Unlisted,
+                (Access::Tunnel, None) => NetworkFault::Absent,
+            }),
+        _ => Some(NetworkFault::Driver),
+    };
+    NetworkReport { network: network.clone(), access, fault }
 }
 
 #[cfg(test)]

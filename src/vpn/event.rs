@@ -163,6 +163,13 @@ pub struct ActiveVpn {
     pub mark: Option<NonZeroU32>,
 }
 
+impl ActiveVpn {
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.phase, VpnPhase::Ended(_))
+    }
+}
+
 /// Where a VPN connection of NetworkManager's stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VpnPhase {

@@ -2,16 +2,16 @@
 //! column.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use super::claim::{Claim, Standing};
-use super::learned::{Learned, LearnedVpn, LeftOut, Memory, Origin};
-use super::names::Names;
-use super::{ActiveVpn, Allowance, KernelPacket, LinkKind, LinkTable, NmView, Profile, Sender, State};
-use crate::config::{Config, Dns, Scope};
-use crate::net::{Endpoint, Host, HostName, Port, Server, Transport};
+use super::facts::Facts;
+use super::learned::{LearnedVpn, LeftOut, Origin};
+use super::learning::Memory;
+use super::{Allowance, KernelPacket, LinkKind, Sender, State};
+use crate::config::{Dns, Scope};
+use crate::net::{Endpoint, HostName, Port};
 
 /// Maximum number of names of root's files that are looked up, and of profiles that root has named.
 const MOST_NAMES: usize = 256;
@@ -32,22 +32,16 @@ pub(super) enum Word {
 }
 
 /// The rows of the contract, from everything that is known.
+#[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    pub(super) config: &'a Config,
-    pub(super) nm: Option<&'a NmView>,
-    pub(super) learned: &'a Learned,
+    pub(super) facts: &'a Facts,
     pub(super) claims: &'a [Claim],
-    pub(super) names: &'a Names,
-    /// Names of users' profiles that may be looked up now.
-    pub(super) admitted: &'a BTreeMap<HostName, u64>,
-    pub(super) memory: Memory,
-    pub(super) links: &'a LinkTable,
 }
 
 impl Known<'_> {
     /// The bootstrap allowance of a state. While paused it is that of the state beneath.
     pub(super) fn allowance(&self, state: State) -> Allowance {
-        if self.config.bootstrap.scope == Scope::Nothing {
+        if self.facts.config.bootstrap.scope == Scope::Nothing {
             return Allowance::default();
         }
         match state {
@@ -58,11 +52,11 @@ impl Known<'_> {
     }
 
     fn everything_known(&self) -> Allowance {
-        let bootstrap = &self.config.bootstrap;
+        let bootstrap = &self.facts.config.bootstrap;
         let mut allowance = Allowance::default();
-        let configured = bootstrap.servers.iter().flat_map(|server| self.configured(server));
+        let configured = bootstrap.servers.iter().flat_map(|server| self.facts.configured(server));
         allowance.endpoints.extend(configured.map(|endpoint| (endpoint, BTreeSet::new())));
-        for (key, vpn) in self.counting() {
+        for (key, vpn) in self.facts.counting() {
             self.add_learned(&mut allowance, key, vpn);
         }
         for claim in self.claims {
@@ -79,21 +73,22 @@ impl Known<'_> {
     /// Whether no server at all is known, not even by a name that is being looked up. What was known and
     /// cannot be read any more was not nothing.
     fn knows_nothing(&self, everything: &Allowance) -> bool {
-        self.memory == Memory::Whole
+        self.facts.learning.memory() == Memory::Whole
             && everything.endpoints.is_empty()
-            && self.counting().all(|(_, vpn)| vpn.endpoints.is_empty())
-            && (self.config.bootstrap.dns == Dns::Off || !self.names_a_server())
+            && self.facts.counting().all(|(_, vpn)| vpn.endpoints.is_empty())
+            && (self.facts.config.bootstrap.dns == Dns::Off || !self.names_a_server())
     }
 
     /// Whether any server is known by a name, looked up or not.
     fn names_a_server(&self) -> bool {
-        self.configured_names().next().is_some() || self.counting().any(|(_, vpn)| !vpn.names.is_empty())
+        self.facts.configured_names().next().is_some()
+            || self.facts.counting().any(|(_, vpn)| !vpn.names.is_empty())
     }
 
     /// Whose word a VPN is. A name that two profiles have is no word of root's: any user may call a profile
     /// like another.
     pub(super) fn word(&self, origin: Origin, uuid: &str, name: &str) -> Word {
-        let named = |what: &str| self.config.vpn.connections.iter().any(|named| named == what);
+        let named = |what: &str| self.facts.config.vpn.connections.iter().any(|named| named == what);
         let of_root = match origin {
             Origin::Hook | Origin::OpenVpn => true,
             Origin::NetworkManager => named(uuid) || named(name) && !self.has_namesake(name),
@@ -102,13 +97,9 @@ impl Known<'_> {
     }
 
     fn has_namesake(&self, name: &str) -> bool {
-        let learned = self.of_manager().filter(|(_, vpn)| vpn.name == name).count();
-        let saved = self.nm.map_or(&[][..], |view| &view.profiles);
+        let learned = self.facts.learning.of_manager().filter(|(_, vpn)| vpn.name == name).count();
+        let saved = self.facts.manager.as_ref().map_or(&[][..], |view| &view.profiles);
         learned > 1 || saved.iter().filter(|profile| profile.id == name).count() > 1
-    }
-
-    fn of_manager(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
-        self.learned.iter().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager)
     }
 
     fn word_of(&self, key: &str, vpn: &LearnedVpn) -> Word {
@@ -117,13 +108,13 @@ impl Known<'_> {
 
     fn word_of_claim(&self, claim: &Claim) -> Word {
         let uuid = claim.uuid().unwrap_or_default();
-        let name = self.learned.get(uuid).map_or(&claim.name, |vpn| &vpn.name);
+        let name = self.facts.learning.get(uuid).map_or(&claim.name, |vpn| &vpn.name);
         self.word(claim.origin(), uuid, name)
     }
 
     fn add_learned(&self, allowance: &mut Allowance, key: &str, vpn: &LearnedVpn) {
         let word = LazyCell::new(|| self.word_of(key, vpn));
-        let servers = vpn.endpoints.iter().copied().chain(self.resolved(vpn.names.iter()));
+        let servers = vpn.endpoints.iter().copied().chain(self.facts.resolved(vpn.names.iter()));
         let servers = servers.filter(|server| !server.port().is_dns() || *word == Word::Root);
         match vpn.sender {
             Sender::Client => {
@@ -144,7 +135,7 @@ impl Known<'_> {
     }
 
     fn add_claim(&self, allowance: &mut Allowance, claim: &Claim) {
-        let sender = self.sender(claim);
+        let sender = self.facts.sender(claim);
         let by_kernel = sender == Sender::Kernel || self.is_offloaded(claim);
         let word = self.word_of_claim(claim);
         let servers = claim.endpoints.iter().filter(|server| !server.port().is_dns() || word == Word::Root);
@@ -159,11 +150,6 @@ impl Known<'_> {
         }
     }
 
-    pub(super) fn sender(&self, claim: &Claim) -> Sender {
-        let learned = claim.uuid().and_then(|uuid| self.learned.get(uuid));
-        learned.map_or(Sender::Client, |vpn| vpn.sender)
-    }
-
     /// User ids that its client runs as: as its process shows, and as the files say that name its server.
     pub(super) fn users(&self, claim: &Claim) -> BTreeSet<u32> {
         let plain = !claim.is_managed();
@@ -173,20 +159,22 @@ impl Known<'_> {
 
     /// Root's files that name this server.
     fn files_of(&self, endpoint: Endpoint) -> impl Iterator<Item = &LearnedVpn> {
-        let files = self.counting().map(|(_, vpn)| vpn).filter(|vpn| vpn.origin == Origin::OpenVpn);
+        let files = self.facts.counting().map(|(_, vpn)| vpn).filter(|vpn| vpn.origin == Origin::OpenVpn);
         files.filter(move |vpn| {
-            vpn.endpoints.contains(&endpoint) || self.resolved(vpn.names.iter()).contains(&endpoint)
+            vpn.endpoints.contains(&endpoint) || self.facts.resolved(vpn.names.iter()).contains(&endpoint)
         })
     }
 
     /// Whether its client leaves the packets of the tunnel to the kernel (OpenVPN's DCO).
     fn is_offloaded(&self, claim: &Claim) -> bool {
-        claim.link(self.links, self.config).is_some_and(|link| link.kind == LinkKind::KernelTunnel)
+        claim
+            .link(&self.facts.links, &self.facts.config)
+            .is_some_and(|link| link.kind == LinkKind::KernelTunnel)
     }
 
     /// The mark on its packets: as its device says, else as its profile or its file wants it.
     fn mark(&self, claim: &Claim, endpoint: Endpoint) -> Option<NonZeroU32> {
-        let of_profile = claim.uuid().and_then(|uuid| self.learned.get(uuid)).and_then(|vpn| vpn.mark);
+        let of_profile = claim.uuid().and_then(|uuid| self.facts.learning.get(uuid)).and_then(|vpn| vpn.mark);
         let mut of_files = self.files_of(endpoint).map(|vpn| vpn.mark);
         let of_file = of_files.next().flatten().filter(|&mark| of_files.all(|other| other == Some(mark)));
         match claim.origin() {
@@ -195,65 +183,31 @@ impl Known<'_> {
         }
     }
 
-    /// The VPNs learned that count.
-    fn counting(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
-        self.learned.iter().filter(|(key, vpn)| vpn.counts(key, self.config))
-    }
-
-    /// The endpoints that a server of the configuration stands for.
-    fn configured(&self, server: &Server) -> Vec<Endpoint> {
-        let ports = &self.config.bootstrap.ports;
-        match &server.host {
-            Host::Address(_) => server.endpoints(ports),
-            Host::Name(name) => {
-                self.addresses(name).flat_map(|address| server.endpoints_at(address, ports)).collect()
-            }
-        }
-    }
-
-    /// The addresses that a name stands for; none while no name is looked up.
-    fn addresses(&self, name: &HostName) -> impl Iterator<Item = IpAddr> {
-        let pinned = self.config.bootstrap.dns == Dns::Pin;
-        let resolved = self.names.get(name).filter(|_| pinned);
-        resolved.into_iter().flat_map(|resolved| resolved.addresses())
-    }
-
-    /// The endpoints that servers with names stand for.
-    pub(super) fn resolved<'n>(
-        &self,
-        servers: impl Iterator<Item = &'n (HostName, Transport, Port)>,
-    ) -> BTreeSet<Endpoint> {
-        let of = |(name, transport, port): &(HostName, Transport, Port)| {
-            let endpoint = |address| Endpoint::new(address, *transport, *port).ok();
-            self.addresses(name).filter_map(endpoint).collect::<Vec<_>>()
-        };
-        servers.flat_map(of).collect()
-    }
-
     /// Every server name that has to be looked up.
+    #[cfg(test)]
     pub(super) fn wanted_names(&self) -> BTreeSet<HostName> {
-        let admitted = self.users_names().into_iter().filter(|name| self.admitted.contains_key(name));
+        let admitted = self.users_names().into_iter().filter(|name| self.facts.names.is_admitted(name));
         self.roots_names().into_iter().chain(admitted).collect()
     }
 
     /// Names that root wants to be looked up at any time.
-    fn roots_names(&self) -> BTreeSet<HostName> {
-        if self.config.bootstrap.dns == Dns::Off {
+    pub(super) fn roots_names(&self) -> BTreeSet<HostName> {
+        if self.facts.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
         }
-        let roots = self.counting().filter(|(key, vpn)| self.word_of(key, vpn) == Word::Root);
+        let roots = self.facts.counting().filter(|(key, vpn)| self.word_of(key, vpn) == Word::Root);
         let (profiles, files): (Vec<_>, Vec<_>) =
             roots.map(|(_, vpn)| vpn).partition(|vpn| vpn.origin == Origin::NetworkManager);
         let bounded = |vpns: Vec<&LearnedVpn>| {
             vpns.into_iter().flat_map(LearnedVpn::host_names).take(MOST_NAMES).collect::<Vec<_>>()
         };
-        self.configured_names().chain(bounded(files)).chain(bounded(profiles)).collect()
+        self.facts.configured_names().chain(bounded(files)).chain(bounded(profiles)).collect()
     }
 
     /// Names of the other profiles' servers, of a profile that is being activated or in use alone: any user
     /// may save a profile, and each question tells the network's resolver what stands in it.
     pub(super) fn users_names(&self) -> BTreeSet<HostName> {
-        if self.config.bootstrap.dns == Dns::Off {
+        if self.facts.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
         }
         let active = self.claims.iter().filter_map(Claim::uuid).collect::<BTreeSet<_>>();
@@ -264,14 +218,14 @@ impl Known<'_> {
     }
 
     fn users_vpns(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
-        let counting = self.counting().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager);
+        let counting = self.facts.counting().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager);
         counting.filter(|(key, vpn)| self.word_of(key, vpn) == Word::User)
     }
 
     /// What is not used of the VPNs that count, each with its name for people.
     pub(super) fn left_out(&self) -> Vec<(String, LeftOut)> {
         let active = self.users_names();
-        let pinned = self.config.bootstrap.dns == Dns::Pin;
+        let pinned = self.facts.config.bootstrap.dns == Dns::Pin;
         let mut left_out = Vec::new();
         for (key, vpn) in self.users_vpns() {
             let mut leave = |what| left_out.push((vpn.name.clone(), what));
@@ -285,7 +239,7 @@ impl Known<'_> {
             if pinned && !own.is_empty() {
                 leave(LeftOut::Names(own, self.line_for(key, vpn)));
             }
-            if public.iter().any(|name| active.contains(name) && !self.admitted.contains_key(name)) {
+            if public.iter().any(|name| active.contains(name) && !self.facts.names.is_admitted(name)) {
                 leave(LeftOut::TooManyNames(self.line_for(key, vpn)));
             }
         }
@@ -294,10 +248,10 @@ impl Known<'_> {
 
     /// The line of the configuration that names this profile, and with it those that count now.
     fn line_for(&self, key: &str, vpn: &LearnedVpn) -> String {
-        let named = &self.config.vpn.connections;
+        let named = &self.facts.config.vpn.connections;
         // Named already, and not alone with its name: only the UUID tells it from the other.
         let own = if named.is_empty() { self.spelt(key, vpn) } else { key.to_owned() };
-        let others = self.of_manager().filter(|(other, _)| other.as_str() != key);
+        let others = self.facts.learning.of_manager().filter(|(other, _)| other.as_str() != key);
         let others: Vec<String> = match named[..] {
             [] => others.map(|(key, vpn)| self.spelt(key, vpn)).take(MOST_IN_LINE - 1).collect(),
             [_, ..] => named.iter().filter(|name| **name != vpn.name).cloned().collect(),
@@ -317,18 +271,11 @@ impl Known<'_> {
     /// Those of the configuration and of root's files, and of the profiles whose tunnels carry.
     pub(super) fn names_in_use(&self) -> BTreeSet<HostName> {
         let carrying = self.claims.iter().filter(|claim| claim.standing == Standing::Carrying);
-        let profiles = carrying.filter_map(|claim| self.learned.get(claim.uuid()?));
-        let files = self.learned.values().filter(|vpn| vpn.origin == Origin::OpenVpn);
+        let profiles = carrying.filter_map(|claim| self.facts.learning.get(claim.uuid()?));
+        let files = self.facts.learning.all().values().filter(|vpn| vpn.origin == Origin::OpenVpn);
         let learned = profiles.chain(files).flat_map(LearnedVpn::host_names);
-        let wanted = self.wanted_names();
-        self.configured_names().chain(learned).filter(|name| wanted.contains(name)).collect()
-    }
-
-    fn configured_names(&self) -> impl Iterator<Item = HostName> {
-        self.config.bootstrap.servers.iter().filter_map(|server| match &server.host {
-            Host::Name(name) => Some(name.clone()),
-            Host::Address(_) => None,
-        })
+        let wanted = self.facts.names.wanted();
+        self.facts.configured_names().chain(learned).filter(|name| wanted.contains(name)).collect()
     }
 
     /// The endpoints of some claims; everything known when one of them does not know its own.
@@ -341,40 +288,6 @@ impl Known<'_> {
             self.add_claim(&mut allowance, claim);
         }
         allowance
-    }
-
-    /// The endpoints that an active connection uses or will use.
-    pub(super) fn endpoints_of(&self, active: &ActiveVpn) -> BTreeSet<Endpoint> {
-        let Some(profile) = self.profiles().find(|profile| profile.uuid == active.uuid) else {
-            return BTreeSet::new();
-        };
-        let saved = profile.endpoints.iter().copied();
-        // Only a plugin tells a gateway.
-        let gateway = active.gateway.filter(|_| profile.sender == Sender::Client);
-        let Some(gateway) = gateway else {
-            return saved.chain(self.resolved(profile.names.iter())).collect();
-        };
-        let exact: BTreeSet<Endpoint> =
-            saved.filter(|endpoint| endpoint.address() == gateway.to_canonical()).collect();
-        if !exact.is_empty() {
-            return exact;
-        }
-        // The profile has only a name for it.
-        let named = profile.names.iter();
-        named.filter_map(|(_, transport, port)| Endpoint::new(gateway, *transport, *port).ok()).collect()
-    }
-
-    /// Every endpoint that a profile of NetworkManager's stands for.
-    pub(super) fn endpoints_of_profile(&self, uuid: &str) -> BTreeSet<Endpoint> {
-        let profile = self.profiles().find(|profile| profile.uuid == uuid);
-        let saved = profile.iter().flat_map(|profile| profile.endpoints.iter().copied());
-        let named = profile.iter().flat_map(|profile| self.resolved(profile.names.iter()));
-        saved.chain(named).collect()
-    }
-
-    fn profiles(&self) -> impl Iterator<Item = &Profile> {
-        let profiles = self.nm.map_or(&[][..], |view| &view.profiles);
-        profiles.iter().filter(|profile| self.config.vpn.counts(&profile.uuid, &profile.id))
     }
 }
 

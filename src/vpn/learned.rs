@@ -6,13 +6,10 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use super::Sender;
 use super::names::MOST_NAMES_OF_USERS;
-use super::{Machine, NmView, OpenVpnFile, Sender, State};
 use crate::config::{Config, MOST_SERVERS};
 use crate::net::{Endpoint, HostName, Port, Transport};
-
-/// Of so many VPNs servers are kept: see [`MOST_SERVERS`].
-const MOST_VPNS: usize = 1_024;
 
 /// What is known of each VPN, by its profile's UUID, [`file_key`] or [`hook_key`]: kept, so that the lock
 /// at the next boot knows it too.
@@ -52,13 +49,6 @@ pub enum Origin {
     OpenVpn,
     /// NetworkManager's, where any local user may save a profile.
     NetworkManager,
-}
-
-/// Whether what was learned before could be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Memory {
-    Whole,
-    Damaged,
 }
 
 /// What of a VPN is not used.
@@ -149,100 +139,16 @@ impl LearnedVpn {
         self.names.iter().map(|(name, ..)| name.clone())
     }
 
-    fn size(&self) -> usize {
+    /// Number of its servers.
+    pub(super) fn size(&self) -> usize {
         self.endpoints.len() + self.names.len()
     }
 
-    /// Keeps so many of its servers at most.
-    fn cut(&mut self, room: usize) {
+    /// Keeps at most `room` of its servers.
+    pub(super) fn cut(&mut self, room: usize) {
         self.endpoints = std::mem::take(&mut self.endpoints).into_iter().take(room).collect();
         let room = room - self.endpoints.len();
         self.names = std::mem::take(&mut self.names).into_iter().take(room).collect();
-    }
-}
-
-impl Machine {
-    /// As [`Machine::new`]; `None` when what was learned before cannot be read. That is not the same as
-    /// nothing: no address is allowed then that nobody names.
-    pub fn recall(config: Config, learned: Option<Learned>, before: State, now: u64) -> Self {
-        let memory = if learned.is_some() { Memory::Whole } else { Memory::Damaged };
-        let mut machine = Self::new(config, learned.unwrap_or_default(), before, now);
-        machine.memory = memory;
-        machine
-    }
-
-    /// Every saved profile that counts is known from now on, connected before or not; one that is gone
-    /// is forgotten.
-    pub(super) fn learn_profiles(&mut self, view: &NmView) {
-        let saved = |uuid: &str| view.profiles.iter().any(|profile| profile.uuid == uuid);
-        let config = &self.config;
-        self.learned
-            .retain(|key, vpn| vpn.origin != Origin::NetworkManager || saved(key) && vpn.counts(key, config));
-        for profile in
-            view.profiles.iter().filter(|profile| self.config.vpn.counts(&profile.uuid, &profile.id))
-        {
-            let mut endpoints: BTreeSet<Endpoint> = profile.endpoints.iter().copied().collect();
-            let names = profile.names.iter().cloned().collect();
-            // What the plugin has told of these names; with other servers it is another VPN.
-            let old =
-                self.learned.get(&profile.uuid).filter(|old| !old.names.is_empty() && old.names == names);
-            endpoints.extend(old.into_iter().flat_map(|old| &old.endpoints));
-            let vpn = LearnedVpn {
-                name: profile.id.clone(),
-                origin: Origin::NetworkManager,
-                endpoints,
-                names,
-                user: None,
-                sender: profile.sender,
-                mark: profile.mark,
-            };
-            self.learned.insert(profile.uuid.clone(), vpn);
-        }
-        self.bound_learned();
-    }
-
-    /// Every file of root's is known; one that is gone is forgotten.
-    pub(super) fn learn_files(&mut self, files: Vec<OpenVpnFile>) {
-        self.learned.retain(|_, vpn| vpn.origin != Origin::OpenVpn);
-        let mut before = std::mem::take(&mut self.sockets);
-        for OpenVpnFile { path, endpoints, names, user, mark, management } in files {
-            self.sockets.extend(management.map(|socket| {
-                let hearing = before.remove(&socket).unwrap_or_default();
-                (socket, hearing)
-            }));
-            let (key, sender) = (file_key(&path), Sender::Client);
-            let vpn =
-                LearnedVpn { name: path, origin: Origin::OpenVpn, endpoints, names, user, sender, mark };
-            self.learned.insert(key, vpn);
-        }
-        self.bound_learned();
-    }
-
-    /// What is not used of VPNs that count, each with its name for people.
-    pub fn left_out(&self) -> BTreeSet<(String, LeftOut)> {
-        let too_many = self.left_out.iter().map(|(name, count)| (name.clone(), LeftOut::Servers(*count)));
-        too_many.chain(self.known().left_out()).collect()
-    }
-
-    /// Root's word first, then the small before the large: what is too much is left out.
-    fn bound_learned(&mut self) {
-        self.left_out.clear();
-        let mut order: Vec<(Origin, usize, String)> =
-            self.learned.iter().map(|(key, vpn)| (vpn.origin, vpn.size(), key.clone())).collect();
-        order.sort();
-        let mut room = MOST_SERVERS;
-        for (place, (_, size, key)) in order.into_iter().enumerate() {
-            let Some(vpn) = self.learned.get_mut(&key) else { continue };
-            let kept = if place < MOST_VPNS { size.min(room) } else { 0 };
-            room -= kept;
-            if kept < size {
-                vpn.cut(kept);
-                self.left_out.insert(vpn.name.clone(), size - kept);
-            }
-            if place >= MOST_VPNS {
-                self.learned.remove(&key);
-            }
-        }
     }
 }
 

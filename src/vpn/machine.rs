@@ -1,408 +1,340 @@
-//! The state machine: one total step from what is known and what was just seen to what is so now.
+//! The state machine: one total step from what is known and one event to what is true now.
 //!
-//! It fuses the sources. NetworkManager and the hooks claim; the link table bears out or does not;
-//! the state follows. Time is an argument. What is to be done comes out as data.
+//! Its parts own what they know: `Facts` what the sources say, `Claims` what is claimed of tunnels, `Outcome`
+//! the state. A step takes in the event (`absorb`) and then draws the conclusions (`conclude`). Time is an
+//! argument. What is to be done comes out as data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::claim::{Claim, Claimant, Ending, Evidence, Standing};
+use super::claim::Ending;
+use super::claims::Claims;
 use super::comeback::Backoff;
-use super::docker::Docker;
+use super::facts::Facts;
 use super::known::Known;
-use super::learned::{Learned, Memory};
-use super::names::Resolution;
+use super::outcome::Outcome;
 use super::{
-    Action, Announcement, Event, Hearing, LastVpn, LinkTable, ManagementSocket, NmView, Pause, PauseScope,
-    Report, ReportKind, Reporter, Situation, State, Tunnel, TunnelId,
+    Action, Change, Event, LastVpn, LeftOut, LinkTable, ManagementWord, NetworkBridge, NmView, Remembered,
+    Report, ReportKind, Reporter, State, Tunnel,
 };
 use crate::config::Config;
-use crate::net::IfName;
+use crate::net::Endpoint;
 
 /// The machine. [`Machine::step`] is the only way to change it.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    pub(super) config: Config,
-    pub(super) links: LinkTable,
-    pub(super) docker: Docker,
-    pub(super) nm: Option<NmView>,
-    pub(super) claims: Vec<Claim>,
-    pub(super) learned: Learned,
-    pub(super) memory: Memory,
-    /// Tunnels whose servers were silent when a forerunner last listened, and that nobody has claimed yet.
-    pub(super) silent: BTreeSet<TunnelId>,
-    /// Where plain clients can be heard, and whether they are.
-    pub(super) sockets: BTreeMap<ManagementSocket, Hearing>,
-    /// How many servers of which VPN are too many.
-    pub(super) left_out: BTreeMap<String, usize>,
-    pub(super) resolution: Resolution,
+    pub(super) facts: Facts,
+    pub(super) claims: Claims,
+    pub(super) outcome: Outcome,
     /// The VPN that was there last.
-    pub(super) last: Option<LastVpn>,
+    last: Option<LastVpn>,
     pub(super) backoff: Backoff,
-    pub(super) pause: Option<Pause>,
-    /// What the state is when no tunnel stands or comes: locked, or lost.
-    ground: State,
-    pub(super) state: State,
-    since: u64,
+    pub(super) derived: Derived,
+}
+
+/// What follows from thousands of servers. It is computed anew only when what it follows from has changed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Derived {
+    /// The profiles that are being activated or in use, by UUID.
+    profiles: BTreeSet<String>,
+    pub(super) left_out: BTreeSet<(String, LeftOut)>,
+    networks: Vec<NetworkBridge>,
+}
+
+/// What one event led to so far.
+#[derive(Debug, Default)]
+struct Absorbed {
+    /// The protection that has ended.
+    endings: Vec<Ending>,
+    actions: Vec<Action>,
+    /// Whether other servers or names may be known.
+    servers: Servers,
+}
+
+/// Whether an event may have changed which servers and names are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Servers {
+    #[default]
+    AsBefore,
+    Changed,
 }
 
 impl Machine {
-    /// A machine that knows nothing but its configuration, what was learned before, and whether a
-    /// VPN protected when its forerunner last spoke (then its absence is a loss).
-    pub fn new(config: Config, learned: Learned, before: State, now: u64) -> Self {
-        // Whoever was protected and is not now, lost the VPN while nobody looked.
-        let ground = match before {
-            State::Protected | State::Lost | State::Connecting => State::Lost,
-            State::Locked | State::Paused => State::Locked,
-        };
-        Self {
-            config,
-            links: LinkTable::default(),
-            docker: Docker::default(),
-            nm: None,
-            claims: Vec::new(),
-            learned,
-            memory: Memory::Whole,
-            silent: BTreeSet::new(),
-            sockets: BTreeMap::new(),
-            left_out: BTreeMap::new(),
-            resolution: Resolution::default(),
-            last: None,
-            backoff: Backoff::default(),
-            pause: None,
-            ground,
-            state: ground,
-            since: now,
-        }
-    }
-
-    /// The configuration in force.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Since when the state is what it is, in seconds since the epoch.
-    pub fn since(&self) -> u64 {
-        self.since
-    }
-
-    /// The reports of root that still stand, so that a successor can take them up.
-    pub fn reports(&self) -> Vec<Report> {
-        let hooks = self.claims.iter().filter(|claim| claim.claimant == Claimant::Hook);
-        hooks
-            .filter_map(|claim| {
-                let (interface, (endpoint, either)) = (claim.interface.clone()?, claim.server());
-                let up = Report {
-                    kind: ReportKind::Up,
-                    interface,
-                    pid: claim.pid,
-                    started: claim.started,
-                    endpoint,
-                    either,
-                };
-                // What a hook has called lost, or what lost its link, a link alone does not bring back.
-                let lost = Report { kind: ReportKind::DownLost, ..up.clone() };
-                Some(std::iter::once(up).chain(claim.awaits_its_client().then_some(lost)))
-            })
-            .flatten()
-            .collect()
+    /// A machine that knows its configuration and what the last agent knew.
+    pub fn new(config: Config, remembered: Remembered, now: u64) -> Self {
+        let outcome = Outcome::new(remembered.state, now);
+        let claims = Claims::new(remembered.silent.clone());
+        let last = remembered.last.clone();
+        let facts = Facts::new(config, remembered);
+        let (backoff, derived) = (Backoff::default(), Derived::default());
+        let mut machine = Self { facts, claims, outcome, last, backoff, derived };
+        machine.review_servers();
+        machine.derived.networks = machine.named_networks();
+        machine
     }
 
     /// The state is what it was before this machine began, and has been since then; so have the
     /// tunnels that stood then and stand now.
     pub fn keep_since(&mut self, since: u64, tunnels: &[Tunnel]) {
-        self.since = since;
-        for claim in &mut self.claims {
-            let carrying = claim.standing == Standing::Carrying;
-            let before = tunnels.iter().find(|tunnel| {
-                claim.interface.as_ref() == Some(&tunnel.interface)
-                    && claim.name == tunnel.name
-                    && carrying == tunnel.carrying
-            });
-            claim.since = before.map_or(claim.since, |tunnel| tunnel.since);
-        }
+        self.outcome.keep_since(since);
+        self.claims.keep_since(tunnels);
     }
 
-    /// The processes of VPN clients: what descends from one may report that its tunnel is lost.
-    pub fn clients(&self) -> BTreeSet<u32> {
-        self.claims.iter().filter_map(|claim| claim.pid).collect()
+    /// Since when the state is what it is, in seconds since the epoch.
+    pub fn since(&self) -> u64 {
+        self.outcome.since()
+    }
+
+    /// The VPN that was there last, for the next agent.
+    pub fn last(&self) -> Option<&LastVpn> {
+        self.last.as_ref()
     }
 
     /// Takes in one event, at `now` (seconds since the epoch), and says what is to be done.
     pub fn step(&mut self, event: Event, now: u64) -> Vec<Action> {
-        let (learned, networks) = (self.learned.clone(), self.named_networks());
-        let names = self.resolution.names.clone();
-        let left_out = self.left_out();
-        let mut actions = Vec::new();
-        let mut endings = match event {
-            Event::Links(table) => {
-                // Whoever makes a bridge of containers makes rules for it.
-                if table.bridges() != self.links.bridges() {
-                    actions.push(Action::Look);
-                }
-                let before = self.links.clone();
-                self.see(table);
-                if self.links != before {
-                    self.resolution.hope();
-                }
-                if self.links.uplinks(&self.config) != before.uplinks(&self.config) {
-                    self.backoff.hope(now);
-                }
-                Vec::new()
-            }
+        let absorbed = self.absorb(event, now);
+        self.conclude(absorbed, now)
+    }
+
+    /// Takes in what a source says.
+    fn absorb(&mut self, event: Event, now: u64) -> Absorbed {
+        let mut absorbed = Absorbed::default();
+        match event {
+            Event::Links(table) => absorbed.actions.extend(self.absorb_links(table, now)),
             Event::Docker(view) => {
-                actions.push(Action::Look);
-                self.docker.take(view);
-                self.see(self.links.clone());
-                Vec::new()
+                absorbed.actions.push(Action::Look);
+                self.facts.docker.take(view);
+                self.facts.see_again();
             }
-            Event::Published(ports) => {
-                self.docker.published = ports;
-                Vec::new()
+            Event::Published(ports) => self.facts.docker.published = ports,
+            Event::NetworkManager(view) => {
+                absorbed.endings = self.absorb_view(view, now);
+                absorbed.servers = Servers::Changed;
             }
-            Event::NetworkManager(view) => self.network_manager(view, now),
             Event::OpenVpnFiles(files) => {
-                self.learn_files(files);
-                Vec::new()
+                self.facts.sockets.set(files.iter().filter_map(|file| file.management.clone()));
+                self.facts.learning.learn_files(files);
+                absorbed.servers = Servers::Changed;
             }
-            Event::Report(report, reporter) => {
-                actions.extend(report.pid.filter(|_| reporter == Reporter::Root).map(Action::Watch));
-                self.report(report, reporter, now)
-            }
-            Event::Management(word) => {
-                let (endings, watch) = self.management(word, now);
-                actions.extend(watch);
-                endings
-            }
-            Event::Hearing(socket, hearing) => {
-                self.hearing(&socket, hearing);
-                Vec::new()
-            }
-            Event::ClientUser { pid, uid } => {
-                self.client_user(pid, uid);
-                Vec::new()
-            }
-            Event::ClientUnit { pid, unit } => {
-                self.client_unit(pid, &unit);
-                Vec::new()
-            }
-            Event::ClientExited { pid } => self.client_exited(pid),
-            Event::Resolvers(resolvers) => {
-                if resolvers != self.resolution.resolvers {
-                    self.resolution.resolvers = resolvers;
-                    self.resolution.hope();
-                }
-                Vec::new()
-            }
+            Event::Report(report, reporter) => absorbed = self.absorb_report(&report, &reporter, now),
+            Event::Management(word) => absorbed = self.absorb_word(&word, now),
+            Event::Hearing(socket, hearing) => self.facts.sockets.note(&socket, hearing),
+            Event::ClientUser { pid, uid } => self.claims.client_user(pid, uid),
+            Event::ClientUnit { pid, unit } => self.claims.client_unit(pid, &unit),
+            Event::ClientExited { pid } => absorbed.endings = self.claims.client_exited(pid),
+            Event::Resolvers(resolvers) => self.facts.names.set_resolvers(resolvers),
             Event::Resolved { name, addresses } => {
-                self.resolution.take(name, &addresses, now);
-                // Whoever is on his way to that name now may go to its address.
-                let view = self.nm.clone();
-                self.network_manager(view, now)
+                self.facts.names.take(name, &addresses, now);
+                self.claims.find_servers(&self.facts);
+                absorbed.servers = Servers::Changed;
             }
-            Event::Silent { tunnel } => self.silent(&tunnel, now).into_iter().collect(),
-            Event::Heard { tunnel, server } => {
-                self.heard(&tunnel, server, now);
-                Vec::new()
-            }
-            Event::Restarting { path } => {
-                self.restarting(&path);
-                Vec::new()
-            }
-            Event::Reconnected(_) => {
-                self.backoff.ended();
-                Vec::new()
-            }
-            Event::Pause(pause) => {
-                self.pause = pause.told();
-                Vec::new()
-            }
-            Event::Resume => {
-                self.pause = None;
-                Vec::new()
-            }
-            Event::Clock => Vec::new(),
+            Event::Silent { tunnel } => absorbed.endings.extend(self.claims.silent(&tunnel, now)),
+            Event::Heard { tunnel, server } => self.claims.heard(&tunnel, server, &self.facts, now),
+            Event::Restarting { path } => self.claims.restarting(&path),
+            Event::Reconnected(_) => self.backoff.ended(),
+            Event::Pause(pause) => self.outcome.set_pause(Some(pause)),
+            Event::Resume => self.outcome.set_pause(None),
+            Event::Clock => {}
             Event::Woken => {
-                actions.push(Action::Look);
-                self.resolution.hope();
-                self.backoff.hope(now);
-                Vec::new()
+                absorbed.actions.push(Action::Look);
+                self.facts.names.retry_now();
+                self.backoff.retry_now(now);
             }
             Event::Config(config) => {
-                self.config = *config;
-                self.see(self.links.clone());
-                let view = self.nm.clone();
-                self.network_manager(view, now)
+                self.absorb_config(*config, now);
+                absorbed.servers = Servers::Changed;
             }
-        };
-        endings.extend(self.weigh(now));
-        self.settle(&endings);
-        self.note_last();
-        let in_use = self.servers_in_use();
-        self.resolution.age(&in_use, now);
-        actions.extend(self.conclude(endings, now));
-        actions.extend(self.come_back(now));
-        actions.extend(self.look_up(now));
-        actions.extend(self.next_moment(now).and_then(timestamp).map(Action::WakeAt));
-        if self.resolution.names != names {
-            actions.push(Action::RememberNames(self.resolution.names.clone()));
         }
-        if self.learned != learned {
-            actions.push(Action::Remember(self.learned.clone()));
-        }
-        let news = self.left_out().into_iter().filter(|left| !left_out.contains(left));
-        actions.extend(news.map(|(vpn, what)| Action::LeftOut(vpn, what)));
-        if self.named_networks() != networks {
-            actions.push(Action::RememberNetworks(self.named_networks()));
-        }
-        actions
+        absorbed
     }
 
-    /// What is so now: all that the rules follow from.
-    pub fn situation(&self) -> Situation {
-        let row = if self.state == State::Paused { self.beneath() } else { self.state };
-        Situation {
-            state: self.state,
-            paused_until: self.pause.and_then(|pause| timestamp(pause.until)),
-            paused_from: self.pause.and_then(|pause| timestamp(pause.from)),
-            pause_scope: self.pause.map(|pause| pause.scope).unwrap_or_default(),
-            portal_uplinks: self.portal_uplinks(),
-            bootstrap: self.known().allowance(row),
-            resolvers: self.resolvers(),
-            tunnels: self.tunnels(),
-            tunnel_networks: self.links.tunnel_networks(&self.config),
-            tunnel_addresses: self.links.tunnel_addresses(&self.config),
-            named_tunnels: self.named_tunnels(),
-            uplinks: self.links.uplinks(&self.config),
-            wires: self.links.wires(&self.config),
-            unnamed_wires: self.links.unnamed_wires(&self.config),
-            ppp_links: self.links.ppp_links(),
-            known_uplinks: self.known_uplinks(),
-            bridges: self.links.other_bridges(&self.config),
-            shut_out: self.links.shut_out(&self.config),
-            published: self.docker.published.clone(),
-            networks: self.docker.accesses(&self.links, &self.config),
-            ipv6_bridges: self.docker.ipv6_bridges(&self.links, &self.config),
+    fn absorb_links(&mut self, table: LinkTable, now: u64) -> Option<Action> {
+        // A program that makes a bridge of containers makes rules for it.
+        let look = (table.bridges() != self.facts.links.bridges()).then_some(Action::Look);
+        let before = self.facts.see(table);
+        if self.facts.links != before {
+            self.facts.names.retry_now();
         }
+        let config = &self.facts.config;
+        if self.facts.links.uplinks(config) != before.uplinks(config) {
+            self.backoff.retry_now(now);
+        }
+        look
     }
 
-    pub(super) fn known(&self) -> Known<'_> {
-        Known {
-            config: &self.config,
-            nm: self.nm.as_ref(),
-            learned: &self.learned,
-            claims: &self.claims,
-            names: &self.resolution.names,
-            admitted: &self.resolution.admitted,
-            memory: self.memory,
-            links: &self.links,
+    fn absorb_view(&mut self, view: Option<NmView>, now: u64) -> Vec<Ending> {
+        let facts = &mut self.facts;
+        facts.manager = view;
+        if let Some(view) = &facts.manager {
+            facts.learning.learn_profiles(view, &facts.config);
         }
-    }
-
-    fn weigh(&mut self, now: u64) -> Vec<Ending> {
-        self.find_links();
-        self.remember_silence(now);
-        let evidence = Evidence {
-            servers: self.known().allowance(State::Lost).servers().collect(),
-            links: &self.links,
-            config: &self.config,
-        };
-        let mut endings = Vec::new();
-        for claim in &mut self.claims {
-            endings.extend(claim.weigh(&evidence, now));
+        self.learn_gateways();
+        let endings = self.claims.take_view(&self.facts, now);
+        // An ending is told once: it must not end a later connection that has the same path.
+        if let Some(view) = &mut self.facts.manager {
+            view.active.retain(|active| !active.has_ended());
         }
-        self.claims.retain(|claim| !claim.is_forsaken());
         endings
     }
 
-    /// Where the state falls back to when no tunnel stands or comes.
-    fn settle(&mut self, endings: &[Ending]) {
-        let asked = endings.iter().any(|ending| ending.reason.is_none());
-        if asked || self.stands(Standing::Carrying) {
-            self.ground = State::Locked;
-        } else if endings.iter().any(|ending| ending.protected) {
-            self.ground = State::Lost;
+    /// The servers that plugins have told. An address that a resolver has told is kept with its name.
+    fn learn_gateways(&mut self) {
+        let view = self.facts.manager.iter().flat_map(|view| &view.active);
+        let counting = view.filter(|active| self.facts.counts(&active.uuid, &active.id));
+        let told = counting.filter(|active| active.gateway.is_some() && !active.has_ended());
+        let told: Vec<(String, BTreeSet<Endpoint>)> =
+            told.map(|active| (active.uuid.clone(), self.facts.endpoints_of(active))).collect();
+        for (uuid, endpoints) in told {
+            self.facts.learning.learn_gateway(&uuid, &endpoints);
         }
     }
 
-    fn stands(&self, standing: Standing) -> bool {
-        // A plain client speaks when its interface is there: without it nothing is on its way.
-        let on_its_way =
-            |claim: &Claim| claim.is_managed() || claim.link(&self.links, &self.config).is_some();
-        self.claims.iter().any(|claim| claim.standing == standing && on_its_way(claim))
+    fn absorb_config(&mut self, config: Config, now: u64) {
+        let facts = &mut self.facts;
+        facts.config = config;
+        facts.see_again();
+        if let Some(view) = &facts.manager {
+            facts.learning.learn_profiles(view, &facts.config);
+        }
+        self.learn_gateways();
+        self.claims.count_again(&self.facts, now);
+    }
+
+    fn absorb_report(&mut self, report: &Report, reporter: &Reporter, now: u64) -> Absorbed {
+        let mut absorbed = Absorbed::default();
+        match reporter {
+            Reporter::Root => {
+                absorbed.actions.extend(report.pid.map(Action::Watch));
+                absorbed.endings.extend(self.claims.take_root_report(report, now));
+                if report.kind == ReportKind::Up {
+                    self.facts.learning.learn_hook(report, self.claims.servers_of_hook(report));
+                    absorbed.servers = Servers::Changed;
+                }
+            }
+            Reporter::Client(lineage) if self.may_report(report, reporter) => {
+                let allowed = self.known().allowance(self.beneath()).endpoints;
+                let mut servers = report.servers();
+                servers.retain(|server| allowed.contains_key(server));
+                absorbed.endings = self.claims.take_client_report(report, lineage, &servers, now);
+            }
+            Reporter::Client(_) => {}
+        }
+        absorbed
+    }
+
+    fn absorb_word(&mut self, word: &ManagementWord, now: u64) -> Absorbed {
+        let mut absorbed = Absorbed::default();
+        // A socket whose configuration is gone says nothing any more.
+        if self.facts.sockets.has(&word.file) {
+            absorbed.endings = self.claims.take_word(word, &self.facts, now);
+            absorbed.actions.extend(word.pid.filter(|_| word.is_connected()).map(Action::Watch));
+        }
+        absorbed
+    }
+
+    /// Draws the conclusions.
+    fn conclude(&mut self, absorbed: Absorbed, now: u64) -> Vec<Action> {
+        let Absorbed { mut endings, mut actions, servers } = absorbed;
+        endings.extend(self.claims.weigh(&self.facts, now));
+        self.outcome.settle(&endings, &self.claims, &self.facts);
+        self.last = self.claims.last().or(self.last.take());
+        let in_use = self.claims.servers_in_use(&self.facts);
+        self.facts.names.age(&in_use, now);
+        let announcements = self.outcome.conclude(self.beneath(), endings, now);
+        actions.extend(announcements.into_iter().map(Action::Announce));
+        actions.extend(self.come_back(now));
+        let left_out = self.review_names(servers, now);
+        actions.extend(self.look_up(now));
+        actions.extend(self.next_moment(now).and_then(timestamp).map(Action::WakeAt));
+        actions.extend(self.changes().into_iter().map(Action::Remember));
+        actions.extend(left_out);
+        actions
+    }
+
+    /// Computes anew which names are looked up and what is left out, if that may have changed. Returns what
+    /// is left out now and was not before.
+    fn review_names(&mut self, servers: Servers, now: u64) -> Vec<Action> {
+        let profiles = self.claims.profiles();
+        let is_stale = servers == Servers::Changed || profiles != self.derived.profiles;
+        if is_stale {
+            self.derived.profiles = profiles;
+            self.want_names();
+        }
+        if !self.facts.names.admit(now) && !is_stale {
+            return Vec::new();
+        }
+        self.facts.names.forget_unwanted();
+        let left_out = self.find_left_out();
+        let before = std::mem::replace(&mut self.derived.left_out, left_out);
+        let new = self.derived.left_out.difference(&before);
+        new.map(|(vpn, what)| Action::LeftOut(vpn.clone(), what.clone())).collect()
+    }
+
+    /// The same at the start, where no name is admitted yet.
+    fn review_servers(&mut self) {
+        self.want_names();
+        self.facts.names.forget_unwanted();
+        self.derived.left_out = self.find_left_out();
+    }
+
+    fn want_names(&mut self) {
+        let (roots, users) = (self.known().roots_names(), self.known().users_names());
+        self.facts.names.want(roots, users);
+    }
+
+    fn find_left_out(&self) -> BTreeSet<(String, LeftOut)> {
+        self.facts.learning.excess().chain(self.known().left_out()).collect()
+    }
+
+    /// The names whose time has come.
+    fn look_up(&mut self, now: u64) -> Option<Action> {
+        let state = self.beneath();
+        let names = self.facts.names.ask(state, now);
+        let resolvers = self.facts.names.resolvers().clone();
+        (!names.is_empty()).then_some(Action::LookUp { names, resolvers })
+    }
+
+    /// What has to be written to the disk.
+    fn changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if self.facts.names.take_change() {
+            changes.push(Change::Names(self.facts.names.all().clone()));
+        }
+        if self.facts.learning.take_change() {
+            changes.push(Change::Learned(self.facts.learning.all().clone()));
+        }
+        let networks = self.named_networks();
+        if self.derived.networks != networks {
+            self.derived.networks.clone_from(&networks);
+            changes.push(Change::Networks(networks));
+        }
+        changes
+    }
+
+    /// The next moment at which something is true by the clock alone, in seconds since the epoch.
+    pub(super) fn next_moment(&self, now: u64) -> Option<u64> {
+        let pause = self.outcome.pause().map(|pause| pause.until);
+        let question = self.facts.names.next_moment(self.beneath(), now);
+        let expiry = self.facts.names.next_expiry(now);
+        [pause, question, expiry, self.backoff.next_moment()].into_iter().flatten().min()
+    }
+
+    pub(super) fn known(&self) -> Known<'_> {
+        Known { facts: &self.facts, claims: self.claims.all() }
     }
 
     /// The state without a pause.
     pub(super) fn beneath(&self) -> State {
-        if self.stands(Standing::Carrying) {
-            State::Protected
-        } else if self.stands(Standing::Coming) {
-            State::Connecting
-        } else {
-            self.ground
-        }
+        self.outcome.beneath(&self.claims, &self.facts)
     }
 
-    fn conclude(&mut self, endings: Vec<Ending>, now: u64) -> Vec<Action> {
-        let beneath = self.beneath();
-        // Whoever has his VPN is through the portal.
-        let signed_in = |pause: &Pause| pause.scope == PauseScope::Portal && beneath == State::Protected;
-        self.pause = self.pause.filter(|pause| pause.covers(now) && !signed_in(pause));
-        let new = if self.pause.is_some() { State::Paused } else { beneath };
-        let mut actions = Vec::new();
-        for ending in endings.into_iter().filter(|ending| ending.protected) {
-            if let Some(reason) = ending.reason {
-                let (name, interface) = (ending.name, ending.interface);
-                actions.push(Action::Announce(Announcement::Lost { name, interface, reason }));
-            }
-        }
-        if new != self.state {
-            actions.push(Action::Announce(Announcement::State { old: self.state, new }));
-            self.state = new;
-            self.since = now;
-        }
-        actions
+    pub(super) fn state(&self) -> State {
+        self.outcome.state()
     }
 
-    fn tunnels(&self) -> Vec<Tunnel> {
-        let mut tunnels: Vec<Tunnel> = Vec::new();
-        let carrying = |claim: &&Claim| claim.standing == Standing::Carrying;
-        let others = self.claims.iter().filter(|claim| !carrying(claim));
-        // Two may claim one interface: the one that carries speaks for it.
-        for claim in self.claims.iter().filter(carrying).chain(others) {
-            let Some(link) = claim.link(&self.links, &self.config).filter(|link| link.is_addressed()) else {
-                continue;
-            };
-            let Some(interface) = claim.interface.clone() else { continue };
-            let endpoint = claim.endpoint();
-            if tunnels.iter().any(|tunnel| tunnel.interface == interface) {
-                continue;
-            }
-            tunnels.push(Tunnel {
-                interface,
-                addresses: link.own_addresses(),
-                carrying: claim.standing == Standing::Carrying,
-                endpoint,
-                source: claim.source(),
-                name: claim.name.clone(),
-                since: claim.since,
-            });
-        }
-        tunnels
-    }
-
-    /// With named connections only their tunnels carry anything, and those that root reported.
-    fn named_tunnels(&self) -> Option<Vec<IfName>> {
-        if self.config.vpn.connections.is_empty() {
-            return None;
-        }
-        // The very link that was vouched for: a name may be another tunnel's by now.
-        let own = self.claims.iter().filter(|claim| claim.link(&self.links, &self.config).is_some());
-        let mut names: Vec<IfName> = own.filter_map(|claim| claim.interface.clone()).collect();
-        names.sort();
-        names.dedup();
-        Some(names)
+    fn named_networks(&self) -> Vec<NetworkBridge> {
+        self.facts.docker.named_networks(&self.facts.config)
     }
 }
 

@@ -4,23 +4,29 @@
 //! [`Situation`], from which `policy` makes the rules, and what there is to announce.
 
 mod action;
+mod answers;
 mod claim;
+mod claims;
 mod comeback;
 mod docker;
 mod event;
-mod intake;
+mod facts;
 mod known;
 mod lan;
 mod learned;
+mod learning;
 mod links;
 mod machine;
 mod management;
 mod names;
+mod outcome;
 mod pause;
 mod reason;
+mod remembered;
 mod reports;
 mod resolved;
 mod routing;
+mod servers;
 mod silence;
 mod situation;
 #[cfg(test)]
@@ -45,6 +51,7 @@ pub use names::Names;
 pub use pause::{Pause, PauseScope};
 pub use reason::Reason;
 pub(crate) use reason::as_code;
+pub use remembered::{Change, Remembered};
 pub use reports::{DatedReport, ReportLog};
 pub use resolved::Resolved;
 pub use routing::{ON_LINK, RouteRange, Routing, of_family, public};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::resolved::{InUse, Resolved};
-use super::{Action, Machine, State};
+use super::claims::InUse;
+use super::{Machine, Resolved, State};
 use crate::net::HostName;
 
 /// What is known of each server name, kept for the lock at the next boot.
@@ -23,23 +23,68 @@ const RETRY: (u64, u64) = (2, 300);
 /// How long a question may be under way, in seconds, before it counts as lost.
 const PATIENCE: u64 = 60;
 
-/// The names, and what is being done about them.
+/// The server names, and what is being done about them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Resolution {
-    pub(super) names: Names,
-    /// Names of users' profiles that may be looked up, each since when, in seconds since the epoch.
-    pub(super) admitted: BTreeMap<HostName, u64>,
+    names: Names,
+    /// Names that root wants to be looked up at any time.
+    roots: BTreeSet<HostName>,
+    /// Names of users' profiles that are being activated or in use.
+    users: BTreeSet<HostName>,
+    /// Those of `users` that may be looked up, each since when, in seconds since the epoch.
+    admitted: BTreeMap<HostName, u64>,
+    /// Names that are looked up: `roots` and those of `users` that are admitted.
+    wanted: BTreeSet<HostName>,
     /// The resolvers of the uplinks.
-    pub(super) resolvers: BTreeSet<IpAddr>,
+    resolvers: BTreeSet<IpAddr>,
     /// Since when a question is under way.
     asked: BTreeMap<HostName, u64>,
     /// When the last question failed, and how long after it the next one waits.
     failed: BTreeMap<HostName, (u64, u64)>,
+    has_changed: bool,
 }
 
 impl Resolution {
     pub(super) fn new(names: Names) -> Self {
         Self { names, ..Self::default() }
+    }
+
+    /// Every name with its addresses.
+    pub(super) fn all(&self) -> &Names {
+        &self.names
+    }
+
+    /// Names of users' profiles that are being activated or in use.
+    pub(super) fn users(&self) -> &BTreeSet<HostName> {
+        &self.users
+    }
+
+    /// Whether a name of a user's profile may be looked up.
+    pub(super) fn is_admitted(&self, name: &HostName) -> bool {
+        self.admitted.contains_key(name)
+    }
+
+    /// Names that are looked up.
+    pub(super) fn wanted(&self) -> &BTreeSet<HostName> {
+        &self.wanted
+    }
+
+    /// The resolvers of the uplinks.
+    pub(super) fn resolvers(&self) -> &BTreeSet<IpAddr> {
+        &self.resolvers
+    }
+
+    /// Takes in the resolvers of the uplinks.
+    pub(super) fn set_resolvers(&mut self, resolvers: BTreeSet<IpAddr>) {
+        if resolvers != self.resolvers {
+            self.resolvers = resolvers;
+            self.retry_now();
+        }
+    }
+
+    /// Whether the addresses have changed since the last call.
+    pub(super) fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
     }
 
     /// Takes in an answer, or that there was none.
@@ -49,6 +94,7 @@ impl Resolution {
         if resolved.take(answer, now) {
             self.failed.remove(&name);
             self.names.insert(name, resolved);
+            self.has_changed = true;
         } else {
             let wait = self.failed.get(&name).map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
             self.failed.insert(name, (now, wait));
@@ -56,33 +102,14 @@ impl Resolution {
     }
 
     /// The network is another: what failed before may work now.
-    pub(super) fn hope(&mut self) {
+    pub(super) fn retry_now(&mut self) {
         self.failed.clear();
-    }
-
-    /// Admits names of users' profiles that are being activated or in use, as far as the bound allows.
-    pub(super) fn admit(&mut self, users: &BTreeSet<HostName>, now: u64) {
-        // A time ahead of the clock means that the clock was set back: it counts as long ago.
-        let recent = |at: u64| at <= now && now - at < HOUR;
-        self.admitted.retain(|name, at| users.contains(name) || recent(*at));
-        for name in users {
-            if self.admitted.len() < MOST_NAMES_OF_USERS {
-                self.admitted.entry(name.clone()).or_insert(now);
-            }
-        }
-    }
-
-    /// When there is room for a name that waits; `None` when none does.
-    fn next_admission(&self, users: &BTreeSet<HostName>) -> Option<u64> {
-        users.iter().find(|name| !self.admitted.contains_key(name))?;
-        let past = self.admitted.iter().filter(|(name, _)| !users.contains(name));
-        past.map(|(_, at)| at.saturating_add(HOUR)).min()
     }
 
     /// Forgets addresses that nothing has confirmed for too long.
     pub(super) fn age(&mut self, in_use: &InUse, now: u64) {
         for resolved in self.names.values_mut() {
-            resolved.age(in_use, now);
+            self.has_changed |= resolved.age(in_use, now);
         }
     }
 
@@ -91,30 +118,63 @@ impl Resolution {
         self.names.values().filter_map(|resolved| resolved.next_expiry(now)).min()
     }
 
-    /// Forgets what nobody wants any more.
-    pub(super) fn keep_only(&mut self, wanted: &BTreeSet<HostName>) {
+    /// From now on these names are to be looked up.
+    pub(super) fn want(&mut self, roots: BTreeSet<HostName>, users: BTreeSet<HostName>) {
+        self.roots = roots;
+        self.users = users;
+    }
+
+    /// Admits names of users' profiles that are being activated or in use, as far as the bound allows.
+    /// Whether that admits another name, or one less.
+    pub(super) fn admit(&mut self, now: u64) -> bool {
+        let Self { users, admitted, .. } = self;
+        let before = admitted.len();
+        // A time ahead of the clock means that the clock was set back: it counts as long ago.
+        let recent = |at: u64| at <= now && now - at < HOUR;
+        admitted.retain(|name, at| users.contains(name) || recent(*at));
+        let mut has_changed = admitted.len() != before;
+        for name in users.iter() {
+            if admitted.len() < MOST_NAMES_OF_USERS && !admitted.contains_key(name) {
+                admitted.insert(name.clone(), now);
+                has_changed = true;
+            }
+        }
+        has_changed
+    }
+
+    /// When there is room for a name that waits; `None` when none does.
+    fn next_admission(&self) -> Option<u64> {
+        self.users.iter().find(|name| !self.admitted.contains_key(name))?;
+        let past = self.admitted.iter().filter(|(name, _)| !self.users.contains(name));
+        past.map(|(_, at)| at.saturating_add(HOUR)).min()
+    }
+
+    /// Forgets the names that are not to be looked up any more.
+    pub(super) fn forget_unwanted(&mut self) {
+        let admitted = self.users.iter().filter(|name| self.admitted.contains_key(name));
+        self.wanted = self.roots.iter().chain(admitted).cloned().collect();
+        let (wanted, before) = (&self.wanted, self.names.len());
         self.names.retain(|name, _| wanted.contains(name));
         self.asked.retain(|name, _| wanted.contains(name));
         self.failed.retain(|name, _| wanted.contains(name));
+        self.has_changed |= self.names.len() != before;
     }
 
     /// The names whose time has come; they count as asked from now on.
-    pub(super) fn ask(&mut self, wanted: &BTreeSet<HostName>, state: State, now: u64) -> Vec<HostName> {
+    pub(super) fn ask(&mut self, state: State, now: u64) -> Vec<HostName> {
         if self.resolvers.is_empty() {
             return Vec::new();
         }
-        let due = wanted.iter().filter(|name| self.due(name, state, now) <= now);
+        let due = self.wanted.iter().filter(|name| self.due(name, state, now) <= now);
         let due: Vec<HostName> = due.cloned().collect();
         self.asked.extend(due.iter().map(|name| (name.clone(), now)));
         due
     }
 
-    /// When the next of them is to be asked for; `None` when none ever is.
-    pub(super) fn next_moment(&self, wanted: &BTreeSet<HostName>, state: State, now: u64) -> Option<u64> {
-        if self.resolvers.is_empty() {
-            return None;
-        }
-        wanted.iter().map(|name| self.due(name, state, now)).min()
+    /// When the next of them is to be asked for, or can be; `None` when none ever is.
+    pub(super) fn next_moment(&self, state: State, now: u64) -> Option<u64> {
+        let wanted = self.wanted.iter().filter(|_| !self.resolvers.is_empty());
+        wanted.map(|name| self.due(name, state, now)).chain(self.next_admission()).min()
     }
 
     /// A time that lies ahead of the clock says that the clock was set back: it counts as long ago.
@@ -131,13 +191,6 @@ impl Resolution {
 }
 
 impl Machine {
-    /// What server names stood for when a forerunner looked them up.
-    pub fn recall_names(&mut self, names: Names) {
-        self.resolution = Resolution::new(names);
-        let wanted = self.known().wanted_names();
-        self.resolution.keep_only(&wanted);
-    }
-
     /// Where each server that has a name is now: what the VPN client has to find.
     ///
     /// Those that root named at any time; those of other profiles only while the profile is being activated
@@ -145,47 +198,29 @@ impl Machine {
     /// configuration and of root's files: what the uplink's resolver says is not to be believed by programs
     /// that could ask through the tunnel.
     pub fn pins(&self) -> BTreeMap<HostName, BTreeSet<IpAddr>> {
-        let wanted = match self.beneath() {
-            State::Protected => self.known().names_in_use(),
-            State::Locked | State::Connecting | State::Lost | State::Paused => self.known().wanted_names(),
-        };
-        let users = self.known().users_names();
+        let names = &self.facts.names;
+        let in_use = (self.beneath() == State::Protected).then(|| self.known().names_in_use());
+        let wanted = in_use.as_ref().unwrap_or(names.wanted());
+        let links = &self.facts.links.links;
         let own: BTreeSet<IpAddr> =
-            self.links.links.iter().flat_map(|link| &link.addresses).map(ipnet::IpNet::addr).collect();
-        let names = self.resolution.names.iter().filter(|(name, _)| wanted.contains(name));
-        let pins = names.map(|(name, resolved)| {
+            links.iter().flat_map(|link| &link.addresses).map(ipnet::IpNet::addr).collect();
+        let pinned = names.all().iter().filter(|(name, _)| wanted.contains(name));
+        let pins = pinned.map(|(name, resolved)| {
             // No server of a user's is this machine itself.
-            let fit = |address: &IpAddr| !(users.contains(name) && own.contains(address));
+            let fit = |address: &IpAddr| !(names.users().contains(name) && own.contains(address));
             (name.clone(), resolved.current().filter(fit).collect::<BTreeSet<_>>())
         });
         pins.filter(|(_, addresses)| !addresses.is_empty()).collect()
     }
 
-    /// When the next name is to be asked for, or can be.
-    pub(super) fn next_question(&self, now: u64) -> Option<u64> {
-        let known = self.known();
-        let due = self.resolution.next_moment(&known.wanted_names(), self.beneath(), now);
-        due.into_iter().chain(self.resolution.next_admission(&known.users_names())).min()
-    }
-
-    /// The names whose time has come.
-    pub(super) fn look_up(&mut self, now: u64) -> Option<Action> {
-        let users = self.known().users_names();
-        self.resolution.admit(&users, now);
-        let wanted = self.known().wanted_names();
-        self.resolution.keep_only(&wanted);
-        let names = self.resolution.ask(&wanted, self.beneath(), now);
-        let resolvers = self.resolution.resolvers.clone();
-        (!names.is_empty()).then_some(Action::LookUp { names, resolvers })
-    }
-
     /// Whom the agent may ask outside the tunnel: nobody while it can ask through it, or has nothing
     /// to ask.
     pub(super) fn resolvers(&self) -> BTreeSet<IpAddr> {
-        if self.beneath() == State::Protected || self.known().wanted_names().is_empty() {
+        let names = &self.facts.names;
+        if self.beneath() == State::Protected || names.wanted().is_empty() {
             return BTreeSet::new();
         }
-        self.resolution.resolvers.clone()
+        names.resolvers().clone()
     }
 }
 

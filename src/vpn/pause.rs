@@ -7,8 +7,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::machine::timestamp;
-use super::{Machine, State};
-use crate::net::IfName;
 
 /// How far the wall clock may be set back, in seconds, before a pause that has just begun ends by it.
 /// Time services correct a clock that runs by less than that.
@@ -85,33 +83,6 @@ impl Pause {
     #[must_use]
     pub fn at_most(self, now: u64, left: u64) -> Self {
         Self { until: self.until.min(now.saturating_add(left)), ..self }
-    }
-}
-
-impl Machine {
-    /// When something is so by the clock alone, in seconds since the epoch: the nearest such moment.
-    pub(super) fn next_moment(&self, now: u64) -> Option<u64> {
-        let pause = self.pause.map(|pause| pause.until);
-        let (question, expiry) = (self.next_question(now), self.resolution.next_expiry(now));
-        [pause, question, expiry, self.backoff.next_moment()].into_iter().flatten().min()
-    }
-
-    /// The pause, while there is one.
-    pub fn pause(&self) -> Option<Pause> {
-        self.pause
-    }
-
-    /// Whether a VPN protects, also beneath a pause.
-    pub fn protects(&self) -> bool {
-        self.beneath() == State::Protected
-    }
-
-    /// The uplinks by which an answer from a portal can come.
-    pub(super) fn portal_uplinks(&self) -> Vec<IfName> {
-        match self.pause {
-            Some(Pause { scope: PauseScope::Portal, .. }) => self.links.ways_out(&self.config),
-            Some(Pause { scope: PauseScope::Everything, .. }) | None => Vec::new(),
-        }
     }
 }
 

@@ -4,13 +4,12 @@
 //! last answer that named it, unless a tunnel carried packets through a server there. Such an address stays
 //! for a month: a server whose name cannot be looked up now is still reached.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::Standing;
-use super::{Machine, Sender};
+use super::claims::InUse;
 use crate::net::server_address;
 
 /// Maximum number of addresses of one name.
@@ -41,15 +40,6 @@ pub struct Resolved {
     /// Addresses at which a tunnel had its server, each with the time when that was noted last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     used: BTreeMap<IpAddr, u64>,
-}
-
-/// The addresses of the servers of tunnels that carry packets now.
-#[derive(Debug, Default)]
-pub(super) struct InUse {
-    /// The client has authenticated the server at this address.
-    pub(super) proven: BTreeSet<IpAddr>,
-    /// The server is at one of these addresses.
-    pub(super) possible: BTreeSet<IpAddr>,
 }
 
 impl Resolved {
@@ -85,13 +75,16 @@ impl Resolved {
         true
     }
 
-    /// Notes which addresses are in use, and forgets those that nothing has confirmed for too long.
-    pub(super) fn age(&mut self, in_use: &InUse, now: u64) {
-        self.follow_a_clock_that_was_set_back(now);
+    /// Notes which addresses are in use, and forgets those that nothing has confirmed for too long. Whether
+    /// that changes anything.
+    pub(super) fn age(&mut self, in_use: &InUse, now: u64) -> bool {
+        let before = (self.addresses.len(), self.used.len());
+        let mut has_changed = self.follow_a_clock_that_was_set_back(now);
         for address in in_use.proven.iter().filter(|address| self.addresses.contains_key(address)) {
             let noted = self.used.entry(*address).or_insert(now);
             if now - *noted >= NOTED_EVERY {
                 *noted = now;
+                has_changed = true;
             }
         }
         self.used.retain(|address, at| now - *at < KEPT_USED && self.addresses.contains_key(address));
@@ -101,6 +94,7 @@ impl Resolved {
         }
         let is_kept = |address: &IpAddr| self.used.contains_key(address) || in_use.possible.contains(address);
         self.addresses.retain(|address, at| is_kept(address) || now - *at < KEPT_UNUSED);
+        has_changed || (self.addresses.len(), self.used.len()) != before
     }
 
     /// When an address will be forgotten next; `None` when none is to be, or each that should be is in use.
@@ -113,8 +107,12 @@ impl Resolved {
     }
 
     /// Times ahead of the clock would keep addresses for too long. Answers count as an hour old then, so that
-    /// the name is looked up again at once, and keep their order.
-    fn follow_a_clock_that_was_set_back(&mut self, now: u64) {
+    /// the name is looked up again at once, and keep their order. Whether the clock was set back.
+    fn follow_a_clock_that_was_set_back(&mut self, now: u64) -> bool {
+        let newest = self.addresses.values().chain(self.used.values()).max().copied().unwrap_or_default();
+        if newest.max(self.answered) <= now {
+            return false;
+        }
         let shift = match self.answered.saturating_sub(now) {
             0 => 0,
             ahead => ahead.saturating_add(HOUR),
@@ -126,20 +124,7 @@ impl Resolved {
         for at in self.used.values_mut() {
             *at = (*at).min(now);
         }
-    }
-}
-
-impl Machine {
-    /// The servers whose tunnels carry packets now. The kernel sends to a WireGuard server without having
-    /// heard from it, so that proves nothing of its address.
-    pub(super) fn servers_in_use(&self) -> InUse {
-        let mut in_use = InUse::default();
-        for claim in self.claims.iter().filter(|claim| claim.standing == Standing::Carrying) {
-            let proven = claim.endpoint().filter(|_| self.known().sender(claim) == Sender::Client);
-            in_use.proven.extend(proven.map(|server| server.address()));
-            in_use.possible.extend(claim.endpoints.iter().map(|server| server.address()));
-        }
-        in_use
+        true
     }
 }
 

@@ -36,10 +36,10 @@ pub struct RouteRange {
 }
 
 /// Which routes to a single address, past every tunnel, are a VPN's own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) enum HostRoutes<'a> {
     /// Those to its servers.
-    To(&'a BTreeSet<IpAddr>),
+    To(&'a dyn Fn() -> &'a BTreeSet<IpAddr>),
     /// Any: its server is not known.
     All,
 }
@@ -114,6 +114,19 @@ pub fn public(family: Family) -> AddressSet {
     }
 }
 
+impl HostRoutes<'_> {
+    /// The addresses without those of the VPN's own servers.
+    fn left_out_of(&self, addresses: AddressSet) -> AddressSet {
+        match self {
+            Self::All => addresses,
+            Self::To(servers) => {
+                let servers = servers().iter().copied().map(IpNet::from);
+                addresses.without(&AddressSet::of(addresses.family(), servers))
+            }
+        }
+    }
+}
+
 impl Link {
     /// Whether its routes lead everything of a family into it: a default route, or the pieces of one.
     fn has_default(&self, family: Family) -> bool {
@@ -158,8 +171,12 @@ impl LinkTable {
             (Routes::Default, Family::V4) => TOLERATED[0],
             (Routes::Default, Family::V6) => TOLERATED[1],
         };
-        let too_much =
-            |set: &AddressSet| past.iter().any(|past| past.and(set).size() > tolerated(set.family()));
+        let is_too_much = |set: &AddressSet| set.size() > tolerated(set.family());
+        let too_much = |set: &AddressSet| {
+            let past = past.iter().map(|past| past.and(set));
+            // There may be thousands of servers: they are left out only where that can change the answer.
+            past.filter(is_too_much).any(|past| is_too_much(&own_routes.left_out_of(past)))
+        };
         wanted.iter().any(too_much).then_some(Reason::RoutedPast)
     }
 
@@ -188,17 +205,15 @@ impl LinkTable {
         self.led(|range| range.links.contains(&link.index))
     }
 
-    /// Those whose packets may leave by a link that is no tunnel, but for the VPN's own.
+    /// Those whose packets may leave by a link that is no tunnel. Where the server is not known, no route to
+    /// a single address counts.
     fn past_tunnels(&self, config: &Config, own_routes: HostRoutes<'_>) -> Vec<AddressSet> {
         let inside: BTreeSet<u32> =
             self.links.iter().filter(|link| !self.is_uplink(link, config)).map(|link| link.index).collect();
         let past = |range: &RouteRange| !range.links.is_subset(&inside);
         match own_routes {
             HostRoutes::All => self.led(|range| past(range) && range.first != range.last),
-            HostRoutes::To(servers) => {
-                let servers = |family| AddressSet::of(family, servers.iter().copied().map(IpNet::from));
-                self.led(|range| past(range)).iter().map(|set| set.without(&servers(set.family()))).collect()
-            }
+            HostRoutes::To(_) => self.led(past),
         }
     }
 

@@ -10,13 +10,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::{Claim, Claimant, Ending, Standing};
-use super::{Machine, Reason, State};
+use super::claim::{Claim, Claimant};
 use crate::net::Endpoint;
-
-/// So many endpoints are told apart; a profile with more is not listened to. OpenVPN takes no more
-/// `remote` lines.
-const MOST: usize = 64;
 
 /// How many looks a silence is long.
 pub const LOOKS: u32 = 3;
@@ -102,102 +97,6 @@ impl TunnelId {
             }
             Claimant::Management { file, .. } => format!("openvpn:{file}"),
         })
-    }
-}
-
-impl Machine {
-    /// The tunnels whose servers are silent, for a successor.
-    pub fn silent_tunnels(&self) -> BTreeSet<TunnelId> {
-        let silent = |claim: &&Claim| claim.standing == Standing::Failed(Reason::SilentServer);
-        self.claims.iter().filter(silent).map(TunnelId::of).chain(self.silent.clone()).collect()
-    }
-
-    /// Whose servers were silent when a forerunner last listened: nothing but their own voice mends that.
-    pub fn recall_silent(&mut self, tunnels: BTreeSet<TunnelId>) {
-        self.silent = tunnels;
-    }
-
-    pub(super) fn remember_silence(&mut self, now: u64) {
-        for claim in &mut self.claims {
-            if self.silent.remove(&TunnelId::of(claim)) {
-                claim.stand(Standing::Failed(Reason::SilentServer), now);
-            }
-        }
-    }
-
-    /// Which servers are to be listened for now.
-    pub fn listening(&self) -> Vec<Listening> {
-        let Some(seconds) = self.config.vpn.silence else { return Vec::new() };
-        let listening = self.claims.iter().filter_map(|claim| {
-            let (servers, wait) = match claim.standing {
-                Standing::Carrying => (claim.endpoints.clone(), Wait::Silence(seconds)),
-                Standing::Failed(Reason::SilentServer) => (self.servers(claim), Wait::Recovery),
-                Standing::Coming | Standing::Failed(_) => return None,
-            };
-            let fit = (1..=MOST).contains(&servers.len());
-            let (tunnel, link) = (TunnelId::of(claim), claim.index?);
-            fit.then_some(Listening { tunnel, servers, link, wait })
-        });
-        listening.collect()
-    }
-
-    /// Every server that a tunnel may have by now: a client goes from one to the next by itself.
-    fn servers(&self, claim: &Claim) -> BTreeSet<Endpoint> {
-        let mut servers = match &claim.claimant {
-            Claimant::NetworkManager { uuid, .. } => self.known().endpoints_of_profile(uuid),
-            Claimant::Hook => self.known().allowance(State::Lost).endpoints.into_keys().collect(),
-            Claimant::Management { file, .. } => self.known().endpoints_of_file(file),
-        };
-        servers.extend(&claim.endpoints);
-        servers
-    }
-
-    /// Which servers a client of a dead tunnel may go on to, and the one that it has gone on to. Those
-    /// on the link of an uplink need no way.
-    pub fn detours(&self) -> Detours {
-        let servers = self.claims.iter().flat_map(|claim| match (claim.standing, claim.heard) {
-            (Standing::Failed(Reason::SilentServer), _) => self.servers(claim),
-            (Standing::Failed(Reason::ClientRestarts | Reason::ManagementRestarts), _)
-                if !claim.is_managed() =>
-            {
-                self.servers(claim)
-            }
-            (_, Some(server)) => BTreeSet::from([server]),
-            (_, None) => BTreeSet::new(),
-        });
-        let uplinks: Vec<_> = self.links.uplinks(&self.config);
-        let links = uplinks.iter().filter_map(|uplink| self.links.named(&uplink.interface));
-        let on_link = |server: &IpAddr| {
-            links.clone().any(|link| link.addresses.iter().any(|network| network.contains(server)))
-        };
-        let servers: BTreeSet<_> = servers.map(|server| server.address()).collect();
-        let servers: BTreeSet<_> = servers.into_iter().filter(|server| !on_link(server)).take(MOST).collect();
-        let uplinks = links.clone().map(|link| link.index);
-        let uplinks = uplinks.filter(|_| !servers.is_empty()).collect();
-        Detours { servers, uplinks }
-    }
-
-    /// Nothing has come for as long as is borne.
-    pub(super) fn silent(&mut self, tunnel: &TunnelId, now: u64) -> Option<Ending> {
-        let mut claims = self.claims.iter_mut();
-        let claim = claims.find(|claim| TunnelId::of(claim) == *tunnel)?;
-        if claim.standing == Standing::Carrying { claim.fail(Reason::SilentServer, now) } else { None }
-    }
-
-    /// Something has come out of the tunnel, and its client sends to this server: that is the one in use now.
-    pub(super) fn heard(&mut self, tunnel: &TunnelId, server: Endpoint, now: u64) {
-        let place = self.claims.iter().position(|claim| {
-            TunnelId::of(claim) == *tunnel && claim.standing == Standing::Failed(Reason::SilentServer)
-        });
-        let Some(place) = place else { return };
-        if !self.servers(&self.claims[place]).contains(&server) {
-            return;
-        }
-        let claim = &mut self.claims[place];
-        claim.endpoints = BTreeSet::from([server]);
-        claim.heard = Some(server);
-        // Whether the tunnel carries is for the kernel to say.
-        claim.stand(Standing::Failed(Reason::Ended), now);
     }
 }
 

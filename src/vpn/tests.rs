@@ -219,11 +219,11 @@ fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestC
     if is.state == State::Protected {
         prop_assert!(heard.kernel_shows_a_tunnel(config), "protected by no tunnel");
         prop_assert!(is.tunnels.iter().any(|tunnel| tunnel.carrying));
-        let carrying = || machine.claims.iter().filter(|claim| claim.standing == Standing::Carrying);
+        let carrying = || machine.claims.all().iter().filter(|claim| claim.standing == Standing::Carrying);
         if carrying().all(|claim| !claim.endpoints.is_empty()) {
             let in_use: BTreeSet<Endpoint> = carrying().flat_map(|claim| claim.endpoints.clone()).collect();
             // What the kernel would send to without a mark is allowed by root's word alone.
-            let kernel = |claim: &claim::Claim| machine.known().sender(claim) == Sender::Kernel;
+            let kernel = |claim: &claim::Claim| machine.facts.sender(claim) == Sender::Kernel;
             prop_assert!(keys(&is.bootstrap).is_subset(&in_use));
             prop_assert!(carrying().any(kernel) || keys(&is.bootstrap) == in_use);
             prop_assert!(!is.bootstrap.any);
@@ -245,13 +245,23 @@ fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestC
             let own = |claim: &claim::Claim| claim.interface.as_ref() == Some(name);
             let links = &heard.links;
             prop_assert!(
-                machine.claims.iter().any(|claim| own(claim) && claim.link(links, config).is_some()),
+                machine.claims.all().iter().any(|claim| own(claim) && claim.link(links, config).is_some()),
                 "{name} is another link than the one that was vouched for"
             );
         }
     } else {
         prop_assert!(config.vpn.connections.is_empty());
     }
+    Ok(())
+}
+
+/// What is computed anew only when something has changed is what a new computation gives.
+fn nothing_is_stale(machine: &Machine) -> Result<(), TestCaseError> {
+    let known = machine.known();
+    prop_assert_eq!(&known.wanted_names(), machine.facts.names.wanted());
+    prop_assert_eq!(&known.users_names(), machine.facts.names.users());
+    let left_out: BTreeSet<_> = machine.facts.learning.excess().chain(known.left_out()).collect();
+    prop_assert_eq!(left_out, machine.left_out());
     Ok(())
 }
 
@@ -282,8 +292,8 @@ fn a_client_only_tightens(
     let (was, is) = (before.situation(), after.situation());
     let lost = before.known().allowance(State::Lost);
     prop_assert!(keys(&is.bootstrap).is_subset(&keys(&lost)) && (lost.any || !is.bootstrap.any));
-    prop_assert_eq!(&before.learned, &after.learned);
-    let known = before.claims.iter().all(|claim| !claim.endpoints.is_empty());
+    prop_assert_eq!(before.facts.learning.all(), after.facts.learning.all());
+    let known = before.claims.all().iter().all(|claim| !claim.endpoints.is_empty());
     if report.kind == ReportKind::Up && known {
         prop_assert!(keys(&is.bootstrap).is_subset(&keys(&was.bootstrap)), "a client chose {report:?}");
     }
@@ -292,7 +302,7 @@ fn a_client_only_tightens(
     }
     prop_assert!(is.paused_until.is_none() || is.paused_until == was.paused_until);
     let of_manager = |machine: &Machine| {
-        let managed = machine.claims.iter().filter(|claim| claim.claimant != Claimant::Hook);
+        let managed = machine.claims.all().iter().filter(|claim| claim.claimant != Claimant::Hook);
         managed.map(|claim| claim.endpoints.clone()).collect::<BTreeSet<_>>()
     };
     prop_assert!(of_manager(after).is_subset(&of_manager(before)));
@@ -305,7 +315,7 @@ fn a_client_on_its_socket_opens_nothing(before: &Machine, after: &Machine) -> Re
     let (was, is) = (before.situation(), after.situation());
     let lost = before.known().allowance(State::Lost);
     prop_assert!(keys(&is.bootstrap).is_subset(&keys(&lost)) && (lost.any || !is.bootstrap.any));
-    prop_assert_eq!(&before.learned, &after.learned);
+    prop_assert_eq!(before.facts.learning.all(), after.facts.learning.all());
     prop_assert_eq!(is.paused_until.is_some(), was.paused_until.is_some() && is.paused_until.is_some());
     Ok(())
 }
@@ -320,8 +330,9 @@ fn announced_losses_were_protection(was: &Situation, actions: &[Action]) -> Resu
 /// What the agent that comes next makes of the reports that stand.
 fn successor(machine: &Machine, heard: &Heard, now: u64) -> Machine {
     let state = machine.situation().state;
-    let mut next = Machine::new(machine.config().clone(), machine.learned.clone(), state, now);
-    next.recall_silent(machine.silent_tunnels());
+    let learned = Some(machine.facts.learning.all().clone());
+    let remembered = Remembered { state, learned, silent: machine.silent_tunnels(), ..Remembered::default() };
+    let mut next = Machine::new(machine.config().clone(), remembered, now);
     next.step(Event::Links(heard.links.clone()), now);
     for report in machine.reports() {
         next.step(Event::Report(report, Reporter::Root), now);
@@ -341,7 +352,8 @@ proptest! {
     ) {
         let mut heard = Heard::of(&learned);
         let mut now = 1_000_000;
-        let mut machine = Machine::new(config, learned, before, now);
+        let remembered = Remembered { state: before, learned: Some(learned), ..Remembered::default() };
+        let mut machine = Machine::new(config, remembered, now);
         the_row_holds(&machine, &heard, now)?;
         for Step { event, clock } in steps {
             now = clock.unwrap_or(now);
@@ -349,6 +361,7 @@ proptest! {
             heard.hear(&event);
             let actions = machine.step(event.clone(), now);
             the_row_holds(&machine, &heard, now)?;
+            nothing_is_stale(&machine)?;
             the_rules_render(&machine)?;
             announced_losses_were_protection(&old.situation(), &actions)?;
             if let Some(moment) = machine.situation().paused_until {
@@ -363,7 +376,7 @@ proptest! {
             }
             let next = successor(&machine, &heard, now);
             let hooks = |machine: &Machine| {
-                let hook = machine.claims.iter().filter(|claim| claim.claimant == Claimant::Hook);
+                let hook = machine.claims.all().iter().filter(|claim| claim.claimant == Claimant::Hook);
                 hook.filter(|claim| claim.standing == Standing::Carrying).count()
             };
             prop_assert!(hooks(&next) <= hooks(&machine), "a successor believes what was lost");

@@ -6,14 +6,19 @@
 
 use std::collections::BTreeSet;
 
-use super::{Link, LinkKind, LinkTable, Machine, Wire};
+use super::{Link, LinkKind, LinkTable, Wire};
 use crate::config::Config;
 
 impl LinkTable {
     /// The links that have led out: those of `before` that are still there, and those that are seen to
     /// lead out now. A link that has become a container's is forgotten; `of_docker` are the bridges that
     /// Docker calls its own.
-    fn remember(&mut self, before: &BTreeSet<u32>, of_docker: &BTreeSet<&str>, config: &Config) {
+    pub(super) fn remember_uplinks(
+        &mut self,
+        before: &BTreeSet<u32>,
+        of_docker: &BTreeSet<&str>,
+        config: &Config,
+    ) {
         self.known_uplinks.clear();
         let leading: BTreeSet<u32> =
             self.links.iter().filter(|link| self.leads_out(link, config)).map(index).collect();
@@ -29,6 +34,15 @@ impl LinkTable {
         };
         let others: Vec<u32> = self.links.iter().filter(kept).map(index).collect();
         self.known_uplinks.extend(others);
+    }
+
+    /// The links that are known as uplinks.
+    pub(super) fn known_uplinks(&self) -> Vec<Wire> {
+        let known = self.links.iter().filter(|link| self.known_uplinks.contains(&link.index));
+        let wire = |link: &Link| Some(Wire { interface: link.name.parse().ok()?, index: link.index });
+        let mut known: Vec<Wire> = known.filter_map(wire).collect();
+        known.sort();
+        known
     }
 
     /// Whether a link is surely an uplink now. A bridge without ports may yet become a container's.
@@ -51,34 +65,11 @@ fn index(link: &Link) -> u32 {
     link.index
 }
 
-impl Machine {
-    /// The links that were known as uplinks before.
-    pub fn recall_uplinks(&mut self, uplinks: &[Wire]) {
-        self.links.known_uplinks = uplinks.iter().map(|wire| wire.index).collect();
-    }
-
-    /// The links that are known as uplinks, for a successor.
-    pub(super) fn known_uplinks(&self) -> Vec<Wire> {
-        let known = self.links.links.iter().filter(|link| self.links.known_uplinks.contains(&link.index));
-        let wire = |link: &Link| Some(Wire { interface: link.name.parse().ok()?, index: link.index });
-        let mut known: Vec<Wire> = known.filter_map(wire).collect();
-        known.sort();
-        known
-    }
-
-    /// Takes in the links, and remembers which of them are uplinks.
-    pub(super) fn see(&mut self, mut links: LinkTable) {
-        let of_docker = self.docker.bridges().map(|bridge| bridge.as_str()).collect();
-        links.remember(&self.links.known_uplinks, &of_docker, &self.config);
-        self.links = links;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::slice::from_ref;
 
-    use super::super::{Event, Learned, State};
+    use super::super::{DockerBackend, DockerNetwork, DockerView, Event, Machine, Remembered};
     use super::*;
 
     fn link(index: u32, name: &str, kind: LinkKind, address: Option<&str>, master: Option<u32>) -> Link {
@@ -96,7 +87,7 @@ mod tests {
     }
 
     fn machine() -> Machine {
-        Machine::new(Config::default(), Learned::new(), State::Locked, 0)
+        Machine::new(Config::default(), Remembered::default(), 0)
     }
 
     /// The wires after these links were seen one after another.
@@ -117,8 +108,8 @@ mod tests {
         let mut first = machine();
         assert_eq!(wires(&mut first, &[from_ref(&own), from_ref(&bare)]), ["eth0"]);
         assert_eq!(wires(&mut first, &[&[renamed]]), ["lan0"]);
-        let mut next = machine();
-        next.recall_uplinks(&first.situation().known_uplinks);
+        let uplinks = first.situation().known_uplinks;
+        let mut next = Machine::new(Config::default(), Remembered { uplinks, ..Remembered::default() }, 0);
         assert_eq!(wires(&mut next, &[from_ref(&bare)]), ["eth0"], "the next agent");
         // Gone, it is forgotten: what comes back is another link.
         assert_eq!(wires(&mut next, &[&[], &[bare]]), [""; 0]);
@@ -171,10 +162,11 @@ mod tests {
             wires(&mut machine, &[&[card.clone(), bridge], &[card.clone(), bare.clone()]]),
             ["br-lan", "veth0"]
         );
-        machine.recall_networks(vec![super::super::NetworkBridge {
-            name: "net".to_owned(),
-            bridge: "br-lan".parse().unwrap(),
-        }]);
+        let bridge = "br-lan".parse().ok();
+        let (name, driver, internal, ipv6) = ("net".to_owned(), "bridge".to_owned(), false, false);
+        let networks = vec![DockerNetwork { name, driver, bridge, internal, ipv6 }];
+        let (version, backend) = ("20.10.24".to_owned(), DockerBackend::Iptables);
+        machine.step(Event::Docker(Some(DockerView { version, backend, networks })), 0);
         assert_eq!(wires(&mut machine, &[&[card, bare]]), [""; 0]);
     }
 

@@ -1,8 +1,8 @@
 use super::*;
 use crate::config::Config;
 use crate::vpn::{
-    ActiveVpn, Announcement, Event, Learned, Link, LinkKind, LinkTable, NmView, Reason, Report, ReportKind,
-    Reporter, Sender, VpnEnd, VpnPhase,
+    ActiveVpn, Announcement, Event, Link, LinkKind, LinkTable, NmView, Reason, Remembered, Report,
+    ReportKind, Reporter, Sender, VpnEnd, VpnPhase,
 };
 
 const PATH: &str = "/active/1";
@@ -53,9 +53,13 @@ struct Story {
 
 impl Story {
     fn new(reconnect: Reconnect) -> Self {
+        Self::remembering(reconnect, Remembered::default())
+    }
+
+    fn remembering(reconnect: Reconnect, remembered: Remembered) -> Self {
         let mut config = Config::default();
         config.vpn.reconnect = reconnect;
-        let machine = Machine::new(config, Learned::default(), State::Locked, 1000);
+        let machine = Machine::new(config, remembered, 1000);
         Self { machine, now: 1000 }
     }
 
@@ -242,10 +246,9 @@ fn what_comes_back_is_what_was_there_last_or_the_only_one_there_is() {
     story.lose();
     story.step(view(&["b", "a"], None));
     assert_eq!(story.machine.comeback().unwrap().uuid, "a");
-    let kept = story.machine.last().cloned();
-    // The agent that comes next knows it too.
-    let mut next = Story::new(Reconnect::Ask);
-    next.machine.recall_last(kept);
+    let last = story.machine.last().cloned();
+    // The next agent knows it too.
+    let mut next = Story::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
     next.step(view(&["b", "a"], None));
     assert_eq!(next.machine.comeback().unwrap().uuid, "a");
     // A profile that was deleted, or does not count, is not brought back.

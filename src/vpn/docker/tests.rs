@@ -6,7 +6,7 @@ use super::*;
 use crate::net::Family;
 use crate::policy::iptables::render_fresh;
 use crate::policy::{Owners, ruleset};
-use crate::vpn::{Action, Event, Learned, Link, LinkKind, State};
+use crate::vpn::{Action, Change, Event, Link, LinkKind, Machine, Remembered};
 
 /// Bridges that hold containers, in [`links`].
 const BRIDGES: [&str; 3] = ["docker0", "br-a", "br-b"];
@@ -35,8 +35,12 @@ fn links() -> LinkTable {
 }
 
 fn machine(config: &str) -> Machine {
+    remembering(config, Remembered::default())
+}
+
+fn remembering(config: &str, remembered: Remembered) -> Machine {
     let config = Config::parse(config, "config.toml").unwrap();
-    let mut machine = Machine::new(config, Learned::default(), State::Locked, 0);
+    let mut machine = Machine::new(config, remembered, 0);
     machine.step(Event::Links(links()), 0);
     machine
 }
@@ -78,13 +82,13 @@ fn what_is_cut_off_stays_so_when_docker_goes_or_nobody_looks() {
     let mut machine = machine("docker.networks = { a = \"none\" }");
     let actions = machine.step(view(vec![network("a", "bridge", "br-a"), network("b", "bridge", "br-b")]), 0);
     let kept = vec![NetworkBridge { name: "a".to_owned(), bridge: "br-a".parse().unwrap() }];
-    assert_eq!(actions, [Action::Look, Action::RememberNetworks(kept.clone())]);
+    assert_eq!(actions, [Action::Look, Action::Remember(Change::Networks(kept.clone()))]);
     assert_eq!(machine.step(Event::Docker(None), 0), [Action::Look]);
     assert_eq!(accesses(&machine), [("br-a".to_owned(), Access::None)]);
     assert_eq!(machine.docker(), None);
 
-    let mut successor = self::machine("docker.networks = { a = \"none\" }");
-    successor.recall_networks(kept);
+    let remembered = Remembered { networks: kept, ..Remembered::default() };
+    let mut successor = remembering("docker.networks = { a = \"none\" }", remembered);
     assert_eq!(accesses(&successor), [("br-a".to_owned(), Access::None)]);
     successor.step(view(Vec::new()), 0);
     assert!(accesses(&successor).is_empty(), "Docker says that it is gone");

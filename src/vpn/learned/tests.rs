@@ -1,6 +1,10 @@
 use super::*;
 use crate::config::{Dns, Scope};
-use crate::vpn::{ActiveVpn, Event, KernelPacket, Link, LinkKind, LinkTable, Profile, VpnPhase};
+use crate::vpn::learning::MAX_VPNS;
+use crate::vpn::{
+    ActiveVpn, Event, KernelPacket, Link, LinkKind, LinkTable, Machine, NmView, OpenVpnFile, Profile,
+    Remembered, State, VpnPhase,
+};
 
 const MARK: Option<NonZeroU32> = NonZeroU32::new(0x7766);
 
@@ -39,7 +43,12 @@ fn file(path: &str, servers: &[&str]) -> OpenVpnFile {
 }
 
 fn fresh(config: Config) -> Machine {
-    Machine::new(config, Learned::default(), State::Locked, 0)
+    Machine::new(config, Remembered::default(), 0)
+}
+
+/// What the last agent knew cannot be read.
+fn damaged() -> Remembered {
+    Remembered { learned: None, ..Remembered::default() }
 }
 
 fn naming(profile: &str) -> Config {
@@ -54,22 +63,22 @@ fn kernel(machine: &Machine) -> Vec<(Endpoint, KernelPacket)> {
 
 #[test]
 fn what_cannot_be_read_any_more_is_not_nothing() {
-    let mut damaged = Machine::recall(Config::default(), None, State::Locked, 0);
-    assert!(!damaged.situation().bootstrap.any);
+    let mut unread = Machine::new(Config::default(), damaged(), 0);
+    assert!(!unread.situation().bootstrap.any);
     assert!(fresh(Config::default()).situation().bootstrap.any, "the control");
     // Nor when nobody has a profile now: a hook may have told of what was lost.
-    damaged.step(view(Vec::new()), 1);
-    damaged.step(Event::OpenVpnFiles(Vec::new()), 1);
-    assert!(!damaged.situation().bootstrap.any);
+    unread.step(view(Vec::new()), 1);
+    unread.step(Event::OpenVpnFiles(Vec::new()), 1);
+    assert!(!unread.situation().bootstrap.any);
 
     let mut config = Config::default();
     config.bootstrap.servers = vec!["198.51.100.1".parse().unwrap()];
-    let damaged = Machine::recall(config.clone(), None, State::Locked, 0);
-    let servers: Vec<_> = damaged.situation().bootstrap.endpoints.into_keys().collect();
+    let unread = Machine::new(config.clone(), damaged(), 0);
+    let servers: Vec<_> = unread.situation().bootstrap.endpoints.into_keys().collect();
     assert_eq!(servers, [endpoint("198.51.100.1:1194/udp")]);
     config.bootstrap.scope = Scope::Any;
-    let damaged = Machine::recall(config, None, State::Locked, 0);
-    assert!(damaged.situation().bootstrap.any, "the administrator's own word");
+    let unread = Machine::new(config, damaged(), 0);
+    assert!(unread.situation().bootstrap.any, "the administrator's own word");
 }
 
 #[test]
@@ -232,8 +241,8 @@ fn too_many_servers_are_bounded_and_root_s_are_kept() {
 
     let crowd = (0..2_000).map(|n| profile(&format!("{n}"), &[])).collect();
     machine.step(view(crowd), 1);
-    assert_eq!(machine.learned.len(), MOST_VPNS);
-    assert!(machine.learned.contains_key("openvpn:/etc/openvpn/z.conf"));
+    assert_eq!(machine.facts.learning.all().len(), MAX_VPNS);
+    assert!(machine.facts.learning.all().contains_key("openvpn:/etc/openvpn/z.conf"));
 }
 
 fn dns() -> Profile {
@@ -256,8 +265,8 @@ fn a_profile_that_root_has_not_named_opens_no_port_of_dns() {
     let mut machine = fresh(Config::default());
     machine.step(view(vec![dns()]), 1);
     assert_eq!(allowed(&machine), only, "locked");
-    let stored = machine.learned.clone();
-    let recalled = Machine::recall(Config::default(), Some(stored.clone()), State::Locked, 1);
+    let learned = Some(machine.facts.learning.all().clone());
+    let recalled = Machine::new(Config::default(), Remembered { learned, ..Remembered::default() }, 1);
     assert_eq!(allowed(&recalled), only, "from the store");
     assert_eq!(recalled.left_out(), machine.left_out(), "told after a restart");
 

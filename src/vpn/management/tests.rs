@@ -1,7 +1,9 @@
 use super::*;
+use crate::config::Config;
+use crate::net::Endpoint;
 use crate::vpn::{
-    Announcement, Event, Learned, Link, LinkKind, OpenVpnFile, Report, ReportKind, Reporter, State,
-    TunnelSource,
+    Action, Announcement, Event, Link, LinkKind, LinkTable, Machine, OpenVpnFile, Reason, Remembered, Report,
+    ReportKind, Reporter, State, TunnelSource,
 };
 
 const FILE: &str = "/etc/openvpn/client/work.conf";
@@ -46,7 +48,7 @@ struct Story(Machine);
 
 impl Story {
     fn new() -> Self {
-        let mut story = Self(Machine::new(Config::default(), Learned::new(), State::Locked, 0));
+        let mut story = Self(Machine::new(Config::default(), Remembered::default(), 0));
         story.step(Event::OpenVpnFiles(vec![file(FILE, &SERVERS)]));
         story
     }
@@ -219,7 +221,7 @@ fn a_hook_that_comes_later_takes_the_claim_over() {
     let mut story = Story::protected();
     assert_eq!(story.0.situation().tunnels[0].name, "work");
     story.hook(ReportKind::Up);
-    assert_eq!((story.state(), story.0.claims.len()), (State::Protected, 1));
+    assert_eq!((story.state(), story.0.claims.all().len()), (State::Protected, 1));
     assert_eq!(story.0.situation().tunnels[0].source, TunnelSource::OpenVpn);
 }
 

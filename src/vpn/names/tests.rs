@@ -13,14 +13,14 @@ fn ips(texts: &[&str]) -> Vec<IpAddr> {
 }
 
 /// With somebody to ask, and the one name wanted.
-fn resolution() -> (Resolution, BTreeSet<HostName>) {
-    let resolvers = ips(&["192.0.2.53"]).into_iter().collect();
-    (Resolution { resolvers, ..Resolution::default() }, BTreeSet::from([name()]))
+fn resolution() -> Resolution {
+    let (resolvers, wanted) = (ips(&["192.0.2.53"]).into_iter().collect(), BTreeSet::from([name()]));
+    Resolution { resolvers, wanted, ..Resolution::default() }
 }
 
 #[test]
 fn what_no_server_can_have_is_left_out_and_the_rest_counts() {
-    let (mut resolution, _) = resolution();
+    let mut resolution = resolution();
     let answer = ["127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "ff02::1"];
     resolution.take(name(), &ips(&answer), 1000);
     assert!(resolution.names.is_empty());
@@ -31,7 +31,7 @@ fn what_no_server_can_have_is_left_out_and_the_rest_counts() {
 
 #[test]
 fn an_address_stays_when_the_server_has_moved_and_only_the_last_answer_is_current() {
-    let (mut resolution, _) = resolution();
+    let mut resolution = resolution();
     resolution.take(name(), &ips(&["198.51.100.7"]), 1000);
     resolution.take(name(), &ips(&["198.51.100.8"]), 2000);
     resolution.take(name(), &[], 3000);
@@ -42,7 +42,7 @@ fn an_address_stays_when_the_server_has_moved_and_only_the_last_answer_is_curren
 
 #[test]
 fn of_thousands_of_addresses_some_are_kept_and_the_oldest_go_first() {
-    let (mut resolution, _) = resolution();
+    let mut resolution = resolution();
     let many = |net: u8| (0..250).map(|host| IpAddr::from([198, 51, net, host])).collect::<Vec<_>>();
     resolution.take(name(), &many(1), 1000);
     assert_eq!(resolution.names[&name()].addresses().count(), MAX_ADDRESSES);
@@ -54,45 +54,45 @@ fn of_thousands_of_addresses_some_are_kept_and_the_oldest_go_first() {
 
 #[test]
 fn a_name_is_asked_for_at_once_and_after_failures_ever_more_seldom() {
-    let (mut resolution, wanted) = resolution();
+    let mut resolution = resolution();
     let mut now = 1000;
     let mut waits = Vec::new();
     for _ in 0..10 {
-        assert_eq!(resolution.ask(&wanted, State::Locked, now), [name()]);
-        assert!(resolution.ask(&wanted, State::Locked, now).is_empty(), "it is under way");
+        assert_eq!(resolution.ask(State::Locked, now), [name()]);
+        assert!(resolution.ask(State::Locked, now).is_empty(), "it is under way");
         resolution.take(name(), &[], now);
-        let next = resolution.next_moment(&wanted, State::Locked, now).unwrap();
+        let next = resolution.next_moment(State::Locked, now).unwrap();
         waits.push(next - now);
         now = next;
     }
     assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-    resolution.hope();
-    assert_eq!(resolution.ask(&wanted, State::Locked, now - 300), [name()], "the network is another");
+    resolution.retry_now();
+    assert_eq!(resolution.ask(State::Locked, now - 300), [name()], "the network is another");
 }
 
 #[test]
 fn an_answer_is_good_for_less_while_the_server_is_wanted_and_not_there() {
-    let (mut resolution, wanted) = resolution();
+    let mut resolution = resolution();
     resolution.take(name(), &ips(&["198.51.100.7"]), 1000);
-    let next = |state| resolution.next_moment(&wanted, state, 1000).unwrap() - 1000;
+    let next = |state| resolution.next_moment(state, 1000).unwrap() - 1000;
     assert_eq!(State::ALL.map(next), [3600, 30, 1800, 30, 3600]);
 }
 
 #[test]
 fn a_clock_that_was_set_back_makes_a_name_due_and_a_lost_question_is_asked_again() {
-    let (mut resolution, wanted) = resolution();
+    let mut resolution = resolution();
     resolution.take(name(), &ips(&["198.51.100.7"]), 1_000_000);
-    assert_eq!(resolution.ask(&wanted, State::Locked, 500), [name()]);
-    assert!(resolution.ask(&wanted, State::Locked, 559).is_empty());
-    assert_eq!(resolution.ask(&wanted, State::Locked, 560), [name()]);
+    assert_eq!(resolution.ask(State::Locked, 500), [name()]);
+    assert!(resolution.ask(State::Locked, 559).is_empty());
+    assert_eq!(resolution.ask(State::Locked, 560), [name()]);
 }
 
 #[test]
 fn without_a_resolver_nothing_is_asked_and_nobody_is_woken() {
-    let (mut resolution, wanted) = resolution();
+    let mut resolution = resolution();
     resolution.resolvers.clear();
-    assert!(resolution.ask(&wanted, State::Lost, 1000).is_empty());
-    assert_eq!(resolution.next_moment(&wanted, State::Lost, 1000), None);
+    assert!(resolution.ask(State::Lost, 1000).is_empty());
+    assert_eq!(resolution.next_moment(State::Lost, 1000), None);
 }
 
 fn profile(uuid: &str, server: &str) -> Profile {
@@ -129,7 +129,7 @@ fn tunnel() -> LinkTable {
 fn while_a_vpn_protects_only_its_own_name_is_pinned() {
     let mut config = Config::default();
     config.vpn.connections = vec!["mine".to_owned(), "planted".to_owned()];
-    let mut machine = Machine::new(config, Learned::default(), State::Locked, 1000);
+    let mut machine = Machine::new(config, Remembered::default(), 1000);
     let profiles = vec![profile("mine", "vpn.example.net"), profile("planted", "www.example.org")];
     let view = NmView { profiles, active: Vec::new() };
     machine.step(Event::NetworkManager(Some(view.clone())), 1000);
@@ -175,7 +175,7 @@ struct Asked(Machine);
 
 impl Asked {
     fn new() -> Self {
-        let mut machine = Machine::new(Config::default(), Learned::default(), State::Locked, 1000);
+        let mut machine = Machine::new(Config::default(), Remembered::default(), 1000);
         machine.step(Event::Resolvers(ips(&["192.0.2.53"]).into_iter().collect()), 1000);
         Self(machine)
     }
@@ -259,7 +259,7 @@ fn users_profiles_tell_the_resolver_a_bounded_number_of_names_an_hour() {
 #[test]
 fn a_forged_answer_ages_out_of_the_endpoints_although_no_other_event_comes() {
     let config = Config::parse("bootstrap.servers = [\"vpn.example.net\"]", "test").unwrap();
-    let mut machine = Machine::new(config, Learned::default(), State::Locked, 1000);
+    let mut machine = Machine::new(config, Remembered::default(), 1000);
     machine.step(Event::Resolvers(ips(&["192.0.2.53"]).into_iter().collect()), 1000);
     let allowed = |machine: &Machine| -> Vec<IpAddr> {
         machine.situation().bootstrap.endpoints.keys().map(|server| server.address()).collect()

@@ -59,7 +59,12 @@ fn against_with(config: &Config, routes: Routes<'_>) -> Option<Reason> {
     ];
     let table = table(&[usual, routes].concat());
     let servers = ["198.51.100.7".parse().unwrap()].into();
-    table.misrouting(&table.links[1], config, HostRoutes::To(&servers))
+    table.misrouting(&table.links[1], config, HostRoutes::To(&|| &servers))
+}
+
+fn no_server() -> &'static BTreeSet<IpAddr> {
+    static NONE: BTreeSet<IpAddr> = BTreeSet::new();
+    &NONE
 }
 
 fn networks(texts: &[&str]) -> Config {
@@ -147,9 +152,9 @@ fn a_small_part_past_the_tunnel_is_refused_and_no_loss_until_the_parts_add_up() 
 fn a_route_to_a_single_address_is_the_vpn_s_own_while_its_server_is_not_known() {
     let table = table(&[&WHOLE[..], &[("198.51.100.9/32", &[ETH])]].concat());
     let company = networks(&["198.51.100.0/24"]);
-    let misrouting = |routes| table.misrouting(&table.links[1], &company, routes);
-    assert_eq!(misrouting(HostRoutes::All), None);
-    assert_eq!(misrouting(HostRoutes::To(&BTreeSet::new())), Some(Reason::RoutedPast));
+    assert_eq!(table.misrouting(&table.links[1], &company, HostRoutes::All), None);
+    let none = HostRoutes::To(&no_server);
+    assert_eq!(table.misrouting(&table.links[1], &company, none), Some(Reason::RoutedPast));
 }
 
 #[test]
@@ -157,14 +162,14 @@ fn a_public_network_on_the_link_is_no_way_past_and_half_the_internet_is() {
     let on_link = |address: &str, connected: &str| {
         let mut table = table(&[&WHOLE[..], &[(connected, &[ETH])]].concat());
         table.links[0].addresses.push(net(address));
-        table.misrouting(&table.links[1], &Config::default(), HostRoutes::To(&BTreeSet::new()))
+        table.misrouting(&table.links[1], &Config::default(), HostRoutes::To(&no_server))
     };
     assert_eq!(on_link("203.0.113.66/24", "203.0.113.0/24"), None);
     assert_eq!(on_link("203.0.113.66/20", "203.0.112.0/20"), None);
     assert_eq!(on_link("203.0.113.66/3", "192.0.0.0/3"), Some(Reason::RoutedPast), "TunnelCrack's LocalNet");
     let mut table = table(&[&WHOLE[..], &[("198.51.100.1/32", &[ETH])]].concat());
     table.routing.on_link.push((ETH, net("198.51.100.1/32")));
-    let routes = HostRoutes::To(&BTreeSet::new());
+    let routes = HostRoutes::To(&no_server);
     assert_eq!(table.misrouting(&table.links[1], &Config::default(), routes), None, "the peer of a PPP link");
 }
 
@@ -204,8 +209,7 @@ fn of_two_tunnels_the_one_that_has_the_traffic_speaks_for_both() {
     let mut other = link(5, "tun1", LinkKind::Tunnel, "10.9.0.2/24");
     other.routes = vec![net("0.0.0.0/0")];
     table.links.push(other);
-    let none = BTreeSet::new();
-    let routes = || HostRoutes::To(&none);
+    let routes = || HostRoutes::To(&no_server);
     assert_eq!(table.misrouting(&table.links[3], &Config::default(), routes()), None);
     table.links[3].routes.clear();
     assert_eq!(table.misrouting(&table.links[3], &Config::default(), routes()), Some(Reason::NoRoute));

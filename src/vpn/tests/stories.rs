@@ -42,7 +42,7 @@ fn client(pid: u32) -> Reporter {
 }
 
 fn protected() -> Machine {
-    let mut machine = Machine::new(Config::default(), Learned::new(), State::Locked, 0);
+    let mut machine = Machine::new(Config::default(), Remembered::default(), 0);
     machine.step(hook(ReportKind::Up, 7, Reporter::Root), 0);
     machine.step(tun0(1), 0);
     assert_eq!(machine.situation().state, State::Protected);
@@ -93,7 +93,7 @@ fn only_what_its_own_client_has_started_calls_a_tunnel_lost() {
 
 #[test]
 fn a_process_with_the_id_of_a_client_that_has_ended_is_not_that_client() {
-    let mut machine = Machine::new(Config::default(), Learned::new(), State::Locked, 0);
+    let mut machine = Machine::new(Config::default(), Remembered::default(), 0);
     let Event::Report(up, _) = hook(ReportKind::Up, 7, Reporter::Root) else { unreachable!() };
     let up = Report { started: Some(500), ..up };
     machine.step(Event::Report(up.clone(), Reporter::Root), 0);
@@ -163,7 +163,7 @@ fn a_loss_names_the_interface_that_networkmanager_has_forgotten_already() {
         mark: None,
     };
     let view = |vpn| Event::NetworkManager(Some(NmView { profiles: Vec::new(), active: vec![vpn] }));
-    let mut machine = Machine::new(Config::default(), Learned::new(), State::Locked, 0);
+    let mut machine = Machine::new(Config::default(), Remembered::default(), 0);
     machine.step(view(vpn(None, VpnPhase::Connecting)), 1);
     machine.step(tun0(1), 1);
     machine.step(view(vpn(Some("tun0"), VpnPhase::Activated)), 1);

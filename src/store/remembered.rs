@@ -1,0 +1,47 @@
+//! Everything that the machine remembers, from the files that hold it.
+
+use super::{Applied, Store, StoreError};
+use crate::describe::describe;
+use crate::vpn::{Change, Remembered};
+
+impl Store {
+    /// What the last agent knew, and a line for each file that cannot be read.
+    pub fn remembered(&self, applied: &Applied) -> (Remembered, Vec<String>) {
+        let mut faults = Vec::new();
+        let mut complain = |consequence: &str, error: &StoreError| {
+            faults.push(format!("{}: {consequence}", describe(error)));
+        };
+        let (learned, names, networks) = (self.endpoints(), self.names(), self.networks());
+        if let Err(error) = &learned {
+            complain("only the servers that the configuration names are known", error);
+        }
+        if let Err(error) = &names {
+            complain("server names have to be looked up again", error);
+        }
+        if let Err(error) = &networks {
+            complain("the bridges of Docker's networks are unknown until Docker answers", error);
+        }
+        let remembered = Remembered {
+            state: applied.told_state(),
+            learned: learned.ok(),
+            names: names.unwrap_or_default(),
+            networks: networks.unwrap_or_default(),
+            uplinks: applied.situation.known_uplinks.clone(),
+            last: applied.last.clone(),
+            silent: applied.silent.clone(),
+        };
+        (remembered, faults)
+    }
+
+    /// Writes what has changed of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: then what was kept before still is.
+    pub fn remember(&self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Learned(learned) => self.keep_endpoints(learned),
+            Change::Names(names) => self.keep_names(names),
+            Change::Networks(networks) => self.keep_networks(networks),
+        }
+    }
+}

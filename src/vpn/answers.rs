@@ -1,0 +1,119 @@
+//! What the machine answers: what is true now, and what the sources are to watch.
+
+use std::collections::BTreeSet;
+
+use super::machine::timestamp;
+use super::{
+    Detours, DockerReport, Hearing, LeftOut, Listening, Machine, ManagementSocket, Pause, PauseScope, Report,
+    Reporter, Situation, State, TunnelId,
+};
+use crate::config::Config;
+use crate::net::IfName;
+
+impl Machine {
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.facts.config
+    }
+
+    /// What is true now: all that the rules follow from.
+    pub fn situation(&self) -> Situation {
+        let (links, docker, config) = (&self.facts.links, &self.facts.docker, &self.facts.config);
+        let row = if self.state() == State::Paused { self.beneath() } else { self.state() };
+        let pause = self.pause();
+        Situation {
+            state: self.state(),
+            paused_until: pause.and_then(|pause| timestamp(pause.until)),
+            paused_from: pause.and_then(|pause| timestamp(pause.from)),
+            pause_scope: pause.map(|pause| pause.scope).unwrap_or_default(),
+            portal_uplinks: self.portal_uplinks(),
+            bootstrap: self.known().allowance(row),
+            resolvers: self.resolvers(),
+            tunnels: self.claims.tunnels(&self.facts),
+            tunnel_networks: links.tunnel_networks(config),
+            tunnel_addresses: links.tunnel_addresses(config),
+            named_tunnels: self.claims.named_tunnels(&self.facts),
+            uplinks: links.uplinks(config),
+            wires: links.wires(config),
+            unnamed_wires: links.unnamed_wires(config),
+            ppp_links: links.ppp_links(),
+            known_uplinks: links.known_uplinks(),
+            bridges: links.other_bridges(config),
+            shut_out: links.shut_out(config),
+            published: docker.published.clone(),
+            networks: docker.accesses(links, config),
+            ipv6_bridges: docker.ipv6_bridges(links, config),
+        }
+    }
+
+    /// The reports of root that still stand, so that the next agent can take them in.
+    pub fn reports(&self) -> Vec<Report> {
+        self.claims.reports()
+    }
+
+    /// Whether a report would be taken: from root always; from another process only what the VPN client of
+    /// that very tunnel may report.
+    pub fn may_report(&self, report: &Report, reporter: &Reporter) -> bool {
+        let Reporter::Client(lineage) = reporter else { return true };
+        let allowed = self.known().allowance(self.beneath()).endpoints;
+        self.claims.may_report(report, lineage, |server| allowed.contains_key(server))
+    }
+
+    /// The processes of VPN clients: what descends from one may report that its tunnel is lost.
+    pub fn clients(&self) -> BTreeSet<u32> {
+        self.claims.clients()
+    }
+
+    /// The management sockets that are to be listened at.
+    pub fn management_sockets(&self) -> Vec<ManagementSocket> {
+        self.facts.sockets.all().keys().cloned().collect()
+    }
+
+    /// How it stands with each of them.
+    pub fn hearings(&self) -> impl Iterator<Item = (&ManagementSocket, &Hearing)> {
+        self.facts.sockets.all().iter()
+    }
+
+    /// The tunnels whose servers are silent, for the next agent.
+    pub fn silent_tunnels(&self) -> BTreeSet<TunnelId> {
+        self.claims.silent_tunnels()
+    }
+
+    /// Which servers are to be listened for now.
+    pub fn listening(&self) -> Vec<Listening> {
+        self.claims.listening(&self.facts)
+    }
+
+    /// Which servers have to be reached past a dead tunnel.
+    pub fn detours(&self) -> Detours {
+        self.claims.detours(&self.facts)
+    }
+
+    /// What there is to say of Docker; `None` while it does not answer.
+    pub fn docker(&self) -> Option<DockerReport> {
+        self.facts.docker.report(&self.facts.links, &self.facts.config)
+    }
+
+    /// The pause, while there is one.
+    pub fn pause(&self) -> Option<Pause> {
+        self.outcome.pause()
+    }
+
+    /// Whether a VPN protects, also beneath a pause.
+    pub fn protects(&self) -> bool {
+        self.beneath() == State::Protected
+    }
+
+    /// The uplinks by which an answer from a portal can come.
+    fn portal_uplinks(&self) -> Vec<IfName> {
+        match self.pause() {
+            Some(Pause { scope: PauseScope::Portal, .. }) => self.facts.links.ways_out(&self.facts.config),
+            Some(Pause { scope: PauseScope::Everything, .. }) | None => Vec::new(),
+        }
+    }
+
+    /// What is not used of VPNs that count, each with its name for people.
+    pub fn left_out(&self) -> BTreeSet<(String, LeftOut)> {
+        self.derived.left_out.clone()
+    }
+}

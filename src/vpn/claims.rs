@@ -1,0 +1,220 @@
+//! The claims: what sources say of tunnels, each compared with the kernel's own link table.
+//!
+//! Only this part changes a claim: `manager`, `reports`, `words` and `silent` take in what the sources say.
+
+mod manager;
+mod reports;
+mod silent;
+mod words;
+
+use std::cell::LazyCell;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::claim::{Claim, Claimant, Ending, Evidence, Standing};
+use super::facts::Facts;
+use super::known::Known;
+use super::{Comeback, LastVpn, Reason, Report, ReportKind, Sender, State, Tunnel, TunnelId};
+use crate::net::IfName;
+
+/// Every claim that stands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Claims {
+    list: Vec<Claim>,
+    /// Tunnels whose servers were silent when the last agent listened, and that nobody has claimed yet.
+    silent: BTreeSet<TunnelId>,
+}
+
+/// The addresses of the servers of tunnels that carry packets now.
+#[derive(Debug, Default)]
+pub(super) struct InUse {
+    /// The client has authenticated the server at this address.
+    pub(super) proven: BTreeSet<IpAddr>,
+    /// The server is at one of these addresses.
+    pub(super) possible: BTreeSet<IpAddr>,
+}
+
+impl Claims {
+    pub(super) fn new(silent: BTreeSet<TunnelId>) -> Self {
+        Self { list: Vec::new(), silent }
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> &[Claim] {
+        &self.list
+    }
+
+    /// Compares each claim with the link table. Returns the protection that has ended.
+    pub(super) fn weigh(&mut self, facts: &Facts, now: u64) -> Vec<Ending> {
+        self.find_links(facts);
+        self.remember_silence(now);
+        let objections: Vec<Option<Reason>> = {
+            let servers = LazyCell::new(|| {
+                Known { facts, claims: &self.list }.allowance(State::Lost).servers().collect()
+            });
+            let servers = || LazyCell::force(&servers);
+            let evidence = Evidence { links: &facts.links, config: &facts.config, servers: &servers };
+            self.list.iter().map(|claim| claim.objection(&evidence)).collect()
+        };
+        let mut endings = Vec::new();
+        for (claim, objection) in self.list.iter_mut().zip(objections) {
+            claim.note_link(&facts.links, &facts.config);
+            endings.extend(claim.weigh(objection, now));
+        }
+        self.list.retain(|claim| !claim.is_abandoned());
+        endings
+    }
+
+    /// Whether a tunnel has this standing.
+    pub(super) fn stands(&self, standing: Standing, facts: &Facts) -> bool {
+        // A plain client speaks when its interface is there: without it nothing is on its way.
+        let on_its_way =
+            |claim: &Claim| claim.is_managed() || claim.link(&facts.links, &facts.config).is_some();
+        self.list.iter().any(|claim| claim.standing == standing && on_its_way(claim))
+    }
+
+    /// Whether a claim of this VPN has this standing.
+    pub(super) fn stands_as(&self, comeback: &Comeback, standing: Standing) -> bool {
+        let own = |claim: &&Claim| claim.uuid() == Some(comeback.uuid.as_str());
+        self.list.iter().filter(own).any(|claim| claim.standing == standing)
+    }
+
+    /// The profiles that are being activated or in use, by UUID.
+    pub(super) fn profiles(&self) -> BTreeSet<String> {
+        self.list.iter().filter_map(Claim::uuid).map(ToOwned::to_owned).collect()
+    }
+
+    /// The processes of VPN clients: what descends from one may report that its tunnel is lost.
+    pub(super) fn clients(&self) -> BTreeSet<u32> {
+        self.list.iter().filter_map(|claim| claim.pid).collect()
+    }
+
+    /// The servers whose tunnels carry packets now. The kernel sends to a WireGuard server without having
+    /// heard from it, so that proves nothing of its address.
+    pub(super) fn servers_in_use(&self, facts: &Facts) -> InUse {
+        let mut in_use = InUse::default();
+        for claim in self.list.iter().filter(|claim| claim.standing == Standing::Carrying) {
+            let proven = claim.endpoint().filter(|_| facts.sender(claim) == Sender::Client);
+            in_use.proven.extend(proven.map(|server| server.address()));
+            in_use.possible.extend(claim.endpoints.iter().map(|server| server.address()));
+        }
+        in_use
+    }
+
+    /// The VPN that is there: one that carries before one that is on its way.
+    pub(super) fn last(&self) -> Option<LastVpn> {
+        let rank = |claim: &&Claim| match claim.standing {
+            Standing::Carrying => Some((2, claim.since)),
+            Standing::Coming => Some((1, claim.since)),
+            Standing::Failed(_) => None,
+        };
+        let ranked = self.list.iter().filter(|claim| rank(claim).is_some());
+        let claim = ranked.max_by_key(|claim| rank(claim))?;
+        match (&claim.claimant, &claim.interface) {
+            (Claimant::NetworkManager { uuid, .. }, _) => {
+                Some(LastVpn::Profile { uuid: uuid.clone(), name: claim.name.clone() })
+            }
+            (Claimant::Hook | Claimant::Management { .. }, Some(interface)) => {
+                Some(LastVpn::Client { interface: interface.clone(), unit: claim.unit.clone() })
+            }
+            (Claimant::Hook | Claimant::Management { .. }, None) => None,
+        }
+    }
+
+    /// The reports of root that still stand, so that the next agent can take them in.
+    pub(super) fn reports(&self) -> Vec<Report> {
+        let hooks = self.list.iter().filter(|claim| claim.claimant == Claimant::Hook);
+        hooks
+            .filter_map(|claim| {
+                let (interface, (endpoint, either)) = (claim.interface.clone()?, claim.server());
+                let up = Report {
+                    kind: ReportKind::Up,
+                    interface,
+                    pid: claim.pid,
+                    started: claim.started,
+                    endpoint,
+                    either,
+                };
+                // A tunnel that a hook has called lost, or that lost its link, does not come back by a link
+                // alone.
+                let lost = Report { kind: ReportKind::DownLost, ..up.clone() };
+                Some(std::iter::once(up).chain(claim.awaits_its_client().then_some(lost)))
+            })
+            .flatten()
+            .collect()
+    }
+
+    /// The tunnels that stood before this machine began, and stand now, have stood since then.
+    pub(super) fn keep_since(&mut self, tunnels: &[Tunnel]) {
+        for claim in &mut self.list {
+            let carrying = claim.standing == Standing::Carrying;
+            let before = tunnels.iter().find(|tunnel| {
+                claim.interface.as_ref() == Some(&tunnel.interface)
+                    && claim.name == tunnel.name
+                    && carrying == tunnel.carrying
+            });
+            claim.since = before.map_or(claim.since, |tunnel| tunnel.since);
+        }
+    }
+
+    /// The tunnels that are up and addressed.
+    pub(super) fn tunnels(&self, facts: &Facts) -> Vec<Tunnel> {
+        let mut tunnels: Vec<Tunnel> = Vec::new();
+        let carrying = |claim: &&Claim| claim.standing == Standing::Carrying;
+        let others = self.list.iter().filter(|claim| !carrying(claim));
+        // Two may claim one interface: the one that carries speaks for it.
+        for claim in self.list.iter().filter(carrying).chain(others) {
+            let link = claim.link(&facts.links, &facts.config).filter(|link| link.is_addressed());
+            let (Some(link), Some(interface)) = (link, claim.interface.clone()) else { continue };
+            if tunnels.iter().any(|tunnel| tunnel.interface == interface) {
+                continue;
+            }
+            tunnels.push(Tunnel {
+                interface,
+                addresses: link.own_addresses(),
+                carrying: claim.standing == Standing::Carrying,
+                endpoint: claim.endpoint(),
+                source: claim.source(),
+                name: claim.name.clone(),
+                since: claim.since,
+            });
+        }
+        tunnels
+    }
+
+    /// With named connections only their tunnels carry anything, and those that root reported.
+    pub(super) fn named_tunnels(&self, facts: &Facts) -> Option<Vec<IfName>> {
+        if facts.config.vpn.connections.is_empty() {
+            return None;
+        }
+        // The very link that was vouched for: a name may be another tunnel's by now.
+        let own = self.list.iter().filter(|claim| claim.link(&facts.links, &facts.config).is_some());
+        let mut names: Vec<IfName> = own.filter_map(|claim| claim.interface.clone()).collect();
+        names.sort();
+        names.dedup();
+        Some(names)
+    }
+
+    pub(super) fn client_user(&mut self, pid: u32, uid: u32) {
+        for claim in self.list.iter_mut().filter(|claim| claim.pid == Some(pid)) {
+            claim.users = BTreeSet::from([uid]);
+        }
+    }
+
+    pub(super) fn client_unit(&mut self, pid: u32, unit: &str) {
+        for claim in self.list.iter_mut().filter(|claim| claim.pid == Some(pid)) {
+            claim.unit = Some(unit.to_owned());
+        }
+    }
+
+    pub(super) fn client_exited(&mut self, pid: u32) -> Vec<Ending> {
+        self.take_back(|claim| claim.pid == Some(pid), Some(Reason::ClientEnded))
+    }
+
+    /// Ends the claims that `is_gone` picks.
+    fn take_back(&mut self, is_gone: impl Fn(&Claim) -> bool, reason: Option<Reason>) -> Vec<Ending> {
+        let (gone, stay): (Vec<Claim>, Vec<Claim>) = self.list.drain(..).partition(is_gone);
+        self.list = stay;
+        gone.into_iter().map(|claim| claim.end(reason)).collect()
+    }
+}

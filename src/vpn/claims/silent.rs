@@ -1,0 +1,126 @@
+//! Claims whose servers are silent: which servers to listen for, and which way leads to them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::Claims;
+use crate::net::Endpoint;
+use crate::vpn::claim::{Claim, Claimant, Ending, Standing};
+use crate::vpn::facts::Facts;
+use crate::vpn::known::Known;
+use crate::vpn::{Comeback, Detours, Listening, Reason, State, TunnelId, Wait};
+
+/// Maximum number of servers of one tunnel that are told apart; a tunnel with more is not listened to.
+/// OpenVPN takes no more `remote` lines.
+const MAX_SERVERS: usize = 64;
+
+impl Claims {
+    /// The tunnels whose servers are silent, for the next agent.
+    pub(in crate::vpn) fn silent_tunnels(&self) -> BTreeSet<TunnelId> {
+        let silent = self.list.iter().filter(|claim| is_silent(claim));
+        silent.map(TunnelId::of).chain(self.silent.clone()).collect()
+    }
+
+    /// A tunnel that was silent when the last agent listened is silent: only a packet out of it, or its
+    /// client, ends that.
+    pub(super) fn remember_silence(&mut self, now: u64) {
+        if self.silent.is_empty() {
+            return;
+        }
+        for claim in &mut self.list {
+            if self.silent.remove(&TunnelId::of(claim)) {
+                claim.stand(Standing::Failed(Reason::SilentServer), now);
+            }
+        }
+    }
+
+    /// Which servers are to be listened for now.
+    pub(in crate::vpn) fn listening(&self, facts: &Facts) -> Vec<Listening> {
+        let Some(seconds) = facts.config.vpn.silence else { return Vec::new() };
+        let listening = self.list.iter().filter_map(|claim| {
+            let (servers, wait) = match claim.standing {
+                Standing::Carrying => (claim.endpoints.clone(), Wait::Silence(seconds)),
+                Standing::Failed(Reason::SilentServer) => (self.servers(claim, facts), Wait::Recovery),
+                Standing::Coming | Standing::Failed(_) => return None,
+            };
+            let fit = (1..=MAX_SERVERS).contains(&servers.len());
+            let (tunnel, link) = (TunnelId::of(claim), claim.index?);
+            fit.then_some(Listening { tunnel, servers, link, wait })
+        });
+        listening.collect()
+    }
+
+    /// Every server that a tunnel may have by now: a client goes from one to the next by itself.
+    fn servers(&self, claim: &Claim, facts: &Facts) -> BTreeSet<Endpoint> {
+        let mut servers = match &claim.claimant {
+            Claimant::NetworkManager { uuid, .. } => facts.endpoints_of_profile(uuid),
+            Claimant::Hook => {
+                let known = Known { facts, claims: &self.list };
+                known.allowance(State::Lost).endpoints.into_keys().collect()
+            }
+            Claimant::Management { file, .. } => facts.endpoints_of_file(file),
+        };
+        servers.extend(&claim.endpoints);
+        servers
+    }
+
+    /// Which servers a client of a dead tunnel may go on to, and the one that it has gone on to. Those
+    /// on the link of an uplink need no way.
+    pub(in crate::vpn) fn detours(&self, facts: &Facts) -> Detours {
+        let servers = self.list.iter().flat_map(|claim| match (claim.standing, claim.heard) {
+            (Standing::Failed(Reason::SilentServer), _) => self.servers(claim, facts),
+            (Standing::Failed(Reason::ClientRestarts | Reason::ManagementRestarts), _)
+                if !claim.is_managed() =>
+            {
+                self.servers(claim, facts)
+            }
+            (_, Some(server)) => BTreeSet::from([server]),
+            (_, None) => BTreeSet::new(),
+        });
+        let servers: BTreeSet<IpAddr> = servers.map(|server| server.address()).collect();
+        if servers.is_empty() {
+            return Detours::default();
+        }
+        let uplinks = facts.links.uplinks(&facts.config);
+        let links = uplinks.iter().filter_map(|uplink| facts.links.named(&uplink.interface));
+        let on_link = |server: &IpAddr| {
+            links.clone().any(|link| link.addresses.iter().any(|network| network.contains(server)))
+        };
+        let servers: BTreeSet<_> =
+            servers.into_iter().filter(|server| !on_link(server)).take(MAX_SERVERS).collect();
+        let uplinks = links.clone().map(|link| link.index);
+        let uplinks = uplinks.filter(|_| !servers.is_empty()).collect();
+        Detours { servers, uplinks }
+    }
+
+    /// Nothing has come from the server for as long as the configuration tolerates.
+    pub(in crate::vpn) fn silent(&mut self, tunnel: &TunnelId, now: u64) -> Option<Ending> {
+        let claim = self.list.iter_mut().find(|claim| TunnelId::of(claim) == *tunnel)?;
+        if claim.standing == Standing::Carrying { claim.fail(Reason::SilentServer, now) } else { None }
+    }
+
+    /// Something has come out of the tunnel, and its client sends to this server: that is the one in use now.
+    pub(in crate::vpn) fn heard(&mut self, tunnel: &TunnelId, server: Endpoint, facts: &Facts, now: u64) {
+        let place = self.list.iter().position(|claim| TunnelId::of(claim) == *tunnel && is_silent(claim));
+        let Some(place) = place else { return };
+        if !self.servers(&self.list[place], facts).contains(&server) {
+            return;
+        }
+        let claim = &mut self.list[place];
+        claim.endpoints = BTreeSet::from([server]);
+        claim.heard = Some(server);
+        // Whether the tunnel carries is for the kernel to say.
+        claim.stand(Standing::Failed(Reason::Ended), now);
+    }
+
+    /// Whether the client of this VPN is there and has heard nothing from its server.
+    pub(in crate::vpn) fn tries_its_servers(&self, comeback: &Comeback) -> bool {
+        let tries =
+            |claim: &Claim| claim.uuid() == Some(comeback.uuid.as_str()) && is_silent(claim) && !claim.orphan;
+        self.list.iter().any(tries)
+    }
+}
+
+fn is_silent(claim: &Claim) -> bool {
+    claim.standing == Standing::Failed(Reason::SilentServer)
+}

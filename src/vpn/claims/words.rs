@@ -1,0 +1,154 @@
+//! How what clients say on their management sockets changes the claims.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::Claims;
+use crate::net::{Endpoint, IfName, Port};
+use crate::vpn::claim::{Claim, Claimant, Ending, Standing};
+use crate::vpn::facts::Facts;
+use crate::vpn::{ClientState, ManagementWord, Reason};
+
+impl Claims {
+    /// Takes in a word of a client. Returns the protection that has ended.
+    pub(in crate::vpn) fn take_word(
+        &mut self,
+        word: &ManagementWord,
+        facts: &Facts,
+        now: u64,
+    ) -> Vec<Ending> {
+        match &word.said {
+            ClientState::Connected { server, addresses } => {
+                self.connected(word, &Connection::new(word, *server, addresses, facts), now);
+                Vec::new()
+            }
+            ClientState::Seeking | ClientState::Reconnecting => {
+                self.doubt(word, Reason::ManagementRestarts, now)
+            }
+            ClientState::ExitingAsked => self.take_back(|claim| word.is_of(claim), None),
+            ClientState::Exiting => self.take_back(|claim| word.is_of(claim), Some(Reason::ManagementEnds)),
+            // The claim of a hook stays: its process is watched for its end, and another program may only
+            // have taken the socket from the agent.
+            ClientState::Gone => self.take_back(
+                |claim| word.is_of(claim) && claim.claimant != Claimant::Hook,
+                Some(Reason::ManagementClosed),
+            ),
+        }
+    }
+
+    /// The client has lost its server: no tunnel of its carries anything until it says otherwise.
+    fn doubt(&mut self, word: &ManagementWord, reason: Reason, now: u64) -> Vec<Ending> {
+        // A client that begins anew after a silence says when it is connected again: that ends the silence.
+        let is_silent = |claim: &Claim| claim.standing == Standing::Failed(Reason::SilentServer);
+        let may_fail = |claim: &Claim| !claim.is_doubted() || is_silent(claim);
+        let own = self.list.iter_mut().filter(|claim| word.is_of(claim) && may_fail(claim));
+        own.filter_map(|claim| claim.fail(reason, now)).collect()
+    }
+
+    fn connected(&mut self, word: &ManagementWord, connection: &Connection, now: u64) {
+        let Connection { addresses, endpoints, in_use } = connection;
+        let Some(claim) = self.list.iter_mut().find(|claim| word.is_of(claim)) else {
+            let claimant = Claimant::Management { file: word.file.clone(), addresses: addresses.clone() };
+            let mut claim = Claim::new(claimant, name(&word.file), None, endpoints.clone(), now);
+            claim.pid = word.pid;
+            self.list.push(claim);
+            return;
+        };
+        if let Some(server) = *in_use {
+            claim.endpoints = BTreeSet::from([server]);
+        }
+        if let Claimant::Management { addresses: old, .. } = &mut claim.claimant {
+            claim.pid = word.pid;
+            claim.endpoints.clone_from(endpoints);
+            if old != addresses || claim.standing != Standing::Carrying {
+                old.clone_from(addresses);
+                claim.interface = None;
+                claim.index = None;
+            }
+        }
+        // That its client is connected ends no silence, unless the client has begun anew since: see `doubt`.
+        if matches!(claim.standing, Standing::Failed(reason) if reason != Reason::SilentServer) {
+            claim.heard = *in_use;
+            // Without `persist-tun` its link is another one of the same name.
+            claim.index = None;
+            claim.stand(Standing::Coming, now);
+        }
+    }
+
+    /// Finds the link of each client that has named its address: a tunnel that nobody else has claimed.
+    pub(super) fn find_links(&mut self, facts: &Facts) {
+        for place in 0..self.list.len() {
+            let claim = &self.list[place];
+            let Claimant::Management { addresses, .. } = &claim.claimant else { continue };
+            if claim.index.is_some() {
+                continue;
+            }
+            let taken: BTreeSet<u32> = self.list.iter().filter_map(|claim| claim.index).collect();
+            let found = link_at(facts, addresses, &taken);
+            if let Some((interface, index)) = found {
+                let claim = &mut self.list[place];
+                claim.interface = Some(interface);
+                claim.index = Some(index);
+            }
+        }
+    }
+}
+
+/// What a client that is connected has said of its connection.
+struct Connection {
+    /// The tunnel's own addresses.
+    addresses: BTreeSet<IpAddr>,
+    /// What the server can be.
+    endpoints: BTreeSet<Endpoint>,
+    /// The server, when only one endpoint fits what the client said.
+    in_use: Option<Endpoint>,
+}
+
+impl Connection {
+    fn new(
+        word: &ManagementWord,
+        server: Option<(IpAddr, Port)>,
+        addresses: &BTreeSet<IpAddr>,
+        facts: &Facts,
+    ) -> Self {
+        let endpoints = servers_of_file(facts, &word.file, server);
+        let in_use = endpoints.first().copied().filter(|_| server.is_some() && endpoints.len() == 1);
+        Self { addresses: addresses.clone(), endpoints, in_use }
+    }
+}
+
+/// Those servers of a configuration that are at this address and port. All of them when none is there, or
+/// the client has not said where its server is.
+fn servers_of_file(facts: &Facts, file: &str, server: Option<(IpAddr, Port)>) -> BTreeSet<Endpoint> {
+    let all = facts.endpoints_of_file(file);
+    let Some((address, port)) = server else { return all };
+    let is_it = |endpoint: &&Endpoint| endpoint.address() == address && endpoint.port() == port;
+    let exact: BTreeSet<Endpoint> = all.iter().filter(is_it).copied().collect();
+    if exact.is_empty() { all } else { exact }
+}
+
+impl ManagementWord {
+    /// Whether it is about this claim: its own, or that of a hook of the same process.
+    fn is_of(&self, claim: &Claim) -> bool {
+        match &claim.claimant {
+            Claimant::Management { file, .. } => *file == self.file,
+            Claimant::Hook => self.pid.is_some() && claim.pid == self.pid,
+            Claimant::NetworkManager { .. } => false,
+        }
+    }
+}
+
+fn link_at(facts: &Facts, addresses: &BTreeSet<IpAddr>, taken: &BTreeSet<u32>) -> Option<(IfName, u32)> {
+    facts.links.links.iter().find_map(|link| {
+        let name: IfName = link.name.parse().ok()?;
+        let own = link.own_addresses().iter().any(|address| addresses.contains(address));
+        let free = own && !taken.contains(&link.index) && facts.links.tunnel(&name, &facts.config).is_some();
+        free.then_some((name, link.index))
+    })
+}
+
+/// A configuration's name for people: that of `openvpn-client@NAME`.
+fn name(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem).replace(char::is_control, "?")
+}

@@ -1,0 +1,157 @@
+//! Learning the servers of VPNs: from saved profiles, root's files and root's hooks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::learned::{Learned, LearnedVpn, LeftOut, Origin, file_key, hook_key};
+use super::{NmView, OpenVpnFile, Report, Sender};
+use crate::config::{Config, MOST_SERVERS};
+use crate::net::Endpoint;
+
+/// Maximum number of VPNs whose servers are remembered. [`MOST_SERVERS`] bounds the servers of all together.
+pub(super) const MAX_VPNS: usize = 1_024;
+
+/// The servers of VPNs, and whether they are all that was ever known.
+#[derive(Debug, Clone)]
+pub(super) struct Learning {
+    known: Learned,
+    memory: Memory,
+    /// How many servers of which VPN are left out because there are too many.
+    excess: BTreeMap<String, usize>,
+    has_changed: bool,
+}
+
+/// Whether what was learned before could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    Whole,
+    Damaged,
+}
+
+impl Learning {
+    /// From what was learned before; `None` when that cannot be read.
+    pub(super) fn new(learned: Option<Learned>) -> Self {
+        let memory = if learned.is_some() { Memory::Whole } else { Memory::Damaged };
+        Self { known: learned.unwrap_or_default(), memory, excess: BTreeMap::new(), has_changed: false }
+    }
+
+    /// Every VPN that is known, by its key.
+    pub(super) fn all(&self) -> &Learned {
+        &self.known
+    }
+
+    /// The VPN of a key.
+    pub(super) fn get(&self, key: &str) -> Option<&LearnedVpn> {
+        self.known.get(key)
+    }
+
+    /// The VPNs of NetworkManager's profiles.
+    pub(super) fn of_manager(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
+        self.known.iter().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager)
+    }
+
+    pub(super) fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// What is left out because there are too many servers, each with the name of its VPN.
+    pub(super) fn excess(&self) -> impl Iterator<Item = (String, LeftOut)> {
+        self.excess.iter().map(|(name, count)| (name.clone(), LeftOut::Servers(*count)))
+    }
+
+    /// Whether anything was learned or forgotten since the last call.
+    pub(super) fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
+    }
+
+    /// Every saved profile that counts is known from now on, connected before or not; one that is gone
+    /// is forgotten.
+    pub(super) fn learn_profiles(&mut self, view: &NmView, config: &Config) {
+        self.learn(|known| {
+            let saved = |uuid: &str| view.profiles.iter().any(|profile| profile.uuid == uuid);
+            known.retain(|key, vpn| {
+                vpn.origin != Origin::NetworkManager || saved(key) && vpn.counts(key, config)
+            });
+            for profile in
+                view.profiles.iter().filter(|profile| config.vpn.counts(&profile.uuid, &profile.id))
+            {
+                let mut endpoints: BTreeSet<Endpoint> = profile.endpoints.iter().copied().collect();
+                let names = profile.names.iter().cloned().collect();
+                // What the plugin has told of these names; with other servers it is another VPN.
+                let old = known.get(&profile.uuid).filter(|old| !old.names.is_empty() && old.names == names);
+                endpoints.extend(old.into_iter().flat_map(|old| &old.endpoints));
+                let vpn = LearnedVpn {
+                    name: profile.id.clone(),
+                    origin: Origin::NetworkManager,
+                    endpoints,
+                    names,
+                    user: None,
+                    sender: profile.sender,
+                    mark: profile.mark,
+                };
+                known.insert(profile.uuid.clone(), vpn);
+            }
+        });
+    }
+
+    /// Every file of root's is known; one that is gone is forgotten.
+    pub(super) fn learn_files(&mut self, files: Vec<OpenVpnFile>) {
+        self.learn(|known| {
+            known.retain(|_, vpn| vpn.origin != Origin::OpenVpn);
+            for OpenVpnFile { path, endpoints, names, user, mark, management: _ } in files {
+                let (key, sender) = (file_key(&path), Sender::Client);
+                let (name, origin) = (path, Origin::OpenVpn);
+                known.insert(key, LearnedVpn { name, origin, endpoints, names, user, sender, mark });
+            }
+        });
+    }
+
+    /// The servers that root's hook has named.
+    pub(super) fn learn_hook(&mut self, report: &Report, endpoints: BTreeSet<Endpoint>) {
+        if endpoints.is_empty() {
+            return;
+        }
+        let name = report.interface.to_string();
+        let key = hook_key(&name);
+        let (origin, names, sender) = (Origin::Hook, BTreeSet::new(), Sender::Client);
+        let vpn = LearnedVpn { name, origin, endpoints, names, user: None, sender, mark: None };
+        self.has_changed |= self.known.get(&key) != Some(&vpn);
+        self.known.insert(key, vpn);
+    }
+
+    /// The servers that a profile's plugin has told: the profile has only a name for them.
+    pub(super) fn learn_gateway(&mut self, uuid: &str, endpoints: &BTreeSet<Endpoint>) {
+        let Some(vpn) = self.known.get_mut(uuid) else { return };
+        let before = vpn.endpoints.len();
+        vpn.endpoints.extend(endpoints);
+        self.has_changed |= vpn.endpoints.len() != before;
+    }
+
+    /// Changes what is known, within the bounds.
+    fn learn(&mut self, change: impl FnOnce(&mut Learned)) {
+        let before = self.known.clone();
+        change(&mut self.known);
+        self.bound();
+        self.has_changed |= self.known != before;
+    }
+
+    /// Root's word first, then the small before the large: what is too much is left out.
+    fn bound(&mut self) {
+        self.excess.clear();
+        let mut order: Vec<(Origin, usize, String)> =
+            self.known.iter().map(|(key, vpn)| (vpn.origin, vpn.size(), key.clone())).collect();
+        order.sort();
+        let mut room = MOST_SERVERS;
+        for (place, (_, size, key)) in order.into_iter().enumerate() {
+            let Some(vpn) = self.known.get_mut(&key) else { continue };
+            let kept = if place < MAX_VPNS { size.min(room) } else { 0 };
+            room -= kept;
+            if kept < size {
+                vpn.cut(kept);
+                self.excess.insert(vpn.name.clone(), size - kept);
+            }
+            if place >= MAX_VPNS {
+                self.known.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Which endpoints the servers of profiles, files and the configuration stand for.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::claim::Claim;
+use super::facts::Facts;
+use super::learned::{LearnedVpn, Origin, file_key};
+use super::{ActiveVpn, Sender};
+use crate::config::Dns;
+use crate::net::{Endpoint, Host, HostName, Port, Server, Transport};
+
+impl Facts {
+    /// The VPNs learned that count.
+    pub(super) fn counting(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
+        self.learning.all().iter().filter(|(key, vpn)| vpn.counts(key, &self.config))
+    }
+
+    /// Who sends the packets of a tunnel to its server.
+    pub(super) fn sender(&self, claim: &Claim) -> Sender {
+        let learned = claim.uuid().and_then(|uuid| self.learning.get(uuid));
+        learned.map_or(Sender::Client, |vpn| vpn.sender)
+    }
+
+    /// The endpoints that a server of the configuration stands for.
+    pub(super) fn configured(&self, server: &Server) -> Vec<Endpoint> {
+        let ports = &self.config.bootstrap.ports;
+        match &server.host {
+            Host::Address(_) => server.endpoints(ports),
+            Host::Name(name) => {
+                self.addresses(name).flat_map(|address| server.endpoints_at(address, ports)).collect()
+            }
+        }
+    }
+
+    /// The names among the configuration's servers.
+    pub(super) fn configured_names(&self) -> impl Iterator<Item = HostName> {
+        self.config.bootstrap.servers.iter().filter_map(|server| match &server.host {
+            Host::Name(name) => Some(name.clone()),
+            Host::Address(_) => None,
+        })
+    }
+
+    /// The addresses that a name stands for; none while no name is looked up.
+    fn addresses(&self, name: &HostName) -> impl Iterator<Item = IpAddr> {
+        let pinned = self.config.bootstrap.dns == Dns::Pin;
+        let resolved = self.names.all().get(name).filter(|_| pinned);
+        resolved.into_iter().flat_map(|resolved| resolved.addresses())
+    }
+
+    /// The endpoints that servers with names stand for.
+    pub(super) fn resolved<'n>(
+        &self,
+        servers: impl Iterator<Item = &'n (HostName, Transport, Port)>,
+    ) -> BTreeSet<Endpoint> {
+        let of = |(name, transport, port): &(HostName, Transport, Port)| {
+            let endpoint = |address| Endpoint::new(address, *transport, *port).ok();
+            self.addresses(name).filter_map(endpoint).collect::<Vec<_>>()
+        };
+        servers.flat_map(of).collect()
+    }
+
+    /// The endpoints that an active connection uses or will use.
+    pub(super) fn endpoints_of(&self, active: &ActiveVpn) -> BTreeSet<Endpoint> {
+        let Some(profile) = self.profiles().find(|profile| profile.uuid == active.uuid) else {
+            return BTreeSet::new();
+        };
+        let saved = profile.endpoints.iter().copied();
+        // Only a plugin tells a gateway.
+        let gateway = active.gateway.filter(|_| profile.sender == Sender::Client);
+        let Some(gateway) = gateway else {
+            return saved.chain(self.resolved(profile.names.iter())).collect();
+        };
+        let exact: BTreeSet<Endpoint> =
+            saved.filter(|endpoint| endpoint.address() == gateway.to_canonical()).collect();
+        if !exact.is_empty() {
+            return exact;
+        }
+        // The profile has only a name for it.
+        let named = profile.names.iter();
+        named.filter_map(|(_, transport, port)| Endpoint::new(gateway, *transport, *port).ok()).collect()
+    }
+
+    /// Every endpoint that a profile of NetworkManager's stands for.
+    pub(super) fn endpoints_of_profile(&self, uuid: &str) -> BTreeSet<Endpoint> {
+        let profile = self.profiles().find(|profile| profile.uuid == uuid);
+        let saved = profile.iter().flat_map(|profile| profile.endpoints.iter().copied());
+        let named = profile.iter().flat_map(|profile| self.resolved(profile.names.iter()));
+        saved.chain(named).collect()
+    }
+
+    /// Every endpoint that a configuration file of root's stands for.
+    pub(super) fn endpoints_of_file(&self, file: &str) -> BTreeSet<Endpoint> {
+        let vpn = self.learning.get(&file_key(file)).filter(|vpn| vpn.origin == Origin::OpenVpn);
+        let named = vpn.iter().flat_map(|vpn| self.resolved(vpn.names.iter()));
+        vpn.iter().flat_map(|vpn| vpn.endpoints.iter().copied()).chain(named).collect()
+    }
+}
