@@ -1,0 +1,136 @@
+//! What a step of the state machine costs with ten servers known and with ten thousand, as ratios within one
+//! run: `cargo bench --bench step`. It needs no root.
+#![allow(clippy::disallowed_methods, reason = "this reads the clock")]
+
+mod figures;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use figures::{milliseconds, ratios, spread_of};
+use tunwarden::config::Config;
+use tunwarden::net::{Endpoint, Port, Transport};
+use tunwarden::vpn::{
+    Event, Learned, LearnedVpn, Link, LinkKind, LinkTable, Machine, Origin, Remembered, Report, ReportKind,
+    Reporter, RouteRange, Routing, Sender, State,
+};
+
+/// How often each side of a comparison runs.
+const RUNS: usize = 21;
+
+/// Steps of one run.
+const STEPS: u64 = 2_000;
+
+const FEW: u32 = 10;
+const MANY: u32 = 10_000;
+
+/// Number of servers of one VPN.
+const OF_ONE_VPN: u32 = 10;
+
+/// What happens at the nth step.
+type Happening = fn(u64) -> Event;
+
+const HAPPENINGS: [(&str, Happening); 4] = [
+    ("the clock", |_| Event::Clock),
+    ("another address of the uplink", |n| Event::Links(links(&format!("192.168.1.{}/24", n % 200 + 2)))),
+    ("the client's user", |n| Event::ClientUser { pid: 7, uid: u32::try_from(n % 2).unwrap_or_default() }),
+    ("Docker has gone", |_| Event::Docker(None)),
+];
+
+fn main() -> Result<()> {
+    println!("{RUNS} runs of {STEPS} steps each, median (min to max)");
+    for (what, happening) in HAPPENINGS {
+        let (mut few, mut many) = (Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            few.push(a_step(FEW, happening)?);
+            many.push(a_step(MANY, happening)?);
+        }
+        println!("{what}, of {FEW}:       {}", spread_of(&few, "µs"));
+        println!("{what}, of {MANY}:    {}", spread_of(&many, "µs"));
+        println!("{what}, ratio:       {}", ratios(&many, &few));
+    }
+    Ok(())
+}
+
+/// Microseconds.
+fn a_step(servers: u32, happening: Happening) -> Result<f64> {
+    let mut machine = protected(servers)?;
+    let began = Instant::now();
+    for n in 0..STEPS {
+        machine.step(happening(n), 1_000);
+    }
+    Ok(milliseconds(began.elapsed()) * 1000.0 / STEPS as f64)
+}
+
+/// A machine that knows so many servers and is protected by a tunnel to one of them.
+fn protected(servers: u32) -> Result<Machine> {
+    let mut learned = Learned::new();
+    for vpn in 0..servers / OF_ONE_VPN {
+        let of_vpn = (0..OF_ONE_VPN).map(|n| endpoint(vpn * OF_ONE_VPN + n)).collect::<Result<_>>()?;
+        let one = LearnedVpn {
+            name: format!("vpn {vpn}"),
+            origin: Origin::NetworkManager,
+            endpoints: of_vpn,
+            names: BTreeSet::new(),
+            user: None,
+            sender: Sender::Client,
+            mark: None,
+        };
+        learned.insert(format!("{vpn}"), one);
+    }
+    let remembered = Remembered { learned: Some(learned), ..Remembered::default() };
+    let mut machine = Machine::new(Config::default(), remembered, 0);
+    let (kind, interface) = (ReportKind::Up, "tun0".parse()?);
+    let report =
+        Report { kind, interface, pid: Some(7), started: None, endpoint: Some(endpoint(0)?), either: None };
+    machine.step(Event::Report(report, Reporter::Root), 0);
+    machine.step(Event::Links(links("192.168.1.5/24")), 0);
+    let situation = machine.situation();
+    ensure!(situation.state == State::Protected, "{:?}", situation.state);
+    Ok(machine)
+}
+
+/// The nth server.
+fn endpoint(n: u32) -> Result<Endpoint> {
+    let address = IpAddr::from((0xc612_0000 + n).to_be_bytes());
+    Ok(Endpoint::new(address, Transport::Udp, Port::try_from(1194)?)?)
+}
+
+/// An uplink with this address and a tunnel that has the internet, but for the route to the server.
+fn links(address: &str) -> LinkTable {
+    let nets = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
+    let link = |index, name: &str, kind, address, routes| Link {
+        index,
+        name: name.to_owned(),
+        kind,
+        up: true,
+        carrier: true,
+        master: None,
+        addresses: nets(&[address]),
+        routes: nets(routes),
+    };
+    let ranges = [
+        ("0.0.0.0", "192.168.0.255", 3),
+        ("192.168.1.0", "192.168.1.255", 2),
+        ("192.168.2.0", "198.17.255.255", 3),
+        ("198.18.0.0", "198.18.0.0", 2),
+        ("198.18.0.1", "255.255.255.255", 3),
+    ];
+    let range = |(first, last, link): (&str, &str, u32)| {
+        Some(RouteRange {
+            first: first.parse().ok()?,
+            last: last.parse().ok()?,
+            links: BTreeSet::from([link]),
+        })
+    };
+    LinkTable {
+        links: vec![
+            link(2, "eth0", LinkKind::Other, address, &["0.0.0.0/0", "198.18.0.0/32"]),
+            link(3, "tun0", LinkKind::Tunnel, "10.8.0.2/24", &["0.0.0.0/1", "128.0.0.0/1"]),
+        ],
+        routing: Routing { ranges: ranges.into_iter().filter_map(range).collect(), on_link: Vec::new() },
+        ..LinkTable::default()
+    }
+}
