@@ -42,7 +42,7 @@ impl ManagementStatus {
 impl From<(&ManagementSocket, &Hearing)> for ManagementStatus {
     fn from((socket, hearing): (&ManagementSocket, &Hearing)) -> Self {
         let fault = match hearing {
-            Hearing::Deaf(fault) => Some(fault.clone()),
+            Hearing::Unusable(fault) => Some(fault.clone()),
             Hearing::Nobody | Hearing::Heard => None,
         };
         let (file, socket) = (socket.file.clone(), socket.path.clone());

@@ -1,4 +1,4 @@
-//! What comes out of a step of the machine: what is to be done and what is to be told, as data.
+//! The results of a step of the machine, as data: what to do, and what to announce.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,46 +8,45 @@ use jiff::Timestamp;
 use super::{Change, Comeback, LeftOut, Reason, State};
 use crate::net::{HostName, IfName};
 
-/// What the outside has to do after a step, besides putting the situation's rules in force.
+/// What the agent does after a step, besides putting the situation's rules in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Watch this VPN client for its end and its user.
     Watch(u32),
     /// Write this to the disk for the next start.
     Remember(Change),
-    /// Say that something of a VPN, by its name for people, was left out.
+    /// Warn that something of this VPN, by its name for people, is not used.
     LeftOut(String, LeftOut),
-    /// Ask these resolvers for the addresses of these servers, once the rules let the questions out,
-    /// and say what they answer with [`Event::Resolved`](super::Event::Resolved).
+    /// Ask these resolvers for the addresses of these servers, once the rules let the questions out. The
+    /// answers come as [`Event::Resolved`](super::Event::Resolved).
     LookUp {
         /// The servers' names.
         names: Vec<HostName>,
-        /// Whom to ask.
+        /// The resolvers.
         resolvers: BTreeSet<IpAddr>,
     },
-    /// Look whether the kernel still holds the rules: somebody who moves others' rules was at work.
+    /// Check whether the kernel still holds the rules: a program that moves rules of others was active.
     Look,
-    /// Bring this VPN back, touching nothing else, and say how that ended with
+    /// Bring this VPN back, and change nothing else. The result comes as
     /// [`Event::Reconnected`](super::Event::Reconnected).
     Reconnect(Comeback),
-    /// Wake the machine at this moment with [`Event::Clock`](super::Event::Clock); said anew by every
-    /// step that still wants it.
+    /// Send [`Event::Clock`](super::Event::Clock) at this moment. It replaces the moment of the step before.
     WakeAt(Timestamp),
-    /// Tell, once the rules are in force.
+    /// Announce this, once the rules are in force.
     Announce(Announcement),
 }
 
-/// What people and programs are told.
+/// What the agent announces to people and programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Announcement {
-    /// The state is another.
+    /// The state has changed.
     State {
         /// Before.
         old: State,
         /// Now.
         new: State,
     },
-    /// A VPN that protected went away unasked.
+    /// A VPN that protected went away, and nobody asked for that.
     Lost {
         /// Its name for people.
         name: String,

@@ -64,12 +64,12 @@ impl Machine {
         self.claims.clients()
     }
 
-    /// The management sockets that are to be listened at.
+    /// The management sockets that the agent connects to.
     pub fn management_sockets(&self) -> Vec<ManagementSocket> {
         self.facts.sockets.all().keys().cloned().collect()
     }
 
-    /// How it stands with each of them.
+    /// Every management socket, and whether a client can be heard on it.
     pub fn hearings(&self) -> impl Iterator<Item = (&ManagementSocket, &Hearing)> {
         self.facts.sockets.all().iter()
     }
@@ -79,7 +79,7 @@ impl Machine {
         self.claims.silent_tunnels()
     }
 
-    /// Which servers are to be listened for now.
+    /// The servers to listen for now.
     pub fn listening(&self) -> Vec<Listening> {
         self.claims.listening(&self.facts)
     }
@@ -89,7 +89,7 @@ impl Machine {
         self.claims.detours(&self.facts)
     }
 
-    /// What there is to say of Docker; `None` while it does not answer.
+    /// What the status shows of Docker; `None` while it does not answer.
     pub fn docker(&self) -> Option<DockerReport> {
         self.facts.docker.report(&self.facts.links, &self.facts.config)
     }

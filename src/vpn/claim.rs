@@ -1,6 +1,6 @@
-//! A claim: somebody we trust says that there is, or will be, a tunnel.
+//! A claim: a trusted source says that there is a tunnel, or will be one.
 //!
-//! A claim protects nobody. Only when the kernel's own link table bears it out does it count.
+//! A claim protects nobody. It counts only when the kernel's own link table confirms it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use super::{Lineage, Link, LinkTable, Reason, Report, TunnelSource};
 use crate::config::Config;
 use crate::net::{Endpoint, IfName, Port};
 
-/// Who made the claim, so that what he says later finds it again.
+/// The source of a claim, and how its later messages find the claim again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Claimant {
     /// The active connection of NetworkManager at this object path.
     NetworkManager { path: String, uuid: String },
     /// An OpenVPN hook, as root.
     Hook,
-    /// A client itself, on the management socket of this configuration: its tunnel has these addresses.
+    /// A client itself, on the management socket of this configuration. Its tunnel has these addresses.
     Management { file: String, addresses: BTreeSet<IpAddr> },
 }
 
@@ -29,37 +29,38 @@ pub(super) struct Claim {
     /// The VPN's name for people.
     pub(super) name: String,
     pub(super) interface: Option<IfName>,
-    /// The link's index when it was first seen under that name: names are used again, indexes not.
+    /// The link's index when it was first seen under that name. A later link can have the same name, but not
+    /// the same index.
     pub(super) index: Option<u32>,
     /// The client's process, if a hook or its management socket named it.
     pub(super) pid: Option<u32>,
     /// When that process was started, as [`super::Process::started`].
     pub(super) started: Option<u64>,
-    /// The endpoints in use; several when it cannot be told which.
+    /// The endpoint in use; several when it is unknown which of them is.
     pub(super) endpoints: BTreeSet<Endpoint>,
     /// User ids that the client runs as, besides the configured owners.
     pub(super) users: BTreeSet<u32>,
-    /// The mark that its device itself puts on its packets.
+    /// The mark that its device puts on its packets.
     pub(super) mark: Option<NonZeroU32>,
     /// The systemd unit of the process, if it has one.
     pub(super) unit: Option<String>,
-    /// The server that was heard again after a silence: the one in use since then.
+    /// The server that answered again after a silence: the one in use since then.
     pub(super) heard: Option<Endpoint>,
-    /// Whether it is being ended by us, to begin anew.
+    /// Whether the agent ends it in order to start it again.
     pub(super) restarting: bool,
     pub(super) standing: Standing,
-    /// Whether its claimant is still there to tell us of its end.
+    /// Whether NetworkManager no longer lists it, and so will not report its end.
     pub(super) orphan: bool,
-    /// Since when it stands where it stands, in seconds since the epoch.
+    /// When `standing` changed last, in seconds since the epoch.
     pub(super) since: u64,
 }
 
 /// Where a claim stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// On its way: not claimed to be up, or claimed and not yet borne out by the kernel.
+    /// On its way: not reported to be up, or reported and not yet confirmed by the kernel.
     Coming,
-    /// Borne out: up, addressed, and carrying what it must.
+    /// Confirmed by the kernel: up, addressed, and carrying what it must.
     Carrying,
     /// It was carrying, and is not any more.
     Failed(Reason),
@@ -78,7 +79,7 @@ pub(super) struct Evidence<'a> {
 pub(super) struct Ending {
     pub(super) name: String,
     pub(super) interface: Option<IfName>,
-    /// `None` when somebody asked for it.
+    /// `None` when the user asked for it.
     pub(super) reason: Option<Reason>,
     /// Whether it protected until now.
     pub(super) protected: bool,
@@ -111,13 +112,13 @@ impl Claim {
         }
     }
 
-    /// The claim is taken back.
+    /// Ends the claim.
     pub(super) fn end(self, reason: Option<Reason>) -> Ending {
         let protected = self.standing == Standing::Carrying;
         Ending { name: self.name, interface: self.interface, reason, protected }
     }
 
-    /// Its claimant calls it lost, without taking it back.
+    /// It is lost, but its source may bring it back.
     pub(super) fn fail(&mut self, reason: Reason, now: u64) -> Option<Ending> {
         let protected = self.standing == Standing::Carrying;
         self.stand(Standing::Failed(reason), now);
@@ -125,12 +126,12 @@ impl Claim {
         protected.then_some(Ending { name, interface, reason: Some(reason), protected })
     }
 
-    /// The one endpoint in use; `None` while it cannot be told which it is.
+    /// The one endpoint in use; `None` while it is unknown which it is.
     pub(super) fn endpoint(&self) -> Option<Endpoint> {
         self.endpoints.first().copied().filter(|_| self.endpoints.len() == 1)
     }
 
-    /// The same, or of what server only the transport cannot be told.
+    /// The same, or address and port when only the transport is unknown.
     pub(super) fn server(&self) -> (Option<Endpoint>, Option<(IpAddr, Port)>) {
         let servers: BTreeSet<_> = self.endpoints.iter().map(|one| (one.address(), one.port())).collect();
         let either = servers.first().copied().filter(|_| servers.len() == 1 && self.endpoints.len() > 1);
@@ -145,7 +146,7 @@ impl Claim {
         }
     }
 
-    /// Whose word it is.
+    /// Where it comes from.
     pub(super) fn origin(&self) -> Origin {
         match self.claimant {
             Claimant::NetworkManager { .. } => Origin::NetworkManager,
@@ -162,7 +163,7 @@ impl Claim {
         }
     }
 
-    /// Whether it is NetworkManager's word.
+    /// Whether NetworkManager made the claim.
     pub(super) fn is_managed(&self) -> bool {
         matches!(self.claimant, Claimant::NetworkManager { .. })
     }
@@ -171,7 +172,7 @@ impl Claim {
         matches!(&self.claimant, Claimant::NetworkManager { path, .. } if path == wanted)
     }
 
-    /// Whether a report comes from the process that this claim is of, and takes back that it is lost.
+    /// Whether a report comes from this claim's own process, after that process reported the tunnel lost.
     pub(super) fn is_reported_by(&self, report: &Report) -> bool {
         self.interface.as_ref() == Some(&report.interface)
             && self.pid.is_some()
@@ -186,8 +187,8 @@ impl Claim {
         pids.is_some_and(|(own, other)| own != other || self.started.zip(report.started).is_some_and(differ))
     }
 
-    /// Whether its client is the process that speaks, or one of that process's ancestors. NetworkManager
-    /// tells no process: nobody speaks for its claims.
+    /// Whether its client is the process that reports, or one of that process's ancestors. NetworkManager
+    /// names no process, so no process can report for its claims.
     pub(super) fn is_of(&self, lineage: &Lineage) -> bool {
         self.pid.is_some_and(|pid| lineage.has(pid, self.started))
     }
@@ -200,7 +201,7 @@ impl Claim {
         )
     }
 
-    /// Whether it was called lost, or is silent: what the kernel says takes nothing of that back.
+    /// Whether it was reported lost, or is silent: what the kernel shows does not end that.
     pub(super) fn is_doubted(&self) -> bool {
         matches!(
             self.standing,
@@ -215,7 +216,7 @@ impl Claim {
         self.orphan || (unwatched && reason == Reason::LinkGone)
     }
 
-    /// The link that bears the claim out in part, if there is one.
+    /// The claim's own link, if it is there and is a tunnel.
     pub(super) fn link<'a>(&self, links: &'a LinkTable, config: &Config) -> Option<&'a Link> {
         let link = links.tunnel(self.interface.as_ref()?, config)?;
         self.index.is_none_or(|index| index == link.index).then_some(link)
@@ -225,7 +226,7 @@ impl Claim {
         !self.is_managed() && self.index.is_some()
     }
 
-    /// What the kernel has against the claim now; `None` when it bears it out.
+    /// Why the kernel does not confirm the claim; `None` when it does.
     pub(super) fn objection(&self, evidence: &Evidence<'_>) -> Option<Reason> {
         let Evidence { links, config, servers } = evidence;
         let Some(link) = self.link(links, config) else { return Some(Reason::LinkGone) };
@@ -234,7 +235,7 @@ impl Claim {
         } else if !link.is_addressed() {
             Some(Reason::NoAddress)
         } else {
-            // The routes to its server are its own, whichever that is.
+            // Routes to a server are the VPN's own.
             let routes = if self.endpoints.is_empty() { HostRoutes::All } else { HostRoutes::To(*servers) };
             links.misrouting(link, config, routes)
         }
@@ -249,7 +250,7 @@ impl Claim {
 
     /// Compares the claim with what the kernel shows. Returns the protection that this ends.
     pub(super) fn weigh(&mut self, objection: Option<Reason>, now: u64) -> Option<Ending> {
-        // What its claimant has called lost, or what is silent, stays so until that is taken back.
+        // What was reported lost, or is silent, stays lost until a report or a packet ends that.
         if self.is_doubted() {
             return None;
         }
@@ -259,7 +260,7 @@ impl Claim {
                 None
             }
             (Standing::Carrying, Some(reason)) => self.fail(reason, now),
-            // A hook speaks of the link that is there; the next of that name is somebody else's.
+            // A hook reports the link that is there now. The next link of that name is another tunnel.
             (Standing::Coming | Standing::Failed(_), Some(Reason::LinkGone)) if self.has_lost_its_link() => {
                 self.fail(Reason::LinkGone, now)
             }

@@ -1,6 +1,6 @@
 //! Bringing a lost VPN back: which one it would be, and when the agent tries by itself.
 //!
-//! Nothing here is ever asked for when the user ended his VPN: the state is `locked` then, not `lost`.
+//! When the user ended the VPN, the state is `locked` and not `lost`, and nothing is brought back.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use super::{Action, Machine, Profile, Reason, State};
 use crate::config::Reconnect;
 use crate::net::IfName;
 
-/// How long after a loss, or after an attempt that failed, the next attempt waits, in seconds: at
+/// How long to wait after a loss, or after an attempt that failed, before the next attempt, in seconds: at
 /// first, and at most.
 const WAIT: (u64, u64) = (2, 300);
 
-/// How long a client is left to itself, in seconds, that can go on to another of its servers and only hears
-/// nothing from this one: after a ping-restart (120 s, openvpn(8)) it needs a handshake (60 s).
-const PATIENCE: u64 = 180;
+/// How long a client may take to connect to another of its servers before the agent restarts it, in seconds:
+/// a ping-restart (120 s, openvpn(8)) and a handshake (60 s).
+const SWITCH_TIMEOUT: u64 = 180;
 
 /// The VPN that was there last, and who could bring it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub enum LastVpn {
         /// Its name for people.
         name: String,
     },
-    /// Only whoever started the OpenVPN client of this interface.
+    /// Only the program that started the OpenVPN client of this interface.
     Client {
         /// The interface.
         interface: IfName,
@@ -49,7 +49,7 @@ pub struct Comeback {
 /// Why there is nothing to bring back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoComeback {
-    /// Nobody to ask.
+    /// NetworkManager does not run.
     #[error("NetworkManager is not running; start it with: sudo systemctl start NetworkManager")]
     NoNetworkManager,
     /// No profile, or none that counts.
@@ -105,14 +105,14 @@ impl Backoff {
         self.protected.get_or_insert(now);
     }
 
-    /// A VPN that stood for longer than it was waited for had come back for good. Its client may still be
-    /// about to bring it back by itself: then it is waited for so many seconds at least.
+    /// A VPN that carried for longer than the last wait had come back successfully. Its client may still
+    /// bring it back by itself: `patience` is how many seconds it has for that.
     fn lost(&mut self, patience: u64, now: u64) {
         if self.protected.take().is_some_and(|since| now.saturating_sub(since) > self.wait) {
             self.wait = WAIT.0;
         }
         if !self.under_way {
-            // A moment further away says that the clock was set back, or that its client has given up.
+            // If the moment is further away, the clock was set back, or the client has given up.
             let latest = now.saturating_add(self.wait.max(patience));
             self.next = Some(self.next.map_or(latest, |next| next.min(latest)));
         }
@@ -134,7 +134,7 @@ impl Backoff {
         self.wait = (self.wait * 2).min(WAIT.1);
     }
 
-    /// The network is another: what failed before may work now.
+    /// The network has changed: what failed before may work now.
     pub(super) fn retry_now(&mut self, now: u64) {
         self.wait = WAIT.0;
         self.next = self.next.map(|next| next.min(now.saturating_add(WAIT.0)));
@@ -194,7 +194,7 @@ impl Machine {
         let patience = comeback.as_ref().map_or(0, |comeback| self.patience(comeback));
         match (self.beneath(), &comeback) {
             (State::Protected, _) => self.backoff.protected(now),
-            // Its tunnel is there: to start it anew leaves the routes that lead past it where they are.
+            // Its tunnel is there. To start it again does not remove the routes that lead past it.
             (State::Lost, Some(comeback)) if is_routed_past(comeback) => self.backoff.hold(),
             (State::Lost, Some(_)) => self.backoff.lost(patience, now),
             (State::Lost, None) | (State::Connecting, _) => self.backoff.hold(),
@@ -203,13 +203,12 @@ impl Machine {
         comeback.filter(|_| self.backoff.begin(now)).map(Action::Reconnect)
     }
 
-    /// How long a VPN is left to its own client: while that is there, has heard nothing from one of its
-    /// several servers, and can go on to the next.
+    /// How long a client may try by itself: while it runs, its server is silent, and it has other servers.
     fn patience(&self, comeback: &Comeback) -> u64 {
         let profiles = self.facts.manager.iter().flat_map(|view| &view.profiles);
         let mut profiles = profiles.filter(|profile| profile.uuid == comeback.uuid);
         let several = profiles.any(|profile| profile.endpoints.len() + profile.names.len() > 1);
-        if several && self.claims.tries_its_servers(comeback) { PATIENCE } else { 0 }
+        if several && self.claims.tries_its_servers(comeback) { SWITCH_TIMEOUT } else { 0 }
     }
 }
 

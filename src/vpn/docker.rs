@@ -1,7 +1,7 @@
 //! What Docker says of its networks, and what becomes of those that the configuration names.
 //!
-//! Docker is a witness that can err, and its networks are made by whoever may speak to it. Its word
-//! on a bridge counts only as far as the kernel's link table knows that as a bridge of containers.
+//! Docker can be wrong, and every user who may use Docker can make networks. What Docker says of a bridge
+//! counts only if the kernel's link table shows a bridge of containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,7 +26,7 @@ pub struct DockerView {
 /// What Docker makes its rules with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DockerBackend {
-    /// iptables. Docker says so even when it was told to make no rules.
+    /// iptables. Docker says this even when it is configured to make no rules.
     Iptables,
     /// nftables, tables of its own (from Docker 29 on): there is no `DOCKER-USER`.
     Nftables,
@@ -48,9 +48,9 @@ impl DockerBackend {
 /// One network of Docker's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerNetwork {
-    /// Its name, as its maker chose it: to be escaped wherever it is shown.
+    /// Its name, which any user of Docker can choose: to be escaped where it is shown.
     pub name: String,
-    /// Its driver's name, of which the same is true.
+    /// Its driver's name, to be escaped too.
     pub driver: String,
     /// Its bridge; only of the driver `bridge`, and only if it is an interface's name.
     pub bridge: Option<IfName>,
@@ -145,7 +145,7 @@ pub enum NetworkFault {
     WayOut,
     /// It has no bridge that the kernel knows.
     Absent,
-    /// Its bridge is not among `docker.bridges`, and not yet told by its ports.
+    /// Its bridge is not among `docker.bridges`, and no port of it shows yet that it is one of containers.
     Unlisted,
     /// Another network has the same bridge and another access.
     Contested,
@@ -171,7 +171,7 @@ pub(super) struct Docker {
     view: Option<DockerView>,
     /// The bridges it had when it last spoke: its containers outlive it.
     bridges: Vec<NetworkBridge>,
-    /// Those of them that had IPv6. Not kept for a successor: until Docker speaks to it, IPv6 is closed.
+    /// Those of them that had IPv6. The next agent does not get them: it closes IPv6 until Docker answers.
     ipv6: BTreeMap<IfName, Ipv6Reach>,
     /// What its proxy serves. Docker ends it when it ends.
     pub(super) published: BTreeSet<(Transport, Port)>,
@@ -202,7 +202,7 @@ impl Docker {
         self.bridges.iter().map(|known| &known.bridge)
     }
 
-    /// The bridges that Docker gives IPv6, as far as the link table bears them out.
+    /// The bridges that Docker gives IPv6, if the link table shows them as bridges of containers.
     pub(super) fn ipv6_bridges(&self, links: &LinkTable, config: &Config) -> Vec<Ipv6Bridge> {
         let accesses = self.accesses(links, config);
         let ours = self.ipv6.iter().filter(|(bridge, _)| links.container_bridge(bridge, config).is_some());
@@ -233,7 +233,7 @@ impl Docker {
     }
 }
 
-/// The strictest word on a bridge counts: one network on it that is internal, or has no IPv6, is enough.
+/// The strictest network on a bridge counts: one that is internal, or has no IPv6, is enough.
 fn ipv6(view: &DockerView) -> BTreeMap<IfName, Ipv6Reach> {
     let with = view.networks.iter().filter(|network| network.ipv6);
     let bridges: BTreeSet<&IfName> = with.filter_map(|network| network.bridge.as_ref()).collect();
@@ -255,7 +255,7 @@ impl Docker {
         named
     }
 
-    /// What there is to say of Docker; `None` while it does not answer.
+    /// What the status shows of Docker; `None` while it does not answer.
     pub(super) fn report(&self, links: &LinkTable, config: &Config) -> Option<DockerReport> {
         let view = self.view.as_ref()?;
         let accesses = self.accesses(links, config);

@@ -1,4 +1,4 @@
-//! What sources can say. An event is a fact as a source saw it, never a conclusion.
+//! What sources can report. An event is a fact as a source saw it, never a conclusion.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,8 +19,8 @@ pub enum Event {
     NetworkManager(Option<NmView>),
     /// OpenVPN's client configurations under `/etc/openvpn`, all that root has put there.
     OpenVpnFiles(Vec<OpenVpnFile>),
-    /// What Docker says of itself now, or that it no longer does: it has begun to answer, has changed
-    /// something or has gone. Without Docker it is never sent.
+    /// What Docker reports now; `None` when it no longer answers. Sent when Docker begins to answer, changes
+    /// something or ends. Without Docker it is never sent.
     Docker(Option<DockerView>),
     /// The ports that Docker's containers publish and this host itself answers at over IPv6.
     Published(BTreeSet<(Transport, Port)>),
@@ -28,7 +28,7 @@ pub enum Event {
     Report(Report, Reporter),
     /// What an OpenVPN client says on its management socket.
     Management(ManagementWord),
-    /// How it stands with listening at a management socket.
+    /// Whether a management socket can be used.
     Hearing(ManagementSocket, Hearing),
     /// The user id under which the VPN client `pid` runs now.
     ClientUser {
@@ -70,12 +70,12 @@ pub enum Event {
         /// The server that its client sends to.
         server: Endpoint,
     },
-    /// NetworkManager is about to be asked to end this connection, so that it can begin anew.
+    /// The agent is about to ask NetworkManager to end this connection, in order to start it again.
     Restarting {
         /// The active connection's object path.
         path: String,
     },
-    /// An attempt to bring a VPN back has ended: it carries, or why not.
+    /// An attempt to bring a VPN back has ended: it carries packets, or why it does not.
     Reconnected(Result<(), String>),
     /// An administrator opens, for a while.
     Pause(Pause),
@@ -83,7 +83,7 @@ pub enum Event {
     Resume,
     /// A pause has come to its end.
     Clock,
-    /// The machine was asleep: much may have changed that nobody could tell.
+    /// The machine was asleep: things may have changed without an event.
     Woken,
     /// A new configuration that has passed every check.
     Config(Box<Config>),
@@ -95,7 +95,7 @@ pub struct NmView {
     /// Saved VPN profiles.
     pub profiles: Vec<Profile>,
     /// VPN connections that are active or on their way, and those that ended since the last view
-    /// (each is told once with [`VpnPhase::Ended`]).
+    /// (each is listed once with [`VpnPhase::Ended`]).
     pub active: Vec<ActiveVpn>,
 }
 
@@ -130,7 +130,7 @@ pub enum Sender {
 /// An OpenVPN configuration of root's that connects somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenVpnFile {
-    /// Where it lies: its identity.
+    /// Its path, which identifies it.
     pub path: String,
     /// Its servers that have an address.
     pub endpoints: BTreeSet<Endpoint>,
@@ -214,13 +214,13 @@ pub struct Report {
     pub started: Option<u64>,
     /// `trusted_ip` or `trusted_ip6` with `trusted_port` and `proto_1`: the server.
     pub endpoint: Option<Endpoint>,
-    /// The same of a server whose transport cannot be told.
+    /// Address and port of a server whose transport is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub either: Option<(IpAddr, Port)>,
 }
 
 impl Report {
-    /// What the server in use can be: both transports where it is not told which.
+    /// What the server in use can be: both transports where it is unknown which.
     pub fn servers(&self) -> BTreeSet<Endpoint> {
         let both = self.either.into_iter().flat_map(|(address, port)| {
             [Transport::Udp, Transport::Tcp].map(|transport| Endpoint::new(address, transport, port).ok())
@@ -232,19 +232,19 @@ impl Report {
     }
 }
 
-/// Which way a report goes.
+/// What a report says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportKind {
     /// The tunnel is there (`up`, `route-up`, `ipchange`, and `script_context=restart`).
     Up,
-    /// The tunnel goes, and somebody asked for it (`signal` sigterm or sigint).
+    /// The tunnel ends because somebody asked for it (`signal` sigterm or sigint).
     DownAsked,
-    /// The tunnel goes unasked.
+    /// The tunnel ends and nobody asked for it.
     DownLost,
 }
 
-/// Who sent a report, as the bus daemon vouches for it.
+/// Who sent a report, as the bus daemon confirms it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reporter {
     /// User id 0: counts in full.
@@ -253,7 +253,7 @@ pub enum Reporter {
     Client(Lineage),
 }
 
-/// A process, told from every other that has or had its id.
+/// A process, distinguished from every other that has or had its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     /// Its id.
@@ -272,7 +272,7 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    /// Whether this process is one of them. Without its start time its id alone has to do.
+    /// Whether this process is one of them. Without its start time its id alone decides.
     pub fn has(&self, pid: u32, started: Option<u64>) -> bool {
         let is_it = |one: &&Process| one.pid == pid && started.is_none_or(|started| started == one.started);
         self.processes.iter().any(|one| is_it(&one))

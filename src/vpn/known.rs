@@ -13,21 +13,22 @@ use super::{Allowance, KernelPacket, LinkKind, Sender, State};
 use crate::config::{Dns, Scope};
 use crate::net::{Endpoint, HostName, Port};
 
-/// Maximum number of names of root's files that are looked up, and of profiles that root has named.
-const MOST_NAMES: usize = 256;
+/// Maximum number of names that are looked up for root's files, and the same for profiles that root has
+/// named.
+const MAX_NAMES: usize = 256;
 
 /// Maximum number of profiles in the line that allows one.
-const MOST_IN_LINE: usize = 8;
+const MAX_IN_LINE: usize = 8;
 
-/// The longest name of a profile that stands in that line, in bytes; the configuration takes no longer one.
-const LONGEST_IN_LINE: usize = 256;
+/// Maximum length of a profile's name in that line, in bytes. The configuration accepts no longer one.
+const MAX_NAME_IN_LINE: usize = 256;
 
-/// Whose word stands behind a VPN.
+/// Who has said that a VPN is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
-    /// Root's: the configuration names the profile, the file is root's, or the hook ran as root.
+    /// Root: the configuration names the profile, the file is root's, or the hook ran as root.
     Root,
-    /// That of any user who may save a profile.
+    /// Any user who may save a profile.
     User,
 }
 
@@ -70,8 +71,8 @@ impl Known<'_> {
         allowance
     }
 
-    /// Whether no server at all is known, not even by a name that is being looked up. What was known and
-    /// cannot be read any more was not nothing.
+    /// Whether no server at all is known, not even by a name that is being looked up. If the file of known
+    /// servers is damaged, servers were known.
     fn knows_nothing(&self, everything: &Allowance) -> bool {
         self.facts.learning.memory() == Memory::Whole
             && everything.endpoints.is_empty()
@@ -85,8 +86,8 @@ impl Known<'_> {
             || self.facts.counting().any(|(_, vpn)| !vpn.names.is_empty())
     }
 
-    /// Whose word a VPN is. A name that two profiles have is no word of root's: any user may call a profile
-    /// like another.
+    /// Who has said that a VPN is to be used. If two profiles have the name that root wrote, it is not root:
+    /// any user can give a profile the name of another.
     pub(super) fn word(&self, origin: Origin, uuid: &str, name: &str) -> Word {
         let named = |what: &str| self.facts.config.vpn.connections.iter().any(|named| named == what);
         let of_root = match origin {
@@ -129,7 +130,7 @@ impl Known<'_> {
         }
     }
 
-    /// Whether its packets cannot be known, so that none is allowed.
+    /// Whether nothing identifies its packets, so that none is allowed.
     fn is_unmarked(&self, key: &str, vpn: &LearnedVpn) -> bool {
         vpn.sender == Sender::Kernel && kernel_packet(vpn.mark, self.word_of(key, vpn)).is_none()
     }
@@ -150,7 +151,7 @@ impl Known<'_> {
         }
     }
 
-    /// User ids that its client runs as: as its process shows, and as the files say that name its server.
+    /// User ids that its client runs as: those of its process, and those in the files that name its server.
     pub(super) fn users(&self, claim: &Claim) -> BTreeSet<u32> {
         let plain = !claim.is_managed();
         let of_files = claim.endpoints.iter().filter(|_| plain).flat_map(|&endpoint| self.files_of(endpoint));
@@ -172,7 +173,7 @@ impl Known<'_> {
             .is_some_and(|link| link.kind == LinkKind::KernelTunnel)
     }
 
-    /// The mark on its packets: as its device says, else as its profile or its file wants it.
+    /// The mark on its packets: the device's own, else that of its profile or its file.
     fn mark(&self, claim: &Claim, endpoint: Endpoint) -> Option<NonZeroU32> {
         let of_profile = claim.uuid().and_then(|uuid| self.facts.learning.get(uuid)).and_then(|vpn| vpn.mark);
         let mut of_files = self.files_of(endpoint).map(|vpn| vpn.mark);
@@ -190,7 +191,7 @@ impl Known<'_> {
         self.roots_names().into_iter().chain(admitted).collect()
     }
 
-    /// Names that root wants to be looked up at any time.
+    /// Names that root has named: they are looked up at any time.
     pub(super) fn roots_names(&self) -> BTreeSet<HostName> {
         if self.facts.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
@@ -199,13 +200,13 @@ impl Known<'_> {
         let (profiles, files): (Vec<_>, Vec<_>) =
             roots.map(|(_, vpn)| vpn).partition(|vpn| vpn.origin == Origin::NetworkManager);
         let bounded = |vpns: Vec<&LearnedVpn>| {
-            vpns.into_iter().flat_map(LearnedVpn::host_names).take(MOST_NAMES).collect::<Vec<_>>()
+            vpns.into_iter().flat_map(LearnedVpn::host_names).take(MAX_NAMES).collect::<Vec<_>>()
         };
         self.facts.configured_names().chain(bounded(files)).chain(bounded(profiles)).collect()
     }
 
-    /// Names of the other profiles' servers, of a profile that is being activated or in use alone: any user
-    /// may save a profile, and each question tells the network's resolver what stands in it.
+    /// Names of the servers of other profiles, while the profile is being activated or in use. Any user may
+    /// save a profile, and each question sends what stands in it to the network's resolver.
     pub(super) fn users_names(&self) -> BTreeSet<HostName> {
         if self.facts.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
@@ -222,7 +223,7 @@ impl Known<'_> {
         counting.filter(|(key, vpn)| self.word_of(key, vpn) == Word::User)
     }
 
-    /// What is not used of the VPNs that count, each with its name for people.
+    /// What is not used of the VPNs that count, each with the VPN's name for people.
     pub(super) fn left_out(&self) -> Vec<(String, LeftOut)> {
         let active = self.users_names();
         let pinned = self.facts.config.bootstrap.dns == Dns::Pin;
@@ -249,11 +250,11 @@ impl Known<'_> {
     /// The line of the configuration that names this profile, and with it those that count now.
     fn line_for(&self, key: &str, vpn: &LearnedVpn) -> String {
         let named = &self.facts.config.vpn.connections;
-        // Named already, and not alone with its name: only the UUID tells it from the other.
-        let own = if named.is_empty() { self.spelt(key, vpn) } else { key.to_owned() };
+        // It is named already, and another profile has the same name: only the UUID is unique.
+        let own = if named.is_empty() { self.name_in_config(key, vpn) } else { key.to_owned() };
         let others = self.facts.learning.of_manager().filter(|(other, _)| other.as_str() != key);
         let others: Vec<String> = match named[..] {
-            [] => others.map(|(key, vpn)| self.spelt(key, vpn)).take(MOST_IN_LINE - 1).collect(),
+            [] => others.map(|(key, vpn)| self.name_in_config(key, vpn)).take(MAX_IN_LINE - 1).collect(),
             [_, ..] => named.iter().filter(|name| **name != vpn.name).cloned().collect(),
         };
         let quoted = |name: String| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
@@ -261,14 +262,14 @@ impl Known<'_> {
         format!("vpn.connections = [{}]", names.join(", "))
     }
 
-    /// How the configuration names a profile: by its name, or by its UUID where the name would not do.
-    fn spelt(&self, key: &str, vpn: &LearnedVpn) -> String {
-        let fits = !vpn.name.is_empty() && vpn.name.len() <= LONGEST_IN_LINE;
+    /// How the configuration names a profile: by its name, or by its UUID where the name cannot be used.
+    fn name_in_config(&self, key: &str, vpn: &LearnedVpn) -> String {
+        let fits = !vpn.name.is_empty() && vpn.name.len() <= MAX_NAME_IN_LINE;
         let plain = crate::config::plain(&vpn.name) == vpn.name;
         if fits && plain && !self.has_namesake(&vpn.name) { vpn.name.clone() } else { key.to_owned() }
     }
 
-    /// Those of the configuration and of root's files, and of the profiles whose tunnels carry.
+    /// The names in the configuration, in root's files, and in the profiles whose tunnels carry packets.
     pub(super) fn names_in_use(&self) -> BTreeSet<HostName> {
         let carrying = self.claims.iter().filter(|claim| claim.standing == Standing::Carrying);
         let profiles = carrying.filter_map(|claim| self.facts.learning.get(claim.uuid()?));
@@ -278,7 +279,7 @@ impl Known<'_> {
         self.facts.configured_names().chain(learned).filter(|name| wanted.contains(name)).collect()
     }
 
-    /// The endpoints of some claims; everything known when one of them does not know its own.
+    /// The endpoints of some claims; every known endpoint when one of them does not know its own.
     fn of_claims(&self, wanted: impl Fn(&Claim) -> bool) -> Allowance {
         let mut allowance = Allowance::default();
         for claim in self.claims.iter().filter(|claim| wanted(claim)) {
@@ -291,8 +292,8 @@ impl Known<'_> {
     }
 }
 
-/// By what the kernel's own packets are known. Without a mark only their destination is left, which opens
-/// it to everybody: that takes the word of root.
+/// What identifies packets that the kernel itself sends. Without a mark that is only their destination, which
+/// opens it to every program: only root may do that.
 fn kernel_packet(mark: Option<NonZeroU32>, word: Word) -> Option<KernelPacket> {
     mark.map(KernelPacket::Marked).or((word == Word::Root).then_some(KernelPacket::Any))
 }

@@ -1,4 +1,4 @@
-//! What is learned of VPN servers, and kept: from saved profiles, root's files and root's hooks.
+//! What is known of VPN servers, and kept for the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,8 +11,8 @@ use super::names::MOST_NAMES_OF_USERS;
 use crate::config::{Config, MOST_SERVERS};
 use crate::net::{Endpoint, HostName, Port, Transport};
 
-/// What is known of each VPN, by its profile's UUID, [`file_key`] or [`hook_key`]: kept, so that the lock
-/// at the next boot knows it too.
+/// What is known of each VPN, by its profile's UUID, [`file_key`] or [`hook_key`]. It is kept, so that the
+/// lock at the next boot knows it too.
 pub type Learned = BTreeMap<String, LearnedVpn>;
 
 /// The endpoints of one VPN.
@@ -21,7 +21,7 @@ pub type Learned = BTreeMap<String, LearnedVpn>;
 pub struct LearnedVpn {
     /// The VPN's name for people.
     pub name: String,
-    /// Whose word it is.
+    /// Who reported it.
     pub origin: Origin,
     /// Its servers.
     pub endpoints: BTreeSet<Endpoint>,
@@ -39,19 +39,19 @@ pub struct LearnedVpn {
     pub mark: Option<NonZeroU32>,
 }
 
-/// Whose word it is that there is such a VPN.
+/// Who reported that there is such a VPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// A hook's, as root.
+    /// A hook that runs as root.
     Hook,
-    /// Root's: a file under `/etc/openvpn`.
+    /// A file of root's under `/etc/openvpn`.
     OpenVpn,
-    /// NetworkManager's, where any local user may save a profile.
+    /// NetworkManager, where any local user may save a profile.
     NetworkManager,
 }
 
-/// What of a VPN is not used.
+/// A part of a VPN that is not used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeftOut {
     /// This many of its servers: there were too many.
@@ -127,7 +127,8 @@ pub(super) fn file_key(path: &str) -> String {
 }
 
 impl LearnedVpn {
-    /// Whether it counts: with `vpn.connections` set only those profiles do; root's word always.
+    /// Whether it counts: with `vpn.connections` set, only those profiles do. What root reported always
+    /// counts.
     pub(super) fn counts(&self, key: &str, config: &Config) -> bool {
         match self.origin {
             Origin::Hook | Origin::OpenVpn => true,

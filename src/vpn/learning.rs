@@ -10,7 +10,7 @@ use crate::net::Endpoint;
 /// Maximum number of VPNs whose servers are remembered. [`MOST_SERVERS`] bounds the servers of all together.
 pub(super) const MAX_VPNS: usize = 1_024;
 
-/// The servers of VPNs, and whether they are all that was ever known.
+/// The servers of VPNs, and whether all that was learned before could be read.
 #[derive(Debug, Clone)]
 pub(super) struct Learning {
     known: Learned,
@@ -76,7 +76,8 @@ impl Learning {
             {
                 let mut endpoints: BTreeSet<Endpoint> = profile.endpoints.iter().copied().collect();
                 let names = profile.names.iter().cloned().collect();
-                // What the plugin has told of these names; with other servers it is another VPN.
+                // Keep the addresses that the plugin has reported for these names. With other names it is
+                // another VPN.
                 let old = known.get(&profile.uuid).filter(|old| !old.names.is_empty() && old.names == names);
                 endpoints.extend(old.into_iter().flat_map(|old| &old.endpoints));
                 let vpn = LearnedVpn {
@@ -118,7 +119,7 @@ impl Learning {
         self.known.insert(key, vpn);
     }
 
-    /// The servers that a profile's plugin has told: the profile has only a name for them.
+    /// The servers whose addresses a profile's plugin has reported: the profile has only a name for them.
     pub(super) fn learn_gateway(&mut self, uuid: &str, endpoints: &BTreeSet<Endpoint>) {
         let Some(vpn) = self.known.get_mut(uuid) else { return };
         let before = vpn.endpoints.len();
@@ -134,7 +135,7 @@ impl Learning {
         self.has_changed |= self.known != before;
     }
 
-    /// Root's word first, then the small before the large: what is too much is left out.
+    /// Root's VPNs come first, then the small before the large. What is too much is left out.
     fn bound(&mut self) {
         self.excess.clear();
         let mut order: Vec<(Origin, usize, String)> =

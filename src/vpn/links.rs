@@ -1,7 +1,6 @@
 //! The machine's links, addresses and routes as one value, and what follows from them.
 //!
-//! The kernel is the witness here: what NetworkManager or a hook says of a tunnel counts only as far
-//! as this table bears it out.
+//! What NetworkManager or a hook reports of a tunnel counts only if this table confirms it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -155,7 +154,7 @@ impl LinkTable {
         self.named(name).filter(|link| named_tunnel(link, config) && link.kind.is_tunnel())
     }
 
-    /// Every tunnel by name and kind, from any maker.
+    /// Every tunnel by name and kind.
     pub(super) fn tunnels(&self, config: &Config) -> impl Iterator<Item = &Link> {
         self.links.iter().filter(|link| self.is_tunnel(link, config))
     }
@@ -172,7 +171,7 @@ impl LinkTable {
         })
     }
 
-    /// The links of PPP by name, whatever they are called.
+    /// The names of the links of kind `ppp`.
     pub fn ppp_links(&self) -> Vec<IfName> {
         let links = self.links.iter().filter(|link| link.kind == LinkKind::Ppp);
         let mut names: Vec<IfName> = links.filter_map(|link| link.name.parse().ok()).collect();
@@ -180,13 +179,13 @@ impl LinkTable {
         names
     }
 
-    /// Every bridge by its index, whoever made it.
+    /// Every bridge by its index.
     pub fn bridges(&self) -> BTreeSet<u32> {
         let bridges = self.links.iter().filter(|link| link.kind == LinkKind::Bridge);
         bridges.map(|link| link.index).collect()
     }
 
-    /// The own addresses of every tunnel, whoever made it.
+    /// The own addresses of every tunnel.
     pub fn tunnel_addresses(&self, config: &Config) -> Vec<TunnelAddress> {
         let mut addresses: Vec<_> = self
             .tunnels(config)
@@ -240,7 +239,7 @@ impl LinkTable {
             LinkKind::Loopback => false,
             LinkKind::Other => link.master.is_none_or(|master| !self.is_bridge_of_containers(master, config)),
             LinkKind::Veth if self.may_lead_out(link, config) => true,
-            // Until it has had an address a container's link cannot be told from another.
+            // Until it has had an address, nothing distinguishes it from a container's link.
             LinkKind::Veth | LinkKind::Tunnel | LinkKind::Ppp | LinkKind::KernelTunnel => {
                 self.known_uplinks.contains(&link.index)
                     || !link.addresses.is_empty() && self.is_uplink(link, config)
@@ -250,7 +249,7 @@ impl LinkTable {
     }
 
     /// A port of a bridge that leads out by none that is surely a card: in a virtual machine's or a
-    /// container's own network the card is a veth, and cannot be told from the other ports.
+    /// container's own network the card is a veth, like the other ports.
     fn may_lead_out(&self, port: &Link, config: &Config) -> bool {
         let bridge = self.links.iter().find(|link| Some(link.index) == port.master);
         let leads_out =
@@ -303,7 +302,7 @@ impl LinkTable {
         link.kind != LinkKind::Loopback && link.master.is_none() && !tunnel && !bridge
     }
 
-    /// A bridge that is told by its ports, not by its name: it has some, and each is a container's.
+    /// Whether a bridge is a bridge of containers by its ports: it has some, and each is a container's.
     fn is_other_bridge(&self, link: &Link, config: &Config) -> bool {
         let named = named_bridge(link, config) || named_tunnel(link, config);
         let has_ports = self.links.iter().any(|port| port.master == Some(link.index));
@@ -311,9 +310,9 @@ impl LinkTable {
     }
 
     /// A bridge without a network card among its ports and without a default route. A card in it
-    /// makes it the way out; so does a default route, when the card is one that we cannot tell from a
-    /// container's link: in a virtual machine's or a container's own network that is a veth. A bridge that
-    /// has led out stays none while its route is away.
+    /// makes it an uplink. So does a default route, because in a virtual machine's or a container's own
+    /// network the card is a veth, like a container's link. A bridge that was an uplink stays one while its
+    /// route is away.
     pub(super) fn is_container_bridge(&self, link: &Link) -> bool {
         let ports = self.links.iter().filter(|port| port.master == Some(link.index));
         let default_route = link.routes.iter().any(|route| route.prefix_len() == 0);

@@ -1,6 +1,6 @@
 //! The state machine: one total step from what is known and one event to what is true now.
 //!
-//! Its parts own what they know: `Facts` what the sources say, `Claims` what is claimed of tunnels, `Outcome`
+//! Its parts own what they know: `Facts` what the sources say, `Claims` the claims of tunnels, `Outcome`
 //! the state. A step takes in the event (`absorb`) and then draws the conclusions (`conclude`). Time is an
 //! argument. What is to be done comes out as data.
 
@@ -33,7 +33,7 @@ pub struct Machine {
     pub(super) derived: Derived,
 }
 
-/// What follows from thousands of servers. It is computed anew only when what it follows from has changed.
+/// What follows from thousands of servers. It is computed only when what it follows from has changed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Derived {
     /// The profiles that are being activated or in use, by UUID.
@@ -171,21 +171,21 @@ impl Machine {
         }
         self.learn_gateways();
         let endings = self.claims.take_view(&self.facts, now);
-        // An ending is told once: it must not end a later connection that has the same path.
+        // An ending is listed once: it must not end a later connection that has the same path.
         if let Some(view) = &mut self.facts.manager {
             view.active.retain(|active| !active.has_ended());
         }
         endings
     }
 
-    /// The servers that plugins have told. An address that a resolver has told is kept with its name.
+    /// Learns the servers that plugins have reported. What a resolver has answered is kept with its name.
     fn learn_gateways(&mut self) {
         let view = self.facts.manager.iter().flat_map(|view| &view.active);
         let counting = view.filter(|active| self.facts.counts(&active.uuid, &active.id));
-        let told = counting.filter(|active| active.gateway.is_some() && !active.has_ended());
-        let told: Vec<(String, BTreeSet<Endpoint>)> =
-            told.map(|active| (active.uuid.clone(), self.facts.endpoints_of(active))).collect();
-        for (uuid, endpoints) in told {
+        let reported = counting.filter(|active| active.gateway.is_some() && !active.has_ended());
+        let gateways: Vec<(String, BTreeSet<Endpoint>)> =
+            reported.map(|active| (active.uuid.clone(), self.facts.endpoints_of(active))).collect();
+        for (uuid, endpoints) in gateways {
             self.facts.learning.learn_gateway(&uuid, &endpoints);
         }
     }
@@ -252,8 +252,8 @@ impl Machine {
         actions
     }
 
-    /// Computes anew which names are looked up and what is left out, if that may have changed. Returns what
-    /// is left out now and was not before.
+    /// Finds which names are looked up and what is left out, if that may have changed. Returns what is left
+    /// out now and was not before.
     fn review_names(&mut self, servers: Servers, now: u64) -> Vec<Action> {
         let profiles = self.claims.profiles();
         let is_stale = servers == Servers::Changed || profiles != self.derived.profiles;

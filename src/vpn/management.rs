@@ -2,7 +2,8 @@
 //!
 //! Root configures the socket, so its words count as those of root's hooks do: a word reports at once that a
 //! tunnel is lost, names the one server in use, and claims a tunnel, which the kernel's links then confirm or
-//! not. No server becomes known by a word: it is looked for among those that the client's configuration names.
+//! not. No server becomes known by a word: it is looked for among those that the client's configuration
+//! names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,28 +19,28 @@ pub struct ManagementSocket {
     pub path: String,
     /// The path of the file with the password that it asks for.
     pub password: Option<String>,
-    /// Who may be at its other end, besides root: whom the client drops to.
+    /// The user id that may be at its other end, besides root: the one that the client drops to.
     pub user: Option<u32>,
 }
 
-/// How it stands with listening at a management socket.
+/// Whether a client can be heard on a management socket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Hearing {
-    /// Nobody is there: its client does not run.
+    /// Its client does not run.
     #[default]
     Nobody,
-    /// Its client is heard.
+    /// Its client is connected.
     Heard,
-    /// Its client cannot be heard there, and why.
-    Deaf(String),
+    /// The socket cannot be used, and why.
+    Unusable(String),
 }
 
-/// One word of a client.
+/// One message of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManagementWord {
     /// The configuration whose socket it came from.
     pub file: String,
-    /// The process at its other end, as the kernel says; `None` when it is none of this system's.
+    /// The process at its other end, as the kernel reports it; `None` when it is in another pid namespace.
     pub pid: Option<u32>,
     /// What it says.
     pub said: ClientState,
@@ -79,7 +80,7 @@ impl ManagementWord {
 pub(super) struct Sockets(BTreeMap<ManagementSocket, Hearing>);
 
 impl Sockets {
-    /// Takes in the sockets of root's files. How it stands with each that was there before stays.
+    /// Takes in the sockets of root's files. What is known of a socket that was there before stays.
     pub(super) fn set(&mut self, sockets: impl Iterator<Item = ManagementSocket>) {
         let mut before = std::mem::take(&mut self.0);
         self.0 = sockets
@@ -90,14 +91,14 @@ impl Sockets {
             .collect();
     }
 
-    /// Notes how it stands with a socket. One that no configuration names any more is no matter.
+    /// Notes whether a socket can be used. One that no configuration names any more is ignored.
     pub(super) fn note(&mut self, socket: &ManagementSocket, now: Hearing) {
         if let Some(hearing) = self.0.get_mut(socket) {
             *hearing = now;
         }
     }
 
-    /// Each with how it stands.
+    /// Every socket, and whether it can be used.
     pub(super) fn all(&self) -> &BTreeMap<ManagementSocket, Hearing> {
         &self.0
     }

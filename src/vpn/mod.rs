@@ -1,7 +1,7 @@
 //! What is known of the VPN, and which state follows from it. Pure: no clock, no file, no await.
 //!
-//! Sources say what they see as [`Event`]s; [`Machine::step`] fuses them and hands back the
-//! [`Situation`], from which `policy` makes the rules, and what there is to announce.
+//! Sources report what they see as [`Event`]s. [`Machine::step`] takes in one event and returns the
+//! [`Action`]s that follow. [`Machine::situation`] is what is true now; `policy` makes the rules from it.
 
 mod action;
 mod answers;
@@ -55,7 +55,7 @@ pub use remembered::{Change, Remembered};
 pub use reports::{DatedReport, ReportLog};
 pub use resolved::Resolved;
 pub use routing::{ON_LINK, RouteRange, Routing, of_family, public};
-pub use silence::{Detours, LOOKS, Listening, Look, Silence, TunnelId, Wait};
+pub use silence::{Detours, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
 pub use situation::{
     Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
 };

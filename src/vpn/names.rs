@@ -7,11 +7,11 @@ use super::claims::InUse;
 use super::{Machine, Resolved, State};
 use crate::net::HostName;
 
-/// What is known of each server name, kept for the lock at the next boot.
+/// The addresses of each server name, kept for the lock at the next boot.
 pub type Names = BTreeMap<HostName, Resolved>;
 
-/// Maximum number of different names of users' profiles that are looked up within [`HOUR`]: each tells the
-/// network's resolver what its author wrote into it.
+/// Maximum number of different names of users' profiles that are looked up within [`HOUR`]: each question
+/// sends what a user wrote to the network's resolver.
 pub(super) const MOST_NAMES_OF_USERS: usize = 16;
 
 /// In seconds.
@@ -20,8 +20,8 @@ const HOUR: u64 = 3600;
 /// How soon after a failure a name is asked for again, in seconds: at first, and at most.
 const RETRY: (u64, u64) = (2, 300);
 
-/// How long a question may be under way, in seconds, before it counts as lost.
-const PATIENCE: u64 = 60;
+/// How long to wait for an answer, in seconds, before the question counts as lost.
+const ANSWER_TIMEOUT: u64 = 60;
 
 /// The server names, and what is being done about them.
 #[derive(Debug, Clone, Default)]
@@ -101,7 +101,7 @@ impl Resolution {
         }
     }
 
-    /// The network is another: what failed before may work now.
+    /// The network has changed: what failed before may work now.
     pub(super) fn retry_now(&mut self) {
         self.failed.clear();
     }
@@ -177,11 +177,11 @@ impl Resolution {
         wanted.map(|name| self.due(name, state, now)).chain(self.next_admission()).min()
     }
 
-    /// A time that lies ahead of the clock says that the clock was set back: it counts as long ago.
+    /// A time ahead of the clock means that the clock was set back: it counts as long ago.
     fn due(&self, name: &HostName, state: State, now: u64) -> u64 {
         let past = |at: &&u64| **at <= now;
         if let Some(asked) = self.asked.get(name).filter(past) {
-            return asked.saturating_add(PATIENCE);
+            return asked.saturating_add(ANSWER_TIMEOUT);
         }
         let answered = self.names.get(name).map(Resolved::answered);
         let due = answered.filter(|at| *at <= now).map_or(0, |at| at.saturating_add(good_for(state)));
@@ -191,12 +191,12 @@ impl Resolution {
 }
 
 impl Machine {
-    /// Where each server that has a name is now: what the VPN client has to find.
+    /// The addresses of each server name now, for the VPN client to find.
     ///
-    /// Those that root named at any time; those of other profiles only while the profile is being activated
-    /// or in use, for any user may save one. While a VPN protects, only the names of that VPN, of the
-    /// configuration and of root's files: what the uplink's resolver says is not to be believed by programs
-    /// that could ask through the tunnel.
+    /// Names that root has named are pinned at any time. Names of other profiles are pinned only while the
+    /// profile is being activated or in use, because any user may save a profile. While a VPN protects, only
+    /// the names of that VPN, of the configuration and of root's files are pinned: programs could ask through
+    /// the tunnel then, and must not get the answers of the uplink's resolver.
     pub fn pins(&self) -> BTreeMap<HostName, BTreeSet<IpAddr>> {
         let names = &self.facts.names;
         let in_use = (self.beneath() == State::Protected).then(|| self.known().names_in_use());
@@ -206,15 +206,15 @@ impl Machine {
             links.iter().flat_map(|link| &link.addresses).map(ipnet::IpNet::addr).collect();
         let pinned = names.all().iter().filter(|(name, _)| wanted.contains(name));
         let pins = pinned.map(|(name, resolved)| {
-            // No server of a user's is this machine itself.
+            // A user's server is never this machine itself.
             let fit = |address: &IpAddr| !(names.users().contains(name) && own.contains(address));
             (name.clone(), resolved.current().filter(fit).collect::<BTreeSet<_>>())
         });
         pins.filter(|(_, addresses)| !addresses.is_empty()).collect()
     }
 
-    /// Whom the agent may ask outside the tunnel: nobody while it can ask through it, or has nothing
-    /// to ask.
+    /// The resolvers that the agent may ask outside the tunnel: none while it can ask through the tunnel, or
+    /// has nothing to ask.
     pub(super) fn resolvers(&self) -> BTreeSet<IpAddr> {
         let names = &self.facts.names;
         if self.beneath() == State::Protected || names.wanted().is_empty() {
@@ -224,7 +224,8 @@ impl Machine {
     }
 }
 
-/// How long an answer is good for, in seconds: while the server is wanted and not there, not long.
+/// How long an answer is used before the next question, in seconds: not long while the VPN is needed and not
+/// there.
 fn good_for(state: State) -> u64 {
     match state {
         State::Connecting | State::Lost => 30,

@@ -9,8 +9,8 @@ use super::{Announcement, Pause, PauseScope, State};
 #[derive(Debug, Clone)]
 pub(super) struct Outcome {
     pause: Option<Pause>,
-    /// The state when no tunnel stands or comes: locked, or lost.
-    ground: State,
+    /// The state when no tunnel carries packets or is on its way: locked, or lost.
+    fallback: State,
     state: State,
     /// Since when the state is what it is, in seconds since the epoch.
     since: u64,
@@ -20,11 +20,11 @@ impl Outcome {
     /// `before` is the state that the last agent reported.
     pub(super) fn new(before: State, now: u64) -> Self {
         // A VPN that protected then, and does not now, was lost while no agent ran.
-        let ground = match before {
+        let fallback = match before {
             State::Protected | State::Lost | State::Connecting => State::Lost,
             State::Locked | State::Paused => State::Locked,
         };
-        Self { pause: None, ground, state: ground, since: now }
+        Self { pause: None, fallback, state: fallback, since: now }
     }
 
     pub(super) fn state(&self) -> State {
@@ -41,7 +41,7 @@ impl Outcome {
 
     /// An administrator opens or closes.
     pub(super) fn set_pause(&mut self, pause: Option<Pause>) {
-        self.pause = pause.and_then(Pause::told);
+        self.pause = pause.and_then(Pause::expressible);
     }
 
     /// The state has been what it is since this moment.
@@ -56,23 +56,23 @@ impl Outcome {
         } else if claims.stands(Standing::Coming, facts) {
             State::Connecting
         } else {
-            self.ground
+            self.fallback
         }
     }
 
-    /// Notes to which state the machine falls back when no tunnel stands or comes.
+    /// Notes which state follows when no tunnel carries packets or is on its way.
     pub(super) fn settle(&mut self, endings: &[Ending], claims: &Claims, facts: &Facts) {
         let asked = endings.iter().any(|ending| ending.reason.is_none());
         if asked || claims.stands(Standing::Carrying, facts) {
-            self.ground = State::Locked;
+            self.fallback = State::Locked;
         } else if endings.iter().any(|ending| ending.protected) {
-            self.ground = State::Lost;
+            self.fallback = State::Lost;
         }
     }
 
     /// Concludes the state. Returns what there is to announce.
     pub(super) fn conclude(&mut self, beneath: State, endings: Vec<Ending>, now: u64) -> Vec<Announcement> {
-        // A VPN that protects has come through the portal.
+        // Once a VPN protects, the user has signed in at the portal.
         let signed_in = |pause: &Pause| pause.scope == PauseScope::Portal && beneath == State::Protected;
         self.pause = self.pause.filter(|pause| pause.covers(now) && !signed_in(pause));
         let new = if self.pause.is_some() { State::Paused } else { beneath };

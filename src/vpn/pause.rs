@@ -1,14 +1,14 @@
 //! A pause: what an administrator opened, and by which clock it ends. Pure.
 //!
-//! The kernel's rules keep both ends of it by the wall clock, which may be set. So a pause begins as
-//! well as it ends (a clock set back to before it closes), and the agent, which knows a clock that
-//! nobody sets, shortens it when the wall clock would make it longer.
+//! The kernel's rules use the wall clock, which an administrator can set. So a pause has a beginning as well
+//! as an end: a clock that is set back to before the beginning closes. The agent also reads CLOCK_BOOTTIME,
+//! which no administrator can change, and shortens the pause when the wall clock would make it longer.
 
 use serde::{Deserialize, Serialize};
 
 use super::machine::timestamp;
 
-/// How far the wall clock may be set back, in seconds, before a pause that has just begun ends by it.
+/// How far the wall clock may be set back, in seconds, before that ends a pause that has just begun.
 /// Time services correct a clock that runs by less than that.
 const SLACK: u64 = 60;
 
@@ -63,23 +63,23 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// A pause that begins `now` and lasts so many seconds.
+    /// A pause that begins `now` and lasts this number of seconds.
     pub fn new(now: u64, seconds: u64, scope: PauseScope) -> Self {
         Self { from: now.saturating_sub(SLACK), until: now.saturating_add(seconds), scope }
     }
 
-    /// Whether it lasts at this moment.
+    /// Whether the pause is in force at this moment.
     pub fn covers(&self, now: u64) -> bool {
         (self.from..self.until).contains(&now)
     }
 
-    /// The pause, if the kernel can be told of it: a moment beyond its reach would open nothing and
-    /// never end.
-    pub(super) fn told(self) -> Option<Self> {
+    /// The pause, if the kernel's rules can express it. A moment that they cannot express would open nothing,
+    /// and never end.
+    pub(super) fn expressible(self) -> Option<Self> {
         [self.from, self.until].into_iter().all(|moment| timestamp(moment).is_some()).then_some(self)
     }
 
-    /// The same pause with no more than `left` seconds to go, however the wall clock was set.
+    /// The same pause, but it ends in `left` seconds at the latest.
     #[must_use]
     pub fn at_most(self, now: u64, left: u64) -> Self {
         Self { until: self.until.min(now.saturating_add(left)), ..self }
@@ -96,13 +96,13 @@ mod tests {
         assert!(pause.covers(10_000) && pause.covers(10_299) && !pause.covers(10_300), "unset");
         assert!(!pause.covers(20_000), "set forward past its end: over");
         assert!(!pause.covers(10_000 - SLACK - 1), "set back past its beginning: over");
-        // 100 seconds in, the clock goes back by 120: 200 are left by the clock that nobody sets.
+        // 100 seconds in, the clock goes back by 120: by CLOCK_BOOTTIME 200 seconds are left.
         let bounded = pause.at_most(9_980, 200);
         assert_eq!(bounded.until, 10_180);
         assert_eq!(bounded.at_most(9_980, 200), bounded);
         // Set forward within it: what the wall clock says comes first.
         assert_eq!(pause.at_most(10_250, 200), pause);
-        assert!(!pause.at_most(10_010, 0).covers(10_010), "none left by the clock that nobody sets");
+        assert!(!pause.at_most(10_010, 0).covers(10_010), "no time is left by CLOCK_BOOTTIME");
     }
 
     #[test]

@@ -7,10 +7,11 @@ use super::{LastVpn, Learned, Names, NetworkBridge, State, TunnelId, Wire};
 /// What the last agent knew, for the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
-    /// The state that was reported last. If a VPN protected then and does not now, it was lost meanwhile.
+    /// The state that was reported last. If a VPN protected then and does not now, it was lost while no agent
+    /// ran.
     pub state: State,
-    /// The servers of VPNs. `None` when the file is damaged: then no address is allowed that nobody names,
-    /// because what was known was not nothing.
+    /// The servers of VPNs. `None` when the file is damaged: servers were known, so `scope = "auto"` does not
+    /// allow every address.
     pub learned: Option<Learned>,
     /// The addresses of server names.
     pub names: Names,

@@ -1,5 +1,5 @@
-//! The order in which root's hooks reported, whichever way their reports came: over the bus, or in a file
-//! while the agent could not be reached.
+//! The order in which root's hooks reported. A report comes over the bus, or in a file while the agent cannot
+//! be reached.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct DatedReport {
 }
 
 impl DatedReport {
-    /// Whether nothing of an older report is left once this one is taken.
+    /// Whether this report makes an older one meaningless.
     pub fn replaces(&self, older: &Self) -> bool {
         let (new, old) = (&self.report, &older.report);
         old.interface == new.interface
@@ -50,8 +50,8 @@ impl Report {
 pub struct ReportLog(Vec<DatedReport>);
 
 impl ReportLog {
-    /// Which reports the machine has to take so that it stands where it would stand if they had come in
-    /// order. None when a later report leaves nothing of this one, or when it was taken before.
+    /// The reports that the machine has to take in, so that its state is as if all reports had come in order.
+    /// None when a later report makes this one meaningless, or when it was taken in before.
     pub fn take(&mut self, new: DatedReport) -> Vec<Report> {
         if self.0.iter().any(|known| known.is(&new)) {
             return Vec::new();
@@ -64,7 +64,7 @@ impl ReportLog {
         if later.iter().any(|later| later.replaces(&new)) {
             return Vec::new();
         }
-        // What is left later is that the same client lost its server.
+        // A later report says that the same client lost its server: take that in again, after this one.
         let again = |later: &&DatedReport| {
             later.report.interface == new.report.interface
                 && later.report.kind != ReportKind::Up

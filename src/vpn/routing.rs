@@ -86,12 +86,12 @@ const NOT_PUBLIC_V4: [&str; 8] = [
 const PUBLIC_V6: &str = "2000::/3";
 
 /// How much of the internet may be routed past a tunnel that has the rest, in addresses: less than a `/8` of
-/// IPv4, less than a `/11` of IPv6. The firewall refuses those packets. To call a VPN lost for one host's route
-/// would let every DHCP server, and every server that pushes `net_gateway` routes, raise that alarm.
+/// IPv4, less than a `/11` of IPv6. The firewall refuses those packets. To call a VPN lost for one host's
+/// route would let every DHCP server, and every server that pushes `net_gateway` routes, raise that alarm.
 const TOLERATED: [u128; 2] = [(1 << 24) - 1, (1 << 117) - 1];
 
 /// The shortest prefix of an uplink's own address that counts as on its link, in either family. A DHCP
-/// server that gives out a shorter one says that much of the internet is next door.
+/// server that gives out a shorter one claims that a large part of the internet is on the link.
 const OWN_PREFIX: [u8; 2] = [16, 64];
 
 /// The same for a route without a gateway.
@@ -135,7 +135,7 @@ impl Link {
 }
 
 impl LinkTable {
-    /// What the kernel has against it that a tunnel carries what it must; `None` when it does.
+    /// Why a tunnel does not carry what it must, by the kernel's routes; `None` when it does.
     pub(super) fn misrouting(
         &self,
         tunnel: &Link,
@@ -181,7 +181,8 @@ impl LinkTable {
     }
 
     /// The internet of the families that a tunnel carries: by its own routes, or by more than three
-    /// quarters of the kernel's answers. That a tunnel has no IPv6 at all is no fault: then IPv6 goes nowhere.
+    /// quarters of the kernel's answers. That a tunnel has no IPv6 at all is no fault: then IPv6 goes
+    /// nowhere.
     fn internet_by(&self, tunnel: &Link, config: &Config) -> Vec<AddressSet> {
         let into = self.into(tunnel);
         let carries = |family: &Family| {

@@ -13,36 +13,36 @@ use serde::{Deserialize, Serialize};
 use super::claim::{Claim, Claimant};
 use crate::net::Endpoint;
 
-/// How many looks a silence is long.
-pub const LOOKS: u32 = 3;
+/// Number of samples in a silence.
+pub const SAMPLES: u32 = 3;
 
-/// One tunnel's server, to be listened for.
+/// The servers of one tunnel, to be listened for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listening {
-    /// Which tunnel's.
+    /// The tunnel.
     pub tunnel: TunnelId,
-    /// What comes from any of these counts.
+    /// Packets from each of these count.
     pub servers: BTreeSet<Endpoint>,
-    /// The tunnel's link: what goes into it is sent to the server, what comes out of it is carried.
+    /// The index of the tunnel's link.
     pub link: u32,
-    /// What is waited for.
+    /// What to wait for.
     pub wait: Wait,
 }
 
-/// Which tunnel, for as long as it is claimed.
+/// Identifies a tunnel while it is claimed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TunnelId(String);
 
-/// What is waited for.
+/// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// That nothing comes for so many seconds, while packets are sent.
+    /// Until nothing has come for this number of seconds, while packets were sent.
     Silence(u64),
-    /// That something comes out of the tunnel again.
+    /// Until something comes out of the tunnel again.
     Recovery,
 }
 
-/// Servers that have to be reached past a tunnel that is dead and still holds the default route.
+/// Servers that have to be reached past a dead tunnel that still has the default route.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Detours {
     /// The servers' addresses.
@@ -51,12 +51,12 @@ pub struct Detours {
     pub uplinks: BTreeSet<u32>,
 }
 
-/// What one look found, counted since the look before.
+/// What came and was sent since the sample before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
-    /// Something came.
+pub enum Sample {
+    /// A packet came.
     Heard,
-    /// Nothing came; whether anything was sent is not known.
+    /// Nothing came. Whether anything was sent is unknown.
     Quiet,
     /// Nothing came, and something was sent.
     Unanswered,
@@ -64,26 +64,26 @@ pub enum Look {
     Idle,
 }
 
-/// Looks that found nothing, in a row.
+/// Number of samples in a row in which nothing came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Silence(u32);
 
 impl Silence {
-    /// Takes in a look; whether the server counts as silent now.
-    pub fn take(&mut self, look: Look) -> bool {
-        match look {
-            Look::Heard => self.0 = 0,
-            // What was sent in the first of them is not known: it counts with those that follow.
-            Look::Quiet => self.0 = self.0.max(1),
-            Look::Unanswered => self.0 += 1,
-            Look::Idle => {}
+    /// Takes in a sample. Whether the server counts as silent now.
+    pub fn take(&mut self, sample: Sample) -> bool {
+        match sample {
+            Sample::Heard => self.0 = 0,
+            // Whether packets were sent in the first one is unknown: it counts with the samples that follow.
+            Sample::Quiet => self.0 = self.0.max(1),
+            Sample::Unanswered => self.0 += 1,
+            Sample::Idle => {}
         }
-        self.0 >= LOOKS
+        self.0 >= SAMPLES
     }
 }
 
 impl TunnelId {
-    /// As a test says it.
+    /// For tests.
     #[cfg(test)]
     pub(super) fn named(name: String) -> Self {
         Self(name)
@@ -104,33 +104,33 @@ impl TunnelId {
 mod tests {
     use super::*;
 
-    fn silent_after(looks: &[Look]) -> Option<usize> {
+    fn silent_after(samples: &[Sample]) -> Option<usize> {
         let mut silence = Silence::default();
-        looks.iter().position(|look| silence.take(*look)).map(|place| place + 1)
+        samples.iter().position(|sample| silence.take(*sample)).map(|place| place + 1)
     }
 
     #[test]
     fn an_idle_tunnel_is_not_silent_however_long() {
-        assert_eq!(silent_after(&[Look::Idle; 1000]), None);
-        let mut idle = vec![Look::Quiet];
-        idle.extend([Look::Idle; 1000]);
+        assert_eq!(silent_after(&[Sample::Idle; 1000]), None);
+        let mut idle = vec![Sample::Quiet];
+        idle.extend([Sample::Idle; 1000]);
         assert_eq!(silent_after(&idle), None);
         // One packet after a long time is not a silence either.
-        idle.push(Look::Unanswered);
+        idle.push(Sample::Unanswered);
         assert_eq!(silent_after(&idle), None);
     }
 
     #[test]
-    fn whoever_is_spoken_to_and_says_nothing_is_silent() {
-        let (quiet, sent) = (Look::Quiet, Look::Unanswered);
+    fn a_server_that_does_not_answer_is_silent() {
+        let (quiet, sent) = (Sample::Quiet, Sample::Unanswered);
         assert_eq!(silent_after(&[quiet, sent, sent]), Some(3));
-        assert_eq!(silent_after(&[quiet, Look::Idle, sent, Look::Idle, sent]), Some(5));
+        assert_eq!(silent_after(&[quiet, Sample::Idle, sent, Sample::Idle, sent]), Some(5));
     }
 
     #[test]
-    fn one_word_begins_it_anew() {
-        let (quiet, sent) = (Look::Quiet, Look::Unanswered);
-        assert_eq!(silent_after(&[quiet, sent, Look::Heard, quiet, sent, Look::Heard]), None);
-        assert_eq!(silent_after(&[quiet, sent, Look::Heard, quiet, sent, sent]), Some(6));
+    fn one_packet_starts_the_count_again() {
+        let (quiet, sent) = (Sample::Quiet, Sample::Unanswered);
+        assert_eq!(silent_after(&[quiet, sent, Sample::Heard, quiet, sent, Sample::Heard]), None);
+        assert_eq!(silent_after(&[quiet, sent, Sample::Heard, quiet, sent, sent]), Some(6));
     }
 }

@@ -22,7 +22,7 @@ pub enum State {
     Connecting,
     /// A tunnel is up, addressed and carries what it must.
     Protected,
-    /// The VPN went away unasked.
+    /// The VPN went away, and nobody asked for that.
     Lost,
     /// An administrator opened everything until a deadline.
     Paused,
@@ -87,7 +87,7 @@ pub struct Situation {
     /// The networks that belong to tunnels: nothing in them is the LAN.
     #[serde(default)]
     pub tunnel_networks: Vec<IpNet>,
-    /// Every tunnel interface's own addresses, whoever made it.
+    /// The own addresses of every tunnel interface.
     pub tunnel_addresses: Vec<TunnelAddress>,
     /// The only tunnels that may carry anything; `None` for all that match the configured names.
     pub named_tunnels: Option<Vec<IfName>>,
@@ -99,10 +99,10 @@ pub struct Situation {
     /// Links like those whose names no rule can carry.
     #[serde(default)]
     pub unnamed_wires: Vec<String>,
-    /// Links of the kernel's kind `ppp`, whatever they are called.
+    /// Links of the kernel's kind `ppp`.
     #[serde(default)]
     pub ppp_links: Vec<IfName>,
-    /// Links that have been uplinks, for a successor: one of them without an address is a wire.
+    /// Links that have been uplinks, for the next agent: one of them without an address is a wire.
     #[serde(default)]
     pub known_uplinks: Vec<Wire>,
     /// Bridges of containers and virtual machines that the configuration does not name.
@@ -126,8 +126,8 @@ pub struct Situation {
 pub struct Allowance {
     /// Endpoints, each with the user ids that may reach it besides `bootstrap.owners`.
     pub endpoints: BTreeMap<Endpoint, BTreeSet<u32>>,
-    /// Endpoints to which the kernel itself sends: the owner of such a packet is whoever sent what is in
-    /// it, so it is known otherwise.
+    /// Endpoints to which the kernel itself sends. The owner of such a packet is the program that sent what
+    /// is in it, so something else has to identify it.
     #[serde(default)]
     pub kernel: BTreeSet<(Endpoint, KernelPacket)>,
     /// Any address at all on the bootstrap ports.
@@ -142,13 +142,13 @@ impl Allowance {
     }
 }
 
-/// By what a packet is known that the kernel itself sends to a VPN server.
+/// What identifies a packet that the kernel itself sends to a VPN server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KernelPacket {
-    /// By the transport's mark, which takes CAP_NET_ADMIN to set.
+    /// The transport's mark, which takes CAP_NET_ADMIN to set.
     Marked(NonZeroU32),
-    /// By its destination alone: whoever sends there, passes.
+    /// Its destination alone: every program that sends there passes.
     Any,
 }
 
@@ -164,7 +164,7 @@ pub struct Tunnel {
     pub carrying: bool,
     /// Its server, if that is known.
     pub endpoint: Option<Endpoint>,
-    /// Who told of it.
+    /// Who reported it.
     pub source: TunnelSource,
     /// The VPN's name for people.
     pub name: String,
@@ -172,7 +172,7 @@ pub struct Tunnel {
     pub since: u64,
 }
 
-/// Who told of a tunnel.
+/// Who reported a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TunnelSource {

@@ -1,6 +1,6 @@
-//! Properties of the machine: whatever the sources say, in whatever order, the contract's rows hold.
+//! Properties of the machine: the contract's rows hold for every sequence of events.
 //!
-//! The bounds are kept beside the machine, from the events alone, so that one can convict the other.
+//! The test keeps its own bounds, from the events alone, and compares them with the machine.
 
 mod events;
 mod sleep;
@@ -255,7 +255,7 @@ fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestC
     Ok(())
 }
 
-/// What is computed anew only when something has changed is what a new computation gives.
+/// What is computed only when something has changed is what a new computation gives.
 fn nothing_is_stale(machine: &Machine) -> Result<(), TestCaseError> {
     let known = machine.known();
     prop_assert_eq!(&known.wanted_names(), machine.facts.names.wanted());
@@ -265,7 +265,7 @@ fn nothing_is_stale(machine: &Machine) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// No line says more than its rule, whatever links are called.
+/// No line says more than its rule, even if links have strange names.
 fn the_rules_render(machine: &Machine) -> Result<(), TestCaseError> {
     let owners = [0, 103].into();
     let rules = policy::ruleset(machine.config(), &owners, &machine.situation());
@@ -327,7 +327,7 @@ fn announced_losses_were_protection(was: &Situation, actions: &[Action]) -> Resu
     Ok(())
 }
 
-/// What the agent that comes next makes of the reports that stand.
+/// The next agent, after it has taken in the reports that stand.
 fn successor(machine: &Machine, heard: &Heard, now: u64) -> Machine {
     let state = machine.situation().state;
     let learned = Some(machine.facts.learning.all().clone());
@@ -344,7 +344,7 @@ proptest! {
     #![proptest_config(from_one_seed())]
 
     #[test]
-    fn whatever_is_said_the_contract_holds(
+    fn the_contract_holds_for_every_sequence_of_events(
         config in config(),
         learned in learned(),
         before in prop::sample::select(&State::ALL[..]),

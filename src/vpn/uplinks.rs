@@ -1,7 +1,7 @@
 //! Which links have been uplinks, so that one stays a wire while its address is away.
 //!
-//! A veth, a tunnel that the configuration does not name or a bridge is told from a container's by its
-//! address, its routes or its ports. `nmcli connection up` takes those away for a moment, and a container
+//! Only its address, its routes or its ports distinguish a veth, a bridge, or a tunnel that the configuration
+//! does not name, from a container's link. `nmcli connection up` removes those for a moment, and a container
 //! that shares the link goes on sending.
 
 use std::collections::BTreeSet;

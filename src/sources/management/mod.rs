@@ -108,7 +108,7 @@ impl Deaf {
             Self::Nobody | Self::Closed => Hearing::Nobody,
             Self::Refused(refused) if refused.is_absence() => Hearing::Nobody,
             Self::Refused(_) | Self::Stranger(_) | Self::Busy | Self::Nonsense(_) | Self::Broken(_) => {
-                Hearing::Deaf(self.to_string())
+                Hearing::Unusable(self.to_string())
             }
         }
     }

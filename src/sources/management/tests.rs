@@ -193,12 +193,12 @@ async fn how_it_stands_is_told_and_a_client_that_does_not_run_is_no_fault() {
     assert_eq!(nobody, Hearing::Nobody, "there is no socket");
     std::fs::set_permissions(here.path("run"), std::fs::Permissions::from_mode(0o777)).unwrap();
     let listener = here.bind();
-    let Hearing::Deaf(fault) = here.hearing(&nobody).await else { panic!("others can write there") };
+    let Hearing::Unusable(fault) = here.hearing(&nobody).await else { panic!("others can write there") };
     assert!(fault.contains("others than root can write"), "{fault}");
     std::fs::set_permissions(here.path("run"), std::fs::Permissions::from_mode(0o755)).unwrap();
     // It is there, and says nothing.
-    let busy = here.hearing(&Hearing::Deaf(fault)).await;
-    assert_eq!(busy, Hearing::Deaf(Deaf::Busy.to_string()));
+    let busy = here.hearing(&Hearing::Unusable(fault)).await;
+    assert_eq!(busy, Hearing::Unusable(Deaf::Busy.to_string()));
     let (left, _) = listener.accept().await.unwrap();
     drop(left);
     let (_, stream) = meet(&listener).await;

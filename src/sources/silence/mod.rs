@@ -6,8 +6,8 @@
 //! second kind, and so hide a silence. To end a silence takes a packet out of the tunnel.
 //!
 //! The kernel filters the packets. Nobody reads the packet sockets while packets come: they hold the first
-//! few packets and drop the rest, so a look is a few system calls and a busy tunnel wakes nobody. No rule of
-//! the firewall changes for it. What is sent is looked at only while nothing comes, because such a socket
+//! few packets and drop the rest, so a sample is a few system calls and a busy tunnel wakes nobody. No rule
+//! of the firewall changes for it. What is sent is looked at only while nothing comes, because such a socket
 //! makes the kernel copy every packet of the machine.
 
 pub(crate) mod filter;
@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 
 use self::filter::{Flow, flow, received, sent, sent_outside};
 use crate::net::Endpoint;
-use crate::vpn::{Event, LOOKS, Listening, Look, Silence, TunnelId, Wait};
+use crate::vpn::{Event, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
 
 /// Size of a socket's queue in bytes: room for a few packets.
 const QUEUE: usize = 4096;
@@ -78,14 +78,14 @@ async fn listen(listening: Listening, events: mpsc::Sender<Event>) {
     }
 }
 
-/// Looks at intervals, until there is a silence.
+/// Takes samples, until there is a silence.
 async fn silence(listening: &Listening, seconds: u64) -> io::Result<Event> {
-    let interval = Duration::from_millis(seconds.saturating_mul(1000) / u64::from(LOOKS));
+    let interval = Duration::from_millis(seconds.saturating_mul(1000) / u64::from(SAMPLES));
     let mut watch = Watch::new(listening)?;
     let mut silence = Silence::default();
     loop {
         tokio::time::sleep(interval).await;
-        if silence.take(watch.look()?) {
+        if silence.take(watch.sample()?) {
             return Ok(Event::Silent { tunnel: listening.tunnel.clone() });
         }
     }
@@ -153,30 +153,30 @@ impl<'a> Watch<'a> {
         Ok(Self { listening, receiver, sender, has_moved: false })
     }
 
-    /// What came and what was sent since the last look.
-    fn look(&mut self) -> io::Result<Look> {
+    /// What came and what was sent since the last sample.
+    fn sample(&mut self) -> io::Result<Sample> {
         let heard = self.receiver.take();
         let Some(sender) = &self.sender else {
             if heard {
-                return Ok(Look::Heard);
+                return Ok(Sample::Heard);
             }
             self.sender = Some(Sender::open(self.listening)?);
-            return Ok(Look::Quiet);
+            return Ok(Sample::Quiet);
         };
         let has_sent = drain(&sender.all);
         let is_new = self.receiver.follow(self.listening.link, sender.flows(self.listening))?;
         if heard {
             self.has_moved = false;
             self.sender = self.sender.take().filter(|_| self.receiver.flows.is_empty());
-            return Ok(Look::Heard);
+            return Ok(Sample::Heard);
         }
         // The server may have answered in the new flow, unseen. A client that moves on again and again
         // because nobody answers is not excused again.
         let is_excused = is_new && !std::mem::replace(&mut self.has_moved, true);
         Ok(match (is_excused, has_sent) {
-            (true, _) => Look::Quiet,
-            (false, true) => Look::Unanswered,
-            (false, false) => Look::Idle,
+            (true, _) => Sample::Quiet,
+            (false, true) => Sample::Unanswered,
+            (false, false) => Sample::Idle,
         })
     }
 }

@@ -19,11 +19,11 @@ impl Claims {
                 VpnPhase::Connecting | VpnPhase::Activated => self.claim(active, facts, now),
             }
         }
-        // What NetworkManager no longer speaks of may still carry: it was stopped or killed, and the
-        // client goes on. The kernel says when that is over.
+        // A connection that NetworkManager no longer lists may still carry packets: NetworkManager was
+        // stopped or killed, and the client goes on. The kernel shows when that is over.
         for claim in &mut self.list {
-            let is_told = active().any(|active| claim.is_path(&active.path));
-            claim.orphan = claim.is_managed() && !is_told;
+            let is_listed = active().any(|active| claim.is_path(&active.path));
+            claim.orphan = claim.is_managed() && !is_listed;
         }
         self.drop_what_does_not_count(facts);
         endings
@@ -52,8 +52,7 @@ impl Claims {
         }
     }
 
-    /// NetworkManager is about to be told to end this connection, so that it can begin anew: that is
-    /// no user's end.
+    /// The agent is about to end this connection in order to start it again. It is not the user who ends it.
     pub(in crate::vpn) fn restarting(&mut self, path: &str) {
         for claim in self.list.iter_mut().filter(|claim| claim.is_path(path)) {
             claim.restarting = true;
@@ -65,8 +64,8 @@ impl Claims {
             Claimant::NetworkManager { uuid, .. } => facts.counts(uuid, &claim.name),
             Claimant::Hook | Claimant::Management { .. } => true,
         };
-        let is_told_by_nobody = |claim: &Claim| claim.orphan && claim.standing == Standing::Coming;
-        self.list.retain(|claim| counts(claim) && !is_told_by_nobody(claim));
+        let will_never_come = |claim: &Claim| claim.orphan && claim.standing == Standing::Coming;
+        self.list.retain(|claim| counts(claim) && !will_never_come(claim));
     }
 
     fn claim(&mut self, active: &ActiveVpn, facts: &Facts, now: u64) {
@@ -84,8 +83,8 @@ impl Claims {
         };
         set_servers(claim, active, facts);
         claim.mark = active.mark;
-        // NetworkManager forgets the interface of a client that died before the link is gone, and the
-        // announcement of the loss names it.
+        // NetworkManager forgets the interface of a client that died before the link is gone. The
+        // announcement of the loss has to name it.
         if active.interface.is_some() && claim.interface != active.interface {
             claim.interface = active.interface.clone();
             claim.index = None;

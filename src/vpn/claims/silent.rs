@@ -10,8 +10,7 @@ use crate::vpn::facts::Facts;
 use crate::vpn::known::Known;
 use crate::vpn::{Comeback, Detours, Listening, Reason, State, TunnelId, Wait};
 
-/// Maximum number of servers of one tunnel that are told apart; a tunnel with more is not listened to.
-/// OpenVPN takes no more `remote` lines.
+/// Maximum number of servers of a tunnel that is listened to. OpenVPN takes no more `remote` lines.
 const MAX_SERVERS: usize = 64;
 
 impl Claims {
@@ -50,7 +49,7 @@ impl Claims {
         listening.collect()
     }
 
-    /// Every server that a tunnel may have by now: a client goes from one to the next by itself.
+    /// Every server that a tunnel may have now: a client goes from one server to the next by itself.
     fn servers(&self, claim: &Claim, facts: &Facts) -> BTreeSet<Endpoint> {
         let mut servers = match &claim.claimant {
             Claimant::NetworkManager { uuid, .. } => facts.endpoints_of_profile(uuid),
@@ -64,8 +63,8 @@ impl Claims {
         servers
     }
 
-    /// Which servers a client of a dead tunnel may go on to, and the one that it has gone on to. Those
-    /// on the link of an uplink need no way.
+    /// The servers to which the client of a dead tunnel may go next, and the one to which it went. A server
+    /// on the link of an uplink needs no route past the tunnel.
     pub(in crate::vpn) fn detours(&self, facts: &Facts) -> Detours {
         let servers = self.list.iter().flat_map(|claim| match (claim.standing, claim.heard) {
             (Standing::Failed(Reason::SilentServer), _) => self.servers(claim, facts),
@@ -109,7 +108,7 @@ impl Claims {
         let claim = &mut self.list[place];
         claim.endpoints = BTreeSet::from([server]);
         claim.heard = Some(server);
-        // Whether the tunnel carries is for the kernel to say.
+        // The kernel decides whether the tunnel carries packets.
         claim.stand(Standing::Failed(Reason::Ended), now);
     }
 

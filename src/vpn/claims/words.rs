@@ -27,8 +27,8 @@ impl Claims {
             }
             ClientState::ExitingAsked => self.take_back(|claim| word.is_of(claim), None),
             ClientState::Exiting => self.take_back(|claim| word.is_of(claim), Some(Reason::ManagementEnds)),
-            // The claim of a hook stays: its process is watched for its end, and another program may only
-            // have taken the socket from the agent.
+            // The claim of a hook stays. The agent watches the process for its end, and another program may
+            // only have taken the socket from the agent.
             ClientState::Gone => self.take_back(
                 |claim| word.is_of(claim) && claim.claimant != Claimant::Hook,
                 Some(Reason::ManagementClosed),
@@ -36,9 +36,9 @@ impl Claims {
         }
     }
 
-    /// The client has lost its server: no tunnel of its carries anything until it says otherwise.
+    /// The client has lost its server: its tunnels carry nothing until it reports that it is connected.
     fn doubt(&mut self, word: &ManagementWord, reason: Reason, now: u64) -> Vec<Ending> {
-        // A client that begins anew after a silence says when it is connected again: that ends the silence.
+        // A client that starts again after a silence reports when it is connected. That ends the silence.
         let is_silent = |claim: &Claim| claim.standing == Standing::Failed(Reason::SilentServer);
         let may_fail = |claim: &Claim| !claim.is_doubted() || is_silent(claim);
         let own = self.list.iter_mut().filter(|claim| word.is_of(claim) && may_fail(claim));
@@ -66,7 +66,8 @@ impl Claims {
                 claim.index = None;
             }
         }
-        // That its client is connected ends no silence, unless the client has begun anew since: see `doubt`.
+        // A report of `connected` does not end a silence, unless the client has started again since: see
+        // `doubt`.
         if matches!(claim.standing, Standing::Failed(reason) if reason != Reason::SilentServer) {
             claim.heard = *in_use;
             // Without `persist-tun` its link is another one of the same name.
@@ -75,7 +76,7 @@ impl Claims {
         }
     }
 
-    /// Finds the link of each client that has named its address: a tunnel that nobody else has claimed.
+    /// Finds the link of each client that has reported its address: a tunnel that no other claim has.
     pub(super) fn find_links(&mut self, facts: &Facts) {
         for place in 0..self.list.len() {
             let claim = &self.list[place];

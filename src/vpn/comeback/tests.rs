@@ -109,7 +109,7 @@ fn what_the_user_ended_is_never_brought_back() {
     assert!(!reconnects(&story.step(Event::Clock)));
     assert_eq!(story.until_next(), None);
 
-    // Nor what he ended while it was being brought back.
+    // Nor what the user ended while it was being brought back.
     let mut story = Story::protected(Reconnect::Auto);
     story.lose();
     story.until_next();
@@ -120,7 +120,7 @@ fn what_the_user_ended_is_never_brought_back() {
 }
 
 #[test]
-fn unless_it_is_to_be_automatic_nothing_is_done_unasked() {
+fn only_with_reconnect_auto_the_agent_reconnects_by_itself() {
     for reconnect in [Reconnect::Ask, Reconnect::Never] {
         let mut story = Story::protected(reconnect);
         assert!(!reconnects(&story.lose()));
@@ -185,11 +185,11 @@ fn a_client_that_can_go_on_to_its_next_server_by_itself_is_left_time_for_it() {
     story.now += 60;
     assert!(!reconnects(&story.step(Event::Clock)), "it has not had its ping-restart");
     story.now += 60;
-    // Whatever else happens meanwhile does not put it off.
+    // Other events do not delay it.
     story.step(Event::Resolvers(["10.0.0.1".parse().unwrap()].into()));
     assert_eq!(story.until_next(), Some(60));
     story.fail();
-    assert_eq!(story.until_next(), Some(PATIENCE), "it is still at it");
+    assert_eq!(story.until_next(), Some(SWITCH_TIMEOUT), "it is still at it");
 
     // One that has gone on is left alone, and one that has given up is brought back at once.
     let mut story = silent(&two);
@@ -228,7 +228,7 @@ fn our_own_end_of_a_dead_connection_is_not_the_users() {
     let again = |action: &Action| {
         matches!(action, Action::Announce(Announcement::Lost { reason: Reason::Restarted, .. }))
     };
-    assert!(!told.iter().any(again), "the loss was told before: {told:?}");
+    assert!(!told.iter().any(again), "the loss was announced before: {told:?}");
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn hostile() -> impl Strategy<Value = Vec<DockerNetwork>> {
     prop::collection::vec(network, 0..12)
 }
 
-/// The interfaces that a rule names, whichever way.
+/// The interfaces that a rule names, as input or as output.
 fn interfaces(rule: &str) -> Vec<&str> {
     let words: Vec<&str> = rule.split(' ').collect();
     let pairs = words.windows(2);

@@ -66,7 +66,7 @@ fn what_cannot_be_read_any_more_is_not_nothing() {
     let mut unread = Machine::new(Config::default(), damaged(), 0);
     assert!(!unread.situation().bootstrap.any);
     assert!(fresh(Config::default()).situation().bootstrap.any, "the control");
-    // Nor when nobody has a profile now: a hook may have told of what was lost.
+    // Nor when there is no profile now: a hook may have reported the servers that were lost.
     unread.step(view(Vec::new()), 1);
     unread.step(Event::OpenVpnFiles(Vec::new()), 1);
     assert!(!unread.situation().bootstrap.any);
@@ -78,7 +78,7 @@ fn what_cannot_be_read_any_more_is_not_nothing() {
     assert_eq!(servers, [endpoint("198.51.100.1:1194/udp")]);
     config.bootstrap.scope = Scope::Any;
     let unread = Machine::new(config, damaged(), 0);
-    assert!(unread.situation().bootstrap.any, "the administrator's own word");
+    assert!(unread.situation().bootstrap.any, "the administrator wants it");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn an_offloaded_openvpn_needs_both_its_owner_s_packets_and_the_kernel_s() {
 
 #[test]
 fn a_file_s_user_gets_its_servers_alone_and_a_file_that_is_gone_is_forgotten() {
-    // Root's own word counts beside the named profiles.
+    // Root's files count beside the named profiles.
     let mut machine = fresh(naming("work"));
     machine.step(view(vec![profile("work", &["198.51.100.1:1194/udp"])]), 1);
     let files = vec![file("/etc/openvpn/a.conf", &["198.51.100.7:1194/udp", "198.51.100.8:443/tcp"])];
@@ -268,7 +268,7 @@ fn a_profile_that_root_has_not_named_opens_no_port_of_dns() {
     let learned = Some(machine.facts.learning.all().clone());
     let recalled = Machine::new(Config::default(), Remembered { learned, ..Remembered::default() }, 1);
     assert_eq!(allowed(&recalled), only, "from the store");
-    assert_eq!(recalled.left_out(), machine.left_out(), "told after a restart");
+    assert_eq!(recalled.left_out(), machine.left_out(), "the same after a restart");
 
     let mut active = ActiveVpn {
         path: "/1".to_owned(),
@@ -326,7 +326,7 @@ fn root_opens_a_port_of_dns_by_the_line_that_is_told() {
     assert_eq!(allowed(&machine).len(), 5, "root named it");
     assert!(machine.left_out().is_empty());
 
-    // Another of the same name is not root's word, whichever of the two root meant.
+    // If another profile has the same name, neither of the two counts as named by root.
     let namesake = Profile { uuid: "planted".to_owned(), ..dns() };
     machine.step(view(vec![mine(), namesake]), 3);
     assert_eq!(allowed(&machine), ["198.51.100.7:443/tcp"]);

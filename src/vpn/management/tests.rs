@@ -237,7 +237,7 @@ fn its_process_is_watched_for_its_end_and_what_it_starts_may_report_a_loss() {
 }
 
 #[test]
-fn a_silent_server_is_silent_until_it_is_heard_whatever_its_client_believes() {
+fn a_report_of_connected_does_not_end_a_silence_and_a_packet_does() {
     let mut story = Story::protected();
     let tunnel = story.0.listening()[0].tunnel.clone();
     assert_eq!(loss(&story.step(Event::Silent { tunnel: tunnel.clone() })), Some(Reason::SilentServer));
@@ -253,7 +253,7 @@ fn a_client_that_begins_anew_after_a_silence_ends_the_silence_when_it_is_connect
     let mut story = Story::protected();
     let tunnel = story.0.listening()[0].tunnel.clone();
     story.step(Event::Silent { tunnel });
-    assert_eq!(loss(&story.said(ClientState::Reconnecting)), None, "the loss is told once");
+    assert_eq!(loss(&story.said(ClientState::Reconnecting)), None, "the loss is announced once");
     assert_eq!(story.state(), State::Lost);
     story.said(connected("198.51.100.8"));
     assert_eq!(story.state(), State::Protected);
@@ -268,13 +268,13 @@ fn whether_a_client_is_heard_stays_while_its_file_is_read_again_and_goes_with_it
         story.0.hearings().map(|(socket, hearing)| (socket.file.clone(), hearing.clone())).collect()
     };
     assert_eq!(hearings(&story), [(FILE.to_owned(), Hearing::Nobody)]);
-    let deaf = Hearing::Deaf("it is taken".to_owned());
-    story.step(Event::Hearing(socket.clone(), deaf.clone()));
+    let unusable = Hearing::Unusable("it is taken".to_owned());
+    story.step(Event::Hearing(socket.clone(), unusable.clone()));
     story.step(Event::OpenVpnFiles(vec![file(FILE, &SERVERS[..1]), file(other, &SERVERS)]));
-    let both = [(FILE.to_owned(), deaf.clone()), (other.to_owned(), Hearing::Nobody)];
+    let both = [(FILE.to_owned(), unusable.clone()), (other.to_owned(), Hearing::Nobody)];
     assert_eq!(hearings(&story), both);
     story.step(Event::OpenVpnFiles(vec![file(other, &SERVERS)]));
-    story.step(Event::Hearing(socket, deaf));
+    story.step(Event::Hearing(socket, unusable));
     assert_eq!(hearings(&story), [(other.to_owned(), Hearing::Nobody)], "told too late");
 }
 

@@ -243,9 +243,9 @@ fn users_profiles_tell_the_resolver_a_bounded_number_of_names_an_hour() {
     for nth in 0..100 {
         activate(&mut asked, nth, 1000);
     }
-    assert_eq!(activate(&mut asked, 0, 1001), MOST_NAMES_OF_USERS, "a name that was told tells no more");
+    assert_eq!(activate(&mut asked, 0, 1001), MOST_NAMES_OF_USERS, "a name that was asked for before");
     assert_eq!(activate(&mut asked, 200, 1000 + HOUR), MOST_NAMES_OF_USERS + 1, "an hour later");
-    // A profile of many names at once; whoever waits is woken when there is room, and not before.
+    // A profile of many names at once: the machine is woken when there is room, and not before.
     let mut many = profile("users", "a.example.net");
     many.names = (0..100).map(|n| profile("", &format!("many-{n}.example.net")).names.remove(0)).collect();
     let mut asked = Asked::new();
@@ -253,7 +253,7 @@ fn users_profiles_tell_the_resolver_a_bounded_number_of_names_an_hour() {
     let connecting = view(&profiles, vec![activated("users", VpnPhase::Connecting)]);
     assert_eq!(asked.step(connecting, 1000).len(), MOST_NAMES_OF_USERS);
     assert!(asked.0.left_out().iter().any(|(_, what)| matches!(what, LeftOut::TooManyNames(_))));
-    assert!(asked.0.next_moment(1000).is_some_and(|next| next > 1000), "it would be woken for ever");
+    assert!(asked.0.next_moment(1000).is_some_and(|next| next > 1000), "it would be woken again and again");
 }
 
 #[test]

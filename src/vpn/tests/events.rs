@@ -228,7 +228,7 @@ fn client() -> Reporter {
 
 fn report() -> impl Strategy<Value = (Report, Reporter)> {
     let of = |pool: Vec<Endpoint>, reporter: Reporter| {
-        // Mostly of one process, or what is said would seldom be about the same tunnel.
+        // Mostly of one process, so that the events are about the same tunnel.
         let pid = select(vec![Some(1), Some(1), Some(1), Some(2), None]);
         (kind(), interface(), pid, option::of((select(pool), any::<bool>()))).prop_map(
             move |(kind, interface, pid, server)| {
