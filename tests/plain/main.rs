@@ -2,4 +2,5 @@
 
 mod hooks;
 mod manual;
+mod pure;
 mod rules;

@@ -1,0 +1,90 @@
+//! The middle of the program stays pure: what its source files may use.
+
+#![expect(clippy::unwrap_used, reason = "a source file that cannot be read is a failed test")]
+#![allow(clippy::disallowed_methods, reason = "this reads source files")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folders of the middle. They use one another and nothing else of this crate.
+const MIDDLE: [&str; 4] = ["config", "net", "policy", "vpn"];
+
+/// Files of the middle that may read a file: the configuration has to come from somewhere.
+const READERS: [&str; 2] = ["src/config/read.rs", "src/config/fault.rs"];
+
+/// What reads a clock, a file, a process or the network, or waits.
+const IMPURE: [&str; 12] = [
+    "std::fs",
+    "std::io",
+    "std::env",
+    "std::net::UdpSocket",
+    "std::process",
+    "Instant::now",
+    "SystemTime",
+    "Timestamp::now",
+    "tokio",
+    "nix",
+    "async",
+    ".await",
+];
+
+/// Every Rust file under a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    found.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+/// Lines of code in these folders of `src` in which `is_wrong` finds something.
+fn lines(folders: &[&str], is_wrong: impl Fn(&str) -> bool) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = folders.iter().flat_map(|folder| files(&root.join("src").join(folder)));
+    let mut wrong = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(root).unwrap().display().to_string();
+        if READERS.contains(&name.as_str()) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        wrong.extend(code.filter(|line| is_wrong(line)).map(|line| format!("{name}: {}", line.trim())));
+    }
+    wrong
+}
+
+fn is_impure(line: &str) -> bool {
+    IMPURE.iter().any(|word| {
+        line.match_indices(word)
+            .any(|(at, word)| is_end(&line[at + word.len()..]) && is_start(&line[..at], word))
+    })
+}
+
+/// Whether a word ends where the rest of its line begins.
+fn is_end(rest: &str) -> bool {
+    !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_')
+}
+
+/// Whether a word begins where this start of its line ends.
+fn is_start(start: &str, word: &str) -> bool {
+    word.starts_with('.') || !start.ends_with(|last: char| last.is_alphanumeric() || last == '_')
+}
+
+/// Whether a line uses a part of this crate that is not in the middle.
+fn leaves_the_middle(line: &str) -> bool {
+    line.match_indices("crate::").any(|(at, path)| {
+        let rest = &line[at + path.len()..];
+        !MIDDLE.iter().any(|folder| rest.strip_prefix(folder).is_some_and(is_end))
+    })
+}
+
+#[test]
+fn the_middle_reads_no_clock_file_or_process_and_never_waits() {
+    assert_eq!(lines(&MIDDLE, is_impure), [""; 0]);
+    assert!(!lines(&["agent", "store"], is_impure).is_empty(), "the control");
+}
+
+#[test]
+fn the_middle_uses_nothing_of_the_edges() {
+    assert_eq!(lines(&MIDDLE, leaves_the_middle), [""; 0]);
+    assert!(!lines(&["agent"], leaves_the_middle).is_empty(), "the control");
+}
