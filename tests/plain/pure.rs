@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The folders of the middle. They use one another and nothing else of this crate.
 const MIDDLE: [&str; 4] = ["config", "net", "policy", "vpn"];
 
-/// Files of the middle that may read a file: the configuration has to come from somewhere.
+/// Files of the middle that may use `std::io`: they read the configuration and explain why it cannot be read.
 const READERS: [&str; 2] = ["src/config/read.rs", "src/config/fault.rs"];
 
 /// What reads a clock, a file, a process or the network, or waits.
