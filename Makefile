@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,TUNWARDEN_CHAOS_SEED")
 
-.PHONY: help demo test test-all chaos fuzz bench screenshots lint deps trees deb cargo-deb install uninstall
+.PHONY: help demo test test-all chaos fuzz bench screenshots style lint advisories cargo-deny deps trees deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
@@ -13,8 +13,9 @@ help:
 	@echo "make chaos   random sequences for an hour: TUNWARDEN_CHAOS_SECONDS=3600 TUNWARDEN_CHAOS_SEED="
 	@echo "make fuzz    every parser for TIME seconds each: TIME=600 TARGETS="
 	@echo "make bench   the benchmarks, as ratios"
-	@echo "make screenshots    the pictures of the README, made anew"
-	@echo "make lint    formatting, clippy, shell"
+	@echo "make screenshots    make the pictures in docs/ again"
+	@echo "make lint    formatting, clippy, shell, licences of the dependencies"
+	@echo "make advisories    known vulnerabilities of the dependencies, from the internet"
 	@echo "make deb     the Debian package, in target/debian"
 	@echo "make install / uninstall    as root, after: cargo build --release"
 
@@ -38,7 +39,7 @@ demo:
 
 # One seed, so that the same tree makes the same choices; make chaos takes another each time.
 test: export TUNWARDEN_CHAOS_SEED ?= 7
-test: deps trees cargo-deb lint
+test: deps trees cargo-deb style
 	$(CARGO) test --workspace --no-run
 	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/test
 
@@ -54,7 +55,7 @@ chaos: deps
 	$(SUDO) $(if $(TUNWARDEN_CHAOS_SEED),env TUNWARDEN_CHAOS_SEED=$(TUNWARDEN_CHAOS_SEED)) \
 		env TUNWARDEN_CHAOS_SECONDS=$(TUNWARDEN_CHAOS_SECONDS) $(CARGO) test --test chaos -- --nocapture
 
-# The parsers of foreign bytes, for as long as one likes.
+# The parsers of foreign bytes, TIME seconds each.
 fuzz: TIME ?= 600
 fuzz: deps
 	scripts/fuzz $(TIME) $(TARGETS)
@@ -68,10 +69,21 @@ bench: deps
 	$(CARGO) build --release --benches --bin tunwarden
 	$(SUDO) $(CARGO) bench
 
-lint:
+# Formatting, clippy, shell: what make test runs too.
+style:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/fuzz scripts/words packaging/debian/p*
+
+lint: style cargo-deny
+	$(CARGO) deny check bans licenses sources
+
+# Known vulnerabilities of the dependencies; the list is on the internet.
+advisories: cargo-deny
+	$(CARGO) deny check advisories
+
+cargo-deny:
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 
 # The Debian package, in target/debian.
 deb: cargo-deb
@@ -103,12 +115,14 @@ install:
 	install -D -m 644 systemd/tunwarden-lock.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden-lock.service
 	install -D -m 644 systemd/tunwarden.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden.service
 	install -D -m 644 systemd/tunwarden.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tunwarden.conf
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 packaging/man/*.1
-	gzip -9nf $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden.1 $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden-*.1
+	for section in 1 5 8; do \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$$section packaging/man/*.$$section && \
+		gzip -9nf $(DESTDIR)$(PREFIX)/share/man/man$$section/tunwarden*.$$section || exit 1; \
+	done
 	install -D -m 644 packaging/completions/tunwarden.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tunwarden
 	install -D -m 644 packaging/completions/_tunwarden $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_tunwarden
 	install -D -m 644 packaging/completions/tunwarden.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tunwarden.fish
-	install -D -m 644 -t $(DOC) README.md docs/*.md
+	install -D -m 644 -t $(DOC) README.md docs/*.md docs/*.json
 	install -D -m 644 -t $(DOC)/examples examples/*.toml
 	test -e $(DESTDIR)/etc/tunwarden/config.toml || install -D -m 644 examples/config.toml $(DESTDIR)/etc/tunwarden/config.toml
 	test -n "$(DESTDIR)" || systemd-tmpfiles --create tunwarden.conf
@@ -125,7 +139,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.tunwarden.Agent1.conf
 	rm -f $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
 	rm -f $(DESTDIR)/etc/xdg/autostart/tunwarden-notify.desktop
-	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden.1.gz $(DESTDIR)$(PREFIX)/share/man/man1/tunwarden-*.1.gz
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man[158]/tunwarden.*.gz $(DESTDIR)$(PREFIX)/share/man/man[158]/tunwarden-*.gz
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tunwarden
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_tunwarden
 	rm -f $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tunwarden.fish

@@ -10,6 +10,7 @@ mod hint;
 mod in_force;
 mod item;
 mod read;
+mod reference;
 mod schema;
 mod user;
 mod warning;
@@ -17,6 +18,7 @@ mod words;
 
 pub use fault::{Fault, Faults};
 pub use in_force::{InForce, Kept, Source, Written};
+pub use reference::{KeyReference, REFERENCE, SectionReference};
 pub use user::{UserName, UserNameError};
 pub use warning::Warning;
 

@@ -16,6 +16,7 @@ const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
 fn found(lab: &Lab) -> Result<BTreeSet<String>> {
     let output = tunwarden(lab, ["doctor", "--json"])?;
     let report: Value = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    support::schema::check(support::schema::DOCTOR, &report)?;
     let problems = report["problems"].as_array().context("no list")?;
     let healthy = problems.is_empty();
     ensure!(report["healthy"] == healthy && output.status.code() == Some(i32::from(!healthy)), "{output:?}");

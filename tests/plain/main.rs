@@ -1,5 +1,7 @@
 //! The tests that need neither root nor a laboratory. `make check` runs them.
 
+mod dependencies;
+mod documents;
 mod hooks;
 mod manual;
 mod pure;

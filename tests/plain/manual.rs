@@ -14,7 +14,7 @@ fn what_ships_is_what_the_command_line_says() -> Result<()> {
     let files = generator::files()?;
     for (path, text) in &files {
         let shipped = std::fs::read(root.join(path)).with_context(|| path.clone())?;
-        ensure!(shipped == *text, "{path} is not of today; make it anew: cargo run --example manual");
+        ensure!(shipped == *text, "{path} does not match the source; run: cargo run --example manual");
     }
     for folder in ["packaging/man", "packaging/completions"] {
         for entry in std::fs::read_dir(root.join(folder))? {
@@ -31,8 +31,14 @@ fn every_verb_has_a_page_an_example_and_a_place_in_each_completion() -> Result<(
     let command = tunwarden::cli::Cli::command();
     for verb in command.get_subcommands() {
         let name = verb.get_name();
-        let page = files.get(&format!("packaging/man/tunwarden-{name}.1")).context(name.to_owned())?;
-        ensure!(!page.is_empty());
+        let page = files.get(&generator::page_path(&format!("tunwarden-{name}"))).context(name.to_owned())?;
+        let page = String::from_utf8_lossy(page);
+        for title in ["EXIT STATUS", "FILES", "SEE ALSO"] {
+            ensure!(
+                page.contains(&format!(".SH \"{title}\"")) || page.contains(&format!(".SH {title}")),
+                "{name} lacks {title}"
+            );
+        }
         ensure!(verb.get_about().is_some(), "{name} says nothing of itself");
         let example = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
         ensure!(name == "hook" || example.contains("Examples:\n"), "{name} has no example");

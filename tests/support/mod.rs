@@ -11,6 +11,7 @@ pub mod package;
 pub mod page;
 pub mod person;
 pub mod polkit;
+pub mod schema;
 pub mod signals;
 pub mod story;
 
@@ -47,11 +48,13 @@ pub fn agent(lab: &Lab, config: &str) -> Result<Process> {
     start_agent(lab)
 }
 
-/// What `status --json` says.
+/// What `status --json` says. Fails unless `docs/status.schema.json` describes it.
 pub fn status(lab: &Lab) -> Result<Value> {
     let output = tunwarden(lab, ["status", "--json"])?;
-    serde_json::from_str(&output.stdout)
-        .with_context(|| format!("status said {:?} {:?}", output.stdout, output.stderr))
+    let status = serde_json::from_str(&output.stdout)
+        .with_context(|| format!("status said {:?} {:?}", output.stdout, output.stderr))?;
+    schema::check(schema::STATUS, &status)?;
+    Ok(status)
 }
 
 /// Compares the kernel with what was applied last without the agent, which would put right what it is

@@ -165,7 +165,9 @@ impl Cache {
             profiles: self.profiles.values().map(|saved| saved.profile.clone()).collect(),
             active: self.active.values().map(|connection| connection.vpn.clone()).collect(),
         };
-        for (path, _) in self.active.extract_if(.., |_, connection| is_ended(connection)) {
+        let ended = self.active.iter().filter(|(_, connection)| is_ended(connection));
+        for path in ended.map(|(path, _)| path.clone()).collect::<Vec<String>>() {
+            self.active.remove(&path);
             self.passed.insert(path);
             self.changed = true;
         }
