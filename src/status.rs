@@ -1,12 +1,14 @@
 //! What is said of tunwarden: only what was applied, never what was wished.
 
 mod bootstrap;
+mod codec;
 mod configuration;
 mod docker;
 mod layers;
 mod left_out;
 mod loss;
 mod management;
+mod properties;
 mod text;
 mod verdict;
 mod watch;
@@ -18,13 +20,11 @@ pub use layers::LayerStatus;
 pub use left_out::LeftOutStatus;
 pub use loss::LossStatus;
 pub use management::ManagementStatus;
+pub use properties::{Changes, PROPERTIES, Property};
 pub use verdict::{Enforcement, Unread, Verdict};
 pub use watch::{FightStatus, Watch};
 
-use std::collections::{BTreeSet, HashMap};
-
 use serde::{Serialize, Serializer};
-use zbus::OwnedVariant;
 
 use crate::config::Reconnect;
 use crate::firewall::LayerReport;
@@ -74,9 +74,6 @@ pub struct Status {
     pub configuration: Option<ConfigurationStatus>,
     /// Docker.
     pub docker: DockerStatus,
-    /// Processes of VPN clients, whose descendants may report a loss.
-    #[serde(skip)]
-    pub clients: BTreeSet<u32>,
 }
 
 /// A pause in the status.
@@ -145,7 +142,6 @@ impl Status {
                 protected: docker && !opens_containers(situation),
                 ..DockerStatus::default()
             },
-            clients: BTreeSet::new(),
         };
         status.found(enforcement)
     }
@@ -227,88 +223,6 @@ fn opens_containers(situation: &Situation) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("the agent on the bus says something that this version does not understand: {0}")]
 pub struct StatusError(String);
-
-impl Status {
-    /// Reads the properties of the agent on the bus.
-    ///
-    /// # Errors
-    /// A property that is missing or of another type.
-    pub fn from_properties(mut all: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        let state: String = take(&mut all, "State")?;
-        let state: State = state.parse().map_err(StatusError)?;
-        let tunnels: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Tunnels")?;
-        let bootstrap: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Bootstrap")?;
-        let verdict: String = optional(&mut all, "Verdict")?;
-        let verdict = Some(verdict).filter(|verdict| !verdict.is_empty());
-        let verdict = verdict.map(|verdict| verdict.parse().map_err(StatusError)).transpose()?;
-        let enforcement = Enforcement::from_words(take(&mut all, "Enforced")?, verdict);
-        let paused_until: u64 = take(&mut all, "PausedUntil")?;
-        let docker = take(&mut all, "Docker")?;
-        let scope: String = take(&mut all, "PauseScope")?;
-        let scope = Some(scope).filter(|scope| !scope.is_empty());
-        let scope = scope.map(|scope| scope.parse().map_err(StatusError)).transpose()?;
-        let (watch, fights): (String, Vec<_>) = (take(&mut all, "Watch")?, take(&mut all, "Fights")?);
-        let layers: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Layers")?;
-        let pending: String = optional(&mut all, "Pending")?;
-        let reconnect: String = take(&mut all, "ReconnectPolicy")?;
-        let management: Vec<HashMap<String, OwnedVariant>> = take(&mut all, "Management")?;
-        let configuration = optional(&mut all, "Configuration")?;
-        let left_out: Vec<HashMap<String, OwnedVariant>> = optional(&mut all, "LeftOut")?;
-        Ok(Self {
-            version: take(&mut all, "Version")?,
-            agent: true,
-            state,
-            since: take(&mut all, "Since")?,
-            enforcement,
-            pending: Some(pending).filter(|pending| !pending.is_empty()),
-            tunnels: tunnels.into_iter().map(TunnelStatus::from_dict).collect::<Result<_, _>>()?,
-            bootstrap: bootstrap.into_iter().map(BootstrapStatus::from_dict).collect::<Result<_, _>>()?,
-            paused_until: (paused_until != 0).then_some(paused_until),
-            pause: scope.map(|scope| PauseStatus { scope }),
-            repairs: take(&mut all, "Repairs")?,
-            watch: Watch::from_word(&watch)?,
-            fights: fights.into_iter().map(FightStatus::from_dict).collect::<Result<_, _>>()?,
-            reconnect: Reconnect::from_word(&reconnect),
-            loss: LossStatus::from_dict(take(&mut all, "Loss")?)?,
-            management: management.into_iter().map(ManagementStatus::from_dict).collect::<Result<_, _>>()?,
-            layers: layers.into_iter().map(LayerStatus::from_dict).collect::<Result<_, _>>()?,
-            left_out: left_out.into_iter().map(LeftOutStatus::from_dict).collect::<Result<_, _>>()?,
-            configuration: ConfigurationStatus::from_dict(configuration)?,
-            docker: DockerStatus::from_dict(docker)?,
-            clients: BTreeSet::new(),
-        })
-    }
-}
-
-/// The default where an agent of an older version has no such property.
-fn optional<T: TryFrom<OwnedVariant> + Default>(
-    all: &mut HashMap<String, OwnedVariant>,
-    key: &str,
-) -> Result<T, StatusError> {
-    if all.contains_key(key) { take(all, key) } else { Ok(T::default()) }
-}
-
-fn take<T: TryFrom<OwnedVariant>>(
-    dict: &mut HashMap<String, OwnedVariant>,
-    key: &str,
-) -> Result<T, StatusError> {
-    let value = dict.remove(key).ok_or_else(|| StatusError(format!("{key} is missing")))?;
-    T::try_from(value).map_err(|_| StatusError(format!("{key} is of another type")))
-}
-
-impl TunnelStatus {
-    fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        let source: String = take(&mut dict, "source")?;
-        Ok(Self {
-            interface: take(&mut dict, "interface")?,
-            source,
-            name: take(&mut dict, "name")?,
-            since: take(&mut dict, "since")?,
-            carrying: take(&mut dict, "carrying")?,
-            endpoint: dict.contains_key("address").then(|| EndpointStatus::from_dict(dict)).transpose()?,
-        })
-    }
-}
 
 impl From<&Tunnel> for TunnelStatus {
     fn from(tunnel: &Tunnel) -> Self {

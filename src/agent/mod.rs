@@ -18,6 +18,7 @@ mod requests;
 mod tell;
 mod wait;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,6 +100,8 @@ struct Agent {
     /// Why the rules of an earlier situation are in force and not those of this one.
     pending: Option<String>,
     status: watch::Sender<Status>,
+    /// The processes of VPN clients. What descends from one of them may report on its tunnel.
+    clients: watch::Sender<BTreeSet<u32>>,
     notices: Backlog,
     /// What of it is on disk for our successor.
     kept: Applied,
@@ -150,7 +153,8 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let mut agent = Agent::new(setup, event_sender.clone(), notices.clone(), drift, requests).await;
     tokio::spawn(sources::drift::watch(change_sender));
     let files = watch_all(&agent, event_sender);
-    let bus = (Caller(request_sender), notices);
+    let caller = Caller { requests: request_sender, clients: agent.clients.subscribe() };
+    let bus = (caller, notices);
 
     let ended_in_time = async {
         end.received().await;
@@ -280,6 +284,7 @@ impl Agent {
             detours: None,
             listening: watch::Sender::default(),
             sockets: watch::Sender::default(),
+            clients: watch::Sender::default(),
             attendant,
             applied: None,
             situation: before.situation.clone(),

@@ -2,7 +2,7 @@
 
 use sd_notify::NotifyState;
 
-use super::{Agent, describe};
+use super::{Agent, describe, publish};
 use crate::bus::{News, Notice};
 use crate::effects::systemd::notify;
 use crate::status::{Enforcement, LeftOutStatus, LossStatus, ManagementStatus, Status, Verdict};
@@ -44,6 +44,7 @@ impl Agent {
 
     /// Says what was applied: to the log, to systemd, to the bus.
     pub(super) async fn tell(&mut self) {
+        publish(&self.clients, self.machine.clients());
         let docker = self.machine.docker();
         let present = docker.is_some() || system::has_docker();
         let status = Status::new(&self.situation, self.kept.since, self.found, present);
@@ -54,7 +55,6 @@ impl Agent {
         status.fights = self.fights();
         status.reconnect = Some(self.machine.config().vpn.reconnect);
         status.management = self.machine.hearings().map(ManagementStatus::from).collect();
-        status.clients = self.machine.clients();
         status.loss.clone_from(&self.kept.loss);
         status.configuration = Some(self.configuration.status());
         status.left_out = self.machine.left_out().into_iter().map(LeftOutStatus::from).collect();

@@ -1,4 +1,4 @@
-//! `org.tunwarden.Agent1`, as design and introspection have it.
+//! The methods and signals of `org.tunwarden.Agent1`. The properties are a table of the status: see [`super::object`].
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,15 +9,10 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Connection, Variant, interface};
 
 use super::caller;
-use super::dict::{
-    Dict, Nested, bootstrap_dict, configuration_dict, docker_dict, fight_dict, left_out_dict, loss_dict,
-    management_dict, tunnel_dict,
-};
 use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
-use crate::config::Reconnect;
 use crate::hooks::openvpn;
-use crate::status::{LayerStatus, Status, Watch};
+use crate::status::Status;
 use crate::system::{self, process};
 use crate::vpn::{DatedReport, PauseScope, Reporter};
 
@@ -36,115 +31,6 @@ pub(super) struct Agent1 {
 
 #[interface(name = "org.tunwarden.Agent1")]
 impl Agent1 {
-    #[zbus(property(emits_changed_signal = "const"))]
-    fn version(&self) -> String {
-        self.status.borrow().version.clone()
-    }
-
-    #[zbus(property)]
-    fn state(&self) -> String {
-        self.status.borrow().state.to_string()
-    }
-
-    #[zbus(property)]
-    fn since(&self) -> u64 {
-        self.status.borrow().since
-    }
-
-    #[zbus(property)]
-    fn enforced(&self) -> bool {
-        self.status.borrow().enforced()
-    }
-
-    /// What may leave this machine now: `protected`, `locked`, `open` or `unknown`.
-    #[zbus(property)]
-    fn verdict(&self) -> &'static str {
-        self.status.borrow().verdict().as_str()
-    }
-
-    /// Why the rules of an earlier state are in force, or why it is not known which are; empty when the
-    /// rules of this state are in force.
-    #[zbus(property)]
-    fn pending(&self) -> String {
-        self.status.borrow().pending.clone().unwrap_or_default()
-    }
-
-    #[zbus(property)]
-    fn tunnels(&self) -> Vec<Dict> {
-        self.status.borrow().tunnels.iter().map(tunnel_dict).collect()
-    }
-
-    #[zbus(property)]
-    fn bootstrap(&self) -> Vec<Dict> {
-        self.status.borrow().bootstrap.iter().map(bootstrap_dict).collect()
-    }
-
-    #[zbus(property)]
-    fn paused_until(&self) -> u64 {
-        self.status.borrow().paused_until.unwrap_or_default()
-    }
-
-    #[zbus(property)]
-    fn pause_scope(&self) -> String {
-        scope_word(&self.status.borrow()).to_owned()
-    }
-
-    #[zbus(property)]
-    fn docker(&self) -> Nested {
-        docker_dict(&self.status.borrow().docker)
-    }
-
-    #[zbus(property)]
-    fn layers(&self) -> Vec<Dict> {
-        self.status.borrow().layers.iter().map(LayerStatus::dict).collect()
-    }
-
-    #[zbus(property)]
-    fn loss(&self) -> Dict {
-        loss_dict(self.status.borrow().loss.as_ref())
-    }
-
-    /// Which configuration is in force: `source`, `path`, and `fault` if the file is refused.
-    #[zbus(property)]
-    fn configuration(&self) -> Dict {
-        configuration_dict(self.status.borrow().configuration.as_ref())
-    }
-
-    /// VPNs of which something cannot be used: `name`, `reason`, `remedy`.
-    #[zbus(property)]
-    fn left_out(&self) -> Vec<Dict> {
-        self.status.borrow().left_out.iter().map(left_out_dict).collect()
-    }
-
-    /// Who brings a lost VPN back: `ask`, `auto` or `never`, as `vpn.reconnect` says.
-    #[zbus(property)]
-    fn reconnect_policy(&self) -> &'static str {
-        policy_word(&self.status.borrow())
-    }
-
-    /// Where plain OpenVPN clients are heard, or are not.
-    #[zbus(property)]
-    fn management(&self) -> Vec<Dict> {
-        self.status.borrow().management.iter().map(management_dict).collect()
-    }
-
-    #[zbus(property)]
-    fn repairs(&self) -> u32 {
-        self.status.borrow().repairs
-    }
-
-    /// How changes that others make to the kernel's tables are seen: `netfilter` or `slow`.
-    #[zbus(property)]
-    fn watch(&self) -> &'static str {
-        self.status.borrow().watch.map_or("", Watch::as_str)
-    }
-
-    /// Who takes the rules away again and again: `program`, and `count` in the last minute.
-    #[zbus(property)]
-    fn fights(&self) -> Vec<Dict> {
-        self.status.borrow().fights.iter().map(fight_dict).collect()
-    }
-
     /// Opens everything for `seconds`. Asks polkit about the caller, unless that is root.
     async fn pause(
         &self,
@@ -214,7 +100,8 @@ impl Agent1 {
         self.asked(Request::Reconnect).await
     }
 
-    /// What OpenVPN's hooks call, with OpenVPN's own keys. [`super::judged::Judged`] has let the caller in.
+    /// What OpenVPN's hooks call, with OpenVPN's own keys. [`super::object::AgentObject`] has
+    /// let the caller in.
     async fn report_tunnel(
         &self,
         fields: BTreeMap<String, String>,
@@ -238,9 +125,9 @@ impl Agent1 {
         })
     }
 
-    /// The state changed. (The name `state_changed` is taken: it is the property's.)
-    #[zbus(signal, name = "StateChanged")]
-    pub(super) async fn announce_state(
+    /// The state changed.
+    #[zbus(signal)]
+    pub(super) async fn state_changed(
         emitter: &SignalEmitter<'_>,
         old: &str,
         new: &str,
@@ -275,7 +162,7 @@ impl Agent1 {
         header: &Header<'_>,
         connection: &Connection,
     ) -> fdo::Result<(u32, Reporter)> {
-        let clients = self.status.borrow().clients.clone();
+        let clients = self.caller.clients.borrow().clone();
         let (uid, reporter) = caller::reporter(connection, header, &clients).await?;
         let reporter = reporter.ok_or_else(|| {
             self.gate.complain(uid, &format!("refused a report of user {uid} from outside every VPN client"));
@@ -308,56 +195,4 @@ impl Agent1 {
         let asker = caller::asker(connection, header).await?;
         self.asked(|answer| Request::Pause(seconds, scope, asker, answer)).await
     }
-}
-
-/// The properties that differ between two statuses, as `PropertiesChanged` carries them.
-pub(super) fn changed(old: &Status, new: &Status) -> HashMap<&'static str, Variant<'static>> {
-    let mut changed = HashMap::new();
-    let mut put = |name, differs: bool, value: Variant<'static>| {
-        if differs {
-            changed.insert(name, value);
-        }
-    };
-    let tunnels: Vec<Dict> = new.tunnels.iter().map(tunnel_dict).collect();
-    let bootstrap: Vec<Dict> = new.bootstrap.iter().map(bootstrap_dict).collect();
-    put("State", old.state != new.state, Variant::from(new.state.as_str()));
-    put("Since", old.since != new.since, Variant::from(new.since));
-    put("Enforced", old.enforced() != new.enforced(), Variant::from(new.enforced()));
-    put("Verdict", old.verdict() != new.verdict(), Variant::from(new.verdict().as_str()));
-    put("Pending", old.pending != new.pending, Variant::from(new.pending.clone().unwrap_or_default()));
-    put("Tunnels", old.tunnels != new.tunnels, Variant::from(tunnels));
-    put("Bootstrap", old.bootstrap != new.bootstrap, Variant::from(bootstrap));
-    put(
-        "PausedUntil",
-        old.paused_until != new.paused_until,
-        Variant::from(new.paused_until.unwrap_or_default()),
-    );
-    put("PauseScope", old.pause != new.pause, Variant::from(scope_word(new)));
-    put("Docker", old.docker != new.docker, Variant::from(docker_dict(&new.docker)));
-    let layers: Vec<Dict> = new.layers.iter().map(LayerStatus::dict).collect();
-    put("Layers", old.layers != new.layers, Variant::from(layers));
-    put("Loss", old.loss != new.loss, Variant::from(loss_dict(new.loss.as_ref())));
-    put(
-        "Configuration",
-        old.configuration != new.configuration,
-        Variant::from(configuration_dict(new.configuration.as_ref())),
-    );
-    let left_out: Vec<Dict> = new.left_out.iter().map(left_out_dict).collect();
-    put("LeftOut", old.left_out != new.left_out, Variant::from(left_out));
-    put("ReconnectPolicy", old.reconnect != new.reconnect, Variant::from(policy_word(new)));
-    let management: Vec<Dict> = new.management.iter().map(management_dict).collect();
-    put("Management", old.management != new.management, Variant::from(management));
-    let fights: Vec<Dict> = new.fights.iter().map(fight_dict).collect();
-    put("Watch", old.watch != new.watch, Variant::from(new.watch.map_or("", Watch::as_str)));
-    put("Fights", old.fights != new.fights, Variant::from(fights));
-    put("Repairs", old.repairs != new.repairs, Variant::from(new.repairs));
-    changed
-}
-
-fn policy_word(status: &Status) -> &'static str {
-    status.reconnect.map_or("", Reconnect::as_str)
-}
-
-fn scope_word(status: &Status) -> &'static str {
-    status.pause.map_or("", |pause| pause.scope.as_str())
 }

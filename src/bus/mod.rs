@@ -3,20 +3,21 @@
 mod backlog;
 pub(crate) mod bounded;
 mod caller;
-mod dict;
 mod gate;
 mod interface;
-mod judged;
+mod object;
 mod proxy;
 mod service;
+mod signals;
 
 pub use backlog::Backlog;
-pub use proxy::Agent1Proxy;
+pub use proxy::{Agent1Proxy, read_status};
 pub use service::serve;
+pub(crate) use signals::repairer_in;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use zbus::DBusError;
 
 use crate::netfilter::Program;
@@ -101,12 +102,17 @@ pub enum News {
 
 /// The bus's end of the loop.
 #[derive(Debug, Clone)]
-pub struct Caller(pub mpsc::Sender<Request>);
+pub struct Caller {
+    /// Takes what a caller asks.
+    pub requests: mpsc::Sender<Request>,
+    /// Processes of VPN clients now. A process that descends from one of them may report on its tunnel.
+    pub clients: watch::Receiver<BTreeSet<u32>>,
+}
 
 impl Caller {
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (answer, wait) = oneshot::channel();
-        self.0.send(request(answer)).await.ok()?;
+        self.requests.send(request(answer)).await.ok()?;
         wait.await.ok()
     }
 }

@@ -1,11 +1,38 @@
 //! The agent as other programs see it on the bus.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use zbus::OwnedVariant;
-use zbus::proxy;
+use zbus::fdo::PropertiesProxy;
+use zbus::names::{BusName, InterfaceName};
+use zbus::proxy::CacheProperties;
+use zbus::{Connection, proxy};
 
-/// `org.tunwarden.Agent1`; see `dbus/org.tunwarden.Agent1.xml`.
+use super::{NAME, PATH};
+use crate::status::{Status, StatusError};
+
+/// Why the status of the agent could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The agent did not answer.
+    #[error(transparent)]
+    Bus(#[from] zbus::Error),
+    /// It answered something else.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+}
+
+/// Reads the status of the agent: of the one that has this name on the bus.
+///
+/// # Errors
+/// [`ReadError`]
+pub async fn read_status(connection: &Connection, agent: BusName<'_>) -> Result<Status, ReadError> {
+    let properties = PropertiesProxy::builder(connection).destination(agent).path(PATH);
+    let properties = properties.cache_properties(CacheProperties::No).build().await?;
+    let all = properties.get_all(InterfaceName::from_static_str(NAME)?).await.map_err(zbus::Error::from)?;
+    Ok(Status::from_properties(all)?)
+}
+
+/// The methods of `org.tunwarden.Agent1`; see `dbus/org.tunwarden.Agent1.xml`. [`read_status`] reads its properties.
 #[proxy(
     interface = "org.tunwarden.Agent1",
     default_service = "org.tunwarden.Agent1",
@@ -15,52 +42,6 @@ pub trait Agent1 {
     /// tunwarden's version.
     #[zbus(property)]
     fn version(&self) -> zbus::Result<String>;
-    /// One of the five states.
-    #[zbus(property)]
-    fn state(&self) -> zbus::Result<String>;
-    /// Since when, in seconds since the epoch.
-    #[zbus(property)]
-    fn since(&self) -> zbus::Result<u64>;
-    /// Whether the kernel was found to hold the rules.
-    #[zbus(property)]
-    fn enforced(&self) -> zbus::Result<bool>;
-    /// What may leave this machine now: `protected`, `locked`, `open` or `unknown`.
-    #[zbus(property)]
-    fn verdict(&self) -> zbus::Result<String>;
-    /// Tunnels: `interface`, `source`, `name`, `since`, `carrying`; `address`, `port`, `protocol` of
-    /// the server if it is known.
-    #[zbus(property)]
-    fn tunnels(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
-    /// The allowance: `address`, `port`, `protocol`; or `any`.
-    #[zbus(property)]
-    fn bootstrap(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
-    /// When a pause ends, in seconds since the epoch; 0 when there is none.
-    #[zbus(property)]
-    fn paused_until(&self) -> zbus::Result<u64>;
-    /// What a pause opens: `everything` or `portal`; empty when there is none.
-    #[zbus(property)]
-    fn pause_scope(&self) -> zbus::Result<String>;
-    /// Docker: `present`, `protected`; while it answers `version`, `backend`, `missing` and `networks`,
-    /// each with `name`, `driver`, `internal`, `access`, `covered`, and `bridge` and `fault` if there
-    /// are any.
-    #[zbus(property)]
-    fn docker(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
-    /// In what the rules stand: `name`, `enforced`, and `lacks` if this system cannot do all of it.
-    #[zbus(property)]
-    fn layers(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
-    /// The last loss: `name`, `interface`, `reason`, `at` in seconds since the epoch, and `held`; nothing in
-    /// it when there was none.
-    #[zbus(property)]
-    fn loss(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
-    /// Which configuration is in force: `source`, `path`, and `fault` if the file is refused.
-    #[zbus(property)]
-    fn configuration(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
-    /// VPNs of which something cannot be used: `name`, `reason`, `remedy`.
-    #[zbus(property)]
-    fn left_out(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
-    /// How often the rules had to be repaired.
-    #[zbus(property)]
-    fn repairs(&self) -> zbus::Result<u32>;
     /// Opens everything for so many seconds.
     fn pause(&self, seconds: u64) -> zbus::Result<()>;
     /// Opens DNS and web pages of the host for so many seconds, until the VPN is up; says when it ends.

@@ -1,12 +1,10 @@
 //! Serving the object, for as long as there is a bus, and again when it comes back.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use zbus::Connection;
-use zbus::Variant;
 use zbus::fdo::Properties;
 use zbus::names::InterfaceName;
 use zbus::object_server::{InterfaceRef, SignalEmitter};
@@ -14,10 +12,10 @@ use zbus::object_server::{InterfaceRef, SignalEmitter};
 use super::backlog::{Backlog, Waiting};
 use super::bounded;
 use super::gate::Gate;
-use super::interface::{Agent1, changed};
-use super::judged::Judged;
+use super::interface::Agent1;
+use super::object::AgentObject;
+use super::signals::{repairer, state_details};
 use super::{Asker, Caller, NAME, News, PATH};
-use crate::netfilter::Program;
 use crate::status::Status;
 use crate::vpn::Announcement;
 
@@ -52,7 +50,7 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Bac
 
 async fn connect(caller: &Caller, status: &watch::Receiver<Status>) -> zbus::Result<Connection> {
     let (caller, status) = (caller.clone(), status.clone());
-    let agent = Judged(Agent1 { caller, status, gate: Gate::default() });
+    let agent = AgentObject(Agent1 { caller, status, gate: Gate::default() });
     bounded::system_bus().await?.serve_at(PATH, agent).name(NAME).build().await
 }
 
@@ -74,10 +72,10 @@ async fn tell_until_closed(connection: &Connection, status: &watch::Receiver<Sta
 
 /// Tells all of it. What is left in `waiting` after an error was not told.
 async fn tell(connection: &Connection, last: &Status, waiting: &mut Waiting) -> zbus::Result<()> {
-    let object: InterfaceRef<Judged> = connection.object_server().interface(PATH).await?;
+    let object: InterfaceRef<AgentObject> = connection.object_server().interface(PATH).await?;
     let emitter = object.signal_emitter();
     let now = &waiting.status;
-    let changed = changed(last, now);
+    let changed = now.changes_since(last);
     if !changed.is_empty() {
         let interface = InterfaceName::from_static_str(NAME)?;
         Properties::properties_changed(emitter, interface, changed, Cow::Borrowed(&[])).await?;
@@ -101,15 +99,7 @@ async fn signal(
 ) -> zbus::Result<()> {
     match news {
         News::Vpn(Announcement::State { old, new }) => {
-            let mut details = HashMap::from([
-                ("enforced", Variant::from(now.enforced())),
-                ("since", Variant::from(now.since)),
-            ]);
-            if let Some(by) = by {
-                details.insert("uid", Variant::from(by.uid));
-                details.extend(by.name.as_deref().map(|name| ("user", Variant::from(name))));
-            }
-            Agent1::announce_state(emitter, old.as_str(), new.as_str(), details).await
+            Agent1::state_changed(emitter, old.as_str(), new.as_str(), state_details(now, by)).await
         }
         News::Vpn(Announcement::Lost { name, interface, reason }) => {
             let interface = interface.as_ref().map_or("", |interface| interface.as_str());
@@ -118,12 +108,4 @@ async fn signal(
         News::Repaired { what, by } => Agent1::repaired(emitter, what, repairer(by.as_ref())).await,
         News::Failed(why) => Agent1::enforcement_failed(emitter, why).await,
     }
-}
-
-/// Nothing in it: nobody knows.
-fn repairer(by: Option<&Program>) -> HashMap<&'static str, Variant<'static>> {
-    let dict = |by: &Program| {
-        [("program", Variant::from(by.name.clone())), ("pid", Variant::from(by.pid))].into_iter().collect()
-    };
-    by.map(dict).unwrap_or_default()
 }

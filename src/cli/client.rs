@@ -1,14 +1,13 @@
 //! Speaking to the agent on the system bus.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use zbus::Connection;
-use zbus::OwnedVariant;
 use zbus::fdo;
 
 use crate::bus::{self, Agent1Proxy, Fields};
+use crate::status::Status;
 
 /// How long the agent is given for an answer; a commit takes a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -66,9 +65,15 @@ pub(super) async fn close() -> anyhow::Result<()> {
         let left = agent.verify().await?;
         ensure!(left.is_empty(), "the agent could not put right what differs: {}", left.join("; "));
     }
-    let verdict = agent.verdict().await?;
-    ensure!(["protected", "locked"].contains(&verdict.as_str()), "the agent says: {verdict}");
+    let verdict = status(&agent).await?.verdict();
+    ensure!(verdict.is_closed(), "the agent says: {verdict}");
     Ok(())
+}
+
+/// The agent's status.
+pub(super) async fn status(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
+    let agent = agent.inner();
+    Ok(bus::read_status(agent.connection(), agent.destination().clone()).await?)
 }
 
 pub(super) async fn report(fields: Fields) -> anyhow::Result<()> {
@@ -79,5 +84,3 @@ pub(super) async fn report(fields: Fields) -> anyhow::Result<()> {
 pub(super) fn answer(error: zbus::Error) -> anyhow::Error {
     anyhow!(bus::spoken(&error))
 }
-
-pub(super) type Dict = HashMap<String, OwnedVariant>;

@@ -35,7 +35,7 @@ pub(super) async fn pause(args: &PauseArgs) -> Outcome {
     let (until, what) = match args.purpose {
         None => {
             agent.pause(length).await.map_err(client::answer)?;
-            (agent.paused_until().await?, "everything leaves in clear")
+            (client::status(&agent).await?.paused_until.unwrap_or_default(), "everything leaves in clear")
         }
         Some(Purpose::Portal) => {
             let until = agent.pause_portal(length).await.map_err(client::answer)?;

@@ -91,7 +91,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
     let (status, rules) = match client::connect().await {
         Ok(agent) => {
             let rules = agent.verify().await.map_err(|error| format!("{:#}", client::answer(error)));
-            (super::status::read(&agent).await.ok(), rules)
+            (client::status(&agent).await.ok(), rules)
         }
         Err(_) => {
             let rules = verify::without_agent(&mut Firewall::new(&config.firewall), &config, &store).await;

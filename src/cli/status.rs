@@ -5,11 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 use futures_util::StreamExt;
-use zbus::fdo::PropertiesProxy;
-use zbus::names::InterfaceName;
 use zbus::{MatchRule, MessageStream};
 
-use super::client::Dict;
 use super::load::{configuration_status, in_force};
 use super::screen::{self, Screen};
 use super::{LOCKED, OPEN, Outcome, UNKNOWN, client, complain, lock, say, verify};
@@ -62,7 +59,7 @@ async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status, mut scr
     let mut reader_gone = std::pin::pin!(screen::reader_gone());
     loop {
         // Read before the first change too: one may have come before we listened.
-        let Ok(now) = read(agent).await else { break };
+        let Ok(now) = client::status(agent).await else { break };
         if now != status || passes {
             print(args, &now, &mut screen);
             status = now;
@@ -115,7 +112,7 @@ async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
         // The agent has put right what differed: what holds now is what a second look finds.
         differences = agent.verify().await;
     }
-    let status = read(agent).await?;
+    let status = client::status(agent).await?;
     let found = match &differences {
         Ok(lines) if lines.is_empty() => return Ok(status),
         // The agent knows by itself why the rules are not in force.
@@ -131,14 +128,6 @@ async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
         }
     }
     Ok(status)
-}
-
-pub(super) async fn read(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
-    let inner = agent.inner();
-    let properties =
-        PropertiesProxy::builder(inner.connection()).destination(NAME).path(PATH).build().await?;
-    let all: Dict = properties.get_all(InterfaceName::from_static_str(NAME)?).await?;
-    Ok(Status::from_properties(all)?)
 }
 
 /// Every message that may mean that the status is another.

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use zbus::fdo::{self, DBusProxy, PropertiesProxy};
+use zbus::fdo::{self, DBusProxy};
 use zbus::message::Type;
-use zbus::names::{BusName, InterfaceName, OwnedUniqueName};
+use zbus::names::{BusName, OwnedUniqueName};
 use zbus::{Connection, MatchRule, Message, MessageStream};
 
 use super::event::{Button, Event, Refusal};
-use crate::bus::{Agent1Proxy, NAME, PATH};
-use crate::status::Status;
+use crate::bus::{self, Agent1Proxy, NAME, PATH};
 
 /// How long is waited for a system bus that is not there.
 const RETRY: Duration = Duration::from_secs(2);
@@ -68,22 +67,15 @@ async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
 async fn tell(connection: &Connection, owner: Option<&OwnedUniqueName>, events: &mpsc::Sender<Event>) {
     let status = match owner {
         None => None,
-        Some(owner) => match read(connection, owner).await {
+        Some(owner) => match bus::read_status(connection, owner.into()).await {
             Ok(status) => Some(Box::new(status)),
             Err(error) => {
-                tracing::warn!("the agent does not tell its status: {error:#}");
+                tracing::warn!("the agent's status cannot be read: {error}");
                 None
             }
         },
     };
     let _ = events.send(Event::Agent(status)).await;
-}
-
-async fn read(connection: &Connection, owner: &OwnedUniqueName) -> anyhow::Result<Status> {
-    let properties = PropertiesProxy::builder(connection).destination(owner).path(PATH);
-    let properties = properties.cache_properties(zbus::proxy::CacheProperties::No).build().await?;
-    let all = properties.get_all(InterfaceName::from_static_str(NAME)?).await?;
-    Ok(Status::from_properties(all)?)
 }
 
 async fn hear(
@@ -97,19 +89,11 @@ async fn hear(
     let event = match member {
         "PropertiesChanged" => return tell(connection, owner, events).await,
         "VpnLost" => Event::Lost,
-        "Repaired" => Event::Repaired { by: program(message) },
+        "Repaired" => Event::Repaired { by: bus::repairer_in(message) },
         "EnforcementFailed" => Event::Failed(message.body().deserialize().unwrap_or_default()),
         _ => return,
     };
     let _ = events.send(event).await;
-}
-
-/// The program in the second part of `Repaired`, where it is known.
-fn program(message: &Message) -> Option<String> {
-    let body = message.body();
-    let (_, mut by): (String, std::collections::HashMap<String, zbus::OwnedVariant>) =
-        body.deserialize().ok()?;
-    String::try_from(by.remove("program")?).ok().filter(|program| !program.is_empty())
 }
 
 /// Asks of the agent what a button stands for.

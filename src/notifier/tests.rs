@@ -2,8 +2,6 @@
 
 mod anything;
 
-use std::collections::BTreeSet;
-
 use jiff::tz::TimeZone;
 
 use super::*;
@@ -43,7 +41,6 @@ fn status(state: State) -> Status {
         left_out: Vec::new(),
         configuration: None,
         docker: DockerStatus::default(),
-        clients: BTreeSet::new(),
     }
 }
 

@@ -1,13 +1,10 @@
 //! What is said of the bootstrap allowance, and of an endpoint wherever one is named.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
 use serde::ser::SerializeStruct;
-use zbus::OwnedVariant;
 
-use super::{StatusError, take};
 use crate::net::Endpoint;
 use crate::vpn::KernelPacket;
 
@@ -52,30 +49,6 @@ impl Serialize for BootstrapStatus {
             }
             Self::Any => serializer.serialize_str("any"),
         }
-    }
-}
-
-impl BootstrapStatus {
-    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        if dict.contains_key("any") {
-            return Ok(Self::Any);
-        }
-        let by = dict.contains_key("by").then(|| take(&mut dict, "by")).transpose()?;
-        let endpoint = EndpointStatus::from_dict(dict)?;
-        Ok(match by {
-            Some(by) => Self::Kernel { endpoint, by },
-            None => Self::Endpoint(endpoint),
-        })
-    }
-}
-
-impl EndpointStatus {
-    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        Ok(Self {
-            address: take(&mut dict, "address")?,
-            port: take(&mut dict, "port")?,
-            protocol: take(&mut dict, "protocol")?,
-        })
     }
 }
 

@@ -1,12 +1,9 @@
 //! Which configuration is in force, and why not the file's.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Serialize;
-use zbus::OwnedVariant;
 
-use super::{StatusError, take};
 use crate::config::{Faults, InForce, Source, plain};
 
 /// The configuration in force.
@@ -43,15 +40,6 @@ impl ConfigurationStatus {
     pub fn accept(&mut self) {
         self.source = Source::File.as_str().to_owned();
         self.fault = None;
-    }
-
-    /// An agent of a version that does not tell has none.
-    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Option<Self>, StatusError> {
-        if dict.is_empty() {
-            return Ok(None);
-        }
-        let fault = dict.contains_key("fault").then(|| take(&mut dict, "fault")).transpose()?;
-        Ok(Some(Self { source: take(&mut dict, "source")?, path: take(&mut dict, "path")?, fault }))
     }
 
     /// What people are told; nothing while the file's is in force.

@@ -1,11 +1,8 @@
 //! What is said of Docker.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
-use zbus::OwnedVariant;
 
-use super::{Enforcement, StatusError, Wires, take};
+use super::{Enforcement, Wires};
 use crate::config::plain;
 use crate::vpn::{DockerReport, NetworkFault, NetworkReport};
 
@@ -120,19 +117,6 @@ impl DockerStatus {
         let count = format!("{covered} of {} networks covered", self.networks.len());
         format!("{held}; {}{backend}, {count}", plain(version))
     }
-
-    /// Reads the property of the agent on the bus.
-    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        let networks: Vec<HashMap<String, OwnedVariant>> = take(&mut dict, "networks")?;
-        Ok(Self {
-            present: take(&mut dict, "present")?,
-            protected: take(&mut dict, "protected")?,
-            version: optional(&mut dict, "version")?,
-            backend: optional(&mut dict, "backend")?,
-            networks: networks.into_iter().map(NetworkStatus::from_dict).collect::<Result<_, _>>()?,
-            missing: take(&mut dict, "missing")?,
-        })
-    }
 }
 
 impl NetworkStatus {
@@ -151,22 +135,6 @@ impl NetworkStatus {
             internal: report.network.internal,
         }
     }
-
-    fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        Ok(Self {
-            name: take(&mut dict, "name")?,
-            driver: take(&mut dict, "driver")?,
-            bridge: optional(&mut dict, "bridge")?,
-            internal: take(&mut dict, "internal")?,
-            access: take(&mut dict, "access")?,
-            covered: take(&mut dict, "covered")?,
-            fault: optional(&mut dict, "fault")?,
-        })
-    }
-}
-
-fn optional(dict: &mut HashMap<String, OwnedVariant>, key: &str) -> Result<Option<String>, StatusError> {
-    dict.contains_key(key).then(|| take(dict, key)).transpose()
 }
 
 /// The first few, and how many more there are.

@@ -1,11 +1,7 @@
 //! What is said of the layers in which the rules stand.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
-use zbus::{OwnedVariant, Str};
 
-use super::{StatusError, take};
 use crate::config::Layer;
 use crate::firewall::{LayerFound, LayerReport};
 
@@ -68,27 +64,6 @@ impl LayerStatus {
     pub fn doubt(&mut self, why: &str) {
         self.enforced = false;
         self.unknown.get_or_insert_with(|| why.to_owned());
-    }
-
-    /// As the bus carries it.
-    pub fn dict(&self) -> HashMap<&'static str, OwnedVariant> {
-        let text = |text: &str| OwnedVariant::from(Str::from(text.to_owned()));
-        let mut dict =
-            HashMap::from([("name", text(&self.name)), ("enforced", OwnedVariant::from(self.enforced))]);
-        dict.insert("owned", OwnedVariant::from(self.owned));
-        dict.extend(self.lacks.iter().map(|lacks| ("lacks", text(lacks))));
-        dict.extend(self.unknown.iter().map(|why| ("unknown", text(why))));
-        dict
-    }
-
-    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        Ok(Self {
-            name: take(&mut dict, "name")?,
-            enforced: take(&mut dict, "enforced")?,
-            owned: dict.contains_key("owned") && take(&mut dict, "owned")?,
-            lacks: dict.contains_key("lacks").then(|| take(&mut dict, "lacks")).transpose()?,
-            unknown: dict.contains_key("unknown").then(|| take(&mut dict, "unknown")).transpose()?,
-        })
     }
 }
 

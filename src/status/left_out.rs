@@ -1,11 +1,7 @@
 //! VPNs that cannot be used as they are, or a part of them.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
-use zbus::OwnedVariant;
 
-use super::{StatusError, take};
 use crate::config::plain;
 use crate::vpn::LeftOut;
 
@@ -21,14 +17,6 @@ pub struct LeftOutStatus {
 }
 
 impl LeftOutStatus {
-    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        Ok(Self {
-            name: take(&mut dict, "name")?,
-            reason: take(&mut dict, "reason")?,
-            remedy: take(&mut dict, "remedy")?,
-        })
-    }
-
     /// What people are told.
     pub fn line(&self) -> String {
         format!("{}: {}; {}", plain(&self.name), plain(&self.reason), plain(&self.remedy))

@@ -1,11 +1,7 @@
 //! What is said of the last loss of a VPN: for those who were not there to hear the signal.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
-use zbus::OwnedVariant;
 
-use super::{StatusError, take};
 use crate::vpn::{Reason, as_code};
 
 /// The last loss.
@@ -30,23 +26,4 @@ pub struct LossStatus {
     /// Whether the rules were found in force ever since, and nobody paused them: nothing has left in clear.
     #[serde(default)]
     pub held: bool,
-}
-
-impl LossStatus {
-    /// `None` for a dict without entries: nothing was lost.
-    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Option<Self>, StatusError> {
-        if dict.is_empty() {
-            return Ok(None);
-        }
-        let code: Option<String> = dict.contains_key("code").then(|| take(&mut dict, "code")).transpose()?;
-        Ok(Some(Self {
-            name: take(&mut dict, "name")?,
-            interface: take(&mut dict, "interface")?,
-            reason: take(&mut dict, "reason")?,
-            code: code.as_deref().and_then(Reason::from_code),
-            seen_by: take(&mut dict, "seen_by")?,
-            at: take(&mut dict, "at")?,
-            held: dict.contains_key("held") && take(&mut dict, "held")?,
-        }))
-    }
 }

@@ -1,11 +1,7 @@
 //! What is said of OpenVPN's management sockets: whether the agent hears each client there.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
-use zbus::OwnedVariant;
 
-use super::{StatusError, take};
 use crate::config::plain;
 use crate::vpn::{Hearing, ManagementSocket};
 
@@ -27,15 +23,6 @@ impl ManagementStatus {
     pub fn line(&self) -> Option<String> {
         let fault = self.fault.as_ref()?;
         Some(format!("{} of {}: {}", plain(&self.socket), plain(&self.file), plain(fault)))
-    }
-
-    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        Ok(Self {
-            file: take(&mut dict, "file")?,
-            socket: take(&mut dict, "socket")?,
-            heard: take(&mut dict, "heard")?,
-            fault: dict.contains_key("fault").then(|| take(&mut dict, "fault")).transpose()?,
-        })
     }
 }
 

@@ -1,11 +1,6 @@
 //! How changes of the kernel's tables are seen, and who makes them again and again.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
-use zbus::OwnedVariant;
-
-use super::{StatusError, take};
 
 /// How a change that somebody else makes comes to be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -26,13 +21,9 @@ impl Watch {
         }
     }
 
-    pub(super) fn from_word(word: &str) -> Result<Option<Self>, StatusError> {
-        match word {
-            "" => Ok(None),
-            "netfilter" => Ok(Some(Self::Netfilter)),
-            "slow" => Ok(Some(Self::Slow)),
-            other => Err(StatusError(format!("Watch is {other}"))),
-        }
+    /// The value of a word.
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        [Self::Netfilter, Self::Slow].into_iter().find(|watch| watch.as_str() == word)
     }
 }
 
@@ -43,10 +34,4 @@ pub struct FightStatus {
     pub program: String,
     /// How many repairs it made necessary in the last minute.
     pub count: u32,
-}
-
-impl FightStatus {
-    pub(super) fn from_dict(mut dict: HashMap<String, OwnedVariant>) -> Result<Self, StatusError> {
-        Ok(Self { program: take(&mut dict, "program")?, count: take(&mut dict, "count")? })
-    }
 }

@@ -1,0 +1,135 @@
+//! The agent's object on the bus: methods and signals of [`Agent1`], and the properties of [`PROPERTIES`].
+//!
+//! It identifies the caller of `ReportTunnel` before it decodes the report, because a report is the caller's
+//! text and zbus decodes arguments before it runs a method. The other methods take numbers or nothing, and
+//! everybody may read properties.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use zbus::export::async_trait::async_trait;
+use zbus::message::{Header, Message};
+use zbus::names::{InterfaceName, MemberName};
+use zbus::object_server::{DispatchResult, Interface, SignalEmitter};
+use zbus::{BoxDBusError, Connection, ObjectServer, OwnedVariant, Variant, fdo};
+
+use super::interface::Agent1;
+use crate::status::{Changes, PROPERTIES, Property};
+
+/// The method whose caller is identified first.
+const REPORT: &str = "ReportTunnel";
+
+/// The agent's object.
+pub(super) struct AgentObject(pub(super) Agent1);
+
+impl AgentObject {
+    fn value(&self, property: &Property) -> zbus::Result<OwnedVariant> {
+        let value = property.value(&self.0.status.borrow());
+        OwnedVariant::try_from(value)
+    }
+}
+
+#[async_trait]
+impl Interface for AgentObject {
+    fn name() -> InterfaceName<'static> {
+        Agent1::name()
+    }
+
+    async fn get(
+        &self,
+        property: &str,
+        _: &ObjectServer,
+        _: &Connection,
+        _: Option<&Header<'_>>,
+        _: &SignalEmitter<'_>,
+    ) -> Option<Result<OwnedVariant, BoxDBusError>> {
+        let property = Property::named(property)?;
+        Some(self.value(property).map_err(|error| BoxDBusError::from(fdo::Error::from(error))))
+    }
+
+    async fn get_all(
+        &self,
+        _: &ObjectServer,
+        _: &Connection,
+        _: Option<&Header<'_>>,
+        _: &SignalEmitter<'_>,
+    ) -> fdo::Result<HashMap<String, OwnedVariant>> {
+        PROPERTIES.iter().map(|property| Ok((property.name.to_owned(), self.value(property)?))).collect()
+    }
+
+    async fn set_mut(
+        &mut self,
+        property: &str,
+        _: &Variant<'_>,
+        _: &ObjectServer,
+        _: &Connection,
+        _: Option<&Header<'_>>,
+        _: &SignalEmitter<'_>,
+    ) -> Option<Result<(), BoxDBusError>> {
+        let Property { name, .. } = Property::named(property)?;
+        Some(Err(fdo::Error::PropertyReadOnly(format!("nobody can set {name}")).into()))
+    }
+
+    fn call<'call>(
+        &'call self,
+        server: &'call ObjectServer,
+        connection: &'call Connection,
+        message: &'call Message,
+        name: MemberName<'call>,
+    ) -> DispatchResult<'call> {
+        if name.as_str() != REPORT {
+            return self.0.call(server, connection, message, name);
+        }
+        DispatchResult::Async(Box::pin(async move {
+            let header = message.header();
+            let _pass = self.0.gate.enter(&header)?;
+            self.0.reporter(&header, connection).await?;
+            match self.0.call(server, connection, message, name) {
+                DispatchResult::Async(answered) => answered.await,
+                DispatchResult::NotFound | DispatchResult::RequiresMut => Ok(()),
+            }
+        }))
+    }
+
+    fn call_mut<'call>(
+        &'call mut self,
+        server: &'call ObjectServer,
+        connection: &'call Connection,
+        message: &'call Message,
+        name: MemberName<'call>,
+    ) -> DispatchResult<'call> {
+        self.0.call_mut(server, connection, message, name)
+    }
+
+    fn introspect_to_writer(&self, writer: &mut dyn Write, level: usize) {
+        let mut text = String::new();
+        self.0.introspect_to_writer(&mut text, level);
+        let end = text.rfind(END).unwrap_or(text.len());
+        text.insert_str(end, &self.introspect_properties());
+        // A `String` takes every text.
+        let _ = writer.write_str(&text);
+    }
+}
+
+/// What ends our interface in the introspection.
+const END: &str = "</interface>";
+
+impl AgentObject {
+    /// The properties as the introspection has them.
+    fn introspect_properties(&self) -> String {
+        let status = self.0.status.borrow();
+        let property = |property: &Property| {
+            let (name, signature) = (property.name, property.value(&status).value_signature().to_string());
+            let start = format!(r#"<property name="{name}" type="{signature}" access="read""#);
+            match property.changes {
+                Changes::Told => format!("{start}/>\n"),
+                Changes::Never => format!("{start}>{CONSTANT}</property>\n"),
+            }
+        };
+        PROPERTIES.iter().map(property).collect()
+    }
+}
+
+/// The note at a property that never changes.
+const CONSTANT: &str =
+    r#"<annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="const"/>"#;
