@@ -1,5 +1,5 @@
-//! What the loop does while a program reads or changes the rules: it goes on answering, and tells systemd
-//! that it lives. A program may wait for a lock or hang until it is killed.
+//! What the loop does while a firewall program runs: it answers requests and pings systemd's watchdog. A
+//! program may wait for a lock, or hang until it is killed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::effects::systemd::{notify, watchdog_interval};
 use crate::status::{Enforcement, Status, Unread};
 use crate::vpn::{DatedReport, Machine, Reporter};
 
-/// How long a program may take before the status says so.
+/// How long a firewall program may run before the status says so.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Maximum number of requests, and of reports, that wait here; more wait in their channel.
+/// Maximum number of requests, and of reports, that wait here. More of them wait in their channel.
 const WAITING: usize = 64;
 
 /// Why a report of a process other than root's was refused.
@@ -27,9 +27,9 @@ const NOT_YOURS: &str = "the VPN client of this tunnel may report the loss of th
 /// Receives the requests of callers on the bus, also while the loop waits for a program.
 pub(super) struct Attendant {
     requests: mpsc::Receiver<Request>,
-    /// Requests that came while a program was at work and have to wait for its end.
+    /// Requests that came while a program ran, and have to wait for its end.
     waiting: VecDeque<Request>,
-    /// Reports that came while a program was at work. Their hooks have their answer.
+    /// Reports that came while a program ran. Their hooks have been answered.
     reports: VecDeque<(DatedReport, Reporter)>,
     watchdog: Option<Interval>,
     status: watch::Sender<Status>,
@@ -46,7 +46,12 @@ impl Attendant {
         Self { requests, waiting: VecDeque::new(), reports: VecDeque::new(), watchdog, status, notices }
     }
 
-    /// The next report that came while a program was at work.
+    /// The notices for the bus.
+    pub(super) fn notices(&self) -> Backlog {
+        self.notices.clone()
+    }
+
+    /// The next report that came while a program ran.
     pub(super) fn next_report(&mut self) -> Option<(DatedReport, Reporter)> {
         self.reports.pop_front()
     }
@@ -64,7 +69,7 @@ impl Attendant {
         }
     }
 
-    /// Waits for the end of some work with the rules. Nothing else is done with them meanwhile.
+    /// Waits until some work with the rules has ended. Nothing else reads or changes the rules meanwhile.
     pub(super) async fn attend<T>(&mut self, machine: &Machine, work: impl Future<Output = T>) -> T {
         let slow = Instant::now() + PATIENCE;
         let mut work = std::pin::pin!(work);
@@ -83,7 +88,7 @@ impl Attendant {
         self.waiting.len() < WAITING && self.reports.len() < WAITING
     }
 
-    /// Nobody knows which rules are in force until the work has ended.
+    /// Until the work has ended, it is not known which rules are in force.
     fn tell_that_it_is_slow(&mut self, machine: &Machine) {
         let pending = pending();
         tracing::warn!("{pending}");
@@ -96,7 +101,7 @@ impl Attendant {
         }
     }
 
-    /// Answers a request, if that is possible before the work has ended.
+    /// Answers a request if that is possible before the work has ended; otherwise the request waits.
     fn take(&mut self, machine: &Machine, request: Request, pace: Pace) {
         match request {
             // OpenVPN waits for its hook, and its hook must not wait for a firewall program.
@@ -117,14 +122,14 @@ impl Attendant {
     }
 }
 
-/// Whether a program takes longer than it should.
+/// Whether the work has taken longer than [`PATIENCE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
     Usual,
     Slow,
 }
 
-/// Answers a report. Says whether it counts.
+/// Answers a report, and returns whether the machine may take it.
 pub(super) fn is_accepted(
     machine: &Machine,
     dated: &DatedReport,

@@ -1,80 +1,136 @@
-//! How an agent begins: with what can be known at once, and what its forerunner left in force.
+//! How the agent begins: with what it can know at once, and with the rules that an earlier agent left in
+//! force.
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::reports::is_current;
-use super::{Agent, describe};
+use super::{
+    Agent, Announcer, Attendant, BootstrapOwners, Configuration, Drift, Looks, Memory, Reconnection, Rules,
+    ServerNames, Setup, Sources, Timers, describe,
+};
 use crate::bus::News;
+use crate::config::Config;
 use crate::firewall::hide_tunnel_addresses;
 use crate::policy;
-use crate::sources;
-use crate::vpn::{Announcement, Event, Reason, Reporter, State, Tunnel, TunnelSource};
+use crate::sources::links;
+use crate::status::Status;
+use crate::store::{Applied, Store};
+use crate::system;
+use crate::vpn::{Announcement, Event, Machine, Reason, Reporter, State, Tunnel, TunnelSource};
 
-/// How long the first facts are waited for when the kernel already holds what was applied before.
-const FIRST_FACTS: Duration = Duration::from_millis(1500);
+/// How long the agent waits for the first events when the kernel already holds the rules of an earlier agent.
+const FIRST_EVENTS: Duration = Duration::from_millis(1500);
 
 impl Agent {
-    /// What can be known at once: the links, and what root's hooks reported to our forerunner.
-    pub(super) async fn look_once(&mut self) {
-        match sources::links::snapshot().await {
+    pub(super) async fn new(
+        setup: Setup,
+        events: mpsc::Sender<Event>,
+        drift: Drift,
+        attendant: impl FnOnce(watch::Sender<Status>) -> Attendant,
+    ) -> Self {
+        let Setup { config, path, load, store } = setup;
+        let configuration = Configuration::new(&path, &config, load);
+        let config = config.config;
+        let kept = store.applied().unwrap_or_else(|error| {
+            tracing::warn!("{}", describe(&error));
+            None
+        });
+        let kept = kept.unwrap_or_default();
+        let owners = BootstrapOwners::new(&config);
+        let rules = Rules::new(&config.firewall, kept.situation.clone());
+        let status = Status::new(&kept.situation, kept.since, rules.found, system::has_docker());
+        let status = watch::Sender::new(status);
+        let attendant = attendant(status.clone());
+        let mut agent = Self {
+            machine: machine(config, &store, &kept),
+            configuration,
+            owners,
+            rules,
+            drift,
+            announcer: Announcer::new(status, attendant.notices()),
+            attendant,
+            looks: Looks::default(),
+            reconnection: Reconnection::new(&store),
+            memory: Memory::new(store, kept),
+            sources: Sources::new(events),
+            names: ServerNames::default(),
+            timers: Timers::default(),
+        };
+        agent.look_once().await;
+        agent
+    }
+
+    /// Takes what the agent can know at once: the links, and what root's hooks reported to an earlier agent.
+    async fn look_once(&mut self) {
+        match links::snapshot().await {
             Ok(table) => self.take(Event::Links(table)),
-            Err(error) => tracing::warn!("{}: no LAN until the links can be read", describe(&error)),
+            Err(error) => {
+                tracing::warn!("{}: the LAN is closed until the links can be read", describe(&error));
+            }
         }
-        let before = self.kept.reports.clone();
+        let before = self.memory.kept.reports.clone();
         for report in before.into_iter().filter(is_current) {
             self.take(Event::Report(report, Reporter::Root));
         }
         self.take_left();
-        if let Err(error) = hide_tunnel_addresses(self.store.run()) {
+        if let Err(error) = hide_tunnel_addresses(self.memory.store.run()) {
             tracing::debug!("{}", describe(&error));
         }
     }
 
-    /// The first commit. A kernel that holds nothing of ours is locked at once; one that still holds
-    /// what our forerunner applied can wait a moment for the first facts, so that a VPN that stands
-    /// is not narrowed, widened and narrowed again.
+    /// Makes the first commit. If the kernel does not hold the rules of the earlier agent, it is locked at
+    /// once. If it does, the agent first waits a moment for events: otherwise the rules of a VPN that is up
+    /// would be narrowed and widened again.
     pub(super) async fn begin(&mut self, events: &mut mpsc::Receiver<Event>) {
-        let before = policy::ruleset(self.machine.config(), &self.owners, &self.kept.situation);
-        let differences = self.attendant.attend(&self.machine, self.firewall.differences(&before)).await;
-        // What our forerunner could not put in force is put in force at once.
-        let held = self.kept.refused.is_none() && differences.is_ok_and(|lines| lines.is_empty());
-        // Somebody may have opened something while no agent ran.
-        self.damaged = !held;
+        let before =
+            policy::ruleset(self.machine.config(), &self.owners.current, &self.memory.kept.situation);
+        let differences = self.rules.firewall.differences(&before);
+        let differences = self.attendant.attend(&self.machine, differences).await;
+        // Rules that the kernel refused to the earlier agent are tried at once.
+        let held = self.memory.kept.refused.is_none() && differences.is_ok_and(|lines| lines.is_empty());
+        // While no agent ran, somebody may have opened something.
+        self.rules.damaged = !held;
         if held {
-            self.firewall.holds(before);
-            // The kernel keeps the deadline of a pause; until then it is what the administrator wants.
+            self.rules.firewall.holds(before);
+            // The kernel still keeps the deadline of a pause, and until then the administrator wants it.
             self.take_up_pause();
-            let before = &self.kept.situation.tunnels;
-            let heard = |tunnel: &Tunnel| tunnel.carrying && tunnel.source == TunnelSource::Management;
-            let (mut manager, mut client) = (false, !before.iter().any(heard));
-            let facts = async {
-                while let Some(event) = events.recv().await {
-                    manager |= matches!(event, Event::NetworkManager(_));
-                    client |= matches!(event, Event::Management(_));
-                    self.take(event);
-                    self.listen();
-                    if manager && client {
-                        break;
-                    }
-                }
-            };
-            // No NetworkManager, no bus: the other sources are enough.
-            let _ = tokio::time::timeout(FIRST_FACTS, facts).await;
+            self.take_first_events(events).await;
         }
-        let (old, new) = (self.kept.told_state(), self.machine.situation().state);
+        let (old, new) = (self.memory.kept.told_state(), self.machine.situation().state);
         if old == new && held {
-            self.machine.keep_since(self.kept.since, &self.kept.situation.tunnels);
+            self.machine.keep_since(self.memory.kept.since, &self.memory.kept.situation.tunnels);
         }
-        self.news = self.what_happened_meanwhile(old, new);
+        self.announcer.news = self.what_happened_meanwhile(old, new);
         self.enforce().await;
+    }
+
+    /// Takes events until NetworkManager and, if it told of a tunnel before, the client of a management
+    /// socket have been heard.
+    async fn take_first_events(&mut self, events: &mut mpsc::Receiver<Event>) {
+        let before = &self.memory.kept.situation.tunnels;
+        let told = |tunnel: &Tunnel| tunnel.carrying && tunnel.source == TunnelSource::Management;
+        let (mut manager, mut client) = (false, !before.iter().any(told));
+        let first = async {
+            while let Some(event) = events.recv().await {
+                manager |= matches!(event, Event::NetworkManager(_));
+                client |= matches!(event, Event::Management(_));
+                self.take(event);
+                self.direct_sources();
+                if manager && client {
+                    break;
+                }
+            }
+        };
+        // A machine without NetworkManager or without a bus has only the other sources.
+        let _ = tokio::time::timeout(FIRST_EVENTS, first).await;
     }
 
     fn what_happened_meanwhile(&self, old: State, new: State) -> Vec<News> {
         let mut news = Vec::new();
         if new == State::Lost && old == State::Protected {
-            news.extend(self.kept.situation.tunnels.iter().map(|tunnel| {
+            news.extend(self.memory.kept.situation.tunnels.iter().map(|tunnel| {
                 let (name, interface) = (tunnel.name.clone(), Some(tunnel.interface.clone()));
                 News::Vpn(Announcement::Lost { name, interface, reason: Reason::LinkGone })
             }));
@@ -84,4 +140,13 @@ impl Agent {
         }
         news
     }
+}
+
+/// The machine, with everything that earlier agents learned.
+fn machine(config: Config, store: &Store, kept: &Applied) -> Machine {
+    let (remembered, faults) = store.remembered(kept);
+    for fault in faults {
+        tracing::warn!("{fault}");
+    }
+    Machine::new(config, remembered, system::now())
 }

@@ -1,46 +1,102 @@
-//! From the situation to the kernel: the rules that it asks for are committed, and what came of it is told.
+//! From the situation to the kernel: the agent commits the rules of the situation and tells the result.
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::drift::{Drift, Made, Read};
-use super::{Agent, describe, publish};
+use super::{Agent, describe};
 use crate::bus::News;
-use crate::firewall::{Commit, FirewallError};
+use crate::config;
+use crate::firewall::{Commit, Firewall, FirewallError};
 use crate::netfilter::Program;
 use crate::policy::{self, Ruleset};
-use crate::status::Enforcement;
+use crate::status::{Enforcement, Unread};
+use crate::vpn::Situation;
 
-/// How long until a commit that failed is tried again: at first, and at most.
+/// How long the agent waits before it repeats a failed commit: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// What a refusal is answered with.
+/// The rules: what should be in force, and what the kernel was found to hold.
+pub(super) struct Rules {
+    pub(super) firewall: Firewall,
+    /// The rules that were put in force last and then read back.
+    pub(super) applied: Option<Ruleset>,
+    /// The situation whose rules were committed last, or refused.
+    pub(super) wanted: Situation,
+    /// What the kernel was found to hold after that commit.
+    pub(super) found: Enforcement,
+    /// Why the rules of an earlier situation are in force.
+    pub(super) pending: Option<String>,
+    /// How much the next commit reads.
+    pub(super) next_read: Read,
+    /// Number of repairs since the agent started.
+    pub(super) repairs: u32,
+    /// Whether somebody damaged the rules since the last loss was kept: packets may have left in clear.
+    pub(super) damaged: bool,
+    retry: Option<Retry>,
+}
+
+/// When a failed commit is repeated.
+#[derive(Debug, Clone, Copy)]
+struct Retry {
+    at: Instant,
+    after: Duration,
+}
+
+/// Which rules may be in force if the kernel refuses a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Otherwise {
-    /// The rules before, where they still keep the contract.
-    BeforeIfTheyMay,
-    /// The rules before: nothing but what was asked for is another.
+enum Fallback {
+    /// The rules before, if they keep the contract in the new situation too.
+    BeforeIfSafe,
+    /// The rules before: the situation has not changed, somebody only asked for a change.
     Before,
 }
 
+impl Rules {
+    pub(super) fn new(config: &config::Firewall, wanted: Situation) -> Self {
+        Self {
+            firewall: Firewall::of_agent(config),
+            applied: None,
+            wanted,
+            found: Enforcement::Unknown(Unread::Failed),
+            pending: None,
+            next_read: Read::Changes,
+            repairs: 0,
+            damaged: false,
+            retry: None,
+        }
+    }
+
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry.map(|retry| retry.at)
+    }
+
+    /// Whether the rules of the situation are in force.
+    pub(super) fn are_enforced(&self) -> bool {
+        self.found == Enforcement::Enforced
+    }
+}
+
 impl Agent {
-    /// Puts in force what the situation asks for, and tells.
+    /// Puts the rules of the situation in force, and tells the result.
     pub(super) async fn enforce(&mut self) {
-        self.listen();
+        self.direct_sources();
         let situation = self.machine.situation();
-        let ruleset = policy::ruleset(self.machine.config(), &self.owners, &situation);
-        let read = if std::mem::take(&mut self.look) { Read::Everything } else { Read::Changes };
-        if read == Read::Everything || self.applied.as_ref() != Some(&ruleset) {
-            match self.commit(&ruleset, read, Otherwise::BeforeIfTheyMay).await {
+        let ruleset = policy::ruleset(self.machine.config(), &self.owners.current, &situation);
+        let read = std::mem::replace(&mut self.rules.next_read, Read::Changes);
+        if read == Read::Everything || self.rules.applied.as_ref() != Some(&ruleset) {
+            match self.commit(&ruleset, read, Fallback::BeforeIfSafe).await {
                 Ok((commit, by)) => self.committed(ruleset, commit, by),
                 Err(error) => self.failed(&error),
             }
-        } else if self.pending.take().is_some() {
-            // The situation is again what it was when these rules were put in force.
-            self.retry = None;
-            self.found = Enforcement::Enforced;
+        } else if self.rules.pending.take().is_some() {
+            // The situation is again the one whose rules are in force.
+            self.rules.retry = None;
+            self.rules.found = Enforcement::Enforced;
         }
         self.keep_configuration();
-        // Both follow the rules: a question leaves, and a client finds its server, only by them.
+        // After the rules: they let the look-up out, and let a client reach its server.
         self.pin();
         self.detour().await;
         self.ask();
@@ -48,51 +104,46 @@ impl Agent {
         self.tell().await;
     }
 
-    /// Puts rules in force that somebody asks for, while all else stays as it is. Where that fails, the
-    /// rules before are in force, or the caller has to see to it ([`Agent::restore`]).
+    /// Puts rules in force that somebody asks for. If that fails, the rules before are in force, or the
+    /// caller has to restore them ([`Agent::restore`]).
     pub(super) async fn try_rules(&mut self, ruleset: Ruleset) -> Result<(), FirewallError> {
-        if self.applied.as_ref() == Some(&ruleset) {
+        if self.rules.applied.as_ref() == Some(&ruleset) {
             return Ok(());
         }
-        let (commit, by) = self.commit(&ruleset, Read::Changes, Otherwise::Before).await?;
+        let (commit, by) = self.commit(&ruleset, Read::Changes, Fallback::Before).await?;
         self.committed(ruleset, commit, by);
         Ok(())
     }
 
-    /// What was asked for was refused: the rules of the situation are in force, or are put in force again.
+    /// After [`Agent::try_rules`] failed: puts the rules of the situation in force again, unless they still
+    /// are. Returns why the kernel refused the other rules.
     pub(super) async fn restore(&mut self, refused: &FirewallError) -> String {
         let why = describe(refused);
         tracing::error!("{why}");
         if !refused.is_kept() {
-            self.applied = None;
-            self.look = true;
+            self.rules.applied = None;
+            self.rules.next_read = Read::Everything;
             self.enforce().await;
         }
         self.tell().await;
         why
     }
 
-    /// Says whom the sources are to listen to.
-    pub(super) fn listen(&mut self) {
-        publish(&self.listening, self.machine.listening());
-        publish(&self.sockets, self.machine.management_sockets());
-    }
-
-    /// Commits, and answers requests meanwhile. Says who had changed something before.
+    /// Commits, and answers requests meanwhile. Returns who had changed something before.
     async fn commit(
         &mut self,
         ruleset: &Ruleset,
         read: Read,
-        otherwise: Otherwise,
+        fallback: Fallback,
     ) -> Result<(Commit, Option<Program>), FirewallError> {
         if read == Read::Everything {
-            self.firewall.distrust();
+            self.rules.firewall.distrust();
         }
         let before = Drift::before_commit();
         let commit = async {
-            match otherwise {
-                Otherwise::BeforeIfTheyMay => self.firewall.commit(ruleset).await,
-                Otherwise::Before => self.firewall.try_commit(ruleset).await,
+            match fallback {
+                Fallback::BeforeIfSafe => self.rules.firewall.commit(ruleset).await,
+                Fallback::Before => self.rules.firewall.try_commit(ruleset).await,
             }
         };
         let commit = self.attendant.attend(&self.machine, commit).await;
@@ -102,21 +153,21 @@ impl Agent {
     }
 
     fn committed(&mut self, ruleset: Ruleset, commit: Commit, by: Option<Program>) {
-        self.pending = None;
-        if self.retry.take().is_some() {
+        self.rules.pending = None;
+        if self.rules.retry.take().is_some() {
             let what = "the rules are in force again".to_owned();
-            self.news.push(News::Repaired { what, by: None });
+            self.announcer.news.push(News::Repaired { what, by: None });
         }
-        self.applied = Some(ruleset);
-        self.found = Enforcement::Enforced;
+        self.rules.applied = Some(ruleset);
+        self.rules.found = Enforcement::Enforced;
         match commit {
             Commit::AsPlanned | Commit::Unread(_) => {}
-            // Nothing was open: no repair, and nothing to trouble anybody with.
+            // Nothing was open, so this is no repair that a user has to hear of.
             Commit::Moved(lines) => tracing::info!("back in its place: {}", lines.join("; ")),
             Commit::Mended(lines) => {
-                self.repairs = self.repairs.saturating_add(1);
-                self.damaged = true;
-                self.news.push(News::Repaired { what: lines.join("; "), by: by.clone() });
+                self.rules.repairs = self.rules.repairs.saturating_add(1);
+                self.rules.damaged = true;
+                self.announcer.news.push(News::Repaired { what: lines.join("; "), by: by.clone() });
                 by.iter().for_each(|by| self.blame(by));
             }
         }
@@ -125,21 +176,16 @@ impl Agent {
     fn failed(&mut self, error: &FirewallError) {
         let why = describe(error);
         tracing::error!("{why}");
-        self.pending = error.is_pending().then(|| why.clone());
-        self.applied = self.firewall.held().cloned();
-        self.found = Enforcement::after(error);
-        let wait = self.retry.map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
-        self.retry = Some((tokio::time::Instant::now() + wait, wait));
-        self.news.push(News::Failed(why));
+        self.rules.pending = error.is_pending().then(|| why.clone());
+        self.rules.applied = self.rules.firewall.held().cloned();
+        self.rules.found = Enforcement::after(error);
+        let after = self.rules.retry.map_or(RETRY.0, |retry| (retry.after * 2).min(RETRY.1));
+        self.rules.retry = Some(Retry { at: Instant::now() + after, after });
+        self.announcer.news.push(News::Failed(why));
     }
 
     pub(super) async fn retry(&mut self) {
-        self.look = true;
+        self.rules.next_read = Read::Everything;
         self.enforce().await;
-    }
-
-    /// Whether the rules of the situation are in force.
-    pub(super) fn is_enforced(&self) -> bool {
-        self.found == Enforcement::Enforced
     }
 }

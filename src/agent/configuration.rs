@@ -1,30 +1,31 @@
-//! Which configuration is in force, and keeping it: a later start may find a file with a fault.
+//! The configuration in force. The agent keeps its text, because a later start may find a file with a fault.
 
 use std::path::Path;
 
-use super::{Agent, describe};
+use super::{Agent, Loader, describe};
 use crate::config::{Faults, InForce, Written};
 use crate::status::ConfigurationStatus;
 
-/// What the agent says of its configuration, and what it keeps of it.
-#[derive(Debug)]
+/// The configuration as the status shows it, and its text.
 pub(super) struct Configuration {
+    /// Reads the file again.
+    pub(super) load: Loader,
     status: ConfigurationStatus,
     /// The text of the configuration in force; `None` for the strictest lock.
     text: Option<String>,
-    /// The text that the state directory holds; `None` while that is not known.
+    /// The text that the state directory holds; `None` while it is not known.
     kept: Option<String>,
-    /// What was said last about a state directory that cannot be written.
+    /// The last warning about a state directory that cannot be written.
     complaint: String,
 }
 
 impl Configuration {
-    pub(super) fn new(path: &Path, in_force: &InForce) -> Self {
+    pub(super) fn new(path: &Path, in_force: &InForce, load: Loader) -> Self {
         let status = ConfigurationStatus::new(path, in_force);
-        Self { status, text: in_force.text.clone(), kept: None, complaint: String::new() }
+        Self { load, status, text: in_force.text.clone(), kept: None, complaint: String::new() }
     }
 
-    /// The file has a fault: what was in force stays.
+    /// The file has a fault, so the configuration in force stays.
     pub(super) fn refuse(&mut self, faults: &Faults) {
         self.status.refuse(faults);
     }
@@ -41,14 +42,14 @@ impl Configuration {
 }
 
 impl Agent {
-    /// Keeps the configuration once the kernel holds its rules.
+    /// Keeps the configuration after the kernel has taken its rules.
     pub(super) fn keep_configuration(&mut self) {
         let configuration = &mut self.configuration;
-        if self.applied.is_none() || configuration.kept == configuration.text {
+        if self.rules.applied.is_none() || configuration.kept == configuration.text {
             return;
         }
         let Some(text) = &configuration.text else { return };
-        match self.store.keep_configuration(text) {
+        match self.memory.store.keep_configuration(text) {
             Ok(()) => configuration.kept = Some(text.clone()),
             Err(error) => {
                 let complaint = describe(&error);

@@ -1,5 +1,6 @@
-//! Looks at the kernel that callers ask for: one serves all who wait, and only root has them at once.
-//! Each starts two programs; nobody else may make this process start them in a storm.
+//! Comparisons of the kernel with the rules, which callers ask for. One comparison serves all callers who
+//! wait. It starts two programs, so only root gets it at once: no other user can make the agent start
+//! programs without a limit.
 
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use tokio::time::Instant;
 
 use crate::bus::Verified;
 
-/// The least time between two looks that root did not ask for.
+/// Minimum time between two comparisons that root did not ask for.
 const PACE: Duration = Duration::from_secs(1);
 
-/// Who waits, and until when.
+/// The callers who wait, and when they are served.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     waiting: Vec<oneshot::Sender<Verified>>,
@@ -20,7 +21,7 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// Somebody wants a look that begins from now on.
+    /// Adds a caller, who wants a comparison that starts from now on.
     pub(super) fn want(&mut self, uid: u32, answer: oneshot::Sender<Verified>) {
         let now = Instant::now();
         let paced = self.last.map_or(now, |last| last + PACE);
@@ -29,7 +30,7 @@ impl Looks {
         self.waiting.push(answer);
     }
 
-    /// Waits for the moment of the next look.
+    /// Waits until the next comparison is due.
     pub(super) fn wait(&self) -> impl Future<Output = ()> + use<> {
         let at = self.at;
         async move {
@@ -40,7 +41,7 @@ impl Looks {
         }
     }
 
-    /// Hands over everybody whom the look that begins now serves.
+    /// Returns the callers whom the comparison that starts now serves.
     pub(super) fn take(&mut self) -> Vec<oneshot::Sender<Verified>> {
         self.at = None;
         self.last = Some(Instant::now());

@@ -1,4 +1,4 @@
-//! Server names: the questions that go out and the pins that stand, each after the rules for it.
+//! Server names: the agent looks them up and pins them, each after the rules that allow it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,30 +10,32 @@ use crate::effects::hosts::{self, Pins};
 use crate::net::HostName;
 use crate::vpn::Event;
 
-/// What waits for the rules that let it out, and what is said of it already.
+/// The names to look up, and the pins.
 #[derive(Debug, Default)]
-pub(super) struct Questions {
+pub(super) struct ServerNames {
+    /// Names that are looked up after the next commit, each by these resolvers.
     waiting: Vec<(HostName, BTreeSet<IpAddr>)>,
-    /// The pins as they were written last; `None` when nobody knows what the file says.
+    /// The pins that were written last; `None` when it is not known what the file holds.
     pinned: Option<Pins>,
-    /// What was last said of the file.
+    /// The last warning about the file.
     complaint: String,
 }
 
-impl Questions {
-    pub(super) fn add(&mut self, names: Vec<HostName>, resolvers: BTreeSet<IpAddr>) {
+impl ServerNames {
+    pub(super) fn ask_later(&mut self, names: Vec<HostName>, resolvers: BTreeSet<IpAddr>) {
         self.waiting.extend(names.into_iter().map(|name| (name, resolvers.clone())));
     }
 }
 
 impl Agent {
-    /// Sends the questions that wait. The answers come as events.
+    /// Starts the look-ups that wait. Their results come as events.
     pub(super) fn ask(&mut self) {
         let known = self.machine.pins();
-        for (name, resolvers) in self.questions.waiting.drain(..) {
+        for (name, resolvers) in self.names.waiting.drain(..) {
             let is_known = known.contains_key(&name);
-            let events = self.events.clone();
-            // What the administrator wrote into the file counts, and nobody is asked for this machine itself.
+            let events = self.sources.events.clone();
+            // An entry of the administrator's in the file counts. This machine's own names are never looked
+            // up.
             let file = hosts::named(Path::new(hosts::HOSTS), &name);
             if let Some(addresses) = file.or_else(|| hosts::is_own(&name).then(Vec::new)) {
                 tokio::spawn(async move { events.send(Event::Resolved { name, addresses }).await });
@@ -45,7 +47,7 @@ impl Agent {
                         tracing::debug!("{name} is {addresses:?}");
                         addresses
                     }
-                    // Its pin stands: no news, and it would come every few minutes.
+                    // The name is still pinned. A warning would come every few minutes.
                     Err(error) if is_known => {
                         tracing::debug!("{name} could not be looked up: {}", describe(&error));
                         Vec::new()
@@ -60,28 +62,28 @@ impl Agent {
         }
     }
 
-    /// Somebody else wrote the file: nobody knows what it says now.
+    /// Another program wrote the file, so the pins may be gone.
     pub(super) fn pin_again(&mut self) {
-        self.questions.pinned = None;
+        self.names.pinned = None;
         self.pin();
     }
 
-    /// Pins the servers where their client looks for them.
+    /// Writes the pins to `/etc/hosts`, where a VPN client looks for its server.
     pub(super) fn pin(&mut self) {
         let pins = self.machine.pins();
-        if self.questions.pinned.as_ref() == Some(&pins) {
+        if self.names.pinned.as_ref() == Some(&pins) {
             return;
         }
         match hosts::pin(Path::new(hosts::HOSTS), &pins) {
             Ok(()) => {
-                self.questions.pinned = Some(pins);
-                self.questions.complaint.clear();
+                self.names.pinned = Some(pins);
+                self.names.complaint.clear();
             }
             Err(error) => {
                 let complaint = describe(&error);
-                if complaint != self.questions.complaint {
+                if complaint != self.names.complaint {
                     tracing::warn!("{complaint}");
-                    self.questions.complaint = complaint;
+                    self.names.complaint = complaint;
                 }
             }
         }

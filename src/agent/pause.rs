@@ -1,7 +1,7 @@
-//! Opening and closing by an administrator's word.
+//! Pause and resume, which an administrator asks for.
 //!
-//! The kernel's rules end a pause by the wall clock. Here it is held against the clock that nobody
-//! sets as well: whichever says first that it is over.
+//! The kernel's rules end a pause by the wall clock. The agent also measures it by CLOCK_BOOTTIME, which
+//! nobody can set. The pause ends at the earlier of both.
 
 use super::Agent;
 use crate::bus::{Answer, Asker};
@@ -10,64 +10,64 @@ use crate::system;
 use crate::vpn::{Event, Pause, PauseScope};
 
 impl Agent {
-    /// Opens, and says until when.
+    /// Pauses, and returns when the pause ends.
     pub(super) async fn pause(&mut self, seconds: u64, scope: PauseScope, by: Asker) -> Result<u64, String> {
         if scope == PauseScope::Portal && self.machine.protects() {
             return Err("the VPN is up: there is no portal to sign in to".to_owned());
         }
         let pause = Pause::new(system::now(), seconds, scope);
         let ends = system::uptime().saturating_add(seconds);
-        // Only once the kernel has taken the rules is this machine paused.
+        // This machine is paused only after the kernel has taken the rules.
         let paused = self.rules_after(Event::Pause(pause));
         if let Err(refused) = self.try_rules(paused).await {
             let why = self.restore(&refused).await;
             return Err(format!("not paused, nothing was opened: {why}"));
         }
         tracing::warn!("{by} pauses for {seconds} seconds: {scope}");
-        self.pause_ends = Some(ends);
-        self.asked_by = Some(by);
+        self.timers.pause_ends = Some(ends);
+        self.announcer.asked_by = Some(by);
         self.take(Event::Pause(pause));
         self.enforce().await;
         self.in_force().map(|()| pause.until)
     }
 
-    /// The rules that would follow from an event.
+    /// The rules that an event would lead to.
     fn rules_after(&self, event: Event) -> Ruleset {
         let mut machine = self.machine.clone();
         machine.step(event, system::now());
-        policy::ruleset(machine.config(), &self.owners, &machine.situation())
+        policy::ruleset(machine.config(), &self.owners.current, &machine.situation())
     }
 
-    /// Closes.
+    /// Ends a pause.
     pub(super) async fn resume(&mut self, by: Asker) -> Answer {
         if self.machine.pause().is_some() {
             tracing::warn!("{by} ends the pause");
-            self.asked_by = Some(by);
+            self.announcer.asked_by = Some(by);
         }
-        self.pause_ends = None;
+        self.timers.pause_ends = None;
         self.take(Event::Resume);
         self.enforce().await;
         self.in_force()
     }
 
-    /// Goes on with the pause of our forerunner: the kernel still holds it.
+    /// Continues the pause of an earlier agent, which the kernel still holds.
     pub(super) fn take_up_pause(&mut self) {
-        let applied = &self.kept.situation;
+        let applied = &self.memory.kept.situation;
         let (Some(from), Some(until)) = (applied.paused_from, applied.paused_until) else { return };
         let moment = |at: jiff::Timestamp| u64::try_from(at.as_second()).unwrap_or_default();
         let pause = Pause { from: moment(from), until: moment(until), scope: applied.pause_scope };
-        self.pause_ends = self.kept.pause_ends;
+        self.timers.pause_ends = self.memory.kept.pause_ends;
         self.take(Event::Pause(pause));
     }
 
-    /// What the pause is by the clock that nobody sets, when the wall clock would make it longer.
+    /// The pause as CLOCK_BOOTTIME limits it, if the wall clock was set back and would make it longer.
     pub(super) fn shorter_pause(&mut self) -> Option<Event> {
-        let (pause, ends) = (self.machine.pause()?, self.pause_ends?);
+        let (pause, ends) = (self.machine.pause()?, self.timers.pause_ends?);
         let shorter = pause.at_most(system::now(), ends.saturating_sub(system::uptime()));
-        // Both clocks count whole seconds, and not the same ones.
+        // Both clocks count whole seconds, and their seconds begin at different moments.
         (shorter.until + 1 < pause.until).then(|| {
             tracing::warn!(
-                "the clock was set back: the pause ends {} s earlier by it",
+                "the clock was set back, so the pause ends {} s earlier by the wall clock",
                 pause.until - shorter.until
             );
             Event::Pause(shorter)

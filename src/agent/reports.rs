@@ -1,4 +1,4 @@
-//! The reports of root's hooks: those that come over the bus, and those that were left in files.
+//! The reports of hooks: they come over the bus, or in files if the agent could not be reached.
 
 use super::{Agent, describe};
 use crate::system;
@@ -17,7 +17,7 @@ impl Agent {
         }
     }
 
-    /// Takes the reports that came while the loop waited for a firewall program.
+    /// Takes the reports that came while a firewall program ran.
     pub(super) fn take_waiting_reports(&mut self) -> Taken {
         let mut taken = Taken::Nothing;
         while let Some((dated, reporter)) = self.attendant.next_report() {
@@ -27,32 +27,33 @@ impl Agent {
         taken
     }
 
-    /// Takes a report in the order in which hooks were called, and not in that of its arrival.
+    /// Takes a report of root. Reports count in the order in which their hooks were called, not in that of
+    /// their arrival.
     pub(super) fn take_root_report(&mut self, dated: DatedReport) {
-        for report in self.heard.take(dated) {
+        for report in self.memory.reported.take(dated) {
             tracing::info!("root reports {report}");
             self.take(Event::Report(report, Reporter::Root));
         }
     }
 
-    /// Takes the reports that hooks left while this agent could not be reached.
+    /// Takes the reports in files, and enforces what follows from them.
     pub(super) async fn take_left_reports(&mut self) {
         if self.take_left() {
             self.enforce().await;
         }
     }
 
-    /// Whether there were any.
+    /// Takes the reports in files. Returns whether there were any.
     pub(super) fn take_left(&mut self) -> bool {
-        let left = self.store.left_reports(system::boottime()).unwrap_or_else(|error| {
-            tracing::warn!("{}: reports of hooks are not read", describe(&error));
+        let left = self.memory.store.left_reports(system::boottime()).unwrap_or_else(|error| {
+            tracing::warn!("{}: the reports of hooks are not read", describe(&error));
             Vec::new()
         });
         for one in &left {
             if is_current(&one.dated.report) {
                 self.take_root_report(one.dated.clone());
             }
-            if let Err(error) = self.store.forget_left(one) {
+            if let Err(error) = self.memory.store.forget_left(one) {
                 tracing::warn!("{}", describe(&error));
             }
         }
@@ -67,8 +68,8 @@ pub(super) enum Taken {
     Reports,
 }
 
-/// Whether a report can still be true: the client that brought the tunnel up is there, and its process id
-/// has not passed to another process.
+/// Whether a report can still be true: the client that brought the tunnel up still runs, and no other process
+/// has got its process id.
 pub(super) fn is_current(report: &Report) -> bool {
     match (report.kind, report.pid, report.started) {
         (ReportKind::Up, Some(pid), Some(started)) => process::started(pid) == Some(started),

@@ -1,8 +1,9 @@
-//! What callers on the bus, and SIGHUP, ask of the loop.
+//! Requests: from callers on the bus, and by SIGHUP.
 
 use sd_notify::NotifyState;
 
 use super::attend::is_accepted;
+use super::drift::Read;
 use super::owners::owners;
 use super::{Agent, describe};
 use crate::bus::{Answer, Request, Verified};
@@ -39,7 +40,7 @@ impl Agent {
                     let _ = answer.send(Err(error.to_string()));
                 }
             },
-            // OpenVPN waits for its hook: it has its answer before the rules have moved.
+            // OpenVPN waits for its hook. The hook is answered before the rules change.
             Request::Report(dated, reporter, answer) => {
                 if is_accepted(&self.machine, &dated, &reporter, answer) {
                     self.take_report(dated, reporter);
@@ -50,7 +51,7 @@ impl Agent {
     }
 
     pub(super) fn in_force(&self) -> Answer {
-        match self.is_enforced() {
+        match self.rules.are_enforced() {
             true => Ok(()),
             false => Err("the rules could not be put in force; see: journalctl -u tunwarden".to_owned()),
         }
@@ -69,7 +70,7 @@ impl Agent {
     }
 
     async fn reload(&mut self) -> Answer {
-        let written = match (self.load)() {
+        let written = match (self.configuration.load)() {
             Ok(written) => written,
             Err(faults) => {
                 self.configuration.refuse(&faults);
@@ -88,30 +89,30 @@ impl Agent {
         }
         tracing::info!("the configuration was read anew");
         self.configuration.accept(&written);
-        self.owners = owners;
+        self.owners.current = owners;
         self.take(Event::Config(Box::new(config)));
         self.enforce().await;
         self.in_force()
     }
 
-    /// Puts the rules of another configuration in force, in the layers that it names.
+    /// Puts the rules of another configuration in force, in the layers that the configuration names.
     async fn try_configured(&mut self, config: &Config, ruleset: Ruleset) -> Result<(), FirewallError> {
         let old = self.machine.config().firewall.clone();
         if config.firewall == old {
             return self.try_rules(ruleset).await;
         }
-        self.attendant.attend(&self.machine, self.firewall.disown()).await;
-        self.firewall = Firewall::of_agent(&config.firewall);
-        self.applied = None;
+        self.attendant.attend(&self.machine, self.rules.firewall.disown()).await;
+        self.rules.firewall = Firewall::of_agent(&config.firewall);
+        self.rules.applied = None;
         let result = self.try_rules(ruleset).await;
         if result.is_err() {
-            self.attendant.attend(&self.machine, self.firewall.disown()).await;
-            self.firewall = Firewall::of_agent(&old);
+            self.attendant.attend(&self.machine, self.rules.firewall.disown()).await;
+            self.rules.firewall = Firewall::of_agent(&old);
         }
         result
     }
 
-    /// One look for everybody who waits for one.
+    /// Compares the kernel with the rules once, for all callers who wait.
     pub(super) async fn look_for_all(&mut self) {
         let waiting = self.looks.take();
         let result = self.verify().await;
@@ -121,19 +122,19 @@ impl Agent {
         }
     }
 
-    /// Compares, and puts right what differs.
+    /// Compares the kernel with the rules, and repairs what differs.
     async fn verify(&mut self) -> Verified {
-        let ruleset = policy::ruleset(self.machine.config(), &self.owners, &self.machine.situation());
-        let lines = self.attendant.attend(&self.machine, self.firewall.differences(&ruleset)).await;
-        let pending = self.status.borrow().pending.clone();
-        if pending != self.pending {
-            // The program that took its time has ended.
+        let ruleset = policy::ruleset(self.machine.config(), &self.owners.current, &self.machine.situation());
+        let lines = self.attendant.attend(&self.machine, self.rules.firewall.differences(&ruleset)).await;
+        let pending = self.announcer.status.borrow().pending.clone();
+        if pending != self.rules.pending {
+            // The slow program has ended, and the status still says that it runs.
             self.tell().await;
         }
         let lines = lines.map_err(|error| describe(&error))?;
         if !lines.is_empty() {
             tracing::warn!("the kernel did not hold the rules: {}", lines.join("; "));
-            self.look = true;
+            self.rules.next_read = Read::Everything;
             self.enforce().await;
         }
         Ok(lines)

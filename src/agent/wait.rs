@@ -1,4 +1,5 @@
-//! What the loop waits for by the clock; for ever, where there is nothing to wait for.
+//! What the loop waits for: points in time, and the signals that end it. A wait without a point in time never
+//! ends.
 
 use std::time::Duration;
 
@@ -6,7 +7,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::system;
 
-/// The signals by which somebody ends the agent.
+/// Points in time at which the loop has something to do.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    /// When the machine wants its next [`crate::vpn::Event::Clock`].
+    pub(super) wake_at: Option<jiff::Timestamp>,
+    /// When the pause ends by CLOCK_BOOTTIME, in seconds since boot.
+    pub(super) pause_ends: Option<u64>,
+}
+
+/// The signals that end the agent.
 pub(super) struct EndSignals {
     terminate: Signal,
     interrupt: Signal,

@@ -26,7 +26,7 @@ pub(super) fn is_absent(family: Family) -> bool {
     }
 }
 
-/// What a program came to with one family; nothing, where it failed because there is no such family.
+/// The result of a program for one family. An error counts as nothing if the kernel has no such family.
 pub(super) fn nothing_if_absent<T: Default, E>(family: Family, result: Result<T, E>) -> Result<T, E> {
     match result {
         Err(_) if is_absent(family) => Ok(T::default()),

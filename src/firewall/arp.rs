@@ -1,7 +1,7 @@
-//! `arp_ignore`: nobody on the LAN may find out the tunnel's address by asking for it.
+//! `arp_ignore`: machines on the LAN must not find out the tunnel's address by ARP.
 //!
-//! With the kernel's default every address of the machine is answered for on every link
-//! (Documentation/networking/ip-sysctl.rst). 1 answers only for addresses of that link.
+//! By default the kernel answers ARP requests for all of the machine's addresses on every link
+//! (Documentation/networking/ip-sysctl.rst). With 1 it answers only for addresses of the link.
 
 use std::io;
 use std::path::Path;
@@ -14,10 +14,10 @@ const BEFORE: &str = "arp_ignore";
 #[error("cannot change {SETTING}; set net.ipv4.conf.all.arp_ignore=1 with sysctl")]
 pub struct ArpError(#[from] io::Error);
 
-/// Sets it to 1 and keeps in `run` what it was before; one that is higher already stays.
+/// Sets it to 1, and keeps the value before in the directory `run`. A value above 0 stays.
 ///
 /// # Errors
-/// A system on which it cannot be read or written, such as a hardened unit.
+/// When it cannot be read or written, as in a hardened unit.
 #[expect(clippy::disallowed_methods, reason = "an edge file: it reads and writes one kernel setting")]
 pub fn hide_tunnel_addresses(run: &Path) -> Result<(), ArpError> {
     let before = std::fs::read_to_string(SETTING)?;
@@ -28,7 +28,7 @@ pub fn hide_tunnel_addresses(run: &Path) -> Result<(), ArpError> {
     Ok(())
 }
 
-/// Sets it back to what it was before.
+/// Restores the value before.
 ///
 /// # Errors
 /// As [`hide_tunnel_addresses`].

@@ -1,4 +1,4 @@
-//! What the kernel held before us: looked at, and put back.
+//! What iptables held before tunwarden: read it, and restore it.
 
 use super::absent::nothing_if_absent;
 use super::family::take_out;
@@ -11,7 +11,7 @@ use crate::net::Family;
 use crate::netfilter;
 use crate::policy::{Table, TableName, last_resort};
 
-/// Everything that iptables and ip6tables held, as text.
+/// The output of iptables-save and ip6tables-save.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dump {
@@ -20,21 +20,22 @@ pub struct Dump {
 }
 
 impl Dump {
-    /// What they hold now.
+    /// Reads what they hold now.
     ///
     /// # Errors
-    /// When one of them cannot be read.
+    /// When one of the programs fails.
     pub async fn take(backend: Backend) -> Result<Self, FirewallError> {
         let (ipv4, ipv6) = tokio::join!(tool::save(backend, Family::V4), tool::save(backend, Family::V6));
         Ok(Self { ipv4: ipv4?, ipv6: nothing_if_absent(Family::V6, ipv6)? })
     }
 
-    /// Puts it back in the tables that ours stand in: what came into them since is gone, and so is such a
-    /// table that was not there, unless somebody uses it by now. Every other table stays as it is. A table
-    /// goes in one step from ours to what was before: where that was closed, nothing is open in between.
+    /// Restores the tables that we use. Rules that came into them since are removed. A table that was not
+    /// there is removed too, unless another program uses it by now. Every other table stays as it is. A table
+    /// changes in one step from our rules to the rules before: if those were closed, nothing is open in
+    /// between.
     ///
     /// # Errors
-    /// When a family could not be put back; the other one is all the same.
+    /// When a family could not be restored. The other one is restored all the same.
     pub async fn put_back(&self, backend: Backend) -> Result<(), FirewallError> {
         let (ipv4, ipv6) = tokio::join!(
             put_back(backend, Family::V4, &self.ipv4),
@@ -43,13 +44,14 @@ impl Dump {
         ipv4.and(nothing_if_absent(Family::V6, ipv6))
     }
 
-    /// Whether the article's scripts have been at work: its chain, and not ours that belongs to it.
+    /// Whether the article's scripts made these rules: its chain is there, and tunwarden's own chains are
+    /// not.
     pub fn is_the_articles(&self) -> bool {
         let chains = self.ipv4.contains(":OUTPUT_VPN_KILL_SWITCH ") || !self.later_chains().is_empty();
         chains && !self.is_ours()
     }
 
-    /// Chains of the later tool of the article's author.
+    /// Chains of the later tool by the article's author.
     pub fn later_chains(&self) -> Vec<String> {
         let lines = self.ipv4.lines().chain(self.ipv6.lines());
         let name = |line: &str| Some(line.strip_prefix(":RB_")?.split(' ').next()?.to_owned());
@@ -57,7 +59,7 @@ impl Dump {
         names.into_iter().map(|name| format!("RB_{name}")).collect()
     }
 
-    /// What a family held, as `iptables-save` prints it.
+    /// The output for one family.
     pub fn text(&self, family: Family) -> &str {
         match family {
             Family::V4 => &self.ipv4,
@@ -65,7 +67,7 @@ impl Dump {
         }
     }
 
-    /// Whether it was locked.
+    /// Whether the rules are tunwarden's.
     pub fn is_ours(&self) -> bool {
         [&self.ipv4, &self.ipv6].into_iter().any(|text| text.contains(":VPN_BOOTSTRAP "))
     }
@@ -79,7 +81,7 @@ async fn put_back(backend: Backend, family: Family, before: &str) -> Result<(), 
     let new: Vec<Table> = ours.family(family).iter().filter(|table| is_new(table.name)).cloned().collect();
     let mut now = read(backend, family).await?;
     let taken = take_out(backend, family, &new, &now).await?;
-    // The kernel keeps a table of iptables-legacy for as long as it runs.
+    // The kernel never removes a table of iptables-legacy.
     if tool::is_legacy(backend) {
         return Ok(());
     }
@@ -96,7 +98,7 @@ async fn put_back(backend: Backend, family: Family, before: &str) -> Result<(), 
     Ok(())
 }
 
-/// Those sections of a save that are tables that ours stand in.
+/// The sections of the tables that we use.
 fn of_our_tables(save: &str) -> String {
     let ours = |section: &&str| {
         TableName::ALL.iter().any(|table| section.lines().any(|line| line == format!("*{}", table.as_str())))
@@ -104,17 +106,17 @@ fn of_our_tables(save: &str) -> String {
     save.split_inclusive("\nCOMMIT\n").filter(ours).collect()
 }
 
-/// Whether a family holds any rule, or a policy that drops, in one world of iptables.
+/// Whether a family holds any rule, or a policy DROP, in one backend of iptables.
 pub async fn holds_any(backend: Backend, family: Family) -> bool {
     let text = tool::save(backend, family).await.unwrap_or_default();
     text.lines().any(|line| line.starts_with("-A ") || line.contains(" DROP ["))
 }
 
-/// Takes the article's three rules out of `DOCKER-USER`, where they stand as it has them: behind ours
-/// they would let out what Docker itself keeps in. Says how many.
+/// Removes the article's three rules from `DOCKER-USER`, if all three are there: after our rules they would
+/// let out what Docker itself keeps in. Returns how many were removed.
 ///
 /// # Errors
-/// When the kernel refuses it: then they are all still there.
+/// When the kernel refuses. Then all of them are still there.
 pub async fn forget_article(backend: Backend) -> Result<usize, FirewallError> {
     let saved = Saved::parse(&tool::save(backend, Family::V4).await?)?;
     let rules = plan::articles_rules(&saved);

@@ -1,4 +1,4 @@
-//! From the rules that are in force to others: all layers and both families together, or none.
+//! The change from the rules in force to other rules: in all layers and both families, or in none.
 
 use super::iptables::{Iptables, Order, Refusal};
 use super::nftables::Nftables;
@@ -8,22 +8,23 @@ use crate::describe::describe;
 use crate::policy::Ruleset;
 
 impl Firewall {
-    /// Puts `ruleset` in force in every layer and reads it back. Where nothing has to change, nothing is
-    /// written. A layer that the configuration does not name is taken out once the others hold.
+    /// Puts `ruleset` in force in every layer and reads it back. Writes only what has to change. Removes a
+    /// layer that the configuration does not name, after the others hold the rules.
     ///
-    /// Where a layer or a family refuses it, all go back to the rules before, if those may stand for
-    /// `ruleset`. Otherwise what has refused is closed completely.
+    /// If a layer or a family refuses, all of them go back to the rules before, if those rules are safe in
+    /// place of `ruleset` ([`Ruleset::may_stand_for`]). Otherwise the layer or family that refused is closed
+    /// completely.
     ///
     /// # Errors
-    /// See [`FirewallError`]; [`FirewallError::Open`] and [`FirewallError::NoLayer`] are the only ones
-    /// that leave anything open.
+    /// See [`FirewallError`]. Only [`FirewallError::Open`] and [`FirewallError::NoLayer`] leave anything
+    /// open.
     pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
         let before = self.held.take().filter(|before| before.may_stand_for(ruleset));
         self.commit_or_go_back(ruleset, before).await
     }
 
-    /// The same for what somebody asks for while all else stays as it is: a refusal changes nothing, so the
-    /// rules before are as good as they were. Those of a pause are not.
+    /// The same for a change that somebody asks for in an unchanged situation. If the kernel refuses, the
+    /// rules before are as safe as they were, unless they are the rules of a pause.
     ///
     /// # Errors
     /// As [`Firewall::commit`].
@@ -37,7 +38,7 @@ impl Firewall {
         ruleset: &Ruleset,
         before: Option<Ruleset>,
     ) -> Result<Commit, FirewallError> {
-        // A pause opens. The layer that refuses more opens last, and no family opens alone.
+        // A pause opens. No family opens alone, and nf_tables, which refuses more, opens last.
         let order = match before.is_some() && ruleset.is_paused() {
             true => Order::InTurn,
             false => Order::AtOnce,
@@ -49,13 +50,13 @@ impl Firewall {
             let why = outcome.into_why();
             self.distrust();
             outcome = self.put(&before, Order::AtOnce).await;
-            // The same rules: the second attempt has put them in force.
+            // If the rules are the same, the second attempt has put them in force.
             if !outcome.is_refused() && before != *ruleset {
                 self.report(&outcome);
                 self.held = Some(before);
                 return Err(FirewallError::Kept(Box::new(why)));
             }
-            tracing::warn!("{}; and the rules before cannot be put back", describe(&why));
+            tracing::warn!("{}; and the rules before cannot be restored", describe(&why));
         }
         self.report(&outcome);
         let commit = self
@@ -91,7 +92,7 @@ impl Firewall {
         }
     }
 
-    /// Closes what has refused.
+    /// Closes every layer and family that refused.
     async fn close(&mut self, ruleset: &Ruleset, outcome: Outcome) -> LayerResult {
         let iptables = match (outcome.iptables, &mut self.iptables) {
             (Err(refusal), Some(layer)) => Err(layer.close(refusal).await),
@@ -105,7 +106,7 @@ impl Firewall {
         together(iptables, nftables)
     }
 
-    /// What is open now by `why` is closed another way.
+    /// Closes by routing what `why` leaves open.
     async fn close_routes(&mut self, why: FirewallError) -> FirewallError {
         let families = why.open_families();
         if families.is_empty() {
@@ -122,7 +123,7 @@ impl Firewall {
         }
     }
 
-    /// Rules are in force, and no other way is needed.
+    /// Opens routing again: the rules are in force.
     async fn open_routes(&mut self) {
         if self.routes == Routes::Open {
             return;
@@ -140,7 +141,7 @@ impl Firewall {
     }
 }
 
-/// What a commit came to in each layer; `None` where there is no such layer.
+/// The result of a commit in each layer; `None` if there is no such layer.
 struct Outcome {
     iptables: Result<Option<Commit>, Refusal>,
     nftables: LayerResult,
@@ -151,7 +152,7 @@ impl Outcome {
         self.iptables.is_err() || self.nftables.is_err()
     }
 
-    /// Why it was refused.
+    /// Why a layer refused.
     fn into_why(self) -> FirewallError {
         match (self.iptables, self.nftables) {
             (Err(refusal), _) => refusal.into_why(),

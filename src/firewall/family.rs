@@ -1,5 +1,5 @@
-//! One family's tables: what is held is read, what differs is changed in one transaction a table, and
-//! read again. What cannot be put in force is closed.
+//! The iptables tables of one family: read them, change what differs in one transaction per table, and read
+//! them again. A family whose rules cannot be put in force is closed.
 
 use super::plan;
 use super::reading::read;
@@ -12,10 +12,10 @@ use crate::net::Family;
 use crate::netfilter::socket::switch_on;
 use crate::policy::{Table, last_resort};
 
-/// How often a commit is tried when somebody else changes the tables under it.
+/// Maximum number of attempts at a commit while another program changes the tables.
 const ATTEMPTS: u32 = 3;
 
-/// Takes `tables` of ours out of what is held; says whether anything of them was there.
+/// Removes our `tables` from `saved`. Returns whether anything of them was there.
 pub(super) async fn take_out(
     backend: Backend,
     family: Family,
@@ -29,7 +29,7 @@ pub(super) async fn take_out(
     Ok(!text.is_empty())
 }
 
-/// Closes a family completely, because of `why`. Says what that comes to.
+/// Closes a family completely because of `why`. Returns the error that says what is in force now.
 pub(super) async fn close(backend: Backend, family: Family, why: FirewallError) -> FirewallError {
     let last = last_resort();
     let last = last.family(family);
@@ -45,7 +45,8 @@ pub(super) async fn close(backend: Backend, family: Family, why: FirewallError) 
     }
 }
 
-/// Writes without a look, where that is what `failed`: a table that cannot be read can still be written.
+/// Writes the tables without reading them, if reading is what `failed`: it may still be possible to write
+/// them.
 async fn write_unread(
     backend: Backend,
     family: Family,
@@ -73,7 +74,7 @@ async fn overwrite(backend: Backend, family: Family, tables: &[Table]) -> Result
     Ok(())
 }
 
-/// Puts `tables` in force, or changes nothing. Says what somebody else had changed, and is repaired.
+/// Puts `tables` in force, or changes nothing. Returns what another program had changed.
 pub(super) async fn commit(
     backend: Backend,
     family: Family,
@@ -86,7 +87,7 @@ pub(super) async fn commit(
         if text.is_empty() {
             return Ok(Commit::AsPlanned);
         }
-        // The quick way: only what moved. Whatever is found afterwards, the long way mends.
+        // Write only the chains that differ from the last commit. The code below repairs everything else.
         let began = tokio::time::Instant::now();
         let moved = tool::restore(backend, family, &text).await;
         tracing::debug!("restored {family:?} in {} µs", began.elapsed().as_micros());
@@ -106,8 +107,8 @@ pub(super) async fn commit(
     }
 }
 
-/// Looks, changes what differs from `tables` in one transaction a table, and looks again. What differed
-/// from what was expected is somebody else's doing.
+/// Reads the tables, changes what differs from `tables` in one transaction per table, and reads them again.
+/// Another program made the differences from `expected`.
 async fn mend(
     backend: Backend,
     family: Family,
@@ -117,7 +118,7 @@ async fn mend(
 ) -> Result<(), FirewallError> {
     let unreadable = |why| FirewallError::Unreadable(Box::new(why));
     let found = read(backend, family).await.map_err(unreadable)?;
-    // Said before it is mended: an attempt that comes to nothing may have put back the half of it.
+    // Before the repair: an attempt that fails may have repaired a part.
     if let Some(expected) = expected {
         let lines = plan::differences(family, expected, &found);
         let now = match lines.is_empty() {

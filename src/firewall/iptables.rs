@@ -1,8 +1,9 @@
-//! The layer in iptables.
+//! The iptables layer.
 //!
-//! A commit is one transaction a table, and one more for policies that are not held; the two families run
-//! side by side, since no packet belongs to both. A family that refuses a commit holds what it held. Then
-//! either both go back to that, or the family is closed with rules that every kernel has.
+//! A commit is one transaction per table, and one more for policies that differ. Both families are committed
+//! at the same time, because no packet belongs to both. A family that refuses a commit keeps the rules that
+//! it had. Then either both families go back to those rules, or the family is closed with rules that every
+//! kernel has.
 
 use super::absent::{is_absent, nothing_if_absent};
 use super::family::{close, commit, take_out};
@@ -20,24 +21,24 @@ use crate::policy::{Ruleset, TableName, last_resort};
 pub(super) enum Order {
     /// Both at once.
     AtOnce,
-    /// IPv6 after IPv4, and only when IPv4 has taken it: what opens one family alone never begins.
+    /// IPv6 after IPv4, and only if IPv4 has taken the rules: rules that open must not open IPv6 alone.
     InTurn,
 }
 
-/// The kernel's tables, and what we know them to hold.
+/// The tables of iptables, and the rules that they are known to hold.
 #[derive(Debug)]
 pub(super) struct Iptables {
     backend: Backend,
-    /// Whether they are those of iptables-legacy.
+    /// Whether these are the tables of iptables-legacy.
     legacy: bool,
     held: Option<Ruleset>,
     trust: Trust,
-    /// What was last said of sets that could not be used.
+    /// The last warning about sets that cannot be used.
     complaint: String,
 }
 
 impl Iptables {
-    /// The kernel's tables, of which nothing is known yet.
+    /// Tables whose rules are not known yet.
     pub(super) fn new(backend: Backend) -> Self {
         Self {
             backend,
@@ -48,8 +49,8 @@ impl Iptables {
         }
     }
 
-    /// Puts `ruleset` in force in both families and reads it back. Where nothing has to change, nothing is
-    /// written. A family that refuses it holds what it held before.
+    /// Puts `ruleset` in force in both families and reads it back. Writes only what has to change. A family
+    /// that refuses keeps the rules that it had.
     ///
     /// # Errors
     /// [`Refusal`]: the families that do not hold `ruleset`.
@@ -59,7 +60,8 @@ impl Iptables {
         let mut mended = Commit::AsPlanned;
         if !ruleset.sets.is_empty() {
             let known = held.as_ref().map_or(&[][..], |held| &held.sets);
-            // Before any rule names them. The members are known by the name: no rule sees a set change.
+            // Sets come before the rules that name them. A set's name is made from its members, so a set in
+            // use never changes.
             let loaded = sets::load(&ruleset.sets, known).await.map_err(FirewallError::from);
             let why = match loaded {
                 Ok(moved) => {
@@ -85,7 +87,7 @@ impl Iptables {
 
     fn complain(&mut self, why: &FirewallError) {
         let complaint =
-            format!("every server is a rule of its own, for ipset cannot be used: {}", describe(why));
+            format!("each server needs a rule of its own, because ipset cannot be used: {}", describe(why));
         if complaint != self.complaint {
             tracing::warn!("{complaint}");
             self.complaint = complaint;
@@ -113,7 +115,7 @@ impl Iptables {
         let v6 = match v6 {
             Err(why) if is_absent(Family::V6) => {
                 tracing::debug!("this kernel has no IPv6, so there is none to close: {}", describe(&why));
-                // Root can load it later. Then the next commit finds it.
+                // Root can load the module later. The next commit reads everything, and finds it.
                 self.trust = Trust::None;
                 Ok(Commit::AsPlanned)
             }
@@ -121,18 +123,18 @@ impl Iptables {
         };
         let commit = both(v4, v6)?;
         let before = held.map_or(0, |held| held.sets.len());
-        // After the last rule that names them.
+        // Old sets go after the last rule that names them.
         if before + ruleset.sets.len() > 0
             && let Err(error) = sets::keep_only(&ruleset.sets).await
         {
-            tracing::debug!("a set that no rule names any more stays: {}", describe(&error));
+            tracing::debug!("an unused set stays: {}", describe(&error));
         }
         self.held = Some(ruleset.clone());
         Ok(commit)
     }
 
-    /// Closes completely the families that refused. What is in force afterwards is said by the error:
-    /// [`FirewallError::Open`] is the only one that leaves anything open.
+    /// Closes the families that refused completely. The error says what is in force afterwards: only
+    /// [`FirewallError::Open`] leaves anything open.
     pub(super) async fn close(&mut self, refusal: Refusal) -> FirewallError {
         self.held = None;
         let (family, why) = *refusal.first;
@@ -142,31 +144,31 @@ impl Iptables {
         worse(closed, close(self.backend, family, why).await)
     }
 
-    /// Whether the kernel tells nothing of what others do to these tables.
+    /// Whether the kernel does not report changes of these tables by other programs.
     pub(super) fn is_untold(&self) -> bool {
         self.legacy
     }
 
-    /// What of the rules is in force in another form than they ask for, if anything is.
+    /// Which rules are in force in another form than configured.
     pub(super) fn complaint(&self) -> Option<&str> {
         Some(self.complaint.as_str()).filter(|complaint| !complaint.is_empty())
     }
 
-    /// Takes it as known that the kernel holds `ruleset`: no differences were found.
+    /// The caller found no difference between `ruleset` and the kernel.
     pub(super) fn holds(&mut self, ruleset: Ruleset) {
         self.held = Some(ruleset);
     }
 
-    /// Has the next commit look at everything first: somebody else may have moved something.
+    /// Makes the next commit read everything first, because another program may have changed something.
     pub(super) fn distrust(&mut self) {
         self.trust = Trust::None;
     }
 
-    /// Every difference between `ruleset` and what the kernel holds, a line each. A rule for each
-    /// member in place of a set is no difference.
+    /// Every difference between `ruleset` and what the kernel holds, one line each. A rule for each member of
+    /// a set in place of the set is no difference.
     ///
     /// # Errors
-    /// When the kernel cannot be read: that is no verdict.
+    /// When the kernel cannot be read. Then it is not known whether there are differences.
     pub(super) async fn differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
         let plain = || ruleset.without_sets();
         if ruleset.sets.is_empty() || !can_hold_sets() {
@@ -195,14 +197,14 @@ impl Iptables {
         Ok([v4?, v6].concat())
     }
 
-    /// Takes every trace of us out of the kernel; policies go back to ACCEPT, but for FORWARD where it
-    /// is Docker's: there it stays what it is. Says in which families that is so.
+    /// Removes everything of ours from the kernel. Policies go back to ACCEPT, except that of FORWARD where
+    /// Docker uses it. Returns the families in which that policy stays.
     ///
-    /// Both worlds of iptables are looked at: before the system or the configuration changed to this one,
-    /// the rules stood in the other, and every packet still passes both.
+    /// Rules may be in both backends of iptables, if the system or the configuration changed from one to the
+    /// other. Every packet passes both, so both are released.
     ///
     /// # Errors
-    /// When a family could not be released; the other one is all the same.
+    /// When a family could not be released. The other one is released all the same.
     pub(super) async fn release(&mut self) -> Result<Vec<Family>, FirewallError> {
         self.held = None;
         let other = if self.legacy { Backend::Nft } else { Backend::Legacy };
@@ -216,7 +218,7 @@ impl Iptables {
                     take_out(other, family, ours.family(family), &beside).await? && dockers(&beside)
                 }
                 Err(error) => {
-                    tracing::debug!("the other world of iptables is not there: {}", describe(&error));
+                    tracing::debug!("the other backend of iptables is not there: {}", describe(&error));
                     false
                 }
             };
@@ -229,7 +231,7 @@ impl Iptables {
     }
 }
 
-/// Takes out the sets that no rule names any more.
+/// Removes our sets, which no rule uses any more.
 pub(super) async fn release_sets() -> Result<(), FirewallError> {
     if can_hold_sets() {
         sets::release().await?;
@@ -237,7 +239,7 @@ pub(super) async fn release_sets() -> Result<(), FirewallError> {
     Ok(())
 }
 
-/// Why one family, or each of them, does not hold what it should.
+/// Why one family, or both, do not hold the rules.
 #[derive(Debug)]
 pub(super) struct Refusal {
     first: Box<(Family, FirewallError)>,
@@ -254,12 +256,12 @@ impl Refusal {
         self.first.1.may_pass() && self.second.iter().all(|second| second.1.may_pass())
     }
 
-    /// Why the first of them does not.
+    /// The reason of the first family that refused.
     pub(super) fn why(&self) -> &FirewallError {
         &self.first.1
     }
 
-    /// The same, for good.
+    /// The same, by value.
     pub(super) fn into_why(self) -> FirewallError {
         self.first.1
     }
@@ -276,7 +278,7 @@ fn both(v4: Result<Commit, FirewallError>, v6: Result<Commit, FirewallError>) ->
     }
 }
 
-/// What both families come to: an open one is never hidden behind one that is closed.
+/// The worse error of both families: a family that is closed must not hide one that is open.
 fn worse(v4: FirewallError, v6: FirewallError) -> FirewallError {
     let open_too = matches!(v4, FirewallError::Open { .. });
     if let FirewallError::Open { mut families, source, last } = v6 {

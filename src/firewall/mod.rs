@@ -1,8 +1,8 @@
-//! The edge to the kernel: rules are committed here and nowhere else, and read back every time.
+//! The edge to the kernel: rules are committed only here, and read back after every commit.
 //!
-//! There may be two layers of them, made of the same rules. A packet has to pass each one, so a change
-//! goes to both at once: what is in force meanwhile is no wider than the rules before or the rules
-//! after. A change that one layer or one family refuses is taken back in all of them.
+//! There are up to two layers, which hold the same rules. A packet has to pass both. A change therefore goes
+//! to both at once, and what may pass meanwhile is never more than before or after the change. If one layer
+//! or one family refuses the change, it is taken back in all of them (`change.rs`).
 
 mod absent;
 mod arp;
@@ -37,18 +37,18 @@ use iptables::Iptables;
 use nftables::{Lacks, Nftables};
 use outcome::Trust;
 
-/// Every layer that the configuration names.
+/// The layers that the configuration names.
 #[derive(Debug)]
 pub struct Firewall {
     config: config::Firewall,
     iptables: Option<Iptables>,
     nftables: Option<Nftables>,
-    /// Whether a layer that is not named may still be in force from before.
+    /// Whether a layer that the configuration no longer names may still be in force.
     leftovers: Leftovers,
-    /// Whether a commit that failed, ours or a forerunner's, has left no way out.
+    /// Whether routing may be shut, by a failed commit of this process or of an earlier one.
     routes: Routes,
     last: Vec<LayerReport>,
-    /// What every layer was last seen to hold.
+    /// The rules that every layer held when it was last read.
     held: Option<Ruleset>,
 }
 
@@ -64,16 +64,16 @@ enum Leftovers {
     None,
 }
 
-/// What one layer comes to.
+/// One layer, as it was last read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerReport {
-    /// Which.
+    /// The layer.
     pub layer: Layer,
-    /// What it held when it was last looked at.
+    /// What it held.
     pub found: LayerFound,
-    /// What it cannot do on this system, for people.
+    /// What it cannot do on this system, as text for people.
     pub lacks: Option<String>,
-    /// Whether this process owns it, so that no flush of others takes it away.
+    /// Whether this process owns its tables, so that a flush by another program does not remove them.
     pub owned: bool,
 }
 
@@ -82,14 +82,14 @@ pub struct LayerReport {
 pub enum LayerFound {
     /// The rules.
     Rules,
-    /// Something else.
+    /// Other rules, or none.
     Other,
-    /// It could not be read, and why.
+    /// It could not be read. The text says why.
     Unread(String),
 }
 
 impl LayerReport {
-    /// Whether it judges every frame that goes out on a wire.
+    /// Whether it judges every frame that leaves on a wire.
     pub fn holds_wires(&self) -> bool {
         self.layer == Layer::Nftables && self.found == LayerFound::Rules && self.lacks.is_none()
     }
@@ -114,7 +114,7 @@ impl LayerFound {
     }
 }
 
-/// What of the configuration this system cannot do, as far as that shows without root.
+/// What this system cannot do of the configuration, as far as an ordinary user can see.
 pub fn missing(config: &config::Firewall) -> Option<&'static str> {
     let wanted = config.layers.contains(&Layer::Nftables);
     (wanted && crate::system::program::path("nft").is_none())
@@ -122,7 +122,7 @@ pub fn missing(config: &config::Firewall) -> Option<&'static str> {
 }
 
 impl Firewall {
-    /// The layers of a configuration, of which nothing is known yet.
+    /// The layers of a configuration. What the kernel holds is not known yet.
     pub fn new(config: &config::Firewall) -> Self {
         let named = |layer| config.layers.contains(&layer);
         Self {
@@ -136,13 +136,14 @@ impl Firewall {
         }
     }
 
-    /// The same for an agent, which goes on: what can be owned is its own for as long as it runs.
+    /// The same for the agent, which keeps running: it owns its tables where the kernel allows it.
     pub fn of_agent(config: &config::Firewall) -> Self {
         let firewall = Self::new(config);
         Self { nftables: firewall.nftables.map(|_| Nftables::of_agent()), ..firewall }
     }
 
-    /// Waits until what it owns is its own no more: a commit that looks at everything makes it so again.
+    /// Waits until this process no longer owns its tables. The next commit that reads everything takes
+    /// ownership again.
     pub async fn orphaned(&mut self) {
         match &mut self.nftables {
             Some(nftables) => nftables.orphaned().await,
@@ -150,19 +151,19 @@ impl Firewall {
         }
     }
 
-    /// Gives up what it owns, as it is, so that another may take it over.
+    /// Gives up ownership. The tables stay as they are, and another process can change them.
     pub async fn disown(&mut self) {
         if let Some(nftables) = &mut self.nftables {
             nftables.disown().await;
         }
     }
 
-    /// Whether the kernel tells nothing of what others do to the rules.
+    /// Whether the kernel does not report changes of the rules by other programs.
     pub fn is_untold(&self) -> bool {
         self.iptables.as_ref().is_some_and(Iptables::is_untold)
     }
 
-    /// What of the rules is in force in another form than they ask for, or in fewer layers, if anything is.
+    /// Which rules are in force in another form, or in fewer layers, than configured.
     pub fn complaint(&self) -> Option<String> {
         let iptables = self.iptables.as_ref().and_then(Iptables::complaint).map(ToOwned::to_owned);
         let lacks = self.last.iter().filter_map(|layer| layer.lacks.clone());
@@ -170,7 +171,7 @@ impl Firewall {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Takes it as known that the kernel holds `ruleset`: no differences were found.
+    /// The caller found no difference between `ruleset` and the kernel.
     pub fn holds(&mut self, ruleset: Ruleset) {
         if let Some(nftables) = &mut self.nftables {
             nftables.holds(&ruleset);
@@ -181,12 +182,12 @@ impl Firewall {
         self.held = Some(ruleset);
     }
 
-    /// What every layer was last seen to hold, if the last commit left it in force.
+    /// The rules that every layer holds, if the last commit left rules in force that are known.
     pub fn held(&self) -> Option<&Ruleset> {
         self.held.as_ref()
     }
 
-    /// Has the next commit look at everything first: somebody else may have moved something.
+    /// Makes the next commit read everything first, because another program may have changed something.
     pub fn distrust(&mut self) {
         if let Some(iptables) = &mut self.iptables {
             iptables.distrust();
@@ -196,10 +197,10 @@ impl Firewall {
         }
     }
 
-    /// Every difference between `ruleset` and what the kernel holds, a line each.
+    /// Every difference between `ruleset` and what the kernel holds, one line each.
     ///
     /// # Errors
-    /// When the kernel cannot be read: that is no verdict.
+    /// When the kernel cannot be read. Then it is not known whether there are differences.
     pub async fn differences(&mut self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
         let (iptables, nftables) = tokio::join!(
             async {
@@ -226,16 +227,16 @@ impl Firewall {
         Ok(lines)
     }
 
-    /// What each layer that is named came to when it was last looked at.
+    /// Each layer that the configuration names, as it was last read.
     pub fn layers(&self) -> &[LayerReport] {
         &self.last
     }
 
-    /// Takes every trace of us out of the kernel, whatever layers are named; policies go back to ACCEPT,
-    /// but for FORWARD where it is Docker's: there it stays what it is. Says in which families that is so.
+    /// Removes everything of ours from the kernel, in every layer. Policies go back to ACCEPT, except that of
+    /// FORWARD where Docker uses it. Returns the families in which that policy stays.
     ///
     /// # Errors
-    /// When a layer could not be released; the other one is all the same.
+    /// When one layer could not be released. The other one is released all the same.
     pub async fn release(&mut self) -> Result<Vec<Family>, FirewallError> {
         let backend = self.config.backend;
         let iptables = self.iptables.get_or_insert_with(|| Iptables::new(backend));
@@ -247,12 +248,12 @@ impl Firewall {
         Ok(dockers)
     }
 
-    /// Takes every trace of us out as [`Firewall::release`] does, and puts back what iptables held before.
-    /// That comes first: where it was closed, nothing is open in between.
+    /// Removes everything of ours as [`Firewall::release`] does, and restores what iptables held before. The
+    /// restore comes first: if that firewall was closed, nothing is open in between.
     ///
     /// # Errors
-    /// When it could not be put back: then ours stands. When the rest could not be taken out: it only ever
-    /// refuses more.
+    /// When the restore failed: then our rules stay. When the rest could not be removed: it refuses packets,
+    /// and lets none out.
     pub async fn give_way(&mut self, before: &Dump) -> Result<(), FirewallError> {
         before.put_back(config::Backend::Auto).await?;
         iptables::release_sets().await?;
@@ -260,7 +261,8 @@ impl Firewall {
         Ok(routing::open().await?)
     }
 
-    /// One that cannot be read or taken out stays: it only ever refuses more.
+    /// Removes a layer that the configuration no longer names. If that fails, it stays: it refuses packets,
+    /// and lets none out.
     async fn remove_leftovers(&mut self) {
         if std::mem::replace(&mut self.leftovers, Leftovers::None) == Leftovers::None {
             return;
@@ -287,7 +289,7 @@ impl Firewall {
                 Lacks::Nothing => (nftables, layer.unhooked()),
                 Lacks::Wires(why) => (nftables, Some(why.clone())),
                 Lacks::Everything(why) => (LayerFound::Other, Some(why.clone())),
-                // What an earlier nft put there may still be in force.
+                // Rules that an earlier nft put there may still be in force.
                 Lacks::Nft(why) => (LayerFound::Unread(why.clone()), Some(why.clone())),
             };
             LayerReport { layer: Layer::Nftables, found, lacks, owned: layer.is_owned() }

@@ -1,25 +1,25 @@
-//! What becomes of a commit.
+//! The results of a commit.
 
 use super::{ListingError, RoutingError, SavedError, SetError, ToolError};
 use crate::config::Layer;
 use crate::net::Family;
 
-/// How a commit found the kernel.
+/// What a commit found in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Commit {
-    /// Holding what it was last given, or never given anything.
+    /// The rules of the last commit, or this is the first commit.
     AsPlanned,
-    /// Somebody else's rules stood before our jumps in filter's FORWARD, as after most things that
-    /// Docker does: every difference, a line each. Nothing was open, and they are back in their places.
+    /// Rules of another program stood before our jumps in FORWARD of the table filter. Docker causes this
+    /// often. Nothing was open, and the jumps are first again. One line per difference.
     Moved(Vec<String>),
-    /// Somebody else had moved something of ours: every difference, a line each. It is mended.
+    /// Another program had changed something of ours, and it is repaired. One line per difference.
     Mended(Vec<String>),
-    /// The program took the commit, and then what the kernel holds could not be read.
+    /// The program accepted the commit, but what the kernel holds could not be read afterwards.
     Unread(String),
 }
 
 impl Commit {
-    /// Both together.
+    /// The result of two commits together.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::AsPlanned, other) | (other, Self::AsPlanned) => other,
@@ -32,91 +32,91 @@ impl Commit {
     }
 }
 
-/// Whether the kernel is taken to hold what it was last seen to hold.
+/// Whether a commit assumes that the kernel still holds the last rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
     Full,
-    /// Somebody else may have moved it.
+    /// It does not: another program may have changed something.
     None,
 }
 
-/// Why the kernel does not hold what it should.
+/// Why the kernel does not hold the rules.
 #[derive(Debug, thiserror::Error)]
 pub enum FirewallError {
     /// A program failed.
     #[error(transparent)]
     Tool(#[from] ToolError),
-    /// What iptables holds cannot be read.
+    /// The output of iptables-save cannot be understood.
     #[error(transparent)]
     Saved(#[from] SavedError),
-    /// What nftables holds cannot be read.
+    /// The output of nft cannot be understood.
     #[error(transparent)]
     Listing(#[from] ListingError),
-    /// What iptables holds cannot be read from the kernel.
+    /// The kernel does not say what the tables of iptables hold.
     #[error("cannot read what nf_tables holds")]
     Netfilter(#[source] std::io::Error),
-    /// A table stays switched off.
+    /// A table is switched off and cannot be switched on.
     #[error("the table {0} is switched off (flags dormant), and cannot be switched on")]
     Dormant(&'static str, #[source] std::io::Error),
-    /// A set could not be taken away, or read.
+    /// A set could not be read, loaded or removed.
     #[error(transparent)]
     Set(#[from] SetError),
-    /// The kernel took the commit and holds something else.
+    /// The kernel accepted the commit but holds something else.
     #[error("the kernel does not hold what was committed: {}", .0.join("; "))]
     Differs(Vec<String>),
-    /// It was refused, and the rules before it are in force.
+    /// The rules were refused, and the rules before are in force.
     #[error("refused; the rules that were in force before stay in force")]
     Kept(#[source] Box<FirewallError>),
-    /// What the kernel holds cannot be read. The program's word that it took the rules is all there is.
+    /// The program says that it wrote the rules, but what the kernel holds cannot be read.
     #[error("the rules were written, and what the kernel holds cannot be read: {0}")]
     Unread(String),
-    /// What a commit found cannot be read.
+    /// What the kernel holds before a commit, or after it, cannot be read.
     #[error("cannot read what the kernel holds")]
     Unreadable(#[source] Box<FirewallError>),
-    /// The rules are not in force; those of last resort are.
+    /// The rules are not in force. Those of the last resort are.
     #[error("closed completely, because the rules could not be put in force")]
     ClosedCompletely(#[source] Box<FirewallError>),
-    /// The same, but what the kernel holds cannot be read: the program's word is all there is.
+    /// The same, but only the program says so: what the kernel holds cannot be read.
     #[error("closed completely, as far as can be known without reading what the kernel holds")]
     ClosedUnread(#[source] Box<FirewallError>),
-    /// Neither the rules nor those of last resort could be put in force.
+    /// Neither the rules nor those of the last resort could be put in force.
     #[error("NOT closed: neither the rules nor a complete lock could be put in force ({last})")]
     Open {
-        /// Of which families.
+        /// The families.
         families: Vec<Family>,
-        /// Why not the rules.
+        /// Why the rules could not be put in force.
         source: Box<FirewallError>,
-        /// Why not the lock.
+        /// Why the last resort could not be put in force.
         last: Box<FirewallError>,
     },
-    /// The same, but nothing is routed any more.
+    /// The same, but routing is shut, so nothing leaves.
     #[error(
-        "nothing is routed any more ({}), for neither the rules nor a complete lock could be put in force; \
-         the way out: mend it, and sudo tunwarden lock; or sudo tunwarden release",
+        "nothing is routed any more ({}), because neither the rules nor a complete lock could be put in force; \
+         repair the cause, then: sudo tunwarden lock; or open everything: sudo tunwarden release",
         names(.families)
     )]
     ClosedByRouting {
-        /// Of which families.
+        /// The families.
         families: Vec<Family>,
-        /// Why not the rules.
+        /// Why the rules could not be put in force.
         source: Box<FirewallError>,
     },
-    /// The rules of routing could not be changed.
+    /// The routing rules could not be changed.
     #[error(transparent)]
     Routing(#[from] RoutingError),
-    /// Another process owns our tables and nobody else may change them.
+    /// Another process owns our tables, so this one cannot change them.
     #[error(
         "the tables of nftables are the agent's own, and it does not answer; \
          end it: sudo systemctl restart tunwarden; or sudo tunwarden release"
     )]
     Owned(#[source] Box<FirewallError>),
-    /// This system has no layer of those that the configuration names.
+    /// This system has none of the layers that the configuration names.
     #[error("NOT closed: {0}; name another in firewall.layers")]
     NoLayer(String),
-    /// One layer could not be put in force, and the other holds the rules.
+    /// One layer could not be put in force. The other one holds the rules.
     #[error("nothing leaves in clear by the rules of the other layer, but {layer} failed")]
     OneLayer {
-        /// Which could not.
+        /// The layer that failed.
         layer: Layer,
         /// Why.
         source: Box<FirewallError>,
@@ -132,7 +132,7 @@ fn names(families: &[Family]) -> &'static str {
 }
 
 impl FirewallError {
-    /// Whether what the kernel holds now could not be read.
+    /// Whether it is not known what the kernel holds.
     pub fn is_unread(&self) -> bool {
         match self {
             Self::ClosedUnread(_)
@@ -156,17 +156,17 @@ impl FirewallError {
         }
     }
 
-    /// Whether it was refused, and the rules before it are in force.
+    /// Whether the rules were refused, and the rules before are in force.
     pub fn is_kept(&self) -> bool {
         matches!(self, Self::Kept(_))
     }
 
-    /// Whether it is the rules before that are in force, or not known which are.
+    /// Whether the rules before are in force, or it is not known which rules are.
     pub fn is_pending(&self) -> bool {
         matches!(self, Self::Kept(_) | Self::Unread(_))
     }
 
-    /// Whether another attempt at once may end otherwise.
+    /// Whether another attempt at once may succeed.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Tool(why) | Self::Set(SetError::Tool(why)) => !why.is_wait(),
@@ -190,7 +190,7 @@ impl FirewallError {
         }
     }
 
-    /// Whether anything may leave in clear by it.
+    /// Whether packets may leave in clear.
     pub fn is_open(&self) -> bool {
         match self {
             Self::Kept(_)
@@ -214,7 +214,7 @@ impl FirewallError {
         }
     }
 
-    /// The families of which something may leave in clear by it.
+    /// The families in which packets may leave in clear.
     pub(super) fn open_families(&self) -> Vec<Family> {
         if let Self::Open { families, .. } = self {
             return families.clone();
@@ -222,9 +222,9 @@ impl FirewallError {
         if self.is_open() { Family::ALL.to_vec() } else { Vec::new() }
     }
 
-    /// The same beside a layer that is closed.
+    /// The same error beside another layer that is closed.
     pub(super) fn beside_another(self, layer: Layer) -> Self {
-        // It is not open as a whole.
+        // The other layer closes.
         if let Self::Open { source, .. } = self {
             return Self::OneLayer { layer, source };
         }
@@ -232,10 +232,10 @@ impl FirewallError {
     }
 }
 
-/// What a layer came to; `None` where this system has no such layer.
+/// The result of a commit in one layer; `None` if this system has no such layer.
 pub(super) type LayerResult = Result<Option<Commit>, FirewallError>;
 
-/// What two layers come to: a packet has to pass both, so one that is closed closes.
+/// The result of both layers. A packet has to pass both, so one closed layer is enough to close.
 pub(super) fn together(iptables: LayerResult, nftables: LayerResult) -> LayerResult {
     match (iptables, nftables) {
         (Ok(Some(one)), Ok(Some(other))) => Ok(Some(one.and(other))),

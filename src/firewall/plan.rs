@@ -1,4 +1,4 @@
-//! What has to change so that the kernel holds our tables, and what it holds that is not so. Pure.
+//! The differences between our tables and what the kernel holds, and the text that removes them. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -8,10 +8,10 @@ use crate::net::Family;
 use crate::policy::iptables::{Edits, render};
 use crate::policy::{Chain, ChainName, ForeignChain, Table, TableName};
 
-/// The restore text that turns what is held into `tables`; empty when nothing has to change.
+/// The restore text that changes what the kernel holds into `tables`; empty if nothing has to change.
 ///
-/// Policies come last, in a transaction of their own: where one is set the kernel waits for its readers,
-/// and every other transaction with it. What leads to our chains is in force before, and they decide.
+/// Policies come last, in a transaction of their own: setting one makes the kernel wait for its readers, and
+/// all other transactions wait too. The jumps to our chains are in force before, and our chains decide.
 pub(super) fn restore(tables: &[Table], saved: &Saved) -> String {
     let edits = tables.iter().map(|table| (table, edits(table, saved.table(table.name.as_str()))));
     let (rules, policies): (Vec<String>, Vec<String>) = edits
@@ -25,8 +25,7 @@ pub(super) fn restore(tables: &[Table], saved: &Saved) -> String {
     [rules, policies].concat().concat()
 }
 
-/// The restore text for going from tables that are known to be held to others: only chains of ours.
-/// `None` when that is not enough.
+/// The restore text from known tables to other ones, if only our own chains change; otherwise `None`.
 pub(super) fn step(held: &[Table], tables: &[Table]) -> Option<String> {
     let mut text = String::new();
     for (old, new) in held.iter().zip(tables) {
@@ -44,16 +43,16 @@ pub(super) fn step(held: &[Table], tables: &[Table]) -> Option<String> {
     Some(text)
 }
 
-/// The restore text that puts a table in force without a look at it. Of our jumps, `held` are there: each
-/// is put in its place again, and does not pile up. `DOCKER-USER` is left alone: to make sure that it is
-/// there would flush what its user wrote.
+/// The restore text that puts a table in force without reading it. The jumps `held` are there: they are
+/// removed and inserted again, so none is there twice. `DOCKER-USER` is left alone, because creating it would
+/// flush its user's rules.
 pub(super) fn overwrite(table: &Table, held: &[(ForeignChain, ChainName)]) -> String {
     let insert = jumps_to_overwrite(table).collect();
     let edits = Edits { create: Vec::new(), insert, append: Vec::new(), ..Edits::fresh(table) };
     render(table, &Edits { remove: held.to_vec(), ..edits })
 }
 
-/// The jumps that [`overwrite`] puts in.
+/// The jumps that [`overwrite`] inserts.
 pub(super) fn jumps_to_overwrite(table: &Table) -> impl Iterator<Item = (ForeignChain, ChainName)> {
     table.jumps.iter().copied().filter(|&(parent, _)| parent != ForeignChain::DockerUser)
 }
@@ -73,7 +72,7 @@ fn edits(table: &Table, saved: Option<&SavedTable>) -> Edits {
     edits.policies = table.dropping.iter().any(|parent| saved.policy(parent.as_str()) != Some("DROP"));
     for &(parent, chain) in &table.jumps {
         let Some(rules) = saved.rules(parent.as_str()) else {
-            // A built-in chain is there once its table is.
+            // A built-in chain exists as soon as its table does.
             if parent == ForeignChain::DockerUser {
                 edits.create.push(parent);
             }
@@ -105,7 +104,7 @@ fn wanted(chain: &Chain) -> Vec<String> {
     chain.rules.iter().map(|rule| canonical(&rule.to_string())).collect()
 }
 
-/// Chains of ours that another ruleset of ours has left behind with rules in them.
+/// Our chains that this ruleset does not use, but that still hold rules.
 fn stale(table: &Table, saved: &SavedTable) -> BTreeSet<ChainName> {
     let ours = |name: &ChainName| table.chains.iter().any(|chain| chain.name == *name);
     ChainName::ALL
@@ -119,7 +118,8 @@ fn places(rules: &[String], chain: ChainName) -> Vec<usize> {
     rules.iter().enumerate().filter(|(_, rule)| **rule == jump).map(|(place, _)| place).collect()
 }
 
-/// Whether nothing stands before our jump but Docker's own jump to the chain that we are first in.
+/// Whether our jump is first, or only Docker's jump to `DOCKER-USER` stands before it: our jump is first
+/// there too.
 fn comes_first(parent: ForeignChain, rules: &[String], place: usize) -> bool {
     rules[..place].iter().all(|rule| is_dockers_jump(parent, rule))
 }
@@ -128,7 +128,7 @@ fn is_dockers_jump(parent: ForeignChain, rule: &str) -> bool {
     parent == ForeignChain::Forward && rule.strip_prefix("-j ") == Some(ForeignChain::DockerUser.as_str())
 }
 
-/// Every difference between `tables` and what is held, a line each, for people.
+/// Every difference between `tables` and what the kernel holds, one line each, for people.
 pub(super) fn differences(family: Family, tables: &[Table], saved: &Saved) -> Vec<String> {
     let tool = match family {
         Family::V4 => "iptables",
@@ -147,17 +147,17 @@ pub(super) fn differences(family: Family, tables: &[Table], saved: &Saved) -> Ve
         .collect()
 }
 
-/// How much the place of a jump means.
+/// Whether the place of a jump in its chain counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Places {
-    /// All of it.
+    /// In every chain.
     Exact,
-    /// Nothing in filter's FORWARD, where every engine puts its own rules; the rest as it is.
+    /// In every chain but FORWARD of the table filter, where container engines insert their own rules.
     NotInFilterForward,
 }
 
-/// Whether everything is held but for the places of our jumps in filter's FORWARD. Then nothing was
-/// open: mangle holds the same verdicts, from its first place.
+/// Whether the only differences are the places of our jumps in FORWARD of the table filter. Then nothing was
+/// open, because our jump in the table mangle gives the same verdicts first.
 pub(super) fn only_moved(tables: &[Table], saved: &Saved) -> bool {
     tables.iter().all(|table| {
         let saved = saved.table(table.name.as_str());
@@ -232,7 +232,7 @@ fn chain_differences(chain: &Chain, saved: &SavedTable) -> Vec<String> {
     if lines.is_empty() { vec![format!("the rules of {name} are out of order or doubled")] } else { lines }
 }
 
-/// The restore text that takes every trace of us out; empty when there is none.
+/// The restore text that removes everything of ours; empty if there is nothing.
 pub(super) fn release(tables: &[Table], saved: &Saved) -> String {
     tables
         .iter()
@@ -255,7 +255,7 @@ fn release_table(table: &Table, saved: &SavedTable) -> Option<String> {
         let count = places(saved.rules(parent.as_str()).unwrap_or_default(), chain).len();
         lines.extend(std::iter::repeat_n(format!("-D {} -j {chain}", parent.as_str()), count));
     }
-    // First all of them empty, then away: they jump to one another.
+    // Flush all of them before the first is deleted: they jump to each other.
     lines.extend(ours.iter().map(|name| format!("-F {name}")));
     lines.extend(ours.iter().map(|name| format!("-X {name}")));
     if table.name == TableName::Filter && docker_user_is_ours(saved) {
@@ -265,9 +265,9 @@ fn release_table(table: &Table, saved: &SavedTable) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// Whether filter `FORWARD` is Docker's now: its chain is jumped to. Docker itself sets the policy DROP
-/// where it switched forwarding on, and accepts what its containers need: opened, a machine whose
-/// forwarding stays on would route for everybody on its links. Nobody can tell whose DROP it was.
+/// Whether Docker uses `FORWARD` of the table filter: the chain jumps to Docker's chains. Docker sets the
+/// policy DROP when it switches forwarding on, and accepts what its containers need. With the policy ACCEPT,
+/// a machine that still forwards would route for everybody on its links. It is not known who set DROP.
 pub(super) fn is_dockers(saved: &SavedTable) -> bool {
     let jumps = ["-j DOCKER-USER", "-j DOCKER-FORWARD"];
     saved
@@ -277,14 +277,14 @@ pub(super) fn is_dockers(saved: &SavedTable) -> bool {
         .any(|rule| jumps.contains(&rule.as_str()))
 }
 
-/// We made it, Docker never came, and nobody else put a rule in it.
+/// Whether the chain `DOCKER-USER` is ours: it holds nothing but our jump, and no rule leads to it.
 fn docker_user_is_ours(saved: &SavedTable) -> bool {
     let name = ForeignChain::DockerUser.as_str();
     let jump = format!("-j {}", ChainName::DockerVpnKillSwitch);
     saved.rules(name).is_some_and(|rules| rules.iter().all(|rule| *rule == jump)) && !saved.leads_to(name)
 }
 
-/// The rules that the article's script puts into `DOCKER-USER`, when all three stand there.
+/// The rules that the article's script puts into `DOCKER-USER`, if all three are there.
 pub(super) fn articles_rules(saved: &Saved) -> Vec<&'static str> {
     const RULES: [&str; 3] =
         ["-o tun+ -j ACCEPT", "-i tun+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-j DROP"];

@@ -1,9 +1,9 @@
-//! What one family's tables of iptables hold now.
+//! Reads what the iptables tables of one family hold.
 //!
-//! `iptables-save` prints nothing of a table, or ends in the middle of it, when the table holds a rule of
-//! somebody else's that iptables cannot print. Then the kernel itself says which chains there are and
-//! where they jump to, and `iptables -S` prints each chain of ours. What cannot be read is an error here,
-//! never an absence.
+//! If a table holds a rule of another program that iptables cannot print, `iptables-save` leaves the table
+//! out or stops in the middle of it. Then the kernel says over netlink which chains there are and where they
+//! jump to, and `iptables -S` prints each of our chains. What cannot be read is an error, and never counts as
+//! absent.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,12 @@ use crate::netfilter::socket::tables;
 use crate::netfilter::{HeldChain, HeldRule, HeldTable, Policy};
 use crate::policy::{ChainName, ForeignChain, TableName};
 
-/// What stands for a rule whose text is not known. No rule of ours reads like it.
+/// Stands for a rule whose text is not known. None of our rules has this text.
 const UNPRINTABLE: &str = "(a rule that iptables cannot print)";
 
 type Kernel = BTreeMap<String, HeldTable>;
 
-/// Everything that the tables of one family hold, as far as it concerns our chains.
+/// Everything in the tables of one family that concerns our chains.
 pub(super) async fn read(backend: Backend, family: Family) -> Result<Saved, FirewallError> {
     if tool::is_legacy(backend) {
         return Ok(Saved::parse(&tool::save(backend, family).await?)?);
@@ -49,7 +49,7 @@ pub(super) async fn read(backend: Backend, family: Family) -> Result<Saved, Fire
     Ok(saved)
 }
 
-/// Whether every rule of every chain that we use is printed.
+/// Whether `saved` has every rule of every chain that we use.
 fn is_whole(saved: &Saved, kernel: &Kernel) -> bool {
     TableName::ALL.iter().filter_map(|name| Some((name.as_str(), kernel.get(name.as_str())?))).all(
         |(name, table)| {
@@ -71,7 +71,7 @@ fn is_hook(chain: &str) -> bool {
     ForeignChain::ALL.iter().any(|foreign| foreign.as_str() == chain)
 }
 
-/// The tables as the kernel tells of them, with the text of our chains.
+/// The tables as the kernel describes them, with the text of our chains.
 async fn one_by_one(backend: Backend, family: Family, kernel: &Kernel) -> Result<Saved, FirewallError> {
     let mut saved = Saved::default();
     for name in TableName::ALL.map(TableName::as_str) {
@@ -92,7 +92,7 @@ async fn one_by_one(backend: Backend, family: Family, kernel: &Kernel) -> Result
     Ok(saved)
 }
 
-/// The rules of one chain of ours; `None` where somebody else's rule in it keeps iptables from printing it.
+/// The rules of one of our chains; `None` if it holds a rule that iptables cannot print.
 async fn printed_chain(
     backend: Backend,
     family: Family,

@@ -1,6 +1,6 @@
-//! The last that can close a family of which no layer can be put in force: a rule of routing, before all
-//! but that of this machine's own addresses, by which there is no way to anywhere. It needs no program
-//! and no module. Raw packet senders pass under it, as they pass under iptables.
+//! The last way to close a family if no layer can be put in force: a routing rule that prohibits every route.
+//! It comes before all rules but the one for this machine's own addresses. It needs no program and no kernel
+//! module. Raw packet sockets pass under it, as they pass under iptables.
 
 use nix::libc::{EAFNOSUPPORT, EEXIST, ENOENT, EOPNOTSUPP};
 use rtnetlink::packet_route::rule::{RuleAction, RuleMessage};
@@ -8,23 +8,23 @@ use rtnetlink::{Error, Handle, new_connection};
 
 use crate::net::Family;
 
-/// Before every rule but the local table's, which is 0.
+/// After the rule of the table `local`, which has 0, and before every other.
 const PRIORITY: u32 = 1;
 
-/// Why the rules of routing could not be changed.
+/// Why the routing rules could not be changed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot change the rules of routing")]
+#[error("cannot change the routing rules")]
 pub enum RoutingError {
-    /// There is no socket to say it through.
+    /// There is no netlink socket.
     Socket(#[from] std::io::Error),
-    /// The kernel said no.
+    /// The kernel refused.
     Kernel(#[from] Error),
 }
 
-/// Leaves no way out of this machine, or through it, in these families.
+/// Prohibits every route in these families.
 ///
 /// # Errors
-/// [`RoutingError`]: then one of them is open.
+/// [`RoutingError`]: then a family is still open.
 pub(super) async fn shut(families: &[Family]) -> Result<(), RoutingError> {
     with_handle(async |handle| {
         for family in families {
@@ -39,17 +39,17 @@ pub(super) async fn shut(families: &[Family]) -> Result<(), RoutingError> {
     .await
 }
 
-/// Takes that back, in both families. What was not shut stays as it is.
+/// Removes the prohibition in both families, if it is there.
 ///
 /// # Errors
-/// [`RoutingError`]: then one of them may still be shut.
+/// [`RoutingError`]: then a family may still be shut.
 pub(super) async fn open() -> Result<(), RoutingError> {
     with_handle(async |handle| {
         for family in Family::ALL {
             let rule = rule(&handle, family);
             match handle.rule().del(rule).execute().await {
                 Ok(()) => {}
-                // There is no such rule, or no such family, or no kernel with such rules.
+                // No such rule, no such family, or a kernel without routing rules.
                 Err(error) if [ENOENT, EAFNOSUPPORT, EOPNOTSUPP].iter().any(|errno| is(&error, *errno)) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -75,7 +75,7 @@ async fn add(handle: &Handle, family: Family) -> Result<(), Error> {
     }
 }
 
-/// The same rule, as it is named when it is taken away.
+/// The same rule, as it is deleted.
 fn rule(handle: &Handle, family: Family) -> RuleMessage {
     let request = handle.rule().add().priority(PRIORITY).action(RuleAction::Prohibit);
     match family {

@@ -1,14 +1,14 @@
-//! What `iptables-save` prints, parsed. Pure.
+//! Parses what `iptables-save` prints. Pure.
 
 use std::collections::BTreeMap;
 
-/// What the kernel holds in one family, as the tool tells it.
+/// The tables of one family, as iptables-save prints them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Saved {
     tables: BTreeMap<String, SavedTable>,
 }
 
-/// One table as it is held.
+/// One table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SavedTable {
     policies: BTreeMap<String, String>,
@@ -16,7 +16,7 @@ pub struct SavedTable {
     dormant: bool,
 }
 
-/// A line that no `iptables-save` prints.
+/// A line that is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of what the kernel holds cannot be understood: {text:?}")]
 pub struct SavedError {
@@ -25,10 +25,10 @@ pub struct SavedError {
 }
 
 impl Saved {
-    /// Reads the output of `iptables-save` or `ip6tables-save`.
+    /// Parses the output of `iptables-save` or `ip6tables-save`.
     ///
     /// # Errors
-    /// A line of a form that is not known: then nothing of it is trusted.
+    /// A line that is not understood. Then nothing of the output counts.
     pub fn parse(text: &str) -> Result<Self, SavedError> {
         let mut saved = Self::default();
         let mut current: Option<(String, SavedTable)> = None;
@@ -43,7 +43,7 @@ impl Saved {
                 (Some(_), _) => return Err(error()),
             }
         }
-        // A table without its end was cut off: what is missing in it is not known to be absent.
+        // The output was cut off. What is missing is not known to be absent.
         match current {
             None => Ok(saved),
             Some((name, _)) => {
@@ -52,7 +52,7 @@ impl Saved {
         }
     }
 
-    /// One table, if there is such a table.
+    /// A table, if it is there.
     pub fn table(&self, name: &str) -> Option<&SavedTable> {
         self.tables.get(name)
     }
@@ -69,7 +69,7 @@ impl Saved {
 }
 
 impl SavedTable {
-    /// A table with these chains: the name, the policy of a built-in one, the rules.
+    /// A table with these chains: name, policy of a built-in chain, and rules.
     pub(super) fn of(chains: Vec<(String, Option<&str>, Vec<String>)>) -> Self {
         let mut table = Self::default();
         for (name, policy, rules) in chains {
@@ -100,18 +100,18 @@ impl SavedTable {
         Some(())
     }
 
-    /// A built-in chain's policy.
+    /// The policy of a built-in chain.
     pub fn policy(&self, chain: &str) -> Option<&str> {
         self.policies.get(chain).map(String::as_str)
     }
 
-    /// The rules of a chain in canonical form, if there is such a chain.
+    /// The rules of a chain in canonical form, if the chain is there.
     pub fn rules(&self, chain: &str) -> Option<&[String]> {
         self.rules.get(chain).map(Vec::as_slice)
     }
 
-    /// The built-in chains, if there is nothing in the table but them, with no rule, and policies that
-    /// accept.
+    /// The built-in chains, if the table holds nothing else: no other chain, no rule, and no policy but
+    /// ACCEPT.
     pub fn nothing_but(&self) -> Option<Vec<&str>> {
         let open = self.policies.values().all(|policy| policy == "ACCEPT");
         let bare =
@@ -119,7 +119,7 @@ impl SavedTable {
         (open && bare).then(|| self.policies.keys().map(String::as_str).collect())
     }
 
-    /// Whether any rule of the table leads into `chain`.
+    /// Whether any rule of the table leads to `chain`.
     pub fn leads_to(&self, chain: &str) -> bool {
         let into = |rule: &String| {
             rule.rsplit_once(' ')
@@ -129,7 +129,7 @@ impl SavedTable {
     }
 }
 
-/// A rule in one spelling, whichever release printed it: releases differ in how they name protocols.
+/// A rule in one spelling. Releases of iptables differ in the names of protocols.
 pub fn canonical(rule: &str) -> String {
     let mut words = Vec::new();
     let mut after_protocol = false;

@@ -1,4 +1,4 @@
-//! What `ipset save` prints of one set, parsed, and what differs from ours. Pure.
+//! Parses what `ipset save` prints of one set, and compares it with ours. Pure.
 
 use std::collections::BTreeSet;
 
@@ -6,21 +6,21 @@ use crate::net::{Endpoint, Port};
 use crate::policy::EndpointSet;
 use crate::policy::iptables::set::{TYPE, family, member_text};
 
-/// So many members that differ are named; the rest is counted.
+/// Maximum number of differing members that are named. The rest is counted.
 const NAMED: usize = 5;
 
-/// A set as it is held.
+/// A set in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct SavedSet {
-    /// Type and options, as they were given when it was made.
+    /// Its type and options.
     header: String,
     members: BTreeSet<Endpoint>,
-    /// Members that are no endpoints; none of ours.
+    /// Members that are not endpoints, so not ours.
     foreign: Vec<String>,
 }
 
 impl SavedSet {
-    /// Reads the output of `ipset save NAME`. `None`: it is no such output, and nothing of it is trusted.
+    /// Parses the output of `ipset save NAME`; `None` if a line is not understood.
     pub(crate) fn parse(name: &str, text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let header = lines.next()?.strip_prefix("create ")?.strip_prefix(name)?.strip_prefix(' ')?;
@@ -35,7 +35,7 @@ impl SavedSet {
         Some(saved)
     }
 
-    /// Every difference from `set`, a line each.
+    /// Every difference from `set`, one line each.
     pub(crate) fn differences(&self, set: &EndpointSet) -> Vec<String> {
         if !self.header.starts_with(&format!("{TYPE} {} ", family(set))) {
             return vec![format!("it is another kind of set: {}", self.header)];

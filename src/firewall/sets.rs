@@ -1,7 +1,6 @@
-//! Sets in the kernel: loaded before the rules that name them, taken away after.
+//! Sets in the kernel: loaded before the rules that name them, removed after.
 //!
-//! A set that cannot be had is an error here; the caller then does without sets, by a rule for each
-//! member.
+//! If a set cannot be loaded, the caller uses a rule for each member instead.
 
 use super::saved_set::SavedSet;
 use super::tool::{self, ToolError};
@@ -9,26 +8,26 @@ use crate::policy::iptables::set::render;
 use crate::policy::{EndpointSet, SetName};
 use crate::system::program::path;
 
-/// Why a set is not held.
+/// Why the kernel does not hold a set.
 #[derive(Debug, thiserror::Error)]
 pub enum SetError {
-    /// The program failed, or is not there.
+    /// The program failed or is not installed.
     #[error(transparent)]
     Tool(#[from] ToolError),
-    /// What the kernel holds cannot be read.
+    /// The output of ipset cannot be understood.
     #[error("what ipset says of {0} cannot be understood")]
     Saved(SetName),
-    /// The kernel took it and holds something else.
+    /// The kernel accepted the set but holds something else.
     #[error("the kernel does not hold the set that was loaded: {}", .0.join("; "))]
     Differs(Vec<String>),
 }
 
-/// Whether sets can be had at all.
+/// Whether this system can hold sets.
 pub fn can_hold_sets() -> bool {
     path("ipset").is_some()
 }
 
-/// Has the kernel hold exactly these sets. Says what differed in those that were taken to be held.
+/// Makes the kernel hold these sets. Returns what differed in the `known` ones.
 pub(super) async fn load(sets: &[EndpointSet], known: &[EndpointSet]) -> Result<Vec<String>, SetError> {
     let mut text = String::new();
     let mut moved = Vec::new();
@@ -50,7 +49,7 @@ pub(super) async fn load(sets: &[EndpointSet], known: &[EndpointSet]) -> Result<
     Ok(moved)
 }
 
-/// Every difference between these sets and what the kernel holds, a line each.
+/// Every difference between these sets and what the kernel holds, one line each.
 pub(super) async fn differences(sets: &[EndpointSet]) -> Result<Vec<String>, SetError> {
     Ok(look(sets).await?.into_iter().flat_map(|(_, lines)| lines).collect())
 }
@@ -71,18 +70,18 @@ async fn look(sets: &[EndpointSet]) -> Result<Vec<(&EndpointSet, Vec<String>)>, 
     Ok(found)
 }
 
-/// The names of all sets of ours that are held, whatever is in them.
+/// The names of all our sets in the kernel.
 async fn ours() -> Result<Vec<String>, SetError> {
     let names = tool::ipset(&["list", "-name"], "").await?;
     Ok(names.lines().filter(|name| name.starts_with(SetName::PREFIX)).map(ToOwned::to_owned).collect())
 }
 
-/// Takes away every set of ours but these. One that a rule still names stays, and is an error.
+/// Removes all our sets but these. A set that a rule still names stays, and is an error.
 pub(super) async fn keep_only(sets: &[EndpointSet]) -> Result<(), SetError> {
     destroy(ours().await?, sets).await
 }
 
-/// Takes away every set of ours. A kernel that knows no sets holds none.
+/// Removes all our sets. A kernel without sets holds none.
 pub(super) async fn release() -> Result<(), SetError> {
     destroy(ours().await.unwrap_or_default(), &[]).await
 }

@@ -12,7 +12,7 @@ pub use crate::system::program::ToolError;
 pub(super) use crate::system::program::{TIMEOUT, brief};
 use crate::system::program::{command, path, run};
 
-/// How long a program waits for the lock that the legacy tools share, in seconds.
+/// How long a program waits for the lock of iptables-legacy, in seconds.
 const LOCK_SECONDS: &str = "5";
 
 /// What `iptables-save` prints now.

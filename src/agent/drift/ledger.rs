@@ -1,4 +1,5 @@
-//! Who changed the kernel's tables, what of it was looked at, and when to look next. Pure.
+//! Which program changed the kernel's tables, which changes the agent has read, and when it reads again.
+//! Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -8,53 +9,53 @@ use tokio::time::Instant;
 use crate::netfilter::{Change, Generation, Program};
 use crate::status::FightStatus;
 
-/// So many looks may follow one another at once; then they are spread. A look is a few processes of a
-/// few milliseconds: twenty a second is what a storm may cost.
+/// Maximum number of looks within [`WINDOW`]. A look starts a few processes of a few milliseconds each;
+/// twenty looks a second is the limit, however often others change the tables.
 const BURST: usize = 4;
 const WINDOW: Duration = Duration::from_millis(200);
 
-/// So many changes are remembered until a look accounts for them.
+/// Maximum number of changes that are remembered until a look accounts for them.
 const REMEMBERED: usize = 64;
 
-/// So many commits of our own are remembered until they have been told.
+/// Maximum number of our own commits that are remembered until the kernel has reported them.
 const OWN: usize = 8;
 
-/// Who has made so many repairs necessary in a minute fights.
+/// A program that makes this many repairs necessary in a minute fights the agent.
 const FIGHT: usize = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// So many programs are counted; any process may name itself as it likes.
+/// Maximum number of programs that are counted. Any process can give itself any number of names.
 const COUNTED: usize = 32;
 
-/// What is known of changes.
+/// The changes of the tables, and the repairs.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// Changes that no look has accounted for.
     changes: VecDeque<Change>,
-    /// Whether something may have changed that nobody can name.
+    /// Whether there may be changes that were not reported.
     unknown: bool,
-    /// Up to where the kernel has been looked at.
+    /// The last generation that a look has read.
     covered: Option<Generation>,
-    /// Generations of our own, the latest first: after the first of each pair, up to the second.
+    /// Our own generations, the latest first: those after the first of a pair, up to the second.
     own: VecDeque<(Generation, Generation)>,
-    /// When the last looks were.
+    /// The times of the last looks.
     looks: VecDeque<Instant>,
-    /// When each program made a repair necessary, in the last minute.
+    /// The times in the last minute at which each program made a repair necessary.
     repairs: BTreeMap<String, VecDeque<Instant>>,
-    /// Who has been named as one that fights.
+    /// The programs that have been named as fighting.
     named: Vec<String>,
 }
 
-/// What was read of the kernel.
+/// How much a commit reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::agent) enum Read {
-    /// All that we hold.
+    /// All of our rules.
     Everything,
-    /// Only what was to change.
+    /// Only the rules that it changes.
     Changes,
 }
 
-/// A commit, as far as it concerns who changed what.
+/// A commit, as the ledger sees it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
     pub(super) read: Read,
@@ -62,19 +63,19 @@ pub(super) struct Look {
     pub(super) began: Option<Generation>,
     /// The generation after it.
     pub(super) ended: Option<Generation>,
-    /// How many of those between are our own.
+    /// Number of our own generations between both.
     pub(super) made: u32,
 }
 
 impl Look {
-    /// The generations that are our own and nobody else's: when there are as many as we made.
+    /// The generations, if all of them are our own: there are as many as we made.
     fn own(self) -> Option<(Generation, Generation)> {
         self.began.zip(self.ended).filter(|(began, ended)| ended.since(*began) == self.made)
     }
 }
 
 impl Ledger {
-    /// A change was told. One that has been looked at, or is our own, is no news.
+    /// Takes the report of a change. A change that a look has read, or that is our own, is left out.
     pub(super) fn note(&mut self, change: Change) {
         if !self.is_old(change.generation) {
             if self.changes.len() == REMEMBERED {
@@ -84,12 +85,12 @@ impl Ledger {
         }
     }
 
-    /// Something may have changed that was not told.
+    /// There may be a change that was not reported.
     pub(super) fn note_unknown(&mut self) {
         self.unknown = true;
     }
 
-    /// When the next look is due, which may have gone by; `None` while there is nothing to look for.
+    /// When the next look is due, which may be in the past; `None` if nothing has changed.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         if self.changes.is_empty() && !self.unknown {
             return None;
@@ -105,7 +106,7 @@ impl Ledger {
         self.covered.is_some_and(|covered| !generation.is_after(covered)) || self.own.iter().any(within)
     }
 
-    /// A commit has been made. Says who had last changed something before or meanwhile.
+    /// Accounts for a commit. Returns the program that last changed something before or during it.
     pub(super) fn looked(&mut self, look: Look, now: Instant) -> Option<Program> {
         let own = look.own();
         if let Some(own) = own.filter(|_| look.made > 0) {
@@ -116,7 +117,7 @@ impl Ledger {
             Some(began) => !change.generation.is_after(began),
             None => true,
         };
-        // Meanwhile there may be our own among them.
+        // Changes during the commit may be our own.
         let foreign = |change: &&Change| before(change) || own.is_none() && !is_ours(&change.by.name);
         let by = self.changes.iter().rfind(foreign).map(|change| change.by.clone());
         if look.read == Read::Everything {
@@ -125,10 +126,11 @@ impl Ledger {
             }
             self.looks.push_back(now);
             self.unknown = false;
-            // What others did meanwhile may have come after the reading.
+            // A change of another program during the look may have come after the reading.
             self.covered = if own.is_some() { look.ended } else { look.began };
             if self.covered.is_none() {
-                // The kernel does not count: whatever was told before has been looked at.
+                // The kernel does not count generations. The look has read all changes that were reported
+                // before.
                 self.changes.clear();
             }
         }
@@ -137,7 +139,8 @@ impl Ledger {
         by
     }
 
-    /// A repair was necessary because of this program. Says who fights and has not been named yet.
+    /// Counts a repair that this program made necessary. Returns the program if it fights and was not named
+    /// yet.
     pub(super) fn repaired(&mut self, by: &Program, now: Instant) -> Option<FightStatus> {
         self.forget(now);
         if self.repairs.len() < COUNTED || self.repairs.contains_key(&by.name) {
@@ -155,7 +158,7 @@ impl Ledger {
         Some(fight)
     }
 
-    /// Who fights, and how often a minute.
+    /// The programs that fight, with their number of repairs in the last minute.
     pub(super) fn fights(&mut self, now: Instant) -> Vec<FightStatus> {
         self.forget(now);
         let fights = self.repairs.iter().filter(|(_, times)| times.len() >= FIGHT);
@@ -167,7 +170,7 @@ impl Ledger {
             .collect()
     }
 
-    /// When the next of those who fight is over it, should nothing more happen.
+    /// When the next fight ends if no further repair is necessary.
     pub(super) fn fight_ends(&self) -> Option<Instant> {
         let fights = self.repairs.values().filter(|times| times.len() >= FIGHT);
         fights.filter_map(|times| times.get(times.len() - FIGHT)).min().map(|&time| time + MINUTE)
@@ -185,7 +188,7 @@ impl Ledger {
     }
 }
 
-/// Whether a process of ours bears this name: what we start, cut to the kernel's 15 bytes.
+/// Whether a program that we start has this name, which the kernel cuts to 15 bytes.
 fn is_ours(name: &str) -> bool {
     let ours =
         ["iptables-restore", "ip6tables-restore", "iptables-nft-restore", "ip6tables-nft-restore", "nft"];

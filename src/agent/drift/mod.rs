@@ -1,4 +1,5 @@
-//! What somebody else does to the kernel's tables: seen, put right, and told with his name.
+//! Changes that other programs make to the kernel's tables: the agent sees them, repairs them, and names the
+//! program.
 
 mod ledger;
 
@@ -17,10 +18,10 @@ use ledger::{Ledger, Look};
 
 pub(in crate::agent) use ledger::Read;
 
-/// How often the kernel is looked at where it does not tell of changes.
+/// How often the agent reads the tables if the kernel does not report changes.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// What is heard of changes, and what came of it.
+/// The reports of changes, and what followed from them.
 #[derive(Debug)]
 pub(super) struct Drift {
     pub(super) notices: mpsc::Receiver<Notice>,
@@ -37,7 +38,7 @@ impl Drift {
     fn take(&mut self, notice: Notice) {
         match notice {
             Notice::Listening => {
-                // What happened before was not told.
+                // Changes before this moment were not reported.
                 self.ledger.note_unknown();
                 self.listening = true;
             }
@@ -62,14 +63,14 @@ impl Drift {
         }
     }
 
-    /// What is known just before a commit.
+    /// Reads the state of the tables just before a commit.
     pub(super) fn before_commit() -> Before {
         Before { generation: generation(), transactions: transactions() }
     }
 
-    /// Accounts for a commit that read `read`. Says who had changed something before.
+    /// Accounts for a commit that read `read`. Returns the program that had changed something before.
     pub(super) async fn after_commit(&mut self, before: Before, read: Read, made: Made) -> Option<Program> {
-        // The source has its turn: what happened meanwhile is accounted for as well.
+        // The source gets to run, so that changes during the commit are accounted for too.
         tokio::task::yield_now().await;
         self.take_all();
         let (began, ended, now) = (before.generation, generation(), Instant::now());
@@ -77,7 +78,8 @@ impl Drift {
             Made::Commit => {
                 Look { read, began, ended, made: transactions().wrapping_sub(before.transactions) }
             }
-            // It is tried again by the clock: what was done in vain is no reason to try at once.
+            // The commit is repeated after a delay. The changes that it made and took back must not repeat it
+            // at once.
             Made::Nothing => Look { read: Read::Everything, began: ended, ended, made: 0 },
         };
         self.looked_at = now;
@@ -92,7 +94,7 @@ pub(super) struct Before {
     transactions: u32,
 }
 
-/// What came of a commit.
+/// The result of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made {
     /// The rules are in force.
@@ -102,7 +104,7 @@ pub(super) enum Made {
 }
 
 impl Agent {
-    /// Something was told; what follows from it is done when it is due.
+    /// Takes a report of a change. The repair follows when it is due.
     pub(super) async fn noticed(&mut self, notice: Notice) {
         let before = self.watch();
         self.drift.take(notice);
@@ -112,21 +114,21 @@ impl Agent {
         }
     }
 
-    /// How changes come to be seen.
+    /// How the agent sees changes.
     pub(super) fn watch(&self) -> Watch {
-        if self.drift.listening && !self.firewall.is_untold() { Watch::Netfilter } else { Watch::Slow }
+        if self.drift.listening && !self.rules.firewall.is_untold() { Watch::Netfilter } else { Watch::Slow }
     }
 
-    /// When something has to be done although nothing more happens.
+    /// When the next look at the tables, or the end of a fight, is due.
     pub(super) fn look_due(&self) -> Option<Instant> {
-        // No kernel tells what is done to a set.
-        let sets = self.applied.as_ref().is_some_and(|applied| !applied.sets.is_empty());
+        // The kernel does not report changes of a set.
+        let sets = self.rules.applied.as_ref().is_some_and(|applied| !applied.sets.is_empty());
         let slow = (sets || self.watch() == Watch::Slow).then(|| self.drift.looked_at + SLOW);
         let ledger = &self.drift.ledger;
         [ledger.due(Instant::now()), slow, ledger.fight_ends()].into_iter().flatten().min()
     }
 
-    /// Does what is due.
+    /// Looks at the tables, or tells that a fight is over.
     pub(super) async fn look_now(&mut self) {
         let now = Instant::now();
         let fight_ends = self.drift.ledger.fight_ends().is_some_and(|end| end <= now);
@@ -134,18 +136,18 @@ impl Agent {
             return self.tell().await;
         }
         tracing::debug!("looking: the tables have changed, or it is time");
-        self.look = true;
+        self.rules.next_read = Read::Everything;
         self.enforce().await;
     }
 
-    /// The tables have lost their owner, by somebody's doing: the agent takes them over again.
+    /// The process that owned the tables has been ended. The agent makes another one their owner.
     pub(super) async fn take_over(&mut self) {
         tracing::warn!("the process that owns the tables of nftables has ended; another takes them over");
-        self.look = true;
+        self.rules.next_read = Read::Everything;
         self.enforce().await;
     }
 
-    /// Counts a repair that was necessary because of `by`.
+    /// Counts a repair that the program `by` made necessary.
     pub(super) fn blame(&mut self, by: &Program) {
         if let Some(fight) = self.drift.ledger.repaired(by, Instant::now()) {
             tracing::warn!(

@@ -1,16 +1,16 @@
-//! What `nft list table` prints, parsed, and how it differs from what it should be. Pure.
+//! Parses what `nft list table` prints, and compares it with our tables. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::nftables::{NftChain, NftSet, NftTable, Owner};
 
-/// A table as it is held.
+/// A table in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Listed {
     flags: BTreeSet<String>,
     sets: BTreeMap<String, Elements>,
     chains: BTreeMap<String, Held>,
-    /// Whatever else stands there, by its first line.
+    /// Other objects, by their first line.
     others: Vec<String>,
 }
 
@@ -26,14 +26,14 @@ struct Held {
     rules: Vec<String>,
 }
 
-/// Where packets arrive in a chain, whichever release of nft says it.
+/// Where packets enter a chain, in one spelling for all releases of nft.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Arrival {
     how: String,
     devices: BTreeSet<String>,
 }
 
-/// Text that no `nft list table` prints.
+/// A line that is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of what nft lists cannot be understood: {text:?}")]
 pub struct ListingError {
@@ -41,7 +41,7 @@ pub struct ListingError {
     text: String,
 }
 
-/// What a line of a block belongs to.
+/// The block that a line belongs to.
 enum Block {
     Set(String),
     Chain(String),
@@ -49,7 +49,7 @@ enum Block {
 }
 
 impl Listed {
-    /// Reads one table.
+    /// Parses one table.
     pub(crate) fn parse(text: &str) -> Result<Self, ListingError> {
         let mut listed = Self::default();
         let mut depth = 0_u32;
@@ -91,12 +91,12 @@ impl Listed {
         }
     }
 
-    /// Whether it is some process's own.
+    /// Whether a process owns it.
     pub(super) fn is_owned(&self) -> bool {
         self.flags.contains("owner")
     }
 
-    /// Whether one of its chains stands on this link.
+    /// Whether one of its chains is on this link.
     pub(super) fn is_on(&self, link: &str) -> bool {
         self.chains.values().filter_map(|chain| chain.base.as_ref()).any(|base| base.devices.contains(link))
     }
@@ -152,7 +152,7 @@ impl Listed {
     }
 }
 
-/// A rule in one spelling, whichever release printed it: releases differ in numbers and their names.
+/// A rule in one spelling. Releases of nft differ in numbers and names.
 fn canonical(rule: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in rule.split_whitespace() {
@@ -186,8 +186,8 @@ fn protocol(word: &str) -> &str {
     }
 }
 
-/// The numbers of the types that our rules name (IANA's ICMPv6 and ICMP parameters): an answer to a ping
-/// has the same name in both protocols, and another number.
+/// The numbers of the types that our rules name (IANA's ICMPv6 and ICMP parameters). An echo reply has the
+/// same name in both protocols, but different numbers.
 fn icmp_type<'a>(protocol: Option<&str>, word: &'a str) -> &'a str {
     match word {
         "echo-reply" if protocol == Some("icmpv6") => "129",
@@ -219,7 +219,7 @@ fn arrival(words: &str) -> Arrival {
     Arrival { how, devices: devices.collect() }
 }
 
-/// Every difference between a table and what is held in its place, a line each, for people.
+/// Every difference between a table and what the kernel holds, one line each, for people.
 pub(crate) fn differences(table: &NftTable, held: Option<&Listed>) -> Vec<String> {
     let lines = match held {
         None => vec!["the table is not there".to_owned()],
@@ -241,7 +241,7 @@ fn table_differences(table: &NftTable, held: &Listed) -> Vec<String> {
         lines.push("the table is switched off (flags dormant): no packet meets its rules".to_owned());
     }
     if table.owner == Owner::Maker && !held.is_owned() {
-        lines.push("nobody owns it: a flush of everything would take it away".to_owned());
+        lines.push("it has no owner: a flush of everything would remove it".to_owned());
     }
     lines
 }

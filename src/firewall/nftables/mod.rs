@@ -1,11 +1,11 @@
-//! The layer in nftables: two tables of our own, both in one transaction.
+//! The nf_tables layer: two tables of our own, both in one transaction.
 //!
-//! A system may not have it: no `nft`, or a kernel without its hooks. That is found out when a commit
-//! fails, and said; it is no error, for the other layer holds the rules. A kernel without a hook where
-//! packets go out on a wire (before 5.16) still has the table for the protocols.
+//! A system may lack it: `nft` is not installed, or the kernel has no such hooks. A failed commit shows that.
+//! It is told, and is no error, because the other layer holds the rules. A kernel before 5.16 has no egress
+//! hook, but still has the inet table.
 //!
-//! An agent owns them where kernel and nft can (6.9 and 1.1): then no flush of others takes them away.
-//! Where they cannot, they are tables like any other.
+//! The agent owns the tables where kernel and nft allow it (6.9 and 1.1): then a flush by another program does
+//! not remove them. Otherwise every program can change them.
 
 pub(crate) mod listing;
 mod questions;
@@ -24,10 +24,10 @@ use questions::{ENDING, HOOKS, OWNED, WIRES, differ, is_there, list, look, refus
 use session::Session;
 use unhooked::Unhooked;
 
-/// How often a commit is tried when somebody else changes the tables or the links under it.
+/// Maximum number of attempts at a commit while others change the tables or the links.
 const ATTEMPTS: u32 = 3;
 
-/// The kernel's tables, and what we know them to hold.
+/// Our tables, and what they are known to hold.
 #[derive(Debug)]
 pub(super) struct Nftables {
     held: Option<Vec<NftTable>>,
@@ -37,34 +37,34 @@ pub(super) struct Nftables {
     ownership: Ownership,
 }
 
-/// Whose the tables are to be.
+/// Who owns the tables.
 #[derive(Debug)]
 enum Ownership {
-    /// Nobody's: who ends after one commit can own nothing.
+    /// Nobody: a process that ends after one commit cannot own them.
     Nobodys,
-    /// Ours, from the next commit on.
+    /// This process will own them from the next commit on.
     Wanted,
-    /// Ours.
+    /// This process, through a session of nft.
     Ours(Box<Session>),
-    /// Nobody's, for this system cannot do it.
+    /// Nobody, because this system does not support it.
     Impossible,
 }
 
-/// What this system cannot do, in words for people.
+/// What this system does not support, as text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Lacks {
-    /// Nothing that is known of.
+    /// Nothing is known to be missing.
     Nothing,
-    /// A hook where packets go out on a wire.
+    /// The egress hook.
     Wires(String),
-    /// All of it.
+    /// The whole layer.
     Everything(String),
-    /// The program, which may be installed any time.
+    /// The program nft, which can be installed at any time.
     Nft(String),
 }
 
 impl Nftables {
-    /// Tables of which nothing is known yet.
+    /// Tables whose rules are not known yet.
     pub(super) fn new() -> Self {
         Self {
             held: None,
@@ -75,17 +75,17 @@ impl Nftables {
         }
     }
 
-    /// The same for who goes on, and can own them.
+    /// The same for the agent, which keeps running and can own them.
     pub(super) fn of_agent() -> Self {
         Self { ownership: Ownership::Wanted, ..Self::new() }
     }
 
-    /// Whether the tables are this process's own, so that no flush of others takes them away.
+    /// Whether this process owns the tables, so that a flush by another program does not remove them.
     pub(super) fn is_owned(&self) -> bool {
         matches!(&self.ownership, Ownership::Ours(session) if session.owns())
     }
 
-    /// Waits until the tables have lost their owner, which only somebody else can bring about.
+    /// Waits until the tables have lost their owner, which happens only when another program ends it.
     pub(super) async fn orphaned(&mut self) {
         match &mut self.ownership {
             Ownership::Ours(session) => session.ended().await,
@@ -96,29 +96,29 @@ impl Nftables {
         self.ownership = Ownership::Wanted;
     }
 
-    /// Gives the tables up, as they are.
+    /// Gives up ownership. The tables stay as they are.
     pub(super) async fn disown(&mut self) {
         if let Ownership::Ours(session) = std::mem::replace(&mut self.ownership, Ownership::Nobodys) {
             session.end().await;
         }
     }
 
-    /// What this system cannot do, as far as that has been seen.
+    /// What this system was found not to support.
     pub(super) fn lacks(&self) -> &Lacks {
         &self.lacks
     }
 
-    /// Which wires have no hook, in words for people.
+    /// The wires without a hook, as text for people.
     pub(super) fn unhooked(&self) -> Option<String> {
         self.unhooked.complaint()
     }
 
-    /// Takes it as known that the kernel holds `ruleset`.
+    /// The caller found no difference between `ruleset` and the kernel.
     pub(super) fn holds(&mut self, ruleset: &Ruleset) {
         self.held = Some(self.wanted(ruleset));
     }
 
-    /// Has the next commit look at everything first.
+    /// Makes the next commit read everything first.
     pub(super) fn distrust(&mut self) {
         self.trust = Trust::None;
     }
@@ -168,11 +168,11 @@ impl Nftables {
         }
     }
 
-    /// Every difference between `ruleset` and what the kernel holds, a line each; none where this
-    /// system has no such layer.
+    /// Every difference between `ruleset` and what the kernel holds, one line each; none if this system has
+    /// no such layer.
     ///
     /// # Errors
-    /// When the kernel cannot be read: that is no verdict.
+    /// When the kernel cannot be read. Then it is not known whether there are differences.
     pub(super) async fn differences(&mut self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
         self.unhooked.update(&ruleset.wire);
         let wanted = self.wanted(ruleset);
@@ -189,17 +189,17 @@ impl Nftables {
         }
     }
 
-    /// Takes our tables out of the kernel.
+    /// Removes our tables from the kernel.
     ///
     /// # Errors
-    /// When that was not possible, and they are there.
+    /// When the tables are there and could not be removed.
     pub(super) async fn release(&mut self) -> Result<(), FirewallError> {
         self.held = None;
         self.disown().await;
         for family in [NftFamily::Netdev, NftFamily::Inet] {
             let there = match list(family).await {
                 Err(FirewallError::Tool(ToolError::Missing(_))) => return Ok(()),
-                // What cannot be read can still be taken out.
+                // A table that cannot be read can still be removed.
                 Err(_) => true,
                 Ok(listed) => listed.is_some(),
             };
@@ -210,7 +210,7 @@ impl Nftables {
         Ok(())
     }
 
-    /// Has a process own the tables from now on, if one can and is to.
+    /// Starts the process that will own the tables, if the agent wants one and the kernel allows it.
     async fn own(&mut self) {
         if !matches!(self.ownership, Ownership::Wanted) {
             return;
@@ -228,12 +228,13 @@ impl Nftables {
                 tracing::info!("a flush of all of nftables is repaired, and not withstood: {needs}");
                 self.ownership = Ownership::Impossible;
             }
-            // It may be there next time.
+            // nft may be there next time.
             Err(_) => {}
         }
     }
 
-    /// What cannot be put in force with an owner may be without one. Somebody else's tables cannot.
+    /// Gives up ownership if that may help: rules that cannot be put in force with an owner may be without
+    /// one. It does not help if another process owns the tables.
     async fn gives_up_owning(&mut self, failed: &FirewallError) -> bool {
         let theirs = matches!(failed, FirewallError::Tool(why) if why.is_not_permitted());
         let gives_up = !theirs && matches!(self.ownership, Ownership::Ours(_));
@@ -245,26 +246,26 @@ impl Nftables {
         gives_up
     }
 
-    /// Has nft make one transaction of a text.
+    /// Makes nft commit a text as one transaction.
     async fn transact(&mut self, text: &str) -> Result<(), ToolError> {
         let Ownership::Ours(session) = &mut self.ownership else {
             return tool::nft(&["-f", "-"], text).await.map(drop);
         };
         let result = session.commit(text).await;
         if !matches!(result, Ok(()) | Err(ToolError::Refused { .. })) {
-            // What it owned is nobody's from now on, and the next one takes it over.
+            // The tables have no owner now. The next session takes them over.
             self.disown().await;
             self.ownership = Ownership::Wanted;
         }
         result
     }
 
-    /// Whether all of the tables have to be made anew: one that others have made is not ours.
+    /// Whether all tables have to be created again: only the session that creates a table owns it.
     fn must_make(&self) -> bool {
         matches!(&self.ownership, Ownership::Ours(session) if !session.owns())
     }
 
-    /// Puts tables in force and reads them back. What differed from what was held is somebody else's doing.
+    /// Puts tables in force and reads them back. Another program made the differences from `held`.
     async fn put(
         &mut self,
         held: Option<&[NftTable]>,
@@ -277,7 +278,7 @@ impl Nftables {
             if text.is_empty() {
                 return Ok(Commit::AsPlanned);
             }
-            // The quick way, as in the other layer.
+            // Write only what differs from the last commit, as in the other layer.
             if self.transact(&text).await.is_ok() {
                 expected = Some(wanted);
             }
@@ -299,7 +300,7 @@ impl Nftables {
         }
     }
 
-    /// Looks, replaces what differs, in one transaction, and looks again.
+    /// Reads the tables, replaces those that differ in one transaction, and reads them again.
     async fn mend(
         &mut self,
         expected: Option<&[NftTable]>,
@@ -310,7 +311,8 @@ impl Nftables {
         for (table, found) in look(wanted).await? {
             let before = expected.and_then(|tables| tables.iter().find(|old| old.family == table.family));
             if let Some(before) = before {
-                // A link that is gone has taken its hook along. One that has only left the wires has not.
+                // The hook of a link disappears with the link. A link that only stopped being a wire still
+                // has its hook.
                 let lines = differences(&before.on_links(is_there), found.as_ref());
                 if !lines.is_empty() {
                     *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(lines));
@@ -329,7 +331,7 @@ impl Nftables {
         if lines.is_empty() { Ok(()) } else { Err(FirewallError::Differs(lines)) }
     }
 
-    /// The tables to hold here now: on links that are there, as far as the kernel can.
+    /// The tables that this kernel can hold now, on the links that are there.
     fn wanted(&self, ruleset: &Ruleset) -> Vec<NftTable> {
         let mut ruleset = ruleset.clone();
         let hooked = |name: &IfName| is_there(name.as_str()) && !self.unhooked.contains(name);
@@ -363,7 +365,7 @@ impl Nftables {
         }
     }
 
-    /// Closes completely, because of `why`. Says what that comes to.
+    /// Closes completely because of `why`. Returns the error that says what is in force now.
     pub(super) async fn close(&mut self, ruleset: &Ruleset, why: FirewallError) -> FirewallError {
         self.held = None;
         let last = last_resort();
@@ -381,7 +383,7 @@ impl Nftables {
     }
 }
 
-/// The text for going from tables that are known to be held to others.
+/// The text that changes known tables into other ones.
 fn step(held: &[NftTable], wanted: &[NftTable]) -> String {
     let change = |table: &NftTable| match held.iter().find(|held| held.family == table.family) {
         Some(held) if held == table => String::new(),

@@ -1,5 +1,4 @@
-//! What nft is asked and told once: which links and tables are there, what this kernel can do, and to take
-//! a table out.
+//! Single runs of nft: which tables are there, what this kernel supports, and the removal of a table.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,36 +11,36 @@ use crate::firewall::tool::{self, ToolError};
 use crate::net::IfName;
 use crate::policy::nftables::{LINKS_OF_A_CHAIN, NftFamily, NftTable};
 
-/// A table that is checked and never put in force: whether the kernel has the hooks of the protocols.
+/// A table that nft checks and never commits. It shows whether the kernel has the hooks of the inet family.
 pub(super) const HOOKS: &str = "table inet tunwarden_probe {\n\tchain output {\n\
     \t\ttype filter hook output priority 10; policy drop;\n\t}\n}\n";
 
-/// The same for what goes out on a wire.
+/// The same for the egress hook.
 pub(super) const WIRES: &str = "table netdev tunwarden_probe {\n\tchain egress {\n\
     \t\ttype filter hook egress device \"lo\" priority 10; policy drop;\n\t}\n}\n";
 
-/// The same for a table with an owner that it outlives.
+/// The same for a table with an owner, which stays when the owner ends.
 pub(super) const OWNED: &str = "table inet tunwarden_probe {\n\tflags owner, persist\n}\n";
 
-/// How long an owner that is being ended may take to be gone, and how often that is looked at.
+/// How long an owner may take to end, and how often that is checked.
 pub(super) const ENDING: (Duration, Duration) = (Duration::from_secs(3), Duration::from_millis(50));
 
 /// Whether this network has a link of that name.
 pub(super) fn is_there(interface: &str) -> bool {
     use rustix::net::{AddressFamily, SocketType, netdevice, socket};
     let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None);
-    // Who cannot ask lets nft say it.
+    // A process without sockets leaves the answer to nft.
     socket.is_err() || socket.is_ok_and(|socket| netdevice::name_to_index(&socket, interface).is_ok())
 }
 
-/// What is held in the place of each of these tables, all looked for at once.
+/// Reads each of these tables from the kernel, all at the same time.
 pub(super) async fn look<'t>(
     tables: impl IntoIterator<Item = &'t NftTable>,
 ) -> Result<Vec<(&'t NftTable, Option<Listed>)>, FirewallError> {
     try_join_all(tables.into_iter().map(async |table| Ok((table, list(table.family).await?)))).await
 }
 
-/// Every difference between these tables and what is held in their places, a line each.
+/// Every difference between these tables and what the kernel holds, one line each.
 pub(super) async fn differ<'t>(
     tables: impl IntoIterator<Item = &'t NftTable>,
 ) -> Result<Vec<String>, FirewallError> {
@@ -50,7 +49,7 @@ pub(super) async fn differ<'t>(
 }
 
 pub(super) async fn list(family: NftFamily) -> Result<Option<Listed>, FirewallError> {
-    // Numbers for protocols: for each name in a set nft reads a file of them again.
+    // Protocols as numbers: nft reads the file of names again for each name in a set.
     let arguments = ["-y", "-p", "list", "table", family.as_str(), crate::policy::nftables::TABLE];
     match tool::nft(&arguments, "").await {
         Ok(text) => Ok(Some(Listed::parse(&text)?)),
@@ -59,8 +58,8 @@ pub(super) async fn list(family: NftFamily) -> Result<Option<Listed>, FirewallEr
     }
 }
 
-/// Why nft refuses a text that it only checks. Nothing follows from its death, nor from a user who may not
-/// ask: an ordinary user gets the same refusal on every kernel.
+/// Why nft refuses a text that it only checks. `None` if nft crashed, or if this user is not permitted: an
+/// ordinary user is refused on every kernel.
 pub(super) async fn refusal(text: &str) -> Option<ToolError> {
     let why = tool::nft(&["-c", "-f", "-"], text).await.err()?;
     (why.is_answer() && !why.is_not_permitted()).then_some(why)
@@ -78,7 +77,7 @@ pub(super) async fn hooks_refused(wires: &[IfName]) -> Option<ToolError> {
     refusal(&text).await
 }
 
-/// Takes a table out. An agent that is being ended may own it for a moment.
+/// Removes a table. An agent that is ending may still own it for a moment.
 pub(super) async fn remove(family: NftFamily) -> Result<(), FirewallError> {
     let text = format!("delete table {} tunwarden\n", family.as_str());
     let deadline = tokio::time::Instant::now() + ENDING.0;

@@ -1,9 +1,10 @@
-//! The nft that goes on and owns our tables, for as long as the agent runs.
+//! The nft process that owns our tables while the agent runs.
 //!
-//! The kernel lets nobody but the socket that made a table with the flag `owner` change it, and a flush of
-//! everything passes it by. nft's socket lives as long as nft, so one is kept. It ends when the agent does,
-//! however that ends: nobody else holds the other end of its input. What it owned stays in force then, by
-//! the flag `persist`, and is anybody's to change: `tunwarden lock` and `tunwarden release` as well.
+//! Only the netlink socket that created a table with the flag `owner` can change it, and a flush of
+//! everything leaves it alone. The socket of nft lives as long as nft, so the agent keeps one nft running. It
+//! ends with the agent, however the agent ends, because its input ends then. The flag `persist` keeps the
+//! tables in force without an owner. From then on every program can change them, so `tunwarden lock` and
+//! `tunwarden release` can too.
 
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -21,17 +22,17 @@ pub(super) struct Session {
     child: Child,
     input: ChildStdin,
     errors: Lines<BufReader<ChildStderr>>,
-    /// How often it has been told something.
+    /// Number of texts that it was given.
     asked: u64,
-    /// Whether it has made our tables.
+    /// Whether it created our tables.
     owns: bool,
 }
 
 impl Session {
-    /// Starts it, and sees that it answers.
+    /// Starts nft, and waits until it answers.
     ///
     /// # Errors
-    /// When it does not: an nft may be built without commands by lines.
+    /// When it does not answer: an nft can be built without an interactive mode.
     pub(super) async fn start() -> Result<Self, ToolError> {
         let mut child = tool::nft_that_goes_on()?;
         let (Some(input), Some(errors)) = (child.stdin.take(), child.stderr.take()) else {
@@ -43,15 +44,16 @@ impl Session {
         Ok(session)
     }
 
-    /// Whether our tables are its own.
+    /// Whether it owns our tables.
     pub(super) fn owns(&self) -> bool {
         self.owns
     }
 
-    /// Has it make one transaction of a text.
+    /// Commits a text as one transaction.
     ///
     /// # Errors
-    /// [`ToolError::Refused`]: then nothing has changed. After any other it is of no use any more.
+    /// After [`ToolError::Refused`] nothing has changed. After any other error the session cannot be used any
+    /// more.
     pub(super) async fn commit(&mut self, text: &str) -> Result<(), ToolError> {
         let said = self.tell(text).await?;
         if said.iter().any(|line| line.contains("Error")) {
@@ -63,22 +65,22 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until it ends, which it should not.
+    /// Waits until nft ends, which it does not do by itself.
     pub(super) async fn ended(&mut self) {
         let _ = self.child.wait().await;
     }
 
-    /// Ends it: from now on our tables are nobody's. One that the kernel does not let end yet is not
-    /// waited for.
+    /// Ends nft. Our tables have no owner from then on. The wait is bounded, because the kernel may keep a
+    /// process for long.
     pub(super) async fn end(mut self) {
         let _ = tokio::time::timeout(ENDING.0, self.child.kill()).await;
     }
 
-    /// What it says of a text. A line of its commands is read from a terminal's point of view, so the text
-    /// itself comes from a file that has no name.
+    /// Gives nft a text, and returns what it prints. Its interactive mode reads single lines, so the text
+    /// comes from a file without a name, which the line includes.
     async fn tell(&mut self, text: &str) -> Result<Vec<String>, ToolError> {
         self.asked += 1;
-        // Nothing says that it is done. Then it looks for a file that is not there, and complains.
+        // nft does not say when it is done. Then it includes a file that does not exist, and prints an error.
         let end = format!("include \"tunwarden-{}\"", self.asked);
         let run = |source| ToolError::Run { program: "nft".to_owned(), source };
         let mut file = std::fs::File::from(
@@ -96,7 +98,7 @@ impl Session {
                 }
                 said.push(line);
             }
-            // Its complaint stands in front of the line, and the place of the fault below.
+            // The error is the line before, and the marked place is the line below.
             said.pop();
             self.errors.next_line().await.map_err(run)?.ok_or_else(ended)?;
             Ok(said)

@@ -1,4 +1,5 @@
-//! Wires that get no egress hook. Each of them costs only itself: it is left out of the table, and said.
+//! Wires that get no egress hook. Each of them is left out of the table and named; the other wires keep their
+//! hooks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +8,16 @@ use crate::firewall::tool::ToolError;
 use crate::net::IfName;
 use crate::policy::WireRules;
 
-/// Maximum number of questions about wires before the rest is left out unasked.
+/// Maximum number of questions to the kernel. Wires that are left then are left out unasked.
 const QUESTIONS: usize = 100;
 
-/// Maximum number of names that a sentence lists.
+/// Maximum number of wires that a message names.
 const SHOWN: usize = 5;
 
 /// The wires of a ruleset that have no hook, and why.
 #[derive(Debug, Default)]
 pub(super) struct Unhooked {
-    /// Wires that the kernel refuses, each with its answer.
+    /// Wires that the kernel refuses, each with the kernel's answer.
     refused: BTreeMap<IfName, String>,
     /// Links that no rule can name.
     unnamed: BTreeSet<String>,
@@ -28,7 +29,7 @@ impl Unhooked {
         self.refused.contains_key(wire) || is_pattern(wire)
     }
 
-    /// Takes in which wires there are now.
+    /// Forgets wires that are gone, and takes those whose name no rule can carry.
     pub(super) fn update(&mut self, wire: &WireRules) {
         let there =
             |name: &IfName| wire.wires.iter().any(|wire| wire.interface == *name) && is_there(name.as_str());
@@ -43,8 +44,8 @@ impl Unhooked {
         self.look(before.into_keys().collect()).await;
     }
 
-    /// Finds those among these wires that the kernel gives no hook: it is asked about all of them, and about
-    /// each half of those that it refuses together.
+    /// Finds the wires that the kernel gives no hook: asks about all of them, and then about each half of
+    /// those that it refuses together.
     pub(super) async fn look(&mut self, wires: Vec<IfName>) {
         let mut asked = 0;
         let mut open = vec![wires];
@@ -56,7 +57,7 @@ impl Unhooked {
             let Some(why) = hooks_refused(&wires).await else { continue };
             if wires.len() == 1 || asked >= QUESTIONS {
                 tracing::debug!("no hook on {one} and {} more: {why}", wires.len() - 1);
-                // One that is gone by now is no wire any more.
+                // A link that is gone by now is no wire any more.
                 let there = wires.into_iter().filter(|wire| is_there(wire.as_str()));
                 self.refused.extend(there.map(|wire| (wire, reason(&why))));
                 continue;
@@ -66,7 +67,7 @@ impl Unhooked {
         }
     }
 
-    /// Which wires have no hook, for people.
+    /// The wires without a hook, as text for people.
     pub(super) fn complaint(&self) -> Option<String> {
         let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (wire, why) in &self.refused {
@@ -86,12 +87,12 @@ impl Unhooked {
     }
 }
 
-/// Later releases of nft take such a name for every name that begins so.
+/// Later releases of nft take such a name for all names that begin like it.
 fn is_pattern(name: &IfName) -> bool {
     name.as_str().ends_with('*')
 }
 
-/// The kernel's own words, without the place in a text that nobody sees.
+/// The kernel's own words, without the position in our text.
 fn reason(why: &ToolError) -> String {
     let why = why.to_string();
     let words = why.rsplit_once("Could not process rule: ").map_or(why.as_str(), |(_, words)| words);

@@ -110,7 +110,7 @@ fn every_change_is_named() {
 
 #[test]
 fn an_owner_that_is_gone_is_named_where_there_should_be_one() {
-    let nobody = "nft inet tunwarden: nobody owns it: a flush of everything would take it away";
+    let nobody = "nft inet tunwarden: it has no owner: a flush of everything would remove it";
     let [plain, _] = wanted();
     let table = NftTable { owner: Owner::Maker, ..plain.clone() };
     let flags = |flags: &'static str| move |text: &str| text.replace("flags owner, persist", flags);

@@ -1,0 +1,78 @@
+//! What the agent keeps on disk for the next agent.
+
+use super::{Agent, describe};
+use crate::bus::News;
+use crate::status::{Enforcement, LossStatus, Verdict};
+use crate::store::{Applied, Store};
+use crate::system;
+use crate::vpn::{Announcement, ReportLog, Situation};
+
+/// The state directory, and what it holds.
+pub(super) struct Memory {
+    pub(super) store: Store,
+    /// What is on disk for the next agent.
+    pub(super) kept: Applied,
+    /// The last reports of root's hooks.
+    pub(super) reported: ReportLog,
+}
+
+impl Memory {
+    pub(super) fn new(store: Store, kept: Applied) -> Self {
+        Self { store, reported: kept.heard.clone(), kept }
+    }
+}
+
+impl Agent {
+    /// Keeps the situation for the next agent, if its rules are in force; otherwise that of the last rules
+    /// that were.
+    pub(super) fn keep(&mut self, wanted: Situation) {
+        let (situation, refused) = match self.rules.found {
+            Enforcement::Enforced => (wanted.clone(), None),
+            Enforcement::Closed | Enforcement::NotEnforced | Enforcement::Unknown(_) => {
+                (self.memory.kept.situation.clone(), Some(wanted.state))
+            }
+        };
+        self.rules.wanted = wanted;
+        let loss = self.last_loss();
+        let kept = Applied {
+            situation,
+            refused,
+            since: self.machine.since(),
+            reports: self.machine.reports(),
+            heard: self.memory.reported.clone(),
+            silent: self.machine.silent_tunnels(),
+            last: self.machine.last().cloned(),
+            pause_ends: self.timers.pause_ends,
+            loss,
+        };
+        if kept != self.memory.kept {
+            if let Err(error) = self.memory.store.keep_applied(&kept) {
+                tracing::warn!("{}", describe(&error));
+            }
+            self.memory.kept = kept;
+        }
+    }
+
+    /// The last loss, and whether the rules have been in force ever since.
+    fn last_loss(&mut self) -> Option<LossStatus> {
+        let damaged = std::mem::take(&mut self.rules.damaged);
+        let held = !damaged && Verdict::of(self.rules.found, self.rules.wanted.state).is_closed();
+        let new = self.announcer.news.iter().rev().find_map(loss);
+        let loss = new.or_else(|| self.memory.kept.loss.clone())?;
+        Some(LossStatus { held: loss.held && held, ..loss })
+    }
+}
+
+fn loss(news: &News) -> Option<LossStatus> {
+    let News::Vpn(Announcement::Lost { name, interface, reason }) = news else { return None };
+    let interface = interface.as_ref().map_or_else(String::new, ToString::to_string);
+    Some(LossStatus {
+        name: name.clone(),
+        interface,
+        reason: reason.to_string(),
+        code: Some(*reason),
+        seen_by: reason.seen_by().to_owned(),
+        at: system::now(),
+        held: true,
+    })
+}

@@ -1,0 +1,80 @@
+//! The connection to the sources: they send events to the loop, and the loop tells some of them what to
+//! watch.
+
+use tokio::sync::{mpsc, watch};
+
+use super::Agent;
+use crate::sources::drift::Notice;
+use crate::sources::{self, process::Watcher};
+use crate::vpn::{Event, Listening, ManagementSocket};
+
+/// What the loop tells the sources.
+pub(super) struct Sources {
+    /// The way into the loop, for sources and for tasks that the loop starts.
+    pub(super) events: mpsc::Sender<Event>,
+    /// The processes of VPN clients, whose ends are events.
+    pub(super) clients: Watcher,
+    /// The servers whose packets have to arrive.
+    silence: watch::Sender<Vec<Listening>>,
+    /// The management sockets of plain OpenVPN clients.
+    management: watch::Sender<Vec<ManagementSocket>>,
+}
+
+/// Changes of files that other programs write.
+pub(super) struct Files {
+    pub(super) hosts: mpsc::Receiver<()>,
+    pub(super) users: mpsc::Receiver<()>,
+    /// Reports of hooks that could not reach the agent over the bus.
+    pub(super) reports: mpsc::Receiver<()>,
+}
+
+impl Sources {
+    pub(super) fn new(events: mpsc::Sender<Event>) -> Self {
+        Self {
+            clients: Watcher::new(events.clone()),
+            events,
+            silence: watch::Sender::default(),
+            management: watch::Sender::default(),
+        }
+    }
+}
+
+impl Agent {
+    /// Starts every source.
+    pub(super) fn start_sources(&self, changes: mpsc::Sender<Notice>) -> Files {
+        let (hosts_sender, hosts) = mpsc::channel(1);
+        let (users_sender, users) = mpsc::channel(1);
+        let (reports_sender, reports) = mpsc::channel(1);
+        let store = &self.memory.store;
+        tokio::spawn(sources::drift::watch(changes));
+        tokio::spawn(sources::files::watch(hosts_sender));
+        tokio::spawn(sources::files::watch_users(users_sender));
+        tokio::spawn(sources::reports::watch(store.run().to_owned(), store.reports(), reports_sender));
+        let events = || self.sources.events.clone();
+        tokio::spawn(sources::links::watch(events()));
+        tokio::spawn(sources::docker::watch(events()));
+        tokio::spawn(sources::resolvers::watch(events()));
+        tokio::spawn(sources::clock::watch(events()));
+        tokio::spawn(sources::sleep::watch(events()));
+        tokio::spawn(sources::openvpn_files::watch(events()));
+        tokio::spawn(sources::management::watch(self.sources.management.subscribe(), events()));
+        tokio::spawn(sources::silence::watch(self.sources.silence.subscribe(), events()));
+        tokio::spawn(sources::network_manager::watch(events()));
+        Files { hosts, users, reports }
+    }
+
+    /// Tells the sources which servers and management sockets to watch.
+    pub(super) fn direct_sources(&self) {
+        publish(&self.sources.silence, self.machine.listening());
+        publish(&self.sources.management, self.machine.management_sockets());
+    }
+}
+
+/// Sends a value that differs from the last one.
+pub(super) fn publish<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
+    sender.send_if_modified(|now| {
+        let differs = *now != value;
+        *now = value;
+        differs
+    });
+}
