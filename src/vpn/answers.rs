@@ -19,7 +19,7 @@ impl Machine {
     /// What is true now: all that the rules follow from.
     pub fn situation(&self) -> Situation {
         let (links, docker, config) = (&self.facts.links, &self.facts.docker, &self.facts.config);
-        let row = if self.state() == State::Paused { self.beneath() } else { self.state() };
+        let row = if self.state() == State::Paused { self.state_without_pause() } else { self.state() };
         let pause = self.pause();
         Situation {
             state: self.state(),
@@ -55,7 +55,7 @@ impl Machine {
     /// that very tunnel may report.
     pub fn may_report(&self, report: &Report, reporter: &Reporter) -> bool {
         let Reporter::Client(lineage) = reporter else { return true };
-        let allowed = self.known().allowance(self.beneath()).endpoints;
+        let allowed = self.known().allowance(self.state_without_pause()).endpoints;
         self.claims.may_report(report, lineage, |server| allowed.contains_key(server))
     }
 
@@ -99,9 +99,9 @@ impl Machine {
         self.outcome.pause()
     }
 
-    /// Whether a VPN protects, also beneath a pause.
+    /// Whether a VPN protects, also during a pause.
     pub fn protects(&self) -> bool {
-        self.beneath() == State::Protected
+        self.state_without_pause() == State::Protected
     }
 
     /// The uplinks by which an answer from a portal can come.

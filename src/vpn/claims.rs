@@ -1,11 +1,12 @@
 //! The claims: what sources say of tunnels, each compared with the kernel's own link table.
 //!
-//! Only this part changes a claim: `manager`, `reports`, `words` and `silent` take in what the sources say.
+//! Only this part changes a claim: `manager`, `reports`, `messages` and `silent` take in what the sources
+//! say.
 
 mod manager;
+mod messages;
 mod reports;
 mod silent;
-mod words;
 
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
@@ -67,7 +68,8 @@ impl Claims {
 
     /// Whether a tunnel has this standing.
     pub(super) fn stands(&self, standing: Standing, facts: &Facts) -> bool {
-        // A plain client speaks when its interface is there: without it nothing is on its way.
+        // A client without NetworkManager reports when its interface is there. Without it nothing is on its
+        // way.
         let on_its_way =
             |claim: &Claim| claim.is_managed() || claim.link(&facts.links, &facts.config).is_some();
         self.list.iter().any(|claim| claim.standing == standing && on_its_way(claim))
@@ -162,7 +164,7 @@ impl Claims {
         let mut tunnels: Vec<Tunnel> = Vec::new();
         let carrying = |claim: &&Claim| claim.standing == Standing::Carrying;
         let others = self.list.iter().filter(|claim| !carrying(claim));
-        // Two may claim one interface: the one that carries speaks for it.
+        // Two claims may name one interface: the one that carries packets counts.
         for claim in self.list.iter().filter(carrying).chain(others) {
             let link = claim.link(&facts.links, &facts.config).filter(|link| link.is_addressed());
             let (Some(link), Some(interface)) = (link, claim.interface.clone()) else { continue };
@@ -187,7 +189,7 @@ impl Claims {
         if facts.config.vpn.connections.is_empty() {
             return None;
         }
-        // The very link that was vouched for: a name may be another tunnel's by now.
+        // The very link of the claim: another tunnel may have the name now.
         let own = self.list.iter().filter(|claim| claim.link(&facts.links, &facts.config).is_some());
         let mut names: Vec<IfName> = own.filter_map(|claim| claim.interface.clone()).collect();
         names.sort();

@@ -192,7 +192,7 @@ impl Machine {
         let (claims, routed_past) = (&self.claims, Standing::Failed(Reason::RoutedPast));
         let is_routed_past = |comeback: &Comeback| claims.stands_as(comeback, routed_past);
         let patience = comeback.as_ref().map_or(0, |comeback| self.patience(comeback));
-        match (self.beneath(), &comeback) {
+        match (self.state_without_pause(), &comeback) {
             (State::Protected, _) => self.backoff.protected(now),
             // Its tunnel is there. To start it again does not remove the routes that lead past it.
             (State::Lost, Some(comeback)) if is_routed_past(comeback) => self.backoff.hold(),

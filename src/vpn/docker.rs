@@ -169,7 +169,7 @@ impl fmt::Display for NetworkFault {
 pub(super) struct Docker {
     /// What it says now; `None` while it does not answer.
     view: Option<DockerView>,
-    /// The bridges it had when it last spoke: its containers outlive it.
+    /// The bridges it had when it answered last: its containers outlive it.
     bridges: Vec<NetworkBridge>,
     /// Those of them that had IPv6. The next agent does not get them: it closes IPv6 until Docker answers.
     ipv6: BTreeMap<IfName, Ipv6Reach>,

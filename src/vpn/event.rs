@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DockerView, Hearing, LinkTable, ManagementSocket, ManagementWord, Pause, TunnelId};
+use super::{DockerView, Hearing, LinkTable, ManagementMessage, ManagementSocket, Pause, TunnelId};
 use crate::config::Config;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
@@ -27,7 +27,7 @@ pub enum Event {
     /// A hook's report that passed [`Report`]'s parser.
     Report(Report, Reporter),
     /// What an OpenVPN client says on its management socket.
-    Management(ManagementWord),
+    Management(ManagementMessage),
     /// Whether a management socket can be used.
     Hearing(ManagementSocket, Hearing),
     /// The user id under which the VPN client `pid` runs now.

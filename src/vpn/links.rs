@@ -281,7 +281,7 @@ impl LinkTable {
         names
     }
 
-    /// Links that bear the name of a tunnel or of a container bridge and are none: each by its exact
+    /// Links that have the name of a tunnel or of a container bridge and are none: each by its exact
     /// name, or by the narrowest pattern that covers it.
     pub fn shut_out(&self, config: &Config) -> Vec<IfPattern> {
         let posing = |link: &&Link| {

@@ -15,7 +15,7 @@ use super::facts::Facts;
 use super::known::Known;
 use super::outcome::Outcome;
 use super::{
-    Action, Change, Event, LastVpn, LeftOut, LinkTable, ManagementWord, NetworkBridge, NmView, Remembered,
+    Action, Change, Event, LastVpn, LeftOut, LinkTable, ManagementMessage, NetworkBridge, NmView, Remembered,
     Report, ReportKind, Reporter, State, Tunnel,
 };
 use crate::config::Config;
@@ -118,7 +118,7 @@ impl Machine {
                 absorbed.servers = Servers::Changed;
             }
             Event::Report(report, reporter) => absorbed = self.absorb_report(&report, &reporter, now),
-            Event::Management(word) => absorbed = self.absorb_word(&word, now),
+            Event::Management(message) => absorbed = self.absorb_message(&message, now),
             Event::Hearing(socket, hearing) => self.facts.sockets.note(&socket, hearing),
             Event::ClientUser { pid, uid } => self.claims.client_user(pid, uid),
             Event::ClientUnit { pid, unit } => self.claims.client_unit(pid, &unit),
@@ -213,7 +213,7 @@ impl Machine {
                 }
             }
             Reporter::Client(lineage) if self.may_report(report, reporter) => {
-                let allowed = self.known().allowance(self.beneath()).endpoints;
+                let allowed = self.known().allowance(self.state_without_pause()).endpoints;
                 let mut servers = report.servers();
                 servers.retain(|server| allowed.contains_key(server));
                 absorbed.endings = self.claims.take_client_report(report, lineage, &servers, now);
@@ -223,12 +223,12 @@ impl Machine {
         absorbed
     }
 
-    fn absorb_word(&mut self, word: &ManagementWord, now: u64) -> Absorbed {
+    fn absorb_message(&mut self, message: &ManagementMessage, now: u64) -> Absorbed {
         let mut absorbed = Absorbed::default();
         // A socket whose configuration is gone says nothing any more.
-        if self.facts.sockets.has(&word.file) {
-            absorbed.endings = self.claims.take_word(word, &self.facts, now);
-            absorbed.actions.extend(word.pid.filter(|_| word.is_connected()).map(Action::Watch));
+        if self.facts.sockets.has(&message.file) {
+            absorbed.endings = self.claims.take_message(message, &self.facts, now);
+            absorbed.actions.extend(message.pid.filter(|_| message.is_connected()).map(Action::Watch));
         }
         absorbed
     }
@@ -241,7 +241,7 @@ impl Machine {
         self.last = self.claims.last().or(self.last.take());
         let in_use = self.claims.servers_in_use(&self.facts);
         self.facts.names.age(&in_use, now);
-        let announcements = self.outcome.conclude(self.beneath(), endings, now);
+        let announcements = self.outcome.conclude(self.state_without_pause(), endings, now);
         actions.extend(announcements.into_iter().map(Action::Announce));
         actions.extend(self.come_back(now));
         let left_out = self.review_names(servers, now);
@@ -289,7 +289,7 @@ impl Machine {
 
     /// The names whose time has come.
     fn look_up(&mut self, now: u64) -> Option<Action> {
-        let state = self.beneath();
+        let state = self.state_without_pause();
         let names = self.facts.names.ask(state, now);
         let resolvers = self.facts.names.resolvers().clone();
         (!names.is_empty()).then_some(Action::LookUp { names, resolvers })
@@ -315,7 +315,7 @@ impl Machine {
     /// The next moment at which something is true by the clock alone, in seconds since the epoch.
     pub(super) fn next_moment(&self, now: u64) -> Option<u64> {
         let pause = self.outcome.pause().map(|pause| pause.until);
-        let question = self.facts.names.next_moment(self.beneath(), now);
+        let question = self.facts.names.next_moment(self.state_without_pause(), now);
         let expiry = self.facts.names.next_expiry(now);
         [pause, question, expiry, self.backoff.next_moment()].into_iter().flatten().min()
     }
@@ -325,8 +325,8 @@ impl Machine {
     }
 
     /// The state without a pause.
-    pub(super) fn beneath(&self) -> State {
-        self.outcome.beneath(&self.claims, &self.facts)
+    pub(super) fn state_without_pause(&self) -> State {
+        self.outcome.state_without_pause(&self.claims, &self.facts)
     }
 
     pub(super) fn state(&self) -> State {

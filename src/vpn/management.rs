@@ -1,9 +1,9 @@
 //! What an OpenVPN client says of itself on its management socket.
 //!
-//! Root configures the socket, so its words count as those of root's hooks do: a word reports at once that a
-//! tunnel is lost, names the one server in use, and claims a tunnel, which the kernel's links then confirm or
-//! not. No server becomes known by a word: it is looked for among those that the client's configuration
-//! names.
+//! Root configures the socket, so its messages count as those of root's hooks do: a message reports at once
+//! that a tunnel is lost, names the one server in use, and claims a tunnel, which the kernel's links then
+//! confirm or not. No server becomes known by a message: it is looked for among those that the client's
+//! configuration names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -37,7 +37,7 @@ pub enum Hearing {
 
 /// One message of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ManagementWord {
+pub struct ManagementMessage {
     /// The configuration whose socket it came from.
     pub file: String,
     /// The process at its other end, as the kernel reports it; `None` when it is in another pid namespace.
@@ -60,7 +60,7 @@ pub enum ClientState {
     },
     /// `RECONNECTING`
     Reconnecting,
-    /// `EXITING`, because somebody told it to.
+    /// `EXITING`, because somebody asked for it.
     ExitingAsked,
     /// `EXITING`, for another reason.
     Exiting,
@@ -68,7 +68,7 @@ pub enum ClientState {
     Gone,
 }
 
-impl ManagementWord {
+impl ManagementMessage {
     /// Whether the client says that it is connected.
     pub(super) fn is_connected(&self) -> bool {
         matches!(self.said, ClientState::Connected { .. })

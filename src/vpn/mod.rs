@@ -46,7 +46,7 @@ pub use event::{
 pub use learned::{Learned, LearnedVpn, LeftOut, Origin};
 pub use links::{Link, LinkKind, LinkTable};
 pub use machine::Machine;
-pub use management::{ClientState, Hearing, ManagementSocket, ManagementWord};
+pub use management::{ClientState, Hearing, ManagementMessage, ManagementSocket};
 pub use names::Names;
 pub use pause::{Pause, PauseScope};
 pub use reason::Reason;

@@ -199,7 +199,7 @@ impl Machine {
     /// the tunnel then, and must not get the answers of the uplink's resolver.
     pub fn pins(&self) -> BTreeMap<HostName, BTreeSet<IpAddr>> {
         let names = &self.facts.names;
-        let in_use = (self.beneath() == State::Protected).then(|| self.known().names_in_use());
+        let in_use = (self.state_without_pause() == State::Protected).then(|| self.known().names_in_use());
         let wanted = in_use.as_ref().unwrap_or(names.wanted());
         let links = &self.facts.links.links;
         let own: BTreeSet<IpAddr> =
@@ -217,7 +217,7 @@ impl Machine {
     /// has nothing to ask.
     pub(super) fn resolvers(&self) -> BTreeSet<IpAddr> {
         let names = &self.facts.names;
-        if self.beneath() == State::Protected || names.wanted().is_empty() {
+        if self.state_without_pause() == State::Protected || names.wanted().is_empty() {
             return BTreeSet::new();
         }
         names.resolvers().clone()

@@ -50,7 +50,7 @@ impl Outcome {
     }
 
     /// The state without a pause.
-    pub(super) fn beneath(&self, claims: &Claims, facts: &Facts) -> State {
+    pub(super) fn state_without_pause(&self, claims: &Claims, facts: &Facts) -> State {
         if claims.stands(Standing::Carrying, facts) {
             State::Protected
         } else if claims.stands(Standing::Coming, facts) {

@@ -107,7 +107,7 @@ pub struct Situation {
     pub known_uplinks: Vec<Wire>,
     /// Bridges of containers and virtual machines that the configuration does not name.
     pub bridges: Vec<IfName>,
-    /// Links that bear a tunnel's or a container bridge's name and are none.
+    /// Links that have a tunnel's or a container bridge's name and are none.
     pub shut_out: Vec<IfPattern>,
     /// Ports that Docker's proxy serves over IPv6 on this host itself.
     #[serde(default)]

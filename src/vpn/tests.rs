@@ -69,7 +69,9 @@ impl Heard {
             Event::Resolved { name, addresses } => {
                 self.resolved.entry(name.clone()).or_default().extend(addresses);
             }
-            Event::Management(ManagementWord { said: ClientState::Connected { addresses, .. }, .. }) => {
+            Event::Management(ManagementMessage {
+                said: ClientState::Connected { addresses, .. }, ..
+            }) => {
                 self.management_addresses.extend(addresses);
             }
             Event::Pause(pause) => self.pause = Some(*pause),
@@ -235,7 +237,9 @@ fn the_row_holds(machine: &Machine, heard: &Heard, now: u64) -> Result<(), TestC
         let until = i64::try_from(pause.until).ok();
         prop_assert_eq!(until.and_then(|until| Timestamp::from_second(until).ok()), Some(moment));
         prop_assert!(pause.from <= now, "paused before it began");
-        prop_assert!(pause.scope == PauseScope::Everything || machine.beneath() != State::Protected);
+        prop_assert!(
+            pause.scope == PauseScope::Everything || machine.state_without_pause() != State::Protected
+        );
         prop_assert!(u64::try_from(moment.as_second()).unwrap() > now, "paused beyond its deadline");
     }
     if let Some(names) = &is.named_tunnels {
@@ -328,7 +332,7 @@ fn announced_losses_were_protection(was: &Situation, actions: &[Action]) -> Resu
 }
 
 /// The next agent, after it has taken in the reports that stand.
-fn successor(machine: &Machine, heard: &Heard, now: u64) -> Machine {
+fn next_agent(machine: &Machine, heard: &Heard, now: u64) -> Machine {
     let state = machine.situation().state;
     let learned = Some(machine.facts.learning.all().clone());
     let remembered = Remembered { state, learned, silent: machine.silent_tunnels(), ..Remembered::default() };
@@ -374,12 +378,12 @@ proptest! {
             if let Event::Management(_) = &event {
                 a_client_on_its_socket_opens_nothing(&old, &machine)?;
             }
-            let next = successor(&machine, &heard, now);
+            let next = next_agent(&machine, &heard, now);
             let hooks = |machine: &Machine| {
                 let hook = machine.claims.all().iter().filter(|claim| claim.claimant == Claimant::Hook);
                 hook.filter(|claim| claim.standing == Standing::Carrying).count()
             };
-            prop_assert!(hooks(&next) <= hooks(&machine), "a successor believes what was lost");
+            prop_assert!(hooks(&next) <= hooks(&machine), "the next agent believes what was lost");
         }
     }
 }

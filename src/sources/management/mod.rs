@@ -25,7 +25,7 @@ use self::place::{Place, Refused};
 use self::word::QUESTION;
 use super::changes::Changes;
 use super::skipped::shown;
-use crate::vpn::{ClientState, Event, Hearing, ManagementSocket, ManagementWord};
+use crate::vpn::{ClientState, Event, Hearing, ManagementMessage, ManagementSocket};
 
 /// A client greets at once; one that does not is spoken to by somebody else.
 const GREETING: Duration = Duration::from_secs(2);
@@ -219,7 +219,7 @@ impl Listener {
     }
 
     async fn say(&self, pid: Option<u32>, said: ClientState) {
-        let word = ManagementWord { file: self.socket.file.clone(), pid, said };
+        let word = ManagementMessage { file: self.socket.file.clone(), pid, said };
         drop(self.events.send(Event::Management(word)).await);
     }
 }

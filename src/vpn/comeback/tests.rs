@@ -68,7 +68,7 @@ impl Story {
         let mut story = Self::new(reconnect);
         story.step(links(true, "10.0.0.2/24"));
         story.step(view(&["a", "b"], Some((PATH, VpnPhase::Activated))));
-        assert_eq!(story.machine.beneath(), State::Protected);
+        assert_eq!(story.machine.state_without_pause(), State::Protected);
         story
     }
 
@@ -104,7 +104,7 @@ fn what_the_user_ended_is_never_brought_back() {
     let mut story = Story::protected(Reconnect::Auto);
     story.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::User)))));
     story.step(links(false, "10.0.0.2/24"));
-    assert_eq!(story.machine.beneath(), State::Locked);
+    assert_eq!(story.machine.state_without_pause(), State::Locked);
     story.now += 10_000;
     assert!(!reconnects(&story.step(Event::Clock)));
     assert_eq!(story.until_next(), None);
@@ -116,7 +116,7 @@ fn what_the_user_ended_is_never_brought_back() {
     story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Connecting))));
     story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Ended(VpnEnd::User)))));
     story.fail();
-    assert_eq!((story.machine.beneath(), story.until_next()), (State::Locked, None));
+    assert_eq!((story.machine.state_without_pause(), story.until_next()), (State::Locked, None));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn only_with_reconnect_auto_the_agent_reconnects_by_itself() {
     for reconnect in [Reconnect::Ask, Reconnect::Never] {
         let mut story = Story::protected(reconnect);
         assert!(!reconnects(&story.lose()));
-        assert_eq!(story.machine.beneath(), State::Lost);
+        assert_eq!(story.machine.state_without_pause(), State::Lost);
         assert_eq!(story.until_next(), None);
     }
 }
@@ -155,7 +155,7 @@ fn a_vpn_that_does_not_stay_is_not_brought_back_faster_and_faster() {
         waits.extend(story.until_next());
         story.step(links(true, "10.0.0.2/24"));
         story.step(view(&["a", "b"], Some((PATH, VpnPhase::Activated))));
-        assert_eq!(story.machine.beneath(), State::Protected);
+        assert_eq!(story.machine.state_without_pause(), State::Protected);
         story.step(Event::Reconnected(Ok(())));
     }
     assert_eq!(waits, [2, 4, 8, 16, 2]);
@@ -173,7 +173,7 @@ fn silent(servers: &[&str]) -> Story {
     story.step(Event::NetworkManager(Some(view)));
     let tunnel = story.machine.listening()[0].tunnel.clone();
     assert!(!reconnects(&story.step(Event::Silent { tunnel })));
-    assert_eq!(story.machine.beneath(), State::Lost);
+    assert_eq!(story.machine.state_without_pause(), State::Lost);
     story
 }
 
@@ -195,7 +195,7 @@ fn a_client_that_can_go_on_to_its_next_server_by_itself_is_left_time_for_it() {
     let mut story = silent(&two);
     let tunnel = story.machine.listening()[0].tunnel.clone();
     story.step(Event::Heard { tunnel, server: two[1].parse().unwrap() });
-    assert_eq!((story.machine.beneath(), story.until_next()), (State::Protected, None));
+    assert_eq!((story.machine.state_without_pause(), story.until_next()), (State::Protected, None));
     let mut story = silent(&two);
     story.now += 30;
     story.step(view(&["a"], Some((PATH, VpnPhase::Ended(VpnEnd::ServiceStopped)))));
@@ -207,7 +207,7 @@ fn nothing_is_attempted_while_a_vpn_is_on_its_way_or_nobody_could_bring_it() {
     let mut story = Story::protected(Reconnect::Auto);
     story.lose();
     story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Connecting))));
-    assert_eq!((story.machine.beneath(), story.until_next()), (State::Connecting, None));
+    assert_eq!((story.machine.state_without_pause(), story.until_next()), (State::Connecting, None));
     story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Ended(VpnEnd::Timeout)))));
     assert_eq!(story.until_next(), Some(2));
     story.fail();
@@ -224,7 +224,7 @@ fn our_own_end_of_a_dead_connection_is_not_the_users() {
     story.until_next();
     story.step(Event::Restarting { path: PATH.into() });
     let told = story.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::User)))));
-    assert_eq!(story.machine.beneath(), State::Lost);
+    assert_eq!(story.machine.state_without_pause(), State::Lost);
     let again = |action: &Action| {
         matches!(action, Action::Announce(Announcement::Lost { reason: Reason::Restarted, .. }))
     };
@@ -275,9 +275,9 @@ fn who_has_to_start_a_plain_client_again_is_said() {
     };
     story.step(Event::Report(report, Reporter::Root));
     story.step(Event::ClientUnit { pid: 7, unit: "openvpn-client@work.service".into() });
-    assert_eq!(story.machine.beneath(), State::Protected);
+    assert_eq!(story.machine.state_without_pause(), State::Protected);
     story.step(Event::ClientExited { pid: 7 });
-    assert_eq!(story.machine.beneath(), State::Lost);
+    assert_eq!(story.machine.state_without_pause(), State::Lost);
     let said = story.machine.comeback().unwrap_err().to_string();
     assert!(said.ends_with("sudo systemctl restart openvpn-client@work.service"), "{said}");
     assert_eq!(story.until_next(), None, "another VPN is not what was lost");

@@ -88,10 +88,10 @@ fn what_is_cut_off_stays_so_when_docker_goes_or_nobody_looks() {
     assert_eq!(machine.docker(), None);
 
     let remembered = Remembered { networks: kept, ..Remembered::default() };
-    let mut successor = remembering("docker.networks = { a = \"none\" }", remembered);
-    assert_eq!(accesses(&successor), [("br-a".to_owned(), Access::None)]);
-    successor.step(view(Vec::new()), 0);
-    assert!(accesses(&successor).is_empty(), "Docker says that it is gone");
+    let mut next = remembering("docker.networks = { a = \"none\" }", remembered);
+    assert_eq!(accesses(&next), [("br-a".to_owned(), Access::None)]);
+    next.step(view(Vec::new()), 0);
+    assert!(accesses(&next).is_empty(), "Docker says that it is gone");
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn ipv6_is_opened_for_no_bridge_but_those_that_docker_gives_it() {
         [inside(bridge), format!("-i {bridge} -o tun+ -j ACCEPT"), answers]
     };
     let mut machine = machine("docker.networks = { named = \"lan\" }\n");
-    assert_eq!(last_in_ipv6(&machine), [""; 0], "before Docker has spoken");
+    assert_eq!(last_in_ipv6(&machine), [""; 0], "before Docker has answered");
 
     for card in ["eth0", "tun0", "lo", "br-card", "br-gone"] {
         machine.step(view(vec![with_ipv6("a", card, false)]), 0);

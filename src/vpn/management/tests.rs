@@ -76,7 +76,7 @@ impl Story {
     }
 
     fn said(&mut self, said: ClientState) -> Vec<Action> {
-        self.step(Event::Management(ManagementWord { file: FILE.to_owned(), pid: Some(7), said }))
+        self.step(Event::Management(ManagementMessage { file: FILE.to_owned(), pid: Some(7), said }))
     }
 
     fn links(&mut self, links: Vec<Link>) -> Vec<Action> {
@@ -129,7 +129,7 @@ fn a_socket_whose_configuration_is_gone_or_was_never_there_says_nothing() {
     let mut story = Story::new();
     story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
     let said = connected("198.51.100.7");
-    let word = ManagementWord { file: "/etc/openvpn/else.conf".to_owned(), pid: Some(7), said };
+    let word = ManagementMessage { file: "/etc/openvpn/else.conf".to_owned(), pid: Some(7), said };
     story.step(Event::Management(word));
     assert_eq!(story.state(), State::Locked);
     story.step(Event::OpenVpnFiles(Vec::new()));
@@ -212,7 +212,7 @@ fn what_a_hook_claims_of_the_same_process_is_lost_by_it_too() {
     assert_eq!(story.state(), State::Protected);
     // Another process of the same configuration says nothing of this one.
     let said = ClientState::Reconnecting;
-    story.step(Event::Management(ManagementWord { file: FILE.to_owned(), pid: Some(8), said }));
+    story.step(Event::Management(ManagementMessage { file: FILE.to_owned(), pid: Some(8), said }));
     assert_eq!(story.state(), State::Protected);
 }
 
@@ -275,11 +275,11 @@ fn whether_a_client_is_heard_stays_while_its_file_is_read_again_and_goes_with_it
     assert_eq!(hearings(&story), both);
     story.step(Event::OpenVpnFiles(vec![file(other, &SERVERS)]));
     story.step(Event::Hearing(socket, unusable));
-    assert_eq!(hearings(&story), [(other.to_owned(), Hearing::Nobody)], "told too late");
+    assert_eq!(hearings(&story), [(other.to_owned(), Hearing::Nobody)], "its file is gone");
 }
 
 #[test]
-fn what_is_not_known_of_a_server_a_successor_is_not_told_either() {
+fn the_next_agent_gets_no_guess_of_the_server_in_use() {
     let mut story = Story::new();
     story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
     // Two of its servers are there, over UDP and TCP; its hook knows no more.

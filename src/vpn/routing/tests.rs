@@ -204,7 +204,7 @@ fn the_networks_of_the_configuration_are_asked_for_whole() {
 }
 
 #[test]
-fn of_two_tunnels_the_one_that_has_the_traffic_speaks_for_both() {
+fn of_two_tunnels_the_one_that_has_the_traffic_is_enough() {
     let mut table = table(&WHOLE);
     let mut other = link(5, "tun1", LinkKind::Tunnel, "10.9.0.2/24");
     other.routes = vec![net("0.0.0.0/0")];

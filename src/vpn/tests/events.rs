@@ -120,7 +120,7 @@ fn link() -> impl Strategy<Value = Link> {
             addresses,
             routes,
         });
-    // What a good tunnel looks like, or chance would seldom bear a claim out.
+    // What a good tunnel looks like: chance alone would seldom confirm a claim.
     let good = (select(vec!["tun0", "tun0", "tun1"]), 1..3_u32).prop_map(|(name, index)| Link {
         index,
         name: name.to_owned(),
@@ -271,8 +271,9 @@ fn management() -> impl Strategy<Value = Event> {
     ];
     let files = vec!["/etc/openvpn/a.conf", "/etc/openvpn/client/b.conf", "/etc/openvpn/gone.conf"];
     let said = prop_oneof![3 => connected, 2 => select(others)];
-    (select(files), select(vec![Some(1), Some(1), Some(2), None]), said)
-        .prop_map(|(file, pid, said)| Event::Management(ManagementWord { file: file.to_owned(), pid, said }))
+    (select(files), select(vec![Some(1), Some(1), Some(2), None]), said).prop_map(|(file, pid, said)| {
+        Event::Management(ManagementMessage { file: file.to_owned(), pid, said })
+    })
 }
 
 /// A tunnel that may be claimed, or was.

@@ -1,4 +1,4 @@
-//! A tunnel, its client and what either says of the other, told step by step.
+//! A tunnel, its client and their reports, step by step.
 
 use super::super::*;
 use crate::config::Config;

@@ -7,50 +7,52 @@ use super::Claims;
 use crate::net::{Endpoint, IfName, Port};
 use crate::vpn::claim::{Claim, Claimant, Ending, Standing};
 use crate::vpn::facts::Facts;
-use crate::vpn::{ClientState, ManagementWord, Reason};
+use crate::vpn::{ClientState, ManagementMessage, Reason};
 
 impl Claims {
-    /// Takes in a word of a client. Returns the protection that has ended.
-    pub(in crate::vpn) fn take_word(
+    /// Takes in a message of a client. Returns the protection that has ended.
+    pub(in crate::vpn) fn take_message(
         &mut self,
-        word: &ManagementWord,
+        message: &ManagementMessage,
         facts: &Facts,
         now: u64,
     ) -> Vec<Ending> {
-        match &word.said {
+        match &message.said {
             ClientState::Connected { server, addresses } => {
-                self.connected(word, &Connection::new(word, *server, addresses, facts), now);
+                self.connected(message, &Connection::new(message, *server, addresses, facts), now);
                 Vec::new()
             }
             ClientState::Seeking | ClientState::Reconnecting => {
-                self.doubt(word, Reason::ManagementRestarts, now)
+                self.lose_server(message, Reason::ManagementRestarts, now)
             }
-            ClientState::ExitingAsked => self.take_back(|claim| word.is_of(claim), None),
-            ClientState::Exiting => self.take_back(|claim| word.is_of(claim), Some(Reason::ManagementEnds)),
+            ClientState::ExitingAsked => self.take_back(|claim| message.is_of(claim), None),
+            ClientState::Exiting => {
+                self.take_back(|claim| message.is_of(claim), Some(Reason::ManagementEnds))
+            }
             // The claim of a hook stays. The agent watches the process for its end, and another program may
             // only have taken the socket from the agent.
             ClientState::Gone => self.take_back(
-                |claim| word.is_of(claim) && claim.claimant != Claimant::Hook,
+                |claim| message.is_of(claim) && claim.claimant != Claimant::Hook,
                 Some(Reason::ManagementClosed),
             ),
         }
     }
 
     /// The client has lost its server: its tunnels carry nothing until it reports that it is connected.
-    fn doubt(&mut self, word: &ManagementWord, reason: Reason, now: u64) -> Vec<Ending> {
+    fn lose_server(&mut self, message: &ManagementMessage, reason: Reason, now: u64) -> Vec<Ending> {
         // A client that starts again after a silence reports when it is connected. That ends the silence.
         let is_silent = |claim: &Claim| claim.standing == Standing::Failed(Reason::SilentServer);
         let may_fail = |claim: &Claim| !claim.is_doubted() || is_silent(claim);
-        let own = self.list.iter_mut().filter(|claim| word.is_of(claim) && may_fail(claim));
+        let own = self.list.iter_mut().filter(|claim| message.is_of(claim) && may_fail(claim));
         own.filter_map(|claim| claim.fail(reason, now)).collect()
     }
 
-    fn connected(&mut self, word: &ManagementWord, connection: &Connection, now: u64) {
+    fn connected(&mut self, message: &ManagementMessage, connection: &Connection, now: u64) {
         let Connection { addresses, endpoints, in_use } = connection;
-        let Some(claim) = self.list.iter_mut().find(|claim| word.is_of(claim)) else {
-            let claimant = Claimant::Management { file: word.file.clone(), addresses: addresses.clone() };
-            let mut claim = Claim::new(claimant, name(&word.file), None, endpoints.clone(), now);
-            claim.pid = word.pid;
+        let Some(claim) = self.list.iter_mut().find(|claim| message.is_of(claim)) else {
+            let claimant = Claimant::Management { file: message.file.clone(), addresses: addresses.clone() };
+            let mut claim = Claim::new(claimant, name(&message.file), None, endpoints.clone(), now);
+            claim.pid = message.pid;
             self.list.push(claim);
             return;
         };
@@ -58,7 +60,7 @@ impl Claims {
             claim.endpoints = BTreeSet::from([server]);
         }
         if let Claimant::Management { addresses: old, .. } = &mut claim.claimant {
-            claim.pid = word.pid;
+            claim.pid = message.pid;
             claim.endpoints.clone_from(endpoints);
             if old != addresses || claim.standing != Standing::Carrying {
                 old.clone_from(addresses);
@@ -67,7 +69,7 @@ impl Claims {
             }
         }
         // A report of `connected` does not end a silence, unless the client has started again since: see
-        // `doubt`.
+        // `lose_server`.
         if matches!(claim.standing, Standing::Failed(reason) if reason != Reason::SilentServer) {
             claim.heard = *in_use;
             // Without `persist-tun` its link is another one of the same name.
@@ -107,12 +109,12 @@ struct Connection {
 
 impl Connection {
     fn new(
-        word: &ManagementWord,
+        message: &ManagementMessage,
         server: Option<(IpAddr, Port)>,
         addresses: &BTreeSet<IpAddr>,
         facts: &Facts,
     ) -> Self {
-        let endpoints = servers_of_file(facts, &word.file, server);
+        let endpoints = servers_of_file(facts, &message.file, server);
         let in_use = endpoints.first().copied().filter(|_| server.is_some() && endpoints.len() == 1);
         Self { addresses: addresses.clone(), endpoints, in_use }
     }
@@ -128,7 +130,7 @@ fn servers_of_file(facts: &Facts, file: &str, server: Option<(IpAddr, Port)>) ->
     if exact.is_empty() { all } else { exact }
 }
 
-impl ManagementWord {
+impl ManagementMessage {
     /// Whether it is about this claim: its own, or that of a hook of the same process.
     fn is_of(&self, claim: &Claim) -> bool {
         match &claim.claimant {
