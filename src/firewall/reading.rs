@@ -104,7 +104,8 @@ async fn printed_chain(
             let start = format!("-A {chain} ");
             Ok(Some(text.lines().filter_map(|line| line.strip_prefix(&start)).map(canonical).collect()))
         }
-        Err(ToolError::Failed { .. }) => Ok(None),
+        // A program that dies says nothing.
+        Err(error) if error.is_answer() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
