@@ -1,8 +1,8 @@
-//! How soon the rules are back after somebody has taken them away, and what leaves meanwhile: `make bench`.
+//! How soon the rules are back after another program has removed them, and what leaves until then: `make bench`.
 //!
-//! A host floods, and the ISP's side captures. When the rules went and when they came back is the kernel's
-//! own notice of it, heard here beside the agent; that they were read back and found whole is the agent's
-//! word, by the same clock. Packets and the time between the first and the last are the capture's.
+//! The host floods, and the ISP's side captures. The kernel's own notifications say when the rules went and when
+//! they came back; this program receives them as the agent does. The agent's log says when it had read the rules
+//! back, by the same clock. The capture gives the number of packets, and the time from the first to the last.
 #![allow(clippy::disallowed_methods, reason = "this starts programs and reads the clock")]
 
 mod figures;
@@ -15,21 +15,21 @@ use anyhow::{Context, Result, ensure};
 use figures::{milliseconds, spread, spread_of};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use tunwarden::netfilter::socket::{Changes, Heard};
+use tunwarden::netfilter::socket::{Changes, Received};
 use tunwarden_lab::{Capture, Flood, Frame, Lab, Process, wait_for, wait_until, with_lab};
 
 const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 
-/// How often each flush is made.
+/// Number of runs of each flush.
 const RUNS: usize = 21;
 
-/// Packets a second.
+/// Packets per second.
 const RATE: u32 = 2000;
 
-/// Where the host sends, and nothing else does.
+/// The address of the flood. Nothing else is sent there.
 const TARGET: &str = "203.0.113.9";
 
-/// How long anything may take that takes a moment.
+/// How long a step may take before the benchmark fails.
 const SOON: Duration = Duration::from_secs(10);
 
 const LAYERS: [(&str, &str); 2] =
@@ -48,13 +48,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What came of one flush after the other.
+/// The results of all runs of one flush.
 #[derive(Debug, Default)]
 struct Repairs {
     in_force: Vec<f64>,
     read_back: Vec<f64>,
     packets: Vec<f64>,
-    /// Of those in which more than one packet left.
+    /// Only of the runs in which more than one packet left.
     open: Vec<f64>,
 }
 
@@ -75,18 +75,20 @@ fn repairs(lab: &Lab, layers: &str, flush: &[&str]) -> Result<Repairs> {
     bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
     let capture = lab.capture()?;
     let flood = lab.host().udp(&format!("{TARGET}:5000"))?.from_user("nobody").flood(RATE)?;
-    capture.wait_for(20, SOON, is_clear).context("the control failed: without an agent they should leave")?;
+    capture
+        .wait_for(20, SOON, is_clear)
+        .context("the control failed: without an agent the packets should leave")?;
     lab.host().file("/etc/tunwarden/config.toml", &format!("[firewall]\nbackend = \"nft\"\n{layers}\n"))?;
     let mut agent = lab.host().spawn([TUNWARDEN, "agent"])?;
     agent.wait_for_line("on the system bus", SOON)?;
-    let ears = Ears::open(lab)?;
+    let notices = Notices::subscribe(lab)?;
     let mut repairs = Repairs::default();
     for run in 0..RUNS {
         let from = silent(&capture, &flood)?;
-        ears.forget();
+        notices.forget();
         lab.host().succeed(flush.iter().copied())?;
-        let read_back = told(&agent, run)?;
-        let (changed, in_force) = ears.first_and_last(read_back)?;
+        let read_back = repaired(&agent, run)?;
+        let (changed, in_force) = notices.first_and_last(read_back)?;
         let frames = capture.so_far()?;
         let left: Vec<SystemTime> = frames[from..].iter().filter(|f| is_clear(f)).map(|f| f.at).collect();
         repairs.in_force.push(between(changed, in_force));
@@ -107,7 +109,7 @@ fn between(from: SystemTime, to: SystemTime) -> f64 {
     milliseconds(to.duration_since(from).unwrap_or_default())
 }
 
-/// Waits until nothing leaves although it is tried; says how many frames had been captured then.
+/// Waits until nothing leaves while the flood goes on. Returns the number of captured frames at that time.
 fn silent(capture: &Capture, flood: &Flood) -> Result<usize> {
     wait_for("nothing leaves", SOON, || {
         let from = capture.so_far()?.len();
@@ -117,8 +119,8 @@ fn silent(capture: &Capture, flood: &Flood) -> Result<usize> {
     })
 }
 
-/// Waits for the repair that follows so many others; says when the agent told of it.
-fn told(agent: &Process, before: usize) -> Result<SystemTime> {
+/// Waits for the repair after `before` others. Returns when the agent wrote it to its log.
+fn repaired(agent: &Process, before: usize) -> Result<SystemTime> {
     let line = wait_for("the repair", SOON, || {
         Ok(agent.log().lines().filter(|line| line.contains("repaired: ")).nth(before).map(ToOwned::to_owned))
     })
@@ -128,15 +130,15 @@ fn told(agent: &Process, before: usize) -> Result<SystemTime> {
     Ok(SystemTime::UNIX_EPOCH + Duration::try_from(moment.duration_since(jiff::Timestamp::UNIX_EPOCH))?)
 }
 
-/// The kernel's notices of changes, with the moments at which they were heard.
-struct Ears {
+/// The kernel's notifications of changes, with the times at which they were received.
+struct Notices {
     heard: Arc<Mutex<Vec<SystemTime>>>,
     over: Option<oneshot::Sender<()>>,
     listener: Option<JoinHandle<()>>,
 }
 
-impl Ears {
-    fn open(lab: &Lab) -> Result<Self> {
+impl Notices {
+    fn subscribe(lab: &Lab) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let changes = lab.host().enter(|| {
             let _inside = runtime.enter();
@@ -153,17 +155,17 @@ impl Ears {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The first change, which is the flush, and the last before a moment, which is the repair's.
+    /// The first change, which is the flush, and the last one before a moment, which is the repair.
     fn first_and_last(&self, before: SystemTime) -> Result<(SystemTime, SystemTime)> {
         let heard = || self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        wait_until("the kernel's notices", SOON, || heard().len() > 1)?;
+        wait_until("the kernel's notifications", SOON, || heard().len() > 1)?;
         let heard: Vec<SystemTime> = heard().into_iter().filter(|&at| at <= before).collect();
         ensure!(heard.len() > 1, "a repair without a change");
         Ok((heard[0], heard[heard.len() - 1]))
     }
 }
 
-impl Drop for Ears {
+impl Drop for Notices {
     fn drop(&mut self) {
         drop(self.over.take());
         let _ = self.listener.take().map(JoinHandle::join);
@@ -183,8 +185,8 @@ fn listen(
                 _ = &mut end => return,
             };
             let count = match heard {
-                Ok(Heard::Changes(changes)) => changes.len(),
-                Ok(Heard::Unknown) | Err(_) => 0,
+                Ok(Received::Changes(changes)) => changes.len(),
+                Ok(Received::Unknown) | Err(_) => 0,
             };
             let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
             notes.extend(std::iter::repeat_n(SystemTime::now(), count));

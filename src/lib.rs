@@ -35,6 +35,7 @@ pub mod fuzzing;
 pub mod hooks;
 pub mod net;
 pub mod netfilter;
+mod netlink;
 #[cfg(not(fuzzing))]
 pub mod notifier;
 pub mod policy;

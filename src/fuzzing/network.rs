@@ -7,8 +7,8 @@ use hickory_proto::rr::{Name, RecordType};
 use super::assert_plain;
 use crate::effects::dns;
 use crate::netfilter::{self, removal};
+use crate::netlink::messages;
 use crate::sources::docker::{http, read};
-use crate::sources::links::netlink::messages;
 use crate::sources::links::table::Draft;
 use crate::sources::silence::filter;
 

@@ -1,19 +1,23 @@
 //! What nf_tables holds in the tables of one family: which tables and chains there are, whether a table is
 //! switched off, and where rules jump to. What else a rule matches is not read. Pure.
 //!
-//! `iptables-save` needs to understand every rule of a table, and prints nothing of the table when one
-//! rule is somebody else's and of a kind that iptables does not have. This reading does not.
+//! netlink-bindings, which is generated from the kernel's own description of nf_tables, reads the attributes.
+//!
+//! `iptables-save` must understand every rule of a table. It prints nothing of the table when another program's
+//! rule is of a kind that iptables does not have. This reading needs to understand no rule.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 
-use netlink_packet_core::{NetlinkBuffer, NlaBuffer, NlasIterator};
-
-use super::message::{
-    ACKNOWLEDGE, ANSWER, DONE, DUMP, INTERRUPTED, NFTABLES, REQUEST, attribute, batch, message, protocol,
-    text,
+use netlink_bindings::nftables::{
+    ChainAttrs, ExprListAttrs, ExprOps, IterableExprImmediateAttrs, IterableExprListAttrs, RuleAttrs,
+    TableAttrs, TableFlags, VerdictCode,
 };
+
+use super::message::{NFTABLES, attribute, batch, message, protocol, text};
 use super::{Malformed, NFGENMSG};
 use crate::net::Family;
+use crate::netlink::{ACKNOWLEDGE, ANSWER, DONE, DUMP, INTERRUPTED, REQUEST, messages};
 
 const NEW_TABLE: u16 = NFTABLES << 8;
 const GET_TABLE: u16 = NFTABLES << 8 | 1;
@@ -22,8 +26,10 @@ const GET_CHAIN: u16 = NFTABLES << 8 | 4;
 const NEW_RULE: u16 = NFTABLES << 8 | 6;
 const GET_RULE: u16 = NFTABLES << 8 | 7;
 
-/// `NFT_TABLE_F_DORMANT`: no chain of the table sees a packet.
-const DORMANT: u32 = 1;
+/// No chain of such a table sees a packet.
+const DORMANT: u32 = TableFlags::Dormant as u32;
+/// `NF_ACCEPT`, as a policy.
+const ACCEPT: u32 = 1;
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,32 +54,32 @@ pub struct HeldChain {
 pub enum Policy {
     /// It passes.
     Accept,
-    /// It is gone.
+    /// It ends here.
     Drop,
 }
 
 /// One rule, as far as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeldRule {
-    /// Every packet goes into this chain.
+    /// A jump of every packet into this chain.
     Jump(String),
-    /// Some other rule, and the chain that it leads into, if it leads into one.
+    /// Any other rule, and the chain that it leads into, if there is one.
     Other(Option<String>),
 }
 
 impl HeldTable {
-    /// Whether it is switched off: it can be listed as ever, and no packet meets it.
+    /// Whether it is switched off: every listing shows it, and no packet meets it.
     pub fn is_dormant(&self) -> bool {
         self.flags & DORMANT != 0
     }
 }
 
-/// What is asked for, one after the other: the tables, the chains, the rules.
+/// The requests for the tables, the chains and the rules, in this order.
 pub(super) fn questions(family: Family) -> [Vec<u8>; 3] {
     [GET_TABLE, GET_CHAIN, GET_RULE].map(|kind| message(kind, 1, REQUEST | DUMP, protocol(family), &[]))
 }
 
-/// The transaction that switches a table on, which has the other flags that it has.
+/// The transaction that switches a table on. The table keeps its other flags.
 pub(super) fn awaken(family: Family, name: &str, table: &HeldTable) -> Vec<u8> {
     let flags = table.flags & !DORMANT;
     let attributes = [text(1, name), attribute(2, &flags.to_be_bytes())].concat();
@@ -81,29 +87,26 @@ pub(super) fn awaken(family: Family, name: &str, table: &HeldTable) -> Vec<u8> {
     batch([update].into_iter())
 }
 
-/// How far a dump has come.
+/// How far the reading of a dump is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     /// More follows.
     More,
     /// That was all.
     Done,
-    /// The tables changed meanwhile: the dump has to be made again.
+    /// The tables changed during the dump, so it must be read again.
     Again,
     /// The kernel refused it, with this error number.
     Refused(i32),
 }
 
-/// Takes one datagram of a dump into `tables`.
+/// Reads one datagram of a dump into `tables`.
 ///
 /// # Errors
 /// [`Malformed`]
-pub(super) fn take(
-    tables: &mut BTreeMap<String, HeldTable>,
-    mut datagram: &[u8],
-) -> Result<Progress, Malformed> {
-    while !datagram.is_empty() {
-        let message = NetlinkBuffer::new_checked(datagram).map_err(|_| Malformed)?;
+pub(super) fn take(tables: &mut BTreeMap<String, HeldTable>, datagram: &[u8]) -> Result<Progress, Malformed> {
+    for message in messages(datagram) {
+        let message = message?;
         if message.flags() & INTERRUPTED != 0 {
             return Ok(Progress::Again);
         }
@@ -119,49 +122,53 @@ pub(super) fn take(
             NEW_RULE => rule(tables, payload)?,
             _ => {}
         }
-        let length = usize::try_from(message.length()).map_err(|_| Malformed)?;
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(Progress::More)
 }
 
-/// `NFTA_TABLE_NAME` and `NFTA_TABLE_FLAGS`.
+/// The attributes of a message, after `struct nfgenmsg`.
+fn body(payload: &[u8]) -> Result<&[u8], Malformed> {
+    payload.get(NFGENMSG..).ok_or(Malformed)
+}
+
 fn table(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(), Malformed> {
-    let attributes = Attributes::of_message(payload)?;
-    let flags = attributes.number(2)?.unwrap_or_default();
-    tables.entry(attributes.text(1)?).or_default().flags = flags;
+    let attributes = TableAttrs::new(body(payload)?);
+    // The kernel always tells the flags. Without them a table that is switched off would look like one in force.
+    let flags = attributes.get_flags()?;
+    tables.entry(text_of(attributes.get_name()?)?).or_default().flags = flags;
     Ok(())
 }
 
-/// `NFTA_CHAIN_TABLE`, `NFTA_CHAIN_NAME` and `NFTA_CHAIN_POLICY`.
 fn chain(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(), Malformed> {
-    let attributes = Attributes::of_message(payload)?;
-    let policy = attributes.number(5)?.map(|policy| if policy == 1 { Policy::Accept } else { Policy::Drop });
-    let table = tables.entry(attributes.text(1)?).or_default();
-    table.chains.entry(attributes.text(3)?).or_default().policy = policy;
+    let attributes = ChainAttrs::new(body(payload)?);
+    let policy = attributes.get_policy().ok();
+    let policy = policy.map(|policy| if policy == ACCEPT { Policy::Accept } else { Policy::Drop });
+    let table = tables.entry(text_of(attributes.get_table()?)?).or_default();
+    table.chains.entry(text_of(attributes.get_name()?)?).or_default().policy = policy;
     Ok(())
 }
 
-/// `NFTA_RULE_TABLE`, `NFTA_RULE_CHAIN` and `NFTA_RULE_EXPRESSIONS`.
 fn rule(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(), Malformed> {
-    let attributes = Attributes::of_message(payload)?;
-    let rule = attributes.value(4).map(expressions).transpose()?.unwrap_or(HeldRule::Other(None));
-    let table = tables.entry(attributes.text(1)?).or_default();
-    table.chains.entry(attributes.text(2)?).or_default().rules.push(rule);
+    let attributes = RuleAttrs::new(body(payload)?);
+    let rule = match attributes.get_expressions() {
+        Ok(list) => expressions(list)?,
+        Err(_) => HeldRule::Other(None),
+    };
+    let table = tables.entry(text_of(attributes.get_table()?)?).or_default();
+    table.chains.entry(text_of(attributes.get_chain()?)?).or_default().rules.push(rule);
     Ok(())
 }
 
-/// `NFTA_EXPR_NAME` and `NFTA_EXPR_DATA` of each expression of a rule.
-fn expressions(list: &[u8]) -> Result<HeldRule, Malformed> {
+fn expressions(list: IterableExprListAttrs<'_>) -> Result<HeldRule, Malformed> {
     let (mut plain, mut target) = (true, None);
-    for expression in Attributes::parse(list)?.0 {
-        let expression = Attributes::parse(expression.1)?;
-        match (expression.text(1)?.as_str(), expression.value(2)) {
-            ("counter", _) => {}
-            ("immediate", Some(data)) => {
-                let verdict = verdict(data)?;
-                plain &= matches!(verdict, Some(Verdict { way: Way::Jump, .. }));
-                target = verdict.map(|verdict| verdict.chain).or(target);
+    for element in list {
+        let ExprListAttrs::Elem(expression) = element?;
+        match (expression.get_name()?.to_bytes(), expression.get_data()) {
+            (b"counter", _) => {}
+            (b"immediate", Ok(ExprOps::Immediate(data))) => {
+                let verdict = verdict(&data)?;
+                plain &= matches!(verdict, Some((Way::Jump, _)));
+                target = verdict.map(|(_, chain)| chain).or(target);
             }
             _ => plain = false,
         }
@@ -178,64 +185,19 @@ enum Way {
     Goto,
 }
 
-struct Verdict {
-    way: Way,
-    chain: String,
-}
-
-/// `NFTA_IMMEDIATE_DATA`, in it `NFTA_DATA_VERDICT`, in it `NFTA_VERDICT_CODE` and `NFTA_VERDICT_CHAIN`;
-/// `None` for a verdict that leads into no chain, and for a value.
-fn verdict(immediate: &[u8]) -> Result<Option<Verdict>, Malformed> {
-    /// `NFT_JUMP` and `NFT_GOTO`.
-    const JUMP: i32 = -3;
-    const GOTO: i32 = -4;
-    let immediate = Attributes::parse(immediate)?;
-    let Some(data) = immediate.value(2) else { return Ok(None) };
-    let data = Attributes::parse(data)?;
-    let Some(verdict) = data.value(2) else { return Ok(None) };
-    let verdict = Attributes::parse(verdict)?;
-    let way = match verdict.number(1)?.map(u32::cast_signed) {
-        Some(JUMP) => Way::Jump,
-        Some(GOTO) => Way::Goto,
+/// The chain that a verdict leads into; `None` for a verdict that leads into none, and for a value.
+fn verdict(immediate: &IterableExprImmediateAttrs<'_>) -> Result<Option<(Way, String)>, Malformed> {
+    let Ok(verdict) = immediate.get_data().and_then(|data| data.get_verdict()) else { return Ok(None) };
+    let way = match VerdictCode::from_value(verdict.get_code()?.into()) {
+        Some(VerdictCode::Jump) => Way::Jump,
+        Some(VerdictCode::Goto) => Way::Goto,
         _ => return Ok(None),
     };
-    Ok(Some(Verdict { way, chain: verdict.text(2)? }))
+    Ok(Some((way, text_of(verdict.get_chain()?)?)))
 }
 
-/// Attributes by their kinds, in order.
-struct Attributes<'b>(Vec<(u16, &'b [u8])>);
-
-impl<'b> Attributes<'b> {
-    fn of_message(payload: &'b [u8]) -> Result<Self, Malformed> {
-        Self::parse(payload.get(NFGENMSG..).ok_or(Malformed)?)
-    }
-
-    fn parse(bytes: &'b [u8]) -> Result<Self, Malformed> {
-        let mut attributes = Vec::new();
-        for attribute in NlasIterator::new(bytes) {
-            let attribute: NlaBuffer<&'b [u8]> = attribute.map_err(|_| Malformed)?;
-            let (kind, end) = (attribute.kind(), usize::from(attribute.length()));
-            attributes.push((kind, attribute.into_inner().get(4..end).ok_or(Malformed)?));
-        }
-        Ok(Self(attributes))
-    }
-
-    fn value(&self, kind: u16) -> Option<&'b [u8]> {
-        self.0.iter().find(|(found, _)| *found == kind).map(|&(_, value)| value)
-    }
-
-    fn number(&self, kind: u16) -> Result<Option<u32>, Malformed> {
-        self.value(kind)
-            .map(|value| value.try_into().map(u32::from_be_bytes).map_err(|_| Malformed))
-            .transpose()
-    }
-
-    /// A name; the kernel ends it with a zero byte.
-    fn text(&self, kind: u16) -> Result<String, Malformed> {
-        let value = self.value(kind).ok_or(Malformed)?;
-        let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
-        String::from_utf8(value[..end].to_vec()).map_err(|_| Malformed)
-    }
+fn text_of(name: &CStr) -> Result<String, Malformed> {
+    name.to_str().map(ToOwned::to_owned).map_err(|_| Malformed)
 }
 
 #[cfg(test)]

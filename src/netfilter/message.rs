@@ -1,8 +1,9 @@
-//! Messages of nf_tables as bytes (`linux/netfilter/nfnetlink.h`, `nf_tables.h`). Pure.
-
-use netlink_packet_core::NetlinkBuffer;
+//! Messages for nf_tables as bytes (`linux/netfilter/nfnetlink.h`, `nf_tables.h`). Pure.
+//!
+//! They are written by hand, because each has at most two attributes.
 
 use crate::net::Family;
+use crate::netlink::{self, REQUEST};
 
 /// `NFNL_SUBSYS_NFTABLES`: the upper byte of the type of every message of nf_tables.
 pub(super) const NFTABLES: u16 = 10;
@@ -10,16 +11,6 @@ pub(super) const NFTABLES: u16 = 10;
 /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`: the messages between them are one transaction.
 pub(super) const BEGIN: u16 = 0x10;
 pub(super) const END: u16 = 0x11;
-
-/// `NLMSG_ERROR`, which is also the acknowledgement, and `NLMSG_DONE`, which ends a dump.
-pub(super) const ANSWER: u16 = 2;
-pub(super) const DONE: u16 = 3;
-
-/// `NLM_F_REQUEST`, `NLM_F_ACK`, `NLM_F_DUMP_INTR` and `NLM_F_DUMP`.
-pub(super) const REQUEST: u16 = 1;
-pub(super) const ACKNOWLEDGE: u16 = 4;
-pub(super) const INTERRUPTED: u16 = 0x10;
-pub(super) const DUMP: u16 = 0x300;
 
 /// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
 pub(super) fn protocol(family: Family) -> u8 {
@@ -59,14 +50,5 @@ pub(super) fn batch(messages: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
 }
 
 fn numbered(kind: u16, number: u32, flags: u16, nfgenmsg: [u8; 4], attributes: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 16];
-    bytes.extend(nfgenmsg);
-    bytes.extend(attributes);
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let mut header = NetlinkBuffer::new(&mut bytes);
-    header.set_length(length);
-    header.set_message_type(kind);
-    header.set_flags(flags);
-    header.set_sequence_number(number);
-    bytes
+    netlink::message(kind, flags, number, &[&nfgenmsg, attributes].concat())
 }

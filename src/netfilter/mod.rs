@@ -1,8 +1,8 @@
-//! The kernel's own word on its tables: which generation they are in, and whose change made it.
+//! What the kernel itself says of its tables: their generation, and which process made it.
 //!
-//! nf_tables counts a generation for every transaction, in whichever tables, and tells it with the
-//! process behind it (`linux/netfilter/nf_tables.h`, `NFT_MSG_NEWGEN`). Tables of iptables-legacy are
-//! not among them. The messages are read here, which is pure; [`socket`] is the edge.
+//! nf_tables counts a generation for every transaction, in any table, and tells it together with the process
+//! that made the change (`linux/netfilter/nf_tables.h`, `NFT_MSG_NEWGEN`). It says nothing of the tables of
+//! iptables-legacy. This module reads the messages and is pure; [`socket`] is the edge.
 
 mod held;
 mod message;
@@ -11,7 +11,12 @@ pub mod socket;
 
 pub use held::{HeldChain, HeldRule, HeldTable, Policy};
 
-use netlink_packet_core::{NetlinkBuffer, NlaBuffer, NlasIterator};
+use std::ffi::CStr;
+
+use netlink_bindings::nftables::GenAttrs;
+use netlink_bindings::utils::ErrorContext;
+
+use crate::netlink::{REQUEST, Truncated, messages};
 
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN`.
 const NEW_GENERATION: u16 = 10 << 8 | 15;
@@ -21,12 +26,7 @@ const GET_GENERATION: u16 = 10 << 8 | 16;
 /// `struct nfgenmsg`, before the attributes.
 const NFGENMSG: usize = 4;
 
-/// `NFTA_GEN_ID`, `NFTA_GEN_PROC_PID` and `NFTA_GEN_PROC_NAME`, the first two in network order.
-const ID: u16 = 1;
-const PROC_PID: u16 = 2;
-const PROC_NAME: u16 = 3;
-
-/// How often the tables have changed since this network was made; it goes round after 2³².
+/// Number of changes of the tables since this network namespace was made. It starts again after 2³².
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generation(u32);
 
@@ -36,7 +36,7 @@ impl Generation {
         self.0.wrapping_sub(other.0).cast_signed() > 0
     }
 
-    /// How many came after `other`, up to this one.
+    /// Number of generations after `other`, up to this one.
     pub fn since(self, other: Self) -> u32 {
         self.0.wrapping_sub(other.0)
     }
@@ -48,7 +48,7 @@ impl From<u32> for Generation {
     }
 }
 
-/// A process as the kernel names it.
+/// A process, with the name that the kernel has for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Its name: at most 15 bytes, without control characters.
@@ -60,66 +60,61 @@ pub struct Program {
 /// One transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The generation that it made.
+    /// The generation after it.
     pub generation: Generation,
-    /// Whose it was.
+    /// The process that made it.
     pub by: Program,
 }
 
 /// A message that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("what netfilter says cannot be understood")]
+#[error("cannot read a message of netfilter")]
 pub struct Malformed;
 
-/// The changes that a datagram tells of; other messages in it are passed over.
+impl From<Truncated> for Malformed {
+    fn from(_: Truncated) -> Self {
+        Self
+    }
+}
+
+impl From<ErrorContext> for Malformed {
+    fn from(_: ErrorContext) -> Self {
+        Self
+    }
+}
+
+/// The changes that a datagram tells of. Other messages in it are ignored.
 ///
 /// # Errors
-/// [`Malformed`]: then something may have changed that nobody can name.
-pub fn parse(mut datagram: &[u8]) -> Result<Vec<Change>, Malformed> {
+/// [`Malformed`]: then there may have been a change that nobody can name.
+pub fn parse(datagram: &[u8]) -> Result<Vec<Change>, Malformed> {
     let mut changes = Vec::new();
-    while !datagram.is_empty() {
-        let message = NetlinkBuffer::new_checked(datagram).map_err(|_| Malformed)?;
+    for message in messages(datagram) {
+        let message = message?;
         if message.message_type() == NEW_GENERATION {
             changes.push(change(message.payload())?);
         }
-        let length = usize::try_from(message.length()).map_err(|_| Malformed)?;
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(changes)
 }
 
 fn change(payload: &[u8]) -> Result<Change, Malformed> {
-    let (mut id, mut by) = (None, Program { name: String::new(), pid: 0 });
-    for attribute in NlasIterator::new(payload.get(NFGENMSG..).ok_or(Malformed)?) {
-        let attribute: NlaBuffer<&[u8]> = attribute.map_err(|_| Malformed)?;
-        let value = attribute.value();
-        let number = || value.try_into().map(u32::from_be_bytes).map_err(|_| Malformed);
-        match attribute.kind() {
-            ID => id = Some(Generation(number()?)),
-            PROC_PID => by.pid = number()?,
-            PROC_NAME => by.name = name(value),
-            _ => {}
-        }
-    }
-    Ok(Change { generation: id.ok_or(Malformed)?, by })
+    let attributes = GenAttrs::new(payload.get(NFGENMSG..).ok_or(Malformed)?);
+    let name = attributes.get_proc_name().map(name).unwrap_or_default();
+    let by = Program { name, pid: attributes.get_proc_pid().unwrap_or_default() };
+    Ok(Change { generation: Generation(attributes.get_id()?), by })
 }
 
-/// Any process may name itself as it likes.
-fn name(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len()).min(15);
-    let text = String::from_utf8_lossy(&bytes[..end]);
+/// Any process can give itself any name.
+fn name(name: &CStr) -> String {
+    let bytes = name.to_bytes();
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(15)]);
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
-/// The question for the generation as it is now.
-fn question() -> [u8; 20] {
-    const NLM_F_REQUEST: u16 = 1;
-    let mut message = [0; 20];
-    let mut header = NetlinkBuffer::new(&mut message);
-    header.set_length(20);
-    header.set_message_type(GET_GENERATION);
-    header.set_flags(NLM_F_REQUEST);
-    message
+/// The request for the generation as it is now.
+fn question() -> Vec<u8> {
+    message::message(GET_GENERATION, 0, REQUEST, 0, &[])
 }
 
 #[cfg(test)]

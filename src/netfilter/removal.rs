@@ -1,10 +1,9 @@
-//! Takes a table away that holds nothing. Pure: the messages, and what the kernel answers.
-
-use netlink_packet_core::NetlinkBuffer;
+//! Removes a table that holds nothing. Pure: the messages, and the answers of the kernel.
 
 use super::Malformed;
-use super::message::{ACKNOWLEDGE, ANSWER, NFTABLES, REQUEST, batch, message, protocol, text};
+use super::message::{NFTABLES, batch, message, protocol, text};
 use crate::net::Family;
+use crate::netlink::{ACKNOWLEDGE, ANSWER, REQUEST, messages};
 
 const DELETE_TABLE: u16 = NFTABLES << 8 | 2;
 const DELETE_CHAIN: u16 = NFTABLES << 8 | 5;
@@ -16,9 +15,9 @@ const TABLE_NAME: u16 = 1;
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
 
-/// The transaction that takes a table away and these chains, which are all of its own. The kernel refuses
-/// it whole if one of them has a rule or is not there, or the table has anything else. The first chain's
-/// message has the number 1, and so on; every other has 0.
+/// The transaction that removes a table and these chains, which are all of its chains. The kernel refuses all of
+/// it if one of the chains has a rule or is not there, or if the table has anything else. The message of the first
+/// chain has the number 1, and so on; every other message has 0.
 pub(super) fn removal(family: Family, table: &str, chains: &[&str]) -> Vec<u8> {
     let flags = REQUEST | ACKNOWLEDGE | ONLY_EMPTY;
     let chains = (1..).zip(chains).map(|(place, chain)| {
@@ -29,27 +28,27 @@ pub(super) fn removal(family: Family, table: &str, chains: &[&str]) -> Vec<u8> {
     batch(chains.chain([table]))
 }
 
-/// What a datagram answers: the number of a message, and an error as the kernel numbers them; 0 is an
+/// The answers in a datagram: each has the number of a message and an error number of the kernel; 0 is an
 /// acknowledgement.
 ///
 /// # Errors
 /// [`Malformed`]
-pub(crate) fn answers(mut datagram: &[u8]) -> Result<Vec<(u32, i32)>, Malformed> {
+pub(crate) fn answers(datagram: &[u8]) -> Result<Vec<(u32, i32)>, Malformed> {
     let mut errors = Vec::new();
-    while !datagram.is_empty() {
-        let message = NetlinkBuffer::new_checked(datagram).map_err(|_| Malformed)?;
+    for message in messages(datagram) {
+        let message = message?;
         if message.message_type() == ANSWER {
             let error = message.payload().first_chunk().ok_or(Malformed)?;
             errors.push((message.sequence_number(), i32::from_ne_bytes(*error)));
         }
-        let length = usize::try_from(message.length()).map_err(|_| Malformed)?;
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(errors)
 }
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::NetlinkBuffer;
+
     use super::*;
     use crate::netfilter::message::{BEGIN, END};
 

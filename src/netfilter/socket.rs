@@ -19,21 +19,21 @@ use crate::net::Family;
 /// `NFNLGRP_NFTABLES`, the seventh group, as a bit.
 const NFTABLES_GROUP: u32 = 1 << 6;
 
-/// The largest datagram that is read; one that tells of a generation is below 100 bytes.
+/// Maximum size of a datagram. One about a generation is below 100 bytes.
 const LARGEST: usize = 8192;
 
-/// The largest datagram of a dump: an attribute, and so a rule, has at most 64 KiB.
+/// Maximum size of a datagram of a dump: an attribute, and so a rule, has at most 64 KiB.
 const LARGEST_DUMP: usize = 1 << 17;
 
-/// Maximum number of dumps that are begun because the tables changed under the one before.
+/// Maximum number of dumps, when the tables change during each of them.
 const DUMPS: usize = 10;
 
-/// What came of listening.
+/// What the kernel has told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     /// These changes.
     Changes(Vec<Change>),
-    /// More than could be kept, or something that cannot be read.
+    /// More than the socket could keep, or a message that cannot be read.
     Unknown,
 }
 
@@ -45,19 +45,19 @@ pub fn generation() -> Option<Generation> {
 fn ask() -> io::Result<Option<Generation>> {
     let socket = open(0)?;
     send(raw(&socket), &question(), MsgFlags::empty())?;
-    // The kernel answers before the question has been sent.
+    // The kernel has answered when `send` returns.
     Ok(match receive(&socket)? {
-        Heard::Changes(changes) => changes.first().map(|change| change.generation),
-        Heard::Unknown => None,
+        Received::Changes(changes) => changes.first().map(|change| change.generation),
+        Received::Unknown => None,
     })
 }
 
-/// Takes a table away that has no chains but these, in one transaction; nothing happens if anything else
-/// is in it by now, or one of them has a rule. iptables' own listing names chains that are not there: they
-/// are passed over.
+/// Removes a table that has only these chains, in one transaction. Nothing happens if there is anything else in it
+/// by now, or if one of them has a rule. A chain that is not there is left out, because the listing of iptables
+/// names such chains too.
 ///
 /// # Errors
-/// What the kernel did not like.
+/// The kernel's refusal.
 pub fn remove_empty(family: Family, table: &str, chains: &[&str]) -> io::Result<()> {
     let socket = open(0)?;
     let mut there = chains.to_vec();
@@ -80,7 +80,7 @@ pub fn remove_empty(family: Family, table: &str, chains: &[&str]) -> io::Result<
 /// The tables of iptables-nft of one family, as nf_tables holds them.
 ///
 /// # Errors
-/// When the kernel has no nf_tables, does not let this process read them, or they change all the time.
+/// The kernel has no nf_tables, this process may not read them, or they change during every dump.
 pub fn tables(family: Family) -> io::Result<BTreeMap<String, HeldTable>> {
     for _ in 0..DUMPS {
         let generation = ask()?;
@@ -93,12 +93,12 @@ pub fn tables(family: Family) -> io::Result<BTreeMap<String, HeldTable>> {
     Err(io::Error::other("the tables change faster than they can be read"))
 }
 
-/// `None` when the tables changed meanwhile.
+/// `None` when the tables changed during the dump.
 fn dump(family: Family) -> io::Result<Option<BTreeMap<String, HeldTable>>> {
     let mut tables = BTreeMap::new();
     let mut buffer = vec![0; LARGEST_DUMP];
     for question in questions(family) {
-        // A socket of its own: nothing is left in it of a dump that is given up.
+        // A new socket each time: it holds nothing of an earlier dump that was not read to its end.
         let socket = open(0)?;
         send(raw(&socket), &question, MsgFlags::empty())?;
         loop {
@@ -120,7 +120,7 @@ fn dump(family: Family) -> io::Result<Option<BTreeMap<String, HeldTable>>> {
 /// Switches a table on, if it is dormant.
 ///
 /// # Errors
-/// What the kernel did not like.
+/// The kernel's refusal.
 pub fn switch_on(family: Family, name: &str) -> io::Result<()> {
     let tables = tables(family)?;
     let Some(table) = tables.get(name).filter(|table| table.is_dormant()) else { return Ok(()) };
@@ -131,24 +131,24 @@ pub fn switch_on(family: Family, name: &str) -> io::Result<()> {
     }
 }
 
-/// What of a transaction was refused: the messages' numbers and the errors.
+/// The refusals of a transaction: the number of each refused message, and its error.
 fn transact(socket: &OwnedFd, batch: &[u8]) -> io::Result<Vec<(u32, i32)>> {
     send(raw(socket), batch, MsgFlags::empty())?;
-    let mut heard = Vec::new();
+    let mut answered = Vec::new();
     let mut buffer = [0; LARGEST];
     loop {
         match recvfrom::<NetlinkAddr>(raw(socket), &mut buffer) {
             Ok((length, Some(from))) if from.pid() == 0 => {
-                heard.extend(answers(&buffer[..length]).map_err(io::Error::other)?);
+                answered.extend(answers(&buffer[..length]).map_err(io::Error::other)?);
             }
             Ok(_) => {}
-            // The kernel has answered before the batch was sent.
-            Err(Errno::EAGAIN) if !heard.is_empty() => break,
+            // The kernel had answered when `send` returned.
+            Err(Errno::EAGAIN) if !answered.is_empty() => break,
             Err(error) => return Err(error.into()),
         }
     }
-    heard.retain(|&(_, error)| error != 0);
-    Ok(heard)
+    answered.retain(|&(_, error)| error != 0);
+    Ok(answered)
 }
 
 /// Every change of the tables from now on.
@@ -156,10 +156,10 @@ fn transact(socket: &OwnedFd, batch: &[u8]) -> io::Result<Vec<(u32, i32)>> {
 pub struct Changes(AsyncFd<OwnedFd>);
 
 impl Changes {
-    /// Begins to listen.
+    /// Subscribes to them.
     ///
     /// # Errors
-    /// When the kernel has no nf_tables, or does not let this process listen.
+    /// The kernel has no nf_tables, or this process may not subscribe.
     #[expect(
         deprecated,
         reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot"
@@ -170,29 +170,30 @@ impl Changes {
         Ok(Self(AsyncFd::new(socket)?))
     }
 
-    /// Waits for the next.
+    /// Waits for the next change.
     ///
     /// # Errors
-    /// When the socket cannot be read any more.
-    pub async fn next(&self) -> io::Result<Heard> {
+    /// The socket cannot be read any more.
+    pub async fn next(&self) -> io::Result<Received> {
         loop {
             let mut ready = self.0.readable().await?;
-            if let Ok(heard) = ready.try_io(|socket| receive(socket.get_ref())) {
-                return heard;
+            if let Ok(received) = ready.try_io(|socket| receive(socket.get_ref())) {
+                return received;
             }
         }
     }
 }
 
-/// A rule is a message too, and a change may have thousands: the kernel itself keeps those back.
+/// A filter that lets only generations through. Each rule of a change is a message too, and there may be
+/// thousands.
 fn only_generations() -> [SockFilter; 4] {
     // Instructions of classic BPF (`linux/bpf_common.h`).
     const LOAD_HALF: u16 = 0x28;
     const JUMP_IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    /// Where a message has its type.
+    /// The place of the type in a message.
     const TYPE: u32 = 4;
-    // It is loaded as if it were in network order.
+    // The filter loads it as if it were in network order.
     let wanted = u16::from_be_bytes(NEW_GENERATION.to_ne_bytes());
     [
         SockFilter::new(LOAD_HALF, 0, 0, TYPE),
@@ -213,15 +214,15 @@ fn raw(socket: &OwnedFd) -> std::os::fd::RawFd {
     std::os::fd::AsRawFd::as_raw_fd(socket)
 }
 
-fn receive(socket: &OwnedFd) -> io::Result<Heard> {
+fn receive(socket: &OwnedFd) -> io::Result<Received> {
     let mut buffer = [0; LARGEST];
     match recvfrom::<NetlinkAddr>(raw(socket), &mut buffer) {
-        // Only the kernel speaks here: its own port is 0.
+        // Port 0 is the kernel. Other processes may send to a netlink socket too.
         Ok((length, Some(from))) if from.pid() == 0 => {
-            Ok(parse(&buffer[..length]).map_or_else(|Malformed| Heard::Unknown, Heard::Changes))
+            Ok(parse(&buffer[..length]).map_or_else(|Malformed| Received::Unknown, Received::Changes))
         }
-        Ok(_) => Ok(Heard::Changes(Vec::new())),
-        Err(Errno::ENOBUFS) => Ok(Heard::Unknown),
+        Ok(_) => Ok(Received::Changes(Vec::new())),
+        Err(Errno::ENOBUFS) => Ok(Received::Unknown),
         Err(error) => Err(error.into()),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::netfilter::Change;
-use crate::netfilter::socket::{Changes, Heard};
+use crate::netfilter::socket::{Changes, Received};
 
 /// How long until it is tried again to listen.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -41,16 +41,16 @@ async fn listen(notices: &mpsc::Sender<Notice>) -> std::io::Result<()> {
     let changes = Changes::listen()?;
     let mut told = notices.send(Notice::Listening).await;
     while told.is_ok() {
-        for notice in heard(changes.next().await?) {
+        for notice in received(changes.next().await?) {
             told = notices.send(notice).await;
         }
     }
     Ok(())
 }
 
-fn heard(heard: Heard) -> Vec<Notice> {
-    match heard {
-        Heard::Changes(changes) => changes.into_iter().map(Notice::Change).collect(),
-        Heard::Unknown => vec![Notice::Unknown],
+fn received(received: Received) -> Vec<Notice> {
+    match received {
+        Received::Changes(changes) => changes.into_iter().map(Notice::Change).collect(),
+        Received::Unknown => vec![Notice::Unknown],
     }
 }

@@ -6,7 +6,7 @@
 
 mod dump;
 mod lookup;
-pub(crate) mod netlink;
+mod netlink;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

@@ -5,17 +5,15 @@ use std::ops::ControlFlow;
 
 use nix::libc;
 
-use super::netlink::{Kernel, Message, message};
+use super::netlink::Kernel;
 use super::table::{Draft, u32_at};
 use super::{LinksError, lookup};
+use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, Message, REQUEST, message};
 use crate::vpn::LinkTable;
 
 /// Maximum number of times that a table is read, while it changes during each reading. A watcher is told of the
 /// change anyway; a single look takes the last reading.
 const ATTEMPTS: usize = 4;
-
-const NLMSG_DONE: u16 = 3;
-pub(super) const NLMSG_ERROR: u16 = 2;
 
 /// Whether the kernel's lists stayed the same while they were read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,7 +43,7 @@ async fn read() -> Result<(Draft, Consistency), LinksError> {
         let rules = request.kind == libc::RTM_GETRULE;
         let request = request.message(u32::try_from(sequence).unwrap_or_default());
         let mut take = |message: &Message<'_>| {
-            if i32::from(message.flags()) & libc::NLM_F_DUMP_INTR != 0 {
+            if message.flags() & INTERRUPTED != 0 {
                 consistency = Consistency::Interrupted;
             }
             add(&mut draft, message)
@@ -67,8 +65,8 @@ async fn read() -> Result<(Draft, Consistency), LinksError> {
 /// Takes one message of a dump. The last one breaks.
 fn add(draft: &mut Draft, message: &Message<'_>) -> Result<ControlFlow<()>, LinksError> {
     match message.message_type() {
-        NLMSG_DONE => return refusal(message.payload()).map(ControlFlow::Break),
-        NLMSG_ERROR => refusal(message.payload())?,
+        DONE => return refusal(message.payload()).map(ControlFlow::Break),
+        ANSWER => refusal(message.payload())?,
         kind => draft.add(kind, message.payload()),
     }
     Ok(ControlFlow::Continue(()))
@@ -111,6 +109,6 @@ fn rules() -> Request {
 
 impl Request {
     fn message(&self, sequence: u32) -> Vec<u8> {
-        message(self.kind, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, sequence, &self.body)
+        message(self.kind, REQUEST | DUMP, sequence, &self.body)
     }
 }

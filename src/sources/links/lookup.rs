@@ -12,10 +12,10 @@ use ipnet::IpNet;
 use nix::libc;
 
 use super::LinksError;
-use super::dump::NLMSG_ERROR;
-use super::netlink::{Kernel, Message, message};
+use super::netlink::Kernel;
 use super::table::{attributes, next_hops, u32_at};
 use crate::net::{Family, PRIVATE, pieces};
+use crate::netlink::{ANSWER, Message, REQUEST, message};
 use crate::vpn::{RouteRange, public};
 
 /// Maximum number of lookups for one table. Where there are more ranges, the largest are looked up. A lookup takes
@@ -123,13 +123,13 @@ fn request(address: IpAddr, sequence: u32) -> Vec<u8> {
         body.extend(kind.to_ne_bytes());
         body.extend(value);
     }
-    message(libc::RTM_GETROUTE, libc::NLM_F_REQUEST, sequence, &body)
+    message(libc::RTM_GETROUTE, REQUEST, sequence, &body)
 }
 
 /// The links of a route. There are none where the kernel has no route, or drops the packets.
 fn links(message: &Message<'_>) -> BTreeSet<u32> {
     let mut links = BTreeSet::new();
-    if message.message_type() == NLMSG_ERROR {
+    if message.message_type() == ANSWER {
         return links;
     }
     for attribute in message.payload().get(RTMSG..).into_iter().flat_map(attributes) {

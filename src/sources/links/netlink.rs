@@ -6,52 +6,14 @@
 
 use std::ops::ControlFlow;
 
-use netlink_packet_core::NetlinkBuffer;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 
 use super::LinksError;
-
-/// The length of `struct nlmsghdr`.
-const HEADER: usize = 16;
+use crate::netlink::{Message, Truncated, messages};
 
 /// Maximum size of a datagram: the kernel cuts a dump into pieces of 32 KiB (16 KiB before Linux 4.9).
 const PIECE: usize = 64 * 1024;
-
-/// One message (`struct nlmsghdr` and what follows).
-pub(crate) type Message<'a> = NetlinkBuffer<&'a [u8]>;
-
-/// The messages in a datagram, one after the other. The last item is an error where the datagram ends in the
-/// middle of a message.
-pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message<'_>, LinksError>> {
-    let mut rest = datagram;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let Ok(message) = NetlinkBuffer::new_checked(rest) else {
-            rest = &[];
-            return Some(Err(LinksError::Truncated));
-        };
-        let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Ok(message))
-    })
-}
-
-/// One message, padded so that another may follow.
-pub(super) fn message(kind: u16, flags: i32, sequence: u32, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; HEADER];
-    bytes.extend(body);
-    let length = u32::try_from(bytes.len()).unwrap_or_default();
-    let mut header = NetlinkBuffer::new(&mut bytes);
-    header.set_length(length);
-    header.set_message_type(kind);
-    header.set_flags(u16::try_from(flags).unwrap_or_default());
-    header.set_sequence_number(sequence);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
 
 /// A socket to the kernel.
 pub(super) struct Kernel {
@@ -81,7 +43,8 @@ impl Kernel {
                 continue;
             }
             for message in messages(&self.piece) {
-                if take(&message?)?.is_break() {
+                let message = message.map_err(|Truncated| LinksError::Truncated)?;
+                if take(&message)?.is_break() {
                     return Ok(());
                 }
             }

@@ -214,7 +214,7 @@ fn ten_thousand_routes_are_read_whole_though_their_notifications_are_lost() {
         let routes: String =
             (0..10_000).map(|n| format!("route add 172.{}.{}.0/24 dev lo\n", n / 256, n % 256)).collect();
         std::fs::write(&batch, routes).unwrap();
-        // Nobody reads meanwhile: this runs on the watch's own thread, and overruns its socket.
+        // The watch does not read during this: the changes run on its own thread, and overrun its socket.
         ip(&format!("-batch {}", batch.path().display()));
         let start = std::time::Instant::now();
         assert_eq!(link("lo").await.unwrap().routes.len(), 10_000);
