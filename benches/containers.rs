@@ -1,8 +1,8 @@
-//! What containers pay, as ratios within one run: `make bench`.
+//! What our rules cost a container, as ratios within one run: `make bench`.
 //!
-//! A real Docker makes the container, the bridge and its own rules. What leaves goes through a real
-//! OpenVPN, as a user has it, and over a link that is named like a tunnel and costs nothing: OpenVPN's
-//! own work hides the firewall's.
+//! A real Docker makes the container, the bridge and its own rules. Packets leave through a real OpenVPN, as a
+//! user has it, and over a link with a tunnel's name that costs nothing. With OpenVPN alone its own work would
+//! hide the work of the firewall.
 #![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
 
 mod figures;
@@ -20,37 +20,37 @@ use tunwarden_lab::{Docker, Engine, Lab, Uplink, guard, wait_for, with_lab};
 
 const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 
-/// How often each side of a comparison runs.
+/// Number of runs of each side of a comparison.
 const RUNS: usize = 11;
 
-/// The same for packets, in short turns: what else the machine does then falls on both sides.
+/// The same for packets. The turns are short, so that other work of the machine slows both sides alike.
 const TURNS: usize = 61;
 
-/// Small packets of one run over UDP: each is judged by itself.
+/// Number of small packets in one run over UDP. The rules judge each packet by itself.
 const PACKETS: u64 = 50_000;
 
-/// Bytes of one run over TCP, in packets as large as the links let them be.
+/// Number of bytes in one run over TCP, in packets as large as the links allow.
 const BYTES: usize = 1 << 28;
 
-/// The same through a tunnel whose two ends encrypt on this machine.
+/// The same through a tunnel. Both of its ends encrypt on this machine.
 const BYTES_THROUGH_OPENVPN: usize = 1 << 24;
 
-/// Where the containers send to: the ISP answers for it.
+/// The address that containers send to. The ISP answers for it.
 const TARGET: &str = "203.0.113.9";
 
-/// Bridges beside Docker's own.
+/// Number of bridges besides Docker's own.
 const MANY: u32 = 200;
 
 fn main() -> Result<()> {
-    println!("each in turn, median (min to max)");
+    println!("both sides in turn, median (min to max)");
     with_lab(through_openvpn)?;
     with_lab(forwarding)?;
     with_lab(bridges)
 }
 
-/// What comes out at the other end with our rules beside Docker's, against Docker's alone.
+/// What arrives at the other end with our rules and Docker's, compared with Docker's alone.
 fn forwarding(lab: &Lab) -> Result<()> {
-    // Before the link is there: on sight of a veth of that name the rules shut it out.
+    // Before the link is there: with the link present the rules would shut a veth of that name out.
     rules(lab, "tun9")?;
     lab.add_uplink(Uplink::numbered("tun9", 1))?;
     let target = format!("{TARGET}/32");
@@ -64,13 +64,13 @@ fn forwarding(lab: &Lab) -> Result<()> {
     })?;
     let [docker, ours] = packets;
     println!("forwarded, 64 bytes each, Docker's rules: {}", spread_of(&docker, "packets/s"));
-    println!("forwarded, 64 bytes each, and ours:       {}", spread_of(&ours, "packets/s"));
+    println!("forwarded, 64 bytes each, with ours too:  {}", spread_of(&ours, "packets/s"));
     println!("small packets, ours / Docker's alone:     {}", ratios(&ours, &docker));
-    told("over TCP", &bytes);
+    print("over TCP", &bytes);
     Ok(())
 }
 
-/// The same through a tunnel as a container has it.
+/// The same through a real tunnel.
 fn through_openvpn(lab: &Lab) -> Result<()> {
     rules(lab, "tun0")?;
     let server = lab.openvpn_server(ServerOptions::default())?;
@@ -82,12 +82,12 @@ fn through_openvpn(lab: &Lab) -> Result<()> {
         bytes[side].push(bytes_a_second(lab, &docker, BYTES_THROUGH_OPENVPN)?);
         Ok(())
     })?;
-    told("through OpenVPN", &bytes);
+    print("through OpenVPN", &bytes);
     Ok(())
 }
 
-/// Keeps the rules as they stand once a machine has started: ours were first, and Docker has put its
-/// jumps above ours in filter `FORWARD`.
+/// Writes a file with our rules in the order that they have after a machine has started: Docker's jumps stand
+/// before ours in filter `FORWARD`.
 fn rules(lab: &Lab, tunnel: &str) -> Result<()> {
     let rules = lab.host().succeed([TUNWARDEN, "rules", "--state", "protected", "--tunnel", tunnel])?;
     let (first, filters_end) = ("-I FORWARD 1 -j DOCKER_VPN_KILL_SWITCH", "COMMIT\n*mangle");
@@ -96,11 +96,11 @@ fn rules(lab: &Lab, tunnel: &str) -> Result<()> {
         &format!("-A FORWARD -j DOCKER_VPN_KILL_SWITCH\n{filters_end}"),
         1,
     );
-    ensure!(started != rules, "the rules have another order now");
+    ensure!(started != rules, "the order of the rules has changed");
     lab.host().file("/run/rules", &started).map(drop)
 }
 
-/// A container that does nothing, in whose network others do.
+/// A container that does nothing. The measurements run in its network.
 fn sender(lab: &Lab) -> Result<Docker> {
     let docker = lab.host().docker(Engine::System, [])?;
     docker.run(["--name", "sender", "lab", "sleep", "10000"])?;
@@ -110,7 +110,7 @@ fn sender(lab: &Lab) -> Result<Docker> {
 /// Measures with Docker's rules alone (0) and with ours beside them (1), [`TURNS`] times each.
 fn each_in_turn(lab: &Lab, mut measure: impl FnMut(usize) -> Result<()>) -> Result<()> {
     for turn in 0..TURNS {
-        // Who is second finds the caches as the first has left them.
+        // The sides take turns at being second, because the second finds warm caches.
         for side in [turn % 2, (turn + 1) % 2] {
             if side == 0 {
                 lab.host().succeed([TUNWARDEN, "release", "--yes"])?;
@@ -123,13 +123,13 @@ fn each_in_turn(lab: &Lab, mut measure: impl FnMut(usize) -> Result<()>) -> Resu
     Ok(())
 }
 
-fn told(how: &str, [docker, ours]: &[Vec<f64>; 2]) {
+fn print(how: &str, [docker, ours]: &[Vec<f64>; 2]) {
     println!("forwarded {how}, Docker's rules: {}", spread_of(docker, "MB/s"));
-    println!("forwarded {how}, and ours:       {}", spread_of(ours, "MB/s"));
+    println!("forwarded {how}, with ours too:  {}", spread_of(ours, "MB/s"));
     println!("{how}, ours / Docker's alone:    {}", ratios(ours, docker));
 }
 
-/// Does something as a process of the container's network.
+/// Runs `act` in the container's network.
 fn inside<T: Send>(lab: &Lab, docker: &Docker, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let pid = docker.cli(["inspect", "--format", "{{.State.Pid}}", "sender"])?;
     let network = File::open(lab.host().outside(format!("/proc/{pid}/ns/net")))?;
@@ -140,7 +140,7 @@ fn inside<T: Send>(lab: &Lab, docker: &Docker, act: impl FnOnce() -> Result<T> +
     })
 }
 
-/// What the ISP's end of the link has received so far.
+/// Number of packets that the ISP's end of the link has received so far.
 fn received(lab: &Lab) -> Result<u64> {
     let link = lab.uplinks()[1].isp_end.clone();
     let text = lab.isp().succeed(["ip", "-statistics", "-json", "link", "show", &link])?;
@@ -155,7 +155,7 @@ fn packets_a_second(lab: &Lab, docker: &Docker) -> Result<f64> {
         socket.connect((TARGET, 4000))?;
         let began = Instant::now();
         for _ in 0..PACKETS {
-            // Nobody listens there: the answers that say so are no matter.
+            // No program listens there. Errors that say so do not matter.
             let _ = socket.send(&[0; 64]);
         }
         Ok(began.elapsed())
@@ -186,30 +186,30 @@ fn bytes_a_second(lab: &Lab, docker: &Docker, bytes: usize) -> Result<f64> {
         }
         Ok(())
     })?;
-    let total = sink.join().map_err(|_| anyhow::anyhow!("the sink has ended"))??;
+    let total = sink.join().map_err(|_| anyhow::anyhow!("the receiver panicked"))??;
     Ok(total as f64 / 1e6 / began.elapsed().as_secs_f64())
 }
 
-/// What one network costs among a few and among many: the rules, and the time until what somebody
-/// moved meanwhile is mended.
+/// What one network costs among few and among many: the number of rules, and the time until the agent has
+/// repaired what another program changed.
 fn bridges(lab: &Lab) -> Result<()> {
     let mut bus = lab.host().system_bus()?;
     bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
     lab.host().file("/etc/tunwarden/config.toml", "")?;
     let mut agent = lab.host().spawn([TUNWARDEN, "agent", "--verbose"])?;
     agent.wait_for_line("on the system bus", Duration::from_secs(10))?;
-    let few = (count(lab)?, mended(lab)?);
+    let few = (count(lab)?, repair_times(lab)?);
     for number in 0..MANY {
         lab.host().succeed(["ip", "link", "add", &format!("br-{number}"), "type", "bridge"])?;
     }
     wait_for("the agent has seen them", Duration::from_secs(20), || {
         Ok(agent.log().contains(&format!("br-{}", MANY - 1)).then_some(()))
     })?;
-    let many = (count(lab)?, mended(lab)?);
+    let many = (count(lab)?, repair_times(lab)?);
     println!("rules with no further bridge: {}, with {MANY}: {}", few.0, many.0);
-    println!("a flushed DOCKER-USER, from the next bridge to its repair: {}", spread(&few.1));
-    println!("the same with {MANY} bridges:                               {}", spread(&many.1));
-    println!("with {MANY} / without:                                      {}", ratios(&many.1, &few.1));
+    println!("from a new bridge to the repair of a flushed DOCKER-USER: {}", spread(&few.1));
+    println!("the same with {MANY} bridges:                             {}", spread(&many.1));
+    println!("with {MANY} / without:                                    {}", ratios(&many.1, &few.1));
     Ok(())
 }
 
@@ -217,8 +217,8 @@ fn count(lab: &Lab) -> Result<usize> {
     Ok(lab.host().succeed(["iptables-save"])?.lines().filter(|line| line.starts_with("-A")).count())
 }
 
-/// How long it takes from the event to the repair, in milliseconds.
-fn mended(lab: &Lab) -> Result<Vec<f64>> {
+/// The times from an event to the repair, in milliseconds.
+fn repair_times(lab: &Lab) -> Result<Vec<f64>> {
     let host = lab.host();
     let mut took = Vec::new();
     for _ in 0..RUNS {

@@ -1,9 +1,9 @@
-//! From the moment the tunnel goes to the notification on the screen: `make bench`.
+//! The time from the loss of the tunnel to the notification on the screen: `make bench`.
 //!
-//! Real parts in the laboratory: NetworkManager and OpenVPN, the agent on a system bus, `tunwarden notify`
-//! as an ordinary user with dunst on a screen. The tunnel goes when the kernel says so; the notification
-//! is there when dunst has put it on the screen and has run the program that notes the time, which is a
-//! little later. Nothing here passes or fails: it prints medians and spreads.
+//! The laboratory runs the real programs: NetworkManager and OpenVPN, the agent on a system bus, and `tunwarden
+//! notify` as an ordinary user with dunst on a screen. The tunnel is lost when the kernel says so. The
+//! notification counts when dunst has shown it and has started the program that writes the time down, which is a
+//! little later. This passes or fails nothing: it prints medians and spreads.
 #![allow(clippy::disallowed_methods, reason = "this reads times")]
 
 mod figures;
@@ -19,10 +19,10 @@ use support::{agent, bus, wait_for_state};
 use tunwarden_lab::openvpn::ServerOptions;
 use tunwarden_lab::{Process, with_lab};
 
-/// How often the VPN is lost.
+/// Number of losses of the VPN.
 const RUNS: usize = 15;
 
-/// What dunst runs for each notification it shows: the moment, and how grave it is.
+/// The program that dunst runs for each notification: it writes down the time and the urgency.
 const NOTE: &str = "#!/bin/sh\necho \"$(date -u +%FT%T.%NZ) $DUNST_URGENCY\" >> /run/person/moments\n";
 
 fn main() -> Result<()> {
@@ -53,21 +53,21 @@ fn main() -> Result<()> {
             told.push(on_bus.duration_since(gone).as_secs_f64() * 1000.0);
             seen.push(on_screen.duration_since(gone).as_secs_f64() * 1000.0);
         }
-        println!("tunnel gone -> the rules stand and the bus is told: {}", spread(&told));
-        println!("tunnel gone -> notification on the screen:          {}", spread(&seen));
-        println!("on the screen / told:                               {}", ratios(&seen, &told));
+        println!("tunnel gone -> rules in force and bus signal sent: {}", spread(&told));
+        println!("tunnel gone -> notification on the screen:         {}", spread(&seen));
+        println!("on the screen / bus signal:                        {}", ratios(&seen, &told));
         Ok(())
     })
 }
 
-/// When the kernel took the `run`th tunnel away: `[2026-01-01T10:00:00.000000] Deleted 5: tun0: …`.
+/// When the kernel removed the `run`th tunnel: `[2026-01-01T10:00:00.000000] Deleted 5: tun0: …`.
 fn gone(links: &mut Process, run: usize) -> Result<Timestamp> {
     let line = links.wait_for_lines("Deleted", run, PATIENT)?;
     let moment = line.split(['[', ']']).nth(1).context("no time")?;
     Ok(format!("{moment}Z").parse()?)
 }
 
-/// When the agent's log says so: it tells the log and the bus at once.
+/// When the agent's log says so. The agent writes the log and sends the signal together.
 fn moment_of_loss(agent: &Process, run: usize) -> Result<Timestamp> {
     let log = agent.log();
     let line = log.lines().filter(|line| line.contains(" is lost: ")).nth(run - 1);
@@ -75,7 +75,7 @@ fn moment_of_loss(agent: &Process, run: usize) -> Result<Timestamp> {
     Ok(moment.parse()?)
 }
 
-/// Every moment at which something critical came on the screen.
+/// Every moment at which a critical notification was shown.
 fn moments(person: &Person) -> Vec<Timestamp> {
     let noted = person.session.read("moments");
     let critical = noted.lines().filter_map(|line| line.strip_suffix(" CRITICAL")?.parse().ok());

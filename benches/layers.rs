@@ -1,8 +1,8 @@
-//! What a packet of the host's pays for both layers, as ratios within one run: `make bench`.
+//! What both layers cost a packet of the host, as ratios within one run: `make bench`.
 //!
-//! It goes to a VPN server that the rules let root reach, over the uplink, so that it meets the tables
-//! of iptables, those of nftables, and the one on the wire. Beside it stand the article's own rules,
-//! and no rules at all.
+//! The packet goes over the uplink to a VPN server that root may reach, so it meets the tables of iptables, those
+//! of nftables and the one on the wire. The same packet is measured with the article's own rules, and with no
+//! rules.
 #![allow(clippy::disallowed_methods, reason = "this starts programs and reads the clock")]
 
 mod figures;
@@ -17,18 +17,18 @@ use tunwarden_lab::{Lab, with_lab};
 const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 const ARTICLE: &str = include_str!("../tests/data/article-host.sh");
 
-/// How often each side of a comparison runs.
+/// Number of runs of each side of a comparison.
 const RUNS: usize = 7;
 
-/// Small packets of one run.
+/// Number of small packets in one run.
 const PACKETS: u64 = 50_000;
 
-/// Questions and answers of one run.
+/// Number of questions and answers in one run.
 const ROUNDS: u32 = 2_000;
 
 const SERVER: &str = "198.51.100.7:1194";
 
-/// What stands in the packet's way, in the order in which they take turns.
+/// The rules that the packet meets, in the order of the turns.
 const SIDES: [&str; 4] = ["no rules", "the article's rules", "iptables alone", "both layers"];
 
 fn main() -> Result<()> {
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
         let mut latency: [Vec<f64>; 4] = Default::default();
         for _ in 0..RUNS {
             for (side, name) in SIDES.into_iter().enumerate() {
-                stand(lab, name)?;
+                put_in_force(lab, name)?;
                 latency[side].push(microseconds(lab)?);
                 throughput[side].push(packets_a_second(lab)?);
             }
@@ -59,8 +59,8 @@ fn main() -> Result<()> {
     })
 }
 
-/// Takes away what stands there, and puts this in its place.
-fn stand(lab: &Lab, name: &str) -> Result<()> {
+/// Removes all rules and puts these in force.
+fn put_in_force(lab: &Lab, name: &str) -> Result<()> {
     let host = lab.host();
     host.succeed(["nft", "flush", "ruleset"])?;
     let config = |layers: &str| {
@@ -101,7 +101,7 @@ fn microseconds(lab: &Lab) -> Result<f64> {
     Ok(took[took.len() / 2])
 }
 
-/// What the ISP's end of the link has received so far.
+/// Number of packets that the ISP's end of the link has received so far.
 fn received(lab: &Lab) -> Result<u64> {
     let link = lab.uplinks()[0].isp_end.clone();
     let text = lab.isp().succeed(["ip", "-statistics", "-json", "link", "show", &link])?;

@@ -1,4 +1,4 @@
-//! What ten thousand servers cost against ten, as ratios within one run: `make bench`.
+//! What ten thousand servers cost, compared with ten, as ratios within one run: `make bench`.
 #![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
 
 mod figures;
@@ -12,19 +12,20 @@ use tunwarden_lab::{Lab, with_lab};
 
 const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 
-/// How often each side of a comparison runs.
+/// Number of runs of each side of a comparison.
 const RUNS: usize = 21;
 
-/// Packets of one run, each judged by itself.
+/// Number of packets in one run. The rules judge each packet by itself.
 const PACKETS: u32 = 100_000;
 
-/// The same where each meets ten thousand rules.
+/// The same where each packet meets ten thousand rules.
 const PACKETS_BY_RULES: u32 = 1_000;
 
 const FEW: usize = 10;
 const MANY: usize = 10_000;
 
-/// The server that is sent to: the first of many rules, the one that a long list would reach last.
+/// The server that the packets go to. It is the last one of the list, so with a rule for each server its packet
+/// meets all of them.
 const LAST: &str = "198.51.100.7:1194";
 
 fn main() -> Result<()> {
@@ -33,13 +34,13 @@ fn main() -> Result<()> {
     with_lab(locks)
 }
 
-/// So many servers, [`LAST`] behind all others.
+/// A configuration with `count` servers, [`LAST`] after all others.
 fn config(count: usize) -> String {
     let others = (0..count - 1).map(|n| format!("\"198.18.{}.{}\",\n", n / 250, n % 250 + 1));
     format!("[bootstrap]\nservers = [{}\"198.51.100.7\"]\n", others.collect::<String>())
 }
 
-/// What root's packet to a known server costs.
+/// What a packet of root to a known server costs.
 fn packets(lab: &Lab) -> Result<()> {
     let (mut few, mut many, mut rules) = (Vec::new(), Vec::new(), Vec::new());
     let plain = without_sets(lab)?;
@@ -62,7 +63,7 @@ fn with(lab: &Lab, count: usize) -> Result<f64> {
     a_packet(lab, PACKETS)
 }
 
-/// The chain as it would be without sets.
+/// The chain with a rule for each server instead of a set.
 fn without_sets(lab: &Lab) -> Result<String> {
     let rule = |n: usize| {
         let (high, low) = (n / 250, n % 250 + 1);
@@ -72,19 +73,19 @@ fn without_sets(lab: &Lab) -> Result<String> {
     let last = "-A VPN_BOOTSTRAP -d 198.51.100.7/32 -p udp -m udp --dport 1194 -j VPN_OWNER\n";
     ensure!(
         lab.host().succeed([TUNWARDEN, "rules"])?.contains(":VPN_BOOTSTRAP"),
-        "the chain has another name"
+        "the chain's name has changed"
     );
     Ok(format!("*filter\n:VPN_BOOTSTRAP - [0:0]\n{others}{last}COMMIT\n"))
 }
 
-/// Microseconds.
+/// The time for one packet in microseconds.
 fn a_packet(lab: &Lab, packets: u32) -> Result<f64> {
     let took = lab.host().enter(|| {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.connect(LAST)?;
         let (began, mut sent) = (Instant::now(), 0);
         for _ in 0..packets {
-            // Nobody listens there: the answers that say so are no matter.
+            // No program listens there. Errors that say so do not matter.
             sent += u32::from(socket.send(&[0; 64]).is_ok());
         }
         ensure!(sent > packets / 2, "only {sent} of {packets} were let out");
@@ -98,7 +99,7 @@ fn lock(lab: &Lab, count: usize) -> Result<()> {
     lab.host().succeed([TUNWARDEN, "lock"]).map(drop)
 }
 
-/// Loads the sets of both layers, which go at the same time, as in a lock.
+/// Loads the sets of both layers at the same time, as a lock does.
 const LOAD: &str = "ipset -exist restore < /run/set & nft -f /run/sets.nft & wait";
 
 /// The same, and reads them back as a lock does.
@@ -107,7 +108,7 @@ const LOAD_AND_READ: &str = "\
     { nft -f /run/sets.nft; nft -y -p list table inet tunwarden & nft -y -p list table netdev tunwarden; \
       wait; } > /dev/null & wait";
 
-/// A lock of a machine that holds nothing, and the sets alone.
+/// A lock on a machine without rules, and the loading of the sets alone.
 fn locks(lab: &Lab) -> Result<()> {
     let (mut few, mut many, mut loads, mut reads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     lab.host().file("/etc/tunwarden/config.toml", &config(MANY))?;
@@ -132,7 +133,7 @@ fn locks(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Of the text for nftables, the tables and their sets.
+/// The tables and their sets, out of the text for nftables.
 fn sets_alone(text: &str) -> String {
     let mut inside = false;
     let kept = text.lines().filter(|line| {
@@ -144,7 +145,7 @@ fn sets_alone(text: &str) -> String {
     kept.map(|line| format!("{line}\n")).collect()
 }
 
-/// Runs a command on a machine without rules or sets, and says how long it took.
+/// Runs a command on a machine without rules or sets. Returns how long it took, in milliseconds.
 fn from_clean(lab: &Lab, command: &[&str]) -> Result<f64> {
     lab.host().succeed(["sh", "-c", "nft flush ruleset; ipset destroy"])?;
     let began = Instant::now();

@@ -1,7 +1,7 @@
-//! How fast, as ratios within one run: `make bench`.
+//! How fast `lock`, a change of state and an idle agent are, as ratios within one run: `make bench`.
 //!
-//! Everything runs in the laboratory, the two sides of a ratio in turn, so that a machine whose speed
-//! drifts gives the same answer. Nothing here passes or fails: it prints medians and spreads.
+//! Everything runs in the laboratory. The two sides of a ratio take turns, so that a machine whose speed changes
+//! gives the same result. This passes or fails nothing: it prints medians and spreads.
 #![allow(clippy::disallowed_methods, reason = "this starts programs, reads the clock and touches files")]
 
 mod figures;
@@ -17,10 +17,10 @@ use tunwarden_lab::{Lab, wait_for, with_lab};
 const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 const ARTICLE: &str = include_str!("../tests/data/article-host.sh");
 
-/// How often each side of a comparison runs.
+/// Number of runs of each side of a comparison.
 const RUNS: usize = 21;
 
-/// How often a VPN is brought up and taken down.
+/// Number of times that the VPN goes up and down.
 const CYCLES: usize = 15;
 
 fn main() -> Result<()> {
@@ -33,28 +33,28 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// `lock` against the same rules by bare restores, and against the article's script as written.
+/// `lock`, compared with the same rules by plain restores, and with the article's script.
 fn lock_against_restore(lab: &Lab) -> Result<()> {
     let host = lab.host();
     host.file("/run/v4", &host.succeed([TUNWARDEN, "rules"])?)?;
     host.file("/run/v6", &host.succeed([TUNWARDEN, "rules", "--format", "ip6tables"])?)?;
     host.file_with_mode("/run/article.sh", ARTICLE, 0o755)?;
-    let bare = "iptables-restore --noflush < /run/v4 && ip6tables-restore --noflush < /run/v6";
+    let plain = "iptables-restore --noflush < /run/v4 && ip6tables-restore --noflush < /run/v6";
     let (mut ours, mut restores, mut article) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         ours.push(from_clean(lab, &[TUNWARDEN, "lock"])?);
-        restores.push(from_clean(lab, &["sh", "-c", bare])?);
+        restores.push(from_clean(lab, &["sh", "-c", plain])?);
         article.push(from_clean(lab, &["/run/article.sh"])?);
     }
     println!("lock:                    {}", spread(&ours));
-    println!("two bare restores:       {}", spread(&restores));
+    println!("two plain restores:      {}", spread(&restores));
     println!("the article's script:    {}", spread(&article));
-    println!("lock / bare restores:    {}", ratios(&ours, &restores));
+    println!("lock / plain restores:   {}", ratios(&ours, &restores));
     println!("article's script / lock: {}", ratios(&article, &ours));
     Ok(())
 }
 
-/// Runs a command on a machine without rules, and says how long it took.
+/// Runs a command on a machine without rules. Returns how long it took, in milliseconds.
 fn from_clean(lab: &Lab, command: &[&str]) -> Result<f64> {
     lab.host().succeed(["nft", "flush", "ruleset"])?;
     let began = Instant::now();
@@ -62,7 +62,7 @@ fn from_clean(lab: &Lab, command: &[&str]) -> Result<f64> {
     Ok(milliseconds(began.elapsed()))
 }
 
-/// What leaves while `lock` runs on an open machine under a flood.
+/// How long packets leave while `lock` runs on an open machine under a flood.
 fn gap(lab: &Lab) -> Result<()> {
     let mut left = Vec::new();
     for _ in 0..RUNS {
@@ -85,7 +85,7 @@ fn gap(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// From NetworkManager's signal to the rules in the kernel, less the restore itself.
+/// The time from NetworkManager's signal to the rules in the kernel, without the restore itself.
 fn own_share(lab: &Lab) -> Result<()> {
     let mut bus = lab.host().system_bus()?;
     bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
@@ -105,8 +105,8 @@ fn own_share(lab: &Lab) -> Result<()> {
     }
     let log = agent.log();
     let (shares, restores) = shares(&log)?;
-    println!("restore on a change of state:                  {}", spread(&restores));
-    println!("from the event to the kernel, less the restore: {}", spread(&shares));
+    println!("restore on a change of state:                    {}", spread(&restores));
+    println!("from the event to the kernel without the restore: {}", spread(&shares));
     Ok(())
 }
 
@@ -117,7 +117,7 @@ fn reach(lab: &Lab, state: &str) -> Result<()> {
     })
 }
 
-/// Reads the agent's own log: each restore, and the event before it that led to it.
+/// Reads each restore from the agent's log, and the event that caused it.
 fn shares(log: &str) -> Result<(Vec<f64>, Vec<f64>)> {
     let mut event = None;
     let (mut shares, mut restores) = (Vec::new(), Vec::new());
@@ -125,10 +125,11 @@ fn shares(log: &str) -> Result<(Vec<f64>, Vec<f64>)> {
         let Some(at) = line.split(' ').next().and_then(|at| at.parse::<jiff::Timestamp>().ok()) else {
             continue;
         };
-        if line.contains(" event event=") {
+        if line.contains(" event: ") {
             event = event.or(Some(at));
-        } else if let Some((_, micros)) = line.split_once("micros=") {
-            let restore = micros.trim().parse::<f64>().context("no number of microseconds")? / 1000.0;
+        } else if let Some((_, took)) = line.split_once(" restored ") {
+            let micros = took.split(' ').rev().nth(1).context("no number of microseconds")?;
+            let restore = micros.parse::<f64>()? / 1000.0;
             if let Some(began) = event.take() {
                 shares.push(at.duration_since(began).as_secs_f64() * 1000.0 - restore);
                 restores.push(restore);
@@ -140,7 +141,7 @@ fn shares(log: &str) -> Result<(Vec<f64>, Vec<f64>)> {
     Ok((shares, restores))
 }
 
-/// Memory and wake-ups of an agent that has nothing to do.
+/// Memory and wake-ups of an idle agent.
 fn idle(lab: &Lab) -> Result<()> {
     let mut bus = lab.host().system_bus()?;
     bus.add_policy("org.tunwarden.Agent1.conf", include_str!("../dbus/org.tunwarden.Agent1.conf"))?;
@@ -148,7 +149,7 @@ fn idle(lab: &Lab) -> Result<()> {
     nm.add_ethernet(&lab.uplinks()[0])?;
     let mut agent = lab.host().spawn([TUNWARDEN, "agent"])?;
     agent.wait_for_line("on the system bus", Duration::from_secs(10))?;
-    // NetworkManager has its own things to say for a while.
+    // NetworkManager sends signals for a while after its start.
     std::thread::sleep(Duration::from_secs(12));
     let before = wakeups(agent.id())?;
     std::thread::sleep(Duration::from_secs(20));
@@ -156,7 +157,7 @@ fn idle(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// How often the process has given up the processor of its own will: once a wake-up.
+/// Number of voluntary context switches of the process: one for each wake-up.
 fn wakeups(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));

@@ -1,9 +1,9 @@
-//! How figures are printed.
+//! How the benchmarks print their results.
 #![allow(dead_code, reason = "every benchmark uses its own part of it")]
 
 use std::time::Duration;
 
-/// Milliseconds.
+/// The median, the smallest and the largest of times in milliseconds.
 pub(crate) fn spread(values: &[f64]) -> String {
     spread_of(values, "ms")
 }
@@ -20,7 +20,7 @@ pub(crate) fn spread_of(values: &[f64], unit: &str) -> String {
     }
 }
 
-/// Pair by pair, as they ran in turn.
+/// The median, the smallest and the largest ratio of each pair, in the order in which the pairs ran.
 pub(crate) fn ratios(a: &[f64], b: &[f64]) -> String {
     let mut ratios: Vec<f64> = a.iter().zip(b).map(|(a, b)| a / b).collect();
     ratios.sort_by(f64::total_cmp);

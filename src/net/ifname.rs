@@ -8,7 +8,7 @@ const MAX_BYTES: usize = 15;
 /// The name of one network interface, such as `eth0`.
 ///
 /// 1 to 15 bytes of printable ASCII; none of `/ : " ' \ + !` and not `.` or `..`. The kernel itself
-/// forbids white space, `/` and `:`; the others cannot be told apart in a restore file.
+/// forbids white space, `/` and `:`; the others have a meaning of their own in a restore file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct IfName(String);

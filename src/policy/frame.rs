@@ -27,7 +27,7 @@ pub enum PppoeFrames {
     /// Also those by which PPP sets up a link.
     Negotiation,
     /// Also those with packets. The rules have judged these packets on the link of PPP. A frame that a raw
-    /// sender makes for a session cannot be told from them.
+    /// sender makes for a session looks the same.
     Packets,
 }
 

@@ -43,7 +43,7 @@ impl<P: Into<IfPattern>> From<P> for IfMatch {
 }
 
 /// The kind of device that an interface must be, besides its name. The kernel knows the kind from the moment
-/// the device is there, whatever its name. nftables has a match for it, iptables has none.
+/// the device is there, and no name changes it. nftables has a match for it, iptables has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
     /// A tunnel.

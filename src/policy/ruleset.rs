@@ -145,7 +145,7 @@ impl TableName {
 /// A chain of ours with its rules in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
-    /// Its name.
+    /// Which of our chains.
     pub name: ChainName,
     /// Its rules, first to last.
     pub rules: Vec<Rule>,

@@ -56,7 +56,7 @@ impl EndpointSet {
         Self { name: SetName { family, digest: digest(&members) }, members }
     }
 
-    /// Its name.
+    /// The name by which rules look it up.
     pub fn name(&self) -> SetName {
         self.name
     }

@@ -1,4 +1,4 @@
-//! What may go out on a wire, whoever sends it.
+//! What may go out on a wire, from any sender.
 //!
 //! These rules judge a packet after the tables of the protocols, where also those pass that never meet these
 //! tables: from raw packet sockets, and from containers that share a network card (macvlan). There is no
@@ -37,7 +37,7 @@ pub struct WireRules {
 /// A chain for packets on a wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireChain {
-    /// Its name.
+    /// Which of our chains.
     pub name: ChainName,
     /// Its rules, first to last.
     pub rules: Vec<WireRule>,
@@ -132,8 +132,8 @@ fn ports(view: &View<'_>) -> Vec<WireRule> {
 }
 
 /// The allowance of the tables of the protocols. There a packet is whole. Here a large one is in fragments, of
-/// which only the first has a port. Fragments to the endpoints of a set do not pass: there are so many endpoints
-/// only while there is no tunnel, and no client sends its first packets in fragments.
+/// which only the first has a port. Fragments to the endpoints of a set do not pass: there is a set only while
+/// there is no tunnel, and no client sends its first packets in fragments.
 fn transport(view: &View<'_>) -> Vec<WireRule> {
     let rules = bootstrap::bootstrap(view);
     rules.into_iter().flat_map(|rule| [fragments(&rule), Some(WireRule::Plain(rule))]).flatten().collect()

@@ -1,7 +1,7 @@
 //! The rules in the words of nft: the second layer.
 //!
 //! We have two tables. The one of the family `inet` holds the chains of filter for both protocols, at hooks of its
-//! own. A drop there is final, whatever other tables accept. An accept there ends only this layer. A forwarded
+//! own. A drop there is final, even if other tables accept the packet. An accept there ends only this layer. A forwarded
 //! packet that returns from our chain passes. The table of the family `netdev` stands where packets go out on a
 //! wire.
 

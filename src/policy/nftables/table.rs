@@ -61,7 +61,7 @@ pub struct NftTable {
 /// A set of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NftSet {
-    /// Its name.
+    /// The name by which rules look it up.
     pub name: String,
     /// The type of its elements.
     pub kind: &'static str,
@@ -72,7 +72,7 @@ pub struct NftSet {
 /// A chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NftChain {
-    /// Its name.
+    /// The name by which rules jump to it.
     pub name: String,
     /// Where packets enter it, if they come from the kernel.
     pub base: Option<Base>,
