@@ -64,7 +64,7 @@ fn a_step(servers: u32, happening: Happening) -> Result<f64> {
     Ok(milliseconds(began.elapsed()) * 1000.0 / STEPS as f64)
 }
 
-/// A machine that knows so many servers and is protected by a tunnel to one of them.
+/// A machine that knows `servers` servers and is protected by a tunnel to one of them.
 fn protected(servers: u32) -> Result<Machine> {
     let mut learned = Learned::new();
     for vpn in 0..servers / OF_ONE_VPN {

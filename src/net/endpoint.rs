@@ -38,7 +38,7 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// An endpoint of its parts.
+    /// An endpoint from its parts.
     ///
     /// # Errors
     /// An address that no server can have, see [`server_address`].
@@ -116,7 +116,7 @@ impl TryFrom<String> for HostName {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
-        // All digits in the last label is an address that was mistyped, not a name.
+        // A last label of digits alone is a mistyped address, and not a name.
         let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
         if name.len() > 253 || numeric || !name.split('.').all(label) {
             return Err(EndpointError::Host(text.chars().take(80).collect()));
@@ -194,7 +194,7 @@ impl FromStr for Server {
     }
 }
 
-/// Takes the port off `[v6]:port`, `v4:port` or `name:port`; a bare IPv6 address has none.
+/// Separates the port from `[v6]:port`, `v4:port` or `name:port`; a bare IPv6 address has none.
 fn split_port(place: &str) -> (&str, Option<&str>) {
     if let Some(rest) = place.strip_prefix('[') {
         return match rest.split_once(']') {
@@ -227,14 +227,14 @@ impl<'de> Deserialize<'de> for Server {
 }
 
 impl Server {
-    /// The endpoints that this server stands for, if its address is known: one for each of `ports`
-    /// (transport and port) that what is written does not rule out.
+    /// The endpoints of this server, if its address is known: one for each transport and port in `ports` that
+    /// agrees with what is written.
     pub fn endpoints(&self, ports: &[(Transport, Port)]) -> Vec<Endpoint> {
         let Host::Address(address) = self.host else { return Vec::new() };
         self.endpoints_at(address, ports)
     }
 
-    /// The same for a server that has only a name, which stands for `address`.
+    /// The same for a server that has only a name, at one of its addresses.
     pub fn endpoints_at(&self, address: IpAddr, ports: &[(Transport, Port)]) -> Vec<Endpoint> {
         let mut found: Vec<Endpoint> = match (self.transport, self.port) {
             (Some(transport), Some(port)) => vec![(transport, port)],

@@ -120,9 +120,8 @@ impl IfPattern {
         if self.wildcard { name.starts_with(self.stem.as_str()) } else { name == self.stem.as_str() }
     }
 
-    /// The narrowest pattern that surely covers a link of any name, even one that no rule can spell:
-    /// the name itself, or its longest plain beginning with a `+`. `None` when there is no such
-    /// beginning.
+    /// The narrowest pattern that matches a link of this name, also where no rule can carry the name: the name
+    /// itself, or the longest beginning that a rule can carry, with a `+`. `None` when there is no such beginning.
     pub fn covering(raw: &str) -> Option<Self> {
         if let Ok(name) = raw.parse::<IfName>() {
             return Some(name.into());
@@ -158,7 +157,7 @@ impl TryFrom<String> for IfPattern {
         if wildcard && "lo".starts_with(stem) || text == "lo" {
             return Err(IfPatternError::TooWide(text));
         }
-        // What a wildcard stands for has to have room.
+        // At least one byte must be left for the wildcard.
         if wildcard && stem.len() == MAX_BYTES {
             return Err(IfNameError::TooLong(text).into());
         }

@@ -1,8 +1,8 @@
-//! Words of the field as types that cannot be wrong.
+//! Names, addresses and ports as types that cannot hold a wrong value.
 //!
-//! Everything that comes from outside (configuration, bus, environment, a tool's output) becomes
-//! one of these through its parser, or it is refused. Fields are private; serde goes through the
-//! same `TryFrom` as everything else. Nothing here reads, waits or knows the kernel.
+//! Everything from outside (configuration, bus, environment, the output of a tool) becomes one of these types
+//! through its parser, or the parser refuses it. The fields are private, and serde uses the same `TryFrom` as
+//! everything else. Nothing here reads a file, waits or asks the kernel.
 
 mod address;
 mod endpoint;

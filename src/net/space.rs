@@ -55,7 +55,7 @@ impl AddressSet {
         self.ranges.is_empty()
     }
 
-    /// How many addresses are in it, at most `u128::MAX`.
+    /// Number of addresses in it, at most `u128::MAX`.
     pub fn size(&self) -> u128 {
         let sizes = self.ranges.iter().map(|(first, last)| (last - first).saturating_add(1));
         sizes.fold(0, u128::saturating_add)
@@ -128,7 +128,7 @@ fn bits(address: IpAddr) -> u128 {
 
 fn address(family: Family, bits: u128) -> IpAddr {
     match family {
-        // The upper bits are none, by every way in which a set is made.
+        // The upper bits are zero, because every set is made from addresses of its family.
         Family::V4 => Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or(u32::MAX)).into(),
         Family::V6 => Ipv6Addr::from_bits(bits).into(),
     }

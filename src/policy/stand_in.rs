@@ -1,4 +1,4 @@
-//! Whether rules that are in force may stay there when others cannot take their place. Pure.
+//! Whether the rules in force may stay when the kernel refuses the wanted ones. Pure.
 
 use super::{ChainName, Rule, Ruleset, Table, Verdict, WireChain, WireRule, WireRules};
 
@@ -14,8 +14,8 @@ impl Ruleset {
         self.wire.open.is_some() || rules.into_iter().any(|rule| rule.until.is_some())
     }
 
-    /// Whether these rules keep the contract although `wanted` is asked for: outside the chains of the VPN's
-    /// own allowance they pass nothing that `wanted` refuses. Rules of a pause never do.
+    /// Whether these rules hold the contract in the place of `wanted`: outside the chains of the VPN's own allowance
+    /// they pass nothing that `wanted` refuses. Rules of a pause never do.
     pub fn may_stand_for(&self, wanted: &Self) -> bool {
         !self.is_paused()
             && tables_may(&self.ipv4, &wanted.ipv4)
@@ -77,7 +77,7 @@ fn rules<'r, R>(chains: &Chains<'r, R>, name: ChainName) -> &'r [R] {
     chains.iter().find(|(found, _)| *found == name).map_or(&[], |(_, rules)| rules)
 }
 
-/// Whether each rule that passes packets is wanted too, and each wanted refusal is held.
+/// Whether each held rule that passes packets is wanted too, and each wanted refusal is held.
 fn passes_no_more<R: PartialEq>(held: &[R], wanted: &[R], verdict: impl Fn(&R) -> &Verdict) -> bool {
     let refuses = |rule: &&R| *verdict(rule) == Verdict::Drop;
     held.iter().filter(|rule| !refuses(rule)).all(|rule| wanted.contains(rule))

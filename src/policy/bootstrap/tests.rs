@@ -1,4 +1,4 @@
-//! Few endpoints or many: the same packets pass.
+//! A rule for each endpoint or one set: the same packets pass.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::policy::{Owners, Ruleset, ruleset};
 use crate::vpn::Situation;
 
-/// So many endpoints of either family, every third by TCP.
+/// `count` endpoints of each family. Every third is by TCP.
 fn endpoints(count: usize) -> impl Iterator<Item = Endpoint> {
     (0..count).flat_map(|n| {
         let (high, low, transport) = (n / 250, n % 250 + 1, if n % 3 == 0 { "tcp" } else { "udp" });
@@ -32,7 +32,7 @@ fn texts(ruleset: &Ruleset, family: Family) -> Vec<String> {
 }
 
 #[test]
-fn as_many_as_are_few_are_rules_and_one_more_is_a_set() {
+fn up_to_the_maximum_endpoints_are_rules_and_one_more_makes_a_set() {
     let few = rules(endpoints(FEW).map(|endpoint| (endpoint, BTreeSet::new())));
     assert_eq!((few.sets.len(), texts(&few, Family::V4).len()), (0, FEW));
     let many = rules(endpoints(FEW + 1).map(|endpoint| (endpoint, BTreeSet::new())));
@@ -47,7 +47,7 @@ fn as_many_as_are_few_are_rules_and_one_more_is_a_set() {
 }
 
 #[test]
-fn a_set_of_one_transport_is_asked_for_no_other() {
+fn a_set_of_one_transport_has_one_rule() {
     let udp = endpoints(500).filter(|endpoint| endpoint.transport() == Transport::Udp);
     let rules = rules(udp.map(|endpoint| (endpoint, BTreeSet::new())));
     assert_eq!(texts(&rules, Family::V4).len(), 1);
@@ -82,7 +82,7 @@ fn without_sets_every_member_has_its_rule_and_nothing_else_has() {
 }
 
 #[test]
-fn other_members_have_another_name() {
+fn sets_with_different_members_have_different_names() {
     let name = |count| EndpointSet::new(Family::V4, endpoints(count)).name();
     assert_eq!(name(100), name(100));
     assert_ne!(name(100), name(101));

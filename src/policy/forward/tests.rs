@@ -1,4 +1,4 @@
-//! The rules of networks that are not like the others.
+//! The rules of networks that have the LAN, or nothing, instead of the tunnel.
 
 use crate::config::{Access, Config};
 use crate::net::Family;

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_is_filled_beside_and_changes_places_last() {
+    fn a_second_set_is_filled_and_changes_places_last() {
         let endpoints = ["198.51.100.7:1194/udp", "198.51.100.8:443/tcp", "[2001:db8::1]:1194/udp"];
         let set = EndpointSet::new(Family::V4, endpoints.map(|text| text.parse().unwrap()));
         let name = set.name();

@@ -10,7 +10,7 @@ fn chains(ruleset: &Ruleset) -> Vec<NftChain> {
 }
 
 #[test]
-fn nothing_passes_where_no_rule_decides() {
+fn the_policy_of_every_chain_is_drop() {
     let mut situation = Situation::default();
     situation.wires.push(Wire { interface: "eth0".parse().unwrap(), index: 2 });
     for ruleset in [last_resort(), ruleset(&Config::default(), &Owners::from([0]), &situation)] {
@@ -27,7 +27,7 @@ fn nothing_passes_where_no_rule_decides() {
 }
 
 #[test]
-fn what_a_rule_leads_to_is_there() {
+fn every_jump_leads_to_a_chain_that_is_there() {
     let situation = Situation::default();
     for ruleset in [last_resort(), ruleset(&Config::default(), &Owners::from([0]), &situation)] {
         for table in tables(&ruleset) {
