@@ -4,10 +4,11 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,TUNWARDEN_CHAOS_SEED")
 
-.PHONY: help demo test test-all chaos fuzz bench screenshots style lint advisories cargo-deny deps trees deb cargo-deb install uninstall
+.PHONY: help demo check test test-all chaos fuzz bench screenshots style lint advisories cargo-deny deps trees deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
+	@echo "make check   formatting, clippy, and the tests that need no root"
 	@echo "make test    every test"
 	@echo "make test-all  the same, and whole machines of later releases of Debian"
 	@echo "make chaos   random sequences for an hour: TUNWARDEN_CHAOS_SECONDS=3600 TUNWARDEN_CHAOS_SEED="
@@ -36,6 +37,12 @@ demo:
 	$(CARGO) build --release --bin tunwarden
 	$(CARGO) build --release --example demo
 	$(SUDO) target/release/examples/demo
+
+# What needs neither root nor a laboratory.
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) test --workspace --lib --bins --test plain
 
 # One seed, so that the same tree makes the same choices; make chaos takes another each time.
 test: export TUNWARDEN_CHAOS_SEED ?= 7

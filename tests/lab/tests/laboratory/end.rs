@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_killed_test_leaves_no_process() -> Result<()> {
-    let mut victim = Victim::new("with_services")?;
+    let mut victim = Victim::new("end::with_services")?;
     let namespaces = victim.said.clone();
     assert_eq!(namespaces.len(), 2);
     assert!(processes_in(&namespaces)? >= 6, "two process 1, openvpn, bus, NetworkManager, sleep");
@@ -27,8 +27,8 @@ fn a_killed_test_leaves_no_process() -> Result<()> {
 #[test]
 fn groups_that_a_killed_test_leaves_go_with_the_next_laboratory() -> Result<()> {
     let lab = Lab::new()?;
-    let mut victim = Victim::new("with_containers")?;
-    let mut other = Victim::new("with_containers")?;
+    let mut victim = Victim::new("end::with_containers")?;
+    let mut other = Victim::new("end::with_containers")?;
     let [left, used] = [&victim, &other].map(|victim| format!("tunwarden-lab-{}", victim.said[0]));
     let there =
         |lab: &Lab, group: &str| Ok::<_, anyhow::Error>(groups(lab)?.iter().any(|name| name == group));

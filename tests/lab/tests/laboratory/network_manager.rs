@@ -33,3 +33,19 @@ fn a_vpn_comes_up_and_only_its_endpoint_is_seen() -> Result<()> {
         wait_until("the tunnel is gone", BOUND, || !tunnel.exists())
     })
 }
+
+#[test]
+fn without_a_cable_and_with_foreign_routes_it_answers_after_a_restart() -> Result<()> {
+    with_lab(|lab| {
+        let bus = lab.host().system_bus()?;
+        let mut nm = lab.host().network_manager(&bus)?;
+        nm.add_ethernet(&lab.uplinks()[0])?;
+        let routes = "for n in 0 64 128 192; do ip route add $n.0.0.0/2 via 10.0.0.1 dev eth0; done";
+        lab.host().succeed(["sh", "-ec", routes])?;
+        lab.unplug("eth0")?;
+        nm.kill()?;
+        nm.restart_unsettled()?;
+        assert!(nm.manage(["-t", "-f", "NAME", "connection", "show"])?.contains("eth0"));
+        Ok(())
+    })
+}
