@@ -69,7 +69,7 @@ pub(crate) const STEPS: &[Step] = &[
         if how == "killed" {
             world.nm.kill()?;
         }
-        world.nm.restart()?;
+        world.nm.restart_unsettled()?;
         world.nm.nmcli(["--wait", "8", "connection", "up", "eth0"])?;
         Ok(Some(format!("(it was {how})")))
     }),
