@@ -1,5 +1,7 @@
 //! A VPN server that has only a name: found while nothing that asks for names gets out.
 
+mod user_profiles;
+
 use crate::support;
 
 use std::collections::BTreeSet;
@@ -369,72 +371,5 @@ fn a_hosts_file_that_is_a_link_is_left_alone_and_the_rules_still_know() -> Resul
         assert_eq!(lab.host().read("/etc/hosts.real")?, HOSTS);
         lab.host().succeed(["test", "-L", "/etc/hosts"]).context("it is a link still")?;
         Ok(())
-    })
-}
-
-/// On Mint every profile is made by a user, and many name their server.
-#[test]
-fn a_user_s_profile_that_names_its_server_connects_at_the_first_time_and_leaves_no_pin() -> Result<()> {
-    with_lab(|lab| {
-        let named = Named::new(lab, "", &["198.51.100.7"])?;
-        let desktop = &named.desktop;
-        wait_for_state(lab, "locked")?;
-        desktop.story.check("at rest nobody asks", &contract(&[])?)?;
-        assert_eq!(named.dns.asked(), BTreeSet::new(), "at rest");
-        assert_eq!(lab.host().read("/etc/hosts")?, HOSTS, "at rest");
-        assert_eq!(endpoints(lab)?, BTreeSet::new(), "at rest");
-
-        // The first activation, once: nmcli fails if NetworkManager gives up.
-        let began = support::seconds();
-        desktop.connect()?;
-        println!("the first activation took {} s", support::seconds() - began);
-        named.nobody_else_asks("activated for the first time")?;
-        ensure!(lab.host().read("/etc/hosts")?.contains("198.51.100.7 vpn.example.net"), "for reconnects");
-        desktop.nm.down("lab")?;
-        wait_for_state(lab, "locked")?;
-        wait_for("the pin is gone", SOON, || Ok((lab.host().read("/etc/hosts")? == HOSTS).then_some(())))?;
-        // Where it connected is known, as of any profile.
-        named.await_allowance(&["198.51.100.7"])?;
-        named.nobody_else_asks("after the activation")
-    })
-}
-
-#[test]
-fn a_user_s_profile_moves_no_name_of_this_machine_and_none_of_the_administrator_s() -> Result<()> {
-    with_lab(|lab| {
-        let bus = support::bus(lab)?;
-        let dns = lab.isp().dns(ROUTER)?;
-        for name in ["localhost", "printer", "office.example.net", "site.example.net", "x.local"] {
-            dns.set(name, &["10.0.0.66"])?;
-        }
-        let hosts = format!("{HOSTS}\n10.0.0.7 office.example.net\n");
-        lab.host().file("/etc/hosts", &hosts)?;
-        let server = lab.openvpn_server(ServerOptions::default())?;
-        let nm = lab.host().network_manager(&bus)?;
-        nm.add_ethernet(&lab.uplinks()[0])?;
-        for name in ["localhost", "printer", "office.example.net", "x.local", "site.example.net"] {
-            nm.add_vpn_by(name, &server, name)?;
-        }
-        let agent = support::agent(lab, "")?;
-        for name in ["localhost", "printer", "office.example.net", "x.local"] {
-            nm.manage(["--wait", "0", "connection", "up", name])?;
-            wait_for_state(lab, "connecting").with_context(|| name.to_owned())?;
-            nm.manage(["--wait", "60", "connection", "down", name])?;
-            wait_for_state(lab, "locked")?;
-            assert_eq!(lab.host().read("/etc/hosts")?, hosts, "{name}");
-        }
-        assert_eq!(dns.asked(), BTreeSet::new(), "the network's resolver was told");
-        let left_out = support::status(lab)?["left_out"].to_string();
-        for name in ["localhost", "printer", "x.local"] {
-            ensure!(left_out.contains(&format!("the name {name} is not looked up")), "{left_out}");
-        }
-        // The control, and the contract's one exception: a site's name, while it is being activated.
-        nm.manage(["--wait", "0", "connection", "up", "site.example.net"])?;
-        wait_for("the pin stands while it is activated", SOON, || {
-            Ok(lab.host().read("/etc/hosts")?.contains("10.0.0.66 site.example.net").then_some(()))
-        })
-        .with_context(|| agent.log())?;
-        nm.manage(["--wait", "60", "connection", "down", "site.example.net"])?;
-        wait_for("the pin is gone", SOON, || Ok((lab.host().read("/etc/hosts")? == hosts).then_some(())))
     })
 }
