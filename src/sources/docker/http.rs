@@ -1,5 +1,6 @@
-//! As much HTTP as Docker's API needs: a question, and an answer that goes on until the connection
-//! ends. HTTP/1.0 leaves nothing else (RFC 1945, 7.2.2): no chunks, no connection that is used again.
+//! The part of HTTP that Docker's API needs, by hand: one request, and an answer that lasts until the connection
+//! ends. HTTP/1.0 has nothing else (RFC 1945, 7.2.2): no chunks, and no connection that is used again. So little needs
+//! no HTTP client.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,22 +12,22 @@ use tokio::time::timeout;
 
 use super::DockerError;
 
-/// How long an answer may take. Docker takes a second for all of `/info` when its disk is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an answer may take before it is given up. Docker takes a second for `/info` when its disk is busy.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest answer; ten thousand networks take some 6 MB.
+/// Maximum size of an answer in bytes. Ten thousand networks take about 6 MB.
 const MAX_BODY: u64 = 8 << 20;
 
-/// The largest head of an answer; Docker's have a few hundred bytes.
+/// Maximum size of the head of an answer in bytes. Docker's have a few hundred.
 const MAX_HEAD: u64 = 16 << 10;
 
-/// How much of a burst of events is taken at once.
+/// Maximum number of events that are taken at once.
 const MAX_BURST: usize = 1000;
 
-/// The answer to one question.
+/// The answer to one request.
 pub(super) async fn get(socket: &Path, target: &str) -> Result<Vec<u8>, DockerError> {
     let answer = async { answer(ask(socket, target).await?).await };
-    timeout(PATIENCE, answer).await.map_err(|_| DockerError::Slow)?
+    timeout(TIMEOUT, answer).await.map_err(|_| DockerError::Slow)?
 }
 
 /// Reads an answer to its end.
@@ -37,16 +38,16 @@ pub(crate) async fn answer(stream: impl AsyncRead + Unpin) -> Result<Vec<u8>, Do
     if body.len() as u64 > MAX_BODY { Err(DockerError::TooLarge(MAX_BODY)) } else { Ok(body) }
 }
 
-/// An answer that never ends, of which only that it goes on matters.
+/// An answer that does not end. Only its growth matters, not its content.
 pub(super) struct Changes(BufReader<UnixStream>);
 
 impl Changes {
-    /// Waits for the answer to begin, for as long as it takes.
+    /// Waits for the start of the answer, without a timeout.
     pub(super) async fn open(socket: &Path, target: &str) -> Result<Self, DockerError> {
         after_head(ask(socket, target).await?).await.map(Self)
     }
 
-    /// Waits until more has come, and takes all that is there.
+    /// Waits for more of the answer, and takes everything that is there.
     pub(super) async fn next(&mut self) -> Result<(), DockerError> {
         self.more().await?;
         for _ in 0..MAX_BURST {
@@ -71,7 +72,7 @@ async fn ask(socket: &Path, target: &str) -> Result<UnixStream, DockerError> {
     Ok(stream)
 }
 
-/// Reads the head of an answer; the body follows.
+/// Reads the head of an answer. The body comes next in the stream.
 async fn after_head<R: AsyncRead + Unpin>(stream: R) -> Result<BufReader<R>, DockerError> {
     let mut stream = BufReader::new(stream);
     let mut head = (&mut stream).take(MAX_HEAD);
@@ -91,7 +92,7 @@ async fn after_head<R: AsyncRead + Unpin>(stream: R) -> Result<BufReader<R>, Doc
         match line.trim_ascii_end() {
             [] if line.ends_with(b"\n") => return Ok(stream),
             [] => return Err(DockerError::Form),
-            // Chunks are for those who speak HTTP/1.1.
+            // Chunks exist only in HTTP/1.1.
             header if header.to_ascii_lowercase().starts_with(b"transfer-encoding") => {
                 return Err(DockerError::Form);
             }

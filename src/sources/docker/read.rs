@@ -1,7 +1,7 @@
 //! What Docker's answers mean. Pure.
 //!
-//! Whoever may speak to Docker chooses its networks' names, drivers and bridges: a bridge is an
-//! interface's name by the parser or it is none, and the rest is text of a bounded length.
+//! Every user of Docker can choose the names, drivers and bridges of its networks. So a bridge counts only if the
+//! parser takes it for an interface's name, and all other text is cut to a maximum length.
 
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
@@ -12,18 +12,18 @@ use super::DockerError;
 use crate::net::{IfName, Port, Transport};
 use crate::vpn::{DockerBackend, DockerNetwork};
 
-/// The most networks that are looked at; an address pool of Docker's has room for some hundred.
+/// Maximum number of networks that are read. An address pool of Docker has room for a few hundred.
 const MAX_NETWORKS: usize = 4096;
 
-/// The most published ports that are looked at.
+/// Maximum number of published ports that are read.
 const MAX_PORTS: usize = 1024;
 
-/// The longest version, and the longest name of a network or driver, in characters. A longer one is
-/// cut: no name in the configuration is as long.
+/// Maximum length of a version, and of the name of a network or driver, in characters. Longer text is cut: no name
+/// in the configuration is as long.
 const MAX_VERSION: usize = 64;
 const MAX_NAME: usize = 300;
 
-/// How much of a network's id Docker puts behind `br-`.
+/// Number of characters of a network's id that Docker puts after `br-`.
 const SHORT_ID: usize = 12;
 
 #[derive(Deserialize)]
@@ -106,7 +106,7 @@ pub(crate) fn version(answer: &[u8]) -> Result<String, DockerError> {
 pub(crate) fn backend(answer: &[u8], version: &str) -> Result<DockerBackend, DockerError> {
     let Info { backend } = serde_json::from_slice(answer).map_err(of("/info"))?;
     let driver = backend.map(|backend| backend.driver);
-    // Releases before 29 have no other. `nftables+firewalld` is nftables.
+    // Releases before 29 have iptables alone. `nftables+firewalld` is nftables.
     let old =
         || version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|n| n < 29);
     Ok(match driver.as_deref().map(|driver| driver.split('+').next().unwrap_or(driver)) {
@@ -121,7 +121,7 @@ pub(crate) fn backend(answer: &[u8], version: &str) -> Result<DockerBackend, Doc
 pub(crate) fn networks(answer: &[u8]) -> Result<Vec<DockerNetwork>, DockerError> {
     let networks: Vec<Network> = serde_json::from_slice(answer).map_err(of("/networks"))?;
     if networks.len() > MAX_NETWORKS {
-        tracing::warn!("Docker has {} networks; only {MAX_NETWORKS} are looked at", networks.len());
+        tracing::warn!("Docker has {} networks; only {MAX_NETWORKS} are read", networks.len());
     }
     Ok(networks.into_iter().take(MAX_NETWORKS).map(Network::into_view).collect())
 }
@@ -142,7 +142,7 @@ impl Network {
             return None;
         }
         let named = self.options.as_ref().and_then(|options| options.bridge.as_deref());
-        // Docker takes an empty name for none.
+        // For Docker an empty name is no name.
         if let Some(named) = named.filter(|named| !named.is_empty()) {
             return named.parse().ok();
         }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_without_options_is_one_all_the_same() {
+    fn a_network_without_options_is_read() {
         let read =
             networks(br#"[{"Name":"x","Id":"","Driver":"null","Options":null,"Scope":"local"}]"#).unwrap();
         assert_eq!((read[0].name.as_str(), read[0].internal), ("x", false));

@@ -14,7 +14,7 @@ use super::*;
 const OK: &str = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n";
 const SOON: Duration = Duration::from_secs(5);
 
-/// So many events come at once in a burst, and so many bursts one after another.
+/// Number of events in a burst, and number of bursts.
 const BURST: usize = 500;
 const BURSTS: usize = 5;
 
@@ -126,7 +126,7 @@ async fn a_burst_of_events_is_one_look() {
     while let Ok(Some(_)) = timeout(Duration::from_secs(2), received.recv()).await {
         looks += 1;
     }
-    // The first look, and for each burst the one that it asks for and the one for what came meanwhile.
+    // The first reading, and two for each burst: one for its start, and one for the events during that reading.
     assert!((2..=1 + 2 * BURSTS).contains(&looks), "{looks} looks after {} events", BURSTS * BURST);
 }
 
