@@ -1,4 +1,4 @@
-//! Telling: what is in force goes to the log, to systemd and to the bus, after every commit.
+//! After every commit the agent reports what is in force: in the log, to systemd and on the bus.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use crate::status::{LeftOutStatus, ManagementStatus, Status};
 use crate::system;
 use crate::vpn::Announcement;
 
-/// What was told, and what is told next.
+/// The last report, and what the next one adds.
 pub(super) struct Announcer {
     pub(super) status: watch::Sender<Status>,
     /// The processes of VPN clients. Their descendants may report on their tunnels.
     pub(super) clients: watch::Sender<BTreeSet<u32>>,
     notices: Backlog,
-    /// News that are told with the next status.
+    /// News for the next report.
     pub(super) news: Vec<News>,
-    /// Who asked for the change that is told next.
+    /// The user who asked for the change that the next report is about.
     pub(super) asked_by: Option<Asker>,
 }
 
@@ -32,7 +32,7 @@ impl Announcer {
 }
 
 impl Agent {
-    /// Tells what is in force: in the log, to systemd and on the bus.
+    /// Reports what is in force.
     pub(super) async fn tell(&mut self) {
         publish(&self.announcer.clients, self.machine.clients());
         let status = self.status();

@@ -15,7 +15,7 @@ use crate::status::{Enforcement, Status, Unread};
 use crate::vpn::{DatedReport, Machine, Reporter};
 
 /// How long a firewall program may run before the status says so.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const SLOW_AFTER: Duration = Duration::from_secs(2);
 
 /// Maximum number of requests, and of reports, that wait here. More of them wait in their channel.
 const WAITING: usize = 64;
@@ -69,9 +69,9 @@ impl Attendant {
         }
     }
 
-    /// Waits until some work with the rules has ended. Nothing else reads or changes the rules meanwhile.
+    /// Waits until some work with the rules has ended. Until then nothing else reads or changes the rules.
     pub(super) async fn attend<T>(&mut self, machine: &Machine, work: impl Future<Output = T>) -> T {
-        let slow = Instant::now() + PATIENCE;
+        let slow = Instant::now() + SLOW_AFTER;
         let mut work = std::pin::pin!(work);
         loop {
             let pace = if Instant::now() >= slow { Pace::Slow } else { Pace::Usual };
@@ -122,7 +122,7 @@ impl Attendant {
     }
 }
 
-/// Whether the work has taken longer than [`PATIENCE`].
+/// Whether the work has taken longer than [`SLOW_AFTER`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
     Usual,
@@ -145,6 +145,6 @@ fn pending() -> String {
     format!(
         "a firewall program has been reading or changing the rules for more than {} s; until it ends, it is \
          not known what is in force",
-        PATIENCE.as_secs()
+        SLOW_AFTER.as_secs()
     )
 }

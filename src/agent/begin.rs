@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::reports::is_current;
 use super::{
-    Agent, Announcer, Attendant, BootstrapOwners, Configuration, Drift, Looks, Memory, Reconnection, Rules,
-    ServerNames, Setup, Sources, Timers, describe,
+    Agent, Announcer, Attendant, BootstrapOwners, Configuration, Drift, Memory, Options, Reconnection, Rules,
+    ServerNames, Sources, Timers, Verifications, describe,
 };
 use crate::bus::News;
 use crate::config::Config;
@@ -25,12 +25,12 @@ const FIRST_EVENTS: Duration = Duration::from_millis(1500);
 
 impl Agent {
     pub(super) async fn new(
-        setup: Setup,
+        options: Options,
         events: mpsc::Sender<Event>,
         drift: Drift,
         attendant: impl FnOnce(watch::Sender<Status>) -> Attendant,
     ) -> Self {
-        let Setup { config, path, load, store } = setup;
+        let Options { config, path, load, store } = options;
         let configuration = Configuration::new(&path, &config, load);
         let config = config.config;
         let kept = store.applied().unwrap_or_else(|error| {
@@ -51,7 +51,7 @@ impl Agent {
             drift,
             announcer: Announcer::new(status, attendant.notices()),
             attendant,
-            looks: Looks::default(),
+            verifications: Verifications::default(),
             reconnection: Reconnection::new(&store),
             memory: Memory::new(store, kept),
             sources: Sources::new(events),
@@ -102,16 +102,16 @@ impl Agent {
         if old == new && held {
             self.machine.keep_since(self.memory.kept.since, &self.memory.kept.situation.tunnels);
         }
-        self.announcer.news = self.what_happened_meanwhile(old, new);
+        self.announcer.news = self.changes_without_agent(old, new);
         self.enforce().await;
     }
 
-    /// Takes events until NetworkManager and, if it told of a tunnel before, the client of a management
-    /// socket have been heard.
+    /// Takes events until NetworkManager has reported, and also the client of a management socket if it
+    /// reported a tunnel before.
     async fn take_first_events(&mut self, events: &mut mpsc::Receiver<Event>) {
         let before = &self.memory.kept.situation.tunnels;
-        let told = |tunnel: &Tunnel| tunnel.carrying && tunnel.source == TunnelSource::Management;
-        let (mut manager, mut client) = (false, !before.iter().any(told));
+        let reported = |tunnel: &Tunnel| tunnel.carrying && tunnel.source == TunnelSource::Management;
+        let (mut manager, mut client) = (false, !before.iter().any(reported));
         let first = async {
             while let Some(event) = events.recv().await {
                 manager |= matches!(event, Event::NetworkManager(_));
@@ -127,7 +127,8 @@ impl Agent {
         let _ = tokio::time::timeout(FIRST_EVENTS, first).await;
     }
 
-    fn what_happened_meanwhile(&self, old: State, new: State) -> Vec<News> {
+    /// The news of the time in which no agent ran.
+    fn changes_without_agent(&self, old: State, new: State) -> Vec<News> {
         let mut news = Vec::new();
         if new == State::Lost && old == State::Protected {
             news.extend(self.memory.kept.situation.tunnels.iter().map(|tunnel| {

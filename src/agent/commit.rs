@@ -1,4 +1,4 @@
-//! From the situation to the kernel: the agent commits the rules of the situation and tells the result.
+//! From the situation to the kernel: the agent commits the rules of the situation and reports the result.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl Rules {
 }
 
 impl Agent {
-    /// Puts the rules of the situation in force, and tells the result.
+    /// Puts the rules of the situation in force, and reports the result.
     pub(super) async fn enforce(&mut self) {
         self.direct_sources();
         let situation = self.machine.situation();
@@ -129,7 +129,8 @@ impl Agent {
         why
     }
 
-    /// Commits, and answers requests meanwhile. Returns who had changed something before.
+    /// Commits, and answers requests during the commit. Returns the program that had changed something
+    /// before.
     async fn commit(
         &mut self,
         ruleset: &Ruleset,
@@ -162,7 +163,7 @@ impl Agent {
         self.rules.found = Enforcement::Enforced;
         match commit {
             Commit::AsPlanned | Commit::Unread(_) => {}
-            // Nothing was open, so this is no repair that a user has to hear of.
+            // Nothing was open, so the user gets no notification of a repair.
             Commit::Moved(lines) => tracing::info!("back in its place: {}", lines.join("; ")),
             Commit::Mended(lines) => {
                 self.rules.repairs = self.rules.repairs.saturating_add(1);

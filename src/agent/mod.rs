@@ -10,7 +10,6 @@ mod begin;
 mod commit;
 mod configuration;
 mod drift;
-mod looks;
 mod memory;
 mod names;
 mod owners;
@@ -19,6 +18,7 @@ mod reconnection;
 mod reports;
 mod requests;
 mod sources;
+mod verifications;
 mod wait;
 
 use std::path::PathBuf;
@@ -41,20 +41,20 @@ use attend::Attendant;
 use commit::Rules;
 use configuration::Configuration;
 use drift::{Drift, Read};
-use looks::Looks;
 use memory::Memory;
 use names::ServerNames;
 use owners::BootstrapOwners;
 use reconnection::Reconnection;
 use reports::Taken;
 use sources::{Files, Sources};
+use verifications::Verifications;
 use wait::{EndSignals, Timers, until, until_instant};
 
 /// Reads the configuration file.
 pub type Loader = Box<dyn Fn() -> Result<Written, Faults> + Send>;
 
 /// What the agent is started with.
-pub struct Setup {
+pub struct Options {
     /// The configuration in force from the start.
     pub config: InForce,
     /// The path of its file.
@@ -74,7 +74,7 @@ struct Agent {
     rules: Rules,
     drift: Drift,
     attendant: Attendant,
-    looks: Looks,
+    verifications: Verifications,
     memory: Memory,
     sources: Sources,
     names: ServerNames,
@@ -98,12 +98,12 @@ pub enum AgentError {
 ///
 /// # Errors
 /// [`AgentError`]: the agent could not start.
-pub async fn run(setup: Setup) -> Result<(), AgentError> {
+pub async fn run(options: Options) -> Result<(), AgentError> {
     // Keep enforcing the rules even if the state directory is not writable.
-    if let Err(error) = setup.store.prepare() {
+    if let Err(error) = options.store.prepare() {
         tracing::warn!("{}: what the agent learns now is lost at the next boot", describe(&error));
     }
-    let _only_one = setup.store.lock()?;
+    let _only_one = options.store.lock()?;
     let signals = Signals { hangup: signal(SignalKind::hangup())?, end: EndSignals::listen()? };
     let mut end = EndSignals::listen()?;
 
@@ -112,7 +112,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let (change_sender, changes) = mpsc::channel(256);
     let notices = Backlog::default();
     let attendant = |status| Attendant::new(requests, status, notices.clone());
-    let mut agent = Agent::new(setup, event_sender, Drift::new(changes), attendant).await;
+    let mut agent = Agent::new(options, event_sender, Drift::new(changes), attendant).await;
     let files = agent.start_sources(change_sender);
     let caller = Caller { requests: request_sender, clients: agent.announcer.clients.subscribe() };
     let bus = (caller, notices);
@@ -120,7 +120,7 @@ pub async fn run(setup: Setup) -> Result<(), AgentError> {
     let ended_in_time = async {
         end.received().await;
         // A commit that goes well ends within this time.
-        tokio::time::sleep(attend::PATIENCE).await;
+        tokio::time::sleep(attend::SLOW_AFTER).await;
     };
     tokio::select! {
         () = agent.work(events, files, signals, bus) => {}
@@ -161,14 +161,14 @@ impl Agent {
                 () = signals.end.received() => break,
                 () = until(self.timers.wake_at) => self.take_all(Event::Clock, &mut events).await,
                 () = until_instant(self.rules.retry_at()) => self.retry().await,
-                Some(notice) = self.drift.notices.recv() => self.noticed(notice).await,
+                Some(report) = self.drift.reports.recv() => self.tables_reported(report).await,
                 () = until_instant(look_due) => self.look_now().await,
                 Some(()) = files.hosts.recv() => self.pin_again(),
                 Some(()) = files.users.recv() => self.look_up_owners(),
                 Some(found) = self.owners.found.recv() => self.owners_found(found).await,
                 Some(()) = files.reports.recv() => self.take_left_reports().await,
                 () = self.rules.firewall.orphaned() => self.take_over().await,
-                () = self.looks.wait() => self.look_for_all().await,
+                () = self.verifications.due() => self.verify_for_all().await,
             }
         }
     }

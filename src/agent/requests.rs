@@ -30,7 +30,7 @@ impl Agent {
                 let result = self.reload().await;
                 let _ = answer.send(result);
             }
-            Request::Verify(by, answer) => self.looks.want(by.uid, answer),
+            Request::Verify(by, answer) => self.verifications.request(by.uid, answer),
             Request::Reconnect(answer) => match self.machine.comeback() {
                 Ok(comeback) if self.machine.carries(&comeback) => {
                     let _ = answer.send(Ok(()));
@@ -87,7 +87,7 @@ impl Agent {
             let why = self.restore(&refused).await;
             return Err(format!("the kernel refuses its rules, the old configuration stays in force: {why}"));
         }
-        tracing::info!("the configuration was read anew");
+        tracing::info!("the configuration was read again");
         self.configuration.accept(&written);
         self.owners.current = owners;
         self.take(Event::Config(Box::new(config)));
@@ -113,8 +113,8 @@ impl Agent {
     }
 
     /// Compares the kernel with the rules once, for all callers who wait.
-    pub(super) async fn look_for_all(&mut self) {
-        let waiting = self.looks.take();
+    pub(super) async fn verify_for_all(&mut self) {
+        let waiting = self.verifications.take_callers();
         let result = self.verify().await;
         tracing::debug!("looked at the kernel for {} callers", waiting.len());
         for answer in waiting {

@@ -4,7 +4,7 @@
 use tokio::sync::{mpsc, watch};
 
 use super::Agent;
-use crate::sources::drift::Notice;
+use crate::sources::drift::TableReport;
 use crate::sources::{self, process::Watcher};
 use crate::vpn::{Event, Listening, ManagementSocket};
 
@@ -41,7 +41,7 @@ impl Sources {
 
 impl Agent {
     /// Starts every source.
-    pub(super) fn start_sources(&self, changes: mpsc::Sender<Notice>) -> Files {
+    pub(super) fn start_sources(&self, changes: mpsc::Sender<TableReport>) -> Files {
         let (hosts_sender, hosts) = mpsc::channel(1);
         let (users_sender, users) = mpsc::channel(1);
         let (reports_sender, reports) = mpsc::channel(1);

@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 
 use super::load::{in_force, load, path_of};
 use super::{Outcome, log};
-use crate::agent::{Setup, run as run_agent};
+use crate::agent::{Options, run as run_agent};
 use crate::store::Store;
 
 #[derive(Debug, ClapArgs)]
@@ -28,6 +28,6 @@ pub(super) async fn run(args: &Args, config: Option<&Path>) -> Outcome {
     }
     let file = path_of(path.as_deref());
     let load = Box::new(move || load(path.as_deref()));
-    run_agent(Setup { config, path: file, load, store }).await.context("the agent cannot run")?;
+    run_agent(Options { config, path: file, load, store }).await.context("the agent cannot run")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -33,7 +33,7 @@ pub(super) async fn take_out(
 pub(super) async fn close(backend: Backend, family: Family, why: FirewallError) -> FirewallError {
     let last = last_resort();
     let last = last.family(family);
-    let failed = match mend(backend, family, None, last, &mut Commit::AsPlanned).await {
+    let failed = match repair(backend, family, None, last, &mut Commit::AsPlanned).await {
         Ok(()) => return FirewallError::ClosedCompletely(Box::new(why)),
         Err(failed) => failed,
     };
@@ -93,15 +93,15 @@ pub(super) async fn commit(
         tracing::debug!("restored {family:?} in {} µs", began.elapsed().as_micros());
         match moved {
             Ok(()) => expected = Some(tables),
-            Err(why) if why.is_wait() => return Err(why.into()),
+            Err(why) if why.is_timeout() => return Err(why.into()),
             Err(_) => {}
         }
     }
     let (mut attempt, mut seen) = (1, Commit::AsPlanned);
     loop {
-        match mend(backend, family, expected, tables, &mut seen).await {
+        match repair(backend, family, expected, tables, &mut seen).await {
             Ok(()) => return Ok(seen),
-            Err(why) if attempt < ATTEMPTS && why.may_pass() => attempt += 1,
+            Err(why) if attempt < ATTEMPTS && why.may_succeed() => attempt += 1,
             Err(why) => return write_unread(backend, family, tables, why).await,
         }
     }
@@ -109,7 +109,7 @@ pub(super) async fn commit(
 
 /// Reads the tables, changes what differs from `tables` in one transaction per table, and reads them again.
 /// Another program made the differences from `expected`.
-async fn mend(
+async fn repair(
     backend: Backend,
     family: Family,
     expected: Option<&[Table]>,

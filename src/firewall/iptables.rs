@@ -69,7 +69,7 @@ impl Iptables {
                         mended = Commit::Mended(moved);
                     }
                     match self.commit_rules(ruleset, held.as_ref(), trust, order).await {
-                        Err(refusal) if refusal.may_pass() => refusal.into_why(),
+                        Err(refusal) if refusal.may_succeed() => refusal.into_why(),
                         result => {
                             self.complaint.clear();
                             return Ok(result?.and(mended));
@@ -145,7 +145,7 @@ impl Iptables {
     }
 
     /// Whether the kernel does not report changes of these tables by other programs.
-    pub(super) fn is_untold(&self) -> bool {
+    pub(super) fn is_unreported(&self) -> bool {
         self.legacy
     }
 
@@ -252,8 +252,8 @@ impl Refusal {
     }
 
     /// Whether another attempt at once may end otherwise.
-    fn may_pass(&self) -> bool {
-        self.first.1.may_pass() && self.second.iter().all(|second| second.1.may_pass())
+    fn may_succeed(&self) -> bool {
+        self.first.1.may_succeed() && self.second.iter().all(|second| second.1.may_succeed())
     }
 
     /// The reason of the first family that refused.

@@ -1,7 +1,7 @@
 //! The edge to the kernel: rules are committed only here, and read back after every commit.
 //!
 //! There are up to two layers, which hold the same rules. A packet has to pass both. A change therefore goes
-//! to both at once, and what may pass meanwhile is never more than before or after the change. If one layer
+//! to both at once, and while it happens no more may pass than before it or after it. If one layer
 //! or one family refuses the change, it is taken back in all of them (`change.rs`).
 
 mod absent;
@@ -159,8 +159,8 @@ impl Firewall {
     }
 
     /// Whether the kernel does not report changes of the rules by other programs.
-    pub fn is_untold(&self) -> bool {
-        self.iptables.as_ref().is_some_and(Iptables::is_untold)
+    pub fn is_unreported(&self) -> bool {
+        self.iptables.as_ref().is_some_and(Iptables::is_unreported)
     }
 
     /// Which rules are in force in another form, or in fewer layers, than configured.

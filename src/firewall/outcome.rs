@@ -167,10 +167,10 @@ impl FirewallError {
     }
 
     /// Whether another attempt at once may succeed.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(super) fn may_succeed(&self) -> bool {
         match self {
-            Self::Tool(why) | Self::Set(SetError::Tool(why)) => !why.is_wait(),
-            Self::Unreadable(why) => why.may_pass(),
+            Self::Tool(why) | Self::Set(SetError::Tool(why)) => !why.is_timeout(),
+            Self::Unreadable(why) => why.may_succeed(),
             Self::Saved(_)
             | Self::Listing(_)
             | Self::Netfilter(_)

@@ -85,7 +85,7 @@ async fn one_by_one(backend: Backend, family: Family, kernel: &Kernel) -> Result
                 Policy::Accept => "ACCEPT",
                 Policy::Drop => "DROP",
             });
-            Ok::<_, FirewallError>((chain.clone(), policy, rules.unwrap_or_else(|| as_told(held))))
+            Ok::<_, FirewallError>((chain.clone(), policy, rules.unwrap_or_else(|| as_described(held))))
         });
         saved.insert(name, SavedTable::of(try_join_all(chains).await?));
     }
@@ -110,7 +110,7 @@ async fn printed_chain(
     }
 }
 
-fn as_told(chain: &HeldChain) -> Vec<String> {
+fn as_described(chain: &HeldChain) -> Vec<String> {
     let text = |rule: &HeldRule| match rule {
         HeldRule::Jump(chain) => format!("-j {chain}"),
         HeldRule::Other(Some(chain)) => format!("{UNPRINTABLE} -j {chain}"),
@@ -149,7 +149,7 @@ mod tests {
     fn a_rule_that_cannot_be_printed_is_not_our_jump() {
         let other = |chain: Option<&str>| HeldRule::Other(chain.map(ToOwned::to_owned));
         let rules = vec![other(None), other(Some("X")), HeldRule::Jump("X".to_owned())];
-        let told = as_told(&HeldChain { policy: None, rules });
+        let told = as_described(&HeldChain { policy: None, rules });
         assert_eq!(told.iter().filter(|rule| *rule == "-j X").count(), 1);
         assert_eq!(told[2], "-j X");
     }

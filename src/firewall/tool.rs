@@ -15,12 +15,12 @@ use crate::system::program::{command, path, run};
 /// How long a program waits for the lock of iptables-legacy, in seconds.
 const LOCK_SECONDS: &str = "5";
 
-/// What `iptables-save` prints now.
+/// Runs `iptables-save` and returns what it prints.
 pub(super) async fn save(backend: Backend, family: Family) -> Result<String, ToolError> {
     run(&name(backend, family, "save"), &[], "").await
 }
 
-/// What `iptables -S` prints of one chain.
+/// Runs `iptables -S` for one chain and returns what it prints.
 pub(super) async fn list_chain(
     backend: Backend,
     family: Family,
@@ -30,7 +30,7 @@ pub(super) async fn list_chain(
     run(&program(backend, family), &["-t", table, "-S", chain], "").await
 }
 
-/// Whether a chain holds a rule that is only a jump to another.
+/// Whether a chain holds a rule that does nothing but jump to another chain.
 pub(super) async fn has_jump(
     backend: Backend,
     family: Family,
@@ -39,13 +39,13 @@ pub(super) async fn has_jump(
 ) -> Result<bool, ToolError> {
     match run(&program(backend, family), &["-t", table, "-C", from, "-j", to], "").await {
         Ok(_) => Ok(true),
-        // 1: there is no such rule. 2: there is no chain that it could lead to.
+        // Exit status 1: there is no such rule. 2: the other chain is not there.
         Err(ToolError::Failed { status, .. }) if matches!(status.code(), Some(1 | 2)) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Commits a restore text, each table in one transaction.
+/// Commits a restore text, each of its tables in one transaction.
 pub(super) async fn restore(backend: Backend, family: Family, text: &str) -> Result<(), ToolError> {
     let program = name(backend, family, "restore");
     run(&program, &["--noflush", "--wait", LOCK_SECONDS], text).await?;
@@ -55,55 +55,57 @@ pub(super) async fn restore(backend: Backend, family: Family, text: &str) -> Res
     Ok(())
 }
 
-/// Makes every table of a text what the text says, whatever was in it.
+/// Replaces every table of a restore text, with all that the table held.
 pub(super) async fn restore_whole(backend: Backend, family: Family, text: &str) -> Result<(), ToolError> {
     run(&name(backend, family, "restore"), &["--wait", LOCK_SECONDS], text).await.map(drop)
 }
 
-/// One run of ipset; what it prints.
+/// Runs ipset and returns what it prints.
 pub(super) async fn ipset(arguments: &[&str], input: &str) -> Result<String, ToolError> {
     run("ipset", arguments, input).await
 }
 
-/// One run of nft; what it prints.
+/// Runs nft and returns what it prints.
 pub(super) async fn nft(arguments: &[&str], input: &str) -> Result<String, ToolError> {
-    let said = run("nft", arguments, input).await?;
+    let output = run("nft", arguments, input).await?;
     if arguments.first() == Some(&"-f") {
         count(1);
     }
-    Ok(said)
+    Ok(output)
 }
 
-/// How many transactions this process has had nf_tables make.
+/// Number of nf_tables transactions that this process has caused.
 static TRANSACTIONS: AtomicU32 = AtomicU32::new(0);
 
-/// An nft that goes on: it takes commands by lines, and says on standard error what is wrong with them.
-/// Dropped, it is killed.
-pub(super) fn nft_that_goes_on() -> Result<Child, ToolError> {
+/// Starts an interactive nft. It reads commands line by line, and prints errors on standard error. It is
+/// killed when the child is dropped.
+pub(super) fn interactive_nft() -> Result<Child, ToolError> {
     let mut command = command("nft", &["-i"])?;
-    // It would keep what it was told in a file of its home.
+    // nft would write its command history into the home directory.
     command.env("HOME", "/dev/null").stdout(Stdio::null());
-    // What a terminal sends to end the agent is not for it.
+    // Control-C on a terminal ends the agent alone.
     command.process_group(0);
     command.spawn().map_err(|source| ToolError::Run { program: "nft".to_owned(), source })
 }
 
+/// Counts transactions of this process.
 pub(super) fn count(more: usize) {
     TRANSACTIONS.fetch_add(u32::try_from(more).unwrap_or(u32::MAX), Ordering::Relaxed);
 }
 
-/// How many transactions this process has had nf_tables make, each of which is a generation: so our own
-/// are told from those of others, even by a process in another pid namespace than the kernel's.
+/// Number of nf_tables transactions that this process has caused. Each is one generation, so the agent can
+/// tell its own changes from those of other programs. The process id is not enough for that: the agent may be
+/// in another PID namespace.
 pub fn transactions() -> u32 {
     TRANSACTIONS.load(Ordering::Relaxed)
 }
 
 /// The program that changes single rules of a family, if it is installed.
 pub fn iptables_program(backend: Backend, family: Family) -> Option<PathBuf> {
-    path(name(backend, family, "save").trim_end_matches("-save"))
+    path(&program(backend, family))
 }
 
-/// Whether the rules go into the tables of iptables-legacy, of which the kernel tells nothing.
+/// Whether the rules go into the tables of iptables-legacy. The kernel does not report changes of those.
 pub(super) fn is_legacy(backend: Backend) -> bool {
     match backend {
         Backend::Legacy => true,

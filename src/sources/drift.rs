@@ -1,7 +1,6 @@
-//! Changes of the kernel's tables, whoever makes them, as netfilter tells them.
+//! Changes of the kernel's tables, as netfilter reports them.
 //!
-//! Our own are among them: which of them have been looked at is known by their generation, and that
-//! is the agent's business.
+//! The agent's own changes are among them. The agent tells them apart by their generation.
 
 use std::time::Duration;
 
@@ -10,47 +9,47 @@ use tokio::sync::mpsc;
 use crate::netfilter::Change;
 use crate::netfilter::socket::{Changes, Received};
 
-/// How long until it is tried again to listen.
+/// How long the source waits before it tries again to listen.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What is told.
+/// A report about the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// From now on every change is told.
+pub enum TableReport {
+    /// From now on every change is reported.
     Listening,
-    /// Somebody has changed a table.
+    /// A program has changed a table.
     Change(Change),
-    /// Something may have changed that was not told.
+    /// There may be a change that was not reported.
     Unknown,
-    /// Nothing is told for now: why.
-    Deaf(String),
+    /// Changes are not reported for now. The text says why.
+    Unavailable(String),
 }
 
-/// Tells every change until nobody listens any more.
-pub async fn watch(notices: mpsc::Sender<Notice>) {
+/// Reports every change until the receiver is dropped.
+pub async fn watch(reports: mpsc::Sender<TableReport>) {
     loop {
-        let Err(error) = listen(&notices).await else { return };
-        if notices.send(Notice::Deaf(error.to_string())).await.is_err() {
+        let Err(error) = listen(&reports).await else { return };
+        if reports.send(TableReport::Unavailable(error.to_string())).await.is_err() {
             return;
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn listen(notices: &mpsc::Sender<Notice>) -> std::io::Result<()> {
+async fn listen(reports: &mpsc::Sender<TableReport>) -> std::io::Result<()> {
     let changes = Changes::listen()?;
-    let mut told = notices.send(Notice::Listening).await;
-    while told.is_ok() {
-        for notice in received(changes.next().await?) {
-            told = notices.send(notice).await;
+    let mut sent = reports.send(TableReport::Listening).await;
+    while sent.is_ok() {
+        for report in received(changes.next().await?) {
+            sent = reports.send(report).await;
         }
     }
     Ok(())
 }
 
-fn received(received: Received) -> Vec<Notice> {
+fn received(received: Received) -> Vec<TableReport> {
     match received {
-        Received::Changes(changes) => changes.into_iter().map(Notice::Change).collect(),
-        Received::Unknown => vec![Notice::Unknown],
+        Received::Changes(changes) => changes.into_iter().map(TableReport::Change).collect(),
+        Received::Unknown => vec![TableReport::Unknown],
     }
 }

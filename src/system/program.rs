@@ -63,9 +63,9 @@ impl ToolError {
         }
     }
 
-    /// Whether waiting was in vain: the program hung, or another one held the lock that they share. To try
-    /// again at once would only wait again.
-    pub(crate) fn is_wait(&self) -> bool {
+    /// Whether the program hung, or waited too long for the lock of iptables-legacy. Another attempt at once
+    /// would only wait again.
+    pub(crate) fn is_timeout(&self) -> bool {
         match self {
             Self::TimedOut(_) => true,
             Self::Failed { message, .. } => message.contains("xtables lock"),

@@ -57,7 +57,7 @@ pub(in crate::agent) enum Read {
 
 /// A commit, as the ledger sees it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
+pub(super) struct Reading {
     pub(super) read: Read,
     /// The generation before it.
     pub(super) began: Option<Generation>,
@@ -67,7 +67,7 @@ pub(super) struct Look {
     pub(super) made: u32,
 }
 
-impl Look {
+impl Reading {
     /// The generations, if all of them are our own: there are as many as we made.
     fn own(self) -> Option<(Generation, Generation)> {
         self.began.zip(self.ended).filter(|(began, ended)| ended.since(*began) == self.made)
@@ -107,27 +107,27 @@ impl Ledger {
     }
 
     /// Accounts for a commit. Returns the program that last changed something before or during it.
-    pub(super) fn looked(&mut self, look: Look, now: Instant) -> Option<Program> {
-        let own = look.own();
-        if let Some(own) = own.filter(|_| look.made > 0) {
+    pub(super) fn account_for(&mut self, reading: Reading, now: Instant) -> Option<Program> {
+        let own = reading.own();
+        if let Some(own) = own.filter(|_| reading.made > 0) {
             self.own.truncate(OWN - 1);
             self.own.push_front(own);
         }
-        let before = |change: &&Change| match look.began {
+        let before = |change: &&Change| match reading.began {
             Some(began) => !change.generation.is_after(began),
             None => true,
         };
         // Changes during the commit may be our own.
         let foreign = |change: &&Change| before(change) || own.is_none() && !is_ours(&change.by.name);
         let by = self.changes.iter().rfind(foreign).map(|change| change.by.clone());
-        if look.read == Read::Everything {
+        if reading.read == Read::Everything {
             if self.looks.len() == BURST {
                 self.looks.pop_front();
             }
             self.looks.push_back(now);
             self.unknown = false;
             // A change of another program during the look may have come after the reading.
-            self.covered = if own.is_some() { look.ended } else { look.began };
+            self.covered = if own.is_some() { reading.ended } else { reading.began };
             if self.covered.is_none() {
                 // The kernel does not count generations. The look has read all changes that were reported
                 // before.

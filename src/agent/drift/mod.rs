@@ -12,9 +12,9 @@ use super::Agent;
 use crate::firewall::transactions;
 use crate::netfilter::socket::generation;
 use crate::netfilter::{Generation, Program};
-use crate::sources::drift::Notice;
+use crate::sources::drift::TableReport;
 use crate::status::{FightStatus, Watch};
-use ledger::{Ledger, Look};
+use ledger::{Ledger, Reading};
 
 pub(in crate::agent) use ledger::Read;
 
@@ -24,30 +24,30 @@ const SLOW: Duration = Duration::from_secs(60);
 /// The reports of changes, and what followed from them.
 #[derive(Debug)]
 pub(super) struct Drift {
-    pub(super) notices: mpsc::Receiver<Notice>,
+    pub(super) reports: mpsc::Receiver<TableReport>,
     ledger: Ledger,
     listening: bool,
     looked_at: Instant,
 }
 
 impl Drift {
-    pub(super) fn new(notices: mpsc::Receiver<Notice>) -> Self {
-        Self { notices, ledger: Ledger::default(), listening: false, looked_at: Instant::now() }
+    pub(super) fn new(reports: mpsc::Receiver<TableReport>) -> Self {
+        Self { reports, ledger: Ledger::default(), listening: false, looked_at: Instant::now() }
     }
 
-    fn take(&mut self, notice: Notice) {
-        match notice {
-            Notice::Listening => {
+    fn take(&mut self, report: TableReport) {
+        match report {
+            TableReport::Listening => {
                 // Changes before this moment were not reported.
                 self.ledger.note_unknown();
                 self.listening = true;
             }
-            Notice::Change(change) => {
+            TableReport::Change(change) => {
                 tracing::debug!("the tables have changed: {change:?}");
                 self.ledger.note(change);
             }
-            Notice::Unknown => self.ledger.note_unknown(),
-            Notice::Deaf(why) => {
+            TableReport::Unknown => self.ledger.note_unknown(),
+            TableReport::Unavailable(why) => {
                 tracing::warn!(
                     "netfilter does not tell what changes ({why}): looking every {} s instead",
                     SLOW.as_secs()
@@ -58,8 +58,8 @@ impl Drift {
     }
 
     fn take_all(&mut self) {
-        while let Ok(notice) = self.notices.try_recv() {
-            self.take(notice);
+        while let Ok(report) = self.reports.try_recv() {
+            self.take(report);
         }
     }
 
@@ -74,16 +74,16 @@ impl Drift {
         tokio::task::yield_now().await;
         self.take_all();
         let (began, ended, now) = (before.generation, generation(), Instant::now());
-        let look = match made {
+        let reading = match made {
             Made::Commit => {
-                Look { read, began, ended, made: transactions().wrapping_sub(before.transactions) }
+                Reading { read, began, ended, made: transactions().wrapping_sub(before.transactions) }
             }
             // The commit is repeated after a delay. The changes that it made and took back must not repeat it
             // at once.
-            Made::Nothing => Look { read: Read::Everything, began: ended, ended, made: 0 },
+            Made::Nothing => Reading { read: Read::Everything, began: ended, ended, made: 0 },
         };
         self.looked_at = now;
-        self.ledger.looked(look, now)
+        self.ledger.account_for(reading, now)
     }
 }
 
@@ -105,9 +105,9 @@ pub(super) enum Made {
 
 impl Agent {
     /// Takes a report of a change. The repair follows when it is due.
-    pub(super) async fn noticed(&mut self, notice: Notice) {
+    pub(super) async fn tables_reported(&mut self, report: TableReport) {
         let before = self.watch();
-        self.drift.take(notice);
+        self.drift.take(report);
         self.drift.take_all();
         if self.watch() != before {
             self.tell().await;
@@ -116,7 +116,11 @@ impl Agent {
 
     /// How the agent sees changes.
     pub(super) fn watch(&self) -> Watch {
-        if self.drift.listening && !self.rules.firewall.is_untold() { Watch::Netfilter } else { Watch::Slow }
+        if self.drift.listening && !self.rules.firewall.is_unreported() {
+            Watch::Netfilter
+        } else {
+            Watch::Slow
+        }
     }
 
     /// When the next look at the tables, or the end of a fight, is due.
@@ -128,7 +132,7 @@ impl Agent {
         [ledger.due(Instant::now()), slow, ledger.fight_ends()].into_iter().flatten().min()
     }
 
-    /// Looks at the tables, or tells that a fight is over.
+    /// Reads the tables, or reports that a fight is over.
     pub(super) async fn look_now(&mut self) {
         let now = Instant::now();
         let fight_ends = self.drift.ledger.fight_ends().is_some_and(|end| end <= now);

@@ -1,11 +1,11 @@
 //! The nf_tables layer: two tables of our own, both in one transaction.
 //!
 //! A system may lack it: `nft` is not installed, or the kernel has no such hooks. A failed commit shows that.
-//! It is told, and is no error, because the other layer holds the rules. A kernel before 5.16 has no egress
-//! hook, but still has the inet table.
+//! The status shows it, and it is no error, because the other layer holds the rules. A kernel before 5.16 has
+//! no egress hook, but still has the inet table.
 //!
-//! The agent owns the tables where kernel and nft allow it (6.9 and 1.1): then a flush by another program does
-//! not remove them. Otherwise every program can change them.
+//! The agent owns the tables where kernel and nft allow it (6.9 and 1.1): then a flush by another program
+//! does not remove them. Otherwise every program can change them.
 
 pub(crate) mod listing;
 mod questions;
@@ -285,7 +285,7 @@ impl Nftables {
         }
         let (mut attempt, mut seen) = (1, Commit::AsPlanned);
         loop {
-            match self.mend(expected, wanted, &mut seen).await {
+            match self.repair(expected, wanted, &mut seen).await {
                 Err(why) if attempt < ATTEMPTS => {
                     attempt += 1;
                     if matches!(&why, FirewallError::Tool(why) if why.is_not_permitted()) {
@@ -301,7 +301,7 @@ impl Nftables {
     }
 
     /// Reads the tables, replaces those that differ in one transaction, and reads them again.
-    async fn mend(
+    async fn repair(
         &mut self,
         expected: Option<&[NftTable]>,
         wanted: &[NftTable],

@@ -34,7 +34,7 @@ impl Session {
     /// # Errors
     /// When it does not answer: an nft can be built without an interactive mode.
     pub(super) async fn start() -> Result<Self, ToolError> {
-        let mut child = tool::nft_that_goes_on()?;
+        let mut child = tool::interactive_nft()?;
         let (Some(input), Some(errors)) = (child.stdin.take(), child.stderr.take()) else {
             return Err(ended());
         };

@@ -8,7 +8,7 @@ use crate::firewall::tool::ToolError;
 use crate::net::IfName;
 use crate::policy::WireRules;
 
-/// Maximum number of questions to the kernel. Wires that are left then are left out unasked.
+/// Maximum number of questions to the kernel. After that, the remaining wires get no hook.
 const QUESTIONS: usize = 100;
 
 /// Maximum number of wires that a message names.

@@ -7,14 +7,14 @@ fn change(generation: u32, name: &str) -> Change {
 }
 
 /// A look during which this many generations were made, all by us.
-fn look(began: u32, made: u32) -> Look {
+fn look(began: u32, made: u32) -> Reading {
     let ended = Some((began + made).into());
-    Look { read: Read::Everything, began: Some(began.into()), ended, made }
+    Reading { read: Read::Everything, began: Some(began.into()), ended, made }
 }
 
 /// One during which others made some too.
-fn disturbed(began: u32, ended: u32, made: u32) -> Look {
-    Look { ended: Some(ended.into()), ..look(began, made) }
+fn disturbed(began: u32, ended: u32, made: u32) -> Reading {
+    Reading { ended: Some(ended.into()), ..look(began, made) }
 }
 
 fn is_due(ledger: &Ledger) -> bool {
@@ -26,13 +26,13 @@ fn what_a_look_has_read_needs_no_other_and_our_own_changes_need_none() {
     let mut ledger = Ledger::default();
     ledger.note(change(5, "iptables"));
     assert!(is_due(&ledger));
-    assert_eq!(ledger.looked(look(5, 4), Instant::now()).map(|by| by.pid), Some(5));
+    assert_eq!(ledger.account_for(look(5, 4), Instant::now()).map(|by| by.pid), Some(5));
     // Our own, told only now.
     for generation in 6..=9 {
         ledger.note(change(generation, "iptables-restor"));
     }
     assert!(!is_due(&ledger));
-    // After ours, whoever it was: one that bears our name may be somebody else.
+    // A change after ours, by a program with our program's name: it may be another program.
     ledger.note(change(10, "iptables-restor"));
     assert!(is_due(&ledger));
 }
@@ -40,15 +40,15 @@ fn what_a_look_has_read_needs_no_other_and_our_own_changes_need_none() {
 #[test]
 fn a_commit_that_has_not_read_everything_settles_only_its_own_changes() {
     let mut ledger = Ledger::default();
-    ledger.looked(look(1, 0), Instant::now());
+    ledger.account_for(look(1, 0), Instant::now());
     ledger.note(change(2, "iptables"));
-    let step = Look { read: Read::Changes, ..look(2, 2) };
-    ledger.looked(step, Instant::now());
+    let step = Reading { read: Read::Changes, ..look(2, 2) };
+    ledger.account_for(step, Instant::now());
     for generation in [3, 4] {
         ledger.note(change(generation, "iptables-restor"));
     }
     assert!(is_due(&ledger), "2 has not been looked at");
-    assert_eq!(ledger.looked(look(4, 0), Instant::now()).map(|by| by.pid), Some(2));
+    assert_eq!(ledger.account_for(look(4, 0), Instant::now()).map(|by| by.pid), Some(2));
     assert!(!is_due(&ledger));
 }
 
@@ -59,10 +59,10 @@ fn a_change_during_a_look_is_looked_at_again_even_under_our_own_name() {
         ledger.note(change(generation, name));
     }
     // One of the two is ours.
-    let by = ledger.looked(disturbed(1, 3, 1), Instant::now());
+    let by = ledger.account_for(disturbed(1, 3, 1), Instant::now());
     assert_eq!(by.map(|by| by.name).as_deref(), Some("docker"));
     assert!(is_due(&ledger));
-    ledger.looked(look(3, 0), Instant::now());
+    ledger.account_for(look(3, 0), Instant::now());
     assert!(!is_due(&ledger));
 }
 
@@ -70,13 +70,16 @@ fn a_change_during_a_look_is_looked_at_again_even_under_our_own_name() {
 fn we_do_not_blame_ourselves_and_others_with_our_names_we_do() {
     let mut ledger = Ledger::default();
     ledger.note(change(6, "iptables-restor"));
-    assert_eq!(ledger.looked(look(5, 1), Instant::now()), None);
+    assert_eq!(ledger.account_for(look(5, 1), Instant::now()), None);
     ledger.note(change(7, "iptables-restor"));
-    assert_eq!(ledger.looked(look(7, 1), Instant::now()).map(|by| by.pid), Some(7));
+    assert_eq!(ledger.account_for(look(7, 1), Instant::now()).map(|by| by.pid), Some(7));
     for (generation, name) in [(9, "ufw"), (10, "nft")] {
         ledger.note(change(generation, name));
     }
-    assert_eq!(ledger.looked(disturbed(8, 10, 1), Instant::now()).map(|by| by.name).as_deref(), Some("ufw"));
+    assert_eq!(
+        ledger.account_for(disturbed(8, 10, 1), Instant::now()).map(|by| by.name).as_deref(),
+        Some("ufw")
+    );
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn the_first_look_is_at_once_and_a_storm_costs_twenty_a_second() {
         ledger.note(change(generation, "ufw"));
         let now = start + Duration::from_millis(generation.into());
         if ledger.due(now).is_some_and(|due| due <= now) {
-            ledger.looked(look(generation, 0), now);
+            ledger.account_for(look(generation, 0), now);
             looks += 1;
             assert!(looks > 1 || now == start);
         }
@@ -106,7 +109,7 @@ fn what_was_not_told_is_looked_for() {
     let mut ledger = Ledger::default();
     ledger.note_unknown();
     assert!(ledger.due(Instant::now()).is_some());
-    assert_eq!(ledger.looked(Look { began: None, ended: None, ..look(0, 0) }, Instant::now()), None);
+    assert_eq!(ledger.account_for(Reading { began: None, ended: None, ..look(0, 0) }, Instant::now()), None);
     assert_eq!(ledger.due(Instant::now()), None);
 }
 

@@ -14,15 +14,15 @@ const PACE: Duration = Duration::from_secs(1);
 
 /// The callers who wait, and when they are served.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
+pub(super) struct Verifications {
     waiting: Vec<oneshot::Sender<Verified>>,
     at: Option<Instant>,
     last: Option<Instant>,
 }
 
-impl Looks {
+impl Verifications {
     /// Adds a caller, who wants a comparison that starts from now on.
-    pub(super) fn want(&mut self, uid: u32, answer: oneshot::Sender<Verified>) {
+    pub(super) fn request(&mut self, uid: u32, answer: oneshot::Sender<Verified>) {
         let now = Instant::now();
         let paced = self.last.map_or(now, |last| last + PACE);
         let at = if uid == 0 { now } else { paced };
@@ -31,7 +31,7 @@ impl Looks {
     }
 
     /// Waits until the next comparison is due.
-    pub(super) fn wait(&self) -> impl Future<Output = ()> + use<> {
+    pub(super) fn due(&self) -> impl Future<Output = ()> + use<> {
         let at = self.at;
         async move {
             match at {
@@ -42,7 +42,7 @@ impl Looks {
     }
 
     /// Returns the callers whom the comparison that starts now serves.
-    pub(super) fn take(&mut self) -> Vec<oneshot::Sender<Verified>> {
+    pub(super) fn take_callers(&mut self) -> Vec<oneshot::Sender<Verified>> {
         self.at = None;
         self.last = Some(Instant::now());
         std::mem::take(&mut self.waiting)
