@@ -46,7 +46,7 @@ check:
 
 # One seed, so that the same tree makes the same choices; make chaos takes another each time.
 test: export TUNWARDEN_CHAOS_SEED ?= 7
-test: deps trees cargo-deb style
+test: deps trees cargo-deb
 	$(CARGO) test --workspace --no-run
 	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/test
 
