@@ -98,7 +98,8 @@ fn contradictions(world: &World<'_>, facts: &Facts) -> Vec<&'static str> {
         (protected && !routed, "it says protected, and nothing is routed into a tunnel"),
         (protected && whole && !carries, "it says protected, and nothing is answered through the tunnel"),
         (*agent_runs && *carries && !protected, "a tunnel carries, and it does not say protected"),
-        (*held == Some(false), "the kernel does not hold the rules"),
+        // Without an agent nobody repairs what another tool has removed; status says so.
+        (*held == Some(false) && (*agent_runs || enforced), "the kernel does not hold the rules"),
         (
             *held == Some(true) && !enforced,
             "the kernel holds the rules, and it says that they are not in force",
