@@ -56,12 +56,12 @@ fn firewalld_starts_and_reloads_and_nothing_leaves_with_both_layers() {
             Ok(siege.bus.has_owner("org.fedoraproject.FirewallD1")?.then_some(()))
         })
         .with_context(|| firewalld.log())?;
+        // It has its name on the bus before it has made its table.
+        wait_for("the control: firewalld makes its table", SOON * 3, || {
+            Ok(lab.host().succeed(["nft", "list", "tables"])?.contains("firewalld").then_some(()))
+        })
+        .with_context(|| firewalld.log())?;
         settles(&siege, "firewalld has started")?;
-        ensure!(
-            lab.host().succeed(["nft", "list", "tables"])?.contains("firewalld"),
-            "the control failed: firewalld made no table\n{}",
-            firewalld.log()
-        );
         for _ in 0..2 {
             lab.host().succeed(["firewall-cmd", "--reload"]).with_context(|| firewalld.log())?;
             settles(&siege, "firewalld was reloaded")?;
