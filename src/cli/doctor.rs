@@ -17,6 +17,7 @@ use crate::doctor::{
 };
 use crate::firewall::{Dump, Firewall, holds_any};
 use crate::net::{Family, Host};
+use crate::sources::docker;
 use crate::status::Status;
 use crate::store::Store;
 use crate::system;
@@ -122,6 +123,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
         notifications: notifications(&files).await,
         article: article(&files).await,
         others: files.others(),
+        gluetun: gluetun().await,
         unread: if nix::unistd::geteuid().is_root() { Vec::new() } else { ROOTS.to_vec() },
     }
 }
@@ -162,6 +164,13 @@ fn unresolved(config: &Config, store: &Store) -> Vec<String> {
         Host::Address(_) => None,
     });
     names.filter(|name| !known.contains_key(name)).map(ToString::to_string).collect()
+}
+
+/// Containers of gluetun that use the host's network. Without a word from Docker there are none.
+async fn gluetun() -> Vec<String> {
+    let containers = docker::on_host_network().await.unwrap_or_default();
+    let gluetun = containers.into_iter().filter(|container| container.image.contains("gluetun"));
+    gluetun.map(|container| container.name).collect()
 }
 
 /// Whether the kernel has tables of the legacy tools: it has none before they are used.

@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub article: Vec<String>,
     /// What else changes firewall rules later.
     pub others: Vec<Other>,
+    /// Containers of gluetun that use the host's network, by name.
+    pub gluetun: Vec<String>,
     /// What this user may not read.
     pub unread: Vec<&'static str>,
 }
@@ -302,6 +304,17 @@ fn of_machine(seen: &Snapshot) -> Vec<Finding> {
     }
     for other in &seen.others {
         find("rules-changed-later", plain(&other.problem), &plain(&other.mend));
+    }
+    for name in &seen.gluetun {
+        find(
+            "rules-changed-later",
+            format!(
+                "the container {} is gluetun with the host's network: it puts its own firewall rules in the place of \
+                 this machine's when it starts",
+                plain(name)
+            ),
+            "give it a network of its own: take network_mode: host out of its compose file",
+        );
     }
     for notification in &seen.notifications {
         let (problem, mend) = notification.mend();

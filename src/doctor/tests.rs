@@ -27,6 +27,7 @@ fn healthy() -> Snapshot {
         notifications: Vec::new(),
         article: Vec::new(),
         others: Vec::new(),
+        gluetun: Vec::new(),
         unread: Vec::new(),
     }
 }
@@ -74,6 +75,7 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.openvpn_left_out = one("/etc/openvpn/a.conf: why")), ["openvpn-left-out"]);
     assert_eq!(ids(|seen| seen.disabled_units = one("tunwarden.service")), ["not-at-boot"]);
     assert_eq!(ids(|seen| seen.article = one("/usr/local/bin/x.sh")), ["article-scripts"]);
+    assert_eq!(ids(|seen| seen.gluetun = one("vpn")), ["rules-changed-later"]);
     for firewall in [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables] {
         assert_eq!(ids(|seen| seen.firewalls.push(firewall)), ["second-firewall"]);
     }

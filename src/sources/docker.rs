@@ -20,6 +20,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+pub use read::HostContainer;
+
 use crate::vpn::{DockerBackend, DockerView, Event};
 
 /// The folder of Docker's socket and process id file.
@@ -150,6 +152,16 @@ async fn follow(socket: &Path, events: &Events, told: &mut bool) -> Result<Infal
         ended = follow_networks(socket, events, told, &mut changes, &version, backend) => ended,
         ended = follow_ports(socket, events) => ended,
     }
+}
+
+/// The containers that use the host's network now; `None` when no Docker tells.
+pub async fn on_host_network() -> Option<Vec<HostContainer>> {
+    let run = Path::new(RUN);
+    if !may_answer(run) {
+        return None;
+    }
+    let answer = http::get(&run.join("docker.sock"), "/containers/json").await.ok()?;
+    read::on_host_network(&answer).ok()
 }
 
 /// Follows the ports that containers publish.

@@ -67,10 +67,31 @@ struct Options {
     bridge: Option<String>,
 }
 
+/// A container that uses the host's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostContainer {
+    /// Its name.
+    pub name: String,
+    /// Its image, as its maker wrote it.
+    pub image: String,
+}
+
 #[derive(Deserialize)]
 struct Container {
+    #[serde(rename = "Names", default)]
+    names: Option<Vec<String>>,
+    #[serde(rename = "Image", default)]
+    image: Option<String>,
+    #[serde(rename = "HostConfig", default)]
+    host: Option<HostConfig>,
     #[serde(rename = "Ports", default)]
     ports: Option<Vec<Published>>,
+}
+
+#[derive(Deserialize)]
+struct HostConfig {
+    #[serde(rename = "NetworkMode", default)]
+    network: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +115,23 @@ pub(crate) fn published(answer: &[u8]) -> Result<BTreeSet<(Transport, Port)>, Do
         Some((published.transport.parse().ok()?, Port::try_from(published.port).ok()?))
     };
     Ok(ports.filter(ipv6).filter_map(port).take(MAX_PORTS).collect())
+}
+
+/// The answer to `/containers/json`: the names and images of containers that use the host's network.
+pub(crate) fn on_host_network(answer: &[u8]) -> Result<Vec<HostContainer>, DockerError> {
+    let containers: Vec<Container> = serde_json::from_slice(answer).map_err(of("/containers/json"))?;
+    let network = |container: &Container| container.host.as_ref()?.network.clone();
+    let on_host = containers
+        .into_iter()
+        .filter(|container| network(container).is_some_and(|network| network == "host"));
+    let of = |container: Container| HostContainer {
+        name: cut(
+            container.names.iter().flatten().next().map_or("", |name| name.trim_start_matches('/')),
+            MAX_NAME,
+        ),
+        image: cut(container.image.as_deref().unwrap_or_default(), MAX_NAME),
+    };
+    Ok(on_host.map(of).take(MAX_NETWORKS).collect())
 }
 
 /// The answer to `/version`.
@@ -162,6 +200,16 @@ fn cut(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn containers_on_the_hosts_network_are_named() {
+        let answer = br#"[
+            {"Names":["/vpn"],"Image":"qmcgaw/gluetun:v3","HostConfig":{"NetworkMode":"host"},"Ports":[]},
+            {"Names":["/web"],"Image":"nginx","HostConfig":{"NetworkMode":"bridge"}},
+            {"Names":null,"Image":null,"HostConfig":null}]"#;
+        let vpn = HostContainer { name: "vpn".to_owned(), image: "qmcgaw/gluetun:v3".to_owned() };
+        assert_eq!(on_host_network(answer).unwrap(), [vpn]);
+    }
 
     fn bridge(network: &str) -> Option<String> {
         let [network] = &networks(format!("[{network}]").as_bytes()).unwrap()[..] else { panic!() };
