@@ -11,6 +11,7 @@
 //! reading of it.
 
 mod left;
+mod policies;
 mod remembered;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ use crate::status::LossStatus;
 use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, ReportLog, Situation, State, TunnelId};
 
 pub use left::LeftReport;
+pub use policies::{ChainBefore, EverClosed, FamilyBefore, PoliciesBefore};
 
 /// State that outlives a reboot.
 pub const STATE_DIR: &str = "/var/lib/tunwarden";

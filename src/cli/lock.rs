@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::{Outcome, client, complain, load::in_force_aloud, needs_root, say};
 use crate::agent::describe;
 use crate::config::{Config, InForce};
-use crate::firewall::{Firewall, LayerReport, hide_tunnel_addresses};
+use crate::firewall::{Commit, Firewall, LayerReport, hide_tunnel_addresses};
 use crate::policy;
 use crate::sources::links;
 use crate::status::{LeftOutStatus, LossStatus};
@@ -32,7 +32,11 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let (owners, _) = system::owners(&config);
     let ruleset = policy::ruleset(&config, &owners, &situation);
     let mut firewall = Firewall::new(&config.firewall);
-    firewall.commit(&ruleset).await.context("not locked as it should be")?;
+    let commit = firewall.commit(&ruleset).await.context("not locked as it should be")?;
+    // Nothing was expected of the kernel, so this is what had to be taken out.
+    if let Commit::Mended(lines) = commit {
+        lines.iter().for_each(|line| complain(&format!("tunwarden: {line}")));
+    }
     if let Some(complaint) = firewall.complaint() {
         complain(&format!("tunwarden: {complaint}"));
     }

@@ -16,7 +16,7 @@ use crate::effects::{
     hosts::{self, Pins},
     routes, systemd,
 };
-use crate::firewall::{Dump, Firewall, restore_arp};
+use crate::firewall::{Dump, Firewall, Kept, LeftChain, Released, StillClosed, restore_arp};
 use crate::net::Family;
 use crate::store::Store;
 use crate::vpn::Detours;
@@ -37,20 +37,44 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         bail!("nothing was changed; to release without being asked: tunwarden release --yes");
     }
     let (mut firewall, _turn) = end(path).await?;
-    let dockers = firewall.release().await.context("not everything could be released")?;
+    let released = firewall.release().await.context("not everything could be released")?;
     clear_up().await?;
-    for family in dockers {
-        let tool = match family {
-            Family::V4 => "iptables",
-            Family::V6 => "ip6tables",
-        };
+    tell(&released);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is open now, and what stays of it closed.
+fn tell(released: &Released) {
+    for LeftChain { family, table, chain, rules } in &released.left {
         say(&format!(
-            "{tool}: the policy of FORWARD stays as it is, for Docker's rules stand there; to route for \
-             others: {tool} -P FORWARD ACCEPT"
+            "{tool}: the chain {chain} stays, empty, because these rules in the table {table} jump to it: {rules}; \
+             delete them, then: {tool} -t {table} -X {chain}",
+            tool = tool(*family),
+            table = table.as_str(),
+            rules = rules.join("; "),
+        ));
+    }
+    for StillClosed { family, chain, why } in &released.closed {
+        let why = match why {
+            Kept::Docker => "Docker's rules stand there",
+            Kept::Ufw => "ufw closes it",
+            Kept::Before => "it was closed before tunwarden",
+            Kept::Rules => "its rules are those of a firewall that closes",
+            Kept::Unknown => "nobody knows what it was before tunwarden",
+        };
+        let (tool, chain) = (tool(*family), chain.as_str());
+        say(&format!(
+            "{tool}: {chain} stays closed (DROP), because {why}; to open it: {tool} -P {chain} ACCEPT"
         ));
     }
     say("released: this machine has no kill switch now, everything leaves in clear");
-    Ok(ExitCode::SUCCESS)
+}
+
+const fn tool(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    }
 }
 
 /// Ends the agent, takes every trace of us out of the kernel, and puts back what was before.
@@ -81,6 +105,7 @@ async fn clear_up() -> anyhow::Result<()> {
     if let Err(error) = hosts::pin(Path::new(hosts::HOSTS), &Pins::new()) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
+    store.forget_policies()?;
     Ok(store.forget_applied()?)
 }
 

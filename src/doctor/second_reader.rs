@@ -25,7 +25,7 @@ use crate::policy::{ChainName, TableName, last_resort};
 use crate::system::program::FOLDERS;
 
 /// How long the second reader may take before it is killed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a comparison of both readers came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,12 +183,12 @@ async fn ask(questions: &[Question]) -> Result<BTreeSet<Item>, String> {
         }
         child.wait_with_output().await
     });
-    let Ok(output) = tokio::time::timeout(PATIENCE, &mut talk).await else {
+    let Ok(output) = tokio::time::timeout(TIMEOUT, &mut talk).await else {
         if let Some(group) = group {
             let _ = killpg(group, Signal::SIGKILL);
         }
         let _ = talk.await;
-        return Err(format!("iptables did not answer it within {} seconds", PATIENCE.as_secs()));
+        return Err(format!("iptables did not answer it within {} seconds", TIMEOUT.as_secs()));
     };
     let output = output.map_err(|error| error.to_string())?;
     if !output.status.success() {

@@ -3,6 +3,7 @@
 use super::absent::nothing_if_absent;
 use super::family::take_out;
 use super::outcome::FirewallError;
+use super::policies::Before;
 use super::reading::read;
 use super::saved::{Saved, SavedTable};
 use super::{plan, tool};
@@ -79,16 +80,24 @@ async fn put_back(backend: Backend, family: Family, before: &str) -> Result<(), 
     let is_new = |name: TableName| before.table(name.as_str()).is_none();
     let ours = last_resort();
     let new: Vec<Table> = ours.family(family).iter().filter(|table| is_new(table.name)).cloned().collect();
-    let mut now = read(backend, family).await?;
-    let taken = take_out(backend, family, &new, &now).await?;
+    let now = read(backend, family).await?;
+    take_out(backend, family, &new, &now, &Before::open()).await?;
+    remove_bare_tables(backend, family, TableName::ALL.into_iter().filter(|name| is_new(*name))).await
+}
+
+/// Removes those of `tables` that hold only built-in chains without a rule whose policy is ACCEPT.
+pub(super) async fn remove_bare_tables(
+    backend: Backend,
+    family: Family,
+    tables: impl Iterator<Item = TableName>,
+) -> Result<(), FirewallError> {
+    let tables: Vec<TableName> = tables.collect();
     // The kernel never removes a table of iptables-legacy.
-    if tool::is_legacy(backend) {
+    if tables.is_empty() || tool::is_legacy(backend) {
         return Ok(());
     }
-    if taken {
-        now = read(backend, family).await?;
-    }
-    for name in TableName::ALL.into_iter().filter(|name| is_new(*name)).map(TableName::as_str) {
+    let now = nothing_if_absent(family, read(backend, family).await)?;
+    for name in tables.into_iter().map(TableName::as_str) {
         if let Some(chains) = now.table(name).and_then(SavedTable::nothing_but)
             && let Err(error) = netfilter::socket::remove_empty(family, name, &chains)
         {

@@ -2,7 +2,9 @@
 //! them again. A family whose rules cannot be put in force is closed.
 
 use super::plan;
+use super::policies::{self, Before};
 use super::reading::read;
+use super::release::{Released, release};
 use super::saved::Saved;
 use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
@@ -15,18 +17,19 @@ use crate::policy::{Table, last_resort};
 /// Maximum number of attempts at a commit while another program changes the tables.
 const ATTEMPTS: u32 = 3;
 
-/// Removes our `tables` from `saved`. Returns whether anything of them was there.
+/// Removes our `tables` from `saved`, and restores the policies from `before`. Returns what stays.
 pub(super) async fn take_out(
     backend: Backend,
     family: Family,
     tables: &[Table],
     saved: &Saved,
-) -> Result<bool, FirewallError> {
-    let text = plan::release(tables, saved);
+    before: &Before,
+) -> Result<Released, FirewallError> {
+    let (text, released) = release(family, tables, saved, before);
     if !text.is_empty() {
         tool::restore(backend, family, &text).await?;
     }
-    Ok(!text.is_empty())
+    Ok(released)
 }
 
 /// Closes a family completely because of `why`. Returns the error that says what is in force now.
@@ -54,6 +57,7 @@ async fn write_unread(
     failed: FirewallError,
 ) -> Result<Commit, FirewallError> {
     let FirewallError::Unreadable(why) = &failed else { return Err(failed) };
+    policies::note_unread(backend, family).await;
     match overwrite(backend, family, tables).await {
         Ok(()) => Ok(Commit::Unread(describe(why))),
         Err(_) => Err(failed),
@@ -132,6 +136,11 @@ async fn repair(
     for name in &dormant {
         switch_on(family, name).map_err(|error| FirewallError::Dormant(name, error))?;
         tool::count(1);
+    }
+    policies::note(backend, family, &found);
+    let taken_out = plan::taken_out(family, tables, &found);
+    if !taken_out.is_empty() {
+        *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(taken_out));
     }
     let text = plan::restore(tables, &found);
     if !text.is_empty() {

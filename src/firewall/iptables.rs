@@ -6,15 +6,20 @@
 //! kernel has.
 
 use super::absent::{is_absent, nothing_if_absent};
+use super::before::remove_bare_tables;
 use super::family::{close, commit, take_out};
+use super::policies::Before;
 use super::reading::read;
-use super::saved::Saved;
+use super::release::Released;
 use super::sets::{self, can_hold_sets};
 use super::{Commit, FirewallError, Trust, plan, tool};
 use crate::config::Backend;
 use crate::describe::describe;
 use crate::net::Family;
 use crate::policy::{Ruleset, TableName, last_resort};
+
+/// Maximum number of attempts at a release while another program changes the tables.
+const RELEASES: u32 = 3;
 
 /// In which order the families are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,41 +202,53 @@ impl Iptables {
         Ok([v4?, v6].concat())
     }
 
-    /// Removes everything of ours from the kernel. Policies go back to ACCEPT, except that of FORWARD where
-    /// Docker uses it. Returns the families in which that policy stays.
+    /// Removes everything of ours from the kernel. Policies go back to what they were before our rules came.
+    /// Returns what stays.
     ///
     /// Rules may be in both backends of iptables, if the system or the configuration changed from one to the
     /// other. Every packet passes both, so both are released.
     ///
     /// # Errors
     /// When a family could not be released. The other one is released all the same.
-    pub(super) async fn release(&mut self) -> Result<Vec<Family>, FirewallError> {
+    pub(super) async fn release(&mut self) -> Result<Released, FirewallError> {
         self.held = None;
         let other = if self.legacy { Backend::Nft } else { Backend::Legacy };
-        let ours = last_resort();
-        let dockers = |saved: &Saved| saved.table(TableName::Filter.as_str()).is_some_and(plan::is_dockers);
         let family = async |family| {
-            let saved = nothing_if_absent(family, read(self.backend, family).await)?;
-            take_out(self.backend, family, ours.family(family), &saved).await?;
+            let released = release_world(self.backend, family).await?;
             let beside = match read(other, family).await {
-                Ok(beside) => {
-                    take_out(other, family, ours.family(family), &beside).await? && dockers(&beside)
-                }
+                Ok(_) => release_world(other, family).await?,
                 Err(error) => {
                     tracing::debug!("the other backend of iptables is not there: {}", describe(&error));
-                    false
+                    Released::default()
                 }
             };
-            Ok::<_, FirewallError>((dockers(&saved) || beside).then_some(family))
+            Ok::<_, FirewallError>(released.and(beside))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
-        let families = [v4?, v6?].into_iter().flatten().collect();
+        let released = v4?.and(v6?);
         release_sets().await?;
-        Ok(families)
+        Ok(released)
     }
 }
 
-/// Removes our sets, which no rule uses any more.
+/// Removes our rules from one family in one backend of iptables, and the tables that only we made.
+async fn release_world(backend: Backend, family: Family) -> Result<Released, FirewallError> {
+    let (ours, before) = (last_resort(), Before::of(backend, family));
+    let mut attempt = 1;
+    let released = loop {
+        let saved = nothing_if_absent(family, read(backend, family).await)?;
+        match take_out(backend, family, ours.family(family), &saved, &before).await {
+            // Another program may have changed a rule after the read.
+            Err(_) if attempt < RELEASES => attempt += 1,
+            result => break result?,
+        }
+    };
+    let new = TableName::ALL.into_iter().filter(|table| !before.had(*table));
+    remove_bare_tables(backend, family, new).await?;
+    Ok(released)
+}
+
+/// Takes out the sets that no rule names any more.
 pub(super) async fn release_sets() -> Result<(), FirewallError> {
     if can_hold_sets() {
         sets::release().await?;

@@ -10,10 +10,13 @@ mod before;
 mod change;
 mod family;
 mod iptables;
+mod misplaced;
 pub(crate) mod nftables;
 mod outcome;
 mod plan;
+mod policies;
 mod reading;
+mod release;
 mod routing;
 mod saved;
 pub(crate) mod saved_set;
@@ -24,6 +27,8 @@ pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
 pub use before::{Dump, forget_article, holds_any};
 pub use nftables::ListingError;
 pub use outcome::{Commit, FirewallError};
+pub use policies::Kept;
+pub use release::{LeftChain, Released, StillClosed};
 pub use routing::RoutingError;
 pub use saved::{Saved, SavedError, SavedTable, canonical};
 pub use sets::{SetError, can_hold_sets};
@@ -31,7 +36,6 @@ pub use tool::{ToolError, iptables_program, transactions};
 
 use crate::config::{self, Layer};
 use crate::describe::describe;
-use crate::net::Family;
 use crate::policy::Ruleset;
 use iptables::Iptables;
 use nftables::{Lacks, Nftables};
@@ -232,20 +236,20 @@ impl Firewall {
         &self.last
     }
 
-    /// Removes everything of ours from the kernel, in every layer. Policies go back to ACCEPT, except that of
-    /// FORWARD where Docker uses it. Returns the families in which that policy stays.
+    /// Removes everything of ours from the kernel, in every layer. Policies go back to what they were before
+    /// our rules came. Returns what stays.
     ///
     /// # Errors
     /// When one layer could not be released. The other one is released all the same.
-    pub async fn release(&mut self) -> Result<Vec<Family>, FirewallError> {
+    pub async fn release(&mut self) -> Result<Released, FirewallError> {
         let backend = self.config.backend;
         let iptables = self.iptables.get_or_insert_with(|| Iptables::new(backend));
         let nftables = self.nftables.get_or_insert_with(Nftables::new);
-        let (dockers, released) = tokio::join!(iptables.release(), nftables.release());
+        let (stays, released) = tokio::join!(iptables.release(), nftables.release());
         released?;
-        let dockers = dockers?;
+        let stays = stays?;
         routing::open().await?;
-        Ok(dockers)
+        Ok(stays)
     }
 
     /// Removes everything of ours as [`Firewall::release`] does, and restores what iptables held before. The

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use super::misplaced::misplaced;
 use super::saved::{Saved, SavedTable, canonical};
 use crate::net::Family;
 use crate::policy::iptables::{Edits, render};
@@ -14,7 +15,7 @@ use crate::policy::{Chain, ChainName, ForeignChain, Table, TableName};
 /// all other transactions wait too. The jumps to our chains are in force before, and our chains decide.
 pub(super) fn restore(tables: &[Table], saved: &Saved) -> String {
     let edits = tables.iter().map(|table| (table, edits(table, saved.table(table.name.as_str()))));
-    let (rules, policies): (Vec<String>, Vec<String>) = edits
+    let (mut rules, policies): (Vec<String>, Vec<String>) = edits
         .map(|(table, edits)| {
             let sets = edits.policies && !table.dropping.is_empty();
             let policies = Edits { policies: sets, ..Edits::chains(BTreeSet::new()) };
@@ -22,7 +23,33 @@ pub(super) fn restore(tables: &[Table], saved: &Saved) -> String {
             (render(table, &rules), render(table, &policies))
         })
         .unzip();
+    for (table, rules) in tables.iter().zip(&mut rules) {
+        let found = saved.table(table.name.as_str()).map(|saved| misplaced(table, saved)).unwrap_or_default();
+        let removals: String = found.iter().map(|rule| format!("{}\n", rule.removal())).collect();
+        if !removals.is_empty() {
+            let start = format!("*{}\n", table.name.as_str());
+            let rest = rules.strip_prefix(&start).unwrap_or("COMMIT\n");
+            *rules = format!("{start}{removals}{rest}");
+        }
+    }
     [rules, policies].concat().concat()
+}
+
+/// Says which rules of others [`restore`] removes.
+pub(super) fn taken_out(family: Family, tables: &[Table], saved: &Saved) -> Vec<String> {
+    let found = |table: &Table| {
+        let saved = saved.table(table.name.as_str())?;
+        Some(misplaced(table, saved).into_iter().map(|rule| rule.line()).collect::<Vec<_>>())
+    };
+    let lines = tables.iter().filter_map(found).flatten();
+    lines.map(|line| format!("{}: {line}", tool_of(family))).collect()
+}
+
+const fn tool_of(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    }
 }
 
 /// The restore text from known tables to other ones, if only our own chains change; otherwise `None`.
@@ -130,10 +157,7 @@ fn is_dockers_jump(parent: ForeignChain, rule: &str) -> bool {
 
 /// Every difference between `tables` and what the kernel holds, one line each, for people.
 pub(super) fn differences(family: Family, tables: &[Table], saved: &Saved) -> Vec<String> {
-    let tool = match family {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
-    };
+    let tool = tool_of(family);
     tables
         .iter()
         .flat_map(|table| {
@@ -230,58 +254,6 @@ fn chain_differences(chain: &Chain, saved: &SavedTable) -> Vec<String> {
         held.iter().filter(|rule| !wanted.contains(rule)).map(|rule| format!("foreign: -A {name} {rule}"));
     let lines: Vec<String> = missing.chain(foreign).collect();
     if lines.is_empty() { vec![format!("the rules of {name} are out of order or doubled")] } else { lines }
-}
-
-/// The restore text that removes everything of ours; empty if there is nothing.
-pub(super) fn release(tables: &[Table], saved: &Saved) -> String {
-    tables
-        .iter()
-        .filter_map(|table| Some((table, saved.table(table.name.as_str())?)))
-        .filter_map(|(table, saved)| release_table(table, saved))
-        .collect()
-}
-
-fn release_table(table: &Table, saved: &SavedTable) -> Option<String> {
-    let ours: Vec<ChainName> =
-        ChainName::ALL.into_iter().filter(|name| saved.rules(name.as_str()).is_some()).collect();
-    if ours.is_empty() {
-        return None;
-    }
-    let mut lines = vec![format!("*{}", table.name.as_str())];
-    let opened =
-        table.dropping.iter().filter(|&&parent| !(parent == ForeignChain::Forward && is_dockers(saved)));
-    lines.extend(opened.map(|parent| format!(":{} ACCEPT [0:0]", parent.as_str())));
-    for &(parent, chain) in table.jumps.iter().chain(&table.last) {
-        let count = places(saved.rules(parent.as_str()).unwrap_or_default(), chain).len();
-        lines.extend(std::iter::repeat_n(format!("-D {} -j {chain}", parent.as_str()), count));
-    }
-    // Flush all of them before the first is deleted: they jump to each other.
-    lines.extend(ours.iter().map(|name| format!("-F {name}")));
-    lines.extend(ours.iter().map(|name| format!("-X {name}")));
-    if table.name == TableName::Filter && docker_user_is_ours(saved) {
-        lines.push(format!("-X {}", ForeignChain::DockerUser.as_str()));
-    }
-    lines.push("COMMIT\n".to_owned());
-    Some(lines.join("\n"))
-}
-
-/// Whether Docker uses `FORWARD` of the table filter: the chain jumps to Docker's chains. Docker sets the
-/// policy DROP when it switches forwarding on, and accepts what its containers need. With the policy ACCEPT,
-/// a machine that still forwards would route for everybody on its links. It is not known who set DROP.
-pub(super) fn is_dockers(saved: &SavedTable) -> bool {
-    let jumps = ["-j DOCKER-USER", "-j DOCKER-FORWARD"];
-    saved
-        .rules(ForeignChain::Forward.as_str())
-        .unwrap_or_default()
-        .iter()
-        .any(|rule| jumps.contains(&rule.as_str()))
-}
-
-/// Whether the chain `DOCKER-USER` is ours: it holds nothing but our jump, and no rule leads to it.
-fn docker_user_is_ours(saved: &SavedTable) -> bool {
-    let name = ForeignChain::DockerUser.as_str();
-    let jump = format!("-j {}", ChainName::DockerVpnKillSwitch);
-    saved.rules(name).is_some_and(|rules| rules.iter().all(|rule| *rule == jump)) && !saved.leads_to(name)
 }
 
 /// The rules that the article's script puts into `DOCKER-USER`, if all three are there.

@@ -110,6 +110,11 @@ impl SavedTable {
         self.rules.get(chain).map(Vec::as_slice)
     }
 
+    /// Every chain with its rules.
+    pub fn chains(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.rules.iter().map(|(name, rules)| (name.as_str(), rules.as_slice()))
+    }
+
     /// The built-in chains, if the table holds nothing else: no other chain, no rule, and no policy but
     /// ACCEPT.
     pub fn nothing_but(&self) -> Option<Vec<&str>> {

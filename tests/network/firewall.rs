@@ -251,14 +251,15 @@ fn a_release_that_is_not_possible_leaves_everything_closed() {
     with_lab(|lab| {
         let backend = Backend::Nft;
         backend.lock(lab, KNOWN)?;
-        backend.change(lab, "iptables", "-N MINE")?;
-        backend.change(lab, "iptables", "-A MINE -p udp -j VPN_LAN")?;
-        backend.lock(lab, KNOWN)?;
+        let hide = "mkdir -p /run/sbin/upper /run/sbin/work; \
+             mount -t overlay -o lowerdir=/usr/sbin,upperdir=/run/sbin/upper,workdir=/run/sbin/work overlay /usr/sbin; \
+             rm /usr/sbin/iptables-nft-restore";
+        lab.host().succeed(["sh", "-ec", hide])?;
         let output = tunwarden(lab, ["release", "--yes"])?;
         ensure!(output.status.code() == Some(1), "{output:?}");
         ensure!(!output.stdout.contains("released"), "it says that it is released: {}", output.stdout);
         ensure!(lab.host().udp("203.0.113.9:4000")?.send()?.forbidden() == 1, "IPv4 is half open");
-        backend.change(lab, "iptables", "-F MINE")?;
+        lab.host().succeed(["umount", "/usr/sbin"])?;
         release(lab, backend)
     })
     .unwrap();

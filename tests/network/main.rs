@@ -36,6 +36,7 @@ mod package;
 mod pause;
 mod podman;
 mod reconnect;
+mod release;
 mod resolved;
 mod roaming;
 mod silence;

@@ -88,7 +88,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// One that also replaces these names wherever they stand as a word.
+    /// One that also replaces these names, where each stands as a word.
     pub fn new(names: impl IntoIterator<Item = (String, Kind)>) -> Self {
         let mut seen = BTreeSet::new();
         let mut names: Vec<(String, Kind)> = names
@@ -301,7 +301,7 @@ enum Part<'a> {
     Name(String, Kind),
 }
 
-/// How many bytes of `text` are `name`, which is in lower case, whatever their case.
+/// How many bytes of `text` are `name`, in upper or lower case. `name` is in lower case.
 fn prefix_length(text: &str, name: &str) -> Option<usize> {
     let mut wanted = name.chars();
     let mut length = 0;

@@ -1,0 +1,116 @@
+//! Rules of others that send forwarded or incoming packets into a chain of ours that asks who owns a
+//! socket. Such packets have no socket, so the kernel refuses the whole commit while the rule stands. Pure.
+
+use std::collections::BTreeSet;
+
+use super::release::leads_to;
+use super::saved::SavedTable;
+use crate::policy::{Chain, ChainName, ForeignChain, Table};
+
+/// A rule of somebody else's that has to go before ours can be in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Misplaced {
+    /// The chain it stands in.
+    chain: String,
+    /// Its text.
+    rule: String,
+}
+
+impl Misplaced {
+    /// The line of a restore text that takes it out.
+    pub(super) fn removal(&self) -> String {
+        format!("-D {} {}", self.chain, self.rule)
+    }
+
+    /// What is said of it.
+    pub(super) fn line(&self) -> String {
+        format!(
+            "the rule -A {} {} is taken out: that chain is for what this machine itself sends; {} holds what it \
+             forwards",
+            self.chain,
+            self.rule,
+            ChainName::DockerVpnKillSwitch
+        )
+    }
+}
+
+/// Every such rule in a table.
+pub(super) fn misplaced(table: &Table, saved: &SavedTable) -> Vec<Misplaced> {
+    let asking = asking_for_owners(&table.chains);
+    let is_ours = |name: &str| ChainName::ALL.iter().any(|ours| ours.as_str() == name);
+    // Docker jumps to its chain as soon as it comes.
+    let (mut seen, mut next) = (
+        BTreeSet::new(),
+        vec![ForeignChain::Input.as_str(), ForeignChain::Forward.as_str(), ForeignChain::DockerUser.as_str()],
+    );
+    let mut found = Vec::new();
+    while let Some(chain) = next.pop() {
+        if is_ours(chain) || !seen.insert(chain) {
+            continue;
+        }
+        for rule in saved.rules(chain).unwrap_or_default() {
+            if asking.iter().any(|name| leads_to(rule, name.as_str())) {
+                found.push(Misplaced { chain: chain.to_owned(), rule: rule.clone() });
+            }
+            next.extend(rule.split(' ').next_back().filter(|target| saved.rules(target).is_some()));
+        }
+    }
+    found
+}
+
+/// Chains with a rule that asks for the owner of a socket, and chains that jump to one.
+fn asking_for_owners(chains: &[Chain]) -> BTreeSet<ChainName> {
+    let mut asking = BTreeSet::new();
+    loop {
+        let more = chains.iter().filter(|chain| {
+            chain.rules.iter().map(ToString::to_string).any(|rule| {
+                rule.contains("-m owner ")
+                    || asking.iter().any(|name: &ChainName| leads_to(&rule, name.as_str()))
+            })
+        });
+        let more: BTreeSet<ChainName> = more.map(|chain| chain.name).collect();
+        if more == asking {
+            return asking;
+        }
+        asking = more;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::firewall::Saved;
+    use crate::net::Family;
+    use crate::policy::ruleset;
+    use crate::vpn::Situation;
+
+    fn found(rules: &str) -> Vec<String> {
+        let ruleset = ruleset(&Config::default(), &[0].into(), &Situation::default());
+        let chains = [
+            ":OUTPUT - [0:0]",
+            ":DOCKER-USER - [0:0]",
+            ":OUTPUT_VPN_KILL_SWITCH - [0:0]",
+            ":VPN_LAN - [0:0]",
+        ];
+        let saved = Saved::parse(&format!("*filter\n{}\n{rules}COMMIT\n", chains.join("\n"))).unwrap();
+        let table = &ruleset.family(Family::V4)[0];
+        misplaced(table, saved.table("filter").unwrap()).iter().map(Misplaced::removal).collect()
+    }
+
+    #[test]
+    fn forwarded_packets_do_not_go_through_the_chain_of_the_host() {
+        for rule in ["DOCKER-USER -j OUTPUT_VPN_KILL_SWITCH", "FORWARD -i docker0 -g OUTPUT_VPN_KILL_SWITCH"]
+        {
+            assert_eq!(found(&format!("-A {rule}\n")), [format!("-D {rule}")]);
+        }
+        let behind = ":MINE - [0:0]\n-A INPUT -i eth0 -j MINE\n-A MINE -j OUTPUT_VPN_KILL_SWITCH\n";
+        assert_eq!(found(behind), ["-D MINE -j OUTPUT_VPN_KILL_SWITCH"]);
+    }
+
+    #[test]
+    fn what_the_kernel_takes_stays() {
+        let rules = "-A OUTPUT -o eth0 -j OUTPUT_VPN_KILL_SWITCH\n-A DOCKER-USER -j VPN_LAN\n-A DOCKER-USER -j RETURN\n";
+        assert_eq!(found(rules), [""; 0]);
+    }
+}

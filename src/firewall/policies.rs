@@ -1,0 +1,351 @@
+//! The policies of filter's own chains: what they were before our rules came, and what they become when
+//! our rules go.
+//!
+//! A chain that somebody else had closed stays closed: otherwise a port that was shut would answer. But a
+//! machine gets its network back. A policy of DROP without a rule that accepts replies cuts a machine off,
+//! and nobody wants that but us. So where nobody knows what INPUT and OUTPUT were, their own rules decide:
+//! they stay closed if those accept replies, as the rules of every closed firewall do, and are opened
+//! otherwise. FORWARD stays closed where nobody knows: what is not forwarded cuts off no machine itself.
+
+use super::saved::{Saved, SavedTable};
+use super::tool;
+use crate::config::Backend;
+use crate::describe::describe;
+use crate::net::Family;
+use crate::policy::{ChainName, ForeignChain, TableName};
+use crate::store::{ChainBefore, EverClosed, FamilyBefore, PoliciesBefore, Store};
+
+/// The built-in chains whose policy we set.
+const HOOKS: [ForeignChain; 3] = [ForeignChain::Input, ForeignChain::Forward, ForeignChain::Output];
+
+/// Why a chain stays closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Docker's rules stand in it.
+    Docker,
+    /// ufw closes it.
+    Ufw,
+    /// It was closed before our rules came.
+    Before,
+    /// Its rules accept replies, as those of a closed firewall do.
+    Rules,
+    /// Nobody knows what it was.
+    Unknown,
+}
+
+/// What is known of one family before our rules came.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Before {
+    seen: Option<FamilyBefore>,
+    ever_closed: Vec<String>,
+}
+
+fn key(legacy: bool, family: Family) -> String {
+    let world = if legacy { "legacy" } else { "nft" };
+    let family = match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    };
+    format!("{world} {family}")
+}
+
+/// Keeps what a family holds, if our rules are about to come into it. A later attempt to keep them sees
+/// policies that may be ours, so a chain becomes open by it and never closed.
+pub(super) fn note(backend: Backend, family: Family, found: &Saved) {
+    if is_ours(found) {
+        return;
+    }
+    let store = Store::default();
+    let key = key(tool::is_legacy(backend), family);
+    let result = store.policies_before().and_then(|mut policies| {
+        let ever = store.ever_closed();
+        let now = observed(found, policies.get(&key));
+        if policies.get(&key) != Some(&now) {
+            policies.insert(key.clone(), now);
+            store.keep_policies_before(&policies)?;
+        }
+        let mut closed = ever?;
+        if remember(&mut closed, &key, &policies) {
+            store.keep_ever_closed(&closed)?;
+        }
+        Ok(())
+    });
+    if let Err(error) = result {
+        tracing::warn!("{}: release may not know which policies were DROP before", describe(&error));
+    }
+}
+
+/// The same where the tables cannot be read: each chain that can be is asked for its policy.
+pub(super) async fn note_unread(backend: Backend, family: Family) {
+    let list = async |table: TableName, chain: &str| {
+        tool::list_chain(backend, family, table.as_str(), chain).await.ok()
+    };
+    if list(TableName::Filter, ChainName::VpnBootstrap.as_str()).await.is_some()
+        || list(TableName::Mangle, ChainName::DockerVpnKillSwitch.as_str()).await.is_some()
+    {
+        return;
+    }
+    let mut chains = Vec::new();
+    for hook in HOOKS.map(ForeignChain::as_str) {
+        let text = list(TableName::Filter, hook).await.unwrap_or_default();
+        let Some(policy) = text.lines().find_map(|line| line.strip_prefix(&format!("-P {hook} "))) else {
+            continue;
+        };
+        let rules = text.lines().filter_map(|line| line.strip_prefix(&format!("-A {hook} ")));
+        let policy = if policy == "DROP" { "DROP" } else { "ACCEPT" };
+        chains.push((hook.to_owned(), Some(policy), rules.map(ToOwned::to_owned).collect()));
+    }
+    let mut found = Saved::default();
+    found.insert(TableName::Filter.as_str(), SavedTable::of(chains));
+    found.insert(TableName::Mangle.as_str(), SavedTable::default());
+    note(backend, family, &found);
+}
+
+/// Adds the chains that are closed; says whether any is new.
+fn remember(closed: &mut EverClosed, key: &str, policies: &PoliciesBefore) -> bool {
+    let chains = policies.get(key).into_iter().flat_map(|before| &before.chains);
+    let names = chains.filter(|(_, before)| matches!(before, ChainBefore::Closed | ChainBefore::ClosedByUfw));
+    let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
+    let known = closed.entry(key.to_owned()).or_default();
+    let count = known.len();
+    known.extend(names);
+    known.len() > count
+}
+
+/// Whether rules of ours are in force in a family. The article's scripts have chains of the same names in
+/// filter, but not these.
+fn is_ours(saved: &Saved) -> bool {
+    let has = |table: TableName, chain: ChainName| {
+        saved.table(table.as_str()).is_some_and(|table| table.rules(chain.as_str()).is_some())
+    };
+    has(TableName::Filter, ChainName::VpnBootstrap) || has(TableName::Mangle, ChainName::DockerVpnKillSwitch)
+}
+
+/// What a family holds without our rules.
+fn observed(found: &Saved, before: Option<&FamilyBefore>) -> FamilyBefore {
+    let filter = found.table(TableName::Filter.as_str());
+    let chain = |hook: ForeignChain| {
+        let has_rules =
+            filter.and_then(|table| table.rules(hook.as_str())).is_some_and(|rules| !rules.is_empty());
+        let policy = filter.and_then(|table| table.policy(hook.as_str()));
+        if filter.is_some() && policy.is_none() {
+            // It cannot be read.
+            return None;
+        }
+        let open = if has_rules { ChainBefore::Open } else { ChainBefore::Bare };
+        let known = before.and_then(|before| before.chains.get(hook.as_str())).copied();
+        let now = match (policy, known) {
+            (Some("DROP"), Some(known)) => known,
+            // The article's scripts close a machine as we do: that is no firewall's doing.
+            (Some("DROP"), None) if is_articles(filter) => ChainBefore::Bare,
+            (Some("DROP"), None) => match filter.and_then(|table| ufws_policy(hook, table)) {
+                Some(_) => ChainBefore::ClosedByUfw,
+                None => ChainBefore::Closed,
+            },
+            (_, _) => open,
+        };
+        Some((hook.as_str().to_owned(), now))
+    };
+    let absent = TableName::ALL.into_iter().map(TableName::as_str);
+    let absent = absent.filter(|name| found.table(name).is_none()).map(ToOwned::to_owned);
+    FamilyBefore {
+        chains: HOOKS.into_iter().filter_map(chain).collect(),
+        absent: before.map_or_else(|| absent.collect(), |before| before.absent.clone()),
+    }
+}
+
+fn is_articles(filter: Option<&SavedTable>) -> bool {
+    let chains = [ChainName::OutputVpnKillSwitch, ChainName::DockerVpnKillSwitch];
+    filter.is_some_and(|table| chains.iter().any(|chain| table.rules(chain.as_str()).is_some()))
+}
+
+impl Before {
+    /// What is known of a family.
+    pub(super) fn of(backend: Backend, family: Family) -> Self {
+        let store = Store::default();
+        let key = key(tool::is_legacy(backend), family);
+        let complain = |error: &crate::store::StoreError| {
+            tracing::warn!("{}: nobody knows which policies were DROP before", describe(error));
+        };
+        let seen = store.policies_before().inspect_err(complain).ok().and_then(|mut all| all.remove(&key));
+        let closed = store.ever_closed().inspect_err(complain).ok().and_then(|mut all| all.remove(&key));
+        Self { seen, ever_closed: closed.into_iter().flatten().collect() }
+    }
+
+    /// Nothing was closed.
+    pub(super) fn open() -> Self {
+        let chains = HOOKS.into_iter().map(|hook| (hook.as_str().to_owned(), ChainBefore::Open));
+        Self {
+            seen: Some(FamilyBefore { chains: chains.collect(), ..FamilyBefore::default() }),
+            ..Self::default()
+        }
+    }
+
+    /// Whether our rules came into this family in this boot.
+    pub(super) fn is_known(&self) -> bool {
+        self.seen.is_some()
+    }
+
+    /// Whether a table was there before our rules came, as far as is known.
+    pub(super) fn had(&self, table: TableName) -> bool {
+        self.seen.as_ref().is_none_or(|seen| !seen.absent.contains(table.as_str()))
+    }
+
+    /// Why a chain of filter that drops stays as it is when our rules go; `None` if it is opened.
+    pub(super) fn keeps_closed(&self, hook: ForeignChain, filter: &SavedTable) -> Option<Kept> {
+        if hook == ForeignChain::Forward && is_dockers(filter) {
+            return Some(Kept::Docker);
+        }
+        if let Some(policy) = ufws_policy(hook, filter) {
+            return (policy != "ACCEPT").then_some(Kept::Ufw);
+        }
+        let seen = self.seen.as_ref().and_then(|seen| seen.chains.get(hook.as_str()));
+        match seen {
+            Some(ChainBefore::Closed) => Some(Kept::Before),
+            // ufw is switched off now: then it sets ACCEPT itself.
+            Some(ChainBefore::ClosedByUfw | ChainBefore::Open) => None,
+            Some(ChainBefore::Bare) | None if accepts_replies(hook, filter) => Some(Kept::Rules),
+            Some(ChainBefore::Bare) => {
+                let closed = self.ever_closed.iter().any(|chain| chain == hook.as_str());
+                (closed && hook == ForeignChain::Forward).then_some(Kept::Before)
+            }
+            None => (hook == ForeignChain::Forward).then_some(Kept::Unknown),
+        }
+    }
+}
+
+/// Whether filter `FORWARD` is Docker's now: its chain is jumped to. Docker itself sets the policy DROP
+/// where it switched forwarding on, and accepts what its containers need: opened, a machine whose
+/// forwarding stays on would route for everybody on its links. Nobody can tell whose DROP it was.
+fn is_dockers(filter: &SavedTable) -> bool {
+    let jumps = ["-j DOCKER-USER", "-j DOCKER-FORWARD"];
+    let rules = filter.rules(ForeignChain::Forward.as_str()).unwrap_or_default();
+    rules.iter().any(|rule| jumps.contains(&rule.as_str()))
+}
+
+/// The policy that ufw gives a chain, while its rules stand there. ufw writes it into a chain of its own.
+fn ufws_policy(hook: ForeignChain, filter: &SavedTable) -> Option<&str> {
+    let name = hook.as_str().to_lowercase();
+    let rules = filter.rules(hook.as_str())?;
+    ["ufw", "ufw6"].into_iter().find_map(|ufw| {
+        let jumps = rules.iter().any(|rule| *rule == format!("-j {ufw}-before-{name}"));
+        let policy = filter.rules(&format!("{ufw}-skip-to-policy-{name}"))?.first()?;
+        jumps.then(|| policy.strip_prefix("-j ")?.split(' ').next()).flatten()
+    })
+}
+
+/// Whether the rules of others that a chain leads to accept replies from every address.
+fn accepts_replies(hook: ForeignChain, filter: &SavedTable) -> bool {
+    let (mut seen, mut next) = (Vec::new(), vec![hook.as_str()]);
+    while let Some(chain) = next.pop() {
+        let is_ours = ChainName::ALL.iter().any(|ours| ours.as_str() == chain);
+        if is_ours || seen.contains(&chain) {
+            continue;
+        }
+        seen.push(chain);
+        for rule in filter.rules(chain).unwrap_or_default() {
+            if is_for_replies(rule) {
+                return true;
+            }
+            next.extend(rule.split(' ').next_back().filter(|target| filter.rules(target).is_some()));
+        }
+    }
+    false
+}
+
+fn is_for_replies(rule: &str) -> bool {
+    let states = ["-m conntrack --ctstate ", "-m state --state "];
+    let states = states.iter().find_map(|head| rule.strip_prefix(head)?.strip_suffix(" -j ACCEPT"));
+    states
+        .is_some_and(|states| !states.contains(' ') && states.split(',').any(|state| state == "ESTABLISHED"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UFW: &str = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+        :ufw-before-input - [0:0]\n:ufw-skip-to-policy-input - [0:0]\n:ufw-skip-to-policy-output - [0:0]\n\
+        -A INPUT -j ufw-before-input\n-A OUTPUT -j ufw-before-output\n\
+        -A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+        -A ufw-skip-to-policy-input -j DROP\n-A ufw-skip-to-policy-output -j ACCEPT\nCOMMIT\n";
+
+    fn saved(text: &str) -> Saved {
+        Saved::parse(text).unwrap()
+    }
+
+    fn filter(rules: &str) -> Saved {
+        let policies = ":INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n";
+        saved(&format!("*filter\n{policies}{rules}COMMIT\n"))
+    }
+
+    /// What stays closed: by what was seen when our rules came, and by what stands there now.
+    fn kept(before: Option<&str>, ever: &[&str], now: &Saved) -> Vec<(&'static str, Kept)> {
+        let seen = before.map(|before| observed(&saved(before), None));
+        let before = Before { seen, ever_closed: ever.iter().map(|&name| name.to_owned()).collect() };
+        let table = now.table("filter").unwrap();
+        let kept = |hook: ForeignChain| Some((hook.as_str(), before.keeps_closed(hook, table)?));
+        HOOKS.into_iter().filter_map(kept).collect()
+    }
+
+    #[test]
+    fn a_machine_without_a_firewall_is_opened() {
+        assert_eq!(kept(Some(""), &[], &filter("")), []);
+    }
+
+    #[test]
+    fn what_was_closed_stays_closed() {
+        let before = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n";
+        let kept = kept(Some(before), &[], &filter("-A INPUT -j RELATED_AND_ESTABLISHED\n"));
+        assert_eq!(kept, [("INPUT", Kept::Before), ("OUTPUT", Kept::Before)]);
+    }
+
+    #[test]
+    fn ufw_says_itself_what_it_closes_whenever_it_came_and_went() {
+        let ufw = saved(&UFW.replace("ACCEPT [", "DROP ["));
+        let closed = [("INPUT", Kept::Ufw), ("FORWARD", Kept::Before)];
+        assert_eq!(kept(Some(UFW), &[], &ufw), closed);
+        // At boot it comes after us.
+        assert_eq!(kept(Some(""), &["INPUT", "FORWARD"], &ufw), closed);
+        assert_eq!(kept(Some(UFW), &[], &filter("")), [("FORWARD", Kept::Before)], "it is off now");
+    }
+
+    #[test]
+    fn a_firewall_that_came_later_is_known_by_accepting_replies() {
+        for rule in ["-m conntrack --ctstate RELATED,ESTABLISHED", "-m state --state NEW,ESTABLISHED"] {
+            let now = filter(&format!(":fw - [0:0]\n-A INPUT -j fw\n-A fw {rule} -j ACCEPT\n"));
+            assert_eq!(kept(Some(""), &[], &now), [("INPUT", Kept::Rules)], "{rule}");
+        }
+        let jail = filter(":f2b - [0:0]\n-A INPUT -p tcp -j f2b\n-A f2b -s 192.0.2.1/32 -j DROP\n");
+        assert_eq!(kept(Some(""), &["INPUT"], &jail), []);
+        let machines =
+            "-A FORWARD -d 192.168.122.0/24 -o virbr0 -m conntrack --ctstate ESTABLISHED -j ACCEPT\n";
+        assert_eq!(kept(Some(""), &[], &filter(machines)), []);
+    }
+
+    #[test]
+    fn where_nobody_knows_only_forwarding_stays_closed() {
+        assert_eq!(kept(None, &[], &filter("")), [("FORWARD", Kept::Unknown)]);
+        assert_eq!(kept(None, &[], &filter("-A FORWARD -j DOCKER-USER\n")), [("FORWARD", Kept::Docker)]);
+    }
+
+    #[test]
+    fn the_articles_script_is_no_firewall() {
+        let article = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n\
+            :OUTPUT_VPN_KILL_SWITCH - [0:0]\nCOMMIT\n";
+        assert_eq!(kept(Some(article), &[], &filter("")), []);
+    }
+
+    #[test]
+    fn policies_that_may_be_ours_close_nothing_later() {
+        let first = observed(&saved(""), None);
+        // Somebody has flushed everything, and our policies stay.
+        assert_eq!(observed(&filter(""), Some(&first)), first);
+        let closed = observed(&filter("-A INPUT -j fw\n"), None);
+        assert_eq!(closed.chains["INPUT"], ChainBefore::Closed);
+        let opened =
+            observed(&saved("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"), Some(&closed));
+        assert_eq!((opened.chains["INPUT"], opened.chains["OUTPUT"]), (ChainBefore::Bare, ChainBefore::Bare));
+        assert!(!opened.chains.contains_key("FORWARD"), "it could not be read");
+    }
+}

@@ -1,0 +1,188 @@
+//! Our rules out of one family's tables: what is taken out, and what has to stay. Pure.
+
+use super::policies::{Before, Kept};
+use super::saved::{Saved, SavedTable};
+use crate::net::Family;
+use crate::policy::{ChainName, ForeignChain, Table, TableName};
+
+/// What is left of us, and what stays closed, when our rules are out of the kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Chains that still drop what no rule accepts.
+    pub closed: Vec<StillClosed>,
+    /// Chains of ours that rules of others jump to. They are empty.
+    pub left: Vec<LeftChain>,
+}
+
+/// A built-in chain of filter whose policy stays DROP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StillClosed {
+    /// Its family.
+    pub family: Family,
+    /// Which.
+    pub chain: ForeignChain,
+    /// Why.
+    pub why: Kept,
+}
+
+/// A chain of ours that cannot go, because a rule of somebody else's jumps to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftChain {
+    /// Its family.
+    pub family: Family,
+    /// Its table.
+    pub table: TableName,
+    /// Which.
+    pub chain: ChainName,
+    /// The rules that jump to it: `-A FORWARD -i wlan1 -j RELATED_AND_ESTABLISHED`.
+    pub rules: Vec<String>,
+}
+
+impl Released {
+    /// Both together.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        for one in other.closed {
+            let is_known =
+                self.closed.iter().any(|known| (known.family, known.chain) == (one.family, one.chain));
+            if !is_known {
+                self.closed.push(one);
+            }
+        }
+        self.left.extend(other.left);
+        self
+    }
+}
+
+/// The restore text that takes every trace of us out, empty when there is none; and what stays.
+pub(super) fn release(
+    family: Family,
+    tables: &[Table],
+    saved: &Saved,
+    before: &Before,
+) -> (String, Released) {
+    let (mut text, mut all) = (String::new(), Released::default());
+    for table in tables {
+        let Some(saved) = saved.table(table.name.as_str()) else { continue };
+        let Some((lines, released)) = release_table(family, table, saved, before) else { continue };
+        text.push_str(&lines);
+        all = all.and(released);
+    }
+    (text, all)
+}
+
+fn release_table(
+    family: Family,
+    table: &Table,
+    saved: &SavedTable,
+    before: &Before,
+) -> Option<(String, Released)> {
+    let ours: Vec<ChainName> =
+        ChainName::ALL.into_iter().filter(|name| saved.rules(name.as_str()).is_some()).collect();
+    let drops = |hook: &&ForeignChain| saved.policy(hook.as_str()) == Some("DROP");
+    // Somebody may have flushed our rules, and left our policies.
+    let is_cut_off = before.is_known() && table.dropping.iter().any(|hook| drops(&hook));
+    if ours.is_empty() && !is_cut_off {
+        return None;
+    }
+    let mut released = Released::default();
+    let mut lines = vec![format!("*{}", table.name.as_str())];
+    for &chain in table.dropping.iter().filter(drops) {
+        match before.keeps_closed(chain, saved) {
+            Some(why) => released.closed.push(StillClosed { family, chain, why }),
+            None => lines.push(format!(":{} ACCEPT [0:0]", chain.as_str())),
+        }
+    }
+    for &(hook, chain) in table.jumps.iter().chain(&table.last) {
+        let jump = format!("-j {chain}");
+        let count =
+            saved.rules(hook.as_str()).unwrap_or_default().iter().filter(|rule| **rule == jump).count();
+        lines.extend(std::iter::repeat_n(format!("-D {} {jump}", hook.as_str()), count));
+    }
+    // First all of them empty, then away: they jump to one another.
+    lines.extend(ours.iter().map(|name| format!("-F {name}")));
+    for chain in ours {
+        let rules = foreign_jumps(table, saved, chain);
+        match rules.is_empty() {
+            true => lines.push(format!("-X {chain}")),
+            false => released.left.push(LeftChain { family, table: table.name, chain, rules }),
+        }
+    }
+    if table.name == TableName::Filter && docker_user_is_ours(saved) {
+        lines.push(format!("-X {}", ForeignChain::DockerUser.as_str()));
+    }
+    let changes = lines.len() > 1;
+    lines.push("COMMIT\n".to_owned());
+    Some((if changes { lines.join("\n") } else { String::new() }, released))
+}
+
+/// Rules of others that lead to a chain of ours.
+fn foreign_jumps(table: &Table, saved: &SavedTable, chain: ChainName) -> Vec<String> {
+    let is_our_jump = |from: &str, rule: &str| {
+        let jumps = table.jumps.iter().chain(&table.last);
+        let mut jumps = jumps.filter(|(_, to)| *to == chain);
+        jumps.any(|(hook, to)| hook.as_str() == from && rule == format!("-j {to}"))
+    };
+    let others = saved.chains().filter(|(from, _)| ChainName::ALL.iter().all(|ours| ours.as_str() != *from));
+    let rules = others.flat_map(|(from, rules)| rules.iter().map(move |rule| (from, rule)));
+    let rules = rules.filter(|(from, rule)| leads_to(rule, chain.as_str()) && !is_our_jump(from, rule));
+    rules.map(|(from, rule)| format!("-A {from} {rule}")).collect()
+}
+
+/// Whether a rule jumps or goes to a chain.
+pub(super) fn leads_to(rule: &str, chain: &str) -> bool {
+    let head = rule.strip_suffix(chain);
+    head.is_some_and(|head| ["-j ", "-g "].iter().any(|jump| head.ends_with(jump)))
+}
+
+/// We made it, Docker never came, and nobody else put a rule in it.
+fn docker_user_is_ours(saved: &SavedTable) -> bool {
+    let name = ForeignChain::DockerUser.as_str();
+    let jump = format!("-j {}", ChainName::DockerVpnKillSwitch);
+    saved.rules(name).is_some_and(|rules| rules.iter().all(|rule| *rule == jump)) && !saved.leads_to(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::last_resort;
+
+    fn released(text: &str) -> (String, Released) {
+        let saved = Saved::parse(text).unwrap();
+        release(Family::V4, last_resort().family(Family::V4), &saved, &Before::open())
+    }
+
+    #[test]
+    fn a_chain_that_others_jump_to_stays_empty_and_is_named() {
+        let (text, released) = released(
+            "*filter\n:OUTPUT DROP [0:0]\n:RELATED_AND_ESTABLISHED - [0:0]\n:VPN_LAN - [0:0]\n:MINE - [0:0]\n\
+             -A INPUT -j RELATED_AND_ESTABLISHED\n-A FORWARD -i wlan1 -j RELATED_AND_ESTABLISHED\n\
+             -A MINE -g VPN_LAN\n-A RELATED_AND_ESTABLISHED -j VPN_LAN\nCOMMIT\n",
+        );
+        for line in ["-D INPUT -j RELATED_AND_ESTABLISHED", "-F RELATED_AND_ESTABLISHED", "-F VPN_LAN"] {
+            assert!(text.lines().any(|one| one == line), "{line}: {text}");
+        }
+        assert!(!text.contains("-X") && text.contains(":OUTPUT ACCEPT"), "{text}");
+        let rules: Vec<&str> =
+            released.left.iter().flat_map(|left| &left.rules).map(String::as_str).collect();
+        assert_eq!(rules, ["-A MINE -g VPN_LAN", "-A FORWARD -i wlan1 -j RELATED_AND_ESTABLISHED"]);
+    }
+
+    #[test]
+    fn chains_that_only_we_use_go() {
+        let (text, released) =
+            released("*filter\n:VPN_LAN - [0:0]\n:VPN_DNS - [0:0]\n-A VPN_DNS -j VPN_LAN\nCOMMIT\n");
+        assert!(text.contains("-X VPN_LAN\n") && text.contains("-X VPN_DNS\n"), "{text}");
+        assert_eq!(released, Released::default());
+    }
+
+    #[test]
+    fn policies_of_ours_are_opened_although_our_rules_were_flushed() {
+        let (text, _) = released("*filter\n:INPUT DROP [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n");
+        assert!(
+            text.contains(":INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT") || text.contains(":OUTPUT ACCEPT"),
+            "{text}"
+        );
+        let (text, _) = released("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n");
+        assert_eq!(text, "");
+    }
+}
