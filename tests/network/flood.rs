@@ -25,7 +25,7 @@ const AT_ONCE: usize = 64;
 fn flooder(lab: &Lab, kind: &str) -> Result<Process> {
     let program = std::env::current_exe()?;
     let program = program.to_str().context("a path in UTF-8")?;
-    let words = [program, "--exact", "the_other_half_floods", "--ignored", "--nocapture"];
+    let words = [program, "--exact", "flood::the_other_half_floods", "--ignored", "--nocapture"];
     lab.host().command(words).env(KIND, kind).user("nobody").spawn()
 }
 
@@ -113,7 +113,7 @@ fn giant_messages_of_ordinary_users_take_no_memory() -> Result<()> {
         let before = most_memory(&desktop.agent)?;
         let program = std::env::current_exe()?;
         let program = program.to_str().context("a path in UTF-8")?;
-        let words = [program, "--exact", "the_other_half_sends_giants", "--ignored", "--nocapture"];
+        let words = [program, "--exact", "flood::the_other_half_sends_giants", "--ignored", "--nocapture"];
         let giants = lab.host().command(words).user("nobody").run()?;
         ensure!(giants.stdout.contains("the agent has answered"), "{} {}", giants.stdout, giants.stderr);
         let after = most_memory(&desktop.agent)?;

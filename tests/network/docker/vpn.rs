@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use tunwarden_lab::{Engine, wait_for, with_lab};
 
 use super::protected::Protected;
-use crate::support::docker::{CONTAINERS_V4, Watch, count_tries, flooding, inside, user_network};
+use crate::support::docker::{CONTAINERS_V4, Watch, count_tries, flooding, user_network};
 use crate::support::story::contract;
 use crate::support::{SOON, start_agent, wait_for_state};
 
@@ -75,7 +75,7 @@ fn containers_use_the_tunnel_or_nothing_while_the_vpn_and_the_agent_come_and_go(
         watch.check("the VPN is back while no agent runs")?;
         let _agent = start_agent(lab)?;
         wait_for_state(lab, "protected")?;
-        inside(&desktop.docker, BOTH[0], "ping -c 1 -W 5 203.0.113.9")?;
+        flows(&desktop)?;
         watch.check("the agent is back")
     })
 }

@@ -18,7 +18,7 @@ fn signals_of_somebody_else_are_not_shown() -> Result<()> {
         let person = Person::log_in(lab, "en_US.UTF-8")?;
         let _dunst = person.dunst()?;
         let mut notify = person.notify()?;
-        notify.wait_for_line("event=Agent(Some", SOON)?;
+        notify.wait_for_line("event: Agent(Some", SOON)?;
         // To everybody, and to the notifier alone: every connection there is.
         let names = lab.host().succeed(["busctl", "--system", "--no-legend", "--unique", "list"])?;
         let targets: Vec<&str> = names.lines().filter_map(|line| line.split_whitespace().next()).collect();
@@ -46,8 +46,8 @@ fn signals_of_somebody_else_are_not_shown() -> Result<()> {
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         person.sees("VPN lost: lab", 1)?;
         let log = notify.log();
-        ensure!(log.matches("event=Lost").count() == 1, "one loss was real: {log}");
-        ensure!(!log.contains("event=Failed"), "{log}");
+        ensure!(log.matches("event: Lost").count() == 1, "one loss was real: {log}");
+        ensure!(!log.contains("event: Failed"), "{log}");
         ensure!(!person.sights().iter().any(|sight| sight.body.contains("forged")), "{:?}", person.sights());
         Ok(())
     })

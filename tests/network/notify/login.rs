@@ -55,7 +55,7 @@ fn a_loss_that_came_and_went_is_told_once() -> Result<()> {
         // A second one in one session shows nothing and is no failure.
         let mut notify = person.notify()?;
         ensure!(person.session.command([crate::support::TUNWARDEN, "notify"]).run()?.status.success());
-        notify.wait_for_line("event=Agent(Some", PATIENT)?;
+        notify.wait_for_line("event: Agent(Some", PATIENT)?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         person.sees("VPN lost: lab", 1)?;
         let missed = person.sights().into_iter().filter(|sight| sight.title.contains("away")).count();

@@ -85,7 +85,7 @@ fn ten_losses_in_a_minute_are_one_notification_that_says_so() -> Result<()> {
             desktop.signals.wait_for("protected", round + 1)?;
             ensure!(person.displayed()? <= 1, "a pile: {:#?}", person.sights());
         }
-        notify.wait_for_lines("event=Lost", 10, SOON)?;
+        notify.wait_for_lines("event: Lost", 10, SOON)?;
         let unstable = person.reads("It was lost 10 times within a minute")?;
         ensure!(unstable.urgency == "CRITICAL", "{unstable:?}");
         // From the third on every one took the place of the one before.
