@@ -1,4 +1,4 @@
-//! How an error is told: the one place that walks its causes.
+//! How an error is shown: the one place that reads its causes.
 
 /// An error and its causes in one line.
 pub fn describe(error: &dyn std::error::Error) -> String {

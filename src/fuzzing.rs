@@ -1,8 +1,8 @@
-//! What fuzzers are pointed at: every parser of bytes that somebody else writes, and what must hold of
-//! whatever it makes of them. Compiled for tests and for the `fuzz` crate alone.
+//! The fuzzing targets: every parser of bytes that another program or person writes, and the properties that
+//! every result must have. Compiled for tests and for the `fuzz` crate only.
 //!
-//! A target panics when a property does not hold. The seeds in `fuzz/seeds` and what once made a target
-//! fail run as unit tests too.
+//! A target panics when a property does not hold. The seeds in `fuzz/seeds`, and inputs that once made a target
+//! fail, run as unit tests too.
 
 mod firewall;
 mod network;
@@ -29,12 +29,12 @@ pub const TARGETS: [Target; 13] = [
     ("words", text::words),
 ];
 
-/// Text for people or for a log: nothing in it can move a terminal's cursor or begin a line of its own.
+/// Checks text for people or for a log: no character in it can move a terminal's cursor or begin a line.
 fn assert_plain(text: &str) {
     assert!(!text.chars().any(char::is_control), "a control character gets through: {text:?}");
 }
 
-/// The same for a page of lines.
+/// Checks several lines of such text.
 fn assert_plain_lines(text: &str) {
     text.split('\n').for_each(assert_plain);
 }

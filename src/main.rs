@@ -1,4 +1,4 @@
-//! The one binary: daemon, command line and hook, by its first word.
+//! The one binary. Its first argument decides: daemon, command line or hook.
 
 use std::process::ExitCode;
 

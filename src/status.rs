@@ -1,4 +1,4 @@
-//! What is said of tunwarden: only what was applied, never what was wished.
+//! The status: what was applied, never what was only wanted.
 
 mod bootstrap;
 mod codec;
@@ -90,17 +90,17 @@ pub struct TunnelStatus {
     pub interface: String,
     /// Its server.
     pub endpoint: Option<EndpointStatus>,
-    /// Who told of it: `networkmanager`, `openvpn` (a hook) or `management` (OpenVPN's socket).
+    /// Who reported it: `networkmanager`, `openvpn` (a hook) or `management` (OpenVPN's socket).
     pub source: String,
     /// The VPN's name.
     pub name: String,
-    /// Since when it stands, in seconds since the epoch.
+    /// Since when it is up, in seconds since the epoch.
     pub since: u64,
-    /// Whether it carries what it must.
+    /// Whether it carries all traffic that it must.
     pub carrying: bool,
 }
 
-/// Whether what goes out on a wire is looked at there, whoever sends it.
+/// Whether the rules on the wires judge every frame that leaves, of any sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wires {
     Held,
@@ -146,7 +146,7 @@ impl Status {
         status.found(enforcement)
     }
 
-    /// The same, where the kernel was found to hold this: nothing is claimed that does not follow from it.
+    /// The same with what the kernel was found to hold. Claims that do not follow from it are removed.
     #[must_use]
     pub fn found(mut self, enforcement: Enforcement) -> Self {
         self.enforcement = enforcement;
@@ -174,7 +174,7 @@ impl Status {
     /// What `status --json` prints.
     ///
     /// # Errors
-    /// None that is known of; the serializer could.
+    /// None is known; the serializer may have one.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         #[derive(Serialize)]
         struct Json<'a> {
@@ -185,7 +185,7 @@ impl Status {
         serde_json::to_string(&Json { status: self, verdict: self.verdict() })
     }
 
-    /// The same with what Docker says of itself.
+    /// The same with Docker's own report.
     pub fn with_docker(mut self, report: Option<DockerReport>) -> Self {
         let wires = self.wires();
         if let Some(report) = report {
@@ -194,7 +194,7 @@ impl Status {
         self
     }
 
-    /// The same with what the layers came to. Said before what Docker says, which depends on it.
+    /// The same with the reports of the layers. It comes before Docker's report, which depends on it.
     pub fn with_layers(mut self, layers: &[LayerReport]) -> Self {
         self.layers = layers.iter().map(LayerStatus::from).collect();
         self
@@ -219,9 +219,9 @@ fn opens_containers(situation: &Situation) -> bool {
     }
 }
 
-/// Something on the bus that is no status of ours.
+/// Something on the bus that is not a status of ours.
 #[derive(Debug, thiserror::Error)]
-#[error("the agent on the bus says something that this version does not understand: {0}")]
+#[error("this version does not understand the status of the agent on the bus: {0}")]
 pub struct StatusError(String);
 
 impl From<&Tunnel> for TunnelStatus {

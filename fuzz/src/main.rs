@@ -1,4 +1,4 @@
-//! One program for all targets: `TUNWARDEN_FUZZ=NAME` says which, libFuzzer reads the arguments.
+//! One program for all targets. `TUNWARDEN_FUZZ=NAME` selects the target; libFuzzer reads the arguments.
 #![no_main]
 
 use std::sync::LazyLock;

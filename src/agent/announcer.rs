@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::Agent;
 use super::sources::publish;
-use crate::bus::{Asker, Backlog, News, Notice};
+use crate::bus::{Asker, Backlog, News, Update};
 use crate::effects::systemd::notify;
 use crate::status::{LeftOutStatus, ManagementStatus, Status};
 use crate::system;
@@ -49,7 +49,7 @@ impl Agent {
         notify(&[NotifyState::Status(&line)]);
         tracing::debug!("told");
         self.announcer.status.send_replace(status.clone());
-        self.announcer.notices.push(Notice { status, news, by });
+        self.announcer.notices.push(Update { status, news, by });
     }
 
     fn status(&mut self) -> Status {

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval};
 
 use super::wait::tick;
-use crate::bus::{Answer, Backlog, Notice, Request};
+use crate::bus::{Answer, Backlog, Request, Update};
 use crate::effects::systemd::{notify, watchdog_interval};
 use crate::status::{Enforcement, Status, Unread};
 use crate::vpn::{DatedReport, Machine, Reporter};
@@ -95,7 +95,7 @@ impl Attendant {
         let status = self.status.borrow().clone().found(Enforcement::Unknown(Unread::Failed));
         let status = Status { pending: Some(pending), ..status };
         self.status.send_replace(status.clone());
-        self.notices.push(Notice { status, news: Vec::new(), by: None });
+        self.notices.push(Update { status, news: Vec::new(), by: None });
         for request in std::mem::take(&mut self.waiting) {
             self.take(machine, request, Pace::Slow);
         }

@@ -5,7 +5,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Agent, describe};
 use crate::bus::Answer;
-use crate::effects::reconnect::{Eyes, Reach, bring_back, finish};
+use crate::effects::reconnect::{AttemptContext, Reach, bring_back, finish};
 use crate::effects::routes;
 use crate::store::Store;
 use crate::vpn::{Comeback, Detours, Event};
@@ -48,9 +48,9 @@ impl Agent {
         let (sender, receiver) = watch::channel(reach);
         let events = self.sources.events.clone();
         let (status, store) = (self.announcer.status.subscribe(), self.memory.store.clone());
-        let eyes = Eyes { status, events: events.clone(), store, reach: receiver };
+        let context = AttemptContext { status, events: events.clone(), store, reach: receiver };
         tokio::spawn(async move {
-            let result = bring_back(&comeback, eyes).await;
+            let result = bring_back(&comeback, context).await;
             let _ = events.send(Event::Reconnected(result)).await;
         });
         self.reconnection.attempt = Some(Attempt { reach: sender, waiting: answer.into_iter().collect() });

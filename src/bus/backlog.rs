@@ -1,5 +1,5 @@
-//! What the bus has not been told yet. The loop never waits for a bus that is slow or absent: it leaves
-//! the newest status and the news here, and the bus takes all of it as soon as it can.
+//! What has not been sent to the bus yet. The loop never waits for a bus that is slow or absent: it puts
+//! the newest status and the news here, and the bus service takes all of it as soon as it can.
 //!
 //! The number of news is bounded. When there are more, the least important are merged into later ones; a
 //! loss goes only when there is another one of the same VPN, or nothing but losses of different VPNs.
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Asker, News, Notice};
+use super::{Asker, News, Update};
 use crate::status::Status;
 use crate::vpn::Announcement;
 
@@ -27,7 +27,7 @@ struct Shared {
     changed: Notify,
 }
 
-/// All that waits at one moment.
+/// Everything that waits at one moment.
 #[derive(Debug)]
 pub(super) struct Waiting {
     /// The newest status.
@@ -39,9 +39,9 @@ pub(super) struct Waiting {
 }
 
 impl Backlog {
-    /// Adds what the loop tells; never waits.
-    pub fn push(&self, notice: Notice) {
-        let Notice { status, news, by } = notice;
+    /// Adds an update; never waits.
+    pub fn push(&self, notice: Update) {
+        let Update { status, news, by } = notice;
         let mut waiting = self.lock();
         let (before, merged) = waiting.take().map(|before| (before.news, before.merged)).unwrap_or_default();
         let mut all = Waiting { status, news: before, merged };
@@ -62,16 +62,16 @@ impl Backlog {
         }
     }
 
-    /// Takes back what could not be told, in front of what came meanwhile.
-    pub(super) fn put_back(&self, mut untold: Waiting) {
+    /// Takes back what could not be sent, in front of what was added since.
+    pub(super) fn put_back(&self, mut unsent: Waiting) {
         let mut waiting = self.lock();
         if let Some(newer) = waiting.take() {
-            untold.status = newer.status;
-            untold.news.extend(newer.news);
-            untold.merged += newer.merged;
+            unsent.status = newer.status;
+            unsent.news.extend(newer.news);
+            unsent.merged += newer.merged;
         }
-        untold.bound();
-        *waiting = Some(untold);
+        unsent.bound();
+        *waiting = Some(unsent);
         self.0.changed.notify_one();
     }
 
@@ -88,9 +88,9 @@ impl Waiting {
         }
     }
 
-    /// Makes one less of them.
+    /// Merges one of the news into another.
     fn merge_one(&mut self) {
-        // The property `Repairs` counts these as well.
+        // The property `Repairs` counts repairs as well.
         let repair = self.position(|news| matches!(news, News::Repaired { .. }));
         let failure = || self.first_of_several(|news| matches!(news, News::Failed(_)).then_some(""));
         if let Some(place) = repair.or_else(failure) {
@@ -145,9 +145,9 @@ mod tests {
     use crate::status::Enforcement;
     use crate::vpn::{Reason, Situation, State};
 
-    fn notice(news: Vec<News>) -> Notice {
+    fn notice(news: Vec<News>) -> Update {
         let status = Status::new(&Situation::default(), 0, Enforcement::Enforced, false);
-        Notice { status, news, by: None }
+        Update { status, news, by: None }
     }
 
     fn lost(name: &str) -> News {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     /// What waits, and how many were merged.
-    async fn told(backlog: &Backlog) -> (Vec<News>, u64) {
+    async fn waiting(backlog: &Backlog) -> (Vec<News>, u64) {
         let waiting = backlog.take().await;
         (waiting.news.into_iter().map(|(news, _)| news).collect(), waiting.merged)
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_loss_among_any_number_of_other_news_is_told() {
+    async fn a_loss_among_any_number_of_other_news_is_sent() {
         let backlog = Backlog::default();
         backlog.push(notice(vec![lost("home"), change(State::Protected, State::Lost)]));
         for _ in 0..10 * MOST {
@@ -182,13 +182,13 @@ mod tests {
             backlog.push(notice(vec![change(State::Connecting, State::Lost)]));
         }
         backlog.push(notice(vec![lost("office")]));
-        let (news, merged) = told(&backlog).await;
+        let (news, merged) = waiting(&backlog).await;
         assert!(news.len() <= MOST, "{}", news.len());
-        assert_eq!(merged as usize + news.len(), 3 + 40 * MOST, "each is told or counted");
+        assert_eq!(merged as usize + news.len(), 3 + 40 * MOST, "each is sent or counted");
         let names: Vec<&str> = news.iter().filter_map(lost_name).collect();
         assert_eq!(names, ["home", "office"]);
         assert!(count(&news, |news| matches!(news, News::Failed(_))) > 0);
-        // The changes that are told lead from the first state to the last, without a gap.
+        // The changes that are sent lead from the first state to the last, without a gap.
         let mut now = State::Protected;
         for item in &news {
             if let News::Vpn(Announcement::State { old, new }) = item {
@@ -206,20 +206,20 @@ mod tests {
         for _ in 0..2 * MOST {
             backlog.push(notice(vec![lost("flapping")]));
         }
-        let (news, merged) = told(&backlog).await;
+        let (news, merged) = waiting(&backlog).await;
         assert_eq!(news.len(), MOST);
         assert_eq!(merged as usize, MOST + 1);
         assert_eq!(count(&news, |news| lost_name(news) == Some("rare")), 1);
     }
 
     #[tokio::test]
-    async fn what_could_not_be_told_comes_before_what_came_meanwhile() {
+    async fn what_could_not_be_sent_comes_before_what_was_added_later() {
         let backlog = Backlog::default();
         backlog.push(notice(vec![lost("first")]));
-        let untold = backlog.take().await;
+        let unsent = backlog.take().await;
         backlog.push(notice(vec![lost("second")]));
-        backlog.put_back(untold);
-        let (news, _) = told(&backlog).await;
+        backlog.put_back(unsent);
+        let (news, _) = waiting(&backlog).await;
         assert_eq!(news.iter().filter_map(lost_name).collect::<Vec<_>>(), ["first", "second"]);
     }
 }

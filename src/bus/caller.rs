@@ -1,4 +1,4 @@
-//! Who calls, as the bus daemon vouches for it.
+//! Who the caller is, by the credentials that the bus daemon reports.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::system::process::lineage;
 use crate::vpn::{Lineage, Reporter};
 
 /// How long the bus daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The caller's user id.
 pub(super) async fn uid(connection: &Connection, header: &Header<'_>) -> fdo::Result<u32> {
@@ -23,15 +23,15 @@ pub(super) async fn uid(connection: &Connection, header: &Header<'_>) -> fdo::Re
     DBusProxy::new(connection).await?.get_connection_unix_user(sender).await
 }
 
-/// The caller with its name, which a directory service may be slow to tell.
+/// The caller with its user name. A directory service may be slow to find the name.
 pub(super) async fn asker(connection: &Connection, header: &Header<'_>) -> fdo::Result<Asker> {
     let uid = uid(connection, header).await?;
     let name = tokio::task::spawn_blocking(move || crate::system::user_name(uid)).await;
     Ok(Asker { uid, name: name.unwrap_or_default() })
 }
 
-/// As whom the caller reports; `None` for a process that is neither root's nor started by one of these
-/// VPN clients.
+/// In which role the caller reports. `None` for a process that is not root's and does not descend from one of
+/// these VPN clients.
 pub(super) async fn reporter(
     connection: &Connection,
     header: &Header<'_>,
@@ -39,7 +39,7 @@ pub(super) async fn reporter(
 ) -> fdo::Result<(u32, Option<Reporter>)> {
     let sender = sender(header)?;
     let credentials = DBusProxy::new(connection).await?.get_connection_credentials(sender.clone()).await?;
-    let unknown = || fdo::Error::AccessDenied("the bus does not say whose this call is".to_owned());
+    let unknown = || fdo::Error::AccessDenied("the bus does not say which user sent this call".to_owned());
     let uid = credentials.unix_user_id().ok_or_else(unknown)?;
     if uid == 0 {
         return Ok((uid, Some(Reporter::Root)));
@@ -53,16 +53,16 @@ pub(super) async fn reporter(
     Ok((uid, of_a_client(&lineage).then_some(Reporter::Client(lineage))))
 }
 
-/// The caller's pidfd, which its process id cannot pass on to another process; `None` where the bus daemon is
-/// older than dbus 1.15.8 and has none. A connection of its own asks for it: the agent's takes no file
-/// descriptors, or any caller could fill this process with them.
+/// The caller's pidfd. A process id can be used again by another process, a pidfd cannot. `None` where the bus
+/// daemon is older than dbus 1.15.8 and has no pidfd. A separate connection asks for it: the agent's own accepts
+/// no file descriptors, because any caller could fill this process with them.
 async fn pidfd(sender: BusName<'static>) -> Option<OwnedFd> {
-    let connection = Builder::system().method_timeout(PATIENCE).build().await.ok()?;
+    let connection = Builder::system().method_timeout(TIMEOUT).build().await.ok()?;
     let bus = DBusProxy::new(&connection).await.ok()?;
     bus.get_connection_credentials(sender).await.ok()?.into_process_fd()
 }
 
-/// Asks polkit about the caller by its bus name. Root needs no polkit; without polkit nobody else may.
+/// Asks polkit about the caller by its bus name. Root needs no polkit. Without polkit, only root is allowed.
 pub(super) async fn authorize(connection: &Connection, header: &Header<'_>, action: &str) -> fdo::Result<()> {
     if uid(connection, header).await? == 0 {
         return Ok(());

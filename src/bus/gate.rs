@@ -1,4 +1,4 @@
-//! Who is being served: one caller's flood must not fill this process, nor the log.
+//! Limits for each caller: a flood of calls from one caller must fill neither this process nor the log.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,31 +8,31 @@ use tokio::time::Instant;
 use zbus::fdo;
 use zbus::message::Header;
 
-/// How many of its calls one connection may have waiting. Programs that wait for an answer have one;
-/// a bus carries at most 128 that want one (`max_replies_per_connection`, dbus-daemon(1)).
+/// Maximum number of calls of one connection that wait for an answer. A program that waits for each answer has
+/// one; the bus allows 128 (`max_replies_per_connection`, dbus-daemon(1)).
 const MOST: usize = 32;
 
-/// How often the log hears of refused calls of one user.
-const OFTEN: Duration = Duration::from_secs(60);
+/// The shortest time between two log lines about refused calls of one user.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Counts calls by the connection that they come from, and complaints by user.
+/// Counts calls for each connection, and log lines for each user.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     inside: Mutex<HashMap<String, usize>>,
     complaints: Mutex<HashMap<u32, (Instant, u64)>>,
 }
 
-/// One call that is being served, until it is dropped.
+/// One call that is being served. The call has ended when this is dropped.
 pub(super) struct Pass<'a> {
     gate: &'a Gate,
     caller: String,
 }
 
 impl Gate {
-    /// Lets a call in.
+    /// Admits a call.
     ///
     /// # Errors
-    /// `LimitsExceeded` when too many of this caller's are inside already.
+    /// `LimitsExceeded` when too many calls of this caller are being served.
     pub(super) fn enter(&self, header: &Header<'_>) -> fdo::Result<Pass<'_>> {
         let caller = header.sender().map(ToString::to_string).unwrap_or_default();
         let mut inside = lock(&self.inside);
@@ -46,8 +46,8 @@ impl Gate {
         Ok(Pass { gate: self, caller })
     }
 
-    /// Says it in the log, unless the same user was complained of a moment ago; then it is counted. Each
-    /// of root's is said: those are hooks that somebody has to mend.
+    /// Logs a refused call. A second one of the same user within the interval is only counted. Each one of root's is
+    /// logged, because it comes from a hook that somebody has to repair.
     pub(super) fn complain(&self, uid: u32, what: &str) {
         if uid == 0 {
             tracing::warn!("{what}");
@@ -55,9 +55,9 @@ impl Gate {
         }
         let now = Instant::now();
         let mut complaints = lock(&self.complaints);
-        complaints.retain(|_, (last, unsaid)| *unsaid > 0 || now.duration_since(*last) < OFTEN);
+        complaints.retain(|_, (last, unsaid)| *unsaid > 0 || now.duration_since(*last) < LOG_INTERVAL);
         match complaints.get_mut(&uid) {
-            Some((last, unsaid)) if now.duration_since(*last) < OFTEN => *unsaid += 1,
+            Some((last, unsaid)) if now.duration_since(*last) < LOG_INTERVAL => *unsaid += 1,
             Some((last, unsaid)) => {
                 tracing::warn!("{what} ({unsaid} more of user {uid} were refused before)");
                 (*last, *unsaid) = (now, 0);

@@ -64,7 +64,7 @@ impl Agent1 {
         self.asked(|answer| Request::Resume(asker, answer)).await
     }
 
-    /// Reads the configuration anew; a bad one is refused and the old one stays.
+    /// Reads the configuration again. A faulty one is refused, and the old one stays in force.
     async fn reload(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -77,7 +77,7 @@ impl Agent1 {
         self.asked(Request::Reload).await
     }
 
-    /// Every difference between the kernel and the policy, a line each.
+    /// Every difference between the kernel and the policy, one on each line.
     async fn verify(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -88,8 +88,8 @@ impl Agent1 {
         self.asked(|answer| Request::Verify(asker, answer)).await
     }
 
-    /// Brings the VPN back that was there last, through NetworkManager: the VPN; if that does not help
-    /// its network; if that does not help all networks. Answers at the end, which may take minutes.
+    /// Brings the last VPN back through NetworkManager. First it restarts the VPN, then the VPN's network, then
+    /// all networks. Answers at the end, which may take minutes.
     async fn reconnect(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -156,7 +156,7 @@ impl Agent1 {
 const ENDING: &str = "the agent is ending";
 
 impl Agent1 {
-    /// The caller's user id, and as whom it reports.
+    /// The caller's user id, and the role in which it reports.
     pub(super) async fn reporter(
         &self,
         header: &Header<'_>,

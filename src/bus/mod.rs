@@ -32,27 +32,27 @@ pub const PATH: &str = "/org/tunwarden/Agent1";
 /// The longest pause, in seconds: a day.
 pub const LONGEST_PAUSE: u64 = 24 * 60 * 60;
 
-/// What a caller asks of the agent's one loop. The answer comes when it has been done.
+/// What a caller asks of the agent's loop. The answer comes when it is done.
 #[derive(Debug)]
 pub enum Request {
-    /// Open for so many seconds; the answer is when it ends, in seconds since the epoch.
+    /// Open for this number of seconds. The answer is when the pause ends, in seconds since the epoch.
     Pause(u64, PauseScope, Asker, oneshot::Sender<Result<u64, String>>),
     /// Close again.
     Resume(Asker, oneshot::Sender<Answer>),
-    /// Read the configuration anew.
+    /// Read the configuration again.
     Reload(oneshot::Sender<Answer>),
-    /// Compare the kernel with the policy: at once for root, and with everybody else who waits.
+    /// Compare the kernel with the policy: at once for root, and in one comparison for all others who wait.
     Verify(Asker, oneshot::Sender<Verified>),
-    /// Bring the VPN back that was there last.
+    /// Bring the last VPN back.
     Reconnect(oneshot::Sender<Answer>),
     /// A hook's report, and whether it changed anything.
     Report(DatedReport, Reporter, oneshot::Sender<Answer>),
 }
 
-/// Every difference between the kernel and the policy, or why nobody can tell.
+/// Every difference between the kernel and the policy, or why they cannot be compared.
 pub type Verified = Result<Vec<String>, String>;
 
-/// Who asks, as the bus daemon vouches for it.
+/// The user who asks, as the bus daemon reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asker {
     /// The user id.
@@ -73,27 +73,27 @@ impl std::fmt::Display for Asker {
 /// Done, or why not, for people.
 pub type Answer = Result<(), String>;
 
-/// What the loop tells the bus after each commit.
+/// What the loop sends to the bus after each commit.
 #[derive(Debug, Clone)]
-pub struct Notice {
-    /// What is so now.
+pub struct Update {
+    /// The status now.
     pub status: Status,
     /// What happened.
     pub news: Vec<News>,
-    /// Who asked for it, if somebody did.
+    /// The user who asked for it, if any.
     pub by: Option<Asker>,
 }
 
-/// Something that happened and is a signal on the bus.
+/// An event that is a signal on the bus.
 #[derive(Debug, Clone)]
 pub enum News {
     /// The state changed, or a VPN was lost.
     Vpn(Announcement),
-    /// Something of ours was gone and is back.
+    /// A rule of ours was missing or changed, and has been restored.
     Repaired {
-        /// What was gone, or stood where it must not.
+        /// What was missing, or in a place where it must not be.
         what: String,
-        /// Who had done it, as far as the kernel told.
+        /// The program that did it, if the kernel reported it.
         by: Option<Program>,
     },
     /// The rules could not be put in force.
@@ -117,10 +117,10 @@ impl Caller {
     }
 }
 
-/// What a hook hands over: OpenVPN's own keys and their values.
+/// What a hook reports: OpenVPN's own keys and their values.
 pub type Fields = BTreeMap<String, String>;
 
-/// What another program on the bus answered, without the bus's own words around it.
+/// The error message of another program on the bus, without the text that the bus adds.
 pub(crate) fn spoken(error: &zbus::Error) -> String {
     let text = if let zbus::Error::MethodError(_, text, _) = error {
         text.clone()

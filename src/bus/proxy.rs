@@ -42,18 +42,18 @@ pub trait Agent1 {
     /// tunwarden's version.
     #[zbus(property)]
     fn version(&self) -> zbus::Result<String>;
-    /// Opens everything for so many seconds.
+    /// Opens everything for this number of seconds.
     fn pause(&self, seconds: u64) -> zbus::Result<()>;
-    /// Opens DNS and web pages of the host for so many seconds, until the VPN is up; says when it ends.
+    /// Opens DNS and web pages of the host for this number of seconds, or until the VPN is up. Returns when it ends.
     fn pause_portal(&self, seconds: u64) -> zbus::Result<u64>;
     /// Closes again.
     fn resume(&self) -> zbus::Result<()>;
-    /// Reads the configuration anew.
+    /// Reads the configuration again.
     fn reload(&self) -> zbus::Result<()>;
     /// Every difference between the kernel and the policy.
     fn verify(&self) -> zbus::Result<Vec<String>>;
-    /// Brings the VPN back that was there last. Answers when it carries, or when nothing helped: that
-    /// may take minutes.
+    /// Brings the last VPN back. Answers when it carries traffic, or when every step failed. That may take
+    /// minutes.
     fn reconnect(&self) -> zbus::Result<()>;
     /// A hook's report.
     fn report_tunnel(&self, fields: BTreeMap<String, String>) -> zbus::Result<()>;

@@ -1,4 +1,4 @@
-//! Serving the object, for as long as there is a bus, and again when it comes back.
+//! Serves the object while there is a bus, and again when the bus comes back.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -22,8 +22,8 @@ use crate::vpn::Announcement;
 /// How long to wait before the next attempt to reach the bus: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
-/// Serves the agent on the system bus. A bus that is missing, or goes away, is taken up again; what
-/// happened meanwhile is told then.
+/// Serves the agent on the system bus. When the bus is missing or goes away, it connects again and sends what
+/// happened in between.
 pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Backlog) {
     let mut pause = RETRY.0;
     let mut told = String::new();
@@ -70,7 +70,7 @@ async fn tell_until_closed(connection: &Connection, status: &watch::Receiver<Sta
     }
 }
 
-/// Tells all of it. What is left in `waiting` after an error was not told.
+/// Sends everything that waits. After an error, `waiting` has what was not sent.
 async fn tell(connection: &Connection, last: &Status, waiting: &mut Waiting) -> zbus::Result<()> {
     let object: InterfaceRef<AgentObject> = connection.object_server().interface(PATH).await?;
     let emitter = object.signal_emitter();

@@ -1,7 +1,7 @@
-//! The edge to the resolvers: the agent's own questions for the addresses of VPN servers.
+//! Looks up the addresses of VPN servers by DNS.
 //!
-//! Every socket bears [`QUESTION_MARK`], by which the rules know it while everything else that asks is
-//! refused. An answer counts only from the resolver that was asked, to the very question and number.
+//! Every socket has the mark [`QUESTION_MARK`]. The rules let such packets pass and refuse all other DNS queries.
+//! An answer counts only if it comes from the resolver that was asked, and has the question and the id of the query.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,23 +21,23 @@ use crate::policy::QUESTION_MARK;
 
 const DNS: u16 = 53;
 
-/// How often a question goes out over UDP, and how long each waits for its answer.
+/// How long each try over UDP waits for its answer; one query for each entry.
 const TRIES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
-/// How long a question over TCP may take in all.
+/// How long a query over TCP may take in all.
 const TCP: Duration = Duration::from_secs(5);
 
-/// The length of an answer over UDP without EDNS is at most 512 bytes (RFC 1035, 4.2.1); one that says
-/// more is cut, and is asked for over TCP.
-const LONGEST: usize = 4096;
+/// Maximum length of an answer over UDP that is read, in bytes. Without EDNS an answer has at most 512 bytes
+/// (RFC 1035, 4.2.1); a longer one is truncated and is asked for over TCP.
+const MAX_ANSWER: usize = 4096;
 
-/// Aliases that are followed within one answer.
-const MOST_ALIASES: usize = 16;
+/// Maximum number of aliases that are followed within one answer.
+const MAX_ALIASES: usize = 16;
 
 /// Why a name has no address.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
-    /// There is nobody to ask.
+    /// No resolver is known.
     #[error("this system names no resolver (/etc/resolv.conf)")]
     NoResolver,
     /// The kernel refused a socket, or the network the packet.
@@ -46,22 +46,21 @@ pub enum LookupError {
     /// No answer came.
     #[error("the resolver {0} does not answer")]
     Silent(IpAddr),
-    /// The answer is none.
+    /// The resolver answers with an error.
     #[error("the resolver {0} says {1}")]
     Refused(IpAddr, ResponseCode),
-    /// There is such a name, without an address.
+    /// The name exists and has no address.
     #[error("the resolver {0} knows no address of it")]
     Empty(IpAddr),
-    /// The name or the answer is no DNS.
-    #[error("what the resolver {0} says is no DNS")]
+    /// The name or the answer is not valid DNS.
+    #[error("the answer of the resolver {0} is not valid DNS")]
     Form(IpAddr),
 }
 
-/// The addresses of a name, IPv4 and IPv6, in the order of the answers: from the first resolver that
-/// has any.
+/// The IPv4 and IPv6 addresses of a name, in the order of the answers, from the first resolver that has any.
 ///
 /// # Errors
-/// [`LookupError`] of the last resolver, when none has.
+/// [`LookupError`] of the last resolver, when no resolver has one.
 pub async fn look_up(name: &HostName, resolvers: &BTreeSet<IpAddr>) -> Result<Vec<IpAddr>, LookupError> {
     let mut last = LookupError::NoResolver;
     for &resolver in resolvers {
@@ -106,32 +105,32 @@ async fn ask(name: &HostName, kind: RecordType, resolver: IpAddr) -> Result<Vec<
     }
 }
 
-/// `None` when no answer to this question came in time.
+/// `None` when no answer to this query came in time.
 async fn over_udp(question: &Message, bytes: &[u8], resolver: IpAddr) -> io::Result<Option<Message>> {
     let any: IpAddr = match resolver {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    for patience in TRIES {
-        // A port of its own each time; connected, so that only the resolver's own answers come in.
+    for wait in TRIES {
+        // Each try has a port of its own. The socket is connected: the kernel drops packets of other senders.
         let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
         mark(&socket)?;
         socket.connect(SocketAddr::new(resolver, DNS)).await?;
         let answer = async {
             socket.send(bytes).await?;
-            let mut buffer = vec![0; LONGEST];
+            let mut buffer = vec![0; MAX_ANSWER];
             loop {
                 let length = socket.recv(&mut buffer).await?;
-                // What is forged or damaged is passed over: the true answer may still come.
+                // A forged or damaged answer is ignored: the true one may still come.
                 if let Some(answer) = parse(question, buffer.get(..length).unwrap_or_default()) {
                     return Ok::<_, io::Error>(answer);
                 }
             }
         };
-        match timeout(patience, answer).await {
+        match timeout(wait, answer).await {
             Ok(Ok(answer)) => return Ok(Some(answer)),
-            // The firewall or the network says no: it may be another word in a moment.
-            Ok(Err(_)) => sleep(patience).await,
+            // The firewall or the network refuses. That may change in a moment.
+            Ok(Err(_)) => sleep(wait).await,
             Err(_) => {}
         }
     }
@@ -153,7 +152,7 @@ fn mark(socket: &impl AsFd) -> io::Result<()> {
     Ok(setsockopt(socket, Mark, &QUESTION_MARK)?)
 }
 
-/// The answer, if it is one to this question.
+/// The answer, if it belongs to this query.
 pub(crate) fn parse(question: &Message, bytes: &[u8]) -> Option<Message> {
     let answer = Message::from_vec(bytes).ok()?;
     let to_it = answer.metadata.message_type == MessageType::Response
@@ -162,10 +161,10 @@ pub(crate) fn parse(question: &Message, bytes: &[u8]) -> Option<Message> {
     to_it.then_some(answer)
 }
 
-/// The addresses that an answer gives the name itself, or what it is an alias of.
+/// The addresses that an answer has for the name, or for the name that it is an alias of.
 pub(crate) fn addresses(answer: &Message, name: &Name) -> Vec<IpAddr> {
     let mut name = name.clone();
-    for _ in 0..MOST_ALIASES {
+    for _ in 0..MAX_ALIASES {
         let own = answer.answers.iter().filter(|record| record.name == name);
         let alias =
             own.filter_map(|record| if let RData::CNAME(alias) = &record.data { Some(alias) } else { None });

@@ -1,5 +1,7 @@
-//! The edge to `/etc/hosts`: where the VPN client finds its server while every other question is
-//! refused. One marked block is ours; every other byte of the file stays.
+//! Pins the names of VPN servers in `/etc/hosts`, so that the VPN client finds its server while every DNS query
+//! is refused. One marked block is ours. Every other byte of the file stays.
+//!
+//! Written by hand: libraries for this file write it whole, and lose what they do not understand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -13,20 +15,20 @@ use crate::net::HostName;
 /// hosts(5)
 pub const HOSTS: &str = "/etc/hosts";
 
-/// Each server that has a name, and where it is.
+/// The names of servers, each with its addresses.
 pub type Pins = BTreeMap<HostName, BTreeSet<IpAddr>>;
 
 const BEGIN: &str =
     "# BEGIN tunwarden: where VPN servers are; kept by the agent, gone after `tunwarden release`\n";
 const END: &str = "# END tunwarden\n";
 
-/// A larger file is nobody's that we know how to keep: lists of a million blocked hosts are smaller.
+/// Maximum size of the file, in bytes. Lists of a million blocked hosts are smaller.
 const LARGEST: u64 = 64 << 20;
 
-/// Why servers could not be pinned. The file is as it was.
+/// Why servers could not be pinned. The file is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum HostsError {
-    /// The disk said no.
+    /// Reading or writing failed.
     #[error(
         "cannot write {path}, so the VPN client may not find its server by name; make the file writable, or write addresses instead of names"
     )]
@@ -48,15 +50,15 @@ pub enum HostsError {
     },
 }
 
-/// Makes the block of the file at `path` say `pins`; without pins there is no block. Where nothing has
-/// to change, nothing is written.
+/// Writes `pins` as our block into the file at `path`. Without pins there is no block. A file that need not
+/// change is not written.
 ///
 /// # Errors
-/// [`HostsError`]: then the file is as it was.
+/// [`HostsError`]: then the file is unchanged.
 pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     let io_error = |source| HostsError::Io { path: path.to_owned(), source };
     let odd = |what| HostsError::Odd { path: path.to_owned(), what };
-    // A pipe would be waited for.
+    // Opening a pipe would wait for a writer.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
@@ -77,8 +79,8 @@ pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     if new == old { Ok(()) } else { replace(path, &meta, &new).map_err(io_error) }
 }
 
-/// The addresses that the file at `path` itself gives a name, beside our block; `None` when it does not name
-/// it, or cannot be read. What cannot be an address is passed over.
+/// The addresses that the file at `path` gives a name outside our block. `None` when it does not have the name
+/// or cannot be read. What is not an address is ignored.
 pub fn named(path: &Path, name: &HostName) -> Option<Vec<IpAddr>> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -96,8 +98,8 @@ pub fn is_own(name: &HostName) -> bool {
     rustix::system::uname().nodename().to_str().is_ok_and(|own| is(own, name))
 }
 
-/// The pins but for names that the file itself gives an address, and this machine's own: those are not
-/// ours to move.
+/// The pins without this machine's own name and without names that the file itself has: we must not change
+/// where those lead.
 fn without_named(old: &[u8], pins: &Pins) -> Pins {
     if pins.is_empty() {
         return Pins::new();
@@ -126,7 +128,7 @@ fn is(text: &str, name: &HostName) -> bool {
     text.trim_end_matches('.').eq_ignore_ascii_case(name.as_str())
 }
 
-/// Writes beside the file and moves it into place: whoever reads finds the old or the new.
+/// Writes a new file and renames it over the old one. A reader finds the old text or the new one, never a part.
 fn replace(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("tunwarden-new");
     match std::fs::remove_file(&beside) {
@@ -163,7 +165,7 @@ pub(crate) fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
         let newline: &[u8] = if block.is_empty() { b"" } else { b"\n" };
         return [old, newline, block.as_bytes()].concat();
     };
-    // Whoever puts one copy of the file behind another has it twice.
+    // Two copies of the file in one have our block twice.
     let after = with_block(around.after, &Pins::new());
     let newline = if block.is_empty() { around.newline_between(&after) } else { around.newline };
     [around.before, newline, block.as_bytes(), &after].concat()
@@ -187,7 +189,7 @@ impl<'a> Around<'a> {
         let next = all(inside, BEGIN.as_bytes()).next().unwrap_or(inside.len());
         let after = match all(inside, END.as_bytes()).next() {
             Some(end) if end < next => inside.get(end + END.len()..).unwrap_or_default(),
-            // Somebody took the end away: what follows the lines that can be ours is his.
+            // The end mark is missing. What follows the lines that can be ours belongs to somebody else.
             Some(_) | None => inside,
         };
         Some(Self { before, newline, after })
@@ -208,7 +210,7 @@ fn block(pins: &Pins) -> String {
     if lines.is_empty() { lines } else { format!("{BEGIN}{lines}{END}") }
 }
 
-/// Every place where `what` stands.
+/// Every offset at which `what` begins.
 fn all<'a>(text: &'a [u8], what: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     text.windows(what.len()).enumerate().filter_map(move |(at, window)| (window == what).then_some(at))
 }

@@ -1,8 +1,8 @@
-//! Host routes past a dead tunnel, to the servers that its client may go on to.
+//! Sets host routes past a dead tunnel, to the servers that its client may try next.
 //!
-//! A tunnel whose server has died still holds the default route, and its client's packets to the next
-//! server would go into the tunnel. The firewall alone says who may send what there: a route opens
-//! nothing. Ours are told from all others by their protocol number, and yield to any other.
+//! A tunnel whose server has died still has the default route, so the client's packets to the next server would
+//! go into the tunnel. A route opens nothing: the firewall alone decides who may send what. Our routes have a
+//! protocol number of their own, and a metric so high that every other route wins.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,10 +13,10 @@ use rtnetlink::{Handle, RouteMessageBuilder};
 
 use crate::vpn::Detours;
 
-/// `rtm_protocol` of our routes; iproute2 knows no other program by it.
+/// `rtm_protocol` of our routes. iproute2 lists no other program with this number.
 const OURS: RouteProtocol = RouteProtocol::Other(177);
 
-/// Behind everybody else's.
+/// The metric of our routes: higher than others use, so that every other route wins.
 const METRIC: u32 = 1_194_000;
 
 /// The main table.
@@ -28,15 +28,15 @@ pub enum DetourError {
     /// No netlink socket.
     #[error("no netlink socket")]
     Socket(#[from] std::io::Error),
-    /// The kernel said no.
+    /// The kernel refused.
     #[error("the kernel refused a route")]
     Refused(#[from] rtnetlink::Error),
 }
 
-/// Has exactly these routes of ours: what is not wanted any more goes first.
+/// Makes our routes exactly these. Routes that are not wanted any more are removed first.
 ///
 /// # Errors
-/// [`DetourError`]: then a client that goes on to its next server may not find the way.
+/// [`DetourError`]: then a client may not reach its next server.
 pub async fn set(wanted: &Detours) -> Result<(), DetourError> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     let task = tokio::spawn(connection);

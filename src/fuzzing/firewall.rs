@@ -1,4 +1,4 @@
-//! What the tools of the firewall print of what the kernel holds.
+//! Targets for what the firewall tools print of the rules in the kernel.
 
 use super::assert_plain;
 use crate::config::Config;

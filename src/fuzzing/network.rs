@@ -1,4 +1,4 @@
-//! What the kernel, Docker and resolvers answer.
+//! Targets for answers of the kernel, Docker and resolvers.
 
 use futures_util::FutureExt;
 use hickory_proto::op::{Message as DnsMessage, Query};
@@ -12,7 +12,7 @@ use crate::sources::docker::{http, read};
 use crate::sources::links::table::Draft;
 use crate::sources::silence::filter;
 
-/// An answer of Docker's: HTTP, and what may stand in its body.
+/// Docker's answers: HTTP, and the contents of their bodies.
 pub(super) fn docker(data: &[u8]) {
     let body = match http::answer(data).now_or_never() {
         Some(Ok(body)) => body,
@@ -27,7 +27,7 @@ pub(super) fn docker(data: &[u8]) {
     }
 }
 
-/// Messages of the kernel's on links, addresses and routes, and on netfilter; and a packet.
+/// The kernel's messages about links, addresses, routes and netfilter; and a packet.
 pub(super) fn netlink(data: &[u8]) {
     let mut draft = Draft::default();
     for message in messages(data).map_while(Result::ok) {
@@ -41,7 +41,7 @@ pub(super) fn netlink(data: &[u8]) {
     let _ = (removal::answers(data), filter::flow(data));
 }
 
-/// An answer of a resolver's to the one question that was asked.
+/// A resolver's answer to a query.
 pub(super) fn resolver(data: &[u8]) {
     let Ok(name) = Name::from_ascii("vpn.example.net.") else { return };
     let mut question = DnsMessage::query();

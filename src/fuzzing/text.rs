@@ -1,4 +1,4 @@
-//! Files that people and other programs write.
+//! Targets for files that people and other programs write.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::sources::resolvers;
 use crate::system::process;
 use crate::vpn::Situation;
 
-/// The configuration. Whatever it says, the rules made of it are lines of the known kinds.
+/// The configuration. The rules of every valid one are lines of the known kinds.
 pub(super) fn config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let config = match Config::parse(&text, "config.toml") {
@@ -55,8 +55,8 @@ pub(super) fn hosts(data: &[u8]) {
     assert_eq!(with_block(&released, &none), released);
 }
 
-/// A firewall script, or a text for iptables-restore. Whatever it says, a valid configuration comes of it, and
-/// nothing passes the tunnel that no rule was carried over for.
+/// A firewall script, or a text for iptables-restore. The configuration made of it is always valid, and lets
+/// nothing through the tunnel without a rule in the text.
 pub(super) fn script(data: &[u8]) {
     let text = String::from_utf8_lossy(data).into_owned();
     setup::deed(&text);
@@ -70,7 +70,7 @@ pub(super) fn script(data: &[u8]) {
     }
 }
 
-/// Single words of the field, the files with resolvers, and the kernel's on processes.
+/// Names, addresses and ports, the files that name resolvers, and the kernel's files on processes.
 pub(super) fn words(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for word in text.lines() {
@@ -95,7 +95,7 @@ pub(super) fn words(data: &[u8]) {
     }
 }
 
-/// What can be read is written so that it reads the same, on one line.
+/// A value that was read is written on one line, and reading that gives the same value.
 fn round<T: FromStr + Display + PartialEq + std::fmt::Debug>(word: &str) {
     if let Ok(read) = word.parse::<T>() {
         let written = read.to_string();

@@ -1,4 +1,4 @@
-//! What VPN clients and NetworkManager say.
+//! Targets for what VPN clients and NetworkManager send.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use crate::sources::network_manager::settings::Settings;
 use crate::sources::openvpn_files::client;
 use crate::vpn::ClientState;
 
-/// A hook's environment, `NAME=VALUE` a line, and the same lines as the dispatcher's arguments.
+/// A hook's environment, `NAME=VALUE` on each line, and the same lines as the dispatcher's arguments.
 pub(super) fn hook(data: &[u8]) {
     let lines: Vec<&[u8]> = data.split(|&byte| byte == b'\n').collect();
     let variables = lines.iter().map(|line| {
@@ -36,7 +36,7 @@ pub(super) fn hook(data: &[u8]) {
     }
     let arguments: Vec<OsString> = lines.iter().map(|line| OsStr::from_bytes(line).to_owned()).collect();
     if let Some(fields) = dispatcher::fields(&arguments, None) {
-        // What root relays of any user's profile is never a hook's report.
+        // The dispatcher's report on any user's profile is never taken for a hook's.
         assert_eq!(parse(&fields), Ok(None));
     }
 }

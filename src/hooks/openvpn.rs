@@ -71,7 +71,7 @@ pub enum ReportError {
 /// Picks the known keys out of a hook's environment.
 ///
 /// `proto_1` becomes the transport *in use*: OpenVPN numbers its `proto_N` by the `remote` lines, and
-/// does not say which of them it took. Where that cannot be told, `proto_1` is left out.
+/// does not say which of them it took. Where that is ambiguous, `proto_1` is left out.
 ///
 /// # Errors
 /// A known key whose value is no UTF-8 or too long.

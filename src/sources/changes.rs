@@ -1,4 +1,4 @@
-//! Tells that something in some folders has changed, by inotify; what it is, its reader sees for himself.
+//! Reports by inotify that something in some folders has changed. The caller reads what it is.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,8 +11,8 @@ use tokio::io::unix::AsyncFd;
 pub(super) struct Changes(AsyncFd<OwnedFd>);
 
 impl Changes {
-    /// Of these folders, each with what counts as a change. One that is not there is passed over: its own
-    /// folder tells of its coming.
+    /// Watches these folders, each with what counts as a change. A missing folder is skipped: a watch on its parent
+    /// reports when it appears.
     #[expect(
         deprecated,
         reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot"
@@ -25,7 +25,7 @@ impl Changes {
         AsyncFd::new(inotify).map(Self)
     }
 
-    /// Waits for the next change; what comes with it is one with it.
+    /// Waits for the next change. Changes that are queued behind it count as one with it.
     pub(super) async fn next(&self) {
         let mut scrap = [0; 4096];
         // The only error is that of a runtime that is being shut down.

@@ -1,5 +1,5 @@
-//! The wall clock: told when somebody sets it, and when the machine comes back from sleep, which sets
-//! it too. The kernel's rules go by it.
+//! Watches the wall clock: when somebody sets it, and when the machine wakes, which sets it too. The kernel's
+//! rules use this clock.
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
@@ -10,11 +10,11 @@ use tokio::sync::mpsc::Sender;
 
 use crate::vpn::Event;
 
-/// A moment that never comes, as the kernel sees it: 136 years after the epoch's end of 32 bits.
+/// A moment that the timer never reaches, in seconds since the epoch: the year 2242.
 const NEVER: i64 = 1 << 33;
 
-/// Sends [`Event::Clock`] each time the clock jumps. Ends when nobody listens; where the kernel has no
-/// such timer, the kernel's rules alone keep a pause.
+/// Sends [`Event::Clock`] each time the clock jumps, until the receiver is dropped. Where the kernel has no such
+/// timer, only the kernel's rules end a pause.
 pub async fn watch(events: Sender<Event>) {
     if let Err(error) = follow(&events).await {
         tracing::warn!("jumps of the clock will not be noticed: {error}");
@@ -32,7 +32,7 @@ async fn follow(events: &Sender<Event>) -> std::io::Result<()> {
     loop {
         timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &never)?;
         let mut ready = timer.readable().await?;
-        // ECANCELED: the clock was set. Whatever else it says, a look at the clock does no harm.
+        // ECANCELED: the clock was set. After any other result, reading the clock does no harm.
         let said = rustix::io::read(ready.get_inner(), &mut [0; 8]);
         ready.clear_ready();
         match said {

@@ -1,7 +1,7 @@
-//! Watches the file in which VPN servers are pinned: another program that writes it may take the pins out.
-//! And the one that names this system's users: a VPN client's may come.
+//! Watches `/etc/hosts`, from which another program may remove the pins, and `/etc/passwd`, in which the user of a
+//! VPN client may appear.
 //!
-//! It says no more than that the file is another one now; whether a pin is missing, its writer sees.
+//! It reports only that the file has changed. The agent checks whether a pin is missing.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -17,18 +17,18 @@ use crate::effects::hosts::HOSTS;
 /// passwd(5)
 const USERS: &str = "/etc/passwd";
 
-/// A file is written in several steps: it is looked at when that is over.
+/// How long after a change before the file is read: it is written in several steps.
 const SETTLED: Duration = Duration::from_millis(50);
 
-/// Whoever writes it again and again is not answered more often.
-const SELDOM: Duration = Duration::from_secs(1);
+/// The shortest time between two reports.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Sends a word whenever the file is another one, until nobody listens.
+/// Sends a message whenever `/etc/hosts` has changed, until the receiver is dropped.
 pub async fn watch(changed: mpsc::Sender<()>) {
     watch_at(Path::new(HOSTS), changed).await;
 }
 
-/// The same of the file that names this system's users.
+/// Sends a message whenever `/etc/passwd` has changed, until the receiver is dropped.
 pub async fn watch_users(changed: mpsc::Sender<()>) {
     watch_at(Path::new(USERS), changed).await;
 }
@@ -55,12 +55,12 @@ async fn watch_at(file: &Path, changed: mpsc::Sender<()>) {
             if changed.send(()).await.is_err() {
                 return;
             }
-            sleep(SELDOM).await;
+            sleep(INTERVAL).await;
         }
     }
 }
 
-/// What tells one text of the file from another, without reading it.
+/// What differs between two versions of the file, without reading it.
 fn identity(file: &Path) -> Option<(u64, u64, i64, i64)> {
     let data = file.symlink_metadata().ok()?;
     Some((data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_new_text_is_told_and_what_else_happens_beside_it_is_not() {
+    async fn each_change_of_the_file_is_reported_and_changes_of_other_files_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("hosts");
         std::fs::write(&file, "127.0.0.1 localhost\n").unwrap();

@@ -1,9 +1,8 @@
-//! Where events come from, one source a file.
+//! Where events come from, one source in each file.
 //!
-//! A source watches one thing and says what it sees as an [`Event`](crate::vpn::Event). It never
-//! concludes, never touches the firewall, and knows nothing of the other sources. What [`drift`],
-//! [`hosts`] and [`reports`] see is no event: it says nothing of the VPN, only that the kernel, the file of
-//! the pins, or the folder of reports is to be looked at.
+//! A source watches one thing and reports what it sees as an [`Event`](crate::vpn::Event). It draws no
+//! conclusions, never touches the firewall, and does not know the other sources. [`drift`], [`files`] and
+//! [`reports`] send no events: they report only that the kernel's tables, a file or a folder must be read again.
 
 mod changes;
 pub mod clock;
@@ -20,3 +19,4 @@ pub mod resolvers;
 pub mod silence;
 pub(crate) mod skipped;
 pub mod sleep;
+mod trusted;

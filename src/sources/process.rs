@@ -1,8 +1,7 @@
-//! Watches the processes of VPN clients: that they end, and which user they become.
+//! Watches the processes of VPN clients: when they end, and which user they change to.
 //!
-//! The end comes from a pidfd. For a change of user the kernel has no event that a process without
-//! the proc connector could take, so each client is looked at a few times while it starts, and then
-//! never again.
+//! A pidfd reports the end. Without the proc connector the kernel reports no change of user, so the agent checks
+//! each client a few times while it starts, and then never again.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -21,9 +20,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::system::process::{effective_uid, unit};
 use crate::vpn::Event;
 
-/// When a client is looked at, counted from the last call of [`Watcher::watch`]. OpenVPN drops its
-/// privileges right after its `up` and `route-up` hooks.
-const LOOKS: [Duration; 6] = [
+/// When the user of a client is checked, after the last call of [`Watcher::watch`]. OpenVPN drops its privileges
+/// directly after its `up` and `route-up` hooks.
+const CHECKS: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_millis(100),
     Duration::from_millis(300),
@@ -53,7 +52,7 @@ impl Watcher {
 
     /// Watches a process until it ends: [`Event::ClientUser`] when it is first seen and whenever its
     /// effective user has changed, [`Event::ClientExited`] once. A process that does not exist has
-    /// ended. One that is watched already is looked at anew, as at the start.
+    /// ended. A process that is watched already is checked again, as at the start.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -68,7 +67,7 @@ impl Watcher {
         self.watched.insert(pid, Watch { task, again });
     }
 
-    /// Watches a process no longer.
+    /// Ends the watch of a process.
     pub fn forget(&mut self, pid: u32) {
         if let Some(watch) = self.watched.remove(&pid) {
             watch.task.abort();
@@ -96,25 +95,25 @@ async fn watch(pid: u32, again: Arc<Notify>, events: mpsc::Sender<Event>) {
 
 /// Returns when the process has ended.
 async fn follow(pid: u32, again: &Notify, events: &mpsc::Sender<Event>) -> io::Result<()> {
-    // Before anything is read under /proc/PID: the pid may become another process's at any time,
-    // the pidfd never does.
+    // Opened before anything is read under /proc/PID: another process may get the pid at any time, but never
+    // the pidfd.
     let Some(process) = open(pid)? else { return Ok(()) };
     if let Some(unit) = unit(pid).filter(|_| has_ended(&process).is_ok_and(|ended| !ended)) {
         drop(events.send(Event::ClientUnit { pid, unit }).await);
     }
     let mut known = None;
-    let (mut start, mut looks) = (Instant::now(), LOOKS.iter());
+    let (mut start, mut checks) = (Instant::now(), CHECKS.iter());
     loop {
-        let due = looks.next().map(|&look| start + look);
+        let due = checks.next().map(|&check| start + check);
         match wake(&process, again, due).await? {
             Woken::Ended => return Ok(()),
-            Woken::Again => (start, looks) = (Instant::now(), LOOKS.iter()),
+            Woken::Again => (start, checks) = (Instant::now(), CHECKS.iter()),
             Woken::Due => {
                 let Some(uid) = effective_uid(pid).filter(|&uid| known != Some(uid)) else { continue };
-                // What was read is this process's only if it still lives.
+                // The uid belongs to this process only if it is still running.
                 if !has_ended(&process)? {
                     known = Some(uid);
-                    // A listener that is gone needs no event.
+                    // An error means that the receiver was dropped.
                     drop(events.send(Event::ClientUser { pid, uid }).await);
                 }
             }
@@ -140,7 +139,7 @@ enum Woken {
     Due,
 }
 
-/// Waits for the end of the process, a new call of [`Watcher::watch`], or the moment of the next look.
+/// Waits for the end of the process, a new call of [`Watcher::watch`], or the next check.
 async fn wake(process: &AsyncFd<OwnedFd>, again: &Notify, due: Option<Instant>) -> io::Result<Woken> {
     let due = async {
         match due {
@@ -156,7 +155,7 @@ async fn wake(process: &AsyncFd<OwnedFd>, again: &Notify, due: Option<Instant>) 
     }
 }
 
-/// Whether the process has ended by now; what the reactor knows may be older.
+/// Whether the process has ended by now. The reactor's state may be older.
 fn has_ended(process: &AsyncFd<OwnedFd>) -> io::Result<bool> {
     let mut pidfd = [PollFd::new(process.get_ref(), PollFlags::IN)];
     Ok(poll(&mut pidfd, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
@@ -181,7 +180,7 @@ mod tests {
         (Watcher::new(events), received)
     }
 
-    /// The next event but for the unit: these processes are in whatever unit the tests run in.
+    /// The next event without those about units: these processes are in the unit of the tests.
     async fn next(received: &mut mpsc::Receiver<Event>) -> Option<Event> {
         loop {
             let event = timeout(Duration::from_secs(5), received.recv()).await.unwrap();
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_process_has_ended() {
+    async fn a_pid_without_a_process_has_ended() {
         let mut child = sleeper();
         child.kill().unwrap();
         child.wait().unwrap();
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_is_told_of_once_however_often_it_is_watched() {
+    async fn a_process_is_reported_once_although_it_is_watched_three_times() {
         let mut child = sleeper();
         let pid = child.id();
         let (mut watcher, mut received) = watcher();
@@ -217,7 +216,7 @@ mod tests {
         watcher.watch(pid);
         watcher.watch(pid);
         tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(received.try_recv().is_err(), "told twice");
+        assert!(received.try_recv().is_err(), "reported twice");
         child.kill().unwrap();
         // Not waited for: a zombie has ended, too.
         assert_eq!(next(&mut received).await, Some(Event::ClientExited { pid }));
@@ -243,6 +242,6 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(received.try_recv().is_err(), "forgotten, and still told of");
+        assert!(received.try_recv().is_err(), "forgotten, and still reported");
     }
 }

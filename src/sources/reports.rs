@@ -1,6 +1,6 @@
 //! Watches the folder in which root's hooks leave their reports while the agent cannot be reached.
 //!
-//! It says no more than that the folder is to be read.
+//! It reports only that the folder must be read.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::changes::Changes;
 /// How often the folder is read where the kernel has no watch left for it.
 const UNWATCHED: Duration = Duration::from_secs(2);
 
-/// Sends a word when the watch begins and whenever a report may have come, until nobody listens.
+/// Sends a message when the watch begins and whenever a report may have come, until the receiver is dropped.
 /// `run` is the folder in which the folder of the reports is made.
 pub async fn watch(run: PathBuf, reports: PathBuf, changed: mpsc::Sender<()>) {
     let mut told = false;
@@ -55,14 +55,14 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    /// A word comes; and all that come with it.
+    /// Waits for a message, and takes those that come with it.
     async fn word(told: &mut mpsc::Receiver<()>) {
         assert_eq!(timeout(SOON, told.recv()).await, Ok(Some(())));
         while timeout(Duration::from_millis(200), told.recv()).await.is_ok() {}
     }
 
     #[tokio::test]
-    async fn each_report_is_told_in_a_folder_that_comes_later_and_comes_anew() {
+    async fn each_report_is_noticed_in_a_folder_that_appears_later_and_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let (run, reports) = (folder.path().to_owned(), folder.path().join("reports"));
         let (changed, mut told) = mpsc::channel(1);

@@ -1,7 +1,7 @@
-//! Watches which resolvers this system uses: the files that name them, read again when one changes.
+//! Watches which resolvers this system uses. It reads the files that name them, and again when one changes.
 //!
-//! Behind a resolver on loopback (systemd-resolved, dnsmasq) stand others; the files that its makers
-//! write for that purpose name them.
+//! A resolver on loopback (systemd-resolved, dnsmasq) asks other resolvers. The files that systemd-resolved and
+//! NetworkManager write for this purpose name those.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,14 +24,14 @@ const FILES: [&str; 3] =
 /// Folders in which the others appear.
 const PARENTS: [&str; 2] = ["run", "run/systemd"];
 
-/// What is read of a file, in bytes, and how many resolvers count: glibc itself uses three.
+/// Maximum number of bytes that are read of a file, and of resolvers that count. glibc itself uses three.
 const LONGEST: usize = 64 << 10;
 const MOST: usize = 8;
 
-/// A file is written in several steps: it is read when that is over.
+/// How long after a change before the files are read: a file is written in several steps.
 const SETTLED: Duration = Duration::from_millis(50);
 
-/// Sends [`Event::Resolvers`] at once and whenever they are others, until nobody listens.
+/// Sends [`Event::Resolvers`] at once and after each change, until the receiver is dropped.
 pub async fn watch(events: mpsc::Sender<Event>) {
     watch_in(Path::new("/"), events).await;
 }
@@ -47,7 +47,7 @@ async fn watch_in(root: &Path, events: mpsc::Sender<Event>) {
 async fn tell_changes(root: &Path, events: &mpsc::Sender<Event>) {
     let mut told = None;
     loop {
-        // First the watch, then the look: nothing that changes in between is missed.
+        // The watch begins before the files are read, so that no change is missed.
         let changes = changes(root).inspect_err(|error| {
             tracing::warn!("a change of this system's resolvers will not be noticed: {error}");
         });
@@ -69,7 +69,7 @@ fn look(root: &Path) -> BTreeSet<IpAddr> {
     texts.flat_map(|text| parse(&text)).take(MOST).collect()
 }
 
-/// The beginning of a file; nothing when there is none.
+/// The beginning of a file; empty when there is no file.
 #[expect(clippy::disallowed_methods, reason = "an edge file: it reads which resolvers there are")]
 fn read(path: &Path) -> String {
     let bytes = std::fs::read(path).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! What had to be left out of something that somebody else wrote: said once, escaped and short.
+//! The parts of a foreign text that could not be used: reported once, escaped and short.
 
-/// How much of a text from outside is shown to people.
+/// Maximum number of characters of a foreign text that are shown to people.
 const SHOWN: usize = 60;
 
-/// The first fault in full, the others by number, so that a hostile text fills no log.
+/// The first fault in full, and the number of the others, so that a hostile text cannot fill the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Skipped {
     pub(super) first: String,
@@ -11,7 +11,7 @@ pub(crate) struct Skipped {
 }
 
 impl Skipped {
-    /// Notes one more fault, without its control characters: it may quote text from outside.
+    /// Notes one more fault, without control characters: it may quote foreign text.
     pub(super) fn note(skipped: &mut Option<Self>, fault: &str) {
         match skipped {
             Some(skipped) => skipped.others += 1,
@@ -30,7 +30,7 @@ impl std::fmt::Display for Skipped {
     }
 }
 
-/// Text from outside as it may be shown: escaped and short.
+/// A foreign text as it may be shown: escaped and short.
 pub(super) fn shown(text: &str) -> String {
     let short: String = text.chars().take(SHOWN).collect();
     let more = if short.len() < text.len() { "…" } else { "" };

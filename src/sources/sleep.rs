@@ -1,6 +1,6 @@
-//! Hears from logind that the machine has slept.
+//! Learns from logind that the machine has slept.
 //!
-//! Only the owner of logind's name is believed: anybody can send a signal that looks like its own.
+//! Only signals of the process that owns logind's name count: any process can send one that looks the same.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use zbus::Connection;
 use crate::bus::bounded::system_bus;
 use crate::vpn::Event;
 
-/// How long is waited until a bus that is not there is tried again.
+/// How long before a bus that is missing is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// `org.freedesktop.login1.Manager`, of which one signal is heard: `PrepareForSleep(b start)`, true
+/// `org.freedesktop.login1.Manager`, of which one signal is used: `PrepareForSleep(b start)`, true
 /// before the machine sleeps and false after it.
 #[zbus::proxy(
     interface = "org.freedesktop.login1.Manager",
@@ -26,13 +26,13 @@ trait Logind {
     fn prepare_for_sleep(&self, start: bool) -> zbus::Result<()>;
 }
 
-/// Sends [`Event::Woken`] whenever logind says so, until nobody listens.
+/// Sends [`Event::Woken`] after each sleep, until the receiver is dropped.
 pub async fn watch(events: mpsc::Sender<Event>) {
     let closed = events.clone();
     let for_ever = async {
         loop {
             if let Err(error) = listen(&events).await {
-                tracing::debug!("logind is out of hearing: {error}");
+                tracing::debug!("logind cannot be reached: {error}");
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -50,7 +50,7 @@ async fn listen(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
     let mut signals = logind.receive_prepare_for_sleep().await?;
     while let Some(signal) = signals.next().await {
         if !signal.args()?.start {
-            tracing::info!("the machine has slept: looking at everything again");
+            tracing::info!("the machine has slept: checking everything again");
             drop(events.send(Event::Woken).await);
         }
     }

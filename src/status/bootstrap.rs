@@ -1,4 +1,4 @@
-//! What is said of the bootstrap allowance, and of an endpoint wherever one is named.
+//! The bootstrap allowance in the status, and how an endpoint is written.
 
 use std::fmt;
 
@@ -24,11 +24,11 @@ pub struct EndpointStatus {
 pub enum BootstrapStatus {
     /// One endpoint, for the VPN client's users.
     Endpoint(EndpointStatus),
-    /// One to which the kernel itself sends.
+    /// One endpoint, for packets that the kernel itself sends.
     Kernel {
-        /// It.
+        /// The endpoint.
         endpoint: EndpointStatus,
-        /// By what such a packet is known: `mark 0x7766`, or `anybody` where its destination has to do.
+        /// How such a packet is recognised: `mark 0x7766`, or `anybody` where only its destination counts.
         by: String,
     },
     /// Any address on the bootstrap ports.

@@ -42,7 +42,7 @@ impl ConfigurationStatus {
         self.fault = None;
     }
 
-    /// What people are told; nothing while the file's is in force.
+    /// A line for people; `None` while the configuration of the file is in force.
     pub fn line(&self) -> Option<String> {
         let fault = self.fault.as_deref()?;
         let in_force = if self.source == Source::Kept.as_str() {

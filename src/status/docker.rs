@@ -1,4 +1,4 @@
-//! What is said of Docker.
+//! Docker in the status.
 
 use serde::Serialize;
 
@@ -6,13 +6,13 @@ use super::{Enforcement, Wires};
 use crate::config::plain;
 use crate::vpn::{DockerReport, NetworkFault, NetworkReport};
 
-/// How many networks the text names; the JSON has them all.
+/// Maximum number of networks that the text names; the JSON has them all.
 const SHOWN: usize = 10;
 
-/// What no rule of iptables can hold, in one line.
+/// What no rule of iptables can stop, in one line.
 const LIMITS: &str = "macvlan, ipvlan, raw packet senders (NET_RAW), containers in this machine's namespaces";
 
-/// What remains of it where the wires are held.
+/// What remains of it where the wires have rules.
 const WIRE_LIMITS: &str = "containers in this machine's namespaces that may change its rules (NET_ADMIN)";
 
 /// Docker in the status.
@@ -35,7 +35,7 @@ pub struct DockerStatus {
 /// One of Docker's networks in the status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NetworkStatus {
-    /// Its name.
+    /// Its name, as Docker has it.
     pub name: String,
     /// Its driver.
     pub driver: String,

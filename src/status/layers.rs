@@ -1,4 +1,4 @@
-//! What is said of the layers in which the rules stand.
+//! The layers in the status.
 
 use serde::Serialize;
 
@@ -21,18 +21,18 @@ pub struct LayerStatus {
 }
 
 impl LayerStatus {
-    /// Whether it looks at what goes out on a wire, whoever sends it.
+    /// Whether it judges every frame that leaves on a wire, of any sender.
     pub(super) fn holds_wires(&self) -> bool {
         self.name == Layer::Nftables.as_str() && self.enforced && self.lacks.is_none()
     }
 
-    /// What holds it, for people, where that is more than usual.
+    /// A line for people where the agent owns the layer.
     pub(super) fn hold(&self) -> Option<String> {
         (self.owned && self.enforced)
             .then(|| format!("{}: the agent's own, no flush takes it away", self.name))
     }
 
-    /// Why nobody can tell what it holds, for people.
+    /// Why it cannot be read, for people.
     pub fn unread(&self) -> Option<String> {
         self.unknown.as_ref().map(|why| format!("{}: {why}", self.name))
     }

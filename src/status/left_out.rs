@@ -8,7 +8,7 @@ use crate::vpn::LeftOut;
 /// A profile of which something is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOutStatus {
-    /// Its name.
+    /// The name of the profile or file.
     pub name: String,
     /// What is left out, and why.
     pub reason: String,
@@ -17,7 +17,7 @@ pub struct LeftOutStatus {
 }
 
 impl LeftOutStatus {
-    /// What people are told.
+    /// A line for people.
     pub fn line(&self) -> String {
         format!("{}: {}; {}", plain(&self.name), plain(&self.reason), plain(&self.remedy))
     }

@@ -1,4 +1,4 @@
-//! What is said of the last loss of a VPN: for those who were not there to hear the signal.
+//! The last loss of a VPN, for programs that did not receive the signal.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What is said of OpenVPN's management sockets: whether the agent hears each client there.
+//! OpenVPN's management sockets in the status: whether the agent receives what each client reports there.
 
 use serde::Serialize;
 

@@ -1,14 +1,14 @@
-//! How changes of the kernel's tables are seen, and who makes them again and again.
+//! How the agent notices changes of the kernel's tables, and which programs make them repeatedly.
 
 use serde::Serialize;
 
-/// How a change that somebody else makes comes to be seen.
+/// How the agent notices a change that another program makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Watch {
-    /// netfilter tells it at once.
+    /// netfilter reports it at once.
     Netfilter,
-    /// Nobody tells it: the kernel is looked at once a minute.
+    /// It is not reported: the agent reads the kernel once a minute.
     Slow,
 }
 
@@ -27,7 +27,7 @@ impl Watch {
     }
 }
 
-/// A program that takes the rules away again and again.
+/// A program that removes the rules repeatedly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FightStatus {
     /// Its name, as the kernel has it.

@@ -15,13 +15,13 @@ pub fn now() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
 }
 
-/// Seconds since this machine was started, asleep or awake: a clock that nobody sets.
+/// Seconds since this machine was started, including sleep: CLOCK_BOOTTIME, which no administrator can change.
 pub fn uptime() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     u64::try_from(time.tv_sec).unwrap_or_default()
 }
 
-/// Nanoseconds since this machine was started, by `CLOCK_BOOTTIME`: asleep or awake, and nobody can set it.
+/// The same in nanoseconds.
 pub fn boottime() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let (seconds, rest) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
@@ -33,7 +33,7 @@ pub fn user_name(uid: u32) -> Option<String> {
     User::from_uid(uid.into()).ok().flatten().map(|user| user.name)
 }
 
-/// The user ids of `bootstrap.owners`, and those names that this system does not have.
+/// The user ids of `bootstrap.owners`, and the names that this system does not have.
 pub fn owners(config: &Config) -> (Owners, Vec<&UserName>) {
     let mut owners = Owners::new();
     let mut unknown = Vec::new();

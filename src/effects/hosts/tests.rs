@@ -128,12 +128,12 @@ fn a_pipe_in_its_place_is_not_waited_for() {
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let (said, heard) = std::sync::mpsc::channel();
     std::thread::spawn(move || said.send(pin(&pipe, &Pins::new())));
-    let found = heard.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits for ever");
+    let found = heard.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits without end");
     assert!(matches!(found, Err(HostsError::Odd { what: "no plain file", .. })), "{found:?}");
 }
 
 #[test]
-fn whoever_reads_meanwhile_finds_the_old_or_the_new_and_never_a_part() {
+fn a_reader_finds_the_old_text_or_the_new_one_and_never_a_part() {
     let text = format!("{}\n", "10.0.0.5 printer\n".repeat(20_000));
     let (_folder, path) = file(text.as_bytes());
     let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
@@ -171,7 +171,7 @@ fn anything() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn whatever_is_there_of_ours_there_is_one_block_and_then_none(text in anything()) {
+    fn any_text_with_marks_of_ours_gets_one_block_and_then_none(text in anything()) {
         let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
         let (with, without) = (with_block(&text, &wanted), with_block(&text, &Pins::new()));
         prop_assert_eq!(&with_block(&with, &wanted), &with);
@@ -188,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_file_holds_it_comes_back(text in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn any_file_is_restored_byte_for_byte(text in prop::collection::vec(any::<u8>(), 0..400)) {
         let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
         let with = with_block(&text, &wanted);
         prop_assert_eq!(&with_block(&with, &wanted), &with);

@@ -1,8 +1,8 @@
 //! Brings a VPN back through NetworkManager. The only place that changes anything in NetworkManager.
 //!
-//! One attempt is one task beside the agent's loop. It never touches the firewall: that the VPN is
-//! back is read from what the agent says it has applied. Nothing is opened for it; a VPN that comes
-//! back does so through the allowance that stands.
+//! One attempt is one task beside the agent's loop. It never touches the firewall. The status that the agent
+//! applied shows whether the VPN is back. Nothing is opened for an attempt: the VPN comes back through the
+//! allowance that is in force.
 
 mod network_manager;
 mod objects;
@@ -21,26 +21,26 @@ use crate::system;
 use crate::vpn::{Comeback, Event};
 
 /// What an attempt needs of the agent.
-pub struct Eyes {
-    /// What the agent says is so.
+pub struct AttemptContext {
+    /// The agent's status.
     pub status: watch::Receiver<Status>,
-    /// Where it is told what an attempt is about to do.
+    /// Takes the event that an attempt is about to restart a VPN.
     pub events: mpsc::Sender<Event>,
-    /// Where it is noted what has to be undone, should the agent end in the middle.
+    /// Keeps what must be undone if the agent ends during the attempt.
     pub store: Store,
-    /// How far the attempt may go. Somebody may ask for more while it is under way.
+    /// How far the attempt may go. A user may ask for more while it runs.
     pub reach: watch::Receiver<Reach>,
 }
 
-/// So long after all networks were switched off, in seconds, they are switched on again by whoever finds that
-/// nobody did. Later somebody may have switched them off himself.
-const OURS: u64 = 600;
+/// How long after an attempt switched all networks off the next agent switches them on again, in seconds. Later
+/// a user may have switched them off.
+const MAX_AGE: u64 = 600;
 
-/// Ends what a forerunner has begun: networks that it switched off, and did not live to switch on again. What
-/// a user switched off stays off.
+/// Finishes what an earlier agent began: it switches networks on again that the earlier agent switched off.
+/// What a user switched off stays off.
 pub async fn finish(store: Store) {
     let Some(at) = store.networking_off() else { return };
-    if system::now().saturating_sub(at) > OURS {
+    if system::now().saturating_sub(at) > MAX_AGE {
         tracing::warn!(
             "all networks were switched off to bring the VPN back, long ago; if they still are: nmcli \
              networking on"
@@ -50,7 +50,7 @@ pub async fn finish(store: Store) {
         }
         return;
     }
-    let finished = match Manager::meet().await {
+    let finished = match Manager::connect().await {
         Ok(manager) => manager.finish_networking(&store).await.map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };
@@ -59,18 +59,18 @@ pub async fn finish(store: Store) {
     }
 }
 
-/// Brings a VPN back, step by step, until it carries.
+/// Brings a VPN back, step by step, until it carries traffic.
 ///
 /// # Errors
-/// What was tried and why none of it helped, for people.
-pub async fn bring_back(vpn: &Comeback, mut eyes: Eyes) -> Result<(), String> {
-    let mut manager = Manager::meet().await?;
+/// What was tried, and why no step helped, for people.
+pub async fn bring_back(vpn: &Comeback, mut context: AttemptContext) -> Result<(), String> {
+    let mut manager = Manager::connect().await?;
     let mut plan = Plan::default();
     let mut step = Step::Vpn;
     loop {
         tracing::info!("bringing the VPN {} back: {step:?}", vpn.name);
-        let Err(failure) = take(&mut manager, step, vpn, &mut eyes).await else { return Ok(()) };
-        let reach = *eyes.reach.borrow();
+        let Err(failure) = take(&mut manager, step, vpn, &mut context).await else { return Ok(()) };
+        let reach = *context.reach.borrow();
         match plan.after(step, failure, reach) {
             Some(next) => step = next,
             None => return Err(format!("the VPN {} did not come back ({plan})", vpn.name)),
@@ -78,11 +78,16 @@ pub async fn bring_back(vpn: &Comeback, mut eyes: Eyes) -> Result<(), String> {
     }
 }
 
-async fn take(manager: &mut Manager, step: Step, vpn: &Comeback, eyes: &mut Eyes) -> Result<(), Failure> {
+async fn take(
+    manager: &mut Manager,
+    step: Step,
+    vpn: &Comeback,
+    context: &mut AttemptContext,
+) -> Result<(), Failure> {
     match step {
         Step::Vpn => {}
         Step::Parent => manager.restart_parent().await?,
-        Step::Networking => manager.restart_networking(&eyes.store).await?,
+        Step::Networking => manager.restart_networking(&context.store).await?,
     }
-    manager.restart_vpn(vpn, eyes).await
+    manager.restart_vpn(vpn, context).await
 }

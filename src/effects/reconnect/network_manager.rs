@@ -1,7 +1,7 @@
-//! The steps themselves, as NetworkManager is asked to take them.
+//! The steps, as calls of NetworkManager.
 //!
-//! Everything is asked of the unique name that owns NetworkManager's name now: nobody else can
-//! answer, and a NetworkManager that is switched off is not started.
+//! Every call goes to the unique name that owns NetworkManager's name now. So no other program can answer, and
+//! a call does not start a NetworkManager that is switched off.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use zbus::names::BusName;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, MessageStream, ObjectPath, OwnedObjectPath};
 
-use super::Eyes;
+use super::AttemptContext;
 use super::objects::{ActiveProxy, DeviceProxy, NetworkManagerProxy, SettingsProxy};
 use super::plan::Failure;
 use crate::bus;
@@ -26,17 +26,17 @@ use crate::vpn::{Comeback, Event, NoComeback};
 const NAME: &str = "org.freedesktop.NetworkManager";
 const VPN: &str = "org.freedesktop.NetworkManager.VPN.Connection";
 
-/// How long one question may take.
+/// How long one call may take.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long a VPN may take; NetworkManager itself gives up after 60 s.
 const VPN_UP: Duration = Duration::from_secs(75);
-/// How long a VPN that NetworkManager calls activated may take to carry.
+/// How long a VPN that NetworkManager calls activated may take to carry traffic.
 const CARRY: Duration = Duration::from_secs(10);
 /// How long a network may take to come up, with Wi-Fi and DHCP; and how long anything may to go.
 const NETWORK_UP: Duration = Duration::from_secs(30);
 const DOWN: Duration = Duration::from_secs(10);
-/// Between two looks, while something is waited for that has no signal of its own.
-const LOOK: Duration = Duration::from_millis(200);
+/// How long between two polls of a fact that has no signal.
+const POLL: Duration = Duration::from_millis(200);
 
 /// `NMState`: asleep, and what has a default route.
 const ASLEEP: u32 = 10;
@@ -49,7 +49,7 @@ const ACTIVATED: u32 = 100;
 /// `NMDeviceType`s that no VPN has under it: generic, tun, IP tunnel, WireGuard, loopback; and a
 /// bridge, which may be the containers'.
 const NO_PARENT: [u32; 6] = [13, 14, 16, 17, 29, 32];
-/// "None", or "whichever fits".
+/// "None", or "any that fits".
 const ANY: ObjectPath<'static> = ObjectPath::from_static_str_unchecked("/");
 
 /// NetworkManager, as long as it has this unique name.
@@ -72,8 +72,8 @@ impl From<zbus::Error> for Failure {
 }
 
 impl Manager {
-    /// Finds NetworkManager.
-    pub(super) async fn meet() -> Result<Self, String> {
+    /// Connects to NetworkManager.
+    pub(super) async fn connect() -> Result<Self, String> {
         let absent = |error| format!("no system bus: {error}");
         let bus = bus::bounded::system_bus().await.map_err(absent)?;
         let connection = bus.method_timeout(ANSWER).build().await.map_err(absent)?;
@@ -92,7 +92,11 @@ impl Manager {
     }
 
     /// The VPN: what is left of it down, then up, until it carries.
-    pub(super) async fn restart_vpn(&self, vpn: &Comeback, eyes: &mut Eyes) -> Result<(), Failure> {
+    pub(super) async fn restart_vpn(
+        &self,
+        vpn: &Comeback,
+        context: &mut AttemptContext,
+    ) -> Result<(), Failure> {
         let name = vpn.name.as_str();
         let signals = MatchRule::builder()
             .msg_type(Type::Signal)
@@ -100,9 +104,9 @@ impl Manager {
             .interface(VPN)
             .member("VpnStateChanged")
             .build()?;
-        // Before it is brought up: its first word may be its last.
+        // Subscribed before the VPN is brought up, because its first signal may be its last.
         let mut signals = MessageStream::for_match_rule(signals, &self.connection, None).await?;
-        let active = match self.clear(vpn, eyes).await? {
+        let active = match self.clear(vpn, context).await? {
             Some(on_its_way) => on_its_way,
             None => {
                 let profile = self.settings().await?.get_connection_by_uuid(&vpn.uuid).await?;
@@ -110,16 +114,20 @@ impl Manager {
             }
         };
         tokio::select! {
-            () = carries(&mut eyes.status, name) => Ok(()),
+            () = carries(&mut context.status, name) => Ok(()),
             failure = ending(&mut signals, &active) => Err(failure),
             () = tokio::time::sleep(VPN_UP) => {
-                Err(Failure::Again("it was not there in time".to_owned()))
+                Err(Failure::Again("it was not up in time".to_owned()))
             }
         }
     }
 
-    /// Ends what is left of a VPN that does not carry. One that is on its way is left alone.
-    async fn clear(&self, vpn: &Comeback, eyes: &Eyes) -> Result<Option<OwnedObjectPath>, Failure> {
+    /// Ends what is left of a VPN that carries no traffic. A VPN that is being activated stays.
+    async fn clear(
+        &self,
+        vpn: &Comeback,
+        context: &AttemptContext,
+    ) -> Result<Option<OwnedObjectPath>, Failure> {
         for path in self.proxy.active_connections().await? {
             let Ok(active) = self.active(&path).await else { continue };
             if active.uuid().await.ok().as_deref() != Some(vpn.uuid.as_str()) {
@@ -129,8 +137,8 @@ impl Manager {
                 return Ok(Some(path));
             }
             let restarting = Event::Restarting { path: path.to_string() };
-            let _ = eyes.events.send(restarting).await;
-            // It may have gone meanwhile.
+            let _ = context.events.send(restarting).await;
+            // It may be gone by now.
             let _ = self.proxy.deactivate_connection(&path).await;
             let (proxy, old) = (&self.proxy, &path);
             let gone = || async move { Ok(!proxy.active_connections().await?.contains(old)) };
@@ -154,8 +162,8 @@ impl Manager {
     /// All networks off and on again.
     pub(super) async fn restart_networking(&self, store: &Store) -> Result<(), Failure> {
         let proxy = &self.proxy;
-        // What is off already was not switched off by us. Whatever goes wrong from here on, our own death
-        // too: they are not left off.
+        // Networks that are off already were not switched off by us. The note makes sure that ours do not stay
+        // off, even if this process dies.
         if proxy.networking_enabled().await? {
             store.note_networking_off(system::now()).map_err(|error| Failure::Again(describe(&error)))?;
         }
@@ -164,7 +172,7 @@ impl Manager {
         let off = until(DOWN, asleep, "they do not go off").await;
         let mut on = proxy.enable(true).await;
         if on.is_err() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
             on = proxy.enable(true).await;
         }
         on?;
@@ -257,7 +265,7 @@ fn forget(store: &Store) {
     }
 }
 
-/// Waits until the agent says that this VPN carries.
+/// Waits until the agent's status shows that this VPN carries traffic.
 async fn carries(status: &mut watch::Receiver<Status>, name: &str) {
     let carries = |status: &Status| {
         status.enforced() && status.tunnels.iter().any(|tunnel| tunnel.carrying && tunnel.name == name)
@@ -268,11 +276,11 @@ async fn carries(status: &mut watch::Receiver<Status>, name: &str) {
     }
 }
 
-/// Waits until this connection has ended, or is called activated and does not carry.
+/// Waits until this connection has ended, or is called activated and carries no traffic.
 async fn ending(signals: &mut MessageStream, active: &OwnedObjectPath) -> Failure {
-    let mut patience = Duration::MAX;
+    let mut deadline = Duration::MAX;
     loop {
-        let message = match tokio::time::timeout(patience, signals.next()).await {
+        let message = match tokio::time::timeout(deadline, signals.next()).await {
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(_)) | None) => return Failure::Again("NetworkManager went away".to_owned()),
             Err(_) => return Failure::Again("it is up, but nothing is routed into it".to_owned()),
@@ -280,14 +288,14 @@ async fn ending(signals: &mut MessageStream, active: &OwnedObjectPath) -> Failur
         let header = message.header();
         let sent = header.path().is_some_and(|path| path.as_str() == active.as_str());
         match message.body().deserialize::<(u32, u32)>() {
-            Ok((5, _)) if sent => patience = CARRY,
+            Ok((5, _)) if sent => deadline = CARRY,
             Ok((6 | 7, reason)) if sent => return failure(reason),
             Ok(_) | Err(_) => {}
         }
     }
 }
 
-/// `NMVpnConnectionStateReason`, and whether another step can help.
+/// The failure of a `NMVpnConnectionStateReason`, and whether another step can help.
 fn failure(reason: u32) -> Failure {
     match reason {
         2 => Failure::Final("somebody ended it".to_owned()),
@@ -303,15 +311,15 @@ fn failure(reason: u32) -> Failure {
     }
 }
 
-/// Looks again and again until something is so.
+/// Polls a fact until it is true.
 async fn until<F: Future<Output = zbus::Result<bool>>>(
     bound: Duration,
-    mut is_so: impl FnMut() -> F,
+    mut is_true: impl FnMut() -> F,
     otherwise: &str,
 ) -> Result<(), Failure> {
     let looks = async {
-        while !is_so().await? {
-            tokio::time::sleep(LOOK).await;
+        while !is_true().await? {
+            tokio::time::sleep(POLL).await;
         }
         Ok(())
     };

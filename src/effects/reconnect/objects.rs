@@ -9,7 +9,7 @@ use zbus::{ObjectPath, OwnedObjectPath, proxy};
     default_path = "/org/freedesktop/NetworkManager"
 )]
 pub(super) trait NetworkManager {
-    /// Brings a profile up on a device (`/`: whichever fits) over another active connection (`/`: the
+    /// Brings a profile up on a device (`/`: any that fits) over another active connection (`/`: the
     /// one with the default route).
     fn activate_connection(
         &self,

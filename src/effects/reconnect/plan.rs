@@ -1,4 +1,4 @@
-//! How far is gone to bring a VPN back: the next step, only when the one before did not help. Pure.
+//! The steps to bring a VPN back. Each comes only when the one before failed. Pure.
 
 use std::fmt;
 
@@ -16,18 +16,18 @@ pub(super) enum Step {
 /// How far an attempt may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
-    /// Nothing but the VPN itself is touched: nobody has asked.
+    /// Only the VPN itself is restarted: no user has asked.
     Vpn,
-    /// Somebody has asked: every step.
+    /// Every step: a user has asked.
     Everything,
 }
 
-/// Why a step did not help.
+/// Why a step failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The next one may.
+    /// The next step may help.
     Again(String),
-    /// No other will.
+    /// No other step can help.
     Final(String),
 }
 
@@ -54,12 +54,12 @@ impl Plan {
 }
 
 impl fmt::Display for Plan {
-    /// Every step and why it did not help.
+    /// Every step and why it failed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (count, (step, why)) in self.failed.iter().enumerate() {
             let gap = if count == 0 { "" } else { "; " };
             let what = match step {
-                Step::Vpn => "it was started anew",
+                Step::Vpn => "it was started again",
                 Step::Parent => "its network was too",
                 Step::Networking => "all networks were",
             };
@@ -86,12 +86,12 @@ mod tests {
         assert_eq!(plan.after(Step::Networking, again(), Reach::Everything), None);
         assert_eq!(
             plan.to_string(),
-            "it was started anew: no answer; its network was too: no answer; all networks were: no answer"
+            "it was started again: no answer; its network was too: no answer; all networks were: no answer"
         );
     }
 
     #[test]
-    fn what_no_step_can_mend_ends_the_plan() {
+    fn a_failure_that_no_step_can_repair_ends_the_plan() {
         for step in [Step::Vpn, Step::Parent, Step::Networking] {
             let hopeless = Failure::Final("no password".into());
             assert_eq!(Plan::default().after(step, hopeless, Reach::Everything), None);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn unasked_nothing_but_the_vpn_is_touched() {
+    fn without_a_request_only_the_vpn_is_restarted() {
         assert_eq!(Plan::default().after(Step::Vpn, again(), Reach::Vpn), None);
     }
 }

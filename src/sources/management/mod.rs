@@ -1,11 +1,10 @@
-//! Listens at the management sockets of plain OpenVPN clients: what they say of where they stand.
+//! Listens at the management sockets of plain OpenVPN clients, on which they report their state.
 //!
-//! Only root's own socket, in a place where root alone can write, with root's process or the user that
-//! the configuration drops to at its other end. One question is asked, and nothing is ever commanded.
-//! The interface admits one at a time: whoever is there already is left there. Nothing is polled: a
-//! socket is tried when its folder changes, and one that is taken now and then.
+//! A socket counts only if it is root's, in a folder that root alone can write, and if the process at its other
+//! end is root's or runs as the user to which the configuration drops. The agent asks for the state, and sends no
+//! commands. OpenVPN admits one program at a time, and the agent does not displace another one. It polls nothing:
+//! it tries a socket when its folder changes, and retries one that is in use.
 
-mod place;
 pub(crate) mod word;
 
 use std::collections::HashMap;
@@ -21,36 +20,36 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use self::place::{Place, Refused};
 use self::word::QUESTION;
 use super::changes::Changes;
 use super::skipped::shown;
+use super::trusted::{Refused, TrustedRoot};
 use crate::vpn::{ClientState, Event, Hearing, ManagementMessage, ManagementSocket};
 
-/// A client greets at once; one that does not is spoken to by somebody else.
+/// How long a client may take to greet. A client that does not greet is connected to another program.
 const GREETING: Duration = Duration::from_secs(2);
 
-/// When a socket that nobody answers at is tried again: its client makes it before it listens.
+/// When a socket that refuses connections is tried again: OpenVPN makes it before it listens.
 const STARTING: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// How long until one that is taken, or at which nonsense is said, is tried again: at first, and at most.
+/// How long before a socket that is in use, or that sends unknown lines, is tried again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
-/// A socket is made in several steps, and a busy folder wakes nobody more often.
+/// How long after a change of the folder before the socket is tried: it is made in several steps.
 const SETTLED: Duration = Duration::from_millis(50);
 
-/// OpenVPN's own lines are shorter; and whoever says so many that are none of its is not listened to.
-const LONGEST_LINE: usize = 4096;
-const MOST_NONSENSE: u32 = 32;
+/// Maximum length of a line, in bytes, and maximum number of lines that are not OpenVPN's.
+const MAX_LINE: usize = 4096;
+const MAX_UNKNOWN_LINES: u32 = 32;
 
-/// Listens at the sockets that `wanted` says, until nobody says it any more.
+/// Listens at the sockets in `wanted`, until its sender is dropped.
 pub async fn watch(wanted: watch::Receiver<Vec<ManagementSocket>>, events: mpsc::Sender<Event>) {
-    watch_in(Place { root: PathBuf::from("/"), owner: 0 }, wanted, events).await;
+    watch_in(TrustedRoot { root: PathBuf::from("/"), owner: 0 }, wanted, events).await;
 }
 
 async fn watch_in(
-    place: Place,
+    trusted: TrustedRoot,
     mut wanted: watch::Receiver<Vec<ManagementSocket>>,
     events: mpsc::Sender<Event>,
 ) {
@@ -66,7 +65,7 @@ async fn watch_in(
         });
         for socket in now {
             tasks.entry(socket.clone()).or_insert_with(|| {
-                let listener = Listener { place: place.clone(), socket, events: events.clone() };
+                let listener = Listener { trusted: trusted.clone(), socket, events: events.clone() };
                 tokio::spawn(listener.listen()).abort_handle()
             });
         }
@@ -79,12 +78,12 @@ async fn watch_in(
     }
 }
 
-/// Why a client is not heard.
+/// Why the agent does not listen to a client.
 #[derive(Debug, thiserror::Error)]
-enum Deaf {
-    #[error("it is not believed: {0}")]
+enum ListenError {
+    #[error("it is not trusted: {0}")]
     Refused(#[from] Refused),
-    #[error("nobody answers at it")]
+    #[error("no process answers at it")]
     Nobody,
     #[error("user {0} is at its other end, who is neither root nor the one that the configuration names")]
     Stranger(u32),
@@ -93,7 +92,7 @@ enum Deaf {
          the other sources, and the socket is tried again now and then"
     )]
     Busy,
-    #[error("what is said there is not OpenVPN's: {0}")]
+    #[error("the lines there are not OpenVPN's: {0}")]
     Nonsense(String),
     #[error("it cannot be read: {0}")]
     Broken(#[from] io::Error),
@@ -101,8 +100,8 @@ enum Deaf {
     Closed,
 }
 
-impl Deaf {
-    /// What there is to tell of it. A client that does not run, or does not run any more, is no fault.
+impl ListenError {
+    /// What the status shows. A client that does not run is not a fault.
     fn hearing(&self) -> Hearing {
         match self {
             Self::Nobody | Self::Closed => Hearing::Nobody,
@@ -115,35 +114,35 @@ impl Deaf {
 }
 
 struct Listener {
-    place: Place,
+    trusted: TrustedRoot,
     socket: ManagementSocket,
     events: mpsc::Sender<Event>,
 }
 
 impl Listener {
-    /// For ever.
+    /// Listens without end.
     async fn listen(self) {
         let path = PathBuf::from(&self.socket.path);
         let (mut said, mut tries, mut wait) = (String::new(), STARTING.iter(), RETRY.0);
         loop {
-            // First the watch, then the look: nothing that changes in between is missed.
-            let folder = self.place.nearest_folder(&path);
+            // The watch begins before the socket is tried, so that no change is missed.
+            let folder = self.trusted.nearest_folder(&path);
             let changes = changes(&folder);
-            if folder != self.place.nearest_folder(&path) {
+            if folder != self.trusted.nearest_folder(&path) {
                 continue;
             }
-            let Err(deaf) = self.hear(&path).await;
-            self.complain(&deaf, &mut said);
-            self.tell(deaf.hearing()).await;
-            let again = match &deaf {
-                Deaf::Refused(_) | Deaf::Stranger(_) => None,
-                Deaf::Nobody => tries.next().copied(),
-                Deaf::Busy | Deaf::Nonsense(_) | Deaf::Broken(_) => {
+            let Err(error) = self.hear(&path).await;
+            self.complain(&error, &mut said);
+            self.tell(error.hearing()).await;
+            let again = match &error {
+                ListenError::Refused(_) | ListenError::Stranger(_) => None,
+                ListenError::Nobody => tries.next().copied(),
+                ListenError::Busy | ListenError::Nonsense(_) | ListenError::Broken(_) => {
                     let now = wait;
                     wait = (wait * 2).min(RETRY.1);
                     Some(now)
                 }
-                Deaf::Closed => {
+                ListenError::Closed => {
                     (tries, wait) = (STARTING.iter(), RETRY.0);
                     Some(RETRY.0)
                 }
@@ -158,35 +157,40 @@ impl Listener {
         }
     }
 
-    /// Says each thing once, until it is another.
-    fn complain(&self, deaf: &Deaf, said: &mut String) {
-        let complaint = deaf.to_string();
+    /// Logs each error once, until it is another.
+    fn complain(&self, error: &ListenError, said: &mut String) {
+        let complaint = error.to_string();
         let (path, file) = (shown(&self.socket.path), shown(&self.socket.file));
-        match deaf {
-            // Its client does not run, or does not run any more.
-            Deaf::Refused(refused) if refused.is_absence() => {}
-            Deaf::Nobody | Deaf::Closed => tracing::debug!("the management socket {path}: {complaint}"),
+        match error {
+            // Its client does not run.
+            ListenError::Refused(refused) if refused.is_absence() => {}
+            ListenError::Nobody | ListenError::Closed => {
+                tracing::debug!("the management socket {path}: {complaint}")
+            }
             _ if *said == complaint => return,
-            Deaf::Busy => tracing::info!("the management socket {path} of {file}: {complaint}"),
-            Deaf::Refused(_) | Deaf::Stranger(_) | Deaf::Nonsense(_) | Deaf::Broken(_) => {
+            ListenError::Busy => tracing::info!("the management socket {path} of {file}: {complaint}"),
+            ListenError::Refused(_)
+            | ListenError::Stranger(_)
+            | ListenError::Nonsense(_)
+            | ListenError::Broken(_) => {
                 tracing::warn!("the management socket {path} of {file} is not listened at: {complaint}");
             }
         }
         *said = complaint;
     }
 
-    /// Until the client goes, or what it says cannot be borne.
-    async fn hear(&self, path: &Path) -> Result<Infallible, Deaf> {
-        self.place.socket(path)?;
+    /// Listens until the client ends, or sends too many unknown lines.
+    async fn hear(&self, path: &Path) -> Result<Infallible, ListenError> {
+        self.trusted.socket(path)?;
         let mut stream = UnixStream::connect(path).await.map_err(|error| {
-            if error.kind() == io::ErrorKind::ConnectionRefused { Deaf::Nobody } else { error.into() }
+            if error.kind() == io::ErrorKind::ConnectionRefused { ListenError::Nobody } else { error.into() }
         })?;
-        // Who it was that began to listen there: root, before it drops to anybody.
+        // The credentials of the process when it began to listen: root, before it drops privileges.
         let peer = stream.peer_cred()?;
-        if ![Some(self.place.owner), self.socket.user].contains(&Some(peer.uid())) {
-            return Err(Deaf::Stranger(peer.uid()));
+        if ![Some(self.trusted.owner), self.socket.user].contains(&Some(peer.uid())) {
+            return Err(ListenError::Stranger(peer.uid()));
         }
-        let password = self.socket.password.as_ref().map(|path| self.place.password(Path::new(path)));
+        let password = self.socket.password.as_ref().map(|path| self.trusted.password(Path::new(path)));
         let password = password.transpose()?;
         let mut conversation = Conversation {
             listener: self,
@@ -194,12 +198,12 @@ impl Listener {
             last: None,
             nonsense: 0,
         };
-        let mut heard = Vec::with_capacity(LONGEST_LINE);
+        let mut heard = Vec::with_capacity(MAX_LINE);
         match timeout(GREETING, stream.read_buf(&mut heard)).await {
-            Err(_) => return Err(Deaf::Busy),
+            Err(_) => return Err(ListenError::Busy),
             Ok(read) => {
                 if read? == 0 {
-                    return Err(Deaf::Closed);
+                    return Err(ListenError::Closed);
                 }
             }
         }
@@ -209,7 +213,7 @@ impl Listener {
         tracing::info!("listening at the management socket {}", shown(&self.socket.path));
         self.tell(Hearing::Heard).await;
         let ended = conversation.go_on(&mut stream, heard).await;
-        // Whatever it was: nobody says any more how this client stands.
+        // From now on this client's state is unknown.
         self.say(conversation.pid, ClientState::Gone).await;
         ended
     }
@@ -224,32 +228,36 @@ impl Listener {
     }
 }
 
-/// What is said at one socket by one client.
+/// The lines of one client at one socket.
 struct Conversation<'a> {
     listener: &'a Listener,
     pid: Option<u32>,
-    /// What it said last.
+    /// The last state that it reported.
     last: Option<ClientState>,
     nonsense: u32,
 }
 
 impl Conversation<'_> {
-    async fn go_on(&mut self, stream: &mut UnixStream, mut heard: Vec<u8>) -> Result<Infallible, Deaf> {
+    async fn go_on(
+        &mut self,
+        stream: &mut UnixStream,
+        mut heard: Vec<u8>,
+    ) -> Result<Infallible, ListenError> {
         loop {
             while let Some(end) = heard.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = heard.drain(..=end).collect();
                 self.take(String::from_utf8_lossy(&line).trim_end()).await?;
             }
-            if heard.len() >= LONGEST_LINE {
-                return Err(Deaf::Nonsense(format!("a line of more than {LONGEST_LINE} bytes")));
+            if heard.len() >= MAX_LINE {
+                return Err(ListenError::Nonsense(format!("a line of more than {MAX_LINE} bytes")));
             }
             if stream.read_buf(&mut heard).await? == 0 {
-                return Err(Deaf::Closed);
+                return Err(ListenError::Closed);
             }
         }
     }
 
-    async fn take(&mut self, line: &str) -> Result<(), Deaf> {
+    async fn take(&mut self, line: &str) -> Result<(), ListenError> {
         match word::read(line) {
             Ok(None) => {}
             Ok(said) if said == self.last => {}
@@ -261,11 +269,11 @@ impl Conversation<'_> {
                 let what = format!("{nonsense}: {}", shown(line));
                 if self.nonsense == 0 {
                     let path = shown(&self.listener.socket.path);
-                    tracing::warn!("at the management socket {path} something was passed over: {what}");
+                    tracing::warn!("a line at the management socket {path} was ignored: {what}");
                 }
                 self.nonsense += 1;
-                if self.nonsense > MOST_NONSENSE {
-                    return Err(Deaf::Nonsense(what));
+                if self.nonsense > MAX_UNKNOWN_LINES {
+                    return Err(ListenError::Nonsense(what));
                 }
             }
         }

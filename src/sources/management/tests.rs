@@ -32,8 +32,8 @@ impl Here {
         self.folder.path().join(below)
     }
 
-    fn place(&self) -> Place {
-        Place { root: self.folder.path().to_owned(), owner: nix::unistd::geteuid().as_raw() }
+    fn trusted(&self) -> TrustedRoot {
+        TrustedRoot { root: self.folder.path().to_owned(), owner: nix::unistd::geteuid().as_raw() }
     }
 
     fn listener(&self, password: Option<&str>) -> Listener {
@@ -44,7 +44,7 @@ impl Here {
             password: password.map(|below| text(self.path(below))),
             user: None,
         };
-        Listener { place: self.place(), socket, events: self.events.clone() }
+        Listener { trusted: self.trusted(), socket, events: self.events.clone() }
     }
 
     fn bind(&self) -> UnixListener {
@@ -99,33 +99,33 @@ async fn meet(listener: &UnixListener) -> (String, UnixStream) {
 fn what_others_could_have_put_there_is_not_believed() {
     let here = Here::new();
     let socket = here.path("run/a.sock");
-    let refused = |place: &Place, path: &Path| place.socket(path).unwrap_err();
-    assert!(refused(&here.place(), &socket).is_absence());
+    let refused = |trusted: &TrustedRoot, path: &Path| trusted.socket(path).unwrap_err();
+    assert!(refused(&here.trusted(), &socket).is_absence());
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    here.place().socket(&socket).unwrap();
+    here.trusted().socket(&socket).unwrap();
     let mode = |below: &str, mode: u32| {
         std::fs::set_permissions(here.path(below), std::fs::Permissions::from_mode(mode)).unwrap();
     };
     for open in [0o775, 0o757, 0o1777] {
         mode("run", open);
-        assert!(matches!(refused(&here.place(), &socket), Refused::Foreign(_)), "{open:o}");
+        assert!(matches!(refused(&here.trusted(), &socket), Refused::Foreign(_)), "{open:o}");
     }
     mode("run", 0o755);
     // A link of the owner's leads to where it leads; what it leads through has to be the owner's alone too.
     symlink(here.path("run"), here.path("var")).unwrap();
-    here.place().socket(&here.path("var/a.sock")).unwrap();
+    here.trusted().socket(&here.path("var/a.sock")).unwrap();
     std::fs::create_dir(here.path("open")).unwrap();
     mode("open", 0o777);
     symlink(here.path("run"), here.path("open/run")).unwrap();
-    assert!(matches!(refused(&here.place(), &here.path("open/run/a.sock")), Refused::Foreign(_)));
+    assert!(matches!(refused(&here.trusted(), &here.path("open/run/a.sock")), Refused::Foreign(_)));
     symlink(here.path("open"), here.path("shut")).unwrap();
     let _other = std::os::unix::net::UnixListener::bind(here.path("open/b.sock")).unwrap();
-    assert!(matches!(refused(&here.place(), &here.path("shut/b.sock")), Refused::Foreign(_)));
+    assert!(matches!(refused(&here.trusted(), &here.path("shut/b.sock")), Refused::Foreign(_)));
     std::fs::write(here.path("run/file"), "").unwrap();
-    assert!(matches!(refused(&here.place(), &here.path("run/file")), Refused::Odd(_)));
+    assert!(matches!(refused(&here.trusted(), &here.path("run/file")), Refused::Odd(_)));
     symlink(&socket, here.path("run/link")).unwrap();
-    assert!(matches!(refused(&here.place(), &here.path("run/link")), Refused::Odd(_)), "a link");
-    let foreign = Place { owner: 4_000_000, ..here.place() };
+    assert!(matches!(refused(&here.trusted(), &here.path("run/link")), Refused::Odd(_)), "a link");
+    let foreign = TrustedRoot { owner: 4_000_000, ..here.trusted() };
     assert!(matches!(refused(&foreign, &socket), Refused::Foreign(_)), "another's");
 }
 
@@ -135,15 +135,15 @@ fn a_password_is_read_from_a_file_that_is_the_owners_alone() {
     let path = here.path("run/pw");
     std::fs::write(&path, "secret\nmore\n").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(matches!(here.place().password(&path), Err(Refused::Foreign(_))));
+    assert!(matches!(here.trusted().password(&path), Err(Refused::Foreign(_))));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(here.place().password(&path).unwrap(), "secret");
+    assert_eq!(here.trusted().password(&path).unwrap(), "secret");
     symlink(&path, here.path("run/link")).unwrap();
-    assert!(here.place().password(&here.path("run/link")).is_err());
+    assert!(here.trusted().password(&here.path("run/link")).is_err());
 }
 
 #[tokio::test]
-async fn whoever_is_neither_root_nor_the_configured_user_is_not_heard() {
+async fn a_process_that_is_neither_roots_nor_the_configured_users_is_ignored() {
     let own = nix::unistd::geteuid().as_raw();
     if own != 0 {
         eprintln!("skipped: only root can give files away");
@@ -157,15 +157,15 @@ async fn whoever_is_neither_root_nor_the_configured_user_is_not_heard() {
     }
     // Every file is its owner's; the process that listens is another's.
     let mut hearing = here.listener(None);
-    hearing.place.owner = owner;
+    hearing.trusted.owner = owner;
     let path = here.path("run/a.sock");
-    hearing.place.socket(&path).unwrap();
-    let deaf = hearing.hear(&path).await.unwrap_err();
-    assert!(matches!(deaf, Deaf::Stranger(uid) if uid == own), "{deaf}");
+    hearing.trusted.socket(&path).unwrap();
+    let error = hearing.hear(&path).await.unwrap_err();
+    assert!(matches!(error, ListenError::Stranger(uid) if uid == own), "{error}");
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut told = Vec::new();
     stream.read_to_end(&mut told).await.unwrap();
-    assert_eq!(told, b"", "nothing was said to him");
+    assert_eq!(told, b"", "nothing was sent to it");
     // The control: the same process, where the configuration names its user.
     hearing.socket.user = Some(own);
     tokio::spawn(async move { hearing.hear(&path).await.map(|_| ()) });
@@ -176,9 +176,9 @@ async fn whoever_is_neither_root_nor_the_configured_user_is_not_heard() {
 async fn one_that_is_spoken_to_by_somebody_else_is_left_to_him() {
     let here = Here::new();
     let listener = here.bind();
-    // Accepted by nobody, as OpenVPN leaves whoever comes second.
-    let deaf = here.listener(None).hear(&here.path("run/a.sock")).await.unwrap_err();
-    assert!(matches!(deaf, Deaf::Busy), "{deaf}");
+    // Accepted by nobody, as OpenVPN does with a second program.
+    let error = here.listener(None).hear(&here.path("run/a.sock")).await.unwrap_err();
+    assert!(matches!(error, ListenError::Busy), "{error}");
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut told = Vec::new();
     stream.read_to_end(&mut told).await.unwrap();
@@ -198,7 +198,7 @@ async fn how_it_stands_is_told_and_a_client_that_does_not_run_is_no_fault() {
     std::fs::set_permissions(here.path("run"), std::fs::Permissions::from_mode(0o755)).unwrap();
     // It is there, and says nothing.
     let busy = here.hearing(&Hearing::Unusable(fault)).await;
-    assert_eq!(busy, Hearing::Unusable(Deaf::Busy.to_string()));
+    assert_eq!(busy, Hearing::Unusable(ListenError::Busy.to_string()));
     let (left, _) = listener.accept().await.unwrap();
     drop(left);
     let (_, stream) = meet(&listener).await;
@@ -258,7 +258,7 @@ async fn nonsense_is_bounded_and_what_is_true_among_it_is_heard() {
     assert_eq!(here.next().await, connected());
     stream.write_all(&b"nonsense\n".repeat(40)).await.unwrap();
     assert_eq!(here.next().await, ClientState::Gone);
-    assert!(hearing.await.unwrap().contains("is not OpenVPN's"));
+    assert!(hearing.await.unwrap().contains("are not OpenVPN's"));
 
     let hearing = here.listener(None);
     let hearing = tokio::spawn(async move {

@@ -10,7 +10,7 @@ use crate::vpn::{ActiveVpn, NmView, Profile, VpnEnd, VpnPhase};
 pub(super) struct Cache {
     profiles: BTreeMap<String, Saved>,
     active: BTreeMap<String, Connection>,
-    /// Active connections that need no more attention: no VPN, or a VPN whose end has been told.
+    /// Active connections that need no more attention: no VPN, or a VPN whose end has been reported.
     /// NetworkManager never uses a path twice.
     passed: BTreeSet<String>,
     clock: Tick,

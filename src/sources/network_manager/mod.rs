@@ -1,9 +1,9 @@
-//! What NetworkManager says of VPNs: its saved profiles and the connections that are up or on their
-//! way. Only listens and reads; nothing in NetworkManager is ever changed from here.
+//! Watches the VPNs of NetworkManager: saved profiles, and connections that are up or being activated. It only
+//! listens and reads, and never changes anything in NetworkManager.
 //!
-//! A signal that moves a VPN from one phase to another is told at once, from what is known; the
-//! details are read afterwards, with the ears open. That a connection is "activated" is no evidence
-//! of protection, and these signals trail the kernel: the rules stand without them.
+//! A signal that moves a VPN from one phase to another is reported at once, with what is known; the
+//! details are read afterwards, while it goes on listening. That a connection is "activated" is no evidence
+//! of protection, and these signals come later than the kernel's: the rules do not depend on them.
 
 mod cache;
 mod error;
@@ -31,15 +31,15 @@ use self::session::Session;
 use crate::bus::bounded::system_bus;
 use crate::vpn::{Event, NmView};
 
-/// How long one question may take. NetworkManager answers within milliseconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one call may take. NetworkManager answers within milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pause before the bus is tried again: doubled from the first to the last.
+/// How long before the bus is tried again: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// How many waiting signals are heard before something is read again. A bound, because anybody can
-/// send us anything.
+/// Maximum number of waiting signals that are taken before something is read again. There is a limit, because any
+/// process can send us signals.
 const BATCH: usize = 1_000;
 
 /// Watches NetworkManager on the system bus, until the receiver of `events` is dropped.
@@ -68,7 +68,7 @@ where
     let mut pause = FIRST_PAUSE;
     loop {
         let connected =
-            tokio::time::timeout(PATIENCE, async { bus().await?.method_timeout(PATIENCE).build().await });
+            tokio::time::timeout(TIMEOUT, async { bus().await?.method_timeout(TIMEOUT).build().await });
         let Err(error) = match connected.await {
             Ok(Ok(connection)) => {
                 pause = FIRST_PAUSE;
@@ -77,9 +77,9 @@ where
             Ok(Err(error)) => Err(SessionError::Connect(error)),
             Err(_) => Err(SessionError::Slow),
         };
-        // The first time is news, the others are noise.
+        // Only the first failure is logged as a warning.
         if teller.tell(None).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "NetworkManager is out of sight");
+            tracing::warn!(error = &error as &dyn std::error::Error, "NetworkManager cannot be reached");
         } else {
             tracing::debug!(error = &error as &dyn std::error::Error, "still no bus");
         }
@@ -88,20 +88,20 @@ where
     }
 }
 
-/// Tells the agent, but never the same thing twice.
+/// Reports to the agent, but never the same view twice.
 struct Teller {
     events: Sender<Event>,
     last: Option<Option<NmView>>,
 }
 
 impl Teller {
-    /// Whether it was news.
+    /// Returns whether the view differs from the last one.
     async fn tell(&mut self, view: Option<NmView>) -> bool {
         if self.last.as_ref() == Some(&view) {
             return false;
         }
         self.last = Some(view.clone());
-        // Without a receiver there is nobody to tell, and `watch_bus` ends.
+        // Without a receiver `watch_bus` ends.
         let _ = self.events.send(Event::NetworkManager(view)).await;
         true
     }
@@ -110,42 +110,42 @@ impl Teller {
 /// One connection to the bus, from the first rule to its end.
 async fn listen(connection: Connection, teller: &mut Teller) -> Result<Infallible, SessionError> {
     let stream = MessageStream::from(&connection);
-    let mut ears = Ears { stream, session: Session::new(connection), teller };
-    let present = introduce(ears.session.bus.clone());
-    if let Some(present) = ears.meanwhile(present, |_| false).await? {
-        ears.session.meet(present.map_err(SessionError::Introduce)?);
+    let mut listener = Listener { stream, session: Session::new(connection), teller };
+    let present = introduce(listener.session.bus.clone());
+    if let Some(present) = listener.while_listening(present, |_| false).await? {
+        listener.session.meet(present.map_err(SessionError::Introduce)?);
     }
     loop {
-        ears.session.tell(ears.teller).await;
-        ears.drain().await?;
-        let Some(job) = ears.session.job() else {
-            ears.hear_next().await?;
+        listener.session.tell(listener.teller).await;
+        listener.drain().await?;
+        let Some(job) = listener.session.job() else {
+            listener.hear_next().await?;
             continue;
         };
-        let manager = ears.session.manager().cloned();
+        let manager = listener.session.manager().cloned();
         let is_void = |session: &Session| session.manager() != manager.as_ref();
-        match ears.meanwhile(job, is_void).await? {
-            Some(outcome) => ears.session.learn(outcome),
-            None => ears.session.abandon(),
+        match listener.while_listening(job, is_void).await? {
+            Some(outcome) => listener.session.learn(outcome),
+            None => listener.session.abandon(),
         }
     }
 }
 
-/// The stream of messages with those who listen. It must never stand still, not even while a
-/// question is out: zbus reads no answer while messages wait, and anybody can send messages.
-struct Ears<'a> {
+/// The stream of messages. It must always be read, even while a call waits for its answer: zbus reads no answer
+/// while messages wait, and any process can send messages.
+struct Listener<'a> {
     stream: MessageStream,
     session: Session,
     teller: &'a mut Teller,
 }
 
-impl Ears<'_> {
+impl Listener<'_> {
     async fn hear_next(&mut self) -> Result<(), SessionError> {
         let message = self.stream.next().await;
         self.hear(message).await
     }
 
-    /// Hears what has come already.
+    /// Takes the messages that have come already.
     async fn drain(&mut self) -> Result<(), SessionError> {
         for _ in 0..BATCH {
             let Some(message) = self.stream.next().now_or_never() else { break };
@@ -154,8 +154,8 @@ impl Ears<'_> {
         Ok(())
     }
 
-    /// Does `job` and hears on; `None` if what was heard makes the outcome worthless.
-    async fn meanwhile<T>(
+    /// Runs `job` and takes messages at the same time. `None` if a message makes the outcome void.
+    async fn while_listening<T>(
         &mut self,
         job: impl Future<Output = T>,
         is_void: impl Fn(&Session) -> bool,
@@ -168,8 +168,7 @@ impl Ears<'_> {
                 message = self.stream.next() => self.hear(message).await?,
             }
         }
-        // zbus hands an answer over past the signals that came before it, and only those say why a
-        // VPN ended.
+        // zbus delivers an answer before signals that came earlier, and only those say why a VPN ended.
         self.drain().await?;
         Ok(outcome.filter(|_| !is_void(&self.session)))
     }

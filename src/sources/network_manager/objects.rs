@@ -1,7 +1,7 @@
-//! NetworkManager's objects as its D-Bus interface describes them, one reader each.
+//! NetworkManager's objects as its D-Bus interface describes them, and a reader for each.
 //!
-//! Only reads: nothing here changes anything in NetworkManager. Calls go to the unique name that was
-//! found to own NetworkManager's name, so no answer can come from anybody else, and no call starts it.
+//! This file only reads. Calls go to the unique name that owns NetworkManager's name, so no other process can
+//! answer, and no call starts NetworkManager.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

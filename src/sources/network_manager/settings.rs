@@ -2,7 +2,7 @@
 //!
 //! Any local user may save a profile, so all of this is text from a stranger. It is taken apart
 //! exactly as nm-openvpn does (`nmovpn_remote_parse` and the making of its command line), so that
-//! what is allowed is what OpenVPN will be told to reach; what does not parse is left out and named.
+//! what OpenVPN will be asked to reach is allowed; what does not parse is left out and reported.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -181,7 +181,7 @@ fn read_remotes(data: &HashMap<String, String>, profile: &mut Profile) -> Option
 
     let mut skipped: Option<Skipped> = None;
     if let Some(proxy) = proxy(data) {
-        // Whatever the remotes are, it alone is spoken to.
+        // With a proxy, the client connects to the proxy only.
         if let Err(error) = read_remote(&proxy, &defaults, profile) {
             Skipped::note(&mut skipped, &format!("{}: {error}", shown(&proxy)));
         }

@@ -1,4 +1,4 @@
-//! Signals of the bus, told apart by who really sent them.
+//! Signals of the bus, each judged by its true sender.
 //!
 //! Any local user can send anything that looks like NetworkManager's, to everybody or to us alone,
 //! past every match rule. So nothing is read of a message before its sender, which the bus daemon
@@ -15,8 +15,8 @@ use super::objects::{ACTIVE, BUS, DEVICE, MANAGER, PLUGIN, PROFILE, PROPERTIES, 
 use super::plugins::Plugins;
 use crate::net::server_address;
 
-/// What we have the bus pass on. A well-known name in `sender` stands for whoever owns it at that
-/// moment; wireless scans, statistics and the like stay outside, so that an idle machine is idle.
+/// The match rules: what the bus sends to us. A well-known name in `sender` means the process that owns it at that
+/// moment. Wireless scans and statistics are left out, so that an idle machine stays idle.
 pub(super) const RULES: [&str; 11] = [
     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
      member='NameOwnerChanged',arg0='org.freedesktop.NetworkManager'",

@@ -1,14 +1,14 @@
 //! What the options of an OpenVPN configuration say of where its client connects to. Pure.
 //!
 //! Read as OpenVPN reads them: the last word on port and protocol holds for every `remote`, a
-//! `<connection>` takes what was said before it, and where there is one, what stands outside is no server.
+//! `<connection>` inherits the options before it. Where there is one, a `remote` outside of it is not a server.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use super::super::skipped::{Skipped, shown};
-use super::management::{Management, Place, Whose};
+use super::management::{Management, SocketOption, Whose};
 use super::options::{Line, options};
 use crate::config::MOST_SERVERS;
 use crate::config::UserName;
@@ -30,7 +30,7 @@ pub(crate) struct Client {
     /// Whether it reports its tunnel through our hook.
     pub(super) reports: bool,
     /// Where it can be heard.
-    pub(super) management: Option<Place>,
+    pub(super) management: Option<SocketOption>,
     /// What was left out, for the log.
     pub(crate) skipped: Option<Skipped>,
 }
@@ -42,7 +42,7 @@ struct Entry {
     host: Option<String>,
     port: Option<String>,
     transport: Option<Transport>,
-    /// A proxy, which is then the only one that is spoken to.
+    /// A proxy. The client then connects only to it.
     proxy: Option<(String, String)>,
 }
 
@@ -155,7 +155,7 @@ impl Reader {
                 self.skip(entry.line, &fault);
             }
         }
-        match std::mem::take(&mut self.management).place() {
+        match std::mem::take(&mut self.management).socket() {
             Ok(place) => self.client.management = place,
             // Somebody else is heard there, and the hook reports.
             Err(unheard) if unheard.whose == Whose::Others && self.client.reports => {}

@@ -1,37 +1,37 @@
-//! Where a configuration lets its client be heard: OpenVPN's management socket. Pure.
+//! The management socket that a configuration gives to OpenVPN. Pure.
 //!
-//! The interface admits one at a time. A configuration whose other options speak of it is made for
-//! somebody else's program, and left to it: OpenVPN would wait for what we never say, or start over when
-//! we go.
+//! OpenVPN admits one program at a time. Other options about the management interface mean that the configuration
+//! is made for another program, and the socket is left to it: OpenVPN would wait for commands that we never send,
+//! or restart when we disconnect.
 
 use super::super::skipped::shown;
 use super::options::Line;
 
-/// An address of a unix socket has so many bytes at most (`sun_path`, with its NUL).
-const LONGEST_PATH: usize = 107;
+/// Maximum length of the path of a unix socket, in bytes (`sun_path` without its NUL).
+const MAX_PATH: usize = 107;
 
 /// What the agent's unit hides from it (`ProtectHome`, `PrivateTmp`, `PrivateDevices`).
 const HIDDEN: [&str; 6] = ["/root/", "/home/", "/run/user/", "/tmp/", "/var/tmp/", "/dev/"];
 
-/// A socket that can be listened at.
+/// A socket at which the agent can listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SocketOption {
     /// An absolute path.
     pub(super) path: String,
-    /// That of the file with its password.
+    /// The path of the file with its password.
     pub(super) password: Option<String>,
 }
 
-/// The options on it, as they stand in the file.
+/// The options about the management interface.
 #[derive(Debug, Default)]
 pub(super) struct Management {
-    /// `management`, the last of them, with its line.
+    /// The last option `management`, with its line.
     words: Option<(usize, Vec<String>)>,
-    /// Another option that speaks of it.
-    bespoke: Option<(usize, String)>,
+    /// Another option about the management interface.
+    other: Option<(usize, String)>,
 }
 
-/// Why a socket is not listened at.
+/// Why the agent does not listen at a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unheard {
     pub(super) line: usize,
@@ -39,12 +39,12 @@ pub(super) struct Unheard {
     pub(super) whose: Whose,
 }
 
-/// Whom it is meant for.
+/// The program that a socket is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// For us, and something is wrong with it.
+    /// The agent, and the option has a fault.
     Ours,
-    /// For somebody else's program.
+    /// Another program.
     Others,
 }
 
@@ -54,20 +54,20 @@ impl Management {
             [name, words @ ..] if name == "management" => {
                 self.words = Some((option.line, words.to_vec()));
             }
-            // Says only how much of the log is kept for whoever asks for it.
+            // This option only says how much of the log is kept.
             [name, ..] if name == "management-log-cache" => {}
-            [name, ..] => self.bespoke = Some((option.line, name.clone())),
+            [name, ..] => self.other = Some((option.line, name.clone())),
             [] => {}
         }
     }
 
-    /// Where to listen; `None` where nobody can.
+    /// The socket to listen at; `None` without the option.
     ///
     /// # Errors
-    /// Why its socket is not listened at.
-    pub(super) fn place(self) -> Result<Option<Place>, Unheard> {
+    /// Why the agent does not listen at it.
+    pub(super) fn socket(self) -> Result<Option<SocketOption>, Unheard> {
         let Some((line, words)) = self.words else { return Ok(None) };
-        if let Some((line, name)) = self.bespoke {
+        if let Some((line, name)) = self.other {
             let why = format!("with {} the management socket is left to its own client", shown(&name));
             return Err(Unheard { line, why, whose: Whose::Others });
         }
@@ -87,7 +87,7 @@ impl Management {
                 Unheard { line, why, whose: Whose::Ours }
             })?;
         }
-        Ok(Some(Place { path: path.to_owned(), password: password.map(ToOwned::to_owned) }))
+        Ok(Some(SocketOption { path: path.to_owned(), password: password.map(ToOwned::to_owned) }))
     }
 }
 
@@ -96,9 +96,9 @@ fn fit(path: &str) -> Result<(), &'static str> {
         Err("is no absolute path")
     } else if path.split('/').any(|part| part == "..") {
         Err("goes back up")
-    } else if path.len() > LONGEST_PATH {
+    } else if path.len() > MAX_PATH {
         Err("is too long a path")
-    } else if HIDDEN.iter().any(|folder| plain(path).starts_with(folder)) {
+    } else if HIDDEN.iter().any(|folder| simplified(path).starts_with(folder)) {
         Err(
             "is hidden from the agent, which is shut out of /root, /home, /tmp and /dev; put it into /run or \
              /etc/openvpn",
@@ -108,8 +108,8 @@ fn fit(path: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Without what leads nowhere else: `//` and `/./`.
-fn plain(path: &str) -> String {
+/// The path without `//` and `/./`.
+fn simplified(path: &str) -> String {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     parts.fold(String::new(), |plain, part| plain + "/" + part)
 }
@@ -119,13 +119,13 @@ mod tests {
     use super::super::client::read;
     use super::*;
 
-    fn of(text: &str) -> (Option<Place>, String) {
+    fn of(text: &str) -> (Option<SocketOption>, String) {
         let client = read(&format!("remote 198.51.100.7\n{text}\n"));
         (client.management, client.skipped.map(|skipped| skipped.to_string()).unwrap_or_default())
     }
 
     #[test]
-    fn what_is_not_roots_socket_alone_is_not_listened_at_and_said_with_its_line() {
+    fn a_socket_that_is_not_roots_alone_is_refused_with_its_line() {
         for (text, expected) in [
             ("management 127.0.0.1 7505", "line 2: the management interface is not"),
             ("management tunnel 7505", "line 2: the management interface is not"),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_reports_by_a_hook_may_keep_the_socket_to_himself() {
+    fn a_client_with_a_hook_may_keep_the_socket_for_another_program() {
         let hook = "up /usr/lib/tunwarden/openvpn-up";
         for own in ["management 127.0.0.1 7505", "management /run/a.sock unix\nmanagement-client-group vpn"] {
             assert_eq!(of(&format!("{own}\n{hook}")), (None, String::new()), "{own:?}");
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_plain_socket_is_listened_at_and_the_last_word_holds() {
         let place = |path: &str, password: Option<&str>| {
-            Some(Place { path: path.to_owned(), password: password.map(ToOwned::to_owned) })
+            Some(SocketOption { path: path.to_owned(), password: password.map(ToOwned::to_owned) })
         };
         let plain = "management /run/a.sock unix\nmanagement-log-cache 100";
         assert_eq!(of(plain), (place("/run/a.sock", None), String::new()));

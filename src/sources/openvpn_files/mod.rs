@@ -1,7 +1,7 @@
-//! Watches the configurations of plain OpenVPN clients: where root has said that they connect to.
+//! Watches the configurations of plain OpenVPN clients, in which root names their servers.
 //!
-//! Root's own word, as a hook's is: so only a plain file counts that is root's and that nobody else can
-//! write, in a folder that is. Read again when one changes, and never otherwise.
+//! They count as much as a hook of root's. So a file counts only if it is a plain file that belongs to root and
+//! that root alone can write, in a folder of the same kind. The files are read again only when one changes.
 
 pub(crate) mod client;
 mod management;
@@ -27,76 +27,73 @@ use tokio::time::sleep;
 use self::client::Client;
 use super::changes::Changes;
 use super::skipped::{Skipped, shown};
+use super::trusted::TrustedRoot;
 use crate::vpn::{Event, ManagementSocket, OpenVpnFile};
 
 /// Where OpenVPN's own units look for clients (openvpn@.service, openvpn-client@.service).
 const FOLDERS: [&str; 2] = ["etc/openvpn", "etc/openvpn/client"];
-/// The second, seen from the first.
+/// The second folder, relative to the first.
 const BELOW: &str = "client";
-/// Where the first of them appears.
+/// The folder in which the first one appears.
 const PARENT: &str = "etc";
 const ENDINGS: [&str; 2] = [".conf", ".ovpn"];
 
-/// A configuration with keys and ten thousand servers is smaller, in bytes; and so many files count.
+/// Maximum size of a file, in bytes, and maximum number of files. A configuration with keys and ten thousand
+/// servers is smaller.
 const LARGEST: u64 = 1 << 20;
 const MOST_FILES: usize = 1_024;
 
-/// A file is written in several steps: it is read when that is over.
+/// How long after a change before the files are read: a file is written in several steps.
 const SETTLED: Duration = Duration::from_millis(50);
 
-/// Sends [`Event::OpenVpnFiles`] at once and whenever they are others, until nobody listens.
+/// Sends [`Event::OpenVpnFiles`] at once and after each change, until the receiver is dropped.
 pub async fn watch(events: mpsc::Sender<Event>) {
-    watch_in(Place { root: PathBuf::from("/"), owner: 0 }, events).await;
+    watch_in(TrustedRoot { root: PathBuf::from("/"), owner: 0 }, events).await;
 }
 
-/// Where to look, and whose files are believed.
-#[derive(Debug, Clone)]
-struct Place {
-    root: PathBuf,
-    owner: u32,
-}
-
-/// What the doctor asks of the same files.
+/// What `doctor` needs of the same files.
 #[derive(Debug, Default)]
 pub struct Told {
-    /// Clients that do not report to us, by their paths.
+    /// Clients that do not report to the agent, by their paths.
     pub without_hooks: Vec<String>,
-    /// What is not taken as it stands, and why; nothing for one who may not read them all.
+    /// What is left out, and why; empty for a user who cannot read all files.
     pub left_out: Vec<String>,
 }
 
 /// The configurations of a system whose files are below `root` and belong to `owner`.
 pub fn told(root: &Path, owner: u32) -> Told {
-    let look = look(&Place { root: root.to_owned(), owner });
+    let findings = read_all(&TrustedRoot { root: root.to_owned(), owner });
     let own = |path: &str| match Path::new(path).strip_prefix(root) {
         Ok(below) => format!("/{}", below.display()),
         Err(_) => path.to_owned(),
     };
-    let faults = look.faults.iter().filter(|_| nix::unistd::geteuid().as_raw() == owner);
+    let faults = findings.faults.iter().filter(|_| nix::unistd::geteuid().as_raw() == owner);
     Told {
-        without_hooks: look.without_hooks.iter().map(|path| own(path)).collect(),
+        without_hooks: findings.without_hooks.iter().map(|path| own(path)).collect(),
         left_out: faults.map(|(path, fault)| format!("{}: {fault}", own(path))).collect(),
     }
 }
 
-async fn watch_in(place: Place, events: mpsc::Sender<Event>) {
+async fn watch_in(trusted: TrustedRoot, events: mpsc::Sender<Event>) {
     let closed = events.clone();
     tokio::select! {
         () = closed.closed() => {}
-        () = tell_changes(place, &events) => {}
+        () = tell_changes(trusted, &events) => {}
     }
 }
 
-async fn tell_changes(place: Place, events: &mpsc::Sender<Event>) {
+async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
     let (mut told, mut said) = (None, Faults::new());
     loop {
-        // First the watch, then the look: nothing that changes in between is missed.
-        let changes = changes(&place.root).inspect_err(|error| {
+        // The watch begins before the files are read, so that no change is missed.
+        let changes = changes(&trusted.root).inspect_err(|error| {
             tracing::warn!("a change of OpenVPN's configurations will not be noticed: {error}");
         });
-        let here = place.clone();
-        // Files, and the user database, which may be asked over a network that is shut.
-        let Ok(Look { files, faults, .. }) = spawn_blocking(move || look(&here)).await else { return };
+        let here = trusted.clone();
+        // A thread of its own: the user database may be on a network that is closed.
+        let Ok(Findings { files, faults, .. }) = spawn_blocking(move || read_all(&here)).await else {
+            return;
+        };
         for (path, fault) in faults.iter().filter(|(path, fault)| said.get(*path) != Some(fault)) {
             tracing::warn!("{}: {fault}", crate::config::plain(path));
         }
@@ -115,24 +112,24 @@ async fn tell_changes(place: Place, events: &mpsc::Sender<Event>) {
 
 fn changes(root: &Path) -> io::Result<Changes> {
     let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
-    // Who owns a file, and who may write it, is part of what it is.
+    // A change of the owner or the mode counts too.
     let texts = names | WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | WatchFlags::DONT_FOLLOW;
     let folders = FOLDERS.iter().map(|folder| (root.join(folder), texts));
     Changes::of(folders.chain([(root.join(PARENT), names | WatchFlags::CLOSE_WRITE)]))
 }
 
-/// What is wrong, by its path.
+/// What is wrong with each path.
 type Faults = BTreeMap<String, String>;
 
 #[derive(Debug, Default)]
-struct Look {
+struct Findings {
     files: Vec<OpenVpnFile>,
     faults: Faults,
-    /// Those of the files whose tunnel nobody reports.
+    /// Files of clients that do not report their tunnel.
     without_hooks: Vec<String>,
 }
 
-/// Why a file or folder is not believed.
+/// Why a file or folder is not trusted.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     #[error("it cannot be read: {0}")]
@@ -149,18 +146,24 @@ enum Refused {
     TooLarge,
 }
 
-fn look(place: &Place) -> Look {
-    let mut look = Look::default();
-    let outer = place.root.join(FOLDERS[0]);
-    if let Some(folder) = look_into(CWD, &outer, &outer, place.owner, &mut look) {
-        // Seen from there: a folder in one that is not believed is none either.
-        look_into(folder, Path::new(BELOW), &outer.join(BELOW), place.owner, &mut look);
+fn read_all(trusted: &TrustedRoot) -> Findings {
+    let mut findings = Findings::default();
+    let outer = trusted.root.join(FOLDERS[0]);
+    if let Some(folder) = read_folder(CWD, &outer, &outer, trusted.owner, &mut findings) {
+        // Opened from there: a folder inside one that is not trusted is not trusted either.
+        read_folder(folder, Path::new(BELOW), &outer.join(BELOW), trusted.owner, &mut findings);
     }
-    look
+    findings
 }
 
-/// The folder, if it is there and believed.
-fn look_into(at: impl AsFd, name: &Path, path: &Path, owner: u32, look: &mut Look) -> Option<OwnedFd> {
+/// The folder, if it exists and is trusted.
+fn read_folder(
+    at: impl AsFd,
+    name: &Path,
+    path: &Path,
+    owner: u32,
+    findings: &mut Findings,
+) -> Option<OwnedFd> {
     let names = folder(at, name, owner).and_then(|folder| match folder {
         Some(folder) => Ok(Some((configurations(&folder)?, folder))),
         None => Ok(None),
@@ -168,19 +171,19 @@ fn look_into(at: impl AsFd, name: &Path, path: &Path, owner: u32, look: &mut Loo
     match names {
         Ok(Some((names, folder))) => {
             for name in names {
-                look_at(&folder, &name, path.join(&name).display().to_string(), owner, look);
+                read_file(&folder, &name, path.join(&name).display().to_string(), owner, findings);
             }
             Some(folder)
         }
         Ok(None) => None,
         Err(refused) => {
-            look.faults.insert(path.display().to_string(), format!("left out: {refused}"));
+            findings.faults.insert(path.display().to_string(), format!("left out: {refused}"));
             None
         }
     }
 }
 
-/// A folder that is not there has nothing wrong with it.
+/// A folder that does not exist is not a fault.
 fn folder(at: impl AsFd, name: &Path, owner: u32) -> Result<Option<OwnedFd>, Refused> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = match openat(at, name, flags, Mode::empty()) {
@@ -189,21 +192,22 @@ fn folder(at: impl AsFd, name: &Path, owner: u32) -> Result<Option<OwnedFd>, Ref
         Err(Errno::LOOP | Errno::NOTDIR) => return Err(Refused::Odd("no folder")),
         Err(error) => return Err(error.into()),
     };
-    believed(&folder, owner)?;
+    check_owner(&folder, owner)?;
     Ok(Some(folder))
 }
 
-fn look_at(folder: &OwnedFd, name: &str, path: String, owner: u32, look: &mut Look) {
-    let text = if look.files.len() < MOST_FILES { read(folder, name, owner) } else { Err(Refused::TooMany) };
+fn read_file(folder: &OwnedFd, name: &str, path: String, owner: u32, findings: &mut Findings) {
+    let text =
+        if findings.files.len() < MOST_FILES { read(folder, name, owner) } else { Err(Refused::TooMany) };
     match text {
-        Ok(text) => take(path, client::read(&text), look),
+        Ok(text) => take(path, client::read(&text), findings),
         Err(refused) => {
-            look.faults.insert(path, format!("left out: {refused}"));
+            findings.faults.insert(path, format!("left out: {refused}"));
         }
     }
 }
 
-/// The names in a folder that are those of configurations, in one order.
+/// The names of the configurations in a folder, sorted.
 fn configurations(folder: &OwnedFd) -> Result<Vec<String>, Refused> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
@@ -216,9 +220,9 @@ fn configurations(folder: &OwnedFd) -> Result<Vec<String>, Refused> {
     Ok(names)
 }
 
-/// The text of a plain file that only its owner can write; what is no UTF-8 in it names no server.
+/// The text of a plain file that only its owner can write. Bytes that are not UTF-8 cannot name a server.
 fn read(folder: &OwnedFd, name: &str, owner: u32) -> Result<String, Refused> {
-    // Without waiting for whoever writes into a pipe.
+    // Opening a pipe must not wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = openat(folder, name, flags, Mode::empty()).map_err(|error| match error {
         Errno::LOOP => Refused::Odd("a symbolic link"),
@@ -228,7 +232,7 @@ fn read(folder: &OwnedFd, name: &str, owner: u32) -> Result<String, Refused> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Refused::Odd("no plain file"));
     }
-    believed(&file, owner)?;
+    check_owner(&file, owner)?;
     let mut bytes = Vec::new();
     File::from(file).take(LARGEST + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
@@ -237,13 +241,13 @@ fn read(folder: &OwnedFd, name: &str, owner: u32) -> Result<String, Refused> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn believed(file: impl AsFd, owner: u32) -> Result<(), Refused> {
+fn check_owner(file: impl AsFd, owner: u32) -> Result<(), Refused> {
     let stat = fstat(file)?;
     let others = Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH);
     if stat.st_uid == owner && !others { Ok(()) } else { Err(Refused::Foreign) }
 }
 
-fn take(path: String, client: Client, look: &mut Look) {
+fn take(path: String, client: Client, findings: &mut Findings) {
     let Client { endpoints, names, user, mark, reports, management, mut skipped } = client;
     let user = user.and_then(|user| match User::from_name(user.as_str()) {
         Ok(Some(found)) => Some(found.uid.as_raw()),
@@ -253,12 +257,12 @@ fn take(path: String, client: Client, look: &mut Look) {
         }
     });
     if let Some(skipped) = skipped {
-        look.faults.insert(path.clone(), format!("left out of it: {skipped}"));
+        findings.faults.insert(path.clone(), format!("left out of it: {skipped}"));
     }
     if !(endpoints.is_empty() && names.is_empty()) {
-        // Whoever is heard at its socket needs no hook.
+        // A client that reports at its socket needs no hook.
         if !reports && management.is_none() {
-            look.without_hooks.push(path.clone());
+            findings.without_hooks.push(path.clone());
         }
         let management = management.map(|at| ManagementSocket {
             file: path.clone(),
@@ -266,6 +270,6 @@ fn take(path: String, client: Client, look: &mut Look) {
             password: at.password,
             user,
         });
-        look.files.push(OpenVpnFile { path, endpoints, names, user, mark, management });
+        findings.files.push(OpenVpnFile { path, endpoints, names, user, mark, management });
     }
 }

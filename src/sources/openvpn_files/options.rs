@@ -1,7 +1,7 @@
 //! The text of an OpenVPN configuration, taken apart as OpenVPN's own parser does it (`parse_line` and
 //! `check_inline_file` of its options.c). Pure; what the options mean is `client`'s to say.
 
-/// A line may have so many bytes (its `OPTION_LINE_SIZE`), and so many words (its `MAX_PARMS`).
+/// Maximum number of bytes of a line (`OPTION_LINE_SIZE`) and of words in it (`MAX_PARMS`).
 const LONGEST_LINE: usize = 256;
 const MOST_WORDS: usize = 16;
 

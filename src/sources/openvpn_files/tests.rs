@@ -28,8 +28,8 @@ impl Here {
         here
     }
 
-    fn place(&self) -> Place {
-        Place { root: self.folder.path().to_owned(), owner: nix::unistd::geteuid().as_raw() }
+    fn trusted(&self) -> TrustedRoot {
+        TrustedRoot { root: self.folder.path().to_owned(), owner: nix::unistd::geteuid().as_raw() }
     }
 
     fn file(&self, below: &str, text: &str) {
@@ -43,7 +43,7 @@ impl Here {
 
     /// Names of files that count, without their folder.
     fn names(&self) -> Vec<String> {
-        names(&look(&self.place()).files)
+        names(&read_all(&self.trusted()).files)
     }
 }
 
@@ -69,7 +69,7 @@ fn only_a_plain_file_that_only_root_can_write_counts_and_each_other_is_said() {
     std::fs::create_dir(here.path("etc/openvpn/folder.conf")).unwrap();
     symlink(here.path("etc/openvpn/good.conf"), here.path("etc/openvpn/link.conf")).unwrap();
     nix::unistd::mkfifo(&here.path("etc/openvpn/pipe.conf"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let seen = look(&here.place());
+    let seen = read_all(&here.trusted());
     assert_eq!(names(&seen.files), ["good.conf", "good.ovpn"]);
     for (name, why) in [
         ("group", "others than root can write it"),
@@ -84,8 +84,8 @@ fn only_a_plain_file_that_only_root_can_write_counts_and_each_other_is_said() {
     }
     assert_eq!(seen.faults.len(), 6, "{:?}", seen.faults);
 
-    let foreign = Place { owner: 4_000_000, ..here.place() };
-    assert!(look(&foreign).files.is_empty(), "another's files");
+    let foreign = TrustedRoot { owner: 4_000_000, ..here.trusted() };
+    assert!(read_all(&foreign).files.is_empty(), "another's files");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_folder_that_others_can_write_holds_nothing_that_counts() {
     here.file("etc/openvpn/a.conf", GOOD);
     here.file("etc/openvpn/client/b.conf", GOOD);
     here.mode("etc/openvpn", 0o775);
-    let seen = look(&here.place());
+    let seen = read_all(&here.trusted());
     assert_eq!((names(&seen.files), seen.faults.len()), (Vec::new(), 1), "nor what lies below it");
     here.mode("etc/openvpn", 0o755);
     here.mode("etc/openvpn/client", 0o757);
@@ -112,7 +112,7 @@ fn a_user_that_this_system_lacks_is_said_and_a_server_s_file_is_none() {
     here.file("etc/openvpn/a.conf", &format!("{GOOD}user no-such-user\n"));
     here.file("etc/openvpn/b.conf", &format!("{GOOD}user root\n"));
     here.file("etc/openvpn/server.conf", "server 10.8.0.0 255.255.255.0\nuser nobody\n");
-    let seen = look(&here.place());
+    let seen = read_all(&here.trusted());
     assert_eq!(seen.files.iter().map(|file| file.user).collect::<Vec<_>>(), [None, Some(0)]);
     assert!(seen.faults.values().any(|fault| fault.contains("no user \"no-such-user\"")));
 }
@@ -132,7 +132,7 @@ impl Events {
 async fn folders_and_files_that_come_change_and_go_are_told() {
     let here = Here::new();
     let (sender, receiver) = mpsc::channel(8);
-    tokio::spawn(watch_in(here.place(), sender));
+    tokio::spawn(watch_in(here.trusted(), sender));
     let mut events = Events(receiver);
     assert_eq!(events.next().await, [""; 0], "there is no folder");
     std::fs::create_dir(here.path("etc/openvpn")).unwrap();

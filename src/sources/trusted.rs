@@ -1,7 +1,7 @@
-//! Which sockets and password files are believed to be root's own.
+//! Checks that a socket or a password file is root's own.
 //!
-//! Whoever can write one of the folders above it can put something else in its place: each of them has to
-//! be root's, and writable by nobody else, and so what symbolic links among them lead to.
+//! A user who can write one of the folders above a file can replace the file. So each folder must belong to root
+//! and be writable by root alone, and the same for the targets of symbolic links among them.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 /// Write permission of the group and of others.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// A password has fewer bytes (OpenVPN's `USER_PASS_LEN`).
-const LONGEST_PASSWORD: u64 = 4096;
+/// Maximum length of a password, in bytes (OpenVPN's `USER_PASS_LEN`).
+const MAX_PASSWORD: u64 = 4096;
 
-/// Where to look, and whose files are believed.
+/// The folder below which files are read, and the user whose files are trusted.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    /// What stands above this folder is believed.
+pub(super) struct TrustedRoot {
+    /// This folder. What is above it is trusted.
     pub(super) root: PathBuf,
     pub(super) owner: u32,
 }
 
-/// Why a path is not believed.
+/// Why a path is not trusted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
     #[error("others than root can write {0}; put it where root alone can, such as /run or /etc/openvpn")]
@@ -34,7 +34,7 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    /// Whether there is nothing there yet.
+    /// Whether the path does not exist yet.
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Unreadable(_, error) => error.kind() == io::ErrorKind::NotFound,
@@ -43,7 +43,7 @@ impl Refused {
     }
 }
 
-impl Place {
+impl TrustedRoot {
     /// A socket that the owner made where nobody else can write.
     pub(super) fn socket(&self, path: &Path) -> Result<(), Refused> {
         self.folders_of(path)?;
@@ -63,7 +63,7 @@ impl Place {
             return Err(Refused::Odd(shown(path)));
         }
         let mut text = String::new();
-        file.take(LONGEST_PASSWORD).read_to_string(&mut text).map_err(unreadable)?;
+        file.take(MAX_PASSWORD).read_to_string(&mut text).map_err(unreadable)?;
         text.lines().next().map(ToOwned::to_owned).ok_or_else(|| Refused::Odd(shown(path)))
     }
 
@@ -88,8 +88,8 @@ impl Place {
         Ok(found)
     }
 
-    /// Of a symbolic link only the owner counts, and of a socket: whoever may speak to it makes nothing of
-    /// it.
+    /// For a symbolic link and for a socket only the owner counts: a user who may connect to a socket cannot
+    /// replace it.
     fn judge(&self, path: &Path, found: &Metadata) -> Result<(), Refused> {
         let kind = found.file_type();
         let open = !(kind.is_symlink() || kind.is_socket()) && found.mode() & OTHERS_WRITE != 0;
