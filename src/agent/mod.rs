@@ -32,7 +32,7 @@ pub use crate::describe::describe;
 use crate::bus::{self, Backlog, Caller, News};
 use crate::config::{Faults, InForce, Written};
 use crate::effects::reconnect::Reach;
-use crate::effects::systemd::notify;
+use crate::effects::systemd::{ask_for_time, notify};
 use crate::store::{Store, StoreError};
 use crate::system;
 use crate::vpn::{Action, Event, Machine, VpnPhase};
@@ -146,7 +146,10 @@ impl Agent {
         mut signals: Signals,
         (caller, notices): (Caller, Backlog),
     ) {
-        self.begin(&mut events).await;
+        tokio::select! {
+            () = self.begin(&mut events) => {}
+            () = ask_for_time() => {}
+        }
         tokio::spawn(bus::serve(caller, self.announcer.status.subscribe(), notices));
         notify(&[NotifyState::Ready]);
         loop {
@@ -154,6 +157,7 @@ impl Agent {
                 self.enforce().await;
             }
             let look_due = self.look_due();
+            let owning_due = self.rules.firewall.owning_due();
             tokio::select! {
                 Some(event) = events.recv() => self.take_all(event, &mut events).await,
                 Some(request) = self.attendant.next() => self.answer(request).await,
@@ -163,6 +167,7 @@ impl Agent {
                 () = until_instant(self.rules.retry_at()) => self.retry().await,
                 Some(report) = self.drift.reports.recv() => self.tables_reported(report).await,
                 () = until_instant(look_due) => self.look_now().await,
+                () = until_instant(owning_due) => self.retry().await,
                 Some(()) = files.hosts.recv() => self.pin_again(),
                 Some(()) = files.users.recv() => self.look_up_owners(),
                 Some(found) = self.owners.found.recv() => self.owners_found(found).await,

@@ -10,6 +10,12 @@ use crate::system::program::{ToolError, run};
 /// This folder exists where systemd is the machine's init (sd_booted(3)).
 const RUNNING: &str = "/run/systemd/system";
 
+/// How much time to start the agent asks for at once.
+const START_STEP: Duration = Duration::from_secs(30);
+
+/// Maximum number of questions for time to start, one every third of [`START_STEP`]: ten minutes in all.
+const START_QUESTIONS: u32 = 60;
+
 /// Whether systemd is this machine's init.
 pub fn is_running() -> bool {
     Path::new(RUNNING).is_dir()
@@ -36,6 +42,19 @@ pub fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!("systemd could not be told: {error}");
     }
+}
+
+/// Asks systemd again and again for more time to start. Never returns: the caller drops it when the agent has
+/// started. While a firewall program hangs, the start takes longer than systemd's own timeout, and systemd
+/// would restart the agent each time before it is on the bus. After [`START_QUESTIONS`] the timeout applies.
+pub async fn ask_for_time() {
+    let step = u32::try_from(START_STEP.as_micros()).unwrap_or(u32::MAX);
+    let mut pace = tokio::time::interval(START_STEP / 3);
+    for _ in 0..START_QUESTIONS {
+        pace.tick().await;
+        notify(&[NotifyState::ExtendTimeoutUsec(step)]);
+    }
+    std::future::pending().await
 }
 
 /// How often systemd's watchdog wants to hear from the agent: half of its timeout. `None` without a watchdog.

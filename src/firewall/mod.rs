@@ -155,6 +155,11 @@ impl Firewall {
         }
     }
 
+    /// When this process tries again to own its tables. The next commit from then on does it.
+    pub fn owning_due(&self) -> Option<tokio::time::Instant> {
+        self.nftables.as_ref().and_then(Nftables::owning_due)
+    }
+
     /// Gives up ownership. The tables stay as they are, and another process can change them.
     pub async fn disown(&mut self) {
         if let Some(nftables) = &mut self.nftables {

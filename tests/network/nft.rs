@@ -27,6 +27,16 @@ const WITHOUT_EGRESS: &str = "
     *) exec $real \"$@\" ;;
     esac";
 
+/// Refuses each text while there is a file, also a text that it only checks.
+const REFUSING: &str = "
+    case \" $* \" in *' -f '*)
+        if test -e /run/refuses; then
+            echo '/dev/stdin:1:1-5: Error: Could not process rule: Cannot allocate memory' >&2
+            exit 1
+        fi ;;
+    esac
+    exec $real \"$@\"";
+
 /// A host that never stops sending, and the ISP's eye on it.
 struct Host {
     capture: Capture,
@@ -127,5 +137,46 @@ fn without_a_hook_on_the_wire_the_rest_of_the_second_layer_holds_and_that_is_sai
             Ok((frames.iter().filter(|frame| frame.is_tagged("raw")).count() == 3).then_some(()))
         })
         .with_context(|| format!("{raw:?}"))
+    })
+}
+
+#[test]
+fn a_refusal_that_passes_does_not_leave_the_second_layer_out() -> Result<()> {
+    with_lab(|lab| {
+        nft::fake(lab, REFUSING)?;
+        let _bus = bus(lab)?;
+        let host = Host::flood(lab)?;
+        let mut first = agent(lab, KNOWN)?;
+        wait_for_state(lab, "locked")?;
+        host.is_silent("locked")?;
+
+        // The kernel holds our tables, so it can hold them.
+        lab.host().file("/run/refuses", "")?;
+        let pause = tunwarden(lab, ["pause", "60s"])?;
+        ensure!(!pause.status.success(), "the tables are those of the lock: {pause:?}");
+        ensure!(pause.stderr.contains("nothing was opened"), "{pause:?}");
+        ensure!(status(lab)?["layers"][1]["lacks"].is_null(), "{}", status(lab)?);
+        host.is_silent("nft has refused the pause")?;
+        lab.host().succeed(["rm", "/run/refuses"])?;
+        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
+        host.is_seen("the control: nft works again, and the pause is in force")?;
+        ensure!(tunwarden(lab, ["resume"])?.status.success());
+        host.is_silent("locked again")?;
+
+        // Without tables nothing shows that the refusal may pass. The next commit asks again.
+        first.kill()?;
+        lab.host().succeed(["nft", "flush", "ruleset"])?;
+        lab.host().file("/run/refuses", "")?;
+        let _second = support::start_agent(lab)?;
+        let said = status(lab)?;
+        let lacks = said["layers"][1]["lacks"].as_str();
+        ensure!(lacks.is_some_and(|why| why.contains("no nftables")), "{said}");
+        lab.host().succeed(["rm", "/run/refuses"])?;
+        lab.host().succeed(["ip", "address", "add", "192.168.77.2/24", "dev", "eth0"])?;
+        wait_for("the second layer holds the rules", SOON, || {
+            let layer = status(lab)?["layers"][1].clone();
+            Ok((layer["enforced"] == true && layer["lacks"].is_null()).then_some(()))
+        })?;
+        host.is_silent("both layers again")
     })
 }

@@ -96,6 +96,11 @@ impl Listed {
         self.flags.contains("owner")
     }
 
+    /// Whether one of its chains has a hook.
+    pub(super) fn has_hooks(&self) -> bool {
+        self.chains.values().any(|chain| chain.base.is_some())
+    }
+
     /// Whether one of its chains is on this link.
     pub(super) fn is_on(&self, link: &str) -> bool {
         self.chains.values().filter_map(|chain| chain.base.as_ref()).any(|base| base.devices.contains(link))

@@ -8,11 +8,14 @@
 //! does not remove them. Otherwise every program can change them.
 
 pub(crate) mod listing;
+mod ownership;
 mod questions;
 mod session;
 mod unhooked;
 
 pub use listing::ListingError;
+
+use tokio::time::Instant;
 
 use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
@@ -20,8 +23,8 @@ use crate::net::{Family, IfName};
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
 use listing::differences;
-use questions::{ENDING, HOOKS, OWNED, WIRES, differ, is_there, list, look, refusal, remove};
-use session::Session;
+use ownership::Ownership;
+use questions::{ENDING, HOOKS, WIRES, differ, has_hooks, is_there, list, look, refusal, remove};
 use unhooked::Unhooked;
 
 /// Maximum number of attempts at a commit while others change the tables or the links.
@@ -35,19 +38,6 @@ pub(super) struct Nftables {
     lacks: Lacks,
     unhooked: Unhooked,
     ownership: Ownership,
-}
-
-/// Who owns the tables.
-#[derive(Debug)]
-enum Ownership {
-    /// Nobody: a process that ends after one commit cannot own them.
-    Nobodys,
-    /// This process will own them from the next commit on.
-    Wanted,
-    /// This process, through a session of nft.
-    Ours(Box<Session>),
-    /// Nobody, because this system does not support it.
-    Impossible,
 }
 
 /// What this system does not support, as text for people.
@@ -71,36 +61,33 @@ impl Nftables {
             trust: Trust::Full,
             lacks: Lacks::Nothing,
             unhooked: Unhooked::default(),
-            ownership: Ownership::Nobodys,
+            ownership: Ownership::none(),
         }
     }
 
     /// The same for the agent, which keeps running and can own them.
     pub(super) fn of_agent() -> Self {
-        Self { ownership: Ownership::Wanted, ..Self::new() }
+        Self { ownership: Ownership::wanted(), ..Self::new() }
     }
 
     /// Whether this process owns the tables, so that a flush by another program does not remove them.
     pub(super) fn is_owned(&self) -> bool {
-        matches!(&self.ownership, Ownership::Ours(session) if session.owns())
+        self.ownership.owns()
+    }
+
+    /// When the agent tries again to own the tables.
+    pub(super) fn owning_due(&self) -> Option<Instant> {
+        self.ownership.due()
     }
 
     /// Waits until the tables have lost their owner, which happens only when another program ends it.
     pub(super) async fn orphaned(&mut self) {
-        match &mut self.ownership {
-            Ownership::Ours(session) => session.ended().await,
-            Ownership::Nobodys | Ownership::Wanted | Ownership::Impossible => {
-                return std::future::pending().await;
-            }
-        }
-        self.ownership = Ownership::Wanted;
+        self.ownership.orphaned().await;
     }
 
     /// Gives up ownership. The tables stay as they are.
     pub(super) async fn disown(&mut self) {
-        if let Ownership::Ours(session) = std::mem::replace(&mut self.ownership, Ownership::Nobodys) {
-            session.end().await;
-        }
+        self.ownership.end().await;
     }
 
     /// What this system was found not to support.
@@ -129,19 +116,21 @@ impl Nftables {
     /// # Errors
     /// See [`FirewallError`].
     pub(super) async fn commit(&mut self, ruleset: &Ruleset) -> Result<Option<Commit>, FirewallError> {
-        if let Lacks::Nft(_) = self.lacks {
-            self.lacks = Lacks::Nothing;
-        }
         let held = self.held.take();
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
-        self.own().await;
+        self.ask_again().await;
+        if trust == Trust::None {
+            self.ownership.reconsider();
+        }
+        self.ownership.own().await;
         self.unhooked.update(&ruleset.wire);
         self.unhooked.look_again().await;
         let mut wanted = self.wanted(ruleset);
         let mut result = self.put(held.as_deref(), trust, &wanted).await;
         // Links may go away each time.
         for _ in 0..ATTEMPTS {
-            if result.is_ok() {
+            // A program that hangs would hang again.
+            if !matches!(&result, Err(why) if why.may_succeed()) {
                 break;
             }
             self.probe(&result, ruleset).await;
@@ -157,6 +146,11 @@ impl Nftables {
         {
             wanted = self.wanted(ruleset);
             result = self.put(None, Trust::None, &wanted).await;
+        }
+        match &result {
+            Err(why) if !why.may_succeed() => self.ownership.later(why),
+            Err(_) => {}
+            Ok(_) => self.ownership.committed(),
         }
         match (result, &self.lacks) {
             (_, Lacks::Everything(_) | Lacks::Nft(_)) => Ok(None),
@@ -178,6 +172,11 @@ impl Nftables {
         let wanted = self.wanted(ruleset);
         let lines = differ(&wanted).await;
         if matches!(&lines, Ok(lines) if lines.is_empty()) {
+            return lines;
+        }
+        if let Some(why) = lines.as_ref().err().filter(|why| !why.may_succeed()) {
+            // The next commit does not wait for nft once more before it begins.
+            self.ownership.later(why);
             return lines;
         }
         self.probe(&lines, ruleset).await;
@@ -210,59 +209,28 @@ impl Nftables {
         Ok(())
     }
 
-    /// Starts the process that will own the tables, if the agent wants one and the kernel allows it.
-    async fn own(&mut self) {
-        if !matches!(self.ownership, Ownership::Wanted) {
-            return;
-        }
-        match tool::nft(&["-c", "-f", "-"], OWNED).await {
-            Ok(_) => match Session::start().await {
-                Ok(session) => self.ownership = Ownership::Ours(Box::new(session)),
-                Err(why) => {
-                    tracing::info!("nobody owns the tables of nftables: {why}");
-                    self.ownership = Ownership::Impossible;
-                }
-            },
-            Err(why) if why.is_answer() => {
-                let needs = "this needs kernel 6.9 and nft 1.1";
-                tracing::info!("a flush of all of nftables is repaired, and not withstood: {needs}");
-                self.ownership = Ownership::Impossible;
-            }
-            // nft may be there next time.
-            Err(_) => {}
-        }
-    }
-
     /// Gives up ownership if that may help: rules that cannot be put in force with an owner may be without
     /// one. It does not help if another process owns the tables.
     async fn gives_up_owning(&mut self, failed: &FirewallError) -> bool {
         let theirs = matches!(failed, FirewallError::Tool(why) if why.is_not_permitted());
-        let gives_up = !theirs && matches!(self.ownership, Ownership::Ours(_));
+        let gives_up = !theirs && failed.may_succeed() && self.ownership.is_ours();
         if gives_up {
-            tracing::warn!("nobody owns the tables of nftables until the agent is restarted: {failed}");
-            self.disown().await;
-            self.ownership = Ownership::Impossible;
+            self.ownership.give_up(failed).await;
         }
         gives_up
     }
 
     /// Makes nft commit a text as one transaction.
     async fn transact(&mut self, text: &str) -> Result<(), ToolError> {
-        let Ownership::Ours(session) = &mut self.ownership else {
+        let Some(session) = self.ownership.session() else {
             return tool::nft(&["-f", "-"], text).await.map(drop);
         };
         let result = session.commit(text).await;
         if !matches!(result, Ok(()) | Err(ToolError::Refused { .. })) {
             // The tables have no owner now. The next session takes them over.
-            self.disown().await;
-            self.ownership = Ownership::Wanted;
+            self.ownership.lost().await;
         }
         result
-    }
-
-    /// Whether all tables have to be created again: only the session that creates a table owns it.
-    fn must_make(&self) -> bool {
-        matches!(&self.ownership, Ownership::Ours(session) if !session.owns())
     }
 
     /// Puts tables in force and reads them back. Another program made the differences from `held`.
@@ -273,26 +241,34 @@ impl Nftables {
         wanted: &[NftTable],
     ) -> Result<Commit, FirewallError> {
         let mut expected = held;
-        if let Some(held) = held.filter(|_| trust == Trust::Full && !self.must_make()) {
+        if let Some(held) = held.filter(|_| trust == Trust::Full && !self.ownership.must_make()) {
             let text = step(held, wanted);
             if text.is_empty() {
                 return Ok(Commit::AsPlanned);
             }
             // Write only what differs from the last commit, as in the other layer.
-            if self.transact(&text).await.is_ok() {
-                expected = Some(wanted);
+            let had_session = self.ownership.is_ours();
+            match self.transact(&text).await {
+                Ok(()) => expected = Some(wanted),
+                Err(why) if why.is_timeout() && !had_session => return Err(why.into()),
+                Err(_) => {}
             }
         }
         let (mut attempt, mut seen) = (1, Commit::AsPlanned);
         loop {
+            let had_session = self.ownership.is_ours();
             match self.repair(expected, wanted, &mut seen).await {
-                Err(why) if attempt < ATTEMPTS => {
+                // After a session that hangs another one may not hang.
+                Err(why)
+                    if attempt < ATTEMPTS
+                        && (why.may_succeed() || had_session && !self.ownership.is_ours()) =>
+                {
                     attempt += 1;
                     if matches!(&why, FirewallError::Tool(why) if why.is_not_permitted()) {
                         tokio::time::sleep(ENDING.1).await;
                     }
                     if wanted.iter().any(|table| table.owner == Owner::Maker) {
-                        self.own().await;
+                        self.ownership.own().await;
                     }
                 }
                 result => return result.map(|()| seen),
@@ -318,7 +294,7 @@ impl Nftables {
                     *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(lines));
                 }
             }
-            if self.must_make() || !differences(table, found.as_ref()).is_empty() {
+            if self.ownership.must_make() || !differences(table, found.as_ref()).is_empty() {
                 differing.push((table, if found.is_some() { Found::Present } else { Found::Absent }));
             }
         }
@@ -341,10 +317,7 @@ impl Nftables {
             Lacks::Wires(_) => table.family == NftFamily::Inet,
             Lacks::Everything(_) | Lacks::Nft(_) => false,
         };
-        let owner = match self.ownership {
-            Ownership::Ours(_) => Owner::Maker,
-            Ownership::Nobodys | Ownership::Wanted | Ownership::Impossible => Owner::Nobody,
-        };
+        let owner = if self.ownership.is_ours() { Owner::Maker } else { Owner::Nobody };
         tables(&ruleset).into_iter().filter(can).map(|table| NftTable { owner, ..table }).collect()
     }
 
@@ -352,17 +325,49 @@ impl Nftables {
     async fn probe<T>(&mut self, failed: &Result<T, FirewallError>, ruleset: &Ruleset) {
         if let Err(FirewallError::Tool(missing @ ToolError::Missing(_))) = failed {
             self.lacks = Lacks::Nft(missing.to_string());
-        } else if let Some(why) = refusal(HOOKS).await {
+        } else if let Err(why) = self.ask(ruleset).await {
+            tracing::debug!("what this kernel supports is not known: {why}");
+        }
+    }
+
+    /// Asks what this kernel supports. A refusal may pass: a hook that a table of ours has is supported.
+    ///
+    /// # Errors
+    /// When nft hangs. The next question would only wait again.
+    async fn ask(&mut self, ruleset: &Ruleset) -> Result<(), ToolError> {
+        if let Some(why) = refusal(HOOKS).await?
+            && !has_hooks(NftFamily::Inet).await
+        {
             self.lacks = Lacks::Everything(format!("this kernel has no nftables: {why}"));
-        } else if let Some(why) = refusal(WIRES).await {
+        } else if let Some(why) = refusal(WIRES).await?
+            && !has_hooks(NftFamily::Netdev).await
+        {
             self.lacks = Lacks::Wires(format!("this kernel has no egress hook (5.16): {why}"));
         } else {
             // A hook that is held needs no room.
             let held = list(NftFamily::Netdev).await.ok().flatten().unwrap_or_default();
             let wires = ruleset.wire.wires.iter().map(|wire| &wire.interface);
             let wires = wires.filter(|name| is_there(name.as_str()) && !held.is_on(name.as_str()));
-            self.unhooked.look(wires.cloned().collect()).await;
+            self.unhooked.look(wires.cloned().collect()).await?;
         }
+        Ok(())
+    }
+
+    /// Asks again for what this system was found not to support: the refusal may have passed, and tables
+    /// that an earlier commit left in force have to follow the rules.
+    async fn ask_again(&mut self) {
+        let question = match self.lacks {
+            Lacks::Nothing => return,
+            Lacks::Nft(_) => None,
+            Lacks::Everything(_) => Some(HOOKS),
+            Lacks::Wires(_) => Some(WIRES),
+        };
+        if let Some(text) = question
+            && !matches!(refusal(text).await, Ok(None))
+        {
+            return;
+        }
+        self.lacks = Lacks::Nothing;
     }
 
     /// Closes completely because of `why`. Returns the error that says what is in force now.

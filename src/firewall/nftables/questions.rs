@@ -58,15 +58,35 @@ pub(super) async fn list(family: NftFamily) -> Result<Option<Listed>, FirewallEr
     }
 }
 
+/// Whether the kernel holds a hook of our table of this family. Unknown counts as yes, because a "no" leaves
+/// the layer out.
+pub(super) async fn has_hooks(family: NftFamily) -> bool {
+    match list(family).await {
+        Ok(listed) => listed.is_some_and(|listed| listed.has_hooks()),
+        // A kernel without nf_tables answers this too.
+        Err(FirewallError::Tool(why)) => !why.is_answer(),
+        Err(_) => true,
+    }
+}
+
 /// Why nft refuses a text that it only checks. `None` if nft crashed, or if this user is not permitted: an
 /// ordinary user is refused on every kernel.
-pub(super) async fn refusal(text: &str) -> Option<ToolError> {
-    let why = tool::nft(&["-c", "-f", "-"], text).await.err()?;
-    (why.is_answer() && !why.is_not_permitted()).then_some(why)
+///
+/// # Errors
+/// When nft hangs. It would hang with another text too.
+pub(super) async fn refusal(text: &str) -> Result<Option<ToolError>, ToolError> {
+    match tool::nft(&["-c", "-f", "-"], text).await {
+        Err(why) if why.is_timeout() => Err(why),
+        Err(why) if why.is_answer() && !why.is_not_permitted() => Ok(Some(why)),
+        Ok(_) | Err(_) => Ok(None),
+    }
 }
 
 /// Why the kernel gives these wires no egress hook, if it refuses one of them.
-pub(super) async fn hooks_refused(wires: &[IfName]) -> Option<ToolError> {
+///
+/// # Errors
+/// When nft hangs.
+pub(super) async fn hooks_refused(wires: &[IfName]) -> Result<Option<ToolError>, ToolError> {
     let mut text = "table netdev tunwarden_probe {\n".to_owned();
     for (n, wires) in wires.chunks(LINKS_OF_A_CHAIN).enumerate() {
         let devices = wires.iter().map(|wire| format!("\"{wire}\"")).collect::<Vec<_>>().join(", ");

@@ -41,12 +41,18 @@ impl Unhooked {
     /// Asks the kernel again about the wires that it has refused.
     pub(super) async fn look_again(&mut self) {
         let before = std::mem::take(&mut self.refused);
-        self.look(before.into_keys().collect()).await;
+        if let Err(why) = self.look(before.keys().cloned().collect()).await {
+            tracing::debug!("the refused wires stay refused: {why}");
+            self.refused = before;
+        }
     }
 
     /// Finds the wires that the kernel gives no hook: asks about all of them, and then about each half of
     /// those that it refuses together.
-    pub(super) async fn look(&mut self, wires: Vec<IfName>) {
+    ///
+    /// # Errors
+    /// When nft hangs. Then the other wires are not asked about.
+    pub(super) async fn look(&mut self, wires: Vec<IfName>) -> Result<(), ToolError> {
         let mut asked = 0;
         let mut open = vec![wires];
         while let Some(wires) = open.pop() {
@@ -54,7 +60,7 @@ impl Unhooked {
                 continue;
             };
             asked += 1;
-            let Some(why) = hooks_refused(&wires).await else { continue };
+            let Some(why) = hooks_refused(&wires).await? else { continue };
             if wires.len() == 1 || asked >= QUESTIONS {
                 tracing::debug!("no hook on {one} and {} more: {why}", wires.len() - 1);
                 // A link that is gone by now is no wire any more.
@@ -65,6 +71,7 @@ impl Unhooked {
             let (one, other) = wires.split_at(wires.len() / 2);
             open.extend([one.to_vec(), other.to_vec()]);
         }
+        Ok(())
     }
 
     /// The wires without a hook, as text for people.

@@ -4,6 +4,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -27,6 +28,10 @@ struct Supervised {
     agent: Process,
     pings: Arc<AtomicUsize>,
 }
+
+/// How long an agent that starts while nft hangs may be silent. systemd's own timeout is shorter, and the start
+/// may take longer: each run of nft hangs for 20 s.
+const START: Duration = Duration::from_secs(100);
 
 impl Supervised {
     fn start(lab: &Lab, config: &str) -> Result<Self> {
@@ -141,6 +146,41 @@ fn an_agent_goes_on_while_somebody_holds_the_lock_of_iptables_legacy() {
         ensure!(lan.iter().any(|rule| rule.contains("192.168.77.0/24")), "{lan:?}");
         ensure!(tunwarden(lab, ["verify"])?.status.success());
         Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_agent_starts_while_nft_hangs_and_asks_systemd_for_the_time() {
+    with_lab(|lab| {
+        fake_tool(lab, "nft", HANGING)?;
+        let _bus = bus(lab)?;
+        lab.host().file("/etc/tunwarden/config.toml", BOTH)?;
+        lab.host().file("/run/hangs", "")?;
+        let systemd = UnixDatagram::bind(lab.host().outside("/run/notify"))?;
+        systemd.set_read_timeout(Some(START))?;
+        let agent = lab.host().command([TUNWARDEN, "agent", "--verbose"]).env("NOTIFY_SOCKET", "/run/notify");
+        let agent = agent.spawn()?;
+        let (mut asked, mut buffer) = (0, [0; 4096]);
+        loop {
+            let length = systemd.recv(&mut buffer).with_context(|| agent.log())?;
+            let said = String::from_utf8_lossy(&buffer[..length]);
+            asked += usize::from(said.contains("EXTEND_TIMEOUT_USEC=30000000"));
+            if said.contains("READY=1") {
+                break;
+            }
+        }
+        ensure!(asked > 1, "it asked {asked} times: {}", agent.log());
+        // `systemd` stays bound: an agent whose messages nobody reads would wait.
+        std::thread::spawn(move || while systemd.recv(&mut [0; 4096]).is_ok() {});
+        wait_for("the agent answers", SOON, || Ok(status(lab)?["agent"].as_bool().filter(|&agent| agent)))
+            .with_context(|| agent.log())?;
+        ensure!(!chain(lab, "iptables", "OUTPUT_VPN_KILL_SWITCH")?.is_empty(), "iptables is open");
+        lab.host().succeed(["rm", "/run/hangs"])?;
+        wait_for("the second layer holds the rules", START, || {
+            Ok((status(lab)?["layers"][1]["enforced"] == true).then_some(()))
+        })
+        .with_context(|| agent.log())
     })
     .unwrap();
 }

@@ -159,3 +159,50 @@ fn an_nft_that_cannot_own_leaves_the_tables_as_they_were() {
     })
     .unwrap();
 }
+
+/// While there is a file `/run/ends`, an nft that should go on ends at once. While there is `/run/refuses`, it
+/// refuses each text. A single run of nft always works.
+const TRANSIENT: &str = r#"
+    case " $* " in
+    *' -i '*)
+        test ! -e /run/ends || exit 1
+        mkfifo /run/lines.$$
+        exec 3<&0
+        while IFS= read -r line; do
+            case $line in
+            *'"/proc/'*) if test -e /run/refuses; then echo 'Error: No buffer space available' >&2; continue; fi ;;
+            esac
+            printf '%s\n' "$line"
+        done <&3 >/run/lines.$$ &
+        exec $real "$@" </run/lines.$$ ;;
+    *) exec $real "$@" ;;
+    esac"#;
+
+#[test]
+fn an_nft_that_fails_for_a_moment_does_not_end_ownership_until_the_agent_is_restarted() {
+    with_lab(|lab| {
+        nft::later(lab)?;
+        nft::fake(lab, TRANSIENT)?;
+        lab.host().file("/run/ends", "")?;
+        let siege = Siege::begin(lab, BOTH)?;
+        wait_for_owned(lab, false)?;
+        let flush = |when: &str| -> Result<()> {
+            lab.host().succeed(["rm", "-f", "/run/ends", "/run/refuses"])?;
+            wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
+            let left = siege.repaired(&format!("{when}, nft flush ruleset"), FLUSHES[0], "nft")?;
+            ensure!(left.of_host + left.of_container == 0, "{when}: {left:?} left");
+            Ok(())
+        };
+        flush("no session at the start")?;
+
+        // The rules are put in force without an owner.
+        lab.host().file("/run/refuses", "")?;
+        let pause = tunwarden(lab, ["pause", "60s"])?;
+        ensure!(pause.status.success(), "{pause:?}");
+        ensure!(status(lab)?["layers"][1]["owned"] == false, "{}", status(lab)?);
+        ensure!(tunwarden(lab, ["resume"])?.status.success());
+        siege.is_silent("after the pause")?;
+        flush("a session that refused a pause")
+    })
+    .unwrap();
+}
