@@ -72,13 +72,16 @@ impl Attendant {
     /// Waits until some work with the rules has ended. Until then nothing else reads or changes the rules.
     pub(super) async fn attend<T>(&mut self, machine: &Machine, work: impl Future<Output = T>) -> T {
         let slow = Instant::now() + SLOW_AFTER;
+        let mut pace = Pace::Usual;
         let mut work = std::pin::pin!(work);
         loop {
-            let pace = if Instant::now() >= slow { Pace::Slow } else { Pace::Usual };
             tokio::select! {
                 result = &mut work => return result,
                 () = tick(&mut self.watchdog) => notify(&[NotifyState::Watchdog]),
-                () = tokio::time::sleep_until(slow), if pace == Pace::Usual => self.tell_that_it_is_slow(machine),
+                () = tokio::time::sleep_until(slow), if pace == Pace::Usual => {
+                    pace = Pace::Slow;
+                    self.tell_that_it_is_slow(machine);
+                }
                 Some(request) = self.requests.recv(), if self.has_room() => self.take(machine, request, pace),
             }
         }

@@ -27,10 +27,12 @@ impl Firewall {
     /// rules before are as safe as they were, unless they are the rules of a pause.
     ///
     /// # Errors
-    /// As [`Firewall::commit`].
+    /// As [`Firewall::commit`], and [`FirewallError::NotOpened`].
     pub async fn try_commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
+        let repaired =
+            if ruleset.is_paused() { self.repair_before_pause().await? } else { Commit::AsPlanned };
         let before = self.held.take().filter(|before| !before.is_paused());
-        self.commit_or_go_back(ruleset, before).await
+        self.commit_or_go_back(ruleset, before).await.map(|commit| repaired.and(commit))
     }
 
     async fn commit_or_go_back(
@@ -39,7 +41,7 @@ impl Firewall {
         before: Option<Ruleset>,
     ) -> Result<Commit, FirewallError> {
         // A pause opens. No family opens alone, and nf_tables, which refuses more, opens last.
-        let order = match before.is_some() && ruleset.is_paused() {
+        let order = match ruleset.is_paused() {
             true => Order::InTurn,
             false => Order::AtOnce,
         };
@@ -53,10 +55,15 @@ impl Firewall {
             // If the rules are the same, the second attempt has put them in force.
             if !outcome.is_refused() && before != *ruleset {
                 self.report(&outcome);
+                if let Some(unread) = outcome.unread() {
+                    return Err(FirewallError::Unread(unread));
+                }
                 self.held = Some(before);
                 return Err(FirewallError::Kept(Box::new(why)));
             }
-            tracing::warn!("{}; and the rules before cannot be restored", describe(&why));
+            if outcome.is_refused() {
+                tracing::warn!("{}; and the rules before cannot be restored", describe(&why));
+            }
         }
         self.report(&outcome);
         let commit = self
@@ -75,6 +82,22 @@ impl Firewall {
         self.remove_leftovers().await;
         self.open_routes().await;
         Ok(commit)
+    }
+
+    /// A pause begins only from rules that are known and were just read. A family that cannot be read or
+    /// changed is found before another one is open.
+    async fn repair_before_pause(&mut self) -> Result<Commit, FirewallError> {
+        let Some(held) = self.held.clone() else {
+            return Err(FirewallError::NotOpened("it is not known which rules are in force".to_owned()));
+        };
+        match self.differences(&held).await {
+            Ok(lines) if lines.is_empty() => Ok(Commit::AsPlanned),
+            Ok(_) => {
+                self.distrust();
+                self.commit_or_go_back(&held, None).await
+            }
+            Err(why) => Err(FirewallError::NotOpened(describe(&why))),
+        }
     }
 
     async fn put(&mut self, ruleset: &Ruleset, order: Order) -> Outcome {
@@ -110,7 +133,10 @@ impl Firewall {
     async fn close_routes(&mut self, why: FirewallError) -> FirewallError {
         let families = why.open_families();
         if families.is_empty() {
-            self.open_routes().await;
+            // Routing that is shut stays shut until rules were read that close.
+            if !why.is_unread() {
+                self.open_routes().await;
+            }
             return why;
         }
         self.routes = Routes::MaybeShut;
@@ -150,6 +176,16 @@ struct Outcome {
 impl Outcome {
     fn is_refused(&self) -> bool {
         self.iptables.is_err() || self.nftables.is_err()
+    }
+
+    /// Why the rules of a layer that took them cannot be read.
+    fn unread(&self) -> Option<String> {
+        let iptables = self.iptables.as_ref().ok().and_then(Option::as_ref);
+        let nftables = self.nftables.as_ref().ok().and_then(Option::as_ref);
+        [iptables, nftables].into_iter().flatten().find_map(|commit| match commit {
+            Commit::Unread(why) => Some(why.clone()),
+            Commit::AsPlanned | Commit::Moved(_) | Commit::Mended(_) => None,
+        })
     }
 
     /// Why a layer refused.

@@ -106,6 +106,8 @@ pub(super) async fn commit(
         match repair(backend, family, expected, tables, &mut seen).await {
             Ok(()) => return Ok(seen),
             Err(why) if attempt < ATTEMPTS && why.may_succeed() => attempt += 1,
+            // Rules that open must be read.
+            Err(why) if tables.iter().any(Table::is_paused) => return Err(why),
             Err(why) => return write_unread(backend, family, tables, why).await,
         }
     }

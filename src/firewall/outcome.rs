@@ -67,6 +67,9 @@ pub enum FirewallError {
     /// The rules were refused, and the rules before are in force.
     #[error("refused; the rules that were in force before stay in force")]
     Kept(#[source] Box<FirewallError>),
+    /// A pause was not begun: it is not known which rules are in force.
+    #[error("the pause was not begun: {0}")]
+    NotOpened(String),
     /// The program says that it wrote the rules, but what the kernel holds cannot be read.
     #[error("the rules were written, and what the kernel holds cannot be read: {0}")]
     Unread(String),
@@ -136,6 +139,7 @@ impl FirewallError {
     pub fn is_unread(&self) -> bool {
         match self {
             Self::ClosedUnread(_)
+            | Self::NotOpened(_)
             | Self::Unread(_)
             | Self::Unreadable(_)
             | Self::Netfilter(_)
@@ -178,6 +182,7 @@ impl FirewallError {
             | Self::Set(_)
             | Self::Differs(_)
             | Self::Kept(_)
+            | Self::NotOpened(_)
             | Self::Unread(_)
             | Self::ClosedCompletely(_)
             | Self::ClosedUnread(_)
@@ -194,6 +199,7 @@ impl FirewallError {
     pub fn is_open(&self) -> bool {
         match self {
             Self::Kept(_)
+            | Self::NotOpened(_)
             | Self::Unread(_)
             | Self::ClosedCompletely(_)
             | Self::ClosedUnread(_)
@@ -235,9 +241,20 @@ impl FirewallError {
 /// The result of a commit in one layer; `None` if this system has no such layer.
 pub(super) type LayerResult = Result<Option<Commit>, FirewallError>;
 
+/// Whether it was read what the layer holds.
+fn is_known(result: &LayerResult) -> bool {
+    match result {
+        Ok(Some(Commit::Unread(_))) => false,
+        Ok(_) => true,
+        Err(why) => !why.is_unread(),
+    }
+}
+
 /// The result of both layers. A packet has to pass both, so one closed layer is enough to close.
 pub(super) fn together(iptables: LayerResult, nftables: LayerResult) -> LayerResult {
     match (iptables, nftables) {
+        // A layer that cannot be read makes up for none.
+        (one, Err(why)) | (Err(why), one) if why.is_open() && !is_known(&one) => Err(why),
         (Ok(Some(one)), Ok(Some(other))) => Ok(Some(one.and(other))),
         (Ok(commit), Ok(None)) | (Ok(None), Ok(commit)) => Ok(commit),
         (Ok(Some(_)), Err(why)) => Err(why.beside_another(Layer::Nftables)),
@@ -278,7 +295,12 @@ mod tests {
 
     #[test]
     fn what_is_open_is_never_hidden() {
+        let unread = || FirewallError::ClosedUnread(Box::new(FirewallError::Differs(Vec::new())));
         for result in [
+            together(Ok(Some(Commit::Unread(String::new()))), Err(open())),
+            together(Err(open()), Ok(Some(Commit::Unread(String::new())))),
+            together(Err(unread()), Err(open())),
+            together(Err(open()), Err(unread())),
             together(Err(open()), Ok(None)),
             together(Ok(None), Err(open())),
             together(Err(open()), Err(open())),

@@ -135,7 +135,7 @@ fn table(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(),
     let attributes = TableAttrs::new(body(payload)?);
     // The kernel always tells the flags. Without them a table that is switched off would look like one in force.
     let flags = attributes.get_flags()?;
-    tables.entry(text_of(attributes.get_name()?)?).or_default().flags = flags;
+    tables.entry(text_of(attributes.get_name()?)).or_default().flags = flags;
     Ok(())
 }
 
@@ -143,8 +143,8 @@ fn chain(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(),
     let attributes = ChainAttrs::new(body(payload)?);
     let policy = attributes.get_policy().ok();
     let policy = policy.map(|policy| if policy == ACCEPT { Policy::Accept } else { Policy::Drop });
-    let table = tables.entry(text_of(attributes.get_table()?)?).or_default();
-    table.chains.entry(text_of(attributes.get_name()?)?).or_default().policy = policy;
+    let table = tables.entry(text_of(attributes.get_table()?)).or_default();
+    table.chains.entry(text_of(attributes.get_name()?)).or_default().policy = policy;
     Ok(())
 }
 
@@ -154,8 +154,8 @@ fn rule(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(), 
         Ok(list) => expressions(list)?,
         Err(_) => HeldRule::Other(None),
     };
-    let table = tables.entry(text_of(attributes.get_table()?)?).or_default();
-    table.chains.entry(text_of(attributes.get_chain()?)?).or_default().rules.push(rule);
+    let table = tables.entry(text_of(attributes.get_table()?)).or_default();
+    table.chains.entry(text_of(attributes.get_chain()?)).or_default().rules.push(rule);
     Ok(())
 }
 
@@ -193,11 +193,12 @@ fn verdict(immediate: &IterableExprImmediateAttrs<'_>) -> Result<Option<(Way, St
         Some(VerdictCode::Goto) => Way::Goto,
         _ => return Ok(None),
     };
-    Ok(Some((way, text_of(verdict.get_chain()?)?)))
+    Ok(Some((way, text_of(verdict.get_chain()?))))
 }
 
-fn text_of(name: &CStr) -> Result<String, Malformed> {
-    name.to_str().map(ToOwned::to_owned).map_err(|_| Malformed)
+/// A name. Our own names are ASCII; what is not UTF-8 in a name of another program is replaced.
+fn text_of(name: &CStr) -> String {
+    name.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

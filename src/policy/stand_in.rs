@@ -3,15 +3,12 @@
 use super::{ChainName, Rule, Ruleset, Table, Verdict, WireChain, WireRule, WireRules};
 
 /// Chains that change with the VPN. They pass only packets to its servers or into its tunnels.
-const ALLOWANCE: [ChainName; 4] =
-    [ChainName::VpnBootstrap, ChainName::VpnOwner, ChainName::VpnTunnel, ChainName::VpnTunnelAddress];
+const ALLOWANCE: [ChainName; 3] = [ChainName::VpnBootstrap, ChainName::VpnOwner, ChainName::VpnTunnel];
 
 impl Ruleset {
     /// Whether an administrator's pause is among the rules. Only its rules have a deadline.
     pub fn is_paused(&self) -> bool {
-        let tables = self.ipv4.iter().chain(&self.ipv6);
-        let rules = tables.flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-        self.wire.open.is_some() || rules.into_iter().any(|rule| rule.until.is_some())
+        self.wire.open.is_some() || self.ipv4.iter().chain(&self.ipv6).any(Table::is_paused)
     }
 
     /// Whether these rules hold the contract in the place of `wanted`: outside the chains of the VPN's own allowance
@@ -21,6 +18,13 @@ impl Ruleset {
             && tables_may(&self.ipv4, &wanted.ipv4)
             && tables_may(&self.ipv6, &wanted.ipv6)
             && wires_may(&self.wire, &wanted.wire)
+    }
+}
+
+impl Table {
+    /// Whether a rule of an administrator's pause is among the rules.
+    pub fn is_paused(&self) -> bool {
+        self.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.until.is_some())
     }
 }
 
@@ -79,7 +83,8 @@ fn rules<'r, R>(chains: &Chains<'r, R>, name: ChainName) -> &'r [R] {
 
 /// Whether each held rule that passes packets is wanted too, and each wanted refusal is held.
 fn passes_no_more<R: PartialEq>(held: &[R], wanted: &[R], verdict: impl Fn(&R) -> &Verdict) -> bool {
-    let refuses = |rule: &&R| *verdict(rule) == Verdict::Drop;
+    // Containers of a network with the policy `lan` pass that chain, and no other.
+    let refuses = |rule: &&R| matches!(verdict(rule), Verdict::Drop | Verdict::Goto(ChainName::DockerLan));
     held.iter().filter(|rule| !refuses(rule)).all(|rule| wanted.contains(rule))
         && wanted.iter().filter(refuses).all(|rule| held.contains(rule))
 }
@@ -87,9 +92,9 @@ fn passes_no_more<R: PartialEq>(held: &[R], wanted: &[R], verdict: impl Fn(&R) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Access, Config};
     use crate::policy::{Owners, ruleset};
-    use crate::vpn::{Situation, Wire};
+    use crate::vpn::{NetworkAccess, Situation, TunnelAddress, Wire};
 
     fn rules(change: impl FnOnce(&mut Situation)) -> Ruleset {
         let mut situation = Situation::default();
@@ -119,5 +124,29 @@ mod tests {
         assert!(wired.may_stand_for(&locked) && !locked.may_stand_for(&wired));
         let bridged = rules(|situation| situation.bridges = vec!["mybr0".parse().unwrap()]);
         assert!(locked.may_stand_for(&bridged) && !bridged.may_stand_for(&locked));
+    }
+
+    #[test]
+    fn rules_that_do_not_refuse_what_the_tunnel_s_own_address_needs_are_no_stand_in() {
+        let locked = rules(|_| {});
+        let protected = rules(|situation| {
+            let tunnel =
+                TunnelAddress { interface: "tun0".parse().unwrap(), address: "10.8.0.2".parse().unwrap() };
+            situation.tunnel_addresses = vec![tunnel];
+        });
+        assert!(locked != protected && !locked.may_stand_for(&protected));
+        assert!(protected.may_stand_for(&locked));
+    }
+
+    #[test]
+    fn rules_without_the_policy_of_a_container_network_are_no_stand_in() {
+        let config = Config::parse("docker = { networks = { l = \"lan\" } }\n", "config.toml").unwrap();
+        let of = |networks: Vec<NetworkAccess>| {
+            let situation = Situation { networks, ..Situation::default() };
+            ruleset(&config, &Owners::from([0]), &situation)
+        };
+        let network = NetworkAccess { bridge: "br-lan".parse().unwrap(), access: Access::Lan };
+        let (before, after) = (of(Vec::new()), of(vec![network]));
+        assert!(before != after && !before.may_stand_for(&after));
     }
 }

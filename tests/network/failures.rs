@@ -219,6 +219,36 @@ const REFUSING: &str = r#"
     if test -e /run/refuses; then echo "it is refused" >&2; exit 1; fi
     exec $real "$@""#;
 
+/// A pause opens IPv4 before IPv6. If IPv6 cannot be read, the agent finds that out before it opens IPv4.
+#[test]
+fn a_pause_beside_a_family_that_cannot_be_read_opens_nothing() -> Result<()> {
+    with_lab(|lab| {
+        for program in ["ip6tables-save", "ip6tables"] {
+            fake_tool(lab, program, REFUSING)?;
+        }
+        let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
+        let _bus = bus(lab)?;
+        let _agent = agent(lab, ONE_LAYER)?;
+        story.close()?;
+        wait_for_state(lab, "locked")?;
+        lab.host().file("/run/refuses", "")?;
+        // The first pause begins from rules that are known, the next ones from rules that are not.
+        for _ in 0..3 {
+            let pause = tunwarden(lab, ["pause", "20s"])?;
+            ensure!(pause.status.code() == Some(1), "it says that it is paused: {pause:?}");
+            ensure!(pause.stderr.contains("nothing was opened"), "it does not say so: {pause:?}");
+            story.check("a pause while IPv6 cannot be read", &contract)?;
+        }
+
+        lab.host().succeed(["rm", "/run/refuses"])?;
+        wait_for("the rules are in force again", SOON, || {
+            Ok((status(lab)?["enforced"] == true).then_some(()))
+        })?;
+        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
+        story.is_seen("the control: a pause of a kernel that can be read")
+    })
+}
+
 #[test]
 fn a_configuration_that_the_kernel_refuses_leaves_the_old_one_in_force() -> Result<()> {
     with_lab(|lab| {

@@ -99,6 +99,12 @@ impl Ledger {
         Some(first.map_or(now, |&first| first + WINDOW))
     }
 
+    /// Whether another program has changed something after this generation.
+    pub(super) fn is_foreign_since(&self, generation: Option<Generation>) -> bool {
+        let is_after = |change: &Change| generation.is_none_or(|began| change.generation.is_after(began));
+        self.changes.iter().any(|change| is_after(change) && !is_ours(&change.by.name))
+    }
+
     fn is_old(&self, generation: Generation) -> bool {
         let within = |&(began, ended): &(Generation, Generation)| {
             generation.is_after(began) && !generation.is_after(ended)

@@ -78,6 +78,10 @@ impl Drift {
             Made::Commit => {
                 Reading { read, began, ended, made: transactions().wrapping_sub(before.transactions) }
             }
+            // Another program may have changed what was read before: the agent reads again at once.
+            Made::Nothing if self.ledger.is_foreign_since(began) => {
+                Reading { read: Read::Everything, began, ended: None, made: 0 }
+            }
             // The commit is repeated after a delay. The changes that it made and took back must not repeat it
             // at once.
             Made::Nothing => Reading { read: Read::Everything, began: ended, ended, made: 0 },

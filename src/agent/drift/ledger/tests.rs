@@ -145,3 +145,12 @@ fn however_many_names_there_are_few_are_kept() {
     }
     assert_eq!((ledger.repairs.len(), ledger.changes.len()), (COUNTED, REMEMBERED));
 }
+
+#[test]
+fn a_change_of_another_program_during_a_commit_that_failed_is_told_from_our_own() {
+    let mut ledger = Ledger::default();
+    ledger.note(change(4, "iptables"));
+    ledger.note(change(6, "iptables-restor"));
+    assert!(ledger.is_foreign_since(Some(3.into())) && ledger.is_foreign_since(None));
+    assert!(!ledger.is_foreign_since(Some(4.into())), "the kernel has counted this change before");
+}
