@@ -13,7 +13,7 @@ use crate::store::Store;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Log every event as well.
+    /// Log every event too.
     #[arg(long, short)]
     verbose: bool,
 }

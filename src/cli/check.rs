@@ -22,12 +22,12 @@ pub(super) fn run(path: Option<&Path>) -> Outcome {
     }
     let (_, unknown) = system::owners(&config);
     for name in unknown {
-        say(&format!("bootstrap.owners: this system has no user `{}`; it is skipped.", name.as_str()));
+        say(&format!("bootstrap.owners: this system has no user `{}`. It is ignored.", name.as_str()));
     }
     if !can_hold_sets() {
         say(&format!(
-            "ipset is not installed: more than {FEW} servers would be a rule each, which every packet to one of \
-             the last has to pass. To install it: sudo apt install ipset"
+            "ipset is not installed. With more than {FEW} servers each server needs its own rule, and a packet \
+             to one of the last servers must pass all of them. To install it: sudo apt install ipset"
         ));
     }
     Ok(ExitCode::SUCCESS)

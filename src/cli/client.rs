@@ -1,4 +1,4 @@
-//! Speaking to the agent on the system bus.
+//! Calls to the agent on the system bus.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use zbus::fdo;
 use crate::bus::{self, Agent1Proxy, Fields};
 use crate::status::Status;
 
-/// How long the agent is given for an answer; a commit takes a tenth of a second.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the agent may take to answer. A commit takes 0.1 s.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Says what to do when there is no agent.
+/// Shown when no agent answers.
 pub(super) const NOT_RUNNING: &str =
     "the agent is not running; start it with: sudo systemctl start tunwarden";
 
-/// How long bringing a VPN back may take: three times a VPN, and the networks.
-const COMEBACK: Duration = Duration::from_secs(600);
+/// How long a reconnect may take: three attempts to start a VPN, and the restart of the networks.
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) async fn connect() -> anyhow::Result<Agent1Proxy<'static>> {
-    connect_for(PATIENCE).await
+    connect_for(TIMEOUT).await
 }
 
-/// For a call that brings a VPN back.
-pub(super) async fn connect_patiently() -> anyhow::Result<Agent1Proxy<'static>> {
-    connect_for(COMEBACK).await
+/// Connects for a call that reconnects a VPN.
+pub(super) async fn connect_for_reconnect() -> anyhow::Result<Agent1Proxy<'static>> {
+    connect_for(RECONNECT_TIMEOUT).await
 }
 
-async fn connect_for(patience: Duration) -> anyhow::Result<Agent1Proxy<'static>> {
-    let builder = zbus::connection::Builder::system().method_timeout(patience);
-    let connection = builder.build().await.context("no system bus")?;
+async fn connect_for(timeout: Duration) -> anyhow::Result<Agent1Proxy<'static>> {
+    let builder = zbus::connection::Builder::system().method_timeout(timeout);
+    let connection = builder.build().await.context("cannot connect to the system bus")?;
     connect_on(&connection).await
 }
 
@@ -49,24 +49,24 @@ fn unanswered(error: zbus::Error) -> anyhow::Error {
     anyhow!("the agent does not answer: {error}; see: journalctl -u tunwarden")
 }
 
-/// Has the agent compare, and put right what differs.
+/// Makes the agent compare the kernel's rules with its own and repair the differences. Returns the differences.
 pub(super) async fn verify() -> anyhow::Result<Vec<String>> {
     Ok(connect().await?.verify().await?)
 }
 
-/// Has the agent end a pause, compare, and put right what differs.
+/// Makes the agent end a pause, compare the rules and repair the differences.
 ///
 /// # Errors
-/// When the kernel does not hold the rules then.
+/// If the kernel does not hold the rules afterwards.
 pub(super) async fn close() -> anyhow::Result<()> {
     let agent = connect().await?;
     agent.resume().await?;
     if !agent.verify().await?.is_empty() {
         let left = agent.verify().await?;
-        ensure!(left.is_empty(), "the agent could not put right what differs: {}", left.join("; "));
+        ensure!(left.is_empty(), "the agent could not repair the rules: {}", left.join("; "));
     }
     let verdict = status(&agent).await?.verdict();
-    ensure!(verdict.is_closed(), "the agent says: {verdict}");
+    ensure!(verdict.is_closed(), "the agent reports: {verdict}");
     Ok(())
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn report(fields: Fields) -> anyhow::Result<()> {
     Ok(connect().await?.report_tunnel(fields).await?)
 }
 
-/// What the agent answered, without the bus's own words around it.
+/// The agent's error message, without the D-Bus error name around it.
 pub(super) fn answer(error: zbus::Error) -> anyhow::Error {
     anyhow!(bus::spoken(&error))
 }

@@ -1,4 +1,4 @@
-//! `tunwarden pause`, `resume`, `reconnect` and `reload`: what an administrator asks of the agent.
+//! `tunwarden pause`, `resume`, `reconnect` and `reload`: requests of an administrator to the agent.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,16 +8,16 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::{BAD_CONFIG, Outcome, client, complain, duration::PauseLength, lock, say};
 use crate::store::Store;
 
-/// How long a pause for a portal is when nobody says.
+/// How long a pause for a portal lasts if no duration is given.
 const PORTAL_PAUSE: &str = "10m";
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct PauseArgs {
-    /// For how long, 1s to 24h: 90s, 5m, 1h30m, 5 minutes. For a portal 10m when it is left out.
+    /// How long, from 1s to 24h: 90s, 5m, 1h30m, 5 minutes. The default for a portal is 10m.
     #[arg(value_name = "DURATION", required_unless_present = "purpose", num_args = 1..=6)]
     length: Vec<String>,
-    /// Open only what this takes: for a captive portal DNS, HTTP and HTTPS on the way out, for this
-    /// machine and not its containers, until the VPN is up.
+    /// Open only what WHAT needs. A captive portal needs outgoing DNS, HTTP and HTTPS of this machine, not of
+    /// its containers. The pause ends when the VPN is up.
     #[arg(long = "for", id = "purpose", value_enum, value_name = "WHAT")]
     purpose: Option<Purpose>,
 }
@@ -53,14 +53,14 @@ pub(super) async fn resume(config: Option<&Path>) -> Outcome {
         return lock::run(config).await;
     };
     agent.resume().await.map_err(client::answer)?;
-    say("closed again");
+    say("The pause has ended: the firewall is closed again.");
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn reconnect() -> Outcome {
-    let agent = client::connect_patiently().await?;
+    let agent = client::connect_for_reconnect().await?;
     agent.reconnect().await.map_err(client::answer)?;
-    say("the VPN is back");
+    say("The VPN is connected again.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,12 +68,12 @@ pub(super) async fn reload() -> Outcome {
     match client::connect().await {
         Ok(agent) => match agent.reload().await {
             Ok(()) => {
-                say("the new configuration is in force");
+                say("The new configuration is in force.");
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => {
                 complain(&format!(
-                    "{:#}\ntunwarden: refused; the old configuration stays in force",
+                    "{:#}\ntunwarden: the new configuration is refused; the old configuration stays in force",
                     client::answer(error)
                 ));
                 Ok(ExitCode::from(BAD_CONFIG))

@@ -1,4 +1,4 @@
-//! `tunwarden doctor`: what is wrong, and how to mend it.
+//! `tunwarden doctor`: what is wrong, and how to fix it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,17 +24,17 @@ use crate::system;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Print it for programs.
+    /// Print JSON, for programs.
     #[arg(long)]
     json: bool,
-    /// Write one archive (tar.gz) for a bug report into a new file: what doctor and status say, the rules,
+    /// Write one archive (tar.gz) for a bug report into a new file: the output of doctor and status, the rules,
     /// versions and the journal of the last hour. Addresses and names are replaced.
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
-    /// Leave addresses and names in the archive as they are.
+    /// Keep addresses and names in the archive unchanged.
     #[arg(long, requires = "bundle")]
     with_addresses: bool,
-    /// Be the second reader of iptables: read questions on standard input and print what is there.
+    /// Run as the second reader of iptables: read questions from standard input and print the answers.
     #[arg(long, hide = true)]
     second_reader: bool,
 }
@@ -48,7 +48,7 @@ const ROOTS: [&str; 5] = [
     "the configurations of OpenVPN",
 ];
 
-/// What programs get.
+/// The JSON of `tunwarden doctor --json`.
 #[derive(Serialize)]
 struct Report<'a> {
     healthy: bool,
@@ -99,7 +99,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
             (None, rules.map_err(|error| format!("{error:#}")))
         }
     };
-    // A running agent has its own.
+    // A running agent knows which configuration it uses.
     let of_agent = status.as_ref().and_then(|status: &Status| status.configuration.clone());
     let source = of_agent.map_or_else(|| configuration.source.clone(), |agent| agent.source);
     let left_out = match &status {
@@ -139,7 +139,7 @@ async fn second_reading(config: &Config, rules: &Result<Vec<String>, String>) ->
     second_reader::compare(config.firewall.backend, verdict).await
 }
 
-/// Scripts and units of the article and of its author's later tool, and that tool's chains.
+/// Scripts and units of the article and of its author's later tool, and the chains of that tool.
 async fn article(files: &Files) -> Vec<String> {
     let chains = match nix::unistd::geteuid().is_root() {
         true => Dump::take(Backend::Auto).await.map(|dump| dump.later_chains()).unwrap_or_default(),
@@ -148,7 +148,8 @@ async fn article(files: &Files) -> Vec<String> {
     files.article().into_iter().chain(chains.into_iter().map(|chain| format!("the chain {chain}"))).collect()
 }
 
-/// The names of the default are those of every distribution: that one lacks some is no fault.
+/// Users of the configuration that do not exist. The default names users of every distribution, so it is not a
+/// fault if one of those is missing.
 fn missing_owners(config: &Config) -> Vec<String> {
     let default = Bootstrap::default().owners;
     let (_, unknown) = system::owners(config);
@@ -157,7 +158,7 @@ fn missing_owners(config: &Config) -> Vec<String> {
 }
 
 fn unresolved(config: &Config, store: &Store) -> Vec<String> {
-    // Root alone may read what is known; for others this says nothing.
+    // Only root may read the known names. For other users nothing is reported.
     let Ok(known) = store.names() else { return Vec::new() };
     let names = config.bootstrap.servers.iter().filter_map(|server| match &server.host {
         Host::Name(name) => Some(name),
@@ -192,7 +193,7 @@ async fn worlds(files: &Files) -> Worlds {
     Worlds { legacy: used && holds(Backend::Legacy).await, nft: holds(Backend::Nft).await }
 }
 
-/// Seen from the session in which this is run; root sees whether they are started at all.
+/// Problems with notifications in the user's session. Without a session only the autostart file is checked.
 async fn notifications(files: &Files) -> Vec<Notification> {
     let mut found = Vec::new();
     if !files.has("etc/xdg/autostart/tunwarden-notify.desktop") {

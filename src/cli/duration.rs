@@ -1,11 +1,11 @@
-//! How long a pause is, as a person writes it.
+//! The length of a pause on the command line.
 
 use std::str::FromStr;
 
 use crate::bus::LONGEST_PAUSE;
 use crate::net::{LengthError, length};
 
-/// 1 second to 24 hours.
+/// A length from 1 second to 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PauseLength(u64);
 
@@ -13,7 +13,7 @@ pub(super) struct PauseLength(u64);
 pub(super) enum PauseLengthError {
     #[error(transparent)]
     Length(LengthError),
-    #[error("a pause is 1s to 24h")]
+    #[error("A pause lasts from 1s to 24h.")]
     Range,
 }
 

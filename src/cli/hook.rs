@@ -1,5 +1,5 @@
-//! `tunwarden hook`: what OpenVPN and NetworkManager call. Whatever happens, it exits 0: a hook that
-//! fails ends the VPN.
+//! `tunwarden hook`: called by OpenVPN and NetworkManager. It always exits with 0, because OpenVPN ends a VPN
+//! whose hook fails.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,19 +14,19 @@ use crate::store::Store;
 use crate::system::{self, process};
 use crate::vpn::DatedReport;
 
-/// How long the agent may take for its answer. The scripts in `hooks/` give this program 2 s; what is left
-/// of them is for the file.
-const PATIENCE: Duration = Duration::from_millis(1000);
+/// How long the agent may take to answer. The scripts in `hooks/` stop this program after 2 s; the remaining
+/// time is for writing the file.
+const TIMEOUT: Duration = Duration::from_millis(1000);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Hook {
-    /// OpenVPN's up and down: reads OpenVPN's environment.
+    /// Called for OpenVPN's up and down events; reads OpenVPN's environment.
     Openvpn {
-        /// OpenVPN's own arguments; everything needed is in the environment.
+        /// OpenVPN's arguments. They are ignored: the environment says everything.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         _arguments: Vec<std::ffi::OsString>,
     },
-    /// NetworkManager's dispatcher: an interface and an action.
+    /// Called by NetworkManager's dispatcher with an interface and an action.
     Dispatcher {
         /// Interface and action.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -52,11 +52,11 @@ pub(super) async fn run(hook: &Hook) -> ExitCode {
 async fn report(mut fields: Fields) {
     let at = system::boottime();
     fields.insert(openvpn::CALLED_AT.to_owned(), at.to_string());
-    let sent = tokio::time::timeout(PATIENCE, client::report(fields.clone())).await;
+    let sent = tokio::time::timeout(TIMEOUT, client::report(fields.clone())).await;
     let why = match sent {
         Ok(Ok(())) => return,
         Ok(Err(error)) => format!("{error:#}"),
-        Err(_) => "it did not answer in time".to_owned(),
+        Err(_) => "it did not answer within 1 s".to_owned(),
     };
     complain(&format!("tunwarden: the agent was not told: {why}"));
     // The agent reads it as soon as it can.

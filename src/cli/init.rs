@@ -1,5 +1,5 @@
-//! `tunwarden init`: the first run. It looks, explains, writes a configuration and puts it in force; if
-//! nobody confirms, everything is as it was before, whatever has become of the terminal.
+//! `tunwarden init`: the first run. It looks at the machine, explains, writes a configuration and puts it in
+//! force. If nobody confirms, the earlier state is restored, even if the terminal has ended.
 
 mod look;
 mod undo;
@@ -21,10 +21,10 @@ use look::{Seen, look};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Ask nothing and wait for no confirmation: for machines that nobody sits at.
+    /// Ask nothing and do not wait for a confirmation. For machines without a user in front of them.
     #[arg(long)]
     yes: bool,
-    /// What runs in the background meanwhile.
+    /// Run the process that restores the earlier state from this folder unless it is confirmed.
     #[arg(long, hide = true, value_name = "DIR")]
     undo: Option<PathBuf>,
 }
@@ -35,7 +35,10 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     }
     needs_root("init")?;
     let asks = !args.yes;
-    ensure!(!asks || std::io::stdin().is_terminal(), "nobody can be asked here: tunwarden init --yes");
+    ensure!(
+        !asks || std::io::stdin().is_terminal(),
+        "standard input is not a terminal, so tunwarden cannot ask; to run without questions: tunwarden init --yes"
+    );
     let path = path.unwrap_or(Path::new(DEFAULT_PATH));
     let dump = Dump::take(Backend::Auto).await.context("cannot read what the kernel holds")?;
     let mut seen = look(&dump).await;
@@ -44,15 +47,15 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     } else if seen.plan.found && seen.plan.is_empty() {
         rules(&seen.plan);
         bail!(
-            "none of the rules from before could be carried over; nothing was changed. To be asked: sudo \
-             tunwarden init. To begin without those rules: move the files that are named above, then again"
+            "none of the earlier rules could be carried over, so nothing was changed. To answer questions about \
+             them: sudo tunwarden init. To start without those rules: move the files named above, then try again"
         );
     }
     let text = configuration(&seen.plan, &seen.found);
     let config = Config::parse(&text, &path.display().to_string());
-    let config = config.context("what was found makes no configuration")?;
+    let config = config.context("the rules found on this machine do not make a valid configuration")?;
     explain(&seen, &config, path);
-    if asks && !asked("Go on? [y/N] ")? {
+    if asks && !asked("Continue? [y/N] ")? {
         bail!("nothing was changed");
     }
     let before = undo::Before::of(path, dump)?;
@@ -61,45 +64,45 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         false => None,
     };
     if let Err(error) = apply(&before, &text, path).await {
-        before.bring_back().await.context("and what was before could not be put back")?;
-        return Err(error.context("not put in force; everything is as before"));
+        before.bring_back().await.context("the earlier state could not be restored")?;
+        return Err(error.context("not put in force; the earlier state is restored"));
     }
     if let Some(guard) = guard
         && !guard.confirmed().await?
     {
-        bail!("not confirmed: everything is as before");
+        bail!("not confirmed: the earlier state is restored");
     }
     settle(&seen).await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows what was found, what becomes of each rule, and what to take care of.
+/// Shows what was found, what happens to each rule, and the warnings.
 fn explain(seen: &Seen, config: &Config, path: &Path) {
-    say("This was found:");
+    say("Found on this machine:");
     seen.found.iter().for_each(|line| say(&format!("  - {}", plain(line))));
     rules(&seen.plan);
     let warnings = sorted_warnings(config);
     if !warnings.is_empty() {
-        say("\nTake care:");
+        say("\nWarnings:");
         warnings.iter().for_each(|text| say(&format!("  ! {}", plain(text))));
     }
     if !seen.others.is_empty() {
-        say("\nThese change firewall rules later, and tunwarden then has to put them right again:");
+        say("\nThese change firewall rules later, and tunwarden then has to repair its rules:");
         for other in &seen.others {
             say(&format!("  ! {}\n    {}", plain(&other.problem), plain(&other.mend)));
         }
     }
     say(&format!(
-        "\nThis will change: {} is written (an older one is kept beside it), and from now on nothing leaves \
-         this machine outside the VPN but DHCP, {}and the VPN client to its servers. Programs and \
-         containers have no network until the VPN is up. Connections that are open now may break; from \
-         outside the LAN nobody comes in.",
+        "\nThis will change: tunwarden writes {} (it keeps an older file beside it). From then on only DHCP, \
+         {}and the VPN client's connection to its servers leave this machine outside the VPN. Programs and \
+         containers have no network until the VPN is up. Connections that are open now may break. Only the \
+         LAN can open connections to this machine.",
         path.display(),
         if config.lan.allow { "the LAN, " } else { "" }
     ));
 }
 
-/// Every rule from before, with what becomes of it.
+/// Shows every earlier rule, and what happens to it.
 fn rules(plan: &Plan) {
     let mut file = "";
     for entry in &plan.entries {
@@ -116,7 +119,7 @@ fn rules(plan: &Plan) {
         let text = plain(&entry.text);
         say(&match &entry.fate {
             Fate::Carried(key) => format!("  + {text}\n      carried over as {key}"),
-            Fate::Covered(why) => format!("  = {text}\n      covered already: {}", plain(why)),
+            Fate::Covered(why) => format!("  = {text}\n      already covered: {}", plain(why)),
             Fate::LeftOut(why) => format!("  - {text}\n      not carried over: {}", plain(why)),
         });
     }
@@ -125,18 +128,18 @@ fn rules(plan: &Plan) {
     }
 }
 
-/// Every warning of `check`, first the one that breaks every program.
+/// Every warning of `check`. The warning that concerns every program comes first.
 fn sorted_warnings(config: &Config) -> Vec<String> {
     let mut warnings: Vec<String> = config.warnings().into_iter().map(|warning| warning.text).collect();
     warnings.sort_by_key(|text| !text.starts_with("Names cannot be looked up"));
     warnings
 }
 
-/// Asks what only the user knows: which interface is the VPN's, and whether more may pass than before.
+/// Asks what only the user knows: which interface is the VPN's, and whether to allow more than before.
 fn ask(seen: &mut Seen, dump: &Dump) -> anyhow::Result<()> {
     for name in std::mem::take(&mut seen.plan.questions) {
         let question = format!(
-            "Is {} the interface of your VPN, and not the way to your provider? [y/N] ",
+            "Is {} the interface of your VPN, and not your connection to the provider? [y/N] ",
             plain(&name)
         );
         if asked(&question)? {
@@ -148,8 +151,8 @@ fn ask(seen: &mut Seen, dump: &Dump) -> anyhow::Result<()> {
     }
     if seen.plan.found && seen.plan.tunnel.is_none() {
         rules(&seen.plan);
-        let question = "No rule for what may pass through the VPN could be carried over. Let everything pass \
-                        through it, which may be wider than before? [y/N] ";
+        let question = "No rule for traffic through the VPN could be carried over. Allow all traffic through \
+                        it, which may be more than before? [y/N] ";
         if asked(question)? {
             seen.plan.tunnel = Some(Traffic::Any);
         }

@@ -1,4 +1,4 @@
-//! Finding the configuration.
+//! Reads the configuration of a command.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,11 @@ use crate::config::{DEFAULT_PATH, Faults, InForce, Written};
 use crate::status::ConfigurationStatus;
 use crate::store::Store;
 
-/// The configuration at `path`; without a path the system's, and its default when there is none.
+/// Reads the configuration at `path`. Without a path it reads the system's file; if there is none, it returns
+/// the default.
 ///
 /// # Errors
-/// Every fault in it, for people.
+/// Every fault in the file.
 pub(super) fn load(path: Option<&Path>) -> Result<Written, Faults> {
     match (Written::read(&path_of(path)), path) {
         (Err(Faults::NotFound(_)), None) => Ok(Written::default()),
@@ -18,12 +19,12 @@ pub(super) fn load(path: Option<&Path>) -> Result<Written, Faults> {
     }
 }
 
-/// The configuration in force: that of the file, or what stands in for a file with a fault.
+/// The configuration in force: the file's, or its replacement if the file has a fault.
 pub(super) fn in_force(path: Option<&Path>, store: &Store) -> InForce {
     InForce::choose(load(path), || store.configuration())
 }
 
-/// The same; says so on stderr when it is not the file's.
+/// As [`in_force`]; warns on standard error if it is not the file's.
 pub(super) fn in_force_aloud(path: Option<&Path>, store: &Store) -> InForce {
     let in_force = in_force(path, store);
     if let Some(announcement) = in_force.announcement() {
@@ -32,7 +33,7 @@ pub(super) fn in_force_aloud(path: Option<&Path>, store: &Store) -> InForce {
     in_force
 }
 
-/// The same as the status has it.
+/// The same for the status.
 pub(super) fn configuration_status(path: Option<&Path>, in_force: &InForce) -> ConfigurationStatus {
     ConfigurationStatus::new(&path_of(path), in_force)
 }

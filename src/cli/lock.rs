@@ -1,4 +1,4 @@
-//! `tunwarden lock`: the locked policy, once. What the early unit at boot runs.
+//! `tunwarden lock`: puts the locked rules in force, once. The early unit at boot runs it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use crate::vpn::{Event, LinkTable, Machine, Remembered, Situation, State};
 pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let store = Store::default();
     if store.running_agent().is_some() && client::close().await.is_ok() {
-        say("locked: the agent is running and holds the rules");
+        say("locked: the agent is running and enforces the rules");
         return Ok(ExitCode::SUCCESS);
     }
     needs_root("lock")?;
@@ -48,27 +48,28 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     say(match firewall.layers().iter().any(LayerReport::holds_wires) {
         true => "locked: nothing leaves in clear",
         false => {
-            "locked: programs send nothing in clear; not held are raw packet senders, macvlan and ipvlan \
-             containers"
+            "locked: programs send nothing in clear; raw packet senders and containers on macvlan or ipvlan can \
+             still send in clear"
         }
     });
     Ok(ExitCode::SUCCESS)
 }
 
-/// A turn with the rules; without one it is done all the same.
+/// Takes the lock that only one tunwarden process holds while it changes the rules. If the lock cannot be taken,
+/// the rules are changed without it.
 pub(super) async fn turn(store: &Store) -> Option<impl Drop + use<>> {
     let turn = store.turn().await;
     turn.inspect_err(|error| complain(&format!("tunwarden: {}", describe(error)))).ok()
 }
 
-/// What of the VPNs that were learned before cannot be used.
+/// Parts of the VPNs learned before that cannot be used.
 pub(super) fn left_out(config: &Config, store: &Store) -> Vec<LeftOutStatus> {
     let remembered = Remembered { learned: store.endpoints().ok(), ..Remembered::default() };
     let machine = Machine::new(config.clone(), remembered, system::now());
     machine.left_out().into_iter().map(LeftOutStatus::from).collect()
 }
 
-/// The locked situation, from the links as they are now and the endpoints learned before.
+/// The locked situation, from the current links and the endpoints learned before.
 pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
     let table = links::snapshot().await.unwrap_or_else(|error| {
         complain(&format!("tunwarden: {}: no LAN until the links can be read", describe(&error)));
@@ -85,7 +86,7 @@ pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
     machine.situation()
 }
 
-/// The configuration is in force now: a later start may find a file with a fault.
+/// Keeps the configuration that is in force, for a later start that finds a file with a fault.
 fn keep_configuration(store: &Store, text: Option<&str>) {
     if let Some(Err(error)) = text.map(|text| store.keep_configuration(text)) {
         complain(&format!("tunwarden: {}", describe(&error)));
@@ -93,10 +94,9 @@ fn keep_configuration(store: &Store, text: Option<&str>) {
 }
 
 fn keep(store: &Store, situation: Situation) {
-    // What hooks have reported still stands: the agent that comes next weighs it. So do the last VPN
-    // and the last loss.
+    // Reports of hooks, the last VPN and the last loss stay: the next agent needs them.
     let before = store.applied().ok().flatten().unwrap_or_default();
-    // Nobody knows what left before this lock.
+    // It is unknown what left before this lock.
     let loss = before.loss.clone().map(|loss| LossStatus { held: false, ..loss });
     let before = Applied { loss, ..before };
     let locked = Applied { situation, refused: None, since: system::now(), pause_ends: None, ..before };

@@ -1,4 +1,4 @@
-//! The command line: one file a verb. Here `anyhow` carries what went wrong to the person who asked.
+//! The command line: one file per command. Only here and in `main`, `anyhow` carries errors to the user.
 
 mod agent;
 mod bundle;
@@ -34,8 +34,8 @@ use crate::store::Store;
 
 /// A VPN kill switch for this machine and its containers that fails closed.
 ///
-/// A drop-by-default firewall stays in place for ever; only the narrow allowance through which the
-/// VPN client reaches its server moves as the VPN comes and goes.
+/// A firewall that drops by default is always in force. When the VPN comes or goes, only one thing changes:
+/// the narrow allowance through which the VPN client reaches its server.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -43,7 +43,7 @@ use crate::store::Store;
     after_help = examples::ALL
 )]
 pub struct Cli {
-    /// The configuration to use.
+    /// Use this configuration file.
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -52,73 +52,73 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Look at this machine, write a configuration for it, and put it in force, to be confirmed.
+    /// Write a configuration for this machine and put it in force; it is undone unless you confirm it.
     #[command(after_help = examples::INIT)]
     Init(init::Args),
-    /// Say what is wrong and how to mend it. Exit: 1 when anything is.
+    /// Show what is wrong and how to fix it. Exit: 1 if anything is wrong.
     #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::Args),
     /// Run the agent that follows the VPN (systemd does this).
     #[command(after_help = examples::AGENT)]
     Agent(agent::Args),
-    /// Put the locked rules in force, once; needs neither bus nor network.
+    /// Put the locked rules in force, once. Needs no bus and no network.
     #[command(after_help = examples::LOCK)]
     Lock,
-    /// Take every trace of tunwarden out of the kernel again.
+    /// Remove all rules of tunwarden from the kernel. Everything leaves in clear then.
     #[command(after_help = examples::RELEASE)]
     Release(release::Args),
-    /// Say whether this machine is protected. Exit: 0 protected, 3 not protected but locked, 4 open,
+    /// Show whether this machine is protected. Exit: 0 protected, 3 not protected but locked, 4 open,
     /// 5 unknown.
     #[command(after_help = examples::STATUS)]
     Status(status::Args),
-    /// Read the configuration and say what it means. Exit: 2 when it has faults.
+    /// Read the configuration and explain what it means. Exit: 2 if it has faults.
     #[command(after_help = examples::CHECK)]
     Check,
-    /// Print the exact rules of a state, as iptables-restore takes them.
+    /// Print the exact rules of a state, in the format of iptables-restore.
     #[command(after_help = examples::RULES)]
     Rules(rules::Args),
-    /// Compare the kernel with the rules, line by line. Exit: 4 when they differ.
+    /// Compare the rules in the kernel with the expected rules. Exit: 4 if they differ.
     #[command(after_help = examples::VERIFY)]
     Verify,
-    /// Open everything for a while: 90s, 5m, 1h30m.
+    /// Open everything for a limited time: 90s, 5m, 1h30m.
     #[command(after_help = examples::PAUSE)]
     Pause(control::PauseArgs),
-    /// Close again at once.
+    /// End a pause immediately.
     #[command(after_help = examples::RESUME)]
     Resume,
-    /// Bring the VPN back that was lost: the VPN, then its network, then all networks off and on.
+    /// Reconnect a lost VPN: restart the VPN, then its network, then all networks.
     #[command(after_help = examples::RECONNECT)]
     Reconnect,
-    /// Have the agent read its configuration anew. Exit: 2 when it is refused.
+    /// Tell the agent to read its configuration again. Exit: 2 if it is refused.
     #[command(after_help = examples::RELOAD)]
     Reload,
-    /// Show notifications and an indicator in this desktop session (it starts with the session).
+    /// Show notifications and an indicator in this desktop session (starts with the session).
     #[command(after_help = examples::NOTIFY)]
     Notify(notify::Args),
-    /// Show what the agent wrote to the journal.
+    /// Show the log of the agent from the journal.
     #[command(after_help = examples::LOG)]
     Log(journal::Args),
-    /// Say what this is, and the versions of what it works with.
+    /// Show the version of tunwarden and of the programs that it uses.
     #[command(after_help = examples::VERSION)]
     Version,
-    /// What OpenVPN and NetworkManager call; never fails them.
+    /// Called by OpenVPN and NetworkManager; always exits with 0.
     #[command(subcommand)]
     Hook(hook::Hook),
 }
 
-/// What a verb ends with.
+/// The result of a command: an exit code, or an error for the user.
 type Outcome = anyhow::Result<ExitCode>;
 
-/// Not protected, and nothing leaves in clear.
+/// Exit code: not protected, and nothing leaves in clear.
 const LOCKED: u8 = 3;
-/// Packets may leave in clear: the rules are not in force, or they are paused.
+/// Exit code: packets may leave in clear, because the rules are not in force or are paused.
 const OPEN: u8 = 4;
-/// What the kernel holds cannot be read.
+/// Exit code: the rules in the kernel cannot be read.
 const UNKNOWN: u8 = 5;
-/// The configuration has faults.
+/// Exit code: the configuration has faults.
 const BAD_CONFIG: u8 = 2;
 
-/// Does what the command line says.
+/// Runs the command.
 pub fn run(cli: Cli) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
@@ -131,35 +131,35 @@ pub fn run(cli: Cli) -> ExitCode {
     })
 }
 
-/// Says what is wrong with a command line, or shows the help that it asks for.
+/// Shows what is wrong with a command line, or the help that was requested.
 pub fn refuse(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
-    match opening_verb(error) {
-        // clap would offer `lock` for `unlock`.
+    match opening_word(error) {
+        // For `unlock`, clap would suggest `lock`.
         Some(word) => complain(&format!(
             "error: unrecognized subcommand '{word}'\n\n  \
-             to open for a while:      sudo tunwarden pause 5m\n  \
-             to give everything back:  sudo tunwarden release\n\n\
+             to open for a limited time:  sudo tunwarden pause 5m\n  \
+             to remove all rules:         sudo tunwarden release\n\n\
              For more information, try '--help'."
         )),
-        // A reader that has gone away is no error.
+        // It is not an error if the reader of the output has ended.
         None => drop(error.print()),
     }
-    // Behind the program: `--config PATH` at most.
+    // Before the command there is only `--config PATH`.
     let first: Vec<OsString> = words.skip(1).take(3).collect();
-    let verb = |name: &str| first.iter().any(|word| word == name);
-    // A hook that fails ends the VPN that called it.
-    if verb("hook") {
+    let is_command = |name: &str| first.iter().any(|word| word == name);
+    // OpenVPN ends a VPN whose hook fails.
+    if is_command("hook") {
         return ExitCode::SUCCESS;
     }
-    // Not open, for whatever reason.
-    if verb("pause") && error.use_stderr() {
+    // Exit code 1 of `pause` means: not open.
+    if is_command("pause") && error.use_stderr() {
         return ExitCode::FAILURE;
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIG))
 }
 
-/// The word of somebody who wants out, where a verb should stand.
-fn opening_verb(error: &clap::Error) -> Option<String> {
+/// A word in the place of the command that asks for an open firewall.
+fn opening_word(error: &clap::Error) -> Option<String> {
     let words = [
         "unlock",
         "off",
@@ -188,7 +188,7 @@ async fn dispatch(cli: Cli) -> Outcome {
     let closes = matches!(cli.verb, Verb::Lock | Verb::Resume);
     let reads =
         matches!(cli.verb, Verb::Status(_) | Verb::Verify | Verb::Reconnect | Verb::Reload | Verb::Pause(_));
-    // With an agent these verbs ask the agent, and would not look at the file at all.
+    // If an agent runs, these commands ask the agent and would not read the file.
     if (closes || reads)
         && let Some(path) = config
         && let Err(faults) = load::load(Some(path))
@@ -228,13 +228,13 @@ async fn verb(verb: Verb, config: Option<&Path>) -> Outcome {
     }
 }
 
-/// Ends a verb that only root can do.
+/// Fails unless the user is root.
 fn needs_root(verb: &str) -> anyhow::Result<()> {
     anyhow::ensure!(nix::unistd::geteuid().is_root(), "this needs root: sudo tunwarden {verb}");
     Ok(())
 }
 
-/// Prints to standard output; a reader that has gone away (`| head`) is no error.
+/// Prints to standard output. It is not an error if the reader has ended (`| head`).
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -10,10 +10,10 @@ use crate::notifier::{self, Icons, Notebook, NotifierError, Setup, Words, langua
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// An indicator without colours, as some panels have them.
+    /// Show an indicator without colours, as some panels need.
     #[arg(long)]
     symbolic: bool,
-    /// Log every event as well.
+    /// Log every event too.
     #[arg(long, short)]
     verbose: bool,
 }
@@ -28,7 +28,7 @@ pub(super) async fn run(args: &Args) -> Outcome {
     };
     match notifier::run(setup).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        // As wished: one of them shows the notifications.
+        // Not a failure: the other process shows the notifications.
         Err(error @ NotifierError::RunsAlready) => {
             complain(&format!("tunwarden: {error}"));
             Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `tunwarden release`: the way out.
+//! `tunwarden release`: removes all rules of tunwarden from the kernel.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -21,12 +21,12 @@ use crate::net::Family;
 use crate::store::Store;
 use crate::vpn::Detours;
 
-/// How long a running agent is given to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a running agent may take to end.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }
@@ -34,7 +34,9 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     needs_root("release")?;
     if !args.yes && !confirmed()? {
-        bail!("nothing was changed; to release without being asked: tunwarden release --yes");
+        bail!(
+            "not confirmed, so nothing was changed; to release without a question: tunwarden release --yes"
+        );
     }
     let (mut firewall, _turn) = end(path).await?;
     let released = firewall.release().await.context("not everything could be released")?;
@@ -77,14 +79,14 @@ const fn tool(family: Family) -> &'static str {
     }
 }
 
-/// Ends the agent, takes every trace of us out of the kernel, and puts back what was before.
+/// Ends the agent, removes all rules of tunwarden from the kernel, and restores the rules of `before`.
 pub(super) async fn give_way(path: Option<&Path>, before: &Dump) -> anyhow::Result<()> {
     let (mut firewall, _turn) = end(path).await?;
-    firewall.give_way(before).await.context("what was before could not be put back")?;
+    firewall.give_way(before).await.context("the earlier rules could not be restored")?;
     clear_up().await
 }
 
-/// The firewall, which no agent holds any more, and a turn with it.
+/// Ends the agent. Returns the firewall and the lock that only one tunwarden process holds.
 async fn end(path: Option<&Path>) -> anyhow::Result<(Firewall, Option<impl Drop + use<>>)> {
     let store = Store::default();
     end_agent(&store).await?;
@@ -92,13 +94,13 @@ async fn end(path: Option<&Path>) -> anyhow::Result<(Firewall, Option<impl Drop 
     Ok((Firewall::new(&in_force_aloud(path, &store).config.firewall), turn))
 }
 
-/// What is ours besides the firewall.
+/// Removes what tunwarden has set outside the firewall.
 async fn clear_up() -> anyhow::Result<()> {
     let store = Store::default();
     if let Err(error) = restore_arp(store.run()) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
-    // Routes past a dead tunnel open nothing; they are taken back all the same.
+    // Routes past a dead tunnel open nothing, but they are tunwarden's.
     if let Err(error) = routes::set(&Detours::default()).await {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
@@ -114,14 +116,17 @@ fn confirmed() -> anyhow::Result<bool> {
         return Ok(false);
     }
     let mut out = std::io::stdout().lock();
-    write!(out, "This opens the firewall: whatever this machine sends leaves in clear. Go on? [y/N] ")?;
+    write!(
+        out,
+        "This opens the firewall: everything that this machine sends leaves in clear. Continue? [y/N] "
+    )?;
     out.flush()?;
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-/// An agent that goes on would close again what is released, and so would one that is started again.
+/// Stops the unit and ends the agent: a running or restarted agent would put the rules in force again.
 async fn end_agent(store: &Store) -> anyhow::Result<()> {
     if systemd::is_running() {
         // systemd would start the agent again if it only ended. A failure shows below: the agent still runs.
@@ -136,7 +141,7 @@ async fn end_agent(store: &Store) -> anyhow::Result<()> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, ended)
+    tokio::time::timeout(TIMEOUT, ended)
         .await
         .context("the agent does not end; try: sudo systemctl stop tunwarden")
 }

@@ -1,4 +1,4 @@
-//! `tunwarden rules`: the exact restore text of a state, without root.
+//! `tunwarden rules`: prints the exact restore text of a state. Needs no root.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::store::Store;
 use crate::system;
 use crate::vpn::{Pause, PauseScope, Situation, State};
 
-/// How long the pause is that `--state paused` shows, in seconds.
+/// Length of the pause in the rules of `--state paused`, in seconds.
 const SHOWN_PAUSE: u64 = 300;
 
 #[derive(Debug, ClapArgs)]
@@ -26,10 +26,10 @@ pub(super) struct Args {
     /// The tunnel's interface.
     #[arg(long, value_name = "IF")]
     tunnel: Option<IfName>,
-    /// A server that is known or in use, such as 198.51.100.7:1194/udp; may be given several times.
+    /// A server that is known or in use, such as 198.51.100.7:1194/udp; can be given several times.
     #[arg(long, value_name = "ADDR:PORT/PROTO")]
     endpoint: Vec<Endpoint>,
-    /// Which tool's rules.
+    /// The tool whose rules to print.
     #[arg(long, value_enum, default_value_t = Format::Iptables)]
     format: Format,
 }
@@ -38,7 +38,7 @@ pub(super) struct Args {
 enum Format {
     Iptables,
     Ip6tables,
-    /// The sets that the rules name, when there are more than 64 servers; they are loaded first.
+    /// The sets that the rules use if there are more than 64 servers. Load them before the rules.
     Ipset,
     Nft,
 }
@@ -46,13 +46,13 @@ enum Format {
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     let store = Store::default();
     let in_force = in_force_aloud(path, &store);
-    // A file that somebody names is to be tried out; nothing else stands in for it.
+    // The user wants to see the rules of the named file, so no other configuration replaces it.
     if in_force.source == Source::Unknown || path.is_some() && in_force.source != Source::File {
         return Ok(ExitCode::from(BAD_CONFIG));
     }
     let config = in_force.config;
     let mut situation = locked(&config, &store).await;
-    imagine(&mut situation, args, config.vpn.connections.is_empty());
+    apply_arguments(&mut situation, args, config.vpn.connections.is_empty());
     let (owners, _) = system::owners(&config);
     let ruleset = policy::ruleset(&config, &owners, &situation);
     match args.format {
@@ -72,8 +72,8 @@ fn tables(ruleset: &Ruleset, family: Family) {
     say(render_fresh(ruleset, family).trim_end());
 }
 
-/// Makes of the locked situation the one that was asked for.
-fn imagine(situation: &mut Situation, args: &Args, every_tunnel: bool) {
+/// Changes the locked situation into the one that the arguments describe.
+fn apply_arguments(situation: &mut Situation, args: &Args, every_tunnel: bool) {
     situation.state = args.state;
     let given = args.endpoint.iter().map(|&endpoint| (endpoint, Default::default()));
     let allowance = &mut situation.bootstrap;
@@ -83,7 +83,7 @@ fn imagine(situation: &mut Situation, args: &Args, every_tunnel: bool) {
             allowance.any = false;
         }
         State::Locked | State::Lost | State::Paused | State::Connecting | State::Protected => {
-            // A known server takes the place of every server.
+            // With a known server, not every server is allowed any more.
             allowance.any &= args.endpoint.is_empty();
             allowance.endpoints.extend(given);
         }

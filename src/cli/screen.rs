@@ -1,5 +1,5 @@
-//! How a status stands on a terminal: with a colour, within its width, and in its own place when it is
-//! watched. Elsewhere it is plain text, a line each.
+//! Shows a status on a terminal: in colour, wrapped to its width, and with `--watch` over the earlier one.
+//! Other outputs get plain text.
 
 use std::io::IsTerminal;
 
@@ -12,16 +12,16 @@ use super::say;
 use crate::status::{Status, Verdict};
 use crate::vpn::State;
 
-/// Under a row's title.
+/// Indent of wrapped lines: the width of a row's title.
 const INDENT: usize = 13;
 
-/// Where the text goes.
+/// Standard output, and what it can show.
 #[derive(Debug, Default)]
 pub(super) struct Screen {
-    /// Columns; `None` where there is no terminal.
+    /// Number of columns; `None` if it is not a terminal.
     width: Option<usize>,
     colour: Colour,
-    /// Lines of it that stand there and are in the way of the next.
+    /// Number of lines shown, which the next status overwrites.
     lines: usize,
 }
 
@@ -38,21 +38,21 @@ impl Screen {
         if !std::io::stdout().is_terminal() {
             return Self::default();
         }
-        // https://no-color.org: set to anything but nothing.
+        // https://no-color.org: any value but the empty one disables colours.
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        // A terminal that does not know its width breaks lines itself.
+        // A terminal that does not know its width wraps lines itself.
         let width = terminal_size::terminal_size().map_or(usize::MAX, |(width, _)| usize::from(width.0));
         let width = Some(width);
         Self { width, colour: if refused || dumb { Colour::None } else { Colour::Ansi }, lines: 0 }
     }
 
-    /// Whether what stands there can be written over.
+    /// Whether an earlier status can be overwritten.
     pub(super) fn is_terminal(&self) -> bool {
         self.width.is_some()
     }
 
-    /// Shows it in place of what was shown before, or below where that cannot be.
+    /// Shows a status: on a terminal in place of the earlier one, elsewhere below it.
     pub(super) fn show(&mut self, status: &Status, now: u64) {
         let text = self.painted(status, now);
         let back = match (self.lines, self.width) {
@@ -69,7 +69,7 @@ impl Screen {
         match self.colour {
             Colour::None => text,
             Colour::Ansi => {
-                // The first line is the verdict, however many lines it takes.
+                // The verdict may be wrapped into several lines.
                 let end = text.find("\n  ").unwrap_or(text.len());
                 let (verdict, rest) = text.split_at(end);
                 let style = style(status);
@@ -89,12 +89,12 @@ fn style(status: &Status) -> Style {
     Style::new().bold().fg_color(Some(colour.into()))
 }
 
-/// Breaks lines between words; what follows stands under the row's text.
+/// Wraps lines between words. Continuation lines are indented to the row's text.
 fn wrapped(text: &str, width: usize) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {
         let indent = if line.starts_with("  ") { INDENT } else { 0 };
-        // In a very narrow terminal the indent would leave no room.
+        // In a very narrow terminal the indent would leave no space for text.
         let indent = if width < 3 * INDENT { 0 } else { indent };
         let mut now = String::new();
         for word in line.split_inclusive(' ') {
@@ -109,12 +109,12 @@ fn wrapped(text: &str, width: usize) -> String {
     lines.join("\n")
 }
 
-/// Returns when nobody reads standard output any more, as behind `| head -1`; never for a file.
+/// Returns when the reader of standard output has ended, as with `| head -1`. For a file it never returns.
 pub(super) async fn reader_gone() {
     let (gone, heard) = oneshot::channel();
     std::thread::spawn(move || {
         let output = std::io::stdout();
-        // Without any event asked for, what is told is an error or a hang-up.
+        // Without requested events, poll reports only errors and hang-ups.
         let mut wait = [PollFd::new(&output, PollFlags::empty())];
         while poll(&mut wait, None) == Err(Errno::INTR) {}
         let _ = gone.send(());

@@ -1,4 +1,4 @@
-//! `tunwarden status`: whether this machine is protected.
+//! `tunwarden status`: shows whether this machine is protected.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,15 +17,15 @@ use crate::store::Store;
 use crate::system;
 use crate::vpn::State;
 
-/// How often what is watched shows how the time passes.
+/// How often `--watch` updates the elapsed time.
 const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Print it for programs.
+    /// Print JSON, for programs.
     #[arg(long)]
     json: bool,
-    /// Go on and print every change.
+    /// Keep running and print every change.
     #[arg(long, short)]
     watch: bool,
 }
@@ -50,15 +50,14 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     Ok(exit_code(&status))
 }
 
-/// Shows every status that is another, until the agent or the bus is gone; on a terminal in its place,
-/// with the times as they pass.
+/// Shows every changed status until the agent or the bus ends. On a terminal it also updates the elapsed time.
 async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status, mut screen: Screen) -> Outcome {
     let passes = screen.is_terminal() && !args.json;
     let mut changes = changes(agent).await?;
     let mut owners = agent.inner().receive_owner_changed().await?;
     let mut reader_gone = std::pin::pin!(screen::reader_gone());
     loop {
-        // Read before the first change too: one may have come before we listened.
+        // Read before waiting: a change may have happened before the subscription.
         let Ok(now) = client::status(agent).await else { break };
         if now != status || passes {
             print(args, &now, &mut screen);
@@ -71,7 +70,7 @@ async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status, mut scr
             () = &mut reader_gone => return Ok(exit_code(&status)),
         }
     }
-    anyhow::bail!("the agent has ended; what the kernel holds now says: tunwarden status")
+    anyhow::bail!("the agent has ended; to see which rules the kernel holds now: tunwarden status")
 }
 
 fn exit_code(status: &Status) -> ExitCode {
@@ -94,7 +93,7 @@ fn print(args: &Args, status: &Status, screen: &mut Screen) {
     }
 }
 
-/// The status now, whoever can tell it.
+/// The current status, from the agent if one answers, else from the kernel.
 pub(super) async fn now(path: Option<&Path>) -> Status {
     match client::connect().await {
         Ok(agent) => match of_agent(&agent).await {
@@ -105,17 +104,17 @@ pub(super) async fn now(path: Option<&Path>) -> Status {
     }
 }
 
-/// What the agent says, and whether the kernel holds it now.
+/// The agent's status, corrected by what the kernel holds now.
 async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     let mut differences = agent.verify().await;
     if differences.as_ref().is_ok_and(|lines| !lines.is_empty()) {
-        // The agent has put right what differed: what holds now is what a second look finds.
+        // The agent has repaired the differences. A second comparison shows what the kernel holds now.
         differences = agent.verify().await;
     }
     let status = client::status(agent).await?;
     let found = match &differences {
         Ok(lines) if lines.is_empty() => return Ok(status),
-        // The agent knows by itself why the rules are not in force.
+        // The agent's own status already says why the rules are not in force.
         Ok(_) if !status.enforced() => status.enforcement,
         Ok(_) => Enforcement::NotEnforced,
         Err(_) => Enforcement::Unknown(Unread::Failed),
@@ -130,13 +129,13 @@ async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     Ok(status)
 }
 
-/// Every message that may mean that the status is another.
+/// Every signal that may mean a changed status.
 async fn changes(agent: &Agent1Proxy<'_>) -> anyhow::Result<MessageStream> {
     let rule = MatchRule::builder().msg_type(zbus::message::Type::Signal).sender(NAME).path(PATH).build()?;
     Ok(MessageStream::for_match_rule(rule, agent.inner().connection(), None).await?)
 }
 
-/// What the kernel itself says. Nobody watches the VPN then: it counts as locked at best.
+/// The status from the kernel's rules alone. Without an agent the VPN's state is unknown: it counts as locked.
 async fn without_agent(path: Option<&Path>) -> Status {
     let store = Store::default();
     let in_force = in_force(path, &store);

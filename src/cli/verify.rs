@@ -1,4 +1,4 @@
-//! `tunwarden verify`: the kernel against the policy, line by line.
+//! `tunwarden verify`: compares the kernel's rules with the policy, line by line.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,15 +26,15 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
         }
     };
     if lines.is_empty() {
-        say("the kernel holds the rules");
+        say("The kernel holds the rules.");
         return Ok(ExitCode::SUCCESS);
     }
     lines.iter().for_each(|line| say(line));
     Ok(ExitCode::from(OPEN))
 }
 
-/// Compares with what was applied last, or with the locked rules when nothing was. Only root can: to
-/// everybody else the tools show nothing, and the state directory is closed.
+/// Compares the kernel's rules with the rules applied last, or with the locked rules if none were applied. Only
+/// root can do this: other users can read neither the rules nor the state directory.
 pub(super) async fn without_agent(
     firewall: &mut Firewall,
     config: &Config,

@@ -1,4 +1,4 @@
-//! The edge of the doctor: the files of a system that say what else is at work on it. Only read.
+//! Reads the files of a system that show which other programs change its firewall. Writes nothing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::Firewall;
 use crate::sources::openvpn_files::{self, Told};
 
-/// No file that is looked at here is larger.
+/// Maximum size of a file that is read here, in bytes.
 const MAX_BYTES: u64 = 256 << 10;
 
-/// The article's scripts and units, where it puts them.
+/// Paths of the article's scripts and units.
 const ARTICLE: [&str; 5] = [
     "usr/local/bin/vpnkillswitch_granular.sh",
     "usr/local/bin/dockerkillswitch.sh",
@@ -19,7 +19,7 @@ const ARTICLE: [&str; 5] = [
     "etc/systemd/system/dockerkillswitch.service",
 ];
 
-/// How the names of the scripts and units of its author's later tool begin.
+/// Prefixes of the names of scripts and units of the author's later tool.
 const LATER: [&str; 3] = ["rexbytes_", "rexbytes-", "vpnkillswitch"];
 const LATER_FOLDERS: [(&str, &str); 5] = [
     ("usr/local/bin", ".sh"),
@@ -35,17 +35,17 @@ const UNITS: [&str; 2] = ["tunwarden-lock.service", "tunwarden.service"];
 #[derive(Debug, Clone)]
 pub struct Files {
     root: PathBuf,
-    /// Whose files are believed.
+    /// The user whose files are trusted.
     pub(super) owner: u32,
 }
 
 impl Files {
-    /// Those below `root`.
+    /// The files below `root`.
     pub fn below(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), owner: 0 }
     }
 
-    /// The text of a file; empty when there is none that can be read.
+    /// The text of a file; empty if it cannot be read.
     #[expect(clippy::disallowed_methods, reason = "this file is where the system's files are read")]
     pub fn read(&self, path: &str) -> String {
         let path = self.root.join(path);
@@ -57,17 +57,17 @@ impl Files {
         }
     }
 
-    /// Where a file of this system is.
+    /// The path of a file of this system.
     pub(super) fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
 
-    /// Whether there is such a file, or a link of that name.
+    /// Whether a file, or a link of that name, exists.
     pub fn has(&self, path: &str) -> bool {
         self.root.join(path).symlink_metadata().is_ok()
     }
 
-    /// The files of a folder whose names end so, by their whole paths.
+    /// The paths of the files in a folder whose names have this ending.
     pub(super) fn listed(&self, folder: &str, ending: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.root.join(folder)) else { return Vec::new() };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -85,7 +85,7 @@ impl Files {
         })
     }
 
-    /// Units of ours that the next boot does not start.
+    /// Units of tunwarden that the next boot does not start.
     pub fn disabled_units(&self) -> Vec<String> {
         if !Path::new(&self.root.join("run/systemd/system")).is_dir() {
             return Vec::new();
@@ -93,7 +93,7 @@ impl Files {
         UNITS.into_iter().filter(|unit| !self.is_enabled(unit)).map(str::to_owned).collect()
     }
 
-    /// Other firewalls that are switched on, as their own files say.
+    /// Other firewalls that are switched on according to their files.
     pub fn firewalls(&self) -> Vec<Firewall> {
         let said = |path: &str, line: &str| {
             self.read(path).lines().any(|one| one.trim().replace(' ', "").eq_ignore_ascii_case(line))
@@ -111,19 +111,19 @@ impl Files {
         firewalls
     }
 
-    /// What there is to say of plain OpenVPN's clients: of the files that the agent counts, and no others.
+    /// Problems with plain OpenVPN's clients, only in the configurations that the agent uses.
     pub fn openvpn(&self) -> Told {
         openvpn_files::told(&self.root, self.owner)
     }
 
-    /// Interfaces that have a configuration of wg-quick's.
+    /// Interfaces with a configuration of wg-quick.
     pub fn wireguard(&self) -> Vec<String> {
         let files = self.listed("etc/wireguard", ".conf");
         let name = |path: &String| Some(path.rsplit('/').next()?.strip_suffix(".conf")?.to_owned());
         files.iter().filter_map(name).collect()
     }
 
-    /// What there is of the article's, and of the later tool of its author.
+    /// Existing scripts and enabled units of the article, and of the later tool of its author.
     pub fn article(&self) -> Vec<String> {
         let later = LATER_FOLDERS.into_iter().flat_map(|(folder, ending)| self.listed(folder, ending));
         let later = later.filter(|path| {
@@ -133,7 +133,7 @@ impl Files {
         let mut all: Vec<String> = ARTICLE.into_iter().map(str::to_owned).chain(later).collect();
         all.retain(|path| seen.insert(path.clone()));
         let there = all.into_iter().filter(|path| {
-            // A unit that is not started does nothing.
+            // A unit that is not enabled does nothing.
             let unit = path.rsplit_once('/').map(|(_, name)| name).filter(|name| name.ends_with(".service"));
             self.has(path) && unit.is_none_or(|unit| self.is_enabled(unit))
         });

@@ -1,7 +1,6 @@
-//! What is wrong with a machine, and how to mend it. Pure: a [`Snapshot`] in, [`Finding`]s out.
+//! What is wrong with a machine, and how to fix it. Pure: a [`Snapshot`] in, [`Finding`]s out.
 //!
-//! Each check is a line of reasoning over facts that were gathered before; none of them looks at
-//! anything itself.
+//! Each check uses facts that were gathered before; no check reads a file or asks a program.
 
 mod gather;
 mod names;
@@ -21,7 +20,7 @@ use crate::status::{BootstrapStatus, LayerStatus, LeftOutStatus, ManagementStatu
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// A word for programs, which does not change.
+    /// The identifier for programs. It does not change between versions.
     pub id: &'static str,
     /// What is wrong, for people.
     pub problem: String,
@@ -29,38 +28,38 @@ pub struct Finding {
     pub mend: String,
 }
 
-/// What was seen of a machine.
+/// The facts about a machine.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// What the running agent says; `None` when none answers.
+    /// The status of the running agent; `None` if no agent answers.
     pub status: Option<Status>,
-    /// VPNs of which something cannot be used.
+    /// Parts of VPNs that cannot be used.
     pub left_out: Vec<LeftOutStatus>,
-    /// The configuration's file, if it is refused.
+    /// The configuration file, if it is refused.
     pub config: Option<Refused>,
-    /// Owners that the configuration names and this system lacks.
+    /// Users in `bootstrap.owners` that do not exist on this system.
     pub missing_owners: Vec<String>,
-    /// Server names of the configuration that no address is known for.
+    /// Server names of the configuration without a known address.
     pub unresolved: Vec<String>,
-    /// Differences between the kernel and the rules, or why nobody can tell.
+    /// Differences between the kernel and the rules, or why they are unknown.
     pub rules: Result<Vec<String>, String>,
     /// Whether a second reader of iptables sees the same chains and jumps.
     pub second_reader: SecondReading,
-    /// Which worlds of iptables hold rules.
+    /// Which backends of iptables hold rules.
     pub worlds: Worlds,
     /// Other firewalls that are active.
     pub firewalls: Vec<Firewall>,
-    /// Units of ours that the next boot does not start; none on a machine without systemd.
+    /// Units of tunwarden that the next boot does not start; empty on a machine without systemd.
     pub disabled_units: Vec<String>,
-    /// Files of plain OpenVPN clients that do not call our hooks.
+    /// Configurations of plain OpenVPN clients that do not call tunwarden's hooks.
     pub without_hooks: Vec<String>,
-    /// What of plain OpenVPN's configurations does not count, and why.
+    /// Parts of plain OpenVPN's configurations that are ignored, and why.
     pub openvpn_left_out: Vec<String>,
-    /// What stands between the agent and the screen.
+    /// Why notifications may not be visible.
     pub notifications: Vec<Notification>,
-    /// Scripts or units of the article that are still there.
+    /// Scripts or units of the article that still exist.
     pub article: Vec<String>,
-    /// What else changes firewall rules later.
+    /// Other programs that change firewall rules later.
     pub others: Vec<Other>,
     /// Containers of gluetun that use the host's network, by name.
     pub gluetun: Vec<String>,
@@ -68,12 +67,12 @@ pub struct Snapshot {
     pub unread: Vec<&'static str>,
 }
 
-/// A configuration's file that is refused.
+/// A refused configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Every fault in it, for people.
+    /// Every fault in the file, for people.
     pub faults: String,
-    /// Which one is in force in its place, as in [`crate::status::ConfigurationStatus::source`].
+    /// Which configuration is in force instead, as in [`crate::status::ConfigurationStatus::source`].
     pub source: String,
 }
 
@@ -81,13 +80,13 @@ impl Refused {
     fn in_force(&self) -> &'static str {
         match self.source.as_str() {
             "strictest" => "the strictest rules are in force: no tunnel, no server and no container passes",
-            "unknown" => "the one that was in force last is in force, which only root can read",
-            _ => "the one that was in force last is in force",
+            "unknown" => "the last valid configuration is in force, which only root can read",
+            _ => "the last valid configuration is in force",
         }
     }
 }
 
-/// Which of the two worlds of iptables hold rules of anybody's.
+/// Which of the two backends of iptables hold rules, by any program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Worlds {
     /// iptables-legacy.
@@ -99,29 +98,29 @@ pub struct Worlds {
 /// Another firewall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firewall {
-    /// ufw.
+    /// `ufw`, switched on.
     Ufw,
-    /// firewalld.
+    /// `firewalld`, enabled at boot.
     Firewalld,
     /// nftables.service with a file that flushes everything.
     Nftables,
 }
 
-/// Why nobody may see a notification.
+/// Why notifications may not be visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notification {
-    /// The autostart file of `tunwarden notify` is not there.
+    /// The autostart file of `tunwarden notify` is missing.
     NoAutostart,
     /// No `tunwarden notify` runs in this session.
     NotRunning,
-    /// The session has nothing that shows notifications.
+    /// The session has no notification daemon.
     NoDaemon,
 }
 
-/// How many of a list a sentence names.
+/// Maximum number of list entries in a sentence.
 const SHOWN: usize = 3;
 
-/// Everything that is wrong, the worst first.
+/// All findings, the most severe first.
 pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |id, problem: String, mend: &str| {
@@ -132,12 +131,12 @@ pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
         Ok(lines) => find(
             "rules-not-in-force",
             format!("the kernel does not hold the rules: {}", some(lines)),
-            "close now: sudo tunwarden lock; then see who did it: journalctl -u tunwarden",
+            "close now: sudo tunwarden lock; to see which program changed them: journalctl -u tunwarden",
         ),
         Err(why) => find(
             "rules-unknown",
-            format!("nobody can tell what the kernel holds: {}", plain(why)),
-            "run it as root: sudo tunwarden doctor; or install iptables",
+            format!("it is unknown which rules the kernel holds: {}", plain(why)),
+            "run this as root: sudo tunwarden doctor; or install iptables",
         ),
     }
     match &seen.second_reader {
@@ -145,26 +144,26 @@ pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
         SecondReading::Disagrees(lines) => find(
             "readers-disagree",
             format!("two readers of iptables see different rules: {}", some(lines)),
-            "run it again: sudo tunwarden doctor; if it stays, please report it",
+            "run this again: sudo tunwarden doctor; if the result is the same, please report it",
         ),
         SecondReading::Failed(why) => find(
             "second-reader-failed",
-            format!("the second reader of iptables gave no answer: {}", plain(why)),
-            "end the program that holds the lock of iptables: sudo fuser -v /run/xtables.lock; then run it again",
+            format!("the second reader of iptables has failed: {}", plain(why)),
+            "end the program that holds the lock of iptables: sudo fuser -v /run/xtables.lock; then run this again",
         ),
     }
     if seen.status.is_none() {
         find(
             "agent-not-running",
-            "the agent is not running: nobody follows the VPN, and nobody tells of its loss".to_owned(),
-            "start it: sudo systemctl start tunwarden; if it does not stay: journalctl -u tunwarden",
+            "the agent is not running: it cannot follow the VPN or report its loss".to_owned(),
+            "start it: sudo systemctl start tunwarden; if it ends again, see why: journalctl -u tunwarden",
         );
     }
     if let Some(refused) = &seen.config {
         find(
             "config-faults",
             format!("the configuration is refused; {}: {}", refused.in_force(), refused.faults),
-            "mend the lines that tunwarden check shows, then: sudo tunwarden reload",
+            "fix the lines that tunwarden check shows, then: sudo tunwarden reload",
         );
     }
     let refused =
@@ -172,7 +171,7 @@ pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
     if let (Some(fault), None) = (refused, &seen.config) {
         find(
             "config-not-read",
-            format!("the configuration was mended, and the agent has not read it since: {fault}"),
+            format!("the configuration was fixed, but the agent has not read it again: {fault}"),
             "put it in force: sudo tunwarden reload",
         );
     }
@@ -182,64 +181,68 @@ pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
         findings.push(Finding {
             id: "not-read",
             problem: format!("this user may not read: {}", seen.unread.join("; ")),
-            mend: "run it as root: sudo tunwarden doctor".to_owned(),
+            mend: "run this as root: sudo tunwarden doctor".to_owned(),
         });
     }
     findings
 }
 
-/// What the agent itself says.
+/// Findings from the agent's status.
 fn of_status(status: &Status) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |id, problem: String, mend: &str| {
         findings.push(Finding { id, problem, mend: mend.to_owned() });
     };
     let known = status.bootstrap.iter().any(|part| *part != BootstrapStatus::Any);
-    // What is allowed is known only while the rules are in force.
+    // The allowance is known only while the rules are in force.
     if status.enforced() && !known && status.tunnels.is_empty() {
         find(
             "no-endpoint-known",
             "no VPN server is known".to_owned(),
-            "save a VPN profile in the network menu, or name the server in bootstrap.servers",
+            "save a VPN profile in the network menu, or add the server to bootstrap.servers",
         );
     }
     let unread: Vec<String> = status.layers.iter().filter_map(LayerStatus::unread).collect();
     if !unread.is_empty() {
         find(
             "layer-unknown",
-            format!("nobody can tell what a layer holds: {}", some(&unread)),
-            "mend the tool that is named, then: sudo tunwarden verify",
+            format!("it is unknown which rules a layer holds: {}", some(&unread)),
+            "repair the tool named here, then: sudo tunwarden verify",
         );
     }
     let lacks: Vec<String> = status.layers.iter().filter_map(LayerStatus::lack).collect();
     if !lacks.is_empty() {
         find(
             "layer-incomplete",
-            format!("a layer does not hold all of the rules: {}", lacks.join("; ")),
-            "install or rename what is named; the next change of the rules takes it in",
+            format!("a layer does not hold all rules: {}", lacks.join("; ")),
+            "install or rename what is named here; the next change of the rules then uses it",
         );
     }
     let faults = status.docker.faults();
     if !faults.is_empty() {
         find(
             "docker-not-covered",
-            format!("Docker networks are not held as they should be: {}", some(&faults)),
-            "use bridge networks, or mend docker.networks in the configuration",
+            format!("Docker networks are not covered by the rules as configured: {}", some(&faults)),
+            "use bridge networks, or correct docker.networks in the configuration",
         );
     }
-    let deaf: Vec<String> = status.management.iter().filter_map(ManagementStatus::line).collect();
-    if !deaf.is_empty() {
+    let unheard: Vec<String> = status.management.iter().filter_map(ManagementStatus::line).collect();
+    if !unheard.is_empty() {
         find(
             "management-not-heard",
-            format!("a loss of these OpenVPN clients is seen later than it could be: {}", some(&deaf)),
-            "end the other program; or leave the socket to it for good, with management-client-user and its user \
-             in that configuration; what is not believed belongs where root alone can write",
+            format!(
+                "tunwarden sees the loss of these OpenVPN clients later than possible: {}",
+                some(&unheard)
+            ),
+            "end the other program that uses the management socket; or let only that program use it: add \
+             management-client-user and its user to that configuration; move files that are not trusted to a \
+             folder where only root can write",
         );
     }
     findings
 }
 
-/// What the machine around it shows.
+/// Findings from the rest of the machine.
 fn of_machine(seen: &Snapshot) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |id, problem: String, mend: &str| {
@@ -248,32 +251,32 @@ fn of_machine(seen: &Snapshot) -> Vec<Finding> {
     if seen.worlds.legacy && seen.worlds.nft {
         find(
             "legacy-and-nft",
-            "iptables-legacy and iptables-nft both hold rules: each tool sees only its own".to_owned(),
-            "use one: sudo update-alternatives --config iptables; then restart Docker and tunwarden",
+            "iptables-legacy and iptables-nft both hold rules, and each tool sees only its own".to_owned(),
+            "use only one: sudo update-alternatives --config iptables; then restart Docker and tunwarden",
         );
     }
     for firewall in &seen.firewalls {
         let (name, mend) = firewall.mend();
-        find("second-firewall", format!("{name} is active too, and flushes rules when it reloads"), mend);
+        find("second-firewall", format!("{name} is active too, and deletes rules when it reloads"), mend);
     }
     if !seen.missing_owners.is_empty() {
         find(
             "owner-missing",
-            format!("bootstrap.owners names users that this system lacks: {}", some(&seen.missing_owners)),
-            "install that VPN client, or take the name out of bootstrap.owners",
+            format!("bootstrap.owners names users that do not exist: {}", some(&seen.missing_owners)),
+            "install that VPN client, or remove the name from bootstrap.owners",
         );
     }
     if !seen.unresolved.is_empty() {
         find(
             "name-unresolved",
             format!("no address is known for: {}", some(&seen.unresolved)),
-            "write the server's address in bootstrap.servers, or connect once with the network up",
+            "write the server's address into bootstrap.servers, or connect once while the network is up",
         );
     }
     if !seen.without_hooks.is_empty() {
         find(
             "hooks-missing",
-            format!("OpenVPN clients that do not report to tunwarden: {}", some(&seen.without_hooks)),
+            format!("these OpenVPN clients do not report to tunwarden: {}", some(&seen.without_hooks)),
             "add to each: script-security 2, up and down /usr/lib/tunwarden/openvpn-up and -down, up-restart",
         );
     }
@@ -284,8 +287,8 @@ fn of_machine(seen: &Snapshot) -> Vec<Finding> {
     if !seen.openvpn_left_out.is_empty() {
         find(
             "openvpn-left-out",
-            format!("OpenVPN's configurations do not count as they stand: {}", some(&seen.openvpn_left_out)),
-            "mend what is named; the agent reads a changed file again by itself",
+            format!("parts of OpenVPN's configurations are ignored: {}", some(&seen.openvpn_left_out)),
+            "fix what is named here; the agent reads a changed file automatically",
         );
     }
     if !seen.disabled_units.is_empty() {
@@ -298,7 +301,10 @@ fn of_machine(seen: &Snapshot) -> Vec<Finding> {
     if !seen.article.is_empty() {
         find(
             "article-scripts",
-            format!("older kill switch scripts flush these rules when they run: {}", some(&seen.article)),
+            format!(
+                "older kill switch scripts delete tunwarden's rules when they run: {}",
+                some(&seen.article)
+            ),
             "carry their ports over and disable them: sudo tunwarden init",
         );
     }
@@ -326,13 +332,14 @@ fn of_machine(seen: &Snapshot) -> Vec<Finding> {
 impl Firewall {
     fn mend(self) -> (&'static str, &'static str) {
         match self {
-            Self::Ufw => ("ufw", "sudo ufw disable; what it let in goes into input.allow"),
-            Self::Firewalld => {
-                ("firewalld", "sudo systemctl disable --now firewalld; what it let in goes into input.allow")
-            }
+            Self::Ufw => ("ufw", "sudo ufw disable; then add the ports that it allowed to input.allow"),
+            Self::Firewalld => (
+                "firewalld",
+                "sudo systemctl disable --now firewalld; then add the ports that it allowed to input.allow",
+            ),
             Self::Nftables => (
                 "nftables.service",
-                "take `flush ruleset` out of /etc/nftables.conf, or: sudo systemctl disable nftables",
+                "remove `flush ruleset` from /etc/nftables.conf, or: sudo systemctl disable nftables",
             ),
         }
     }
@@ -342,16 +349,16 @@ impl Notification {
     fn mend(self) -> (&'static str, &'static str) {
         match self {
             Self::NoAutostart => (
-                "notifications are not started with the desktop",
+                "the desktop does not start tunwarden's notifications",
                 "install /etc/xdg/autostart/tunwarden-notify.desktop again: sudo apt install --reinstall tunwarden",
             ),
             Self::NotRunning => (
-                "nobody in this session shows the agent's notifications",
+                "no program in this session shows the agent's notifications",
                 "log out and in again, or now: tunwarden notify &",
             ),
             Self::NoDaemon => (
-                "this session has nothing that shows notifications",
-                "install one, such as: sudo apt install xfce4-notifyd",
+                "this session has no notification daemon",
+                "install one, for example: sudo apt install xfce4-notifyd",
             ),
         }
     }
@@ -363,12 +370,12 @@ pub fn people(findings: &[Finding]) -> String {
         format!("{}. {}\n   {}", number + 1, finding.problem, finding.mend)
     };
     match findings {
-        [] => "nothing is wrong".to_owned(),
+        [] => "No problem was found.".to_owned(),
         findings => findings.iter().enumerate().map(line).collect::<Vec<_>>().join("\n"),
     }
 }
 
-/// The first of a list, fit to be shown.
+/// The first [`SHOWN`] entries of a list, safe to print, and the number of the others.
 fn some(list: &[String]) -> String {
     let shown: Vec<String> = list.iter().take(SHOWN).map(|one| plain(one).to_string()).collect();
     match list.len().saturating_sub(SHOWN) {

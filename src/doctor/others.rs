@@ -1,18 +1,18 @@
-//! What else on this machine changes firewall rules later: at boot, when a network comes up, by the clock.
-//! Only read.
+//! Finds other programs that change firewall rules later: at boot, when a network comes up, or at a set time.
+//! Writes nothing.
 
 use std::os::unix::fs::PermissionsExt;
 
 use super::Files;
-use crate::setup::{Deed, deed};
+use crate::setup::{RuleChange, worst_change};
 
-/// Maximum number of files of one folder that are read.
+/// Maximum number of files that are read in one folder.
 const MAX_FILES: usize = 256;
 
 /// Something that changes rules later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
-    /// What it is and what it does.
+    /// Which file it is, and what it does to the rules.
     pub problem: String,
     /// What to do about it.
     pub mend: String,
@@ -29,9 +29,9 @@ enum Occasion {
 impl Occasion {
     const fn in_words(self) -> &'static str {
         match self {
-            Self::Network => "when a network comes up or goes",
+            Self::Network => "when a network comes up or goes down",
             Self::Boot => "at boot",
-            Self::Clock => "by the clock",
+            Self::Clock => "at set times",
         }
     }
 }
@@ -69,7 +69,7 @@ const SCRIPTS: [(&str, Occasion, Runs); 22] = [
     ("var/spool/cron", Occasion::Clock, Runs::All),
 ];
 
-/// Services of other firewalls that put their own rules in the place of all others.
+/// Services of other firewalls that replace all rules with their own.
 const SERVICES: [&str; 9] = [
     "netfilter-persistent.service",
     "iptables.service",
@@ -82,11 +82,11 @@ const SERVICES: [&str; 9] = [
     "arno-iptables-firewall.service",
 ];
 
-/// Files that some of them restore.
+/// Rulesets that some of these services restore.
 const SAVED: [&str; 4] =
     ["etc/iptables/rules.v4", "etc/iptables/rules.v6", "etc/sysconfig/iptables", "etc/sysconfig/ip6tables"];
 
-/// Scripts and units that are ours, or that have a finding of their own.
+/// Scripts and units that belong to tunwarden, or that another finding reports.
 const KNOWN: [&str; 8] = [
     "90-tunwarden",
     "tunwarden.service",
@@ -124,15 +124,15 @@ impl Files {
         let from = if files.is_empty() { String::new() } else { format!(" from {}", files.join(" and ")) };
         Other {
             problem: format!(
-                "{service} puts its own ruleset{from} in the place of all rules, at boot and when it reloads"
+                "{service} replaces all rules with its own ruleset{from}, at boot and when it reloads"
             ),
             mend: format!(
-                "sudo systemctl disable {service}; what it lets through goes into tunwarden's configuration"
+                "sudo systemctl disable {service}; then add what it allowed to tunwarden's configuration"
             ),
         }
     }
 
-    /// Units in the folders for a machine's own, of which systemd starts some, and their drop-ins.
+    /// Units and drop-ins in the folders for the administrator's own units.
     fn own_units(&self) -> Vec<String> {
         let folders = ["etc/systemd/system", "usr/local/lib/systemd/system"];
         let units = folders.iter().flat_map(|folder| self.listed(folder, ".service"));
@@ -156,15 +156,15 @@ impl Files {
             let command = command.trim_start_matches(['-', '@', ':', '+', '!']);
             key.starts_with("Exec").then(|| format!("{command}\n"))
         });
-        let (deed, by) = self.worst(&commands.collect::<String>(), 1)?;
+        let (change, by) = self.worst(&commands.collect::<String>(), 1)?;
         let by = by.map_or(String::new(), |script| format!(" by {script}"));
         let mend = match drop_in {
             true => {
-                format!("take the lines that start it out of /{path}, then: sudo systemctl daemon-reload")
+                format!("remove the lines that start it from /{path}, then: sudo systemctl daemon-reload")
             }
             false => format!("sudo systemctl disable {}", if self.is_enabled(name) { name } else { &timer }),
         };
-        Some(Other { problem: format!("/{path} {}{by}, when it starts", deed.in_words()), mend })
+        Some(Other { problem: format!("/{path} {}{by}, when it starts", change.in_words()), mend })
     }
 
     fn script(&self, path: &str, occasion: Occasion, runs: Runs) -> Option<Other> {
@@ -179,15 +179,15 @@ impl Files {
             (Occasion::Network, _) if path.contains("interfaces") => commands_of_interfaces(&text),
             (Occasion::Clock | Occasion::Network | Occasion::Boot, _) => text,
         };
-        let (deed, by) = self.worst(&text, 1)?;
+        let (change, by) = self.worst(&text, 1)?;
         let by = by.map_or(String::new(), |script| format!(" by {script}"));
         let mend = match runs {
             Runs::Executables if path != "etc/rc.local" => {
-                format!("take those commands out of it, or switch it off: sudo chmod -x /{path}")
+                format!("remove those commands from the file, or disable it: sudo chmod -x /{path}")
             }
-            Runs::Executables | Runs::All => format!("take those commands out of /{path}"),
+            Runs::Executables | Runs::All => format!("remove those commands from /{path}"),
         };
-        Some(Other { problem: format!("/{path} {}{by}, {}", deed.in_words(), occasion.in_words()), mend })
+        Some(Other { problem: format!("/{path} {}{by}, {}", change.in_words(), occasion.in_words()), mend })
     }
 
     fn is_run(&self, path: &str, runs: Runs) -> bool {
@@ -199,17 +199,17 @@ impl Files {
         data.is_file().then(|| data.permissions().mode())
     }
 
-    /// The worst that a script does by itself, or by a script that it runs.
-    fn worst(&self, text: &str, deeper: usize) -> Option<(Deed, Option<String>)> {
-        let (own, paths) = deed(text);
-        let own = own.map(|deed| (deed, None));
+    /// The most severe change that a script makes, or a script that it runs.
+    fn worst(&self, text: &str, deeper: usize) -> Option<(RuleChange, Option<String>)> {
+        let (own, paths) = worst_change(text);
+        let own = own.map(|change| (change, None));
         let others = paths.into_iter().take(16).filter(|_| deeper > 0).filter_map(|path| {
             let text = self.read(path.trim_start_matches('/'));
-            // A program is no script.
-            let (deed, _) = text.starts_with("#!").then(|| self.worst(&text, deeper - 1))??;
-            Some((deed, Some(path)))
+            // Only scripts are read, not programs.
+            let (change, _) = text.starts_with("#!").then(|| self.worst(&text, deeper - 1))??;
+            Some((change, Some(path)))
         });
-        own.into_iter().chain(others).max_by_key(|(deed, _)| *deed)
+        own.into_iter().chain(others).max_by_key(|(change, _)| *change)
     }
 }
 
@@ -219,7 +219,7 @@ fn commands_of_crontab(text: &str) -> String {
         let skip = if line.starts_with('@') { 1 } else { 5 };
         let words: Vec<&str> = line.split_whitespace().skip(skip).collect();
         let words = match words.first() {
-            // The system's own tables name a user.
+            // The system's crontabs name a user before the command.
             Some(user) if !user.contains('/') && words.len() > 1 && is_user(user) => &words[1..],
             _ => &words[..],
         };

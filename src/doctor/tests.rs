@@ -219,7 +219,7 @@ fn what_changes_rules_later_is_found_with_its_occasion_and_its_remedy() {
     said("netfilter-persistent", "/etc/iptables/rules.v4", "systemctl disable netfilter-persistent");
     said(
         "/fw.service",
-        "saved ruleset in the place of all rules by /usr/local/sbin/fw",
+        "replaces all rules with a saved ruleset by /usr/local/sbin/fw",
         "systemctl disable fw.service",
     );
     said("docker.service.d", "changes firewall rules", "daemon-reload");
@@ -227,8 +227,8 @@ fn what_changes_rules_later_is_found_with_its_occasion_and_its_remedy() {
     said("50-fw", "flushes firewall rules, when a network comes up", "chmod -x");
     said("interfaces", "saved ruleset", "/etc/network/interfaces");
     said("rc.local", "sets policies to ACCEPT, at boot", "/etc/rc.local");
-    said("/cron.d/fw", "saved ruleset in the place of all rules, by the clock", "/etc/cron.d/fw");
-    said("crontabs/root", "by /usr/local/sbin/fw, by the clock", "crontabs/root");
+    said("/cron.d/fw", "replaces all rules with a saved ruleset, at set times", "/etc/cron.d/fw");
+    said("crontabs/root", "by /usr/local/sbin/fw, at set times", "crontabs/root");
     assert_eq!(others.len(), 9, "{others:#?}");
     assert_eq!(seen.article(), ["/usr/local/bin/rexbytes_vpn4killswitch.sh"]);
     assert_eq!(ids(|seen| seen.others = others.clone()).len(), 9);

@@ -59,7 +59,7 @@ pub(super) fn hosts(data: &[u8]) {
 /// nothing through the tunnel without a rule in the text.
 pub(super) fn script(data: &[u8]) {
     let text = String::from_utf8_lossy(data).into_owned();
-    setup::deed(&text);
+    setup::worst_change(&text);
     let source = setup::Source { name: "/script".to_owned(), text };
     let plan = setup::plan(&[source], None, &setup::Machine::default());
     let written = setup::configuration(&plan, &[]);

@@ -1,4 +1,4 @@
-//! What the notifier hears, what it is to do about it, and what it remembers.
+//! The notifier's events, actions and memory.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,62 +7,62 @@ use crate::status::Status;
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The agent's status is this now; `None` while nobody owns the agent's name.
+    /// The agent's new status; `None` while no process owns the agent's bus name.
     Agent(Option<Box<Status>>),
-    /// The agent's signal `VpnLost`. What was lost is in the status.
+    /// The agent's signal `VpnLost`. The status says which VPN was lost.
     Lost,
-    /// The agent's signal `Repaired`, and who made it necessary, if that is known.
+    /// The agent's signal `Repaired`.
     Repaired {
-        /// The program, by name.
+        /// The program that had changed the rules, if it is known.
         by: Option<String>,
     },
-    /// The agent's signal `EnforcementFailed`, with its words.
+    /// The agent's signal `EnforcementFailed`, with its message.
     Failed(String),
-    /// The notice that is wanted stands on the screen.
+    /// The wanted notice is on the screen.
     Shown(Topic),
-    /// It went away from the screen.
+    /// A notice was closed.
     Closed(Topic, Closing),
-    /// A button of the notice or of the indicator's menu.
+    /// The user pressed a button of a notice or of the indicator's menu.
     Pressed(Button),
-    /// The agent answered what a button asked of it: done, or why not.
+    /// The agent's answer to the request of a button.
     Answered(Button, Result<(), Refusal>),
-    /// What hid a notice may be over: a notification daemon came back, `do not disturb` was switched,
-    /// the screen was unlocked.
-    Occasion,
-    /// A moment came that [`super::Notifier::next_moment`] named.
+    /// A hidden notice may be visible again: a notification daemon started, `do not disturb` was switched, or the
+    /// screen was unlocked.
+    MayBeVisible,
+    /// The time of [`super::Notifier::next_moment`] has come.
     Clock,
 }
 
-/// Why the agent did not do what was asked of it.
+/// Why the agent did not carry out a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not for this person, or not without a password.
+    /// This user may not do it, or not without a password.
     NotAllowed,
-    /// Nobody there to ask.
+    /// No agent runs.
     NotRunning,
-    /// Anything else, in the agent's words.
+    /// Any other reason, with the agent's message.
     Failed(String),
 }
 
-/// How a notice went away.
+/// How a notice was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
-    /// Somebody clicked it away.
+    /// The user closed it.
     Dismissed,
-    /// By itself. Nobody need have seen it.
+    /// It timed out. Perhaps the user has not seen it.
     Faded,
 }
 
-/// What can be pressed.
+/// A button of a notice or of the indicator's menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Button {
-    /// Bring the VPN up again.
+    /// Connect the VPN again.
     Reconnect,
-    /// Say more.
+    /// Show details.
     Details,
     /// Open everything for five minutes.
     Pause,
-    /// Close again.
+    /// End the pause.
     Resume,
 }
 
@@ -70,7 +70,7 @@ impl Button {
     /// Every button.
     pub const ALL: [Self; 4] = [Self::Reconnect, Self::Details, Self::Pause, Self::Resume];
 
-    /// Its name to the notification daemon.
+    /// The action key for the notification daemon.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Reconnect => "reconnect",
@@ -81,10 +81,10 @@ impl Button {
     }
 }
 
-/// What a notice is about. Two notices about the same are one that changed its words.
+/// What a notice is about. A new notice with the same topic replaces the earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
-    /// What the person asked to see.
+    /// The details that the user asked for.
     Details,
     /// No agent runs.
     Gone,
@@ -92,33 +92,33 @@ pub enum Topic {
     NotEnforced,
     /// Everything is open until this moment, in seconds since the epoch.
     Paused(u64),
-    /// A VPN comes and goes.
+    /// A VPN is lost again and again.
     Flapping,
     /// A VPN was lost.
     Lost,
-    /// Something that is of interest for a moment: it is good again, or a button did nothing.
+    /// News that is shown for a moment: a problem is solved, or a request of a button has failed.
     News,
-    /// A VPN was lost and came back while nobody was told.
+    /// A VPN was lost and came back without a notice.
     Missed,
     /// The rules were repaired.
     Repaired,
 }
 
-/// What is to be done.
+/// What the caller of [`super::Notifier::step`] must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Ask the agent.
+    /// Send the request of this button to the agent.
     Ask(Button),
-    /// Keep this for the next session.
+    /// Save this for the next session.
     Remember(Memory),
 }
 
-/// What this person has been told already.
+/// What this user has already seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
-    /// The moment of the last loss that was told, in seconds since the epoch.
+    /// The time of the last loss that was shown, in seconds since the epoch.
     pub loss: u64,
-    /// The agent's count of repairs when they were told.
+    /// The agent's number of repairs when they were last shown.
     pub repairs: u32,
 }

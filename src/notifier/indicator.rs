@@ -10,13 +10,13 @@ use crate::vpn::State;
 /// The indicator and its menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Indicator {
-    /// Its picture.
+    /// The icon.
     pub face: Face,
-    /// The state, in a word or two.
+    /// The state, in a few words.
     pub title: Text,
-    /// What else there is to know, a line each.
+    /// Further facts, one per line.
     pub lines: Vec<Text>,
-    /// What can be done now.
+    /// The buttons that are useful in this state.
     pub buttons: Vec<Button>,
 }
 
@@ -43,7 +43,7 @@ impl Notifier {
         match status.tunnels.first() {
             Some(tunnel) => lines
                 .push(Text::new(Key::Tunnel).word("name", &tunnel.name).word("interface", &tunnel.interface)),
-            // The title says it already.
+            // The title already says that there is no VPN.
             None if face == Face::Locked => {}
             None => lines.push(Text::new(Key::NoTunnel)),
         }
@@ -61,7 +61,7 @@ impl Notifier {
         Indicator { face, title, lines, buttons }
     }
 
-    /// The state as a picture: never better than what the kernel was found to hold.
+    /// The icon for the state. It never shows more protection than the kernel holds.
     pub(super) fn face(&self) -> Face {
         match self.status() {
             None => Face::Unknown,

@@ -1,22 +1,22 @@
-//! Every sentence that the notifier can say, by its key in `texts/*.ftl`.
+//! The keys of all sentences in `texts/*.ftl`.
 
 use crate::vpn::Reason;
 
 /// Makes the keys and the list of all of them from one table.
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// A sentence.
+        /// The key of a sentence.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "the texts themselves say what each is")]
+        #[expect(missing_docs, reason = "the texts in texts/*.ftl explain the keys")]
         pub enum Key {
             $($name,)*
         }
 
         impl Key {
-            /// Every sentence.
+            /// Every key.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Its key.
+            /// The key in `texts/*.ftl`.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
@@ -118,7 +118,7 @@ keys! {
 }
 
 impl Key {
-    /// What a person is told of a reason.
+    /// The sentence for a reason of a loss.
     pub const fn of_reason(reason: Reason) -> Self {
         match reason {
             Reason::LinkGone => Self::ReasonLinkGone,

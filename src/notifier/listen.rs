@@ -1,8 +1,8 @@
-//! The edge to the agent: its status and its signals on the system bus, and what a button asks of it.
+//! The connection to the agent on the system bus: its status, its signals, and the requests of buttons.
 //!
-//! Any local user may send a signal that looks like the agent's. Only what the owner of the agent's
-//! name sends is heard: the bus sorts the broadcasts, and a signal sent to this program alone passes
-//! the bus's rules, so that the sender is looked at here as well.
+//! Any local user may send a signal that looks like the agent's. Only signals from the owner of the agent's
+//! name count. For broadcasts the bus's match rule checks the sender. A signal that is sent only to this
+//! program skips the match rule, so this file checks the sender again.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use zbus::{Connection, MatchRule, Message, MessageStream};
 use super::event::{Button, Event, Refusal};
 use crate::bus::{self, Agent1Proxy, NAME, PATH};
 
-/// How long is waited for a system bus that is not there.
+/// How long to wait before the next attempt to connect to the system bus.
 const RETRY: Duration = Duration::from_secs(2);
-/// How long the agent is given to tell its status.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the pause of the menu is, in seconds.
+/// How long the agent may take to send its status.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Length of the pause in the menu, in seconds.
 const PAUSE: u64 = 5 * 60;
 
-/// Says all that the agent says, for ever.
+/// Sends an event for every message of the agent, until the receiver is closed.
 pub(super) async fn listen(events: mpsc::Sender<Event>) {
     while !events.is_closed() {
         if let Err(error) = follow(&events).await {
@@ -35,26 +35,26 @@ pub(super) async fn listen(events: mpsc::Sender<Event>) {
 }
 
 async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
-    let connection = zbus::connection::Builder::system().method_timeout(PATIENCE).build().await?;
+    let connection = zbus::connection::Builder::system().method_timeout(TIMEOUT).build().await?;
     let bus = DBusProxy::new(&connection).await?;
     let mut owners = bus.receive_name_owner_changed_with_args(&[(0, NAME)]).await?;
     let rule = MatchRule::builder().msg_type(Type::Signal).sender(NAME).path(PATH).build()?;
     let mut signals = MessageStream::for_match_rule(rule, &connection, None).await?;
-    // After the subscription: no change falls between.
+    // Read after the subscription, so that no change is missed.
     let mut owner = bus.get_name_owner(BusName::try_from(NAME)?).await.ok();
-    tell(&connection, owner.as_ref(), events).await;
+    send_status(&connection, owner.as_ref(), events).await;
     loop {
         tokio::select! {
             Some(change) = owners.next() => {
                 owner = change.args()?.new_owner().as_ref().map(|name| name.clone().into());
-                tell(&connection, owner.as_ref(), events).await;
+                send_status(&connection, owner.as_ref(), events).await;
             }
             Some(message) = signals.next() => {
                 let message = message?;
                 if message.header().sender().is_some_and(|sender| owner.as_deref() == Some(sender)) {
-                    hear(&connection, owner.as_ref(), &message, events).await;
+                    send_signal(&connection, owner.as_ref(), &message, events).await;
                 } else {
-                    tracing::debug!("a signal that is not the agent's was not heard");
+                    tracing::debug!("ignored a signal that the agent did not send");
                 }
             }
             () = connection.closed() => return Ok(()),
@@ -63,8 +63,8 @@ async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
     }
 }
 
-/// Tells the status as it is now.
-async fn tell(connection: &Connection, owner: Option<&OwnedUniqueName>, events: &mpsc::Sender<Event>) {
+/// Sends an event with the current status.
+async fn send_status(connection: &Connection, owner: Option<&OwnedUniqueName>, events: &mpsc::Sender<Event>) {
     let status = match owner {
         None => None,
         Some(owner) => match bus::read_status(connection, owner.into()).await {
@@ -78,7 +78,8 @@ async fn tell(connection: &Connection, owner: Option<&OwnedUniqueName>, events: 
     let _ = events.send(Event::Agent(status)).await;
 }
 
-async fn hear(
+/// Sends an event for a signal of the agent.
+async fn send_signal(
     connection: &Connection,
     owner: Option<&OwnedUniqueName>,
     message: &Message,
@@ -87,7 +88,7 @@ async fn hear(
     let header = message.header();
     let member = header.member().map_or("", |member| member.as_str());
     let event = match member {
-        "PropertiesChanged" => return tell(connection, owner, events).await,
+        "PropertiesChanged" => return send_status(connection, owner, events).await,
         "VpnLost" => Event::Lost,
         "Repaired" => Event::Repaired { by: bus::repairer_in(message) },
         "EnforcementFailed" => Event::Failed(message.body().deserialize().unwrap_or_default()),
@@ -96,9 +97,9 @@ async fn hear(
     let _ = events.send(event).await;
 }
 
-/// Asks of the agent what a button stands for.
+/// Sends the request of a button to the agent.
 pub(super) async fn ask(button: Button) -> Result<(), Refusal> {
-    // No limit to the time: somebody may have to type a password first.
+    // No timeout: the user may have to type a password first.
     let answer = async {
         let connection = Connection::system().await?;
         let agent = Agent1Proxy::new(&connection).await?;

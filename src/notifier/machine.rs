@@ -1,8 +1,7 @@
-//! What is remembered of what was heard. Pure: no clock, no file, no bus, no language.
+//! The notifier's state. Pure: no clock, no file, no bus, no language.
 //!
-//! [`Notifier::step`] is the only way to change it. What is to be seen follows from it, in
-//! [`super::wanted`] and [`super::indicator`]; nothing is told by an event alone, so that a screen that
-//! was not there misses nothing.
+//! Only [`Notifier::step`] changes it. [`super::wanted`] and [`super::indicator`] compute from the state what to
+//! show. No event is shown directly, so that a screen that starts later misses nothing.
 
 use std::collections::VecDeque;
 
@@ -10,33 +9,33 @@ use super::event::{Action, Button, Closing, Event, Memory, Refusal, Topic};
 use crate::status::{LossStatus, Status, Verdict};
 use crate::vpn::State;
 
-/// How long an agent may be away without a word of it, in seconds: it is started anew in less.
+/// How long the agent may be away before this is shown, in seconds. systemd restarts it faster.
 const GRACE: u64 = 5;
-/// How long something that is of interest for a moment stands, in seconds from when it is seen.
+/// How long news are shown, in seconds from when they are on the screen.
 const MOMENT: u64 = 8;
-/// Losses and repairs are counted over this many seconds.
+/// Length of the window in which losses and repairs are counted, in seconds.
 const WINDOW: u64 = 60;
-/// So many losses within the window, and the VPN is unstable.
+/// Minimum number of losses in the window before the VPN counts as unstable.
 const FLAPPING: usize = 3;
-/// So many repairs within the window, and somebody fights.
+/// Minimum number of repairs in the window before another program counts as fighting tunwarden.
 const FIGHT: usize = 5;
 
-/// The notifier's mind.
+/// The notifier's state.
 #[derive(Debug, Clone)]
 pub struct Notifier {
     pub(super) agent: Presence,
-    /// A loss that has not been made good.
+    /// The current loss.
     pub(super) loss: Option<Loss>,
-    /// A loss that came and went while nobody was told.
+    /// A loss that was over before it was shown.
     pub(super) missed: Option<LossStatus>,
-    /// Repairs that nobody has clicked away.
+    /// Repairs whose notice the user has not closed.
     pub(super) repaired: Option<Repairs>,
     pub(super) news: Option<Passing>,
-    /// Why the rules are not in force, in the agent's words.
+    /// Why the rules are not in force, in the agent's message.
     pub(super) why: String,
-    /// What is shown at length.
-    pub(super) at_length: Option<Topic>,
-    /// What has gone from the screen though it is not resolved.
+    /// The topic that is shown with details.
+    pub(super) detailed: Option<Topic>,
+    /// Topics whose notice was closed before they were resolved.
     hidden: Vec<(Topic, Closing)>,
     losses: VecDeque<u64>,
     repairs: VecDeque<u64>,
@@ -47,43 +46,43 @@ pub struct Notifier {
 /// Whether there is an agent.
 #[derive(Debug, Clone)]
 pub(super) enum Presence {
-    /// Nobody has looked yet.
+    /// The agent has not been asked yet.
     Unknown,
-    /// It has been away since then.
+    /// No agent runs since this time, in seconds since the epoch.
     Away { since: u64, told: bool },
-    /// Its status.
+    /// The agent runs and has this status.
     Here(Box<Status>),
 }
 
-/// A loss that stands.
+/// A loss that is not over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Loss {
-    /// Which VPN and why, if the agent knows.
+    /// Which VPN was lost and why, if the agent knows.
     pub(super) what: Option<LossStatus>,
-    /// Whether somebody asked for it to be connected again.
+    /// Whether the user has asked to connect it again.
     pub(super) reconnecting: bool,
 }
 
-/// Repairs since the last one was clicked away.
+/// Repairs since the user closed the last notice about repairs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Repairs {
     pub(super) count: u64,
     pub(super) by: Option<String>,
 }
 
-/// Something of interest for a moment, and when that moment began.
+/// News, and when they were first on the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Passing {
     pub(super) what: News,
     seen: Option<u64>,
 }
 
-/// What is of interest for a moment.
+/// News that are shown for a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
     /// This VPN is back.
     Back(String),
-    /// This VPN has held for a while.
+    /// This VPN has been connected for a minute after several losses.
     Steady(String),
     /// A pause is over.
     Resumed(State),
@@ -91,7 +90,7 @@ pub(super) enum News {
     InForce,
     /// The agent is back.
     Returned,
-    /// A button did nothing.
+    /// The request of a button has failed.
     Refused(Button, Refusal),
 }
 
@@ -102,7 +101,7 @@ enum Flapping {
 }
 
 impl Notifier {
-    /// A notifier that has heard nothing, for a person who was told what `memory` says.
+    /// A notifier without any event yet, for a user who has seen what `memory` says.
     pub fn new(memory: Memory) -> Self {
         Self {
             agent: Presence::Unknown,
@@ -111,7 +110,7 @@ impl Notifier {
             repaired: None,
             news: None,
             why: String::new(),
-            at_length: None,
+            detailed: None,
             hidden: Vec::new(),
             losses: VecDeque::new(),
             repairs: VecDeque::new(),
@@ -120,7 +119,7 @@ impl Notifier {
         }
     }
 
-    /// Takes in one event, at `now` (seconds since the epoch), and says what is to be done.
+    /// Processes one event at `now` (seconds since the epoch), and returns what the caller must do.
     pub fn step(&mut self, event: Event, now: u64) -> Vec<Action> {
         let before = self.memory;
         let mut actions = Vec::new();
@@ -129,7 +128,7 @@ impl Notifier {
             Event::Agent(None) => self.away(now),
             Event::Lost => {
                 self.losses.push_back(now);
-                // Another loss than the one that was clicked away.
+                // This is a new loss, not the one whose notice the user closed.
                 self.hidden.retain(|(topic, _)| *topic != Topic::Lost);
             }
             Event::Repaired { by } => {
@@ -140,7 +139,7 @@ impl Notifier {
             Event::Failed(why) => self.why = why,
             Event::Shown(topic) => self.shown(topic, now),
             Event::Closed(topic, closing) => self.closed(topic, closing),
-            Event::Pressed(Button::Details) => self.tell_at_length(),
+            Event::Pressed(Button::Details) => self.show_details(),
             Event::Pressed(button) => {
                 if let (Button::Reconnect, Some(loss)) = (button, &mut self.loss) {
                     loss.reconnecting = true;
@@ -148,7 +147,7 @@ impl Notifier {
                 actions.push(Action::Ask(button));
             }
             Event::Answered(button, answer) => {
-                // The agent answers at the end of all its attempts.
+                // The agent answers after its last attempt.
                 if let (Button::Reconnect, Some(loss)) = (button, &mut self.loss) {
                     loss.reconnecting = false;
                 }
@@ -157,7 +156,7 @@ impl Notifier {
                 }
             }
             Event::Clock => {}
-            Event::Occasion => self.hidden.clear(),
+            Event::MayBeVisible => self.hidden.clear(),
         }
         self.age(now);
         self.forget_what_is_resolved();
@@ -167,7 +166,7 @@ impl Notifier {
         actions
     }
 
-    /// When something is so by the clock alone, in seconds since the epoch: the nearest such moment.
+    /// The next time at which the state changes without an event, in seconds since the epoch.
     pub fn next_moment(&self) -> Option<u64> {
         let away = match self.agent {
             Presence::Away { since, told: false } => Some(since.saturating_add(GRACE)),
@@ -190,7 +189,7 @@ impl Notifier {
         (self.flapping == Flapping::Yes).then(|| count(&self.losses))
     }
 
-    /// How often the rules were repaired in the last minute, if that is a fight.
+    /// How often the rules were repaired in the last minute, if another program fights tunwarden.
     pub(super) fn fight(&self) -> Option<u64> {
         (self.repairs.len() >= FIGHT).then(|| count(&self.repairs))
     }
@@ -218,11 +217,11 @@ impl Notifier {
         }
     }
 
-    /// What happened while nobody listened: all that a status can tell.
+    /// Finds in the status what happened while the notifier was not running.
     fn catch_up(&mut self, status: &Status) {
         let untold = status.loss.clone().filter(|loss| loss.at > self.memory.loss);
         self.missed = untold.filter(|_| status.state == State::Protected && self.loss.is_none());
-        // A smaller count is another agent's.
+        // If the number is smaller, the agent was restarted and counts from zero.
         let told = if status.repairs < self.memory.repairs { 0 } else { self.memory.repairs };
         if let Some(count) = status.repairs.checked_sub(told).filter(|&count| count > 0) {
             self.repaired = Some(Repairs { count: u64::from(count), by: None });
@@ -230,7 +229,7 @@ impl Notifier {
     }
 
     fn follow(&mut self, old: &Status, new: &Status, now: u64) {
-        // Both say that nothing leaves.
+        // Both notices say that nothing leaves, so the verdict must say this too.
         if old.state == State::Paused && new.state != State::Paused && new.verdict().is_closed() {
             self.tell(News::Resumed(new.state));
         }
@@ -245,7 +244,7 @@ impl Notifier {
         }
     }
 
-    /// What stands by the state alone.
+    /// Updates what depends only on the state.
     fn settle(&mut self, status: &Status) {
         match status.state {
             State::Lost => {
@@ -256,7 +255,7 @@ impl Notifier {
                 let before = self.loss.take().and_then(|loss| loss.what);
                 self.loss = Some(Loss { what: status.loss.clone().or(before), reconnecting });
             }
-            // It stays lost until it is back.
+            // The loss is over only when the VPN is connected.
             State::Connecting => {}
             State::Protected => {
                 if let Some(loss) = self.loss.take().filter(|_| status.verdict() == Verdict::Protected) {
@@ -265,7 +264,7 @@ impl Notifier {
                     self.tell(News::Back(name.unwrap_or_default()));
                 }
             }
-            // Somebody wanted it so.
+            // The user has ended the VPN or started a pause.
             State::Locked | State::Paused => self.loss = None,
         }
     }
@@ -295,7 +294,7 @@ impl Notifier {
     fn closed(&mut self, topic: Topic, closing: Closing) {
         match (topic, closing) {
             (Topic::News, _) => self.news = None,
-            (Topic::Details, _) => self.at_length = None,
+            (Topic::Details, _) => self.detailed = None,
             (Topic::Missed, Closing::Dismissed) => self.missed = None,
             (Topic::Repaired, Closing::Dismissed) => self.repaired = None,
             (Topic::Missed | Topic::Repaired, Closing::Faded)
@@ -309,15 +308,15 @@ impl Notifier {
         }
     }
 
-    /// The notice that stands grows; where none has more to say, there is one for it.
-    fn tell_at_length(&mut self) {
-        let grows = self.notice().filter(|notice| notice.buttons.contains(&Button::Details));
-        self.at_length = Some(grows.map_or(Topic::Details, |notice| notice.topic));
+    /// Adds the details to the current notice, or shows a notice of its own if the current one has none.
+    fn show_details(&mut self) {
+        let current = self.notice().filter(|notice| notice.buttons.contains(&Button::Details));
+        self.detailed = Some(current.map_or(Topic::Details, |notice| notice.topic));
     }
 
     fn age(&mut self, now: u64) {
         for moments in [&mut self.losses, &mut self.repairs] {
-            // A clock that was set back must not keep them for ever.
+            // If the clock was set back, these times lie in the future: drop them.
             moments.retain(|&at| at <= now && now - at < WINDOW);
         }
         if let Presence::Away { since, told } = &mut self.agent {
@@ -327,7 +326,7 @@ impl Notifier {
             self.news = None;
         }
         let flapping = match self.losses.len() {
-            // It has to hold for a while before it counts as steady.
+            // It counts as stable only after a whole window without a loss.
             1.. if self.flapping == Flapping::Yes => Flapping::Yes,
             FLAPPING.. => Flapping::Yes,
             _ => Flapping::No,
@@ -344,7 +343,7 @@ impl Notifier {
     fn forget_what_is_resolved(&mut self) {
         let open: Vec<Topic> = self.candidates().iter().map(|notice| notice.topic).collect();
         self.hidden.retain(|(topic, _)| open.contains(topic));
-        self.at_length = self.at_length.filter(|topic| open.contains(topic));
+        self.detailed = self.detailed.filter(|topic| open.contains(topic));
     }
 }
 

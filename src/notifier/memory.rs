@@ -1,23 +1,23 @@
-//! What this person has been told, on disk. The edge to the person's own files.
-#![expect(clippy::disallowed_methods, reason = "this file keeps the person's own state")]
+//! Saves in a file of the user what they have already seen.
+#![expect(clippy::disallowed_methods, reason = "this file reads and writes the user's own state")]
 
 use std::path::PathBuf;
 
 use super::event::Memory;
 
-/// A file below `~/.local/state`; without one, nothing outlives the session.
+/// A file below `~/.local/state`. Without a home directory nothing is saved.
 #[derive(Debug)]
 pub struct Notebook(Option<PathBuf>);
 
 impl Notebook {
-    /// By the environment: `XDG_STATE_HOME`, or `HOME`.
+    /// The file named by the environment: `XDG_STATE_HOME`, or `HOME`.
     pub fn of_person(variable: impl Fn(&str) -> Option<String>) -> Self {
         let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
         Self(state.map(|state| state.join("tunwarden/notify.json")))
     }
 
-    /// What was told; nothing, if that cannot be read: better told twice than not at all.
+    /// What the user has seen. An unreadable file counts as empty: showing news twice is better than not at all.
     pub(super) fn read(&self) -> Memory {
         let text = self.0.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
@@ -32,7 +32,10 @@ impl Notebook {
             std::fs::rename(&beside, path)
         };
         if let Err(error) = written() {
-            tracing::warn!("{}: what was told now will be told again: {error}", path.display());
+            tracing::warn!(
+                "{}: cannot save which notices were shown; they will be shown again: {error}",
+                path.display()
+            );
         }
     }
 }

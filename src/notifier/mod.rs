@@ -1,12 +1,12 @@
-//! What a person sees: notifications and an indicator in the panel, in the person's own session.
+//! Notifications and an indicator in the panel, in the user's desktop session.
 //!
-//! It runs as that person, beside the agent and not in it: it listens to the agent on the system bus
-//! and shows what it says on the session's. It never touches the firewall and decides nothing.
+//! The notifier runs as the user, in its own process: it receives the agent's status on the system bus and
+//! shows it on the session bus. It never touches the firewall and decides nothing.
 //!
-//! - [`Notifier`] is the pure middle: agent's status, signals and time in; [`Notice`] and
-//!   [`Indicator`] out, as data. [`Words`] puts them into a language.
-//! - `listen` is the edge to the agent, `session` the one to the session's bus, `screen` shows the
-//!   notice, `tray` the indicator, `memory` keeps what this person was told.
+//! - [`Notifier`] is the pure middle: the agent's status, signals and the time go in; [`Notice`] and
+//!   [`Indicator`] come out, as data. [`Words`] puts them into a language.
+//! - `listen` connects to the agent, `session` to the session bus, `screen` shows the notice, `tray` the
+//!   indicator, `memory` saves what the user has seen.
 
 mod event;
 mod indicator;
@@ -42,23 +42,23 @@ use screen::{Card, Wanted};
 use session::Change;
 use tray::Item;
 
-/// How long the screen is given to take the last notice away.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long closing the last notice may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the notifier is started with.
+/// The options of the notifier.
 pub struct Setup {
-    /// The person's language and time zone.
+    /// The user's language and time zone.
     pub words: Words,
-    /// What they have been told.
+    /// What the user has seen.
     pub notebook: Notebook,
-    /// Which set of pictures the panel gets.
+    /// Which set of icons the panel gets.
     pub icons: Icons,
 }
 
-/// Pictures with or without colours.
+/// Icons with or without colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Icons {
-    /// In colours.
+    /// Each state has a colour.
     Coloured,
     /// In the panel's own colour.
     Symbolic,
@@ -67,21 +67,21 @@ pub enum Icons {
 /// Why there are no notifications.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifierError {
-    /// It does not run in a session.
-    #[error("no session bus: run it in your desktop session, as yourself")]
+    /// There is no session bus.
+    #[error("cannot connect to the session bus: run this in your desktop session, without sudo")]
     NoSession(#[source] zbus::Error),
-    /// One runs already.
-    #[error("notifications are on already: another one runs in this session")]
+    /// Another notifier runs in this session.
+    #[error("another process already shows the notifications in this session")]
     RunsAlready,
-    /// It cannot be told to end.
+    /// SIGTERM and SIGINT cannot be received.
     #[error("cannot listen for signals")]
     Signals(#[from] std::io::Error),
 }
 
-/// Shows what the agent says until the session ends.
+/// Shows the agent's status until the session ends.
 ///
 /// # Errors
-/// [`NotifierError`]: it could not begin.
+/// [`NotifierError`], if the notifier cannot start.
 pub async fn run(setup: Setup) -> Result<(), NotifierError> {
     let session = session::join().await?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -103,13 +103,13 @@ pub async fn run(setup: Setup) -> Result<(), NotifierError> {
             Some(()) = interrupt.recv() => break,
         }
     }
-    // Without anybody who wants a notice, the screen takes it away and ends.
+    // Dropping the sender makes the screen close its notice and end.
     drop(desk);
-    let _ = tokio::time::timeout(FAREWELL, screen).await;
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, screen).await;
     Ok(())
 }
 
-/// The notifier, and where what it says goes.
+/// The notifier, and the channels to the screen and the tray.
 struct Desk {
     notifier: Notifier,
     words: Words,
@@ -136,7 +136,7 @@ impl Desk {
                 Action::Remember(memory) => self.notebook.write(memory),
                 Action::Ask(button) => {
                     let events = self.events.clone();
-                    // The agent may wait for a password meanwhile.
+                    // The answer may take long: the user may have to type a password.
                     tokio::spawn(async move {
                         let answer = listen::ask(button).await;
                         let _ = events.send(Event::Answered(button, answer)).await;
@@ -149,7 +149,7 @@ impl Desk {
 
     fn look_again(&mut self, change: Change) {
         self.wanted.send_modify(|wanted| wanted.count(change));
-        self.take(Event::Occasion);
+        self.take(Event::MayBeVisible);
     }
 
     fn show(&mut self) {

@@ -1,4 +1,4 @@
-//! What is to be seen now, as data: no language, no bus.
+//! A notice as data: no language, no bus.
 
 use super::event::{Button, Topic};
 use super::keys::Key;
@@ -6,41 +6,41 @@ use super::keys::Key;
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// What it is about.
+    /// What it is about. A new notice with the same topic replaces the earlier one.
     pub topic: Topic,
-    /// How loud.
+    /// The urgency for the notification daemon.
     pub urgency: Urgency,
-    /// How long it stands.
+    /// How long it is shown.
     pub stay: Stay,
-    /// Its picture.
+    /// The icon.
     pub face: Face,
-    /// One line.
+    /// The title, one line.
     pub title: Text,
-    /// Lines below it.
+    /// The sentences below the title.
     pub body: Vec<Text>,
-    /// What can be done about it.
+    /// The buttons.
     pub buttons: Vec<Button>,
 }
 
-/// How loud a notice is.
+/// The urgency of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// As most are.
+    /// The default of notification daemons.
     Normal,
-    /// Above everything else.
+    /// Shown above other windows, also with `do not disturb` on most desktops.
     Critical,
 }
 
-/// How long a notice stands.
+/// How long a notice is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stay {
-    /// Until it is resolved or clicked away.
+    /// Until the problem is resolved or the user closes the notice.
     Resolved,
-    /// For a moment.
+    /// For 8 seconds.
     Moment,
 }
 
-/// A state as a picture. Each has a shape of its own besides its colour.
+/// The icon for a state. Icons differ in shape as well as in colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Face {
     /// A green shield with a tick.
@@ -60,7 +60,7 @@ pub enum Face {
 }
 
 impl Face {
-    /// Every face.
+    /// Every icon.
     pub const ALL: [Self; 7] = [
         Self::Protected,
         Self::Connecting,
@@ -71,7 +71,7 @@ impl Face {
         Self::Unknown,
     ];
 
-    /// Its name in the icon theme; with `-symbolic` behind it, the one without colours.
+    /// The name in the icon theme. The suffix `-symbolic` selects the icon without colours.
     pub const fn icon(self) -> &'static str {
         match self {
             Self::Protected => "tunwarden-protected",
@@ -85,45 +85,45 @@ impl Face {
     }
 }
 
-/// A sentence in no language yet.
+/// A sentence, not yet in a language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
-    /// Which sentence.
+    /// The key of the sentence.
     pub key: Key,
-    /// What stands in it.
+    /// The values of the sentence's variables.
     pub args: Vec<(&'static str, Arg)>,
 }
 
-/// Something that stands in a sentence.
+/// The value of a variable in a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arg {
-    /// A name, or words of somebody else's.
+    /// A name or a foreign text.
     Word(String),
     /// A number.
     Count(u64),
-    /// A moment in seconds since the epoch.
+    /// A time, in seconds since the epoch.
     Moment(u64),
 }
 
 impl Text {
-    /// A sentence with nothing to fill in.
+    /// A sentence without variables.
     pub fn new(key: Key) -> Self {
         Self { key, args: Vec::new() }
     }
 
-    /// With a name or words in it.
+    /// Sets a variable to a name or a text.
     #[must_use]
     pub fn word(self, name: &'static str, word: &str) -> Self {
         self.with(name, Arg::Word(word.to_owned()))
     }
 
-    /// With a number in it.
+    /// Sets a variable to a number.
     #[must_use]
     pub fn count(self, name: &'static str, count: u64) -> Self {
         self.with(name, Arg::Count(count))
     }
 
-    /// With a moment in it, in seconds since the epoch.
+    /// Sets a variable to a time, in seconds since the epoch.
     #[must_use]
     pub fn moment(self, name: &'static str, moment: u64) -> Self {
         self.with(name, Arg::Moment(moment))

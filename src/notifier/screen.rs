@@ -1,4 +1,4 @@
-//! The edge to the notification daemon: one notice on the screen, replaced and never piled up.
+//! The connection to the notification daemon: one notice on the screen, which each new one replaces.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::notice::{Notice, Stay, Urgency};
 use super::session::Change;
 use super::words::Words;
 
-/// How long a daemon is given to take a notice; one that the bus has to start needs a while.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// When a notice that could not be shown is tried again, if nothing happens before.
+/// How long a daemon may take to accept a notice. The bus may have to start it first.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait before a notice that could not be shown is tried again.
 const RETRY: Duration = Duration::from_secs(30);
-/// How long something of interest for a moment stands.
+/// How long news are shown.
 const MOMENT: Timeout = Timeout::Milliseconds(8000);
 
-/// A notice in the person's language.
+/// A notice in the user's language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Card {
     topic: Topic,
@@ -46,18 +46,18 @@ impl Card {
     }
 }
 
-/// What is to be on the screen, and how often it has to be shown anew.
+/// The card to show, and counters of the reasons to show it again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     card: Option<Card>,
-    /// Counts the cards.
+    /// The number of the card. Each new card gets the next number.
     number: u64,
     daemons: u64,
     unhidden: u64,
 }
 
 impl Wanted {
-    /// Says whether it is another.
+    /// Sets the card. Returns whether it differs from the earlier one.
     pub(super) fn put(&mut self, card: Option<Card>) -> bool {
         let differs = self.card != card;
         self.card = card;
@@ -73,7 +73,7 @@ impl Wanted {
     }
 }
 
-/// What is on the screen.
+/// The notification on the screen.
 struct Shown {
     card: Card,
     handle: Arc<NotificationHandle>,
@@ -88,19 +88,19 @@ impl Drop for Shown {
 
 struct Screen {
     events: mpsc::Sender<Event>,
-    /// Each with the number of the notice that it is about.
+    /// Responses of the user or the daemon, each with the id of its notification.
     responses: mpsc::Sender<(u32, NotificationResponse)>,
     shown: Option<Shown>,
-    /// What the next one takes the place of, for this daemon.
+    /// The id of the notification that the next one replaces.
     replaces: Option<u32>,
-    /// The number of a card that was pressed or taken away: what follows from that is not known yet, and
-    /// the same card does not come back for it.
+    /// The number of the card to which the user has responded. This card is not shown again while the result of
+    /// the response is unknown.
     answered: Option<u64>,
 }
 
-/// Shows what is wanted until nobody wants anything any more.
+/// Shows the wanted card until the sender is dropped.
 pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, events: mpsc::Sender<Event>) {
-    let (responses, mut heard) = mpsc::channel(16);
+    let (responses, mut received) = mpsc::channel(16);
     let mut screen = Screen { events, responses, shown: None, replaces: None, answered: None };
     let mut last = Wanted::default();
     loop {
@@ -122,7 +122,7 @@ pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, events: mpsc::Sende
                 screen.clear().await;
                 return;
             },
-            Some((id, response)) = heard.recv() => screen.respond(id, last.number, &response).await,
+            Some((id, response)) = received.recv() => screen.respond(id, last.number, &response).await,
             () = tokio::time::sleep(RETRY), if missing == Missing::Notice => {}
         }
     }
@@ -136,7 +136,7 @@ enum Missing {
 
 impl Screen {
     async fn show(&mut self, card: &Card) -> Missing {
-        let sent = tokio::time::timeout(PATIENCE, notification(card, self.replaces).show_async()).await;
+        let sent = tokio::time::timeout(TIMEOUT, notification(card, self.replaces).show_async()).await;
         let handle = match sent {
             Ok(Ok(handle)) => Arc::new(handle),
             Ok(Err(error)) => {
@@ -158,7 +158,7 @@ impl Screen {
             };
             waiting.wait_for_action_async(hand_on).await;
         });
-        // The one before is let go only now: a daemon may take away what has lost its sender.
+        // Drop the earlier handle only now: a daemon may close a notification whose sender has gone.
         self.shown = Some(Shown { card: card.clone(), handle, waiter });
         self.replaces = Some(id);
         let _ = self.events.send(Event::Shown(card.topic)).await;
@@ -173,9 +173,9 @@ impl Screen {
         Missing::Nothing
     }
 
-    /// What the person or the daemon did with the notice.
+    /// Processes a response of the user or the daemon.
     async fn respond(&mut self, id: u32, number: u64, response: &NotificationResponse) {
-        // About a notice that has been replaced by another daemon's.
+        // The response may belong to an earlier notification.
         let Some(shown) = self.shown.take_if(|shown| shown.handle.id() == id) else { return };
         self.answered = Some(number);
         let topic = shown.card.topic;
@@ -188,7 +188,7 @@ impl Screen {
             | NotificationResponse::Closed(_) => None,
         };
         let event = match (pressed, response) {
-            // Most daemons take it away with that; should one not, the next takes its place.
+            // Most daemons close the notification then. Otherwise the next one replaces it.
             (Some(button), _) => Event::Pressed(button),
             (
                 None,

@@ -1,5 +1,5 @@
-//! The edge to the session's bus: one notifier a session, and the occasions on which what was hidden
-//! may be seen again.
+//! The connection to the session bus: allows one notifier per session, and finds out when a hidden notice may
+//! be visible again.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -13,34 +13,34 @@ use zbus::{Connection, MatchRule, Message, MessageStream};
 
 use super::NotifierError;
 
-/// Our name on the session's bus: who holds it shows the notifications.
+/// The notifier's name on the session bus. Its owner shows the notifications.
 pub const NAME: &str = "org.tunwarden.Notifier1";
-/// The notification daemon's.
+/// The name of the notification daemon.
 const DAEMON: &str = "org.freedesktop.Notifications";
-/// How long a daemon that went away is given to come back by itself.
-const SUCCESSION: Duration = Duration::from_secs(2);
+/// How long to wait for another daemon after one has ended, before a notice is sent to start one.
+const SUCCESSOR_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Something that may have hidden a notice is over.
+/// Why a hidden notice may be visible again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Another notification daemon: what the old one showed is gone.
+    /// Another notification daemon has started. The notice of the old one is gone.
     Daemon,
-    /// The same one, that shows again what it held back.
+    /// The same daemon shows notices again.
     Unhidden,
 }
 
-/// What says so: `(interface, member)`. Every one is checked for what it is about in [`unhides`].
-const SIGNS: [(&str, &str); 5] = [
-    // GNOME's, Cinnamon's and MATE's settings.
+/// Signals that may mean [`Change::Unhidden`], as `(interface, member)`. [`unhides`] checks their content.
+const SIGNALS: [(&str, &str); 5] = [
+    // Settings of GNOME, Cinnamon and MATE.
     ("ca.desrt.dconf.Writer", "Notify"),
-    // XFCE's.
+    // Settings of XFCE.
     ("org.xfce.Xfconf", "PropertyChanged"),
     ("org.cinnamon.ScreenSaver", "ActiveChanged"),
     ("org.gnome.ScreenSaver", "ActiveChanged"),
     ("org.mate.ScreenSaver", "ActiveChanged"),
 ];
 
-/// Joins the session; the only notifier in it.
+/// Takes the notifier's name on the session bus.
 pub(super) async fn join() -> Result<Connection, NotifierError> {
     let connection = Connection::session().await.map_err(NotifierError::NoSession)?;
     let answer = async {
@@ -54,36 +54,38 @@ pub(super) async fn join() -> Result<Connection, NotifierError> {
     }
 }
 
-/// Says every change, until the session ends.
+/// Sends every change, until the session ends.
 pub(super) async fn watch(connection: Connection, changes: mpsc::Sender<Change>) {
     if let Err(error) = follow(&connection, &changes).await {
-        tracing::warn!("the session's bus: {error}; what a notification daemon loses may stay lost");
+        tracing::warn!(
+            "the session bus: {error}; a notice that a notification daemon loses may not be shown again"
+        );
     }
 }
 
 async fn follow(connection: &Connection, changes: &mpsc::Sender<Change>) -> zbus::Result<()> {
     let bus = DBusProxy::new(connection).await?;
     let mut owners = bus.receive_name_owner_changed_with_args(&[(0, DAEMON)]).await?;
-    let mut signs = futures_util::stream::SelectAll::new();
-    for (interface, member) in SIGNS {
+    let mut signals = futures_util::stream::SelectAll::new();
+    for (interface, member) in SIGNALS {
         let rule = MatchRule::builder().msg_type(Type::Signal).interface(interface).member(member).build()?;
-        signs.push(MessageStream::for_match_rule(rule, connection, NonZero::new(16)).await?);
+        signals.push(MessageStream::for_match_rule(rule, connection, NonZero::new(16)).await?);
     }
     let mut vacant = None;
     loop {
         tokio::select! {
             Some(change) = owners.next() => {
-                vacant = change.args()?.new_owner().is_none().then(|| tokio::time::Instant::now() + SUCCESSION);
+                vacant = change.args()?.new_owner().is_none().then(|| tokio::time::Instant::now() + SUCCESSOR_TIMEOUT);
                 if vacant.is_none() {
                     let _ = changes.send(Change::Daemon).await;
                 }
             }
-            Some(Ok(sign)) = signs.next() => {
-                if unhides(&sign) {
+            Some(Ok(signal)) = signals.next() => {
+                if unhides(&signal) {
                     let _ = changes.send(Change::Unhidden).await;
                 }
             }
-            // The bus may know how to start another one: showing something does it.
+            // The bus may be able to start another daemon when a notice is sent.
             () = at(vacant) => {
                 vacant = None;
                 let _ = changes.send(Change::Daemon).await;
@@ -93,9 +95,9 @@ async fn follow(connection: &Connection, changes: &mpsc::Sender<Change>) -> zbus
     }
 }
 
-/// Whether this sign is about notifications, or a screen that was unlocked.
-fn unhides(sign: &Message) -> bool {
-    let (header, body) = (sign.header(), sign.body());
+/// Whether a signal concerns notifications, or an unlocked screen.
+fn unhides(signal: &Message) -> bool {
+    let (header, body) = (signal.header(), signal.body());
     match header.interface().map_or("", |interface| interface.as_str()) {
         "ca.desrt.dconf.Writer" => {
             let path = body.deserialize::<(String, Vec<String>, String)>().map(|(path, ..)| path);

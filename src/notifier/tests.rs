@@ -197,7 +197,7 @@ fn ten_losses_in_a_minute_are_one_notice_that_says_so() {
     assert_eq!((notice.topic, notice.urgency), (Topic::Flapping, Urgency::Critical));
     assert!(day.reads().starts_with("VPN unstable: home\nIt was lost 10 times within a minute."));
     day.pass(60);
-    assert_eq!(day.reads(), "VPN steady again\nhome has held for a minute.");
+    assert_eq!(day.reads(), "VPN stable again\nhome has been connected for a minute.");
     day.see();
     day.pass(8);
     assert_eq!(day.topic(), None);
@@ -238,7 +238,7 @@ fn what_the_daemon_lost_or_held_back_is_seen_on_the_next_occasion() {
     for closing in [Closing::Faded, Closing::Dismissed] {
         day.hear(Event::Closed(Topic::Lost, closing));
         assert_eq!(day.topic(), None, "no nagging");
-        day.hear(Event::Occasion);
+        day.hear(Event::MayBeVisible);
         assert_eq!(day.topic(), Some(Topic::Lost), "{closing:?} need not mean seen");
     }
 }
@@ -279,7 +279,7 @@ fn details_make_the_notice_grow_or_stand_alone() {
 
     let mut day = Day::begin(status(State::Protected));
     day.hear(Event::Pressed(Button::Details));
-    assert!(day.reads().contains("VPN: home, by way of tun0"), "{}", day.reads());
+    assert!(day.reads().contains("VPN: home, through tun0"), "{}", day.reads());
     day.hear(Event::Closed(Topic::Details, Closing::Dismissed));
     assert_eq!(day.topic(), None);
 }
@@ -318,7 +318,11 @@ fn repairs_are_told_and_a_fight_is_called_one() {
     let mut day = Day::begin(status(State::Protected));
     day.agent(Status { repairs: 1, ..status(State::Protected) });
     day.hear(Event::Repaired { by: Some("ufw".to_owned()) });
-    assert!(day.reads().contains("ufw took away part of the protection. It was"), "{}", day.reads());
+    assert!(
+        day.reads().contains("ufw removed part of the protection. tunwarden restored"),
+        "{}",
+        day.reads()
+    );
     day.see();
     day.pass(3600);
     assert_eq!(day.topic(), Some(Topic::Repaired), "until somebody has read it");
@@ -327,7 +331,7 @@ fn repairs_are_told_and_a_fight_is_called_one() {
         day.hear(Event::Repaired { by: Some("ufw".to_owned()) });
         day.pass(1);
     }
-    assert!(day.reads().starts_with("ufw keeps taking the protection away\nIt was put back 5 times"));
+    assert!(day.reads().starts_with("ufw keeps removing the protection\ntunwarden restored it 5 times"));
     assert_eq!(day.notifier.notice().unwrap().urgency, Urgency::Critical);
     day.hear(Event::Closed(Topic::Repaired, Closing::Dismissed));
     assert_eq!(day.topic(), None);
@@ -360,7 +364,7 @@ fn what_happened_while_nobody_was_logged_in_is_told_at_login_and_once() {
     assert!(day.reads().starts_with("The VPN was lost while you were away\nhome was lost at "));
     day.see();
     day.hear(Event::Closed(Topic::Missed, Closing::Dismissed));
-    assert!(day.reads().contains("took away part of the protection 2 times"), "{}", day.reads());
+    assert!(day.reads().contains("removed part of the protection 2 times"), "{}", day.reads());
     day.see();
     let memory = day.actions.iter().rev().find_map(|action| match action {
         Action::Remember(memory) => Some(*memory),

@@ -1,5 +1,5 @@
-//! The edge to the panel: the indicator and its menu (StatusNotifierItem). A panel that has no place
-//! for it costs nothing.
+//! The connection to the panel: the indicator and its menu (StatusNotifierItem). Without such a panel the
+//! notifier works as well.
 
 use ksni::menu::{MenuItem, StandardItem};
 use ksni::{Category, ToolTip, Tray, TrayMethods};
@@ -10,7 +10,7 @@ use super::event::{Button, Event};
 use super::indicator::Indicator;
 use super::words::Words;
 
-/// The indicator in the person's language.
+/// The indicator in the user's language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     icon: String,
@@ -35,7 +35,7 @@ impl Item {
     }
 }
 
-/// Shows the indicator for as long as anybody says what it shows.
+/// Shows the indicator until the sender is dropped.
 pub(super) async fn run(mut wanted: watch::Receiver<Item>, events: mpsc::Sender<Event>) {
     let item = wanted.borrow_and_update().clone();
     let tray = match (Indicating { item, events }).assume_sni_available(true).spawn().await {
@@ -56,7 +56,7 @@ struct Indicating {
 
 impl Indicating {
     fn press(&self, button: Button) {
-        // A full channel has as many presses waiting already.
+        // If the channel is full, enough earlier presses are waiting.
         let _ = self.events.try_send(Event::Pressed(button));
     }
 }
@@ -66,7 +66,7 @@ impl Tray for Indicating {
         "tunwarden".to_owned()
     }
 
-    /// A click. Cinnamon's panel never opens a menu by it, whatever an item asks for: it says `Activate`.
+    /// Called on a click. Cinnamon's panel never opens the menu on a click: it calls `Activate`.
     fn activate(&mut self, _x: i32, _y: i32) {
         self.press(Button::Details);
     }
@@ -90,7 +90,7 @@ impl Tray for Indicating {
 
     fn menu(&self) -> Vec<MenuItem<Self>> {
         let Item { title, lines, buttons, .. } = &self.item;
-        let told = std::iter::once(title).chain(lines).map(|line| {
+        let disabled = std::iter::once(title).chain(lines).map(|line| {
             StandardItem { label: label(line), enabled: false, ..StandardItem::default() }.into()
         });
         let pressed = buttons.iter().map(|(button, text)| {
@@ -98,11 +98,11 @@ impl Tray for Indicating {
             let press = move |this: &mut Self| this.press(button);
             StandardItem { label: label(text), activate: Box::new(press), ..StandardItem::default() }.into()
         });
-        told.chain(std::iter::once(MenuItem::Separator)).chain(pressed).collect()
+        disabled.chain(std::iter::once(MenuItem::Separator)).chain(pressed).collect()
     }
 }
 
-/// A single underscore would mark an access key and vanish.
+/// Escapes underscores: a single one would mark an access key and disappear.
 fn label(text: &str) -> String {
     text.replace('_', "__")
 }

@@ -1,4 +1,4 @@
-//! What is to be seen now: one notice at most, the gravest first. Pure.
+//! Which notice to show: at most one, the most severe first. Pure.
 
 use super::event::{Button, Refusal, Topic};
 use super::keys::Key;
@@ -9,16 +9,16 @@ use crate::status::{Enforcement, LossStatus, Status, Verdict};
 use crate::vpn::{PauseScope, State};
 
 impl Notifier {
-    /// What is to be seen now.
+    /// The notice to show now.
     pub fn notice(&self) -> Option<Notice> {
         let notice = self.candidates().into_iter().find(|notice| !self.is_hidden(notice.topic))?;
-        Some(self.at_length(notice))
+        Some(self.with_details(notice))
     }
 
-    /// Everything that has not been resolved, the gravest first.
+    /// Notices about everything that is not resolved, the most severe first.
     pub(super) fn candidates(&self) -> Vec<Notice> {
         let mut found = Vec::new();
-        if self.at_length == Some(Topic::Details) {
+        if self.detailed == Some(Topic::Details) {
             found.push(notice(Topic::Details, self.face(), Text::new(Key::DetailTitle), Vec::new()));
         }
         if let Some(refused @ News::Refused(..)) = self.news.as_ref().map(|news| &news.what) {
@@ -30,14 +30,14 @@ impl Notifier {
         let quiet = flapping.is_none();
         found.extend(flapping);
         found.extend(self.loss.as_ref().map(|loss| self.of_loss(loss)));
-        let news = self.news.as_ref().map(|news| &news.what).filter(|news| quiet && self.is_still_so(news));
+        let news = self.news.as_ref().map(|news| &news.what).filter(|news| quiet && self.is_still_true(news));
         found.extend(news.map(|news| self.of_news(news)));
         found.extend(self.missed.as_ref().map(|loss| self.of_missed(loss)));
         found.extend(self.repaired.as_ref().map(|repairs| self.of_repairs(repairs)));
         found
     }
 
-    /// No agent, or one that cannot do its work.
+    /// The notice about a missing agent, or about rules that are not in force.
     fn of_agent(&self) -> Option<Notice> {
         match &self.agent {
             Presence::Away { told: true, .. } => {
@@ -62,7 +62,7 @@ impl Notifier {
         }
     }
 
-    /// What may leave now: `closed` only where the kernel was found to let nothing out.
+    /// The sentence about what may leave now: `closed` only if the kernel holds rules that let nothing out.
     fn leaves(&self, closed: Key) -> Text {
         Text::new(match self.status().map(Status::verdict) {
             Some(Verdict::Protected | Verdict::Locked) => closed,
@@ -131,7 +131,7 @@ impl Notifier {
         critical(notice(Topic::Lost, Face::Lost, title, body), offered)
     }
 
-    /// Whether a person is to be offered to bring the VPN back.
+    /// Whether to offer the user a reconnect.
     pub(super) fn offers_reconnect(&self) -> bool {
         self.status().is_none_or(|status| status.reconnect != Some(Reconnect::Never))
     }
@@ -172,8 +172,8 @@ impl Notifier {
         Notice { stay: Stay::Moment, ..notice(Topic::News, face, Text::new(title), body) }
     }
 
-    /// Whether the sentence that this news is told with is true now.
-    fn is_still_so(&self, news: &News) -> bool {
+    /// Whether the sentence for this news is still true.
+    fn is_still_true(&self, news: &News) -> bool {
         let verdict = self.status().map(Status::verdict);
         match news {
             News::Back(_) | News::Resumed(State::Protected) => verdict == Some(Verdict::Protected),
@@ -210,9 +210,9 @@ impl Notifier {
         Notice { buttons: vec![Button::Details], ..notice(Topic::Repaired, self.face(), title, body) }
     }
 
-    /// The same with all that is known, if that was asked for.
-    fn at_length(&self, mut notice: Notice) -> Notice {
-        if self.at_length != Some(notice.topic) {
+    /// The notice with details, if the user has asked for them.
+    fn with_details(&self, mut notice: Notice) -> Notice {
+        if self.detailed != Some(notice.topic) {
             return notice;
         }
         notice.buttons.retain(|&button| button != Button::Details);
@@ -254,7 +254,7 @@ fn critical(notice: Notice, buttons: &[Button]) -> Notice {
     Notice { urgency: Urgency::Critical, buttons: buttons.to_vec(), ..notice }
 }
 
-/// The reason in a person's words; `None` for a reason that this version does not know.
+/// The sentence for the reason of a loss; `None` for a reason that this version does not know.
 fn why(loss: &LossStatus) -> Option<Text> {
     loss.code.map(|reason| Text::new(Key::of_reason(reason)))
 }

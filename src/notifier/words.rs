@@ -1,4 +1,4 @@
-//! Sentences in the person's language. Pure: which language, and which time zone, are arguments.
+//! Sentences in the user's language. Pure: language and time zone are arguments.
 
 use fluent_bundle::{FluentArgs, FluentBundle, FluentResource, FluentValue};
 use jiff::Timestamp;
@@ -9,10 +9,10 @@ use super::event::Button;
 use super::keys::Key;
 use super::notice::{Arg, Text};
 
-/// The longest name or foreign word that stands in a sentence, in characters.
+/// Maximum length of a name or a foreign text in a sentence, in characters.
 const LONGEST: usize = 200;
 
-/// The languages, the first one for everybody whose own is missing.
+/// The languages. The first one is used if the user's language is missing.
 const LANGUAGES: [(&str, &str); 2] =
     [("en", include_str!("texts/en.ftl")), ("de", include_str!("texts/de.ftl"))];
 
@@ -22,33 +22,33 @@ pub struct Words {
     zone: TimeZone,
 }
 
-/// A person's language as the environment says it: `LC_ALL`, then `LC_MESSAGES`, then `LANG`.
+/// The user's language from the environment: `LC_ALL`, then `LC_MESSAGES`, then `LANG`.
 pub fn language(variable: impl Fn(&str) -> Option<String>) -> &'static str {
     let said =
         ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(variable).find(|said| !said.is_empty());
     let said = said.unwrap_or_default();
-    // `de_AT.UTF-8`, `de@euro`, `de`: the language stands in front.
+    // `de_AT.UTF-8`, `de@euro`, `de`: the language comes first.
     let spoken = said.split(['_', '.', '@', '-']).next().unwrap_or_default();
     let known = LANGUAGES.iter().find(|(language, _)| *language == spoken);
     known.map_or(LANGUAGES[0].0, |(language, _)| language)
 }
 
 impl Words {
-    /// The texts of a language that [`language`] names.
+    /// The texts of a language returned by [`language`].
     pub fn new(language: &str, zone: TimeZone) -> Self {
         let (tag, texts) =
             LANGUAGES.into_iter().find(|(known, _)| *known == language).unwrap_or(LANGUAGES[0]);
         let tag: LanguageIdentifier = tag.parse().unwrap_or_default();
         let mut bundle = FluentBundle::new(vec![tag]);
-        // Notification daemons show the marks around an argument as boxes.
+        // Notification daemons show the isolation marks around an argument as boxes.
         bundle.set_use_isolating(false);
-        // A part that cannot be read is missing, the rest stands; the tests read all of it.
+        // Sentences that cannot be parsed are left out. A test checks that all are parsed.
         let resource = FluentResource::try_new(texts.to_owned()).unwrap_or_else(|(rest, _)| rest);
         let _ = bundle.add_resource(resource);
         Self { bundle, zone }
     }
 
-    /// One sentence. A sentence that is missing says its key.
+    /// One sentence. For a missing sentence it returns the key.
     pub fn say(&self, text: &Text) -> String {
         let mut args = FluentArgs::new();
         for (name, arg) in &text.args {
@@ -61,12 +61,12 @@ impl Words {
         self.bundle.format_pattern(pattern, Some(&args), &mut Vec::new()).into_owned()
     }
 
-    /// Sentences below one another.
+    /// Sentences, one per line.
     pub fn lines(&self, texts: &[Text]) -> String {
         texts.iter().map(|text| self.say(text)).collect::<Vec<_>>().join("\n")
     }
 
-    /// What stands on a button.
+    /// The label of a button.
     pub fn button(&self, button: Button) -> String {
         self.say(&Text::new(match button {
             Button::Reconnect => Key::Reconnect,
@@ -91,8 +91,8 @@ impl Words {
     }
 }
 
-/// A name that anybody may have given, or words of somebody else's: no line of their own, and none of
-/// the signs that a notification daemon takes for markup (a link, a picture).
+/// Makes a name or a foreign text safe for a notification: no line breaks, and none of the characters that a
+/// notification daemon parses as markup (a link, a picture).
 fn plain(word: &str) -> String {
     let mut plain: String = word
         .chars()
@@ -111,7 +111,7 @@ fn plain(word: &str) -> String {
     plain
 }
 
-/// Signs that turn the direction of writing and so may make a sentence say something else.
+/// Characters that change the direction of text and so can change the meaning of a sentence.
 fn is_direction(sign: char) -> bool {
     matches!(sign, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

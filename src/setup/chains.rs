@@ -1,4 +1,4 @@
-//! The chains that scripts make, and what of them packets pass in which order.
+//! The chains that scripts make, and the order in which packets pass their rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,9 @@ use super::rule::{Rule, Target};
 use super::shell::Certainty;
 use crate::net::Family;
 
-/// How deep chains may lead into one another.
+/// Maximum depth of jumps from chain to chain.
 const MAX_DEPTH: usize = 8;
-/// Maximum number of rules that packets are followed through.
+/// Maximum number of rules on the path of a packet.
 const MAX_RULES: usize = 8192;
 
 /// Where a rule comes from.
@@ -21,7 +21,7 @@ pub(super) struct Origin {
     pub(super) text: String,
 }
 
-/// Which packets a chain sees.
+/// Which packets pass a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Direction {
     Input,
@@ -38,7 +38,7 @@ struct Kept {
     certainty: Certainty,
 }
 
-/// A rule with the conditions of every chain that leads to it.
+/// A rule with the conditions of every jump on the way to it.
 #[derive(Debug, Clone)]
 pub(super) struct Effective {
     pub(super) origin: Origin,
@@ -55,11 +55,11 @@ pub(super) struct Effective {
 pub(super) struct Chains {
     rules: BTreeMap<(Family, String), Vec<Kept>>,
     policies: BTreeMap<(Family, String), Target>,
-    /// Rules that a later line takes away, or that are in no chain that packets pass.
+    /// Rules that a later line deletes, or in chains that no packet passes, with the reason.
     pub(super) lost: Vec<(Origin, String)>,
 }
 
-/// The chains that packets begin in.
+/// The chains in which packets start.
 const ROOTS: [(&str, Direction); 4] = [
     ("INPUT", Direction::Input),
     ("OUTPUT", Direction::Output),
@@ -68,7 +68,7 @@ const ROOTS: [(&str, Direction); 4] = [
 ];
 
 impl Chains {
-    /// Does what a command does; what only may run takes nothing away.
+    /// Applies a command. A command that runs only under a condition deletes nothing.
     pub(super) fn apply(&mut self, family: Family, command: Command, origin: &Origin, certainty: Certainty) {
         let sure = certainty == Certainty::Certain;
         let key = |chain: String| (family, chain);
@@ -87,7 +87,7 @@ impl Chains {
                     && let Some(at) = rules.iter().position(|kept| kept.rule == rule)
                 {
                     let kept = rules.remove(at);
-                    self.lost.push((kept.origin, format!("line {} deletes it again", origin.line)));
+                    self.lost.push((kept.origin, format!("line {} deletes it", origin.line)));
                 }
             }
             Action::DeleteNumber(chain, number) if sure => {
@@ -95,7 +95,7 @@ impl Chains {
                     && (1..=rules.len()).contains(&number)
                 {
                     let kept = rules.remove(number - 1);
-                    self.lost.push((kept.origin, format!("line {} deletes it again", origin.line)));
+                    self.lost.push((kept.origin, format!("line {} deletes it", origin.line)));
                 }
             }
             Action::Policy(chain, policy) if sure => drop(self.policies.insert(key(chain), policy)),
@@ -103,7 +103,7 @@ impl Chains {
                 for ((of, name), rules) in &mut self.rules {
                     if *of == family && chain.as_ref().is_none_or(|chain| chain == name) {
                         let flushed = |kept: &mut Kept| kept.origin.file == origin.file;
-                        let why = || format!("line {} flushes it again", origin.line);
+                        let why = || format!("line {} flushes it", origin.line);
                         self.lost.extend(rules.extract_if(.., flushed).map(|kept| (kept.origin, why())));
                     }
                 }
@@ -122,12 +122,12 @@ impl Chains {
         self.policies.get(&(family, chain.to_owned()))
     }
 
-    /// Every rule that packets come to, in their order, with all that refuses before it.
+    /// Every rule that packets reach, in order, with the earlier rule that refuses the same packets.
     pub(super) fn effective(&mut self, family: Family) -> Vec<Effective> {
         let mut walk =
             Walk { chains: self, family, found: Vec::new(), refusals: Vec::new(), seen: BTreeSet::new() };
         for (root, direction) in ROOTS {
-            // Docker's own chain leads to it already.
+            // A chain of Docker already jumps to it.
             if root == "DOCKER-USER" && walk.leads_to(root) {
                 continue;
             }
@@ -156,14 +156,14 @@ impl Chains {
         }
         let (found, seen) = (walk.found, walk.seen);
         let lost = lost.into_iter().filter(|(_, name)| !seen.contains(name));
-        let why = |name: &str| format!("no rule leads into the chain {name}");
+        let why = |name: &str| format!("no rule jumps to the chain {name}");
         self.lost.extend(lost.map(|(origin, name)| (origin, why(&name))));
         found
     }
 }
 
-/// What a chain that no rule leads into is for, by its name: in the article one script fills a chain of
-/// another.
+/// The direction of a chain without a jump to it, guessed from its name: in the article, one script adds rules to
+/// a chain of another script.
 fn by_name(name: &str) -> Option<Direction> {
     let name = name.to_ascii_uppercase();
     if name.contains("DOCKER") || name.contains("FORWARD") {
@@ -195,7 +195,7 @@ impl Walk<'_> {
     fn chain(&mut self, name: &str, direction: Direction, under: &Rule, certainty: Certainty, depth: usize) {
         self.seen.insert(name.to_owned());
         let Some(rules) = self.chains.rules.get(&(self.family, name.to_owned())) else { return };
-        // RETURN refuses what is left of this chain only.
+        // RETURN ends only this chain.
         let mut returns = Vec::new();
         for kept in rules {
             if self.found.len() >= MAX_RULES {
@@ -212,7 +212,7 @@ impl Walk<'_> {
                 self.chain(target, direction, &inner, certainty, depth + 1);
                 continue;
             }
-            // What returns from DOCKER-USER Docker's own rules accept.
+            // Docker's own rules accept packets that return from DOCKER-USER.
             let conditional = Rule { target: Target::None, ..kept.rule.clone() } != Rule::default();
             if name == "DOCKER-USER" && kept.rule.target == Target::Return && conditional {
                 rule.target = Target::Accept;
@@ -250,12 +250,12 @@ impl Walk<'_> {
 }
 
 impl Rule {
-    /// The rule with the conditions of the jump that leads to it.
+    /// The rule, with the conditions of the jump that leads to its chain.
     fn under(&self, outer: &Self) -> Self {
         let mut narrower: BTreeSet<String> = self.narrower.union(&outer.narrower).cloned().collect();
         let mut both = |differ: bool| {
             if differ {
-                narrower.insert("a condition of the rule that leads here".to_owned());
+                narrower.insert("a condition of the rule that jumps to this chain".to_owned());
             }
         };
         both(differ(&self.input, &outer.input));

@@ -1,4 +1,4 @@
-//! One run of iptables or ip6tables, from its words.
+//! One call of iptables or ip6tables, parsed from its words.
 
 use super::rule::{Match, Rule, Target};
 use super::services::Services;
@@ -14,7 +14,7 @@ pub(super) enum Program {
 }
 
 impl Program {
-    /// The program of a name or path, with what of the words are its arguments.
+    /// The program of a name or path, and the words that are its arguments.
     pub(super) fn named<'w>(name: &str, arguments: &'w [String]) -> Option<(Self, &'w [String])> {
         let name = name.rsplit('/').next().unwrap_or_default();
         if matches!(name, "xtables-multi" | "xtables-nft-multi" | "xtables-legacy-multi") {
@@ -37,7 +37,7 @@ impl Program {
     }
 }
 
-/// Whether the words only ask, and change nothing.
+/// Whether the call only reads rules.
 pub(super) fn is_check(words: &[String]) -> bool {
     words.iter().any(|word| {
         matches!(word.as_str(), "-C" | "--check" | "-h" | "--help" | "-V" | "--version")
@@ -50,34 +50,33 @@ pub(super) fn is_check(words: &[String]) -> bool {
     })
 }
 
-/// What a run does.
+/// What a call does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     Append(String, Rule),
-    /// At a place, from 1.
+    /// At a position, from 1.
     Insert(String, usize, Rule),
     Delete(String, Rule),
-    /// By its place, from 1.
+    /// By its position, from 1.
     DeleteNumber(String, usize),
     Policy(String, Target),
     Flush(Option<String>),
     NewChain(String),
-    /// Asks, counts from zero, or removes an empty chain.
+    /// Reads rules, resets counters, or removes an empty chain.
     Nothing,
 }
 
-/// A run with the table that it is about.
+/// A call and its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Command {
     pub(super) table: String,
     pub(super) action: Action,
 }
 
-/// Options with one letter that take a word.
+/// One-letter options that take a value.
 const SHORT_WITH_WORD: &str = "AIDRPNXFEtpsdiojgmLSZCcW";
 
-/// Long options of iptables itself, and the letter that means the same. It takes every beginning of
-/// them that is not another's.
+/// Long options of iptables itself, and the equivalent letter. iptables accepts every unambiguous prefix.
 const LONG: [(&str, char); 32] = [
     ("append", 'A'),
     ("insert", 'I'),
@@ -113,17 +112,17 @@ const LONG: [(&str, char); 32] = [
     ("fragment", 'f'),
 ];
 
-/// An option: one of iptables' own by its letter, or one of a match by its name.
+/// An option of iptables itself by its letter, or of a match by its name.
 enum Flag {
     Own(char),
     Other(String),
 }
 
-/// Words with options taken apart.
+/// The words of a call, split into options and values.
 struct Words<'w> {
     words: &'w [String],
     at: usize,
-    /// The value that is written in the same word as its option.
+    /// The value that is in the same word as its option.
     attached: Option<String>,
 }
 
@@ -135,7 +134,7 @@ impl Words<'_> {
     }
 
     fn value(&mut self) -> Result<String, String> {
-        self.optional().ok_or_else(|| "it ends too early".to_owned())
+        self.optional().ok_or_else(|| "a value is missing at its end".to_owned())
     }
 
     /// A value, unless an option follows.
@@ -171,7 +170,7 @@ impl Words<'_> {
             return Ok(own(name).map_or_else(|| Flag::Other(name.to_owned()), Flag::Own));
         }
         let mut letters = word.chars().skip(1);
-        let letter = letters.next().ok_or("a dash alone is no option")?;
+        let letter = letters.next().ok_or("a single dash is not an option")?;
         let rest: String = letters.collect();
         if !rest.is_empty() {
             if SHORT_WITH_WORD.contains(letter) || letter == 'w' {
@@ -188,7 +187,7 @@ fn own(name: &str) -> Option<char> {
     if let Some((_, letter)) = LONG.iter().find(|(long, _)| *long == name) {
         return Some(*letter);
     }
-    // Options of matches whose names begin like one of these.
+    // Options of matches with the same prefix as an option of iptables.
     if ["source-port", "destination-port", "src-type", "dst-type", "state", "set"].contains(&name) {
         return None;
     }
@@ -201,10 +200,10 @@ fn own(name: &str) -> Option<char> {
     }
 }
 
-/// What the words of one run mean.
+/// Parses the words of one call.
 ///
 /// # Errors
-/// Why they cannot be understood.
+/// Why the call is not understood.
 pub(super) fn command(family: Family, words: &[String], services: &Services) -> Result<Command, String> {
     if is_check(words) {
         return Ok(Command { table: "filter".to_owned(), action: Action::Nothing });
@@ -220,7 +219,7 @@ pub(super) fn command(family: Family, words: &[String], services: &Services) -> 
             continue;
         }
         if !word.starts_with('-') || word.len() < 2 {
-            // The counters of a save.
+            // Counters, as iptables-save prints them.
             if word.starts_with('[') && word.ends_with(']') {
                 continue;
             }
@@ -236,14 +235,14 @@ pub(super) fn command(family: Family, words: &[String], services: &Services) -> 
             Flag::Own('v' | 'n' | 'x' | '4' | '6') => {}
             Flag::Own(letter @ ('j' | 'g' | 'm' | 'p' | 's' | 'd' | 'i' | 'o')) => {
                 let value = match words.optional() {
-                    // `-s ! 10.0.0.0/8`, as older releases had it.
+                    // `-s ! 10.0.0.0/8`, the syntax of older releases.
                     None if words.words.get(words.at).is_some_and(|word| word == "!") => {
                         words.at += 1;
                         negated = true;
                         words.value()?
                     }
                     Some(value) => value,
-                    None => return Err("it ends too early".to_owned()),
+                    None => return Err("a value is missing at its end".to_owned()),
                 };
                 rule.option(letter, &value, negated)?;
             }
@@ -258,7 +257,7 @@ pub(super) fn command(family: Family, words: &[String], services: &Services) -> 
         }
         negated = false;
     }
-    let action = action.ok_or("it names no chain")?;
+    let action = action.ok_or("it does not name a chain")?;
     Ok(Command { table, action: finish(action, rule) })
 }
 
@@ -286,7 +285,7 @@ fn begin(letter: char, words: &mut Words<'_>) -> Result<Action, String> {
             words.optional();
             Action::Nothing
         }
-        _ => return Err(format!("-{letter} is not followed")),
+        _ => return Err(format!("the option -{letter} is not supported")),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The rules that scripts left in the kernel, and where the two differ.
+//! The rules in the kernel, and how they differ from those of the scripts.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::net::Family;
 
 /// Maximum number of differences that are reported one by one.
 const MAX_DIFFERENCES: usize = 20;
-/// How a rule that the kernel holds is named.
+/// The source name of rules in the kernel.
 const KERNEL: &str = "the kernel";
 
 /// What `iptables-save` and `ip6tables-save` print.
@@ -25,7 +25,7 @@ pub struct Kernel<'k> {
     pub ipv6: &'k str,
 }
 
-/// The rules that the kernel holds in the chains of a machine's own, not in those of other programs.
+/// The rules in the kernel, without those in chains of other programs.
 pub(super) fn in_kernel(kernel: Kernel<'_>, machine: &Machine) -> Vec<Effective> {
     let mut chains = Chains::default();
     for (family, text) in [(Family::V4, kernel.ipv4), (Family::V6, kernel.ipv6)] {
@@ -40,7 +40,7 @@ pub(super) fn in_kernel(kernel: Kernel<'_>, machine: &Machine) -> Vec<Effective>
     Family::ALL.into_iter().flat_map(|family| chains.effective(family)).collect()
 }
 
-/// Whether a line of a save is in a chain that another program fills: Docker and libvirt have FORWARD too.
+/// Whether a line of iptables-save is in a chain of another program. Docker and libvirt add rules to FORWARD too.
 pub(super) fn is_of_others(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("-A ") else { return false };
     let chain = rest.split(' ').next().unwrap_or_default();
@@ -53,9 +53,9 @@ pub(super) fn same(one: &Effective, other: &Effective) -> bool {
     one.family == other.family && one.direction == other.direction && bare(&one.rule) == bare(&other.rule)
 }
 
-/// Where the scripts and the kernel differ, a line each.
+/// The differences between the scripts and the kernel, one per line.
 pub(super) fn differences(rules: &[Effective], held: &[Effective], sources: &[Source]) -> Vec<String> {
-    // FORWARD of the kernel is not read, and what is narrower is printed in words of its own.
+    // FORWARD of the kernel is not read, and iptables-save prints narrower conditions in another form.
     let accepts = |rule: &&Effective| {
         rule.rule.target == Target::Accept
             && rule.rule.narrower.is_empty()
@@ -75,8 +75,8 @@ pub(super) fn differences(rules: &[Effective], held: &[Effective], sources: &[So
         .filter(|rule| rule.certainty == Certainty::Certain && !holds.iter().any(|other| same(rule, other)));
     let extra = holds.iter().filter(|rule| !said.iter().any(|other| same(rule, other)));
     let missing =
-        missing.map(|rule| format!("in {}, not in the kernel: {}", rule.origin.file, rule.origin.text));
-    let extra = extra.map(|rule| format!("in the kernel, in no script: {}", rule.origin.text));
+        missing.map(|rule| format!("in {} but not in the kernel: {}", rule.origin.file, rule.origin.text));
+    let extra = extra.map(|rule| format!("in the kernel but in no script: {}", rule.origin.text));
     let all: BTreeSet<String> = missing.chain(extra).collect();
     all.into_iter().take(MAX_DIFFERENCES).collect()
 }

@@ -1,4 +1,4 @@
-//! What is known of this machine, as far as the meaning of a rule depends on it.
+//! Facts about this machine that the meaning of a rule depends on.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,49 +8,49 @@ use crate::config::Docker;
 use crate::net::IfPattern;
 use crate::vpn::{LinkKind, LinkTable};
 
-/// What is known of this machine.
+/// Facts about this machine.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
-    /// Every link with its kind, as the kernel reports it.
+    /// All links, as the kernel reports them.
     pub links: LinkTable,
-    /// WireGuard interfaces that have a configuration of root's on this machine.
+    /// WireGuard interfaces with a configuration that belongs to root.
     pub wireguard: BTreeSet<String>,
-    /// Interfaces that the user says are the VPN's.
+    /// Interfaces that the user has confirmed to be the VPN's.
     pub confirmed: BTreeSet<String>,
-    /// Addresses of VPN servers that saved profiles name.
+    /// Addresses of VPN servers in saved profiles.
     pub servers: BTreeSet<IpAddr>,
-    /// The ports of service names.
+    /// Ports of services by name.
     pub services: Services,
 }
 
-/// What a rule's interface is.
+/// What kind of interface a rule names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeviceKind {
     Loopback,
     Tunnel,
     /// A bridge of containers or virtual machines.
     Bridge,
-    /// A network card, a modem, a bond: what leaves here leaves in clear.
+    /// A network card, a modem or a bond: packets leave in clear here.
     Card,
-    /// Nothing shows what it is: the user may know.
+    /// Nothing shows its kind: the user is asked.
     Unknown,
 }
 
-/// How the names of cards, modems, bonds and VLANs begin.
+/// Prefixes of the names of cards, modems, bonds and VLANs.
 const CARDS: [&str; 14] = [
     "e", "wl", "ww", "usb", "bond", "team", "vlan", "macvlan", "ipvlan", "dsl", "hso", "rmnet", "ib", "veth",
 ];
 
 impl Machine {
-    /// A device is a tunnel by its kind, by a configuration of root's, by the user's word, or by being one
-    /// of `tun+`, which the default configuration names and which counts by its kind only.
+    /// A device is a tunnel by its kind, by a configuration that belongs to root, by the user's confirmation, or
+    /// by a name in `tun+`, which is in the default configuration.
     pub(super) fn device(&self, name: &str) -> DeviceKind {
         if name == "lo" {
             return DeviceKind::Loopback;
         }
         let Ok(pattern) = name.parse::<IfPattern>() else { return DeviceKind::Unknown };
         let links: Vec<_> = self.links.links.iter().filter(|link| pattern.matches(&link.name)).collect();
-        // The kernel calls the link to an internet provider (PPPoE, a modem) by the same kind as a VPN.
+        // For the kernel, a link to an internet provider (PPPoE, a modem) has the same kind as a VPN.
         let by_kind = |link: &&crate::vpn::Link| link.kind.is_tunnel() && !link.name.starts_with("ppp");
         let bridges = Docker::default().bridges;
         if links.iter().any(|link| link.kind == LinkKind::Other) {
@@ -63,7 +63,7 @@ impl Machine {
         {
             DeviceKind::Bridge
         } else if links.iter().any(|link| matches!(link.kind, LinkKind::Bridge | LinkKind::Veth)) {
-            // A bridge may lead to a card as well as to containers.
+            // A bridge can connect to a card as well as to containers.
             DeviceKind::Card
         } else if is_tun(name) || self.wireguard.contains(name) {
             DeviceKind::Tunnel
@@ -76,7 +76,7 @@ impl Machine {
         }
     }
 
-    /// Network cards, as far as the kernel shows them.
+    /// The network cards that the kernel reports.
     pub(super) fn cards(&self) -> impl Iterator<Item = &str> {
         let cards = self.links.links.iter().filter(|link| link.kind == LinkKind::Other);
         cards.map(|link| link.name.as_str())

@@ -1,4 +1,4 @@
-//! What a rule means in the words of our configuration: a key, nothing new, or nothing that a key can say.
+//! What a rule of a script means for our configuration: a key, nothing new, or something that no key can express.
 
 use super::chains::{Direction, Effective};
 use super::machine::{DeviceKind, Machine};
@@ -45,12 +45,12 @@ impl Piece {
     }
 }
 
-/// What a rule comes to.
+/// The result for one rule.
 pub(super) enum Meaning {
     Pieces(Vec<Piece>),
     Covered(String),
     LeftOut(String),
-    /// Left out, unless the user says that this interface is the VPN's.
+    /// Left out, unless the user confirms that this interface is the VPN's.
     Ask(String),
 }
 
@@ -75,10 +75,10 @@ pub(super) fn meaning(found: &Effective, machine: &Machine) -> Option<Meaning> {
     }
     Some(match &rule.target {
         Target::Accept => accepted(found, machine),
-        Target::Refuse => covered("what is not let through is refused without it"),
-        Target::Return => covered("it only leads back"),
-        Target::None => covered("it only counts"),
-        Target::Continue(target) => left(format!("{target} changes or logs packets; no key does that")),
+        Target::Refuse => covered("everything that is not allowed is refused anyway"),
+        Target::Return => covered("it only returns to the calling chain"),
+        Target::None => covered("it only counts packets"),
+        Target::Continue(target) => left(format!("{target} changes or logs packets, and no key can do that")),
         Target::Chain(chain) => jump(chain),
     })
 }
@@ -92,7 +92,7 @@ fn jump(chain: &str) -> Meaning {
     if !ours && OF_OTHERS.iter().any(|name| chain.starts_with(name)) {
         return left(format!("the chain {chain} belongs to another program"));
     }
-    covered(format!("it leads to {chain}, whose rules are listed themselves"))
+    covered(format!("it jumps to {chain}, whose rules are listed separately"))
 }
 
 fn accepted(found: &Effective, machine: &Machine) -> Meaning {
@@ -105,10 +105,10 @@ fn accepted(found: &Effective, machine: &Machine) -> Meaning {
         return covered("loopback is always open");
     }
     match &found.refused {
-        Some((Overlap::Whole, _)) => return covered("a rule before it refuses all of it"),
+        Some((Overlap::Whole, _)) => return covered("an earlier rule refuses all of it"),
         Some((Overlap::Part, origin)) => {
             return left(format!(
-                "a rule before it refuses a part of it (line {}: {}), which no key can say",
+                "an earlier rule refuses a part of it (line {}: {}), and no key can express this",
                 origin.line, origin.text
             ));
         }
@@ -119,7 +119,7 @@ fn accepted(found: &Effective, machine: &Machine) -> Meaning {
     {
         return match found.direction {
             Direction::Output if !matches!(to, Some(DeviceKind::Tunnel)) => left(
-                "it lets flows go on in clear that were open before; replies to what comes in pass anyway",
+                "it allows open connections to continue in clear; replies to incoming connections pass anyway",
             ),
             Direction::Output | Direction::Input | Direction::Forward => covered("replies always pass"),
         };
@@ -128,7 +128,7 @@ fn accepted(found: &Effective, machine: &Machine) -> Meaning {
         return meaning;
     }
     if rule.input.as_ref().or(rule.output.as_ref()).is_some_and(|device| device.but) {
-        return left("it names every interface but one, which lets out in clear");
+        return left("it allows every interface except one, so packets would leave in clear");
     }
     match found.direction {
         Direction::Input => inbound(rule, from, machine),
@@ -137,7 +137,7 @@ fn accepted(found: &Effective, machine: &Machine) -> Meaning {
     }
 }
 
-/// What every network needs and every configuration lets through.
+/// Traffic that every network needs and every configuration allows.
 fn of_the_link(rule: &Rule) -> Option<Meaning> {
     let only = |ports: &Option<Ports>, those: &[u16]| {
         ports.as_ref().is_some_and(|list| {
@@ -155,10 +155,10 @@ fn of_the_link(rule: &Rule) -> Option<Meaning> {
         Some(Place::But(_) | Place::Name(_)) | None => false,
     };
     if multicast(&rule.to) && (udp && only(&rule.ports, &[1900, 5353])) {
-        return Some(covered("discovery passes by lan.multicast"));
+        return Some(covered("lan.multicast allows discovery"));
     }
     if matches!(&rule.protocol, Some(Protocol::Other(name)) if name == "igmp" || name == "2") {
-        return Some(covered("IGMP passes by lan.multicast"));
+        return Some(covered("lan.multicast allows IGMP"));
     }
     let neighbours = ["133", "134", "135", "136", "137", "143", "router-", "neighbo", "redirect"];
     let discovery = |text: &String| {
@@ -168,12 +168,12 @@ fn of_the_link(rule: &Rule) -> Option<Meaning> {
     (rule.narrower.iter().any(discovery)).then(|| covered("neighbour discovery always passes"))
 }
 
-/// What stands in a rule that our keys cannot say.
+/// Why no key can express a rule.
 pub(super) fn too_narrow(rule: &Rule) -> Option<String> {
     if let Some(first) = rule.narrower.first() {
-        return Some(format!("it is narrower than a key can say ({first})"));
+        return Some(format!("it has a condition that no key can express ({first})"));
     }
-    rule.source_ports.is_some().then(|| "it names source ports, which no key does".to_owned())
+    rule.source_ports.is_some().then(|| "it names source ports, and no key can do that".to_owned())
 }
 
 fn outbound(rule: &Rule, to: Option<DeviceKind>, machine: &Machine) -> Meaning {
@@ -199,7 +199,7 @@ fn through_tunnel(rule: &Rule, piece: MakePiece) -> Meaning {
         return left(why);
     }
     if rule.owner.is_some() || rule.from.is_some() || rule.to.is_some() {
-        return left("it is for one user or one address, which tunnel.allow does not say");
+        return left("it applies to one user or one address, and tunnel.allow cannot express this");
     }
     let Ok(pattern) = name(rule).parse() else { return left("it names no interface") };
     match traffic(rule) {
@@ -208,7 +208,7 @@ fn through_tunnel(rule: &Rule, piece: MakePiece) -> Meaning {
     }
 }
 
-/// Which traffic; `None` for all of it.
+/// The traffic that the rule matches; `None` for all traffic.
 fn traffic(rule: &Rule) -> Result<Option<TrafficRule>, &'static str> {
     let transport = match (&rule.protocol, &rule.ports) {
         (None, None) => return Ok(None),
@@ -216,7 +216,7 @@ fn traffic(rule: &Rule) -> Result<Option<TrafficRule>, &'static str> {
         (Some(Protocol::Tcp), _) => Transport::Tcp,
         (Some(Protocol::Udp), _) => Transport::Udp,
         (None | Some(Protocol::Icmp | Protocol::Other(_)), _) => {
-            return Err("its protocol is none that a key names (tcp, udp, icmp)");
+            return Err("its protocol is not one that a key can name (tcp, udp, icmp)");
         }
     };
     let ports = rule.ports.iter().flatten().map(|&(first, last)| range(first, last));
@@ -231,45 +231,45 @@ fn range(first: u16, last: u16) -> Option<PortRange> {
 
 fn inbound(rule: &Rule, from: Option<DeviceKind>, machine: &Machine) -> Meaning {
     if rule.source_ports.is_some() && rule.ports.is_none() && rule.states.is_none() {
-        return covered("replies come in without it");
+        return covered("replies come in anyway");
     }
     if let Some(why) = too_narrow(rule) {
         return left(why);
     }
     match from {
         Some(DeviceKind::Bridge) => {
-            return left("it is for containers alone, which input.allow does not say");
+            return left("it applies to containers only, and input.allow cannot express this");
         }
         Some(DeviceKind::Tunnel | DeviceKind::Unknown) => {
             return left(
-                "it is for what comes in through the VPN, and this configuration lets nothing in there",
+                "it allows incoming connections through the VPN, and this configuration allows none",
             );
         }
         Some(DeviceKind::Card) if rule.from.is_none() => {
             let name = rule.input.as_ref().map(|device| device.name.as_str());
             if machine.cards().any(|card| Some(card) != name) {
                 return left(
-                    "it is for one network card, and input.allow is for all; name the network with `from`",
+                    "it applies to one network card, and input.allow applies to all; name the network with `from`",
                 );
             }
         }
         Some(DeviceKind::Card | DeviceKind::Loopback) | None => {}
     }
     if rule.to.is_some() {
-        return left("it is for one address of this machine, which input.allow does not say");
+        return left("it applies to one address of this machine, and input.allow cannot express this");
     }
     let sources: Vec<Option<IpNet>> = match &rule.from {
         None => vec![None],
         Some(Place::Networks(nets)) => nets.iter().copied().map(Some).collect(),
-        Some(Place::But(_) | Place::Name(_)) => return left("its source is no network"),
+        Some(Place::But(_) | Place::Name(_)) => return left("its source is not a network"),
     };
     let kinds = match traffic(rule) {
         Err(why) => return left(why),
         Ok(Some(TrafficRule::Ports(_, ports))) if ports.is_empty() && rule.from.is_none() => {
-            return left("it lets everything in from everywhere");
+            return left("it allows all incoming connections from everywhere");
         }
         Ok(Some(kind)) => vec![kind],
-        Ok(None) if rule.from.is_none() => return left("it lets everything in from everywhere"),
+        Ok(None) if rule.from.is_none() => return left("it allows all incoming connections from everywhere"),
         Ok(None) => {
             let all = |transport| TrafficRule::Ports(transport, Vec::new());
             vec![all(Transport::Tcp), all(Transport::Udp), TrafficRule::Icmp]
@@ -289,14 +289,14 @@ fn forwarded(rule: &Rule, from: Option<DeviceKind>, to: Option<DeviceKind>) -> M
         (None | Some(DeviceKind::Bridge), Some(DeviceKind::Tunnel)) => through_tunnel(rule, Piece::Docker),
         (None | Some(DeviceKind::Bridge), Some(DeviceKind::Unknown)) => Meaning::Ask(name(rule)),
         (Some(DeviceKind::Tunnel), _) => {
-            left("it lets the VPN reach containers, and this configuration lets nothing in there")
+            left("it allows connections from the VPN to containers, and this configuration allows none")
         }
-        (_, Some(DeviceKind::Card)) => left("it lets containers out in clear"),
+        (_, Some(DeviceKind::Card)) => left("it allows containers to send in clear"),
         _ if matches!(&rule.to, Some(Place::Networks(nets)) if nets.iter().all(crate::net::is_private)) => {
             left(
-                "it lets containers reach the LAN; docker.networks = { NAME = \"lan\" } does that for one network",
+                "it allows containers to reach the LAN; docker.networks = { NAME = \"lan\" } does this for one network",
             )
         }
-        _ => left("it lets containers out in clear"),
+        _ => left("it allows containers to send in clear"),
     }
 }

@@ -1,16 +1,14 @@
-//! The first run: what a machine had before, and the configuration that lets through the same and no
-//! more. Pure.
+//! The first run: reads the earlier firewall rules, and makes a configuration that allows the same and no more.
+//! Pure.
 //!
 //! ```text
-//! script -> shell (words, variables, loops) -> command (one run of iptables) -> chains (in which order)
-//!        -> meaning (a key, nothing new, or nothing that a key can say) -> plan -> write
+//! script -> shell (words, variables, loops) -> command (one call of iptables) -> chains (the order of rules)
+//!        -> meaning (a key, nothing new, or something that no key can express) -> plan -> write
 //! ```
-//! Nothing of what is read here reaches a shell: words become typed values, or are shown to the
-//! person who asked and left alone.
+//! No text from a script reaches a shell: words become typed values, or are only shown to the user.
 
 mod chains;
 mod command;
-mod deed;
 mod kernel;
 mod machine;
 mod meaning;
@@ -18,6 +16,7 @@ mod outside;
 mod overlap;
 mod plan;
 mod rule;
+mod rule_change;
 mod saved;
 mod services;
 mod shell;
@@ -26,9 +25,9 @@ mod tests;
 mod traffic;
 mod write;
 
-pub use deed::{Deed, deed};
 pub use kernel::Kernel;
 pub use machine::Machine;
 pub use plan::{Entry, Fate, Plan, Source, plan};
+pub use rule_change::{RuleChange, worst_change};
 pub use services::Services;
 pub use write::configuration;

@@ -1,4 +1,4 @@
-//! What a rule means that lets out past the tunnel: a VPN's server, the LAN, or a leak.
+//! What a rule means that allows traffic outside the tunnel: a VPN's server, the LAN, or a leak.
 
 use ipnet::IpNet;
 
@@ -7,24 +7,26 @@ use super::meaning::{Meaning, Part, Piece, covered, left, too_narrow};
 use super::rule::{Place, Protocol, Rule};
 use crate::net::{Port, Transport};
 
-/// Ports of services that no VPN server listens at over UDP: their packets would leave in clear.
+/// UDP ports of services other than VPN servers: their packets would leave in clear.
 const UDP_SERVICES: [u16; 16] =
     [19, 53, 67, 68, 69, 111, 123, 137, 138, 161, 162, 514, 853, 1900, 5353, 5355];
-/// Ports that VPN servers listen at.
+/// Ports on which VPN servers listen.
 const VPN_PORTS: [(u16, u16); 5] = [(500, 500), (1194, 1210), (1701, 1701), (4500, 4500), (51820, 51899)];
 
-/// What leaves outside the tunnel: to the VPN's server, to the LAN, or in clear.
+/// The meaning of a rule for traffic outside the tunnel.
 pub(super) fn outside(rule: &Rule, machine: &Machine) -> Meaning {
     if let Some(why) = too_narrow(rule) {
         return left(why);
     }
     if rule.from.is_some() {
-        return left("it names a source address, which no key does");
+        return left("it names a source address, and no key can do that");
     }
     if let Some(owner) = &rule.owner
         && !["root", "0", "nm-openvpn", "openvpn"].contains(&owner.as_str())
     {
-        return left(format!("it lets the user {owner} out in clear; only a VPN client's user may leave"));
+        return left(format!(
+            "it allows the user {owner} to send in clear; only the user of a VPN client may do that"
+        ));
     }
     if names_dns(rule) {
         return left("DNS never leaves outside the tunnel");
@@ -32,7 +34,7 @@ pub(super) fn outside(rule: &Rule, machine: &Machine) -> Meaning {
     match &rule.to {
         Some(Place::Networks(nets)) if nets.iter().all(crate::net::is_private) => lan(rule, nets),
         Some(Place::Networks(nets)) if nets.iter().all(is_multicast) => {
-            left("it is multicast; discovery (mDNS, SSDP) passes by lan.multicast")
+            left("it allows multicast; lan.multicast allows only discovery (mDNS, SSDP)")
         }
         Some(Place::Networks(nets)) => {
             let hosts: Vec<String> =
@@ -47,7 +49,7 @@ pub(super) fn outside(rule: &Rule, machine: &Machine) -> Meaning {
                     })
                     .collect();
             if hosts.len() < nets.len() {
-                return left("it lets a public network out in clear");
+                return left("it allows packets to a public network in clear");
             }
             if nets.iter().all(|net| machine.servers.contains(&net.addr())) {
                 return covered("a saved VPN profile names this server");
@@ -55,7 +57,7 @@ pub(super) fn outside(rule: &Rule, machine: &Machine) -> Meaning {
             servers(rule, &hosts)
         }
         Some(Place::Name(name)) => servers(rule, std::slice::from_ref(name)),
-        Some(Place::But(_)) => left("it lets out in clear to everything but one network"),
+        Some(Place::But(_)) => left("it allows packets in clear to everything except one network"),
         None => anywhere(rule),
     }
 }
@@ -91,7 +93,7 @@ fn single_ports(rule: &Rule) -> Option<Vec<(Transport, Port)>> {
     ports.collect()
 }
 
-/// Whether a VPN's server listens there: by TCP only at ports that nothing else has.
+/// Whether a VPN's server can listen on this port. For TCP only ports that no other service uses count.
 fn is_vpn(transport: Transport, port: Port) -> bool {
     match transport {
         Transport::Udp => !UDP_SERVICES.contains(&port.get()),
@@ -101,12 +103,12 @@ fn is_vpn(transport: Transport, port: Port) -> bool {
 
 fn servers(rule: &Rule, hosts: &[String]) -> Meaning {
     let Some(ports) = single_ports(rule) else {
-        return left("it lets more than a VPN server's port out in clear");
+        return left("it allows more than the port of a VPN server in clear");
     };
     if let Some((transport, port)) = ports.iter().find(|(transport, port)| !is_vpn(*transport, *port)) {
         let host = hosts.first().map(String::as_str).unwrap_or_default();
         return left(format!(
-            "it lets out in clear; if this is your VPN's server, add \"{host}:{port}/{transport}\" to bootstrap.servers"
+            "it allows packets in clear; if this is your VPN's server, add \"{host}:{port}/{transport}\" to bootstrap.servers"
         ));
     }
     let mut pieces = Vec::new();
@@ -114,19 +116,19 @@ fn servers(rule: &Rule, hosts: &[String]) -> Meaning {
         for (transport, port) in &ports {
             match format!("{host}:{port}/{transport}").parse() {
                 Ok(server) => pieces.push(Piece::Server(server)),
-                Err(_) => return left(format!("{host} is no server's address")),
+                Err(_) => return left(format!("{host} is not the address of a server")),
             }
         }
     }
     Meaning::Pieces(pieces)
 }
 
-/// To any address: only a VPN server's port is carried over.
+/// A rule for any address: only the port of a VPN server is carried over.
 fn anywhere(rule: &Rule) -> Meaning {
-    let Some(ports) = single_ports(rule) else { return left("it lets out in clear to anywhere") };
+    let Some(ports) = single_ports(rule) else { return left("it allows packets in clear to any address") };
     if ports.is_empty() || !ports.iter().all(|&(transport, port)| is_vpn(transport, port)) {
         return left(
-            "it lets out in clear to anywhere; if this is your VPN's port, name the server in bootstrap.servers",
+            "it allows packets in clear to any address; if this is your VPN's port, add the server to bootstrap.servers",
         );
     }
     Meaning::Pieces(ports.into_iter().map(|(transport, port)| Piece::Port(transport, port)).collect())

@@ -1,10 +1,10 @@
-//! Whether a rule that refuses takes away from one that accepts. In doubt it does.
+//! Whether a refusing rule matches packets of an accepting rule. In doubt it does.
 
 use ipnet::IpNet;
 
 use super::rule::{Device, Place, Ports, Rule};
 
-/// How much of what the second rule accepts the first one refuses.
+/// How many of the packets that one rule accepts an earlier rule refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Overlap {
     None,
@@ -13,7 +13,7 @@ pub(super) enum Overlap {
 }
 
 pub(super) fn overlap(refusal: &Rule, accept: &Rule) -> Overlap {
-    // Packets that belong to no connection; nobody's program is kept out by that.
+    // Packets without a connection: refusing them stops no program.
     let invalid = refusal.states.as_ref().is_some_and(|states| !states.contains("NEW"));
     let malformed = |text: &String| text.contains("--tcp-flags") || text.contains("--syn");
     if invalid || refusal.narrower.iter().any(malformed) || apart(refusal, accept) {
@@ -54,7 +54,7 @@ fn both<T>(one: &Option<T>, other: &Option<T>, apart: impl Fn(&T, &T) -> bool) -
     matches!((one, other), (Some(one), Some(other)) if apart(one, other))
 }
 
-/// Whether every name of `inner` is one of `outer`; `+` at the end stands for anything.
+/// Whether `outer` matches every name that `inner` matches; `+` at the end matches anything.
 fn within(inner: &str, outer: &str) -> bool {
     match outer.strip_suffix('+') {
         Some(stem) => inner.trim_end_matches('+').starts_with(stem),

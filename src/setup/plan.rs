@@ -1,4 +1,4 @@
-//! From scripts and what the kernel holds to the configuration that lets through the same and no more.
+//! Makes a plan from scripts and the kernel's rules: a configuration that allows the same and no more.
 
 use std::collections::BTreeSet;
 
@@ -14,53 +14,53 @@ use super::{saved, traffic};
 use crate::config::{Inbound, Traffic};
 use crate::net::{Family, IfPattern, LanPrefix, Port, Server, Transport};
 
-/// What becomes of a rule.
+/// What happens to a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
     /// Carried over, as this key.
     Carried(&'static str),
-    /// The configuration does the same without it.
+    /// The configuration does the same anyway, for this reason.
     Covered(String),
     /// Not carried over, for this reason.
     LeftOut(String),
 }
 
-/// A rule that was found, and what becomes of it.
+/// A rule that was found, and what happens to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// The file, or the kernel.
+    /// The path of the file, or "the kernel".
     pub file: String,
-    /// Its line, from 1.
+    /// The line in the file, from 1.
     pub line: usize,
-    /// The rule, with the values of variables in it.
+    /// The rule, with the values of variables.
     pub text: String,
-    /// What becomes of it.
+    /// What happens to it, and why.
     pub fate: Fate,
 }
 
 /// A file with rules: a script, or a text for `iptables-restore`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its path.
+    /// The path of the file.
     pub name: String,
-    /// Its text.
+    /// The content of the file.
     pub text: String,
 }
 
-/// What a configuration takes over.
+/// The content of the new configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// Whether any rules were found at all; without any the defaults hold.
+    /// Whether any rules were found. Without rules the defaults are used.
     pub found: bool,
     /// Interfaces that are tunnels.
     pub interfaces: Vec<IfPattern>,
     /// What the host may send through the tunnel.
     pub tunnel: Option<Traffic>,
-    /// What containers may send through it.
+    /// What containers may send through the tunnel.
     pub docker: Option<Traffic>,
-    /// Whether a rule was about containers.
+    /// Whether a rule concerned containers.
     pub docker_rules: bool,
-    /// Ports of VPN servers anywhere.
+    /// Ports of VPN servers at any address.
     pub ports: Vec<(Transport, Port)>,
     /// VPN servers.
     pub servers: Vec<Server>,
@@ -68,17 +68,17 @@ pub struct Plan {
     pub lan: Vec<LanPrefix>,
     /// Whether only a part of a private network was open.
     pub lan_in_part: bool,
-    /// What may come in.
+    /// Which connections from outside are allowed.
     pub input: Vec<Inbound>,
-    /// Every rule with what becomes of it, in order.
+    /// Every rule and what happens to it, in order.
     pub entries: Vec<Entry>,
-    /// Other programs that the scripts run, with the script.
+    /// Sentences about other programs that the scripts run.
     pub others: Vec<String>,
-    /// Where the scripts and the kernel differ.
+    /// Differences between the scripts and the kernel.
     pub differences: Vec<String>,
-    /// Interfaces of which only the user knows whether they are the VPN's.
+    /// Interfaces that may be the VPN's: only the user knows.
     pub questions: BTreeSet<String>,
-    /// Files that a script restores rules from.
+    /// Files from which a script restores rules.
     pub restores: BTreeSet<String>,
 }
 
@@ -97,7 +97,7 @@ impl Plan {
     }
 }
 
-/// What to take over from scripts, and of the rules that they left in the kernel.
+/// Makes a plan from scripts and from the rules in the kernel.
 pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -> Plan {
     let mut plan = Plan::default();
     let mut chains = Chains::default();
@@ -113,7 +113,8 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
     let is_held = |rule: &Effective| held.iter().any(|other| same(rule, other));
     for rule in &rules {
         if rule.certainty == Certainty::Conditional && !is_held(rule) {
-            let why = "it stands under a condition (if, case, while, && or ||) that is not evaluated here";
+            let why =
+                "it depends on a condition (if, case, while, && or ||) that tunwarden does not evaluate";
             plan.note(&rule.origin, Fate::LeftOut(why.to_owned()));
         } else {
             plan.take(rule, machine);
@@ -180,8 +181,10 @@ impl Plan {
             return chains.apply(family, command, origin, certainty);
         }
         if matches!(command.action, Append(..) | Insert(..)) {
-            let why =
-                format!("the table {} stays as it is; tunwarden carries nothing of it over", command.table);
+            let why = format!(
+                "the table {} stays unchanged; tunwarden carries over only the table filter",
+                command.table
+            );
             self.note(origin, Fate::LeftOut(why));
         }
     }
@@ -209,7 +212,7 @@ impl Plan {
                     let origin = Origin { file: source.name.clone(), line: call.line, text };
                     self.note(
                         &origin,
-                        Fate::LeftOut("what it restores is known only when it runs".to_owned()),
+                        Fate::LeftOut("the rules that it restores are known only when it runs".to_owned()),
                     );
                 }
                 return;
@@ -252,8 +255,9 @@ impl Plan {
             Some(Meaning::Covered(why)) => Fate::Covered(why),
             Some(Meaning::LeftOut(why)) => Fate::LeftOut(why),
             Some(Meaning::Ask(name)) => {
-                let why =
-                    format!("nothing shows that {name} is your VPN's; if it is, add it to tunnel.interfaces");
+                let why = format!(
+                    "it is unknown whether {name} is your VPN's interface; if so, add it to tunnel.interfaces"
+                );
                 self.questions.insert(name);
                 Fate::LeftOut(why)
             }
@@ -306,14 +310,14 @@ fn tool(family: Family) -> &'static str {
     }
 }
 
-/// Adds what is not in a list yet.
+/// Adds an element unless the list already contains it.
 fn add<T: PartialEq>(list: &mut Vec<T>, new: T) {
     if !list.contains(&new) {
         list.push(new);
     }
 }
 
-/// A script may let through by its policy what it does not refuse: `-o eth0 -j DROP` and no more.
+/// A script may allow by its policy everything that it does not refuse, for example with `-o eth0 -j DROP` alone.
 fn open_policies(plan: &mut Plan, chains: &Chains, rules: &[Effective], machine: &Machine) {
     for (direction, chain) in [(Direction::Output, "OUTPUT"), (Direction::Forward, "FORWARD")] {
         let closed = chain == "OUTPUT" && chains.policy(Family::V4, chain) == Some(&Target::Refuse);
@@ -334,7 +338,7 @@ fn open_policies(plan: &mut Plan, chains: &Chains, rules: &[Effective], machine:
         if refusals.iter().any(|refusal| overlap(&refusal.rule, &all) != Overlap::None) {
             continue;
         }
-        let text = format!("{chain} lets through what it does not refuse: all of {name}");
+        let text = format!("{chain} allows everything that it does not refuse: all of {name}");
         let origin = Origin { text, ..refusals.last().map(|rule| rule.origin.clone()).unwrap_or_default() };
         match (machine.device(name), name.parse()) {
             (DeviceKind::Tunnel, Ok(pattern)) => {

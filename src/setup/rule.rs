@@ -19,9 +19,9 @@ pub(super) struct Rule {
     pub(super) ports: Option<Ports>,
     pub(super) source_ports: Option<Ports>,
     pub(super) states: Option<BTreeSet<String>>,
-    /// The user whose sockets are meant.
+    /// The user whose sockets the rule matches.
     pub(super) owner: Option<String>,
-    /// Matches that make the rule narrower in a way that no key of ours has.
+    /// Further conditions, which no key of the configuration can express.
     pub(super) narrower: BTreeSet<String>,
     pub(super) target: Target,
 }
@@ -29,7 +29,7 @@ pub(super) struct Rule {
 /// First and last port of each range, in order.
 pub(super) type Ports = Vec<(u16, u16)>;
 
-/// An interface, or all interfaces but this one.
+/// An interface, or all interfaces except this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Device {
     pub(super) name: String,
@@ -40,7 +40,7 @@ pub(super) struct Device {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Networks(Vec<IpNet>),
-    /// Everything but these.
+    /// Everything except these networks.
     But(Vec<IpNet>),
     /// A name that iptables looks up.
     Name(String),
@@ -56,14 +56,14 @@ pub(super) enum Protocol {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum Target {
-    /// It only counts.
+    /// The rule only counts packets.
     #[default]
     None,
     Accept,
-    /// DROP, REJECT and their like.
+    /// DROP, REJECT and similar targets.
     Refuse,
     Return,
-    /// It goes on with the next rule.
+    /// The packet continues with the next rule.
     Continue(String),
     Chain(String),
 }
@@ -83,18 +83,18 @@ impl Target {
     }
 }
 
-/// A rule in the making.
+/// Builds a rule from options.
 pub(super) struct Match<'s> {
     pub(super) rule: Rule,
     family: Family,
     services: &'s Services,
 }
 
-/// Matches that need no name of their own in a rule of ours.
+/// Matches whose options are all known here.
 const PLAIN: [&str; 10] =
     ["tcp", "udp", "icmp", "icmp6", "icmpv6", "conntrack", "state", "multiport", "comment", "owner"];
 
-/// Options of targets that end the way of a packet.
+/// Prefixes of the options of targets.
 const OF_TARGETS: [&str; 4] = ["reject-with", "log-", "nflog-", "set-"];
 
 impl<'s> Match<'s> {
@@ -180,7 +180,7 @@ fn protocol(text: &str) -> Option<Protocol> {
 
 /// Ports in a list of numbers, names and ranges.
 fn ports(text: &str, services: &Services) -> Result<Ports, String> {
-    let wrong = |one: &str| format!("{one} is no port, and no service of this system");
+    let wrong = |one: &str| format!("{one} is neither a port nor a service of this system");
     let mut ports = Vec::new();
     for one in text.split(',').take(64) {
         let range = match one.split_once(':') {
@@ -208,13 +208,13 @@ fn place(text: &str, family: Family, negated: bool) -> Result<Option<Place>, Str
         match network(one, family) {
             Some(network) => networks.push(network),
             None if one.contains('/') || text.contains(',') || negated => {
-                return Err(format!("{one} is no network"));
+                return Err(format!("{one} is not a network"));
             }
             None => return Ok(Some(Place::Name(one.to_owned()))),
         }
     }
     if networks.iter().any(|network| network.prefix_len() == 0) {
-        return if negated { Err("it is for no address at all".to_owned()) } else { Ok(None) };
+        return if negated { Err("it matches no address".to_owned()) } else { Ok(None) };
     }
     networks.sort_unstable();
     Ok(Some(if negated { Place::But(networks) } else { Place::Networks(networks) }))

@@ -15,7 +15,7 @@ pub(super) struct Line {
     pub(super) command: Result<Command, String>,
 }
 
-/// Whether a text is one for `iptables-restore`, and no script.
+/// Whether a text is input for `iptables-restore` and not a script.
 pub(super) fn is_saved(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.next().is_some_and(|line| {
@@ -23,7 +23,7 @@ pub(super) fn is_saved(text: &str) -> bool {
     })
 }
 
-/// Which family a text of `iptables-save` is about, as far as it shows.
+/// The family of a text of `iptables-save`, guessed from its content.
 pub(super) fn family(text: &str) -> Family {
     let six = text.contains("ip6tables") || text.contains("icmp6") || text.contains("ipv6-icmp");
     if six { Family::V6 } else { Family::V4 }
@@ -56,7 +56,7 @@ pub(super) fn lines(family: Family, text: &str, services: &Services) -> Vec<Line
 fn chain(line: &str) -> Result<Command, String> {
     let mut words = line.split_whitespace();
     let (Some(name), Some(policy)) = (words.next(), words.next()) else {
-        return Err("it names no chain and policy".to_owned());
+        return Err("it does not name a chain and its policy".to_owned());
     };
     let action = match policy {
         "-" => Action::NewChain(name.to_owned()),
@@ -65,7 +65,7 @@ fn chain(line: &str) -> Result<Command, String> {
     Ok(Command { table: String::new(), action })
 }
 
-/// Words between spaces; a text in double quotes is one.
+/// Splits a line at spaces. Text in double quotes is one word.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

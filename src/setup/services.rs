@@ -1,8 +1,8 @@
-//! Names of ports, as `/etc/services` has them.
+//! Names of ports, as in `/etc/services`.
 
 use std::collections::HashMap;
 
-/// Those that rules of this trade name, for a system without that file.
+/// Ports that firewall rules often name, for a system without that file.
 const COMMON: [(&str, u16); 26] = [
     ("ftp", 21),
     ("ssh", 22),
@@ -43,7 +43,7 @@ impl Default for Services {
 }
 
 impl Services {
-    /// Reads the text of `/etc/services`; what it lacks has its common port.
+    /// Parses the text of `/etc/services`. Missing names get their common port.
     pub fn parse(text: &str) -> Self {
         let mut services = Self::default();
         for line in text.lines().take(4096) {

@@ -1,8 +1,8 @@
-//! Lists of what may pass, as they grow rule by rule.
+//! Collects allowed traffic from several rules.
 
 use crate::config::{Traffic, TrafficRule};
 
-/// Adds a kind of traffic; `None` is everything.
+/// Adds a kind of traffic; `None` means all traffic.
 pub(super) fn add(traffic: &mut Option<Traffic>, new: Option<TrafficRule>) {
     match (new, &mut *traffic) {
         (None, _) => *traffic = Some(Traffic::Any),
@@ -16,7 +16,7 @@ pub(super) fn add(traffic: &mut Option<Traffic>, new: Option<TrafficRule>) {
     }
 }
 
-/// Ports of one transport stand in one rule, each once.
+/// Adds a rule to a list. All ports of one transport are in one rule, each once.
 fn merge(list: &mut Vec<TrafficRule>, new: TrafficRule) {
     let TrafficRule::Ports(transport, ports) = new else {
         if !list.contains(&new) {
@@ -29,7 +29,7 @@ fn merge(list: &mut Vec<TrafficRule>, new: TrafficRule) {
         TrafficRule::Ports(..) | TrafficRule::Icmp => None,
     });
     match known {
-        // No port named is every port.
+        // A rule without ports allows every port.
         Some(known) if known.is_empty() || ports.is_empty() => known.clear(),
         Some(known) => {
             for port in ports {

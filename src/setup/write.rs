@@ -1,5 +1,4 @@
-//! Writes the configuration that a machine begins with, with a comment on every line that a person
-//! may want to change.
+//! Writes the first configuration of a machine, with comments for the user.
 
 use std::fmt::Write;
 
@@ -7,11 +6,11 @@ use super::Plan;
 use crate::config::{Traffic, TrafficRule};
 use crate::net::PortRange;
 
-/// The configuration as text; `found` are remarks on the machine, a line each.
+/// The configuration as text. `found` are remarks about the machine, one per line.
 pub fn configuration(plan: &Plan, found: &[String]) -> String {
     let mut text = String::from(
-        "# tunwarden, written by: tunwarden init\n\
-         # Every key that is not here has its default; all of them, with examples, are in the manual page and in\n\
+        "# Configuration of tunwarden, written by: tunwarden init\n\
+         # Keys that are not in this file have their defaults. All keys, with examples, are in the manual page and in\n\
          # /usr/share/doc/tunwarden/examples/config.toml. After a change: sudo tunwarden reload\n",
     );
     for line in found {
@@ -21,20 +20,20 @@ pub fn configuration(plan: &Plan, found: &[String]) -> String {
     bootstrap(plan, &mut text);
     lan(plan, &mut text);
     if !plan.input.is_empty() {
-        text += "\n# What may come in to this machine.\n[input]\n";
+        text += "\n# Connections from outside that are allowed.\n[input]\n";
         let one = |inbound: &crate::config::Inbound| {
             let from = inbound.from.map_or(String::new(), |from| format!(", from = \"{from}\""));
             rule(&inbound.traffic).replace(" }", &format!("{from} }}"))
         };
         let _ = writeln!(text, "allow = [{}]", list(plan.input.iter().map(one)));
     }
-    text += "\n# Containers leave through the tunnel or not at all.\n[docker]\n";
-    // Rules about containers that nobody understood do not become "any".
+    text += "\n# Containers can send only through the tunnel.\n[docker]\n";
+    // Rules about containers that were not understood must not become "any".
     let docker = plan.docker.clone().or(plan.docker_rules.then(|| Traffic::Listed(Vec::new())));
     let _ = writeln!(text, "allow = {}", traffic(docker.as_ref()));
     text += "published_ports = \"lan\"\n";
     if plan.left_out().next().is_some() {
-        text += "\n# Rules from before that are not carried over:\n";
+        text += "\n# Earlier rules that are not carried over:\n";
         for (entry, why) in plan.left_out() {
             let _ =
                 writeln!(text, "#   {}  ({})", crate::config::plain(&entry.text), crate::config::plain(why));
@@ -50,7 +49,7 @@ fn tunnel(plan: &Plan, text: &mut String) {
     let _ = writeln!(text, "interfaces = [{interfaces}]");
     let tunnel = plan.tunnel.clone().or(plan.found.then(|| Traffic::Listed(Vec::new())));
     if tunnel == Some(Traffic::Listed(Vec::new())) {
-        *text += "# No rule for the tunnel was carried over, so nothing may pass; \"any\" lets everything through it.\n";
+        *text += "# No rule for the tunnel was carried over, so nothing may pass through it; \"any\" allows everything.\n";
     }
     let _ = writeln!(text, "allow = {}", traffic(tunnel.as_ref()));
 }
@@ -64,14 +63,14 @@ fn bootstrap(plan: &Plan, text: &mut String) {
     let servers = plan.servers.iter().map(|server| format!("\"{server}\""));
     let _ = writeln!(text, "servers = [{}]", list(servers));
     if plan.found && plan.ports.is_empty() {
-        *text += "# The rules from before let no port out to any address.\nscope = \"known\"\n";
+        *text += "# The earlier rules allowed no port to any address.\nscope = \"known\"\n";
     }
 }
 
 fn lan(plan: &Plan, text: &mut String) {
     *text += "\n# Printers and other machines at home; never DNS. \"connected\": the networks this machine is on.\n[lan]\n";
     if plan.found && plan.lan.is_empty() && !plan.lan_in_part {
-        *text += "# The rules from before let nothing out to the LAN.\nallow = false\n";
+        *text += "# The earlier rules allowed nothing to the LAN.\nallow = false\n";
         return;
     }
     *text += "allow = true\n";

@@ -46,11 +46,11 @@ impl ConfigurationStatus {
     pub fn line(&self) -> Option<String> {
         let fault = self.fault.as_deref()?;
         let in_force = if self.source == Source::Kept.as_str() {
-            "the one that was in force last is in force"
+            "the last valid configuration is in force"
         } else if self.source == Source::Strictest.as_str() {
             "the strictest rules are in force: no tunnel, no server, no container passes"
         } else {
-            "only root can tell which one is in force"
+            "only root can see which one is in force"
         };
         Some(format!("{fault}; {in_force}. Fix it, then: sudo tunwarden reload"))
     }

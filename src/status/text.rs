@@ -16,14 +16,16 @@ impl Status {
         match self.enforcement {
             Enforcement::Enforced => format!("{state}; outside the tunnel: {}", self.outside(3)),
             Enforcement::Closed => {
-                format!("{state}; stricter rules than those of this state hold, nothing leaves in clear")
+                format!(
+                    "{state}; stricter rules than those of this state are in force, nothing leaves in clear"
+                )
             }
             Enforcement::NotEnforced => format!("OPEN, the rules are NOT IN FORCE: {state}"),
-            Enforcement::Unknown(_) => format!("unknown, what the kernel holds cannot be read: {state}"),
+            Enforcement::Unknown(_) => format!("unknown, the kernel's rules cannot be read: {state}"),
         }
     }
 
-    /// What may leave now, in one sentence.
+    /// What may leave now, in one clause.
     pub(crate) fn leaves(&self) -> &'static str {
         match (self.enforcement, self.state) {
             (Enforcement::Enforced, State::Paused) => "what the pause opens leaves in clear",
@@ -46,7 +48,7 @@ impl Status {
         for tunnel in &self.tunnels {
             let server =
                 tunnel.endpoint.as_ref().map_or_else(String::new, |endpoint| format!(" to {endpoint}"));
-            let idle = if tunnel.carrying { "" } else { ", does not carry all that it must" };
+            let idle = if tunnel.carrying { "" } else { ", does not carry all traffic that it must" };
             row("tunnel", format!("{} ({}){server}{idle}", tunnel.interface, tunnel.name));
         }
         if let Some(outside) = self.outside_row() {
@@ -59,16 +61,16 @@ impl Status {
             row("repaired", format!("{} times", self.repairs));
         }
         for fight in &self.fights {
-            row("fights", format!("{} takes the rules away, {} times a minute", fight.program, fight.count));
+            row("fights", format!("{} removes the rules {} times a minute", fight.program, fight.count));
         }
         if self.watch == Some(Watch::Slow) {
-            row("watch", "slow: what others change is seen within a minute".to_owned());
+            row("watch", "slow: changes by other programs are seen within a minute".to_owned());
         }
         if let Some(pending) = &self.pending {
             row("!", pending.clone());
         }
-        for deaf in self.management.iter().filter_map(ManagementStatus::line) {
-            row("!", format!("not heard: {deaf}"));
+        for unheard in self.management.iter().filter_map(ManagementStatus::line) {
+            row("!", format!("not connected: {unheard}"));
         }
         if let Some(fault) = self.configuration.as_ref().and_then(ConfigurationStatus::line) {
             row("config", fault);
@@ -101,23 +103,25 @@ impl Status {
                  run: sudo tunwarden status"
             }
             (Enforcement::Unknown(Unread::Failed), _) if self.agent => {
-                "unknown: the agent cannot read what the kernel holds; see: journalctl -u tunwarden"
+                "unknown: the agent cannot read the kernel's rules; see: journalctl -u tunwarden"
             }
             (Enforcement::Unknown(Unread::Failed), _) => {
                 "unknown: the kernel's rules cannot be read, and no agent answers"
             }
             (Enforcement::Closed, _) => {
-                "locked: the rules of this state could not be put in force; others hold, \
+                "locked: the rules of this state could not be put in force; stricter rules are in force, \
                  nothing leaves in clear; see: journalctl -u tunwarden"
             }
             (Enforcement::Enforced, State::Protected) => "protected: what leaves goes through the VPN",
             (Enforcement::Enforced, State::Locked) if self.agent => "locked: no VPN, nothing leaves in clear",
-            // Without an agent nobody knows whether there is a VPN.
+            // Without an agent it is unknown whether there is a VPN.
             (Enforcement::Enforced, State::Locked) => "locked: nothing leaves in clear",
             (Enforcement::Enforced, State::Connecting) => {
-                "connecting: the VPN is on its way, nothing leaves in clear"
+                "connecting: the VPN is being connected, nothing leaves in clear"
             }
-            (Enforcement::Enforced, State::Lost) => "LOST: the VPN went away, nothing leaves in clear",
+            (Enforcement::Enforced, State::Lost) => {
+                "LOST: the VPN connection was lost, nothing leaves in clear"
+            }
             (Enforcement::Enforced, State::Paused) => match self.pause {
                 Some(PauseStatus { scope: PauseScope::Portal }) => {
                     "PAUSED for a portal: DNS and web pages leave in clear; close with: tunwarden resume"
@@ -129,7 +133,7 @@ impl Status {
         }
     }
 
-    /// What may leave outside the tunnel. The allowance of rules that are not in force says nothing.
+    /// What may leave outside the tunnel. If the rules are not in force, the allowance says nothing about it.
     fn outside_row(&self) -> Option<String> {
         match self.enforcement {
             Enforcement::Enforced => {
@@ -155,13 +159,13 @@ impl Status {
 
     fn without_agent(&self) -> &'static str {
         match self.enforcement {
-            // The headline says what to do first.
+            // The headline already says what to do.
             Enforcement::Unknown(Unread::NotPermitted) => "does not answer",
             Enforcement::Enforced
             | Enforcement::Closed
             | Enforcement::NotEnforced
             | Enforcement::Unknown(Unread::Failed) => {
-                "not running: nobody follows the VPN; start it with: sudo systemctl start tunwarden"
+                "not running, so the VPN is not followed; start it with: sudo systemctl start tunwarden"
             }
         }
     }

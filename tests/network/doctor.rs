@@ -40,7 +40,7 @@ fn the_doctor_finds_what_is_wrong_and_nothing_else() -> Result<()> {
         let mut running = agent(lab, CONFIG)?;
         wait_for_state(lab, "locked")?;
         assert_eq!(found(lab)?, BTreeSet::new());
-        assert_eq!(tunwarden(lab, ["doctor"])?.stdout.trim(), "nothing is wrong");
+        assert_eq!(tunwarden(lab, ["doctor"])?.stdout.trim(), "No problem was found.");
 
         let nobody = host.command([TUNWARDEN, "doctor"]).user("nobody").run()?;
         ensure!(nobody.status.code() == Some(1), "not all of it was read: {nobody:?}");

@@ -309,7 +309,7 @@ fn an_owner_that_this_system_lacks_is_skipped_and_check_says_so() -> Result<()> 
         let config = "[bootstrap]\nowners = [\"root\", \"no-such-user\", \"nobody\"]\n";
         lab.host().file("/etc/tunwarden/config.toml", config)?;
         let said = tunwarden(lab, ["check"])?;
-        let line = "bootstrap.owners: this system has no user `no-such-user`; it is skipped.\n";
+        let line = "bootstrap.owners: this system has no user `no-such-user`. It is ignored.\n";
         ensure!(said.status.success() && said.stdout.contains(line), "{}", said.stdout);
         ensure!(tunwarden(lab, ["lock"])?.status.success());
         let owners = chain(lab, "iptables", "VPN_OWNER")?;

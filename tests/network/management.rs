@@ -157,7 +157,10 @@ fn is_told(lab: &Lab, fault: Option<&str>) -> Result<()> {
     match fault {
         Some(fault) => {
             ensure!(told.is_some_and(|told| told.contains(fault)), "{socket}");
-            ensure!(people.contains(&format!("not heard: {SOCKET}")) && people.contains(fault), "{people}");
+            ensure!(
+                people.contains(&format!("not connected: {SOCKET}")) && people.contains(fault),
+                "{people}"
+            );
             ensure!(found && doctor.contains(SOCKET), "{doctor}");
         }
         None => {

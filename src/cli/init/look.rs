@@ -1,4 +1,4 @@
-//! What `tunwarden init` sees of a machine before it changes anything.
+//! Facts about a machine that `tunwarden init` gathers before it changes anything.
 
 use std::time::Duration;
 
@@ -15,34 +15,34 @@ use crate::sources::{links, network_manager};
 use crate::system;
 use crate::vpn::{Event, NmView};
 
-/// How long NetworkManager is given to name its profiles.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// Maximum number of files that scripts restore rules from.
+/// How long NetworkManager may take to list its profiles.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum number of files from which scripts restore rules.
 const MAX_RESTORES: usize = 8;
-/// Saved rulesets that are put in force at boot.
+/// Saved rulesets that the boot puts in force.
 const SAVED: [&str; 2] = ["etc/iptables/rules.v4", "etc/iptables/rules.v6"];
 
-/// What was seen of the machine.
+/// The facts about the machine.
 pub(super) struct Seen {
     pub(super) found: Vec<String>,
-    /// Files with rules.
+    /// Files that contain rules.
     pub(super) sources: Vec<Source>,
     pub(super) machine: Machine,
     pub(super) plan: Plan,
-    /// Units of the article's that the next boot would start.
+    /// Units of the article that the next boot would start.
     pub(super) units: Vec<String>,
-    /// What else changes firewall rules later.
+    /// Other programs that change firewall rules later.
     pub(super) others: Vec<Other>,
 }
 
 impl Seen {
-    /// Makes the plan anew, after the user has said what an interface is.
+    /// Makes the plan again after the user has confirmed an interface.
     pub(super) fn plan_again(&mut self, dump: &Dump) {
         self.plan = plan(&self.sources, kernel(&self.sources, dump), &self.machine);
     }
 }
 
-/// The kernel's rules matter where a script may have left them, and are not ours.
+/// The kernel's rules, if a script may have added them. Rules of tunwarden are not read.
 fn kernel<'d>(sources: &[Source], dump: &'d Dump) -> Option<Kernel<'d>> {
     let by_script = !sources.is_empty() || dump.is_the_articles();
     let kernel = Kernel { ipv4: dump.text(Family::V4), ipv6: dump.text(Family::V6) };
@@ -55,14 +55,16 @@ pub(super) async fn look(dump: &Dump) -> Seen {
     let sources = sources(&files, &article);
     let mut found = Vec::new();
     if dump.is_the_articles() {
-        found.push("the kernel holds the rules of the article's scripts now; they are replaced".to_owned());
+        found.push("the kernel holds the rules of the article's scripts; tunwarden replaces them".to_owned());
     }
     let units: Vec<String> = article
         .iter()
         .filter_map(|path| path.strip_prefix("/etc/systemd/system/"))
         .map(ToOwned::to_owned)
         .collect();
-    found.extend(units.iter().map(|unit| format!("{unit}: will not be started any more; the file stays")));
+    found.extend(
+        units.iter().map(|unit| format!("{unit}: the next boot no longer starts it; the file stays")),
+    );
     let mut machine = Machine {
         wireguard: files.wireguard().into_iter().collect(),
         services: Services::parse(&files.read("etc/services")),
@@ -86,10 +88,10 @@ pub(super) async fn look(dump: &Dump) -> Seen {
         found.push(format!("VPN profile {} to {}", profile.id, servers.join(", ")));
     }
     if system::has_docker() {
-        found.push("Docker: its containers leave through the VPN or not at all".to_owned());
+        found.push("Docker: its containers can send only through the VPN".to_owned());
     }
     for firewall in files.firewalls() {
-        found.push(format!("another firewall, {firewall:?}: its rules stay; see: tunwarden doctor"));
+        found.push(format!("another firewall, {firewall:?}: its rules stay in force; see: tunwarden doctor"));
     }
     let plan = with_restored(&files, sources, dump, &machine);
     let (sources, plan) = plan;
@@ -103,14 +105,14 @@ fn sources(files: &Files, article: &[String]) -> Vec<Source> {
     };
     let mut sources: Vec<Source> =
         article.iter().filter(|path| path.ends_with(".sh")).map(|path| source(path)).collect();
-    // A saved ruleset counts where it closes this machine: otherwise it holds nothing that is let through.
+    // A saved ruleset is read only if its OUTPUT policy is DROP. Otherwise its rules allow nothing in particular.
     let saved = SAVED.iter().map(|path| source(path));
     sources.extend(saved.filter(|saved| saved.text.contains(":OUTPUT DROP")));
     sources.retain(|source| !source.text.trim().is_empty());
     sources
 }
 
-/// The plan, with the files that the scripts restore rules from.
+/// The plan, with the files from which the scripts restore rules.
 fn with_restored(
     files: &Files,
     mut sources: Vec<Source>,
@@ -129,9 +131,9 @@ fn with_restored(
 }
 
 async fn profiles() -> Option<NmView> {
-    let (events, mut heard) = mpsc::channel(4);
+    let (events, mut received) = mpsc::channel(4);
     let watch = tokio::spawn(network_manager::watch(events));
-    let first = tokio::time::timeout(PATIENCE, heard.recv()).await;
+    let first = tokio::time::timeout(TIMEOUT, received.recv()).await;
     watch.abort();
     match first {
         Ok(Some(Event::NetworkManager(view))) => view,

@@ -1,5 +1,5 @@
-//! The way back from `tunwarden init`: what was before, and a process that puts it back by itself. It
-//! belongs to no terminal: whoever is locked out over the network only has to wait.
+//! Undoes `tunwarden init`: the earlier state, and a guard process that restores it. The guard belongs to no
+//! terminal, so a user who has lost the connection to the machine only has to wait.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -17,26 +17,26 @@ use crate::effects::systemd;
 use crate::firewall::Dump;
 use crate::store::{RUN_DIR, Store};
 
-/// How long a person has to say that all is well.
+/// How long the user has to confirm.
 const CONFIRM: Duration = Duration::from_secs(60);
-/// How long the guard is given to be on its post.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the guard may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(100);
 
-/// What was before.
+/// The earlier state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Before {
     path: PathBuf,
     /// The configuration, if there was one.
     config: Option<String>,
-    /// Whether an agent held the rules.
+    /// Whether an agent enforced the rules.
     agent: bool,
-    /// What the kernel held.
+    /// The rules in the kernel.
     dump: Dump,
 }
 
-/// The process that waits.
+/// The process that restores the earlier state unless the user confirms.
 pub(super) struct Guard {
     folder: PathBuf,
 }
@@ -59,11 +59,11 @@ impl Before {
         self.agent
     }
 
-    /// Puts it back. What was closed before is closed all the while.
+    /// Restores the earlier state. If it was closed, it stays closed during the change.
     pub(super) async fn bring_back(&self) -> anyhow::Result<()> {
         match &self.config {
             Some(text) => write(&self.path, text)?,
-            // Written by nobody, if it was not even put in force.
+            // The file may not exist: a failure may have come before it was written.
             None if self.path.exists() => fs::remove_file(&self.path)?,
             None => {}
         }
@@ -79,11 +79,15 @@ impl Before {
 }
 
 impl Guard {
-    /// Sets a process on guard that belongs to no terminal, and waits until it is on its post.
+    /// Starts the guard, outside of the terminal, and waits until it is ready.
     pub(super) async fn set(before: &Before) -> anyhow::Result<Self> {
         let folder = Path::new(RUN_DIR).join("init");
         let _ = fs::remove_dir_all(&folder);
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).context("cannot keep the way back")?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .context("cannot save the earlier state")?;
         write(&folder.join("before.json"), &serde_json::to_string(before)?)?;
         let program = std::env::current_exe()?;
         let words = [program.to_string_lossy(), "init".into(), "--undo".into(), folder.to_string_lossy()];
@@ -94,23 +98,24 @@ impl Guard {
             let mut guard = std::process::Command::new(&program);
             let quiet =
                 guard.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            quiet.spawn().context("cannot set a guard")?;
+            quiet.spawn().context("cannot start the process that undoes the change")?;
         }
-        let on_post = async {
-            while !folder.join("on-post").exists() {
+        let started = async {
+            while !folder.join("started").exists() {
                 tokio::time::sleep(TICK).await;
             }
         };
-        tokio::time::timeout(PATIENCE, on_post)
+        tokio::time::timeout(START_TIMEOUT, started)
             .await
-            .context("the guard did not come; nothing was changed")?;
+            .context("the process that could undo the change did not start, so nothing was changed")?;
         Ok(Self { folder })
     }
 
-    /// Asks, and hears of the guard whether the answer came in time.
+    /// Asks the user, and returns whether the guard got the answer in time.
     pub(super) async fn confirmed(&self) -> anyhow::Result<bool> {
         say(&format!(
-            "In force. Is all as you need it? Write yes within {} s, or everything will be as before.",
+            "The rules are in force. Does everything work that you need? Type yes within {} s; otherwise the \
+             earlier state is restored.",
             CONFIRM.as_secs()
         ));
         let line = tokio::task::spawn_blocking(|| {
@@ -120,10 +125,10 @@ impl Guard {
         match tokio::time::timeout(CONFIRM, line).await {
             Ok(Ok(Ok(line))) if line.trim() == "yes" => write(&self.folder.join("confirmed"), "")?,
             Ok(Ok(Ok(line))) if !line.is_empty() => write(&self.folder.join("refused"), "")?,
-            // A terminal that is gone says neither, nor does silence: the guard waits its time.
+            // The terminal has ended, or there was no answer in time: the guard waits until its timeout.
             Ok(_) | Err(_) => {}
         }
-        // The guard has the last word: it may have gone to work already.
+        // The guard decides: it may have started to restore the earlier state.
         let done = async {
             loop {
                 for (word, confirmed) in [("kept", true), ("undone", false)] {
@@ -134,25 +139,27 @@ impl Guard {
                 tokio::time::sleep(TICK).await;
             }
         };
-        let confirmed = tokio::time::timeout(CONFIRM * 2, done).await.context("the guard says nothing")?;
+        let confirmed = tokio::time::timeout(CONFIRM * 2, done)
+            .await
+            .context("the process that undoes the change does not answer")?;
         if !confirmed {
-            // A thread still waits for a line that nobody writes.
-            super::super::complain("tunwarden: not confirmed: everything is as before");
+            // A thread still waits for input and would block a normal exit.
+            super::super::complain("tunwarden: not confirmed: the earlier state is restored");
             std::process::exit(1);
         }
         Ok(true)
     }
 }
 
-/// What the guard does.
+/// Runs the guard.
 pub(super) async fn wait(folder: &Path) -> Outcome {
     log::start(tracing::Level::INFO);
-    // Away from the terminal, whose end is a signal.
+    // Leave the terminal's session: the end of the terminal sends a signal to it.
     let _ = nix::unistd::setsid();
     let _hangup = signal(SignalKind::hangup())?;
     #[expect(clippy::disallowed_methods, reason = "this file keeps what was before")]
     let before: Before = serde_json::from_str(&fs::read_to_string(folder.join("before.json"))?)?;
-    write(&folder.join("on-post"), "")?;
+    write(&folder.join("started"), "")?;
     let answer = async {
         loop {
             for (word, confirmed) in [("confirmed", true), ("refused", false)] {
@@ -171,7 +178,7 @@ pub(super) async fn wait(folder: &Path) -> Outcome {
     while let Err(error) = before.bring_back().await {
         left -= 1;
         if left == 0 {
-            bail!("what was before could not be put back: {error:#}");
+            bail!("the earlier state could not be restored: {error:#}");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -179,7 +186,7 @@ pub(super) async fn wait(folder: &Path) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes beside the file and moves it into place.
+/// Writes a new file beside the old one and renames it.
 pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -47,7 +47,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (any_topic(), closing).prop_map(|(topic, closing)| Event::Closed(topic, closing)),
         1 => button.clone().prop_map(Event::Pressed),
         1 => button.prop_map(|button| Event::Answered(button, Err(Refusal::NotAllowed))),
-        1 => Just(Event::Occasion),
+        1 => Just(Event::MayBeVisible),
         2 => Just(Event::Clock),
     ]
 }
@@ -99,7 +99,7 @@ proptest! {
             }
             // On the next occasion nothing is hidden any more.
             let mut next = notifier.clone();
-            next.step(Event::Occasion, now);
+            next.step(Event::MayBeVisible, now);
             let danger = next.status().is_some_and(|status| {
                 !status.enforced() || matches!(status.state, State::Lost | State::Paused)
             });

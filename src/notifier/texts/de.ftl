@@ -1,16 +1,16 @@
-# Was ein Mensch liest. $name ist der Name eines VPN, $program der eines Programms.
+# Sätze für den Benutzer. $name ist der Name eines VPN, $program der Name eines Programms.
 
 lost-title = VPN verloren: { $name }
 lost-body = Nichts verlässt diesen Rechner ungeschützt. Das Internet geht wieder, sobald das VPN zurück ist.
 lost-since = Verloren um { $at } Uhr.
 reconnecting-title = Verbindet wieder: { $name }
 still-closed = Nichts verlässt diesen Rechner ungeschützt.
-flapping-title = VPN wackelt: { $name }
+flapping-title = VPN instabil: { $name }
 flapping-body = Es ging { $count }-mal in einer Minute verloren.
 back-title = Wieder geschützt
 back-body = Alles geht wieder durch { $name }.
 steady-title = VPN wieder stabil
-steady-body = { $name } hält seit einer Minute.
+steady-body = { $name } ist seit einer Minute verbunden.
 
 paused-title = Der Schutz ist aus bis { $until } Uhr
 paused-body = { $minutes ->
@@ -18,46 +18,46 @@ paused-body = { $minutes ->
    *[other] { $minutes } Minuten lang verlässt alles diesen Rechner ohne VPN.
 }
 portal-title = Offen zum Anmelden bis { $until } Uhr
-portal-body = Webseiten und die Namen dazu verlassen diesen Rechner ohne VPN. Das endet, sobald das VPN verbunden ist.
+portal-body = Anfragen nach Webseiten und Namen verlassen diesen Rechner ohne VPN. Das endet, sobald das VPN verbunden ist.
 resumed-title = Der Schutz ist wieder an
 resumed-protected = Alles geht durch das VPN.
 resumed-locked = Nichts verlässt diesen Rechner, bis das VPN verbunden ist.
 
 failed-title = Dieser Rechner ist nicht geschützt
 failed-body = Der Schutz ließ sich nicht einrichten: Es kann etwas am VPN vorbei nach außen gelangen.
-failed-retry = tunwarden versucht es weiter. Am besten bis dahin vom Netz trennen.
-closed-title = Dieser Rechner ist gesperrt, aber nicht wie vorgesehen
-closed-body = Der Schutz ließ sich nicht wie vorgesehen einrichten. Nichts verlässt diesen Rechner ungeschützt, aber auch das VPN geht vielleicht nicht. tunwarden versucht es weiter.
-unread-title = Es ist nicht bekannt, ob dieser Rechner geschützt ist
+failed-retry = tunwarden versucht es weiter. Trennen Sie bis dahin am besten die Verbindung zum Netz.
+closed-title = Dieser Rechner ist gesperrt, aber der vorgesehene Schutz ist gescheitert
+closed-body = Der vorgesehene Schutz ließ sich nicht einrichten, deshalb gelten strengere Regeln. Nichts verlässt diesen Rechner ungeschützt, aber das VPN geht vielleicht nicht. tunwarden versucht es weiter.
+unread-title = Es ist unbekannt, ob dieser Rechner geschützt ist
 unread-body = tunwarden kann den Schutz nicht prüfen: Es kann etwas am VPN vorbei nach außen gelangen.
-in-force-title = Der Schutz steht wieder
+in-force-title = Der Schutz gilt wieder
 in-force-body = Nichts verlässt diesen Rechner am VPN vorbei.
 
 repaired-title = Der Schutz war beschädigt und ist repariert
 repaired-body = { $count ->
-    [one] Etwas auf diesem Rechner hat einen Teil des Schutzes entfernt. Er ist sofort wiederhergestellt worden.
-   *[other] Etwas auf diesem Rechner hat { $count }-mal einen Teil des Schutzes entfernt. Er ist jedes Mal wiederhergestellt worden.
+    [one] Ein Programm auf diesem Rechner hat einen Teil des Schutzes entfernt. tunwarden hat ihn sofort wiederhergestellt.
+   *[other] Ein Programm auf diesem Rechner hat { $count }-mal einen Teil des Schutzes entfernt. tunwarden hat ihn jedes Mal wiederhergestellt.
 }
 repaired-by-body = { $count ->
-    [one] { $program } hat einen Teil des Schutzes entfernt. Er ist sofort wiederhergestellt worden.
-   *[other] { $program } hat { $count }-mal einen Teil des Schutzes entfernt. Er ist jedes Mal wiederhergestellt worden.
+    [one] { $program } hat einen Teil des Schutzes entfernt. tunwarden hat ihn sofort wiederhergestellt.
+   *[other] { $program } hat { $count }-mal einen Teil des Schutzes entfernt. tunwarden hat ihn jedes Mal wiederhergestellt.
 }
-fight-title = Etwas entfernt den Schutz immer wieder
+fight-title = Ein Programm entfernt den Schutz immer wieder
 fight-by-title = { $program } entfernt den Schutz immer wieder
-fight-body = Er ist { $count }-mal in einer Minute wiederhergestellt worden. Zwei Programme können nicht beide bestimmen, was diesen Rechner verlässt: Schalten Sie das andere ab.
+fight-body = tunwarden hat ihn { $count }-mal in einer Minute wiederhergestellt. Zwei Programme können nicht beide bestimmen, was diesen Rechner verlässt: Schalten Sie das andere ab.
 
 gone-title = tunwarden läuft nicht
-gone-body = Niemand folgt dem VPN, und niemand prüft den Schutz.
+gone-body = Das VPN wird nicht überwacht, und der Schutz wird nicht geprüft.
 gone-hint = Ein Verwalter kann es starten: sudo systemctl start tunwarden
 returned-title = tunwarden läuft wieder
-returned-body = Es folgt dem VPN wieder.
+returned-body = Es überwacht das VPN wieder.
 
 missed-title = Das VPN ging verloren, während Sie weg waren
 missed-body = { $name } ging um { $at } Uhr verloren und ist zurück.
-missed-closed = Nichts hat diesen Rechner inzwischen ungeschützt verlassen.
-missed-open = Der Schutz war inzwischen aus, beschädigt oder ließ sich nicht prüfen: Es kann etwas diesen Rechner ungeschützt verlassen haben.
+missed-closed = In dieser Zeit hat nichts diesen Rechner ungeschützt verlassen.
+missed-open = In dieser Zeit war der Schutz aus, beschädigt oder ließ sich nicht prüfen: Es kann etwas diesen Rechner ungeschützt verlassen haben.
 
-refused-title = Das ist nicht geschehen
+refused-title = Die Anforderung wurde nicht ausgeführt
 refused-reconnect = Das VPN ließ sich nicht verbinden.
 refused-pause = Die Pause hat nicht begonnen.
 refused-resume = Die Pause wurde nicht beendet.
@@ -71,11 +71,11 @@ detail-since = Seit: { $at } Uhr
 detail-tunnel = VPN: { $name }, über { $interface }
 detail-server = Sein Server: { $server }
 detail-repairs = { $count ->
-    [one] Seit dem Start einmal repariert.
-   *[other] Seit dem Start { $count }-mal repariert.
+    [one] Seit dem Start von tunwarden einmal repariert.
+   *[other] Seit dem Start von tunwarden { $count }-mal repariert.
 }
-detail-why = In tunwardens eigenen Worten: { $why }
-detail-hint = Alles Weitere in einem Terminal: tunwarden status
+detail-why = tunwarden meldet: { $why }
+detail-hint = Alle Einzelheiten in einem Terminal: tunwarden status
 no-tunnel = Kein VPN
 
 state-protected = Geschützt
@@ -84,9 +84,9 @@ state-locked = Gesperrt, kein VPN
 state-lost = VPN verloren
 state-failed = Nicht geschützt
 state-paused = Der Schutz ist aus
-state-closed = Gesperrt, nicht wie vorgesehen
-state-unread = Nicht bekannt: Der Schutz lässt sich nicht prüfen
-state-unknown = Nicht bekannt: tunwarden antwortet nicht
+state-closed = Durch strengere Regeln gesperrt
+state-unread = Unbekannt: Der Schutz lässt sich nicht prüfen
+state-unknown = Unbekannt: tunwarden antwortet nicht
 since = seit { $at } Uhr
 until = bis { $until } Uhr
 tunnel = VPN: { $name } ({ $interface })
@@ -96,17 +96,17 @@ details = Einzelheiten
 pause = 5 Minuten aussetzen
 resume = Wieder einschalten
 
-reason-link-gone = Seine Verbindung ist abgebrochen.
+reason-link-gone = Seine Verbindung wurde unerwartet beendet.
 reason-link-down = Seine Verbindung wurde abgeschaltet.
-reason-no-address = Seine Verbindung ist da, aber nicht mehr brauchbar.
-reason-no-route = Etwas hat Ihre Daten an ihm vorbeigelenkt.
+reason-no-address = Seine Verbindung besteht, ist aber nicht mehr brauchbar.
+reason-no-route = Eine andere Route führt Ihre Daten am VPN vorbei.
 reason-client-restarts = Sein Server antwortet nicht mehr.
 reason-client-ended = Das VPN-Programm hat sich beendet.
-reason-device-gone = Das Netz, über das es lief, ist weg.
+reason-device-gone = Das Netz, das es benutzt hat, ist weg.
 reason-service-stopped = Das VPN-Programm wurde angehalten.
-reason-ended = Es hat sich von selbst beendet.
+reason-ended = Es hat sich ohne Aufforderung beendet.
 reason-silent-server = Sein Server antwortet nicht mehr.
 reason-management-restarts = Es hat seinen Server verloren und sucht ihn wieder.
-reason-management-ends = Das VPN-Programm beendet sich von selbst.
-reason-management-closed = Das VPN-Programm ist nicht mehr zu hören.
-reason-restarted = Es wird neu verbunden.
+reason-management-ends = Das VPN-Programm beendet sich ohne Aufforderung.
+reason-management-closed = Das VPN-Programm meldet seinen Zustand nicht mehr.
+reason-restarted = Es verbindet sich wieder.

@@ -1,4 +1,4 @@
-# What a person reads. $name is a VPN's name, $program a program's; moments are written as "14:35".
+# Sentences for the user. $name is the name of a VPN, $program the name of a program; times are written as "14:35".
 
 lost-title = VPN lost: { $name }
 lost-body = Nothing leaves this computer unprotected. The internet works again when the VPN is back.
@@ -9,8 +9,8 @@ flapping-title = VPN unstable: { $name }
 flapping-body = It was lost { $count } times within a minute.
 back-title = Protected again
 back-body = Everything goes through { $name } again.
-steady-title = VPN steady again
-steady-body = { $name } has held for a minute.
+steady-title = VPN stable again
+steady-body = { $name } has been connected for a minute.
 
 paused-title = Protection is off until { $until }
 paused-body = { $minutes ->
@@ -18,46 +18,46 @@ paused-body = { $minutes ->
    *[other] For { $minutes } minutes everything leaves this computer without the VPN.
 }
 portal-title = Open for signing in until { $until }
-portal-body = Web pages and the names they need leave this computer without the VPN. It ends when the VPN is connected.
+portal-body = Requests for web pages and names leave this computer without the VPN. This ends when the VPN is connected.
 resumed-title = Protection is on again
 resumed-protected = Everything goes through the VPN.
 resumed-locked = Nothing leaves this computer until the VPN is connected.
 
 failed-title = This computer is not protected
 failed-body = The protection could not be put in place: something may leave this computer outside the VPN.
-failed-retry = tunwarden keeps trying. Best disconnect from the network until then.
-closed-title = This computer is locked, but not as it should be
-closed-body = The protection could not be put in place as it should be. Nothing leaves this computer unprotected, but the VPN may not work either. tunwarden keeps trying.
-unread-title = It is not known whether this computer is protected
+failed-retry = tunwarden keeps trying. It is best to disconnect from the network until then.
+closed-title = This computer is locked, but the intended protection has failed
+closed-body = The intended protection could not be put in place, so stricter rules are in force. Nothing leaves this computer unprotected, but the VPN may not work. tunwarden keeps trying.
+unread-title = It is unknown whether this computer is protected
 unread-body = tunwarden cannot check the protection: something may leave this computer outside the VPN.
 in-force-title = Protection is in place again
 in-force-body = Nothing leaves this computer outside the VPN.
 
 repaired-title = Protection was damaged and repaired
 repaired-body = { $count ->
-    [one] Something on this computer took away part of the protection. It was put back at once.
-   *[other] Something on this computer took away part of the protection { $count } times. It was put back each time.
+    [one] A program on this computer removed part of the protection. tunwarden restored it immediately.
+   *[other] A program on this computer removed part of the protection { $count } times. tunwarden restored it each time.
 }
 repaired-by-body = { $count ->
-    [one] { $program } took away part of the protection. It was put back at once.
-   *[other] { $program } took away part of the protection { $count } times. It was put back each time.
+    [one] { $program } removed part of the protection. tunwarden restored it immediately.
+   *[other] { $program } removed part of the protection { $count } times. tunwarden restored it each time.
 }
-fight-title = Something keeps taking the protection away
-fight-by-title = { $program } keeps taking the protection away
-fight-body = It was put back { $count } times within a minute. Two programs cannot both rule what may leave this computer: switch off the other one.
+fight-title = A program keeps removing the protection
+fight-by-title = { $program } keeps removing the protection
+fight-body = tunwarden restored it { $count } times within a minute. Two programs cannot both control what may leave this computer: switch off the other one.
 
 gone-title = tunwarden is not running
-gone-body = Nobody follows the VPN, and nobody checks the protection.
+gone-body = The VPN is not monitored, and the protection is not checked.
 gone-hint = An administrator can start it: sudo systemctl start tunwarden
 returned-title = tunwarden is running again
-returned-body = It follows the VPN again.
+returned-body = It monitors the VPN again.
 
 missed-title = The VPN was lost while you were away
 missed-body = { $name } was lost at { $at } and is back.
-missed-closed = Nothing left this computer unprotected meanwhile.
-missed-open = The protection was off, damaged or could not be checked meanwhile: something may have left this computer unprotected.
+missed-closed = Nothing left this computer unprotected during that time.
+missed-open = During that time the protection was off, damaged or could not be checked: something may have left this computer unprotected.
 
-refused-title = That was not done
+refused-title = The request was not carried out
 refused-reconnect = The VPN could not be connected.
 refused-pause = The pause was not started.
 refused-resume = The pause was not ended.
@@ -68,14 +68,14 @@ not-running = tunwarden is not running.
 detail-title = Protection in detail
 detail-state = State: { $state }
 detail-since = Since: { $at }
-detail-tunnel = VPN: { $name }, by way of { $interface }
+detail-tunnel = VPN: { $name }, through { $interface }
 detail-server = Its server: { $server }
 detail-repairs = { $count ->
-    [one] Repaired once since it was started.
-   *[other] Repaired { $count } times since it was started.
+    [one] Repaired once since tunwarden was started.
+   *[other] Repaired { $count } times since tunwarden was started.
 }
-detail-why = In tunwarden's own words: { $why }
-detail-hint = All there is to know, in a terminal: tunwarden status
+detail-why = tunwarden reports: { $why }
+detail-hint = To see all details in a terminal: tunwarden status
 no-tunnel = No VPN
 
 state-protected = Protected
@@ -84,9 +84,9 @@ state-locked = Locked, no VPN
 state-lost = VPN lost
 state-failed = Not protected
 state-paused = Protection is off
-state-closed = Locked, not as it should be
-state-unread = Not known: the protection cannot be checked
-state-unknown = Not known: tunwarden does not answer
+state-closed = Locked by stricter rules
+state-unread = Unknown: the protection cannot be checked
+state-unknown = Unknown: tunwarden does not answer
 since = since { $at }
 until = until { $until }
 tunnel = VPN: { $name } ({ $interface })
@@ -96,17 +96,17 @@ details = Details
 pause = Pause for 5 minutes
 resume = Resume
 
-reason-link-gone = Its connection broke off.
+reason-link-gone = Its connection ended unexpectedly.
 reason-link-down = Its connection was switched off.
-reason-no-address = Its connection is there, but can no longer be used.
-reason-no-route = Something led your traffic away from it.
+reason-no-address = Its connection exists, but can no longer be used.
+reason-no-route = Another route sends your traffic past it.
 reason-client-restarts = Its server no longer answers.
 reason-client-ended = The VPN program has ended.
-reason-device-gone = The network that it ran over went away.
+reason-device-gone = The network that it used is gone.
 reason-service-stopped = The VPN program was stopped.
-reason-ended = It ended by itself.
+reason-ended = It ended without a request.
 reason-silent-server = Its server no longer answers.
 reason-management-restarts = It lost its server and is looking for it again.
-reason-management-ends = The VPN program is ending by itself.
-reason-management-closed = The VPN program can no longer be heard.
-reason-restarted = It is being connected anew.
+reason-management-ends = The VPN program is ending without a request.
+reason-management-closed = The VPN program no longer reports its state.
+reason-restarted = It is connecting again.

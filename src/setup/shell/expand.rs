@@ -1,15 +1,15 @@
-//! Words with the values of variables in them.
+//! Replaces variables in words by their values.
 
 use std::collections::HashMap;
 
 use super::lex::{Part, Quoted, Word};
 
-/// The longest value of a variable, and the longest command, in bytes.
+/// Maximum length of a variable's value and of a command, in bytes.
 const MAX_TEXT: usize = 8 << 10;
 /// Maximum number of words that one word may become.
 const MAX_WORDS: usize = 2048;
 
-/// Why a word is not known.
+/// Why the value of a word is unknown.
 pub(super) type Unknown = String;
 
 /// The value of a variable.
@@ -21,15 +21,15 @@ pub(super) enum Variable {
     Unknown,
 }
 
-/// What is known of variables.
+/// Variables with a known value.
 #[derive(Debug, Default)]
 pub(super) struct Variables {
     pub(super) named: HashMap<String, Variable>,
-    /// `$1` and the rest inside a function.
+    /// `$1` and the other arguments, inside a function.
     pub(super) arguments: Option<Vec<String>>,
 }
 
-/// The words of one word as it grows: unquoted values are split at spaces.
+/// Collects the words that one word expands to. Unquoted values are split at spaces.
 #[derive(Default)]
 struct Fields {
     done: Vec<String>,
@@ -68,7 +68,7 @@ impl Fields {
 }
 
 impl Variables {
-    /// The words that a word becomes.
+    /// The words that a word expands to.
     pub(super) fn expand(&self, word: &Word) -> Result<Vec<String>, Unknown> {
         let mut fields = Fields::default();
         for part in &word.parts {
@@ -97,7 +97,7 @@ impl Variables {
         Ok(fields.done)
     }
 
-    /// The text that a word becomes where it is not split: a value, or the word of `case`.
+    /// The text of a word that is not split: the value of an assignment, or the word of `case`.
     pub(super) fn text(&self, word: &Word) -> Result<String, Unknown> {
         let as_quoted = |part: &Part| match part {
             Part::Variable { name, default, all, .. } => Part::Variable {
@@ -158,7 +158,7 @@ fn put(fields: &mut Fields, text: &str, quoted: Quoted) {
     }
 }
 
-/// What a few commands print that only ask where a program is.
+/// The output of commands that look for a program.
 fn output(command: &str) -> Option<String> {
     let words: Vec<&str> = command.split_whitespace().take_while(|word| !word.starts_with("2>")).collect();
     let name = match words.as_slice() {
@@ -169,7 +169,7 @@ fn output(command: &str) -> Option<String> {
     plain.then(|| (*name).to_owned())
 }
 
-/// `{80,443}` and `{1..3}` in a word without quotes.
+/// Expands `{80,443}` and `{1..3}` in a word without quotes.
 fn braces(text: &str) -> Option<Vec<String>> {
     let (before, rest) = text.split_once('{')?;
     let (inside, after) = rest.split_once('}')?;

@@ -1,7 +1,7 @@
-//! The words and operators of a shell script, by the rules of POSIX and the common ones of bash.
-//! Nothing is expanded here and nothing is run.
+//! Splits a shell script into words and operators, by the rules of POSIX and the common rules of bash.
+//! It expands nothing and runs nothing.
 
-/// Everything between two operators.
+/// A word, in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Word {
     pub(super) parts: Vec<Part>,
@@ -18,9 +18,9 @@ pub(super) enum Part {
         all: bool,
         quoted: Quoted,
     },
-    /// What stands in `$(…)`.
+    /// The command in `$(…)`.
     Output(String),
-    /// What is known only when the script runs.
+    /// Text that is known only when the script runs.
     Unknown(String),
 }
 
@@ -33,9 +33,9 @@ pub(super) enum Quoted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
     Word(Word),
-    /// `;`, `&&`, `|` and their like.
+    /// `;`, `&&`, `|` and similar operators.
     Operator(&'static str),
-    /// `<`, `>` and their like: a word follows that is no argument.
+    /// `<`, `>` and similar operators: the next word is not an argument.
     Redirect(&'static str),
     /// The number of a here-document, or of a here-string.
     Here(usize),
@@ -47,7 +47,7 @@ pub(super) enum Token {
 pub(super) struct Tokens {
     pub(super) list: Vec<(usize, Token)>,
     pub(super) here: Vec<String>,
-    /// The line of a quote or bracket that nothing closes.
+    /// The line of a quote or bracket that is not closed.
     pub(super) open: Option<usize>,
 }
 
@@ -65,7 +65,7 @@ struct Lexer {
     chars: Vec<char>,
     at: usize,
     line: usize,
-    /// Here-documents whose text begins on the next line: number, end word, whether tabs are removed.
+    /// Here-documents whose text starts on the next line: number, end word, whether tabs are removed.
     pending: Vec<(usize, String, bool)>,
     open: Option<usize>,
 }
@@ -299,7 +299,7 @@ impl Lexer {
         word.parts.push(part);
     }
 
-    /// Up to the next `end`, which is taken as well.
+    /// Reads up to the next `end` and skips it.
     fn until(&mut self, end: char) -> String {
         let begin = self.line;
         let mut text = String::new();
@@ -315,7 +315,7 @@ impl Lexer {
         }
     }
 
-    /// What stands between a bracket and the one that closes it; quotes are not looked at.
+    /// Reads up to the closing bracket. Quotes are ignored.
     fn until_closed(&mut self, open: char, close: char) -> String {
         let begin = self.line;
         let (mut text, mut depth) = (String::new(), 0_usize);
@@ -347,7 +347,7 @@ impl Word {
         }
     }
 
-    /// The word, if it is text without quotes: a reserved word, or an assignment's beginning.
+    /// The word, if it is text without quotes: a reserved word, or the start of an assignment.
     pub(super) fn bare(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [Part::Text(text, Quoted::No)] => Some(text),
@@ -356,7 +356,7 @@ impl Word {
     }
 }
 
-/// What stands in `${…}`.
+/// Parses the content of `${…}`.
 fn in_braces(text: &str, quoted: Quoted) -> Part {
     let special = text.len() == 1 && text.starts_with(|c: char| c.is_ascii_digit() || "@*".contains(c));
     let end = if special {

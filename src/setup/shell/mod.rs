@@ -1,5 +1,5 @@
-//! Reads a shell script without running it: which firewall commands it would run, with variables,
-//! loops and functions of the same file followed where that is safe, and what cannot be told.
+//! Reads a shell script without running it: which firewall commands it would run. It follows variables, loops and
+//! functions of the same file where that is safe, and reports what it does not understand.
 
 mod expand;
 mod lex;
@@ -13,38 +13,38 @@ use std::collections::BTreeSet;
 
 use super::command::Program;
 
-/// The largest script that is read, in bytes.
+/// Maximum size of a script, in bytes.
 pub(super) const MAX_BYTES: usize = 256 << 10;
-/// Maximum number of commands that are followed, loops counted out.
+/// Maximum number of commands that are followed. Every pass of a loop counts.
 const MAX_COMMANDS: usize = 8192;
 /// Maximum number of lines that are reported as not understood.
 const MAX_UNREAD: usize = 200;
 
-/// What a script does, as far as that can be told.
+/// What a script does, as far as it is understood.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Reading {
-    /// Firewall commands in their order.
+    /// Firewall commands, in order.
     pub(in crate::setup) calls: Vec<Call>,
-    /// Lines about a firewall whose meaning cannot be told.
+    /// Lines about a firewall that are not understood.
     pub(in crate::setup) unread: Vec<Unread>,
     /// Other programs that the script runs.
     pub(in crate::setup) others: BTreeSet<String>,
-    /// Those of them, and scripts given to a shell, that are named by their whole path.
+    /// Absolute paths of programs and scripts that the script runs.
     pub(in crate::setup) paths: BTreeSet<String>,
 }
 
 /// One firewall command with its words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
-    /// Its line, from 1.
+    /// The line in the script, from 1.
     pub(in crate::setup) line: usize,
     /// The program.
     pub(in crate::setup) program: Program,
-    /// The words behind the program.
+    /// The arguments of the program.
     pub(in crate::setup) words: Vec<String>,
-    /// Whether it surely runs when the script runs.
+    /// Whether it runs every time the script runs.
     pub(in crate::setup) certainty: Certainty,
-    /// What the program reads.
+    /// The standard input of the program.
     pub(in crate::setup) input: Input,
 }
 
@@ -61,27 +61,27 @@ pub(super) enum Input {
     Pipe,
 }
 
-/// Whether a command surely runs when the script runs.
+/// Whether a command runs every time the script runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certainty {
-    /// It does.
+    /// It runs every time.
     Certain,
-    /// Only under a condition that is not evaluated here.
+    /// It depends on a condition that is not evaluated here.
     Conditional,
 }
 
-/// A line whose meaning cannot be told.
+/// A line that is not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unread {
-    /// Its number, from 1.
+    /// The line number, from 1.
     pub(in crate::setup) line: usize,
     /// The line.
     pub(in crate::setup) text: String,
-    /// Why not.
+    /// Why it is not understood.
     pub(in crate::setup) why: String,
 }
 
-/// Reads a script. Of one that is too large nothing is read, and that is reported.
+/// Reads a script. A script that is too large is reported and not read.
 pub(super) fn read(text: &str) -> Reading {
     if text.len() > MAX_BYTES {
         let why = format!("the script is larger than {} KiB", MAX_BYTES >> 10);
@@ -92,7 +92,7 @@ pub(super) fn read(text: &str) -> Reading {
     let mut runner = run::Runner::new(text);
     runner.run(&steps);
     if let Some(line) = broken {
-        runner.unread(line, "the script cannot be read from here on".to_owned());
+        runner.unread(line, "the script cannot be read from this line on".to_owned());
     }
     runner.done()
 }

@@ -1,14 +1,14 @@
-//! The commands of a script, with the loops and conditions around them.
+//! Parses the commands of a script, with the loops and conditions around them.
 
 use std::rc::Rc;
 
 use super::lex::{Part, Token, Tokens, Word};
 use super::tree::{After, Assignment, Node, Simple, Step, Value};
 
-/// How deep loops and conditions may stand in one another.
+/// Maximum depth of nested loops and conditions.
 const MAX_DEPTH: usize = 24;
 
-/// The commands up to the end, or up to the line from which on nothing is understood.
+/// The commands up to the end, or up to the first line that is not understood, and the number of that line.
 pub(super) fn parse(tokens: Tokens) -> (Vec<Step>, Option<usize>) {
     let open = tokens.open;
     let mut parser = Parser { tokens: tokens.list, here: tokens.here, at: 0, depth: 0, broken: None };
@@ -50,7 +50,7 @@ impl Parser {
         }
     }
 
-    /// Takes a reserved word, or says that the script is broken.
+    /// Reads a reserved word. If another word is there, the script is broken.
     fn expect(&mut self, word: &str) {
         self.newlines();
         if self.reserved() == Some(word) { self.at += 1 } else { self.broken() }
@@ -62,7 +62,7 @@ impl Parser {
         }
     }
 
-    /// Commands up to one of these words, which is not taken.
+    /// Reads commands up to one of these words, which is left.
     fn list(&mut self, ends: &[&str]) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut after = After::Always;
@@ -174,7 +174,7 @@ impl Parser {
         Some(Node::Function { name, body: Rc::new(body) })
     }
 
-    /// What stands between two reserved words, and what is redirected behind it.
+    /// Reads the commands between two reserved words, and the redirections after them.
     fn body(&mut self, open: &str, close: &str) -> Vec<Step> {
         self.expect(open);
         let steps = self.list(&[close]);
@@ -192,7 +192,7 @@ impl Parser {
         let then = self.list(&["elif", "else", "fi"]);
         let otherwise = match self.reserved() {
             Some("elif") => {
-                // The same as an `if` of its own, which shares the `fi`.
+                // `elif` is a nested `if` that shares the `fi`.
                 return Node::If { condition, then, otherwise: vec![self.elif()] };
             }
             Some("else") => self.body("else", "fi"),
@@ -308,7 +308,7 @@ impl Parser {
         }
     }
 
-    /// The value of an assignment: the rest of its word, or a list in brackets.
+    /// Reads the value of an assignment: the rest of the word, or a list in brackets.
     fn value(&mut self, rest: Word) -> Value {
         if !rest.parts.is_empty() || self.reserved() != Some("(") {
             return Value::One(rest);
@@ -354,7 +354,7 @@ fn assignment(word: &Word) -> Option<(String, bool, Word)> {
     Some((name.to_owned(), appends, Word { parts }))
 }
 
-/// A pattern of `case` as text.
+/// The text of a pattern of `case`.
 fn plain(word: &Word) -> String {
     let text = |part: &Part| match part {
         Part::Text(text, _) => text.clone(),

@@ -10,24 +10,24 @@ use super::tree::{After, Assignment, Node, Simple, Step, Value};
 use super::{Call, Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
 use crate::setup::command::{Program, is_check};
 
-/// How deep functions may call one another.
+/// Maximum depth of function calls.
 const MAX_CALLS: usize = 8;
 
-/// Words of `case "$1" in` with which a script is started at boot.
+/// Values of `$1` with which a script is started at boot.
 const START: [&str; 6] = ["start", "up", "on", "enable", "enabled", "boot"];
 
-/// Programs that change nothing, which a report leaves out.
+/// Programs that change nothing. They are not reported.
 const QUIET: [&str; 22] = [
     "echo", "printf", "true", "false", ":", "test", "[", "sleep", "exit", "return", "set", "logger", "shift",
     "break", "continue", "trap", "cd", "umask", "id", "read", "unset", "wait",
 ];
 
-/// What the last command was, as far as `&&` and `||` depend on it.
+/// The kind of the last command, which `&&` and `||` depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Last {
     /// A firewall command that changes something.
     Change,
-    /// A firewall command that only asks.
+    /// A firewall command that only reads.
     Check,
     Other,
 }
@@ -40,7 +40,7 @@ pub(super) struct Runner<'t> {
     commands: usize,
     depth: usize,
     last: Last,
-    /// What the last command prints, for a pipe.
+    /// The output of the last command, for a pipe.
     printed: Option<Input>,
     /// After `exit`, or `return` in a function.
     ended: bool,
@@ -77,7 +77,7 @@ impl<'t> Runner<'t> {
         }
     }
 
-    /// A line of the script with those that continue it.
+    /// A line of the script and its continuation lines.
     fn source(&self, line: usize) -> String {
         let mut text = String::new();
         for part in self.lines.iter().skip(line.saturating_sub(1)).take(20) {
@@ -123,7 +123,7 @@ impl<'t> Runner<'t> {
             Node::If { condition, then, otherwise } => {
                 let calls = self.reading.calls.len();
                 self.conditional(condition);
-                // "If the rule is not there, add it": it is there afterwards.
+                // "If the rule does not exist, add it": it exists afterwards.
                 let asked = self.reading.calls.get(calls..).unwrap_or_default();
                 let checked = !asked.is_empty() && asked.iter().all(|call| is_check(&call.words));
                 let then_runs = checked && otherwise.is_empty();
@@ -139,7 +139,7 @@ impl<'t> Runner<'t> {
         self.last = Last::Other;
     }
 
-    /// Runs commands that may not run: what they set is not known afterwards.
+    /// Follows commands that may not run: the variables that they set are unknown afterwards.
     fn conditional(&mut self, steps: &[Step]) {
         let before = self.variables.named.clone();
         self.steps(steps, Certainty::Conditional);
@@ -217,7 +217,7 @@ impl<'t> Runner<'t> {
         }
     }
 
-    /// A command of which a word is not known.
+    /// A command with a word of unknown value.
     fn unknown(&mut self, simple: &Simple, why: String) {
         let text = self.source(simple.line);
         let about = ["iptables", "ip6tables", "nft ", "ufw ", " -A ", " -I ", " -j ", "--append", "--jump"];
@@ -254,7 +254,7 @@ impl<'t> Runner<'t> {
         self.variables.named.insert(name.clone(), new);
     }
 
-    /// A command whose words are known.
+    /// A command whose words all have known values.
     fn words(&mut self, simple: &Simple, words: &[String], certainty: Certainty, printed: Input) {
         let skip = words.iter().take_while(|word| {
             matches!(
@@ -274,7 +274,7 @@ impl<'t> Runner<'t> {
             "eval" => self.eval(simple, &arguments.join(" "), certainty),
             "." | "source" => {
                 self.variables.named.values_mut().for_each(|value| *value = Variable::Unknown);
-                self.unread(simple.line, "it reads another file, which is not looked at".to_owned());
+                self.unread(simple.line, "it runs another file, which tunwarden does not read".to_owned());
             }
             "sh" | "bash" | "dash" | "/bin/sh" | "/bin/bash" | "/usr/bin/bash" | "/bin/dash" => {
                 match arguments.iter().position(|word| !word.starts_with('-')) {
@@ -316,7 +316,7 @@ impl<'t> Runner<'t> {
         self.depth += 1;
         let (steps, broken) = parse(tokens(text));
         if broken.is_some() {
-            self.unread(simple.line, "what `eval` runs cannot be read".to_owned());
+            self.unread(simple.line, "tunwarden does not understand the argument of `eval`".to_owned());
         } else {
             self.steps(&steps, certainty);
         }
@@ -337,7 +337,7 @@ impl<'t> Runner<'t> {
             if ["nft", "ufw", "firewall-cmd", "netfilter-persistent", "shorewall", "ferm", "xargs"]
                 .contains(&name)
             {
-                self.unread(simple.line, format!("a command of {name}, which is not read"));
+                self.unread(simple.line, format!("tunwarden does not understand commands of {name}"));
             } else if !QUIET.contains(&name) && self.reading.others.len() < 20 && name.len() < 40 {
                 self.reading.others.insert(name.to_owned());
             }
@@ -364,7 +364,7 @@ impl<'t> Runner<'t> {
         }
     }
 
-    /// A here-document with the values of variables in it.
+    /// The text of a here-document, with variables replaced by their values.
     fn in_here(&self, text: &str) -> Result<String, String> {
         if !text.contains('$') {
             return Ok(text.to_owned());

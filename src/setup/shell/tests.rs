@@ -26,7 +26,7 @@ fn what_only_the_run_shows_is_reported_and_not_guessed() {
         ("while read p; do iptables -A OUTPUT --dport $p -j ACCEPT; done < l", 1, "$p is known only"),
         ("P=1\nif x; then P=2; fi\niptables -A OUTPUT --dport $P -j ACCEPT", 3, "$P is known only"),
         ("P=1\n. /etc/conf\niptables -A OUTPUT --dport $P -j ACCEPT", 2, "another file"),
-        ("iptables -A OUTPUT -m comment --comment 'open", 1, "cannot be read from here on"),
+        ("iptables -A OUTPUT -m comment --comment 'open", 1, "cannot be read from this line on"),
         ("if true; then\niptables -A OUTPUT -j ACCEPT", 2, "cannot be read"),
         ("nft add rule inet x y accept", 1, "nft"),
         ("ufw allow 22", 1, "ufw"),

@@ -67,7 +67,7 @@ fn a_broken_configuration_is_answered_with_the_one_that_was_in_force_last() {
             ensure!(exit_code(lab, ["verify"])? == Some(0), "{broken}: verify compares with another");
             ensure!(tunwarden(lab, ["rules"])?.stdout == rules, "{broken}: rules prints others");
             let doctor = tunwarden(lab, ["doctor"])?.stdout;
-            ensure!(doctor.contains("the one that was in force last is in force"), "{broken}: {doctor}");
+            ensure!(doctor.contains("the last valid configuration is in force"), "{broken}: {doctor}");
             ensure!(exit_code(lab, ["check"])? == Some(2), "{broken}: check takes it");
         }
         // An absent file is one without a key, and nothing broken.

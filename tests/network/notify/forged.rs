@@ -40,7 +40,7 @@ fn signals_of_somebody_else_are_not_shown() -> Result<()> {
         forge(None)?;
         targets.iter().try_for_each(|name| forge(Some(name)))?;
         // What was sent to the notifier alone did reach it.
-        notify.wait_for_line("a signal that is not the agent's was not heard", SOON)?;
+        notify.wait_for_line("ignored a signal that the agent did not send", SOON)?;
         // The real one, after them: nothing else was heard before it.
         desktop.connect()?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;

@@ -109,7 +109,7 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
 
         // Without the password it is not done, and that is said.
         panel.press("Pause for 5 minutes")?;
-        let refused = person.sees("That was not done", 1)?;
+        let refused = person.sees("The request was not carried out", 1)?;
         ensure!(refused.body.contains("an administrator's password"), "{refused:?}");
         ensure!(status(lab)?["state"] == "protected", "a pause that nobody allowed");
 
@@ -126,7 +126,7 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
 
         panel.click()?;
         let told = person.sees("Protection in detail", 1)?;
-        ensure!(told.body.contains("VPN: lab, by way of tun0"), "{told:?}");
+        ensure!(told.body.contains("VPN: lab, through tun0"), "{told:?}");
 
         desktop.agent.stop()?;
         panel.shows("tunwarden-unknown")

@@ -1,58 +1,58 @@
-//! What a script does to the rules that stand when it runs.
+//! How a script changes the firewall rules that exist when it runs.
 
 use std::collections::BTreeSet;
 
 use super::command::{Program, is_check};
 use super::shell::{self, Call};
 
-/// What a script does to rules that stand already, the mildest first.
+/// How a script changes existing rules, the least severe change first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Deed {
+pub enum RuleChange {
     /// It adds or deletes rules.
-    Changes,
+    Edits,
     /// It sets a policy to ACCEPT.
     Opens,
-    /// It puts a saved set of rules in the place of all others.
+    /// It replaces all rules with a saved ruleset.
     Restores,
     /// It flushes chains or the whole ruleset.
     Flushes,
 }
 
-impl Deed {
-    /// For people: "it flushes rules".
+impl RuleChange {
+    /// A verb phrase for people: "flushes firewall rules".
     pub fn in_words(self) -> &'static str {
         match self {
-            Self::Changes => "changes firewall rules",
+            Self::Edits => "changes firewall rules",
             Self::Opens => "sets policies to ACCEPT",
-            Self::Restores => "puts a saved ruleset in the place of all rules",
+            Self::Restores => "replaces all rules with a saved ruleset",
             Self::Flushes => "flushes firewall rules",
         }
     }
 }
 
-/// The worst that a script does, and the other scripts that it runs by their whole paths.
-pub fn deed(text: &str) -> (Option<Deed>, BTreeSet<String>) {
+/// The most severe change that a script makes, and the paths of other scripts that it runs.
+pub fn worst_change(text: &str) -> (Option<RuleChange>, BTreeSet<String>) {
     let reading = shell::read(text);
     let calls = reading.calls.iter().filter_map(of_call);
     let unread = reading.unread.iter().filter_map(|unread| of_line(&unread.text));
     (calls.chain(unread).max(), reading.paths)
 }
 
-fn of_call(call: &Call) -> Option<Deed> {
+fn of_call(call: &Call) -> Option<RuleChange> {
     let has = |options: &[&str]| call.words.iter().any(|word| options.contains(&word.as_str()));
     match call.program {
         Program::Restore(_) if has(&["-t", "--test"]) => None,
-        Program::Restore(_) if has(&["-n", "--noflush"]) => Some(Deed::Changes),
-        Program::Restore(_) => Some(Deed::Restores),
+        Program::Restore(_) if has(&["-n", "--noflush"]) => Some(RuleChange::Edits),
+        Program::Restore(_) => Some(RuleChange::Restores),
         Program::Rules(_) if is_check(&call.words) => None,
-        Program::Rules(_) if has(&["-F", "--flush", "-X", "--delete-chain"]) => Some(Deed::Flushes),
-        Program::Rules(_) if has(&["-P", "--policy"]) && has(&["ACCEPT"]) => Some(Deed::Opens),
-        Program::Rules(_) => Some(Deed::Changes),
+        Program::Rules(_) if has(&["-F", "--flush", "-X", "--delete-chain"]) => Some(RuleChange::Flushes),
+        Program::Rules(_) if has(&["-P", "--policy"]) && has(&["ACCEPT"]) => Some(RuleChange::Opens),
+        Program::Rules(_) => Some(RuleChange::Edits),
     }
 }
 
-/// A line that the reader of scripts does not follow.
-fn of_line(line: &str) -> Option<Deed> {
+/// The change that a line makes which the shell reader does not understand.
+fn of_line(line: &str) -> Option<RuleChange> {
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
     let firewall = ["iptables", "ip6tables", "nft ", "ufw ", "firewall-cmd", "netfilter-persistent"];
     let asks =
@@ -60,10 +60,10 @@ fn of_line(line: &str) -> Option<Deed> {
     if !has(&firewall) || has(&asks) {
         None
     } else if has(&["flush", " -F", " -X", "ufw reset", "ufw disable"]) {
-        Some(Deed::Flushes)
+        Some(RuleChange::Flushes)
     } else if has(&["-restore", "nft -f", "netfilter-persistent", "ufw enable", "ufw reload", "--reload"]) {
-        Some(Deed::Restores)
+        Some(RuleChange::Restores)
     } else {
-        Some(Deed::Changes)
+        Some(RuleChange::Edits)
     }
 }
