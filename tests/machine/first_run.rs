@@ -82,7 +82,7 @@ fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()>
         desk.machine.succeed(session.into_iter().chain(["sh", "-c", SESSION]))?;
         wait_for("it is in force", SOON, || {
             let said = desk.machine.shell("cat /run/said 2>/dev/null || true")?;
-            Ok(said.contains("Write yes within").then_some(()))
+            Ok(said.contains("Type yes within").then_some(()))
         })?;
         desk.close()?;
         desk.tried_in_vain("it waits for a word")?;
@@ -117,7 +117,7 @@ fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()>
 
 fn is_refused(machine: &WholeMachine) -> Result<()> {
     let said = machine.shell("printf 'y\\nno\\n' | script -qefc 'tunwarden init' /dev/null || true")?;
-    ensure!(said.contains("everything is as before"), "{said}");
+    ensure!(said.contains("not confirmed: the earlier state is restored"), "{said}");
     Ok(())
 }
 

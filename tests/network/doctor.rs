@@ -140,7 +140,7 @@ fn the_doctor_says_when_the_second_reader_sees_something_else_and_when_it_hangs(
 
         stand_in("echo $$ >/run/hangs; exec sleep 600")?;
         let said = tunwarden(lab, ["doctor"])?.stdout;
-        ensure!(said.contains("gave no answer: iptables did not answer it within"), "{said}");
+        ensure!(said.contains("has failed: iptables did not answer it within"), "{said}");
         let left = host.run(["sh", "-c", "kill -0 $(cat /run/hangs)"])?;
         ensure!(!left.status.success(), "the program that hung goes on");
         Ok(())

@@ -127,7 +127,7 @@ fn a_first_run_over_a_users_own_script_opens_no_more_than_the_script_does() -> R
         )?;
         let output = tunwarden(lab, ["init", "--yes"])?;
         ensure!(output.status.code() == Some(1), "{output:?}");
-        ensure!(output.stderr.contains("none of the rules from before could be carried over"), "{output:?}");
+        ensure!(output.stderr.contains("none of the earlier rules could be carried over"), "{output:?}");
         ensure!(
             output.stdout.contains("not carried over: $p is known only when the script runs"),
             "{output:?}"
@@ -136,7 +136,7 @@ fn a_first_run_over_a_users_own_script_opens_no_more_than_the_script_does() -> R
 
         // Asked, a person may say that it is to be wider.
         let output = host.run(typed("printf 'n\\nn\\n'"))?;
-        ensure!(output.stdout.contains("Let everything pass through it"), "{output:?}");
+        ensure!(output.stdout.contains("Allow all traffic through it"), "{output:?}");
         ensure!(output.stdout.contains("nothing was changed") && !is_ours(lab), "{output:?}");
 
         host.succeed(["ip", "tuntap", "add", "corp0", "mode", "tun"])?;
@@ -180,17 +180,17 @@ fn who_confirms_keeps_it_and_who_does_not_has_everything_as_before() -> Result<(
         ensure!(output.stdout.contains("nothing was changed"), "{output:?}");
         as_before()?;
         let output = lab.host().run(typed("printf 'y\\nno\\n'"))?;
-        ensure!(output.stdout.contains("everything is as before"), "{output:?}");
+        ensure!(output.stdout.contains("not confirmed: the earlier state is restored"), "{output:?}");
         as_before().context("a person said no")?;
 
         // The terminal is torn away, as when its owner has locked himself out.
         let mut torn = lab.host().spawn(typed("(echo y; sleep 300)"))?;
         wait_for("the rules are in force", SOON, || Ok(is_ours(lab).then_some(())))?;
-        torn.wait_for_line("Write yes within", SOON)?;
+        torn.wait_for_line("Type yes within", SOON)?;
         lab.host().signal_all("script", Signal::SIGKILL)?;
         wait_for("the terminal is gone", SOON, || Ok((!running(lab, "tunwarden init$")?).then_some(())))?;
         ensure!(is_ours(lab), "the way back waits for a minute");
-        wait_for("everything is as before", SOON * 12, || Ok((!is_ours(lab)).then_some(())))?;
+        wait_for("the earlier state is restored", SOON * 12, || Ok((!is_ours(lab)).then_some(())))?;
         wait_for("the guard has ended", SOON, || Ok((!running(lab, "init --undo")?).then_some(())))?;
         as_before().context("nobody answered")?;
 
@@ -219,7 +219,7 @@ fn a_first_run_that_is_refused_opens_nothing_that_was_closed_before() -> Result<
         }
         let refuse = || {
             let output = lab.host().run(typed("printf 'y\nno\n'"))?;
-            ensure!(output.stdout.contains("everything is as before"), "{output:?}");
+            ensure!(output.stdout.contains("not confirmed: the earlier state is restored"), "{output:?}");
             anyhow::Ok(())
         };
 
@@ -252,7 +252,7 @@ fn a_first_run_that_is_refused_leaves_no_table_behind_and_takes_nobodys() -> Res
         let tables = || lab.host().succeed(["nft", "list", "tables"]);
         let refuse = || {
             let output = lab.host().run(typed("printf 'y\nno\n'"))?;
-            ensure!(output.stdout.contains("everything is as before"), "{output:?}");
+            ensure!(output.stdout.contains("not confirmed: the earlier state is restored"), "{output:?}");
             Ok(())
         };
         assert_eq!(tables()?, "", "a new machine");
@@ -261,13 +261,13 @@ fn a_first_run_that_is_refused_leaves_no_table_behind_and_takes_nobodys() -> Res
 
         lab.host().succeed(["iptables", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE"])?;
         let mut asked = lab.host().spawn(typed("(echo y; sleep 2; echo no)"))?;
-        asked.wait_for_line("Write yes within", SOON)?;
+        asked.wait_for_line("Type yes within", SOON)?;
         // Whoever comes meanwhile stays: in a table that was not there, and in one that is not ours.
         for table in ["mangle", "nat"] {
             let rule = ["-A", "PREROUTING", "-s", "192.0.2.1", "-j", "ACCEPT"];
             lab.host().succeed(["iptables", "-w", "-t", table].into_iter().chain(rule))?;
         }
-        asked.wait_for_line("everything is as before", SOON)?;
+        asked.wait_for_line("not confirmed: the earlier state is restored", SOON)?;
         assert_eq!(tables()?, "table ip nat\ntable ip mangle\n");
         assert_eq!(chain_of(lab, "mangle", "PREROUTING")?, ["-A PREROUTING -s 192.0.2.1/32 -j ACCEPT"]);
         assert_eq!(chain_of(lab, "nat", "PREROUTING")?, ["-A PREROUTING -s 192.0.2.1/32 -j ACCEPT"]);

@@ -63,7 +63,7 @@ fn a_broken_configuration_is_answered_with_the_one_that_was_in_force_last() {
             );
             let (source, fault) = configuration(lab)?;
             ensure!(source == "kept" && fault.contains("config.toml"), "{broken}: {source} {fault}");
-            ensure!(tunwarden(lab, ["status"])?.stdout.contains("in force last"), "{broken}");
+            ensure!(tunwarden(lab, ["status"])?.stdout.contains("the last valid configuration"), "{broken}");
             ensure!(exit_code(lab, ["verify"])? == Some(0), "{broken}: verify compares with another");
             ensure!(tunwarden(lab, ["rules"])?.stdout == rules, "{broken}: rules prints others");
             let doctor = tunwarden(lab, ["doctor"])?.stdout;
