@@ -81,7 +81,7 @@ fn an_unattended_first_run_carries_the_articles_ports_over_and_disables_its_unit
             "{}",
             output.stdout
         );
-        let care = output.stdout.find("Take care:\n  ! Names cannot be looked up through the tunnel");
+        let care = output.stdout.find("Warnings:\n  ! Names cannot be looked up through the tunnel");
         ensure!(care < output.stdout.find("This will change") && care.is_some(), "{}", output.stdout);
         ensure!(output.stdout.contains("eth0 on 10.0.0.0/24"), "{}", output.stdout);
         let config = lab.host().read(CONFIG)?;
