@@ -32,7 +32,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let (owners, _) = system::owners(&config);
     let ruleset = policy::ruleset(&config, &owners, &situation);
     let mut firewall = Firewall::new(&config.firewall);
-    let commit = firewall.commit(&ruleset).await.context("not locked as it should be")?;
+    let commit = firewall.commit(&ruleset).await.context("the locked rules could not be put in force")?;
     // Nothing was expected of the kernel, so this is what had to be taken out.
     if let Commit::Mended(lines) = commit {
         lines.iter().for_each(|line| complain(&format!("tunwarden: {line}")));
