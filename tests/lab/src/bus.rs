@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
 use crate::machine::{Machine, Process};
-use crate::wait::{PATIENCE, wait_for, wait_until};
+use crate::wait::{TIMEOUT, wait_for, wait_until};
 
 const SOCKET: &str = "/run/dbus/system_bus_socket";
 
@@ -67,7 +67,7 @@ impl SystemBus {
     /// When polkitd is missing or does not take its name; with its log.
     pub fn polkit(&self) -> Result<Process> {
         let process = self.machine.spawn(["/usr/lib/polkit-1/polkitd"])?;
-        wait_for("polkit", PATIENCE, || Ok(self.has_owner("org.freedesktop.PolicyKit1")?.then_some(())))
+        wait_for("polkit", TIMEOUT, || Ok(self.has_owner("org.freedesktop.PolicyKit1")?.then_some(())))
             .with_context(|| process.log())?;
         Ok(process)
     }
@@ -108,7 +108,7 @@ fn start(machine: &Machine) -> Result<Process> {
     // What an earlier bus left would look like one that listens.
     let _ = std::fs::remove_file(&socket);
     let process = machine.spawn(["dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog"])?;
-    wait_until("the system bus", PATIENCE, || UnixStream::connect(&socket).is_ok())
+    wait_until("the system bus", TIMEOUT, || UnixStream::connect(&socket).is_ok())
         .with_context(|| process.log())?;
     Ok(process)
 }

@@ -24,7 +24,7 @@ use nix::sys::time::{TimeSpec, TimeVal};
 use crate::frame::Frame;
 use crate::machine::Machine;
 use crate::marker::Marker;
-use crate::wait::{PATIENCE, wait_until};
+use crate::wait::{TIMEOUT, wait_until};
 
 /// Room for half a minute of a fast flood.
 const BUFFER: usize = 64 << 20;
@@ -65,7 +65,7 @@ impl Capture {
     pub fn so_far(&self) -> Result<Vec<Frame>> {
         let marker = Marker::new();
         let expected = self.isp.enter(|| marker.send())?;
-        wait_until("the capture's own marker", PATIENCE, || {
+        wait_until("the capture's own marker", TIMEOUT, || {
             let mut seen = self.heard().markers.clone();
             seen.retain(|tag| marker.is(tag));
             seen.len() >= expected

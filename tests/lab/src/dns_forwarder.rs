@@ -14,7 +14,7 @@ use crate::machine::Machine;
 const TURN: Duration = Duration::from_millis(50);
 
 /// How long the other's answer is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A running forwarder; dropped, it ends.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Machine {
             .enter(|| Ok((UdpSocket::bind((address, 53))?, UdpSocket::bind(any)?)))
             .with_context(|| format!("{} on {address}", self.name()))?;
         own.set_read_timeout(Some(TURN))?;
-        onward.set_read_timeout(Some(PATIENCE))?;
+        onward.set_read_timeout(Some(TIMEOUT))?;
         let over = Arc::<AtomicBool>::default();
         let thread = thread::spawn({
             let over = Arc::clone(&over);

@@ -9,7 +9,7 @@ use crate::address::{INTERNET_NETWORKS, OTHER_VPN, PRINTER, VPN, VPN_V6};
 use crate::capture::Capture;
 use crate::machine::Machine;
 use crate::uplink::Uplink;
-use crate::wait::{PATIENCE, wait_until};
+use crate::wait::{TIMEOUT, wait_until};
 
 /// Two machines and their links; dropped, all of it is gone.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl Lab {
 
     fn await_carrier(&self, name: &str) -> Result<()> {
         let state = self.host.outside(format!("/sys/class/net/{name}/carrier"));
-        wait_until(&format!("the carrier of {name}"), PATIENCE, || {
+        wait_until(&format!("the carrier of {name}"), TIMEOUT, || {
             std::fs::read_to_string(&state).is_ok_and(|carrier| carrier.trim() == "1")
         })
     }

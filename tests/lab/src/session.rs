@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::machine::{Cmd, Machine, Output, Process};
-use crate::wait::{PATIENCE, wait_for, wait_until};
+use crate::wait::{TIMEOUT, wait_for, wait_until};
 
 /// The person's home, and the session bus in it. Below `/run`, which is the machine's own.
 const HOME: &str = "/run/person";
@@ -36,7 +36,7 @@ impl Machine {
         self.succeed(["install", "-d", "-m", "700", "-o", user, HOME])?;
         let screen = self.spawn(["Xvfb", SCREEN, "-screen", "0", "800x600x24", "-nolisten", "tcp"])?;
         let socket = self.outside(format!("/tmp/.X11-unix/X{}", &SCREEN[1..]));
-        wait_until("the screen", PATIENCE, || UnixStream::connect(&socket).is_ok())
+        wait_until("the screen", TIMEOUT, || UnixStream::connect(&socket).is_ok())
             .with_context(|| screen.log())?;
         let bus = start_bus(self, user)?;
         Ok(Session {
@@ -159,7 +159,7 @@ fn start_bus(machine: &Machine, user: &str) -> Result<Process> {
     let file = format!("{HOME}/bus.conf");
     let process = machine.command(start.into_iter().chain([file.as_str()])).user(user).spawn()?;
     let socket = machine.outside(format!("{HOME}/bus"));
-    wait_until("the session bus", PATIENCE, || socket.exists()).with_context(|| process.log())?;
+    wait_until("the session bus", TIMEOUT, || socket.exists()).with_context(|| process.log())?;
     ensure!(!user.is_empty() && user != "root", "a session is an ordinary user's");
     Ok(process)
 }

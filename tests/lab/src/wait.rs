@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// Bound of a wait for something that the laboratory itself needs, on a machine that is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Shortest pause between two looks at a condition.
 const SHORTEST: Duration = Duration::from_millis(5);

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use tunwarden_lab::openvpn::ServerOptions;
 use tunwarden_lab::{Docker, Engine, Lab, wait_for, with_lab};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::support::docker::{IPV6, address, bridge_nf, user_network};
 use crate::support::story::contract;
 use crate::support::{SOON, agent, bus, wait_for_state};
@@ -30,7 +30,7 @@ fn answered(docker: &Docker, from: &str, to: &str) -> Result<bool> {
 }
 
 fn reaches(docker: &Docker, from: &str, to: &str) -> Result<()> {
-    wait_for("an answer", PATIENCE, || Ok(answered(docker, from, to)?.then_some(())))
+    wait_for("an answer", TIMEOUT, || Ok(answered(docker, from, to)?.then_some(())))
         .with_context(|| format!("{from} to {to}"))
 }
 
@@ -155,7 +155,7 @@ fn what_docker_refuses_in_ipv6_stays_refused() -> Result<()> {
         wait_for("the agent knows Docker's bridge", SOON, || {
             Ok(rules()?.contains("-i docker0 -o docker0 -j ACCEPT").then_some(()))
         })?;
-        let ping = lab.host().ping(two.parse::<std::net::IpAddr>()?).await_answers(PATIENCE).send()?;
+        let ping = lab.host().ping(two.parse::<std::net::IpAddr>()?).await_answers(TIMEOUT).send()?;
         ensure!(ping.answered == 1, "the control: the container has its address: {ping:?}");
         for _ in 0..3 {
             ensure!(!answered(&docker, "one", &two)?, "our accept comes before Docker's drop");

@@ -8,7 +8,7 @@ use tunwarden_lab::address::HOST;
 use tunwarden_lab::{Capture, Contract, Docker, Engine, Lab, with_lab};
 
 use super::protected::Protected;
-use super::{KNOWN, PATIENCE, lock, locked};
+use super::{KNOWN, TIMEOUT, lock, locked};
 use crate::support::docker::{IPV6, address, bridge_nf, counted, inside};
 use crate::support::story::contract;
 use crate::support::wait_for_state;
@@ -60,21 +60,21 @@ fn neighbours_talk(lab: &Lab, docker: &Docker, filtered: bool) -> Result<()> {
             if !filtered {
                 inside(docker, from, &format!("ping -c 1 -W 5 {v6}"))?;
             }
-            let ping = lab.host().ping(v6.parse::<std::net::IpAddr>()?).await_answers(PATIENCE).send()?;
+            let ping = lab.host().ping(v6.parse::<std::net::IpAddr>()?).await_answers(TIMEOUT).send()?;
             ensure!(ping.answered == 1, "the host does not reach {to} at {v6}: {ping:?}");
         }
         if network != "bridge" {
             let page = inside(docker, from, &format!("timeout 10 wget -qO- http://{to}/"))?;
             ensure!(page == format!("page of {to}\n"), "{from} asked {to} by name: {page:?}");
         }
-        let answer = lab.host().fetch("0.0.0.0", &format!("{v4}:80"), PATIENCE)?;
+        let answer = lab.host().fetch("0.0.0.0", &format!("{v4}:80"), TIMEOUT)?;
         ensure!(answer.is_some_and(|page| page.contains(to)), "the host does not reach {to} at {v4}");
     }
     let said =
         inside(docker, "one", "exec 3<>/dev/udp/172.17.0.1/5000; echo hello >&3; timeout 10 dd count=1 <&3")?;
     ensure!(said == "hello\n" && echo.received() == 1, "a container does not reach its host: {said:?}");
     for own in ["10.0.0.2:8080", "172.17.0.1:8080"] {
-        let answer = lab.host().fetch("0.0.0.0", own, PATIENCE)?;
+        let answer = lab.host().fetch("0.0.0.0", own, TIMEOUT)?;
         ensure!(answer.is_some_and(|page| page.contains("one")), "the host does not reach its own {own}");
     }
     Ok(())
@@ -103,7 +103,7 @@ fn published(lab: &Lab, from_lan: bool) -> Result<()> {
     let target = format!("{HOST}:8080");
     // The LAN's router and another machine on it.
     for from in ["10.0.0.5", "10.0.0.1"] {
-        let page = lab.isp().fetch(from, &target, if from_lan { PATIENCE } else { SILENCE })?;
+        let page = lab.isp().fetch(from, &target, if from_lan { TIMEOUT } else { SILENCE })?;
         ensure!(page.is_some() == from_lan, "a published port from {from}: {page:?}, wanted: {from_lan}");
     }
     let page = lab.isp().fetch("198.51.100.9", &target, SILENCE)?;
@@ -140,7 +140,7 @@ fn what_must_work_works_on_a_locked_machine(engine: Engine) -> Result<()> {
         let capture = lab.capture()?;
         neighbours_talk(lab, &docker, false).context("the control, without tunwarden")?;
         internal_stays_internal(lab, &docker).context("the control, without tunwarden")?;
-        let page = lab.isp().fetch("198.51.100.9", "10.0.0.2:8080", PATIENCE)?;
+        let page = lab.isp().fetch("198.51.100.9", "10.0.0.2:8080", TIMEOUT)?;
         ensure!(page.is_some(), "the control: the internet should reach a published port");
 
         lock(lab, KNOWN)?;

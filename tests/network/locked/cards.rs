@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Contract, Lab, Transport, Uplink, with_lab};
 
-use super::{KNOWN, PATIENCE};
+use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::Backend;
 
 /// How many packets to each target leave on an interface, from root and nobody together.
@@ -23,7 +23,7 @@ fn leave(lab: &Lab, device: &str, targets: &[&str]) -> Result<Vec<usize>> {
 fn meet(lab: &Lab, device: &str, neighbours: &[&str]) -> Result<()> {
     for neighbour in neighbours {
         let sent = lab.host().ping(neighbour.parse::<std::net::IpAddr>()?).on(device);
-        ensure!(sent.await_answers(PATIENCE).send()?.answered == 1, "{neighbour} is not there on {device}");
+        ensure!(sent.await_answers(TIMEOUT).send()?.answered == 1, "{neighbour} is not there on {device}");
     }
     Ok(())
 }
@@ -192,7 +192,7 @@ fn the_host_speaks_to_its_containers_while_locked() {
         lab.host().succeed(["mkdir", "-p", "/run/netns"])?;
         lab.host().command(["ip", "-batch", "-"]).stdin(container).succeed()?;
         Backend::Nft.lock(lab, KNOWN)?;
-        let sent = lab.host().ping([172, 17, 0, 2]).await_answers(PATIENCE).send()?;
+        let sent = lab.host().ping([172, 17, 0, 2]).await_answers(TIMEOUT).send()?;
         ensure!(sent.answered == 1, "the host does not reach its container");
         Ok(())
     })

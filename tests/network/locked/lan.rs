@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use tunwarden_lab::address::{HOST, HOST_V6, PRINTER, ROUTER, ROUTER_V6};
 use tunwarden_lab::{Contract, Frame, Lab, Transport, with_lab};
 
-use super::{KNOWN, PATIENCE};
+use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::Backend;
 
 const LINK_LOCAL: &str = "fe80::1";
@@ -16,31 +16,31 @@ fn the_lan_works(backend: Backend) -> Result<()> {
         backend.lock(lab, KNOWN)?;
         let capture = lab.capture()?;
         for target in [ROUTER, PRINTER, ROUTER_V6, LINK_LOCAL.parse()?] {
-            let ping = lab.host().ping(target).on("eth0").await_answers(PATIENCE).send()?;
+            let ping = lab.host().ping(target).on("eth0").await_answers(TIMEOUT).send()?;
             ensure!(ping.answered == 1, "no answer to a ping from {target}: {ping:?}");
         }
         let addresses = ["10.0.0.5:7000", "10.0.0.1:7000", "[fd00:0:0:1::1]:7000", "[::]:7001"];
         let _echoes = addresses.map(|address| lab.isp().udp_echo(address));
         for target in ["10.0.0.5:7000", "10.0.0.1:7000", "[fd00:0:0:1::1]:7000", "[fe80::1]:7001"] {
             let probe = lab.host().udp(target)?.from_user("nobody").on("eth0");
-            let sent = probe.count(3).await_answers(PATIENCE).send()?;
+            let sent = probe.count(3).await_answers(TIMEOUT).send()?;
             ensure!(sent.answered == 3, "no answer by UDP from {target}: {sent:?}");
         }
         let _listener = lab.isp().enter(|| Ok(TcpListener::bind("[::]:8080")?))?;
         for target in ["10.0.0.5:8080", "[fd00:0:0:1::1]:8080"] {
-            lab.host().enter(|| Ok(TcpStream::connect_timeout(&target.parse()?, PATIENCE)?))?;
+            lab.host().enter(|| Ok(TcpStream::connect_timeout(&target.parse()?, TIMEOUT)?))?;
         }
 
         // Neighbours are found anew, and find us.
         for machine in [lab.host(), lab.isp()] {
             machine.succeed(["ip", "neigh", "flush", "all"])?;
         }
-        let ping = lab.host().ping(ROUTER_V6).await_answers(PATIENCE).send()?;
+        let ping = lab.host().ping(ROUTER_V6).await_answers(TIMEOUT).send()?;
         ensure!(ping.answered == 1, "no IPv6 neighbour was found after the cache was emptied");
         lab.isp().succeed(["ip", "neigh", "flush", "all"])?;
         lab.isp().udp(&format!("[{HOST_V6}]:9"))?.send()?;
         let advertised = |frame: &Frame| matches!(frame.transport(), Some(Transport::Icmpv6(136)));
-        capture.wait_for(1, PATIENCE, advertised)?;
+        capture.wait_for(1, TIMEOUT, advertised)?;
         let seen = capture.stop()?;
         let solicited = seen.iter().any(|frame| matches!(frame.transport(), Some(Transport::Icmpv6(135))));
         ensure!(solicited, "no neighbour was asked for");
@@ -94,7 +94,7 @@ fn published_port_answers(lab: &Lab) -> Result<bool> {
     let capture = lab.capture()?;
     lab.isp().tcp("10.20.0.5:8080")?.bind("10.20.1.1:0")?.send()?;
     // What is sent now is behind it in every queue.
-    let fence = lab.host().ping(ROUTER).on("eth0").await_answers(PATIENCE).send()?;
+    let fence = lab.host().ping(ROUTER).on("eth0").await_answers(TIMEOUT).send()?;
     ensure!(fence.answered == 1, "no answer from the router");
     Ok(capture.stop()?.iter().any(answered))
 }
@@ -122,7 +122,7 @@ fn in_the_company_s_network(lab: &Lab, backend: Backend) -> Result<()> {
     }
     for neighbour in ["10.20.1.1", "10.20.0.9", "fd00:20::9", "10.0.0.1"] {
         let sent = lab.host().ping(neighbour.parse::<IpAddr>()?).on("eth0");
-        ensure!(sent.await_answers(PATIENCE).send()?.answered == 1, "{neighbour} is not there");
+        ensure!(sent.await_answers(TIMEOUT).send()?.answered == 1, "{neighbour} is not there");
     }
     Ok(())
 }
@@ -160,7 +160,7 @@ fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
     lab.isp().tcp(&target(5001))?.send()?;
     lab.isp().ping(address).send()?;
     // What goes over the loopback now is behind all of it in the same socket's queue.
-    let fence = lab.host().udp("127.0.0.1:5000")?.await_answers(PATIENCE).send()?;
+    let fence = lab.host().udp("127.0.0.1:5000")?.await_answers(TIMEOUT).send()?;
     ensure!(fence.answered == 1, "the host does not hear itself");
     let seen = capture.stop()?;
     let accepted = |frame: &Frame| matches!(frame.transport(), Some(Transport::Tcp { from: 5001, .. }));
@@ -183,7 +183,7 @@ fn what_comes_in_unasked_is_dropped_and_what_is_named_is_answered() {
         Backend::Nft.lock(lab, named)?;
         ensure!(let_in(lab, HOST)? == [true, false, false], "what input.allow names did not come in");
         let _echo = lab.host().udp_echo("0.0.0.0:5000")?;
-        let sent = lab.isp().udp("10.0.0.2:5000")?.await_answers(PATIENCE).send()?;
+        let sent = lab.isp().udp("10.0.0.2:5000")?.await_answers(TIMEOUT).send()?;
         ensure!(sent.answered == 1, "what input.allow names was not answered");
         Ok(())
     })

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Contract, Frame, Lab, Machine, Probe, Transport, with_lab};
 
-use super::{KNOWN, PATIENCE};
+use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::{Backend, FAMILIES};
 
 const COUNT: u64 = 5;
@@ -120,7 +120,7 @@ fn nothing_of_the_articles_gaps_leaves(backend: Backend) -> Result<()> {
 
         let _server = [lab.isp().udp_echo("198.51.100.7:1194")?, lab.isp().udp_echo("[2001:db8:7::7]:1194")?];
         for server in ["198.51.100.7:1194", "[2001:db8:7::7]:1194"] {
-            let sent = lab.host().udp(server)?.count(COUNT).await_answers(PATIENCE).send()?;
+            let sent = lab.host().udp(server)?.count(COUNT).await_answers(TIMEOUT).send()?;
             ensure!(sent.answered == COUNT, "root does not reach the known server {server}: {sent:?}");
             let refused = lab.host().udp(server)?.from_user("nobody").send()?;
             ensure!(refused.forbidden() == 1, "nobody reaches the known server: {refused:?}");
@@ -162,7 +162,7 @@ fn flows_opened_before_send_nothing_after(backend: Backend) -> Result<()> {
         let (mut client, mut server) = connection(lab, "203.0.113.9:443")?;
         let (mut client6, mut server6) = connection(lab, "[2001:db8:7::7]:443")?;
         let flow = lab.host().udp("203.0.113.9:5000")?.from_user("nobody").tag("flow").flood(500)?;
-        tunwarden_lab::wait_until("the UDP flow", PATIENCE, || echo.received() > 20)?;
+        tunwarden_lab::wait_until("the UDP flow", TIMEOUT, || echo.received() > 20)?;
         backend.lock(lab, KNOWN)?;
         let capture = lab.capture()?;
         // What the server says may come in. What the client says, and its acknowledgements, stay.
@@ -208,7 +208,7 @@ fn connection(lab: &Lab, address: &str) -> Result<(TcpStream, TcpStream)> {
     let (mut server, _) = listener.accept()?;
     client.write_all(b"hello")?;
     server.read_exact(&mut [0; 5])?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(TIMEOUT))?;
     server.set_nonblocking(true)?;
     Ok((client, server))
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Contract, Lab, with_lab};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::support::kernel::Backend;
 
 const NO_LAN: &str = "[lan]\nallow = false\n[bootstrap]\nscope = \"known\"\n";
@@ -67,7 +67,7 @@ fn only_leases_and_neighbours(backend: Backend) -> Result<()> {
         let advertised = |frame: &tunwarden_lab::Frame| {
             matches!(frame.transport(), Some(tunwarden_lab::Transport::Icmpv6(136)))
         };
-        capture.wait_for(1, PATIENCE, advertised)?;
+        capture.wait_for(1, TIMEOUT, advertised)?;
         contract().check(&capture.stop()?)
     })
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use tunwarden_lab::openvpn::{ClientOptions, READY, ServerOptions};
 use tunwarden_lab::{Lab, with_lab};
 
-use super::{KNOWN, PATIENCE};
+use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::Backend;
 
 /// What the attacker can be: the far end of a flow through the tunnel.
@@ -23,7 +23,7 @@ fn probed(lab: &Lab) -> Result<[bool; 3]> {
     // Asked by ARP; the ping is only what makes the ISP ask.
     isp.ping([10, 8, 0, 2]).on("isp0").send()?;
     let asked = || isp.succeed(["ip", "neigh", "show", "10.8.0.2", "dev", "isp0"]);
-    let told = tunwarden_lab::wait_for("the ISP has its answer or gives up", PATIENCE, || {
+    let told = tunwarden_lab::wait_for("the ISP has its answer or gives up", TIMEOUT, || {
         let state = asked()?;
         Ok(match state.split_whitespace().last() {
             Some("REACHABLE" | "STALE" | "DELAY") => Some(true),
@@ -50,7 +50,7 @@ fn probed(lab: &Lab) -> Result<[bool; 3]> {
 fn established(lab: &Lab) -> Result<UdpSocket> {
     let _far = lab.isp().udp_echo(FAR)?;
     let socket = lab.host().enter(|| Ok(UdpSocket::bind(NEAR)?))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
     socket.send_to(b"hello", FAR)?;
     socket.recv_from(&mut [0; 64])?;
     Ok(socket)
@@ -60,7 +60,7 @@ fn a_tunnels_address_is_not_probed(backend: Backend) -> Result<()> {
     with_lab(|lab| {
         let server = lab.openvpn_server(ServerOptions::default())?;
         let mut client = lab.host().openvpn_client(&ClientOptions::of(&server))?;
-        client.wait_for_line(READY, PATIENCE)?;
+        client.wait_for_line(READY, TIMEOUT)?;
         for which in ["all", "default", "eth0", "tun0"] {
             lab.host().sysctl(&format!("net.ipv4.conf.{which}.rp_filter"), "0")?;
         }

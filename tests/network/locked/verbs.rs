@@ -5,7 +5,7 @@ use serde_json::Value;
 use tunwarden_lab::openvpn::{ClientOptions, READY, ServerOptions};
 use tunwarden_lab::{Contract, Lab, Output, with_lab};
 
-use super::{KNOWN, PATIENCE};
+use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::{Backend, FAMILIES};
 use crate::support::nft::fake_tool;
 use crate::support::{SOON, status, tunwarden};
@@ -94,7 +94,7 @@ fn a_broken_configuration_and_none_kept_let_nothing_pass_and_say_so() {
         with_lab(|lab| {
             let server = lab.openvpn_server(ServerOptions::default())?;
             let mut client = lab.host().openvpn_client(&ClientOptions::of(&server))?;
-            client.wait_for_line(READY, PATIENCE)?;
+            client.wait_for_line(READY, TIMEOUT)?;
             let _far = lab.isp().udp_echo("10.8.0.1:7000")?;
             let through = || lab.host().udp("10.8.0.1:7000")?.send();
             ensure!(through()?.forbidden() == 0, "the control: the tunnel carries");

@@ -27,7 +27,7 @@ pub(crate) const TAKE_DOWN: &str = r#"
     done"#;
 
 /// How long Docker may take on a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whose Docker it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,7 +85,7 @@ impl Machine {
         let unshare =
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNTS, "mounts", tree.as_str()];
         let mut mounts = self.spawn(unshare)?;
-        mounts.wait_for_line("ready", PATIENCE)?;
+        mounts.wait_for_line("ready", TIMEOUT)?;
         groups::remove_stale(&groups::mount_of(mounts.id()));
         let options = options.into_iter().map(Into::into).collect();
         let mut docker = Docker { machine: self.clone(), engine, options, mounts, process: None };
@@ -148,7 +148,7 @@ impl Docker {
         let options = self.options.iter().map(String::as_str).chain([group.as_str()]);
         let command = own.into_iter().chain(files).chain(options);
         let mut process = self.with_mounts(command).spawn()?;
-        wait_for("Docker", PATIENCE, || {
+        wait_for("Docker", TIMEOUT, || {
             anyhow::ensure!(process.is_running(), "dockerd has ended");
             Ok(self.version().is_ok().then_some(()))
         })

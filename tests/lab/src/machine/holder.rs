@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 
 use crate::guard;
-use crate::wait::{PATIENCE, wait_for, wait_until};
+use crate::wait::{TIMEOUT, wait_for, wait_until};
 
 /// What process 1 of a machine does before it waits for the end.
 const SETUP: &str = include_str!("setup.sh");
@@ -80,7 +80,7 @@ impl Drop for Holder {
 fn end(mut unshare: Child) {
     drop(unshare.stdin.take());
     let ended = || matches!(unshare.try_wait(), Ok(Some(_)) | Err(_));
-    if wait_until("the end of a machine", PATIENCE, ended).is_err() {
+    if wait_until("the end of a machine", TIMEOUT, ended).is_err() {
         let _ = unshare.kill();
         let _ = unshare.wait();
     }
@@ -104,7 +104,7 @@ fn await_ready(unshare: &mut Child) -> Result<()> {
 
 fn child_of(parent: u32) -> Result<u32> {
     let path = format!("/proc/{parent}/task/{parent}/children");
-    wait_for("the child of unshare", PATIENCE, || {
+    wait_for("the child of unshare", TIMEOUT, || {
         let children = std::fs::read_to_string(&path)?;
         Ok(children.split_whitespace().next().map(str::parse).transpose()?)
     })

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::command::text_of;
-use crate::wait::{PATIENCE, wait_for};
+use crate::wait::{TIMEOUT, wait_for};
 
 /// A running process; dropped, it is killed.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl Process {
         if self.is_running() {
             self.signal(Signal::SIGTERM)?;
         }
-        self.wait(PATIENCE)
+        self.wait(TIMEOUT)
     }
 
     /// Kills it (SIGKILL) and waits.

@@ -141,7 +141,7 @@ fn start(isp: &Machine, options: &ServerOptions) -> Result<Process> {
     let path = format!("/run/lab/{name}.conf");
     isp.file(&path, &configuration(options, &name))?;
     let mut process = isp.spawn(["openvpn", "--config", &path])?;
-    process.wait_for_line(READY, crate::wait::PATIENCE)?;
+    process.wait_for_line(READY, crate::wait::TIMEOUT)?;
     Ok(process)
 }
 

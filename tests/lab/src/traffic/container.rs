@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, setns};
 use crate::frame::TAG_MARK;
 use crate::guard;
 use crate::machine::Machine;
-use crate::wait::{PATIENCE, wait_until};
+use crate::wait::{TIMEOUT, wait_until};
 
 /// Docker would give it this bridge and these addresses.
 const BRIDGED: &str = "
@@ -124,7 +124,7 @@ impl ContainerFlood {
     /// When the flood has stopped by itself, or is far too slow.
     pub fn await_more(&self, more: u64) -> Result<()> {
         let goal = self.tried.load(Ordering::Acquire) + more;
-        wait_until("the container's packets", PATIENCE, || self.tried.load(Ordering::Acquire) >= goal)
+        wait_until("the container's packets", TIMEOUT, || self.tried.load(Ordering::Acquire) >= goal)
     }
 }
 

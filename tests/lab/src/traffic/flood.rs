@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 
 use super::probe::{Probe, Sent, next_id};
-use crate::wait::{PATIENCE, wait_until};
+use crate::wait::{TIMEOUT, wait_until};
 
 /// A running flood; dropped, it stops.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Flood {
     /// When the flood has stopped by itself, or is far too slow.
     pub fn await_more(&self, more: u64) -> Result<()> {
         let goal = self.tried.load(Ordering::Acquire) + more;
-        wait_until("a flood's packets", PATIENCE + Duration::from_secs(more / 20), || {
+        wait_until("a flood's packets", TIMEOUT + Duration::from_secs(more / 20), || {
             self.tried.load(Ordering::Acquire) >= goal
         })
     }

@@ -25,7 +25,7 @@ const BOOT: &str = include_str!("boot.sh");
 const ROUTER: &str = include_str!("router.sh");
 
 /// How long a machine may take to boot or to power off, on one that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How nspawn says that the machine wants to be powered on again.
 const WANTS_REBOOT: i32 = 133;
@@ -91,7 +91,7 @@ impl Lab {
             let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", FILES];
             isp.spawn(unshare.into_iter().chain(["disk", tree.as_str()]))?
         };
-        disk.wait_for_line("ready", PATIENCE)?;
+        disk.wait_for_line("ready", TIMEOUT)?;
         groups::remove_stale(&groups::mount_of(disk.id()));
         let router = isp.spawn(["sh", "-c", ROUTER, "router", &link.isp_end, &link.isp_batch()])?;
         let machine = WholeMachine { isp, link, disk, _router: router, power: None, boots: 0 };
@@ -138,7 +138,7 @@ impl WholeMachine {
         let group = format!("{}{}-desk-{}", groups::PREFIX, self.isp.pid(), self.boots);
         let veth = format!("{}:{}", self.link.isp_end, self.link.name);
         let mut nspawn = self.beside(["sh", "-c", BOOT, "boot", &group, &veth]).spawn()?;
-        let leader = wait_for("the machine's systemd", PATIENCE, || {
+        let leader = wait_for("the machine's systemd", TIMEOUT, || {
             ensure!(nspawn.is_running(), "it has ended: {}", nspawn.log());
             Ok(leader_of(&nspawn))
         })?;
@@ -173,7 +173,7 @@ impl WholeMachine {
         // one stands until nspawn, which ends last, has taken the link away.
         let network = self.isp.outside(format!("/proc/{}/ns/net", power.leader));
         let network = fs::File::open(network).context("the machine's network")?;
-        let status = power.nspawn.wait(PATIENCE);
+        let status = power.nspawn.wait(TIMEOUT);
         drop(network);
         drop(power.nspawn);
         self.take_down(&power.group)?;
