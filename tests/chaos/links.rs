@@ -82,7 +82,7 @@ pub(crate) const STEPS: &[Step] = &[
         } else {
             world.lab.add_uplink(Uplink::numbered("usb0", 1))?;
         }
-        // Whichever of the two the VPN was connected over.
+        // The VPN was connected over one of the two.
         world.uplink_whole = false;
         Ok(Some(if there { "goes".to_owned() } else { "comes".to_owned() }))
     }),
@@ -93,10 +93,11 @@ pub(crate) const STEPS: &[Step] = &[
     }),
 ];
 
-/// NetworkManager takes the addresses of every link when it switches all networks off.
+/// NetworkManager removes the addresses of every link when it switches all networks off.
 pub(crate) const BRIDGE: &str = "ip link set br-box up; ip address replace 172.17.0.1/16 dev br-box";
 
-/// The first link with its cable and NetworkManager's own addresses and routes, and no other uplink.
+/// Restores the first link with its cable and with the addresses and routes of NetworkManager, and removes
+/// every other uplink.
 pub(crate) fn heal(world: &mut World<'_>) -> Result<()> {
     let stray = "ip link del usb0; ip route del default via 10.0.0.1 dev eth0 metric 1;
         for n in 0 64 128 192; do ip route del $n.0.0.0/2 via 10.0.0.1 dev eth0; done;

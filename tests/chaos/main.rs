@@ -1,9 +1,9 @@
-//! Random sequences: agent, VPN, NetworkManager, links, containers and other tools are driven through steps
-//! that a seed chooses, while everybody floods. After each step the ISP may have seen nothing in clear;
-//! after each quiet moment `status` is held to what the kernel and the tunnel show.
+//! Random sequences: a seed chooses steps for the agent, the VPN, NetworkManager, links, containers and other
+//! tools, while the host and the containers flood. After each step the test checks that the ISP saw no packet
+//! in clear. After each quiet moment it compares `status` with what the kernel and the tunnel show.
 //!
-//! `TUNWARDEN_CHAOS_SEED` repeats a run's choices, `TUNWARDEN_CHAOS_SECONDS` says how long it goes on: a
-//! minute where nothing else is said. `make chaos` runs an hour, with real containers.
+//! `TUNWARDEN_CHAOS_SEED` repeats a run's choices. `TUNWARDEN_CHAOS_SECONDS` sets how long the run takes: one
+//! minute by default. `make chaos` runs for an hour, with real containers.
 
 mod dice;
 mod links;
@@ -23,14 +23,14 @@ use dice::Dice;
 use tunwarden_lab::with_lab;
 use world::{Parts, World};
 
-/// How many steps lie between two quiet moments.
+/// Number of steps between two quiet moments.
 const STRIDE: usize = 6;
 
-/// From this length on, real containers take part.
+/// Minimum length of a run with real containers.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A step: how often it is chosen among all, what it is called, and what it does. It answers with what
-/// exactly was done, or with nothing where it makes no sense now.
+/// A step: its weight among all steps, its name, and its function. The function returns what exactly it did,
+/// or nothing if the step makes no sense in the current state.
 type Step = (u32, &'static str, fn(&mut World<'_>, &mut Dice) -> Result<Option<String>>);
 
 fn steps() -> Vec<Step> {
@@ -43,7 +43,7 @@ fn setting(name: &str) -> Result<Option<u64>> {
     Ok(Some(text.parse().with_context(|| format!("{name}={text} is no number"))?))
 }
 
-/// Past libtest, which keeps what a test that passes prints.
+/// Prints directly to the terminal, because libtest hides the output of a test that passes.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -51,9 +51,9 @@ fn say(line: &str) {
 #[test]
 #[expect(
     clippy::disallowed_methods,
-    reason = "a run is as long as it is told, and a seed is taken of the clock"
+    reason = "the environment sets the length of a run, and the clock gives the seed"
 )]
-fn nothing_leaves_and_status_is_true_in_whatever_order_things_happen() -> Result<()> {
+fn nothing_leaves_and_status_is_true_after_random_steps() -> Result<()> {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     let seed = setting("TUNWARDEN_CHAOS_SEED")?.unwrap_or_else(clock);
     let length = Duration::from_secs(setting("TUNWARDEN_CHAOS_SECONDS")?.unwrap_or(60));
@@ -80,7 +80,7 @@ fn nothing_leaves_and_status_is_true_in_whatever_order_things_happen() -> Result
     })
 }
 
-/// Steps until it is time to stop; each is written down before it is judged.
+/// Runs steps until the time is over. It records each step before it checks the result.
 fn run(
     world: &mut World<'_>,
     dice: &mut Dice,

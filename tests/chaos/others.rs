@@ -22,7 +22,7 @@ pub(crate) const STEPS: &[Step] = &[
     (3, "Docker", docker),
 ];
 
-/// Each takes away no more than one of the two layers.
+/// Each step removes at most one of the two layers.
 const TOOLS: &[&str] = &[
     "iptables -w -F",
     "ip6tables -w -F",
@@ -42,8 +42,8 @@ const TOOLS: &[&str] = &[
     "iptables -w -t nat -A POSTROUTING -j RETURN",
 ];
 
-/// Where the agent does not own its tables this opens both layers for a moment: the limit that the
-/// documentation names, which tests/drift counts.
+/// If the agent does not own its tables, this step opens both layers for a moment. The documentation names
+/// this limit, and the tests in `network/drift` count the packets.
 fn flush(world: &mut World<'_>, _: &mut Dice) -> Result<Option<String>> {
     if world.agent.is_none() || status(world.lab)?["layers"][1]["owned"] != true {
         return Ok(None);

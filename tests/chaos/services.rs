@@ -39,7 +39,7 @@ pub(crate) const STEPS: &[Step] = &[
         Ok(Some(String::new()))
     }),
     (2, "lock", |world, _| {
-        // It reads what is on the disk, and a pause is its to end.
+        // `lock` reads the configuration on the disk and ends a pause.
         if !world.config_loaded {
             return Ok(None);
         }
@@ -85,7 +85,7 @@ pub(crate) const STEPS: &[Step] = &[
     }),
 ];
 
-/// Configurations that let out no more than the first one.
+/// Configurations that allow no more than the first one.
 const GOOD: [(&str, &str); 5] = [
     ("the first", ""),
     ("no LAN", "[lan]\nallow = false\n"),
@@ -143,7 +143,7 @@ fn pause(world: &mut World<'_>, dice: &mut Dice) -> Result<Option<String>> {
     }
     let (seconds, began) = (3 + dice.below(4) as u64, SystemTime::now());
     let length = format!("{seconds}s");
-    // Refused or not: what it may have opened is not judged.
+    // The pause may have opened the rules even if it failed. Packets of that time are not checked.
     let done = world.verb(["pause", &length])?;
     world.opens(began, seconds);
     Ok(Some(format!("of {length} (done: {done})")))
@@ -161,7 +161,7 @@ fn server(world: &mut World<'_>, dice: &mut Dice) -> Result<Option<String>> {
     Ok(Some(format!("({what})")))
 }
 
-/// Everything is as at first.
+/// Restores the state at the start of the run.
 pub(crate) fn heal(world: &mut World<'_>) -> Result<()> {
     world.try_run("ufw --force disable")?;
     if !world.server_answers {

@@ -1,4 +1,4 @@
-//! What `status` says, held to what can be seen without it.
+//! Compares what `status` says with what the test can see without it.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use tunwarden_lab::wait_for;
 use crate::support::{SOON, TUNWARDEN, verify_alone};
 use crate::world::World;
 
-/// What is so, at one moment.
+/// The facts at one moment.
 struct Facts {
     /// `status --json`, and its exit code.
     status: Value,
@@ -19,8 +19,8 @@ struct Facts {
     routed: bool,
     /// Whether a ping of the internet is answered.
     carries: bool,
-    /// Whether the kernel holds the rules; `None` where a tool cannot read them, or the configuration on
-    /// the disk is another one.
+    /// Whether the kernel holds the rules. `None` if a tool cannot read them, or if the agent has not read
+    /// the configuration on the disk.
     held: Option<bool>,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Facts {
     }
 }
 
-/// Waits until all that status says is so; while a pause is open there is nothing to hold it to.
+/// Waits until everything that `status` says is true. Checks nothing while a pause is open.
 pub(crate) fn settles(world: &mut World<'_>) -> Result<()> {
     if world.is_open() {
         return Ok(());
@@ -74,7 +74,7 @@ fn look(world: &mut World<'_>) -> Result<Facts> {
     })
 }
 
-/// Everything that status says and that is not so.
+/// Every statement of `status` that is false.
 fn contradictions(world: &World<'_>, facts: &Facts) -> Vec<&'static str> {
     let Facts { status, code, agent_runs, routed, carries, held } = facts;
     let protected = status["state"] == "protected";
@@ -98,7 +98,7 @@ fn contradictions(world: &World<'_>, facts: &Facts) -> Vec<&'static str> {
         (protected && !routed, "it says protected, and nothing is routed into a tunnel"),
         (protected && whole && !carries, "it says protected, and nothing is answered through the tunnel"),
         (*agent_runs && *carries && !protected, "a tunnel carries, and it does not say protected"),
-        // Without an agent nobody repairs what another tool has removed; status says so.
+        // Without an agent nothing repairs what another tool has removed, and `status` reports that.
         (*held == Some(false) && (*agent_runs || enforced), "the kernel does not hold the rules"),
         (
             *held == Some(true) && !enforced,

@@ -1,4 +1,4 @@
-//! Everything that steps act on, everybody who floods, and the judge.
+//! The parts that steps act on, the floods, and the check of what left.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,20 +12,22 @@ use tunwarden_lab::{
 
 use crate::support::{SOON, TUNWARDEN, bus, docker, nft, start_agent, tunwarden, wait_for_state};
 
-/// The configuration that a run begins with. The server is named: what may leave is the same all through.
+/// The configuration at the start of a run. It names the server, so that the same packets may leave during
+/// the whole run.
 pub(crate) const BASIC: &str = "[bootstrap]\nservers = [\"198.51.100.7:1194/udp\"]\nscope = \"known\"\n\
                                 [firewall]\nbackend = \"nft\"\n";
 
-/// What a pause may let out after its end: the kernel counts whole seconds, on a busy machine.
+/// How long packets may leave after the end of a pause. The kernel counts whole seconds, and the machine is
+/// busy.
 const PAUSE_MARGIN: Duration = Duration::from_secs(3);
 
-/// So many frames are kept before the capture begins anew.
+/// Maximum number of frames in a capture before the test starts a new one.
 const KEPT: usize = 3000;
 
-/// A capture is listed with so many of its clear packets.
+/// Maximum number of clear packets that an error lists.
 const LISTED: usize = 12;
 
-/// What takes part besides.
+/// Optional parts of a run.
 pub(crate) struct Parts {
     /// Real Docker with a container of its own.
     pub(crate) docker: bool,
@@ -46,11 +48,11 @@ pub(crate) struct World<'a> {
     pub(crate) uplink_whole: bool,
     /// Whether all networks are switched on.
     pub(crate) networking: bool,
-    /// Until when a pause may be open.
+    /// The time until which a pause may be open.
     pub(crate) open_until: Option<SystemTime>,
     pub(crate) docker: Option<Docker>,
     pub(crate) last_state: String,
-    /// Times in which everything may leave.
+    /// Periods in which every packet may leave.
     open: Vec<(SystemTime, SystemTime)>,
     contract: Contract,
     capture: Capture,
@@ -62,8 +64,8 @@ pub(crate) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// Sees each flood leave, then starts the agent and sees none.
-    #[expect(clippy::disallowed_methods, reason = "steps are told with their time")]
+    /// Waits until each flood leaves, then starts the agent and waits until none leaves.
+    #[expect(clippy::disallowed_methods, reason = "each step is printed with its time")]
     pub(crate) fn new(lab: &'a Lab, parts: &Parts) -> Result<Self> {
         if parts.later_nft {
             nft::later(lab)?;
@@ -108,7 +110,7 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// How long it has gone on.
+    /// How long the run has taken so far.
     pub(crate) fn age(&self) -> Duration {
         self.began.elapsed()
     }
@@ -117,7 +119,7 @@ impl<'a> World<'a> {
         self.judged
     }
 
-    /// Everything may leave from now on for so many seconds, and a little more.
+    /// Allows every packet from `began` on for this many seconds and a margin.
     #[expect(clippy::disallowed_methods, reason = "captured frames carry the clock's time")]
     pub(crate) fn opens(&mut self, began: SystemTime, seconds: u64) {
         let until = SystemTime::now() + Duration::from_secs(seconds) + PAUSE_MARGIN;
@@ -125,7 +127,7 @@ impl<'a> World<'a> {
         self.open_until = Some(until);
     }
 
-    /// What was open is closed now.
+    /// Ends the current open period.
     #[expect(clippy::disallowed_methods, reason = "captured frames carry the clock's time")]
     pub(crate) fn closes(&mut self) {
         let now = SystemTime::now();
@@ -142,12 +144,12 @@ impl<'a> World<'a> {
         self.open_until.is_some()
     }
 
-    /// Waits until no pause is open any more, whoever ends it.
+    /// Waits until no pause is open. It does not matter what ends the pause.
     pub(crate) fn close_pause(&mut self) -> Result<()> {
         wait_for("the end of a pause", SOON, || Ok((!self.is_open()).then_some(())))
     }
 
-    /// Lets each flood try, then judges all that the ISP has seen since the last time.
+    /// Waits until each flood has sent more packets. Then checks every packet in the ISP's capture.
     pub(crate) fn judge(&mut self) -> Result<()> {
         self.all_try(5)?;
         let frames = self.capture.so_far()?;
@@ -162,7 +164,7 @@ impl<'a> World<'a> {
             bail!("{} packets left in clear within {took:?}:{listed}", clear.len());
         }
         if frames.len() > KEPT {
-            // The new one begins before the old one ends: nothing passes between them.
+            // The new capture begins before the old one ends, so that no packet is missed between them.
             let next = self.lab.capture()?;
             let rest = std::mem::replace(&mut self.capture, next).stop()?;
             let rest: Vec<Frame> = rest.into_iter().skip(frames.len()).collect();
@@ -178,7 +180,7 @@ impl<'a> World<'a> {
         self.of_containers.iter().try_for_each(|(_, flood)| flood.await_more(more))
     }
 
-    /// Each flood leaves in clear from now on.
+    /// Waits until new packets of each flood leave in clear.
     fn each_is_seen(&self, why: &str) -> Result<()> {
         let before = self.capture.so_far()?;
         let tags =
@@ -186,18 +188,18 @@ impl<'a> World<'a> {
         for tag in tags {
             let before = before.iter().filter(|frame| frame.is_tagged(tag)).count();
             let seen = self.capture.wait_for(before + 3, SOON, |frame| frame.is_tagged(tag));
-            seen.with_context(|| format!("{why}: {tag} should be seen"))?;
+            seen.with_context(|| format!("{why}: the ISP does not see {tag}"))?;
         }
         Ok(())
     }
 
-    /// Whether a ping of the internet is answered. In clear none may be.
+    /// Whether a ping to the internet is answered. No ping may leave in clear.
     pub(crate) fn carries(&self) -> Result<bool> {
         let ping = self.lab.host().ping(INTERNET).count(2).await_answers(Duration::from_secs(1));
         Ok(ping.send()?.answered > 0)
     }
 
-    /// Puts everything in order; the VPN connects. Then the agent releases: each flood is seen again.
+    /// Restores all parts and connects the VPN. Then releases: the ISP must see each flood again.
     pub(crate) fn ends_well(&mut self) -> Result<()> {
         crate::services::heal(self)?;
         crate::links::heal(self)?;
@@ -219,31 +221,31 @@ impl<'a> World<'a> {
         self.each_is_seen("the control, after a release")
     }
 
-    /// What the host holds, for one who has to find out why.
+    /// The state of the host, for the person who investigates a failure.
     pub(crate) fn picture(&self) -> String {
         let look =
             "ip -br address; ip route; ip -6 route; nft list ruleset; iptables-save -c; ip6tables-save -c";
         self.lab.host().run(["sh", "-c", look]).map_or_else(|error| error.to_string(), |seen| seen.stdout)
     }
 
-    /// Runs a command whose success is nobody's concern.
+    /// Runs a command and ignores whether it succeeds.
     pub(crate) fn try_run(&self, command: &str) -> Result<()> {
         self.lab.host().run(["sh", "-c", command]).map(drop)
     }
 
-    /// Runs one of our verbs; says whether it succeeded.
+    /// Runs one of tunwarden's verbs. Returns whether it succeeded.
     pub(crate) fn verb<const N: usize>(&self, words: [&str; N]) -> Result<bool> {
         Ok(tunwarden(self.lab, words)?.status.success())
     }
 }
 
-/// Docker's own policy would stop the other container, with us and without.
+/// Docker's own policy stops the other container, with and without tunwarden.
 const FORWARDS: &str = "iptables -w -P FORWARD ACCEPT";
 
 type Floods = (Vec<(&'static str, Flood)>, Vec<(&'static str, ContainerFlood)>);
 
-/// The host's own packets by every kind of socket, and those of a container behind a bridge and of one on
-/// the link itself.
+/// Packets of the host from every kind of socket, of a container behind a bridge, and of a container on the
+/// link itself.
 fn floods(lab: &Lab) -> Result<Floods> {
     let host = lab.host();
     let floods = [
@@ -252,7 +254,7 @@ fn floods(lab: &Lab) -> Result<Floods> {
         ("ping4", host.ping(INTERNET)),
         ("dns", host.udp("10.0.0.1:53")?.from_user("nobody")),
         ("rootdns", host.udp("203.0.113.53:53")?),
-        // To the server itself, by somebody who is no VPN client.
+        // To the VPN server, from a user who runs no VPN client.
         ("server", host.udp(&format!("{VPN}:1194"))?.from_user("nobody")),
         ("raw", host.raw("eth0", "203.0.113.99:4000")?),
     ];
@@ -268,7 +270,7 @@ fn floods(lab: &Lab) -> Result<Floods> {
     Ok((floods.into_iter().collect::<Result<_>>()?, of_containers.into_iter().collect::<Result<_>>()?))
 }
 
-/// Real Docker, and a container of it that floods.
+/// Real Docker with a container that floods.
 fn real_containers(lab: &Lab) -> Result<Docker> {
     let docker = lab.host().docker(Engine::System, [])?;
     docker::user_network(&docker)?;

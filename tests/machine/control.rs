@@ -1,4 +1,4 @@
-//! The same steps without the package: each shows clear packets, so that none elsewhere means something.
+//! The positive control: the same steps without the package. Each step shows clear packets.
 
 use anyhow::Result;
 use tunwarden_lab::Release;

@@ -1,5 +1,5 @@
-//! A desk: a whole machine whose programs and containers never stop trying to reach the internet, a VPN
-//! server, and the ISP's eye on all that leaves.
+//! A desk: a whole machine whose programs and containers send to the internet without pause, a VPN server,
+//! and a capture at the ISP of everything that leaves.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,13 +12,13 @@ use tunwarden_lab::{Capture, Contract, Frame, Lab, Release, Transport, WholeMach
 
 use crate::support::package::Packages;
 
-/// How long something may take that takes a moment.
+/// How long a short operation may take before the test fails.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// How many packets of a kind make sure that it is being tried.
+/// Number of further packets of a kind after which a test knows that the machine sends it.
 const SOME: u64 = 10;
 
-/// What one program of a user's sends, from before there is a link. The words are the two hosts.
+/// What one program of a user sends. It starts before the link exists. Its arguments are the two hosts.
 const PROGRAM: &str = "#!/bin/bash
 while :; do
     echo flood >/dev/udp/203.0.113.9/4000
@@ -42,7 +42,7 @@ WantedBy=sysinit.target
 /// them out of their bridge now and then.
 const UNMANAGED: &str = "[keyfile]\nunmanaged-devices=interface-name:veth*\n";
 
-/// What a container sends. The sleep is bash's own.
+/// What a container sends. bash itself sleeps.
 const CONTAINER: &str = "
     trap exit TERM
     test -p /tmp/pipe || mkfifo /tmp/pipe
@@ -56,7 +56,7 @@ const CONTAINER: &str = "
         read -t 0.02 -u 9
     done 2>/dev/null";
 
-/// What is told apart: who sends, what, and where to.
+/// The kinds of packets: the chain that counts them, the protocol, and the destination.
 const KINDS: [(&str, &str, &str); 6] = [
     ("OUTPUT", "udp", "203.0.113.9"),
     ("OUTPUT", "udp", "2001:db8:9::9"),
@@ -66,7 +66,7 @@ const KINDS: [(&str, &str, &str); 6] = [
     ("PREROUTING", "icmpv6", "2001:db8:9::77"),
 ];
 
-/// The machine and all around it.
+/// The machine and its surroundings.
 pub(crate) struct Desk {
     pub(crate) machine: WholeMachine,
     pub(crate) server: Server,
@@ -74,7 +74,7 @@ pub(crate) struct Desk {
     from: usize,
 }
 
-/// Runs a story on a desk that has booted; its journal is shown if that fails.
+/// Runs a story on a booted desk. Prints the machine's journal if the story fails.
 pub(crate) fn on_a_desk(release: Release, story: impl FnOnce(&mut Desk) -> Result<()>) -> Result<()> {
     with_lab(|lab| {
         let mut desk = Desk::new(lab, release)?;
@@ -86,7 +86,7 @@ pub(crate) fn on_a_desk(release: Release, story: impl FnOnce(&mut Desk) -> Resul
     })
 }
 
-/// The same once the package is installed. What left before is the control.
+/// The same after the package is installed. The packets that left before are the positive control.
 pub(crate) fn on_a_guarded_desk(release: Release, story: impl FnOnce(&mut Desk) -> Result<()>) -> Result<()> {
     let packages = Packages::new()?;
     let package = packages.make("0.1.0-1")?;
@@ -101,7 +101,7 @@ pub(crate) fn on_a_guarded_desk(release: Release, story: impl FnOnce(&mut Desk) 
 impl Desk {
     fn new(lab: &Lab, release: Release) -> Result<Self> {
         let server = lab.openvpn_server(ServerOptions::default())?;
-        // Before the machine's link exists.
+        // The capture starts before the machine's link exists.
         let capture = lab.capture()?;
         let mut machine = lab.whole_machine(release)?;
         machine.add_vpn("lab", &server)?;
@@ -125,7 +125,8 @@ impl Desk {
         })
     }
 
-    /// The host and the container reach the internet. In clear it would be seen, and judged.
+    /// Checks that the host and the container reach the internet. The capture would show these packets if
+    /// they left in clear.
     pub(crate) fn flows(&self) -> Result<()> {
         let ping = "ping -c 1 -W 2 203.0.113.9";
         for command in [ping.to_owned(), format!("docker exec flood {ping}")] {
@@ -137,7 +138,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Waits for a state that the kernel holds.
+    /// Waits until the agent reports a state and the kernel holds its rules.
     pub(crate) fn wait_for_state(&self, state: &str) -> Result<()> {
         let mut last = String::new();
         wait_for(&format!("the state is {state}"), SOON, || {
@@ -149,19 +150,19 @@ impl Desk {
         .with_context(|| last.clone())
     }
 
-    /// Installs a package, by apt as a user does.
+    /// Installs a package with apt, as a user does.
     pub(crate) fn install(&self, package: &Path) -> Result<String> {
         self.machine.file("/root/tunwarden.deb", std::fs::read(package)?, 0o644)?;
         self.apt("install /root/tunwarden.deb")
     }
 
-    /// apt, which asks nobody.
+    /// Runs apt without questions.
     pub(crate) fn apt(&self, words: &str) -> Result<String> {
         self.machine
             .shell(&format!("DEBIAN_FRONTEND=noninteractive exec apt-get --yes {words} </dev/null 2>&1"))
     }
 
-    /// Waits until every kind has left in clear from now on: the control.
+    /// The positive control: waits until new packets of every kind leave in clear.
     pub(crate) fn is_seen(&self, why: &str) -> Result<()> {
         let before = self.capture.so_far()?;
         for kind in KINDS {
@@ -172,13 +173,13 @@ impl Desk {
         Ok(())
     }
 
-    /// From now on nothing may leave.
+    /// From this call on no packet may leave.
     pub(crate) fn close(&mut self) -> Result<()> {
         self.from = self.capture.so_far()?.len();
         Ok(())
     }
 
-    /// Judges all that left since it was closed.
+    /// Checks every packet that left since `close`.
     pub(crate) fn nothing_left(&self, promise: &str) -> Result<()> {
         let link = self.machine.link();
         let contract = Contract::locked().lan(&link.network().to_string())?.lan("fd00:0:0:a::/64")?;
@@ -186,13 +187,13 @@ impl Desk {
         contract.check(&self.capture.so_far()?.split_off(self.from)).with_context(|| promise.to_owned())
     }
 
-    /// Waits until every kind has been tried again, then judges.
+    /// Waits until the machine has sent every kind again, then checks what left.
     pub(crate) fn tried_in_vain(&self, promise: &str) -> Result<()> {
         self.is_tried().with_context(|| promise.to_owned())?;
         self.nothing_left(promise)
     }
 
-    /// Waits until every kind has been tried again.
+    /// Waits until the machine has sent every kind again.
     pub(crate) fn is_tried(&self) -> Result<()> {
         let before = self.tries()?;
         let tried = wait_for("every kind is tried", SOON, || {
@@ -202,7 +203,8 @@ impl Desk {
         tried.with_context(|| format!("{KINDS:?} were {before:?}, are {:?}", self.tries()))
     }
 
-    /// How often each kind was tried, by rules that have no verdict; each boot has its own.
+    /// How many packets of each kind were sent. Rules without a verdict count them, from zero after each
+    /// boot.
     fn tries(&self) -> Result<Vec<u64>> {
         KINDS.iter().map(|(chain, protocol, to)| self.tries_of(chain, protocol, to)).collect()
     }
@@ -210,11 +212,11 @@ impl Desk {
     fn tries_of(&self, chain: &str, protocol: &str, to: &str) -> Result<u64> {
         let tool = if to.contains(':') { "ip6tables" } else { "iptables" };
         let rule = format!("{chain} -d {to} -p {protocol}");
-        // Appended once: -C knows whether it is there.
+        // `-C` shows whether the rule exists, so that it is appended only once.
         let script = format!(
             "{tool} -w -t raw -C {rule} 2>/dev/null || {tool} -w -t raw -A {rule}; {tool} -w -t raw -vnxL {chain}"
         );
-        // A listing is not whole while somebody else changes the tables.
+        // A listing may be incomplete while another program changes the tables.
         wait_for("a counting rule", SOON, || {
             let listing = self.machine.shell(&script)?;
             let line = listing.lines().find(|line| {
@@ -238,13 +240,13 @@ fn is((_, protocol, to): (&str, &str, &str), frame: &Frame) -> bool {
         }
 }
 
-/// A unit whose processes go on while something happens.
+/// Checks that the processes of these units survive an action.
 pub(crate) fn goes_on(desk: &Desk, units: &[&str], act: impl FnOnce() -> Result<()>) -> Result<()> {
     let ids = || units.iter().map(|unit| desk.machine.unit(unit, "MainPID")).collect::<Result<Vec<_>>>();
     let before = ids()?;
     ensure!(!before.contains(&"0".to_owned()), "{units:?} do not all run: {before:?}");
     act()?;
     let after = ids()?;
-    ensure!(before == after, "{units:?} were started anew: {before:?}, {after:?}");
+    ensure!(before == after, "{units:?} were restarted: {before:?}, {after:?}");
     Ok(())
 }

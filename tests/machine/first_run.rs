@@ -1,5 +1,5 @@
-//! `tunwarden init` on whole machines: in the place of the article's scripts, and undone where nobody
-//! confirms it.
+//! `tunwarden init` on whole machines: it replaces the article's scripts, and it undoes its changes if
+//! nobody confirms them.
 
 use std::process::Command;
 
@@ -19,7 +19,7 @@ const HOST: &str = include_str!("../data/article-host.sh");
 const DOCKER: &str = include_str!("../data/article-docker-three.sh");
 const ARTICLES_UNIT: &str = "[Unit]\nAfter=docker.service\n[Service]\nType=oneshot\n\
     ExecStart=/usr/local/bin/dockerkillswitch.sh\n[Install]\nWantedBy=multi-user.target\n";
-/// What its user has added.
+/// The rules that the machine's user has added.
 const ADDED: &str = "iptables -A OUTPUT_VPN_KILL_SWITCH -o tun+ -p tcp --dport 993 -j ACCEPT\n";
 
 const UNITS: [&str; 2] = ["tunwarden-lock.service", "tunwarden.service"];
@@ -48,7 +48,8 @@ fn an_unattended_first_run_takes_the_place_of_the_articles_scripts(release: Rele
     })
 }
 
-/// The agent and the lock run, at every boot, with what the user had let through; the article's unit does not.
+/// Checks that the agent and the lock start at every boot and allow what the user had allowed, and that the
+/// article's unit does not start.
 fn is_in_its_place(desk: &Desk) -> Result<()> {
     desk.wait_for_state("locked")?;
     let machine = &desk.machine;
@@ -72,7 +73,7 @@ fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()>
     on_a_desk(release, |desk| {
         from_source(&desk.machine, &packages)?;
         desk.machine.file(CONFIG, "# mine\n", 0o644)?;
-        // Its rules that only count are in a table that is nobody's here.
+        // The test's counting rules are in a table that no other program uses here.
         desk.is_tried()?;
         let before = held(&desk.machine)?;
         desk.is_seen("before the first run")?;
@@ -86,7 +87,7 @@ fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()>
         })?;
         desk.close()?;
         desk.tried_in_vain("it waits for a word")?;
-        // Its user is locked out: the session ends, with everything that is in it.
+        // The user is locked out: the session ends with all its processes.
         desk.machine.succeed(["systemctl", "stop", "session.service"])?;
         desk.tried_in_vain("its session is gone")?;
         ensure!(held(&desk.machine)? != before, "it was not in force");
@@ -97,7 +98,7 @@ fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()>
         is_as_before(&desk.machine, &before)?;
         desk.is_seen("after it was undone")?;
 
-        // With an agent, what was before is what the agent held.
+        // With an agent, the earlier state is the agent's rules.
         desk.machine.succeed(["systemctl", "enable", "--now", "--quiet"].into_iter().chain(UNITS))?;
         desk.close()?;
         desk.wait_for_state("locked")?;
@@ -107,7 +108,7 @@ fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()>
         is_as_before(&desk.machine, &before)?;
         desk.tried_in_vain("it was refused")?;
 
-        // Without one, the last one's rules stand.
+        // Without an agent, the rules of the last agent stay in force.
         desk.machine.succeed(["systemctl", "stop", "tunwarden"])?;
         is_refused(&desk.machine)?;
         desk.machine.succeed(["tunwarden", "verify"])?;
@@ -121,7 +122,7 @@ fn is_refused(machine: &WholeMachine) -> Result<()> {
     Ok(())
 }
 
-/// Rules, chains and policies, tables, what is tuned, files and units: without counters, in one order.
+/// Rules, chains, policies, tables, sysctls, files and units: without counters, in a fixed order.
 fn held(machine: &WholeMachine) -> Result<Vec<String>> {
     let text = machine.shell(
         "iptables-save; ip6tables-save; nft list tables; cat /etc/tunwarden/config.toml /etc/hosts \
@@ -145,12 +146,12 @@ fn is_as_before(machine: &WholeMachine, before: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// As `make install` does it, and nothing is started.
+/// Installs the files as `make install` does, and starts nothing.
 fn from_source(machine: &WholeMachine, packages: &Packages) -> Result<()> {
     let mut make = Command::new("make");
     make.current_dir(ROOT).arg("install").arg(format!("BINARY={}", packages.binary().display()));
     succeed(make.arg(format!("DESTDIR={}", machine.outside("/").display())))?;
-    // The bus may have looked at the policy before install(1) had made it readable.
+    // The bus may have read the policy before install(1) made it readable.
     machine.shell(
         "systemd-tmpfiles --create tunwarden.conf; systemctl daemon-reload; \
          busctl call org.freedesktop.DBus / org.freedesktop.DBus ReloadConfig",
@@ -158,12 +159,12 @@ fn from_source(machine: &WholeMachine, packages: &Packages) -> Result<()> {
     Ok(())
 }
 
-/// The article's scripts in their places, its unit enabled, and its rules in force.
+/// Installs the article's scripts, enables its unit, and puts its rules in force.
 fn with_the_article(machine: &WholeMachine) -> Result<()> {
     machine.file("/usr/local/bin/vpnkillswitch_granular.sh", format!("{HOST}{ADDED}"), 0o755)?;
     machine.file("/usr/local/bin/dockerkillswitch.sh", DOCKER, 0o755)?;
     machine.file("/etc/systemd/system/dockerkillswitch.service", ARTICLES_UNIT, 0o644)?;
-    // It flushes Docker's rules too, and Docker makes them again.
+    // The script also flushes Docker's rules. Docker then adds them again.
     machine.succeed(["/usr/local/bin/vpnkillswitch_granular.sh"])?;
     machine.succeed(["systemctl", "restart", "docker"])?;
     machine.succeed(["systemctl", "enable", "--now", "--quiet", "dockerkillswitch.service"])?;

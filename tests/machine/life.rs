@@ -1,5 +1,5 @@
-//! The life of one machine with the package: installed while a VPN is up, booted, restarted in its parts,
-//! upgraded, powered off, and rid of it again.
+//! The life of one machine with the package: installation while a VPN is up, boot, restart of its services,
+//! upgrade, power-off, and removal of the package.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::on_each_release;
 use crate::support::SOON;
 use crate::support::package::Packages;
 
-/// What must not notice that a package comes, changes or goes.
+/// Units that must keep running when the package is installed, upgraded or removed.
 const OTHERS: [&str; 2] = ["NetworkManager.service", "docker.service"];
 
 on_each_release!(from_power_on_to_removal_nothing_leaves_in_clear);
@@ -26,7 +26,10 @@ fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<
         goes_on(desk, &OTHERS, || {
             let said = desk.install(&this)?;
             ensure!(said.contains("this machine is locked"), "the installation says: {said}");
-            ensure!(said.contains("sudo apt remove tunwarden"), "no way out is told: {said}");
+            ensure!(
+                said.contains("sudo apt remove tunwarden"),
+                "the command that removes the package is missing: {said}"
+            );
             Ok(())
         })?;
         desk.close()?;
@@ -36,7 +39,7 @@ fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<
 
         boots(desk)?;
         its_parts_are_restarted(desk)?;
-        // An older nft cannot have them owned.
+        // An older nft does not support owned tables.
         if release != Release::Bookworm {
             a_flush_of_everything_opens_nothing(desk)?;
         }
@@ -59,7 +62,7 @@ fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<
     })
 }
 
-/// What is sent begins before the network, and so does the lock.
+/// The programs start to send before the network is up, and the lock is in force before it.
 fn boots(desk: &mut Desk) -> Result<()> {
     desk.machine.reboot()?;
     desk.wait_for_state("locked")?;
@@ -84,7 +87,7 @@ fn its_parts_are_restarted(desk: &Desk) -> Result<()> {
     for service in ["NetworkManager", "dbus"] {
         desk.machine.succeed(["systemctl", "restart", service])?;
         desk.tried_in_vain(&format!("{service} was restarted"))?;
-        // It ends with the bus, and stays so on Debian 12.
+        // It ends with the bus. On Debian 12 it does not start again.
         desk.machine.succeed(["systemctl", "start", "NetworkManager"])?;
         desk.vpn_up()?;
         desk.wait_for_state("protected")?;
@@ -119,13 +122,14 @@ fn a_flush_of_everything_opens_nothing(desk: &Desk) -> Result<()> {
         desk.wait_for_state("protected")?;
         desk.tried_in_vain("all of nftables was flushed")?;
     }
-    // Its own rules went too.
+    // The flush also removed the test's own rules.
     desk.machine.succeed(["systemctl", "restart", "docker"])?;
     desk.flows()?;
     desk.tried_in_vain("Docker has its rules again")
 }
 
-/// The way out that keeps the package: what somebody has disabled, no boot and no upgrade switches on.
+/// Switches tunwarden off and keeps the package. No boot and no upgrade enables a unit that the user
+/// disabled.
 fn is_switched_off_and_on_again(desk: &mut Desk) -> Result<()> {
     let units = ["tunwarden-lock", "tunwarden"];
     desk.machine.succeed(["tunwarden", "release", "--yes"])?;
@@ -150,7 +154,7 @@ fn is_removed(desk: &mut Desk) -> Result<()> {
     ensure!(!rules.contains("VPN"), "rules of ours are left:\n{rules}");
     ensure!(machine.outside("/etc/tunwarden/config.toml").exists(), "the configuration is gone");
     ensure!(arp_ignore(desk)? == "0", "arp_ignore is still set");
-    // What brings a network up does not go on needing a unit that is gone.
+    // The network services no longer require a unit that is gone.
     machine.succeed(["systemctl", "restart", "NetworkManager"]).map(drop)
 }
 
@@ -159,7 +163,7 @@ fn is_installed_again_and_purged(desk: &mut Desk, package: &Path) -> Result<()> 
     desk.close()?;
     desk.wait_for_state("locked")?;
     desk.tried_in_vain("the package was installed again")?;
-    // As an agent leaves it that had a name to pin and was never asked to release it.
+    // The state that an agent leaves if it pinned a name and nobody released the machine.
     let pin = "\n# BEGIN tunwarden: where VPN servers are\n198.51.100.7 vpn.example\n# END tunwarden\n";
     desk.machine.command(["sh", "-c", "cat >>/etc/hosts"])?.stdin(pin).succeed()?;
     desk.apt("purge tunwarden")?;

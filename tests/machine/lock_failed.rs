@@ -1,4 +1,4 @@
-//! A machine whose iptables is gone: it cannot be locked, so nothing brings a network up.
+//! A machine without iptables: the lock fails, so no service brings a network up.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::Release;
@@ -25,8 +25,11 @@ fn what_brings_a_network_up_does_not_start_when_the_lock_failed(release: Release
             "--priority=err",
             "--unit=tunwarden-lock",
         ])?;
-        ensure!(said.contains("sudo apt install iptables"), "no way out is told: {said}");
-        // They are closed for as long as that is so, and not for ever.
+        ensure!(
+            said.contains("sudo apt install iptables"),
+            "the command that installs iptables is missing: {said}"
+        );
+        // The network services stay stopped until the lock succeeds.
         let start = desk.machine.command(["systemctl", "start", "NetworkManager"])?.run()?;
         ensure!(!start.status.success(), "NetworkManager starts although the lock failed");
         desk.nothing_left("the lock failed")?;

@@ -1,5 +1,5 @@
-//! Plain OpenVPN under Debian's own units, without any hook: the agent hears its client at the management
-//! socket through all that shuts both of them in.
+//! Plain OpenVPN under Debian's own units, without any hook: the agent reads the client's management socket
+//! although both units are sandboxed.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::on_each_release;
 
 on_each_release!(a_client_without_hooks_is_heard_at_its_socket);
 
-/// Debian's two units for a client; each looks in a folder of its own, and has one for its socket.
+/// Debian's two units for a client. Each has its own configuration folder and its own socket folder.
 const CLIENT: Plain = Plain {
     unit: "openvpn-client@office.service",
     configuration: "/etc/openvpn/client/office.conf",
@@ -22,7 +22,7 @@ const OLDER: Plain = Plain {
     management: "/run/openvpn/home.sock unix /etc/openvpn/lab/password",
 };
 
-/// Sockets at which nobody listens, and what is said of it.
+/// Sockets that the agent cannot use, and what it reports about them.
 const DEAF: [(&str, &str, &str); 3] = [
     ("root", "management /root/a.sock unix", "line 2: management: \"/root/a.sock\" is hidden from the agent"),
     ("tmp", "management /tmp/a.sock unix", "line 2: management: \"/tmp/a.sock\" is hidden from the agent"),
@@ -35,7 +35,7 @@ const DEAF: [(&str, &str, &str); 3] = [
 
 const LOST: &str = "the VPN client says on its management socket that it lost its server";
 
-/// A client as its user sets it up.
+/// A client as a user configures it.
 struct Plain {
     unit: &'static str,
     configuration: &'static str,
@@ -53,14 +53,14 @@ fn a_client_without_hooks_is_heard_at_its_socket(release: Release) -> Result<()>
         desk.machine.succeed(["kill", "-USR1", &client])?;
         is_lost(desk, 2)?;
         protected_by_its_word(desk, "office")?;
-        ensure!(desk.machine.unit(CLIENT.unit, "MainPID")? == client, "the client was started anew");
-        desk.tried_in_vain("the client began anew")?;
+        ensure!(desk.machine.unit(CLIENT.unit, "MainPID")? == client, "the client was restarted");
+        desk.tried_in_vain("the client reconnected")?;
         desk.machine.succeed(["systemctl", "stop", CLIENT.unit])?;
         desk.wait_for_state("locked")?;
         desk.tried_in_vain("the client was stopped")?;
 
         connects(desk, &OLDER)?;
-        what_is_not_listened_at_is_said(desk)?;
+        unusable_sockets_are_reported(desk)?;
         desk.machine.succeed(["systemctl", "enable", "--quiet", OLDER.unit])?;
         desk.machine.reboot()?;
         protected_by_its_word(desk, "home").context("after a boot")?;
@@ -69,7 +69,7 @@ fn a_client_without_hooks_is_heard_at_its_socket(release: Release) -> Result<()>
     })
 }
 
-/// The client's unit is started, and the agent hears of its tunnel.
+/// Starts the client's unit and waits until the agent knows its tunnel.
 fn connects(desk: &Desk, client: &Plain) -> Result<()> {
     let options = desk.server.options();
     let text = format!(
@@ -90,11 +90,14 @@ fn protected_by_its_word(desk: &Desk, name: &str) -> Result<()> {
     desk.wait_for_state("protected")?;
     let status = status(&desk.machine)?;
     let tunnel = &status["tunnels"][0];
-    ensure!(tunnel["source"] == "management" && tunnel["name"] == name, "who told of it: {status}");
+    ensure!(
+        tunnel["source"] == "management" && tunnel["name"] == name,
+        "the source or the name is wrong: {status}"
+    );
     Ok(())
 }
 
-/// The server says nothing more: the client's own ping-restart notices, and its tunnel stands all the while.
+/// Stops the server. The client's own `ping-restart` notices it, and its tunnel stays up.
 fn its_loss_is_heard(desk: &mut Desk) -> Result<()> {
     desk.server.silence()?;
     desk.wait_for_state("lost")?;
@@ -110,9 +113,9 @@ fn its_loss_is_heard(desk: &mut Desk) -> Result<()> {
     desk.tried_in_vain("the server is back")
 }
 
-/// The agent has told so many losses by now, each by the client's own word.
+/// Waits until the agent has reported this many losses, each because of a message of the client.
 fn is_lost(desk: &Desk, times: usize) -> Result<()> {
-    wait_for("the loss is told", SOON, || {
+    wait_for("the agent reports the loss", SOON, || {
         let log = journal(&desk.machine)?;
         let losses: Vec<&str> = log.lines().filter(|line| line.contains(" is lost: ")).collect();
         ensure!(losses.iter().all(|line| line.contains(LOST)), "who saw it: {losses:#?}");
@@ -120,8 +123,8 @@ fn is_lost(desk: &Desk, times: usize) -> Result<()> {
     })
 }
 
-/// The agent's log says it, and the doctor.
-fn what_is_not_listened_at_is_said(desk: &Desk) -> Result<()> {
+/// Checks that the agent's log and the doctor report each unusable socket.
+fn unusable_sockets_are_reported(desk: &Desk) -> Result<()> {
     for (name, lines, _) in DEAF {
         let path = format!("/etc/openvpn/client/{name}.conf");
         desk.machine.file(&path, format!("remote 198.51.100.7\n{lines}\n"), 0o600)?;
@@ -136,7 +139,7 @@ fn what_is_not_listened_at_is_said(desk: &Desk) -> Result<()> {
 }
 
 fn status(machine: &WholeMachine) -> Result<Value> {
-    // It says by its exit code, too, how things stand.
+    // The doctor's exit code reports it too.
     let said = machine.command(["tunwarden", "status", "--json"])?.run()?.stdout;
     serde_json::from_str(&said).with_context(|| said.clone())
 }

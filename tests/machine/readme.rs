@@ -1,4 +1,4 @@
-//! What the README has a person type, typed on a terminal as it stands there.
+//! Types the README's commands on a terminal, exactly as they are written there.
 
 use std::process::Command;
 
@@ -18,13 +18,13 @@ const README: &str = include_str!("../../README.md");
 const UNITS: &str = "tunwarden-lock tunwarden";
 const OTHERS: [&str; 2] = ["NetworkManager.service", "docker.service"];
 
-/// Where the source is unpacked.
+/// Folder of the unpacked source.
 const CLONE: &str = "/root/tunwarden";
-/// What `make` and the README need of it.
+/// The parts of the source that `make` and the README need.
 const SOURCE: [&str; 9] =
     ["Makefile", "README.md", "dbus", "desktop", "docs", "examples", "hooks", "packaging", "systemd"];
 
-/// The configuration and what was learned; of the package, each file in `/etc`.
+/// The configuration and the learned state, and each file of the package in `/etc`.
 const KEPT: [&str; 4] = [
     "/etc/tunwarden",
     "/etc/tunwarden/config.toml",
@@ -69,14 +69,14 @@ fn the_package_comes_and_goes_by_what_the_readme_says(release: Release) -> Resul
 
         goes_on(desk, &OTHERS, || {
             let said = typed(desk, "sudo apt remove tunwarden", 0)?;
-            // apt's own, which comes with every removal.
+            // apt prints this line with every removal.
             let questions = said.lines().filter(|line| line.contains("? ")).count();
             ensure!(questions == 1 && said.contains("Do you want to continue?"), "it asks: {said}");
             Ok(())
         })?;
         desk.is_seen("for good")?;
         leaves_nothing(&desk.machine, &KEPT)?;
-        // A session that finds the file starts nothing.
+        // A session that finds this file does not start the notifier.
         let autostart = desk.machine.succeed(["cat", KEPT[3]])?;
         ensure!(autostart.contains("\nTryExec=tunwarden\n"), "{autostart}");
         desk.machine.succeed(["systemctl", "restart", "NetworkManager", "docker"]).map(drop)
@@ -114,12 +114,12 @@ fn a_source_install_comes_and_goes_by_what_the_readme_says(release: Release) -> 
         goes_on(desk, &OTHERS, || made(desk, "sudo make uninstall"))?;
         desk.is_seen("for good")?;
         leaves_nothing(&desk.machine, &KEPT[..3])?;
-        // What brings a network up does not go on needing a unit that is gone.
+        // The network services no longer require a unit that is gone.
         desk.machine.succeed(["systemctl", "restart", "NetworkManager", "docker"]).map(drop)
     })
 }
 
-/// Types a command on a terminal, and `y` to whatever it asks.
+/// Types a command on a terminal, and answers `y` to every question.
 fn typed(desk: &Desk, line: &str, expected: i32) -> Result<String> {
     let own = line.replace(" lab", " NAME");
     ensure!(README.contains(&own), "the README does not say: {own}");
@@ -130,12 +130,12 @@ fn typed(desk: &Desk, line: &str, expected: i32) -> Result<String> {
     Ok(said)
 }
 
-/// What `make` would have the shell do; the machine has none.
+/// The commands that `make` would run. The machine has no `make`.
 fn made(desk: &Desk, line: &str) -> Result<()> {
     ensure!(README.contains(line), "the README does not say: {line}");
     let target = line.trim_start_matches("sudo make ");
     let mut make = Command::new("make");
-    // These tests may be run by make themselves: what it hands on would have this one tell where it is.
+    // `make` may run these tests. Its variables would make this `make` print the folders.
     make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
     let recipe =
         succeed(make.current_dir(ROOT).args(["--dry-run", "--no-print-directory", "DESTDIR=", target]))?;
@@ -143,7 +143,7 @@ fn made(desk: &Desk, line: &str) -> Result<()> {
     desk.machine.succeed(["sh", "-e", "/root/recipe"]).map(drop)
 }
 
-/// Whoever types is root already.
+/// Installs a stand-in for sudo: the person at the terminal is already root.
 fn has_sudo(machine: &WholeMachine) -> Result<()> {
     machine.file("/usr/local/bin/sudo", "#!/bin/sh\nexec \"$@\"\n", 0o755)?;
     machine.succeed(["mkdir", "-p", CLONE]).map(drop)

@@ -1,4 +1,4 @@
-//! Containers that never stop trying to reach the internet, and the ISP's eye on what they send.
+//! Containers that send to the internet without pause, and a capture at the ISP of what leaves.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use tunwarden_lab::{Capture, Contract, Docker, Frame, Lab, Machine, Transport, w
 use super::SOON;
 use super::kernel::FAMILIES;
 
-/// Hosts of the internet that containers alone speak to.
+/// Hosts of the internet that only containers send packets to.
 pub const CONTAINERS_V4: &str = "203.0.113.77";
 pub const CONTAINERS_V6: &str = "2001:db8:9::77";
 
-/// Docker's own bridge has IPv6 with these.
+/// Options of dockerd that give Docker's own bridge IPv6.
 pub const IPV6: [&str; 2] = ["--ipv6", "--fixed-cidr-v6=fd00:d0c::/64"];
 
-/// How many more packets of a kind make sure that it is being tried.
+/// Number of further packets of a kind after which a test knows that the containers send it.
 const SOME: u64 = 40;
 
-/// Pings in both families, and UDP from a new port with every packet. The sleep is bash's own: a
-/// process for each would be the limit.
+/// Pings in both families, and UDP from a new port with every packet. bash itself sleeps: a new process
+/// for each sleep would limit the rate.
 const FLOOD: &str = "
     trap exit TERM
     test -p /tmp/pipe || mkfifo /tmp/pipe
@@ -34,10 +34,10 @@ const FLOOD: &str = "
         read -t 0.003 -u 9
     done 2>/dev/null";
 
-/// What is told apart of a flood.
+/// The kinds of packets in a flood.
 const KINDS: [&str; 4] = ["ping4", "udp4", "ping6", "udp6"];
 
-/// A container that floods, and is started again whatever ends it.
+/// Starts a container that floods. Docker restarts it after every end.
 pub fn flooding(docker: &Docker, name: &str, network: &str) -> Result<()> {
     let network = format!("--network={network}");
     docker.run(["--name", name, "--restart=always", &network, "lab", "bash", "-c", FLOOD]).map(drop)
@@ -50,7 +50,7 @@ pub fn user_network(docker: &Docker) -> Result<()> {
     docker.cli(["network", "create", "-o", bridge].into_iter().chain(v6).chain(["user"])).map(drop)
 }
 
-/// As after a boot: no rule of anybody's, no bridge of Docker's.
+/// The state after a boot: no firewall rules and no Docker bridges.
 pub fn boot(lab: &Lab) -> Result<()> {
     lab.host().succeed(["nft", "flush", "ruleset"])?;
     for bridge in ["docker0", "br-user"] {
@@ -59,8 +59,8 @@ pub fn boot(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// How many packets a rule has matched, as `iptables -S` writes it, without a verdict; it is put there
-/// by the first call.
+/// Number of packets that a rule without a verdict has matched. `rule` is written as `iptables -S` prints
+/// it. The first call adds the rule.
 pub fn counted(machine: &Machine, table: &str, rule: &str) -> Result<u64> {
     let iptables = |words: &str| machine.succeed(format!("iptables -w -t {table} {words}").split(' '));
     let counter = || {
@@ -74,7 +74,7 @@ pub fn counted(machine: &Machine, table: &str, rule: &str) -> Result<u64> {
     Ok(counter()?.with_context(|| format!("the kernel writes {rule:?} otherwise"))?.parse()?)
 }
 
-/// Whether what one bridge carries is shown to iptables: `1` or `0`.
+/// Sets whether iptables sees the packets inside a bridge: `1` or `0`.
 pub fn bridge_nf(lab: &Lab, value: &str) -> Result<()> {
     for family in FAMILIES {
         lab.host().sysctl(&format!("net.bridge.bridge-nf-call-{family}"), value)?;
@@ -82,7 +82,7 @@ pub fn bridge_nf(lab: &Lab, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// The ISP's eye on the containers.
+/// A capture at the ISP of what the containers send.
 pub struct Watch<'a> {
     lab: &'a Lab,
     capture: Capture,
@@ -91,29 +91,29 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Starts it.
+    /// Starts the capture.
     ///
     /// # Errors
-    /// When the capture cannot be had.
+    /// When the capture cannot start.
     pub fn begin(lab: &'a Lab, contract: Contract) -> Result<Self> {
         Ok(Self { lab, capture: lab.capture()?, from: 0, contract })
     }
 
-    /// Waits until every kind has left in clear from now on: the control.
+    /// The positive control: waits until new packets of every kind leave in clear.
     ///
     /// # Errors
-    /// When one is not seen.
+    /// When the ISP does not see one of the kinds.
     pub fn is_seen(&self, why: &str) -> Result<()> {
         let so_far = self.capture.so_far()?;
         for kind in KINDS {
             let before = so_far.iter().filter(|frame| is(kind, frame)).count();
             let seen = self.capture.wait_for(before + 20, SOON * 2, |frame| is(kind, frame));
-            seen.with_context(|| format!("{why}: the containers' {kind} should be seen"))?;
+            seen.with_context(|| format!("{why}: the ISP does not see the containers' {kind}"))?;
         }
         Ok(())
     }
 
-    /// From now on nothing may leave.
+    /// From this call on no packet may leave.
     ///
     /// # Errors
     /// When the capture has failed.
@@ -122,17 +122,17 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Waits until containers have tried every kind again, then judges all that left since it was
-    /// closed.
+    /// Waits until the containers have sent every kind again. Then checks every packet that left since
+    /// `close`.
     ///
     /// # Errors
-    /// When anything was clear; `promise` says what was broken by it.
+    /// When a packet left in clear. `promise` names the broken promise.
     pub fn check(&self, promise: &str) -> Result<()> {
         await_tries(self.lab).with_context(|| promise.to_owned())?;
         self.contract.check(&self.since_closed()?).with_context(|| promise.to_owned())
     }
 
-    /// What left since it was closed.
+    /// The packets that left since `close`.
     ///
     /// # Errors
     /// When the capture has failed.
@@ -141,7 +141,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Counts what comes from containers before any firewall of theirs: in raw, by rules without a verdict.
+/// Counts the packets of containers before any firewall: rules in raw that have no verdict.
 pub fn count_tries(lab: &Lab) -> Result<()> {
     for (tool, to, ping) in [("iptables", CONTAINERS_V4, "icmp"), ("ip6tables", CONTAINERS_V6, "icmpv6")] {
         for protocol in [ping, "udp"] {
@@ -151,7 +151,7 @@ pub fn count_tries(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// How often each kind has been tried.
+/// How many packets of each kind the containers have sent.
 pub fn tries(lab: &Lab) -> Result<[u64; 4]> {
     let mut counts = Vec::new();
     for tool in ["iptables", "ip6tables"] {
@@ -174,7 +174,7 @@ fn await_tries(lab: &Lab) -> Result<()> {
     .with_context(|| format!("{KINDS:?} were {before:?}, are {:?}", tries(lab)))
 }
 
-/// How many packets a second the containers try, of each kind.
+/// Prints how many packets of each kind the containers send per second.
 #[expect(clippy::disallowed_methods, reason = "a measurement that is printed, and nothing depends on")]
 pub fn rate(lab: &Lab) -> Result<()> {
     let (start, before) = (std::time::Instant::now(), tries(lab)?);
@@ -199,7 +199,7 @@ fn is(kind: &str, frame: &Frame) -> bool {
         }
 }
 
-/// What a container's line of bash says, which has to succeed.
+/// Output of a bash script in a container. The script must succeed.
 pub fn inside(docker: &Docker, container: &str, script: &str) -> Result<String> {
     let output = docker.exec(container, script)?;
     ensure!(output.status.success(), "in {container}: {script}: {} {}", output.stdout, output.stderr);

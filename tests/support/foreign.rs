@@ -1,6 +1,6 @@
-//! Rules of other tools, as they stand in tables that we share.
+//! Rules of other tools in tables that tunwarden shares with them.
 
-/// What a table like ufw's holds: chains of its own, hooked in by appended jumps.
+/// Rules like those of ufw: its own chains, reached by jumps at the end of the built-in chains.
 pub const UFW: &str = "*filter
 :ufw-before-output - [0:0]
 :ufw-user-input - [0:0]
@@ -12,7 +12,7 @@ pub const UFW: &str = "*filter
 COMMIT
 ";
 
-/// Docker 20.10 with a rule of its user's: accepts in FORWARD itself, a RETURN in DOCKER-USER.
+/// Docker 20.10 with a rule of the user. It accepts in FORWARD itself, and DOCKER-USER ends with RETURN.
 pub const DOCKER_20: &str = "*filter
 :DOCKER - [0:0]
 :DOCKER-ISOLATION-STAGE-1 - [0:0]
@@ -35,7 +35,7 @@ COMMIT
 COMMIT
 ";
 
-/// Docker 28 with a rule of its user's: a chain for its accepts, no RETURN in DOCKER-USER.
+/// Docker 28 with a rule of the user. It accepts in a chain of its own, and DOCKER-USER has no RETURN.
 pub const DOCKER_28: &str = "*filter
 :DOCKER - [0:0]
 :DOCKER-BRIDGE - [0:0]
@@ -59,8 +59,8 @@ COMMIT
 COMMIT
 ";
 
-/// Rules that nft puts into tables of iptables and that iptables cannot print: the family, the table and
-/// chain, the rule. For some, iptables-save leaves the table out and succeeds; for others it fails.
+/// Rules that nft can add to tables of iptables and that iptables cannot print: the family, the table and
+/// chain, the rule. For some, iptables-save omits the table and succeeds. For others it fails.
 pub const UNPRINTABLE: [(&str, &str, &str); 9] = [
     ("ip", "filter INPUT", "ct mark set 7"),
     ("ip", "filter OUTPUT", "meta skuid 1000 counter"),

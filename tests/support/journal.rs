@@ -1,4 +1,4 @@
-//! A journal that keeps what programs send to it by the native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+//! A journal that stores what programs send with the native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
@@ -41,7 +41,7 @@ impl Journal {
     }
 }
 
-/// A command whose standard error is connected to the journal, as systemd says it.
+/// A command whose standard error is connected to the journal. `JOURNAL_STREAM` says so, as under systemd.
 pub fn in_journal(lab: &Lab, words: &str) -> Cmd {
     let script = format!("JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec {TUNWARDEN} {words}");
     lab.host().command(["sh", "-ec", &script])

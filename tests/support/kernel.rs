@@ -1,21 +1,21 @@
-//! What the kernel of the laboratory's host holds, in either world of iptables.
+//! The rules in the kernel of the laboratory's host, for both variants of iptables.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::Lab;
 
 use super::tunwarden;
 
-/// Both families' tools, as every check is made twice.
+/// The tools of both families. Every check runs once for each.
 pub const FAMILIES: [&str; 2] = ["iptables", "ip6tables"];
 
-/// Which world of iptables, and in which layers the rules stand.
+/// The variant of iptables, and the layers that hold tunwarden's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     Nft,
     Legacy,
-    /// Rules of ours in iptables and nowhere else.
+    /// tunwarden's rules are in iptables only.
     IptablesAlone,
-    /// Rules of ours in nftables and nowhere else.
+    /// tunwarden's rules are in nftables only.
     NftablesAlone,
 }
 
@@ -37,24 +37,24 @@ impl Backend {
         format!("{more}\n[firewall]\nbackend = \"{}\"\n{layers}", self.word())
     }
 
-    /// The program of a family: `iptables-nft`, or with `-save` behind it.
+    /// The program of a family: `iptables-nft`, or with a suffix such as `-save`.
     pub fn tool(self, family: &str, suffix: &str) -> String {
         format!("{family}-{}{suffix}", self.word())
     }
 
-    /// One change by somebody else: `-A OUTPUT -j ACCEPT`.
+    /// One change by another program, for example `-A OUTPUT -j ACCEPT`.
     pub fn change(self, lab: &Lab, family: &str, words: &str) -> Result<()> {
         let tool = self.tool(family, "");
         lab.host().succeed([tool.as_str(), "-w"].into_iter().chain(words.split(' '))).map(drop)
     }
 
-    /// A restore text by somebody else, with what is there kept.
+    /// Loads the rules of another program and keeps the existing ones.
     pub fn restore(self, lab: &Lab, family: &str, text: &str) -> Result<()> {
         let tool = self.tool(family, "-restore");
         lab.host().command([tool.as_str(), "--noflush"]).stdin(text).succeed().map(drop)
     }
 
-    /// Everything one family holds, without comments and counters.
+    /// All rules of one family, without comments and counters.
     pub fn saved(self, lab: &Lab, family: &str) -> Result<Vec<String>> {
         let text = lab.host().succeed([self.tool(family, "-save")])?;
         let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -69,7 +69,7 @@ impl Backend {
         Ok(wanted.flatten().cloned().collect())
     }
 
-    /// Everything both families hold.
+    /// All rules of both families.
     pub fn all_saved(self, lab: &Lab) -> Result<Vec<String>> {
         Ok([self.saved(lab, FAMILIES[0])?, self.saved(lab, FAMILIES[1])?].concat())
     }
@@ -80,7 +80,7 @@ impl Backend {
         Ok(listing.lines().filter(|line| line.starts_with("-A")).map(ToOwned::to_owned).collect())
     }
 
-    /// Locks with this configuration; hands back what was said.
+    /// Locks with this configuration. Returns what the command printed.
     pub fn lock(self, lab: &Lab, config: &str) -> Result<String> {
         lab.host().file("/etc/tunwarden/config.toml", &self.config(config))?;
         let output = tunwarden(lab, ["lock"])?;

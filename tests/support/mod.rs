@@ -25,8 +25,8 @@ use tunwarden_lab::{Cmd, Lab, Output, Process, SystemBus as Bus, wait_for};
 /// The binary under test.
 pub const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
 
-/// Bound of a wait for something that takes a moment. It is long because a machine that compiles
-/// something else meanwhile is slow; a wait ends as soon as it can.
+/// How long a wait may take before the test fails. It is long because the machine may compile something
+/// else at the same time. A wait ends as soon as its condition holds.
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// The bus with the agent's policy.
@@ -57,15 +57,15 @@ pub fn status(lab: &Lab) -> Result<Value> {
     Ok(status)
 }
 
-/// Compares the kernel with what was applied last without the agent, which would put right what it is
-/// asked about. Fails with exit code 4 where they differ.
+/// Runs `verify` without a bus: an agent would repair the rules before it answers. `verify` compares the
+/// kernel with the rules that were applied last. It exits with 4 if they differ.
 pub fn verify_alone(lab: &Lab) -> Result<Output> {
     let verify = lab.host().command([TUNWARDEN, "verify"]);
     verify.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent").run()
 }
 
-/// Waits for a state that the agent tells and the kernel holds, and gives the whole status then.
-/// Where no agent answers, `status` reads the kernel alone: that is not yet the agent's state.
+/// Waits until the agent reports a state and the kernel holds its rules. Returns the whole status.
+/// If no agent answers, `status` reads only the kernel: that is not yet the agent's state.
 pub fn wait_for_state(lab: &Lab, state: &str) -> Result<Value> {
     let mut last = Value::Null;
     wait_for(&format!("the state is {state}"), SOON, || {
@@ -82,20 +82,20 @@ pub fn chain(lab: &Lab, tool: &str, chain: &str) -> Result<Vec<String>> {
     Ok(listing.lines().filter(|line| line.starts_with("-A")).map(ToOwned::to_owned).collect())
 }
 
-/// Waits until the kernel allows exactly these endpoints, after whatever it allows now.
+/// Waits until the kernel allows exactly these endpoints. It may allow others at first.
 pub fn wait_for_allowance(lab: &Lab, endpoints: &BTreeSet<String>) -> Result<()> {
     wait_for(&format!("the kernel allows {endpoints:?}"), SOON, || {
         Ok(story::allowance(lab).is_ok_and(|allowed| allowed == *endpoints).then_some(()))
     })
 }
 
-/// Starts the agent with the configuration that is there and waits until it answers on the bus.
+/// Starts the agent with the existing configuration and waits until it answers on the bus.
 pub fn start_agent(lab: &Lab) -> Result<Process> {
     start_agent_as(lab, lab.host().command([TUNWARDEN, "agent", "--verbose"]))
 }
 
-/// Starts the agent by a command of the test's own and waits until it answers on the bus. Until then
-/// a verb would be told that there is no agent.
+/// Starts the agent with the test's own command and waits until it answers on the bus. Before that, the
+/// command line reports that no agent runs.
 pub fn start_agent_as(lab: &Lab, command: Cmd) -> Result<Process> {
     let mut agent = command.spawn()?;
     wait_for("the agent answers", SOON, || {
@@ -105,7 +105,7 @@ pub fn start_agent_as(lab: &Lab, command: Cmd) -> Result<Process> {
     Ok(agent)
 }
 
-/// Now, in seconds since the epoch, as the agent counts.
+/// The current time in seconds since the epoch, as the agent counts.
 #[expect(clippy::disallowed_methods, reason = "a test sees from outside when something happens")]
 pub fn seconds() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -1,10 +1,10 @@
-//! A later nft in the place of the system's own.
+//! Replaces the system's nft by a later version or by a fake.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::Lab;
 
-/// That of Debian 13, as it is there: in its own tree, under the name of this system's. Nothing that is
-/// written stays.
+/// Runs nft of Debian 13 in its own file tree, under the path of this system's nft. All writes go to a tmpfs
+/// and are lost at the end.
 const LATER: &str = r#"
     mkdir -p /run/lab/nft /run/lab/sbin
     mount -t tmpfs tmpfs /run/lab/nft
@@ -17,7 +17,7 @@ const LATER: &str = r#"
     printf '#!/bin/sh\nexec /usr/sbin/chroot /run/lab/nft/tree /usr/sbin/nft "$@"\n' >/usr/sbin/nft
     chmod 755 /usr/sbin/nft"#;
 
-/// Gives the host nft 1.1; the kernel is what it is.
+/// Gives the host nft 1.1. The kernel stays the same.
 pub fn later(lab: &Lab) -> Result<()> {
     let cache = std::env::var("TUNWARDEN_LAB_CACHE");
     let tree = format!("{}/machine-trixie", cache.as_deref().unwrap_or("/var/cache/tunwarden-lab"));
@@ -27,13 +27,13 @@ pub fn later(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Puts a shell script in the place of the host's nft; the real one is `$real`.
+/// Replaces the host's nft by a shell script. The script finds the real one at `$real`.
 pub fn fake(lab: &Lab, script: &str) -> Result<()> {
     fake_tool(lab, "nft", script)
 }
 
-/// Puts a shell script in the place of one of the host's tools, until `/usr/sbin` is unmounted; the real
-/// one is `$real`.
+/// Replaces one of the host's tools by a shell script, until `/usr/sbin` is unmounted. The script finds the
+/// real one at `$real`.
 pub fn fake_tool(lab: &Lab, tool: &str, script: &str) -> Result<()> {
     let place = "
         mkdir -p /run/lab/real

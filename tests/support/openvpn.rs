@@ -1,5 +1,5 @@
-//! A plain OpenVPN client with tunwarden's hooks, as a package would install them, and what a test
-//! looks at while it lives.
+//! A plain OpenVPN client with tunwarden's hooks, as a package installs them, and what a test checks while
+//! the client runs.
 #![allow(clippy::disallowed_methods, reason = "a measurement that is printed, and nothing depends on")]
 
 use std::time::{Duration, Instant};
@@ -11,16 +11,16 @@ use tunwarden_lab::{Contract, Flood, Frame, Lab, Process};
 
 use super::{TUNWARDEN, chain, wait_for_state};
 
-/// Where the lab's host has the hook.
+/// Path of the hook on the laboratory's host.
 pub const HOOK: &str = "/etc/openvpn/tunwarden-up";
 
-/// How long OpenVPN may take for a connect, on a machine that has other things to do.
+/// How long OpenVPN may take to connect on a busy machine.
 pub const CONNECT: Duration = Duration::from_secs(30);
 
-/// A host of the internet that echoes, and is reached through the tunnel alone.
+/// A host of the internet that echoes. Packets reach it only through the tunnel.
 pub const ECHO: &str = "203.0.113.9:4000";
 
-/// The client's options with our hooks, which are put into the host.
+/// The client's options with tunwarden's hooks. Writes the hooks to the host.
 pub fn hooked(lab: &Lab, options: ClientOptions) -> Result<ClientOptions> {
     let original = include_str!("../../hooks/openvpn-up");
     let text = original.replace("TUNWARDEN=/usr/bin/tunwarden\n", &format!("TUNWARDEN={TUNWARDEN}\n"));
@@ -29,23 +29,24 @@ pub fn hooked(lab: &Lab, options: ClientOptions) -> Result<ClientOptions> {
     Ok(options.up(HOOK).down(HOOK))
 }
 
-/// Starts a client and waits until it says that it is connected.
+/// Starts a client and waits until its log says that it is connected.
 pub fn connect(lab: &Lab, options: &ClientOptions) -> Result<Process> {
     let mut client = lab.host().openvpn_client(options)?;
     client.wait_for_line(READY, CONNECT)?;
     Ok(client)
 }
 
-/// What the pressure of both families out of the uplink is called in a capture.
+/// The tag of the test's own traffic in a capture.
 pub const PRESSURE: &str = "pressure";
 
-/// Traffic that tries to leave on the uplink, whatever the routes say, until it is dropped.
+/// Starts traffic of both families that tries to leave on the uplink. The first two floods ignore the
+/// routes. The traffic stops when the value is dropped.
 pub fn pressure(lab: &Lab) -> Result<[Flood; 3]> {
     let host = lab.host();
     Ok([
         host.udp("203.0.113.9:4444")?.on("eth0").tag(PRESSURE).flood(100)?,
         host.udp("[2001:db8:9::9]:4444")?.on("eth0").tag(PRESSURE).from_user("nobody").flood(100)?,
-        // No interface: it goes through the tunnel while there is one.
+        // This flood names no interface: its packets take the tunnel while there is one.
         host.udp("203.0.113.9:1194")?.tag(PRESSURE).from_user("nobody").flood(100)?,
     ])
 }
@@ -71,15 +72,15 @@ pub fn endpoint(server: &Server) -> Value {
     })
 }
 
-/// Waits until the machine is protected by an OpenVPN tunnel to this server, and holds status and
-/// kernel to it: nothing else is allowed, in the right family and protocol.
+/// Waits until an OpenVPN tunnel to this server protects the machine. Checks that the status and the kernel
+/// allow only this server, with the right family and protocol.
 pub fn protected_by(lab: &Lab, server: &Server) -> Result<Value> {
     let start = Instant::now();
     let status = wait_for_state(lab, "protected")?;
     println!("protected after {:?}: {status}", start.elapsed());
     let wanted = endpoint(server);
     let tunnel = &status["tunnels"][0];
-    ensure!(tunnel["source"] == "openvpn", "not told of by OpenVPN: {status}");
+    ensure!(tunnel["source"] == "openvpn", "the source is not OpenVPN: {status}");
     ensure!(tunnel["endpoint"] == wanted, "another endpoint in use: {status}");
     ensure!(status["bootstrap"] == json!([wanted]), "more than the endpoint in use is allowed: {status}");
 
@@ -100,7 +101,7 @@ pub fn protected_by(lab: &Lab, server: &Server) -> Result<Value> {
     Ok(status)
 }
 
-/// Waits for a state and says how long that took.
+/// Waits for a state and prints how long that took.
 pub fn becomes(lab: &Lab, state: &str) -> Result<Value> {
     let start = Instant::now();
     let status = wait_for_state(lab, state)?;
@@ -115,7 +116,7 @@ pub fn flows(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The reason with which the agent's log calls the last VPN lost.
+/// The reason that the agent's log gives for the last loss of a VPN.
 pub fn lost_because(agent: &Process) -> Result<String> {
     let log = agent.log();
     let line = log.lines().rfind(|line| line.contains(" is lost: ")).context("no VPN was lost")?;

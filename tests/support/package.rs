@@ -19,7 +19,7 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// Takes the binary under test, so that no older one is tried.
+    /// Packs the binary under test, so that the tests never install an older one.
     ///
     /// # Errors
     /// When it cannot be stripped.
@@ -32,12 +32,12 @@ impl Packages {
         Ok(packages)
     }
 
-    /// The binary that is packed.
+    /// The stripped binary that goes into the package.
     pub fn binary(&self) -> PathBuf {
         self.folder.path().join("release/tunwarden")
     }
 
-    /// Makes the package, as of this version.
+    /// Makes the package with this version number.
     ///
     /// # Errors
     /// When cargo-deb is missing or refuses.
@@ -51,10 +51,10 @@ impl Packages {
     }
 }
 
-/// Runs a program that has to succeed; what it printed.
+/// Runs a program that must succeed. Returns what it printed.
 ///
 /// # Errors
-/// When it does not; with what it said.
+/// When the program fails. The error holds what it printed.
 pub fn succeed(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 
-/// What Docker 20.10 does about its user's chain when it starts: what is in there stays, its own
-/// RETURN goes to the end, and its jump to the top.
+/// What Docker 20.10 does with DOCKER-USER when it starts: it keeps the rules in the chain, moves its own
+/// RETURN to the end, and moves its jump to the top.
 pub const DOCKER_STARTS: &str = "iptables -N DOCKER-USER 2>/dev/null || true
 iptables -A DOCKER-USER -j RETURN
 iptables -I FORWARD -j DOCKER-USER
@@ -13,7 +13,7 @@ iptables -I FORWARD -j DOCKER-USER
 pub struct Row {
     /// The article's rules.
     pub article: Vec<String>,
-    /// Ours.
+    /// tunwarden's rules.
     pub ours: Vec<String>,
     /// Why they differ.
     pub why: String,
@@ -48,7 +48,7 @@ pub fn expanded(page: &str, rule: &str, owners: &[String]) -> Result<Vec<String>
     })
 }
 
-/// Fails with what only the page, or only the kernel has.
+/// Fails if a rule is only on the page or only in the kernel. The error lists both kinds.
 pub fn compare(listed: &[String], held: &[String]) -> Result<()> {
     let only = |these: &[String], those: &[String]| -> Vec<String> {
         these.iter().filter(|line| !those.contains(line)).cloned().collect()

@@ -7,18 +7,18 @@ use tunwarden_lab::{Lab, Process, Session, wait_for};
 
 use super::{SOON, TUNWARDEN, polkit};
 
-/// How long anything on a screen may take on a machine that is busy.
+/// How long a change on the screen may take on a busy machine.
 pub const PATIENT: Duration = Duration::from_secs(30);
 
 /// An ordinary user.
 pub const PERSON: &str = "nobody";
 
-/// What dunst runs for every notification that it puts on the screen: one line in `seen`.
+/// dunst runs this script for every notification on the screen. It writes one line to `seen`.
 const SEEN: &str = "#!/bin/sh\n\
                     printf '%s|%s|%s|%s\\n' \"$DUNST_ID\" \"$DUNST_URGENCY\" \"$DUNST_SUMMARY\" \
                     \"$(printf %s \"$DUNST_BODY\" | tr '\\n' ' ')\" >> /run/person/seen\n";
 
-/// What dunst asks which action is meant, as dmenu would: the line that names the one in `choice`.
+/// dunst runs this script in the place of dmenu to choose an action. It prints the line named in `choice`.
 const CHOOSE: &str = "#!/bin/sh\ngrep -m1 -F \"$(cat /run/person/choice)\"\n";
 
 const DUNSTRC: &str = "[global]\n\
@@ -32,7 +32,7 @@ const DUNSTRC: &str = "[global]\n\
                        summary = \"*\"\n\
                        script = /run/person/seen.sh\n";
 
-/// The pictures, as `make install` puts them there.
+/// The icons, in the folders where `make install` puts them.
 const ICONS: [(&str, &str); 7] = [
     ("protected", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-protected.svg")),
     ("connecting", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-connecting.svg")),
@@ -43,13 +43,13 @@ const ICONS: [(&str, &str); 7] = [
     ("unknown", include_str!("../../desktop/icons/hicolor/scalable/status/tunwarden-unknown.svg")),
 ];
 
-/// `Reconnect` asks polkit; a person at the screen may, which nobody in a laboratory is.
+/// `Reconnect` asks polkit. polkit allows a person at the screen, and a laboratory has no such person.
 const MAY_RECONNECT: &str = r#"polkit.addRule(function(action, subject) {
     if (action.id == "org.tunwarden.agent1.reconnect") { return polkit.Result.YES; }
 });
 "#;
 
-/// Makes this laboratory's person one who may have the VPN connected again.
+/// Allows the user of this laboratory to reconnect the VPN.
 pub fn may_reconnect(lab: &Lab) -> Result<()> {
     polkit::rules(lab, MAY_RECONNECT)
 }
@@ -57,7 +57,7 @@ pub fn may_reconnect(lab: &Lab) -> Result<()> {
 /// A notification that was on the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sight {
-    /// The daemon's number for it: one that replaces another has the same.
+    /// The daemon's number for it. A replacement has the same number.
     pub id: String,
     /// `NORMAL` or `CRITICAL`.
     pub urgency: String,
@@ -67,13 +67,13 @@ pub struct Sight {
     pub body: String,
 }
 
-/// Somebody who looks at the screen.
+/// A user with a desktop session.
 pub struct Person {
     pub session: Session,
 }
 
 impl Person {
-    /// Logs in; nothing runs in the session yet.
+    /// Logs in. No program runs in the session yet.
     pub fn log_in(lab: &Lab, language: &str) -> Result<Self> {
         for (name, icon) in ICONS {
             let path = format!("/usr/share/icons/hicolor/scalable/status/tunwarden-{name}.svg");
@@ -127,7 +127,7 @@ impl Person {
         Ok(None)
     }
 
-    /// Starts what the session starts by itself.
+    /// Starts the programs of the session's autostart.
     pub fn notify(&self) -> Result<Process> {
         let notify = self.session.spawn([TUNWARDEN, "notify", "--verbose"])?;
         let owned = self.session.wait_for_name("org.tunwarden.Notifier1", PATIENT);
@@ -135,7 +135,7 @@ impl Person {
         Ok(notify)
     }
 
-    /// Everything that was on the screen so far, in order.
+    /// All notifications that were on the screen so far, in order.
     pub fn sights(&self) -> Vec<Sight> {
         let seen = self.session.read("seen");
         let sight = |line: &str| {
@@ -169,7 +169,7 @@ impl Person {
         count.trim().parse().with_context(|| count.clone())
     }
 
-    /// Waits until so many are on the screen.
+    /// Waits until `count` notifications are on the screen.
     pub fn wait_displayed(&self, count: usize) -> Result<()> {
         wait_for(&format!("{count} notifications on the screen"), PATIENT, || {
             Ok((self.displayed()? == count).then_some(()))
@@ -177,13 +177,13 @@ impl Person {
         .with_context(|| format!("seen: {:#?}", self.sights()))
     }
 
-    /// Presses the button with these words, by dunst's own menu.
+    /// Presses the button with this text through dunst's own menu.
     pub fn press(&self, label: &str) -> Result<()> {
         self.session.file("choice", label, 0o644)?;
         self.session.succeed(["dunstctl", "context"]).map(drop)
     }
 
-    /// The indicator's name on the session's bus, where a panel would ask it.
+    /// The indicator's name on the session bus. A panel reads the indicator there.
     pub fn wait_for_indicator(&self) -> Result<String> {
         wait_for("the indicator on the session bus", SOON, || {
             let listed = self.session.busctl(&["list", "--no-legend", "--acquired"])?.stdout;

@@ -1,4 +1,4 @@
-//! The agent's signals, as another program on the bus hears them, in the order in which they came.
+//! The agent's signals as another program on the bus receives them, in order of arrival.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
@@ -24,7 +24,7 @@ pub enum Heard {
     State(String, String),
     /// `VpnLost` with name, interface and reason.
     Lost(String, String, String),
-    /// `Repaired` with what was gone, and the program that did it, where that was said.
+    /// `Repaired` with the missing parts, and the program that removed them if the signal names it.
     Repaired(String, Option<String>),
     /// `PropertiesChanged` of the agent's own interface: names and values, printed.
     Properties(BTreeMap<String, String>),
@@ -32,7 +32,7 @@ pub enum Heard {
     Other(String),
 }
 
-/// A subscription; dropped, it ends. One bus that is restarted needs another one.
+/// A subscription. It ends when it is dropped. After a restart of the bus a test needs a new one.
 pub struct Signals {
     heard: Arc<Mutex<Vec<Heard>>>,
     over: Option<oneshot::Sender<()>>,
@@ -40,7 +40,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Starts to receive signals.
     ///
     /// # Errors
     /// When the bus cannot be reached.
@@ -92,7 +92,7 @@ impl Signals {
         self.so_far().into_iter().filter_map(loss).collect()
     }
 
-    /// Every repair so far: what was gone, and who did it.
+    /// Every repair so far: what was missing, and which program removed it.
     pub fn repairs(&self) -> Vec<(String, Option<String>)> {
         let repair = |heard| match heard {
             Heard::Repaired(what, by) => Some((what, by)),
@@ -101,7 +101,7 @@ impl Signals {
         self.so_far().into_iter().filter_map(repair).collect()
     }
 
-    /// Waits for the `count`th change to a state. What the agent said before has been heard then.
+    /// Waits for the `count`th change to a state. All earlier signals of the agent have arrived then.
     ///
     /// # Errors
     /// When it does not come.

@@ -1,5 +1,5 @@
-//! A desktop with a VPN, and traffic that never stops trying to leave it in clear while something
-//! happens. What the ISP saw of that traffic is the verdict.
+//! A desktop with a VPN, and programs that send packets in clear during the whole test. The test passes if
+//! the ISP captured none of these packets.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use super::{SOON, agent, bus, chain, wait_for_state};
 /// Packets a second of each flood.
 const RATE: u32 = 100;
 
-/// Traffic of every kind that must never leave in clear, and the ISP's eye on it.
+/// Traffic of every kind that must never leave in clear, and a capture at the ISP.
 pub struct Story {
     capture: Capture,
     floods: Vec<(&'static str, Flood)>,
-    /// How many frames were captured before nothing might leave any more.
+    /// Number of frames that were captured before `close`.
     from: usize,
 }
 
 impl Story {
-    /// Starts the floods, and sees each of them leave: without the agent nothing holds them.
+    /// Starts the floods and waits until the ISP sees each of them: without the agent nothing blocks them.
     ///
     /// # Errors
     /// When one is not seen.
@@ -36,7 +36,7 @@ impl Story {
             ("udp6", host.udp("[2001:db8:9::9]:4000")?.from_user("nobody")),
             ("ping4", host.ping(INTERNET)),
             ("ping6", host.ping(INTERNET_V6)),
-            // To the server itself, by somebody who is no VPN client.
+            // To the VPN server, from a user who runs no VPN client.
             ("server", host.udp(&format!("{VPN}:1194"))?.from_user("nobody")),
         ];
         let floods = floods.map(|(tag, probe)| Ok((tag, probe.tag(tag).flood(RATE)?)));
@@ -46,7 +46,7 @@ impl Story {
         Ok(story)
     }
 
-    /// Waits until some of every flood has left in clear from now on.
+    /// Waits until new packets of every flood leave in clear.
     ///
     /// # Errors
     /// When one is not seen.
@@ -60,10 +60,10 @@ impl Story {
         Ok(())
     }
 
-    /// Waits until each flood has tried for a second, and none of it has left meanwhile.
+    /// Waits for a period in which each flood sends for a second and none of its packets leaves.
     ///
     /// # Errors
-    /// When they do not stop leaving.
+    /// When packets still leave after the timeout.
     pub fn await_silence(&self) -> Result<()> {
         wait_for("nothing leaves any more", SOON, || {
             let count = |frames: Vec<Frame>| frames.iter().filter(|frame| frame.tag.is_some()).count();
@@ -73,12 +73,12 @@ impl Story {
         })
     }
 
-    /// Ends every flood: nobody sends anything any more.
+    /// Stops every flood.
     pub fn quiet(&mut self) {
         self.floods.clear();
     }
 
-    /// From now on nothing may leave.
+    /// From this call on no packet may leave.
     ///
     /// # Errors
     /// When the capture has failed.
@@ -87,10 +87,10 @@ impl Story {
         Ok(())
     }
 
-    /// Lets every flood try on for a moment, then judges all that left since it was closed.
+    /// Waits until every flood has sent more packets. Then checks every packet that left since `close`.
     ///
     /// # Errors
-    /// When anything was clear; `promise` says what was broken by it.
+    /// When a packet left in clear. `promise` names the broken promise.
     pub fn check(&self, promise: &str, contract: &Contract) -> Result<()> {
         for (_, flood) in &self.floods {
             flood.await_more(20)?;
@@ -102,7 +102,7 @@ impl Story {
         Ok(())
     }
 
-    /// What left since it was closed.
+    /// The packets that left since `close`.
     ///
     /// # Errors
     /// When the capture has failed.
@@ -111,7 +111,7 @@ impl Story {
     }
 }
 
-/// Everything of a desktop with one VPN server, the agent on guard, and a story going on.
+/// A desktop with one VPN server, a running agent, and the floods of a [`Story`].
 pub struct Desktop<'a> {
     pub lab: &'a Lab,
     pub story: Story,
@@ -140,7 +140,7 @@ impl<'a> Desktop<'a> {
         Self::of(lab, config, options, &remote)
     }
 
-    /// The same with a profile that names its server like this.
+    /// The same with a profile whose server has this name.
     ///
     /// # Errors
     /// When something does not start.
@@ -148,7 +148,7 @@ impl<'a> Desktop<'a> {
         Self::of(lab, config, ServerOptions::default(), remote)
     }
 
-    /// The same with another server, and a profile that names it like this.
+    /// The same with another server, and a profile that uses this name for it.
     ///
     /// # Errors
     /// When something does not start.
@@ -169,10 +169,10 @@ impl<'a> Desktop<'a> {
         Ok(Self { lab, story, signals, agent, nm, server, bus })
     }
 
-    /// The VPN comes up and carries packets.
+    /// Connects the VPN and waits until it carries packets.
     ///
     /// # Errors
-    /// When it does not.
+    /// When the VPN does not connect or carries no packets.
     pub fn connect(&self) -> Result<Value> {
         self.nm.up("lab")?;
         let status = wait_for_state(self.lab, "protected")?;
@@ -180,8 +180,8 @@ impl<'a> Desktop<'a> {
         Ok(status)
     }
 
-    /// Pings the internet until it answers. That they went through the tunnel is what
-    /// [`Desktop::check`] says: in clear they would be seen.
+    /// Pings the internet until it answers. [`Desktop::check`] shows that the pings used the tunnel: it fails
+    /// if they left in clear.
     ///
     /// # Errors
     /// When there is no answer.
@@ -192,18 +192,19 @@ impl<'a> Desktop<'a> {
         })
     }
 
-    /// Nothing was clear so far.
+    /// Checks that no packet left in clear so far.
     ///
     /// # Errors
-    /// When something was.
+    /// When a packet left in clear.
     pub fn check(&self, promise: &str) -> Result<()> {
         self.story.check(promise, &contract(&[&self.server])?)
     }
 
-    /// A state, enforced, in which the kernel allows exactly the one endpoint, and nothing was clear.
+    /// Checks that this state is enforced, that the kernel allows exactly the one endpoint, and that no
+    /// packet left in clear.
     ///
     /// # Errors
-    /// When one of them is not so.
+    /// When one of these checks fails.
     pub fn check_state(&self, state: &str, promise: &str) -> Result<Value> {
         let status = wait_for_state(self.lab, state).with_context(|| promise.to_owned())?;
         assert_eq!(allowance(self.lab)?, set(&[self.server.endpoint()]), "{promise}: the allowance");
@@ -215,7 +216,7 @@ impl<'a> Desktop<'a> {
 /// The contract on the laboratory's first link, with these servers.
 ///
 /// # Errors
-/// Never; the parser could.
+/// When a prefix or an endpoint does not parse, which never happens here.
 pub fn contract(servers: &[&Server]) -> Result<Contract> {
     let contract = Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.discovery();
     servers.iter().try_fold(contract, |contract, server| contract.endpoint(&server.endpoint()))
