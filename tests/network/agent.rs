@@ -1,5 +1,5 @@
-//! The agent dies, comes back, comes early or late, and its neighbours do the same: nothing leaves
-//! in clear meanwhile, and it finds again what is so.
+//! The agent dies, comes back, and starts early or late, and so do the services it uses. Nothing leaves in
+//! clear during that time, and the agent finds the state again.
 
 use crate::support;
 
@@ -13,7 +13,8 @@ use support::story::{Desktop, allowance, set};
 use support::{SOON, TUNWARDEN, bus, chain, status, tunwarden, wait_for_state};
 use tunwarden_lab::{TAG_MARK, wait_for, wait_until, with_lab};
 
-/// Kills the agent, lets the floods go on, starts it again; the state is as it was, since then.
+/// Kills the agent while the floods continue, and starts it again. Checks that the state and its start time
+/// are the same as before.
 fn dies_and_returns(desktop: &mut Desktop<'_>, state: &str) -> Result<()> {
     let before = wait_for_state(desktop.lab, state)?;
     let (states, losses) = (desktop.signals.states().len(), desktop.signals.losses().len());
@@ -34,7 +35,7 @@ fn dies_and_returns(desktop: &mut Desktop<'_>, state: &str) -> Result<()> {
     Ok(())
 }
 
-/// What is dated anew after this differs from what was found again.
+/// Waits for the next second. A new date then differs from a date that the agent restored.
 fn await_the_next_second(status: &Value) -> Result<()> {
     let moments = std::iter::once(&status["since"])
         .chain(status["tunnels"].as_array().into_iter().flatten().map(|tunnel| &tunnel["since"]));
@@ -67,7 +68,10 @@ fn an_agent_killed_in_any_state_leaves_the_rules_and_finds_the_state_again() -> 
         let losses = desktop.signals.losses().len();
         desktop.agent = support::start_agent(lab)?;
         desktop.check_state("lost", "the VPN was lost while no agent ran")?;
-        ensure!(desktop.signals.losses().len() == losses + 1, "a loss that nobody saw is told once");
+        ensure!(
+            desktop.signals.losses().len() == losses + 1,
+            "the agent does not report an unseen loss exactly once"
+        );
         Ok(())
     })
 }
@@ -112,7 +116,7 @@ fn dies_and_returns_paused(desktop: &mut Desktop<'_>) -> Result<()> {
 }
 
 #[test]
-fn an_agent_told_to_end_leaves_every_rule() -> Result<()> {
+fn an_agent_that_ends_on_sigterm_leaves_every_rule() -> Result<()> {
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
@@ -129,7 +133,7 @@ fn an_agent_told_to_end_leaves_every_rule() -> Result<()> {
         ensure!(before.iter().any(|rule| rule.contains("VPN_BOOTSTRAP")), "{before:?}");
         ensure!(desktop.agent.stop()?.success(), "SIGTERM is no failure");
         assert_eq!(rules()?, before);
-        desktop.check("the agent was told to end")
+        desktop.check("the agent ended on SIGTERM")
     })
 }
 
@@ -146,18 +150,20 @@ fn a_second_agent_refuses_and_names_the_first() -> Result<()> {
     })
 }
 
-/// Whoever could lock its file would keep it from starting, and have `release` end what bears its number.
+/// A user who can lock the agent's file can prevent its start, and can make `release` end another process.
 #[test]
-fn nobody_without_root_can_pass_for_an_agent() -> Result<()> {
+fn only_root_can_lock_the_agents_file() -> Result<()> {
     const HOLD: &str = "exec 9<\"$1\" && flock -s 9 && echo held && exec sleep infinity";
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "")?;
         desktop.agent.kill()?;
         let hold = |file: &str| lab.host().command(["bash", "-c", HOLD, "hold", file]).user("nobody").spawn();
         let mut control = hold("/etc/passwd")?;
-        control.wait_for_line("held", SOON).context("the control failed: he cannot lock a file at all")?;
+        control.wait_for_line("held", SOON).context("the control failed: the user cannot lock any file")?;
         let mut held = hold("/run/tunwarden/agent.lock")?;
-        wait_until("he holds it or was refused", SOON, || held.log().contains("held") || !held.is_running())?;
+        wait_until("the user holds the lock or was refused", SOON, || {
+            held.log().contains("held") || !held.is_running()
+        })?;
         desktop.agent = support::start_agent(lab)?;
         desktop.check_state("locked", "the agent came back")?;
         Ok(())
@@ -192,7 +198,7 @@ fn a_good_configuration_is_taken_without_a_gap_and_a_bad_one_is_refused() -> Res
         desktop.agent.wait_for_lines("the configuration was refused", 4, SOON)?;
         assert_eq!(lan()?, 0, "the old one stays in force after a signal too");
 
-        // The next agent finds the broken file, and the configuration that was in force.
+        // The next agent finds the broken file and uses the configuration that was in force.
         desktop.agent.kill()?;
         desktop.agent = support::start_agent(lab)?;
         desktop.agent.wait_for_line("in force last is in force", SOON)?;
@@ -216,7 +222,7 @@ fn a_good_configuration_is_taken_without_a_gap_and_a_bad_one_is_refused() -> Res
 }
 
 #[test]
-fn systemd_is_told_that_it_is_ready_what_is_so_and_that_it_lives() -> Result<()> {
+fn systemd_receives_readiness_status_and_watchdog_messages() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let socket = UnixDatagram::bind(lab.host().outside("/run/notify"))?;
@@ -305,13 +311,13 @@ fn the_journal_gets_priorities_and_fields_and_other_files_get_text() -> Result<(
         ensure!(warning["MESSAGE"].contains("ends the pause"), "a warning: {warning:#?}");
         ensure!(agent.stop()?.success() && agent.log().is_empty(), "twice in the journal: {}", agent.log());
 
-        // The variable is inherited, but standard error is another file.
+        // The process inherits the variable, but its standard error is another file.
         let other = lab.host().command([TUNWARDEN, "agent"]).env("JOURNAL_STREAM", "1:1");
         let mut agent = support::start_agent_as(lab, other)?;
         agent.wait_for_line("on the system bus as", SOON)?;
         agent.stop()?;
 
-        // Commands do not connect to the journal: their lines have a prefix that it reads.
+        // Commands do not connect to the journal. The journal reads the priority prefix of their lines.
         lab.host().file("/etc/tunwarden/config.toml", "[lann]\n")?;
         let lock = in_journal(lab, "lock").run()?;
         let lines = |text: &str, prefix: &str| text.lines().all(|line| line.starts_with(prefix));

@@ -1,5 +1,5 @@
-//! The article's rules against ours, one by one: `docs/article.md` lists every rule of both, and
-//! whatever it does not list fails, on either side.
+//! Compares the article's rules with tunwarden's, one by one. `docs/article.md` lists every rule of both. A
+//! rule that the page does not list fails the test.
 
 use crate::support;
 
@@ -25,7 +25,7 @@ fn owners(lab: &Lab) -> Result<Vec<String>> {
     Ok(found.iter().map(ToString::to_string).collect())
 }
 
-/// What a table holds as the page writes it.
+/// The rules of a table, in the notation of the page.
 fn held(lab: &Lab, table: &str) -> Result<Vec<String>> {
     let listing = lab.host().succeed(["iptables-nft", "-w", "-t", table, "-S"])?;
     let prefix = if table == "filter" { String::new() } else { format!("{table}: ") };
@@ -40,7 +40,7 @@ fn chain(line: &str) -> String {
     format!("{table} {}", rule.split(' ').take(2).collect::<Vec<_>>().join(" "))
 }
 
-/// By chain, each chain's own order kept.
+/// Groups the rules by chain and keeps the order within each chain.
 fn by_chain(mut lines: Vec<String>) -> Vec<String> {
     lines.sort_by_key(|line| chain(line));
     lines
@@ -54,7 +54,7 @@ fn the_page_lists_every_rule_that_the_articles_scripts_make() {
         }
         let mut held = held(lab, "filter")?;
         let mut listed: Vec<String> = rows(PAGE)?.into_iter().flat_map(|row| row.article).collect();
-        // Where the orders differ, the page keeps ours.
+        // Where the orders differ, the page uses tunwarden's order.
         held.sort();
         listed.sort();
         ensure!(held.len() > 15, "the scripts did nothing: {held:#?}");
@@ -111,7 +111,7 @@ fn ipv6_holds_the_same_chains_and_jumps() {
                 Ok(listing.lines().filter(ours).map(ToOwned::to_owned).collect())
             };
             let (v4, mut v6) = (frame("iptables-nft")?, frame("ip6tables-nft")?);
-            // The one chain that the page gives to IPv6 alone.
+            // The page lists this one chain for IPv6 only.
             let alone = v6.iter().position(|line| line == "-N DOCKER_VPN_IPV6");
             ensure!(alone.is_some() == (table == "filter"), "{table}: {v6:?}");
             alone.map(|at| v6.remove(at));

@@ -1,5 +1,5 @@
-//! The article's three forms of its rules for containers against ours, one by one:
-//! `docs/article-docker.md` lists every rule of both, and whatever it does not list fails.
+//! Compares the article's three sets of rules for containers with tunwarden's, one by one.
+//! `docs/article-docker.md` lists every rule of both. A rule that the page does not list fails the test.
 
 use crate::support;
 
@@ -25,13 +25,13 @@ fn held(lab: &Lab) -> Result<Vec<String>> {
     Ok(sorted(listing.lines().filter(of_containers).map(ToOwned::to_owned).collect()))
 }
 
-/// By chain, each chain's own order kept.
+/// Groups the rules by chain and keeps the order within each chain.
 fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort_by_key(|line| line.split(' ').nth(1).map(ToOwned::to_owned));
     lines
 }
 
-/// The script and the example, each on a machine of its own where Docker has started.
+/// Applies the script and the example, each on its own machine after Docker has started.
 fn the_page_lists_both(example: &str, script: &str, config: &str) -> Result<()> {
     let rows = below(example)?;
     ensure!(rows.len() > 4, "the table of {example} was not read");

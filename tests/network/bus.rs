@@ -1,5 +1,4 @@
-//! The interface that other programs are written against: `org.tunwarden.Agent1`, and the JSON of
-//! `tunwarden status`.
+//! The interface for other programs: `org.tunwarden.Agent1`, and the JSON of `tunwarden status`.
 
 use crate::support;
 
@@ -12,7 +11,7 @@ use support::story::{Desktop, set};
 use support::{SOON, TUNWARDEN, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
-/// Design, section 5: what may be added to and never changed.
+/// The fixed interface: later versions may add members and must not change these.
 const FIXED: [&str; 19] = [
     "property Version s",
     "property State s",
@@ -35,7 +34,7 @@ const FIXED: [&str; 19] = [
     "signal EnforcementFailed s",
 ];
 
-/// What the agent on the bus has, as `busctl introspect` lists it.
+/// The agent's members on the bus, as `busctl introspect` lists them.
 fn members(lab: &Lab) -> Result<BTreeSet<String>> {
     let listed = "busctl --system introspect org.tunwarden.Agent1 /org/tunwarden/Agent1 org.tunwarden.Agent1";
     let listed = lab.host().succeed(listed.split(' '))?;
@@ -53,7 +52,7 @@ fn members(lab: &Lab) -> Result<BTreeSet<String>> {
 }
 
 #[test]
-fn the_interface_on_the_bus_is_the_one_that_is_promised() -> Result<()> {
+fn the_interface_on_the_bus_is_the_documented_one() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         let members = members(lab)?;
@@ -64,7 +63,7 @@ fn the_interface_on_the_bus_is_the_one_that_is_promised() -> Result<()> {
     })
 }
 
-/// Every member of our interface with its types, names and promises, a line each.
+/// Every member of tunwarden's interface with its types, names and annotations, one line each.
 fn described(xml: &str) -> Result<BTreeSet<String>> {
     let node = zbus_xml::Node::from_reader(xml.as_bytes())?;
     let ours = node.interfaces().iter().find(|one| one.name() == "org.tunwarden.Agent1");
@@ -137,7 +136,7 @@ fn root_alone_may_own_the_name_and_everybody_may_read() -> Result<()> {
 }
 
 #[test]
-fn calls_in_the_middle_of_a_commit_are_answered_and_the_last_word_holds() -> Result<()> {
+fn calls_during_a_commit_are_answered_and_the_last_call_wins() -> Result<()> {
     with_lab(|lab| {
         let _desktop = Desktop::new(lab, "")?;
         let huge = "x".repeat(100_000);
@@ -150,7 +149,7 @@ fn calls_in_the_middle_of_a_commit_are_answered_and_the_last_word_holds() -> Res
                     .chain(words.iter().copied());
                 lab.host().command(words.map(str::to_owned)).spawn()
             };
-            // Each moves the rules or looks at them; some make no sense.
+            // Each call changes the rules or reads them. Some calls are invalid.
             let mut calls = [
                 call(&["Pause", "t", "3600"])?,
                 call(&["Verify"])?,
@@ -195,7 +194,7 @@ fn properties_changed_carries_what_changed_and_nothing_else() -> Result<()> {
             Heard::Properties(changed) => Some(changed),
             Heard::State(..) | Heard::Lost(..) | Heard::Repaired(..) | Heard::Other(_) => None,
         });
-        // Until the VPN comes up, the agent is still learning what there is.
+        // The agent still learns about the system until the VPN comes up.
         for changed in changes.skip_while(|changed| !changed.contains_key("State")) {
             ensure!(!changed.is_empty(), "a change of nothing");
             for (name, value) in changed {
@@ -205,7 +204,7 @@ fn properties_changed_carries_what_changed_and_nothing_else() -> Result<()> {
         }
         ensure!(known.get("State").is_some_and(|state| state.contains("locked")), "{known:?}");
         let changed: BTreeSet<String> = known.into_keys().collect();
-        // All of it may be over within one second.
+        // All changes may happen within one second.
         let (least, most) = (set(&["State", "Tunnels"]), set(&["Since", "State", "Tunnels", "Verdict"]));
         ensure!(changed.is_superset(&least) && changed.is_subset(&most), "the allowance stayed: {changed:?}");
 
@@ -227,12 +226,12 @@ fn properties_changed_carries_what_changed_and_nothing_else() -> Result<()> {
     })
 }
 
-/// A bus that hangs holds up neither the agent nor, when it goes on, any word of a loss.
+/// A bus that hangs does not delay the agent. After the bus continues, every signal of a loss arrives.
 #[test]
-fn every_loss_while_the_bus_hangs_is_told_when_it_goes_on() -> Result<()> {
+fn every_loss_while_the_bus_hangs_is_reported_afterwards() -> Result<()> {
     const ROUNDS: usize = 60;
     with_lab(|lab| {
-        // Long lists, so that what is told does not fit into the socket of a bus that reads nothing.
+        // Long lists make the signals too large for the socket buffer of a bus that does not read.
         let servers: Vec<String> = (1..=250).map(|last| format!("\"192.0.2.{last}\"")).collect();
         let mut desktop = Desktop::new(lab, &format!("[bootstrap]\nservers = [{}]\n", servers.join(", ")))?;
         desktop.connect()?;
@@ -253,7 +252,7 @@ fn every_loss_while_the_bus_hangs_is_told_when_it_goes_on() -> Result<()> {
         desktop.agent.wait_for_lines("protected -> lost;", ROUNDS + 1, SOON)?;
         desktop.bus.signal(Signal::SIGCONT)?;
         desktop.signals.wait_for("lost", ROUNDS + 1)?;
-        wait_for("every loss is told", SOON, || {
+        wait_for("every loss is reported", SOON, || {
             Ok((desktop.signals.losses().len() == ROUNDS + 1).then_some(()))
         })
         .with_context(|| format!("{:?}", desktop.signals.losses()))?;
@@ -269,7 +268,7 @@ fn every_loss_while_the_bus_hangs_is_told_when_it_goes_on() -> Result<()> {
 }
 
 #[test]
-fn status_says_the_same_to_people_to_programs_and_by_its_exit() -> Result<()> {
+fn status_agrees_in_its_text_its_json_and_its_exit_code() -> Result<()> {
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "")?;
         let code = || anyhow::Ok(tunwarden(lab, ["status"])?.status.code());
@@ -304,7 +303,7 @@ fn status_says_the_same_to_people_to_programs_and_by_its_exit() -> Result<()> {
         let people = tunwarden(lab, ["status"])?.stdout;
         ensure!(people.starts_with("protected") && people.contains("tun0 (lab)"), "{people}");
 
-        // A kernel that does not hold the rules: put right before anybody asks, and said.
+        // The kernel does not hold the rules: the agent repairs them at once and reports it.
         lab.host().succeed(["iptables", "-F", "VPN_TUNNEL"])?;
         watch.wait_for_line(r#""repairs":1"#, SOON)?;
         assert_eq!(code()?, Some(0), "it was repaired");
@@ -322,11 +321,11 @@ fn status_says_the_same_to_people_to_programs_and_by_its_exit() -> Result<()> {
 }
 
 #[test]
-fn status_is_coloured_on_a_terminal_alone_and_is_watched_in_its_place() -> Result<()> {
+fn status_has_colours_only_on_a_terminal_and_watch_redraws_in_place() -> Result<()> {
     with_lab(|lab| {
         let _bus = support::bus(lab)?;
         let _agent = support::agent(lab, "")?;
-        // `script` gives it a terminal, and hands on what it writes there.
+        // `script` gives the command a terminal and copies its output.
         let shown = |no_colour: &str, verb: &str| {
             let command = lab.host().command(["script", "-qec", &format!("{TUNWARDEN} {verb}"), "/dev/null"]);
             command.env("TERM", "xterm").env("NO_COLOR", no_colour)
@@ -341,7 +340,7 @@ fn status_is_coloured_on_a_terminal_alone_and_is_watched_in_its_place() -> Resul
         let json = shown("", "status --json").run()?.stdout;
         ensure!(!json.contains('\u{1b}') && json.contains("\"state\":\"locked\""), "{json:?}");
 
-        // Up over what stands there, and clear: every second, and at once when something changes.
+        // The command moves the cursor up and clears: every second, and at once after a change.
         let mut watch = shown("1", "status --watch").spawn()?;
         watch.wait_for_lines("A\u{1b}[Jlocked", 2, SOON)?;
         ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());

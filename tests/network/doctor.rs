@@ -1,4 +1,4 @@
-//! The doctor on a real machine of the laboratory: healthy, and with one thing after another wrong.
+//! The doctor in the laboratory: on a healthy machine, and with one fault after another.
 
 use crate::support;
 
@@ -12,7 +12,7 @@ use tunwarden_lab::{Lab, with_lab};
 
 const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
 
-/// The words for what the doctor finds; each comes with a way to mend it, and the exit says the same.
+/// The codes of the doctor's findings. Each finding has a fix, and the exit code agrees with the findings.
 fn found(lab: &Lab) -> Result<BTreeSet<String>> {
     let output = tunwarden(lab, ["doctor", "--json"])?;
     let report: Value = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
@@ -33,7 +33,7 @@ fn the_doctor_finds_what_is_wrong_and_nothing_else() -> Result<()> {
         let _bus = bus(lab)?;
         let host = lab.host();
         host.file("/etc/xdg/autostart/tunwarden-notify.desktop", "[Desktop Entry]\n")?;
-        // The laboratory sees what is installed on the machine it runs on.
+        // The laboratory sees the programs of the machine it runs on.
         host.file("/etc/nftables.conf", "")?;
         host.file("/etc/ufw/ufw.conf", "ENABLED=no\n")?;
         host.succeed(["rm", "-f", "/etc/systemd/system/multi-user.target.wants/firewalld.service"])?;
@@ -89,7 +89,7 @@ fn the_doctor_finds_what_is_wrong_and_nothing_else() -> Result<()> {
     })
 }
 
-/// A firewall that only iptables holds, closed by `lock`, with no agent.
+/// A machine locked in iptables only, without an agent.
 fn locked(lab: &Lab, backend: &str) -> Result<()> {
     let config = format!("{CONFIG}[firewall]\nbackend = \"{backend}\"\n");
     lab.host().file("/etc/tunwarden/config.toml", &config)?;
@@ -105,7 +105,7 @@ fn the_second_reader_agrees_in_both_worlds_of_iptables() -> Result<()> {
             locked(lab, backend)?;
             let healthy = found(lab)?;
             ensure!(!healthy.iter().any(|id| id.contains("reader")), "{backend}: {healthy:?}");
-            // Both readers see that a jump and a chain are gone; the rules are not in force, and nobody disagrees.
+            // Both readers see that a jump and a chain are missing. The rules are not in force. The readers agree.
             let tool = if backend == "legacy" { "iptables-legacy" } else { "iptables" };
             lab.host().succeed([tool, "-w", "-D", "OUTPUT", "-j", "OUTPUT_VPN_KILL_SWITCH"])?;
             let open = found(lab)?;
@@ -122,7 +122,7 @@ fn the_doctor_says_when_the_second_reader_sees_something_else_and_when_it_hangs(
     with_lab(|lab| {
         locked(lab, "auto")?;
         let host = lab.host();
-        // Our own reader uses iptables-save, so a stand-in for iptables deceives only the other one.
+        // The first reader uses iptables-save, so a fake iptables deceives only the second one.
         let stand_in = |script: &str| {
             host.file_with_mode("/run/stand-in", &format!("#!/bin/sh\n{script}\n"), 0o755)?;
             host.succeed(["ln", "-sf", "/run/stand-in", "/etc/alternatives/ip6tables"]).map(drop)
@@ -147,7 +147,7 @@ fn the_doctor_says_when_the_second_reader_sees_something_else_and_when_it_hangs(
     })
 }
 
-/// A journalctl that prints one line and keeps what it was asked.
+/// A fake journalctl that prints one line and stores its arguments.
 fn journal(lab: &Lab, line: &str) -> Result<()> {
     let script =
         format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >/run/asked\nchmod 666 /run/asked\necho '{line}'\n");
@@ -181,7 +181,7 @@ fn a_bundle_holds_everything_but_addresses_and_names() -> Result<()> {
         for original in ["198.51.100.7", "203.0.113.77", "secretplace", "marsbase"] {
             ensure!(!all.contains(original), "{original} is in the archive: {all}");
         }
-        // The same word for the same server, in what both layers hold and in what is said of it.
+        // The same placeholder stands for the same server, in the rules of both layers and in the status.
         let status = part(lab, archive, "status.txt")?;
         let word = status
             .split_whitespace()
@@ -204,7 +204,7 @@ fn a_bundle_holds_everything_but_addresses_and_names() -> Result<()> {
                 && part(lab, open, "status.txt")?.contains("198.51.100.7")
         );
 
-        // An ordinary user gets what an ordinary user can read.
+        // The bundle of an ordinary user holds only what that user can read.
         host.succeed(["install", "-d", "-o", "nobody", "/run/nobodys"])?;
         let nobodys =
             host.command([TUNWARDEN, "doctor", "--bundle", "/run/nobodys/r.tar.gz"]).user("nobody").run()?;

@@ -1,4 +1,4 @@
-//! IPv6 of containers where Docker makes no rules for it, and where it does.
+//! IPv6 of containers, with a Docker that makes no rules for IPv6 and with one that does.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::openvpn::ServerOptions;
@@ -12,7 +12,7 @@ use crate::support::{SOON, agent, bus, wait_for_state};
 /// A host of the internet, and the server's own address in the tunnel.
 const INTERNET: &str = "2001:db8:9::9";
 
-/// How often the kernel has passed on a ping of IPv6 to the internet.
+/// How many IPv6 pings to the internet the kernel has forwarded.
 fn passed_on(lab: &Lab) -> Result<u64> {
     let rule = "-A POSTROUTING -d 2001:db8:9::9/128 -p ipv6-icmp";
     let listing = || lab.host().succeed(["ip6tables", "-w", "-t", "mangle", "-v", "-S"]);
@@ -34,8 +34,8 @@ fn reaches(docker: &Docker, from: &str, to: &str) -> Result<()> {
         .with_context(|| format!("{from} to {to}"))
 }
 
-/// Two containers on each of three networks: Docker's own, a user's and an internal one. Those of the
-/// internal one take the way out that Docker did not give them.
+/// Starts two containers on each of three networks: Docker's own, a user's and an internal one. The
+/// containers on the internal network get a default route that Docker did not give them.
 fn containers(lab: &Lab, docker: &Docker) -> Result<()> {
     user_network(docker)?;
     let inner =
@@ -60,7 +60,7 @@ fn containers(lab: &Lab, docker: &Docker) -> Result<()> {
         .map(drop)
 }
 
-/// Containers on one bridge reach one another, those of an internal network too.
+/// Checks that containers on one bridge reach one another, also on an internal network.
 fn neighbours_talk(docker: &Docker) -> Result<()> {
     for (from, to, network) in [("one", "two", "bridge"), ("three", "four", "user"), ("five", "six", "inner")]
     {
@@ -69,7 +69,7 @@ fn neighbours_talk(docker: &Docker) -> Result<()> {
     Ok(())
 }
 
-/// What an internal network sends out is not passed on.
+/// Checks that the kernel forwards no packet from the internal network.
 fn internal_stays_internal(lab: &Lab, docker: &Docker) -> Result<()> {
     let before = passed_on(lab)?;
     ensure!(!answered(docker, "five", INTERNET)?, "an internal network has the internet");
@@ -98,7 +98,7 @@ fn containers_have_ipv6_where_docker_makes_no_rules_for_it(engine: Engine) -> Re
         nm.add_vpn("lab", &server)?;
         let docker = lab.host().docker(engine, IPV6)?;
         containers(lab, &docker)?;
-        // Such a Docker does no address translation either; an administrator who wants it does.
+        // This Docker does no address translation either. The administrator adds it.
         let nat = "-w -t nat -A POSTROUTING -s fd00:d00::/24 -o tun+ -j MASQUERADE";
         lab.host().succeed(["ip6tables"].into_iter().chain(nat.split(' ')))?;
         neighbours_talk(&docker).context("the control, without tunwarden")?;

@@ -1,4 +1,4 @@
-//! A locked machine, and containers that flood through everything Docker does, and others do to it.
+//! A locked machine whose containers flood while Docker and other tools change the rules.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Docker, Engine, Lab, with_lab};
@@ -9,7 +9,7 @@ use crate::support::docker::{
 };
 use crate::support::kernel::FAMILIES;
 
-/// A Docker with a flooding container on its own bridge, and one on a user's network.
+/// Starts Docker with one flooding container on Docker's own bridge and one on a user's network.
 fn flooding_docker(lab: &Lab, engine: Engine) -> Result<Docker> {
     count_tries(lab)?;
     let docker = lab.host().docker(engine, IPV6)?;
@@ -19,7 +19,7 @@ fn flooding_docker(lab: &Lab, engine: Engine) -> Result<Docker> {
     Ok(docker)
 }
 
-fn nothing_leaves_whatever_docker_does(engine: Engine, bridge_netfilter: &str) -> Result<()> {
+fn nothing_leaves_while_docker_changes_rules(engine: Engine, bridge_netfilter: &str) -> Result<()> {
     with_lab(|lab| {
         let mut docker = flooding_docker(lab, engine)?;
         println!("Docker {}", docker.version()?);
@@ -66,20 +66,20 @@ fn nothing_leaves_whatever_docker_does(engine: Engine, bridge_netfilter: &str) -
 }
 
 with_each_engine!(
-    nothing_leaves_whatever_docker_does_with_bridges_filtered,
-    nothing_leaves_whatever_docker_does_with_bridges_unfiltered,
+    nothing_leaves_while_docker_changes_rules_with_bridges_filtered,
+    nothing_leaves_while_docker_changes_rules_with_bridges_unfiltered,
     no_container_leaves_when_another_tool_flushes_filter,
 );
 
-fn nothing_leaves_whatever_docker_does_with_bridges_filtered(engine: Engine) -> Result<()> {
-    nothing_leaves_whatever_docker_does(engine, "1")
+fn nothing_leaves_while_docker_changes_rules_with_bridges_filtered(engine: Engine) -> Result<()> {
+    nothing_leaves_while_docker_changes_rules(engine, "1")
 }
 
-fn nothing_leaves_whatever_docker_does_with_bridges_unfiltered(engine: Engine) -> Result<()> {
-    nothing_leaves_whatever_docker_does(engine, "0")
+fn nothing_leaves_while_docker_changes_rules_with_bridges_unfiltered(engine: Engine) -> Result<()> {
+    nothing_leaves_while_docker_changes_rules(engine, "0")
 }
 
-/// Who flushes filter takes the host's lock with it, and mangle holds the containers still.
+/// A flush of filter also removes the lock of the host. mangle still blocks the containers.
 fn no_container_leaves_when_another_tool_flushes_filter(engine: Engine) -> Result<()> {
     with_lab(|lab| {
         let _docker = flooding_docker(lab, engine)?;
@@ -96,7 +96,7 @@ fn no_container_leaves_when_another_tool_flushes_filter(engine: Engine) -> Resul
             }
             watch.check(&format!("iptables {flush}"))?;
         }
-        // Now nothing but mangle is in the way: without it they are seen.
+        // The control: only mangle blocks the containers now. Without it the ISP sees them.
         for family in FAMILIES {
             lab.host().succeed([family, "-w", "-t", "mangle", "-F", "FORWARD"])?;
         }

@@ -1,7 +1,7 @@
 //! Containers leave through the VPN or not at all, with real Dockers: this system's, and those of two
 //! later releases of Debian.
 
-/// Makes a test of each story with each Docker.
+/// Makes one test of each function with each Docker.
 macro_rules! with_each_engine {
     ($($story:ident),+ $(,)?) => {
         with_each_engine!(@ debian_12 System $($story)+);
@@ -34,10 +34,10 @@ mod works;
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Contract, Lab};
 
-/// One known server, at both of its addresses.
+/// One known server with both of its addresses.
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 
-/// Bound of a wait for an answer that is on its way, on a machine that is busy.
+/// How long an answer may take on a busy machine before the test fails.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// `tunwarden lock` with a configuration.
@@ -48,7 +48,7 @@ fn lock(lab: &Lab, config: &str) -> Result<()> {
     Ok(())
 }
 
-/// What may leave of a locked machine on the laboratory's first link.
+/// What a locked machine may send on the laboratory's first link.
 fn locked() -> Result<Contract> {
     Ok(Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.discovery())
 }

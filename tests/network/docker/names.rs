@@ -1,4 +1,4 @@
-//! Containers ask for names: the router, a resolver of the internet, and Docker's own.
+//! Containers look up names with the router, a resolver of the internet, and Docker's own resolver.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Dns, Docker, Engine, Frame, Lab, Transport, wait_for, with_lab};
@@ -9,25 +9,25 @@ use crate::support::docker::{inside, user_network};
 use crate::support::story::contract;
 use crate::support::wait_for_state;
 
-/// A resolver of the internet, which the ISP answers for.
+/// A resolver of the internet. The ISP answers in its place.
 const RESOLVER: &str = "203.0.113.9";
 const ROUTER: &str = "10.0.0.1";
 
 const LOOPBACK: &str = "127.0.0.1";
 
-/// How a container comes by its resolver.
+/// How a container gets its resolver.
 #[derive(Clone, Copy)]
 enum Given {
-    /// `--dns`: its own network asks.
+    /// `--dns`: the container's own network sends the queries.
     Directly,
-    /// By the host's `/etc/resolv.conf`: from Docker 28 on the host asks for it, as root.
+    /// The host's `/etc/resolv.conf`: from Docker 28 on, the host sends the queries as root.
     ByTheHost,
-    /// By a resolver on the host's loopback: that one asks.
+    /// A resolver on the host's loopback, which sends the queries itself.
     Behind(&'static str),
 }
 
-/// One container for each way to be given a resolver: Docker's own bridge hands on the host's or what
-/// it is told, a user's network has Docker's resolver in front of either.
+/// One container for each way to get a resolver. On Docker's own bridge a container uses the host's resolver
+/// or the one of `--dns` directly. On a user's network it asks Docker's resolver first.
 const CONTAINERS: [(&str, &str, &str, Given); 7] = [
     ("default-router", "bridge", ROUTER, Given::Directly),
     ("default-public", "bridge", RESOLVER, Given::Directly),
@@ -63,7 +63,7 @@ fn containers(lab: &Lab, docker: &Docker) -> Result<()> {
     Ok(())
 }
 
-/// Whether a container gets an answer for a name that nobody has asked for before.
+/// Whether a container gets an answer for a new name.
 fn resolves(docker: &Docker, container: &str, label: &str) -> Result<bool> {
     let question = format!("timeout 3 nslookup -type=a {label}.{container}.name.test");
     let output = docker.exec(container, &question)?;
@@ -111,7 +111,7 @@ fn containers_ask_for_names_through_the_tunnel_or_nowhere(engine: Engine) -> Res
         inside(&desktop.docker, CONTAINERS[1].0, &format!("ping -c 1 -W 5 {RESOLVER}"))?;
         let through = desktop.through_the_tunnel(RESOLVER, "udp")?;
         for (container, _, asked, _) in CONTAINERS {
-            // The router is on the LAN, and asks the ISP: nothing of it may be answered.
+            // The router is on the LAN and forwards queries to the ISP: it must answer none of them.
             if asked == ROUTER {
                 let answered = resolves(&desktop.docker, container, "protected")?;
                 ensure!(!answered, "{container} asks the router while protected");

@@ -16,7 +16,7 @@ pub(crate) struct Protected<'a> {
 }
 
 impl<'a> Protected<'a> {
-    /// All of it but the agent; the VPN is down.
+    /// Starts everything except the agent. The VPN is down.
     pub(crate) fn prepare(lab: &'a Lab, engine: Engine) -> Result<Self> {
         let bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;
@@ -34,8 +34,8 @@ impl<'a> Protected<'a> {
         Ok(agent)
     }
 
-    /// How many packets have come out of the tunnel at its other end, to an address. Counted from the
-    /// first call for it on.
+    /// How many packets to an address have arrived at the server's end of the tunnel. Counts from the first
+    /// call for this address on.
     pub(crate) fn through_the_tunnel(&self, to: &str, protocol: &str) -> Result<u64> {
         let rule = format!("PREROUTING -d {to}/32 -i srv+ -p {protocol}");
         counted(self.lab.isp(), "raw", &rule)

@@ -1,4 +1,4 @@
-//! A published port of a container without IPv6: docker-proxy serves it on the host itself.
+//! A published port of a container without IPv6. docker-proxy serves it on the host itself.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tunwarden_lab::{Engine, Lab, wait_for, with_lab};
 
 use crate::support::{SOON, agent, bus, chain, wait_for_state};
 
-/// How long nothing may come where nothing is to come.
+/// How long a test waits for an answer that must not come.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// The host's address on the LAN; who asks from the LAN, and who from beyond it.
+/// The host's address on the LAN, a client on the LAN, and a client beyond it.
 const HOST: &str = "[fd00:0:0:1::2]:8080";
 const LAN: &str = "fd00:0:0:1::1";
 const BEYOND: &str = "2001:db8:7::7";
@@ -19,9 +19,9 @@ fn page(lab: &Lab, from: &str) -> Result<bool> {
     Ok(lab.isp().fetch(from, HOST, SILENCE * 4)?.is_some_and(|page| page.contains("page of")))
 }
 
-with_each_engine!(a_port_that_docker_proxy_serves_is_the_lans_and_nobody_elses);
+with_each_engine!(a_port_that_docker_proxy_serves_is_open_to_the_lan_only);
 
-fn a_port_that_docker_proxy_serves_is_the_lans_and_nobody_elses(engine: Engine) -> Result<()> {
+fn a_port_that_docker_proxy_serves_is_open_to_the_lan_only(engine: Engine) -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let mut docker = lab.host().docker(engine, [])?;
@@ -39,7 +39,7 @@ fn a_port_that_docker_proxy_serves_is_the_lans_and_nobody_elses(engine: Engine) 
         let other = lab.isp().fetch(LAN, "[fd00:0:0:1::2]:8081", SILENCE)?;
         ensure!(other.is_none(), "another port is open");
 
-        // With the container, or Docker, goes the rule.
+        // tunwarden removes the rule when the container or Docker stops.
         let rules = || Ok::<_, anyhow::Error>(chain(lab, "ip6tables", "RELATED_AND_ESTABLISHED")?.join("\n"));
         ensure!(rules()?.contains("--dport 8080"), "{}", rules()?);
         docker.cli(["stop", "web"])?;

@@ -1,4 +1,4 @@
-//! What Docker does every day is no repair.
+//! The agent does not count Docker's ordinary changes as repairs.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Engine, with_lab};
@@ -24,7 +24,7 @@ fn a_network_that_is_made_is_no_repair_and_a_flush_is_one(engine: Engine) -> Res
         wait_for_state(lab, "locked")?;
         for network in ["one", "two"] {
             docker.cli(["network", "create", network])?;
-            // On this Docker every network pushes our jump down.
+            // With this Docker every new network moves tunwarden's jump down.
             agent.wait_for_line("back in its place: iptables filter", SOON)?;
         }
         ensure!(status(lab)?["repairs"] == 0, "a repair of nothing: {}", agent.log());

@@ -1,4 +1,4 @@
-//! The way out with Docker running: containers reach the internet, and Docker's rules are its own.
+//! `release` while Docker runs: containers reach the internet, and Docker's rules are unchanged.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Engine, with_lab};
@@ -39,7 +39,7 @@ fn release_leaves_docker_as_it_found_it(engine: Engine) -> Result<()> {
     })
 }
 
-/// A link of the host's that a machine on the LAN may want to be routed to.
+/// A second link of the host. A machine on the LAN may try to reach it through the host.
 const BEHIND: &str = "10.9.0.2";
 
 #[test]
@@ -51,7 +51,7 @@ fn a_released_machine_with_docker_does_not_route_for_everybody() -> Result<()> {
             "ip addr add 10.9.0.1/24 dev behind",
             "ip link set behind up",
             "ip link set inside up",
-            // Nobody is there: what is routed to it is counted, and not answered.
+            // No machine is there: the test counts the forwarded packets and expects no answer.
             "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:09 dev behind",
         ] {
             lab.host().succeed(words.split(' '))?;
@@ -78,7 +78,7 @@ fn a_released_machine_with_docker_does_not_route_for_everybody() -> Result<()> {
             output.stdout
         );
         ensure!(knock()? == 0, "a released machine routes for the LAN");
-        // This Docker has no rules for IPv6, and no policy there that would be its own.
+        // This Docker has no rules for IPv6 and sets no policy there.
         for (tool, chains) in
             [("iptables", ["INPUT", "OUTPUT", ""]), ("ip6tables", ["INPUT", "OUTPUT", "FORWARD"])]
         {
@@ -91,8 +91,8 @@ fn a_released_machine_with_docker_does_not_route_for_everybody() -> Result<()> {
     })
 }
 
-/// Rules in their order, chains and tables. Policies are ACCEPT after a release, but for FORWARD where
-/// it is Docker's, and tables that were used once stay, empty.
+/// Rules in their order, chains and tables. After a release all policies are ACCEPT, except FORWARD if
+/// Docker set its policy. Used tables stay in the kernel, but empty.
 fn rules(saved: Vec<String>) -> Vec<String> {
     saved.into_iter().filter(|line| line.starts_with('-') || line.contains("DOCKER")).collect()
 }

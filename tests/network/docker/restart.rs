@@ -1,5 +1,5 @@
-//! Docker is restarted while a container on its bridge, one on the host's own card and the host itself flood,
-//! 2,000 packets a second each, and never stop for it.
+//! Docker restarts while a container on its bridge, a container on the host's own card and the host itself
+//! flood with 2,000 packets per second each.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use tunwarden_lab::{Capture, Docker, Engine, Flood, Lab, wait_for, with_lab};
 use super::{KNOWN, locked};
 use crate::support::{SOON, agent, bus, tunwarden, wait_for_state};
 
-/// A container's: the sleep is bash's own.
+/// The flood of a container. bash itself sleeps.
 const FLOOD: &str = "
     mkfifo /tmp/pipe
     exec 9<>/tmp/pipe
@@ -22,7 +22,7 @@ const BRIDGE: &str = "203.0.113.77";
 const MACVLAN: &str = "203.0.113.78";
 const HOST: &str = "203.0.113.79";
 
-/// Who floods; containers live on without dockerd.
+/// The three floods. Containers continue without dockerd.
 struct Floods {
     docker: Docker,
     capture: Capture,
@@ -49,7 +49,7 @@ impl Floods {
         Ok(Self { docker, capture: lab.capture()?, host, pids })
     }
 
-    /// How many packets have left to each of the three since so many frames had been captured.
+    /// How many packets of each of the three floods are in the capture after the first `from` frames.
     fn left(&self, from: usize) -> Result<[usize; 3]> {
         let frames = self.capture.so_far()?;
         let to = |to: &str| {
@@ -63,7 +63,7 @@ impl Floods {
         Ok(self.capture.so_far()?.len())
     }
 
-    /// Waits until exactly these of the three leave.
+    /// Waits until exactly these of the three floods leave.
     fn are_seen(&self, why: &str, seen: [bool; 3]) -> Result<()> {
         wait_for(&format!("{why}: {seen:?} leave"), SOON, || {
             let from = self.so_far()?;
@@ -72,7 +72,7 @@ impl Floods {
         })
     }
 
-    /// How many packets each container has tried to send, by its own kernel's count.
+    /// How many packets each container has tried to send, as counted in its network namespace.
     fn tried(&self, lab: &Lab) -> Result<[u64; 2]> {
         let count = |pid: &String| -> Result<u64> {
             let text = lab.host().succeed(["cat", &format!("/proc/{pid}/net/snmp")])?;
@@ -84,7 +84,7 @@ impl Floods {
         Ok([count(&self.pids[0])?, count(&self.pids[1])?])
     }
 
-    /// Waits until all three have tried some more.
+    /// Waits until all three have tried to send more packets.
     fn await_tries(&self, lab: &Lab) -> Result<()> {
         let before = self.tried(lab)?;
         self.host.await_more(400)?;

@@ -1,4 +1,4 @@
-//! Containers as the VPN comes, drops and comes back, and as the agent dies.
+//! Containers while the VPN connects, drops and reconnects, and while the agent dies.
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -9,10 +9,10 @@ use crate::support::docker::{CONTAINERS_V4, Watch, count_tries, flooding, user_n
 use crate::support::story::contract;
 use crate::support::{SOON, start_agent, wait_for_state};
 
-/// Both flooding containers, each of which can be asked for a ping of its own.
+/// Both flooding containers. A test can start an extra ping in each.
 const BOTH: [&str; 2] = ["default", "user"];
 
-/// A ping of every container is answered. In clear it would be seen, and judged.
+/// Checks that a ping of every container is answered. The capture would show a ping in clear.
 fn flows(desktop: &Protected<'_>) -> Result<()> {
     for container in BOTH {
         wait_for("an answer through the tunnel", SOON * 2, || {

@@ -1,5 +1,5 @@
-//! What has to work goes on working: containers, their host and the LAN among each other, locked and
-//! protected, whether bridges are filtered or not.
+//! Traffic that must keep working: between containers, their host and the LAN, while the machine is locked
+//! and while it is protected, with filtered and with unfiltered bridges.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::support::docker::{IPV6, address, bridge_nf, counted, inside};
 use crate::support::story::contract;
 use crate::support::wait_for_state;
 
-/// How long nothing may come where nothing is to come.
+/// How long a test waits for an answer that must not come.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// A web server in a container: it says which container it is.
+/// A web server in a container. Its page names the container.
 const WEB: &str = "mkdir -p /www; echo \"page of $HOSTNAME\" >/www/index.html; exec httpd -f -h /www";
 
-/// Two containers on each network, one on both, and one that is cut off.
+/// Starts two containers on each of three networks, one of which is internal. `two` is also on `user`.
 fn containers(docker: &Docker) -> Result<()> {
     docker.cli(["network", "create", "user"])?;
     docker.cli(["network", "create", "--internal", "inner"])?;
@@ -39,10 +39,10 @@ fn containers(docker: &Docker) -> Result<()> {
     docker.cli(["network", "connect", "user", "two"]).map(drop)
 }
 
-/// Everything that needs no internet and no LAN.
+/// Checks the traffic that needs neither the internet nor the LAN.
 ///
-/// IPv6 from container to container where bridges are filtered only with an agent, which hears of
-/// networks with IPv6: this Docker has no rules of its own for it.
+/// With filtered bridges, IPv6 between containers needs an agent, which learns of networks with IPv6. This
+/// Docker has no rules of its own for IPv6.
 fn neighbours_talk(lab: &Lab, docker: &Docker, filtered: bool) -> Result<()> {
     let echo = lab.host().udp_echo("172.17.0.1:5000")?;
     for (from, to, network) in [
@@ -80,25 +80,25 @@ fn neighbours_talk(lab: &Lab, docker: &Docker, filtered: bool) -> Result<()> {
     Ok(())
 }
 
-/// What the host has forwarded or sent to an address that only an internal network asks for.
+/// How many packets the host has forwarded or sent to an address that only the internal network uses.
 fn passed_on(lab: &Lab) -> Result<u64> {
     counted(lab.host(), "mangle", "POSTROUTING -d 203.0.113.88/32 -p icmp")
 }
 
-/// An internal network reaches nothing but itself.
+/// Checks that an internal network reaches only itself.
 fn internal_stays_internal(lab: &Lab, docker: &Docker) -> Result<()> {
     let before = passed_on(lab)?;
     for target in ["203.0.113.88", "10.0.0.1"] {
         let output = docker.exec("five", &format!("ping -c 1 -W 1 {target}"))?;
         ensure!(!output.status.success(), "an internal network is open to the world: {}", output.stdout);
     }
-    // They come with an address that the tunnel's other end refuses: that there is no answer is not
-    // enough.
+    // The tunnel's other end refuses the source address of these packets. So a missing answer alone
+    // proves nothing.
     ensure!(passed_on(lab)? == before, "the host passes on what an internal network sends");
     Ok(())
 }
 
-/// Whether a web page can be had of the LAN's address, from there and from the internet.
+/// Checks that the LAN can fetch a web page from the host's address if `from_lan`, and the internet never.
 fn published(lab: &Lab, from_lan: bool) -> Result<()> {
     let target = format!("{HOST}:8080");
     // The LAN's router and another machine on it.
@@ -111,7 +111,7 @@ fn published(lab: &Lab, from_lan: bool) -> Result<()> {
     Ok(())
 }
 
-/// All of it, with bridges filtered and not, and nothing clear meanwhile.
+/// Checks all of this with filtered and unfiltered bridges. No packet may leave in clear during the checks.
 fn everything_works(
     lab: &Lab,
     docker: &Docker,
