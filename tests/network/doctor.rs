@@ -105,7 +105,8 @@ fn the_second_reader_agrees_in_both_worlds_of_iptables() -> Result<()> {
             locked(lab, backend)?;
             let healthy = found(lab)?;
             ensure!(!healthy.iter().any(|id| id.contains("reader")), "{backend}: {healthy:?}");
-            // Both readers see that a jump and a chain are missing. The rules are not in force. The readers agree.
+            // Both readers see that a jump and a chain are missing. The rules are not in force, and the
+            // readers agree.
             let tool = if backend == "legacy" { "iptables-legacy" } else { "iptables" };
             lab.host().succeed([tool, "-w", "-D", "OUTPUT", "-j", "OUTPUT_VPN_KILL_SWITCH"])?;
             let open = found(lab)?;

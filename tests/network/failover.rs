@@ -1,5 +1,5 @@
-//! One of several servers dies for good: the client goes on to the next by itself, past the dead tunnel
-//! that still holds the default route, under rules that are never wider than the row of `lost`.
+//! One of several servers dies. The client connects to the next server by itself, although the dead tunnel
+//! still has the default route. The rules are never wider than those of the state `lost`.
 
 use crate::support;
 
@@ -16,11 +16,11 @@ use tunwarden_lab::{Lab, wait_for, with_lab};
 const CONFIG: &str = "[vpn]\nsilence = \"5s\"\n";
 
 fn lasting() -> ServerOptions {
-    // Its client starts over after 12 s of silence.
+    // The client reconnects after 12 s without packets.
     ServerOptions { keepalive: (1, 12), ..ServerOptions::default() }
 }
 
-/// The client starts over, tries the dead server or not, and finds the next.
+/// Waits until the client has reconnected to the next server. It may try the dead server first.
 fn goes_on(lab: &Lab) -> Result<()> {
     wait_for("the client goes on", Duration::from_secs(90), || {
         Ok((support::status(lab)?["state"] == "protected").then_some(()))
@@ -33,7 +33,7 @@ fn networkmanagers_client_goes_on_to_the_next_server_by_itself() -> Result<()> {
         let mut desktop = Desktop::between(lab, CONFIG, lasting(), "198.51.100.7 198.51.100.8")?;
         desktop.connect()?;
         ensure!(allowance(lab)? == set(&[desktop.server.endpoint()]), "the one in use");
-        // The other gives the same addresses: only so does the dropped client keep its own.
+        // The other server gives the same addresses. Only then can the unprivileged client keep its address.
         let other = lab.openvpn_server(ServerOptions { address: OTHER_VPN, ..lasting() })?;
         desktop.server.stop()?;
         desktop.signals.wait_for("lost", 1)?;
@@ -42,7 +42,7 @@ fn networkmanagers_client_goes_on_to_the_next_server_by_itself() -> Result<()> {
         ensure!(allowance(lab)? == set(&[other.endpoint()]), "the one in use now: {:?}", allowance(lab)?);
         desktop.carries()?;
         desktop.story.check("after the fail-over", &of_story(&[&desktop.server, &other])?)?;
-        // The way goes with the VPN that needed it.
+        // The agent removes the route with the VPN that needed it.
         desktop.nm.down("lab")?;
         wait_for_state(lab, "locked")?;
         wait_for("no route of ours is left", Duration::from_secs(10), || {

@@ -1,4 +1,4 @@
-//! What fails around the agent: it is named, with the way out, and closed rather than open.
+//! Failures around the agent. The error names the cause and the remedy, and the machine stays closed.
 
 use crate::support;
 
@@ -10,13 +10,13 @@ use tunwarden_lab::{Lab, wait_for, with_lab};
 
 const STATE: &str = "/var/lib/tunwarden";
 
-/// An agent that runs on such a disk closes, says what is wrong, and goes on.
+/// Checks that an agent with such a disk closes, reports the fault, and continues.
 fn closes_on_a_disk(prepare: &str, said: &str) -> Result<()> {
     with_lab(|lab| {
         lab.host().succeed(["sh", "-euc", prepare])?;
         let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
         let _bus = bus(lab)?;
-        // There is something to be kept.
+        // The agent has a server to store.
         lab.host().file("/etc/openvpn/client/lab.conf", "client\nremote 198.51.100.7 1194 udp\n")?;
         let mut agent = agent(lab, "")?;
         story.close()?;
@@ -33,7 +33,7 @@ fn closes_on_a_disk(prepare: &str, said: &str) -> Result<()> {
 }
 
 #[test]
-fn a_full_disk_keeps_nothing_from_closing() -> Result<()> {
+fn an_agent_with_a_full_disk_still_closes() -> Result<()> {
     let fill = format!(
         "mkdir -p {STATE}; mount -t tmpfs -o size=8k,nr_inodes=3 tmpfs {STATE}
          dd if=/dev/zero of={STATE}/full bs=1k count=8; touch {STATE}/last; ! touch {STATE}/more"
@@ -42,14 +42,14 @@ fn a_full_disk_keeps_nothing_from_closing() -> Result<()> {
 }
 
 #[test]
-fn a_disk_that_is_read_only_keeps_nothing_from_closing() -> Result<()> {
+fn an_agent_with_a_read_only_disk_still_closes() -> Result<()> {
     closes_on_a_disk("mount -t tmpfs -o ro tmpfs /var/lib", "Read-only file system")
 }
 
-/// Nothing but iptables, so that nobody stands in for it.
+/// Only iptables, so that no second layer helps.
 const ONE_LAYER: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n[firewall]\nlayers = [\"iptables\"]\n";
 
-/// Takes programs away from the host alone.
+/// Hides programs from the host only.
 fn hide(lab: &Lab, programs: &str) -> Result<()> {
     let script = format!(
         "mkdir -p /run/sbin/upper /run/sbin/work
@@ -60,7 +60,7 @@ fn hide(lab: &Lab, programs: &str) -> Result<()> {
 }
 
 #[test]
-fn without_ip6tables_ipv6_has_no_way_out_and_ipv4_goes_on() -> Result<()> {
+fn without_ip6tables_ipv6_is_closed_and_ipv4_has_its_rules() -> Result<()> {
     with_lab(|lab| {
         let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
         hide(lab, "ip6tables ip6tables-save ip6tables-restore")?;
@@ -70,7 +70,7 @@ fn without_ip6tables_ipv6_has_no_way_out_and_ipv4_goes_on() -> Result<()> {
         story.close()?;
         story.check("there is no ip6tables", &contract)?;
         ensure!(status(lab)?["enforced"] == false, "it claims rules that are not there");
-        // IPv4 is as it should be: the LAN is reached.
+        // IPv4 has its rules: the host reaches the LAN.
         let _echo = lab.isp().udp_echo("10.0.0.5:7000")?;
         let sent = lab.host().udp("10.0.0.5:7000")?.await_answers(SOON).send()?;
         ensure!(sent.answered == 1, "IPv4 is closed too: {sent:?}");
@@ -85,7 +85,7 @@ fn without_ip6tables_ipv6_has_no_way_out_and_ipv4_goes_on() -> Result<()> {
     })
 }
 
-/// What is kept for `status` without an agent, and for the next agent, is what the kernel was given.
+/// The stored state is what the kernel got. `status` without an agent and the next agent read it.
 #[test]
 fn a_pause_that_could_not_be_put_in_force_is_not_kept() -> Result<()> {
     with_lab(|lab| {
@@ -109,7 +109,7 @@ fn a_pause_that_could_not_be_put_in_force_is_not_kept() -> Result<()> {
 }
 
 #[test]
-fn what_has_no_way_out_has_it_again_after_a_release() -> Result<()> {
+fn a_closed_family_is_open_again_after_a_release() -> Result<()> {
     with_lab(|lab| {
         lab.host().file("/etc/tunwarden/config.toml", ONE_LAYER)?;
         hide(lab, "ip6tables ip6tables-save ip6tables-restore")?;
@@ -125,8 +125,8 @@ fn what_has_no_way_out_has_it_again_after_a_release() -> Result<()> {
     })
 }
 
-/// A kernel without xt_time, as after an upgrade of the kernel that is running: a rule with a time is
-/// refused while there is a file.
+/// A kernel without xt_time, as after an upgrade of the running kernel's package: the fake refuses a rule
+/// with a time while `/run/without-time` exists.
 const WITHOUT_TIME: &str = r#"
     text=$(cat)
     case $text in *"-m time"*)
@@ -137,7 +137,7 @@ const WITHOUT_TIME: &str = r#"
     esac
     printf '%s\n' "$text" | exec $real "$@""#;
 
-/// The same of nft, in the words of a kernel.
+/// The same for nft, with the kernel's error message.
 const NFT_WITHOUT_TIME: &str = r#"
     case " $* " in
     *" -f "*)
@@ -152,7 +152,7 @@ const NFT_WITHOUT_TIME: &str = r#"
     *) exec $real "$@" ;;
     esac"#;
 
-/// Everything that the kernel holds, without counters, table by table: one that is made anew is listed last.
+/// All rules in the kernel, without counters, in order of tables. The kernel lists a new table last.
 fn ruleset(lab: &Lab) -> Result<String> {
     let ruleset = lab.host().succeed(["nft", "-s", "list", "ruleset"])?;
     let mut tables: Vec<&str> = ruleset.split_inclusive("\n}\n").collect();
@@ -160,7 +160,7 @@ fn ruleset(lab: &Lab) -> Result<String> {
     Ok(tables.concat())
 }
 
-/// A pause that one tool refuses, with a VPN that is up: nothing opens, and the VPN goes on.
+/// Checks a pause that one tool refuses while a VPN is up: nothing opens, and the VPN stays up.
 fn a_refused_pause_changes_nothing(refuses: &[(&str, &str)], config: &str) -> Result<()> {
     with_lab(|lab| {
         for (program, script) in refuses {
@@ -185,7 +185,7 @@ fn a_refused_pause_changes_nothing(refuses: &[(&str, &str)], config: &str) -> Re
         desktop.check("a pause was refused")?;
         ensure!(!desktop.agent.log().contains("closed completely"), "{}", desktop.agent.log());
 
-        // The control: the same kernel with xt_time opens, which shows where no tunnel takes it all.
+        // The control: with xt_time the same kernel opens. This shows when no tunnel carries the traffic.
         lab.host().succeed(["rm", "/run/without-time"])?;
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
         desktop.nm.down("lab")?;
@@ -214,7 +214,7 @@ fn a_pause_that_nftables_refuses_changes_nothing() -> Result<()> {
     a_refused_pause_changes_nothing(&[("nft", NFT_WITHOUT_TIME)], "")
 }
 
-/// Refuses everything while there is a file.
+/// A fake tool that refuses everything while `/run/refuses` exists.
 const REFUSING: &str = r#"
     if test -e /run/refuses; then echo "it is refused" >&2; exit 1; fi
     exec $real "$@""#;
@@ -232,7 +232,7 @@ fn a_pause_beside_a_family_that_cannot_be_read_opens_nothing() -> Result<()> {
         story.close()?;
         wait_for_state(lab, "locked")?;
         lab.host().file("/run/refuses", "")?;
-        // The first pause begins from rules that are known, the next ones from rules that are not.
+        // The first pause starts from known rules, the next ones from unknown rules.
         for _ in 0..3 {
             let pause = tunwarden(lab, ["pause", "20s"])?;
             ensure!(pause.status.code() == Some(1), "it says that it is paused: {pause:?}");
@@ -272,10 +272,10 @@ fn a_configuration_that_the_kernel_refuses_leaves_the_old_one_in_force() -> Resu
     })
 }
 
-/// A VPN that comes up while the kernel takes nothing: the rules of the state before stay, which is told,
-/// and the new ones follow as soon as they can.
+/// The state of the VPN changes while the kernel refuses new rules. The earlier rules stay, the status
+/// reports it, and the agent retries the new rules until they are in force.
 #[test]
-fn a_change_of_the_vpn_that_is_refused_leaves_the_rules_before_and_is_made_up_for() -> Result<()> {
+fn a_refused_change_of_the_vpn_leaves_the_earlier_rules_and_is_retried() -> Result<()> {
     with_lab(|lab| {
         fake_tool(lab, "iptables-restore", REFUSING)?;
         let desktop = Desktop::new(lab, "")?;
@@ -289,7 +289,7 @@ fn a_change_of_the_vpn_that_is_refused_leaves_the_rules_before_and_is_made_up_fo
             Ok((said["state"] == "locked" && said["pending"].is_string()).then_some(said))
         })?;
         ensure!(said["enforced"] == false, "it claims what is not in force: {said}");
-        // Each retry tries the new rules, and takes them back.
+        // Each retry tries the new rules and restores the earlier ones.
         wait_for("the rules before", SOON, || Ok((ruleset(lab)? == before).then_some(())))?;
         desktop.check("a change was refused")?;
         lab.host().succeed(["rm", "/run/refuses"])?;

@@ -1,4 +1,5 @@
-//! Our rules among the rules of others: first, once, whole or closed, and gone when released.
+//! tunwarden's rules among the rules of other programs: they come first, exist once, are complete or closed,
+//! and are gone after `release`.
 
 use crate::support;
 
@@ -12,13 +13,13 @@ use tunwarden_lab::{Contract, Lab, with_lab};
 
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 
-/// Chains of the kernel's, which every table has.
+/// The built-in chains.
 const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
-/// The article's chain names and ours all begin so.
+/// The prefixes of the chain names of the article and of tunwarden.
 const OURS: [&str; 4] = ["OUTPUT_VPN_KILL_SWITCH", "RELATED_AND_ESTABLISHED", "VPN_", "DOCKER_VPN_"];
 
-/// What others hold: chains and rules that have nothing of ours in them, with their table.
+/// Chains and rules of other programs, with their table. None of these lines names a chain of tunwarden.
 fn of_others(saved: &[String]) -> Vec<String> {
     let mut table = "";
     let mut found = Vec::new();
@@ -34,7 +35,7 @@ fn of_others(saved: &[String]) -> Vec<String> {
     found
 }
 
-/// Whether our jump is the one rule of ours in a chain, and nothing but `allowed` stands before.
+/// Checks that a chain has our jump exactly once, and that only rules ending with `allowed` come before it.
 fn check_first(rules: &[String], ours: &str, allowed: &str) -> Result<()> {
     let at: Vec<usize> = (0..rules.len()).filter(|&n| rules[n].ends_with(&format!("-j {ours}"))).collect();
     ensure!(at.len() == 1, "{} jumps to {ours}: {rules:#?}", at.len());
@@ -58,7 +59,8 @@ fn check_jumps(lab: &Lab, backend: Backend, family: &str) -> Result<()> {
     Ok(())
 }
 
-/// What others do while we hold our rules; none of it may come before us once we look again.
+/// Rules that other programs add while tunwarden's rules are in force. After the next check none of them may
+/// come before tunwarden's.
 const MEDDLING: [&str; 5] = [
     "-I OUTPUT 1 -o eth0 -j ACCEPT",
     "-I INPUT 1 -p tcp -m tcp --dport 8080 -j ACCEPT",
@@ -99,13 +101,13 @@ fn among_others(backend: Backend, docker: &str) -> Result<()> {
     })
 }
 
-/// Releases, and looks that nothing of ours is left.
+/// Releases, and checks that none of tunwarden's rules is left.
 fn release(lab: &Lab, backend: Backend) -> Result<()> {
     let output = tunwarden(lab, ["release", "--yes"])?;
     ensure!(output.status.success(), "release: {output:?}");
     let saved = backend.all_saved(lab)?;
-    // Where Docker's rules stand in it, FORWARD's policy is Docker's own. Where the policy before us could not
-    // be read, FORWARD stays closed, and the command says so.
+    // If Docker has rules in FORWARD, its policy is Docker's own. If tunwarden could not read the earlier
+    // policy, FORWARD stays closed, and the command says so.
     let stays = output.stdout.contains("FORWARD stays closed")
         || saved.iter().any(|line| line.contains("-A FORWARD -j DOCKER-USER"));
     for line in &saved {
@@ -145,7 +147,7 @@ fn a_refused_commit_closes(backend: Backend, from: From) -> Result<()> {
                 backend.change(lab, "iptables", "-A OUTPUT -m owner --uid-owner 1 -j ACCEPT")?
             }
         }
-        // A system whose iptables lacks the owner match.
+        // Simulates an iptables without the owner match.
         let plugin = "/usr/lib/x86_64-linux-gnu/xtables/libxt_owner.so";
         lab.host().succeed(["mount", "--bind", "/dev/null", plugin])?;
         let refused = backend.change(lab, "iptables", "-A OUTPUT -m owner --uid-owner 0 -j DROP");
@@ -156,15 +158,15 @@ fn a_refused_commit_closes(backend: Backend, from: From) -> Result<()> {
         let before = capture.so_far()?.len();
         ensure!(lock.status.code() == Some(1), "a commit that failed ends with {:?}", lock.status);
         ensure!(lock.stderr.contains("closed completely"), "{}", lock.stderr);
-        ensure!(lock.stderr.contains("owner"), "why is not said: {}", lock.stderr);
+        ensure!(lock.stderr.contains("owner"), "the reason is missing: {}", lock.stderr);
         ensure!(!lock.stdout.contains("locked"), "it says that it is locked: {}", lock.stdout);
         for target in ["203.0.113.9:4000", "198.51.100.7:1194", "10.0.0.5:4000", "[fd00:0:0:1::1]:4000"] {
             ensure!(lab.host().udp(target)?.send()?.forbidden() == 1, "{target} is open");
         }
         Contract::locked().check(&capture.so_far()?[before..])?;
         ensure!(lab.host().udp("127.0.0.1:4000")?.send()?.accepted == 1, "the loopback is closed too");
-        // Without its plugin no tool prints the owner rules of ours that the kernel still holds. Where it is
-        // another program's rule, the kernel itself says that our chains and jumps are others.
+        // Without the plugin no tool can print tunwarden's owner rules, which the kernel still holds. If the
+        // owner rule is another program's, the kernel shows that tunwarden's chains and jumps are missing.
         let code = match (from, backend) {
             (From::Open, _) | (From::Unreadable, Backend::Nft) => 4,
             (From::Locked | From::Unreadable, _) => 5,
@@ -182,11 +184,11 @@ fn a_refused_commit_closes(backend: Backend, from: From) -> Result<()> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum From {
-    /// Nothing is held.
+    /// The kernel has no rules.
     Open,
-    /// Our rules are, and cannot be read any more.
+    /// The kernel has tunwarden's rules, and the tools cannot read them any more.
     Locked,
-    /// A rule of somebody else's is, and it cannot be read.
+    /// The kernel has a rule of another program that the tools cannot read.
     Unreadable,
 }
 
@@ -204,7 +206,7 @@ fn a_commit_that_is_refused_leaves_closed_rules_with_legacy() {
     a_refused_commit_closes(Backend::Legacy, From::Unreadable).unwrap();
 }
 
-/// A system without iptables for IPv4, and with this configuration.
+/// Runs `lock` on a system without iptables for IPv4, with this configuration.
 fn lock_without_iptables(lab: &Lab, config: &str) -> Result<tunwarden_lab::Output> {
     lab.host().file("/etc/tunwarden/config.toml", config)?;
     let hide = "mkdir -p /run/sbin/upper /run/sbin/work; \
@@ -241,7 +243,7 @@ layers = [\"iptables\"]
         )?;
         ensure!(lock.stderr.contains("nothing is routed any more (IPv4)"), "{}", lock.stderr);
         ensure!(lab.host().udp("203.0.113.9:4000")?.send()?.accepted == 0, "IPv4 was left open");
-        // The other family has its rules all the same.
+        // The other family still has its rules.
         ensure!(lab.host().udp("[2001:db8:9::9]:4000")?.send()?.forbidden() == 1, "IPv6 was left open");
         Ok(())
     })
@@ -268,10 +270,10 @@ fn a_release_that_is_not_possible_leaves_everything_closed() {
 }
 
 #[test]
-fn a_release_takes_out_what_stands_in_the_world_of_iptables_that_was_used_before() {
+fn a_release_removes_the_rules_in_the_variant_of_iptables_that_was_used_before() {
     for (before, now) in [(Backend::Legacy, Backend::Nft), (Backend::Nft, Backend::Legacy)] {
         with_lab(|lab| {
-            // A rule of somebody else's in the same place stays.
+            // A rule of another program in the same chain stays.
             before.change(lab, "iptables", "-A INPUT -s 192.0.2.1 -j DROP")?;
             before.lock(lab, KNOWN)?;
             now.lock(lab, KNOWN)?;
@@ -341,8 +343,8 @@ fn a_flood_ends_with_the_lock(backend: Backend) -> Result<()> {
         let seen = capture.stop()?;
         let flood =
             |frames: &[tunwarden_lab::Frame]| frames.iter().filter(|frame| frame.is_tagged("flood")).count();
-        let meanwhile = seen[..returned].iter().filter(|frame| frame.is_tagged("flood") && frame.at >= start);
-        println!("{backend:?}: {} of 4,000/s left while the lock took {took:?}", meanwhile.count());
+        let leaked = seen[..returned].iter().filter(|frame| frame.is_tagged("flood") && frame.at >= start);
+        println!("{backend:?}: {} of 4,000/s left while the lock took {took:?}", leaked.count());
         ensure!(flood(&seen[..returned]) > 100, "the control failed: the flood was not seen before");
         ensure!(flood(&seen[returned..]) == 0, "{} left after the lock returned", flood(&seen[returned..]));
         Ok(())

@@ -1,5 +1,5 @@
-//! Flooded with calls by ordinary users, the agent answers others, follows the VPN, and does no work
-//! that they could pile up.
+//! Ordinary users flood the agent with calls. It still answers others and follows the VPN, and the calls
+//! cannot queue up work.
 
 use crate::support;
 
@@ -15,13 +15,13 @@ use tunwarden_lab::{Lab, Process, wait_for, with_lab};
 
 const KIND: &str = "TUNWARDEN_TEST_FLOOD";
 
-/// What ordinary users call, as fast as they can.
+/// The methods that ordinary users call without pause.
 const KINDS: [&str; 4] = ["Verify", "Resume", "ReportTunnel", "GetAll"];
 
-/// Calls that each has waiting at a time.
+/// Maximum number of calls that each user has pending.
 const AT_ONCE: usize = 64;
 
-/// This program again, as an ordinary user.
+/// Starts this test program again as an ordinary user that floods.
 fn flooder(lab: &Lab, kind: &str) -> Result<Process> {
     let program = std::env::current_exe()?;
     let program = program.to_str().context("a path in UTF-8")?;
@@ -56,7 +56,7 @@ fn the_other_half_floods() -> Result<()> {
     })
 }
 
-/// Messages of 30 MiB that nobody has asked for: calls of every kind, and signals to each program on the bus.
+/// Unexpected messages of 30 MiB: calls of every kind, and signals to each program on the bus.
 async fn giants(connection: &zbus::Connection) -> Result<()> {
     use zbus::message::{Flags, Message};
     let (name, path) = ("org.tunwarden.Agent1", "/org/tunwarden/Agent1");
@@ -87,10 +87,10 @@ async fn giants(connection: &zbus::Connection) -> Result<()> {
     Ok(())
 }
 
-/// How many calls of 30 MiB are made.
+/// Number of calls of 30 MiB.
 const GIANT_CALLS: usize = 24;
 
-/// This program again, as an ordinary user, sends them.
+/// Starts this test program again as an ordinary user that sends giant messages.
 #[test]
 #[ignore = "started by the test below, as another user in its laboratory"]
 fn the_other_half_sends_giants() -> Result<()> {
@@ -98,7 +98,7 @@ fn the_other_half_sends_giants() -> Result<()> {
     runtime.block_on(async {
         let connection = zbus::Connection::system().await?;
         giants(&connection).await?;
-        // Answered after all of them were delivered.
+        // The bus answers this call after it has delivered all of them.
         call(&connection, "GetAll").await?;
         println!("the agent has answered");
         Ok(())
@@ -119,7 +119,7 @@ fn giant_messages_of_ordinary_users_take_no_memory() -> Result<()> {
         let after = most_memory(&desktop.agent)?;
         println!("at most {before} KiB before, {after} KiB after, {} KiB now", memory(&desktop.agent)?);
         ensure!(after < before + 32 * 1024, "from {before} KiB to {after} KiB");
-        // The control: they came.
+        // The control: the messages arrived.
         let left_out = said(&desktop.agent, "left out the body of a message of");
         ensure!(left_out > GIANT_CALLS, "{left_out} messages came");
         ensure!(status(lab)?["state"] == "protected", "{}", status(lab)?);
@@ -142,12 +142,12 @@ async fn call(connection: &zbus::Connection, kind: &str) -> zbus::Result<()> {
     Ok(())
 }
 
-/// How many lines of the agent's log say this.
+/// Number of lines in the agent's log with this text.
 fn said(agent: &Process, what: &str) -> usize {
     agent.log().lines().filter(|line| line.contains(what)).count()
 }
 
-/// What the agent occupies, in KiB (`VmRSS` of proc(5)).
+/// The agent's resident memory in KiB (`VmRSS` of proc(5)).
 fn memory(agent: &Process) -> Result<u64> {
     size(agent, "VmRSS:")
 }
@@ -159,7 +159,7 @@ fn size(agent: &Process, what: &str) -> Result<u64> {
     Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
 }
 
-/// The most that it has ever occupied, in KiB (`VmHWM`).
+/// The agent's peak resident memory in KiB (`VmHWM`).
 fn most_memory(agent: &Process) -> Result<u64> {
     size(agent, "VmHWM:")
 }
@@ -171,7 +171,7 @@ fn answered(flooder: &Process) -> u64 {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a rate is told by a clock")]
+#[expect(clippy::disallowed_methods, reason = "the test measures a rate")]
 fn a_flood_of_calls_delays_nothing_and_starts_no_programs() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
@@ -183,7 +183,7 @@ fn a_flood_of_calls_delays_nothing_and_starts_no_programs() -> Result<()> {
         wait_for("each floods", SOON * 6, || {
             Ok(flooders.iter().all(|one| answered(one) >= 2000).then_some(()))
         })?;
-        // None of it was asked for by root so far.
+        // Root has asked for none of these checks so far.
         let looked = said(&desktop.agent, "looked at the kernel") - looks;
         let seconds = begun.elapsed().as_secs();
         println!(
@@ -193,11 +193,11 @@ fn a_flood_of_calls_delays_nothing_and_starts_no_programs() -> Result<()> {
         ensure!(looked >= 1, "the control: they are answered");
         ensure!(looked as u64 <= seconds + 2, "{looked} looks in {seconds} s");
 
-        // In the middle of it the VPN goes, comes and goes: the agent follows.
+        // During the flood the VPN drops and reconnects three times. The agent follows.
         for _ in 0..3 {
             let losses = desktop.signals.losses().len();
             lab.host().signal_all("openvpn", Signal::SIGKILL)?;
-            wait_for("the loss is told", SOON, || {
+            wait_for("the agent reports the loss", SOON, || {
                 Ok((desktop.signals.losses().len() > losses).then_some(()))
             })?;
             let lost = wait_for_state(lab, "lost")?;

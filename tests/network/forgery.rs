@@ -1,5 +1,5 @@
-//! What an ordinary user of the machine says, however much it looks like NetworkManager's or a
-//! hook's, changes nothing.
+//! Messages of an ordinary user change nothing, even if they look like messages of NetworkManager or of a
+//! hook.
 
 use crate::support;
 
@@ -16,7 +16,7 @@ const AGENT: &str = "org.tunwarden.Agent1 /org/tunwarden/Agent1 org.tunwarden.Ag
 /// How busctl shows `org.freedesktop.DBus.Error.AccessDenied`.
 const DENIED: &str = "Call failed: Access denied";
 
-/// All that could move: the state, and what the kernel allows.
+/// Everything that a message could change: the state, and what the kernel allows.
 fn everything(lab: &Lab) -> Result<impl PartialEq + std::fmt::Debug> {
     let status = status(lab)?;
     let chains = [("iptables", "VPN_BOOTSTRAP"), ("ip6tables", "VPN_BOOTSTRAP")];
@@ -25,14 +25,14 @@ fn everything(lab: &Lab) -> Result<impl PartialEq + std::fmt::Debug> {
     Ok((status["state"].clone(), status["since"].clone(), status["tunnels"].clone(), allowed))
 }
 
-/// Calls a method of the agent's as a user.
+/// Calls a method of the agent as a user.
 fn call(lab: &Lab, user: &str, words: &[&str]) -> Result<Output> {
     let words =
         ["busctl", "--system", "call", "--"].into_iter().chain(AGENT.split(' ')).chain(words.iter().copied());
     lab.host().command(words).user(user).run()
 }
 
-/// A method that is refused with this error, and nothing has moved.
+/// Checks that the agent refuses a method with this error and changes nothing.
 fn refused(lab: &Lab, user: &str, words: &[&str], error: &str) -> Result<()> {
     let before = everything(lab)?;
     let output = call(lab, user, words)?;
@@ -70,7 +70,7 @@ fn signals_that_only_look_like_networkmanagers_change_nothing() -> Result<()> {
             "type='signal',path_namespace='/org/freedesktop'",
         ])?;
         wait_until("the control listens", SOON, || watch.log().contains("NameAcquired"))?;
-        // To everybody, and to each one alone: what is addressed to the agent passes its match rules.
+        // To everybody, and to each program alone: a message addressed to the agent passes its match rules.
         let names = lab.host().succeed(["busctl", "--system", "list", "--unique", "--no-legend"])?;
         let names = names.lines().filter_map(|line| line.split(' ').next());
         let targets: Vec<String> = names.map(|name| format!("--destination={name}")).collect();
@@ -79,7 +79,7 @@ fn signals_that_only_look_like_networkmanagers_change_nothing() -> Result<()> {
             for target in targets.iter().map(Some).chain([None]) {
                 let emit = ["busctl", "--system", "emit"].into_iter().chain(target.map(String::as_str));
                 let emit = lab.host().command(emit.chain(signal.split(' '))).user("nobody");
-                // Some have gone meanwhile: busctl itself was one of them.
+                // Some programs have ended since the listing, for example busctl itself.
                 let sent = emit.run()?;
                 ensure!(target.is_some() || sent.status.success(), "{signal}: {}", sent.stderr);
             }
@@ -88,12 +88,12 @@ fn signals_that_only_look_like_networkmanagers_change_nothing() -> Result<()> {
             let log = watch.log();
             log.matches("member=VpnStateChanged").count() >= 2 && log.contains("member=Config")
         })?;
-        // The agent answers after all that came before.
+        // The agent answers this call after it has handled all earlier messages.
         assert_eq!(everything(lab)?, before);
         assert_eq!(desktop.signals.losses(), []);
         desktop.check("forged signals")?;
         desktop.carries()?;
-        // A real one still counts.
+        // The control: a real signal still counts.
         desktop.nm.down("lab")?;
         wait_for_state(lab, "locked").map(drop)
     })
@@ -115,7 +115,7 @@ fn methods_that_move_anything_are_refused_to_ordinary_users_and_nonsense_to_root
                 &[&report[..], &["2", "script_type", "down", "dev", "tun0"]].concat(),
                 DENIED,
             )?;
-            // Who calls is known before what he says is read.
+            // The agent checks the sender before it reads the message.
             refused(lab, user, &["ReportTunnel", "as", "1", "up"], DENIED)?;
             refused(lab, user, &["Pause", "t", "60"], DENIED)?;
             refused(lab, user, &["Reload"], DENIED)?;
@@ -124,7 +124,7 @@ fn methods_that_move_anything_are_refused_to_ordinary_users_and_nonsense_to_root
             let read = lab.host().command(read.split_whitespace()).user(user).succeed()?;
             ensure!(read.contains("protected"), "everybody may read: {read}");
         }
-        // The client's user may call its tunnel lost, and nothing else.
+        // The client's user may report its tunnel as lost, and nothing else.
         refused(lab, "nm-openvpn", &[&report[..], &up].concat(), DENIED)?;
 
         for seconds in ["0", "86401", "18446744073709551615"] {
@@ -156,7 +156,7 @@ fn methods_that_move_anything_are_refused_to_ordinary_users_and_nonsense_to_root
             );
             refused(lab, "root", &words, "Call failed: ")?;
         }
-        // Names that a link can have, however a shell might read them: no such link is there.
+        // Valid link names with characters that are special in a shell. No such link exists.
         for name in ["$(reboot)", "`reboot`", "-j", "--help"] {
             let before = everything(lab)?;
             let output =
@@ -208,14 +208,14 @@ fn a_profile_that_is_not_named_never_becomes_an_endpoint_or_a_tunnel() -> Result
         assert_eq!(chain(lab, "iptables", "VPN_TUNNEL")?, only);
         assert_eq!(chain(lab, "ip6tables", "VPN_TUNNEL")?, only);
 
-        // A tunnel of somebody else's: it exists, is routed into, and carries nothing.
+        // A tunnel of another program: it exists and has routes, but may carry nothing.
         second_tunnel(lab)?;
         let probe = lab.host().udp("203.0.113.77:4000")?.on("tun5").from_user("nobody").count(20);
         assert_eq!(probe.send()?.forbidden(), 20, "a second tunnel carries nothing");
         assert_eq!(chain(lab, "iptables", "VPN_TUNNEL")?, only);
         desktop.check("a second tunnel")?;
         desktop.carries()?;
-        // The control: where every tunnel counts, this one does.
+        // The control: if the configuration accepts every tunnel, this one counts.
         lab.host().file("/etc/tunwarden/config.toml", "")?;
         ensure!(tunwarden(lab, ["reload"])?.status.success());
         assert_eq!(probe.send()?.forbidden(), 0, "any tunnel may carry when none is named");
@@ -223,7 +223,7 @@ fn a_profile_that_is_not_named_never_becomes_an_endpoint_or_a_tunnel() -> Result
     })
 }
 
-/// A tun device that is up and addressed, with nobody behind it.
+/// Makes a tun device that is up and has an address, without a program behind it.
 fn second_tunnel(lab: &Lab) -> Result<()> {
     for command in [
         "ip tuntap add dev tun5 mode tun",
@@ -236,10 +236,10 @@ fn second_tunnel(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The VPN client's own user runs other programs too, and one that is named in `bootstrap.owners` may run
-/// anything. None of them has a say in a tunnel.
+/// The VPN client's user also runs other programs, and a user in `bootstrap.owners` may run any program. The
+/// agent accepts reports on a tunnel from none of them.
 #[test]
-fn only_what_a_client_itself_has_started_takes_its_tunnel_away_or_back() -> Result<()> {
+fn only_a_hook_that_the_client_started_reports_its_tunnel_lost_or_restored() -> Result<()> {
     with_lab(|lab| {
         let _bus = support::bus(lab)?;
         let mut server = lab.openvpn_server(ServerOptions::default())?;

@@ -1,4 +1,5 @@
-//! Tables that somebody switches off: every listing shows them as ever, and no packet meets them.
+//! Tables that another program switches off (`flags dormant`): listings still show their rules, but the
+//! kernel applies them to no packet.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Lab, wait_for, with_lab};
@@ -7,7 +8,7 @@ use super::flood::Siege;
 use super::{BOTH, ONE};
 use crate::support::{SOON, agent, bus, status, tunwarden};
 
-/// The tables that a switched-off table of which opens something.
+/// The tables of iptables whose rules stop packets. If one of them is off, some packets can leave.
 const TABLES: [&str; 4] = ["ip filter", "ip6 filter", "ip mangle", "ip6 mangle"];
 
 fn switch_off(lab: &Lab, table: &str) -> Result<()> {
@@ -20,7 +21,7 @@ fn is_off(lab: &Lab, table: &str) -> Result<bool> {
 }
 
 #[test]
-fn an_agent_with_one_layer_switches_its_tables_on_again_and_names_who_did_it() {
+fn an_agent_with_one_layer_switches_its_tables_on_again_and_names_the_program() {
     with_lab(|lab| {
         let siege = Siege::begin(lab, ONE)?;
         let from = siege.so_far()?;
@@ -52,7 +53,7 @@ fn nothing_leaves_through_both_layers_when_a_table_of_either_is_switched_off() {
     .unwrap();
 }
 
-/// Without an agent `status` and `verify` say so, and a lock switches them on again.
+/// Without an agent, `status` and `verify` report the table, and `lock` switches it on again.
 #[test]
 fn a_table_that_is_switched_off_is_not_in_force_and_a_lock_switches_it_on() {
     with_lab(|lab| {
@@ -72,7 +73,7 @@ fn a_table_that_is_switched_off_is_not_in_force_and_a_lock_switches_it_on() {
             ensure!(!is_off(lab, table)?, "{table} is still off");
             ensure!(exit(["verify"])? == Some(0), "{table} is off");
         }
-        // A control of the wire: with every table off, it leaves.
+        // The control: with every table off, the packet leaves.
         for table in TABLES.iter().chain(&["inet tunwarden", "netdev tunwarden"]) {
             switch_off(lab, table)?;
         }
@@ -86,7 +87,7 @@ fn a_table_that_is_switched_off_is_not_in_force_and_a_lock_switches_it_on() {
     .unwrap();
 }
 
-/// A table that was off before us, with rules of somebody else's in it: it is switched on.
+/// A table with rules of another program that was off before the agent started: the agent switches it on.
 #[test]
 fn a_table_that_was_switched_off_before_is_switched_on_by_the_agent() {
     with_lab(|lab| {

@@ -1,4 +1,4 @@
-//! A program that takes the rules away again and again is named, and loses each time.
+//! A program that removes the rules again and again: the agent names it and repairs the rules each time.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Lab, wait_for, with_lab};
@@ -7,7 +7,7 @@ use super::ONE;
 use super::flood::Siege;
 use crate::support::{SOON, status, tunwarden};
 
-/// Flushes so often, each time after the last was repaired.
+/// Flushes `times` times. Each flush comes after the repair of the last one.
 fn fight(lab: &Lab, siege: &Siege<'_>, times: usize) -> Result<()> {
     for _ in 0..times {
         let before = siege.signals.repairs().len();
@@ -18,7 +18,7 @@ fn fight(lab: &Lab, siege: &Siege<'_>, times: usize) -> Result<()> {
 }
 
 #[test]
-fn who_flushes_twenty_times_a_minute_is_named_and_loses() {
+fn twenty_flushes_a_minute_are_repaired_and_the_program_is_named() {
     with_lab(|lab| {
         let mut siege = Siege::begin(lab, ONE)?;
         fight(lab, &siege, 10)?;

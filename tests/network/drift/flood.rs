@@ -1,4 +1,4 @@
-//! A host and a container behind a bridge that never stop sending, the ISP's eye on them, and an agent.
+//! A host and a container behind a bridge that send without pause, a capture at the ISP, and an agent.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -9,14 +9,14 @@ use tunwarden_lab::{Capture, ContainerFlood, Flood, Frame, Lab, Process, SystemB
 use crate::support::signals::Signals;
 use crate::support::{SOON, agent, bus, tunwarden, verify_alone};
 
-/// Packets a second, of the host and of the container each.
+/// Packets per second of the host, and of the container.
 const RATE: u32 = 2000;
 
-/// Where the host sends, and where the container does.
+/// The destination of the host's packets, and of the container's.
 const HOSTS: &str = "203.0.113.9:5000";
 const CONTAINERS: &str = "203.0.113.77:5000";
 
-/// All of it.
+/// The two floods, the capture, and the agent.
 pub(crate) struct Siege<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) agent: Process,
@@ -27,7 +27,7 @@ pub(crate) struct Siege<'a> {
     container: ContainerFlood,
 }
 
-/// What left while somebody did something.
+/// Number of packets that left during an action.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Left {
     pub(crate) of_host: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Left {
 }
 
 impl<'a> Siege<'a> {
-    /// Sees both leave without an agent, then starts one and sees neither.
+    /// Waits until both floods leave without an agent. Then starts the agent and checks that neither leaves.
     ///
     /// # Errors
     /// When the control fails, or the rules do not hold.
@@ -46,32 +46,32 @@ impl<'a> Siege<'a> {
         let container = container.flood(CONTAINERS, "container", RATE)?;
         for (who, to) in [("host", HOSTS), ("container", CONTAINERS)] {
             let seen = capture.wait_for(20, SOON, |frame| is_to(frame, to));
-            seen.with_context(|| format!("the control failed: the {who} should be seen"))?;
+            seen.with_context(|| format!("the control failed: the ISP does not see the {who}"))?;
         }
         let bus = bus(lab)?;
         let signals = Signals::listen(&bus)?;
         let agent = agent(lab, config)?;
         let siege = Self { lab, agent, signals, bus, capture, host, container };
-        wait_for("what was under way has left", SOON, || {
+        wait_for("earlier packets have left", SOON, || {
             Ok((siege.left_from(siege.so_far()?)?.of_container == 0).then_some(()))
         })?;
         siege.is_silent("the agent has begun")?;
         Ok(siege)
     }
 
-    /// How many frames have been captured.
+    /// Number of captured frames.
     pub(crate) fn so_far(&self) -> Result<usize> {
         Ok(self.capture.so_far()?.len())
     }
 
-    /// Nothing leaves while both try on.
+    /// Checks that no packet leaves while both floods continue.
     pub(crate) fn is_silent(&self, when: &str) -> Result<()> {
         let left = self.left_from(self.so_far()?)?;
         ensure!(left.of_host + left.of_container == 0, "{when}: {left:?} left");
         Ok(())
     }
 
-    /// What has left since so many frames had been captured.
+    /// What is in the capture after the first `from` frames.
     pub(crate) fn left_since(&self, from: usize) -> Result<Left> {
         Ok(count(&self.capture.so_far()?[from..]))
     }
@@ -82,8 +82,8 @@ impl<'a> Siege<'a> {
         Ok(count(&self.capture.so_far()?[from..]))
     }
 
-    /// Has somebody do something that takes rules away: it is repaired, `program` is named for it,
-    /// nothing leaves any more, and the kernel holds the rules. Says what left meanwhile.
+    /// Runs a command that removes rules. Checks that the agent repairs them and names `program`, that no
+    /// packet leaves afterwards, and that the kernel holds the rules. Returns what left before the repair.
     pub(crate) fn repaired(&self, what: &str, command: &[&str], program: &str) -> Result<Left> {
         let (from, before) = (self.so_far()?, self.signals.repairs().len());
         let began = now();

@@ -6,7 +6,7 @@ use tunwarden_lab::with_lab;
 use super::flood::Siege;
 use super::{BOTH, ONE};
 
-/// What is done, by which command, and how the kernel calls the program.
+/// The action, its command, and the kernel's name of the program.
 const FLUSHES: [(&str, &[&str], &str); 9] = [
     ("iptables -F", &["iptables", "-w", "-F"], "iptables"),
     ("iptables -F DOCKER-USER", &["iptables", "-w", "-F", "DOCKER-USER"], "iptables"),
@@ -28,13 +28,13 @@ const FLUSHES: [(&str, &[&str], &str); 9] = [
 ];
 
 #[test]
-fn one_layer_is_back_after_every_flush_and_says_whose_it_was() {
+fn one_layer_is_back_after_every_flush_and_the_agent_names_the_program() {
     with_lab(|lab| {
         let siege = Siege::begin(lab, ONE)?;
         for (what, command, program) in FLUSHES {
             siege.repaired(&format!("one layer, {what}"), command, program)?;
         }
-        // Again, and at once again.
+        // The same flushes a second time.
         for (what, command, program) in FLUSHES {
             siege.repaired(&format!("one layer, again, {what}"), command, program)?;
         }
@@ -44,7 +44,7 @@ fn one_layer_is_back_after_every_flush_and_says_whose_it_was() {
 }
 
 #[test]
-fn nothing_leaves_through_both_layers_but_when_all_of_nftables_is_flushed() {
+fn nothing_leaves_through_both_layers_except_when_all_of_nftables_is_flushed() {
     with_lab(|lab| {
         let siege = Siege::begin(lab, BOTH)?;
         for (what, command, program) in FLUSHES {

@@ -1,5 +1,5 @@
-//! Firewall programs that hang, or wait for a lock that somebody holds: meanwhile the agent answers, tells
-//! systemd that it lives, and can be ended.
+//! Firewall programs that hang, or that wait for a lock that another process holds. The agent still answers
+//! calls, pings systemd's watchdog, and ends on SIGTERM.
 
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::support::kernel::Backend;
 use crate::support::nft::fake_tool;
 use crate::support::{SOON, TUNWARDEN, bus, chain, start_agent_as, status, tunwarden, wait_for_state};
 
-/// Hangs while there is a file.
+/// A fake tool that hangs while `/run/hangs` exists.
 const HANGING: &str = r#"
     if test -e /run/hangs; then exec sleep 1000; fi
     exec $real "$@""#;
 
-/// What `status` says while a program is at work for long.
+/// What `status` says while a firewall program runs for a long time.
 const AT_WORK: &str = "a firewall program has been reading or changing the rules";
 
 /// An agent and how often it has pinged systemd's watchdog.
@@ -29,8 +29,8 @@ struct Supervised {
     pings: Arc<AtomicUsize>,
 }
 
-/// How long an agent that starts while nft hangs may be silent. systemd's own timeout is shorter, and the start
-/// may take longer: each run of nft hangs for 20 s.
+/// How long a starting agent may send nothing while nft hangs. systemd's own timeout is shorter, and the
+/// start may take longer: each run of nft hangs for 20 s.
 const START: Duration = Duration::from_secs(100);
 
 impl Supervised {
@@ -40,7 +40,7 @@ impl Supervised {
         systemd.set_read_timeout(Some(SOON))?;
         let pings = Arc::new(AtomicUsize::new(0));
         let heard = Arc::clone(&pings);
-        // It reads all the time, as systemd does: an agent whose messages nobody reads would wait.
+        // The thread reads without pause, as systemd does. Otherwise the agent would block on its messages.
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length) = systemd.recv(&mut buffer) {
@@ -54,7 +54,7 @@ impl Supervised {
         Ok(Self { agent, pings })
     }
 
-    /// Waits for pings that are sent from now on.
+    /// Waits for new pings.
     fn pings_on(&self) -> Result<()> {
         let wanted = self.pings.load(Ordering::Relaxed) + 3;
         wait_for("the agent pings the watchdog", SOON, || {
@@ -76,8 +76,8 @@ fn call(lab: &Lab, words: &[&str]) -> Result<Process> {
     lab.host().command(words.map(str::to_owned)).spawn()
 }
 
-/// The agent is in the middle of a commit that does not end.
-fn answers_meanwhile(lab: &Lab, supervised: &Supervised) -> Result<()> {
+/// Checks that the agent answers and pings during a commit that does not end.
+fn answers_during_a_commit(lab: &Lab, supervised: &Supervised) -> Result<()> {
     let mut last = serde_json::Value::Null;
     wait_for("the status says that a program is at work", SOON, || {
         last = status(lab)?;
@@ -95,8 +95,9 @@ fn the_agent_goes_on_while(tool: &str) -> Result<()> {
         let mut supervised = Supervised::start(lab, BOTH)?;
         lab.host().file("/run/hangs", "")?;
         move_the_lan(lab)?;
-        answers_meanwhile(lab, &supervised)?;
-        // A hook's report is taken, and OpenVPN goes on; a look says why there is none.
+        answers_during_a_commit(lab, &supervised)?;
+        // The agent accepts a hook's report, so that OpenVPN continues. A check of the rules fails with the
+        // reason.
         let mut report = call(lab, &["ReportTunnel", "a{ss}", "2", "script_type", "down", "dev", "tun7"])?;
         ensure!(report.wait(SOON)?.success(), "the hook waits for {tool}: {}", report.log());
         let mut look = call(lab, &["Verify"])?;
@@ -138,7 +139,7 @@ fn an_agent_goes_on_while_somebody_holds_the_lock_of_iptables_legacy() {
             Ok((!free.status.success()).then_some(()))
         })?;
         move_the_lan(lab)?;
-        answers_meanwhile(lab, &supervised)?;
+        answers_during_a_commit(lab, &supervised)?;
         holder.kill()?;
         wait_for_state(lab, "locked")?;
         ensure!(status(lab)?["pending"].is_null());
@@ -171,7 +172,7 @@ fn an_agent_starts_while_nft_hangs_and_asks_systemd_for_the_time() {
             }
         }
         ensure!(asked > 1, "it asked {asked} times: {}", agent.log());
-        // `systemd` stays bound: an agent whose messages nobody reads would wait.
+        // `systemd` stays bound. Otherwise the agent would block on its messages.
         std::thread::spawn(move || while systemd.recv(&mut [0; 4096]).is_ok() {});
         wait_for("the agent answers", SOON, || Ok(status(lab)?["agent"].as_bool().filter(|&agent| agent)))
             .with_context(|| agent.log())?;

@@ -1,6 +1,8 @@
-//! What others do to the rules while an agent runs: seen at once, put right, and told with their name.
+//! Other programs change the rules while an agent runs. The agent sees this at once, repairs the rules, and
+//! reports the program's name.
 //!
-//! How many packets leave meanwhile, and for how long, is printed; that none does afterwards is checked.
+//! The tests print how many packets leave before the repair, and for how long. They check that no packet
+//! leaves after it.
 
 mod dormant;
 mod fights;
@@ -12,7 +14,7 @@ mod quiet;
 mod tools;
 mod unprintable;
 
-/// One layer, whose repair is to be seen.
+/// One layer, so that a test can see its repair.
 const ONE: &str = "[firewall]\nlayers = [\"iptables\"]\nbackend = \"nft\"\n";
-/// Both.
+/// Both layers.
 const BOTH: &str = "[firewall]\nlayers = [\"iptables\", \"nftables\"]\nbackend = \"nft\"\n";

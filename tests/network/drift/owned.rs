@@ -1,5 +1,5 @@
-//! With a kernel and an nft that can do it the agent owns the second layer: no flush of others takes it
-//! away, it outlives the agent, and there is always a way to be rid of it.
+//! If the kernel and nft support it, the agent owns the tables of the second layer. No other program can
+//! flush them, they stay when the agent dies, and `release` always removes them.
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -9,7 +9,7 @@ use super::flood::Siege;
 use super::{BOTH, ONE};
 use crate::support::{SOON, nft, start_agent, status, tunwarden};
 
-/// Waits until the agent says whether the tables are its own.
+/// Waits until the agent reports that it owns the tables, or that it does not.
 fn wait_for_owned(lab: &Lab, owned: bool) -> Result<()> {
     wait_for(&format!("owned: {owned}"), SOON, || {
         let said = status(lab)?;
@@ -21,7 +21,7 @@ fn tables(lab: &Lab) -> Result<String> {
     lab.host().succeed(["nft", "list", "tables"])
 }
 
-/// What takes all of nftables away, and what is aimed at us.
+/// Commands that flush all of nftables. `ATTACKS` change only tunwarden's tables.
 const FLUSHES: [&[&str]; 2] =
     [&["nft", "flush", "ruleset"], &["sh", "-c", "nft flush ruleset; nft flush ruleset"]];
 
@@ -49,7 +49,7 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
             ensure!(!refused.status.success(), "the kernel lets others do this: {attack}");
             ensure!(refused.stderr.contains("not permitted"), "{attack}: {}", refused.stderr);
         }
-        // The agent itself still may.
+        // The agent itself can still change its tables.
         let from = siege.so_far()?;
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
         let seen = siege.left_since(from)?;
@@ -68,7 +68,7 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
         }
         wait_for_owned(lab, true)?;
 
-        // It outlives its owner, and the same flush is the control: what nobody owns it takes away.
+        // The tables stay when their owner dies. The control: the same flush removes tables without an owner.
         siege.agent.kill()?;
         siege.is_silent("the agent is dead")?;
         ensure!(tables(lab)?.contains("inet tunwarden"), "{}", tables(lab)?);
@@ -84,7 +84,7 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
 }
 
 #[test]
-fn who_owns_the_tables_is_replaced_when_he_is_killed() {
+fn a_killed_owner_of_the_tables_is_replaced() {
     with_lab(|lab| {
         nft::later(lab)?;
         let mut siege = Siege::begin(lab, BOTH)?;
@@ -103,12 +103,12 @@ fn who_owns_the_tables_is_replaced_when_he_is_killed() {
 }
 
 #[test]
-fn whatever_the_agent_owned_a_lock_takes_over_and_a_release_takes_out() {
+fn a_lock_takes_over_owned_tables_and_a_release_removes_them() {
     with_lab(|lab| {
         nft::later(lab)?;
         let mut siege = Siege::begin(lab, BOTH)?;
         wait_for_owned(lab, true)?;
-        // The next agent takes over what the last one left.
+        // The next agent takes over the tables of the last one.
         siege.agent.kill()?;
         siege.agent = start_agent(lab)?;
         wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
@@ -118,14 +118,14 @@ fn whatever_the_agent_owned_a_lock_takes_over_and_a_release_takes_out() {
         ensure!(lock.status.success(), "{lock:?}");
         siege.is_silent("a lock")?;
         ensure!(tunwarden(lab, ["verify"])?.status.success());
-        // From a running agent.
+        // `release` while the agent runs.
         siege.agent = start_agent(lab)?;
         wait_for_owned(lab, true)?;
         let release = tunwarden(lab, ["release", "--yes"])?;
         ensure!(release.status.success(), "{release:?}");
         ensure!(!tables(lab)?.contains("tunwarden"), "{}", tables(lab)?);
 
-        // An owner that cannot end is named with the way out, and then it is one.
+        // The owner cannot end: the error names the command that helps. After the owner ends, it works.
         let mut agent = start_agent(lab)?;
         wait_for_owned(lab, true)?;
         lab.host().signal_all("nft", Signal::SIGSTOP)?;
@@ -160,8 +160,8 @@ fn an_nft_that_cannot_own_leaves_the_tables_as_they_were() {
     .unwrap();
 }
 
-/// While there is a file `/run/ends`, an nft that should go on ends at once. While there is `/run/refuses`, it
-/// refuses each text. A single run of nft always works.
+/// A fake nft. While `/run/ends` exists, an nft that should keep running ends at once. While `/run/refuses`
+/// exists, it refuses each text. A single run of nft always works.
 const TRANSIENT: &str = r#"
     case " $* " in
     *' -i '*)
@@ -195,7 +195,7 @@ fn an_nft_that_fails_for_a_moment_does_not_end_ownership_until_the_agent_is_rest
         };
         flush("no session at the start")?;
 
-        // The rules are put in force without an owner.
+        // The agent puts the rules in force without ownership.
         lab.host().file("/run/refuses", "")?;
         let pause = tunwarden(lab, ["pause", "60s"])?;
         ensure!(pause.status.success(), "{pause:?}");

@@ -1,4 +1,4 @@
-//! What is no harm costs one look, and our own commits cost none.
+//! A harmless change by another program makes the agent check its rules once. Its own commits cause no check.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use tunwarden_lab::{Lab, Process, wait_for, with_lab};
 use super::{BOTH, ONE};
 use crate::support::{SOON, agent, bus, status, tunwarden};
 
-/// How often the agent has looked because of a change, and how often it has written.
+/// How often the agent has checked the rules because of a change, and how often it has written them.
 fn looks(agent: &Process) -> (usize, usize) {
     let log = agent.log();
     (log.matches("looking: the tables have changed").count(), log.matches("restored").count())
 }
 
-/// Waits until the agent has had nothing to say for a while: what follows from a change has been done.
+/// Waits until the agent logs nothing for a moment: its work after a change is done.
 fn settle(agent: &Process) -> Result<()> {
     let mut said = agent.log().len();
     wait_for("the agent is done", SOON, || {
@@ -39,14 +39,14 @@ fn own_changes_cost_no_look(lab: &Lab, config: &str) -> Result<()> {
     ensure!(after.1 > before.1, "the control failed: nothing was committed");
     ensure!(after.0 == before.0, "{} looks at our own changes:\n{}", after.0 - before.0, agent.log());
 
-    // Somebody's rule that is none of ours: one look, and nothing is written.
+    // A rule of another program in another chain: one check, and the agent writes nothing.
     lab.host().succeed(["iptables", "-w", "-t", "nat", "-A", "POSTROUTING", "-j", "RETURN"])?;
     agent.wait_for_lines("looking: the tables have changed", before.0 + 1, SOON)?;
     settle(&agent)?;
     ensure!(looks(&agent) == (before.0 + 1, after.1), "{before:?} {:?}\n{}", looks(&agent), agent.log());
     ensure!(status(lab)?["repairs"] == 0, "{}", status(lab)?);
 
-    // Fifty, as fast as they come.
+    // Fifty changes without a pause.
     let storm = "for n in $(seq 50); do iptables -w -t nat -A POSTROUTING -j RETURN; done";
     lab.host().succeed(["sh", "-c", storm])?;
     settle(&agent)?;
@@ -67,7 +67,7 @@ fn our_own_changes_cost_no_look_and_harmless_ones_cost_one_with_both_layers() {
 }
 
 #[test]
-fn where_the_kernel_tells_nothing_status_says_so() {
+fn status_says_that_the_kernel_reports_no_changes() {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let _agent = agent(lab, "[firewall]\nbackend = \"legacy\"\nlayers = [\"iptables\"]\n")?;

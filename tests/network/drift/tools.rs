@@ -1,4 +1,4 @@
-//! Other firewalls that are switched on and off beside us.
+//! Other firewalls that a user switches on and off while tunwarden runs.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{wait_for, with_lab};
@@ -7,7 +7,7 @@ use super::flood::Siege;
 use super::{BOTH, ONE};
 use crate::support::{SOON, tunwarden, verify_alone};
 
-/// Nothing leaves any more, and the agent has put the rules back without being asked.
+/// Waits until no packet leaves and the agent has restored the rules by itself.
 fn settles(siege: &Siege<'_>, what: &str) -> Result<()> {
     wait_for(&format!("{what}: nothing leaves"), SOON, || Ok(siege.is_silent(what).ok()))?;
     wait_for(&format!("{what}: the kernel holds the rules"), SOON, || {
@@ -56,7 +56,7 @@ fn firewalld_starts_and_reloads_and_nothing_leaves_with_both_layers() {
             Ok(siege.bus.has_owner("org.fedoraproject.FirewallD1")?.then_some(()))
         })
         .with_context(|| firewalld.log())?;
-        // It has its name on the bus before it has made its table.
+        // firewalld takes its name on the bus before it makes its table.
         wait_for("the control: firewalld makes its table", SOON * 3, || {
             Ok(lab.host().succeed(["nft", "list", "tables"])?.contains("firewalld").then_some(()))
         })

@@ -1,4 +1,4 @@
-//! Rules of others that iptables cannot print, put in while the agent runs.
+//! Other programs add rules that iptables cannot print while the agent runs.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Lab, wait_for, with_lab};
@@ -40,7 +40,7 @@ fn the_agent_holds_beside_them(config: &str) -> Result<()> {
             siege.repaired(&format!("{change} beside what cannot be printed"), &words, "iptables")?;
             is_held(&siege, change)?;
         }
-        // Every look reads around them, and adds nothing.
+        // Every check ignores these rules and adds nothing.
         for _ in 0..10 {
             ensure!(tunwarden(lab, ["verify"])?.status.success());
         }
