@@ -1,5 +1,5 @@
-//! What a hostile server, user or caller says through the hooks: nothing is executed, nothing is
-//! widened, the hook exits 0, and the log says why.
+//! A hostile server, user or caller sends data through the hooks. Nothing executes it, the rules do not
+//! become wider, the hook exits 0, and the log gives the reason.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -12,7 +12,7 @@ use support::{SOON, TUNWARDEN, agent, bus, chain, status, wait_for_state};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
 use tunwarden_lab::{Cmd, Lab, Output, Uplink, wait_for, with_lab};
 
-/// What an honest `up` of OpenVPN has in its environment.
+/// The environment of an honest `up` hook of OpenVPN.
 const UP: [(&str, &str); 7] = [
     ("script_type", "up"),
     ("dev", "tun0"),
@@ -23,13 +23,13 @@ const UP: [(&str, &str); 7] = [
     ("ifconfig_local", "10.8.0.2"),
 ];
 
-/// The hook with the honest environment and these changes of it.
+/// The hook with the honest environment and these changes to it.
 fn hook(lab: &Lab, changes: &[(&str, &str)]) -> Cmd {
     let command = lab.host().command([TUNWARDEN, "hook", "openvpn", "tun0", "1500", "0", "init"]);
     UP.iter().chain(changes).fold(command, |command, (key, value)| command.env(key, value))
 }
 
-/// All that could have changed: what is said and what the kernel holds.
+/// Everything that could have changed: the status and the rules in the kernel.
 fn all(lab: &Lab) -> Result<String> {
     let rules: String = ["iptables-save", "ip6tables-save"]
         .map(|tool| lab.host().succeed([tool]))
@@ -42,7 +42,7 @@ fn all(lab: &Lab) -> Result<String> {
     Ok(format!("{}\n{rules}", status(lab)?))
 }
 
-/// It exits 0, and executes and changes nothing.
+/// Checks that the hook exits 0, and executes and changes nothing.
 fn harmless(lab: &Lab, what: &str, command: &Cmd) -> Result<Output> {
     let before = all(lab)?;
     let output = command.run()?;
@@ -98,7 +98,7 @@ fn a_hostile_environment_changes_nothing_and_the_hook_exits_0() {
         let output = harmless(lab, "invalid UTF-8", &bytes.env("script_type", "up").env("dev", "tun0"))?;
         ensure!(output.stderr.contains("UTF-8"), "{output:?}");
 
-        // Without an interface that is there it makes no tunnel, however many options it brings.
+        // Without an existing interface the hook makes no tunnel, even with all options.
         let mut pushed = hook(lab, &[("script_type", "no-script-of-theirs")]);
         for n in 0..400 {
             let option =
@@ -117,7 +117,7 @@ fn a_hostile_environment_changes_nothing_and_the_hook_exits_0() {
 }
 
 #[test]
-fn whatever_the_arguments_the_hooks_exit_0_and_change_nothing() {
+fn with_any_arguments_the_hooks_exit_0_and_change_nothing() {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let _agent = agent(lab, "[bootstrap]\nservers = [\"198.51.100.7\"]\n")?;
@@ -189,7 +189,7 @@ fn what_a_server_really_pushes_is_not_executed_and_takes_nothing_out_of_the_tunn
         let server = lab.openvpn_server(ServerOptions { push, ..ServerOptions::default() })?;
         let _agent = agent(lab, "")?;
         let floods = pressure(lab)?;
-        // What the hooks would run next, with the same environment.
+        // The program that the hooks run next gets the same environment.
         let next = "#!/bin/sh\nenv >/run/environment\n";
         lab.host().file_with_mode("/etc/openvpn/update-resolv-conf", next, 0o755)?;
         let _client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
@@ -226,7 +226,7 @@ fn the_dispatcher_makes_no_tunnel_and_widens_none() {
         let mut first = agent(lab, config)?;
         let _pressure = pressure(lab)?;
 
-        // A tunnel that nobody who counts has told of, as an unnamed profile's is.
+        // A tunnel that no trusted program has reported, like that of an unnamed profile.
         let mut stranger = connect(lab, &ClientOptions::of(&server))?;
         let hidden = |is: bool| {
             wait_for("the agent has seen the links", SOON, || {

@@ -1,5 +1,5 @@
-//! The first run, on a machine that has the article's scripts: what they let through is carried over,
-//! and whoever does not confirm has everything as it was.
+//! The first run on a machine that has the article's scripts. `init` adopts what the scripts allow. If the
+//! user does not confirm, `init` restores the earlier state.
 
 use crate::support;
 
@@ -14,12 +14,12 @@ const HOST: &str = include_str!("../data/article-host.sh");
 const DOCKER: &str = include_str!("../data/article-docker-three.sh");
 const CONFIG: &str = "/etc/tunwarden/config.toml";
 
-/// The unit as the article has it.
+/// The article's unit.
 const UNIT: &str = "[Unit]\nAfter=docker.service\n[Service]\nType=oneshot\n\
                     ExecStart=/usr/local/bin/dockerkillswitch.sh\n[Install]\nWantedBy=multi-user.target\n";
 const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
 
-/// The article's scripts and units in their places, and their rules in the kernel.
+/// Installs the article's scripts and units, and puts their rules into the kernel.
 fn with_the_article(lab: &Lab) -> Result<()> {
     let host = lab.host();
     host.succeed(["mount", "-t", "tmpfs", "tmpfs", "/usr/local/bin"])?;
@@ -35,7 +35,7 @@ fn with_the_article(lab: &Lab) -> Result<()> {
     host.succeed(["ln", "-s", "/etc/systemd/system/dockerkillswitch.service", WANTS])?;
     host.succeed(["iptables", "-N", "DOCKER-USER"])?;
     for script in ["vpnkillswitch_granular.sh", "dockerkillswitch.sh"] {
-        // The first one flushes, as the article has it.
+        // The first script flushes, as in the article.
         if script.starts_with('d') {
             host.run(["iptables", "-N", "DOCKER-USER"])?;
         }
@@ -44,7 +44,7 @@ fn with_the_article(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Every rule, every chain of somebody's and every policy that drops, in both families.
+/// Every rule, every user-defined chain and every policy that drops, in both families.
 fn held(lab: &Lab) -> Result<Vec<String>> {
     let mut held = Vec::new();
     for tool in ["iptables-save", "ip6tables-save"] {
@@ -57,7 +57,7 @@ fn held(lab: &Lab) -> Result<Vec<String>> {
     Ok(held)
 }
 
-/// `init` on a terminal of its own, on which this is typed.
+/// A command that runs `init` on its own terminal and types the output of the command `keys` there.
 fn typed(keys: &str) -> [String; 3] {
     ["sh".to_owned(), "-c".to_owned(), format!("{keys} | script -qec '{TUNWARDEN} init' /dev/null")]
 }
@@ -109,7 +109,7 @@ fn an_unattended_first_run_carries_the_articles_ports_over_and_disables_its_unit
     })
 }
 
-/// A script of a user's in the article's place.
+/// A user's own script in the place of the article's.
 fn with_script(lab: &Lab, text: &str) -> Result<()> {
     let path = "/usr/local/bin/vpnkillswitch_granular.sh";
     lab.host().command(["sh", "-c", &format!("cat > {path}; chmod 755 {path}")]).stdin(text).succeed()?;
@@ -134,7 +134,7 @@ fn a_first_run_over_a_users_own_script_opens_no_more_than_the_script_does() -> R
         );
         ensure!(!is_ours(lab) && host.read(CONFIG).is_err(), "something was changed");
 
-        // Asked, a person may say that it is to be wider.
+        // A person may agree to wider rules when `init` asks.
         let output = host.run(typed("printf 'n\\nn\\n'"))?;
         ensure!(output.stdout.contains("Allow all traffic through it"), "{output:?}");
         ensure!(output.stdout.contains("nothing was changed") && !is_ours(lab), "{output:?}");
@@ -166,7 +166,7 @@ fn a_first_run_over_a_users_own_script_opens_no_more_than_the_script_does() -> R
 }
 
 #[test]
-fn who_confirms_keeps_it_and_who_does_not_has_everything_as_before() -> Result<()> {
+fn a_confirmed_first_run_stays_and_an_unconfirmed_one_is_undone() -> Result<()> {
     with_lab(|lab| {
         with_the_article(lab)?;
         lab.host().file(CONFIG, "# mine\n")?;
@@ -183,13 +183,13 @@ fn who_confirms_keeps_it_and_who_does_not_has_everything_as_before() -> Result<(
         ensure!(output.stdout.contains("not confirmed: the earlier state is restored"), "{output:?}");
         as_before().context("a person said no")?;
 
-        // The terminal is torn away, as when its owner has locked himself out.
+        // The terminal ends, as when its user is locked out.
         let mut torn = lab.host().spawn(typed("(echo y; sleep 300)"))?;
         wait_for("the rules are in force", SOON, || Ok(is_ours(lab).then_some(())))?;
         torn.wait_for_line("Type yes within", SOON)?;
         lab.host().signal_all("script", Signal::SIGKILL)?;
         wait_for("the terminal is gone", SOON, || Ok((!running(lab, "tunwarden init$")?).then_some(())))?;
-        ensure!(is_ours(lab), "the way back waits for a minute");
+        ensure!(is_ours(lab), "the undo waits for a minute");
         wait_for("the earlier state is restored", SOON * 12, || Ok((!is_ours(lab)).then_some(())))?;
         wait_for("the guard has ended", SOON, || Ok((!running(lab, "init --undo")?).then_some(())))?;
         as_before().context("nobody answered")?;
@@ -223,7 +223,7 @@ fn a_first_run_that_is_refused_opens_nothing_that_was_closed_before() -> Result<
             anyhow::Ok(())
         };
 
-        // By the article's scripts, which know IPv4 alone; its tables are fewer than ours.
+        // Closed by the article's scripts, which use only IPv4 and fewer tables than tunwarden.
         with_the_article(lab)?;
         ipv4.await_more(20)?;
         let before = (seen("203.0.113.9")?, held(lab)?);
@@ -231,7 +231,7 @@ fn a_first_run_that_is_refused_opens_nothing_that_was_closed_before() -> Result<
         ipv4.await_more(20)?;
         assert_eq!((seen("203.0.113.9")?, held(lab)?), before, "closed by the article");
 
-        // By a lock, which no agent holds.
+        // Closed by `lock`, without an agent.
         ensure!(tunwarden(lab, ["lock"])?.status.success());
         ipv6.await_more(20)?;
         let before = (seen("203.0.113.9")?, seen("2001:db8:9::9")?, held(lab)?);
@@ -247,7 +247,7 @@ fn a_first_run_that_is_refused_opens_nothing_that_was_closed_before() -> Result<
 }
 
 #[test]
-fn a_first_run_that_is_refused_leaves_no_table_behind_and_takes_nobodys() -> Result<()> {
+fn a_first_run_that_is_refused_leaves_no_table_behind_and_removes_no_foreign_table() -> Result<()> {
     with_lab(|lab| {
         let tables = || lab.host().succeed(["nft", "list", "tables"]);
         let refuse = || {
@@ -262,7 +262,7 @@ fn a_first_run_that_is_refused_leaves_no_table_behind_and_takes_nobodys() -> Res
         lab.host().succeed(["iptables", "-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE"])?;
         let mut asked = lab.host().spawn(typed("(echo y; sleep 2; echo no)"))?;
         asked.wait_for_line("Type yes within", SOON)?;
-        // Whoever comes meanwhile stays: in a table that was not there, and in one that is not ours.
+        // Rules that another program adds before the answer stay: in a new table, and in an existing one.
         for table in ["mangle", "nat"] {
             let rule = ["-A", "PREROUTING", "-s", "192.0.2.1", "-j", "ACCEPT"];
             lab.host().succeed(["iptables", "-w", "-t", table].into_iter().chain(rule))?;
@@ -301,7 +301,7 @@ fn a_table_is_taken_away_only_while_it_is_empty() -> Result<()> {
     })
 }
 
-/// Whether a process of the laboratory's host has such a command line.
+/// Whether a process of the laboratory's host has a command line that matches.
 fn running(lab: &Lab, pattern: &str) -> Result<bool> {
     Ok(lab.host().run(["pgrep", "-f", pattern])?.status.success())
 }

@@ -1,5 +1,5 @@
-//! Tunnels whose packets the kernel itself sends: such a packet bears the owner of what is in it. The
-//! stand-in is VXLAN, which every kernel has; its mark is put on by a rule, as WireGuard does by itself.
+//! Tunnels whose packets the kernel itself sends. Such a packet has the owner of the packet inside it. VXLAN,
+//! which every kernel has, stands in for WireGuard. A rule sets the mark that WireGuard sets by itself.
 
 use crate::support;
 
@@ -9,10 +9,10 @@ use support::openvpn::seen;
 use support::{SOON, agent, bus, chain, status};
 use tunwarden_lab::{Capture, Lab, wait_for, with_lab};
 
-/// Where the profile's one peer is.
+/// The endpoint of the profile's one peer.
 const PEER: &str = "198.51.100.9:51820";
 
-/// A profile as NetworkManager keeps it; the keys are nobody's.
+/// A profile in NetworkManager's format. The keys belong to no real tunnel.
 fn profile(fwmark: u32, endpoint: &str) -> String {
     let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     format!(
@@ -29,7 +29,7 @@ fn save(lab: &Lab, text: &str) -> Result<()> {
     lab.host().succeed(["nmcli", "connection", "load", path]).map(drop)
 }
 
-/// A tunnel of the kernel's to the peer. What goes to 10.99.0.1 goes into it, whoever sends it.
+/// Makes a tunnel of the kernel to the peer. Every packet to 10.99.0.1 goes into it, from any user.
 fn stand_in(lab: &Lab) -> Result<()> {
     let batch = "link add vx0 type vxlan id 7 remote 198.51.100.9 dstport 51820\n\
                  addr add 10.99.0.2/24 dev vx0\nlink set vx0 up\n\
@@ -37,7 +37,7 @@ fn stand_in(lab: &Lab) -> Result<()> {
     lab.host().command(["ip", "-batch", "-"]).stdin(batch).succeed().map(drop)
 }
 
-/// Root's own rule, in a table that tunwarden leaves alone: the transport's mark.
+/// The administrator's rule that sets the transport's mark. tunwarden does not change its table.
 fn mark(lab: &Lab, verb: &str) -> Result<()> {
     let rule = ["-t", "mangle", verb, "OUTPUT", "-o", "vx0", "-j", "MARK", "--set-mark", "0x7766"];
     lab.host().succeed(["iptables"].into_iter().chain(rule)).map(drop)
@@ -51,7 +51,7 @@ fn await_seen(capture: &Capture, tag: &str) -> Result<()> {
     wait_for(&format!("{tag} is seen"), SOON, || Ok((seen(&capture.so_far()?, tag) == 10).then_some(())))
 }
 
-/// What went into the tunnel reached the peer and nobody else.
+/// Checks that the packets in the tunnel reached the peer and no other host.
 fn reached_the_peer(capture: &Capture, tag: &str) -> Result<()> {
     await_seen(capture, tag)?;
     let peer: std::net::SocketAddr = PEER.parse()?;
@@ -72,7 +72,7 @@ fn by(by: &str) -> Value {
 }
 
 #[test]
-fn without_the_agent_all_of_it_is_seen() -> Result<()> {
+fn without_the_agent_every_packet_is_seen() -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
         stand_in(lab)?;
@@ -115,7 +115,7 @@ fn by_its_mark_a_user_s_packet_passes_in_the_tunnel_and_a_socket_beside_it_does_
     })
 }
 
-/// Why it takes another form: with that of a client, only root's packets in the tunnel pass.
+/// The reason for the separate rule form: with the form for a client only root's packets in the tunnel pass.
 #[test]
 fn by_its_owner_a_user_s_packet_in_the_tunnel_would_be_dropped() -> Result<()> {
     with_lab(|lab| {
@@ -152,7 +152,7 @@ fn without_a_mark_a_named_profile_opens_its_exact_endpoint_and_any_other_profile
         await_bootstrap(lab, &by("anybody"))?;
         send(lab, "10.99.0.1:4000", "nobody", "inner")?;
         reached_the_peer(&capture, "inner")?;
-        // What that form costs, as status says.
+        // The cost of this form, which `status` reports: any user can send to the peer.
         send(lab, PEER, "nobody", "own")?;
         await_seen(&capture, "own")?;
         send(lab, "198.51.100.9:51821", "nobody", "port")?;

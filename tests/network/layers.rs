@@ -1,4 +1,4 @@
-//! Two layers: what one cannot hold the other does, and each alone leaves the rest alone.
+//! Two layers: one blocks what the other cannot block, and each alone changes no table of the other.
 
 mod tables;
 
@@ -11,7 +11,7 @@ use tunwarden_lab::{Capture, Contract, Frame, Lab, Process, Uplink, wait_for, wi
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 const IPTABLES: &str = "[firewall]\nlayers = [\"iptables\"]\n";
 
-/// A container that shares the host's card, with addresses of the LAN and routes of its own.
+/// Commands for a container that shares the host's card. It has addresses of the LAN and its own routes.
 const MACVLAN: &str = "
     mkdir -p /run/netns
     ip netns add box
@@ -23,8 +23,8 @@ const MACVLAN: &str = "
     ip -n box route add default via 10.0.0.1
     ip -n box route add default via fd00:0:0:1::1";
 
-/// Sends for ever, 2,000 packets a second and more in both families; as root, so that a rule that asks
-/// for an owner would have one.
+/// Sends at least 2,000 packets per second in both families, without end. It runs as root, so that a rule for
+/// an owner could match.
 const FLOOD: &str = "
     exec 9<>/run/pipe 2>/dev/null || { mkfifo /run/pipe; exec 9<>/run/pipe; }
     while :; do
@@ -45,7 +45,7 @@ fn macvlan_flood(lab: &Lab) -> Result<Process> {
     lab.host().spawn(["ip", "netns", "exec", "box", "bash", "-c", FLOOD])
 }
 
-/// How many packets the container has tried to send, by its own kernel's count.
+/// How many packets the container has tried to send, as counted in its network namespace.
 fn tried(lab: &Lab) -> Result<u64> {
     let count = ["ip", "netns", "exec", "box", "nstat", "-asz", "IpOutRequests"];
     let text = lab.host().succeed(count)?;
@@ -69,7 +69,7 @@ fn tagged(frames: &[Frame], tag: &str) -> usize {
     frames.iter().filter(|frame| frame.is_tagged(tag)).count()
 }
 
-/// How many of three frames of a raw packet socket leave for each of these.
+/// How many of three frames of a raw packet socket leave for each target.
 fn raw(lab: &Lab, device: &str, user: &str, targets: &[&str]) -> Result<Vec<usize>> {
     let capture = lab.capture()?;
     for (n, target) in targets.iter().enumerate() {
@@ -80,8 +80,8 @@ fn raw(lab: &Lab, device: &str, user: &str, targets: &[&str]) -> Result<Vec<usiz
     Ok((0..targets.len()).map(|n| tagged(&seen, &format!("raw-{n}"))).collect())
 }
 
-/// What a raw sender may not reach: the internet, a name server on the LAN, a private address that is
-/// routed.
+/// Targets that a raw sender must not reach: the internet, a name server on the LAN, and a routed private
+/// address.
 const BEYOND: [&str; 5] =
     ["203.0.113.9:4000", "[2001:db8:9::9]:4000", "10.0.0.1:53", "[fd00:0:0:1::1]:853", "10.77.0.1:4000"];
 
@@ -92,7 +92,7 @@ fn a_raw_sender_stops_at_the_wire() -> Result<()> {
         ensure!(raw(lab, "eth0", "root", &BEYOND)? == [3; 5], "the control: it passes beneath iptables");
         lock(lab, KNOWN)?;
         ensure!(raw(lab, "eth0", "root", &BEYOND)? == [0; 5], "it left");
-        // Only whom the allowance holds for is let out to the server, and the LAN is everybody's.
+        // Only root may reach the server. Every user may reach the LAN.
         let near = ["198.51.100.7:1194", "10.0.0.5:4000"];
         ensure!(raw(lab, "eth0", "root", &near)? == [3, 3], "root does not reach the server");
         ensure!(raw(lab, "eth0", "nobody", &near)? == [0, 3], "nobody reaches the server");
@@ -125,15 +125,15 @@ fn a_container_on_the_hosts_card_stops_at_the_wire() -> Result<()> {
         ensure!(reached(&beyond)? == [true; 4], "the control: it passes beneath iptables");
         lock(lab, KNOWN)?;
         ensure!(reached(&beyond)? == [false; 4], "it left");
-        // The server too is root's on this machine alone, and not root's in there.
+        // The allowance for the server holds for root of the host, and not for root of the container.
         ensure!(reached(&["10.0.0.5/4000"])? == [true], "it does not reach the LAN");
         Ok(())
     })
 }
 
-/// A tunnel, and another program's rule that takes packets out of it again: they are routed anew when the
-/// tables' hook has begun, where it is the tunnel that they are seen on to its end.
-const ROUTED_ANEW: &str = "
+/// A tunnel, and rules of another program that move packets out of it. The kernel routes these packets a
+/// second time after the rules of the OUTPUT hook have begun. That hook sees the tunnel as their output link.
+const ROUTED_AGAIN: &str = "
     ip tuntap add tun0 mode tun
     ip addr add 10.8.0.2/24 dev tun0
     ip link set tun0 up
@@ -144,9 +144,9 @@ const ROUTED_ANEW: &str = "
     iptables -t nat -A OUTPUT -d 203.0.113.8 -p udp --dport 4001 -j DNAT --to-destination 198.51.100.9";
 
 #[test]
-fn what_others_take_out_of_the_tunnel_again_stops_at_the_wire() -> Result<()> {
+fn packets_that_others_move_out_of_the_tunnel_stop_at_the_wire() -> Result<()> {
     with_lab(|lab| {
-        lab.host().succeed(["sh", "-ec", ROUTED_ANEW])?;
+        lab.host().succeed(["sh", "-ec", ROUTED_AGAIN])?;
         let left = |config: &str| -> Result<[usize; 2]> {
             lock(lab, config)?;
             let capture = lab.capture()?;
@@ -163,7 +163,7 @@ fn what_others_take_out_of_the_tunnel_again_stops_at_the_wire() -> Result<()> {
     })
 }
 
-/// What others do to iptables while floods go on.
+/// What other programs do to iptables during the floods.
 const FLUSHES: [&str; 6] = [
     "iptables -F; ip6tables -F",
     "iptables -F; iptables -X; ip6tables -F; ip6tables -X",
@@ -204,7 +204,7 @@ fn no_flush_of_iptables_opens_anything() -> Result<()> {
     })
 }
 
-/// Waits until each of the floods has left from now on.
+/// Waits until new packets of each flood leave.
 fn is_seen(capture: &Capture, why: &str) -> Result<()> {
     let so_far = capture.so_far()?;
     let container = |frame: &Frame| frame.destination().is_some_and(|to| to.to_string() == MACVLAN_V4);
@@ -224,7 +224,7 @@ fn a_link_that_appears_and_one_that_comes_back_are_held() -> Result<()> {
         lab.add_uplink(Uplink::numbered("usb0", 1))?;
         ensure!(hooked(lab, "usb0").is_ok(), "{}", wires(lab)?);
         ensure!(raw(lab, "usb0", "root", &["203.0.113.9:4000"])? == [0], "a raw sender left by usb0");
-        // Pulled out and put back it is another link of the same name.
+        // After unplugging and plugging in again it is a new link with the same name.
         lab.host().succeed(["ip", "link", "del", "usb0"])?;
         wait_for("usb0 is gone from the table", SOON, || Ok((!wires(lab)?.contains("usb0")).then_some(())))?;
         lab.add_uplink(Uplink::numbered("usb0", 1))?;
@@ -236,7 +236,7 @@ fn a_link_that_appears_and_one_that_comes_back_are_held() -> Result<()> {
 }
 
 #[test]
-fn an_uplink_whose_address_is_away_is_held_by_the_agent_and_whoever_comes_after_it() -> Result<()> {
+fn an_uplink_without_its_address_is_held_by_the_agent_and_by_the_next_one() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         macvlan(lab)?;
@@ -255,7 +255,7 @@ fn an_uplink_whose_address_is_away_is_held_by_the_agent_and_whoever_comes_after_
             hooked(lab, "eth0").with_context(|| what.to_owned())
         };
         held("with its address")?;
-        // What `nmcli connection up` does on its way.
+        // `nmcli connection up` also does this.
         lab.host().succeed(["ip", "addr", "flush", "dev", "eth0"])?;
         wait_for("the LAN is gone from the rules", SOON, || {
             Ok((!lab.host().succeed(["iptables", "-S", "VPN_LAN"])?.contains("-o eth0")).then_some(()))
@@ -287,7 +287,7 @@ fn a_bridge_that_gets_its_first_container_is_no_repair() -> Result<()> {
             let (port, far) = (format!("port{n}"), format!("far{n}"));
             lab.host().succeed(["ip", "link", "add", &port, "type", "veth", "peer", "name", &far])?;
             hooked(lab, &bridge)?;
-            // That a bridge comes and goes has the agent look at everything.
+            // A bridge that appears and disappears makes the agent check everything.
             let batch =
                 format!("link add other type bridge\nlink set {port} master {bridge}\nlink del other\n");
             lab.host().command(["ip", "-batch", "-"]).stdin(&batch).succeed()?;
@@ -295,8 +295,8 @@ fn a_bridge_that_gets_its_first_container_is_no_repair() -> Result<()> {
             wait_for(&format!("{bridge} is no wire any more"), SOON, gone)?;
         }
         hooked(lab, "eth0")?;
-        ensure!(status(lab)?["repairs"] == 0, "told as a repair: {}\n{}", status(lab)?, agent.log());
-        // The control: somebody else's hand in the same chain is one.
+        ensure!(status(lab)?["repairs"] == 0, "counted as a repair: {}\n{}", status(lab)?, agent.log());
+        // The control: a change by another program in the same chain is a repair.
         lab.host().succeed(["nft", "flush", "ruleset"])?;
         wait_for("a repair", SOON, || Ok((status(lab)?["repairs"] != 0).then_some(())))
     })
@@ -331,7 +331,7 @@ fn a_pause_opens_the_wire_and_the_kernel_closes_it() -> Result<()> {
 }
 
 #[test]
-fn without_nft_iptables_alone_holds_and_that_is_said() -> Result<()> {
+fn without_nft_iptables_alone_holds_and_the_agent_reports_it() -> Result<()> {
     with_lab(|lab| {
         let hide = "mkdir -p /run/sbin/upper /run/sbin/work; \
              mount -t overlay -o lowerdir=/usr/sbin,upperdir=/run/sbin/upper,workdir=/run/sbin/work overlay /usr/sbin; \

@@ -1,5 +1,5 @@
-//! What is learned of servers, and what of it a fault may not widen: a damaged store, a profile without
-//! measure, a profile of several servers, a hosts file that cannot be written.
+//! What the agent learns about servers. No fault may widen the rules: a damaged store, a huge profile, a
+//! profile of several servers, a hosts file that cannot be written.
 
 use crate::support;
 
@@ -15,7 +15,7 @@ use tunwarden_lab::{Capture, Lab, wait_for, with_lab};
 
 const STORE: &str = "/var/lib/tunwarden/endpoints.json";
 
-/// Root speaks to a host that nobody has named, on the port that a VPN has.
+/// Root sends packets to an unknown host on the port of a VPN.
 fn to_anybody(lab: &Lab, tag: &str) -> Result<()> {
     lab.host().udp("203.0.113.9:1194")?.tag(tag).count(20).send().map(drop)
 }
@@ -44,7 +44,7 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
                 "{{\"u\": {{\"name\": \"n\", \"origin\": \"networkmanager\", \"endpoints\": [{endpoints}]}}}}"
             )
         };
-        // Whole, but for one address that no server can have.
+        // A valid file, except for one address that no server can have.
         let lie = vpn("\"203.0.113.9:1194/udp\", \"255.255.255.255:1194/udp\"");
         let damages = ["", "{", "[]", "\u{0}\u{1}", "{\"u\": {\"name\": \"n\"}}", &huge, &lie];
         for damage in damages {
@@ -57,7 +57,7 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
         lock()?;
         to_anybody(lab, "whole")?;
         await_seen(&capture, "whole").context("the control: the same without the lie is read")?;
-        // What the configuration names is known all the same, and only that.
+        // The agent still knows the servers of the configuration, and only those.
         host.file("/etc/tunwarden/config.toml", "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
         for damage in damages {
             host.file(STORE, damage)?;
@@ -72,7 +72,7 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
         to_anybody(lab, "damaged")?;
         host.succeed(["rmdir", STORE])?;
 
-        // A name whose addresses are lost with the other file is a server known all the same.
+        // A server name whose addresses are lost with the other file still counts as a known server.
         let named = "{\"u\": {\"name\": \"n\", \"origin\": \"networkmanager\", \"endpoints\": [], \
                      \"names\": [[\"vpn.example.net\", \"udp\", 1194]]}}";
         host.file(STORE, named)?;
@@ -90,7 +90,7 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
         let second = agent(lab, "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
         wait_for_allowance(lab, &set(&["198.51.100.8:1194/udp"])).context("what the configuration names")?;
         to_anybody(lab, "damaged")?;
-        // It is written anew as soon as there is something to write.
+        // The agent writes the store again as soon as it learns a server.
         host.file("/etc/openvpn/work.conf", "remote 198.51.100.7\n")?;
         wait_for_allowance(lab, &set(&["198.51.100.7:1194/udp", "198.51.100.8:1194/udp"]))?;
         drop(second);
@@ -103,7 +103,7 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
     })
 }
 
-/// A profile of the plugin's as NetworkManager keeps it, with these remotes.
+/// A profile of the OpenVPN plugin in NetworkManager's format, with these remotes.
 fn profile(remotes: &str) -> String {
     format!(
         "[connection]\nid=many\nuuid=3f7c2d0e-9c6f-4f4e-8a53-7d5f0d1c2b3a\ntype=vpn\nautoconnect=false\n\n\
@@ -114,7 +114,7 @@ fn profile(remotes: &str) -> String {
 }
 
 #[test]
-fn a_profile_with_ten_thousand_remotes_and_every_lie_among_them_is_one_more_profile() -> Result<()> {
+fn a_profile_with_ten_thousand_remotes_and_invalid_ones_is_bounded() -> Result<()> {
     with_lab(|lab| {
         let (bus, capture) = (bus(lab)?, lab.capture()?);
         let _nm = lab.host().network_manager(&bus)?;
@@ -144,7 +144,7 @@ fn a_profile_with_ten_thousand_remotes_and_every_lie_among_them_is_one_more_prof
         send("203.0.113.9:1195", "root", "port")?;
         send("198.51.100.7:1194", "root", "host")?;
 
-        // As many again, in a file of root's: bounded, and root's are whole.
+        // As many remotes again in root's own file: the total is bounded, and root's servers are complete.
         let many: String =
             (0..10_000).map(|n| format!("remote 198.51.{}.{}\n", 61 + n / 250, n % 250 + 1)).collect();
         lab.host().file("/etc/openvpn/many.conf", &many)?;
@@ -160,7 +160,7 @@ fn a_profile_with_ten_thousand_remotes_and_every_lie_among_them_is_one_more_prof
         send("198.51.100.8:1194", "root", "roots")?;
         await_seen(&capture, "roots")?;
 
-        // The next boot reads it all.
+        // The next boot reads all of them.
         drop(agent);
         let output = tunwarden(lab, ["lock"])?;
         ensure!(output.status.success() && !output.stderr.contains("damaged"), "{}", output.stderr);
@@ -186,7 +186,7 @@ fn several_remotes_each_with_its_own_port_and_transport_are_followed_as_they_cha
         let server = lab.openvpn_server(options)?;
         let nm = lab.host().network_manager(&bus)?;
         nm.add_ethernet(&lab.uplinks()[0])?;
-        // Port and proto-tcp of the profile hold where a remote says nothing.
+        // The profile's `port` and `proto-tcp` apply to a remote that has none.
         let remote = "198.51.100.7 198.51.100.8:1194:udp [2001:db8:7::7]:80:udp6";
         nm.add_vpn_by("lab", &server, remote)?;
         let _agent = agent(lab, "")?;
@@ -210,19 +210,19 @@ fn several_remotes_each_with_its_own_port_and_transport_are_followed_as_they_cha
     })
 }
 
-/// A question to each of these, by root, as a container's resolver on the host asks too.
+/// Sends DNS packets to three resolvers as root, like a container's resolver on the host.
 fn dns_leaves(lab: &Lab, capture: &Capture, tag: &str) -> Result<usize> {
     for target in ["10.0.0.1:53", "198.51.100.53:53", "198.51.100.54:853"] {
         lab.host().udp(target)?.tag(tag).count(20).send()?;
     }
-    // What is sent last is seen last.
+    // The last packet sent is the last one captured.
     lab.host().udp("198.51.100.7:1194")?.tag(&format!("{tag}-end")).count(20).send()?;
     await_seen(capture, &format!("{tag}-end"))?;
     Ok(seen(&capture.so_far()?, tag))
 }
 
 #[test]
-fn a_user_s_profile_opens_no_dns_for_anybody_and_root_s_word_does() -> Result<()> {
+fn a_user_s_profile_opens_no_dns_and_root_s_configuration_does() -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
         assert_eq!(dns_leaves(lab, &capture, "control")?, 60, "the control: without an agent");
@@ -254,20 +254,20 @@ fn a_user_s_profile_opens_no_dns_for_anybody_and_root_s_word_does() -> Result<()
         told("by the agent")?;
         running.kill()?;
         told("without an agent")?;
-        // What an earlier version kept, the lock at boot, and the agent that comes next.
+        // The store of an earlier version, the lock at boot, and the next agent.
         ensure!(lab.host().read(STORE)?.contains("10.0.0.1:53/udp"), "the control: it is kept");
         ensure!(tunwarden(lab, ["lock"])?.status.success());
         assert_eq!(dns_leaves(lab, &capture, "boot")?, 0);
         let line = told("after the lock at boot")?;
         running = support::start_agent(lab)?;
         assert_eq!(dns_leaves(lab, &capture, "restarted")?, 0);
-        // In activation too.
+        // The same during activation.
         nm.up("provider")?;
         wait_for_state(lab, "protected")?;
         nm.down("provider")?;
         wait_for_state(lab, "locked")?;
         assert_eq!(dns_leaves(lab, &capture, "activated")?, 0);
-        // Root allows it by the very line that was told.
+        // Root allows it with the line that the agent suggests.
         lab.host().file("/etc/tunwarden/config.toml", &line)?;
         ensure!(tunwarden(lab, ["reload"])?.status.success());
         assert_eq!(dns_leaves(lab, &capture, "named")?, 60, "root's word");
@@ -277,7 +277,7 @@ fn a_user_s_profile_opens_no_dns_for_anybody_and_root_s_word_does() -> Result<()
 }
 
 #[test]
-fn a_hosts_file_that_cannot_be_written_is_said_and_the_rules_still_know() -> Result<()> {
+fn a_hosts_file_that_cannot_be_written_is_reported_and_the_rules_have_the_servers() -> Result<()> {
     with_lab(|lab| {
         let host = lab.host();
         let dns = lab.isp().dns(ROUTER)?;
@@ -289,7 +289,7 @@ fn a_hosts_file_that_cannot_be_written_is_said_and_the_rules_still_know() -> Res
         host.file("/etc/openvpn/work.conf", "remote vpn.example.net 443 tcp\n")?;
         let _bus = bus(lab)?;
         let agent = agent(lab, "")?;
-        // A server on the LAN is legitimate, an address that no server can have is dropped.
+        // A server on the LAN is valid. The agent drops an address that no server can have.
         let server = |address| serde_json::json!({ "address": address, "port": 443, "protocol": "tcp" });
         let servers = serde_json::json!([server("10.0.0.5"), server("198.51.100.8")]);
         wait_for("its addresses are allowed", SOON, || {
@@ -304,7 +304,7 @@ fn a_hosts_file_that_cannot_be_written_is_said_and_the_rules_still_know() -> Res
 }
 
 #[test]
-fn an_owner_that_this_system_lacks_is_skipped_and_check_says_so() -> Result<()> {
+fn an_owner_that_this_system_lacks_is_skipped_and_check_reports_it() -> Result<()> {
     with_lab(|lab| {
         let config = "[bootstrap]\nowners = [\"root\", \"no-such-user\", \"nobody\"]\n";
         lab.host().file("/etc/tunwarden/config.toml", config)?;

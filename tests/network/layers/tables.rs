@@ -1,4 +1,5 @@
-//! Each layer's tables: those of the other layer are left alone, and what others do to ours is noticed.
+//! The tables of each layer. tunwarden does not change the tables of an unused layer, and it notices what
+//! other programs do to its own.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Lab, with_lab};
@@ -19,7 +20,7 @@ fn each_layer_alone_leaves_the_other_s_tables_alone() -> Result<()> {
         ensure!(backend.all_saved(lab)? == before, "iptables was touched: {:#?}", backend.all_saved(lab)?);
         ensure!(lab.host().udp(BEYOND[0])?.send()?.forbidden() == 1, "it is open");
         ensure!(tunwarden(lab, ["verify"])?.status.success());
-        // What a configuration no longer names is taken out, once the other holds.
+        // The agent removes a layer that the configuration no longer names after the other layer is in force.
         lock(lab, IPTABLES)?;
         ensure!(!tables(lab)?.contains("tunwarden"), "{}", tables(lab)?);
         ensure!(lab.host().udp(BEYOND[0])?.send()?.forbidden() == 1, "it is open");
@@ -40,7 +41,7 @@ fn tables(lab: &Lab) -> Result<String> {
 }
 
 #[test]
-fn what_others_do_to_our_tables_is_named_and_mended() -> Result<()> {
+fn changes_of_others_to_our_tables_are_named_and_repaired() -> Result<()> {
     with_lab(|lab| {
         lock(lab, KNOWN)?;
         let damages = [

@@ -1,4 +1,4 @@
-//! Links that are not what their name or their lease says.
+//! Links whose name or whose lease is misleading.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Contract, Lab, Transport, Uplink, with_lab};
@@ -14,12 +14,12 @@ fn leave(lab: &Lab, device: &str, targets: &[&str]) -> Result<Vec<usize>> {
             lab.host().udp(target)?.on(device).from_user(user).tag(target).send()?;
         }
     }
-    // Each has been seen, or the neighbour it waits for has been asked for and is there.
+    // Every packet is captured: `meet` has resolved the neighbours before.
     let seen = capture.stop()?;
     Ok(targets.iter().map(|target| seen.iter().filter(|frame| frame.is_tagged(target)).count()).collect())
 }
 
-/// A packet that waits for its neighbour is not seen at once: neighbours are met before.
+/// Resolves neighbours in advance. A packet that waits for its neighbour would appear late in the capture.
 fn meet(lab: &Lab, device: &str, neighbours: &[&str]) -> Result<()> {
     for neighbour in neighbours {
         let sent = lab.host().ping(neighbour.parse::<std::net::IpAddr>()?).on(device);
@@ -31,7 +31,7 @@ fn meet(lab: &Lab, device: &str, neighbours: &[&str]) -> Result<()> {
 #[test]
 fn a_lease_for_a_public_prefix_gives_nothing() {
     with_lab(|lab| {
-        // TunnelCrack's LocalNet: the router says that the internet is on the link.
+        // TunnelCrack's LocalNet: the router claims that the internet is on the link.
         for address in ["203.0.113.66/24", "2001:db8:9::66/48"] {
             lab.host().succeed(["ip", "addr", "add", address, "dev", "eth0", "nodad"])?;
         }
@@ -51,7 +51,7 @@ fn a_lease_for_a_public_prefix_gives_nothing() {
     .unwrap();
 }
 
-/// Where a card could let something out: the internet, the router's DNS, another's LAN.
+/// Targets that a card must not reach: the internet, the router's DNS, another LAN.
 const BEYOND: [&str; 6] = [
     "203.0.113.9:4000",
     "203.0.113.9:443",
@@ -75,7 +75,7 @@ fn a_network_card_that_is_named_like_a_tunnel_is_shut_out() {
     .unwrap();
 }
 
-/// A lock first, then a card of that name, and nobody to look at it: what leaves by the card.
+/// Locks, then adds a card with this name, without an agent. Returns how many packets leave on the card.
 fn leave_by_a_late_card(backend: Backend, name: &str) -> Result<Vec<usize>> {
     let mut left = Vec::new();
     with_lab(|lab| {
@@ -92,8 +92,8 @@ fn leave_by_a_late_card(backend: Backend, name: &str) -> Result<Vec<usize>> {
 }
 
 #[test]
-fn a_card_that_takes_a_tunnel_s_or_a_bridge_s_name_after_the_lock_is_told_by_its_kind() {
-    // The controls: iptables knows names alone.
+fn a_card_that_takes_a_tunnel_s_or_a_bridge_s_name_after_the_lock_is_known_by_its_kind() {
+    // The controls: iptables matches links by name only.
     let by_tunnel = leave_by_a_late_card(Backend::IptablesAlone, "tunusb0").unwrap();
     assert_eq!(by_tunnel, [2; 6], "the control: by its name it is a tunnel");
     let by_bridge = leave_by_a_late_card(Backend::IptablesAlone, "br-wan").unwrap();
@@ -118,7 +118,7 @@ fn bridge_the_uplink(lab: &Lab) -> Result<()> {
 fn a_container_in_a_bridge_with_the_uplink_stops_at_the_wire() {
     with_lab(|lab| {
         bridge_the_uplink(lab)?;
-        // What is bridged meets no rule of any protocol's tables then.
+        // With these settings the tables of iptables do not see bridged packets.
         for family in ["iptables", "ip6tables"] {
             lab.host().sysctl(&format!("net.bridge.bridge-nf-call-{family}"), "0")?;
         }
@@ -183,7 +183,7 @@ fn a_bridge_with_the_uplink_in_it_is_the_uplink_and_not_a_container_bridge() {
 }
 
 #[test]
-fn the_host_speaks_to_its_containers_while_locked() {
+fn the_host_reaches_its_containers_while_locked() {
     with_lab(|lab| {
         let container = "link add docker0 type bridge\naddr add 172.17.0.1/16 dev docker0\nlink set docker0 up\n\
              netns add box\nlink add veth0 type veth peer name eth0 netns box\n\

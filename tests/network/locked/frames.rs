@@ -1,4 +1,4 @@
-//! What is in a frame counts, and not what its sender calls it.
+//! The content of a frame decides whether it may leave, and not the protocol that its sender declares.
 
 #![allow(clippy::unwrap_used, reason = "a frame that cannot be built is a fault of the test")]
 
@@ -24,7 +24,7 @@ const SLOW: u16 = 0x8809;
 const LLDP: u16 = 0x88cc;
 const UDP: u8 = 17;
 
-/// A frame and what its sender calls it.
+/// A frame and the protocol that its sender declares.
 struct Forged {
     what: String,
     said: u16,
@@ -43,7 +43,7 @@ fn udp(to: &str, port: u16) -> Vec<u8> {
     packet(to.parse().unwrap(), UDP, 64, &ports(port, &text("tag")))
 }
 
-/// Frames with a packet that may not leave.
+/// Frames with a packet that must not leave.
 fn frames() -> Vec<Forged> {
     let (out, router) = (udp("203.0.113.9", 4000), udp("10.0.0.1", 53));
     let out6 = udp("2001:db8:9::9", 4000);
@@ -91,21 +91,21 @@ fn frames() -> Vec<Forged> {
     frames
 }
 
-/// What IPv4 has as the destination is a part of IPv6's source.
+/// An IPv6 packet whose source address has a LAN address at the position of the destination in IPv4.
 fn ipv6_like_ipv4() -> Vec<u8> {
     let from = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0x0a00, 0x0005, 0, 2);
     let payload = ports(4000, &text("tag"));
     ipv6(from, Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 9), UDP, 64, &payload)
 }
 
-/// What IPv6 has as the destination is a part of IPv4's payload.
+/// An IPv4 packet whose payload has a link-local address at the position of the destination in IPv6.
 fn ipv4_like_ipv6() -> Vec<u8> {
     let near = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).octets();
     let payload = [&[0; 4][..], &near, &text("tag")].concat();
     ipv4(Ipv4Addr::new(203, 0, 113, 9), 253, 64, &[], &payload)
 }
 
-/// Which of these leave, each under a name of its own.
+/// Sends each frame with its own tag. Returns the frames that leave.
 fn leave(lab: &Lab, frames: &[Forged]) -> Result<Vec<String>> {
     let capture = lab.capture()?;
     for (n, frame) in frames.iter().enumerate() {
@@ -116,7 +116,7 @@ fn leave(lab: &Lab, frames: &[Forged]) -> Result<Vec<String>> {
     Ok((0..frames.len()).filter(left).map(|n| frames[n].what.clone()).collect())
 }
 
-/// As long as `tag`.
+/// A tag for frame `n` that is as long as `tag`.
 fn name(n: usize) -> String {
     format!("{n:03x}")
 }
@@ -129,7 +129,7 @@ fn renamed(frame: &[u8], n: usize) -> Vec<u8> {
     frame
 }
 
-/// All of them leave beneath iptables, and none past the wire.
+/// Checks that all frames leave with the iptables layer alone, and none with the rules on the wire.
 fn only_beneath_iptables(frames: &[Forged]) -> Result<()> {
     with_lab(|lab| {
         Backend::IptablesAlone.lock(lab, KNOWN)?;
@@ -150,11 +150,11 @@ fn only_beneath_iptables(frames: &[Forged]) -> Result<()> {
 }
 
 #[test]
-fn a_frame_is_what_is_in_it_whatever_its_sender_calls_it() {
+fn the_content_of_a_frame_counts_and_not_its_declared_protocol() {
     only_beneath_iptables(&frames()).unwrap();
 }
 
-/// Packets that hide where they go, or what they are.
+/// Packets that hide their destination or their type.
 fn hidden() -> Vec<Forged> {
     let router = Ipv4Addr::new(10, 0, 0, 1);
     let router6 = Ipv6Addr::new(0xfd00, 0, 0, 1, 0, 0, 0, 1);
@@ -178,7 +178,7 @@ fn hidden() -> Vec<Forged> {
         v4("a total length of less than a header", with(with(plain(), 2, 0), 3, 12)),
         v4("a total length that ends before the ports", with(with(plain(), 2, 0), 3, 21)),
     ];
-    // Loose and strict source routing, by way of the router.
+    // Loose and strict source routing through the router.
     for kind in [131, 137] {
         let options = [kind, 7, 4, 203, 0, 113, 9, 0];
         let bytes = ipv4(router, UDP, 64, &options, &ports(4000, &text("tag")));
@@ -208,11 +208,11 @@ fn hidden() -> Vec<Forged> {
 }
 
 #[test]
-fn no_header_hides_a_port_or_a_way_on() {
+fn no_header_hides_a_port_or_a_destination() {
     only_beneath_iptables(&hidden()).unwrap();
 }
 
-/// Neighbour discovery to anywhere: routers forward it.
+/// Neighbour discovery to addresses beyond the link. Routers forward it.
 fn neighbours_elsewhere() -> Vec<Forged> {
     let mut frames = Vec::new();
     for to in ["2001:db8:9::9", "2001:db8:7::7", "fd77::1", "ff05::1", "ff0e::1"] {
@@ -225,7 +225,7 @@ fn neighbours_elsewhere() -> Vec<Forged> {
 }
 
 #[test]
-fn neighbours_are_asked_for_on_the_link_alone() {
+fn neighbour_discovery_stays_on_the_link() {
     only_beneath_iptables(&neighbours_elsewhere()).unwrap();
     with_lab(|lab| {
         let near =
@@ -246,7 +246,7 @@ fn neighbours_are_asked_for_on_the_link_alone() {
 }
 
 #[test]
-fn a_link_that_is_only_named_like_one_of_ppp_opens_nothing() {
+fn a_link_with_a_ppp_name_and_another_kind_opens_nothing() {
     with_lab(|lab| {
         let batch = "link add ppp0 type veth peer name far\naddr add 10.9.9.1/24 dev ppp0\n\
              link set ppp0 up\nlink set far up\n";

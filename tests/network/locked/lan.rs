@@ -1,4 +1,4 @@
-//! The LAN on the link works; what comes in unasked does not come in.
+//! The LAN on the link works. Unexpected incoming packets are dropped.
 
 use std::net::{IpAddr, TcpListener, TcpStream};
 
@@ -31,7 +31,7 @@ fn the_lan_works(backend: Backend) -> Result<()> {
             lab.host().enter(|| Ok(TcpStream::connect_timeout(&target.parse()?, TIMEOUT)?))?;
         }
 
-        // Neighbours are found anew, and find us.
+        // Both sides resolve their neighbours again.
         for machine in [lab.host(), lab.isp()] {
             machine.succeed(["ip", "neigh", "flush", "all"])?;
         }
@@ -69,10 +69,10 @@ fn the_lan_on_the_link_works_while_locked_with_nftables_alone() {
     the_lan_works(Backend::NftablesAlone).unwrap();
 }
 
-/// The network of a VPN, its address on the link, and a lease within it.
+/// The configuration for a VPN whose networks overlap with the lease on the link.
 const COMPANY: &str = "[tunnel]\nroutes = [\"10.20.0.0/16\", \"fd00:20::/32\"]\n";
 
-/// What leaves the host for the company's network and for the LAN beside it, from root and nobody together.
+/// How many packets leave the host for the company's network and for the LAN, from root and nobody together.
 fn leave_for_the_company(lab: &Lab) -> Result<Vec<usize>> {
     let targets = ["10.20.1.1:4000", "10.20.0.9:443", "[fd00:20::9]:4000", "10.0.0.1:4000"];
     let capture = lab.capture()?;
@@ -85,7 +85,7 @@ fn leave_for_the_company(lab: &Lab) -> Result<Vec<usize>> {
     Ok(targets.iter().map(|target| seen.iter().filter(|frame| frame.is_tagged(target)).count()).collect())
 }
 
-/// Whether a container's published port answers somebody on the link who has an address of the company's.
+/// Whether a container's published port answers a machine on the link with an address of the company.
 fn published_port_answers(lab: &Lab) -> Result<bool> {
     let answered = |frame: &Frame| {
         let to = frame.destination() == "10.20.1.1".parse().ok();
@@ -93,14 +93,14 @@ fn published_port_answers(lab: &Lab) -> Result<bool> {
     };
     let capture = lab.capture()?;
     lab.isp().tcp("10.20.0.5:8080")?.bind("10.20.1.1:0")?.send()?;
-    // What is sent now is behind it in every queue.
+    // This packet is behind the earlier ones in every queue.
     let fence = lab.host().ping(ROUTER).on("eth0").await_answers(TIMEOUT).send()?;
     ensure!(fence.answered == 1, "no answer from the router");
     Ok(capture.stop()?.iter().any(answered))
 }
 
-/// A lease inside the company's network, and a container with a published port. Nothing listens there:
-/// the refusal is the answer.
+/// Adds a lease inside the company's network, and a container with a published port. No program listens on
+/// the port: the refusal is the answer.
 fn in_the_company_s_network(lab: &Lab, backend: Backend) -> Result<()> {
     let container = "addr add 10.20.0.5/17 dev eth0\naddr add fd00:20::5/64 dev eth0 nodad\n\
          link add docker0 type bridge\naddr add 172.17.0.1/16 dev docker0\nlink set docker0 up\n\
@@ -128,7 +128,7 @@ fn in_the_company_s_network(lab: &Lab, backend: Backend) -> Result<()> {
 }
 
 #[test]
-fn a_lease_inside_the_network_of_the_vpn_takes_nothing_out_of_it() {
+fn a_lease_inside_the_network_of_the_vpn_moves_no_packet_out_of_the_tunnel() {
     let listed = format!("{COMPANY}[lan]\nnetworks = [\"10.0.0.0/8\", \"fd00::/8\"]\n");
     for backend in [Backend::Nft, Backend::Legacy, Backend::IptablesAlone, Backend::NftablesAlone] {
         with_lab(|lab| {
@@ -150,7 +150,7 @@ fn a_lease_inside_the_network_of_the_vpn_takes_nothing_out_of_it() {
     }
 }
 
-/// How many of the three unasked ways in were answered, from the LAN and from the internet.
+/// Whether unexpected UDP, TCP and ping packets to this address come in.
 fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
     let host_echo = lab.host().udp_echo("[::]:5000")?;
     let _listener = lab.host().enter(|| Ok(TcpListener::bind("[::]:5001")?))?;
@@ -159,7 +159,7 @@ fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
     let capture = lab.capture()?;
     lab.isp().tcp(&target(5001))?.send()?;
     lab.isp().ping(address).send()?;
-    // What goes over the loopback now is behind all of it in the same socket's queue.
+    // This packet over the loopback is behind the earlier ones in the queue of the same socket.
     let fence = lab.host().udp("127.0.0.1:5000")?.await_answers(TIMEOUT).send()?;
     ensure!(fence.answered == 1, "the host does not hear itself");
     let seen = capture.stop()?;
@@ -170,7 +170,7 @@ fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
 }
 
 #[test]
-fn what_comes_in_unasked_is_dropped_and_what_is_named_is_answered() {
+fn unexpected_incoming_packets_are_dropped_and_configured_ones_are_answered() {
     with_lab(|lab| {
         for address in [HOST, HOST_V6] {
             ensure!(let_in(lab, address)? == [true; 3], "the control failed at {address}");
@@ -194,7 +194,7 @@ fn what_comes_in_unasked_is_dropped_and_what_is_named_is_answered() {
 fn every_kind_of_traffic_that_may_come_in_is_answered_in_either_layer_and_family() {
     let by_port = "[input]\nallow = [{ protocol = \"udp\", ports = [5000] }, \
          { protocol = \"tcp\", ports = [5001] }, { protocol = \"icmp\" }]";
-    // Every address is said in the words of one family or the other.
+    // Rules that name a prefix of IPv4 or of IPv6 and match the same packets.
     let by_source = "[input]\nallow = [{ protocol = \"udp\", from = \"0.0.0.0/0\" }, \
          { protocol = \"udp\", from = \"::/0\" }, { protocol = \"tcp\" }, \
          { protocol = \"icmp\", from = \"10.0.0.0/8\" }, { protocol = \"icmp\", from = \"2001:db8::/32\" }]";

@@ -1,4 +1,4 @@
-//! What must not leave a locked machine, and the one thing that may.
+//! What must not leave a locked machine, and the one destination that is allowed.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ const COUNT: u64 = 5;
 const BOTH: &[&str] = &["root", "nobody"];
 const NOBODY: &[&str] = &["nobody"];
 
-/// Each row of the article's gaps, and what it takes to see it: who sends what where.
+/// Each gap of the article, and the packets that show it: the protocol, the target, and the users.
 const TEMPTATIONS: [(&str, &str, &str, &[&str]); 30] = [
     ("UDP to the internet", "udp", "203.0.113.9:4000", BOTH),
     ("UDP to the internet", "udp", "[2001:db8:9::9]:4000", BOTH),
@@ -66,7 +66,7 @@ fn tempt(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// How many frames of each temptation there are. A SYN has no room for a tag.
+/// Number of frames of each temptation. A SYN has no room for a tag.
 fn yielded(frames: &[Frame]) -> Result<BTreeMap<String, usize>> {
     let mut counts = BTreeMap::new();
     for (promise, kind, target, _) in TEMPTATIONS {
@@ -151,7 +151,7 @@ fn nothing_of_the_articles_gaps_leaves_with_nftables_alone() {
 
 fn flows_opened_before_send_nothing_after(backend: Backend) -> Result<()> {
     with_lab(|lab| {
-        // As many firewalls have it: flows are tracked, and what is established may go on.
+        // Many firewalls do this: they track flows and allow established ones.
         for family in FAMILIES {
             for chain in ["INPUT", "OUTPUT"] {
                 let established = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
@@ -165,7 +165,7 @@ fn flows_opened_before_send_nothing_after(backend: Backend) -> Result<()> {
         tunwarden_lab::wait_until("the UDP flow", TIMEOUT, || echo.received() > 20)?;
         backend.lock(lab, KNOWN)?;
         let capture = lab.capture()?;
-        // What the server says may come in. What the client says, and its acknowledgements, stay.
+        // Packets of the server may come in. Packets and acknowledgements of the client must not leave.
         for (client, server) in [(&mut client, &mut server), (&mut client6, &mut server6)] {
             server.write_all(b"in")?;
             let mut heard = [0; 2];
@@ -176,7 +176,7 @@ fn flows_opened_before_send_nothing_after(backend: Backend) -> Result<()> {
         drop((client, client6));
         contract()?.check(&capture.stop()?).context("flows from before the lock")?;
         let late = server.read(&mut [0; 16]);
-        ensure!(late.is_err(), "the server heard of the client after the lock: {late:?}");
+        ensure!(late.is_err(), "the server received data of the client after the lock: {late:?}");
         Ok(())
     })
 }
@@ -201,7 +201,7 @@ fn flows_opened_before_the_lock_send_nothing_after_it_with_nftables_alone() {
     flows_opened_before_send_nothing_after(Backend::NftablesAlone).unwrap();
 }
 
-/// An established connection: the host's end and the ISP's, which has proved to hear it.
+/// An established connection: the end of the host, and the end of the ISP, which has received data.
 fn connection(lab: &Lab, address: &str) -> Result<(TcpStream, TcpStream)> {
     let listener = lab.isp().enter(|| Ok(TcpListener::bind(address)?))?;
     let mut client = lab.host().enter(|| Ok(TcpStream::connect(address)?))?;

@@ -1,4 +1,4 @@
-//! What a link needs when even the LAN is shut: leases and neighbours.
+//! What a link needs when the LAN is closed too: leases and neighbours.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Contract, Lab, with_lab};
@@ -8,7 +8,7 @@ use crate::support::kernel::Backend;
 
 const NO_LAN: &str = "[lan]\nallow = false\n[bootstrap]\nscope = \"known\"\n";
 
-/// What a DHCP client says: from where, to where.
+/// The packets of a DHCP client: source and destination.
 const LEASES: [(&str, &str); 5] = [
     ("0.0.0.0:68", "255.255.255.255:67"),
     ("10.0.0.2:68", "10.0.0.1:67"),
@@ -17,7 +17,7 @@ const LEASES: [(&str, &str); 5] = [
     ("[fd00:0:0:1::2]:546", "[fd00:0:0:1::1]:547"),
 ];
 
-/// What only looks like it.
+/// Packets that only look like those of a DHCP client.
 const NO_LEASES: [(&str, &str); 8] = [
     ("10.0.0.2:68", "203.0.113.9:67"),
     ("10.0.0.2:67", "10.0.0.1:67"),
@@ -29,7 +29,7 @@ const NO_LEASES: [(&str, &str); 8] = [
     ("[::]:5353", "[ff02::fb]:5353"),
 ];
 
-/// Sends each once as `user`; how many of each left.
+/// Sends each packet once as `user`. Returns how many of each left.
 fn leave(lab: &Lab, user: &str, ways: &[(&str, &str)]) -> Result<Vec<usize>> {
     let capture = lab.capture()?;
     for (n, (from, to)) in ways.iter().enumerate() {
@@ -61,7 +61,7 @@ fn only_leases_and_neighbours(backend: Backend) -> Result<()> {
         }
         let contract = || Contract::locked();
         contract().check(&capture.so_far()?)?;
-        // A neighbour that asks for us is answered all the same: the link stays up.
+        // The host still answers a neighbour that asks for it: the link stays usable.
         lab.isp().succeed(["ip", "neigh", "flush", "all"])?;
         lab.isp().udp("[fd00:0:0:1::2]:9")?.send()?;
         let advertised = |frame: &tunwarden_lab::Frame| {

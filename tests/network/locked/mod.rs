@@ -1,4 +1,4 @@
-//! `tunwarden lock` alone: no agent, no bus. What the ISP sees of a locked machine.
+//! `tunwarden lock` without an agent and without a bus: what the ISP sees of a locked machine.
 
 mod cards;
 mod frames;
@@ -12,8 +12,8 @@ mod verbs;
 mod wires;
 mod without_ipv6;
 
-/// One known server, at both of its addresses.
+/// One known server with both of its addresses.
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 
-/// Bound of a wait for an answer that is on its way, on a machine that is busy.
+/// How long an answer may take on a busy machine before the test fails.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

@@ -1,5 +1,5 @@
-//! What leaves by protocols and hop limits that programs seldom use: by raw sockets of IP, which meet every
-//! table.
+//! Packets with protocols and hop limits that programs seldom use. Raw IP sockets send them, so that every
+//! table sees them.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use tunwarden_lab::{Lab, TAG_MARK, with_lab};
 use super::KNOWN;
 use crate::support::kernel::Backend;
 
-/// Where to, by which protocol, with which TTL or hop limit, and to which port or of which ICMPv6 type.
+/// The destination, the protocol, the TTL or hop limit, and the port or the ICMPv6 type.
 type Packet = (&'static str, u8, u8, u16);
 
 const UDP: u8 = 17;
@@ -97,7 +97,7 @@ fn only<'a>(packets: &'a [Packet], left: &[bool], which: bool) -> Vec<&'a Packet
 
 fn seldom_used_protocols(backend: Backend) -> Result<()> {
     with_lab(|lab| {
-        // A packet that waits for its neighbour is not seen at once.
+        // A packet that waits for its neighbour would appear late in the capture.
         let card = lab.isp().read("/sys/class/net/isp0/address")?;
         for to in ["10.0.0.1", "10.0.0.5", "fd00:0:0:1::1", "2001:db8:1::1", "fe80::1"] {
             lab.host().succeed(["ip", "neigh", "replace", to, "lladdr", card.trim(), "dev", "eth0"])?;
@@ -114,21 +114,21 @@ fn seldom_used_protocols(backend: Backend) -> Result<()> {
 }
 
 #[test]
-fn no_protocol_and_no_hop_limit_is_a_way_out_with_nft() {
+fn no_protocol_and_no_hop_limit_leaves_with_nft() {
     seldom_used_protocols(Backend::Nft).unwrap();
 }
 
 #[test]
-fn no_protocol_and_no_hop_limit_is_a_way_out_with_legacy() {
+fn no_protocol_and_no_hop_limit_leaves_with_legacy() {
     seldom_used_protocols(Backend::Legacy).unwrap();
 }
 
 #[test]
-fn no_protocol_and_no_hop_limit_is_a_way_out_with_iptables_alone() {
+fn no_protocol_and_no_hop_limit_leaves_with_iptables_alone() {
     seldom_used_protocols(Backend::IptablesAlone).unwrap();
 }
 
 #[test]
-fn no_protocol_and_no_hop_limit_is_a_way_out_with_nftables_alone() {
+fn no_protocol_and_no_hop_limit_leaves_with_nftables_alone() {
     seldom_used_protocols(Backend::NftablesAlone).unwrap();
 }

@@ -1,4 +1,4 @@
-//! A tunnel's address is nobody's business on another link (CVE-2019-14899).
+//! Machines on another link cannot detect the address of a tunnel (CVE-2019-14899).
 
 use std::net::UdpSocket;
 
@@ -9,18 +9,18 @@ use tunwarden_lab::{Lab, with_lab};
 use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::Backend;
 
-/// What the attacker can be: the far end of a flow through the tunnel.
+/// The address that the attacker can forge: the far end of a flow through the tunnel.
 const FAR: &str = "10.8.0.1:7000";
 const NEAR: &str = "10.8.0.2:7001";
 
-/// Whether the ISP finds out about the tunnel's address on the LAN's link: by asking for it, by
-/// a forged packet of a flow that exists, and by a ping.
+/// Whether the ISP can detect the tunnel's address on the LAN's link: with ARP, with a forged packet of an
+/// existing flow, and with a ping.
 fn probed(lab: &Lab) -> Result<[bool; 3]> {
     let socket = established(lab)?;
     let isp = lab.isp();
     let capture = lab.capture()?;
     isp.command(["ip", "neigh", "flush", "all"]).succeed()?;
-    // Asked by ARP; the ping is only what makes the ISP ask.
+    // The ping makes the ISP send an ARP request.
     isp.ping([10, 8, 0, 2]).on("isp0").send()?;
     let asked = || isp.succeed(["ip", "neigh", "show", "10.8.0.2", "dev", "isp0"]);
     let told = tunwarden_lab::wait_for("the ISP has its answer or gives up", TIMEOUT, || {
@@ -31,12 +31,12 @@ fn probed(lab: &Lab) -> Result<[bool; 3]> {
             _ => None,
         })
     })?;
-    // It may know the card from elsewhere.
+    // The attacker may know the card's address from another source.
     let card = lab.host().read("/sys/class/net/eth0/address")?;
     isp.succeed(["ip", "neigh", "replace", "10.8.0.2", "lladdr", card.trim(), "dev", "isp0"])?;
     isp.udp(NEAR)?.bind(FAR)?.on("isp0").tag("forged").send()?;
     isp.ping([10, 8, 0, 2]).on("isp0").tag("probing").send()?;
-    // What the host sends itself now is behind it in the same queue.
+    // This packet of the host to itself is behind the forged one in the same queue.
     lab.host().udp(NEAR)?.tag("fence").send()?;
     let mut heard = [0; 64];
     let (length, _) = socket.recv_from(&mut heard)?;
@@ -46,7 +46,7 @@ fn probed(lab: &Lab) -> Result<[bool; 3]> {
     Ok([told, forged, answered])
 }
 
-/// A socket on the host with a flow through the tunnel that was answered.
+/// A socket on the host with an answered flow through the tunnel.
 fn established(lab: &Lab) -> Result<UdpSocket> {
     let _far = lab.isp().udp_echo(FAR)?;
     let socket = lab.host().enter(|| Ok(UdpSocket::bind(NEAR)?))?;

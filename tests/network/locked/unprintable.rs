@@ -1,4 +1,5 @@
-//! Rules of others that iptables cannot print: never taken for an empty table, never flushed.
+//! Rules of other programs that iptables cannot print: tunwarden never takes such a table for empty, and
+//! never flushes it.
 
 use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Lab, with_lab};
@@ -8,10 +9,10 @@ use crate::support::foreign::UNPRINTABLE;
 use crate::support::kernel::{Backend, FAMILIES};
 use crate::support::tunwarden;
 
-/// A user's own rule in Docker's chain for them.
+/// A rule of the user in DOCKER-USER.
 const USERS: &str = "-I DOCKER-USER 1 -s 192.0.2.7 -j DROP";
 
-/// Which jumps of ours there are, in both families.
+/// tunwarden's jumps in both families.
 const JUMPS: [(&str, &str); 5] = [
     ("filter OUTPUT", "jump OUTPUT_VPN_KILL_SWITCH"),
     ("filter INPUT", "jump RELATED_AND_ESTABLISHED"),
@@ -24,7 +25,7 @@ fn listed(lab: &Lab, family: &str, chain: &str) -> Result<String> {
     lab.host().succeed(["nft", "list", "chain", family].into_iter().chain(chain.split(' ')))
 }
 
-/// Each of our jumps stands once, and the user's rules stand.
+/// Checks that each of tunwarden's jumps exists once, and that the user's rules exist.
 fn is_whole(lab: &Lab) -> Result<()> {
     for family in ["ip", "ip6"] {
         for (chain, jump) in JUMPS {
@@ -46,7 +47,7 @@ fn lock(lab: &Lab) -> Result<()> {
     is_whole(lab)
 }
 
-/// Locks beside each rule, and repairs beside it what somebody has taken away.
+/// Adds each rule and locks. Then removes parts of the lock and checks that the next lock repairs them.
 fn lock_beside_each(lab: &Lab) -> Result<()> {
     for (family, chain, rule) in UNPRINTABLE {
         let rule_words = ["nft", "add", "rule", family].into_iter().chain(chain.split(' '));
@@ -106,7 +107,7 @@ fn a_lock_beside_rules_that_iptables_cannot_print_holds_and_flushes_nothing() {
     .unwrap();
 }
 
-/// A tool that cannot even be read around: nothing of others is flushed, and no jump stands twice.
+/// The tools fail completely: tunwarden flushes no rule of others, and adds no jump twice.
 #[test]
 fn a_first_lock_beside_rules_that_iptables_cannot_print_flushes_nothing() {
     with_lab(|lab| {

@@ -1,4 +1,4 @@
-//! What the command line says of a lock, and what it is held to.
+//! What the command line reports about a lock, compared with the kernel.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -14,7 +14,7 @@ fn exit_code<const N: usize>(lab: &Lab, words: [&str; N]) -> Result<Option<i32>>
     Ok(tunwarden(lab, words)?.status.code())
 }
 
-/// What `status --json` says of the configuration: where it comes from, and why it is not the file's.
+/// The configuration's source in `status --json`, and the reason if it is not the file.
 fn configuration(lab: &Lab) -> Result<(String, String)> {
     let said = status(lab)?["configuration"].clone();
     ensure!(said["path"] == CONFIG, "{said}");
@@ -24,13 +24,13 @@ fn configuration(lab: &Lab) -> Result<(String, String)> {
 
 const CONFIG: &str = "/etc/tunwarden/config.toml";
 
-/// One that allows little, and names what it allows.
+/// A configuration that allows little and names what it allows.
 const NARROW: &str = "[tunnel]\nallow = [{ protocol = \"tcp\", ports = [443] }]\n\
     [bootstrap]\nservers = [\"198.51.100.7\"]\nscope = \"known\"\n\
     [lan]\nallow = false\n[docker]\nallow = []\npublished_ports = \"none\"\n\
     [vpn]\nconnections = [\"office\"]\n";
 
-/// Each makes the file, or the path to it, something that cannot be read.
+/// Commands that make the file or its path unreadable.
 const BROKEN: [&str; 7] = [
     "echo '[lann]' >$c",
     "printf '\\0' >$c",
@@ -42,7 +42,7 @@ const BROKEN: [&str; 7] = [
 ];
 
 #[test]
-fn a_broken_configuration_is_answered_with_the_one_that_was_in_force_last() {
+fn with_a_broken_configuration_the_last_good_one_is_in_force() {
     with_lab(|lab| {
         lab.host().file(CONFIG, NARROW)?;
         let fine = tunwarden(lab, ["lock"])?;
@@ -52,7 +52,7 @@ fn a_broken_configuration_is_answered_with_the_one_that_was_in_force_last() {
         let rules = tunwarden(lab, ["rules"])?.stdout;
         for broken in BROKEN {
             lab.host().succeed(["sh", "-ec", &format!("c={CONFIG}; {broken}")])?;
-            // As at the next boot: the kernel holds nothing.
+            // As at the next boot, the kernel has no rules.
             lab.host().succeed(["nft", "flush", "ruleset"])?;
             let output = tunwarden(lab, ["lock"])?;
             ensure!(output.status.success(), "{broken}: {output:?}");
@@ -70,7 +70,7 @@ fn a_broken_configuration_is_answered_with_the_one_that_was_in_force_last() {
             ensure!(doctor.contains("the last valid configuration is in force"), "{broken}: {doctor}");
             ensure!(exit_code(lab, ["check"])? == Some(2), "{broken}: check takes it");
         }
-        // An absent file is one without a key, and nothing broken.
+        // A missing file counts as an empty one, and not as a broken one.
         lab.host().succeed(["sh", "-ec", "rm /etc/tunwarden; mkdir /etc/tunwarden"])?;
         let absent = tunwarden(lab, ["lock"])?;
         ensure!(absent.status.success() && absent.stderr.is_empty(), "{absent:?}");
@@ -80,9 +80,9 @@ fn a_broken_configuration_is_answered_with_the_one_that_was_in_force_last() {
     .unwrap();
 }
 
-/// Without a configuration that was ever in force, or with one that cannot be read any more.
+/// No stored configuration exists, or it cannot be read any more.
 #[test]
-fn a_broken_configuration_and_none_kept_let_nothing_pass_and_say_so() {
+fn a_broken_configuration_without_a_stored_one_closes_and_is_reported() {
     let stores = [
         "true",
         "echo '{\"te' >/var/lib/tunwarden/configuration.json",
@@ -98,7 +98,7 @@ fn a_broken_configuration_and_none_kept_let_nothing_pass_and_say_so() {
             let _far = lab.isp().udp_echo("10.8.0.1:7000")?;
             let through = || lab.host().udp("10.8.0.1:7000")?.send();
             ensure!(through()?.forbidden() == 0, "the control: the tunnel carries");
-            // An endpoint that was learned before counts no more.
+            // An endpoint that was learned before does not count any more.
             let learned =
                 r#"{"hook:tun0":{"name":"tun0","origin":"hook","endpoints":["198.51.100.7:1194/udp"]}}"#;
             lab.host().file("/var/lib/tunwarden/endpoints.json", learned)?;
@@ -137,7 +137,7 @@ fn a_broken_configuration_and_none_kept_let_nothing_pass_and_say_so() {
     }
 }
 
-/// Unit and package may lock at the same moment as somebody's own hand.
+/// The unit, the package and a user may run `lock` at the same time.
 #[test]
 fn several_locks_at_once_are_one_lock() {
     const LOCKS: &str = r#"
@@ -160,7 +160,7 @@ fn several_locks_at_once_are_one_lock() {
     .unwrap();
 }
 
-fn status_and_verify_speak_of_the_kernel(backend: Backend) -> Result<()> {
+fn status_and_verify_report_the_kernel(backend: Backend) -> Result<()> {
     with_lab(|lab| {
         lab.host().file("/etc/tunwarden/config.toml", &backend.config(KNOWN))?;
         ensure!(exit_code(lab, ["status"])? == Some(4), "nothing is in force, and status does not say so");
@@ -180,7 +180,7 @@ fn status_and_verify_speak_of_the_kernel(backend: Backend) -> Result<()> {
         ensure!(servers == ["198.51.100.7", "2001:db8:7::7"], "{said}");
         ensure!(exit_code(lab, ["verify"])? == Some(0), "verify finds fault with a fresh lock");
 
-        // Each of these opens something, and is named with its family and table.
+        // Each of these changes opens something. `status` names its family and table.
         let damages = [
             ("iptables", "-F VPN_LAN", "missing: -A VPN_LAN"),
             ("iptables", "-I VPN_BOOTSTRAP 1 -p udp -j ACCEPT", "foreign: -A VPN_BOOTSTRAP -p udp -j ACCEPT"),
@@ -223,13 +223,13 @@ fn status_and_verify_speak_of_the_kernel(backend: Backend) -> Result<()> {
 }
 
 #[test]
-fn status_and_verify_speak_of_the_kernel_with_nft() {
-    status_and_verify_speak_of_the_kernel(Backend::Nft).unwrap();
+fn status_and_verify_report_the_kernel_with_nft() {
+    status_and_verify_report_the_kernel(Backend::Nft).unwrap();
 }
 
 #[test]
-fn status_and_verify_speak_of_the_kernel_with_legacy() {
-    status_and_verify_speak_of_the_kernel(Backend::Legacy).unwrap();
+fn status_and_verify_report_the_kernel_with_legacy() {
+    status_and_verify_report_the_kernel(Backend::Legacy).unwrap();
 }
 
 fn locking_twice_changes_nothing(backend: Backend) -> Result<()> {
@@ -271,7 +271,7 @@ fn json(output: &Output) -> Result<Value> {
     serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))
 }
 
-/// Whether the rules stand, an ordinary user cannot read: it is neither in force nor absent.
+/// An ordinary user cannot read the rules. So `status` reports "unknown", and neither "in force" nor "open".
 #[test]
 fn what_an_ordinary_user_cannot_read_is_unknown() {
     with_lab(|lab| {
@@ -311,7 +311,7 @@ fn what_an_ordinary_user_cannot_read_is_unknown() {
 }
 
 #[test]
-fn a_machine_that_was_released_is_called_open() {
+fn a_released_machine_is_reported_as_open() {
     with_lab(|lab| {
         lab.host().file("/etc/tunwarden/config.toml", KNOWN)?;
         ensure!(tunwarden(lab, ["lock"])?.status.success());
@@ -337,14 +337,14 @@ fn a_machine_that_was_released_is_called_open() {
     .unwrap();
 }
 
-/// A tool that dies, or whose listing is cut off, says nothing of what the kernel holds.
+/// The output of a tool that dies, or that stops in the middle, does not show what the kernel holds.
 #[test]
-fn a_layer_that_cannot_be_read_is_unknown_by_its_own_word() {
+fn a_layer_that_cannot_be_read_is_reported_as_unknown() {
     const DIES: &str = "kill -SEGV $$";
     const IS_CUT_OFF: &str = "$real \"$@\" | head -n -1";
     with_lab(|lab| {
         ensure!(tunwarden(lab, ["lock"])?.status.success());
-        // Where iptables-save fails, the kernel and `iptables -S` are read in its place.
+        // If iptables-save fails, tunwarden reads the kernel and `iptables -S`.
         fake_tool(lab, "iptables-save", DIES)?;
         ensure!(exit_code(lab, ["status"])? == Some(3), "one tool alone keeps the layer from being read");
         lab.host().succeed(["umount", "/usr/sbin"])?;

@@ -1,4 +1,4 @@
-//! Wires of which the kernel gives one no hook, and more wires than one chain takes.
+//! Wires that get no hook from the kernel, and more wires than one chain can have.
 
 use std::fmt::Write;
 
@@ -9,13 +9,13 @@ use tunwarden_lab::{Lab, Uplink, wait_for, with_lab};
 use super::KNOWN;
 use crate::support::{self, SOON, nft, status, tunwarden};
 
-/// The kernel takes 255 wires for a chain.
+/// More wires than the kernel's maximum of 255 for one chain.
 const WIRES: usize = 300;
 
-/// Neither layer lets this leave while the machine is locked.
+/// A target that both layers block while the machine is locked.
 const BEYOND: &str = "203.0.113.9:4000";
 
-/// How many of three frames of a raw packet socket leave by each of these wires.
+/// How many of three frames of a raw packet socket leave on each of these wires.
 fn left<const N: usize>(lab: &Lab, wires: [&str; N]) -> Result<[usize; N]> {
     let capture = lab.capture()?;
     for wire in wires {
@@ -25,7 +25,7 @@ fn left<const N: usize>(lab: &Lab, wires: [&str; N]) -> Result<[usize; N]> {
     Ok(wires.map(|wire| seen.iter().filter(|frame| frame.is_tagged(wire)).count()))
 }
 
-/// Adds that many bridges without a port, each of which is a wire.
+/// Adds `count` bridges without a port. Each of them is a wire.
 fn add_wires(lab: &Lab, count: usize) -> Result<()> {
     let mut batch = String::new();
     for n in 0..count {
@@ -34,7 +34,7 @@ fn add_wires(lab: &Lab, count: usize) -> Result<()> {
     lab.host().command(["ip", "-batch", "-"]).stdin(&batch).succeed().map(drop)
 }
 
-/// The chains at the egress hook of our table, with the wires of each.
+/// The chains at the egress hook of tunwarden's table, with the wires of each.
 fn hooks(lab: &Lab) -> Result<Vec<String>> {
     let table = lab.host().succeed(["nft", "list", "table", "netdev", "tunwarden"])?;
     Ok(table.lines().filter(|line| line.contains("hook egress")).map(str::to_owned).collect())
@@ -52,7 +52,7 @@ fn resume(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Changes the state twice, and looks at what leaves by these wires in each.
+/// Changes the state twice, and checks in each state what leaves on these wires.
 fn state_changes_arrive<const N: usize>(lab: &Lab, wires: [&str; N]) -> Result<()> {
     ensure!(left(lab, wires)? == [0; N], "it left while locked");
     pause(lab)?;
@@ -82,12 +82,12 @@ fn three_hundred_wires_are_held_through_every_change_of_state() -> Result<()> {
     })
 }
 
-/// What `status --json` says of the second layer.
+/// The second layer in `status --json`.
 fn nftables(lab: &Lab) -> Result<Value> {
     Ok(status(lab)?["layers"][1].clone())
 }
 
-/// Makes as many hooks of other tables on a device as the kernel allows it (1024, `MAX_HOOK_COUNT`).
+/// Adds as many hooks of other tables to a device as the kernel allows (1024, `MAX_HOOK_COUNT`).
 fn fill(lab: &Lab, device: &str) -> Result<()> {
     for table in 0..16 {
         let mut text = format!("table netdev other{table} {{\n");
@@ -101,7 +101,7 @@ fn fill(lab: &Lab, device: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the second layer is in force and says that this wire has no hook, or that none lacks one.
+/// Waits until the second layer is in force and reports that this wire has no hook, or that all have one.
 fn wait_for_lack(lab: &Lab, device: Option<&str>) -> Result<()> {
     let mut last = Value::Null;
     wait_for(&format!("the layer says that {device:?} is not held"), SOON, || {
@@ -116,7 +116,7 @@ fn wait_for_lack(lab: &Lab, device: Option<&str>) -> Result<()> {
     .with_context(|| format!("the last that it said: {last}"))
 }
 
-/// The layers are told in the text of `status`, and the doctor finds it.
+/// Checks that the text of `status` and the doctor report the wire without a hook.
 fn is_told(lab: &Lab, device: &str) -> Result<()> {
     let text = tunwarden(lab, ["status"])?.stdout;
     let line = text.lines().find(|line| line.contains("no egress hook"));
@@ -138,7 +138,7 @@ fn a_wire_that_has_no_room_for_a_hook_costs_only_itself() -> Result<()> {
         state_changes_arrive(lab, ["eth0"])?;
         let alone = support::verify_alone(lab)?;
         ensure!(alone.status.success(), "without the agent: {alone:?}");
-        // With room again the next change of state takes the wire in.
+        // After another hook is removed, the next change of state adds the wire.
         lab.host().succeed(["nft", "delete", "table", "netdev", "other0"])?;
         pause(lab)?;
         resume(lab)?;
@@ -162,7 +162,7 @@ fn a_lock_alone_leaves_out_a_wire_that_has_no_room_for_a_hook() -> Result<()> {
     })
 }
 
-/// Names that the kernel takes, and that are hard to read where nft lists several of them.
+/// Names that the kernel accepts, and that are hard to parse in a list of nft.
 const NAMES: [&str; 5] = ["a,b", "priority", "}", "{c", "="];
 
 #[test]
@@ -179,7 +179,7 @@ fn no_name_of_a_wire_keeps_the_others_from_being_held() -> Result<()> {
             Ok((all && status(lab)?["enforced"] == true).then_some(()))
         })?;
         state_changes_arrive(lab, ["eth0"])?;
-        // No rule can name this one.
+        // No rule can contain this name.
         lab.host().succeed(["ip", "link", "add", "name", "quo\"ted", "type", "bridge"])?;
         wait_for_lack(lab, Some("quo\\\"ted"))?;
         is_told(lab, "quo\\\"ted")?;
@@ -187,8 +187,8 @@ fn no_name_of_a_wire_keeps_the_others_from_being_held() -> Result<()> {
     })
 }
 
-/// Each time before the kernel sees a table with hooks, one of its wires goes away. The nft of a kernel before
-/// 6.16 says so; later kernels take a hook on a name that no device has.
+/// A fake nft that removes a wire each time before it loads a table with hooks. With a kernel before 6.16,
+/// nft fails then. Later kernels accept a hook on a name that no device has.
 const VANISHING: &str = "
     case \" $* \" in
     *' -f '*)

@@ -1,4 +1,4 @@
-//! A kernel without IPv6 (`ipv6.disable=1`) and iptables-legacy, whose ip6tables has nothing to write to.
+//! A kernel without IPv6 (`ipv6.disable=1`) and iptables-legacy, whose ip6tables fails there.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Cmd, Lab, wait_for, with_lab};
@@ -7,8 +7,8 @@ use super::KNOWN;
 use crate::support::kernel::Backend;
 use crate::support::{SOON, TUNWARDEN, bus, start_agent_as, status, tunwarden};
 
-/// Both signs of such a kernel, for one process and what it starts: no socket of IPv6 can be had, which a
-/// filter of system calls brings about, and the process's own network shows no file of IPv6.
+/// Simulates both signs of such a kernel for one process and its children: a seccomp filter refuses IPv6
+/// sockets, and `/proc/PID/net` has no file of IPv6.
 const WITHOUT_IPV6: &str = r#"
     if test "$1" = hidden; then
         mount -t tmpfs tmpfs /proc/$$/net
@@ -31,12 +31,12 @@ const WITHOUT_IPV6: &str = r#"
         syscall($prctl, 22, 2, $program, 0, 0) == 0 or die "filter: $!";
         exec @ARGV' "$@""#;
 
-/// A command on such a kernel.
+/// A command on a simulated kernel without IPv6.
 fn without_ipv6(lab: &Lab, words: &[&str]) -> Cmd {
     wrapped(lab, "hidden", words)
 }
 
-/// The same where IPv6 is there and only its sockets are refused, as by a sandbox.
+/// A command on a kernel with IPv6 that refuses only its sockets, as a sandbox does.
 fn in_a_sandbox(lab: &Lab, words: &[&str]) -> Cmd {
     wrapped(lab, "shown", words)
 }
@@ -87,9 +87,9 @@ fn an_agent_with_iptables_legacy_on_a_kernel_without_ipv6_is_in_force() {
         let agent = start_agent_as(lab, without_ipv6(lab, &[TUNWARDEN, "agent", "--verbose"]))?;
         wait_for("in force", SOON, || Ok((status(lab)?["enforced"] == true).then_some(())))?;
         is_closed(lab)?;
-        // `lock` has a running agent look at everything.
+        // `lock` makes a running agent check everything.
         ensure!(tunwarden(lab, ["lock"])?.status.success());
-        ensure!(status(lab)?["repairs"] == 0, "a look is told as a repair: {}", agent.log());
+        ensure!(status(lab)?["repairs"] == 0, "a check is counted as a repair: {}", agent.log());
         let log = agent.log();
         ensure!(log.contains("this kernel has no IPv6"), "the control: IPv6 was there: {log}");
         Ok(())
