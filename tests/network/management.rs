@@ -1,5 +1,5 @@
-//! Plain OpenVPN with a management socket and without any hook: where its client stands is heard there,
-//! and a loss at once.
+//! Plain OpenVPN with a management socket and without any hook: the agent reads the client's state at the
+//! socket, and learns of a loss at once.
 
 use crate::support;
 
@@ -12,14 +12,14 @@ use support::{SOON, agent, bus, start_agent, status, tunwarden};
 use tunwarden_lab::openvpn::{ClientOptions, READY, Server, ServerOptions};
 use tunwarden_lab::{Lab, Process, wait_for, with_lab};
 
-/// Nothing but what is known; and a silence is noticed long after the client has noticed it.
+/// Allows only known servers. The timeout for a silent server is much longer than the client's own.
 const CONFIG: &str = "[bootstrap]\nscope = \"known\"\n[vpn]\nsilence = \"5m\"\n";
 
 const SOCKET: &str = "/run/openvpn/lab.sock";
 
 const LOST: &str = "the VPN client says on its management socket that it lost its server";
 
-/// A client that drops to nobody, keeps its tunnel over a restart, and is heard at its socket.
+/// A client that changes its user to nobody, keeps its tunnel over a restart, and has a management socket.
 fn heard(lab: &Lab, server: &Server) -> Result<ClientOptions> {
     lab.host().succeed(["sh", "-c", "mkdir -p -m 755 /run/openvpn; chmod 755 /run"])?;
     let options = ClientOptions::of(server).user("nobody").persist();
@@ -29,19 +29,19 @@ fn heard(lab: &Lab, server: &Server) -> Result<ClientOptions> {
 fn protected_by(lab: &Lab, server: &Server) -> Result<()> {
     let status = becomes(lab, "protected")?;
     let tunnel = &status["tunnels"][0];
-    ensure!(tunnel["source"] == "management", "who told of it: {status}");
+    ensure!(tunnel["source"] == "management", "the source is not the management socket: {status}");
     ensure!(tunnel["endpoint"] == endpoint(server), "another endpoint in use: {status}");
     ensure!(status["bootstrap"] == serde_json::json!([endpoint(server)]), "more is allowed: {status}");
     Ok(())
 }
 
 #[test]
-fn a_loss_is_heard_at_the_socket_at_once_and_nothing_leaves_in_clear() -> Result<()> {
+fn a_loss_is_reported_by_the_socket_at_once_and_nothing_leaves_in_clear() -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
         let mut server = lab.openvpn_server(ServerOptions::default())?;
-        // The control: without an agent the same probes are seen.
+        // The control: without an agent the ISP sees the same probes.
         let floods = pressure(lab)?;
         wait_for("the control: without an agent they leave", SOON, || {
             Ok((seen(&capture.so_far()?, PRESSURE) > 20).then_some(()))
@@ -52,7 +52,7 @@ fn a_loss_is_heard_at_the_socket_at_once_and_nothing_leaves_in_clear() -> Result
         protected_by(lab, &server).with_context(|| agent.log())?;
         flows(lab)?;
 
-        // The server dies; the client's own ping-restart notices. Its tunnel stands, with its routes.
+        // The server dies, and the client's own `ping-restart` notices it. The tunnel and its routes stay.
         server.silence()?;
         client.wait_for_line("ping-restart", CONNECT)?;
         let lost = becomes(lab, "lost")?;
@@ -60,21 +60,21 @@ fn a_loss_is_heard_at_the_socket_at_once_and_nothing_leaves_in_clear() -> Result
         ensure!(lost["loss"]["reason"] == LOST && lost_because(&agent)? == LOST, "{lost}");
         ensure!(lost["loss"]["name"] != "" && lost["loss"]["interface"] == "tun0", "{lost}");
         let routes = lab.host().succeed("ip route show 0.0.0.0/1".split(' '))?;
-        ensure!(routes.contains("tun0"), "the link would have said it too: {routes}");
+        ensure!(routes.contains("tun0"), "the link shows the loss too: {routes}");
         server.restart()?;
         client.wait_for_lines(READY, 2, CONNECT)?;
         protected_by(lab, &server)?;
         flows(lab)?;
 
-        // The agent that comes next hears it where it stands.
+        // The next agent reads the client's current state.
         agent.kill()?;
         let states = start_agent(lab)?;
         protected_by(lab, &server)?;
-        ensure!(!states.log().contains(" is lost: "), "a loss that was none: {}", states.log());
+        ensure!(!states.log().contains(" is lost: "), "a false loss: {}", states.log());
 
-        // It starts over on a signal, and is told to end.
+        // The client reconnects on SIGUSR1, and ends on SIGTERM.
         client.signal(Signal::SIGUSR1)?;
-        wait_for("the loss is told", SOON, || {
+        wait_for("the agent reports the loss", SOON, || {
             Ok(states.log().contains(&format!(" is lost: {LOST}")).then_some(()))
         })?;
         client.wait_for_lines(READY, 3, CONNECT)?;
@@ -91,7 +91,7 @@ fn a_loss_is_heard_at_the_socket_at_once_and_nothing_leaves_in_clear() -> Result
 }
 
 #[test]
-fn a_socket_that_others_could_have_made_is_not_listened_at_and_that_is_said() -> Result<()> {
+fn a_socket_in_a_folder_that_others_can_write_is_not_used_and_is_reported() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;
@@ -110,7 +110,7 @@ fn a_socket_that_others_could_have_made_is_not_listened_at_and_that_is_said() ->
 }
 
 #[test]
-fn whoever_speaks_to_the_client_already_is_left_there() -> Result<()> {
+fn another_program_on_the_management_socket_is_left_connected() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;
@@ -127,23 +127,27 @@ fn whoever_speaks_to_the_client_already_is_left_there() -> Result<()> {
             Ok(agent.log().contains("another program speaks to the client").then_some(()))
         })?;
         ensure!(other.is_running() && status(lab)?["state"] == "locked", "{}", agent.log());
-        is_told(lab, Some("another program speaks to the client"))?;
-        // It is heard when the other goes, some time later.
+        is_reported(lab, Some("another program speaks to the client"))?;
+        // The agent connects some time after the other program has disconnected.
         other.kill()?;
-        wait_for("it is heard", SOON * 3, || Ok((status(lab)?["state"] == "protected").then_some(())))?;
+        wait_for(
+            "the agent connects",
+            SOON * 3,
+            || Ok((status(lab)?["state"] == "protected").then_some(())),
+        )?;
         ensure!(status(lab)?["management"][0]["heard"] == true, "{}", status(lab)?);
-        is_told(lab, None)?;
+        is_reported(lab, None)?;
         client.stop()?;
-        wait_for("nobody is there any more, which is no fault", SOON, || {
+        wait_for("the client has ended, which is no fault", SOON, || {
             Ok((status(lab)?["management"][0]["heard"] == false).then_some(()))
         })?;
-        is_told(lab, None)
+        is_reported(lab, None)
     })
 }
 
-/// Whether a user who looks is told that the client at the socket is not heard, and why: programs, people
-/// and the doctor alike.
-fn is_told(lab: &Lab, fault: Option<&str>) -> Result<()> {
+/// Checks that `status --json`, `status` and the doctor report that the agent cannot read the client's
+/// socket, and the reason.
+fn is_reported(lab: &Lab, fault: Option<&str>) -> Result<()> {
     let socket = &status(lab)?["management"][0];
     ensure!(socket["socket"] == SOCKET, "{socket}");
     ensure!(
@@ -170,8 +174,8 @@ fn is_told(lab: &Lab, fault: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// One who speaks as OpenVPN does, on a socket that root has made where root alone can write: he says that
-/// he is connected, with the address of a tunnel that is there. He listens as `user`.
+/// A process that imitates OpenVPN's management interface and listens as `user`. Root has made the socket in
+/// a folder where only root can write. The process claims to be connected with the address of a real tunnel.
 fn speaker(lab: &Lab, user: &str, address: &str) -> Result<Process> {
     let talk = format!(
         "import os, pwd, socket, time\n\
@@ -202,7 +206,7 @@ fn an_impostor_who_listens_as_another_user_is_neither_asked_nor_believed() -> Re
         lab.host().file("/etc/openvpn/client/work.conf", &file)?;
         let agent = agent(lab, CONFIG)?;
         let before = capture.so_far()?.len();
-        // A tunnel that nobody has told of; with its address everything that he says fits.
+        // A tunnel that nobody has reported. With its address every claim of the impostor fits.
         let _client = connect(lab, &ClientOptions::of(&server))?;
         let shown = lab.host().succeed("ip -o -4 addr show dev tun0".split(' '))?;
         let address = shown.split_whitespace().nth(3).and_then(|prefix| prefix.split('/').next());
@@ -212,19 +216,21 @@ fn an_impostor_who_listens_as_another_user_is_neither_asked_nor_believed() -> Re
         wait_for("it is said", SOON, || {
             Ok(agent.log().contains("is at its other end, who is neither root nor").then_some(()))
         })?;
-        impostor.wait_for_line("asked b''", SOON).context("he was spoken to")?;
+        impostor.wait_for_line("asked b''", SOON).context("the agent sent a command to the impostor")?;
         let told = status(lab)?;
         ensure!(told["state"] == "locked" && told["tunnels"] == serde_json::json!([]), "{told}");
         ensure!(told["management"][0]["fault"].as_str().is_some_and(|why| why.contains("user 1 ")), "{told}");
         impostor.kill()?;
-        // The controls: the very same words, of root's process and of the user that the configuration names.
+        // The controls: the same claims from root's process, and from the user that the configuration names.
         for user in ["root", "nobody"] {
             let mut speaker = speaker(lab, user, address)?;
             let told = becomes(lab, "protected").with_context(|| format!("{user}: {}", agent.log()))?;
             ensure!(told["tunnels"][0]["source"] == "management", "{told}");
             ensure!(speaker.log().contains("asked b'state on 1\\n'"), "{}", speaker.log());
             speaker.kill()?;
-            wait_for("he is gone", SOON, || Ok((status(lab)?["state"] != "protected").then_some(())))?;
+            wait_for("the speaker is gone", SOON, || {
+                Ok((status(lab)?["state"] != "protected").then_some(()))
+            })?;
         }
         contract(&[&server])?.check(&capture.stop()?.split_off(before))
     })

@@ -1,4 +1,4 @@
-//! A provider's whole list of servers: a set in the kernel, held like the rules that name it.
+//! A provider's whole list of servers: a set in the kernel. tunwarden checks it like the rules that use it.
 
 use crate::support;
 
@@ -7,29 +7,29 @@ use support::kernel::{Backend, FAMILIES};
 use support::{SOON, agent, bus, status, tunwarden};
 use tunwarden_lab::{Contract, Frame, Lab, with_lab};
 
-/// So many servers of either family, `198.51.100.1` and `[2001:db8:7::1]` first; the last byte is `from`
-/// or more.
+/// A configuration with `count` servers of each family. The last byte of the addresses starts at `from`:
+/// `198.51.100.1` and `[2001:db8:7::1]` for 1.
 fn servers(from: u32, count: u32) -> String {
     let numbers = from..from + count;
     let all = numbers.flat_map(|n| [format!("\"198.51.100.{n}\""), format!("\"[2001:db8:7::{n:x}]\"")]);
     format!("[bootstrap]\nservers = [{}]\n", all.collect::<Vec<_>>().join(", "))
 }
 
-/// The names of our sets in the kernel, without the digest of their members.
+/// The names of tunwarden's sets in the kernel, without the digest of their members.
 fn sets(lab: &Lab) -> Result<Vec<String>> {
     let names = lab.host().succeed(["ipset", "list", "-name"])?;
     let ours = names.lines().filter(|name| name.starts_with("VPN_ENDPOINTS_"));
     Ok(ours.map(|name| name[..name.rfind('_').unwrap_or(0)].to_owned()).collect())
 }
 
-/// The whole name of the set of IPv4.
+/// The full name of the IPv4 set.
 fn v4_set(lab: &Lab) -> Result<String> {
     let names = lab.host().succeed(["ipset", "list", "-name"])?;
     let found = names.lines().find(|name| name.starts_with("VPN_ENDPOINTS_V4_"));
     found.map(ToOwned::to_owned).with_context(|| format!("no set of IPv4: {names}"))
 }
 
-/// Who sends what where, and whether it may leave once servers 1 to 100 are known.
+/// The user, the target, and whether the packet may leave if servers 1 to 100 are known.
 const PROBES: [(&str, &str, bool); 12] = [
     ("root", "198.51.100.1:1194", true),
     ("root", "198.51.100.100:1194", true),
@@ -68,11 +68,11 @@ fn contract() -> Result<Contract> {
     })
 }
 
-/// Probes, and says what was captured of it.
+/// Sends the probes, and checks which of them the ISP captured.
 fn check_packets(lab: &Lab, what: &str) -> Result<()> {
     let capture = lab.capture()?;
     tempt(lab)?;
-    // A member's own packets are the last to arrive.
+    // Packets to a member of the set are the last to arrive.
     capture.wait_for(3, SOON, |frame| frame.is_tagged("probe3"))?;
     let frames = capture.stop()?;
     for (n, (user, target, may)) in PROBES.iter().enumerate() {
@@ -99,7 +99,7 @@ fn a_set_holds(backend: Backend) -> Result<()> {
         check_packets(lab, "locked")?;
         ensure!(tunwarden(lab, ["verify"])?.status.success(), "{:?}", tunwarden(lab, ["verify"])?);
 
-        // Somebody else's hand in it: said line by line, and mended by the next lock.
+        // Another program changes the set: `verify` lists each difference, and the next lock repairs it.
         let name = v4_set(lab)?;
         for (change, said) in [
             (["add", &name, "203.0.113.9,udp:1194"], "foreign: 203.0.113.9,udp:1194"),
@@ -115,7 +115,7 @@ fn a_set_holds(backend: Backend) -> Result<()> {
         }
         check_packets(lab, "mended")?;
 
-        // Few again: rules, and the sets are gone.
+        // With few servers there are rules again, and no sets.
         backend.lock(lab, &servers(1, 3))?;
         let rules = backend.chain(lab, "iptables", "VPN_BOOTSTRAP")?;
         let first = "-A VPN_BOOTSTRAP -d 198.51.100.1/32 -p udp -m udp --dport 1194 -j VPN_OWNER";
@@ -137,8 +137,8 @@ fn members_of_a_set_are_reached_by_root_and_nothing_else_is_with_legacy() {
     a_set_holds(Backend::Legacy).unwrap();
 }
 
-/// From one list to another and back: what stands in neither never leaves, what stands in both always
-/// does.
+/// Changes from one list to another and back. A packet to a server in neither list never leaves. A packet to
+/// a server in both lists always leaves.
 #[test]
 fn while_lists_change_nothing_leaves_that_neither_allows() {
     with_lab(|lab| {
@@ -170,7 +170,7 @@ fn while_lists_change_nothing_leaves_that_neither_allows() {
     .unwrap();
 }
 
-/// Puts another program in ipset's place; without one there is none.
+/// Replaces ipset by a script, or removes it if there is no script.
 fn replace_ipset(lab: &Lab, script: Option<&str>) -> Result<()> {
     let put = script.map_or(
         "rm $to/sbin/ipset",
@@ -187,12 +187,12 @@ fn replace_ipset(lab: &Lab, script: Option<&str>) -> Result<()> {
     lab.host().succeed(["sh", "-ec", &hide]).map(drop)
 }
 
-/// Every server is a rule of its own then: neither wider nor closed.
+/// Checks that every server has its own rule without ipset: the rules are neither wider nor closed.
 fn rules_take_the_place(script: Option<&str>, said: &str) -> Result<()> {
     with_lab(|lab| {
         replace_ipset(lab, script)?;
         let log = Backend::Nft.lock(lab, &servers(1, 100))?;
-        ensure!(log.contains(said), "why is not said: {log}");
+        ensure!(log.contains(said), "the reason is missing: {log}");
         for family in FAMILIES {
             let rules = Backend::Nft.chain(lab, family, "VPN_BOOTSTRAP")?;
             ensure!(rules.len() == 100, "{family}: {} rules", rules.len());
@@ -221,7 +221,7 @@ fn an_ipset_that_fails_half_way_leaves_rules_in_its_place() {
 }
 
 #[test]
-fn an_ipset_that_loads_the_half_and_says_it_was_all_is_not_believed() {
+fn an_ipset_that_loads_half_and_reports_success_is_not_trusted() {
     let half = "#!/bin/sh\n\
         case $* in *restore*) grep -v 'add.*[02468],udp' | exec /run/real-ipset \"$@\";; esac\n\
         exec /run/real-ipset \"$@\"\n";
@@ -229,10 +229,10 @@ fn an_ipset_that_loads_the_half_and_says_it_was_all_is_not_believed() {
 }
 
 #[test]
-fn the_agent_mends_a_set_and_says_so() {
+fn the_agent_repairs_a_set_and_reports_it() {
     with_lab(|lab| {
         let _bus = bus(lab)?;
-        // In one layer: beside it the other would hold what the set lets out.
+        // One layer only: a second layer would block what the changed set allows.
         let config = format!("{}[firewall]\nlayers = [\"iptables\"]\n", servers(1, 100));
         let mut agent = agent(lab, &config)?;
         let name = v4_set(lab)?;

@@ -1,5 +1,5 @@
-//! Flows that were opened through the tunnel, and routes that move under them: nothing of them is
-//! ever seen on the ISP's side.
+//! Flows that were opened through the tunnel, and routes that change during the flows. The ISP never sees a
+//! packet of these flows.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -20,7 +20,7 @@ use support::{SOON, agent, bus};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
 use tunwarden_lab::{Frame, Lab, Transport, wait_until, with_lab};
 
-/// A TCP connection that sends a line every few milliseconds, whatever becomes of it.
+/// A TCP connection that sends a line every few milliseconds and ignores all errors.
 struct Talk {
     over: Arc<AtomicBool>,
     heard: Arc<AtomicU64>,
@@ -29,7 +29,7 @@ struct Talk {
 }
 
 impl Talk {
-    /// To a host of the internet, by the way that the routes lead now.
+    /// Connects to a host of the internet over the current routes.
     fn begin(lab: &Lab) -> Result<Self> {
         let listener = lab.isp().enter(|| Ok(TcpListener::bind("203.0.113.9:5000")?))?;
         let mut near = lab.host().enter(|| Ok(TcpStream::connect("203.0.113.9:5000")?))?;
@@ -61,13 +61,13 @@ impl Talk {
         Ok(Self { over, heard, said, threads: vec![talker, listener] })
     }
 
-    /// Waits until it has got through again.
+    /// Waits until the other end has received more lines.
     fn gets_through(&self) -> Result<()> {
         let goal = self.heard.load(Ordering::Acquire) + 1000;
         wait_until("the connection gets through", SOON * 3, || self.heard.load(Ordering::Acquire) >= goal)
     }
 
-    /// Waits until it has tried so often more.
+    /// Waits until the connection has tried to send `more` lines.
     fn tries(&self, more: u64) -> Result<()> {
         let goal = self.said.load(Ordering::Acquire) + more;
         wait_until("the connection tries", SOON, || self.said.load(Ordering::Acquire) >= goal)
@@ -87,11 +87,12 @@ fn ip(lab: &Lab, command: &str) -> Result<()> {
     lab.host().succeed(std::iter::once("ip").chain(command.split(' '))).map(drop)
 }
 
-/// What a hostile DHCP server's option 121 does, once as one network and once as everything.
+/// The routes of a hostile DHCP server's option 121: for one network, and for the whole internet.
 const HOSTILE: [&[&str]; 2] =
     [&["203.0.113.0/24"], &["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"]];
 
-/// What leads traffic past the tunnel although its routes stand, what takes that back, and the reason told.
+/// Commands that lead traffic past the tunnel although its routes exist, commands that undo this, and the
+/// reason that the agent reports.
 const PAST: [(&[&str], &[&str], &str); 4] = [
     (
         &["route add default via 10.0.0.1 table 100", "rule add from all lookup 100 pref 100"],
@@ -104,7 +105,7 @@ const PAST: [(&[&str], &[&str], &str); 4] = [
         "some traffic is routed past it",
     ),
     (
-        // The halves of openvpn(8) become one default route with a worse metric.
+        // One default route with a worse metric replaces the two halves of openvpn(8).
         &[
             "route add default dev tun0 metric 1000",
             "route del 0.0.0.0/1 dev tun0",
@@ -179,7 +180,7 @@ fn a_lease_inside_the_company_s_network_is_no_protection_and_a_tunnel_by_wiregua
         ip(lab, "addr del 10.20.0.5/17 dev eth0")?;
         protected_by(lab, &server)?;
 
-        // As wg-quick(8) makes them: no route of the main table leads into the tunnel.
+        // Rules and routes as wg-quick(8) makes them: no route of the main table leads into the tunnel.
         for net in ["10.20.0.0/16", "0.0.0.0/1", "128.0.0.0/1"] {
             ip(lab, &format!("route del {net} dev tun0"))?;
         }
@@ -202,7 +203,7 @@ fn flows_through_the_tunnel_never_go_on_in_clear_when_their_route_moves() {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;
-        // From before the lock: the kernel tracks it as established.
+        // This flow starts before the lock: the kernel tracks it as established.
         let early = lab.host().udp(ECHO)?.tag("early").flood(200)?;
         let echo = lab.isp().udp_echo(ECHO)?;
         wait_until("the early flow", SOON, || echo.received() > 5)?;
@@ -217,7 +218,7 @@ fn flows_through_the_tunnel_never_go_on_in_clear_when_their_route_moves() {
         talk.gets_through()?;
         let flood = lab.host().udp(ECHO)?.from_user("nobody").tag("late").flood(200)?;
 
-        // The tunnel has the rest of the internet: no loss, and nothing leaves by that route either.
+        // The tunnel still carries the rest of the internet: no loss, and nothing leaves on the new route.
         for (networks, state) in HOSTILE.into_iter().zip(["protected", "lost"]) {
             move_routes(lab, "add", networks)?;
             becomes(lab, state).with_context(|| format!("{networks:?}"))?;

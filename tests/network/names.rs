@@ -1,4 +1,4 @@
-//! A VPN server that has only a name: found while nothing that asks for names gets out.
+//! A VPN server that has only a name: the agent resolves it although no other program can send DNS queries.
 
 mod user_profiles;
 
@@ -16,13 +16,13 @@ use tunwarden_lab::{Contract, Dns, Frame, Lab, Manner, TAG_MARK, Transport, wait
 
 const NAME: &str = "vpn.example.net";
 
-/// Root names the profile: its server is looked up at any time, as a name in the configuration is.
+/// Root names the profile in the configuration. So the agent may look up its server at any time.
 const ROOTS: &str = "[vpn]\nconnections = [\"lab\"]\n";
 
-/// The file before anybody touches it: it ends without a newline.
+/// `/etc/hosts` before the test. It ends without a newline.
 const HOSTS: &str = "127.0.0.1 localhost\n10.0.0.5 printer";
 
-/// A desktop whose one profile names its server by name, an ISP that resolves, and probes that ask.
+/// A desktop whose one profile has a server name, an ISP with a resolver, and probes that send queries.
 struct Named<'a> {
     desktop: Desktop<'a>,
     dns: Dns,
@@ -40,7 +40,7 @@ impl<'a> Named<'a> {
         Ok(Self { desktop, dns })
     }
 
-    /// Whoever else asks gets no answer, and the ISP has seen no question but the agent's.
+    /// Checks that other programs get no answer, and that the ISP has seen only the agent's queries.
     fn nobody_else_asks(&self, promise: &str) -> Result<()> {
         for user in ["root", "nobody"] {
             ensure!(!asks(self.desktop.lab, user)?, "{promise}: {user} got a name resolved");
@@ -50,7 +50,7 @@ impl<'a> Named<'a> {
         self.desktop.story.check(promise, &questions(&[&self.desktop.server])?)
     }
 
-    /// Waits until the kernel allows exactly these addresses of the server's.
+    /// Waits until the kernel allows exactly these addresses of the server.
     fn await_allowance(&self, addresses: &[&str]) -> Result<()> {
         let wanted: BTreeSet<String> =
             addresses.iter().map(|address| format!("{address}:1194/udp")).collect();
@@ -60,19 +60,19 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The contract, and the agent's questions to the router.
+/// The contract, and the agent's queries to the router.
 fn questions(servers: &[&Server]) -> Result<Contract> {
     contract(servers)?.endpoint(&format!("{ROUTER}:53/udp"))?.endpoint(&format!("{ROUTER}:53/tcp"))
 }
 
-/// Whether a user's program gets a name resolved, by glibc's own resolver.
+/// Whether a program of this user can resolve a name with glibc's own resolver.
 fn asks(lab: &Lab, user: &str) -> Result<bool> {
     let mut command = lab.host().command(["getent", "ahostsv4", "other.example.net"]);
     command = command.env("RES_OPTIONS", "timeout:1 attempts:1");
     Ok(command.user(user).run()?.status.success())
 }
 
-/// The endpoints that the kernel allows; besides them only the agent's questions are.
+/// The endpoints that the kernel allows. Fails if it allows more than these and the agent's queries.
 fn endpoints(lab: &Lab) -> Result<BTreeSet<String>> {
     let mut allowed = BTreeSet::new();
     for rule in chain(lab, "iptables", "VPN_BOOTSTRAP")? {
@@ -101,7 +101,7 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
         let named = Named::new(lab, ROOTS, &["198.51.100.7"])?;
         let desktop = &named.desktop;
         named.await_allowance(&["198.51.100.7"])?;
-        // It follows the rules.
+        // The pin follows the rules.
         wait_for("the pin stands", SOON, || {
             let hosts = lab.host().read("/etc/hosts")?;
             let stands = hosts.starts_with(HOSTS) && hosts.contains("\n198.51.100.7 vpn.example.net\n");
@@ -109,7 +109,7 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
         })?;
         named.nobody_else_asks("locked, the agent alone asks")?;
 
-        // Somebody else writes the file, in place or anew: what he wrote is kept, and the pin is there again.
+        // Another program changes or replaces the file: the agent keeps its text and adds the pin again.
         for (write, text) in
             [("cat >/etc/hosts", "127.0.0.1 localhost\n"), ("cat >/etc/h && mv /etc/h /etc/hosts", HOSTS)]
         {
@@ -144,7 +144,7 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
         assert_eq!(endpoints(lab)?, set(&[moved.endpoint()]), "protected by the server that moved");
         desktop.story.check("after the move", &questions(&[&desktop.server, &moved])?)?;
 
-        // Switched off while it runs, and on again.
+        // The option is switched off while the agent runs, and on again.
         desktop.nm.down("lab")?;
         wait_for_state(lab, "locked")?;
         let pinned = || Ok::<_, anyhow::Error>(lab.host().read("/etc/hosts")? != HOSTS);
@@ -166,7 +166,7 @@ fn a_pin_whose_address_is_no_longer_served_expires_and_the_vpn_comes_back_by_its
         let Named { mut desktop, dns } = Named::new(lab, "[vpn]\nsilence = \"5s\"\n", &["198.51.100.7"])?;
         desktop.connect()?;
         ensure!(lab.host().read("/etc/hosts")?.contains("198.51.100.7 vpn.example.net"), "it is pinned");
-        // The server is elsewhere from now on. Nobody is there to say so, and its name is pinned still.
+        // The server has a new address. Nothing reports this, and the name is still pinned to the old one.
         dns.set(NAME, &[OTHER_VPN.to_string()])?;
         let moved = lab.openvpn_server(ServerOptions { address: OTHER_VPN, ..ServerOptions::default() })?;
         desktop.server.stop()?;
@@ -181,13 +181,13 @@ fn a_pin_whose_address_is_no_longer_served_expires_and_the_vpn_comes_back_by_its
         desktop.carries()?;
         let hosts = lab.host().read("/etc/hosts")?;
         ensure!(hosts.contains("198.51.100.8 vpn.example.net"), "{hosts}");
-        ensure!(!hosts.contains("198.51.100.7"), "the pin is the old one's still: {hosts}");
+        ensure!(!hosts.contains("198.51.100.7"), "the pin still has the old address: {hosts}");
         desktop.story.check("all the while", &questions(&[&desktop.server, &moved])?)
     })
 }
 
-/// Sends twenty datagrams with a mark, as a user who has these capabilities besides; says whether the mark
-/// could be set.
+/// Sends twenty datagrams with a mark as a user with these additional capabilities. Returns whether the
+/// process could set the mark.
 fn marked(lab: &Lab, user: &str, capabilities: &str, mark: u32, to: &str, tag: &str) -> Result<bool> {
     let send = format!(
         "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
@@ -203,7 +203,7 @@ fn marked(lab: &Lab, user: &str, capabilities: &str, mark: u32, to: &str, tag: &
 }
 
 #[test]
-fn a_mark_without_root_and_root_without_the_mark_ask_nobody() -> Result<()> {
+fn queries_need_both_root_and_the_mark() -> Result<()> {
     with_lab(|lab| {
         let named = Named::new(lab, ROOTS, &["198.51.100.7"])?;
         named.await_allowance(&["198.51.100.7"])?;
@@ -235,7 +235,7 @@ fn a_mark_without_root_and_root_without_the_mark_ask_nobody() -> Result<()> {
 }
 
 #[test]
-fn while_a_vpn_protects_a_name_is_asked_for_through_the_tunnel_alone() -> Result<()> {
+fn while_a_vpn_protects_names_are_looked_up_through_the_tunnel_only() -> Result<()> {
     with_lab(|lab| {
         const RESOLVER: &str = "203.0.113.9";
         let dns = lab.isp().dns(RESOLVER.parse()?)?;
@@ -256,7 +256,7 @@ fn while_a_vpn_protects_a_name_is_asked_for_through_the_tunnel_alone() -> Result
         desktop.connect()?;
         ensure!(dns.asked() == BTreeSet::from([NAME.to_owned()]), "it was asked for more");
         desktop.story.close()?;
-        // While it protects, root names another server.
+        // Root adds another server while the VPN protects.
         dns.set("second.example.net", &["198.51.100.8"])?;
         lab.host().file("/etc/openvpn/second.conf", "remote second.example.net\n")?;
         wait_for("the other is found too", SOON, || {
@@ -266,12 +266,12 @@ fn while_a_vpn_protects_a_name_is_asked_for_through_the_tunnel_alone() -> Result
         ensure!(dns.asked().contains("second.example.net"), "not through the tunnel");
         let frames = desktop.story.since_closed()?;
         ensure!(questions(&frames) == 0, "{} questions in clear", questions(&frames));
-        // More is known, and no more is allowed.
+        // The agent knows more servers, but the kernel allows no more.
         desktop.check_state("protected", "the one in use alone").map(drop)
     })
 }
 
-/// The addresses of the servers that the status names.
+/// The addresses of the servers in the status.
 fn endpoints_known(lab: &Lab) -> Result<Vec<String>> {
     let status = support::status(lab)?;
     let parts = status["bootstrap"].as_array().into_iter().flatten();
@@ -279,7 +279,7 @@ fn endpoints_known(lab: &Lab) -> Result<Vec<String>> {
 }
 
 #[test]
-fn the_next_boot_knows_what_the_name_stood_for() -> Result<()> {
+fn the_next_boot_knows_the_addresses_of_the_name() -> Result<()> {
     with_lab(|lab| {
         let named = Named::new(lab, ROOTS, &["198.51.100.7", "2001:db8:7::7"])?;
         named.await_allowance(&["198.51.100.7"])?;
@@ -297,7 +297,7 @@ fn the_next_boot_knows_what_the_name_stood_for() -> Result<()> {
 }
 
 #[test]
-fn switched_off_no_name_is_asked_for_and_none_is_pinned() -> Result<()> {
+fn switched_off_no_name_is_looked_up_and_none_is_pinned() -> Result<()> {
     with_lab(|lab| {
         let config = "[bootstrap]\ndns = \"off\"\nscope = \"known\"\n";
         let named = Named::new(lab, config, &["198.51.100.7"])?;
@@ -328,13 +328,13 @@ fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
         for (number, manner) in (100..).zip(manners) {
             named.dns.answer(manner);
             if manner != Manner::Honest {
-                // The address would do, if only it came in an answer to the question. The server never gives
-                // it honestly before the end: each look-up asks at two moments, for each family.
+                // The address is valid, but no valid answer contains it. The server gives no honest answer
+                // before the end, because each lookup sends queries at two times for each family.
                 named.dns.set(NAME, &["198.51.100.66"])?;
             }
-            // Another network is another hope: it does not wait as long as it has to after many failures.
+            // A new network resets the retry delay, which is long after many failures.
             lab.host().succeed(["ip", "addr", "add", &format!("10.0.0.{number}/24"), "dev", "eth0"])?;
-            // Twice: whoever had believed the first answer would not have asked again.
+            // Two queries: an agent that trusted the first answer would not send a second one.
             for _ in 0..2 {
                 let _ = named.dns.asked();
                 wait_for(&format!("{manner:?}: it was asked"), SOON * 3, || {
@@ -347,7 +347,7 @@ fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
         ensure!(log.contains("vpn.example.net"), "nobody says what was wrong: {log}");
         assert_eq!(lab.host().read("/etc/hosts")?, HOSTS);
 
-        // More than fits a datagram, over TCP then: some of it counts.
+        // An answer that is too large for a datagram comes over TCP. The agent uses a part of it.
         let many: Vec<String> = (0..200).map(|host| format!("198.51.100.{host}")).collect();
         named.dns.set(NAME, &many)?;
         named.dns.answer(Manner::Honest);
@@ -360,7 +360,7 @@ fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
 }
 
 #[test]
-fn a_hosts_file_that_is_a_link_is_left_alone_and_the_rules_still_know() -> Result<()> {
+fn a_hosts_file_that_is_a_link_is_unchanged_and_the_rules_have_the_servers() -> Result<()> {
     with_lab(|lab| {
         lab.host().succeed(["sh", "-c", "rm -f /etc/hosts; ln -s /etc/hosts.real /etc/hosts"])?;
         let named = Named::new(lab, ROOTS, &["198.51.100.7"])?;

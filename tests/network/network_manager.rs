@@ -1,6 +1,6 @@
-//! The main job on real parts: NetworkManager, its OpenVPN plugin, and packets at the ISP.
+//! The main use with real programs: NetworkManager, its OpenVPN plugin, and packets at the ISP.
 //!
-//! Each test is a story with a flood of UDP and pings, IPv4 and IPv6, going on all through it.
+//! During each test, floods of UDP and of pings run over IPv4 and IPv6.
 
 use crate::support;
 
@@ -46,21 +46,21 @@ fn the_allowance_follows_a_vpn_up_and_the_users_end_is_no_loss() -> Result<()> {
     })
 }
 
-/// The `count`th loss of the VPN, with everything that a loss promises.
+/// Checks the `count`th loss of the VPN and everything that the agent promises for a loss.
 fn lost(desktop: &Desktop<'_>, count: usize, promise: &str) -> Result<()> {
     desktop.signals.wait_for("lost", count).with_context(|| promise.to_owned())?;
     let seen_by = desktop.check_state("lost", promise)?["loss"]["seen_by"].clone();
     ensure!(seen_by == "links" || seen_by == "networkmanager", "{promise}: seen by {seen_by}");
     let losses = desktop.signals.losses();
-    ensure!(losses.len() == count, "{promise}: each loss is told once: {losses:?}");
-    // Why: in the words of whoever noticed first, the kernel or NetworkManager.
+    ensure!(losses.len() == count, "{promise}: each loss is reported once: {losses:?}");
+    // The reason comes from the source that noticed the loss first, the kernel or NetworkManager.
     for (name, tunnel, reason) in losses {
         ensure!(name == "lab" && tunnel.starts_with("tun") && !reason.is_empty(), "{name} {tunnel} {reason}");
     }
     Ok(())
 }
 
-/// The VPN comes back after its `count`th loss, and nothing more is told than that.
+/// Reconnects the VPN after its `count`th loss, and checks that the agent reports nothing else.
 fn back(desktop: &Desktop<'_>, count: usize, promise: &str) -> Result<()> {
     desktop.connect().with_context(|| promise.to_owned())?;
     desktop.signals.wait_for("protected", count + 1)?;
@@ -137,7 +137,7 @@ fn the_kernel_is_believed_when_networkmanager_still_calls_it_activated() -> Resu
         for (count, (harm, reason)) in (1..).zip(harms) {
             let status = desktop.connect()?;
             desktop.signals.wait_for("protected", count)?;
-            // A quick reconnect takes the next name while the last one is still going.
+            // After a quick reconnect the link has the next name, because the old link still exists.
             let tunnel = status["tunnels"][0]["interface"].as_str().context("no tunnel")?;
             lab.host().succeed(harm.split(' ').chain([tunnel]))?;
             lost(&desktop, count, harm)?;
@@ -160,14 +160,14 @@ fn openvpn_reaches_a_restarted_server_by_itself_under_the_standing_rules() -> Re
         let mut desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
         let first = ports(&desktop)?;
-        // It has dropped to nm-openvpn by now, and takes another port each time.
+        // The client runs as nm-openvpn by now, and uses a new port for each connection.
         desktop.server.restart()?;
         await_another_port(&desktop, &first)?;
         desktop.carries()?;
         desktop.check_state("protected", "the server was restarted")?;
-        assert_eq!(desktop.signals.states().len(), 2, "the tunnel stood all the time");
+        assert_eq!(desktop.signals.states().len(), 2, "the tunnel stayed up");
 
-        // Silence alone is not seen yet: the tunnel stands, and what goes into it goes nowhere.
+        // The agent does not notice the silence yet: the tunnel is up, but loses every packet.
         let second = ports(&desktop)?;
         desktop.server.silence()?;
         await_another_port(&desktop, &second)?;
@@ -188,7 +188,7 @@ fn openvpn_reaches_a_restarted_server_by_itself_under_the_standing_rules() -> Re
     })
 }
 
-/// The ports from which the VPN server was spoken to.
+/// The source ports of the packets to the VPN server.
 fn ports(desktop: &Desktop<'_>) -> Result<BTreeSet<u16>> {
     Ok(desktop.story.since_closed()?.iter().filter_map(port).collect())
 }

@@ -1,5 +1,5 @@
-//! An nft that dies, and one for a kernel that lacks a hook: fakes in front of the real one, since this
-//! kernel lacks nothing. What is in force is the real kernel's.
+//! An nft that dies, and one for a kernel that lacks a hook. Both are fakes in front of the real nft, because
+//! this kernel lacks nothing. The real kernel holds the rules.
 
 use crate::support;
 
@@ -9,12 +9,12 @@ use tunwarden_lab::{Capture, Flood, Frame, Lab, wait_for, with_lab};
 
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
 
-/// Dies of what programs die of, with every text that it is given, while there is a file.
+/// A fake nft that dies of SIGSEGV with every text while `/run/crash` exists.
 const CRASHING: &str = "
     case \" $* \" in *' -f '*) test ! -e /run/crash || kill -SEGV $$ ;; esac
     exec $real \"$@\"";
 
-/// What a kernel before 5.16 has nft say of a hook where packets go out on a wire.
+/// A fake nft that fails like on a kernel before 5.16, which has no egress hook.
 const WITHOUT_EGRESS: &str = "
     case \" $* \" in
     *' -f '*)
@@ -27,7 +27,7 @@ const WITHOUT_EGRESS: &str = "
     *) exec $real \"$@\" ;;
     esac";
 
-/// Refuses each text while there is a file, also a text that it only checks.
+/// A fake nft that refuses each text while `/run/refuses` exists, also a text that it only checks.
 const REFUSING: &str = "
     case \" $* \" in *' -f '*)
         if test -e /run/refuses; then
@@ -37,7 +37,7 @@ const REFUSING: &str = "
     esac
     exec $real \"$@\"";
 
-/// A host that never stops sending, and the ISP's eye on it.
+/// A host that sends without pause, and a capture at the ISP.
 struct Host {
     capture: Capture,
     flood: Flood,
@@ -79,7 +79,7 @@ fn an_nft_that_dies_in_a_commit_leaves_what_was_in_force_and_the_stricter_layer_
         let held = || lab.host().succeed(["nft", "list", "table", "inet", "tunwarden"]);
         let before = held()?;
 
-        // A pause that one layer refuses is none in the other: it stays locked.
+        // If one layer refuses a pause, the other layer stays locked too.
         let iptables = || lab.host().succeed(["iptables", "-S"]);
         let locked = iptables()?;
         lab.host().file("/run/crash", "")?;
@@ -93,7 +93,7 @@ fn an_nft_that_dies_in_a_commit_leaves_what_was_in_force_and_the_stricter_layer_
         let said = status(lab)?;
         ensure!(said["enforced"] == true && said["state"] == "locked", "nothing has changed: {said}");
 
-        // The control: where nft works it opens.
+        // The control: with a working nft the pause opens.
         lab.host().succeed(["rm", "/run/crash"])?;
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
         host.is_seen("nft works again, and the pause is in force")?;
@@ -109,7 +109,7 @@ fn an_nft_that_dies_in_a_commit_leaves_what_was_in_force_and_the_stricter_layer_
 }
 
 #[test]
-fn without_a_hook_on_the_wire_the_rest_of_the_second_layer_holds_and_that_is_said() -> Result<()> {
+fn without_an_egress_hook_the_rest_of_the_second_layer_holds_and_is_reported() -> Result<()> {
     with_lab(|lab| {
         nft::fake(lab, WITHOUT_EGRESS)?;
         let _bus = bus(lab)?;
@@ -127,7 +127,8 @@ fn without_a_hook_on_the_wire_the_rest_of_the_second_layer_holds_and_that_is_sai
         let tables = lab.host().succeed(["nft", "list", "tables"])?;
         ensure!(tables.contains("inet tunwarden") && !tables.contains("netdev"), "{tables}");
 
-        // It holds the host when iptables is open, and does not hold what only the wire could.
+        // The second layer blocks the host when iptables is open. It does not block raw sockets, because
+        // only the egress hook can.
         agent.kill()?;
         lab.host().succeed(["sh", "-c", "iptables -w -P OUTPUT ACCEPT; iptables -w -F"])?;
         host.is_silent("iptables is open")?;
@@ -141,7 +142,7 @@ fn without_a_hook_on_the_wire_the_rest_of_the_second_layer_holds_and_that_is_sai
 }
 
 #[test]
-fn a_refusal_that_passes_does_not_leave_the_second_layer_out() -> Result<()> {
+fn a_temporary_refusal_does_not_disable_the_second_layer() -> Result<()> {
     with_lab(|lab| {
         nft::fake(lab, REFUSING)?;
         let _bus = bus(lab)?;
@@ -150,7 +151,7 @@ fn a_refusal_that_passes_does_not_leave_the_second_layer_out() -> Result<()> {
         wait_for_state(lab, "locked")?;
         host.is_silent("locked")?;
 
-        // The kernel holds our tables, so it can hold them.
+        // The kernel holds tunwarden's tables, so the agent knows that it supports them.
         lab.host().file("/run/refuses", "")?;
         let pause = tunwarden(lab, ["pause", "60s"])?;
         ensure!(!pause.status.success(), "the tables are those of the lock: {pause:?}");
@@ -163,7 +164,7 @@ fn a_refusal_that_passes_does_not_leave_the_second_layer_out() -> Result<()> {
         ensure!(tunwarden(lab, ["resume"])?.status.success());
         host.is_silent("locked again")?;
 
-        // Without tables nothing shows that the refusal may pass. The next commit asks again.
+        // Without tables nothing shows that the refusal is temporary. The next commit tries again.
         first.kill()?;
         lab.host().succeed(["nft", "flush", "ruleset"])?;
         lab.host().file("/run/refuses", "")?;

@@ -216,7 +216,7 @@ fn libfaketime() -> Result<PathBuf> {
 }
 
 #[test]
-fn an_agent_whose_wall_clock_is_set_keeps_a_pause_by_the_clock_that_nobody_sets() -> Result<()> {
+fn an_agent_keeps_the_end_of_a_pause_by_clock_boottime_when_the_wall_clock_is_set() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let set = |offset: &str| lab.host().file("/run/clock", offset);

@@ -117,7 +117,7 @@ fn wait_for_lack(lab: &Lab, device: Option<&str>) -> Result<()> {
 }
 
 /// Checks that the text of `status` and the doctor report the wire without a hook.
-fn is_told(lab: &Lab, device: &str) -> Result<()> {
+fn is_reported(lab: &Lab, device: &str) -> Result<()> {
     let text = tunwarden(lab, ["status"])?.stdout;
     let line = text.lines().find(|line| line.contains("no egress hook"));
     ensure!(line.is_some_and(|line| line.contains(device)), "status does not say it: {text}");
@@ -134,7 +134,7 @@ fn a_wire_that_has_no_room_for_a_hook_costs_only_itself() -> Result<()> {
         fill(lab, "full0")?;
         let _agent = support::agent(lab, KNOWN)?;
         wait_for_lack(lab, Some("full0"))?;
-        is_told(lab, "full0")?;
+        is_reported(lab, "full0")?;
         state_changes_arrive(lab, ["eth0"])?;
         let alone = support::verify_alone(lab)?;
         ensure!(alone.status.success(), "without the agent: {alone:?}");
@@ -182,7 +182,7 @@ fn no_name_of_a_wire_keeps_the_others_from_being_held() -> Result<()> {
         // No rule can contain this name.
         lab.host().succeed(["ip", "link", "add", "name", "quo\"ted", "type", "bridge"])?;
         wait_for_lack(lab, Some("quo\\\"ted"))?;
-        is_told(lab, "quo\\\"ted")?;
+        is_reported(lab, "quo\\\"ted")?;
         state_changes_arrive(lab, ["eth0"])
     })
 }

@@ -1,4 +1,4 @@
-//! Profiles of an ordinary user that name their server: looked up only while they are being activated.
+//! Profiles of an ordinary user with a server name: the agent looks the name up only during activation.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use super::{HOSTS, Named, endpoints};
 use crate::support::story::contract;
 use crate::support::{self, SOON, wait_for_state};
 
-/// On Mint every profile is made by a user, and many name their server.
+/// On Linux Mint users make every profile, and many profiles have a server name.
 #[test]
-fn a_user_s_profile_that_names_its_server_connects_at_the_first_time_and_leaves_no_pin() -> Result<()> {
+fn a_user_s_profile_with_a_server_name_connects_at_the_first_attempt_and_leaves_no_pin() -> Result<()> {
     with_lab(|lab| {
         let named = Named::new(lab, "", &["198.51.100.7"])?;
         let desktop = &named.desktop;
@@ -23,7 +23,7 @@ fn a_user_s_profile_that_names_its_server_connects_at_the_first_time_and_leaves_
         assert_eq!(lab.host().read("/etc/hosts")?, HOSTS, "at rest");
         assert_eq!(endpoints(lab)?, BTreeSet::new(), "at rest");
 
-        // The first activation, once: nmcli fails if NetworkManager gives up.
+        // One activation only: nmcli fails if NetworkManager gives up.
         let began = support::seconds();
         desktop.connect()?;
         println!("the first activation took {} s", support::seconds() - began);
@@ -32,7 +32,7 @@ fn a_user_s_profile_that_names_its_server_connects_at_the_first_time_and_leaves_
         desktop.nm.down("lab")?;
         wait_for_state(lab, "locked")?;
         wait_for("the pin is gone", SOON, || Ok((lab.host().read("/etc/hosts")? == HOSTS).then_some(())))?;
-        // Where it connected is known, as of any profile.
+        // The agent knows the address of the connection, as for any profile.
         named.await_allowance(&["198.51.100.7"])?;
         named.nobody_else_asks("after the activation")
     })
@@ -62,12 +62,12 @@ fn a_user_s_profile_moves_no_name_of_this_machine_and_none_of_the_administrator_
             wait_for_state(lab, "locked")?;
             assert_eq!(lab.host().read("/etc/hosts")?, hosts, "{name}");
         }
-        assert_eq!(dns.asked(), BTreeSet::new(), "the network's resolver was told");
+        assert_eq!(dns.asked(), BTreeSet::new(), "the network's resolver received a query");
         let left_out = support::status(lab)?["left_out"].to_string();
         for name in ["localhost", "printer", "x.local"] {
             ensure!(left_out.contains(&format!("the name {name} is not looked up")), "{left_out}");
         }
-        // The control, and the contract's one exception: a site's name, while it is being activated.
+        // The control, and the one exception of the contract: the name of a site during activation.
         nm.manage(["--wait", "0", "connection", "up", "site.example.net"])?;
         wait_for("the pin stands while it is activated", SOON, || {
             Ok(lab.host().read("/etc/hosts")?.contains("10.0.0.66 site.example.net").then_some(()))

@@ -1,4 +1,4 @@
-//! Notification daemons that are late, die, or are told not to disturb: nothing is lost.
+//! Notification daemons that start late, die, or are set to "do not disturb": no notification is lost.
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -9,7 +9,7 @@ use crate::support::story::Desktop;
 use crate::support::wait_for_state;
 
 #[test]
-fn a_daemon_that_comes_late_or_dies_shows_what_stands() -> Result<()> {
+fn a_daemon_that_starts_late_or_restarts_shows_the_current_notifications() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         let person = Person::log_in(lab, "en_US.UTF-8")?;
@@ -30,7 +30,7 @@ fn a_daemon_that_comes_late_or_dies_shows_what_stands() -> Result<()> {
 }
 
 #[test]
-fn what_came_while_nobody_wanted_to_be_disturbed_is_seen_afterwards() -> Result<()> {
+fn notifications_during_do_not_disturb_are_shown_afterwards() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         let person = Person::log_in(lab, "en_US.UTF-8")?;

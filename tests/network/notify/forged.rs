@@ -1,4 +1,4 @@
-//! Any local user can send signals that look like the agent's. Only the agent's count.
+//! Any local user can send signals that look like the agent's. The notifier accepts only the agent's.
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -19,7 +19,7 @@ fn signals_of_somebody_else_are_not_shown() -> Result<()> {
         let _dunst = person.dunst()?;
         let mut notify = person.notify()?;
         notify.wait_for_line("event: Agent(Some", SOON)?;
-        // To everybody, and to the notifier alone: every connection there is.
+        // To everybody, and to each connection alone, one of which is the notifier's.
         let names = lab.host().succeed(["busctl", "--system", "--no-legend", "--unique", "list"])?;
         let targets: Vec<&str> = names.lines().filter_map(|line| line.split_whitespace().next()).collect();
         ensure!(targets.len() >= 2, "the agent and the notifier are on the bus: {names}");
@@ -39,9 +39,9 @@ fn signals_of_somebody_else_are_not_shown() -> Result<()> {
         };
         forge(None)?;
         targets.iter().try_for_each(|name| forge(Some(name)))?;
-        // What was sent to the notifier alone did reach it.
+        // The control: the signals to the notifier alone did arrive.
         notify.wait_for_line("ignored a signal that the agent did not send", SOON)?;
-        // The real one, after them: nothing else was heard before it.
+        // A real signal after the forged ones: the notifier accepted none before it.
         desktop.connect()?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         person.sees("VPN lost: lab", 1)?;

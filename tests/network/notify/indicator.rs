@@ -8,7 +8,7 @@ use crate::support::person::{PATIENT, Person};
 use crate::support::story::Desktop;
 use crate::support::{polkit, status, wait_for_state};
 
-/// `Pause` asks polkit for an administrator's password; here a file stands for the right one.
+/// `Pause` asks polkit for an administrator's password. Here a file stands for the correct password.
 const MAY_PAUSE: &str = r#"polkit.addRule(function(action, subject) {
     if (action.id != "org.tunwarden.agent1.pause") { return polkit.Result.NOT_HANDLED; }
     try { polkit.spawn(["/usr/bin/test", "-e", "/run/password"]); return polkit.Result.YES; }
@@ -16,7 +16,7 @@ const MAY_PAUSE: &str = r#"polkit.addRule(function(action, subject) {
 });
 "#;
 
-/// The indicator as it stands on the session bus.
+/// The indicator on the session bus.
 struct Panel<'a> {
     person: &'a Person,
     item: String,
@@ -35,11 +35,11 @@ impl Panel<'_> {
             .with_context(|| format!("it shows {:?}", self.icon()))
     }
 
-    /// Every entry of the menu: its number, its text, and whether it can be pressed.
+    /// Every entry of the menu: its number, its text, and whether it is enabled.
     fn menu(&self) -> Result<Vec<(i64, String, bool)>> {
         let words = [
             "--json=short",
-            // `-1` is no option.
+            // Without `--` busctl would take `-1` for an option.
             "--",
             "call",
             &self.item,
@@ -70,7 +70,7 @@ impl Panel<'_> {
         .with_context(|| format!("the menu: {:?}", self.menu()))
     }
 
-    /// A click on the indicator itself, as Cinnamon's panel hands it on.
+    /// A click on the indicator itself, as Cinnamon's panel forwards it.
     fn click(&self) -> Result<()> {
         let words = ["call", &self.item, "/StatusNotifierItem", "org.kde.StatusNotifierItem"];
         let output = self.person.session.busctl(&[&words[..], &["Activate", "ii", "0", "0"]].concat())?;
@@ -107,7 +107,7 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         panel.says("VPN: lab (tun0)")?;
         panel.says("since ")?;
 
-        // Without the password it is not done, and that is said.
+        // Without the password the agent does not pause, and the notifier reports it.
         panel.press("Pause for 5 minutes")?;
         let refused = person.sees("The request was not carried out", 1)?;
         ensure!(refused.body.contains("an administrator's password"), "{refused:?}");

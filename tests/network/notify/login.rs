@@ -1,4 +1,4 @@
-//! What happened while nobody was logged in is told at login, in the person's language.
+//! At login the notifier reports what happened while nobody was logged in, in the user's language.
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -9,7 +9,7 @@ use crate::support::story::Desktop;
 use crate::support::{start_agent, tunwarden, wait_for_state};
 
 #[test]
-fn a_loss_that_stands_and_an_agent_that_is_gone_are_told_in_german() -> Result<()> {
+fn a_current_loss_and_a_missing_agent_are_shown_in_german() -> Result<()> {
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
@@ -35,7 +35,7 @@ fn a_loss_that_stands_and_an_agent_that_is_gone_are_told_in_german() -> Result<(
 }
 
 #[test]
-fn a_loss_that_came_and_went_is_told_once() -> Result<()> {
+fn a_loss_that_is_over_is_shown_once() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
@@ -52,26 +52,28 @@ fn a_loss_that_came_and_went_is_told_once() -> Result<()> {
         notify.stop()?;
         person.wait_displayed(0)?;
 
-        // A second one in one session shows nothing and is no failure.
+        // A second notifier in the same session shows nothing and exits with 0.
         let mut notify = person.notify()?;
         ensure!(person.session.command([crate::support::TUNWARDEN, "notify"]).run()?.status.success());
         notify.wait_for_line("event: Agent(Some", PATIENT)?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         person.sees("VPN lost: lab", 1)?;
         let missed = person.sights().into_iter().filter(|sight| sight.title.contains("away")).count();
-        ensure!(missed == 1, "told at one login only: {:?}", person.sights());
+        ensure!(missed == 1, "not shown at exactly one login: {:?}", person.sights());
         Ok(())
     })
 }
 
-/// A person who logs in after a loss, and after something that may have let packets out since.
-fn is_not_told_that_nothing_left(meanwhile: fn(&Lab, &mut Desktop<'_>) -> Result<()>) -> Result<()> {
+/// Checks the notification of a user who logs in after a loss during which packets may have left.
+fn is_warned_that_packets_may_have_left(
+    during_the_loss: fn(&Lab, &mut Desktop<'_>) -> Result<()>,
+) -> Result<()> {
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         wait_for_state(lab, "lost")?;
-        meanwhile(lab, &mut desktop)?;
+        during_the_loss(lab, &mut desktop)?;
         desktop.connect()?;
         let person = Person::log_in(lab, "en_US.UTF-8")?;
         let _dunst = person.dunst()?;
@@ -84,8 +86,8 @@ fn is_not_told_that_nothing_left(meanwhile: fn(&Lab, &mut Desktop<'_>) -> Result
 }
 
 #[test]
-fn a_loss_with_a_pause_in_it_is_not_told_as_one_that_held() -> Result<()> {
-    is_not_told_that_nothing_left(|lab, desktop| {
+fn a_loss_with_a_pause_is_not_shown_as_one_without_leaks() -> Result<()> {
+    is_warned_that_packets_may_have_left(|lab, desktop| {
         ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
         desktop.story.is_seen("a pause")?;
         ensure!(tunwarden(lab, ["resume"])?.status.success());
@@ -94,14 +96,14 @@ fn a_loss_with_a_pause_in_it_is_not_told_as_one_that_held() -> Result<()> {
 }
 
 #[test]
-fn a_loss_during_which_rules_were_flushed_without_an_agent_is_not_told_as_one_that_held() -> Result<()> {
-    is_not_told_that_nothing_left(|lab, desktop| {
+fn a_loss_with_a_flush_and_no_agent_is_not_shown_as_one_without_leaks() -> Result<()> {
+    is_warned_that_packets_may_have_left(|lab, desktop| {
         desktop.agent.kill()?;
         for flush in ["iptables -w -P OUTPUT ACCEPT", "iptables -w -F", "nft flush ruleset"] {
             lab.host().succeed(flush.split(' '))?;
         }
         desktop.story.is_seen("the rules are gone")?;
-        // It stands when the next agent looks, as if nothing had been.
+        // The rules are complete when the next agent checks them: it cannot see the flush.
         ensure!(tunwarden(lab, ["lock"])?.status.success());
         desktop.agent = start_agent(lab)?;
         Ok(())

@@ -1,4 +1,4 @@
-//! A VPN is lost: it is on the screen, and a button brings the VPN back.
+//! A VPN is lost: a notification is on the screen, and its button reconnects the VPN.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ fn a_click_on_the_button_in_xfces_window_brings_the_vpn_back() -> Result<()> {
         ensure!(person.window()?.is_none(), "all is well");
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         let (window, width, height) = wait_for("the window", PATIENT, || person.window())?;
-        // The buttons stand in the last row, `Reconnect` left of `Details`.
+        // The buttons are in the last row, `Reconnect` to the left of `Details`.
         let (x, y) = ((width - 150).to_string(), (height - 31).to_string());
         person.session.succeed(["xdotool", "mousemove", "--window", &window, &x, &y, "click", "1"])?;
         wait_for_state(lab, "protected")?;
@@ -65,7 +65,7 @@ fn a_click_on_the_button_in_xfces_window_brings_the_vpn_back() -> Result<()> {
 }
 
 #[test]
-fn ten_losses_in_a_minute_are_one_notification_that_says_so() -> Result<()> {
+fn ten_losses_in_a_minute_are_one_notification_with_the_count() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         let person = Person::log_in(lab, "en_US.UTF-8")?;
@@ -88,7 +88,7 @@ fn ten_losses_in_a_minute_are_one_notification_that_says_so() -> Result<()> {
         notify.wait_for_lines("event: Lost", 10, SOON)?;
         let unstable = person.reads("It was lost 10 times within a minute")?;
         ensure!(unstable.urgency == "CRITICAL", "{unstable:?}");
-        // From the third on every one took the place of the one before.
+        // From the third loss on, each notification replaces the one before.
         let told = person.sights().into_iter().filter(|sight| sight.title == "VPN unstable: lab");
         let ids: BTreeSet<String> = told.map(|sight| sight.id).collect();
         ensure!(ids.len() == 1, "{ids:?}");
@@ -97,7 +97,7 @@ fn ten_losses_in_a_minute_are_one_notification_that_says_so() -> Result<()> {
 }
 
 #[test]
-fn a_pause_and_a_repair_are_told() -> Result<()> {
+fn a_pause_and_a_repair_are_shown() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         let person = Person::log_in(lab, "en_US.UTF-8")?;
@@ -106,7 +106,7 @@ fn a_pause_and_a_repair_are_told() -> Result<()> {
         ensure!(tunwarden(lab, ["pause", "5m"])?.status.success());
         let paused = person.sees("Protection is off until", 1)?;
         ensure!(paused.body.contains("For 5 minutes everything leaves"), "{paused:?}");
-        // Closing asks nobody's leave.
+        // Closing needs no permission.
         person.press("Resume")?;
         wait_for_state(lab, "locked")?;
         let resumed = person.sees("Protection is on again", 1)?;
