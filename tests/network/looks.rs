@@ -1,5 +1,5 @@
-//! Without Docker, and where the kernel tells nothing: a bridge that appears is looked at once, and what
-//! was moved is put back.
+//! Without Docker, and with a kernel that reports no changes: the agent checks the rules once after a new
+//! bridge appears, and moves displaced rules back.
 
 use crate::support;
 
@@ -14,8 +14,8 @@ fn repairs(lab: &Lab) -> Result<u64> {
     Ok(status(lab)?["repairs"].as_u64().unwrap_or_default())
 }
 
-/// Whether the jump stands first in both tables of both families; read from the kernel alone, since to
-/// ask the agent has it look.
+/// Whether the jump is first in both tables of both families. Reads only the kernel, because a question to
+/// the agent makes it check the rules.
 fn jumps_are_first(lab: &Lab) -> Result<bool> {
     for tool in ["iptables-legacy", "ip6tables-legacy"] {
         for table in ["filter", "mangle"] {
@@ -29,11 +29,11 @@ fn jumps_are_first(lab: &Lab) -> Result<bool> {
 }
 
 #[test]
-fn a_new_bridge_is_looked_at_and_what_was_moved_is_put_back() {
+fn after_a_new_bridge_displaced_rules_are_moved_back() {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let mut agent = agent(lab, &Backend::Legacy.config(""))?;
-        // What Docker does when it starts: its accepts come above ours.
+        // As Docker does when it starts: its accepts come before tunwarden's rules.
         for tool in ["iptables-legacy", "ip6tables-legacy"] {
             lab.host().succeed([tool, "-I", "FORWARD", "1", "-i", "docker0", "-j", "ACCEPT"])?;
             lab.host().succeed([tool, "-t", "mangle", "-D", "FORWARD", "-j", CHAIN])?;
@@ -44,13 +44,14 @@ fn a_new_bridge_is_looked_at_and_what_was_moved_is_put_back() {
         agent.wait_for_line("repaired: iptables filter", SOON)?;
         ensure!(repairs(lab)? == 1, "{} repairs of one disorder", repairs(lab)?);
 
-        // Nothing was moved: a look, and no repair.
+        // Nothing was moved: one check, and no repair.
         lab.host().succeed(["ip", "link", "add", "br-quiet", "type", "bridge"])?;
         agent.wait_for_line("br-quiet", SOON)?;
         std::thread::sleep(std::time::Duration::from_millis(300));
         ensure!(repairs(lab)? == 1, "a repair of nothing");
 
-        // Only the places in filter were lost, and mangle held: put back, and no repair.
+        // Only the jumps in filter were displaced, and mangle still blocked: the agent moves them back,
+        // and does not count a repair.
         for tool in ["iptables-legacy", "ip6tables-legacy"] {
             lab.host().succeed([tool, "-I", "FORWARD", "1", "-i", "br-new", "-j", "ACCEPT"])?;
         }

@@ -1,5 +1,5 @@
-//! The tests that need root: each runs in a laboratory of its own, in network namespaces, with real
-//! services. What was captured on the ISP's side is the evidence.
+//! The tests that need root. Each runs in its own laboratory, in network namespaces, with real services. The
+//! capture on the ISP's side is the evidence.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! Plain OpenVPN with our hooks, no NetworkManager: what leaves is seen on the ISP's side, from before
-//! the first connect until after the last client is dead.
+//! Plain OpenVPN with tunwarden's hooks, without NetworkManager. The capture at the ISP begins before the
+//! first connect and ends after the death of the last client.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -37,14 +37,14 @@ fn without_the_agent_the_same_traffic_is_seen() {
     .unwrap();
 }
 
-/// How a client leaves.
+/// Whether a client changes its user after the start.
 #[derive(Clone, Copy)]
 enum DropsTo {
     Nobody,
     Stays,
 }
 
-/// A tunnel comes, is asked to go, comes again and is killed.
+/// Connects a client, stops it, connects another one, and kills it.
 fn lives_and_dies(server: ServerOptions, config: &str, user: DropsTo) -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
@@ -66,7 +66,7 @@ fn lives_and_dies(server: ServerOptions, config: &str, user: DropsTo) -> Result<
         client.stop()?;
         match user {
             DropsTo::Stays => becomes(lab, "locked")?,
-            // Its hook speaks as nobody then, and nobody's word is good for a loss alone.
+            // The hook runs as `nobody` then. The agent accepts only a loss from this user.
             DropsTo::Nobody => becomes(lab, "lost")?,
         };
 
@@ -107,7 +107,7 @@ fn over_tcp_the_allowance_is_tcp_and_nothing_leaves_in_clear() {
 }
 
 #[test]
-fn a_client_that_became_nobody_reconnects_and_nobody_else_of_that_user_gets_further() {
+fn a_client_that_became_nobody_reconnects_and_other_programs_of_that_user_get_no_further() {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
@@ -120,7 +120,7 @@ fn a_client_that_became_nobody_reconnects_and_nobody_else_of_that_user_gets_furt
         server.restart()?;
         client.wait_for_lines(READY, 2, CONNECT)?;
         flows(lab)?;
-        // OpenVPN calls no hook for it: the link stood all the time.
+        // OpenVPN calls no hook for this reconnect, because the link stayed up.
         protected_by(lab, &server)?;
 
         let frames = capture.so_far()?;
@@ -150,7 +150,8 @@ fn a_client_that_became_nobody_reconnects_and_nobody_else_of_that_user_gets_furt
         contract(&[&server])?.check(&frames)?;
         assert_eq!(seen(&frames, "elsewhere"), 0);
         assert_eq!(seen(&frames, "others"), 0, "an ordinary user reaches the server outside the tunnel");
-        // The kernel knows owners, not processes: all that is nobody's reaches this one endpoint.
+        // The rules match the owner of a socket, and not its process: every process of `nobody` can reach
+        // this one endpoint.
         assert_eq!(seen(&frames, "nobodys"), 20);
         Ok(())
     })
@@ -158,7 +159,7 @@ fn a_client_that_became_nobody_reconnects_and_nobody_else_of_that_user_gets_furt
 }
 
 #[test]
-fn a_restart_that_the_hooks_tell_of_is_a_loss_until_the_tunnel_is_back() {
+fn a_restart_that_the_hooks_report_is_a_loss_until_the_tunnel_is_back() {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
@@ -192,8 +193,8 @@ fn a_client_that_falls_over_to_a_known_server_moves_the_allowance_there() {
             lab.openvpn_server(ServerOptions { address: OTHER_VPN, pool, ..ServerOptions::default() })?;
         let _agent = agent(lab, "[bootstrap]\nservers = [\"198.51.100.7\", \"198.51.100.8\"]\n")?;
         let _floods = pressure(lab)?;
-        // Of an owner's sockets: nobody's would reach the first server alone. And without persist-tun:
-        // the dead tunnel would hold the way to the second.
+        // The user is one of the owners: sockets of `nobody` reach only the first server. There is no
+        // `persist-tun`, because the dead tunnel would keep the route to the second server.
         let options = ClientOptions::of(&first).or(&second).user("nm-openvpn").line("persist-key");
         let mut client = connect(lab, &hooked(lab, options)?)?;
         protected_by(lab, &first)?;
@@ -206,9 +207,10 @@ fn a_client_that_falls_over_to_a_known_server_moves_the_allowance_there() {
     .unwrap();
 }
 
-/// The same server over UDP and over TCP, on the same port: a hook's environment does not tell which is used.
+/// The same server over UDP and over TCP, on the same port. A hook's environment does not show which of them
+/// the client uses.
 #[test]
-fn a_server_whose_transport_no_hook_can_tell_is_allowed_by_both_and_no_other_is() {
+fn a_server_with_an_unknown_transport_is_allowed_by_both_and_no_other_is() {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
@@ -235,7 +237,7 @@ fn a_server_whose_transport_no_hook_can_tell_is_allowed_by_both_and_no_other_is(
         both(lab)?;
         flows(lab)?;
         assert_eq!(elsewhere("protected")?, 0);
-        // The agent that comes next knows as much; and what was lost comes back by itself.
+        // The next agent knows the same, and the lost tunnel reconnects by itself.
         first.kill()?;
         let _second = agent(lab, "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
         both(lab)?;
@@ -254,7 +256,7 @@ fn a_server_whose_transport_no_hook_can_tell_is_allowed_by_both_and_no_other_is(
 }
 
 #[test]
-fn an_agent_that_comes_back_takes_up_the_tunnel_where_it_stands() {
+fn a_restarted_agent_continues_with_the_existing_tunnel() {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
@@ -290,18 +292,18 @@ fn an_agent_that_comes_back_takes_up_the_tunnel_where_it_stands() {
     .unwrap();
 }
 
-/// What hooks have left for the agent.
+/// The reports that hooks have stored for the agent.
 fn left(lab: &Lab) -> Result<String> {
     lab.host().succeed(["sh", "-c", "cat /run/tunwarden/reports/* 2>/dev/null || true"])
 }
 
 #[test]
-fn what_hooks_report_while_the_agent_hangs_counts_when_it_goes_on() {
+fn reports_of_hooks_while_the_agent_hangs_count_afterwards() {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;
-        // Only what root reported is a tunnel then.
+        // With this configuration only a tunnel that root reports counts.
         let mut agent = agent(lab, "[vpn]\nconnections = [\"another\"]\n")?;
         let _floods = pressure(lab)?;
         agent.signal(Signal::SIGSTOP)?;
@@ -317,7 +319,7 @@ fn what_hooks_report_while_the_agent_hangs_counts_when_it_goes_on() {
         ensure!(left(lab)?.contains("down-asked"), "the hook left {}", left(lab)?);
         agent.signal(Signal::SIGCONT)?;
         becomes(lab, "locked")?;
-        // A whole life that nobody was told of.
+        // The client starts and ends while the agent is stopped.
         agent.signal(Signal::SIGSTOP)?;
         let mut client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
         client.stop()?;
@@ -332,7 +334,7 @@ fn what_hooks_report_while_the_agent_hangs_counts_when_it_goes_on() {
 }
 
 #[test]
-fn a_hook_that_can_neither_tell_nor_leave_its_report_says_so_and_succeeds() {
+fn a_hook_that_can_neither_send_nor_store_its_report_logs_it_and_succeeds() {
     with_lab(|lab| {
         lab.host().succeed(["mkdir", "-p", "/run/tunwarden"])?;
         for options in ["ro", "size=4k,nr_inodes=2"] {
@@ -363,7 +365,7 @@ fn without_a_bus_the_client_connects_and_nothing_leaves_in_clear() {
         let _floods = pressure(lab)?;
         let mut client = connect(lab, &hooked(lab, ClientOptions::of(&server))?)?;
         flows(lab)?;
-        // Without a bus only its log shows what the agent knows.
+        // Without a bus only the agent's log shows its state.
         agent.wait_for_line("-> protected", CONNECT)?;
         assert_eq!(left(lab)?, "", "the agent reads what hooks leave");
         let log = client.log();

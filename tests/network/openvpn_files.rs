@@ -1,4 +1,4 @@
-//! Plain OpenVPN without any hook: the agent knows the servers from root's own configuration files.
+//! Plain OpenVPN without any hook: the agent reads the servers from root's own configuration files.
 
 use crate::support;
 
@@ -11,10 +11,10 @@ use tunwarden_lab::address::{OTHER_VPN, VPN, VPN_V6};
 use tunwarden_lab::openvpn::{ClientOptions, Protocol, READY, ServerOptions};
 use tunwarden_lab::{Frame, Lab, Transport, wait_for, with_lab};
 
-/// Nothing but what is known.
+/// Allows only known servers.
 const KNOWN: &str = "[bootstrap]\nscope = \"known\"\n";
 
-/// What the kernel allows outside the tunnel, as the status tells it while the kernel holds it.
+/// The endpoints that the status lists as allowed outside the tunnel. Fails if the rules are not in force.
 fn allowed(lab: &Lab) -> Result<BTreeSet<String>> {
     let status = status(lab)?;
     let parts = status["bootstrap"].as_array().context("no bootstrap")?;
@@ -61,7 +61,7 @@ fn a_file_s_servers_are_allowed_at_once_to_its_user_too_and_forgotten_with_it() 
         let file = "client\nremote 198.51.100.7\nremote 2001:db8:7::7 1194 udp6\nremote 198.51.100.8 443 tcp\n\
                     user nobody\n<ca>\nremote 203.0.113.9\n</ca>\n";
         host.file("/etc/openvpn/client/work.conf", file)?;
-        // A server of another client's, which stays root.
+        // The server of another client, which runs as root.
         host.file("/etc/openvpn/other.conf", "remote 203.0.113.20\n")?;
         let servers = [
             "198.51.100.7:1194/udp",
@@ -103,7 +103,7 @@ fn a_file_s_servers_are_allowed_at_once_to_its_user_too_and_forgotten_with_it() 
     })
 }
 
-/// No hook, no NetworkManager: all that is known of this client is its file.
+/// Without a hook and without NetworkManager the agent knows this client only from its file.
 #[test]
 fn a_client_without_hooks_connects_as_root_and_reconnects_as_nobody() -> Result<()> {
     with_lab(|lab| {
@@ -155,7 +155,7 @@ fn over_tcp_and_ipv6_clients_without_hooks_connect() -> Result<()> {
 }
 
 #[test]
-fn the_next_boot_knows_them_and_named_profiles_do_not_rule_them_out() -> Result<()> {
+fn the_next_boot_knows_the_servers_and_named_profiles_do_not_exclude_them() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let host = lab.host();
@@ -173,7 +173,7 @@ fn the_next_boot_knows_them_and_named_profiles_do_not_rule_them_out() -> Result<
 }
 
 #[test]
-fn what_only_looks_like_root_s_word_is_refused_and_said() -> Result<()> {
+fn files_that_only_look_like_root_s_are_refused_and_reported() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let host = lab.host();
@@ -189,7 +189,7 @@ fn what_only_looks_like_root_s_word_is_refused_and_said() -> Result<()> {
                     remote 10.0.0.5\n";
         host.file("/etc/openvpn/lies.conf", lies)?;
         let agent = agent(lab, KNOWN)?;
-        // One on the LAN is legitimate.
+        // A server on the LAN is valid.
         await_allowed(lab, &["10.0.0.5:1194/udp"])?;
         let log = agent.log();
         for name in ["foreign", "open", "link", "pipe", "folder"] {
@@ -203,7 +203,7 @@ fn what_only_looks_like_root_s_word_is_refused_and_said() -> Result<()> {
     })
 }
 
-/// Where OpenVPN itself says that it would connect to: what it prints of its connection profiles.
+/// The endpoints in the connection profiles that OpenVPN itself prints.
 fn by_openvpn(lab: &Lab, path: &str) -> Result<BTreeSet<String>> {
     let said = lab.host().run(["openvpn", "--config", path])?.stdout;
     let value = |line: &str, key: &str| {

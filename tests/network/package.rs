@@ -1,4 +1,4 @@
-//! What is installed: the package, `make install`, and how far the units are shut in.
+//! The installed files of the package and of `make install`, and the sandboxes of the units.
 
 #![allow(clippy::disallowed_methods, reason = "a test starts programs and touches files")]
 
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use support::package::{Packages, ROOT, files, succeed};
 use tempfile::TempDir;
 
-/// What only a package has.
+/// Files that only the package has.
 const DEBIANS_OWN: [&str; 2] =
     ["usr/share/doc/tunwarden/changelog.Debian.gz 644", "usr/share/doc/tunwarden/copyright 644"];
 
@@ -51,13 +51,13 @@ fn make_uninstall(folder: &Path) -> Command {
 fn lintian_finds_no_error_in_the_package() -> Result<()> {
     let packages = Packages::new()?;
     let package = packages.make("0.1.0-1")?;
-    // Root runs the tests; lintian exits 2 for an error.
+    // Root runs the tests. lintian exits with 2 for an error.
     succeed(Command::new("lintian").args(["--allow-root", "--fail-on", "error"]).arg(package)).map(drop)
 }
 
 #[test]
-fn the_units_are_shut_in() -> Result<()> {
-    // An exposure of 2.0 and of 2.5.
+fn the_units_are_sandboxed() -> Result<()> {
+    // Maximum exposure of 2.0 and of 2.5.
     for (unit, threshold) in [("tunwarden", "--threshold=20"), ("tunwarden-lock", "--threshold=25")] {
         let unit = format!("{ROOT}/systemd/{unit}.service");
         let judged = ["security", "--offline=yes", threshold];
@@ -73,7 +73,7 @@ const PURGED: [(&str, &str); 6] = [
         "127.0.0.1 localhost\n# BEGIN tunwarden: x\n198.51.100.7 vpn.example.net\n# END tunwarden\n10.0.0.5 nas\n",
         "127.0.0.1 localhost\n10.0.0.5 nas\n",
     ),
-    // The last mark is gone: what follows the first may be somebody else's.
+    // The last mark is missing: the lines after the first mark may belong to another program.
     (
         "127.0.0.1 localhost\n# BEGIN tunwarden: x\n10.0.0.5 nas\n10.0.0.6 tv\n",
         "127.0.0.1 localhost\n10.0.0.5 nas\n10.0.0.6 tv\n",
@@ -87,8 +87,8 @@ const PURGED: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn purging_takes_our_lines_out_of_the_hosts_file_and_no_other() -> Result<()> {
-    // In folders of its own: the script also removes what it finds in these.
+fn a_purge_removes_only_our_lines_from_the_hosts_file() -> Result<()> {
+    // The script runs in private mounts, because it also removes files in these folders.
     let mounts = "mount -t tmpfs none /run; cp -a /etc/alternatives /run; mount -t tmpfs none /var/lib; \
                   mount -t tmpfs none /etc; mv /run/alternatives /etc";
     let script = format!(

@@ -1,5 +1,5 @@
-//! A pause opens what it says for as long as it says, and cannot stay open: whoever dies, whatever
-//! is done to the clock.
+//! A pause opens the promised traffic for the promised time. It always ends, also if a process dies or the
+//! clock is changed.
 
 use crate::support;
 
@@ -12,7 +12,7 @@ use support::story::{Desktop, Story};
 use support::{SOON, TUNWARDEN, bus, chain, polkit, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Capture, Engine, Flood, Lab, Probe, wait_for, wait_until, with_lab};
 
-/// What signing in at a portal takes, and what it does not.
+/// Traffic that a login at a portal needs. The next list is traffic that it does not need.
 const WANTED: [(&str, &str, &str); 6] = [
     ("dns", "udp", "203.0.113.30:53"),
     ("dns6", "udp", "[2001:db8:9::30]:53"),
@@ -30,10 +30,10 @@ const UNWANTED: [(&str, &str, &str); 6] = [
     ("proxy", "tcp", "[2001:db8:9::40]:8080"),
 ];
 
-/// Where the containers' web page is.
+/// The address of the web page for containers.
 const CONTAINERS: &str = "203.0.113.77";
 
-/// An ordinary user's packets of each kind that never stop.
+/// Floods of each kind from an ordinary user.
 struct Floods {
     capture: Capture,
     floods: Vec<(std::net::SocketAddr, Flood)>,
@@ -66,7 +66,7 @@ impl Floods {
         Ok(self.floods.iter().map(|(target, _)| to(target)).collect())
     }
 
-    /// Each of them leaves from now on.
+    /// Waits until new packets of each kind leave.
     fn are_seen(&self, why: &str) -> Result<()> {
         let before = self.count()?;
         wait_for(&format!("{why}: each is seen"), SOON * 2, || {
@@ -76,7 +76,7 @@ impl Floods {
         .with_context(|| format!("{before:?}, {:?}", self.count()))
     }
 
-    /// None of them leaves while each tries on.
+    /// Checks that none of them leaves while each flood continues.
     fn are_held(&self, why: &str) -> Result<()> {
         let before = self.count()?;
         self.floods.iter().try_for_each(|(_, flood)| flood.await_more(20))?;
@@ -104,11 +104,11 @@ fn a_pause_for_a_portal_opens_names_and_web_pages_and_ends_when_the_vpn_is_up() 
         ensure!(paused["pause"]["scope"] == "portal", "{paused}");
         wanted.are_seen("a pause for a portal")?;
         unwanted.are_held("a pause for a portal")?;
-        // The control: a pause that opens everything lets each of them leave.
+        // The control: during a pause that opens everything, each of them leaves.
         ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());
         unwanted.are_seen("a pause")?;
         ensure!(status(lab)?["pause"]["scope"] == "everything");
-        // The narrower one takes its place.
+        // The narrower pause replaces the full one.
         ensure!(tunwarden(lab, ["pause", "--for", "portal"])?.status.success());
         unwanted.are_held("a pause for a portal again")?;
 
@@ -167,7 +167,7 @@ fn seen(capture: &Capture) -> Result<usize> {
 }
 
 #[test]
-fn a_clock_outside_the_pause_closes_it_in_the_kernel() -> Result<()> {
+fn a_clock_outside_the_pause_closes_the_kernel_rules() -> Result<()> {
     with_lab(|lab| {
         let mut story = Story::begin(lab)?;
         let mut apply = |from: &str, until: &str| {
@@ -187,7 +187,7 @@ fn a_clock_outside_the_pause_closes_it_in_the_kernel() -> Result<()> {
             }
             story.close()
         };
-        // As if this clock had been set back to before the pause began.
+        // As if the clock had been set back to a time before the pause.
         apply("2037-01-01T00:00:00", "2037-01-01T01:00:00")?;
         held(lab, "the pause is still to come")?;
         apply("2001-01-01T00:00:00", "2001-01-01T01:00:00")?;
@@ -197,7 +197,7 @@ fn a_clock_outside_the_pause_closes_it_in_the_kernel() -> Result<()> {
     })
 }
 
-/// An ordinary user's packets do not leave.
+/// Checks that packets of an ordinary user do not leave.
 fn held(lab: &Lab, why: &str) -> Result<()> {
     for target in ["203.0.113.50:4000", "[2001:db8:9::50]:4000"] {
         let capture = lab.capture()?;
@@ -208,7 +208,7 @@ fn held(lab: &Lab, why: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where Debian has the library that gives one process another clock.
+/// Path of the library that gives one process another clock, in Debian.
 fn libfaketime() -> Result<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib")?.filter_map(|entry| Some(entry.ok()?.path()));
     let paths = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
@@ -229,7 +229,7 @@ fn an_agent_keeps_the_end_of_a_pause_by_clock_boottime_when_the_wall_clock_is_se
         ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());
         let until = |status: serde_json::Value| status["paused_until"].as_u64().context("no pause");
         let first = until(status(lab)?)?;
-        // Whatever the agent hears of, it looks at both clocks then; the kernel's alarm is one such thing.
+        // With every event the agent compares both clocks. The kernel's alarm is one such event.
         set("-30")?;
         agent.signal(Signal::SIGHUP)?;
         wait_until("the pause is moved with the clock", SOON, || {
@@ -243,7 +243,7 @@ fn an_agent_keeps_the_end_of_a_pause_by_clock_boottime_when_the_wall_clock_is_se
         let rules = chain(lab, "iptables", "OUTPUT_VPN_KILL_SWITCH")?;
         ensure!(rules.iter().any(|rule| rule.contains(&format!("--datestop {date}"))), "{date}: {rules:?}");
 
-        // Past its end, and to before its beginning: over.
+        // A time after the end of the pause, and a time before its start: both end the pause.
         for offset in ["+7200", "-7200"] {
             set("+0")?;
             ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());
@@ -281,7 +281,7 @@ fn who_opened_and_who_closed_is_logged_and_announced() -> Result<()> {
                 let log = heard.log();
                 log.contains("uint32 1\n") && log.contains("string \"daemon\"")
             })?;
-            // Tightening asks nobody, and is told too.
+            // The end of a pause needs no permission, and the agent announces it too.
             ensure!(as_user("nobody", &["resume"])?.status.success());
             wait_for_state(lab, "locked")?;
         }

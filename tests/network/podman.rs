@@ -1,4 +1,4 @@
-//! Podman's containers meet the same rules. Nothing in tunwarden knows podman but its bridges' names.
+//! The same rules apply to podman's containers. tunwarden knows only the names of podman's bridges.
 
 use crate::support;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use support::{SOON, tunwarden};
 use tunwarden_lab::{Capture, Cmd, Contract, Frame, Lab, Process, with_lab};
 
-/// Mounts of its own, as for Docker, and an image of busybox; it stays, and holds them.
+/// Makes private mounts, as for Docker, and an image of busybox. The process stays and keeps the mounts.
 const MOUNTS: &str = r#"
     set -eu
     umount -l /sys
@@ -22,7 +22,7 @@ const MOUNTS: &str = r#"
     echo ready
     exec sleep infinity"#;
 
-/// Everything of podman's in the laboratory's own folder; containers without groups leave none behind.
+/// Podman keeps all files in the laboratory's folder. Its containers have no cgroups, so none stay behind.
 const PODMAN: [&str; 17] = [
     "podman",
     "--root=/run/lab/podman/root",
@@ -43,7 +43,7 @@ const PODMAN: [&str; 17] = [
     "-i",
 ];
 
-/// What containers ping: the first from before the lock, the second from after it.
+/// The targets of the containers' pings. The first container starts before the lock, the second after it.
 const FIRST: &str = "203.0.113.77";
 const SECOND: &str = "203.0.113.78";
 
@@ -69,7 +69,7 @@ impl<'a> Podman<'a> {
         self.lab.host().command(["nsenter".to_owned(), mounts].into_iter().chain(args))
     }
 
-    /// A container on podman's own network that pings for ever.
+    /// Starts a container on podman's own network that pings without end.
     fn flood(&self, to: &str) -> Result<Process> {
         self.command(PODMAN.into_iter().chain(["0.005", to])).spawn()
     }
@@ -84,7 +84,7 @@ fn is_seen(capture: &Capture, to: &str) -> Result<()> {
     capture.wait_for(before + 20, SOON, |frame| is_to(frame, to)).map(drop)
 }
 
-/// Waits until containers have tried some more, by counts from before any firewall.
+/// Waits until containers have sent more pings, as counted before any firewall.
 fn tried(lab: &Lab, to: &str) -> Result<()> {
     let rule = format!("PREROUTING -d {to}/32 -p icmp");
     let before = support::docker::counted(lab.host(), "raw", &rule)?;
@@ -93,7 +93,8 @@ fn tried(lab: &Lab, to: &str) -> Result<()> {
     })
 }
 
-/// Locked with these layers: nothing leaves, whatever podman does and others do to these chains.
+/// Locks with these layers. Checks that nothing leaves while podman starts containers and other programs
+/// flush chains.
 fn nothing_leaves(layers: &str, flushes: &[&[&str]]) -> Result<()> {
     with_lab(|lab| {
         let podman = Podman::new(lab)?;
@@ -112,7 +113,7 @@ fn nothing_leaves(layers: &str, flushes: &[&[&str]]) -> Result<()> {
         };
         tried(lab, FIRST)?;
         check("locked")?;
-        // Netavark puts its accepts above ours in filter.
+        // Netavark adds its accepts before tunwarden's rules in filter.
         let _second = podman.flood(SECOND)?;
         tried(lab, SECOND)?;
         check("a container that starts while locked")?;

@@ -1,5 +1,5 @@
-//! A VPN that was lost comes back: when it is asked for, each step only when the one before did not
-//! help, and by itself where the configuration says so. Nothing leaves in clear meanwhile.
+//! The agent reconnects a lost VPN: on request, or automatically if the configuration says so. It takes each
+//! step only if the one before did not help. Nothing leaves in clear during this.
 
 use crate::support;
 
@@ -11,7 +11,7 @@ use support::{SOON, TUNWARDEN, agent, bus, polkit, start_agent, status, tunwarde
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
 use tunwarden_lab::{wait_for, with_lab};
 
-/// `tunwarden reconnect`, which has to succeed, and leave a VPN that carries.
+/// Runs `tunwarden reconnect`. Checks that it succeeds and that the VPN carries packets.
 fn reconnect(desktop: &Desktop<'_>, promise: &str) -> Result<()> {
     let said = tunwarden(desktop.lab, ["reconnect"])?;
     ensure!(said.status.success(), "{promise}: {}{}", said.stderr, desktop.agent.log());
@@ -20,7 +20,7 @@ fn reconnect(desktop: &Desktop<'_>, promise: &str) -> Result<()> {
     desktop.check(promise)
 }
 
-/// The steps that the agent says it took since `from` lines of its log.
+/// The steps in the agent's log after its first `from` lines.
 fn steps(desktop: &Desktop<'_>, from: usize) -> Vec<String> {
     let log = desktop.agent.log();
     let step = |line: &str| line.split_once(" back: ").map(|(_, step)| step.to_owned());
@@ -36,11 +36,11 @@ fn a_killed_client_is_brought_back_by_the_vpn_alone() -> Result<()> {
         desktop.signals.wait_for("lost", 1)?;
         reconnect(&desktop, "openvpn was killed")?;
         ensure!(steps(&desktop, 0) == ["Vpn"], "{:?}", steps(&desktop, 0));
-        // One that stands is left alone.
+        // A connected VPN is not changed.
         let before = desktop.signals.states().len();
         reconnect(&desktop, "it stands")?;
         ensure!(desktop.signals.states().len() == before, "{:?}", desktop.signals.states());
-        // What the user ended comes back when the user asks.
+        // A VPN that the user ended reconnects when the user asks.
         desktop.nm.down("lab")?;
         desktop.signals.wait_for("locked", 1)?;
         reconnect(&desktop, "the user asked for it")
@@ -55,14 +55,18 @@ fn a_dead_tunnel_that_networkmanager_calls_activated_is_replaced() -> Result<()>
         lab.host().succeed("ip addr flush dev tun0".split(' '))?;
         desktop.signals.wait_for("lost", 1)?;
         reconnect(&desktop, "its tunnel had lost its address")?;
-        ensure!(desktop.signals.losses().len() == 1, "told once: {:?}", desktop.signals.losses());
+        ensure!(
+            desktop.signals.losses().len() == 1,
+            "not reported exactly once: {:?}",
+            desktop.signals.losses()
+        );
         ensure!(!desktop.signals.states().iter().any(|change| change.ends_with("locked")), "our own end");
         Ok(())
     })
 }
 
 #[test]
-fn the_network_under_it_is_brought_up_where_that_is_what_is_missing() -> Result<()> {
+fn a_missing_network_under_the_vpn_is_brought_up() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
@@ -80,41 +84,42 @@ fn the_network_under_it_is_brought_up_where_that_is_what_is_missing() -> Result<
     })
 }
 
-/// Where the agent notes that it has switched all networks off.
+/// The file in which the agent records that it has switched all networks off.
 const NOTE: &str = "/var/lib/tunwarden/networking-off.json";
 
 fn networking(desktop: &Desktop<'_>) -> Result<String> {
     Ok(desktop.nm.manage(["networking"])?.trim().to_owned())
 }
 
-/// Asks for the VPN, which cannot come, and kills the agent while all networks are off for it.
-fn kill_it_in_the_middle(desktop: &mut Desktop<'_>) -> Result<()> {
+/// Asks for the VPN, which cannot connect, and kills the agent while it has switched all networks off.
+fn kill_while_networks_are_off(desktop: &mut Desktop<'_>) -> Result<()> {
     for _ in 0..5 {
         let mut asked = desktop.lab.host().spawn([TUNWARDEN, "reconnect"])?;
         while asked.is_running() && desktop.lab.host().read(NOTE).is_err() {}
         desktop.agent.kill()?;
         if desktop.lab.host().read(NOTE).is_ok() {
-            // It may not have said the word yet, or the next one already. That they are off is no fault.
+            // The agent may not have switched them off yet, or may have switched them on again. nmcli fails
+            // if they are off already, which is no fault.
             drop(desktop.nm.manage(["networking", "off"]));
             return Ok(());
         }
-        // It was faster.
+        // The agent has finished before the kill.
         desktop.agent = start_agent(desktop.lab)?;
     }
     anyhow::bail!("the agent was never caught in the middle")
 }
 
 #[test]
-fn what_a_killed_agent_had_switched_off_is_on_again_and_what_a_user_did_is_not() -> Result<()> {
+fn networks_that_a_killed_agent_switched_off_are_on_again_and_those_of_a_user_are_not() -> Result<()> {
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
-        // Without its certificate the client ends at once, each time.
+        // Without its certificate every client ends at once.
         let hide = |from: &str, to: &str| lab.host().succeed(["mv", from, to]).map(drop);
         hide("/run/lab/pki/ca.crt", "/run/lab/pki/hidden")?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         desktop.signals.wait_for("lost", 1)?;
-        kill_it_in_the_middle(&mut desktop)?;
+        kill_while_networks_are_off(&mut desktop)?;
         hide("/run/lab/pki/hidden", "/run/lab/pki/ca.crt")?;
         std::thread::sleep(std::time::Duration::from_secs(1));
         ensure!(networking(&desktop)? == "disabled", "the control: without an agent they stay off");
@@ -126,7 +131,7 @@ fn what_a_killed_agent_had_switched_off_is_on_again_and_what_a_user_did_is_not()
         })?;
         reconnect(&desktop, "as before")?;
 
-        // A user's own off is his.
+        // If the user switched the networks off, the agent does not switch them on.
         desktop.nm.manage(["networking", "off"])?;
         desktop.agent.kill()?;
         desktop.agent = start_agent(lab)?;
@@ -138,7 +143,7 @@ fn what_a_killed_agent_had_switched_off_is_on_again_and_what_a_user_did_is_not()
 }
 
 #[test]
-fn it_is_polkits_word_on_whoever_asks_and_a_refusal_changes_nothing() -> Result<()> {
+fn polkit_decides_who_may_reconnect_and_a_refusal_changes_nothing() -> Result<()> {
     with_lab(|lab| {
         polkit::allow_only(lab, "reconnect", "daemon")?;
         let desktop = Desktop::new(lab, "")?;
@@ -167,7 +172,7 @@ fn it_is_polkits_word_on_whoever_asks_and_a_refusal_changes_nothing() -> Result<
 }
 
 #[test]
-fn what_the_user_ends_meanwhile_stays_down_and_whoever_asked_is_told() -> Result<()> {
+fn a_vpn_that_the_user_ends_during_a_reconnect_stays_down_and_the_caller_gets_an_error() -> Result<()> {
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "[vpn]\nreconnect = \"auto\"\n")?;
         desktop.connect()?;
@@ -185,7 +190,7 @@ fn what_the_user_ends_meanwhile_stays_down_and_whoever_asked_is_told() -> Result
 }
 
 #[test]
-fn automatically_it_comes_back_by_itself_and_not_after_the_users_end() -> Result<()> {
+fn an_automatic_reconnect_follows_a_loss_and_not_the_users_own_end() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "[vpn]\nreconnect = \"auto\"\n")?;
         desktop.connect()?;
@@ -211,7 +216,7 @@ fn automatically_it_comes_back_by_itself_and_not_after_the_users_end() -> Result
 }
 
 #[test]
-fn a_plain_client_is_its_own_services_and_nobody_is_to_be_asked_without_networkmanager() -> Result<()> {
+fn without_networkmanager_reconnect_is_refused_and_names_the_clients_own_service() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;

@@ -1,4 +1,5 @@
-//! The way out: what was closed before us stays closed, what was open is open again, and nothing stops it.
+//! `release`: ports that were closed before the lock stay closed, open ports are open again, and no foreign
+//! rule prevents it.
 
 use std::net::UdpSocket;
 
@@ -13,11 +14,11 @@ const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]
 /// The host's addresses on the LAN.
 const HOST: [&str; 2] = ["10.0.0.2", "fd00:0:0:1::2"];
 
-/// A port that a firewall shuts, and one that it lets in.
+/// A port that the firewall closes, and one that it allows.
 const SHUT: u16 = 8080;
 const LET_IN: u16 = 8081;
 
-/// A closed firewall of somebody's own, for each family.
+/// A user's own closed firewall, for each family.
 const OWN: [&str; 6] = [
     "-P INPUT DROP",
     "-P FORWARD DROP",
@@ -27,7 +28,7 @@ const OWN: [&str; 6] = [
     "-A INPUT -p tcp -m tcp --dport 8081 -j ACCEPT",
 ];
 
-/// Sockets of the host that everybody may talk to, if the firewall lets them.
+/// Sockets of the host that accept packets from everybody if the firewall allows them.
 struct Ports {
     _tcp: Vec<std::net::TcpListener>,
     udp: UdpSocket,
@@ -43,13 +44,13 @@ impl Ports {
         })
     }
 
-    /// How many datagrams have come in since the last look.
+    /// Number of datagrams since the last call.
     fn received(&self) -> usize {
         std::iter::from_fn(|| self.udp.recv(&mut [0; 64]).ok()).count()
     }
 }
 
-/// Whether a port answers a machine on the LAN, in each family.
+/// Whether a port answers a machine on the LAN, for each family.
 fn answers(lab: &Lab, port: u16) -> Result<[bool; 2]> {
     let ask = |address: &str| {
         let connect = format!("exec 3<>/dev/tcp/{address}/{port}");
@@ -58,7 +59,7 @@ fn answers(lab: &Lab, port: u16) -> Result<[bool; 2]> {
     Ok([ask(HOST[0])?, ask(HOST[1])?])
 }
 
-/// What the LAN sees of a machine whose firewall is closed.
+/// Checks that the LAN sees a machine with a closed firewall.
 fn is_closed(lab: &Lab, when: &str) -> Result<()> {
     let (shut, let_in) = (answers(lab, SHUT)?, answers(lab, LET_IN)?);
     ensure!(shut == [false; 2], "{when}: the shut port answers the LAN: {shut:?}");
@@ -99,7 +100,7 @@ fn ufw(lab: &Lab, words: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn what_ufw_shut_is_shut_before_during_and_after() -> Result<()> {
+fn ports_that_ufw_closed_are_closed_before_during_and_after_the_lock() -> Result<()> {
     with_lab(|lab| {
         let ports = Ports::open(lab.host())?;
         let floods = [format!("10.0.0.2:{SHUT}"), format!("[fd00:0:0:1::2]:{SHUT}")];
@@ -121,7 +122,7 @@ fn what_ufw_shut_is_shut_before_during_and_after() -> Result<()> {
         assert_eq!(ports.received(), 0, "datagrams came in");
         assert_eq!(policies(lab, Backend::Nft)?, before);
         is_closed(lab, "released")?;
-        // Two of them are as good as one.
+        // A second release succeeds too.
         Backend::Nft.lock(lab, KNOWN)?;
         Backend::Nft.lock(lab, KNOWN)?;
         released(lab)?;
@@ -172,7 +173,7 @@ fn own_ruleset_stays_closed(backend: Backend) -> Result<()> {
         assert_eq!(policies(lab, backend)?, before);
         is_closed(lab, "released")
     })?;
-    // As after a reboot: the lock is there first.
+    // As after a reboot: the lock comes first.
     with_lab(|lab| {
         let _ports = Ports::open(lab.host())?;
         backend.lock(lab, KNOWN)?;
@@ -193,7 +194,7 @@ fn own_rules_that_closed_stay_closed_with_legacy() {
 }
 
 #[test]
-fn a_machine_gets_its_network_back_though_nobody_knows_what_was_before() -> Result<()> {
+fn a_release_restores_the_network_although_the_earlier_state_is_unknown() -> Result<()> {
     with_lab(|lab| {
         let _ports = Ports::open(lab.host())?;
         Backend::Nft.lock(lab, KNOWN)?;
@@ -243,19 +244,19 @@ fn foreign_jump(backend: Backend) -> Result<()> {
         let saved = backend.all_saved(lab)?;
         let ours = ["OUTPUT_VPN_KILL_SWITCH", "VPN_DNS", "DOCKER_VPN"];
         ensure!(!saved.iter().any(|line| ours.iter().any(|name| line.contains(name))), "{saved:#?}");
-        // Locked again, the same rules are no obstacle.
+        // After another lock the same rules do not prevent a release.
         backend.lock(lab, KNOWN)?;
         released(lab).map(drop)
     })
 }
 
 #[test]
-fn a_foreign_rule_that_jumps_into_our_chain_does_not_stop_the_way_out_with_nft() {
+fn a_foreign_rule_that_jumps_into_our_chain_does_not_stop_a_release_with_nft() {
     foreign_jump(Backend::Nft).unwrap();
 }
 
 #[test]
-fn a_foreign_rule_that_jumps_into_our_chain_does_not_stop_the_way_out_with_legacy() {
+fn a_foreign_rule_that_jumps_into_our_chain_does_not_stop_a_release_with_legacy() {
     foreign_jump(Backend::Legacy).unwrap();
 }
 
@@ -292,7 +293,7 @@ fn a_jump_of_containers_into_the_chain_of_the_host_is_moved_out_of_the_way_with_
 }
 
 #[test]
-fn tables_that_only_we_made_go_too() -> Result<()> {
+fn tables_that_only_we_made_are_removed_too() -> Result<()> {
     with_lab(|lab| {
         let tables = || lab.host().succeed(["nft", "list", "tables"]);
         let before = tables()?;

@@ -1,5 +1,5 @@
-//! A server that has only a name, on a system whose resolver is systemd-resolved: a stub on loopback, with a
-//! cache, that asks the ISP's resolver in the name of a user of its own.
+//! A server that has only a name, on a system with systemd-resolved: a stub on loopback, with a cache, that
+//! sends queries to the ISP's resolver as its own user.
 
 use crate::support;
 
@@ -15,7 +15,7 @@ use tunwarden_lab::{Contract, Dns, Lab, Process, wait_for, with_lab};
 const NAME: &str = "vpn.example.net";
 const HOSTS: &str = "127.0.0.1 localhost\n10.0.0.5 printer";
 
-/// Where it is installed, or where `scripts/resolved` has unpacked it.
+/// Path of the installed systemd-resolved, or of the one that `scripts/resolved` has unpacked.
 fn binary() -> Result<String> {
     let cache = std::env::var("TUNWARDEN_LAB_CACHE");
     let cache = cache.as_deref().unwrap_or("/var/cache/tunwarden-lab");
@@ -39,7 +39,7 @@ fn resolved(lab: &Lab) -> Result<Process> {
     Ok(process)
 }
 
-/// Whether a user's program gets a name resolved that nobody has asked for before.
+/// Whether a program of this user can resolve a new name.
 fn asks(lab: &Lab, user: &str, host: &str) -> Result<bool> {
     let name = format!("{host}.other.example.net");
     let command =
@@ -47,14 +47,14 @@ fn asks(lab: &Lab, user: &str, host: &str) -> Result<bool> {
     Ok(command.user(user).run()?.status.success())
 }
 
-/// What the stub itself says of the server's name, past what `/etc/hosts` says to everybody.
+/// The stub's own answer for the server's name, without `/etc/hosts`.
 fn by_the_stub(lab: &Lab) -> Result<String> {
     let command = lab.host().command(["getent", "-s", "hosts:dns", "ahostsv4", NAME]);
     let answer = command.env("RES_OPTIONS", "timeout:2 attempts:1").user("nobody").run()?.stdout;
     Ok(answer.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
-/// Nobody else gets a name, and the ISP was asked for the server's alone.
+/// Checks that other programs cannot resolve names, and that the ISP received queries for the server only.
 fn nobody_else_asks(desktop: &Desktop<'_>, dns: &Dns, round: &str, contract: &Contract) -> Result<()> {
     for user in ["root", "nobody"] {
         ensure!(!asks(desktop.lab, user, &format!("{round}-{user}"))?, "{round}: {user} got a name resolved");
@@ -96,7 +96,7 @@ fn behind_systemd_resolved_the_server_is_found_and_nobody_else_asks() -> Result<
         desktop.connect()?;
         nobody_else_asks(&desktop, &dns, "protected", &questions(&[&desktop.server])?)?;
 
-        // It moves. What the stub has in its cache, and what it was told before, is not what counts.
+        // The server has a new address. The agent must not use the old answer in the stub's cache.
         let pool = "10.9.0.0/24".parse()?;
         let moved =
             lab.openvpn_server(ServerOptions { address: OTHER_VPN, pool, ..ServerOptions::default() })?;

@@ -1,5 +1,5 @@
-//! A desktop that is carried about: another link, another LAN, a sleep. The rules of the LAN follow the
-//! links, and nothing else opens.
+//! A portable computer: another link, another LAN, a sleep. The rules for the LAN follow the links, and
+//! nothing else opens.
 
 use crate::support;
 
@@ -12,10 +12,10 @@ use zbus::connection::Builder;
 
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
 
-/// How long an answer of a neighbour is waited for; where there is none, all of it passes.
+/// How long a test waits for the answer of a neighbour. Without an answer the whole time passes.
 const MOMENT: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// Whether a neighbour answers by UDP within a moment.
+/// Whether a neighbour answers over UDP within this time.
 fn answers(lab: &Lab, target: &str) -> Result<bool> {
     Ok(lab.host().udp(target)?.from_user("nobody").await_answers(MOMENT).send()?.answered == 1)
 }
@@ -31,14 +31,14 @@ fn the_lan_follows_a_second_uplink_and_another_lan_and_nothing_else_opens() -> R
         wait_for_state(lab, "locked")?;
         ensure!(answers(lab, "10.0.0.5:7000")?, "the first LAN is not reached");
 
-        // A telephone is plugged in.
+        // A phone with tethering is plugged in.
         lab.add_uplink(Uplink::numbered("usb0", 1))?;
         let both = contract(&[])?.lan("10.0.1.0/24")?.lan("fd00:0:0:2::/64")?;
         wait_for("the second LAN is reached", SOON, || Ok(answers(lab, "10.0.1.1:7002")?.then_some(())))?;
         ensure!(answers(lab, "10.0.0.5:7000")?, "the first LAN is not reached any more");
         story.check("a second uplink is there", &both)?;
 
-        // The cable is pulled, and the first link finds itself in another LAN.
+        // The cable is unplugged, and the first link is then in another LAN.
         lab.unplug("eth0")?;
         story.check("the first link has no carrier", &both)?;
         lab.host().succeed(["ip", "addr", "flush", "dev", "eth0", "scope", "global"])?;
@@ -48,7 +48,7 @@ fn the_lan_follows_a_second_uplink_and_another_lan_and_nothing_else_opens() -> R
         wait_for("the other LAN is reached", SOON, || Ok(answers(lab, "192.168.7.1:7002")?.then_some(())))?;
         story.check("another LAN", &both.lan("192.168.7.0/24")?)?;
 
-        // What was the LAN is behind a router now.
+        // The earlier LAN is behind a router now.
         story.close()?;
         let now = contract_of(&["192.168.7.0/24", "10.0.1.0/24", "fd00:0:0:2::/64"])?;
         ensure!(!answers(lab, "10.0.0.5:7000")?, "the LAN of before is still reached");
@@ -56,19 +56,19 @@ fn the_lan_follows_a_second_uplink_and_another_lan_and_nothing_else_opens() -> R
     })
 }
 
-/// The locked state with these LANs and no other.
+/// The contract of a locked machine with only these LANs.
 fn contract_of(lans: &[&str]) -> Result<tunwarden_lab::Contract> {
     lans.iter().try_fold(tunwarden_lab::Contract::locked().discovery(), |contract, lan| contract.lan(lan))
 }
 
-/// What logind says after a sleep, by whoever runs this.
+/// The signal that logind sends after a sleep. Its sender is the user that runs the command.
 const WOKEN: &str = "/org/freedesktop/login1 org.freedesktop.login1.Manager PrepareForSleep b false";
 
-/// Lets root own logind's name.
+/// Allows root to own logind's name.
 const POLICY: &str = r#"<busconfig><policy user="root"><allow own="org.freedesktop.login1"/></policy>
 <policy context="default"><allow send_interface="org.freedesktop.login1.Manager"/></policy></busconfig>"#;
 
-/// The owner of logind's name says that the machine goes to sleep, or that it has slept.
+/// Sends logind's signal before or after a sleep, as the owner of logind's name.
 fn logind_says(bus: &SystemBus, start: bool) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -82,7 +82,7 @@ fn logind_says(bus: &SystemBus, start: bool) -> Result<()> {
 }
 
 #[test]
-fn after_a_sleep_everything_is_looked_at_again_when_logind_says_so_and_nobody_else() -> Result<()> {
+fn after_a_sleep_the_agent_checks_everything_on_a_signal_of_logind_only() -> Result<()> {
     with_lab(|lab| {
         let mut story = Story::begin(lab)?;
         let mut bus = bus(lab)?;

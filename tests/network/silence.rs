@@ -1,5 +1,5 @@
-//! A server that dies without a word: neither NetworkManager nor a hook says anything of it. It is
-//! noticed by what no longer comes from it, and by nothing else: an idle tunnel is not silent.
+//! A server that dies silently: neither NetworkManager nor a hook reports it. The agent notices that no more
+//! packets arrive from the server. An idle tunnel does not count as silent.
 
 use crate::support;
 
@@ -16,9 +16,9 @@ use tunwarden_lab::{Flood, Frame, Lab, Packet, Transport, wait_for, with_lab};
 const CONFIG: &str = "[vpn]\nsilence = \"5s\"\n";
 
 #[test]
-fn a_silent_server_is_a_loss_and_protects_again_when_it_speaks() -> Result<()> {
+fn a_silent_server_is_a_loss_and_protects_again_when_it_answers() -> Result<()> {
     with_lab(|lab| {
-        // It pings every second, and its client gives up only long after the silence.
+        // The server pings every second. Its client's own timeout is much longer than the agent's.
         let options = ServerOptions { keepalive: (1, 600), ..ServerOptions::default() };
         let mut desktop = Desktop::with(lab, CONFIG, options)?;
         let other = lab.openvpn_server(ServerOptions { address: OTHER_VPN, ..ServerOptions::default() })?;
@@ -33,7 +33,7 @@ fn a_silent_server_is_a_loss_and_protects_again_when_it_speaks() -> Result<()> {
         ensure!(lost["loss"]["seen_by"] == "silence", "{lost}");
         let active = desktop.nm.manage(["-t", "-f", "NAME,STATE", "connection", "show", "--active"])?;
         ensure!(active.contains("lab:activated"), "NetworkManager noticed too: {active}");
-        // The row of `lost`, and nothing wider.
+        // The rules are those of the state `lost`, and not wider.
         support::wait_for_allowance(lab, &both)?;
         desktop.story.check("the server is silent", &contract(&[&desktop.server, &other])?)?;
 
@@ -47,12 +47,12 @@ fn a_silent_server_is_a_loss_and_protects_again_when_it_speaks() -> Result<()> {
     })
 }
 
-/// Ports of the host from which the VPN client does not send: the kernel gives it a port above 32,767. 1194
-/// is OpenVPN's own.
+/// Ports of the host from which the VPN client does not send. The kernel gives the client a port above
+/// 32,767. 1194 is OpenVPN's default port.
 const OTHER_PORTS: [u16; 3] = [9, 1194, 20_000];
 
-/// Floods with datagrams in the name of the server, to ports from which its client does not send. Each port
-/// has seen some of them.
+/// Floods the host with datagrams that have the server's address, to ports from which the client does not
+/// send. Waits until each port has received some of them.
 fn spoof(lab: &Lab) -> Result<Vec<Flood>> {
     let forge = "-t nat -A POSTROUTING -p udp --sport 7777 -j SNAT --to-source 198.51.100.7:1194";
     lab.isp().succeed(["iptables", "-w"].into_iter().chain(forge.split(' ')))?;
@@ -63,13 +63,13 @@ fn spoof(lab: &Lab) -> Result<Vec<Flood>> {
     Ok(floods)
 }
 
-/// Counts the datagrams in the name of the server that arrive at this port of the host.
+/// Adds a rule that counts the datagrams from the server's address to this port of the host.
 fn count_spoofed(lab: &Lab, port: u16) -> Result<()> {
     let count = format!("-t raw -A PREROUTING -s 198.51.100.7 -p udp --sport 1194 --dport {port}");
     lab.host().succeed(["iptables", "-w"].into_iter().chain(count.split(' '))).map(drop)
 }
 
-/// Waits until one is counted.
+/// Waits until the rule has counted one.
 fn await_spoofed(lab: &Lab, port: u16) -> Result<()> {
     wait_for(&format!("a forged datagram arrives at port {port}"), SOON, || {
         let rules = lab.host().succeed(["iptables", "-w", "-t", "raw", "-vxnL", "PREROUTING"])?;
@@ -78,7 +78,7 @@ fn await_spoofed(lab: &Lab, port: u16) -> Result<()> {
     })
 }
 
-/// Sends datagrams in the name of the server to the very port from which its client sends.
+/// Sends datagrams that have the server's address to the port from which the client sends.
 fn spoof_the_flow(desktop: &Desktop<'_>) -> Result<()> {
     let (lab, port) = (desktop.lab, client_port(desktop)?);
     count_spoofed(lab, port)?;
@@ -102,7 +102,7 @@ fn client_port(desktop: &Desktop<'_>) -> Result<u16> {
 }
 
 #[test]
-fn datagrams_in_the_name_of_the_server_do_not_prevent_a_silence() -> Result<()> {
+fn datagrams_with_the_address_of_the_server_do_not_prevent_a_silence() -> Result<()> {
     with_lab(|lab| {
         let options = ServerOptions { keepalive: (1, 600), ..ServerOptions::default() };
         let mut desktop = Desktop::with(lab, CONFIG, options)?;
@@ -116,7 +116,7 @@ fn datagrams_in_the_name_of_the_server_do_not_prevent_a_silence() -> Result<()> 
 }
 
 #[test]
-fn datagrams_in_the_name_of_the_server_do_not_end_a_loss() -> Result<()> {
+fn datagrams_with_the_address_of_the_server_do_not_end_a_loss() -> Result<()> {
     with_lab(|lab| {
         let options = ServerOptions { keepalive: (1, 600), ..ServerOptions::default() };
         let mut desktop = Desktop::with(lab, CONFIG, options)?;
@@ -129,7 +129,7 @@ fn datagrams_in_the_name_of_the_server_do_not_end_a_loss() -> Result<()> {
         floods.iter().try_for_each(|flood| flood.await_more(100))?;
         ensure!(desktop.signals.states() == before, "the loss ended: {:?}", desktop.signals.states());
         wait_for_state(lab, "lost")?;
-        // The control: the server itself ends it.
+        // The control: packets of the server itself end the loss.
         desktop.server.resume()?;
         desktop.signals.wait_for("protected", 2)?;
         desktop.story.check("spoofed", &contract(&[&desktop.server])?)
@@ -137,9 +137,9 @@ fn datagrams_in_the_name_of_the_server_do_not_end_a_loss() -> Result<()> {
 }
 
 #[test]
-fn nothing_sent_and_nothing_heard_is_no_silence() -> Result<()> {
+fn an_idle_tunnel_is_not_silent() -> Result<()> {
     with_lab(|lab| {
-        // Nobody pings; what the story's floods send is answered by nobody.
+        // No program pings, and nothing answers the floods of the story.
         let options = ServerOptions { keepalive: (3600, 7200), ..ServerOptions::default() };
         let mut desktop = Desktop::with(lab, CONFIG, options)?;
         desktop.connect()?;
@@ -147,7 +147,7 @@ fn nothing_sent_and_nothing_heard_is_no_silence() -> Result<()> {
         let before = desktop.signals.states();
         std::thread::sleep(std::time::Duration::from_secs(15));
         ensure!(desktop.signals.states() == before, "{:?}", desktop.signals.states());
-        // The control: the same tunnel, spoken to by one packet after another that nobody answers.
+        // The control: the same tunnel with a flow of packets that get no answer.
         desktop.server.silence()?;
         let _flood = lab.host().udp("203.0.113.9:4000")?.from_user("nobody").tag("late").flood(5)?;
         desktop.signals.wait_for("lost", 1)?;
@@ -157,13 +157,13 @@ fn nothing_sent_and_nothing_heard_is_no_silence() -> Result<()> {
 }
 
 #[test]
-fn switched_off_nobody_listens() -> Result<()> {
+fn switched_off_the_agent_has_no_packet_socket() -> Result<()> {
     with_lab(|lab| {
         let options = ServerOptions { keepalive: (1, 600), ..ServerOptions::default() };
         let mut desktop = Desktop::with(lab, "[vpn]\nsilence = \"off\"\n", options)?;
         desktop.connect()?;
         let sockets = lab.host().succeed(["cat", "/proc/net/packet"])?;
-        // NetworkManager has one for ARP (0806), by which it sees that its address is nobody else's.
+        // NetworkManager has a packet socket for ARP (0806), to detect a conflict of its address.
         let others = sockets.lines().skip(1).filter(|line| line.split_whitespace().nth(3) != Some("0806"));
         ensure!(others.count() == 0, "packet sockets: {sockets}");
         desktop.server.silence()?;

@@ -1,4 +1,4 @@
-//! The agent's sources come late, go away and come back: bus, NetworkManager, a VPN from before.
+//! The agent's sources start late, stop and start again: the bus, NetworkManager, an earlier VPN.
 
 use crate::support;
 
@@ -10,7 +10,7 @@ use tunwarden_lab::openvpn::ServerOptions;
 use tunwarden_lab::{wait_for, wait_until, with_lab};
 
 #[test]
-fn the_agent_closes_without_a_bus_and_takes_up_whatever_comes_later() -> Result<()> {
+fn the_agent_closes_without_a_bus_and_uses_sources_that_start_later() -> Result<()> {
     with_lab(|lab| {
         let server = lab.openvpn_server(ServerOptions::default())?;
         let contract = contract(&[&server])?;
@@ -49,7 +49,7 @@ fn the_agent_closes_without_a_bus_and_takes_up_whatever_comes_later() -> Result<
 }
 
 #[test]
-fn a_bus_that_is_restarted_under_a_vpn_changes_nothing_and_is_taken_up_again() -> Result<()> {
+fn a_bus_that_restarts_under_a_vpn_changes_nothing_and_the_agent_reconnects_to_it() -> Result<()> {
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
@@ -58,8 +58,8 @@ fn a_bus_that_is_restarted_under_a_vpn_changes_nothing_and_is_taken_up_again() -
         wait_until("the agent is on the bus", SOON, || {
             bus.has_owner("org.tunwarden.Agent1").unwrap_or(false)
         })?;
-        // NetworkManager may end with its bus and take the tunnel along, or leave it.
-        wait_for("the state is what the kernel bears out", SOON, || {
+        // NetworkManager may end with the bus, and may remove the tunnel or leave it.
+        wait_for("the state agrees with the kernel", SOON, || {
             let tunnel = lab.host().outside("/sys/class/net/tun0").exists();
             let state = if tunnel { "protected" } else { "lost" };
             Ok((status(lab)?["state"] == state).then_some(()))

@@ -17,7 +17,7 @@ fn version(text: &str) -> Result<Vec<u32>> {
 #[expect(clippy::disallowed_methods, reason = "a test starts programs")]
 fn the_rust_version_is_the_lowest_that_the_dependencies_allow() -> Result<()> {
     let mut metadata = Command::new(env!("CARGO"));
-    // Cargo has downloaded what this platform needs, and no more.
+    // Cargo has downloaded only the dependencies of this platform.
     let platform = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
     metadata.args(["metadata", "--format-version=1", "--locked", "--offline", &platform]);
     let output = metadata.current_dir(env!("CARGO_MANIFEST_DIR")).output()?;

@@ -1,5 +1,5 @@
-//! Every page of the repository says what is true today: its links lead somewhere, its commands are
-//! understood by the real command line, its configurations by the real parser, and its paths exist.
+//! Checks every page of the repository: its links work, the real command line accepts its commands, the real
+//! parser accepts its configurations, and its paths exist.
 
 #![allow(clippy::disallowed_methods, reason = "a test reads the repository")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a page has many events, and a few matter")]
@@ -21,10 +21,10 @@ use tunwarden::config::Config;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Folders whose Markdown is read, beside the repository's own.
+/// Folders with Markdown files, besides the root of the repository.
 const FOLDERS: [&str; 3] = ["docs", ".github", ".github/ISSUE_TEMPLATE"];
 
-/// An inline code that begins so is a path of the repository.
+/// Inline code with one of these prefixes is a path of the repository.
 const PATHS: [&str; 13] = [
     "src/",
     "tests/",
@@ -41,10 +41,10 @@ const PATHS: [&str; 13] = [
     ".github/",
 ];
 
-/// The languages of code blocks in which commands stand; a block may have none.
+/// The languages of code blocks with commands. A block may have no language.
 const SHELLS: [&str; 3] = ["", "sh", "console"];
 
-/// A page with one fault of each kind, and what is right beside it.
+/// A page with one fault of each kind, and a correct example of each.
 const FAULTY: &str = "\
 # A title of two parts, `code` too
 
@@ -68,7 +68,7 @@ interface = [\"tun+\"]
 ";
 
 #[test]
-fn the_pages_hold_what_they_say() -> Result<()> {
+fn the_pages_have_no_faults() -> Result<()> {
     let mut pages = Vec::new();
     for folder in [""].into_iter().chain(FOLDERS) {
         for entry in std::fs::read_dir(Path::new(ROOT).join(folder))? {
@@ -136,7 +136,7 @@ fn the_reference_names_every_member_on_the_bus() -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a page, a line each: `FILE:LINE: what`.
+/// The faults of a page, one line each: `FILE:LINE: fault`.
 fn faults_of(path: &Path, text: &str) -> Result<Vec<String>> {
     let page = Page { path, text };
     let mut faults = Vec::new();
@@ -182,7 +182,8 @@ impl Page<'_> {
         format!("{}:{line}: {fault}", name.display())
     }
 
-    /// A link within the repository leads to a file, and to a title in it; every other one is by HTTPS.
+    /// Checks that a link within the repository leads to a file and to a title in it, and that every other
+    /// link uses HTTPS.
     fn link(&self, target: &str) -> Result<Vec<String>> {
         if target.contains("://") {
             let fault = (!target.starts_with("https://")).then(|| format!("not https: {target}"));
@@ -207,7 +208,7 @@ impl Page<'_> {
     }
 }
 
-/// The anchors of a page's titles, as a forge makes them.
+/// The anchors of a page's titles, as GitHub and similar sites make them.
 fn titles(text: &str) -> BTreeSet<String> {
     let (mut titles, mut title) = (BTreeSet::new(), None::<String>);
     for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
@@ -238,7 +239,7 @@ fn inline(code: &str) -> Result<Vec<String>> {
     shell(code)
 }
 
-/// Every command of ours and every target of make in what a person types.
+/// Checks every tunwarden command and every target of make in a block of commands.
 fn shell(code: &str) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for line in code.replace("\\\n", " ").lines() {

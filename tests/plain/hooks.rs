@@ -1,5 +1,5 @@
-//! The scripts in `hooks/`: whatever stands in their environment, and whatever becomes of what they
-//! run, they execute nothing else, come back in time and exit 0.
+//! The scripts in `hooks/`. With any environment, and if the programs that they run fail or hang, they
+//! execute nothing else, end in time and exit 0.
 
 #![allow(clippy::disallowed_methods, reason = "a test starts programs, reads the clock and touches files")]
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// A copy of a hook whose fixed paths lead into a folder of the test's.
+/// A copy of a hook whose fixed paths lead into a folder of the test.
 struct Hook {
     folder: TempDir,
     script: PathBuf,
@@ -43,7 +43,7 @@ impl Hook {
         self.folder.path().join(name)
     }
 
-    /// An executable that writes its arguments and environment beside itself, then does `more`.
+    /// Makes an executable that writes its arguments and environment to files next to it, then runs `more`.
     fn recorder(&self, name: &str, more: &str) -> PathBuf {
         let path = self.path(name);
         let record = path.display();
@@ -64,7 +64,7 @@ impl Hook {
         fs::read(self.path(&format!("{name}.environment"))).unwrap()
     }
 
-    /// Runs the hook as OpenVPN does: an empty environment but for what it sets.
+    /// Runs the hook as OpenVPN does: its environment has only the given variables.
     fn run(&self, arguments: &[&str], environment: &[(OsString, OsString)]) {
         let output = Command::new(&self.script)
             .args(arguments)
@@ -78,8 +78,8 @@ impl Hook {
     }
 }
 
-/// A process of its own writes the file. If this one did, a command that another test starts at the same
-/// moment could inherit the open file, and the kernel would refuse to run the script ("text file busy").
+/// Writes the file in a separate process. Otherwise a command that another test starts at the same moment
+/// could inherit the open file, and the kernel would refuse to run the script ("text file busy").
 fn write(path: &Path, text: &str, mode: u32) {
     let mut install = Command::new("install");
     install.args(["-D", "-m", &format!("{mode:o}"), "/dev/stdin"]).arg(path).stdin(Stdio::piped());
@@ -139,7 +139,7 @@ fn a_hostile_environment_is_passed_on_and_never_executed() {
 }
 
 #[test]
-fn whatever_becomes_of_tunwarden_the_hook_succeeds_and_waits_for_nobody() {
+fn the_hook_succeeds_in_time_if_tunwarden_fails_hangs_or_is_missing() {
     for name in ["openvpn-up", "openvpn-down", "dispatcher"] {
         let hook = Hook::new(name);
         hook.run(&UP, &[]);
@@ -163,7 +163,7 @@ fn the_dispatcher_passes_its_arguments_on() {
 }
 
 #[test]
-fn the_chain_takes_the_place_of_update_resolv_conf_and_runs_in_order() {
+fn the_chain_replaces_update_resolv_conf_and_runs_in_order() {
     if !is_root() {
         eprintln!("skipped: only root's scripts are run");
         return;

@@ -1,4 +1,4 @@
-//! Man pages and completions are those of the command line that ships, and every verb has its own.
+//! Man pages and completions agree with the real command line, and every verb has its own page.
 
 #[path = "../../examples/manual.rs"]
 mod generator;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test reads what ships")]
-fn what_ships_is_what_the_command_line_says() -> Result<()> {
+fn man_pages_and_completions_agree_with_the_command_line() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = generator::files()?;
     for (path, text) in &files {
@@ -51,13 +51,13 @@ fn every_verb_has_a_page_an_example_and_a_place_in_each_completion() -> Result<(
 }
 
 #[test]
-fn every_example_is_a_command_line_that_is_understood() -> Result<()> {
+fn every_example_is_a_valid_command_line() -> Result<()> {
     let command = tunwarden::cli::Cli::command();
     let helps = command.get_subcommands().chain([&command]).filter_map(|verb| verb.get_after_help());
     let mut count = 0;
     for help in helps {
         for line in help.to_string().lines().filter(|line| line.contains("tunwarden ")) {
-            // Up to what a shell would take for itself, and to what explains it.
+            // The words up to a character of the shell or to a comment.
             let line = line.split("  ").find(|part| part.contains("tunwarden ")).unwrap_or(line);
             for part in line.split("&&").filter(|part| part.contains("tunwarden ")) {
                 let part = part.trim().trim_start_matches("sudo ");

@@ -1,4 +1,4 @@
-//! The middle of the program stays pure: what its source files may use.
+//! The middle of the program stays pure. These tests check what its source files use.
 
 #![expect(clippy::unwrap_used, reason = "a source file that cannot be read is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "this reads source files")]
@@ -6,13 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folders of the middle. They use one another and nothing else of this crate.
+/// The folders of the middle. They use only one another in this crate.
 const MIDDLE: [&str; 4] = ["config", "net", "policy", "vpn"];
 
-/// Files of the middle that may use `std::io`: they read the configuration and explain why it cannot be read.
+/// Files of the middle that may use `std::io`: they read the configuration and report read errors.
 const READERS: [&str; 2] = ["src/config/read.rs", "src/config/fault.rs"];
 
-/// What reads a clock, a file, a process or the network, or waits.
+/// Names that read a clock, a file, a process or the network, or that wait.
 const IMPURE: [&str; 12] = [
     "std::fs",
     "std::io",

@@ -1,4 +1,4 @@
-//! Every rule of every state, for a reviewer's eyes: a change to any of them shows here.
+//! Snapshots of every rule of every state. A reviewer sees each change of a rule here.
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read is a failed test")]
 
@@ -13,7 +13,7 @@ use tunwarden::vpn::{
     Allowance, PauseScope, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
 };
 
-/// A machine on a LAN, with a card that poses as a tunnel and a bridge that poses as a container's.
+/// A machine on a LAN, with a card that has a tunnel's name and a bridge that has a container bridge's name.
 fn situation(state: State) -> Situation {
     let prefixes = ["10.0.0.0/24", "fd00:0:0:1::/64", "fe80::/10"];
     Situation {
@@ -64,7 +64,7 @@ fn with_tunnel(mut situation: Situation) -> Situation {
     situation
 }
 
-/// Both families of what `config` makes of a situation, for root and one user of the VPN client's.
+/// The rules of both families for a configuration and a situation, for root and one user of the VPN client.
 fn shown(config: &str, situation: &Situation) -> String {
     let config = Config::parse(config, "test.toml").unwrap();
     let owners: Owners = [0, 113].into();
@@ -132,7 +132,7 @@ fn paused_for_a_portal_opens_names_and_web_pages_of_the_host_alone() {
     assert!(closed.lines().all(|line| !line.contains("-m time")), "no way out, nothing to open");
     let opened: Vec<&str> = open.lines().filter(|line| !closed.lines().any(|other| other == *line)).collect();
     insta::assert_snapshot!("portal", opened.join("\n"));
-    // Both families of iptables, of nftables, and of what may go out on a wire.
+    // Both families of iptables, of nftables, and of the egress hook.
     assert_eq!(open.lines().count(), closed.lines().count() + 6 * 4, "and nothing else is another");
 }
 
