@@ -1,5 +1,5 @@
-//! A system bus of the machine's own. The real machine's bus cannot be reached from there:
-//! its socket is under the empty `/run`.
+//! The machine's own system bus. No process in the machine can reach the real machine's bus: its socket is
+//! under `/run`, and the machine has its own empty `/run`.
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::wait::{TIMEOUT, wait_for, wait_until};
 
 const SOCKET: &str = "/run/dbus/system_bus_socket";
 
-/// A running `dbus-daemon --system`; dropped, it is killed.
+/// A running `dbus-daemon --system`. Dropping it kills the daemon.
 #[derive(Debug)]
 pub struct SystemBus {
     machine: Machine,
@@ -42,7 +42,7 @@ impl SystemBus {
     /// When it cannot be written or the bus has ended.
     pub fn add_policy(&mut self, name: &str, xml: &str) -> Result<()> {
         self.machine.file(&format!("/etc/dbus-1/system.d/{name}"), xml)?;
-        // Unlike SIGHUP, the answer to the call comes after the new policy holds.
+        // Unlike SIGHUP, this call returns after the new policy is in force.
         let args = "dbus-send --system --print-reply --dest=org.freedesktop.DBus \
                     /org/freedesktop/DBus org.freedesktop.DBus.ReloadConfig";
         self.machine.succeed(args.split_whitespace()).map(drop)
@@ -60,8 +60,8 @@ impl SystemBus {
         Ok(answer.contains("boolean true"))
     }
 
-    /// Starts polkit; actions and rules of the test go below `/usr/share/polkit-1` and
-    /// `/etc/polkit-1` first.
+    /// Starts polkit. The test must first write its actions and rules below `/usr/share/polkit-1` and
+    /// `/etc/polkit-1`.
     ///
     /// # Errors
     /// When polkitd is missing or does not take its name; with its log.
@@ -80,7 +80,7 @@ impl SystemBus {
         self.process.stop().map(drop)
     }
 
-    /// Kills it, if it still runs, and starts another one.
+    /// Kills the daemon if it still runs, and starts another one.
     ///
     /// # Errors
     /// As [`Machine::system_bus`].
@@ -90,7 +90,7 @@ impl SystemBus {
         Ok(())
     }
 
-    /// Sends the daemon a signal: SIGSTOP makes a bus that hangs.
+    /// Sends the daemon a signal: after SIGSTOP the bus hangs.
     ///
     /// # Errors
     /// When it has ended.
@@ -105,7 +105,7 @@ fn socket(machine: &Machine) -> PathBuf {
 
 fn start(machine: &Machine) -> Result<Process> {
     let socket = socket(machine);
-    // What an earlier bus left would look like one that listens.
+    // The socket of an earlier bus would look like one that listens.
     let _ = std::fs::remove_file(&socket);
     let process = machine.spawn(["dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog"])?;
     wait_until("the system bus", TIMEOUT, || UnixStream::connect(&socket).is_ok())

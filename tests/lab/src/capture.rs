@@ -1,8 +1,8 @@
 //! The evidence: every frame that arrives at the ISP's end of a link.
 //!
-//! One packet socket hears all interfaces of the ISP. What comes *in* on an Ethernet link was
-//! sent by the host, whatever its addresses say. Frames the kernel could not keep are an
-//! error, for "none was seen" would be worth nothing then.
+//! One packet socket receives the frames of all interfaces of the ISP. The host sent every frame that comes
+//! *in* on an Ethernet link, also if the frame has another source address. Frames that the kernel had to drop
+//! are an error, because "no frame was seen" would prove nothing then.
 
 use std::io::{self, IoSliceMut};
 use std::mem;
@@ -26,12 +26,12 @@ use crate::machine::Machine;
 use crate::marker::Marker;
 use crate::wait::{TIMEOUT, wait_until};
 
-/// Room for half a minute of a fast flood.
+/// Size of the receive buffer: enough for half a minute of a fast flood.
 const BUFFER: usize = 64 << 20;
-/// The largest frame: veth hands over what segmentation offload would cut later.
+/// Maximum size of a frame. veth delivers large frames that segmentation offload would split later.
 const LARGEST: usize = 1 << 17;
 
-/// A running capture; dropped, it ends.
+/// A running capture. Dropping it ends it.
 #[derive(Debug)]
 pub struct Capture {
     isp: Machine,
@@ -58,7 +58,7 @@ impl Capture {
         Ok(Self { isp: isp.clone(), socket, heard, reader: Some(reader) })
     }
 
-    /// Every frame that had left the host when this was called, in order.
+    /// Every frame that left the host before this call, in order.
     ///
     /// # Errors
     /// When the capture lost frames or has ended by itself.
@@ -75,10 +75,10 @@ impl Capture {
         Ok(self.heard().frames.clone())
     }
 
-    /// Waits until `count` frames that `wanted` picks have been captured.
+    /// Waits until the capture has `count` frames for which `wanted` is true.
     ///
     /// # Errors
-    /// When they do not come within `bound`.
+    /// When the frames do not arrive within `bound`.
     pub fn wait_for(
         &self,
         count: usize,
@@ -90,7 +90,7 @@ impl Capture {
         })
     }
 
-    /// Ends the capture; hands back every frame that had left the host when this was called.
+    /// Ends the capture. Returns every frame that left the host before this call.
     ///
     /// # Errors
     /// As [`Capture::so_far`].
@@ -126,7 +126,7 @@ fn packet_socket() -> Result<OwnedFd> {
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
     setsockopt(&socket, RcvBufForce, &BUFFER)?;
     setsockopt(&socket, ReceiveTimestampns, &true)?;
-    // Only so that the reader notices the end.
+    // The timeout lets the reader notice the end.
     setsockopt(&socket, ReceiveTimeout, &TimeVal::new(0, 50_000))?;
     Ok(socket)
 }
@@ -144,7 +144,7 @@ fn listen(socket: &OwnedFd, heard: &Mutex<Heard>) -> Result<()> {
         }
         let frame = Frame::read(&buffer[..length], from.ifindex(), at);
         match from.hatype() {
-            // The VPN server's tun is not Ethernet: what comes in there came in clear nowhere.
+            // The VPN server's tun is not Ethernet: its packets did not arrive in clear.
             libc::ARPHRD_ETHER => lock(heard).frames.push(frame),
             libc::ARPHRD_LOOPBACK => lock(heard).markers.extend(frame.tag),
             _ => {}
@@ -153,7 +153,7 @@ fn listen(socket: &OwnedFd, heard: &Mutex<Heard>) -> Result<()> {
     Ok(())
 }
 
-/// One frame: its length, where it came in, and the kernel's time of that.
+/// One frame: its length, its interface, and the kernel's time of arrival.
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> nix::Result<(usize, LinkAddr, SystemTime)> {
     let mut control = nix::cmsg_space!(TimeSpec);
     let mut parts = [IoSliceMut::new(buffer)];
@@ -167,7 +167,7 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> nix::Result<(usize, LinkAddr,
     Ok((message.bytes, message.address.ok_or(Errno::EAGAIN)?, at))
 }
 
-/// How many frames the kernel had no room for since the last call.
+/// Number of frames that the kernel has dropped since the last call.
 #[expect(unsafe_code, reason = "no safe wrapper of PACKET_STATISTICS exists")]
 fn dropped(socket: &OwnedFd) -> Result<u32> {
     let mut statistics = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };

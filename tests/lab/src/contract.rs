@@ -1,7 +1,7 @@
-//! The contract, as a judge of captured frames: what may leave on an uplink, and nothing else.
+//! The contract: it decides which captured frames may leave on an uplink.
 //!
-//! It is written from the design and not from the firewall's code, so that one can convict
-//! the other. It knows no state: a test says which allowances hold at the moment it watches.
+//! It follows the design and not the firewall's code, so that it can find faults in that code. It has no
+//! state: a test sets the allowances that hold during its capture.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -35,7 +35,7 @@ impl Contract {
     /// Allows a private prefix of the LAN, without names.
     ///
     /// # Errors
-    /// When it is no prefix, or not a private one.
+    /// When the text is not a private prefix.
     pub fn lan(mut self, prefix: &str) -> Result<Self> {
         let prefix: IpNet = prefix.parse().with_context(|| format!("{prefix:?}"))?;
         ensure!(is_private(prefix.network()), "{prefix} is not private");
@@ -46,7 +46,7 @@ impl Contract {
     /// Allows an endpoint: `198.51.100.7:1194/udp`, `[2001:db8:7::7]:443/tcp`.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the text does not parse.
     pub fn endpoint(mut self, endpoint: &str) -> Result<Self> {
         let (address, protocol) = endpoint.split_once('/').context("ADDRESS:PORT/PROTOCOL")?;
         let protocol = match protocol {
@@ -71,7 +71,7 @@ impl Contract {
         frames.iter().filter(|frame| !self.allows(&frame.packet)).collect()
     }
 
-    /// The same as a verdict, which lists the first of them.
+    /// Checks that there are no clear packets. The error lists the first of them.
     ///
     /// # Errors
     /// When there is a clear packet.
@@ -102,7 +102,7 @@ impl Contract {
         let (protocol, port) = match transport {
             Transport::Udp { to, .. } => (UDP, Some(to)),
             Transport::Tcp { to, .. } => (TCP, Some(to)),
-            // A large packet of the tunnel: its first fragment was judged by its port.
+            // A later fragment of a large tunnel packet. The port of the first fragment was checked.
             Transport::Fragment(protocol) => (protocol, None),
             Transport::Ported { .. } | Transport::Icmp(_) | Transport::Icmpv6(_) | Transport::Other(_) => {
                 return false;
@@ -126,7 +126,7 @@ impl Contract {
     }
 }
 
-/// Private, or of the link alone.
+/// Whether an address is private or link-local.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
@@ -146,8 +146,8 @@ fn is_dhcp(destination: IpAddr, transport: Transport) -> bool {
     near && transport == ports
 }
 
-/// What a host says: solicitations (133, 135) and advertisements (136), which a router would
-/// drop if they came from further away than the link, and reports to multicast routers.
+/// The ICMPv6 messages of a host: solicitations (133, 135), advertisements (136), and reports to multicast
+/// routers. A router drops them if they come from beyond the link.
 fn is_neighbour_discovery(destination: IpAddr, hop_limit: u8, transport: Transport) -> bool {
     let (IpAddr::V6(_), Transport::Icmpv6(kind)) = (destination, transport) else { return false };
     match kind {
@@ -158,7 +158,8 @@ fn is_neighbour_discovery(destination: IpAddr, hop_limit: u8, transport: Transpo
     }
 }
 
-/// On the link of an uplink of the laboratory, by a global address too. A whole machine has the tenth link.
+/// Whether an address is on an uplink of the laboratory. Global addresses count too. A whole machine has the
+/// tenth link.
 fn is_on_link(destination: IpAddr) -> bool {
     let IpAddr::V6(to) = destination else { return false };
     match to.segments() {

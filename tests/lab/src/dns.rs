@@ -1,4 +1,4 @@
-//! A resolver of the ISP's: it answers from a table, over UDP and TCP, and keeps what it was asked.
+//! A resolver of the ISP. It answers from a table, over UDP and TCP, and records the queries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -14,29 +14,29 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::machine::Machine;
 
-/// What a plain answer over UDP may have, in bytes (RFC 1035, 4.2.1).
+/// Maximum size of a plain answer over UDP in bytes (RFC 1035, 4.2.1).
 const PLAIN: usize = 512;
 
-/// Only so that a thread notices the end.
+/// The timeout after which a thread checks whether it must end.
 const TURN: Duration = Duration::from_millis(50);
 
-/// How it answers.
+/// How the resolver answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Manner {
-    /// As the table says.
+    /// With the addresses in the table.
     #[default]
     Honest,
-    /// With another number than the question's, as whoever guesses would.
+    /// With another ID than the query, like an attacker who guesses it.
     WrongNumber,
-    /// To another question than the one that was asked.
+    /// With an answer to another question.
     OtherQuestion,
-    /// From another port than the one that was asked, over UDP.
+    /// Over UDP from another port than the one that received the query.
     OtherSource,
-    /// With bytes that are no DNS.
+    /// With bytes that are not DNS.
     Garbage,
 }
 
-/// A running resolver; dropped, it ends.
+/// A running resolver. Dropping it ends it.
 #[derive(Debug)]
 pub struct Dns {
     shared: Arc<Shared>,
@@ -86,10 +86,10 @@ impl Machine {
 }
 
 impl Dns {
-    /// From now on the name has these addresses; `*.example.net` is every name below it.
+    /// Sets the addresses of a name. `*.example.net` matches every name below it.
     ///
     /// # Errors
-    /// When one is no address.
+    /// When one of them is not an address.
     pub fn set<A: AsRef<str>>(&self, name: &str, addresses: &[A]) -> Result<()> {
         let addresses = addresses.iter().map(|address| address.as_ref().parse());
         let addresses = addresses.collect::<Result<_, _>>().context("no address")?;
@@ -97,12 +97,12 @@ impl Dns {
         Ok(())
     }
 
-    /// From now on it answers like this.
+    /// Sets how the resolver answers.
     pub fn answer(&self, manner: Manner) {
         self.shared.state().manner = manner;
     }
 
-    /// Every name that it was asked for since it was last looked at, or began.
+    /// Every queried name since the last call, or since the start.
     #[must_use]
     pub fn asked(&self) -> BTreeSet<String> {
         std::mem::take(&mut self.shared.state().asked).into_iter().collect()
@@ -127,7 +127,7 @@ impl Shared {
         self.over.load(Ordering::Acquire)
     }
 
-    /// The bytes of the answer; nothing to what is no question.
+    /// The bytes of the answer, or nothing if the message is not a query.
     fn reply(&self, question: &[u8]) -> Option<Vec<u8>> {
         let question = Message::from_vec(question).ok()?;
         let query = question.queries.first()?.clone();
@@ -146,7 +146,7 @@ impl Shared {
             answered.set_name(Name::from_ascii("evil.example.net.").ok()?);
         }
         answer.add_query(answered);
-        // `*.example.net` stands for every name below it.
+        // `*.example.net` matches every name below it.
         let below = name.match_indices('.').map(|(dot, _)| format!("*{}", &name[dot..]));
         let known = std::iter::once(name.clone()).chain(below).find_map(|name| state.table.get(&name));
         let Some(addresses) = known else {
@@ -177,7 +177,7 @@ fn serve_udp(socket: &UdpSocket, other: &UdpSocket, shared: &Shared) {
             reply = short.to_vec().unwrap_or_default();
         }
         let other = (shared.state().manner == Manner::OtherSource).then_some(other);
-        // An answer that the machine's firewall refuses is a result of the test.
+        // The machine's firewall may refuse an answer. That is a result of the test, and not an error.
         let _ = other.unwrap_or(socket).send_to(&reply, from);
     }
 }
@@ -199,7 +199,7 @@ fn serve_tcp(listener: &TcpListener, shared: &Shared) {
             let length = u16::try_from(reply.len()).unwrap_or(u16::MAX);
             stream.write_all(&[&length.to_be_bytes(), &reply[..]].concat())
         };
-        // A client that goes away is no error of the server's.
+        // A client that disconnects is not an error of the server.
         let _ = { answer }();
     }
 }

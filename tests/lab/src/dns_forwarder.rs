@@ -1,4 +1,4 @@
-//! A resolver of the machine's own, on loopback: it knows nothing, and asks another one.
+//! The machine's own resolver on loopback. It has no table and forwards every query to another resolver.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use anyhow::{Context, Result};
 
 use crate::machine::Machine;
 
-/// Only so that the thread notices the end.
+/// The timeout after which the thread checks whether it must end.
 const TURN: Duration = Duration::from_millis(50);
 
-/// How long the other's answer is waited for.
+/// How long the other resolver may take to answer.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A running forwarder; dropped, it ends.
+/// A running forwarder. Dropping it ends it.
 #[derive(Debug)]
 pub struct DnsForwarder {
     over: Arc<AtomicBool>,
@@ -24,10 +24,10 @@ pub struct DnsForwarder {
 }
 
 impl Machine {
-    /// Answers over UDP on a loopback address, port 53, what `resolver` answers. It is root's.
+    /// Answers over UDP on port 53 of a loopback address with the answers of `resolver`. It runs as root.
     ///
     /// # Errors
-    /// When the address cannot be had.
+    /// When the address is not available.
     pub fn dns_forwarder(&self, address: IpAddr, resolver: IpAddr) -> Result<DnsForwarder> {
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
         let (own, onward) = self
@@ -40,7 +40,7 @@ impl Machine {
             let over = Arc::clone(&over);
             move || {
                 while !over.load(Ordering::Acquire) {
-                    // What a firewall refuses on the way is a result of the test.
+                    // The firewall may refuse the query. That is a result of the test, and not an error.
                     let _ = forward(&own, &onward, (resolver, 53).into());
                 }
             }
@@ -56,7 +56,7 @@ fn forward(own: &UdpSocket, onward: &UdpSocket, resolver: SocketAddr) -> std::io
     let id = [buffer[0], buffer[1]];
     loop {
         let length = onward.recv(&mut buffer)?;
-        // A late answer to the question before is not this one's.
+        // A late answer to an earlier query does not match this one.
         if length >= 2 && buffer[..2] == id {
             return own.send_to(&buffer[..length], from).map(drop);
         }

@@ -1,6 +1,6 @@
-//! A captured frame, read as far as the contract needs it.
+//! A captured frame, parsed as far as the contract needs it.
 //!
-//! What cannot be read is kept as unreadable: it is evidence too, and counts as clear.
+//! A frame that does not parse is kept as unreadable. It is evidence too, and counts as clear.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,15 +8,15 @@ use std::time::SystemTime;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
-/// What a probe's payload starts with, before its tag.
+/// The start of a probe's payload, before its tag.
 pub const TAG_MARK: &str = "tunwarden-lab:";
 
-/// One frame that arrived at an ISP's end of a link, whatever address it claims to be from.
+/// One frame that arrived at the ISP's end of a link, with any source address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// When the kernel of the ISP got it.
+    /// The time at which the ISP's kernel received it.
     pub at: SystemTime,
-    /// The interface index, in the ISP, of the end it came in on.
+    /// The index of the ISP's interface that received it.
     pub link: usize,
     /// What it carries.
     pub packet: Packet,
@@ -42,7 +42,7 @@ pub enum Packet {
         /// What it carries.
         transport: Transport,
     },
-    /// Neither, or broken.
+    /// Neither of them, or a malformed packet.
     Unreadable,
 }
 

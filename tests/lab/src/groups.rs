@@ -1,20 +1,19 @@
-//! Groups of processes (cgroup2) are no namespace's: those of a laboratory whose test was killed stay,
-//! with nobody in them. The next laboratory takes them away.
+//! Cgroups belong to no namespace. After the kill of a test, the empty cgroups of its laboratory stay. The
+//! next laboratory removes them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the name of every group of a laboratory's begins with; the id of one of its machines' process 1
-/// follows.
+/// The prefix of the names of a laboratory's cgroups. The id of process 1 of one of its machines follows.
 pub(crate) const PREFIX: &str = "tunwarden-lab-";
 
-/// Where a process with a mount of cgroup2 in its place has it, seen from outside.
+/// The path of a process's cgroup2 mount, as seen from outside.
 pub(crate) fn mount_of(process: u32) -> PathBuf {
     Path::new("/proc").join(process.to_string()).join("root/sys/fs/cgroup")
 }
 
-/// Takes away the groups of laboratories that are gone, below a mount of cgroup2. Only those of our own
-/// naming, whose owner does not run and in which nothing does: the kernel itself refuses any other.
+/// Removes the cgroups of ended laboratories below a mount of cgroup2. A cgroup is removed only if its name
+/// has our prefix and its owner does not run. The kernel refuses to remove a cgroup with processes.
 pub(crate) fn remove_stale(mount: &Path) {
     for entry in fs::read_dir(mount).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -25,7 +24,7 @@ pub(crate) fn remove_stale(mount: &Path) {
     }
 }
 
-/// `tunwarden-lab-123` and `tunwarden-lab-123-desk-1` are 123's.
+/// `tunwarden-lab-123` and `tunwarden-lab-123-desk-1` belong to process 123.
 fn owner(name: &str) -> Option<u32> {
     let rest = name.strip_prefix(PREFIX)?;
     let (id, boot) = rest.split_once("-desk-").unwrap_or((rest, "0"));
@@ -33,7 +32,7 @@ fn owner(name: &str) -> Option<u32> {
     (digits(id) && digits(boot)).then(|| id.parse().ok()).flatten().filter(|&id| id > 0)
 }
 
-/// One that has ended has no namespaces, also while nobody has waited for it.
+/// A process that has ended has no namespaces, also before its parent has waited for it.
 fn is_gone(owner: u32) -> bool {
     fs::read_link(format!("/proc/{owner}/ns/net")).is_err()
 }
@@ -43,14 +42,14 @@ fn is_deserted(group: &Path) -> bool {
     events.is_ok_and(|events| events.lines().any(|line| line == "populated 0"))
 }
 
-/// From the innermost: a group that has others in it stays until they are gone.
+/// Removes the innermost cgroups first, because a cgroup with children cannot be removed.
 fn remove(group: &Path) {
     for entry in fs::read_dir(group).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove(&entry.path());
         }
     }
-    // Somebody may have come meanwhile: then it is in use, and stays.
+    // A process may have joined the cgroup since the check: then it is in use, and stays.
     let _ = fs::remove_dir(group);
 }
 

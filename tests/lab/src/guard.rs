@@ -1,7 +1,7 @@
 //! The guard: no code of the laboratory acts in the machine's own network namespace.
 //!
-//! It answers one question, before anything is done: is this namespace one that a
-//! laboratory made? It never repairs and never falls back; a doubt is an error.
+//! It answers one question before any action: did a laboratory make this namespace? It has no fallback: if
+//! the answer is unknown, it returns an error.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -9,27 +9,27 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 
-/// The kernel's fixed inode of the initial network namespace, where it has one.
+/// The fixed inode of the initial network namespace, on kernels that have one.
 ///
 /// Needed because `/proc/1/ns/net` cannot be read on every machine, not even by root.
 const INITIAL_NAMESPACE: u64 = 4_026_531_833;
 
-/// The namespace of the test process, as it was when the first laboratory looked.
+/// The namespace of the test process at the start of the first laboratory.
 static OWN: OnceLock<u64> = OnceLock::new();
 
-/// Refuses the namespace of the test process, of process 1 and of the kernel's start.
+/// Refuses the namespace of the test process, of process 1, and the initial one.
 ///
 /// `namespace` is an open `/proc/…/ns/net`.
 ///
 /// # Errors
-/// When the namespace is the machine's own, or when that cannot be found out.
+/// When the namespace is the real machine's, or when this is unknown.
 pub fn refuse_own_namespace(namespace: &File) -> Result<()> {
     let inode = namespace.metadata()?.ino();
     ensure!(
         inode != own()? && inode != INITIAL_NAMESPACE,
         "refused: net:[{inode}] is this machine's own network namespace"
     );
-    // Readable only on some machines; the two comparisons above hold without it.
+    // This file is readable only on some machines. The two comparisons above do not need it.
     if let Ok(init) = std::fs::metadata("/proc/1/ns/net") {
         ensure!(inode != init.ino(), "refused: net:[{inode}] is the namespace of process 1");
     }

@@ -11,7 +11,7 @@ use crate::machine::Machine;
 use crate::uplink::Uplink;
 use crate::wait::{TIMEOUT, wait_until};
 
-/// Two machines and their links; dropped, all of it is gone.
+/// Two machines and their links. Dropping it removes all of them.
 #[derive(Debug)]
 pub struct Lab {
     isp: Machine,
@@ -19,7 +19,7 @@ pub struct Lab {
     uplinks: RefCell<Vec<Uplink>>,
 }
 
-/// Runs a test in a laboratory of its own, and shows the log of every process if it fails.
+/// Runs a test in its own laboratory, and prints the log of every process if it fails.
 ///
 /// # Errors
 /// When the laboratory cannot be made, or when `test` fails.
@@ -36,7 +36,7 @@ impl Lab {
     /// Makes the machines and the first link, `eth0`.
     ///
     /// # Errors
-    /// Without root, or where the kernel lacks namespaces, veth or overlayfs.
+    /// When the process is not root, or when the kernel lacks namespaces, veth or overlayfs.
     pub fn new() -> Result<Self> {
         let lab =
             Self { isp: Machine::new("isp")?, host: Machine::new("host")?, uplinks: RefCell::default() };
@@ -70,7 +70,7 @@ impl Lab {
     /// When the kernel refuses a name or an address.
     pub fn add_uplink(&self, uplink: Uplink) -> Result<()> {
         let host = self.host.pid().to_string();
-        // `netns PID` is read in the pid namespace of the caller, so this one stays outside.
+        // The kernel resolves `netns PID` in the pid namespace of the caller, so this command runs outside.
         let mut link = std::process::Command::new("ip");
         link.args(["link", "add", &uplink.isp_end, "type", "veth"]);
         link.args(["peer", "name", &uplink.name, "netns", &host]);
@@ -83,7 +83,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Takes the cable out of a link of the host: its carrier goes, its addresses stay.
+    /// Unplugs the cable of a link of the host. The link loses its carrier and keeps its addresses.
     ///
     /// # Errors
     /// When there is no such link.
@@ -91,7 +91,7 @@ impl Lab {
         self.set_isp_end(name, "down")
     }
 
-    /// Puts the cable back.
+    /// Plugs the cable in again.
     ///
     /// # Errors
     /// When there is no such link.
@@ -103,15 +103,15 @@ impl Lab {
         self.await_carrier(name)
     }
 
-    /// Listens on the ISP's end of every link, from now on.
+    /// Starts a capture on the ISP's end of every link.
     ///
     /// # Errors
-    /// When the packet socket cannot be had.
+    /// When the packet socket cannot be opened.
     pub fn capture(&self) -> Result<Capture> {
         Capture::start(&self.isp)
     }
 
-    /// What every process of every machine has said.
+    /// The output of every process of every machine.
     #[must_use]
     pub fn logs(&self) -> String {
         self.isp.logs() + &self.host.logs()
@@ -137,7 +137,7 @@ impl Lab {
         let isp = &self.isp;
         isp.sysctl("net.ipv4.ip_forward", "1")?;
         isp.sysctl("net.ipv6.conf.all.forwarding", "1")?;
-        // Every probe gets its answer: a limit would make counts of answers a matter of speed.
+        // No rate limit for ICMP answers: otherwise the number of answers would depend on the speed.
         isp.sysctl("net.ipv4.icmp_ratelimit", "0")?;
         isp.sysctl("net.ipv6.icmp.ratelimit", "0")?;
         let mut lines = format!("addr add {VPN_V6}/128 dev lo\n");
@@ -152,7 +152,7 @@ impl Lab {
 
     fn set_up_host(&self) -> Result<()> {
         for which in ["all", "default"] {
-            // IPv6 probes work at once, and only what a test puts there configures the host.
+            // IPv6 probes work at once, and only the test configures the host.
             self.host.sysctl(&format!("net.ipv6.conf.{which}.accept_dad"), "0")?;
             self.host.sysctl(&format!("net.ipv6.conf.{which}.accept_ra"), "0")?;
         }

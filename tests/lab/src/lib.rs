@@ -1,10 +1,9 @@
 //! The laboratory of tunwarden's tests.
 //!
-//! A [`Lab`] is two machines in namespaces of their own, `host` and `isp`, joined by links.
-//! Real services run in them: OpenVPN, a system bus, NetworkManager, Docker, a desktop session. Tests send traffic from
-//! the host ([`Probe`], [`Flood`]), listen on the ISP's side ([`Capture`]) and let the
-//! [`Contract`] judge what was seen there. What the ISP saw is the evidence; what tunwarden
-//! says about itself is not.
+//! A [`Lab`] has two machines in their own namespaces, `host` and `isp`, and links between them. Real services
+//! run in them: OpenVPN, a system bus, NetworkManager, Docker, a desktop session. Tests send traffic from the
+//! host ([`Probe`], [`Flood`]), capture it on the ISP's side ([`Capture`]) and check the capture with a
+//! [`Contract`]. The ISP's capture is the evidence. Reports of tunwarden about itself are not.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -18,10 +17,9 @@
 //! # }
 //! ```
 //!
-//! It needs root, and touches neither the network, nor the bus, nor the files of the machine
-//! it runs on: [`guard`] refuses to act in the machine's own namespace, and everything else
-//! is gone when the test's process is gone, however that ended. Several laboratories may run
-//! at once.
+//! It needs root, and changes neither the network, nor the bus, nor the files of the machine it runs on:
+//! [`guard`] refuses to act in the machine's own namespace. Everything else disappears with the test's
+//! process, also after SIGKILL. Several laboratories may run at once.
 
 pub mod address;
 pub mod guard;

@@ -1,8 +1,7 @@
-//! A real Docker in a machine: Debian's dockerd with its own containerd, its data in memory, and an
-//! image called `lab` of busybox and bash.
+//! A real Docker in a machine: Debian's dockerd with its own containerd, its data in memory, and an image
+//! `lab` with busybox and bash.
 //!
-//! Containers live in the machine's pid namespace, so that they end with the laboratory, however
-//! that ends.
+//! Containers run in the machine's pid namespace. So they end with the laboratory, also after SIGKILL.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::wait::wait_for;
 const MOUNTS: &str = include_str!("mounts.sh");
 pub(crate) const IMAGE: &str = include_str!("image.sh");
 
-/// Ends all containers and takes their groups away, which are no namespace's and would stay.
+/// Ends all containers and removes their cgroups, which belong to no namespace and would stay.
 pub(crate) const TAKE_DOWN: &str = r#"
     group=/sys/fs/cgroup/$1
     test -d "$group" || exit 0
@@ -26,23 +25,23 @@ pub(crate) const TAKE_DOWN: &str = r#"
         sleep 0.02
     done"#;
 
-/// How long Docker may take on a machine that has other things to do.
+/// How long Docker may take on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whose Docker it is.
+/// The origin of a Docker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Engine {
-    /// This system's own: 20.10 on Debian 12.
+    /// The Docker of this system: 20.10 on Debian 12.
     #[default]
     System,
-    /// That of Debian 13: 26.1.
+    /// The Docker of Debian 13: 26.1.
     Trixie,
-    /// That of the Debian after it: 28.5.
+    /// The Docker of the Debian after it: 28.5.
     Forky,
 }
 
 impl Engine {
-    /// The tree that it runs in; `scripts/tree` makes it.
+    /// The file tree that it runs in. `scripts/tree` makes it.
     fn tree(self) -> Option<String> {
         let release = match self {
             Self::System => return None,
@@ -53,14 +52,14 @@ impl Engine {
         Some(format!("{}/{release}", cache.as_deref().unwrap_or("/var/cache/tunwarden-lab")))
     }
 
-    /// Whether it makes rules for IPv6 without being told to.
+    /// Whether it makes rules for IPv6 by default.
     #[must_use]
     pub fn filters_ipv6(self) -> bool {
         self == Self::Forky
     }
 }
 
-/// A Docker engine; dropped, it and its containers are ended.
+/// A Docker engine. Dropping it ends it and its containers.
 #[derive(Debug)]
 pub struct Docker {
     machine: Machine,
@@ -97,10 +96,10 @@ impl Machine {
 }
 
 impl Docker {
-    /// Runs docker's client, which has to succeed.
+    /// Runs docker's client, which must succeed.
     ///
     /// # Errors
-    /// When it fails; with what it said.
+    /// When it fails. The error holds what it printed.
     pub fn cli<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<String> {
         let answer = self.with_mounts(["docker"].into_iter().chain(args)).succeed()?;
         Ok(answer.trim().to_owned())
@@ -111,11 +110,11 @@ impl Docker {
     /// # Errors
     /// As [`Docker::cli`].
     pub fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<String> {
-        // The first process of a container does not heed SIGTERM unless it wants to.
+        // The first process of a container ignores SIGTERM unless it has a handler.
         self.cli(["run", "--detach", "--stop-signal", "KILL"].into_iter().chain(args))
     }
 
-    /// Runs a line of bash in a container, whatever its answer.
+    /// Runs a bash script in a container. It may fail.
     ///
     /// # Errors
     /// When it cannot be run.
@@ -123,7 +122,7 @@ impl Docker {
         self.with_mounts(["docker", "exec", container, "bash", "-c", script]).run()
     }
 
-    /// Whose it is.
+    /// The origin of this Docker.
     #[must_use]
     pub fn engine(&self) -> Engine {
         self.engine
@@ -182,19 +181,19 @@ impl Docker {
         self.start()
     }
 
-    /// A further option from the next start on: `--live-restore`.
+    /// Adds an option for the next start, such as `--live-restore`.
     pub fn option(&mut self, option: &str) {
         self.options.push(option.into());
     }
 
-    /// A command among dockerd's file systems.
+    /// A command in the mount namespace of dockerd.
     fn with_mounts<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Cmd {
         let mounts = format!("--mount=/proc/{}/ns/mnt", self.mounts.id_inside());
         let args = args.into_iter().map(ToOwned::to_owned);
         self.machine.command(["nsenter".to_owned(), mounts].into_iter().chain(args))
     }
 
-    /// Unlike that of any other laboratory that runs.
+    /// A name that no other running laboratory uses.
     fn group(&self) -> String {
         format!("{}{}", groups::PREFIX, self.machine.pid())
     }
