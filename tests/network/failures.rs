@@ -115,7 +115,11 @@ fn a_closed_family_is_open_again_after_a_release() -> Result<()> {
         hide(lab, "ip6tables ip6tables-save ip6tables-restore")?;
         let lock = tunwarden(lab, ["lock"])?;
         ensure!(lock.status.code() == Some(1), "{lock:?}");
-        ensure!(lock.stderr.contains("sudo tunwarden release"), "no way out is told: {}", lock.stderr);
+        ensure!(
+            lock.stderr.contains("sudo tunwarden release"),
+            "the command that helps is missing: {}",
+            lock.stderr
+        );
         ensure!(lab.host().udp("[2001:db8:9::9]:4000")?.send()?.accepted == 0, "IPv6 is open");
         lab.host().succeed(["umount", "/usr/sbin"])?;
         let release = tunwarden(lab, ["release", "--yes"])?;

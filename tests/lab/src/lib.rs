@@ -1,9 +1,9 @@
 //! The laboratory of tunwarden's tests.
 //!
-//! A [`Lab`] has two machines in their own namespaces, `host` and `isp`, and links between them. Real services
-//! run in them: OpenVPN, a system bus, NetworkManager, Docker, a desktop session. Tests send traffic from the
-//! host ([`Probe`], [`Flood`]), capture it on the ISP's side ([`Capture`]) and check the capture with a
-//! [`Contract`]. The ISP's capture is the evidence. Reports of tunwarden about itself are not.
+//! A [`Lab`] has two machines in their own namespaces, `host` and `isp`, and links between them. Real
+//! services run in them: OpenVPN, a system bus, NetworkManager, Docker, a desktop session. Tests send
+//! traffic from the host ([`Probe`], [`Flood`]), capture it on the ISP's side ([`Capture`]) and check the
+//! capture with a [`Contract`]. The ISP's capture is the evidence. Reports of tunwarden about itself are not.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! NetworkManager with its OpenVPN plugin, on the machine's own bus and with its own files.
+//! NetworkManager with its OpenVPN plugin, on the machine's own bus and with the machine's own files.
 
 use std::time::Duration;
 
@@ -10,13 +10,12 @@ use crate::openvpn::{Protocol, Server, install_pki};
 use crate::uplink::Uplink;
 use crate::wait::wait_for;
 
-/// NetworkManager's own configuration here: it keeps its hands off DNS and off links that no
-/// profile names.
+/// The configuration of NetworkManager: it changes neither DNS nor links without a profile.
 const CONFIGURATION: &str = "[main]\nplugins=keyfile\ndns=none\nrc-manager=unmanaged\n\
                              no-auto-default=*\nhostname-mode=none\n\
                              [connectivity]\nenabled=false\n[logging]\nlevel=INFO\n";
 
-/// A running NetworkManager; dropped, it is killed.
+/// A running NetworkManager. Dropping it kills it.
 #[derive(Debug)]
 pub struct NetworkManager {
     machine: Machine,
@@ -27,7 +26,7 @@ impl Machine {
     /// Starts NetworkManager with no profiles and waits until it answers.
     ///
     /// # Errors
-    /// When it is missing or does not start; with its log.
+    /// When it is missing or does not start. The error holds its log.
     pub fn network_manager(&self, _bus: &SystemBus) -> Result<NetworkManager> {
         for folder in ["/etc/NetworkManager", "/var/lib/NetworkManager"] {
             self.succeed(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder])?;
@@ -40,7 +39,7 @@ impl Machine {
 }
 
 impl NetworkManager {
-    /// Runs nmcli, whatever its answer.
+    /// Runs nmcli. It may fail.
     ///
     /// # Errors
     /// When it cannot be run.
@@ -48,19 +47,19 @@ impl NetworkManager {
         self.machine.run(["nmcli"].into_iter().chain(args))
     }
 
-    /// Runs nmcli, which has to succeed.
+    /// Runs nmcli, which must succeed.
     ///
     /// # Errors
-    /// When it fails; with NetworkManager's log.
+    /// When it fails. The error holds NetworkManager's log.
     pub fn manage<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<String> {
         let command = self.machine.command(["nmcli"].into_iter().chain(args));
         command.succeed().with_context(|| self.process.log())
     }
 
-    /// Adds and activates an ethernet profile that keeps the addresses a link has.
+    /// Adds and activates an ethernet profile that keeps the addresses of a link.
     ///
     /// # Errors
-    /// When NetworkManager does not take or activate it.
+    /// When NetworkManager does not accept or activate it.
     pub fn add_ethernet(&self, link: &Uplink) -> Result<()> {
         let (name, address) = (&link.name, link.host.to_string());
         let gateway = link.router.addr().to_string();
@@ -98,7 +97,7 @@ impl NetworkManager {
         self.up(name)
     }
 
-    /// Adds a VPN profile for a server, and does not activate it.
+    /// Adds a VPN profile for a server without activating it.
     ///
     /// # Errors
     /// When NetworkManager does not take it.
@@ -106,7 +105,7 @@ impl NetworkManager {
         self.add_vpn_by(name, server, &server.options().address.to_string())
     }
 
-    /// Adds a VPN profile that names the server otherwise than by its address.
+    /// Adds a VPN profile with another text for the server than its address.
     ///
     /// # Errors
     /// When NetworkManager does not take it.
@@ -138,10 +137,10 @@ impl NetworkManager {
         .map(drop)
     }
 
-    /// Activates a profile and waits until it is.
+    /// Activates a profile and waits until it is active.
     ///
     /// # Errors
-    /// When it does not get there within a minute.
+    /// When it is not active within a minute.
     pub fn up(&self, name: &str) -> Result<()> {
         self.manage(["--wait", "60", "connection", "up", name]).map(drop)
     }
@@ -183,7 +182,7 @@ impl NetworkManager {
         self.process.kill().map(drop)
     }
 
-    /// Ends it, if it still runs, and starts it with the profiles it has.
+    /// Ends it if it still runs, and starts it with its existing profiles.
     ///
     /// # Errors
     /// When it does not end, or does not start.
@@ -193,9 +192,9 @@ impl NetworkManager {
         Ok(())
     }
 
-    /// Like [`NetworkManager::restart`], but waits only until it answers. Its start-up ends when every link has
-    /// settled: without a cable after five seconds, and once, in a random sequence that had also added routes
-    /// to the link, not within 30.
+    /// Like [`NetworkManager::restart`], but waits only until it answers, and not until its start-up ends.
+    /// The start-up ends when every link is stable. A link without a cable takes five seconds. In one random
+    /// sequence, which also added routes to the link, it took more than 30 seconds.
     ///
     /// # Errors
     /// As [`NetworkManager::restart`].
@@ -206,8 +205,8 @@ impl NetworkManager {
     }
 }
 
-/// Starts it and waits until what it says of itself begins so: whether it runs, and whether its start-up,
-/// in which every link settles, has ended.
+/// Starts it and waits until its status begins with this text. The status shows whether it runs, and whether
+/// its start-up has ended, after which every link is stable.
 fn start(machine: &Machine, goal: &str) -> Result<Process> {
     let process = machine.spawn(["NetworkManager", "--debug", "--system-config-dir=/run/lab/empty"])?;
     let mut last = String::new();

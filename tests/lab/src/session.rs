@@ -1,5 +1,5 @@
-//! A person's desktop session in a machine: a screen nobody looks at (Xvfb), a session bus, and what
-//! runs on them as an ordinary user. Root cannot speak to a user's session bus, so nothing here is root's.
+//! A user's desktop session in a machine: a virtual screen (Xvfb), a session bus, and programs of an ordinary
+//! user. Root cannot connect to a user's session bus, so no program here runs as root.
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -10,12 +10,12 @@ use anyhow::{Context, Result, ensure};
 use crate::machine::{Cmd, Machine, Output, Process};
 use crate::wait::{TIMEOUT, wait_for, wait_until};
 
-/// The person's home, and the session bus in it. Below `/run`, which is the machine's own.
+/// The user's home with the session bus. It is below the machine's own `/run`.
 const HOME: &str = "/run/person";
 /// The screen. Only this machine's processes see its socket.
 const SCREEN: &str = ":77";
 
-/// A session; dropped, all of it is killed.
+/// A session. Dropping it kills all of its processes.
 #[derive(Debug)]
 pub struct Session {
     machine: Machine,
@@ -50,7 +50,7 @@ impl Machine {
 }
 
 impl Session {
-    /// A command in the session, as the person.
+    /// A command in the session, as its user.
     pub fn command<A: Into<String>>(&self, args: impl IntoIterator<Item = A>) -> Cmd {
         let command = self.machine.command(args).user(&self.user);
         let variables = [
@@ -62,7 +62,7 @@ impl Session {
             ("LC_ALL", ""),
             ("LC_MESSAGES", ""),
             ("TZ", "UTC"),
-            // No accessibility bus, no portals: nothing that is not started here.
+            // No accessibility bus and no portals: only programs that the test starts.
             ("NO_AT_BRIDGE", "1"),
             ("GTK_USE_PORTAL", "0"),
         ];
@@ -77,7 +77,7 @@ impl Session {
         self.command(args).spawn()
     }
 
-    /// Runs a program of the session, which has to succeed.
+    /// Runs a program of the session, which must succeed.
     ///
     /// # Errors
     /// When it fails.
@@ -85,7 +85,7 @@ impl Session {
         self.command(args).succeed()
     }
 
-    /// Writes a file of the person's below the home: `.config/dunst/dunstrc`.
+    /// Writes a file of the user below the home, for example `.config/dunst/dunstrc`.
     ///
     /// # Errors
     /// On a failed write.
@@ -94,13 +94,13 @@ impl Session {
         self.machine.succeed(["chown", "-R", &self.user, HOME]).map(drop)
     }
 
-    /// Reads a file below the home; nothing, while it is not there.
+    /// Reads a file below the home. Returns nothing while the file does not exist.
     #[must_use]
     pub fn read(&self, path: &str) -> String {
         self.machine.read(&format!("{HOME}/{path}")).unwrap_or_default()
     }
 
-    /// A property, a call: anything that `busctl --user` can ask on the session's bus.
+    /// Runs `busctl --user` on the session bus, for example to read a property or to call a method.
     ///
     /// # Errors
     /// When busctl cannot be run.
@@ -112,7 +112,7 @@ impl Session {
     /// Waits until a name has an owner on the session's bus.
     ///
     /// # Errors
-    /// When it gets none within `bound`.
+    /// When it has no owner within `bound`.
     pub fn wait_for_name(&self, name: &str, bound: Duration) -> Result<()> {
         wait_for(&format!("{name} on the session bus"), bound, || {
             let words =
@@ -121,10 +121,10 @@ impl Session {
         })
     }
 
-    /// Makes a picture of the screen at a path of the real machine.
+    /// Writes a screenshot to a path of the real machine.
     ///
     /// # Errors
-    /// When there is none to be had.
+    /// When no screenshot can be made.
     pub fn screenshot(&self, path: &Path) -> Result<()> {
         let inside = format!("{HOME}/screen.png");
         self.succeed(["import", "-window", "root", &inside])?;
@@ -145,8 +145,8 @@ fn bus_address() -> String {
     format!("unix:path={HOME}/bus")
 }
 
-/// A bus of the person's that starts nothing by itself: the services of the real machine's desktop are
-/// not this session's.
+/// A session bus that activates no services. The services of the real machine's desktop do not belong to
+/// this session.
 fn start_bus(machine: &Machine, user: &str) -> Result<Process> {
     let configuration = format!(
         "<busconfig><type>session</type><listen>{}</listen><auth>EXTERNAL</auth>\

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// One link. The address is an end's own, with the length of the link's prefix.
+/// One link. Each address has the length of the link's prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uplink {
     /// The host's end: `eth0`.
@@ -72,7 +72,7 @@ impl Uplink {
     }
 }
 
-/// Lengths below the family's limit are the only way for these to fail.
+/// Fails only for a prefix length above the limit of the family.
 fn net4(octets: [u8; 4]) -> Ipv4Net {
     Ipv4Net::new_assert(octets.into(), 24)
 }

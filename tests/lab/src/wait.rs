@@ -1,24 +1,24 @@
-//! Waiting until something holds, with a bound. There is no other way to wait here.
+//! Waits with a timeout until a condition holds. The laboratory has no other way to wait.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// Bound of a wait for something that the laboratory itself needs, on a machine that is busy.
+/// How long something that the laboratory itself needs may take on a busy machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Shortest pause between two looks at a condition.
+/// Minimum pause between two checks of a condition.
 const SHORTEST: Duration = Duration::from_millis(5);
 
-/// Longest pause between two looks at a condition.
+/// Maximum pause between two checks of a condition.
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// The pause after a look, in times of how long the look took: a wait leaves the processors to what it
-/// waits for, also where each look starts a program.
+/// The pause after a check, as a multiple of the duration of the check. So a wait uses little processor time,
+/// also if each check starts a program.
 const PAUSE: u32 = 4;
 
-/// Waits until `holds` answers true; `what` names it in the error.
+/// Waits until `holds` returns true. The error contains `what`.
 ///
 /// # Errors
 /// When it does not hold within `bound`.
@@ -26,7 +26,7 @@ pub fn wait_until(what: &str, bound: Duration, mut holds: impl FnMut() -> bool) 
     wait_for(what, bound, || Ok(holds().then_some(())))
 }
 
-/// Waits until `look` finds something and hands it back; an error of `look` ends the wait.
+/// Waits until `look` returns a value, and returns it. An error of `look` ends the wait.
 ///
 /// # Errors
 /// When `look` fails, or finds nothing within `bound`.

@@ -1,4 +1,4 @@
-//! Commands run in a machine: to their end, or left running as a [`Process`].
+//! Commands in a machine: they run to their end, or keep running as a [`Process`].
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -14,10 +14,10 @@ use super::process::Process;
 use super::{Machine, user_named};
 use crate::wait::wait_for;
 
-/// No command of a test takes this long; one that does hangs.
+/// How long a command may take before the test treats it as hanging.
 const BOUND: Duration = Duration::from_secs(120);
 
-/// A command that is to be run in a machine.
+/// A command for a machine.
 #[derive(Debug, Clone)]
 pub struct Cmd {
     machine: Machine,
@@ -27,10 +27,10 @@ pub struct Cmd {
     user: Option<String>,
 }
 
-/// What a finished command left.
+/// The result of a finished command.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     /// Its standard output.
     pub stdout: String,
@@ -39,13 +39,13 @@ pub struct Output {
 }
 
 impl Machine {
-    /// A command to be given more than arguments: a user, an environment, an input.
+    /// A command with more than arguments: a user, an environment, an input.
     pub fn command<A: Into<String>>(&self, args: impl IntoIterator<Item = A>) -> Cmd {
         let args = args.into_iter().map(Into::into).collect();
         Cmd { machine: self.clone(), args, env: Vec::new(), stdin: String::new(), user: None }
     }
 
-    /// Runs a command to its end, whatever that is.
+    /// Runs a command to its end. It may fail.
     ///
     /// # Errors
     /// When it cannot be started or does not end within two minutes.
@@ -53,7 +53,7 @@ impl Machine {
         self.command(args).run()
     }
 
-    /// Runs a command that has to succeed, and hands back its standard output.
+    /// Runs a command that must succeed, and returns its standard output.
     ///
     /// # Errors
     /// As [`Machine::run`], and when it fails.
@@ -109,7 +109,7 @@ impl Cmd {
         Ok(Output { status, stdout, stderr })
     }
 
-    /// Runs it; it has to succeed.
+    /// Runs it. It must succeed.
     ///
     /// # Errors
     /// As [`Machine::succeed`].
@@ -119,7 +119,7 @@ impl Cmd {
         Ok(stdout)
     }
 
-    /// Starts it; its output goes to the process's log.
+    /// Starts it. Its output goes to the process's log.
     ///
     /// # Errors
     /// As [`Machine::spawn`].
@@ -151,12 +151,12 @@ impl Cmd {
     }
 }
 
-/// A file without a name: nothing is left on disk, and no reader has to keep up.
+/// A file without a name: it leaves nothing on the disk, and never blocks the writer.
 pub(super) fn memory(name: &str) -> Result<File> {
     Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
 }
 
-/// All of such a file, without moving the position its writer shares.
+/// Reads the whole file without a change of the position that its writer shares.
 pub(super) fn text_of(file: &File) -> Result<String> {
     let length = usize::try_from(file.metadata()?.len())?;
     let mut bytes = vec![0; length];

@@ -1,4 +1,4 @@
-//! Processes of a machine that a test did not start itself: what NetworkManager started.
+//! Processes of a machine that the test did not start itself, for example those of NetworkManager.
 
 use std::fs::{self, DirEntry};
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ impl Machine {
         let ours = self.holder.pids.metadata()?.ino();
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc")?.flatten() {
-            // A process that ends meanwhile is not there.
+            // A process that ends during the listing counts as absent.
             let is_ours = fs::metadata(entry.path().join("ns/pid")).is_ok_and(|ns| ns.ino() == ours);
             if let (true, Some(id)) = (is_ours && runs(&entry, program), id_of(&entry)) {
                 found.push(id);
@@ -30,7 +30,7 @@ impl Machine {
         Ok(found)
     }
 
-    /// Sends a signal to every process of a program in this machine; says how many there were.
+    /// Sends a signal to every process of a program in this machine. Returns their number.
     ///
     /// # Errors
     /// When there is none.
@@ -48,7 +48,7 @@ fn id_of(entry: &DirEntry) -> Option<u32> {
     entry.file_name().to_str()?.parse().ok()
 }
 
-/// By the first argument; the kernel cuts a process's name after 15 bytes.
+/// Compares the first argument, because the kernel cuts a process's name after 15 bytes.
 fn runs(entry: &DirEntry, program: &str) -> bool {
     let Ok(line) = fs::read(entry.path().join("cmdline")) else { return false };
     let first = line.split(|byte| *byte == 0).next().unwrap_or_default();

@@ -1,9 +1,8 @@
-//! The process that holds a machine's namespaces open, and through which they die.
+//! The process that keeps a machine's namespaces open. Its end removes them.
 //!
-//! It is `unshare` with a bash as process 1 of a new pid namespace, reading a pipe whose
-//! other end only the test holds. Whatever ends the test, SIGKILL included, closes that
-//! pipe; bash ends; and the kernel kills every process of the pid namespace and takes the
-//! mounts and the network with it. Nothing has to be cleaned up, so nothing can be forgotten.
+//! It is `unshare` with bash as process 1 of a new pid namespace. bash reads a pipe whose other end only
+//! the test holds. Every end of the test closes the pipe, also SIGKILL. Then bash ends, and the kernel kills
+//! every process of the pid namespace and removes the mounts and the network. No code has to clean up.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -15,13 +14,13 @@ use anyhow::{Context, Result, bail};
 use crate::guard;
 use crate::wait::{TIMEOUT, wait_for, wait_until};
 
-/// What process 1 of a machine does before it waits for the end.
+/// The script of process 1 of a machine before it waits for the end.
 const SETUP: &str = include_str!("setup.sh");
 
 /// The namespaces of one machine.
 #[derive(Debug)]
 pub(crate) struct Holder {
-    /// Process 1 of the machine, by its id outside.
+    /// The id of the machine's process 1, as seen from outside.
     pub(crate) pid: u32,
     pub(crate) network: File,
     pub(crate) mounts: File,
@@ -31,7 +30,7 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// Makes the namespaces and mounts, and comes back when they are ready.
+    /// Makes the namespaces and mounts, and returns when they are ready.
     pub(crate) fn new() -> Result<Self> {
         let mut unshare = Command::new("unshare")
             .args(["--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"])
@@ -76,7 +75,7 @@ impl Drop for Holder {
     }
 }
 
-/// `unshare` comes back only after the kernel has ended all of the pid namespace.
+/// `unshare` returns only after the kernel has ended all processes of the pid namespace.
 fn end(mut unshare: Child) {
     drop(unshare.stdin.take());
     let ended = || matches!(unshare.try_wait(), Ok(Some(_)) | Err(_));

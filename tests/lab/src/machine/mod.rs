@@ -1,7 +1,7 @@
-//! A machine of the laboratory: a network, a file system view and processes of its own.
+//! A machine of the laboratory with its own network, file system view and processes.
 //!
-//! Two ways lead in. A *thread* of the test enters the network only, opens its sockets
-//! there and leaves; a *command* is started in all of the machine's namespaces.
+//! There are two ways to act in it. A *thread* of the test enters only the network, opens its sockets there
+//! and leaves. A *command* starts in all of the machine's namespaces.
 
 mod command;
 mod find;
@@ -27,7 +27,7 @@ use self::holder::Holder;
 use self::process::Log;
 use crate::guard;
 
-/// A handle on a machine; clones are the same machine.
+/// A handle to a machine. Clones refer to the same machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
     name: &'static str,
@@ -36,7 +36,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Makes a machine with a loopback and nothing else.
+    /// Makes a machine with only a loopback.
     pub(crate) fn new(name: &'static str) -> Result<Self> {
         let holder = Arc::new(Holder::new().with_context(|| format!("machine {name}"))?);
         Ok(Self { name, holder, logs: Arc::default() })
@@ -48,13 +48,13 @@ impl Machine {
         self.name
     }
 
-    /// The machine's process 1 by its id outside, for tools that name a namespace by it.
+    /// The outside id of the machine's process 1. Some tools name a namespace by it.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.holder.pid
     }
 
-    /// Where a path of the machine is found from outside.
+    /// The outside path of a path in the machine.
     #[must_use]
     pub fn outside(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
@@ -94,10 +94,10 @@ impl Machine {
         fs::read_to_string(self.outside(path)).with_context(|| format!("{} {path}", self.name))
     }
 
-    /// Sets a network sysctl of the machine, such as `net.ipv4.ip_forward`.
+    /// Sets a network sysctl of the machine, for example `net.ipv4.ip_forward`.
     ///
     /// # Errors
-    /// When the kernel refuses it, or when it is not one of the network's.
+    /// When the kernel refuses it, or when it is not a network sysctl.
     pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
         let Some(key) = key.strip_prefix("net.") else {
             return Err(anyhow!("{key} would change the real machine"));
@@ -106,7 +106,7 @@ impl Machine {
         self.enter(|| fs::write(&path, value).with_context(|| format!("{path} = {value}")))
     }
 
-    /// Runs `act` in a thread that is in the machine's network. Sockets it opens stay there.
+    /// Runs `act` in a thread in the machine's network. Its sockets stay in that network.
     ///
     /// # Errors
     /// When the namespace cannot be entered or is refused by the guard, or when `act` fails.
@@ -121,18 +121,18 @@ impl Machine {
     pub(crate) fn enter_as<T: Send>(&self, user: &str, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let user = user_named(user)?;
         self.enter(move || {
-            // The ids a socket's owner is taken from; root's capabilities stay, and both end
-            // with the thread.
+            // The kernel takes a socket's owner from these ids. The thread keeps root's capabilities.
+            // The ids end with the thread.
             setfsgid(user.gid);
             setfsuid(user.uid);
             act()
         })
     }
 
-    /// Runs `act` in a thread that is in all namespaces of the machine; for starting processes.
+    /// Runs `act` in a thread in all namespaces of the machine, to start processes.
     fn inhabit<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         in_thread(|| {
-            // The guard reads /proc, which is another one after the mounts have changed.
+            // The guard reads /proc, which changes with the mount namespace.
             self.enter_network()?;
             unshare(CloneFlags::CLONE_FS)?;
             setns(&self.holder.names, CloneFlags::CLONE_NEWUTS)?;
@@ -161,7 +161,7 @@ impl Machine {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(log);
     }
 
-    /// What every process that was spawned here has said so far.
+    /// The output so far of every process that was spawned here.
     #[must_use]
     pub fn logs(&self) -> String {
         let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,9 +174,9 @@ impl Machine {
     }
 }
 
-/// Writes a file with its permissions. A process of its own writes a program: if this one did, a command
-/// that another test starts at the same moment could inherit the open file, and the kernel would refuse to
-/// run it ("text file busy").
+/// Writes a file with its permissions. A separate process writes an executable. Otherwise a command that
+/// another test starts at the same moment could inherit the open file, and the kernel would refuse to run
+/// the executable ("text file busy").
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     if mode & 0o111 == 0 {
         fs::write(path, content)?;
@@ -191,7 +191,7 @@ pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
 }
 
-/// A user of the system by name.
+/// Looks up a user of the system by name.
 pub(crate) fn user_named(name: &str) -> Result<User> {
     User::from_name(name)?.with_context(|| format!("no user {name} on this system"))
 }

@@ -1,4 +1,4 @@
-//! A process that was started in a machine, and what it said.
+//! A process in a machine, and its output.
 
 use std::fs::File;
 use std::process::{Child, ExitStatus};
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use super::command::text_of;
 use crate::wait::{TIMEOUT, wait_for};
 
-/// A running process; dropped, it is killed.
+/// A running process. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -20,7 +20,7 @@ pub struct Process {
     log: Log,
 }
 
-/// What a process has written; outlives it, and is shown when a test fails.
+/// The output of a process. It outlives the process, and is printed when a test fails.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     name: Arc<str>,
@@ -50,7 +50,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Its id as the processes of its machine see it, `daemon_pid` for example.
+    /// Its id inside the machine, for example for `daemon_pid`.
     #[must_use]
     pub fn id_inside(&self) -> i32 {
         self.inside
@@ -69,7 +69,7 @@ impl Process {
     /// Waits for a line that contains `pattern`, from the start of the log, and returns it.
     ///
     /// # Errors
-    /// When it does not come within `bound`, or the process ends before; with the log.
+    /// When the line does not come within `bound`, or the process ends before. The error holds the log.
     pub fn wait_for_line(&mut self, pattern: &str, bound: Duration) -> Result<String> {
         self.wait_for_lines(pattern, 1, bound)
     }
@@ -147,8 +147,8 @@ impl Drop for Process {
     }
 }
 
-/// The last of the ids the kernel lists is the one in the innermost namespace. It stays
-/// readable until the process has been waited for, so a short life does no harm.
+/// The last id in the kernel's list is the one in the innermost namespace. It stays readable until the parent
+/// has waited for the process, also for a process that ends quickly.
 fn id_inside(outside: u32) -> Result<i32> {
     let status = std::fs::read_to_string(format!("/proc/{outside}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).context("no NSpid")?;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::{Protocol, Server, pki};
 use crate::machine::{Machine, Process};
 
-/// What a client is to be like.
+/// The options of a client.
 #[derive(Debug, Clone)]
 #[must_use = "options do nothing until a client is started with them"]
 pub struct ClientOptions {
@@ -16,7 +16,7 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// A client of one server, with a tunnel that OpenVPN names: `tun0`.
+    /// A client of one server. OpenVPN chooses the name of the tunnel: `tun0`.
     pub fn of(server: &Server) -> Self {
         let options = server.options();
         let family = if options.address.is_ipv4() { '4' } else { '6' };
@@ -27,13 +27,13 @@ impl ClientOptions {
         Self { lines: vec![format!("remote {} {} {protocol}", options.address, options.port)] }
     }
 
-    /// A further server to fall over to.
+    /// Adds a further server for a failover.
     pub fn or(mut self, server: &Server) -> Self {
         self.lines.extend(Self::of(server).lines);
         self
     }
 
-    /// The unprivileged user it drops to, such as `nobody`.
+    /// Sets the unprivileged user of the client after the start, for example `nobody`.
     pub fn user(self, name: &str) -> Self {
         self.line(&format!("user {name}"))
     }
@@ -43,22 +43,22 @@ impl ClientOptions {
         self.line("persist-tun").line("persist-key")
     }
 
-    /// Calls `up` and `down` for a reconnect too.
+    /// Calls `up` and `down` also for a reconnect.
     pub fn up_restart(self) -> Self {
         self.line("up-restart")
     }
 
-    /// A program for `up`; quoted as OpenVPN wants it if it has arguments.
+    /// Sets a program for `up`. With arguments it must be quoted for OpenVPN.
     pub fn up(self, command: &str) -> Self {
         self.line(&format!("up {command}"))
     }
 
-    /// A program for `down`.
+    /// Sets a program for `down`.
     pub fn down(self, command: &str) -> Self {
         self.line(&format!("down {command}"))
     }
 
-    /// Any other line of an OpenVPN configuration.
+    /// Adds any other line of an OpenVPN configuration.
     pub fn line(mut self, line: &str) -> Self {
         self.lines.push(line.into());
         self
@@ -77,7 +77,7 @@ impl ClientOptions {
 }
 
 impl Machine {
-    /// Starts a client and does not wait: [`crate::openvpn::READY`] in its log is a connect.
+    /// Starts a client without waiting. [`crate::openvpn::READY`] in its log shows a connect.
     ///
     /// # Errors
     /// When it cannot be started.

@@ -1,4 +1,4 @@
-//! OpenVPN as it is: servers in the ISP, plain clients in the host.
+//! Real OpenVPN: servers in the ISP, plain clients in the host.
 
 mod client;
 mod pki;
@@ -10,10 +10,10 @@ pub use self::client::ClientOptions;
 pub(crate) use self::pki::{FOLDER as PKI, install as install_pki};
 pub use self::server::{Server, ServerOptions};
 
-/// The line with which a client or server says that it is ready, once for every connect.
+/// The line in the log of a client or server when it is ready, once for every connect.
 pub const READY: &str = "Initialization Sequence Completed";
 
-/// What carries the tunnel.
+/// The transport protocol of the tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// UDP.

@@ -1,4 +1,4 @@
-//! Keys and certificates, made once for a test process and worth nothing outside of it.
+//! Keys and certificates, made once for a test process. No other program uses them.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,13 +6,13 @@ use anyhow::Result;
 
 use crate::machine::Machine;
 
-/// Where a machine that uses them has them; in memory, like all of its `/run`.
+/// Their folder in a machine. It is in memory, like all of `/run`.
 pub(crate) const FOLDER: &str = "/run/lab/pki";
 const FILES: [&str; 5] = ["ca.crt", "server.crt", "server.key", "client.crt", "client.key"];
 
 static MADE: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
-/// Puts the files into a machine, and says in which folder.
+/// Writes the files to a machine, and returns their folder.
 pub(crate) fn install(machine: &Machine) -> Result<&'static str> {
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if made.is_none() {

@@ -1,4 +1,4 @@
-//! A VPN server in the ISP, which can be stopped, killed, silenced and changed.
+//! A VPN server in the ISP. A test can stop, kill, silence and change it.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -13,20 +13,20 @@ use crate::address::VPN;
 use crate::lab::Lab;
 use crate::machine::{Machine, Process};
 
-/// What a server is to be like; the default is UDP 1194 on [`VPN`] that takes all traffic.
+/// The options of a server. By default it uses UDP 1194 on [`VPN`] and carries all traffic of a client.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Where it listens: one of the ISP's addresses.
+    /// The address on which it listens: one of the ISP's.
     pub address: IpAddr,
-    /// The port it listens on.
+    /// The port on which it listens.
     pub port: u16,
-    /// What carries the tunnel.
+    /// The transport protocol of the tunnel.
     pub protocol: Protocol,
-    /// The network its clients get addresses from.
+    /// The network of its clients' addresses.
     pub pool: Ipv4Net,
-    /// Seconds between pings, and of silence after which a client starts over.
+    /// Seconds between pings, and seconds without packets after which a client reconnects.
     pub keepalive: (u32, u32),
-    /// What it pushes to clients.
+    /// The options that it pushes to clients.
     pub push: Vec<String>,
     /// Further lines of its configuration.
     pub extra: Vec<String>,
@@ -46,7 +46,7 @@ impl Default for ServerOptions {
     }
 }
 
-/// A running server; dropped, it is killed.
+/// A running server. Dropping it kills it.
 #[derive(Debug)]
 pub struct Server {
     isp: Machine,
@@ -67,7 +67,7 @@ impl Lab {
 }
 
 impl Server {
-    /// What it was made with.
+    /// Its options.
     #[must_use]
     pub fn options(&self) -> &ServerOptions {
         &self.options
@@ -91,7 +91,7 @@ impl Server {
         &mut self.process
     }
 
-    /// Ends it; clients are told nothing, but packets to it get a port unreachable.
+    /// Ends it. It sends nothing to clients, but later packets to it get a "port unreachable".
     ///
     /// # Errors
     /// When it does not end.
@@ -99,7 +99,7 @@ impl Server {
         self.process.stop().map(drop)
     }
 
-    /// Starts it again as it was.
+    /// Starts it again with the same options.
     ///
     /// # Errors
     /// When it does not end or does not start.
@@ -109,7 +109,7 @@ impl Server {
         Ok(())
     }
 
-    /// Starts it again with another pool, so that clients come back to another address.
+    /// Starts it again with another pool, so that clients get another address after a reconnect.
     ///
     /// # Errors
     /// As [`Server::restart`].
@@ -118,7 +118,7 @@ impl Server {
         self.restart()
     }
 
-    /// Stops answering without a word, as a dead server does.
+    /// Stops answering without a message, like a dead server.
     ///
     /// # Errors
     /// When it has ended.

@@ -1,5 +1,5 @@
-//! A container without Docker: a network namespace in a machine, behind a bridge or on a link itself, in
-//! which a thread floods.
+//! A container without Docker: a network namespace in a machine, behind a bridge or on a link itself. A
+//! thread in it floods.
 
 use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};
@@ -16,7 +16,7 @@ use crate::guard;
 use crate::machine::Machine;
 use crate::wait::{TIMEOUT, wait_until};
 
-/// Docker would give it this bridge and these addresses.
+/// A bridge and addresses as Docker gives them to a container.
 const BRIDGED: &str = "
     echo 1 >/proc/sys/net/ipv4/ip_forward
     ip netns add $1
@@ -31,7 +31,7 @@ const BRIDGED: &str = "
     ip -n $1 link set eth0 up
     ip -n $1 route add default via 172.17.0.1";
 
-/// Docker's macvlan driver would: on the first link of the laboratory, with an address of its LAN.
+/// A link as of Docker's macvlan driver: on the first link of the laboratory, with an address of its LAN.
 const MACVLAN: &str = "
     ip netns add $1
     ip link add link $2 name mv-$1 type macvlan mode bridge
@@ -52,7 +52,7 @@ pub struct Container {
     name: String,
 }
 
-/// A flood from a container; dropped, it stops.
+/// A flood from a container. Dropping it stops it.
 #[derive(Debug)]
 pub struct ContainerFlood {
     over: Arc<AtomicBool>,
@@ -61,7 +61,7 @@ pub struct ContainerFlood {
 }
 
 impl Machine {
-    /// Makes a container behind a bridge of its own, over which this machine routes it.
+    /// Makes a container behind its own bridge. This machine routes its packets.
     ///
     /// # Errors
     /// When the kernel refuses a name.
@@ -69,7 +69,7 @@ impl Machine {
         self.container(name, BRIDGED, bridge)
     }
 
-    /// Makes a container on a link itself: no rule of IP sees its packets, only the link's egress.
+    /// Makes a container on a link itself. Only the link's egress hook sees its packets. No IP table does.
     ///
     /// # Errors
     /// When the kernel refuses a name, or the link.
@@ -84,10 +84,10 @@ impl Machine {
 }
 
 impl Container {
-    /// Sends a tagged datagram this many times a second to an address and port, whatever becomes of it.
+    /// Sends a tagged datagram this many times per second to an address and port. It ignores refusals.
     ///
     /// # Errors
-    /// When the namespace cannot be entered, or no packet is tried within 30 seconds.
+    /// When the thread cannot enter the namespace, or sends no packet within 30 seconds.
     pub fn flood(&self, target: &str, tag: &str, per_second: u32) -> Result<ContainerFlood> {
         let target: SocketAddr = target.parse().with_context(|| target.to_owned())?;
         let network = File::open(self.machine.outside(format!("/run/netns/{}", self.name)))?;
@@ -101,7 +101,7 @@ impl Container {
             let socket = UdpSocket::bind(any)?;
             let (began, mut sent) = (Instant::now(), 0);
             while !stop.load(Ordering::Acquire) {
-                // Refused, or let out: both are tries.
+                // A refused packet counts as a try too.
                 let _ = socket.send_to(payload.as_bytes(), target);
                 sent += 1;
                 count.store(sent, Ordering::Release);
@@ -118,10 +118,10 @@ impl Container {
 }
 
 impl ContainerFlood {
-    /// Waits until `more` packets have been tried after this call.
+    /// Waits until the flood has tried to send `more` packets after this call.
     ///
     /// # Errors
-    /// When the flood has stopped by itself, or is far too slow.
+    /// When the flood has stopped by itself, or is too slow.
     pub fn await_more(&self, more: u64) -> Result<()> {
         let goal = self.tried.load(Ordering::Acquire) + more;
         wait_until("the container's packets", TIMEOUT, || self.tried.load(Ordering::Acquire) >= goal)

@@ -1,7 +1,7 @@
-//! A service that sends every datagram back, and counts them: the other end of a flow.
+//! A service that sends every datagram back and counts them. It is the other end of a flow.
 //!
-//! In the ISP it makes a flow that is ESTABLISHED for the host's firewall; in the host it
-//! tells whether an inbound packet got through.
+//! In the ISP its answers make a flow ESTABLISHED for the host's firewall. In the host it shows whether an
+//! inbound packet arrived.
 
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 
 use crate::machine::Machine;
 
-/// A running echo service; dropped, it ends.
+/// A running echo service. Dropping it ends it.
 #[derive(Debug)]
 pub struct Echo {
     over: Arc<AtomicBool>,
@@ -29,7 +29,7 @@ impl Machine {
     pub fn udp_echo(&self, address: &str) -> Result<Echo> {
         let socket =
             self.enter(|| UdpSocket::bind(address).with_context(|| format!("{} on {address}", self.name())))?;
-        // Only so that the thread notices the end.
+        // The timeout lets the thread notice the end.
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         let over = Arc::<AtomicBool>::default();
         let received = Arc::<AtomicU64>::default();
@@ -61,10 +61,10 @@ impl Drop for Echo {
 fn serve(socket: &UdpSocket, over: &AtomicBool, received: &AtomicU64) {
     let mut buffer = [0; 2048];
     while !over.load(Ordering::Acquire) {
-        // A time-out, or the ICMP error that an earlier answer met: neither ends anything.
+        // A timeout, or the ICMP error for an earlier answer: the service continues after both.
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
         received.fetch_add(1, Ordering::AcqRel);
-        // An answer that the machine's firewall refuses is a result of the test.
+        // The machine's firewall may refuse an answer. That is a result of the test, and not an error.
         let _ = socket.send_to(&buffer[..length], from);
     }
 }

@@ -1,4 +1,4 @@
-//! A flood: a probe repeated at a rate by a thread, while the test changes something.
+//! A flood: a thread repeats a probe at a fixed rate while the test changes something.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, ensure};
 use super::probe::{Probe, Sent, next_id};
 use crate::wait::{TIMEOUT, wait_until};
 
-/// A running flood; dropped, it stops.
+/// A running flood. Dropping it stops it.
 #[derive(Debug)]
 pub struct Flood {
     over: Arc<AtomicBool>,
@@ -19,10 +19,10 @@ pub struct Flood {
 }
 
 impl Probe {
-    /// Repeats the probe this many times a second until it is stopped.
+    /// Repeats the probe this many times per second until it is stopped.
     ///
     /// # Errors
-    /// When `per_second` is 0 or the first packet is not tried within 30 seconds.
+    /// When `per_second` is 0, or when the thread sends no packet within 30 seconds.
     pub fn flood(self, per_second: u32) -> Result<Flood> {
         ensure!(per_second > 0, "a flood of nothing");
         let pause = Duration::from_secs(1) / per_second;
@@ -39,10 +39,10 @@ impl Probe {
 }
 
 impl Flood {
-    /// Waits until `more` packets have been tried after this call.
+    /// Waits until the flood has tried to send `more` packets after this call.
     ///
     /// # Errors
-    /// When the flood has stopped by itself, or is far too slow.
+    /// When the flood has stopped by itself, or is too slow.
     pub fn await_more(&self, more: u64) -> Result<()> {
         let goal = self.tried.load(Ordering::Acquire) + more;
         wait_until("a flood's packets", TIMEOUT + Duration::from_secs(more / 20), || {
@@ -53,7 +53,7 @@ impl Flood {
     /// Stops it.
     ///
     /// # Errors
-    /// When its socket could not be had.
+    /// When its socket could not be opened.
     pub fn stop(mut self) -> Result<Sent> {
         self.end()
     }
@@ -71,7 +71,7 @@ impl Drop for Flood {
     }
 }
 
-/// Keeps to the rate on the whole: after a delay it catches up.
+/// Keeps the average rate: after a delay the flood sends faster until it has caught up.
 fn pour(probe: &Probe, pause: Duration, over: &AtomicBool, tried: &AtomicU64) -> Result<Sent> {
     let mut socket = probe.socket()?;
     let (start, id) = (Instant::now(), next_id());

@@ -1,4 +1,4 @@
-//! Frames byte by byte, sent as they are by a raw packet socket that calls them what the test wants.
+//! Frames byte by byte. A raw packet socket sends them unchanged, with a protocol that the test declares.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -21,8 +21,8 @@ const TO: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const FROM: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 impl Machine {
-    /// Sends a frame `count` times on a link, from a socket of the protocol `said`: that is what the kernel
-    /// takes the frame for. 0 makes the kernel read the frame.
+    /// Sends a frame `count` times on a link, from a socket of the protocol `said`. The kernel treats the
+    /// frame as this protocol. With 0 the kernel reads the protocol from the frame.
     ///
     /// # Errors
     /// When no socket can be had; a refusal is in [`Sent`].
@@ -89,7 +89,7 @@ pub fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     ethernet_to(TO, ethertype, payload)
 }
 
-/// The same to an address of one's choice.
+/// A frame of this EtherType to a given address.
 #[must_use]
 pub fn ethernet_to(to: [u8; 6], ethertype: u16, payload: &[u8]) -> Vec<u8> {
     [&to[..], &FROM, &ethertype.to_be_bytes(), payload].concat()

@@ -1,7 +1,7 @@
-//! A probe: a few packets from one user to one address, and what the sender saw of it.
+//! A probe: a few packets from one user to one address, and the sender's view of the result.
 //!
-//! A refusal by the firewall is a result here and never an error. Whether a packet left is
-//! for the capture to say: a sender that saw no error proves nothing.
+//! A refusal by the firewall is a result here and never an error. Only a capture shows whether a packet left:
+//! a sender without an error proves nothing.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Raw,
 }
 
-/// A probe to be sent from a machine.
+/// A probe from a machine.
 #[derive(Debug, Clone)]
 #[must_use = "a probe does nothing until it is sent"]
 pub struct Probe {
@@ -40,14 +40,14 @@ pub struct Probe {
     patience: Option<Duration>,
 }
 
-/// What the sender saw.
+/// The sender's view of the result.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Packets (for TCP, connects) the kernel took without an error.
+    /// Packets (for TCP, connects) that the kernel accepted without an error.
     pub accepted: u64,
-    /// Those it refused, by errno: 1 (EPERM) is a firewall's drop in OUTPUT.
+    /// Refused packets by errno: 1 (EPERM) is a firewall's drop in OUTPUT.
     pub refused: BTreeMap<i32, u64>,
-    /// Answers received; looked for only with [`Probe::await_answers`].
+    /// Received answers. Counted only with [`Probe::await_answers`].
     pub answered: u64,
 }
 
@@ -124,7 +124,7 @@ impl Probe {
         Ok(self)
     }
 
-    /// Sends on this interface whatever the routes say (SO_BINDTODEVICE).
+    /// Sends on this interface and ignores the routes (SO_BINDTODEVICE).
     pub fn on(mut self, device: &str) -> Self {
         self.device = Some(device.into());
         self
@@ -160,7 +160,7 @@ impl Probe {
         })
     }
 
-    /// A socket as this probe wants it; its owner is the thread's user.
+    /// A socket with the options of this probe. Its owner is the thread's user.
     pub(super) fn socket(&self) -> Result<Socket> {
         if let (Kind::Raw, Some(device)) = (self.kind, &self.device) {
             return raw::packet_socket(device);
@@ -230,7 +230,7 @@ impl Probe {
                 break;
             }
             socket.set_read_timeout(Some(left))?;
-            // An ICMP error shows up here as one of the socket's; it is no answer.
+            // The socket reports an ICMP error here. It is not an answer.
             let Ok(length) = socket.read(&mut buffer) else { continue };
             let received = &buffer[..length];
             let counts = self.kind != Kind::Echo || icmp::is_answer(self.target.ip(), id, received);
@@ -241,7 +241,7 @@ impl Probe {
 }
 
 impl Sent {
-    /// Counts the fate of one packet.
+    /// Counts the result of one packet.
     pub(super) fn note(&mut self, fate: io::Result<()>) {
         match fate {
             Ok(()) => self.accepted += 1,
@@ -262,7 +262,7 @@ fn parse(address: &str) -> Result<SocketAddr> {
     address.parse().with_context(|| format!("{address:?} is not ADDRESS:PORT"))
 }
 
-/// Ids tell the echoes of parallel probes apart.
+/// Makes ids that distinguish the echoes of parallel probes.
 pub(super) fn next_id() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Frames of a raw packet socket: they meet no rule of any protocol's tables.
+//! Frames of a raw packet socket. No IP table sees them.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ pub(super) fn packet_socket(device: &str) -> Result<Socket> {
     Ok(packets.into())
 }
 
-/// What a packet socket is bound to, to be on a link.
+/// The address that binds a packet socket to a link.
 pub(super) fn link_address(device: &str) -> Result<LinkAddr> {
     getifaddrs()?
         .filter(|link| link.interface_name == device)

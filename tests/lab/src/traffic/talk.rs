@@ -1,4 +1,4 @@
-//! One word over TCP, from an address of one's choice: whether a service can be reached.
+//! A short request over TCP from a given address, to test whether a service is reachable.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,7 +29,7 @@ impl Machine {
     }
 }
 
-/// A connect alone may have been taken by a proxy on the way.
+/// Sends a request and requires an answer, because a proxy may accept the connect without the service.
 fn get(mut stream: &TcpStream, patience: Duration) -> Result<String> {
     stream.set_read_timeout(Some(patience))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;

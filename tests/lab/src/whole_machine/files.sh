@@ -1,5 +1,5 @@
-# Holds a machine's disk: a tree that is shared and stays as it is, and what the machine writes, which is
-# gone with it. Docker's data is on a disk of its own, for overlays do not go upon overlays.
+# Holds a machine's disk: a shared read-only tree, and the writes of the machine, which end with it. Docker's
+# data is on a separate disk, because an overlay cannot be on another overlay.
 # $1: the tree.
 set -eu
 disk=/run/lab/machine

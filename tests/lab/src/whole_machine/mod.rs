@@ -1,9 +1,8 @@
-//! A whole machine: a Debian of its own that boots, reboots and powers off, with its own systemd, bus,
-//! NetworkManager and Docker, on a link of its own to the ISP.
+//! A whole machine: a Debian that boots, reboots and powers off, with its own systemd, bus, NetworkManager
+//! and Docker, and with its own link to the ISP.
 //!
-//! systemd-nspawn runs it inside the ISP's namespaces, so that the ISP's end of the link is there, and
-//! is listened on, from the first instant of a boot to the last of a power-off. Every boot has a new
-//! network; the disk stays.
+//! systemd-nspawn runs it inside the ISP's namespaces. So the ISP can capture on its end of the link from the
+//! first moment of a boot to the last of a power-off. Every boot has a new network. The disk stays.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,25 +23,25 @@ const FILES: &str = include_str!("files.sh");
 const BOOT: &str = include_str!("boot.sh");
 const ROUTER: &str = include_str!("router.sh");
 
-/// How long a machine may take to boot or to power off, on one that has other things to do.
+/// How long a machine may take to boot or to power off on a busy host.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How nspawn says that the machine wants to be powered on again.
+/// The exit code of nspawn if the machine reboots.
 const WANTS_REBOOT: i32 = 133;
 
-/// Which Debian.
+/// The release of Debian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// Debian 12.
     Bookworm,
     /// Debian 13.
     Trixie,
-    /// The Debian after it.
+    /// The release after Debian 13.
     Forky,
 }
 
 impl Release {
-    /// Where `scripts/tree machine` puts it.
+    /// The folder where `scripts/tree machine` writes it.
     fn tree(self) -> String {
         let release = match self {
             Self::Bookworm => "bookworm",
@@ -54,7 +53,7 @@ impl Release {
     }
 }
 
-/// A machine with its disk, powered on or not; dropped, it is gone.
+/// A machine with its disk, powered on or not. Dropping it removes it.
 #[derive(Debug)]
 pub struct WholeMachine {
     isp: Machine,
@@ -65,17 +64,17 @@ pub struct WholeMachine {
     boots: u32,
 }
 
-/// What runs while it is powered on.
+/// The processes of a machine that is powered on.
 #[derive(Debug)]
 struct Power {
     nspawn: Process,
-    /// The id, among the ISP's processes, of the machine's process 1.
+    /// The id of the machine's process 1 in the ISP's pid namespace.
     leader: u32,
     group: String,
 }
 
 impl Lab {
-    /// A machine that is not powered on yet, with a profile of NetworkManager's for its link.
+    /// Makes a machine that is powered off, with a NetworkManager profile for its link.
     ///
     /// # Errors
     /// When its tree is not there, or the kernel lacks overlays.
@@ -111,7 +110,7 @@ impl WholeMachine {
         &self.link
     }
 
-    /// Where a path on its disk is found from outside; a running machine sees every change.
+    /// The outside path of a path on its disk. A running machine sees every change.
     #[must_use]
     pub fn outside(&self, path: &str) -> PathBuf {
         let root = Path::new("/proc").join(self.disk.id().to_string()).join("root/run/lab/machine/root");
@@ -156,7 +155,7 @@ impl WholeMachine {
         self.power_on()
     }
 
-    /// Powers it off from within, and waits until it is.
+    /// Powers it off from within, and waits until it is off.
     ///
     /// # Errors
     /// When it is not running, or does not end.
@@ -169,8 +168,8 @@ impl WholeMachine {
     fn go_down(&mut self, how: &str) -> Result<ExitStatus> {
         self.succeed(["systemctl", "--no-block", how])?;
         let mut power = self.power.take().context("it is off")?;
-        // A network that is taken down loses its rules before its links, which no real machine does: this
-        // one stands until nspawn, which ends last, has taken the link away.
+        // When a network namespace ends, it loses its rules before its links. No real machine does this. So
+        // the namespace stays until nspawn, which ends last, has removed the link.
         let network = self.isp.outside(format!("/proc/{}/ns/net", power.leader));
         let network = fs::File::open(network).context("the machine's network")?;
         let status = power.nspawn.wait(TIMEOUT);
@@ -180,7 +179,7 @@ impl WholeMachine {
         status
     }
 
-    /// A command on the machine, by its root.
+    /// A command on the machine, as root.
     ///
     /// # Errors
     /// When it is not powered on.
@@ -191,7 +190,7 @@ impl WholeMachine {
         Ok(command.env("LC_ALL", "C.UTF-8").env("HOME", "/root"))
     }
 
-    /// Runs a command that has to succeed, and hands back its standard output.
+    /// Runs a command that must succeed, and returns its standard output.
     ///
     /// # Errors
     /// When it does not.
@@ -199,7 +198,7 @@ impl WholeMachine {
         self.command(args)?.succeed()
     }
 
-    /// Runs a line of shell that has to succeed.
+    /// Runs a shell script that must succeed.
     ///
     /// # Errors
     /// When it does not.
@@ -207,7 +206,7 @@ impl WholeMachine {
         self.succeed(["sh", "-euc", script])
     }
 
-    /// What a property of a unit is: `("tunwarden.service", "MainPID")`.
+    /// The value of a property of a unit, for example `("tunwarden.service", "MainPID")`.
     ///
     /// # Errors
     /// When systemd does not answer.
@@ -219,13 +218,13 @@ impl WholeMachine {
     /// Gives its Docker an image `lab` of busybox and bash.
     ///
     /// # Errors
-    /// When Docker does not take it.
+    /// When Docker does not accept it.
     pub fn import_image(&self) -> Result<()> {
         self.succeed(["sh", "-c", IMAGE])?;
         self.succeed(["docker", "import", "/run/lab/docker/image.tar", "lab"]).map(drop)
     }
 
-    /// Adds a profile for a VPN server, which nobody activates.
+    /// Adds a profile for a VPN server without activating it.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -244,14 +243,14 @@ impl WholeMachine {
         self.file(&format!("/etc/NetworkManager/system-connections/{name}.nmconnection"), profile, 0o600)
     }
 
-    /// What its journal holds of this boot, the newest last.
+    /// Its journal of this boot, the newest entry last.
     #[must_use]
     pub fn journal(&self) -> String {
         self.succeed(["journalctl", "--boot", "--no-pager", "--lines=400", "--output=short-monotonic"])
             .unwrap_or_else(|error| format!("no journal: {error:#}"))
     }
 
-    /// A command among the machine's disk and groups, but not on it.
+    /// A command in the mount namespace of the machine's disk, and not inside the machine.
     fn beside<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Cmd {
         let mounts = format!("--mount=/proc/{}/ns/mnt", self.disk.id_inside());
         let enter = ["nsenter".to_owned(), mounts, "--".to_owned()];
@@ -259,7 +258,7 @@ impl WholeMachine {
     }
 
     fn await_boot(&mut self) -> Result<()> {
-        // `degraded` is an answer, too: a test that breaks a unit looks at that itself.
+        // `degraded` counts as booted too: a test that breaks a unit checks the unit itself.
         self.command(["systemctl", "is-system-running", "--wait"])?.run().map(drop)
     }
 
@@ -290,7 +289,7 @@ impl Drop for WholeMachine {
     }
 }
 
-/// The child of nspawn whose systemd listens by now.
+/// The child of nspawn, after its systemd has started to listen.
 fn leader_of(nspawn: &Process) -> Option<u32> {
     let id = nspawn.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
@@ -298,6 +297,6 @@ fn leader_of(nspawn: &Process) -> Option<u32> {
     let child = children.find(|id| Path::new(&format!("/proc/{id}/root/run/systemd/private")).exists())?;
     let status = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    // Our own, the ISP's, and the machine's, where it is 1.
+    // The ids in our own namespace, in the ISP's, and in the machine's, where it is 1.
     ids.split_whitespace().rev().nth(1)?.parse().ok()
 }

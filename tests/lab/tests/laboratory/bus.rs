@@ -1,4 +1,4 @@
-//! The machine's own system bus takes a test's policies, and polkit runs on it.
+//! The machine's own system bus accepts a test's policies, and polkit runs on it.
 
 use anyhow::Result;
 use tunwarden_lab::with_lab;

@@ -1,5 +1,5 @@
-//! When the test's process is killed, nothing of its laboratory stays: but for groups of processes, which
-//! the next one takes away.
+//! After a kill of the test's process nothing of its laboratory stays except cgroups. The next laboratory
+//! removes them.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -46,7 +46,7 @@ fn groups_that_a_killed_test_leaves_go_with_the_next_laboratory() -> Result<()> 
     other.kill()
 }
 
-/// A test that is killed, and what it has said before.
+/// A test that is killed, and its output before.
 struct Victim {
     process: Child,
     said: Vec<String>,
@@ -87,7 +87,7 @@ fn with_services() -> Result<()> {
     let _server = lab.openvpn_server(ServerOptions::default())?;
     let bus = lab.host().system_bus()?;
     let _nm = lab.host().network_manager(&bus)?;
-    // Ends by nothing but a kill, and has left its parent.
+    // This process ends only by a kill, and its parent has ended.
     lab.host().succeed([
         "setsid",
         "-f",
@@ -117,7 +117,7 @@ fn with_containers() -> Result<()> {
     }
 }
 
-/// The groups at the top, as the kernel lists them.
+/// The top-level cgroups in the kernel's list.
 fn groups(lab: &Lab) -> Result<Vec<String>> {
     Ok(among_groups(lab, "ls")?.lines().map(ToOwned::to_owned).collect())
 }

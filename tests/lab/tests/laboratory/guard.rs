@@ -1,4 +1,4 @@
-//! The laboratory never acts in this machine's own network, and leaves nothing behind.
+//! The laboratory never acts in the real machine's own network, and leaves nothing behind.
 
 use std::fs::File;
 

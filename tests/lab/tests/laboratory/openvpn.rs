@@ -1,4 +1,4 @@
-//! A plain OpenVPN client and server, as later tests rely on them.
+//! The behaviour of a plain OpenVPN client and server on which other tests rely.
 
 use std::time::Duration;
 

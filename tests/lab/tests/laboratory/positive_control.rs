@@ -1,4 +1,5 @@
-//! The control of every leak test: without a firewall each kind of probe is seen, and counts.
+//! The control of every leak test: without a firewall the capture contains each kind of probe, and the
+//! contract counts it as a leak.
 
 use anyhow::Result;
 use tunwarden_lab::address::{INTERNET, INTERNET_V6};

@@ -1,4 +1,4 @@
-//! What `scripts/test` says at the end of all tests.
+//! What `scripts/test` prints at the end of all tests.
 
 use std::process::Command;
 
