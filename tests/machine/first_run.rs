@@ -12,7 +12,7 @@ use crate::support::package::{Packages, ROOT, succeed};
 
 on_each_release!(
     an_unattended_first_run_takes_the_place_of_the_articles_scripts,
-    where_nobody_confirms_everything_is_as_before,
+    an_unconfirmed_first_run_is_undone,
 );
 
 const HOST: &str = include_str!("../data/article-host.sh");
@@ -68,7 +68,7 @@ fn is_in_its_place(desk: &Desk) -> Result<()> {
     Ok(())
 }
 
-fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()> {
+fn an_unconfirmed_first_run_is_undone(release: Release) -> Result<()> {
     let packages = Packages::new()?;
     on_a_desk(release, |desk| {
         from_source(&desk.machine, &packages)?;
@@ -81,18 +81,18 @@ fn where_nobody_confirms_everything_is_as_before(release: Release) -> Result<()>
         let session =
             ["systemd-run", "--quiet", "--unit=session", "--property=StandardOutput=file:/run/said"];
         desk.machine.succeed(session.into_iter().chain(["sh", "-c", SESSION]))?;
-        wait_for("it is in force", SOON, || {
+        wait_for("the rules are in force", SOON, || {
             let said = desk.machine.shell("cat /run/said 2>/dev/null || true")?;
             Ok(said.contains("Type yes within").then_some(()))
         })?;
         desk.close()?;
-        desk.tried_in_vain("it waits for a word")?;
+        desk.tried_in_vain("init waits for a confirmation")?;
         // The user is locked out: the session ends with all its processes.
         desk.machine.succeed(["systemctl", "stop", "session.service"])?;
-        desk.tried_in_vain("its session is gone")?;
-        ensure!(held(&desk.machine)? != before, "it was not in force");
+        desk.tried_in_vain("the session has ended")?;
+        ensure!(held(&desk.machine)? != before, "the rules were not in force");
 
-        wait_for("the guard is done", SOON * 6, || {
+        wait_for("the guard has ended", SOON * 6, || {
             Ok((!desk.machine.command(["pgrep", "-f", "init --undo"])?.run()?.status.success()).then_some(()))
         })?;
         is_as_before(&desk.machine, &before)?;

@@ -8,7 +8,7 @@ use tunwarden_lab::{Release, WholeMachine, wait_for};
 use crate::desk::{Desk, SOON, on_a_guarded_desk};
 use crate::on_each_release;
 
-on_each_release!(a_client_without_hooks_is_heard_at_its_socket);
+on_each_release!(a_client_without_hooks_is_read_at_its_socket);
 
 /// Debian's two units for a client. Each has its own configuration folder and its own socket folder.
 const CLIENT: Plain = Plain {
@@ -23,7 +23,7 @@ const OLDER: Plain = Plain {
 };
 
 /// Sockets that the agent cannot use, and what it reports about them.
-const DEAF: [(&str, &str, &str); 3] = [
+const UNUSABLE: [(&str, &str, &str); 3] = [
     ("root", "management /root/a.sock unix", "line 2: management: \"/root/a.sock\" is hidden from the agent"),
     ("tmp", "management /tmp/a.sock unix", "line 2: management: \"/tmp/a.sock\" is hidden from the agent"),
     (
@@ -42,17 +42,17 @@ struct Plain {
     management: &'static str,
 }
 
-fn a_client_without_hooks_is_heard_at_its_socket(release: Release) -> Result<()> {
+fn a_client_without_hooks_is_read_at_its_socket(release: Release) -> Result<()> {
     on_a_guarded_desk(release, |desk| {
         desk.wait_for_state("locked")?;
         desk.machine.file("/etc/openvpn/lab/password", "secret\n", 0o600)?;
 
         connects(desk, &CLIENT)?;
-        its_loss_is_heard(desk)?;
+        its_loss_is_reported(desk)?;
         let client = desk.machine.unit(CLIENT.unit, "MainPID")?;
         desk.machine.succeed(["kill", "-USR1", &client])?;
         is_lost(desk, 2)?;
-        protected_by_its_word(desk, "office")?;
+        protected_by_its_management_socket(desk, "office")?;
         ensure!(desk.machine.unit(CLIENT.unit, "MainPID")? == client, "the client was restarted");
         desk.tried_in_vain("the client reconnected")?;
         desk.machine.succeed(["systemctl", "stop", CLIENT.unit])?;
@@ -63,7 +63,7 @@ fn a_client_without_hooks_is_heard_at_its_socket(release: Release) -> Result<()>
         unusable_sockets_are_reported(desk)?;
         desk.machine.succeed(["systemctl", "enable", "--quiet", OLDER.unit])?;
         desk.machine.reboot()?;
-        protected_by_its_word(desk, "home").context("after a boot")?;
+        protected_by_its_management_socket(desk, "home").context("after a boot")?;
         desk.flows()?;
         desk.tried_in_vain("the machine was booted, and its client with it")
     })
@@ -81,12 +81,12 @@ fn connects(desk: &Desk, client: &Plain) -> Result<()> {
     desk.machine.file(client.configuration, text, 0o600)?;
     desk.machine.succeed(["systemctl", "start", client.unit])?;
     let name = client.unit.split(['@', '.']).nth(1).context("a unit of a name")?;
-    protected_by_its_word(desk, name)?;
+    protected_by_its_management_socket(desk, name)?;
     desk.flows()?;
     desk.tried_in_vain(&format!("{} is up", client.unit))
 }
 
-fn protected_by_its_word(desk: &Desk, name: &str) -> Result<()> {
+fn protected_by_its_management_socket(desk: &Desk, name: &str) -> Result<()> {
     desk.wait_for_state("protected")?;
     let status = status(&desk.machine)?;
     let tunnel = &status["tunnels"][0];
@@ -98,17 +98,17 @@ fn protected_by_its_word(desk: &Desk, name: &str) -> Result<()> {
 }
 
 /// Stops the server. The client's own `ping-restart` notices it, and its tunnel stays up.
-fn its_loss_is_heard(desk: &mut Desk) -> Result<()> {
+fn its_loss_is_reported(desk: &mut Desk) -> Result<()> {
     desk.server.silence()?;
     desk.wait_for_state("lost")?;
     is_lost(desk, 1)?;
     let status = status(&desk.machine)?;
     ensure!(status["loss"]["seen_by"] == "management", "who saw it: {status}");
     let routes = desk.machine.succeed(["ip", "route", "show", "0.0.0.0/1"])?;
-    ensure!(routes.contains("tun0"), "the link would have said it too: {routes}");
+    ensure!(routes.contains("tun0"), "the link shows the loss too: {routes}");
     desk.tried_in_vain("the server is dead")?;
     desk.server.restart()?;
-    protected_by_its_word(desk, "office")?;
+    protected_by_its_management_socket(desk, "office")?;
     desk.flows()?;
     desk.tried_in_vain("the server is back")
 }
@@ -125,12 +125,12 @@ fn is_lost(desk: &Desk, times: usize) -> Result<()> {
 
 /// Checks that the agent's log and the doctor report each unusable socket.
 fn unusable_sockets_are_reported(desk: &Desk) -> Result<()> {
-    for (name, lines, _) in DEAF {
+    for (name, lines, _) in UNUSABLE {
         let path = format!("/etc/openvpn/client/{name}.conf");
         desk.machine.file(&path, format!("remote 198.51.100.7\n{lines}\n"), 0o600)?;
     }
     let doctor = desk.machine.shell("tunwarden doctor || true")?;
-    for (name, _, why) in DEAF {
+    for (name, _, why) in UNUSABLE {
         let line = format!("/etc/openvpn/client/{name}.conf: left out of it: {why}");
         ensure!(doctor.contains(&line), "the doctor does not say {line}: {doctor}");
         wait_for(&line, SOON, || Ok(journal(&desk.machine)?.contains(&line).then_some(())))?;

@@ -22,13 +22,13 @@ fn lasting() -> ServerOptions {
 
 /// Waits until the client has reconnected to the next server. It may try the dead server first.
 fn goes_on(lab: &Lab) -> Result<()> {
-    wait_for("the client goes on", Duration::from_secs(90), || {
+    wait_for("the client reconnects", Duration::from_secs(90), || {
         Ok((support::status(lab)?["state"] == "protected").then_some(()))
     })
 }
 
 #[test]
-fn networkmanagers_client_goes_on_to_the_next_server_by_itself() -> Result<()> {
+fn networkmanagers_client_connects_to_the_next_server_by_itself() -> Result<()> {
     with_lab(|lab| {
         let mut desktop = Desktop::between(lab, CONFIG, lasting(), "198.51.100.7 198.51.100.8")?;
         desktop.connect()?;
@@ -53,7 +53,7 @@ fn networkmanagers_client_goes_on_to_the_next_server_by_itself() -> Result<()> {
 }
 
 #[test]
-fn a_plain_client_goes_on_to_its_next_remote() -> Result<()> {
+fn a_plain_client_connects_to_its_next_remote() -> Result<()> {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;

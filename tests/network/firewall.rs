@@ -177,7 +177,7 @@ fn a_refused_commit_closes(backend: Backend, from: From) -> Result<()> {
         lab.host().succeed(["umount", plugin])?;
         check_first(&backend.chain(lab, "iptables", "OUTPUT")?, "OUTPUT_VPN_KILL_SWITCH", "-")?;
         backend.lock(lab, KNOWN)?;
-        ensure!(tunwarden(lab, ["verify"])?.status.success(), "not mended once the match is there");
+        ensure!(tunwarden(lab, ["verify"])?.status.success(), "not repaired once the match is there");
         release(lab, backend)
     })
 }

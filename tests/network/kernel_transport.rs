@@ -139,7 +139,7 @@ fn without_a_mark_a_named_profile_opens_its_exact_endpoint_and_any_other_profile
         save(lab, &profile(0, PEER))?;
         stand_in(lab)?;
         let mut first = agent(lab, "")?;
-        wait_for("it is said", SOON, || {
+        wait_for("the agent logs it", SOON, || {
             let said = "wg: its servers are left out: the kernel itself sends there";
             Ok((first.log().matches(said).count() == 1).then_some(()))
         })?;

@@ -195,7 +195,7 @@ fn no_flush_of_iptables_opens_anything() -> Result<()> {
             contract()?.check(&capture.so_far()?[from..]).with_context(|| flush.to_owned())?;
         }
         let verify = tunwarden(lab, ["verify"])?;
-        ensure!(verify.stdout.contains("iptables filter:"), "verify says nothing of it: {verify:?}");
+        ensure!(verify.stdout.contains("iptables filter:"), "verify does not report it: {verify:?}");
         ensure!(!verify.stdout.contains("nft "), "{}", verify.stdout);
         let layers = status(lab)?["layers"].clone();
         ensure!(layers[0]["enforced"] == false && layers[1]["enforced"] == true, "{layers}");

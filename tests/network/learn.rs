@@ -134,7 +134,7 @@ fn a_profile_with_ten_thousand_remotes_and_invalid_ones_is_bounded() -> Result<(
             Ok((count == 10_001 && status["enforced"] == true).then_some(()))
         })?;
         let log = agent.log();
-        ensure!(log.contains("(and 6 more)"), "the lies are not said");
+        ensure!(log.contains("(and 6 more)"), "the invalid remotes are not reported");
         let send = |target: &str, user: &str, tag: &str| -> Result<()> {
             lab.host().udp(target)?.from_user(user).tag(tag).count(20).send().map(drop)
         };
@@ -155,7 +155,7 @@ fn a_profile_with_ten_thousand_remotes_and_invalid_ones_is_bounded() -> Result<(
         })?;
         ensure!(
             agent.log().contains("many: 3617 of its servers are left out"),
-            "what is left out is not said"
+            "the omitted remotes are not reported"
         );
         send("198.51.100.8:1194", "root", "roots")?;
         await_seen(&capture, "roots")?;
@@ -295,7 +295,9 @@ fn a_hosts_file_that_cannot_be_written_is_reported_and_the_rules_have_the_server
         wait_for("its addresses are allowed", SOON, || {
             Ok((status(lab)?["bootstrap"] == servers).then_some(()))
         })?;
-        wait_for("it is said", SOON, || Ok(agent.log().contains("cannot write /etc/hosts").then_some(())))?;
+        wait_for("the agent logs it", SOON, || {
+            Ok(agent.log().contains("cannot write /etc/hosts").then_some(()))
+        })?;
         assert_eq!(host.read("/etc/hosts")?, hosts);
         assert_eq!(dns.asked(), BTreeSet::from(["vpn.example.net".to_owned()]));
         ensure!(status(lab)?["enforced"] == true);

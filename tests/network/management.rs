@@ -99,7 +99,7 @@ fn a_socket_in_a_folder_that_others_can_write_is_not_used_and_is_reported() -> R
         lab.host().succeed(["mkdir", "-p", "-m", "1777", "/run/open"])?;
         let options = ClientOptions::of(&server).line("management /run/open/lab.sock unix");
         let mut client = connect(lab, &options)?;
-        wait_for("it is said", SOON, || {
+        wait_for("the agent logs it", SOON, || {
             Ok(agent.log().contains("others than root can write /run/open").then_some(()))
         })?;
         flows(lab)?;
@@ -123,7 +123,7 @@ fn another_program_on_the_management_socket_is_left_connected() -> Result<()> {
         let mut other = lab.host().spawn(["python3", "-c", &talk])?;
         other.wait_for_line("OpenVPN Management Interface", SOON)?;
         let agent = agent(lab, CONFIG)?;
-        wait_for("it is said", SOON, || {
+        wait_for("the agent logs it", SOON, || {
             Ok(agent.log().contains("another program speaks to the client").then_some(()))
         })?;
         ensure!(other.is_running() && status(lab)?["state"] == "locked", "{}", agent.log());
@@ -213,7 +213,7 @@ fn an_impostor_who_listens_as_another_user_is_neither_asked_nor_believed() -> Re
         let address = address.with_context(|| format!("no address: {shown}"))?;
 
         let mut impostor = speaker(lab, "daemon", address)?;
-        wait_for("it is said", SOON, || {
+        wait_for("the agent logs it", SOON, || {
             Ok(agent.log().contains("is at its other end, who is neither root nor").then_some(()))
         })?;
         impostor.wait_for_line("asked b''", SOON).context("the agent sent a command to the impostor")?;

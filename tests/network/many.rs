@@ -111,7 +111,7 @@ fn a_set_holds(backend: Backend) -> Result<()> {
             ensure!(verify.status.code() == Some(4), "{said}: {verify:?}");
             ensure!(verify.stdout.contains(said), "{said}: {}", verify.stdout);
             backend.lock(lab, &servers(1, 100))?;
-            ensure!(tunwarden(lab, ["verify"])?.status.success(), "not mended: {said}");
+            ensure!(tunwarden(lab, ["verify"])?.status.success(), "not repaired: {said}");
         }
         check_packets(lab, "mended")?;
 
@@ -201,7 +201,7 @@ fn rules_take_the_place(script: Option<&str>, said: &str) -> Result<()> {
         ensure!(tunwarden(lab, ["verify"])?.status.success(), "verify: {:?}", tunwarden(lab, ["verify"])?);
         if script.is_none() {
             let check = tunwarden(lab, ["check"])?;
-            ensure!(check.stdout.contains("apt install ipset"), "check says nothing: {}", check.stdout);
+            ensure!(check.stdout.contains("apt install ipset"), "check does not report it: {}", check.stdout);
         }
         Ok(())
     })
@@ -240,7 +240,7 @@ fn the_agent_repairs_a_set_and_reports_it() {
         ensure!(lab.host().udp("203.0.113.9:1194")?.send()?.accepted == 1, "the control failed");
         ensure!(tunwarden(lab, ["verify"])?.status.code() == Some(4), "verify sees nothing");
         agent.wait_for_line("foreign: 203.0.113.9,udp:1194", SOON)?;
-        ensure!(tunwarden(lab, ["verify"])?.status.success(), "not mended");
+        ensure!(tunwarden(lab, ["verify"])?.status.success(), "not repaired");
         ensure!(status(lab)?["repairs"] == 1, "{}", status(lab)?);
         check_packets(lab, "mended by the agent")
     })

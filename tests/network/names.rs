@@ -102,7 +102,7 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
         let desktop = &named.desktop;
         named.await_allowance(&["198.51.100.7"])?;
         // The pin follows the rules.
-        wait_for("the pin stands", SOON, || {
+        wait_for("the pin exists", SOON, || {
             let hosts = lab.host().read("/etc/hosts")?;
             let stands = hosts.starts_with(HOSTS) && hosts.contains("\n198.51.100.7 vpn.example.net\n");
             Ok(stands.then_some(()))
@@ -114,7 +114,7 @@ fn a_server_with_a_name_is_found_pinned_and_followed_when_it_moves() -> Result<(
             [("cat >/etc/hosts", "127.0.0.1 localhost\n"), ("cat >/etc/h && mv /etc/h /etc/hosts", HOSTS)]
         {
             lab.host().command(["sh", "-ec", write]).stdin(text).succeed()?;
-            wait_for("the pin stands again", SOON, || {
+            wait_for("the pin exists again", SOON, || {
                 let hosts = lab.host().read("/etc/hosts")?;
                 let stands = hosts.starts_with(text) && hosts.contains("\n198.51.100.7 vpn.example.net\n");
                 Ok(stands.then_some(()))
@@ -182,7 +182,7 @@ fn a_pin_whose_address_is_no_longer_served_expires_and_the_vpn_comes_back_by_its
         let hosts = lab.host().read("/etc/hosts")?;
         ensure!(hosts.contains("198.51.100.8 vpn.example.net"), "{hosts}");
         ensure!(!hosts.contains("198.51.100.7"), "the pin still has the old address: {hosts}");
-        desktop.story.check("all the while", &questions(&[&desktop.server, &moved])?)
+        desktop.story.check("the whole time", &questions(&[&desktop.server, &moved])?)
     })
 }
 
@@ -344,7 +344,7 @@ fn hostile_answers_widen_nothing_and_the_true_one_still_counts() -> Result<()> {
             assert_eq!(endpoints(lab)?, BTreeSet::new(), "{manner:?}");
             log = refused()?;
         }
-        ensure!(log.contains("vpn.example.net"), "nobody says what was wrong: {log}");
+        ensure!(log.contains("vpn.example.net"), "the log does not name the fault: {log}");
         assert_eq!(lab.host().read("/etc/hosts")?, HOSTS);
 
         // An answer that is too large for a datagram comes over TCP. The agent uses a part of it.
@@ -365,7 +365,7 @@ fn a_hosts_file_that_is_a_link_is_unchanged_and_the_rules_have_the_servers() -> 
         lab.host().succeed(["sh", "-c", "rm -f /etc/hosts; ln -s /etc/hosts.real /etc/hosts"])?;
         let named = Named::new(lab, ROOTS, &["198.51.100.7"])?;
         named.await_allowance(&["198.51.100.7"])?;
-        wait_for("it is said", SOON, || {
+        wait_for("the agent logs it", SOON, || {
             Ok(named.desktop.agent.log().contains("/etc/hosts is a symbolic link").then_some(()))
         })?;
         assert_eq!(lab.host().read("/etc/hosts.real")?, HOSTS);

@@ -146,7 +146,10 @@ fn the_kernel_is_believed_when_networkmanager_still_calls_it_activated() -> Resu
             let seen_by = support::status(lab)?["loss"]["seen_by"].clone();
             ensure!(seen_by == "links", "{harm}: seen by {seen_by}");
             let active = desktop.nm.manage(["-t", "-f", "NAME,STATE", "connection", "show", "--active"])?;
-            ensure!(active.contains("lab:activated"), "{harm}: the test has lost its point: {active}");
+            ensure!(
+                active.contains("lab:activated"),
+                "{harm}: NetworkManager does not call it activated: {active}"
+            );
             desktop.nm.down("lab")?;
             desktop.signals.wait_for("locked", count)?;
         }

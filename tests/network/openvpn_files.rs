@@ -194,7 +194,7 @@ fn files_that_only_look_like_root_s_are_refused_and_reported() -> Result<()> {
         let log = agent.log();
         for name in ["foreign", "open", "link", "pipe", "folder"] {
             let said = format!("/etc/openvpn/{name}.conf: left out: ");
-            ensure!(log.matches(&said).count() == 1, "{name} is not said once: {log}");
+            ensure!(log.matches(&said).count() == 1, "{name} is not reported once: {log}");
         }
         ensure!(
             log.contains("lies.conf: left out of it: line 1: \"127.0.0.1\"") && log.contains("(and 4 more)")

@@ -38,7 +38,7 @@ fn a_killed_client_is_brought_back_by_the_vpn_alone() -> Result<()> {
         ensure!(steps(&desktop, 0) == ["Vpn"], "{:?}", steps(&desktop, 0));
         // A connected VPN is not changed.
         let before = desktop.signals.states().len();
-        reconnect(&desktop, "it stands")?;
+        reconnect(&desktop, "the VPN is up")?;
         ensure!(desktop.signals.states().len() == before, "{:?}", desktop.signals.states());
         // A VPN that the user ended reconnects when the user asks.
         desktop.nm.down("lab")?;

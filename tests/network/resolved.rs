@@ -74,7 +74,7 @@ fn await_allowed(lab: &Lab, addresses: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn behind_systemd_resolved_the_server_is_found_and_nobody_else_asks() -> Result<()> {
+fn behind_systemd_resolved_only_the_agent_looks_names_up() -> Result<()> {
     with_lab(|lab| {
         let dns = lab.isp().dns(ROUTER)?;
         dns.set(NAME, &["198.51.100.7"])?;

@@ -39,7 +39,7 @@ fn every_verb_has_a_page_an_example_and_a_place_in_each_completion() -> Result<(
                 "{name} lacks {title}"
             );
         }
-        ensure!(verb.get_about().is_some(), "{name} says nothing of itself");
+        ensure!(verb.get_about().is_some(), "{name} has no description");
         let example = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
         ensure!(name == "hook" || example.contains("Examples:\n"), "{name} has no example");
         for shell in ["tunwarden.bash", "_tunwarden", "tunwarden.fish"] {

@@ -43,11 +43,13 @@ fn a_port_that_docker_proxy_serves_is_open_to_the_lan_only(engine: Engine) -> Re
         let rules = || Ok::<_, anyhow::Error>(chain(lab, "ip6tables", "RELATED_AND_ESTABLISHED")?.join("\n"));
         ensure!(rules()?.contains("--dport 8080"), "{}", rules()?);
         docker.cli(["stop", "web"])?;
-        wait_for("its rule goes", SOON, || Ok((!rules()?.contains("--dport 8080")).then_some(())))?;
+        wait_for("the rule is removed", SOON, || Ok((!rules()?.contains("--dport 8080")).then_some(())))?;
         docker.cli(["start", "web"])?;
-        wait_for("and comes back", SOON, || Ok(rules()?.contains("--dport 8080").then_some(())))?;
+        wait_for("the rule exists again", SOON, || Ok(rules()?.contains("--dport 8080").then_some(())))?;
         docker.stop()?;
-        wait_for("it goes with Docker", SOON, || Ok((!rules()?.contains("--dport 8080")).then_some(())))?;
+        wait_for("the rule is removed with Docker", SOON, || {
+            Ok((!rules()?.contains("--dport 8080")).then_some(()))
+        })?;
         drop(running);
 
         docker.start()?;

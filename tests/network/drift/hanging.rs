@@ -88,7 +88,7 @@ fn answers_during_a_commit(lab: &Lab, supervised: &Supervised) -> Result<()> {
     supervised.pings_on()
 }
 
-fn the_agent_goes_on_while(tool: &str) -> Result<()> {
+fn the_agent_continues_while(tool: &str) -> Result<()> {
     with_lab(|lab| {
         fake_tool(lab, tool, HANGING)?;
         let _bus = bus(lab)?;
@@ -114,22 +114,22 @@ fn the_agent_goes_on_while(tool: &str) -> Result<()> {
 }
 
 #[test]
-fn an_agent_goes_on_while_iptables_restore_hangs() {
-    the_agent_goes_on_while("iptables-nft-restore").unwrap();
+fn an_agent_continues_while_iptables_restore_hangs() {
+    the_agent_continues_while("iptables-nft-restore").unwrap();
 }
 
 #[test]
-fn an_agent_goes_on_while_ip6tables_save_hangs() {
-    the_agent_goes_on_while("ip6tables-nft-save").unwrap();
+fn an_agent_continues_while_ip6tables_save_hangs() {
+    the_agent_continues_while("ip6tables-nft-save").unwrap();
 }
 
 #[test]
-fn an_agent_goes_on_while_nft_hangs() {
-    the_agent_goes_on_while("nft").unwrap();
+fn an_agent_continues_while_nft_hangs() {
+    the_agent_continues_while("nft").unwrap();
 }
 
 #[test]
-fn an_agent_goes_on_while_somebody_holds_the_lock_of_iptables_legacy() {
+fn an_agent_continues_while_another_process_holds_the_lock_of_iptables_legacy() {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let supervised = Supervised::start(lab, &Backend::Legacy.config(""))?;

@@ -62,7 +62,7 @@ fn changes_of_others_to_our_tables_are_named_and_repaired() -> Result<()> {
             ensure!(verify.stdout.contains(named), "{damage}: {}", verify.stdout);
             ensure!(tunwarden(lab, ["status"])?.status.code() == Some(4), "status does not notice {damage}");
             lock(lab, KNOWN)?;
-            ensure!(tunwarden(lab, ["verify"])?.status.success(), "not mended: {damage}");
+            ensure!(tunwarden(lab, ["verify"])?.status.success(), "not repaired: {damage}");
         }
         Ok(())
     })

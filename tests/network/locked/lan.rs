@@ -161,7 +161,7 @@ fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
     lab.isp().ping(address).send()?;
     // This packet over the loopback is behind the earlier ones in the queue of the same socket.
     let fence = lab.host().udp("127.0.0.1:5000")?.await_answers(TIMEOUT).send()?;
-    ensure!(fence.answered == 1, "the host does not hear itself");
+    ensure!(fence.answered == 1, "the host does not receive its own packet");
     let seen = capture.stop()?;
     let accepted = |frame: &Frame| matches!(frame.transport(), Some(Transport::Tcp { from: 5001, .. }));
     let replied =

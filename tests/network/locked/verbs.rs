@@ -211,7 +211,7 @@ fn status_and_verify_report_the_kernel(backend: Backend) -> Result<()> {
             );
             ensure!(exit_code(lab, ["status"])? == Some(4), "status does not notice {change}");
             backend.lock(lab, KNOWN)?;
-            ensure!(exit_code(lab, ["verify"])? == Some(0), "not mended: {change}");
+            ensure!(exit_code(lab, ["verify"])? == Some(0), "not repaired: {change}");
             let foreign = change == "-I OUTPUT 1 -j ACCEPT";
             if foreign {
                 backend.change(lab, family, "-D OUTPUT -j ACCEPT")?;

@@ -69,7 +69,7 @@ fn a_user_s_profile_moves_no_name_of_this_machine_and_none_of_the_administrator_
         }
         // The control, and the one exception of the contract: the name of a site during activation.
         nm.manage(["--wait", "0", "connection", "up", "site.example.net"])?;
-        wait_for("the pin stands while it is activated", SOON, || {
+        wait_for("the pin exists during the activation", SOON, || {
             Ok(lab.host().read("/etc/hosts")?.contains("10.0.0.66 site.example.net").then_some(()))
         })
         .with_context(|| agent.log())?;
