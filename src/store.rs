@@ -1,14 +1,19 @@
-//! The edge to the disk: what outlives the agent.
+//! The edge to the disk: the files that outlive the agent.
 //!
-//! `/var/lib/tunwarden/endpoints.json` holds the endpoints learned, for the lock at the next boot, and
-//! `networks.json` beside it the bridges of the Docker networks that the configuration names,
-//! `names.json` what server names stand for, `configuration.json` the configuration that was in force last,
-//! `networking-off.json` that all networks were switched off to
-//! bring a VPN back, and are to be switched on again;
-//! `/run/tunwarden/applied.json` what was put in force last, for the process that comes next, and
-//! `/run/tunwarden/reports` what hooks could not tell the agent.
-//! Each is written whole or not at all. What cannot be read counts as not there: the strictest
-//! reading of it.
+//! In `/var/lib/tunwarden`, which outlives a reboot:
+//! - `endpoints.json`: the learned endpoints, for the lock at the next boot.
+//! - `networks.json`: the bridges of the Docker networks that the configuration names.
+//! - `names.json`: the addresses of server names.
+//! - `configuration.json`: the configuration that was in force last.
+//! - `networking-off.json`: a note that the agent has switched all networks off to bring a VPN back, and must
+//!   switch them on again.
+//!
+//! In `/run/tunwarden`, which does not outlive a reboot:
+//! - `applied.json`: what was put in force last, for the next process.
+//! - `reports`: the reports of hooks that could not reach the agent.
+//!
+//! Each file is written as a whole or not at all. A file that cannot be read counts as missing, which is the
+//! strictest meaning.
 
 mod left;
 mod policies;
@@ -31,9 +36,9 @@ use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, ReportLog, Situ
 pub use left::LeftReport;
 pub use policies::{ChainBefore, EverClosed, FamilyBefore, PoliciesBefore};
 
-/// State that outlives a reboot.
+/// The folder for state that outlives a reboot.
 pub const STATE_DIR: &str = "/var/lib/tunwarden";
-/// State that does not.
+/// The folder for state that does not outlive a reboot.
 pub const RUN_DIR: &str = "/run/tunwarden";
 
 const ENDPOINTS: &str = "endpoints.json";
@@ -45,60 +50,60 @@ const NETWORKING: &str = "networking-off.json";
 const LOCK: &str = "agent.lock";
 const TURN: &str = "rules.lock";
 
-/// How long a turn is waited for, and how often that is tried.
+/// How long [`Store::turn`] may wait for the lock, and the time between two attempts.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(10));
 
-/// More than ten thousand endpoints need less.
+/// Maximum size of a file, in bytes. More than ten thousand endpoints need less.
 const MAX_BYTES: u64 = 8 << 20;
 
-/// What was put in force last, and by whose word.
+/// What was put in force last, and what the agent knew then.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Applied {
     /// The situation whose rules the kernel was last found to hold.
     pub situation: Situation,
-    /// The state that the kernel could not be given the rules of, when the last commit failed.
+    /// The state whose rules the last commit could not put in force; `None` if the commit succeeded.
     #[serde(default)]
     pub refused: Option<State>,
-    /// Since when the state is what it is, in seconds since the epoch.
+    /// Since when the machine is in this state, in seconds since the epoch.
     pub since: u64,
-    /// Reports of root's hooks that still stand.
+    /// Reports of root's hooks that are still valid.
     pub reports: Vec<Report>,
-    /// The reports of root's hooks that were taken last.
+    /// The reports of root's hooks that the agent accepted last.
     #[serde(default)]
     pub heard: ReportLog,
     /// Tunnels whose servers are silent.
     #[serde(default)]
     pub silent: BTreeSet<TunnelId>,
-    /// The VPN that was there last.
+    /// The VPN that was up last.
     #[serde(default)]
     pub last: Option<LastVpn>,
     /// When a pause ends by CLOCK_BOOTTIME, in seconds since the machine was started.
     #[serde(default)]
     pub pause_ends: Option<u64>,
-    /// The last loss.
+    /// The last loss of a VPN.
     #[serde(default)]
     pub loss: Option<LossStatus>,
 }
 
 impl Applied {
-    /// The state that was told last, whether its rules could be put in force or not.
+    /// The state that the agent announced last, whether its rules are in force or not.
     pub fn told_state(&self) -> State {
         self.refused.unwrap_or(self.situation.state)
     }
 }
 
-/// The configuration that was in force last. Fields that a later version adds are passed over.
+/// The configuration that was in force last. A field that a later version adds is ignored.
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptConfiguration<'a> {
     /// The file's text.
     text: std::borrow::Cow<'a, str>,
 }
 
-/// Why something could not be kept or read.
+/// Why the store could not read or write something.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The disk said no.
+    /// The system refused to read or write.
     #[error("cannot use {path}")]
     Io {
         /// Which file or folder.
@@ -106,7 +111,7 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// The file is not what we wrote.
+    /// The file does not have the content that tunwarden writes.
     #[error("{path} is damaged and was ignored; it will be written anew")]
     Damaged {
         /// Which file.
@@ -117,12 +122,12 @@ pub enum StoreError {
     /// Another agent holds the lock.
     #[error("another agent is running (process {0}); stop it first: sudo systemctl stop tunwarden")]
     Busy(String),
-    /// Somebody else has his turn with the rules, and does not end.
+    /// Another process held the rules lock for too long.
     #[error("another tunwarden has been at the rules for {seconds} seconds, and is waited for no longer", seconds = PATIENCE.0.as_secs())]
     Turn,
 }
 
-/// The two folders.
+/// Reads and writes the files in the two folders.
 #[derive(Debug, Clone)]
 pub struct Store {
     state: PathBuf,
@@ -136,17 +141,18 @@ impl Default for Store {
 }
 
 impl Store {
-    /// A store in other folders.
+    /// A store in other folders than the system's.
     pub fn at(state: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
         Self { state: state.into(), run: run.into() }
     }
 
-    /// The folder for what does not outlive a reboot.
+    /// The folder for state that does not outlive a reboot.
     pub fn run(&self) -> &Path {
         &self.run
     }
 
-    /// Makes both folders if they are not there: root's alone for the state, readable for the other.
+    /// Makes the folders that are missing. Only root can read the state folder and the reports; everybody can
+    /// read the folder around the reports.
     ///
     /// # Errors
     /// [`StoreError::Io`]
@@ -154,24 +160,24 @@ impl Store {
         let make = |path: &Path, mode| {
             DirBuilder::new().recursive(true).mode(mode).create(path).map_err(io_error(path))
         };
-        // One that cannot be had does not keep the others from being there.
+        // If one folder cannot be made, the others are made all the same.
         let reports = self.reports();
         let run = make(&self.run, 0o755).and(make(&reports, 0o700));
         make(&self.state, 0o700).and(run)
     }
 
-    /// The endpoints learned so far; nothing when there is no such file.
+    /// The learned endpoints; empty when there is no such file.
     ///
     /// # Errors
-    /// [`StoreError`]: then nothing counts as learned.
+    /// [`StoreError`]: then no endpoint counts as learned.
     pub fn endpoints(&self) -> Result<Learned, StoreError> {
         read(&self.state.join(ENDPOINTS)).map(Option::unwrap_or_default)
     }
 
-    /// Keeps the endpoints learned.
+    /// Writes the learned endpoints.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then what was kept before still is.
+    /// [`StoreError::Io`]: then the old file is unchanged.
     pub fn keep_endpoints(&self, learned: &Learned) -> Result<(), StoreError> {
         write(&self.state.join(ENDPOINTS), learned)
     }
@@ -188,10 +194,10 @@ impl Store {
         }
     }
 
-    /// Keeps the text of the configuration that is in force, if it is not the one that is kept.
+    /// Writes the text of the configuration in force, unless the file already has this text.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then what was kept before still is.
+    /// [`StoreError::Io`]: then the old file is unchanged.
     pub fn keep_configuration(&self, text: &str) -> Result<(), StoreError> {
         if self.configuration() == Kept::Text(text.to_owned()) {
             return Ok(());
@@ -199,53 +205,53 @@ impl Store {
         write(&self.state.join(CONFIGURATION), &KeptConfiguration { text: text.into() })
     }
 
-    /// What server names stand for, as far as that was looked up.
+    /// The addresses of the server names that were looked up.
     ///
     /// # Errors
-    /// [`StoreError`]: then they have to be looked up again.
+    /// [`StoreError`]: then the agent has to look the names up again.
     pub fn names(&self) -> Result<Names, StoreError> {
         read(&self.state.join(NAMES)).map(Option::unwrap_or_default)
     }
 
-    /// Keeps what server names stand for.
+    /// Writes the addresses of server names.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then what was kept before still is.
+    /// [`StoreError::Io`]: then the old file is unchanged.
     pub fn keep_names(&self, names: &Names) -> Result<(), StoreError> {
         write(&self.state.join(NAMES), names)
     }
 
-    /// The bridges of the networks that the configuration names, as they were known last.
+    /// The last known bridges of the Docker networks that the configuration names.
     ///
     /// # Errors
-    /// [`StoreError`]: then none is known.
+    /// [`StoreError`]: then no bridge is known.
     pub fn networks(&self) -> Result<Vec<NetworkBridge>, StoreError> {
         read(&self.state.join(NETWORKS)).map(Option::unwrap_or_default)
     }
 
-    /// Keeps those bridges: a container that Docker starts at boot runs before Docker answers.
+    /// Writes those bridges. A container that Docker starts at boot runs before Docker answers.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then what was kept before still is.
+    /// [`StoreError::Io`]: then the old file is unchanged.
     pub fn keep_networks(&self, networks: &[NetworkBridge]) -> Result<(), StoreError> {
         write(&self.state.join(NETWORKS), &networks)
     }
 
-    /// Notes that all networks are about to be switched off for a moment, now in seconds since the epoch:
-    /// NetworkManager keeps them off over a reboot.
+    /// Notes that the agent is about to switch all networks off for a moment. `now` is in seconds since the
+    /// epoch. NetworkManager keeps networks off over a reboot.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then nobody would switch them on again.
+    /// [`StoreError::Io`]: then no later agent would switch them on again.
     pub fn note_networking_off(&self, now: u64) -> Result<(), StoreError> {
         write(&self.state.join(NETWORKING), &now)
     }
 
-    /// When all networks were switched off and not on again, in seconds since the epoch.
+    /// When the agent switched all networks off without switching them on again, in seconds since the epoch.
     pub fn networking_off(&self) -> Option<u64> {
         read(&self.state.join(NETWORKING)).ok().flatten()
     }
 
-    /// They are on again.
+    /// Removes that note: the networks are on again.
     ///
     /// # Errors
     /// [`StoreError::Io`]
@@ -253,15 +259,15 @@ impl Store {
         remove(&self.state.join(NETWORKING))
     }
 
-    /// What was put in force last since this machine was started.
+    /// What was put in force last since this machine was started; `None` when there is no such file.
     ///
     /// # Errors
-    /// [`StoreError`]: then nothing is known of it.
+    /// [`StoreError`]: then nothing is known about it.
     pub fn applied(&self) -> Result<Option<Applied>, StoreError> {
         read(&self.run.join(APPLIED))
     }
 
-    /// Keeps what was put in force.
+    /// Writes what was put in force.
     ///
     /// # Errors
     /// [`StoreError::Io`]
@@ -269,7 +275,7 @@ impl Store {
         write(&self.run.join(APPLIED), applied)
     }
 
-    /// Forgets what was put in force: nothing is any more.
+    /// Removes the file about what was put in force: nothing is in force any more.
     ///
     /// # Errors
     /// [`StoreError::Io`]
@@ -277,10 +283,10 @@ impl Store {
         remove(&self.run.join(APPLIED))
     }
 
-    /// Becomes the one agent of this machine, until the lock is dropped.
+    /// Takes the lock of the one agent of this machine. The caller holds it until it drops it.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] with the other's process id.
+    /// [`StoreError::Busy`] with the process id of the other agent, [`StoreError::Io`].
     pub fn lock(&self) -> Result<Flock<File>, StoreError> {
         let path = self.run.join(LOCK);
         let file = lockable(&path)?;
@@ -293,8 +299,9 @@ impl Store {
         Ok(lock)
     }
 
-    /// Waits for a turn with the rules, until the lock is dropped: two who write them at the same moment
-    /// undo one another's work. The agent does not ask for one, and is never kept waiting.
+    /// Waits for the rules lock. The caller holds it until it drops it. Two processes that write the rules at
+    /// the same moment would undo each other's changes. The agent does not take this lock, so it never waits
+    /// for it.
     ///
     /// # Errors
     /// [`StoreError::Turn`], [`StoreError::Io`]
@@ -311,13 +318,13 @@ impl Store {
         }
     }
 
-    /// The process id of the running agent, if one runs; only root can tell.
+    /// The process id of the running agent; `None` if none runs, or if the caller is not root.
     pub fn running_agent(&self) -> Option<i32> {
         let path = self.run.join(LOCK);
         let mut file = OpenOptions::new().read(true).open(path).ok()?;
         let mut pid = String::new();
         (&mut file).take(20).read_to_string(&mut pid).ok()?;
-        // A shared lock can be had only when no agent holds the exclusive one.
+        // A shared lock is granted only while no agent holds the exclusive one.
         match Flock::lock(file, FlockArg::LockSharedNonblock) {
             Ok(_) => None,
             Err(_) => pid.trim().parse().ok(),
@@ -329,7 +336,8 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
     move |source| StoreError::Io { path: path.to_owned(), source }
 }
 
-/// A file to lock, root's alone: whoever can read it can lock it, and keep the agent from starting.
+/// Opens a lock file that only root can read. A user who can read the file can lock it and so keep the agent
+/// from starting.
 fn lockable(path: &Path) -> Result<File, StoreError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(io_error(path))?;
@@ -337,7 +345,7 @@ fn lockable(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// A file that is not there is gone.
+/// Removes a file. A missing file is not an error.
 fn remove(path: &Path) -> Result<(), StoreError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path)(error)),
@@ -357,14 +365,15 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
     serde_json::from_slice(&text).map(Some).map_err(damaged)
 }
 
-/// Writes beside the file and moves it into place: a reader finds the old or the new, never half.
+/// Writes a new file and renames it over the old one. A reader finds the old text or the new one, never a
+/// part.
 fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError> {
     let new = path.with_extension("new");
     let damaged = |source| StoreError::Damaged { path: path.to_owned(), source };
     let text = serde_json::to_vec(value).map_err(damaged)?;
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
     let mut file = file.map_err(io_error(&new))?;
-    // On the disk before it has the name: after a power failure there is the old file or the new one.
+    // The text is on the disk before the rename: after a power failure there is the old file or the new one.
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(io_error(&new))?;
     std::fs::rename(&new, path).map_err(io_error(path))?;
     let folder = path.parent().map(|folder| OpenOptions::new().read(true).open(folder));

@@ -1,5 +1,7 @@
-//! What root's hooks leave for an agent that could not be told: a file a report, in a folder of root's
-//! own, `/run/tunwarden/reports`. Two hooks at the same time write two files.
+//! Reports that root's hooks leave for the agent while they cannot reach it.
+//!
+//! Each report is a file of its own in `/run/tunwarden/reports`, a folder that only root can write to. So two
+//! hooks that run at the same time write two files.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -14,19 +16,19 @@ const REPORTS: &str = "reports";
 /// Maximum number of reports that are left for the agent.
 const MAX_LEFT: usize = 64;
 
-/// Maximum number of files that the agent takes at a time.
+/// Maximum number of files that the agent reads at a time.
 const MAX_READ: usize = 256;
 
-/// Maximum size of a report in bytes. A real one has 300.
+/// Maximum size of a report in bytes. A real report has about 300.
 const MAX_BYTES: u64 = 4096;
 
-/// How long a hook may need to write its file, in nanoseconds; what is unfinished after that stays so.
+/// How long a hook may take to write its file, in nanoseconds. The agent removes an older unfinished file.
 const UNFINISHED: u64 = 60_000_000_000;
 
-/// A report that a hook left, and where.
+/// A report that a hook left, and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftReport {
-    /// The report.
+    /// The report, with its time.
     pub dated: DatedReport,
     path: PathBuf,
 }
@@ -37,10 +39,10 @@ impl Store {
         self.run.join(REPORTS)
     }
 
-    /// Leaves a hook's report for an agent that could not be told. Only root can.
+    /// Leaves a hook's report for an agent that cannot be reached. Only root can do this.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then nobody will know of it.
+    /// [`StoreError::Io`]: then the report is lost.
     pub fn leave_report(&self, dated: &DatedReport) -> Result<(), StoreError> {
         let folder = self.reports();
         make(&folder)?;
@@ -56,10 +58,10 @@ impl Store {
         })
     }
 
-    /// The reports that were left, the oldest first. They stay until [`Store::forget_left`].
+    /// The reports that hooks left, the oldest first. The files stay until [`Store::forget_left`].
     ///
     /// # Errors
-    /// [`StoreError::Io`]: the folder cannot be read, or others than root may write to it.
+    /// [`StoreError::Io`]: the folder cannot be read, or another user than root may write to it.
     pub fn left_reports(&self, now: u64) -> Result<Vec<LeftReport>, StoreError> {
         let folder = self.reports();
         match check(&folder) {
@@ -95,7 +97,7 @@ impl Store {
         Ok(left)
     }
 
-    /// Removes a report that was taken.
+    /// Removes the file of a report that the agent has taken over.
     ///
     /// # Errors
     /// [`StoreError::Io`]
@@ -104,7 +106,7 @@ impl Store {
     }
 }
 
-/// Makes the folder, and sees that it is root's alone.
+/// Makes the folder, and checks that only root can write to it.
 fn make(folder: &Path) -> Result<(), StoreError> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io_error(folder)(error)),
@@ -124,7 +126,7 @@ fn is_ours(meta: &std::fs::Metadata) -> bool {
     meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o022 == 0
 }
 
-/// Removes what the new report replaces, and the oldest reports beyond the limit.
+/// Removes the reports that the new one replaces, and the oldest ones beyond [`MAX_LEFT`].
 fn make_room(folder: &Path, new: &DatedReport) {
     let mut names = names(folder, usize::MAX);
     names.retain(|name| {
@@ -150,7 +152,7 @@ fn entries(folder: &Path) -> impl Iterator<Item = String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
-/// A hook that was killed leaves a file that it has not finished.
+/// Removes the unfinished files of hooks that were killed.
 fn remove_unfinished(folder: &Path, now: u64) {
     let at = |name: &str| name.strip_prefix('.')?.split('-').next()?.parse::<u64>().ok();
     for name in entries(folder).filter(|name| at(name).is_some_and(|at| at + UNFINISHED < now)) {
@@ -165,7 +167,7 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 fn read(path: &Path) -> io::Result<DatedReport> {
-    // A pipe would be waited for.
+    // Opening a pipe must not wait for a writer.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let meta = file.metadata()?;

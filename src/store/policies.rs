@@ -1,8 +1,9 @@
-//! What the policies of iptables were before our rules came, so that `release` gives them back.
+//! The policies of iptables before tunwarden's rules came, so that `release` can restore them.
 //!
-//! Two files: `/run/tunwarden/policies.json` is of this boot, when our rules came into the kernel.
-//! `/var/lib/tunwarden/policies.json` names the chains that were ever closed by somebody else: at boot our
-//! rules come before those of most firewalls, so what was seen then says little.
+//! There are two files. `/run/tunwarden/policies.json` holds the policies of this boot, read when tunwarden's
+//! rules came into the kernel. `/var/lib/tunwarden/policies.json` names the chains that another program has
+//! closed in any boot. The second file is needed because tunwarden's rules come before those of most
+//! firewalls at boot: the policies that it finds then say little.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,70 +13,70 @@ use super::{Store, StoreError, read, remove, write};
 
 const POLICIES: &str = "policies.json";
 
-/// A built-in chain of filter, before our rules came.
+/// A built-in chain of the table `filter`, before tunwarden's rules came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChainBefore {
-    /// It accepted, and had no rule.
+    /// It accepted every packet and had no rule.
     Bare,
-    /// It accepted what its rules did not refuse.
+    /// It accepted the packets that its rules did not refuse.
     Open,
-    /// It dropped what its rules did not accept.
+    /// It dropped the packets that its rules did not accept.
     Closed,
-    /// The same, and ufw had closed it.
+    /// As `Closed`, and ufw had closed it.
     ClosedByUfw,
 }
 
-/// One family in one world of iptables, before our rules came.
+/// One family in one backend of iptables (nft or legacy), before tunwarden's rules came.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FamilyBefore {
-    /// The built-in chains of filter, by name.
+    /// The built-in chains of the table `filter`, by name.
     pub chains: BTreeMap<String, ChainBefore>,
-    /// Tables that were not there.
+    /// Tables that did not exist.
     pub absent: BTreeSet<String>,
 }
 
-/// Every family in every world of iptables that our rules came into, by a name for both.
+/// Every family in every backend that has tunwarden's rules, by a name for both.
 pub type PoliciesBefore = BTreeMap<String, FamilyBefore>;
 
-/// The chains that somebody else had closed, in this boot or an earlier one, by the same names.
+/// The chains that another program had closed, in this boot or an earlier one, by the same names.
 pub type EverClosed = BTreeMap<String, BTreeSet<String>>;
 
 impl Store {
-    /// The policies before our rules came in this boot; nothing when they did not.
+    /// The policies before tunwarden's rules came in this boot; empty when no rules came.
     ///
     /// # Errors
-    /// [`StoreError`]: then nobody can tell what they were.
+    /// [`StoreError`]: then the policies are unknown.
     pub fn policies_before(&self) -> Result<PoliciesBefore, StoreError> {
         read(&self.run.join(POLICIES)).map(Option::unwrap_or_default)
     }
 
-    /// Keeps them.
+    /// Writes these policies.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then what was kept before still is.
+    /// [`StoreError::Io`]: then the old file is unchanged.
     pub fn keep_policies_before(&self, policies: &PoliciesBefore) -> Result<(), StoreError> {
         write(&self.run.join(POLICIES), policies)
     }
 
-    /// The chains that were ever closed by somebody else.
+    /// The chains that another program has closed in any boot.
     ///
     /// # Errors
-    /// [`StoreError`]: then nobody can tell which.
+    /// [`StoreError`]: then these chains are unknown.
     pub fn ever_closed(&self) -> Result<EverClosed, StoreError> {
         read(&self.state.join(POLICIES)).map(Option::unwrap_or_default)
     }
 
-    /// Keeps them.
+    /// Writes these chains.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then what was kept before still is.
+    /// [`StoreError::Io`]: then the old file is unchanged.
     pub fn keep_ever_closed(&self, closed: &EverClosed) -> Result<(), StoreError> {
         write(&self.state.join(POLICIES), closed)
     }
 
-    /// Forgets both: our rules are out of the kernel.
+    /// Removes both files: tunwarden's rules are out of the kernel.
     ///
     /// # Errors
     /// [`StoreError::Io`]

@@ -1,11 +1,11 @@
-//! Everything that the machine remembers, from the files that hold it.
+//! Reads and writes everything that outlives the agent's state machine.
 
 use super::{Applied, Store, StoreError};
 use crate::describe::describe;
 use crate::vpn::{Change, Remembered};
 
 impl Store {
-    /// What the last agent knew, and a line for each file that cannot be read.
+    /// What the last agent knew, and one line for each file that cannot be read.
     pub fn remembered(&self, applied: &Applied) -> (Remembered, Vec<String>) {
         let mut faults = Vec::new();
         let mut complain = |consequence: &str, error: &StoreError| {
@@ -33,10 +33,10 @@ impl Store {
         (remembered, faults)
     }
 
-    /// Writes what has changed of it.
+    /// Writes the parts that have changed.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: then what was kept before still is.
+    /// [`StoreError::Io`]: then the old files are unchanged.
     pub fn remember(&self, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::Learned(learned) => self.keep_endpoints(learned),
