@@ -1,8 +1,9 @@
-//! What has not been sent to the bus yet. The loop never waits for a bus that is slow or absent: it puts
-//! the newest status and the news here, and the bus service takes all of it as soon as it can.
+//! The updates that wait to be sent to the bus. The agent's loop never waits for a bus that is slow or
+//! missing: it puts the newest status and the news here, and the bus service takes them as soon as it can.
 //!
-//! The number of news is bounded. When there are more, the least important are merged into later ones; a
-//! loss goes only when there is another one of the same VPN, or nothing but losses of different VPNs.
+//! The number of news is bounded. Beyond the limit, the least important ones are merged into later ones. A
+//! loss is removed only if there is a later loss of the same VPN, or if all news are losses of different
+//! VPNs.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -17,7 +18,7 @@ use crate::vpn::Announcement;
 /// Maximum number of news that wait for the bus.
 const MOST: usize = 256;
 
-/// News that wait for the bus, and the newest status.
+/// The news that wait for the bus, and the newest status.
 #[derive(Debug, Clone, Default)]
 pub struct Backlog(Arc<Shared>);
 
@@ -62,7 +63,7 @@ impl Backlog {
         }
     }
 
-    /// Takes back what could not be sent, in front of what was added since.
+    /// Puts back what could not be sent, before the news that were added since.
     pub(super) fn put_back(&self, mut unsent: Waiting) {
         let mut waiting = self.lock();
         if let Some(newer) = waiting.take() {
@@ -88,7 +89,7 @@ impl Waiting {
         }
     }
 
-    /// Merges one of the news into another.
+    /// Removes one of the news, or merges two changes of state.
     fn merge_one(&mut self) {
         // The property `Repairs` counts repairs as well.
         let repair = self.position(|news| matches!(news, News::Repaired { .. }));
@@ -101,7 +102,7 @@ impl Waiting {
         }
     }
 
-    /// Makes one change of the first two changes of state. Says whether there were two.
+    /// Merges the first two changes of state into one. Returns whether there were two.
     fn merge_states(&mut self) -> bool {
         let mut changes = self.news.iter_mut().enumerate().filter_map(|(place, (news, _))| match news {
             News::Vpn(Announcement::State { old, .. }) => Some((place, old)),
@@ -119,7 +120,7 @@ impl Waiting {
         self.news.iter().position(|(news, _)| wanted(news))
     }
 
-    /// The first of these behind which there is another one of the same name.
+    /// The first of these news that has a later one of the same name.
     fn first_of_several<'a>(&'a self, name: impl Fn(&'a News) -> Option<&'a str>) -> Option<usize> {
         let mut later = std::collections::HashSet::new();
         let named = self.news.iter().enumerate().rev();

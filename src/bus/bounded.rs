@@ -1,9 +1,9 @@
-//! The connection to the system bus, which takes no message into memory that is larger than an honest one.
+//! The connection to the system bus, with a limit on the size of a message.
 //!
-//! The bus carries messages of up to 32 MiB, and anybody may send one: a call to the owner of a name, a signal
-//! to everybody. The library reads each of them whole, before it looks at who sent it and to whom. Here a
-//! message that is too large loses its body on the way: the caller is answered that it is none that can be
-//! read, and the bytes are never kept.
+//! The bus carries messages of up to 32 MiB, and any process may send one: a call to the owner of a name, or
+//! a signal to all. zbus reads each message into memory before it checks the sender and the receiver. So this
+//! connection removes the body of a message that is too large. zbus then answers the caller that the message
+//! cannot be read, and the bytes are never kept.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -20,13 +20,13 @@ mod sieve;
 
 use sieve::{Next, Sieve};
 
-/// How much is read at a time of what is not passed on as it comes.
+/// Maximum number of bytes that are read at once when they are not passed on directly.
 const SCRAP: usize = 4096;
 
-/// A connection to the system bus that is yet to be built. It takes no file descriptors either.
+/// A builder for a connection to the system bus. The connection accepts no file descriptors.
 ///
 /// # Errors
-/// When there is no bus.
+/// There is no system bus, or its address is not the path of a socket.
 pub(crate) async fn system_bus() -> zbus::Result<Builder<'static>> {
     let address = Address::system()?;
     let Transport::Unix(unix) = address.transport() else { return Err(zbus::Error::Unsupported) };

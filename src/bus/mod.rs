@@ -26,10 +26,10 @@ use crate::vpn::{Announcement, DatedReport, PauseScope, Reporter};
 
 /// The agent's name on the system bus.
 pub const NAME: &str = "org.tunwarden.Agent1";
-/// Where its object stands.
+/// The path of the agent's object.
 pub const PATH: &str = "/org/tunwarden/Agent1";
 
-/// The longest pause, in seconds: a day.
+/// Maximum length of a pause, in seconds: a day.
 pub const LONGEST_PAUSE: u64 = 24 * 60 * 60;
 
 /// What a caller asks of the agent's loop. The answer comes when it is done.

@@ -111,11 +111,11 @@ impl Interface for AgentObject {
     }
 }
 
-/// What ends our interface in the introspection.
+/// The line of the introspection that ends the agent's interface.
 const END: &str = "</interface>";
 
 impl AgentObject {
-    /// The properties as the introspection has them.
+    /// The properties in the form of the introspection.
     fn introspect_properties(&self) -> String {
         let status = self.0.status.borrow();
         let property = |property: &Property| {

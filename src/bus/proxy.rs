@@ -16,12 +16,12 @@ pub enum ReadError {
     /// The agent did not answer.
     #[error(transparent)]
     Bus(#[from] zbus::Error),
-    /// It answered something else.
+    /// Its answer is not the status of an agent.
     #[error(transparent)]
     Status(#[from] StatusError),
 }
 
-/// Reads the status of the agent: of the one that has this name on the bus.
+/// Reads the status of the agent that has this name on the bus.
 ///
 /// # Errors
 /// [`ReadError`]

@@ -19,7 +19,7 @@ use super::{Asker, Caller, NAME, News, PATH};
 use crate::status::Status;
 use crate::vpn::Announcement;
 
-/// How long to wait before the next attempt to reach the bus: at first, and at most.
+/// Time before the next attempt to reach the bus: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 /// Serves the agent on the system bus. When the bus is missing or goes away, it connects again and sends what

@@ -1,9 +1,9 @@
-//! What of the bytes that come from the bus is passed on. Pure.
+//! Decides which bytes from the bus are passed on. Pure.
 //!
 //! First comes one line of text, which ends the authentication, then one message after the other (D-Bus
 //! specification, "Message Format").
 
-/// How many bytes of a message every message has: its fixed part, and the length of its header fields.
+/// The number of bytes that every message has: its fixed part, and the length of its header fields.
 const FIXED: usize = 16;
 
 /// Maximum length of a call in bytes. A hook's report has 500, and every other call less.
@@ -16,14 +16,14 @@ const MAX_OTHER: u64 = 4 << 20;
 /// The type of a message that is a call.
 const CALL: u8 = 1;
 
-/// What is to be done next.
+/// What the reader of the bus does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Hand over what is ready.
+    /// Give the bytes that are ready to the caller.
     Give,
-    /// Pass on this many bytes at most, as they come.
+    /// Read at most this many bytes directly into the caller's buffer.
     Pass(usize),
-    /// Take in this many bytes at most.
+    /// Read at most this many bytes and hand them to [`Sieve::take`].
     Take(usize),
 }
 
@@ -33,20 +33,20 @@ enum State {
     Line,
     /// The first bytes of a message.
     Start,
-    /// The header of a message whose body will be left out.
+    /// The header of a message whose body is left out. `length` and `body` are in bytes.
     Header { length: usize, body: u64 },
-    /// The rest of a message that is passed on.
+    /// The rest of a message that is passed on, in bytes.
     Passing(u64),
-    /// The rest of a message that is left out.
+    /// The rest of a message that is left out, in bytes.
     LeavingOut(u64),
 }
 
 #[derive(Debug)]
 pub(super) struct Sieve {
     state: State,
-    /// What of the message was taken in so far.
+    /// The bytes of the current message that are not passed on yet.
     taken: Vec<u8>,
-    /// What is to be handed over.
+    /// The bytes that are ready for the caller.
     ready: Vec<u8>,
 }
 
@@ -70,7 +70,7 @@ impl Sieve {
         }
     }
 
-    /// Hands over what is ready; how many bytes of it fit.
+    /// Moves ready bytes into the buffer. Returns how many.
     pub(super) fn give(&mut self, buffer: &mut [u8]) -> usize {
         let length = self.ready.len().min(buffer.len());
         for (to, from) in buffer.iter_mut().zip(self.ready.drain(..length)) {
@@ -79,14 +79,14 @@ impl Sieve {
         length
     }
 
-    /// So many bytes were passed on.
+    /// Notes that this many bytes were passed on.
     pub(super) fn passed(&mut self, length: usize) {
         if let State::Passing(rest) = self.state {
             self.state = State::passing(rest.saturating_sub(length as u64));
         }
     }
 
-    /// Takes in bytes, no more than [`Sieve::next`] asked for.
+    /// Takes bytes of the stream: at most as many as [`Sieve::next`] asked for.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         match self.state {
             State::Line => {
@@ -104,7 +104,7 @@ impl Sieve {
             State::Header { length, body } => {
                 self.taken.extend(bytes);
                 if self.taken.len() == length {
-                    // The length of the body.
+                    // The length of the body is now 0.
                     self.taken[4..8].fill(0);
                     self.ready = std::mem::take(&mut self.taken);
                     self.state = State::leaving_out(body);
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// A message of this type, its header fields and its body as long as that.
+    /// A message of this type, with header fields and a body of these lengths.
     fn message(kind: u8, fields: usize, body: usize) -> Vec<u8> {
         let length = |length: usize| u32::try_from(length).unwrap().to_le_bytes();
         let mut bytes = vec![b'l', kind, 0, 1];
@@ -169,7 +169,8 @@ mod tests {
         bytes
     }
 
-    /// What is passed on of these bytes, read in steps of at most this many, and how much was kept at most.
+    /// The bytes that are passed on when they are read in steps of at most `step`, and the most bytes that
+    /// were kept.
     fn passed_on(bytes: &[u8], step: usize) -> (Vec<u8>, usize) {
         let (mut sieve, mut rest, mut out, mut most) = (Sieve::default(), bytes, Vec::new(), 0);
         loop {
