@@ -44,11 +44,11 @@ pub struct Status {
     /// What the kernel was found to hold; in JSON `enforced`, whether that is the rules of the state.
     #[serde(rename = "enforced", serialize_with = "as_enforced")]
     pub enforcement: Enforcement,
-    /// Why the rules of an earlier state are in force, or why it is not known which are.
+    /// Why the rules of an earlier state are in force, or why it is unknown which rules are.
     pub pending: Option<String>,
     /// Tunnels that are up and addressed.
     pub tunnels: Vec<TunnelStatus>,
-    /// Through what the VPN client may reach its server; empty unless the rules are in force.
+    /// How the VPN client may reach its server outside the tunnel; empty unless the rules are in force.
     pub bootstrap: Vec<BootstrapStatus>,
     /// When a pause ends, in seconds since the epoch.
     pub paused_until: Option<u64>,
@@ -58,21 +58,21 @@ pub struct Status {
     pub repairs: u32,
     /// How changes that others make are seen; `None` while no agent runs.
     pub watch: Option<Watch>,
-    /// Who takes the rules away twenty times a minute or more.
+    /// Programs that remove the rules twenty times a minute or more.
     pub fights: Vec<FightStatus>,
     /// Who brings a lost VPN back (`vpn.reconnect`); `None` while no agent runs.
     pub reconnect: Option<Reconnect>,
     /// The last loss.
     pub loss: Option<LossStatus>,
-    /// Where plain OpenVPN clients are heard, or are not.
+    /// The management sockets of plain OpenVPN clients, and whether the agent receives reports there.
     pub management: Vec<ManagementStatus>,
-    /// In what the rules stand.
+    /// The layers that the rules are in.
     pub layers: Vec<LayerStatus>,
-    /// VPNs of which something cannot be used, and what to do.
+    /// VPNs of which a part cannot be used, and what to do.
     pub left_out: Vec<LeftOutStatus>,
-    /// Which configuration is in force; `None` when nobody tells.
+    /// Which configuration is in force; `None` while it is unknown.
     pub configuration: Option<ConfigurationStatus>,
-    /// Docker.
+    /// Docker and its networks.
     pub docker: DockerStatus,
 }
 
@@ -146,7 +146,7 @@ impl Status {
         status.found(enforcement)
     }
 
-    /// The same with what the kernel was found to hold. Claims that do not follow from it are removed.
+    /// The same status with what the kernel was found to hold. Claims that do not follow from it are removed.
     #[must_use]
     pub fn found(mut self, enforcement: Enforcement) -> Self {
         self.enforcement = enforcement;
@@ -174,7 +174,7 @@ impl Status {
     /// What `status --json` prints.
     ///
     /// # Errors
-    /// None is known; the serializer may have one.
+    /// None is known; serde_json's serializer may have one.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         #[derive(Serialize)]
         struct Json<'a> {
@@ -185,7 +185,7 @@ impl Status {
         serde_json::to_string(&Json { status: self, verdict: self.verdict() })
     }
 
-    /// The same with Docker's own report.
+    /// The same status with Docker's own report.
     pub fn with_docker(mut self, report: Option<DockerReport>) -> Self {
         let wires = self.wires();
         if let Some(report) = report {
@@ -194,7 +194,7 @@ impl Status {
         self
     }
 
-    /// The same with the reports of the layers. It comes before Docker's report, which depends on it.
+    /// The same status with the reports of the layers. It comes before Docker's report, which depends on it.
     pub fn with_layers(mut self, layers: &[LayerReport]) -> Self {
         self.layers = layers.iter().map(LayerStatus::from).collect();
         self

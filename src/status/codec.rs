@@ -1,4 +1,4 @@
-//! How a part of the status is written on the bus and read from it: one spelling for both directions.
+//! How a part of the status is written on the bus and read from it, with one definition for both directions.
 //!
 //! A part of the status is an `a{sv}`, with the names of its fields as keys. What is not known is left out.
 //! A key that this version does not know is ignored, because an agent of a later version may add some.
@@ -35,7 +35,7 @@ impl Entries {
 /// A value on the bus.
 pub(super) trait OnBus: Sized {
     fn write(&self) -> Variant<'static>;
-    /// The error continues what begins with the key.
+    /// Reads the value. The text of the error is added to the key's name.
     fn read(value: OwnedVariant) -> Result<Self, StatusError>;
 }
 
@@ -169,7 +169,7 @@ macro_rules! plain {
 
 plain!(bool, u16, u32, u64, String, Vec<String>);
 
-/// Enums that are a word on the bus, and nothing (an empty word) while they are `None`.
+/// Enums that are one word on the bus, and an empty word while they are `None`.
 macro_rules! words {
     ($($type:ty: $write:path, $read:expr);+ $(;)?) => {$(
         impl OnBus for Option<$type> {
@@ -235,7 +235,7 @@ impl<T: Dictionary> OnBus for T {
     }
 }
 
-/// An empty dictionary while there is nothing.
+/// An empty dictionary stands for `None`.
 impl<T: Dictionary> OnBus for Option<T> {
     fn write(&self) -> Variant<'static> {
         Variant::from(self.as_ref().map(Dictionary::to_dict).unwrap_or_default())

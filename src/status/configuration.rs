@@ -1,4 +1,4 @@
-//! Which configuration is in force, and why not the file's.
+//! Which configuration is in force, and why it is not the file's.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::config::{Faults, InForce, Source, plain};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfigurationStatus {
     /// `file`; `kept`: the one that was in force last; `strictest`; or `unknown` to a user who cannot read
-    /// what was kept.
+    /// the kept configuration.
     pub source: String,
     /// The file.
     pub path: String,
@@ -19,7 +19,7 @@ pub struct ConfigurationStatus {
 }
 
 impl ConfigurationStatus {
-    /// Of a configuration that was looked for at `path`.
+    /// The status of a configuration whose file has this path.
     pub fn new(path: &Path, in_force: &InForce) -> Self {
         Self {
             source: in_force.source.as_str().to_owned(),
@@ -28,7 +28,7 @@ impl ConfigurationStatus {
         }
     }
 
-    /// The file has a fault now: the configuration that was in force stays.
+    /// Notes that the file has a fault now: the configuration that was in force stays.
     pub fn refuse(&mut self, faults: &Faults) {
         if self.source == Source::File.as_str() {
             self.source = Source::Kept.as_str().to_owned();
@@ -36,7 +36,7 @@ impl ConfigurationStatus {
         self.fault = Some(faults.summary());
     }
 
-    /// The file's configuration is in force.
+    /// Notes that the file's configuration is in force.
     pub fn accept(&mut self) {
         self.source = Source::File.as_str().to_owned();
         self.fault = None;

@@ -12,7 +12,7 @@ const SHOWN: usize = 10;
 /// What no rule of iptables can stop, in one line.
 const LIMITS: &str = "macvlan, ipvlan, raw packet senders (NET_RAW), containers in this machine's namespaces";
 
-/// What remains of it where the wires have rules.
+/// What remains of [`LIMITS`] where the rules on the wires judge every frame.
 const WIRE_LIMITS: &str = "containers in this machine's namespaces that may change its rules (NET_ADMIN)";
 
 /// Docker in the status.
@@ -24,7 +24,7 @@ pub struct DockerStatus {
     pub protected: bool,
     /// Its version, while it answers.
     pub version: Option<String>,
-    /// What it makes its rules with, while it answers: `iptables`, `nftables` or `unknown`.
+    /// Which firewall it writes its rules in, while it answers: `iptables`, `nftables` or `unknown`.
     pub backend: Option<String>,
     /// Its networks, while it answers.
     pub networks: Vec<NetworkStatus>,
@@ -35,24 +35,24 @@ pub struct DockerStatus {
 /// One of Docker's networks in the status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NetworkStatus {
-    /// Its name, as Docker has it.
+    /// Its name in Docker.
     pub name: String,
     /// Its driver.
     pub driver: String,
     /// Its bridge.
     pub bridge: Option<String>,
-    /// Whether Docker gives it no way out.
+    /// Whether Docker gives it no route to other networks.
     pub internal: bool,
     /// What its containers may reach: `tunnel`, `lan` or `none`.
     pub access: String,
     /// Whether the rules hold its containers now.
     pub covered: bool,
-    /// Why they do not, or not as the configuration has it.
+    /// Why they do not, or why they hold them in another way than the configuration says.
     pub fault: Option<String>,
 }
 
 impl DockerStatus {
-    /// Adds what Docker says of itself.
+    /// Adds Docker's report about itself.
     pub(super) fn tell(&mut self, report: DockerReport, wires: Wires) {
         self.version = Some(report.version);
         self.backend = Some(report.backend.as_str().to_owned());
@@ -61,13 +61,13 @@ impl DockerStatus {
         self.missing = report.missing;
     }
 
-    /// Takes back that the rules hold its containers.
+    /// Marks every container as not protected: the rules are not in force.
     pub(super) fn uncover(&mut self) {
         self.protected = false;
         self.networks.iter_mut().for_each(|network| network.covered = false);
     }
 
-    /// Everything that is not as it should be, a line each, fit to be shown.
+    /// Everything that differs from the configuration, one per line, safe to print.
     pub fn faults(&self) -> Vec<String> {
         let faults = self.networks.iter().filter_map(|network| {
             let fault = network.fault.as_ref()?;
@@ -122,7 +122,7 @@ impl DockerStatus {
 impl NetworkStatus {
     fn new(mut report: NetworkReport, protected: bool, wires: Wires) -> Self {
         if report.fault == Some(NetworkFault::Beneath) && wires == Wires::Held {
-            // What passes beneath the tables meets the rules on the wire.
+            // The rules on the wire judge the packets that pass below the tables.
             report.fault = None;
         }
         Self {

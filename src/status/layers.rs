@@ -54,13 +54,14 @@ impl LayerStatus {
         }
     }
 
-    /// Takes in what a comparison with the kernel found, a line each; each layer knows its own.
+    /// Applies the differences that a comparison with the kernel found, one per line, to the layer that they
+    /// are of.
     pub fn weigh(&mut self, lines: &[String]) {
         let nftables = self.name == Layer::Nftables.as_str();
         self.enforced &= !lines.iter().any(|line| line.starts_with("nft ") == nftables);
     }
 
-    /// Takes in that the kernel could not be read.
+    /// Notes that the kernel could not be read.
     pub fn doubt(&mut self, why: &str) {
         self.enforced = false;
         self.unknown.get_or_insert_with(|| why.to_owned());

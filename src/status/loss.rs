@@ -23,7 +23,8 @@ pub struct LossStatus {
     pub seen_by: String,
     /// When, in seconds since the epoch.
     pub at: u64,
-    /// Whether the rules were found in force ever since, and nobody paused them: nothing has left in clear.
+    /// Whether the rules were in force at every check since, and no pause was opened: no packet has left in
+    /// clear.
     #[serde(default)]
     pub held: bool,
 }

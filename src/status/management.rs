@@ -12,9 +12,9 @@ pub struct ManagementStatus {
     pub file: String,
     /// The socket's path.
     pub socket: String,
-    /// Whether the client is heard there now.
+    /// Whether the agent receives the client's reports there now.
     pub heard: bool,
-    /// Why it is not, though somebody is there.
+    /// Why it does not, although a process listens there.
     pub fault: Option<String>,
 }
 

@@ -1,4 +1,5 @@
-//! The properties of the agent on the bus, each once: its name, how it is written, and how it is read.
+//! The properties of the agent on the bus, each defined once: its name, how it is written, and how it is
+//! read.
 //!
 //! The service, the signal `PropertiesChanged`, the introspection, the command line and the notifier all use
 //! this table. `dbus/org.tunwarden.Agent1.xml` explains each property to other programs.
@@ -25,9 +26,9 @@ pub struct Property {
 /// Whether a property changes while the agent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changes {
-    /// It does, and `PropertiesChanged` carries it.
+    /// It changes, and `PropertiesChanged` carries it.
     Told,
-    /// It does not.
+    /// It never changes.
     Never,
 }
 
@@ -89,7 +90,7 @@ pub static PROPERTIES: [Property; 20] = [
         changes: Changes::Told,
         write: |status| Some(status.verdict()).write(),
         is_same: |one, other| one.verdict() == other.verdict(),
-        // It follows `Enforced`, and says more. An older agent does not have it.
+        // It adds to `Enforced`, and says more. An older agent does not have it.
         read: |status, entries, name| {
             let verdict: Option<Option<Verdict>> = entries.take_known(name)?;
             status.enforcement = Enforcement::from_words(status.enforced(), verdict.flatten());
@@ -161,7 +162,7 @@ mod tests {
         text.to_owned()
     }
 
-    /// A status in which every field says something.
+    /// A status in which every field has a value.
     fn full() -> Status {
         let endpoint = || EndpointStatus { address: text("198.51.100.1"), port: 1194, protocol: text("udp") };
         let tunnel = TunnelStatus {

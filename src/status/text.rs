@@ -7,7 +7,7 @@ use super::{
 use crate::vpn::{PauseScope, State};
 
 impl Status {
-    /// The whole of it in one line, for the log and for systemd.
+    /// The whole status in one line, for the log and for systemd.
     pub fn line(&self) -> String {
         let tunnels: Vec<_> =
             self.tunnels.iter().map(|tunnel| format!("{} ({})", tunnel.interface, tunnel.name)).collect();

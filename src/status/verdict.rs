@@ -1,5 +1,5 @@
-//! What the kernel was found to hold, and what that means for packets. Everything that is said of packets
-//! follows from this, never from the state alone.
+//! What the kernel was found to hold, and what that means for packets. Every statement about packets follows
+//! from this, never from the state alone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -64,7 +64,7 @@ pub enum Verdict {
     Locked,
     /// Packets may leave in clear: the rules are not in force, or an administrator paused them.
     Open,
-    /// Nobody could read what the kernel holds.
+    /// It is unknown what the kernel holds.
     Unknown,
 }
 
@@ -72,7 +72,7 @@ impl Verdict {
     /// Every verdict.
     const ALL: [Self; 4] = [Self::Protected, Self::Locked, Self::Open, Self::Unknown];
 
-    /// What it means that the kernel holds this in such a state.
+    /// What may leave when the kernel holds this in such a state.
     pub const fn of(enforcement: Enforcement, state: State) -> Self {
         match (enforcement, state) {
             (Enforcement::Enforced, State::Protected) => Self::Protected,

@@ -25,7 +25,7 @@ pub enum Reason {
     DeviceGone,
     /// The VPN service stopped.
     ServiceStopped,
-    /// NetworkManager gave no reason that has a name here.
+    /// NetworkManager gave no reason, or one that has no name here.
     Ended,
     /// It is being started again.
     Restarted,
@@ -80,7 +80,7 @@ impl Reason {
         }
     }
 
-    /// The reason of a code; `None` for a code of another version.
+    /// The reason that has this code; `None` for a code of another version.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.code() == code)
     }
@@ -122,7 +122,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A reason that is known, as its code; a code of another version is read as `None`.
+/// A reason is stored as its code. A code of another version is read as `None`.
 pub(crate) mod as_code {
     use super::{Deserialize, Deserializer, Reason, Serialize, Serializer};
 
