@@ -1,7 +1,11 @@
 //! Looks up the addresses of VPN servers by DNS.
 //!
-//! Every socket has the mark [`QUESTION_MARK`]. The rules let such packets pass and refuse all other DNS queries.
-//! An answer counts only if it comes from the resolver that was asked, and has the question and the id of the query.
+//! Every socket has the mark [`QUESTION_MARK`]. The rules let such packets pass and refuse all other DNS
+//! queries. An answer counts only if it comes from the resolver that was asked, and has the question and the
+//! id of the query.
+//!
+//! No resolver library is used: every socket needs the mark, and the time and the size of an answer are
+//! bounded. hickory-proto builds and parses the messages.
 
 use std::collections::BTreeSet;
 use std::io;

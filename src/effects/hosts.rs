@@ -1,7 +1,8 @@
-//! Pins the names of VPN servers in `/etc/hosts`, so that the VPN client finds its server while every DNS query
-//! is refused. One marked block is ours. Every other byte of the file stays.
+//! Pins the names of VPN servers in `/etc/hosts`, so that the VPN client finds its server while the firewall
+//! refuses every DNS query. The agent owns one marked block in the file and changes no other byte.
 //!
-//! Written by hand: libraries for this file write it whole, and lose what they do not understand.
+//! No library is used: libraries for this file write all of it again, and lose the lines that they do not
+//! understand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -38,7 +39,7 @@ pub enum HostsError {
         /// Why.
         source: io::Error,
     },
-    /// A link, a folder, a device, or too large.
+    /// The path is a symbolic link, a folder or a device, or the file is too large.
     #[error(
         "{path} is {what} and was left alone, so the VPN client may not find its server by name; write addresses instead of names"
     )]
@@ -50,8 +51,8 @@ pub enum HostsError {
     },
 }
 
-/// Writes `pins` as our block into the file at `path`. Without pins there is no block. A file that need not
-/// change is not written.
+/// Writes `pins` as our block into the file at `path`. Without pins there is no block. The file is not
+/// written when its text would stay the same.
 ///
 /// # Errors
 /// [`HostsError`]: then the file is unchanged.
@@ -98,8 +99,8 @@ pub fn is_own(name: &HostName) -> bool {
     rustix::system::uname().nodename().to_str().is_ok_and(|own| is(own, name))
 }
 
-/// The pins without this machine's own name and without names that the file itself has: we must not change
-/// where those lead.
+/// The pins without this machine's own name and without names that the file has outside our block: the agent
+/// must not change the addresses of those.
 fn without_named(old: &[u8], pins: &Pins) -> Pins {
     if pins.is_empty() {
         return Pins::new();
@@ -113,7 +114,7 @@ fn without_named(old: &[u8], pins: &Pins) -> Pins {
     pins
 }
 
-/// The lines that are text, without their comments (hosts(5)).
+/// The lines that are UTF-8, without their comments (hosts(5)).
 fn lines_of(text: &[u8]) -> impl Iterator<Item = &str> {
     let lines = text.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
     lines.map(|line| line.split('#').next().unwrap_or_default())
@@ -152,29 +153,29 @@ fn write(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The file's text with our block at the place where it was, or else at the end.
+/// The file's text with our block: at its old place, or else at the end.
 pub(crate) fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
-    // A file that was cut off right behind our first line: a newline would make a block of that.
+    // The file was cut off directly after our first line: adding a newline would make a block of it.
     let cut = old.strip_suffix(BEGIN.trim_end().as_bytes());
     if let Some(before) = cut.filter(|before| before.is_empty() || before.ends_with(b"\n")) {
         return with_block(before.strip_suffix(b"\n").unwrap_or(before), pins);
     }
     let block = block(pins);
     let Some(around) = Around::block(old) else {
-        // The newline before it is ours: a file that ends without one ends so again.
+        // The newline before our block is ours too: without the block, the file ends as it did before.
         let newline: &[u8] = if block.is_empty() { b"" } else { b"\n" };
         return [old, newline, block.as_bytes()].concat();
     };
-    // Two copies of the file in one have our block twice.
+    // A file that was appended to itself has our block twice.
     let after = with_block(around.after, &Pins::new());
     let newline = if block.is_empty() { around.newline_between(&after) } else { around.newline };
     [around.before, newline, block.as_bytes(), &after].concat()
 }
 
-/// A text around the first block of ours.
+/// The text before and after the first block of ours.
 struct Around<'a> {
     before: &'a [u8],
-    /// The newline that ends what stands before.
+    /// The newline that ends the text before the block.
     newline: &'a [u8],
     after: &'a [u8],
 }
@@ -189,13 +190,13 @@ impl<'a> Around<'a> {
         let next = all(inside, BEGIN.as_bytes()).next().unwrap_or(inside.len());
         let after = match all(inside, END.as_bytes()).next() {
             Some(end) if end < next => inside.get(end + END.len()..).unwrap_or_default(),
-            // The end mark is missing. What follows the lines that can be ours belongs to somebody else.
+            // The end mark is missing. The text after the lines that can be ours belongs to another program.
             Some(_) | None => inside,
         };
         Some(Self { before, newline, after })
     }
 
-    /// What stays between the two when the block goes: no line becomes one with another.
+    /// The text between the two parts when the block is removed, so that two lines never become one.
     fn newline_between(&self, after: &[u8]) -> &'a [u8] {
         let joins = !(self.before.is_empty() || self.before.ends_with(b"\n") || after.is_empty());
         if joins { self.newline } else { b"" }
@@ -210,7 +211,7 @@ fn block(pins: &Pins) -> String {
     if lines.is_empty() { lines } else { format!("{BEGIN}{lines}{END}") }
 }
 
-/// Every offset at which `what` begins.
+/// Every offset at which `what` occurs.
 fn all<'a>(text: &'a [u8], what: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     text.windows(what.len()).enumerate().filter_map(move |(at, window)| (window == what).then_some(at))
 }

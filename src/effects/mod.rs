@@ -1,11 +1,11 @@
-//! What acts on the world beside the firewall, one file for each kind of act.
+//! What acts on the system beside the firewall, one file for each kind of action.
 //!
-//! An effect does what the agent asks and reports whether it worked. It never decides what may leave: the rules that
-//! allow an act are in force before the act begins.
+//! An effect does what the agent asks and reports whether it worked. It never decides what may leave: the
+//! rules that allow an action are in force before the action begins.
 
 pub mod dns;
 pub mod hosts;
-// The fuzzers do not reach these.
+// The fuzz targets do not use these.
 #[cfg(not(fuzzing))]
 pub mod reconnect;
 pub mod routes;

@@ -10,10 +10,10 @@ use crate::system::program::{ToolError, run};
 /// This folder exists where systemd is the machine's init (sd_booted(3)).
 const RUNNING: &str = "/run/systemd/system";
 
-/// How much time to start the agent asks for at once.
+/// How much time to start the agent asks for in one message.
 const START_STEP: Duration = Duration::from_secs(30);
 
-/// Maximum number of questions for time to start, one every third of [`START_STEP`]: ten minutes in all.
+/// Maximum number of messages that ask for time, one every third of [`START_STEP`]: ten minutes in all.
 const START_QUESTIONS: u32 = 60;
 
 /// Whether systemd is this machine's init.
@@ -37,7 +37,7 @@ pub async fn run_as_service(command: &[&str]) -> Result<(), ToolError> {
     run("systemd-run", &[&["--collect", "--quiet", "--"], command].concat(), "").await.map(drop)
 }
 
-/// Tells systemd how the agent is. Does nothing when systemd did not start it.
+/// Reports the agent's state to systemd. Does nothing when systemd did not start the agent.
 pub fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!("systemd could not be told: {error}");
@@ -57,7 +57,7 @@ pub async fn ask_for_time() {
     std::future::pending().await
 }
 
-/// How often systemd's watchdog wants to hear from the agent: half of its timeout. `None` without a watchdog.
+/// How often the agent must report to systemd's watchdog: half of its timeout. `None` without a watchdog.
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|timeout| timeout / 2)
 }

@@ -1,5 +1,4 @@
-//! What the kernel says of a process in `/proc`: its user, its unit, when it began, and from which processes it
-//! descends.
+//! What the kernel reports about a process in `/proc`: its user, its unit, its start time, and its ancestors.
 
 use std::os::fd::AsFd;
 
@@ -15,10 +14,10 @@ pub fn started(pid: u32) -> Option<u64> {
     stat(pid).map(|stat| stat.started)
 }
 
-/// The process and its ancestors, as far up as they run as this user. A `pidfd` of the process, where the
-/// bus daemon gives one, shows that its id has not passed to another process.
+/// The process and its ancestors, as far up as they run as this user. A `pidfd` of the process, where the bus
+/// daemon gives one, shows that its id has not passed to another process.
 ///
-/// Nothing is in it when anything changed while it was read: a process id is used again.
+/// The lineage is empty when anything changed during the reading, because a process id can be used again.
 pub fn lineage(pid: u32, uid: u32, pidfd: Option<impl AsFd>) -> Lineage {
     let processes = climb(pid, uid);
     let same = climb(pid, uid) == processes && pidfd.is_none_or(|pidfd| is_alive(&pidfd));
@@ -40,7 +39,7 @@ fn climb(pid: u32, uid: u32) -> Vec<Process> {
     processes
 }
 
-/// What proc_pid_stat(5) says of a process.
+/// The fields of proc_pid_stat(5) that are used.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     parent: u32,
@@ -52,10 +51,10 @@ fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The program's name stands in parentheses, and may hold any byte: more parentheses, spaces, no UTF-8.
+/// Parses proc_pid_stat(5). The program's name is in parentheses and may hold any byte, even parentheses.
 fn parse_stat(stat: &[u8]) -> Option<Stat> {
     let name_ends = stat.iter().rposition(|&byte| byte == b')')?;
-    // The first field behind the name is the third.
+    // The first field after the name is the third.
     let fields: Vec<&str> =
         std::str::from_utf8(stat.get(name_ends + 1..)?).ok()?.split_ascii_whitespace().collect();
     let field = |number: usize| fields.get(number - 3);
@@ -87,7 +86,8 @@ pub(crate) fn unit(pid: u32) -> Option<String> {
     parse_unit(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
 }
 
-/// The innermost service of the unified hierarchy (cgroups(7)); only what a unit's name can be made of.
+/// The innermost service of the unified hierarchy (cgroups(7)), if its name has only characters of a unit's
+/// name.
 pub(crate) fn parse_unit(cgroup: &str) -> Option<String> {
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let unit = path.rsplit('/').find(|part| part.ends_with(".service"))?;

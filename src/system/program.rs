@@ -1,4 +1,4 @@
-//! The edge to other programs: one run of one. The only place that starts a program.
+//! The edge to other programs. The agent starts programs only through this file.
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// Where system programs live; the caller's PATH is not asked.
+/// The folders of system programs. The caller's PATH is not used.
 pub(crate) const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// How long a program may run before it is killed.
@@ -19,10 +19,10 @@ pub enum ToolError {
     /// It is not installed.
     #[error("{0} is not installed; install it with: sudo apt install {package}", package = package(.0))]
     Missing(String),
-    /// It could not be started, or spoken to.
+    /// It could not be started, or its input or output failed.
     #[error("cannot run {program}")]
     Run {
-        /// Which.
+        /// The program's name.
         program: String,
         /// Why.
         source: std::io::Error,
@@ -30,31 +30,31 @@ pub enum ToolError {
     /// It did not end in time and was killed.
     #[error("{0} did not end within {seconds} seconds and was killed", seconds = TIMEOUT.as_secs())]
     TimedOut(String),
-    /// It said no.
+    /// It ended with an error.
     #[error("{program} failed ({status}): {message}")]
     Failed {
-        /// Which.
+        /// The program's name.
         program: String,
-        /// How it ended; a signal counts as failure too.
+        /// How it ended. A signal counts as a failure too.
         status: ExitStatus,
-        /// What it said.
+        /// Its error message.
         message: String,
     },
-    /// It goes on, and said no to this.
+    /// It is still running, and refused this input.
     #[error("{program} refused it: {message}")]
     Refused {
-        /// Which.
+        /// The program's name.
         program: String,
-        /// What it said.
+        /// Its error message.
         message: String,
     },
-    /// It should go on and has ended.
+    /// It has ended although it should still run.
     #[error("{0} has ended")]
     Ended(String),
 }
 
 impl ToolError {
-    /// Whether it is the program's considered answer, and not its death.
+    /// Whether the program itself answered with an error, and was not killed.
     pub(crate) fn is_answer(&self) -> bool {
         match self {
             Self::Failed { status, .. } => status.code() == Some(1),
@@ -73,7 +73,7 @@ impl ToolError {
         }
     }
 
-    /// Whether the kernel let the program do it but for somebody else, who owns it.
+    /// Whether the kernel refused because another program owns the object.
     pub(crate) fn is_not_permitted(&self) -> bool {
         match self {
             Self::Failed { message, .. } | Self::Refused { message, .. } => {
@@ -84,7 +84,7 @@ impl ToolError {
     }
 }
 
-/// The path of a program, if it is installed.
+/// The path of a program; `None` if it is not installed.
 pub(crate) fn path(program: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists())
 }
@@ -99,7 +99,7 @@ fn package(program: &str) -> &'static str {
     }
 }
 
-/// A command that starts a program with none of our environment.
+/// A command that starts a program without our environment.
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Result<Command, ToolError> {
     let path = path(program).ok_or_else(|| ToolError::Missing(program.to_owned()))?;
     #[expect(clippy::disallowed_methods, reason = "this file is where programs are started")]
@@ -108,7 +108,7 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Result<Command, Tool
         .args(arguments)
         .env_clear()
         .env("LC_ALL", "C")
-        // nft reads and prints moments in the zone of the day.
+        // nft reads and prints times in the local time zone.
         .env("TZ", "UTC")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -117,14 +117,14 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Result<Command, Tool
     Ok(command)
 }
 
-/// Runs a program to its end with this on its standard input. Returns what it prints.
+/// Runs a program to its end with `input` on its standard input. Returns what it prints.
 pub(crate) async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, ToolError> {
     let failed = |source| ToolError::Run { program: program.to_owned(), source };
     let mut child = command(program, arguments)?.spawn().map_err(failed)?;
     let stdin = child.stdin.take();
     let talk = async {
         if let Some(mut stdin) = stdin {
-            // A program that has given up closes its end early; its exit code says why.
+            // A program that has failed closes its standard input early; its exit status says why.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         child.wait_with_output().await
@@ -138,7 +138,7 @@ pub(crate) async fn run(program: &str, arguments: &[&str], input: &str) -> Resul
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What a program said, in one line that is not too long.
+/// A program's message in one line of bounded length.
 pub(crate) fn brief<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     lines.take(5).collect::<Vec<_>>().join("; ").chars().take(500).collect()
 }

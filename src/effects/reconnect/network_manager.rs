@@ -32,13 +32,13 @@ const ANSWER: Duration = Duration::from_secs(10);
 const VPN_UP: Duration = Duration::from_secs(75);
 /// How long a VPN that NetworkManager calls activated may take to carry traffic.
 const CARRY: Duration = Duration::from_secs(10);
-/// How long a network may take to come up, with Wi-Fi and DHCP; and how long anything may to go.
+/// How long a network may take to come up, with Wi-Fi and DHCP, and how long anything may take to go down.
 const NETWORK_UP: Duration = Duration::from_secs(30);
 const DOWN: Duration = Duration::from_secs(10);
-/// How long between two polls of a fact that has no signal.
+/// The time between two polls of a fact that has no signal.
 const POLL: Duration = Duration::from_millis(200);
 
-/// `NMState`: asleep, and what has a default route.
+/// `NMState`: asleep, and connected with a default route.
 const ASLEEP: u32 = 10;
 const CONNECTED: u32 = 60;
 /// `NMActiveConnectionState`
@@ -91,7 +91,7 @@ impl Manager {
         Ok(Self { connection, owner, proxy })
     }
 
-    /// The VPN: what is left of it down, then up, until it carries.
+    /// Restarts the VPN: ends what is left of it, brings it up, and waits until it carries traffic.
     pub(super) async fn restart_vpn(
         &self,
         vpn: &Comeback,
@@ -138,7 +138,7 @@ impl Manager {
             }
             let restarting = Event::Restarting { path: path.to_string() };
             let _ = context.events.send(restarting).await;
-            // It may be gone by now.
+            // The connection may have ended by now.
             let _ = self.proxy.deactivate_connection(&path).await;
             let (proxy, old) = (&self.proxy, &path);
             let gone = || async move { Ok(!proxy.active_connections().await?.contains(old)) };
@@ -147,7 +147,7 @@ impl Manager {
         Ok(None)
     }
 
-    /// The connection under the VPN, off and on again; any network at all if none is on.
+    /// Restarts the connection under the VPN. If none is up, it brings any network up.
     pub(super) async fn restart_parent(&self) -> Result<(), Failure> {
         let mut last = Failure::Again("there is no network to restart".to_owned());
         for Parent { device, profile } in self.parents().await? {
@@ -159,7 +159,7 @@ impl Manager {
         Err(last)
     }
 
-    /// All networks off and on again.
+    /// Switches all networks off and on again.
     pub(super) async fn restart_networking(&self, store: &Store) -> Result<(), Failure> {
         let proxy = &self.proxy;
         // Networks that are off already were not switched off by us. The note makes sure that ours do not stay
@@ -182,7 +182,7 @@ impl Manager {
         if until(NETWORK_UP, connected, "").await.is_ok() {
             return Ok(());
         }
-        // Profiles that do not come up by themselves.
+        // Some profiles do not come up by themselves.
         self.restart_parent().await
     }
 

@@ -9,7 +9,7 @@ use zbus::{ObjectPath, OwnedObjectPath, proxy};
     default_path = "/org/freedesktop/NetworkManager"
 )]
 pub(super) trait NetworkManager {
-    /// Brings a profile up on a device (`/`: any that fits) over another active connection (`/`: the
+    /// Brings a profile up on a device (`/`: any device that fits), over another active connection (`/`: the
     /// one with the default route).
     fn activate_connection(
         &self,
@@ -19,12 +19,12 @@ pub(super) trait NetworkManager {
     ) -> zbus::Result<OwnedObjectPath>;
     /// Brings an active connection down.
     fn deactivate_connection(&self, active: &ObjectPath<'_>) -> zbus::Result<()>;
-    /// All networks on or off.
+    /// Switches all networks on or off.
     fn enable(&self, enable: bool) -> zbus::Result<()>;
-    /// Whether all networks are on, as somebody has set it.
+    /// Whether all networks are switched on.
     #[zbus(property)]
     fn networking_enabled(&self) -> zbus::Result<bool>;
-    /// What is active or on its way.
+    /// Every connection that is active or being activated.
     #[zbus(property)]
     fn active_connections(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
     /// Every network interface.
@@ -49,30 +49,30 @@ pub(super) trait Settings {
     fn get_connection_by_uuid(&self, uuid: &str) -> zbus::Result<OwnedObjectPath>;
 }
 
-/// `org.freedesktop.NetworkManager.Connection.Active`
+/// `org.freedesktop.NetworkManager.Connection.Active`: one connection that is active or being activated.
 #[proxy(
     interface = "org.freedesktop.NetworkManager.Connection.Active",
     default_service = "org.freedesktop.NetworkManager"
 )]
 pub(super) trait Active {
-    /// Its profile.
+    /// The connection's profile.
     #[zbus(property)]
     fn connection(&self) -> zbus::Result<OwnedObjectPath>;
-    /// Its profile's UUID.
+    /// The UUID of the connection's profile.
     #[zbus(property)]
     fn uuid(&self) -> zbus::Result<String>;
-    /// Whether it is a VPN of a plugin.
+    /// Whether the connection is a VPN of a plugin.
     #[zbus(property)]
     fn vpn(&self) -> zbus::Result<bool>;
     /// `NMActiveConnectionState`
     #[zbus(property)]
     fn state(&self) -> zbus::Result<u32>;
-    /// On which it stands.
+    /// The devices that the connection uses.
     #[zbus(property)]
     fn devices(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
 }
 
-/// `org.freedesktop.NetworkManager.Device`
+/// `org.freedesktop.NetworkManager.Device`: one network interface.
 #[proxy(
     interface = "org.freedesktop.NetworkManager.Device",
     default_service = "org.freedesktop.NetworkManager"
@@ -84,10 +84,10 @@ pub(super) trait Device {
     /// `NMDeviceType`
     #[zbus(property)]
     fn device_type(&self) -> zbus::Result<u32>;
-    /// What is active on it; `/` when nothing is.
+    /// The active connection of the device; `/` when there is none.
     #[zbus(property)]
     fn active_connection(&self) -> zbus::Result<OwnedObjectPath>;
-    /// Profiles that could be brought up on it now.
+    /// Profiles that can be brought up on the device now.
     #[zbus(property)]
     fn available_connections(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
 }
