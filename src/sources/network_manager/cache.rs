@@ -1,51 +1,51 @@
-//! What is known of NetworkManager between signals, and the view that follows from it. Pure.
+//! The known state of NetworkManager between signals, and the view that follows from it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::settings::Reading;
 use crate::vpn::{ActiveVpn, NmView, Profile, VpnEnd, VpnPhase};
 
-/// Everything that one NetworkManager has told.
+/// Everything that one NetworkManager has reported.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     profiles: BTreeMap<String, Saved>,
     active: BTreeMap<String, Connection>,
-    /// Active connections that need no more attention: no VPN, or a VPN whose end has been reported.
-    /// NetworkManager never uses a path twice.
+    /// Active connections that the cache ignores from now on: those that are no VPN, and VPNs whose end has
+    /// been reported. NetworkManager never uses a path twice.
     passed: BTreeSet<String>,
     clock: Tick,
     changed: bool,
 }
 
-/// Counts the phases that signals have told. A read that was asked for before a signal came must
-/// not undo it.
+/// A counter of the phases that signals have reported. A read that began before a signal came must not undo
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Tick(u64);
 
 #[derive(Debug)]
 struct Saved {
     profile: Profile,
-    /// What the log said of it.
+    /// The fault of this profile that the log has already shown.
     fault: Option<String>,
 }
 
 #[derive(Debug)]
 struct Connection {
     vpn: ActiveVpn,
-    /// When a signal last told the phase.
+    /// The counter when a signal last reported the phase.
     told: Tick,
 }
 
 /// The active connections as they were read.
 #[derive(Debug)]
 pub(super) struct ActiveList {
-    /// [`Cache::now`] before the first question.
+    /// [`Cache::now`] before the first question was sent.
     pub(super) asked: Tick,
-    /// Every path there is.
+    /// The paths of all active connections.
     pub(super) paths: BTreeSet<String>,
     /// The VPNs among them.
     pub(super) vpns: Vec<ActiveVpn>,
-    /// Those that are certainly something else.
+    /// The paths of those that are certainly no VPN.
     pub(super) others: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ impl Cache {
         self.clock
     }
 
-    /// Whether signals of this active connection say nothing new any more.
+    /// Whether signals of this active connection are ignored.
     pub(super) fn is_passed(&self, path: &str) -> bool {
         self.passed.contains(path)
     }
@@ -64,12 +64,12 @@ impl Cache {
         &self.passed
     }
 
-    /// Whether any VPN is active or on its way.
+    /// Whether any VPN is active or being activated.
     pub(super) fn has_vpn(&self) -> bool {
         !self.active.is_empty()
     }
 
-    /// A signal told the phase of a connection; one that is not known yet will be read.
+    /// Takes the phase of a connection from a signal. A connection that is not known yet will be read.
     pub(super) fn hear_phase(&mut self, path: &str, phase: VpnPhase) {
         self.clock.0 += 1;
         match self.active.get_mut(path) {
@@ -85,13 +85,13 @@ impl Cache {
         }
     }
 
-    /// The only VPN that is active or on its way, if it is only one.
+    /// The path of the VPN that is active or being activated, if there is exactly one.
     pub(super) fn only_vpn(&self) -> Option<&str> {
         let mut paths = self.active.keys();
         paths.next().filter(|_| paths.next().is_none()).map(String::as_str)
     }
 
-    /// The plugin told which server this connection has reached.
+    /// Takes the server that the plugin of this connection has reached.
     pub(super) fn hear_gateway(&mut self, path: &str, gateway: std::net::IpAddr) {
         if let Some(connection) = self.active.get_mut(path) {
             self.changed |= connection.vpn.gateway != Some(gateway);
@@ -99,19 +99,19 @@ impl Cache {
         }
     }
 
-    /// A profile is gone.
+    /// Removes a profile.
     pub(super) fn forget_profile(&mut self, path: &str) {
         self.changed |= self.profiles.remove(path).is_some();
     }
 
-    /// Only these profiles exist.
+    /// Removes every profile except these.
     pub(super) fn keep_profiles(&mut self, paths: &BTreeSet<String>) {
         let before = self.profiles.len();
         self.profiles.retain(|path, _| paths.contains(path));
         self.changed |= self.profiles.len() != before;
     }
 
-    /// A profile was read. Gives back what had to be left out of it, unless that was said before.
+    /// Takes a profile that was read. Returns what was left out of it, unless that was returned before.
     pub(super) fn learn_profile(&mut self, path: String, reading: Reading) -> Option<String> {
         let fault = reading.skipped.map(|skipped| skipped.to_string());
         let before = self.profiles.get(&path);
@@ -122,7 +122,7 @@ impl Cache {
         news
     }
 
-    /// The active connections were read.
+    /// Takes the active connections that were read.
     pub(super) fn learn_active(&mut self, list: ActiveList) {
         for (path, connection) in &mut self.active {
             if !list.paths.contains(path) && !is_ended(connection) {
@@ -156,7 +156,7 @@ impl Cache {
         known.vpn = vpn;
     }
 
-    /// The view, if it may have changed since it was last taken. What has ended is in it once.
+    /// The view, if it may have changed since it was last taken. A connection that has ended is in it once.
     pub(super) fn take_view(&mut self) -> Option<NmView> {
         if !std::mem::take(&mut self.changed) {
             return None;
@@ -174,7 +174,7 @@ impl Cache {
         Some(view)
     }
 
-    /// There is a view to take now, be it empty.
+    /// Makes sure that the next [`Cache::take_view`] returns a view, even an empty one.
     pub(super) fn touch(&mut self) {
         self.changed = true;
     }
@@ -184,8 +184,7 @@ fn is_ended(connection: &Connection) -> bool {
     matches!(connection.vpn.phase, VpnPhase::Ended(_))
 }
 
-/// The phase that `NMVpnConnectionState` stands for; `None` for one that NetworkManager does not
-/// have yet.
+/// The phase for a `NMVpnConnectionState`; `None` for a state that NetworkManager does not have yet.
 pub(super) fn vpn_phase(state: u32, reason: u32) -> Option<VpnPhase> {
     match state {
         0..=4 => Some(VpnPhase::Connecting),
@@ -195,12 +194,12 @@ pub(super) fn vpn_phase(state: u32, reason: u32) -> Option<VpnPhase> {
     }
 }
 
-/// The end that `NMActiveConnectionState` stands for: 3 deactivating, 4 deactivated.
+/// The end for a `NMActiveConnectionState`: 3 is deactivating, 4 is deactivated.
 pub(super) fn active_end(state: u32, reason: u32) -> Option<VpnPhase> {
     matches!(state, 3 | 4).then(|| VpnPhase::Ended(vpn_end(reason)))
 }
 
-/// Where a connection without a plugin stands (`NMActiveConnectionState`: 2 activated).
+/// The phase of a connection without a plugin (`NMActiveConnectionState`: 2 is activated).
 pub(super) fn wireguard_phase(state: u32) -> VpnPhase {
     let up = if state == 2 { VpnPhase::Activated } else { VpnPhase::Connecting };
     active_end(state, 0).unwrap_or(up)
@@ -209,7 +208,7 @@ pub(super) fn wireguard_phase(state: u32) -> VpnPhase {
 /// `NMActiveConnectionStateReason`; `NMVpnConnectionStateReason` has the same numbers up to 11.
 fn vpn_end(reason: u32) -> VpnEnd {
     match reason {
-        // 11: its profile was deleted, by somebody who may.
+        // 11: a user with the permission deleted its profile.
         2 | 11 => VpnEnd::User,
         3 | 14 => VpnEnd::Device,
         4 => VpnEnd::ServiceStopped,

@@ -1,17 +1,17 @@
-//! What can go wrong on the bus, sorted by what is to be done about it.
+//! Errors on the bus, sorted by what the source does about them.
 
 use zbus::fdo::Error as Fdo;
 
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    /// The object or name is not there any more. Ordinary: it went while we asked.
+    /// The object or name does not exist any more. This is ordinary: it went away during the question.
     #[error("it is gone")]
     Gone,
-    /// No answer in time, or nobody left to answer: nothing else will be answered either.
+    /// No answer in time, or no process that could answer. Other questions will not be answered either.
     #[error("no answer on the bus")]
     Silent(#[source] zbus::Error),
-    /// A refusal, or an answer that makes no sense.
+    /// A refusal, or an answer of the wrong form.
     #[error(transparent)]
     Refused(zbus::Error),
 }
@@ -44,22 +44,22 @@ fn is_silent(reply: &Fdo) -> bool {
     matches!(reply, Fdo::NoReply(_) | Fdo::Timeout(_) | Fdo::TimedOut(_) | Fdo::Disconnected(_))
 }
 
-/// Why a connection to the bus ended, or never began.
+/// Why a connection to the bus ended or could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
-    /// No bus there.
+    /// There is no bus.
     #[error("cannot connect to the system bus")]
     Connect(#[source] zbus::Error),
-    /// A bus that does not greet.
+    /// The bus does not answer the connection's first messages.
     #[error("the system bus does not answer")]
     Slow,
-    /// It would not tell us what goes on.
+    /// The bus refuses to send us signals.
     #[error("cannot listen on the system bus")]
     Introduce(#[source] ReadError),
-    /// It broke in the middle of a message, as when it is killed.
+    /// The connection broke in the middle of a message, for example because the bus was killed.
     #[error("the system bus went away")]
     Broken(#[source] zbus::Error),
-    /// It said good-bye.
+    /// The bus closed the connection in order.
     #[error("the system bus closed the connection")]
     Closed,
 }

@@ -1,9 +1,9 @@
-//! Watches the VPNs of NetworkManager: saved profiles, and connections that are up or being activated. It only
-//! listens and reads, and never changes anything in NetworkManager.
+//! Watches the VPNs of NetworkManager: saved profiles, and connections that are up or being activated. It
+//! only listens and reads, and never changes anything in NetworkManager.
 //!
-//! A signal that moves a VPN from one phase to another is reported at once, with what is known; the
-//! details are read afterwards, while it goes on listening. That a connection is "activated" is no evidence
-//! of protection, and these signals come later than the kernel's: the rules do not depend on them.
+//! A signal that moves a VPN from one phase to another is reported at once, with the details that are known.
+//! The source reads the other details afterwards, and listens at the same time. An "activated" connection is
+//! no evidence of protection. These signals come later than the kernel's, so the rules do not depend on them.
 
 mod cache;
 mod error;
@@ -34,7 +34,7 @@ use crate::vpn::{Event, NmView};
 /// How long one call may take. NetworkManager answers within milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long before the bus is tried again: doubled from the first to the last.
+/// Time before the next attempt to reach the bus. It doubles from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -44,8 +44,8 @@ const BATCH: usize = 1_000;
 
 /// Watches NetworkManager on the system bus, until the receiver of `events` is dropped.
 ///
-/// The first event comes when everything has been read, or at once if there is no NetworkManager:
-/// then, whenever NetworkManager goes, and when the bus goes, it is `NetworkManager(None)`.
+/// The first event comes when everything has been read. It is `NetworkManager(None)`, at once, if there is no
+/// NetworkManager. The same event comes whenever NetworkManager or the bus goes away.
 pub async fn watch(events: Sender<Event>) {
     watch_bus(system_bus, events).await;
 }
@@ -107,7 +107,7 @@ impl Teller {
     }
 }
 
-/// One connection to the bus, from the first rule to its end.
+/// Serves one connection to the bus, from the first match rule to its end.
 async fn listen(connection: Connection, teller: &mut Teller) -> Result<Infallible, SessionError> {
     let stream = MessageStream::from(&connection);
     let mut listener = Listener { stream, session: Session::new(connection), teller };
@@ -145,7 +145,7 @@ impl Listener<'_> {
         self.hear(message).await
     }
 
-    /// Takes the messages that have come already.
+    /// Takes the messages that have already arrived.
     async fn drain(&mut self) -> Result<(), SessionError> {
         for _ in 0..BATCH {
             let Some(message) = self.stream.next().now_or_never() else { break };

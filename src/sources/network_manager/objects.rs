@@ -13,19 +13,19 @@ use super::settings::Settings;
 
 /// NetworkManager's name on the bus, and the interface of its first object.
 pub(super) const MANAGER: &str = "org.freedesktop.NetworkManager";
-/// One connection that is active or on its way: `StateChanged(u state, u reason)`.
+/// A connection that is active or being activated: `StateChanged(u state, u reason)`.
 pub(super) const ACTIVE: &str = "org.freedesktop.NetworkManager.Connection.Active";
-/// What a VPN connection has besides [`ACTIVE`]: `VpnStateChanged(u state, u reason)`, `VpnState u`.
+/// What a VPN connection has in addition to [`ACTIVE`]: `VpnStateChanged(u state, u reason)`, `VpnState u`.
 pub(super) const VPN: &str = "org.freedesktop.NetworkManager.VPN.Connection";
 /// One network interface that NetworkManager knows.
 pub(super) const DEVICE: &str = "org.freedesktop.NetworkManager.Device";
-/// What a WireGuard interface has besides [`DEVICE`]: `FwMark u`.
+/// What a WireGuard interface has in addition to [`DEVICE`]: `FwMark u`.
 pub(super) const WIREGUARD: &str = "org.freedesktop.NetworkManager.Device.WireGuard";
 /// The list of profiles: `NewConnection(o)`, `ConnectionRemoved(o)`.
 pub(super) const SETTINGS: &str = "org.freedesktop.NetworkManager.Settings";
 /// One profile: `Updated()`.
 pub(super) const PROFILE: &str = "org.freedesktop.NetworkManager.Settings.Connection";
-/// What a VPN plugin says: `Config(a{sv})`, `Ip4Config(a{sv})`, `Ip6Config(a{sv})`.
+/// What a VPN plugin sends: `Config(a{sv})`, `Ip4Config(a{sv})`, `Ip6Config(a{sv})`.
 pub(super) const PLUGIN: &str = "org.freedesktop.NetworkManager.VPN.Plugin";
 /// The bus itself.
 pub(super) const BUS: &str = "org.freedesktop.DBus";
@@ -35,7 +35,7 @@ pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// The path that stands for "none".
 pub(super) const NO_OBJECT: &str = "/";
 
-/// What is read of a [`ACTIVE`] object.
+/// The properties of an [`ACTIVE`] object that are read.
 #[derive(Debug, Deserialize, Type)]
 #[zbus(signature = "dict")]
 #[serde(rename_all = "PascalCase")]
@@ -62,14 +62,14 @@ pub(super) struct ActiveConnection {
     pub(super) ip6_config: OwnedObjectPath,
 }
 
-/// What is read of a [`DEVICE`] object.
+/// The properties of a [`DEVICE`] object that are read.
 #[derive(Debug, Deserialize, Type)]
 #[zbus(signature = "dict")]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Device {
     #[serde(with = "as_variant")]
     pub(super) interface: String,
-    /// The interface that carries the addresses; empty where it is not known.
+    /// The name of the interface that carries the addresses; empty while it is unknown.
     #[serde(with = "as_variant")]
     pub(super) ip_interface: String,
     #[serde(with = "as_variant")]
@@ -78,12 +78,12 @@ pub(super) struct Device {
     pub(super) ip6_config: OwnedObjectPath,
 }
 
-/// The bus daemon, asked about others.
+/// The bus daemon, which answers questions about other processes on the bus.
 #[derive(Debug, Clone)]
 pub(super) struct Bus(pub(super) Connection);
 
 impl Bus {
-    /// Has the bus pass on what matches `rule`.
+    /// Asks the bus to send us the messages that match `rule`.
     pub(super) async fn add_match(&self, rule: &str) -> Result<(), ReadError> {
         self.ask("AddMatch", &rule).await
     }
@@ -93,7 +93,7 @@ impl Bus {
         self.ask("ListNames", &()).await
     }
 
-    /// Who owns `name`; `None` if nobody does. Starts nobody.
+    /// The owner of `name`; `None` if it has none. This call starts no program.
     pub(super) async fn owner(&self, name: &str) -> Result<Option<OwnedUniqueName>, ReadError> {
         match self.ask("GetNameOwner", &name).await {
             Err(ReadError::Gone) => Ok(None),
@@ -136,7 +136,7 @@ impl Manager {
         self.ask(profile, PROFILE, "GetSettings", &()).await
     }
 
-    /// Every connection that is active or on its way.
+    /// Every connection that is active or being activated.
     pub(super) async fn active_connections(&self) -> Result<Vec<OwnedObjectPath>, ReadError> {
         self.list("ActiveConnections").await
     }
@@ -162,8 +162,8 @@ impl Manager {
         Ok(state)
     }
 
-    /// The mark that a WireGuard device puts on its packets, 0 for none: the profile's, or one that
-    /// NetworkManager chose.
+    /// The mark that a WireGuard device puts on its packets, or 0 for none. It comes from the profile, or
+    /// NetworkManager chose it.
     pub(super) async fn wireguard_mark(&self, path: &str) -> Result<u32, ReadError> {
         let Number(mark) = self.ask(path, PROPERTIES, "Get", &(WIREGUARD, "FwMark")).await?;
         Ok(mark)

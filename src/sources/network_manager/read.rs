@@ -1,4 +1,4 @@
-//! Reads again what signals have made stale, one thing after the other, while the loop listens on.
+//! Reads again what signals have made stale, one object after the other, while the source keeps listening.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -16,13 +16,13 @@ use zbus::names::OwnedUniqueName;
 /// What has to be read again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stale {
-    /// Every profile there is.
+    /// Whether the list of profiles must be read, and every profile in it.
     pub(super) all_profiles: bool,
-    /// These profiles.
+    /// The paths of the profiles that must be read.
     pub(super) profiles: BTreeSet<String>,
-    /// The active connections and their interfaces.
+    /// Whether the active connections and their interfaces must be read.
     pub(super) active: bool,
-    /// Plugins of which we do not know yet whether they are root's.
+    /// Plugins for which it is unknown whether they are root's.
     pub(super) plugins: BTreeSet<OwnedUniqueName>,
 }
 
@@ -31,13 +31,13 @@ impl Stale {
         !self.all_profiles && self.profiles.is_empty() && !self.active && self.plugins.is_empty()
     }
 
-    /// Everything of a NetworkManager that has just appeared.
+    /// Marks everything as stale: a NetworkManager has just appeared.
     pub(super) fn everything(&mut self) {
         self.all_profiles = true;
         self.active = true;
     }
 
-    /// Puts back what could not be read.
+    /// Marks again as stale what could not be read.
     pub(super) fn put_back(&mut self, other: Self) {
         self.all_profiles |= other.all_profiles;
         self.profiles.extend(other.profiles);
@@ -54,7 +54,7 @@ pub(super) struct Present {
     pub(super) plugins: Vec<(String, OwnedUniqueName)>,
 }
 
-/// Has the bus pass on what we listen to, then asks who is there already.
+/// Asks the bus for the signals that the source needs, then for the processes that are already there.
 pub(super) async fn introduce(bus: Bus) -> Result<Present, ReadError> {
     for rule in RULES {
         bus.add_match(rule).await?;
@@ -74,7 +74,7 @@ pub(super) async fn introduce(bus: Bus) -> Result<Present, ReadError> {
 pub(super) struct Fresh {
     /// The paths of all profiles, if all were asked for.
     pub(super) all_profiles: Option<BTreeSet<String>>,
-    /// What each profile is now; `None` if it is gone, unreadable or no VPN.
+    /// The content of each profile; `None` if the profile is gone, unreadable or no VPN.
     pub(super) profiles: Vec<(String, Option<Reading>)>,
     pub(super) active: Option<ActiveList>,
     /// The user id of each plugin; `None` if it is gone.
@@ -91,10 +91,10 @@ pub(super) async fn users(bus: &Bus, stale: &Stale, fresh: &mut Fresh) -> Result
     Ok(())
 }
 
-/// Profiles, then active connections.
+/// Reads active connections and profiles.
 ///
 /// # Errors
-/// Only for what makes every further question pointless: one object that cannot be read is left out.
+/// Only when NetworkManager does not answer. One object that cannot be read is left out.
 pub(super) async fn objects(
     manager: &Manager,
     stale: &Stale,
@@ -102,7 +102,7 @@ pub(super) async fn objects(
     asked: Tick,
     fresh: &mut Fresh,
 ) -> Result<(), ReadError> {
-    // Phases first: they are what somebody waits for.
+    // Phases first: the agent needs them soonest.
     if stale.active {
         fresh.active = Some(active(manager, passed, asked, &mut fresh.failed).await?);
     }
@@ -118,7 +118,7 @@ pub(super) async fn objects(
     Ok(())
 }
 
-/// `None` for one object that cannot be read; an error when there is nobody to read from.
+/// `None` for one object that cannot be read; an error when NetworkManager does not answer.
 fn found<T>(
     path: &str,
     answer: Result<T, ReadError>,
@@ -172,7 +172,7 @@ async fn active(
     Ok(list)
 }
 
-/// WireGuard is no plugin's: its connection is like a card's, and its device is the tunnel.
+/// A WireGuard connection has no plugin. It is like the connection of a card, and its device is the tunnel.
 async fn wireguard(
     manager: &Manager,
     path: &str,
@@ -197,8 +197,8 @@ async fn wireguard(
     })
 }
 
-/// Finds the tunnel of each VPN: the device that has the connection's own addresses. `Devices` of
-/// the connection are its parent's and never looked at.
+/// Finds the tunnel of each VPN: the device that has the connection's own addresses. `Devices` of the
+/// connection are those of its parent, and are not used.
 async fn interfaces(
     manager: &Manager,
     connections: &[ActiveConnection],
@@ -210,7 +210,7 @@ async fn interfaces(
     if missing == 0 {
         return Ok(());
     }
-    // A tunnel is among the devices that came last.
+    // A tunnel is among the devices that appeared last.
     for path in manager.devices().await?.iter().rev() {
         if missing == 0 {
             break;

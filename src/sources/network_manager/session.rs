@@ -1,4 +1,4 @@
-//! What is known on one connection to the bus, and what each signal and each answer does to it.
+//! The known state on one connection to the bus, and what each signal and each answer changes in it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use super::read::{Fresh, Present, Stale, objects, users};
 use super::signals::{Senders, Signal};
 use super::{LAST_PAUSE, Teller};
 
-/// The pause before a NetworkManager that did not answer is asked again; doubled up to the last.
+/// Time before a NetworkManager that did not answer is asked again. It doubles up to [`LAST_PAUSE`].
 const SHORT_PAUSE: Duration = Duration::from_millis(30);
 
-/// How often a NetworkManager that has just started may lack its objects before that is news: with
-/// the pauses between, about two seconds.
+/// How often a NetworkManager that has just started may lack its objects before that is logged. With the
+/// pauses in between, this takes about two seconds.
 const STARTING: u32 = 7;
 
 /// One connection to the bus.
@@ -32,12 +32,12 @@ pub(super) struct Session {
     /// Whether everything of this NetworkManager has been read once.
     is_whole: bool,
     stale: Stale,
-    /// What is being read.
+    /// What the present job reads.
     pending: Stale,
-    /// How often in a row NetworkManager did not answer, and whether the log has said so.
+    /// How often in a row NetworkManager did not answer, and whether the log has reported that.
     failures: u32,
     is_unanswered: bool,
-    /// Objects of which the log has said that they cannot be read.
+    /// Objects that the log has already called unreadable.
     complained: BTreeSet<String>,
 }
 
@@ -74,7 +74,7 @@ impl Session {
         }
     }
 
-    /// Who was on the bus when we came. A signal that we heard since is newer.
+    /// Takes the names on the bus at the start. A signal that came since then is newer.
     pub(super) fn meet(&mut self, present: Present) {
         if self.manager == Presence::Unknown {
             self.manager_is(present.manager);
@@ -86,7 +86,7 @@ impl Session {
         }
     }
 
-    /// Takes one message in.
+    /// Takes one message.
     pub(super) fn hear(&mut self, message: &Message) {
         let senders = Senders { manager: self.manager(), plugins: &self.plugins };
         let Some(signal) = Signal::read(message, &senders) else { return };
@@ -110,7 +110,7 @@ impl Session {
             }
             Signal::ProfileGone { path } => {
                 self.cache.forget_profile(&path);
-                // It may be on its way to us from an answer that is older than this signal.
+                // An answer that is older than this signal may still arrive and contain the profile.
                 self.stale.profiles.insert(path);
             }
             Signal::Gateway { plugin, address } => {
@@ -165,7 +165,7 @@ impl Session {
         }
     }
 
-    /// Tells what is known, if there is anything new in it.
+    /// Reports the view to the agent, if it has changed.
     pub(super) async fn tell(&mut self, teller: &mut Teller) {
         match self.manager {
             Presence::Unknown => {}
@@ -181,7 +181,7 @@ impl Session {
         }
     }
 
-    /// The next thing to do, if anything is stale. What it reads goes to [`Session::learn`].
+    /// The next job, if anything is stale. Its result goes to [`Session::learn`].
     pub(super) fn job(&mut self) -> Option<impl Future<Output = Result<Fresh, ReadError>> + use<>> {
         if self.stale.is_empty() {
             return None;
@@ -211,13 +211,13 @@ impl Session {
         }
     }
 
-    /// NetworkManager changed hands while something was read.
+    /// Gives up the present job: another process has become NetworkManager.
     pub(super) fn abandon(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         self.stale.plugins.extend(pending.plugins);
     }
 
-    /// Takes in what was read.
+    /// Takes the result of a job.
     pub(super) fn learn(&mut self, outcome: Result<Fresh, ReadError>) {
         let pending = std::mem::take(&mut self.pending);
         let fresh = match outcome {

@@ -1,8 +1,8 @@
 //! A saved profile's settings, read into the servers it may connect to. Pure.
 //!
-//! Any local user may save a profile, so all of this is text from a stranger. It is taken apart
-//! exactly as nm-openvpn does (`nmovpn_remote_parse` and the making of its command line), so that
-//! what OpenVPN will be asked to reach is allowed; what does not parse is left out and reported.
+//! Any local user may save a profile, so all of this is text from a stranger. It is parsed exactly as
+//! nm-openvpn parses it (`nmovpn_remote_parse`, and the code that builds its command line). So the agent
+//! allows the servers that OpenVPN will connect to. What does not parse is left out and reported.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -19,17 +19,17 @@ use crate::vpn::{Profile, Sender};
 /// The VPN service whose settings are understood here.
 const OPENVPN: &str = "org.freedesktop.NetworkManager.openvpn";
 
-/// OpenVPN's port where nothing else is said (IANA).
+/// OpenVPN's port where the profile names none (IANA).
 const DEFAULT_PORT: Port = Port::fixed(1194);
 
-/// How many servers one profile may have: as many as are kept of all together.
+/// Maximum number of servers of one profile: as many as are kept for all VPNs together.
 const MAX_REMOTES: usize = MOST_SERVERS;
 
-/// How much of a profile's name and UUID is kept, in characters: the list of servers has to be read at
+/// Maximum length of a profile's name and of its UUID, in characters: the list of servers has to be read at
 /// boot.
 const LONGEST_NAME: usize = 1_024;
 
-/// What `Settings.Connection.GetSettings` answers: `a{sa{sv}}`, of which this much is looked at.
+/// The part of the answer of `Settings.Connection.GetSettings` (`a{sa{sv}}`) that is read.
 #[derive(Debug, Deserialize, Type)]
 #[zbus(signature = "a{sa{sv}}")]
 pub(crate) struct Settings {
@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     wireguard: Option<WireGuardSetting>,
 }
 
-/// D-Bus has no null: what is there, is there.
+/// D-Bus has no null: a setting that is there has a value.
 fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -74,7 +74,7 @@ struct VpnSetting {
 #[derive(Debug, Default, Deserialize, Type)]
 #[zbus(signature = "dict")]
 struct WireGuardSetting {
-    /// The mark on its packets; 0 when NetworkManager is to find one, or none.
+    /// The mark on its packets; 0 when NetworkManager chooses one or sets none.
     #[serde(default, with = "as_variant")]
     fwmark: u32,
     #[serde(default, with = "as_variant")]
@@ -85,7 +85,7 @@ struct WireGuardSetting {
 #[derive(Debug, Default, Deserialize, Type)]
 #[zbus(signature = "dict")]
 struct Peer {
-    /// `host:port`; a peer that only ever calls us has none.
+    /// `host:port`; empty for a peer that always starts the connection itself.
     #[serde(default, with = "as_variant")]
     endpoint: String,
 }
@@ -134,12 +134,12 @@ impl Settings {
     }
 }
 
-/// As much of a name as is kept. No configuration can name a longer one.
+/// Cuts a name to its maximum length. No configuration can have a longer one.
 fn cut(name: String) -> String {
     if name.len() > LONGEST_NAME { name.chars().take(LONGEST_NAME).collect() } else { name }
 }
 
-/// WireGuard is the kernel's own, over UDP alone.
+/// Reads the peers of a WireGuard profile. The kernel itself sends their packets, over UDP only.
 fn read_peers(setting: &WireGuardSetting, profile: &mut Profile) -> Option<Skipped> {
     profile.sender = Sender::Kernel;
     profile.mark = NonZeroU32::new(setting.fwmark);
@@ -168,7 +168,7 @@ fn read_peer(endpoint: &str, profile: &mut Profile) -> Result<(), RemoteError> {
     Ok(())
 }
 
-/// What a remote gets where it says nothing itself.
+/// What a remote uses when it names no port or protocol itself.
 struct Defaults<'a> {
     port: Option<&'a str>,
     transport: Transport,
@@ -201,7 +201,7 @@ fn read_remotes(data: &HashMap<String, String>, profile: &mut Profile) -> Option
     skipped
 }
 
-/// The proxy that a profile goes through, as a remote, with the ports that nm-openvpn takes by itself.
+/// The proxy of a profile, as a remote, with the default ports of nm-openvpn.
 fn proxy(data: &HashMap<String, String>) -> Option<String> {
     let value = |key: &str| data.get(key).map(String::as_str).filter(|value| !value.is_empty());
     let port = match value("proxy-type")? {
@@ -257,7 +257,7 @@ impl<'a> Remote<'a> {
     }
 }
 
-/// Cuts at the last colon, unless all of it is one IPv6 address.
+/// Cuts at the last colon, unless the whole text is one IPv6 address.
 fn cut_off(text: &str) -> Option<(&str, &str)> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if bare.parse::<Ipv6Addr>().is_ok() { None } else { text.rsplit_once(':') }

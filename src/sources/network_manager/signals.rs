@@ -1,8 +1,8 @@
-//! Signals of the bus, each judged by its true sender.
+//! Signals of the bus, each checked by its true sender.
 //!
-//! Any local user can send anything that looks like NetworkManager's, to everybody or to us alone,
-//! past every match rule. So nothing is read of a message before its sender, which the bus daemon
-//! itself writes, is known to be the one that may say such a thing.
+//! Any local user can send a message that looks like NetworkManager's, to all or to us alone. A message to us
+//! alone passes every match rule. So a message is read only after its sender, which the bus daemon itself
+//! writes, is known to be the process that may send it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -43,16 +43,16 @@ pub(super) const RULES: [&str; 11] = [
      interface='org.freedesktop.NetworkManager.VPN.Plugin'",
 ];
 
-/// The name of the OpenVPN plugin. Its policy lets only root own it, and what begins with it.
+/// The name of the OpenVPN plugin. By the bus policy, only root can own it and the names that begin with it.
 const OPENVPN: &str = "org.freedesktop.NetworkManager.openvpn";
 
-/// Whether `name` is the plugin's, or the one it has for one connection
+/// Whether `name` is the plugin's, or its name for one connection
 /// (`org.freedesktop.NetworkManager.openvpn.Connection_4`).
 pub(super) fn is_plugin(name: &str) -> bool {
     name.strip_prefix(OPENVPN).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// What a trusted signal says.
+/// The content of a trusted signal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     /// NetworkManager's name has another owner.
@@ -63,11 +63,11 @@ pub(super) enum Signal {
     VpnState { path: String, state: u32, reason: u32 },
     /// `StateChanged` of an active connection.
     ActiveState { path: String, state: u32, reason: u32 },
-    /// An active connection has changed in what we read of it.
+    /// A property of an active connection that is read has changed.
     Active { path: String },
-    /// Active connections have come or gone.
+    /// Active connections have been added or removed.
     ActiveList,
-    /// Network interfaces have come, gone or got other addresses.
+    /// Network interfaces have been added or removed, or have other addresses.
     Devices,
     /// A profile is new or has changed.
     Profile { path: String },
@@ -77,7 +77,7 @@ pub(super) enum Signal {
     Gateway { plugin: OwnedUniqueName, address: IpAddr },
 }
 
-/// Who may say what, as far as the senders are known.
+/// The known senders of signals.
 pub(super) struct Senders<'a> {
     /// The owner of NetworkManager's name.
     pub(super) manager: Option<&'a OwnedUniqueName>,
@@ -86,7 +86,7 @@ pub(super) struct Senders<'a> {
 }
 
 impl Signal {
-    /// Reads a message; `None` if it is no signal, from the wrong sender, or of no interest.
+    /// Reads a message; `None` if it is no signal, has the wrong sender, or does not matter.
     pub(super) fn read(message: &Message, senders: &Senders<'_>) -> Option<Self> {
         if message.message_type() != Type::Signal {
             return None;
@@ -112,7 +112,7 @@ impl Signal {
     }
 }
 
-/// A signal, its sender known.
+/// A signal whose sender is known.
 struct Spoken<'a> {
     message: &'a Message,
     path: &'a str,

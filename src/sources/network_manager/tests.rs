@@ -1,5 +1,5 @@
-//! The source on a bus of its own, with a stand-in for NetworkManager and with somebody who only
-//! pretends to be it.
+//! The source on a private bus, with a stand-in for NetworkManager and with a process that only pretends to
+//! be NetworkManager.
 #![allow(clippy::disallowed_methods, reason = "a test starts programs, reads the clock and touches files")]
 
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ struct PrivateBus {
     daemon: Child,
 }
 
-/// As a connection is made outside of the tests.
+/// Makes a connection in the same way as outside of the tests.
 fn later(
     builder: impl Fn() -> Builder<'static>,
 ) -> impl Fn() -> std::future::Ready<zbus::Result<Builder<'static>>> {
@@ -63,7 +63,7 @@ impl PrivateBus {
         move || Builder::address(address.clone())
     }
 
-    /// A new connection, as soon as there is a bus.
+    /// A new connection, as soon as the bus is there.
     async fn connect(&self) -> Connection {
         for _ in 0..500 {
             if let Ok(connection) = self.builder()().build().await {
@@ -97,7 +97,7 @@ fn spawn(folder: &TempDir) -> Child {
     Command::new("dbus-daemon").args([&config, "--nofork", "--nopidfile"]).spawn().unwrap()
 }
 
-/// What the source tells.
+/// The events that the source sends.
 struct Events(Receiver<Event>);
 
 impl Events {
@@ -269,7 +269,7 @@ async fn emit<B: serde::Serialize + DynamicType>(
     from.emit_signal(None::<&str>, path, interface, member, body).await.unwrap();
 }
 
-/// The bus has passed on whatever `connection` sent before.
+/// Waits until the bus has passed on every message that `connection` sent before.
 async fn settle(connection: &Connection) {
     Bus(connection.clone()).names().await.unwrap();
 }
@@ -289,7 +289,7 @@ async fn signals_of_somebody_else_never_become_events() {
     let forger = bus.connect().await;
     let own = forger.unique_name().unwrap().to_string();
     let names = Bus(forger.clone()).names().await.unwrap();
-    // To everybody, and to each one alone: what is addressed to us passes every match rule.
+    // To all, and to each one alone: a message to us alone passes every match rule.
     let everyone = names.iter().filter(|name| name.starts_with(':') && **name != own).map(Some);
     for target in everyone.chain([None]) {
         let target = target.map(String::as_str);
@@ -336,7 +336,7 @@ async fn the_user_s_end_is_told_once_though_two_signals_say_it() {
     emit(&manager, VPN_PATH, VPN_INTERFACE, "VpnStateChanged", &(7_u32, 2_u32)).await;
     assert_eq!(events.next_vpn().await.phase, VpnPhase::Ended(VpnEnd::User));
     assert_eq!(events.next().await.unwrap().active, []);
-    // The stand-in goes on listing it as active; it stays forgotten.
+    // The stand-in still lists it as active; the source keeps ignoring it.
     events.silence().await;
 }
 

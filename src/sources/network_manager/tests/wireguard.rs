@@ -1,4 +1,4 @@
-//! A WireGuard connection, of a stand-in: this kernel may have no such device.
+//! A WireGuard connection of a stand-in for NetworkManager: this kernel may have no such device.
 
 use super::*;
 
