@@ -1,5 +1,5 @@
-//! Watches the wall clock: when somebody sets it, and when the machine wakes, which sets it too. The kernel's
-//! rules use this clock.
+//! Watches the wall clock: it reports when a program sets the clock. Waking from sleep sets the clock too.
+//! The kernel's rules use this clock.
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,

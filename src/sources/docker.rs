@@ -45,7 +45,7 @@ const EVENTS: &str = concat!(
     "%22event%22%3A%5B%22create%22%2C%22destroy%22%2C%22remove%22%2C%22update%22%2C%22reload%22%5D%7D"
 );
 
-/// Events after which the published ports may be others.
+/// Events after which the published ports may differ.
 const CONTAINERS: &str = concat!(
     "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C",
     "%22event%22%3A%5B%22start%22%2C%22die%22%2C%22stop%22%5D%7D"
@@ -154,7 +154,7 @@ async fn follow(socket: &Path, events: &Events, told: &mut bool) -> Result<Infal
     }
 }
 
-/// The containers that use the host's network now; `None` when no Docker tells.
+/// The containers that use the host's network now; `None` when Docker does not answer.
 pub async fn on_host_network() -> Option<Vec<HostContainer>> {
     let run = Path::new(RUN);
     if !may_answer(run) {
@@ -197,7 +197,7 @@ async fn follow_networks(
     }
 }
 
-/// The way to the agent.
+/// Sends events to the agent.
 struct Events(mpsc::Sender<Event>);
 
 impl Events {
@@ -211,7 +211,7 @@ impl Events {
     }
 }
 
-/// Tells when a file appears in a folder.
+/// Reports when a file appears in a folder.
 struct FolderWatch(AsyncFd<std::os::fd::OwnedFd>);
 
 impl FolderWatch {
@@ -228,7 +228,7 @@ impl FolderWatch {
     /// Waits for the next file, and takes all notifications that are queued.
     async fn changed(&self) {
         let mut scrap = [0; 4096];
-        // The only error is that the runtime ends.
+        // The only error is that of a runtime that is being shut down.
         let Ok(mut ready) = self.0.readable().await else { return std::future::pending().await };
         while rustix::io::read(&self.0, &mut scrap).is_ok_and(|length| length > 0) {}
         ready.clear_ready();

@@ -1,6 +1,7 @@
-//! The part of HTTP that Docker's API needs, by hand: one request, and an answer that lasts until the connection
-//! ends. HTTP/1.0 has nothing else (RFC 1945, 7.2.2): no chunks, and no connection that is used again. So little needs
-//! no HTTP client.
+//! The part of HTTP that Docker's API needs: one request, and an answer that lasts until the connection ends.
+//!
+//! No HTTP library is used. HTTP/1.0 has no chunks and does not use a connection again (RFC 1945, 7.2.2), so
+//! one request and a head are enough. The head and the body of an answer have a maximum size.
 
 use std::path::Path;
 use std::time::Duration;

@@ -70,9 +70,9 @@ struct Options {
 /// A container that uses the host's network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostContainer {
-    /// Its name.
+    /// The container's name.
     pub name: String,
-    /// Its image, as its maker wrote it.
+    /// The container's image, as written by the user who created it.
     pub image: String,
 }
 

@@ -1,4 +1,4 @@
-//! Against an API of the test's own: what Docker does only on a bad day.
+//! The source against a stand-in for Docker's API, which behaves as Docker does only in rare cases.
 #![allow(clippy::disallowed_methods, reason = "a test touches files")]
 
 use std::sync::Arc;
@@ -18,12 +18,12 @@ const SOON: Duration = Duration::from_secs(5);
 const BURST: usize = 500;
 const BURSTS: usize = 5;
 
-/// What `/events` tells.
+/// What `/events` sends.
 #[derive(Clone, Copy)]
 enum Told {
-    /// An event after each such time.
+    /// One event after each of these intervals.
     Every(Duration),
-    /// [`BURSTS`], and nothing more.
+    /// [`BURSTS`] bursts, and then nothing.
     Bursts,
 }
 
