@@ -11,8 +11,8 @@ use super::{LinksError, lookup};
 use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, Message, REQUEST, message};
 use crate::vpn::LinkTable;
 
-/// Maximum number of times that a table is read, while it changes during each reading. A watcher is told of the
-/// change anyway; a single look takes the last reading.
+/// Maximum number of times that a table is read, while it changes during each reading. A watcher gets a
+/// notification of the change anyway; a single reading takes the last table.
 const ATTEMPTS: usize = 4;
 
 /// Whether the kernel's lists stayed the same while they were read.
@@ -62,7 +62,7 @@ async fn read() -> Result<(Draft, Consistency), LinksError> {
     Ok((draft, consistency))
 }
 
-/// Takes one message of a dump. The last one breaks.
+/// Takes one message of a dump, and returns `Break` at the last one.
 fn add(draft: &mut Draft, message: &Message<'_>) -> Result<ControlFlow<()>, LinksError> {
     match message.message_type() {
         DONE => return refusal(message.payload()).map(ControlFlow::Break),

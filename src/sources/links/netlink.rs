@@ -1,8 +1,9 @@
 //! The edge: one question to the kernel over rtnetlink, and the messages of its answer.
 //!
-//! The messages are read as bytes, for a reason: `rtnetlink`'s codec drops a whole message when it cannot read
-//! one attribute (a name that is not UTF-8, an attribute of a newer kernel). The table would then lack a link,
-//! and nobody would know. `table` says what the messages mean.
+//! The messages are written and read as bytes, and `rtnetlink` only opens the socket. The library's codec
+//! drops a whole message when it cannot read one attribute (a name that is not UTF-8, an attribute of a newer
+//! kernel). The table would then lack a link without any error. A request is a header and a few fixed bytes.
+//! `table` says what the messages mean.
 
 use std::ops::ControlFlow;
 

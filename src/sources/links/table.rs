@@ -18,7 +18,7 @@ const FRA_DST: u16 = 1;
 /// linux/rtnetlink.h: a gateway of the other family.
 const RTA_VIA: u16 = 18;
 
-/// A table in the making: links first, then what belongs to them.
+/// A table that is being built: links first, then their addresses and routes.
 #[derive(Default)]
 pub(crate) struct Draft {
     links: BTreeMap<u32, Link>,

@@ -1,4 +1,4 @@
-//! Against the kernel, in a network namespace of the test's own.
+//! The source against the kernel, in a network namespace of the test.
 #![allow(clippy::disallowed_methods, reason = "a test starts programs, reads the clock and touches files")]
 
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::vpn::{Link, LinkKind};
 
-/// Runs `test` on a thread in a new network namespace; only root can make one.
+/// Runs `test` on a thread in a new network namespace. Only root can make one.
 fn in_a_network_of_its_own(test: impl AsyncFnOnce() + Send) {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped: only root can make a network namespace");
@@ -54,7 +54,7 @@ fn watched() -> mpsc::Receiver<Event> {
     received
 }
 
-/// The next table for which `holds`, and how many came before it.
+/// The next table for which `holds` is true, and the number of tables before it.
 async fn table_where(
     received: &mut mpsc::Receiver<Event>,
     holds: impl Fn(&LinkTable) -> bool,
@@ -169,10 +169,10 @@ fn what_changes_is_told_and_what_does_not_is_not() {
             eth0.is_some_and(|eth0| texts(&eth0.routes).contains(&"0.0.0.0/0".to_owned()))
         };
         table_where(&mut received, whole).await;
-        // IPv6 is still making sure of its link-local address; nothing else is to come after that.
+        // IPv6 is still checking its link-local address for duplicates; no change comes after that.
         while timeout(Duration::from_secs(3), received.recv()).await.is_ok() {}
 
-        // Notified of, but nothing of ours.
+        // The kernel reports this change, but the table stays the same.
         ip("link set eth0 mtu 9000");
         ip("route add 192.0.2.0/24 dev eth0 table 7");
         assert!(timeout(Duration::from_millis(300), received.recv()).await.is_err());
@@ -234,7 +234,7 @@ async fn a_watch_ends_with_its_listener() {
     timeout(Duration::from_secs(5), watch).await.unwrap().unwrap();
 }
 
-/// The names of the links that lead to an address, by the kernel's answer.
+/// The names of the links by which packets to an address leave, as the kernel answers.
 async fn ways(address: &str) -> Vec<String> {
     let (table, address) = (snapshot().await.unwrap(), address.parse().unwrap());
     let family = crate::net::Family::of(address);
@@ -279,7 +279,7 @@ fn the_kernel_says_which_way_packets_go_and_no_table_alone() {
         assert_eq!(ways("203.0.113.255").await, ["eth0"]);
         assert_eq!(ways("203.0.114.0").await, ["tun0"]);
         ip("route del 203.0.113.0/24");
-        // A rule for everybody, a rule for a network, and a table that ends in nothing.
+        // A rule for everybody, a rule for a network, and a table without a route for some packets.
         ip("route add default via 10.0.0.1 table 100");
         ip("rule add from all lookup 100 pref 100");
         assert_eq!(ways("203.0.113.9").await, ["eth0"]);

@@ -33,10 +33,12 @@ const GREETING: Duration = Duration::from_secs(2);
 const STARTING: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// How long before a socket that is in use, or that sends unknown lines, is tried again: at first, and at most.
+/// Time before the next attempt on a socket that is in use or that sends unknown lines: at first, and at
+/// most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
-/// How long after a change of the folder before the socket is tried: it is made in several steps.
+/// How long after a change of the folder the agent waits before it tries the socket: a socket is made in
+/// steps.
 const SETTLED: Duration = Duration::from_millis(50);
 
 /// Maximum length of a line, in bytes, and maximum number of lines that are not OpenVPN's.
@@ -157,12 +159,12 @@ impl Listener {
         }
     }
 
-    /// Logs each error once, until it is another.
+    /// Logs an error once, until another error comes.
     fn complain(&self, error: &ListenError, said: &mut String) {
         let complaint = error.to_string();
         let (path, file) = (shown(&self.socket.path), shown(&self.socket.file));
         match error {
-            // Its client does not run.
+            // The client does not run.
             ListenError::Refused(refused) if refused.is_absence() => {}
             ListenError::Nobody | ListenError::Closed => {
                 tracing::debug!("the management socket {path}: {complaint}")

@@ -13,7 +13,7 @@ use crate::net::Port;
 const HELLO: &[u8] = b">INFO:OpenVPN Management Interface Version 5 -- type 'help' for more info\r\n";
 const CONNECTED: &[u8] = b">STATE:1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,1194,,\r\n";
 
-/// A folder that stands for the system's, and a listener at one socket in it.
+/// A folder that stands for the system's root folder, and a listener at one socket in it.
 struct Here {
     folder: TempDir,
     said: mpsc::Receiver<Event>,
@@ -64,7 +64,7 @@ impl Here {
         }
     }
 
-    /// How it stands next, when that is another.
+    /// The next status of the socket that differs from `before`.
     async fn hearing(&mut self, before: &Hearing) -> Hearing {
         loop {
             match timeout(Duration::from_secs(20), self.said.recv()).await {
@@ -86,7 +86,7 @@ fn connected() -> ClientState {
     }
 }
 
-/// A client at its end of the socket: what it was told, and its stream.
+/// Accepts the agent's connection: what the agent sent, and the stream.
 async fn meet(listener: &UnixListener) -> (String, UnixStream) {
     let (mut stream, _) = timeout(Duration::from_secs(20), listener.accept()).await.unwrap().unwrap();
     stream.write_all(HELLO).await.unwrap();
@@ -111,7 +111,7 @@ fn what_others_could_have_put_there_is_not_believed() {
         assert!(matches!(refused(&here.trusted(), &socket), Refused::Foreign(_)), "{open:o}");
     }
     mode("run", 0o755);
-    // A link of the owner's leads to where it leads; what it leads through has to be the owner's alone too.
+    // The target of a link must belong to the owner alone, and so must each folder on the way to it.
     symlink(here.path("run"), here.path("var")).unwrap();
     here.trusted().socket(&here.path("var/a.sock")).unwrap();
     std::fs::create_dir(here.path("open")).unwrap();
@@ -155,7 +155,7 @@ async fn a_process_that_is_neither_roots_nor_the_configured_users_is_ignored() {
     for path in [here.folder.path(), &here.path("run"), &here.path("run/a.sock")] {
         std::os::unix::fs::chown(path, Some(owner), None).unwrap();
     }
-    // Every file is its owner's; the process that listens is another's.
+    // Every file belongs to the owner; the process that listens belongs to another user.
     let mut hearing = here.listener(None);
     hearing.trusted.owner = owner;
     let path = here.path("run/a.sock");
@@ -176,7 +176,7 @@ async fn a_process_that_is_neither_roots_nor_the_configured_users_is_ignored() {
 async fn one_that_is_spoken_to_by_somebody_else_is_left_to_him() {
     let here = Here::new();
     let listener = here.bind();
-    // Accepted by nobody, as OpenVPN does with a second program.
+    // No process accepts the connection: OpenVPN treats a second program like this.
     let error = here.listener(None).hear(&here.path("run/a.sock")).await.unwrap_err();
     assert!(matches!(error, ListenError::Busy), "{error}");
     let (mut stream, _) = listener.accept().await.unwrap();
@@ -196,7 +196,7 @@ async fn how_it_stands_is_told_and_a_client_that_does_not_run_is_no_fault() {
     let Hearing::Unusable(fault) = here.hearing(&nobody).await else { panic!("others can write there") };
     assert!(fault.contains("others than root can write"), "{fault}");
     std::fs::set_permissions(here.path("run"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    // It is there, and says nothing.
+    // A process listens there, and sends nothing.
     let busy = here.hearing(&Hearing::Unusable(fault)).await;
     assert_eq!(busy, Hearing::Unusable(ListenError::Busy.to_string()));
     let (left, _) = listener.accept().await.unwrap();
@@ -219,7 +219,7 @@ async fn a_client_that_comes_goes_and_comes_again_is_heard_each_time() {
         stream.write_all(b"SUCCESS: real-time state notification set to ON\r\n").await.unwrap();
         stream.write_all(b"1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,1194,,\r\nEND\r\n").await.unwrap();
         assert_eq!(here.next().await, connected());
-        // In pieces, and the same twice.
+        // The line comes in pieces, and twice.
         stream.write_all(CONNECTED).await.unwrap();
         stream.write_all(b">STATE:2,RECON").await.unwrap();
         stream.write_all(b"NECTING,ping-restart,,,,,\r\n").await.unwrap();
@@ -266,7 +266,7 @@ async fn nonsense_is_bounded_and_what_is_true_among_it_is_heard() {
         hearing.hear(&path).await.unwrap_err().to_string()
     });
     let (_, mut stream) = meet(&listener).await;
-    // It may hang up before all of it is written.
+    // The agent may close the connection before all of it is written.
     let _ = stream.write_all(&[b'x'; 100_000]).await;
     assert_eq!(here.next().await, ClientState::Gone);
     assert!(hearing.await.unwrap().contains("a line of more than"));

@@ -1,8 +1,9 @@
-//! The lines of OpenVPN's management interface, as far as they say where the client stands. Pure.
+//! The lines of OpenVPN's management interface that report the client's state. Pure.
 //!
-//! The format is that of OpenVPN's management-notes.txt, "state": the time, the state, what goes with it,
-//! the tunnel's IPv4 address, the server's address and port, our own, and the tunnel's IPv6 address, with
-//! commas between. `>STATE:` stands before it when it is news, nothing when it was asked for.
+//! The format is in OpenVPN's management-notes.txt, "state". The fields are separated by commas: the time,
+//! the state, its details, the tunnel's IPv4 address, the server's address and port, our address and port,
+//! and the tunnel's IPv6 address. A line that OpenVPN sends by itself begins with `>STATE:`. An answer to a
+//! request begins with the time.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,10 +11,10 @@ use std::net::IpAddr;
 use crate::net::Port;
 use crate::vpn::ClientState;
 
-/// What is said to a client: tell every state from now on, and first the one you are in.
+/// The agent's request to a client: report the present state now, and every later state.
 pub(super) const QUESTION: &[u8] = b"state on 1\n";
 
-/// A line that is none of the interface's, or a state that cannot be read.
+/// A line that the interface does not have, or a state that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Nonsense {
     #[error("a line that OpenVPN does not say")]
@@ -28,7 +29,7 @@ pub(crate) enum Nonsense {
     Port,
 }
 
-/// Reads a line without its end; `None` when it says nothing of where the client stands.
+/// Reads a line without its end; `None` when it does not report the client's state.
 pub(crate) fn read(line: &str) -> Result<Option<ClientState>, Nonsense> {
     if let Some(state) = line.strip_prefix(">STATE:") {
         return state_of(state);
@@ -36,7 +37,7 @@ pub(crate) fn read(line: &str) -> Result<Option<ClientState>, Nonsense> {
     if line.starts_with(|c: char| c.is_ascii_digit()) {
         return state_of(line);
     }
-    // Before the first line a client with a password asks for it, without an end.
+    // Before its first line, a client with a password asks for it, without a line end.
     let line = line.strip_prefix("ENTER PASSWORD:").unwrap_or(line);
     let known = ["", "END", ">"].contains(&line)
         || ["SUCCESS:", "ERROR:", ">"].iter().any(|start| line.starts_with(start));
@@ -52,7 +53,7 @@ fn state_of(text: &str) -> Result<Option<ClientState>, Nonsense> {
     }
     Ok(Some(match field(1) {
         "CONNECTING" | "RESOLVE" | "TCP_CONNECT" | "WAIT" | "AUTH" | "AUTH_PENDING" => ClientState::Seeking,
-        // It has found its server, and its tunnel may already be what a hook says of it.
+        // The client has found its server. Its tunnel may already be the one that a hook reports.
         "GET_CONFIG" | "ASSIGN_IP" | "ADD_ROUTES" => return Ok(None),
         "CONNECTED" => {
             let addresses = [3, 8].into_iter().map(|place| address(field(place)));
@@ -67,7 +68,7 @@ fn state_of(text: &str) -> Result<Option<ClientState>, Nonsense> {
             ClientState::Connected { server, addresses }
         }
         "RECONNECTING" => ClientState::Reconnecting,
-        // By a signal of somebody's, and not by what a server or a fault has made it do.
+        // A user or program asked the client to end. No server and no fault caused it.
         "EXITING" if ["SIGTERM", "SIGINT", "exit-with-notification"].contains(&field(2)) => {
             ClientState::ExitingAsked
         }
@@ -76,7 +77,7 @@ fn state_of(text: &str) -> Result<Option<ClientState>, Nonsense> {
     }))
 }
 
-/// An address, or that there is none.
+/// An address; `None` for an empty field.
 fn address(text: &str) -> Result<Option<IpAddr>, Nonsense> {
     if text.is_empty() {
         return Ok(None);
@@ -159,7 +160,7 @@ mod tests {
             (">STATE:1,RECONNECTING,ping-restart,,,,,", ClientState::Reconnecting),
             (">STATE:1,EXITING,SIGTERM,,,,,", ClientState::ExitingAsked),
             (">STATE:1,EXITING,exit-with-notification,,,,,", ClientState::ExitingAsked),
-            // These are the server's doing.
+            // The server causes these ends.
             (">STATE:1,EXITING,auth-failure,,,,,", ClientState::Exiting),
             (">STATE:1,EXITING,remote-exit,,,,,", ClientState::Exiting),
         ] {
