@@ -36,7 +36,7 @@ const HEADER_LENGTH: u32 = libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH;
 const EQUALS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
-/// Loads something into the accumulator and compares it.
+/// One test of a filter: loads a value and compares it.
 struct Test {
     load: Vec<(u32, u32)>,
     equals: u32,
@@ -52,7 +52,7 @@ impl Test {
     }
 }
 
-/// Passes what comes out of the tunnel, and what comes from a server in one of these flows.
+/// Passes packets that come out of the tunnel, and packets from a server in one of these flows.
 pub(super) fn received(tunnel: u32, flows: &[Flow]) -> Vec<SockFilter> {
     let mut program = on_link(tunnel);
     program.extend(flows.iter().flat_map(|flow| passing(&from_server(flow))));
@@ -60,8 +60,9 @@ pub(super) fn received(tunnel: u32, flows: &[Flow]) -> Vec<SockFilter> {
     program
 }
 
-/// Passes what goes into the tunnel, and what is sent to these servers. What goes into the tunnel would be
-/// sent to them: also what a client sends to its next server while a dead tunnel has the route.
+/// Passes packets that go into the tunnel, and packets to these servers. Packets into the tunnel count
+/// because the client would send them to its server. Among them are the packets that a client sends to its
+/// next server while a dead tunnel has the route.
 pub(super) fn sent(tunnel: u32, servers: &BTreeSet<Endpoint>) -> Vec<SockFilter> {
     let mut program = outgoing();
     program.extend(on_link(tunnel));
@@ -70,7 +71,7 @@ pub(super) fn sent(tunnel: u32, servers: &BTreeSet<Endpoint>) -> Vec<SockFilter>
     program
 }
 
-/// Passes what is sent to these servers outside the tunnel.
+/// Passes packets to these servers outside the tunnel.
 pub(super) fn sent_outside(tunnel: u32, servers: &BTreeSet<Endpoint>) -> Vec<SockFilter> {
     let mut program = outgoing();
     program.extend([op(WORD, IFINDEX), jump(tunnel, 0, 1), op(RETURN, 0)]);
@@ -79,20 +80,20 @@ pub(super) fn sent_outside(tunnel: u32, servers: &BTreeSet<Endpoint>) -> Vec<Soc
     program
 }
 
-/// Refuses incoming packets, and goes on with others.
+/// Drops incoming packets, and continues with the next test for others.
 fn outgoing() -> Vec<SockFilter> {
     vec![op(WORD, PACKET_TYPE), jump(u32::from(libc::PACKET_OUTGOING), 1, 0), op(RETURN, 0)]
 }
 
-/// Passes packets on this link, and goes on with others.
+/// Passes packets on this link, and continues with the next test for others.
 fn on_link(index: u32) -> Vec<SockFilter> {
     vec![op(WORD, IFINDEX), jump(index, 0, 1), op(RETURN, kept())]
 }
 
-/// Passes packets for which all of these tests are true, and goes on with others.
+/// Passes packets for which all of these tests are true, and continues with the next test for others.
 fn passing(tests: &[Test]) -> Vec<SockFilter> {
     let mut program = Vec::new();
-    // A test that fails jumps past the other tests and past the verdict.
+    // A test that fails jumps over the other tests and over the verdict.
     let mut left: usize = tests.iter().map(Test::len).sum();
     for test in tests {
         left -= test.len();
@@ -107,7 +108,7 @@ fn kept() -> u32 {
     u32::try_from(HEADERS).unwrap_or_default()
 }
 
-/// Which address and port of a packet.
+/// Which address and port of a packet a test reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Source,

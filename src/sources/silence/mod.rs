@@ -1,14 +1,15 @@
-//! Listens for VPN servers: whether anything comes from a server while packets are sent to it.
+//! Listens for VPN servers: whether any packet comes from a server while packets are sent to it.
 //!
-//! Two kinds of packets show that a server lives. A packet out of the tunnel: the VPN client has decrypted
-//! and authenticated it. And a packet in the client's own flow: from the server's address and port to the
-//! address and port from which the client sends. Somebody on the network who knows that port can forge the
-//! second kind, and so hide a silence. To end a silence takes a packet out of the tunnel.
+//! Two kinds of packets show that a server is alive. The first is a packet out of the tunnel: the VPN client
+//! has decrypted and authenticated it. The second is a packet in the client's own flow: from the server's
+//! address and port to the address and port from which the client sends. An attacker on the network who knows
+//! that port can forge the second kind, and so hide a silence. Only a packet out of the tunnel ends a
+//! silence.
 //!
-//! The kernel filters the packets. Nobody reads the packet sockets while packets come: they hold the first
-//! few packets and drop the rest, so a sample is a few system calls and a busy tunnel wakes nobody. No rule
-//! of the firewall changes for it. What is sent is looked at only while nothing comes, because such a socket
-//! makes the kernel copy every packet of the machine.
+//! The kernel filters the packets. The agent does not read the packet sockets while packets come: a socket
+//! holds the first few packets and drops the rest. So a sample is a few system calls, and a busy tunnel does
+//! not wake the agent. No firewall rule changes for it. Sent packets are looked at only while none come,
+//! because a socket for them makes the kernel copy every packet of the machine.
 
 pub(crate) mod filter;
 
@@ -38,7 +39,7 @@ const IPV4: u16 = 0x0800;
 /// Incoming packets of IPv6.
 const IPV6: u16 = 0x86dd;
 
-/// Listens for the servers in `wanted`, until its sender is gone.
+/// Listens for the servers in `wanted`, until its sender is dropped.
 pub async fn watch(mut wanted: watch::Receiver<Vec<Listening>>, events: mpsc::Sender<Event>) {
     let mut tasks: HashMap<TunnelId, (Listening, AbortHandle)> = HashMap::new();
     loop {
@@ -102,7 +103,7 @@ async fn recovery(listening: &Listening) -> io::Result<Event> {
     Ok(Event::Heard { tunnel: listening.tunnel.clone(), server: server_in_use(listening).await? })
 }
 
-/// The only server, or the one to which the client sends next.
+/// The server, if there is only one; otherwise the server to which the client sends next.
 async fn server_in_use(listening: &Listening) -> io::Result<Endpoint> {
     let mut servers = listening.servers.iter();
     if let (Some(only), None) = (servers.next(), servers.next()) {
@@ -129,7 +130,7 @@ async fn next(socket: &mut AsyncFd<Socket>) -> io::Result<Vec<u8>> {
         let mut ready = socket.readable().await?;
         match ready.try_io(|socket| socket.get_ref().read(&mut packet)) {
             Ok(Ok(length)) => return Ok(packet.get(..length).unwrap_or_default().to_vec()),
-            // The link under it went down: no reason to stop listening.
+            // The link below went down: the agent keeps listening.
             Ok(Err(error)) if error.kind() == io::ErrorKind::NetworkDown => {}
             Ok(Err(error)) => return Err(error),
             Err(_would_block) => {}
@@ -141,9 +142,9 @@ async fn next(socket: &mut AsyncFd<Socket>) -> io::Result<Vec<u8>> {
 struct Watch<'a> {
     listening: &'a Listening,
     receiver: Receiver,
-    /// Open while nothing comes, or no flow is known.
+    /// Open while no packet comes, or while no flow is known.
     sender: Option<Sender>,
-    /// Whether the client has begun another flow since something came.
+    /// Whether the client has begun another flow since the last packet came.
     has_moved: bool,
 }
 
@@ -170,8 +171,8 @@ impl<'a> Watch<'a> {
             self.sender = self.sender.take().filter(|_| self.receiver.flows.is_empty());
             return Ok(Sample::Heard);
         }
-        // The server may have answered in the new flow, unseen. A client that moves on again and again
-        // because nobody answers is not excused again.
+        // The server may have answered in the new flow before the socket listened to it. A client that
+        // changes its flow again and again because no server answers is not excused again.
         let is_excused = is_new && !std::mem::replace(&mut self.has_moved, true);
         Ok(match (is_excused, has_sent) {
             (true, _) => Sample::Quiet,
@@ -181,10 +182,10 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What comes out of the tunnel and in the client's flows, a socket for each family.
+/// Receives packets out of the tunnel and in the client's flows, with a socket for each family.
 struct Receiver {
     sockets: [Socket; 2],
-    /// The oldest first.
+    /// The client's flows, the oldest first.
     flows: Vec<Flow>,
 }
 
@@ -194,7 +195,7 @@ impl Receiver {
         Ok(Self { sockets: [open(IPV4, &filter)?, open(IPV6, &filter)?], flows: Vec::new() })
     }
 
-    /// Follows these flows as well; whether one of them is new.
+    /// Follows these flows too. Returns whether one of them is new.
     fn follow(&mut self, tunnel: u32, flows: Vec<Flow>) -> io::Result<bool> {
         let before = self.flows.len();
         for flow in flows {
@@ -214,16 +215,17 @@ impl Receiver {
 
     /// Whether anything came since the last call.
     fn take(&self) -> bool {
-        // Both are emptied.
+        // Both sockets are emptied.
         self.sockets.iter().fold(false, |heard, socket| drain(socket) | heard)
     }
 }
 
-/// What is sent.
+/// Receives copies of sent packets.
 struct Sender {
-    /// To the servers, and into the tunnel.
+    /// Packets to the servers, and packets into the tunnel.
     all: Socket,
-    /// To the servers, outside the tunnel. The traffic in the tunnel would fill the queue.
+    /// Packets to the servers outside the tunnel. The traffic in the tunnel would fill the queue of the other
+    /// socket.
     outside: Socket,
 }
 
@@ -255,7 +257,7 @@ fn open(protocol: u16, filter: &[SockFilter]) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Empties a socket; whether anything was in it.
+/// Empties a socket. Returns whether a packet was in it.
 fn drain(socket: &Socket) -> bool {
     let mut any = false;
     read(socket, |_| any = true);
