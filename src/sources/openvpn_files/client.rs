@@ -1,7 +1,8 @@
-//! What the options of an OpenVPN configuration say of where its client connects to. Pure.
+//! Where a client connects to, read from the options of an OpenVPN configuration. Pure.
 //!
-//! Read as OpenVPN reads them: the last word on port and protocol holds for every `remote`, a
-//! `<connection>` inherits the options before it. Where there is one, a `remote` outside of it is not a server.
+//! The options are read as OpenVPN reads them. The last port and the last protocol hold for every `remote`. A
+//! `<connection>` inherits the options before it. If there is a `<connection>`, a `remote` outside of it is
+//! not a server.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use crate::config::MOST_SERVERS;
 use crate::config::UserName;
 use crate::net::{Endpoint, EndpointError, HostName, Port, Transport};
 
-/// OpenVPN's port where nothing else is said (IANA), and a SOCKS proxy's (RFC 1928).
+/// OpenVPN's port where the configuration names none (IANA), and a SOCKS proxy's (RFC 1928).
 const DEFAULT_PORT: &str = "1194";
 const SOCKS_PORT: &str = "1080";
 
@@ -23,19 +24,19 @@ const SOCKS_PORT: &str = "1080";
 pub(crate) struct Client {
     pub(crate) endpoints: BTreeSet<Endpoint>,
     pub(crate) names: BTreeSet<(HostName, Transport, Port)>,
-    /// Whom it drops to.
+    /// The user that the client changes to.
     pub(super) user: Option<UserName>,
     /// The mark on its packets.
     pub(super) mark: Option<NonZeroU32>,
-    /// Whether it reports its tunnel through our hook.
+    /// Whether the client reports its tunnel through our hook.
     pub(super) reports: bool,
-    /// Where it can be heard.
+    /// The management socket at which the agent can listen.
     pub(super) management: Option<SocketOption>,
     /// What was left out, for the log.
     pub(crate) skipped: Option<Skipped>,
 }
 
-/// Where one attempt of a client goes: what OpenVPN calls a connection entry.
+/// One target of a client: what OpenVPN calls a connection entry.
 #[derive(Debug, Clone, Default)]
 struct Entry {
     line: usize,
@@ -46,7 +47,7 @@ struct Entry {
     proxy: Option<(String, String)>,
 }
 
-/// Reads a configuration. A server's has no endpoint.
+/// Reads a configuration. The configuration of a server has no endpoint.
 pub(crate) fn read(text: &str) -> Client {
     let mut reader = Reader::default();
     for option in options(text) {
@@ -60,7 +61,7 @@ pub(crate) fn read(text: &str) -> Client {
 
 #[derive(Default)]
 struct Reader {
-    /// What holds for an entry that says nothing else.
+    /// Options for every entry that does not set them itself.
     common: Entry,
     remotes: Vec<Entry>,
     connections: Vec<Entry>,
@@ -157,7 +158,7 @@ impl Reader {
         }
         match std::mem::take(&mut self.management).socket() {
             Ok(place) => self.client.management = place,
-            // Somebody else is heard there, and the hook reports.
+            // The socket is meant for another program, but the hook reports the tunnel.
             Err(unheard) if unheard.whose == Whose::Others && self.client.reports => {}
             Err(unheard) => self.skip(unheard.line, &unheard.why),
         }
@@ -189,7 +190,7 @@ impl Reader {
 }
 
 impl Entry {
-    /// Takes an option that may stand in a `<connection>`; others say nothing of it.
+    /// Takes an option that may be in a `<connection>`. Ignores other options.
     fn take(&mut self, option: &Line<'_>) -> Result<(), String> {
         let words: Vec<&str> = option.words.iter().map(String::as_str).collect();
         let owned = |text: &&str| (*text).to_owned();
@@ -213,7 +214,7 @@ impl Entry {
         Ok(())
     }
 
-    /// What it leaves open comes from what holds for all.
+    /// Fills the options that this entry does not set.
     fn or(self, common: &Self) -> Self {
         Self {
             port: self.port.or_else(|| common.port.clone()),

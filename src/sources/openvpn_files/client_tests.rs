@@ -101,7 +101,7 @@ fn ten_thousand_remotes_are_read_and_too_many_are_bounded() {
     assert_eq!(client.skipped.unwrap().others, 4);
 }
 
-/// Lines that mean something, in any order, with anything between.
+/// Lines that the reader knows, in any order, with other lines in between.
 fn text() -> impl Strategy<Value = String> {
     let lines = prop::sample::select(vec![
         "remote 198.51.100.7",

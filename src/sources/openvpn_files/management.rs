@@ -10,7 +10,7 @@ use super::options::Line;
 /// Maximum length of the path of a unix socket, in bytes (`sun_path` without its NUL).
 const MAX_PATH: usize = 107;
 
-/// What the agent's unit hides from it (`ProtectHome`, `PrivateTmp`, `PrivateDevices`).
+/// Folders that the agent's unit hides from the agent (`ProtectHome`, `PrivateTmp`, `PrivateDevices`).
 const HIDDEN: [&str; 6] = ["/root/", "/home/", "/run/user/", "/tmp/", "/var/tmp/", "/dev/"];
 
 /// A socket at which the agent can listen.

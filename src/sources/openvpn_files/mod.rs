@@ -1,7 +1,8 @@
 //! Watches the configurations of plain OpenVPN clients, in which root names their servers.
 //!
-//! They count as much as a hook of root's. So a file counts only if it is a plain file that belongs to root and
-//! that root alone can write, in a folder of the same kind. The files are read again only when one changes.
+//! A file of root's counts as much as a hook of root's. So a file counts only if it is a plain file that
+//! belongs to root and that root alone can write, in a folder of the same kind. The files are read again only
+//! when one changes.
 
 pub(crate) mod client;
 mod management;
@@ -51,7 +52,7 @@ pub async fn watch(events: mpsc::Sender<Event>) {
     watch_in(TrustedRoot { root: PathBuf::from("/"), owner: 0 }, events).await;
 }
 
-/// What `doctor` needs of the same files.
+/// What `doctor` shows about the same files.
 #[derive(Debug, Default)]
 pub struct Told {
     /// Clients that do not report to the agent, by their paths.
@@ -90,7 +91,7 @@ async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
             tracing::warn!("a change of OpenVPN's configurations will not be noticed: {error}");
         });
         let here = trusted.clone();
-        // A thread of its own: the user database may be on a network that is closed.
+        // In a thread of its own: the user database may be on a network that is closed.
         let Ok(Findings { files, faults, .. }) = spawn_blocking(move || read_all(&here)).await else {
             return;
         };
@@ -150,7 +151,7 @@ fn read_all(trusted: &TrustedRoot) -> Findings {
     let mut findings = Findings::default();
     let outer = trusted.root.join(FOLDERS[0]);
     if let Some(folder) = read_folder(CWD, &outer, &outer, trusted.owner, &mut findings) {
-        // Opened from there: a folder inside one that is not trusted is not trusted either.
+        // Opened from the outer folder: a folder inside one that is not trusted is not trusted either.
         read_folder(folder, Path::new(BELOW), &outer.join(BELOW), trusted.owner, &mut findings);
     }
     findings

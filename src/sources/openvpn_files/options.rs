@@ -1,22 +1,25 @@
-//! The text of an OpenVPN configuration, taken apart as OpenVPN's own parser does it (`parse_line` and
-//! `check_inline_file` of its options.c). Pure; what the options mean is `client`'s to say.
+//! Splits the text of an OpenVPN configuration into options, exactly as OpenVPN's own parser does
+//! (`parse_line` and `check_inline_file` of its options.c). Pure. What the options mean is in `client`.
+//!
+//! No parser of another format is used: the quotes, the backslashes, the blocks and the limits are OpenVPN's
+//! own. A line that the agent reads in another way than OpenVPN would allow the wrong server.
 
-/// Maximum number of bytes of a line (`OPTION_LINE_SIZE`) and of words in it (`MAX_PARMS`).
+/// Maximum length of a line in bytes (`OPTION_LINE_SIZE`), and maximum number of words in it (`MAX_PARMS`).
 const LONGEST_LINE: usize = 256;
 const MOST_WORDS: usize = 16;
 
-/// One option: a line's words, and the block that follows `<tag>` if it is one.
+/// One option: the words of a line, and the block after it if the line is `<tag>`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
-    /// Its number, from 1.
+    /// The line's number, from 1.
     pub(super) line: usize,
-    /// The name first, without the `--` that it may bear.
+    /// The name first, without a leading `--`.
     pub(super) words: Vec<String>,
-    /// The lines between `<tag>` and `</tag>`; the name is the tag then.
+    /// The lines between `<tag>` and `</tag>`. The name is then the tag.
     pub(super) block: Option<&'a str>,
 }
 
-/// Why a line is none that OpenVPN would take.
+/// Why OpenVPN would not accept a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LineError {
     #[error("it has more than {LONGEST_LINE} bytes")]
@@ -29,7 +32,7 @@ pub(super) enum LineError {
     Endless,
 }
 
-/// The options of a text, and in their places the lines that are none.
+/// The options of a text, in order. A line that OpenVPN would not accept is an error with its number.
 pub(super) fn options(text: &str) -> impl Iterator<Item = Result<Line<'_>, (usize, LineError)>> {
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut line = 0;
@@ -38,7 +41,7 @@ pub(super) fn options(text: &str) -> impl Iterator<Item = Result<Line<'_>, (usiz
             line += 1;
             let (own, after) = rest.split_once('\n').unwrap_or((rest, ""));
             rest = after;
-            // OpenVPN is written in C: a line ends where a NUL stands.
+            // OpenVPN reads lines as C strings, which end at a NUL.
             let own = own.split('\0').next().unwrap_or_default();
             let mut words = match words(own) {
                 Ok(words) if words.is_empty() => continue,
@@ -54,7 +57,7 @@ pub(super) fn options(text: &str) -> impl Iterator<Item = Result<Line<'_>, (usiz
             };
             let began = line;
             let Some((block, after)) = cut_block(rest, &tag) else {
-                // Whatever follows is in the block.
+                // The block has no end, so the rest of the text is in it.
                 rest = "";
                 return Some(Err((began, LineError::Endless)));
             };
@@ -66,7 +69,7 @@ pub(super) fn options(text: &str) -> impl Iterator<Item = Result<Line<'_>, (usiz
     })
 }
 
-/// What stands before the line that begins with `</tag>`, and what after that line.
+/// The text before the line that begins with `</tag>`, and the text after that line.
 fn cut_block<'a>(text: &'a str, tag: &str) -> Option<(&'a str, &'a str)> {
     let end = format!("</{tag}>");
     let mut at = 0;
@@ -80,7 +83,7 @@ fn cut_block<'a>(text: &'a str, tag: &str) -> Option<(&'a str, &'a str)> {
     None
 }
 
-/// Where the reader of a line stands.
+/// The position of the reader in a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
     Between,
@@ -132,7 +135,7 @@ fn words(line: &str) -> Result<Vec<String>, LineError> {
     if at != At::Between {
         return Err(LineError::Unfinished);
     }
-    // A comment may be as long as it likes: it is nothing here, and there the whole file is refused.
+    // A comment may be longer: it has no effect here, and OpenVPN refuses the whole file.
     if line.len() > LONGEST_LINE && !words.is_empty() { Err(LineError::TooLong) } else { Ok(words) }
 }
 
