@@ -50,9 +50,9 @@ impl Watcher {
         Self { events, watched: HashMap::new() }
     }
 
-    /// Watches a process until it ends: [`Event::ClientUser`] when it is first seen and whenever its
-    /// effective user has changed, [`Event::ClientExited`] once. A process that does not exist has
-    /// ended. A process that is watched already is checked again, as at the start.
+    /// Watches a process until it ends. Sends [`Event::ClientUser`] when the process is first seen and
+    /// whenever its effective user has changed, and [`Event::ClientExited`] once. A process that does not
+    /// exist has ended. A process that is watched already is checked again, as at the start.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -127,7 +127,7 @@ fn open(pid: u32) -> io::Result<Option<AsyncFd<OwnedFd>>> {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => AsyncFd::new(pidfd).map(Some),
-        // INVAL: the id of a thread, which no client reports of itself.
+        // INVAL: the id of a thread, which no client reports as its own.
         Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
@@ -155,7 +155,7 @@ async fn wake(process: &AsyncFd<OwnedFd>, again: &Notify, due: Option<Instant>) 
     }
 }
 
-/// Whether the process has ended by now. The reactor's state may be older.
+/// Whether the process has ended by now. The state that tokio keeps may be older.
 fn has_ended(process: &AsyncFd<OwnedFd>) -> io::Result<bool> {
     let mut pidfd = [PollFd::new(process.get_ref(), PollFlags::IN)];
     Ok(poll(&mut pidfd, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
@@ -218,7 +218,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(received.try_recv().is_err(), "reported twice");
         child.kill().unwrap();
-        // Not waited for: a zombie has ended, too.
+        // The test does not wait for the process: a zombie has ended, too.
         assert_eq!(next(&mut received).await, Some(Event::ClientExited { pid }));
         child.wait().unwrap();
         drop(watcher);

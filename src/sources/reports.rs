@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::changes::Changes;
 
-/// How often the folder is read where the kernel has no watch left for it.
+/// How often the folder is read when the kernel refuses a watch on it.
 const UNWATCHED: Duration = Duration::from_secs(2);
 
 /// Sends a message when the watch begins and whenever a report may have come, until the receiver is dropped.
@@ -55,7 +55,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    /// Waits for a message, and takes those that come with it.
+    /// Waits for a message, and takes the messages that are queued behind it.
     async fn word(told: &mut mpsc::Receiver<()>) {
         assert_eq!(timeout(SOON, told.recv()).await, Ok(Some(())));
         while timeout(Duration::from_millis(200), told.recv()).await.is_ok() {}

@@ -16,15 +16,15 @@ use tokio::time::sleep;
 use super::changes::Changes;
 use crate::vpn::Event;
 
-/// resolv.conf(5); what systemd-resolved(8) writes of the links' own; what NetworkManager writes beside
-/// a stub.
+/// resolv.conf(5), the file in which systemd-resolved(8) names the resolvers of the links, and the file that
+/// NetworkManager writes when resolv.conf names only a local stub.
 const FILES: [&str; 3] =
     ["etc/resolv.conf", "run/systemd/resolve/resolv.conf", "run/NetworkManager/no-stub-resolv.conf"];
 
-/// Folders in which the others appear.
+/// Folders in which the other two files appear.
 const PARENTS: [&str; 2] = ["run", "run/systemd"];
 
-/// Maximum number of bytes that are read of a file, and of resolvers that count. glibc itself uses three.
+/// Maximum number of bytes that are read of a file, and maximum number of resolvers. glibc itself uses three.
 const LONGEST: usize = 64 << 10;
 const MOST: usize = 8;
 
@@ -76,7 +76,7 @@ fn read(path: &Path) -> String {
     String::from_utf8_lossy(bytes.get(..LONGEST).unwrap_or(&bytes)).into_owned()
 }
 
-/// The `nameserver` lines that name another machine.
+/// The addresses in `nameserver` lines that another machine can have.
 pub(crate) fn parse(text: &str) -> Vec<IpAddr> {
     let addresses = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -88,12 +88,12 @@ pub(crate) fn parse(text: &str) -> Vec<IpAddr> {
 /// Changes of the folders that hold one of the files, or in which one may appear.
 fn changes(root: &Path) -> io::Result<Changes> {
     let files = FILES.iter().map(|file| root.join(file));
-    // A link (Debian's to systemd's file) is followed to where the text is written.
+    // A symbolic link (Debian links to systemd's file) is followed to the file that is written.
     let targets = files.clone().filter_map(|file| file.canonicalize().ok());
     let of_files = files.chain(targets).filter_map(|file| file.parent().map(Path::to_owned));
     let folders: BTreeSet<PathBuf> = of_files.collect();
     let written = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE;
-    // Only for a folder that is not there yet: much else comes and goes in these.
+    // Only for a folder that does not exist yet: many other files come and go in its parent.
     let parents = PARENTS.iter().map(|folder| (root.join(folder), WatchFlags::CREATE));
     Changes::of(folders.into_iter().map(|folder| (folder, written)).chain(parents))
 }

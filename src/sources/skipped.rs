@@ -1,4 +1,4 @@
-//! The parts of a foreign text that could not be used: reported once, escaped and short.
+//! The parts of a foreign text that could not be used. They are reported once, escaped and short.
 
 /// Maximum number of characters of a foreign text that are shown to people.
 const SHOWN: usize = 60;

@@ -11,11 +11,11 @@ use zbus::Connection;
 use crate::bus::bounded::system_bus;
 use crate::vpn::Event;
 
-/// How long before a bus that is missing is tried again.
+/// Time before the next attempt to reach a bus that is missing.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// `org.freedesktop.login1.Manager`, of which one signal is used: `PrepareForSleep(b start)`, true
-/// before the machine sleeps and false after it.
+/// `org.freedesktop.login1.Manager`. One signal is used: `PrepareForSleep(b start)`, which is true before the
+/// machine sleeps and false after it.
 #[zbus::proxy(
     interface = "org.freedesktop.login1.Manager",
     default_service = "org.freedesktop.login1",
@@ -43,7 +43,7 @@ pub async fn watch(events: mpsc::Sender<Event>) {
     }
 }
 
-/// Until the bus goes away.
+/// Listens until the bus goes away.
 async fn listen(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
     let connection: Connection = system_bus().await?.build().await?;
     let logind = LogindProxy::new(&connection).await?;

@@ -17,7 +17,7 @@ const MAX_PASSWORD: u64 = 4096;
 /// The folder below which files are read, and the user whose files are trusted.
 #[derive(Debug, Clone)]
 pub(super) struct TrustedRoot {
-    /// This folder. What is above it is trusted.
+    /// Each folder from this one down to the file is checked. The folders above it are trusted.
     pub(super) root: PathBuf,
     pub(super) owner: u32,
 }
@@ -44,14 +44,14 @@ impl Refused {
 }
 
 impl TrustedRoot {
-    /// A socket that the owner made where nobody else can write.
+    /// Checks that the owner made this socket, in a folder that nobody else can write to.
     pub(super) fn socket(&self, path: &Path) -> Result<(), Refused> {
         self.folders_of(path)?;
         let found = self.look(path)?;
         if found.file_type().is_socket() { Ok(()) } else { Err(Refused::Odd(shown(path))) }
     }
 
-    /// The password: the first line of a plain file, without its end.
+    /// Reads a password: the first line of a plain file, without its line end.
     pub(super) fn password(&self, path: &Path) -> Result<String, Refused> {
         self.folders_of(path)?;
         let unreadable = |error| Refused::Unreadable(shown(path), error);
@@ -67,7 +67,8 @@ impl TrustedRoot {
         text.lines().next().map(ToOwned::to_owned).ok_or_else(|| Refused::Odd(shown(path)))
     }
 
-    /// The nearest folder above a path that is there: where it, or what is missing above it, will appear.
+    /// The nearest existing folder above a path. The path, or a missing folder on the way to it, will appear
+    /// there.
     pub(super) fn nearest_folder(&self, path: &Path) -> PathBuf {
         let mut above = path.ancestors().skip(1);
         above.find(|folder| folder.is_dir()).unwrap_or(&self.root).to_owned()

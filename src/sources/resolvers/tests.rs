@@ -41,12 +41,12 @@ async fn each_change_is_told_once_and_a_stub_leads_to_those_behind_it() {
         other => panic!("{other:?}"),
     };
     assert_eq!(next().await, ips(&[]));
-    // The folder comes, then the file in it.
+    // The folder appears first, then the file in it.
     std::fs::create_dir_all(at("run/systemd/resolve")).unwrap();
     tokio::task::yield_now().await;
     std::fs::write(at("run/systemd/resolve/resolv.conf"), "nameserver 10.0.0.1\n").unwrap();
     assert_eq!(next().await, ips(&["10.0.0.1"]));
-    // Written beside and moved into place, as everybody does.
+    // The file is written beside and renamed, as most programs do it.
     std::fs::write(at("etc/new"), "nameserver 192.0.2.53\n").unwrap();
     std::fs::rename(at("etc/new"), at("etc/resolv.conf")).unwrap();
     assert_eq!(next().await, ips(&["10.0.0.1", "192.0.2.53"]));
