@@ -1,7 +1,8 @@
-//! TOML with places: every fault of the syntax, and the document that is left without them.
+//! TOML with positions: every fault of the syntax, and the document without the broken statements.
 //!
-//! One broken statement makes a parser misread what follows. So each is noted by its first fault,
-//! blanked out, and the rest is read again, until what is left can be trusted to mean what it says.
+//! One broken statement makes a parser misread the text after it. So each broken statement is reported by its
+//! first fault and overwritten with spaces. Then the text is read again, until the rest has no fault of the
+//! syntax.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -16,24 +17,25 @@ use super::hint::shown;
 use super::item::{Finding, Findings, Wrong};
 use super::schema;
 
-/// The largest configuration, in bytes; one that names a hundred servers has some ten thousand.
+/// Maximum size of a configuration, in bytes. One that names a hundred servers has about ten thousand.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// How often a broken document is read again, and up to which size that is worth the time.
+/// Maximum number of times that a broken document is read again, and maximum size of such a document, in
+/// bytes.
 const MAX_ROUNDS: usize = 32;
 const MAX_ROUNDS_BYTES: usize = 64 << 10;
 
-/// The most parts of a dotted key.
+/// Maximum number of parts of a dotted key.
 const MAX_PARTS: usize = 16;
 
-/// How deep a statement is looked for; sections, their keys and dotted keys are no deeper.
+/// Maximum depth at which a statement is searched. Sections, their keys and dotted keys are no deeper.
 const MAX_DEPTH: usize = 4;
 
 impl Config {
-    /// Reads a configuration from its text; `file` is how faults call it.
+    /// Reads a configuration from its text. `file` is the name of the file in faults.
     ///
     /// # Errors
-    /// Every fault of the text, or that it is larger than 1 MiB.
+    /// Every fault of the text, or the fault that it is larger than 1 MiB.
     pub fn parse(text: &str, file: &str) -> Result<Self, Faults> {
         if text.len() > MAX_BYTES {
             return Err(Faults::too_large(file.into()));
@@ -51,8 +53,8 @@ impl Config {
     }
 }
 
-/// The text without its broken statements, which are blank now, and what is wrong with those. No
-/// text when too much of it is broken for the rest to be worth reading.
+/// The text with its broken statements overwritten by spaces, and their faults. There is no text when too
+/// much of it is broken.
 fn mend(text: &str) -> (Option<String>, Vec<Finding>) {
     let mut found = long_keys(text);
     if !found.is_empty() {
@@ -80,8 +82,8 @@ fn mend(text: &str) -> (Option<String>, Vec<Finding>) {
     (None, found)
 }
 
-/// Dotted keys of more than [`MAX_PARTS`] parts. The parser bounds how deep brackets nest, but not
-/// how deep the tables in them do: each part of a key is one more, and freeing them is recursive.
+/// Dotted keys of more than [`MAX_PARTS`] parts. The parser limits the depth of nested brackets, but not the
+/// depth of tables: each part of a key is one table more, and freeing tables is recursive.
 fn long_keys(text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut parts: Option<(Range<usize>, usize)> = None;
@@ -114,12 +116,12 @@ fn is_duplicate(error: &Error) -> bool {
     error.message().starts_with("duplicate key")
 }
 
-/// Where the value begins that the place `at` lies in.
+/// Where the value begins that contains the position `at`.
 fn opened(table: &DeTable<'_>, at: usize, depth: usize) -> Option<usize> {
     let depth = depth.checked_sub(1)?;
     table.values().find_map(|value| {
         let span = value.span();
-        // The span of a section is its header alone.
+        // The span of a section is only its header.
         let inside = span.start < at && at <= span.end;
         match value.get_ref().as_table() {
             Some(table) => opened(table, at, depth).or_else(|| inside.then_some(span.start)),
@@ -128,7 +130,8 @@ fn opened(table: &DeTable<'_>, at: usize, depth: usize) -> Option<usize> {
     })
 }
 
-/// The lines of the statement that has `at` in its first one; a header's are those of its section.
+/// The lines of the statement whose first line contains `at`. For a header these are the lines of its
+/// section.
 fn statement(text: &str, at: usize) -> Range<usize> {
     let start = line_start(text, at);
     let header = text[start..].trim_start().starts_with('[');
@@ -153,20 +156,20 @@ fn begins_key(line: &str) -> bool {
     !key.trim().is_empty() && key.trim().chars().all(bare)
 }
 
-/// Overwrites a part with spaces; every other byte keeps its place.
+/// Overwrites a part with spaces. Every other byte keeps its position.
 fn blank(text: &mut String, part: Range<usize>) {
     let spaces: String = text[part.clone()].bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
     text.replace_range(part, &spaces);
 }
 
-/// What a fault of the syntax means to a person.
+/// Describes a fault of the syntax for people.
 fn syntax(text: &str, error: &Error, begin: usize) -> Finding {
     let span = error.span().unwrap_or_default();
     let (what, expected) = match error.message().split_once(", expected ") {
         Some((what, expected)) => (what, Some(expected)),
         None => (error.message(), None),
     };
-    // The parser takes an unquoted word that begins with t or f for a mistyped true or false.
+    // toml reports an unquoted word that begins with t or f as a mistyped true or false.
     if matches!(what, "string values must be quoted" | "invalid boolean") {
         let hint = "write it in quotes; without them there are only true, false and numbers".to_owned();
         return Finding { span, wrong: Wrong { what: "a word without quotes".to_owned(), hint } };
@@ -186,7 +189,7 @@ fn syntax(text: &str, error: &Error, begin: usize) -> Finding {
     Finding { span, wrong: Wrong { what: what.to_owned(), hint } }
 }
 
-/// What is set twice, and where it was set first if that is on a line of its own.
+/// Keys and sections that are set twice, each with the line of the first one if that line can be found.
 fn duplicates(text: &str, errors: &[Error]) -> Vec<Finding> {
     let first = if errors.is_empty() { HashMap::new() } else { repeated(text) };
     let finding = |error: &Error| {
@@ -207,8 +210,8 @@ fn duplicates(text: &str, errors: &[Error]) -> Vec<Finding> {
     errors.iter().map(finding).collect()
 }
 
-/// The lines, by where they start, that repeat a header, or a key of the same section, and the number
-/// of the line that had it first.
+/// The lines that repeat a header, or a key of the same section, by their offsets; and for each the number of
+/// the line that had it first.
 fn repeated(text: &str) -> HashMap<usize, usize> {
     let (mut headers, mut keys, mut repeated) = (HashMap::new(), HashMap::new(), HashMap::new());
     let mut start = 0;

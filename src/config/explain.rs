@@ -1,4 +1,4 @@
-//! What a configuration means, in words for the person at home who wrote it.
+//! Explains a configuration in sentences for the person who wrote it.
 
 use super::hint::{listed, plain};
 use super::{
@@ -7,22 +7,22 @@ use super::{
 };
 use crate::net::{Host, Port, PortRange, Transport};
 
-/// The width of a page, for the narrowest terminal that people have.
+/// The width of the text in columns: that of the narrowest terminal in use.
 const WIDTH: usize = 80;
 
-/// What no firewall of this kind can hold.
+/// What no firewall of this kind can stop.
 const LIMITS: &str = "What this cannot hold: root, and privileged containers that share the host's \
     namespaces, for they may take the rules out; and what CAP_NET_RAW sends by AF_XDP sockets, or by raw \
     packet sockets that leave a checksum to the card (PACKET_VNET_HDR). Docker gives containers this \
     capability unless they run with `--cap-drop NET_RAW`.";
 
-/// What the layer in iptables cannot hold.
+/// What the layer in iptables cannot stop.
 const BENEATH: &str = "What iptables alone cannot hold: macvlan and ipvlan containers and raw AF_PACKET \
     senders pass under every rule of it. Add \"nftables\" to `layers`.";
 
 impl Config {
-    /// What this configuration means: section by section what may pass, and what to take care of.
-    /// Names that this system lacks are for the caller to tell; nothing is looked up here.
+    /// Explains this configuration: for each section, what may pass and what the user should know. It looks
+    /// nothing up, so the caller reports names that this system lacks.
     pub fn explain(&self) -> String {
         let mut page = Page { text: String::new(), warnings: self.warnings() };
         page.section("tunnel", "Through the VPN", tunnel(&self.tunnel));
@@ -41,14 +41,14 @@ impl Config {
     }
 }
 
-/// The text as it grows.
+/// The text that is being built.
 struct Page {
     text: String,
     warnings: Vec<Warning>,
 }
 
 impl Page {
-    /// A title, its sentences, and the warnings that belong to it.
+    /// Adds a title, its sentences, and the warnings about its section.
     fn section(&mut self, name: &str, title: &str, sentences: Vec<String>) {
         let gap = if self.text.is_empty() { "" } else { "\n" };
         let key = if name.is_empty() { String::new() } else { format!(" [{name}]") };
@@ -61,7 +61,8 @@ impl Page {
         }
     }
 
-    /// Words filled into lines, the second and every later one indented like the first.
+    /// Adds words in lines of bounded width. The second and every later line has the same indent as the
+    /// first.
     fn paragraph(&mut self, mark: &str, sentence: &str) {
         let mut column = 0;
         for word in plain(sentence).split(' ').filter(|word| !word.is_empty()) {
@@ -102,7 +103,8 @@ fn tunnel(tunnel: &Tunnel) -> Vec<String> {
     ]
 }
 
-/// So many servers get a sentence each: a provider's whole list would hide the rest.
+/// Maximum number of servers that get a sentence each. A provider's whole list would hide the other
+/// sentences.
 const MOST_TOLD: usize = 12;
 
 fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
@@ -277,7 +279,7 @@ fn port((transport, port): &(Transport, Port)) -> String {
 }
 
 impl TrafficRule {
-    /// For people: "TCP 443, 80 and 6000-6007".
+    /// The traffic in words: "TCP 443, 80 and 6000-6007".
     pub(super) fn in_words(&self) -> String {
         match self {
             Self::Icmp => "ICMP (ping)".to_owned(),
@@ -294,7 +296,7 @@ impl TrafficRule {
     }
 }
 
-/// A range as the configuration writes it.
+/// A range in the form of the configuration file.
 fn range(range: &PortRange) -> String {
     range.to_string().replace(':', "-")
 }

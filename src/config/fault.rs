@@ -1,7 +1,7 @@
-//! What is wrong with a configuration, and where: shown with the line, a caret and a way out.
+//! The faults of a configuration, each shown with its line, a caret and a hint.
 //!
-//! What a file holds is shown, never obeyed: whatever could move a terminal's cursor, colour it or
-//! turn its text around is escaped before it is printed.
+//! The text of the file is untrusted. Characters that could move a terminal's cursor, colour the text or
+//! reverse its direction are escaped before they are printed.
 
 use std::fmt;
 use std::io;
@@ -13,24 +13,24 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use super::hint::plain;
 use super::item::{Finding, Wrong};
 
-/// How many characters of a source line are shown on either side of the fault's beginning.
+/// Maximum number of characters of a source line that are shown on either side of the fault's beginning.
 const CONTEXT: usize = 60;
 
-/// The renderer cuts a line that is wider than this many columns. It is wider than [`CONTEXT`] on both sides with
-/// every character escaped: the excerpt is already cut, around the fault.
+/// The width in columns at which the renderer would cut a line. The excerpt is already cut around the fault,
+/// and is never as wide: [`CONTEXT`] characters on both sides, all of them escaped, need less.
 const WIDTH: usize = 4096;
 
 /// Maximum number of faults in a message.
 const MAX_FAULTS: usize = 100;
 
-/// Why there is no configuration.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Faults {
-    /// There is no such file. For the default path that means [`super::Config::default`]; a path
-    /// that somebody named should exist.
+    /// There is no such file. For the default path this means [`super::Config::default`]. A path that the
+    /// user named must exist.
     #[error("{}: there is no such file\n  = hint: name an existing file, or none for the defaults", plain(&.0.to_string_lossy()))]
     NotFound(PathBuf),
-    /// The file exists and cannot be taken.
+    /// The file exists and cannot be read.
     #[error("{}: {what}\n  = hint: {hint}", plain(&.path.to_string_lossy()))]
     Unreadable {
         /// The file.
@@ -39,21 +39,21 @@ pub enum Faults {
         what: &'static str,
         /// What to do.
         hint: &'static str,
-        /// What the kernel said, if it was the kernel.
+        /// The kernel's error, if there is one.
         source: Option<io::Error>,
     },
-    /// The file says what it must not say.
+    /// The content of the file has faults.
     #[error("{}", Listing(.found, *.more))]
     Wrong {
         /// The faults in the order of the file; at least one.
         found: Vec<Fault>,
-        /// How many more there are that are not told one by one.
+        /// The number of further faults, which are not listed.
         more: usize,
     },
 }
 
 impl Faults {
-    /// The faults of a text, in its order.
+    /// The faults of a text, in the order of the text.
     pub(super) fn of(file: &str, text: &str, mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| finding.span.start);
         let fault = |Finding { span, wrong }: &Finding| Fault::at(file, text, span, &wrong.what, &wrong.hint);
@@ -69,20 +69,20 @@ impl Faults {
         Self::Unreadable { path, what, hint: "check that this is the right file", source: None }
     }
 
-    /// Bytes that are no text from `offset` on.
+    /// The fault that the bytes from `offset` on are not UTF-8.
     pub(super) fn not_utf8(file: &str, bytes: &[u8], offset: usize) -> Self {
         let byte = bytes.get(offset).copied().unwrap_or_default();
         let wrong = Wrong {
             what: format!("this is not UTF-8: byte 0x{byte:02x} at offset {offset}"),
             hint: "save the file as UTF-8 text".to_owned(),
         };
-        // Up to the offset the bytes are the text, and there the replacement character stands.
+        // The bytes before the offset are the text. At the offset, the text has the replacement character.
         let finding = Finding { span: offset..offset + char::REPLACEMENT_CHARACTER.len_utf8(), wrong };
         Self::of(file, &String::from_utf8_lossy(bytes), vec![finding])
     }
 
-    /// The first fault in one line, without a line of the file itself: for programs, and for everybody on
-    /// the bus.
+    /// The first fault in one line, without text of the file itself. It is for programs, and every user on
+    /// the bus can read it.
     pub fn summary(&self) -> String {
         let path = |path: &PathBuf| plain(&path.to_string_lossy());
         match self {
@@ -100,7 +100,7 @@ impl Faults {
         }
     }
 
-    /// The faults that have a place in the file; none if it could not be read at all.
+    /// The faults with a position in the file; empty if the file could not be read at all.
     pub fn found(&self) -> &[Fault] {
         match self {
             Self::Wrong { found, .. } => found,
@@ -109,7 +109,7 @@ impl Faults {
     }
 }
 
-/// Faults one below the other, with an empty line between.
+/// Several faults, with an empty line between them.
 struct Listing<'f>(&'f [Fault], usize);
 
 impl fmt::Display for Listing<'_> {
@@ -124,7 +124,7 @@ impl fmt::Display for Listing<'_> {
     }
 }
 
-/// One fault, at one place of the file. Its text is safe to print on a terminal.
+/// One fault at one position of the file. Its text is safe to print on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     file: String,
@@ -155,7 +155,7 @@ impl Fault {
         }
     }
 
-    /// The file as it was named.
+    /// The file's name, as the caller gave it.
     pub fn file(&self) -> &str {
         &self.file
     }
@@ -170,12 +170,12 @@ impl Fault {
         self.column
     }
 
-    /// The source line, cut around the fault when it is long, unprintable characters escaped.
+    /// The source line, with unprintable characters escaped. A long line is cut around the fault.
     pub fn source_line(&self) -> &str {
         &self.source
     }
 
-    /// The characters of [`Self::source_line`] that are meant; never empty.
+    /// The range of characters of [`Self::source_line`] that are wrong; never empty.
     pub fn caret(&self) -> Range<usize> {
         self.caret.clone()
     }
@@ -213,7 +213,7 @@ fn floor(text: &str, offset: usize) -> usize {
     (0..=offset.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// One line cut around what is meant, and where in the cut line that stands.
+/// One line, cut around `meant`, and the range of `meant` in the cut line.
 fn excerpt(before: &str, meant: &str, after: &str) -> (String, Range<usize>) {
     let after = after.strip_suffix('\r').unwrap_or(after);
     let skipped = before.chars().count().saturating_sub(CONTEXT);
@@ -232,7 +232,7 @@ fn excerpt(before: &str, meant: &str, after: &str) -> (String, Range<usize>) {
     (source.trim_end().to_owned(), start..end)
 }
 
-/// One character as it may be shown in a source line: a tab is a space wide there.
+/// One character as it is shown in a source line. A tab is shown as one space.
 fn printable(c: char) -> String {
     if c == '\t' { " ".to_owned() } else { plain(c.encode_utf8(&mut [0; 4])) }
 }

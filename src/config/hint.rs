@@ -1,11 +1,11 @@
-//! Ways out of a mistake, and text made fit to be shown.
+//! Hints for correcting a mistake, and text that is safe to print.
 
-/// The most characters of a file's own word that a message repeats.
+/// Maximum number of characters of a word from the file that a message repeats.
 const SHOWN: usize = 60;
 
-/// The word that was most likely meant: at most a third of it was mistyped.
+/// The word that the user most likely meant: at most a third of its letters differ.
 pub(super) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
-    // Nobody mistypes one of our short words as something this long; the distance is quadratic.
+    // No mistyped word of the configuration is as long, and the time for the distance is quadratic.
     if word.len() > SHOWN {
         return None;
     }
@@ -18,7 +18,7 @@ pub(super) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) 
         .map(|(_, other)| other)
 }
 
-/// "a", "a and b", "a, b and c"; `last` is the word before the last one.
+/// "a", "a and b", "a, b and c". `last` is the word before the last element.
 pub(super) fn listed<T: AsRef<str>>(words: &[T], last: &str) -> String {
     match words {
         [] => String::new(),
@@ -30,7 +30,7 @@ pub(super) fn listed<T: AsRef<str>>(words: &[T], last: &str) -> String {
     }
 }
 
-/// The same text with everything escaped that a terminal would obey or hide.
+/// The same text with every character escaped that a terminal would act on or hide.
 pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -39,7 +39,7 @@ pub(crate) fn plain(text: &str) -> String {
     plain
 }
 
-/// Neither a control character nor one that is invisible or reorders the text around it.
+/// Whether a character is visible and neither controls the terminal nor reorders the text around it.
 fn is_plain(c: char) -> bool {
     let hidden = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -47,7 +47,7 @@ fn is_plain(c: char) -> bool {
     !c.is_control() && !hidden
 }
 
-/// A word of the file, cut to a length that a message can bear.
+/// A word of the file, cut to a bounded length for messages.
 pub(super) fn shown(word: &str) -> String {
     match word.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &word[..end]),

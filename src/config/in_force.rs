@@ -43,11 +43,11 @@ impl Source {
 /// What the state directory holds of the configuration that was in force last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
-    /// Its text.
+    /// The configuration's text.
     Text(String),
     /// None was kept.
     Nothing,
-    /// It cannot be read, and why.
+    /// It cannot be read, for this reason.
     Damaged(String),
     /// Only root can read it.
     Denied,
@@ -56,7 +56,7 @@ pub enum Kept {
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
-    /// What it means.
+    /// The settings in force.
     pub config: Config,
     /// Its text; `None` for one that is never kept.
     pub text: Option<String>,
@@ -94,7 +94,8 @@ impl InForce {
         Self { config, text, source, fault, kept_fault }
     }
 
-    /// What people are told when the file's configuration is not in force: what is, why, and what to do.
+    /// The message for people when the file's configuration is not in force: which one is, why, and what to
+    /// do.
     pub fn announcement(&self) -> Option<String> {
         let (fault, _) = self.fault.as_ref()?;
         let in_force = match (self.source, &self.kept_fault) {

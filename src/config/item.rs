@@ -1,7 +1,7 @@
-//! One value or table of the file, with its place, and what it may turn out to be.
+//! One value or table of the file, with its position, and the types that it can be read as.
 //!
-//! Reading goes on after a fault: a value that is wrong is noted and counts as absent, so that one
-//! look at the file tells everything that is wrong with it.
+//! Reading goes on after a fault. A wrong value is reported and counts as missing. So the user sees every
+//! fault of the file at once.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,10 @@ use toml::de::{DeTable, DeValue};
 use super::hint::{listed, nearest, shown};
 use super::words::Word;
 
-/// The most entries of one list. The kernel walks the rules one by one for each packet.
+/// Maximum number of entries of one list. The kernel checks the rules one by one for each packet.
 const MAX_ENTRIES: usize = 1024;
 
-/// Other words for `"any"`.
+/// Words that users write instead of `"any"`.
 const EVERYTHING: [&str; 6] = ["all", "everything", "yes", "true", "on", "*"];
 
 /// What is wrong with one value and what to write instead.
@@ -25,13 +25,13 @@ pub(super) struct Wrong {
     pub(super) hint: String,
 }
 
-/// A fault that still knows its bytes, not yet its line.
+/// A fault with its position in bytes. [`Faults::of`](super::Faults::of) finds its line.
 pub(super) struct Finding {
     pub(super) span: Range<usize>,
     pub(super) wrong: Wrong,
 }
 
-/// Where faults are gathered, and the text they are about.
+/// Collects the faults of a text.
 pub(super) struct Findings<'t> {
     pub(super) text: &'t str,
     pub(super) found: RefCell<Vec<Finding>>,
@@ -64,7 +64,8 @@ pub(super) struct Item<'d> {
 }
 
 impl<'d> Item<'d> {
-    /// Notes what is wrong with this value; always `None`, for the place where it would have been.
+    /// Reports what is wrong with this value. Returns `None`, so that the caller can return it instead of the
+    /// value.
     pub(super) fn wrong<T>(&self, what: impl Into<String>, hint: impl Into<String>) -> Option<T> {
         self.findings.add(self.value.span(), what, hint);
         None
@@ -82,25 +83,25 @@ impl<'d> Item<'d> {
         self.wrong(format!("`{}` takes {wanted}, not {is}", self.key), hint)
     }
 
-    /// The value as it is written, if it is short and on one line.
+    /// The value's own text, if it is short and on one line.
     pub(super) fn written(&self) -> Option<&'d str> {
         let written = self.findings.text.get(self.value.span())?;
         (written.len() <= 40 && !written.contains('\n')).then_some(written)
     }
 
-    /// The text that this value is, if it is text.
+    /// The value as text, if it is text.
     pub(super) fn as_text(&self) -> Option<&'d str> {
         self.value.get_ref().as_str()
     }
 
-    /// The number that this value is; numbers too large for anything of ours are `i64::MAX`.
+    /// The value as a number, if it is one. A number that does not fit is `i64::MAX` or `i64::MIN`.
     pub(super) fn as_number(&self) -> Option<i64> {
         let number = self.value.get_ref().as_integer()?;
         let cut = if number.as_str().starts_with('-') { i64::MIN } else { i64::MAX };
         Some(i64::from_str_radix(number.as_str(), number.radix()).unwrap_or(cut))
     }
 
-    /// True or false.
+    /// Reads true or false.
     pub(super) fn flag(self) -> Option<bool> {
         match self.value.get_ref().as_bool() {
             Some(flag) => Some(flag),
@@ -108,7 +109,7 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// A text that `parse` understands.
+    /// Reads a text that `parse` accepts.
     pub(super) fn text<T>(self, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
         let Some(text) = self.as_text() else {
             let quoted = match self.written() {
@@ -122,7 +123,7 @@ impl<'d> Item<'d> {
         parse(text).map_or_else(|Wrong { what, hint }| self.wrong(what, hint), Some)
     }
 
-    /// One of the words of a fixed choice.
+    /// Reads one of the words of a fixed choice.
     pub(super) fn word<W: Word>(self) -> Option<W> {
         let words: Vec<String> = W::WORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let choice = listed(&words, "or");
@@ -139,7 +140,7 @@ impl<'d> Item<'d> {
         self.wrong(format!("`{}` cannot be \"{}\"", self.key, shown(text)), hint)
     }
 
-    /// A list whose every entry `each` understands, without repetitions.
+    /// Reads a list without repetitions. `each` reads an entry.
     pub(super) fn list<T: Ord + Clone>(
         self,
         empty: Empty,
@@ -148,7 +149,8 @@ impl<'d> Item<'d> {
         self.list_of_at_most(MAX_ENTRIES, empty, each)
     }
 
-    /// A list whose entries become no rule each, so that many cost a packet nothing.
+    /// Reads a list with its own maximum length. It is for lists whose entries do not become one rule each,
+    /// so that a long list costs no time for each packet.
     pub(super) fn list_of_at_most<T: Ord + Clone>(
         self,
         most: usize,
@@ -183,8 +185,8 @@ impl<'d> Item<'d> {
         Some(entries)
     }
 
-    /// The word that stands for everything, or a list; `example` is such a list where a text in brackets is
-    /// none.
+    /// Reads the word for everything, or a list. `example` is a list for the hint, for keys where the value
+    /// in brackets would not be a valid list.
     pub(super) fn word_or<T>(
         self,
         word: &str,
@@ -218,7 +220,7 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// A table whose keys are names of the user's own.
+    /// Reads a table whose keys are names that the user chose.
     pub(super) fn entries<T>(
         self,
         hint: &str,
@@ -241,7 +243,7 @@ impl<'d> Item<'d> {
         Some(entries)
     }
 
-    /// A table with these keys; `name` is how messages call it.
+    /// Reads a table with these keys. `name` is its name in messages.
     pub(super) fn table(self, name: &'d str, keys: &'static [&'static str]) -> Option<Section<'d>> {
         match self.value.get_ref().as_table() {
             Some(table) => {
@@ -255,7 +257,7 @@ impl<'d> Item<'d> {
     }
 }
 
-/// A table whose keys are known.
+/// A table with a fixed set of keys.
 pub(super) struct Section<'d> {
     name: &'d str,
     keys: &'static [&'static str],
@@ -265,7 +267,7 @@ pub(super) struct Section<'d> {
 }
 
 impl<'d> Section<'d> {
-    /// The whole file as a section whose keys are the sections.
+    /// The whole file, as a section whose keys are the names of the sections.
     pub(super) fn root(
         table: &'d DeTable<'d>,
         keys: &'static [&'static str],
@@ -274,13 +276,13 @@ impl<'d> Section<'d> {
         Self { name: "the file", keys, span: 0..0, table, findings }
     }
 
-    /// The value of a key, if it is there.
+    /// The value of a key; `None` if the key is missing.
     pub(super) fn get(&self, key: &'static str) -> Option<Item<'d>> {
         let value = self.table.get(key)?;
         Some(Item { key, value, findings: self.findings })
     }
 
-    /// The value of a key as `read` understands it, or else `default`.
+    /// The value of a key as `read` reads it, or `default`.
     pub(super) fn read<T>(
         &self,
         key: &'static str,
@@ -290,7 +292,7 @@ impl<'d> Section<'d> {
         self.get(key).and_then(read).unwrap_or(default)
     }
 
-    /// The value of a key that has to be there.
+    /// The value of a required key. Reports a fault if the key is missing.
     pub(super) fn require(&self, key: &'static str, hint: &str) -> Option<Item<'d>> {
         let item = self.get(key);
         if item.is_none() {
@@ -299,7 +301,7 @@ impl<'d> Section<'d> {
         item
     }
 
-    /// Notes every key that does not exist; `elsewhere` may know where it belongs.
+    /// Reports every unknown key. `elsewhere` returns a hint if the key belongs to another section.
     pub(super) fn refuse_others(&self, elsewhere: impl Fn(&str) -> Option<String>) {
         let known = |key: &str| self.keys.contains(&key);
         for (key, value) in self.table.iter().filter(|(key, _)| !known(key.get_ref())) {
@@ -314,7 +316,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// One section of the file; absent, it is as good as empty.
+    /// One section of the file; `None` if it is missing or not a section.
     pub(super) fn section(
         &self,
         name: &'static str,

@@ -1,7 +1,7 @@
-//! What the administrator wants: `/etc/tunwarden/config.toml`, parsed and checked.
+//! The configuration of the administrator: `/etc/tunwarden/config.toml`, parsed and checked.
 //!
-//! A [`Config`] is always valid: it is the default, or it was read whole from a file without a
-//! single fault. Nothing here touches the kernel or looks anything up.
+//! A [`Config`] is always valid: it is the default, or it was read from a file without any fault. This module
+//! does not touch the kernel and looks no name up.
 
 mod document;
 mod explain;
@@ -30,10 +30,10 @@ use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-/// Where the configuration is looked for when `--config` does not say otherwise.
+/// The path of the configuration unless `--config` gives another one.
 pub const DEFAULT_PATH: &str = "/etc/tunwarden/config.toml";
 
-/// The whole configuration. [`Config::default`] is what an empty file means.
+/// The whole configuration. [`Config::default`] is the meaning of an empty file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
     /// `[tunnel]`
@@ -72,7 +72,7 @@ impl Config {
 /// `[tunnel]`: which interfaces are tunnels and what may pass through them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunnel {
-    /// Names of tunnel interfaces; `+` at the end is the only wildcard.
+    /// Names of tunnel interfaces. `+` at the end is the only wildcard.
     pub interfaces: Vec<IfPattern>,
     /// What the host may send through a tunnel.
     pub allow: Traffic,
@@ -90,10 +90,10 @@ impl Default for Tunnel {
 /// What a tunnel must carry to protect: the default route of a family, or at least these networks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Routes {
-    /// The default route (or the two halves of it that OpenVPN's `def1` sets).
+    /// The default route, or the two halves of it that OpenVPN's option `def1` sets.
     #[default]
     Default,
-    /// Every one of these networks.
+    /// All of these networks.
     Networks(Vec<IpNet>),
 }
 
@@ -103,11 +103,11 @@ pub enum Traffic {
     /// Everything.
     #[default]
     Any,
-    /// Only what one of these names.
+    /// Only traffic that one of these rules names.
     Listed(Vec<TrafficRule>),
 }
 
-/// One kind of traffic: ICMP, or a transport with its destination ports (none named: all of them).
+/// One kind of traffic: ICMP, or a transport with its destination ports. An empty list means all ports.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TrafficRule {
     /// ICMP and ICMPv6.
@@ -116,8 +116,9 @@ pub enum TrafficRule {
     Ports(Transport, Vec<PortRange>),
 }
 
-/// So many servers are kept of the configuration, and of all VPNs together: more than any provider has.
-/// It bounds the rules, and the file that has to be read at boot.
+/// Maximum number of servers in the configuration, and maximum number of servers of all VPNs together. It is
+/// more than any provider has. It limits the number of rules, and the size of the file that has to be read at
+/// boot.
 pub const MOST_SERVERS: usize = 16_384;
 
 /// `[bootstrap]`: how the VPN client may reach its server outside the tunnel.
@@ -129,7 +130,7 @@ pub struct Bootstrap {
     pub servers: Vec<Server>,
     /// Whether servers that nobody named may be reached.
     pub scope: Scope,
-    /// Users whose sockets the allowance holds for.
+    /// The users whose sockets may use the allowance.
     pub owners: Vec<UserName>,
     /// How a server's name is looked up while everything is locked.
     pub dns: Dns,
@@ -155,27 +156,27 @@ pub enum Scope {
     Known,
     /// Any address on the bootstrap ports.
     Any,
-    /// As `any` while no endpoint at all is known, as `known` from then on.
+    /// As `any` while no endpoint is known, and as `known` from then on.
     #[default]
     Auto,
-    /// No endpoint, known or not. No configuration can say so: it is part of [`Config::strictest`].
+    /// No endpoint at all. No configuration file can set this: it is part of [`Config::strictest`].
     Nothing,
 }
 
 /// `bootstrap.dns`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dns {
-    /// The agent alone looks server names up.
+    /// Only the agent looks server names up.
     #[default]
     Pin,
-    /// Nobody does.
+    /// No server name is looked up.
     Off,
 }
 
 /// `[lan]`: the local network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lan {
-    /// Whether the host may speak to the LAN at all.
+    /// Whether the host may send packets to the LAN at all.
     pub allow: bool,
     /// Which prefixes are the LAN.
     pub networks: Networks,
@@ -192,26 +193,26 @@ impl Default for Lan {
 /// `lan.networks`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Networks {
-    /// The private prefixes on the link of an uplink now, less the networks of tunnels.
+    /// The private prefixes on the link of an uplink at present, without the networks of tunnels.
     #[default]
     Connected,
-    /// These, wherever they are routed, less the networks of tunnels.
+    /// These prefixes, by any route, without the networks of tunnels.
     Listed(Vec<LanPrefix>),
 }
 
-/// `[input]`: what may come in unasked.
+/// `[input]`: which connections from outside are allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Input {
-    /// One entry a kind of inbound traffic.
+    /// One entry for each kind of inbound traffic.
     pub allow: Vec<Inbound>,
 }
 
-/// One kind of inbound traffic; `from` none means from anywhere.
+/// One kind of inbound traffic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Inbound {
-    /// What.
+    /// The protocol and its ports on this machine.
     pub traffic: TrafficRule,
-    /// From where.
+    /// The network of the senders; `None` for senders at any address.
     pub from: Option<IpNet>,
 }
 
@@ -220,12 +221,12 @@ pub struct Inbound {
 pub struct Docker {
     /// What containers may send through the tunnel.
     pub allow: Traffic,
-    /// Who may reach published ports.
+    /// Who may connect to published ports.
     pub published_ports: PublishedPorts,
-    /// Bridges of containers and virtual machines: Docker's, libvirt's, podman's, LXC's, LXD's and
-    /// Incus's own names.
+    /// Bridges of containers and virtual machines. The default has the names that Docker, libvirt, podman,
+    /// LXC, LXD and Incus use.
     pub bridges: Vec<IfPattern>,
-    /// Docker networks, by name, that are not to be like the others.
+    /// The Docker networks with another access than the others, by name.
     pub networks: BTreeMap<String, Access>,
 }
 
@@ -259,7 +260,7 @@ impl Default for Docker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
-    /// What every container may: the tunnel.
+    /// The tunnel, as for every container without its own entry.
     #[default]
     Tunnel,
     /// The LAN, and not the tunnel.
@@ -282,7 +283,7 @@ impl Access {
 /// `docker.published_ports`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PublishedPorts {
-    /// The LAN.
+    /// Machines on the LAN.
     #[default]
     Lan,
     /// Nobody outside this machine.
@@ -292,17 +293,17 @@ pub enum PublishedPorts {
 /// `[vpn]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vpn {
-    /// UUIDs or ids of the NetworkManager profiles that count; empty: every VPN profile.
+    /// UUIDs or ids of the NetworkManager profiles that count. If it is empty, every VPN profile counts.
     pub connections: Vec<String>,
-    /// Who brings a lost VPN back.
+    /// Who reconnects a lost VPN.
     pub reconnect: Reconnect,
-    /// How long a server that is spoken to may say nothing before it counts as lost, in seconds;
-    /// `None` when nobody listens for that.
+    /// How long no packet may come from a server while packets are sent to it, in seconds, before it counts
+    /// as lost. `None` when the agent does not watch for this.
     pub silence: Option<u64>,
 }
 
-/// The shortest and the longest `vpn.silence`, in seconds. Below five, a wireless link that changes its
-/// cell is a loss.
+/// The shortest and the longest `vpn.silence`, in seconds. Below five seconds, a wireless link that changes
+/// its cell would count as a loss.
 pub const SILENCE: std::ops::RangeInclusive<u64> = 5..=3600;
 
 impl Default for Vpn {
@@ -314,12 +315,12 @@ impl Default for Vpn {
 /// `vpn.reconnect`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reconnect {
-    /// Whoever is told of the loss is offered it.
+    /// The user. Programs that report the loss offer to reconnect the VPN.
     #[default]
     Ask,
-    /// The agent, by itself.
+    /// The agent, without a request.
     Auto,
-    /// Nobody is offered it.
+    /// Nobody. Programs that report the loss offer nothing.
     Never,
 }
 
@@ -333,7 +334,7 @@ impl Reconnect {
         }
     }
 
-    /// From that word.
+    /// The value for that word; `None` for an unknown word.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Ask, Self::Auto, Self::Never].into_iter().find(|policy| policy.as_str() == word)
     }
@@ -346,7 +347,7 @@ impl serde::Serialize for Reconnect {
 }
 
 impl Vpn {
-    /// Whether a profile counts.
+    /// Whether a profile with this UUID and id counts.
     pub fn counts(&self, uuid: &str, id: &str) -> bool {
         self.connections.is_empty() || self.connections.iter().any(|named| named == uuid || named == id)
     }
@@ -355,9 +356,9 @@ impl Vpn {
 /// `[firewall]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firewall {
-    /// Which iptables is spoken to.
+    /// Which iptables is used.
     pub backend: Backend,
-    /// In what the rules are put in force; a packet has to pass each.
+    /// The layers that the rules are in. A packet has to pass each of them.
     pub layers: BTreeSet<Layer>,
 }
 
@@ -372,7 +373,7 @@ impl Default for Firewall {
 pub enum Layer {
     /// The tables of iptables and ip6tables.
     Iptables,
-    /// Two tables of our own in nftables.
+    /// Two tables of tunwarden's own in nftables.
     Nftables,
 }
 
@@ -395,7 +396,7 @@ impl std::fmt::Display for Layer {
 /// `firewall.backend`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backend {
-    /// The system's own `iptables-restore`, whatever it is.
+    /// The system's default `iptables-restore`.
     #[default]
     Auto,
     /// `iptables-nft-restore`.

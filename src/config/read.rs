@@ -1,7 +1,7 @@
-//! The configuration file, from disk to text. The one place of this module that touches the disk.
+//! Reads the configuration file from disk. No other file of this module touches the disk.
 //!
-//! A path is taken for what it may be, not for what it should be: a device, a pipe that nobody
-//! writes to or a file without end is refused and never waited for.
+//! The path may lead to anything. A device, a pipe without a writer or an endless file is refused, and the
+//! reader never waits for it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -17,16 +17,15 @@ use super::{Config, Written};
 impl Config {
     /// Reads the configuration at `path`, which must be a regular file of at most 1 MiB.
     ///
-    /// # Errors
-    /// [`Faults::NotFound`] if nothing is there, so that the caller decides what that means; else why
-    /// the file cannot be read, or every fault that is in it.
+    /// [`Faults::NotFound`] if there is no file, so that the caller decides what that means. Otherwise why
+    /// the file cannot be read, or every fault in it.
     pub fn read(path: &Path) -> Result<Self, Faults> {
         Written::read(path).map(|written| written.config)
     }
 }
 
 impl Written {
-    /// As [`Config::read`], with the text.
+    /// As [`Config::read`], and keeps the text.
     ///
     /// # Errors
     /// Those of [`Config::read`].
@@ -38,10 +37,10 @@ impl Written {
     }
 }
 
-/// The file's content, or why it has none for us.
+/// The file's content, or why it cannot be used.
 fn bytes(path: &Path) -> Result<Vec<u8>, Faults> {
     let refuse = |error: io::Error| refusal(path, error);
-    // Looked at before it is opened: opening alone already does something to some devices.
+    // The type is checked before the file is opened, because opening some devices already has an effect.
     regular(path, &fs::metadata(path).map_err(refuse)?)?;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(refuse)?;
@@ -49,7 +48,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Faults> {
     at_most(file).map_err(refuse)?.ok_or_else(|| Faults::too_large(path.into()))
 }
 
-/// All bytes, or none if there are more than [`MAX_BYTES`].
+/// All bytes; `None` if there are more than [`MAX_BYTES`].
 fn at_most(file: File) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
@@ -65,8 +64,8 @@ fn regular(path: &Path, metadata: &fs::Metadata) -> Result<(), Faults> {
     Err(Faults::Unreadable { path: path.into(), what, hint, source: None })
 }
 
-/// Whether the path, or a folder that it lies in, is a link to something that is not there: the file was
-/// meant to be there, which an absent file is not.
+/// Whether the path, or a folder in it, is a symbolic link without a target. Then the file was meant to
+/// exist, and does not count as simply missing.
 fn leads_nowhere(path: &Path) -> bool {
     path.ancestors().filter(|part| part.is_symlink()).any(|link| fs::metadata(link).is_err())
 }

@@ -1,12 +1,12 @@
-//! What each key of the configuration does, as data: `tunwarden.toml(5)` is made from it. A test compares it
-//! with the keys of the schema and with their defaults.
+//! The description of each key of the configuration, as data. `tunwarden.toml(5)` is generated from it. A
+//! test compares it with the keys of the schema and with their defaults.
 
 /// A section of the configuration and its keys.
 #[derive(Debug, Clone, Copy)]
 pub struct SectionReference {
     /// The section's name: `tunnel`.
     pub name: &'static str,
-    /// What the section is about.
+    /// The purpose of the section.
     pub about: &'static str,
     /// Its keys, in the order of the schema.
     pub keys: &'static [KeyReference],
@@ -19,7 +19,7 @@ pub struct KeyReference {
     pub name: &'static str,
     /// The default, as TOML.
     pub default: &'static str,
-    /// What the key means and what follows from it, in paragraphs.
+    /// What the key means and what its value causes, in paragraphs.
     pub consequence: &'static [&'static str],
     /// Another value, as TOML.
     pub example: &'static str,

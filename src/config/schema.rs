@@ -1,7 +1,7 @@
-//! The keys that exist, section by section, and what each of them takes.
+//! The keys of each section, and the values that they accept.
 //!
-//! A key that is absent has its default. What a text means is left to the parsers of [`crate::net`];
-//! here only the way out of a mistake is added.
+//! A missing key has its default. The parsers of [`crate::net`] decide what a text means. This file only adds
+//! the hint for a wrong text.
 
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -21,7 +21,7 @@ use crate::net::{
 use ipnet::IpNet;
 use toml::de::DeTable;
 
-/// The longest name of a connection or a Docker network, in bytes; real ones are far below.
+/// Maximum length of the name of a connection or a Docker network, in bytes. Real names are much shorter.
 const MAX_NAME: usize = 256;
 
 const TUNNEL: &[&str] = &["interfaces", "allow", "routes"];
@@ -34,7 +34,7 @@ const FIREWALL: &[&str] = &["backend", "layers"];
 
 const SECTIONS: &[&str] = &["tunnel", "bootstrap", "lan", "input", "docker", "vpn", "firewall"];
 
-/// Every section's title and keys, in the order of [`SECTIONS`].
+/// The title and the keys of every section, in the order of [`SECTIONS`].
 const KEYS: [(&str, &[&str]); 7] = [
     ("[tunnel]", TUNNEL),
     ("[bootstrap]", BOOTSTRAP),
@@ -45,14 +45,14 @@ const KEYS: [(&str, &[&str]); 7] = [
     ("[firewall]", FIREWALL),
 ];
 
-/// Each section's title and keys.
+/// The title and the keys of each section.
 #[cfg(test)]
 pub(super) fn keys() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     KEYS.into_iter()
 }
 
-/// The configuration that a document means; whatever is wrong with it goes to `findings`, and then
-/// the result is not to be used.
+/// Reads the configuration of a document. Faults are added to `findings`. If there are any, the result must
+/// not be used.
 pub(super) fn config<'d>(document: &'d DeTable<'d>, findings: &'d Findings<'d>) -> Config {
     let root = Section::root(document, SECTIONS, findings);
     root.refuse_others(home);
@@ -73,7 +73,7 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, findings: &'d Findings<'d>) 
     }
 }
 
-/// The one section that has such a key.
+/// A hint that names the section with this key, if exactly one has it.
 fn home(key: &str) -> Option<String> {
     let mut homes = KEYS.iter().filter(|(_, keys)| keys.contains(&key));
     match (homes.next(), homes.next()) {
@@ -226,7 +226,7 @@ fn inbound(item: Item<'_>) -> Option<Inbound> {
     Some(Inbound { traffic: traffic?, from })
 }
 
-/// `protocol` and `ports`; without `ports` all of them are meant.
+/// Reads `protocol` and `ports`. Without `ports` the rule is for all ports.
 fn rule(section: &Section<'_>) -> Option<TrafficRule> {
     let protocol = section.require("protocol", "add protocol = \"tcp\", \"udp\" or \"icmp\"");
     let protocol: Option<Protocol> = protocol.and_then(Item::word);
@@ -303,7 +303,7 @@ fn server(text: &str) -> Result<Server, Wrong> {
     text.parse().map_err(|error: EndpointError| Wrong { what: error.to_string(), hint: server_hint(text) })
 }
 
-/// What to write in the place of something that looks like a server.
+/// A hint for a text that is not a valid server.
 fn server_hint(text: &str) -> String {
     let general = "write \"198.51.100.1\", \"vpn.example.net:1194\" or \"[2001:db8::1]:1194/udp\"";
     if let Some((scheme, rest)) = text.split_once("://") {
@@ -320,7 +320,7 @@ fn server_hint(text: &str) -> String {
         return "a network is no server; write each server's address, or name the network in [lan]"
             .to_owned();
     }
-    // An IPv6 address, and behind its last colon a port.
+    // The text may be an IPv6 address with a port after its last colon.
     let (place, transport) = match text.rsplit_once('/') {
         Some((place, transport)) => (place, format!("/{transport}")),
         None => (text, String::new()),

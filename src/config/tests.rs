@@ -1,4 +1,4 @@
-//! The whole way from a text to a configuration, its faults and its explanation.
+//! Tests of all of it: from a text to a configuration, its faults and its explanation.
 #![allow(clippy::disallowed_methods, reason = "a test starts programs, reads the clock and touches files")]
 
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn faults(text: &str) -> Faults {
     }
 }
 
-/// Each fault as `LINE:COLUMN MEANT WHAT`, where MEANT is what the caret stands under.
+/// Each fault as `LINE:COLUMN TEXT WHAT`, where TEXT is the part of the line that the caret marks.
 fn told(text: &str) -> Vec<String> {
     let short = |fault: &Fault| {
         let meant = fault.source_line().chars().skip(fault.caret().start).take(fault.caret().len());
@@ -107,7 +107,7 @@ fn what_has_no_meaning_is_refused() {
     assert_eq!(faults(&long).found().len(), 1);
 }
 
-/// The kernel walks the rules of other lists one by one; servers become members of a set.
+/// The kernel checks the rules of other lists one by one. Servers become members of a set.
 #[test]
 fn a_whole_provider_is_listed() {
     let servers = |count: usize| {
@@ -221,7 +221,7 @@ fn every_line_of_the_explanation_fits() {
     }
 }
 
-/// What is made to hurt a parser ends soon, on the stack of a small thread.
+/// A text that is made to overload a parser is refused soon, on the stack of a small thread.
 #[test]
 fn a_hostile_document_ends_soon() {
     let deep = |open: &str, close: &str| {
@@ -264,7 +264,7 @@ proptest! {
         }
     }
 
-    /// Words of the language in any order come much further than any text does.
+    /// Words of the language in any order reach more of the code than random text does.
     #[test]
     fn no_order_of_words_panics(words in prop::collection::vec(prop::sample::select(vec![
         "[tunnel]", "[[lan]]", "[bootstrap", "interfaces", "ports", "port", "allow", "protocol", "from", "=", "=",

@@ -1,10 +1,10 @@
-//! The name of a system user, as the configuration has it. Whether there is such a user is not asked here.
+//! The name of a system user in the configuration. This file does not check whether there is such a user.
 
 /// The name of a system user: what `useradd` would accept (shadow's `NAME_REGEX`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserName(String);
 
-/// Why a text is no user name.
+/// Why a text is not a user name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no user name; it begins with a letter or `_`, then letters, digits, `_`, `.` or `-`, at most 32"

@@ -1,4 +1,4 @@
-//! What is legal in a configuration and still dangerous, or without effect.
+//! Settings that are legal and still dangerous, or that have no effect.
 
 use super::hint::listed;
 use super::{
@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};
 
-/// Names that network cards, modems and bridges have (systemd.net-naming-scheme(7), and the kernel's
-/// own).
+/// Names of network cards, modems and bridges (systemd.net-naming-scheme(7), and the names that the kernel
+/// gives).
 const CARDS: [&str; 15] = [
     "eth0",
     "eno1",
@@ -28,23 +28,24 @@ const CARDS: [&str; 15] = [
     "virbr0",
 ];
 
-/// How such names begin, for those that [`CARDS`] does not hold.
+/// Prefixes of such names, for names that are not in [`CARDS`].
 const CARD_STEMS: [&str; 15] = [
     "eth", "eno", "enp", "ens", "enx", "wlan", "wlp", "wlo", "wlx", "wwan", "wwp", "usb", "ppp", "br-",
     "veth",
 ];
 
-/// One thing to take care of, and the section that it is about.
+/// One warning, and its section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The section's name: `tunnel`.
     pub section: &'static str,
-    /// What may go wrong, in a sentence or two; escaped for a terminal by [`Config::explain`] only.
+    /// What may go wrong, in one or two sentences. The text is not escaped; [`Config::explain`] escapes it
+    /// for a terminal.
     pub text: String,
 }
 
 impl Config {
-    /// Everything that is legal here and still dangerous, or without effect.
+    /// Every setting that is legal and still dangerous, or that has no effect.
     pub fn warnings(&self) -> Vec<Warning> {
         let all = [
             ("tunnel", tunnel(&self.tunnel)),
@@ -60,8 +61,8 @@ impl Config {
     }
 }
 
-/// Any local user may make a profile, and call it as he likes; the UUID is NetworkManager's choice or
-/// taken already.
+/// Warns about profiles that are named by their id. Any local user may make a profile with any id. The UUID
+/// is safe: NetworkManager chooses it, or refuses one that is already in use.
 fn vpn(vpn: &Vpn) -> Vec<String> {
     let uuid = |name: &&String| {
         name.len() == 36 && name.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
@@ -94,7 +95,7 @@ fn tunnel(tunnel: &Tunnel) -> Vec<String> {
     warnings
 }
 
-/// A pattern that network cards have names of, and the words for such a card.
+/// The pattern's text if network cards may have such names, and an example of such a card.
 fn like_a_card<'c>(
     pattern: &IfPattern,
     cards: impl IntoIterator<Item = &'c &'c str>,
@@ -111,7 +112,7 @@ fn like_a_card<'c>(
     Some((text, such))
 }
 
-/// Why a pattern may let a network card pass for a bridge of containers.
+/// Why a network card may match a pattern for bridges of containers.
 fn bridge_card(pattern: &IfPattern) -> Option<String> {
     if super::Docker::default().bridges.contains(pattern) {
         return None;
@@ -126,7 +127,7 @@ fn bridge_card(pattern: &IfPattern) -> Option<String> {
     ))
 }
 
-/// Why a pattern may let a network card pass for a tunnel.
+/// Why a network card may match a pattern for tunnels.
 fn card(pattern: &IfPattern) -> Option<String> {
     let (text, such) = like_a_card(pattern, &CARDS, &CARD_STEMS)?;
     Some(format!(
@@ -192,7 +193,7 @@ fn bootstrap(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// Servers that are named with a port of DNS.
+/// Warns about servers that are named with a port of DNS.
 fn dns(bootstrap: &Bootstrap) -> Option<String> {
     let is_dns = |port: Port| [53, 853].contains(&port.get());
     let servers = bootstrap.servers.iter().filter(|server| server.port.is_some_and(is_dns));
@@ -206,7 +207,7 @@ fn dns(bootstrap: &Bootstrap) -> Option<String> {
     })
 }
 
-/// An IPv6 address whose end looks like the port that somebody meant.
+/// Warns about an IPv6 address that ends like a common port, without brackets.
 fn unbracketed(server: &Server) -> Option<String> {
     let Host::Address(std::net::IpAddr::V6(address)) = server.host else { return None };
     let end = format!("{:x}", address.segments().last()?);
@@ -222,7 +223,7 @@ fn unbracketed(server: &Server) -> Option<String> {
     })
 }
 
-/// Why a server gets no allowance at all.
+/// Why a server is not part of the bootstrap allowance.
 fn unreachable(server: &Server, ports: &[(Transport, Port)]) -> Option<String> {
     let transport = server.transport.filter(|_| server.port.is_none())?;
     let served = ports.iter().any(|(other, _)| *other == transport);
@@ -261,11 +262,11 @@ fn lan(lan: &Lan, routes: &Routes) -> Vec<String> {
     warnings
 }
 
-/// Whether a prefix is more than a home or an office has on its links.
+/// Whether a prefix is larger than a home or an office has on its links.
 fn is_wide(net: IpNet) -> bool {
     match net {
         IpNet::V4(v4) => v4.prefix_len() < 20,
-        // Every IPv6 link has fe80::/10, and what is link-local is never routed.
+        // Every IPv6 link has fe80::/10, and link-local packets are never routed.
         IpNet::V6(v6) => v6.prefix_len() < 48 && !v6.addr().is_unicast_link_local(),
     }
 }

@@ -1,11 +1,11 @@
-//! The words that a key with a fixed choice can have.
+//! The words that a key with a fixed choice accepts.
 
 use super::{Access, Backend, Dns, Layer, PublishedPorts, Reconnect, Scope};
 use crate::net::Transport;
 
 /// A choice that is written as one of a few words.
 pub(super) trait Word: Copy + 'static {
-    /// Each word with what it means.
+    /// Each word and its meaning.
     const WORDS: &'static [(&'static str, Self)];
 }
 
