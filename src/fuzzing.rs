@@ -34,7 +34,7 @@ fn assert_plain(text: &str) {
     assert!(!text.chars().any(char::is_control), "a control character gets through: {text:?}");
 }
 
-/// Checks several lines of such text.
+/// Checks several lines of text for people or for a log.
 fn assert_plain_lines(text: &str) {
     text.split('\n').for_each(assert_plain);
 }

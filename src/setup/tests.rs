@@ -1,4 +1,4 @@
-//! From a script to the configuration, with what users really have.
+//! Tests from a script to the configuration, with rules that users really have.
 
 use proptest::prelude::*;
 
@@ -83,7 +83,7 @@ fn the_articles_scripts_are_carried_over_whole() {
     let written = config(HOST);
     assert_eq!(Some(&written.tunnel.allow), carried.tunnel.as_ref());
     assert!(written.warnings().iter().any(|warning| warning.text.contains("UDP 53")), "its reader is told");
-    // The article's own page has the same script with its comments around it.
+    // The article's page has the same script with comments in between.
     let text: String = HOST.lines().map(|line| format!("#allow this\n  {line}\n\n#{line}\n")).collect();
     let commented = read(&text);
     assert_eq!((&commented.tunnel, &commented.ports), (&carried.tunnel, &carried.ports));
@@ -122,7 +122,7 @@ fn a_device_is_a_tunnel_by_its_kind_or_by_the_users_word() {
     assert_eq!(read_on(script, &confirmed).interfaces, ["nordlynx".parse().unwrap()]);
     let wireguard = Machine { wireguard: ["wg0".to_owned()].into(), ..Machine::default() };
     assert_eq!(read_on("iptables -A OUTPUT -o wg0 -j ACCEPT", &wireguard).tunnel, Some(Traffic::Any));
-    // PPPoE has the kind of a tunnel, and is the way to the provider.
+    // To the kernel, PPPoE is of the same kind as a tunnel, but it leads to the provider.
     let provider = read_on("iptables -A OUTPUT -o ppp0 -j ACCEPT", &machine(&[("ppp0", LinkKind::Tunnel)]));
     assert_eq!((provider.tunnel, provider.questions.len()), (None, 1));
 }
@@ -326,7 +326,7 @@ fn what_the_script_left_in_the_kernel_is_compared() {
 }
 
 proptest! {
-    /// Whatever the rules are, the configuration that they become is valid.
+    /// For any rules, the configuration that is made of them is valid.
     #[test]
     fn every_plan_makes_a_valid_configuration(words in prop::collection::vec(prop::sample::select(vec![
         "-A", "-I", "-D", "-P", "-F", "OUTPUT", "INPUT", "DOCKER-USER", "X", "-o", "-i", "tun+", "eth0", "wg0", "-s",
