@@ -50,8 +50,10 @@ const NETWORKING: &str = "networking-off.json";
 const LOCK: &str = "agent.lock";
 const TURN: &str = "rules.lock";
 
-/// How long [`Store::turn`] may wait for the lock, and the time between two attempts.
-const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(10));
+/// How long [`Store::turn`] may wait for the lock before it gives up.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two attempts of [`Store::turn`] to take the lock.
+const TURN_RETRY: Duration = Duration::from_millis(10);
 
 /// Maximum size of a file, in bytes. More than ten thousand endpoints need less.
 const MAX_BYTES: u64 = 8 << 20;
@@ -123,7 +125,7 @@ pub enum StoreError {
     #[error("another agent is running (process {0}); stop it first: sudo systemctl stop tunwarden")]
     Busy(String),
     /// Another process held the rules lock for too long.
-    #[error("another tunwarden has been at the rules for {seconds} seconds, and is waited for no longer", seconds = PATIENCE.0.as_secs())]
+    #[error("another tunwarden has been at the rules for {seconds} seconds, and is waited for no longer", seconds = TURN_TIMEOUT.as_secs())]
     Turn,
 }
 
@@ -307,14 +309,14 @@ impl Store {
     /// [`StoreError::Turn`], [`StoreError::Io`]
     pub async fn turn(&self) -> Result<Flock<File>, StoreError> {
         let mut file = lockable(&self.run.join(TURN))?;
-        let deadline = tokio::time::Instant::now() + PATIENCE.0;
+        let deadline = tokio::time::Instant::now() + TURN_TIMEOUT;
         loop {
             file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => return Ok(lock),
                 Err(_) if tokio::time::Instant::now() >= deadline => return Err(StoreError::Turn),
                 Err((file, _)) => file,
             };
-            tokio::time::sleep(PATIENCE.1).await;
+            tokio::time::sleep(TURN_RETRY).await;
         }
     }
 
