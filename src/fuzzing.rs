@@ -1,8 +1,8 @@
 //! The fuzzing targets: every parser of bytes that another program or person writes, and the properties that
 //! every result must have. Compiled for tests and for the `fuzz` crate only.
 //!
-//! A target panics when a property does not hold. The seeds in `fuzz/seeds`, and inputs that once made a target
-//! fail, run as unit tests too.
+//! A target panics when a property does not hold. The seeds in `fuzz/seeds`, and inputs that once made a
+//! target fail, run as unit tests too.
 
 mod firewall;
 mod network;

@@ -53,9 +53,9 @@ pub(super) async fn reporter(
     Ok((uid, of_a_client(&lineage).then_some(Reporter::Client(lineage))))
 }
 
-/// The caller's pidfd. A process id can be used again by another process, a pidfd cannot. `None` where the bus
-/// daemon is older than dbus 1.15.8 and has no pidfd. A separate connection asks for it: the agent's own accepts
-/// no file descriptors, because any caller could fill this process with them.
+/// The caller's pidfd. A process id can be used again by another process, a pidfd cannot. `None` where the
+/// bus daemon is older than dbus 1.15.8 and has no pidfd. A separate connection asks for it: the agent's own
+/// accepts no file descriptors, because any caller could fill this process with them.
 async fn pidfd(sender: BusName<'static>) -> Option<OwnedFd> {
     let connection = Builder::system().method_timeout(TIMEOUT).build().await.ok()?;
     let bus = DBusProxy::new(&connection).await.ok()?;

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use zbus::fdo;
 use zbus::message::Header;
 
-/// Maximum number of calls of one connection that wait for an answer. A program that waits for each answer has
-/// one; the bus allows 128 (`max_replies_per_connection`, dbus-daemon(1)).
+/// Maximum number of calls of one connection that wait for an answer. A program that waits for each answer
+/// has one; the bus allows 128 (`max_replies_per_connection`, dbus-daemon(1)).
 const MOST: usize = 32;
 
 /// The shortest time between two log lines about refused calls of one user.
@@ -46,8 +46,8 @@ impl Gate {
         Ok(Pass { gate: self, caller })
     }
 
-    /// Logs a refused call. A second one of the same user within the interval is only counted. Each one of root's is
-    /// logged, because it comes from a hook that somebody has to repair.
+    /// Logs a refused call. A second one of the same user within the interval is only counted. Each one of
+    /// root's is logged, because it comes from a hook that somebody has to repair.
     pub(super) fn complain(&self, uid: u32, what: &str) {
         if uid == 0 {
             tracing::warn!("{what}");

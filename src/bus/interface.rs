@@ -1,4 +1,5 @@
-//! The methods and signals of `org.tunwarden.Agent1`. The properties are a table of the status: see [`super::object`].
+//! The methods and signals of `org.tunwarden.Agent1`. The properties are a table of the status: see
+//! [`super::object`].
 
 use std::collections::{BTreeMap, HashMap};
 

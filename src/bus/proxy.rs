@@ -32,7 +32,8 @@ pub async fn read_status(connection: &Connection, agent: BusName<'_>) -> Result<
     Ok(Status::from_properties(all)?)
 }
 
-/// The methods of `org.tunwarden.Agent1`; see `dbus/org.tunwarden.Agent1.xml`. [`read_status`] reads its properties.
+/// The methods of `org.tunwarden.Agent1`; see `dbus/org.tunwarden.Agent1.xml`. [`read_status`] reads its
+/// properties.
 #[proxy(
     interface = "org.tunwarden.Agent1",
     default_service = "org.tunwarden.Agent1",
@@ -44,7 +45,8 @@ pub trait Agent1 {
     fn version(&self) -> zbus::Result<String>;
     /// Opens everything for this number of seconds.
     fn pause(&self, seconds: u64) -> zbus::Result<()>;
-    /// Opens DNS and web pages of the host for this number of seconds, or until the VPN is up. Returns when it ends.
+    /// Opens DNS and web pages of the host for this number of seconds, or until the VPN is up. Returns when
+    /// it ends.
     fn pause_portal(&self, seconds: u64) -> zbus::Result<u64>;
     /// Closes again.
     fn resume(&self) -> zbus::Result<()>;

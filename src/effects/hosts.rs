@@ -80,8 +80,8 @@ pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     if new == old { Ok(()) } else { replace(path, &meta, &new).map_err(io_error) }
 }
 
-/// The addresses that the file at `path` gives a name outside our block. `None` when it does not have the name
-/// or cannot be read. What is not an address is ignored.
+/// The addresses that the file at `path` gives a name outside our block. `None` when it does not have the
+/// name or cannot be read. What is not an address is ignored.
 pub fn named(path: &Path, name: &HostName) -> Option<Vec<IpAddr>> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -129,7 +129,8 @@ fn is(text: &str, name: &HostName) -> bool {
     text.trim_end_matches('.').eq_ignore_ascii_case(name.as_str())
 }
 
-/// Writes a new file and renames it over the old one. A reader finds the old text or the new one, never a part.
+/// Writes a new file and renames it over the old one. A reader finds the old text or the new one, never a
+/// part.
 fn replace(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("tunwarden-new");
     match std::fs::remove_file(&beside) {

@@ -1,8 +1,8 @@
 //! Sets host routes past a dead tunnel, to the servers that its client may try next.
 //!
-//! A tunnel whose server has died still has the default route, so the client's packets to the next server would
-//! go into the tunnel. A route opens nothing: the firewall alone decides who may send what. Our routes have a
-//! protocol number of their own, and a metric so high that every other route wins.
+//! A tunnel whose server has died still has the default route, so the client's packets to the next server
+//! would go into the tunnel. A route opens nothing: the firewall alone decides who may send what. Our routes
+//! have a protocol number of their own, and a metric so high that every other route wins.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -162,8 +162,8 @@ impl Chains {
     }
 }
 
-/// The direction of a chain without a jump to it, guessed from its name: in the article, one script adds rules to
-/// a chain of another script.
+/// The direction of a chain without a jump to it, guessed from its name: in the article, one script adds
+/// rules to a chain of another script.
 fn by_name(name: &str) -> Option<Direction> {
     let name = name.to_ascii_uppercase();
     if name.contains("DOCKER") || name.contains("FORWARD") {

@@ -40,7 +40,8 @@ pub(super) fn in_kernel(kernel: Kernel<'_>, machine: &Machine) -> Vec<Effective>
     Family::ALL.into_iter().flat_map(|family| chains.effective(family)).collect()
 }
 
-/// Whether a line of iptables-save is in a chain of another program. Docker and libvirt add rules to FORWARD too.
+/// Whether a line of iptables-save is in a chain of another program. Docker and libvirt add rules to FORWARD
+/// too.
 pub(super) fn is_of_others(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("-A ") else { return false };
     let chain = rest.split(' ').next().unwrap_or_default();

@@ -42,8 +42,8 @@ const CARDS: [&str; 14] = [
 ];
 
 impl Machine {
-    /// A device is a tunnel by its kind, by a configuration that belongs to root, by the user's confirmation, or
-    /// by a name in `tun+`, which is in the default configuration.
+    /// A device is a tunnel by its kind, by a configuration that belongs to root, by the user's confirmation,
+    /// or by a name in `tun+`, which is in the default configuration.
     pub(super) fn device(&self, name: &str) -> DeviceKind {
         if name == "lo" {
             return DeviceKind::Loopback;

@@ -1,4 +1,5 @@
-//! What a rule of a script means for our configuration: a key, nothing new, or something that no key can express.
+//! What a rule of a script means for our configuration: a key, nothing new, or something that no key can
+//! express.
 
 use super::chains::{Direction, Effective};
 use super::machine::{DeviceKind, Machine};

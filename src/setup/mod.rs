@@ -1,5 +1,5 @@
-//! The first run: reads the earlier firewall rules, and makes a configuration that allows the same and no more.
-//! Pure.
+//! The first run: reads the earlier firewall rules, and makes a configuration that allows the same and no
+//! more. Pure.
 //!
 //! ```text
 //! script -> shell (words, variables, loops) -> command (one call of iptables) -> chains (the order of rules)

@@ -317,7 +317,8 @@ fn add<T: PartialEq>(list: &mut Vec<T>, new: T) {
     }
 }
 
-/// A script may allow by its policy everything that it does not refuse, for example with `-o eth0 -j DROP` alone.
+/// A script may allow by its policy everything that it does not refuse, for example with `-o eth0 -j DROP`
+/// alone.
 fn open_policies(plan: &mut Plan, chains: &Chains, rules: &[Effective], machine: &Machine) {
     for (direction, chain) in [(Direction::Output, "OUTPUT"), (Direction::Forward, "FORWARD")] {
         let closed = chain == "OUTPUT" && chains.policy(Family::V4, chain) == Some(&Target::Refuse);

@@ -11,8 +11,8 @@ use tokio::io::unix::AsyncFd;
 pub(super) struct Changes(AsyncFd<OwnedFd>);
 
 impl Changes {
-    /// Watches these folders, each with what counts as a change. A missing folder is skipped: a watch on its parent
-    /// reports when it appears.
+    /// Watches these folders, each with what counts as a change. A missing folder is skipped: a watch on its
+    /// parent reports when it appears.
     #[expect(
         deprecated,
         reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot"

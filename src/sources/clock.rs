@@ -13,8 +13,8 @@ use crate::vpn::Event;
 /// A moment that the timer never reaches, in seconds since the epoch: the year 2242.
 const NEVER: i64 = 1 << 33;
 
-/// Sends [`Event::Clock`] each time the clock jumps, until the receiver is dropped. Where the kernel has no such
-/// timer, only the kernel's rules end a pause.
+/// Sends [`Event::Clock`] each time the clock jumps, until the receiver is dropped. Where the kernel has no
+/// such timer, only the kernel's rules end a pause.
 pub async fn watch(events: Sender<Event>) {
     if let Err(error) = follow(&events).await {
         tracing::warn!("jumps of the clock will not be noticed: {error}");

@@ -1,8 +1,8 @@
 //! Watches Docker through its API socket: whether it runs, its networks and its published ports.
 //!
-//! The agent works without Docker, and never changes or starts it: where systemd holds the socket of a Docker that
-//! does not run, connecting would start it. An event of Docker only says that something has changed. What is true
-//! now comes from its lists, which are read after subscribing.
+//! The agent works without Docker, and never changes or starts it: where systemd holds the socket of a Docker
+//! that does not run, connecting would start it. An event of Docker only says that something has changed.
+//! What is true now comes from its lists, which are read after subscribing.
 
 pub(crate) mod http;
 pub(crate) mod read;
@@ -31,12 +31,12 @@ const RUN: &str = "/run";
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Minimum time between two readings of the networks. The first change is read at once; a burst causes at most ten
-/// readings a second.
+/// Minimum time between two readings of the networks. The first change is read at once; a burst causes at
+/// most ten readings a second.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Time from the start or end of a container to the reading of the published ports. A container that starts again
-/// and again causes at most two readings a second.
+/// Time from the start or end of a container to the reading of the published ports. A container that starts
+/// again and again causes at most two readings a second.
 const PORTS_PAUSE: Duration = Duration::from_millis(500);
 
 /// Events after which Docker may have changed its rules. The start and end of containers are not among them.
@@ -77,8 +77,8 @@ impl DockerError {
     }
 }
 
-/// Sends [`Event::Docker`] when Docker begins to answer, each time it has changed something, and when it has ended,
-/// until the receiver is gone. Without Docker it sends nothing and waits without a timer.
+/// Sends [`Event::Docker`] when Docker begins to answer, each time it has changed something, and when it has
+/// ended, until the receiver is gone. Without Docker it sends nothing and waits without a timer.
 pub async fn watch(events: mpsc::Sender<Event>) {
     watch_in(Path::new(RUN), events).await;
 }
@@ -134,7 +134,8 @@ fn may_answer(run: &Path) -> bool {
     run.join("docker.sock").exists() && (!held_by_systemd || is_running(&run.join("docker.pid")))
 }
 
-/// Whether Docker runs, by its process id file. Docker writes the file first of all and removes it at its end.
+/// Whether Docker runs, by its process id file. Docker writes the file first of all and removes it at its
+/// end.
 #[expect(clippy::disallowed_methods, reason = "an edge file: it looks whether Docker runs")]
 fn is_running(file: &Path) -> bool {
     let pid = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<u32>().ok());

@@ -1,5 +1,5 @@
-//! Watches `/etc/hosts`, from which another program may remove the pins, and `/etc/passwd`, in which the user of a
-//! VPN client may appear.
+//! Watches `/etc/hosts`, from which another program may remove the pins, and `/etc/passwd`, in which the user
+//! of a VPN client may appear.
 //!
 //! It reports only that the file has changed. The agent checks whether a pin is missing.
 

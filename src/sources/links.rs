@@ -1,8 +1,8 @@
 //! Watches the machine's links, addresses, routes and rules, and which way packets go (rtnetlink).
 //!
-//! A notification only says that something has changed. What is true now always comes from a full dump, which is
-//! read after subscribing. So nothing is missed when the kernel drops notifications (`ENOBUFS`), and no state is
-//! made of single changes.
+//! A notification only says that something has changed. What is true now always comes from a full dump, which
+//! is read after subscribing. So nothing is missed when the kernel drops notifications (`ENOBUFS`), and no
+//! state is made of single changes.
 
 mod dump;
 mod lookup;
@@ -26,8 +26,8 @@ use crate::vpn::{Event, LinkTable};
 /// How long the watch waits after an error before it tries again.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Minimum time between two dumps. The first change is read at once. During a burst (500 containers start) at most
-/// fifty tables a second are made.
+/// Minimum time between two dumps. The first change is read at once. During a burst (500 containers start) at
+/// most fifty tables a second are made.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Maximum number of notifications that are taken before the table is read again.

@@ -2,7 +2,8 @@
 //!
 //! A source watches one thing and reports what it sees as an [`Event`](crate::vpn::Event). It draws no
 //! conclusions, never touches the firewall, and does not know the other sources. [`drift`], [`files`] and
-//! [`reports`] send no events: they report only that the kernel's tables, a file or a folder must be read again.
+//! [`reports`] send no events: they report only that the kernel's tables, a file or a folder must be read
+//! again.
 
 mod changes;
 pub mod clock;

@@ -1,7 +1,7 @@
 //! Watches the processes of VPN clients: when they end, and which user they change to.
 //!
-//! A pidfd reports the end. Without the proc connector the kernel reports no change of user, so the agent checks
-//! each client a few times while it starts, and then never again.
+//! A pidfd reports the end. Without the proc connector the kernel reports no change of user, so the agent
+//! checks each client a few times while it starts, and then never again.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::system::process::{effective_uid, unit};
 use crate::vpn::Event;
 
-/// When the user of a client is checked, after the last call of [`Watcher::watch`]. OpenVPN drops its privileges
-/// directly after its `up` and `route-up` hooks.
+/// When the user of a client is checked, after the last call of [`Watcher::watch`]. OpenVPN drops its
+/// privileges directly after its `up` and `route-up` hooks.
 const CHECKS: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_millis(100),

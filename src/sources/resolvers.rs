@@ -1,7 +1,7 @@
 //! Watches which resolvers this system uses. It reads the files that name them, and again when one changes.
 //!
-//! A resolver on loopback (systemd-resolved, dnsmasq) asks other resolvers. The files that systemd-resolved and
-//! NetworkManager write for this purpose name those.
+//! A resolver on loopback (systemd-resolved, dnsmasq) asks other resolvers. The files that systemd-resolved
+//! and NetworkManager write for this purpose name those.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -15,7 +15,8 @@ pub fn now() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
 }
 
-/// Seconds since this machine was started, including sleep: CLOCK_BOOTTIME, which no administrator can change.
+/// Seconds since this machine was started, including sleep: CLOCK_BOOTTIME, which no administrator can
+/// change.
 pub fn uptime() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     u64::try_from(time.tv_sec).unwrap_or_default()

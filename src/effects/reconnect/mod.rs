@@ -32,8 +32,8 @@ pub struct AttemptContext {
     pub reach: watch::Receiver<Reach>,
 }
 
-/// How long after an attempt switched all networks off the next agent switches them on again, in seconds. Later
-/// a user may have switched them off.
+/// How long after an attempt switched all networks off the next agent switches them on again, in seconds.
+/// Later a user may have switched them off.
 const MAX_AGE: u64 = 600;
 
 /// Finishes what an earlier agent began: it switches networks on again that the earlier agent switched off.

@@ -1,7 +1,7 @@
 //! The steps, as calls of NetworkManager.
 //!
-//! Every call goes to the unique name that owns NetworkManager's name now. So no other program can answer, and
-//! a call does not start a NetworkManager that is switched off.
+//! Every call goes to the unique name that owns NetworkManager's name now. So no other program can answer,
+//! and a call does not start a NetworkManager that is switched off.
 
 use std::time::Duration;
 
@@ -162,8 +162,8 @@ impl Manager {
     /// Switches all networks off and on again.
     pub(super) async fn restart_networking(&self, store: &Store) -> Result<(), Failure> {
         let proxy = &self.proxy;
-        // Networks that are off already were not switched off by us. The note makes sure that ours do not stay
-        // off, even if this process dies.
+        // Networks that are off already were not switched off by us. The note makes sure that ours do not
+        // stay off, even if this process dies.
         if proxy.networking_enabled().await? {
             store.note_networking_off(system::now()).map_err(|error| Failure::Again(describe(&error)))?;
         }

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::DockerError;
 
-/// How long an answer may take before it is given up. Docker takes a second for `/info` when its disk is busy.
+/// How long an answer may take before it is given up. Docker takes a second for `/info` when its disk is
+/// busy.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Maximum size of an answer in bytes. Ten thousand networks take about 6 MB.

@@ -1,7 +1,7 @@
 //! What Docker's answers mean. Pure.
 //!
-//! Every user of Docker can choose the names, drivers and bridges of its networks. So a bridge counts only if the
-//! parser takes it for an interface's name, and all other text is cut to a maximum length.
+//! Every user of Docker can choose the names, drivers and bridges of its networks. So a bridge counts only if
+//! the parser takes it for an interface's name, and all other text is cut to a maximum length.
 
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
@@ -18,8 +18,8 @@ const MAX_NETWORKS: usize = 4096;
 /// Maximum number of published ports that are read.
 const MAX_PORTS: usize = 1024;
 
-/// Maximum length of a version, and of the name of a network or driver, in characters. Longer text is cut: no name
-/// in the configuration is as long.
+/// Maximum length of a version, and of the name of a network or driver, in characters. Longer text is cut: no
+/// name in the configuration is as long.
 const MAX_VERSION: usize = 64;
 const MAX_NAME: usize = 300;
 

@@ -126,7 +126,8 @@ async fn a_burst_of_events_is_one_look() {
     while let Ok(Some(_)) = timeout(Duration::from_secs(2), received.recv()).await {
         looks += 1;
     }
-    // The first reading, and two for each burst: one for its start, and one for the events during that reading.
+    // The first reading, and two for each burst: one for its start, and one for the events during that
+    // reading.
     assert!((2..=1 + 2 * BURSTS).contains(&looks), "{looks} looks after {} events", BURSTS * BURST);
 }
 

@@ -1,8 +1,8 @@
 //! Asks the kernel which way packets go: one route lookup for each range of addresses.
 //!
-//! The ranges lie between the bounds of all networks in all routes and rules. Every address of a range has the
-//! same routes, so one answer holds for the whole range. The answers hold for packets of an ordinary user without
-//! a mark. A rule that chooses by another user, a port, a protocol or a mark has no part in them.
+//! The ranges lie between the bounds of all networks in all routes and rules. Every address of a range has
+//! the same routes, so one answer holds for the whole range. The answers hold for packets of an ordinary user
+//! without a mark. A rule that chooses by another user, a port, a protocol or a mark has no part in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,8 +18,8 @@ use crate::net::{Family, PRIVATE, pieces};
 use crate::netlink::{ANSWER, Message, REQUEST, message};
 use crate::vpn::{RouteRange, public};
 
-/// Maximum number of lookups for one table. Where there are more ranges, the largest are looked up. A lookup takes
-/// about 3 µs.
+/// Maximum number of lookups for one table. Where there are more ranges, the largest are looked up. A lookup
+/// takes about 3 µs.
 const MOST: usize = 4096;
 
 /// Number of requests in one datagram. Their answers have to fit into the socket's buffer.
@@ -76,8 +76,8 @@ fn asked(bounds: &BTreeSet<IpNet>) -> Vec<(IpAddr, IpAddr)> {
     asked
 }
 
-/// The number of addresses between the first and the last. One address of IPv4 counts as 2^96 of IPv6, so that
-/// both families compare.
+/// The number of addresses between the first and the last. One address of IPv4 counts as 2^96 of IPv6, so
+/// that both families compare.
 fn size(first: IpAddr, last: IpAddr) -> u128 {
     match (first, last) {
         (IpAddr::V4(first), IpAddr::V4(last)) => u128::from(last.to_bits() - first.to_bits()) << 96,
@@ -108,8 +108,8 @@ async fn ask(kernel: &mut Kernel, batch: &[(IpAddr, IpAddr)]) -> Result<Vec<BTre
     Ok(numbered().map(|(_, sequence)| answers.remove(&sequence).unwrap_or_default()).collect())
 }
 
-/// `struct rtmsg`: family at 0, destination length at 1, flags at 8, attributes from 12. The answer is the whole
-/// route, and not one of its next hops (`RTM_F_FIB_MATCH`).
+/// `struct rtmsg`: family at 0, destination length at 1, flags at 8, attributes from 12. The answer is the
+/// whole route, and not one of its next hops (`RTM_F_FIB_MATCH`).
 fn request(address: IpAddr, sequence: u32) -> Vec<u8> {
     let (family, octets) = match address {
         IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),

@@ -1,7 +1,7 @@
 //! Makes a [`LinkTable`] of the kernel's messages, one at a time. Pure.
 //!
-//! An attribute that is unknown or malformed is left out, because the kernel may be newer than this program. So
-//! one attribute never costs a whole link.
+//! An attribute that is unknown or malformed is left out, because the kernel may be newer than this program.
+//! So one attribute never costs a whole link.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -226,8 +226,8 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 
-/// A name from the kernel, which need not be UTF-8. A byte that is not becomes U+FFFD, so that no such name can be
-/// taken for a plain one.
+/// A name from the kernel, which need not be UTF-8. A byte that is not becomes U+FFFD, so that no such name
+/// can be taken for a plain one.
 fn text(value: &[u8]) -> String {
     let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(value.get(..end).unwrap_or_default()).into_owned()

@@ -1,9 +1,9 @@
 //! Listens at the management sockets of plain OpenVPN clients, on which they report their state.
 //!
-//! A socket counts only if it is root's, in a folder that root alone can write, and if the process at its other
-//! end is root's or runs as the user to which the configuration drops. The agent asks for the state, and sends no
-//! commands. OpenVPN admits one program at a time, and the agent does not displace another one. It polls nothing:
-//! it tries a socket when its folder changes, and retries one that is in use.
+//! A socket counts only if it is root's, in a folder that root alone can write, and if the process at its
+//! other end is root's or runs as the user to which the configuration drops. The agent asks for the state,
+//! and sends no commands. OpenVPN admits one program at a time, and the agent does not displace another one.
+//! It polls nothing: it tries a socket when its folder changes, and retries one that is in use.
 
 pub(crate) mod word;
 

@@ -38,8 +38,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Maximum number of waiting signals that are taken before something is read again. There is a limit, because any
-/// process can send us signals.
+/// Maximum number of waiting signals that are taken before something is read again. There is a limit, because
+/// any process can send us signals.
 const BATCH: usize = 1_000;
 
 /// Watches NetworkManager on the system bus, until the receiver of `events` is dropped.
@@ -131,8 +131,8 @@ async fn listen(connection: Connection, teller: &mut Teller) -> Result<Infallibl
     }
 }
 
-/// The stream of messages. It must always be read, even while a call waits for its answer: zbus reads no answer
-/// while messages wait, and any process can send messages.
+/// The stream of messages. It must always be read, even while a call waits for its answer: zbus reads no
+/// answer while messages wait, and any process can send messages.
 struct Listener<'a> {
     stream: MessageStream,
     session: Session,

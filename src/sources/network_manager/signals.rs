@@ -15,8 +15,8 @@ use super::objects::{ACTIVE, BUS, DEVICE, MANAGER, PLUGIN, PROFILE, PROPERTIES, 
 use super::plugins::Plugins;
 use crate::net::server_address;
 
-/// The match rules: what the bus sends to us. A well-known name in `sender` means the process that owns it at that
-/// moment. Wireless scans and statistics are left out, so that an idle machine stays idle.
+/// The match rules: what the bus sends to us. A well-known name in `sender` means the process that owns it at
+/// that moment. Wireless scans and statistics are left out, so that an idle machine stays idle.
 pub(super) const RULES: [&str; 11] = [
     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
      member='NameOwnerChanged',arg0='org.freedesktop.NetworkManager'",

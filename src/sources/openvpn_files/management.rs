@@ -1,8 +1,8 @@
 //! The management socket that a configuration gives to OpenVPN. Pure.
 //!
-//! OpenVPN admits one program at a time. Other options about the management interface mean that the configuration
-//! is made for another program, and the socket is left to it: OpenVPN would wait for commands that we never send,
-//! or restart when we disconnect.
+//! OpenVPN admits one program at a time. Other options about the management interface mean that the
+//! configuration is made for another program, and the socket is left to it: OpenVPN would wait for commands
+//! that we never send, or restart when we disconnect.
 
 use super::super::skipped::shown;
 use super::options::Line;
