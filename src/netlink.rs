@@ -1,4 +1,7 @@
 //! The messages in a netlink datagram. Pure.
+//!
+//! netlink-packet-core reads and writes the header. The body stays bytes, because the codecs for that library
+//! drop a whole message when they cannot read one attribute.
 
 use netlink_packet_core::NetlinkBuffer;
 

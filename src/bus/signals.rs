@@ -22,7 +22,7 @@ pub(super) fn state_details<'a>(now: &Status, by: Option<&'a Asker>) -> HashMap<
     details
 }
 
-/// Who made a repair necessary; empty while nobody knows.
+/// The program that made a repair necessary; empty while it is unknown.
 pub(super) fn repairer(by: Option<&Program>) -> HashMap<&'static str, Variant<'_>> {
     let Some(Program { name, pid }) = by else { return HashMap::new() };
     HashMap::from([(PROGRAM, Variant::from(name.as_str())), ("pid", Variant::from(*pid))])

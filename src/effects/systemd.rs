@@ -1,4 +1,4 @@
-//! What tunwarden asks of systemd, and what it tells it (sd_notify(3)).
+//! The requests of tunwarden to systemd, and its reports (sd_notify(3)).
 
 use std::path::Path;
 use std::time::Duration;

@@ -42,7 +42,7 @@ fn api(run: &Path, networks: impl Into<String>, told: Told) -> Api {
     let listener = UnixListener::bind(socket).unwrap();
     let networks = networks.into();
     Api(tokio::spawn(async move {
-        // The connections die with the one task.
+        // Aborting this task also drops the connections.
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             connections.spawn(answer(stream, networks.clone(), told));

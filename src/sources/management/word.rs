@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_it_says_no_address_comes_of_it_that_none_can_have(
+        fn no_line_gives_an_address_that_nothing_can_have(
             line in "(>STATE:)?([0-9]{1,3},)?(CONNECTED|WAIT|EXITING|X)?(,([0-9.:a-f]{0,12}|SIGTERM|.{0,5})){0,10}"
         ) {
             if let Ok(Some(ClientState::Connected { server, addresses })) = read(&line) {

@@ -32,7 +32,7 @@ pub(super) const BUS: &str = "org.freedesktop.DBus";
 /// `PropertiesChanged(s interface, a{sv} changed, as invalidated)`.
 pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
-/// The path that stands for "none".
+/// The path that means "none".
 pub(super) const NO_OBJECT: &str = "/";
 
 /// The properties of an [`ACTIVE`] object that are read.

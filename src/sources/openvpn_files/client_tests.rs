@@ -124,7 +124,7 @@ fn text() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn whatever_bytes_a_file_holds_it_is_read(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+    fn a_file_of_any_bytes_is_read(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
         let client = read(&String::from_utf8_lossy(&bytes));
         prop_assert!(client.endpoints.len() <= MOST_SERVERS);
     }
