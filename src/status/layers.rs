@@ -54,8 +54,8 @@ impl LayerStatus {
         }
     }
 
-    /// Applies the differences that a comparison with the kernel found, one per line, to the layer that they
-    /// are of.
+    /// Takes the differences between the kernel and the policy, one per line. Lines about other layers do not
+    /// count.
     pub fn weigh(&mut self, lines: &[String]) {
         let nftables = self.name == Layer::Nftables.as_str();
         self.enforced &= !lines.iter().any(|line| line.starts_with("nft ") == nftables);

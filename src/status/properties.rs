@@ -90,7 +90,7 @@ pub static PROPERTIES: [Property; 20] = [
         changes: Changes::Told,
         write: |status| Some(status.verdict()).write(),
         is_same: |one, other| one.verdict() == other.verdict(),
-        // It adds to `Enforced`, and says more. An older agent does not have it.
+        // It is read after `Enforced`, and says more. An older agent does not have it.
         read: |status, entries, name| {
             let verdict: Option<Option<Verdict>> = entries.take_known(name)?;
             status.enforcement = Enforcement::from_words(status.enforced(), verdict.flatten());

@@ -279,7 +279,7 @@ fn the_kernel_says_which_way_packets_go_and_no_table_alone() {
         assert_eq!(ways("203.0.113.255").await, ["eth0"]);
         assert_eq!(ways("203.0.114.0").await, ["tun0"]);
         ip("route del 203.0.113.0/24");
-        // A rule for everybody, a rule for a network, and a table without a route for some packets.
+        // A rule for every packet, for a network and for a user, and a rule that prohibits every packet.
         ip("route add default via 10.0.0.1 table 100");
         ip("rule add from all lookup 100 pref 100");
         assert_eq!(ways("203.0.113.9").await, ["eth0"]);

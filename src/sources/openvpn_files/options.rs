@@ -2,7 +2,7 @@
 //! (`parse_line` and `check_inline_file` of its options.c). Pure. What the options mean is in `client`.
 //!
 //! No parser of another format is used: the quotes, the backslashes, the blocks and the limits are OpenVPN's
-//! own. A line that the agent reads in another way than OpenVPN would allow the wrong server.
+//! own. If the agent read a line differently, it would allow another server than the one that OpenVPN uses.
 
 /// Maximum length of a line in bytes (`OPTION_LINE_SIZE`), and maximum number of words in it (`MAX_PARMS`).
 const LONGEST_LINE: usize = 256;

@@ -8,8 +8,8 @@
 //!
 //! The kernel filters the packets. The agent does not read the packet sockets while packets come: a socket
 //! holds the first few packets and drops the rest. So a sample is a few system calls, and a busy tunnel does
-//! not wake the agent. No firewall rule changes for it. Sent packets are looked at only while none come,
-//! because a socket for them makes the kernel copy every packet of the machine.
+//! not wake the agent. No firewall rule changes for it. The agent looks at sent packets only while no packet
+//! comes, because a socket for them makes the kernel copy every packet of the machine.
 
 pub(crate) mod filter;
 
