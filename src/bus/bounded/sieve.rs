@@ -169,8 +169,8 @@ mod tests {
         bytes
     }
 
-    /// The bytes that are passed on when they are read in steps of at most `step`, and the most bytes that
-    /// were kept.
+    /// The bytes that are passed on when they are read in steps of at most `step`, and the maximum number of
+    /// bytes that were kept.
     fn passed_on(bytes: &[u8], step: usize) -> (Vec<u8>, usize) {
         let (mut sieve, mut rest, mut out, mut most) = (Sieve::default(), bytes, Vec::new(), 0);
         loop {
