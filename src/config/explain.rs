@@ -1,4 +1,4 @@
-//! Explains a configuration in sentences for the person who wrote it.
+//! Explains a configuration in words for the user who wrote it.
 
 use super::hint::{listed, plain};
 use super::{
@@ -7,22 +7,22 @@ use super::{
 };
 use crate::net::{Host, Port, PortRange, Transport};
 
-/// The width of the text in columns: that of the narrowest terminal in use.
+/// The width of the text, in columns. The narrowest usual terminal has 80.
 const WIDTH: usize = 80;
 
 /// What no firewall of this kind can stop.
-const LIMITS: &str = "What this cannot hold: root, and privileged containers that share the host's \
-    namespaces, for they may take the rules out; and what CAP_NET_RAW sends by AF_XDP sockets, or by raw \
-    packet sockets that leave a checksum to the card (PACKET_VNET_HDR). Docker gives containers this \
-    capability unless they run with `--cap-drop NET_RAW`.";
+const LIMITS: &str = "tunwarden cannot stop root and privileged containers in the host's namespaces, because \
+    they can remove the rules. It cannot stop a program with CAP_NET_RAW that sends through AF_XDP sockets, or \
+    through raw packet sockets that leave a checksum to the card (PACKET_VNET_HDR). Docker gives containers \
+    this capability unless they run with `--cap-drop NET_RAW`.";
 
 /// What the layer in iptables cannot stop.
-const BENEATH: &str = "What iptables alone cannot hold: macvlan and ipvlan containers and raw AF_PACKET \
-    senders pass under every rule of it. Add \"nftables\" to `layers`.";
+const BENEATH: &str = "iptables alone cannot stop macvlan and ipvlan containers and raw AF_PACKET senders: \
+    their packets never reach its rules. Add \"nftables\" to `layers`.";
 
 impl Config {
-    /// Explains this configuration: for each section, what may pass and what the user should know. It looks
-    /// nothing up, so the caller reports names that this system lacks.
+    /// Explains this configuration: for each section what may pass, and the warnings. It looks nothing up: the
+    /// caller reports users that do not exist.
     pub fn explain(&self) -> String {
         let mut page = Page { text: String::new(), warnings: self.warnings() };
         page.section("tunnel", "Through the VPN", tunnel(&self.tunnel));
@@ -41,14 +41,14 @@ impl Config {
     }
 }
 
-/// The text that is being built.
+/// Builds the text.
 struct Page {
     text: String,
     warnings: Vec<Warning>,
 }
 
 impl Page {
-    /// Adds a title, its sentences, and the warnings about its section.
+    /// Adds a title, its sentences, and the warnings of its section.
     fn section(&mut self, name: &str, title: &str, sentences: Vec<String>) {
         let gap = if self.text.is_empty() { "" } else { "\n" };
         let key = if name.is_empty() { String::new() } else { format!(" [{name}]") };
@@ -61,8 +61,7 @@ impl Page {
         }
     }
 
-    /// Adds words in lines of bounded width. The second and every later line has the same indent as the
-    /// first.
+    /// Adds a sentence, wrapped into lines. All lines have the same indent.
     fn paragraph(&mut self, mark: &str, sentence: &str) {
         let mut column = 0;
         for word in plain(sentence).split(' ').filter(|word| !word.is_empty()) {
@@ -98,49 +97,52 @@ fn tunnel(tunnel: &Tunnel) -> Vec<String> {
     };
     vec![
         allowed,
-        "A network card with such a name is no tunnel and is shut out.".to_owned(),
+        "A network card with such a name does not count as a tunnel: nothing may be sent through it."
+            .to_owned(),
         format!("The machine counts as protected while a tunnel carries {carries}."),
     ]
 }
 
-/// Maximum number of servers that get a sentence each. A provider's whole list would hide the other
-/// sentences.
-const MOST_TOLD: usize = 12;
+/// Maximum number of servers with a sentence of their own. A provider's whole list would hide the other sentences.
+const MAX_SHOWN_SERVERS: usize = 12;
 
 fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
     let owners: Vec<&str> = bootstrap.owners.iter().map(|owner| owner.as_str()).collect();
     let owners = listed(&owners, "and");
     let ports: Vec<String> = bootstrap.ports.iter().map(port).collect();
     let ports = listed(&ports, "and");
-    let known = "the servers that your VPN profiles, OpenVPN's configurations and this file name, each on its own port";
+    let known = "the servers in your VPN profiles, in OpenVPN's configurations and in this file, each on its \
+                 own port";
     let scope = match bootstrap.scope {
         Scope::Known => format!("While the VPN is down, {owners} may reach {known}, and nothing else."),
         Scope::Auto => format!(
-            "Until a VPN server is known, {owners} may reach any address on {ports}; from then on only \
-             {known}."
+            "Until a VPN server is known, {owners} may reach any address on {ports}. After that they may reach \
+             only {known}."
         ),
         Scope::Any => format!("While the VPN is down, {owners} may reach any address on {ports}."),
-        Scope::Nothing => "Nobody may reach a VPN server.".to_owned(),
+        Scope::Nothing => "No program may reach a VPN server.".to_owned(),
     };
     let mut sentences = vec![
         scope,
         "While the VPN is up, they may reach the server in use, and no other.".to_owned(),
-        "Nobody else may; but the user that an OpenVPN configuration drops to (often nobody) may reach \
-         its servers."
+        "No other user may do this, except the user that an OpenVPN configuration switches to (often \
+         nobody): that user may reach its servers."
             .to_owned(),
     ];
-    sentences.extend(bootstrap.servers.iter().take(MOST_TOLD).map(|server| match &server.host {
+    sentences.extend(bootstrap.servers.iter().take(MAX_SHOWN_SERVERS).map(|server| match &server.host {
         Host::Address(_) => format!("bootstrap.servers: {server} is known from the start."),
-        Host::Name(name) => format!("bootstrap.servers: {name} is a name."),
+        Host::Name(name) => format!("bootstrap.servers: {name} is a name that must be looked up."),
     }));
-    let more = bootstrap.servers.len().saturating_sub(MOST_TOLD);
+    let more = bootstrap.servers.len().saturating_sub(MAX_SHOWN_SERVERS);
     if more > 0 {
         sentences.push(format!("bootstrap.servers: and {more} more."));
     }
     sentences.push(match bootstrap.dns {
-        Dns::Pin => "Where a VPN server has only a name, the agent alone looks it up, at the resolvers of \
-                     /etc/resolv.conf, and writes what it finds into a marked block of /etc/hosts."
-            .to_owned(),
+        Dns::Pin => {
+            "If only the name of a VPN server is known, the agent alone looks it up, at the resolvers of \
+             /etc/resolv.conf, and writes the addresses into a marked block of /etc/hosts."
+                .to_owned()
+        }
         Dns::Off => "No server name is ever looked up outside the tunnel.".to_owned(),
     });
     sentences
@@ -148,17 +150,17 @@ fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
 
 fn lan(lan: &Lan) -> Vec<String> {
     if !lan.allow {
-        return vec!["Nothing of it may be reached; only an address (DHCP) is asked for.".to_owned()];
+        return vec!["No machine of the LAN may be reached. Only DHCP passes, to get an address.".to_owned()];
     }
     let networks = match &lan.networks {
         Networks::Connected => {
-            "The LAN may be reached: whatever private networks are on the link of a network card now. A \
-             café that hands out public addresses gets nothing."
+            "The LAN may be reached: all private networks that are on the link of a network card now. If a \
+             network gives out public addresses, as some cafés do, it is not the LAN."
                 .to_owned()
         }
         Networks::Listed(networks) if networks.is_empty() => "No network may be reached.".to_owned(),
         Networks::Listed(networks) => {
-            format!("{} may be reached, wherever you are.", joined(networks, "and"))
+            format!("{} may be reached, in every place where you use this machine.", joined(networks, "and"))
         }
     };
     let multicast = match lan.multicast {
@@ -169,7 +171,7 @@ fn lan(lan: &Lan) -> Vec<String> {
         networks,
         "A network that belongs to a VPN (tunnel.routes, its routes and addresses) is never the LAN."
             .to_owned(),
-        "Never DNS (53, 853): your router sees no name you look up.".to_owned(),
+        "DNS (53, 853) never passes: your router does not see which names you look up.".to_owned(),
         multicast.to_owned(),
     ]
 }
@@ -181,7 +183,7 @@ fn input(input: &Input) -> Vec<String> {
         format!("{} may be opened from {from}.", inbound.traffic.in_words())
     }));
     if input.allow.is_empty() {
-        sentences.push("Nobody may open a connection to this machine.".to_owned());
+        sentences.push("No other machine may open a connection to this machine.".to_owned());
     }
     sentences
 }
@@ -189,7 +191,7 @@ fn input(input: &Input) -> Vec<String> {
 fn docker(docker: &Docker, tunnel: &Tunnel) -> Vec<String> {
     let names = joined(&tunnel.interfaces, "and");
     let allowed = match &docker.allow {
-        Traffic::Any => format!("Containers may send anything through {names}, and nothing past it."),
+        Traffic::Any => format!("Containers may send anything through {names}, and nothing outside it."),
         Traffic::Listed(rules) if rules.is_empty() => "Containers may send nothing out.".to_owned(),
         Traffic::Listed(rules) => {
             format!("Containers may send {} through {names}, and nothing else.", rules_in_words(rules))
@@ -197,7 +199,7 @@ fn docker(docker: &Docker, tunnel: &Tunnel) -> Vec<String> {
     };
     let published = match docker.published_ports {
         PublishedPorts::Lan => "Ports that they publish can be reached from the LAN.",
-        PublishedPorts::None => "Ports that they publish can be reached from this machine alone.",
+        PublishedPorts::None => "Ports that they publish can be reached only from this machine.",
     };
     let mut sentences = vec![allowed, published.to_owned()];
     for (access, what) in [
@@ -215,41 +217,41 @@ fn docker(docker: &Docker, tunnel: &Tunnel) -> Vec<String> {
 
 fn vpn(vpn: &Vpn) -> Vec<String> {
     let counting = if vpn.connections.is_empty() {
-        "Every VPN profile of NetworkManager counts, whoever on this machine made it. Name yours in \
-         vpn.connections to trust no other."
+        "Every VPN profile of NetworkManager counts, also one that another user of this machine made. To trust \
+         only yours, name it in vpn.connections."
             .to_owned()
     } else {
         format!(
-            "Only {}, and what root has put under /etc/openvpn. Any other profile changes nothing.",
+            "Only {} and the configurations of root in /etc/openvpn count. Any other profile changes nothing.",
             listed(&vpn.connections, "and")
         )
     };
     let reconnect = match vpn.reconnect {
-        Reconnect::Ask => "A VPN that is lost comes back when you ask for it: tunwarden reconnect.",
+        Reconnect::Ask => "A lost VPN is connected again when you ask for it: tunwarden reconnect.",
         Reconnect::Auto => {
-            "A VPN of NetworkManager's that is lost is brought back by itself, again and again, each time \
-             later, from 2 seconds to 5 minutes; one that you ended is not."
+            "The agent connects a lost VPN of NetworkManager again. It repeats this, and waits longer each time, \
+             from 2 seconds to 5 minutes. It does not connect a VPN that you ended."
         }
-        Reconnect::Never => "A VPN that is lost is not brought back unless you ask: tunwarden reconnect.",
+        Reconnect::Never => "A lost VPN is not connected again unless you ask for it: tunwarden reconnect.",
     };
     let silence = match vpn.silence {
         Some(seconds) => format!(
-            "A server that says nothing for {seconds} seconds while it is spoken to counts as lost, until \
-             it is heard again."
+            "A server that sends nothing for {seconds} seconds while packets are sent to it counts as lost, until \
+             it sends again."
         ),
-        None => "A server that says nothing is not noticed until the VPN client notices.".to_owned(),
+        None => "A silent server is not noticed before the VPN client notices it.".to_owned(),
     };
     vec![counting, reconnect.to_owned(), silence]
 }
 
 fn firewall(firewall: &Firewall) -> Vec<String> {
     let iptables = match firewall.backend {
-        Backend::Auto => "By the system's own iptables.",
-        Backend::Nft => "By iptables-nft, whatever the system's own is.",
-        Backend::Legacy => "By iptables-legacy, whatever the system's own is.",
+        Backend::Auto => "In iptables, with the system's default program.",
+        Backend::Nft => "In iptables, always with iptables-nft.",
+        Backend::Legacy => "In iptables, always with iptables-legacy.",
     };
-    let nftables =
-        "By two tables of nftables' own: what goes out on a wire is looked at there too, whoever sends it.";
+    let nftables = "In two tables of nftables: they also check each packet that leaves through a network card, \
+                    for every sender.";
     let line = |layer: &Layer| match layer {
         Layer::Iptables => iptables.to_owned(),
         Layer::Nftables => nftables.to_owned(),
@@ -258,8 +260,8 @@ fn firewall(firewall: &Firewall) -> Vec<String> {
 }
 
 fn always(firewall: &Firewall) -> Vec<String> {
-    let dropped =
-        "Whatever is not named above is dropped, in IPv4 and IPv6, also while tunwarden is not running.";
+    let dropped = "Everything that is not named above is dropped, in IPv4 and IPv6, also while tunwarden is \
+                   not running.";
     let beneath = (!firewall.layers.contains(&Layer::Nftables)).then_some(BENEATH);
     [dropped, LIMITS].into_iter().chain(beneath).map(ToOwned::to_owned).collect()
 }
@@ -296,7 +298,7 @@ impl TrafficRule {
     }
 }
 
-/// A range in the form of the configuration file.
+/// A range in the syntax of the configuration.
 fn range(range: &PortRange) -> String {
     range.to_string().replace(':', "-")
 }

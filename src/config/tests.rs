@@ -316,13 +316,13 @@ fn a_likely_mistake_gets_a_hint_that_works() {
 #[test]
 fn what_is_legal_and_leaks_or_shuts_out_is_warned_of() {
     for (text, warning) in [
-        ("bootstrap.servers = [\"192.168.1.1:53/udp\"]", "192.168.1.1:53/udp in `servers` is where DNS goes"),
-        ("bootstrap.servers = [\"dns.example.net:853\"]", "is where DNS goes"),
+        ("bootstrap.servers = [\"192.168.1.1:53/udp\"]", "192.168.1.1:53/udp in `servers` has a port of DNS"),
+        ("bootstrap.servers = [\"dns.example.net:853\"]", "has a port of DNS"),
         ("bootstrap.ports = [{ protocol = \"tcp\", port = 53 }]", "53 is a port of DNS"),
         ("bootstrap.owners = [\"nm-openvpn\"]", "root is not among the owners"),
         ("bootstrap.servers = [\"2001:db8::1:1194\"]", "\"[2001:db8::1]:1194\""),
-        ("docker.bridges = [\"eth0\"]", "eth0 is what network cards"),
-        ("docker.bridges = [\"docker0\", \"e+\"]", "e+ is what network cards"),
+        ("docker.bridges = [\"eth0\"]", "eth0 matches the names of network cards"),
+        ("docker.bridges = [\"docker0\", \"e+\"]", "e+ matches the names of network cards"),
     ] {
         let config = Config::parse(text, "c").unwrap();
         let warnings = config.warnings();

@@ -1,4 +1,4 @@
-//! Settings that are legal and still dangerous, or that have no effect.
+//! Warnings about settings that are valid, but dangerous or without effect.
 
 use super::hint::listed;
 use super::{
@@ -8,8 +8,7 @@ use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};
 
-/// Names of network cards, modems and bridges (systemd.net-naming-scheme(7), and the names that the kernel
-/// gives).
+/// Names of network cards, modems and bridges, by systemd.net-naming-scheme(7) and by the kernel.
 const CARDS: [&str; 15] = [
     "eth0",
     "eno1",
@@ -28,24 +27,23 @@ const CARDS: [&str; 15] = [
     "virbr0",
 ];
 
-/// Prefixes of such names, for names that are not in [`CARDS`].
+/// Prefixes of such names, for those that are not in [`CARDS`].
 const CARD_STEMS: [&str; 15] = [
     "eth", "eno", "enp", "ens", "enx", "wlan", "wlp", "wlo", "wlx", "wwan", "wwp", "usb", "ppp", "br-",
     "veth",
 ];
 
-/// One warning, and its section.
+/// A warning about a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The section's name: `tunnel`.
+    /// The name of the section, for example `tunnel`.
     pub section: &'static str,
-    /// What may go wrong, in one or two sentences. The text is not escaped; [`Config::explain`] escapes it
-    /// for a terminal.
+    /// What may go wrong, in one or two sentences. Only [`Config::explain`] escapes it for a terminal.
     pub text: String,
 }
 
 impl Config {
-    /// Every setting that is legal and still dangerous, or that has no effect.
+    /// All warnings about this configuration.
     pub fn warnings(&self) -> Vec<Warning> {
         let all = [
             ("tunnel", tunnel(&self.tunnel)),
@@ -61,8 +59,8 @@ impl Config {
     }
 }
 
-/// Warns about profiles that are named by their id. Any local user may make a profile with any id. The UUID
-/// is safe: NetworkManager chooses it, or refuses one that is already in use.
+/// Any local user may make a profile with any name. A UUID cannot be imitated: NetworkManager chooses it, or it is
+/// already in use.
 fn vpn(vpn: &Vpn) -> Vec<String> {
     let uuid = |name: &&String| {
         name.len() == 36 && name.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
@@ -72,8 +70,8 @@ fn vpn(vpn: &Vpn) -> Vec<String> {
         return Vec::new();
     }
     vec![format!(
-        "{}: any user of this machine may make a profile of the same name. Write the UUID, as `nmcli \
-         connection` shows it.",
+        "{}: any user of this machine may make a profile of the same name. Use the UUID that `nmcli \
+         connection` shows.",
         listed(&names, "and")
     )]
 }
@@ -95,7 +93,7 @@ fn tunnel(tunnel: &Tunnel) -> Vec<String> {
     warnings
 }
 
-/// The pattern's text if network cards may have such names, and an example of such a card.
+/// If a pattern matches names of network cards: its text, and an example for a message.
 fn like_a_card<'c>(
     pattern: &IfPattern,
     cards: impl IntoIterator<Item = &'c &'c str>,
@@ -112,7 +110,7 @@ fn like_a_card<'c>(
     Some((text, such))
 }
 
-/// Why a network card may match a pattern for bridges of containers.
+/// The warning for a pattern of bridges that may match a network card.
 fn bridge_card(pattern: &IfPattern) -> Option<String> {
     if super::Docker::default().bridges.contains(pattern) {
         return None;
@@ -121,19 +119,18 @@ fn bridge_card(pattern: &IfPattern) -> Option<String> {
     let stems = CARD_STEMS.iter().filter(|stem| !["br-", "veth"].contains(stem));
     let (text, such) = like_a_card(pattern, cards, stems)?;
     Some(format!(
-        "{text} is what network cards or modems{such} are called, and no bridge of containers. One that appears \
-         while the agent is not running would count as a bridge. Name only bridges of containers and virtual \
-         machines."
+        "{text} matches the names of network cards or modems{such}. If such a card appears while the agent is not \
+         running, it counts as a bridge of containers. Name only bridges of containers and virtual machines."
     ))
 }
 
-/// Why a network card may match a pattern for tunnels.
+/// The warning for a pattern of tunnels that may match a network card.
 fn card(pattern: &IfPattern) -> Option<String> {
     let (text, such) = like_a_card(pattern, &CARDS, &CARD_STEMS)?;
     Some(format!(
-        "{text} is what network cards, modems or bridges{such} are called. Everything may leave through \
-         what counts as a tunnel: one that appears while the agent is not running would leak. Name \
-         only your VPN's interface."
+        "{text} matches the names of network cards, modems or bridges{such}. If such a card appears while the \
+         agent is not running, it counts as a tunnel, and everything may leave through it in clear. Name only \
+         your VPN's interface."
     ))
 }
 
@@ -151,8 +148,8 @@ fn bootstrap(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if bootstrap.scope == Scope::Any {
         warnings.push(
-            "scope = \"any\": while the VPN is down, whoever runs as one of these users can reach every \
-             address of the internet on these ports. \"auto\" does so only until a server is known."
+            "scope = \"any\": while the VPN is down, every program of these users can reach every address of the \
+             internet on these ports. \"auto\" allows this only until a server is known."
                 .to_owned(),
         );
     }
@@ -166,15 +163,15 @@ fn bootstrap(config: &Config) -> Vec<String> {
     }
     if bootstrap.owners.iter().any(|owner| owner.as_str() == "nobody") {
         warnings.push(
-            "nobody is the user of many programs, each of which would get the VPN client's allowance. \
-             What one OpenVPN configuration drops to is found without naming it here."
+            "Many programs run as the user nobody, and each would get the VPN client's allowance. tunwarden finds \
+             the user that an OpenVPN configuration switches to, so you need not name it here."
                 .to_owned(),
         );
     }
     if !bootstrap.owners.iter().any(|owner| owner.as_str() == "root") {
         warnings.push(
-            "root is not among the owners: a VPN client that connects as root, as OpenVPN does before it drops \
-             its privileges, reaches no server, and the agent looks up no name. Add \"root\"."
+            "root is not among the owners. A VPN client that connects as root, as OpenVPN does before it drops its \
+             privileges, cannot reach its server, and the agent cannot look up names. Add \"root\"."
                 .to_owned(),
         );
     }
@@ -200,14 +197,14 @@ fn dns(bootstrap: &Bootstrap) -> Option<String> {
     let servers: Vec<String> = servers.map(ToString::to_string).collect();
     (!servers.is_empty()).then(|| {
         format!(
-            "{} in `servers` is where DNS goes: the queries of root's programs would leave outside the tunnel, \
-             in the clear. Name it only if your VPN's server listens there.",
+            "{} in `servers` has a port of DNS: DNS queries of root's programs would leave outside the tunnel, in \
+             clear. Name it only if your VPN's server uses this port.",
             listed(&servers, "and")
         )
     })
 }
 
-/// Warns about an IPv6 address that ends like a common port, without brackets.
+/// The warning for an IPv6 address whose last part looks like a port.
 fn unbracketed(server: &Server) -> Option<String> {
     let Host::Address(std::net::IpAddr::V6(address)) = server.host else { return None };
     let end = format!("{:x}", address.segments().last()?);
@@ -223,12 +220,12 @@ fn unbracketed(server: &Server) -> Option<String> {
     })
 }
 
-/// Why a server is not part of the bootstrap allowance.
+/// The warning for a server that gets no allowance.
 fn unreachable(server: &Server, ports: &[(Transport, Port)]) -> Option<String> {
     let transport = server.transport.filter(|_| server.port.is_none())?;
     let served = ports.iter().any(|(other, _)| *other == transport);
     (!served).then(|| {
-        format!("{server} can never be reached: no {transport} port is in `ports`, and it names none itself.")
+        format!("{server} can never be reached: it has no port, and `ports` has no {transport} port.")
     })
 }
 
@@ -245,8 +242,8 @@ fn lan(lan: &Lan, routes: &Routes) -> Vec<String> {
     let wide: Vec<String> = wide.map(ToString::to_string).collect();
     if !wide.is_empty() {
         warnings.push(format!(
-            "{} is wide. Addresses in it that are not on your own network still pass, and leave in the clear \
-             through your provider. \"connected\" follows the networks that you are on.",
+            "{} is large. Packets to addresses in it that are not on your own network pass too, and leave in clear \
+             through your provider. \"connected\" allows only the networks that this machine is on.",
             listed(&wide, "and")
         ));
     }
@@ -255,18 +252,18 @@ fn lan(lan: &Lan, routes: &Routes) -> Vec<String> {
     let of_vpn: Vec<String> = of_vpn.map(ToString::to_string).collect();
     if !of_vpn.is_empty() {
         warnings.push(format!(
-            "{}: what of it is in tunnel.routes belongs to the VPN, and is never reached on the LAN.",
+            "{}: the part that is in tunnel.routes belongs to the VPN and can never be reached on the LAN.",
             listed(&of_vpn, "and")
         ));
     }
     warnings
 }
 
-/// Whether a prefix is larger than a home or an office has on its links.
+/// Whether a prefix is larger than the networks of a home or an office.
 fn is_wide(net: IpNet) -> bool {
     match net {
         IpNet::V4(v4) => v4.prefix_len() < 20,
-        // Every IPv6 link has fe80::/10, and link-local packets are never routed.
+        // Every IPv6 link has fe80::/10, and link-local addresses are never routed.
         IpNet::V6(v6) => v6.prefix_len() < 48 && !v6.addr().is_unicast_link_local(),
     }
 }
@@ -276,7 +273,7 @@ fn docker(config: &Config) -> Vec<String> {
     let on_lan = config.docker.networks.iter().filter(|&(_, access)| *access == Access::Lan);
     let on_lan: Vec<&str> = on_lan.map(|(name, _)| name.as_str()).collect();
     if !on_lan.is_empty() && !config.lan.allow {
-        warnings.push(format!("{}: \"lan\" is nothing while lan.allow = false.", listed(&on_lan, "and")));
+        warnings.push(format!("{}: \"lan\" has no effect while lan.allow = false.", listed(&on_lan, "and")));
     }
     warnings
 }
