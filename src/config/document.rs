@@ -1,8 +1,7 @@
-//! TOML with positions: every fault of the syntax, and the document without the broken statements.
+//! Parses TOML with positions: finds every syntax error, and the document without the broken statements.
 //!
-//! One broken statement makes a parser misread the text after it. So each broken statement is reported by its
-//! first fault and overwritten with spaces. Then the text is read again, until the rest has no fault of the
-//! syntax.
+//! After a broken statement a parser misreads what follows. So this file reports the first error of a broken
+//! statement, replaces the statement with spaces and parses the rest again, until no syntax error is left.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,22 +16,21 @@ use super::hint::shown;
 use super::item::{Finding, Findings, Wrong};
 use super::schema;
 
-/// Maximum size of a configuration, in bytes. One that names a hundred servers has about ten thousand.
+/// Maximum size of a configuration, in bytes. A configuration with a hundred servers has about 10,000.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// Maximum number of times that a broken document is read again, and maximum size of such a document, in
-/// bytes.
+/// Maximum number of times a broken document is parsed, and maximum size for more than one attempt, in bytes.
 const MAX_ROUNDS: usize = 32;
 const MAX_ROUNDS_BYTES: usize = 64 << 10;
 
 /// Maximum number of parts of a dotted key.
 const MAX_PARTS: usize = 16;
 
-/// Maximum depth at which a statement is searched. Sections, their keys and dotted keys are no deeper.
+/// Maximum depth of the search for a statement. Sections, their keys and dotted keys are not deeper.
 const MAX_DEPTH: usize = 4;
 
 impl Config {
-    /// Reads a configuration from its text. `file` is the name of the file in faults.
+    /// Parses a configuration. `file` is the name of the file in messages.
     ///
     /// # Errors
     /// Every fault of the text, or the fault that it is larger than 1 MiB.
@@ -53,8 +51,8 @@ impl Config {
     }
 }
 
-/// The text with its broken statements overwritten by spaces, and their faults. There is no text when too
-/// much of it is broken.
+/// The text with its broken statements replaced by spaces, and the errors in them. Returns no text if too much of
+/// it is broken.
 fn mend(text: &str) -> (Option<String>, Vec<Finding>) {
     let mut found = long_keys(text);
     if !found.is_empty() {
@@ -82,8 +80,8 @@ fn mend(text: &str) -> (Option<String>, Vec<Finding>) {
     (None, found)
 }
 
-/// Dotted keys of more than [`MAX_PARTS`] parts. The parser limits the depth of nested brackets, but not the
-/// depth of tables: each part of a key is one table more, and freeing tables is recursive.
+/// Dotted keys with more than [`MAX_PARTS`] parts. The parser limits the depth of brackets, but not of tables: each
+/// part of a key is one more level, and the tables are freed recursively.
 fn long_keys(text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut parts: Option<(Range<usize>, usize)> = None;
@@ -116,7 +114,7 @@ fn is_duplicate(error: &Error) -> bool {
     error.message().starts_with("duplicate key")
 }
 
-/// Where the value begins that contains the position `at`.
+/// The start of the value that contains the position `at`.
 fn opened(table: &DeTable<'_>, at: usize, depth: usize) -> Option<usize> {
     let depth = depth.checked_sub(1)?;
     table.values().find_map(|value| {
@@ -130,8 +128,7 @@ fn opened(table: &DeTable<'_>, at: usize, depth: usize) -> Option<usize> {
     })
 }
 
-/// The lines of the statement whose first line contains `at`. For a header these are the lines of its
-/// section.
+/// The lines of the statement whose first line contains `at`. For a header these are all lines of its section.
 fn statement(text: &str, at: usize) -> Range<usize> {
     let start = line_start(text, at);
     let header = text[start..].trim_start().starts_with('[');
@@ -156,20 +153,20 @@ fn begins_key(line: &str) -> bool {
     !key.trim().is_empty() && key.trim().chars().all(bare)
 }
 
-/// Overwrites a part with spaces. Every other byte keeps its position.
+/// Overwrites a part with spaces. All other bytes keep their positions.
 fn blank(text: &mut String, part: Range<usize>) {
     let spaces: String = text[part.clone()].bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
     text.replace_range(part, &spaces);
 }
 
-/// Describes a fault of the syntax for people.
+/// The message and the hint for a syntax error.
 fn syntax(text: &str, error: &Error, begin: usize) -> Finding {
     let span = error.span().unwrap_or_default();
     let (what, expected) = match error.message().split_once(", expected ") {
         Some((what, expected)) => (what, Some(expected)),
         None => (error.message(), None),
     };
-    // toml reports an unquoted word that begins with t or f as a mistyped true or false.
+    // The parser reads an unquoted word that starts with t or f as a mistyped true or false.
     if matches!(what, "string values must be quoted" | "invalid boolean") {
         let hint = "write it in quotes; without them there are only true, false and numbers".to_owned();
         return Finding { span, wrong: Wrong { what: "a word without quotes".to_owned(), hint } };
@@ -189,7 +186,7 @@ fn syntax(text: &str, error: &Error, begin: usize) -> Finding {
     Finding { span, wrong: Wrong { what: what.to_owned(), hint } }
 }
 
-/// Keys and sections that are set twice, each with the line of the first one if that line can be found.
+/// Keys and sections that are set twice, with the line of the first one.
 fn duplicates(text: &str, errors: &[Error]) -> Vec<Finding> {
     let first = if errors.is_empty() { HashMap::new() } else { repeated(text) };
     let finding = |error: &Error| {
@@ -210,8 +207,8 @@ fn duplicates(text: &str, errors: &[Error]) -> Vec<Finding> {
     errors.iter().map(finding).collect()
 }
 
-/// The lines that repeat a header, or a key of the same section, by their offsets; and for each the number of
-/// the line that had it first.
+/// Lines that repeat a header or a key of the same section: the position of the line, and the number of the first
+/// line.
 fn repeated(text: &str) -> HashMap<usize, usize> {
     let (mut headers, mut keys, mut repeated) = (HashMap::new(), HashMap::new(), HashMap::new());
     let mut start = 0;

@@ -1,7 +1,7 @@
-//! The faults of a configuration, each shown with its line, a caret and a hint.
+//! Faults of a configuration: each is shown with its line, a caret and a hint.
 //!
-//! The text of the file is untrusted. Characters that could move a terminal's cursor, colour the text or
-//! reverse its direction are escaped before they are printed.
+//! Text from a file never controls the terminal: characters that could move the cursor, change colours or
+//! reverse the direction of text are escaped.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use super::hint::plain;
 use super::item::{Finding, Wrong};
 
-/// Maximum number of characters of a source line that are shown on either side of the fault's beginning.
+/// Maximum number of characters of a source line before and after the start of the fault.
 const CONTEXT: usize = 60;
 
 /// The width in columns at which the renderer would cut a line. The excerpt is already cut around the fault,
@@ -26,11 +26,11 @@ const MAX_FAULTS: usize = 100;
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Faults {
-    /// There is no such file. For the default path this means [`super::Config::default`]. A path that the
-    /// user named must exist.
+    /// The file does not exist. For the default path the caller then uses [`super::Config::default`]; a path that
+    /// the user has named must exist.
     #[error("{}: there is no such file\n  = hint: name an existing file, or none for the defaults", plain(&.0.to_string_lossy()))]
     NotFound(PathBuf),
-    /// The file exists and cannot be read.
+    /// The file exists, but cannot be read.
     #[error("{}: {what}\n  = hint: {hint}", plain(&.path.to_string_lossy()))]
     Unreadable {
         /// The file.
@@ -39,7 +39,7 @@ pub enum Faults {
         what: &'static str,
         /// What to do.
         hint: &'static str,
-        /// The kernel's error, if there is one.
+        /// The error of the kernel, if there was one.
         source: Option<io::Error>,
     },
     /// The content of the file has faults.
@@ -47,7 +47,7 @@ pub enum Faults {
     Wrong {
         /// The faults in the order of the file; at least one.
         found: Vec<Fault>,
-        /// The number of further faults, which are not listed.
+        /// Number of further faults that are not listed.
         more: usize,
     },
 }
@@ -69,20 +69,19 @@ impl Faults {
         Self::Unreadable { path, what, hint: "check that this is the right file", source: None }
     }
 
-    /// The fault that the bytes from `offset` on are not UTF-8.
+    /// The bytes from `offset` on are not UTF-8.
     pub(super) fn not_utf8(file: &str, bytes: &[u8], offset: usize) -> Self {
         let byte = bytes.get(offset).copied().unwrap_or_default();
         let wrong = Wrong {
             what: format!("this is not UTF-8: byte 0x{byte:02x} at offset {offset}"),
             hint: "save the file as UTF-8 text".to_owned(),
         };
-        // The bytes before the offset are the text. At the offset, the text has the replacement character.
+        // The text is unchanged up to the offset; at the offset it has the replacement character.
         let finding = Finding { span: offset..offset + char::REPLACEMENT_CHARACTER.len_utf8(), wrong };
         Self::of(file, &String::from_utf8_lossy(bytes), vec![finding])
     }
 
-    /// The first fault in one line, without text of the file itself. It is for programs, and every user on
-    /// the bus can read it.
+    /// The first fault in one line, without the source line: for programs, and for all users on the bus.
     pub fn summary(&self) -> String {
         let path = |path: &PathBuf| plain(&path.to_string_lossy());
         match self {
@@ -100,7 +99,7 @@ impl Faults {
         }
     }
 
-    /// The faults with a position in the file; empty if the file could not be read at all.
+    /// The faults in the content of the file; empty if it could not be read.
     pub fn found(&self) -> &[Fault] {
         match self {
             Self::Wrong { found, .. } => found,
@@ -124,7 +123,7 @@ impl fmt::Display for Listing<'_> {
     }
 }
 
-/// One fault at one position of the file. Its text is safe to print on a terminal.
+/// A fault with its position in the file. Its text is safe to print on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     file: String,
@@ -155,7 +154,7 @@ impl Fault {
         }
     }
 
-    /// The file's name, as the caller gave it.
+    /// The name of the file.
     pub fn file(&self) -> &str {
         &self.file
     }
@@ -175,7 +174,7 @@ impl Fault {
         &self.source
     }
 
-    /// The range of characters of [`Self::source_line`] that are wrong; never empty.
+    /// The characters of [`Self::source_line`] that are faulty; never empty.
     pub fn caret(&self) -> Range<usize> {
         self.caret.clone()
     }
@@ -213,7 +212,7 @@ fn floor(text: &str, offset: usize) -> usize {
     (0..=offset.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
-/// One line, cut around `meant`, and the range of `meant` in the cut line.
+/// Cuts a line around the fault. Returns the cut line, and the position of the fault in it.
 fn excerpt(before: &str, meant: &str, after: &str) -> (String, Range<usize>) {
     let after = after.strip_suffix('\r').unwrap_or(after);
     let skipped = before.chars().count().saturating_sub(CONTEXT);
@@ -232,7 +231,7 @@ fn excerpt(before: &str, meant: &str, after: &str) -> (String, Range<usize>) {
     (source.trim_end().to_owned(), start..end)
 }
 
-/// One character as it is shown in a source line. A tab is shown as one space.
+/// A character of a source line, safe to print. A tab becomes one space.
 fn printable(c: char) -> String {
     if c == '\t' { " ".to_owned() } else { plain(c.encode_utf8(&mut [0; 4])) }
 }

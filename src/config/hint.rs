@@ -1,11 +1,11 @@
-//! Hints for correcting a mistake, and text that is safe to print.
+//! Suggestions for mistyped words, and text made safe to print.
 
-/// Maximum number of characters of a word from the file that a message repeats.
+/// Maximum number of characters of a file's word in a message.
 const SHOWN: usize = 60;
 
-/// The word that the user most likely meant: at most a third of its letters differ.
+/// The most similar known word, if at most a third of it was mistyped.
 pub(super) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
-    // No mistyped word of the configuration is as long, and the time for the distance is quadratic.
+    // The known words are short. The time for the distance is quadratic in the length.
     if word.len() > SHOWN {
         return None;
     }
@@ -30,7 +30,7 @@ pub(super) fn listed<T: AsRef<str>>(words: &[T], last: &str) -> String {
     }
 }
 
-/// The same text with every character escaped that a terminal would act on or hide.
+/// The text with all control characters and invisible characters escaped.
 pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -39,7 +39,7 @@ pub(crate) fn plain(text: &str) -> String {
     plain
 }
 
-/// Whether a character is visible and neither controls the terminal nor reorders the text around it.
+/// Whether a character is neither a control character, nor invisible, nor changes the direction of text.
 fn is_plain(c: char) -> bool {
     let hidden = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -47,7 +47,7 @@ fn is_plain(c: char) -> bool {
     !c.is_control() && !hidden
 }
 
-/// A word of the file, cut to a bounded length for messages.
+/// A word of the file, cut to the maximum length in a message.
 pub(super) fn shown(word: &str) -> String {
     match word.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &word[..end]),

@@ -1,7 +1,7 @@
-//! One value or table of the file, with its position, and the types that it can be read as.
+//! One value or table of the file, with its position, and its conversion to a type.
 //!
-//! Reading goes on after a fault. A wrong value is reported and counts as missing. So the user sees every
-//! fault of the file at once.
+//! Reading continues after a fault: a faulty value is reported and then treated as absent, so that one pass over
+//! the file finds every fault.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::hint::{listed, nearest, shown};
 use super::words::Word;
 
-/// Maximum number of entries of one list. The kernel checks the rules one by one for each packet.
+/// Maximum number of entries of a list. The kernel checks the rules one by one for each packet.
 const MAX_ENTRIES: usize = 1024;
 
 /// Words that users write instead of `"any"`.
@@ -25,7 +25,7 @@ pub(super) struct Wrong {
     pub(super) hint: String,
 }
 
-/// A fault with its position in bytes. [`Faults::of`](super::Faults::of) finds its line.
+/// A fault with its byte range, not yet with its line.
 pub(super) struct Finding {
     pub(super) span: Range<usize>,
     pub(super) wrong: Wrong,

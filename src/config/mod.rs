@@ -1,7 +1,7 @@
 //! The configuration of the administrator: `/etc/tunwarden/config.toml`, parsed and checked.
 //!
-//! A [`Config`] is always valid: it is the default, or it was read from a file without any fault. This module
-//! does not touch the kernel and looks no name up.
+//! A [`Config`] is always valid: it is the default, or it comes from a file without any fault. Nothing here
+//! touches the kernel or looks anything up.
 
 mod document;
 mod explain;
@@ -30,7 +30,7 @@ use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-/// The path of the configuration unless `--config` gives another one.
+/// The path of the configuration without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/tunwarden/config.toml";
 
 /// The whole configuration. [`Config::default`] is the meaning of an empty file.
@@ -103,11 +103,11 @@ pub enum Traffic {
     /// Everything.
     #[default]
     Any,
-    /// Only traffic that one of these rules names.
+    /// Only traffic that one of these rules allows.
     Listed(Vec<TrafficRule>),
 }
 
-/// One kind of traffic: ICMP, or a transport with its destination ports. An empty list means all ports.
+/// One kind of traffic: ICMP, or a transport with its destination ports (an empty list means all ports).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TrafficRule {
     /// ICMP and ICMPv6.
@@ -116,9 +116,8 @@ pub enum TrafficRule {
     Ports(Transport, Vec<PortRange>),
 }
 
-/// Maximum number of servers in the configuration, and maximum number of servers of all VPNs together. It is
-/// more than any provider has. It limits the number of rules, and the size of the file that has to be read at
-/// boot.
+/// Maximum number of servers in the configuration, and of all VPNs together: more than any provider has.
+/// It limits the number of rules and the size of the file that is read at boot.
 pub const MOST_SERVERS: usize = 16_384;
 
 /// `[bootstrap]`: how the VPN client may reach its server outside the tunnel.
@@ -126,11 +125,11 @@ pub const MOST_SERVERS: usize = 16_384;
 pub struct Bootstrap {
     /// Transports and ports of servers that do not name their own, and of the scope `any`.
     pub ports: Vec<(Transport, Port)>,
-    /// Servers that are known from the start.
+    /// Servers that are known without a VPN profile.
     pub servers: Vec<Server>,
-    /// Whether servers that nobody named may be reached.
+    /// Whether servers that are not named may be reached.
     pub scope: Scope,
-    /// The users whose sockets may use the allowance.
+    /// Users whose sockets may use the allowance.
     pub owners: Vec<UserName>,
     /// How a server's name is looked up while everything is locked.
     pub dns: Dns,
@@ -156,10 +155,10 @@ pub enum Scope {
     Known,
     /// Any address on the bootstrap ports.
     Any,
-    /// As `any` while no endpoint is known, and as `known` from then on.
+    /// As `any` while no endpoint is known, then as `known`.
     #[default]
     Auto,
-    /// No endpoint at all. No configuration file can set this: it is part of [`Config::strictest`].
+    /// No endpoint, known or not. A file cannot set this: it is part of [`Config::strictest`].
     Nothing,
 }
 
@@ -169,14 +168,14 @@ pub enum Dns {
     /// Only the agent looks server names up.
     #[default]
     Pin,
-    /// No server name is looked up.
+    /// Server names are not looked up.
     Off,
 }
 
 /// `[lan]`: the local network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lan {
-    /// Whether the host may send packets to the LAN at all.
+    /// Whether the host may reach the LAN.
     pub allow: bool,
     /// Which prefixes are the LAN.
     pub networks: Networks,
@@ -193,26 +192,26 @@ impl Default for Lan {
 /// `lan.networks`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Networks {
-    /// The private prefixes on the link of an uplink at present, without the networks of tunnels.
+    /// The private prefixes that are on the link of an uplink now, except the networks of tunnels.
     #[default]
     Connected,
-    /// These prefixes, by any route, without the networks of tunnels.
+    /// These prefixes, on every link, except the networks of tunnels.
     Listed(Vec<LanPrefix>),
 }
 
 /// `[input]`: which connections from outside are allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Input {
-    /// One entry for each kind of inbound traffic.
+    /// One entry per kind of inbound traffic.
     pub allow: Vec<Inbound>,
 }
 
 /// One kind of inbound traffic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Inbound {
-    /// The protocol and its ports on this machine.
+    /// The traffic that is allowed.
     pub traffic: TrafficRule,
-    /// The network of the senders; `None` for senders at any address.
+    /// The source network.
     pub from: Option<IpNet>,
 }
 
@@ -226,7 +225,7 @@ pub struct Docker {
     /// Bridges of containers and virtual machines. The default has the names that Docker, libvirt, podman,
     /// LXC, LXD and Incus use.
     pub bridges: Vec<IfPattern>,
-    /// The Docker networks with another access than the others, by name.
+    /// Docker networks, by name, with another access than the default.
     pub networks: BTreeMap<String, Access>,
 }
 
@@ -260,7 +259,7 @@ impl Default for Docker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
-    /// The tunnel, as for every container without its own entry.
+    /// The tunnel, as every container may by default.
     #[default]
     Tunnel,
     /// The LAN, and not the tunnel.
@@ -286,7 +285,7 @@ pub enum PublishedPorts {
     /// Machines on the LAN.
     #[default]
     Lan,
-    /// Nobody outside this machine.
+    /// No other machine.
     None,
 }
 
@@ -295,15 +294,15 @@ pub enum PublishedPorts {
 pub struct Vpn {
     /// UUIDs or ids of the NetworkManager profiles that count. If it is empty, every VPN profile counts.
     pub connections: Vec<String>,
-    /// Who reconnects a lost VPN.
+    /// Whether a lost VPN is connected again.
     pub reconnect: Reconnect,
-    /// How long no packet may come from a server while packets are sent to it, in seconds, before it counts
-    /// as lost. `None` when the agent does not watch for this.
+    /// How long a server may send nothing, while packets are sent to it, before it counts as lost, in seconds;
+    /// `None` if this is not checked.
     pub silence: Option<u64>,
 }
 
-/// The shortest and the longest `vpn.silence`, in seconds. Below five seconds, a wireless link that changes
-/// its cell would count as a loss.
+/// Minimum and maximum of `vpn.silence`, in seconds. Below 5 s, a wireless link that changes its cell would count
+/// as a loss.
 pub const SILENCE: std::ops::RangeInclusive<u64> = 5..=3600;
 
 impl Default for Vpn {
@@ -315,12 +314,12 @@ impl Default for Vpn {
 /// `vpn.reconnect`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reconnect {
-    /// The user. Programs that report the loss offer to reconnect the VPN.
+    /// The notification of the loss offers a reconnect.
     #[default]
     Ask,
-    /// The agent, without a request.
+    /// The agent connects it again without a request.
     Auto,
-    /// Nobody. Programs that report the loss offer nothing.
+    /// The notification offers no reconnect.
     Never,
 }
 
@@ -334,7 +333,7 @@ impl Reconnect {
         }
     }
 
-    /// The value for that word; `None` for an unknown word.
+    /// Parses that word.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Ask, Self::Auto, Self::Never].into_iter().find(|policy| policy.as_str() == word)
     }
@@ -356,9 +355,9 @@ impl Vpn {
 /// `[firewall]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firewall {
-    /// Which iptables is used.
+    /// Which program of iptables is used.
     pub backend: Backend,
-    /// The layers that the rules are in. A packet has to pass each of them.
+    /// The layers that hold the rules. A packet must pass all of them.
     pub layers: BTreeSet<Layer>,
 }
 
@@ -373,7 +372,7 @@ impl Default for Firewall {
 pub enum Layer {
     /// The tables of iptables and ip6tables.
     Iptables,
-    /// Two tables of tunwarden's own in nftables.
+    /// Two tables of tunwarden in nftables.
     Nftables,
 }
 

@@ -1,7 +1,7 @@
 //! Reads the configuration file from disk. No other file of this module touches the disk.
 //!
-//! The path may lead to anything. A device, a pipe without a writer or an endless file is refused, and the
-//! reader never waits for it.
+//! A path may lead to a device, to a pipe without a writer or to an endless file: those are refused without
+//! waiting.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -37,10 +37,10 @@ impl Written {
     }
 }
 
-/// The file's content, or why it cannot be used.
+/// The content of the file, or why it cannot be read.
 fn bytes(path: &Path) -> Result<Vec<u8>, Faults> {
     let refuse = |error: io::Error| refusal(path, error);
-    // The type is checked before the file is opened, because opening some devices already has an effect.
+    // Check the type before opening: opening has side effects on some devices.
     regular(path, &fs::metadata(path).map_err(refuse)?)?;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(refuse)?;
@@ -64,15 +64,14 @@ fn regular(path: &Path, metadata: &fs::Metadata) -> Result<(), Faults> {
     Err(Faults::Unreadable { path: path.into(), what, hint, source: None })
 }
 
-/// Whether the path, or a folder in it, is a symbolic link without a target. Then the file was meant to
-/// exist, and does not count as simply missing.
-fn leads_nowhere(path: &Path) -> bool {
+/// Whether the path, or a folder in it, is a broken link: then the file is missing by mistake.
+fn is_broken_link(path: &Path) -> bool {
     path.ancestors().filter(|part| part.is_symlink()).any(|link| fs::metadata(link).is_err())
 }
 
 fn refusal(path: &Path, error: io::Error) -> Faults {
     let is = |kind| error.kind() == kind;
-    if is(io::ErrorKind::NotFound) && !leads_nowhere(path) {
+    if is(io::ErrorKind::NotFound) && !is_broken_link(path) {
         return Faults::NotFound(path.into());
     }
     let (what, hint) = if is(io::ErrorKind::NotFound) {
