@@ -157,7 +157,8 @@ impl Agent {
                 self.enforce().await;
             }
             let look_due = self.look_due();
-            let owning_due = self.rules.firewall.owning_due();
+            // A commit that failed is repeated by `retry_at` alone, with its delay.
+            let owning_due = self.rules.firewall.owning_due().filter(|_| self.rules.retry_at().is_none());
             tokio::select! {
                 Some(event) = events.recv() => self.take_all(event, &mut events).await,
                 Some(request) = self.attendant.next() => self.answer(request).await,

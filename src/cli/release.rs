@@ -40,8 +40,8 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     }
     let (mut firewall, _turn) = end(path).await?;
     let released = firewall.release().await.context("not everything could be released")?;
-    clear_up().await?;
     tell(&released);
+    clear_up().await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -107,8 +107,9 @@ async fn clear_up() -> anyhow::Result<()> {
     if let Err(error) = hosts::pin(Path::new(hosts::HOSTS), &Pins::new()) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
-    store.forget_policies()?;
-    Ok(store.forget_applied()?)
+    let (policies, applied) = (store.forget_policies(), store.forget_applied());
+    policies?;
+    Ok(applied?)
 }
 
 fn confirmed() -> anyhow::Result<bool> {

@@ -57,7 +57,10 @@ async fn write_unread(
     failed: FirewallError,
 ) -> Result<Commit, FirewallError> {
     let FirewallError::Unreadable(why) = &failed else { return Err(failed) };
-    policies::note_unread(backend, family).await;
+    // A program that hangs would hang again, for each question.
+    if why.may_succeed() {
+        policies::note_unread(backend, family).await;
+    }
     match overwrite(backend, family, tables).await {
         Ok(()) => Ok(Commit::Unread(describe(why))),
         Err(_) => Err(failed),
@@ -139,7 +142,6 @@ async fn repair(
         switch_on(family, name).map_err(|error| FirewallError::Dormant(name, error))?;
         tool::count(1);
     }
-    policies::note(backend, family, &found);
     let taken_out = plan::taken_out(family, tables, &found);
     if !taken_out.is_empty() {
         *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(taken_out));
@@ -148,6 +150,8 @@ async fn repair(
     if !text.is_empty() {
         tool::restore(backend, family, &text).await?;
     }
+    // After the rules: a slow disk must not delay them.
+    policies::note(backend, family, &found);
     if !text.is_empty() || !dormant.is_empty() {
         let differences =
             plan::differences(family, tables, &read(backend, family).await.map_err(unreadable)?);

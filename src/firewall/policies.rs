@@ -77,13 +77,16 @@ pub(super) fn note(backend: Backend, family: Family, found: &Saved) {
 
 /// The same where the tables cannot be read: each chain that can be is asked for its policy.
 pub(super) async fn note_unread(backend: Backend, family: Family) {
-    let list = async |table: TableName, chain: &str| {
-        tool::list_chain(backend, family, table.as_str(), chain).await.ok()
-    };
-    if list(TableName::Filter, ChainName::VpnBootstrap.as_str()).await.is_some()
-        || list(TableName::Mangle, ChainName::DockerVpnKillSwitch.as_str()).await.is_some()
+    let list =
+        async |table: TableName, chain: &str| tool::list_chain(backend, family, table.as_str(), chain).await;
+    for (table, chain) in
+        [(TableName::Filter, ChainName::VpnBootstrap), (TableName::Mangle, ChainName::DockerVpnKillSwitch)]
     {
-        return;
+        match list(table, chain.as_str()).await {
+            // There is no such chain.
+            Err(error) if error.is_answer() => {}
+            Ok(_) | Err(_) => return,
+        }
     }
     let mut chains = Vec::new();
     for hook in HOOKS.map(ForeignChain::as_str) {
@@ -196,18 +199,30 @@ impl Before {
         if hook == ForeignChain::Forward && is_dockers(filter) {
             return Some(Kept::Docker);
         }
-        if let Some(policy) = ufws_policy(hook, filter) {
-            return (policy != "ACCEPT").then_some(Kept::Ufw);
-        }
         let seen = self.seen.as_ref().and_then(|seen| seen.chains.get(hook.as_str()));
+        match ufws_policy(hook, filter) {
+            Some(UfwPolicy::Printed("ACCEPT")) => return None,
+            Some(UfwPolicy::Printed(_)) => return Some(Kept::Ufw),
+            // What cannot be read is what it was. By default ufw closes INPUT and FORWARD.
+            Some(UfwPolicy::Unprintable) => {
+                let is_closed = match seen {
+                    Some(ChainBefore::Closed | ChainBefore::ClosedByUfw) => true,
+                    Some(ChainBefore::Open) => false,
+                    Some(ChainBefore::Bare) | None => hook != ForeignChain::Output,
+                };
+                return is_closed.then_some(Kept::Ufw);
+            }
+            None => {}
+        }
         match seen {
             Some(ChainBefore::Closed) => Some(Kept::Before),
             // ufw is switched off now: then it sets ACCEPT itself.
             Some(ChainBefore::ClosedByUfw | ChainBefore::Open) => None,
             Some(ChainBefore::Bare) | None if accepts_replies(hook, filter) => Some(Kept::Rules),
             Some(ChainBefore::Bare) => {
-                let closed = self.ever_closed.iter().any(|chain| chain == hook.as_str());
-                (closed && hook == ForeignChain::Forward).then_some(Kept::Before)
+                let was_closed = self.ever_closed.iter().any(|chain| chain == hook.as_str());
+                let is_alike = hook == ForeignChain::Forward || leads_to(hook, filter, accepts_established);
+                (was_closed && is_alike).then_some(Kept::Before)
             }
             None => (hook == ForeignChain::Forward).then_some(Kept::Unknown),
         }
@@ -223,19 +238,33 @@ fn is_dockers(filter: &SavedTable) -> bool {
     rules.iter().any(|rule| jumps.contains(&rule.as_str()))
 }
 
+/// The policy that ufw gives a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UfwPolicy<'s> {
+    Printed(&'s str),
+    /// No tool prints the rule that says it.
+    Unprintable,
+}
+
 /// The policy that ufw gives a chain, while its rules stand there. ufw writes it into a chain of its own.
-fn ufws_policy(hook: ForeignChain, filter: &SavedTable) -> Option<&str> {
+fn ufws_policy(hook: ForeignChain, filter: &SavedTable) -> Option<UfwPolicy<'_>> {
     let name = hook.as_str().to_lowercase();
     let rules = filter.rules(hook.as_str())?;
     ["ufw", "ufw6"].into_iter().find_map(|ufw| {
         let jumps = rules.iter().any(|rule| *rule == format!("-j {ufw}-before-{name}"));
         let policy = filter.rules(&format!("{ufw}-skip-to-policy-{name}"))?.first()?;
-        jumps.then(|| policy.strip_prefix("-j ")?.split(' ').next()).flatten()
+        let policy = policy.strip_prefix("-j ").and_then(|policy| policy.split(' ').next());
+        jumps.then(|| policy.map_or(UfwPolicy::Unprintable, UfwPolicy::Printed))
     })
 }
 
 /// Whether the rules of others that a chain leads to accept replies from every address.
 fn accepts_replies(hook: ForeignChain, filter: &SavedTable) -> bool {
+    leads_to(hook, filter, is_for_replies)
+}
+
+/// Whether one of the rules of others that a chain leads to is such a rule.
+fn leads_to(hook: ForeignChain, filter: &SavedTable, is_wanted: fn(&str) -> bool) -> bool {
     let (mut seen, mut next) = (Vec::new(), vec![hook.as_str()]);
     while let Some(chain) = next.pop() {
         let is_ours = ChainName::ALL.iter().any(|ours| ours.as_str() == chain);
@@ -244,13 +273,20 @@ fn accepts_replies(hook: ForeignChain, filter: &SavedTable) -> bool {
         }
         seen.push(chain);
         for rule in filter.rules(chain).unwrap_or_default() {
-            if is_for_replies(rule) {
+            if is_wanted(rule) {
                 return true;
             }
             next.extend(rule.split(' ').next_back().filter(|target| filter.rules(target).is_some()));
         }
     }
     false
+}
+
+/// Whether a rule accepts replies, of some packets at least.
+fn accepts_established(rule: &str) -> bool {
+    let mut words = rule.split(' ').skip_while(|word| !matches!(*word, "--ctstate" | "--state"));
+    let states = words.nth(1).unwrap_or_default();
+    states.split(',').any(|state| state == "ESTABLISHED") && rule.ends_with("-j ACCEPT")
 }
 
 fn is_for_replies(rule: &str) -> bool {
@@ -291,6 +327,35 @@ mod tests {
     #[test]
     fn a_machine_without_a_firewall_is_opened() {
         assert_eq!(kept(Some(""), &[], &filter("")), []);
+    }
+
+    #[test]
+    fn an_own_firewall_that_came_after_our_rules_stays_closed_if_it_was_closed_in_an_earlier_boot() {
+        let narrow = [
+            "-A INPUT -i eth0 -m state --state RELATED,ESTABLISHED -j ACCEPT\n",
+            "-A INPUT -p tcp -m conntrack --ctstate ESTABLISHED -m comment --comment web -j ACCEPT\n",
+        ];
+        for rules in narrow {
+            assert_eq!(kept(Some(""), &["INPUT"], &filter(rules)), [("INPUT", Kept::Before)], "{rules}");
+            assert_eq!(kept(Some(""), &[], &filter(rules)), [], "{rules}");
+        }
+        assert_eq!(kept(Some(""), &["INPUT"], &filter("-A INPUT -p tcp --dport 22 -j ACCEPT\n")), []);
+    }
+
+    #[test]
+    fn a_policy_of_ufw_that_no_tool_prints_is_what_it_was() {
+        let unprintable = UFW
+            .replace("-A ufw-skip-to-policy-input -j DROP", "-A ufw-skip-to-policy-input (cannot be printed)")
+            .replace(
+                "-A ufw-skip-to-policy-output -j ACCEPT",
+                "-A ufw-skip-to-policy-output (cannot be printed)",
+            )
+            .replace(":OUTPUT ACCEPT", ":OUTPUT DROP");
+        for before in [Some(UFW), Some(""), None] {
+            let kept = kept(before, &[], &saved(&unprintable));
+            assert!(kept.contains(&("INPUT", Kept::Ufw)), "{before:?}: {kept:?}");
+            assert!(!kept.iter().any(|(chain, _)| *chain == "OUTPUT"), "{before:?}: {kept:?}");
+        }
     }
 
     #[test]

@@ -95,9 +95,11 @@ impl Claims {
     /// heard from it, so that proves nothing of its address.
     pub(super) fn servers_in_use(&self, facts: &Facts) -> InUse {
         let mut in_use = InUse::default();
-        for claim in self.list.iter().filter(|claim| claim.standing == Standing::Carrying) {
-            let proven = claim.endpoint().filter(|_| facts.sender(claim) == Sender::Client);
+        for claim in &self.list {
+            let is_proven = claim.standing == Standing::Carrying && facts.sender(claim) == Sender::Client;
+            let proven = claim.endpoint().filter(|_| is_proven);
             in_use.proven.extend(proven.map(|server| server.address()));
+            // A client whose tunnel was lost returns to the same server.
             in_use.possible.extend(claim.endpoints.iter().map(|server| server.address()));
         }
         in_use

@@ -29,9 +29,14 @@ pub struct Machine {
     pub(super) outcome: Outcome,
     /// The VPN that was there last.
     last: Option<LastVpn>,
+    /// When this machine began, in seconds since the epoch.
+    started: u64,
     pub(super) backoff: Backoff,
     pub(super) derived: Derived,
 }
+
+/// How long NetworkManager may take before its first answer, in seconds.
+const MANAGER_TIMEOUT: u64 = 600;
 
 /// What follows from thousands of servers. It is computed only when what it follows from has changed.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +73,7 @@ impl Machine {
         let last = remembered.last.clone();
         let facts = Facts::new(config, remembered);
         let (backoff, derived) = (Backoff::default(), Derived::default());
-        let mut machine = Self { facts, claims, outcome, last, backoff, derived };
+        let mut machine = Self { facts, claims, outcome, last, started: now, backoff, derived };
         machine.review_servers();
         machine.derived.networks = machine.named_networks();
         machine
@@ -239,8 +244,12 @@ impl Machine {
         endings.extend(self.claims.weigh(&self.facts, now));
         self.outcome.settle(&endings, &self.claims, &self.facts);
         self.last = self.claims.last().or(self.last.take());
-        let in_use = self.claims.servers_in_use(&self.facts);
-        self.facts.names.age(&in_use, now);
+        // Before NetworkManager's first answer, an agent that was restarted does not know which servers are in
+        // use.
+        if self.facts.manager.is_some() || now.saturating_sub(self.started) >= MANAGER_TIMEOUT {
+            let in_use = self.claims.servers_in_use(&self.facts);
+            self.facts.names.age(&in_use, now);
+        }
         let announcements = self.outcome.conclude(self.state_without_pause(), endings, now);
         actions.extend(announcements.into_iter().map(Action::Announce));
         actions.extend(self.come_back(now));

@@ -29,8 +29,12 @@ use crate::vpn::{Event, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
 /// Size of a socket's queue in bytes: room for a few packets.
 const QUEUE: usize = 4096;
 
-/// Maximum number of flows of one tunnel that are followed.
-const MAX_FLOWS: usize = 16;
+/// Maximum number of flows of one tunnel that are followed. Kernels before 6.8 have room for a filter of
+/// about eight (`net.core.optmem_max`).
+const MAX_FLOWS: usize = 4;
+
+/// How long after an error the listener tries again.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// Every packet, incoming and outgoing (`ETH_P_ALL`).
 const ALL: u16 = 0x0003;
@@ -67,15 +71,18 @@ pub async fn watch(mut wanted: watch::Receiver<Vec<Listening>>, events: mpsc::Se
 }
 
 async fn listen(listening: Listening, events: mpsc::Sender<Event>) {
-    let outcome = match listening.wait {
-        Wait::Silence(seconds) => silence(&listening, seconds).await,
-        Wait::Recovery => recovery(&listening).await,
-    };
-    match outcome {
-        Ok(event) => drop(events.send(event).await),
-        Err(error) => {
-            tracing::warn!("a VPN server's silence cannot be noticed: no packet socket: {error}");
+    loop {
+        let outcome = match listening.wait {
+            Wait::Silence(seconds) => silence(&listening, seconds).await,
+            Wait::Recovery => recovery(&listening).await,
+        };
+        match outcome {
+            Ok(event) => return drop(events.send(event).await),
+            Err(error) => {
+                tracing::warn!("a VPN server's silence cannot be noticed: no packet socket: {error}");
+            }
         }
+        tokio::time::sleep(RETRY).await;
     }
 }
 

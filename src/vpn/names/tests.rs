@@ -282,3 +282,18 @@ fn a_forged_answer_ages_out_of_the_endpoints_although_no_other_event_comes() {
     assert!(woken < 2000, "woken {woken} times in two days");
     assert!(!machine.situation().bootstrap.any, "a name is known");
 }
+
+#[test]
+fn an_agent_that_was_restarted_forgets_no_server_before_networkmanager_has_answered() {
+    let config = || Config::parse("bootstrap.servers = [\"vpn.example.net\"]", "test").unwrap();
+    let mut resolution = resolution();
+    resolution.take(name(), &ips(&["198.51.100.7"]), 1000);
+    let remembered = Remembered { names: resolution.names.clone(), ..Remembered::default() };
+    let start = 1000 + KEPT_UNUSED;
+    let mut machine = Machine::new(config(), remembered, start);
+    let knows = |machine: &Machine| !machine.situation().bootstrap.endpoints.is_empty();
+    machine.step(Event::Clock, start);
+    assert!(knows(&machine), "a VPN that is up may use this server");
+    machine.step(Event::NetworkManager(Some(NmView::default())), start);
+    assert!(!knows(&machine), "no VPN uses it");
+}
