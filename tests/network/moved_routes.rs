@@ -232,7 +232,10 @@ fn flows_through_the_tunnel_never_go_on_in_clear_when_their_route_moves() {
         for (past, back, reason) in PAST {
             past.iter().try_for_each(|command| ip(lab, command))?;
             becomes(lab, "lost").with_context(|| format!("{past:?}"))?;
-            ensure!(lost_because(&agent)? == reason, "{past:?}: {}", lost_because(&agent)?);
+            // Between two of several commands only a part of the traffic is routed past it.
+            let because = lost_because(&agent)?;
+            let is_between = past.len() > 2 && because == "some traffic is routed past it";
+            ensure!(because == reason || is_between, "{past:?}: {because}");
             let text = support::tunwarden(lab, ["status"])?.stdout;
             ensure!(!text.contains("through the VPN"), "{past:?}: {text}");
             flood.await_more(50)?;

@@ -68,7 +68,13 @@ fn back(desktop: &Desktop<'_>, count: usize, promise: &str) -> Result<()> {
     let cycle = ["connecting -> protected", "protected -> lost", "lost -> connecting"];
     let mut expected = vec!["locked -> connecting"];
     expected.extend(cycle.iter().cycle().take(3 * count + 1));
-    ensure!(desktop.signals.states() == expected, "{promise}: {:?}", desktop.signals.states());
+    // A busy machine can miss the short time in which the VPN connects.
+    let told = desktop.signals.states();
+    let steps = told.iter().flat_map(|step| match step.as_str() {
+        "lost -> protected" => vec!["lost -> connecting", "connecting -> protected"],
+        step => vec![step],
+    });
+    ensure!(steps.collect::<Vec<_>>() == expected, "{promise}: {told:?}");
     ensure!(desktop.signals.losses().len() == count, "{promise}: {:?}", desktop.signals.losses());
     Ok(())
 }

@@ -30,7 +30,7 @@ fn twenty_flushes_a_minute_are_repaired_and_the_program_is_named() {
         ensure!(fights[0]["program"] == "iptables", "{said}");
         ensure!(fights[0]["count"].as_u64() >= Some(20), "{said}");
         let text = tunwarden(lab, ["status"])?.stdout;
-        ensure!(text.contains("iptables takes the rules away"), "{text}");
+        ensure!(text.contains("iptables removes the rules"), "{text}");
         let named = siege.agent.log().matches("again and again").count();
         ensure!(named == 1, "named {named} times");
         siege.is_silent("after a fight").context("it still loses")
