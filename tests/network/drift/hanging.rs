@@ -1,6 +1,7 @@
 //! Firewall programs that hang, or that wait for a lock that another process holds. The agent still answers
 //! calls, pings systemd's watchdog, and ends on SIGTERM.
 
+use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +24,16 @@ const HANGING: &str = r#"
 /// What `status` says while a firewall program runs for a long time.
 const AT_WORK: &str = "a firewall program has been reading or changing the rules";
 
+/// Receives a message. A signal interrupts a socket that has a timeout, so the call is repeated.
+fn receive(systemd: &UnixDatagram, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match systemd.recv(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// An agent and how often it has pinged systemd's watchdog.
 struct Supervised {
     agent: Process,
@@ -43,7 +54,7 @@ impl Supervised {
         // The thread reads without pause, as systemd does. Otherwise the agent would block on its messages.
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(length) = systemd.recv(&mut buffer) {
+            while let Ok(length) = receive(&systemd, &mut buffer) {
                 let is_ping = String::from_utf8_lossy(&buffer[..length]).contains("WATCHDOG=1");
                 heard.fetch_add(usize::from(is_ping), Ordering::Relaxed);
             }
@@ -164,7 +175,7 @@ fn an_agent_starts_while_nft_hangs_and_asks_systemd_for_the_time() {
         let agent = agent.spawn()?;
         let (mut asked, mut buffer) = (0, [0; 4096]);
         loop {
-            let length = systemd.recv(&mut buffer).with_context(|| agent.log())?;
+            let length = receive(&systemd, &mut buffer).with_context(|| agent.log())?;
             let said = String::from_utf8_lossy(&buffer[..length]);
             asked += usize::from(said.contains("EXTEND_TIMEOUT_USEC=30000000"));
             if said.contains("READY=1") {
@@ -173,7 +184,7 @@ fn an_agent_starts_while_nft_hangs_and_asks_systemd_for_the_time() {
         }
         ensure!(asked > 1, "it asked {asked} times: {}", agent.log());
         // `systemd` stays bound. Otherwise the agent would block on its messages.
-        std::thread::spawn(move || while systemd.recv(&mut [0; 4096]).is_ok() {});
+        std::thread::spawn(move || while receive(&systemd, &mut [0; 4096]).is_ok() {});
         wait_for("the agent answers", SOON, || Ok(status(lab)?["agent"].as_bool().filter(|&agent| agent)))
             .with_context(|| agent.log())?;
         ensure!(!chain(lab, "iptables", "OUTPUT_VPN_KILL_SWITCH")?.is_empty(), "iptables is open");
