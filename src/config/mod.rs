@@ -3,6 +3,7 @@
 //! A [`Config`] is always valid: it is the default, or it comes from a file without any fault. Nothing here
 //! touches the kernel or looks anything up.
 
+mod docker;
 mod document;
 mod explain;
 mod fault;
@@ -16,6 +17,7 @@ mod user;
 mod warning;
 mod words;
 
+pub use docker::{Access, Docker, PublishedPorts};
 pub use fault::{Fault, Faults};
 pub use in_force::{InForce, Kept, Source, Written};
 pub use reference::{KeyReference, REFERENCE, SectionReference};
@@ -24,11 +26,10 @@ pub use warning::Warning;
 
 pub(crate) use hint::plain;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 /// The path of the configuration without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/tunwarden/config.toml";
@@ -213,80 +214,6 @@ pub struct Inbound {
     pub traffic: TrafficRule,
     /// The source network.
     pub from: Option<IpNet>,
-}
-
-/// `[docker]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Docker {
-    /// What containers may send through the tunnel.
-    pub allow: Traffic,
-    /// Who may connect to published ports.
-    pub published_ports: PublishedPorts,
-    /// Bridges of containers and virtual machines. The default has the names that Docker, libvirt, podman,
-    /// LXC, LXD and Incus use.
-    pub bridges: Vec<IfPattern>,
-    /// Docker networks, by name, with another access than the default.
-    pub networks: BTreeMap<String, Access>,
-}
-
-impl Docker {
-    /// What the containers on a network of this name may reach.
-    pub fn access(&self, network: &str) -> Access {
-        self.networks.get(network).copied().unwrap_or_default()
-    }
-}
-
-impl Default for Docker {
-    fn default() -> Self {
-        let names = [
-            "docker0",
-            "docker_gwbridge",
-            "br-+",
-            "virbr+",
-            "podman+",
-            "cni-podman+",
-            "lxcbr+",
-            "lxdbr+",
-            "incusbr+",
-        ];
-        let bridges = names.into_iter().filter_map(|name| name.parse().ok()).collect();
-        let networks = BTreeMap::new();
-        Self { allow: Traffic::Any, published_ports: PublishedPorts::Lan, bridges, networks }
-    }
-}
-
-/// What the containers on one Docker network may reach outside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Access {
-    /// The tunnel, as every container may by default.
-    #[default]
-    Tunnel,
-    /// The LAN, and not the tunnel.
-    Lan,
-    /// Nothing, and nothing reaches them.
-    None,
-}
-
-impl Access {
-    /// The word for it in the configuration, on the bus and in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tunnel => "tunnel",
-            Self::Lan => "lan",
-            Self::None => "none",
-        }
-    }
-}
-
-/// `docker.published_ports`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PublishedPorts {
-    /// Machines on the LAN.
-    #[default]
-    Lan,
-    /// No other machine.
-    None,
 }
 
 /// `[vpn]`
