@@ -5,11 +5,13 @@
 //! - `networks.json`: the bridges of the Docker networks that the configuration names.
 //! - `names.json`: the addresses of server names.
 //! - `configuration.json`: the configuration that was in force last.
+//! - `policies.json`: the built-in chains that another program has ever closed.
 //! - `networking-off.json`: a note that the agent has switched all networks off to bring a VPN back, and must
 //!   switch them on again.
 //!
 //! In `/run/tunwarden`, which does not outlive a reboot:
 //! - `applied.json`: what was put in force last, for the next process.
+//! - `policies.json`: what the built-in chains were before our rules came.
 //! - `reports`: the reports of hooks that could not reach the agent.
 //!
 //! Each file is written as a whole or not at all. A file that cannot be read counts as missing, which is the

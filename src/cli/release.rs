@@ -17,7 +17,6 @@ use crate::effects::{
     routes, systemd,
 };
 use crate::firewall::{Dump, Firewall, Kept, LeftChain, Released, StillClosed, restore_arp};
-use crate::net::Family;
 use crate::store::Store;
 use crate::vpn::Detours;
 
@@ -51,7 +50,7 @@ fn tell(released: &Released) {
         say(&format!(
             "{tool}: the chain {chain} stays, empty, because these rules in the table {table} jump to it: {rules}; \
              delete them, then: {tool} -t {table} -X {chain}",
-            tool = tool(*family),
+            tool = family.iptables(),
             table = table.as_str(),
             rules = rules.join("; "),
         ));
@@ -64,19 +63,12 @@ fn tell(released: &Released) {
             Kept::Rules => "its rules are those of a firewall that closes",
             Kept::Unknown => "nobody knows what it was before tunwarden",
         };
-        let (tool, chain) = (tool(*family), chain.as_str());
+        let (tool, chain) = (family.iptables(), chain.as_str());
         say(&format!(
             "{tool}: {chain} stays closed (DROP), because {why}; to open it: {tool} -P {chain} ACCEPT"
         ));
     }
     say("released: this machine has no kill switch now, everything leaves in clear");
-}
-
-const fn tool(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
-    }
 }
 
 /// Ends the agent, removes all rules of tunwarden from the kernel, and restores the rules of `before`.

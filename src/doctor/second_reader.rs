@@ -111,12 +111,8 @@ async fn compare_once(backend: Backend, verdict: OwnVerdict) -> Result<Vec<Strin
 
 /// Every chain that may be ours, and every jump of ours.
 fn wanted(family: Family) -> Vec<Item> {
-    let name = match family {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
-    };
     let item = |table: TableName, chain: &str, to: Option<ChainName>| Item {
-        family: name.to_owned(),
+        family: family.iptables().to_owned(),
         table: table.as_str().to_owned(),
         chain: chain.to_owned(),
         to: to.map(|to| to.as_str().to_owned()),

@@ -66,13 +66,11 @@ impl Firewall {
             }
         }
         self.report(&outcome);
-        let commit = self
-            .close(ruleset, outcome)
-            .await
-            .and_then(|commit| commit.ok_or_else(|| FirewallError::NoLayer(self.why_none())));
-        let commit = match commit {
-            Ok(Commit::Unread(why)) => Err(FirewallError::Unread(why)),
-            other => other,
+        let commit = match self.close(ruleset, outcome).await {
+            Ok(Some(Commit::Unread(why))) => Err(FirewallError::Unread(why)),
+            Ok(Some(commit)) => Ok(commit),
+            Ok(None) => Err(FirewallError::NoLayer(self.why_none())),
+            Err(why) => Err(why),
         };
         let commit = match commit {
             Ok(commit) => commit,
@@ -182,10 +180,7 @@ impl Outcome {
     fn unread(&self) -> Option<String> {
         let iptables = self.iptables.as_ref().ok().and_then(Option::as_ref);
         let nftables = self.nftables.as_ref().ok().and_then(Option::as_ref);
-        [iptables, nftables].into_iter().flatten().find_map(|commit| match commit {
-            Commit::Unread(why) => Some(why.clone()),
-            Commit::AsPlanned | Commit::Moved(_) | Commit::Mended(_) => None,
-        })
+        [iptables, nftables].into_iter().flatten().find_map(Commit::unread).map(ToOwned::to_owned)
     }
 
     /// Why a layer refused.

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::release::leads_to;
-use super::saved::SavedTable;
+use super::saved::{SavedTable, leads_to};
 use crate::policy::{Chain, ChainName, ForeignChain, Table};
 
 /// A rule of somebody else's that has to go before ours can be in force.
@@ -37,25 +36,13 @@ impl Misplaced {
 /// Every such rule in a table.
 pub(super) fn misplaced(table: &Table, saved: &SavedTable) -> Vec<Misplaced> {
     let asking = asking_for_owners(&table.chains);
-    let is_ours = |name: &str| ChainName::ALL.iter().any(|ours| ours.as_str() == name);
     // Docker jumps to its chain as soon as it comes.
-    let (mut seen, mut next) = (
-        BTreeSet::new(),
-        vec![ForeignChain::Input.as_str(), ForeignChain::Forward.as_str(), ForeignChain::DockerUser.as_str()],
-    );
-    let mut found = Vec::new();
-    while let Some(chain) = next.pop() {
-        if is_ours(chain) || !seen.insert(chain) {
-            continue;
-        }
-        for rule in saved.rules(chain).unwrap_or_default() {
-            if asking.iter().any(|name| leads_to(rule, name.as_str())) {
-                found.push(Misplaced { chain: chain.to_owned(), rule: rule.clone() });
-            }
-            next.extend(rule.split(' ').next_back().filter(|target| saved.rules(target).is_some()));
-        }
-    }
-    found
+    let from =
+        [ForeignChain::Input, ForeignChain::Forward, ForeignChain::DockerUser].map(ForeignChain::as_str);
+    let rules = saved.reached_from(&from).into_iter();
+    let rules = rules.flat_map(|(chain, rules)| rules.iter().map(move |rule| (chain, rule)));
+    let misplaced = rules.filter(|(_, rule)| asking.iter().any(|name| leads_to(rule, name.as_str())));
+    misplaced.map(|(chain, rule)| Misplaced { chain: chain.to_owned(), rule: rule.clone() }).collect()
 }
 
 /// Chains with a rule that asks for the owner of a socket, and chains that jump to one.

@@ -19,6 +19,14 @@ pub enum Commit {
 }
 
 impl Commit {
+    /// Why what the kernel holds could not be read afterwards.
+    pub(super) fn unread(&self) -> Option<&str> {
+        match self {
+            Self::Unread(why) => Some(why),
+            Self::AsPlanned | Self::Moved(_) | Self::Mended(_) => None,
+        }
+    }
+
     /// The result of two commits together.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -244,8 +252,7 @@ pub(super) type LayerResult = Result<Option<Commit>, FirewallError>;
 /// Whether it was read what the layer holds.
 fn is_known(result: &LayerResult) -> bool {
     match result {
-        Ok(Some(Commit::Unread(_))) => false,
-        Ok(_) => true,
+        Ok(commit) => commit.as_ref().is_none_or(|commit| commit.unread().is_none()),
         Err(why) => !why.is_unread(),
     }
 }

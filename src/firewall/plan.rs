@@ -42,14 +42,7 @@ pub(super) fn taken_out(family: Family, tables: &[Table], saved: &Saved) -> Vec<
         Some(misplaced(table, saved).into_iter().map(|rule| rule.line()).collect::<Vec<_>>())
     };
     let lines = tables.iter().filter_map(found).flatten();
-    lines.map(|line| format!("{}: {line}", tool_of(family))).collect()
-}
-
-const fn tool_of(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
-    }
+    lines.map(|line| format!("{}: {line}", family.iptables())).collect()
 }
 
 /// The restore text from known tables to other ones, if only our own chains change; otherwise `None`.
@@ -157,7 +150,7 @@ fn is_dockers_jump(parent: ForeignChain, rule: &str) -> bool {
 
 /// Every difference between `tables` and what the kernel holds, one line each, for people.
 pub(super) fn differences(family: Family, tables: &[Table], saved: &Saved) -> Vec<String> {
-    let tool = tool_of(family);
+    let tool = family.iptables();
     tables
         .iter()
         .flat_map(|table| {

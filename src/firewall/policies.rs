@@ -1,5 +1,5 @@
-//! The policies of filter's own chains: what they were before our rules came, and what they become when
-//! our rules go.
+//! The policies of filter's own chains when our rules go. [`record`] says what they were before our rules
+//! came. Pure, but for that file.
 //!
 //! A chain that somebody else had closed stays closed: otherwise a port that was shut would answer. But a
 //! machine gets its network back. A policy of DROP without a rule that accepts replies cuts a machine off,
@@ -7,13 +7,13 @@
 //! they stay closed if those accept replies, as the rules of every closed firewall do, and are opened
 //! otherwise. FORWARD stays closed where nobody knows: what is not forwarded cuts off no machine itself.
 
-use super::saved::{Saved, SavedTable};
-use super::tool;
-use crate::config::Backend;
-use crate::describe::describe;
-use crate::net::Family;
-use crate::policy::{ChainName, ForeignChain, TableName};
-use crate::store::{ChainBefore, EverClosed, FamilyBefore, PoliciesBefore, Store};
+mod record;
+
+use super::saved::SavedTable;
+use crate::policy::{ForeignChain, TableName};
+use crate::store::{ChainBefore, FamilyBefore};
+
+pub(super) use record::{note, note_unread};
 
 /// The built-in chains whose policy we set.
 const HOOKS: [ForeignChain; 3] = [ForeignChain::Input, ForeignChain::Forward, ForeignChain::Output];
@@ -40,141 +40,7 @@ pub(super) struct Before {
     ever_closed: Vec<String>,
 }
 
-fn key(legacy: bool, family: Family) -> String {
-    let world = if legacy { "legacy" } else { "nft" };
-    let family = match family {
-        Family::V4 => "ipv4",
-        Family::V6 => "ipv6",
-    };
-    format!("{world} {family}")
-}
-
-/// Keeps what a family holds, if our rules are about to come into it. A later attempt to keep them sees
-/// policies that may be ours, so a chain becomes open by it and never closed.
-pub(super) fn note(backend: Backend, family: Family, found: &Saved) {
-    if is_ours(found) {
-        return;
-    }
-    let store = Store::default();
-    let key = key(tool::is_legacy(backend), family);
-    let result = store.policies_before().and_then(|mut policies| {
-        let ever = store.ever_closed();
-        let now = observed(found, policies.get(&key));
-        if policies.get(&key) != Some(&now) {
-            policies.insert(key.clone(), now);
-            store.keep_policies_before(&policies)?;
-        }
-        let mut closed = ever?;
-        if remember(&mut closed, &key, &policies) {
-            store.keep_ever_closed(&closed)?;
-        }
-        Ok(())
-    });
-    if let Err(error) = result {
-        tracing::warn!("{}: release may not know which policies were DROP before", describe(&error));
-    }
-}
-
-/// The same where the tables cannot be read: each chain that can be is asked for its policy.
-pub(super) async fn note_unread(backend: Backend, family: Family) {
-    let list =
-        async |table: TableName, chain: &str| tool::list_chain(backend, family, table.as_str(), chain).await;
-    for (table, chain) in
-        [(TableName::Filter, ChainName::VpnBootstrap), (TableName::Mangle, ChainName::DockerVpnKillSwitch)]
-    {
-        match list(table, chain.as_str()).await {
-            // There is no such chain.
-            Err(error) if error.is_answer() => {}
-            Ok(_) | Err(_) => return,
-        }
-    }
-    let mut chains = Vec::new();
-    for hook in HOOKS.map(ForeignChain::as_str) {
-        let text = list(TableName::Filter, hook).await.unwrap_or_default();
-        let Some(policy) = text.lines().find_map(|line| line.strip_prefix(&format!("-P {hook} "))) else {
-            continue;
-        };
-        let rules = text.lines().filter_map(|line| line.strip_prefix(&format!("-A {hook} ")));
-        let policy = if policy == "DROP" { "DROP" } else { "ACCEPT" };
-        chains.push((hook.to_owned(), Some(policy), rules.map(ToOwned::to_owned).collect()));
-    }
-    let mut found = Saved::default();
-    found.insert(TableName::Filter.as_str(), SavedTable::of(chains));
-    found.insert(TableName::Mangle.as_str(), SavedTable::default());
-    note(backend, family, &found);
-}
-
-/// Adds the chains that are closed; says whether any is new.
-fn remember(closed: &mut EverClosed, key: &str, policies: &PoliciesBefore) -> bool {
-    let chains = policies.get(key).into_iter().flat_map(|before| &before.chains);
-    let names = chains.filter(|(_, before)| matches!(before, ChainBefore::Closed | ChainBefore::ClosedByUfw));
-    let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
-    let known = closed.entry(key.to_owned()).or_default();
-    let count = known.len();
-    known.extend(names);
-    known.len() > count
-}
-
-/// Whether rules of ours are in force in a family. The article's scripts have chains of the same names in
-/// filter, but not these.
-fn is_ours(saved: &Saved) -> bool {
-    let has = |table: TableName, chain: ChainName| {
-        saved.table(table.as_str()).is_some_and(|table| table.rules(chain.as_str()).is_some())
-    };
-    has(TableName::Filter, ChainName::VpnBootstrap) || has(TableName::Mangle, ChainName::DockerVpnKillSwitch)
-}
-
-/// What a family holds without our rules.
-fn observed(found: &Saved, before: Option<&FamilyBefore>) -> FamilyBefore {
-    let filter = found.table(TableName::Filter.as_str());
-    let chain = |hook: ForeignChain| {
-        let has_rules =
-            filter.and_then(|table| table.rules(hook.as_str())).is_some_and(|rules| !rules.is_empty());
-        let policy = filter.and_then(|table| table.policy(hook.as_str()));
-        if filter.is_some() && policy.is_none() {
-            // It cannot be read.
-            return None;
-        }
-        let open = if has_rules { ChainBefore::Open } else { ChainBefore::Bare };
-        let known = before.and_then(|before| before.chains.get(hook.as_str())).copied();
-        let now = match (policy, known) {
-            (Some("DROP"), Some(known)) => known,
-            // The article's scripts close a machine as we do: that is no firewall's doing.
-            (Some("DROP"), None) if is_articles(filter) => ChainBefore::Bare,
-            (Some("DROP"), None) => match filter.and_then(|table| ufws_policy(hook, table)) {
-                Some(_) => ChainBefore::ClosedByUfw,
-                None => ChainBefore::Closed,
-            },
-            (_, _) => open,
-        };
-        Some((hook.as_str().to_owned(), now))
-    };
-    let absent = TableName::ALL.into_iter().map(TableName::as_str);
-    let absent = absent.filter(|name| found.table(name).is_none()).map(ToOwned::to_owned);
-    FamilyBefore {
-        chains: HOOKS.into_iter().filter_map(chain).collect(),
-        absent: before.map_or_else(|| absent.collect(), |before| before.absent.clone()),
-    }
-}
-
-fn is_articles(filter: Option<&SavedTable>) -> bool {
-    let chains = [ChainName::OutputVpnKillSwitch, ChainName::DockerVpnKillSwitch];
-    filter.is_some_and(|table| chains.iter().any(|chain| table.rules(chain.as_str()).is_some()))
-}
-
 impl Before {
-    /// What is known of a family.
-    pub(super) fn of(backend: Backend, family: Family) -> Self {
-        let store = Store::default();
-        let key = key(tool::is_legacy(backend), family);
-        let complain = |error: &crate::store::StoreError| {
-            tracing::warn!("{}: nobody knows which policies were DROP before", describe(error));
-        };
-        let seen = store.policies_before().inspect_err(complain).ok().and_then(|mut all| all.remove(&key));
-        let closed = store.ever_closed().inspect_err(complain).ok().and_then(|mut all| all.remove(&key));
-        Self { seen, ever_closed: closed.into_iter().flatten().collect() }
-    }
-
     /// Nothing was closed.
     pub(super) fn open() -> Self {
         let chains = HOOKS.into_iter().map(|hook| (hook.as_str().to_owned(), ChainBefore::Open));
@@ -265,40 +131,33 @@ fn accepts_replies(hook: ForeignChain, filter: &SavedTable) -> bool {
 
 /// Whether one of the rules of others that a chain leads to is such a rule.
 fn leads_to(hook: ForeignChain, filter: &SavedTable, is_wanted: fn(&str) -> bool) -> bool {
-    let (mut seen, mut next) = (Vec::new(), vec![hook.as_str()]);
-    while let Some(chain) = next.pop() {
-        let is_ours = ChainName::ALL.iter().any(|ours| ours.as_str() == chain);
-        if is_ours || seen.contains(&chain) {
-            continue;
-        }
-        seen.push(chain);
-        for rule in filter.rules(chain).unwrap_or_default() {
-            if is_wanted(rule) {
-                return true;
-            }
-            next.extend(rule.split(' ').next_back().filter(|target| filter.rules(target).is_some()));
-        }
-    }
-    false
+    let reached = filter.reached_from(&[hook.as_str()]);
+    reached.into_iter().flat_map(|(_, rules)| rules).any(|rule| is_wanted(rule))
 }
 
 /// Whether a rule accepts replies, of some packets at least.
 fn accepts_established(rule: &str) -> bool {
     let mut words = rule.split(' ').skip_while(|word| !matches!(*word, "--ctstate" | "--state"));
-    let states = words.nth(1).unwrap_or_default();
-    states.split(',').any(|state| state == "ESTABLISHED") && rule.ends_with("-j ACCEPT")
+    names_established(words.nth(1).unwrap_or_default()) && rule.ends_with("-j ACCEPT")
 }
 
+/// Whether a rule accepts replies from every address.
 fn is_for_replies(rule: &str) -> bool {
     let states = ["-m conntrack --ctstate ", "-m state --state "];
     let states = states.iter().find_map(|head| rule.strip_prefix(head)?.strip_suffix(" -j ACCEPT"));
-    states
-        .is_some_and(|states| !states.contains(' ') && states.split(',').any(|state| state == "ESTABLISHED"))
+    states.is_some_and(|states| !states.contains(' ') && names_established(states))
+}
+
+/// Whether a list of connection states has the state of replies.
+fn names_established(states: &str) -> bool {
+    states.split(',').any(|state| state == "ESTABLISHED")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::record::observed;
     use super::*;
+    use crate::firewall::saved::Saved;
 
     const UFW: &str = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
         :ufw-before-input - [0:0]\n:ufw-skip-to-policy-input - [0:0]\n:ufw-skip-to-policy-output - [0:0]\n\

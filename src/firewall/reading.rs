@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join_all;
 
 use super::FirewallError;
-use super::saved::{Saved, SavedTable, canonical};
+use super::saved::{Saved, SavedTable, rules_of};
 use super::tool::{self, ToolError};
 use crate::config::Backend;
 use crate::net::Family;
@@ -58,13 +58,13 @@ fn is_whole(saved: &Saved, kernel: &Kernel) -> bool {
                 rules.is_some_and(|rules| rules.len() == held.rules.len())
             };
             saved.table(name).is_some()
-                && table.chains.iter().filter(|(chain, _)| is_ours(chain) || is_hook(chain)).all(printed)
+                && table
+                    .chains
+                    .iter()
+                    .filter(|(chain, _)| ChainName::named(chain).is_some() || is_hook(chain))
+                    .all(printed)
         },
     )
-}
-
-fn is_ours(chain: &str) -> bool {
-    ChainName::ALL.iter().any(|ours| ours.as_str() == chain)
 }
 
 fn is_hook(chain: &str) -> bool {
@@ -77,9 +77,9 @@ async fn one_by_one(backend: Backend, family: Family, kernel: &Kernel) -> Result
     for name in TableName::ALL.map(TableName::as_str) {
         let Some(table) = kernel.get(name) else { continue };
         let chains = table.chains.iter().map(async |(chain, held)| {
-            let rules = match is_ours(chain) {
-                true => printed_chain(backend, family, name, chain).await?,
-                false => None,
+            let rules = match ChainName::named(chain) {
+                Some(_) => printed_chain(backend, family, name, chain).await?,
+                None => None,
             };
             let policy = held.policy.map(|policy| match policy {
                 Policy::Accept => "ACCEPT",
@@ -100,10 +100,7 @@ async fn printed_chain(
     chain: &str,
 ) -> Result<Option<Vec<String>>, FirewallError> {
     match tool::list_chain(backend, family, table, chain).await {
-        Ok(text) => {
-            let start = format!("-A {chain} ");
-            Ok(Some(text.lines().filter_map(|line| line.strip_prefix(&start)).map(canonical).collect()))
-        }
+        Ok(text) => Ok(Some(rules_of(chain, &text))),
         // A program that dies says nothing.
         Err(error) if error.is_answer() => Ok(None),
         Err(error) => Err(error.into()),

@@ -1,7 +1,7 @@
 //! Our rules out of one family's tables: what is taken out, and what has to stay. Pure.
 
 use super::policies::{Before, Kept};
-use super::saved::{Saved, SavedTable};
+use super::saved::{Saved, SavedTable, leads_to};
 use crate::net::Family;
 use crate::policy::{ChainName, ForeignChain, Table, TableName};
 
@@ -122,16 +122,10 @@ fn foreign_jumps(table: &Table, saved: &SavedTable, chain: ChainName) -> Vec<Str
         let mut jumps = jumps.filter(|(_, to)| *to == chain);
         jumps.any(|(hook, to)| hook.as_str() == from && rule == format!("-j {to}"))
     };
-    let others = saved.chains().filter(|(from, _)| ChainName::ALL.iter().all(|ours| ours.as_str() != *from));
+    let others = saved.chains().filter(|(from, _)| ChainName::named(from).is_none());
     let rules = others.flat_map(|(from, rules)| rules.iter().map(move |rule| (from, rule)));
     let rules = rules.filter(|(from, rule)| leads_to(rule, chain.as_str()) && !is_our_jump(from, rule));
     rules.map(|(from, rule)| format!("-A {from} {rule}")).collect()
-}
-
-/// Whether a rule jumps or goes to a chain.
-pub(super) fn leads_to(rule: &str, chain: &str) -> bool {
-    let head = rule.strip_suffix(chain);
-    head.is_some_and(|head| ["-j ", "-g "].iter().any(|jump| head.ends_with(jump)))
 }
 
 /// We made it, Docker never came, and nobody else put a rule in it.

@@ -1,6 +1,8 @@
 //! Parses what `iptables-save` prints. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::policy::ChainName;
 
 /// The tables of one family, as iptables-save prints them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -126,12 +128,36 @@ impl SavedTable {
 
     /// Whether any rule of the table leads to `chain`.
     pub fn leads_to(&self, chain: &str) -> bool {
-        let into = |rule: &String| {
-            rule.rsplit_once(' ')
-                .is_some_and(|(head, last)| last == chain && (head.ends_with("-j") || head.ends_with("-g")))
-        };
-        self.rules.values().flatten().any(into)
+        self.rules.values().flatten().any(|rule| leads_to(rule, chain))
     }
+
+    /// The chains that packets in one of the chains `from` can come to, with their rules, `from` included. Our
+    /// own chains are left out, and what only they lead to.
+    pub(super) fn reached_from<'s>(&'s self, from: &[&'s str]) -> Vec<(&'s str, &'s [String])> {
+        let (mut seen, mut next, mut reached) = (BTreeSet::new(), from.to_vec(), Vec::new());
+        while let Some(chain) = next.pop() {
+            if ChainName::named(chain).is_some() || !seen.insert(chain) {
+                continue;
+            }
+            let rules = self.rules(chain).unwrap_or_default();
+            let targets = rules.iter().filter_map(|rule| rule.split(' ').next_back());
+            next.extend(targets.filter(|target| self.rules(target).is_some()));
+            reached.push((chain, rules));
+        }
+        reached
+    }
+}
+
+/// Whether a rule jumps or goes to a chain.
+pub(super) fn leads_to(rule: &str, chain: &str) -> bool {
+    let head = rule.strip_suffix(chain);
+    head.is_some_and(|head| ["-j ", "-g "].iter().any(|jump| head.ends_with(jump)))
+}
+
+/// The rules of one chain in what `iptables -S CHAIN` prints, in canonical form.
+pub(super) fn rules_of(chain: &str, text: &str) -> Vec<String> {
+    let start = format!("-A {chain} ");
+    text.lines().filter_map(|line| line.strip_prefix(&start)).map(canonical).collect()
 }
 
 /// A rule in one spelling. Releases of iptables differ in the names of protocols.

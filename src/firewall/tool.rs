@@ -123,10 +123,7 @@ fn name(backend: Backend, family: Family, verb: &str) -> String {
 }
 
 fn program(backend: Backend, family: Family) -> String {
-    let family = match family {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
-    };
+    let family = family.iptables();
     match backend {
         Backend::Auto => family.to_owned(),
         Backend::Nft => format!("{family}-nft"),

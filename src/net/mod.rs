@@ -33,6 +33,14 @@ impl Family {
     /// Both, in the order in which they are printed.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
+    /// The program that administers the family's tables.
+    pub const fn iptables(self) -> &'static str {
+        match self {
+            Self::V4 => "iptables",
+            Self::V6 => "ip6tables",
+        }
+    }
+
     /// The family of an address.
     pub fn of(address: std::net::IpAddr) -> Self {
         match address {

@@ -63,6 +63,11 @@ impl ChainName {
         Self::VpnWirePorts,
     ];
 
+    /// The chain of ours that has this name in the kernel.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|chain| chain.as_str() == name)
+    }
+
     /// The name in the kernel; iptables allows 28 bytes.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -156,7 +156,7 @@ impl Plan {
 
     fn call(&mut self, source: &Source, call: &Call, machine: &Machine, chains: &mut Chains) {
         let (family, name) = match call.program {
-            Program::Rules(family) => (family, tool(family)),
+            Program::Rules(family) => (family, family.iptables()),
             Program::Restore(family) => return self.restore_call(source, call, family, machine, chains),
         };
         let text = format!("{name} {}", call.words.join(" "));
@@ -208,7 +208,7 @@ impl Plan {
                 if let Some(file) = file {
                     self.restores.insert(file.clone());
                 } else {
-                    let text = format!("{}-restore {}", tool(family), call.words.join(" "));
+                    let text = format!("{}-restore {}", family.iptables(), call.words.join(" "));
                     let origin = Origin { file: source.name.clone(), line: call.line, text };
                     self.note(
                         &origin,
@@ -300,13 +300,6 @@ impl Plan {
         entries.dedup_by(|later, first| at(later) == at(first) && matches!(later.fate, Fate::Covered(_)));
         self.found = !entries.is_empty();
         self.entries = entries;
-    }
-}
-
-fn tool(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
     }
 }
 

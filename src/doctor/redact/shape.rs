@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::config::REFERENCE;
+
 /// Endings of files and units that are no top-level domains.
 const FILES: [&str; 28] = [
     "service",
@@ -39,9 +41,6 @@ const PROGRAMS: [&str; 6] = ["sh", "so", "py", "pl", "rs", "md"];
 
 /// How bus names and settings of the kernel begin.
 const SYSTEMS: [&str; 5] = ["org.freedesktop.", "org.tunwarden.", "net.ipv4.", "net.ipv6.", "net.netfilter."];
-
-/// Sections of our own configuration: a key of one has a dot, as a domain has.
-const SECTIONS: [&str; 8] = ["tunnel", "bootstrap", "lan", "input", "docker", "vpn", "firewall", "notify"];
 
 /// Whether an address is one of a place in the internet.
 pub(super) fn is_public4(address: Ipv4Addr) -> bool {
@@ -114,36 +113,18 @@ pub(super) fn is_domain(text: &str, before: &str) -> bool {
     let in_path = before.ends_with('/') && before.len() > 1;
     let is_program = PROGRAMS.contains(&last) && !head.contains('.') && in_path;
     let is_system = SYSTEMS.iter().any(|system| lower.starts_with(system));
-    let is_ours = SECTIONS.contains(&head) && ending.is_empty() && is_word(last);
+    let is_ours = ending.is_empty() && is_key_of_ours(head, last);
     let labels = host.split('.').all(|label| !label.is_empty());
     let top = last.chars().count() >= 2 && last.chars().all(char::is_alphabetic) || last.starts_with("xn--");
     // What a file is called behind a name with dots is part of that name.
     labels && (top || !ending.is_empty() && !is_number(host)) && !is_program && !is_system && !is_ours
 }
 
-/// A word of our configuration's keys.
-fn is_word(text: &str) -> bool {
-    const KEYS: [&str; 18] = [
-        "interfaces",
-        "allow",
-        "routes",
-        "ports",
-        "servers",
-        "scope",
-        "owners",
-        "dns",
-        "networks",
-        "multicast",
-        "services",
-        "published_ports",
-        "forwarded",
-        "connections",
-        "backend",
-        "layers",
-        "reconnect",
-        "silence",
-    ];
-    KEYS.contains(&text)
+/// Whether these are a section and a key of our configuration, which have a dot between them as a domain has.
+fn is_key_of_ours(section: &str, key: &str) -> bool {
+    let keys =
+        REFERENCE.iter().filter(|reference| reference.name == section).flat_map(|section| section.keys);
+    keys.into_iter().any(|reference| reference.name == key)
 }
 
 fn is_number(text: &str) -> bool {
