@@ -92,6 +92,10 @@ impl<'a> Siege<'a> {
             Ok((self.signals.repairs().len() > before).then_some(()))
         })
         .with_context(|| self.agent.log())?;
+        // The first repair can come before the last step of the command.
+        wait_for(&format!("{what}: the kernel holds the rules"), SOON, || {
+            Ok(verify_alone(self.lab)?.status.success().then_some(()))
+        })?;
         let returned = self.so_far()?;
         let frames = self.capture.so_far()?;
         let left = count(&frames[from..]);
@@ -108,12 +112,11 @@ impl<'a> Siege<'a> {
         );
         let after = self.left_from(returned)?;
         ensure!(after.of_host + after.of_container == 0, "{what}: {after:?} left after the repair");
-        let repairs = self.signals.repairs().split_off(before);
-        let named = repairs.iter().any(|(_, by)| by.as_deref() == Some(program));
-        ensure!(named, "{what}: {program} is not named: {repairs:?}");
-        wait_for(&format!("{what}: the kernel holds the rules"), SOON, || {
-            Ok(verify_alone(self.lab)?.status.success().then_some(()))
-        })?;
+        wait_for(&format!("{what}: {program} is named"), SOON, || {
+            let repairs = self.signals.repairs().split_off(before);
+            Ok(repairs.iter().any(|(_, by)| by.as_deref() == Some(program)).then_some(()))
+        })
+        .with_context(|| format!("{:?}", self.signals.repairs().split_off(before)))?;
         let verify = tunwarden(self.lab, ["verify"])?;
         ensure!(verify.status.success(), "{what}: {}", verify.stdout);
         Ok(left)
