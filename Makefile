@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,TUNWARDEN_CHAOS_SEED")
 
-.PHONY: help demo check test test-all chaos fuzz bench screenshots style lint advisories cargo-deny deps trees deb cargo-deb install uninstall
+.PHONY: help demo check test test-all chaos fuzz bench screenshots style lint advisories cargo-deny deps deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
@@ -23,14 +23,18 @@ help:
 deps:
 	scripts/deps test $(SUDO)
 
-# Later releases of Docker than this system's, and a systemd-resolved that is not installed, in trees of their
-# own (TUNWARDEN_LAB_CACHE).
-trees: deps
+# Later releases of Docker than this system's, whole machines, and a systemd-resolved that is not installed,
+# in trees of their own (TUNWARDEN_LAB_CACHE).
+TREES := tree-docker-trixie tree-docker-forky tree-machine-bookworm tree-machine-trixie
+.PHONY: trees resolved $(TREES)
+
+trees: resolved $(TREES)
+
+resolved: deps
 	scripts/resolved $(SUDO)
-	scripts/tree docker trixie $(SUDO)
-	scripts/tree docker forky $(SUDO)
-	scripts/tree machine bookworm $(SUDO)
-	scripts/tree machine trixie $(SUDO)
+
+$(TREES): tree-%: deps
+	scripts/tree $(subst -, ,$*) $(SUDO)
 
 demo:
 	scripts/deps demo $(SUDO)
@@ -44,10 +48,19 @@ check:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test --workspace --lib --bins --test plain
 
-# One seed, so that the same tree makes the same choices; make chaos takes another each time.
-test: export TUNWARDEN_CHAOS_SEED ?= 7
-test: deps trees cargo-deb
+# The programs of the tests, and what clippy says of them, which the tests of style report. Cargo takes as many
+# processors as there are, and no place of make.
+.PHONY: built
+built: export MAKEFLAGS =
+built:
 	$(CARGO) test --workspace --no-run
+	-$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings 2>/dev/null
+
+# One seed, so that the same tree makes the same choices; make chaos takes another each time. The trees wait
+# for a mirror while the compiler works.
+test: export TUNWARDEN_CHAOS_SEED ?= 7
+test: deps
+	$(MAKE) --no-print-directory --jobs=6 built cargo-deb trees
 	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/test
 
 # Whole machines of every release besides.
