@@ -54,7 +54,7 @@ enum Fallback {
 }
 
 impl Rules {
-    pub(super) fn new(config: &config::Firewall, wanted: Situation) -> Self {
+    pub(super) fn new(config: &config::FirewallSettings, wanted: Situation) -> Self {
         Self {
             firewall: Firewall::of_agent(config),
             applied: None,

@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Builder, Header};
 
-use super::{doctor, journal, status, version};
+use super::{journal, status, version};
 use crate::doctor::redact::{Kind, Redactor};
 use crate::doctor::{Files, Finding, people};
 use crate::status::Status;
@@ -125,7 +125,7 @@ fn readme(addresses: Addresses) -> String {
 
 async fn rules(tool: &str, arguments: &[&str]) -> String {
     // A legacy tool makes the kernel load its tables, where nobody has used them.
-    if tool.contains("legacy") && !doctor::legacy_is_used(&Files::below("/")) {
+    if tool.contains("legacy") && !Files::below("/").has_legacy_tables() {
         return "no table of iptables-legacy is in use\n".to_owned();
     }
     said(program::run(tool, arguments, "").await)

@@ -116,7 +116,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
         rules,
         second_reader,
         worlds: worlds(&files).await,
-        firewalls: files.firewalls(),
+        other_firewalls: files.other_firewalls(),
         disabled_units: files.disabled_units(),
         without_hooks: openvpn.without_hooks,
         openvpn_left_out: openvpn.left_out,
@@ -174,14 +174,8 @@ async fn gluetun() -> Vec<String> {
     gluetun.map(|container| container.name).collect()
 }
 
-/// Whether the kernel has tables of the legacy tools: it has none before they are used.
-pub(super) fn legacy_is_used(files: &Files) -> bool {
-    let tables = ["ip_tables_names", "ip6_tables_names"];
-    tables.iter().any(|name| !files.read(&format!("proc/self/net/{name}")).trim().is_empty())
-}
-
 async fn worlds(files: &Files) -> Worlds {
-    let used = legacy_is_used(files);
+    let used = files.has_legacy_tables();
     let holds = async |backend| {
         for family in Family::ALL {
             if holds_any(backend, family).await {

@@ -2,8 +2,8 @@
 
 use super::hint::{listed, plain};
 use super::{
-    Access, Backend, Bootstrap, Config, Dns, Docker, Firewall, Input, Lan, Layer, Networks, PublishedPorts,
-    Reconnect, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn, Warning,
+    Access, Backend, Bootstrap, Config, Dns, Docker, FirewallSettings, Input, Lan, Layer, Networks,
+    PublishedPorts, Reconnect, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn, Warning,
 };
 use crate::net::{Host, Port, PortRange, Transport};
 
@@ -244,7 +244,7 @@ fn vpn(vpn: &Vpn) -> Vec<String> {
     vec![counting, reconnect.to_owned(), silence]
 }
 
-fn firewall(firewall: &Firewall) -> Vec<String> {
+fn firewall(firewall: &FirewallSettings) -> Vec<String> {
     let iptables = match firewall.backend {
         Backend::Auto => "In iptables, with the system's default program.",
         Backend::Nft => "In iptables, always with iptables-nft.",
@@ -259,7 +259,7 @@ fn firewall(firewall: &Firewall) -> Vec<String> {
     firewall.layers.iter().map(line).collect()
 }
 
-fn always(firewall: &Firewall) -> Vec<String> {
+fn always(firewall: &FirewallSettings) -> Vec<String> {
     let dropped = "Everything that is not named above is dropped, in IPv4 and IPv6, also while tunwarden is \
                    not running.";
     let beneath = (!firewall.layers.contains(&Layer::Nftables)).then_some(BENEATH);

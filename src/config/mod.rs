@@ -50,7 +50,7 @@ pub struct Config {
     /// `[vpn]`
     pub vpn: Vpn,
     /// `[firewall]`
-    pub firewall: Firewall,
+    pub firewall: FirewallSettings,
 }
 
 impl Config {
@@ -281,14 +281,14 @@ impl Vpn {
 
 /// `[firewall]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Firewall {
+pub struct FirewallSettings {
     /// Which program of iptables is used.
     pub backend: Backend,
     /// The layers that hold the rules. A packet must pass all of them.
     pub layers: BTreeSet<Layer>,
 }
 
-impl Default for Firewall {
+impl Default for FirewallSettings {
     fn default() -> Self {
         Self { backend: Backend::default(), layers: [Layer::Iptables, Layer::Nftables].into() }
     }

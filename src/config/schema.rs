@@ -11,8 +11,8 @@ use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
 use super::words::Protocol;
 use super::{
-    Bootstrap, Config, Docker, Firewall, Inbound, Input, Lan, Layer, MOST_SERVERS, Networks, Routes, SILENCE,
-    Traffic, TrafficRule, Tunnel, UserName, Vpn,
+    Bootstrap, Config, Docker, FirewallSettings, Inbound, Input, Lan, Layer, MOST_SERVERS, Networks, Routes,
+    SILENCE, Traffic, TrafficRule, Tunnel, UserName, Vpn,
 };
 use crate::net::{
     EndpointError, IfPattern, IfPatternError, LanPrefix, LengthError, Port, PortRange, PrefixError, Server,
@@ -189,11 +189,11 @@ fn silence(text: &str) -> Result<Option<u64>, Wrong> {
     }
 }
 
-fn firewall(section: Section<'_>) -> Firewall {
-    let default = Firewall::default();
+fn firewall(section: Section<'_>) -> FirewallSettings {
+    let default = FirewallSettings::default();
     let no_layer = "name at least one: [\"iptables\", \"nftables\"]; without one nothing would be held";
     let layers = default.layers.into_iter().collect();
-    Firewall {
+    FirewallSettings {
         backend: section.read("backend", default.backend, Item::word),
         layers: section
             .read("layers", layers, |item| item.list(Empty::Refused(no_layer), Item::word::<Layer>))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Firewall;
+use super::OtherFirewall;
 use crate::sources::openvpn_files::{self, Told};
 
 /// Maximum size of a file that is read here, in bytes.
@@ -94,21 +94,27 @@ impl Files {
     }
 
     /// Other firewalls that are switched on according to their files.
-    pub fn firewalls(&self) -> Vec<Firewall> {
+    pub fn other_firewalls(&self) -> Vec<OtherFirewall> {
         let said = |path: &str, line: &str| {
             self.read(path).lines().any(|one| one.trim().replace(' ', "").eq_ignore_ascii_case(line))
         };
         let mut firewalls = Vec::new();
         if said("etc/ufw/ufw.conf", "ENABLED=yes") {
-            firewalls.push(Firewall::Ufw);
+            firewalls.push(OtherFirewall::Ufw);
         }
         if self.is_enabled("firewalld.service") {
-            firewalls.push(Firewall::Firewalld);
+            firewalls.push(OtherFirewall::Firewalld);
         }
         if self.is_enabled("nftables.service") && said("etc/nftables.conf", "flushruleset") {
-            firewalls.push(Firewall::Nftables);
+            firewalls.push(OtherFirewall::Nftables);
         }
         firewalls
+    }
+
+    /// Whether the kernel has tables of iptables-legacy. It makes them when a legacy tool is used.
+    pub fn has_legacy_tables(&self) -> bool {
+        let tables = ["ip_tables_names", "ip6_tables_names"];
+        tables.iter().any(|name| !self.read(&format!("proc/self/net/{name}")).trim().is_empty())
     }
 
     /// Problems with plain OpenVPN's clients, only in the configurations that the agent uses.

@@ -2,6 +2,7 @@
 //!
 //! Each check uses facts that were gathered before; no check reads a file or asks a program.
 
+mod checks;
 mod gather;
 mod names;
 mod others;
@@ -14,8 +15,7 @@ pub use second_reader::{OwnVerdict, SecondReading};
 
 use serde::Serialize;
 
-use crate::config::plain;
-use crate::status::{BootstrapStatus, LayerStatus, LeftOutStatus, ManagementStatus, Status};
+use crate::status::{LeftOutStatus, Status};
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +26,12 @@ pub struct Finding {
     pub problem: String,
     /// What to do.
     pub mend: String,
+}
+
+impl Finding {
+    fn new(id: &'static str, problem: impl ToString, mend: impl ToString) -> Self {
+        Self { id, problem: problem.to_string(), mend: mend.to_string() }
+    }
 }
 
 /// The facts about a machine.
@@ -48,7 +54,7 @@ pub struct Snapshot {
     /// Which backends of iptables hold rules.
     pub worlds: Worlds,
     /// Other firewalls that are active.
-    pub firewalls: Vec<Firewall>,
+    pub other_firewalls: Vec<OtherFirewall>,
     /// Units of tunwarden that the next boot does not start; empty on a machine without systemd.
     pub disabled_units: Vec<String>,
     /// Configurations of plain OpenVPN clients that do not call tunwarden's hooks.
@@ -97,7 +103,7 @@ pub struct Worlds {
 
 /// Another firewall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firewall {
+pub enum OtherFirewall {
     /// `ufw`, switched on.
     Ufw,
     /// `firewalld`, enabled at boot.
@@ -122,214 +128,19 @@ const SHOWN: usize = 3;
 
 /// All findings, the most severe first.
 pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut find = |id, problem: String, mend: &str| {
-        findings.push(Finding { id, problem, mend: mend.to_owned() });
-    };
-    match &seen.rules {
-        Ok(lines) if lines.is_empty() => {}
-        Ok(lines) => find(
-            "rules-not-in-force",
-            format!("the kernel does not hold the rules: {}", some(lines)),
-            "close now: sudo tunwarden lock; to see which program changed them: journalctl -u tunwarden",
-        ),
-        Err(why) => find(
-            "rules-unknown",
-            format!("it is unknown which rules the kernel holds: {}", plain(why)),
-            "run this as root: sudo tunwarden doctor; or install iptables",
-        ),
-    }
-    match &seen.second_reader {
-        SecondReading::NotAsked | SecondReading::Agrees => {}
-        SecondReading::Disagrees(lines) => find(
-            "readers-disagree",
-            format!("two readers of iptables see different rules: {}", some(lines)),
-            "run this again: sudo tunwarden doctor; if the result is the same, please report it",
-        ),
-        SecondReading::Failed(why) => find(
-            "second-reader-failed",
-            format!("the second reader of iptables has failed: {}", plain(why)),
-            "end the program that holds the lock of iptables: sudo fuser -v /run/xtables.lock; then run this again",
-        ),
-    }
-    if seen.status.is_none() {
-        find(
-            "agent-not-running",
-            "the agent is not running: it cannot follow the VPN or report its loss".to_owned(),
-            "start it: sudo systemctl start tunwarden; if it ends again, see why: journalctl -u tunwarden",
-        );
-    }
-    if let Some(refused) = &seen.config {
-        find(
-            "config-faults",
-            format!("the configuration is refused; {}: {}", refused.in_force(), refused.faults),
-            "fix the lines that tunwarden check shows, then: sudo tunwarden reload",
-        );
-    }
-    let refused =
-        seen.status.iter().filter_map(|status| status.configuration.as_ref()?.fault.as_ref()).next();
-    if let (Some(fault), None) = (refused, &seen.config) {
-        find(
-            "config-not-read",
-            format!("the configuration was fixed, but the agent has not read it again: {fault}"),
-            "put it in force: sudo tunwarden reload",
-        );
-    }
-    findings.extend(seen.status.iter().flat_map(of_status));
-    findings.extend(of_machine(seen));
-    if !seen.unread.is_empty() {
-        findings.push(Finding {
-            id: "not-read",
-            problem: format!("this user may not read: {}", seen.unread.join("; ")),
-            mend: "run this as root: sudo tunwarden doctor".to_owned(),
-        });
-    }
-    findings
+    [
+        checks::rules(seen),
+        checks::agent(seen),
+        seen.status.as_ref().map(checks::status).unwrap_or_default(),
+        checks::firewalls(seen),
+        checks::vpns(seen),
+        checks::later(seen),
+        checks::session(seen),
+    ]
+    .concat()
 }
 
-/// Findings from the agent's status.
-fn of_status(status: &Status) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut find = |id, problem: String, mend: &str| {
-        findings.push(Finding { id, problem, mend: mend.to_owned() });
-    };
-    let known = status.bootstrap.iter().any(|part| *part != BootstrapStatus::Any);
-    // The allowance is known only while the rules are in force.
-    if status.enforced() && !known && status.tunnels.is_empty() {
-        find(
-            "no-endpoint-known",
-            "no VPN server is known".to_owned(),
-            "save a VPN profile in the network menu, or add the server to bootstrap.servers",
-        );
-    }
-    let unread: Vec<String> = status.layers.iter().filter_map(LayerStatus::unread).collect();
-    if !unread.is_empty() {
-        find(
-            "layer-unknown",
-            format!("it is unknown which rules a layer holds: {}", some(&unread)),
-            "repair the tool named here, then: sudo tunwarden verify",
-        );
-    }
-    let lacks: Vec<String> = status.layers.iter().filter_map(LayerStatus::lack).collect();
-    if !lacks.is_empty() {
-        find(
-            "layer-incomplete",
-            format!("a layer does not hold all rules: {}", lacks.join("; ")),
-            "install or rename what is named here; the next change of the rules then uses it",
-        );
-    }
-    let faults = status.docker.faults();
-    if !faults.is_empty() {
-        find(
-            "docker-not-covered",
-            format!("Docker networks are not covered by the rules as configured: {}", some(&faults)),
-            "use bridge networks, or correct docker.networks in the configuration",
-        );
-    }
-    let unheard: Vec<String> = status.management.iter().filter_map(ManagementStatus::line).collect();
-    if !unheard.is_empty() {
-        find(
-            "management-not-heard",
-            format!(
-                "tunwarden sees the loss of these OpenVPN clients later than possible: {}",
-                some(&unheard)
-            ),
-            "end the other program that uses the management socket; or let only that program use it: add \
-             management-client-user and its user to that configuration; move files that are not trusted to a \
-             folder where only root can write",
-        );
-    }
-    findings
-}
-
-/// Findings from the rest of the machine.
-fn of_machine(seen: &Snapshot) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut find = |id, problem: String, mend: &str| {
-        findings.push(Finding { id, problem, mend: mend.to_owned() });
-    };
-    if seen.worlds.legacy && seen.worlds.nft {
-        find(
-            "legacy-and-nft",
-            "iptables-legacy and iptables-nft both hold rules, and each tool sees only its own".to_owned(),
-            "use only one: sudo update-alternatives --config iptables; then restart Docker and tunwarden",
-        );
-    }
-    for firewall in &seen.firewalls {
-        let (name, mend) = firewall.mend();
-        find("second-firewall", format!("{name} is active too, and deletes rules when it reloads"), mend);
-    }
-    if !seen.missing_owners.is_empty() {
-        find(
-            "owner-missing",
-            format!("bootstrap.owners names users that do not exist: {}", some(&seen.missing_owners)),
-            "install that VPN client, or remove the name from bootstrap.owners",
-        );
-    }
-    if !seen.unresolved.is_empty() {
-        find(
-            "name-unresolved",
-            format!("no address is known for: {}", some(&seen.unresolved)),
-            "write the server's address into bootstrap.servers, or connect once while the network is up",
-        );
-    }
-    if !seen.without_hooks.is_empty() {
-        find(
-            "hooks-missing",
-            format!("these OpenVPN clients do not report to tunwarden: {}", some(&seen.without_hooks)),
-            "add to each: script-security 2, up and down /usr/lib/tunwarden/openvpn-up and -down, up-restart",
-        );
-    }
-    for left_out in &seen.left_out {
-        let problem = format!("{}: {}", plain(&left_out.name), plain(&left_out.reason));
-        find("profile-left-out", problem, &plain(&left_out.remedy));
-    }
-    if !seen.openvpn_left_out.is_empty() {
-        find(
-            "openvpn-left-out",
-            format!("parts of OpenVPN's configurations are ignored: {}", some(&seen.openvpn_left_out)),
-            "fix what is named here; the agent reads a changed file automatically",
-        );
-    }
-    if !seen.disabled_units.is_empty() {
-        find(
-            "not-at-boot",
-            format!("the next boot does not start: {}", some(&seen.disabled_units)),
-            "sudo systemctl enable tunwarden-lock tunwarden",
-        );
-    }
-    if !seen.article.is_empty() {
-        find(
-            "article-scripts",
-            format!(
-                "older kill switch scripts delete tunwarden's rules when they run: {}",
-                some(&seen.article)
-            ),
-            "carry their ports over and disable them: sudo tunwarden init",
-        );
-    }
-    for other in &seen.others {
-        find("rules-changed-later", plain(&other.problem), &plain(&other.mend));
-    }
-    for name in &seen.gluetun {
-        find(
-            "rules-changed-later",
-            format!(
-                "the container {} is gluetun with the host's network: it puts its own firewall rules in the place of \
-                 this machine's when it starts",
-                plain(name)
-            ),
-            "give it a network of its own: take network_mode: host out of its compose file",
-        );
-    }
-    for notification in &seen.notifications {
-        let (problem, mend) = notification.mend();
-        find("notifications", problem.to_owned(), mend);
-    }
-    findings
-}
-
-impl Firewall {
+impl OtherFirewall {
     fn mend(self) -> (&'static str, &'static str) {
         match self {
             Self::Ufw => ("ufw", "sudo ufw disable; then add the ports that it allowed to input.allow"),
@@ -372,15 +183,6 @@ pub fn people(findings: &[Finding]) -> String {
     match findings {
         [] => "No problem was found.".to_owned(),
         findings => findings.iter().enumerate().map(line).collect::<Vec<_>>().join("\n"),
-    }
-}
-
-/// The first [`SHOWN`] entries of a list, safe to print, and the number of the others.
-fn some(list: &[String]) -> String {
-    let shown: Vec<String> = list.iter().take(SHOWN).map(|one| plain(one).to_string()).collect();
-    match list.len().saturating_sub(SHOWN) {
-        0 => shown.join("; "),
-        more => format!("{}; and {more} more", shown.join("; ")),
     }
 }
 

@@ -20,7 +20,7 @@ fn healthy() -> Snapshot {
         rules: Ok(Vec::new()),
         second_reader: SecondReading::Agrees,
         worlds: Worlds { legacy: false, nft: true },
-        firewalls: Vec::new(),
+        other_firewalls: Vec::new(),
         disabled_units: Vec::new(),
         without_hooks: Vec::new(),
         openvpn_left_out: Vec::new(),
@@ -76,8 +76,8 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.disabled_units = one("tunwarden.service")), ["not-at-boot"]);
     assert_eq!(ids(|seen| seen.article = one("/usr/local/bin/x.sh")), ["article-scripts"]);
     assert_eq!(ids(|seen| seen.gluetun = one("vpn")), ["rules-changed-later"]);
-    for firewall in [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables] {
-        assert_eq!(ids(|seen| seen.firewalls.push(firewall)), ["second-firewall"]);
+    for firewall in [OtherFirewall::Ufw, OtherFirewall::Firewalld, OtherFirewall::Nftables] {
+        assert_eq!(ids(|seen| seen.other_firewalls.push(firewall)), ["second-firewall"]);
     }
     for why in [Notification::NoAutostart, Notification::NotRunning, Notification::NoDaemon] {
         assert_eq!(ids(|seen| seen.notifications.push(why)), ["notifications"]);
@@ -157,7 +157,10 @@ fn files_tell_of_other_firewalls_clients_and_units() {
         ("etc/openvpn/d.conf", "remote 224.0.0.1\n"),
         ("etc/openvpn/server.conf", "server 10.8.0.0 255.255.255.0\n"),
     ]);
-    assert_eq!(seen.firewalls(), [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables]);
+    assert_eq!(
+        seen.other_firewalls(),
+        [OtherFirewall::Ufw, OtherFirewall::Firewalld, OtherFirewall::Nftables]
+    );
     let openvpn = seen.openvpn();
     assert_eq!(openvpn.without_hooks, ["/etc/openvpn/a.conf", "/etc/openvpn/client/c.ovpn"]);
     assert_eq!(openvpn.left_out.len(), 1, "{:?}", openvpn.left_out);
@@ -174,7 +177,9 @@ fn files_tell_of_other_firewalls_clients_and_units() {
 
     let (_root, quiet) =
         files(&[("etc/ufw/ufw.conf", "ENABLED=no\n"), ("etc/nftables.conf", "flush ruleset\n")]);
-    assert!(quiet.firewalls().is_empty() && quiet.article().is_empty() && quiet.disabled_units().is_empty());
+    assert!(
+        quiet.other_firewalls().is_empty() && quiet.article().is_empty() && quiet.disabled_units().is_empty()
+    );
 }
 
 #[test]

@@ -44,7 +44,7 @@ use outcome::Trust;
 /// The layers that the configuration names.
 #[derive(Debug)]
 pub struct Firewall {
-    config: config::Firewall,
+    config: config::FirewallSettings,
     iptables: Option<Iptables>,
     nftables: Option<Nftables>,
     /// Whether a layer that the configuration no longer names may still be in force.
@@ -119,7 +119,7 @@ impl LayerFound {
 }
 
 /// What this system cannot do of the configuration, as far as an ordinary user can see.
-pub fn missing(config: &config::Firewall) -> Option<&'static str> {
+pub fn missing(config: &config::FirewallSettings) -> Option<&'static str> {
     let wanted = config.layers.contains(&Layer::Nftables);
     (wanted && crate::system::program::path("nft").is_none())
         .then_some("firewall.layers: nft is not installed; install it with: sudo apt install nftables")
@@ -127,7 +127,7 @@ pub fn missing(config: &config::Firewall) -> Option<&'static str> {
 
 impl Firewall {
     /// The layers of a configuration. What the kernel holds is not known yet.
-    pub fn new(config: &config::Firewall) -> Self {
+    pub fn new(config: &config::FirewallSettings) -> Self {
         let named = |layer| config.layers.contains(&layer);
         Self {
             iptables: named(Layer::Iptables).then(|| Iptables::new(config.backend)),
@@ -141,7 +141,7 @@ impl Firewall {
     }
 
     /// The same for the agent, which keeps running: it owns its tables where the kernel allows it.
-    pub fn of_agent(config: &config::Firewall) -> Self {
+    pub fn of_agent(config: &config::FirewallSettings) -> Self {
         let firewall = Self::new(config);
         Self { nftables: firewall.nftables.map(|_| Nftables::of_agent()), ..firewall }
     }

@@ -146,11 +146,10 @@ fn is_running(file: &Path) -> bool {
 async fn follow(socket: &Path, events: &Events, told: &mut bool) -> Result<Infallible, DockerError> {
     // Without a timeout: a Docker that starts takes the request at once and answers when it is ready.
     let mut changes = http::Changes::open(socket, EVENTS).await?;
-    let version = read::version(&http::get(socket, "/version").await?)?;
-    let backend = read::backend(&http::get(socket, "/info").await?, &version)?;
-    tracing::info!(version, backend = backend.as_str(), "Docker answers");
+    let engine = Engine::ask(socket).await?;
+    tracing::info!(version = engine.version, backend = engine.backend.as_str(), "Docker answers");
     tokio::select! {
-        ended = follow_networks(socket, events, told, &mut changes, &version, backend) => ended,
+        ended = follow_networks(socket, &engine, &mut changes, events, told) => ended,
         ended = follow_ports(socket, events) => ended,
     }
 }
@@ -181,17 +180,32 @@ async fn follow_ports(socket: &Path, events: &Events) -> Result<Infallible, Dock
     }
 }
 
+/// What does not change while one Docker runs.
+struct Engine {
+    version: String,
+    backend: DockerBackend,
+}
+
+impl Engine {
+    async fn ask(socket: &Path) -> Result<Self, DockerError> {
+        let version = read::version(&http::get(socket, "/version").await?)?;
+        let backend = read::backend(&http::get(socket, "/info").await?, &version)?;
+        Ok(Self { version, backend })
+    }
+}
+
 async fn follow_networks(
     socket: &Path,
+    engine: &Engine,
+    changes: &mut http::Changes,
     events: &Events,
     told: &mut bool,
-    changes: &mut http::Changes,
-    version: &str,
-    backend: DockerBackend,
 ) -> Result<Infallible, DockerError> {
+    let Engine { version, backend } = engine;
     loop {
         let networks = read::networks(&http::get(socket, "/networks").await?)?;
-        events.tell(Some(DockerView { version: version.to_owned(), backend, networks })).await;
+        let view = DockerView { version: version.clone(), backend: *backend, networks };
+        events.tell(Some(view)).await;
         *told = true;
         sleep(PAUSE).await;
         changes.next().await?;

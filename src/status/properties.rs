@@ -173,15 +173,6 @@ mod tests {
             since: 7,
             carrying: true,
         };
-        let network = NetworkStatus {
-            name: text("web"),
-            driver: text("bridge"),
-            bridge: Some(text("br-1")),
-            internal: true,
-            access: text("lan"),
-            covered: true,
-            fault: Some(text("a fault")),
-        };
         let mut status = Status::new(&Situation::default(), 9, Enforcement::Enforced, true);
         status.version = text("9.9");
         status.state = State::Paused;
@@ -198,15 +189,7 @@ mod tests {
         status.watch = Some(Watch::Slow);
         status.fights = vec![FightStatus { program: text("ufw"), count: 20 }];
         status.reconnect = Some(Reconnect::Never);
-        status.loss = Some(LossStatus {
-            name: text("home"),
-            interface: text("tun0"),
-            reason: text("its interface is gone"),
-            code: Some(Reason::LinkGone),
-            seen_by: text("links"),
-            at: 5,
-            held: true,
-        });
+        status.loss = Some(loss());
         status.management = vec![ManagementStatus {
             file: text("a.conf"),
             socket: text("/run/a"),
@@ -228,9 +211,33 @@ mod tests {
         });
         status.docker.version = Some(text("27"));
         status.docker.backend = Some(text("iptables"));
-        status.docker.networks = vec![network];
+        status.docker.networks = vec![network()];
         status.docker.missing = vec![text("db")];
         status
+    }
+
+    fn network() -> NetworkStatus {
+        NetworkStatus {
+            name: text("web"),
+            driver: text("bridge"),
+            bridge: Some(text("br-1")),
+            internal: true,
+            access: text("lan"),
+            covered: true,
+            fault: Some(text("a fault")),
+        }
+    }
+
+    fn loss() -> LossStatus {
+        LossStatus {
+            name: text("home"),
+            interface: text("tun0"),
+            reason: text("its interface is gone"),
+            code: Some(Reason::LinkGone),
+            seen_by: text("links"),
+            at: 5,
+            held: true,
+        }
     }
 
     fn empty() -> Status {

@@ -99,85 +99,96 @@ fn signals_that_only_look_like_networkmanagers_change_nothing() -> Result<()> {
     })
 }
 
+/// The start of a call of `ReportTunnel`.
+const REPORT: [&str; 2] = ["ReportTunnel", "a{ss}"];
+
+/// A report of a tunnel and a server that do not exist.
+const UP: [&str; 9] =
+    ["4", "script_type", "up", "dev", "tun7", "trusted_ip", "203.0.113.9", "trusted_port", "4000"];
+
+/// Values of a report that are not names, addresses, ports or process ids.
+const HOSTILE_VALUES: [(&str, &str); 10] = [
+    ("dev", "tun0; reboot"),
+    ("dev", "tun0 -j ACCEPT"),
+    ("dev", "../tun0"),
+    ("dev", "a-name-that-is-too-long"),
+    ("trusted_ip", "203.0.113.9/0"),
+    ("trusted_ip", "0.0.0.0"),
+    ("trusted_ip", "224.0.0.1"),
+    ("trusted_port", "0"),
+    ("trusted_port", "1194:65535"),
+    ("daemon_pid", "-1"),
+];
+
 #[test]
 fn methods_that_move_anything_are_refused_to_ordinary_users_and_nonsense_to_root() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
-        let report = ["ReportTunnel", "a{ss}"];
-        let up =
-            ["4", "script_type", "up", "dev", "tun7", "trusted_ip", "203.0.113.9", "trusted_port", "4000"];
-        for user in ["nobody", "daemon"] {
-            refused(lab, user, &[&report[..], &up].concat(), DENIED)?;
-            refused(
-                lab,
-                user,
-                &[&report[..], &["2", "script_type", "down", "dev", "tun0"]].concat(),
-                DENIED,
-            )?;
-            // The agent checks the sender before it reads the message.
-            refused(lab, user, &["ReportTunnel", "as", "1", "up"], DENIED)?;
-            refused(lab, user, &["Pause", "t", "60"], DENIED)?;
-            refused(lab, user, &["Reload"], DENIED)?;
-            let read = "busctl --system call org.tunwarden.Agent1 /org/tunwarden/Agent1 \
-                        org.freedesktop.DBus.Properties GetAll s org.tunwarden.Agent1";
-            let read = lab.host().command(read.split_whitespace()).user(user).succeed()?;
-            ensure!(read.contains("protected"), "everybody may read: {read}");
-        }
+        ordinary_users_only_read(lab)?;
         // The client's user may report its tunnel as lost, and nothing else.
-        refused(lab, "nm-openvpn", &[&report[..], &up].concat(), DENIED)?;
-
-        for seconds in ["0", "86401", "18446744073709551615"] {
-            refused(lab, "root", &["Pause", "t", seconds], "Call failed: ")?;
-        }
-        refused(lab, "root", &["Pause", "s", "60"], "Call failed: ")?;
-        refused(lab, "root", &["ReportTunnel", "as", "1", "up"], "Call failed: ")?;
-        refused(lab, "root", &["ReportTunnel", "a{sv}", "1", "dev", "s", "tun0"], "Call failed: ")?;
-        refused(lab, "root", &["ReportTunnel", "a{ss}", "0"], "Call failed: ")?;
-        let hostile: [(&str, &str); 10] = [
-            ("dev", "tun0; reboot"),
-            ("dev", "tun0 -j ACCEPT"),
-            ("dev", "../tun0"),
-            ("dev", "a-name-that-is-too-long"),
-            ("trusted_ip", "203.0.113.9/0"),
-            ("trusted_ip", "0.0.0.0"),
-            ("trusted_ip", "224.0.0.1"),
-            ("trusted_port", "0"),
-            ("trusted_port", "1194:65535"),
-            ("daemon_pid", "-1"),
-        ];
-        let sound =
-            [("dev", "tun0"), ("trusted_ip", "203.0.113.9"), ("trusted_port", "1194"), ("daemon_pid", "99")];
-        for (key, value) in hostile {
-            let mut words =
-                vec!["ReportTunnel", "a{ss}", "6", "script_type", "up", "proto_1", "udp", key, value];
-            words.extend(
-                sound.iter().filter(|(other, _)| *other != key).flat_map(|&(key, value)| [key, value]),
-            );
-            refused(lab, "root", &words, "Call failed: ")?;
-        }
-        // Valid link names with characters that are special in a shell. No such link exists.
-        for name in ["$(reboot)", "`reboot`", "-j", "--help"] {
-            let before = everything(lab)?;
-            let output =
-                call(lab, "root", &[&report[..], &["2", "script_type", "up", "dev", name]].concat())?;
-            ensure!(output.status.success(), "{name}: {}", output.stderr);
-            ensure!(everything(lab)? == before, "{name} changed {before:?}");
-        }
-        let long = "x".repeat(60_000);
-        refused(
-            lab,
-            "root",
-            &[&report[..], &["2", "script_type", "up", "dev", &long]].concat(),
-            "Call failed: ",
-        )?;
-        let many: Vec<String> = (0..20_000).flat_map(|n| [format!("k{n}"), "v".to_owned()]).collect();
-        let mut words = vec!["ReportTunnel", "a{ss}", "20000"];
-        words.extend(many.iter().map(String::as_str));
-        refused(lab, "root", &words, "Call failed: ")?;
+        refused(lab, "nm-openvpn", &[&REPORT[..], &UP].concat(), DENIED)?;
+        wrong_arguments_are_refused_to_root(lab)?;
+        hostile_reports_change_nothing(lab)?;
+        huge_reports_are_refused(lab)?;
         desktop.check("hostile calls")?;
         desktop.check_state("protected", "hostile calls").map(drop)
     })
+}
+
+fn ordinary_users_only_read(lab: &Lab) -> Result<()> {
+    let down = ["2", "script_type", "down", "dev", "tun0"];
+    for user in ["nobody", "daemon"] {
+        refused(lab, user, &[&REPORT[..], &UP].concat(), DENIED)?;
+        refused(lab, user, &[&REPORT[..], &down].concat(), DENIED)?;
+        // The agent checks the sender before it reads the message.
+        refused(lab, user, &["ReportTunnel", "as", "1", "up"], DENIED)?;
+        refused(lab, user, &["Pause", "t", "60"], DENIED)?;
+        refused(lab, user, &["Reload"], DENIED)?;
+        let read = "busctl --system call org.tunwarden.Agent1 /org/tunwarden/Agent1 \
+                    org.freedesktop.DBus.Properties GetAll s org.tunwarden.Agent1";
+        let read = lab.host().command(read.split_whitespace()).user(user).succeed()?;
+        ensure!(read.contains("protected"), "everybody may read: {read}");
+    }
+    Ok(())
+}
+
+fn wrong_arguments_are_refused_to_root(lab: &Lab) -> Result<()> {
+    for seconds in ["0", "86401", "18446744073709551615"] {
+        refused(lab, "root", &["Pause", "t", seconds], "Call failed: ")?;
+    }
+    refused(lab, "root", &["Pause", "s", "60"], "Call failed: ")?;
+    refused(lab, "root", &["ReportTunnel", "as", "1", "up"], "Call failed: ")?;
+    refused(lab, "root", &["ReportTunnel", "a{sv}", "1", "dev", "s", "tun0"], "Call failed: ")?;
+    refused(lab, "root", &["ReportTunnel", "a{ss}", "0"], "Call failed: ")
+}
+
+fn hostile_reports_change_nothing(lab: &Lab) -> Result<()> {
+    let sound =
+        [("dev", "tun0"), ("trusted_ip", "203.0.113.9"), ("trusted_port", "1194"), ("daemon_pid", "99")];
+    for (key, value) in HOSTILE_VALUES {
+        let mut words = vec!["ReportTunnel", "a{ss}", "6", "script_type", "up", "proto_1", "udp", key, value];
+        words.extend(sound.iter().filter(|(other, _)| *other != key).flat_map(|&(key, value)| [key, value]));
+        refused(lab, "root", &words, "Call failed: ")?;
+    }
+    // Valid link names with characters that are special in a shell. No such link exists.
+    for name in ["$(reboot)", "`reboot`", "-j", "--help"] {
+        let before = everything(lab)?;
+        let output = call(lab, "root", &[&REPORT[..], &["2", "script_type", "up", "dev", name]].concat())?;
+        ensure!(output.status.success(), "{name}: {}", output.stderr);
+        ensure!(everything(lab)? == before, "{name} changed {before:?}");
+    }
+    Ok(())
+}
+
+fn huge_reports_are_refused(lab: &Lab) -> Result<()> {
+    let long = "x".repeat(60_000);
+    let words = [&REPORT[..], &["2", "script_type", "up", "dev", &long]].concat();
+    refused(lab, "root", &words, "Call failed: ")?;
+    let many: Vec<String> = (0..20_000).flat_map(|n| [format!("k{n}"), "v".to_owned()]).collect();
+    let mut words = vec!["ReportTunnel", "a{ss}", "20000"];
+    words.extend(many.iter().map(String::as_str));
+    refused(lab, "root", &words, "Call failed: ")
 }
 
 #[test]

@@ -81,19 +81,7 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
         ensure!(said.contains("names.json is damaged") && !said.contains("endpoints.json"), "{said}");
         to_anybody(lab, "damaged")?;
 
-        host.file(STORE, "{")?;
-        let _bus = bus(lab)?;
-        let first = agent(lab, "")?;
-        to_anybody(lab, "damaged")?;
-        ensure!(first.log().contains("endpoints.json is damaged"), "{}", first.log());
-        drop(first);
-        let second = agent(lab, "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
-        wait_for_allowance(lab, &set(&["198.51.100.8:1194/udp"])).context("what the configuration names")?;
-        to_anybody(lab, "damaged")?;
-        // The agent writes the store again as soon as it learns a server.
-        host.file("/etc/openvpn/work.conf", "remote 198.51.100.7\n")?;
-        wait_for_allowance(lab, &set(&["198.51.100.7:1194/udp", "198.51.100.8:1194/udp"]))?;
-        drop(second);
+        the_agent_replaces_a_damaged_store(lab)?;
         let said = lock()?;
         ensure!(!said.contains("endpoints.json"), "{said}");
         let rules = chain(lab, "iptables", "VPN_BOOTSTRAP")?.join("\n");
@@ -101,6 +89,21 @@ fn a_damaged_store_is_not_an_empty_one() -> Result<()> {
         assert_eq!(seen(&capture.stop()?, "damaged"), 0);
         Ok(())
     })
+}
+
+fn the_agent_replaces_a_damaged_store(lab: &Lab) -> Result<()> {
+    lab.host().file(STORE, "{")?;
+    let _bus = bus(lab)?;
+    let first = agent(lab, "")?;
+    to_anybody(lab, "damaged")?;
+    ensure!(first.log().contains("endpoints.json is damaged"), "{}", first.log());
+    drop(first);
+    let _second = agent(lab, "[bootstrap]\nservers = [\"198.51.100.8\"]\n")?;
+    wait_for_allowance(lab, &set(&["198.51.100.8:1194/udp"])).context("what the configuration names")?;
+    to_anybody(lab, "damaged")?;
+    // The agent writes the store again as soon as it learns a server.
+    lab.host().file("/etc/openvpn/work.conf", "remote 198.51.100.7\n")?;
+    wait_for_allowance(lab, &set(&["198.51.100.7:1194/udp", "198.51.100.8:1194/udp"]))
 }
 
 /// A profile of the OpenVPN plugin in NetworkManager's format, with these remotes.

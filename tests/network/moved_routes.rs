@@ -18,7 +18,7 @@ use support::openvpn::{
 };
 use support::{SOON, agent, bus};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
-use tunwarden_lab::{Frame, Lab, Transport, wait_until, with_lab};
+use tunwarden_lab::{Frame, Lab, Process, Transport, wait_until, with_lab};
 
 /// A TCP connection that sends a line every few milliseconds and ignores all errors.
 struct Talk {
@@ -125,6 +125,30 @@ const PAST: [(&[&str], &[&str], &str); 4] = [
     ),
 ];
 
+/// A command that takes a part of the tunnel away, commands that undo this, and the reason that the agent
+/// reports.
+const BREAKS: [(&str, &[&str], &str); 3] = [
+    (
+        "route del 0.0.0.0/1 dev tun0",
+        &["route add 0.0.0.0/1 dev tun0"],
+        "traffic is no longer routed into it",
+    ),
+    (
+        "addr del 10.8.0.2/24 dev tun0",
+        &[
+            "addr add 10.8.0.2/24 dev tun0",
+            "route replace 0.0.0.0/1 dev tun0",
+            "route replace 128.0.0.0/1 dev tun0",
+        ],
+        "its interface has lost its address",
+    ),
+    (
+        "link set tun0 down",
+        &["link set tun0 up", "route replace 0.0.0.0/1 dev tun0", "route replace 128.0.0.0/1 dev tun0"],
+        "its interface is down",
+    ),
+];
+
 fn move_routes(lab: &Lab, verb: &str, networks: &[&str]) -> Result<()> {
     networks.iter().try_for_each(|net| ip(lab, &format!("route {verb} {net} via 10.0.0.1 dev eth0")))
 }
@@ -197,6 +221,18 @@ fn a_lease_inside_the_company_s_network_is_no_protection_and_a_tunnel_by_wiregua
     .unwrap();
 }
 
+/// Waits for the loss after these commands, and checks what the agent says about it.
+fn is_lost_by(lab: &Lab, agent: &Process, past: &[&str], reason: &str) -> Result<()> {
+    becomes(lab, "lost").with_context(|| format!("{past:?}"))?;
+    // Between two of several commands only a part of the traffic is routed past it.
+    let because = lost_because(agent)?;
+    let is_between = past.len() > 2 && because == "some traffic is routed past it";
+    ensure!(because == reason || is_between, "{past:?}: {because}");
+    let text = support::tunwarden(lab, ["status"])?.stdout;
+    ensure!(!text.contains("through the VPN"), "{past:?}: {text}");
+    Ok(())
+}
+
 #[test]
 fn flows_through_the_tunnel_never_go_on_in_clear_when_their_route_moves() {
     with_lab(|lab| {
@@ -231,45 +267,13 @@ fn flows_through_the_tunnel_never_go_on_in_clear_when_their_route_moves() {
         }
         for (past, back, reason) in PAST {
             past.iter().try_for_each(|command| ip(lab, command))?;
-            becomes(lab, "lost").with_context(|| format!("{past:?}"))?;
-            // Between two of several commands only a part of the traffic is routed past it.
-            let because = lost_because(&agent)?;
-            let is_between = past.len() > 2 && because == "some traffic is routed past it";
-            ensure!(because == reason || is_between, "{past:?}: {because}");
-            let text = support::tunwarden(lab, ["status"])?.stdout;
-            ensure!(!text.contains("through the VPN"), "{past:?}: {text}");
+            is_lost_by(lab, &agent, past, reason)?;
             flood.await_more(50)?;
             talk.tries(50)?;
             back.iter().try_for_each(|command| ip(lab, command))?;
             protected_by(lab, &server)?;
         }
-
-        let breaks: [(&str, &[&str], &str); 3] = [
-            (
-                "route del 0.0.0.0/1 dev tun0",
-                &["route add 0.0.0.0/1 dev tun0"],
-                "traffic is no longer routed into it",
-            ),
-            (
-                "addr del 10.8.0.2/24 dev tun0",
-                &[
-                    "addr add 10.8.0.2/24 dev tun0",
-                    "route replace 0.0.0.0/1 dev tun0",
-                    "route replace 128.0.0.0/1 dev tun0",
-                ],
-                "its interface has lost its address",
-            ),
-            (
-                "link set tun0 down",
-                &[
-                    "link set tun0 up",
-                    "route replace 0.0.0.0/1 dev tun0",
-                    "route replace 128.0.0.0/1 dev tun0",
-                ],
-                "its interface is down",
-            ),
-        ];
-        for (break_it, mend_it, reason) in breaks {
+        for (break_it, mend_it, reason) in BREAKS {
             ip(lab, break_it)?;
             becomes(lab, "lost")?;
             ensure!(lost_because(&agent)? == reason, "{break_it}: {}", lost_because(&agent)?);

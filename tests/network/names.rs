@@ -186,9 +186,19 @@ fn a_pin_whose_address_is_no_longer_served_expires_and_the_vpn_comes_back_by_its
     })
 }
 
-/// Sends twenty datagrams with a mark as a user with these additional capabilities. Returns whether the
-/// process could set the mark.
-fn marked(lab: &Lab, user: &str, capabilities: &str, mark: u32, to: &str, tag: &str) -> Result<bool> {
+/// Datagrams to a resolver with a mark, from a process of a user with additional capabilities.
+#[derive(Clone, Copy)]
+struct Marked<'a> {
+    user: &'a str,
+    capabilities: &'a str,
+    mark: u32,
+    to: &'a str,
+    tag: &'a str,
+}
+
+/// Sends twenty of these datagrams. Returns whether the process could set the mark.
+fn send_marked(lab: &Lab, datagram: Marked<'_>) -> Result<bool> {
+    let Marked { user, capabilities, mark, to, tag } = datagram;
     let send = format!(
         "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
          s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, {mark})\n\
@@ -207,9 +217,15 @@ fn queries_need_both_root_and_the_mark() -> Result<()> {
     with_lab(|lab| {
         let named = Named::new(lab, ROOTS, &["198.51.100.7"])?;
         named.await_allowance(&["198.51.100.7"])?;
-        let (with, without) = ("+net_admin", "-all");
         let router = ROUTER.to_string();
-        ensure!(marked(lab, "root", with, QUESTION_MARK, &router, "control")?, "root sets a mark");
+        let control = Marked {
+            user: "root",
+            capabilities: "+net_admin",
+            mark: QUESTION_MARK,
+            to: &router,
+            tag: "control",
+        };
+        ensure!(send_marked(lab, control)?, "root sets a mark");
         wait_for("the control: root with the mark is let out", SOON, || {
             let seen = named.desktop.story.since_closed()?;
             Ok((seen.iter().filter(|frame| frame.is_tagged("control")).count() == 20).then_some(()))
@@ -218,14 +234,14 @@ fn queries_need_both_root_and_the_mark() -> Result<()> {
             let probe = lab.host().udp(&format!("{ROUTER}:53"))?.from_user(user).tag("question").count(20);
             probe.send()?;
         }
-        ensure!(marked(lab, "root", with, QUESTION_MARK + 1, &router, "question")?, "another mark");
-        ensure!(marked(lab, "root", with, QUESTION_MARK, "203.0.113.9", "question")?, "another resolver");
+        let question = Marked { tag: "question", ..control };
+        ensure!(send_marked(lab, Marked { mark: QUESTION_MARK + 1, ..question })?, "another mark");
+        ensure!(send_marked(lab, Marked { to: "203.0.113.9", ..question })?, "another resolver");
         for user in ["nobody", "nm-openvpn"] {
-            ensure!(
-                marked(lab, user, with, QUESTION_MARK, &router, "question")?,
-                "{user}, given CAP_NET_ADMIN"
-            );
-            ensure!(!marked(lab, user, without, QUESTION_MARK, &router, "question")?, "{user} sets a mark");
+            let question = Marked { user, ..question };
+            ensure!(send_marked(lab, question)?, "{user}, given CAP_NET_ADMIN");
+            let without = Marked { capabilities: "-all", ..question };
+            ensure!(!send_marked(lab, without)?, "{user} sets a mark");
         }
         let seen = named.desktop.story.since_closed()?;
         let leaked = seen.iter().filter(|frame| frame.is_tagged("question")).count();

@@ -6,3 +6,4 @@ mod hooks;
 mod manual;
 mod pure;
 mod rules;
+mod sizes;

@@ -29,10 +29,15 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// Every Rust file under a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let found = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
     found.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+/// The text of a file.
+pub(crate) fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap()
 }
 
 /// Lines of code in these folders of `src` in which `is_wrong` finds something.
@@ -45,7 +50,7 @@ fn lines(folders: &[&str], is_wrong: impl Fn(&str) -> bool) -> Vec<String> {
         if READERS.contains(&name.as_str()) {
             continue;
         }
-        let text = fs::read_to_string(&file).unwrap();
+        let text = read(&file);
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         wrong.extend(code.filter(|line| is_wrong(line)).map(|line| format!("{name}: {}", line.trim())));
     }

@@ -90,7 +90,7 @@ pub(super) async fn look(dump: &Dump) -> Seen {
     if system::has_docker() {
         found.push("Docker: its containers can send only through the VPN".to_owned());
     }
-    for firewall in files.firewalls() {
+    for firewall in files.other_firewalls() {
         found.push(format!("another firewall, {firewall:?}: its rules stay in force; see: tunwarden doctor"));
     }
     let plan = with_restored(&files, sources, dump, &machine);

@@ -114,7 +114,8 @@ impl Bus {
         B: serde::Serialize + DynamicType,
         T: DeserializeOwned + Type,
     {
-        call(&self.0, &BusName::try_from(BUS)?, "/org/freedesktop/DBus", BUS, method, body).await
+        let peer = Peer { connection: &self.0, name: BusName::try_from(BUS)? };
+        peer.ask("/org/freedesktop/DBus", BUS, method, body).await
     }
 }
 
@@ -180,8 +181,8 @@ impl Manager {
         B: serde::Serialize + DynamicType,
         T: DeserializeOwned + Type,
     {
-        let owner = BusName::from(self.owner.as_ref());
-        call(&self.connection, &owner, path, interface, method, body).await
+        let peer = Peer { connection: &self.connection, name: BusName::from(self.owner.as_ref()) };
+        peer.ask(path, interface, method, body).await
     }
 }
 
@@ -195,19 +196,20 @@ struct Number(#[serde(with = "as_variant")] u32);
 #[zbus(signature = "v")]
 struct Paths(#[serde(with = "as_variant")] Vec<OwnedObjectPath>);
 
-async fn call<B, T>(
-    connection: &Connection,
-    destination: &BusName<'_>,
-    path: &str,
-    interface: &str,
-    method: &str,
-    body: &B,
-) -> Result<T, ReadError>
-where
-    B: serde::Serialize + DynamicType,
-    T: DeserializeOwned + Type,
-{
-    let path = ObjectPath::try_from(path)?;
-    let reply = connection.call_method(Some(destination), path, Some(interface), method, body).await?;
-    Ok(reply.body().deserialize()?)
+/// The process that calls go to.
+struct Peer<'a> {
+    connection: &'a Connection,
+    name: BusName<'a>,
+}
+
+impl Peer<'_> {
+    async fn ask<B, T>(&self, path: &str, interface: &str, method: &str, body: &B) -> Result<T, ReadError>
+    where
+        B: serde::Serialize + DynamicType,
+        T: DeserializeOwned + Type,
+    {
+        let (path, name) = (ObjectPath::try_from(path)?, Some(&self.name));
+        let reply = self.connection.call_method(name, path, Some(interface), method, body).await?;
+        Ok(reply.body().deserialize()?)
+    }
 }

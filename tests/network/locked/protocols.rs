@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Result, ensure};
-use tunwarden_lab::forged::{neighbour_message, ports};
+use tunwarden_lab::forged::{RawIp, neighbour_message, ports};
 use tunwarden_lab::{Lab, TAG_MARK, with_lab};
 
 use super::KNOWN;
@@ -79,13 +79,13 @@ const ALLOWED: [Packet; 20] = [
 
 fn leave(lab: &Lab, packets: &[Packet]) -> Result<Vec<bool>> {
     let capture = lab.capture()?;
-    for (n, (to, protocol, hop_limit, number)) in packets.iter().enumerate() {
+    for (n, &(to, protocol, hop_limit, number)) in packets.iter().enumerate() {
         let (to, text) = (to.parse::<IpAddr>()?, format!("{TAG_MARK}{n}"));
-        let payload = match (to, *protocol) {
-            (IpAddr::V6(to), ICMPV6) => neighbour_message(to, u8::try_from(*number)?, text.as_bytes()),
-            _ => ports(*number, text.as_bytes()),
+        let payload = match (to, protocol) {
+            (IpAddr::V6(to), ICMPV6) => neighbour_message(to, u8::try_from(number)?, text.as_bytes()),
+            _ => ports(number, text.as_bytes()),
         };
-        lab.host().raw_ip("eth0", to, *protocol, *hop_limit, &payload)?;
+        lab.host().raw_ip("eth0", RawIp { to, protocol, hop_limit }, &payload)?;
     }
     let seen = capture.stop()?;
     Ok((0..packets.len()).map(|n| seen.iter().any(|frame| frame.is_tagged(&n.to_string()))).collect())

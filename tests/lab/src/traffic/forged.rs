@@ -44,16 +44,28 @@ impl Machine {
     }
 }
 
+/// An IP packet whose header the kernel writes.
+#[derive(Debug, Clone, Copy)]
+pub struct RawIp {
+    /// The destination.
+    pub to: IpAddr,
+    /// The number of the protocol of the payload.
+    pub protocol: u8,
+    /// The TTL or hop limit.
+    pub hop_limit: u8,
+}
+
 impl Machine {
-    /// Sends one IP packet of a protocol's number by a raw socket of IP, on a link and with this TTL or hop
-    /// limit: it meets every table. The payload begins behind the IP header.
+    /// Sends one IP packet through a raw IP socket on a link. It passes every table of the kernel. The payload
+    /// begins behind the IP header.
     ///
     /// # Errors
     /// When no socket can be had; a refusal is in [`Sent`].
-    pub fn raw_ip(&self, device: &str, to: IpAddr, next: u8, hop_limit: u8, payload: &[u8]) -> Result<Sent> {
+    pub fn raw_ip(&self, device: &str, header: RawIp, payload: &[u8]) -> Result<Sent> {
+        let RawIp { to, protocol, hop_limit } = header;
         self.enter(|| {
             let (domain, hops) = (Domain::for_address((to, 0).into()), u32::from(hop_limit));
-            let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(next))))?;
+            let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(protocol))))?;
             socket.bind_device(Some(device.as_bytes()))?;
             match to {
                 IpAddr::V4(_) => {
