@@ -31,6 +31,10 @@ const BUFFER: usize = 64 << 20;
 /// Maximum size of a frame. veth delivers large frames that segmentation offload would split later.
 const LARGEST: usize = 1 << 17;
 
+/// Number of markers, one after the other. A frame behind a marker can wait in a queue, and so can its answer:
+/// a request for the neighbour, its answer, the packet, and the answer to the packet.
+const HOPS: usize = 4;
+
 /// A running capture. Dropping it ends it.
 #[derive(Debug)]
 pub struct Capture {
@@ -58,18 +62,19 @@ impl Capture {
         Ok(Self { isp: isp.clone(), socket, heard, reader: Some(reader) })
     }
 
-    /// Every frame that left the host before this call, in order.
+    /// Every frame that left the host before this call, and every answer of the kernels to a frame before it,
+    /// in order.
     ///
     /// # Errors
     /// When the capture lost frames or has ended by itself.
     pub fn so_far(&self) -> Result<Vec<Frame>> {
-        let marker = Marker::new();
-        let expected = self.isp.enter(|| marker.send())?;
-        wait_until("the capture's own marker", TIMEOUT, || {
-            let mut seen = self.heard().markers.clone();
-            seen.retain(|tag| marker.is(tag));
-            seen.len() >= expected
-        })?;
+        for _ in 0..HOPS {
+            let marker = Marker::new();
+            let expected = self.isp.enter(|| marker.send())?;
+            wait_until("the capture's own marker", TIMEOUT, || {
+                self.heard().markers.iter().filter(|tag| marker.is(tag)).count() >= expected
+            })?;
+        }
         let lost = dropped(&self.socket)?;
         ensure!(lost == 0, "the capture lost {lost} frames: it proves nothing");
         Ok(self.heard().frames.clone())

@@ -161,10 +161,10 @@ fn let_in(lab: &Lab, address: IpAddr) -> Result<[bool; 3]> {
     let capture = lab.capture()?;
     lab.isp().tcp(&target(5001))?.send()?;
     lab.isp().ping(address).send()?;
+    let seen = capture.stop()?;
     // This packet over the loopback is behind the earlier ones in the queue of the same socket.
     let fence = lab.host().udp("127.0.0.1:5000")?.await_answers(TIMEOUT).send()?;
     ensure!(fence.answered == 1, "the host does not receive its own packet");
-    let seen = capture.stop()?;
     let accepted = |frame: &Frame| matches!(frame.transport(), Some(Transport::Tcp { from: 5001, .. }));
     let replied =
         |frame: &Frame| matches!(frame.transport(), Some(Transport::Icmp(0) | Transport::Icmpv6(129)));
