@@ -18,7 +18,7 @@ use support::openvpn::{
 };
 use support::{SOON, agent, bus};
 use tunwarden_lab::openvpn::{ClientOptions, ServerOptions};
-use tunwarden_lab::{Frame, Lab, Process, Transport, wait_until, with_lab};
+use tunwarden_lab::{Frame, Lab, Process, Transport, bound, wait_until, with_lab};
 
 /// A TCP connection that sends a line every few milliseconds and ignores all errors.
 struct Talk {
@@ -31,7 +31,7 @@ struct Talk {
 impl Talk {
     /// Connects to a host of the internet over the current routes.
     fn begin(lab: &Lab) -> Result<Self> {
-        let listener = lab.isp().enter(|| Ok(TcpListener::bind("203.0.113.9:5000")?))?;
+        let listener = lab.isp().enter(|| bound(|| TcpListener::bind("203.0.113.9:5000")))?;
         let mut near = lab.host().enter(|| Ok(TcpStream::connect("203.0.113.9:5000")?))?;
         let (mut far, _) = listener.accept()?;
         near.set_nonblocking(true)?;

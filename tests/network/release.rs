@@ -4,7 +4,7 @@
 use std::net::UdpSocket;
 
 use anyhow::{Result, ensure};
-use tunwarden_lab::{Lab, Machine, with_lab};
+use tunwarden_lab::{Lab, Machine, bound, with_lab};
 
 use crate::support::kernel::{Backend, FAMILIES};
 use crate::support::tunwarden;
@@ -37,8 +37,8 @@ struct Ports {
 impl Ports {
     fn open(host: &Machine) -> Result<Self> {
         host.enter(|| {
-            let listen = |port| std::net::TcpListener::bind(("::", port));
-            let udp = UdpSocket::bind(("::", SHUT))?;
+            let listen = |port| bound(|| std::net::TcpListener::bind(("::", port)));
+            let udp = bound(|| UdpSocket::bind(("::", SHUT)))?;
             udp.set_nonblocking(true)?;
             Ok(Self { _tcp: vec![listen(SHUT)?, listen(LET_IN)?], udp })
         })

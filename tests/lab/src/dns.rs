@@ -13,6 +13,7 @@ use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::machine::Machine;
+use crate::wait::bound;
 
 /// Maximum size of a plain answer over UDP in bytes (RFC 1035, 4.2.1).
 const PLAIN: usize = 512;
@@ -65,7 +66,8 @@ impl Machine {
         let (udp, other, tcp) = self
             .enter(|| {
                 let other = UdpSocket::bind((address, 0))?;
-                Ok((UdpSocket::bind((address, 53))?, other, TcpListener::bind((address, 53))?))
+                let udp = bound(|| UdpSocket::bind((address, 53)))?;
+                Ok((udp, other, bound(|| TcpListener::bind((address, 53)))?))
             })
             .with_context(|| format!("{} on {address}", self.name()))?;
         udp.set_read_timeout(Some(TURN))?;

@@ -56,5 +56,5 @@ pub use network_manager::NetworkManager;
 pub use session::Session;
 pub use traffic::{Container, ContainerFlood, Echo, Flood, Probe, Sent, forged};
 pub use uplink::Uplink;
-pub use wait::{wait_for, wait_until};
+pub use wait::{bound, wait_for, wait_until};
 pub use whole_machine::{Release, WholeMachine};

@@ -31,8 +31,7 @@ impl Machine {
     /// # Errors
     /// When Xvfb or dbus-daemon is missing or does not start; with its log.
     pub fn session(&self, user: &str, language: &str) -> Result<Session> {
-        // The X server's socket is not the real machine's.
-        self.succeed(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"])?;
+        self.empty_tmp()?;
         self.succeed(["install", "-d", "-m", "700", "-o", user, HOME])?;
         let screen = self.spawn(["Xvfb", SCREEN, "-screen", "0", "800x600x24", "-nolisten", "tcp"])?;
         let socket = self.outside(format!("/tmp/.X11-unix/X{}", &SCREEN[1..]));
@@ -46,6 +45,25 @@ impl Machine {
             bus,
             _screen: screen,
         })
+    }
+}
+
+impl Machine {
+    /// Gives the machine an empty `/tmp`: the socket of its X server is not the real machine's. The programs
+    /// under test stay where they are, also if the repository is below `/tmp`.
+    fn empty_tmp(&self) -> Result<()> {
+        let mount = ["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"];
+        let test = std::env::current_exe()?;
+        let below = test.strip_prefix("/tmp").ok().and_then(|path| path.iter().next()?.to_str());
+        let Some(folder) = below.map(|name| format!("/tmp/{name}")) else {
+            return self.succeed(mount).map(drop);
+        };
+        let kept = format!("{HOME}.kept");
+        self.succeed(["mkdir", &kept])?;
+        self.succeed(["mount", "--bind", &folder, &kept])?;
+        self.succeed(mount)?;
+        self.succeed(["mkdir", &folder])?;
+        self.succeed(["mount", "--move", &kept, &folder]).map(drop)
     }
 }
 

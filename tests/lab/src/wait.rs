@@ -1,5 +1,6 @@
 //! Waits with a timeout until a condition holds. The laboratory has no other way to wait.
 
+use std::io::{self, ErrorKind};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,4 +44,17 @@ pub fn wait_for<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Result
         }
         thread::sleep((now.duration_since(begun) * PAUSE).clamp(SHORTEST, LONGEST));
     }
+}
+
+/// Binds a socket to an address that a socket has just left. A program that another thread starts at the same
+/// moment holds a copy of every socket until it begins to run.
+///
+/// # Errors
+/// When the address is still in use after the timeout, or cannot be bound for another reason.
+pub fn bound<T>(mut bind: impl FnMut() -> io::Result<T>) -> Result<T> {
+    wait_for("the address is free", TIMEOUT, || match bind() {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(None),
+        Err(error) => Err(error.into()),
+    })
 }

@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::openvpn::{ClientOptions, READY, ServerOptions};
-use tunwarden_lab::{Lab, with_lab};
+use tunwarden_lab::{Lab, bound, with_lab};
 
 use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::Backend;
@@ -36,20 +36,21 @@ fn probed(lab: &Lab) -> Result<[bool; 3]> {
     isp.succeed(["ip", "neigh", "replace", "10.8.0.2", "lladdr", card.trim(), "dev", "isp0"])?;
     isp.udp(NEAR)?.bind(FAR)?.on("isp0").tag("forged").send()?;
     isp.ping([10, 8, 0, 2]).on("isp0").tag("probing").send()?;
-    // This packet of the host to itself is behind the forged one in the same queue.
+    let seen = capture.so_far()?;
+    // This packet of the host to itself is behind the forged one in the queue of the same socket.
     lab.host().udp(NEAR)?.tag("fence").send()?;
     let mut heard = [0; 64];
     let (length, _) = socket.recv_from(&mut heard)?;
     let forged = String::from_utf8_lossy(&heard[..length]).contains("forged");
     isp.succeed(["ip", "neigh", "del", "10.8.0.2", "dev", "isp0"])?;
-    let answered = capture.stop()?.iter().any(|frame| frame.is_tagged("probing"));
+    let answered = seen.iter().any(|frame| frame.is_tagged("probing"));
     Ok([told, forged, answered])
 }
 
 /// A socket on the host with an answered flow through the tunnel.
 fn established(lab: &Lab) -> Result<UdpSocket> {
     let _far = lab.isp().udp_echo(FAR)?;
-    let socket = lab.host().enter(|| Ok(UdpSocket::bind(NEAR)?))?;
+    let socket = lab.host().enter(|| bound(|| UdpSocket::bind(NEAR)))?;
     socket.set_read_timeout(Some(TIMEOUT))?;
     socket.send_to(b"hello", FAR)?;
     socket.recv_from(&mut [0; 64])?;
