@@ -98,7 +98,7 @@ fn endpoint(n: u32) -> Result<Endpoint> {
     Ok(Endpoint::new(address, Transport::Udp, Port::try_from(1194)?)?)
 }
 
-/// An uplink with this address and a tunnel that has the internet, but for the route to the server.
+/// An uplink with this address and a tunnel that has the internet, except the route to the server.
 fn links(address: &str) -> LinkTable {
     let nets = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
     let link = |index, name: &str, kind, address, routes| Link {

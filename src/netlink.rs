@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_an_error_after_the_whole_messages() {
+    fn a_truncated_message_is_an_error_after_the_complete_ones() {
         let mut long_length = message(7, 0, 1, b"");
         long_length[..4].copy_from_slice(&u32::MAX.to_ne_bytes());
         for cut in [&b"x"[..], &[0; 16], &long_length] {

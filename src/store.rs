@@ -116,7 +116,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file does not have the content that tunwarden writes.
-    #[error("{path} is damaged and was ignored; it will be written anew")]
+    #[error("{path} is damaged and was ignored; the agent writes it again")]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -127,7 +127,7 @@ pub enum StoreError {
     #[error("another agent is running (process {0}); stop it first: sudo systemctl stop tunwarden")]
     Busy(String),
     /// Another process held the rules lock for too long.
-    #[error("another tunwarden has been at the rules for {seconds} seconds, and is waited for no longer", seconds = TURN_TIMEOUT.as_secs())]
+    #[error("timed out after {seconds} seconds: another tunwarden process is still changing the rules", seconds = TURN_TIMEOUT.as_secs())]
     Turn,
 }
 

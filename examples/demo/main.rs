@@ -168,7 +168,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Does something while everything sends, and says what the provider saw meanwhile.
+    /// Does something while everything sends, and returns what the provider saw during that time.
     fn watch(&self, act: impl FnOnce() -> Result<()>) -> Result<Seen> {
         let capture = self.lab.capture()?;
         act()?;

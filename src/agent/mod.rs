@@ -189,8 +189,8 @@ impl Agent {
     }
 
     fn take(&mut self, event: Event) {
-        // These reports came before the event. The machine has to know the report of a client's last hook
-        // when it is told that the client ended.
+        // These reports came before the event. The machine needs the report of a client's last hook before
+        // the event that the client ended.
         self.take_waiting_reports();
         tracing::debug!("event: {event:?}");
         if let Event::Reconnected(result) = &event {
@@ -229,7 +229,7 @@ impl Agent {
                 Action::LeftOut(vpn, what) => tracing::warn!("{}: {what}", crate::config::plain(&vpn)),
                 Action::Reconnect(comeback) => self.bring_back(comeback, Reach::Vpn, None),
                 Action::LookUp { names, resolvers } => self.names.ask_later(names, resolvers),
-                Action::Look => self.rules.next_read = Read::Everything,
+                Action::CheckRules => self.rules.next_read = Read::Everything,
             }
         }
     }

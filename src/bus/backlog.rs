@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_could_not_be_sent_comes_before_what_was_added_later() {
+    async fn unsent_signals_come_before_later_ones() {
         let backlog = Backlog::default();
         backlog.push(notice(vec![lost("first")]));
         let unsent = backlog.take().await;

@@ -19,7 +19,7 @@ use crate::system::{self, program};
 /// The folder inside the archive.
 const FOLDER: &str = "tunwarden-report";
 
-/// Largest part of an archive; of a longer one the end is kept.
+/// Maximum size of one part of the archive, in bytes. Of a longer part the end is kept.
 const MAX_BYTES: usize = 4 << 20;
 
 /// What prints the rules: the file inside the archive, the program and its arguments.
@@ -45,7 +45,7 @@ pub(super) async fn write(
     findings: &[Finding],
     path: Option<&Path>,
 ) -> anyhow::Result<()> {
-    // First of all: a name that is taken costs no time.
+    // First: if the name exists, the command fails before it gathers anything.
     let new = create(file)
         .with_context(|| format!("cannot make {}, which has to be a new file", file.display()))?;
     let written = match gather(addresses, findings, path).await {
@@ -53,13 +53,13 @@ pub(super) async fn write(
         Err(error) => Err(error),
     };
     if written.is_err() {
-        // Half of a report is none. It is ours: nobody else could have made it.
+        // An incomplete report is of no use. This process has created the file, so it may remove it.
         let _ = std::fs::remove_file(file);
     }
     written
 }
 
-/// A new file that was not there before: a link of that name is not followed.
+/// Creates a new file. Fails if the name exists, also as a link.
 fn create(file: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
@@ -101,7 +101,7 @@ async fn gather(
         add(name, rules(tool, arguments).await);
     }
     add("journal.txt", last_hour().await);
-    // Inside strings of JSON a name may stand behind an escape, so they are replaced one by one.
+    // In JSON a name may follow an escape sequence, so each string is decoded before its names are replaced.
     let value: serde_json::Value = serde_json::from_str(&status.json()?)?;
     let value = match addresses {
         Addresses::Replaced => redactor.json(&value),
@@ -124,7 +124,7 @@ fn readme(addresses: Addresses) -> String {
 }
 
 async fn rules(tool: &str, arguments: &[&str]) -> String {
-    // A legacy tool makes the kernel load its tables, where nobody has used them.
+    // A legacy tool would make the kernel load its tables if no program has used them.
     if tool.contains("legacy") && !Files::below("/").has_legacy_tables() {
         return "no table of iptables-legacy is in use\n".to_owned();
     }
@@ -148,7 +148,7 @@ fn end_of(text: String) -> String {
     format!("[the first {cut} bytes are left out]\n{}", &text[cut..])
 }
 
-/// Names that mean a person, a machine or a place: they look like any other word.
+/// Names of people, machines and VPNs. They look like ordinary words, so a pattern cannot find them.
 fn names(status: &Status) -> Vec<(String, Kind)> {
     let files = Files::below("/");
     let mut names: Vec<(String, Kind)> = files.users().into_iter().map(|name| (name, Kind::User)).collect();

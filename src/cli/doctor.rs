@@ -12,8 +12,8 @@ use super::load::{configuration_status, in_force};
 use super::{Outcome, client, complain, say, verify};
 use crate::config::{Backend, Bootstrap, Config, Layer};
 use crate::doctor::{
-    Files, Finding, Notification, OwnVerdict, Refused, SecondReading, Snapshot, Worlds, diagnose, people,
-    second_reader,
+    Files, Finding, NotificationFault, OwnVerdict, Refused, SecondReading, Snapshot, Worlds, diagnose,
+    people, second_reader,
 };
 use crate::firewall::{Dump, Firewall, holds_any};
 use crate::net::{Family, Host};
@@ -128,7 +128,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
     }
 }
 
-/// What a second reader says of the rules in iptables.
+/// What the second reader of iptables finds.
 async fn second_reading(config: &Config, rules: &Result<Vec<String>, String>) -> SecondReading {
     let is_root = nix::unistd::geteuid().is_root();
     // What our own reader cannot read has a finding of its own.
@@ -167,7 +167,7 @@ fn unresolved(config: &Config, store: &Store) -> Vec<String> {
     names.filter(|name| !known.contains_key(name)).map(ToString::to_string).collect()
 }
 
-/// Containers of gluetun that use the host's network. Without a word from Docker there are none.
+/// Containers of gluetun that use the host's network; none if Docker does not answer.
 async fn gluetun() -> Vec<String> {
     let containers = docker::on_host_network().await.unwrap_or_default();
     let gluetun = containers.into_iter().filter(|container| container.image.contains("gluetun"));
@@ -188,10 +188,10 @@ async fn worlds(files: &Files) -> Worlds {
 }
 
 /// Problems with notifications in the user's session. Without a session only the autostart file is checked.
-async fn notifications(files: &Files) -> Vec<Notification> {
+async fn notifications(files: &Files) -> Vec<NotificationFault> {
     let mut found = Vec::new();
     if !files.has("etc/xdg/autostart/tunwarden-notify.desktop") {
-        found.push(Notification::NoAutostart);
+        found.push(NotificationFault::NoAutostart);
     }
     let graphical = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
     if graphical
@@ -202,10 +202,10 @@ async fn notifications(files: &Files) -> Vec<Notification> {
         let daemon = "org.freedesktop.Notifications";
         let startable = bus.list_activatable_names().await.unwrap_or_default();
         if !names.iter().chain(&startable).any(|name| name.as_str() == daemon) {
-            found.push(Notification::NoDaemon);
+            found.push(NotificationFault::NoDaemon);
         }
         if !names.iter().any(|name| name.as_str() == crate::notifier::NAME) {
-            found.push(Notification::NotRunning);
+            found.push(NotificationFault::NotRunning);
         }
     }
     found

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_pause_is_refused_with_a_hint() {
+    fn text_that_is_not_a_pause_is_refused_with_a_hint() {
         assert_eq!("5".parse::<PauseLength>(), Err(PauseLengthError::Length(LengthError::NoUnit(5))));
         assert_eq!("5x".parse::<PauseLength>(), Err(PauseLengthError::Length(LengthError::Form)));
         for bad in ["0s", "25h", "24h1s", "99999999999999999999h"] {

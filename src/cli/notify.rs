@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use jiff::tz::TimeZone;
 
 use super::{Outcome, complain, log};
-use crate::notifier::{self, Icons, Notebook, NotifierError, Setup, Words, language};
+use crate::notifier::{self, Icons, Notebook, NotifierError, UserContext, Words, language};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -21,12 +21,12 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args) -> Outcome {
     log::start(if args.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN });
     let variable = |name: &str| std::env::var(name).ok();
-    let setup = Setup {
+    let user = UserContext {
         words: Words::new(language(variable), TimeZone::system()),
         notebook: Notebook::of_person(variable),
         icons: if args.symbolic { Icons::Symbolic } else { Icons::Coloured },
     };
-    match notifier::run(setup).await {
+    match notifier::run(user).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Not a failure: the other process shows the notifications.
         Err(error @ NotifierError::RunsAlready) => {

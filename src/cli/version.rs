@@ -39,7 +39,7 @@ pub(super) async fn text() -> String {
     lines.join("\n")
 }
 
-/// The first line that a program says of itself, if it is installed.
+/// The first line that a program prints for `--version`, if it is installed.
 async fn version(name: &str) -> Option<String> {
     program::path(name)?;
     let said = program::run(name, &["--version"], "").await;

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_the_file_reaches_the_terminal_raw() {
+    fn text_of_the_file_is_printed_without_control_characters() {
         let text = "a = \"\u{1b}[2J\u{202e}\u{7}\"\t# x\r\n";
         let fault = Fault::at("dir/\u{1b}]0;x", text, &(4..13), "bad \u{9b}31m", "not \u{200b}this");
         let shown = fault.to_string();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_outside_the_text_or_inside_a_character_is_survived() {
+    fn a_span_outside_the_text_or_inside_a_character_does_not_panic() {
         for span in [0..0, 1..2, 2..900, 900..901] {
             assert!(!Fault::at("f", "ä\n€", &span, "x", "y").caret().is_empty(), "{span:?}");
         }

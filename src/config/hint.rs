@@ -3,7 +3,7 @@
 /// Maximum number of characters of a file's word in a message.
 const SHOWN: usize = 60;
 
-/// The most similar known word, if at most a third of it was mistyped.
+/// The known word that is nearest to a mistyped one, if at most a third of its letters differ.
 pub(super) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     // The known words are short. The time for the distance is quadratic in the length.
     if word.len() > SHOWN {
@@ -47,7 +47,7 @@ fn is_plain(c: char) -> bool {
     !c.is_control() && !hidden
 }
 
-/// A word of the file, cut to the maximum length in a message.
+/// A word from the file for a message, at most [`SHOWN`] characters of it.
 pub(super) fn shown(word: &str) -> String {
     match word.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &word[..end]),
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_far_from_every_other_gets_no_guess() {
+    fn a_word_that_is_like_no_other_gets_no_suggestion() {
         assert_eq!(nearest("colour", ["interfaces", "allow"]), None);
         assert_eq!(nearest(&"x".repeat(100_000), ["allow"]), None);
         assert_eq!(nearest("interface", ["interfaces", "allow"]), Some("interfaces"));

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_in_the_file_is_answered_with_what_was_in_force_last() {
+    fn with_a_fault_in_the_file_the_last_configuration_is_in_force() {
         let in_force = InForce::choose(broken(), || Kept::Text(GOOD.to_owned()));
         assert_eq!(in_force.config, Config::parse(GOOD, "").unwrap());
         assert_eq!((in_force.source, in_force.text.as_deref()), (Source::Kept, Some(GOOD)));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_usable_one_the_strictest_is_in_force() {
+    fn without_a_usable_configuration_the_strictest_is_in_force() {
         let unusable = [
             (Kept::Nothing, "ever in force"),
             (Kept::Damaged("EOF".to_owned()), "EOF"),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_file_is_in_force_and_nothing_else_is_asked() {
+    fn a_good_file_is_in_force_and_no_other_is_read() {
         let written = Written { config: Config::default(), text: String::new() };
         let in_force = InForce::choose(Ok(written), || panic!("the store was asked"));
         assert_eq!((in_force.source, in_force.announcement()), (Source::File, None));

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once() {
+    fn something_that_is_not_a_file_is_refused_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_told_apart_from_a_link_to_nowhere() {
+    fn a_missing_file_is_not_a_broken_link() {
         let dir = tempfile::tempdir().unwrap();
         let (missing, link) = (dir.path().join("missing"), dir.path().join("link"));
         symlink(&missing, &link).unwrap();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_told_with_their_place() {
+    fn bytes_that_are_not_text_are_reported_with_their_position() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"[lan]\nallow = \"\xff\"\n").unwrap();
         let faults = Config::read(file.path()).unwrap_err();

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn each_default_is_the_default_and_each_example_is_another_value() {
+    fn the_documented_defaults_are_true_and_no_example_is_a_default() {
         for section in REFERENCE {
             for key in section.keys {
                 assert_eq!(parsed(section.name, key.name, key.default), Config::default(), "{}", key.name);

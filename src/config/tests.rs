@@ -30,7 +30,7 @@ fn told(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_fault_is_told_with_its_place() {
+fn every_fault_is_reported_with_its_position() {
     insta::assert_snapshot!(faults(include_str!("testdata/many_faults.toml")));
 }
 
@@ -98,7 +98,7 @@ const MEANINGLESS: [(&str, &str); 54] = [
 ];
 
 #[test]
-fn what_has_no_meaning_is_refused() {
+fn values_without_a_meaning_are_refused() {
     for (section, bad) in MEANINGLESS {
         let text = format!("[{section}]\n{bad}\n");
         let found = faults(&text);
@@ -112,7 +112,7 @@ fn what_has_no_meaning_is_refused() {
 
 /// The kernel checks the rules of other lists one by one. Servers become members of a set.
 #[test]
-fn a_whole_provider_is_listed() {
+fn thousands_of_servers_can_be_listed() {
     let servers = |count: usize| {
         let each = |n| format!("\"198.18.{}.{}\",", n / 250, n % 250 + 1);
         format!("bootstrap.servers = [{}]", (0..count).map(each).collect::<String>())
@@ -131,7 +131,7 @@ fn a_whole_provider_is_listed() {
 }
 
 #[test]
-fn the_caret_stands_under_the_entry_that_is_wrong() {
+fn the_caret_is_under_the_wrong_entry() {
     let text =
         "[tunnel]\nallow = [{ protocol = \"tcp\", ports = [443, 80, 0, 65536, -1, 99999999999999999999] }]";
     assert_eq!(
@@ -146,7 +146,7 @@ fn the_caret_stands_under_the_entry_that_is_wrong() {
 }
 
 #[test]
-fn a_key_in_the_wrong_place_is_sent_home() {
+fn a_key_in_the_wrong_section_gets_a_hint_with_the_right_one() {
     let found =
         faults("interfaces = [\"tun0\"]\n[tunel]\n[lan]\nscope = \"any\"\nmulticst = true\ncolour = 1\n");
     let hints: Vec<&str> = found.found().iter().map(Fault::hint).collect();
@@ -163,7 +163,7 @@ fn a_key_in_the_wrong_place_is_sent_home() {
 }
 
 #[test]
-fn a_second_time_is_one_too_many() {
+fn duplicates_are_refused() {
     let text = "[lan]\nallow = true\n[tunnel]\nallow = \"any\"\n[lan]\nallow = false\n[[docker]]\n";
     assert_eq!(
         told(text),
@@ -176,7 +176,7 @@ fn a_second_time_is_one_too_many() {
 }
 
 #[test]
-fn a_flood_of_faults_is_counted() {
+fn only_the_first_of_many_faults_are_listed() {
     let text: String = (0..300).map(|nth| format!("key{nth} = 1\n")).collect();
     let Faults::Wrong { found, more } = faults(&text) else { panic!() };
     assert_eq!((found.len(), more), (100, 200));
@@ -226,7 +226,7 @@ fn every_line_of_the_explanation_fits() {
 
 /// A text that is made to overload a parser is refused soon, on the stack of a small thread.
 #[test]
-fn a_hostile_document_ends_soon() {
+fn a_hostile_document_is_read_in_bounded_time() {
     let deep = |open: &str, close: &str| {
         let nested = 200_000 / (open.len() + close.len());
         format!("a = {}1{}", open.repeat(nested), close.repeat(nested))
@@ -317,7 +317,7 @@ fn a_likely_mistake_gets_a_hint_that_works() {
 }
 
 #[test]
-fn what_is_legal_and_leaks_or_shuts_out_is_warned_of() {
+fn valid_values_that_leak_or_lock_out_cause_a_warning() {
     for (text, warning) in [
         ("bootstrap.servers = [\"192.168.1.1:53/udp\"]", "192.168.1.1:53/udp in `servers` has a port of DNS"),
         ("bootstrap.servers = [\"dns.example.net:853\"]", "has a port of DNS"),

@@ -62,7 +62,7 @@ pub struct Snapshot {
     /// Parts of plain OpenVPN's configurations that are ignored, and why.
     pub openvpn_left_out: Vec<String>,
     /// Why notifications may not be visible.
-    pub notifications: Vec<Notification>,
+    pub notifications: Vec<NotificationFault>,
     /// Scripts or units of the article that still exist.
     pub article: Vec<String>,
     /// Other programs that change firewall rules later.
@@ -112,9 +112,9 @@ pub enum OtherFirewall {
     Nftables,
 }
 
-/// Why notifications may not be visible.
+/// A reason why notifications may not be visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notification {
+pub enum NotificationFault {
     /// The autostart file of `tunwarden notify` is missing.
     NoAutostart,
     /// No `tunwarden notify` runs in this session.
@@ -156,7 +156,7 @@ impl OtherFirewall {
     }
 }
 
-impl Notification {
+impl NotificationFault {
     fn mend(self) -> (&'static str, &'static str) {
         match self {
             Self::NoAutostart => (

@@ -27,10 +27,10 @@ use crate::system::program::FOLDERS;
 /// How long the second reader may take before it is killed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a comparison of both readers came to.
+/// The result of a comparison of both readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecondReading {
-    /// Nobody asked: no rules are to be in iptables, or this user may not read them.
+    /// There was no comparison: iptables is not a configured layer, or this user may not read its rules.
     NotAsked,
     /// Both readers see the same.
     Agrees,
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_reader_alone_sees_is_named() {
+    fn what_only_one_reader_sees_is_named() {
         let all = both();
         for item in &all {
             let without: BTreeSet<Item> = all.iter().filter(|other| *other != item).cloned().collect();

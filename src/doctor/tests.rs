@@ -79,7 +79,7 @@ fn each_fault_is_found_and_no_other() {
     for firewall in [OtherFirewall::Ufw, OtherFirewall::Firewalld, OtherFirewall::Nftables] {
         assert_eq!(ids(|seen| seen.other_firewalls.push(firewall)), ["second-firewall"]);
     }
-    for why in [Notification::NoAutostart, Notification::NotRunning, Notification::NoDaemon] {
+    for why in [NotificationFault::NoAutostart, NotificationFault::NotRunning, NotificationFault::NoDaemon] {
         assert_eq!(ids(|seen| seen.notifications.push(why)), ["notifications"]);
     }
     let nothing_known = |seen: &mut Snapshot| {
@@ -115,7 +115,7 @@ fn each_fault_is_found_and_no_other() {
 }
 
 #[test]
-fn what_a_machine_says_of_itself_reaches_a_terminal_as_plain_text() {
+fn text_from_the_machine_is_printed_without_control_characters() {
     let mut seen = healthy();
     seen.rules = Ok(vec!["\u{1b}[2J".to_owned(); 5]);
     let problem = &diagnose(&seen)[0].problem;
@@ -137,7 +137,7 @@ pub(super) fn files(list: &[(&str, &str)]) -> (tempfile::TempDir, Files) {
 }
 
 #[test]
-fn files_tell_of_other_firewalls_clients_and_units() {
+fn files_show_other_firewalls_clients_and_units() {
     let wants = "etc/systemd/system/multi-user.target.wants";
     let (_root, seen) = files(&[
         ("etc/ufw/ufw.conf", "# ufw\nENABLED=yes\n"),
@@ -183,7 +183,7 @@ fn files_tell_of_other_firewalls_clients_and_units() {
 }
 
 #[test]
-fn what_changes_rules_later_is_found_with_its_occasion_and_its_remedy() {
+fn programs_that_change_rules_later_are_found_with_time_and_remedy() {
     let wants = "etc/systemd/system/multi-user.target.wants";
     let unit = |command: &str| format!("[Service]\nExecStart={command}\n");
     let flush = "#!/bin/sh\nIPT=/sbin/iptables\n$IPT -F\n";

@@ -40,7 +40,7 @@ pub async fn run_as_service(command: &[&str]) -> Result<(), ToolError> {
 /// Reports the agent's state to systemd. Does nothing when systemd did not start the agent.
 pub fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("systemd could not be told: {error}");
+        tracing::debug!("cannot report the state to systemd: {error}");
     }
 }
 

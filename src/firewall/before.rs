@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_tables_that_ours_stand_in_are_put_back() {
+    fn only_tables_with_our_rules_are_restored() {
         let table = |name: &str| format!("# by iptables\n*{name}\n:INPUT DROP [0:0]\nCOMMIT\n# done\n");
         let save = ["nat", "mangle", "raw", "filter"].map(table).concat();
         let kept = of_our_tables(&save);

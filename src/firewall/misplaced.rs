@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_takes_stays() {
+    fn rules_that_the_kernel_accepts_stay() {
         let rules = "-A OUTPUT -o eth0 -j OUTPUT_VPN_KILL_SWITCH\n-A DOCKER-USER -j VPN_LAN\n-A DOCKER-USER -j RETURN\n";
         assert_eq!(found(rules), [""; 0]);
     }

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_is_never_hidden() {
+    fn an_open_family_is_always_reported() {
         let unread = || FirewallError::ClosedUnread(Box::new(FirewallError::Differs(Vec::new())));
         for result in [
             together(Ok(Some(Commit::Unread(String::new()))), Err(open())),

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_of_ufw_that_no_tool_prints_is_what_it_was() {
+    fn a_policy_of_ufw_that_cannot_be_printed_stays_as_it_was() {
         let unprintable = UFW
             .replace("-A ufw-skip-to-policy-input -j DROP", "-A ufw-skip-to-policy-input (cannot be printed)")
             .replace(
@@ -218,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_closed_stays_closed() {
+    fn closed_chains_stay_closed() {
         let before = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n";
         let kept = kept(Some(before), &[], &filter("-A INPUT -j RELATED_AND_ESTABLISHED\n"));
         assert_eq!(kept, [("INPUT", Kept::Before), ("OUTPUT", Kept::Before)]);
     }
 
     #[test]
-    fn ufw_says_itself_what_it_closes_whenever_it_came_and_went() {
+    fn the_chains_of_ufw_show_what_it_closes_at_any_time() {
         let ufw = saved(&UFW.replace("ACCEPT [", "DROP ["));
         let closed = [("INPUT", Kept::Ufw), ("FORWARD", Kept::Before)];
         assert_eq!(kept(Some(UFW), &[], &ufw), closed);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_firewall_that_came_later_is_known_by_accepting_replies() {
+    fn a_later_firewall_is_recognised_because_it_accepts_replies() {
         for rule in ["-m conntrack --ctstate RELATED,ESTABLISHED", "-m state --state NEW,ESTABLISHED"] {
             let now = filter(&format!(":fw - [0:0]\n-A INPUT -j fw\n-A fw {rule} -j ACCEPT\n"));
             assert_eq!(kept(Some(""), &[], &now), [("INPUT", Kept::Rules)], "{rule}");
@@ -248,20 +248,20 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_knows_only_forwarding_stays_closed() {
+    fn without_a_record_only_forwarding_stays_closed() {
         assert_eq!(kept(None, &[], &filter("")), [("FORWARD", Kept::Unknown)]);
         assert_eq!(kept(None, &[], &filter("-A FORWARD -j DOCKER-USER\n")), [("FORWARD", Kept::Docker)]);
     }
 
     #[test]
-    fn the_articles_script_is_no_firewall() {
+    fn chains_that_the_articles_script_closed_are_opened() {
         let article = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n\
             :OUTPUT_VPN_KILL_SWITCH - [0:0]\nCOMMIT\n";
         assert_eq!(kept(Some(article), &[], &filter("")), []);
     }
 
     #[test]
-    fn policies_that_may_be_ours_close_nothing_later() {
+    fn policies_that_may_be_ours_are_not_recorded_as_closed() {
         let first = observed(&saved(""), None);
         // Somebody has flushed everything, and our policies stay.
         assert_eq!(observed(&filter(""), Some(&first)), first);

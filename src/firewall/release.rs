@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn chains_that_only_we_use_go() {
+    fn chains_that_only_we_use_are_removed() {
         let (text, released) =
             released("*filter\n:VPN_LAN - [0:0]\n:VPN_DNS - [0:0]\n-A VPN_DNS -j VPN_LAN\nCOMMIT\n");
         assert!(text.contains("-X VPN_LAN\n") && text.contains("-X VPN_DNS\n"), "{text}");

@@ -193,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_that_was_cut_off_is_not_taken_for_the_whole() {
+    fn a_truncated_listing_is_an_error() {
         assert!(Saved::parse("*filter\n:INPUT DROP [0:0]\n").is_err());
         assert!(Saved::parse("*nat\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n-A INPUT -j DR").is_err());
     }
 
     #[test]
-    fn rules_and_policies_are_found_again() {
+    fn rules_and_policies_are_read() {
         let text =
             "# comment\n*filter\n:INPUT DROP [1:2]\n:X - [0:0]\n-A INPUT -j X\n-A X -p 17 -j DROP\nCOMMIT\n";
         let saved = Saved::parse(text).unwrap();

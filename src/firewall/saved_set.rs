@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_and_what_is_foreign_is_said() {
+    fn missing_and_foreign_members_are_listed() {
         let lines = [
             HEADER,
             "add NAME 198.51.100.7,udp:1194",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_members_a_few_are_named() {
+    fn only_some_of_many_members_are_named() {
         let many = (1..=200).map(|n| format!("add NAME 203.0.113.{n},udp:1194"));
         let lines: Vec<String> = std::iter::once(HEADER.to_owned()).chain(many).collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn another_kind_of_set_is_none_of_ours() {
+    fn a_set_of_another_type_is_a_difference() {
         let other = "create NAME hash:ip,port family inet6 hashsize 64";
         assert_eq!(differences(&[other]).len(), 1);
         assert_eq!(differences(&["create NAME hash:net family inet"]).len(), 1);

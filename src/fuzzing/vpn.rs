@@ -44,7 +44,7 @@ pub(super) fn hook(data: &[u8]) {
 /// Lines of OpenVPN's management interface.
 pub(super) fn management(data: &[u8]) {
     for line in String::from_utf8_lossy(data).lines() {
-        match management::word::read(line) {
+        match management::line::read(line) {
             Err(error) => assert_plain(&error.to_string()),
             Ok(Some(ClientState::Connected { server, addresses })) => {
                 let all = addresses.into_iter().chain(server.map(|(address, _)| address));

@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 /// What happens to VPNs.
 pub const ACTIONS: [&str; 2] = ["vpn-up", "vpn-down"];
 
-/// The fields to report; `None` when what happened is no business of ours.
+/// The fields to report; `None` for actions that do not concern tunnels.
 pub fn fields(arguments: &[OsString], vpn_interface: Option<&OsStr>) -> Option<BTreeMap<String, String>> {
     let [interface, action, ..] = arguments else { return None };
     let kind = action.to_str().filter(|action| ACTIONS.contains(action))?;
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_actions_and_nonsense_are_no_business_of_ours() {
+    fn other_actions_and_malformed_ones_are_ignored() {
         let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
         for other in [&["eth0", "up"][..], &["tun0"], &[], &["tun0", "vpn-up; id"]] {
             assert_eq!(fields(&words(other), None), None, "{other:?}");
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn what_root_relays_of_any_profile_is_never_taken_for_a_hook_of_a_tunnel() {
+    fn an_action_of_the_dispatcher_is_never_a_report_of_a_tunnel() {
         for action in ACTIONS {
             let fields = fields(&["tun0".into(), action.into()], None).unwrap();
             assert_eq!(crate::hooks::openvpn::parse(&fields), Ok(None), "{action}");

@@ -151,7 +151,7 @@ fn kind(fields: &Fields) -> Result<Option<ReportKind>, ReportError> {
     })
 }
 
-/// What is told of the server in use: all of it, or only where it is, when its transport cannot be told.
+/// The server in use: its endpoint, or only its address and port if its protocol is unknown.
 type Server = (Option<Endpoint>, Option<(IpAddr, Port)>);
 
 /// The server in use; nothing before one has answered.

@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_server_can_have_is_refused() {
+    fn impossible_addresses_of_servers_are_refused() {
         for bad in [
             "0.0.0.0:1194/udp",
             "127.0.0.1:1194/udp",
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_this_machine_or_its_network_is_no_name_of_the_internet() {
+    fn names_of_this_machine_or_its_network_are_not_public() {
         let is_public = |name: &str| HostName::try_from(name.to_owned()).unwrap().is_public();
         for name in [
             "localhost",
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_takes_what_is_left_out_from_the_ports() {
+    fn a_server_without_port_or_protocol_takes_them_from_bootstrap_ports() {
         let ports = [(Transport::Udp, Port::fixed(1194)), (Transport::Tcp, Port::fixed(443))];
         let of = |text: &str| {
             text.parse::<Server>()

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_could_say_more_than_a_name_is_refused() {
+    fn a_name_with_special_characters_is_refused() {
         for bad in
             ["", "tun0; id", "a b", "..", "eth0/1", "sixteen-bytes-xx", "tun0\n", "tün0", "!tun0", "tun+"]
         {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_no_rule_can_spell_is_still_covered() {
+    fn a_link_whose_name_no_rule_can_contain_is_still_covered() {
         let pattern = IfPattern::covering("tun\"x").unwrap();
         assert!(pattern.matches("tun\"x"));
         assert_eq!(IfPattern::covering("tunusb0").unwrap().to_string(), "tunusb0");

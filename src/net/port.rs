@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_port_is_refused() {
+    fn text_that_is_not_a_port_is_refused() {
         for bad in ["0", "65536", "-1", "+80", "", "1194 ", "0x50", "１１９４"] {
             assert!(bad.parse::<Port>().is_err(), "{bad:?}");
         }

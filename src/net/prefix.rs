@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_for_a_public_prefix_gives_nothing() {
+    fn a_lease_for_a_public_prefix_opens_nothing() {
         let of = |text: &str| LanPrefix::of_interface(text.parse().unwrap()).map(|lan| lan.to_string());
         assert_eq!(of("10.0.0.2/24").as_deref(), Some("10.0.0.0/24"));
         assert_eq!(of("fe80::1/64").as_deref(), Some("fe80::/10"));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_a_tunnel_is_taken_out_of_a_prefix() {
+    fn networks_of_a_tunnel_are_removed_from_a_prefix() {
         assert_eq!(without("10.20.0.0/17", &["10.20.0.0/16"]), [""; 0]);
         assert_eq!(without("192.168.0.0/16", &["192.168.0.0/16"]), [""; 0]);
         assert_eq!(without("10.20.0.0/15", &["10.20.0.0/16", "172.16.0.0/12"]), ["10.21.0.0/16"]);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_is_cut_to_pieces_gives_few_rules_and_never_what_was_taken() {
+    fn a_prefix_with_many_gaps_has_few_rules_and_none_for_a_gap() {
         let holes: Vec<IpNet> = (0..=255).map(|n| format!("10.0.{n}.7/32").parse().unwrap()).collect();
         let rest = "10.0.0.0/16".parse::<LanPrefix>().unwrap().without(&holes);
         assert_eq!(rest.len(), PIECES);

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_gone_and_nothing_else() {
+    fn only_removed_addresses_are_missing() {
         assert_eq!(rest(&["10.0.0.0/24"], &["10.0.0.0/24"]), [""; 0]);
         assert_eq!(rest(&["10.0.0.0/24"], &["10.0.0.0/8"]), [""; 0]);
         assert_eq!(rest(&["10.20.0.0/15"], &["10.20.0.0/16"]), ["10.21.0.0/16"]);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_family_is_cut_where_networks_begin_and_end() {
+    fn a_family_is_split_where_networks_begin_and_end() {
         let nets = ["10.0.0.0/8", "10.20.0.0/16", "255.255.255.255/32", "::/0"];
         let pieces = pieces(Family::V4, nets.map(|net| net.parse().unwrap()));
         let pieces: Vec<String> = pieces.iter().map(|(first, last)| format!("{first}-{last}")).collect();
@@ -203,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_address_is_in_the_rest_if_it_was_in_and_is_not_taken(
+        fn the_rest_has_every_address_that_was_not_removed(
             from in prop::collection::vec((0..=255_u8, 24..=32_u8), 0..6),
             taken in prop::collection::vec((0..=255_u8, 24..=32_u8), 0..6),
         ) {

@@ -1,8 +1,8 @@
-//! What the kernel itself says of its tables: their generation, and which process made it.
+//! What the kernel itself reports about its tables: their generation, and which process made it.
 //!
-//! nf_tables counts a generation for every transaction, in any table, and tells it together with the process
-//! that made the change (`linux/netfilter/nf_tables.h`, `NFT_MSG_NEWGEN`). It says nothing of the tables of
-//! iptables-legacy. This module reads the messages and is pure; [`socket`] is the edge.
+//! nf_tables counts a generation for every transaction in any table. It reports the generation together with the
+//! process that made the change (`linux/netfilter/nf_tables.h`, `NFT_MSG_NEWGEN`). It reports nothing about the
+//! tables of iptables-legacy. This module reads the messages and is pure; [`socket`] is the edge.
 
 mod held;
 mod message;

@@ -53,7 +53,7 @@ mod tests {
     use crate::netfilter::message::{BEGIN, END};
 
     #[test]
-    fn what_is_no_answer_is_said_and_each_error_is_read() {
+    fn a_malformed_answer_is_an_error_and_each_error_is_read() {
         assert_eq!(answers(b"x"), Err(Malformed));
         let answer = |kind, number, error: i32| {
             let mut bytes = message(kind, number, 0, 0, &[]);
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn every_deletion_is_only_of_what_is_empty_and_all_are_one_transaction() {
+    fn every_deletion_needs_an_empty_object_and_all_are_one_transaction() {
         let bytes = removal(Family::V6, "mangle", &["INPUT", "POSTROUTING"]);
         let mut rest = &bytes[..];
         let mut seen = Vec::new();

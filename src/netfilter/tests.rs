@@ -45,7 +45,7 @@ fn change(id: u32, pid: u32, name: &str) -> Change {
 }
 
 #[test]
-fn what_cannot_be_read_is_said() {
+fn an_unreadable_message_is_an_error() {
     let short = message(NEW_GENERATION, &[attribute(ID, &[1, 2])]);
     let nameless = message(NEW_GENERATION, &[attribute(PROC_NAME, b"nft\0")]);
     let mut cut = generation(7, 9, b"nft");
@@ -56,7 +56,7 @@ fn what_cannot_be_read_is_said() {
 }
 
 #[test]
-fn other_messages_are_passed_over() {
+fn other_messages_are_ignored() {
     let rule = message(10 << 8 | 6, &[attribute(1, b"filter\0")]);
     let datagram = [rule.clone(), generation(7, 9, b"nft"), rule, generation(8, 10, b"iptables")].concat();
     assert_eq!(parse(&datagram), Ok(vec![change(7, 9, "nft"), change(8, 10, "iptables")]));
@@ -79,7 +79,7 @@ fn generations_go_round() {
 }
 
 #[test]
-fn the_question_is_a_message() {
+fn the_question_is_a_valid_message() {
     let question = question();
     let message = NetlinkBuffer::new_checked(&question[..]).unwrap();
     assert_eq!((message.message_type(), message.length()), (GET_GENERATION, 20));

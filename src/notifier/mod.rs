@@ -45,8 +45,8 @@ use tray::Item;
 /// How long closing the last notice may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The options of the notifier.
-pub struct Setup {
+/// The user whom the notifier serves.
+pub struct UserContext {
     /// The user's language and time zone.
     pub words: Words,
     /// What the user has seen.
@@ -82,13 +82,13 @@ pub enum NotifierError {
 ///
 /// # Errors
 /// [`NotifierError`], if the notifier cannot start.
-pub async fn run(setup: Setup) -> Result<(), NotifierError> {
+pub async fn run(user: UserContext) -> Result<(), NotifierError> {
     let session = session::join().await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, mut events) = mpsc::channel(64);
     let (changes_sender, mut changes) = mpsc::channel(16);
-    let mut desk = Desk::new(setup, sender.clone());
+    let mut desk = Desk::new(user, sender.clone());
     let screen = tokio::spawn(screen::run(desk.wanted.subscribe(), sender.clone()));
     tokio::spawn(tray::run(desk.item.subscribe(), sender.clone()));
     tokio::spawn(session::watch(session.clone(), changes_sender));
@@ -121,8 +121,8 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(setup: Setup, events: mpsc::Sender<Event>) -> Self {
-        let Setup { words, notebook, icons } = setup;
+    fn new(user: UserContext, events: mpsc::Sender<Event>) -> Self {
+        let UserContext { words, notebook, icons } = user;
         let notifier = Notifier::new(notebook.read());
         let item = Item::new(&notifier.indicator(), &words, icons);
         let (wanted, item) = (watch::Sender::new(Wanted::default()), watch::Sender::new(item));

@@ -1,4 +1,4 @@
-//! The notifier's mind, fed with events: what is to be seen then.
+//! The notifier's pure middle: events go in, and the tests read what the user sees.
 
 mod anything;
 mod missed;
@@ -124,7 +124,7 @@ impl Day {
 }
 
 #[test]
-fn what_nobody_is_to_be_offered_no_button_offers() {
+fn a_button_that_the_configuration_forbids_is_not_shown() {
     let never = |status: Status| Status { reconnect: Some(Reconnect::Never), ..status };
     let mut day = Day::begin(never(status(State::Protected)));
     day.agent(never(lost_at(START)));
@@ -132,7 +132,7 @@ fn what_nobody_is_to_be_offered_no_button_offers() {
     let notice = day.notifier.notice().unwrap();
     assert_eq!((notice.topic, notice.buttons), (Topic::Lost, vec![Button::Details]));
     assert!(!day.notifier.indicator().buttons.contains(&Button::Reconnect));
-    // The administrator has changed his mind.
+    // The administrator has allowed reconnects again.
     day.agent(lost_at(START));
     assert!(day.notifier.notice().unwrap().buttons.contains(&Button::Reconnect));
     assert!(day.notifier.indicator().buttons.contains(&Button::Reconnect));
@@ -180,11 +180,11 @@ fn a_vpn_that_its_user_ends_is_no_loss() {
     assert_eq!(day.topic(), None);
     day.lose();
     day.agent(Status { loss: Some(lost_at(START).loss.unwrap()), ..status(State::Locked) });
-    assert_eq!(day.topic(), None, "he gave it up");
+    assert_eq!(day.topic(), None, "the user has ended the VPN");
 }
 
 #[test]
-fn ten_losses_in_a_minute_are_one_notice_that_says_so() {
+fn ten_losses_in_a_minute_are_one_notice_with_the_count() {
     let mut day = Day::begin(status(State::Protected));
     for round in 1..=10 {
         day.lose();
@@ -218,7 +218,7 @@ fn an_unstable_vpn_that_stays_away_is_lost() {
 }
 
 #[test]
-fn what_is_clicked_away_stays_away_until_it_happens_again() {
+fn a_dismissed_notification_stays_away_until_the_next_event() {
     let mut day = Day::begin(status(State::Protected));
     day.lose();
     day.see();
@@ -233,7 +233,7 @@ fn what_is_clicked_away_stays_away_until_it_happens_again() {
 }
 
 #[test]
-fn what_the_daemon_lost_or_held_back_is_seen_on_the_next_occasion() {
+fn a_notification_that_may_not_have_been_seen_is_shown_again() {
     let mut day = Day::begin(status(State::Protected));
     day.lose();
     for closing in [Closing::Faded, Closing::Dismissed] {
@@ -245,7 +245,7 @@ fn what_the_daemon_lost_or_held_back_is_seen_on_the_next_occasion() {
 }
 
 #[test]
-fn reconnect_is_asked_for_and_what_comes_of_it_is_told() {
+fn the_button_reconnects_and_the_result_is_shown() {
     let mut day = Day::begin(status(State::Protected));
     day.lose();
     day.hear(Event::Pressed(Button::Reconnect));
@@ -268,7 +268,7 @@ fn reconnect_is_asked_for_and_what_comes_of_it_is_told() {
 }
 
 #[test]
-fn details_make_the_notice_grow_or_stand_alone() {
+fn details_are_added_to_the_notice_or_shown_alone() {
     let mut day = Day::begin(lost_at(START));
     day.hear(Event::Pressed(Button::Details));
     let notice = day.notifier.notice().unwrap();
@@ -302,7 +302,7 @@ fn rules_that_are_not_in_force_come_before_everything_else() {
 }
 
 #[test]
-fn a_pause_says_until_when_and_its_end_is_told() {
+fn a_pause_shows_its_end_and_a_notice_follows_it() {
     let mut day = Day::begin(status(State::Protected));
     day.agent(status(State::Paused));
     assert_eq!(day.topic(), Some(Topic::Paused(START + 300)));
@@ -315,7 +315,7 @@ fn a_pause_says_until_when_and_its_end_is_told() {
 }
 
 #[test]
-fn repairs_are_told_and_a_fight_is_called_one() {
+fn repairs_are_shown_and_repeated_repairs_are_called_a_fight() {
     let mut day = Day::begin(status(State::Protected));
     day.agent(Status { repairs: 1, ..status(State::Protected) });
     day.hear(Event::Repaired { by: Some("ufw".to_owned()) });
@@ -339,10 +339,14 @@ fn repairs_are_told_and_a_fight_is_called_one() {
 }
 
 #[test]
-fn an_agent_that_is_gone_is_told_but_not_one_that_is_started_anew() {
+fn an_agent_that_has_ended_is_shown_and_one_that_restarts_is_not() {
     let mut day = Day::begin(status(State::Protected));
     day.hear(Event::Agent(None));
-    assert_eq!(day.notifier.indicator().face, Face::Unknown, "nothing is claimed meanwhile");
+    assert_eq!(
+        day.notifier.indicator().face,
+        Face::Unknown,
+        "nothing is claimed while the agent does not answer"
+    );
     day.pass(3);
     assert_eq!(day.topic(), None);
     day.agent(status(State::Protected));

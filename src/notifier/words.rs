@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn every_language_is_read_whole() {
+    fn every_language_file_is_read_without_errors() {
         for (language, texts) in LANGUAGES {
             let read = FluentResource::try_new(texts.to_owned());
             assert!(read.is_ok(), "{language}: {:?}", read.map(drop).map_err(|(_, errors)| errors));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_language_has_every_sentence_and_no_other_with_the_same_things_in_it() {
+    fn every_language_has_the_same_sentences_with_the_same_arguments() {
         let wanted: BTreeSet<String> = Key::ALL.iter().map(|key| key.as_str().to_owned()).collect();
         let english = messages(LANGUAGES[0].1);
         for (language, texts) in LANGUAGES {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_language_is_the_first_that_is_said() {
+    fn the_language_is_the_first_one_of_the_environment() {
         let said = |pairs: &[(&str, &str)]| {
             let pairs: BTreeMap<String, String> =
                 pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn one_and_many_read_as_a_person_would_say_them() {
+    fn singular_and_plural_are_correct() {
         let [english, german] = all_languages();
         let paused = |minutes| Text::new(Key::PausedBody).count("minutes", minutes);
         assert!(english.say(&paused(1)).starts_with("For a minute "));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_never_markup_nor_another_line_nor_endless() {
+    fn a_name_is_escaped_shortened_and_on_one_line() {
         let [english, _] = all_languages();
         let name = "<a href=\"http://x\">home</a>\n&amp; \u{202e}evil";
         let said = english.say(&Text::new(Key::BackBody).word("name", name));

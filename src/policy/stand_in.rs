@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn another_server_is_no_reason_and_a_new_wire_or_a_bridge_that_is_gone_is() {
+    fn a_new_wire_or_a_missing_bridge_rules_the_old_rules_out_and_another_server_does_not() {
         let locked = rules(|_| {});
         let any = rules(|situation| situation.bootstrap.any = true);
         assert!(locked != any && locked.may_stand_for(&any) && any.may_stand_for(&locked));

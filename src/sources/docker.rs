@@ -95,11 +95,11 @@ async fn watch_in(run: &Path, events: mpsc::Sender<Event>) {
     let (closed, events) = (events.clone(), Events(events));
     tokio::select! {
         () = closed.closed() => {}
-        never = watch_for_ever(run, &folder, &events) => match never {},
+        never = watch_forever(run, &folder, &events) => match never {},
     }
 }
 
-async fn watch_for_ever(run: &Path, folder: &FolderWatch, events: &Events) -> Infallible {
+async fn watch_forever(run: &Path, folder: &FolderWatch, events: &Events) -> Infallible {
     let mut pause = FIRST_PAUSE;
     let mut said = String::new();
     loop {

@@ -29,7 +29,7 @@ trait Logind {
 /// Sends [`Event::Woken`] after each sleep, until the receiver is dropped.
 pub async fn watch(events: mpsc::Sender<Event>) {
     let closed = events.clone();
-    let for_ever = async {
+    let forever = async {
         loop {
             if let Err(error) = listen(&events).await {
                 tracing::debug!("logind cannot be reached: {error}");
@@ -39,7 +39,7 @@ pub async fn watch(events: mpsc::Sender<Event>) {
     };
     tokio::select! {
         () = closed.closed() => {}
-        () = for_ever => {}
+        () = forever => {}
     }
 }
 

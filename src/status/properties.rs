@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_told_and_nothing_else() {
+    fn only_properties_that_differ_are_sent() {
         assert!(full().changes_since(&full()).is_empty());
         let paused = Status { paused_until: Some(12), ..full() };
         assert_eq!(paused.changes_since(&full()).into_keys().collect::<Vec<_>>(), ["PausedUntil"]);

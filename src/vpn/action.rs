@@ -26,7 +26,7 @@ pub enum Action {
         resolvers: BTreeSet<IpAddr>,
     },
     /// Check whether the kernel still holds the rules: a program that moves rules of others was active.
-    Look,
+    CheckRules,
     /// Bring this VPN back, and change nothing else. The result comes as
     /// [`Event::Reconnected`](super::Event::Reconnected).
     Reconnect(Comeback),

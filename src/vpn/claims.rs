@@ -10,11 +10,11 @@ mod silent;
 
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use super::claim::{Claim, Claimant, Ending, Evidence, Standing};
 use super::facts::Facts;
 use super::known::Known;
+use super::resolved::InUse;
 use super::{Comeback, LastVpn, Reason, Report, ReportKind, Sender, State, Tunnel, TunnelId};
 use crate::net::IfName;
 
@@ -24,15 +24,6 @@ pub(super) struct Claims {
     list: Vec<Claim>,
     /// Tunnels whose servers were silent when the last agent listened, and that nobody has claimed yet.
     silent: BTreeSet<TunnelId>,
-}
-
-/// The addresses of the servers of tunnels that carry packets now.
-#[derive(Debug, Default)]
-pub(super) struct InUse {
-    /// The client has authenticated the server at this address.
-    pub(super) proven: BTreeSet<IpAddr>,
-    /// The server is at one of these addresses.
-    pub(super) possible: BTreeSet<IpAddr>,
 }
 
 impl Claims {
@@ -68,11 +59,10 @@ impl Claims {
 
     /// Whether a tunnel has this standing.
     pub(super) fn stands(&self, standing: Standing, facts: &Facts) -> bool {
-        // A client without NetworkManager reports when its interface is there. Without it nothing is on its
-        // way.
-        let on_its_way =
-            |claim: &Claim| claim.is_managed() || claim.link(&facts.links, &facts.config).is_some();
-        self.list.iter().any(|claim| claim.standing == standing && on_its_way(claim))
+        // A client without NetworkManager reports when its interface is there. Without the interface it does
+        // not count as connecting.
+        let counts = |claim: &Claim| claim.is_managed() || claim.link(&facts.links, &facts.config).is_some();
+        self.list.iter().any(|claim| claim.standing == standing && counts(claim))
     }
 
     /// Whether a claim of this VPN has this standing.
@@ -105,7 +95,7 @@ impl Claims {
         in_use
     }
 
-    /// The VPN that is there: one that carries before one that is on its way.
+    /// The current VPN. One that carries packets comes before one that connects.
     pub(super) fn last(&self) -> Option<LastVpn> {
         let rank = |claim: &&Claim| match claim.standing {
             Standing::Carrying => Some((2, claim.since)),

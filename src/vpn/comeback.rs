@@ -90,12 +90,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Nothing is to be brought back.
+    /// Forgets the attempts: there is no lost VPN.
     fn rest(&mut self) {
         *self = Self { under_way: self.under_way, ..Self::default() };
     }
 
-    /// A VPN is on its way, or cannot be brought back now.
+    /// A VPN is connecting, or cannot be brought back now.
     fn hold(&mut self) {
         self.next = None;
     }

@@ -1,7 +1,7 @@
-//! What Docker says of its networks, and what becomes of those that the configuration names.
+//! What Docker reports about its networks, and which rules the networks in the configuration get.
 //!
-//! Docker can be wrong, and every user who may use Docker can make networks. What Docker says of a bridge
-//! counts only if the kernel's link table shows a bridge of containers.
+//! Docker can be wrong, and every user who may use Docker can make networks. What Docker reports about a
+//! bridge counts only if the kernel's link table shows a bridge of containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

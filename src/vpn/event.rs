@@ -15,7 +15,7 @@ use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 pub enum Event {
     /// The links, addresses and routes as they are now.
     Links(LinkTable),
-    /// What NetworkManager knows of VPNs now; `None` when there is no NetworkManager.
+    /// What NetworkManager reports about VPNs now; `None` when there is no NetworkManager.
     NetworkManager(Option<NmView>),
     /// OpenVPN's client configurations under `/etc/openvpn`, all that root has put there.
     OpenVpnFiles(Vec<OpenVpnFile>),
@@ -89,12 +89,12 @@ pub enum Event {
     Config(Box<Config>),
 }
 
-/// Everything NetworkManager says of VPNs at one moment.
+/// Everything that NetworkManager reports about VPNs at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NmView {
     /// Saved VPN profiles.
     pub profiles: Vec<Profile>,
-    /// VPN connections that are active or on their way, and those that ended since the last view
+    /// VPN connections that are active or being activated, and those that ended since the last view
     /// (each is listed once with [`VpnPhase::Ended`]).
     pub active: Vec<ActiveVpn>,
 }

@@ -23,9 +23,9 @@ const MAX_IN_LINE: usize = 8;
 /// Maximum length of a profile's name in that line, in bytes. The configuration accepts no longer one.
 const MAX_NAME_IN_LINE: usize = 256;
 
-/// Who has said that a VPN is to be used.
+/// Who named a VPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum NamedBy {
     /// Root: the configuration names the profile, the file is root's, or the hook ran as root.
     Root,
     /// Any user who may save a profile.
@@ -86,15 +86,15 @@ impl Known<'_> {
             || self.facts.counting().any(|(_, vpn)| !vpn.names.is_empty())
     }
 
-    /// Who has said that a VPN is to be used. If two profiles have the name that root wrote, it is not root:
-    /// any user can give a profile the name of another.
-    pub(super) fn word(&self, origin: Origin, uuid: &str, name: &str) -> Word {
+    /// Who named a VPN. If two profiles have the name that root wrote, it does not count as root's: any user can
+    /// give a profile the name of another.
+    pub(super) fn named_by(&self, origin: Origin, uuid: &str, name: &str) -> NamedBy {
         let named = |what: &str| self.facts.config.vpn.connections.iter().any(|named| named == what);
         let of_root = match origin {
             Origin::Hook | Origin::OpenVpn => true,
             Origin::NetworkManager => named(uuid) || named(name) && !self.has_namesake(name),
         };
-        if of_root { Word::Root } else { Word::User }
+        if of_root { NamedBy::Root } else { NamedBy::User }
     }
 
     fn has_namesake(&self, name: &str) -> bool {
@@ -103,20 +103,20 @@ impl Known<'_> {
         learned > 1 || saved.iter().filter(|profile| profile.id == name).count() > 1
     }
 
-    fn word_of(&self, key: &str, vpn: &LearnedVpn) -> Word {
-        self.word(vpn.origin, key, &vpn.name)
+    fn vpn_named_by(&self, key: &str, vpn: &LearnedVpn) -> NamedBy {
+        self.named_by(vpn.origin, key, &vpn.name)
     }
 
-    fn word_of_claim(&self, claim: &Claim) -> Word {
+    fn claim_named_by(&self, claim: &Claim) -> NamedBy {
         let uuid = claim.uuid().unwrap_or_default();
         let name = self.facts.learning.get(uuid).map_or(&claim.name, |vpn| &vpn.name);
-        self.word(claim.origin(), uuid, name)
+        self.named_by(claim.origin(), uuid, name)
     }
 
     fn add_learned(&self, allowance: &mut Allowance, key: &str, vpn: &LearnedVpn) {
-        let word = LazyCell::new(|| self.word_of(key, vpn));
+        let named_by = LazyCell::new(|| self.vpn_named_by(key, vpn));
         let servers = vpn.endpoints.iter().copied().chain(self.facts.resolved(vpn.names.iter()));
-        let servers = servers.filter(|server| !server.port().is_dns() || *word == Word::Root);
+        let servers = servers.filter(|server| !server.port().is_dns() || *named_by == NamedBy::Root);
         match vpn.sender {
             Sender::Client => {
                 for endpoint in servers {
@@ -124,7 +124,7 @@ impl Known<'_> {
                 }
             }
             Sender::Kernel => {
-                let packet = kernel_packet(vpn.mark, *word);
+                let packet = kernel_packet(vpn.mark, *named_by);
                 allowance.kernel.extend(servers.flat_map(|endpoint| packet.map(|by| (endpoint, by))));
             }
         }
@@ -132,20 +132,21 @@ impl Known<'_> {
 
     /// Whether nothing identifies its packets, so that none is allowed.
     fn is_unmarked(&self, key: &str, vpn: &LearnedVpn) -> bool {
-        vpn.sender == Sender::Kernel && kernel_packet(vpn.mark, self.word_of(key, vpn)).is_none()
+        vpn.sender == Sender::Kernel && kernel_packet(vpn.mark, self.vpn_named_by(key, vpn)).is_none()
     }
 
     fn add_claim(&self, allowance: &mut Allowance, claim: &Claim) {
         let sender = self.facts.sender(claim);
         let by_kernel = sender == Sender::Kernel || self.is_offloaded(claim);
-        let word = self.word_of_claim(claim);
-        let servers = claim.endpoints.iter().filter(|server| !server.port().is_dns() || word == Word::Root);
+        let named_by = self.claim_named_by(claim);
+        let servers =
+            claim.endpoints.iter().filter(|server| !server.port().is_dns() || named_by == NamedBy::Root);
         for &endpoint in servers {
             if sender == Sender::Client {
                 allowance.endpoints.entry(endpoint).or_default().extend(self.users(claim));
             }
             if by_kernel {
-                let packet = kernel_packet(self.mark(claim, endpoint), word);
+                let packet = kernel_packet(self.mark(claim, endpoint), named_by);
                 allowance.kernel.extend(packet.map(|by| (endpoint, by)));
             }
         }
@@ -196,7 +197,7 @@ impl Known<'_> {
         if self.facts.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
         }
-        let roots = self.facts.counting().filter(|(key, vpn)| self.word_of(key, vpn) == Word::Root);
+        let roots = self.facts.counting().filter(|(key, vpn)| self.vpn_named_by(key, vpn) == NamedBy::Root);
         let (profiles, files): (Vec<_>, Vec<_>) =
             roots.map(|(_, vpn)| vpn).partition(|vpn| vpn.origin == Origin::NetworkManager);
         let bounded = |vpns: Vec<&LearnedVpn>| {
@@ -220,7 +221,7 @@ impl Known<'_> {
 
     fn users_vpns(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
         let counting = self.facts.counting().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager);
-        counting.filter(|(key, vpn)| self.word_of(key, vpn) == Word::User)
+        counting.filter(|(key, vpn)| self.vpn_named_by(key, vpn) == NamedBy::User)
     }
 
     /// What is not used of the VPNs that count, each with the VPN's name for people.
@@ -294,6 +295,6 @@ impl Known<'_> {
 
 /// What identifies packets that the kernel itself sends. Without a mark that is only their destination, which
 /// opens it to every program: only root may do that.
-fn kernel_packet(mark: Option<NonZeroU32>, word: Word) -> Option<KernelPacket> {
-    mark.map(KernelPacket::Marked).or((word == Word::Root).then_some(KernelPacket::Any))
+fn kernel_packet(mark: Option<NonZeroU32>, named_by: NamedBy) -> Option<KernelPacket> {
+    mark.map(KernelPacket::Marked).or((named_by == NamedBy::Root).then_some(KernelPacket::Any))
 }

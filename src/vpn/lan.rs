@@ -15,8 +15,8 @@ const NETWORK: u8 = 8;
 
 impl LinkTable {
     /// The networks that belong to tunnels, so that nothing in them is the LAN: the prefixes of a
-    /// tunnel's addresses, its routes but for a default route and the pieces of one, and
-    /// `tunnel.routes`, also while no tunnel is there.
+    /// tunnel's addresses, its routes except a default route and the parts of one, and
+    /// `tunnel.routes`, also without a tunnel.
     pub fn tunnel_networks(&self, config: &Config) -> Vec<IpNet> {
         let configured = match &config.tunnel.routes {
             Routes::Networks(networks) => networks.clone(),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_inside_the_network_of_the_vpn_takes_nothing_out_of_it() {
+    fn a_lease_inside_the_network_of_the_vpn_removes_no_address_from_it() {
         let company = ["10.20.0.0/16"];
         // Also while the tunnel is away.
         for (tunnel, routes) in [("", &[][..]), ("10.8.0.2/24", &company[..])] {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tunnel_routes_or_is_addressed_in_is_not_the_lan() {
+    fn networks_of_a_tunnel_are_not_the_lan() {
         assert_eq!(lan("10.20.0.5/17", "10.8.0.2/24", &["10.20.0.0/16"], &[]), [""; 0]);
         assert_eq!(lan("10.8.0.5/24", "10.8.0.2/24", &[], &[]), [""; 0]);
         assert_eq!(lan("10.8.0.5/31", "10.8.0.4/32", &[], &[]), ["10.8.0.5/32"]);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_route_and_its_pieces_leave_the_lan_alone() {
+    fn default_routes_through_the_tunnel_do_not_shrink_the_lan() {
         let eighths = |length: u32| -> Vec<String> {
             (0..1_u32 << length).map(|n| format!("{}.0.0.0/{length}", n << (8 - length))).collect()
         };

@@ -7,9 +7,12 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::Sender;
-use super::names::MOST_NAMES_OF_USERS;
 use crate::config::{Config, MOST_SERVERS};
 use crate::net::{Endpoint, HostName, Port, Transport};
+
+/// Maximum number of different names of users' profiles that are looked up within an hour: each question sends
+/// text that a user wrote to the network's resolver.
+pub(super) const MAX_NAMES_OF_USERS: usize = 16;
 
 /// What is known of each VPN, by its profile's UUID, [`file_key`] or [`hook_key`]. It is kept, so that the
 /// lock at the next boot knows it too.
@@ -89,7 +92,7 @@ impl LeftOut {
                 )
             }
             Self::TooManyNames(_) => format!(
-                "its server is not looked up: at most {MOST_NAMES_OF_USERS} different names of profiles that \
+                "its server is not looked up: at most {MAX_NAMES_OF_USERS} different names of profiles that \
                  root has not named are looked up within an hour"
             ),
         }

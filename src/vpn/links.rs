@@ -11,7 +11,7 @@ use super::{Routing, TunnelAddress, Uplink, Wire};
 use crate::config::{Config, Routes};
 use crate::net::{IfName, IfPattern};
 
-/// Everything the kernel says of links at one moment. Order does not matter.
+/// Everything that the kernel reports about links at one moment. Order does not matter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LinkTable {
     /// Every link of this network namespace.
@@ -110,13 +110,13 @@ impl Link {
         self.up && self.carrier && !self.own_addresses().is_empty()
     }
 
-    /// Its addresses but for those that the kernel gives by itself.
+    /// Its addresses, except those that the kernel itself assigns.
     pub fn own_addresses(&self) -> Vec<IpAddr> {
         let local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
         self.addresses.iter().map(IpNet::addr).filter(|address| !local(address)).collect()
     }
 
-    /// The IPv6 prefixes of its addresses, but for the link-local one that every link has.
+    /// The IPv6 prefixes of its addresses, except the link-local one that every link has.
     fn on_link(&self) -> Vec<IpNet> {
         let beyond = |net: &IpNet| matches!(net, IpNet::V6(v6) if !v6.addr().is_unicast_link_local());
         let mut nets: Vec<IpNet> =

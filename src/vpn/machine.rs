@@ -2,7 +2,7 @@
 //!
 //! Its parts own what they know: `Facts` what the sources say, `Claims` the claims of tunnels, `Outcome`
 //! the state. A step takes in the event (`absorb`) and then draws the conclusions (`conclude`). Time is an
-//! argument. What is to be done comes out as data.
+//! argument. Actions come out as data.
 
 use std::collections::BTreeSet;
 
@@ -96,7 +96,7 @@ impl Machine {
         self.last.as_ref()
     }
 
-    /// Takes in one event, at `now` (seconds since the epoch), and says what is to be done.
+    /// Takes in one event at `now`, in seconds since the epoch. Returns what the agent must do.
     pub fn step(&mut self, event: Event, now: u64) -> Vec<Action> {
         let absorbed = self.absorb(event, now);
         self.conclude(absorbed, now)
@@ -108,7 +108,7 @@ impl Machine {
         match event {
             Event::Links(table) => absorbed.actions.extend(self.absorb_links(table, now)),
             Event::Docker(view) => {
-                absorbed.actions.push(Action::Look);
+                absorbed.actions.push(Action::CheckRules);
                 self.facts.docker.take(view);
                 self.facts.see_again();
             }
@@ -142,7 +142,7 @@ impl Machine {
             Event::Resume => self.outcome.set_pause(None),
             Event::Clock => {}
             Event::Woken => {
-                absorbed.actions.push(Action::Look);
+                absorbed.actions.push(Action::CheckRules);
                 self.facts.names.retry_now();
                 self.backoff.retry_now(now);
             }
@@ -156,7 +156,7 @@ impl Machine {
 
     fn absorb_links(&mut self, table: LinkTable, now: u64) -> Option<Action> {
         // A program that makes a bridge of containers makes rules for it.
-        let look = (table.bridges() != self.facts.links.bridges()).then_some(Action::Look);
+        let look = (table.bridges() != self.facts.links.bridges()).then_some(Action::CheckRules);
         let before = self.facts.see(table);
         if self.facts.links != before {
             self.facts.names.retry_now();

@@ -1,4 +1,4 @@
-//! What an OpenVPN client says of itself on its management socket.
+//! What an OpenVPN client reports on its management socket.
 //!
 //! Root configures the socket, so its messages count as those of root's hooks do: a message reports at once
 //! that a tunnel is lost, names the one server in use, and claims a tunnel, which the kernel's links then

@@ -3,16 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::claims::InUse;
+use super::learned::MAX_NAMES_OF_USERS;
+use super::resolved::InUse;
 use super::{Machine, Resolved, State};
 use crate::net::HostName;
 
 /// The addresses of each server name, kept for the lock at the next boot.
 pub type Names = BTreeMap<HostName, Resolved>;
-
-/// Maximum number of different names of users' profiles that are looked up within [`HOUR`]: each question
-/// sends what a user wrote to the network's resolver.
-pub(super) const MOST_NAMES_OF_USERS: usize = 16;
 
 /// In seconds.
 const HOUR: u64 = 3600;
@@ -118,7 +115,7 @@ impl Resolution {
         self.names.values().filter_map(|resolved| resolved.next_expiry(now)).min()
     }
 
-    /// From now on these names are to be looked up.
+    /// Replaces the names that are looked up.
     pub(super) fn want(&mut self, roots: BTreeSet<HostName>, users: BTreeSet<HostName>) {
         self.roots = roots;
         self.users = users;
@@ -134,7 +131,7 @@ impl Resolution {
         admitted.retain(|name, at| users.contains(name) || recent(*at));
         let mut has_changed = admitted.len() != before;
         for name in users.iter() {
-            if admitted.len() < MOST_NAMES_OF_USERS && !admitted.contains_key(name) {
+            if admitted.len() < MAX_NAMES_OF_USERS && !admitted.contains_key(name) {
                 admitted.insert(name.clone(), now);
                 has_changed = true;
             }
@@ -171,7 +168,7 @@ impl Resolution {
         due
     }
 
-    /// When the next of them is to be asked for, or can be; `None` when none ever is.
+    /// When the next look-up is due or allowed; `None` if none will be.
     pub(super) fn next_moment(&self, state: State, now: u64) -> Option<u64> {
         let wanted = self.wanted.iter().filter(|_| !self.resolvers.is_empty());
         wanted.map(|name| self.due(name, state, now)).chain(self.next_admission()).min()

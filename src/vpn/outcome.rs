@@ -9,7 +9,7 @@ use super::{Announcement, Pause, PauseScope, State};
 #[derive(Debug, Clone)]
 pub(super) struct Outcome {
     pause: Option<Pause>,
-    /// The state when no tunnel carries packets or is on its way: locked, or lost.
+    /// The state without a tunnel that carries packets or connects: locked, or lost.
     fallback: State,
     state: State,
     /// Since when the state is what it is, in seconds since the epoch.
@@ -60,7 +60,7 @@ impl Outcome {
         }
     }
 
-    /// Notes which state follows when no tunnel carries packets or is on its way.
+    /// Notes which state follows without a tunnel that carries packets or connects.
     pub(super) fn settle(&mut self, endings: &[Ending], claims: &Claims, facts: &Facts) {
         let asked = endings.iter().any(|ending| ending.reason.is_none());
         if asked || claims.stands(Standing::Carrying, facts) {

@@ -110,8 +110,8 @@ impl fmt::Display for Reason {
             Self::ClientEnded => "the VPN client has ended",
             Self::DeviceGone => "the network under it went away",
             Self::ServiceStopped => "the VPN service stopped",
-            Self::Ended => "it ended unasked",
-            Self::Restarted => "it is being started anew",
+            Self::Ended => "it ended unexpectedly",
+            Self::Restarted => "it is being restarted",
             Self::SilentServer => "silent server",
             Self::ManagementRestarts => {
                 "the VPN client says on its management socket that it lost its server"

@@ -39,7 +39,7 @@ impl Default for Remembered {
     }
 }
 
-/// A part of it that has changed and is to be written to the disk.
+/// A changed part of [`Remembered`], which the store must write to the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// [`Remembered::learned`].

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_newer_than_everything_is_taken_as_it_is() {
+    fn the_newest_report_is_accepted_unchanged() {
         for new in [up(3, 7), asked(3, 7), lost(3, 7)] {
             assert_eq!(taken(&[up(1, 7), lost(2, 7)], &new), [new.report]);
         }
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn another_tunnel_is_another_matter() {
+    fn reports_of_different_tunnels_are_independent() {
         let other = dated(2, ReportKind::DownAsked, "tun1", Some(7));
         assert_eq!(taken(&[other], &up(1, 7)), [up(1, 7).report]);
     }
 
     #[test]
-    fn what_came_both_ways_is_taken_once() {
+    fn a_report_that_came_by_bus_and_by_file_counts_once() {
         assert_eq!(taken(&[up(1, 7)], &up(1, 7)), []);
         let of_a_dead_process = DatedReport { report: Report { started: Some(4), ..up(1, 7).report }, at: 1 };
         assert_eq!(taken(&[up(1, 7), asked(2, 7)], &of_a_dead_process), []);

@@ -4,12 +4,11 @@
 //! last answer that named it, unless a tunnel carried packets through a server there. Such an address stays
 //! for a month: a server whose name cannot be looked up now is still reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::claims::InUse;
 use crate::net::server_address;
 
 /// Maximum number of addresses of one name.
@@ -40,6 +39,15 @@ pub struct Resolved {
     /// Addresses at which a tunnel had its server, each with the time when that was noted last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     used: BTreeMap<IpAddr, u64>,
+}
+
+/// The addresses of the servers of tunnels that carry packets now.
+#[derive(Debug, Default)]
+pub(super) struct InUse {
+    /// The client has authenticated the server at this address.
+    pub(super) proven: BTreeSet<IpAddr>,
+    /// The server is at one of these addresses.
+    pub(super) possible: BTreeSet<IpAddr>,
 }
 
 impl Resolved {
@@ -97,7 +105,7 @@ impl Resolved {
         has_changed || (self.addresses.len(), self.used.len()) != before
     }
 
-    /// When an address will be forgotten next; `None` when none is to be, or each that should be is in use.
+    /// When the next address expires; `None` if every address is in use, or there is none.
     pub(super) fn next_expiry(&self, now: u64) -> Option<u64> {
         let moments = self.addresses.iter().map(|(address, at)| match self.used.get(address) {
             Some(used) => used.saturating_add(KEPT_USED),
@@ -239,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_agent_has_kept_can_be_read() {
+    fn files_of_an_older_agent_can_be_read() {
         let kept = r#"{"addresses":{"198.51.100.7":1000},"answered":1000}"#;
         let resolved: Resolved = serde_json::from_str(kept).unwrap();
         assert_eq!(resolved.current().collect::<Vec<_>>(), ips(&[TRUE]));

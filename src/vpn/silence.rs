@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_tunnel_is_not_silent_however_long() {
+    fn an_idle_tunnel_is_never_silent() {
         assert_eq!(silent_after(&[Sample::Idle; 1000]), None);
         let mut idle = vec![Sample::Quiet];
         idle.extend([Sample::Idle; 1000]);

@@ -18,7 +18,7 @@ pub enum State {
     /// No VPN.
     #[default]
     Locked,
-    /// A VPN is on its way.
+    /// A VPN is connecting.
     Connecting,
     /// A tunnel is up, addressed and carries what it must.
     Protected,

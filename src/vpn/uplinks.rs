@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wire_that_no_rule_can_name_is_said() {
+    fn a_wire_that_no_rule_can_name_is_reported() {
         let links = ["quo\"ted", "eth0", "plus+"].map(|name| link(2, name, LinkKind::Other, None, None));
         let mut machine = machine();
         assert_eq!(wires(&mut machine, &[&links]), ["eth0"]);

@@ -38,8 +38,8 @@ Restart=always
 WantedBy=sysinit.target
 ";
 
-/// What udev tells NetworkManager of Docker's ends of links on a machine that has one: without it, it takes
-/// them out of their bridge now and then.
+/// Makes NetworkManager leave Docker's ends of links alone, as a udev rule does on a real machine. Otherwise
+/// NetworkManager sometimes removes them from their bridge.
 const UNMANAGED: &str = "[keyfile]\nunmanaged-devices=interface-name:veth*\n";
 
 /// What a container sends. bash itself sleeps.

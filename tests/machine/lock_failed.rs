@@ -6,11 +6,11 @@ use tunwarden_lab::Release;
 use crate::desk::on_a_guarded_desk;
 use crate::on_each_release;
 
-on_each_release!(what_brings_a_network_up_does_not_start_when_the_lock_failed);
+on_each_release!(no_network_service_starts_if_the_lock_failed);
 
 const TOOL: &str = "/usr/sbin/xtables-nft-multi";
 
-fn what_brings_a_network_up_does_not_start_when_the_lock_failed(release: Release) -> Result<()> {
+fn no_network_service_starts_if_the_lock_failed(release: Release) -> Result<()> {
     on_a_guarded_desk(release, |desk| {
         desk.machine.succeed(["mv", TOOL, "/root/tool"])?;
         desk.machine.reboot()?;

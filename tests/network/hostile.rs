@@ -170,7 +170,7 @@ fn a_card_never_becomes_a_tunnel_even_if_root_says_so() {
 }
 
 #[test]
-fn what_a_server_really_pushes_is_not_executed_and_takes_nothing_out_of_the_tunnel() {
+fn what_a_server_really_pushes_is_not_executed_and_leads_no_traffic_past_the_tunnel() {
     with_lab(|lab| {
         let capture = lab.capture()?;
         let _bus = bus(lab)?;

@@ -124,10 +124,10 @@ fn another_program_on_the_management_socket_is_left_connected() -> Result<()> {
         other.wait_for_line("OpenVPN Management Interface", SOON)?;
         let agent = agent(lab, CONFIG)?;
         wait_for("the agent logs it", SOON, || {
-            Ok(agent.log().contains("another program speaks to the client").then_some(()))
+            Ok(agent.log().contains("another program uses this socket").then_some(()))
         })?;
         ensure!(other.is_running() && status(lab)?["state"] == "locked", "{}", agent.log());
-        is_reported(lab, Some("another program speaks to the client"))?;
+        is_reported(lab, Some("another program uses this socket"))?;
         // The agent connects some time after the other program has disconnected.
         other.kill()?;
         wait_for(

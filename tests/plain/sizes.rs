@@ -1,8 +1,6 @@
 //! No file of code has more than 400 lines. Clippy checks the length of functions and the number of their
 //! parameters (`clippy.toml`).
 
-#![expect(clippy::unwrap_used, reason = "a file that cannot be read is a failed test")]
-
 use std::path::Path;
 
 use crate::pure::{files, read};

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_no_message_has_overflow_nothing() {
+    fn impossible_lengths_do_not_overflow() {
         for first in [b'l', b'B', b'x'] {
             let mut bytes = vec![b'\n', first, 1, 0, 1];
             bytes.extend([0xff; 12]);
@@ -239,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_small_enough_passes_unchanged(
+        fn small_messages_pass_unchanged(
             messages in prop::collection::vec((1_u8..=4, 0_usize..300, 0_usize..300), 0..6),
             step in 1_usize..500,
         ) {

@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// Names that are too short to be told from other words, or that say nothing of a person.
+/// Names that are also ordinary words, or that do not identify a person.
 const ORDINARY: [&str; 22] = [
     "root",
     "nobody",

@@ -12,7 +12,7 @@ fn redact(text: &str) -> String {
 }
 
 #[test]
-fn what_identifies_is_replaced_and_the_rest_stays() {
+fn only_identifying_text_is_replaced() {
     for (before, after) in [
         ("-d 203.0.113.9/32 -p udp --dport 1194", "-d ADDRESS4-1/32 -p udp --dport 1194"),
         ("[2001:db8::7]:1194/udp", "[ADDRESS6-1]:1194/udp"),
@@ -56,7 +56,7 @@ fn what_everybody_has_stays() {
 }
 
 #[test]
-fn names_stand_for_the_same_in_every_part_of_a_report() {
+fn a_replacement_is_the_same_in_every_part_of_a_report() {
     let mut redactor = Redactor::new([("anna".to_owned(), Kind::User)]);
     assert_eq!(redactor.text("203.0.113.9 vpn.example.net"), "ADDRESS4-1 DOMAIN-1");
     let value = serde_json::json!({"name": "b.example.net", "of": ["vpn.example.net", 3], "to": "198.51.100.1\nanna"});
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_becomes_the_same_and_others_become_others(one in original(), other in original()) {
+    fn equal_text_has_equal_replacements_and_different_text_different_ones(one in original(), other in original()) {
         let mut redactor = Redactor::default();
         let (first, again) = (redactor.text(&one), redactor.text(&format!("{one} ")));
         prop_assert_eq!(&first, again.trim());

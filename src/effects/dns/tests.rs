@@ -25,7 +25,7 @@ fn a(owner: &str, address: [u8; 4]) -> Record {
 }
 
 #[test]
-fn only_an_answer_to_this_very_question_is_one() {
+fn only_an_answer_to_the_same_question_counts() {
     let question = question();
     let good = answer_to(&question).to_vec().unwrap();
     assert!(parse(&question, &good).is_some());
@@ -40,7 +40,7 @@ fn only_an_answer_to_this_very_question_is_one() {
 }
 
 #[test]
-fn addresses_are_those_of_the_name_or_of_what_it_is_an_alias_of() {
+fn addresses_of_the_name_and_of_its_aliases_count() {
     let question = question();
     let mut answer = answer_to(&question);
     let alias = RData::CNAME(CNAME(name("a7.example.org.")));
@@ -53,7 +53,7 @@ fn addresses_are_those_of_the_name_or_of_what_it_is_an_alias_of() {
 }
 
 #[test]
-fn aliases_that_go_in_a_circle_end() {
+fn a_circle_of_aliases_ends() {
     let question = question();
     let mut answer = answer_to(&question);
     for (from, to) in [("vpn.example.net.", "b.example.net."), ("b.example.net.", "vpn.example.net.")] {

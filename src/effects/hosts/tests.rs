@@ -24,7 +24,7 @@ fn file(text: &[u8]) -> (tempfile::TempDir, PathBuf) {
 const PLAIN: &str = "127.0.0.1 localhost\n::1 localhost\n";
 
 #[test]
-fn a_file_that_was_cut_off_behind_the_blocks_first_line_is_one_without_a_block() {
+fn a_file_that_ends_after_the_first_line_of_the_block_has_no_block() {
     let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
     for text in ["", PLAIN, "127.0.0.1 localhost"] {
         let cut = format!("{text}\n{}", BEGIN.trim_end());
@@ -36,7 +36,7 @@ fn a_file_that_was_cut_off_behind_the_blocks_first_line_is_one_without_a_block()
 }
 
 #[test]
-fn the_block_comes_moves_and_goes_and_every_other_byte_stays() {
+fn the_block_is_added_replaced_and_removed_and_every_other_byte_stays() {
     for text in [PLAIN.as_bytes(), b"127.0.0.1 localhost", b"", b"\n\n", b"\xff\xfe\r\n# odd\r\n"] {
         let (_folder, path) = file(text);
         pin(&path, &pins(&[("vpn.example.net", &["198.51.100.7", "2001:db8::7"])])).unwrap();
@@ -61,7 +61,7 @@ fn the_block_comes_moves_and_goes_and_every_other_byte_stays() {
 }
 
 #[test]
-fn who_owns_the_file_and_who_may_read_it_stays() {
+fn owner_and_mode_of_the_file_stay() {
     let (_folder, path) = file(PLAIN.as_bytes());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     pin(&path, &pins(&[("vpn.example.net", &["198.51.100.7"])])).unwrap();
@@ -71,7 +71,7 @@ fn who_owns_the_file_and_who_may_read_it_stays() {
 }
 
 #[test]
-fn a_link_is_not_followed_and_a_folder_is_no_file() {
+fn a_link_is_not_followed_and_a_folder_is_an_error() {
     let (folder, path) = file(PLAIN.as_bytes());
     let link = folder.path().join("link");
     symlink(&path, &link).unwrap();
@@ -82,7 +82,7 @@ fn a_link_is_not_followed_and_a_folder_is_no_file() {
 }
 
 #[test]
-fn nothing_is_written_where_nothing_changes() {
+fn an_unchanged_file_is_not_written() {
     let (_folder, path) = file(PLAIN.as_bytes());
     let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
     pin(&path, &wanted).unwrap();
@@ -93,14 +93,14 @@ fn nothing_is_written_where_nothing_changes() {
 }
 
 #[test]
-fn a_block_without_its_end_takes_nothing_along() {
+fn a_block_without_its_end_line_removes_no_other_line() {
     let (_folder, path) = file(format!("{PLAIN}\n{BEGIN}10.0.0.5 printer\n").as_bytes());
     pin(&path, &Pins::new()).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{PLAIN}10.0.0.5 printer\n"));
 }
 
 #[test]
-fn an_editor_that_takes_blank_lines_out_and_a_copy_behind_a_copy_cost_no_line() {
+fn removed_blank_lines_and_a_second_block_lose_no_other_line() {
     let block = format!("{BEGIN}198.51.100.7 vpn.example.net\n{END}");
     for (text, without) in [
         (
@@ -122,7 +122,7 @@ fn an_editor_that_takes_blank_lines_out_and_a_copy_behind_a_copy_cost_no_line() 
 }
 
 #[test]
-fn a_pipe_in_its_place_is_not_waited_for() {
+fn a_pipe_in_place_of_the_file_does_not_block() {
     let (folder, _) = file(b"");
     let pipe = folder.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -171,7 +171,7 @@ fn anything() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_text_with_marks_of_ours_gets_one_block_and_then_none(text in anything()) {
+    fn any_text_with_our_marks_gets_one_block_which_can_be_removed(text in anything()) {
         let wanted = pins(&[("vpn.example.net", &["198.51.100.7"])]);
         let (with, without) = (with_block(&text, &wanted), with_block(&text, &Pins::new()));
         prop_assert_eq!(&with_block(&with, &wanted), &with);
@@ -197,7 +197,7 @@ proptest! {
 }
 
 #[test]
-fn a_name_that_the_file_gives_an_address_itself_is_not_pinned_and_is_told() {
+fn a_name_with_an_address_in_the_file_is_not_pinned() {
     let text = "127.0.0.1 localhost\n127.0.1.1\tmint.Example.net mint # vpn.example.net\n10.0.0.9 office.example.net\n";
     let (_folder, path) = file(text.as_bytes());
     let wanted = pins(&[
@@ -211,7 +211,7 @@ fn a_name_that_the_file_gives_an_address_itself_is_not_pinned_and_is_told() {
     assert_eq!(with, format!("{text}\n{BEGIN}198.51.100.9 vpn.example.net\n{END}"));
     let named = |name: &str| named(&path, &HostName::try_from(name.to_owned()).unwrap());
     assert_eq!(named("OFFICE.example.net"), Some(vec!["10.0.0.9".parse().unwrap()]));
-    assert_eq!(named("vpn.example.net"), None, "a pin of ours is nobody's word");
+    assert_eq!(named("vpn.example.net"), None, "our own pin does not count as the administrator's entry");
     // The owner of the file adds the name outside of our block.
     std::fs::write(&path, format!("{with}198.51.100.10 vpn.example.net\n")).unwrap();
     pin(&path, &wanted).unwrap();

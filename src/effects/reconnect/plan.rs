@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_comes_only_after_the_one_before_and_the_last_is_the_last() {
+    fn a_failed_step_leads_to_the_next_and_the_last_ends_the_plan() {
         let mut plan = Plan::default();
         let parent = plan.after(Step::Vpn, again(), Reach::Everything);
         assert_eq!(parent, Some(Step::Parent));

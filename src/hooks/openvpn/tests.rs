@@ -87,14 +87,14 @@ fn a_tunnel_that_is_there() {
 }
 
 #[test]
-fn ipchange_says_nothing_before_there_is_an_interface() {
+fn ipchange_without_an_interface_is_no_report() {
     let mut early = fields(UP, &[("script_type", "ipchange")]);
     early.remove("dev");
     assert_eq!(parse(&early), Ok(None));
 }
 
 #[test]
-fn only_a_signal_of_a_person_is_a_wish() {
+fn only_signals_that_a_person_sends_count_as_a_request() {
     let kind = |script: &str, signal: &str, context: &str| {
         let down = [("script_type", script), ("signal", signal), ("script_context", context)];
         read(&down).unwrap().unwrap().kind
@@ -111,7 +111,7 @@ fn only_a_signal_of_a_person_is_a_wish() {
 }
 
 #[test]
-fn a_loss_is_never_lost_for_a_detail() {
+fn a_malformed_detail_does_not_suppress_a_loss() {
     let long = "a".repeat(257);
     let bad = [("trusted_ip", "x"), ("daemon_pid", "x"), ("ifconfig_local", "x"), ("signal", &*long)];
     let mut down = fields(UP, &bad);
@@ -122,7 +122,7 @@ fn a_loss_is_never_lost_for_a_detail() {
 }
 
 #[test]
-fn the_server_is_known_whole_or_but_for_its_transport_or_not_at_all() {
+fn a_server_has_an_endpoint_or_only_an_address_and_port_or_is_unknown() {
     let without = |key: &str| {
         let mut some = fields(UP, &[]);
         some.remove(key);
@@ -147,7 +147,7 @@ fn the_server_is_known_whole_or_but_for_its_transport_or_not_at_all() {
 }
 
 #[test]
-fn of_several_remotes_the_one_in_use_gives_the_transport() {
+fn the_protocol_is_that_of_the_remote_in_use() {
     let remotes = |second: &[(&'static str, &'static str)]| {
         let first = [("remote_1", "198.51.100.9"), ("remote_port_1", "1194"), ("proto_1", "udp")];
         endpoint_of(&environment(&[&first, second].concat()))

@@ -74,7 +74,7 @@ fn claims(key: Key) -> Option<&'static [Verdict]> {
 
 proptest! {
     #[test]
-    fn whatever_happens_a_danger_is_seen_and_nothing_is_claimed_that_is_not_so(
+    fn every_danger_is_shown_and_no_false_claim(
         events in prop::collection::vec((any_event(), 0u64..40), 1..60)
     ) {
         let words = ["en", "de"].map(|language| Words::new(language, TimeZone::UTC));

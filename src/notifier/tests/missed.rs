@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_happened_while_nobody_was_logged_in_is_told_at_login_and_once() {
+fn losses_and_repairs_without_a_session_are_shown_once_at_login() {
     let loss = lost_at(START - 600).loss;
     let away = Status { loss: loss.clone(), repairs: 2, ..status(State::Protected) };
     let mut day = Day::begin(away.clone());
@@ -44,7 +44,7 @@ fn a_missed_loss_claims_that_nothing_left_only_where_the_rules_held_ever_since()
 }
 
 #[test]
-fn a_loss_that_was_told_as_it_happened_is_not_told_again() {
+fn a_loss_that_was_shown_is_not_shown_again_at_login() {
     let mut day = Day::begin(status(State::Protected));
     day.lose();
     day.see();

@@ -38,7 +38,7 @@ fn mangle(config: &str, family: Family) -> String {
 const NAMED: &str = "docker = { bridges = [\"br-+\"], networks = { l = \"lan\", n = \"none\" } }\n";
 
 #[test]
-fn a_network_has_the_lan_or_nothing_and_never_the_tunnel() {
+fn a_network_without_the_tunnel_has_the_lan_or_nothing() {
     insta::assert_snapshot!(mangle(NAMED, Family::V4));
     insta::assert_snapshot!(mangle(NAMED, Family::V6));
 }

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bridge_is_an_interface_or_nothing() {
+    fn a_bridge_without_a_valid_interface_name_is_ignored() {
         let network = |id: &str, driver: &str, option: &str| {
             let option = format!(r#"{{"com.docker.network.bridge.name":{option}}}"#);
             bridge(&format!(r#"{{"Name":"a","Id":"{id}","Driver":"{driver}","Options":{option}}}"#))

@@ -101,7 +101,7 @@ async fn next(received: &mut mpsc::Receiver<Event>) -> Option<DockerView> {
 }
 
 #[tokio::test]
-async fn docker_comes_and_dies_and_comes_back() {
+async fn docker_starts_ends_and_starts_again() {
     let run = tempfile::tempdir().unwrap();
     let mut received = watched(run.path());
     sleep(Duration::from_millis(100)).await;
@@ -118,7 +118,7 @@ async fn docker_comes_and_dies_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_burst_of_events_is_one_look() {
+async fn a_burst_of_events_causes_one_reading() {
     let run = tempfile::tempdir().unwrap();
     let _api = api(run.path(), one_network(), Told::Bursts);
     let mut received = watched(run.path());
@@ -132,7 +132,7 @@ async fn a_burst_of_events_is_one_look() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_of_dockers_is_never_told() {
+async fn malformed_answers_of_docker_are_never_reported() {
     let long = format!("HTTP/1.0 200 OK\r\nX: {}\r\n\r\n[]", "x".repeat(1 << 20));
     let large = format!("{OK}[\"{}\"]", "x".repeat(9 << 20));
     for bad in [

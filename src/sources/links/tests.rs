@@ -155,7 +155,7 @@ fn no_name_hides_a_link() {
 }
 
 #[test]
-fn what_changes_is_told_and_what_does_not_is_not() {
+fn only_changes_are_reported() {
     in_a_network_of_its_own(async || {
         let mut received = watched();
         table_where(&mut received, |table| table.links.len() == 1).await;
@@ -185,7 +185,7 @@ fn what_changes_is_told_and_what_does_not_is_not() {
 }
 
 #[test]
-fn a_storm_of_links_makes_few_tables_and_ends_in_the_truth() {
+fn a_burst_of_changes_makes_few_tables_and_the_last_is_right() {
     in_a_network_of_its_own(async || {
         let mut received = watched();
         let batch = tempfile::NamedTempFile::new().unwrap();
@@ -226,7 +226,7 @@ fn ten_thousand_routes_are_read_whole_though_their_notifications_are_lost() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_with_its_listener() {
+async fn a_watch_ends_with_its_receiver() {
     let (events, mut received) = mpsc::channel(1);
     let watch = tokio::spawn(watch(events));
     assert!(received.recv().await.is_some());
@@ -261,7 +261,7 @@ fn an_uplink_and_a_tunnel() {
 }
 
 #[test]
-fn the_kernel_says_which_way_packets_go_and_no_table_alone() {
+fn routing_is_the_kernels_answer_and_not_one_table() {
     in_a_network_of_its_own(async || {
         an_uplink_and_a_tunnel();
         assert_eq!(ways("203.0.113.9").await, ["eth0"]);
@@ -324,7 +324,7 @@ fn wireguard_s_rules_lead_into_the_tunnel_and_next_hops_are_all_seen() {
 }
 
 #[test]
-fn nobody_asks_while_no_tunnel_is_there_and_a_rule_is_a_change_like_a_route() {
+fn routes_are_looked_up_only_with_a_tunnel_and_a_new_rule_is_a_change() {
     in_a_network_of_its_own(async || {
         ip("link set lo up");
         assert!(snapshot().await.unwrap().routing.ranges.is_empty());
@@ -341,7 +341,7 @@ fn nobody_asks_while_no_tunnel_is_there_and_a_rule_is_a_change_like_a_route() {
 }
 
 #[test]
-fn ten_thousand_routes_of_a_server_hide_no_way_past_the_tunnel() {
+fn ten_thousand_routes_of_a_server_hide_no_route_past_the_tunnel() {
     in_a_network_of_its_own(async || {
         an_uplink_and_a_tunnel();
         ip("route add default dev tun0 metric 50");

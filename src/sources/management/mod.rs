@@ -5,7 +5,7 @@
 //! and sends no commands. OpenVPN admits one program at a time, and the agent does not displace another one.
 //! It polls nothing: it tries a socket when its folder changes, and retries one that is in use.
 
-pub(crate) mod word;
+pub(crate) mod line;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use self::word::QUESTION;
+use self::line::QUESTION;
 use super::changes::Changes;
 use super::skipped::shown;
 use super::trusted::{Refused, TrustedRoot};
@@ -90,8 +90,8 @@ enum ListenError {
     #[error("user {0} is at its other end, who is neither root nor the one that the configuration names")]
     Stranger(u32),
     #[error(
-        "another program speaks to the client there, and OpenVPN admits one at a time: its loss is seen by \
-         the other sources, and the socket is tried again now and then"
+        "another program uses this socket, and OpenVPN admits only one at a time: the other sources report the \
+         loss, and the socket is tried again later"
     )]
     Busy,
     #[error("the lines there are not OpenVPN's: {0}")]
@@ -260,7 +260,7 @@ impl Conversation<'_> {
     }
 
     async fn take(&mut self, line: &str) -> Result<(), ListenError> {
-        match word::read(line) {
+        match line::read(line) {
             Ok(None) => {}
             Ok(said) if said == self.last => {}
             Ok(Some(said)) => {

@@ -96,7 +96,7 @@ async fn meet(listener: &UnixListener) -> (String, UnixStream) {
 }
 
 #[test]
-fn what_others_could_have_put_there_is_not_believed() {
+fn a_socket_that_others_could_have_made_is_not_trusted() {
     let here = Here::new();
     let socket = here.path("run/a.sock");
     let refused = |trusted: &TrustedRoot, path: &Path| trusted.socket(path).unwrap_err();
@@ -130,7 +130,7 @@ fn what_others_could_have_put_there_is_not_believed() {
 }
 
 #[test]
-fn a_password_is_read_from_a_file_that_is_the_owners_alone() {
+fn a_password_is_read_only_from_a_private_file_of_the_owner() {
     let here = Here::new();
     let path = here.path("run/pw");
     std::fs::write(&path, "secret\nmore\n").unwrap();
@@ -173,7 +173,7 @@ async fn a_process_that_is_neither_roots_nor_the_configured_users_is_ignored() {
 }
 
 #[tokio::test]
-async fn one_that_is_spoken_to_by_somebody_else_is_left_to_him() {
+async fn a_socket_that_another_program_uses_is_left_to_that_program() {
     let here = Here::new();
     let listener = here.bind();
     // No process accepts the connection: OpenVPN treats a second program like this.
@@ -182,11 +182,11 @@ async fn one_that_is_spoken_to_by_somebody_else_is_left_to_him() {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut told = Vec::new();
     stream.read_to_end(&mut told).await.unwrap();
-    assert_eq!(told, b"", "nothing was said to it, and it was let go");
+    assert_eq!(told, b"", "nothing was sent to the client, and the connection was closed");
 }
 
 #[tokio::test]
-async fn how_it_stands_is_told_and_a_client_that_does_not_run_is_no_fault() {
+async fn the_state_of_a_socket_is_reported_and_a_client_that_does_not_run_is_no_fault() {
     let mut here = Here::new();
     tokio::spawn(here.listener(None).listen());
     let nobody = here.hearing(&Hearing::Heard).await;
@@ -209,7 +209,7 @@ async fn how_it_stands_is_told_and_a_client_that_does_not_run_is_no_fault() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_goes_and_comes_again_is_heard_each_time() {
+async fn a_client_that_restarts_is_heard_each_time() {
     let mut here = Here::new();
     tokio::spawn(here.listener(None).listen());
     for _ in 0..2 {
@@ -231,7 +231,7 @@ async fn a_client_that_comes_goes_and_comes_again_is_heard_each_time() {
 }
 
 #[tokio::test]
-async fn it_is_found_when_the_folder_above_it_appears_late() {
+async fn a_socket_in_a_folder_that_appears_late_is_found() {
     let mut here = Here::new();
     std::fs::remove_dir(here.path("run")).unwrap();
     tokio::spawn(here.listener(None).listen());
@@ -244,7 +244,7 @@ async fn it_is_found_when_the_folder_above_it_appears_late() {
 }
 
 #[tokio::test]
-async fn nonsense_is_bounded_and_what_is_true_among_it_is_heard() {
+async fn malformed_lines_are_bounded_and_valid_lines_among_them_count() {
     let mut here = Here::new();
     let listener = here.bind();
     let hearing = here.listener(None);
@@ -273,7 +273,7 @@ async fn nonsense_is_bounded_and_what_is_true_among_it_is_heard() {
 }
 
 #[tokio::test]
-async fn the_password_goes_before_the_question() {
+async fn the_password_is_sent_before_the_first_command() {
     let here = Here::new();
     std::fs::write(here.path("run/pw"), "secret\n").unwrap();
     std::fs::set_permissions(here.path("run/pw"), std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -248,7 +248,7 @@ mod tests {
     const USER: VpnPhase = VpnPhase::Ended(VpnEnd::User);
 
     #[test]
-    fn an_end_is_told_once_and_never_undone_by_what_was_read_before() {
+    fn an_end_is_reported_once_and_never_undone_by_an_earlier_reading() {
         let mut cache = Cache::default();
         let first = list(&cache, vec![vpn("/4", VpnPhase::Activated)]);
         cache.learn_active(first);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_before_it_was_known_is_never_told() {
+    fn a_connection_that_ended_before_it_was_read_is_never_reported() {
         let mut cache = Cache::default();
         cache.hear_phase("/4", USER);
         let late = list(&cache, vec![vpn("/4", VpnPhase::Connecting), vpn("/5", USER)]);

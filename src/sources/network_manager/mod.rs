@@ -57,11 +57,11 @@ where
     let closed = events.clone();
     tokio::select! {
         () = closed.closed() => {}
-        never = watch_for_ever(bus, Teller { events, last: None }) => match never {},
+        never = watch_forever(bus, Teller { events, last: None }) => match never {},
     }
 }
 
-async fn watch_for_ever<B>(bus: impl Fn() -> B, mut teller: Teller) -> Infallible
+async fn watch_forever<B>(bus: impl Fn() -> B, mut teller: Teller) -> Infallible
 where
     B: Future<Output = zbus::Result<Builder<'static>>>,
 {

@@ -226,7 +226,7 @@ async fn interfaces(
                     if device.ip_interface.is_empty() { &device.interface } else { &device.ip_interface };
                 vpn.interface = name.parse::<IfName>().ok();
                 if vpn.interface.is_none() {
-                    tracing::warn!(vpn = %shown(&vpn.id), interface = %shown(name), "no rule can spell this");
+                    tracing::warn!(vpn = %shown(&vpn.id), interface = %shown(name), "no rule can contain the name of this interface");
                 }
                 missing -= 1;
             }

@@ -279,7 +279,7 @@ fn gateway(bytes: [u8; 4]) -> HashMap<&'static str, Variant<'static>> {
 }
 
 #[tokio::test]
-async fn signals_of_somebody_else_never_become_events() {
+async fn signals_of_other_processes_never_become_events() {
     let bus = PrivateBus::start().await;
     let manager = network_manager(&bus).await;
     let mut events = bus.watch();
@@ -326,7 +326,7 @@ async fn a_view_holds_the_profiles_and_the_tunnel_that_is_not_the_parent() {
 }
 
 #[tokio::test]
-async fn the_user_s_end_is_told_once_though_two_signals_say_it() {
+async fn two_signals_of_one_end_are_reported_once() {
     let bus = PrivateBus::start().await;
     let manager = network_manager(&bus).await;
     let mut events = bus.watch();
@@ -377,7 +377,7 @@ async fn none_when_there_is_no_network_manager_or_no_bus() {
 }
 
 #[tokio::test]
-async fn it_ends_with_its_receiver() {
+async fn the_source_ends_with_its_receiver() {
     let bus = PrivateBus::start().await;
     let (sender, events) = channel(1);
     let source = tokio::spawn(watch_bus(later(bus.builder()), sender));

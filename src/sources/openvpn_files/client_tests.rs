@@ -13,7 +13,7 @@ fn fault(text: &str) -> String {
 }
 
 #[test]
-fn what_is_no_server_is_left_out_and_said_with_its_line() {
+fn invalid_servers_are_left_out_and_reported_with_their_line() {
     for (text, expected) in [
         ("remote", "line 1: `remote` takes"),
         ("remote 198.51.100.7 1 udp x", "line 1: `remote` takes"),
@@ -51,7 +51,7 @@ fn a_server_s_configuration_connects_nowhere() {
 }
 
 #[test]
-fn the_last_word_on_port_and_protocol_holds_for_every_remote() {
+fn the_last_port_and_protocol_count_for_every_remote() {
     let text = "port 1\nremote 198.51.100.1\nremote 198.51.100.2 443 tcp-client\nremote vpn.example.net\n\
                 remote 2001:db8::1 53 udp6\nrport 800\nproto tcp\nremote-random\n";
     let expected =
@@ -62,14 +62,14 @@ fn the_last_word_on_port_and_protocol_holds_for_every_remote() {
 }
 
 #[test]
-fn a_connection_takes_what_stands_before_it_and_silences_what_stands_outside() {
+fn a_connection_block_takes_earlier_options_and_hides_the_remotes_outside() {
     let text = "port 1000\nremote 198.51.100.1\n<connection>\nremote 198.51.100.3\nproto tcp\n</connection>\n\
                 port 2000\n <connection>\n--remote 198.51.100.4\n</connection>\nproto tcp\n";
     assert_eq!(servers(text), ["198.51.100.3:1000/tcp", "198.51.100.4:2000/udp"]);
 }
 
 #[test]
-fn what_stands_in_a_key_is_no_option() {
+fn lines_inside_a_key_are_not_options() {
     let text = "<ca>\nremote 198.51.100.9\nuser root\n</ca>\n<tls-crypt>\n<connection>\n</tls-crypt>\nremote \
                 198.51.100.7\n";
     assert_eq!(servers(text), ["198.51.100.7:1194/udp"]);
@@ -77,7 +77,7 @@ fn what_stands_in_a_key_is_no_option() {
 }
 
 #[test]
-fn through_a_proxy_the_proxy_is_who_is_spoken_to() {
+fn with_a_proxy_the_endpoint_is_the_proxy() {
     assert_eq!(servers("remote 198.51.100.7\nhttp-proxy 10.0.0.5 8080\n"), ["10.0.0.5:8080/tcp"]);
     assert_eq!(servers("remote 198.51.100.7\nsocks-proxy proxy.lan\n"), ["proxy.lan:1080/tcp"]);
 }
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn no_server_comes_out_that_none_can_be(text in text()) {
+    fn no_text_makes_an_impossible_server(text in text()) {
         let client = read(&text);
         let fit = |endpoint: &Endpoint| crate::net::server_address(endpoint.address()).is_ok();
         prop_assert!(client.endpoints.iter().all(fit));

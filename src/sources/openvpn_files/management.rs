@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_socket_is_listened_at_and_the_last_word_holds() {
+    fn a_plain_socket_is_used_and_the_last_option_counts() {
         let place = |path: &str, password: Option<&str>| {
             Some(SocketOption { path: path.to_owned(), password: password.map(ToOwned::to_owned) })
         };

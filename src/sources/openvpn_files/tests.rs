@@ -55,7 +55,7 @@ fn names(files: &[OpenVpnFile]) -> Vec<String> {
 const GOOD: &str = "remote 198.51.100.7\n";
 
 #[test]
-fn only_a_plain_file_that_only_root_can_write_counts_and_each_other_is_said() {
+fn only_files_that_only_root_can_write_count_and_the_others_are_reported() {
     let here = Here::with_folders();
     here.file("etc/openvpn/good.conf", GOOD);
     here.file("etc/openvpn/client/good.ovpn", GOOD);
@@ -89,7 +89,7 @@ fn only_a_plain_file_that_only_root_can_write_counts_and_each_other_is_said() {
 }
 
 #[test]
-fn a_folder_that_others_can_write_holds_nothing_that_counts() {
+fn files_in_a_folder_that_others_can_write_do_not_count() {
     let here = Here::with_folders();
     here.file("etc/openvpn/a.conf", GOOD);
     here.file("etc/openvpn/client/b.conf", GOOD);
@@ -107,7 +107,7 @@ fn a_folder_that_others_can_write_holds_nothing_that_counts() {
 }
 
 #[test]
-fn a_user_that_this_system_lacks_is_said_and_a_server_s_file_is_none() {
+fn a_missing_user_is_reported_and_the_configuration_of_a_server_is_ignored() {
     let here = Here::with_folders();
     here.file("etc/openvpn/a.conf", &format!("{GOOD}user no-such-user\n"));
     here.file("etc/openvpn/b.conf", &format!("{GOOD}user root\n"));
@@ -129,7 +129,7 @@ impl Events {
 }
 
 #[tokio::test]
-async fn folders_and_files_that_come_change_and_go_are_told() {
+async fn new_changed_and_removed_files_and_folders_are_reported() {
     let here = Here::new();
     let (sender, receiver) = mpsc::channel(8);
     tokio::spawn(watch_in(here.trusted(), sender));

@@ -15,7 +15,7 @@ fn only_nameserver_lines_count_and_never_loopback() {
 }
 
 #[test]
-fn a_thousand_resolvers_are_a_few() {
+fn the_number_of_resolvers_is_bounded() {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("etc")).unwrap();
     let lines: String = (0..1000).map(|n| format!("nameserver 10.0.{}.{}\n", n / 250, n % 250 + 1)).collect();
@@ -24,7 +24,7 @@ fn a_thousand_resolvers_are_a_few() {
 }
 
 #[tokio::test]
-async fn each_change_is_told_once_and_a_stub_leads_to_those_behind_it() {
+async fn each_change_is_reported_once_and_a_stub_is_replaced_by_its_resolvers() {
     let root = tempfile::tempdir().unwrap();
     let at = |file: &str| root.path().join(file);
     for folder in ["etc", "run"] {

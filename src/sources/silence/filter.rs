@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_packet_to_a_server_has_no_flow() {
+    fn only_packets_to_a_server_have_a_flow() {
         for bad in [&[][..], &[0x45], &[0x45; 20], &[0x60; 41], &[0x15; 64], &[0xff; 64]] {
             assert_eq!(flow(bad), None, "{bad:?}");
         }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_takes_a_filter_of_as_many_servers_as_there_can_be() {
+    fn the_kernel_accepts_a_filter_for_the_maximum_number_of_servers() {
         // BPF_MAXINSNS
         let servers: BTreeSet<Endpoint> =
             (0..64).map(|port| format!("[2001:db8::7]:{}/udp", 1194 + port).parse().unwrap()).collect();

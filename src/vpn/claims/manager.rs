@@ -41,7 +41,7 @@ impl Claims {
         self.find_servers(facts);
     }
 
-    /// A server's name has other addresses: a client on its way to that name may go to each of them.
+    /// Notes that a server's name has other addresses: a client that connects to that name may use each of them.
     pub(in crate::vpn) fn find_servers(&mut self, facts: &Facts) {
         let view = facts.manager.as_ref();
         for active in view.iter().flat_map(|view| &view.active) {

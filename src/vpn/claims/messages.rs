@@ -97,7 +97,7 @@ impl Claims {
     }
 }
 
-/// What a client that is connected has said of its connection.
+/// What a connected client has reported about its connection.
 struct Connection {
     /// The tunnel's own addresses.
     addresses: BTreeSet<IpAddr>,

@@ -33,7 +33,7 @@ impl Claims {
         }
     }
 
-    /// Which servers are to be listened for now.
+    /// The servers whose packets the agent must listen for now.
     pub(in crate::vpn) fn listening(&self, facts: &Facts) -> Vec<Listening> {
         let Some(seconds) = facts.config.vpn.silence else { return Vec::new() };
         let listening = self.list.iter().filter_map(|claim| {

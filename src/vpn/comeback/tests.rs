@@ -100,7 +100,7 @@ fn reconnects(actions: &[Action]) -> bool {
 }
 
 #[test]
-fn what_the_user_ended_is_never_brought_back() {
+fn a_vpn_that_the_user_ended_is_never_brought_back() {
     let mut story = Story::protected(Reconnect::Auto);
     story.step(view(&["a", "b"], Some((PATH, VpnPhase::Ended(VpnEnd::User)))));
     story.step(links(false, "10.0.0.2/24"));
@@ -130,7 +130,7 @@ fn only_with_reconnect_auto_the_agent_reconnects_by_itself() {
 }
 
 #[test]
-fn attempts_come_later_and_later_from_two_seconds_to_five_minutes() {
+fn the_time_between_attempts_grows_from_two_seconds_to_five_minutes() {
     let mut story = Story::protected(Reconnect::Auto);
     assert!(!reconnects(&story.lose()), "not at once");
     let mut waits = Vec::new();
@@ -146,7 +146,7 @@ fn attempts_come_later_and_later_from_two_seconds_to_five_minutes() {
 }
 
 #[test]
-fn a_vpn_that_does_not_stay_is_not_brought_back_faster_and_faster() {
+fn an_unstable_vpn_is_not_brought_back_more_often() {
     let mut story = Story::protected(Reconnect::Auto);
     let mut waits = Vec::new();
     for stays in [60, 1, 1, 1, 60] {
@@ -178,7 +178,7 @@ fn silent(servers: &[&str]) -> Story {
 }
 
 #[test]
-fn a_client_that_can_go_on_to_its_next_server_by_itself_is_left_time_for_it() {
+fn a_client_with_another_server_gets_time_to_connect_to_it() {
     let two = ["198.51.100.7:1194/udp", "198.51.100.8:1194/udp"];
     assert_eq!(silent(&two[..1]).until_next(), Some(2), "the control: it has no other");
     let mut story = silent(&two);
@@ -203,7 +203,7 @@ fn a_client_that_can_go_on_to_its_next_server_by_itself_is_left_time_for_it() {
 }
 
 #[test]
-fn nothing_is_attempted_while_a_vpn_is_on_its_way_or_nobody_could_bring_it() {
+fn nothing_is_attempted_while_a_vpn_is_connecting_or_no_manager_is_there() {
     let mut story = Story::protected(Reconnect::Auto);
     story.lose();
     story.step(view(&["a", "b"], Some(("/active/2", VpnPhase::Connecting))));
@@ -217,7 +217,7 @@ fn nothing_is_attempted_while_a_vpn_is_on_its_way_or_nobody_could_bring_it() {
 }
 
 #[test]
-fn our_own_end_of_a_dead_connection_is_not_the_users() {
+fn a_connection_that_the_agent_ends_does_not_count_as_ended_by_the_user() {
     let mut story = Story::protected(Reconnect::Auto);
     // The tunnel is dead and NetworkManager still calls it activated.
     story.step(links(false, "10.0.0.2/24"));
@@ -232,7 +232,7 @@ fn our_own_end_of_a_dead_connection_is_not_the_users() {
 }
 
 #[test]
-fn what_comes_back_is_what_was_there_last_or_the_only_one_there_is() {
+fn the_last_vpn_or_the_only_profile_is_brought_back() {
     let mut story = Story::new(Reconnect::Ask);
     assert_eq!(story.machine.comeback(), Err(NoComeback::NoNetworkManager));
     story.step(view(&[], None));
@@ -261,7 +261,7 @@ fn what_comes_back_is_what_was_there_last_or_the_only_one_there_is() {
 }
 
 #[test]
-fn who_has_to_start_a_plain_client_again_is_said() {
+fn the_plan_says_who_must_restart_a_plain_client() {
     let mut story = Story::new(Reconnect::Auto);
     story.step(links(true, "10.0.0.2/24"));
     story.step(view(&["a"], None));

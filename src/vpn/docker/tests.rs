@@ -78,12 +78,12 @@ fn a_bridge_that_two_networks_have_is_cut_off_unless_they_agree() {
 }
 
 #[test]
-fn what_is_cut_off_stays_so_when_docker_goes_or_nobody_looks() {
+fn a_blocked_network_stays_blocked_when_docker_ends_or_is_not_read() {
     let mut machine = machine("docker.networks = { a = \"none\" }");
     let actions = machine.step(view(vec![network("a", "bridge", "br-a"), network("b", "bridge", "br-b")]), 0);
     let kept = vec![NetworkBridge { name: "a".to_owned(), bridge: "br-a".parse().unwrap() }];
-    assert_eq!(actions, [Action::Look, Action::Remember(Change::Networks(kept.clone()))]);
-    assert_eq!(machine.step(Event::Docker(None), 0), [Action::Look]);
+    assert_eq!(actions, [Action::CheckRules, Action::Remember(Change::Networks(kept.clone()))]);
+    assert_eq!(machine.step(Event::Docker(None), 0), [Action::CheckRules]);
     assert_eq!(accesses(&machine), [("br-a".to_owned(), Access::None)]);
     assert_eq!(machine.docker(), None);
 
@@ -95,15 +95,15 @@ fn what_is_cut_off_stays_so_when_docker_goes_or_nobody_looks() {
 }
 
 #[test]
-fn a_bridge_that_comes_or_goes_is_looked_at_and_its_ports_are_not() {
+fn a_new_or_removed_bridge_causes_a_check_and_its_ports_do_not() {
     let mut machine = machine("");
     let mut table = links();
     table.links.push(link(11, "veth2", LinkKind::Veth, Some(5), ""));
     assert!(machine.step(Event::Links(table.clone()), 0).is_empty());
     table.links.push(link(12, "br-new", LinkKind::Bridge, None, ""));
-    assert_eq!(machine.step(Event::Links(table.clone()), 0), [Action::Look]);
+    assert_eq!(machine.step(Event::Links(table.clone()), 0), [Action::CheckRules]);
     table.links.pop();
-    assert_eq!(machine.step(Event::Links(table), 0), [Action::Look]);
+    assert_eq!(machine.step(Event::Links(table), 0), [Action::CheckRules]);
 }
 
 #[test]

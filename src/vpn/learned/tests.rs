@@ -62,7 +62,7 @@ fn kernel(machine: &Machine) -> Vec<(Endpoint, KernelPacket)> {
 }
 
 #[test]
-fn what_cannot_be_read_any_more_is_not_nothing() {
+fn a_damaged_store_does_not_count_as_empty() {
     let mut unread = Machine::new(Config::default(), damaged(), 0);
     assert!(!unread.situation().bootstrap.any);
     assert!(fresh(Config::default()).situation().bootstrap.any, "the control");
@@ -82,7 +82,7 @@ fn what_cannot_be_read_any_more_is_not_nothing() {
 }
 
 #[test]
-fn a_name_that_is_being_looked_up_is_not_nothing() {
+fn a_name_that_is_being_looked_up_counts_as_known() {
     let named = |dns| {
         let mut config = Config::default();
         config.bootstrap.dns = dns;
@@ -98,7 +98,7 @@ fn a_name_that_is_being_looked_up_is_not_nothing() {
 }
 
 #[test]
-fn the_kernel_s_packets_without_a_mark_take_the_word_of_root() {
+fn only_root_can_allow_packets_of_the_kernel_without_a_mark() {
     let server = endpoint("198.51.100.9:51820/udp");
     let mut machine = fresh(Config::default());
     let actions = machine.step(view(vec![wireguard(None)]), 1);
@@ -133,7 +133,7 @@ fn tunnel(kind: LinkKind) -> Event {
 }
 
 #[test]
-fn a_wireguard_connection_is_a_tunnel_and_its_device_tells_the_mark() {
+fn a_wireguard_connection_is_a_tunnel_and_its_device_has_the_mark() {
     let mut machine = fresh(Config::default());
     let active = ActiveVpn {
         path: "/1".to_owned(),
@@ -311,7 +311,7 @@ fn a_profile_that_root_has_not_named_opens_no_port_of_dns() {
 }
 
 #[test]
-fn root_opens_a_port_of_dns_by_the_line_that_is_told() {
+fn the_suggested_line_lets_root_open_a_port_of_dns() {
     let mine = || Profile { uuid: "mine".to_owned(), ..dns() };
     let mut machine = fresh(Config::default());
     machine.step(view(vec![mine(), profile("other", &["198.51.100.8:1194/udp"])]), 1);

@@ -109,7 +109,7 @@ fn loss(actions: &[Action]) -> Option<Reason> {
 }
 
 #[test]
-fn its_word_alone_protects_nobody() {
+fn a_report_of_the_management_socket_alone_protects_nobody() {
     let mut story = Story::new();
     story.said(connected("198.51.100.7"));
     assert_eq!(story.state(), State::Locked, "there is no such link");
@@ -139,7 +139,7 @@ fn a_socket_whose_configuration_is_gone_or_was_never_there_says_nothing() {
 }
 
 #[test]
-fn no_server_becomes_known_by_it() {
+fn the_management_socket_adds_no_server() {
     let mut story = Story::new();
     story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
     story.said(connected("203.0.113.66"));
@@ -151,7 +151,7 @@ fn no_server_becomes_known_by_it() {
 }
 
 #[test]
-fn each_loss_that_it_tells_is_one_at_once_and_says_who_saw_it() {
+fn each_loss_on_the_management_socket_is_immediate_and_names_its_source() {
     for (said, reason) in [
         (ClientState::Reconnecting, Reason::ManagementRestarts),
         (ClientState::Seeking, Reason::ManagementRestarts),
@@ -170,7 +170,7 @@ fn each_loss_that_it_tells_is_one_at_once_and_says_who_saw_it() {
 }
 
 #[test]
-fn what_it_called_lost_no_link_brings_back_but_its_own_word() {
+fn after_a_loss_on_the_management_socket_only_the_same_socket_reports_the_return() {
     let mut story = Story::protected();
     story.said(ClientState::Reconnecting);
     story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
@@ -192,14 +192,14 @@ fn what_it_called_lost_no_link_brings_back_but_its_own_word() {
 }
 
 #[test]
-fn a_link_that_is_gone_is_not_replaced_by_anothers_of_the_same_address() {
+fn a_missing_link_is_not_replaced_by_another_with_the_same_address() {
     let mut story = Story::protected();
     let actions = story.links(vec![tunnel(4, "tun0", "10.8.0.2/24")]);
     assert_eq!((loss(&actions), story.state()), (Some(Reason::LinkGone), State::Lost));
 }
 
 #[test]
-fn what_a_hook_claims_of_the_same_process_is_lost_by_it_too() {
+fn a_loss_on_the_management_socket_ends_the_hooks_claim_too() {
     let mut story = Story::hooked();
     story.said(connected("198.51.100.7"));
     assert_eq!(story.0.situation().tunnels[0].source, TunnelSource::OpenVpn, "the hook has the word");
@@ -226,7 +226,7 @@ fn a_hook_that_comes_later_takes_the_claim_over() {
 }
 
 #[test]
-fn its_process_is_watched_for_its_end_and_what_it_starts_may_report_a_loss() {
+fn the_clients_process_is_watched_and_its_children_may_report_a_loss() {
     let mut story = Story::new();
     story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
     assert!(story.said(connected("198.51.100.7")).contains(&Action::Watch(7)));
@@ -249,7 +249,7 @@ fn a_report_of_connected_does_not_end_a_silence_and_a_packet_does() {
 }
 
 #[test]
-fn a_client_that_begins_anew_after_a_silence_ends_the_silence_when_it_is_connected() {
+fn a_client_that_restarts_after_a_silence_ends_the_silence_when_it_is_connected() {
     let mut story = Story::protected();
     let tunnel = story.0.listening()[0].tunnel.clone();
     story.step(Event::Silent { tunnel });

@@ -19,7 +19,7 @@ fn resolution() -> Resolution {
 }
 
 #[test]
-fn what_no_server_can_have_is_left_out_and_the_rest_counts() {
+fn impossible_addresses_are_left_out_and_the_others_count() {
     let mut resolution = resolution();
     let answer = ["127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "ff02::1"];
     resolution.take(name(), &ips(&answer), 1000);
@@ -41,7 +41,7 @@ fn an_address_stays_when_the_server_has_moved_and_only_the_last_answer_is_curren
 }
 
 #[test]
-fn of_thousands_of_addresses_some_are_kept_and_the_oldest_go_first() {
+fn the_number_of_addresses_is_bounded_and_the_oldest_go_first() {
     let mut resolution = resolution();
     let many = |net: u8| (0..250).map(|host| IpAddr::from([198, 51, net, host])).collect::<Vec<_>>();
     resolution.take(name(), &many(1), 1000);
@@ -53,7 +53,7 @@ fn of_thousands_of_addresses_some_are_kept_and_the_oldest_go_first() {
 }
 
 #[test]
-fn a_name_is_asked_for_at_once_and_after_failures_ever_more_seldom() {
+fn a_name_is_looked_up_at_once_and_less_often_after_failures() {
     let mut resolution = resolution();
     let mut now = 1000;
     let mut waits = Vec::new();
@@ -71,7 +71,7 @@ fn a_name_is_asked_for_at_once_and_after_failures_ever_more_seldom() {
 }
 
 #[test]
-fn an_answer_is_good_for_less_while_the_server_is_wanted_and_not_there() {
+fn an_answer_expires_earlier_while_the_server_is_needed_and_not_reached() {
     let mut resolution = resolution();
     resolution.take(name(), &ips(&["198.51.100.7"]), 1000);
     let next = |state| resolution.next_moment(state, 1000).unwrap() - 1000;
@@ -88,7 +88,7 @@ fn a_clock_that_was_set_back_makes_a_name_due_and_a_lost_question_is_asked_again
 }
 
 #[test]
-fn without_a_resolver_nothing_is_asked_and_nobody_is_woken() {
+fn without_a_resolver_no_question_is_sent_and_no_timer_runs() {
     let mut resolution = resolution();
     resolution.resolvers.clear();
     assert!(resolution.ask(State::Lost, 1000).is_empty());
@@ -243,15 +243,15 @@ fn users_profiles_tell_the_resolver_a_bounded_number_of_names_an_hour() {
     for nth in 0..100 {
         activate(&mut asked, nth, 1000);
     }
-    assert_eq!(activate(&mut asked, 0, 1001), MOST_NAMES_OF_USERS, "a name that was asked for before");
-    assert_eq!(activate(&mut asked, 200, 1000 + HOUR), MOST_NAMES_OF_USERS + 1, "an hour later");
+    assert_eq!(activate(&mut asked, 0, 1001), MAX_NAMES_OF_USERS, "a name that was asked for before");
+    assert_eq!(activate(&mut asked, 200, 1000 + HOUR), MAX_NAMES_OF_USERS + 1, "an hour later");
     // A profile of many names at once: the machine is woken when there is room, and not before.
     let mut many = profile("users", "a.example.net");
     many.names = (0..100).map(|n| profile("", &format!("many-{n}.example.net")).names.remove(0)).collect();
     let mut asked = Asked::new();
     let profiles = [many];
     let connecting = view(&profiles, vec![activated("users", VpnPhase::Connecting)]);
-    assert_eq!(asked.step(connecting, 1000).len(), MOST_NAMES_OF_USERS);
+    assert_eq!(asked.step(connecting, 1000).len(), MAX_NAMES_OF_USERS);
     assert!(asked.0.left_out().iter().any(|(_, what)| matches!(what, LeftOut::TooManyNames(_))));
     assert!(asked.0.next_moment(1000).is_some_and(|next| next > 1000), "it would be woken again and again");
 }
@@ -268,7 +268,7 @@ fn a_forged_answer_ages_out_of_the_endpoints_although_no_other_event_comes() {
     machine.step(answer("203.0.113.66"), 1000);
     machine.step(answer("198.51.100.7"), 5000);
     assert_eq!(allowed(&machine), ips(&["198.51.100.7", "203.0.113.66"]));
-    // Nobody answers any more: the machine is woken all the same.
+    // No resolver answers any more. The machine still asks to be woken.
     let (mut now, mut woken) = (5000, 0);
     while now < 5000 + 2 * KEPT_UNUSED {
         now = machine.next_moment(now).unwrap();

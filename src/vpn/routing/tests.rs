@@ -140,7 +140,7 @@ fn a_large_part_of_the_internet_past_the_tunnel_is_seen() {
 }
 
 #[test]
-fn a_small_part_past_the_tunnel_is_refused_and_no_loss_until_the_parts_add_up() {
+fn small_routes_past_the_tunnel_are_no_loss_until_they_add_up() {
     for past in ["203.0.113.0/24", "203.0.113.9/32", "193.0.0.0/9"] {
         assert_eq!(against(&[&WHOLE[..], &[(past, &[ETH])]].concat()), None, "{past}");
     }
@@ -158,7 +158,7 @@ fn a_route_to_a_single_address_is_the_vpn_s_own_while_its_server_is_not_known() 
 }
 
 #[test]
-fn a_public_network_on_the_link_is_no_way_past_and_half_the_internet_is() {
+fn a_public_network_on_the_link_is_no_loss_and_half_the_internet_is() {
     let on_link = |address: &str, connected: &str| {
         let mut table = table(&[&WHOLE[..], &[(connected, &[ETH])]].concat());
         table.links[0].addresses.push(net(address));
@@ -204,7 +204,7 @@ fn the_networks_of_the_configuration_are_asked_for_whole() {
 }
 
 #[test]
-fn of_two_tunnels_the_one_that_has_the_traffic_is_enough() {
+fn one_of_two_tunnels_with_the_traffic_is_enough() {
     let mut table = table(&WHOLE);
     let mut other = link(5, "tun1", LinkKind::Tunnel, "10.9.0.2/24");
     other.routes = vec![net("0.0.0.0/0")];

@@ -24,7 +24,7 @@ pub(super) struct Step {
 const NAMED: (&str, &str) = ("11111111-1111-1111-1111-111111111111", "work");
 const OTHER: (&str, &str) = ("22222222-2222-2222-2222-222222222222", "guest");
 
-/// Endpoints by who could name them; the sets do not overlap, but for the client's, who tries all.
+/// Endpoints, by who can name them. The sets do not overlap, except that the client tries endpoints of all sets.
 const CONFIGURED: [&str; 2] = ["198.51.100.1:1194/udp", "[2001:db8::1]:443/tcp"];
 const OF_NAMED: [&str; 2] = ["198.51.100.2:1194/udp", "198.51.100.3:443/tcp"];
 const OF_OTHER: [&str; 2] = ["203.0.113.1:1194/udp", "203.0.113.2:1194/udp"];

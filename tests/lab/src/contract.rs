@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_allowed_is_clear() -> Result<()> {
+    fn packets_that_only_look_allowed_are_clear() -> Result<()> {
         let contract = Contract::locked().lan("10.0.0.0/24")?.endpoint("198.51.100.7:1194/udp")?;
         let clear = [
             packet("198.51.100.8", 64, udp(1, 1194)),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_contract_lists_is_not() -> Result<()> {
+    fn packets_that_the_contract_lists_are_not_clear() -> Result<()> {
         let contract = Contract::locked().lan("10.0.0.0/24")?.endpoint("198.51.100.7:1194/udp")?;
         let allowed = [
             Packet::Arp,

@@ -139,7 +139,7 @@ fn containers_have_ipv6_where_docker_makes_no_rules_for_it(engine: Engine) -> Re
 }
 
 #[test]
-fn what_docker_refuses_in_ipv6_stays_refused() -> Result<()> {
+fn ipv6_that_docker_refuses_stays_refused() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let own_rules = ["--experimental", "--ip6tables", "--icc=false"];

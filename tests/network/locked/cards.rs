@@ -29,7 +29,7 @@ fn meet(lab: &Lab, device: &str, neighbours: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn a_lease_for_a_public_prefix_gives_nothing() {
+fn a_lease_for_a_public_prefix_opens_nothing() {
     with_lab(|lab| {
         // TunnelCrack's LocalNet: the router claims that the internet is on the link.
         for address in ["203.0.113.66/24", "2001:db8:9::66/48"] {

@@ -273,7 +273,7 @@ fn json(output: &Output) -> Result<Value> {
 
 /// An ordinary user cannot read the rules. So `status` reports "unknown", and neither "in force" nor "open".
 #[test]
-fn what_an_ordinary_user_cannot_read_is_unknown() {
+fn rules_that_an_ordinary_user_cannot_read_are_unknown() {
     with_lab(|lab| {
         let nobody = |verb: &str| {
             let words = std::iter::once(env!("CARGO_BIN_EXE_tunwarden")).chain(verb.split(' '));

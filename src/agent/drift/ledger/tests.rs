@@ -22,7 +22,7 @@ fn is_due(ledger: &Ledger) -> bool {
 }
 
 #[test]
-fn what_a_look_has_read_needs_no_other_and_our_own_changes_need_none() {
+fn changes_that_a_check_has_read_and_our_own_need_no_other_check() {
     let mut ledger = Ledger::default();
     ledger.note(change(5, "iptables"));
     assert!(is_due(&ledger));
@@ -53,7 +53,7 @@ fn a_commit_that_has_not_read_everything_settles_only_its_own_changes() {
 }
 
 #[test]
-fn a_change_during_a_look_is_looked_at_again_even_under_our_own_name() {
+fn a_change_during_a_check_causes_another_even_with_our_own_name() {
     let mut ledger = Ledger::default();
     for (generation, name) in [(1, "docker"), (2, "iptables-restor"), (3, "iptables-restor")] {
         ledger.note(change(generation, name));
@@ -67,7 +67,7 @@ fn a_change_during_a_look_is_looked_at_again_even_under_our_own_name() {
 }
 
 #[test]
-fn we_do_not_blame_ourselves_and_others_with_our_names_we_do() {
+fn our_own_changes_are_not_blamed_and_those_of_others_with_our_names_are() {
     let mut ledger = Ledger::default();
     ledger.note(change(6, "iptables-restor"));
     assert_eq!(ledger.account_for(look(5, 1), Instant::now()), None);
@@ -83,7 +83,7 @@ fn we_do_not_blame_ourselves_and_others_with_our_names_we_do() {
 }
 
 #[test]
-fn the_first_look_is_at_once_and_a_storm_costs_twenty_a_second() {
+fn the_first_check_is_immediate_and_a_burst_causes_at_most_twenty_a_second() {
     let mut ledger = Ledger::default();
     let start = Instant::now();
     let mut looks = 0;
@@ -105,7 +105,7 @@ fn the_first_look_is_at_once_and_a_storm_costs_twenty_a_second() {
 }
 
 #[test]
-fn what_was_not_told_is_looked_for() {
+fn lost_notifications_cause_a_check() {
     let mut ledger = Ledger::default();
     ledger.note_unknown();
     assert!(ledger.due(Instant::now()).is_some());
@@ -114,7 +114,7 @@ fn what_was_not_told_is_looked_for() {
 }
 
 #[test]
-fn who_makes_twenty_repairs_a_minute_necessary_is_named_once() {
+fn a_program_that_causes_twenty_repairs_a_minute_is_named_once() {
     let mut ledger = Ledger::default();
     let by = |name: &str| Program { name: name.to_owned(), pid: 1 };
     let (start, mut named) = (Instant::now(), Vec::new());
@@ -137,7 +137,7 @@ fn who_makes_twenty_repairs_a_minute_necessary_is_named_once() {
 }
 
 #[test]
-fn however_many_names_there_are_few_are_kept() {
+fn the_number_of_remembered_programs_is_bounded() {
     let mut ledger = Ledger::default();
     for n in 0..1000 {
         ledger.repaired(&Program { name: format!("p{n}"), pid: n }, Instant::now());
@@ -147,7 +147,7 @@ fn however_many_names_there_are_few_are_kept() {
 }
 
 #[test]
-fn a_change_of_another_program_during_a_commit_that_failed_is_told_from_our_own() {
+fn after_a_failed_commit_changes_of_other_programs_are_distinguished_from_our_own() {
     let mut ledger = Ledger::default();
     ledger.note(change(4, "iptables"));
     ledger.note(change(6, "iptables-restor"));

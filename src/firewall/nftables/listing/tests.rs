@@ -55,7 +55,7 @@ fn every_name_of_a_link_is_read_as_one_name() {
 }
 
 #[test]
-fn what_was_given_is_found_again_in_every_spelling() {
+fn a_table_is_recognised_in_every_spelling_of_nft() {
     for table in wanted() {
         assert!(found(&table, ToOwned::to_owned).is_empty(), "{:?}", found(&table, ToOwned::to_owned));
         let later = |text: &str| {
@@ -109,7 +109,7 @@ fn every_change_is_named() {
 }
 
 #[test]
-fn an_owner_that_is_gone_is_named_where_there_should_be_one() {
+fn a_missing_owner_is_reported_if_there_should_be_one() {
     let nobody = "nft inet tunwarden: it has no owner: a flush of everything would remove it";
     let [plain, _] = wanted();
     let table = NftTable { owner: Owner::Maker, ..plain.clone() };

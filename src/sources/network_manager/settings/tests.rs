@@ -51,7 +51,7 @@ fn every_peer_of_wireguard_is_a_server_that_the_kernel_sends_to() {
 }
 
 #[test]
-fn of_a_name_without_end_a_part_is_kept() {
+fn a_long_name_is_cut() {
     let connection = ConnectionSetting { id: "ä".repeat(9_000), uuid: "u".into(), kind: "vpn".into() };
     let reading = Settings { connection, vpn: None, wireguard: None }.vpn_profile().unwrap();
     assert_eq!(reading.profile.id.chars().count(), LONGEST_NAME);
@@ -67,7 +67,7 @@ fn names(reading: &Reading) -> Vec<String> {
 }
 
 #[test]
-fn what_is_no_server_is_left_out_and_named() {
+fn invalid_servers_are_left_out_and_named() {
     for bad in [
         "198.51.100.7:0",
         "198.51.100.7:65536",
@@ -99,7 +99,7 @@ fn what_is_no_server_is_left_out_and_named() {
 }
 
 #[test]
-fn a_fault_is_told_escaped_and_short() {
+fn a_fault_is_reported_escaped_and_short() {
     let long = format!("\u{1b}[2J{}", "x".repeat(500));
     let skipped = read(&[("remote", &format!("{long}, -a, -b"))]).skipped.unwrap().to_string();
     assert!(skipped.starts_with(r#""\u{1b}[2Jxxx"#), "{skipped}");
@@ -116,14 +116,14 @@ fn no_more_servers_are_taken_than_any_provider_has() {
 }
 
 #[test]
-fn a_bad_port_of_the_profile_spoils_only_the_servers_that_use_it() {
+fn a_bad_port_of_the_profile_removes_only_the_servers_that_use_it() {
     let reading = read(&[("remote", "198.51.100.7 198.51.100.8:443"), ("port", "99999")]);
     assert_eq!(endpoints(&reading), ["198.51.100.8:443/udp"]);
     assert!(reading.skipped.is_some());
 }
 
 #[test]
-fn through_a_proxy_the_proxy_is_who_is_spoken_to() {
+fn with_a_proxy_the_endpoint_is_the_proxy() {
     for (proxy, expected) in [
         (
             &[("proxy-type", "http"), ("proxy-server", "10.0.0.5"), ("proxy-port", "3128")][..],
@@ -148,7 +148,7 @@ fn another_plugin_gives_a_profile_without_servers() {
 }
 
 #[test]
-fn a_profile_that_is_no_vpn_is_none_of_ours() {
+fn a_profile_that_is_no_vpn_is_ignored() {
     let connection = ConnectionSetting { id: "lan".into(), uuid: "u".into(), kind: "802-3-ethernet".into() };
     assert!(Settings { connection, vpn: None, wireguard: None }.vpn_profile().is_none());
 }
@@ -175,7 +175,7 @@ fn every_form_of_a_remote_is_read_as_nm_openvpn_reads_it() {
 }
 
 #[test]
-fn what_a_remote_leaves_out_comes_from_the_profile() {
+fn missing_parts_of_a_remote_come_from_the_profile() {
     let remote = "vpn.example.net, 198.51.100.7\t198.51.100.8:53:udp,,VPN.example.net.:1194";
     let reading = read(&[("remote", remote), ("port", "443"), ("proto-tcp", "yes")]);
     assert_eq!(endpoints(&reading), ["198.51.100.7:443/tcp", "198.51.100.8:53/udp"]);

@@ -99,7 +99,7 @@ async fn manager(bus: &PrivateBus, state: u32) -> Connection {
 }
 
 #[tokio::test]
-async fn its_own_device_is_the_tunnel_and_tells_the_mark_that_was_chosen() {
+async fn the_connections_device_is_the_tunnel_and_has_the_chosen_mark() {
     let bus = PrivateBus::start().await;
     let _manager = manager(&bus, 2).await;
     let view = bus.watch().next().await.unwrap();
@@ -114,7 +114,7 @@ async fn its_own_device_is_the_tunnel_and_tells_the_mark_that_was_chosen() {
 }
 
 #[tokio::test]
-async fn it_is_on_its_way_until_it_is_up_and_its_end_is_told() {
+async fn a_connection_is_connecting_until_it_is_up_and_its_end_is_reported() {
     let bus = PrivateBus::start().await;
     let manager = manager(&bus, 1).await;
     let mut events = bus.watch();

@@ -25,7 +25,7 @@ impl Machine {
     /// frame as this protocol. With 0 the kernel reads the protocol from the frame.
     ///
     /// # Errors
-    /// When no socket can be had; a refusal is in [`Sent`].
+    /// When no socket can be opened; a refusal is in [`Sent`].
     pub fn forge(&self, device: &str, said: u16, frame: &[u8], count: u64) -> Result<Sent> {
         self.enter(|| send(device, said, frame, count))
     }
@@ -60,7 +60,7 @@ impl Machine {
     /// begins behind the IP header.
     ///
     /// # Errors
-    /// When no socket can be had; a refusal is in [`Sent`].
+    /// When no socket can be opened; a refusal is in [`Sent`].
     pub fn raw_ip(&self, device: &str, header: RawIp, payload: &[u8]) -> Result<Sent> {
         let RawIp { to, protocol, hop_limit } = header;
         self.enter(|| {

@@ -139,7 +139,7 @@ impl Probe {
     /// Sends it.
     ///
     /// # Errors
-    /// When no socket can be had; a refusal of the packets is in [`Sent`].
+    /// When no socket can be opened; a refusal of the packets is in [`Sent`].
     pub fn send(&self) -> Result<Sent> {
         self.machine.enter_as(&self.user, || {
             let id = next_id();

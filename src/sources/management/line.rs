@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_openvpn_does_not_say_is_nonsense() {
+    fn lines_that_openvpn_never_sends_are_malformed() {
         for (line, why) in [
             ("hello", Nonsense::Line),
             ("STATE:1,CONNECTED,SUCCESS", Nonsense::Line),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_of_the_state_is_passed_over() {
+    fn lines_without_a_state_are_ignored() {
         for line in [
             "",
             "END",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn states_are_read_as_openvpn_says_them() {
+    fn every_state_of_openvpn_is_read() {
         let seven = Some(("198.51.100.7", 1194));
         for (line, said) in [
             (
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_gives_an_address_that_nothing_can_have(
+        fn no_line_makes_an_impossible_address(
             line in "(>STATE:)?([0-9]{1,3},)?(CONNECTED|WAIT|EXITING|X)?(,([0-9.:a-f]{0,12}|SIGTERM|.{0,5})){0,10}"
         ) {
             if let Ok(Some(ClientState::Connected { server, addresses })) = read(&line) {
