@@ -6,7 +6,6 @@ mod configuration;
 mod docker;
 mod layers;
 mod left_out;
-mod loss;
 mod management;
 mod properties;
 mod text;
@@ -18,7 +17,6 @@ pub use configuration::ConfigurationStatus;
 pub use docker::{DockerStatus, NetworkStatus};
 pub use layers::LayerStatus;
 pub use left_out::LeftOutStatus;
-pub use loss::LossStatus;
 pub use management::ManagementStatus;
 pub use properties::{Changes, PROPERTIES, Property};
 pub use verdict::{Enforcement, Unread, Verdict};
@@ -28,7 +26,7 @@ use serde::{Serialize, Serializer};
 
 use crate::config::Reconnect;
 use crate::firewall::LayerReport;
-use crate::vpn::{DockerReport, PauseScope, Situation, State, Tunnel};
+use crate::vpn::{DockerReport, LastLoss, PauseScope, Situation, State, Tunnel};
 
 /// The whole status. [`Status::json`] is what `status --json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,7 +61,7 @@ pub struct Status {
     /// Who brings a lost VPN back (`vpn.reconnect`); `None` while no agent runs.
     pub reconnect: Option<Reconnect>,
     /// The last loss.
-    pub loss: Option<LossStatus>,
+    pub loss: Option<LastLoss>,
     /// The management sockets of plain OpenVPN clients, and whether the agent receives reports there.
     pub management: Vec<ManagementStatus>,
     /// The layers that the rules are in.

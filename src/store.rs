@@ -32,8 +32,9 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::config::Kept;
-use crate::status::LossStatus;
-use crate::vpn::{LastVpn, Learned, Names, NetworkBridge, Report, ReportLog, Situation, State, TunnelId};
+use crate::vpn::{
+    LastLoss, LastVpn, Learned, Names, NetworkBridge, Report, ReportLog, Situation, State, TunnelId,
+};
 
 pub use left::LeftReport;
 pub use policies::{ChainBefore, EverClosed, FamilyBefore, PoliciesBefore};
@@ -87,7 +88,7 @@ pub struct Applied {
     pub pause_ends: Option<u64>,
     /// The last loss of a VPN.
     #[serde(default)]
-    pub loss: Option<LossStatus>,
+    pub loss: Option<LastLoss>,
 }
 
 impl Applied {

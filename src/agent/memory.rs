@@ -2,10 +2,10 @@
 
 use super::{Agent, describe};
 use crate::bus::News;
-use crate::status::{Enforcement, LossStatus, Verdict};
+use crate::status::{Enforcement, Verdict};
 use crate::store::{Applied, Store};
 use crate::system;
-use crate::vpn::{Announcement, ReportLog, Situation};
+use crate::vpn::{Announcement, LastLoss, ReportLog, Situation};
 
 /// The state directory, and what it holds.
 pub(super) struct Memory {
@@ -54,19 +54,19 @@ impl Agent {
     }
 
     /// The last loss, and whether the rules have been in force ever since.
-    fn last_loss(&mut self) -> Option<LossStatus> {
+    fn last_loss(&mut self) -> Option<LastLoss> {
         let damaged = std::mem::take(&mut self.rules.damaged);
         let held = !damaged && Verdict::of(self.rules.found, self.rules.wanted.state).is_closed();
         let new = self.announcer.news.iter().rev().find_map(loss);
         let loss = new.or_else(|| self.memory.kept.loss.clone())?;
-        Some(LossStatus { held: loss.held && held, ..loss })
+        Some(LastLoss { held: loss.held && held, ..loss })
     }
 }
 
-fn loss(news: &News) -> Option<LossStatus> {
+fn loss(news: &News) -> Option<LastLoss> {
     let News::Vpn(Announcement::Lost { name, interface, reason }) = news else { return None };
     let interface = interface.as_ref().map_or_else(String::new, ToString::to_string);
-    Some(LossStatus {
+    Some(LastLoss {
         name: name.clone(),
         interface,
         reason: reason.to_string(),

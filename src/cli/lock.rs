@@ -11,10 +11,10 @@ use crate::config::{Config, InForce};
 use crate::firewall::{Commit, Firewall, LayerReport, hide_tunnel_addresses};
 use crate::policy;
 use crate::sources::links;
-use crate::status::{LeftOutStatus, LossStatus};
+use crate::status::LeftOutStatus;
 use crate::store::{Applied, Store};
 use crate::system;
-use crate::vpn::{Event, LinkTable, Machine, Remembered, Situation, State};
+use crate::vpn::{Event, LastLoss, LinkTable, Machine, Remembered, Situation, State};
 
 pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let store = Store::default();
@@ -97,7 +97,7 @@ fn keep(store: &Store, situation: Situation) {
     // Reports of hooks, the last VPN and the last loss stay: the next agent needs them.
     let before = store.applied().ok().flatten().unwrap_or_default();
     // It is unknown what left before this lock.
-    let loss = before.loss.clone().map(|loss| LossStatus { held: false, ..loss });
+    let loss = before.loss.clone().map(|loss| LastLoss { held: false, ..loss });
     let before = Applied { loss, ..before };
     let locked = Applied { situation, refused: None, since: system::now(), pause_ends: None, ..before };
     if let Err(error) = store.keep_applied(&locked) {

@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 
 use super::event::{Action, Button, Closing, Event, Memory, Refusal, Topic};
-use crate::status::{LossStatus, Status, Verdict};
-use crate::vpn::State;
+use crate::status::{Status, Verdict};
+use crate::vpn::{LastLoss, State};
 
 /// How long the agent may be away before this is shown, in seconds. systemd restarts it faster.
 const GRACE: u64 = 5;
@@ -27,7 +27,7 @@ pub struct Notifier {
     /// The current loss.
     pub(super) loss: Option<Loss>,
     /// A loss that was over before it was shown.
-    pub(super) missed: Option<LossStatus>,
+    pub(super) missed: Option<LastLoss>,
     /// Repairs whose notice the user has not closed.
     pub(super) repaired: Option<Repairs>,
     pub(super) news: Option<Passing>,
@@ -58,7 +58,7 @@ pub(super) enum Presence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Loss {
     /// Which VPN was lost and why, if the agent knows.
-    pub(super) what: Option<LossStatus>,
+    pub(super) what: Option<LastLoss>,
     /// Whether the user has asked to connect it again.
     pub(super) reconnecting: bool,
 }

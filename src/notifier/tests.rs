@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::config::Reconnect;
-use crate::status::{DockerStatus, Enforcement, LossStatus, Status, TunnelStatus};
-use crate::vpn::{Reason, State};
+use crate::status::{DockerStatus, Enforcement, Status, TunnelStatus};
+use crate::vpn::{LastLoss, Reason, State};
 
 const START: u64 = 1_700_000_000;
 
@@ -46,7 +46,7 @@ fn status(state: State) -> Status {
 }
 
 fn lost_at(at: u64) -> Status {
-    let loss = LossStatus {
+    let loss = LastLoss {
         name: "home".to_owned(),
         interface: "tun0".to_owned(),
         reason: Reason::ClientEnded.to_string(),
@@ -164,7 +164,7 @@ fn a_loss_is_critical_names_the_vpn_and_the_reason_and_stays_until_it_is_back() 
 fn a_reason_is_known_by_its_code_and_not_by_its_sentence() {
     let told = |reason: &str, code| {
         let mut lost = lost_at(START);
-        lost.loss = lost.loss.map(|loss| LossStatus { reason: reason.to_owned(), code, ..loss });
+        lost.loss = lost.loss.map(|loss| LastLoss { reason: reason.to_owned(), code, ..loss });
         let mut day = Day::begin(status(State::Protected));
         day.agent(lost);
         day.reads().contains("The VPN program has ended.")

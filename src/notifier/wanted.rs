@@ -5,8 +5,8 @@ use super::keys::Key;
 use super::machine::{Loss, News, Notifier, Presence, Repairs};
 use super::notice::{Face, Notice, Stay, Text, Urgency};
 use crate::config::Reconnect;
-use crate::status::{Enforcement, LossStatus, Status, Verdict};
-use crate::vpn::{PauseScope, State};
+use crate::status::{Enforcement, Status, Verdict};
+use crate::vpn::{LastLoss, PauseScope, State};
 
 impl Notifier {
     /// The notice to show now.
@@ -183,7 +183,7 @@ impl Notifier {
         }
     }
 
-    fn of_missed(&self, loss: &LossStatus) -> Notice {
+    fn of_missed(&self, loss: &LastLoss) -> Notice {
         let closed = self.status().is_some_and(|status| status.verdict().is_closed());
         let left = if loss.held && closed { Key::MissedClosed } else { Key::MissedOpen };
         let mut body = vec![Text::new(Key::MissedBody).word("name", &loss.name).moment("at", loss.at)];
@@ -255,6 +255,6 @@ fn critical(notice: Notice, buttons: &[Button]) -> Notice {
 }
 
 /// The sentence for the reason of a loss; `None` for a reason that this version does not know.
-fn why(loss: &LossStatus) -> Option<Text> {
+fn why(loss: &LastLoss) -> Option<Text> {
     loss.code.map(|reason| Text::new(Key::of_reason(reason)))
 }

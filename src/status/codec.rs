@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use zbus::{OwnedVariant, Variant};
 
 use super::{BootstrapStatus, EndpointStatus, PauseStatus, StatusError, Verdict, Watch};
-use super::{ConfigurationStatus, DockerStatus, FightStatus, LayerStatus, LeftOutStatus, LossStatus};
+use super::{ConfigurationStatus, DockerStatus, FightStatus, LayerStatus, LeftOutStatus};
 use super::{ManagementStatus, NetworkStatus, TunnelStatus};
 use crate::config::Reconnect;
-use crate::vpn::{Reason, State};
+use crate::vpn::{LastLoss, Reason, State};
 
 /// An `a{sv}` to be written.
 pub(super) type Written = HashMap<&'static str, Variant<'static>>;
@@ -77,7 +77,7 @@ macro_rules! dictionary {
 }
 
 dictionary!(EndpointStatus { address, port, protocol });
-dictionary!(LossStatus { name, interface, reason, seen_by, at } later { code, held });
+dictionary!(LastLoss { name, interface, reason, seen_by, at } later { code, held });
 dictionary!(ConfigurationStatus { source, path } known { fault });
 dictionary!(LeftOutStatus { name, reason, remedy });
 dictionary!(ManagementStatus { file, socket, heard } known { fault });

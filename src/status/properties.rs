@@ -154,9 +154,9 @@ mod tests {
     use crate::config::Reconnect;
     use crate::status::{
         BootstrapStatus, ConfigurationStatus, EndpointStatus, FightStatus, LayerStatus, LeftOutStatus,
-        LossStatus, ManagementStatus, NetworkStatus, PauseStatus, TunnelStatus, Unread, Watch,
+        ManagementStatus, NetworkStatus, PauseStatus, TunnelStatus, Unread, Watch,
     };
-    use crate::vpn::{PauseScope, Reason};
+    use crate::vpn::{LastLoss, PauseScope, Reason};
 
     fn text(text: &str) -> String {
         text.to_owned()
@@ -228,8 +228,8 @@ mod tests {
         }
     }
 
-    fn loss() -> LossStatus {
-        LossStatus {
+    fn loss() -> LastLoss {
+        LastLoss {
             name: text("home"),
             interface: text("tun0"),
             reason: text("its interface is gone"),

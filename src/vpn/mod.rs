@@ -16,6 +16,7 @@ mod lan;
 mod learned;
 mod learning;
 mod links;
+mod loss;
 mod machine;
 mod management;
 mod names;
@@ -45,6 +46,7 @@ pub use event::{
 };
 pub use learned::{Learned, LearnedVpn, LeftOut, Origin};
 pub use links::{Link, LinkKind, LinkTable};
+pub use loss::LastLoss;
 pub use machine::Machine;
 pub use management::{ClientState, Hearing, ManagementMessage, ManagementSocket};
 pub use names::Names;

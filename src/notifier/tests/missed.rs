@@ -28,7 +28,7 @@ fn losses_and_repairs_without_a_session_are_shown_once_at_login() {
 fn a_missed_loss_claims_that_nothing_left_only_where_the_rules_held_ever_since() {
     let loss = lost_at(START - 600).loss.unwrap();
     let told = |held: bool, found: Enforcement| {
-        let loss = Some(LossStatus { held, ..loss.clone() });
+        let loss = Some(LastLoss { held, ..loss.clone() });
         Day::begin(Status { loss, ..status(State::Protected) }.found(found)).reads()
     };
     let held = told(true, Enforcement::Enforced);

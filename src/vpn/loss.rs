@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::vpn::{Reason, as_code};
+use super::{Reason, as_code};
 
 /// The last loss.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LossStatus {
+pub struct LastLoss {
     /// The VPN's name.
     pub name: String,
     /// Its interface, or nothing.
