@@ -37,6 +37,9 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     if let Commit::Mended(lines) = commit {
         lines.iter().for_each(|line| complain(&format!("tunwarden: {line}")));
     }
+    if let Some(removed) = firewall.removed_backend() {
+        complain(&format!("tunwarden: {removed}"));
+    }
     if let Some(complaint) = firewall.complaint() {
         complain(&format!("tunwarden: {complaint}"));
     }

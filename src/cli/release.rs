@@ -46,16 +46,22 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
 
 /// Says what is open now, and what stays of it closed.
 fn tell(released: &Released) {
-    for LeftChain { family, table, chain, rules } in &released.left {
+    for LeftChain { program, table, chain, rules } in &released.left {
+        let table = table.as_str();
+        let why = match rules[..] {
+            [] => format!(
+                "something in the table {table} refers to it that iptables does not show; find it with: sudo nft list \
+                 ruleset | grep {chain}; delete it"
+            ),
+            [_, ..] => {
+                format!("these rules in the table {table} jump to it: {}; delete them", rules.join("; "))
+            }
+        };
         say(&format!(
-            "{tool}: the chain {chain} stays, empty, because these rules in the table {table} jump to it: {rules}; \
-             delete them, then: {tool} -t {table} -X {chain}",
-            tool = family.iptables(),
-            table = table.as_str(),
-            rules = rules.join("; "),
+            "{program}: the chain {chain} stays, empty, because {why}, then: {program} -t {table} -X {chain}"
         ));
     }
-    for StillClosed { family, chain, why } in &released.closed {
+    for StillClosed { program, chain, why } in &released.closed {
         let why = match why {
             Kept::Docker => "Docker's rules stand there",
             Kept::Ufw => "ufw closes it",
@@ -63,9 +69,9 @@ fn tell(released: &Released) {
             Kept::Rules => "its rules are those of a firewall that closes",
             Kept::Unknown => "nobody knows what it was before tunwarden",
         };
-        let (tool, chain) = (family.iptables(), chain.as_str());
+        let chain = chain.as_str();
         say(&format!(
-            "{tool}: {chain} stays closed (DROP), because {why}; to open it: {tool} -P {chain} ACCEPT"
+            "{program}: {chain} stays closed (DROP), because {why}; to open it: {program} -P {chain} ACCEPT"
         ));
     }
     say("released: this machine has no kill switch now, everything leaves in clear");

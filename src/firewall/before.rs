@@ -45,10 +45,10 @@ impl Dump {
         ipv4.and(nothing_if_absent(Family::V6, ipv6))
     }
 
-    /// Whether the article's scripts made these rules: its chain is there, and tunwarden's own chains are
-    /// not.
+    /// Whether the article's scripts made these rules: its chain has rules, and tunwarden's own chains have
+    /// none.
     pub fn is_the_articles(&self) -> bool {
-        let chains = self.ipv4.contains(":OUTPUT_VPN_KILL_SWITCH ") || !self.later_chains().is_empty();
+        let chains = self.ipv4.contains("-A OUTPUT_VPN_KILL_SWITCH ") || !self.later_chains().is_empty();
         chains && !self.is_ours()
     }
 
@@ -70,7 +70,11 @@ impl Dump {
 
     /// Whether the rules are tunwarden's.
     pub fn is_ours(&self) -> bool {
-        [&self.ipv4, &self.ipv6].into_iter().any(|text| text.contains(":VPN_BOOTSTRAP "))
+        let of_family = |text: &String| match Saved::parse(text) {
+            Ok(saved) => saved.has_our_rules(),
+            Err(_) => text.contains("-A VPN_"),
+        };
+        [&self.ipv4, &self.ipv6].into_iter().any(of_family)
     }
 }
 

@@ -1,17 +1,18 @@
 //! The iptables tables of one family: read them, change what differs in one transaction per table, and read
 //! them again. A family whose rules cannot be put in force is closed.
 
+use super::misplaced::{Misplaced, misplaced};
 use super::plan;
 use super::policies::{self, Before};
 use super::reading::read;
-use super::release::{Released, release};
+use super::release::{LeftChain, Release, Released, release, removal};
 use super::saved::Saved;
 use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
 use crate::config::Backend;
 use crate::describe::describe;
 use crate::net::Family;
-use crate::netfilter::socket::switch_on;
+use crate::netfilter::socket::{remove_rules, switch_on};
 use crate::policy::{Table, last_resort};
 
 /// Maximum number of attempts at a commit while another program changes the tables.
@@ -25,9 +26,25 @@ pub(super) async fn take_out(
     saved: &Saved,
     before: &Before,
 ) -> Result<Released, FirewallError> {
-    let (text, released) = release(family, tables, saved, before);
-    if !text.is_empty() {
-        tool::restore(backend, family, &text).await?;
+    let program = tool::for_people(backend, family);
+    let Release { text, emptied, removed, mut released } = release(&program, tables, saved, before);
+    if text.is_empty() {
+        return Ok(released);
+    }
+    match tool::restore(backend, family, &text).await {
+        Ok(()) => return Ok(released),
+        Err(why) if why.is_timeout() => return Err(why.into()),
+        // Something that no tool prints may refer to one of the chains, such as a verdict map of nftables.
+        Err(_) => {}
+    }
+    if !emptied.is_empty() {
+        tool::restore(backend, family, &emptied).await?;
+    }
+    for (table, chain) in removed {
+        if tool::restore(backend, family, &removal(table, chain)).await.is_err() {
+            let program = program.clone();
+            released.left.push(LeftChain { program, table, chain, rules: Vec::new() });
+        }
     }
     Ok(released)
 }
@@ -126,7 +143,7 @@ async fn repair(
     seen: &mut Commit,
 ) -> Result<(), FirewallError> {
     let unreadable = |why| FirewallError::Unreadable(Box::new(why));
-    let found = read(backend, family).await.map_err(unreadable)?;
+    let mut found = read(backend, family).await.map_err(unreadable)?;
     // Before the repair: an attempt that fails may have repaired a part.
     if let Some(expected) = expected {
         let lines = plan::differences(family, expected, &found);
@@ -146,6 +163,10 @@ async fn repair(
     if !taken_out.is_empty() {
         *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(taken_out));
     }
+    if remove_unprintable(backend, family, tables, &found).await? {
+        policies::note(backend, family, &found);
+        found = read(backend, family).await.map_err(unreadable)?;
+    }
     let text = plan::restore(tables, &found);
     if !text.is_empty() {
         tool::restore(backend, family, &text).await?;
@@ -160,4 +181,34 @@ async fn repair(
         }
     }
     Ok(())
+}
+
+/// Removes misplaced rules whose text is not known, by their handles. Returns whether there were any. The rules
+/// of the last resort come first: they hold while the removed rules are missing.
+async fn remove_unprintable(
+    backend: Backend,
+    family: Family,
+    tables: &[Table],
+    found: &Saved,
+) -> Result<bool, FirewallError> {
+    let in_table = |table: &Table| {
+        let saved = found.table(table.name.as_str());
+        let rules = saved.map(|saved| misplaced(table, saved)).unwrap_or_default().into_iter();
+        rules.filter(Misplaced::is_unprintable).map(|rule| (table.name, rule)).collect::<Vec<_>>()
+    };
+    let rules: Vec<_> = tables.iter().flat_map(in_table).collect();
+    if rules.is_empty() {
+        return Ok(false);
+    }
+    let last = last_resort();
+    let last = plan::restore(last.family(family), found);
+    if !last.is_empty() {
+        tool::restore(backend, family, &last).await?;
+    }
+    for (table, rule) in rules {
+        let Some(target) = rule.target() else { continue };
+        remove_rules(family, table.as_str(), (rule.chain(), target)).map_err(FirewallError::Netfilter)?;
+        tool::count(1);
+    }
+    Ok(true)
 }

@@ -8,7 +8,7 @@
 use super::absent::{is_absent, nothing_if_absent};
 use super::before::remove_bare_tables;
 use super::family::{close, commit, take_out};
-use super::policies::Before;
+use super::policies::{Before, World, forget, forget_all};
 use super::reading::read;
 use super::release::Released;
 use super::sets::{self, can_hold_sets};
@@ -212,28 +212,54 @@ impl Iptables {
     /// When a family could not be released. The other one is released all the same.
     pub(super) async fn release(&mut self) -> Result<Released, FirewallError> {
         self.held = None;
-        let other = if self.legacy { Backend::Nft } else { Backend::Legacy };
         let family = async |family| {
-            let released = release_world(self.backend, family).await?;
-            let beside = match read(other, family).await {
-                Ok(_) => release_world(other, family).await?,
-                Err(error) => {
-                    tracing::debug!("the other backend of iptables is not there: {}", describe(&error));
-                    Released::default()
-                }
-            };
-            Ok::<_, FirewallError>(released.and(beside))
+            let released = release_world(self.backend, family, World::Configured).await?;
+            Ok::<_, FirewallError>(released.and(self.release_other(family).await?.unwrap_or_default()))
         };
         let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
         let released = v4?.and(v6?);
         release_sets().await?;
+        forget_all();
         Ok(released)
+    }
+
+    /// Removes our rules from the backend of iptables that the configuration does not name: they refuse packets
+    /// until then. Returns the name of that backend if there were any.
+    ///
+    /// # Errors
+    /// When a family could not be released.
+    pub(super) async fn release_other_backend(&self) -> Result<Option<&'static str>, FirewallError> {
+        let (v4, v6) = tokio::join!(self.release_other(Family::V4), self.release_other(Family::V6));
+        let (v4, v6) = (v4?, v6?);
+        Family::ALL.into_iter().for_each(|family| forget(self.other(), family));
+        let word = if self.legacy { "nft" } else { "legacy" };
+        Ok((v4.is_some() || v6.is_some()).then_some(word))
+    }
+
+    fn other(&self) -> Backend {
+        if self.legacy { Backend::Nft } else { Backend::Legacy }
+    }
+
+    /// Removes our rules from one family in the other backend of iptables; `None` if there were none.
+    async fn release_other(&self, family: Family) -> Result<Option<Released>, FirewallError> {
+        let other = self.other();
+        let saved = match read(other, family).await {
+            Ok(saved) => saved,
+            Err(error) => {
+                tracing::debug!("the other backend of iptables is not there: {}", describe(&error));
+                return Ok(None);
+            }
+        };
+        if !saved.has_our_rules() && !Before::of(other, family, World::Other).is_after_our_rules() {
+            return Ok(None);
+        }
+        release_world(other, family, World::Other).await.map(Some)
     }
 }
 
 /// Removes our rules from one family in one backend of iptables, and the tables that only we made.
-async fn release_world(backend: Backend, family: Family) -> Result<Released, FirewallError> {
-    let (ours, before) = (last_resort(), Before::of(backend, family));
+async fn release_world(backend: Backend, family: Family, world: World) -> Result<Released, FirewallError> {
+    let (ours, before) = (last_resort(), Before::of(backend, family, world));
     let mut attempt = 1;
     let released = loop {
         let saved = nothing_if_absent(family, read(backend, family).await)?;

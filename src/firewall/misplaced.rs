@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::reading::UNPRINTABLE;
 use super::saved::{SavedTable, leads_to};
 use crate::policy::{Chain, ChainName, ForeignChain, Table};
 
@@ -16,6 +17,21 @@ pub(super) struct Misplaced {
 }
 
 impl Misplaced {
+    /// Whether its text is not known, so that no restore text can remove it.
+    pub(super) fn is_unprintable(&self) -> bool {
+        self.rule.starts_with(UNPRINTABLE)
+    }
+
+    /// The chain that it stands in.
+    pub(super) fn chain(&self) -> &str {
+        &self.chain
+    }
+
+    /// The chain that it leads to.
+    pub(super) fn target(&self) -> Option<&str> {
+        self.rule.split(' ').next_back()
+    }
+
     /// The line of a restore text that takes it out.
     pub(super) fn removal(&self) -> String {
         format!("-D {} {}", self.chain, self.rule)

@@ -66,6 +66,8 @@ enum Routes {
 enum Leftovers {
     Possible,
     None,
+    /// Our rules were in this backend of iptables, which the configuration does not name.
+    Removed(&'static str),
 }
 
 /// One layer, as it was last read.
@@ -270,19 +272,42 @@ impl Firewall {
         Ok(routing::open().await?)
     }
 
+    /// Says that our rules were removed from the other backend of iptables. They refused packets until then.
+    pub fn removed_backend(&self) -> Option<String> {
+        match self.leftovers {
+            Leftovers::Removed(word) => Some(format!(
+                "rules of tunwarden were in iptables-{word}, which firewall.backend does not name; they are removed"
+            )),
+            Leftovers::Possible | Leftovers::None => None,
+        }
+    }
+
     /// Removes a layer that the configuration no longer names. If that fails, it stays: it refuses packets,
     /// and lets none out.
     async fn remove_leftovers(&mut self) {
-        if std::mem::replace(&mut self.leftovers, Leftovers::None) == Leftovers::None {
+        if self.leftovers != Leftovers::Possible {
             return;
         }
+        self.leftovers = Leftovers::None;
         let released = match (&self.iptables, &self.nftables) {
-            (Some(_), Some(_)) => Ok(()),
-            (None, _) => Iptables::new(self.config.backend).release().await.map(drop),
-            (Some(_), None) => Nftables::new().release().await,
+            (Some(iptables), Some(_)) => iptables.release_other_backend().await,
+            (None, _) => Iptables::new(self.config.backend).release().await.map(|_| None),
+            (Some(iptables), None) => match Nftables::new().release().await {
+                Ok(()) => iptables.release_other_backend().await,
+                Err(error) => Err(error),
+            },
         };
+        if let Ok(Some(word)) = released {
+            self.leftovers = Leftovers::Removed(word);
+        }
+        if let Some(said) = self.removed_backend() {
+            tracing::info!("{said}");
+        }
         if let Err(error) = released {
-            tracing::warn!("a layer that firewall.layers no longer names may still refuse packets: {error}");
+            tracing::warn!(
+                "a layer or backend that the configuration no longer names may still refuse packets: {}",
+                describe(&error)
+            );
         }
     }
 

@@ -25,7 +25,8 @@ pub(super) fn restore(tables: &[Table], saved: &Saved) -> String {
         .unzip();
     for (table, rules) in tables.iter().zip(&mut rules) {
         let found = saved.table(table.name.as_str()).map(|saved| misplaced(table, saved)).unwrap_or_default();
-        let removals: String = found.iter().map(|rule| format!("{}\n", rule.removal())).collect();
+        let printable = found.iter().filter(|rule| !rule.is_unprintable());
+        let removals: String = printable.map(|rule| format!("{}\n", rule.removal())).collect();
         if !removals.is_empty() {
             let start = format!("*{}\n", table.name.as_str());
             let rest = rules.strip_prefix(&start).unwrap_or("COMMIT\n");

@@ -5,15 +5,17 @@
 //! machine gets its network back. A policy of DROP without a rule that accepts replies cuts a machine off,
 //! and nobody wants that but us. So where nobody knows what INPUT and OUTPUT were, their own rules decide:
 //! they stay closed if those accept replies, as the rules of every closed firewall do, and are opened
-//! otherwise. FORWARD stays closed where nobody knows: what is not forwarded cuts off no machine itself.
+//! otherwise. FORWARD stays closed where nobody knows: what is not forwarded cuts off no machine itself. A
+//! chain that was open before and has other rules now, which accept replies, is the firewall of a program that
+//! came after our rules: it stays closed.
 
 mod record;
 
 use super::saved::SavedTable;
-use crate::policy::{ForeignChain, TableName};
+use crate::policy::{ChainName, ForeignChain, TableName};
 use crate::store::{ChainBefore, FamilyBefore};
 
-pub(super) use record::{note, note_unread};
+pub(super) use record::{World, forget, forget_all, note, note_unread};
 
 /// The built-in chains whose policy we set.
 const HOOKS: [ForeignChain; 3] = [ForeignChain::Input, ForeignChain::Forward, ForeignChain::Output];
@@ -38,6 +40,17 @@ pub enum Kept {
 pub(super) struct Before {
     seen: Option<FamilyBefore>,
     ever_closed: Vec<String>,
+    arrival: Arrival,
+}
+
+/// Whether our rules came into a family in this boot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Arrival {
+    /// They did, so a policy of DROP may be ours.
+    Came,
+    /// There is no sign of it.
+    #[default]
+    Unseen,
 }
 
 impl Before {
@@ -46,13 +59,14 @@ impl Before {
         let chains = HOOKS.into_iter().map(|hook| (hook.as_str().to_owned(), ChainBefore::Open));
         Self {
             seen: Some(FamilyBefore { chains: chains.collect(), ..FamilyBefore::default() }),
-            ..Self::default()
+            ever_closed: Vec::new(),
+            arrival: Arrival::Came,
         }
     }
 
     /// Whether our rules came into this family in this boot.
-    pub(super) fn is_known(&self) -> bool {
-        self.seen.is_some()
+    pub(super) fn is_after_our_rules(&self) -> bool {
+        self.arrival == Arrival::Came
     }
 
     /// Whether a table was there before our rules came, as far as is known.
@@ -82,9 +96,10 @@ impl Before {
         }
         match seen {
             Some(ChainBefore::Closed) => Some(Kept::Before),
+            Some(ChainBefore::Open) if self.has_the_rules_of_before(hook, filter) => None,
+            _ if accepts_replies(hook, filter) => Some(Kept::Rules),
             // ufw is switched off now: then it sets ACCEPT itself.
             Some(ChainBefore::ClosedByUfw | ChainBefore::Open) => None,
-            Some(ChainBefore::Bare) | None if accepts_replies(hook, filter) => Some(Kept::Rules),
             Some(ChainBefore::Bare) => {
                 let was_closed = self.ever_closed.iter().any(|chain| chain == hook.as_str());
                 let is_alike = hook == ForeignChain::Forward || leads_to(hook, filter, accepts_established);
@@ -93,6 +108,31 @@ impl Before {
             None => (hook == ForeignChain::Forward).then_some(Kept::Unknown),
         }
     }
+
+    /// Whether an open chain accepted replies before our rules came, by the rules that it still has. OUTPUT may
+    /// have more rules now: if it stayed closed, the machine would have no network.
+    fn has_the_rules_of_before(&self, hook: ForeignChain, filter: &SavedTable) -> bool {
+        let Some(before) = self.seen.as_ref().and_then(|seen| seen.replying.get(hook.as_str())) else {
+            return false;
+        };
+        let now = rules_of_others(hook, filter);
+        let mut rest = now.iter();
+        match hook {
+            ForeignChain::Output => before.iter().all(|rule| rest.any(|other| other == rule)),
+            ForeignChain::Input | ForeignChain::Forward | ForeignChain::DockerUser => *before == now,
+        }
+    }
+}
+
+/// Maximum number of rules of a chain that are kept and compared.
+const MAX_RULES: usize = 64;
+
+/// The rules of a built-in chain without our jumps.
+fn rules_of_others(hook: ForeignChain, filter: &SavedTable) -> Vec<String> {
+    let is_ours =
+        |rule: &str| rule.strip_prefix("-j ").is_some_and(|chain| ChainName::named(chain).is_some());
+    let rules = filter.rules(hook.as_str()).unwrap_or_default();
+    rules.iter().filter(|rule| !is_ours(rule)).take(MAX_RULES).cloned().collect()
 }
 
 /// Whether filter `FORWARD` is Docker's now: its chain is jumped to. Docker itself sets the policy DROP
@@ -155,7 +195,7 @@ fn names_established(states: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::record::observed;
+    use super::record::{Earlier, observed};
     use super::*;
     use crate::firewall::saved::Saved;
 
@@ -176,8 +216,9 @@ mod tests {
 
     /// What stays closed: by what was seen when our rules came, and by what stands there now.
     fn kept(before: Option<&str>, ever: &[&str], now: &Saved) -> Vec<(&'static str, Kept)> {
-        let seen = before.map(|before| observed(&saved(before), None));
-        let before = Before { seen, ever_closed: ever.iter().map(|&name| name.to_owned()).collect() };
+        let seen = before.map(|before| observed(&saved(before), Earlier::Nothing));
+        let ever_closed = ever.iter().map(|&name| name.to_owned()).collect();
+        let before = Before { seen, ever_closed, arrival: Arrival::Came };
         let table = now.table("filter").unwrap();
         let kept = |hook: ForeignChain| Some((hook.as_str(), before.keeps_closed(hook, table)?));
         HOOKS.into_iter().filter_map(kept).collect()
@@ -260,15 +301,84 @@ mod tests {
         assert_eq!(kept(Some(article), &[], &filter("")), []);
     }
 
+    /// An open machine, by these rules of INPUT.
+    fn open(rules: &str) -> String {
+        format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:fw - [0:0]\n{rules}COMMIT\n"
+        )
+    }
+
+    const REPLIES: &str = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n";
+
+    #[test]
+    fn a_firewall_that_came_after_our_rules_onto_an_open_machine_with_rules_stays_closed() {
+        let jail = "-A INPUT -p tcp -j fw\n";
+        let closed = filter(&format!("{jail}{REPLIES}"));
+        assert_eq!(kept(Some(&open(jail)), &[], &closed), [("INPUT", Kept::Rules)]);
+        assert_eq!(
+            kept(Some(UFW), &[], &closed),
+            [("INPUT", Kept::Rules), ("FORWARD", Kept::Before)],
+            "in the place of ufw"
+        );
+        assert_eq!(kept(Some(&open(jail)), &[], &filter(jail)), [], "nothing came");
+    }
+
+    #[test]
+    fn an_open_chain_that_accepted_replies_is_opened_with_the_same_rules_only() {
+        let before = open(REPLIES);
+        let ours = format!("-A INPUT -j RELATED_AND_ESTABLISHED\n{REPLIES}");
+        assert_eq!(kept(Some(&before), &[], &filter(&ours)), []);
+        let other = format!("{REPLIES}-A INPUT -p tcp --dport 22 -j ACCEPT\n");
+        assert_eq!(kept(Some(&before), &[], &filter(&other)), [("INPUT", Kept::Rules)]);
+        // Our rules were flushed meanwhile, and the policies stayed.
+        let first = observed(&saved(&before), Earlier::Nothing);
+        assert_eq!(observed(&filter(REPLIES), Earlier::Record(&first)), first);
+    }
+
+    #[test]
+    fn policies_that_may_be_ours_close_nothing_where_the_record_is_lost() {
+        let lost = |now: &Saved| observed(now, Earlier::Lost).chains;
+        assert!(lost(&filter("")).is_empty(), "nobody knows");
+        let own = lost(&filter(REPLIES));
+        assert_eq!(own.into_iter().collect::<Vec<_>>(), [("INPUT".to_owned(), ChainBefore::Closed)]);
+        assert_eq!(lost(&saved(UFW))["INPUT"], ChainBefore::ClosedByUfw);
+        assert_eq!(lost(&saved(&open("")))["INPUT"], ChainBefore::Bare);
+    }
+
+    #[test]
+    fn a_chain_that_a_release_left_behind_is_neither_ours_nor_the_articles() {
+        let left = ":VPN_BOOTSTRAP - [0:0]\n:DOCKER_VPN_KILL_SWITCH - [0:0]\n-A INPUT -p udp -j VPN_BOOTSTRAP\n\
+            -A INPUT -p tcp -j DOCKER_VPN_KILL_SWITCH\n";
+        let found = filter(left);
+        assert!(!found.has_our_rules());
+        assert_eq!(observed(&found, Earlier::Nothing).chains["INPUT"], ChainBefore::Closed);
+        assert!(filter(&format!("{left}-A VPN_BOOTSTRAP -j DROP\n")).has_our_rules());
+    }
+
+    #[test]
+    fn the_last_resort_is_found_to_be_ours() {
+        use crate::net::Family;
+        for family in Family::ALL {
+            let ruleset = crate::policy::last_resort();
+            let text = crate::firewall::plan::restore(ruleset.family(family), &Saved::default());
+            // A restore text lists chains and rules as a save does.
+            let lines = text.lines().filter(|line| !line.starts_with("-I ") && !line.starts_with("-F "));
+            let printed = lines.collect::<Vec<_>>().join("\n");
+            assert!(saved(&printed).has_our_rules(), "{printed}");
+        }
+    }
+
     #[test]
     fn policies_that_may_be_ours_are_not_recorded_as_closed() {
-        let first = observed(&saved(""), None);
+        let first = observed(&saved(""), Earlier::Nothing);
         // Somebody has flushed everything, and our policies stay.
-        assert_eq!(observed(&filter(""), Some(&first)), first);
-        let closed = observed(&filter("-A INPUT -j fw\n"), None);
+        assert_eq!(observed(&filter(""), Earlier::Record(&first)), first);
+        let closed = observed(&filter("-A INPUT -j fw\n"), Earlier::Nothing);
         assert_eq!(closed.chains["INPUT"], ChainBefore::Closed);
-        let opened =
-            observed(&saved("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"), Some(&closed));
+        let opened = observed(
+            &saved("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"),
+            Earlier::Record(&closed),
+        );
         assert_eq!((opened.chains["INPUT"], opened.chains["OUTPUT"]), (ChainBefore::Bare, ChainBefore::Bare));
         assert!(!opened.chains.contains_key("FORWARD"), "it could not be read");
     }

@@ -19,7 +19,7 @@ use crate::netfilter::{HeldChain, HeldRule, HeldTable, Policy};
 use crate::policy::{ChainName, ForeignChain, TableName};
 
 /// Stands for a rule whose text is not known. None of our rules has this text.
-const UNPRINTABLE: &str = "(a rule that iptables cannot print)";
+pub(super) const UNPRINTABLE: &str = "(a rule that iptables cannot print)";
 
 type Kernel = BTreeMap<String, HeldTable>;
 
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     fn kernel(rules: Vec<HeldRule>) -> Kernel {
-        let input = HeldChain { policy: Some(Policy::Drop), rules };
+        let input = HeldChain { policy: Some(Policy::Drop), rules, ..HeldChain::default() };
         let chains =
             BTreeMap::from([("INPUT".to_owned(), input), ("foreign".to_owned(), HeldChain::default())]);
         BTreeMap::from([("filter".to_owned(), HeldTable { flags: 0, chains })])
@@ -146,7 +146,7 @@ mod tests {
     fn a_rule_that_cannot_be_printed_is_not_our_jump() {
         let other = |chain: Option<&str>| HeldRule::Other(chain.map(ToOwned::to_owned));
         let rules = vec![other(None), other(Some("X")), HeldRule::Jump("X".to_owned())];
-        let told = as_described(&HeldChain { policy: None, rules });
+        let told = as_described(&HeldChain { rules, ..HeldChain::default() });
         assert_eq!(told.iter().filter(|rule| *rule == "-j X").count(), 1);
         assert_eq!(told[2], "-j X");
     }

@@ -2,7 +2,6 @@
 
 use super::policies::{Before, Kept};
 use super::saved::{Saved, SavedTable, leads_to};
-use crate::net::Family;
 use crate::policy::{ChainName, ForeignChain, Table, TableName};
 
 /// What is left of us, and what stays closed, when our rules are out of the kernel.
@@ -15,10 +14,10 @@ pub struct Released {
 }
 
 /// A built-in chain of filter whose policy stays DROP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StillClosed {
-    /// Its family.
-    pub family: Family,
+    /// The program that shows and opens it: `iptables`, or `ip6tables-legacy`.
+    pub program: String,
     /// Which.
     pub chain: ForeignChain,
     /// Why.
@@ -28,13 +27,14 @@ pub struct StillClosed {
 /// A chain of ours that cannot go, because a rule of somebody else's jumps to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftChain {
-    /// Its family.
-    pub family: Family,
+    /// The program that shows and removes it: `iptables`, or `ip6tables-legacy`.
+    pub program: String,
     /// Its table.
     pub table: TableName,
     /// Which.
     pub chain: ChainName,
-    /// The rules that jump to it: `-A FORWARD -i wlan1 -j RELATED_AND_ESTABLISHED`.
+    /// The rules that jump to it: `-A FORWARD -i wlan1 -j RELATED_AND_ESTABLISHED`. None if iptables does not
+    /// show what refers to it, such as a verdict map of nftables.
     pub rules: Vec<String>,
 }
 
@@ -42,9 +42,8 @@ impl Released {
     /// Both together.
     pub(super) fn and(mut self, other: Self) -> Self {
         for one in other.closed {
-            let is_known =
-                self.closed.iter().any(|known| (known.family, known.chain) == (one.family, one.chain));
-            if !is_known {
+            let is_known = |known: &StillClosed| (&known.program, known.chain) == (&one.program, one.chain);
+            if !self.closed.iter().any(is_known) {
                 self.closed.push(one);
             }
         }
@@ -53,42 +52,55 @@ impl Released {
     }
 }
 
-/// The restore text that takes every trace of us out, empty when there is none; and what stays.
-pub(super) fn release(
-    family: Family,
-    tables: &[Table],
-    saved: &Saved,
-    before: &Before,
-) -> (String, Released) {
-    let (mut text, mut all) = (String::new(), Released::default());
-    for table in tables {
-        let Some(saved) = saved.table(table.name.as_str()) else { continue };
-        let Some((lines, released)) = release_table(family, table, saved, before) else { continue };
-        text.push_str(&lines);
-        all = all.and(released);
-    }
-    (text, all)
+/// What takes every trace of us out of one family.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Release {
+    /// The restore text; empty when there is no trace.
+    pub(super) text: String,
+    /// The same without the removal of chains.
+    pub(super) emptied: String,
+    /// The chains that `text` removes.
+    pub(super) removed: Vec<(TableName, ChainName)>,
+    /// What stays.
+    pub(super) released: Released,
 }
 
-fn release_table(
-    family: Family,
-    table: &Table,
-    saved: &SavedTable,
-    before: &Before,
-) -> Option<(String, Released)> {
+/// What takes every trace of us out of the tables of one family, which `program` shows.
+pub(super) fn release(program: &str, tables: &[Table], saved: &Saved, before: &Before) -> Release {
+    let mut all = Release::default();
+    for table in tables {
+        let Some(saved) = saved.table(table.name.as_str()) else { continue };
+        let of_table = release_table(program, table, saved, before);
+        all.text.push_str(&of_table.text);
+        all.emptied.push_str(&of_table.emptied);
+        all.removed.extend(of_table.removed);
+        all.released = all.released.and(of_table.released);
+    }
+    all
+}
+
+/// The restore text of one table; empty without lines.
+fn section(table: TableName, lines: &[String]) -> String {
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("*{}\n{}\nCOMMIT\n", table.as_str(), lines.join("\n"))
+    }
+}
+
+fn release_table(program: &str, table: &Table, saved: &SavedTable, before: &Before) -> Release {
     let ours: Vec<ChainName> =
         ChainName::ALL.into_iter().filter(|name| saved.rules(name.as_str()).is_some()).collect();
     let drops = |hook: &&ForeignChain| saved.policy(hook.as_str()) == Some("DROP");
-    // Somebody may have flushed our rules, and left our policies.
-    let is_cut_off = before.is_known() && table.dropping.iter().any(|hook| drops(&hook));
-    if ours.is_empty() && !is_cut_off {
-        return None;
-    }
-    let mut released = Released::default();
-    let mut lines = vec![format!("*{}", table.name.as_str())];
+    // Without a trace of us the policies are those of others.
+    let may_open = !ours.is_empty() || before.is_after_our_rules();
+    let (mut released, mut lines) = (Released::default(), Vec::new());
     for &chain in table.dropping.iter().filter(drops) {
-        match before.keeps_closed(chain, saved) {
-            Some(why) => released.closed.push(StillClosed { family, chain, why }),
+        let why = before.keeps_closed(chain, saved);
+        match why.or_else(|| (!may_open).then_some(Kept::Unknown)) {
+            Some(why) => {
+                released.closed.push(StillClosed { program: program.to_owned(), chain, why });
+            }
             None => lines.push(format!(":{} ACCEPT [0:0]", chain.as_str())),
         }
     }
@@ -100,19 +112,28 @@ fn release_table(
     }
     // First all of them empty, then away: they jump to one another.
     lines.extend(ours.iter().map(|name| format!("-F {name}")));
+    let emptied = section(table.name, &lines);
+    let mut removed = Vec::new();
     for chain in ours {
         let rules = foreign_jumps(table, saved, chain);
         match rules.is_empty() {
-            true => lines.push(format!("-X {chain}")),
-            false => released.left.push(LeftChain { family, table: table.name, chain, rules }),
+            true => removed.push((table.name, chain)),
+            false => {
+                let program = program.to_owned();
+                released.left.push(LeftChain { program, table: table.name, chain, rules });
+            }
         }
     }
+    lines.extend(removed.iter().map(|(_, chain)| format!("-X {chain}")));
     if table.name == TableName::Filter && docker_user_is_ours(saved) {
         lines.push(format!("-X {}", ForeignChain::DockerUser.as_str()));
     }
-    let changes = lines.len() > 1;
-    lines.push("COMMIT\n".to_owned());
-    Some((if changes { lines.join("\n") } else { String::new() }, released))
+    Release { text: section(table.name, &lines), emptied, removed, released }
+}
+
+/// The restore text that removes one chain.
+pub(super) fn removal(table: TableName, chain: ChainName) -> String {
+    section(table, &[format!("-X {chain}")])
 }
 
 /// Rules of others that lead to a chain of ours.
@@ -138,11 +159,26 @@ fn docker_user_is_ours(saved: &SavedTable) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Family;
     use crate::policy::last_resort;
 
-    fn released(text: &str) -> (String, Released) {
+    fn released_after(text: &str, before: &Before) -> (String, Released) {
         let saved = Saved::parse(text).unwrap();
-        release(Family::V4, last_resort().family(Family::V4), &saved, &Before::open())
+        let release = release("iptables", last_resort().family(Family::V4), &saved, before);
+        (release.text, release.released)
+    }
+
+    fn released(text: &str) -> (String, Released) {
+        released_after(text, &Before::open())
+    }
+
+    #[test]
+    fn policies_that_no_rules_of_ours_came_with_stay_and_are_named() {
+        let text = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n";
+        let (text, released) = released_after(text, &Before::default());
+        let closed = |chain| StillClosed { program: "iptables".to_owned(), chain, why: Kept::Unknown };
+        assert_eq!(released.closed, [closed(ForeignChain::Input), closed(ForeignChain::Output)]);
+        assert_eq!(text, "");
     }
 
     #[test]

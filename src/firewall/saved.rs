@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::ChainName;
+use crate::policy::{ChainName, TableName};
 
 /// The tables of one family, as iptables-save prints them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,6 +57,22 @@ impl Saved {
     /// A table, if it is there.
     pub fn table(&self, name: &str) -> Option<&SavedTable> {
         self.tables.get(name)
+    }
+
+    /// Whether rules of ours are in force. A chain that a release left behind is empty, and the article's
+    /// scripts have chains of some of our names in the table filter.
+    pub(super) fn has_our_rules(&self) -> bool {
+        const ARTICLE: [ChainName; 3] = [
+            ChainName::OutputVpnKillSwitch,
+            ChainName::RelatedAndEstablished,
+            ChainName::DockerVpnKillSwitch,
+        ];
+        let holds = |table: TableName, chain: &ChainName| {
+            let rules = self.table(table.as_str()).and_then(|table| table.rules(chain.as_str()));
+            let is_articles = table == TableName::Filter && ARTICLE.contains(chain);
+            !is_articles && rules.is_some_and(|rules| !rules.is_empty())
+        };
+        TableName::ALL.into_iter().any(|table| ChainName::ALL.iter().any(|chain| holds(table, chain)))
     }
 
     pub(super) fn insert(&mut self, name: &str, table: SavedTable) {

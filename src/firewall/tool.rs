@@ -122,6 +122,13 @@ fn name(backend: Backend, family: Family, verb: &str) -> String {
     format!("{}-{verb}", program(backend, family))
 }
 
+/// The program that a person uses for a family: `iptables`, or `iptables-legacy` where `iptables` is the program
+/// of the other backend.
+pub(super) fn for_people(backend: Backend, family: Family) -> String {
+    let is_plain = is_legacy(backend) == is_legacy(Backend::Auto);
+    program(if is_plain { Backend::Auto } else { backend }, family)
+}
+
 fn program(backend: Backend, family: Family) -> String {
     let family = family.iptables();
     match backend {

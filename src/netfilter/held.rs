@@ -47,6 +47,8 @@ pub struct HeldChain {
     pub policy: Option<Policy>,
     /// Its rules, first to last.
     pub rules: Vec<HeldRule>,
+    /// The kernel's handles of the rules, in the same order.
+    pub handles: Vec<u64>,
 }
 
 /// The policy of a built-in chain.
@@ -65,6 +67,16 @@ pub enum HeldRule {
     Jump(String),
     /// Any other rule, and the chain that it leads into, if there is one.
     Other(Option<String>),
+}
+
+impl HeldRule {
+    /// Whether it leads into this chain.
+    pub fn leads_to(&self, chain: &str) -> bool {
+        match self {
+            Self::Jump(to) | Self::Other(Some(to)) => to == chain,
+            Self::Other(None) => false,
+        }
+    }
 }
 
 impl HeldTable {
@@ -154,8 +166,12 @@ fn rule(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(), 
         Ok(list) => expressions(list)?,
         Err(_) => HeldRule::Other(None),
     };
+    // The kernel gives every rule a handle, from 1.
+    let handle = attributes.get_handle().unwrap_or_default();
     let table = tables.entry(text_of(attributes.get_table()?)).or_default();
-    table.chains.entry(text_of(attributes.get_chain()?)).or_default().rules.push(rule);
+    let chain = table.chains.entry(text_of(attributes.get_chain()?)).or_default();
+    chain.rules.push(rule);
+    chain.handles.push(handle);
     Ok(())
 }
 

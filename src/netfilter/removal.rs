@@ -1,12 +1,13 @@
-//! Removes a table that holds nothing. Pure: the messages, and the answers of the kernel.
+//! Removes a table that holds nothing, or single rules. Pure: the messages, and the answers of the kernel.
 
 use super::Malformed;
-use super::message::{NFTABLES, batch, message, protocol, text};
+use super::message::{NFTABLES, attribute, batch, message, protocol, text};
 use crate::net::Family;
 use crate::netlink::{ACKNOWLEDGE, ANSWER, REQUEST, messages};
 
 const DELETE_TABLE: u16 = NFTABLES << 8 | 2;
 const DELETE_CHAIN: u16 = NFTABLES << 8 | 5;
+const DELETE_RULE: u16 = NFTABLES << 8 | 8;
 /// `NLM_F_NONREC`: a chain that has a rule, and a table that has anything, is not deleted.
 const ONLY_EMPTY: u16 = 0x100;
 
@@ -14,6 +15,10 @@ const ONLY_EMPTY: u16 = 0x100;
 const TABLE_NAME: u16 = 1;
 const CHAIN_TABLE: u16 = 1;
 const CHAIN_NAME: u16 = 3;
+/// `NFTA_RULE_TABLE`, `NFTA_RULE_CHAIN`, `NFTA_RULE_HANDLE`.
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
+const RULE_HANDLE: u16 = 3;
 
 /// The transaction that removes a table and these chains, which are all of its chains. The kernel refuses all of
 /// it if one of the chains has a rule or is not there, or if the table has anything else. The message of the first
@@ -26,6 +31,16 @@ pub(super) fn removal(family: Family, table: &str, chains: &[&str]) -> Vec<u8> {
     });
     let table = message(DELETE_TABLE, 0, flags, protocol(family), &text(TABLE_NAME, table));
     batch(chains.chain([table]))
+}
+
+/// The transaction that removes the rules with these handles from a chain.
+pub(super) fn rule_removal(family: Family, table: &str, chain: &str, handles: &[u64]) -> Vec<u8> {
+    let rules = (1..).zip(handles).map(|(number, handle)| {
+        let place = [text(RULE_TABLE, table), text(RULE_CHAIN, chain)].concat();
+        let rule = [place, attribute(RULE_HANDLE, &handle.to_be_bytes())].concat();
+        message(DELETE_RULE, number, REQUEST | ACKNOWLEDGE, protocol(family), &rule)
+    });
+    batch(rules)
 }
 
 /// The answers in a datagram: each has the number of a message and an error number of the kernel; 0 is an

@@ -12,7 +12,7 @@ use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
 use super::held::{HeldTable, Progress, awaken, questions, take};
-use super::removal::{answers, removal};
+use super::removal::{answers, removal, rule_removal};
 use super::{Change, Generation, Malformed, NEW_GENERATION, parse, question};
 use crate::net::Family;
 
@@ -74,6 +74,24 @@ pub fn remove_empty(family: Family, table: &str, chains: &[&str]) -> io::Result<
             Some(_) if rest.len() < there.len() => there = rest,
             Some((_, error)) => return Err(io::Error::from_raw_os_error(-error)),
         }
+    }
+}
+
+/// Removes the rules of the chain `from` that lead into the chain `to`.
+///
+/// # Errors
+/// The tables cannot be read, or the kernel's refusal.
+pub fn remove_rules(family: Family, table: &str, (from, to): (&str, &str)) -> io::Result<()> {
+    let tables = tables(family)?;
+    let Some(chain) = tables.get(table).and_then(|table| table.chains.get(from)) else { return Ok(()) };
+    let rules = chain.rules.iter().zip(&chain.handles).filter(|(rule, _)| rule.leads_to(to));
+    let handles: Vec<u64> = rules.map(|(_, handle)| *handle).collect();
+    if handles.is_empty() {
+        return Ok(());
+    }
+    match transact(&open(0)?, &rule_removal(family, table, from, &handles))?.first() {
+        None => Ok(()),
+        Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
     }
 }
 

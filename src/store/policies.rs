@@ -35,6 +35,10 @@ pub struct FamilyBefore {
     pub chains: BTreeMap<String, ChainBefore>,
     /// Tables that did not exist.
     pub absent: BTreeSet<String>,
+    /// The rules of each open chain whose rules accepted replies, as the rules of a closed chain do. With other
+    /// rules the chain is another program's firewall, set up later.
+    #[serde(default)]
+    pub replying: BTreeMap<String, Vec<String>>,
 }
 
 /// Every family in every backend that has tunwarden's rules, by a name for both.
@@ -44,12 +48,18 @@ pub type PoliciesBefore = BTreeMap<String, FamilyBefore>;
 pub type EverClosed = BTreeMap<String, BTreeSet<String>>;
 
 impl Store {
-    /// The policies before tunwarden's rules came in this boot; empty when no rules came.
+    /// The policies before tunwarden's rules came in this boot; `None` without a record. There is none before
+    /// the first commit of a boot, and after an upgrade from a version that kept none.
     ///
     /// # Errors
     /// [`StoreError`]: then the policies are unknown.
-    pub fn policies_before(&self) -> Result<PoliciesBefore, StoreError> {
-        read(&self.run.join(POLICIES)).map(Option::unwrap_or_default)
+    pub fn policies_before(&self) -> Result<Option<PoliciesBefore>, StoreError> {
+        read(&self.run.join(POLICIES))
+    }
+
+    /// Whether any tunwarden put rules in force in this boot and did not release them.
+    pub fn has_applied(&self) -> bool {
+        self.run.join(super::APPLIED).exists()
     }
 
     /// Writes these policies.

@@ -1,6 +1,9 @@
 //! `release`: ports that were closed before the lock stay closed, open ports are open again, and no foreign
 //! rule prevents it.
 
+mod memory;
+mod unprintable;
+
 use std::net::UdpSocket;
 
 use anyhow::{Result, ensure};
@@ -95,6 +98,14 @@ fn own_ruleset(lab: &Lab, backend: Backend) -> Result<()> {
     Ok(())
 }
 
+/// The program that a message names: one that shows the rules of this backend.
+fn shown(backend: Backend, family: &str) -> String {
+    match backend {
+        Backend::Legacy => backend.tool(family, ""),
+        Backend::Nft | Backend::IptablesAlone | Backend::NftablesAlone => family.to_owned(),
+    }
+}
+
 fn ufw(lab: &Lab, words: &[&str]) -> Result<()> {
     lab.host().succeed(["ufw"].iter().chain(words).copied()).map(drop)
 }
@@ -167,7 +178,10 @@ fn own_ruleset_stays_closed(backend: Backend) -> Result<()> {
         ensure!(answers(lab, SHUT)? == [false; 2], "locked");
         let said = released(lab)?;
         ensure!(
-            said.contains("ip6tables: FORWARD stays closed (DROP), because it was closed before"),
+            said.contains(&format!(
+                "{}: FORWARD stays closed (DROP), because it was closed before",
+                shown(backend, "ip6tables")
+            )),
             "{said}"
         );
         assert_eq!(policies(lab, backend)?, before);
@@ -234,7 +248,8 @@ fn foreign_jump(backend: Backend) -> Result<()> {
             ("ip6tables", "VPN_LAN", "-A MINE -p udp -g VPN_LAN"),
         ] {
             ensure!(
-                said.contains(&format!("{family}: the chain {chain} stays, empty")) && said.contains(rule),
+                said.contains(&format!("{}: the chain {chain} stays, empty", shown(backend, family)))
+                    && said.contains(rule),
                 "{said}"
             );
             ensure!(backend.chain(lab, family, chain)?.is_empty(), "{chain} is not empty");

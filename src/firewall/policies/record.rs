@@ -1,13 +1,13 @@
 //! What filter's built-in chains were before our rules came: seen before a commit, and kept on the disk.
 
-use super::{Before, HOOKS, ufws_policy};
+use super::{Arrival, Before, HOOKS, accepts_replies, rules_of_others, ufws_policy};
 use crate::config::Backend;
 use crate::describe::describe;
 use crate::firewall::saved::{Saved, SavedTable, rules_of};
 use crate::firewall::tool;
 use crate::net::Family;
 use crate::policy::{ChainName, ForeignChain, TableName};
-use crate::store::{ChainBefore, EverClosed, FamilyBefore, PoliciesBefore, Store};
+use crate::store::{ChainBefore, EverClosed, FamilyBefore, PoliciesBefore, Store, StoreError};
 
 fn key(legacy: bool, family: Family) -> String {
     let world = if legacy { "legacy" } else { "nft" };
@@ -18,29 +18,103 @@ fn key(legacy: bool, family: Family) -> String {
     format!("{world} {family}")
 }
 
+/// What is known of a family when its tables are read without our rules in them.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Earlier<'a> {
+    /// Our rules come for the first time in this boot.
+    Nothing,
+    /// Our rules were there in this boot, and what was before them is not known: the record is damaged, or
+    /// an older version made none. So a policy of DROP may be ours.
+    Lost,
+    /// The record.
+    Record(&'a FamilyBefore),
+}
+
+/// The record of this boot. A damaged one says that there was one.
+struct Memory {
+    policies: PoliciesBefore,
+    is_lost: bool,
+}
+
+impl Memory {
+    fn read(store: &Store) -> Self {
+        match store.policies_before() {
+            Ok(Some(policies)) => Self { policies, is_lost: false },
+            Ok(None) => Self { policies: PoliciesBefore::new(), is_lost: store.has_applied() },
+            Err(error) => {
+                tracing::warn!("{}: nobody knows which policies were DROP before", describe(&error));
+                Self { policies: PoliciesBefore::new(), is_lost: true }
+            }
+        }
+    }
+
+    fn of(&self, key: &str) -> Earlier<'_> {
+        match self.policies.get(key) {
+            Some(before) => Earlier::Record(before),
+            None if self.is_lost => Earlier::Lost,
+            None => Earlier::Nothing,
+        }
+    }
+}
+
+/// The chains that were ever closed. A damaged file is written anew.
+fn ever_closed(store: &Store) -> EverClosed {
+    store.ever_closed().unwrap_or_else(|error| {
+        tracing::warn!("{}: nobody knows which chains were ever closed", describe(&error));
+        EverClosed::new()
+    })
+}
+
 /// Keeps what a family holds, if our rules are about to come into it. A later attempt to keep them sees
 /// policies that may be ours, so a chain becomes open by it and never closed.
 pub(in crate::firewall) fn note(backend: Backend, family: Family, found: &Saved) {
-    if is_ours(found) {
+    if found.has_our_rules() {
         return;
     }
-    let store = Store::default();
-    let key = key(tool::is_legacy(backend), family);
-    let result = store.policies_before().and_then(|mut policies| {
-        let ever = store.ever_closed();
-        let now = observed(found, policies.get(&key));
-        if policies.get(&key) != Some(&now) {
-            policies.insert(key.clone(), now);
-            store.keep_policies_before(&policies)?;
+    let (store, legacy) = (Store::default(), tool::is_legacy(backend));
+    let own = key(legacy, family);
+    let mut memory = Memory::read(&store);
+    let now = observed(found, memory.of(&own));
+    if memory.is_lost {
+        // Nobody knows what the other family was either.
+        for family in Family::ALL {
+            memory.policies.entry(key(legacy, family)).or_default();
         }
-        let mut closed = ever?;
-        if remember(&mut closed, &key, &policies) {
-            store.keep_ever_closed(&closed)?;
-        }
-        Ok(())
-    });
-    if let Err(error) = result {
+    }
+    complain(keep(&store, memory, own, now));
+}
+
+fn keep(store: &Store, mut memory: Memory, key: String, now: FamilyBefore) -> Result<(), StoreError> {
+    let mut closed = ever_closed(store);
+    let closes_another = remember(&mut closed, &key, &now);
+    if memory.is_lost || memory.policies.get(&key) != Some(&now) {
+        memory.policies.insert(key, now);
+        store.keep_policies_before(&memory.policies)?;
+    }
+    if closes_another { store.keep_ever_closed(&closed) } else { Ok(()) }
+}
+
+fn complain(kept: Result<(), StoreError>) {
+    if let Err(error) = kept {
         tracing::warn!("{}: release may not know which policies were DROP before", describe(&error));
+    }
+}
+
+/// Forgets what a family held before: our rules are out of it.
+pub(in crate::firewall) fn forget(backend: Backend, family: Family) {
+    let store = Store::default();
+    let mut memory = Memory::read(&store);
+    if memory.policies.remove(&key(tool::is_legacy(backend), family)).is_some() {
+        complain(store.keep_policies_before(&memory.policies));
+    }
+}
+
+/// Forgets what every family held before: our rules are out of iptables.
+pub(in crate::firewall) fn forget_all() {
+    let store = Store::default();
+    let memory = Memory::read(&store);
+    if memory.is_lost || !memory.policies.is_empty() {
+        complain(store.keep_policies_before(&PoliciesBefore::new()));
     }
 }
 
@@ -52,8 +126,9 @@ pub(in crate::firewall) async fn note_unread(backend: Backend, family: Family) {
         [(TableName::Filter, ChainName::VpnBootstrap), (TableName::Mangle, ChainName::DockerVpnKillSwitch)]
     {
         match list(table, chain.as_str()).await {
-            // There is no such chain.
+            // There is no such chain, or a release left it behind.
             Err(error) if error.is_answer() => {}
+            Ok(text) if rules_of(chain.as_str(), &text).is_empty() => {}
             Ok(_) | Err(_) => return,
         }
     }
@@ -73,9 +148,9 @@ pub(in crate::firewall) async fn note_unread(backend: Backend, family: Family) {
 }
 
 /// Adds the chains that are closed; says whether any is new.
-fn remember(closed: &mut EverClosed, key: &str, policies: &PoliciesBefore) -> bool {
-    let chains = policies.get(key).into_iter().flat_map(|before| &before.chains);
-    let names = chains.filter(|(_, before)| matches!(before, ChainBefore::Closed | ChainBefore::ClosedByUfw));
+fn remember(closed: &mut EverClosed, key: &str, now: &FamilyBefore) -> bool {
+    let is_closed = |before: &ChainBefore| matches!(before, ChainBefore::Closed | ChainBefore::ClosedByUfw);
+    let names = now.chains.iter().filter(|(_, before)| is_closed(before));
     let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
     let known = closed.entry(key.to_owned()).or_default();
     let count = known.len();
@@ -83,63 +158,93 @@ fn remember(closed: &mut EverClosed, key: &str, policies: &PoliciesBefore) -> bo
     known.len() > count
 }
 
-/// Whether rules of ours are in force in a family. The article's scripts have chains of the same names in
-/// filter, but not these.
-fn is_ours(saved: &Saved) -> bool {
-    let has = |table: TableName, chain: ChainName| {
-        saved.table(table.as_str()).is_some_and(|table| table.rules(chain.as_str()).is_some())
-    };
-    has(TableName::Filter, ChainName::VpnBootstrap) || has(TableName::Mangle, ChainName::DockerVpnKillSwitch)
-}
-
 /// What a family holds without our rules.
-pub(super) fn observed(found: &Saved, before: Option<&FamilyBefore>) -> FamilyBefore {
+pub(super) fn observed(found: &Saved, earlier: Earlier<'_>) -> FamilyBefore {
     let filter = found.table(TableName::Filter.as_str());
-    let chain = |hook: ForeignChain| {
-        let has_rules =
-            filter.and_then(|table| table.rules(hook.as_str())).is_some_and(|rules| !rules.is_empty());
-        let policy = filter.and_then(|table| table.policy(hook.as_str()));
-        if filter.is_some() && policy.is_none() {
-            // It cannot be read.
-            return None;
-        }
-        let open = if has_rules { ChainBefore::Open } else { ChainBefore::Bare };
-        let known = before.and_then(|before| before.chains.get(hook.as_str())).copied();
-        let now = match (policy, known) {
-            (Some("DROP"), Some(known)) => known,
-            // The article's scripts close a machine as we do: that is no firewall's doing.
-            (Some("DROP"), None) if is_articles(filter) => ChainBefore::Bare,
-            (Some("DROP"), None) => match filter.and_then(|table| ufws_policy(hook, table)) {
-                Some(_) => ChainBefore::ClosedByUfw,
-                None => ChainBefore::Closed,
-            },
-            (_, _) => open,
-        };
-        Some((hook.as_str().to_owned(), now))
-    };
     let absent = TableName::ALL.into_iter().map(TableName::as_str);
     let absent = absent.filter(|name| found.table(name).is_none()).map(ToOwned::to_owned);
-    FamilyBefore {
-        chains: HOOKS.into_iter().filter_map(chain).collect(),
-        absent: before.map_or_else(|| absent.collect(), |before| before.absent.clone()),
+    let mut now = FamilyBefore {
+        absent: match earlier {
+            Earlier::Record(before) => before.absent.clone(),
+            Earlier::Nothing | Earlier::Lost => absent.collect(),
+        },
+        ..FamilyBefore::default()
+    };
+    for hook in HOOKS {
+        let name = hook.as_str();
+        let Some(chain) = chain_observed(hook, filter, earlier) else { continue };
+        now.chains.insert(name.to_owned(), chain);
+        let is_open = filter.and_then(|table| table.policy(name)) != Some("DROP");
+        let replying = match (filter, earlier) {
+            (Some(filter), _) if is_open && accepts_replies(hook, filter) => {
+                Some(rules_of_others(hook, filter))
+            }
+            (Some(_), Earlier::Record(before)) if !is_open => before.replying.get(name).cloned(),
+            _ => None,
+        };
+        now.replying.extend(replying.map(|rules| (name.to_owned(), rules)));
+    }
+    now
+}
+
+/// What one chain of filter is; `None` if it cannot be read, or nobody can say whose policy it has.
+fn chain_observed(
+    hook: ForeignChain,
+    filter: Option<&SavedTable>,
+    earlier: Earlier<'_>,
+) -> Option<ChainBefore> {
+    let has_rules =
+        filter.and_then(|table| table.rules(hook.as_str())).is_some_and(|rules| !rules.is_empty());
+    let open = if has_rules { ChainBefore::Open } else { ChainBefore::Bare };
+    let Some(filter) = filter else { return Some(open) };
+    if filter.policy(hook.as_str())? != "DROP" {
+        return Some(open);
+    }
+    let closed = match ufws_policy(hook, filter) {
+        Some(_) => ChainBefore::ClosedByUfw,
+        None => ChainBefore::Closed,
+    };
+    let lost = || (closed == ChainBefore::ClosedByUfw || accepts_replies(hook, filter)).then_some(closed);
+    match earlier {
+        Earlier::Record(before) => before.chains.get(hook.as_str()).copied().or_else(lost),
+        Earlier::Lost => lost(),
+        // The article's scripts close a machine as we do: that is no firewall's doing.
+        Earlier::Nothing if is_articles(filter) => Some(ChainBefore::Bare),
+        Earlier::Nothing => Some(closed),
     }
 }
 
-fn is_articles(filter: Option<&SavedTable>) -> bool {
-    let chains = [ChainName::OutputVpnKillSwitch, ChainName::DockerVpnKillSwitch];
-    filter.is_some_and(|table| chains.iter().any(|chain| table.rules(chain.as_str()).is_some()))
+/// Whether the article's scripts made these chains. One of the same name that a release left behind is empty,
+/// and a rule of others leads to it.
+fn is_articles(filter: &SavedTable) -> bool {
+    let is_articles = |chain: ChainName| {
+        let rules = filter.rules(chain.as_str());
+        rules.is_some_and(|rules| !rules.is_empty() || !filter.leads_to(chain.as_str()))
+    };
+    [ChainName::OutputVpnKillSwitch, ChainName::DockerVpnKillSwitch].into_iter().any(is_articles)
+}
+
+/// How sure it is that our rules came into a world of iptables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::firewall) enum World {
+    /// The configuration names it.
+    Configured,
+    /// The other one.
+    Other,
 }
 
 impl Before {
     /// What is known of a family.
-    pub(in crate::firewall) fn of(backend: Backend, family: Family) -> Self {
+    pub(in crate::firewall) fn of(backend: Backend, family: Family, world: World) -> Self {
         let store = Store::default();
         let key = key(tool::is_legacy(backend), family);
-        let complain = |error: &crate::store::StoreError| {
-            tracing::warn!("{}: nobody knows which policies were DROP before", describe(error));
+        let memory = Memory::read(&store);
+        let (arrival, seen) = match memory.of(&key) {
+            Earlier::Record(before) => (Arrival::Came, Some(before.clone())),
+            Earlier::Lost if world == World::Configured => (Arrival::Came, None),
+            Earlier::Lost | Earlier::Nothing => (Arrival::Unseen, None),
         };
-        let seen = store.policies_before().inspect_err(complain).ok().and_then(|mut all| all.remove(&key));
-        let closed = store.ever_closed().inspect_err(complain).ok().and_then(|mut all| all.remove(&key));
-        Self { seen, ever_closed: closed.into_iter().flatten().collect() }
+        let closed = ever_closed(&store).remove(&key);
+        Self { seen, ever_closed: closed.into_iter().flatten().collect(), arrival }
     }
 }
