@@ -58,8 +58,8 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time between two attempts of [`Store::turn`] to take the lock.
 const TURN_RETRY: Duration = Duration::from_millis(10);
 
-/// Maximum size of a file, in bytes. More than ten thousand endpoints need less.
-const MAX_BYTES: u64 = 8 << 20;
+/// Maximum size of a file, in bytes. The servers of sixteen thousand files with long paths need less.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// What was put in force last, and what the agent knew then.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

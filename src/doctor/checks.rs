@@ -2,7 +2,7 @@
 
 use super::{Finding, SHOWN, SecondReading, Snapshot};
 use crate::config::plain;
-use crate::status::{BootstrapStatus, LayerStatus, ManagementStatus, Status};
+use crate::status::{BootstrapStatus, LayerStatus, LeftOutStatus, ManagementStatus, Status};
 
 /// Whether the kernel holds the rules, and whether two readers agree about it.
 pub(super) fn rules(seen: &Snapshot) -> Vec<Finding> {
@@ -151,7 +151,12 @@ pub(super) fn vpns(seen: &Snapshot) -> Vec<Finding> {
             "add to each: script-security 2, up and down /usr/lib/tunwarden/openvpn-up and -down, up-restart",
         ),
     ];
-    let profiles = seen.left_out.iter().map(|left_out| {
+    // What is left out of OpenVPN's files is told below, as the files are now.
+    let is_of_a_file = |left_out: &LeftOutStatus| {
+        let told = format!("{}: {}", left_out.name, left_out.reason);
+        seen.openvpn_left_out.iter().any(|line| line.starts_with(&told))
+    };
+    let profiles = seen.left_out.iter().filter(|left_out| !is_of_a_file(left_out)).map(|left_out| {
         let problem = format!("{}: {}", plain(&left_out.name), plain(&left_out.reason));
         Finding::new("profile-left-out", problem, plain(&left_out.remedy))
     });

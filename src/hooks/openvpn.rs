@@ -168,6 +168,10 @@ fn server(fields: &Fields) -> Result<Server, ReportError> {
         (None, None) | (Some(_), Some(_)) => return Ok((None, None)),
     };
     let Some(port) = port else { return Ok((None, None)) };
+    // Another program on this machine carries the VPN on, such as stunnel. OpenVPN does not know its server.
+    if address.to_canonical().is_loopback() {
+        return Ok((None, None));
+    }
     let Ok(address) = server_address(address) else {
         return Err(malformed(key, &address.to_string(), "an address that a server can have"));
     };

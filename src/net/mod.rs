@@ -10,6 +10,7 @@ mod ifname;
 mod length;
 mod port;
 mod prefix;
+mod services;
 mod space;
 
 pub use address::{AddressError, server_address};
@@ -18,6 +19,7 @@ pub use ifname::{IfName, IfNameError, IfPattern, IfPatternError};
 pub use length::{LengthError, length};
 pub use port::{Port, PortError, PortRange, Transport, TransportError};
 pub use prefix::{LanPrefix, PRIVATE, PrefixError, is_private, network};
+pub use services::Services;
 pub use space::{AddressSet, pieces};
 
 /// The two Internet protocols, each with its own set of tables in the kernel.

@@ -1,8 +1,8 @@
 //! One call of iptables or ip6tables, parsed from its words.
 
 use super::rule::{Match, Rule, Target};
-use super::services::Services;
 use crate::net::Family;
+use crate::net::Services;
 
 /// A program of the iptables family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::services::Services;
 use crate::config::Docker;
 use crate::net::IfPattern;
+use crate::net::Services;
 use crate::vpn::{LinkKind, LinkTable};
 
 /// Facts about this machine.

@@ -18,7 +18,6 @@ mod plan;
 mod rule;
 mod rule_change;
 mod saved;
-mod services;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -29,5 +28,5 @@ pub use kernel::Kernel;
 pub use machine::Machine;
 pub use plan::{Entry, Fate, Plan, Source, plan};
 pub use rule_change::{RuleChange, worst_change};
-pub use services::Services;
+
 pub use write::configuration;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::services::Services;
 use crate::net::Family;
+use crate::net::Services;
 
 /// A rule. A field that is `None` matches everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,8 +2,8 @@
 
 use super::command::{Action, Command, command};
 use super::rule::Target;
-use super::services::Services;
 use crate::net::Family;
+use crate::net::Services;
 
 /// Maximum number of lines that are read.
 const MAX_LINES: usize = 20_000;

@@ -17,6 +17,7 @@ pub mod openvpn_files;
 pub mod process;
 pub mod reports;
 pub mod resolvers;
+mod root_files;
 pub mod silence;
 pub(crate) mod skipped;
 pub mod sleep;

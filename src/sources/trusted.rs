@@ -8,6 +8,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::root_files::{LARGEST, text};
+
 /// Write permission of the group and of others.
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -53,6 +55,20 @@ impl TrustedRoot {
 
     /// Reads a password: the first line of a plain file, without its line end.
     pub(super) fn password(&self, path: &Path) -> Result<String, Refused> {
+        let bytes = self.bytes(path, MAX_PASSWORD)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Refused::Unreadable(shown(path), io::Error::other(error)))?;
+        text.lines().next().map(ToOwned::to_owned).ok_or_else(|| Refused::Odd(shown(path)))
+    }
+
+    /// Reads the text of a plain file.
+    pub(super) fn text(&self, path: &Path) -> Result<String, Refused> {
+        let bytes = self.bytes(path, LARGEST)?;
+        text(&bytes).map_err(|error| Refused::Unreadable(shown(path), io::Error::other(error)))
+    }
+
+    /// Reads at most this many bytes of a plain file.
+    fn bytes(&self, path: &Path, most: u64) -> Result<Vec<u8>, Refused> {
         self.folders_of(path)?;
         let unreadable = |error| Refused::Unreadable(shown(path), error);
         let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
@@ -62,9 +78,9 @@ impl TrustedRoot {
         if !found.is_file() {
             return Err(Refused::Odd(shown(path)));
         }
-        let mut text = String::new();
-        file.take(MAX_PASSWORD).read_to_string(&mut text).map_err(unreadable)?;
-        text.lines().next().map(ToOwned::to_owned).ok_or_else(|| Refused::Odd(shown(path)))
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
+        Ok(bytes)
     }
 
     /// The nearest existing folder above a path. The path, or a missing folder on the way to it, will appear

@@ -19,6 +19,8 @@ pub enum Event {
     NetworkManager(Option<NmView>),
     /// OpenVPN's client configurations under `/etc/openvpn`, all that root has put there.
     OpenVpnFiles(Vec<OpenVpnFile>),
+    /// The files of root's of which something is left out, all of them.
+    FilesLeftOut(Vec<FileFault>),
     /// What Docker reports now; `None` when it no longer answers. Sent when Docker begins to answer, changes
     /// something or ends. Without Docker it is never sent.
     Docker(Option<DockerView>),
@@ -127,6 +129,17 @@ pub enum Sender {
     Kernel,
 }
 
+/// A file of root's of which something is left out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileFault {
+    /// Its path.
+    pub path: String,
+    /// What is left out, and why.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
 /// An OpenVPN configuration of root's that connects somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenVpnFile {
@@ -140,6 +153,8 @@ pub struct OpenVpnFile {
     pub user: Option<u32>,
     /// The mark on its client's packets (`mark`).
     pub mark: Option<NonZeroU32>,
+    /// The exact name of its tunnel's device, if it gives one.
+    pub device: Option<IfName>,
     /// Where its client can be heard (`management`).
     pub management: Option<ManagementSocket>,
 }

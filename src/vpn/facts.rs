@@ -1,13 +1,14 @@
 //! What the sources say, each in a part of its own, and the configuration. Nothing here is concluded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::docker::Docker;
 use super::learning::Learning;
 use super::management::Sockets;
 use super::names::Resolution;
-use super::{LinkTable, NmView, Profile, Remembered};
+use super::{FileFault, LinkTable, NmView, OpenVpnFile, Profile, Remembered};
 use crate::config::Config;
+use crate::net::IfName;
 
 /// What is known without the claims.
 #[derive(Debug, Clone)]
@@ -20,6 +21,10 @@ pub(super) struct Facts {
     pub(super) learning: Learning,
     pub(super) sockets: Sockets,
     pub(super) names: Resolution,
+    /// The files of root's of which something is left out.
+    pub(super) file_faults: Vec<FileFault>,
+    /// The devices that root's files name exactly, each with a file that names it.
+    devices: BTreeMap<IfName, String>,
 }
 
 impl Facts {
@@ -33,7 +38,22 @@ impl Facts {
             learning: Learning::new(remembered.learned),
             sockets: Sockets::default(),
             names: Resolution::new(remembered.names),
+            file_faults: Vec::new(),
+            devices: BTreeMap::new(),
         }
+    }
+
+    /// Takes in the devices that root's files name.
+    pub(super) fn take_devices(&mut self, files: &[OpenVpnFile]) {
+        let device = |file: &OpenVpnFile| Some((file.device.clone()?, file.path.clone()));
+        self.devices = files.iter().rev().filter_map(device).collect();
+    }
+
+    /// The devices of root's files that the configuration does not name, each with a file that names it.
+    pub(super) fn unnamed_devices(&self) -> impl Iterator<Item = (&IfName, &String)> {
+        let patterns = &self.config.tunnel.interfaces;
+        let is_named = |device: &IfName| patterns.iter().any(|pattern| pattern.matches(device.as_str()));
+        self.devices.iter().filter(move |(device, _)| !is_named(device))
     }
 
     /// Takes in the links, and remembers which of them are uplinks. Returns the table before.

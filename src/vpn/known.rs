@@ -7,15 +7,11 @@ use std::num::NonZeroU32;
 
 use super::claim::{Claim, Standing};
 use super::facts::Facts;
-use super::learned::{LearnedVpn, LeftOut, Origin};
+use super::learned::{LearnedVpn, LeftOut, MAX_NAMES, Origin};
 use super::learning::Memory;
 use super::{Allowance, KernelPacket, LinkKind, Sender, State};
 use crate::config::{Dns, Scope};
 use crate::net::{Endpoint, HostName, Port};
-
-/// Maximum number of names that are looked up for root's files, and the same for profiles that root has
-/// named.
-const MAX_NAMES: usize = 256;
 
 /// Maximum number of profiles in the line that allows one.
 const MAX_IN_LINE: usize = 8;
@@ -201,9 +197,34 @@ impl Known<'_> {
         let (profiles, files): (Vec<_>, Vec<_>) =
             roots.map(|(_, vpn)| vpn).partition(|vpn| vpn.origin == Origin::NetworkManager);
         let bounded = |vpns: Vec<&LearnedVpn>| {
-            vpns.into_iter().flat_map(LearnedVpn::host_names).take(MAX_NAMES).collect::<Vec<_>>()
+            let names: BTreeSet<HostName> = vpns.into_iter().flat_map(LearnedVpn::host_names).collect();
+            names.into_iter().take(MAX_NAMES)
         };
         self.facts.configured_names().chain(bounded(files)).chain(bounded(profiles)).collect()
+    }
+
+    /// Number of names in root's files that are not looked up, because there are too many.
+    fn names_beyond(&self) -> usize {
+        if self.facts.config.bootstrap.dns == Dns::Off {
+            return 0;
+        }
+        let files = self.facts.counting().map(|(_, vpn)| vpn).filter(|vpn| vpn.origin == Origin::OpenVpn);
+        let names: BTreeSet<HostName> = files.flat_map(LearnedVpn::host_names).collect();
+        names.len().saturating_sub(MAX_NAMES)
+    }
+
+    /// What is not used of root's files.
+    fn left_out_of_files(&self) -> Vec<(String, LeftOut)> {
+        let facts = self.facts;
+        let beyond = Some(self.names_beyond()).filter(|count| *count > 0);
+        let beyond = beyond.map(|count| ("/etc/openvpn".to_owned(), LeftOut::NamesOfFiles(count)));
+        let devices = facts.unnamed_devices().take(MAX_IN_LINE);
+        let devices = devices.map(|(device, path)| (path.clone(), LeftOut::Device(device.clone())));
+        let faults = facts.file_faults.iter().map(|fault| {
+            let (reason, remedy) = (fault.reason.clone(), fault.remedy.clone());
+            (fault.path.clone(), LeftOut::File { reason, remedy })
+        });
+        devices.chain(faults).chain(beyond).collect()
     }
 
     /// Names of the servers of other profiles, while the profile is being activated or in use. Any user may
@@ -228,7 +249,7 @@ impl Known<'_> {
     pub(super) fn left_out(&self) -> Vec<(String, LeftOut)> {
         let active = self.users_names();
         let pinned = self.facts.config.bootstrap.dns == Dns::Pin;
-        let mut left_out = Vec::new();
+        let mut left_out = self.left_out_of_files();
         for (key, vpn) in self.users_vpns() {
             let mut leave = |what| left_out.push((vpn.name.clone(), what));
             let ports = vpn.endpoints.iter().map(Endpoint::port).chain(vpn.names.iter().map(|name| name.2));

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Sender;
 use crate::config::{Config, MOST_SERVERS};
-use crate::net::{Endpoint, HostName, Port, Transport};
+use crate::net::{Endpoint, HostName, IfName, Port, Transport};
+
+/// Maximum number of names that are looked up for root's files, and the same for profiles that root has named.
+pub(super) const MAX_NAMES: usize = 256;
 
 /// Maximum number of different names of users' profiles that are looked up within an hour: each question sends
 /// text that a user wrote to the network's resolver.
@@ -59,6 +62,24 @@ pub enum Origin {
 pub enum LeftOut {
     /// This many of its servers: there were too many.
     Servers(usize),
+    /// This many servers of this many VPNs more: there were too many.
+    MoreServers {
+        /// How many servers.
+        servers: usize,
+        /// How many VPNs.
+        vpns: usize,
+    },
+    /// This many names of servers in root's files: there were too many.
+    NamesOfFiles(usize),
+    /// The tunnel of a file: the configuration does not name its device.
+    Device(IfName),
+    /// A file, or a part of it: what, and what to do.
+    File {
+        /// What is left out, and why.
+        reason: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// All of them: the kernel itself would send there, without a mark, and root has not named the profile.
     Unmarked,
     /// Those on a port of DNS: root has not named the profile. With the line that does.
@@ -77,6 +98,18 @@ impl LeftOut {
             Self::Servers(count) => format!(
                 "{count} of its servers are left out: at most {MOST_SERVERS} are kept of all VPNs together"
             ),
+            Self::MoreServers { servers, vpns } => format!(
+                "{servers} of the servers of {vpns} more VPNs are left out: at most {MOST_SERVERS} are kept of all \
+                 VPNs together"
+            ),
+            Self::NamesOfFiles(count) => {
+                format!("{count} names of servers in these files are not looked up: at most {MAX_NAMES} are")
+            }
+            Self::Device(device) => format!(
+                "its tunnel {device} does not count: tunnel.interfaces names no such device, so nothing passes through \
+                 it"
+            ),
+            Self::File { reason, .. } => reason.clone(),
             Self::Unmarked => "its servers are left out: the kernel itself sends there, and without a mark \
                                everybody could"
                 .to_owned(),
@@ -101,7 +134,18 @@ impl LeftOut {
     /// What to do about it.
     pub fn remedy(&self) -> String {
         match self {
-            Self::Servers(_) => "remove profiles or servers that are not used".to_owned(),
+            Self::Servers(_) | Self::MoreServers { .. } => {
+                "remove profiles or servers that are not used".to_owned()
+            }
+            Self::NamesOfFiles(_) => {
+                "move the files that you do not use out of /etc/openvpn, or write the addresses \
+                                      of the servers that you use into bootstrap.servers"
+                    .to_owned()
+            }
+            Self::Device(device) => format!(
+                "add it in /etc/tunwarden/config.toml, and reload: tunnel.interfaces = [\"tun+\", \"{device}\"]"
+            ),
+            Self::File { remedy, .. } => remedy.clone(),
             Self::Unmarked => "name the profile in vpn.connections, or give it a mark: nmcli connection \
                                modify PROFILE wireguard.fwmark 0x7766"
                 .to_owned(),
@@ -146,13 +190,6 @@ impl LearnedVpn {
     /// Number of its servers.
     pub(super) fn size(&self) -> usize {
         self.endpoints.len() + self.names.len()
-    }
-
-    /// Keeps at most `room` of its servers.
-    pub(super) fn cut(&mut self, room: usize) {
-        self.endpoints = std::mem::take(&mut self.endpoints).into_iter().take(room).collect();
-        let room = room - self.endpoints.len();
-        self.names = std::mem::take(&mut self.names).into_iter().take(room).collect();
     }
 }
 

@@ -8,7 +8,10 @@ use crate::config::{Config, MOST_SERVERS};
 use crate::net::Endpoint;
 
 /// Maximum number of VPNs whose servers are remembered. [`MOST_SERVERS`] bounds the servers of all together.
-pub(super) const MAX_VPNS: usize = 1_024;
+pub(super) const MAX_VPNS: usize = 16_384;
+
+/// Maximum number of VPNs that are named because some of their servers are left out.
+const MAX_NAMED: usize = 8;
 
 /// The servers of VPNs, and whether all that was learned before could be read.
 #[derive(Debug, Clone)]
@@ -55,7 +58,15 @@ impl Learning {
 
     /// What is left out because there are too many servers, each with the name of its VPN.
     pub(super) fn excess(&self) -> impl Iterator<Item = (String, LeftOut)> {
-        self.excess.iter().map(|(name, count)| (name.clone(), LeftOut::Servers(*count)))
+        let named = self.excess.iter().take(MAX_NAMED);
+        let named = named.map(|(name, count)| (name.clone(), LeftOut::Servers(*count)));
+        let mut more = self.excess.iter().skip(MAX_NAMED);
+        let more = more.next().map(|(name, count)| {
+            let (mut servers, mut vpns) = (*count, 1);
+            more.for_each(|(_, count)| (servers, vpns) = (servers + count, vpns + 1));
+            (name.clone(), LeftOut::MoreServers { servers, vpns })
+        });
+        named.chain(more)
     }
 
     /// Whether anything was learned or forgotten since the last call.
@@ -98,7 +109,7 @@ impl Learning {
     pub(super) fn learn_files(&mut self, files: Vec<OpenVpnFile>) {
         self.learn(|known| {
             known.retain(|_, vpn| vpn.origin != Origin::OpenVpn);
-            for OpenVpnFile { path, endpoints, names, user, mark, management: _ } in files {
+            for OpenVpnFile { path, endpoints, names, user, mark, device: _, management: _ } in files {
                 let (key, sender) = (file_key(&path), Sender::Client);
                 let (name, origin) = (path, Origin::OpenVpn);
                 known.insert(key, LearnedVpn { name, origin, endpoints, names, user, sender, mark });
@@ -135,19 +146,29 @@ impl Learning {
         self.has_changed |= self.known != before;
     }
 
-    /// Root's VPNs come first, then the small before the large. What is too much is left out.
+    /// Root's VPNs come first, then the small before the large. A server of several VPNs counts once. What is too
+    /// much is left out.
     fn bound(&mut self) {
         self.excess.clear();
         let mut order: Vec<(Origin, usize, String)> =
             self.known.iter().map(|(key, vpn)| (vpn.origin, vpn.size(), key.clone())).collect();
         order.sort();
-        let mut room = MOST_SERVERS;
+        let (mut endpoints, mut names) = (BTreeSet::new(), BTreeSet::new());
         for (place, (_, size, key)) in order.into_iter().enumerate() {
             let Some(vpn) = self.known.get_mut(&key) else { continue };
-            let kept = if place < MAX_VPNS { size.min(room) } else { 0 };
-            room -= kept;
+            if place < MAX_VPNS {
+                let is_full = |endpoints: &BTreeSet<_>, names: &BTreeSet<_>| {
+                    endpoints.len() + names.len() >= MOST_SERVERS
+                };
+                vpn.endpoints.retain(|server| {
+                    endpoints.contains(server) || !is_full(&endpoints, &names) && endpoints.insert(*server)
+                });
+                vpn.names.retain(|server| {
+                    names.contains(server) || !is_full(&endpoints, &names) && names.insert(server.clone())
+                });
+            }
+            let kept = if place < MAX_VPNS { vpn.size() } else { 0 };
             if kept < size {
-                vpn.cut(kept);
                 self.excess.insert(vpn.name.clone(), size - kept);
             }
             if place >= MAX_VPNS {

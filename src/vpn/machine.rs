@@ -119,7 +119,12 @@ impl Machine {
             }
             Event::OpenVpnFiles(files) => {
                 self.facts.sockets.set(files.iter().filter_map(|file| file.management.clone()));
+                self.facts.take_devices(&files);
                 self.facts.learning.learn_files(files);
+                absorbed.servers = Servers::Changed;
+            }
+            Event::FilesLeftOut(faults) => {
+                self.facts.file_faults = faults;
                 absorbed.servers = Servers::Changed;
             }
             Event::Report(report, reporter) => absorbed = self.absorb_report(&report, &reporter, now),

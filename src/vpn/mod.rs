@@ -41,8 +41,8 @@ pub use docker::{
     NetworkBridge, NetworkFault, NetworkReport,
 };
 pub use event::{
-    ActiveVpn, Event, Lineage, NmView, OpenVpnFile, Process, Profile, Report, ReportKind, Reporter, Sender,
-    VpnEnd, VpnPhase,
+    ActiveVpn, Event, FileFault, Lineage, NmView, OpenVpnFile, Process, Profile, Report, ReportKind,
+    Reporter, Sender, VpnEnd, VpnPhase,
 };
 pub use learned::{Learned, LearnedVpn, LeftOut, Origin};
 pub use links::{Link, LinkKind, LinkTable};

@@ -94,6 +94,7 @@ impl Heard {
             | Event::ClientExited { .. }
             | Event::Clock
             | Event::Woken
+            | Event::FilesLeftOut(_)
             | Event::Config(_) => {}
         }
         // What a client calls its own is the link that has the address that it named.

@@ -1,5 +1,7 @@
 //! Plain OpenVPN without any hook: the agent reads the servers from root's own configuration files.
 
+mod provider;
+
 use crate::support;
 
 use std::collections::BTreeSet;
@@ -205,7 +207,7 @@ fn files_that_only_look_like_root_s_are_refused_and_reported() -> Result<()> {
 
 /// The endpoints in the connection profiles that OpenVPN itself prints.
 fn by_openvpn(lab: &Lab, path: &str) -> Result<BTreeSet<String>> {
-    let said = lab.host().run(["openvpn", "--config", path])?.stdout;
+    let said = lab.host().run(["openvpn", "--cd", "/etc/openvpn", "--config", path])?.stdout;
     let value = |line: &str, key: &str| {
         let (_, rest) = line.split_once(&format!("  {key} = "))?;
         Some(rest.trim_matches('\'').to_owned())
@@ -218,11 +220,12 @@ fn by_openvpn(lab: &Lab, path: &str) -> Result<BTreeSet<String>> {
         } else if let Some(found) = value(line, "remote") {
             host = found;
         } else if let Some(port) = value(line, "remote_port") {
-            let address = host.parse().with_context(|| said.clone())?;
-            servers.insert(format!("{}/{proto}", std::net::SocketAddr::new(address, port.parse()?)));
+            // It hands scopes and names of ports on to the C library.
+            let address = host.split('%').next().unwrap_or_default().parse().with_context(|| said.clone())?;
+            let port = if port == "https" { 443 } else { port.parse()? };
+            servers.insert(format!("{}/{proto}", std::net::SocketAddr::new(address, port)));
         }
     }
-    ensure!(!servers.is_empty(), "openvpn said nothing of its connections: {said}");
     Ok(servers)
 }
 
@@ -241,14 +244,35 @@ fn a_file_is_read_as_openvpn_itself_reads_it() -> Result<()> {
              <connection>\n  remote 198.51.100.3\n  rport 9\n</connection>\nport 3\n",
             "<tls-auth>\nremote 198.51.100.9\n</tls-auth>\nremote 198.51.100.1\n",
             "remote 198.51.100.1 1194\nremote 198.51.100.1 1194\nremote-random\n",
+            "remote 198.51.100.1 https tcp\n",
+            "port https\nremote 198.51.100.1\n",
+            "remote fe80::1%eth0 1194 udp6\n",
+            "setenv opt remote 198.51.100.1 443 tcp\nsetenv opt no-such-option 1\nsetenv remote 198.51.100.9\n",
+            "config parts/common\nremote 198.51.100.1\n",
+            "cd parts\nconfig common\nremote 198.51.100.1\n",
+            "remote 198.51.100.1\nconfig /etc/openvpn/parts/common\nproto udp\n",
+            "<connection>\nremote 198.51.100.2\n</connection>\nconfig parts/connection\n",
         ];
+        lab.host().file("/etc/openvpn/parts/common", "port 900\nconfig /etc/openvpn/parts/more\n")?;
+        lab.host().file("/etc/openvpn/parts/more", "proto tcp\n")?;
+        lab.host()
+            .file("/etc/openvpn/parts/connection", "<connection>\nremote 198.51.100.3\n</connection>\n")?;
         for (number, text) in texts.iter().enumerate() {
             let path = "/etc/openvpn/case.conf";
             let head = "\u{feff}client\ndev null\nverb 4\nauth-user-pass /dev/null\n<ca>\nx\n</ca>\n";
             let text = format!("{head}{text}");
             lab.host().file(path, &text)?;
             let servers: Vec<String> = by_openvpn(lab, path)?.into_iter().collect();
+            ensure!(!servers.is_empty(), "openvpn names no server in case {number}:\n{text}");
             await_allowed(lab, &servers).with_context(|| format!("case {number}:\n{text}"))?;
+        }
+        // It refuses a text in UTF-16, and a file that includes itself without end.
+        let utf16 =
+            "printf '\\377\\376' >case.conf; printf 'remote 198.51.100.1\\n' | iconv -t UTF-16LE >>case.conf";
+        for script in [utf16, "printf 'config case.conf\\n' >case.conf"] {
+            lab.host().succeed(["sh", "-ec", &format!("cd /etc/openvpn; {script}")])?;
+            ensure!(by_openvpn(lab, "/etc/openvpn/case.conf")?.is_empty(), "openvpn reads {script}");
+            await_allowed(lab, &[""; 0])?;
         }
         Ok(())
     })

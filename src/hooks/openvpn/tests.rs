@@ -46,7 +46,7 @@ fn a_malformed_value_refuses_the_report_and_is_named() {
         ("daemon_pid", "4294967296"),
         ("trusted_ip", "$(id)"),
         ("trusted_ip", "198.51.100.7/32"),
-        ("trusted_ip", "127.0.0.1"),
+        ("trusted_ip", "0.0.0.0"),
         ("trusted_port", "0"),
         ("trusted_port", "1194 -j ACCEPT"),
         ("proto_1", "tcp-server"),
@@ -83,6 +83,14 @@ fn a_tunnel_that_is_there() {
     assert_eq!(report.endpoint, "198.51.100.7:1194/udp".parse().ok());
     for kind in [("script_type", "route-up"), ("script_type", "ipchange"), ("script_context", "restart")] {
         assert_eq!(read(&[kind]).unwrap(), Some(report.clone()), "{kind:?}");
+    }
+}
+
+#[test]
+fn behind_a_program_on_this_machine_the_tunnel_counts_and_its_server_is_unknown() {
+    for local in [("trusted_ip", "127.0.0.1"), ("trusted_ip", "127.8.0.1")] {
+        let report = read(&[local]).unwrap().unwrap();
+        assert_eq!((report.kind, report.endpoint, report.either), (ReportKind::Up, None, None), "{local:?}");
     }
 }
 

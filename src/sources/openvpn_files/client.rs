@@ -2,22 +2,51 @@
 //!
 //! The options are read as OpenVPN reads them. The last port and the last protocol hold for every `remote`. A
 //! `<connection>` inherits the options before it. If there is a `<connection>`, a `remote` outside of it is
-//! not a server.
+//! not a server. A file that `config` names is read in the place of that option.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 
 use super::super::skipped::{Skipped, shown};
+use super::super::trusted::TrustedRoot;
 use super::management::{Management, SocketOption, Whose};
 use super::options::{Line, options};
+use super::outer::{carried_on, is_this_machine, random_name};
 use crate::config::MOST_SERVERS;
 use crate::config::UserName;
-use crate::net::{Endpoint, EndpointError, HostName, Port, Transport};
+use crate::net::{Endpoint, EndpointError, HostName, IfName, Port, PortError, Services, Transport};
 
 /// OpenVPN's port where the configuration names none (IANA), and a SOCKS proxy's (RFC 1928).
 const DEFAULT_PORT: &str = "1194";
 const SOCKS_PORT: &str = "1080";
+
+/// Maximum depth of files that include one another (OpenVPN's own limit), and maximum number of them.
+const MAX_DEPTH: usize = 10;
+const MAX_INCLUDES: usize = 64;
+
+/// What a configuration is read with besides its own text.
+pub(super) struct Surroundings<'a> {
+    trusted: &'a TrustedRoot,
+    services: &'a Services,
+    /// OpenVPN's working folder under Debian's units: the one of the file.
+    folder: &'a Path,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(super) fn of(trusted: &'a TrustedRoot, services: &'a Services, folder: &'a Path) -> Self {
+        Self { trusted, services, folder }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder
+    }
+
+    pub(super) fn owner(&self) -> u32 {
+        self.trusted.owner
+    }
+}
 
 /// A client as far as its configuration could be read.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,6 +57,10 @@ pub(crate) struct Client {
     pub(super) user: Option<UserName>,
     /// The mark on its packets.
     pub(super) mark: Option<NonZeroU32>,
+    /// The exact name of its tunnel's device, if it gives one.
+    pub(super) device: Option<IfName>,
+    /// The folders of the files that it includes.
+    pub(super) included: BTreeSet<PathBuf>,
     /// Whether the client reports its tunnel through our hook.
     pub(super) reports: bool,
     /// The management socket at which the agent can listen.
@@ -47,20 +80,35 @@ struct Entry {
     proxy: Option<(String, String)>,
 }
 
-/// Reads a configuration. The configuration of a server has no endpoint.
+/// Reads a configuration without the files that it includes.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn read(text: &str) -> Client {
     let mut reader = Reader::default();
-    for option in options(text) {
-        match option {
-            Ok(option) => reader.take(&option),
-            Err((line, error)) => reader.skip(line, &error.to_string()),
-        }
-    }
+    reader.file(text, None, 0);
+    reader.client()
+}
+
+/// Reads a configuration with the files that it includes. The configuration of a server has no endpoint.
+pub(super) fn read_in(text: &str, surroundings: &Surroundings<'_>) -> Client {
+    let (services, folder) = (surroundings.services.clone(), surroundings.folder.to_owned());
+    let mut reader = Reader { services, folder, ..Reader::default() };
+    reader.file(text, Some(surroundings.trusted), 0);
     reader.client()
 }
 
 #[derive(Default)]
 struct Reader {
+    services: Services,
+    /// The working folder.
+    folder: PathBuf,
+    /// The included file that is being read, for the log.
+    included: String,
+    includes: usize,
+    /// `dev` and `dev-type`.
+    device: Option<String>,
+    kind: Option<String>,
+    /// The address that goes past the tunnel.
+    past: Option<String>,
     /// Options for every entry that does not set them itself.
     common: Entry,
     remotes: Vec<Entry>,
@@ -75,7 +123,42 @@ struct Reader {
 
 impl Reader {
     fn skip(&mut self, line: usize, fault: &str) {
-        Skipped::note(&mut self.client.skipped, &format!("line {line}: {fault}"));
+        Skipped::note(&mut self.client.skipped, &format!("line {line}{}: {fault}", self.included));
+    }
+
+    /// Reads a file, and those that it includes.
+    fn file(&mut self, text: &str, trusted: Option<&TrustedRoot>, depth: usize) {
+        for option in options(text) {
+            match option {
+                Ok(Line { line, words, block: None }) if words.len() == 2 && words[0] == "config" => {
+                    if let Err(fault) = self.include(&words[1], trusted, depth) {
+                        self.skip(line, &fault);
+                    }
+                }
+                Ok(option) => self.take(&option),
+                Err((line, error)) => self.skip(line, &error.to_string()),
+            }
+        }
+    }
+
+    fn include(&mut self, file: &str, trusted: Option<&TrustedRoot>, depth: usize) -> Result<(), String> {
+        let Some(trusted) = trusted else { return Err(format!("{} is not looked into", shown(file))) };
+        self.includes += 1;
+        if depth >= MAX_DEPTH || self.includes > MAX_INCLUDES {
+            return Err(format!("{} is not looked into: too many files include one another", shown(file)));
+        }
+        // A path of the configuration is a path of the system whose files are read.
+        let path = match Path::new(file).strip_prefix("/") {
+            Ok(absolute) => trusted.root.join(absolute),
+            Err(_) => self.folder.join(file),
+        };
+        self.client.included.extend(path.parent().map(Path::to_owned));
+        let text =
+            trusted.text(&path).map_err(|refused| format!("{} is left out: {refused}", shown(file)))?;
+        let outer = std::mem::replace(&mut self.included, format!(" of {}", shown(file)));
+        self.file(&text, Some(trusted), depth + 1);
+        self.included = outer;
+        Ok(())
     }
 
     fn take(&mut self, option: &Line<'_>) {
@@ -101,8 +184,11 @@ impl Reader {
             (["server" | "server-bridge" | "server-ipv6", ..], None) => self.serves = true,
             (["remote-random-hostname"], None) => self.random_names = true,
             ([name, ..], None) if name.starts_with("management") => self.management.take(option),
-            (["config", file], None) => {
-                self.skip(option.line, &format!("{} is not looked into", shown(file)));
+            (["cd", folder], None) => self.folder = self.folder.join(folder),
+            (["dev", name], None) => self.device = Some((*name).to_owned()),
+            (["dev-type", kind], None) => self.kind = Some((*kind).to_owned()),
+            (["route", address, "255.255.255.255", "net_gateway", ..], None) => {
+                self.past = Some((*address).to_owned());
             }
             _ => {
                 if let Err(fault) = self.common.take(option) {
@@ -142,12 +228,12 @@ impl Reader {
         } else {
             std::mem::take(&mut self.connections)
         };
-        for (seen, entry) in entries.into_iter().enumerate() {
+        for entry in entries {
             let transport = entry.transport.unwrap_or(Transport::Udp);
             if self.only.is_some_and(|only| only != transport) {
                 continue;
             }
-            let added = if seen < MOST_SERVERS {
+            let added = if self.client.endpoints.len() + self.client.names.len() < MOST_SERVERS {
                 self.add(&entry, transport)
             } else {
                 Err(format!("at most {MOST_SERVERS} servers are kept"))
@@ -156,6 +242,7 @@ impl Reader {
                 self.skip(entry.line, &fault);
             }
         }
+        self.client.device = device(self.device.as_deref(), self.kind.as_deref());
         match std::mem::take(&mut self.management).socket() {
             Ok(place) => self.client.management = place,
             // The socket is meant for another program, but the hook reports the tunnel.
@@ -173,20 +260,55 @@ impl Reader {
             None => (host, port, transport),
         };
         let fault = |error: EndpointError| format!("{}: {error}", shown(host));
-        let port: Port = port.parse().map_err(EndpointError::from).map_err(fault)?;
-        if let Ok(address) = host.parse::<IpAddr>() {
+        if is_this_machine(host) {
+            return Err(carried_on(host, self.past.as_deref()));
+        }
+        let port: Port = self.port(port).map_err(EndpointError::from).map_err(fault)?;
+        if let Some(address) = address(host) {
             let endpoint =
                 Endpoint::new(address, transport, port).map_err(EndpointError::from).map_err(fault)?;
             self.client.endpoints.insert(endpoint);
         } else if self.random_names && entry.proxy.is_none() {
-            let why = "with remote-random-hostname no name is known before it is asked for";
-            return Err(format!("{}: {why}", shown(host)));
+            return Err(random_name(host));
         } else {
             let name = HostName::try_from(host.to_owned()).map_err(fault)?;
             self.client.names.insert((name, transport, port));
         }
         Ok(())
     }
+
+    /// The port of a number, or of a name in `/etc/services`.
+    fn port(&self, text: &str) -> Result<Port, PortError> {
+        match self.services.port(text) {
+            Some(number) if !text.starts_with(|first: char| first.is_ascii_digit()) => {
+                i64::from(number).try_into()
+            }
+            Some(_) | None => text.parse(),
+        }
+    }
+}
+
+/// The address of a host that is written as one. A link-local address may have a scope.
+fn address(host: &str) -> Option<IpAddr> {
+    let scoped = || {
+        let (address, scope) = host.split_once('%')?;
+        let address: Ipv6Addr = address.parse().ok()?;
+        (address.is_unicast_link_local() && !scope.is_empty()).then_some(IpAddr::V6(address))
+    };
+    host.parse().ok().or_else(scoped)
+}
+
+/// Maximum length of a device's name that OpenVPN completes by a number, as it does with `tun` and `tap`.
+const INCOMPLETE: usize = 3;
+
+/// The exact name of a tunnel's device, if the options `dev` and `dev-type` give one.
+fn device(name: Option<&str>, kind: Option<&str>) -> Option<IfName> {
+    let name = name.filter(|name| name.len() > INCOMPLETE)?;
+    let is_tunnel = match kind {
+        Some(kind) => matches!(kind, "tun" | "tap"),
+        None => name.starts_with("tun") || name.starts_with("tap"),
+    };
+    if is_tunnel { name.parse().ok() } else { None }
 }
 
 impl Entry {

@@ -23,9 +23,18 @@ fn invalid_servers_are_left_out_and_reported_with_their_line() {
         ("remote 0.0.0.0", "unspecified"),
         ("remote ::", "unspecified"),
         ("remote ff02::1 1194 udp6", "multicast"),
-        ("remote fe80::1%eth0 1194 udp6", "neither an address nor a host name"),
+        ("remote fe80::1% 1194 udp6", "neither an address nor a host name"),
+        ("remote 2001:db8::1%eth0 1194 udp6", "neither an address nor a host name"),
+        ("remote localhost 1413 tcp", "loopback"),
+        ("remote 198.51.100.7\nsocks-proxy 127.0.0.1", "where another program such as stunnel carries"),
+        (
+            "remote 127.0.0.1 1413\nproto tcp\nroute 198.51.100.151 255.255.255.255 net_gateway",
+            "(here it seems to be \"198.51.100.151\") in bootstrap.servers",
+        ),
+        ("remote-random-hostname\nremote vpn.example.net", "write one fixed word and a dot before the name"),
         ("remote 198.51.100.7 0", "no port"),
-        ("remote 198.51.100.7 https tcp", "no port"),
+        ("remote 198.51.100.7 no-such-service tcp", "no port"),
+        ("remote 198.51.100.7 1194/udp", "no port"),
         ("remote 198.51.100.7 1194 sctp", "sctp"),
         ("remote \"$(id)\"", "host name"),
         ("remote 198.51.100.7\\x", "backslash"),
@@ -80,6 +89,29 @@ fn lines_inside_a_key_are_not_options() {
 fn with_a_proxy_the_endpoint_is_the_proxy() {
     assert_eq!(servers("remote 198.51.100.7\nhttp-proxy 10.0.0.5 8080\n"), ["10.0.0.5:8080/tcp"]);
     assert_eq!(servers("remote 198.51.100.7\nsocks-proxy proxy.lan\n"), ["proxy.lan:1080/tcp"]);
+}
+
+#[test]
+fn names_of_ports_scopes_and_optional_options_are_read_as_openvpn_reads_them() {
+    assert_eq!(servers("remote 198.51.100.7 https tcp"), ["198.51.100.7:443/tcp"]);
+    assert_eq!(servers("port openvpn\nremote 198.51.100.7"), ["198.51.100.7:1194/udp"]);
+    assert_eq!(servers("remote fe80::1%eth0 1194 udp6"), ["[fe80::1]:1194/udp"]);
+    assert_eq!(servers("setenv opt remote 198.51.100.7 443 tcp"), ["198.51.100.7:443/tcp"]);
+    assert_eq!(
+        servers("setenv opt\nsetenv remote 198.51.100.9\nremote 198.51.100.7"),
+        ["198.51.100.7:1194/udp"]
+    );
+}
+
+#[test]
+fn a_device_of_an_exact_name_is_known_if_it_is_a_tunnel() {
+    let device = |text: &str| read(text).device.map(|device| device.to_string());
+    assert_eq!(device("dev nordvpn0\ndev-type tun").as_deref(), Some("nordvpn0"));
+    assert_eq!(device("dev-type tap\ndev mine").as_deref(), Some("mine"));
+    assert_eq!(device("dev tun7").as_deref(), Some("tun7"));
+    for none in ["dev tun", "dev nordvpn0", "dev null", "dev vpn\ndev-type tun", "dev a/b/c\ndev-type tun"] {
+        assert_eq!(device(none), None, "{none}");
+    }
 }
 
 #[test]

@@ -5,44 +5,46 @@
 //! when one changes.
 
 pub(crate) mod client;
+mod faults;
 mod management;
 mod options;
+mod outer;
 #[cfg(test)]
 mod tests;
+mod walk;
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::User;
 use rustix::fs::inotify::WatchFlags;
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
-use rustix::io::Errno;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use self::client::Client;
+use self::client::{Client, Surroundings};
+use self::faults::Faults;
+use self::walk::Walk;
 use super::changes::Changes;
+use super::root_files::read;
 use super::skipped::{Skipped, shown};
 use super::trusted::TrustedRoot;
-use crate::vpn::{Event, ManagementSocket, OpenVpnFile};
+use crate::net::Services;
+use crate::vpn::{Event, FileFault, ManagementSocket, OpenVpnFile};
 
-/// Where OpenVPN's own units look for clients (openvpn@.service, openvpn-client@.service).
-const FOLDERS: [&str; 2] = ["etc/openvpn", "etc/openvpn/client"];
-/// The second folder, relative to the first.
-const BELOW: &str = "client";
-/// The folder in which the first one appears.
+/// Where OpenVPN's own units look for clients (openvpn@.service), and where providers' archives are unpacked.
+const FOLDER: &str = "etc/openvpn";
+/// The folder in which it appears.
 const PARENT: &str = "etc";
+/// Where the names of ports are.
+const SERVICES: &str = "etc/services";
 const ENDINGS: [&str; 2] = [".conf", ".ovpn"];
 
-/// Maximum size of a file, in bytes, and maximum number of files. A configuration with keys and ten thousand
-/// servers is smaller.
-const LARGEST: u64 = 1 << 20;
-const MOST_FILES: usize = 1_024;
+/// Maximum number of files that are read. The largest provider ships about 14,000.
+const MAX_FILES: usize = 16_384;
 
 /// How long after a change before the files are read: a file is written in several steps.
 const SETTLED: Duration = Duration::from_millis(50);
@@ -68,10 +70,11 @@ pub fn told(root: &Path, owner: u32) -> Told {
         Ok(below) => format!("/{}", below.display()),
         Err(_) => path.to_owned(),
     };
-    let faults = findings.faults.iter().filter(|_| nix::unistd::geteuid().as_raw() == owner);
+    let faults = findings.faults.summed_up(own).into_iter();
+    let faults = faults.filter(|_| nix::unistd::geteuid().as_raw() == owner);
     Told {
         without_hooks: findings.without_hooks.iter().map(|path| own(path)).collect(),
-        left_out: faults.map(|(path, fault)| format!("{}: {fault}", own(path))).collect(),
+        left_out: faults.map(|fault| format!("{}: {}; {}", fault.path, fault.reason, fault.remedy)).collect(),
     }
 }
 
@@ -84,21 +87,34 @@ async fn watch_in(trusted: TrustedRoot, events: mpsc::Sender<Event>) {
 }
 
 async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
-    let (mut told, mut said) = (None, Faults::new());
+    let (mut told, mut said) = (None, Vec::<FileFault>::new());
+    let mut folders = BTreeSet::from([trusted.root.join(FOLDER)]);
     loop {
         // The watch begins before the files are read, so that no change is missed.
-        let changes = changes(&trusted.root).inspect_err(|error| {
+        let changes = changes(&trusted.root, &folders).inspect_err(|error| {
             tracing::warn!("a change of OpenVPN's configurations will not be noticed: {error}");
         });
         let here = trusted.clone();
         // In a thread of its own: the user database may be on a network that is closed.
-        let Ok(Findings { files, faults, .. }) = spawn_blocking(move || read_all(&here)).await else {
+        let Ok(Findings { files, faults, folders: found, .. }) =
+            spawn_blocking(move || read_all(&here)).await
+        else {
             return;
         };
-        for (path, fault) in faults.iter().filter(|(path, fault)| said.get(*path) != Some(fault)) {
-            tracing::warn!("{}: {fault}", crate::config::plain(path));
+        // A folder that was not watched may have changed since it was read.
+        if changes.is_ok() && !found.is_subset(&folders) {
+            folders.extend(found);
+            continue;
         }
-        said = faults;
+        folders = found;
+        folders.insert(trusted.root.join(FOLDER));
+        let faults = faults.summed_up(ToOwned::to_owned);
+        if faults != said {
+            said.clone_from(&faults);
+            if events.send(Event::FilesLeftOut(faults)).await.is_err() {
+                return;
+            }
+        }
         if told.as_ref() != Some(&files) {
             told = Some(files.clone());
             if events.send(Event::OpenVpnFiles(files)).await.is_err() {
@@ -111,16 +127,13 @@ async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
     }
 }
 
-fn changes(root: &Path) -> io::Result<Changes> {
+fn changes(root: &Path, folders: &BTreeSet<PathBuf>) -> io::Result<Changes> {
     let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
     // A change of the owner or the mode counts too.
     let texts = names | WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | WatchFlags::DONT_FOLLOW;
-    let folders = FOLDERS.iter().map(|folder| (root.join(folder), texts));
+    let folders = folders.iter().map(|folder| (folder.clone(), texts));
     Changes::of(folders.chain([(root.join(PARENT), names | WatchFlags::CLOSE_WRITE)]))
 }
-
-/// What is wrong with each path.
-type Faults = BTreeMap<String, String>;
 
 #[derive(Debug, Default)]
 struct Findings {
@@ -128,128 +141,51 @@ struct Findings {
     faults: Faults,
     /// Files of clients that do not report their tunnel.
     without_hooks: Vec<String>,
-}
-
-/// Why a file or folder is not trusted.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error("it cannot be read: {0}")]
-    Unreadable(#[from] Errno),
-    #[error("it cannot be read: {0}")]
-    Broken(#[from] io::Error),
-    #[error("it is {0}; put the file itself there")]
-    Odd(&'static str),
-    #[error("others than root can write it; make it root's alone: chown root, chmod go-w")]
-    Foreign,
-    #[error("at most {MOST_FILES} files count")]
-    TooMany,
-    #[error("it is larger than {LARGEST} bytes")]
-    TooLarge,
+    /// The folders whose changes may change this.
+    folders: BTreeSet<PathBuf>,
 }
 
 fn read_all(trusted: &TrustedRoot) -> Findings {
+    let outer = trusted.root.join(FOLDER);
+    let walk = Walk::through(&outer, trusted.owner, &ENDINGS);
     let mut findings = Findings::default();
-    let outer = trusted.root.join(FOLDERS[0]);
-    if let Some(folder) = read_folder(CWD, &outer, &outer, trusted.owner, &mut findings) {
-        // Opened from the outer folder: a folder inside one that is not trusted is not trusted either.
-        read_folder(folder, Path::new(BELOW), &outer.join(BELOW), trusted.owner, &mut findings);
+    for (path, refused) in walk.refused {
+        findings.faults.note(path.display().to_string(), format!("left out: {refused}"));
+    }
+    let services = Services::parse(&trusted.text(&trusted.root.join(SERVICES)).unwrap_or_default());
+    let (mut room, mut beyond) = (MAX_FILES, 0);
+    for folder in walk.folders {
+        let kept = folder.names.len().min(room);
+        room -= kept;
+        beyond += folder.names.len() - kept;
+        for name in &folder.names[..kept] {
+            let surroundings = Surroundings::of(trusted, &services, &folder.path);
+            read_file(&folder.at, name, &surroundings, &mut findings);
+        }
+        findings.folders.insert(folder.path);
+    }
+    if beyond + walk.beyond > 0 {
+        let fault = format!(
+            "left out: {beyond} of its files and {} of its folders, because at most {MAX_FILES} files are read; move \
+             what you do not use elsewhere",
+            walk.beyond
+        );
+        findings.faults.note(outer.display().to_string(), fault);
     }
     findings
 }
 
-/// The folder, if it exists and is trusted.
-fn read_folder(
-    at: impl AsFd,
-    name: &Path,
-    path: &Path,
-    owner: u32,
-    findings: &mut Findings,
-) -> Option<OwnedFd> {
-    let names = folder(at, name, owner).and_then(|folder| match folder {
-        Some(folder) => Ok(Some((configurations(&folder)?, folder))),
-        None => Ok(None),
-    });
-    match names {
-        Ok(Some((names, folder))) => {
-            for name in names {
-                read_file(&folder, &name, path.join(&name).display().to_string(), owner, findings);
-            }
-            Some(folder)
-        }
-        Ok(None) => None,
-        Err(refused) => {
-            findings.faults.insert(path.display().to_string(), format!("left out: {refused}"));
-            None
-        }
+fn read_file(folder: &OwnedFd, name: &str, surroundings: &Surroundings<'_>, findings: &mut Findings) {
+    let path = surroundings.folder().join(name).display().to_string();
+    match read(folder, name, surroundings.owner()) {
+        Ok(text) => take(path, client::read_in(&text, surroundings), findings),
+        Err(refused) => findings.faults.note(path, format!("left out: {refused}")),
     }
-}
-
-/// A folder that does not exist is not a fault.
-fn folder(at: impl AsFd, name: &Path, owner: u32) -> Result<Option<OwnedFd>, Refused> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = match openat(at, name, flags, Mode::empty()) {
-        Ok(folder) => folder,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP | Errno::NOTDIR) => return Err(Refused::Odd("no folder")),
-        Err(error) => return Err(error.into()),
-    };
-    check_owner(&folder, owner)?;
-    Ok(Some(folder))
-}
-
-fn read_file(folder: &OwnedFd, name: &str, path: String, owner: u32, findings: &mut Findings) {
-    let text =
-        if findings.files.len() < MOST_FILES { read(folder, name, owner) } else { Err(Refused::TooMany) };
-    match text {
-        Ok(text) => take(path, client::read(&text), findings),
-        Err(refused) => {
-            findings.faults.insert(path, format!("left out: {refused}"));
-        }
-    }
-}
-
-/// The names of the configurations in a folder, sorted.
-fn configurations(folder: &OwnedFd) -> Result<Vec<String>, Refused> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
-        let name = String::from_utf8_lossy(entry?.file_name().to_bytes()).into_owned();
-        if !name.starts_with('.') && ENDINGS.iter().any(|ending| name.ends_with(ending)) {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// The text of a plain file that only its owner can write. Bytes that are not UTF-8 cannot name a server.
-fn read(folder: &OwnedFd, name: &str, owner: u32) -> Result<String, Refused> {
-    // Opening a pipe must not wait for a writer.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = openat(folder, name, flags, Mode::empty()).map_err(|error| match error {
-        Errno::LOOP => Refused::Odd("a symbolic link"),
-        error => error.into(),
-    })?;
-    let stat = fstat(&file)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Refused::Odd("no plain file"));
-    }
-    check_owner(&file, owner)?;
-    let mut bytes = Vec::new();
-    File::from(file).take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
-        return Err(Refused::TooLarge);
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn check_owner(file: impl AsFd, owner: u32) -> Result<(), Refused> {
-    let stat = fstat(file)?;
-    let others = Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH);
-    if stat.st_uid == owner && !others { Ok(()) } else { Err(Refused::Foreign) }
 }
 
 fn take(path: String, client: Client, findings: &mut Findings) {
-    let Client { endpoints, names, user, mark, reports, management, mut skipped } = client;
+    let Client { endpoints, names, user, mark, device, reports, management, included, mut skipped } = client;
+    findings.folders.extend(included);
     let user = user.and_then(|user| match User::from_name(user.as_str()) {
         Ok(Some(found)) => Some(found.uid.as_raw()),
         Ok(None) | Err(_) => {
@@ -258,7 +194,7 @@ fn take(path: String, client: Client, findings: &mut Findings) {
         }
     });
     if let Some(skipped) = skipped {
-        findings.faults.insert(path.clone(), format!("left out of it: {skipped}"));
+        findings.faults.note(path.clone(), format!("left out of it: {skipped}"));
     }
     if !(endpoints.is_empty() && names.is_empty()) {
         // A client that reports at its socket needs no hook.
@@ -271,6 +207,6 @@ fn take(path: String, client: Client, findings: &mut Findings) {
             password: at.password,
             user,
         });
-        findings.files.push(OpenVpnFile { path, endpoints, names, user, mark, management });
+        findings.files.push(OpenVpnFile { path, endpoints, names, user, mark, device, management });
     }
 }

@@ -51,6 +51,10 @@ pub(super) fn options(text: &str) -> impl Iterator<Item = Result<Line<'_>, (usiz
             if let Some(bare) = words[0].strip_prefix("--").filter(|bare| !bare.is_empty()) {
                 words[0] = bare.to_owned();
             }
+            // `setenv opt X` is X, which an older OpenVPN may lack.
+            if words.len() > 2 && words[0] == "setenv" && words[1] == "opt" {
+                words.drain(..2);
+            }
             let tag = words[0].strip_prefix('<').and_then(|tag| tag.strip_suffix('>')).map(ToOwned::to_owned);
             let (Some(tag), 1) = (tag, words.len()) else {
                 return Some(Ok(Line { line, words, block: None }));

@@ -6,6 +6,8 @@ use crate::vpn::{
     Remembered, State, VpnPhase,
 };
 
+mod files;
+
 const MARK: Option<NonZeroU32> = NonZeroU32::new(0x7766);
 
 fn endpoint(text: &str) -> Endpoint {
@@ -39,6 +41,7 @@ fn file(path: &str, servers: &[&str]) -> OpenVpnFile {
         names: BTreeSet::new(),
         user: Some(65_534),
         mark: None,
+        device: None,
     }
 }
 
@@ -239,7 +242,7 @@ fn too_many_servers_are_bounded_and_root_s_are_kept() {
     let again = machine.step(Event::Clock, 1);
     assert!(!again.contains(&left_out), "said once");
 
-    let crowd = (0..2_000).map(|n| profile(&format!("{n}"), &[])).collect();
+    let crowd = (0..MAX_VPNS + 100).map(|n| profile(&format!("{n}"), &[])).collect();
     machine.step(view(crowd), 1);
     assert_eq!(machine.facts.learning.all().len(), MAX_VPNS);
     assert!(machine.facts.learning.all().contains_key("openvpn:/etc/openvpn/z.conf"));

@@ -21,7 +21,7 @@ fn file(path: &str, servers: &[&str]) -> OpenVpnFile {
         user: None,
     });
     let (endpoints, names) = (endpoints(servers), BTreeSet::new());
-    OpenVpnFile { path: path.to_owned(), endpoints, names, user: None, mark: None, management }
+    OpenVpnFile { path: path.to_owned(), endpoints, names, user: None, mark: None, device: None, management }
 }
 
 fn tunnel(index: u32, name: &str, address: &str) -> Link {

@@ -206,6 +206,7 @@ fn files() -> impl Strategy<Value = Vec<OpenVpnFile>> {
         names: names.into_iter().collect(),
         user,
         mark: None,
+        device: None,
         management: Some(ManagementSocket {
             file: path.to_owned(),
             path: "/run/openvpn.sock".to_owned(),

@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::{Protocol, Server, pki};
 use crate::machine::{Machine, Process};
 
-/// The options of a client.
-#[derive(Debug, Clone)]
+/// The options of a client; by default without a server.
+#[derive(Debug, Clone, Default)]
 #[must_use = "options do nothing until a client is started with them"]
 pub struct ClientOptions {
     lines: Vec<String>,

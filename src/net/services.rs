@@ -59,7 +59,7 @@ impl Services {
     }
 
     /// The port of a number or a name.
-    pub(super) fn port(&self, text: &str) -> Option<u16> {
+    pub fn port(&self, text: &str) -> Option<u16> {
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             text.parse().ok()
         } else {

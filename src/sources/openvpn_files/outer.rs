@@ -1,0 +1,31 @@
+//! What to do where the server of a configuration is not the address that OpenVPN's packets leave to. Pure.
+
+use super::super::skipped::shown;
+
+/// Whether a host is this machine itself: a program here carries the VPN on.
+pub(super) fn is_this_machine(host: &str) -> bool {
+    let name = host.to_ascii_lowercase();
+    let is_loopback =
+        host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    is_loopback || name == "localhost" || name.ends_with(".localhost")
+}
+
+/// What to do about a server or proxy on this machine. `past` is the address that the configuration routes past
+/// the tunnel: the server that the program connects to.
+pub(super) fn carried_on(host: &str, past: Option<&str>) -> String {
+    let server = past.map_or(String::new(), |past| format!(" (here it seems to be {})", shown(past)));
+    format!(
+        "{} is a loopback address, where another program such as stunnel carries the VPN on; name the server that this \
+         program connects to{server} in bootstrap.servers, and the user that it runs as in bootstrap.owners",
+        shown(host)
+    )
+}
+
+/// What to do about a name that OpenVPN changes before it asks for it.
+pub(super) fn random_name(host: &str) -> String {
+    format!(
+        "{}: with remote-random-hostname OpenVPN asks for another name below it at each start, and none of them is \
+         known before; take this line out, and write one fixed word and a dot before the name",
+        shown(host)
+    )
+}

@@ -1,0 +1,62 @@
+//! Files of root's: how many count, and what is left out of them.
+
+use super::*;
+use crate::vpn::FileFault;
+
+const UDP: Transport = Transport::Udp;
+const PORT: Port = Port::fixed(1194);
+
+#[test]
+fn a_server_of_many_files_counts_once_and_of_many_files_left_out_a_few_are_named() {
+    let mut machine = fresh(Config::default());
+    let path = |n: usize| format!("/etc/openvpn/{n:05}.ovpn");
+    let same = |n: usize| OpenVpnFile {
+        names: BTreeSet::from([(format!("c{:03}.example.net", n / 2).try_into().unwrap(), UDP, PORT)]),
+        ..file(&path(n), &["198.51.100.7:1194/udp"])
+    };
+    // Each name is in two files, and the server's address in all of them.
+    machine.step(Event::OpenVpnFiles((0..2 * MAX_NAMES).map(same).collect()), 1);
+    assert_eq!(machine.known().wanted_names().len(), MAX_NAMES);
+    assert!(machine.left_out().is_empty(), "{:?}", machine.left_out());
+    machine.step(Event::OpenVpnFiles((0..2 * MAX_NAMES + 10).map(same).collect()), 1);
+    let left_out: Vec<_> = machine.left_out().into_iter().collect();
+    assert_eq!(left_out, [("/etc/openvpn".to_owned(), LeftOut::NamesOfFiles(5))]);
+
+    let own = |n: usize| file(&path(n), &[&format!("10.{}.{}.1:1194/udp", n / 250, n % 250)]);
+    machine.step(Event::OpenVpnFiles((0..MAX_VPNS + 30).map(own).collect()), 1);
+    let left_out = machine.left_out();
+    assert_eq!(left_out.len(), 9, "{left_out:?}");
+    let more = LeftOut::MoreServers { servers: 22, vpns: 22 };
+    assert!(left_out.iter().any(|(_, what)| *what == more), "{left_out:?}");
+}
+
+#[test]
+fn a_device_of_a_file_that_the_configuration_does_not_name_is_told_with_the_remedy() {
+    let mut machine = fresh(Config::default());
+    let device = |name: &str, path: &str| OpenVpnFile {
+        device: Some(name.parse().unwrap()),
+        ..file(path, &["198.51.100.7:1194/udp"])
+    };
+    machine.step(Event::OpenVpnFiles(vec![device("tun7", "/a.conf"), device("nordvpn0", "/b.conf")]), 1);
+    let left_out = machine.left_out();
+    assert_eq!(left_out.len(), 1, "{left_out:?}");
+    let (path, what) = left_out.first().unwrap();
+    assert_eq!(path, "/b.conf");
+    assert!(what.remedy().contains("tunnel.interfaces = [\"tun+\", \"nordvpn0\"]"), "{what}");
+    let named = Config::parse("tunnel.interfaces = [\"nordvpn0\"]", "f").unwrap();
+    machine.step(Event::Config(Box::new(named)), 1);
+    assert!(machine.left_out().iter().all(|(path, _)| path == "/a.conf"), "{:?}", machine.left_out());
+}
+
+#[test]
+fn what_is_left_out_of_files_is_told_until_it_is_repaired() {
+    let mut machine = fresh(Config::default());
+    let text = |text: &str| text.to_owned();
+    let fault = FileFault { path: text("/a.conf"), reason: text("why"), remedy: text("what to do") };
+    let actions = machine.step(Event::FilesLeftOut(vec![fault]), 1);
+    let what = LeftOut::File { reason: text("why"), remedy: text("what to do") };
+    assert!(actions.contains(&crate::vpn::Action::LeftOut(text("/a.conf"), what.clone())));
+    assert!(machine.left_out().contains(&(text("/a.conf"), what)));
+    machine.step(Event::FilesLeftOut(Vec::new()), 1);
+    assert!(machine.left_out().is_empty());
+}
