@@ -12,6 +12,7 @@ mod plain;
 mod readme;
 #[path = "../support/mod.rs"]
 mod support;
+mod ufw;
 
 /// Makes a test of each story on each Debian. `make test` runs the first, `make test-all` every one.
 macro_rules! on_each_release {
