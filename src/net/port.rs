@@ -125,6 +125,16 @@ impl PortRange {
         (first <= last).then_some(Self { first, last })
     }
 
+    /// The lowest port.
+    pub const fn first(&self) -> Port {
+        self.first
+    }
+
+    /// The highest port.
+    pub const fn last(&self) -> Port {
+        self.last
+    }
+
     /// Whether `port` lies in the range.
     pub fn contains(&self, port: Port) -> bool {
         (self.first..=self.last).contains(&port)

@@ -253,8 +253,9 @@ fn table_differences(table: &NftTable, held: &Listed) -> Vec<String> {
 
 fn set_difference(set: &NftSet, held: &Listed) -> Option<String> {
     let Some(found) = held.sets.get(&set.name) else { return Some(format!("there is no set {}", set.name)) };
-    let same =
-        found.kind == set.kind && found.elements == set.elements.iter().map(|words| element(words)).collect();
+    let wanted = set.elements.words();
+    let same = found.kind == set.elements.kind()
+        && found.elements == wanted.iter().map(|words| element(words)).collect();
     (!same).then(|| format!("set {} has other elements", set.name))
 }
 
@@ -274,7 +275,7 @@ fn chain_differences(chain: &NftChain, held: &Listed) -> Vec<String> {
         (Some(Arrival { how, .. }), _) => lines.push(format!("{name} is not `{how}`")),
         (None, Some(Arrival { how, .. })) => lines.push(format!("foreign: {name} is `{how}`")),
     }
-    let wanted: Vec<String> = chain.rules.iter().map(|rule| canonical(rule)).collect();
+    let wanted: Vec<String> = chain.rules.iter().map(|rule| canonical(&rule.to_string())).collect();
     if wanted == found.rules {
         return lines;
     }

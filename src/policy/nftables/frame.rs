@@ -10,9 +10,10 @@
 //! frame from a link of a VLAN was judged on that link, without the tag, and is judged here again.
 
 use super::NftChain;
-use super::rule::{self, name};
+use super::matches::{Bits, Called, Comparison, Match};
+use super::rule::{self, NftRule, NftVerdict, name};
 use crate::net::Family;
-use crate::policy::{FrameMatch, PppoeFrames, WireRules};
+use crate::policy::{FrameMatch, PppoeFrames, WireChain, WireRules};
 
 /// The chain that all base chains lead to.
 pub(super) const FIRST: &str = "VPN_EGRESS";
@@ -61,94 +62,119 @@ pub(super) fn chains(wire: &WireRules) -> Vec<NftChain> {
     chains
 }
 
-fn first(wire: &WireRules) -> Vec<String> {
-    let mut rules: Vec<String> = wire.open.iter().map(rule::text).collect();
-    rules.push(format!("meta oiftype ether goto {ETHERNET}"));
+fn first(wire: &WireRules) -> Vec<NftRule> {
+    let mut rules: Vec<NftRule> = wire.open.iter().map(rule::of).collect();
+    rules.push(goto([Match::Ethernet], ETHERNET));
     // A link without Ethernet (PPP, mobile broadband) has no link header. Only a raw sender's frame has bytes
     // before the packet, and there nft and the driver would read different places.
-    rules.push("@ll,0,8 >= 0x0 drop".to_owned());
+    rules.push(NftRule::new([bits(0, 8, Comparison::AtLeast, 0)], NftVerdict::Drop));
     rules.extend(packets(wire, None));
-    rules.push("drop".to_owned());
+    rules.push(NftRule::always(NftVerdict::Drop));
     rules
 }
 
-fn ethernet(wire: &WireRules) -> Vec<String> {
+fn ethernet(wire: &WireRules) -> Vec<NftRule> {
     let mut rules = packets(wire, Some(TYPE));
     rules.extend(wire.frames.iter().flat_map(frame));
-    rules.extend(TAGS.map(|tag| format!("@ll,{TYPE},16 {tag:#06x} goto {TAGGED}")));
-    rules.push("drop".to_owned());
+    rules.extend(TAGS.map(|tag| goto([is(TYPE, tag)], TAGGED)));
+    rules.push(NftRule::always(NftVerdict::Drop));
     rules
 }
 
 /// Frames with a tag: the same as without one, except those that no bridge forwards.
-fn tagged(wire: &WireRules) -> Vec<String> {
+fn tagged(wire: &WireRules) -> Vec<NftRule> {
     // The kernel would read a frame that its sender has tagged and calls IP from the tag on. It reads as IP only
     // with these values in the tag, and with these lengths, which are then the bytes of the EtherType.
-    let mut rules = vec![
-        format!("@ll,112,8 & 0xf0 == 0x40 ip length {IPV4} drop"),
-        "@ll,112,8 & 0xf0 == 0x60 ip6 length 24576-28671 drop".to_owned(),
-    ];
+    let tag = |version| masked(112, 8, 0xf0, Comparison::Equal, version);
+    let lengths = [(Family::V4, 0x40, [IPV4; 2]), (Family::V6, 0x60, [0x6000, 0x6fff])];
+    let mut rules = lengths
+        .map(|(family, version, length)| {
+            NftRule::new([tag(version), Match::Length(family, length)], NftVerdict::Drop)
+        })
+        .to_vec();
     rules.extend(packets(wire, Some(TYPE_BEHIND_TAG)));
     for frame in &wire.frames {
         match frame {
-            FrameMatch::Arp => {
-                rules.push(format!("@ll,{TYPE_BEHIND_TAG},16 {ARP:#06x} meta protocol arp accept"));
-            }
+            FrameMatch::Arp => rules.push(accept([is(TYPE_BEHIND_TAG, ARP), Match::Called(Called::Arp)])),
             FrameMatch::Pppoe(_) => rules.extend(to_pppoe(TYPE_BEHIND_TAG, PPPOE_TAGGED)),
             FrameMatch::Type(_) | FrameMatch::Group(..) | FrameMatch::SpanningTree => {}
         }
     }
-    rules.push("drop".to_owned());
+    rules.push(NftRule::always(NftVerdict::Drop));
     rules
 }
 
 /// Packets of IPv4 and IPv6. `ethertype` is the bit where their EtherType begins, if the link has one.
-fn packets(wire: &WireRules, ethertype: Option<u32>) -> Vec<String> {
-    let families = [(Family::V4, "ip", IPV4, &wire.ipv4), (Family::V6, "ip6", IPV6, &wire.ipv6)];
-    let rule = |(family, said, number, chains): (Family, &str, u16, &Vec<crate::policy::WireChain>)| {
+fn packets(wire: &WireRules, ethertype: Option<u32>) -> Vec<NftRule> {
+    let families = [(Family::V4, IPV4, &wire.ipv4), (Family::V6, IPV6, &wire.ipv6)];
+    let rule = |(family, number, chains): (Family, u16, &Vec<WireChain>)| {
         let first = chains.first()?;
-        let read = ethertype.map(|start| format!("@ll,{start},16 {number:#06x} ")).unwrap_or_default();
-        Some(format!("{read}meta protocol {said} meta l4proto != 255 goto {}", name(first.name, family)))
+        let read = ethertype.map(|start| is(start, number));
+        let packet = [Match::Called(Called::Packet(family)), Match::OtherProtocol(255)];
+        let matches: Vec<Match> = read.into_iter().chain(packet).collect();
+        Some(goto(matches, &name(first.name, family)))
     };
     families.into_iter().filter_map(rule).collect()
 }
 
-fn frame(frame: &FrameMatch) -> Vec<String> {
+fn frame(frame: &FrameMatch) -> Vec<NftRule> {
     match *frame {
         // With the kinds and lengths of the addresses of Ethernet and IPv4.
-        FrameMatch::Arp => vec![format!("@ll,{TYPE},64 0x0806000108000604 meta protocol arp accept")],
-        FrameMatch::Type(number) => vec![format!("@ll,{TYPE},16 {number:#06x} accept")],
-        FrameMatch::Group(last, number) => {
-            vec![format!("{} @ll,{TYPE},16 {number:#06x} accept", group(last))]
+        FrameMatch::Arp => {
+            let header = bits(TYPE, 64, Comparison::Equal, 0x0806_0001_0800_0604);
+            vec![accept([header, Match::Called(Called::Arp)])]
         }
+        FrameMatch::Type(number) => vec![accept([is(TYPE, number)])],
+        FrameMatch::Group(last, number) => vec![accept([group(last), is(TYPE, number)])],
         // A length in the place of the EtherType, and the protocol after it (IEEE 802.2).
         FrameMatch::SpanningTree => {
-            vec![format!("{} @ll,{TYPE},16 < 0x0600 @ll,112,16 0x4242 accept", group(0))]
+            vec![accept([group(0), bits(TYPE, 16, Comparison::Below, 0x0600), is(112, 0x4242)])]
         }
         FrameMatch::Pppoe(_) => to_pppoe(TYPE, PPPOE).to_vec(),
     }
 }
 
-fn group(last: u8) -> String {
-    format!("@ll,0,48 0x0180c20000{last:02x}")
+fn to_pppoe(start: u32, chain: &str) -> [NftRule; 2] {
+    PPPOE_TYPES.map(|number| goto([is(start, number)], chain))
 }
 
-fn to_pppoe(start: u32, chain: &str) -> [String; 2] {
-    PPPOE_TYPES.map(|number| format!("@ll,{start},16 {number:#06x} goto {chain}"))
-}
-
-fn pppoe_frames(frames: PppoeFrames, ethertype: u32) -> Vec<String> {
+fn pppoe_frames(frames: PppoeFrames, ethertype: u32) -> Vec<NftRule> {
     let (code, protocol) = (ethertype + 16, ethertype + 64);
-    let mut rules: Vec<String> =
-        DISCOVERY.iter().map(|number| format!("@ll,{code},16 {number:#06x} accept")).collect();
-    let session = format!("@ll,{code},16 {SESSION:#06x}");
+    let mut rules = DISCOVERY.map(|number| accept([is(code, number)])).to_vec();
+    let session = is(code, SESSION);
     if frames != PppoeFrames::Discovery {
         // The protocols of PPP itself: for the link, and for the set-up of a network protocol.
-        rules.push(format!("{session} @ll,{protocol},16 & 0x8000 != 0x0 accept"));
+        rules.push(accept([session.clone(), masked(protocol, 16, 0x8000, Comparison::Other, 0)]));
     }
     if frames == PppoeFrames::Packets {
-        rules.extend(PACKETS.map(|number| format!("{session} @ll,{protocol},16 {number:#06x} accept")));
+        rules.extend(PACKETS.map(|number| accept([session.clone(), is(protocol, number)])));
     }
-    rules.push("drop".to_owned());
+    rules.push(NftRule::always(NftVerdict::Drop));
     rules
+}
+
+fn accept(matches: impl Into<Vec<Match>>) -> NftRule {
+    NftRule::new(matches, NftVerdict::Accept)
+}
+
+fn goto(matches: impl Into<Vec<Match>>, chain: &str) -> NftRule {
+    NftRule::new(matches, NftVerdict::Goto(chain.to_owned()))
+}
+
+/// These two bytes of the frame are this number.
+fn is(start: u32, number: u16) -> Match {
+    bits(start, 16, Comparison::Equal, number.into())
+}
+
+/// It goes to one of the addresses that no bridge forwards.
+fn group(last: u8) -> Match {
+    bits(0, 48, Comparison::Equal, 0x0180_c200_0000 | u64::from(last))
+}
+
+fn bits(start: u32, length: u32, comparison: Comparison, value: u64) -> Match {
+    Match::Frame(Bits { start, length, mask: None, comparison, value })
+}
+
+fn masked(start: u32, length: u32, mask: u64, comparison: Comparison, value: u64) -> Match {
+    Match::Frame(Bits { start, length, mask: Some(mask), comparison, value })
 }

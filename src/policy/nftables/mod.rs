@@ -1,4 +1,7 @@
-//! The rules in the words of nft: the second layer.
+//! The rules of nf_tables: the second layer.
+//!
+//! A rule is questions and a verdict. `Display` prints it in the words of nft, and [`instructions`] gives what the
+//! kernel runs.
 //!
 //! We have two tables. The one of the family `inet` holds the chains of filter for both protocols, at hooks of its
 //! own. A drop there is final, even if other tables accept the packet. An accept there ends only this layer. A forwarded
@@ -6,11 +9,21 @@
 //! wire.
 
 mod frame;
+mod instruction;
+mod matches;
+mod number;
+mod program;
 mod rule;
 mod set;
 mod table;
 
-pub use table::{Base, Found, NftChain, NftFamily, NftSet, NftTable, Owner, TABLE};
+pub use instruction::{Base as PayloadBase, Ct, Instruction, KeyType, Keys, Loads, Meta};
+pub use matches::{Bits, Called, Comparison, Header, Match, Side, Way};
+pub use number::L4;
+pub use program::instructions;
+pub use rule::{NftRule, NftVerdict};
+pub use set::{NftElements, NftSet};
+pub use table::{Base, Found, Hook, NftChain, NftFamily, NftTable, Owner, TABLE};
 
 use super::{Chain, ChainName, ForeignChain, Ruleset, Table};
 use crate::net::Family;
@@ -21,8 +34,11 @@ use set::{sets, tunnel_kinds};
 const PRIORITY: i32 = 10;
 
 /// The kernel's hooks that packets enter our table from, and the chain of iptables at each.
-const HOOKS: [(ForeignChain, &str); 3] =
-    [(ForeignChain::Output, "output"), (ForeignChain::Input, "input"), (ForeignChain::Forward, "forward")];
+const HOOKS: [(ForeignChain, Hook); 3] = [
+    (ForeignChain::Output, Hook::Output),
+    (ForeignChain::Input, Hook::Input),
+    (ForeignChain::Forward, Hook::Forward),
+];
 
 /// Both tables of a ruleset.
 pub fn tables(ruleset: &Ruleset) -> [NftTable; 2] {
@@ -41,17 +57,18 @@ fn inet(ruleset: &Ruleset) -> NftTable {
     let filters: Vec<(Family, &Table)> = filters.collect();
     let mut chains: Vec<NftChain> =
         filters.iter().flat_map(|&(family, table)| protocol_chains(family, table)).collect();
-    for (hook, name) in HOOKS {
+    for (from, hook) in HOOKS {
         let jumps = filters.iter().flat_map(|&(family, table)| {
-            let ours = table.jumps.iter().filter(move |(from, _)| *from == hook);
+            let ours = table.jumps.iter().filter(move |(chain, _)| *chain == from);
             ours.map(move |&(_, to)| {
-                format!("meta nfproto {} jump {}", rule::protocol(family), rule::name(to, family))
+                NftRule::new([Match::Family(family)], NftVerdict::Jump(rule::name(to, family)))
             })
         });
         // No packet returns from the chains of the other hooks.
-        let rules = jumps.chain((hook == ForeignChain::Forward).then(|| "accept".to_owned())).collect();
-        let base = Some(Base { hook: name, priority: PRIORITY, devices: Vec::new() });
-        chains.push(NftChain { name: name.to_owned(), base, rules });
+        let rules =
+            jumps.chain((hook == Hook::Forward).then(|| NftRule::always(NftVerdict::Accept))).collect();
+        let base = Some(Base { hook, priority: PRIORITY, devices: Vec::new() });
+        chains.push(NftChain { name: hook.as_str().to_owned(), base, rules });
     }
     let sets = sets(ruleset).into_iter().chain([tunnel_kinds()]).collect();
     NftTable { family: NftFamily::Inet, owner: Owner::Nobody, sets, chains }
@@ -63,7 +80,7 @@ fn protocol_chains(family: Family, table: &Table) -> impl Iterator<Item = NftCha
     let chain = move |Chain { name, rules }: &Chain| NftChain {
         name: rule::name(*name, family),
         base: None,
-        rules: rules.iter().map(rule::text).collect(),
+        rules: rules.iter().map(rule::of).collect(),
     };
     table.chains.iter().filter(move |chain| !last(chain.name)).map(chain)
 }
@@ -86,8 +103,12 @@ fn netdev(ruleset: &Ruleset) -> NftTable {
     for (n, wires) in wire.wires.chunks(LINKS_OF_A_CHAIN).enumerate() {
         let name = if n == 0 { "egress".to_owned() } else { format!("egress_{}", n + 1) };
         let devices = wires.iter().map(|wire| wire.interface.to_string()).collect();
-        let base = Some(Base { hook: "egress", priority: PRIORITY, devices });
-        chains.push(NftChain { name, base, rules: vec![format!("goto {}", frame::FIRST)] });
+        let base = Some(Base { hook: Hook::Egress, priority: PRIORITY, devices });
+        chains.push(NftChain {
+            name,
+            base,
+            rules: vec![NftRule::always(NftVerdict::Goto(frame::FIRST.to_owned()))],
+        });
     }
     NftTable { family: NftFamily::Netdev, owner: Owner::Nobody, sets: sets(ruleset), chains }
 }

@@ -1,14 +1,69 @@
-//! A rule in the words of nft, as `nft list` prints it.
+//! A rule of nf_tables: questions and a verdict.
 
-use ipnet::IpNet;
+use std::fmt;
 
-use crate::net::{Family, IfPattern, PortRange};
+use super::matches::{Header, Match, Side, Way};
+use super::number::L4;
+use crate::net::Family;
 use crate::policy::rule::IfMatch;
 use crate::policy::well_known::NAME_SERVERS;
-use crate::policy::{ChainName, Device, HopLimit, Protocol, Rule, Tracked, Verdict, WireRule};
+use crate::policy::{ChainName, Device, Protocol, Rule, Verdict, WireRule};
 
-/// The name of the set of the kernel's kinds of tunnels.
-pub(super) const TUNNEL_KINDS: &str = "VPN_TUNNEL_KINDS";
+/// A rule. It holds for a packet if every question is answered with yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NftRule {
+    /// Its questions, in the kernel's order.
+    pub matches: Vec<Match>,
+    /// What happens to the packet then.
+    pub verdict: NftVerdict,
+}
+
+/// What happens to a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NftVerdict {
+    /// It passes this table.
+    Accept,
+    /// It ends here.
+    Drop,
+    /// Back to the chain that jumped here.
+    Return,
+    /// Into the chain of this name, and then back.
+    Jump(String),
+    /// Into the chain of this name, and not back.
+    Goto(String),
+}
+
+impl NftRule {
+    /// A rule without a question.
+    pub(super) fn always(verdict: NftVerdict) -> Self {
+        Self { matches: Vec::new(), verdict }
+    }
+
+    /// The rule for these packets.
+    pub(super) fn new(matches: impl Into<Vec<Match>>, verdict: NftVerdict) -> Self {
+        Self { matches: matches.into(), verdict }
+    }
+}
+
+impl fmt::Display for NftRule {
+    /// As nft lists it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.matches.iter().try_for_each(|question| write!(f, "{question} "))?;
+        self.verdict.fmt(f)
+    }
+}
+
+impl fmt::Display for NftVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => f.write_str("accept"),
+            Self::Drop => f.write_str("drop"),
+            Self::Return => f.write_str("return"),
+            Self::Jump(chain) => write!(f, "jump {chain}"),
+            Self::Goto(chain) => write!(f, "goto {chain}"),
+        }
+    }
+}
 
 /// The chain's name in a table that both protocols share.
 pub(super) fn name(chain: ChainName, family: Family) -> String {
@@ -18,165 +73,101 @@ pub(super) fn name(chain: ChainName, family: Family) -> String {
     }
 }
 
-/// The word of nft for a protocol.
-pub(super) fn protocol(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "ipv4",
-        Family::V6 => "ipv6",
-    }
+/// The rule in nf_tables.
+pub(super) fn of(rule: &Rule) -> NftRule {
+    with(rule, [])
 }
 
-/// The rule as nft lists it.
-pub(super) fn text(rule: &Rule) -> String {
-    [matches(rule), vec![verdict(rule)]].concat().join(" ")
+/// The same with more questions.
+fn with<const N: usize>(rule: &Rule, more: [Match; N]) -> NftRule {
+    let mut matches = questions(rule);
+    matches.extend(more);
+    NftRule { matches, verdict: verdict(rule) }
 }
 
-/// The same with one more match.
-fn with(rule: &Rule, more: &str) -> String {
-    [matches(rule), vec![more.to_owned(), verdict(rule)]].concat().join(" ")
-}
-
-/// A rule for packets on a wire, as nft lists it.
-pub(super) fn on_wire(wire: &WireRule) -> String {
+/// A rule for packets on a wire.
+pub(super) fn on_wire(wire: &WireRule) -> NftRule {
     match wire {
-        WireRule::Plain(rule) => text(rule),
-        WireRule::LaterFragments(rule) => with(rule, later_fragment(rule)),
-        WireRule::OwnSocket(rule) => with(rule, "meta skuid >= 0"),
-        // UDP, TCP, DCCP, SCTP and UDP-Lite.
-        WireRule::WithPorts(rule) => with(rule, "meta l4proto { 6, 17, 33, 132, 136 }"),
-        WireRule::ToNameServer(rule) => {
-            let [dns, over_tls] = NAME_SERVERS;
-            with(rule, &format!("th dport {{ {dns}, {over_tls} }}"))
-        }
-        WireRule::PortRead(rule) => with(rule, "th dport >= 0"),
+        WireRule::Plain(rule) => of(rule),
+        WireRule::LaterFragments(rule) => with(rule, [Match::LaterFragment(rule.family)]),
+        WireRule::OwnSocket(rule) => with(rule, [Match::OwnSocket]),
+        WireRule::WithPorts(rule) => with(rule, [Match::HasPorts]),
+        WireRule::ToNameServer(rule) => with(rule, [Match::EitherPort(Header::Any, NAME_SERVERS)]),
+        WireRule::PortRead(rule) => with(rule, [Match::PortRead]),
         WireRule::Routed(rule) => match rule.family {
-            Family::V4 => with(rule, "meta l4proto != 2 ip hdrlength != 5"),
-            Family::V6 => with(rule, "exthdr rt exists"),
+            Family::V4 => with(rule, [Match::OtherProtocol(L4::Igmp as u8), Match::Options]),
+            Family::V6 => with(rule, [Match::RoutingHeader]),
         },
     }
 }
 
-/// From this moment on, by the kernel's clock. nft runs with UTC as its time zone.
-fn from(moment: jiff::Timestamp) -> String {
-    format!("meta time >= \"{}\"", moment.strftime("%Y-%m-%d %H:%M:%S"))
-}
-
-/// Until this moment, in the same way.
-fn before(moment: jiff::Timestamp) -> String {
-    format!("meta time < \"{}\"", moment.strftime("%Y-%m-%d %H:%M:%S"))
-}
-
-/// A fragment that is not the first of its packet.
-fn later_fragment(rule: &Rule) -> &'static str {
-    match rule.family {
-        Family::V4 => "ip frag-off & 8191 != 0",
-        Family::V6 => "frag frag-off != 0",
-    }
-}
-
-fn matches(rule: &Rule) -> Vec<String> {
-    let ip = if rule.family == Family::V4 { "ip" } else { "ip6" };
-    let mut words = Vec::new();
-    let mut push = |word: Option<String>| words.extend(word);
-    push(rule.source.and_then(net).map(|net| format!("{ip} saddr {net}")));
-    push(rule.destination.and_then(net).map(|net| format!("{ip} daddr {net}")));
-    push(rule.input.as_ref().map(|input| interface("iif", input)));
-    push(rule.output.as_ref().map(|output| interface("oif", output)));
+fn questions(rule: &Rule) -> Vec<Match> {
+    let mut matches = Vec::new();
+    // No question for a network of every address.
+    let narrow = |net: &ipnet::IpNet| net.prefix_len() > 0;
+    matches.extend(rule.source.filter(narrow).map(|net| Match::Address(Side::Source, net)));
+    matches.extend(rule.destination.filter(narrow).map(|net| Match::Address(Side::Destination, net)));
+    matches.extend(rule.input.iter().flat_map(|input| interface(Way::In, input)));
+    matches.extend(rule.output.iter().flat_map(|output| interface(Way::Out, output)));
     match rule.set {
-        Some(set) => push(Some(format!("{ip} daddr . meta l4proto . {} dport @{set}", transport(rule)))),
-        None => protocol_words(rule).into_iter().for_each(|word| push(Some(word))),
+        Some(set) => matches.push(Match::Member(header(rule), set)),
+        None => matches.extend(protocol(rule)),
     }
-    push(rule.hop_limit.map(|limit| {
-        let name = if rule.family == Family::V4 { "ip ttl" } else { "ip6 hoplimit" };
-        match limit {
-            HopLimit::Exactly(limit) => format!("{name} {limit}"),
-            HopLimit::Below(limit) => format!("{name} < {limit}"),
-        }
-    }));
-    push(rule.mark.map(|mark| format!("meta mark 0x{mark:08x}")));
-    push(rule.owner.map(|uid| format!("meta skuid {uid}")));
-    push(rule.tracked.map(|tracked| tracked_words(tracked).to_owned()));
-    push(rule.since.map(from));
-    push(rule.until.map(before));
-    words
+    matches.extend(rule.hop_limit.map(|limit| Match::Hops(rule.family, limit)));
+    matches.extend(rule.mark.map(Match::Mark));
+    matches.extend(rule.owner.map(Match::User));
+    matches.extend(rule.tracked.map(Match::Tracked));
+    matches.extend(rule.since.map(Match::Since));
+    matches.extend(rule.until.map(Match::Until));
+    matches
 }
 
-/// The header that has the port. It names the transport too, and nft lists it so.
-fn transport(rule: &Rule) -> &'static str {
+/// The header that has the port. It tells the transport too.
+fn header(rule: &Rule) -> Header {
     match rule.protocol {
-        Some(Protocol::Transport(transport)) => transport.as_str(),
-        Some(Protocol::Ported(ported)) => ported.as_str(),
-        Some(Protocol::Icmp | Protocol::Igmp) | None => "th",
+        Some(Protocol::Transport(transport)) => Header::Of(transport.into()),
+        Some(Protocol::Ported(ported)) => Header::Of(ported.into()),
+        Some(Protocol::Icmp | Protocol::Igmp) | None => Header::Any,
     }
 }
 
-fn protocol_words(rule: &Rule) -> Vec<String> {
+fn protocol(rule: &Rule) -> Vec<Match> {
     let Some(protocol) = rule.protocol else { return Vec::new() };
-    if let Some([one, other]) = rule.either_dport {
-        return vec![format!("{} dport {{ {one}, {other} }}", transport(rule))];
+    if let Some(ports) = rule.either_dport {
+        return vec![Match::EitherPort(header(rule), ports)];
     }
     match (protocol, rule.family, rule.icmp_type) {
-        (Protocol::Icmp, Family::V4, Some(number)) => vec![format!("icmp type {number}")],
-        (Protocol::Icmp, Family::V6, Some(number)) => vec![format!("icmpv6 type {number}")],
-        (Protocol::Icmp, Family::V4, None) => vec!["meta l4proto icmp".to_owned()],
-        (Protocol::Icmp, Family::V6, None) => vec!["meta l4proto ipv6-icmp".to_owned()],
-        (Protocol::Igmp, _, _) => vec!["meta l4proto igmp".to_owned()],
-        (Protocol::Ported(ported), _, _) => vec![format!("meta l4proto {}", ported.as_str())],
+        (Protocol::Icmp, family, Some(number)) => vec![Match::IcmpType(family, number)],
+        (Protocol::Icmp, Family::V4, None) => vec![Match::Protocol(L4::Icmp)],
+        (Protocol::Icmp, Family::V6, None) => vec![Match::Protocol(L4::Icmpv6)],
+        (Protocol::Igmp, _, _) => vec![Match::Protocol(L4::Igmp)],
+        (Protocol::Ported(ported), _, _) => vec![Match::Protocol(ported.into())],
         (Protocol::Transport(transport), _, _) => {
-            let port = |side: &str, ports: Option<PortRange>| {
-                ports.map(|ports| format!("{transport} {side} {}", ports.to_string().replace(':', "-")))
-            };
-            let ports: Vec<String> =
-                port("sport", rule.sport).into_iter().chain(port("dport", rule.dport)).collect();
-            if ports.is_empty() { vec![format!("meta l4proto {transport}")] } else { ports }
+            let ports = [(Side::Source, rule.sport), (Side::Destination, rule.dport)];
+            let ports = ports.into_iter().filter_map(|(side, ports)| Some((side, ports?)));
+            let ports = ports.map(|(side, ports)| Match::Ports(header(rule), side, ports));
+            let ports: Vec<Match> = ports.collect();
+            if ports.is_empty() { vec![Match::Protocol(transport.into())] } else { ports }
         }
     }
 }
 
-/// nft lists a single address without a length, and no match for a network of every address.
-fn net(net: IpNet) -> Option<String> {
-    match net.prefix_len() {
-        0 => None,
-        length if length == net.max_prefix_len() => Some(net.addr().to_string()),
-        _ => Some(net.to_string()),
-    }
+fn interface(way: Way, wanted: &IfMatch) -> impl Iterator<Item = Match> {
+    let names = wanted.pattern.clone();
+    let name = if wanted.negated { Match::OtherLink(way, names) } else { Match::Link(way, names) };
+    let kind = wanted.device.map(|device| match device {
+        Device::Tunnel => Match::TunnelKind(way),
+        Device::Bridge => Match::BridgeKind(way),
+    });
+    std::iter::once(name).chain(kind)
 }
 
-fn interface(side: &str, wanted: &IfMatch) -> String {
-    let not = if wanted.negated { "!= " } else { "" };
-    let name = format!("{side}name {not}\"{}\"", pattern(&wanted.pattern));
-    match wanted.device {
-        Some(Device::Tunnel) => format!("{name} meta {side}kind @{TUNNEL_KINDS}"),
-        Some(Device::Bridge) => format!("{name} meta {side}kind \"bridge\""),
-        None => name,
-    }
-}
-
-/// The wildcard of nft is `*`. A backslash tells a name that ends with it from a pattern.
-fn pattern(pattern: &IfPattern) -> String {
-    let text = pattern.to_string();
-    match (text.strip_suffix('+'), text.strip_suffix('*')) {
-        (Some(stem), _) => format!("{stem}*"),
-        (None, Some(stem)) => format!("{stem}\\*"),
-        (None, None) => text,
-    }
-}
-
-fn tracked_words(tracked: Tracked) -> &'static str {
-    match tracked {
-        Tracked::Reply => "ct state established,related",
-        Tracked::DnatOriginal => "ct status dnat ct direction original",
-        Tracked::DnatReply => "ct status dnat ct direction reply",
-        Tracked::EstablishedReply => "ct state established ct direction reply",
-    }
-}
-
-fn verdict(rule: &Rule) -> String {
+fn verdict(rule: &Rule) -> NftVerdict {
     match &rule.verdict {
-        Verdict::Accept => "accept".to_owned(),
-        Verdict::Drop => "drop".to_owned(),
-        Verdict::Return => "return".to_owned(),
-        Verdict::Jump(chain) => format!("jump {}", name(*chain, rule.family)),
-        Verdict::Goto(chain) => format!("goto {}", name(*chain, rule.family)),
+        Verdict::Accept => NftVerdict::Accept,
+        Verdict::Drop => NftVerdict::Drop,
+        Verdict::Return => NftVerdict::Return,
+        Verdict::Jump(chain) => NftVerdict::Jump(name(*chain, rule.family)),
+        Verdict::Goto(chain) => NftVerdict::Goto(name(*chain, rule.family)),
     }
 }

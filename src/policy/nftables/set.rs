@@ -1,30 +1,96 @@
-//! Sets in the words of nft.
+//! Sets of nf_tables.
 
-use super::NftSet;
-use super::rule::TUNNEL_KINDS;
+use std::fmt;
+
+use super::number::L4;
+use super::program::{octets, padded};
 use crate::net::{Endpoint, Family};
 use crate::policy::{EndpointSet, Ruleset};
 use crate::vpn::LinkKind;
 
+/// The name of the set of the kernel's kinds of tunnels.
+pub(super) const TUNNEL_KINDS: &str = "VPN_TUNNEL_KINDS";
+
+/// A set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NftSet {
+    /// The name by which rules look it up.
+    pub name: String,
+    /// What it holds.
+    pub elements: NftElements,
+}
+
+/// What a set holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NftElements {
+    /// Endpoints of one family: address, protocol and port.
+    Endpoints(Family, Vec<Endpoint>),
+    /// The kernel's names of kinds of links.
+    Kinds(Vec<&'static str>),
+}
+
+impl NftElements {
+    /// The type of the elements in the words of nft.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Endpoints(Family::V4, _) => "ipv4_addr . inet_proto . inet_service",
+            Self::Endpoints(Family::V6, _) => "ipv6_addr . inet_proto . inet_service",
+            Self::Kinds(_) => "ifname",
+        }
+    }
+
+    /// Each element as the kernel compares it. Every part of an endpoint is padded to four bytes.
+    pub fn keys(&self) -> Vec<Vec<u8>> {
+        let endpoint = |endpoint: &Endpoint| {
+            let [high, low] = endpoint.port().get().to_be_bytes();
+            let protocol = L4::from(endpoint.transport()) as u8;
+            [octets(endpoint.address()), vec![protocol, 0, 0, 0, high, low, 0, 0]].concat()
+        };
+        match self {
+            Self::Endpoints(_, endpoints) => endpoints.iter().map(endpoint).collect(),
+            Self::Kinds(kinds) => kinds.iter().map(|kind| padded(kind)).collect(),
+        }
+    }
+
+    /// Each element in the words of nft.
+    pub fn words(&self) -> Vec<String> {
+        let endpoint = |endpoint: &Endpoint| {
+            format!("{} . {} . {}", endpoint.address(), endpoint.transport(), endpoint.port())
+        };
+        match self {
+            Self::Endpoints(_, endpoints) => endpoints.iter().map(endpoint).collect(),
+            Self::Kinds(kinds) => kinds.iter().map(|kind| format!("\"{kind}\"")).collect(),
+        }
+    }
+}
+
+impl fmt::Display for NftSet {
+    /// The block of a file that makes the set.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\tset {} {{\n\t\ttype {}", self.name, self.elements.kind())?;
+        let words = self.elements.words();
+        if !words.is_empty() {
+            writeln!(f, "\t\telements = {{ {} }}", words.join(", "))?;
+        }
+        f.write_str("\t}\n")
+    }
+}
+
 /// The kernel's kinds of tunnels. A network card with a tunnel's name has none of them, and the kernel knows that
 /// while no agent runs.
 pub(super) fn tunnel_kinds() -> NftSet {
-    let elements = LinkKind::tunnels().map(|kind| format!("\"{kind}\"")).collect();
-    NftSet { name: TUNNEL_KINDS.to_owned(), kind: "ifname", elements }
+    let elements = NftElements::Kinds(LinkKind::tunnels().collect());
+    NftSet { name: TUNNEL_KINDS.to_owned(), elements }
 }
 
 /// The sets of endpoints.
 pub(super) fn sets(ruleset: &Ruleset) -> Vec<NftSet> {
-    let element = |endpoint: &Endpoint| {
-        format!("{} . {} . {}", endpoint.address(), endpoint.transport(), endpoint.port())
-    };
-    let set = |set: &EndpointSet| NftSet {
-        name: set.name().to_string(),
-        kind: match set.name().family() {
-            Family::V4 => "ipv4_addr . inet_proto . inet_service",
-            Family::V6 => "ipv6_addr . inet_proto . inet_service",
-        },
-        elements: set.members().iter().map(element).collect(),
+    let set = |set: &EndpointSet| {
+        let members = set.members().iter().copied().collect();
+        NftSet {
+            name: set.name().to_string(),
+            elements: NftElements::Endpoints(set.name().family(), members),
+        }
     };
     ruleset.sets.iter().map(set).collect()
 }

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use super::rule::NftRule;
+use super::set::NftSet;
+
 /// The name of both tables.
 pub const TABLE: &str = "tunwarden";
 
@@ -58,17 +61,6 @@ pub struct NftTable {
     pub chains: Vec<NftChain>,
 }
 
-/// A set of endpoints.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NftSet {
-    /// The name by which rules look it up.
-    pub name: String,
-    /// The type of its elements.
-    pub kind: &'static str,
-    /// Its elements.
-    pub elements: Vec<String>,
-}
-
 /// A chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NftChain {
@@ -76,19 +68,44 @@ pub struct NftChain {
     pub name: String,
     /// Where packets enter it, if they come from the kernel.
     pub base: Option<Base>,
-    /// Its rules, as they are listed.
-    pub rules: Vec<String>,
+    /// Its rules, first to last.
+    pub rules: Vec<NftRule>,
 }
 
 /// Where packets enter. A packet that no rule decides is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
-    /// The kernel's word for the hook.
-    pub hook: &'static str,
+    /// The kernel's hook.
+    pub hook: Hook,
     /// The place among the chains of others at the same hook.
     pub priority: i32,
     /// The links it is on; empty where the hook belongs to no link.
     pub devices: Vec<String>,
+}
+
+/// The kernel's hooks that we use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// To this machine.
+    Input,
+    /// Through this machine.
+    Forward,
+    /// From this machine.
+    Output,
+    /// Out on a link.
+    Egress,
+}
+
+impl Hook {
+    /// The word of nft for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+            Self::Egress => "egress",
+        }
+    }
 }
 
 impl NftTable {
@@ -146,11 +163,7 @@ impl NftTable {
             text.push_str("\tflags owner, persist\n");
         }
         for set in &self.sets {
-            let _ = writeln!(text, "\tset {} {{\n\t\ttype {}", set.name, set.kind);
-            if !set.elements.is_empty() {
-                let _ = writeln!(text, "\t\telements = {{ {} }}", set.elements.join(", "));
-            }
-            text.push_str("\t}\n");
+            let _ = write!(text, "{set}");
         }
         for chain in &self.chains {
             let _ = writeln!(text, "\tchain {} {{", chain.name);
@@ -177,7 +190,7 @@ enum Bases {
 
 impl std::fmt::Display for Base {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "type filter hook {}", self.hook)?;
+        write!(f, "type filter hook {}", self.hook.as_str())?;
         if !self.devices.is_empty() {
             let quoted: Vec<String> = self.devices.iter().map(|device| format!("\"{device}\"")).collect();
             write!(f, " devices = {{ {} }}", quoted.join(", "))?;

@@ -20,7 +20,7 @@ fn the_policy_of_every_chain_is_drop() {
                 "{}",
                 chain.name
             );
-            let open = chain.rules.iter().filter(|rule| *rule == "accept").count();
+            let open = chain.rules.iter().filter(|rule| rule.to_string() == "accept").count();
             assert_eq!(open, usize::from(chain.name == "forward"), "{}", chain.name);
         }
     }
@@ -32,6 +32,7 @@ fn every_jump_leads_to_a_chain_that_is_there() {
     for ruleset in [last_resort(), ruleset(&Config::default(), &Owners::from([0]), &situation)] {
         for table in tables(&ruleset) {
             for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
+                let rule = rule.to_string();
                 let mut words = rule.split(' ').rev();
                 let (to, how) = (words.next(), words.next());
                 if matches!(how, Some("jump" | "goto")) {
@@ -47,7 +48,7 @@ fn a_link_of_ppp_opens_pppoe_by_its_kind_and_packets_only_where_it_leads_out() {
     let session = |situation: &Situation| {
         let rules = chains(&ruleset(&Config::default(), &Owners::from([0]), situation));
         let pppoe = rules.into_iter().filter(|chain| chain.name == "VPN_PPPOE");
-        pppoe.flat_map(|chain| chain.rules).filter(|rule| rule.contains("0x1100")).count()
+        pppoe.flat_map(|chain| chain.rules).filter(|rule| rule.to_string().contains("0x1100")).count()
     };
     let mut situation = Situation::default();
     situation.wires.push(Wire { interface: "ppp0".parse().unwrap(), index: 2 });
