@@ -6,7 +6,8 @@
 //! - [`vpn`] combines events in one pure step into a [`vpn::Situation`].
 //! - [`policy`] turns the situation into the [`policy::Ruleset`], rules as data, and renders them. Pure too.
 //! - [`firewall`] commits them to the kernel and reads them back.
-//!   [`netfilter`] reads from the kernel which program changes its tables.
+//!   [`netfilter`] speaks with the kernel's nf_tables: it reads which program changes a table, and it encodes our
+//!   tables and reads them back.
 //! - [`effects`] act on the world once the rules allow it: they look up server names, pin them in `/etc/hosts`,
 //!   set host routes, bring a lost VPN back, and ask systemd.
 //! - [`agent`] owns the order: one loop, and data flows in one direction.

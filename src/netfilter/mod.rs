@@ -1,11 +1,14 @@
-//! What the kernel itself reports about its tables: their generation, and which process made it.
+//! What the kernel itself reports about its tables: their generation, which process made it, and what they hold. And
+//! the messages that make our own tables.
 //!
 //! nf_tables counts a generation for every transaction in any table. It reports the generation together with the
 //! process that made the change (`linux/netfilter/nf_tables.h`, `NFT_MSG_NEWGEN`). It reports nothing about the
-//! tables of iptables-legacy. This module reads the messages and is pure; [`socket`] is the edge.
+//! tables of iptables-legacy. The modules here read and write messages and are pure; [`socket`] is the edge.
 
+pub mod encode;
 mod held;
 mod message;
+pub mod readback;
 pub(crate) mod removal;
 pub mod socket;
 

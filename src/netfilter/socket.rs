@@ -5,16 +5,21 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
+use nix::sys::socket::sockopt::{RcvBufForce, SndBufForce};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, setsockopt,
+    socket,
 };
 use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
+use super::encode::Transaction;
 use super::held::{HeldTable, Progress, awaken, questions, take};
+use super::readback::{self, Held};
 use super::removal::{answers, removal, rule_removal};
 use super::{Change, Generation, Malformed, NEW_GENERATION, parse, question};
 use crate::net::Family;
+use crate::policy::nftables::NftFamily;
 
 /// `NFNLGRP_NFTABLES`, the seventh group, as a bit.
 const NFTABLES_GROUP: u32 = 1 << 6;
@@ -114,25 +119,83 @@ pub fn tables(family: Family) -> io::Result<BTreeMap<String, HeldTable>> {
 /// `None` when the tables changed during the dump.
 fn dump(family: Family) -> io::Result<Option<BTreeMap<String, HeldTable>>> {
     let mut tables = BTreeMap::new();
-    let mut buffer = vec![0; LARGEST_DUMP];
     for question in questions(family) {
-        // A new socket each time: it holds nothing of an earlier dump that was not read to its end.
-        let socket = open(0)?;
-        send(raw(&socket), &question, MsgFlags::empty())?;
-        loop {
-            let (length, from) = recvfrom::<NetlinkAddr>(raw(&socket), &mut buffer)?;
-            if from.is_none_or(|from| from.pid() != 0) {
-                continue;
-            }
-            match take(&mut tables, &buffer[..length]).map_err(io::Error::other)? {
-                Progress::More => {}
-                Progress::Done => break,
-                Progress::Again => return Ok(None),
-                Progress::Refused(errno) => return Err(io::Error::from_raw_os_error(errno)),
-            }
+        if !answered(&question, |datagram| take(&mut tables, datagram))? {
+            return Ok(None);
         }
     }
     Ok(Some(tables))
+}
+
+/// What the kernel holds under the name of our table of this family.
+///
+/// # Errors
+/// The kernel has no nf_tables, this process may not read them, or they change during every dump.
+pub fn read_back(family: NftFamily) -> io::Result<Held> {
+    for _ in 0..DUMPS {
+        let generation = ask()?;
+        if let Some(held) = dump_ours(family)?
+            && ask()? == generation
+        {
+            return Ok(held);
+        }
+    }
+    Err(io::Error::other("the tables change faster than they can be read"))
+}
+
+/// `None` when the tables changed during the dump.
+fn dump_ours(family: NftFamily) -> io::Result<Option<Held>> {
+    let mut held = Held::default();
+    for question in readback::questions(family) {
+        if !is_read(&mut held, family, &question)? {
+            return Ok(None);
+        }
+        if !held.is_there() {
+            return Ok(Some(held));
+        }
+    }
+    let sets = held.set_names();
+    let elements = sets.iter().map(|set| readback::elements_question(family, set));
+    for question in elements.chain([readback::rules_question(family)]) {
+        if !is_read(&mut held, family, &question)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(held))
+}
+
+/// Asks one question; `false` when the answer does not hold any more, or was cut.
+fn is_read(held: &mut Held, family: NftFamily, question: &[u8]) -> io::Result<bool> {
+    match answered(question, |datagram| held.take(family, datagram)) {
+        // The table, or a set of it, was deleted meanwhile.
+        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(false),
+        result => result,
+    }
+}
+
+/// Gives every datagram of the answer to `take`; `false` when the answer does not hold any more, or was cut.
+fn answered(question: &[u8], mut take: impl FnMut(&[u8]) -> Result<Progress, Malformed>) -> io::Result<bool> {
+    // A new socket each time: it holds nothing of an earlier dump that was not read to its end.
+    let socket = open(0)?;
+    let mut buffer = vec![0; LARGEST_DUMP];
+    send(raw(&socket), question, MsgFlags::empty())?;
+    loop {
+        let (length, from) = match recvfrom::<NetlinkAddr>(raw(&socket), &mut buffer) {
+            Ok(received) => received,
+            Err(Errno::EINTR) => continue,
+            Err(Errno::ENOBUFS) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        if from.is_none_or(|from| from.pid() != 0) {
+            continue;
+        }
+        match take(&buffer[..length]).map_err(io::Error::other)? {
+            Progress::More => {}
+            Progress::Done => return Ok(true),
+            Progress::Again => return Ok(false),
+            Progress::Refused(errno) => return Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
 }
 
 /// Switches a table on, if it is dormant.
@@ -144,6 +207,28 @@ pub fn switch_on(family: Family, name: &str) -> io::Result<()> {
     let Some(table) = tables.get(name).filter(|table| table.is_dormant()) else { return Ok(()) };
     let refused = transact(&open(0)?, &awaken(family, name, table))?;
     match refused.first() {
+        None => Ok(()),
+        Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
+    }
+}
+
+/// Commits a transaction. The kernel takes all of it or nothing.
+///
+/// # Errors
+/// The kernel's first refusal. After `ENOBUFS` its answers were more than the socket could keep, and it is not known
+/// whether it took the transaction.
+pub fn commit(transaction: Transaction) -> io::Result<()> {
+    if transaction.is_empty() {
+        return Ok(());
+    }
+    let bytes = transaction.into_bytes();
+    let socket = open(0)?;
+    // The kernel counts its own structures too, and takes a message only as a whole. It answers each refused
+    // message with a copy of it.
+    let room = bytes.len().saturating_mul(2).max(LARGEST);
+    setsockopt(&socket, SndBufForce, &room)?;
+    setsockopt(&socket, RcvBufForce, &room.saturating_mul(2))?;
+    match transact(&socket, &bytes)?.first() {
         None => Ok(()),
         Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
     }

@@ -27,6 +27,7 @@ mod management;
 mod many;
 mod moved_routes;
 mod names;
+mod netlink;
 mod network_manager;
 mod nft;
 mod notify;

@@ -1,0 +1,294 @@
+//! The messages that make, change and delete our tables, as one transaction. Pure.
+//!
+//! netlink-bindings, which is generated from the kernel's own description of nf_tables, writes the attributes. By
+//! hand are the headers of the messages, which that library writes only for its own kind of batch; the instructions
+//! `byteorder` and `exthdr`, which it does not know, and `lookup`, whose attributes it numbers in another order than
+//! the kernel; and the byte order of a set's number, which it writes as the machine does.
+
+mod expression;
+
+use netlink_bindings::nftables::{
+    PushChainAttrs, PushRuleAttrs, PushSetAttrs, PushSetelemListAttrs, PushTableAttrs, SetFlags, TableFlags,
+};
+use netlink_bindings::traits::Pusher;
+
+use super::message::{NFTABLES, batch, message};
+use crate::net::Family;
+use crate::netlink::{ACKNOWLEDGE, REQUEST};
+use crate::policy::nftables::{
+    Base, Found, Hook, Instruction, KeyType, Keys, NftChain, NftElements, NftFamily, NftRule, NftSet,
+    NftTable, Owner, TABLE, instructions,
+};
+use expression::expression;
+
+pub(super) const NEW_TABLE: u16 = NFTABLES << 8;
+const DELETE_TABLE: u16 = NFTABLES << 8 | 2;
+pub(super) const NEW_CHAIN: u16 = NFTABLES << 8 | 3;
+pub(super) const NEW_RULE: u16 = NFTABLES << 8 | 6;
+const DELETE_RULE: u16 = NFTABLES << 8 | 8;
+pub(super) const NEW_SET: u16 = NFTABLES << 8 | 9;
+const DELETE_SET: u16 = NFTABLES << 8 | 11;
+pub(super) const NEW_ELEMENTS: u16 = NFTABLES << 8 | 12;
+
+/// `NLM_F_EXCL`, `NLM_F_CREATE` and `NLM_F_APPEND`.
+const REFUSE_EXISTING: u16 = 0x200;
+const CREATE: u16 = 0x400;
+const AT_THE_END: u16 = 0x800;
+
+/// Maximum number of elements in one message. An attribute has at most 64 KiB, and an element at most 40 bytes.
+const ELEMENTS: usize = 1000;
+
+/// `NF_DROP`, as a policy.
+const DROP: u32 = 0;
+/// The kernel replaces `%d` in the name of a rule's own set by a number.
+const OWN_SET: &[u8] = b"__set%d";
+
+/// Changes that the kernel makes all at once, or not at all.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    messages: Vec<Message>,
+    /// Number of sets in it.
+    sets: u32,
+}
+
+#[derive(Debug)]
+struct Message {
+    kind: u16,
+    flags: u16,
+    family: NftFamily,
+    attributes: Vec<u8>,
+}
+
+impl Transaction {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Makes a table, in place of what was found under its name.
+    pub fn replace(&mut self, table: &NftTable, found: Found) {
+        match found {
+            // This makes sure that there is a table to delete.
+            Found::Unknown => {
+                self.table(table.family, Owner::Nobody, CREATE);
+                self.delete(table.family);
+            }
+            Found::Present => self.delete(table.family),
+            // After a deletion the kernel waits for its readers, and so does the next transaction. So nothing is
+            // deleted here.
+            Found::Absent => {}
+        }
+        self.table(table.family, table.owner, CREATE | REFUSE_EXISTING);
+        for chain in &table.chains {
+            self.chain(table.family, chain);
+        }
+        for set in &table.sets {
+            self.set(table.family, set);
+        }
+        self.rules(table);
+    }
+
+    /// Gives a table with the same chains other rules. Its chains stay where packets enter them, so no packet finds
+    /// none. Sets of `held` that are not wanted go.
+    pub fn refill(&mut self, table: &NftTable, held: &NftTable) {
+        let family = table.family;
+        let mut all_rules = Vec::new();
+        PushRuleAttrs::new(&mut all_rules).push_table_bytes(TABLE.as_bytes()).end_nested();
+        self.push(DELETE_RULE, 0, family, all_rules);
+        for set in held.sets.iter().filter(|set| !table.sets.contains(set)) {
+            let mut names = Vec::new();
+            let set = set.name.as_bytes();
+            PushSetAttrs::new(&mut names)
+                .push_table_bytes(TABLE.as_bytes())
+                .push_name_bytes(set)
+                .end_nested();
+            self.push(DELETE_SET, 0, family, names);
+        }
+        for set in table.sets.iter().filter(|set| !held.sets.contains(set)) {
+            self.set(family, set);
+        }
+        self.rules(table);
+    }
+
+    /// Deletes the table of this family.
+    pub fn delete(&mut self, family: NftFamily) {
+        let mut name = Vec::new();
+        PushTableAttrs::new(&mut name).push_name_bytes(TABLE.as_bytes()).end_nested();
+        self.push(DELETE_TABLE, 0, family, name);
+    }
+
+    /// The messages as one datagram. The first one has the number 1, and the last one asks for an acknowledgement.
+    /// The kernel answers a refused message in any case.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let count = self.messages.len();
+        batch((1..).zip(self.messages).map(|(number, Message { kind, flags, family, attributes })| {
+            let last = usize::try_from(number).is_ok_and(|number: usize| number == count);
+            let asks = if last { ACKNOWLEDGE } else { 0 };
+            message(kind, number, REQUEST | flags | asks, protocol(family), &attributes)
+        }))
+    }
+
+    fn push(&mut self, kind: u16, flags: u16, family: NftFamily, attributes: Vec<u8>) {
+        self.messages.push(Message { kind, flags, family, attributes });
+    }
+
+    fn table(&mut self, family: NftFamily, owner: Owner, flags: u16) {
+        let table_flags = match owner {
+            Owner::Nobody => 0,
+            Owner::Maker => TableFlags::Owner as u32 | TableFlags::Persist as u32,
+        };
+        let mut attributes = Vec::new();
+        let table = PushTableAttrs::new(&mut attributes).push_name_bytes(TABLE.as_bytes());
+        table.push_flags(table_flags).end_nested();
+        self.push(NEW_TABLE, flags, family, attributes);
+    }
+
+    fn chain(&mut self, family: NftFamily, chain: &NftChain) {
+        let mut attributes = Vec::new();
+        let names = PushChainAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+        let named = names.push_name_bytes(chain.name.as_bytes());
+        match &chain.base {
+            Some(base) => hooked(named, base),
+            None => {
+                named.end_nested();
+            }
+        }
+        self.push(NEW_CHAIN, CREATE, family, attributes);
+    }
+
+    fn set(&mut self, family: NftFamily, set: &NftSet) {
+        let (kind, length) = key_of(&set.elements);
+        self.sets += 1;
+        let mut attributes = Vec::new();
+        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+        let key = names.push_name_bytes(set.name.as_bytes()).push_flags(0).push_key_type(kind);
+        let key = key.push_key_len(length).push_id(self.sets.to_be());
+        key.push_userdata(&byte_order(order_of(&set.elements))).end_nested();
+        self.push(NEW_SET, CREATE, family, attributes);
+        self.elements(family, set.name.as_bytes(), &set.elements.keys());
+    }
+
+    /// A set of a rule's own. Returns its number in this transaction.
+    fn own_set(&mut self, family: NftFamily, kind: KeyType, values: &[Vec<u8>]) -> u32 {
+        let (kind, length) = match kind {
+            KeyType::Protocol => (INET_PROTO, 1),
+            KeyType::Port => (INET_SERVICE, 2),
+        };
+        self.sets += 1;
+        let flags = SetFlags::Anonymous as u32 | SetFlags::Constant as u32;
+        let size = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        let mut attributes = Vec::new();
+        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+        let key = names.push_name_bytes(OWN_SET).push_flags(flags).push_key_type(kind).push_key_len(length);
+        let key = key.push_id(self.sets.to_be()).nested_desc().push_size(size).end_nested();
+        key.push_userdata(&byte_order(NETWORK_ORDER)).end_nested();
+        self.push(NEW_SET, CREATE, family, attributes);
+        self.elements(family, OWN_SET, values);
+        self.sets
+    }
+
+    /// The elements of the set that was made last.
+    fn elements(&mut self, family: NftFamily, set: &[u8], keys: &[Vec<u8>]) {
+        for keys in keys.chunks(ELEMENTS) {
+            let mut attributes = Vec::new();
+            let names = PushSetelemListAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+            let mut list = names.push_set_bytes(set).push_set_id(self.sets.to_be()).nested_elements();
+            for key in keys {
+                list = list.nested_elem().nested_key().push_value(key).end_nested().end_nested();
+            }
+            list.end_nested().end_nested();
+            self.push(NEW_ELEMENTS, CREATE, family, attributes);
+        }
+    }
+
+    fn rules(&mut self, table: &NftTable) {
+        for chain in &table.chains {
+            for rule in &chain.rules {
+                self.rule(table.family, &chain.name, rule);
+            }
+        }
+    }
+
+    fn rule(&mut self, family: NftFamily, chain: &str, rule: &NftRule) {
+        let steps = instructions(family, rule);
+        let mut own = Vec::new();
+        for step in &steps {
+            if let Instruction::Lookup(Keys::Own(kind, values)) = step {
+                own.push(self.own_set(family, *kind, values));
+            }
+        }
+        let mut own = own.into_iter();
+        let mut attributes = Vec::new();
+        let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+        let list = names.push_chain_bytes(chain.as_bytes()).nested_expressions();
+        let list = steps.iter().fold(list, |list, step| expression(list, step, &mut own));
+        list.end_nested().end_nested();
+        self.push(NEW_RULE, CREATE | AT_THE_END, family, attributes);
+    }
+}
+
+/// Types of values, by nft's numbers. The kernel only keeps them, and nft lists a set by them. A key of several
+/// parts has six bits for each.
+const IPV4_ADDR: u32 = 7;
+const IPV6_ADDR: u32 = 8;
+const INET_PROTO: u32 = 12;
+const INET_SERVICE: u32 = 13;
+const IFNAME: u32 = 41;
+
+/// The type and the length of a set's keys.
+fn key_of(elements: &NftElements) -> (u32, u32) {
+    let endpoint = |address: u32| (address << 6 | INET_PROTO) << 6 | INET_SERVICE;
+    match elements {
+        NftElements::Endpoints(Family::V4, _) => (endpoint(IPV4_ADDR), 12),
+        NftElements::Endpoints(Family::V6, _) => (endpoint(IPV6_ADDR), 24),
+        NftElements::Kinds(_) => (IFNAME, 16),
+    }
+}
+
+/// nft's numbers for the byte order of keys: of several parts, as the machine's, as the network's.
+const NO_ORDER: u32 = 0;
+const MACHINE_ORDER: u32 = 1;
+const NETWORK_ORDER: u32 = 2;
+
+fn order_of(elements: &NftElements) -> u32 {
+    match elements {
+        NftElements::Endpoints(..) => NO_ORDER,
+        NftElements::Kinds(_) => MACHINE_ORDER,
+    }
+}
+
+/// What nft keeps with a set to list its elements (`NFTNL_UDATA_SET_KEYBYTEORDER`): a type, a length and a number.
+fn byte_order(order: u32) -> [u8; 6] {
+    let [a, b, c, d] = order.to_ne_bytes();
+    [0, 4, a, b, c, d]
+}
+
+/// `NFPROTO_INET` or `NFPROTO_NETDEV`.
+pub(super) fn protocol(family: NftFamily) -> u8 {
+    match family {
+        NftFamily::Inet => 1,
+        NftFamily::Netdev => 5,
+    }
+}
+
+/// `NF_INET_…`, and `NF_NETDEV_EGRESS`.
+fn number(hook: Hook) -> u32 {
+    match hook {
+        Hook::Input | Hook::Egress => 1,
+        Hook::Forward => 2,
+        Hook::Output => 3,
+    }
+}
+
+/// Where packets enter a chain.
+fn hooked<P: Pusher>(chain: PushChainAttrs<P>, base: &Base) {
+    let mut hook = chain.nested_hook().push_num(number(base.hook)).push_priority(base.priority);
+    if !base.devices.is_empty() {
+        let mut devices = hook.nested_devs();
+        for device in &base.devices {
+            devices = devices.push_name_bytes(device.as_bytes());
+        }
+        hook = devices.end_nested();
+    }
+    hook.end_nested().push_policy(DROP).push_type(c"filter").end_nested();
+}

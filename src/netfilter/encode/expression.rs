@@ -1,0 +1,119 @@
+//! One instruction of a rule as an attribute. Pure.
+
+use std::ffi::CStr;
+
+use netlink_bindings::nftables::{PushExprAttrs, PushExprListAttrs, VerdictCode};
+use netlink_bindings::traits::Pusher;
+use netlink_bindings::utils::{finalize_nested_header, push_header, push_nested_header};
+
+use super::OWN_SET;
+use crate::policy::nftables::{Comparison, Instruction, Keys, Loads, NftVerdict};
+
+/// `NFTA_EXPR_DATA`
+const EXPRESSION_DATA: u16 = 2;
+/// `NFT_BYTEORDER_HTON`
+const TO_NETWORK: u32 = 1;
+/// `NFT_EXTHDR_F_PRESENT`
+const PRESENT: u32 = 1;
+/// The register of a verdict, and the first one for values.
+const VERDICT: u32 = 0;
+const FIRST: u32 = 1;
+/// Appends one instruction. `own` has the numbers of the rule's own sets.
+pub(super) fn expression<P: Pusher>(
+    list: PushExprListAttrs<P>,
+    step: &Instruction,
+    own: &mut impl Iterator<Item = u32>,
+) -> PushExprListAttrs<P> {
+    let element = list.nested_elem();
+    match step {
+        Instruction::Meta(meta, register) => {
+            let meta = element.nested_data_meta().push_key(*meta as u32).push_dreg(*register);
+            meta.end_nested().end_nested()
+        }
+        Instruction::Payload { base, offset, length, register } => {
+            let payload = element.nested_data_payload().push_dreg(*register).push_base(*base as u32);
+            payload.push_offset(*offset).push_len(*length).end_nested().end_nested()
+        }
+        Instruction::Extension { header, offset, loads } => extension(element, *header, *offset, *loads),
+        Instruction::Ct(ct) => {
+            element.nested_data_ct().push_key(*ct as u32).push_dreg(FIRST).end_nested().end_nested()
+        }
+        Instruction::Mask(mask) => {
+            let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);
+            let bitwise = element.nested_data_bitwise().push_sreg(FIRST).push_dreg(FIRST).push_len(length);
+            let bitwise = bitwise.nested_mask().push_value(mask).end_nested();
+            bitwise.nested_xor().push_value(&vec![0; mask.len()]).end_nested().end_nested().end_nested()
+        }
+        Instruction::NetworkOrder(size) => {
+            let numbers = [FIRST, FIRST, TO_NETWORK, *size, *size].map(u32::to_be_bytes);
+            let attributes: Vec<(u16, &[u8])> = (1..).zip(numbers.iter().map(|number| &number[..])).collect();
+            by_hand(element, c"byteorder", &attributes)
+        }
+        Instruction::Compare(comparison, value) => {
+            let cmp = element.nested_data_cmp().push_sreg(FIRST).push_op(operation(*comparison));
+            cmp.nested_data().push_value(value).end_nested().end_nested().end_nested()
+        }
+        Instruction::Lookup(Keys::Named(name)) => lookup(element, name.as_bytes(), None),
+        Instruction::Lookup(Keys::Own(..)) => lookup(element, OWN_SET, own.next()),
+        Instruction::Verdict(verdict) => {
+            let (code, chain) = match verdict {
+                NftVerdict::Accept => (VerdictCode::Accept, None),
+                NftVerdict::Drop => (VerdictCode::Drop, None),
+                NftVerdict::Return => (VerdictCode::Return, None),
+                NftVerdict::Jump(chain) => (VerdictCode::Jump, Some(chain)),
+                NftVerdict::Goto(chain) => (VerdictCode::Goto, Some(chain)),
+            };
+            let data = element.nested_data_immediate().push_dreg(VERDICT).nested_data();
+            let verdict = data.nested_verdict().push_code(code as u32);
+            let verdict = match chain {
+                Some(chain) => verdict.push_chain_bytes(chain.as_bytes()),
+                None => verdict,
+            };
+            verdict.end_nested().end_nested().end_nested().end_nested()
+        }
+    }
+}
+
+/// `NFT_CMP_…`
+fn operation(comparison: Comparison) -> u32 {
+    match comparison {
+        Comparison::Equal => 0,
+        Comparison::Other => 1,
+        Comparison::Below => 2,
+        Comparison::AtMost => 3,
+        Comparison::AtLeast => 5,
+    }
+}
+
+/// `lookup`: the set's name, the register and the set's number in this transaction are its attributes 1, 2 and 4.
+fn lookup<P: Pusher>(element: PushExprAttrs<P>, set: &[u8], number: Option<u32>) -> P {
+    let (name, register) = ([set, &[0]].concat(), FIRST.to_be_bytes());
+    let number = number.map(u32::to_be_bytes);
+    let mut attributes: Vec<(u16, &[u8])> = vec![(1, &name), (2, &register)];
+    attributes.extend(number.iter().map(|number| (4, &number[..])));
+    by_hand(element, c"lookup", &attributes)
+}
+
+/// `exthdr`: register, header, offset, length and flags are its attributes 1 to 5.
+fn extension<P: Pusher>(element: PushExprAttrs<P>, header: u8, offset: u32, loads: Loads) -> P {
+    let (length, flags) = match loads {
+        Loads::Bytes(length) => (length, 0),
+        Loads::Presence => (1, PRESENT),
+    };
+    let [register, offset, length, flags] = [FIRST, offset, length, flags].map(u32::to_be_bytes);
+    by_hand(element, c"exthdr", &[(1, &register), (2, &[header]), (3, &offset), (4, &length), (5, &flags)])
+}
+
+/// An instruction that the library does not know, or gets wrong.
+fn by_hand<P: Pusher>(element: PushExprAttrs<P>, name: &CStr, attributes: &[(u16, &[u8])]) -> P {
+    let mut element = element.push_name(name);
+    let bytes = element.as_vec_mut();
+    let start = push_nested_header(bytes, EXPRESSION_DATA);
+    for (kind, value) in attributes {
+        // A number, or a name of at most 32 bytes.
+        push_header(bytes, *kind, u16::try_from(value.len()).unwrap_or(u16::MAX));
+        bytes.extend(*value);
+    }
+    finalize_nested_header(bytes, start);
+    element.end_nested()
+}

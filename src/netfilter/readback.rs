@@ -1,0 +1,356 @@
+//! What the kernel holds under the name of our tables, and how it differs from what was sent. Pure.
+//!
+//! The kernel describes a table in the messages that make one. So the same code reads what we send and what the
+//! kernel answers, and both are compared attribute by attribute: an attribute that we do not send makes a
+//! difference. Only what the kernel adds to every answer is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netlink_bindings::utils::IterableChunks;
+
+use super::encode::{NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, Transaction, protocol};
+use super::held::Progress;
+use super::message::{NFTABLES, message, text};
+use super::{Malformed, NFGENMSG};
+use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, REQUEST, messages};
+use crate::policy::nftables::{Found, NftChain, NftFamily, NftTable, Owner, TABLE};
+
+const GET_TABLE: u16 = NFTABLES << 8 | 1;
+const GET_CHAIN: u16 = NFTABLES << 8 | 4;
+const GET_RULE: u16 = NFTABLES << 8 | 7;
+const GET_SET: u16 = NFTABLES << 8 | 10;
+const GET_ELEMENTS: u16 = NFTABLES << 8 | 13;
+
+/// `NFT_TABLE_F_DORMANT` and `NFT_TABLE_F_OWNER`.
+const DORMANT: u32 = 1;
+const OWNER: u32 = 2;
+/// `NFT_SET_ANONYMOUS`: a rule's own set.
+const OWN: u32 = 1;
+
+/// One table in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Held {
+    /// `NFT_TABLE_F_…`, if the table is there.
+    flags: Option<u32>,
+    chains: BTreeMap<String, Chain>,
+    sets: BTreeMap<String, Set>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Chain {
+    base: Option<Base>,
+    rules: Vec<Rule>,
+}
+
+/// Where packets enter a chain: its hook, its place there, its policy and its type.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Base {
+    numbers: [u32; 3],
+    kind: String,
+    devices: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Set {
+    /// `NFT_SET_…`, the type of its keys, and their length.
+    numbers: [u32; 3],
+    elements: BTreeSet<Attributes>,
+}
+
+/// The instructions of a rule.
+type Rule = Vec<Instruction>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Instruction {
+    name: String,
+    attributes: Attributes,
+    /// The rule's own set in which this looks up a value.
+    own: Option<Set>,
+}
+
+/// Attributes by their numbers.
+type Attributes = BTreeMap<u16, Value>;
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Bytes(Vec<u8>),
+    Nest(Attributes),
+}
+
+impl Held {
+    /// Whether there is such a table.
+    pub fn is_there(&self) -> bool {
+        self.flags.is_some()
+    }
+
+    /// What the kernel is to hold of a table.
+    fn of(table: &NftTable) -> Self {
+        let mut transaction = Transaction::default();
+        transaction.replace(table, Found::Absent);
+        let mut held = Self::default();
+        // Every message is our own, so each can be read.
+        let _ = held.take(table.family, &transaction.into_bytes());
+        held
+    }
+
+    /// The sets that it has, rules' own ones too.
+    pub(super) fn set_names(&self) -> Vec<String> {
+        self.sets.keys().cloned().collect()
+    }
+
+    /// Reads one datagram about tables of this family.
+    ///
+    /// # Errors
+    /// [`Malformed`]
+    pub(super) fn take(&mut self, family: NftFamily, datagram: &[u8]) -> Result<Progress, Malformed> {
+        for message in messages(datagram) {
+            let message = message?;
+            if message.flags() & INTERRUPTED != 0 {
+                return Ok(Progress::Again);
+            }
+            let (kind, payload) = (message.message_type(), message.payload());
+            match kind {
+                DONE => return Ok(Progress::Done),
+                ANSWER => {
+                    let error = payload.first_chunk().ok_or(Malformed)?;
+                    return Ok(Progress::Refused(-i32::from_ne_bytes(*error)));
+                }
+                NEW_TABLE | NEW_CHAIN | NEW_SET | NEW_ELEMENTS | NEW_RULE => {
+                    let body = attributes(payload.get(NFGENMSG..).ok_or(Malformed)?)?;
+                    // Attribute 1 of every one of them is the table's name.
+                    if payload.first() == Some(&protocol(family)) && name(&body, 1)? == TABLE {
+                        self.add(kind, &body)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn add(&mut self, kind: u16, body: &[(u16, &[u8])]) -> Result<(), Malformed> {
+        match kind {
+            NEW_TABLE => self.flags = Some(number(body, 2)?),
+            NEW_CHAIN => {
+                let base = find(body, 4).map(|hook| base(body, hook)).transpose()?;
+                self.chains.entry(name(body, 3)?).or_default().base = base;
+            }
+            NEW_SET => {
+                // The kernel leaves out flags of which none is set.
+                let flags = if find(body, 3).is_some() { number(body, 3)? } else { 0 };
+                let numbers = [flags, number(body, 4)?, number(body, 5)?];
+                let set = Set { numbers, elements: BTreeSet::new() };
+                self.sets.insert(set_key(body, [2, 10])?, set);
+            }
+            NEW_ELEMENTS => {
+                let key = set_key(body, [2, 4])?;
+                let list = find(body, 3).map(attributes).transpose()?.unwrap_or_default();
+                let elements: Result<Vec<Attributes>, Malformed> =
+                    list.into_iter().map(|(_, element)| tree(element, &is_key)).collect();
+                self.sets.entry(key).or_default().elements.extend(elements?);
+            }
+            _ => {
+                let list = find(body, 4).map(attributes).transpose()?.unwrap_or_default();
+                let rule: Result<Rule, Malformed> =
+                    list.into_iter().map(|(_, instruction)| self.instruction(instruction)).collect();
+                self.chains.entry(name(body, 2)?).or_default().rules.push(rule?);
+            }
+        }
+        Ok(())
+    }
+
+    fn instruction(&self, bytes: &[u8]) -> Result<Instruction, Malformed> {
+        let parts = attributes(bytes)?;
+        let name = name(&parts, 1)?;
+        let body = find(&parts, 2).unwrap_or_default();
+        let mut all = tree(body, &|kind| is_data(&name, kind))?;
+        let mut own = None;
+        if name == "lookup" {
+            let set = self.sets.get(&set_key(&attributes(body)?, [1, 4])?);
+            own = set.filter(|set| set.numbers[0] & OWN != 0).cloned();
+            all.remove(&4);
+            if own.is_some() {
+                all.remove(&1);
+            }
+        }
+        // The kernel answers these also where they have their usual value.
+        let usual = |kind: &u16, value: &Value| {
+            let zero = matches!(value, Value::Bytes(bytes) if bytes.iter().all(|byte| *byte == 0));
+            zero && matches!((name.as_str(), kind), ("bitwise" | "exthdr", 6) | ("lookup" | "exthdr", 5))
+        };
+        all.retain(|kind, value| !usual(kind, value));
+        Ok(Instruction { name, attributes: all, own })
+    }
+}
+
+/// The questions for the table of this family: the table, its chains and its sets. After their answers come those
+/// for the elements of each set, and for the rules.
+pub(super) fn questions(family: NftFamily) -> [Vec<u8>; 3] {
+    [GET_TABLE, GET_CHAIN, GET_SET].map(|kind| {
+        let filter = if kind == GET_SET { text(1, TABLE) } else { Vec::new() };
+        message(kind, 1, REQUEST | DUMP, protocol(family), &filter)
+    })
+}
+
+/// The question for the elements of a set.
+pub(super) fn elements_question(family: NftFamily, set: &str) -> Vec<u8> {
+    let names = [text(1, TABLE), text(2, set)].concat();
+    message(GET_ELEMENTS, 1, REQUEST | DUMP, protocol(family), &names)
+}
+
+/// The question for the rules.
+pub(super) fn rules_question(family: NftFamily) -> Vec<u8> {
+    message(GET_RULE, 1, REQUEST | DUMP, protocol(family), &text(1, TABLE))
+}
+
+/// Attributes of an element that hold a value: its key, what it maps to, and the end of its range.
+fn is_key(kind: u16) -> bool {
+    matches!(kind, 1 | 2 | 10)
+}
+
+/// Attributes of instructions that hold a value or a verdict.
+fn is_data(instruction: &str, kind: u16) -> bool {
+    matches!((instruction, kind), ("cmp", 3) | ("bitwise", 4 | 5) | ("immediate", 2))
+}
+
+/// The name of a set. What we send has a number in place of the name of a rule's own set.
+fn set_key(body: &[(u16, &[u8])], [of_name, of_number]: [u16; 2]) -> Result<String, Malformed> {
+    let name = name(body, of_name)?;
+    match name.contains('%') {
+        true => Ok(format!("{name}{}", number(body, of_number)?)),
+        false => Ok(name),
+    }
+}
+
+fn attributes(bytes: &[u8]) -> Result<Vec<(u16, &[u8])>, Malformed> {
+    let mut chunks = IterableChunks::new(bytes);
+    let all = chunks.by_ref().map(|(header, value)| (header.r#type, value)).collect();
+    // An attribute that is cut off ends the list.
+    if chunks.is_empty() { Ok(all) } else { Err(Malformed) }
+}
+
+/// All attributes. Those that `is_data` names hold a value or a verdict (`NFTA_DATA_…`).
+fn tree(bytes: &[u8], is_data: &dyn Fn(u16) -> bool) -> Result<Attributes, Malformed> {
+    let value = |kind: u16, bytes: &[u8]| match is_data(kind) {
+        true => data(bytes).map(Value::Nest),
+        false => Ok(Value::Bytes(bytes.to_vec())),
+    };
+    attributes(bytes)?.into_iter().map(|(kind, bytes)| Ok((kind, value(kind, bytes)?))).collect()
+}
+
+fn data(bytes: &[u8]) -> Result<Attributes, Malformed> {
+    let value = |kind: u16, bytes: &[u8]| match kind {
+        // A verdict: its code, and the chain that it leads to.
+        2 => tree(bytes, &|_| false).map(Value::Nest),
+        _ => Ok(Value::Bytes(bytes.to_vec())),
+    };
+    attributes(bytes)?.into_iter().map(|(kind, bytes)| Ok((kind, value(kind, bytes)?))).collect()
+}
+
+fn find<'a>(attributes: &[(u16, &'a [u8])], kind: u16) -> Option<&'a [u8]> {
+    attributes.iter().find(|(one, _)| *one == kind).map(|(_, value)| *value)
+}
+
+fn number(attributes: &[(u16, &[u8])], kind: u16) -> Result<u32, Malformed> {
+    let bytes = find(attributes, kind).and_then(|value| value.try_into().ok());
+    bytes.map(u32::from_be_bytes).ok_or(Malformed)
+}
+
+/// A name without the zero byte at its end. What is not UTF-8 in a name of another program is replaced.
+fn name(attributes: &[(u16, &[u8])], kind: u16) -> Result<String, Malformed> {
+    let bytes = find(attributes, kind).ok_or(Malformed)?;
+    Ok(String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned())
+}
+
+fn base(chain: &[(u16, &[u8])], hook: &[u8]) -> Result<Base, Malformed> {
+    let hook = attributes(hook)?;
+    let devices = find(&hook, 4).map(attributes).transpose()?.unwrap_or_default();
+    let devices = devices.iter().map(|device| name(&[*device], device.0)).collect::<Result<_, _>>()?;
+    Ok(Base {
+        numbers: [number(&hook, 1)?, number(&hook, 2)?, number(chain, 5)?],
+        kind: name(chain, 7)?,
+        devices,
+    })
+}
+
+/// Every difference between a table and what the kernel holds, one line each, for people.
+pub fn differences(table: &NftTable, held: &Held) -> Vec<String> {
+    let Some(flags) = held.flags else {
+        return vec![format!("nft {}: the table is not there", table.name())];
+    };
+    let wanted = Held::of(table);
+    let mut lines: Vec<String> =
+        table.chains.iter().flat_map(|chain| chain_differences(chain, &wanted, held)).collect();
+    let others = held.chains.keys().filter(|name| !wanted.chains.contains_key(*name));
+    lines.extend(others.map(|name| format!("foreign: chain {name}")));
+    lines.extend(set_differences(&wanted, held));
+    if flags & DORMANT != 0 {
+        lines.push("the table is switched off (flags dormant): no packet meets its rules".to_owned());
+    }
+    if table.owner == Owner::Maker && flags & OWNER == 0 {
+        lines.push("it has no owner: a flush of everything would remove it".to_owned());
+    }
+    lines.into_iter().map(|line| format!("nft {}: {line}", table.name())).collect()
+}
+
+/// Rules compare their own sets.
+fn set_differences(wanted: &Held, held: &Held) -> Vec<String> {
+    let named = |held: &Held| -> BTreeMap<String, Set> {
+        let named = held.sets.iter().filter(|(_, set)| set.numbers[0] & OWN == 0);
+        named.map(|(name, set)| (name.clone(), set.clone())).collect()
+    };
+    let (wanted, held) = (named(wanted), named(held));
+    let ours = wanted.iter().filter_map(|(name, set)| match held.get(name) {
+        None => Some(format!("there is no set {name}")),
+        Some(found) => (found != set).then(|| format!("set {name} has other elements")),
+    });
+    let others = held.keys().filter(|name| !wanted.contains_key(*name));
+    ours.chain(others.map(|name| format!("foreign: set {name}"))).collect()
+}
+
+fn chain_differences(chain: &NftChain, wanted: &Held, held: &Held) -> Vec<String> {
+    let name = &chain.name;
+    let (Some(wanted), Some(found)) = (wanted.chains.get(name), held.chains.get(name)) else {
+        return vec![format!("there is no chain {name}")];
+    };
+    let mut lines = base_differences(chain, wanted.base.as_ref(), found.base.as_ref());
+    if wanted.rules == found.rules {
+        return lines;
+    }
+    let before = lines.len();
+    let missing = chain.rules.iter().zip(&wanted.rules).filter(|(_, rule)| !found.rules.contains(rule));
+    lines.extend(missing.map(|(rule, _)| format!("missing: {name} {rule}")));
+    let foreign = found.rules.iter().filter(|rule| !wanted.rules.contains(rule));
+    lines.extend(foreign.map(|rule| format!("foreign: {name} {}", named(rule))));
+    if lines.len() == before {
+        lines.push(format!("the rules of {name} are out of order or doubled"));
+    }
+    lines
+}
+
+fn base_differences(chain: &NftChain, wanted: Option<&Base>, found: Option<&Base>) -> Vec<String> {
+    let name = &chain.name;
+    match (wanted, found) {
+        (None, None) => Vec::new(),
+        (None, Some(_)) => vec![format!("foreign: {name} is at a hook of the kernel")],
+        (Some(wanted), Some(found)) if (wanted.numbers, &wanted.kind) == (found.numbers, &found.kind) => {
+            let missing = wanted.devices.difference(&found.devices);
+            let missing = missing.map(|device| format!("{name} is not on {device}"));
+            let more = found.devices.difference(&wanted.devices);
+            missing.chain(more.map(|device| format!("foreign: {name} on {device}"))).collect()
+        }
+        (Some(_), _) => {
+            let words = chain.base.as_ref().map(ToString::to_string).unwrap_or_default();
+            vec![format!("{name} is not `{words}`")]
+        }
+    }
+}
+
+/// A rule of another program, by its instructions.
+fn named(rule: &Rule) -> String {
+    let names: Vec<&str> = rule.iter().map(|instruction| instruction.name.as_str()).collect();
+    format!("a rule with the instructions {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests;

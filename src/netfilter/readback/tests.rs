@@ -1,0 +1,69 @@
+//! What is read of bytes that are ours, another program's, or cut.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::netfilter::message::attribute;
+use crate::policy::last_resort;
+use crate::policy::nftables::tables;
+
+fn made(table: &NftTable) -> Vec<u8> {
+    let mut transaction = Transaction::default();
+    transaction.replace(table, Found::Absent);
+    transaction.into_bytes()
+}
+
+#[test]
+fn tables_of_other_families_and_names_are_not_ours() {
+    let [inet, netdev] = tables(&last_resort());
+    let mut held = Held::default();
+    assert_eq!(held.take(NftFamily::Netdev, &made(&inet)), Ok(Progress::More));
+    let other = message(NEW_TABLE, 1, 0, protocol(NftFamily::Netdev), &text(1, "others"));
+    assert_eq!(held.take(NftFamily::Netdev, &other), Ok(Progress::More));
+    assert_eq!(held, Held::default());
+    assert_eq!(held.take(NftFamily::Netdev, &made(&netdev)), Ok(Progress::More));
+    assert!(held.is_there() && !held.chains.is_empty());
+}
+
+#[test]
+fn a_table_that_cannot_be_read_is_an_error_and_no_table() {
+    let [inet, _] = tables(&last_resort());
+    let whole = made(&inet);
+    for cut in [whole.len() - 2, 30, 21, 3] {
+        assert!(Held::default().take(NftFamily::Inet, &whole[..cut]).is_err(), "{cut}");
+    }
+    let long = [&64_u16.to_ne_bytes()[..], &2_u16.to_ne_bytes(), &[0; 4]].concat();
+    let body = [text(1, TABLE), attribute(2, &[0; 4]), long].concat();
+    let table = message(NEW_TABLE, 1, 0, protocol(NftFamily::Inet), &body);
+    assert_eq!(Held::default().take(NftFamily::Inet, &table), Err(Malformed));
+    let refused = {
+        let mut answer = message(ANSWER, 1, 0, 0, &[]);
+        answer[16..20].copy_from_slice(&(-1_i32).to_ne_bytes());
+        answer
+    };
+    assert_eq!(Held::default().take(NftFamily::Inet, &refused), Ok(Progress::Refused(1)));
+    let interrupted = message(DONE, 1, INTERRUPTED, 1, &[]);
+    assert_eq!(Held::default().take(NftFamily::Inet, &interrupted), Ok(Progress::Again));
+}
+
+#[test]
+fn one_attribute_more_in_an_instruction_is_a_difference() {
+    let [inet, _] = tables(&last_resort());
+    let mut held = Held::of(&inet);
+    assert_eq!(differences(&inet, &held), [""; 0]);
+    let rule = held.chains.values_mut().flat_map(|chain| &mut chain.rules).next().unwrap();
+    rule[0].attributes.insert(9, Value::Bytes(vec![0]));
+    let lines = differences(&inet, &held);
+    assert!(lines.iter().any(|line| line.contains("foreign: ")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("missing: ")), "{lines:?}");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Held::default().take(NftFamily::Inet, &bytes);
+        let body = [text(1, TABLE), text(2, "c"), attribute(4, &bytes)].concat();
+        let rule = message(NEW_RULE, 1, 0, protocol(NftFamily::Inet), &body);
+        let _ = Held::default().take(NftFamily::Inet, &rule);
+    }
+}

@@ -1,0 +1,292 @@
+//! Our own messages commit the same rules as nft does from the text that people read: nft lists both. What the kernel
+//! holds is read back, and every change by another program is found.
+
+#![allow(clippy::unwrap_used, reason = "a fixture that cannot be read is a failed test")]
+
+use std::collections::{BTreeMap, HashSet};
+use std::mem::discriminant;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+use tunwarden::config::Config;
+use tunwarden::net::LanPrefix;
+use tunwarden::netfilter::encode::Transaction;
+use tunwarden::netfilter::readback;
+use tunwarden::netfilter::socket::{commit, read_back};
+use tunwarden::policy::nftables::{Found, NftTable, render_fresh, tables};
+use tunwarden::policy::{Owners, Ruleset, last_resort, ruleset};
+use tunwarden::vpn::{
+    Allowance, KernelPacket, PauseScope, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
+};
+use tunwarden_lab::{Lab, with_lab};
+
+/// Number of kinds of questions that a rule can ask. Each is in one of the rulesets below.
+const KINDS: usize = 28;
+
+/// Number of links: more than one chain takes.
+const LINKS: u32 = 260;
+
+const SERVER: &str = "198.51.100.7:1194/udp";
+
+/// A machine on a LAN.
+fn locked() -> Situation {
+    let prefixes = ["10.0.0.0/24", "172.16.0.0/12", "fd00:0:0:1::/64", "fe80::/10"];
+    let endpoints = [SERVER, "[2001:db8:7::7]:1194/udp", "198.51.100.8:443/tcp"];
+    Situation {
+        state: State::Locked,
+        bootstrap: allowance(endpoints.map(ToOwned::to_owned)),
+        uplinks: vec![Uplink {
+            interface: "eth0".parse().unwrap(),
+            addresses: ["10.0.0.2", "fd00:0:0:1::2"].map(|own| own.parse().unwrap()).to_vec(),
+            prefixes: prefixes.map(|prefix| prefix.parse::<LanPrefix>().unwrap()).to_vec(),
+            on_link: ["2001:db8:1::/61", "fd00:0:0:1::/64"].map(|net| net.parse().unwrap()).to_vec(),
+        }],
+        wires: vec![Wire { interface: "eth0".parse().unwrap(), index: 2 }],
+        bridges: vec!["docker0".parse().unwrap()],
+        shut_out: ["br-lan", "fifteen-bytes-x", "ends*"]
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect(),
+        published: [(tunwarden::net::Transport::Tcp, "80".parse().unwrap())].into(),
+        ..Situation::default()
+    }
+}
+
+fn allowance(endpoints: impl IntoIterator<Item = String>) -> Allowance {
+    let endpoints = endpoints.into_iter().map(|text| (text.parse().unwrap(), [65534].into()));
+    Allowance { endpoints: endpoints.collect(), ..Allowance::default() }
+}
+
+fn protected() -> Situation {
+    let interface: tunwarden::net::IfName = "tun0".parse().unwrap();
+    let addresses: Vec<IpAddr> = ["10.8.0.2", "fd08::2"].map(|own| own.parse().unwrap()).to_vec();
+    let kernel = [
+        (SERVER.parse().unwrap(), KernelPacket::Marked(0xca6c.try_into().unwrap())),
+        ("[2001:db8:7::7]:51820/udp".parse().unwrap(), KernelPacket::Any),
+    ];
+    Situation {
+        state: State::Protected,
+        bootstrap: Allowance { kernel: kernel.into(), ..allowance([SERVER.to_owned()]) },
+        tunnel_addresses: addresses
+            .iter()
+            .map(|&address| TunnelAddress { interface: interface.clone(), address })
+            .collect(),
+        tunnels: vec![Tunnel {
+            interface: interface.clone(),
+            addresses,
+            carrying: true,
+            endpoint: Some(SERVER.parse().unwrap()),
+            source: TunnelSource::NetworkManager,
+            name: "lab".to_owned(),
+            since: 0,
+        }],
+        named_tunnels: Some(vec![interface]),
+        ..locked()
+    }
+}
+
+fn paused(scope: PauseScope) -> Situation {
+    Situation {
+        state: State::Paused,
+        paused_from: Some("2030-01-02T02:04:05Z".parse().unwrap()),
+        paused_until: Some("2030-01-02T03:04:05Z".parse().unwrap()),
+        pause_scope: scope,
+        portal_uplinks: vec!["eth0".parse().unwrap()],
+        ..protected()
+    }
+}
+
+/// Many servers, which stand in sets, and many links.
+fn many() -> Situation {
+    let ipv4 = (1..=200).map(|n| format!("198.51.100.{n}:1194/udp"));
+    let ipv6 = (1..=1200).map(|n| format!("[2001:db8:7::{n:x}]:443/tcp"));
+    let wires = (0..LINKS).map(|n| Wire { interface: format!("many{n}").parse().unwrap(), index: n + 10 });
+    Situation { bootstrap: allowance(ipv4.chain(ipv6)), wires: wires.collect(), ..locked() }
+}
+
+fn pppoe() -> Situation {
+    let ppp = Wire { interface: "ppp0".parse().unwrap(), index: 3 };
+    let mut situation = locked();
+    situation.ppp_links = vec![ppp.interface.clone()];
+    situation.wires.push(ppp);
+    situation
+}
+
+const CONFIGURED: &str = r#"
+    [tunnel]
+    allow = [{ protocol = "tcp", ports = [443, "6000-6007"] }, { protocol = "icmp" }]
+    [lan]
+    networks = ["192.168.0.0/16"]
+    multicast = false
+    [input]
+    allow = [{ protocol = "tcp", ports = [22], from = "192.168.0.0/16" }]
+    [docker]
+    allow = [{ protocol = "tcp", ports = [443] }]
+    published_ports = "none"
+"#;
+
+/// Rulesets that together have every kind of question.
+fn rulesets() -> BTreeMap<&'static str, Ruleset> {
+    let of = |config: &str, situation: Situation| {
+        ruleset(&Config::parse(config, "test.toml").unwrap(), &Owners::from([0, 113]), &situation)
+    };
+    BTreeMap::from([
+        ("locked", of("", locked())),
+        (
+            "locked, nothing known",
+            of("", Situation { bootstrap: Allowance { any: true, ..Allowance::default() }, ..locked() }),
+        ),
+        ("locked, no LAN", of("[lan]\nallow = false\n", locked())),
+        ("protected", of("", protected())),
+        ("configured", of(CONFIGURED, protected())),
+        ("paused", of("", paused(PauseScope::default()))),
+        ("paused for a portal", of("", paused(PauseScope::Portal))),
+        ("many", of("", many())),
+        ("PPPoE", of("", pppoe())),
+        ("last resort", last_resort()),
+    ])
+}
+
+fn listed(lab: &Lab) -> Result<String> {
+    let tables = ["inet", "netdev"].map(|family| {
+        let words = ["env", "TZ=UTC", "nft", "-y", "-p", "list", "table", family, "tunwarden"];
+        lab.host().succeed(words)
+    });
+    let [inet, netdev] = tables;
+    Ok(inet? + &netdev?)
+}
+
+fn send(lab: &Lab, transaction: Transaction) -> Result<()> {
+    lab.host().enter(|| Ok(commit(transaction)?))
+}
+
+fn replace(lab: &Lab, tables: &[NftTable], found: Found) -> Result<()> {
+    let mut transaction = Transaction::default();
+    tables.iter().for_each(|table| transaction.replace(table, found));
+    send(lab, transaction)
+}
+
+/// Every difference between these tables and what the kernel holds.
+fn differences(lab: &Lab, tables: &[NftTable]) -> Result<Vec<String>> {
+    let of = |table: &NftTable| {
+        let held = lab.host().enter(|| Ok(read_back(table.family)?))?;
+        Ok(readback::differences(table, &held))
+    };
+    tables.iter().map(of).collect::<Result<Vec<_>>>().map(|lines| lines.concat())
+}
+
+/// The first line that two listings do not share.
+fn differing(one: &str, other: &str) -> Option<String> {
+    let pairs = one.lines().zip(other.lines());
+    let line = pairs.into_iter().find(|(one, other)| one != other).map(|pair| format!("{pair:#?}"));
+    line.or_else(|| (one != other).then(|| "one listing is longer".to_owned()))
+}
+
+#[test]
+fn our_messages_commit_what_nft_commits_of_the_printed_rules() -> Result<()> {
+    let rulesets = rulesets();
+    let rules = rulesets.values().flat_map(tables).flat_map(|table| table.chains);
+    let kinds = rules.flat_map(|chain| chain.rules).flat_map(|rule| rule.matches);
+    let kinds: HashSet<_> = kinds.map(|question| discriminant(&question)).collect();
+    ensure!(kinds.len() == KINDS, "{} kinds of questions of {KINDS}", kinds.len());
+    with_lab(|lab| {
+        let links: String = (0..LINKS).map(|n| format!("link add many{n} type bridge\n")).collect();
+        let batch = format!("{links}link add ppp0 type bridge\n");
+        lab.host().command(["ip", "-batch", "-"]).stdin(&batch).succeed()?;
+        let mut held: Option<[NftTable; 2]> = None;
+        for (name, ruleset) in &rulesets {
+            lab.host()
+                .command(["env", "TZ=UTC", "nft", "-f", "-"])
+                .stdin(&render_fresh(ruleset))
+                .succeed()?;
+            let expected = listed(lab)?;
+            ensure!(expected.contains("chain output"), "the control: nft commits rules: {expected}");
+            let wanted = tables(ruleset);
+            let same = |how: &str| {
+                let line = differing(&expected, &listed(lab)?);
+                ensure!(line.is_none(), "{name}, {how}: {line:?}");
+                let lines = differences(lab, &wanted)?;
+                ensure!(lines.is_empty(), "{name}, {how}, read back: {lines:#?}");
+                Ok(())
+            };
+            for found in [Found::Present, Found::Unknown] {
+                replace(lab, &wanted, found).with_context(|| format!("{name}, {found:?}"))?;
+                same("replaced")?;
+            }
+            lab.host().succeed(["nft", "flush", "ruleset"])?;
+            replace(lab, &wanted, Found::Absent).with_context(|| format!("{name}, from nothing"))?;
+            same("from nothing")?;
+            // From the rules before, in the chains that stay.
+            let before = held.replace(wanted.clone());
+            if let Some(before) = before
+                && wanted.iter().zip(&before).all(|(table, before)| table.can_refill(before))
+            {
+                replace(lab, &before, Found::Present)?;
+                let mut transaction = Transaction::default();
+                wanted.iter().zip(&before).for_each(|(table, before)| transaction.refill(table, before));
+                send(lab, transaction).with_context(|| format!("{name}, refilled"))?;
+                same("refilled")?;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_transaction_that_the_kernel_refuses_changes_nothing() -> Result<()> {
+    with_lab(|lab| {
+        let rulesets = rulesets();
+        let locked = tables(&rulesets["locked"]);
+        replace(lab, &locked, Found::Absent)?;
+        let before = listed(lab)?;
+        // The kernel would take the first table. A rule of the second one leads to a chain that is not there.
+        let [inet, mut netdev] = tables(&rulesets["protected"]);
+        netdev.chains.retain(|chain| chain.name != "VPN_EGRESS");
+        let broken = [inet, netdev];
+        for (wanted, found, error) in
+            [(&broken, Found::Present, "No such file"), (&locked, Found::Absent, "File exists")]
+        {
+            let refused = replace(lab, wanted, found).err().map(|why| format!("{why:#}")).unwrap_or_default();
+            ensure!(refused.contains(error), "{found:?}: {refused:?}");
+            ensure!(listed(lab)? == before, "{found:?} changed something");
+        }
+        // The control: the same tables are replaced where they are there.
+        replace(lab, &locked, Found::Present)
+    })
+}
+
+/// What another program does to our tables, and what is said of it.
+const CHANGES: [(&str, &str); 11] = [
+    ("insert rule inet tunwarden output accept", "foreign: output a rule with the instructions immediate"),
+    ("add rule inet tunwarden output counter", "foreign: output a rule with the instructions counter"),
+    ("flush chain inet tunwarden VPN_TUNNEL_V4", "missing: VPN_TUNNEL_V4 "),
+    ("add chain inet tunwarden output { policy accept; }", "output is not `type filter hook output"),
+    ("add chain inet tunwarden mine", "foreign: chain mine"),
+    ("add set inet tunwarden mine { type ipv4_addr; }", "foreign: set mine"),
+    ("add element inet tunwarden VPN_TUNNEL_KINDS { \"veth\" }", "set VPN_TUNNEL_KINDS has other elements"),
+    ("delete element inet tunwarden VPN_TUNNEL_KINDS { \"tun\" }", "set VPN_TUNNEL_KINDS has other elements"),
+    ("add table inet tunwarden { flags dormant; }", "the table is switched off (flags dormant)"),
+    ("delete table inet tunwarden", "the table is not there"),
+    ("delete table netdev tunwarden", "nft netdev tunwarden: the table is not there"),
+];
+
+#[test]
+fn every_change_by_another_program_is_read_back() -> Result<()> {
+    with_lab(|lab| {
+        let wanted = tables(&rulesets()["protected"]);
+        replace(lab, &wanted, Found::Unknown)?;
+        ensure!(differences(lab, &wanted)?.is_empty(), "the control: {:#?}", differences(lab, &wanted)?);
+        for (change, line) in CHANGES {
+            lab.host().succeed(["nft", change])?;
+            let lines = differences(lab, &wanted)?;
+            ensure!(lines.iter().any(|found| found.contains(line)), "{change}: {lines:#?}");
+            replace(lab, &wanted, Found::Unknown)?;
+            ensure!(
+                differences(lab, &wanted)?.is_empty(),
+                "after {change}: {:#?}",
+                differences(lab, &wanted)?
+            );
+        }
+        Ok(())
+    })
+}
