@@ -2,14 +2,15 @@
 //! program may wait for a lock, or hang until it is killed.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, Interval};
 
 use super::wait::tick;
-use crate::bus::{Answer, Backlog, Request, Update};
+use crate::bus::{Answer, Backlog, Inbox, Request, Update};
 use crate::effects::systemd::{notify, watchdog_interval};
 use crate::status::{Enforcement, Status, Unread};
 use crate::vpn::{DatedReport, Machine, Reporter};
@@ -17,17 +18,24 @@ use crate::vpn::{DatedReport, Machine, Reporter};
 /// How long a firewall program may run before the status says so.
 pub(super) const SLOW_AFTER: Duration = Duration::from_secs(2);
 
-/// Maximum number of requests, and of reports, that wait here. More of them wait in their channel.
-const WAITING: usize = 64;
+/// Maximum number of reports that wait here. More of them wait in their channel.
+const REPORTS: usize = 64;
+
+/// Maximum number of them that processes of VPN clients made. The others are root's.
+const REPORTS_OF_CLIENTS: usize = 32;
+
+/// Why another report of a VPN client is refused while a program runs.
+const TOO_MANY: &str = "too many reports wait for a firewall program to end; report again later";
 
 /// Why a report of a process other than root's was refused.
 const NOT_YOURS: &str = "the VPN client of this tunnel may report the loss of the tunnel, and its return; \
                          this call comes from another process, or reports something else";
 
-/// Receives the requests of callers on the bus, also while the loop waits for a program.
+/// Receives the requests and the reports of callers on the bus, also while the loop waits for a program.
 pub(super) struct Attendant {
-    requests: mpsc::Receiver<Request>,
-    /// Requests that came while a program ran, and have to wait for its end.
+    inbox: Inbox,
+    /// Requests that came while a program ran, and have to wait for its end. The bus limits their number for
+    /// each user.
     waiting: VecDeque<Request>,
     /// Reports that came while a program ran. Their hooks have been answered.
     reports: VecDeque<(DatedReport, Reporter)>,
@@ -37,13 +45,9 @@ pub(super) struct Attendant {
 }
 
 impl Attendant {
-    pub(super) fn new(
-        requests: mpsc::Receiver<Request>,
-        status: watch::Sender<Status>,
-        notices: Backlog,
-    ) -> Self {
+    pub(super) fn new(inbox: Inbox, status: watch::Sender<Status>, notices: Backlog) -> Self {
         let watchdog = watchdog_interval().map(tokio::time::interval);
-        Self { requests, waiting: VecDeque::new(), reports: VecDeque::new(), watchdog, status, notices }
+        Self { inbox, waiting: VecDeque::new(), reports: VecDeque::new(), watchdog, status, notices }
     }
 
     /// The notices for the bus.
@@ -58,12 +62,16 @@ impl Attendant {
 
     /// Waits for the next request.
     pub(super) async fn next(&mut self) -> Option<Request> {
+        if let Ok(report) = self.inbox.reports.try_recv() {
+            return Some(report);
+        }
         if let Some(request) = self.waiting.pop_front() {
             return Some(request);
         }
         loop {
             tokio::select! {
-                request = self.requests.recv() => return request,
+                Some(report) = self.inbox.reports.recv() => return Some(report),
+                request = self.inbox.requests.recv() => return request,
                 () = tick(&mut self.watchdog) => notify(&[NotifyState::Watchdog]),
             }
         }
@@ -71,24 +79,56 @@ impl Attendant {
 
     /// Waits until some work with the rules has ended. Until then nothing else reads or changes the rules.
     pub(super) async fn attend<T>(&mut self, machine: &Machine, work: impl Future<Output = T>) -> T {
-        let slow = Instant::now() + SLOW_AFTER;
-        let mut pace = Pace::Usual;
         let mut work = std::pin::pin!(work);
         loop {
+            if let Some(result) = self.attend_while(machine, work.as_mut(), |_| true).await {
+                return result;
+            }
+        }
+    }
+
+    /// The same for work that opens: if it hangs and somebody asks to close, it is given up. Then the result is
+    /// `None`.
+    pub(super) async fn attend_unless_closed<T>(
+        &mut self,
+        machine: &Machine,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let work = std::pin::pin!(work);
+        self.attend_while(machine, work, |waiting| {
+            !waiting.iter().any(|request| matches!(request, Request::Resume(..)))
+        })
+        .await
+    }
+
+    /// Waits until the work has ended. Once it is slow, also until `goes_on` is false for the requests that
+    /// wait.
+    async fn attend_while<T>(
+        &mut self,
+        machine: &Machine,
+        mut work: Pin<&mut impl Future<Output = T>>,
+        goes_on: impl Fn(&VecDeque<Request>) -> bool,
+    ) -> Option<T> {
+        let slow = Instant::now() + SLOW_AFTER;
+        let mut pace = Pace::Usual;
+        while pace == Pace::Usual || goes_on(&self.waiting) {
+            let has_room = self.reports.len() < REPORTS;
             tokio::select! {
-                result = &mut work => return result,
+                result = &mut work => return Some(result),
                 () = tick(&mut self.watchdog) => notify(&[NotifyState::Watchdog]),
                 () = tokio::time::sleep_until(slow), if pace == Pace::Usual => {
                     pace = Pace::Slow;
                     self.tell_that_it_is_slow(machine);
                 }
-                Some(request) = self.requests.recv(), if self.has_room() => self.take(machine, request, pace),
+                Some(report) = self.inbox.reports.recv(), if has_room => self.take(machine, report, pace),
+                Some(request) = self.inbox.requests.recv() => self.take(machine, request, pace),
             }
         }
+        None
     }
 
-    fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING && self.reports.len() < WAITING
+    fn reports_of_clients(&self) -> usize {
+        self.reports.iter().filter(|(_, reporter)| matches!(reporter, Reporter::Client(_))).count()
     }
 
     /// Until the work has ended, it is not known which rules are in force.
@@ -108,6 +148,11 @@ impl Attendant {
     fn take(&mut self, machine: &Machine, request: Request, pace: Pace) {
         match request {
             // OpenVPN waits for its hook, and its hook must not wait for a firewall program.
+            Request::Report(_, Reporter::Client(_), answer)
+                if self.reports_of_clients() >= REPORTS_OF_CLIENTS =>
+            {
+                let _ = answer.send(Err(TOO_MANY.to_owned()));
+            }
             Request::Report(dated, reporter, answer) => {
                 if is_accepted(machine, &dated, &reporter, answer) {
                     self.reports.push_back((dated, reporter));
@@ -150,4 +195,61 @@ fn pending() -> String {
          not known what is in force",
         SLOW_AFTER.as_secs()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::{Asker, Desk, desk};
+    use crate::config::Config;
+    use crate::status::Enforcement;
+    use crate::vpn::{Remembered, Report, ReportKind, Situation};
+
+    fn attendant() -> (Attendant, Desk, Machine) {
+        let (desk, inbox) = desk();
+        let status = Status::new(&Situation::default(), 0, Enforcement::Enforced, false);
+        let attendant = Attendant::new(inbox, watch::Sender::new(status), Backlog::default());
+        (attendant, desk, Machine::new(Config::default(), Remembered::default(), 0))
+    }
+
+    fn resume(answer: oneshot::Sender<Answer>) -> Request {
+        Request::Resume(Asker { uid: 1000, name: None }, answer)
+    }
+
+    fn report(answer: oneshot::Sender<Answer>) -> Request {
+        let report = Report {
+            kind: ReportKind::DownLost,
+            interface: "tun7".parse().unwrap(),
+            pid: None,
+            started: None,
+            endpoint: None,
+            either: None,
+        };
+        Request::Report(DatedReport { at: 0, report }, Reporter::Root, answer)
+    }
+
+    #[tokio::test]
+    async fn a_report_is_heard_though_any_number_of_requests_wait_for_a_program_that_hangs() {
+        let (mut attendant, desk, machine) = attendant();
+        for _ in 0..500 {
+            let desk = desk.clone();
+            tokio::spawn(async move { desk.ask(resume).await });
+        }
+        // The program hangs until the hook is answered.
+        let hook = tokio::spawn(async move { desk.ask(report).await });
+        let hangs = tokio::time::timeout(Duration::from_secs(60), hook);
+        let heard = attendant.attend(&machine, hangs).await;
+        assert!(matches!(heard, Ok(Ok(Some(Ok(()))))), "the hook waits for a firewall program: {heard:?}");
+        assert!(attendant.next_report().is_some());
+    }
+
+    #[tokio::test]
+    async fn work_that_opens_and_hangs_is_given_up_when_somebody_closes() {
+        let (mut attendant, desk, machine) = attendant();
+        let closes = tokio::spawn(async move { desk.ask(resume).await });
+        let hangs = std::future::pending::<()>();
+        assert!(attendant.attend_unless_closed(&machine, hangs).await.is_none());
+        assert!(matches!(attendant.next().await, Some(Request::Resume(..))), "the request is served next");
+        assert!(!closes.is_finished());
+    }
 }

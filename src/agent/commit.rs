@@ -37,9 +37,13 @@ pub(super) struct Rules {
     retry: Option<Retry>,
 }
 
-/// When a failed commit is repeated.
-#[derive(Debug, Clone, Copy)]
+/// A commit that failed, and when it is repeated.
+#[derive(Debug, Clone)]
 struct Retry {
+    /// The rules that are not in force.
+    refused: Ruleset,
+    /// Why they are not.
+    why: String,
     at: Instant,
     after: Duration,
 }
@@ -69,7 +73,18 @@ impl Rules {
     }
 
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.retry.map(|retry| retry.at)
+        self.retry.as_ref().map(|retry| retry.at)
+    }
+
+    /// Why the last commit failed, if it did.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.retry.as_ref().map(|retry| retry.why.as_str())
+    }
+
+    /// Whether the kernel refused these rules, and it is not yet time to try them again.
+    fn were_refused(&self, ruleset: &Ruleset) -> bool {
+        let waits = |retry: &Retry| retry.refused == *ruleset && Instant::now() < retry.at;
+        self.retry.as_ref().is_some_and(waits)
     }
 
     /// Whether the rules of the situation are in force.
@@ -85,12 +100,13 @@ impl Agent {
         let situation = self.machine.situation();
         let ruleset = policy::ruleset(self.machine.config(), &self.owners.current, &situation);
         let read = std::mem::replace(&mut self.rules.next_read, Read::Changes);
-        if read == Read::Everything || self.rules.applied.as_ref() != Some(&ruleset) {
+        let is_new = self.rules.applied.as_ref() != Some(&ruleset) && !self.rules.were_refused(&ruleset);
+        if read == Read::Everything || is_new {
             match self.commit(&ruleset, read, Fallback::BeforeIfSafe).await {
                 Ok((commit, by)) => self.committed(ruleset, commit, by),
-                Err(error) => self.failed(&error),
+                Err(error) => self.failed(ruleset, &error),
             }
-        } else if self.rules.pending.take().is_some() {
+        } else if self.rules.applied.as_ref() == Some(&ruleset) && self.rules.pending.take().is_some() {
             // The situation is again the one whose rules are in force.
             self.rules.retry = None;
             self.rules.found = Enforcement::Enforced;
@@ -147,7 +163,17 @@ impl Agent {
                 Fallback::Before => self.rules.firewall.try_commit(ruleset).await,
             }
         };
-        let commit = self.attendant.attend(&self.machine, commit).await;
+        let commit = match ruleset.is_paused() {
+            true => self.attendant.attend_unless_closed(&self.machine, commit).await,
+            false => Some(self.attendant.attend(&self.machine, commit).await),
+        };
+        let commit = match commit {
+            Some(commit) => commit,
+            None => {
+                self.rules.firewall.abandon().await;
+                Err(FirewallError::GivenUp)
+            }
+        };
         let made = if commit.is_ok() { Made::Commit } else { Made::Nothing };
         let by = self.drift.after_commit(before, read, made).await;
         commit.map(|commit| (commit, by))
@@ -174,14 +200,15 @@ impl Agent {
         }
     }
 
-    fn failed(&mut self, error: &FirewallError) {
+    fn failed(&mut self, refused: Ruleset, error: &FirewallError) {
         let why = describe(error);
         tracing::error!("{why}");
         self.rules.pending = error.is_pending().then(|| why.clone());
         self.rules.applied = self.rules.firewall.held().cloned();
         self.rules.found = Enforcement::after(error);
-        let after = self.rules.retry.map_or(RETRY.0, |retry| (retry.after * 2).min(RETRY.1));
-        self.rules.retry = Some(Retry { at: Instant::now() + after, after });
+        let after = self.rules.retry.as_ref().map_or(RETRY.0, |retry| (retry.after * 2).min(RETRY.1));
+        let at = Instant::now() + after;
+        self.rules.retry = Some(Retry { refused, why: why.clone(), at, after });
         self.announcer.news.push(News::Failed(why));
     }
 

@@ -108,13 +108,13 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
     let mut end = EndSignals::listen()?;
 
     let (event_sender, events) = mpsc::channel(256);
-    let (request_sender, requests) = mpsc::channel(64);
     let (change_sender, changes) = mpsc::channel(256);
     let notices = Backlog::default();
-    let attendant = |status| Attendant::new(requests, status, notices.clone());
+    let (desk, inbox) = bus::desk();
+    let attendant = |status| Attendant::new(inbox, status, notices.clone());
     let mut agent = Agent::new(options, event_sender, Drift::new(changes), attendant).await;
     let files = agent.start_sources(change_sender);
-    let caller = Caller { requests: request_sender, clients: agent.announcer.clients.subscribe() };
+    let caller = Caller { desk, clients: agent.announcer.clients.subscribe() };
     let bus = (caller, notices);
 
     let ended_in_time = async {
@@ -158,7 +158,7 @@ impl Agent {
             }
             let look_due = self.look_due();
             // A commit that failed is repeated by `retry_at` alone, with its delay.
-            let owning_due = self.rules.firewall.owning_due().filter(|_| self.rules.retry_at().is_none());
+            let refused_due = self.rules.firewall.due().filter(|_| self.rules.retry_at().is_none());
             tokio::select! {
                 Some(event) = events.recv() => self.take_all(event, &mut events).await,
                 Some(request) = self.attendant.next() => self.answer(request).await,
@@ -168,7 +168,7 @@ impl Agent {
                 () = until_instant(self.rules.retry_at()) => self.retry().await,
                 Some(report) = self.drift.reports.recv() => self.tables_reported(report).await,
                 () = until_instant(look_due) => self.look_now().await,
-                () = until_instant(owning_due) => self.retry().await,
+                () = until_instant(refused_due) => self.retry().await,
                 Some(()) = files.hosts.recv() => self.pin_again(),
                 Some(()) = files.users.recv() => self.look_up_owners(),
                 Some(found) = self.owners.found.recv() => self.owners_found(found).await,

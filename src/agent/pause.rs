@@ -38,12 +38,13 @@ impl Agent {
         policy::ruleset(machine.config(), &self.owners.current, &machine.situation())
     }
 
-    /// Ends a pause.
+    /// Ends a pause. Without one there is nothing to do: every user may call this, as often as they like.
     pub(super) async fn resume(&mut self, by: Asker) -> Answer {
-        if self.machine.pause().is_some() {
-            tracing::warn!("{by} ends the pause");
-            self.announcer.asked_by = Some(by);
+        if self.machine.pause().is_none() {
+            return self.in_force();
         }
+        tracing::warn!("{by} ends the pause");
+        self.announcer.asked_by = Some(by);
         self.timers.pause_ends = None;
         self.take(Event::Resume);
         self.enforce().await;

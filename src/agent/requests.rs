@@ -5,6 +5,7 @@ use sd_notify::NotifyState;
 use super::attend::is_accepted;
 use super::drift::Read;
 use super::owners::owners;
+use super::verifications::Callers;
 use super::{Agent, describe};
 use crate::bus::{Answer, Request, Verified};
 use crate::config::Config;
@@ -53,7 +54,10 @@ impl Agent {
     pub(super) fn in_force(&self) -> Answer {
         match self.rules.are_enforced() {
             true => Ok(()),
-            false => Err("the rules could not be put in force; see: journalctl -u tunwarden".to_owned()),
+            false => Err(format!(
+                "{}; the agent tries again; see: journalctl -u tunwarden",
+                self.rules.failure().unwrap_or("the rules could not be put in force")
+            )),
         }
     }
 
@@ -114,8 +118,12 @@ impl Agent {
 
     /// Compares the kernel with the rules once, for all callers who wait.
     pub(super) async fn verify_for_all(&mut self) {
-        let waiting = self.verifications.take_callers();
-        let result = self.verify().await;
+        let Callers { waiting, root } = self.verifications.take_callers();
+        // The rules differ after a commit that failed. An ordinary user must not make the agent repeat it.
+        let result = match self.rules.failure() {
+            Some(why) if !root => Err(why.to_owned()),
+            Some(_) | None => self.verify().await,
+        };
         tracing::debug!("looked at the kernel for {} callers", waiting.len());
         for answer in waiting {
             let _ = answer.send(result.clone());

@@ -15,9 +15,17 @@ const PACE: Duration = Duration::from_secs(1);
 /// The callers who wait, and when they are served.
 #[derive(Debug, Default)]
 pub(super) struct Verifications {
-    waiting: Vec<oneshot::Sender<Verified>>,
+    callers: Callers,
     at: Option<Instant>,
     last: Option<Instant>,
+}
+
+/// The callers whom one comparison serves.
+#[derive(Debug, Default)]
+pub(super) struct Callers {
+    pub(super) waiting: Vec<oneshot::Sender<Verified>>,
+    /// Whether root is among them.
+    pub(super) root: bool,
 }
 
 impl Verifications {
@@ -27,7 +35,8 @@ impl Verifications {
         let paced = self.last.map_or(now, |last| last + PACE);
         let at = if uid == 0 { now } else { paced };
         self.at = Some(self.at.map_or(at, |before| before.min(at)));
-        self.waiting.push(answer);
+        self.callers.root |= uid == 0;
+        self.callers.waiting.push(answer);
     }
 
     /// Waits until the next comparison is due.
@@ -42,9 +51,9 @@ impl Verifications {
     }
 
     /// Returns the callers whom the comparison that starts now serves.
-    pub(super) fn take_callers(&mut self) -> Vec<oneshot::Sender<Verified>> {
+    pub(super) fn take_callers(&mut self) -> Callers {
         self.at = None;
         self.last = Some(Instant::now());
-        std::mem::take(&mut self.waiting)
+        std::mem::take(&mut self.callers)
     }
 }

@@ -23,11 +23,10 @@ pub(super) async fn uid(connection: &Connection, header: &Header<'_>) -> fdo::Re
     DBusProxy::new(connection).await?.get_connection_unix_user(sender).await
 }
 
-/// The caller with its user name. A directory service may be slow to find the name.
-pub(super) async fn asker(connection: &Connection, header: &Header<'_>) -> fdo::Result<Asker> {
-    let uid = uid(connection, header).await?;
+/// A user with its name. A directory service may be slow to find the name.
+pub(super) async fn asker(uid: u32) -> Asker {
     let name = tokio::task::spawn_blocking(move || crate::system::user_name(uid)).await;
-    Ok(Asker { uid, name: name.unwrap_or_default() })
+    Asker { uid, name: name.unwrap_or_default() }
 }
 
 /// In which role the caller reports. `None` for a process that is not root's and does not descend from one of
@@ -63,8 +62,12 @@ async fn pidfd(sender: BusName<'static>) -> Option<OwnedFd> {
 }
 
 /// Asks polkit about the caller by its bus name. Root needs no polkit. Without polkit, only root is allowed.
-pub(super) async fn authorize(connection: &Connection, header: &Header<'_>, action: &str) -> fdo::Result<()> {
-    if uid(connection, header).await? == 0 {
+pub(super) async fn authorize(
+    connection: &Connection,
+    header: &Header<'_>,
+    (uid, action): (u32, &str),
+) -> fdo::Result<()> {
+    if uid == 0 {
         return Ok(());
     }
     let denied = |error: String| fdo::Error::AccessDenied(format!("polkit did not allow {action}: {error}"));

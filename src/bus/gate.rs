@@ -15,35 +15,58 @@ const MOST: usize = 32;
 /// The shortest time between two log lines about refused calls of one user.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Counts calls for each connection, and log lines for each user.
+/// Maximum number of calls of one user that wait for an answer, over all connections. Root has no such limit.
+const MOST_OF_USER: usize = 32;
+
+/// Whose calls are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Who {
+    Connection(String),
+    User(u32),
+}
+
+/// Counts calls for each connection and each user, and log lines for each user.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
-    inside: Mutex<HashMap<String, usize>>,
+    inside: Mutex<HashMap<Who, usize>>,
     complaints: Mutex<HashMap<u32, (Instant, u64)>>,
 }
 
 /// One call that is being served. The call has ended when this is dropped.
 pub(super) struct Pass<'a> {
     gate: &'a Gate,
-    caller: String,
+    who: Who,
 }
 
 impl Gate {
     /// Admits a call.
     ///
     /// # Errors
-    /// `LimitsExceeded` when too many calls of this caller are being served.
+    /// `LimitsExceeded` when too many calls of this connection are being served.
     pub(super) fn enter(&self, header: &Header<'_>) -> fdo::Result<Pass<'_>> {
         let caller = header.sender().map(ToString::to_string).unwrap_or_default();
+        self.count(Who::Connection(caller), MOST)
+    }
+
+    /// Admits a call of a user, who may have any number of connections.
+    ///
+    /// # Errors
+    /// `LimitsExceeded` when too many calls of this user are being served.
+    pub(super) fn enter_user(&self, uid: u32) -> fdo::Result<Pass<'_>> {
+        self.count(Who::User(uid), if uid == 0 { usize::MAX } else { MOST_OF_USER })
+    }
+
+    fn count(&self, who: Who, most: usize) -> fdo::Result<Pass<'_>> {
         let mut inside = lock(&self.inside);
-        let count = inside.entry(caller.clone()).or_default();
-        if *count >= MOST {
+        let count = inside.entry(who.clone()).or_default();
+        if *count >= most {
+            let whose = if matches!(who, Who::User(_)) { "user" } else { "connection" };
             return Err(fdo::Error::LimitsExceeded(format!(
-                "{MOST} calls of this connection are waiting; ask again when they are answered"
+                "{most} calls of this {whose} are waiting; ask again when they are answered"
             )));
         }
         *count += 1;
-        Ok(Pass { gate: self, caller })
+        Ok(Pass { gate: self, who })
     }
 
     /// Logs a refused call. A second one of the same user within the interval is only counted. Each one of
@@ -73,10 +96,10 @@ impl Gate {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         let mut inside = lock(&self.gate.inside);
-        if let Some(count) = inside.get_mut(&self.caller) {
+        if let Some(count) = inside.get_mut(&self.who) {
             *count -= 1;
             if *count == 0 {
-                inside.remove(&self.caller);
+                inside.remove(&self.who);
             }
         }
     }
@@ -84,4 +107,21 @@ impl Drop for Pass<'_> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_a_bound_over_all_connections_and_takes_no_place_of_another_or_of_root() {
+        let gate = Gate::default();
+        let passes: Vec<_> = (0..MOST_OF_USER).map(|_| gate.enter_user(1000).unwrap()).collect();
+        assert!(matches!(gate.enter_user(1000), Err(fdo::Error::LimitsExceeded(_))));
+        assert!(gate.enter_user(1001).is_ok());
+        let root: Vec<_> = (0..10 * MOST_OF_USER).map(|_| gate.enter_user(0).unwrap()).collect();
+        drop((passes, root));
+        assert!(gate.enter_user(1000).is_ok());
+        assert!(lock(&gate.inside).is_empty());
+    }
 }

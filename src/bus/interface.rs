@@ -61,7 +61,9 @@ impl Agent1 {
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
         let _pass = self.gate.enter(&header)?;
-        let asker = caller::asker(connection, &header).await?;
+        let uid = caller::uid(connection, &header).await?;
+        let _place = self.gate.enter_user(uid)?;
+        let asker = caller::asker(uid).await;
         self.asked(|answer| Request::Resume(asker, answer)).await
     }
 
@@ -85,7 +87,9 @@ impl Agent1 {
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<Vec<String>> {
         let _pass = self.gate.enter(&header)?;
-        let asker = Asker { uid: caller::uid(connection, &header).await?, name: None };
+        let uid = caller::uid(connection, &header).await?;
+        let _place = self.gate.enter_user(uid)?;
+        let asker = Asker { uid, name: None };
         self.asked(|answer| Request::Verify(asker, answer)).await
     }
 
@@ -97,7 +101,9 @@ impl Agent1 {
         #[zbus(connection)] connection: &Connection,
     ) -> fdo::Result<()> {
         let _pass = self.gate.enter(&header)?;
-        caller::authorize(connection, &header, RECONNECT_ACTION).await?;
+        let uid = caller::uid(connection, &header).await?;
+        let _place = self.gate.enter_user(uid)?;
+        caller::authorize(connection, &header, (uid, RECONNECT_ACTION)).await?;
         self.asked(Request::Reconnect).await
     }
 
@@ -119,7 +125,7 @@ impl Agent1 {
         let now = system::boottime();
         let at = openvpn::called_at(&fields).map_or(now, |at| at.min(now));
         let dated = DatedReport { at, report };
-        let answer = self.caller.ask(|answer| Request::Report(dated, reporter, answer)).await;
+        let answer = self.caller.desk.ask(|answer| Request::Report(dated, reporter, answer)).await;
         answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(|error| {
             self.gate.complain(uid, &format!("refused a report of user {uid}: {error}"));
             fdo::Error::AccessDenied(error)
@@ -176,7 +182,12 @@ impl Agent1 {
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Request,
     ) -> fdo::Result<T> {
-        self.caller.ask(request).await.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(fdo::Error::Failed)
+        self.caller
+            .desk
+            .ask(request)
+            .await
+            .unwrap_or_else(|| Err(ENDING.to_owned()))
+            .map_err(fdo::Error::Failed)
     }
 
     async fn open(
@@ -192,8 +203,10 @@ impl Agent1 {
             )));
         }
         let _pass = self.gate.enter(header)?;
-        caller::authorize(connection, header, PAUSE_ACTION).await?;
-        let asker = caller::asker(connection, header).await?;
+        let uid = caller::uid(connection, header).await?;
+        let _place = self.gate.enter_user(uid)?;
+        caller::authorize(connection, header, (uid, PAUSE_ACTION)).await?;
+        let asker = caller::asker(uid).await;
         self.asked(|answer| Request::Pause(seconds, scope, asker, answer)).await
     }
 }

@@ -100,21 +100,49 @@ pub enum News {
     Failed(String),
 }
 
+/// Maximum number of requests, and of reports, that wait for the loop.
+const WAITING: usize = 64;
+
+/// Takes requests, and reports apart from them: no number of requests keeps a report from the loop.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    requests: mpsc::Sender<Request>,
+    reports: mpsc::Sender<Request>,
+}
+
+/// The loop's end of a [`Desk`].
+#[derive(Debug)]
+pub struct Inbox {
+    /// Everything but reports.
+    pub requests: mpsc::Receiver<Request>,
+    /// Reports alone.
+    pub reports: mpsc::Receiver<Request>,
+}
+
+/// A desk and its inbox.
+pub fn desk() -> (Desk, Inbox) {
+    let ((requests, asked), (reports, reported)) = (mpsc::channel(WAITING), mpsc::channel(WAITING));
+    (Desk { requests, reports }, Inbox { requests: asked, reports: reported })
+}
+
+impl Desk {
+    /// Hands something to the loop, and waits for the answer; `None` if the agent ends.
+    pub async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (answer, wait) = oneshot::channel();
+        let request = request(answer);
+        let way = if matches!(request, Request::Report(..)) { &self.reports } else { &self.requests };
+        way.send(request).await.ok()?;
+        wait.await.ok()
+    }
+}
+
 /// The bus's end of the loop.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Takes what a caller asks.
-    pub requests: mpsc::Sender<Request>,
+    pub desk: Desk,
     /// Processes of VPN clients now. A process that descends from one of them may report on its tunnel.
     pub clients: watch::Receiver<BTreeSet<u32>>,
-}
-
-impl Caller {
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
-        let (answer, wait) = oneshot::channel();
-        self.requests.send(request(answer)).await.ok()?;
-        wait.await.ok()
-    }
 }
 
 /// What a hook reports: OpenVPN's own keys and their values.

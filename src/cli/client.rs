@@ -49,11 +49,6 @@ fn unanswered(error: zbus::Error) -> anyhow::Error {
     anyhow!("the agent does not answer: {error}; see: journalctl -u tunwarden")
 }
 
-/// Makes the agent compare the kernel's rules with its own and repair the differences. Returns the differences.
-pub(super) async fn verify() -> anyhow::Result<Vec<String>> {
-    Ok(connect().await?.verify().await?)
-}
-
 /// Makes the agent end a pause, compare the rules and repair the differences.
 ///
 /// # Errors

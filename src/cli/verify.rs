@@ -13,9 +13,14 @@ use crate::store::Store;
 use crate::system;
 
 pub(super) async fn run(path: Option<&Path>) -> Outcome {
-    let lines = match client::verify().await {
-        Ok(lines) => lines,
-        Err(_) => {
+    let asked = match client::connect().await {
+        Ok(agent) => Some(agent.verify().await),
+        Err(_) => None,
+    };
+    let lines = match asked {
+        Some(Ok(lines)) => lines,
+        Some(Err(error)) if !is_root() => return Err(client::answer(error)),
+        Some(Err(_)) | None => {
             let store = Store::default();
             let in_force = in_force_aloud(path, &store);
             if in_force.source == Source::Unknown {
@@ -33,6 +38,10 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     Ok(ExitCode::from(OPEN))
 }
 
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 /// Compares the kernel's rules with the rules applied last, or with the locked rules if none were applied. Only
 /// root can do this: other users can read neither the rules nor the state directory.
 pub(super) async fn without_agent(
@@ -41,7 +50,7 @@ pub(super) async fn without_agent(
     store: &Store,
 ) -> anyhow::Result<Vec<String>> {
     ensure!(
-        nix::unistd::geteuid().is_root(),
+        is_root(),
         "the kernel's rules cannot be read as this user, and no agent answers; run it with sudo"
     );
     let applied = store.applied().ok().flatten();

@@ -1,11 +1,20 @@
 //! The change from the rules in force to other rules: in all layers and both families, or in none.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::iptables::{Iptables, Order, Refusal};
 use super::nftables::Nftables;
 use super::outcome::{LayerResult, together};
-use super::{Commit, Firewall, FirewallError, LayerFound, Routes, routing};
+use super::{Commit, Firewall, FirewallError, LayerFound, Routes, Run, ToolError, routing};
+use crate::config::Layer;
 use crate::describe::describe;
 use crate::policy::Ruleset;
+use crate::system;
+
+/// How long nft may take to close, if somebody waits for it. iptables closes at the same time.
+const CLOSING: Duration = Duration::from_secs(8);
 
 impl Firewall {
     /// Puts `ruleset` in force in every layer and reads it back. Writes only what has to change. Removes a
@@ -32,6 +41,11 @@ impl Firewall {
         let repaired =
             if ruleset.is_paused() { self.repair_before_pause().await? } else { Commit::AsPlanned };
         let before = self.held.take().filter(|before| !before.is_paused());
+        if ruleset.is_paused() && before.is_some() {
+            // Every layer and family takes the rules of the pause before one of them opens. A kernel that
+            // refuses them, or a program that hangs, shows here, where nothing is open.
+            self.put_or_go_back(&ruleset.rehearsal(), before.clone(), Order::AtOnce).await?;
+        }
         self.commit_or_go_back(ruleset, before).await.map(|commit| repaired.and(commit))
     }
 
@@ -45,6 +59,15 @@ impl Firewall {
             true => Order::InTurn,
             false => Order::AtOnce,
         };
+        self.put_or_go_back(ruleset, before, order).await
+    }
+
+    async fn put_or_go_back(
+        &mut self,
+        ruleset: &Ruleset,
+        before: Option<Ruleset>,
+        order: Order,
+    ) -> Result<Commit, FirewallError> {
         let mut outcome = self.put(ruleset, order).await;
         if outcome.is_refused()
             && let Some(before) = before
@@ -74,7 +97,10 @@ impl Firewall {
         };
         let commit = match commit {
             Ok(commit) => commit,
-            Err(why) => return Err(self.close_routes(why).await),
+            Err(why) => {
+                let why = self.say_what_is_open(why);
+                return Err(self.close_routes(why).await);
+            }
         };
         self.held = Some(ruleset.clone());
         self.remove_leftovers().await;
@@ -99,9 +125,10 @@ impl Firewall {
     }
 
     async fn put(&mut self, ruleset: &Ruleset, order: Order) -> Outcome {
+        let patience = self.patience(ruleset);
         let iptables = commit_iptables(self.iptables.as_mut(), ruleset, order);
-        let nftables = commit_nftables(self.nftables.as_mut(), ruleset);
-        match order {
+        let nftables = commit_nftables(self.nftables.as_mut(), ruleset, patience);
+        let outcome = match order {
             Order::AtOnce => {
                 let (iptables, nftables) = tokio::join!(iptables, nftables);
                 Outcome { iptables, nftables }
@@ -110,6 +137,33 @@ impl Firewall {
                 Ok(commit) => Outcome { iptables: Ok(commit), nftables: nftables.await },
                 refused => Outcome { iptables: refused, nftables: Ok(None) },
             },
+        };
+        match ruleset.paused_until() {
+            // The rules of a rehearsal open nothing.
+            Some(ends) if !is_to_come(ends) => {}
+            Some(ends) => self.pause_ends = self.pause_ends.max(Some(ends)),
+            None if outcome.nftables.is_ok() => self.pause_ends = None,
+            None => {}
+        }
+        outcome
+    }
+
+    /// How long nft may take for these rules. Somebody waits for an answer while the other layer is closed
+    /// already.
+    fn patience(&self, ruleset: &Ruleset) -> Option<Duration> {
+        let closes = !ruleset.is_paused() && self.pause_ends.is_some();
+        (self.run == Run::Once || closes).then_some(CLOSING)
+    }
+
+    /// A layer that was not closed may still hold the rules of a pause.
+    fn say_what_is_open(&self, why: FirewallError) -> FirewallError {
+        match (why, self.pause_ends) {
+            (FirewallError::OneLayer { layer: Layer::Nftables, source }, Some(until))
+                if is_to_come(until) =>
+            {
+                FirewallError::WiresOpen { until, source }
+            }
+            (why, _) => why,
         }
     }
 
@@ -124,6 +178,9 @@ impl Firewall {
             (Err(why), Some(layer)) => Err(layer.close(ruleset, why).await),
             (result, _) => result,
         };
+        if matches!(nftables, Err(FirewallError::ClosedCompletely(_))) {
+            self.pause_ends = None;
+        }
         together(iptables, nftables)
     }
 
@@ -165,6 +222,10 @@ impl Firewall {
     }
 }
 
+fn is_to_come(moment: Timestamp) -> bool {
+    u64::try_from(moment.as_second()).is_ok_and(|moment| moment > system::now())
+}
+
 /// The result of a commit in each layer; `None` if there is no such layer.
 struct Outcome {
     iptables: Result<Option<Commit>, Refusal>,
@@ -204,9 +265,18 @@ async fn commit_iptables(
     }
 }
 
-async fn commit_nftables(layer: Option<&mut Nftables>, ruleset: &Ruleset) -> LayerResult {
-    match layer {
-        Some(layer) => layer.commit(ruleset).await,
-        None => Ok(None),
+async fn commit_nftables(
+    layer: Option<&mut Nftables>,
+    ruleset: &Ruleset,
+    patience: Option<Duration>,
+) -> LayerResult {
+    let Some(layer) = layer else { return Ok(None) };
+    let Some(patience) = patience else { return layer.commit(ruleset).await };
+    match tokio::time::timeout(patience, layer.commit(ruleset)).await {
+        Ok(result) => result,
+        Err(_) => {
+            layer.abandon().await;
+            Err(ToolError::timed_out("nft", patience).into())
+        }
     }
 }

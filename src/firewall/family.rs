@@ -51,6 +51,9 @@ pub(super) async fn take_out(
 
 /// Closes a family completely because of `why`. Returns the error that says what is in force now.
 pub(super) async fn close(backend: Backend, family: Family, why: FirewallError) -> FirewallError {
+    if !why.may_succeed() {
+        return why.not_closed(vec![family]);
+    }
     let last = last_resort();
     let last = last.family(family);
     let failed = match repair(backend, family, None, last, &mut Commit::AsPlanned).await {

@@ -34,6 +34,8 @@ pub use saved::{Saved, SavedError, SavedTable, canonical};
 pub use sets::{SetError, can_hold_sets};
 pub use tool::{ToolError, iptables_program, transactions};
 
+use jiff::Timestamp;
+
 use crate::config::{self, Layer};
 use crate::describe::describe;
 use crate::policy::Ruleset;
@@ -54,6 +56,18 @@ pub struct Firewall {
     last: Vec<LayerReport>,
     /// The rules that every layer held when it was last read.
     held: Option<Ruleset>,
+    /// When the rules of a pause end that the nftables layer may hold.
+    pause_ends: Option<Timestamp>,
+    run: Run,
+}
+
+/// How long the process that changes the rules runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// Until it has changed them, and a user or the boot waits for it.
+    Once,
+    /// On and on: the agent.
+    Agent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,13 +153,15 @@ impl Firewall {
             routes: Routes::MaybeShut,
             last: Vec::new(),
             held: None,
+            pause_ends: None,
+            run: Run::Once,
         }
     }
 
     /// The same for the agent, which keeps running: it owns its tables where the kernel allows it.
     pub fn of_agent(config: &config::FirewallSettings) -> Self {
         let firewall = Self::new(config);
-        Self { nftables: firewall.nftables.map(|_| Nftables::of_agent()), ..firewall }
+        Self { nftables: firewall.nftables.map(|_| Nftables::of_agent()), run: Run::Agent, ..firewall }
     }
 
     /// Waits until this process no longer owns its tables. The next commit that reads everything takes
@@ -157,9 +173,10 @@ impl Firewall {
         }
     }
 
-    /// When this process tries again to own its tables. The next commit from then on does it.
-    pub fn owning_due(&self) -> Option<tokio::time::Instant> {
-        self.nftables.as_ref().and_then(Nftables::owning_due)
+    /// When this process tries again what the kernel refused beside the rules: to own its tables, and the
+    /// egress hook. The next commit from then on does it.
+    pub fn due(&self) -> Option<tokio::time::Instant> {
+        self.nftables.as_ref().and_then(Nftables::due)
     }
 
     /// Gives up ownership. The tables stay as they are, and another process can change them.
@@ -190,6 +207,7 @@ impl Firewall {
         if let Some(iptables) = &mut self.iptables {
             iptables.holds(ruleset.clone());
         }
+        self.pause_ends = ruleset.paused_until();
         self.held = Some(ruleset);
     }
 
@@ -205,6 +223,15 @@ impl Firewall {
         }
         if let Some(nftables) = &mut self.nftables {
             nftables.distrust();
+        }
+    }
+
+    /// A commit was given up in the middle of it, so it is not known what the kernel holds.
+    pub async fn abandon(&mut self) {
+        self.held = None;
+        self.distrust();
+        if let Some(nftables) = &mut self.nftables {
+            nftables.abandon().await;
         }
     }
 

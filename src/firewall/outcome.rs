@@ -124,6 +124,23 @@ pub enum FirewallError {
     /// This system has none of the layers that the configuration names.
     #[error("NOT closed: {0}; name another in firewall.layers")]
     NoLayer(String),
+    /// The last resort was not tried, because a program hangs, and would hang again.
+    #[error("not tried, because a program hangs")]
+    NotTried,
+    /// The commit of rules that open was given up, because somebody asked to close.
+    #[error("given up, because somebody asked to close")]
+    GivenUp,
+    /// The nftables layer could not be closed, and holds the rules of a pause. The other layer is closed.
+    #[error(
+        "iptables is closed, but the nftables layer may hold the rules of the pause until {until}: until then \
+         raw packet senders and containers on macvlan or ipvlan can send in clear"
+    )]
+    WiresOpen {
+        /// When the kernel ends the pause.
+        until: jiff::Timestamp,
+        /// Why the layer could not be closed.
+        source: Box<FirewallError>,
+    },
     /// One layer could not be put in force. The other one holds the rules.
     #[error("nothing leaves in clear by the rules of the other layer, but {layer} failed")]
     OneLayer {
@@ -149,6 +166,7 @@ impl FirewallError {
             Self::ClosedUnread(_)
             | Self::NotOpened(_)
             | Self::Unread(_)
+            | Self::GivenUp
             | Self::Unreadable(_)
             | Self::Netfilter(_)
             | Self::Tool(_)
@@ -164,6 +182,8 @@ impl FirewallError {
             | Self::Routing(_)
             | Self::Owned(_)
             | Self::NoLayer(_)
+            | Self::NotTried
+            | Self::WiresOpen { .. }
             | Self::OneLayer { .. } => false,
         }
     }
@@ -199,11 +219,19 @@ impl FirewallError {
             | Self::Routing(_)
             | Self::Owned(_)
             | Self::NoLayer(_)
+            | Self::NotTried
+            | Self::GivenUp
+            | Self::WiresOpen { .. }
             | Self::OneLayer { .. } => true,
         }
     }
 
-    /// Whether packets may leave in clear.
+    /// Whether packets of raw senders, and of containers on macvlan or ipvlan, may leave in clear.
+    pub fn is_open_on_wires(&self) -> bool {
+        matches!(self, Self::WiresOpen { .. })
+    }
+
+    /// Whether packets that pass iptables may leave in clear.
     pub fn is_open(&self) -> bool {
         match self {
             Self::Kept(_)
@@ -212,6 +240,7 @@ impl FirewallError {
             | Self::ClosedCompletely(_)
             | Self::ClosedUnread(_)
             | Self::ClosedByRouting { .. }
+            | Self::WiresOpen { .. }
             | Self::OneLayer { .. } => false,
             Self::Tool(_)
             | Self::Saved(_)
@@ -224,8 +253,15 @@ impl FirewallError {
             | Self::Routing(_)
             | Self::Open { .. }
             | Self::Owned(_)
+            | Self::NotTried
+            | Self::GivenUp
             | Self::NoLayer(_) => true,
         }
+    }
+
+    /// A program hangs, and would hang again with the last resort.
+    pub(super) fn not_closed(self, families: Vec<Family>) -> Self {
+        Self::Open { families, source: Box::new(self), last: Box::new(Self::NotTried) }
     }
 
     /// The families in which packets may leave in clear.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tokio::process::Child;
 
@@ -10,7 +11,10 @@ use crate::config::Backend;
 use crate::net::Family;
 pub use crate::system::program::ToolError;
 pub(super) use crate::system::program::{TIMEOUT, brief};
-use crate::system::program::{command, path, run};
+use crate::system::program::{command, path, run, run_within};
+
+/// How long ipset may run. The rules of iptables wait for it, and do without it if it hangs.
+const IPSET: Duration = Duration::from_secs(5);
 
 /// How long a program waits for the lock of iptables-legacy, in seconds.
 const LOCK_SECONDS: &str = "5";
@@ -62,7 +66,7 @@ pub(super) async fn restore_whole(backend: Backend, family: Family, text: &str) 
 
 /// Runs ipset and returns what it prints.
 pub(super) async fn ipset(arguments: &[&str], input: &str) -> Result<String, ToolError> {
-    run("ipset", arguments, input).await
+    run_within(IPSET, "ipset", arguments, input).await
 }
 
 /// Runs nft and returns what it prints.

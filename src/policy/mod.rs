@@ -14,6 +14,7 @@ pub mod iptables;
 pub mod nftables;
 mod output;
 mod protocol;
+mod rehearsal;
 mod rule;
 mod ruleset;
 mod set;

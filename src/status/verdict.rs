@@ -36,7 +36,7 @@ impl Enforcement {
     pub fn after(error: &FirewallError) -> Self {
         if error.is_unread() {
             Self::Unknown(Unread::Failed)
-        } else if error.is_open() {
+        } else if error.is_open() || error.is_open_on_wires() {
             Self::NotEnforced
         } else {
             Self::Closed
@@ -111,5 +111,19 @@ impl FromStr for Verdict {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|verdict| verdict.as_str() == text);
         found.ok_or_else(|| format!("`{text}` is no verdict"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_that_may_hold_a_pause_is_open() {
+        let why = || Box::new(FirewallError::Differs(Vec::new()));
+        let wires = FirewallError::WiresOpen { until: jiff::Timestamp::UNIX_EPOCH, source: why() };
+        assert_eq!(Enforcement::after(&wires), Enforcement::NotEnforced);
+        let closed = FirewallError::ClosedCompletely(why());
+        assert_eq!(Enforcement::after(&closed), Enforcement::Closed);
     }
 }

@@ -28,8 +28,13 @@ pub enum ToolError {
         source: std::io::Error,
     },
     /// It did not end in time and was killed.
-    #[error("{0} did not end within {seconds} seconds and was killed", seconds = TIMEOUT.as_secs())]
-    TimedOut(String),
+    #[error("{program} did not end within {seconds} seconds and was killed", seconds = after.as_secs())]
+    TimedOut {
+        /// The program's name.
+        program: String,
+        /// How long it ran.
+        after: Duration,
+    },
     /// It ended with an error.
     #[error("{program} failed ({status}): {message}")]
     Failed {
@@ -54,12 +59,17 @@ pub enum ToolError {
 }
 
 impl ToolError {
+    /// The program hung, and was killed after this time.
+    pub(crate) fn timed_out(program: &str, after: Duration) -> Self {
+        Self::TimedOut { program: program.to_owned(), after }
+    }
+
     /// Whether the program itself answered with an error, and was not killed.
     pub(crate) fn is_answer(&self) -> bool {
         match self {
             Self::Failed { status, .. } => status.code() == Some(1),
             Self::Refused { .. } => true,
-            Self::Missing(_) | Self::Run { .. } | Self::TimedOut(_) | Self::Ended(_) => false,
+            Self::Missing(_) | Self::Run { .. } | Self::TimedOut { .. } | Self::Ended(_) => false,
         }
     }
 
@@ -67,7 +77,7 @@ impl ToolError {
     /// would only wait again.
     pub(crate) fn is_timeout(&self) -> bool {
         match self {
-            Self::TimedOut(_) => true,
+            Self::TimedOut { .. } => true,
             Self::Failed { message, .. } => message.contains("xtables lock"),
             Self::Missing(_) | Self::Run { .. } | Self::Refused { .. } | Self::Ended(_) => false,
         }
@@ -79,7 +89,7 @@ impl ToolError {
             Self::Failed { message, .. } | Self::Refused { message, .. } => {
                 message.contains("Operation not permitted")
             }
-            Self::Missing(_) | Self::Run { .. } | Self::TimedOut(_) | Self::Ended(_) => false,
+            Self::Missing(_) | Self::Run { .. } | Self::TimedOut { .. } | Self::Ended(_) => false,
         }
     }
 }
@@ -119,6 +129,16 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Result<Command, Tool
 
 /// Runs a program to its end with `input` on its standard input. Returns what it prints.
 pub(crate) async fn run(program: &str, arguments: &[&str], input: &str) -> Result<String, ToolError> {
+    run_within(TIMEOUT, program, arguments, input).await
+}
+
+/// The same for a program that may run only for this time.
+pub(crate) async fn run_within(
+    limit: Duration,
+    program: &str,
+    arguments: &[&str],
+    input: &str,
+) -> Result<String, ToolError> {
     let failed = |source| ToolError::Run { program: program.to_owned(), source };
     let mut child = command(program, arguments)?.spawn().map_err(failed)?;
     let stdin = child.stdin.take();
@@ -129,8 +149,8 @@ pub(crate) async fn run(program: &str, arguments: &[&str], input: &str) -> Resul
         }
         child.wait_with_output().await
     };
-    let output = tokio::time::timeout(TIMEOUT, talk).await;
-    let output = output.map_err(|_| ToolError::TimedOut(program.to_owned()))?.map_err(failed)?;
+    let output = tokio::time::timeout(limit, talk).await;
+    let output = output.map_err(|_| ToolError::timed_out(program, limit))?.map_err(failed)?;
     if !output.status.success() {
         let message = brief(String::from_utf8_lossy(&output.stderr).lines());
         return Err(ToolError::Failed { program: program.to_owned(), status: output.status, message });

@@ -5,7 +5,7 @@ use crate::support;
 use anyhow::{Result, ensure};
 use support::nft::fake_tool;
 use support::story::{Desktop, Story, contract};
-use support::{SOON, agent, bus, status, tunwarden, wait_for_state};
+use support::{SOON, TUNWARDEN, agent, bus, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 const STATE: &str = "/var/lib/tunwarden";
@@ -209,7 +209,7 @@ fn a_pause_that_ipv4_refuses_changes_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_pause_that_ipv6_refuses_opens_no_ipv4_for_long() -> Result<()> {
+fn a_pause_that_ipv6_refuses_changes_nothing() -> Result<()> {
     a_refused_pause_changes_nothing(&[("ip6tables-restore", WITHOUT_TIME)], "")
 }
 
@@ -223,7 +223,31 @@ const REFUSING: &str = r#"
     if test -e /run/refuses; then echo "it is refused" >&2; exit 1; fi
     exec $real "$@""#;
 
-/// A pause opens IPv4 before IPv6. If IPv6 cannot be read, the agent finds that out before it opens IPv4.
+/// A pause opens IPv4 before IPv6. If IPv6 refuses its rules, the agent finds that out before it opens IPv4.
+#[test]
+fn a_pause_that_ipv6_refuses_opens_no_ipv4_with_one_layer() -> Result<()> {
+    with_lab(|lab| {
+        fake_tool(lab, "ip6tables-restore", WITHOUT_TIME)?;
+        let (mut story, contract) = (Story::begin(lab)?, contract(&[])?);
+        let _bus = bus(lab)?;
+        let _agent = agent(lab, ONE_LAYER)?;
+        story.close()?;
+        wait_for_state(lab, "locked")?;
+        lab.host().file("/run/without-time", "")?;
+        for pause in [["pause", "20s"], ["pause", "--for=portal"]] {
+            let pause = tunwarden(lab, pause)?;
+            ensure!(pause.status.code() == Some(1), "it says that it is paused: {pause:?}");
+            ensure!(pause.stderr.contains("RULE_APPEND failed"), "it does not say why: {pause:?}");
+            story.check("a pause that IPv6 refuses", &contract)?;
+            ensure!(status(lab)?["enforced"] == true, "{}", status(lab)?);
+        }
+        lab.host().succeed(["rm", "/run/without-time"])?;
+        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
+        story.is_seen("the control: a pause of a kernel that takes the rules")
+    })
+}
+
+/// The same if IPv6 cannot be read.
 #[test]
 fn a_pause_beside_a_family_that_cannot_be_read_opens_nothing() -> Result<()> {
     with_lab(|lab| {
@@ -293,6 +317,15 @@ fn a_refused_change_of_the_vpn_leaves_the_earlier_rules_and_is_retried() -> Resu
             Ok((said["state"] == "locked" && said["pending"].is_string()).then_some(said))
         })?;
         ensure!(said["enforced"] == false, "it claims what is not in force: {said}");
+        // An ordinary user is told the reason, and causes no comparison and no commit.
+        let compared = || desktop.agent.log().matches("the kernel did not hold the rules").count();
+        let before_asking = compared();
+        for verb in ["verify", "resume"] {
+            let asked = lab.host().command([TUNWARDEN, verb]).user("nobody").run()?;
+            ensure!(!asked.status.success(), "{verb}: {asked:?}");
+            ensure!(asked.stderr.contains("the rules that were in force before stay"), "{verb}: {asked:?}");
+        }
+        ensure!(compared() == before_asking, "a user makes it compare: {}", desktop.agent.log());
         // Each retry tries the new rules and restores the earlier ones.
         wait_for("the rules before", SOON, || Ok((ruleset(lab)? == before).then_some(())))?;
         desktop.check("a change was refused")?;

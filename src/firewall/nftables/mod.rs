@@ -7,6 +7,7 @@
 //! The agent owns the tables where kernel and nft allow it (6.9 and 1.1): then a flush by another program
 //! does not remove them. Otherwise every program can change them.
 
+mod lacks;
 pub(crate) mod listing;
 mod ownership;
 mod questions;
@@ -22,6 +23,8 @@ use super::{Commit, FirewallError, Trust};
 use crate::net::{Family, IfName};
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
+use lacks::Again;
+pub(super) use lacks::Lacks;
 use listing::differences;
 use ownership::Ownership;
 use questions::{ENDING, HOOKS, WIRES, differ, has_hooks, is_there, list, look, refusal, remove};
@@ -36,21 +39,10 @@ pub(super) struct Nftables {
     held: Option<Vec<NftTable>>,
     trust: Trust,
     lacks: Lacks,
+    /// When the kernel is asked again for the egress hook.
+    wires: Again,
     unhooked: Unhooked,
     ownership: Ownership,
-}
-
-/// What this system does not support, as text for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Lacks {
-    /// Nothing is known to be missing.
-    Nothing,
-    /// The egress hook.
-    Wires(String),
-    /// The whole layer.
-    Everything(String),
-    /// The program nft, which can be installed at any time.
-    Nft(String),
 }
 
 impl Nftables {
@@ -60,6 +52,7 @@ impl Nftables {
             held: None,
             trust: Trust::Full,
             lacks: Lacks::Nothing,
+            wires: Again::new(),
             unhooked: Unhooked::default(),
             ownership: Ownership::none(),
         }
@@ -75,9 +68,10 @@ impl Nftables {
         self.ownership.owns()
     }
 
-    /// When the agent tries again to own the tables.
-    pub(super) fn owning_due(&self) -> Option<Instant> {
-        self.ownership.due()
+    /// When the agent tries again to own the tables, or asks again for the egress hook.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let wires = self.wires.due().filter(|_| matches!(self.lacks, Lacks::Wires(_)));
+        [self.ownership.due(), wires].into_iter().flatten().min()
     }
 
     /// Waits until the tables have lost their owner, which happens only when another program ends it.
@@ -343,6 +337,7 @@ impl Nftables {
             && !has_hooks(NftFamily::Netdev).await
         {
             self.lacks = Lacks::Wires(format!("this kernel has no egress hook (5.16): {why}"));
+            self.wires.refused(Instant::now());
         } else {
             // A hook that is held needs no room.
             let held = list(NftFamily::Netdev).await.ok().flatten().unwrap_or_default();
@@ -353,26 +348,21 @@ impl Nftables {
         Ok(())
     }
 
-    /// Asks again for what this system was found not to support: the refusal may have passed, and tables
-    /// that an earlier commit left in force have to follow the rules.
-    async fn ask_again(&mut self) {
-        let question = match self.lacks {
-            Lacks::Nothing => return,
-            Lacks::Nft(_) => None,
-            Lacks::Everything(_) => Some(HOOKS),
-            Lacks::Wires(_) => Some(WIRES),
-        };
-        if let Some(text) = question
-            && !matches!(refusal(text).await, Ok(None))
-        {
-            return;
+    /// A commit was given up in the middle of it, so it is not known what the tables hold.
+    pub(super) async fn abandon(&mut self) {
+        self.held = None;
+        self.distrust();
+        if self.ownership.is_ours() {
+            self.ownership.lost().await;
         }
-        self.lacks = Lacks::Nothing;
     }
 
     /// Closes completely because of `why`. Returns the error that says what is in force now.
     pub(super) async fn close(&mut self, ruleset: &Ruleset, why: FirewallError) -> FirewallError {
         self.held = None;
+        if !why.may_succeed() {
+            return why.not_closed(Family::ALL.to_vec());
+        }
         let last = last_resort();
         let wire = WireRules { wires: ruleset.wire.wires.clone(), ..last.wire.clone() };
         let wanted = self.wanted(&Ruleset { wire, ..last });

@@ -103,7 +103,7 @@ impl Session {
             self.errors.next_line().await.map_err(run)?.ok_or_else(ended)?;
             Ok(said)
         };
-        tokio::time::timeout(TIMEOUT, talk).await.map_err(|_| ToolError::TimedOut("nft".to_owned()))?
+        tokio::time::timeout(TIMEOUT, talk).await.map_err(|_| ToolError::timed_out("nft", TIMEOUT))?
     }
 }
 

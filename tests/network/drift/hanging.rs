@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use tunwarden_lab::{Lab, Process, wait_for, with_lab};
+use tunwarden_lab::{Capture, Lab, Process, wait_for, with_lab};
 
 use super::BOTH;
 use crate::support::kernel::Backend;
@@ -193,6 +193,88 @@ fn an_agent_starts_while_nft_hangs_and_asks_systemd_for_the_time() {
             Ok((status(lab)?["layers"][1]["enforced"] == true).then_some(()))
         })
         .with_context(|| agent.log())
+    })
+    .unwrap();
+}
+
+/// Whether a program of an ordinary user and a raw sender get a packet to the ISP.
+fn leaves(lab: &Lab, capture: &Capture, tag: &str) -> Result<(bool, bool)> {
+    let tags = [format!("{tag}-program"), format!("{tag}-raw")];
+    lab.host().udp("203.0.113.9:5000")?.from_user("nobody").tag(&tags[0]).send()?;
+    lab.host().raw("eth0", "203.0.113.9:5001")?.tag(&tags[1]).send()?;
+    let frames = capture.so_far()?;
+    Ok(tags.map(|tag| frames.iter().any(|frame| frame.is_tagged(&tag))).into())
+}
+
+/// nft hangs in a commit during a pause, and somebody resumes. iptables closes at once, the answer says what may
+/// still leave, and the other layer closes as soon as nft works.
+#[test]
+fn a_resume_while_nft_hangs_closes_iptables_at_once_and_says_what_is_open() {
+    with_lab(|lab| {
+        fake_tool(lab, "nft", HANGING)?;
+        let _bus = bus(lab)?;
+        let capture = lab.capture()?;
+        let supervised = Supervised::start(lab, BOTH)?;
+        ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());
+        lab.host().file("/run/hangs", "")?;
+        move_the_lan(lab)?;
+        answers_during_a_commit(lab, &supervised)?;
+
+        let resume = tunwarden(lab, ["resume"])?;
+        ensure!(!resume.status.success(), "it says that it is closed: {resume:?}");
+        ensure!(resume.stderr.contains("may hold the rules of the pause until"), "{resume:?}");
+        let rules = chain(lab, "iptables", "OUTPUT_VPN_KILL_SWITCH")?;
+        ensure!(!rules.iter().any(|rule| rule.contains("datestop")), "iptables is open: {rules:?}");
+        ensure!(leaves(lab, &capture, "hangs")? == (false, true), "what it says is not so");
+        // During each attempt to close, the verdict is "unknown", otherwise "open".
+        let said = status(lab)?;
+        ensure!(said["verdict"] != "locked" && said["enforced"] == false, "it hides what leaves: {said}");
+
+        lab.host().succeed(["rm", "/run/hangs"])?;
+        wait_for_state(lab, "locked")?;
+        // A run of nft that hangs already is waited for.
+        wait_for("both layers", START, || Ok((status(lab)?["layers"][1]["enforced"] == true).then_some(())))
+            .with_context(|| supervised.agent.log())?;
+        ensure!(leaves(lab, &capture, "works")? == (false, false), "it is not closed");
+        ensure!(status(lab)?["verdict"] == "locked", "{}", status(lab)?);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_lock_while_nft_hangs_closes_iptables_and_says_soon_that_a_layer_is_missing() {
+    with_lab(|lab| {
+        fake_tool(lab, "nft", HANGING)?;
+        lab.host().file("/etc/tunwarden/config.toml", BOTH)?;
+        lab.host().file("/run/hangs", "")?;
+        let lock = tunwarden(lab, ["lock"])?;
+        ensure!(lock.status.code() == Some(1), "{lock:?}");
+        ensure!(lock.stderr.contains("nftables failed: nft did not end within 8 seconds"), "{lock:?}");
+        ensure!(!chain(lab, "iptables", "OUTPUT_VPN_KILL_SWITCH")?.is_empty(), "iptables is open");
+        let sent = lab.host().udp("203.0.113.9:5000")?.from_user("nobody").send()?;
+        ensure!(sent.accepted == 0, "it is open: {sent:?}");
+        lab.host().succeed(["rm", "/run/hangs"])?;
+        ensure!(tunwarden(lab, ["lock"])?.status.success(), "the control: nft works again");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_lock_while_ipset_hangs_has_a_rule_for_each_server() {
+    with_lab(|lab| {
+        fake_tool(lab, "ipset", HANGING)?;
+        let servers: Vec<String> = (1..=100).map(|n| format!("\"198.51.100.{n}\"")).collect();
+        let config = format!("[bootstrap]\nservers = [{}]\n", servers.join(", "));
+        lab.host().file("/etc/tunwarden/config.toml", &config)?;
+        lab.host().file("/run/hangs", "")?;
+        let lock = tunwarden(lab, ["lock"])?;
+        ensure!(lock.status.success(), "{lock:?}");
+        ensure!(lock.stderr.contains("ipset did not end within 5 seconds"), "{lock:?}");
+        let rules = chain(lab, "iptables", "VPN_BOOTSTRAP")?;
+        ensure!(rules.iter().any(|rule| rule.contains("198.51.100.100/32")), "{rules:?}");
+        Ok(())
     })
     .unwrap();
 }

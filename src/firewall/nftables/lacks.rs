@@ -1,0 +1,106 @@
+//! What this system does not support, and when it is asked again: soon at first, and then less and less often.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Nftables;
+use super::questions::{HOOKS, WIRES, refusal};
+
+/// How long until the next question: at first, and at most.
+const DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// What this system does not support, as text for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::firewall) enum Lacks {
+    /// Nothing is known to be missing.
+    Nothing,
+    /// The egress hook.
+    Wires(String),
+    /// The whole layer.
+    Everything(String),
+    /// The program nft, which can be installed at any time.
+    Nft(String),
+}
+
+/// When the next question is due.
+#[derive(Debug)]
+pub(super) struct Again {
+    due: Option<Instant>,
+    delay: Duration,
+}
+
+impl Again {
+    pub(super) fn new() -> Self {
+        Self { due: None, delay: DELAY.0 }
+    }
+
+    /// The kernel has refused.
+    pub(super) fn refused(&mut self, now: Instant) {
+        self.due = Some(now + self.delay);
+        self.delay = (self.delay * 2).min(DELAY.1);
+    }
+
+    /// The kernel refuses no more.
+    pub(super) fn granted(&mut self) {
+        *self = Self::new();
+    }
+
+    /// When the next question is due; `None` if nothing was refused.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
+    }
+}
+
+impl Nftables {
+    /// Asks again for what this system was found not to support: the refusal may have passed, and tables
+    /// that an earlier commit left in force have to follow the rules.
+    pub(super) async fn ask_again(&mut self) {
+        let question = match self.lacks {
+            Lacks::Nothing => return,
+            Lacks::Nft(_) => None,
+            Lacks::Everything(_) => Some(HOOKS),
+            // A kernel before 5.16 never has it.
+            Lacks::Wires(_) if !self.wires.is_due(Instant::now()) => return,
+            Lacks::Wires(_) => Some(WIRES),
+        };
+        if let Some(text) = question
+            && !matches!(refusal(text).await, Ok(None))
+        {
+            if matches!(self.lacks, Lacks::Wires(_)) {
+                self.wires.refused(Instant::now());
+            }
+            return;
+        }
+        self.lacks = Lacks::Nothing;
+        self.wires.granted();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_questions_become_rarer_and_begin_again_after_a_grant() {
+        let (mut again, mut now) = (Again::new(), Instant::now());
+        assert!(again.is_due(now) && again.due().is_none());
+        let mut waits = Vec::new();
+        for _ in 0..11 {
+            again.refused(now);
+            assert!(!again.is_due(now), "a question comes before it is due");
+            let due = again.due().unwrap();
+            waits.push((due - now).as_secs());
+            now = due;
+            assert!(again.is_due(now));
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        again.granted();
+        again.refused(now);
+        assert_eq!(again.due(), Some(now + DELAY.0));
+    }
+}
