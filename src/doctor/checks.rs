@@ -151,7 +151,7 @@ pub(super) fn vpns(seen: &Snapshot) -> Vec<Finding> {
             "add to each: script-security 2, up and down /usr/lib/tunwarden/openvpn-up and -down, up-restart",
         ),
     ];
-    // What is left out of OpenVPN's files is told below, as the files are now.
+    // The finding below reports what is left out of OpenVPN's files, as the files are now.
     let is_of_a_file = |left_out: &LeftOutStatus| {
         let told = format!("{}: {}", left_out.name, left_out.reason);
         seen.openvpn_left_out.iter().any(|line| line.starts_with(&told))

@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(kept(Some(&before), &[], &filter(&ours)), []);
         let other = format!("{REPLIES}-A INPUT -p tcp --dport 22 -j ACCEPT\n");
         assert_eq!(kept(Some(&before), &[], &filter(&other)), [("INPUT", Kept::Rules)]);
-        // Our rules were flushed meanwhile, and the policies stayed.
+        // Another program flushed our rules, and the policies stayed.
         let first = observed(&saved(&before), Earlier::Nothing);
         assert_eq!(observed(&filter(REPLIES), Earlier::Record(&first)), first);
     }

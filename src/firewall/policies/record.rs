@@ -57,7 +57,7 @@ impl Memory {
     }
 }
 
-/// The chains that were ever closed. A damaged file is written anew.
+/// The chains that were ever closed. A damaged file is written again.
 fn ever_closed(store: &Store) -> EverClosed {
     store.ever_closed().unwrap_or_else(|error| {
         tracing::warn!("{}: nobody knows which chains were ever closed", describe(&error));

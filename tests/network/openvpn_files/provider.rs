@@ -91,7 +91,7 @@ fn behind_stunnel_as_documented_the_vpn_protects_and_nothing_else_leaves() -> Re
         // Without the example's lines the message says what to write.
         let agent_alone = agent(lab, KNOWN)?;
         let mut shut = host.openvpn_client(&client)?;
-        wait_for("what to write is told", SOON, || {
+        wait_for("the remedy is reported", SOON, || {
             let status = status(lab)?["left_out"].to_string();
             let told = ["stunnel carries the VPN on", "here it seems to be", "bootstrap.servers"];
             Ok(told.iter().all(|text| status.contains(text)).then_some(()))
@@ -125,7 +125,7 @@ fn a_name_of_ones_own_takes_the_place_of_a_random_one_as_documented() -> Result<
         let random = remote.replace("tunwarden.", "") + "remote-random-hostname\n";
         lab.host().file("/etc/openvpn/aws.ovpn", &random)?;
         let agent = agent(lab, KNOWN)?;
-        wait_for("what to write is told", SOON, || {
+        wait_for("the remedy is reported", SOON, || {
             Ok(agent.log().contains("write one fixed word and a dot before the name").then_some(()))
         })?;
         lab.host().file("/etc/openvpn/aws.ovpn", remote)?;

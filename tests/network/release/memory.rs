@@ -58,7 +58,7 @@ fn without_a_record_our_own_policies_are_opened_and_those_of_others_are_named() 
         released(lab)?;
         assert_eq!(answers(lab, SHUT)?, [true; 2], "{:?}", policies(lab, Backend::Nft)?);
 
-        // A damaged record is written anew by the next lock.
+        // The next lock writes a damaged record again.
         Backend::Nft.lock(lab, KNOWN)?;
         lab.host().file(RECORD, "{")?;
         flush(lab, Backend::Nft)?;

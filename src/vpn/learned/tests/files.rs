@@ -31,7 +31,7 @@ fn a_server_of_many_files_counts_once_and_of_many_files_left_out_a_few_are_named
 }
 
 #[test]
-fn a_device_of_a_file_that_the_configuration_does_not_name_is_told_with_the_remedy() {
+fn a_device_that_the_configuration_does_not_name_is_reported_with_the_remedy() {
     let mut machine = fresh(Config::default());
     let device = |name: &str, path: &str| OpenVpnFile {
         device: Some(name.parse().unwrap()),
@@ -49,7 +49,7 @@ fn a_device_of_a_file_that_the_configuration_does_not_name_is_told_with_the_reme
 }
 
 #[test]
-fn what_is_left_out_of_files_is_told_until_it_is_repaired() {
+fn parts_of_files_that_are_left_out_are_reported_until_they_are_repaired() {
     let mut machine = fresh(Config::default());
     let text = |text: &str| text.to_owned();
     let fault = FileFault { path: text("/a.conf"), reason: text("why"), remedy: text("what to do") };
