@@ -63,7 +63,7 @@ impl Agent {
             return;
         }
         let Some(owners) = found.owners.filter(|owners| *owners != self.owners.current) else { return };
-        tracing::info!("the users of bootstrap.owners have changed: {owners:?}");
+        tracing::info!("the users of bootstrap.owners or of DHCP clients have changed: {owners:?}");
         self.owners.current = owners;
         self.enforce().await;
     }

@@ -2,8 +2,8 @@
 
 use super::hint::{listed, plain};
 use super::{
-    Access, Backend, Bootstrap, Config, Dns, Docker, FirewallSettings, Input, Lan, Layer, Networks,
-    PublishedPorts, Reconnect, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn, Warning,
+    Access, Backend, Bootstrap, Config, Dns, Docker, FirewallSettings, InboundOn, Input, Lan, LanService,
+    Layer, Networks, PublishedPorts, Reconnect, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn, Warning,
 };
 use crate::net::{Host, Port, PortRange, Transport};
 
@@ -164,23 +164,43 @@ fn lan(lan: &Lan) -> Vec<String> {
         }
     };
     let multicast = match lan.multicast {
-        true => "Discovery of printers and players (mDNS, SSDP, IGMP) passes.",
+        true => {
+            "Discovery of printers and players (mDNS, SSDP, IGMP) passes. Answers of the LAN come in for 6 seconds \
+             after a question."
+        }
         false => "Discovery (mDNS, SSDP, IGMP) does not pass: printers and players may not be found.",
     };
-    vec![
+    let mut sentences = vec![
         networks,
         "A network that belongs to a VPN (tunnel.routes, its routes and addresses) is never the LAN."
             .to_owned(),
         "DNS (53, 853) never passes: your router does not see which names you look up.".to_owned(),
         multicast.to_owned(),
-    ]
+    ];
+    sentences.extend(lan.services.iter().map(|service| service_sentence(*service).to_owned()));
+    sentences
+}
+
+fn service_sentence(service: LanService) -> &'static str {
+    match service {
+        LanService::WsDiscovery => "Programs may search the LAN by WS-Discovery (UDP 3702).",
+        LanService::LocalSend => "LocalSend works on the LAN: the LAN may open TCP and UDP 53317.",
+        LanService::KdeConnect => {
+            "KDE Connect works on the LAN: the LAN may open UDP 1716 and TCP 1714 to 1764."
+        }
+        LanService::WakeOnLan => "Magic packets leave as a broadcast on the link (UDP 7 and 9).",
+    }
 }
 
 fn input(input: &Input) -> Vec<String> {
     let mut sentences = vec!["Replies come in.".to_owned()];
     sentences.extend(input.allow.iter().map(|inbound| {
         let from = inbound.from.map_or("any address".to_owned(), |net| net.to_string());
-        format!("{} may be opened from {from}.", inbound.traffic.in_words())
+        let by = match inbound.on {
+            InboundOn::Any => "",
+            InboundOn::Tunnel => " through the tunnel, and not from a network card",
+        };
+        format!("{} may be opened from {from}{by}.", inbound.traffic.in_words())
     }));
     if input.allow.is_empty() {
         sentences.push("No other machine may open a connection to this machine.".to_owned());

@@ -182,11 +182,26 @@ pub struct Lan {
     pub networks: Networks,
     /// mDNS, SSDP and IGMP.
     pub multicast: bool,
+    /// Further services that find each other on the LAN.
+    pub services: Vec<LanService>,
+}
+
+/// A service of `lan.services`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LanService {
+    /// WS-Discovery: printers, scanners and shares of Windows.
+    WsDiscovery,
+    /// LocalSend: files between machines and telephones.
+    LocalSend,
+    /// KDE Connect and GSConnect.
+    KdeConnect,
+    /// Magic packets that switch a machine on.
+    WakeOnLan,
 }
 
 impl Default for Lan {
     fn default() -> Self {
-        Self { allow: true, networks: Networks::Connected, multicast: true }
+        Self { allow: true, networks: Networks::Connected, multicast: true, services: Vec::new() }
     }
 }
 
@@ -214,6 +229,18 @@ pub struct Inbound {
     pub traffic: TrafficRule,
     /// The source network.
     pub from: Option<IpNet>,
+    /// Where it comes in.
+    pub on: InboundOn,
+}
+
+/// Where inbound traffic comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum InboundOn {
+    /// On every interface.
+    #[default]
+    Any,
+    /// Through the tunnel alone: a port that the VPN forwards.
+    Tunnel,
 }
 
 /// `[vpn]`

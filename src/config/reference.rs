@@ -153,8 +153,22 @@ const LAN: SectionReference = SectionReference {
         KeyReference {
             name: "multicast",
             default: "true",
-            consequence: &["Whether discovery of printers and players passes: mDNS, SSDP and IGMP."],
+            consequence: &[
+                "Whether discovery of printers and players passes: mDNS, SSDP and IGMP. Answers of the LAN to a question come \
+                 in for 6 seconds.",
+            ],
             example: "false",
+        },
+        KeyReference {
+            name: "services",
+            default: "[]",
+            consequence: &[
+                "Further services on the LAN. \"ws-discovery\" finds printers, scanners and shares of Windows (UDP 3702). \
+                 \"wake-on-lan\" sends magic packets as a broadcast (UDP 7 and 9).",
+                "\"localsend\" and \"kde-connect\" send their announcements, and the LAN may open connections to them: TCP and \
+                 UDP 53317, or UDP 1716 and TCP 1714 to 1764.",
+            ],
+            example: r#"["ws-discovery", "kde-connect"]"#,
         },
     ],
 };
@@ -168,6 +182,7 @@ const INPUT: SectionReference = SectionReference {
         consequence: &[
             "A list of rules as in tunnel.allow, each with the network that it is for (from). Without from it is every \
              address.",
+            "With on = \"tunnel\" it comes in through the tunnel alone: a port that the VPN forwards to a torrent client.",
             "A packet for a tunnel's address that arrives on another interface is dropped all the same.",
         ],
         example: r#"[{ protocol = "tcp", ports = [22], from = "192.168.0.0/16" }]"#,

@@ -11,8 +11,8 @@ use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
 use super::words::Protocol;
 use super::{
-    Bootstrap, Config, Docker, FirewallSettings, Inbound, Input, Lan, Layer, MOST_SERVERS, Networks, Routes,
-    SILENCE, Traffic, TrafficRule, Tunnel, UserName, Vpn,
+    Bootstrap, Config, Docker, FirewallSettings, Inbound, InboundOn, Input, Lan, Layer, MOST_SERVERS,
+    Networks, Routes, SILENCE, Traffic, TrafficRule, Tunnel, UserName, Vpn,
 };
 use crate::net::{
     EndpointError, IfPattern, IfPatternError, LanPrefix, LengthError, Port, PortRange, PrefixError, Server,
@@ -26,7 +26,7 @@ const MAX_NAME: usize = 256;
 
 const TUNNEL: &[&str] = &["interfaces", "allow", "routes"];
 const BOOTSTRAP: &[&str] = &["ports", "servers", "scope", "owners", "dns"];
-const LAN: &[&str] = &["allow", "networks", "multicast"];
+const LAN: &[&str] = &["allow", "networks", "multicast", "services"];
 const INPUT: &[&str] = &["allow"];
 const DOCKER: &[&str] = &["allow", "published_ports", "bridges", "networks"];
 const VPN: &[&str] = &["connections", "reconnect", "silence"];
@@ -131,6 +131,7 @@ fn lan(section: Section<'_>) -> Lan {
             })
         }),
         multicast: section.read("multicast", default.multicast, Item::flag),
+        services: section.read("services", default.services, |item| item.list(Empty::Allowed, Item::word)),
     }
 }
 
@@ -216,14 +217,15 @@ fn listed_rule(item: Item<'_>) -> Option<TrafficRule> {
 }
 
 fn inbound(item: Item<'_>) -> Option<Inbound> {
-    let section = item.table("an inbound rule", &["protocol", "ports", "from"])?;
+    let section = item.table("an inbound rule", &["protocol", "ports", "from", "on"])?;
     section.refuse_others(|_| None);
     let traffic = rule(&section);
     let from = match section.get("from") {
         Some(from) => Some(from.text(net)?),
         None => None,
     };
-    Some(Inbound { traffic: traffic?, from })
+    let on = section.get("on").map_or(Some(InboundOn::default()), Item::word)?;
+    Some(Inbound { traffic: traffic?, from, on })
 }
 
 /// Reads `protocol` and `ports`. Without `ports` the rule is for all ports.

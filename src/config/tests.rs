@@ -157,7 +157,7 @@ fn a_key_in_the_wrong_section_gets_a_hint_with_the_right_one() {
             "did you mean `tunnel`?",
             "`scope` belongs in [bootstrap]",
             "did you mean `multicast`?",
-            "[lan] has `allow`, `networks` and `multicast`",
+            "[lan] has `allow`, `networks`, `multicast` and `services`",
         ]
     );
 }

@@ -2,7 +2,8 @@
 
 use super::hint::listed;
 use super::{
-    Access, Bootstrap, Config, Dns, Lan, Networks, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn,
+    Access, Bootstrap, Config, Dns, InboundOn, Lan, Networks, Routes, Scope, Traffic, TrafficRule, Tunnel,
+    Vpn,
 };
 use ipnet::IpNet;
 
@@ -279,7 +280,9 @@ fn docker(config: &Config) -> Vec<String> {
 }
 
 fn input(config: &Config) -> Vec<String> {
-    let open = config.input.allow.iter().filter(|inbound| inbound.from.is_none());
+    // A port that the VPN forwards is meant for every address.
+    let on_cards = config.input.allow.iter().filter(|inbound| inbound.on == InboundOn::Any);
+    let open = on_cards.filter(|inbound| inbound.from.is_none());
     let warning = |inbound: &super::Inbound| {
         let what = inbound.traffic.in_words();
         format!("{what} is open to every address. Add from = \"192.168.0.0/16\", or your own network.")

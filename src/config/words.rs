@@ -1,6 +1,6 @@
 //! The words that a key with a fixed choice accepts.
 
-use super::{Access, Backend, Dns, Layer, PublishedPorts, Reconnect, Scope};
+use super::{Access, Backend, Dns, InboundOn, LanService, Layer, PublishedPorts, Reconnect, Scope};
 use crate::net::Transport;
 
 /// A choice that is written as one of a few words.
@@ -16,6 +16,19 @@ impl Word for Scope {
 
 impl Word for Dns {
     const WORDS: &'static [(&'static str, Self)] = &[("pin", Self::Pin), ("off", Self::Off)];
+}
+
+impl Word for LanService {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("ws-discovery", Self::WsDiscovery),
+        ("localsend", Self::LocalSend),
+        ("kde-connect", Self::KdeConnect),
+        ("wake-on-lan", Self::WakeOnLan),
+    ];
+}
+
+impl Word for InboundOn {
+    const WORDS: &'static [(&'static str, Self)] = &[("tunnel", Self::Tunnel)];
 }
 
 impl Word for PublishedPorts {

@@ -135,6 +135,12 @@ impl PortRange {
         self.last
     }
 
+    /// A range that is written in the source code. A range that is the wrong way round does not compile.
+    pub(crate) const fn from_to(first: Port, last: Port) -> Self {
+        assert!(first.get() <= last.get(), "the first port is above the last");
+        Self { first, last }
+    }
+
     /// Whether `port` lies in the range.
     pub fn contains(&self, port: Port) -> bool {
         (self.first..=self.last).contains(&port)

@@ -46,7 +46,8 @@ fn reach(view: &View<'_>) -> BTreeMap<Who, BTreeSet<Endpoint>> {
     }
     let endpoints = allowance.endpoints.iter();
     for (&endpoint, users) in endpoints.filter(|(endpoint, _)| endpoint.family() == view.family) {
-        let further = users.iter().filter(|uid| !view.owners.contains(uid)).map(|&uid| Who::User(uid));
+        let further =
+            users.iter().filter(|uid| !view.owners.bootstrap.contains(uid)).map(|&uid| Who::User(uid));
         for who in further.chain([Who::Owners]) {
             reach.entry(who).or_default().insert(endpoint);
         }
@@ -103,7 +104,7 @@ fn questions(view: &View<'_>) -> Vec<Rule> {
 }
 
 pub(super) fn owners(view: &View<'_>) -> Vec<Rule> {
-    view.owners.iter().map(|&uid| view.rule(Verdict::Accept).owner(uid)).collect()
+    view.owners.bootstrap.iter().map(|&uid| view.rule(Verdict::Accept).owner(uid)).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use super::view::{Proxied, View, loopback, traffic_rules};
 use super::well_known::{
     FROM_THIS_LINK, LINK_LOCAL, MDNS, ONE_HOP, dhcp_client, dhcp_server, icmpv6, mdns_group,
 };
-use super::{Chain, ChainName, Rule, Tracked, Verdict};
+use super::{Chain, ChainName, Rule, Tracked, Verdict, lan_services};
+use crate::config::{Inbound, InboundOn};
 use crate::net::{Family, Transport};
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
@@ -23,10 +24,13 @@ fn input(view: &View<'_>) -> Vec<Rule> {
     rules.push(accept().tracked(Tracked::Reply));
     rules.extend(link(view));
     if view.config.lan.allow && view.config.lan.multicast {
-        // Answers to mDNS come to the group, and connection tracking cannot know them.
+        // Answers to mDNS come to the group, if the question came from the port of mDNS. Connection tracking cannot
+        // know them.
         rules.push(accept().to(mdns_group(view.family)).transport(Transport::Udp).dport(MDNS));
     }
-    rules.extend(view.inbound().flat_map(|inbound| {
+    rules.extend(lan_services::answers(view));
+    rules.extend(lan_services::inbound(view));
+    rules.extend(view.inbound(InboundOn::Any).flat_map(|inbound| {
         let base = match inbound.from {
             Some(net) => accept().from(net),
             None => accept(),
@@ -36,10 +40,27 @@ fn input(view: &View<'_>) -> Vec<Rule> {
     rules.extend(view.proxied().into_iter().map(|Proxied { uplink, network, transport, port }| {
         accept().from(network).input(uplink.clone()).transport(transport).dport(port)
     }));
+    rules.extend(through_the_tunnel(view));
     // The container engine decides which containers reach the host. A bridge is no uplink.
     rules.extend(view.misnamed_bridges().map(|pattern| view.rule(Verdict::Drop).input(pattern)));
     rules.extend(view.bridges().map(|bridge| accept().input(bridge)));
     rules.push(view.rule(Verdict::Drop));
+    rules
+}
+
+/// What comes in through the tunnel alone. A network card may have a name that a tunnel's pattern matches.
+fn through_the_tunnel(view: &View<'_>) -> Vec<Rule> {
+    let from = |inbound: &Inbound, base: Rule| match inbound.from {
+        Some(net) => traffic_rules(&inbound.traffic, &base.from(net)),
+        None => traffic_rules(&inbound.traffic, &base),
+    };
+    let mut rules = Vec::new();
+    for inbound in view.inbound(InboundOn::Tunnel) {
+        let shut = view.situation.shut_out.iter();
+        rules.extend(shut.flat_map(|link| from(inbound, view.rule(Verdict::Drop).input(link.clone()))));
+        let tunnels = view.tunnels().into_iter();
+        rules.extend(tunnels.flat_map(|tunnel| from(inbound, view.rule(Verdict::Accept).input(tunnel))));
+    }
     rules
 }
 

@@ -1,6 +1,7 @@
 //! What may leave, as rules. Pure: it makes a [`Ruleset`] of a [`Situation`] and the configuration.
 //!
-//! `output`, `input`, `forward`, `bootstrap` and `wire` each hold the chains of one kind of packet. The order of
+//! `output`, `input`, `forward`, `bootstrap` and `wire` each hold the chains of one kind of packet; `lan_services` holds
+//! the rules of discovery on the LAN. The order of
 //! rules inside a chain is the security property, and the line above a rule says why it stands there. They ask
 //! their questions of a `view`, and take from `well_known` what standards fix. `iptables` and `nftables` render
 //! the same rules, each in the words of its layer. Nothing here asks the kernel, the clock or the disk.
@@ -11,6 +12,7 @@ mod forward_ipv6;
 mod frame;
 mod input;
 pub mod iptables;
+mod lan_services;
 pub mod nftables;
 mod output;
 mod protocol;
@@ -27,7 +29,7 @@ use std::collections::BTreeSet;
 
 pub use bootstrap::QUESTION_MARK;
 pub use frame::{FrameMatch, PppoeFrames};
-pub use protocol::{HopLimit, Ported, Protocol, Tracked};
+pub use protocol::{Asked, HopLimit, Ported, Protocol, Tracked};
 pub use rule::{Device, IfMatch, Rule, Verdict};
 pub use ruleset::{Chain, ChainName, ForeignChain, Ruleset, Table, TableName};
 pub use set::{EndpointSet, FEW, SetName};
@@ -38,8 +40,21 @@ use crate::net::Family;
 use crate::vpn::Situation;
 use view::{View, loopback};
 
-/// The user ids of `bootstrap.owners` on this system.
-pub type Owners = BTreeSet<u32>;
+/// User ids of this system that rules name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Owners {
+    /// The users of `bootstrap.owners`.
+    pub bootstrap: BTreeSet<u32>,
+    /// Users of DHCP clients besides root.
+    pub leases: BTreeSet<u32>,
+}
+
+impl<const N: usize> From<[u32; N]> for Owners {
+    /// These users of `bootstrap.owners`.
+    fn from(bootstrap: [u32; N]) -> Self {
+        Self { bootstrap: bootstrap.into(), leases: BTreeSet::new() }
+    }
+}
 
 /// The rules that hold the contract in `situation`.
 pub fn ruleset(config: &Config, owners: &Owners, situation: &Situation) -> Ruleset {

@@ -2,13 +2,14 @@
 
 use super::view::{Proxied, View, loopback, to_name_servers, traffic_rules};
 use super::well_known::{
-    ALL_ROUTERS, FROM_THIS_LINK, GROUPS_V4, GROUPS_V6, HTTP, HTTPS, LINK_GROUPS, LINK_LOCAL, MDNS, MDNS_HOPS,
-    ONE_HOP, SSDP, SSDP_HOPS, dhcp_client, dhcp_server, dhcp_servers, icmpv6, mdns_group, private,
+    ALL_ROUTERS, BROADCAST, FROM_THIS_LINK, GROUPS_V4, GROUPS_V6, HTTP, HTTPS, LINK_GROUPS, LINK_LOCAL, MDNS,
+    MDNS_HOPS, ONE_HOP, SSDP, SSDP_HOPS, dhcp_client, dhcp_server, dhcp_servers, icmpv6, mdns_group, private,
     ssdp_groups,
 };
-use super::{Chain, ChainName, HopLimit, Protocol, Rule, Tracked, Verdict, bootstrap};
-use crate::config::Networks;
+use super::{Asked, Chain, ChainName, HopLimit, Protocol, Rule, Tracked, Verdict, bootstrap, lan_services};
+use crate::config::{InboundOn, Networks};
 use crate::net::{Family, IfName, Port, Transport};
+use crate::vpn::Uplink;
 use ipnet::IpNet;
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
@@ -84,6 +85,14 @@ fn tunnel(view: &View<'_>) -> Vec<Rule> {
     for tunnel in view.tunnels() {
         let base = view.rule(Verdict::Accept).output(tunnel);
         rules.extend(view.traffic(&view.config.tunnel.allow, &base));
+        rules.extend(view.inbound(InboundOn::Tunnel).flat_map(|inbound| {
+            let answer = base.clone().tracked(Tracked::EstablishedReply);
+            let answer = match inbound.from {
+                Some(net) => answer.to(net),
+                None => answer,
+            };
+            traffic_rules(&inbound.traffic, &answer).into_iter().map(Rule::mirrored).collect::<Vec<_>>()
+        }));
     }
     rules
 }
@@ -107,10 +116,13 @@ fn host_link(view: &View<'_>) -> Vec<Rule> {
 /// DHCP, neighbour discovery and MLD, as far as they do not depend on the addresses of a link.
 pub(super) fn link(view: &View<'_>) -> Vec<Rule> {
     let accept = || view.rule(Verdict::Accept);
-    // The socket of a DHCP client is root's.
+    // The socket of a DHCP client is root's, or systemd-networkd's.
     let (client, server) = (dhcp_client(view.family), dhcp_server(view.family));
-    let dhcp = dhcp_servers(view.family).into_iter().map(|to| accept().to(to).udp(client, server).owner(0));
-    let mut rules: Vec<Rule> = dhcp.collect();
+    let dhcp = |uid| {
+        dhcp_servers(view.family).into_iter().map(move |to| accept().to(to).udp(client, server).owner(uid))
+    };
+    let mut rules: Vec<Rule> =
+        [0].into_iter().chain(view.owners.leases.iter().copied()).flat_map(dhcp).collect();
     if view.family == Family::V4 {
         return rules;
     }
@@ -149,6 +161,12 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
     if lan.multicast {
         rules.extend(discovery(view));
     }
+    // By interface: a broadcast leaves by the default route, which may be the tunnel's.
+    let questions = lan_services::questions(view);
+    let by = |uplink: &Uplink| {
+        questions.iter().map(|rule| rule.clone().output(uplink.interface.clone())).collect::<Vec<_>>()
+    };
+    rules.extend(view.situation.uplinks.iter().flat_map(by));
     rules
 }
 
@@ -156,7 +174,7 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
 pub(super) fn discovery(view: &View<'_>) -> Vec<Rule> {
     let to = |net| view.rule(Verdict::Accept).to(net);
     let ask = |group, port: Port, hops: &[HopLimit]| -> Vec<Rule> {
-        let udp = to(group).transport(Transport::Udp).dport(port);
+        let udp = to(group).transport(Transport::Udp).dport(port).asked(Asked::Question);
         hops.iter().map(|&limit| udp.clone().hops(limit)).collect()
     };
     let mut rules = ask(mdns_group(view.family), MDNS, &MDNS_HOPS);
@@ -173,6 +191,11 @@ fn containers(view: &View<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> =
         view.misnamed_bridges().map(|pattern| view.rule(Verdict::Return).output(pattern)).collect();
     rules.extend(private(view.family).into_iter().map(|net| view.rule(Verdict::Accept).to(net)));
+    if view.family == Family::V4 {
+        // A virtual machine may ask for its lease by broadcast. No router forwards the answer.
+        let (client, server) = (dhcp_client(Family::V4), dhcp_server(Family::V4));
+        rules.push(view.rule(Verdict::Accept).to(BROADCAST).udp(server, client));
+    }
     rules
 }
 
@@ -190,7 +213,7 @@ fn replies(view: &View<'_>) -> Vec<Rule> {
             };
             traffic_rules(&inbound.traffic, &base).into_iter().map(Rule::mirrored).collect::<Vec<_>>()
         };
-        view.inbound().flat_map(answers).collect::<Vec<_>>()
+        view.inbound(InboundOn::Any).flat_map(answers).collect::<Vec<_>>()
     };
     view.own_addresses().flat_map(to_inbound).collect()
 }

@@ -69,3 +69,13 @@ pub enum Tracked {
     /// It was opened from the other side, and this packet is an answer.
     EstablishedReply,
 }
+
+/// The part of a packet in discovery. An answer comes from one machine to the port that asked, and connection
+/// tracking does not know it: the question went to a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It asks a group.
+    Question,
+    /// It comes to an address of this machine that asked a few seconds ago.
+    Answer,
+}

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{ChainName, HopLimit, Protocol, SetName, Tracked};
+use super::{Asked, ChainName, HopLimit, Protocol, SetName, Tracked};
 use crate::net::{Endpoint, Family, IfPattern, Port, PortRange, Transport};
 
 /// What happens to a packet that a rule matches.
@@ -68,6 +68,7 @@ pub struct Rule {
     pub(super) set: Option<SetName>,
     pub(super) icmp_type: Option<u8>,
     pub(super) hop_limit: Option<HopLimit>,
+    pub(super) asked: Option<Asked>,
     pub(super) owner: Option<u32>,
     pub(super) mark: Option<u32>,
     pub(super) tracked: Option<Tracked>,
@@ -92,6 +93,7 @@ impl Rule {
             set: None,
             icmp_type: None,
             hop_limit: None,
+            asked: None,
             owner: None,
             mark: None,
             tracked: None,
@@ -214,6 +216,13 @@ impl Rule {
     /// Only with one of these TTLs, or IPv6 hop limits.
     pub fn hops(mut self, limit: HopLimit) -> Self {
         self.hop_limit = Some(limit);
+        self
+    }
+
+    /// A question to a group, or an answer to it. iptables remembers the address that asks (`xt_recent`), and lets
+    /// an answer in for a few seconds. nf_tables judges the rest of the rule.
+    pub fn asked(mut self, asked: Asked) -> Self {
+        self.asked = Some(asked);
         self
     }
 

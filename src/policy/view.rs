@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::well_known::NAME_SERVERS;
 use super::{Device, IfMatch, Owners, Protocol, Rule, Verdict};
-use crate::config::{Config, Inbound, Networks, PublishedPorts, Traffic, TrafficRule};
+use crate::config::{Config, Inbound, InboundOn, Networks, PublishedPorts, Traffic, TrafficRule};
 use crate::net::{Family, IfName, IfPattern, LanPrefix, Port, Transport};
 use crate::vpn::{PauseScope, Situation, Uplink};
 
@@ -114,11 +114,11 @@ impl<'a> View<'a> {
         own.filter(move |(_, address)| Family::of(*address) == family)
     }
 
-    /// What `input.allow` names in this family.
-    pub(super) fn inbound(&self) -> impl Iterator<Item = &'a Inbound> + use<'a> {
+    /// What `input.allow` names in this family, for one place where it comes in.
+    pub(super) fn inbound(&self, on: InboundOn) -> impl Iterator<Item = &'a Inbound> + use<'a> {
         let family = self.family;
-        let allow = &self.config.input.allow;
-        allow.iter().filter(move |inbound| inbound.from.is_none_or(|net| Family::of(net.addr()) == family))
+        let allow = self.config.input.allow.iter().filter(move |inbound| inbound.on == on);
+        allow.filter(move |inbound| inbound.from.is_none_or(|net| Family::of(net.addr()) == family))
     }
 
     /// The published ports that docker-proxy serves on the host, for each network of the LAN. Containers

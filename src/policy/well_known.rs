@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::HopLimit;
-use crate::net::{Family, Port};
+use crate::net::{Family, Port, PortRange};
 
 /// The ports that names are looked up on.
 pub(super) const NAME_SERVERS: [Port; 2] = [Port::DNS, Port::DNS_OVER_TLS];
@@ -24,6 +24,23 @@ pub(super) const SSDP: Port = Port::fixed(1900);
 pub(super) const MDNS_HOPS: [HopLimit; 2] = [HopLimit::Exactly(255), HopLimit::Exactly(1)];
 /// SSDP is sent with 4 (UPnP Device Architecture 1.0), 2 (1.1 and later) or less.
 pub(super) const SSDP_HOPS: [HopLimit; 1] = [HopLimit::Below(5)];
+/// How long answers to a question to a group may come, in seconds. A device may wait for up to 5 seconds (UPnP Device
+/// Architecture 1.1, 1.3.3).
+pub(super) const ANSWER_SECONDS: u8 = 6;
+/// The ports that a program asks from.
+pub(super) const ASKING_PORTS: PortRange = PortRange::from_to(Port::fixed(1024), Port::fixed(65535));
+
+/// WS-Discovery (OASIS WS-Discovery 1.1, 2.4).
+pub(super) const WS_DISCOVERY: Port = Port::fixed(3702);
+/// LocalSend, for its announcements and for its transfers.
+pub(super) const LOCALSEND: Port = Port::fixed(53317);
+/// KDE Connect, for its announcements.
+pub(super) const KDE_CONNECT: Port = Port::fixed(1716);
+/// KDE Connect, for its connections.
+pub(super) const KDE_CONNECT_LINKS: PortRange = PortRange::from_to(Port::fixed(1714), Port::fixed(1764));
+/// Echo and discard, on which a magic packet is sent.
+pub(super) const WAKE_ON_LAN: [Port; 2] = [Port::fixed(7), Port::fixed(9)];
+
 /// Neighbour discovery is sent with 255, which no router leaves as it is (RFC 4861, 3.1).
 pub(super) const FROM_THIS_LINK: u8 = 255;
 /// IGMP (RFC 3376, 4) and MLD (RFC 3810, 5) go one hop.
@@ -125,6 +142,20 @@ pub(super) fn ssdp_groups(family: Family) -> Vec<IpNet> {
         }
     }
 }
+
+/// The groups of WS-Discovery. That of IPv4 is the group of SSDP.
+pub(super) const fn ws_discovery_group(family: Family) -> IpNet {
+    match family {
+        Family::V4 => v4([239, 255, 255, 250], 32),
+        Family::V6 => v6([0xff02, 0, 0, 0, 0, 0, 0, 0xc], 128),
+    }
+}
+
+/// The group of LocalSend, which has none in IPv6.
+pub(super) const LOCALSEND_GROUP: IpNet = v4([224, 0, 0, 167], 32);
+
+/// Every machine on the link. No router forwards it.
+pub(super) const BROADCAST: IpNet = v4([255, 255, 255, 255], 32);
 
 const fn v4([a, b, c, d]: [u8; 4], length: u8) -> IpNet {
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length))

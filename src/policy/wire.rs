@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use super::frame::{FrameMatch, frames};
 use super::view::{View, traffic_rules};
 use super::well_known::{dhcp_client, dhcp_group, dhcp_server, echo_reply};
-use super::{ChainName, Rule, Verdict, bootstrap, output};
-use crate::config::{Networks, PublishedPorts, TrafficRule};
+use super::{ChainName, Rule, Verdict, bootstrap, lan_services, output};
+use crate::config::{InboundOn, Networks, PublishedPorts, TrafficRule};
 use crate::net::Family;
 use crate::vpn::Wire;
 use ipnet::IpNet;
@@ -170,6 +170,7 @@ fn lan(view: &View<'_>) -> Vec<WireRule> {
     if lan.multicast {
         rules.extend(output::discovery(view));
     }
+    rules.extend(lan_services::questions(view));
     rules.into_iter().map(WireRule::Plain).collect()
 }
 
@@ -185,7 +186,7 @@ fn own(view: &View<'_>) -> BTreeSet<IpNet> {
 /// Answers to what `input.allow` lets in. The kernel answers a ping itself, without a socket.
 fn replies(view: &View<'_>) -> Vec<WireRule> {
     let answers = |own: IpNet| {
-        view.inbound().flat_map(move |inbound| {
+        view.inbound(InboundOn::Any).flat_map(move |inbound| {
             let base = view.rule(Verdict::Accept).from(own);
             let base = match inbound.from {
                 Some(net) => base.to(net),

@@ -6,7 +6,7 @@ use super::machine::{DeviceKind, Machine};
 use super::outside::outside;
 use super::overlap::Overlap;
 use super::rule::{Place, Ports, Protocol, Rule, Target};
-use crate::config::{Inbound, TrafficRule};
+use crate::config::{Inbound, InboundOn, TrafficRule};
 use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
 use ipnet::IpNet;
 
@@ -243,7 +243,8 @@ fn inbound(rule: &Rule, from: Option<DeviceKind>, machine: &Machine) -> Meaning 
         }
         Some(DeviceKind::Tunnel | DeviceKind::Unknown) => {
             return left(
-                "it allows incoming connections through the VPN, and this configuration allows none",
+                "it allows incoming connections through the VPN; for a port that your VPN forwards, add \
+                 on = \"tunnel\" to a rule of input.allow",
             );
         }
         Some(DeviceKind::Card) if rule.from.is_none() => {
@@ -277,7 +278,9 @@ fn inbound(rule: &Rule, from: Option<DeviceKind>, machine: &Machine) -> Meaning 
         }
     };
     let of = |from: Option<IpNet>| {
-        kinds.iter().map(move |traffic| Piece::Input(Inbound { traffic: traffic.clone(), from }))
+        kinds
+            .iter()
+            .map(move |traffic| Piece::Input(Inbound { traffic: traffic.clone(), from, on: InboundOn::Any }))
     };
     Meaning::Pieces(sources.into_iter().flat_map(of).collect())
 }

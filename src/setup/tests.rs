@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Config, Inbound, Traffic, TrafficRule};
+use crate::config::{Config, Inbound, InboundOn, Traffic, TrafficRule};
 use crate::net::{Port, PortRange, Transport};
 use crate::vpn::{Link, LinkKind, LinkTable};
 
@@ -187,7 +187,10 @@ fn new_connections_are_not_taken_for_replies() {
         iptables -A OUTPUT -o tun+ -p tcp --dport 22 -j ACCEPT",
     );
     let from = Some("192.168.1.0/24".parse().unwrap());
-    let inbound = [Inbound { traffic: tcp(&[22]), from: None }, Inbound { traffic: tcp(&[3389]), from }];
+    let inbound = [
+        Inbound { traffic: tcp(&[22]), from: None, on: InboundOn::Any },
+        Inbound { traffic: tcp(&[3389]), from, on: InboundOn::Any },
+    ];
     assert_eq!(plan.input, inbound);
     assert_eq!(plan.tunnel, Some(Traffic::Listed(vec![tcp(&[443, 80, 22])])));
 }

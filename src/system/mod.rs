@@ -4,10 +4,15 @@
 pub mod process;
 pub mod program;
 
+use std::collections::BTreeSet;
+
 use nix::unistd::User;
 
 use crate::config::{Config, UserName};
 use crate::policy::Owners;
+
+/// The user that systemd-networkd runs as. It renews leases by sockets of its own.
+const NETWORKD: &str = "systemd-network";
 
 /// Now, in seconds since the epoch.
 #[expect(clippy::disallowed_methods, reason = "this file is where the clock is read")]
@@ -36,12 +41,12 @@ pub fn user_name(uid: u32) -> Option<String> {
 
 /// The user ids of `bootstrap.owners`, and the names that this system does not have.
 pub fn owners(config: &Config) -> (Owners, Vec<&UserName>) {
-    let mut owners = Owners::new();
+    let mut owners = Owners { leases: lease_owners().unwrap_or_default(), ..Owners::default() };
     let mut unknown = Vec::new();
     for name in &config.bootstrap.owners {
         match User::from_name(name.as_str()) {
             Ok(Some(user)) => {
-                owners.insert(user.uid.as_raw());
+                owners.bootstrap.insert(user.uid.as_raw());
             }
             Ok(None) | Err(_) => unknown.push(name),
         }
@@ -49,11 +54,16 @@ pub fn owners(config: &Config) -> (Owners, Vec<&UserName>) {
     (owners, unknown)
 }
 
+/// The user ids of DHCP clients besides root; `None` when the user database did not answer.
+fn lease_owners() -> Option<BTreeSet<u32>> {
+    Some(User::from_name(NETWORKD).ok()?.map(|user| user.uid.as_raw()).into_iter().collect())
+}
+
 /// The user ids of these names; `None` when the user database did not answer for one of them.
 pub fn owners_named(names: &[UserName]) -> Option<Owners> {
-    let mut owners = Owners::new();
+    let mut owners = Owners { leases: lease_owners()?, ..Owners::default() };
     for name in names {
-        owners.extend(User::from_name(name.as_str()).ok()?.map(|user| user.uid.as_raw()));
+        owners.bootstrap.extend(User::from_name(name.as_str()).ok()?.map(|user| user.uid.as_raw()));
     }
     Some(owners)
 }

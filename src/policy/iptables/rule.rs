@@ -5,7 +5,8 @@ use std::fmt;
 
 use crate::net::Family;
 use crate::policy::rule::IfMatch;
-use crate::policy::{HopLimit, Ported, Protocol, Rule, Tracked, Verdict};
+use crate::policy::well_known::ANSWER_SECONDS;
+use crate::policy::{Asked, HopLimit, Ported, Protocol, Rule, Tracked, Verdict};
 
 impl Rule {
     fn protocol_name(&self) -> Option<&'static str> {
@@ -25,6 +26,20 @@ impl Rule {
         match limit {
             HopLimit::Exactly(limit) => format!("-m {name} --{name}-eq {limit}"),
             HopLimit::Below(limit) => format!("-m {name} --{name}-lt {limit}"),
+        }
+    }
+
+    /// Each family has its own list, because a list has one mask.
+    fn asked_words(&self, asked: Asked) -> String {
+        let (list, mask) = match self.family {
+            Family::V4 => ("VPN_ASKED_V4", "255.255.255.255"),
+            Family::V6 => ("VPN_ASKED_V6", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        };
+        match asked {
+            Asked::Question => format!("-m recent --set --name {list} --mask {mask} --rsource"),
+            Asked::Answer => {
+                format!("-m recent --rcheck --seconds {ANSWER_SECONDS} --name {list} --mask {mask} --rdest")
+            }
         }
     }
 
@@ -52,6 +67,7 @@ impl Rule {
             Family::V6 => format!("-m icmp6 --icmpv6-type {number}"),
         }));
         push(self.hop_limit.map(|limit| self.hop_limit_words(limit)));
+        push(self.asked.map(|asked| self.asked_words(asked)));
         push(self.mark.map(|mark| format!("-m mark --mark {mark:#x}")));
         push(self.owner.map(|uid| format!("-m owner --uid-owner {uid}")));
         push(self.tracked.map(|tracked| format!("-m conntrack {}", tracked_options(tracked))));

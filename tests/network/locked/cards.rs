@@ -198,3 +198,32 @@ fn the_host_reaches_its_containers_while_locked() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_virtual_machine_that_asks_by_broadcast_gets_its_lease_and_no_uplink_gets_the_answer() {
+    // A bridge with a machine on it, without libvirt.
+    let bridge = "link add virbr0 type bridge\naddr add 192.168.122.1/24 dev virbr0\nlink add vnet0 type veth peer name vm0\n\
+         link set vnet0 master virbr0 up\nlink set vm0 up\nlink set virbr0 up\n";
+    for backend in [Backend::Nft, Backend::Legacy] {
+        with_lab(|lab| {
+            lab.host().command(["ip", "-batch", "-"]).stdin(bridge).succeed()?;
+            let send = |device: &str, ports: (u16, u16)| {
+                let from = format!("192.168.122.1:{}", ports.0);
+                let offer = lab.host().udp(&format!("255.255.255.255:{}", ports.1))?.bind(&from)?.on(device);
+                anyhow::Ok(offer.send()?.accepted)
+            };
+            let all = || {
+                anyhow::Ok([send("virbr0", (67, 68))?, send("virbr0", (67, 4000))?, send("eth0", (67, 68))?])
+            };
+            ensure!(all()? == [1, 1, 1], "the control failed");
+            backend.lock(lab, KNOWN)?;
+            let sent = all()?;
+            ensure!(
+                sent == [1, 0, 0],
+                "{backend:?}: the answer on the bridge, another packet, an uplink: {sent:?}"
+            );
+            Ok(())
+        })
+        .unwrap();
+    }
+}

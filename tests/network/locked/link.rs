@@ -94,3 +94,23 @@ fn without_the_lan_only_roots_leases_and_neighbours_pass_with_iptables_alone() {
 fn without_the_lan_only_roots_leases_and_neighbours_pass_with_nftables_alone() {
     only_leases_and_neighbours(Backend::NftablesAlone).unwrap();
 }
+
+/// systemd-networkd has a user of its own. Here this user has the id of `nobody`.
+#[test]
+fn systemd_networkd_renews_its_lease_and_sends_nothing_else() {
+    with_lab(|lab| {
+        let users = "root:x:0:0::/:/bin/sh\nsystemd-network:x:65534:65534::/:/bin/sh\n";
+        lab.host().file("/etc/passwd", users)?;
+        for ways in [&LEASES[..], &NO_LEASES[..]] {
+            wait_for("the control: each packet leaves", TIMEOUT, || {
+                Ok(leave(lab, "nobody", ways)?.iter().all(|&left| left == 1).then_some(()))
+            })?;
+        }
+        Backend::Nft.lock(lab, NO_LAN)?;
+        let capture = lab.capture()?;
+        ensure!(leave(lab, "nobody", &LEASES)? == [1; 5], "systemd-networkd cannot renew a lease");
+        ensure!(leave(lab, "nobody", &NO_LEASES)? == [0; 8], "it sends what only looks like a lease");
+        Contract::locked().check(&capture.stop()?)
+    })
+    .unwrap();
+}

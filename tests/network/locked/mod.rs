@@ -1,6 +1,8 @@
 //! `tunwarden lock` without an agent and without a bus: what the ISP sees of a locked machine.
 
 mod cards;
+mod discovery;
+mod forwarded;
 mod frames;
 mod lan;
 mod leaks;

@@ -1,0 +1,83 @@
+//! How programs find each other on the LAN: what they ask, which answers come in, and what else a service needs
+//! that `lan.services` names.
+
+use super::view::View;
+use super::well_known::{
+    ASKING_PORTS, BROADCAST, KDE_CONNECT, KDE_CONNECT_LINKS, LOCALSEND, LOCALSEND_GROUP, MDNS, SSDP,
+    SSDP_HOPS, WAKE_ON_LAN, WS_DISCOVERY, ws_discovery_group,
+};
+use super::{Asked, Rule, Verdict};
+use crate::config::{LanService, Layer};
+use crate::net::{Family, Port, Transport};
+
+/// The services that are asked for; none while the LAN is closed.
+fn services<'a>(view: &View<'a>) -> &'a [LanService] {
+    let lan = &view.config.lan;
+    if lan.allow { &lan.services } else { &[] }
+}
+
+/// What the services of `lan.services` send to their groups, on any link.
+pub(super) fn questions(view: &View<'_>) -> Vec<Rule> {
+    let to = |net| view.rule(Verdict::Accept).to(net).transport(Transport::Udp);
+    let v4 = view.family == Family::V4;
+    let of = |service: &LanService| match service {
+        LanService::WsDiscovery => {
+            let ask = to(ws_discovery_group(view.family)).dport(WS_DISCOVERY).asked(Asked::Question);
+            SSDP_HOPS.map(|limit| ask.clone().hops(limit)).to_vec()
+        }
+        LanService::LocalSend if v4 => {
+            let ask = to(LOCALSEND_GROUP).dport(LOCALSEND).asked(Asked::Question);
+            SSDP_HOPS.map(|limit| ask.clone().hops(limit)).to_vec()
+        }
+        LanService::KdeConnect if v4 => vec![to(BROADCAST).dport(KDE_CONNECT).asked(Asked::Question)],
+        LanService::WakeOnLan if v4 => WAKE_ON_LAN.map(|port| to(BROADCAST).dport(port)).to_vec(),
+        LanService::LocalSend | LanService::KdeConnect | LanService::WakeOnLan => Vec::new(),
+    };
+    services(view).iter().flat_map(of).collect()
+}
+
+/// Answers to questions to a group: from the port that was asked, from the LAN of the link.
+pub(super) fn answers(view: &View<'_>) -> Vec<Rule> {
+    // iptables alone knows when this machine asked.
+    if !view.config.firewall.layers.contains(&Layer::Iptables) {
+        return Vec::new();
+    }
+    let lan = &view.config.lan;
+    let mut ports: Vec<Port> = if lan.allow && lan.multicast { vec![MDNS, SSDP] } else { Vec::new() };
+    ports.extend(services(view).iter().filter_map(|service| match service {
+        LanService::WsDiscovery => Some(WS_DISCOVERY),
+        LanService::LocalSend => Some(LOCALSEND),
+        LanService::KdeConnect => Some(KDE_CONNECT),
+        LanService::WakeOnLan => None,
+    }));
+    from_the_lan(view)
+        .flat_map(|from| {
+            let from = from.transport(Transport::Udp).dport(ASKING_PORTS).asked(Asked::Answer);
+            ports.iter().map(|&port| from.clone().sport(port)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// What other machines of the LAN may open towards these services.
+pub(super) fn inbound(view: &View<'_>) -> Vec<Rule> {
+    let of = |from: &Rule, service: &LanService| {
+        let from = |transport| from.clone().transport(transport);
+        match service {
+            LanService::LocalSend => {
+                vec![from(Transport::Tcp).dport(LOCALSEND), from(Transport::Udp).dport(LOCALSEND)]
+            }
+            LanService::KdeConnect => {
+                vec![from(Transport::Tcp).dport(KDE_CONNECT_LINKS), from(Transport::Udp).dport(KDE_CONNECT)]
+            }
+            LanService::WsDiscovery | LanService::WakeOnLan => Vec::new(),
+        }
+    };
+    from_the_lan(view)
+        .flat_map(|from| services(view).iter().flat_map(|service| of(&from, service)).collect::<Vec<_>>())
+        .collect()
+}
+
+fn from_the_lan<'a>(view: &View<'a>) -> impl Iterator<Item = Rule> + use<'a> {
+    let accept = view.rule(Verdict::Accept);
+    view.lans().into_iter().map(move |(uplink, net)| accept.clone().from(net).input(uplink.clone()))
+}

@@ -1,0 +1,181 @@
+//! Programs find devices on the LAN: a question goes to a group, and the answer comes from one machine to the
+//! port that asked.
+
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+
+use anyhow::{Context, Result, ensure};
+use nix::net::if_::if_nametoindex;
+use tunwarden_lab::address::HOST;
+use tunwarden_lab::{Frame, Lab, Transport, with_lab};
+
+use super::{KNOWN, TIMEOUT};
+use crate::support::kernel::Backend;
+
+/// A program on the host that asks, at this address.
+fn searcher(lab: &Lab, address: &str) -> Result<UdpSocket> {
+    lab.host().enter(|| {
+        let socket = UdpSocket::bind((address, 0))?;
+        socket.set_broadcast(true)?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
+        if socket.local_addr()?.is_ipv4() {
+            socket.set_multicast_ttl_v4(1)?;
+        }
+        Ok(socket)
+    })
+}
+
+/// Sends one packet from the LAN's or the internet's side to `socket`.
+fn answer(lab: &Lab, socket: &UdpSocket, from: &str) -> Result<()> {
+    let sent = lab.isp().udp(&socket.local_addr()?.to_string())?.bind(from)?.send()?;
+    ensure!(sent.accepted == 1, "{from} cannot send");
+    Ok(())
+}
+
+/// Where the packets in the queue of `socket` come from. A packet over the loopback is behind all of them.
+fn received(lab: &Lab, socket: &UdpSocket) -> Result<Vec<String>> {
+    let own = socket.local_addr()?;
+    let fence = lab.host().enter(|| {
+        let fence = UdpSocket::bind((own.ip(), 0))?;
+        fence.send_to(b"fence", own)?;
+        Ok(fence.local_addr()?)
+    })?;
+    let mut from = Vec::new();
+    loop {
+        let (_, sender) = socket.recv_from(&mut [0; 256]).context("the fence did not arrive")?;
+        if sender == fence {
+            return Ok(from);
+        }
+        from.push(sender.to_string());
+    }
+}
+
+fn asked(frames: &[Frame], port: u16) -> usize {
+    frames
+        .iter()
+        .filter(|frame| matches!(frame.transport(), Some(Transport::Udp { to, .. }) if to == port))
+        .count()
+}
+
+/// A group, and who answers: the device, another port of it, and a machine of the internet.
+const SEARCHES: [(&str, [&str; 3]); 3] = [
+    ("239.255.255.250:1900", ["10.0.0.5:1900", "10.0.0.5:4000", "203.0.113.9:1900"]),
+    ("224.0.0.251:5353", ["10.0.0.5:5353", "10.0.0.5:4000", "203.0.113.9:5353"]),
+    ("239.255.255.250:3702", ["10.0.0.5:3702", "10.0.0.5:4000", "203.0.113.9:3702"]),
+];
+
+fn answers_come_from_the_lan(backend: Backend) -> Result<()> {
+    with_lab(|lab| {
+        for (_, senders) in SEARCHES {
+            let socket = searcher(lab, &HOST.to_string())?;
+            for from in senders {
+                answer(lab, &socket, from)?;
+            }
+            ensure!(received(lab, &socket)? == senders, "the control failed");
+        }
+        backend.lock(lab, &format!("{KNOWN}[lan]\nservices = [\"ws-discovery\"]\n"))?;
+        let early = searcher(lab, &HOST.to_string())?;
+        answer(lab, &early, "10.0.0.5:1900")?;
+        ensure!(received(lab, &early)?.is_empty(), "{backend:?}: an answer came in, and nobody had asked");
+
+        let capture = lab.capture()?;
+        for (group, senders) in SEARCHES {
+            let socket = searcher(lab, &HOST.to_string())?;
+            socket.send_to(b"who is there", group).with_context(|| format!("{backend:?}: asking {group}"))?;
+            for from in senders.into_iter().rev() {
+                answer(lab, &socket, from)?;
+            }
+            let came = received(lab, &socket)?;
+            ensure!(came == [senders[0]], "{backend:?}: {group} was answered by {came:?}");
+        }
+        let frames = capture.stop()?;
+        ensure!([1900, 5353, 3702].map(|port| asked(&frames, port)) == [1; 3], "a question did not leave");
+        Ok(())
+    })
+}
+
+#[test]
+fn an_answer_comes_from_the_lan_after_a_question_and_not_before_with_nft() {
+    answers_come_from_the_lan(Backend::Nft).unwrap();
+}
+
+#[test]
+fn an_answer_comes_from_the_lan_after_a_question_and_not_before_with_legacy() {
+    answers_come_from_the_lan(Backend::Legacy).unwrap();
+}
+
+#[test]
+fn one_question_by_mdns_over_ipv6_is_answered() {
+    with_lab(|lab| {
+        Backend::Nft.lock(lab, KNOWN)?;
+        let socket = searcher(lab, "fd00:0:0:1::2")?;
+        answer(lab, &socket, "[fd00:0:0:1::1]:5353")?;
+        ensure!(received(lab, &socket)?.is_empty(), "an answer came in, and nobody had asked");
+        let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+        let link = lab.host().enter(|| Ok(if_nametoindex("eth0")?))?;
+        socket.send_to(b"who is there", SocketAddr::V6(SocketAddrV6::new(group, 5353, 0, link)))?;
+        answer(lab, &socket, "[fd00:0:0:1::1]:4000")?;
+        answer(lab, &socket, "[fd00:0:0:1::1]:5353")?;
+        let came = received(lab, &socket)?;
+        ensure!(came == ["[fd00:0:0:1::1]:5353"], "answered by {came:?}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// The questions of the services that `lan.services` names, and how many packets of each leave.
+fn questions(lab: &Lab) -> Result<Vec<usize>> {
+    let groups = [
+        "239.255.255.250:3702",
+        "224.0.0.167:53317",
+        "255.255.255.255:1716",
+        "255.255.255.255:9",
+        "255.255.255.255:4000",
+    ];
+    let capture = lab.capture()?;
+    let socket = searcher(lab, &HOST.to_string())?;
+    for group in groups {
+        // A refusal is an error here, and the capture shows what left.
+        let _refused = socket.send_to(b"hello", group);
+    }
+    let frames = capture.stop()?;
+    Ok([3702, 53317, 1716, 9, 4000].map(|port| asked(&frames, port)).to_vec())
+}
+
+/// Which ports of the services the LAN and the internet reach.
+fn reached(lab: &Lab) -> Result<[bool; 2]> {
+    let socket = lab.host().enter(|| {
+        let socket = UdpSocket::bind("10.0.0.2:1716")?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
+        Ok(socket)
+    })?;
+    for from in ["10.0.0.5:4000", "203.0.113.9:4000"] {
+        answer(lab, &socket, from)?;
+    }
+    let came = received(lab, &socket)?;
+    Ok(["10.0.0.5:4000", "203.0.113.9:4000"].map(|from| came.iter().any(|sender| sender == from)))
+}
+
+#[test]
+fn a_service_of_the_lan_is_open_by_its_name_alone() {
+    with_lab(|lab| {
+        ensure!(questions(lab)? == [1; 5] && reached(lab)? == [true; 2], "the control failed");
+        for backend in [Backend::Nft, Backend::Legacy] {
+            backend.lock(lab, KNOWN)?;
+            let (left, came) = (questions(lab)?, reached(lab)?);
+            ensure!(
+                left == [0; 5] && came == [false; 2],
+                "{backend:?}: {left:?} {came:?} without their names"
+            );
+            let named =
+                "[lan]\nservices = [\"ws-discovery\", \"localsend\", \"kde-connect\", \"wake-on-lan\"]\n";
+            backend.lock(lab, &format!("{KNOWN}{named}"))?;
+            let (left, came) = (questions(lab)?, reached(lab)?);
+            ensure!(
+                left == [1, 1, 1, 1, 0] && came == [true, false],
+                "{backend:?}: {left:?} {came:?} by name"
+            );
+        }
+        Ok(())
+    })
+    .unwrap();
+}
