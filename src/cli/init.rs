@@ -1,6 +1,7 @@
 //! `tunwarden init`: the first run. It looks at the machine, explains, writes a configuration and puts it in
 //! force. If nobody confirms, the earlier state is restored, even if the terminal has ended.
 
+mod kernel_rules;
 mod look;
 mod undo;
 
@@ -43,12 +44,13 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     let dump = Dump::take(Backend::Auto).await.context("cannot read what the kernel holds")?;
     let mut seen = look(&dump).await;
     if asks {
-        ask(&mut seen, &dump)?;
+        ask(&mut seen)?;
     } else if seen.plan.found && seen.plan.is_empty() {
         rules(&seen.plan);
         bail!(
             "none of the earlier rules could be carried over, so nothing was changed. To answer questions about \
-             them: sudo tunwarden init. To start without those rules: move the files named above, then try again"
+             them: sudo tunwarden init. To start without those rules: move the files named above, remove the rules from \
+             the kernel, then try again"
         );
     }
     let text = configuration(&seen.plan, &seen.found);
@@ -136,7 +138,7 @@ fn sorted_warnings(config: &Config) -> Vec<String> {
 }
 
 /// Asks what only the user knows: which interface is the VPN's, and whether to allow more than before.
-fn ask(seen: &mut Seen, dump: &Dump) -> anyhow::Result<()> {
+fn ask(seen: &mut Seen) -> anyhow::Result<()> {
     for name in std::mem::take(&mut seen.plan.questions) {
         let question = format!(
             "Is {} the interface of your VPN, and not your connection to the provider? [y/N] ",
@@ -147,7 +149,7 @@ fn ask(seen: &mut Seen, dump: &Dump) -> anyhow::Result<()> {
         }
     }
     if !seen.machine.confirmed.is_empty() {
-        seen.plan_again(dump);
+        seen.plan_again();
     }
     if seen.plan.found && seen.plan.tunnel.is_none() {
         rules(&seen.plan);

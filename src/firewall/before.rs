@@ -13,7 +13,7 @@ use crate::netfilter;
 use crate::policy::{Table, TableName, last_resort};
 
 /// The output of iptables-save and ip6tables-save.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dump {
     ipv4: String,
@@ -58,6 +58,25 @@ impl Dump {
         let name = |line: &str| Some(line.strip_prefix(":RB_")?.split(' ').next()?.to_owned());
         let names: std::collections::BTreeSet<String> = lines.filter_map(name).collect();
         names.into_iter().map(|name| format!("RB_{name}")).collect()
+    }
+
+    /// Whether OUTPUT of IPv4 refuses what no rule allows, and no other firewall program made these rules.
+    pub fn is_closed_by_hand(&self) -> bool {
+        let filter = self.ipv4.split("\nCOMMIT").find(|section| section.contains("*filter\n"));
+        let filter = filter.unwrap_or_default();
+        let programs = [":ufw", ":IN_", ":OUTPUT_direct", ":shorewall", ":sw"];
+        filter.contains(":OUTPUT DROP ") && !programs.iter().any(|name| filter.contains(name))
+    }
+
+    /// Whether it holds any rule, or a policy DROP.
+    pub fn holds_any(&self) -> bool {
+        let mut lines = self.ipv4.lines().chain(self.ipv6.lines());
+        lines.any(|line| line.starts_with("-A ") || line.contains(" DROP ["))
+    }
+
+    /// Whether another program has put a rule into one of its tables that it cannot print.
+    pub fn is_incomplete(&self) -> bool {
+        [&self.ipv4, &self.ipv6].into_iter().any(|text| text.contains("is incompatible"))
     }
 
     /// The output for one family.

@@ -32,7 +32,7 @@ pub use release::{LeftChain, Released, StillClosed};
 pub use routing::RoutingError;
 pub use saved::{Saved, SavedError, SavedTable, canonical};
 pub use sets::{SetError, can_hold_sets};
-pub use tool::{ToolError, iptables_program, transactions};
+pub use tool::{ToolError, iptables_program, other_backend, transactions};
 
 use jiff::Timestamp;
 

@@ -122,6 +122,11 @@ pub(super) fn is_legacy(backend: Backend) -> bool {
     }
 }
 
+/// The backend that `Backend::Auto` is not.
+pub fn other_backend() -> Backend {
+    if is_legacy(Backend::Auto) { Backend::Nft } else { Backend::Legacy }
+}
+
 fn name(backend: Backend, family: Family, verb: &str) -> String {
     format!("{}-{verb}", program(backend, family))
 }

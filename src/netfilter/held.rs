@@ -19,8 +19,8 @@ use super::{Malformed, NFGENMSG};
 use crate::net::Family;
 use crate::netlink::{ACKNOWLEDGE, ANSWER, DONE, DUMP, INTERRUPTED, REQUEST, messages};
 
-const NEW_TABLE: u16 = NFTABLES << 8;
-const GET_TABLE: u16 = NFTABLES << 8 | 1;
+pub(super) const NEW_TABLE: u16 = NFTABLES << 8;
+pub(super) const GET_TABLE: u16 = NFTABLES << 8 | 1;
 const NEW_CHAIN: u16 = NFTABLES << 8 | 3;
 const GET_CHAIN: u16 = NFTABLES << 8 | 4;
 const NEW_RULE: u16 = NFTABLES << 8 | 6;
@@ -213,7 +213,7 @@ fn verdict(immediate: &IterableExprImmediateAttrs<'_>) -> Result<Option<(Way, St
 }
 
 /// A name. Our own names are ASCII; what is not UTF-8 in a name of another program is replaced.
-fn text_of(name: &CStr) -> String {
+pub(super) fn text_of(name: &CStr) -> String {
     name.to_string_lossy().into_owned()
 }
 

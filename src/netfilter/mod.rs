@@ -8,6 +8,7 @@
 pub mod encode;
 mod held;
 mod message;
+mod native;
 pub mod readback;
 pub(crate) mod removal;
 pub mod socket;

@@ -1,6 +1,6 @@
 //! The edge: sockets to the kernel's netfilter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -17,7 +17,7 @@ use super::encode::Transaction;
 use super::held::{HeldTable, Progress, awaken, questions, take};
 use super::readback::{self, Held};
 use super::removal::{answers, removal, rule_removal};
-use super::{Change, Generation, Malformed, NEW_GENERATION, parse, question};
+use super::{Change, Generation, Malformed, NEW_GENERATION, native, parse, question};
 use crate::net::Family;
 use crate::policy::nftables::NftFamily;
 
@@ -114,6 +114,24 @@ pub fn tables(family: Family) -> io::Result<BTreeMap<String, HeldTable>> {
         }
     }
     Err(io::Error::other("the tables change faster than they can be read"))
+}
+
+/// The tables that no program of iptables lists, each with its family: `inet filter`.
+///
+/// # Errors
+/// As [`tables`].
+pub fn native_tables() -> io::Result<BTreeSet<String>> {
+    let (mut tables, mut buffer) = (BTreeSet::new(), vec![0; LARGEST_DUMP]);
+    let socket = open(0)?;
+    send(raw(&socket), &native::question(), MsgFlags::empty())?;
+    loop {
+        let (length, from) = recvfrom::<NetlinkAddr>(raw(&socket), &mut buffer)?;
+        if from.is_some_and(|from| from.pid() == 0)
+            && native::take(&mut tables, &buffer[..length]).map_err(io::Error::other)?
+        {
+            return Ok(tables);
+        }
+    }
 }
 
 /// `None` when the tables changed during the dump.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Action, Command};
+use super::meaning::is_of_another_program;
 use super::overlap::{Overlap, overlap};
 use super::rule::{Rule, Target};
 use super::shell::Certainty;
@@ -81,6 +82,16 @@ impl Chains {
                 let rules = self.rules.entry(key(chain)).or_default();
                 let at = place.saturating_sub(1).min(rules.len());
                 rules.insert(at, Kept { origin: origin.clone(), rule, certainty });
+            }
+            Action::Replace(chain, place, rule) => {
+                let rules = self.rules.entry(key(chain)).or_default();
+                if let Some(kept) = rules.get_mut(place.saturating_sub(1)) {
+                    let new = Kept { origin: origin.clone(), rule, certainty };
+                    let old = std::mem::replace(kept, new);
+                    self.lost.push((old.origin, format!("line {} replaces it", origin.line)));
+                } else {
+                    self.lost.push((origin.clone(), "there is no rule at this position".to_owned()));
+                }
             }
             Action::Delete(chain, rule) if sure => {
                 if let Some(rules) = self.rules.get_mut(&key(chain))
@@ -216,6 +227,17 @@ impl Walk<'_> {
             let conditional = Rule { target: Target::None, ..kept.rule.clone() } != Rule::default();
             if name == "DOCKER-USER" && kept.rule.target == Target::Return && conditional {
                 rule.target = Target::Accept;
+            }
+            if let Target::Chain(target) = &rule.target
+                && !self.chains.rules.contains_key(&(self.family, target.clone()))
+                && !is_of_another_program(target)
+            {
+                rule.target = Target::Continue(target.clone());
+            }
+            // A program decides about these packets.
+            if matches!(&rule.target, Target::Continue(target) if ["NFQUEUE", "QUEUE"].contains(&target.as_str()))
+            {
+                self.refusals.push((rule.clone(), kept.origin.clone()));
             }
             match rule.target {
                 Target::Refuse => self.refusals.push((rule.clone(), kept.origin.clone())),

@@ -56,6 +56,8 @@ pub(super) enum Action {
     Append(String, Rule),
     /// At a position, from 1.
     Insert(String, usize, Rule),
+    /// The rule at a position, from 1.
+    Replace(String, usize, Rule),
     Delete(String, Rule),
     /// By its position, from 1.
     DeleteNumber(String, usize),
@@ -268,6 +270,11 @@ fn begin(letter: char, words: &mut Words<'_>) -> Result<Action, String> {
             let chain = words.value()?;
             Action::Insert(chain, words.optional_number().unwrap_or(1), Rule::default())
         }
+        'R' => {
+            let chain = words.value()?;
+            let place = words.optional_number().ok_or("it does not name a position")?;
+            Action::Replace(chain, place, Rule::default())
+        }
         'D' => {
             let chain = words.value()?;
             match words.optional_number() {
@@ -293,6 +300,7 @@ fn finish(action: Action, rule: Match<'_>) -> Action {
     match action {
         Action::Append(chain, _) => Action::Append(chain, rule.rule),
         Action::Insert(chain, place, _) => Action::Insert(chain, place, rule.rule),
+        Action::Replace(chain, place, _) => Action::Replace(chain, place, rule.rule),
         Action::Delete(chain, _) => Action::Delete(chain, rule.rule),
         other @ (Action::DeleteNumber(..)
         | Action::Policy(..)

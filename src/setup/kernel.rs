@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::chains::{Chains, Direction, Effective, Origin};
 use super::machine::Machine;
-use super::meaning::OF_OTHERS;
+use super::meaning::is_of_another_program;
 use super::plan::Source;
 use super::rule::{Rule, Target};
 use super::saved;
@@ -26,7 +26,7 @@ pub struct Kernel<'k> {
 }
 
 /// The rules in the kernel, without those in chains of other programs.
-pub(super) fn in_kernel(kernel: Kernel<'_>, machine: &Machine) -> Vec<Effective> {
+pub(super) fn chains_of(kernel: Kernel<'_>, machine: &Machine) -> Chains {
     let mut chains = Chains::default();
     for (family, text) in [(Family::V4, kernel.ipv4), (Family::V6, kernel.ipv6)] {
         for line in saved::lines(family, text, &machine.services) {
@@ -37,7 +37,7 @@ pub(super) fn in_kernel(kernel: Kernel<'_>, machine: &Machine) -> Vec<Effective>
             }
         }
     }
-    Family::ALL.into_iter().flat_map(|family| chains.effective(family)).collect()
+    chains
 }
 
 /// Whether a line of iptables-save is in a chain of another program. Docker and libvirt add rules to FORWARD
@@ -45,8 +45,7 @@ pub(super) fn in_kernel(kernel: Kernel<'_>, machine: &Machine) -> Vec<Effective>
 pub(super) fn is_of_others(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("-A ") else { return false };
     let chain = rest.split(' ').next().unwrap_or_default();
-    let ours = ["DOCKER-USER", "DOCKER_VPN_KILL_SWITCH"].contains(&chain);
-    !ours && (chain == "FORWARD" || OF_OTHERS.iter().any(|name| chain.starts_with(name)))
+    chain == "FORWARD" || is_of_another_program(chain)
 }
 
 pub(super) fn same(one: &Effective, other: &Effective) -> bool {

@@ -40,9 +40,13 @@ impl Piece {
             Self::Port(..) => "bootstrap.ports",
             Self::Server(_) => "bootstrap.servers",
             Self::Lan(_, Part::Whole) => "lan.networks",
-            Self::Lan(_, Part::Some) => "lan (the LAN is open as a whole)",
+            Self::Lan(_, Part::Some) => Self::part_of_the_lan(),
             Self::Input(_) => "input.allow",
         }
+    }
+
+    pub(super) const fn part_of_the_lan() -> &'static str {
+        "lan (the LAN is open as a whole)"
     }
 }
 
@@ -79,18 +83,28 @@ pub(super) fn meaning(found: &Effective, machine: &Machine) -> Option<Meaning> {
         Target::Refuse => covered("everything that is not allowed is refused anyway"),
         Target::Return => covered("it only returns to the calling chain"),
         Target::None => covered("it only counts packets"),
-        Target::Continue(target) => left(format!("{target} changes or logs packets, and no key can do that")),
+        Target::Continue(name) if matches!(Target::named(name), Target::Continue(_)) => {
+            left(format!("{name} changes or logs packets, and no key can do that"))
+        }
+        Target::Continue(name) => {
+            left(format!("{name} is a chain whose rules were not found, or a target that no key can express"))
+        }
         Target::Chain(chain) => jump(chain),
     })
 }
 
 /// Chains that other programs fill.
-pub(super) const OF_OTHERS: [&str; 10] =
+const OF_OTHERS: [&str; 10] =
     ["ufw", "DOCKER", "f2b-", "fail2ban", "LIBVIRT", "CNI-", "KUBE-", "NETAVARK", "ts-", "IN_"];
 
-fn jump(chain: &str) -> Meaning {
+/// Whether another program fills the chain of this name.
+pub(super) fn is_of_another_program(chain: &str) -> bool {
     let ours = ["DOCKER-USER", "DOCKER_VPN_KILL_SWITCH"].contains(&chain);
-    if !ours && OF_OTHERS.iter().any(|name| chain.starts_with(name)) {
+    !ours && OF_OTHERS.iter().any(|name| chain.starts_with(name))
+}
+
+fn jump(chain: &str) -> Meaning {
+    if is_of_another_program(chain) {
         return left(format!("the chain {chain} belongs to another program"));
     }
     covered(format!("it jumps to {chain}, whose rules are listed separately"))
@@ -294,6 +308,9 @@ fn forwarded(rule: &Rule, from: Option<DeviceKind>, to: Option<DeviceKind>) -> M
         (None | Some(DeviceKind::Bridge), Some(DeviceKind::Unknown)) => Meaning::Ask(name(rule)),
         (Some(DeviceKind::Tunnel), _) => {
             left("it allows connections from the VPN to containers, and this configuration allows none")
+        }
+        (Some(DeviceKind::Card), Some(DeviceKind::Tunnel)) => {
+            left("it lets other machines use the VPN of this machine, and no key can do that")
         }
         (_, Some(DeviceKind::Card)) => left("it allows containers to send in clear"),
         _ if matches!(&rule.to, Some(Place::Networks(nets)) if nets.iter().all(crate::net::is_private)) => {

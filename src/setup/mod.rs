@@ -9,6 +9,7 @@
 
 mod chains;
 mod command;
+mod families;
 mod kernel;
 mod machine;
 mod meaning;
@@ -22,6 +23,8 @@ mod shell;
 #[cfg(test)]
 mod tests;
 mod traffic;
+#[cfg(test)]
+mod variants;
 mod write;
 
 pub use kernel::Kernel;

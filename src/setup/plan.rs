@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::chains::{Chains, Direction, Effective, Origin};
 use super::command::{Command, Program, command};
-use super::kernel::{Kernel, differences, in_kernel, is_of_others, same};
+use super::families::{self, Closed};
+use super::kernel::{Kernel, chains_of, differences, is_of_others, same};
 use super::machine::{DeviceKind, Machine};
 use super::meaning::{Meaning, Part, Piece, meaning};
 use super::overlap::{Overlap, overlap};
@@ -66,8 +67,8 @@ pub struct Plan {
     pub servers: Vec<Server>,
     /// Private networks that are open as a whole.
     pub lan: Vec<LanPrefix>,
-    /// Whether only a part of a private network was open.
-    pub lan_in_part: bool,
+    /// Machines and networks of which only a part was open.
+    pub lan_parts: Vec<LanPrefix>,
     /// Which connections from outside are allowed.
     pub input: Vec<Inbound>,
     /// Every rule and what happens to it, in order.
@@ -108,7 +109,10 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
     for family in Family::ALL {
         rules.extend(chains.effective(family));
     }
-    let mut held = kernel.map(|kernel| in_kernel(kernel, machine)).unwrap_or_default();
+    let mut in_kernel = kernel.map(|kernel| chains_of(kernel, machine)).unwrap_or_default();
+    let closed = Closed::by(&chains, &in_kernel);
+    let mut held: Vec<Effective> =
+        Family::ALL.into_iter().flat_map(|family| in_kernel.effective(family)).collect();
     plan.differences = differences(&rules, &held, sources);
     let is_held = |rule: &Effective| held.iter().any(|other| same(rule, other));
     for rule in &rules {
@@ -117,15 +121,19 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
                 "it depends on a condition (if, case, while, && or ||) that tunwarden does not evaluate";
             plan.note(&rule.origin, Fate::LeftOut(why.to_owned()));
         } else {
-            plan.take(rule, machine);
+            plan.take(rule, machine, &closed);
         }
     }
     for (origin, why) in std::mem::take(&mut chains.lost) {
         plan.note(&origin, Fate::LeftOut(why));
     }
     held.retain(|rule| !rules.iter().any(|other| same(rule, other)));
-    held.iter().filter(|rule| rule.rule.target == Target::Accept).for_each(|rule| plan.take(rule, machine));
+    held.iter()
+        .filter(|rule| rule.rule.target == Target::Accept)
+        .for_each(|rule| plan.take(rule, machine, &closed));
     open_policies(&mut plan, &chains, &rules, machine);
+    let all: Vec<Effective> = rules.into_iter().chain(held).collect();
+    plan.others.extend(closed.remark(&all));
     plan.finish();
     plan
 }
@@ -134,10 +142,8 @@ impl Plan {
     /// Adds the rules of one file to the chains.
     fn read(&mut self, source: &Source, machine: &Machine, chains: &mut Chains) {
         if saved::is_saved(&source.text) {
-            let family = match source.name.contains('6') {
-                true => Family::V6,
-                false => saved::family(&source.text),
-            };
+            let named = ["v6", "ip6"].iter().any(|name| source.name.contains(name));
+            let family = if named { Family::V6 } else { saved::family(&source.text) };
             return self.restore(source, family, &source.text, 0, machine, chains);
         }
         let reading = shell::read(&source.text);
@@ -176,11 +182,11 @@ impl Plan {
         certainty: Certainty,
         chains: &mut Chains,
     ) {
-        use super::command::Action::{Append, Insert};
+        use super::command::Action::{Append, Insert, Replace};
         if command.table == "filter" {
             return chains.apply(family, command, origin, certainty);
         }
-        if matches!(command.action, Append(..) | Insert(..)) {
+        if matches!(command.action, Append(..) | Insert(..) | Replace(..)) {
             let why = format!(
                 "the table {} stays unchanged; tunwarden carries over only the table filter",
                 command.table
@@ -246,7 +252,7 @@ impl Plan {
         self.entries.push(Entry { file, line, text, fate });
     }
 
-    fn take(&mut self, rule: &Effective, machine: &Machine) {
+    fn take(&mut self, rule: &Effective, machine: &Machine, closed: &Closed) {
         if rule.direction == Direction::Forward {
             self.docker_rules = true;
         }
@@ -263,7 +269,8 @@ impl Plan {
             }
             Some(Meaning::Pieces(pieces)) => {
                 let key = pieces.first().map_or("lan", Piece::key);
-                pieces.into_iter().for_each(|piece| self.piece(piece));
+                let narrowed = pieces.into_iter().map(|piece| closed.narrowed(piece, rule.family));
+                narrowed.for_each(|piece| self.piece(piece));
                 Fate::Carried(key)
             }
         };
@@ -283,13 +290,30 @@ impl Plan {
             Piece::Port(transport, port) => add(&mut self.ports, (transport, port)),
             Piece::Server(server) => add(&mut self.servers, server),
             Piece::Lan(prefix, Part::Whole) => add(&mut self.lan, prefix),
-            Piece::Lan(_, Part::Some) => self.lan_in_part = true,
+            Piece::Lan(prefix, Part::Some) => add(&mut self.lan_parts, prefix),
             Piece::Input(inbound) => add(&mut self.input, inbound),
         }
     }
 
+    /// If `lan.networks` lists whole networks, it needs the other machines of the LAN too.
+    fn add_parts(&mut self) {
+        let (part, whole) = (Piece::part_of_the_lan(), "lan.networks");
+        if self.lan.is_empty() || self.lan_parts.is_empty() {
+            return;
+        }
+        for prefix in std::mem::take(&mut self.lan_parts) {
+            if !self.lan.iter().any(|known| known.net().contains(&prefix.net())) {
+                self.lan.push(prefix);
+            }
+        }
+        let fates = self.entries.iter_mut().map(|entry| &mut entry.fate);
+        fates.filter(|fate| **fate == Fate::Carried(part)).for_each(|fate| *fate = Fate::Carried(whole));
+    }
+
     /// Every rule once, in the order of its file.
     fn finish(&mut self) {
+        families::merge(&mut self.input);
+        self.add_parts();
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort();
         entries.dedup_by(|later, first| later.text == first.text && later.fate == first.fate);

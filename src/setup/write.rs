@@ -69,7 +69,7 @@ fn bootstrap(plan: &Plan, text: &mut String) {
 
 fn lan(plan: &Plan, text: &mut String) {
     *text += "\n# Printers and other machines at home; never DNS. \"connected\": the networks this machine is on.\n[lan]\n";
-    if plan.found && plan.lan.is_empty() && !plan.lan_in_part {
+    if plan.found && plan.lan.is_empty() && plan.lan_parts.is_empty() {
         *text += "# The earlier rules allowed nothing to the LAN.\nallow = false\n";
         return;
     }

@@ -5,6 +5,7 @@ use crate::support;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use support::kernel::Backend;
 use support::{SOON, TUNWARDEN, chain, tunwarden};
 use tunwarden::net::Family;
 use tunwarden::netfilter::socket::remove_empty;
@@ -304,4 +305,38 @@ fn a_table_is_taken_away_only_while_it_is_empty() -> Result<()> {
 /// Whether a process of the laboratory's host has a command line that matches.
 fn running(lab: &Lab, pattern: &str) -> Result<bool> {
     Ok(lab.host().run(["pgrep", "-f", pattern])?.status.success())
+}
+
+/// Each backend of iptables shows only its own rules, and neither shows a table of nf_tables.
+#[test]
+fn rules_in_the_other_backend_are_read_and_a_table_of_nf_tables_is_named() -> Result<()> {
+    with_lab(|lab| {
+        let host = lab.host();
+        host.succeed(["mount", "-t", "tmpfs", "tmpfs", "/usr/local/bin"])?;
+        let legacy = host.succeed(["iptables", "--version"])?.contains("legacy");
+        let (other, name) = match legacy {
+            true => (Backend::Nft, "iptables-nft"),
+            false => (Backend::Legacy, "iptables-legacy"),
+        };
+        for rule in ["-P OUTPUT DROP", "-A OUTPUT -o tun0 -p tcp --dport 443 -j ACCEPT"] {
+            other.change(lab, "iptables", rule)?;
+        }
+        host.succeed(["nft", "add", "table", "inet", "mine"])?;
+        let output = tunwarden(lab, ["init", "--yes"])?;
+        ensure!(output.status.success(), "{} {}", output.stdout, output.stderr);
+        for text in [
+            &format!("{name} holds rules too"),
+            "the nf_tables table inet mine",
+            "carried over as tunnel.allow",
+        ] {
+            ensure!(output.stdout.contains(text), "{text}: {}", output.stdout);
+        }
+        let config = host.read(CONFIG)?;
+        ensure!(config.contains("{ protocol = \"tcp\", ports = [443] }"), "{config}");
+        ensure!(
+            config.contains("interfaces = [\"tun0\"]") && config.contains("scope = \"known\""),
+            "{config}"
+        );
+        Ok(())
+    })
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::super::complain;
+use super::kernel_rules::KernelRules;
 use crate::agent::describe;
 use crate::config::Config;
 use crate::doctor::{Files, Other};
 use crate::firewall::Dump;
-use crate::net::Family;
 use crate::net::Services;
-use crate::setup::{Kernel, Machine, Plan, Source, plan};
+use crate::setup::{Machine, Plan, Source, plan};
 use crate::sources::{links, network_manager};
 use crate::system;
 use crate::vpn::{Event, NmView};
@@ -30,6 +30,7 @@ pub(super) struct Seen {
     pub(super) sources: Vec<Source>,
     pub(super) machine: Machine,
     pub(super) plan: Plan,
+    kernel: KernelRules,
     /// Units of the article that the next boot would start.
     pub(super) units: Vec<String>,
     /// Other programs that change firewall rules later.
@@ -38,16 +39,10 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Makes the plan again after the user has confirmed an interface.
-    pub(super) fn plan_again(&mut self, dump: &Dump) {
-        self.plan = plan(&self.sources, kernel(&self.sources, dump), &self.machine);
+    pub(super) fn plan_again(&mut self) {
+        let kernel = self.kernel.of_scripts(self.sources.len());
+        self.plan = plan(&self.sources, kernel, &self.machine);
     }
-}
-
-/// The kernel's rules, if a script may have added them. Rules of tunwarden are not read.
-fn kernel<'d>(sources: &[Source], dump: &'d Dump) -> Option<Kernel<'d>> {
-    let by_script = !sources.is_empty() || dump.is_the_articles();
-    let kernel = Kernel { ipv4: dump.text(Family::V4), ipv6: dump.text(Family::V6) };
-    (by_script && !dump.is_ours()).then_some(kernel)
 }
 
 pub(super) async fn look(dump: &Dump) -> Seen {
@@ -94,9 +89,10 @@ pub(super) async fn look(dump: &Dump) -> Seen {
     for firewall in files.other_firewalls() {
         found.push(format!("another firewall, {firewall:?}: its rules stay in force; see: tunwarden doctor"));
     }
-    let plan = with_restored(&files, sources, dump, &machine);
-    let (sources, plan) = plan;
-    Seen { found, sources, machine, plan, units, others: files.others() }
+    let kernel = KernelRules::read(dump, &files).await;
+    found.extend(kernel.remarks.iter().cloned());
+    let (sources, plan) = with_restored(&files, sources, &kernel, &machine);
+    Seen { found, sources, machine, plan, kernel, units, others: files.others() }
 }
 
 fn sources(files: &Files, article: &[String]) -> Vec<Source> {
@@ -117,17 +113,17 @@ fn sources(files: &Files, article: &[String]) -> Vec<Source> {
 fn with_restored(
     files: &Files,
     mut sources: Vec<Source>,
-    dump: &Dump,
+    kernel: &KernelRules,
     machine: &Machine,
 ) -> (Vec<Source>, Plan) {
     for _ in 0..MAX_RESTORES {
-        let made = plan(&sources, kernel(&sources, dump), machine);
+        let made = plan(&sources, kernel.of_scripts(sources.len()), machine);
         let unread = |path: &&String| !sources.iter().any(|source| source.name == **path);
         let Some(path) = made.restores.iter().find(unread) else { return (sources, made) };
         let text = files.read(path.trim_start_matches('/'));
         sources.push(Source { name: path.clone(), text });
     }
-    let made = plan(&sources, kernel(&sources, dump), machine);
+    let made = plan(&sources, kernel.of_scripts(sources.len()), machine);
     (sources, made)
 }
 

@@ -17,6 +17,8 @@ pub(super) type Unknown = String;
 pub(super) enum Variable {
     Text(String),
     List(Vec<String>),
+    /// The first argument of the script.
+    FirstArgument,
     /// Known only when the script runs.
     Unknown,
 }
@@ -142,7 +144,7 @@ impl Variables {
                 put(fields, words.first().map_or("", String::as_str), quoted);
             }
             (None, Some(default)) => put(fields, default, quoted),
-            (Some(Variable::Unknown), _) => {
+            (Some(Variable::Unknown | Variable::FirstArgument), _) => {
                 return Err(format!("${name} is known only when the script runs"));
             }
             (None, None) => return Err(format!("${name} is not set in this file")),
@@ -158,10 +160,20 @@ fn put(fields: &mut Fields, text: &str, quoted: Quoted) {
     }
 }
 
-/// The output of commands that look for a program.
+/// The output of `seq`.
+fn numbers(first: &str, last: &str) -> Option<String> {
+    let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+    let many = usize::try_from(last.checked_sub(first)?).ok()?;
+    let all = (first..=last).map(|number| number.to_string());
+    (many < MAX_WORDS).then(|| all.collect::<Vec<_>>().join(" "))
+}
+
+/// The output of `seq`, and of commands that look for a program.
 fn output(command: &str) -> Option<String> {
     let words: Vec<&str> = command.split_whitespace().take_while(|word| !word.starts_with("2>")).collect();
     let name = match words.as_slice() {
+        ["seq", last] => return numbers("1", last),
+        ["seq", first, last] => return numbers(first, last),
         ["which", name] | ["command", "-v", name] | ["type", "-p" | "-P", name] => name,
         _ => return None,
     };

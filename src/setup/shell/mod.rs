@@ -4,6 +4,7 @@
 mod expand;
 mod lex;
 mod parse;
+mod program;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -1,30 +1,21 @@
 //! Follows the commands of a script in the order in which a shell would run them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::expand::{Variable, Variables};
-use super::lex::{Part, Token, Word, tokens};
-use super::parse::parse;
+use super::lex::{Part, Word};
+use super::program::QUIET;
 use super::tree::{After, Assignment, Node, Simple, Step, Value};
-use super::{Call, Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
-use crate::setup::command::{Program, is_check};
-
-/// Maximum depth of function calls.
-const MAX_CALLS: usize = 8;
+use super::{Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
+use crate::setup::command::is_check;
 
 /// Values of `$1` with which a script is started at boot.
 const START: [&str; 6] = ["start", "up", "on", "enable", "enabled", "boot"];
 
-/// Programs that change nothing. They are not reported.
-const QUIET: [&str; 22] = [
-    "echo", "printf", "true", "false", ":", "test", "[", "sleep", "exit", "return", "set", "logger", "shift",
-    "break", "continue", "trap", "cd", "umask", "id", "read", "unset", "wait",
-];
-
 /// The kind of the last command, which `&&` and `||` depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
+pub(super) enum Last {
     /// A firewall command that changes something.
     Change,
     /// A firewall command that only reads.
@@ -34,16 +25,20 @@ enum Last {
 
 pub(super) struct Runner<'t> {
     lines: Vec<&'t str>,
-    variables: Variables,
-    functions: HashMap<String, Rc<Vec<Step>>>,
-    reading: Reading,
+    pub(super) variables: Variables,
+    pub(super) functions: HashMap<String, Rc<Vec<Step>>>,
+    /// Functions that a command has called.
+    pub(super) called: HashSet<String>,
+    pub(super) reading: Reading,
     commands: usize,
-    depth: usize,
-    last: Last,
+    pub(super) depth: usize,
+    pub(super) last: Last,
     /// The output of the last command, for a pipe.
-    printed: Option<Input>,
-    /// After `exit`, or `return` in a function.
-    ended: bool,
+    pub(super) printed: Option<Input>,
+    /// After `return` in a function.
+    pub(super) ended: bool,
+    /// After `exit`.
+    pub(super) exited: bool,
 }
 
 impl<'t> Runner<'t> {
@@ -52,17 +47,35 @@ impl<'t> Runner<'t> {
             lines: text.lines().collect(),
             variables: Variables::default(),
             functions: HashMap::new(),
+            called: HashSet::new(),
             reading: Reading::default(),
             commands: 0,
             depth: 0,
             last: Last::Other,
             printed: None,
             ended: false,
+            exited: false,
         }
     }
 
     pub(super) fn run(&mut self, steps: &[Step]) {
         self.steps(steps, Certainty::Certain);
+        self.uncalled();
+    }
+
+    /// Follows the functions that no command has called: another program may call them, or a name in a variable
+    /// does. Their commands are not certain.
+    fn uncalled(&mut self) {
+        let mut names: Vec<String> = self.functions.keys().cloned().collect();
+        names.sort_unstable();
+        for name in names {
+            if !self.called.contains(&name)
+                && let Some(body) = self.functions.get(&name).cloned()
+            {
+                (self.ended, self.exited) = (false, false);
+                self.call(&name, &body, None, Certainty::Conditional);
+            }
+        }
     }
 
     pub(super) fn done(self) -> Reading {
@@ -93,9 +106,9 @@ impl<'t> Runner<'t> {
         text.chars().filter(|c| !c.is_control()).take(200).collect()
     }
 
-    fn steps(&mut self, steps: &[Step], certainty: Certainty) {
+    pub(super) fn steps(&mut self, steps: &[Step], certainty: Certainty) {
         for step in steps {
-            if self.ended {
+            if self.ended || self.exited {
                 return;
             }
             let certainty = match (step.after, self.last) {
@@ -113,7 +126,11 @@ impl<'t> Runner<'t> {
     fn node(&mut self, node: &Node, after: After, certainty: Certainty) {
         match node {
             Node::Simple(simple) => return self.simple(simple, after, certainty),
-            Node::Group(steps) => self.steps(steps, certainty),
+            Node::Group(steps) => {
+                self.steps(steps, certainty);
+                // Only the output of its last command is known here.
+                self.printed = None;
+            }
             Node::Function { name, body } => drop(self.functions.insert(name.clone(), Rc::clone(body))),
             Node::For { name, words, body } => self.for_each(name, words, body, certainty),
             Node::Loop(condition, body) => {
@@ -159,7 +176,7 @@ impl<'t> Runner<'t> {
             return self.conditional(body);
         };
         for value in values.concat() {
-            if self.commands > MAX_COMMANDS || self.ended {
+            if self.commands > MAX_COMMANDS || self.ended || self.exited {
                 return;
             }
             self.variables.named.insert(name.to_owned(), Variable::Text(value));
@@ -169,8 +186,7 @@ impl<'t> Runner<'t> {
 
     fn case(&mut self, word: &Word, arms: &[(Vec<String>, Vec<Step>)], certainty: Certainty) {
         let text = self.variables.text(word).ok();
-        let action = |part: &Part| matches!(part, Part::Variable { name, .. } if name == "1");
-        let is_action = word.parts.iter().any(action);
+        let is_action = word.parts.iter().any(|part| self.is_first_argument(part));
         let matches = |pattern: &String| match &text {
             Some(text) => pattern == text || pattern == "*",
             None => is_action && START.contains(&pattern.as_str()),
@@ -185,6 +201,12 @@ impl<'t> Runner<'t> {
                 Some(_) | None => self.conditional(body),
             }
         }
+    }
+
+    fn is_first_argument(&self, part: &Part) -> bool {
+        let Part::Variable { name, .. } = part else { return false };
+        name == "1" && self.variables.arguments.is_none()
+            || self.variables.named.get(name) == Some(&Variable::FirstArgument)
     }
 
     fn simple(&mut self, simple: &Simple, after: After, certainty: Certainty) {
@@ -213,7 +235,15 @@ impl<'t> Runner<'t> {
                     self.last = before;
                 }
             }
-            Err(why) => self.unknown(simple, why),
+            Err(why) => match simple.words.first().and_then(Word::bare) {
+                // `main "$@"`
+                Some(name) if self.functions.contains_key(name) => {
+                    let (name, body) =
+                        (name.to_owned(), self.functions.get(name).cloned().unwrap_or_default());
+                    self.call(&name, &body, None, certainty);
+                }
+                Some(_) | None => self.unknown(simple, why),
+            },
         }
     }
 
@@ -232,7 +262,13 @@ impl<'t> Runner<'t> {
     fn assign(&mut self, assignment: &Assignment) {
         let Assignment { name, appends, value } = assignment;
         let new = match value {
-            Value::One(word) => self.variables.text(word).map(Variable::Text),
+            Value::One(word) => {
+                let of_script = word.parts.iter().any(|part| self.is_first_argument(part));
+                match self.variables.text(word) {
+                    Err(_) if of_script => Ok(Variable::FirstArgument),
+                    text => text.map(Variable::Text),
+                }
+            }
             Value::List(words) => {
                 let words: Result<Vec<_>, _> = words.iter().map(|word| self.variables.expand(word)).collect();
                 words.map(|words| Variable::List(words.concat()))
@@ -252,132 +288,5 @@ impl<'t> Runner<'t> {
             (Err(_), _) => Variable::Unknown,
         };
         self.variables.named.insert(name.clone(), new);
-    }
-
-    /// A command whose words all have known values.
-    fn words(&mut self, simple: &Simple, words: &[String], certainty: Certainty, printed: Input) {
-        let skip = words.iter().take_while(|word| {
-            matches!(
-                word.as_str(),
-                "sudo" | "command" | "exec" | "builtin" | "time" | "nohup" | "!" | "-n" | "-E"
-            )
-        });
-        let Some((program, arguments)) = words.get(skip.count()..).and_then(|words| words.split_first())
-        else {
-            return;
-        };
-        if let Some(body) = self.functions.get(program).cloned() {
-            return self.call(&body, arguments, certainty);
-        }
-        match program.as_str() {
-            "exit" | "return" => self.ended = certainty == Certainty::Certain,
-            "eval" => self.eval(simple, &arguments.join(" "), certainty),
-            "." | "source" => {
-                self.variables.named.values_mut().for_each(|value| *value = Variable::Unknown);
-                self.unread(simple.line, "it runs another file, which tunwarden does not read".to_owned());
-            }
-            "sh" | "bash" | "dash" | "/bin/sh" | "/bin/bash" | "/usr/bin/bash" | "/bin/dash" => {
-                match arguments.iter().position(|word| !word.starts_with('-')) {
-                    Some(at @ 1..) if arguments.iter().take(at).any(|word| word.ends_with('c')) => {
-                        let text = arguments.get(at).cloned().unwrap_or_default();
-                        self.eval(simple, &text, certainty);
-                    }
-                    Some(at) => self.path(arguments.get(at).map_or("", String::as_str)),
-                    None => {}
-                }
-            }
-            "read" | "unset" => {
-                for name in arguments {
-                    self.variables.named.insert(name.clone(), Variable::Unknown);
-                }
-            }
-            "cat" => self.printed = arguments.first().map(|file| Input::File(file.clone())),
-            "echo" | "printf" => self.printed = Some(Input::Text(arguments.join(" ").replace("\\n", "\n"))),
-            _ => self.program(simple, program, arguments, certainty, printed),
-        }
-    }
-
-    fn call(&mut self, body: &Rc<Vec<Step>>, arguments: &[String], certainty: Certainty) {
-        if self.depth >= MAX_CALLS {
-            return;
-        }
-        self.depth += 1;
-        let before = self.variables.arguments.replace(arguments.to_vec());
-        self.steps(body, certainty);
-        self.variables.arguments = before;
-        self.depth -= 1;
-        self.ended = false;
-    }
-
-    fn eval(&mut self, simple: &Simple, text: &str, certainty: Certainty) {
-        if self.depth >= MAX_CALLS {
-            return;
-        }
-        self.depth += 1;
-        let (steps, broken) = parse(tokens(text));
-        if broken.is_some() {
-            self.unread(simple.line, "tunwarden does not understand the argument of `eval`".to_owned());
-        } else {
-            self.steps(&steps, certainty);
-        }
-        self.depth -= 1;
-    }
-
-    fn program(
-        &mut self,
-        simple: &Simple,
-        program: &str,
-        arguments: &[String],
-        certainty: Certainty,
-        printed: Input,
-    ) {
-        let Some((program, arguments)) = Program::named(program, arguments) else {
-            let name = program.rsplit('/').next().unwrap_or_default();
-            self.path(program);
-            if ["nft", "ufw", "firewall-cmd", "netfilter-persistent", "shorewall", "ferm", "xargs"]
-                .contains(&name)
-            {
-                self.unread(simple.line, format!("tunwarden does not understand commands of {name}"));
-            } else if !QUIET.contains(&name) && self.reading.others.len() < 20 && name.len() < 40 {
-                self.reading.others.insert(name.to_owned());
-            }
-            return;
-        };
-        let file = simple.input.as_ref().map(|word| self.variables.text(word));
-        let input = match (&simple.here, file) {
-            (Some(text), _) => match self.in_here(text) {
-                Ok(text) => Input::Text(text),
-                Err(why) => return self.unread(simple.line, why),
-            },
-            (None, Some(Ok(file))) => Input::File(file),
-            (None, Some(Err(why))) => return self.unread(simple.line, why),
-            (None, None) => printed,
-        };
-        self.last = if is_check(arguments) { Last::Check } else { Last::Change };
-        let words = arguments.to_vec();
-        self.reading.calls.push(Call { line: simple.line, program, words, certainty, input });
-    }
-
-    fn path(&mut self, path: &str) {
-        if path.starts_with('/') && path.len() < 256 && self.reading.paths.len() < 64 {
-            self.reading.paths.insert(path.to_owned());
-        }
-    }
-
-    /// The text of a here-document, with variables replaced by their values.
-    fn in_here(&self, text: &str) -> Result<String, String> {
-        if !text.contains('$') {
-            return Ok(text.to_owned());
-        }
-        let mut lines = Vec::new();
-        for line in text.lines() {
-            let quoted = format!("\"{}\"", line.replace('"', "\\\""));
-            let tokens = tokens(&quoted);
-            match tokens.list.first() {
-                Some((_, Token::Word(word))) => lines.push(self.variables.text(word)?),
-                _ => lines.push(line.to_owned()),
-            }
-        }
-        Ok(lines.join("\n"))
     }
 }

@@ -1,0 +1,245 @@
+//! Runs one command whose words are known: a function, a builtin, a program of iptables, or another program.
+
+use std::rc::Rc;
+
+use super::expand::Variable;
+use super::lex::{Token, tokens};
+use super::parse::parse;
+use super::run::{Last, Runner};
+use super::tree::{Simple, Step};
+use super::{Call, Certainty, Input};
+use crate::setup::command::{Program, is_check};
+
+/// Maximum depth of function calls.
+const MAX_CALLS: usize = 8;
+
+/// Programs that change nothing. They are not reported.
+pub(super) const QUIET: [&str; 31] = [
+    "echo",
+    "printf",
+    "true",
+    "false",
+    ":",
+    "test",
+    "[",
+    "sleep",
+    "exit",
+    "return",
+    "set",
+    "logger",
+    "shift",
+    "break",
+    "continue",
+    "trap",
+    "cd",
+    "umask",
+    "id",
+    "read",
+    "unset",
+    "wait",
+    "export",
+    "local",
+    "readonly",
+    "declare",
+    "typeset",
+    "let",
+    "shopt",
+    "getopts",
+    "iptables-save",
+];
+
+/// Programs that run the command in their arguments.
+const WRAPPERS: [&str; 14] = [
+    "sudo", "doas", "command", "exec", "builtin", "time", "nohup", "env", "nice", "ionice", "timeout",
+    "setsid", "stdbuf", "busybox",
+];
+
+impl Runner<'_> {
+    /// A command whose words all have known values.
+    pub(super) fn words(&mut self, simple: &Simple, words: &[String], certainty: Certainty, printed: Input) {
+        let Some((program, arguments)) = unwrapped(words).split_first() else { return };
+        if let Some(body) = self.functions.get(program).cloned() {
+            return self.call(program, &body, Some(arguments.to_vec()), certainty);
+        }
+        match program.as_str() {
+            "exit" => self.exited = certainty == Certainty::Certain,
+            "return" => self.ended = certainty == Certainty::Certain,
+            "eval" => self.eval(simple, &arguments.join(" "), certainty),
+            "." | "source" => {
+                self.variables.named.values_mut().for_each(|value| *value = Variable::Unknown);
+                self.unread(simple.line, "it runs another file, which tunwarden does not read".to_owned());
+            }
+            "sh" | "bash" | "dash" | "/bin/sh" | "/bin/bash" | "/usr/bin/bash" | "/bin/dash" => {
+                match arguments.iter().position(|word| !word.starts_with('-')) {
+                    Some(at @ 1..) if arguments.iter().take(at).any(|word| word.ends_with('c')) => {
+                        let text = arguments.get(at).cloned().unwrap_or_default();
+                        self.eval(simple, &text, certainty);
+                    }
+                    Some(at) => self.path(arguments.get(at).map_or("", String::as_str)),
+                    None => {}
+                }
+            }
+            "read" | "unset" => {
+                for name in arguments {
+                    self.variables.named.insert(name.clone(), Variable::Unknown);
+                }
+            }
+            "cat" => self.printed = self.cat(simple, arguments),
+            "echo" | "printf" => self.printed = printed_text(arguments).map(Input::Text),
+            _ => self.program(simple, program, arguments, certainty, printed),
+        }
+    }
+
+    /// Follows a function. Without `arguments` their values are unknown.
+    pub(super) fn call(
+        &mut self,
+        name: &str,
+        body: &Rc<Vec<Step>>,
+        arguments: Option<Vec<String>>,
+        certainty: Certainty,
+    ) {
+        self.called.insert(name.to_owned());
+        if self.depth >= MAX_CALLS {
+            return;
+        }
+        self.depth += 1;
+        let before = std::mem::replace(&mut self.variables.arguments, arguments);
+        self.steps(body, certainty);
+        self.variables.arguments = before;
+        self.depth -= 1;
+        self.ended = false;
+    }
+
+    fn eval(&mut self, simple: &Simple, text: &str, certainty: Certainty) {
+        if self.depth >= MAX_CALLS {
+            return;
+        }
+        self.depth += 1;
+        let (steps, broken) = parse(tokens(text));
+        if broken.is_some() {
+            self.unread(simple.line, "tunwarden does not understand the argument of `eval`".to_owned());
+        } else {
+            self.steps(&steps, certainty);
+        }
+        self.depth -= 1;
+    }
+
+    fn program(
+        &mut self,
+        simple: &Simple,
+        program: &str,
+        arguments: &[String],
+        certainty: Certainty,
+        printed: Input,
+    ) {
+        let Some((program, arguments)) = Program::named(program, arguments) else {
+            let name = program.rsplit('/').next().unwrap_or_default();
+            self.path(program);
+            if changes_rules(arguments) {
+                return self
+                    .unread(simple.line, format!("tunwarden does not follow commands through {name}"));
+            }
+            if ["nft", "ufw", "firewall-cmd", "netfilter-persistent", "shorewall", "ferm", "xargs"]
+                .contains(&name)
+            {
+                self.unread(simple.line, format!("tunwarden does not understand commands of {name}"));
+            } else if !QUIET.contains(&name) && self.reading.others.len() < 20 && name.len() < 40 {
+                self.reading.others.insert(name.to_owned());
+            }
+            return;
+        };
+        let file = simple.input.as_ref().map(|word| self.variables.text(word));
+        let input = match (&simple.here, file) {
+            (Some(text), _) => match self.in_here(text) {
+                Ok(text) => Input::Text(text),
+                Err(why) => return self.unread(simple.line, why),
+            },
+            (None, Some(Ok(file))) => Input::File(file),
+            (None, Some(Err(why))) => return self.unread(simple.line, why),
+            (None, None) => printed,
+        };
+        self.last = if is_check(arguments) { Last::Check } else { Last::Change };
+        let words = arguments.to_vec();
+        self.reading.calls.push(Call { line: simple.line, program, words, certainty, input });
+    }
+
+    fn path(&mut self, path: &str) {
+        if path.starts_with('/') && path.len() < 256 && self.reading.paths.len() < 64 {
+            self.reading.paths.insert(path.to_owned());
+        }
+    }
+
+    /// The output of `cat` with these arguments, if it is one file or a here-document.
+    fn cat(&self, simple: &Simple, arguments: &[String]) -> Option<Input> {
+        match (arguments, &simple.here, &simple.input) {
+            ([file], _, _) if file != "-" => Some(Input::File(file.clone())),
+            ([], Some(text), _) => self.in_here(text).ok().map(Input::Text),
+            ([], None, Some(word)) => self.variables.text(word).ok().map(Input::File),
+            _ => None,
+        }
+    }
+
+    /// The text of a here-document, with variables replaced by their values.
+    fn in_here(&self, text: &str) -> Result<String, String> {
+        if !text.contains('$') {
+            return Ok(text.to_owned());
+        }
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            let quoted = format!("\"{}\"", line.replace('"', "\\\""));
+            let tokens = tokens(&quoted);
+            match tokens.list.first() {
+                Some((_, Token::Word(word))) => lines.push(self.variables.text(word)?),
+                _ => lines.push(line.to_owned()),
+            }
+        }
+        Ok(lines.join("\n"))
+    }
+}
+
+/// The command without the programs that only start it: `sudo -u root timeout 5 iptables …`.
+fn unwrapped(words: &[String]) -> &[String] {
+    let mut rest = words;
+    while let Some((first, after)) = rest.split_first() {
+        let name = first.rsplit('/').next().unwrap_or_default();
+        if first == "!" {
+            rest = after;
+            continue;
+        }
+        if !WRAPPERS.contains(&name) {
+            break;
+        }
+        rest = after;
+        // Options, their values, assignments and durations stand before the command.
+        let value =
+            |word: &String| word.chars().next().is_some_and(|c| c.is_ascii_digit()) || word.contains('=');
+        while let Some((word, after)) = rest.split_first() {
+            let takes_value = ["-u", "-g", "-n", "-c", "-k", "-s", "--user", "--group"]
+                .contains(&word.as_str())
+                && !(name == "sudo" && word == "-n");
+            match word.as_str() {
+                _ if takes_value => rest = after.get(1..).unwrap_or_default(),
+                option if option.starts_with('-') || value(word) => rest = after,
+                _ => break,
+            }
+        }
+    }
+    rest
+}
+
+/// Whether these are arguments of iptables that change rules.
+fn changes_rules(arguments: &[String]) -> bool {
+    let has = |options: &[&str]| arguments.iter().any(|word| options.contains(&word.as_str()));
+    has(&["-A", "-I", "--append", "--insert"]) && has(&["-j", "-g", "--jump", "--goto"])
+        || arguments.iter().any(|word| ["iptables", "ip6tables"].contains(&word.as_str()))
+            && has(&["-P", "-F", "-D", "--policy", "--flush", "--delete"])
+}
+
+/// What `echo` or `printf` prints, if that is known.
+fn printed_text(arguments: &[String]) -> Option<String> {
+    let options =
+        arguments.iter().take_while(|word| ["-e", "-n", "-E", "-en", "-ne"].contains(&word.as_str()));
+    let words = arguments.get(options.count()..)?;
+    let formats = words.first().is_some_and(|word| word.contains('%'));
+    (!formats).then(|| words.join(" ").replace("\\n", "\n"))
+}

@@ -1,0 +1,149 @@
+//! Variants of rules and scripts that people have: nothing is lost silently, and nothing becomes wider.
+
+use super::*;
+use crate::config::{Config, Inbound, InboundOn, Traffic, TrafficRule};
+use crate::net::{Port, Transport};
+
+fn read(script: &str) -> Plan {
+    let source = Source { name: "/x.sh".to_owned(), text: script.to_owned() };
+    let plan = plan(&[source], None, &Machine::default());
+    Config::parse(&configuration(&plan, &[]), "c").unwrap_or_else(|faults| panic!("{script}\n{faults}"));
+    plan
+}
+
+fn tcp(list: &[u16]) -> TrafficRule {
+    TrafficRule::Ports(Transport::Tcp, list.iter().map(|port| Port::fixed(*port).into()).collect())
+}
+
+fn only(list: &[u16]) -> Option<Traffic> {
+    Some(Traffic::Listed(vec![tcp(list)]))
+}
+
+const RULE: &str = "iptables -A OUTPUT -o tun+ -p tcp --dport 443 -j ACCEPT";
+
+#[test]
+fn every_way_to_run_a_rule_is_followed() {
+    for script in [
+        format!("main() {{\n {RULE}\n}}\nmain \"$@\""),
+        format!("main() {{ case \"$1\" in start) {RULE};; stop) iptables -F;; esac; }}\nmain $@"),
+        format!(
+            "ACTION=\"$1\"\ncase $ACTION in\n start)\n {RULE}\n exit 0;;\n stop) iptables -F;; *) exit 1;; esac"
+        ),
+        format!("case ${{1:-start}} in start) {RULE};; esac"),
+        format!(
+            "do_start() {{ {RULE}; }}\ndo_stop() {{ iptables -F; }}\ncase \"$1\" in start) do_start;; stop) do_stop;; esac"
+        ),
+        format!("sudo -u root {RULE}"),
+        format!("sudo -n -E /sbin/{RULE}"),
+        format!("doas {RULE}"),
+        format!("env LC_ALL=C nice -n 10 timeout 5 {RULE}"),
+        "for p in $(seq 443 443); do iptables -A OUTPUT -o tun+ -p tcp --dport $p -j ACCEPT; done".to_owned(),
+        "cat <<EOF | iptables-restore\n*filter\n-A OUTPUT -o tun+ -p tcp --dport 443 -j ACCEPT\nCOMMIT\nEOF"
+            .to_owned(),
+        "echo -e '*filter\\n-A OUTPUT -o tun+ -p tcp --dport 443 -j ACCEPT\\nCOMMIT' | iptables-restore"
+            .to_owned(),
+        "iptables -A OUTPUT -o tun+ -j ACCEPT\niptables -R OUTPUT 1 -o tun+ -p tcp --dport 443 -j ACCEPT"
+            .to_owned(),
+        format!("{RULE} || {{ echo failed; exit 1; }}"),
+        format!("set -euo pipefail\nexec 2>&1\n[ \"$(id -u)\" = 0 ] || exit 1\n{RULE}"),
+        format!("die() {{ echo \"$1\"; exit 1; }}\ntest -x /sbin/iptables || die no\n{RULE}"),
+        format!("{RULE} # web\n\n: <<'END'\niptables -A OUTPUT -o tun+ -j ACCEPT\nEND\n"),
+    ] {
+        let plan = read(&script);
+        assert_eq!(plan.tunnel, only(&[443]), "{script}: {:#?}", plan.entries);
+    }
+}
+
+#[test]
+fn a_rule_that_cannot_be_followed_is_listed() {
+    for script in [
+        format!("start() {{ {RULE}; }}\n\"$1\""),
+        format!("start() {{ {RULE}; }}"),
+        format!("alias ipt=iptables\n{}", RULE.replace("iptables", "ipt")),
+        format!("ip netns exec vpn {RULE}"),
+        format!("ssh router {RULE}"),
+        format!("docker exec box {RULE}"),
+        format!("chroot /x {RULE}"),
+        "{ echo '*filter'; echo '-A OUTPUT -o tun+ -j ACCEPT'; echo COMMIT; } | iptables-restore".to_owned(),
+        "printf '%s\\n' '*filter' '-A OUTPUT -o tun+ -j ACCEPT' COMMIT | iptables-restore".to_owned(),
+        "sed s/x/y/ /etc/rules | iptables-restore".to_owned(),
+        "iptables -A OUTPUT -o tun+ -j NFQUEUE --queue-num 1\niptables -A OUTPUT -o tun+ -j ACCEPT"
+            .to_owned(),
+        "iptables -A OUTPUT -o tun+ -j SOMEBODYS".to_owned(),
+        "iptables -A OUTPUT -o tun+ -m limit --limit 5/s -j ACCEPT".to_owned(),
+        "iptables -A OUTPUT -o tun+ -m iprange --dst-range 10.0.0.1-10.0.0.9 -j ACCEPT".to_owned(),
+        "iptables -A OUTPUT -o tun+ -m set --match-set x dst -j ACCEPT".to_owned(),
+        "iptables -A OUTPUT -m owner --gid-owner vpn -j ACCEPT".to_owned(),
+        "iptables -A OUTPUT -m cgroup --path x -j ACCEPT".to_owned(),
+        "iptables -A OUTPUT -o tun+ -f -j ACCEPT".to_owned(),
+        "iptables -A OUTPUT -m mark --mark 0x1 -j ACCEPT".to_owned(),
+        "nft add rule inet filter output oifname tun0 accept".to_owned(),
+        "ufw allow out on tun0".to_owned(),
+        "iptables -A FORWARD -i eth0 -o tun0 -j ACCEPT".to_owned(),
+        "if [ \"$VPN\" = on ]; then iptables -A OUTPUT -o tun+ -j ACCEPT; fi".to_owned(),
+    ] {
+        let plan = read(&script);
+        assert!(plan.tunnel.is_none() && plan.docker.is_none(), "{script}: {:#?}", plan.entries);
+        assert!(plan.left_out().next().is_some(), "{script}: {:#?}", plan.entries);
+    }
+    let queue = read("iptables -A OUTPUT -o tun+ -j SOMEBODYS");
+    assert!(queue.left_out().next().unwrap().1.contains("rules were not found"));
+}
+
+#[test]
+fn what_a_function_opens_that_only_stops_the_firewall_is_not_carried_over() {
+    let plan = read(&format!(
+        "stop() {{ iptables -P OUTPUT ACCEPT; iptables -A OUTPUT -j ACCEPT; iptables -A OUTPUT -o tun+ -j ACCEPT; }}\n{RULE}"
+    ));
+    assert_eq!(plan.tunnel, only(&[443]));
+    assert_eq!(plan.left_out().count(), 2, "{:#?}", plan.entries);
+}
+
+#[test]
+fn a_rule_of_one_family_opens_no_port_to_the_other() {
+    let ssh = "iptables -A INPUT -p tcp --dport 22 -j ACCEPT\n";
+    let shut = "ip6tables -P INPUT DROP\n";
+    let of = |script: &str| read(script).input;
+    let inbound = |from: Option<&str>| Inbound {
+        traffic: tcp(&[22]),
+        from: from.map(|net| net.parse().unwrap()),
+        on: InboundOn::Any,
+    };
+    assert_eq!(of(ssh), [inbound(None)], "nothing says that IPv6 was shut");
+    assert_eq!(of(&format!("{ssh}{shut}")), [inbound(Some("0.0.0.0/0"))]);
+    assert_eq!(
+        of(&format!("iptables -P INPUT DROP\n{shut}{ssh}{}", ssh.replace("ip", "ip6"))),
+        [inbound(None)]
+    );
+    assert_eq!(of(&format!("iptables -P INPUT DROP\n{}", ssh.replace("ip", "ip6"))), [inbound(Some("::/0"))]);
+    let tunnel = read(&format!("ip6tables -P OUTPUT DROP\nip6tables -A OUTPUT -o lo -j ACCEPT\n{RULE}"));
+    assert!(tunnel.others.iter().any(|text| text.contains("refused all IPv6")), "{:?}", tunnel.others);
+    assert_eq!(read(RULE).others, [""; 0]);
+}
+
+#[test]
+fn a_machine_of_the_lan_stays_open_beside_a_whole_network() {
+    let plan = read(
+        "iptables -A OUTPUT -d 192.168.1.0/24 -j ACCEPT\niptables -A OUTPUT -d 10.0.0.5 -p tcp --dport 9100 -j ACCEPT\n\
+         iptables -A OUTPUT -d 192.168.1.20 -p tcp --dport 9100 -j ACCEPT",
+    );
+    let nets: Vec<String> = plan.lan.iter().map(ToString::to_string).collect();
+    assert_eq!(nets, ["192.168.1.0/24", "10.0.0.5/32"]);
+    assert!(
+        plan.entries.iter().all(|entry| entry.fate == Fate::Carried("lan.networks")),
+        "{:#?}",
+        plan.entries
+    );
+}
+
+#[test]
+fn rules_in_the_kernel_alone_are_read() {
+    let kernel = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n\
+        -A OUTPUT -o tun0 -p tcp -m tcp --dport 443 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n\
+        # the other backend\n*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -o tun0 -p tcp -m tcp --dport 80 -j ACCEPT\nCOMMIT\n";
+    let ipv6 = "*filter\n:INPUT DROP [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n";
+    let plan = plan(&[], Some(Kernel { ipv4: kernel, ipv6 }), &Machine::default());
+    assert_eq!(plan.tunnel, only(&[443, 80]), "{:#?}", plan.entries);
+    assert_eq!(plan.input[0].from.unwrap().to_string(), "0.0.0.0/0");
+    assert_eq!(plan.differences, [""; 0]);
+}
