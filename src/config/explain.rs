@@ -305,6 +305,7 @@ impl TrafficRule {
     pub(super) fn in_words(&self) -> String {
         match self {
             Self::Icmp => "ICMP (ping)".to_owned(),
+            Self::To(net, rule) => format!("{} to {net}", rule.in_words()),
             Self::Ports(transport, ports) => {
                 let transport = transport.as_str().to_uppercase();
                 let ports: Vec<String> = ports.iter().map(range).collect();

@@ -13,6 +13,7 @@ mod item;
 mod read;
 mod reference;
 mod schema;
+mod traffic;
 mod user;
 mod warning;
 mod words;
@@ -108,13 +109,16 @@ pub enum Traffic {
     Listed(Vec<TrafficRule>),
 }
 
-/// One kind of traffic: ICMP, or a transport with its destination ports (an empty list means all ports).
+/// One kind of traffic: ICMP, or a transport with its destination ports (an empty list means all ports), perhaps to
+/// one network alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TrafficRule {
     /// ICMP and ICMPv6.
     Icmp,
     /// UDP or TCP to these ports.
     Ports(Transport, Vec<PortRange>),
+    /// Such traffic to this network alone. Only `tunnel.allow` has it.
+    To(IpNet, Box<TrafficRule>),
 }
 
 /// Maximum number of servers in the configuration, and of all VPNs together: more than any provider has.

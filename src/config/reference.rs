@@ -48,7 +48,7 @@ const TUNNEL: SectionReference = SectionReference {
             consequence: &[
                 "What programs on this machine may send through the tunnel: \"any\", or a list of rules. A rule has \
                  protocol (\"tcp\", \"udp\" or \"icmp\") and ports (numbers, and ranges such as \"6000-6007\"). Without \
-                 ports it means all ports.",
+                 ports it means all ports. With to, a network or an address, it is for packets to it alone.",
                 "What the list does not name is dropped, also while the VPN is up. Without UDP 53 no name can be looked \
                  up. An empty list lets nothing through.",
             ],

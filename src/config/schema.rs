@@ -3,20 +3,16 @@
 //! A missing key has its default. The parsers of [`crate::net`] decide what a text means. This file only adds
 //! the hint for a wrong text.
 
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use serde::de::value::Error as ValueError;
-
 use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
-use super::words::Protocol;
+use super::traffic::{inbound, traffic, tunnel_traffic};
 use super::{
-    Bootstrap, Config, Docker, FirewallSettings, Inbound, InboundOn, Input, Lan, Layer, MOST_SERVERS,
-    Networks, Routes, SILENCE, Traffic, TrafficRule, Tunnel, UserName, Vpn,
+    Bootstrap, Config, Docker, FirewallSettings, Input, Lan, Layer, MOST_SERVERS, Networks, Routes, SILENCE,
+    Tunnel, UserName, Vpn,
 };
 use crate::net::{
-    EndpointError, IfPattern, IfPatternError, LanPrefix, LengthError, Port, PortRange, PrefixError, Server,
-    Transport, length, network,
+    EndpointError, IfPattern, IfPatternError, LanPrefix, LengthError, Port, PrefixError, Server, Transport,
+    length, network,
 };
 use ipnet::IpNet;
 use toml::de::DeTable;
@@ -90,7 +86,7 @@ fn tunnel(section: Section<'_>) -> Tunnel {
         interfaces: section.read("interfaces", default.interfaces, |item| {
             item.list(Empty::Refused(no_tunnel), |item| item.text(pattern))
         }),
-        allow: section.read("allow", default.allow, traffic),
+        allow: section.read("allow", default.allow, tunnel_traffic),
         routes: section.read("routes", default.routes, |item| {
             item.word_or("default", None, Routes::Default, |item| {
                 item.list(Empty::Refused(no_route), |item| item.text(net)).map(Routes::Networks)
@@ -203,54 +199,6 @@ fn firewall(section: Section<'_>) -> FirewallSettings {
     }
 }
 
-fn traffic(item: Item<'_>) -> Option<Traffic> {
-    let example = "[{ protocol = \"tcp\", ports = [443, 80] }, { protocol = \"icmp\" }]";
-    item.word_or("any", Some(example), Traffic::Any, |item| {
-        item.list(Empty::Allowed, listed_rule).map(Traffic::Listed)
-    })
-}
-
-fn listed_rule(item: Item<'_>) -> Option<TrafficRule> {
-    let section = item.table("a rule", &["protocol", "ports"])?;
-    section.refuse_others(|_| None);
-    rule(&section)
-}
-
-fn inbound(item: Item<'_>) -> Option<Inbound> {
-    let section = item.table("an inbound rule", &["protocol", "ports", "from", "on"])?;
-    section.refuse_others(|_| None);
-    let traffic = rule(&section);
-    let from = match section.get("from") {
-        Some(from) => Some(from.text(net)?),
-        None => None,
-    };
-    let on = section.get("on").map_or(Some(InboundOn::default()), Item::word)?;
-    Some(Inbound { traffic: traffic?, from, on })
-}
-
-/// Reads `protocol` and `ports`. Without `ports` the rule is for all ports.
-fn rule(section: &Section<'_>) -> Option<TrafficRule> {
-    let protocol = section.require("protocol", "add protocol = \"tcp\", \"udp\" or \"icmp\"");
-    let protocol: Option<Protocol> = protocol.and_then(Item::word);
-    let ports = section.get("ports");
-    match (protocol, ports) {
-        (Some(Protocol::Icmp), Some(ports)) => {
-            ports.wrong("ICMP has no ports", "remove `ports`, or write protocol = \"tcp\" or \"udp\"")
-        }
-        (Some(Protocol::Icmp), None) => Some(TrafficRule::Icmp),
-        (Some(Protocol::Ports(transport)), None) => Some(TrafficRule::Ports(transport, Vec::new())),
-        (None, None) => None,
-        (protocol, Some(ports)) => {
-            let no_port = "name at least one port, or leave `ports` out for all of them";
-            let ports = ports.list(Empty::Refused(no_port), port_range)?;
-            match protocol? {
-                Protocol::Ports(transport) => Some(TrafficRule::Ports(transport, ports)),
-                Protocol::Icmp => None,
-            }
-        }
-    }
-}
-
 fn server_port(item: Item<'_>) -> Option<(Transport, Port)> {
     let section = item.table("a port of a server", &["protocol", "port"])?;
     section.refuse_others(|_| None);
@@ -266,25 +214,7 @@ fn port(item: Item<'_>) -> Option<Port> {
     }
 }
 
-fn port_range(item: Item<'_>) -> Option<PortRange> {
-    let hint = "write a port as 443, a range as \"6000-6007\"";
-    match (item.as_number(), item.as_text()) {
-        (Some(number), _) => match Port::try_from(number) {
-            Ok(port) => Some(port.into()),
-            Err(_) => no_port(item, &number.to_string()),
-        },
-        (None, Some(text)) => {
-            let deserializer = IntoDeserializer::<ValueError>::into_deserializer(text);
-            match PortRange::deserialize(deserializer) {
-                Ok(range) => Some(range),
-                Err(error) => item.wrong(error.to_string(), hint),
-            }
-        }
-        (None, None) => item.wrong("an entry of `ports` is a port or a range of them", hint),
-    }
-}
-
-fn no_port<T>(item: Item<'_>, number: &str) -> Option<T> {
+pub(super) fn no_port<T>(item: Item<'_>, number: &str) -> Option<T> {
     item.wrong(format!("{} is no port", item.written().unwrap_or(number)), "ports are 1 to 65535")
 }
 
@@ -349,7 +279,7 @@ fn owner_hint(text: &str) -> String {
     }
 }
 
-fn net(text: &str) -> Result<IpNet, Wrong> {
+pub(super) fn net(text: &str) -> Result<IpNet, Wrong> {
     network(text).map_err(wrong_prefix)
 }
 

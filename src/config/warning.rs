@@ -141,6 +141,8 @@ fn passes_dns(rule: &TrafficRule) -> bool {
             ports.is_empty() || ports.iter().any(|range| range.contains(Port::fixed(53)))
         }
         TrafficRule::Ports(Transport::Tcp, _) | TrafficRule::Icmp => false,
+        // The VPN's own resolver.
+        TrafficRule::To(_, rule) => passes_dns(rule),
     }
 }
 

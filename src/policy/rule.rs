@@ -102,6 +102,11 @@ impl Rule {
         }
     }
 
+    /// The family of its packets.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
     /// Only from this network.
     pub fn from(mut self, source: IpNet) -> Self {
         self.source = Some(source);

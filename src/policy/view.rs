@@ -146,6 +146,10 @@ impl<'a> View<'a> {
 /// One rule for each port of a kind of traffic, made from `base`.
 pub(super) fn traffic_rules(traffic: &TrafficRule, base: &Rule) -> Vec<Rule> {
     match traffic {
+        TrafficRule::To(net, rule) if Family::of(net.addr()) == base.family() => {
+            traffic_rules(rule, &base.clone().to(*net))
+        }
+        TrafficRule::To(..) => Vec::new(),
         TrafficRule::Icmp => vec![base.clone().protocol(Protocol::Icmp)],
         TrafficRule::Ports(transport, ports) if ports.is_empty() => vec![base.clone().transport(*transport)],
         TrafficRule::Ports(transport, ports) => {

@@ -213,14 +213,36 @@ fn through_tunnel(rule: &Rule, piece: MakePiece) -> Meaning {
     if let Some(why) = too_narrow(rule) {
         return left(why);
     }
-    if rule.owner.is_some() || rule.from.is_some() || rule.to.is_some() {
-        return left("it applies to one user or one address, and tunnel.allow cannot express this");
+    if rule.owner.is_some() || rule.from.is_some() {
+        return left("it applies to one user or one source address, and tunnel.allow cannot express this");
     }
-    let Ok(pattern) = name(rule).parse() else { return left("it names no interface") };
-    match traffic(rule) {
-        Ok(traffic) => Meaning::Pieces(vec![piece(pattern, traffic)]),
-        Err(why) => left(why),
+    let Ok(pattern): Result<IfPattern, _> = name(rule).parse() else { return left("it names no interface") };
+    let traffic = match traffic(rule) {
+        Ok(traffic) => traffic,
+        Err(why) => return left(why),
+    };
+    let of_host = matches!(piece(pattern.clone(), None), Piece::Tunnel(..));
+    match &rule.to {
+        None => Meaning::Pieces(vec![piece(pattern, traffic)]),
+        Some(Place::Networks(nets)) if of_host => {
+            let kinds = traffic.map_or_else(every_kind, |kind| vec![kind]);
+            let to = |net: &IpNet| {
+                let net = *net;
+                kinds.iter().map(move |kind| TrafficRule::To(net, Box::new(kind.clone())))
+            };
+            let all = nets.iter().flat_map(to);
+            Meaning::Pieces(all.map(|rule| piece(pattern.clone(), Some(rule))).collect())
+        }
+        Some(Place::Networks(_) | Place::But(_) | Place::Name(_)) => {
+            left("it applies to some destinations, and no key can express this")
+        }
     }
+}
+
+/// Rules that together match TCP, UDP and ICMP.
+fn every_kind() -> Vec<TrafficRule> {
+    let all = |transport| TrafficRule::Ports(transport, Vec::new());
+    vec![all(Transport::Tcp), all(Transport::Udp), TrafficRule::Icmp]
 }
 
 /// The traffic that the rule matches; `None` for all traffic.
@@ -286,10 +308,7 @@ fn inbound(rule: &Rule, from: Option<DeviceKind>, machine: &Machine) -> Meaning 
         }
         Ok(Some(kind)) => vec![kind],
         Ok(None) if rule.from.is_none() => return left("it allows all incoming connections from everywhere"),
-        Ok(None) => {
-            let all = |transport| TrafficRule::Ports(transport, Vec::new());
-            vec![all(Transport::Tcp), all(Transport::Udp), TrafficRule::Icmp]
-        }
+        Ok(None) => every_kind(),
     };
     let of = |from: Option<IpNet>| {
         kinds

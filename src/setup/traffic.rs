@@ -26,7 +26,7 @@ fn merge(list: &mut Vec<TrafficRule>, new: TrafficRule) {
     };
     let known = list.iter_mut().find_map(|rule| match rule {
         TrafficRule::Ports(same, known) if *same == transport => Some(known),
-        TrafficRule::Ports(..) | TrafficRule::Icmp => None,
+        TrafficRule::Ports(..) | TrafficRule::Icmp | TrafficRule::To(..) => None,
     });
     match known {
         // A rule without ports allows every port.

@@ -147,3 +147,22 @@ fn rules_in_the_kernel_alone_are_read() {
     assert_eq!(plan.input[0].from.unwrap().to_string(), "0.0.0.0/0");
     assert_eq!(plan.differences, [""; 0]);
 }
+
+#[test]
+fn a_rule_to_one_address_in_the_tunnel_stays_as_narrow() {
+    let plan = read(
+        "iptables -A OUTPUT -o tun+ -d 10.17.0.1 -p udp --dport 53 -j ACCEPT\n\
+         iptables -A OUTPUT -o tun+ -d 10.17.0.0/16 -j ACCEPT\niptables -A OUTPUT -o tun+ -p tcp --dport 443 -j ACCEPT",
+    );
+    let text = configuration(&plan, &[]);
+    for rule in [
+        "{ protocol = \"udp\", ports = [53], to = \"10.17.0.1/32\" }",
+        "{ protocol = \"icmp\", to = \"10.17.0.0/16\" }",
+        "{ protocol = \"tcp\", ports = [443] }",
+    ] {
+        assert!(text.contains(rule), "{text}");
+    }
+    assert_eq!(plan.left_out().count(), 0, "{:#?}", plan.entries);
+    let docker = read("iptables -I DOCKER-USER -o tun+ -d 10.17.0.1 -j ACCEPT");
+    assert!(docker.docker.is_none() && docker.left_out().count() == 1);
+}

@@ -89,9 +89,10 @@ fn traffic(traffic: Option<&Traffic>) -> String {
     }
 }
 
-fn rule(rule: &TrafficRule) -> String {
-    match rule {
+fn rule(traffic: &TrafficRule) -> String {
+    match traffic {
         TrafficRule::Icmp => "{ protocol = \"icmp\" }".to_owned(),
+        TrafficRule::To(net, traffic) => rule(traffic).replace(" }", &format!(", to = \"{net}\" }}")),
         TrafficRule::Ports(transport, ports) if ports.is_empty() => {
             format!("{{ protocol = \"{transport}\" }}")
         }
