@@ -40,6 +40,8 @@ pub(super) struct Iptables {
     trust: Trust,
     /// The last warning about sets that cannot be used.
     complaint: String,
+    /// The last warning about answers to discovery that do not come in.
+    no_answers: Option<String>,
 }
 
 impl Iptables {
@@ -51,6 +53,7 @@ impl Iptables {
             held: None,
             trust: Trust::Full,
             complaint: String::new(),
+            no_answers: None,
         }
     }
 
@@ -62,9 +65,38 @@ impl Iptables {
     pub(super) async fn commit(&mut self, ruleset: &Ruleset, order: Order) -> Result<Commit, Refusal> {
         let held = self.held.take();
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
+        let why = match self.commit_sets(ruleset, held.as_ref(), trust, order).await {
+            Err(refusal) if ruleset.has_answers() && refusal.may_succeed() => refusal.into_why(),
+            Ok(commit) => {
+                self.no_answers = None;
+                return Ok(commit);
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        // The kernel may lack xt_recent.
+        let commit = self.commit_sets(&ruleset.without_answers(), held.as_ref(), trust, order).await?;
+        let complaint = format!(
+            "answers to discovery on the LAN do not come in, because the kernel refuses their rules: {}",
+            describe(&why)
+        );
+        if self.no_answers.as_ref() != Some(&complaint) {
+            tracing::warn!("{complaint}");
+            self.no_answers = Some(complaint);
+        }
+        Ok(commit)
+    }
+
+    /// The same, with a rule for each server if the sets cannot be used.
+    async fn commit_sets(
+        &mut self,
+        ruleset: &Ruleset,
+        held: Option<&Ruleset>,
+        trust: Trust,
+        order: Order,
+    ) -> Result<Commit, Refusal> {
         let mut mended = Commit::AsPlanned;
         if !ruleset.sets.is_empty() {
-            let known = held.as_ref().map_or(&[][..], |held| &held.sets);
+            let known = held.map_or(&[][..], |held| &held.sets);
             // Sets come before the rules that name them. A set's name is made from its members, so a set in
             // use never changes.
             let loaded = sets::load(&ruleset.sets, known).await.map_err(FirewallError::from);
@@ -73,7 +105,7 @@ impl Iptables {
                     if !moved.is_empty() {
                         mended = Commit::Mended(moved);
                     }
-                    match self.commit_rules(ruleset, held.as_ref(), trust, order).await {
+                    match self.commit_rules(ruleset, held, trust, order).await {
                         Err(refusal) if refusal.may_succeed() => refusal.into_why(),
                         result => {
                             self.complaint.clear();
@@ -83,11 +115,11 @@ impl Iptables {
                 }
                 Err(error) => error,
             };
-            let commit = self.commit_rules(&ruleset.without_sets(), held.as_ref(), trust, order).await?;
+            let commit = self.commit_rules(&ruleset.without_sets(), held, trust, order).await?;
             self.complain(&why);
             return Ok(commit.and(mended));
         }
-        self.commit_rules(ruleset, held.as_ref(), trust, order).await
+        self.commit_rules(ruleset, held, trust, order).await
     }
 
     fn complain(&mut self, why: &FirewallError) {
@@ -156,7 +188,8 @@ impl Iptables {
 
     /// Which rules are in force in another form than configured.
     pub(super) fn complaint(&self) -> Option<&str> {
-        Some(self.complaint.as_str()).filter(|complaint| !complaint.is_empty())
+        let sets = Some(self.complaint.as_str()).filter(|complaint| !complaint.is_empty());
+        sets.or(self.no_answers.as_deref())
     }
 
     /// The caller found no difference between `ruleset` and the kernel.
@@ -170,11 +203,20 @@ impl Iptables {
     }
 
     /// Every difference between `ruleset` and what the kernel holds, one line each. A rule for each member of
-    /// a set in place of the set is no difference.
+    /// a set in place of the set is no difference, and neither is a kernel that lets no answer to discovery in.
     ///
     /// # Errors
     /// When the kernel cannot be read. Then it is not known whether there are differences.
     pub(super) async fn differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
+        let lines = self.differences_with_sets(ruleset).await?;
+        if lines.is_empty() || !ruleset.has_answers() {
+            return Ok(lines);
+        }
+        let closed = self.differences_with_sets(&ruleset.without_answers()).await?;
+        Ok(if closed.is_empty() { closed } else { lines })
+    }
+
+    async fn differences_with_sets(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
         let plain = || ruleset.without_sets();
         if ruleset.sets.is_empty() || !can_hold_sets() {
             return self.rule_differences(&plain()).await;

@@ -6,7 +6,7 @@ use super::well_known::{
     ASKING_PORTS, BROADCAST, KDE_CONNECT, KDE_CONNECT_LINKS, LOCALSEND, LOCALSEND_GROUP, MDNS, SSDP,
     SSDP_HOPS, WAKE_ON_LAN, WS_DISCOVERY, ws_discovery_group,
 };
-use super::{Asked, Rule, Verdict};
+use super::{Asked, Chain, Rule, Ruleset, Table, Verdict};
 use crate::config::{LanService, Layer};
 use crate::net::{Family, Port, Transport};
 
@@ -80,4 +80,28 @@ pub(super) fn inbound(view: &View<'_>) -> Vec<Rule> {
 fn from_the_lan<'a>(view: &View<'a>) -> impl Iterator<Item = Rule> + use<'a> {
     let accept = view.rule(Verdict::Accept);
     view.lans().into_iter().map(move |(uplink, net)| accept.clone().from(net).input(uplink.clone()))
+}
+
+impl Ruleset {
+    /// Whether it lets answers to questions to a group in, which takes `xt_recent`.
+    pub fn has_answers(&self) -> bool {
+        let mut tables = Family::ALL.into_iter().flat_map(|family| self.family(family));
+        tables
+            .any(|table| table.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.asked.is_some()))
+    }
+
+    /// The same rules for a kernel without `xt_recent`: the questions leave, and no answer comes in.
+    pub fn without_answers(&self) -> Self {
+        let rule = |rule: &Rule| match rule.asked {
+            Some(Asked::Answer) => None,
+            Some(Asked::Question) | None => Some(Rule { asked: None, ..rule.clone() }),
+        };
+        let chain = |chain: &Chain| Chain { rules: chain.rules.iter().filter_map(rule).collect(), ..*chain };
+        let tables = |tables: &[Table]| -> Vec<Table> {
+            let table =
+                |table: &Table| Table { chains: table.chains.iter().map(chain).collect(), ..table.clone() };
+            tables.iter().map(table).collect()
+        };
+        Self { ipv4: tables(&self.ipv4), ipv6: tables(&self.ipv6), ..self.clone() }
+    }
 }

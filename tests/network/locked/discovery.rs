@@ -4,12 +4,13 @@
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
-use nix::net::if_::if_nametoindex;
 use tunwarden_lab::address::HOST;
 use tunwarden_lab::{Frame, Lab, Transport, with_lab};
 
 use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::Backend;
+use crate::support::nft::fake_tool;
+use crate::support::tunwarden;
 
 /// A program on the host that asks, at this address.
 fn searcher(lab: &Lab, address: &str) -> Result<UdpSocket> {
@@ -111,12 +112,44 @@ fn one_question_by_mdns_over_ipv6_is_answered() {
         answer(lab, &socket, "[fd00:0:0:1::1]:5353")?;
         ensure!(received(lab, &socket)?.is_empty(), "an answer came in, and nobody had asked");
         let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
-        let link = lab.host().enter(|| Ok(if_nametoindex("eth0")?))?;
+        let link = lab.host().read("/sys/class/net/eth0/ifindex")?.trim().parse()?;
         socket.send_to(b"who is there", SocketAddr::V6(SocketAddrV6::new(group, 5353, 0, link)))?;
         answer(lab, &socket, "[fd00:0:0:1::1]:4000")?;
         answer(lab, &socket, "[fd00:0:0:1::1]:5353")?;
         let came = received(lab, &socket)?;
         ensure!(came == ["[fd00:0:0:1::1]:5353"], "answered by {came:?}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A kernel without `xt_recent`.
+const WITHOUT_RECENT: &str = r#"
+    text=$(cat)
+    case $text in *"-m recent"*)
+        echo "$(basename $0): line 9: RULE_APPEND failed (No such file or directory): rule in chain X" >&2
+        exit 4 ;;
+    esac
+    printf '%s\n' "$text" | exec $real "$@""#;
+
+#[test]
+fn without_xt_recent_the_lock_holds_and_no_answer_comes_in() {
+    with_lab(|lab| {
+        for tool in ["iptables-restore", "ip6tables-restore"] {
+            fake_tool(lab, tool, WITHOUT_RECENT)?;
+        }
+        lab.host().file("/etc/tunwarden/config.toml", KNOWN)?;
+        let lock = tunwarden(lab, ["lock"])?;
+        ensure!(lock.status.success(), "{lock:?}");
+        ensure!((lock.stdout + &lock.stderr).contains("answers to discovery on the LAN do not come in"));
+        let verify = tunwarden(lab, ["verify"])?;
+        ensure!(verify.status.success(), "{verify:?}");
+        let socket = searcher(lab, &HOST.to_string())?;
+        let capture = lab.capture()?;
+        socket.send_to(b"who is there", "239.255.255.250:1900")?;
+        answer(lab, &socket, "10.0.0.5:1900")?;
+        ensure!(received(lab, &socket)?.is_empty(), "an answer came in");
+        ensure!(asked(&capture.stop()?, 1900) == 1, "the question did not leave");
         Ok(())
     })
     .unwrap();
