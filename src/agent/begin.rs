@@ -18,7 +18,7 @@ use crate::sources::links;
 use crate::status::Status;
 use crate::store::{Applied, Store};
 use crate::system;
-use crate::vpn::{Announcement, Event, Machine, Reason, Reporter, State, Tunnel, TunnelSource};
+use crate::vpn::{Announcement, Event, Machine, QuestionMark, Reason, Reporter, State, Tunnel, TunnelSource};
 
 /// How long the agent waits for the first events when the kernel already holds the rules of an earlier agent.
 const FIRST_EVENTS: Duration = Duration::from_millis(1500);
@@ -149,5 +149,7 @@ fn machine(config: Config, store: &Store, kept: &Applied) -> Machine {
     for fault in faults {
         tracing::warn!("{fault}");
     }
-    Machine::new(config, remembered, system::now())
+    let mut machine = Machine::new(config, remembered, system::now());
+    machine.set_question_mark(QuestionMark::random(system::random()));
+    machine
 }

@@ -30,7 +30,7 @@ impl ServerNames {
 impl Agent {
     /// Starts the look-ups that wait. Their results come as events.
     pub(super) fn ask(&mut self) {
-        let known = self.machine.pins();
+        let (known, mark) = (self.machine.pins(), self.machine.question_mark());
         for (name, resolvers) in self.names.waiting.drain(..) {
             let is_known = known.contains_key(&name);
             let events = self.sources.events.clone();
@@ -42,7 +42,7 @@ impl Agent {
                 continue;
             }
             tokio::spawn(async move {
-                let addresses = match dns::look_up(&name, &resolvers).await {
+                let addresses = match dns::look_up(&name, &resolvers, mark).await {
                     Ok(addresses) => {
                         tracing::debug!("{name} is {addresses:?}");
                         addresses

@@ -1,6 +1,6 @@
 //! Looks up the addresses of VPN servers by DNS.
 //!
-//! Every socket has the mark [`QUESTION_MARK`]. The rules let such packets pass and refuse all other DNS
+//! Every socket has the agent's [`QuestionMark`]. The rules let such packets pass and refuse all other DNS
 //! queries. An answer counts only if it comes from the resolver that was asked, and has the question and the
 //! id of the query.
 //!
@@ -21,7 +21,7 @@ use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::{sleep, timeout};
 
 use crate::net::HostName;
-use crate::policy::QUESTION_MARK;
+use crate::vpn::QuestionMark;
 
 const DNS: u16 = 53;
 
@@ -65,10 +65,14 @@ pub enum LookupError {
 ///
 /// # Errors
 /// [`LookupError`] of the last resolver, when no resolver has one.
-pub async fn look_up(name: &HostName, resolvers: &BTreeSet<IpAddr>) -> Result<Vec<IpAddr>, LookupError> {
+pub async fn look_up(
+    name: &HostName,
+    resolvers: &BTreeSet<IpAddr>,
+    mark: QuestionMark,
+) -> Result<Vec<IpAddr>, LookupError> {
     let mut last = LookupError::NoResolver;
     for &resolver in resolvers {
-        let ask = |kind| ask(name, kind, resolver);
+        let ask = |kind| ask(name, kind, resolver, mark);
         let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
         match (v4, v6) {
             (Err(error), Err(_)) => last = error,
@@ -85,7 +89,12 @@ pub async fn look_up(name: &HostName, resolvers: &BTreeSet<IpAddr>) -> Result<Ve
     Err(last)
 }
 
-async fn ask(name: &HostName, kind: RecordType, resolver: IpAddr) -> Result<Vec<IpAddr>, LookupError> {
+async fn ask(
+    name: &HostName,
+    kind: RecordType,
+    resolver: IpAddr,
+    mark: QuestionMark,
+) -> Result<Vec<IpAddr>, LookupError> {
     let form = || LookupError::Form(resolver);
     let name = Name::from_ascii(format!("{name}.")).map_err(|_| form())?;
     let mut question = Message::query();
@@ -93,9 +102,9 @@ async fn ask(name: &HostName, kind: RecordType, resolver: IpAddr) -> Result<Vec<
     question.add_query(Query::query(name.clone(), kind));
     let bytes = question.to_vec().map_err(|_| form())?;
     let unreachable = |error| LookupError::Unreachable(resolver, error);
-    let mut answer = over_udp(&question, &bytes, resolver).await.map_err(unreachable)?;
+    let mut answer = over_udp(&question, &bytes, resolver, mark).await.map_err(unreachable)?;
     if answer.as_ref().is_some_and(|answer| answer.metadata.truncation) {
-        answer = match timeout(TCP, over_tcp(&question, &bytes, resolver)).await {
+        answer = match timeout(TCP, over_tcp(&question, &bytes, resolver, mark)).await {
             Ok(answer) => answer.map_err(unreachable)?,
             Err(_) => None,
         };
@@ -110,7 +119,12 @@ async fn ask(name: &HostName, kind: RecordType, resolver: IpAddr) -> Result<Vec<
 }
 
 /// `None` when no answer to this query came in time.
-async fn over_udp(question: &Message, bytes: &[u8], resolver: IpAddr) -> io::Result<Option<Message>> {
+async fn over_udp(
+    question: &Message,
+    bytes: &[u8],
+    resolver: IpAddr,
+    mark: QuestionMark,
+) -> io::Result<Option<Message>> {
     let any: IpAddr = match resolver {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -118,7 +132,7 @@ async fn over_udp(question: &Message, bytes: &[u8], resolver: IpAddr) -> io::Res
     for wait in TRIES {
         // Each try has a port of its own. The socket is connected: the kernel drops packets of other senders.
         let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
-        mark(&socket)?;
+        set_mark(&socket, mark)?;
         socket.connect(SocketAddr::new(resolver, DNS)).await?;
         let answer = async {
             socket.send(bytes).await?;
@@ -141,9 +155,14 @@ async fn over_udp(question: &Message, bytes: &[u8], resolver: IpAddr) -> io::Res
     Ok(None)
 }
 
-async fn over_tcp(question: &Message, bytes: &[u8], resolver: IpAddr) -> io::Result<Option<Message>> {
+async fn over_tcp(
+    question: &Message,
+    bytes: &[u8],
+    resolver: IpAddr,
+    mark: QuestionMark,
+) -> io::Result<Option<Message>> {
     let socket = if resolver.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    mark(&socket)?;
+    set_mark(&socket, mark)?;
     let mut stream = socket.connect(SocketAddr::new(resolver, DNS)).await?;
     let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes(), bytes].concat()).await?;
@@ -152,8 +171,8 @@ async fn over_tcp(question: &Message, bytes: &[u8], resolver: IpAddr) -> io::Res
     Ok(parse(question, &answer))
 }
 
-fn mark(socket: &impl AsFd) -> io::Result<()> {
-    Ok(setsockopt(socket, Mark, &QUESTION_MARK)?)
+fn set_mark(socket: &impl AsFd, mark: QuestionMark) -> io::Result<()> {
+    Ok(setsockopt(socket, Mark, &mark.get())?)
 }
 
 /// The answer, if it belongs to this query.

@@ -11,9 +11,6 @@ use super::{ChainName, EndpointSet, FEW, Rule, Verdict};
 use crate::net::{Endpoint, Family, Port, Transport};
 use crate::vpn::KernelPacket;
 
-/// The mark of the agent's own DNS queries: `tw` in ASCII.
-pub const QUESTION_MARK: u32 = 0x7477;
-
 /// Which packets may reach an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
@@ -92,13 +89,13 @@ fn one_by_one(view: &View<'_>, reach: Vec<(Who, BTreeSet<Endpoint>)>) -> Vec<Rul
     pairs.into_iter().map(|(endpoint, who)| who.rule(view).to_endpoint(endpoint)).collect()
 }
 
-/// The agent alone looks its servers' names up: its sockets are root's and have a mark that takes CAP_NET_ADMIN
-/// to set.
+/// The agent alone looks its servers' names up: its sockets are root's and have a mark that no other process
+/// knows.
 fn questions(view: &View<'_>) -> Vec<Rule> {
     let resolvers = view.situation.resolvers.iter().filter(|&&address| Family::of(address) == view.family);
     let ask = |&address: &IpAddr, transport| {
         let to = view.rule(Verdict::Accept).to(address.into()).transport(transport).dport(Port::DNS);
-        to.mark(QUESTION_MARK).owner(0)
+        to.mark(view.situation.question_mark.get()).owner(0)
     };
     resolvers.flat_map(|address| [ask(address, Transport::Udp), ask(address, Transport::Tcp)]).collect()
 }

@@ -27,7 +27,6 @@ mod wire;
 
 use std::collections::BTreeSet;
 
-pub use bootstrap::QUESTION_MARK;
 pub use frame::{FrameMatch, PppoeFrames};
 pub use protocol::{Asked, HopLimit, Ported, Protocol, Tracked};
 pub use rule::{Device, IfMatch, Rule, Verdict};

@@ -5,6 +5,7 @@ pub mod process;
 pub mod program;
 
 use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 
 use nix::unistd::User;
 
@@ -18,6 +19,11 @@ const NETWORKD: &str = "systemd-network";
 #[expect(clippy::disallowed_methods, reason = "this file is where the clock is read")]
 pub fn now() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
+}
+
+/// Bits that no other process can guess. The standard library seeds them from the kernel.
+pub fn random() -> u64 {
+    std::hash::RandomState::new().hash_one(std::process::id())
 }
 
 /// Seconds since this machine was started, including sleep: CLOCK_BOOTTIME, which no administrator can

@@ -29,6 +29,7 @@ impl Machine {
             portal_uplinks: self.portal_uplinks(),
             bootstrap: self.known().allowance(row),
             resolvers: self.resolvers(),
+            question_mark: self.question_mark(),
             tunnels: self.claims.tunnels(&self.facts),
             tunnel_networks: links.tunnel_networks(config),
             tunnel_addresses: links.tunnel_addresses(config),

@@ -59,5 +59,6 @@ pub use resolved::Resolved;
 pub use routing::{ON_LINK, RouteRange, Routing, of_family, public};
 pub use silence::{Detours, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
 pub use situation::{
-    Allowance, KernelPacket, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
+    Allowance, KernelPacket, QuestionMark, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink,
+    Wire,
 };

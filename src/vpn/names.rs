@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::learned::MAX_NAMES_OF_USERS;
 use super::resolved::InUse;
-use super::{Machine, Resolved, State};
+use super::{Machine, QuestionMark, Resolved, State};
 use crate::net::HostName;
 
 /// The addresses of each server name, kept for the lock at the next boot.
@@ -34,6 +34,8 @@ pub(super) struct Resolution {
     wanted: BTreeSet<HostName>,
     /// The resolvers of the uplinks.
     resolvers: BTreeSet<IpAddr>,
+    /// The mark of the questions to them.
+    mark: QuestionMark,
     /// Since when a question is under way.
     asked: BTreeMap<HostName, u64>,
     /// When the last question failed, and how long after it the next one waits.
@@ -208,6 +210,16 @@ impl Machine {
             (name.clone(), resolved.current().filter(fit).collect::<BTreeSet<_>>())
         });
         pins.filter(|(_, addresses)| !addresses.is_empty()).collect()
+    }
+
+    /// Sets the mark of the agent's questions.
+    pub fn set_question_mark(&mut self, mark: QuestionMark) {
+        self.facts.names.mark = mark;
+    }
+
+    /// The mark of the agent's questions.
+    pub fn question_mark(&self) -> QuestionMark {
+        self.facts.names.mark
     }
 
     /// The resolvers that the agent may ask outside the tunnel: none while it can ask through the tunnel, or

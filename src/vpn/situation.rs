@@ -60,6 +60,32 @@ impl std::str::FromStr for State {
     }
 }
 
+/// The mark of the agent's own DNS queries. Since Linux 5.17 a process with CAP_NET_RAW can set any mark, and
+/// Docker gives that capability to root in every container, also on the host's network. So each agent uses a mark
+/// that no other process knows: only CAP_NET_ADMIN can read the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionMark(u32);
+
+impl QuestionMark {
+    /// A mark made from random bits.
+    pub fn random(bits: u64) -> Self {
+        // Zero is no mark.
+        Self(u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default().max(1))
+    }
+
+    /// The mark, for a socket.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// The mark in printed rules: `tw` in ASCII. No agent uses it.
+impl Default for QuestionMark {
+    fn default() -> Self {
+        Self(0x7477)
+    }
+}
+
 /// Everything that the rules follow from, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +108,9 @@ pub struct Situation {
     /// Resolvers that the agent may ask for its servers' names outside the tunnel.
     #[serde(default)]
     pub resolvers: BTreeSet<IpAddr>,
+    /// The mark of its questions.
+    #[serde(default)]
+    pub question_mark: QuestionMark,
     /// Tunnels that are up and addressed.
     pub tunnels: Vec<Tunnel>,
     /// The networks that belong to tunnels: nothing in them is the LAN.

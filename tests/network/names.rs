@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use support::story::{Desktop, contract, set};
 use support::{SOON, chain, tunwarden, wait_for_state};
-use tunwarden::policy::QUESTION_MARK;
 use tunwarden_lab::address::{OTHER_VPN, ROUTER};
 use tunwarden_lab::openvpn::{Server, ServerOptions};
 use tunwarden_lab::{Contract, Dns, Frame, Lab, Manner, TAG_MARK, Transport, wait_for, with_lab};
@@ -76,7 +75,7 @@ fn asks(lab: &Lab, user: &str) -> Result<bool> {
 fn endpoints(lab: &Lab) -> Result<BTreeSet<String>> {
     let mut allowed = BTreeSet::new();
     for rule in chain(lab, "iptables", "VPN_BOOTSTRAP")? {
-        if rule.contains("--mark 0x7477") {
+        if rule.contains("--mark 0x") {
             let question = rule.contains(&format!("-d {ROUTER}/32")) && rule.contains("--dport 53");
             ensure!(question && rule.contains("--uid-owner 0"), "{rule}");
             continue;
@@ -212,19 +211,25 @@ fn send_marked(lab: &Lab, datagram: Marked<'_>) -> Result<bool> {
     Ok(sent.status.success())
 }
 
+/// The mark of the agent's own questions, which only CAP_NET_ADMIN can read.
+fn question_mark(lab: &Lab) -> Result<u32> {
+    let rules = support::chain(lab, "iptables", "VPN_BOOTSTRAP")?;
+    let mark = rules.iter().find_map(|rule| rule.split("--mark 0x").nth(1)?.split(' ').next());
+    Ok(u32::from_str_radix(mark.with_context(|| format!("no mark in {rules:?}"))?, 16)?)
+}
+
+/// `tw` in ASCII: the mark of every agent once. Root in a container on the host's network can set it with
+/// CAP_NET_RAW alone.
+const KNOWN_MARK: u32 = 0x7477;
+
 #[test]
 fn queries_need_both_root_and_the_mark() -> Result<()> {
     with_lab(|lab| {
         let named = Named::new(lab, ROOTS, &["198.51.100.7"])?;
         named.await_allowance(&["198.51.100.7"])?;
         let router = ROUTER.to_string();
-        let control = Marked {
-            user: "root",
-            capabilities: "+net_admin",
-            mark: QUESTION_MARK,
-            to: &router,
-            tag: "control",
-        };
+        let mark = question_mark(lab)?;
+        let control = Marked { user: "root", capabilities: "+net_admin", mark, to: &router, tag: "control" };
         ensure!(send_marked(lab, control)?, "root sets a mark");
         wait_for("the control: root with the mark is let out", SOON, || {
             let seen = named.desktop.story.since_closed()?;
@@ -235,7 +240,8 @@ fn queries_need_both_root_and_the_mark() -> Result<()> {
             probe.send()?;
         }
         let question = Marked { tag: "question", ..control };
-        ensure!(send_marked(lab, Marked { mark: QUESTION_MARK + 1, ..question })?, "another mark");
+        ensure!(send_marked(lab, Marked { mark: mark.wrapping_add(1), ..question })?, "another mark");
+        ensure!(send_marked(lab, Marked { mark: KNOWN_MARK, ..question })?, "the mark of every agent once");
         ensure!(send_marked(lab, Marked { to: "203.0.113.9", ..question })?, "another resolver");
         for user in ["nobody", "nm-openvpn"] {
             let question = Marked { user, ..question };
