@@ -62,8 +62,12 @@ const TURN_RETRY: Duration = Duration::from_millis(10);
 const MAX_BYTES: u64 = 16 << 20;
 
 /// What was put in force last, and what the agent knew then.
+///
+/// A field of another version is ignored, here and in every value inside. That opens nothing: the agent compares
+/// the rules of [`Applied::situation`] with those in the kernel, and locks if they differ. The files from which
+/// rules are made, of servers and of bridges, are read strictly: a field that is unknown may narrow what the
+/// others say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Applied {
     /// The situation whose rules the kernel was last found to hold.
     pub situation: Situation,
@@ -387,3 +391,7 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), StoreError> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test touches files")]
+mod tests;

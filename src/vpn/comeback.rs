@@ -19,7 +19,7 @@ const SWITCH_TIMEOUT: u64 = 180;
 
 /// The VPN that was there last, and who could bring it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum LastVpn {
     /// NetworkManager, by its profile.
     Profile {

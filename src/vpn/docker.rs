@@ -62,7 +62,6 @@ pub struct DockerNetwork {
 
 /// A bridge that Docker gives IPv6.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Ipv6Bridge {
     /// The bridge; the link table knows it as one of containers.
     pub bridge: IfName,
@@ -92,7 +91,6 @@ pub struct NetworkBridge {
 
 /// What the containers on one bridge may reach, where that is not what every container may.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct NetworkAccess {
     /// The bridge; the link table knows it as one of containers.
     pub bridge: IfName,

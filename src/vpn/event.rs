@@ -215,7 +215,6 @@ pub enum VpnEnd {
 
 /// What an OpenVPN hook reported, parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Report {
     /// `script_type`.
     pub kind: ReportKind,

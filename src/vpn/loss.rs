@@ -6,7 +6,6 @@ use super::{Reason, as_code};
 
 /// The last loss.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct LastLoss {
     /// The VPN's name.
     pub name: String,

@@ -249,9 +249,7 @@ impl Machine {
         endings.extend(self.claims.weigh(&self.facts, now));
         self.outcome.settle(&endings, &self.claims, &self.facts);
         self.last = self.claims.last().or(self.last.take());
-        // Before NetworkManager's first answer, an agent that was restarted does not know which servers are in
-        // use.
-        if self.facts.manager.is_some() || now.saturating_sub(self.started) >= MANAGER_TIMEOUT {
+        if self.knows_what_is_in_use(now) {
             let in_use = self.claims.servers_in_use(&self.facts);
             self.facts.names.age(&in_use, now);
         }
@@ -275,20 +273,32 @@ impl Machine {
             self.derived.profiles = profiles;
             self.want_names();
         }
-        if !self.facts.names.admit(now) && !is_stale {
+        let admits_others = self.facts.names.admit(now);
+        if admits_others || is_stale {
+            self.facts.names.choose_wanted();
+        }
+        if self.knows_what_is_in_use(now) {
+            self.facts.names.forget_unwanted();
+        }
+        if !admits_others && !is_stale {
             return Vec::new();
         }
-        self.facts.names.forget_unwanted();
         let left_out = self.find_left_out();
         let before = std::mem::replace(&mut self.derived.left_out, left_out);
         let new = self.derived.left_out.difference(&before);
         new.map(|(vpn, what)| Action::LeftOut(vpn.clone(), what.clone())).collect()
     }
 
+    /// Whether the agent knows which VPNs are in use. An agent that was restarted does not know it before
+    /// NetworkManager's first answer.
+    fn knows_what_is_in_use(&self, now: u64) -> bool {
+        self.facts.manager.is_some() || now.saturating_sub(self.started) >= MANAGER_TIMEOUT
+    }
+
     /// The same at the start, where no name is admitted yet.
     fn review_servers(&mut self) {
         self.want_names();
-        self.facts.names.forget_unwanted();
+        self.facts.names.choose_wanted();
         self.derived.left_out = self.find_left_out();
     }
 

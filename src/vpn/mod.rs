@@ -57,7 +57,7 @@ pub use remembered::{Change, Remembered};
 pub use reports::{DatedReport, ReportLog};
 pub use resolved::Resolved;
 pub use routing::{ON_LINK, RouteRange, Routing, of_family, public};
-pub use silence::{Detours, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
+pub use silence::{Answered, Detours, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
 pub use situation::{
     Allowance, KernelPacket, QuestionMark, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink,
     Wire,

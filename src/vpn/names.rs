@@ -148,14 +148,19 @@ impl Resolution {
         past.map(|(_, at)| at.saturating_add(HOUR)).min()
     }
 
-    /// Forgets the names that are not to be looked up any more.
-    pub(super) fn forget_unwanted(&mut self) {
+    /// Decides which names are looked up. No other name is asked for any more.
+    pub(super) fn choose_wanted(&mut self) {
         let admitted = self.users.iter().filter(|name| self.admitted.contains_key(name));
         self.wanted = self.roots.iter().chain(admitted).cloned().collect();
-        let (wanted, before) = (&self.wanted, self.names.len());
-        self.names.retain(|name, _| wanted.contains(name));
+        let wanted = &self.wanted;
         self.asked.retain(|name, _| wanted.contains(name));
         self.failed.retain(|name, _| wanted.contains(name));
+    }
+
+    /// Forgets the addresses of names that are not looked up.
+    pub(super) fn forget_unwanted(&mut self) {
+        let (wanted, before) = (&self.wanted, self.names.len());
+        self.names.retain(|name, _| wanted.contains(name));
         self.has_changed |= self.names.len() != before;
     }
 

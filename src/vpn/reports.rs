@@ -10,7 +10,6 @@ const MAX_REMEMBERED: usize = 64;
 
 /// A report of root, and when its hook was called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DatedReport {
     /// By `CLOCK_BOOTTIME`, in nanoseconds.
     pub at: u64,

@@ -25,8 +25,19 @@ pub struct Listening {
     pub servers: BTreeSet<Endpoint>,
     /// The index of the tunnel's link.
     pub link: u32,
+    /// Which packets the server must answer.
+    pub answered: Answered,
     /// What to wait for.
     pub wait: Wait,
+}
+
+/// Which packets a server answers while it is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// Each packet to the server, and each packet into the tunnel.
+    All,
+    /// Packets into the tunnel. A WireGuard server does not answer the keepalives of its peer.
+    IntoTunnel,
 }
 
 /// Identifies a tunnel while it is claimed.

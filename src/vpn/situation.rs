@@ -88,7 +88,6 @@ impl Default for QuestionMark {
 
 /// Everything that the rules follow from, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Situation {
     /// The state.
     pub state: State,
@@ -151,7 +150,6 @@ pub struct Situation {
 
 /// The bootstrap allowance.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Allowance {
     /// Endpoints, each with the user ids that may reach it besides `bootstrap.owners`.
     pub endpoints: BTreeMap<Endpoint, BTreeSet<u32>>,
@@ -183,7 +181,6 @@ pub enum KernelPacket {
 
 /// A tunnel that is up and addressed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Tunnel {
     /// Its interface.
     pub interface: IfName,
@@ -226,7 +223,6 @@ impl TunnelSource {
 
 /// An uplink and what is on its link.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Uplink {
     /// The interface.
     pub interface: IfName,
@@ -241,7 +237,6 @@ pub struct Uplink {
 
 /// A link that leads out: an uplink, a port of one, or a card that has no address yet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Wire {
     /// The interface.
     pub interface: IfName,
@@ -251,7 +246,6 @@ pub struct Wire {
 
 /// An address of a tunnel's interface.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TunnelAddress {
     /// The interface.
     pub interface: IfName,

@@ -13,7 +13,7 @@
 
 pub(crate) mod filter;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 
 use self::filter::{Flow, flow, received, sent, sent_outside};
 use crate::net::Endpoint;
-use crate::vpn::{Event, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
+use crate::vpn::{Answered, Event, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
 
 /// Size of a socket's queue in bytes: room for a few packets.
 const QUEUE: usize = 4096;
@@ -229,7 +229,7 @@ impl Receiver {
 
 /// Receives copies of sent packets.
 struct Sender {
-    /// Packets to the servers, and packets into the tunnel.
+    /// Packets that the server must answer.
     all: Socket,
     /// Packets to the servers outside the tunnel. The traffic in the tunnel would fill the queue of the other
     /// socket.
@@ -238,8 +238,12 @@ struct Sender {
 
 impl Sender {
     fn open(listening: &Listening) -> io::Result<Self> {
-        let Listening { link, servers, .. } = listening;
-        let (all, outside) = (open(ALL, &sent(*link, servers))?, open(ALL, &sent_outside(*link, servers))?);
+        let Listening { link, servers, answered, .. } = listening;
+        let all = match answered {
+            Answered::All => sent(*link, servers),
+            Answered::IntoTunnel => sent(*link, &BTreeSet::new()),
+        };
+        let (all, outside) = (open(ALL, &all)?, open(ALL, &sent_outside(*link, servers))?);
         Ok(Self { all, outside })
     }
 

@@ -8,7 +8,7 @@ use crate::net::Endpoint;
 use crate::vpn::claim::{Claim, Claimant, Ending, Standing};
 use crate::vpn::facts::Facts;
 use crate::vpn::known::Known;
-use crate::vpn::{Comeback, Detours, Listening, Reason, State, TunnelId, Wait};
+use crate::vpn::{Answered, Comeback, Detours, Listening, Reason, Sender, State, TunnelId, Wait};
 
 /// Maximum number of servers of a tunnel that is listened to. OpenVPN takes no more `remote` lines.
 const MAX_SERVERS: usize = 64;
@@ -44,7 +44,11 @@ impl Claims {
             };
             let fit = (1..=MAX_SERVERS).contains(&servers.len());
             let (tunnel, link) = (TunnelId::of(claim), claim.index?);
-            fit.then_some(Listening { tunnel, servers, link, wait })
+            let answered = match facts.sender(claim) {
+                Sender::Client => Answered::All,
+                Sender::Kernel => Answered::IntoTunnel,
+            };
+            fit.then_some(Listening { tunnel, servers, link, answered, wait })
         });
         listening.collect()
     }

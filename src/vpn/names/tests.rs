@@ -297,3 +297,56 @@ fn an_agent_that_was_restarted_forgets_no_server_before_networkmanager_has_answe
     machine.step(Event::NetworkManager(Some(NmView::default())), start);
     assert!(!knows(&machine), "no VPN uses it");
 }
+
+/// A WireGuard profile of a user that is up, as NetworkManager lists it, and its link.
+fn wireguard_in_use() -> (Event, Event) {
+    let mut profile = profile("users", "vpn.example.net");
+    (profile.sender, profile.mark) = (Sender::Kernel, std::num::NonZeroU32::new(7));
+    let interface = Some("tun0".parse().unwrap());
+    let active = ActiveVpn { interface, ..activated("users", VpnPhase::Activated) };
+    let mut links = tunnel();
+    links.links[0].kind = LinkKind::KernelTunnel;
+    (view(&[profile], vec![active]), Event::Links(links))
+}
+
+#[test]
+fn an_agent_that_was_restarted_keeps_the_server_of_a_user_s_profile_that_is_up() {
+    let mut first = Asked::new().0;
+    let (view, links) = wireguard_in_use();
+    first.step(links.clone(), 1000);
+    first.step(view.clone(), 1000);
+    first.step(Event::Resolved { name: name(), addresses: ips(&["198.51.100.7"]) }, 1000);
+    let allowed = |machine: &Machine| machine.situation().bootstrap.kernel.len();
+    assert_eq!((first.situation().state, allowed(&first)), (State::Protected, 1));
+
+    let learned = Some(first.facts.learning.all().clone());
+    let names = first.facts.names.all().clone();
+    let remembered = Remembered { learned, names, ..Remembered::default() };
+    let next = || {
+        let mut next = Machine::new(Config::default(), remembered.clone(), 2000);
+        next.step(links.clone(), 2000);
+        // Root's files are read before NetworkManager answers.
+        next.step(Event::OpenVpnFiles(Vec::new()), 2000);
+        next
+    };
+    let mut same = next();
+    same.step(view, 2001);
+    assert_eq!((same.situation().state, allowed(&same)), (State::Protected, 1));
+    let mut idle = next();
+    idle.step(Event::NetworkManager(Some(NmView::default())), 2001);
+    assert!(idle.facts.names.all().is_empty(), "nobody uses the name");
+    let mut alone = next();
+    alone.step(Event::Clock, 2000 + 600);
+    assert!(alone.facts.names.all().is_empty(), "NetworkManager did not answer in time");
+}
+
+#[test]
+fn a_wireguard_server_has_to_answer_what_goes_into_the_tunnel_and_no_keepalive() {
+    let mut machine = Asked::new().0;
+    let (view, links) = wireguard_in_use();
+    machine.step(links, 1000);
+    machine.step(view, 1000);
+    machine.step(Event::Resolved { name: name(), addresses: ips(&["198.51.100.7"]) }, 1000);
+    let answered: Vec<Answered> = machine.listening().iter().map(|tunnel| tunnel.answered).collect();
+    assert_eq!(answered, [Answered::IntoTunnel]);
+}
