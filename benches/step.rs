@@ -77,6 +77,7 @@ fn protected(servers: u32) -> Result<Machine> {
             user: None,
             sender: Sender::Client,
             mark: None,
+            interface: None,
         };
         learned.insert(format!("{vpn}"), one);
     }

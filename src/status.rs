@@ -88,7 +88,8 @@ pub struct TunnelStatus {
     pub interface: String,
     /// Its server.
     pub endpoint: Option<EndpointStatus>,
-    /// Who reported it: `networkmanager`, `openvpn` (a hook) or `management` (OpenVPN's socket).
+    /// Who reported it: `networkmanager`, `openvpn` (a hook), `management` (OpenVPN's socket), or nobody but the
+    /// `kernel`.
     pub source: String,
     /// The VPN's name.
     pub name: String,

@@ -97,6 +97,9 @@ impl Agent {
             // The kernel still keeps the deadline of a pause, and until then the administrator wants it.
             self.take_up_pause();
             self.take_first_events(events).await;
+            self.step(Event::Begun);
+        } else {
+            self.begin_later();
         }
         let (old, new) = (self.memory.kept.told_state(), self.machine.situation().state);
         if old == new && held {
@@ -104,6 +107,15 @@ impl Agent {
         }
         self.announcer.news = self.changes_without_agent(old, new);
         self.enforce().await;
+    }
+
+    /// Sources that know their tunnel report first: the kernel's evidence counts a moment later.
+    fn begin_later(&self) {
+        let events = self.sources.events.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(FIRST_EVENTS).await;
+            let _ = events.send(Event::Begun).await;
+        });
     }
 
     /// Takes events until NetworkManager has reported, and also the client of a management socket if it

@@ -57,6 +57,7 @@ impl Agent {
         tokio::spawn(sources::clock::watch(events()));
         tokio::spawn(sources::sleep::watch(events()));
         tokio::spawn(sources::openvpn_files::watch(events()));
+        tokio::spawn(sources::wireguard_files::watch(events()));
         tokio::spawn(sources::management::watch(self.sources.management.subscribe(), events()));
         tokio::spawn(sources::silence::watch(self.sources.silence.subscribe(), events()));
         tokio::spawn(sources::network_manager::watch(events()));

@@ -120,6 +120,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
         disabled_units: files.disabled_units(),
         without_hooks: openvpn.without_hooks,
         openvpn_left_out: openvpn.left_out,
+        wireguard_left_out: files.wireguard_left_out(),
         notifications: notifications(&files).await,
         article: article(&files).await,
         others: files.others(),

@@ -3,7 +3,8 @@
 use super::hint::{listed, plain};
 use super::{
     Access, Backend, Bootstrap, Config, Dns, Docker, FirewallSettings, InboundOn, Input, Lan, LanService,
-    Layer, Networks, PublishedPorts, Reconnect, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn, Warning,
+    Layer, Networks, PublishedPorts, Reconnect, RootFile, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn,
+    Warning,
 };
 use crate::net::{Host, Port, PortRange, Transport};
 
@@ -237,14 +238,17 @@ fn docker(docker: &Docker, tunnel: &Tunnel) -> Vec<String> {
 
 fn vpn(vpn: &Vpn) -> Vec<String> {
     let counting = if vpn.connections.is_empty() {
-        "Every VPN profile of NetworkManager counts, also one that another user of this machine made. To trust \
-         only yours, name it in vpn.connections."
+        "Every VPN profile of NetworkManager counts, also one that another user of this machine made. So do the \
+         configurations of root in /etc/openvpn and /etc/wireguard. To trust only yours, name it in vpn.connections."
             .to_owned()
     } else {
-        format!(
-            "Only {} and the configurations of root in /etc/openvpn count. Any other profile changes nothing.",
-            listed(&vpn.connections, "and")
-        )
+        let named = listed(&vpn.connections, "and");
+        match vpn.connections.iter().any(|named| RootFile::of(named) == Some(RootFile::OpenVpn)) {
+            true => format!("Only {named} count. Any other VPN changes nothing."),
+            false => format!(
+                "Only {named} and the configurations of root in /etc/openvpn count. Any other VPN changes nothing."
+            ),
+        }
     };
     let reconnect = match vpn.reconnect {
         Reconnect::Ask => "A lost VPN is connected again when you ask for it: tunwarden reconnect.",

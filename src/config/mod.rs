@@ -12,6 +12,7 @@ mod in_force;
 mod item;
 mod read;
 mod reference;
+mod root_file;
 mod schema;
 mod traffic;
 mod user;
@@ -22,6 +23,7 @@ pub use docker::{Access, Docker, PublishedPorts};
 pub use fault::{Fault, Faults};
 pub use in_force::{InForce, Kept, Source, Written};
 pub use reference::{KeyReference, REFERENCE, SectionReference};
+pub use root_file::RootFile;
 pub use user::{UserName, UserNameError};
 pub use warning::Warning;
 
@@ -250,7 +252,8 @@ pub enum InboundOn {
 /// `[vpn]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vpn {
-    /// UUIDs or ids of the NetworkManager profiles that count. If it is empty, every VPN profile counts.
+    /// UUIDs or ids of the NetworkManager profiles that count, and root's own files: `wireguard:NAME` and
+    /// `openvpn:NAME`. If it is empty, every VPN counts.
     pub connections: Vec<String>,
     /// Whether a lost VPN is connected again.
     pub reconnect: Reconnect,
@@ -304,9 +307,29 @@ impl serde::Serialize for Reconnect {
 }
 
 impl Vpn {
-    /// Whether a profile with this UUID and id counts.
+    /// Whether a profile of NetworkManager's with this UUID and id counts.
     pub fn counts(&self, uuid: &str, id: &str) -> bool {
-        self.connections.is_empty() || self.connections.iter().any(|named| named == uuid || named == id)
+        self.connections.is_empty() || self.names_profile(uuid) || self.names_profile(id)
+    }
+
+    /// Whether the list names a profile by this UUID or id. Any user can call a profile `wireguard:office`, which
+    /// is the name of a file of root's.
+    pub fn names_profile(&self, what: &str) -> bool {
+        RootFile::of(what).is_none() && self.connections.iter().any(|named| named == what)
+    }
+
+    /// Whether the list names this file of root's.
+    pub fn names_file(&self, kind: RootFile, name: &str) -> bool {
+        self.connections.iter().any(|named| named.strip_prefix(kind.prefix()) == Some(name))
+    }
+
+    /// Whether a file of root's counts. OpenVPN's files count until the list names one of them.
+    pub fn counts_file(&self, kind: RootFile, name: &str) -> bool {
+        let all = match kind {
+            RootFile::WireGuard => self.connections.is_empty(),
+            RootFile::OpenVpn => !self.connections.iter().any(|named| RootFile::of(named) == Some(kind)),
+        };
+        all || self.names_file(kind, name)
     }
 }
 

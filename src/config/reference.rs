@@ -241,11 +241,13 @@ const VPN: SectionReference = SectionReference {
             name: "connections",
             default: "[]",
             consequence: &[
-                "Names or UUIDs of NetworkManager's profiles. With an empty list every VPN profile counts.",
-                "With names, a profile that is not among them changes nothing. Use UUIDs: any user may make a profile with \
-                 the same name. What root has put under /etc/openvpn counts all the same.",
+                "Names or UUIDs of NetworkManager's profiles, \"wireguard:NAME\" for /etc/wireguard/NAME.conf, and \
+                 \"openvpn:NAME\" for a configuration under /etc/openvpn. With an empty list every VPN counts.",
+                "With names, a profile or a file in /etc/wireguard that is not among them changes nothing. Use UUIDs for \
+                 profiles: any user may make one with the same name. What root has put under /etc/openvpn counts all the \
+                 same, until the list names an \"openvpn:NAME\".",
             ],
-            example: r#"["4d1f6b52-0a4e-4cf3-9a3b-0c2c5f6f2b11"]"#,
+            example: r#"["4d1f6b52-0a4e-4cf3-9a3b-0c2c5f6f2b11", "wireguard:office"]"#,
         },
         KeyReference {
             name: "reconnect",

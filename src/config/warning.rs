@@ -2,8 +2,8 @@
 
 use super::hint::listed;
 use super::{
-    Access, Bootstrap, Config, Dns, InboundOn, Lan, Networks, Routes, Scope, Traffic, TrafficRule, Tunnel,
-    Vpn,
+    Access, Bootstrap, Config, Dns, InboundOn, Lan, Networks, RootFile, Routes, Scope, Traffic, TrafficRule,
+    Tunnel, Vpn,
 };
 use ipnet::IpNet;
 
@@ -66,7 +66,8 @@ fn vpn(vpn: &Vpn) -> Vec<String> {
     let uuid = |name: &&String| {
         name.len() == 36 && name.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
     };
-    let names: Vec<String> = vpn.connections.iter().filter(|name| !uuid(name)).cloned().collect();
+    let names: Vec<String> =
+        vpn.connections.iter().filter(|name| !uuid(name) && RootFile::of(name).is_none()).cloned().collect();
     if names.is_empty() {
         return Vec::new();
     }

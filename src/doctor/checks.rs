@@ -166,7 +166,13 @@ pub(super) fn vpns(seen: &Snapshot) -> Vec<Finding> {
         &seen.openvpn_left_out,
         "fix what is named here; the agent reads a changed file automatically",
     );
-    clients.into_iter().flatten().chain(profiles).chain(openvpn).collect()
+    let wireguard = listed(
+        "wireguard-left-out",
+        "parts of WireGuard's configurations are ignored",
+        &seen.wireguard_left_out,
+        "fix what is named here; the agent reads a changed file automatically",
+    );
+    clients.into_iter().flatten().chain(profiles).chain(openvpn).chain(wireguard).collect()
 }
 
 /// What changes the rules at the next boot or later.

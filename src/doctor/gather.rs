@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::OtherFirewall;
 use crate::sources::openvpn_files::{self, Told};
+use crate::sources::wireguard_files;
 
 /// Maximum size of a file that is read here, in bytes.
 const MAX_BYTES: u64 = 256 << 10;
@@ -120,6 +121,11 @@ impl Files {
     /// Problems with plain OpenVPN's clients, only in the configurations that the agent uses.
     pub fn openvpn(&self) -> Told {
         openvpn_files::told(&self.root, self.owner)
+    }
+
+    /// What is left out of the configurations of wg-quick, and why.
+    pub fn wireguard_left_out(&self) -> Vec<String> {
+        wireguard_files::left_out(&self.root, self.owner)
     }
 
     /// Interfaces with a configuration of wg-quick.

@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub without_hooks: Vec<String>,
     /// Parts of plain OpenVPN's configurations that are ignored, and why.
     pub openvpn_left_out: Vec<String>,
+    /// The same of wg-quick's configurations.
+    pub wireguard_left_out: Vec<String>,
     /// Why notifications may not be visible.
     pub notifications: Vec<NotificationFault>,
     /// Scripts or units of the article that still exist.

@@ -24,6 +24,7 @@ fn healthy() -> Snapshot {
         disabled_units: Vec::new(),
         without_hooks: Vec::new(),
         openvpn_left_out: Vec::new(),
+        wireguard_left_out: Vec::new(),
         notifications: Vec::new(),
         article: Vec::new(),
         others: Vec::new(),
@@ -73,6 +74,8 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(ids(|seen| seen.unresolved = one("vpn.example.net")), ["name-unresolved"]);
     assert_eq!(ids(|seen| seen.without_hooks = one("/etc/openvpn/a.conf")), ["hooks-missing"]);
     assert_eq!(ids(|seen| seen.openvpn_left_out = one("/etc/openvpn/a.conf: why")), ["openvpn-left-out"]);
+    let fault = "/etc/wireguard/a.conf: why";
+    assert_eq!(ids(|seen| seen.wireguard_left_out = one(fault)), ["wireguard-left-out"]);
     assert_eq!(ids(|seen| seen.disabled_units = one("tunwarden.service")), ["not-at-boot"]);
     assert_eq!(ids(|seen| seen.article = one("/usr/local/bin/x.sh")), ["article-scripts"]);
     assert_eq!(ids(|seen| seen.gluetun = one("vpn")), ["rules-changed-later"]);

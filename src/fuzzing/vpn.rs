@@ -13,6 +13,7 @@ use crate::hooks::openvpn::{KEYS, from_environment, parse};
 use crate::sources::management;
 use crate::sources::network_manager::settings::Settings;
 use crate::sources::openvpn_files::client;
+use crate::sources::wireguard_files::config;
 use crate::vpn::ClientState;
 
 /// A hook's environment, `NAME=VALUE` on each line, and the same lines as the dispatcher's arguments.
@@ -66,6 +67,18 @@ pub(super) fn openvpn_files(data: &[u8]) {
         assert_plain(&name.to_string());
     }
     if let Some(skipped) = client.skipped {
+        assert_plain(&skipped.to_string());
+    }
+}
+
+/// A configuration of wg-quick's.
+pub(super) fn wireguard_files(data: &[u8]) {
+    let device = config::read(&String::from_utf8_lossy(data));
+    assert!(device.endpoints.len() + device.names.len() <= MOST_SERVERS, "{device:?}");
+    for (name, ..) in &device.names {
+        assert_plain(&name.to_string());
+    }
+    if let Some(skipped) = device.skipped {
         assert_plain(&skipped.to_string());
     }
 }

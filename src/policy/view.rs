@@ -37,10 +37,15 @@ impl<'a> View<'a> {
 
     /// The tunnels that may carry packets now.
     pub(super) fn tunnels(&self) -> Vec<IfMatch> {
-        let patterns = match &self.situation.named_tunnels {
+        let mut patterns = match &self.situation.named_tunnels {
             Some(names) => names.iter().cloned().map(IfPattern::from).collect(),
             None => self.config.tunnel.interfaces.clone(),
         };
+        for further in self.situation.further_tunnels.iter().cloned().map(IfPattern::from) {
+            if !patterns.contains(&further) {
+                patterns.push(further);
+            }
+        }
         patterns.into_iter().map(|pattern| IfMatch::device(Device::Tunnel, pattern)).collect()
     }
 

@@ -22,3 +22,4 @@ pub mod silence;
 pub(crate) mod skipped;
 pub mod sleep;
 mod trusted;
+pub mod wireguard_files;

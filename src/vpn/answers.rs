@@ -33,6 +33,7 @@ impl Machine {
             tunnels: self.claims.tunnels(&self.facts),
             tunnel_networks: links.tunnel_networks(config),
             tunnel_addresses: links.tunnel_addresses(config),
+            further_tunnels: links.further_tunnels(config),
             named_tunnels: self.claims.named_tunnels(&self.facts),
             uplinks: links.uplinks(config),
             wires: links.wires(config),
@@ -115,6 +116,6 @@ impl Machine {
 
     /// What is not used of VPNs that count, each with its name for people.
     pub fn left_out(&self) -> BTreeSet<(String, LeftOut)> {
-        self.derived.left_out.clone()
+        self.derived.left_out.union(&self.derived.without_effect).cloned().collect()
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Claimant {
     Hook,
     /// A client itself, on the management socket of this configuration. Its tunnel has these addresses.
     Management { file: String, addresses: BTreeSet<IpAddr> },
+    /// The kernel: traffic is routed into a tunnel that nobody reports.
+    Kernel,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +145,7 @@ impl Claim {
             Claimant::NetworkManager { .. } => TunnelSource::NetworkManager,
             Claimant::Hook => TunnelSource::OpenVpn,
             Claimant::Management { .. } => TunnelSource::Management,
+            Claimant::Kernel => TunnelSource::Kernel,
         }
     }
 
@@ -152,6 +155,7 @@ impl Claim {
             Claimant::NetworkManager { .. } => Origin::NetworkManager,
             Claimant::Hook => Origin::Hook,
             Claimant::Management { .. } => Origin::OpenVpn,
+            Claimant::Kernel => Origin::WireGuard,
         }
     }
 
@@ -159,7 +163,7 @@ impl Claim {
     pub(super) fn uuid(&self) -> Option<&str> {
         match &self.claimant {
             Claimant::NetworkManager { uuid, .. } => Some(uuid),
-            Claimant::Hook | Claimant::Management { .. } => None,
+            Claimant::Hook | Claimant::Management { .. } | Claimant::Kernel => None,
         }
     }
 
@@ -212,7 +216,11 @@ impl Claim {
     /// Whether it is lost, and nobody is left who could report its end.
     pub(super) fn is_abandoned(&self) -> bool {
         let Standing::Failed(reason) = self.standing else { return false };
-        let unwatched = self.claimant == Claimant::Hook && self.pid.is_none();
+        let unwatched = match self.claimant {
+            Claimant::Hook => self.pid.is_none(),
+            Claimant::Kernel => true,
+            Claimant::NetworkManager { .. } | Claimant::Management { .. } => false,
+        };
         self.orphan || (unwatched && reason == Reason::LinkGone)
     }
 

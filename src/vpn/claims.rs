@@ -1,8 +1,9 @@
 //! The claims: what sources say of tunnels, each compared with the kernel's own link table.
 //!
 //! Only this part changes a claim: `manager`, `reports`, `messages` and `silent` take in what the sources
-//! say.
+//! say, `kernel` what nobody says.
 
+mod kernel;
 mod manager;
 mod messages;
 mod reports;
@@ -24,11 +25,13 @@ pub(super) struct Claims {
     list: Vec<Claim>,
     /// Tunnels whose servers were silent when the last agent listened, and that nobody has claimed yet.
     silent: BTreeSet<TunnelId>,
+    /// Links, by index, whose claims have ended: the link stays for a moment, and is no new tunnel.
+    retired: BTreeSet<u32>,
 }
 
 impl Claims {
     pub(super) fn new(silent: BTreeSet<TunnelId>) -> Self {
-        Self { list: Vec::new(), silent }
+        Self { list: Vec::new(), silent, retired: BTreeSet::new() }
     }
 
     /// All of them.
@@ -40,14 +43,18 @@ impl Claims {
     pub(super) fn weigh(&mut self, facts: &Facts, now: u64) -> Vec<Ending> {
         self.find_links(facts);
         self.remember_silence(now);
-        let objections: Vec<Option<Reason>> = {
+        self.drop_kernel_claims(facts);
+        let (fresh, mut objections): (Vec<Claim>, Vec<Option<Reason>>) = {
             let servers = LazyCell::new(|| {
                 Known { facts, claims: &self.list }.allowance(State::Lost).servers().collect()
             });
             let servers = || LazyCell::force(&servers);
             let evidence = Evidence { links: &facts.links, config: &facts.config, servers: &servers };
-            self.list.iter().map(|claim| claim.objection(&evidence)).collect()
+            let objections = self.list.iter().map(|claim| claim.objection(&evidence)).collect();
+            (self.unclaimed(facts, &evidence, now), objections)
         };
+        objections.extend(fresh.iter().map(|_| None));
+        self.list.extend(fresh);
         let mut endings = Vec::new();
         for (claim, objection) in self.list.iter_mut().zip(objections) {
             claim.note_link(&facts.links, &facts.config);
@@ -108,10 +115,10 @@ impl Claims {
             (Claimant::NetworkManager { uuid, .. }, _) => {
                 Some(LastVpn::Profile { uuid: uuid.clone(), name: claim.name.clone() })
             }
-            (Claimant::Hook | Claimant::Management { .. }, Some(interface)) => {
+            (Claimant::Hook | Claimant::Management { .. } | Claimant::Kernel, Some(interface)) => {
                 Some(LastVpn::Client { interface: interface.clone(), unit: claim.unit.clone() })
             }
-            (Claimant::Hook | Claimant::Management { .. }, None) => None,
+            (Claimant::Hook | Claimant::Management { .. } | Claimant::Kernel, None) => None,
         }
     }
 
@@ -209,6 +216,7 @@ impl Claims {
     fn take_back(&mut self, is_gone: impl Fn(&Claim) -> bool, reason: Option<Reason>) -> Vec<Ending> {
         let (gone, stay): (Vec<Claim>, Vec<Claim>) = self.list.drain(..).partition(is_gone);
         self.list = stay;
+        self.retired.extend(gone.iter().filter_map(|claim| claim.index));
         gone.into_iter().map(|claim| claim.end(reason)).collect()
     }
 }

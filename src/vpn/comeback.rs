@@ -28,7 +28,7 @@ pub enum LastVpn {
         /// Its name for people.
         name: String,
     },
-    /// Only the program that started the OpenVPN client of this interface.
+    /// Only the program that started the OpenVPN client or the WireGuard device of this interface.
     Client {
         /// The interface.
         interface: IfName,
@@ -70,6 +70,12 @@ pub enum NoComeback {
          systemctl restart {1}"
     )]
     Unit(IfName, String),
+    /// It was wg-quick's.
+    #[error(
+        "{0} was wg-quick's, not NetworkManager's; bring it up again: sudo systemctl restart wg-quick@{0}, or \
+         sudo wg-quick up {0}"
+    )]
+    WgQuick(IfName),
 }
 
 /// When the agent tries by itself.
@@ -175,7 +181,13 @@ impl Machine {
     fn client(&self) -> Option<NoComeback> {
         match self.last()?.clone() {
             LastVpn::Client { interface, unit: Some(unit) } => Some(NoComeback::Unit(interface, unit)),
-            LastVpn::Client { interface, unit: None } => Some(NoComeback::Client(interface)),
+            LastVpn::Client { interface, unit: None } => {
+                let file = self.facts.learning.wireguard_file(&interface);
+                Some(match file {
+                    Some(_) => NoComeback::WgQuick(interface),
+                    None => NoComeback::Client(interface),
+                })
+            }
             LastVpn::Profile { .. } => None,
         }
     }

@@ -21,6 +21,11 @@ pub enum Event {
     OpenVpnFiles(Vec<OpenVpnFile>),
     /// The files of root's of which something is left out, all of them.
     FilesLeftOut(Vec<FileFault>),
+    /// The files of wg-quick under `/etc/wireguard`, all that root has put there.
+    WireGuardFiles(Vec<WireGuardFile>),
+    /// The agent has taken in what earlier agents left and what the sources reported first. From now on a tunnel
+    /// that nobody reports counts by the kernel's evidence alone.
+    Begun,
     /// What Docker reports now; `None` when it no longer answers. Sent when Docker begins to answer, changes
     /// something or ends. Without Docker it is never sent.
     Docker(Option<DockerView>),
@@ -116,6 +121,8 @@ pub struct Profile {
     pub sender: Sender,
     /// The mark that it wants on them.
     pub mark: Option<NonZeroU32>,
+    /// The name of its device, of WireGuard alone.
+    pub interface: Option<IfName>,
 }
 
 /// Who sends a VPN's packets to its server.
@@ -157,6 +164,21 @@ pub struct OpenVpnFile {
     pub device: Option<IfName>,
     /// Where its client can be heard (`management`).
     pub management: Option<ManagementSocket>,
+}
+
+/// A configuration of wg-quick's that connects somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireGuardFile {
+    /// Its path, which identifies it.
+    pub path: String,
+    /// The device that it makes: the file's name.
+    pub interface: IfName,
+    /// Its servers that have an address.
+    pub endpoints: BTreeSet<Endpoint>,
+    /// Its servers that have only a name.
+    pub names: BTreeSet<(HostName, Transport, Port)>,
+    /// The mark that the device puts on its packets.
+    pub mark: Option<NonZeroU32>,
 }
 
 /// A VPN connection of NetworkManager's.

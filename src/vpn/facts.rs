@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::docker::Docker;
+use super::learned::Origin;
 use super::learning::Learning;
 use super::management::Sockets;
 use super::names::Resolution;
-use super::{FileFault, LinkTable, NmView, OpenVpnFile, Profile, Remembered};
-use crate::config::Config;
+use super::{ExactTunnel, FileFault, LinkTable, NmView, OpenVpnFile, Profile, Remembered};
+use crate::config::{Config, Scope};
 use crate::net::IfName;
 
 /// What is known without the claims.
@@ -25,12 +26,14 @@ pub(super) struct Facts {
     pub(super) file_faults: Vec<FileFault>,
     /// The devices that root's files name exactly, each with a file that names it.
     devices: BTreeMap<IfName, String>,
+    /// Whether the first events have been taken in: see [`super::Event::Begun`].
+    pub(super) has_begun: bool,
 }
 
 impl Facts {
     pub(super) fn new(config: Config, remembered: Remembered) -> Self {
         let known_uplinks = remembered.uplinks.iter().map(|wire| wire.index).collect();
-        Self {
+        let mut facts = Self {
             config,
             links: LinkTable { known_uplinks, ..LinkTable::default() },
             docker: Docker::new(remembered.networks),
@@ -40,7 +43,10 @@ impl Facts {
             names: Resolution::new(remembered.names),
             file_faults: Vec::new(),
             devices: BTreeMap::new(),
-        }
+            has_begun: false,
+        };
+        facts.links.exact_tunnels = facts.exact_tunnels();
+        facts
     }
 
     /// Takes in the devices that root's files name.
@@ -56,8 +62,44 @@ impl Facts {
         self.devices.iter().filter(move |(device, _)| !is_named(device))
     }
 
+    /// Other VPNs may count, and with them other links may be tunnels.
+    pub(super) fn name_tunnels(&mut self) {
+        let exact = self.exact_tunnels();
+        if exact != self.links.exact_tunnels {
+            self.links.exact_tunnels = exact;
+            self.see_again();
+        }
+    }
+
+    /// The devices of WireGuard VPNs that count. A device of both a file and a profile is the file's.
+    fn exact_tunnels(&self) -> BTreeMap<IfName, ExactTunnel> {
+        let mut exact = BTreeMap::new();
+        if self.config.bootstrap.scope == Scope::Nothing {
+            return exact;
+        }
+        for (_, vpn) in self.counting() {
+            let Some(interface) = &vpn.interface else { continue };
+            match vpn.origin {
+                Origin::WireGuard => {
+                    exact.insert(interface.clone(), ExactTunnel::OfFile);
+                }
+                Origin::NetworkManager => {
+                    exact.entry(interface.clone()).or_insert(ExactTunnel::OfProfile);
+                }
+                Origin::Hook | Origin::OpenVpn => {}
+            }
+        }
+        exact
+    }
+
+    /// Whether a tunnel that nobody reports counts. With named connections only those of named VPNs do.
+    pub(super) fn tunnel_counts(&self, interface: &IfName) -> bool {
+        self.config.vpn.connections.is_empty() || self.links.exact_tunnels.contains_key(interface)
+    }
+
     /// Takes in the links, and remembers which of them are uplinks. Returns the table before.
-    pub(super) fn see(&mut self, links: LinkTable) -> LinkTable {
+    pub(super) fn see(&mut self, mut links: LinkTable) -> LinkTable {
+        links.exact_tunnels.clone_from(&self.links.exact_tunnels);
         let before = std::mem::replace(&mut self.links, links);
         self.remember_uplinks(&before.known_uplinks);
         before

@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::learned::{LearnedVpn, LeftOut, MAX_NAMES, Origin};
 use super::learning::Memory;
 use super::{Allowance, KernelPacket, LinkKind, Sender, State};
-use crate::config::{Dns, Scope};
+use crate::config::{Dns, RootFile, Scope};
 use crate::net::{Endpoint, HostName, Port};
 
 /// Maximum number of profiles in the line that allows one.
@@ -85,9 +85,9 @@ impl Known<'_> {
     /// Who named a VPN. If two profiles have the name that root wrote, it does not count as root's: any user can
     /// give a profile the name of another.
     pub(super) fn named_by(&self, origin: Origin, uuid: &str, name: &str) -> NamedBy {
-        let named = |what: &str| self.facts.config.vpn.connections.iter().any(|named| named == what);
+        let named = |what: &str| self.facts.config.vpn.names_profile(what);
         let of_root = match origin {
-            Origin::Hook | Origin::OpenVpn => true,
+            Origin::Hook | Origin::OpenVpn | Origin::WireGuard => true,
             Origin::NetworkManager => named(uuid) || named(name) && !self.has_namesake(name),
         };
         if of_root { NamedBy::Root } else { NamedBy::User }
@@ -120,15 +120,28 @@ impl Known<'_> {
                 }
             }
             Sender::Kernel => {
-                let packet = kernel_packet(vpn.mark, *named_by);
+                let named_by = self.opened_by(vpn.origin, &vpn.name, *named_by);
+                let packet = kernel_packet(vpn.mark, named_by);
                 allowance.kernel.extend(servers.flat_map(|endpoint| packet.map(|by| (endpoint, by))));
             }
         }
     }
 
     /// Whether nothing identifies its packets, so that none is allowed.
-    fn is_unmarked(&self, key: &str, vpn: &LearnedVpn) -> bool {
-        vpn.sender == Sender::Kernel && kernel_packet(vpn.mark, self.vpn_named_by(key, vpn)).is_none()
+    pub(super) fn is_unmarked(&self, key: &str, vpn: &LearnedVpn) -> bool {
+        let named_by = self.opened_by(vpn.origin, &vpn.name, self.vpn_named_by(key, vpn));
+        vpn.sender == Sender::Kernel && kernel_packet(vpn.mark, named_by).is_none()
+    }
+
+    /// Who allows every program to send to a server without a mark. A file in `/etc/wireguard` does not allow that;
+    /// its name in the configuration does.
+    fn opened_by(&self, origin: Origin, name: &str, named_by: NamedBy) -> NamedBy {
+        match origin {
+            Origin::WireGuard if !self.facts.config.vpn.names_file(RootFile::WireGuard, name) => {
+                NamedBy::User
+            }
+            Origin::Hook | Origin::OpenVpn | Origin::WireGuard | Origin::NetworkManager => named_by,
+        }
     }
 
     fn add_claim(&self, allowance: &mut Allowance, claim: &Claim) {
@@ -142,6 +155,7 @@ impl Known<'_> {
                 allowance.endpoints.entry(endpoint).or_default().extend(self.users(claim));
             }
             if by_kernel {
+                let named_by = self.opened_by(claim.origin(), &claim.name, named_by);
                 let packet = kernel_packet(self.mark(claim, endpoint), named_by);
                 allowance.kernel.extend(packet.map(|by| (endpoint, by)));
             }
@@ -177,6 +191,7 @@ impl Known<'_> {
         let of_file = of_files.next().flatten().filter(|&mark| of_files.all(|other| other == Some(mark)));
         match claim.origin() {
             Origin::NetworkManager => claim.mark.or(of_profile),
+            Origin::WireGuard => self.facts.wireguard_of(claim).and_then(|vpn| vpn.mark),
             Origin::Hook | Origin::OpenVpn => of_file,
         }
     }
@@ -250,6 +265,7 @@ impl Known<'_> {
         let active = self.users_names();
         let pinned = self.facts.config.bootstrap.dns == Dns::Pin;
         let mut left_out = self.left_out_of_files();
+        left_out.extend(self.unmarked_files());
         for (key, vpn) in self.users_vpns() {
             let mut leave = |what| left_out.push((vpn.name.clone(), what));
             let ports = vpn.endpoints.iter().map(Endpoint::port).chain(vpn.names.iter().map(|name| name.2));
@@ -274,11 +290,25 @@ impl Known<'_> {
         let named = &self.facts.config.vpn.connections;
         // It is named already, and another profile has the same name: only the UUID is unique.
         let own = if named.is_empty() { self.name_in_config(key, vpn) } else { key.to_owned() };
-        let others = self.facts.learning.of_manager().filter(|(other, _)| other.as_str() != key);
-        let others: Vec<String> = match named[..] {
-            [] => others.map(|(key, vpn)| self.name_in_config(key, vpn)).take(MAX_IN_LINE - 1).collect(),
-            [_, ..] => named.iter().filter(|name| **name != vpn.name).cloned().collect(),
-        };
+        let unique = self.name_in_config(key, vpn);
+        let is_other = |name: &String| *name != vpn.name && *name != unique;
+        self.line_with(own, self.others_in_config().into_iter().filter(is_other).collect())
+    }
+
+    /// How the configuration names what counts now.
+    pub(super) fn others_in_config(&self) -> Vec<String> {
+        let named = &self.facts.config.vpn.connections;
+        if !named.is_empty() {
+            return named.clone();
+        }
+        let profiles = self.facts.learning.of_manager().map(|(key, vpn)| self.name_in_config(key, vpn));
+        profiles.chain(self.files_in_config()).take(MAX_IN_LINE).collect()
+    }
+
+    /// The line that names one VPN and these others.
+    pub(super) fn line_with(&self, own: String, others: Vec<String>) -> String {
+        let most = if self.facts.config.vpn.connections.is_empty() { MAX_IN_LINE - 1 } else { usize::MAX };
+        let others = others.into_iter().take(most);
         let quoted = |name: String| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
         let names: Vec<String> = std::iter::once(own).chain(others).map(quoted).collect();
         format!("vpn.connections = [{}]", names.join(", "))
@@ -295,7 +325,8 @@ impl Known<'_> {
     pub(super) fn names_in_use(&self) -> BTreeSet<HostName> {
         let carrying = self.claims.iter().filter(|claim| claim.standing == Standing::Carrying);
         let profiles = carrying.filter_map(|claim| self.facts.learning.get(claim.uuid()?));
-        let files = self.facts.learning.all().values().filter(|vpn| vpn.origin == Origin::OpenVpn);
+        let of_root = |vpn: &&LearnedVpn| matches!(vpn.origin, Origin::OpenVpn | Origin::WireGuard);
+        let files = self.facts.learning.all().values().filter(of_root);
         let learned = profiles.chain(files).flat_map(LearnedVpn::host_names);
         let wanted = self.facts.names.wanted();
         self.facts.configured_names().chain(learned).filter(|name| wanted.contains(name)).collect()

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::Sender;
-use crate::config::{Config, MOST_SERVERS};
+use crate::config::{Config, MOST_SERVERS, RootFile};
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
 /// Maximum number of names that are looked up for root's files, and the same for profiles that root has named.
@@ -17,7 +17,7 @@ pub(super) const MAX_NAMES: usize = 256;
 /// text that a user wrote to the network's resolver.
 pub(super) const MAX_NAMES_OF_USERS: usize = 16;
 
-/// What is known of each VPN, by its profile's UUID, [`file_key`] or [`hook_key`]. It is kept, so that the
+/// What is known of each VPN, by its profile's UUID, [`file_key`], [`wireguard_key`] or [`hook_key`]. It is kept, so that the
 /// lock at the next boot knows it too.
 pub type Learned = BTreeMap<String, LearnedVpn>;
 
@@ -43,6 +43,9 @@ pub struct LearnedVpn {
     /// The mark on its packets.
     #[serde(default)]
     pub mark: Option<NonZeroU32>,
+    /// The exact name of its tunnel's interface, of WireGuard alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<IfName>,
 }
 
 /// Who reported that there is such a VPN.
@@ -53,6 +56,8 @@ pub enum Origin {
     Hook,
     /// A file of root's under `/etc/openvpn`.
     OpenVpn,
+    /// A file of root's under `/etc/wireguard`.
+    WireGuard,
     /// NetworkManager, where any local user may save a profile.
     NetworkManager,
 }
@@ -82,6 +87,14 @@ pub enum LeftOut {
     },
     /// All of them: the kernel itself would send there, without a mark, and root has not named the profile.
     Unmarked,
+    /// All servers of a file of root's, for the same reason. With the file's path, and the line that names it.
+    UnmarkedFile(String, String),
+    /// It carries all traffic and is no tunnel by the configuration, so nothing passes through it. With the line
+    /// that makes it one.
+    NoTunnel(String),
+    /// It carries all traffic, and `vpn.connections` does not name it, so nothing passes through it. With the
+    /// line that names it, if it can be named.
+    NotNamed(Option<String>),
     /// Those on a port of DNS: root has not named the profile. With the line that does.
     Dns(String),
     /// These servers' names, which only root may have looked up and pinned. With the line that allows it.
@@ -110,9 +123,19 @@ impl LeftOut {
                  it"
             ),
             Self::File { reason, .. } => reason.clone(),
-            Self::Unmarked => "its servers are left out: the kernel itself sends there, and without a mark \
-                               everybody could"
-                .to_owned(),
+            Self::Unmarked | Self::UnmarkedFile(..) => {
+                "its servers are left out: the kernel itself sends there, \
+                                                        and without a mark everybody could"
+                    .to_owned()
+            }
+            Self::NoTunnel(_) => {
+                "it has all traffic, and nothing passes: the configuration does not say that \
+                                  it is a tunnel"
+                    .to_owned()
+            }
+            Self::NotNamed(_) => {
+                "it has all traffic, and nothing passes: vpn.connections does not name its VPN".to_owned()
+            }
             Self::Dns(_) => "its servers on port 53 or 853 are left out: any user may save a profile, and \
                              these ports would open DNS in clear to everybody's lookups"
                 .to_owned(),
@@ -149,6 +172,19 @@ impl LeftOut {
             Self::Unmarked => "name the profile in vpn.connections, or give it a mark: nmcli connection \
                                modify PROFILE wireguard.fwmark 0x7766"
                 .to_owned(),
+            Self::UnmarkedFile(path, line) => format!(
+                "add a mark to {path}, in [Interface]: FwMark = 0x7766; or let every program send there, in \
+                 /etc/tunwarden/config.toml (then only the VPNs named there count), and reload: {line}"
+            ),
+            Self::NoTunnel(line) => {
+                format!("if it is your VPN, say so in /etc/tunwarden/config.toml, and reload: {line}")
+            }
+            Self::NotNamed(Some(line)) => {
+                format!("if you trust it, name it in /etc/tunwarden/config.toml, and reload: {line}")
+            }
+            Self::NotNamed(None) => "name its profile in vpn.connections, or let every VPN count: \
+                                     vpn.connections = []"
+                .to_owned(),
             Self::Dns(line) | Self::Names(_, line) | Self::TooManyNames(line) => format!(
                 "if you trust it, allow it in /etc/tunwarden/config.toml (then only the profiles named there \
                  count), and reload: {line}"
@@ -173,12 +209,25 @@ pub(super) fn file_key(path: &str) -> String {
     format!("openvpn:{path}")
 }
 
+/// Under which key those of a file of wg-quick's are kept.
+pub(super) fn wireguard_key(path: &str) -> String {
+    format!("wireguard:{path}")
+}
+
+/// The name of a file for people and for `vpn.connections`: without its folder and its ending.
+pub(super) fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
 impl LearnedVpn {
-    /// Whether it counts: with `vpn.connections` set, only those profiles do. What root reported always
-    /// counts.
+    /// Whether it counts: with `vpn.connections` set, only what it names does. What a hook of root's reported
+    /// always counts.
     pub(super) fn counts(&self, key: &str, config: &Config) -> bool {
         match self.origin {
-            Origin::Hook | Origin::OpenVpn => true,
+            Origin::Hook => true,
+            Origin::OpenVpn => config.vpn.counts_file(RootFile::OpenVpn, stem(&self.name)),
+            Origin::WireGuard => config.vpn.counts_file(RootFile::WireGuard, &self.name),
             Origin::NetworkManager => config.vpn.counts(key, &self.name),
         }
     }

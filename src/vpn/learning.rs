@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::learned::{Learned, LearnedVpn, LeftOut, Origin, file_key, hook_key};
-use super::{NmView, OpenVpnFile, Report, Sender};
+use super::learned::{Learned, LearnedVpn, LeftOut, Origin, file_key, hook_key, wireguard_key};
+use super::{NmView, OpenVpnFile, Report, Sender, WireGuardFile};
 use crate::config::{Config, MOST_SERVERS};
-use crate::net::Endpoint;
+use crate::net::{Endpoint, IfName};
 
 /// Maximum number of VPNs whose servers are remembered. [`MOST_SERVERS`] bounds the servers of all together.
 pub(super) const MAX_VPNS: usize = 16_384;
@@ -50,6 +50,12 @@ impl Learning {
     /// The VPNs of NetworkManager's profiles.
     pub(super) fn of_manager(&self) -> impl Iterator<Item = (&String, &LearnedVpn)> {
         self.known.iter().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager)
+    }
+
+    /// Root's WireGuard file for a device, whether it counts or not.
+    pub(super) fn wireguard_file(&self, interface: &IfName) -> Option<&LearnedVpn> {
+        let mut files = self.known.values().filter(|vpn| vpn.origin == Origin::WireGuard);
+        files.find(|vpn| vpn.interface.as_ref() == Some(interface))
     }
 
     pub(super) fn memory(&self) -> Memory {
@@ -99,6 +105,7 @@ impl Learning {
                     user: None,
                     sender: profile.sender,
                     mark: profile.mark,
+                    interface: profile.interface.clone(),
                 };
                 known.insert(profile.uuid.clone(), vpn);
             }
@@ -111,8 +118,22 @@ impl Learning {
             known.retain(|_, vpn| vpn.origin != Origin::OpenVpn);
             for OpenVpnFile { path, endpoints, names, user, mark, device: _, management: _ } in files {
                 let (key, sender) = (file_key(&path), Sender::Client);
-                let (name, origin) = (path, Origin::OpenVpn);
-                known.insert(key, LearnedVpn { name, origin, endpoints, names, user, sender, mark });
+                let (name, origin, interface) = (path, Origin::OpenVpn, None);
+                let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface };
+                known.insert(key, vpn);
+            }
+        });
+    }
+
+    /// The same of wg-quick's files.
+    pub(super) fn learn_wireguard(&mut self, files: Vec<WireGuardFile>) {
+        self.learn(|known| {
+            known.retain(|_, vpn| vpn.origin != Origin::WireGuard);
+            for WireGuardFile { path, interface, endpoints, names, mark } in files {
+                let (name, origin, sender) = (interface.to_string(), Origin::WireGuard, Sender::Kernel);
+                let (user, interface) = (None, Some(interface));
+                let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface };
+                known.insert(wireguard_key(&path), vpn);
             }
         });
     }
@@ -125,7 +146,8 @@ impl Learning {
         let name = report.interface.to_string();
         let key = hook_key(&name);
         let (origin, names, sender) = (Origin::Hook, BTreeSet::new(), Sender::Client);
-        let vpn = LearnedVpn { name, origin, endpoints, names, user: None, sender, mark: None };
+        let (user, mark, interface) = (None, None, None);
+        let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface };
         self.has_changed |= self.known.get(&key) != Some(&vpn);
         self.known.insert(key, vpn);
     }

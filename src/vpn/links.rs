@@ -2,7 +2,7 @@
 //!
 //! What NetworkManager or a hook reports of a tunnel counts only if this table confirms it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -21,6 +21,32 @@ pub struct LinkTable {
     /// Links that have been uplinks before, by index, as far as they are there and no container's now.
     /// The machine remembers them; a source leaves this empty.
     pub known_uplinks: BTreeSet<u32>,
+    /// Tunnels by their exact names, besides those that the configuration names. The machine knows them; a
+    /// source leaves this empty.
+    pub exact_tunnels: BTreeMap<IfName, ExactTunnel>,
+    /// Tun devices, by index, that an ordinary user or group may open. What is routed into one goes to a program
+    /// of that user's, so such a device alone is no evidence of a VPN.
+    pub of_users: BTreeSet<u32>,
+}
+
+/// What says that the link of an exact name is a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExactTunnel {
+    /// A file of root's for wg-quick, which makes a device of the kernel's, or of a program's (wireguard-go).
+    OfFile,
+    /// A WireGuard profile of NetworkManager's, which makes a device of the kernel's. Any user may save one.
+    OfProfile,
+}
+
+impl ExactTunnel {
+    /// Whether such a VPN makes links of this kind. A `ppp` link of that name may be an uplink.
+    fn makes(self, kind: LinkKind) -> bool {
+        match kind {
+            LinkKind::KernelTunnel => true,
+            LinkKind::Tunnel => self == Self::OfFile,
+            LinkKind::Ppp | LinkKind::Loopback | LinkKind::Bridge | LinkKind::Veth | LinkKind::Other => false,
+        }
+    }
 }
 
 /// One network interface.
@@ -151,7 +177,7 @@ impl LinkTable {
 
     /// The link of a name, if it is a tunnel by the configuration and by its kind.
     pub fn tunnel(&self, name: &IfName, config: &Config) -> Option<&Link> {
-        self.named(name).filter(|link| named_tunnel(link, config) && link.kind.is_tunnel())
+        self.named(name).filter(|link| self.is_tunnel(link, config))
     }
 
     /// Every tunnel by name and kind.
@@ -161,7 +187,21 @@ impl LinkTable {
 
     /// Whether a link is a tunnel by the configuration and by its kind.
     pub(super) fn is_tunnel(&self, link: &Link, config: &Config) -> bool {
-        named_tunnel(link, config) && link.kind.is_tunnel()
+        named_tunnel(link, config) && link.kind.is_tunnel() || self.is_exact_tunnel(link)
+    }
+
+    fn is_exact_tunnel(&self, link: &Link) -> bool {
+        let exact = || self.exact_tunnels.iter().find(|(name, _)| name.as_str() == link.name);
+        link.kind.is_tunnel() && exact().is_some_and(|(_, exact)| exact.makes(link.kind))
+    }
+
+    /// The tunnels that only their exact names make tunnels.
+    pub(super) fn further_tunnels(&self, config: &Config) -> Vec<IfName> {
+        let further =
+            self.links.iter().filter(|link| self.is_exact_tunnel(link) && !named_tunnel(link, config));
+        let mut names: Vec<IfName> = further.filter_map(|link| link.name.parse().ok()).collect();
+        names.sort();
+        names
     }
 
     /// The link of a name, if it is a bridge of containers: by the configuration, or by its ports.

@@ -44,6 +44,8 @@ pub(super) struct Derived {
     /// The profiles that are being activated or in use, by UUID.
     profiles: BTreeSet<String>,
     pub(super) left_out: BTreeSet<(String, LeftOut)>,
+    /// Tunnels that have all traffic and that nothing passes.
+    pub(super) without_effect: BTreeSet<(String, LeftOut)>,
     networks: Vec<NetworkBridge>,
 }
 
@@ -127,6 +129,11 @@ impl Machine {
                 self.facts.file_faults = faults;
                 absorbed.servers = Servers::Changed;
             }
+            Event::WireGuardFiles(files) => {
+                self.facts.learning.learn_wireguard(files);
+                absorbed.servers = Servers::Changed;
+            }
+            Event::Begun => self.facts.has_begun = true,
             Event::Report(report, reporter) => absorbed = self.absorb_report(&report, &reporter, now),
             Event::Management(message) => absorbed = self.absorb_message(&message, now),
             Event::Hearing(socket, hearing) => self.facts.sockets.note(&socket, hearing),
@@ -246,6 +253,10 @@ impl Machine {
     /// Draws the conclusions.
     fn conclude(&mut self, absorbed: Absorbed, now: u64) -> Vec<Action> {
         let Absorbed { mut endings, mut actions, servers } = absorbed;
+        if servers == Servers::Changed {
+            self.facts.name_tunnels();
+            self.claims.find_servers_of_kernel(&self.facts);
+        }
         endings.extend(self.claims.weigh(&self.facts, now));
         self.outcome.settle(&endings, &self.claims, &self.facts);
         self.last = self.claims.last().or(self.last.take());
@@ -261,6 +272,7 @@ impl Machine {
         actions.extend(self.next_moment(now).and_then(timestamp).map(Action::WakeAt));
         actions.extend(self.changes().into_iter().map(Action::Remember));
         actions.extend(left_out);
+        actions.extend(self.review_tunnels());
         actions
     }
 
@@ -287,6 +299,15 @@ impl Machine {
         let before = std::mem::replace(&mut self.derived.left_out, left_out);
         let new = self.derived.left_out.difference(&before);
         new.map(|(vpn, what)| Action::LeftOut(vpn.clone(), what.clone())).collect()
+    }
+
+    /// Finds the tunnels that nothing passes although they have all traffic. Returns warnings about those that
+    /// are new.
+    fn review_tunnels(&mut self) -> Vec<Action> {
+        let without_effect = self.known().without_effect();
+        let before = std::mem::replace(&mut self.derived.without_effect, without_effect);
+        let new = self.derived.without_effect.difference(&before);
+        new.map(|(name, what)| Action::LeftOut(name.clone(), what.clone())).collect()
     }
 
     /// Whether the agent knows which VPNs are in use. An agent that was restarted does not know it before

@@ -103,6 +103,11 @@ impl Sockets {
         &self.0
     }
 
+    /// Whether the agent is connected to a client, which reports its own tunnel.
+    pub(super) fn is_heard(&self) -> bool {
+        self.0.values().any(|hearing| *hearing == Hearing::Heard)
+    }
+
     /// Whether a configuration names a socket.
     pub(super) fn has(&self, file: &str) -> bool {
         self.0.keys().any(|socket| socket.file == file)

@@ -33,6 +33,7 @@ mod situation;
 #[cfg(test)]
 mod tests;
 mod uplinks;
+mod without_effect;
 
 pub use action::{Action, Announcement};
 pub use comeback::{Comeback, LastVpn, NoComeback};
@@ -42,10 +43,10 @@ pub use docker::{
 };
 pub use event::{
     ActiveVpn, Event, FileFault, Lineage, NmView, OpenVpnFile, Process, Profile, Report, ReportKind,
-    Reporter, Sender, VpnEnd, VpnPhase,
+    Reporter, Sender, VpnEnd, VpnPhase, WireGuardFile,
 };
 pub use learned::{Learned, LearnedVpn, LeftOut, Origin};
-pub use links::{Link, LinkKind, LinkTable};
+pub use links::{ExactTunnel, Link, LinkKind, LinkTable};
 pub use loss::LastLoss;
 pub use machine::Machine;
 pub use management::{ClientState, Hearing, ManagementMessage, ManagementSocket};

@@ -180,6 +180,17 @@ impl LinkTable {
         wanted.iter().any(too_much).then_some(Reason::RoutedPast)
     }
 
+    /// Whether the internet of a family is routed into a link, which need not be a tunnel by the configuration.
+    pub(super) fn has_the_internet(&self, link: &Link, config: &Config) -> bool {
+        match self.routing.ranges[..] {
+            [] => link.carries(&Routes::Default),
+            [..] => self
+                .internet_by(link, config)
+                .iter()
+                .any(|net| self.into(link).iter().any(|into| !into.and(net).is_empty())),
+        }
+    }
+
     /// The internet of the families that a tunnel carries: by its own routes, or by more than three
     /// quarters of the kernel's answers. That a tunnel has no IPv6 at all is no fault: then IPv6 goes
     /// nowhere.

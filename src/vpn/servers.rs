@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::claim::Claim;
+use super::claim::{Claim, Claimant};
 use super::facts::Facts;
 use super::learned::{LearnedVpn, Origin, file_key};
 use super::{ActiveVpn, Sender};
 use crate::config::Dns;
-use crate::net::{Endpoint, Host, HostName, Port, Server, Transport};
+use crate::net::{Endpoint, Host, HostName, IfName, Port, Server, Transport};
 
 impl Facts {
     /// The VPNs learned that count.
@@ -19,7 +19,30 @@ impl Facts {
     /// Who sends the packets of a tunnel to its server.
     pub(super) fn sender(&self, claim: &Claim) -> Sender {
         let learned = claim.uuid().and_then(|uuid| self.learning.get(uuid));
-        learned.map_or(Sender::Client, |vpn| vpn.sender)
+        learned.or_else(|| self.wireguard_of(claim)).map_or(Sender::Client, |vpn| vpn.sender)
+    }
+
+    /// Root's WireGuard file of a claim that the kernel makes.
+    pub(super) fn wireguard_of(&self, claim: &Claim) -> Option<&LearnedVpn> {
+        let interface = claim.interface.as_ref().filter(|_| claim.claimant == Claimant::Kernel)?;
+        self.wireguard_file(interface)
+    }
+
+    fn wireguard_file(&self, interface: &IfName) -> Option<&LearnedVpn> {
+        let mut files = self.counting().map(|(_, vpn)| vpn).filter(|vpn| vpn.origin == Origin::WireGuard);
+        files.find(|vpn| vpn.interface.as_ref() == Some(interface))
+    }
+
+    /// Every endpoint of root's WireGuard file for this device; none without such a file.
+    pub(super) fn endpoints_of_interface(&self, interface: &IfName) -> BTreeSet<Endpoint> {
+        let vpn = self.wireguard_file(interface);
+        let named = vpn.iter().flat_map(|vpn| self.resolved(vpn.names.iter()));
+        vpn.iter().flat_map(|vpn| vpn.endpoints.iter().copied()).chain(named).collect()
+    }
+
+    /// Whether an OpenVPN configuration of root's counts. One that is gone says nothing any more.
+    pub(super) fn file_counts(&self, file: &str) -> bool {
+        self.learning.get(&file_key(file)).is_none_or(|vpn| vpn.counts(file, &self.config))
     }
 
     /// The endpoints that a server of the configuration stands for.

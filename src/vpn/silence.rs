@@ -107,6 +107,9 @@ impl TunnelId {
                 format!("hook:{}", claim.interface.as_ref().map_or("", |interface| interface.as_str()))
             }
             Claimant::Management { file, .. } => format!("openvpn:{file}"),
+            Claimant::Kernel => {
+                format!("kernel:{}", claim.interface.as_ref().map_or("", |interface| interface.as_str()))
+            }
         })
     }
 }

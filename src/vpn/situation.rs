@@ -119,6 +119,9 @@ pub struct Situation {
     pub tunnel_addresses: Vec<TunnelAddress>,
     /// The only tunnels that may carry anything; `None` for all that match the configured names.
     pub named_tunnels: Option<Vec<IfName>>,
+    /// Tunnels by their exact names, besides those that the configuration names.
+    #[serde(default)]
+    pub further_tunnels: Vec<IfName>,
     /// Uplinks with the LANs on their links.
     pub uplinks: Vec<Uplink>,
     /// Every link that leads out, whether it has an address or not.
@@ -208,6 +211,10 @@ pub enum TunnelSource {
     OpenVpn,
     /// An OpenVPN client, on its management socket.
     Management,
+    /// The kernel: traffic is routed into it, and nobody reported it. A source of a later version is read as
+    /// this one.
+    #[serde(other)]
+    Kernel,
 }
 
 impl TunnelSource {
@@ -217,6 +224,7 @@ impl TunnelSource {
             Self::NetworkManager => "networkmanager",
             Self::OpenVpn => "openvpn",
             Self::Management => "management",
+            Self::Kernel => "kernel",
         }
     }
 }

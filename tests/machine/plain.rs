@@ -88,6 +88,10 @@ fn connects(desk: &Desk, client: &Plain) -> Result<()> {
 
 fn protected_by_its_management_socket(desk: &Desk, name: &str) -> Result<()> {
     desk.wait_for_state("protected")?;
+    // The kernel may show the tunnel before its client reports it.
+    wait_for("its client reports it", SOON, || {
+        Ok((status(&desk.machine)?["tunnels"][0]["source"] == "management").then_some(()))
+    })?;
     let status = status(&desk.machine)?;
     let tunnel = &status["tunnels"][0];
     ensure!(

@@ -42,3 +42,4 @@ mod resolved;
 mod roaming;
 mod silence;
 mod sources;
+mod wireguard;

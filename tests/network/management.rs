@@ -27,9 +27,12 @@ fn heard(lab: &Lab, server: &Server) -> Result<ClientOptions> {
 }
 
 fn protected_by(lab: &Lab, server: &Server) -> Result<()> {
+    // The kernel may show the tunnel before its client reports it.
+    wait_for("the source is the management socket", SOON, || {
+        Ok((status(lab)?["tunnels"][0]["source"] == "management").then_some(()))
+    })?;
     let status = becomes(lab, "protected")?;
     let tunnel = &status["tunnels"][0];
-    ensure!(tunnel["source"] == "management", "the source is not the management socket: {status}");
     ensure!(tunnel["endpoint"] == endpoint(server), "another endpoint in use: {status}");
     ensure!(status["bootstrap"] == serde_json::json!([endpoint(server)]), "more is allowed: {status}");
     Ok(())
@@ -103,7 +106,8 @@ fn a_socket_in_a_folder_that_others_can_write_is_not_used_and_is_reported() -> R
             Ok(agent.log().contains("others than root can write /run/open").then_some(()))
         })?;
         flows(lab)?;
-        ensure!(status(lab)?["state"] == "locked", "{}", status(lab)?);
+        let told = becomes(lab, "protected")?;
+        ensure!(told["tunnels"][0]["source"] == "kernel", "the socket was used: {told}");
         ensure!(!client.log().contains("MANAGEMENT: Client connected"), "{}", client.log());
         client.stop().map(drop)
     })
@@ -126,15 +130,14 @@ fn another_program_on_the_management_socket_is_left_connected() -> Result<()> {
         wait_for("the agent logs it", SOON, || {
             Ok(agent.log().contains("another program uses this socket").then_some(()))
         })?;
-        ensure!(other.is_running() && status(lab)?["state"] == "locked", "{}", agent.log());
+        let told = becomes(lab, "protected").with_context(|| agent.log())?;
+        ensure!(other.is_running() && told["tunnels"][0]["source"] == "kernel", "{told}: {}", agent.log());
         is_reported(lab, Some("another program uses this socket"))?;
         // The agent connects some time after the other program has disconnected.
         other.kill()?;
-        wait_for(
-            "the agent connects",
-            SOON * 3,
-            || Ok((status(lab)?["state"] == "protected").then_some(())),
-        )?;
+        wait_for("the agent connects", SOON * 3, || {
+            Ok((status(lab)?["tunnels"][0]["source"] == "management").then_some(()))
+        })?;
         ensure!(status(lab)?["management"][0]["heard"] == true, "{}", status(lab)?);
         is_reported(lab, None)?;
         client.stop()?;
@@ -217,15 +220,18 @@ fn an_impostor_who_listens_as_another_user_is_neither_asked_nor_believed() -> Re
             Ok(agent.log().contains("is at its other end, who is neither root nor").then_some(()))
         })?;
         impostor.wait_for_line("asked b''", SOON).context("the agent sent a command to the impostor")?;
-        let told = status(lab)?;
-        ensure!(told["state"] == "locked" && told["tunnels"] == serde_json::json!([]), "{told}");
+        // The kernel alone shows the tunnel.
+        let told = becomes(lab, "protected")?;
+        ensure!(told["tunnels"][0]["source"] == "kernel", "{told}");
         ensure!(told["management"][0]["fault"].as_str().is_some_and(|why| why.contains("user 1 ")), "{told}");
         impostor.kill()?;
         // The controls: the same claims from root's process, and from the user that the configuration names.
         for user in ["root", "nobody"] {
             let mut speaker = speaker(lab, user, address)?;
-            let told = becomes(lab, "protected").with_context(|| format!("{user}: {}", agent.log()))?;
-            ensure!(told["tunnels"][0]["source"] == "management", "{told}");
+            wait_for("the tunnel is the client's", SOON, || {
+                Ok((status(lab)?["tunnels"][0]["source"] == "management").then_some(()))
+            })
+            .with_context(|| format!("{user}: {}", agent.log()))?;
             ensure!(speaker.log().contains("asked b'state on 1\\n'"), "{}", speaker.log());
             speaker.kill()?;
             wait_for("the speaker is gone", SOON, || {

@@ -14,6 +14,7 @@ pub mod polkit;
 pub mod schema;
 pub mod signals;
 pub mod story;
+pub mod wireguard;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -13,6 +13,9 @@ use nix::libc;
 use crate::net::{Family, is_private};
 use crate::vpn::{Link, LinkKind, LinkTable, ON_LINK, RouteRange, Routing, of_family, public};
 
+/// linux/if_link.h: the user and the group that may open a tun device.
+const IFLA_TUN_OWNER: u16 = 1;
+const IFLA_TUN_GROUP: u16 = 2;
 /// linux/fib_rules.h
 const FRA_DST: u16 = 1;
 /// linux/rtnetlink.h: a gateway of the other family.
@@ -25,6 +28,7 @@ pub(crate) struct Draft {
     /// The networks of every route and rule, in all tables.
     bounds: BTreeSet<IpNet>,
     routing: Routing,
+    of_users: BTreeSet<u32>,
 }
 
 impl Draft {
@@ -55,7 +59,7 @@ impl Draft {
         }
         routing.on_link.sort();
         routing.on_link.dedup();
-        LinkTable { links, routing, ..LinkTable::default() }
+        LinkTable { links, routing, of_users: self.of_users, ..LinkTable::default() }
     }
 
     /// Whether any link is a tunnel by its kind.
@@ -79,15 +83,17 @@ impl Draft {
         let flags = u32_at(payload, 8)?;
         let has = |flag: i32| flags & flag.cast_unsigned() != 0;
         let (mut name, mut info, mut master) = (String::new(), None, None);
+        let mut of_user = false;
         for attribute in attributes(payload.get(16..)?) {
             let value = attribute.value();
             match attribute.kind() {
                 libc::IFLA_IFNAME => name = text(value),
                 libc::IFLA_MASTER => master = u32_at(value, 0),
                 libc::IFLA_LINKINFO => {
-                    info = attributes(value)
-                        .find(|attribute| attribute.kind() == libc::IFLA_INFO_KIND)
-                        .map(|attribute| text(attribute.value()));
+                    let part = |kind| attributes(value).find(move |attribute| attribute.kind() == kind);
+                    info = part(libc::IFLA_INFO_KIND).map(|attribute| text(attribute.value()));
+                    let data = part(libc::IFLA_INFO_DATA).filter(|_| info.as_deref() == Some("tun"));
+                    of_user = data.is_some_and(|data| is_of_user(data.value()));
                 }
                 _ => {}
             }
@@ -103,6 +109,9 @@ impl Draft {
             routes: Vec::new(),
         };
         self.links.insert(index, link);
+        if of_user {
+            self.of_users.insert(index);
+        }
         Some(())
     }
 
@@ -185,6 +194,14 @@ impl Draft {
         self.bounds.insert(IpNet::new(ip(destination?.value())?, length).ok()?.trunc());
         Some(())
     }
+}
+
+/// Whether an ordinary user or group may open a tun device. The kernel names both only where they are set.
+fn is_of_user(data: &[u8]) -> bool {
+    attributes(data).any(|attribute| {
+        let names_one = [IFLA_TUN_OWNER, IFLA_TUN_GROUP].contains(&attribute.kind());
+        names_one && u32_at(attribute.value(), 0) != Some(0)
+    })
 }
 
 /// Whether a network is part of the internet.

@@ -57,6 +57,9 @@ struct ConnectionSetting {
     uuid: String,
     #[serde(rename = "type", with = "as_variant")]
     kind: String,
+    /// The name of the profile's own device; empty for a VPN of a plugin.
+    #[serde(rename = "interface-name", default, with = "as_variant")]
+    interface: String,
 }
 
 /// The `vpn` setting.
@@ -114,10 +117,11 @@ enum RemoteError {
 impl Settings {
     /// The VPN profile that these settings make, or `None` if they make something else.
     pub(crate) fn vpn_profile(self) -> Option<Reading> {
-        let ConnectionSetting { id, uuid, kind } = self.connection;
+        let ConnectionSetting { id, uuid, kind, interface } = self.connection;
         let (endpoints, names) = (Vec::new(), Vec::new());
-        let mut profile =
-            Profile { uuid: cut(uuid), id: cut(id), endpoints, names, sender: Sender::Client, mark: None };
+        let (sender, mark) = (Sender::Client, None);
+        let interface = interface.parse().ok().filter(|_| kind == "wireguard");
+        let mut profile = Profile { uuid: cut(uuid), id: cut(id), endpoints, names, sender, mark, interface };
         let skipped = match kind.as_str() {
             "vpn" => {
                 let openvpn = self.vpn.filter(|vpn| vpn.service == OPENVPN);

@@ -50,6 +50,7 @@ impl Claims {
                 set_servers(claim, active, facts);
             }
         }
+        self.find_servers_of_kernel(facts);
     }
 
     /// The agent is about to end this connection in order to start it again. It is not the user who ends it.
@@ -62,7 +63,8 @@ impl Claims {
     fn drop_what_does_not_count(&mut self, facts: &Facts) {
         let counts = |claim: &Claim| match &claim.claimant {
             Claimant::NetworkManager { uuid, .. } => facts.counts(uuid, &claim.name),
-            Claimant::Hook | Claimant::Management { .. } => true,
+            Claimant::Management { file, .. } => facts.file_counts(file),
+            Claimant::Hook | Claimant::Kernel => true,
         };
         let will_never_come = |claim: &Claim| claim.orphan && claim.standing == Standing::Coming;
         self.list.retain(|claim| counts(claim) && !will_never_come(claim));
@@ -107,6 +109,7 @@ impl Claims {
             VpnEnd::ServiceStopped => Some(Reason::ServiceStopped),
             VpnEnd::Timeout | VpnEnd::Secrets | VpnEnd::Other(_) => Some(Reason::Ended),
         };
+        self.retired.extend(self.list[place].index);
         Some(self.list.remove(place).end(reason))
     }
 }

@@ -86,7 +86,8 @@ impl Claims {
             if claim.index.is_some() {
                 continue;
             }
-            let taken: BTreeSet<u32> = self.list.iter().filter_map(|claim| claim.index).collect();
+            let others = self.list.iter().filter(|claim| claim.claimant != Claimant::Kernel);
+            let taken: BTreeSet<u32> = others.filter_map(|claim| claim.index).collect();
             let found = link_at(facts, addresses, &taken);
             if let Some((interface, index)) = found {
                 let claim = &mut self.list[place];
@@ -136,7 +137,7 @@ impl ManagementMessage {
         match &claim.claimant {
             Claimant::Management { file, .. } => *file == self.file,
             Claimant::Hook => self.pid.is_some() && claim.pid == self.pid,
-            Claimant::NetworkManager { .. } => false,
+            Claimant::NetworkManager { .. } | Claimant::Kernel => false,
         }
     }
 }

@@ -23,7 +23,10 @@ impl Claims {
                 self.take_up(report, place, now);
                 None
             }
-            (ReportKind::DownAsked, Some(place)) => Some(self.list.remove(place).end(None)),
+            (ReportKind::DownAsked, Some(place)) => {
+                self.retired.extend(self.list[place].index);
+                Some(self.list.remove(place).end(None))
+            }
             (ReportKind::DownLost, Some(place)) => self.list[place].fail(Reason::ClientRestarts, now),
             (ReportKind::DownAsked | ReportKind::DownLost, None) => None,
         }

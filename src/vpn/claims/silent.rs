@@ -62,6 +62,7 @@ impl Claims {
                 known.allowance(State::Lost).endpoints.into_keys().collect()
             }
             Claimant::Management { file, .. } => facts.endpoints_of_file(file),
+            Claimant::Kernel => BTreeSet::new(),
         };
         servers.extend(&claim.endpoints);
         servers

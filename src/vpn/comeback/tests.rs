@@ -10,7 +10,15 @@ const PATH: &str = "/active/1";
 fn profile(uuid: &str) -> Profile {
     let endpoints = vec!["198.51.100.7:1194/udp".parse().unwrap()];
     let (sender, mark) = (Sender::Client, None);
-    Profile { uuid: uuid.into(), id: format!("{uuid} at home"), endpoints, names: Vec::new(), sender, mark }
+    Profile {
+        uuid: uuid.into(),
+        id: format!("{uuid} at home"),
+        endpoints,
+        names: Vec::new(),
+        sender,
+        mark,
+        interface: None,
+    }
 }
 
 fn view(profiles: &[&str], active: Option<(&str, VpnPhase)>) -> Event {

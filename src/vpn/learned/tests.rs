@@ -22,6 +22,7 @@ fn profile(uuid: &str, servers: &[&str]) -> Profile {
         names: Vec::new(),
         sender: Sender::Client,
         mark: None,
+        interface: None,
     }
 }
 

@@ -104,6 +104,7 @@ fn profile(uuid: &str, server: &str) -> Profile {
         names: vec![name],
         sender: Sender::Client,
         mark: None,
+        interface: None,
     }
 }
 

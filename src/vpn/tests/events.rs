@@ -31,11 +31,19 @@ const OF_OTHER: [&str; 2] = ["203.0.113.1:1194/udp", "203.0.113.2:1194/udp"];
 const OF_ROOT: [&str; 2] = ["192.0.2.1:1194/udp", "[2001:db8::2]:1194/udp"];
 
 /// Half of them what a rule cannot spell, or what a shell would like.
-const NAMES: [&str; 12] =
-    ["tun0", "tun1", "tun2", "eth0", "lo", "tunusb0", "br-x", "tun\"0", "tun 0", "tun$(id)", "tün0", "\u{1}"];
+const NAMES: [&str; 13] = [
+    "office", "tun0", "tun1", "tun2", "eth0", "lo", "tunusb0", "br-x", "tun\"0", "tun 0", "tun$(id)", "tün0",
+    "\u{1}",
+];
 const ADDRESSES: [&str; 5] =
     ["10.8.0.2/24", "fe80::1/64", "192.168.1.2/24", "203.0.113.5/24", "2001:db8::5/64"];
 const ROUTES: [&str; 6] = ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "::/0", "::/1", "10.0.0.0/8"];
+
+/// Every endpoint of an allowance.
+pub(super) fn keys(allowance: &Allowance) -> BTreeSet<Endpoint> {
+    let kernel = allowance.kernel.iter().map(|(endpoint, _)| *endpoint);
+    allowance.endpoints.keys().copied().chain(kernel).collect()
+}
 
 fn endpoints(texts: &[&str]) -> Vec<Endpoint> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -82,6 +90,7 @@ pub(super) fn learned() -> impl Strategy<Value = Learned> {
         user: None,
         sender: Sender::Client,
         mark: None,
+        interface: None,
     };
     let all = vec![
         (NAMED.0.to_owned(), vpn(NAMED.1, Origin::NetworkManager, endpoints(&OF_NAMED))),
@@ -162,7 +171,7 @@ fn profile() -> impl Strategy<Value = Profile> {
         (subsequence(endpoints(&pool), 0..=2), subsequence(vec![name], 0..=1), sender, mark).prop_map(
             move |(endpoints, names, sender, mark)| {
                 let (uuid, id) = (uuid.to_owned(), id.to_owned());
-                Profile { uuid, id, endpoints, names, sender, mark }
+                Profile { uuid, id, endpoints, names, sender, mark, interface: None }
             },
         )
     };
@@ -213,6 +222,21 @@ fn files() -> impl Strategy<Value = Vec<OpenVpnFile>> {
             password: None,
             user,
         }),
+    });
+    prop::collection::vec(file, 0..3)
+}
+
+/// What root may have put under /etc/wireguard: devices with a tunnel's name, with a card's, and with another.
+fn wireguard_files() -> impl Strategy<Value = Vec<WireGuardFile>> {
+    let names = vec!["tun0", "eth0", "tunusb0", "br-x", "office"];
+    let mark = option::of(Just(NonZeroU32::MIN));
+    let file = (subsequence(endpoints(&OF_ROOT), 1..=2), select(names), mark);
+    let file = file.prop_map(|(endpoints, name, mark)| WireGuardFile {
+        path: format!("/etc/wireguard/{name}.conf"),
+        interface: name.parse().unwrap(),
+        endpoints: endpoints.into_iter().collect(),
+        names: BTreeSet::new(),
+        mark,
     });
     prop::collection::vec(file, 0..3)
 }
@@ -329,6 +353,8 @@ fn event() -> impl Strategy<Value = Event> {
                 .prop_map(move |(from, scope)| Event::Pause(Pause { from, until, scope }))),
         4 => management(),
         2 => silence(),
+        2 => Just(Event::Begun),
+        2 => wireguard_files().prop_map(Event::WireGuardFiles),
         1 => Just(Event::Resume),
         1 => Just(Event::Clock),
         1 => Just(Event::Woken),

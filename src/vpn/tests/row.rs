@@ -81,6 +81,11 @@ fn a_pause_ends_at_its_deadline(machine: &Machine, heard: &Heard, now: u64) -> R
 fn only_named_tunnels_carry(machine: &Machine, heard: &Heard) -> Result<(), TestCaseError> {
     let (config, is) = (machine.config(), machine.situation());
     prop_assert_eq!(is.named_tunnels.is_none(), config.vpn.connections.is_empty());
+    for name in &is.further_tunnels {
+        let own = heard.links.named(name).is_some_and(|link| link.kind.is_tunnel());
+        prop_assert!(own && heard.devices.contains(name.as_str()), "{name} is no device of root's");
+        prop_assert!(config.vpn.connections.is_empty(), "{name} is not named");
+    }
     for name in is.named_tunnels.iter().flatten() {
         prop_assert!(heard.may_carry(name.as_str(), config), "{name} carries for nobody");
         let own = |claim: &claim::Claim| claim.interface.as_ref() == Some(name);

@@ -8,13 +8,23 @@ pub(in super::super) fn read(data: &[(&str, &str)]) -> Reading {
 
 fn read_as(service: &str, data: &[(&str, &str)]) -> Reading {
     let data = data.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let connection = ConnectionSetting { id: "work".into(), uuid: "u".into(), kind: "vpn".into() };
+    let connection = ConnectionSetting {
+        id: "work".into(),
+        uuid: "u".into(),
+        kind: "vpn".into(),
+        interface: "eth0".into(),
+    };
     let vpn = Some(VpnSetting { service: service.into(), data });
     Settings { connection, vpn, wireguard: None }.vpn_profile().unwrap()
 }
 
 fn read_wireguard(fwmark: u32, endpoints: &[&str]) -> Reading {
-    let connection = ConnectionSetting { id: "wg".into(), uuid: "u".into(), kind: "wireguard".into() };
+    let connection = ConnectionSetting {
+        id: "wg".into(),
+        uuid: "u".into(),
+        kind: "wireguard".into(),
+        interface: "office".into(),
+    };
     let peers = endpoints.iter().map(|&endpoint| Peer { endpoint: endpoint.into() }).collect();
     let wireguard = Some(WireGuardSetting { fwmark, peers });
     Settings { connection, vpn: None, wireguard }.vpn_profile().unwrap()
@@ -45,14 +55,20 @@ fn every_peer_of_wireguard_is_a_server_that_the_kernel_sends_to() {
         read_wireguard(0x7766, &["198.51.100.9:51820", "[2001:db8::1]:1", "wg.example.net:443", ""]);
     assert_eq!(endpoints(&reading), ["198.51.100.9:51820/udp", "[2001:db8::1]:1/udp"]);
     assert_eq!(names(&reading), ["wg.example.net:443/udp"]);
-    let Profile { sender, mark, .. } = reading.profile;
+    let Profile { sender, mark, interface, .. } = reading.profile;
+    assert_eq!(interface.as_ref().map(crate::net::IfName::as_str), Some("office"));
     assert_eq!((sender, mark, reading.skipped), (Sender::Kernel, NonZeroU32::new(0x7766), None));
     assert_eq!(read_wireguard(0, &[]).profile.mark, None);
 }
 
 #[test]
 fn a_long_name_is_cut() {
-    let connection = ConnectionSetting { id: "ä".repeat(9_000), uuid: "u".into(), kind: "vpn".into() };
+    let connection = ConnectionSetting {
+        id: "ä".repeat(9_000),
+        uuid: "u".into(),
+        kind: "vpn".into(),
+        interface: "eth0".into(),
+    };
     let reading = Settings { connection, vpn: None, wireguard: None }.vpn_profile().unwrap();
     assert_eq!(reading.profile.id.chars().count(), LONGEST_NAME);
 }
@@ -149,7 +165,12 @@ fn another_plugin_gives_a_profile_without_servers() {
 
 #[test]
 fn a_profile_that_is_no_vpn_is_ignored() {
-    let connection = ConnectionSetting { id: "lan".into(), uuid: "u".into(), kind: "802-3-ethernet".into() };
+    let connection = ConnectionSetting {
+        id: "lan".into(),
+        uuid: "u".into(),
+        kind: "802-3-ethernet".into(),
+        interface: "eth0".into(),
+    };
     assert!(Settings { connection, vpn: None, wireguard: None }.vpn_profile().is_none());
 }
 

@@ -1,0 +1,25 @@
+//! The files of root's that `vpn.connections` can name.
+
+/// A program whose configurations root writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootFile {
+    /// `/etc/wireguard/NAME.conf`
+    WireGuard,
+    /// `/etc/openvpn/NAME.conf` and `/etc/openvpn/client/NAME.conf`
+    OpenVpn,
+}
+
+impl RootFile {
+    /// What comes before the file's name in `vpn.connections`.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::WireGuard => "wireguard:",
+            Self::OpenVpn => "openvpn:",
+        }
+    }
+
+    /// The kind of file that an entry of `vpn.connections` names; `None` for a profile of NetworkManager's.
+    pub fn of(entry: &str) -> Option<Self> {
+        [Self::WireGuard, Self::OpenVpn].into_iter().find(|kind| entry.starts_with(kind.prefix()))
+    }
+}

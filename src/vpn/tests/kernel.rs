@@ -1,0 +1,205 @@
+//! Tunnels that nobody reports: the kernel's evidence, and what root's WireGuard files add to it.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use super::super::*;
+use crate::config::Config;
+use crate::net::{Endpoint, IfName};
+
+const SERVER: &str = "198.51.100.9:51820/udp";
+
+/// A link that has all traffic, by its own routes.
+fn link(index: u32, name: &str, kind: LinkKind) -> Link {
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    Link {
+        index,
+        name: name.to_owned(),
+        kind,
+        up: true,
+        carrier: true,
+        master: None,
+        addresses: nets(&["10.7.0.2/32"]),
+        routes: nets(&["0.0.0.0/0"]),
+    }
+}
+
+fn links(links: &[Link]) -> Event {
+    Event::Links(LinkTable { links: links.to_vec(), ..LinkTable::default() })
+}
+
+fn file(name: &str, mark: u32) -> WireGuardFile {
+    WireGuardFile {
+        path: format!("/etc/wireguard/{name}.conf"),
+        interface: name.parse().unwrap(),
+        endpoints: [SERVER.parse().unwrap()].into(),
+        names: BTreeSet::new(),
+        mark: NonZeroU32::new(mark),
+    }
+}
+
+/// A machine with this line of configuration and these files of root's, after its first events.
+fn begun(config: &str, files: &[WireGuardFile]) -> Machine {
+    let config = Config::parse(config, "test").unwrap();
+    let mut machine = Machine::new(config, Remembered::default(), 0);
+    machine.step(Event::WireGuardFiles(files.to_vec()), 0);
+    machine.step(Event::NetworkManager(Some(NmView::default())), 0);
+    machine.step(Event::Begun, 0);
+    machine
+}
+
+fn tunnels(machine: &Machine) -> Vec<(String, TunnelSource)> {
+    let tunnels = machine.situation().tunnels;
+    tunnels.into_iter().map(|tunnel| (tunnel.interface.to_string(), tunnel.source)).collect()
+}
+
+fn told(machine: &Machine) -> Vec<(String, String)> {
+    machine.left_out().into_iter().map(|(name, what)| (name, what.remedy())).collect()
+}
+
+fn lost(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Announce(Announcement::Lost { .. })))
+}
+
+#[test]
+fn what_carries_and_does_not_count_protects_nobody_and_is_told_with_the_line() {
+    let office = link(2, "office", LinkKind::KernelTunnel);
+    let mut machine = begun("", &[]);
+    let actions = machine.step(links(std::slice::from_ref(&office)), 1);
+    assert_eq!((machine.situation().state, tunnels(&machine)), (State::Locked, vec![]));
+    assert!(machine.situation().further_tunnels.is_empty());
+    assert!(actions.iter().any(|action| matches!(action, Action::LeftOut(name, _) if name == "office")));
+    let [(name, remedy)] = &told(&machine)[..] else { panic!("{:?}", told(&machine)) };
+    assert!(name == "office" && remedy.ends_with("tunnel.interfaces = [\"tun+\", \"office\"]"), "{remedy}");
+    // Without the internet, or as another kind of link, it is no tunnel of a VPN.
+    for other in [
+        Link { routes: Vec::new(), ..office.clone() },
+        Link { up: false, ..office.clone() },
+        Link { kind: LinkKind::Veth, ..office.clone() },
+        Link { kind: LinkKind::Ppp, ..office.clone() },
+    ] {
+        machine.step(links(&[other]), 2);
+        assert_eq!(told(&machine), []);
+    }
+    // A file of root's for another device is no word for this one.
+    let mut machine = begun("", &[file("home", 7)]);
+    machine.step(links(std::slice::from_ref(&office)), 1);
+    assert_eq!(machine.situation().state, State::Locked);
+    // It counts for its own device, unless the configuration names other VPNs.
+    let named = "vpn.connections = [\"work\"]";
+    let mut machine = begun(named, &[file("office", 7)]);
+    machine.step(links(&[office, link(3, "tun0", LinkKind::Tunnel)]), 1);
+    assert_eq!((machine.situation().state, machine.situation().named_tunnels), (State::Locked, Some(vec![])));
+    let told = told(&machine);
+    assert!(told[0].1.ends_with("vpn.connections = [\"wireguard:office\", \"work\"]"), "{told:?}");
+    assert!(told[1].0 == "tun0" && told[1].1.contains("vpn.connections = []"), "{told:?}");
+}
+
+#[test]
+fn a_tunnel_that_carries_protects_whoever_made_it_and_its_end_is_a_loss() {
+    for (name, kind) in
+        [("tun0", LinkKind::Tunnel), ("office", LinkKind::Tunnel), ("office", LinkKind::KernelTunnel)]
+    {
+        for config in ["", "vpn.connections = [\"wireguard:office\", \"wireguard:tun0\"]"] {
+            let mut machine = begun(config, &[file("office", 7), file("tun0", 7)]);
+            machine.step(links(&[link(2, name, kind)]), 1);
+            assert_eq!(machine.situation().state, State::Protected, "{name} {kind:?} {config}");
+            assert_eq!(tunnels(&machine), [(name.to_owned(), TunnelSource::Kernel)]);
+            let named: Vec<IfName> = machine.situation().further_tunnels;
+            assert_eq!(named.contains(&name.parse().unwrap()), name != "tun0");
+            let kernel: Vec<_> = machine.situation().bootstrap.kernel.into_iter().collect();
+            let server: Endpoint = SERVER.parse().unwrap();
+            assert_eq!(kernel, [(server, KernelPacket::Marked(NonZeroU32::new(7).unwrap()))]);
+            assert!(lost(&machine.step(links(&[]), 2)), "{name}");
+            assert_eq!((machine.situation().state, tunnels(&machine)), (State::Lost, vec![]));
+            machine.step(links(&[link(3, name, kind)]), 3);
+            assert_eq!(machine.situation().state, State::Protected, "another device of the same VPN");
+        }
+    }
+    // The agent cannot bring it back, and says who can.
+    let mut machine = begun("", &[file("office", 7)]);
+    machine.step(links(&[link(2, "office", LinkKind::Tunnel)]), 1);
+    machine.step(links(&[]), 2);
+    assert_eq!(machine.comeback(), Err(NoComeback::WgQuick("office".parse().unwrap())));
+    // A device that is there without routes is no loss's end, and its name is no card's.
+    let mut machine = begun("", &[file("eth0", 7), file("ppp0", 7)]);
+    machine.step(links(&[link(2, "eth0", LinkKind::Other), link(3, "ppp0", LinkKind::Ppp)]), 1);
+    assert_eq!(machine.situation().state, State::Locked);
+    assert_eq!(machine.situation().wires.len(), 2, "both lead out");
+    assert!(machine.situation().shut_out.is_empty());
+}
+
+#[test]
+fn before_the_first_reports_a_link_alone_is_no_evidence() {
+    let mut machine =
+        Machine::new(Config::default(), Remembered { state: State::Lost, ..Remembered::default() }, 0);
+    machine.step(links(&[link(2, "tun0", LinkKind::Tunnel)]), 0);
+    assert_eq!(machine.situation().state, State::Lost);
+    machine.step(Event::Begun, 0);
+    assert_eq!(machine.situation().state, State::Protected);
+}
+
+#[test]
+fn a_source_that_speaks_of_the_link_has_the_word() {
+    let report = |kind| {
+        let interface = "tun0".parse().unwrap();
+        let endpoint = Some("192.0.2.1:1194/udp".parse().unwrap());
+        Event::Report(
+            Report { kind, interface, pid: Some(7), started: None, endpoint, either: None },
+            Reporter::Root,
+        )
+    };
+    let mut machine = begun("", &[]);
+    let tun0 = links(&[link(2, "tun0", LinkKind::Tunnel)]);
+    machine.step(tun0.clone(), 1);
+    assert_eq!(tunnels(&machine), [("tun0".to_owned(), TunnelSource::Kernel)]);
+    let actions = machine.step(report(ReportKind::Up), 2);
+    assert_eq!((machine.situation().state, lost(&actions)), (State::Protected, false));
+    assert_eq!(tunnels(&machine), [("tun0".to_owned(), TunnelSource::OpenVpn)]);
+    machine.step(report(ReportKind::DownLost), 3);
+    assert_eq!(machine.situation().state, State::Lost, "its client has lost the server");
+    machine.step(report(ReportKind::Up), 4);
+    // Somebody asked for the end. The link stays for a moment, and that is neither protection nor a loss.
+    machine.step(report(ReportKind::DownAsked), 5);
+    assert_eq!(machine.situation().state, State::Locked);
+    machine.step(tun0, 5);
+    assert_eq!(machine.situation().state, State::Locked);
+    assert!(!lost(&machine.step(links(&[]), 6)));
+    assert_eq!(machine.situation().state, State::Locked);
+}
+
+#[test]
+fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
+    let mut machine = begun("", &[file("office", 0)]);
+    assert_eq!(keys(&machine), []);
+    let [(name, remedy)] = &told(&machine)[..] else { panic!("{:?}", told(&machine)) };
+    assert!(
+        name == "office" && remedy.contains("/etc/wireguard/office.conf, in [Interface]: FwMark"),
+        "{remedy}"
+    );
+    assert!(remedy.ends_with("vpn.connections = [\"wireguard:office\"]"), "{remedy}");
+    machine.step(links(&[link(2, "office", LinkKind::KernelTunnel)]), 1);
+    assert_eq!((machine.situation().state, keys(&machine)), (State::Protected, vec![]));
+    let mut named = begun("vpn.connections = [\"wireguard:office\"]", &[file("office", 0)]);
+    assert_eq!((keys(&named), told(&named)), (vec![KernelPacket::Any], vec![]));
+    named.step(links(&[link(2, "office", LinkKind::KernelTunnel)]), 1);
+    assert_eq!((named.situation().state, keys(&named)), (State::Protected, vec![KernelPacket::Any]));
+    // A user's profile of that name is no file of root's.
+    let mut machine = begun("vpn.connections = [\"wireguard:office\"]", &[]);
+    let profile = Profile {
+        uuid: "u".to_owned(),
+        id: "wireguard:office".to_owned(),
+        endpoints: vec![SERVER.parse().unwrap()],
+        names: Vec::new(),
+        sender: Sender::Kernel,
+        mark: NonZeroU32::new(7),
+        interface: "office".parse().ok(),
+    };
+    machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], active: Vec::new() })), 1);
+    machine.step(links(&[link(2, "office", LinkKind::KernelTunnel)]), 1);
+    assert_eq!((machine.situation().state, keys(&machine)), (State::Locked, vec![]));
+}
+
+fn keys(machine: &Machine) -> Vec<KernelPacket> {
+    machine.situation().bootstrap.kernel.into_iter().map(|(_, by)| by).collect()
+}

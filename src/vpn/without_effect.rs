@@ -1,0 +1,69 @@
+//! VPNs that cannot be used as they are although the kernel or a file of root's shows them, with the line that
+//! changes that.
+
+use std::collections::BTreeSet;
+
+use super::known::Known;
+use super::learned::{LearnedVpn, LeftOut, Origin};
+use super::{Link, LinkKind};
+use crate::config::RootFile;
+use crate::net::IfName;
+
+impl Known<'_> {
+    /// Tunnels into which the internet is routed, and through which nothing may pass.
+    pub(super) fn without_effect(&self) -> BTreeSet<(String, LeftOut)> {
+        if !self.facts.has_begun {
+            return BTreeSet::new();
+        }
+        self.facts.links.links.iter().filter_map(|link| self.fault(link)).collect()
+    }
+
+    fn fault(&self, link: &Link) -> Option<(String, LeftOut)> {
+        let (links, config) = (&self.facts.links, &self.facts.config);
+        // A link of kind `ppp` has the internet where it is the uplink.
+        if !link.kind.is_tunnel() || link.kind == LinkKind::Ppp || !link.is_addressed() {
+            return None;
+        }
+        let name: IfName = link.name.parse().ok()?;
+        let claimed = || self.claims.iter().any(|claim| claim.index == Some(link.index));
+        let is_tunnel = links.is_tunnel(link, config);
+        if is_tunnel && (self.facts.tunnel_counts(&name) || claimed())
+            || !links.has_the_internet(link, config)
+        {
+            return None;
+        }
+        let file = || self.facts.learning.wireguard_file(&name);
+        let is_excluded = !config.vpn.connections.is_empty() && (is_tunnel || file().is_some());
+        let fault = if is_excluded {
+            LeftOut::NotNamed(file().map(|vpn| self.line_for_file(vpn)))
+        } else {
+            let patterns = config.tunnel.interfaces.iter().map(ToString::to_string);
+            let names: Vec<String> =
+                patterns.chain([name.to_string()]).map(|name| format!("\"{name}\"")).collect();
+            LeftOut::NoTunnel(format!("tunnel.interfaces = [{}]", names.join(", ")))
+        };
+        Some((name.to_string(), fault))
+    }
+
+    /// WireGuard files of root's whose servers nothing identifies, so that none is allowed.
+    pub(super) fn unmarked_files(&self) -> impl Iterator<Item = (String, LeftOut)> {
+        let files = self.facts.counting().filter(|(_, vpn)| vpn.origin == Origin::WireGuard);
+        let unmarked = files.filter(|(key, vpn)| self.is_unmarked(key, vpn));
+        unmarked.map(|(_, vpn)| {
+            let path = format!("/etc/wireguard/{}.conf", vpn.name);
+            (vpn.name.clone(), LeftOut::UnmarkedFile(path, self.line_for_file(vpn)))
+        })
+    }
+
+    /// The line of the configuration that names this file, and with it the VPNs that count now.
+    fn line_for_file(&self, vpn: &LearnedVpn) -> String {
+        let own = format!("{}{}", RootFile::WireGuard.prefix(), vpn.name);
+        self.line_with(own.clone(), self.others_in_config().into_iter().filter(|name| *name != own).collect())
+    }
+
+    /// How the configuration names each WireGuard file that is known.
+    pub(super) fn files_in_config(&self) -> Vec<String> {
+        let files = self.facts.learning.all().values().filter(|vpn| vpn.origin == Origin::WireGuard);
+        files.map(|vpn| format!("{}{}", RootFile::WireGuard.prefix(), vpn.name)).collect()
+    }
+}

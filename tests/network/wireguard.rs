@@ -1,0 +1,181 @@
+//! Real WireGuard by wg-quick, which nobody reports to the agent: root's file names the server, and the kernel
+//! shows the tunnel.
+
+use crate::support;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use support::openvpn::{CONNECT, seen};
+use support::story::Story;
+use support::wireguard::{SERVER, Server, wg_quick};
+use support::{SOON, agent, bus, start_agent, status, tunwarden, wait_for_state};
+use tunwarden_lab::address::{INTERNET, INTERNET_V6};
+use tunwarden_lab::{Contract, Lab, wait_for, with_lab};
+
+const KNOWN: &str = "[bootstrap]\nscope = \"known\"\n";
+
+/// The mark that wg-quick gives the first device with a default route: 51820.
+const MARKED: &str = "mark 0xca6c";
+
+fn contract() -> Result<Contract> {
+    let lan = Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.discovery();
+    lan.endpoint(&format!("{SERVER}/udp"))
+}
+
+fn server(by: &str) -> Value {
+    json!([{ "address": "198.51.100.9", "port": 51820, "protocol": "udp", "by": by }])
+}
+
+fn await_bootstrap(lab: &Lab, wanted: &Value) -> Result<()> {
+    wait_for(&format!("the bootstrap is {wanted}"), SOON, || {
+        Ok(status(lab).is_ok_and(|is| is["bootstrap"] == *wanted && is["enforced"] == true).then_some(()))
+    })
+}
+
+/// Pings of both families through the tunnel are answered.
+fn flows(lab: &Lab) -> Result<()> {
+    for target in [INTERNET, INTERNET_V6] {
+        let sent = lab.host().ping(target).count(3).await_answers(CONNECT).send()?;
+        ensure!(sent.answered == 3, "{target}: the tunnel carries nothing: {sent:?}");
+    }
+    Ok(())
+}
+
+/// A tunnel of this name protects, by the kernel's evidence alone.
+fn protected_by(lab: &Lab, name: &str) -> Result<()> {
+    let status = wait_for_state(lab, "protected")?;
+    let tunnel = &status["tunnels"][0];
+    ensure!(tunnel["interface"] == name && tunnel["source"] == "kernel", "{status}");
+    ensure!(tunnel["endpoint"]["address"] == "198.51.100.9" && tunnel["carrying"] == true, "{status}");
+    ensure!(status["bootstrap"] == server(MARKED), "{status}");
+    flows(lab)
+}
+
+#[test]
+fn a_tunnel_of_wg_quick_protects_over_a_restart_of_the_agent_and_its_end_is_a_loss() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let wireguard = Server::start(lab)?;
+        wireguard.write(lab, "office", "")?;
+        let mut story = Story::begin(lab)?;
+        let mut first = agent(lab, KNOWN)?;
+        await_bootstrap(lab, &server(MARKED))?;
+        story.await_silence()?;
+        story.close()?;
+        let post_up = lab.host().outside("/run/post-up");
+        ensure!(!post_up.exists(), "the agent ran a command of the file");
+
+        wg_quick(lab, "up", "office")?;
+        protected_by(lab, "office")?;
+        ensure!(post_up.exists(), "the control: wg-quick runs it");
+        for user in ["root", "nobody"] {
+            lab.host().udp(SERVER)?.on("eth0").from_user(user).tag("beside").count(20).send()?;
+        }
+        first.stop()?;
+        let second = start_agent(lab)?;
+        protected_by(lab, "office")?;
+        ensure!(!second.log().contains(" is lost: "), "{}", second.log());
+
+        // An administrator's own end of the tunnel looks the same as any other.
+        wg_quick(lab, "down", "office")?;
+        wait_for_state(lab, "lost")?;
+        wg_quick(lab, "up", "office")?;
+        protected_by(lab, "office")?;
+        lab.host().signal_all("wireguard-go", Signal::SIGKILL)?;
+        let lost = wait_for_state(lab, "lost")?;
+        ensure!(lost["loss"]["name"] == "office" && lost["loss"]["seen_by"] == "links", "{lost}");
+        ensure!(lost["bootstrap"] == server(MARKED), "{lost}");
+        story.check("wg-quick", &contract()?)?;
+        let beside = seen(&story.since_closed()?, "beside");
+        assert_eq!(beside, 0, "no packet without the mark reaches the server");
+        Ok(())
+    })
+}
+
+#[test]
+fn of_two_files_only_the_named_one_counts_and_the_other_is_told_with_the_line() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let wireguard = Server::start(lab)?;
+        wireguard.write(lab, "office", "")?;
+        wireguard.write(lab, "home", "FwMark = 0x7766")?;
+        // A file that others can write names no server, and neither does a user's own folder.
+        wireguard.write(lab, "open", "FwMark = 0x8888")?;
+        lab.host().succeed(["chmod", "666", "/etc/wireguard/open.conf"])?;
+        let mut story = Story::begin(lab)?;
+        let agent = agent(lab, &format!("{KNOWN}[vpn]\nconnections = [\"wireguard:office\"]\n"))?;
+        await_bootstrap(lab, &server(MARKED))?;
+        ensure!(
+            agent.log().contains("/etc/wireguard/open.conf: left out: others than root"),
+            "{}",
+            agent.log()
+        );
+        story.await_silence()?;
+        story.close()?;
+
+        // It has every route, and nothing passes: neither into it nor out of it.
+        wg_quick(lab, "up", "home")?;
+        let line = "vpn.connections = [\"wireguard:home\", \"wireguard:office\"]";
+        wait_for("the other tunnel is told", SOON, || {
+            let left_out = &status(lab)?["left_out"][0];
+            let remedy = left_out["remedy"].as_str().unwrap_or_default();
+            Ok((left_out["name"] == "home" && remedy.ends_with(line)).then_some(()))
+        })?;
+        ensure!(status(lab)?["state"] == "locked", "{}", status(lab)?);
+        ensure!(tunwarden(lab, ["status"])?.stdout.contains(line), "status");
+        ensure!(tunwarden(lab, ["doctor"])?.stdout.contains("home"), "doctor");
+        let sent = lab.host().ping(INTERNET).count(3).send()?;
+        ensure!(sent.answered == 0, "a tunnel that does not count carries: {sent:?}");
+        wg_quick(lab, "down", "home")?;
+
+        wg_quick(lab, "up", "office")?;
+        protected_by(lab, "office").with_context(|| agent.log())?;
+        story.check("two files", &contract()?)
+    })
+}
+
+/// Opens a tun device as its user, and reads what is routed into it.
+const READ: &str = "
+import fcntl, os, struct
+tun = os.open('/dev/net/tun', os.O_RDWR)
+fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH', b'tun2', 0x1001))
+print('open', flush=True)
+while True: os.read(tun, 4096)
+";
+
+/// An ordinary user can make links in a network namespace of his own, and NetworkManager makes him a tun device
+/// that his programs may open.
+#[test]
+fn the_links_of_an_ordinary_user_are_no_tunnel() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let _agent = agent(lab, KNOWN)?;
+        let make = "ip link add tun0 type vxlan id 7 remote 198.51.100.9 dstport 51820 && \
+                    ip addr add 10.7.0.2/24 dev tun0 && ip link set tun0 up && ip route add default dev tun0 && \
+                    echo made && exec sleep 1000";
+        let mut forger = lab.host().command(["unshare", "-Urn", "sh", "-c", make]).user("nobody").spawn()?;
+        forger.wait_for_line("made", SOON)?;
+        // Root's own device of a tunnel's name is no tunnel either, if it is of another kind.
+        let batch = "link add tun1 type vxlan id 8 remote 198.51.100.9 dstport 51820\n\
+                     addr add 10.8.0.2/24 dev tun1\nlink set tun1 up\nroute replace default dev tun1\n";
+        lab.host().command(["ip", "-batch", "-"]).stdin(batch).succeed()?;
+        wait_for("the agent has seen the link", SOON, || {
+            let rules = support::chain(lab, "iptables", "VPN_TUNNEL")?;
+            Ok(rules.first().is_some_and(|rule| rule == "-A VPN_TUNNEL -o tun1 -j RETURN").then_some(()))
+        })?;
+        lab.host().succeed("ip tuntap add dev tun2 mode tun user nobody".split(' '))?;
+        let mut reader = lab.host().command(["python3", "-c", READ]).user("nobody").spawn()?;
+        reader.wait_for_line("open", SOON)?;
+        // The route comes first: once the agent has seen the address, it has seen the route too.
+        let batch = "link set tun2 up\nroute replace default dev tun2\naddr add 10.9.0.2/24 dev tun2\n";
+        lab.host().command(["ip", "-batch", "-"]).stdin(batch).succeed()?;
+        wait_for("the agent has seen its address", SOON, || {
+            let rules = support::chain(lab, "iptables", "VPN_TUNNEL_ADDRESS")?;
+            Ok(rules.iter().any(|rule| rule.contains("10.9.0.2/32")).then_some(()))
+        })?;
+        let status = status(lab)?;
+        ensure!(status["state"] == "locked" && status["tunnels"] == json!([]), "{status}");
+        Ok(())
+    })
+}
