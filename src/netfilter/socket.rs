@@ -185,7 +185,7 @@ fn dump_ours(family: NftFamily) -> io::Result<Option<Held>> {
 /// Asks one question; `false` when the answer does not hold any more, or was cut.
 fn is_read(held: &mut Held, family: NftFamily, question: &[u8]) -> io::Result<bool> {
     match answered(question, |datagram| held.take(family, datagram)) {
-        // The table, or a set of it, was deleted meanwhile.
+        // Another program has deleted the table or one of its sets.
         Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(false),
         result => result,
     }

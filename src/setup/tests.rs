@@ -82,7 +82,7 @@ fn the_articles_scripts_are_carried_over_whole() {
     assert!(matches!(read(DOCKER[2]).docker, Some(Traffic::Listed(_))));
     let written = config(HOST);
     assert_eq!(Some(&written.tunnel.allow), carried.tunnel.as_ref());
-    assert!(written.warnings().iter().any(|warning| warning.text.contains("UDP 53")), "its reader is told");
+    assert!(written.warnings().iter().any(|warning| warning.text.contains("UDP 53")), "no warning");
     // The article's page has the same script with comments in between.
     let text: String = HOST.lines().map(|line| format!("#allow this\n  {line}\n\n#{line}\n")).collect();
     let commented = read(&text);
@@ -265,7 +265,7 @@ fn what_was_not_understood_makes_nothing_wider() {
 }
 
 #[test]
-fn what_refuses_later_or_elsewhere_takes_nothing_away() {
+fn a_drop_after_the_rule_or_for_other_packets_removes_nothing() {
     for script in [
         "iptables -A OUTPUT -o tun+ -j ACCEPT\niptables -A OUTPUT -j DROP",
         "iptables -A OUTPUT ! -o tun+ -j DROP\niptables -A OUTPUT -o tun+ -j ACCEPT",

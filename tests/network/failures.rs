@@ -317,7 +317,7 @@ fn a_refused_change_of_the_vpn_leaves_the_earlier_rules_and_is_retried() -> Resu
             Ok((said["state"] == "locked" && said["pending"].is_string()).then_some(said))
         })?;
         ensure!(said["enforced"] == false, "it claims what is not in force: {said}");
-        // An ordinary user is told the reason, and causes no comparison and no commit.
+        // An ordinary user gets the reason, and causes no comparison and no commit.
         let compared = || desktop.agent.log().matches("the kernel did not hold the rules").count();
         let before_asking = compared();
         for verb in ["verify", "resume"] {

@@ -255,7 +255,7 @@ fn a_transaction_that_the_kernel_refuses_changes_nothing() -> Result<()> {
     })
 }
 
-/// What another program does to our tables, and what is said of it.
+/// What another program does to our tables, and the difference that is reported.
 const CHANGES: [(&str, &str); 11] = [
     ("insert rule inet tunwarden output accept", "foreign: output a rule with the instructions immediate"),
     ("add rule inet tunwarden output counter", "foreign: output a rule with the instructions counter"),

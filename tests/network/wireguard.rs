@@ -94,7 +94,7 @@ fn a_tunnel_of_wg_quick_protects_over_a_restart_of_the_agent_and_its_end_is_a_lo
 }
 
 #[test]
-fn of_two_files_only_the_named_one_counts_and_the_other_is_told_with_the_line() -> Result<()> {
+fn of_two_files_only_the_named_one_counts_and_status_shows_the_line_for_the_other() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let wireguard = Server::start(lab)?;
@@ -117,7 +117,7 @@ fn of_two_files_only_the_named_one_counts_and_the_other_is_told_with_the_line() 
         // It has every route, and nothing passes: neither into it nor out of it.
         wg_quick(lab, "up", "home")?;
         let line = "vpn.connections = [\"wireguard:home\", \"wireguard:office\"]";
-        wait_for("the other tunnel is told", SOON, || {
+        wait_for("status shows the other tunnel", SOON, || {
             let left_out = &status(lab)?["left_out"][0];
             let remedy = left_out["remedy"].as_str().unwrap_or_default();
             Ok((left_out["name"] == "home" && remedy.ends_with(line)).then_some(()))
@@ -144,8 +144,8 @@ print('open', flush=True)
 while True: os.read(tun, 4096)
 ";
 
-/// An ordinary user can make links in a network namespace of his own, and NetworkManager makes him a tun device
-/// that his programs may open.
+/// An ordinary user can make links in a network namespace of their own. NetworkManager makes a tun device for
+/// them that their programs may open.
 #[test]
 fn the_links_of_an_ordinary_user_are_no_tunnel() -> Result<()> {
     with_lab(|lab| {

@@ -53,7 +53,7 @@ impl Claims {
         claims.collect()
     }
 
-    /// A link stays claimed after its claim has ended: whoever ended it has also ended what it carries.
+    /// A link stays claimed after its claim has ended: the end of the claim is also the end of the tunnel.
     fn is_unclaimed(&self, link: &Link) -> bool {
         let own = |claim: &Claim| {
             let named = claim.interface.as_ref().is_some_and(|name| name.as_str() == link.name);

@@ -53,7 +53,7 @@ fn tunnels(machine: &Machine) -> Vec<(String, TunnelSource)> {
     tunnels.into_iter().map(|tunnel| (tunnel.interface.to_string(), tunnel.source)).collect()
 }
 
-fn told(machine: &Machine) -> Vec<(String, String)> {
+fn left_out(machine: &Machine) -> Vec<(String, String)> {
     machine.left_out().into_iter().map(|(name, what)| (name, what.remedy())).collect()
 }
 
@@ -62,14 +62,14 @@ fn lost(actions: &[Action]) -> bool {
 }
 
 #[test]
-fn what_carries_and_does_not_count_protects_nobody_and_is_told_with_the_line() {
+fn a_tunnel_that_does_not_count_protects_nothing_and_is_left_out_with_the_line_to_add() {
     let office = link(2, "office", LinkKind::KernelTunnel);
     let mut machine = begun("", &[]);
     let actions = machine.step(links(std::slice::from_ref(&office)), 1);
     assert_eq!((machine.situation().state, tunnels(&machine)), (State::Locked, vec![]));
     assert!(machine.situation().further_tunnels.is_empty());
     assert!(actions.iter().any(|action| matches!(action, Action::LeftOut(name, _) if name == "office")));
-    let [(name, remedy)] = &told(&machine)[..] else { panic!("{:?}", told(&machine)) };
+    let [(name, remedy)] = &left_out(&machine)[..] else { panic!("{:?}", left_out(&machine)) };
     assert!(name == "office" && remedy.ends_with("tunnel.interfaces = [\"tun+\", \"office\"]"), "{remedy}");
     // Without the internet, or as another kind of link, it is no tunnel of a VPN.
     for other in [
@@ -79,9 +79,9 @@ fn what_carries_and_does_not_count_protects_nobody_and_is_told_with_the_line() {
         Link { kind: LinkKind::Ppp, ..office.clone() },
     ] {
         machine.step(links(&[other]), 2);
-        assert_eq!(told(&machine), []);
+        assert_eq!(left_out(&machine), []);
     }
-    // A file of root's for another device is no word for this one.
+    // A file of root's for another device says nothing about this one.
     let mut machine = begun("", &[file("home", 7)]);
     machine.step(links(std::slice::from_ref(&office)), 1);
     assert_eq!(machine.situation().state, State::Locked);
@@ -90,13 +90,13 @@ fn what_carries_and_does_not_count_protects_nobody_and_is_told_with_the_line() {
     let mut machine = begun(named, &[file("office", 7)]);
     machine.step(links(&[office, link(3, "tun0", LinkKind::Tunnel)]), 1);
     assert_eq!((machine.situation().state, machine.situation().named_tunnels), (State::Locked, Some(vec![])));
-    let told = told(&machine);
-    assert!(told[0].1.ends_with("vpn.connections = [\"wireguard:office\", \"work\"]"), "{told:?}");
-    assert!(told[1].0 == "tun0" && told[1].1.contains("vpn.connections = []"), "{told:?}");
+    let left_out = left_out(&machine);
+    assert!(left_out[0].1.ends_with("vpn.connections = [\"wireguard:office\", \"work\"]"), "{left_out:?}");
+    assert!(left_out[1].0 == "tun0" && left_out[1].1.contains("vpn.connections = []"), "{left_out:?}");
 }
 
 #[test]
-fn a_tunnel_that_carries_protects_whoever_made_it_and_its_end_is_a_loss() {
+fn a_tunnel_that_carries_protects_and_its_end_is_a_loss() {
     for (name, kind) in
         [("tun0", LinkKind::Tunnel), ("office", LinkKind::Tunnel), ("office", LinkKind::KernelTunnel)]
     {
@@ -172,7 +172,7 @@ fn a_source_that_speaks_of_the_link_has_the_word() {
 fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
     let mut machine = begun("", &[file("office", 0)]);
     assert_eq!(keys(&machine), []);
-    let [(name, remedy)] = &told(&machine)[..] else { panic!("{:?}", told(&machine)) };
+    let [(name, remedy)] = &left_out(&machine)[..] else { panic!("{:?}", left_out(&machine)) };
     assert!(
         name == "office" && remedy.contains("/etc/wireguard/office.conf, in [Interface]: FwMark"),
         "{remedy}"
@@ -181,7 +181,7 @@ fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
     machine.step(links(&[link(2, "office", LinkKind::KernelTunnel)]), 1);
     assert_eq!((machine.situation().state, keys(&machine)), (State::Protected, vec![]));
     let mut named = begun("vpn.connections = [\"wireguard:office\"]", &[file("office", 0)]);
-    assert_eq!((keys(&named), told(&named)), (vec![KernelPacket::Any], vec![]));
+    assert_eq!((keys(&named), left_out(&named)), (vec![KernelPacket::Any], vec![]));
     named.step(links(&[link(2, "office", LinkKind::KernelTunnel)]), 1);
     assert_eq!((named.situation().state, keys(&named)), (State::Protected, vec![KernelPacket::Any]));
     // A user's profile of that name is no file of root's.
