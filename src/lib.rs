@@ -40,10 +40,6 @@ mod netlink;
 #[cfg(not(fuzzing))]
 pub mod notifier;
 pub mod policy;
-#[expect(
-    clippy::too_many_arguments,
-    reason = "its functions pass on the file, the machine and the chains that they read and write"
-)]
 pub mod setup;
 pub mod sources;
 pub mod status;

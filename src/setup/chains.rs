@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Action, Command};
-use super::meaning::is_of_another_program;
 use super::overlap::{Overlap, overlap};
-use super::rule::{Rule, Target};
+use super::rule::{Rule, Target, is_of_another_program};
 use super::shell::Certainty;
 use crate::net::Family;
 
@@ -13,6 +12,15 @@ use crate::net::Family;
 const MAX_DEPTH: usize = 8;
 /// Maximum number of rules on the path of a packet.
 const MAX_RULES: usize = 8192;
+
+/// A file with rules: a script, or a text for `iptables-restore`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The path of the file.
+    pub name: String,
+    /// The content of the file.
+    pub text: String,
+}
 
 /// Where a rule comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -143,7 +151,7 @@ impl Chains {
                 continue;
             }
             walk.refusals.clear();
-            walk.chain(root, direction, &Rule::default(), Certainty::Certain, 0);
+            walk.chain(root, &Path::start(direction));
         }
         let unreached: Vec<String> = self
             .rules
@@ -156,7 +164,7 @@ impl Chains {
             match by_name(name) {
                 Some(direction) if !walk.seen.contains(name) => {
                     walk.refusals.clear();
-                    walk.chain(name, direction, &Rule::default(), Certainty::Certain, 0);
+                    walk.chain(name, &Path::start(direction));
                 }
                 Some(_) => {}
                 None => {
@@ -188,6 +196,23 @@ fn by_name(name: &str) -> Option<Direction> {
     }
 }
 
+/// How packets come to a chain.
+struct Path {
+    direction: Direction,
+    /// The conditions of every jump on the way.
+    conditions: Rule,
+    certainty: Certainty,
+    /// Number of jumps.
+    depth: usize,
+}
+
+impl Path {
+    /// Every packet of this direction.
+    fn start(direction: Direction) -> Self {
+        Self { direction, conditions: Rule::default(), certainty: Certainty::Certain, depth: 0 }
+    }
+}
+
 struct Walk<'c> {
     chains: &'c Chains,
     family: Family,
@@ -203,7 +228,7 @@ impl Walk<'_> {
         rules.any(|(_, rules)| rules.iter().any(|kept| kept.rule.target == target))
     }
 
-    fn chain(&mut self, name: &str, direction: Direction, under: &Rule, certainty: Certainty, depth: usize) {
+    fn chain(&mut self, name: &str, path: &Path) {
         self.seen.insert(name.to_owned());
         let Some(rules) = self.chains.rules.get(&(self.family, name.to_owned())) else { return };
         // RETURN ends only this chain.
@@ -212,15 +237,18 @@ impl Walk<'_> {
             if self.found.len() >= MAX_RULES {
                 return;
             }
-            let mut rule = kept.rule.under(under);
-            let certainty = if kept.certainty == Certainty::Certain { certainty } else { kept.certainty };
+            let mut rule = kept.rule.under(&path.conditions);
+            let certainty =
+                if kept.certainty == Certainty::Certain { path.certainty } else { kept.certainty };
+            let (origin, family, direction) = (kept.origin.clone(), self.family, path.direction);
+            let effective = |rule| Effective { origin, family, direction, rule, certainty, refused: None };
             if let Target::Chain(target) = &kept.rule.target
                 && self.chains.rules.contains_key(&(self.family, target.clone()))
-                && depth < MAX_DEPTH
+                && path.depth < MAX_DEPTH
             {
-                let inner = Rule { target: Target::None, ..rule.clone() };
-                self.add(kept, rule, direction, certainty, &returns);
-                self.chain(target, direction, &inner, certainty, depth + 1);
+                let conditions = Rule { target: Target::None, ..rule.clone() };
+                self.add(effective(rule), &returns);
+                self.chain(target, &Path { direction, conditions, certainty, depth: path.depth + 1 });
                 continue;
             }
             // Docker's own rules accept packets that return from DOCKER-USER.
@@ -244,30 +272,21 @@ impl Walk<'_> {
                 Target::Return => returns.push((rule.clone(), kept.origin.clone())),
                 Target::None | Target::Accept | Target::Continue(_) | Target::Chain(_) => {}
             }
-            self.add(kept, rule, direction, certainty, &returns);
+            self.add(effective(rule), &returns);
         }
     }
 
-    fn add(
-        &mut self,
-        kept: &Kept,
-        rule: Rule,
-        direction: Direction,
-        certainty: Certainty,
-        returns: &[(Rule, Origin)],
-    ) {
-        let before = self.refusals.iter().chain(returns);
-        let refused = (rule.target == Target::Accept)
-            .then(|| {
-                before
-                    .map(|(refusal, origin)| (overlap(refusal, &rule), origin))
-                    .filter(|(overlap, _)| *overlap != Overlap::None)
-                    .max_by_key(|(overlap, _)| *overlap)
-                    .map(|(overlap, origin)| (overlap, origin.clone()))
-            })
-            .flatten();
-        let origin = kept.origin.clone();
-        self.found.push(Effective { origin, family: self.family, direction, rule, certainty, refused });
+    /// Adds a rule, with the earlier rule that refuses packets that it accepts.
+    fn add(&mut self, mut found: Effective, returns: &[(Rule, Origin)]) {
+        if found.rule.target == Target::Accept {
+            let before = self.refusals.iter().chain(returns);
+            found.refused = before
+                .map(|(refusal, origin)| (overlap(refusal, &found.rule), origin))
+                .filter(|(overlap, _)| *overlap != Overlap::None)
+                .max_by_key(|(overlap, _)| *overlap)
+                .map(|(overlap, origin)| (overlap, origin.clone()));
+        }
+        self.found.push(found);
     }
 }
 

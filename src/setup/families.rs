@@ -3,7 +3,7 @@
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::chains::{Chains, Direction, Effective};
-use super::meaning::Piece;
+use super::piece::Piece;
 use super::rule::Target;
 use crate::config::Inbound;
 use crate::net::Family;

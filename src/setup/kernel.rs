@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::chains::{Chains, Direction, Effective, Origin};
+use super::chains::{Chains, Direction, Effective, Origin, Source};
 use super::machine::Machine;
-use super::meaning::is_of_another_program;
-use super::plan::Source;
-use super::rule::{Rule, Target};
+use super::rule::{Rule, Target, is_of_another_program};
 use super::saved;
 use super::shell::Certainty;
 use crate::net::Family;

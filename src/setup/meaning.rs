@@ -5,67 +5,11 @@ use super::chains::{Direction, Effective};
 use super::machine::{DeviceKind, Machine};
 use super::outside::outside;
 use super::overlap::Overlap;
-use super::rule::{Place, Ports, Protocol, Rule, Target};
+use super::piece::{Meaning, Piece, covered, left, too_narrow};
+use super::rule::{AddressMatch, Ports, Protocol, Rule, Target, is_of_another_program};
 use crate::config::{Inbound, InboundOn, TrafficRule};
-use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
+use crate::net::{IfPattern, Port, PortRange, Transport};
 use ipnet::IpNet;
-
-/// A part of a configuration that a rule becomes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
-    /// What the host may send through a tunnel; `None` for everything.
-    Tunnel(IfPattern, Option<TrafficRule>),
-    /// The same for containers.
-    Docker(IfPattern, Option<TrafficRule>),
-    Port(Transport, Port),
-    Server(Server),
-    /// A private network as a whole, or a part of one.
-    Lan(LanPrefix, Part),
-    Input(Inbound),
-}
-
-/// How much of a private network a rule opens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    Whole,
-    /// One machine, or one port.
-    Some,
-}
-
-impl Piece {
-    pub(super) fn key(&self) -> &'static str {
-        match self {
-            Self::Tunnel(..) => "tunnel.allow",
-            Self::Docker(..) => "docker.allow",
-            Self::Port(..) => "bootstrap.ports",
-            Self::Server(_) => "bootstrap.servers",
-            Self::Lan(_, Part::Whole) => "lan.networks",
-            Self::Lan(_, Part::Some) => Self::part_of_the_lan(),
-            Self::Input(_) => "input.allow",
-        }
-    }
-
-    pub(super) const fn part_of_the_lan() -> &'static str {
-        "lan (the LAN is open as a whole)"
-    }
-}
-
-/// The result for one rule.
-pub(super) enum Meaning {
-    Pieces(Vec<Piece>),
-    Covered(String),
-    LeftOut(String),
-    /// Left out, unless the user confirms that this interface is the VPN's.
-    Ask(String),
-}
-
-pub(super) fn covered(why: impl Into<String>) -> Meaning {
-    Meaning::Covered(why.into())
-}
-
-pub(super) fn left(why: impl Into<String>) -> Meaning {
-    Meaning::LeftOut(why.into())
-}
 
 /// `None` for a rule that no packet of its chain matches.
 pub(super) fn meaning(found: &Effective, machine: &Machine) -> Option<Meaning> {
@@ -91,16 +35,6 @@ pub(super) fn meaning(found: &Effective, machine: &Machine) -> Option<Meaning> {
         }
         Target::Chain(chain) => jump(chain),
     })
-}
-
-/// Chains that other programs fill.
-const OF_OTHERS: [&str; 10] =
-    ["ufw", "DOCKER", "f2b-", "fail2ban", "LIBVIRT", "CNI-", "KUBE-", "NETAVARK", "ts-", "IN_"];
-
-/// Whether another program fills the chain of this name.
-pub(super) fn is_of_another_program(chain: &str) -> bool {
-    let ours = ["DOCKER-USER", "DOCKER_VPN_KILL_SWITCH"].contains(&chain);
-    !ours && OF_OTHERS.iter().any(|name| chain.starts_with(name))
 }
 
 fn jump(chain: &str) -> Meaning {
@@ -165,9 +99,9 @@ fn of_the_link(rule: &Rule) -> Option<Meaning> {
     if udp && (dhcp || both) {
         return Some(covered("DHCP always passes"));
     }
-    let multicast = |place: &Option<Place>| match place {
-        Some(Place::Networks(nets)) => nets.iter().all(|net| net.addr().is_multicast()),
-        Some(Place::But(_) | Place::Name(_)) | None => false,
+    let multicast = |place: &Option<AddressMatch>| match place {
+        Some(AddressMatch::Networks(nets)) => nets.iter().all(|net| net.addr().is_multicast()),
+        Some(AddressMatch::But(_) | AddressMatch::Name(_)) | None => false,
     };
     if multicast(&rule.to) && (udp && only(&rule.ports, &[1900, 5353])) {
         return Some(covered("lan.multicast allows discovery"));
@@ -181,14 +115,6 @@ fn of_the_link(rule: &Rule) -> Option<Meaning> {
             .is_some_and(|kind| neighbours.iter().any(|one| kind.starts_with(one)))
     };
     (rule.narrower.iter().any(discovery)).then(|| covered("neighbour discovery always passes"))
-}
-
-/// Why no key can express a rule.
-pub(super) fn too_narrow(rule: &Rule) -> Option<String> {
-    if let Some(first) = rule.narrower.first() {
-        return Some(format!("it has a condition that no key can express ({first})"));
-    }
-    rule.source_ports.is_some().then(|| "it names source ports, and no key can do that".to_owned())
 }
 
 fn outbound(rule: &Rule, to: Option<DeviceKind>, machine: &Machine) -> Meaning {
@@ -224,7 +150,7 @@ fn through_tunnel(rule: &Rule, piece: MakePiece) -> Meaning {
     let of_host = matches!(piece(pattern.clone(), None), Piece::Tunnel(..));
     match &rule.to {
         None => Meaning::Pieces(vec![piece(pattern, traffic)]),
-        Some(Place::Networks(nets)) if of_host => {
+        Some(AddressMatch::Networks(nets)) if of_host => {
             let kinds = traffic.map_or_else(every_kind, |kind| vec![kind]);
             let to = |net: &IpNet| {
                 let net = *net;
@@ -233,7 +159,7 @@ fn through_tunnel(rule: &Rule, piece: MakePiece) -> Meaning {
             let all = nets.iter().flat_map(to);
             Meaning::Pieces(all.map(|rule| piece(pattern.clone(), Some(rule))).collect())
         }
-        Some(Place::Networks(_) | Place::But(_) | Place::Name(_)) => {
+        Some(AddressMatch::Networks(_) | AddressMatch::But(_) | AddressMatch::Name(_)) => {
             left("it applies to some destinations, and no key can express this")
         }
     }
@@ -298,8 +224,8 @@ fn inbound(rule: &Rule, from: Option<DeviceKind>, machine: &Machine) -> Meaning 
     }
     let sources: Vec<Option<IpNet>> = match &rule.from {
         None => vec![None],
-        Some(Place::Networks(nets)) => nets.iter().copied().map(Some).collect(),
-        Some(Place::But(_) | Place::Name(_)) => return left("its source is not a network"),
+        Some(AddressMatch::Networks(nets)) => nets.iter().copied().map(Some).collect(),
+        Some(AddressMatch::But(_) | AddressMatch::Name(_)) => return left("its source is not a network"),
     };
     let kinds = match traffic(rule) {
         Err(why) => return left(why),
@@ -332,7 +258,7 @@ fn forwarded(rule: &Rule, from: Option<DeviceKind>, to: Option<DeviceKind>) -> M
             left("it lets other machines use the VPN of this machine, and no key can do that")
         }
         (_, Some(DeviceKind::Card)) => left("it allows containers to send in clear"),
-        _ if matches!(&rule.to, Some(Place::Networks(nets)) if nets.iter().all(crate::net::is_private)) => {
+        _ if matches!(&rule.to, Some(AddressMatch::Networks(nets)) if nets.iter().all(crate::net::is_private)) => {
             left(
                 "it allows containers to reach the LAN; docker.networks = { NAME = \"lan\" } does this for one network",
             )

@@ -15,7 +15,9 @@ mod machine;
 mod meaning;
 mod outside;
 mod overlap;
+mod piece;
 mod plan;
+mod reader;
 mod rule;
 mod rule_change;
 mod saved;
@@ -27,9 +29,10 @@ mod traffic;
 mod variants;
 mod write;
 
+pub use chains::Source;
 pub use kernel::Kernel;
 pub use machine::Machine;
-pub use plan::{Entry, Fate, Plan, Source, plan};
+pub use plan::{Entry, Fate, Plan, plan};
 pub use rule_change::{RuleChange, worst_change};
 
 pub use write::configuration;

@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 
 use super::machine::Machine;
-use super::meaning::{Meaning, Part, Piece, covered, left, too_narrow};
-use super::rule::{Place, Protocol, Rule};
+use super::piece::{Meaning, Part, Piece, covered, left, too_narrow};
+use super::rule::{AddressMatch, Protocol, Rule};
 use crate::net::{Port, Transport};
 
 /// UDP ports of services other than VPN servers: their packets would leave in clear.
@@ -32,11 +32,11 @@ pub(super) fn outside(rule: &Rule, machine: &Machine) -> Meaning {
         return left("DNS never leaves outside the tunnel");
     }
     match &rule.to {
-        Some(Place::Networks(nets)) if nets.iter().all(crate::net::is_private) => lan(rule, nets),
-        Some(Place::Networks(nets)) if nets.iter().all(is_multicast) => {
+        Some(AddressMatch::Networks(nets)) if nets.iter().all(crate::net::is_private) => lan(rule, nets),
+        Some(AddressMatch::Networks(nets)) if nets.iter().all(is_multicast) => {
             left("it allows multicast; lan.multicast allows only discovery (mDNS, SSDP)")
         }
-        Some(Place::Networks(nets)) => {
+        Some(AddressMatch::Networks(nets)) => {
             let hosts: Vec<String> =
                 nets.iter()
                     .filter(|net| net.prefix_len() == net.max_prefix_len())
@@ -56,8 +56,8 @@ pub(super) fn outside(rule: &Rule, machine: &Machine) -> Meaning {
             }
             servers(rule, &hosts)
         }
-        Some(Place::Name(name)) => servers(rule, std::slice::from_ref(name)),
-        Some(Place::But(_)) => left("it allows packets in clear to everything except one network"),
+        Some(AddressMatch::Name(name)) => servers(rule, std::slice::from_ref(name)),
+        Some(AddressMatch::But(_)) => left("it allows packets in clear to everything except one network"),
         None => anywhere(rule),
     }
 }

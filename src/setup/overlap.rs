@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::rule::{Device, Place, Ports, Rule};
+use super::rule::{AddressMatch, Device, Ports, Rule};
 
 /// How many of the packets that one rule accepts an earlier rule refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +44,8 @@ fn apart(one: &Rule, other: &Rule) -> bool {
         || owners
         || both(&one.input, &other.input, devices_apart)
         || both(&one.output, &other.output, devices_apart)
-        || both(&one.from, &other.from, places_apart)
-        || both(&one.to, &other.to, places_apart)
+        || both(&one.from, &other.from, addresses_apart)
+        || both(&one.to, &other.to, addresses_apart)
         || both(&one.ports, &other.ports, ports_apart)
         || both(&one.source_ports, &other.source_ports, ports_apart)
 }
@@ -71,16 +71,17 @@ fn devices_apart(one: &Device, other: &Device) -> bool {
     }
 }
 
-fn places_apart(one: &Place, other: &Place) -> bool {
+fn addresses_apart(one: &AddressMatch, other: &AddressMatch) -> bool {
     let in_any = |net: &IpNet, nets: &[IpNet]| nets.iter().any(|outer| outer.contains(net));
     match (one, other) {
-        (Place::Networks(a), Place::Networks(b)) => {
+        (AddressMatch::Networks(a), AddressMatch::Networks(b)) => {
             !a.iter().any(|net| in_any(net, b)) && !b.iter().any(|net| in_any(net, a))
         }
-        (Place::But(but), Place::Networks(nets)) | (Place::Networks(nets), Place::But(but)) => {
-            nets.iter().all(|net| in_any(net, but))
-        }
-        (Place::But(_), Place::But(_)) | (Place::Name(_), _) | (_, Place::Name(_)) => false,
+        (AddressMatch::But(but), AddressMatch::Networks(nets))
+        | (AddressMatch::Networks(nets), AddressMatch::But(but)) => nets.iter().all(|net| in_any(net, but)),
+        (AddressMatch::But(_), AddressMatch::But(_))
+        | (AddressMatch::Name(_), _)
+        | (_, AddressMatch::Name(_)) => false,
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::chains::{Chains, Direction, Effective, Origin};
-use super::command::{Command, Program, command};
+use super::chains::{Chains, Direction, Effective, Origin, Source};
 use super::families::{self, Closed};
-use super::kernel::{Kernel, chains_of, differences, is_of_others, same};
+use super::kernel::{Kernel, chains_of, differences, same};
 use super::machine::{DeviceKind, Machine};
-use super::meaning::{Meaning, Part, Piece, meaning};
+use super::meaning::meaning;
 use super::overlap::{Overlap, overlap};
+use super::piece::{Meaning, Part, Piece};
+use super::reader::{self, Scripts};
 use super::rule::{Device, Rule, Target};
-use super::shell::{self, Call, Certainty, Input};
-use super::{saved, traffic};
+use super::shell::Certainty;
+use super::traffic;
 use crate::config::{Inbound, Traffic};
 use crate::net::{Family, IfPattern, LanPrefix, Port, Server, Transport};
 
@@ -37,15 +38,6 @@ pub struct Entry {
     pub text: String,
     /// What happens to it, and why.
     pub fate: Fate,
-}
-
-/// A file with rules: a script, or a text for `iptables-restore`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// The path of the file.
-    pub name: String,
-    /// The content of the file.
-    pub text: String,
 }
 
 /// The content of the new configuration.
@@ -101,9 +93,10 @@ impl Plan {
 /// Makes a plan from scripts and from the rules in the kernel.
 pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -> Plan {
     let mut plan = Plan::default();
-    let mut chains = Chains::default();
-    for source in sources {
-        plan.read(source, machine, &mut chains);
+    let Scripts { mut chains, left_out, others, restores } = reader::read(sources, machine);
+    (plan.others, plan.restores) = (others, restores);
+    for (origin, why) in left_out {
+        plan.note(&origin, Fate::LeftOut(why));
     }
     let mut rules: Vec<Effective> = Vec::new();
     for family in Family::ALL {
@@ -139,114 +132,6 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
 }
 
 impl Plan {
-    /// Adds the rules of one file to the chains.
-    fn read(&mut self, source: &Source, machine: &Machine, chains: &mut Chains) {
-        if saved::is_saved(&source.text) {
-            let named = ["v6", "ip6"].iter().any(|name| source.name.contains(name));
-            let family = if named { Family::V6 } else { saved::family(&source.text) };
-            return self.restore(source, family, &source.text, 0, machine, chains);
-        }
-        let reading = shell::read(&source.text);
-        for call in &reading.calls {
-            self.call(source, call, machine, chains);
-        }
-        for unread in reading.unread {
-            let origin = Origin { file: source.name.clone(), line: unread.line, text: unread.text };
-            self.note(&origin, Fate::LeftOut(unread.why));
-        }
-        if !reading.others.is_empty() {
-            let names: Vec<&str> = reading.others.iter().map(String::as_str).collect();
-            self.others.push(format!("{} also runs {}", source.name, names.join(", ")));
-        }
-    }
-
-    fn call(&mut self, source: &Source, call: &Call, machine: &Machine, chains: &mut Chains) {
-        let (family, name) = match call.program {
-            Program::Rules(family) => (family, family.iptables()),
-            Program::Restore(family) => return self.restore_call(source, call, family, machine, chains),
-        };
-        let text = format!("{name} {}", call.words.join(" "));
-        let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
-        let origin = Origin { file: source.name.clone(), line: call.line, text };
-        match command(family, &call.words, &machine.services) {
-            Ok(command) => self.apply(family, command, &origin, call.certainty, chains),
-            Err(why) => self.note(&origin, Fate::LeftOut(why)),
-        }
-    }
-
-    fn apply(
-        &mut self,
-        family: Family,
-        command: Command,
-        origin: &Origin,
-        certainty: Certainty,
-        chains: &mut Chains,
-    ) {
-        use super::command::Action::{Append, Insert, Replace};
-        if command.table == "filter" {
-            return chains.apply(family, command, origin, certainty);
-        }
-        if matches!(command.action, Append(..) | Insert(..) | Replace(..)) {
-            let why = format!(
-                "the table {} stays unchanged; tunwarden carries over only the table filter",
-                command.table
-            );
-            self.note(origin, Fate::LeftOut(why));
-        }
-    }
-
-    fn restore_call(
-        &mut self,
-        source: &Source,
-        call: &Call,
-        family: Family,
-        machine: &Machine,
-        chains: &mut Chains,
-    ) {
-        let text = match &call.input {
-            Input::Text(text) => text,
-            Input::File(file) => {
-                self.restores.insert(file.clone());
-                return;
-            }
-            Input::Pipe | Input::None => {
-                let file = call.words.iter().find(|word| word.starts_with('/'));
-                if let Some(file) = file {
-                    self.restores.insert(file.clone());
-                } else {
-                    let text = format!("{}-restore {}", family.iptables(), call.words.join(" "));
-                    let origin = Origin { file: source.name.clone(), line: call.line, text };
-                    self.note(
-                        &origin,
-                        Fate::LeftOut("the rules that it restores are known only when it runs".to_owned()),
-                    );
-                }
-                return;
-            }
-        };
-        self.restore(source, family, text, call.line, machine, chains);
-    }
-
-    fn restore(
-        &mut self,
-        source: &Source,
-        family: Family,
-        text: &str,
-        offset: usize,
-        machine: &Machine,
-        chains: &mut Chains,
-    ) {
-        let whole = offset == 0;
-        for line in saved::lines(family, text, &machine.services) {
-            let origin = Origin { file: source.name.clone(), line: offset + line.number, text: line.text };
-            match line.command {
-                Ok(_) if whole && is_of_others(&origin.text) => {}
-                Ok(command) => self.apply(family, command, &origin, Certainty::Certain, chains),
-                Err(why) => self.note(&origin, Fate::LeftOut(why)),
-            }
-        }
-    }
-
     fn note(&mut self, origin: &Origin, fate: Fate) {
         let Origin { file, line, text } = origin.clone();
         self.entries.push(Entry { file, line, text, fate });

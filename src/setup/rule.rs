@@ -13,8 +13,8 @@ use crate::net::Services;
 pub(super) struct Rule {
     pub(super) input: Option<Device>,
     pub(super) output: Option<Device>,
-    pub(super) from: Option<Place>,
-    pub(super) to: Option<Place>,
+    pub(super) from: Option<AddressMatch>,
+    pub(super) to: Option<AddressMatch>,
     pub(super) protocol: Option<Protocol>,
     pub(super) ports: Option<Ports>,
     pub(super) source_ports: Option<Ports>,
@@ -36,9 +36,9 @@ pub(super) struct Device {
     pub(super) but: bool,
 }
 
-/// Where a packet comes from or goes to.
+/// The source or destination addresses that a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum AddressMatch {
     Networks(Vec<IpNet>),
     /// Everything except these networks.
     But(Vec<IpNet>),
@@ -114,8 +114,8 @@ impl<'s> Match<'s> {
                 None if !negated => {}
                 _ => drop(rule.narrower.insert(format!("! -p {value}"))),
             },
-            's' => rule.from = place(value, self.family, negated)?,
-            'd' => rule.to = place(value, self.family, negated)?,
+            's' => rule.from = addresses(value, self.family, negated)?,
+            'd' => rule.to = addresses(value, self.family, negated)?,
             'i' | 'o' => {
                 // `+` is every interface.
                 let device = (value != "+").then(|| Device { name: value.to_owned(), but: negated });
@@ -202,7 +202,7 @@ fn ports(text: &str, services: &Services) -> Result<Ports, String> {
 }
 
 /// Networks in a list, or a name.
-fn place(text: &str, family: Family, negated: bool) -> Result<Option<Place>, String> {
+fn addresses(text: &str, family: Family, negated: bool) -> Result<Option<AddressMatch>, String> {
     let mut networks = Vec::new();
     for one in text.split(',').take(256) {
         match network(one, family) {
@@ -210,14 +210,14 @@ fn place(text: &str, family: Family, negated: bool) -> Result<Option<Place>, Str
             None if one.contains('/') || text.contains(',') || negated => {
                 return Err(format!("{one} is not a network"));
             }
-            None => return Ok(Some(Place::Name(one.to_owned()))),
+            None => return Ok(Some(AddressMatch::Name(one.to_owned()))),
         }
     }
     if networks.iter().any(|network| network.prefix_len() == 0) {
         return if negated { Err("it matches no address".to_owned()) } else { Ok(None) };
     }
     networks.sort_unstable();
-    Ok(Some(if negated { Place::But(networks) } else { Place::Networks(networks) }))
+    Ok(Some(if negated { AddressMatch::But(networks) } else { AddressMatch::Networks(networks) }))
 }
 
 fn network(text: &str, family: Family) -> Option<IpNet> {
@@ -239,4 +239,14 @@ fn network(text: &str, family: Family) -> Option<IpNet> {
         },
     };
     Some(net.trunc())
+}
+
+/// Chains that other programs fill.
+const OF_OTHERS: [&str; 10] =
+    ["ufw", "DOCKER", "f2b-", "fail2ban", "LIBVIRT", "CNI-", "KUBE-", "NETAVARK", "ts-", "IN_"];
+
+/// Whether another program fills the chain of this name.
+pub(super) fn is_of_another_program(chain: &str) -> bool {
+    let ours = ["DOCKER-USER", "DOCKER_VPN_KILL_SWITCH"].contains(&chain);
+    !ours && OF_OTHERS.iter().any(|name| chain.starts_with(name))
 }

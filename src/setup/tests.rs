@@ -82,7 +82,10 @@ fn the_articles_scripts_are_carried_over_whole() {
     assert!(matches!(read(DOCKER[2]).docker, Some(Traffic::Listed(_))));
     let written = config(HOST);
     assert_eq!(Some(&written.tunnel.allow), carried.tunnel.as_ref());
-    assert!(written.warnings().iter().any(|warning| warning.text.contains("UDP 53")), "no warning");
+    assert!(
+        written.warnings().iter().any(|warning| warning.text.contains("UDP 53")),
+        "check warns the reader"
+    );
     // The article's page has the same script with comments in between.
     let text: String = HOST.lines().map(|line| format!("#allow this\n  {line}\n\n#{line}\n")).collect();
     let commented = read(&text);
@@ -112,7 +115,7 @@ fn a_rule_that_names_a_card_a_modem_or_a_bridge_makes_no_tunnel() {
 }
 
 #[test]
-fn a_device_is_a_tunnel_by_its_kind_or_by_the_users_word() {
+fn a_device_is_a_tunnel_by_its_kind_or_because_the_user_says_so() {
     let script = "iptables -A OUTPUT -o nordlynx -j ACCEPT";
     let unknown = read(script);
     assert_eq!((unknown.tunnel, unknown.questions.len()), (None, 1));
@@ -128,7 +131,7 @@ fn a_device_is_a_tunnel_by_its_kind_or_by_the_users_word() {
 }
 
 #[test]
-fn rules_to_a_host_become_what_they_are_and_never_dns() {
+fn rules_to_a_host_are_carried_over_and_never_open_dns() {
     for (rule, fate) in [
         ("-d 192.168.1.1 -p udp --dport 53", "-"),
         ("-d 192.168.1.1 -p tcp --dport domain", "-"),
@@ -231,7 +234,7 @@ fn the_later_tool_and_its_wrapper_are_read() {
 }
 
 #[test]
-fn what_was_not_understood_makes_nothing_wider() {
+fn lines_that_are_not_understood_open_nothing() {
     for script in [
         "while read p; do iptables -A OUTPUT -o tun+ -p tcp --dport $p -j ACCEPT; done < /etc/ports",
         "$FW -A OUTPUT -o tun+ -j ACCEPT",
@@ -265,7 +268,7 @@ fn what_was_not_understood_makes_nothing_wider() {
 }
 
 #[test]
-fn a_drop_after_the_rule_or_for_other_packets_removes_nothing() {
+fn a_refusal_that_comes_later_or_on_another_interface_removes_nothing() {
     for script in [
         "iptables -A OUTPUT -o tun+ -j ACCEPT\niptables -A OUTPUT -j DROP",
         "iptables -A OUTPUT ! -o tun+ -j DROP\niptables -A OUTPUT -o tun+ -j ACCEPT",
@@ -305,7 +308,7 @@ fn each_rule_has_one_line_and_one_fate() {
 }
 
 #[test]
-fn what_the_script_left_in_the_kernel_is_compared() {
+fn the_scripts_rules_are_compared_with_the_kernel() {
     let script = format!(
         "{HEAD}iptables -A OUTPUT_VPN_KILL_SWITCH -o tun+ -p tcp --dport 443 -j ACCEPT\n\
          if [ -f /x ]; then iptables -A OUTPUT_VPN_KILL_SWITCH -o tun+ -p tcp --dport 22 -j ACCEPT; fi\n\

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::lex::{Part, Quoted, Word};
+use super::lex::{Part, Quoted, Reference, Word};
 
 /// Maximum length of a variable's value and of a command, in bytes.
 const MAX_TEXT: usize = 8 << 10;
@@ -76,9 +76,7 @@ impl Variables {
         for part in &word.parts {
             match part {
                 Part::Text(text, _) => fields.push(text),
-                Part::Variable { name, default, all, quoted } => {
-                    self.variable(&mut fields, name, default.as_deref(), *all, *quoted)?;
-                }
+                Part::Variable(reference) => self.variable(&mut fields, reference)?,
                 Part::Output(text) => fields.split(&output(text).ok_or_else(|| {
                     format!("the output of `{}` is known only when the script runs", cut(text))
                 })?),
@@ -102,26 +100,18 @@ impl Variables {
     /// The text of a word that is not split: the value of an assignment, or the word of `case`.
     pub(super) fn text(&self, word: &Word) -> Result<String, Unknown> {
         let as_quoted = |part: &Part| match part {
-            Part::Variable { name, default, all, .. } => Part::Variable {
-                name: name.clone(),
-                default: default.clone(),
-                all: *all,
-                quoted: Quoted::Yes,
-            },
+            Part::Variable(reference) => {
+                Part::Variable(Reference { quoted: Quoted::Yes, ..reference.clone() })
+            }
             Part::Text(_, _) | Part::Output(_) | Part::Unknown(_) => part.clone(),
         };
         let quoted = Word { parts: word.parts.iter().map(as_quoted).collect() };
         Ok(self.expand(&quoted)?.join(" "))
     }
 
-    fn variable(
-        &self,
-        fields: &mut Fields,
-        name: &str,
-        default: Option<&str>,
-        all: bool,
-        quoted: Quoted,
-    ) -> Result<(), Unknown> {
+    fn variable(&self, fields: &mut Fields, reference: &Reference) -> Result<(), Unknown> {
+        let Reference { name, default, all, quoted } = reference;
+        let (default, all, quoted) = (default.as_deref(), *all, *quoted);
         if let Some(arguments) = &self.arguments {
             if name == "@" || name == "*" {
                 match quoted {

@@ -11,17 +11,20 @@ pub(super) struct Word {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
     Text(String, Quoted),
-    /// `$NAME` or `${NAME:-DEFAULT}`; `all` for `${NAME[@]}`.
-    Variable {
-        name: String,
-        default: Option<String>,
-        all: bool,
-        quoted: Quoted,
-    },
+    Variable(Reference),
     /// The command in `$(…)`.
     Output(String),
     /// Text that is known only when the script runs.
     Unknown(String),
+}
+
+/// `$NAME` or `${NAME:-DEFAULT}`; `all` for `${NAME[@]}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    pub(super) name: String,
+    pub(super) default: Option<String>,
+    pub(super) all: bool,
+    pub(super) quoted: Quoted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +166,7 @@ impl Lexer {
             .iter()
             .map(|part| match part {
                 Part::Text(text, _) => text.as_str(),
-                Part::Variable { .. } | Part::Output(_) | Part::Unknown(_) => "$",
+                Part::Variable(_) | Part::Output(_) | Part::Unknown(_) => "$",
             })
             .collect();
         if string {
@@ -272,7 +275,7 @@ impl Lexer {
 
     fn dollar(&mut self, word: &mut Word, quoted: Quoted) {
         self.at += 1;
-        let variable = |name: String| Part::Variable { name, default: None, all: false, quoted };
+        let variable = |name| Part::Variable(Reference { name, default: None, all: false, quoted });
         let part = match self.peek(0) {
             Some('(') if self.peek(1) == Some('(') => Part::Unknown(self.until_closed('(', ')')),
             Some('(') => Part::Output(self.until_closed('(', ')')),
@@ -365,7 +368,7 @@ fn in_braces(text: &str, quoted: Quoted) -> Part {
         text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len())
     };
     let (name, rest) = text.split_at(end);
-    let variable = |default, all| Part::Variable { name: name.to_owned(), default, all, quoted };
+    let variable = |default, all| Part::Variable(Reference { name: name.to_owned(), default, all, quoted });
     if name.is_empty() {
         return Part::Unknown(format!("${{{text}}}"));
     }

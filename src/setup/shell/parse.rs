@@ -358,7 +358,7 @@ fn assignment(word: &Word) -> Option<(String, bool, Word)> {
 fn plain(word: &Word) -> String {
     let text = |part: &Part| match part {
         Part::Text(text, _) => text.clone(),
-        Part::Variable { .. } | Part::Output(_) | Part::Unknown(_) => "$".to_owned(),
+        Part::Variable(_) | Part::Output(_) | Part::Unknown(_) => "$".to_owned(),
     };
     word.parts.iter().map(text).collect()
 }

@@ -5,48 +5,13 @@ use std::rc::Rc;
 use super::expand::Variable;
 use super::lex::{Token, tokens};
 use super::parse::parse;
-use super::run::{Last, Runner};
+use super::run::{Last, QUIET, Runner};
 use super::tree::{Simple, Step};
 use super::{Call, Certainty, Input};
 use crate::setup::command::{Program, is_check};
 
 /// Maximum depth of function calls.
 const MAX_CALLS: usize = 8;
-
-/// Programs that change nothing. They are not reported.
-pub(super) const QUIET: [&str; 31] = [
-    "echo",
-    "printf",
-    "true",
-    "false",
-    ":",
-    "test",
-    "[",
-    "sleep",
-    "exit",
-    "return",
-    "set",
-    "logger",
-    "shift",
-    "break",
-    "continue",
-    "trap",
-    "cd",
-    "umask",
-    "id",
-    "read",
-    "unset",
-    "wait",
-    "export",
-    "local",
-    "readonly",
-    "declare",
-    "typeset",
-    "let",
-    "shopt",
-    "getopts",
-    "iptables-save",
-];
 
 /// Programs that run the command in their arguments.
 const WRAPPERS: [&str; 14] = [
@@ -57,7 +22,8 @@ const WRAPPERS: [&str; 14] = [
 impl Runner<'_> {
     /// A command whose words all have known values.
     pub(super) fn words(&mut self, simple: &Simple, words: &[String], certainty: Certainty, printed: Input) {
-        let Some((program, arguments)) = unwrapped(words).split_first() else { return };
+        let words = unwrapped(words);
+        let Some((program, arguments)) = words.split_first() else { return };
         if let Some(body) = self.functions.get(program).cloned() {
             return self.call(program, &body, Some(arguments.to_vec()), certainty);
         }
@@ -86,7 +52,7 @@ impl Runner<'_> {
             }
             "cat" => self.printed = self.cat(simple, arguments),
             "echo" | "printf" => self.printed = printed_text(arguments).map(Input::Text),
-            _ => self.program(simple, program, arguments, certainty, printed),
+            _ => self.program(simple, words, certainty, printed),
         }
     }
 
@@ -124,14 +90,8 @@ impl Runner<'_> {
         self.depth -= 1;
     }
 
-    fn program(
-        &mut self,
-        simple: &Simple,
-        program: &str,
-        arguments: &[String],
-        certainty: Certainty,
-        printed: Input,
-    ) {
+    fn program(&mut self, simple: &Simple, words: &[String], certainty: Certainty, printed: Input) {
+        let Some((program, arguments)) = words.split_first() else { return };
         let Some((program, arguments)) = Program::named(program, arguments) else {
             let name = program.rsplit('/').next().unwrap_or_default();
             self.path(program);

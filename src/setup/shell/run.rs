@@ -4,14 +4,48 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::expand::{Variable, Variables};
-use super::lex::{Part, Word};
-use super::program::QUIET;
+use super::lex::{Part, Reference, Word};
 use super::tree::{After, Assignment, Node, Simple, Step, Value};
 use super::{Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
 use crate::setup::command::is_check;
 
 /// Values of `$1` with which a script is started at boot.
 const START: [&str; 6] = ["start", "up", "on", "enable", "enabled", "boot"];
+
+/// Programs that change nothing. They are not reported.
+pub(super) const QUIET: [&str; 31] = [
+    "echo",
+    "printf",
+    "true",
+    "false",
+    ":",
+    "test",
+    "[",
+    "sleep",
+    "exit",
+    "return",
+    "set",
+    "logger",
+    "shift",
+    "break",
+    "continue",
+    "trap",
+    "cd",
+    "umask",
+    "id",
+    "read",
+    "unset",
+    "wait",
+    "export",
+    "local",
+    "readonly",
+    "declare",
+    "typeset",
+    "let",
+    "shopt",
+    "getopts",
+    "iptables-save",
+];
 
 /// The kind of the last command, which `&&` and `||` depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +238,7 @@ impl<'t> Runner<'t> {
     }
 
     fn is_first_argument(&self, part: &Part) -> bool {
-        let Part::Variable { name, .. } = part else { return false };
+        let Part::Variable(Reference { name, .. }) = part else { return false };
         name == "1" && self.variables.arguments.is_none()
             || self.variables.named.get(name) == Some(&Variable::FirstArgument)
     }

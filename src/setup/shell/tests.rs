@@ -15,7 +15,7 @@ fn unread(script: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn what_only_the_run_shows_is_reported_and_not_guessed() {
+fn values_that_only_a_run_shows_are_reported_and_not_guessed() {
     for (script, line, why) in [
         ("\niptables -A OUTPUT -p udp --dport $PORT -j ACCEPT", 2, "$PORT is not set"),
         ("P=$(cat /etc/port)\niptables -A OUTPUT --dport $P -j ACCEPT", 2, "$P is known only"),
@@ -77,7 +77,7 @@ fn variables_loops_and_functions_are_followed() {
 }
 
 #[test]
-fn a_command_under_a_condition_is_no_certain_one() {
+fn a_command_under_a_condition_is_not_certain() {
     let certain = |script: &str| {
         let reading = read(script);
         assert_eq!(
@@ -125,7 +125,7 @@ fn here_documents_and_files_are_read_by_restore() {
 }
 
 #[test]
-fn what_is_made_to_hurt_a_reader_ends_soon() {
+fn a_hostile_script_is_read_in_bounded_time() {
     let deep = |open: &str, close: &str| format!("{}x{}", open.repeat(5_000), close.repeat(5_000));
     for script in [
         deep("if a; then ", "; fi"),

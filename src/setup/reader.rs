@@ -1,0 +1,126 @@
+//! Reads scripts and texts for `iptables-restore` into chains.
+
+use std::collections::BTreeSet;
+
+use super::chains::{Chains, Origin, Source};
+use super::command::{Action, Command, Program, command};
+use super::kernel::is_of_others;
+use super::machine::Machine;
+use super::saved;
+use super::shell::{self, Call, Certainty, Input};
+use crate::net::Family;
+
+/// What the files contain.
+#[derive(Debug, Default)]
+pub(super) struct Scripts {
+    pub(super) chains: Chains,
+    /// Lines that are not carried over, with the reason.
+    pub(super) left_out: Vec<(Origin, String)>,
+    /// Sentences about other programs that the scripts run.
+    pub(super) others: Vec<String>,
+    /// Files from which a script restores rules.
+    pub(super) restores: BTreeSet<String>,
+}
+
+/// Reads all files, in order.
+pub(super) fn read(sources: &[Source], machine: &Machine) -> Scripts {
+    let mut scripts = Scripts::default();
+    for source in sources {
+        Reader { source, machine, scripts: &mut scripts }.read();
+    }
+    scripts
+}
+
+/// Reads one file.
+struct Reader<'a> {
+    source: &'a Source,
+    machine: &'a Machine,
+    scripts: &'a mut Scripts,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) {
+        let Source { name, text } = self.source;
+        if saved::is_saved(text) {
+            let is_ipv6 = ["v6", "ip6"].iter().any(|part| name.contains(part));
+            let family = if is_ipv6 { Family::V6 } else { saved::family(text) };
+            return self.restore(family, text, 0);
+        }
+        let reading = shell::read(text);
+        for call in &reading.calls {
+            self.call(call);
+        }
+        for unread in reading.unread {
+            let origin = self.origin(unread.line, unread.text);
+            self.leave_out(origin, unread.why);
+        }
+        if !reading.others.is_empty() {
+            let names: Vec<&str> = reading.others.iter().map(String::as_str).collect();
+            self.scripts.others.push(format!("{name} also runs {}", names.join(", ")));
+        }
+    }
+
+    fn call(&mut self, call: &Call) {
+        let (family, name) = match call.program {
+            Program::Rules(family) => (family, family.iptables()),
+            Program::Restore(family) => return self.restore_call(call, family),
+        };
+        let text = format!("{name} {}", call.words.join(" "));
+        let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        let origin = self.origin(call.line, text);
+        match command(family, &call.words, &self.machine.services) {
+            Ok(command) => self.apply(family, command, origin, call.certainty),
+            Err(why) => self.leave_out(origin, why),
+        }
+    }
+
+    fn apply(&mut self, family: Family, command: Command, origin: Origin, certainty: Certainty) {
+        if command.table == "filter" {
+            return self.scripts.chains.apply(family, command, &origin, certainty);
+        }
+        if matches!(command.action, Action::Append(..) | Action::Insert(..) | Action::Replace(..)) {
+            let why = format!(
+                "the table {} stays unchanged; tunwarden carries over only the table filter",
+                command.table
+            );
+            self.leave_out(origin, why);
+        }
+    }
+
+    fn restore_call(&mut self, call: &Call, family: Family) {
+        match &call.input {
+            Input::Text(text) => self.restore(family, text, call.line),
+            Input::File(file) => drop(self.scripts.restores.insert(file.clone())),
+            Input::Pipe | Input::None => {
+                if let Some(file) = call.words.iter().find(|word| word.starts_with('/')) {
+                    self.scripts.restores.insert(file.clone());
+                } else {
+                    let text = format!("{}-restore {}", family.iptables(), call.words.join(" "));
+                    let why = "the rules that it restores are known only when it runs".to_owned();
+                    self.leave_out(self.origin(call.line, text), why);
+                }
+            }
+        }
+    }
+
+    /// Reads a text for `iptables-restore`, which begins after line `offset` of the file.
+    fn restore(&mut self, family: Family, text: &str, offset: usize) {
+        let is_whole_file = offset == 0;
+        for line in saved::lines(family, text, &self.machine.services) {
+            let origin = self.origin(offset + line.number, line.text);
+            match line.command {
+                Ok(_) if is_whole_file && is_of_others(&origin.text) => {}
+                Ok(command) => self.apply(family, command, origin, Certainty::Certain),
+                Err(why) => self.leave_out(origin, why),
+            }
+        }
+    }
+
+    fn origin(&self, line: usize, text: String) -> Origin {
+        Origin { file: self.source.name.clone(), line, text }
+    }
+
+    fn leave_out(&mut self, origin: Origin, why: String) {
+        self.scripts.left_out.push((origin, why));
+    }
+}
