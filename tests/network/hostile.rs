@@ -60,7 +60,7 @@ fn a_hostile_environment_changes_nothing_and_the_hook_exits_0() {
         let _bus = bus(lab)?;
         let agent = agent(lab, "[bootstrap]\nservers = [\"198.51.100.7\"]\n")?;
         let _pressure = pressure(lab)?;
-        let refused: [(&str, &str, &str); 19] = [
+        let refused: [(&str, &str, &str); 18] = [
             ("dev", "tun0; id", "an interface name"),
             ("dev", "`touch /run/pwned`", "an interface name"),
             ("dev", "tun+", "an interface name"),
@@ -70,7 +70,6 @@ fn a_hostile_environment_changes_nothing_and_the_hook_exits_0() {
             ("trusted_ip", "198.51.100.7/0", "an address"),
             ("trusted_ip", "255.255.255.255", "a server can have"),
             ("trusted_ip", "224.0.0.1", "a server can have"),
-            ("trusted_ip", "127.0.0.1", "a server can have"),
             ("trusted_ip", "0.0.0.0", "a server can have"),
             ("trusted_port", "0", "a port"),
             ("trusted_port", "65536", "a port"),
@@ -89,6 +88,8 @@ fn a_hostile_environment_changes_nothing_and_the_hook_exits_0() {
             ensure!(said.contains(key) && said.contains(why), "{key}: the hook said {said:?}");
             ensure!(why == "at most" || last.contains(key), "{key}: the agent said {last:?}");
         }
+        // A program on this machine, such as stunnel, carries the VPN on: the report names no server.
+        harmless(lab, "a server on this machine", &hook(lab, &[("trusted_ip", "127.0.0.1")]))?;
         for address in ["::1", "ff02::1", "::", "fe80::1%eth0"] {
             let v6 = [("trusted_ip6", address), ("trusted_ip", "")];
             harmless(lab, address, &hook(lab, &v6))?;
@@ -143,9 +144,11 @@ fn a_card_never_becomes_a_tunnel_even_if_root_says_so() {
         let _bus = bus(lab)?;
         lab.add_uplink(Uplink::numbered("tunusb0", 1))?;
         let tagged = |tag: &str| lab.host().udp("203.0.113.9:4000").map(|probe| probe.on("tunusb0").tag(tag));
-        tagged("control")?.count(20).send()?;
-        let control = capture.so_far()?;
-        assert_eq!(seen(&control, "control"), 20, "the probe sees nothing");
+        // A packet that comes before the link is ready is lost.
+        wait_for("the control: packets leave by the card", SOON, || {
+            tagged("control")?.count(20).send()?;
+            Ok((seen(&capture.so_far()?, "control") >= 20).then_some(()))
+        })?;
         let _agent = agent(lab, "[bootstrap]\nservers = [\"198.51.100.7\"]\n")?;
         let _pressure = pressure(lab)?;
         let _card = tagged("card")?.flood(200)?;

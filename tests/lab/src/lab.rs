@@ -78,7 +78,7 @@ impl Lab {
         anyhow::ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         batch(&self.isp, &uplink.isp_batch())?;
         batch(&self.host, &uplink.host_batch())?;
-        self.await_carrier(&uplink.name)?;
+        self.await_carrier(&uplink)?;
         self.uplinks.borrow_mut().push(uplink);
         Ok(())
     }
@@ -98,9 +98,9 @@ impl Lab {
     pub fn plug(&self, name: &str) -> Result<()> {
         self.set_isp_end(name, "up")?;
         // A link that was down has lost its IPv6 addresses.
-        let batched = self.uplink(name)?.isp_batch().replace("addr add", "addr replace");
-        batch(&self.isp, &batched)?;
-        self.await_carrier(name)
+        let uplink = self.uplink(name)?;
+        batch(&self.isp, &uplink.isp_batch().replace("addr add", "addr replace"))?;
+        self.await_carrier(&uplink)
     }
 
     /// Starts a capture on the ISP's end of every link.
@@ -126,11 +126,16 @@ impl Lab {
         self.isp.succeed(["ip", "link", "set", &self.uplink(name)?.isp_end, state]).map(drop)
     }
 
-    fn await_carrier(&self, name: &str) -> Result<()> {
-        let state = self.host.outside(format!("/sys/class/net/{name}/carrier"));
-        wait_until(&format!("the carrier of {name}"), TIMEOUT, || {
-            std::fs::read_to_string(&state).is_ok_and(|carrier| carrier.trim() == "1")
-        })
+    /// Waits until both ends send. The end that was set up first drops everything, also its answers to ARP,
+    /// until the kernel has handled the new carrier.
+    fn await_carrier(&self, uplink: &Uplink) -> Result<()> {
+        for (machine, name) in [(&self.host, &uplink.name), (&self.isp, &uplink.isp_end)] {
+            let state = machine.outside(format!("/sys/class/net/{name}/operstate"));
+            wait_until(&format!("{name} is up"), TIMEOUT, || {
+                std::fs::read_to_string(&state).is_ok_and(|state| state.trim() == "up")
+            })?;
+        }
+        Ok(())
     }
 
     fn set_up_isp(&self) -> Result<()> {
