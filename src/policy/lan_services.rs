@@ -22,18 +22,24 @@ pub(super) fn questions(view: &View<'_>) -> Vec<Rule> {
     let v4 = view.family == Family::V4;
     let of = |service: &LanService| match service {
         LanService::WsDiscovery => {
-            let ask = to(ws_discovery_group(view.family)).dport(WS_DISCOVERY).asked(Asked::Question);
-            SSDP_HOPS.map(|limit| ask.clone().hops(limit)).to_vec()
+            let ask = to(ws_discovery_group(view.family)).dport(WS_DISCOVERY);
+            SSDP_HOPS.into_iter().flat_map(|limit| question(ask.clone().hops(limit))).collect()
         }
         LanService::LocalSend if v4 => {
-            let ask = to(LOCALSEND_GROUP).dport(LOCALSEND).asked(Asked::Question);
-            SSDP_HOPS.map(|limit| ask.clone().hops(limit)).to_vec()
+            let ask = to(LOCALSEND_GROUP).dport(LOCALSEND);
+            SSDP_HOPS.into_iter().flat_map(|limit| question(ask.clone().hops(limit))).collect()
         }
-        LanService::KdeConnect if v4 => vec![to(BROADCAST).dport(KDE_CONNECT).asked(Asked::Question)],
+        LanService::KdeConnect if v4 => question(to(BROADCAST).dport(KDE_CONNECT)).into(),
         LanService::WakeOnLan if v4 => WAKE_ON_LAN.map(|port| to(BROADCAST).dport(port)).to_vec(),
         LanService::LocalSend | LanService::KdeConnect | LanService::WakeOnLan => Vec::new(),
     };
     services(view).iter().flat_map(of).collect()
+}
+
+/// Lets a packet to a group leave. From a port that the kernel has chosen it is a question, and its answers come
+/// in. A service that answers the group from its own port opens nothing: any machine can make it answer.
+pub(super) fn question(to_group: Rule) -> [Rule; 2] {
+    [to_group.clone().sport(ASKING_PORTS).asked(Asked::Question), to_group]
 }
 
 /// Answers to questions to a group: from the port that was asked, from the LAN of the link.

@@ -6,7 +6,7 @@ use super::well_known::{
     MDNS_HOPS, ONE_HOP, SSDP, SSDP_HOPS, dhcp_client, dhcp_server, dhcp_servers, icmpv6, mdns_group, private,
     ssdp_groups,
 };
-use super::{Asked, Chain, ChainName, HopLimit, Protocol, Rule, Tracked, Verdict, bootstrap, lan_services};
+use super::{Chain, ChainName, HopLimit, Protocol, Rule, Tracked, Verdict, bootstrap, lan_services};
 use crate::config::{InboundOn, Networks};
 use crate::net::{Family, IfName, Port, Transport};
 use crate::vpn::Uplink;
@@ -174,8 +174,8 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
 pub(super) fn discovery(view: &View<'_>) -> Vec<Rule> {
     let to = |net| view.rule(Verdict::Accept).to(net);
     let ask = |group, port: Port, hops: &[HopLimit]| -> Vec<Rule> {
-        let udp = to(group).transport(Transport::Udp).dport(port).asked(Asked::Question);
-        hops.iter().map(|&limit| udp.clone().hops(limit)).collect()
+        let udp = to(group).transport(Transport::Udp).dport(port);
+        hops.iter().flat_map(|&limit| lan_services::question(udp.clone().hops(limit))).collect()
     };
     let mut rules = ask(mdns_group(view.family), MDNS, &MDNS_HOPS);
     rules.extend(ssdp_groups(view.family).into_iter().flat_map(|group| ask(group, SSDP, &SSDP_HOPS)));

@@ -27,8 +27,8 @@ pub(super) const SSDP_HOPS: [HopLimit; 1] = [HopLimit::Below(5)];
 /// How long answers to a question to a group may come, in seconds. A device may wait for up to 5 seconds (UPnP Device
 /// Architecture 1.1, 1.3.3).
 pub(super) const ANSWER_SECONDS: u8 = 6;
-/// The ports that a program asks from.
-pub(super) const ASKING_PORTS: PortRange = PortRange::from_to(Port::fixed(1024), Port::fixed(65535));
+/// The ports that the kernel chooses for a program that asks once (`net.ipv4.ip_local_port_range`, its default).
+pub(super) const ASKING_PORTS: PortRange = PortRange::from_to(Port::fixed(32768), Port::fixed(60999));
 
 /// WS-Discovery (OASIS WS-Discovery 1.1, 2.4).
 pub(super) const WS_DISCOVERY: Port = Port::fixed(3702);

@@ -209,13 +209,13 @@ impl Known<'_> {
             return BTreeSet::new();
         }
         let roots = self.facts.counting().filter(|(key, vpn)| self.vpn_named_by(key, vpn) == NamedBy::Root);
-        let (profiles, files): (Vec<_>, Vec<_>) =
-            roots.map(|(_, vpn)| vpn).partition(|vpn| vpn.origin == Origin::NetworkManager);
-        let bounded = |vpns: Vec<&LearnedVpn>| {
-            let names: BTreeSet<HostName> = vpns.into_iter().flat_map(LearnedVpn::host_names).collect();
-            names.into_iter().take(MAX_NAMES)
-        };
-        self.facts.configured_names().chain(bounded(files)).chain(bounded(profiles)).collect()
+        let roots: Vec<&LearnedVpn> = roots.map(|(_, vpn)| vpn).collect();
+        let of = |origin| roots.iter().copied().filter(move |vpn| vpn.origin == origin).collect();
+        let mut openvpn: Vec<&LearnedVpn> = of(Origin::OpenVpn);
+        openvpn.sort_by_key(|vpn| is_of_an_archive(vpn));
+        let others = [Origin::WireGuard, Origin::Hook, Origin::NetworkManager].map(of);
+        let bounded = others.into_iter().chain([openvpn]).flat_map(bounded_names);
+        self.facts.configured_names().chain(bounded).collect()
     }
 
     /// Number of names in root's files that are not looked up, because there are too many.
@@ -349,4 +349,22 @@ impl Known<'_> {
 /// opens it to every program: only root may do that.
 fn kernel_packet(mark: Option<NonZeroU32>, named_by: NamedBy) -> Option<KernelPacket> {
     mark.map(KernelPacket::Marked).or((named_by == NamedBy::Root).then_some(KernelPacket::Any))
+}
+
+/// Whether a file of OpenVPN is in a folder that an archive of a provider made: its names must not take the places of
+/// those that systemd's units use.
+fn is_of_an_archive(vpn: &LearnedVpn) -> bool {
+    let below = vpn.name.strip_prefix("/etc/openvpn/").unwrap_or(&vpn.name);
+    below.strip_prefix("client/").unwrap_or(below).contains('/')
+}
+
+/// The first [`MAX_NAMES`] different names, in the order of the VPNs.
+fn bounded_names(vpns: Vec<&LearnedVpn>) -> BTreeSet<HostName> {
+    let mut names = BTreeSet::new();
+    for name in vpns.into_iter().flat_map(LearnedVpn::host_names) {
+        if names.len() < MAX_NAMES {
+            names.insert(name);
+        }
+    }
+    names
 }

@@ -283,8 +283,12 @@ fn a_user_that_a_package_makes_while_the_agent_runs_reaches_the_server_without_a
                      .sendto(b'{TAG_MARK}{tag}', ('{server}', 1194))\n"
                 );
                 let reuid = format!("--reuid={uid}");
-                lab.host().succeed(["setpriv", &reuid, "--clear-groups", "/usr/bin/python3", "-c", &send])?;
-                capture.wait_for(1, SOON, |frame| frame.is_tagged(&tag))?;
+                // One layer has its new rules before the other.
+                wait_for(&format!("{uid} reaches {server}"), SOON, || {
+                    let sent = ["setpriv", &reuid, "--clear-groups", "/usr/bin/python3", "-c", &send];
+                    lab.host().run(sent)?;
+                    Ok(capture.so_far()?.iter().any(|frame| frame.is_tagged(&tag)).then_some(()))
+                })?;
             }
             lab.host().command(["sh", "-ec", write]).stdin(&passwd).succeed()?;
             let none = || Ok((allowed()? == (false, false)).then_some(()));

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Dir, FileType};
+use rustix::fs::{AtFlags, CWD, Dir, DirEntry, FileType, statat};
 
 use super::super::root_files::{Refused, folder, is_configuration};
 
@@ -81,11 +81,22 @@ fn entries(folder: &OwnedFd, endings: &[&str]) -> Result<(Vec<String>, Vec<Vec<u
         }
         if is_configuration(&name, endings) {
             names.push(name);
-        } else if entry.file_type() == FileType::Directory {
+        } else if is_folder(folder, &entry) {
             folders.push(bytes.to_vec());
         }
     }
     names.sort();
-    folders.sort();
+    // The configurations of systemd's units come first.
+    folders.sort_by_key(|name| (name != b"client", name.clone()));
     Ok((names, folders))
+}
+
+/// Whether it is a folder, or a link to one, which is then refused by its name. Some file systems do not say what
+/// an entry is.
+fn is_folder(folder: &OwnedFd, entry: &DirEntry) -> bool {
+    match entry.file_type() {
+        FileType::Unknown | FileType::Symlink => statat(folder, entry.file_name(), AtFlags::empty())
+            .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory),
+        kind => kind == FileType::Directory,
+    }
 }

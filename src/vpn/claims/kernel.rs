@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Claims;
+use crate::config::Routes;
 use crate::net::{Endpoint, IfName};
 use crate::vpn::Link;
 use crate::vpn::claim::{Claim, Claimant, Evidence, Standing};
@@ -43,6 +44,11 @@ impl Claims {
             // Without a known server every known server would be allowed. While a source that knows its
             // server protects, or is about to report one, that would be too much.
             if !facts.tunnel_counts(&interface) || servers.is_empty() && self.awaits_a_report(facts) {
+                return None;
+            }
+            // Any user can have NetworkManager make a link with a default route that no traffic takes.
+            let default = facts.config.tunnel.routes == Routes::Default;
+            if default && !facts.links.has_the_internet(link, &facts.config) {
                 return None;
             }
             let name = interface.to_string();

@@ -32,8 +32,10 @@ fn answer(lab: &Lab, socket: &UdpSocket, from: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where the packets in the queue of `socket` come from. A packet over the loopback is behind all of them.
+/// Where the packets in the queue of `socket` come from. A packet over the loopback is behind all of them, once no
+/// packet waits on the link.
 fn received(lab: &Lab, socket: &UdpSocket) -> Result<Vec<String>> {
+    lab.capture()?.stop()?;
     let own = socket.local_addr()?;
     let fence = lab.host().enter(|| {
         let fence = UdpSocket::bind((own.ip(), 0))?;
@@ -74,8 +76,14 @@ fn answers_come_from_the_lan(backend: Backend) -> Result<()> {
             ensure!(received(lab, &socket)? == senders, "the control failed");
         }
         backend.lock(lab, &format!("{KNOWN}[lan]\nservices = [\"ws-discovery\"]\n"))?;
+        // A service answers the group from its own port, and any machine can make it do so.
+        let service = lab.host().enter(|| Ok(UdpSocket::bind((HOST, 5353))?))?;
+        service.set_multicast_ttl_v4(1)?;
+        service.send_to(b"I am here", "224.0.0.251:5353").context("a service's answer to the group")?;
         let early = searcher(lab, &HOST.to_string())?;
-        answer(lab, &early, "10.0.0.5:1900")?;
+        for from in ["10.0.0.5:1900", "10.0.0.5:5353"] {
+            answer(lab, &early, from)?;
+        }
         ensure!(received(lab, &early)?.is_empty(), "{backend:?}: an answer came in, and nobody had asked");
 
         let capture = lab.capture()?;

@@ -39,7 +39,8 @@ impl Default for ServerOptions {
             port: 1194,
             protocol: Protocol::Udp,
             pool: Ipv4Net::new_assert([10, 8, 0, 0].into(), 24),
-            keepalive: (1, 4),
+            // A machine that compiles something else stops a client for seconds.
+            keepalive: (1, 10),
             push: vec!["redirect-gateway def1".into()],
             extra: Vec::new(),
         }
