@@ -94,9 +94,10 @@ fn entries(folder: &OwnedFd, endings: &[&str]) -> Result<(Vec<String>, Vec<Vec<u
 /// Whether it is a folder, or a link to one, which is then refused by its name. Some file systems do not say what
 /// an entry is.
 fn is_folder(folder: &OwnedFd, entry: &DirEntry) -> bool {
-    match entry.file_type() {
-        FileType::Unknown | FileType::Symlink => statat(folder, entry.file_name(), AtFlags::empty())
-            .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory),
-        kind => kind == FileType::Directory,
+    let kind = entry.file_type();
+    if !matches!(kind, FileType::Unknown | FileType::Symlink) {
+        return kind == FileType::Directory;
     }
+    statat(folder, entry.file_name(), AtFlags::empty())
+        .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory)
 }
