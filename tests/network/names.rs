@@ -199,8 +199,8 @@ struct Marked<'a> {
 fn send_marked(lab: &Lab, datagram: Marked<'_>) -> Result<bool> {
     let Marked { user, capabilities, mark, to, tag } = datagram;
     let send = format!(
-        "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
-         s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, {mark})\n\
+        "import socket, struct\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack('I', {mark}))\n\
          for _ in range(20):\n    try: s.sendto(b'{TAG_MARK}{tag}', ('{to}', 53))\n    except OSError: pass\n"
     );
     let as_user = format!(
