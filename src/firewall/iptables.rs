@@ -39,7 +39,7 @@ pub(super) struct Iptables {
     held: Option<Ruleset>,
     trust: Trust,
     /// The last warning about sets that cannot be used.
-    complaint: String,
+    no_sets: Option<String>,
     /// The last warning about answers to discovery that do not come in.
     no_answers: Option<String>,
 }
@@ -52,7 +52,7 @@ impl Iptables {
             legacy: tool::is_legacy(backend),
             held: None,
             trust: Trust::Full,
-            complaint: String::new(),
+            no_sets: None,
             no_answers: None,
         }
     }
@@ -79,10 +79,7 @@ impl Iptables {
             "answers to discovery on the LAN do not come in, because the kernel refuses their rules: {}",
             describe(&why)
         );
-        if self.no_answers.as_ref() != Some(&complaint) {
-            tracing::warn!("{complaint}");
-            self.no_answers = Some(complaint);
-        }
+        warn_of_change(&mut self.no_answers, complaint);
         Ok(commit)
     }
 
@@ -108,7 +105,7 @@ impl Iptables {
                     match self.commit_rules(ruleset, held, trust, order).await {
                         Err(refusal) if refusal.may_succeed() => refusal.into_why(),
                         result => {
-                            self.complaint.clear();
+                            self.no_sets = None;
                             return Ok(result?.and(mended));
                         }
                     }
@@ -116,19 +113,14 @@ impl Iptables {
                 Err(error) => error,
             };
             let commit = self.commit_rules(&ruleset.without_sets(), held, trust, order).await?;
-            self.complain(&why);
+            let complaint = format!(
+                "each server needs a rule of its own, because ipset cannot be used: {}",
+                describe(&why)
+            );
+            warn_of_change(&mut self.no_sets, complaint);
             return Ok(commit.and(mended));
         }
         self.commit_rules(ruleset, held, trust, order).await
-    }
-
-    fn complain(&mut self, why: &FirewallError) {
-        let complaint =
-            format!("each server needs a rule of its own, because ipset cannot be used: {}", describe(why));
-        if complaint != self.complaint {
-            tracing::warn!("{complaint}");
-            self.complaint = complaint;
-        }
     }
 
     async fn commit_rules(
@@ -188,8 +180,7 @@ impl Iptables {
 
     /// Which rules are in force in another form than configured.
     pub(super) fn complaint(&self) -> Option<&str> {
-        let sets = Some(self.complaint.as_str()).filter(|complaint| !complaint.is_empty());
-        sets.or(self.no_answers.as_deref())
+        self.no_sets.as_deref().or(self.no_answers.as_deref())
     }
 
     /// The caller found no difference between `ruleset` and the kernel.
@@ -296,6 +287,14 @@ impl Iptables {
             return Ok(None);
         }
         release_world(other, family, World::Other).await.map(Some)
+    }
+}
+
+/// Warns, unless the last warning was the same.
+fn warn_of_change(last: &mut Option<String>, complaint: String) {
+    if last.as_ref() != Some(&complaint) {
+        tracing::warn!("{complaint}");
+        *last = Some(complaint);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Rule, Ruleset, WireRule};
+use super::{Rule, Ruleset};
 
 /// When a rule of a rehearsal begins and ends, in seconds since the epoch. No clock is at both sides of it, not
 /// even that of a machine that has lost its time.
@@ -19,7 +19,7 @@ impl Ruleset {
         let wire = &mut rehearsal.wire;
         wire.open.iter_mut().for_each(end);
         let chains = wire.ipv4.iter_mut().chain(&mut wire.ipv6);
-        chains.flat_map(|chain| &mut chain.rules).for_each(|rule| end(inner(rule)));
+        chains.flat_map(|chain| &mut chain.rules).for_each(|rule| end(rule.rule_mut()));
         rehearsal
     }
 
@@ -35,18 +35,6 @@ fn end(rule: &mut Rule) {
     if rule.until.is_some() {
         rule.since = Timestamp::from_second(NEVER.0).ok();
         rule.until = Timestamp::from_second(NEVER.1).ok();
-    }
-}
-
-fn inner(rule: &mut WireRule) -> &mut Rule {
-    match rule {
-        WireRule::Plain(rule)
-        | WireRule::LaterFragments(rule)
-        | WireRule::OwnSocket(rule)
-        | WireRule::WithPorts(rule)
-        | WireRule::ToNameServer(rule)
-        | WireRule::PortRead(rule)
-        | WireRule::Routed(rule) => rule,
     }
 }
 

@@ -46,24 +46,12 @@ fn of_table(table: &Table) -> Chains<'_, Rule> {
 fn wires_may(held: &WireRules, wanted: &WireRules) -> bool {
     wanted.wires.iter().all(|wire| held.wires.contains(wire))
         && held.frames.iter().all(|frame| wanted.frames.contains(frame))
-        && chains_may(&of_wires(&held.ipv4), &of_wires(&wanted.ipv4), wire_verdict)
-        && chains_may(&of_wires(&held.ipv6), &of_wires(&wanted.ipv6), wire_verdict)
+        && chains_may(&of_wires(&held.ipv4), &of_wires(&wanted.ipv4), |rule| &rule.rule().verdict)
+        && chains_may(&of_wires(&held.ipv6), &of_wires(&wanted.ipv6), |rule| &rule.rule().verdict)
 }
 
 fn of_wires(chains: &[WireChain]) -> Chains<'_, WireRule> {
     chains.iter().map(|chain| (chain.name, &chain.rules[..])).collect()
-}
-
-fn wire_verdict(rule: &WireRule) -> &Verdict {
-    match rule {
-        WireRule::Plain(rule)
-        | WireRule::LaterFragments(rule)
-        | WireRule::OwnSocket(rule)
-        | WireRule::WithPorts(rule)
-        | WireRule::ToNameServer(rule)
-        | WireRule::PortRead(rule)
-        | WireRule::Routed(rule) => &rule.verdict,
-    }
 }
 
 fn chains_may<R: PartialEq>(

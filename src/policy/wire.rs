@@ -64,6 +64,34 @@ pub enum WireRule {
     Routed(Rule),
 }
 
+impl WireRule {
+    /// The rule without the match that only a wire needs.
+    pub(super) fn rule(&self) -> &Rule {
+        match self {
+            Self::Plain(rule)
+            | Self::LaterFragments(rule)
+            | Self::OwnSocket(rule)
+            | Self::WithPorts(rule)
+            | Self::ToNameServer(rule)
+            | Self::PortRead(rule)
+            | Self::Routed(rule) => rule,
+        }
+    }
+
+    /// The same, to change it.
+    pub(super) fn rule_mut(&mut self) -> &mut Rule {
+        match self {
+            Self::Plain(rule)
+            | Self::LaterFragments(rule)
+            | Self::OwnSocket(rule)
+            | Self::WithPorts(rule)
+            | Self::ToNameServer(rule)
+            | Self::PortRead(rule)
+            | Self::Routed(rule) => rule,
+        }
+    }
+}
+
 pub(super) fn rules(ipv4: &View<'_>, ipv6: &View<'_>) -> WireRules {
     let situation = ipv4.situation;
     WireRules {

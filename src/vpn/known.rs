@@ -362,9 +362,10 @@ fn is_of_an_archive(vpn: &LearnedVpn) -> bool {
 fn bounded_names(vpns: Vec<&LearnedVpn>) -> BTreeSet<HostName> {
     let mut names = BTreeSet::new();
     for name in vpns.into_iter().flat_map(LearnedVpn::host_names) {
-        if names.len() < MAX_NAMES {
-            names.insert(name);
+        if names.len() == MAX_NAMES {
+            break;
         }
+        names.insert(name);
     }
     names
 }
