@@ -50,17 +50,21 @@ check:
 
 # The programs of the tests, and what clippy says of them, which the tests of style report. Cargo takes as many
 # processors as there are, and no place of make.
-.PHONY: built
-built: export MAKEFLAGS =
+.PHONY: built built-fuzz
+built built-fuzz: export MAKEFLAGS =
 built:
 	$(CARGO) test --workspace --no-run
 	-$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings 2>/dev/null
+
+# The fuzz group reports what does not compile.
+built-fuzz:
+	-scripts/fuzz build
 
 # One seed, so that the same tree makes the same choices; make chaos takes another each time. The trees wait
 # for a mirror while the compiler works.
 test: export TUNWARDEN_CHAOS_SEED ?= 7
 test: deps
-	$(MAKE) --no-print-directory --jobs=6 built cargo-deb trees
+	$(MAKE) --no-print-directory --jobs=7 built built-fuzz cargo-deb trees
 	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/test
 
 # Whole machines of every release besides.

@@ -18,12 +18,13 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Number of further packets of a kind after which a test knows that the machine sends it.
 const SOME: u64 = 10;
 
-/// What one program of a user sends. It starts before the link exists. Its arguments are the two hosts.
+/// What one program of a user sends. It starts before the link exists. bash itself sleeps.
 const PROGRAM: &str = "#!/bin/bash
+exec 9<> <(:)
 while :; do
     echo flood >/dev/udp/203.0.113.9/4000
     echo flood >/dev/udp/2001:db8:9::9/4000
-    sleep 0.02
+    read -t 0.02 -u 9
 done 2>/dev/null
 ";
 
