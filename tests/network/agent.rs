@@ -90,7 +90,7 @@ fn a_pause_ends_by_the_kernels_clock_when_no_agent_runs() -> Result<()> {
             desktop.check_state("locked", verb)?;
         }
 
-        ensure!(tunwarden(lab, ["pause", "3s"])?.status.success());
+        ensure!(tunwarden(lab, ["pause", "20s"])?.status.success());
         desktop.story.is_seen("an open pause")?;
         desktop.agent.kill()?;
         desktop.story.await_silence()?;

@@ -318,7 +318,7 @@ fn a_pause_opens_the_wire_and_the_kernel_closes_it() -> Result<()> {
         let _bus = bus(lab)?;
         let mut agent = agent(lab, KNOWN)?;
         ensure!(raw(lab, "eth0", "root", &BEYOND)? == [0; 5]);
-        let output = tunwarden(lab, ["pause", "10s"])?;
+        let output = tunwarden(lab, ["pause", "20s"])?;
         ensure!(output.status.success(), "{output:?}");
         ensure!(raw(lab, "eth0", "root", &BEYOND)? == [3; 5], "a pause leaves the wire shut");
         agent.kill()?;
