@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::claim::Standing;
+use super::learned::Origin;
 use super::{Action, Machine, Profile, Reason, State};
 use crate::config::Reconnect;
 use crate::net::IfName;
@@ -182,10 +183,10 @@ impl Machine {
         match self.last()?.clone() {
             LastVpn::Client { interface, unit: Some(unit) } => Some(NoComeback::Unit(interface, unit)),
             LastVpn::Client { interface, unit: None } => {
-                let file = self.facts.learning.wireguard_file(&interface);
+                let file = self.facts.learning.file_of(&interface).map(|vpn| vpn.origin);
                 Some(match file {
-                    Some(_) => NoComeback::WgQuick(interface),
-                    None => NoComeback::Client(interface),
+                    Some(Origin::WireGuard) => NoComeback::WgQuick(interface),
+                    Some(_) | None => NoComeback::Client(interface),
                 })
             }
             LastVpn::Profile { .. } => None,

@@ -7,7 +7,7 @@ use super::learned::Origin;
 use super::learning::Learning;
 use super::management::Sockets;
 use super::names::Resolution;
-use super::{ExactTunnel, FileFault, LinkTable, NmView, OpenVpnFile, Profile, Remembered};
+use super::{ExactTunnel, FileFault, LinkTable, NmView, Profile, Remembered};
 use crate::config::{Config, Scope};
 use crate::net::IfName;
 
@@ -24,8 +24,6 @@ pub(super) struct Facts {
     pub(super) names: Resolution,
     /// The files of root's of which something is left out.
     pub(super) file_faults: Vec<FileFault>,
-    /// The devices that root's files name exactly, each with a file that names it.
-    devices: BTreeMap<IfName, String>,
     /// Whether the first events have been taken in: see [`super::Event::Begun`].
     pub(super) has_begun: bool,
 }
@@ -42,24 +40,10 @@ impl Facts {
             sockets: Sockets::default(),
             names: Resolution::new(remembered.names),
             file_faults: Vec::new(),
-            devices: BTreeMap::new(),
             has_begun: false,
         };
         facts.links.exact_tunnels = facts.exact_tunnels();
         facts
-    }
-
-    /// Takes in the devices that root's files name.
-    pub(super) fn take_devices(&mut self, files: &[OpenVpnFile]) {
-        let device = |file: &OpenVpnFile| Some((file.device.clone()?, file.path.clone()));
-        self.devices = files.iter().rev().filter_map(device).collect();
-    }
-
-    /// The devices of root's files that the configuration does not name, each with a file that names it.
-    pub(super) fn unnamed_devices(&self) -> impl Iterator<Item = (&IfName, &String)> {
-        let patterns = &self.config.tunnel.interfaces;
-        let is_named = |device: &IfName| patterns.iter().any(|pattern| pattern.matches(device.as_str()));
-        self.devices.iter().filter(move |(device, _)| !is_named(device))
     }
 
     /// Other VPNs may count, and with them other links may be tunnels.
@@ -71,7 +55,8 @@ impl Facts {
         }
     }
 
-    /// The devices of WireGuard VPNs that count. A device of both a file and a profile is the file's.
+    /// The devices that VPNs that count name exactly. A device of both a file and a profile is the file's. Any user
+    /// can give a profile's device the name in a file of root's.
     fn exact_tunnels(&self) -> BTreeMap<IfName, ExactTunnel> {
         let mut exact = BTreeMap::new();
         if self.config.bootstrap.scope == Scope::Nothing {
@@ -80,13 +65,21 @@ impl Facts {
         for (_, vpn) in self.counting() {
             let Some(interface) = &vpn.interface else { continue };
             match vpn.origin {
-                Origin::WireGuard => {
+                Origin::WireGuard | Origin::OpenVpn => {
                     exact.insert(interface.clone(), ExactTunnel::OfFile);
                 }
                 Origin::NetworkManager => {
                     exact.entry(interface.clone()).or_insert(ExactTunnel::OfProfile);
                 }
-                Origin::Hook | Origin::OpenVpn => {}
+                Origin::Hook => {}
+            }
+        }
+        for active in self.manager.iter().flat_map(|view| &view.active) {
+            if let Some(interface) = &active.interface
+                && !active.has_ended()
+                && !self.counts(&active.uuid, &active.id)
+            {
+                exact.remove(interface);
             }
         }
         exact

@@ -5,7 +5,7 @@ use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use super::claim::{Claim, Standing};
+use super::claim::{Claim, Claimant, Standing};
 use super::facts::Facts;
 use super::learned::{LearnedVpn, LeftOut, MAX_NAMES, Origin};
 use super::learning::Memory;
@@ -106,7 +106,7 @@ impl Known<'_> {
     fn claim_named_by(&self, claim: &Claim) -> NamedBy {
         let uuid = claim.uuid().unwrap_or_default();
         let name = self.facts.learning.get(uuid).map_or(&claim.name, |vpn| &vpn.name);
-        self.named_by(claim.origin(), uuid, name)
+        self.named_by(self.origin(claim), uuid, name)
     }
 
     fn add_learned(&self, allowance: &mut Allowance, key: &str, vpn: &LearnedVpn) {
@@ -155,10 +155,18 @@ impl Known<'_> {
                 allowance.endpoints.entry(endpoint).or_default().extend(self.users(claim));
             }
             if by_kernel {
-                let named_by = self.opened_by(claim.origin(), &claim.name, named_by);
+                let named_by = self.opened_by(self.origin(claim), &claim.name, named_by);
                 let packet = kernel_packet(self.mark(claim, endpoint), named_by);
                 allowance.kernel.extend(packet.map(|by| (endpoint, by)));
             }
+        }
+    }
+
+    /// Where a claim comes from. The kernel's own is that of the file that names its device.
+    fn origin(&self, claim: &Claim) -> Origin {
+        match (&claim.claimant, &claim.interface) {
+            (Claimant::Kernel, Some(interface)) => self.facts.origin_of(interface),
+            _ => claim.origin(),
         }
     }
 
@@ -189,7 +197,7 @@ impl Known<'_> {
         let of_profile = claim.uuid().and_then(|uuid| self.facts.learning.get(uuid)).and_then(|vpn| vpn.mark);
         let mut of_files = self.files_of(endpoint).map(|vpn| vpn.mark);
         let of_file = of_files.next().flatten().filter(|&mark| of_files.all(|other| other == Some(mark)));
-        match claim.origin() {
+        match self.origin(claim) {
             Origin::NetworkManager => claim.mark.or(of_profile),
             Origin::WireGuard => self.facts.wireguard_of(claim).and_then(|vpn| vpn.mark),
             Origin::Hook | Origin::OpenVpn => of_file,
@@ -233,13 +241,11 @@ impl Known<'_> {
         let facts = self.facts;
         let beyond = Some(self.names_beyond()).filter(|count| *count > 0);
         let beyond = beyond.map(|count| ("/etc/openvpn".to_owned(), LeftOut::NamesOfFiles(count)));
-        let devices = facts.unnamed_devices().take(MAX_IN_LINE);
-        let devices = devices.map(|(device, path)| (path.clone(), LeftOut::Device(device.clone())));
         let faults = facts.file_faults.iter().map(|fault| {
             let (reason, remedy) = (fault.reason.clone(), fault.remedy.clone());
             (fault.path.clone(), LeftOut::File { reason, remedy })
         });
-        devices.chain(faults).chain(beyond).collect()
+        faults.chain(beyond).collect()
     }
 
     /// Names of the servers of other profiles, while the profile is being activated or in use. Any user may

@@ -43,7 +43,7 @@ pub struct LearnedVpn {
     /// The mark on its packets.
     #[serde(default)]
     pub mark: Option<NonZeroU32>,
-    /// The exact name of its tunnel's interface, of WireGuard alone.
+    /// The exact name of its tunnel's interface, if root's file or the profile gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<IfName>,
 }
@@ -76,8 +76,6 @@ pub enum LeftOut {
     },
     /// This many names of servers in root's files: there were too many.
     NamesOfFiles(usize),
-    /// The tunnel of a file: the configuration does not name its device.
-    Device(IfName),
     /// A file, or a part of it: what, and what to do.
     File {
         /// What is left out, and why.
@@ -118,10 +116,6 @@ impl LeftOut {
             Self::NamesOfFiles(count) => {
                 format!("{count} names of servers in these files are not looked up: at most {MAX_NAMES} are")
             }
-            Self::Device(device) => format!(
-                "its tunnel {device} does not count: tunnel.interfaces names no such device, so nothing passes through \
-                 it"
-            ),
             Self::File { reason, .. } => reason.clone(),
             Self::Unmarked | Self::UnmarkedFile(..) => {
                 "its servers are left out: the kernel itself sends there, \
@@ -165,9 +159,6 @@ impl LeftOut {
                                       of the servers that you use into bootstrap.servers"
                     .to_owned()
             }
-            Self::Device(device) => format!(
-                "add it in /etc/tunwarden/config.toml, and reload: tunnel.interfaces = [\"tun+\", \"{device}\"]"
-            ),
             Self::File { remedy, .. } => remedy.clone(),
             Self::Unmarked => "name the profile in vpn.connections, or give it a mark: nmcli connection \
                                modify PROFILE wireguard.fwmark 0x7766"

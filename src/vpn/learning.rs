@@ -52,10 +52,14 @@ impl Learning {
         self.known.iter().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager)
     }
 
-    /// Root's WireGuard file for a device, whether it counts or not.
-    pub(super) fn wireguard_file(&self, interface: &IfName) -> Option<&LearnedVpn> {
-        let mut files = self.known.values().filter(|vpn| vpn.origin == Origin::WireGuard);
-        files.find(|vpn| vpn.interface.as_ref() == Some(interface))
+    /// Root's file for a device, whether it counts or not. WireGuard's names the device by its own name, so it comes
+    /// before OpenVPN's.
+    pub(super) fn file_of(&self, interface: &IfName) -> Option<&LearnedVpn> {
+        let of = |origin| {
+            let mut files = self.known.values().filter(move |vpn| vpn.origin == origin);
+            files.find(|vpn| vpn.interface.as_ref() == Some(interface))
+        };
+        of(Origin::WireGuard).or_else(|| of(Origin::OpenVpn))
     }
 
     pub(super) fn memory(&self) -> Memory {
@@ -116,9 +120,9 @@ impl Learning {
     pub(super) fn learn_files(&mut self, files: Vec<OpenVpnFile>) {
         self.learn(|known| {
             known.retain(|_, vpn| vpn.origin != Origin::OpenVpn);
-            for OpenVpnFile { path, endpoints, names, user, mark, device: _, management: _ } in files {
+            for OpenVpnFile { path, endpoints, names, user, mark, device: interface, management: _ } in files {
                 let (key, sender) = (file_key(&path), Sender::Client);
-                let (name, origin, interface) = (path, Origin::OpenVpn, None);
+                let (name, origin) = (path, Origin::OpenVpn);
                 let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface };
                 known.insert(key, vpn);
             }

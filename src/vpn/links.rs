@@ -32,7 +32,7 @@ pub struct LinkTable {
 /// What says that the link of an exact name is a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExactTunnel {
-    /// A file of root's for wg-quick, which makes a device of the kernel's, or of a program's (wireguard-go).
+    /// A file of root's for wg-quick or OpenVPN: the kernel, or a program (wireguard-go, OpenVPN), makes the device.
     OfFile,
     /// A WireGuard profile of NetworkManager's, which makes a device of the kernel's. Any user may save one.
     OfProfile,
@@ -191,8 +191,8 @@ impl LinkTable {
     }
 
     fn is_exact_tunnel(&self, link: &Link) -> bool {
-        let exact = || self.exact_tunnels.iter().find(|(name, _)| name.as_str() == link.name);
-        link.kind.is_tunnel() && exact().is_some_and(|(_, exact)| exact.makes(link.kind))
+        let exact = || self.exact_tunnels.get(&link.name.parse::<IfName>().ok()?);
+        link.kind.is_tunnel() && exact().is_some_and(|exact| exact.makes(link.kind))
     }
 
     /// The tunnels that only their exact names make tunnels.

@@ -121,7 +121,6 @@ impl Machine {
             }
             Event::OpenVpnFiles(files) => {
                 self.facts.sockets.set(files.iter().filter_map(|file| file.management.clone()));
-                self.facts.take_devices(&files);
                 self.facts.learning.learn_files(files);
                 absorbed.servers = Servers::Changed;
             }

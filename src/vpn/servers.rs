@@ -33,11 +33,26 @@ impl Facts {
         files.find(|vpn| vpn.interface.as_ref() == Some(interface))
     }
 
-    /// Every endpoint of root's WireGuard file for this device; none without such a file.
+    /// Root's OpenVPN files that count and name this device. A provider's files may all name the same one.
+    fn openvpn_files(&self, interface: &IfName) -> impl Iterator<Item = &LearnedVpn> {
+        let files = self.counting().map(|(_, vpn)| vpn).filter(|vpn| vpn.origin == Origin::OpenVpn);
+        files.filter(move |vpn| vpn.interface.as_ref() == Some(interface))
+    }
+
+    /// Every endpoint of root's files for this device; none without such a file.
     pub(super) fn endpoints_of_interface(&self, interface: &IfName) -> BTreeSet<Endpoint> {
-        let vpn = self.wireguard_file(interface);
-        let named = vpn.iter().flat_map(|vpn| self.resolved(vpn.names.iter()));
-        vpn.iter().flat_map(|vpn| vpn.endpoints.iter().copied()).chain(named).collect()
+        let files: Vec<&LearnedVpn> = match self.wireguard_file(interface) {
+            Some(vpn) => vec![vpn],
+            None => self.openvpn_files(interface).collect(),
+        };
+        let named = files.iter().flat_map(|vpn| self.resolved(vpn.names.iter()));
+        files.iter().flat_map(|vpn| vpn.endpoints.iter().copied()).chain(named).collect()
+    }
+
+    /// Which of root's files makes this device.
+    pub(super) fn origin_of(&self, interface: &IfName) -> Origin {
+        let is_openvpn = self.wireguard_file(interface).is_none() && self.openvpn_files(interface).next().is_some();
+        if is_openvpn { Origin::OpenVpn } else { Origin::WireGuard }
     }
 
     /// Whether an OpenVPN configuration of root's counts. One that is gone says nothing any more.

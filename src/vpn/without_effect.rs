@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::known::Known;
-use super::learned::{LearnedVpn, LeftOut, Origin};
+use super::learned::{LearnedVpn, LeftOut, Origin, stem};
 use super::{Link, LinkKind};
 use crate::config::RootFile;
 use crate::net::IfName;
@@ -32,7 +32,7 @@ impl Known<'_> {
         {
             return None;
         }
-        let file = || self.facts.learning.wireguard_file(&name);
+        let file = || self.facts.learning.file_of(&name);
         let is_excluded = !config.vpn.connections.is_empty() && (is_tunnel || file().is_some());
         let fault = if is_excluded {
             LeftOut::NotNamed(file().map(|vpn| self.line_for_file(vpn)))
@@ -57,7 +57,12 @@ impl Known<'_> {
 
     /// The line of the configuration that names this file, and with it the VPNs that count now.
     fn line_for_file(&self, vpn: &LearnedVpn) -> String {
-        let own = format!("{}{}", RootFile::WireGuard.prefix(), vpn.name);
+        let own = match vpn.origin {
+            Origin::OpenVpn => format!("{}{}", RootFile::OpenVpn.prefix(), stem(&vpn.name)),
+            Origin::WireGuard | Origin::Hook | Origin::NetworkManager => {
+                format!("{}{}", RootFile::WireGuard.prefix(), vpn.name)
+            }
+        };
         self.line_with(own.clone(), self.others_in_config().into_iter().filter(|name| *name != own).collect())
     }
 

@@ -298,12 +298,14 @@ fn address(host: &str) -> Option<IpAddr> {
     host.parse().ok().or_else(scoped)
 }
 
-/// Maximum length of a device's name that OpenVPN completes by a number, as it does with `tun` and `tap`.
-const INCOMPLETE: usize = 3;
+/// Maximum length of a device's name in bytes. OpenVPN drops what is longer.
+const LONGEST_DEVICE: usize = 15;
 
-/// The exact name of a tunnel's device, if the options `dev` and `dev-type` give one.
+/// The exact name of a tunnel's device, if the options `dev` and `dev-type` give one. The kernel completes `tun`, `tap`
+/// and a name with `%d` by a number.
 fn device(name: Option<&str>, kind: Option<&str>) -> Option<IfName> {
-    let name = name.filter(|name| name.len() > INCOMPLETE)?;
+    let name = name.filter(|name| !matches!(*name, "tun" | "tap") && !name.contains('%'))?;
+    let name = name.get(..LONGEST_DEVICE).unwrap_or(name);
     let is_tunnel = match kind {
         Some(kind) => matches!(kind, "tun" | "tap"),
         None => name.starts_with("tun") || name.starts_with("tap"),

@@ -109,7 +109,9 @@ fn a_device_of_an_exact_name_is_known_if_it_is_a_tunnel() {
     assert_eq!(device("dev nordvpn0\ndev-type tun").as_deref(), Some("nordvpn0"));
     assert_eq!(device("dev-type tap\ndev mine").as_deref(), Some("mine"));
     assert_eq!(device("dev tun7").as_deref(), Some("tun7"));
-    for none in ["dev tun", "dev nordvpn0", "dev null", "dev vpn\ndev-type tun", "dev a/b/c\ndev-type tun"] {
+    assert_eq!(device("dev vpn\ndev-type tun").as_deref(), Some("vpn"));
+    assert_eq!(device("dev averyverylongname\ndev-type tun").as_deref(), Some("averyverylongna"));
+    for none in ["dev tun", "dev nordvpn0", "dev null", "dev n%d\ndev-type tun", "dev a/b/c\ndev-type tun"] {
         assert_eq!(device(none), None, "{none}");
     }
 }

@@ -203,3 +203,90 @@ fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
 fn keys(machine: &Machine) -> Vec<KernelPacket> {
     machine.situation().bootstrap.kernel.into_iter().map(|(_, by)| by).collect()
 }
+
+fn openvpn(path: &str, device: &str, server: &str) -> OpenVpnFile {
+    OpenVpnFile {
+        path: path.to_owned(),
+        endpoints: [server.parse().unwrap()].into(),
+        names: BTreeSet::new(),
+        user: Some(7),
+        mark: NonZeroU32::new(9),
+        device: Some(device.parse().unwrap()),
+        management: None,
+    }
+}
+
+#[test]
+fn the_device_that_an_openvpn_file_of_roots_names_is_a_tunnel() {
+    let servers = ["198.51.100.7:1194/udp", "198.51.100.8:443/tcp"];
+    let files = || {
+        let [one, other] = servers;
+        let card = openvpn("/etc/openvpn/card.conf", "eth0", one);
+        let files = ["one", "other"].map(|name| format!("/etc/openvpn/client/{name}.conf"));
+        let [one, other] = [openvpn(&files[0], "nordvpn0", one), openvpn(&files[1], "nordvpn0", other)];
+        Event::OpenVpnFiles(vec![one, other, card, openvpn("/etc/openvpn/third.conf", "tun9", "192.0.2.3:1194/udp")])
+    };
+    for kind in [LinkKind::Tunnel, LinkKind::KernelTunnel] {
+        let mut machine = begun("", &[]);
+        machine.step(files(), 1);
+        assert_eq!(left_out(&machine), []);
+        let actions = machine.step(links(&[link(2, "nordvpn0", kind), link(3, "eth0", LinkKind::Other)]), 1);
+        assert!(!actions.iter().any(|action| matches!(action, Action::LeftOut(..))), "{actions:?}");
+        let situation = machine.situation();
+        assert_eq!((situation.state, situation.wires.len()), (State::Protected, 1), "{kind:?}");
+        assert_eq!(tunnels(&machine), [("nordvpn0".to_owned(), TunnelSource::Kernel)]);
+        let allowed: Vec<String> = situation.bootstrap.endpoints.keys().map(ToString::to_string).collect();
+        assert_eq!(allowed, servers, "of the files that name the device");
+        assert!(situation.bootstrap.endpoints.values().all(|users| *users == [7].into()));
+        // With DCO the kernel sends the packets.
+        let marked = KernelPacket::Marked(NonZeroU32::new(9).unwrap());
+        let by_kernel = if kind == LinkKind::KernelTunnel { vec![marked; 2] } else { vec![] };
+        assert_eq!(keys(&machine), by_kernel);
+        assert!(lost(&machine.step(links(&[]), 2)));
+        assert_eq!(machine.comeback(), Err(NoComeback::Client("nordvpn0".parse().unwrap())));
+    }
+    // A card, and a link of PPP, of that name stay uplinks.
+    for kind in [LinkKind::Other, LinkKind::Ppp, LinkKind::Veth] {
+        let mut machine = begun("", &[]);
+        machine.step(files(), 1);
+        machine.step(links(&[link(2, "nordvpn0", kind)]), 1);
+        assert_eq!((machine.situation().state, machine.situation().wires.len()), (State::Locked, 1), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_file_that_does_not_count_makes_no_tunnel_and_the_line_that_names_it_is_told() {
+    let file = openvpn("/etc/openvpn/client/nord.conf", "nordvpn0", "198.51.100.7:1194/udp");
+    let nordvpn0 = links(&[link(2, "nordvpn0", LinkKind::Tunnel)]);
+    for (config, state) in [("openvpn:other", State::Locked), ("openvpn:nord", State::Protected)] {
+        let mut machine = begun(&format!("vpn.connections = [\"{config}\"]"), &[]);
+        machine.step(Event::OpenVpnFiles(vec![file.clone()]), 1);
+        machine.step(nordvpn0.clone(), 1);
+        assert_eq!(machine.situation().state, state, "{config}");
+        let line = "vpn.connections = [\"openvpn:nord\", \"openvpn:other\"]";
+        let told = left_out(&machine).iter().any(|(name, remedy)| name == "nordvpn0" && remedy.ends_with(line));
+        assert_eq!(told, state == State::Locked, "{:?}", left_out(&machine));
+    }
+    // A user's own profile, which does not count, may give its device that name.
+    let mut machine = begun("vpn.connections = [\"openvpn:nord\"]", &[]);
+    machine.step(Event::OpenVpnFiles(vec![file]), 1);
+    machine.step(nordvpn0, 1);
+    let mut users = ActiveVpn {
+        path: "/1".to_owned(),
+        uuid: "u".to_owned(),
+        id: "mine".to_owned(),
+        phase: VpnPhase::Activated,
+        interface: "nordvpn0".parse().ok(),
+        gateway: None,
+        mark: None,
+    };
+    for (phase, state) in
+        [(VpnPhase::Activated, State::Locked), (VpnPhase::Ended(VpnEnd::User), State::Protected)]
+    {
+        users.phase = phase;
+        let view = NmView { profiles: Vec::new(), active: vec![users.clone()] };
+        machine.step(Event::NetworkManager(Some(view)), 2);
+        assert_eq!(machine.situation().state, state);
+        assert_eq!(machine.situation().further_tunnels.is_empty(), state == State::Locked);
+    }
+}

@@ -1,12 +1,14 @@
 //! OpenVPN files as providers ship them, and the examples of docs/openvpn.md.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use tunwarden_lab::address::{OTHER_VPN, ROUTER, VPN};
 use tunwarden_lab::openvpn::{ClientOptions, Protocol, READY, ServerOptions};
 use tunwarden_lab::{Contract, Lab, wait_for, with_lab};
 
 use super::{KNOWN, allowed, await_allowed};
-use crate::support::openvpn::{CONNECT, connect, flows, hooked, pressure};
+use crate::support::openvpn::{CONNECT, connect, contract, endpoint, flows, hooked, pressure};
+use crate::support::story::Story;
 use crate::support::{SOON, agent, bus, status, tunwarden, wait_for_state};
 
 const PAGE: &str = include_str!("../../../docs/openvpn.md");
@@ -58,6 +60,46 @@ fn with_a_providers_thousands_of_files_the_vpn_connects_and_the_log_is_short() -
         let doctor = tunwarden(lab, ["doctor"])?.stdout;
         ensure!(doctor.contains("44 names of servers"), "{doctor}");
         Ok(())
+    })
+}
+
+#[test]
+fn a_device_that_a_file_names_is_the_tunnel_without_a_hook_while_the_file_counts() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let server = lab.openvpn_server(ServerOptions::default())?;
+        let options = ClientOptions::of(&server).persist().line("dev nordvpn0").line("dev-type tun");
+        let mut story = Story::begin(lab)?;
+        let _agent = agent(lab, KNOWN)?;
+        story.await_silence()?;
+        story.close()?;
+        let protects = || {
+            let status = wait_for_state(lab, "protected")?;
+            let (tunnel, server) = (&status["tunnels"][0], endpoint(&server));
+            ensure!(tunnel["interface"] == "nordvpn0" && tunnel["source"] == "kernel", "{status}");
+            ensure!(tunnel["endpoint"] == server && status["bootstrap"] == json!([server]), "{status}");
+            ensure!(status["left_out"] == json!([]), "{status}");
+            flows(lab)
+        };
+        let mut client = connect(lab, &options)?;
+        protects()?;
+        client.kill()?;
+        wait_for_state(lab, "lost")?;
+        story.check("the client is killed", &contract(&[&server])?)?;
+        let _client = connect(lab, &options)?;
+        protects()?;
+
+        // The list names another file: nothing passes any more, and the line to add is told.
+        let other = format!("{KNOWN}[vpn]\nconnections = [\"openvpn:other\"]\n");
+        lab.host().file("/etc/tunwarden/config.toml", &other)?;
+        let reload = tunwarden(lab, ["reload"])?;
+        ensure!(reload.status.success(), "{}", reload.stderr);
+        let status = wait_for_state(lab, "locked")?;
+        let left_out = status["left_out"][0].to_string();
+        ensure!(left_out.contains("nordvpn0") && left_out.contains("openvpn:lab"), "{status}");
+        let sent = lab.host().ping(tunwarden_lab::address::INTERNET).count(3).send()?;
+        ensure!(sent.answered == 0, "a tunnel that does not count carries: {sent:?}");
+        story.check("another file is named", &contract(&[&server])?)
     })
 }
 

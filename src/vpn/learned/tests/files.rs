@@ -31,24 +31,6 @@ fn a_server_of_many_files_counts_once_and_of_many_files_left_out_a_few_are_named
 }
 
 #[test]
-fn a_device_that_the_configuration_does_not_name_is_reported_with_the_remedy() {
-    let mut machine = fresh(Config::default());
-    let device = |name: &str, path: &str| OpenVpnFile {
-        device: Some(name.parse().unwrap()),
-        ..file(path, &["198.51.100.7:1194/udp"])
-    };
-    machine.step(Event::OpenVpnFiles(vec![device("tun7", "/a.conf"), device("nordvpn0", "/b.conf")]), 1);
-    let left_out = machine.left_out();
-    assert_eq!(left_out.len(), 1, "{left_out:?}");
-    let (path, what) = left_out.first().unwrap();
-    assert_eq!(path, "/b.conf");
-    assert!(what.remedy().contains("tunnel.interfaces = [\"tun+\", \"nordvpn0\"]"), "{what}");
-    let named = Config::parse("tunnel.interfaces = [\"nordvpn0\"]", "f").unwrap();
-    machine.step(Event::Config(Box::new(named)), 1);
-    assert!(machine.left_out().iter().all(|(path, _)| path == "/a.conf"), "{:?}", machine.left_out());
-}
-
-#[test]
 fn parts_of_files_that_are_left_out_are_reported_until_they_are_repaired() {
     let mut machine = fresh(Config::default());
     let text = |text: &str| text.to_owned();
