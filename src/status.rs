@@ -14,7 +14,7 @@ mod watch;
 
 pub use bootstrap::{BootstrapStatus, EndpointStatus};
 pub use configuration::ConfigurationStatus;
-pub use docker::{DockerStatus, NetworkStatus};
+pub use docker::{DockerStatus, ForwardedStatus, NetworkStatus};
 pub use layers::LayerStatus;
 pub use left_out::LeftOutStatus;
 pub use management::ManagementStatus;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Traffic;
+use super::{ForwardedPort, Traffic};
 use crate::net::IfPattern;
 
 /// `[docker]`
@@ -14,6 +14,8 @@ pub struct Docker {
     pub allow: Traffic,
     /// Who may connect to published ports.
     pub published_ports: PublishedPorts,
+    /// Published ports that are reached through the tunnel.
+    pub forwarded: Vec<ForwardedPort>,
     /// Bridges of containers and virtual machines. The default has the names that Docker, libvirt, podman,
     /// LXC, LXD and Incus use.
     pub bridges: Vec<IfPattern>,
@@ -42,8 +44,8 @@ impl Default for Docker {
             "incusbr+",
         ];
         let bridges = names.into_iter().filter_map(|name| name.parse().ok()).collect();
-        let networks = BTreeMap::new();
-        Self { allow: Traffic::Any, published_ports: PublishedPorts::Lan, bridges, networks }
+        let (forwarded, networks) = (Vec::new(), BTreeMap::new());
+        Self { allow: Traffic::Any, published_ports: PublishedPorts::Lan, forwarded, bridges, networks }
     }
 }
 

@@ -223,6 +223,15 @@ fn docker(docker: &Docker, tunnel: &Tunnel) -> Vec<String> {
         PublishedPorts::None => "Ports that they publish can be reached only from this machine.",
     };
     let mut sentences = vec![allowed, published.to_owned()];
+    sentences.extend(docker.forwarded.iter().map(|forwarded| {
+        let outer = port(&(forwarded.transport, forwarded.port));
+        format!(
+            "{outer} reaches the container {} through the tunnel, at its port {}, while the container publishes it so. \
+             This opens it on no network card.",
+            forwarded.container.as_str(),
+            forwarded.inner.get()
+        )
+    }));
     for (access, what) in [
         (Access::Lan, "may reach the LAN, never DNS (53, 853), and not the tunnel"),
         (Access::None, "may reach nothing outside their network, and nothing outside reaches them"),

@@ -7,6 +7,7 @@ mod docker;
 mod document;
 mod explain;
 mod fault;
+mod forwarded;
 mod hint;
 mod in_force;
 mod item;
@@ -21,6 +22,7 @@ mod words;
 
 pub use docker::{Access, Docker, PublishedPorts};
 pub use fault::{Fault, Faults};
+pub use forwarded::{ContainerName, ForwardedPort};
 pub use in_force::{InForce, Kept, Source, Written};
 pub use reference::{KeyReference, REFERENCE, SectionReference};
 pub use root_file::RootFile;

@@ -210,6 +210,17 @@ const DOCKER: SectionReference = SectionReference {
             example: r#""none""#,
         },
         KeyReference {
+            name: "forwarded",
+            default: "[]",
+            consequence: &[
+                "Ports that the VPN forwards to containers: the port at the tunnel's address, and the name and the own port \
+                 of the container that publishes it. It is reached through the tunnel, and this opens it on no network card.",
+                "It works while Docker says that this container publishes this port, such as by -p 51413:51413/udp. status \
+                 shows why a port is not forwarded. A network with \"lan\" or \"none\" in docker.networks has no forwarded port.",
+            ],
+            example: r#"[{ protocol = "udp", port = 51413, to = "transmission:51413" }]"#,
+        },
+        KeyReference {
             name: "bridges",
             default: r#"["docker0", "docker_gwbridge", "br-+", "virbr+", "podman+", "cni-podman+", "lxcbr+", "lxdbr+", "incusbr+"]"#,
             consequence: &[

@@ -3,6 +3,7 @@
 //! A missing key has its default. The parsers of [`crate::net`] decide what a text means. This file only adds
 //! the hint for a wrong text.
 
+use super::forwarded::forwarded;
 use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
 use super::traffic::{inbound, traffic, tunnel_traffic};
@@ -24,7 +25,7 @@ const TUNNEL: &[&str] = &["interfaces", "allow", "routes"];
 const BOOTSTRAP: &[&str] = &["ports", "servers", "scope", "owners", "dns"];
 const LAN: &[&str] = &["allow", "networks", "multicast", "services"];
 const INPUT: &[&str] = &["allow"];
-const DOCKER: &[&str] = &["allow", "published_ports", "bridges", "networks"];
+const DOCKER: &[&str] = &["allow", "published_ports", "forwarded", "bridges", "networks"];
 const VPN: &[&str] = &["connections", "reconnect", "silence"];
 const FIREWALL: &[&str] = &["backend", "layers"];
 
@@ -145,6 +146,7 @@ fn docker(section: Section<'_>) -> Docker {
     Docker {
         allow: section.read("allow", default.allow, traffic),
         published_ports: section.read("published_ports", default.published_ports, Item::word),
+        forwarded: section.read("forwarded", default.forwarded, |item| item.list(Empty::Allowed, forwarded)),
         bridges: section
             .read("bridges", default.bridges, |item| item.list(Empty::Allowed, |item| item.text(pattern))),
         networks: section.read("networks", default.networks, |item| {
@@ -207,7 +209,7 @@ fn server_port(item: Item<'_>) -> Option<(Transport, Port)> {
     Some((protocol?, port?))
 }
 
-fn port(item: Item<'_>) -> Option<Port> {
+pub(super) fn port(item: Item<'_>) -> Option<Port> {
     match item.as_number() {
         Some(number) => Port::try_from(number).ok().or_else(|| no_port(item, &number.to_string())),
         None => item.wrong("`port` takes one number", "write a number from 1 to 65535, without quotes: 1194"),

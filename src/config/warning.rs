@@ -2,9 +2,11 @@
 
 use super::hint::listed;
 use super::{
-    Access, Bootstrap, Config, Dns, InboundOn, Lan, Networks, RootFile, Routes, Scope, Traffic, TrafficRule,
-    Tunnel, Vpn,
+    Access, Bootstrap, Config, Dns, ForwardedPort, InboundOn, Lan, Networks, RootFile, Routes, Scope,
+    Traffic, TrafficRule, Tunnel, Vpn,
 };
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use crate::net::{Host, IfPattern, Port, Server, Transport};
@@ -279,7 +281,16 @@ fn docker(config: &Config) -> Vec<String> {
     if !on_lan.is_empty() && !config.lan.allow {
         warnings.push(format!("{}: \"lan\" has no effect while lan.allow = false.", listed(&on_lan, "and")));
     }
+    warnings.extend(forwarded_twice(&config.docker.forwarded));
     warnings
+}
+
+/// Docker lets one container publish a port.
+fn forwarded_twice(forwarded: &[ForwardedPort]) -> Option<String> {
+    let mut seen = BTreeSet::new();
+    let twice = forwarded.iter().find(|entry| !seen.insert((entry.transport, entry.port)))?;
+    let port = format!("{} {}", twice.transport.as_str().to_uppercase(), twice.port.get());
+    Some(format!("{port} is forwarded to two containers. Only the one that publishes it is reached."))
 }
 
 fn input(config: &Config) -> Vec<String> {

@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 
 use super::view::{View, to_name_servers};
-use super::{Chain, ChainName, Rule, Tracked, Verdict};
+use super::{Chain, ChainName, IfMatch, Rule, Tracked, Verdict};
 use crate::config::{Access, PublishedPorts};
-use crate::net::IfName;
+use crate::net::{Family, IfName};
+use crate::vpn::ForwardedTo;
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     let mut chains = vec![
@@ -38,6 +39,7 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     rules.extend(lan_networks(view));
     rules.extend(shut_out(view));
     for tunnel in view.tunnels() {
+        rules.extend(forwarded_ports(view, &tunnel));
         rules.extend(view.traffic(&view.config.docker.allow, &pass().output(tunnel)));
     }
     // Answers go to bridges alone: the answer to a container that is gone would follow the default route.
@@ -130,6 +132,30 @@ fn published_ports(view: &View<'_>) -> Vec<Rule> {
         ]
     };
     view.connected_lans().flat_map(both_ways).collect()
+}
+
+/// Connections from a tunnel to the ports that the VPN forwards to containers, and their answers. The container
+/// engine has rewritten the destination. A container may publish the same port of its own as several ports, so the
+/// port before that counts too.
+fn forwarded_ports(view: &View<'_>, tunnel: &IfMatch) -> Vec<Rule> {
+    let rules = |forwarded: &crate::vpn::Forwarded| {
+        let ForwardedTo::Container(address, inner) = forwarded.to else { return Vec::new() };
+        if Family::of(address) != view.family {
+            return Vec::new();
+        }
+        let (transport, port) = (forwarded.transport, forwarded.port);
+        let to_bridges = view.rule(Verdict::Goto(ChainName::DockerBridges)).to(address.into());
+        let answer = view.rule(Verdict::Return).from(address.into()).output(tunnel.clone());
+        vec![
+            to_bridges
+                .input(tunnel.clone())
+                .transport(transport)
+                .dport(inner)
+                .tracked(Tracked::DnatPortOriginal(port)),
+            answer.transport(transport).sport(inner).tracked(Tracked::DnatPortReply(port)),
+        ]
+    };
+    view.situation.forwarded.iter().flat_map(rules).collect()
 }
 
 #[cfg(test)]

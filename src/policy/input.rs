@@ -55,7 +55,7 @@ fn through_the_tunnel(view: &View<'_>) -> Vec<Rule> {
         None => traffic_rules(&inbound.traffic, &base),
     };
     let mut rules = Vec::new();
-    for inbound in view.inbound(InboundOn::Tunnel) {
+    for inbound in &view.through_the_tunnel() {
         let shut = view.situation.shut_out.iter();
         rules.extend(shut.flat_map(|link| from(inbound, view.rule(Verdict::Drop).input(link.clone()))));
         let tunnels = view.tunnels().into_iter();

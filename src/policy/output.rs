@@ -85,7 +85,7 @@ fn tunnel(view: &View<'_>) -> Vec<Rule> {
     for tunnel in view.tunnels() {
         let base = view.rule(Verdict::Accept).output(tunnel);
         rules.extend(view.traffic(&view.config.tunnel.allow, &base));
-        rules.extend(view.inbound(InboundOn::Tunnel).flat_map(|inbound| {
+        rules.extend(view.through_the_tunnel().iter().flat_map(|inbound| {
             let answer = base.clone().tracked(Tracked::EstablishedReply);
             let answer = match inbound.from {
                 Some(net) => answer.to(net),

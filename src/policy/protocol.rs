@@ -1,6 +1,6 @@
 //! What a rule can ask about a packet's protocol, hop limit and connection.
 
-use crate::net::Transport;
+use crate::net::{Port, Transport};
 
 /// A protocol above IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,10 @@ pub enum Tracked {
     DnatOriginal,
     /// Its destination was rewritten, and this packet is an answer.
     DnatReply,
+    /// As [`Tracked::DnatOriginal`], and its first packet went to this port.
+    DnatPortOriginal(Port),
+    /// As [`Tracked::DnatReply`], and its first packet went to this port.
+    DnatPortReply(Port),
     /// It was opened from the other side, and this packet is an answer.
     EstablishedReply,
 }

@@ -8,7 +8,7 @@ use super::well_known::NAME_SERVERS;
 use super::{Device, IfMatch, Owners, Protocol, Rule, Verdict};
 use crate::config::{Config, Inbound, InboundOn, Networks, PublishedPorts, Traffic, TrafficRule};
 use crate::net::{Family, IfName, IfPattern, LanPrefix, Port, Transport};
-use crate::vpn::{PauseScope, Situation, Uplink};
+use crate::vpn::{ForwardedTo, PauseScope, Situation, Uplink};
 
 /// What every chain is made from.
 pub(super) struct View<'a> {
@@ -124,6 +124,18 @@ impl<'a> View<'a> {
         let family = self.family;
         let allow = self.config.input.allow.iter().filter(move |inbound| inbound.on == on);
         allow.filter(move |inbound| inbound.from.is_none_or(|net| Family::of(net.addr()) == family))
+    }
+
+    /// What comes in through the tunnel alone: what `input.allow` names, and the forwarded ports that docker-proxy
+    /// serves on the host.
+    pub(super) fn through_the_tunnel(&self) -> Vec<Inbound> {
+        let proxied = self.situation.forwarded.iter().filter(|forwarded| forwarded.to == ForwardedTo::Proxy);
+        let proxied = proxied.filter(|_| self.family == Family::V6).map(|forwarded| Inbound {
+            traffic: TrafficRule::Ports(forwarded.transport, vec![forwarded.port.into()]),
+            from: None,
+            on: InboundOn::Tunnel,
+        });
+        self.inbound(InboundOn::Tunnel).cloned().chain(proxied).collect()
     }
 
     /// The published ports that docker-proxy serves on the host, for each network of the LAN. Containers

@@ -251,9 +251,10 @@ fn forwarded(rule: &Rule, from: Option<DeviceKind>, to: Option<DeviceKind>) -> M
         }
         (None | Some(DeviceKind::Bridge), Some(DeviceKind::Tunnel)) => through_tunnel(rule, Piece::Docker),
         (None | Some(DeviceKind::Bridge), Some(DeviceKind::Unknown)) => Meaning::Ask(name(rule)),
-        (Some(DeviceKind::Tunnel), _) => {
-            left("it allows connections from the VPN to containers, and this configuration allows none")
-        }
+        (Some(DeviceKind::Tunnel), _) => left(
+            "it allows connections from the VPN to containers; for a port that your VPN forwards, name the container \
+                 in docker.forwarded",
+        ),
         (Some(DeviceKind::Card), Some(DeviceKind::Tunnel)) => {
             left("it lets other machines use the VPN of this machine, and no key can do that")
         }

@@ -48,7 +48,7 @@ const EVENTS: &str = concat!(
 /// Events after which the published ports may differ.
 const CONTAINERS: &str = concat!(
     "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C",
-    "%22event%22%3A%5B%22start%22%2C%22die%22%2C%22stop%22%5D%7D"
+    "%22event%22%3A%5B%22start%22%2C%22die%22%2C%22stop%22%2C%22rename%22%5D%7D"
 );
 
 /// Why Docker cannot be followed.

@@ -9,7 +9,7 @@ use zbus::{OwnedVariant, Variant};
 
 use super::{BootstrapStatus, EndpointStatus, PauseStatus, StatusError, Verdict, Watch};
 use super::{ConfigurationStatus, DockerStatus, FightStatus, LayerStatus, LeftOutStatus};
-use super::{ManagementStatus, NetworkStatus, TunnelStatus};
+use super::{ForwardedStatus, ManagementStatus, NetworkStatus, TunnelStatus};
 use crate::config::Reconnect;
 use crate::vpn::{LastLoss, Reason, State};
 
@@ -83,7 +83,8 @@ dictionary!(LeftOutStatus { name, reason, remedy });
 dictionary!(ManagementStatus { file, socket, heard } known { fault });
 dictionary!(LayerStatus { name, enforced } later { owned } known { lacks, unknown });
 dictionary!(FightStatus { program, count });
-dictionary!(DockerStatus { present, protected, networks, missing } known { version, backend });
+dictionary!(DockerStatus { present, protected, networks, missing } later { forwarded } known { version, backend });
+dictionary!(ForwardedStatus { port, protocol, to } known { fault });
 dictionary!(NetworkStatus { name, driver, internal, access, covered } known { bridge, fault });
 
 /// The fields of a tunnel, and those of its endpoint beside them while it is known.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Enforcement, Wires};
 use crate::config::plain;
-use crate::vpn::{DockerReport, NetworkFault, NetworkReport};
+use crate::vpn::{DockerReport, ForwardedReport, NetworkFault, NetworkReport};
 
 /// Maximum number of networks that the text names; the JSON has them all.
 const SHOWN: usize = 10;
@@ -30,6 +30,38 @@ pub struct DockerStatus {
     pub networks: Vec<NetworkStatus>,
     /// Names in `docker.networks` that no network has, while it answers.
     pub missing: Vec<String>,
+    /// The ports of `docker.forwarded`, while it answers.
+    pub forwarded: Vec<ForwardedStatus>,
+}
+
+/// A port of `docker.forwarded` in the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ForwardedStatus {
+    /// The port at the tunnel's address.
+    pub port: u16,
+    /// `udp` or `tcp`.
+    pub protocol: String,
+    /// The container and its own port.
+    pub to: String,
+    /// Why it is not forwarded.
+    pub fault: Option<String>,
+}
+
+impl From<ForwardedReport> for ForwardedStatus {
+    fn from(report: ForwardedReport) -> Self {
+        Self {
+            port: report.port.port.get(),
+            protocol: report.port.transport.as_str().to_owned(),
+            to: report.port.to(),
+            fault: report.fault.map(|fault| fault.to_string()),
+        }
+    }
+}
+
+impl ForwardedStatus {
+    fn text(&self) -> String {
+        format!("{} {} to {}", plain(&self.protocol), self.port, plain(&self.to))
+    }
 }
 
 /// One of Docker's networks in the status.
@@ -59,6 +91,7 @@ impl DockerStatus {
         let status = |network| NetworkStatus::new(network, self.protected, wires);
         self.networks = report.networks.into_iter().map(status).collect();
         self.missing = report.missing;
+        self.forwarded = report.forwarded.into_iter().map(Into::into).collect();
     }
 
     /// Marks every container as not protected: the rules are not in force.
@@ -74,9 +107,11 @@ impl DockerStatus {
             Some(format!("{} ({}): {fault}", plain(&network.name), plain(&network.driver)))
         });
         let missing = self.missing.iter();
-        faults
-            .chain(missing.map(|name| format!("{}: Docker has no network of this name", plain(name))))
-            .collect()
+        let missing = missing.map(|name| format!("{}: Docker has no network of this name", plain(name)));
+        let forwarded = self.forwarded.iter();
+        let forwarded = forwarded.filter_map(|port| Some((port, port.fault.as_ref()?)));
+        let forwarded = forwarded.map(|(port, fault)| format!("{}: {}", port.text(), plain(fault)));
+        faults.chain(missing).chain(forwarded).collect()
     }
 
     /// The rows of the text, each with its title.
@@ -91,6 +126,11 @@ impl DockerStatus {
             if !names.is_empty() {
                 rows.push((title, shortened(&names).join(", ")));
             }
+        }
+        let forwarded = self.forwarded.iter().filter(|port| port.fault.is_none());
+        let forwarded: Vec<String> = forwarded.map(ForwardedStatus::text).collect();
+        if !forwarded.is_empty() {
+            rows.push(("forwarded", shortened(&forwarded).join(", ")));
         }
         rows.extend(shortened(&self.faults()).into_iter().map(|fault| ("!", fault)));
         let limits = match wires {

@@ -153,8 +153,8 @@ mod tests {
     use super::*;
     use crate::config::Reconnect;
     use crate::status::{
-        BootstrapStatus, ConfigurationStatus, EndpointStatus, FightStatus, LayerStatus, LeftOutStatus,
-        ManagementStatus, NetworkStatus, PauseStatus, TunnelStatus, Unread, Watch,
+        BootstrapStatus, ConfigurationStatus, EndpointStatus, FightStatus, ForwardedStatus, LayerStatus,
+        LeftOutStatus, ManagementStatus, NetworkStatus, PauseStatus, TunnelStatus, Unread, Watch,
     };
     use crate::vpn::{LastLoss, PauseScope, Reason};
 
@@ -213,6 +213,8 @@ mod tests {
         status.docker.backend = Some(text("iptables"));
         status.docker.networks = vec![network()];
         status.docker.missing = vec![text("db")];
+        let (protocol, to, fault) = (text("udp"), text("bt:51413"), Some(text("why")));
+        status.docker.forwarded = vec![ForwardedStatus { port: 6000, protocol, to, fault }];
         status
     }
 

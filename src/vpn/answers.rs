@@ -42,7 +42,8 @@ impl Machine {
             known_uplinks: links.known_uplinks(),
             bridges: links.other_bridges(config),
             shut_out: links.shut_out(config),
-            published: docker.published.clone(),
+            published: docker.proxied(),
+            forwarded: docker.forwarded(config),
             networks: docker.accesses(links, config),
             ipv6_bridges: docker.ipv6_bridges(links, config),
         }

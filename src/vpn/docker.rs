@@ -8,6 +8,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod forwarded;
+
+pub use forwarded::{Forwarded, ForwardedFault, ForwardedReport, ForwardedTo, PublishedPort};
+
 use super::LinkTable;
 use crate::config::{Access, Config};
 use crate::net::{IfName, Port, Transport};
@@ -109,6 +113,8 @@ pub struct DockerReport {
     pub networks: Vec<NetworkReport>,
     /// Names in the configuration that no network has.
     pub missing: Vec<String>,
+    /// The ports of `docker.forwarded`.
+    pub forwarded: Vec<ForwardedReport>,
 }
 
 /// One network, and what becomes of it.
@@ -171,8 +177,8 @@ pub(super) struct Docker {
     bridges: Vec<NetworkBridge>,
     /// Those of them that had IPv6. The next agent does not get them: it closes IPv6 until Docker answers.
     ipv6: BTreeMap<IfName, Ipv6Reach>,
-    /// What its proxy serves. Docker ends it when it ends.
-    pub(super) published: BTreeSet<(Transport, Port)>,
+    /// The ports that its containers publish. Docker ends its proxy when it ends.
+    pub(super) published: BTreeSet<PublishedPort>,
 }
 
 impl Docker {
@@ -193,6 +199,17 @@ impl Docker {
             self.published.clear();
         }
         self.view = view;
+    }
+
+    /// The ports that docker-proxy serves over IPv6.
+    pub(super) fn proxied(&self) -> BTreeSet<(Transport, Port)> {
+        let over_ipv6 = self.published.iter().filter(|port| port.host.is_ipv6());
+        over_ipv6.map(|port| (port.transport, port.port)).collect()
+    }
+
+    /// The ports that the VPN forwards to containers.
+    pub(super) fn forwarded(&self, config: &Config) -> Vec<Forwarded> {
+        forwarded::forwarded(&self.published, config)
     }
 
     /// The bridges of its networks.
@@ -262,7 +279,14 @@ impl Docker {
         networks.sort_by(|one, other| one.network.name.cmp(&other.network.name));
         let known = |name: &&String| view.networks.iter().any(|network| network.name == **name);
         let missing = config.docker.networks.keys().filter(|name| !known(name)).cloned().collect();
-        Some(DockerReport { version: view.version.clone(), backend: view.backend, networks, missing })
+        let forwarded = forwarded::report(&self.published, config);
+        Some(DockerReport {
+            version: view.version.clone(),
+            backend: view.backend,
+            networks,
+            missing,
+            forwarded,
+        })
     }
 }
 

@@ -6,7 +6,9 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DockerView, Hearing, LinkTable, ManagementMessage, ManagementSocket, Pause, TunnelId};
+use super::{
+    DockerView, Hearing, LinkTable, ManagementMessage, ManagementSocket, Pause, PublishedPort, TunnelId,
+};
 use crate::config::Config;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
@@ -29,8 +31,8 @@ pub enum Event {
     /// What Docker reports now; `None` when it no longer answers. Sent when Docker begins to answer, changes
     /// something or ends. Without Docker it is never sent.
     Docker(Option<DockerView>),
-    /// The ports that Docker's containers publish and this host itself answers at over IPv6.
-    Published(BTreeSet<(Transport, Port)>),
+    /// The ports that Docker's containers publish for other machines.
+    Published(BTreeSet<PublishedPort>),
     /// A hook's report that passed [`Report`]'s parser.
     Report(Report, Reporter),
     /// What an OpenVPN client says on its management socket.

@@ -120,7 +120,8 @@ impl Learning {
     pub(super) fn learn_files(&mut self, files: Vec<OpenVpnFile>) {
         self.learn(|known| {
             known.retain(|_, vpn| vpn.origin != Origin::OpenVpn);
-            for OpenVpnFile { path, endpoints, names, user, mark, device: interface, management: _ } in files {
+            for OpenVpnFile { path, endpoints, names, user, mark, device: interface, management: _ } in files
+            {
                 let (key, sender) = (file_key(&path), Sender::Client);
                 let (name, origin) = (path, Origin::OpenVpn);
                 let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface };

@@ -38,8 +38,9 @@ mod without_effect;
 pub use action::{Action, Announcement};
 pub use comeback::{Comeback, LastVpn, NoComeback};
 pub use docker::{
-    DockerBackend, DockerNetwork, DockerReport, DockerView, Ipv6Bridge, Ipv6Reach, NetworkAccess,
-    NetworkBridge, NetworkFault, NetworkReport,
+    DockerBackend, DockerNetwork, DockerReport, DockerView, Forwarded, ForwardedFault, ForwardedReport,
+    ForwardedTo, Ipv6Bridge, Ipv6Reach, NetworkAccess, NetworkBridge, NetworkFault, NetworkReport,
+    PublishedPort,
 };
 pub use event::{
     ActiveVpn, Event, FileFault, Lineage, NmView, OpenVpnFile, Process, Profile, Report, ReportKind,

@@ -51,7 +51,8 @@ impl Facts {
 
     /// Which of root's files makes this device.
     pub(super) fn origin_of(&self, interface: &IfName) -> Origin {
-        let is_openvpn = self.wireguard_file(interface).is_none() && self.openvpn_files(interface).next().is_some();
+        let is_openvpn =
+            self.wireguard_file(interface).is_none() && self.openvpn_files(interface).next().is_some();
         if is_openvpn { Origin::OpenVpn } else { Origin::WireGuard }
     }
 

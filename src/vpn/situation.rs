@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Ipv6Bridge, NetworkAccess, PauseScope};
+use super::{Forwarded, Ipv6Bridge, NetworkAccess, PauseScope};
 use crate::net::{Endpoint, IfName, IfPattern, LanPrefix, Port, Transport};
 
 /// The five states of the contract.
@@ -143,6 +143,9 @@ pub struct Situation {
     /// Ports that Docker's proxy serves over IPv6 on this host itself.
     #[serde(default)]
     pub published: BTreeSet<(Transport, Port)>,
+    /// Ports that the VPN forwards to containers.
+    #[serde(default)]
+    pub forwarded: Vec<Forwarded>,
     /// Bridges of containers that may reach something else than every container may.
     #[serde(default)]
     pub networks: Vec<NetworkAccess>,

@@ -16,7 +16,8 @@ use tunwarden::netfilter::socket::{commit, read_back};
 use tunwarden::policy::nftables::{Found, NftTable, render_fresh, tables};
 use tunwarden::policy::{Owners, Ruleset, last_resort, ruleset};
 use tunwarden::vpn::{
-    Allowance, KernelPacket, PauseScope, Situation, State, Tunnel, TunnelAddress, TunnelSource, Uplink, Wire,
+    Allowance, Forwarded, ForwardedTo, KernelPacket, PauseScope, Situation, State, Tunnel, TunnelAddress,
+    TunnelSource, Uplink, Wire,
 };
 use tunwarden_lab::{Lab, with_lab};
 
@@ -81,8 +82,17 @@ fn protected() -> Situation {
             since: 0,
         }],
         named_tunnels: Some(vec![interface]),
+        forwarded: vec![
+            forwarded(ForwardedTo::Container("172.17.0.2".parse().unwrap(), "51413".parse().unwrap())),
+            forwarded(ForwardedTo::Container("fd00:d0c::2".parse().unwrap(), "51413".parse().unwrap())),
+            forwarded(ForwardedTo::Proxy),
+        ],
         ..locked()
     }
+}
+
+fn forwarded(to: ForwardedTo) -> Forwarded {
+    Forwarded { transport: tunwarden::net::Transport::Udp, port: "6000".parse().unwrap(), to }
 }
 
 fn paused(scope: PauseScope) -> Situation {

@@ -15,6 +15,8 @@ const EXPRESSION_DATA: u16 = 2;
 const TO_NETWORK: u32 = 1;
 /// `NFT_EXTHDR_F_PRESENT`
 const PRESENT: u32 = 1;
+/// `IP_CT_DIR_ORIGINAL`
+const ORIGINAL: u8 = 0;
 /// The register of a verdict, and the first one for values.
 const VERDICT: u32 = 0;
 const FIRST: u32 = 1;
@@ -37,6 +39,10 @@ pub(super) fn expression<P: Pusher>(
         Instruction::Extension { header, offset, loads } => extension(element, *header, *offset, *loads),
         Instruction::Ct(ct) => {
             element.nested_data_ct().push_key(*ct as u32).push_dreg(FIRST).end_nested().end_nested()
+        }
+        Instruction::CtOriginal(ct) => {
+            let ct = element.nested_data_ct().push_key(*ct as u32).push_dreg(FIRST);
+            ct.push_direction(ORIGINAL).end_nested().end_nested()
         }
         Instruction::Mask(mask) => {
             let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);

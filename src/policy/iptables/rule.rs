@@ -106,11 +106,13 @@ impl IfMatch {
 }
 
 /// The options of `-m conntrack`.
-fn tracked_options(tracked: Tracked) -> &'static str {
+fn tracked_options(tracked: Tracked) -> String {
     match tracked {
-        Tracked::Reply => "--ctstate RELATED,ESTABLISHED",
-        Tracked::DnatOriginal => "--ctstate DNAT --ctdir ORIGINAL",
-        Tracked::DnatReply => "--ctstate DNAT --ctdir REPLY",
-        Tracked::EstablishedReply => "--ctstate ESTABLISHED --ctdir REPLY",
+        Tracked::Reply => "--ctstate RELATED,ESTABLISHED".to_owned(),
+        Tracked::DnatOriginal => "--ctstate DNAT --ctdir ORIGINAL".to_owned(),
+        Tracked::DnatReply => "--ctstate DNAT --ctdir REPLY".to_owned(),
+        Tracked::DnatPortOriginal(port) => format!("--ctstate DNAT --ctorigdstport {port} --ctdir ORIGINAL"),
+        Tracked::DnatPortReply(port) => format!("--ctstate DNAT --ctorigdstport {port} --ctdir REPLY"),
+        Tracked::EstablishedReply => "--ctstate ESTABLISHED --ctdir REPLY".to_owned(),
     }
 }

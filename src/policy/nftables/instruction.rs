@@ -31,6 +31,8 @@ pub enum Instruction {
     },
     /// Loads what the kernel knows about the packet's connection (`ct`).
     Ct(Ct),
+    /// Loads what the kernel knows about the first direction of that connection.
+    CtOriginal(Ct),
     /// Clears every bit that is not in this mask (`bitwise`).
     Mask(Vec<u8>),
     /// Turns a number of this many bytes into the order of the network (`byteorder`).
@@ -79,6 +81,7 @@ pub enum Ct {
     State = 0,
     Direction = 1,
     Status = 2,
+    ProtoDst = 12,
 }
 
 /// What is loaded of an extension header.

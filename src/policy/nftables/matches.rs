@@ -165,7 +165,7 @@ impl fmt::Display for Match {
             Self::Mark(mark) => write!(f, "meta mark 0x{mark:08x}"),
             Self::User(uid) => write!(f, "meta skuid {uid}"),
             Self::OwnSocket => f.write_str("meta skuid >= 0"),
-            Self::Tracked(tracked) => f.write_str(tracked_words(*tracked)),
+            Self::Tracked(tracked) => tracked_words(f, *tracked),
             Self::Since(moment) => write!(f, "meta time >= \"{}\"", Moment(*moment)),
             Self::Until(moment) => write!(f, "meta time < \"{}\"", Moment(*moment)),
             Self::LaterFragment(Family::V4) => f.write_str("ip frag-off & 8191 != 0"),
@@ -193,12 +193,18 @@ fn hops(f: &mut fmt::Formatter<'_>, family: Family, limit: HopLimit) -> fmt::Res
     }
 }
 
-fn tracked_words(tracked: Tracked) -> &'static str {
-    match tracked {
+fn tracked_words(f: &mut fmt::Formatter<'_>, tracked: Tracked) -> fmt::Result {
+    f.write_str(match tracked {
         Tracked::Reply => "ct state established,related",
-        Tracked::DnatOriginal => "ct status dnat ct direction original",
-        Tracked::DnatReply => "ct status dnat ct direction reply",
+        Tracked::DnatOriginal | Tracked::DnatPortOriginal(_) => "ct status dnat ct direction original",
+        Tracked::DnatReply | Tracked::DnatPortReply(_) => "ct status dnat ct direction reply",
         Tracked::EstablishedReply => "ct state established ct direction reply",
+    })?;
+    match tracked {
+        Tracked::DnatPortOriginal(port) | Tracked::DnatPortReply(port) => {
+            write!(f, " ct original proto-dst {port}")
+        }
+        Tracked::Reply | Tracked::DnatOriginal | Tracked::DnatReply | Tracked::EstablishedReply => Ok(()),
     }
 }
 

@@ -281,17 +281,23 @@ impl Program {
     }
 
     fn tracked(&mut self, tracked: Tracked) {
-        let (ct, bits, answers) = match tracked {
-            Tracked::Reply => (Ct::State, ESTABLISHED | RELATED, None),
-            Tracked::DnatOriginal => (Ct::Status, DNAT, Some(0)),
-            Tracked::DnatReply => (Ct::Status, DNAT, Some(1)),
-            Tracked::EstablishedReply => (Ct::State, ESTABLISHED, Some(1)),
+        let (ct, bits, answers, port) = match tracked {
+            Tracked::Reply => (Ct::State, ESTABLISHED | RELATED, None, None),
+            Tracked::DnatOriginal => (Ct::Status, DNAT, Some(0), None),
+            Tracked::DnatReply => (Ct::Status, DNAT, Some(1), None),
+            Tracked::DnatPortOriginal(port) => (Ct::Status, DNAT, Some(0), Some(port)),
+            Tracked::DnatPortReply(port) => (Ct::Status, DNAT, Some(1), Some(port)),
+            Tracked::EstablishedReply => (Ct::State, ESTABLISHED, Some(1), None),
         };
         self.steps.push(Instruction::Ct(ct));
         self.masked(bits.to_ne_bytes().to_vec(), Comparison::Other, 0_u32.to_ne_bytes());
         if let Some(direction) = answers {
             self.steps.push(Instruction::Ct(Ct::Direction));
             self.compare(Comparison::Equal, [direction]);
+        }
+        if let Some(port) = port {
+            self.steps.push(Instruction::CtOriginal(Ct::ProtoDst));
+            self.compare(Comparison::Equal, port.get().to_be_bytes());
         }
     }
 

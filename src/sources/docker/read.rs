@@ -3,20 +3,23 @@
 //! Every user of Docker can choose the names, drivers and bridges of its networks. So a bridge counts only if
 //! the parser takes it for an interface's name, and all other text is cut to a maximum length.
 
-use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
 use super::DockerError;
-use crate::net::{IfName, Port, Transport};
-use crate::vpn::{DockerBackend, DockerNetwork};
+use crate::net::{IfName, Port};
+use crate::vpn::{DockerBackend, DockerNetwork, PublishedPort};
 
 /// Maximum number of networks that are read. An address pool of Docker has room for a few hundred.
 const MAX_NETWORKS: usize = 4096;
 
-/// Maximum number of published ports that are read.
-const MAX_PORTS: usize = 1024;
+/// Maximum number of published ports that are read. A port of both families counts twice.
+const MAX_PORTS: usize = 2048;
+
+/// Maximum number of addresses of one container that are read.
+const MAX_ADDRESSES: usize = 64;
 
 /// Maximum length of a version, and of the name of a network or driver, in characters. Longer text is cut: no
 /// name in the configuration is as long.
@@ -86,6 +89,39 @@ struct Container {
     host: Option<HostConfig>,
     #[serde(rename = "Ports", default)]
     ports: Option<Vec<Published>>,
+    #[serde(rename = "NetworkSettings", default)]
+    settings: Option<NetworkSettings>,
+}
+
+impl Container {
+    /// Its own name. A name with a further slash is that of a link to it.
+    fn name(&self) -> String {
+        let names = self.names.iter().flatten().map(|name| name.trim_start_matches('/'));
+        let own = names.clone().find(|name| !name.contains('/')).or(names.clone().next());
+        cut(own.unwrap_or_default(), MAX_NAME)
+    }
+
+    fn addresses(&self) -> BTreeSet<IpAddr> {
+        let networks = self.settings.iter().flat_map(|settings| &settings.networks).flatten();
+        let attachments = networks.filter_map(|(_, attachment)| attachment.as_ref());
+        let texts = attachments.flat_map(|on| [&on.ipv4, &on.ipv6]).flatten();
+        texts.filter_map(|text| text.parse().ok()).take(MAX_ADDRESSES).collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct NetworkSettings {
+    #[serde(rename = "Networks", default)]
+    networks: Option<BTreeMap<String, Option<Attachment>>>,
+}
+
+/// A network that a container is on.
+#[derive(Deserialize)]
+struct Attachment {
+    #[serde(rename = "IPAddress", default)]
+    ipv4: Option<String>,
+    #[serde(rename = "GlobalIPv6Address", default)]
+    ipv6: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -100,21 +136,30 @@ struct Published {
     address: String,
     #[serde(rename = "PublicPort", default)]
     port: i64,
+    #[serde(rename = "PrivatePort", default)]
+    inner: i64,
     #[serde(rename = "Type", default)]
     transport: String,
 }
 
-/// The answer to `/containers/json`: the ports at which this host answers over IPv6.
-pub(crate) fn published(answer: &[u8]) -> Result<BTreeSet<(Transport, Port)>, DockerError> {
+/// The answer to `/containers/json`: the ports that containers publish for other machines.
+pub(crate) fn published(answer: &[u8]) -> Result<BTreeSet<PublishedPort>, DockerError> {
     let containers: Vec<Container> = serde_json::from_slice(answer).map_err(of("/containers/json"))?;
-    let ports = containers.into_iter().flat_map(|container| container.ports.unwrap_or_default());
-    let ipv6 = |published: &Published| {
-        published.address.parse::<Ipv6Addr>().is_ok_and(|address| !address.is_loopback())
+    let ports = |container: Container| {
+        let (name, addresses) = (container.name(), container.addresses());
+        let port = move |published: Published| {
+            Some(PublishedPort {
+                container: name.clone(),
+                transport: published.transport.parse().ok()?,
+                host: published.address.parse().ok().filter(|host: &IpAddr| !host.is_loopback())?,
+                port: Port::try_from(published.port).ok()?,
+                inner: Port::try_from(published.inner).ok()?,
+                addresses: addresses.clone(),
+            })
+        };
+        container.ports.unwrap_or_default().into_iter().filter_map(port)
     };
-    let port = |published: Published| {
-        Some((published.transport.parse().ok()?, Port::try_from(published.port).ok()?))
-    };
-    Ok(ports.filter(ipv6).filter_map(port).take(MAX_PORTS).collect())
+    Ok(containers.into_iter().flat_map(ports).take(MAX_PORTS).collect())
 }
 
 /// The answer to `/containers/json`: the names and images of containers that use the host's network.
@@ -125,10 +170,7 @@ pub(crate) fn on_host_network(answer: &[u8]) -> Result<Vec<HostContainer>, Docke
         .into_iter()
         .filter(|container| network(container).is_some_and(|network| network == "host"));
     let of = |container: Container| HostContainer {
-        name: cut(
-            container.names.iter().flatten().next().map_or("", |name| name.trim_start_matches('/')),
-            MAX_NAME,
-        ),
+        name: container.name(),
         image: cut(container.image.as_deref().unwrap_or_default(), MAX_NAME),
     };
     Ok(on_host.map(of).take(MAX_NETWORKS).collect())
@@ -248,18 +290,20 @@ mod tests {
     }
 
     #[test]
-    fn a_published_port_is_one_at_which_the_host_answers_over_ipv6() {
+    fn a_published_port_is_one_that_other_machines_may_reach() {
         let ports = |text: &str| {
             let read = published(format!(r#"[{{"Ports":[{text}]}},{{"Ports":null}},{{}}]"#).as_bytes());
-            read.unwrap().into_iter().map(|(by, port)| format!("{port}/{by}")).collect::<Vec<_>>()
+            let said = |one: PublishedPort| format!("{} {}/{}", one.host, one.port, one.transport);
+            read.unwrap().into_iter().map(said).collect::<Vec<_>>()
         };
         let of = |ip: &str, port: &str, kind: &str| {
             format!(r#"{{"IP":"{ip}","PrivatePort":80,"PublicPort":{port},"Type":"{kind}"}}"#)
         };
-        assert_eq!(ports(&of("::", "8080", "tcp")), ["8080/tcp"]);
-        assert_eq!(ports(&of("fd00::1", "53", "udp")), ["53/udp"]);
+        assert_eq!(ports(&of("::", "8080", "tcp")), [":: 8080/tcp"]);
+        assert_eq!(ports(&of("fd00::1", "53", "udp")), ["fd00::1 53/udp"]);
+        assert_eq!(ports(&of("0.0.0.0", "8080", "tcp")), ["0.0.0.0 8080/tcp"]);
         for (ip, port, kind) in [
-            ("0.0.0.0", "8080", "tcp"),
+            ("127.0.0.1", "8080", "tcp"),
             ("::1", "8080", "tcp"),
             ("", "8080", "tcp"),
             ("::", "0", "tcp"),
@@ -270,6 +314,26 @@ mod tests {
             assert_eq!(ports(&of(ip, port, kind)), [""; 0], "{ip} {port} {kind}");
         }
         assert_eq!(ports(r#"{"PrivatePort":80,"Type":"tcp"}"#), [""; 0], "one that is not published");
+    }
+
+    #[test]
+    fn a_published_port_has_the_name_and_the_addresses_of_its_container() {
+        let answer = br#"[{
+            "Names":["/web/alias","/bt"],
+            "Ports":[{"IP":"0.0.0.0","PrivatePort":51413,"PublicPort":6000,"Type":"udp"}],
+            "NetworkSettings":{"Networks":{
+                "bridge":{"IPAddress":"172.17.0.2","GlobalIPv6Address":""},
+                "user":{"IPAddress":"172.18.0.2","GlobalIPv6Address":"fd00:d0d::2","GlobalIPv6PrefixLen":64},
+                "odd":null,
+                "other":{"IPAddress":null}}}}]"#;
+        let [port] = &published(answer).unwrap().into_iter().collect::<Vec<_>>()[..] else { panic!() };
+        let ports = (port.container.as_str(), port.port.get(), port.inner.get());
+        assert_eq!(ports, ("bt", 6000, 51413));
+        let addresses: Vec<String> = port.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["172.17.0.2", "172.18.0.2", "fd00:d0d::2"]);
+        for odd in ["[{\"NetworkSettings\":null}]", "[{\"NetworkSettings\":{\"Networks\":null}}]"] {
+            assert!(published(odd.as_bytes()).unwrap().is_empty(), "{odd}");
+        }
     }
 
     #[test]

@@ -224,7 +224,12 @@ fn the_device_that_an_openvpn_file_of_roots_names_is_a_tunnel() {
         let card = openvpn("/etc/openvpn/card.conf", "eth0", one);
         let files = ["one", "other"].map(|name| format!("/etc/openvpn/client/{name}.conf"));
         let [one, other] = [openvpn(&files[0], "nordvpn0", one), openvpn(&files[1], "nordvpn0", other)];
-        Event::OpenVpnFiles(vec![one, other, card, openvpn("/etc/openvpn/third.conf", "tun9", "192.0.2.3:1194/udp")])
+        Event::OpenVpnFiles(vec![
+            one,
+            other,
+            card,
+            openvpn("/etc/openvpn/third.conf", "tun9", "192.0.2.3:1194/udp"),
+        ])
     };
     for kind in [LinkKind::Tunnel, LinkKind::KernelTunnel] {
         let mut machine = begun("", &[]);
@@ -250,7 +255,11 @@ fn the_device_that_an_openvpn_file_of_roots_names_is_a_tunnel() {
         let mut machine = begun("", &[]);
         machine.step(files(), 1);
         machine.step(links(&[link(2, "nordvpn0", kind)]), 1);
-        assert_eq!((machine.situation().state, machine.situation().wires.len()), (State::Locked, 1), "{kind:?}");
+        assert_eq!(
+            (machine.situation().state, machine.situation().wires.len()),
+            (State::Locked, 1),
+            "{kind:?}"
+        );
     }
 }
 
@@ -264,7 +273,8 @@ fn a_file_that_does_not_count_makes_no_tunnel_and_the_line_that_names_it_is_told
         machine.step(nordvpn0.clone(), 1);
         assert_eq!(machine.situation().state, state, "{config}");
         let line = "vpn.connections = [\"openvpn:nord\", \"openvpn:other\"]";
-        let told = left_out(&machine).iter().any(|(name, remedy)| name == "nordvpn0" && remedy.ends_with(line));
+        let told =
+            left_out(&machine).iter().any(|(name, remedy)| name == "nordvpn0" && remedy.ends_with(line));
         assert_eq!(told, state == State::Locked, "{:?}", left_out(&machine));
     }
     // A user's own profile, which does not count, may give its device that name.
