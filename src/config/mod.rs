@@ -121,7 +121,7 @@ pub enum TrafficRule {
     Icmp,
     /// UDP or TCP to these ports.
     Ports(Transport, Vec<PortRange>),
-    /// Such traffic to this network alone. Only `tunnel.allow` has it.
+    /// Such traffic to this network alone. `input.allow` does not have it.
     To(IpNet, Box<TrafficRule>),
 }
 

@@ -6,7 +6,7 @@
 use super::forwarded::forwarded;
 use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
-use super::traffic::{inbound, traffic, tunnel_traffic};
+use super::traffic::{inbound, traffic};
 use super::{
     Bootstrap, Config, Docker, FirewallSettings, Input, Lan, Layer, MOST_SERVERS, Networks, Routes, SILENCE,
     Tunnel, UserName, Vpn,
@@ -87,7 +87,7 @@ fn tunnel(section: Section<'_>) -> Tunnel {
         interfaces: section.read("interfaces", default.interfaces, |item| {
             item.list(Empty::Refused(no_tunnel), |item| item.text(pattern))
         }),
-        allow: section.read("allow", default.allow, tunnel_traffic),
+        allow: section.read("allow", default.allow, traffic),
         routes: section.read("routes", default.routes, |item| {
             item.word_or("default", None, Routes::Default, |item| {
                 item.list(Empty::Refused(no_route), |item| item.text(net)).map(Routes::Networks)

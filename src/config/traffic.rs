@@ -10,39 +10,27 @@ use super::words::Protocol;
 use super::{Inbound, InboundOn, Traffic, TrafficRule};
 use crate::net::{Port, PortRange};
 
-/// `tunnel.allow`: an entry may name where its traffic goes to.
-pub(super) fn tunnel_traffic(item: Item<'_>) -> Option<Traffic> {
-    read(item, |item| {
-        let section = item.table("a rule", &["protocol", "ports", "to"])?;
-        section.refuse_others(|_| None);
-        let traffic = rule(&section);
-        let to = match section.get("to") {
-            Some(to) => Some(to.text(net)?),
-            None => None,
-        };
-        Some(match to {
-            Some(net) => TrafficRule::To(net, Box::new(traffic?)),
-            None => traffic?,
-        })
-    })
-}
-
-/// `docker.allow`
+/// `tunnel.allow` and `docker.allow`
 pub(super) fn traffic(item: Item<'_>) -> Option<Traffic> {
-    read(item, listed_rule)
-}
-
-fn read(item: Item<'_>, entry: impl Fn(Item<'_>) -> Option<TrafficRule>) -> Option<Traffic> {
     let example = "[{ protocol = \"tcp\", ports = [443, 80] }, { protocol = \"icmp\" }]";
     item.word_or("any", Some(example), Traffic::Any, |item| {
-        item.list(Empty::Allowed, entry).map(Traffic::Listed)
+        item.list(Empty::Allowed, listed_rule).map(Traffic::Listed)
     })
 }
 
+/// An entry may name where its traffic goes to.
 fn listed_rule(item: Item<'_>) -> Option<TrafficRule> {
-    let section = item.table("a rule", &["protocol", "ports"])?;
+    let section = item.table("a rule", &["protocol", "ports", "to"])?;
     section.refuse_others(|_| None);
-    rule(&section)
+    let traffic = rule(&section);
+    let to = match section.get("to") {
+        Some(to) => Some(to.text(net)?),
+        None => None,
+    };
+    Some(match to {
+        Some(net) => TrafficRule::To(net, Box::new(traffic?)),
+        None => traffic?,
+    })
 }
 
 /// An entry of `input.allow`.

@@ -147,10 +147,9 @@ fn through_tunnel(rule: &Rule, piece: MakePiece) -> Meaning {
         Ok(traffic) => traffic,
         Err(why) => return left(why),
     };
-    let of_host = matches!(piece(pattern.clone(), None), Piece::Tunnel(..));
     match &rule.to {
         None => Meaning::Pieces(vec![piece(pattern, traffic)]),
-        Some(AddressMatch::Networks(nets)) if of_host => {
+        Some(AddressMatch::Networks(nets)) => {
             let kinds = traffic.map_or_else(every_kind, |kind| vec![kind]);
             let to = |net: &IpNet| {
                 let net = *net;
@@ -159,7 +158,7 @@ fn through_tunnel(rule: &Rule, piece: MakePiece) -> Meaning {
             let all = nets.iter().flat_map(to);
             Meaning::Pieces(all.map(|rule| piece(pattern.clone(), Some(rule))).collect())
         }
-        Some(AddressMatch::Networks(_) | AddressMatch::But(_) | AddressMatch::Name(_)) => {
+        Some(AddressMatch::But(_) | AddressMatch::Name(_)) => {
             left("it applies to some destinations, and no key can express this")
         }
     }

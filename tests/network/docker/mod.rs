@@ -20,6 +20,7 @@ macro_rules! with_each_engine {
     };
 }
 
+mod allowed_to;
 mod forwarded;
 mod ipv6;
 mod leaks;
