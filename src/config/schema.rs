@@ -12,8 +12,8 @@ use super::{
     Tunnel, UserName, Vpn,
 };
 use crate::net::{
-    EndpointError, IfPattern, IfPatternError, LanPrefix, LengthError, Port, PrefixError, Server, Transport,
-    length, network,
+    EndpointError, Host, IfPattern, IfPatternError, LanPrefix, LengthError, Port, PrefixError, Server,
+    Transport, length, network,
 };
 use ipnet::IpNet;
 use toml::de::DeTable;
@@ -89,7 +89,8 @@ fn tunnel(section: Section<'_>) -> Tunnel {
         }),
         allow: section.read("allow", default.allow, traffic),
         routes: section.read("routes", default.routes, |item| {
-            item.word_or("default", None, Routes::Default, |item| {
+            let example = Some("[\"10.0.0.0/8\"]");
+            item.word_or("default", example, Routes::Default, |item| {
                 item.list(Empty::Refused(no_route), |item| item.text(net)).map(Routes::Networks)
             })
         }),
@@ -123,7 +124,8 @@ fn lan(section: Section<'_>) -> Lan {
     Lan {
         allow: section.read("allow", default.allow, Item::flag),
         networks: section.read("networks", default.networks, |item| {
-            item.word_or("connected", None, Networks::Connected, |item| {
+            let example = Some("[\"192.168.0.0/16\"]");
+            item.word_or("connected", example, Networks::Connected, |item| {
                 item.list(Empty::Allowed, |item| item.text(lan_prefix)).map(Networks::Listed)
             })
         }),
@@ -145,7 +147,13 @@ fn docker(section: Section<'_>) -> Docker {
     let default = Docker::default();
     Docker {
         allow: section.read("allow", default.allow, traffic),
-        published_ports: section.read("published_ports", default.published_ports, Item::word),
+        published_ports: section.read("published_ports", default.published_ports, |item| match item.as_text() {
+            Some("tunnel" | "vpn") => item.wrong(
+                "`published_ports` says what the LAN reaches",
+                "name each port in `forwarded`: [{ protocol = \"tcp\", port = 51413, to = \"transmission:51413\" }]",
+            ),
+            Some(_) | None => item.word(),
+        }),
         forwarded: section.read("forwarded", default.forwarded, |item| item.list(Empty::Allowed, forwarded)),
         bridges: section
             .read("bridges", default.bridges, |item| item.list(Empty::Allowed, |item| item.text(pattern))),
@@ -234,7 +242,21 @@ fn pattern(text: &str) -> Result<IfPattern, Wrong> {
 }
 
 fn server(text: &str) -> Result<Server, Wrong> {
-    text.parse().map_err(|error: EndpointError| Wrong { what: error.to_string(), hint: server_hint(text) })
+    let server: Server = text
+        .parse()
+        .map_err(|error: EndpointError| Wrong { what: error.to_string(), hint: server_hint(text) })?;
+    match &server.host {
+        Host::Name(name) if is_this_machine(name.as_str()) => Err(Wrong {
+            what: format!("{name} is this machine itself, and no server"),
+            hint: "name the server that the program here connects to, and that program's user in `owners`"
+                .to_owned(),
+        }),
+        Host::Name(_) | Host::Address(_) => Ok(server),
+    }
+}
+
+fn is_this_machine(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
 }
 
 /// A hint for a text that is not a valid server.
@@ -253,6 +275,14 @@ fn server_hint(text: &str) -> String {
     if text.parse::<IpNet>().is_ok() {
         return "a network is no server; write each server's address, or name the network in [lan]"
             .to_owned();
+    }
+    // OpenVPN's `remote`, or all parts with colons.
+    let parts: Vec<&str> = text.split([' ', ':', '/']).filter(|part| !part.is_empty()).collect();
+    if let [host, one, other] = parts[..] {
+        let ways = [format!("{host}:{one}/{other}"), format!("{host}:{other}/{one}")];
+        if let Some(server) = ways.iter().find(|server| server.parse::<Server>().is_ok()) {
+            return format!("write \"{server}\"");
+        }
     }
     // The text may be an IPv6 address with a port after its last colon.
     let (place, transport) = match text.rsplit_once('/') {

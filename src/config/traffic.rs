@@ -39,6 +39,9 @@ pub(super) fn inbound(item: Item<'_>) -> Option<Inbound> {
     section.refuse_others(|_| None);
     let traffic = rule(&section);
     let from = match section.get("from") {
+        Some(from) if matches!(from.as_text(), Some("any" | "all" | "*" | "everywhere")) => {
+            return from.wrong("`from` takes a network", "leave `from` out for every address");
+        }
         Some(from) => Some(from.text(net)?),
         None => None,
     };

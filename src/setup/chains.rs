@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Action, Command};
+use super::machine::is_tun;
 use super::overlap::{Overlap, overlap};
 use super::rule::{Rule, Target, is_of_another_program};
 use super::shell::Certainty;
@@ -280,7 +281,13 @@ impl Walk<'_> {
     fn add(&mut self, mut found: Effective, returns: &[(Rule, Origin)]) {
         if found.rule.target == Target::Accept {
             let before = self.refusals.iter().chain(returns);
+            // Without an interface it is about packets in clear, of which such a rule refuses none.
+            let of_tunnel = |refusal: &Rule| {
+                let tunnel = refusal.output.as_ref().filter(|device| !device.but && is_tun(&device.name));
+                found.direction == Direction::Output && found.rule.output.is_none() && tunnel.is_some()
+            };
             found.refused = before
+                .filter(|(refusal, _)| !of_tunnel(refusal))
                 .map(|(refusal, origin)| (overlap(refusal, &found.rule), origin))
                 .filter(|(overlap, _)| *overlap != Overlap::None)
                 .max_by_key(|(overlap, _)| *overlap)

@@ -84,7 +84,7 @@ impl Machine {
 }
 
 /// `tun0`, `tun+`: names within the default of `tunnel.interfaces`.
-fn is_tun(name: &str) -> bool {
+pub(super) fn is_tun(name: &str) -> bool {
     let stem = name.trim_end_matches('+');
     stem.strip_prefix("tun").is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()))
 }

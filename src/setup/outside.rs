@@ -32,6 +32,7 @@ pub(super) fn outside(rule: &Rule, machine: &Machine) -> Meaning {
         return left("DNS never leaves outside the tunnel");
     }
     match &rule.to {
+        Some(to) if is_this_machine(to) => covered("loopback is always open"),
         Some(AddressMatch::Networks(nets)) if nets.iter().all(crate::net::is_private) => lan(rule, nets),
         Some(AddressMatch::Networks(nets)) if nets.iter().all(is_multicast) => {
             left("it allows multicast; lan.multicast allows only discovery (mDNS, SSDP)")
@@ -59,6 +60,18 @@ pub(super) fn outside(rule: &Rule, machine: &Machine) -> Meaning {
         Some(AddressMatch::Name(name)) => servers(rule, std::slice::from_ref(name)),
         Some(AddressMatch::But(_)) => left("it allows packets in clear to everything except one network"),
         None => anywhere(rule),
+    }
+}
+
+fn is_this_machine(to: &AddressMatch) -> bool {
+    match to {
+        AddressMatch::Networks(nets) => nets.iter().all(|net| net.addr().is_loopback()),
+        AddressMatch::Name(name) => {
+            let name = name.to_ascii_lowercase();
+            ["localhost", "ip6-localhost", "ip6-loopback"].contains(&name.as_str())
+                || name.ends_with(".localhost")
+        }
+        AddressMatch::But(_) => false,
     }
 }
 

@@ -164,5 +164,34 @@ fn a_rule_to_one_address_in_the_tunnel_stays_as_narrow() {
     }
     assert_eq!(plan.left_out().count(), 0, "{:#?}", plan.entries);
     let docker = read("iptables -I DOCKER-USER -o tun+ -d 10.17.0.1 -j ACCEPT");
-    assert!(docker.docker.is_none() && docker.left_out().count() == 1);
+    assert_eq!(docker.left_out().count(), 0, "{:#?}", docker.entries);
+    assert!(
+        configuration(&docker, &[])
+            .contains("[docker]\nallow = [{ protocol = \"tcp\", to = \"10.17.0.1/32\" }")
+    );
+}
+
+#[test]
+fn a_refusal_in_the_tunnel_takes_nothing_from_a_rule_for_packets_in_clear() {
+    let plan = read(
+        "iptables -N VPN\niptables -A VPN -p tcp --dport 443 -j ACCEPT\niptables -A VPN -j DROP\n\
+         iptables -A OUTPUT -o tun+ -j VPN\niptables -A OUTPUT -p udp --dport 1194 -j ACCEPT",
+    );
+    assert_eq!((plan.tunnel.clone(), plan.ports.len()), (only(&[443]), 1), "{:#?}", plan.entries);
+    assert_eq!(plan.left_out().count(), 0, "{:#?}", plan.entries);
+    // One that names no interface, or a card, may refuse it.
+    for refusal in ["-j DROP", "-o eth0 -j DROP", "! -o tun+ -j DROP"] {
+        let plan =
+            read(&format!("iptables -A OUTPUT {refusal}\niptables -A OUTPUT -p udp --dport 1194 -j ACCEPT"));
+        assert!(plan.ports.is_empty(), "{refusal}: {:#?}", plan.entries);
+    }
+}
+
+#[test]
+fn a_rule_to_this_machine_itself_makes_no_server() {
+    for to in ["localhost", "ip6-localhost", "db.localhost", "127.0.0.1", "127.0.0.0/8"] {
+        let plan = read(&format!("iptables -A OUTPUT -d {to} -p udp --dport 1194 -j ACCEPT"));
+        assert!(plan.servers.is_empty() && plan.lan.is_empty(), "{to}: {:#?}", plan.entries);
+        assert_eq!(plan.left_out().count(), 0, "{to}: {:#?}", plan.entries);
+    }
 }

@@ -1,6 +1,7 @@
 //! Plain OpenVPN without any hook: the agent reads the servers from root's own configuration files.
 
 mod provider;
+mod proxies;
 
 use crate::support;
 

@@ -97,7 +97,8 @@ fn a_forwarded_port_reaches_its_container_through_the_tunnel_alone(engine: Engin
 
         let before = arrived(lab)?;
         ensure!(page(lab, PEERS[0].0, "10.8.0.2:6000", TIMEOUT)?, "the forwarded port");
-        ensure!(arrived(lab)? == before + 1, "the control: a connection is counted");
+        let counted = arrived(lab)?;
+        ensure!(counted > before, "the control: a connection is counted");
         for (peer, own) in PEERS {
             for port in [6001, 6002, 80] {
                 let target = format!("{own}:{port}");
@@ -107,7 +108,7 @@ fn a_forwarded_port_reaches_its_container_through_the_tunnel_alone(engine: Engin
         for from in from_uplinks {
             ensure!(!page(lab, from, &uplink(6000), SILENCE)?, "{from} has the page");
         }
-        ensure!(arrived(lab)? == before + 1, "another connection reached a container");
+        ensure!(arrived(lab)? == counted, "another connection reached a container");
 
         // The rule follows the container.
         docker.cli(["stop", "bt"])?;

@@ -8,6 +8,7 @@ mod lan;
 mod leaks;
 mod link;
 mod protocols;
+mod real_programs;
 mod tunnel_address;
 mod unprintable;
 mod verbs;

@@ -14,9 +14,9 @@ use crate::support::{SOON, agent, bus, status, tunwarden, wait_for_state};
 const PAGE: &str = include_str!("../../../docs/openvpn.md");
 
 /// The code blocks of a section of the page.
-fn examples(title: &str) -> Result<Vec<String>> {
-    let (_, section) = PAGE.split_once(&format!("\n## {title}\n")).with_context(|| title.to_owned())?;
-    let section = section.split("\n## ").next().unwrap_or_default();
+pub(super) fn examples(title: &str) -> Result<Vec<String>> {
+    let (_, section) = PAGE.split_once(&format!("# {title}\n")).with_context(|| title.to_owned())?;
+    let section = section.split("\n##").next().unwrap_or_default();
     let blocks = section.split("\n```").skip(1).step_by(2);
     Ok(blocks.filter_map(|block| Some(block.split_once('\n')?.1.to_owned() + "\n")).collect())
 }
