@@ -151,6 +151,7 @@ impl Status {
         self.enforcement = enforcement;
         if enforcement != Enforcement::Enforced {
             self.bootstrap.clear();
+            self.docker.unforward();
         }
         match enforcement {
             Enforcement::Enforced => {}
@@ -189,6 +190,9 @@ impl Status {
         let wires = self.wires();
         if let Some(report) = report {
             self.docker.tell(report, wires);
+        }
+        if self.enforcement != Enforcement::Enforced {
+            self.docker.unforward();
         }
         self
     }

@@ -32,7 +32,7 @@ impl Config {
             "To reach the VPN's server, outside the tunnel",
             bootstrap(&self.bootstrap),
         );
-        page.section("lan", "Your local network", lan(&self.lan));
+        page.section("lan", "Your local network", lan(&self.lan, &self.firewall));
         page.section("input", "From outside to this machine", input(&self.input));
         page.section("docker", "Containers", docker(&self.docker, &self.tunnel));
         page.section("vpn", "Which VPNs count", vpn(&self.vpn));
@@ -149,7 +149,7 @@ fn bootstrap(bootstrap: &Bootstrap) -> Vec<String> {
     sentences
 }
 
-fn lan(lan: &Lan) -> Vec<String> {
+fn lan(lan: &Lan, firewall: &FirewallSettings) -> Vec<String> {
     if !lan.allow {
         return vec!["No machine of the LAN may be reached. Only DHCP passes, to get an address.".to_owned()];
     }
@@ -165,6 +165,10 @@ fn lan(lan: &Lan) -> Vec<String> {
         }
     };
     let multicast = match lan.multicast {
+        true if !firewall.layers.contains(&Layer::Iptables) => {
+            "Discovery of printers and players (mDNS, SSDP, IGMP) passes. Answers to one port of this machine do not \
+             come in, because only the layer of iptables knows when this machine asked: SSDP finds nothing."
+        }
         true => {
             "Discovery of printers and players (mDNS, SSDP, IGMP) passes. Answers of the LAN come in for 6 seconds \
              after a question."

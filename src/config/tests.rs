@@ -324,6 +324,17 @@ fn a_likely_mistake_gets_a_hint_that_works() {
 }
 
 #[test]
+fn answers_of_the_lan_are_promised_only_with_the_layer_that_lets_them_in() {
+    for (layers, promised) in
+        [("\"iptables\", \"nftables\"", true), ("\"iptables\"", true), ("\"nftables\"", false)]
+    {
+        let text = Config::parse(&format!("firewall.layers = [{layers}]"), "c").unwrap().explain();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(text.contains("come in for 6 seconds"), promised, "{layers}: {text}");
+    }
+}
+
+#[test]
 fn valid_values_that_leak_or_lock_out_cause_a_warning() {
     for (text, warning) in [
         ("bootstrap.servers = [\"192.168.1.1:53/udp\"]", "192.168.1.1:53/udp in `servers` has a port of DNS"),

@@ -100,6 +100,13 @@ impl DockerStatus {
         self.networks.iter_mut().for_each(|network| network.covered = false);
     }
 
+    /// Marks every forwarded port as not forwarded: the rules are not in force.
+    pub(super) fn unforward(&mut self) {
+        for port in &mut self.forwarded {
+            port.fault.get_or_insert_with(|| "the rules are not in force".to_owned());
+        }
+    }
+
     /// Everything that differs from the configuration, one per line, safe to print.
     pub fn faults(&self) -> Vec<String> {
         let faults = self.networks.iter().filter_map(|network| {
@@ -182,4 +189,37 @@ fn shortened(lines: &[String]) -> Vec<String> {
     let more = lines.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| format!("and {more} more; see: tunwarden status --json"));
     lines.iter().take(SHOWN).cloned().chain(more).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::status::Status;
+    use crate::vpn::{DockerBackend, Situation};
+
+    #[test]
+    fn a_port_is_forwarded_only_while_the_rules_are_in_force() {
+        let entry = "docker.forwarded = [{ protocol = \"udp\", port = 6000, to = \"bt:51413\" }]";
+        let config = Config::parse(entry, "f").unwrap();
+        let report = || DockerReport {
+            version: "28".to_owned(),
+            backend: DockerBackend::Iptables,
+            networks: Vec::new(),
+            missing: Vec::new(),
+            forwarded: vec![ForwardedReport { port: config.docker.forwarded[0].clone(), fault: None }],
+        };
+        let of = |enforcement| {
+            Status::new(&Situation::default(), 0, enforcement, true).with_docker(Some(report()))
+        };
+        for (enforcement, is_forwarded) in
+            [(Enforcement::Enforced, true), (Enforcement::Closed, false), (Enforcement::NotEnforced, false)]
+        {
+            for status in [of(enforcement), of(Enforcement::Enforced).found(enforcement)] {
+                assert_eq!(status.docker.faults().is_empty(), is_forwarded, "{enforcement:?}");
+                let rows = status.docker.rows(enforcement, Wires::Held);
+                assert_eq!(rows.iter().any(|(title, _)| *title == "forwarded"), is_forwarded);
+            }
+        }
+    }
 }
