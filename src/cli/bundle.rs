@@ -159,10 +159,34 @@ fn names(status: &Status) -> Vec<(String, Kind)> {
     );
     names.extend(files.host_names().into_iter().map(|name| (name, Kind::Host)));
     names.extend(files.profiles().into_iter().map(|name| (name, Kind::Profile)));
-    let tunnels = status.tunnels.iter().map(|tunnel| tunnel.name.clone());
-    let left_out = status.left_out.iter().map(|left_out| left_out.name.clone());
-    let networks = status.docker.networks.iter().map(|network| network.name.clone());
-    let loss = status.loss.iter().map(|loss| loss.name.clone());
-    names.extend(tunnels.chain(left_out).chain(networks).chain(loss).map(|name| (name, Kind::Profile)));
+    names.extend(names_in(status).into_iter().map(|name| (name, Kind::Profile)));
     names
+}
+
+/// The names of VPNs, networks and containers in the status.
+fn names_in(status: &Status) -> Vec<String> {
+    let docker = &status.docker;
+    let tunnels = status.tunnels.iter().map(|tunnel| tunnel.name.as_str());
+    let left_out = status.left_out.iter().map(|left_out| left_out.name.as_str());
+    let loss = status.loss.iter().map(|loss| loss.name.as_str());
+    let networks = docker.networks.iter().map(|network| &network.name).chain(&docker.missing);
+    let containers = docker.forwarded.iter().filter_map(|port| Some(port.to.rsplit_once(':')?.0));
+    let of_docker = networks.map(String::as_str).chain(containers);
+    tunnels.chain(left_out).chain(loss).chain(of_docker).map(ToOwned::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Enforcement, ForwardedStatus};
+    use crate::vpn::Situation;
+
+    #[test]
+    fn names_of_networks_and_containers_are_replaced_too() {
+        let mut status = Status::new(&Situation::default(), 0, Enforcement::Enforced, true);
+        let (protocol, to) = ("udp".to_owned(), "mybox:51413".to_owned());
+        status.docker.forwarded = vec![ForwardedStatus { port: 6000, protocol, to, fault: None }];
+        status.docker.missing = vec!["mynet".to_owned()];
+        assert_eq!(names_in(&status), ["mynet", "mybox"]);
+    }
 }

@@ -253,6 +253,16 @@ fn a_file_is_read_as_openvpn_itself_reads_it() -> Result<()> {
             "cd parts\nconfig common\nremote 198.51.100.1\n",
             "remote 198.51.100.1\nconfig /etc/openvpn/parts/common\nproto udp\n",
             "<connection>\nremote 198.51.100.2\n</connection>\nconfig parts/connection\n",
+            "proto udp4\r\nremote 198.51.100.1 1194 # x\r\nremote\t198.51.100.2\t1195 udp4 ; y\r\n\
+             remote 198.51.100.3 443 tcp4-client\r\nremote-random\r\nresolv-retry infinite\r\nnobind",
+            "<tls-crypt>\nremote 198.51.100.9\n</tls-crypt>\n<extra-certs>\n<connection>\nremote 198.51.100.8\n\
+             </connection>\n</extra-certs>\nremote 198.51.100.1 \"0443\" tcp\n",
+            "ignore-unknown-option foo bar\nfoo remote 198.51.100.9\nbar\nsetenv-safe remote 198.51.100.8\n\
+             remote 198.51.100.1\n",
+            "<connection>\n remote 198.51.100.1\n port 900\n proto tcp4\n</connection>\n;<connection>\n\
+             ;remote 198.51.100.9\n;</connection>\n<connection>\nremote 2001:db8::1 443 tcp6-client\n\
+             connect-retry 5\n</connection>\n",
+            &(1..=70).map(|host| format!("remote 198.51.100.{host}\n")).collect::<String>(),
         ];
         lab.host().file("/etc/openvpn/parts/common", "port 900\nconfig /etc/openvpn/parts/more\n")?;
         lab.host().file("/etc/openvpn/parts/more", "proto tcp\n")?;
