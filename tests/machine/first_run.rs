@@ -160,7 +160,7 @@ fn from_source(machine: &WholeMachine, packages: &Packages) -> Result<()> {
 }
 
 /// Installs the article's scripts, enables its unit, and puts its rules in force.
-fn with_the_article(machine: &WholeMachine) -> Result<()> {
+pub(crate) fn with_the_article(machine: &WholeMachine) -> Result<()> {
     machine.file("/usr/local/bin/vpnkillswitch_granular.sh", format!("{HOST}{ADDED}"), 0o755)?;
     machine.file("/usr/local/bin/dockerkillswitch.sh", DOCKER, 0o755)?;
     machine.file("/etc/systemd/system/dockerkillswitch.service", ARTICLES_UNIT, 0o644)?;

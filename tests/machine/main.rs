@@ -5,6 +5,7 @@
 
 mod control;
 mod desk;
+mod everything;
 mod first_run;
 mod life;
 mod lock_failed;
