@@ -170,7 +170,7 @@ impl Agent {
         let commit = match commit {
             Some(commit) => commit,
             None => {
-                self.rules.firewall.abandon().await;
+                self.rules.firewall.abandon();
                 Err(FirewallError::GivenUp)
             }
         };

@@ -173,7 +173,6 @@ impl Agent {
                 Some(()) = files.users.recv() => self.look_up_owners(),
                 Some(found) = self.owners.found.recv() => self.owners_found(found).await,
                 Some(()) = files.reports.recv() => self.take_left_reports().await,
-                () = self.rules.firewall.orphaned() => self.take_over().await,
                 () = self.verifications.due() => self.verify_for_all().await,
             }
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{BAD_CONFIG, Outcome, complain, load::load, say};
-use crate::firewall::{self, can_hold_sets};
+use crate::firewall::can_hold_sets;
 use crate::policy::FEW;
 use crate::system;
 
@@ -17,9 +17,6 @@ pub(super) fn run(path: Option<&Path>) -> Outcome {
         }
     };
     say(config.explain().trim_end());
-    if let Some(missing) = firewall::missing(&config.firewall) {
-        say(missing);
-    }
     let (_, unknown) = system::owners(&config);
     for name in unknown {
         say(&format!("bootstrap.owners: this system has no user `{}`. It is ignored.", name.as_str()));

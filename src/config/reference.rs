@@ -305,7 +305,7 @@ const FIREWALL: SectionReference = SectionReference {
                 "Where the rules are put. A packet must pass each layer that is named.",
                 "\"iptables\": the chains that people know. \"nftables\": two tables of tunwarden's own, which no flush of \
                  iptables reaches, and which also see raw packet sockets and containers that share a network card. It needs \
-                 nft and kernel 5.16; without them the first layer alone holds, and status says so.",
+                 kernel 5.16; with an older one the first layer alone holds, and status says so.",
             ],
             example: r#"["iptables"]"#,
         },

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use super::iptables::{Iptables, Order, Refusal};
 use super::nftables::Nftables;
 use super::outcome::{LayerResult, together};
-use super::{Commit, Firewall, FirewallError, LayerFound, Routes, Run, ToolError, routing};
+use super::{Commit, Firewall, FirewallError, KernelError, LayerFound, Routes, Run, routing};
 use crate::config::Layer;
 use crate::describe::describe;
 use crate::policy::Ruleset;
 use crate::system;
 
-/// How long nft may take to close, if somebody waits for it. iptables closes at the same time.
+/// How long nf_tables may take to close, if somebody waits for it. iptables closes at the same time.
 const CLOSING: Duration = Duration::from_secs(8);
 
 impl Firewall {
@@ -130,7 +130,8 @@ impl Firewall {
         let nftables = commit_nftables(self.nftables.as_mut(), ruleset, patience);
         let outcome = match order {
             Order::AtOnce => {
-                let (iptables, nftables) = tokio::join!(iptables, nftables);
+                // nf_tables begins, because it closes within milliseconds.
+                let (nftables, iptables) = tokio::join!(nftables, iptables);
                 Outcome { iptables, nftables }
             }
             Order::InTurn => match iptables.await {
@@ -148,7 +149,7 @@ impl Firewall {
         outcome
     }
 
-    /// How long nft may take for these rules. Somebody waits for an answer while the other layer is closed
+    /// How long nf_tables may take for these rules. Somebody waits for an answer while the other layer is closed
     /// already.
     fn patience(&self, ruleset: &Ruleset) -> Option<Duration> {
         let closes = !ruleset.is_paused() && self.pause_ends.is_some();
@@ -275,8 +276,8 @@ async fn commit_nftables(
     match tokio::time::timeout(patience, layer.commit(ruleset)).await {
         Ok(result) => result,
         Err(_) => {
-            layer.abandon().await;
-            Err(ToolError::timed_out("nft", patience).into())
+            layer.abandon();
+            Err(KernelError::TimedOut(patience).into())
         }
     }
 }

@@ -25,7 +25,7 @@ mod tool;
 
 pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
 pub use before::{Dump, forget_article, holds_any};
-pub use nftables::ListingError;
+pub use nftables::KernelError;
 pub use outcome::{Commit, FirewallError};
 pub use policies::Kept;
 pub use release::{LeftChain, Released, StillClosed};
@@ -134,13 +134,6 @@ impl LayerFound {
     }
 }
 
-/// What this system cannot do of the configuration, as far as an ordinary user can see.
-pub fn missing(config: &config::FirewallSettings) -> Option<&'static str> {
-    let wanted = config.layers.contains(&Layer::Nftables);
-    (wanted && crate::system::program::path("nft").is_none())
-        .then_some("firewall.layers: nft is not installed; install it with: sudo apt install nftables")
-}
-
 impl Firewall {
     /// The layers of a configuration. What the kernel holds is not known yet.
     pub fn new(config: &config::FirewallSettings) -> Self {
@@ -162,15 +155,6 @@ impl Firewall {
     pub fn of_agent(config: &config::FirewallSettings) -> Self {
         let firewall = Self::new(config);
         Self { nftables: firewall.nftables.map(|_| Nftables::of_agent()), run: Run::Agent, ..firewall }
-    }
-
-    /// Waits until this process no longer owns its tables. The next commit that reads everything takes
-    /// ownership again.
-    pub async fn orphaned(&mut self) {
-        match &mut self.nftables {
-            Some(nftables) => nftables.orphaned().await,
-            None => std::future::pending().await,
-        }
     }
 
     /// When this process tries again what the kernel refused beside the rules: to own its tables, and the
@@ -227,11 +211,11 @@ impl Firewall {
     }
 
     /// A commit was given up in the middle of it, so it is not known what the kernel holds.
-    pub async fn abandon(&mut self) {
+    pub fn abandon(&mut self) {
         self.held = None;
         self.distrust();
         if let Some(nftables) = &mut self.nftables {
-            nftables.abandon().await;
+            nftables.abandon();
         }
     }
 
@@ -350,8 +334,6 @@ impl Firewall {
                 Lacks::Nothing => (nftables, layer.unhooked()),
                 Lacks::Wires(why) => (nftables, Some(why.clone())),
                 Lacks::Everything(why) => (LayerFound::Other, Some(why.clone())),
-                // Rules that an earlier nft put there may still be in force.
-                Lacks::Nft(why) => (LayerFound::Unread(why.clone()), Some(why.clone())),
             };
             LayerReport { layer: Layer::Nftables, found, lacks, owned: layer.is_owned() }
         });

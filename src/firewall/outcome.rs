@@ -1,6 +1,6 @@
 //! The results of a commit.
 
-use super::{ListingError, RoutingError, SavedError, SetError, ToolError};
+use super::{KernelError, RoutingError, SavedError, SetError, ToolError};
 use crate::config::Layer;
 use crate::net::Family;
 
@@ -57,9 +57,9 @@ pub enum FirewallError {
     /// The output of iptables-save cannot be understood.
     #[error(transparent)]
     Saved(#[from] SavedError),
-    /// The output of nft cannot be understood.
+    /// nf_tables did not take our tables, or does not say what it holds.
     #[error(transparent)]
-    Listing(#[from] ListingError),
+    Nftables(#[from] KernelError),
     /// The kernel does not say what the tables of iptables hold.
     #[error("cannot read what nf_tables holds")]
     Netfilter(#[source] std::io::Error),
@@ -171,7 +171,7 @@ impl FirewallError {
             | Self::Netfilter(_)
             | Self::Tool(_)
             | Self::Saved(_)
-            | Self::Listing(_)
+            | Self::Nftables(_)
             | Self::Set(_) => true,
             Self::Differs(_)
             | Self::Kept(_)
@@ -202,9 +202,9 @@ impl FirewallError {
     pub(super) fn may_succeed(&self) -> bool {
         match self {
             Self::Tool(why) | Self::Set(SetError::Tool(why)) => !why.is_timeout(),
+            Self::Nftables(why) => !why.is_timeout(),
             Self::Unreadable(why) => why.may_succeed(),
             Self::Saved(_)
-            | Self::Listing(_)
             | Self::Netfilter(_)
             | Self::Dormant(..)
             | Self::Set(_)
@@ -244,7 +244,7 @@ impl FirewallError {
             | Self::OneLayer { .. } => false,
             Self::Tool(_)
             | Self::Saved(_)
-            | Self::Listing(_)
+            | Self::Nftables(_)
             | Self::Netfilter(_)
             | Self::Dormant(..)
             | Self::Unreadable(_)
@@ -259,7 +259,7 @@ impl FirewallError {
         }
     }
 
-    /// A program hangs, and would hang again with the last resort.
+    /// A program hangs, or the kernel does not answer, and would do so again with the last resort.
     pub(super) fn not_closed(self, families: Vec<Family>) -> Self {
         Self::Open { families, source: Box::new(self), last: Box::new(Self::NotTried) }
     }

@@ -1,17 +1,13 @@
-//! The firewall programs: iptables, ipset and nft, each with the arguments that we give it.
+//! The firewall programs: iptables and ipset, each with the arguments that we give it.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-
-use tokio::process::Child;
 
 use crate::config::Backend;
 use crate::net::Family;
 pub use crate::system::program::ToolError;
-pub(super) use crate::system::program::{TIMEOUT, brief};
-use crate::system::program::{command, path, run, run_within};
+use crate::system::program::{path, run, run_within};
 
 /// How long ipset may run. The rules of iptables wait for it, and do without it if it hangs.
 const IPSET: Duration = Duration::from_secs(5);
@@ -69,28 +65,8 @@ pub(super) async fn ipset(arguments: &[&str], input: &str) -> Result<String, Too
     run_within(IPSET, "ipset", arguments, input).await
 }
 
-/// Runs nft and returns what it prints.
-pub(super) async fn nft(arguments: &[&str], input: &str) -> Result<String, ToolError> {
-    let output = run("nft", arguments, input).await?;
-    if arguments.first() == Some(&"-f") {
-        count(1);
-    }
-    Ok(output)
-}
-
 /// Number of nf_tables transactions that this process has caused.
 static TRANSACTIONS: AtomicU32 = AtomicU32::new(0);
-
-/// Starts an interactive nft. It reads commands line by line, and prints errors on standard error. It is
-/// killed when the child is dropped.
-pub(super) fn interactive_nft() -> Result<Child, ToolError> {
-    let mut command = command("nft", &["-i"])?;
-    // nft would write its command history into the home directory.
-    command.env("HOME", "/dev/null").stdout(Stdio::null());
-    // Control-C on a terminal ends the agent alone.
-    command.process_group(0);
-    command.spawn().map_err(|source| ToolError::Run { program: "nft".to_owned(), source })
-}
 
 /// Counts transactions of this process.
 pub(super) fn count(more: usize) {

@@ -12,7 +12,7 @@ use netlink_bindings::nftables::{
 };
 use netlink_bindings::traits::Pusher;
 
-use super::message::{NFTABLES, batch, message};
+use super::message::{NFTABLES, batch, message, question};
 use crate::net::Family;
 use crate::netlink::{ACKNOWLEDGE, REQUEST};
 use crate::policy::nftables::{
@@ -43,12 +43,31 @@ const DROP: u32 = 0;
 /// The kernel replaces `%d` in the name of a rule's own set by a number.
 const OWN_SET: &[u8] = b"__set%d";
 
+/// The name of the tables in a question. The kernel never makes them.
+const PROBE: &str = "tunwarden_probe";
+
 /// Changes that the kernel makes all at once, or not at all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Transaction {
     messages: Vec<Message>,
     /// Number of sets in it.
     sets: u32,
+    purpose: Purpose,
+}
+
+/// What the kernel does with a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// It commits it.
+    Commit,
+    /// It checks every message, answers, and undoes all of it.
+    Question,
+}
+
+impl Default for Transaction {
+    fn default() -> Self {
+        Self { messages: Vec::new(), sets: 0, purpose: Purpose::Commit }
+    }
 }
 
 #[derive(Debug)]
@@ -60,6 +79,25 @@ struct Message {
 }
 
 impl Transaction {
+    /// Asks whether the kernel would make this table. The table gets another name, so ours is not touched.
+    pub fn question(table: &NftTable) -> Self {
+        let mut transaction = Self { purpose: Purpose::Question, ..Self::default() };
+        transaction.replace(table, Found::Absent);
+        transaction
+    }
+
+    /// Whether the kernel commits it.
+    pub(super) fn is_commit(&self) -> bool {
+        self.purpose == Purpose::Commit
+    }
+
+    fn name(&self) -> &'static [u8] {
+        match self.purpose {
+            Purpose::Commit => TABLE.as_bytes(),
+            Purpose::Question => PROBE.as_bytes(),
+        }
+    }
+
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
@@ -93,15 +131,12 @@ impl Transaction {
     pub fn refill(&mut self, table: &NftTable, held: &NftTable) {
         let family = table.family;
         let mut all_rules = Vec::new();
-        PushRuleAttrs::new(&mut all_rules).push_table_bytes(TABLE.as_bytes()).end_nested();
+        PushRuleAttrs::new(&mut all_rules).push_table_bytes(self.name()).end_nested();
         self.push(DELETE_RULE, 0, family, all_rules);
         for set in held.sets.iter().filter(|set| !table.sets.contains(set)) {
             let mut names = Vec::new();
             let set = set.name.as_bytes();
-            PushSetAttrs::new(&mut names)
-                .push_table_bytes(TABLE.as_bytes())
-                .push_name_bytes(set)
-                .end_nested();
+            PushSetAttrs::new(&mut names).push_table_bytes(self.name()).push_name_bytes(set).end_nested();
             self.push(DELETE_SET, 0, family, names);
         }
         for set in table.sets.iter().filter(|set| !held.sets.contains(set)) {
@@ -113,7 +148,7 @@ impl Transaction {
     /// Deletes the table of this family.
     pub fn delete(&mut self, family: NftFamily) {
         let mut name = Vec::new();
-        PushTableAttrs::new(&mut name).push_name_bytes(TABLE.as_bytes()).end_nested();
+        PushTableAttrs::new(&mut name).push_name_bytes(self.name()).end_nested();
         self.push(DELETE_TABLE, 0, family, name);
     }
 
@@ -121,11 +156,17 @@ impl Transaction {
     /// The kernel answers a refused message in any case.
     pub fn into_bytes(self) -> Vec<u8> {
         let count = self.messages.len();
-        batch((1..).zip(self.messages).map(|(number, Message { kind, flags, family, attributes })| {
-            let last = usize::try_from(number).is_ok_and(|number: usize| number == count);
-            let asks = if last { ACKNOWLEDGE } else { 0 };
-            message(kind, number, REQUEST | flags | asks, protocol(family), &attributes)
-        }))
+        let frame = match self.purpose {
+            Purpose::Commit => batch,
+            Purpose::Question => question,
+        };
+        let mut messages =
+            (1..).zip(self.messages).map(|(number, Message { kind, flags, family, attributes })| {
+                let last = usize::try_from(number).is_ok_and(|number: usize| number == count);
+                let asks = if last { ACKNOWLEDGE } else { 0 };
+                message(kind, number, REQUEST | flags | asks, protocol(family), &attributes)
+            });
+        frame(&mut messages)
     }
 
     fn push(&mut self, kind: u16, flags: u16, family: NftFamily, attributes: Vec<u8>) {
@@ -138,14 +179,14 @@ impl Transaction {
             Owner::Maker => TableFlags::Owner as u32 | TableFlags::Persist as u32,
         };
         let mut attributes = Vec::new();
-        let table = PushTableAttrs::new(&mut attributes).push_name_bytes(TABLE.as_bytes());
+        let table = PushTableAttrs::new(&mut attributes).push_name_bytes(self.name());
         table.push_flags(table_flags).end_nested();
         self.push(NEW_TABLE, flags, family, attributes);
     }
 
     fn chain(&mut self, family: NftFamily, chain: &NftChain) {
         let mut attributes = Vec::new();
-        let names = PushChainAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+        let names = PushChainAttrs::new(&mut attributes).push_table_bytes(self.name());
         let named = names.push_name_bytes(chain.name.as_bytes());
         match &chain.base {
             Some(base) => hooked(named, base),
@@ -160,7 +201,7 @@ impl Transaction {
         let (kind, length) = key_of(&set.elements);
         self.sets += 1;
         let mut attributes = Vec::new();
-        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(self.name());
         let key = names.push_name_bytes(set.name.as_bytes()).push_flags(0).push_key_type(kind);
         let key = key.push_key_len(length).push_id(self.sets.to_be());
         key.push_userdata(&byte_order(order_of(&set.elements))).end_nested();
@@ -178,7 +219,7 @@ impl Transaction {
         let flags = SetFlags::Anonymous as u32 | SetFlags::Constant as u32;
         let size = u32::try_from(values.len()).unwrap_or(u32::MAX);
         let mut attributes = Vec::new();
-        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(self.name());
         let key = names.push_name_bytes(OWN_SET).push_flags(flags).push_key_type(kind).push_key_len(length);
         let key = key.push_id(self.sets.to_be()).nested_desc().push_size(size).end_nested();
         key.push_userdata(&byte_order(NETWORK_ORDER)).end_nested();
@@ -191,7 +232,7 @@ impl Transaction {
     fn elements(&mut self, family: NftFamily, set: &[u8], keys: &[Vec<u8>]) {
         for keys in keys.chunks(ELEMENTS) {
             let mut attributes = Vec::new();
-            let names = PushSetelemListAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+            let names = PushSetelemListAttrs::new(&mut attributes).push_table_bytes(self.name());
             let mut list = names.push_set_bytes(set).push_set_id(self.sets.to_be()).nested_elements();
             for key in keys {
                 list = list.nested_elem().nested_key().push_value(key).end_nested().end_nested();
@@ -219,7 +260,7 @@ impl Transaction {
         }
         let mut own = own.into_iter();
         let mut attributes = Vec::new();
-        let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(TABLE.as_bytes());
+        let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(self.name());
         let list = names.push_chain_bytes(chain.as_bytes()).nested_expressions();
         let list = steps.iter().fold(list, |list, step| expression(list, step, &mut own));
         list.end_nested().end_nested();

@@ -96,12 +96,12 @@ pub(super) fn awaken(family: Family, name: &str, table: &HeldTable) -> Vec<u8> {
     let flags = table.flags & !DORMANT;
     let attributes = [text(1, name), attribute(2, &flags.to_be_bytes())].concat();
     let update = message(NEW_TABLE, 1, REQUEST | ACKNOWLEDGE, protocol(family), &attributes);
-    batch([update].into_iter())
+    batch(&mut [update].into_iter())
 }
 
 /// How far the reading of a dump is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// More follows.
     More,
     /// That was all.

@@ -41,11 +41,18 @@ pub(super) fn message(kind: u16, number: u32, flags: u16, protocol: u8, attribut
 }
 
 /// Messages as one transaction.
-pub(super) fn batch(messages: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+pub(super) fn batch(messages: &mut dyn Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let [high, low] = NFTABLES.to_be_bytes();
+    let mut bytes = question(messages);
+    bytes.extend(numbered(END, 0, REQUEST, [0, 0, high, low], &[]));
+    bytes
+}
+
+/// Messages as a transaction without an end: the kernel checks and answers each of them, and undoes them all.
+pub(super) fn question(messages: &mut dyn Iterator<Item = Vec<u8>>) -> Vec<u8> {
     let [high, low] = NFTABLES.to_be_bytes();
     let mut bytes = numbered(BEGIN, 0, REQUEST, [0, 0, high, low], &[]);
     bytes.extend(messages.flatten());
-    bytes.extend(numbered(END, 0, REQUEST, [0, 0, high, low], &[]));
     bytes
 }
 

@@ -3,12 +3,14 @@
 //!
 //! nf_tables counts a generation for every transaction in any table. It reports the generation together with the
 //! process that made the change (`linux/netfilter/nf_tables.h`, `NFT_MSG_NEWGEN`). It reports nothing about the
-//! tables of iptables-legacy. The modules here read and write messages and are pure; [`socket`] is the edge.
+//! tables of iptables-legacy. The modules here read and write messages and are pure; [`socket`] and
+//! [`own`] are the edge.
 
 pub mod encode;
 mod held;
 mod message;
 mod native;
+pub mod own;
 pub mod readback;
 pub(crate) mod removal;
 pub mod socket;

@@ -4,6 +4,10 @@
 //! kernel answers, and both are compared attribute by attribute: an attribute that we do not send makes a
 //! difference. Only what the kernel adds to every answer is left out.
 
+mod difference;
+
+pub use difference::differences;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use netlink_bindings::utils::IterableChunks;
@@ -13,7 +17,7 @@ use super::held::Progress;
 use super::message::{NFTABLES, message, text};
 use super::{Malformed, NFGENMSG};
 use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, REQUEST, messages};
-use crate::policy::nftables::{Found, NftChain, NftFamily, NftTable, Owner, TABLE};
+use crate::policy::nftables::{Found, NftFamily, NftTable, TABLE};
 
 const GET_TABLE: u16 = NFTABLES << 8 | 1;
 const GET_CHAIN: u16 = NFTABLES << 8 | 4;
@@ -83,6 +87,30 @@ impl Held {
         self.flags.is_some()
     }
 
+    /// Whether a socket owns it.
+    pub fn is_owned(&self) -> bool {
+        self.flags.is_some_and(|flags| flags & OWNER != 0)
+    }
+
+    /// Whether packets enter one of its chains at a hook of the kernel.
+    pub fn has_hooks(&self) -> bool {
+        self.chains.values().any(|chain| chain.base.is_some())
+    }
+
+    /// Whether one of its chains is on this link.
+    pub fn is_on(&self, link: &str) -> bool {
+        self.chains.values().filter_map(|chain| chain.base.as_ref()).any(|base| base.devices.contains(link))
+    }
+
+    /// The same on fewer links: on those that are `there`. A kernel since 6.16 keeps the hook of a link that is gone,
+    /// for the next link of that name.
+    pub fn on_links(mut self, there: impl Fn(&str) -> bool) -> Self {
+        for base in self.chains.values_mut().filter_map(|chain| chain.base.as_mut()) {
+            base.devices.retain(|device| there(device));
+        }
+        self
+    }
+
     /// What the kernel is to hold of a table.
     fn of(table: &NftTable) -> Self {
         let mut transaction = Transaction::default();
@@ -102,7 +130,7 @@ impl Held {
     ///
     /// # Errors
     /// [`Malformed`]
-    pub(super) fn take(&mut self, family: NftFamily, datagram: &[u8]) -> Result<Progress, Malformed> {
+    pub(crate) fn take(&mut self, family: NftFamily, datagram: &[u8]) -> Result<Progress, Malformed> {
         for message in messages(datagram) {
             let message = message?;
             if message.flags() & INTERRUPTED != 0 {
@@ -271,85 +299,6 @@ fn base(chain: &[(u16, &[u8])], hook: &[u8]) -> Result<Base, Malformed> {
         kind: name(chain, 7)?,
         devices,
     })
-}
-
-/// Every difference between a table and what the kernel holds, one line each, for people.
-pub fn differences(table: &NftTable, held: &Held) -> Vec<String> {
-    let Some(flags) = held.flags else {
-        return vec![format!("nft {}: the table is not there", table.name())];
-    };
-    let wanted = Held::of(table);
-    let mut lines: Vec<String> =
-        table.chains.iter().flat_map(|chain| chain_differences(chain, &wanted, held)).collect();
-    let others = held.chains.keys().filter(|name| !wanted.chains.contains_key(*name));
-    lines.extend(others.map(|name| format!("foreign: chain {name}")));
-    lines.extend(set_differences(&wanted, held));
-    if flags & DORMANT != 0 {
-        lines.push("the table is switched off (flags dormant): no packet meets its rules".to_owned());
-    }
-    if table.owner == Owner::Maker && flags & OWNER == 0 {
-        lines.push("it has no owner: a flush of everything would remove it".to_owned());
-    }
-    lines.into_iter().map(|line| format!("nft {}: {line}", table.name())).collect()
-}
-
-/// Rules compare their own sets.
-fn set_differences(wanted: &Held, held: &Held) -> Vec<String> {
-    let named = |held: &Held| -> BTreeMap<String, Set> {
-        let named = held.sets.iter().filter(|(_, set)| set.numbers[0] & OWN == 0);
-        named.map(|(name, set)| (name.clone(), set.clone())).collect()
-    };
-    let (wanted, held) = (named(wanted), named(held));
-    let ours = wanted.iter().filter_map(|(name, set)| match held.get(name) {
-        None => Some(format!("there is no set {name}")),
-        Some(found) => (found != set).then(|| format!("set {name} has other elements")),
-    });
-    let others = held.keys().filter(|name| !wanted.contains_key(*name));
-    ours.chain(others.map(|name| format!("foreign: set {name}"))).collect()
-}
-
-fn chain_differences(chain: &NftChain, wanted: &Held, held: &Held) -> Vec<String> {
-    let name = &chain.name;
-    let (Some(wanted), Some(found)) = (wanted.chains.get(name), held.chains.get(name)) else {
-        return vec![format!("there is no chain {name}")];
-    };
-    let mut lines = base_differences(chain, wanted.base.as_ref(), found.base.as_ref());
-    if wanted.rules == found.rules {
-        return lines;
-    }
-    let before = lines.len();
-    let missing = chain.rules.iter().zip(&wanted.rules).filter(|(_, rule)| !found.rules.contains(rule));
-    lines.extend(missing.map(|(rule, _)| format!("missing: {name} {rule}")));
-    let foreign = found.rules.iter().filter(|rule| !wanted.rules.contains(rule));
-    lines.extend(foreign.map(|rule| format!("foreign: {name} {}", named(rule))));
-    if lines.len() == before {
-        lines.push(format!("the rules of {name} are out of order or doubled"));
-    }
-    lines
-}
-
-fn base_differences(chain: &NftChain, wanted: Option<&Base>, found: Option<&Base>) -> Vec<String> {
-    let name = &chain.name;
-    match (wanted, found) {
-        (None, None) => Vec::new(),
-        (None, Some(_)) => vec![format!("foreign: {name} is at a hook of the kernel")],
-        (Some(wanted), Some(found)) if (wanted.numbers, &wanted.kind) == (found.numbers, &found.kind) => {
-            let missing = wanted.devices.difference(&found.devices);
-            let missing = missing.map(|device| format!("{name} is not on {device}"));
-            let more = found.devices.difference(&wanted.devices);
-            missing.chain(more.map(|device| format!("foreign: {name} on {device}"))).collect()
-        }
-        (Some(_), _) => {
-            let words = chain.base.as_ref().map(ToString::to_string).unwrap_or_default();
-            vec![format!("{name} is not `{words}`")]
-        }
-    }
-}
-
-/// A rule of another program, by its instructions.
-fn named(rule: &Rule) -> String {
-    let names: Vec<&str> = rule.iter().map(|instruction| instruction.name.as_str()).collect();
-    format!("a rule with the instructions {}", names.join(", "))
 }
 
 #[cfg(test)]

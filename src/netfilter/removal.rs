@@ -30,17 +30,17 @@ pub(super) fn removal(family: Family, table: &str, chains: &[&str]) -> Vec<u8> {
         message(DELETE_CHAIN, place, flags, protocol(family), &names)
     });
     let table = message(DELETE_TABLE, 0, flags, protocol(family), &text(TABLE_NAME, table));
-    batch(chains.chain([table]))
+    batch(&mut chains.chain([table]))
 }
 
 /// The transaction that removes the rules with these handles from a chain.
 pub(super) fn rule_removal(family: Family, table: &str, chain: &str, handles: &[u64]) -> Vec<u8> {
-    let rules = (1..).zip(handles).map(|(number, handle)| {
+    let mut rules = (1..).zip(handles).map(|(number, handle)| {
         let place = [text(RULE_TABLE, table), text(RULE_CHAIN, chain)].concat();
         let rule = [place, attribute(RULE_HANDLE, &handle.to_be_bytes())].concat();
         message(DELETE_RULE, number, REQUEST | ACKNOWLEDGE, protocol(family), &rule)
     });
-    batch(rules)
+    batch(&mut rules)
 }
 
 /// The answers in a datagram: each has the number of a message and an error number of the kernel; 0 is an

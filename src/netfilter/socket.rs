@@ -5,21 +5,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{RcvBufForce, SndBufForce};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, setsockopt,
-    socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, socket,
 };
 use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
-use super::encode::Transaction;
 use super::held::{HeldTable, Progress, awaken, questions, take};
-use super::readback::{self, Held};
 use super::removal::{answers, removal, rule_removal};
 use super::{Change, Generation, Malformed, NEW_GENERATION, native, parse, question};
 use crate::net::Family;
-use crate::policy::nftables::NftFamily;
 
 /// `NFNLGRP_NFTABLES`, the seventh group, as a bit.
 const NFTABLES_GROUP: u32 = 1 << 6;
@@ -31,7 +26,7 @@ const LARGEST: usize = 8192;
 const LARGEST_DUMP: usize = 1 << 17;
 
 /// Maximum number of dumps, when the tables change during each of them.
-const DUMPS: usize = 10;
+pub(super) const DUMPS: usize = 10;
 
 /// What the kernel has told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +42,7 @@ pub fn generation() -> Option<Generation> {
     ask().ok().flatten()
 }
 
-fn ask() -> io::Result<Option<Generation>> {
+pub(super) fn ask() -> io::Result<Option<Generation>> {
     let socket = open(0)?;
     send(raw(&socket), &question(), MsgFlags::empty())?;
     // The kernel has answered when `send` returns.
@@ -145,54 +140,11 @@ fn dump(family: Family) -> io::Result<Option<BTreeMap<String, HeldTable>>> {
     Ok(Some(tables))
 }
 
-/// What the kernel holds under the name of our table of this family.
-///
-/// # Errors
-/// The kernel has no nf_tables, this process may not read them, or they change during every dump.
-pub fn read_back(family: NftFamily) -> io::Result<Held> {
-    for _ in 0..DUMPS {
-        let generation = ask()?;
-        if let Some(held) = dump_ours(family)?
-            && ask()? == generation
-        {
-            return Ok(held);
-        }
-    }
-    Err(io::Error::other("the tables change faster than they can be read"))
-}
-
-/// `None` when the tables changed during the dump.
-fn dump_ours(family: NftFamily) -> io::Result<Option<Held>> {
-    let mut held = Held::default();
-    for question in readback::questions(family) {
-        if !is_read(&mut held, family, &question)? {
-            return Ok(None);
-        }
-        if !held.is_there() {
-            return Ok(Some(held));
-        }
-    }
-    let sets = held.set_names();
-    let elements = sets.iter().map(|set| readback::elements_question(family, set));
-    for question in elements.chain([readback::rules_question(family)]) {
-        if !is_read(&mut held, family, &question)? {
-            return Ok(None);
-        }
-    }
-    Ok(Some(held))
-}
-
-/// Asks one question; `false` when the answer does not hold any more, or was cut.
-fn is_read(held: &mut Held, family: NftFamily, question: &[u8]) -> io::Result<bool> {
-    match answered(question, |datagram| held.take(family, datagram)) {
-        // Another program has deleted the table or one of its sets.
-        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(false),
-        result => result,
-    }
-}
-
 /// Gives every datagram of the answer to `take`; `false` when the answer does not hold any more, or was cut.
-fn answered(question: &[u8], mut take: impl FnMut(&[u8]) -> Result<Progress, Malformed>) -> io::Result<bool> {
+pub(super) fn answered(
+    question: &[u8],
+    mut take: impl FnMut(&[u8]) -> Result<Progress, Malformed>,
+) -> io::Result<bool> {
     // A new socket each time: it holds nothing of an earlier dump that was not read to its end.
     let socket = open(0)?;
     let mut buffer = vec![0; LARGEST_DUMP];
@@ -230,33 +182,12 @@ pub fn switch_on(family: Family, name: &str) -> io::Result<()> {
     }
 }
 
-/// Commits a transaction. The kernel takes all of it or nothing.
-///
-/// # Errors
-/// The kernel's first refusal. After `ENOBUFS` its answers were more than the socket could keep, and it is not known
-/// whether it took the transaction.
-pub fn commit(transaction: Transaction) -> io::Result<()> {
-    if transaction.is_empty() {
-        return Ok(());
-    }
-    let bytes = transaction.into_bytes();
-    let socket = open(0)?;
-    // The kernel counts its own structures too, and takes a message only as a whole. It answers each refused
-    // message with a copy of it.
-    let room = bytes.len().saturating_mul(2).max(LARGEST);
-    setsockopt(&socket, SndBufForce, &room)?;
-    setsockopt(&socket, RcvBufForce, &room.saturating_mul(2))?;
-    match transact(&socket, &bytes)?.first() {
-        None => Ok(()),
-        Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
-    }
-}
-
 /// The refusals of a transaction: the number of each refused message, and its error.
-fn transact(socket: &OwnedFd, batch: &[u8]) -> io::Result<Vec<(u32, i32)>> {
+pub(super) fn transact(socket: &OwnedFd, batch: &[u8]) -> io::Result<Vec<(u32, i32)>> {
     send(raw(socket), batch, MsgFlags::empty())?;
     let mut answered = Vec::new();
-    let mut buffer = [0; LARGEST];
+    // An answer may have a copy of the refused message.
+    let mut buffer = vec![0; LARGEST_DUMP];
     loop {
         match recvfrom::<NetlinkAddr>(raw(socket), &mut buffer) {
             Ok((length, Some(from))) if from.pid() == 0 => {
@@ -324,14 +255,14 @@ fn only_generations() -> [SockFilter; 4] {
     ]
 }
 
-fn open(groups: u32) -> io::Result<OwnedFd> {
+pub(super) fn open(groups: u32) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkNetFilter)?;
     bind(raw(&socket), &NetlinkAddr::new(0, groups))?;
     Ok(socket)
 }
 
-fn raw(socket: &OwnedFd) -> std::os::fd::RawFd {
+pub(super) fn raw(socket: &OwnedFd) -> std::os::fd::RawFd {
     std::os::fd::AsRawFd::as_raw_fd(socket)
 }
 

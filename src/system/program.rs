@@ -45,17 +45,6 @@ pub enum ToolError {
         /// Its error message.
         message: String,
     },
-    /// It is still running, and refused this input.
-    #[error("{program} refused it: {message}")]
-    Refused {
-        /// The program's name.
-        program: String,
-        /// Its error message.
-        message: String,
-    },
-    /// It has ended although it should still run.
-    #[error("{0} has ended")]
-    Ended(String),
 }
 
 impl ToolError {
@@ -68,8 +57,7 @@ impl ToolError {
     pub(crate) fn is_answer(&self) -> bool {
         match self {
             Self::Failed { status, .. } => status.code() == Some(1),
-            Self::Refused { .. } => true,
-            Self::Missing(_) | Self::Run { .. } | Self::TimedOut { .. } | Self::Ended(_) => false,
+            Self::Missing(_) | Self::Run { .. } | Self::TimedOut { .. } => false,
         }
     }
 
@@ -79,17 +67,7 @@ impl ToolError {
         match self {
             Self::TimedOut { .. } => true,
             Self::Failed { message, .. } => message.contains("xtables lock"),
-            Self::Missing(_) | Self::Run { .. } | Self::Refused { .. } | Self::Ended(_) => false,
-        }
-    }
-
-    /// Whether the kernel refused because another program owns the object.
-    pub(crate) fn is_not_permitted(&self) -> bool {
-        match self {
-            Self::Failed { message, .. } | Self::Refused { message, .. } => {
-                message.contains("Operation not permitted")
-            }
-            Self::Missing(_) | Self::Run { .. } | Self::TimedOut { .. } | Self::Ended(_) => false,
+            Self::Missing(_) | Self::Run { .. } => false,
         }
     }
 }

@@ -59,7 +59,7 @@ fn nothing_leaves_and_status_is_true_after_random_steps() -> Result<()> {
     let length = Duration::from_secs(setting("TUNWARDEN_CHAOS_SECONDS")?.unwrap_or(60));
     say(&format!("chaos: TUNWARDEN_CHAOS_SEED={seed} TUNWARDEN_CHAOS_SECONDS={}", length.as_secs()));
     with_lab(|lab| {
-        let parts = Parts { docker: length >= LONG, later_nft: seed % 2 == 1 };
+        let parts = Parts { docker: length >= LONG };
         let mut world = World::new(lab, &parts)?;
         let (began, mut taken) = (Instant::now(), Vec::new());
         let run = run(&mut world, &mut Dice::new(seed), &mut taken, || began.elapsed() < length);

@@ -10,7 +10,7 @@ use tunwarden_lab::{
     SystemBus, wait_for,
 };
 
-use crate::support::{SOON, TUNWARDEN, bus, docker, nft, start_agent, tunwarden, wait_for_state};
+use crate::support::{SOON, TUNWARDEN, bus, docker, start_agent, tunwarden, wait_for_state};
 
 /// The configuration at the start of a run. It names the server, so that the same packets may leave during
 /// the whole run.
@@ -31,8 +31,6 @@ const LISTED: usize = 12;
 pub(crate) struct Parts {
     /// Real Docker with a container of its own.
     pub(crate) docker: bool,
-    /// An nft that can make a table the agent's own.
-    pub(crate) later_nft: bool,
 }
 
 pub(crate) struct World<'a> {
@@ -67,9 +65,6 @@ impl<'a> World<'a> {
     /// Waits until each flood leaves, then starts the agent and waits until none leaves.
     #[expect(clippy::disallowed_methods, reason = "each step is printed with its time")]
     pub(crate) fn new(lab: &'a Lab, parts: &Parts) -> Result<Self> {
-        if parts.later_nft {
-            nft::later(lab)?;
-        }
         let bus = bus(lab)?;
         let server = lab.openvpn_server(ServerOptions::default())?;
         let nm = lab.host().network_manager(&bus)?;

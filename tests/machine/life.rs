@@ -39,10 +39,7 @@ fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<
 
         boots(desk)?;
         its_parts_are_restarted(desk)?;
-        // An older nft does not support owned tables.
-        if release != Release::Bookworm {
-            a_flush_of_everything_opens_nothing(desk)?;
-        }
+        a_flush_of_everything_opens_nothing(desk)?;
 
         let before = desk.machine.unit("tunwarden.service", "MainPID")?;
         goes_on(desk, &OTHERS, || desk.install(&next).map(drop))?;

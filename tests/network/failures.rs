@@ -3,7 +3,7 @@
 use crate::support;
 
 use anyhow::{Result, ensure};
-use support::nft::fake_tool;
+use support::nft::{fake_tool, owner_of};
 use support::story::{Desktop, Story, contract};
 use support::{SOON, TUNWARDEN, agent, bus, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, wait_for, with_lab};
@@ -141,21 +141,6 @@ const WITHOUT_TIME: &str = r#"
     esac
     printf '%s\n' "$text" | exec $real "$@""#;
 
-/// The same for nft, with the kernel's error message.
-const NFT_WITHOUT_TIME: &str = r#"
-    case " $* " in
-    *" -f "*)
-        text=$(cat)
-        case $text in *"meta time"*)
-            if test -e /run/without-time; then
-                echo "/dev/stdin:9:1-9: Error: Could not process rule: No such file or directory" >&2
-                exit 1
-            fi ;;
-        esac
-        printf '%s\n' "$text" | exec $real "$@" ;;
-    *) exec $real "$@" ;;
-    esac"#;
-
 /// All rules in the kernel, without counters, in order of tables. The kernel lists a new table last.
 fn ruleset(lab: &Lab) -> Result<String> {
     let ruleset = lab.host().succeed(["nft", "-s", "list", "ruleset"])?;
@@ -164,58 +149,81 @@ fn ruleset(lab: &Lab) -> Result<String> {
     Ok(tables.concat())
 }
 
-/// Checks a pause that one tool refuses while a VPN is up: nothing opens, and the VPN stays up.
-fn a_refused_pause_changes_nothing(refuses: &[(&str, &str)], config: &str) -> Result<()> {
-    with_lab(|lab| {
-        for (program, script) in refuses {
-            fake_tool(lab, program, script)?;
-        }
-        let desktop = Desktop::new(lab, config)?;
-        desktop.connect()?;
-        let before = ruleset(lab)?;
-        lab.host().file("/run/without-time", "")?;
-        for _ in 0..3 {
-            let pause = tunwarden(lab, ["pause", "20s"])?;
-            ensure!(pause.status.code() == Some(1), "it says that it is paused: {pause:?}");
-            ensure!(pause.stderr.contains("nothing was opened"), "it does not say so: {pause:?}");
-            ensure!(pause.stderr.contains("No such file or directory"), "it does not say why: {pause:?}");
-            let said = status(lab)?;
-            ensure!(said["state"] == "protected" && said["enforced"] == true, "{said}");
-            ensure!(said["paused_until"].is_null(), "{said}");
-            ensure!(ruleset(lab)? == before, "the rules are others:\n{}", ruleset(lab)?);
-            ensure!(tunwarden(lab, ["verify"])?.status.success());
-            desktop.carries()?;
-        }
-        desktop.check("a pause was refused")?;
-        ensure!(!desktop.agent.log().contains("closed completely"), "{}", desktop.agent.log());
+/// Checks a pause that is refused for this reason while a VPN is up: nothing opens, and the VPN stays up.
+fn refused_pauses_change_nothing(desktop: &Desktop<'_>, why: &str) -> Result<()> {
+    let lab = desktop.lab;
+    let before = ruleset(lab)?;
+    for _ in 0..3 {
+        let pause = tunwarden(lab, ["pause", "20s"])?;
+        ensure!(pause.status.code() == Some(1), "it says that it is paused: {pause:?}");
+        ensure!(pause.stderr.contains("nothing was opened"), "it does not say so: {pause:?}");
+        ensure!(pause.stderr.contains(why), "it does not say why: {pause:?}");
+        let said = status(lab)?;
+        ensure!(said["state"] == "protected" && said["enforced"] == true, "{said}");
+        ensure!(said["paused_until"].is_null(), "{said}");
+        ensure!(ruleset(lab)? == before, "the rules are others:\n{}", ruleset(lab)?);
+        ensure!(tunwarden(lab, ["verify"])?.status.success());
+        desktop.carries()?;
+    }
+    desktop.check("a pause was refused")?;
+    ensure!(!desktop.agent.log().contains("closed completely"), "{}", desktop.agent.log());
+    Ok(())
+}
 
-        // The control: with xt_time the same kernel opens. This shows when no tunnel carries the traffic.
+/// The control: the same kernel opens. This shows when no tunnel carries the traffic.
+fn a_pause_opens(desktop: &Desktop<'_>) -> Result<()> {
+    ensure!(tunwarden(desktop.lab, ["pause", "60s"])?.status.success());
+    desktop.nm.down("lab")?;
+    desktop.story.is_seen("a pause")
+}
+
+/// The same for a pause that these tools refuse.
+fn a_refused_pause_changes_nothing(refusing: &[&str]) -> Result<()> {
+    with_lab(|lab| {
+        for program in refusing {
+            fake_tool(lab, program, WITHOUT_TIME)?;
+        }
+        let desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        lab.host().file("/run/without-time", "")?;
+        refused_pauses_change_nothing(&desktop, "No such file or directory")?;
         lab.host().succeed(["rm", "/run/without-time"])?;
-        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
-        desktop.nm.down("lab")?;
-        desktop.story.is_seen("a pause")
+        a_pause_opens(&desktop)
     })
 }
 
 #[test]
 fn a_pause_that_both_families_refuse_changes_nothing() -> Result<()> {
-    let both = [("iptables-restore", WITHOUT_TIME), ("ip6tables-restore", WITHOUT_TIME)];
-    a_refused_pause_changes_nothing(&both, "")
+    a_refused_pause_changes_nothing(&["iptables-restore", "ip6tables-restore"])
 }
 
 #[test]
 fn a_pause_that_ipv4_refuses_changes_nothing() -> Result<()> {
-    a_refused_pause_changes_nothing(&[("iptables-restore", WITHOUT_TIME)], "")
+    a_refused_pause_changes_nothing(&["iptables-restore"])
 }
 
 #[test]
 fn a_pause_that_ipv6_refuses_changes_nothing() -> Result<()> {
-    a_refused_pause_changes_nothing(&[("ip6tables-restore", WITHOUT_TIME)], "")
+    a_refused_pause_changes_nothing(&["ip6tables-restore"])
 }
 
 #[test]
 fn a_pause_that_nftables_refuses_changes_nothing() -> Result<()> {
-    a_refused_pause_changes_nothing(&[("nft", NFT_WITHOUT_TIME)], "")
+    with_lab(|lab| {
+        let mut desktop = Desktop::new(lab, "")?;
+        desktop.connect()?;
+        wait_for("the agent owns the tables", SOON, || {
+            Ok((status(lab)?["layers"][1]["owned"] == true).then_some(()))
+        })?;
+        // The kernel refuses every change of these tables until their owner has ended.
+        let owner = owner_of(&desktop.agent)?;
+        desktop.agent.kill()?;
+        desktop.agent = support::start_agent(lab)?;
+        wait_for_state(lab, "protected")?;
+        refused_pauses_change_nothing(&desktop, "Operation not permitted")?;
+        drop(owner);
+        a_pause_opens(&desktop)
+    })
 }
 
 /// A fake tool that refuses everything while `/run/refuses` exists.

@@ -5,7 +5,7 @@ mod tables;
 use crate::support;
 
 use anyhow::{Context, Result, ensure};
-use support::{SOON, agent, bus, status, tunwarden};
+use support::{SOON, agent, bus, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Capture, Contract, Frame, Lab, Process, Uplink, wait_for, with_lab};
 
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
@@ -331,28 +331,28 @@ fn a_pause_opens_the_wire_and_the_kernel_closes_it() -> Result<()> {
 }
 
 #[test]
-fn without_nft_iptables_alone_holds_and_the_agent_reports_it() -> Result<()> {
+fn without_nft_both_layers_hold() -> Result<()> {
     with_lab(|lab| {
+        let _bus = bus(lab)?;
         let hide = "mkdir -p /run/sbin/upper /run/sbin/work; \
              mount -t overlay -o lowerdir=/usr/sbin,upperdir=/run/sbin/upper,workdir=/run/sbin/work overlay /usr/sbin; \
              rm /usr/sbin/nft";
         lab.host().succeed(["sh", "-ec", hide])?;
         lock(lab, KNOWN)?;
-        ensure!(lab.host().udp(BEYOND[0])?.send()?.forbidden() == 1, "it is open");
-        let locked = tunwarden(lab, ["lock"])?.stdout;
-        ensure!(locked.contains("raw packet") && !locked.contains("nothing leaves"), "{locked}");
-        let said = status(lab)?;
-        ensure!(said["enforced"] == true, "{said}");
-        let nftables = &said["layers"][1];
-        ensure!(nftables["unknown"].is_string(), "nobody can read it: {said}");
-        ensure!(nftables["name"] == "nftables" && nftables["enforced"] == false, "{said}");
-        ensure!(nftables["lacks"].as_str().is_some_and(|why| why.contains("apt install nftables")), "{said}");
-        ensure!(tunwarden(lab, ["verify"])?.status.success(), "what this system lacks is no difference");
-        ensure!(tunwarden(lab, ["check"])?.stdout.contains("apt install nftables"), "check does not say it");
-        let alone = "[firewall]\nlayers = [\"nftables\"]\n";
-        lab.host().file("/etc/tunwarden/config.toml", alone)?;
-        let lock = tunwarden(lab, ["lock"])?;
-        ensure!(lock.status.code() == Some(1) && lock.stderr.contains("NOT closed"), "{lock:?}");
+        ensure!(raw(lab, "eth0", "root", &BEYOND)? == [0; 5], "the wire is open");
+        ensure!(tunwarden(lab, ["verify"])?.status.success());
+        let mut agent = support::start_agent(lab)?;
+        wait_for_state(lab, "locked")?;
+        let layer = status(lab)?["layers"][1].clone();
+        ensure!(layer["enforced"] == true && layer["lacks"].is_null() && layer["owned"] == true, "{layer}");
+        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
+        ensure!(raw(lab, "eth0", "root", &BEYOND)? == [3; 5], "the control: a pause opens the wire");
+        ensure!(tunwarden(lab, ["resume"])?.status.success());
+        ensure!(raw(lab, "eth0", "root", &BEYOND)? == [0; 5], "the wire is open after the pause");
+        agent.kill()?;
+        let release = tunwarden(lab, ["release", "--yes"])?;
+        ensure!(release.status.success(), "{release:?}");
+        ensure!(raw(lab, "eth0", "root", &BEYOND)? == [3; 5], "the release left the wire shut");
         Ok(())
     })
 }

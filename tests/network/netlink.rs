@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use tunwarden::config::Config;
 use tunwarden::net::LanPrefix;
 use tunwarden::netfilter::encode::Transaction;
+use tunwarden::netfilter::own::{OwnSocket, read_back};
 use tunwarden::netfilter::readback;
-use tunwarden::netfilter::socket::{commit, read_back};
 use tunwarden::policy::nftables::{Found, NftTable, render_fresh, tables};
 use tunwarden::policy::{Owners, Ruleset, last_resort, ruleset};
 use tunwarden::vpn::{
@@ -167,7 +167,7 @@ fn listed(lab: &Lab) -> Result<String> {
 }
 
 fn send(lab: &Lab, transaction: Transaction) -> Result<()> {
-    lab.host().enter(|| Ok(commit(transaction)?))
+    lab.host().enter(|| Ok(OwnSocket::open()?.send(transaction).map(drop)?))
 }
 
 fn replace(lab: &Lab, tables: &[NftTable], found: Found) -> Result<()> {
@@ -267,8 +267,8 @@ fn a_transaction_that_the_kernel_refuses_changes_nothing() -> Result<()> {
 
 /// What another program does to our tables, and the difference that is reported.
 const CHANGES: [(&str, &str); 11] = [
-    ("insert rule inet tunwarden output accept", "foreign: output a rule with the instructions immediate"),
-    ("add rule inet tunwarden output counter", "foreign: output a rule with the instructions counter"),
+    ("insert rule inet tunwarden output accept", "foreign: output accept"),
+    ("add rule inet tunwarden output counter", "foreign: output counter"),
     ("flush chain inet tunwarden VPN_TUNNEL_V4", "missing: VPN_TUNNEL_V4 "),
     ("add chain inet tunwarden output { policy accept; }", "output is not `type filter hook output"),
     ("add chain inet tunwarden mine", "foreign: chain mine"),

@@ -1,41 +1,14 @@
-//! An nft that dies, and one for a kernel that lacks a hook. Both are fakes in front of the real nft, because
-//! this kernel lacks nothing. The real kernel holds the rules.
+//! The kernel refuses the second layer, or a part of it. The other layer holds, and nothing of it is hidden.
 
 use crate::support;
 
 use anyhow::{Context, Result, ensure};
-use support::{SOON, agent, bus, nft, status, tunwarden, wait_for_state};
-use tunwarden_lab::{Capture, Flood, Frame, Lab, wait_for, with_lab};
+use serde_json::Value;
+use support::{SOON, agent, bus, nft, start_agent, status, tunwarden, wait_for_state};
+use tunwarden::netfilter::own::OwnSocket;
+use tunwarden_lab::{Capture, Flood, Frame, Lab, Process, wait_for, with_lab};
 
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
-
-/// A fake nft that dies of SIGSEGV with every text while `/run/crash` exists.
-const CRASHING: &str = "
-    case \" $* \" in *' -f '*) test ! -e /run/crash || kill -SEGV $$ ;; esac
-    exec $real \"$@\"";
-
-/// A fake nft that fails like on a kernel before 5.16, which has no egress hook.
-const WITHOUT_EGRESS: &str = "
-    case \" $* \" in
-    *' -f '*)
-        text=$(cat)
-        case $text in *'hook egress'*)
-            echo '/dev/stdin:3:9-14: Error: Could not process rule: Operation not supported' >&2
-            exit 1 ;;
-        esac
-        printf '%s\\n' \"$text\" | $real \"$@\" ;;
-    *) exec $real \"$@\" ;;
-    esac";
-
-/// A fake nft that refuses each text while `/run/refuses` exists, also a text that it only checks.
-const REFUSING: &str = "
-    case \" $* \" in *' -f '*)
-        if test -e /run/refuses; then
-            echo '/dev/stdin:1:1-5: Error: Could not process rule: Cannot allocate memory' >&2
-            exit 1
-        fi ;;
-    esac
-    exec $real \"$@\"";
 
 /// A host that sends without pause, and a capture at the ISP.
 struct Host {
@@ -67,43 +40,87 @@ impl Host {
     }
 }
 
+/// The second layer in `status --json`.
+fn layer(lab: &Lab) -> Result<Value> {
+    Ok(status(lab)?["layers"][1].clone())
+}
+
+fn wait_for_layer(lab: &Lab, what: &str, holds: impl Fn(&Value) -> bool) -> Result<()> {
+    let mut last = Value::Null;
+    wait_for(what, SOON, || {
+        last = layer(lab)?;
+        Ok(holds(&last).then_some(()))
+    })
+    .with_context(|| format!("the last that it said: {last}"))
+}
+
+/// Kills the agent, and starts another one. The tables of the first one stay owned: the kernel refuses every change
+/// of them until the returned socket is closed.
+fn succeeded(lab: &Lab, mut agent: Process) -> Result<(OwnSocket, Process)> {
+    wait_for_layer(lab, "the agent owns the tables", |layer| layer["owned"] == true)?;
+    let owner = nft::owner_of(&agent)?;
+    agent.kill()?;
+    Ok((owner, start_agent(lab)?))
+}
+
+/// Whether three frames of a raw sender get to the ISP.
+fn raw_leaves(lab: &Lab, host: &Host, tag: &str) -> Result<bool> {
+    let marker = format!("{tag}-marker");
+    lab.host().raw("eth0", "203.0.113.9:5001")?.count(3).tag(tag).send()?;
+    // To the LAN it may. Packets leave in the order in which they were sent.
+    lab.host().raw("eth0", "10.0.0.5:5002")?.tag(&marker).send()?;
+    host.capture.wait_for(1, SOON, |frame| frame.is_tagged(&marker)).context("the marker")?;
+    Ok(host.capture.so_far()?.iter().any(|frame| frame.is_tagged(tag)))
+}
+
 #[test]
-fn an_nft_that_dies_in_a_commit_leaves_what_was_in_force_and_the_stricter_layer_holds() -> Result<()> {
+fn a_commit_that_the_kernel_refuses_leaves_what_was_in_force_and_the_stricter_layer_holds() -> Result<()> {
     with_lab(|lab| {
-        nft::fake(lab, CRASHING)?;
         let _bus = bus(lab)?;
         let host = Host::flood(lab)?;
-        let mut agent = agent(lab, KNOWN)?;
+        let first = agent(lab, KNOWN)?;
         wait_for_state(lab, "locked")?;
         host.is_silent("locked")?;
+        let (owner, second) = succeeded(lab, first)?;
+        wait_for_state(lab, "locked")?;
         let held = || lab.host().succeed(["nft", "list", "table", "inet", "tunwarden"]);
         let before = held()?;
 
         // If one layer refuses a pause, the other layer stays locked too.
         let iptables = || lab.host().succeed(["iptables", "-S"]);
         let locked = iptables()?;
-        lab.host().file("/run/crash", "")?;
         let pause = tunwarden(lab, ["pause", "60s"])?;
         ensure!(!pause.status.success(), "it says that the pause is in force: {pause:?}");
         ensure!(pause.stderr.contains("nothing was opened"), "{pause:?}");
-        agent.wait_for_line("signal: 11", SOON)?;
+        ensure!(pause.stderr.contains("Operation not permitted"), "it does not say why: {pause:?}");
         ensure!(held()? == before, "the table is another: {}", held()?);
         ensure!(iptables()? == locked, "the other layer is another: {}", iptables()?);
-        host.is_silent("nft has died")?;
+        host.is_silent("the kernel has refused the pause")?;
         let said = status(lab)?;
         ensure!(said["enforced"] == true && said["state"] == "locked", "nothing has changed: {said}");
+        ensure!(layer(lab)?["lacks"].is_null(), "the refusal may pass: {}", layer(lab)?);
 
-        // The control: with a working nft the pause opens.
-        lab.host().succeed(["rm", "/run/crash"])?;
-        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
-        host.is_seen("nft works again, and the pause is in force")?;
-        lab.host().file("/run/crash", "")?;
+        // The control: when the owner has ended, the pause opens.
+        drop(owner);
+        ensure!(tunwarden(lab, ["pause", "1h"])?.status.success());
+        host.is_seen("the owner has ended, and the pause is in force")?;
+        ensure!(raw_leaves(lab, &host, "paused")?, "a pause opens the wire");
+        let (owner, third) = succeeded(lab, second)?;
+        wait_for_state(lab, "paused")?;
         let resume = tunwarden(lab, ["resume"])?;
-        host.is_silent("the resume closes the layer that can be").with_context(|| format!("{resume:?}"))?;
-        lab.host().succeed(["rm", "/run/crash"])?;
+        ensure!(!resume.status.success(), "it says that it is closed: {resume:?}");
+        ensure!(resume.stderr.contains("may hold the rules of the pause until"), "{resume:?}");
+        host.is_silent("the resume closes the layer that can be")?;
+        ensure!(raw_leaves(lab, &host, "resumed")?, "what it says is not so");
+        // During each attempt to close, the verdict is "unknown", otherwise "open".
+        let said = status(lab)?;
+        ensure!(said["verdict"] != "locked" && said["enforced"] == false, "it hides what leaves: {said}");
+
+        drop(owner);
         wait_for_state(lab, "locked")?;
-        wait_for("both layers", SOON, || Ok((status(lab)?["layers"][1]["enforced"] == true).then_some(())))?;
+        wait_for_layer(lab, "both layers", |layer| layer["enforced"] == true).with_context(|| third.log())?;
         ensure!(tunwarden(lab, ["verify"])?.status.success());
+        ensure!(!raw_leaves(lab, &host, "locked")?, "the wire is open");
         host.is_silent("locked again")
     })
 }
@@ -111,7 +128,10 @@ fn an_nft_that_dies_in_a_commit_leaves_what_was_in_force_and_the_stricter_layer_
 #[test]
 fn without_an_egress_hook_the_rest_of_the_second_layer_holds_and_is_reported() -> Result<()> {
     with_lab(|lab| {
-        nft::fake(lab, WITHOUT_EGRESS)?;
+        // The kernel answers as one without such a hook where no room is left for another.
+        for device in ["lo", "eth0"] {
+            nft::fill(lab, device)?;
+        }
         let _bus = bus(lab)?;
         let host = Host::flood(lab)?;
         let mut agent = agent(lab, KNOWN)?;
@@ -125,59 +145,40 @@ fn without_an_egress_hook_the_rest_of_the_second_layer_holds_and_is_reported() -
         ensure!(text.contains("no egress hook (5.16)"), "{text}");
         ensure!(tunwarden(lab, ["verify"])?.status.success(), "what this system lacks is no difference");
         let tables = lab.host().succeed(["nft", "list", "tables"])?;
-        ensure!(tables.contains("inet tunwarden") && !tables.contains("netdev"), "{tables}");
+        let ours = tables.contains("inet tunwarden") && !tables.contains("netdev tunwarden");
+        ensure!(ours, "{tables}");
 
         // The second layer blocks the host when iptables is open. It does not block raw sockets, because
         // only the egress hook can.
         agent.kill()?;
         lab.host().succeed(["sh", "-c", "iptables -w -P OUTPUT ACCEPT; iptables -w -F"])?;
         host.is_silent("iptables is open")?;
-        let raw = lab.host().raw("eth0", "203.0.113.9:5001")?.count(3).tag("raw").send()?;
-        wait_for("a raw sender passes", SOON, || {
-            let frames = host.capture.so_far()?;
-            Ok((frames.iter().filter(|frame| frame.is_tagged("raw")).count() == 3).then_some(()))
-        })
-        .with_context(|| format!("{raw:?}"))
+        ensure!(raw_leaves(lab, &host, "raw")?, "the control: a raw sender passes");
+        Ok(())
     })
 }
 
 #[test]
-fn a_temporary_refusal_does_not_disable_the_second_layer() -> Result<()> {
+fn tables_of_another_owner_do_not_disable_the_second_layer_for_good() -> Result<()> {
     with_lab(|lab| {
-        nft::fake(lab, REFUSING)?;
+        let owner = nft::another_owner(lab)?;
         let _bus = bus(lab)?;
         let host = Host::flood(lab)?;
-        let mut first = agent(lab, KNOWN)?;
-        wait_for_state(lab, "locked")?;
-        host.is_silent("locked")?;
+        let mut agent = agent(lab, KNOWN)?;
+        agent.wait_for_line("Operation not permitted", SOON)?;
+        host.is_silent("iptables alone")?;
+        wait_for_layer(lab, "it is not in force", |layer| layer["enforced"] == false)?;
+        ensure!(layer(lab)?["lacks"].is_null(), "the kernel lacks nothing: {}", layer(lab)?);
+        ensure!(raw_leaves(lab, &host, "raw")?, "the control: iptables does not see a raw sender");
+        let lock = tunwarden(lab, ["lock"])?;
+        ensure!(!lock.status.success(), "it says that both layers are in force: {lock:?}");
 
-        // The kernel holds tunwarden's tables, so the agent knows that it supports them.
-        lab.host().file("/run/refuses", "")?;
-        let pause = tunwarden(lab, ["pause", "60s"])?;
-        ensure!(!pause.status.success(), "the tables are those of the lock: {pause:?}");
-        ensure!(pause.stderr.contains("nothing was opened"), "{pause:?}");
-        ensure!(status(lab)?["layers"][1]["lacks"].is_null(), "{}", status(lab)?);
-        host.is_silent("nft has refused the pause")?;
-        lab.host().succeed(["rm", "/run/refuses"])?;
-        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success());
-        host.is_seen("the control: nft works again, and the pause is in force")?;
-        ensure!(tunwarden(lab, ["resume"])?.status.success());
-        host.is_silent("locked again")?;
-
-        // Without tables nothing shows that the refusal is temporary. The next commit tries again.
-        first.kill()?;
-        lab.host().succeed(["nft", "flush", "ruleset"])?;
-        lab.host().file("/run/refuses", "")?;
-        let _second = support::start_agent(lab)?;
-        let said = status(lab)?;
-        let lacks = said["layers"][1]["lacks"].as_str();
-        ensure!(lacks.is_some_and(|why| why.contains("no nftables")), "{said}");
-        lab.host().succeed(["rm", "/run/refuses"])?;
-        lab.host().succeed(["ip", "address", "add", "192.168.77.2/24", "dev", "eth0"])?;
-        wait_for("the second layer holds the rules", SOON, || {
-            let layer = status(lab)?["layers"][1].clone();
-            Ok((layer["enforced"] == true && layer["lacks"].is_null()).then_some(()))
-        })?;
+        drop(owner);
+        wait_for_layer(lab, "the second layer is in force and owned", |layer| {
+            layer["enforced"] == true && layer["owned"] == true && layer["lacks"].is_null()
+        })
+        .with_context(|| agent.log())?;
+        ensure!(!raw_leaves(lab, &host, "later")?, "the wire is open");
         host.is_silent("both layers again")
     })
 }

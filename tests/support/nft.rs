@@ -1,35 +1,131 @@
-//! Replaces the system's nft by a later version or by a fake.
+//! What stands between the agent and its rules: fake firewall programs, and sockets that own its tables.
 
-use anyhow::{Result, ensure};
-use tunwarden_lab::Lab;
+#![allow(clippy::disallowed_methods, reason = "a test finds the agent's threads and sockets in /proc")]
 
-/// Runs nft of Debian 13 in its own file tree, under the path of this system's nft. All writes go to a tmpfs
-/// and are lost at the end.
-const LATER: &str = r#"
-    mkdir -p /run/lab/nft /run/lab/sbin
-    mount -t tmpfs tmpfs /run/lab/nft
-    cd /run/lab/nft
-    mkdir upper work tree sbin sbin-work
-    mount -t overlay -o "lowerdir=$1,upperdir=upper,workdir=work" overlay tree
-    for shared in proc dev; do mount --rbind "/$shared" "tree/$shared"; done
-    mount -t overlay -o lowerdir=/usr/sbin,upperdir=sbin,workdir=sbin-work overlay /usr/sbin
-    rm /usr/sbin/nft
-    printf '#!/bin/sh\nexec /usr/sbin/chroot /run/lab/nft/tree /usr/sbin/nft "$@"\n' >/usr/sbin/nft
-    chmod 755 /usr/sbin/nft"#;
+use std::fmt::Write;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
-/// Gives the host nft 1.1. The kernel stays the same.
-pub fn later(lab: &Lab) -> Result<()> {
-    let cache = std::env::var("TUNWARDEN_LAB_CACHE");
-    let tree = format!("{}/machine-trixie", cache.as_deref().unwrap_or("/var/cache/tunwarden-lab"));
-    lab.host().succeed(["sh", "-euc", LATER, "sh", tree.as_str()])?;
-    let version = lab.host().succeed(["nft", "--version"])?;
-    ensure!(version.contains("v1.1"), "this is {version}");
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use tunwarden::netfilter::encode::Transaction;
+use tunwarden::netfilter::own::OwnSocket;
+use tunwarden::policy::nftables::{Found, NftFamily, NftTable, Owner};
+use tunwarden_lab::{Lab, Process, wait_for};
+
+use super::SOON;
+
+/// `NETLINK_NETFILTER`
+const NETFILTER: &str = "12";
+
+/// A copy of the socket with which this agent owns its tables. As long as the copy is open, the tables keep their
+/// owner: when the agent is killed, the kernel refuses every change by anybody else.
+pub fn owner_of(agent: &Process) -> Result<OwnSocket> {
+    // For a moment there are others, for questions.
+    let number = wait_for("the agent has one socket for its tables", SOON, || {
+        let sockets = own_sockets(agent.id())?;
+        Ok(if let [number] = sockets[..] { Some(number) } else { None })
+    })?;
+    let id = i32::try_from(agent.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+    let process = pidfd_open(id, PidfdFlags::empty())?;
+    let copy: OwnedFd = pidfd_getfd(process, number, PidfdGetfdFlags::empty())?;
+    Ok(OwnSocket::from_fd(copy))
+}
+
+/// The file descriptors of a process that are netfilter sockets without a subscription.
+fn own_sockets(id: u32) -> Result<Vec<i32>> {
+    let table = fs::read_to_string(format!("/proc/{id}/net/netlink"))?;
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = rows.filter(|row| row.get(1) == Some(&NETFILTER) && row.get(3) == Some(&"00000000"));
+    let names: Vec<String> =
+        ours.filter_map(|row| row.last().map(|inode| format!("socket:[{inode}]"))).collect();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{id}/fd"))? {
+        let path = entry?.path();
+        let Ok(target) = fs::read_link(&path) else { continue };
+        if names.iter().any(|name| target.to_string_lossy() == *name) {
+            let number = path.file_name().and_then(|name| name.to_str()).context("no number")?;
+            found.push(number.parse()?);
+        }
+    }
+    Ok(found)
+}
+
+/// Another socket that owns tables of our names, without a rule in them. The kernel refuses every change of them
+/// until the socket is closed. The tables stay then.
+pub fn another_owner(lab: &Lab) -> Result<OwnSocket> {
+    lab.host().enter(|| {
+        let socket = OwnSocket::open()?;
+        let mut transaction = Transaction::default();
+        for family in [NftFamily::Inet, NftFamily::Netdev] {
+            let table = NftTable { family, owner: Owner::Maker, sets: Vec::new(), chains: Vec::new() };
+            transaction.replace(&table, Found::Absent);
+        }
+        ensure!(socket.send(transaction)?, "nothing was committed");
+        Ok(socket)
+    })
+}
+
+/// Adds as many hooks of other tables to a device as the kernel allows (1024, `MAX_HOOK_COUNT`).
+pub fn fill(lab: &Lab, device: &str) -> Result<()> {
+    for table in 0..16 {
+        let mut text = format!("table netdev {device}_{table} {{\n");
+        for chain in 0..64 {
+            let hook = format!("type filter hook egress device \"{device}\" priority {}", table * 64 + chain);
+            writeln!(text, "chain c{chain} {{ {hook}; policy accept; }}")?;
+        }
+        text.push_str("}\n");
+        lab.host().command(["nft", "-f", "-"]).stdin(&text).succeed()?;
+    }
     Ok(())
 }
 
-/// Replaces the host's nft by a shell script. The script finds the real one at `$real`.
-pub fn fake(lab: &Lab, script: &str) -> Result<()> {
-    fake_tool(lab, "nft", script)
+/// The thread of an agent that speaks with nf_tables, stopped as if the kernel did not return from its system call.
+/// It runs again when this is dropped.
+pub struct Stopped {
+    end: Option<Sender<()>>,
+    tracer: Option<JoinHandle<()>>,
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.end.take();
+        self.tracer.take().map(JoinHandle::join);
+    }
+}
+
+/// Stops the thread of this agent that speaks with nf_tables, and no other.
+pub fn stop_thread(agent: &Process) -> Result<Stopped> {
+    let thread = own_thread(agent.id())?;
+    let (end, ends) = channel::<()>();
+    let (stopped, is_stopped) = channel();
+    // Only the thread that traces can let the other one run again.
+    let tracer = std::thread::spawn(move || {
+        let stop = ptrace::seize(thread, ptrace::Options::empty())
+            .and_then(|()| ptrace::interrupt(thread))
+            .and_then(|()| waitpid(thread, Some(WaitPidFlag::__WALL)));
+        let _ = stopped.send(stop);
+        let _ = ends.recv();
+        let _ = ptrace::detach(thread, None);
+    });
+    is_stopped.recv()?.context("stopping the thread")?;
+    Ok(Stopped { end: Some(end), tracer: Some(tracer) })
+}
+
+/// The thread that has the program's name, beside the main thread.
+fn own_thread(id: u32) -> Result<nix::unistd::Pid> {
+    for entry in fs::read_dir(format!("/proc/{id}/task"))? {
+        let path = entry?.path();
+        let number: i32 = path.file_name().and_then(|name| name.to_str()).context("no number")?.parse()?;
+        if u32::try_from(number) != Ok(id) && fs::read_to_string(path.join("comm"))?.trim() == "tunwarden" {
+            return Ok(nix::unistd::Pid::from_raw(number));
+        }
+    }
+    bail!("the agent has no such thread")
 }
 
 /// Replaces one of the host's tools by a shell script, until `/usr/sbin` is unmounted. The script finds the

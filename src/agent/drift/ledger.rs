@@ -194,10 +194,15 @@ impl Ledger {
     }
 }
 
-/// Whether a program that we start has this name, which the kernel cuts to 15 bytes.
+/// Whether this program, or a program that it starts, has this name, which the kernel cuts to 15 bytes.
 fn is_ours(name: &str) -> bool {
-    let ours =
-        ["iptables-restore", "ip6tables-restore", "iptables-nft-restore", "ip6tables-nft-restore", "nft"];
+    let ours = [
+        "iptables-restore",
+        "ip6tables-restore",
+        "iptables-nft-restore",
+        "ip6tables-nft-restore",
+        "tunwarden",
+    ];
     ours.iter().any(|ours| ours[..ours.len().min(15)] == *name)
 }
 

@@ -148,13 +148,6 @@ impl Agent {
         self.enforce().await;
     }
 
-    /// The process that owned the tables has been ended. The agent makes another one their owner.
-    pub(super) async fn take_over(&mut self) {
-        tracing::warn!("the process that owns the tables of nftables has ended; another takes them over");
-        self.rules.next_read = Read::Everything;
-        self.enforce().await;
-    }
-
     /// Counts a repair that the program `by` made necessary.
     pub(super) fn blame(&mut self, by: &Program) {
         if let Some(fight) = self.drift.ledger.repaired(by, Instant::now()) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Nftables;
-use super::questions::{HOOKS, WIRES, refusal};
+use super::kernel::{Feature, refusal};
 
 /// How long until the next question: at first, and at most.
 const DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -19,8 +19,6 @@ pub(in crate::firewall) enum Lacks {
     Wires(String),
     /// The whole layer.
     Everything(String),
-    /// The program nft, which can be installed at any time.
-    Nft(String),
 }
 
 /// When the next question is due.
@@ -62,15 +60,12 @@ impl Nftables {
     pub(super) async fn ask_again(&mut self) {
         let question = match self.lacks {
             Lacks::Nothing => return,
-            Lacks::Nft(_) => None,
-            Lacks::Everything(_) => Some(HOOKS),
+            Lacks::Everything(_) => Feature::Hooks,
             // A kernel before 5.16 never has it.
             Lacks::Wires(_) if !self.wires.is_due(Instant::now()) => return,
-            Lacks::Wires(_) => Some(WIRES),
+            Lacks::Wires(_) => Feature::Wires,
         };
-        if let Some(text) = question
-            && !matches!(refusal(text).await, Ok(None))
-        {
+        if !matches!(refusal(question).await, Ok(None)) {
             if matches!(self.lacks, Lacks::Wires(_)) {
                 self.wires.refused(Instant::now());
             }

@@ -1,33 +1,32 @@
 //! The nf_tables layer: two tables of our own, both in one transaction.
 //!
-//! A system may lack it: `nft` is not installed, or the kernel has no such hooks. A failed commit shows that.
-//! The status shows it, and it is no error, because the other layer holds the rules. A kernel before 5.16 has
-//! no egress hook, but still has the inet table.
+//! A system may lack it, if the kernel has no such hooks. A failed commit shows that. The status shows it, and it
+//! is no error, because the other layer holds the rules. A kernel before 5.16 has no egress hook, but still has
+//! the inet table.
 //!
-//! The agent owns the tables where kernel and nft allow it (6.9 and 1.1): then a flush by another program
-//! does not remove them. Otherwise every program can change them.
+//! The agent owns the tables where the kernel allows it (6.9): then a flush by another program does not remove
+//! them. Otherwise every program can change them.
 
+mod kernel;
 mod lacks;
-pub(crate) mod listing;
+mod lane;
 mod ownership;
-mod questions;
-mod session;
 mod unhooked;
 
-pub use listing::ListingError;
+pub use kernel::KernelError;
 
 use tokio::time::Instant;
 
-use super::tool::{self, ToolError};
 use super::{Commit, FirewallError, Trust};
 use crate::net::{Family, IfName};
+use crate::netfilter::encode::Transaction;
+use crate::netfilter::readback::Held;
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
+use kernel::{ENDING, Feature, differ, differences, has_hooks, held, is_there, look, refusal, remove};
 use lacks::Again;
 pub(super) use lacks::Lacks;
-use listing::differences;
 use ownership::Ownership;
-use questions::{ENDING, HOOKS, WIRES, differ, has_hooks, is_there, list, look, refusal, remove};
 use unhooked::Unhooked;
 
 /// Maximum number of attempts at a commit while others change the tables or the links.
@@ -74,11 +73,6 @@ impl Nftables {
         [self.ownership.due(), wires].into_iter().flatten().min()
     }
 
-    /// Waits until the tables have lost their owner, which happens only when another program ends it.
-    pub(super) async fn orphaned(&mut self) {
-        self.ownership.orphaned().await;
-    }
-
     /// Gives up ownership. The tables stay as they are.
     pub(super) async fn disown(&mut self) {
         self.ownership.end().await;
@@ -116,18 +110,18 @@ impl Nftables {
         if trust == Trust::None {
             self.ownership.reconsider();
         }
-        self.ownership.own().await;
+        self.ownership.own().await?;
         self.unhooked.update(&ruleset.wire);
         self.unhooked.look_again().await;
         let mut wanted = self.wanted(ruleset);
         let mut result = self.put(held.as_deref(), trust, &wanted).await;
         // Links may go away each time.
         for _ in 0..ATTEMPTS {
-            // A program that hangs would hang again.
+            // A kernel that does not answer would not answer again.
             if !matches!(&result, Err(why) if why.may_succeed()) {
                 break;
             }
-            self.probe(&result, ruleset).await;
+            self.probe(ruleset).await;
             let again = self.wanted(ruleset);
             if again == wanted {
                 break;
@@ -135,24 +129,27 @@ impl Nftables {
             wanted = again;
             result = self.put(None, Trust::None, &wanted).await;
         }
+        // What cannot be made with an owner may be in force without one, or another socket owns it.
         if let Err(why) = &result
-            && self.gives_up_owning(why).await
+            && why.may_succeed()
+            && self.ownership.must_make()
         {
+            self.ownership.give_up(why).await;
             wanted = self.wanted(ruleset);
             result = self.put(None, Trust::None, &wanted).await;
         }
-        match &result {
-            Err(why) if !why.may_succeed() => self.ownership.later(why),
-            Err(_) => {}
-            Ok(_) => self.ownership.committed(),
-        }
         match (result, &self.lacks) {
-            (_, Lacks::Everything(_) | Lacks::Nft(_)) => Ok(None),
+            (_, Lacks::Everything(_)) => Ok(None),
             (Ok(commit), Lacks::Nothing | Lacks::Wires(_)) => {
                 self.held = Some(wanted);
                 Ok(Some(commit))
             }
-            (Err(why), Lacks::Nothing | Lacks::Wires(_)) => Err(why),
+            (Err(why), Lacks::Nothing | Lacks::Wires(_)) => {
+                if !why.may_succeed() {
+                    self.ownership.later(&why);
+                }
+                Err(why)
+            }
         }
     }
 
@@ -169,14 +166,14 @@ impl Nftables {
             return lines;
         }
         if let Some(why) = lines.as_ref().err().filter(|why| !why.may_succeed()) {
-            // The next commit does not wait for nft once more before it begins.
+            // The next commit does not wait for the kernel once more before it begins.
             self.ownership.later(why);
             return lines;
         }
-        self.probe(&lines, ruleset).await;
+        self.probe(ruleset).await;
         let again = self.wanted(ruleset);
         match self.lacks {
-            Lacks::Everything(_) | Lacks::Nft(_) => Ok(Vec::new()),
+            Lacks::Everything(_) => Ok(Vec::new()),
             Lacks::Nothing | Lacks::Wires(_) if again == wanted => lines,
             Lacks::Nothing | Lacks::Wires(_) => differ(&again).await,
         }
@@ -190,41 +187,14 @@ impl Nftables {
         self.held = None;
         self.disown().await;
         for family in [NftFamily::Netdev, NftFamily::Inet] {
-            let there = match list(family).await {
-                Err(FirewallError::Tool(ToolError::Missing(_))) => return Ok(()),
-                // A table that cannot be read can still be removed.
-                Err(_) => true,
-                Ok(listed) => listed.is_some(),
-            };
-            if there {
-                remove(family).await?;
-            }
+            remove(family).await?;
         }
         Ok(())
     }
 
-    /// Gives up ownership if that may help: rules that cannot be put in force with an owner may be without
-    /// one. It does not help if another process owns the tables.
-    async fn gives_up_owning(&mut self, failed: &FirewallError) -> bool {
-        let theirs = matches!(failed, FirewallError::Tool(why) if why.is_not_permitted());
-        let gives_up = !theirs && failed.may_succeed() && self.ownership.is_ours();
-        if gives_up {
-            self.ownership.give_up(failed).await;
-        }
-        gives_up
-    }
-
-    /// Makes nft commit a text as one transaction.
-    async fn transact(&mut self, text: &str) -> Result<(), ToolError> {
-        let Some(session) = self.ownership.session() else {
-            return tool::nft(&["-f", "-"], text).await.map(drop);
-        };
-        let result = session.commit(text).await;
-        if !matches!(result, Ok(()) | Err(ToolError::Refused { .. })) {
-            // The tables have no owner now. The next session takes them over.
-            self.ownership.lost().await;
-        }
-        result
+    /// Commits a transaction, as the owner if this process is the owner.
+    async fn transact(&mut self, transaction: Transaction) -> Result<(), KernelError> {
+        kernel::commit(self.ownership.socket(), transaction).await
     }
 
     /// Puts tables in force and reads them back. Another program made the differences from `held`.
@@ -236,33 +206,24 @@ impl Nftables {
     ) -> Result<Commit, FirewallError> {
         let mut expected = held;
         if let Some(held) = held.filter(|_| trust == Trust::Full && !self.ownership.must_make()) {
-            let text = step(held, wanted);
-            if text.is_empty() {
+            let step = step(held, wanted);
+            if step.is_empty() {
                 return Ok(Commit::AsPlanned);
             }
             // Write only what differs from the last commit, as in the other layer.
-            let had_session = self.ownership.is_ours();
-            match self.transact(&text).await {
+            match self.transact(step).await {
                 Ok(()) => expected = Some(wanted),
-                Err(why) if why.is_timeout() && !had_session => return Err(why.into()),
+                Err(why) if why.is_timeout() => return Err(why.into()),
                 Err(_) => {}
             }
         }
         let (mut attempt, mut seen) = (1, Commit::AsPlanned);
         loop {
-            let had_session = self.ownership.is_ours();
             match self.repair(expected, wanted, &mut seen).await {
-                // After a session that hangs another one may not hang.
-                Err(why)
-                    if attempt < ATTEMPTS
-                        && (why.may_succeed() || had_session && !self.ownership.is_ours()) =>
-                {
+                Err(why) if attempt < ATTEMPTS && why.may_succeed() => {
                     attempt += 1;
-                    if matches!(&why, FirewallError::Tool(why) if why.is_not_permitted()) {
+                    if matches!(&why, FirewallError::Nftables(why) if why.is_not_permitted()) {
                         tokio::time::sleep(ENDING.1).await;
-                    }
-                    if wanted.iter().any(|table| table.owner == Owner::Maker) {
-                        self.ownership.own().await;
                     }
                 }
                 result => return result.map(|()| seen),
@@ -283,20 +244,22 @@ impl Nftables {
             if let Some(before) = before {
                 // The hook of a link disappears with the link. A link that only stopped being a wire still
                 // has its hook.
-                let lines = differences(&before.on_links(is_there), found.as_ref());
+                let lines = differences(&before.on_links(is_there), &found);
                 if !lines.is_empty() {
                     *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(lines));
                 }
             }
-            if self.ownership.must_make() || !differences(table, found.as_ref()).is_empty() {
-                differing.push((table, if found.is_some() { Found::Present } else { Found::Absent }));
+            if self.ownership.must_make() || !differences(table, &found).is_empty() {
+                differing.push((table, if found.is_there() { Found::Present } else { Found::Absent }));
             }
         }
         if differing.is_empty() {
             return Ok(());
         }
-        let text: String = differing.iter().map(|(table, place)| table.replaced(*place)).collect();
-        self.transact(&text).await?;
+        let mut transaction = Transaction::default();
+        differing.iter().for_each(|(table, place)| transaction.replace(table, *place));
+        self.transact(transaction).await?;
+        self.ownership.has_made();
         let lines = differ(differing.into_iter().map(|(table, _)| table)).await?;
         if lines.is_empty() { Ok(()) } else { Err(FirewallError::Differs(lines)) }
     }
@@ -309,17 +272,15 @@ impl Nftables {
         let can = |table: &NftTable| match self.lacks {
             Lacks::Nothing => true,
             Lacks::Wires(_) => table.family == NftFamily::Inet,
-            Lacks::Everything(_) | Lacks::Nft(_) => false,
+            Lacks::Everything(_) => false,
         };
         let owner = if self.ownership.is_ours() { Owner::Maker } else { Owner::Nobody };
         tables(&ruleset).into_iter().filter(can).map(|table| NftTable { owner, ..table }).collect()
     }
 
     /// Finds out whether it failed because this system cannot do it at all, or not on a wire.
-    async fn probe<T>(&mut self, failed: &Result<T, FirewallError>, ruleset: &Ruleset) {
-        if let Err(FirewallError::Tool(missing @ ToolError::Missing(_))) = failed {
-            self.lacks = Lacks::Nft(missing.to_string());
-        } else if let Err(why) = self.ask(ruleset).await {
+    async fn probe(&mut self, ruleset: &Ruleset) {
+        if let Err(why) = self.ask(ruleset).await {
             tracing::debug!("what this kernel supports is not known: {why}");
         }
     }
@@ -327,20 +288,20 @@ impl Nftables {
     /// Asks what this kernel supports. A refusal may pass: a hook that a table of ours has is supported.
     ///
     /// # Errors
-    /// When nft hangs. The next question would only wait again.
-    async fn ask(&mut self, ruleset: &Ruleset) -> Result<(), ToolError> {
-        if let Some(why) = refusal(HOOKS).await?
+    /// When the kernel does not answer. The next question would only wait again.
+    async fn ask(&mut self, ruleset: &Ruleset) -> Result<(), KernelError> {
+        if let Some(why) = refusal(Feature::Hooks).await?
             && !has_hooks(NftFamily::Inet).await
         {
             self.lacks = Lacks::Everything(format!("this kernel has no nftables: {why}"));
-        } else if let Some(why) = refusal(WIRES).await?
+        } else if let Some(why) = refusal(Feature::Wires).await?
             && !has_hooks(NftFamily::Netdev).await
         {
             self.lacks = Lacks::Wires(format!("this kernel has no egress hook (5.16): {why}"));
             self.wires.refused(Instant::now());
         } else {
             // A hook that is held needs no room.
-            let held = list(NftFamily::Netdev).await.ok().flatten().unwrap_or_default();
+            let held: Held = held(NftFamily::Netdev).await.unwrap_or_default();
             let wires = ruleset.wire.wires.iter().map(|wire| &wire.interface);
             let wires = wires.filter(|name| is_there(name.as_str()) && !held.is_on(name.as_str()));
             self.unhooked.look(wires.cloned().collect()).await?;
@@ -349,12 +310,9 @@ impl Nftables {
     }
 
     /// A commit was given up in the middle of it, so it is not known what the tables hold.
-    pub(super) async fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self) {
         self.held = None;
         self.distrust();
-        if self.ownership.is_ours() {
-            self.ownership.lost().await;
-        }
     }
 
     /// Closes completely because of `why`. Returns the error that says what is in force now.
@@ -368,7 +326,9 @@ impl Nftables {
         let wanted = self.wanted(&Ruleset { wire, ..last });
         match self.put(None, Trust::None, &wanted).await {
             Ok(_) => FirewallError::ClosedCompletely(Box::new(why)),
-            Err(FirewallError::Tool(last)) if last.is_not_permitted() => FirewallError::Owned(Box::new(why)),
+            Err(FirewallError::Nftables(last)) if last.is_not_permitted() => {
+                FirewallError::Owned(Box::new(why))
+            }
             Err(last) => FirewallError::Open {
                 families: Family::ALL.to_vec(),
                 source: Box::new(why),
@@ -378,13 +338,16 @@ impl Nftables {
     }
 }
 
-/// The text that changes known tables into other ones.
-fn step(held: &[NftTable], wanted: &[NftTable]) -> String {
-    let change = |table: &NftTable| match held.iter().find(|held| held.family == table.family) {
-        Some(held) if held == table => String::new(),
-        Some(held) if table.can_refill(held) => table.refilled(held),
-        Some(_) => table.replaced(Found::Present),
-        None => table.replaced(Found::Unknown),
-    };
-    wanted.iter().map(change).collect()
+/// The transaction that changes known tables into other ones.
+fn step(held: &[NftTable], wanted: &[NftTable]) -> Transaction {
+    let mut transaction = Transaction::default();
+    for table in wanted {
+        match held.iter().find(|held| held.family == table.family) {
+            Some(held) if held == table => {}
+            Some(held) if table.can_refill(held) => transaction.refill(table, held),
+            Some(_) => transaction.replace(table, Found::Present),
+            None => transaction.replace(table, Found::Unknown),
+        }
+    }
+    transaction
 }

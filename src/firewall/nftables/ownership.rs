@@ -1,13 +1,18 @@
 //! Who owns our tables, and when the agent tries again to own them.
+//!
+//! Only the socket that made a table with the flag `owner` can change it, and a flush of everything leaves it
+//! alone. The socket ends with the agent, however the agent ends. The flag `persist` keeps the tables in force
+//! without an owner. From then on every program can change them, so `tunwarden lock` and `tunwarden release` can
+//! too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::questions::OWNED;
-use super::session::Session;
-use crate::firewall::FirewallError;
-use crate::firewall::tool::{self, ToolError};
+use super::kernel::{Feature, KernelError, close, refusal};
+use super::lane;
+use crate::netfilter::own::OwnSocket;
 
 /// How long the agent waits before it tries again to own the tables: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -26,10 +31,10 @@ enum Owner {
     Nobody,
     /// Nobody. This process will own them from the next commit on, but not before this moment.
     Wanted(Option<Instant>),
-    /// This process, through a session of nft.
-    Ours(Box<Session>),
-    /// Nobody, because nft answers that this system does not support it. The first commit after this moment
-    /// that reads everything asks again.
+    /// This process, from the first commit with this socket on.
+    Ours { socket: Arc<OwnSocket>, made: bool },
+    /// Nobody, because the kernel answers that it does not support it. The first commit after this moment that
+    /// reads everything asks again.
     Impossible(Instant),
 }
 
@@ -44,42 +49,35 @@ impl Ownership {
         Self { owner: Owner::Wanted(None), delay: AGAIN.0 }
     }
 
-    /// The session that owns the tables, or creates and owns them with the next commit.
-    pub(super) fn session(&mut self) -> Option<&mut Session> {
-        match &mut self.owner {
-            Owner::Ours(session) => Some(session),
+    /// The socket that owns the tables, or makes and owns them with the next commit.
+    pub(super) fn socket(&self) -> Option<Arc<OwnSocket>> {
+        match &self.owner {
+            Owner::Ours { socket, .. } => Some(Arc::clone(socket)),
             Owner::Nobody | Owner::Wanted(_) | Owner::Impossible(_) => None,
         }
     }
 
-    /// Whether there is such a session.
+    /// Whether there is such a socket.
     pub(super) fn is_ours(&self) -> bool {
-        matches!(self.owner, Owner::Ours(_))
+        matches!(self.owner, Owner::Ours { .. })
     }
 
     /// Whether this process owns the tables.
     pub(super) fn owns(&self) -> bool {
-        matches!(&self.owner, Owner::Ours(session) if session.owns())
+        matches!(self.owner, Owner::Ours { made: true, .. })
     }
 
-    /// Whether all tables have to be created again: only the session that creates a table owns it.
+    /// Whether all tables have to be made again: only the socket that makes a table owns it.
     pub(super) fn must_make(&self) -> bool {
-        matches!(&self.owner, Owner::Ours(session) if !session.owns())
+        matches!(self.owner, Owner::Ours { made: false, .. })
     }
 
     /// When the agent tries again to own the tables.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.owner {
             Owner::Wanted(from) => from,
-            Owner::Nobody | Owner::Ours(_) | Owner::Impossible(_) => None,
+            Owner::Nobody | Owner::Ours { .. } | Owner::Impossible(_) => None,
         }
-    }
-
-    /// Waits until the tables have lost their owner, which happens only when another program ends it.
-    pub(super) async fn orphaned(&mut self) {
-        let Some(session) = self.session() else { return std::future::pending().await };
-        session.ended().await;
-        self.owner = Owner::Wanted(None);
     }
 
     /// Gives up ownership for good.
@@ -87,20 +85,16 @@ impl Ownership {
         self.replace(Owner::Nobody).await;
     }
 
-    /// The session has failed. Another one takes its tables over.
-    pub(super) async fn lost(&mut self) {
-        self.replace(Owner::Wanted(None)).await;
-    }
-
-    /// Gives up ownership for a while, because the commit failed with it.
-    pub(super) async fn give_up(&mut self, why: &FirewallError) {
+    /// Gives up ownership for a while, because the tables could not be made with it.
+    pub(super) async fn give_up(&mut self, why: &dyn std::error::Error) {
         self.replace(Owner::Wanted(None)).await;
         self.later(why);
     }
 
-    /// The tables are in force. If this process owns them, a later failure is the first one again.
-    pub(super) fn committed(&mut self) {
-        if self.owns() {
+    /// The socket has made all tables. A later failure is the first one again.
+    pub(super) fn has_made(&mut self) {
+        if let Owner::Ours { made, .. } = &mut self.owner {
+            *made = true;
             self.delay = AGAIN.0;
         }
     }
@@ -112,35 +106,43 @@ impl Ownership {
         }
     }
 
-    /// Starts the process that will own the tables, if the agent wants one and the kernel allows it.
-    pub(super) async fn own(&mut self) {
-        let Owner::Wanted(from) = self.owner else { return };
+    /// Opens the socket that will own the tables, if the agent wants one and the kernel allows it.
+    ///
+    /// # Errors
+    /// When the kernel does not answer. Another request would only wait too.
+    pub(super) async fn own(&mut self) -> Result<(), KernelError> {
+        let Owner::Wanted(from) = self.owner else { return Ok(()) };
         if from.is_some_and(|from| Instant::now() < from) {
-            return;
+            return Ok(());
         }
-        let started = match tool::nft(&["-c", "-f", "-"], OWNED).await {
-            Ok(_) => Session::start().await,
-            Err(why) if why.is_answer() => {
-                let needs = "this needs kernel 6.9 and nft 1.1";
-                tracing::info!("a flush of all of nftables is repaired, and not withstood: {needs}");
+        let opened = match refusal(Feature::Owned).await {
+            Ok(None) => lane::run(OwnSocket::open).await,
+            Ok(Some(why)) => {
+                tracing::info!(
+                    "a flush of all of nftables is repaired, and not withstood: this needs kernel 6.9 ({why})"
+                );
                 self.owner = Owner::Impossible(Instant::now() + AGAIN.1);
-                return;
+                return Ok(());
             }
             Err(why) => Err(why),
         };
-        match started {
-            Ok(session) => self.owner = Owner::Ours(Box::new(session)),
-            // Each commit looks whether nft is there.
-            Err(ToolError::Missing(_)) => self.owner = Owner::Wanted(None),
-            Err(why) => self.later(&why.into()),
+        match opened {
+            Ok(socket) => self.owner = Owner::Ours { socket: Arc::new(socket), made: false },
+            Err(why) => {
+                self.later(&why);
+                if why.is_timeout() {
+                    return Err(why);
+                }
+            }
         }
+        Ok(())
     }
 
     /// Tries again to own the tables, but not at once: `why` may come again.
-    pub(super) fn later(&mut self, why: &FirewallError) {
+    pub(super) fn later(&mut self, why: &dyn std::error::Error) {
         let now = Instant::now();
         if matches!(self.owner, Owner::Wanted(from) if from.is_none_or(|from| from <= now)) {
-            let seconds = self.delay.as_secs();
+            let (seconds, why) = (self.delay.as_secs(), crate::describe::describe(why));
             tracing::warn!("nobody owns the tables of nftables; the next attempt is in {seconds} s: {why}");
             self.owner = Owner::Wanted(Some(now + self.delay));
             self.delay = (self.delay * 2).min(AGAIN.1);
@@ -148,8 +150,8 @@ impl Ownership {
     }
 
     async fn replace(&mut self, owner: Owner) {
-        if let Owner::Ours(session) = std::mem::replace(&mut self.owner, owner) {
-            session.end().await;
+        if let Owner::Ours { socket, .. } = std::mem::replace(&mut self.owner, owner) {
+            close(socket).await;
         }
     }
 }

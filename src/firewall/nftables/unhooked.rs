@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::questions::{hooks_refused, is_there};
-use crate::firewall::tool::ToolError;
+use super::kernel::{KernelError, hooks_refused, is_there};
+use crate::describe::describe;
 use crate::net::IfName;
 use crate::policy::WireRules;
 
@@ -51,8 +51,8 @@ impl Unhooked {
     /// those that it refuses together.
     ///
     /// # Errors
-    /// When nft hangs. Then the other wires are not asked about.
-    pub(super) async fn look(&mut self, wires: Vec<IfName>) -> Result<(), ToolError> {
+    /// When the kernel does not answer. Then the other wires are not asked about.
+    pub(super) async fn look(&mut self, wires: Vec<IfName>) -> Result<(), KernelError> {
         let mut asked = 0;
         let mut open = vec![wires];
         while let Some(wires) = open.pop() {
@@ -99,11 +99,12 @@ fn is_pattern(name: &IfName) -> bool {
     name.as_str().ends_with('*')
 }
 
-/// The kernel's own words, without the position in our text.
-fn reason(why: &ToolError) -> String {
-    let why = why.to_string();
-    let words = why.rsplit_once("Could not process rule: ").map_or(why.as_str(), |(_, words)| words);
-    words.split(';').next().unwrap_or(words).trim().to_owned()
+/// The kernel's own words.
+fn reason(why: &KernelError) -> String {
+    match why {
+        KernelError::Refused(errno) => errno.desc().to_owned(),
+        KernelError::TimedOut(_) | KernelError::Local(_) => describe(why),
+    }
 }
 
 fn listed(names: &[String]) -> String {
@@ -117,20 +118,6 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn refused(status: i32, message: &str) -> ToolError {
-        use std::os::unix::process::ExitStatusExt;
-        let status = std::process::ExitStatus::from_raw(status << 8);
-        ToolError::Failed { program: "nft".to_owned(), status, message: message.to_owned() }
-    }
-
-    #[test]
-    fn a_reason_is_the_kernel_s_answer_and_the_whole_text_where_there_is_none() {
-        let answer =
-            "/dev/stdin:3:9-14: Error: Could not process rule: Argument list too long; \tchain egress {";
-        assert_eq!(reason(&refused(1, answer)), "Argument list too long");
-        assert_eq!(reason(&refused(1, "syntax error")), "nft failed (exit status: 1): syntax error");
-    }
 
     #[test]
     fn a_complaint_names_each_wire_with_its_reason_and_no_raw_byte_of_a_name() {

@@ -3,9 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Config;
 use crate::netfilter::message::attribute;
-use crate::policy::last_resort;
 use crate::policy::nftables::tables;
+use crate::policy::{Owners, last_resort, ruleset};
+use crate::vpn::{Situation, Wire};
 
 fn made(table: &NftTable) -> Vec<u8> {
     let mut transaction = Transaction::default();
@@ -44,6 +46,35 @@ fn a_table_that_cannot_be_read_is_an_error_and_no_table() {
     assert_eq!(Held::default().take(NftFamily::Inet, &refused), Ok(Progress::Refused(1)));
     let interrupted = message(DONE, 1, INTERRUPTED, 1, &[]);
     assert_eq!(Held::default().take(NftFamily::Inet, &interrupted), Ok(Progress::Again));
+}
+
+#[test]
+fn a_question_has_no_end_and_another_name() {
+    let [inet, _] = tables(&last_resort());
+    let asked = Transaction::question(&inet).into_bytes();
+    let kinds = |bytes: &[u8]| -> Vec<u16> {
+        messages(bytes).map(|message| message.unwrap().message_type()).collect()
+    };
+    let committed = kinds(&made(&inet));
+    assert_eq!(kinds(&asked)[..], committed[..committed.len() - 1], "the last message commits");
+    let mut held = Held::default();
+    assert_eq!(held.take(NftFamily::Inet, &asked), Ok(Progress::More));
+    assert!(!held.is_there(), "it asks for our table");
+}
+
+#[test]
+fn a_hook_on_a_link_that_is_gone_is_no_difference() {
+    let on = |links: &[&str]| {
+        let wires = links.iter().map(|link| Wire { interface: link.parse().unwrap(), index: 2 }).collect();
+        let situation = Situation { wires, ..Situation::default() };
+        let [_, netdev] = tables(&ruleset(&Config::default(), &Owners::from([0]), &situation));
+        netdev
+    };
+    let (wanted, held) = (on(&["eth0"]), Held::of(&on(&["eth0", "usb0"])));
+    let there = |there: &[&str]| differences(&wanted, &held.clone().on_links(|link| there.contains(&link)));
+    assert_eq!(there(&["eth0", "usb0"]), ["nft netdev tunwarden: foreign: egress on usb0"]);
+    assert_eq!(there(&["eth0"]), [""; 0]);
+    assert_eq!(there(&[]), ["nft netdev tunwarden: egress is not on eth0"]);
 }
 
 #[test]

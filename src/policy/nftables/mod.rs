@@ -47,7 +47,7 @@ pub fn tables(ruleset: &Ruleset) -> [NftTable; 2] {
 
 /// What `rules --format nft` prints: a file that `nft -f` takes.
 pub fn render_fresh(ruleset: &Ruleset) -> String {
-    tables(ruleset).iter().map(|table| table.replaced(Found::Unknown)).collect()
+    tables(ruleset).iter().map(NftTable::printed).collect()
 }
 
 fn inet(ruleset: &Ruleset) -> NftTable {

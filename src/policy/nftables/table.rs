@@ -40,11 +40,11 @@ pub enum Owner {
 /// What the kernel holds under the name of a table that is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// This is not known. The kernel refuses the text where the table has or had an owner.
+    /// This is not known. The kernel refuses the transaction where the table has or had an owner.
     Unknown,
     /// A table, with or without an owner.
     Present,
-    /// No table. Where ours has no owner, the kernel refuses the text if there is a table by now.
+    /// No table. The kernel refuses the transaction if there is a table by now.
     Absent,
 }
 
@@ -114,29 +114,29 @@ impl NftTable {
         format!("{} {TABLE}", self.family.as_str())
     }
 
-    /// The text that makes this table, or replaces the one of its name, in one transaction.
-    pub fn replaced(&self, found: Found) -> String {
+    /// The text that makes this table in place of the one of its name, for `nft -f`.
+    pub fn printed(&self) -> String {
         let name = self.name();
-        let cleared = match (found, self.owner) {
-            // The first line makes sure that there is a table to delete.
-            (Found::Unknown, _) => format!("table {name}\ndelete table {name}\n"),
-            (Found::Present, _) => format!("delete table {name}\n"),
-            // After a deletion the kernel waits for its readers, and so does the next transaction. So nothing
-            // is deleted here.
-            (Found::Absent, Owner::Nobody) => format!("create table {name}\n"),
-            // The kernel refuses `create` and a table with an owner in one transaction.
-            (Found::Absent, Owner::Maker) => String::new(),
-        };
-        cleared + &self.text(Bases::Written)
-    }
-
-    /// The text that gives a table with the same chains other rules, in one transaction. Its chains stay where
-    /// packets enter them, so no packet finds none. Sets of `held` that are not wanted go.
-    pub fn refilled(&self, held: &Self) -> String {
-        let name = self.name();
-        let other = |set: &&NftSet| !self.sets.contains(set);
-        let stale = held.sets.iter().filter(other).map(|set| format!("delete set {name} {}\n", set.name));
-        format!("flush table {name}\n{}{}", stale.collect::<String>(), self.text(Bases::Kept))
+        // The first line makes sure that there is a table to delete.
+        let mut text = format!("table {name}\ndelete table {name}\ntable {name} {{\n");
+        if self.owner == Owner::Maker {
+            text.push_str("\tflags owner, persist\n");
+        }
+        for set in &self.sets {
+            let _ = write!(text, "{set}");
+        }
+        for chain in &self.chains {
+            let _ = writeln!(text, "\tchain {} {{", chain.name);
+            if let Some(base) = &chain.base {
+                let _ = writeln!(text, "\t\t{base}");
+            }
+            for rule in &chain.rules {
+                let _ = writeln!(text, "\t\t{rule}");
+            }
+            text.push_str("\t}\n");
+        }
+        text.push_str("}\n");
+        text
     }
 
     /// Whether a table with the chains of `held` can be refilled with ours.
@@ -156,36 +156,6 @@ impl NftTable {
         }
         table
     }
-
-    fn text(&self, bases: Bases) -> String {
-        let mut text = format!("table {} {{\n", self.name());
-        if self.owner == Owner::Maker {
-            text.push_str("\tflags owner, persist\n");
-        }
-        for set in &self.sets {
-            let _ = write!(text, "{set}");
-        }
-        for chain in &self.chains {
-            let _ = writeln!(text, "\tchain {} {{", chain.name);
-            if let Some(base) = chain.base.as_ref().filter(|_| bases == Bases::Written) {
-                let _ = writeln!(text, "\t\t{base}");
-            }
-            for rule in &chain.rules {
-                let _ = writeln!(text, "\t\t{rule}");
-            }
-            text.push_str("\t}\n");
-        }
-        text.push_str("}\n");
-        text
-    }
-}
-
-/// Whether a text says where packets enter the chains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bases {
-    Written,
-    /// The kernel keeps what it holds.
-    Kept,
 }
 
 impl std::fmt::Display for Base {

@@ -39,10 +39,11 @@ fn an_agent_with_one_layer_switches_its_tables_on_again_and_names_the_program() 
 }
 
 #[test]
-fn nothing_leaves_through_both_layers_when_a_table_of_either_is_switched_off() {
+fn nothing_leaves_through_both_layers_when_a_table_of_iptables_is_switched_off() {
     with_lab(|lab| {
         let siege = Siege::begin(lab, BOTH)?;
-        for table in TABLES.iter().chain(&["inet tunwarden", "netdev tunwarden"]) {
+        // The kernel refuses it for the agent's own tables: see `owned.rs`.
+        for table in TABLES {
             let command = format!("add table {table} {{ flags dormant; }}");
             let left = siege.repaired(&format!("{table} dormant"), &["nft", &command], "nft")?;
             ensure!(left.of_host + left.of_container == 0, "{table}: {left:?} left");
@@ -57,8 +58,9 @@ fn nothing_leaves_through_both_layers_when_a_table_of_either_is_switched_off() {
 #[test]
 fn a_table_that_is_switched_off_is_not_in_force_and_a_lock_switches_it_on() {
     with_lab(|lab| {
-        let _bus = bus(lab)?;
-        agent(lab, BOTH)?.kill()?;
+        // No agent has owned these tables. The kernel refuses the change also for a table that had an owner.
+        lab.host().file("/etc/tunwarden/config.toml", BOTH)?;
+        ensure!(tunwarden(lab, ["lock"])?.status.success());
         for table in TABLES.iter().chain(&["inet tunwarden", "netdev tunwarden"]) {
             let exit = |words: [&str; 1]| Ok::<_, anyhow::Error>(tunwarden(lab, words)?.status.code());
             ensure!(exit(["status"])? == Some(3), "locked before {table}");

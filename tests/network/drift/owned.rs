@@ -1,8 +1,7 @@
-//! If the kernel and nft support it, the agent owns the tables of the second layer. No other program can
-//! flush them, they stay when the agent dies, and `release` always removes them.
+//! If the kernel supports it, the agent owns the tables of the second layer. No other program can flush them,
+//! they stay when the agent dies, and `release` always removes them.
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
 use tunwarden_lab::{Lab, wait_for, with_lab};
 
 use super::flood::Siege;
@@ -35,7 +34,6 @@ const ATTACKS: [&str; 4] = [
 #[test]
 fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
     with_lab(|lab| {
-        nft::later(lab)?;
         let mut siege = Siege::begin(lab, BOTH)?;
         wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
         let text = tunwarden(lab, ["status"])?.stdout;
@@ -84,16 +82,16 @@ fn a_flush_of_everything_opens_nothing_where_the_agent_owns_the_tables() {
 }
 
 #[test]
-fn a_killed_owner_of_the_tables_is_replaced() {
+fn an_agent_that_is_killed_and_started_again_opens_nothing_to_a_flush() {
     with_lab(|lab| {
-        nft::later(lab)?;
         let mut siege = Siege::begin(lab, BOTH)?;
         wait_for_owned(lab, true)?;
-        for times in 1..=3 {
-            ensure!(lab.host().signal_all("nft", Signal::SIGKILL)? == 1, "one nft owns them");
-            siege.agent.wait_for_lines("another takes them over", times, SOON)?;
-            wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
+        for _ in 0..3 {
+            siege.agent.kill()?;
             siege.is_silent("the owner was killed")?;
+            siege.agent = start_agent(lab)?;
+            wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
+            siege.is_silent("the next owner")?;
             let left = siege.repaired("owned again, nft flush ruleset", FLUSHES[0], "nft")?;
             ensure!(left.of_host + left.of_container == 0, "{left:?} left");
         }
@@ -105,7 +103,6 @@ fn a_killed_owner_of_the_tables_is_replaced() {
 #[test]
 fn a_lock_takes_over_owned_tables_and_a_release_removes_them() {
     with_lab(|lab| {
-        nft::later(lab)?;
         let mut siege = Siege::begin(lab, BOTH)?;
         wait_for_owned(lab, true)?;
         // The next agent takes over the tables of the last one.
@@ -125,21 +122,21 @@ fn a_lock_takes_over_owned_tables_and_a_release_removes_them() {
         ensure!(release.status.success(), "{release:?}");
         ensure!(!tables(lab)?.contains("tunwarden"), "{}", tables(lab)?);
 
-        // The owner cannot end: the error names the command that helps. After the owner ends, it works.
+        // The owner does not end: the error names the command that helps. After the owner ends, it works.
         let mut agent = start_agent(lab)?;
         wait_for_owned(lab, true)?;
-        lab.host().signal_all("nft", Signal::SIGSTOP)?;
+        let owner = nft::owner_of(&agent)?;
         agent.kill()?;
         ensure!(tunwarden(lab, ["lock"])?.status.success(), "it holds the rules already");
         lab.host().file("/etc/tunwarden/config.toml", &format!("{BOTH}[lan]\nallow = false\n"))?;
         let lock = tunwarden(lab, ["lock"])?;
         ensure!(lock.status.code() == Some(1), "{lock:?}");
         ensure!(lock.stderr.contains("systemctl restart tunwarden"), "{lock:?}");
-        siege.is_silent("an owner that cannot end")?;
+        siege.is_silent("an owner that does not end")?;
         let release = tunwarden(lab, ["release", "--yes"])?;
         ensure!(!release.status.success(), "{release:?}");
         ensure!(release.stderr.contains("systemctl restart tunwarden"), "{release:?}");
-        lab.host().signal_all("nft", Signal::SIGKILL)?;
+        drop(owner);
         let release = tunwarden(lab, ["release", "--yes"])?;
         ensure!(release.status.success(), "{release:?}");
         ensure!(!tables(lab)?.contains("tunwarden"), "{}", tables(lab)?);
@@ -149,60 +146,29 @@ fn a_lock_takes_over_owned_tables_and_a_release_removes_them() {
 }
 
 #[test]
-fn an_nft_that_cannot_own_leaves_the_tables_as_they_were() {
+fn an_agent_owns_the_tables_as_soon_as_nobody_else_does() {
     with_lab(|lab| {
-        let siege = Siege::begin(lab, BOTH)?;
-        ensure!(siege.agent.log().contains("kernel 6.9 and nft 1.1"), "{}", siege.agent.log());
-        ensure!(status(lab)?["layers"][1]["owned"] == false, "{}", status(lab)?);
-        lab.host().succeed(["nft", "delete", "table", "inet", "tunwarden"])?;
-        Ok(())
-    })
-    .unwrap();
-}
-
-/// A fake nft. While `/run/ends` exists, an nft that should keep running ends at once. While `/run/refuses`
-/// exists, it refuses each text. A single run of nft always works.
-const TRANSIENT: &str = r#"
-    case " $* " in
-    *' -i '*)
-        test ! -e /run/ends || exit 1
-        mkfifo /run/lines.$$
-        exec 3<&0
-        while IFS= read -r line; do
-            case $line in
-            *'"/proc/'*) if test -e /run/refuses; then echo 'Error: No buffer space available' >&2; continue; fi ;;
-            esac
-            printf '%s\n' "$line"
-        done <&3 >/run/lines.$$ &
-        exec $real "$@" </run/lines.$$ ;;
-    *) exec $real "$@" ;;
-    esac"#;
-
-#[test]
-fn an_nft_that_fails_for_a_moment_does_not_end_ownership_until_the_agent_is_restarted() {
-    with_lab(|lab| {
-        nft::later(lab)?;
-        nft::fake(lab, TRANSIENT)?;
-        lab.host().file("/run/ends", "")?;
-        let siege = Siege::begin(lab, BOTH)?;
-        wait_for_owned(lab, false)?;
-        let flush = |when: &str| -> Result<()> {
-            lab.host().succeed(["rm", "-f", "/run/ends", "/run/refuses"])?;
-            wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
-            let left = siege.repaired(&format!("{when}, nft flush ruleset"), FLUSHES[0], "nft")?;
-            ensure!(left.of_host + left.of_container == 0, "{when}: {left:?} left");
-            Ok(())
-        };
-        flush("no session at the start")?;
-
-        // The agent puts the rules in force without ownership.
-        lab.host().file("/run/refuses", "")?;
+        let mut siege = Siege::begin(lab, BOTH)?;
+        wait_for_owned(lab, true)?;
+        let owner = nft::owner_of(&siege.agent)?;
+        siege.agent.kill()?;
+        siege.agent = start_agent(lab)?;
+        // The rules are in force, although the agent does not own them.
+        wait_for_owned(lab, false).with_context(|| siege.agent.log())?;
+        siege.is_silent("another owner")?;
+        let from = siege.so_far()?;
         let pause = tunwarden(lab, ["pause", "60s"])?;
-        ensure!(pause.status.success(), "{pause:?}");
-        ensure!(status(lab)?["layers"][1]["owned"] == false, "{}", status(lab)?);
-        ensure!(tunwarden(lab, ["resume"])?.status.success());
-        siege.is_silent("after the pause")?;
-        flush("a session that refused a pause")
+        ensure!(!pause.status.success() && pause.stderr.contains("nothing was opened"), "{pause:?}");
+        siege.is_silent("a pause that the kernel refuses")?;
+        let left = siege.left_since(from)?;
+        ensure!(left.of_host + left.of_container == 0, "{left:?} left");
+
+        drop(owner);
+        wait_for_owned(lab, true).with_context(|| siege.agent.log())?;
+        let left = siege.repaired("owned again, nft flush ruleset", FLUSHES[0], "nft")?;
+        ensure!(left.of_host + left.of_container == 0, "{left:?} left");
+        ensure!(tunwarden(lab, ["pause", "60s"])?.status.success(), "the control: the owner can open");
+        Ok(())
     })
     .unwrap();
 }

@@ -337,23 +337,19 @@ fn a_released_machine_is_reported_as_open() {
     .unwrap();
 }
 
-/// The output of a tool that dies, or that stops in the middle, does not show what the kernel holds.
+/// The output of a tool that dies does not show what the kernel holds.
 #[test]
 fn a_layer_that_cannot_be_read_is_reported_as_unknown() {
     const DIES: &str = "kill -SEGV $$";
-    const IS_CUT_OFF: &str = "$real \"$@\" | head -n -1";
     with_lab(|lab| {
         ensure!(tunwarden(lab, ["lock"])?.status.success());
         // If iptables-save fails, tunwarden reads the kernel and `iptables -S`.
         fake_tool(lab, "iptables-save", DIES)?;
         ensure!(exit_code(lab, ["status"])? == Some(3), "one tool alone keeps the layer from being read");
         lab.host().succeed(["umount", "/usr/sbin"])?;
-        for (programs, layer, how) in [
-            (&["nft"][..], 1, DIES),
-            (&["nft"], 1, IS_CUT_OFF),
-            (&["iptables-save", "iptables"], 0, DIES),
-            (&["ip6tables-save", "ip6tables"], 0, "exit 3"),
-        ] {
+        for (programs, how) in
+            [(["iptables-save", "iptables"], DIES), (["ip6tables-save", "ip6tables"], "exit 3")]
+        {
             for program in programs {
                 fake_tool(lab, program, how)?;
             }
@@ -361,7 +357,7 @@ fn a_layer_that_cannot_be_read_is_reported_as_unknown() {
             let said = json(&output)?;
             ensure!(output.status.code() == Some(5), "{programs:?}, {how}: {output:?}");
             ensure!(said["verdict"] == "unknown" && said["enforced"] == false, "{programs:?}, {how}: {said}");
-            let (unread, other) = (&said["layers"][layer], &said["layers"][1 - layer]);
+            let (unread, other) = (&said["layers"][0], &said["layers"][1]);
             ensure!(
                 unread["enforced"] == false && unread["unknown"].is_string(),
                 "{programs:?}, {how}: {said}"

@@ -73,7 +73,7 @@ fn our_own_changes_are_not_blamed_and_those_of_others_with_our_names_are() {
     assert_eq!(ledger.account_for(look(5, 1), Instant::now()), None);
     ledger.note(change(7, "iptables-restor"));
     assert_eq!(ledger.account_for(look(7, 1), Instant::now()).map(|by| by.pid), Some(7));
-    for (generation, name) in [(9, "ufw"), (10, "nft")] {
+    for (generation, name) in [(9, "ufw"), (10, "tunwarden")] {
         ledger.note(change(generation, name));
     }
     assert_eq!(

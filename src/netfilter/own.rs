@@ -1,0 +1,119 @@
+//! The edge for our own tables: the socket that commits them and may own them, and what the kernel holds of them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::{RcvBufForce, SndBufForce};
+use nix::sys::socket::{MsgFlags, recv, setsockopt};
+
+use super::encode::Transaction;
+use super::readback::{self, Held};
+use super::socket::{DUMPS, answered, ask, open, raw, transact};
+use crate::policy::nftables::NftFamily;
+
+/// Minimum room for a transaction and for its answers, in bytes.
+const ROOM: usize = 8192;
+
+/// A socket for transactions. It owns the tables that it makes with [`Owner::Maker`], until its last copy is
+/// closed. No child process gets a copy.
+///
+/// [`Owner::Maker`]: crate::policy::nftables::Owner::Maker
+#[derive(Debug)]
+pub struct OwnSocket(OwnedFd);
+
+impl OwnSocket {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// The kernel has no netfilter, or no room.
+    pub fn open() -> io::Result<Self> {
+        open(0).map(Self)
+    }
+
+    /// Uses a socket that is open already.
+    pub fn from_fd(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    /// Commits a transaction, all of it or nothing; or asks a question, which changes nothing. Returns whether the
+    /// kernel has committed something.
+    ///
+    /// # Errors
+    /// The kernel's first refusal. After `ENOBUFS` its answers were more than the socket could keep, and it is not
+    /// known whether it took the transaction.
+    pub fn send(&self, transaction: Transaction) -> io::Result<bool> {
+        if transaction.is_empty() {
+            return Ok(false);
+        }
+        let commits = transaction.is_commit();
+        let bytes = transaction.into_bytes();
+        // The kernel counts its own structures too, and takes a message only as a whole. It answers each refused
+        // message with a copy of it.
+        let room = bytes.len().saturating_mul(2).max(ROOM);
+        setsockopt(&self.0, SndBufForce, &room)?;
+        setsockopt(&self.0, RcvBufForce, &room.saturating_mul(2))?;
+        self.forget_answers();
+        match transact(&self.0, &bytes)?.first() {
+            None => Ok(commits),
+            Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
+        }
+    }
+
+    /// Answers to an earlier transaction, of which some were lost.
+    fn forget_answers(&self) {
+        let mut buffer = [0; ROOM];
+        loop {
+            match recv(raw(&self.0), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(_) | Err(Errno::EINTR | Errno::ENOBUFS) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// What the kernel holds under the name of our table of this family.
+///
+/// # Errors
+/// The kernel has no nf_tables, this process may not read them, or they change during every dump.
+pub fn read_back(family: NftFamily) -> io::Result<Held> {
+    for _ in 0..DUMPS {
+        let generation = ask()?;
+        if let Some(held) = dump_ours(family)?
+            && ask()? == generation
+        {
+            return Ok(held);
+        }
+    }
+    Err(io::Error::other("the tables change faster than they can be read"))
+}
+
+/// `None` when the tables changed during the dump.
+fn dump_ours(family: NftFamily) -> io::Result<Option<Held>> {
+    let mut held = Held::default();
+    for question in readback::questions(family) {
+        if !is_read(&mut held, family, &question)? {
+            return Ok(None);
+        }
+        if !held.is_there() {
+            return Ok(Some(held));
+        }
+    }
+    let sets = held.set_names();
+    let elements = sets.iter().map(|set| readback::elements_question(family, set));
+    for question in elements.chain([readback::rules_question(family)]) {
+        if !is_read(&mut held, family, &question)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(held))
+}
+
+/// Asks one question; `false` when the answer does not hold any more, or was cut.
+fn is_read(held: &mut Held, family: NftFamily, question: &[u8]) -> io::Result<bool> {
+    match answered(question, |datagram| held.take(family, datagram)) {
+        // Another program has deleted the table or one of its sets.
+        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(false),
+        result => result,
+    }
+}
