@@ -172,7 +172,7 @@ fn a_rule_to_one_address_in_the_tunnel_stays_as_narrow() {
 }
 
 #[test]
-fn a_refusal_in_the_tunnel_takes_nothing_from_a_rule_for_packets_in_clear() {
+fn a_refusal_in_the_tunnel_leaves_a_rule_for_packets_in_clear_as_it_is() {
     let plan = read(
         "iptables -N VPN\niptables -A VPN -p tcp --dport 443 -j ACCEPT\niptables -A VPN -j DROP\n\
          iptables -A OUTPUT -o tun+ -j VPN\niptables -A OUTPUT -p udp --dport 1194 -j ACCEPT",

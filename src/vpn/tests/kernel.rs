@@ -264,7 +264,7 @@ fn the_device_that_an_openvpn_file_of_roots_names_is_a_tunnel() {
 }
 
 #[test]
-fn a_file_that_does_not_count_makes_no_tunnel_and_the_line_that_names_it_is_told() {
+fn a_file_that_does_not_count_makes_no_tunnel_and_the_line_that_names_it_is_reported() {
     let file = openvpn("/etc/openvpn/client/nord.conf", "nordvpn0", "198.51.100.7:1194/udp");
     let nordvpn0 = links(&[link(2, "nordvpn0", LinkKind::Tunnel)]);
     for (config, state) in [("openvpn:other", State::Locked), ("openvpn:nord", State::Protected)] {

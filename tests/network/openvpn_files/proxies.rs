@@ -43,7 +43,7 @@ fn protects(lines: &str, config: &str, proxy: impl FnOnce(&Lab) -> Result<Proces
         flows(lab)?;
         ensure!(
             status(lab)?["left_out"].to_string().contains("loopback"),
-            "the file's proxy is told as before"
+            "the file's proxy is reported as before"
         );
         let contract = Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.discovery();
         contract.endpoint(&format!("{VPN}:1194/tcp"))?.check(&capture.stop()?)
