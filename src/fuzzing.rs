@@ -13,7 +13,7 @@ mod vpn;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("config", text::config),
     ("docker", network::docker),
     ("hook", vpn::hook),
@@ -26,6 +26,7 @@ pub const TARGETS: [Target; 14] = [
     ("openvpn_files", vpn::openvpn_files),
     ("resolver", network::resolver),
     ("script", text::script),
+    ("wireguard_devices", vpn::wireguard_devices),
     ("wireguard_files", vpn::wireguard_files),
     ("words", text::words),
 ];

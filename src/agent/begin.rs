@@ -118,19 +118,23 @@ impl Agent {
         });
     }
 
-    /// Takes events until NetworkManager has reported, and also the client of a management socket if it
-    /// reported a tunnel before.
+    /// Takes events until NetworkManager has reported, the client of a management socket if it reported a tunnel
+    /// before, and WireGuard's files and devices if there are devices.
     async fn take_first_events(&mut self, events: &mut mpsc::Receiver<Event>) {
         let before = &self.memory.kept.situation.tunnels;
         let reported = |tunnel: &Tunnel| tunnel.carrying && tunnel.source == TunnelSource::Management;
         let (mut manager, mut client) = (false, !before.iter().any(reported));
+        let (mut files, mut devices) = (false, false);
         let first = async {
             while let Some(event) = events.recv().await {
                 manager |= matches!(event, Event::NetworkManager(_));
                 client |= matches!(event, Event::Management(_));
+                files |= matches!(event, Event::WireGuardFiles(_));
+                devices |= matches!(event, Event::WireGuardDevices { .. });
                 self.take(event);
                 self.direct_sources();
-                if manager && client {
+                let wireguard = files && devices || self.machine.wireguard_links().is_empty();
+                if manager && client && wireguard {
                     break;
                 }
             }

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use super::Agent;
 use crate::sources::drift::TableReport;
 use crate::sources::{self, process::Watcher};
-use crate::vpn::{Event, Listening, ManagementSocket};
+use crate::vpn::{Event, Link, Listening, ManagementSocket};
 
 /// What the loop tells the sources.
 pub(super) struct Sources {
@@ -18,6 +18,8 @@ pub(super) struct Sources {
     silence: watch::Sender<Vec<Listening>>,
     /// The management sockets of plain OpenVPN clients.
     management: watch::Sender<Vec<ManagementSocket>>,
+    /// The links of WireGuard devices.
+    wireguard: watch::Sender<Vec<Link>>,
 }
 
 /// Changes of files that other programs write.
@@ -35,6 +37,7 @@ impl Sources {
             events,
             silence: watch::Sender::default(),
             management: watch::Sender::default(),
+            wireguard: watch::Sender::default(),
         }
     }
 }
@@ -58,16 +61,18 @@ impl Agent {
         tokio::spawn(sources::sleep::watch(events()));
         tokio::spawn(sources::openvpn_files::watch(events()));
         tokio::spawn(sources::wireguard_files::watch(events()));
+        tokio::spawn(sources::wireguard_devices::watch(self.sources.wireguard.subscribe(), events()));
         tokio::spawn(sources::management::watch(self.sources.management.subscribe(), events()));
         tokio::spawn(sources::silence::watch(self.sources.silence.subscribe(), events()));
         tokio::spawn(sources::network_manager::watch(events()));
         Files { hosts, users, reports }
     }
 
-    /// Tells the sources which servers and management sockets to watch.
+    /// Tells the sources which servers, management sockets and devices to watch.
     pub(super) fn direct_sources(&self) {
         publish(&self.sources.silence, self.machine.listening());
         publish(&self.sources.management, self.machine.management_sockets());
+        publish(&self.sources.wireguard, self.machine.wireguard_links());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The files of root's that `vpn.connections` can name.
 
 /// A program whose configurations root writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RootFile {
     /// `/etc/wireguard/NAME.conf`
     WireGuard,

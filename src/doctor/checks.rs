@@ -151,10 +151,11 @@ pub(super) fn vpns(seen: &Snapshot) -> Vec<Finding> {
             "add to each: script-security 2, up and down /usr/lib/tunwarden/openvpn-up and -down, up-restart",
         ),
     ];
-    // The finding below reports what is left out of OpenVPN's files, as the files are now.
+    // The findings below report what is left out of root's files, as the files are now.
     let is_of_a_file = |left_out: &LeftOutStatus| {
         let told = format!("{}: {}", left_out.name, left_out.reason);
-        seen.openvpn_left_out.iter().any(|line| line.starts_with(&told))
+        let mut lines = seen.openvpn_left_out.iter().chain(&seen.wireguard_left_out);
+        lines.any(|line| line.starts_with(&told))
     };
     let profiles = seen.left_out.iter().filter(|left_out| !is_of_a_file(left_out)).map(|left_out| {
         let problem = format!("{}: {}", plain(&left_out.name), plain(&left_out.reason));

@@ -13,6 +13,8 @@ use crate::hooks::openvpn::{KEYS, from_environment, parse};
 use crate::sources::management;
 use crate::sources::network_manager::settings::Settings;
 use crate::sources::openvpn_files::client;
+use crate::sources::wireguard_devices::netlink::take;
+use crate::sources::wireguard_devices::{Reading, text};
 use crate::sources::wireguard_files::config;
 use crate::vpn::ClientState;
 
@@ -80,6 +82,16 @@ pub(super) fn wireguard_files(data: &[u8]) {
     }
     if let Some(skipped) = device.skipped {
         assert_plain(&skipped.to_string());
+    }
+}
+
+/// What a WireGuard device says: the answer of its program, and a message of the kernel's.
+pub(super) fn wireguard_devices(data: &[u8]) {
+    let program = text::read(&String::from_utf8_lossy(data)).unwrap_or_default();
+    let mut kernel = Reading::default();
+    take(&mut kernel, data);
+    for reading in [program, kernel] {
+        assert!(reading.peers.len() <= MOST_SERVERS, "{reading:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a VPN server is reached: address, transport and port.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,13 @@ impl Endpoint {
     /// An address that no server can have, see [`server_address`].
     pub fn new(address: IpAddr, transport: Transport, port: Port) -> Result<Self, AddressError> {
         Ok(Self { address: server_address(address)?, transport, port })
+    }
+
+    /// Every endpoint at an address.
+    pub fn all_at(address: IpAddr) -> RangeInclusive<Self> {
+        let at = |transport, port| Self { address, transport, port: Port::fixed(port) };
+        let (first, last) = (Transport::Udp.min(Transport::Tcp), Transport::Udp.max(Transport::Tcp));
+        at(first, 1)..=at(last, u16::MAX)
     }
 
     /// The server's address, in canonical form.
@@ -295,6 +303,22 @@ mod tests {
         }
         let mapped: Endpoint = "[::ffff:198.51.100.7]:1194/udp".parse().unwrap();
         assert_eq!(mapped.to_string(), "198.51.100.7:1194/udp");
+    }
+
+    #[test]
+    fn every_endpoint_at_an_address_is_in_its_range_and_no_other_is() {
+        let range = Endpoint::all_at("198.51.100.7".parse().unwrap());
+        for (text, is_in) in [
+            ("198.51.100.7:1/udp", true),
+            ("198.51.100.7:65535/tcp", true),
+            ("198.51.100.7:1/tcp", true),
+            ("198.51.100.7:65535/udp", true),
+            ("198.51.100.6:65535/tcp", false),
+            ("198.51.100.8:1/udp", false),
+            ("[2001:db8::7]:1194/udp", false),
+        ] {
+            assert_eq!(range.contains(&text.parse().unwrap()), is_in, "{text}");
+        }
     }
 
     #[test]

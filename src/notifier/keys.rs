@@ -127,7 +127,7 @@ impl Key {
             Reason::NoRoute | Reason::RoutedPast => Self::ReasonNoRoute,
             Reason::ClientRestarts => Self::ReasonClientRestarts,
             Reason::ClientEnded => Self::ReasonClientEnded,
-            Reason::DeviceGone => Self::ReasonDeviceGone,
+            Reason::DeviceGone | Reason::Unreachable => Self::ReasonDeviceGone,
             Reason::ServiceStopped => Self::ReasonServiceStopped,
             Reason::SilentServer => Self::ReasonSilentServer,
             Reason::ManagementRestarts => Self::ReasonManagementRestarts,

@@ -33,7 +33,13 @@ pub fn uptime() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or_default()
 }
 
-/// The same in nanoseconds.
+/// Seconds for which this machine has been awake since it was started: CLOCK_MONOTONIC.
+pub fn awake() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(time.tv_sec).unwrap_or_default()
+}
+
+/// Nanoseconds since this machine was started, including sleep.
 pub fn boottime() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let (seconds, rest) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));

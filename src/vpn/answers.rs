@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::machine::timestamp;
 use super::{
-    Detours, DockerReport, Hearing, LeftOut, Listening, Machine, ManagementSocket, Pause, PauseScope, Report,
-    Reporter, Situation, State, TunnelId,
+    Detours, DockerReport, Hearing, LeftOut, Link, LinkKind, Listening, Machine, ManagementSocket, Pause,
+    PauseScope, Report, Reporter, Situation, State, TunnelId,
 };
 use crate::config::Config;
 use crate::net::IfName;
@@ -75,6 +75,14 @@ impl Machine {
     /// Every management socket, and whether a client can be heard on it.
     pub fn hearings(&self) -> impl Iterator<Item = (&ManagementSocket, &Hearing)> {
         self.facts.sockets.all().iter()
+    }
+
+    /// The links of WireGuard devices that count, to be read. Not the device of an ordinary user's program.
+    pub fn wireguard_links(&self) -> Vec<Link> {
+        let links = &self.facts.links;
+        let of_root = |link: &&Link| !links.of_users.contains(&link.index);
+        let may_be = |link: &&Link| matches!(link.kind, LinkKind::KernelTunnel | LinkKind::Tunnel);
+        links.exact().filter(of_root).filter(may_be).cloned().collect()
     }
 
     /// The tunnels whose servers are silent, for the next agent.

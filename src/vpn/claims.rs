@@ -10,8 +10,9 @@ mod reports;
 mod silent;
 
 use std::cell::LazyCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use self::kernel::Unclaimed;
 use super::claim::{Claim, Claimant, Ending, Evidence, Standing};
 use super::facts::Facts;
 use super::known::Known;
@@ -27,11 +28,15 @@ pub(super) struct Claims {
     silent: BTreeSet<TunnelId>,
     /// Links, by index, whose claims have ended: the link stays for a moment, and is no new tunnel.
     retired: BTreeSet<u32>,
+    /// Links, by index, that carry traffic and wait for a report of their server, and since when.
+    waiting: BTreeMap<u32, u64>,
+    /// Links, by index, that were there when the agent began.
+    early: BTreeSet<u32>,
 }
 
 impl Claims {
     pub(super) fn new(silent: BTreeSet<TunnelId>) -> Self {
-        Self { list: Vec::new(), silent, retired: BTreeSet::new() }
+        Self { silent, ..Self::default() }
     }
 
     /// All of them.
@@ -44,17 +49,18 @@ impl Claims {
         self.find_links(facts);
         self.remember_silence(now);
         self.drop_kernel_claims(facts);
-        let (fresh, mut objections): (Vec<Claim>, Vec<Option<Reason>>) = {
+        let (Unclaimed { claims: fresh, waiting }, mut objections): (Unclaimed, Vec<Option<Reason>>) = {
             let servers = LazyCell::new(|| {
                 Known { facts, claims: &self.list }.allowance(State::Lost).servers().collect()
             });
             let servers = || LazyCell::force(&servers);
             let evidence = Evidence { links: &facts.links, config: &facts.config, servers: &servers };
-            let objections = self.list.iter().map(|claim| claim.objection(&evidence)).collect();
+            let objections = self.list.iter().map(|claim| facts.objection(claim, &evidence)).collect();
             (self.unclaimed(facts, &evidence, now), objections)
         };
         objections.extend(fresh.iter().map(|_| None));
         self.list.extend(fresh);
+        self.waiting = waiting;
         let mut endings = Vec::new();
         for (claim, objection) in self.list.iter_mut().zip(objections) {
             claim.note_link(&facts.links, &facts.config);

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DockerView, Hearing, LinkTable, ManagementMessage, ManagementSocket, Pause, PublishedPort, TunnelId,
+    WireGuardDevice,
 };
-use crate::config::Config;
-use crate::net::{Endpoint, HostName, IfName, Port, Transport};
+use crate::config::{Config, RootFile};
+use crate::net::{Endpoint, HostName, IfName, PeerKey, Port, Transport};
 
 /// One thing that a source saw.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,10 +22,17 @@ pub enum Event {
     NetworkManager(Option<NmView>),
     /// OpenVPN's client configurations under `/etc/openvpn`, all that root has put there.
     OpenVpnFiles(Vec<OpenVpnFile>),
-    /// The files of root's of which something is left out, all of them.
-    FilesLeftOut(Vec<FileFault>),
+    /// The files of root's of one kind of which something is left out, all of them.
+    FilesLeftOut(RootFile, Vec<FileFault>),
     /// The files of wg-quick under `/etc/wireguard`, all that root has put there.
     WireGuardFiles(Vec<WireGuardFile>),
+    /// The WireGuard devices among [`super::Machine::wireguard_links`] that could be read, all of them.
+    WireGuardDevices {
+        /// The devices.
+        devices: Vec<WireGuardDevice>,
+        /// For how many seconds the machine had been awake when they were read.
+        awake: u64,
+    },
     /// The agent has taken in what earlier agents left and what the sources reported first. From now on a tunnel
     /// that nobody reports counts by the kernel's evidence alone.
     Begun,
@@ -181,6 +189,8 @@ pub struct WireGuardFile {
     pub names: BTreeSet<(HostName, Transport, Port)>,
     /// The mark that the device puts on its packets.
     pub mark: Option<NonZeroU32>,
+    /// The keys of its peers.
+    pub keys: BTreeSet<PeerKey>,
 }
 
 /// A VPN connection of NetworkManager's.

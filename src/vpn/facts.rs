@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::device::Devices;
 use super::docker::Docker;
 use super::learned::Origin;
 use super::learning::Learning;
 use super::management::Sockets;
 use super::names::Resolution;
-use super::{ExactTunnel, FileFault, LinkTable, NmView, Profile, Remembered};
-use crate::config::{Config, Scope};
-use crate::net::IfName;
+use super::{ExactTunnel, FileFault, LinkTable, NmView, Profile, Remembered, WireGuardFile};
+use crate::config::{Config, RootFile, Scope};
+use crate::net::{IfName, PeerKey};
 
 /// What is known without the claims.
 #[derive(Debug, Clone)]
@@ -23,7 +24,11 @@ pub(super) struct Facts {
     pub(super) sockets: Sockets,
     pub(super) names: Resolution,
     /// The files of root's of which something is left out.
-    pub(super) file_faults: Vec<FileFault>,
+    pub(super) file_faults: BTreeMap<RootFile, Vec<FileFault>>,
+    /// The keys of the peers of root's WireGuard files, by device.
+    pub(super) keys: BTreeMap<IfName, BTreeSet<PeerKey>>,
+    /// What the WireGuard devices do.
+    pub(super) devices: Devices,
     /// Whether the first events have been taken in: see [`super::Event::Begun`].
     pub(super) has_begun: bool,
 }
@@ -39,11 +44,21 @@ impl Facts {
             learning: Learning::new(remembered.learned),
             sockets: Sockets::default(),
             names: Resolution::new(remembered.names),
-            file_faults: Vec::new(),
+            file_faults: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            devices: Devices::default(),
             has_begun: false,
         };
         facts.links.exact_tunnels = facts.exact_tunnels();
         facts
+    }
+
+    /// Takes in the keys of the peers that root's files name.
+    pub(super) fn take_keys(&mut self, files: &[WireGuardFile]) {
+        self.keys.clear();
+        for file in files {
+            self.keys.entry(file.interface.clone()).or_default().extend(&file.keys);
+        }
     }
 
     /// Other VPNs may count, and with them other links may be tunnels.

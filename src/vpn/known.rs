@@ -41,14 +41,18 @@ impl Known<'_> {
         if self.facts.config.bootstrap.scope == Scope::Nothing {
             return Allowance::default();
         }
-        match state {
+        let mut allowance = match state {
             State::Locked | State::Lost | State::Paused => self.everything_known(),
-            State::Connecting => self.of_claims(|claim| claim.standing == Standing::Coming),
-            State::Protected => self.of_claims(|claim| claim.standing == Standing::Carrying),
+            State::Connecting => self.of_claims(Standing::Coming),
+            State::Protected => self.in_use(),
+        };
+        for broadcast in self.facts.links.broadcasts() {
+            allowance.remove(broadcast);
         }
+        allowance
     }
 
-    fn everything_known(&self) -> Allowance {
+    pub(super) fn everything_known(&self) -> Allowance {
         let bootstrap = &self.facts.config.bootstrap;
         let mut allowance = Allowance::default();
         let configured = bootstrap.servers.iter().flat_map(|server| self.facts.configured(server));
@@ -121,7 +125,7 @@ impl Known<'_> {
             }
             Sender::Kernel => {
                 let named_by = self.opened_by(vpn.origin, &vpn.name, *named_by);
-                let packet = kernel_packet(vpn.mark, named_by);
+                let packet = kernel_packet(self.facts.mark_of_file(vpn), named_by);
                 allowance.kernel.extend(servers.flat_map(|endpoint| packet.map(|by| (endpoint, by))));
             }
         }
@@ -130,7 +134,7 @@ impl Known<'_> {
     /// Whether nothing identifies its packets, so that none is allowed.
     pub(super) fn is_unmarked(&self, key: &str, vpn: &LearnedVpn) -> bool {
         let named_by = self.opened_by(vpn.origin, &vpn.name, self.vpn_named_by(key, vpn));
-        vpn.sender == Sender::Kernel && kernel_packet(vpn.mark, named_by).is_none()
+        vpn.sender == Sender::Kernel && kernel_packet(self.facts.mark_of_file(vpn), named_by).is_none()
     }
 
     /// Who allows every program to send to a server without a mark. A file in `/etc/wireguard` does not allow that;
@@ -144,7 +148,7 @@ impl Known<'_> {
         }
     }
 
-    fn add_claim(&self, allowance: &mut Allowance, claim: &Claim) {
+    pub(super) fn add_claim(&self, allowance: &mut Allowance, claim: &Claim) {
         let sender = self.facts.sender(claim);
         let by_kernel = sender == Sender::Kernel || self.is_offloaded(claim);
         let named_by = self.claim_named_by(claim);
@@ -199,7 +203,7 @@ impl Known<'_> {
         let of_file = of_files.next().flatten().filter(|&mark| of_files.all(|other| other == Some(mark)));
         match self.origin(claim) {
             Origin::NetworkManager => claim.mark.or(of_profile),
-            Origin::WireGuard => self.facts.wireguard_of(claim).and_then(|vpn| vpn.mark),
+            Origin::WireGuard => self.facts.wireguard_of(claim).and_then(|vpn| self.facts.mark_of_file(vpn)),
             Origin::Hook | Origin::OpenVpn => of_file,
         }
     }
@@ -241,7 +245,7 @@ impl Known<'_> {
         let facts = self.facts;
         let beyond = Some(self.names_beyond()).filter(|count| *count > 0);
         let beyond = beyond.map(|count| ("/etc/openvpn".to_owned(), LeftOut::NamesOfFiles(count)));
-        let faults = facts.file_faults.iter().map(|fault| {
+        let faults = facts.file_faults.values().flatten().map(|fault| {
             let (reason, remedy) = (fault.reason.clone(), fault.remedy.clone());
             (fault.path.clone(), LeftOut::File { reason, remedy })
         });
@@ -272,6 +276,7 @@ impl Known<'_> {
         let pinned = self.facts.config.bootstrap.dns == Dns::Pin;
         let mut left_out = self.left_out_of_files();
         left_out.extend(self.unmarked_files());
+        left_out.extend(self.shared_marks());
         for (key, vpn) in self.users_vpns() {
             let mut leave = |what| left_out.push((vpn.name.clone(), what));
             let ports = vpn.endpoints.iter().map(Endpoint::port).chain(vpn.names.iter().map(|name| name.2));
@@ -336,18 +341,6 @@ impl Known<'_> {
         let learned = profiles.chain(files).flat_map(LearnedVpn::host_names);
         let wanted = self.facts.names.wanted();
         self.facts.configured_names().chain(learned).filter(|name| wanted.contains(name)).collect()
-    }
-
-    /// The endpoints of some claims; every known endpoint when one of them does not know its own.
-    fn of_claims(&self, wanted: impl Fn(&Claim) -> bool) -> Allowance {
-        let mut allowance = Allowance::default();
-        for claim in self.claims.iter().filter(|claim| wanted(claim)) {
-            if claim.endpoints.is_empty() {
-                return self.everything_known();
-            }
-            self.add_claim(&mut allowance, claim);
-        }
-        allowance
     }
 }
 

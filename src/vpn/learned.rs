@@ -17,6 +17,9 @@ pub(super) const MAX_NAMES: usize = 256;
 /// text that a user wrote to the network's resolver.
 pub(super) const MAX_NAMES_OF_USERS: usize = 16;
 
+/// Maximum number of endpoints in one line.
+const MAX_SHOWN: usize = 4;
+
 /// What is known of each VPN, by its profile's UUID, [`file_key`], [`wireguard_key`] or [`hook_key`]. It is kept, so that the
 /// lock at the next boot knows it too.
 pub type Learned = BTreeMap<String, LearnedVpn>;
@@ -93,6 +96,14 @@ pub enum LeftOut {
     /// It carries all traffic, and `vpn.connections` does not name it, so nothing passes through it. With the
     /// line that names it, if it can be named.
     NotNamed(Option<String>),
+    /// Its server: nobody has named it, and no route shows it.
+    NoServer,
+    /// Where its peers seem to be now, which no server that is followed may be.
+    Strays(BTreeSet<Endpoint>),
+    /// These servers of a file: their address is the broadcast address of a network on a link.
+    Broadcast(BTreeSet<Endpoint>),
+    /// Nothing, but these VPNs of another program use its mark too.
+    SharedMark(NonZeroU32, BTreeSet<String>),
     /// Those on a port of DNS: root has not named the profile. With the line that does.
     Dns(String),
     /// These servers' names, which only root may have looked up and pinned. With the line that allows it.
@@ -130,6 +141,10 @@ impl LeftOut {
             Self::NotNamed(_) => {
                 "it has all traffic, and nothing passes: vpn.connections does not name its VPN".to_owned()
             }
+            Self::NoServer => NO_SERVER.to_owned(),
+            Self::Strays(endpoints) => strays(endpoints),
+            Self::Broadcast(endpoints) => broadcast(endpoints),
+            Self::SharedMark(mark, others) => shared_mark(*mark, others),
             Self::Dns(_) => "its servers on port 53 or 853 are left out: any user may save a profile, and \
                              these ports would open DNS in clear to everybody's lookups"
                 .to_owned(),
@@ -176,6 +191,18 @@ impl LeftOut {
             Self::NotNamed(None) => "name its profile in vpn.connections, or let every VPN count: \
                                      vpn.connections = []"
                 .to_owned(),
+            Self::NoServer => {
+                "write the server into /etc/tunwarden/config.toml, and reload: bootstrap.servers = \
+                               [\"ADDRESS:PORT/PROTOCOL\"]"
+                    .to_owned()
+            }
+            Self::Strays(_) => {
+                "if the server really is there, write it into the VPN's configuration, as Endpoint of \
+                                its peer"
+                    .to_owned()
+            }
+            Self::Broadcast(_) => "write the address of the server into the VPN's configuration".to_owned(),
+            Self::SharedMark(..) => "give each of them a mark of its own".to_owned(),
             Self::Dns(line) | Self::Names(_, line) | Self::TooManyNames(line) => format!(
                 "if you trust it, allow it in /etc/tunwarden/config.toml (then only the profiles named there \
                  count), and reload: {line}"
@@ -188,6 +215,35 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.reason(), self.remedy())
     }
+}
+
+const NO_SERVER: &str = "nothing may reach its server outside the tunnel: nobody has named the server, and no route \
+                         past the tunnel shows it";
+
+fn strays(endpoints: &BTreeSet<Endpoint>) -> String {
+    format!(
+        "its server seems to be at {} now, where nothing follows it: only to addresses of the internet, to no port of \
+         DNS and to no network of this machine",
+        listed(endpoints)
+    )
+}
+
+fn broadcast(endpoints: &BTreeSet<Endpoint>) -> String {
+    format!("{} is left out: it is the broadcast address of a network of this machine", listed(endpoints))
+}
+
+fn shared_mark(mark: NonZeroU32, others: &BTreeSet<String>) -> String {
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    format!(
+        "its mark {mark:#x} is also that of {}, so packets of the one may reach the servers of the other",
+        others.join(", ")
+    )
+}
+
+fn listed(endpoints: &BTreeSet<Endpoint>) -> String {
+    let shown: Vec<String> = endpoints.iter().take(MAX_SHOWN).map(ToString::to_string).collect();
+    let more = if endpoints.len() > MAX_SHOWN { " and others" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// Under which key the endpoints of a hook's tunnel are kept; no UUID looks like it.

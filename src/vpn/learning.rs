@@ -62,6 +62,14 @@ impl Learning {
         of(Origin::WireGuard).or_else(|| of(Origin::OpenVpn))
     }
 
+    /// Root's WireGuard files, whether they count or not.
+    pub(super) fn wireguard_files(&self) -> impl Iterator<Item = &LearnedVpn> {
+        let first = wireguard_key("");
+        let prefix = first.clone();
+        let files = self.known.range(first..).take_while(move |(key, _)| key.starts_with(&prefix));
+        files.map(|(_, vpn)| vpn)
+    }
+
     pub(super) fn memory(&self) -> Memory {
         self.memory
     }
@@ -134,7 +142,7 @@ impl Learning {
     pub(super) fn learn_wireguard(&mut self, files: Vec<WireGuardFile>) {
         self.learn(|known| {
             known.retain(|_, vpn| vpn.origin != Origin::WireGuard);
-            for WireGuardFile { path, interface, endpoints, names, mark } in files {
+            for WireGuardFile { path, interface, endpoints, names, mark, keys: _ } in files {
                 let (name, origin, sender) = (interface.to_string(), Origin::WireGuard, Sender::Kernel);
                 let (user, interface) = (None, Some(interface));
                 let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface };

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Routing, TunnelAddress, Uplink, Wire};
+use super::{LinkKind, Routing, TunnelAddress, Uplink, Wire};
 use crate::config::{Config, Routes};
 use crate::net::{IfName, IfPattern};
 
@@ -69,61 +69,6 @@ pub struct Link {
     /// Destinations of the main table's unicast routes out of it (`0.0.0.0/0` for a default route), and of
     /// every table's for a tunnel.
     pub routes: Vec<IpNet>,
-}
-
-/// What sort of device a link is, from `IFLA_INFO_KIND`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkKind {
-    /// `lo`.
-    Loopback,
-    /// A device whose packets a VPN carries: tun, tap, xfrm, vti.
-    Tunnel,
-    /// A link of PPP: a modem's or PPPoE's, or one whose packets a VPN carries.
-    Ppp,
-    /// One whose packets the kernel itself wraps up and sends in UDP or TCP: wireguard, ovpn.
-    KernelTunnel,
-    /// A software bridge.
-    Bridge,
-    /// One end of a veth pair.
-    Veth,
-    /// Anything else: network cards, Wi-Fi, VLANs, bonds.
-    Other,
-}
-
-/// The kernel's names for the kinds of [`LinkKind::Tunnel`].
-const TUNNELS: [&str; 4] = ["tun", "xfrm", "vti", "vti6"];
-
-/// The one of [`LinkKind::Ppp`].
-const PPP: &str = "ppp";
-
-/// Those of [`LinkKind::KernelTunnel`].
-const KERNEL_TUNNELS: [&str; 4] = ["wireguard", "ovpn", "ovpn-dco", "ovpn-dco-v2"];
-
-impl LinkKind {
-    /// From the kernel's name of the kind; a card has none.
-    pub fn of(info_kind: Option<&str>) -> Self {
-        match info_kind {
-            Some(kind) if TUNNELS.contains(&kind) => Self::Tunnel,
-            Some(PPP) => Self::Ppp,
-            Some(kind) if KERNEL_TUNNELS.contains(&kind) => Self::KernelTunnel,
-            Some("bridge") => Self::Bridge,
-            Some("veth") => Self::Veth,
-            _ => Self::Other,
-        }
-    }
-
-    /// The kernel's names of every kind that is a tunnel.
-    pub fn tunnels() -> impl Iterator<Item = &'static str> {
-        TUNNELS.into_iter().chain([PPP]).chain(KERNEL_TUNNELS)
-    }
-
-    /// Whether a VPN carries its packets.
-    pub fn is_tunnel(self) -> bool {
-        match self {
-            Self::Tunnel | Self::Ppp | Self::KernelTunnel => true,
-            Self::Loopback | Self::Bridge | Self::Veth | Self::Other => false,
-        }
-    }
 }
 
 /// The two halves of IPv4 that `redirect-gateway def1` routes (openvpn(8)), and those of IPv6.
@@ -193,6 +138,11 @@ impl LinkTable {
     fn is_exact_tunnel(&self, link: &Link) -> bool {
         let exact = || self.exact_tunnels.get(&link.name.parse::<IfName>().ok()?);
         link.kind.is_tunnel() && exact().is_some_and(|exact| exact.makes(link.kind))
+    }
+
+    /// The tunnels by their exact names.
+    pub(super) fn exact(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|link| self.is_exact_tunnel(link))
     }
 
     /// The tunnels that only their exact names make tunnels.
@@ -311,6 +261,22 @@ impl LinkTable {
         let mut names: Vec<IfName> = uplinks.filter_map(|link| link.name.parse().ok()).collect();
         names.sort();
         names
+    }
+
+    /// The broadcast addresses of the networks on every link.
+    pub fn broadcasts(&self) -> BTreeSet<IpAddr> {
+        let broadcast = |net: &IpNet| match net {
+            IpNet::V4(v4) if v4.prefix_len() < 31 => Some(IpAddr::from(v4.broadcast())),
+            IpNet::V4(_) | IpNet::V6(_) => None,
+        };
+        self.links.iter().flat_map(|link| &link.addresses).filter_map(broadcast).collect()
+    }
+
+    /// Addresses to which a route of their own leads out by an uplink.
+    pub fn host_routes(&self, config: &Config) -> BTreeSet<IpAddr> {
+        let routes =
+            self.links.iter().filter(|link| self.is_uplink(link, config)).flat_map(|link| &link.routes);
+        routes.filter(|net| net.prefix_len() == net.max_prefix_len()).map(IpNet::addr).collect()
     }
 
     /// Bridges of containers and virtual machines that the configuration does not name.

@@ -51,17 +51,17 @@ pub(super) struct Derived {
 
 /// What one event led to so far.
 #[derive(Debug, Default)]
-struct Absorbed {
+pub(super) struct Absorbed {
     /// The protection that has ended.
-    endings: Vec<Ending>,
-    actions: Vec<Action>,
+    pub(super) endings: Vec<Ending>,
+    pub(super) actions: Vec<Action>,
     /// Whether other servers or names may be known.
-    servers: Servers,
+    pub(super) servers: Servers,
 }
 
 /// Whether an event may have changed which servers and names are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Servers {
+pub(super) enum Servers {
     #[default]
     AsBefore,
     Changed,
@@ -124,15 +124,17 @@ impl Machine {
                 self.facts.learning.learn_files(files);
                 absorbed.servers = Servers::Changed;
             }
-            Event::FilesLeftOut(faults) => {
-                self.facts.file_faults = faults;
+            Event::FilesLeftOut(kind, faults) => {
+                self.facts.file_faults.insert(kind, faults);
                 absorbed.servers = Servers::Changed;
             }
+            Event::WireGuardDevices { devices, awake } => absorbed = self.absorb_devices(devices, awake, now),
             Event::WireGuardFiles(files) => {
+                self.facts.take_keys(&files);
                 self.facts.learning.learn_wireguard(files);
                 absorbed.servers = Servers::Changed;
             }
-            Event::Begun => self.facts.has_begun = true,
+            Event::Begun => self.claims.begin(&mut self.facts),
             Event::Report(report, reporter) => absorbed = self.absorb_report(&report, &reporter, now),
             Event::Management(message) => absorbed = self.absorb_message(&message, now),
             Event::Hearing(socket, hearing) => self.facts.sockets.note(&socket, hearing),
@@ -361,7 +363,8 @@ impl Machine {
         let pause = self.outcome.pause().map(|pause| pause.until);
         let question = self.facts.names.next_moment(self.state_without_pause(), now);
         let expiry = self.facts.names.next_expiry(now);
-        [pause, question, expiry, self.backoff.next_moment()].into_iter().flatten().min()
+        let report = self.claims.next_moment();
+        [pause, question, expiry, report, self.backoff.next_moment()].into_iter().flatten().min()
     }
 
     pub(super) fn known(&self) -> Known<'_> {

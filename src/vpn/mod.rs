@@ -8,13 +8,16 @@ mod answers;
 mod claim;
 mod claims;
 mod comeback;
+mod device;
 mod docker;
 mod event;
 mod facts;
+mod in_use;
 mod known;
 mod lan;
 mod learned;
 mod learning;
+mod link_kind;
 mod links;
 mod loss;
 mod machine;
@@ -22,6 +25,7 @@ mod management;
 mod names;
 mod outcome;
 mod pause;
+mod peers;
 mod reason;
 mod remembered;
 mod reports;
@@ -37,6 +41,7 @@ mod without_effect;
 
 pub use action::{Action, Announcement};
 pub use comeback::{Comeback, LastVpn, NoComeback};
+pub use device::{Traffic, WireGuardDevice};
 pub use docker::{
     DockerBackend, DockerNetwork, DockerReport, DockerView, Forwarded, ForwardedFault, ForwardedReport,
     ForwardedTo, Ipv6Bridge, Ipv6Reach, NetworkAccess, NetworkBridge, NetworkFault, NetworkReport,
@@ -47,7 +52,8 @@ pub use event::{
     Reporter, Sender, VpnEnd, VpnPhase, WireGuardFile,
 };
 pub use learned::{Learned, LearnedVpn, LeftOut, Origin};
-pub use links::{ExactTunnel, Link, LinkKind, LinkTable};
+pub use link_kind::LinkKind;
+pub use links::{ExactTunnel, Link, LinkTable};
 pub use loss::LastLoss;
 pub use machine::Machine;
 pub use management::{ClientState, Hearing, ManagementMessage, ManagementSocket};

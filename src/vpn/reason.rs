@@ -17,6 +17,8 @@ pub enum Reason {
     NoRoute,
     /// Some of what it must carry is routed past it.
     RoutedPast,
+    /// No link leads to its server.
+    Unreachable,
     /// A hook reports that the client has lost its server.
     ClientRestarts,
     /// The client's process has ended.
@@ -41,12 +43,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::LinkGone,
         Self::LinkDown,
         Self::NoAddress,
         Self::NoRoute,
         Self::RoutedPast,
+        Self::Unreachable,
         Self::ClientRestarts,
         Self::ClientEnded,
         Self::DeviceGone,
@@ -67,6 +70,7 @@ impl Reason {
             Self::NoAddress => "no-address",
             Self::NoRoute => "no-route",
             Self::RoutedPast => "routed-past",
+            Self::Unreachable => "unreachable",
             Self::ClientRestarts => "client-restarts",
             Self::ClientEnded => "client-ended",
             Self::DeviceGone => "device-gone",
@@ -88,7 +92,12 @@ impl Reason {
     /// The source that saw it.
     pub const fn seen_by(self) -> &'static str {
         match self {
-            Self::LinkGone | Self::LinkDown | Self::NoAddress | Self::NoRoute | Self::RoutedPast => "links",
+            Self::LinkGone
+            | Self::LinkDown
+            | Self::NoAddress
+            | Self::NoRoute
+            | Self::RoutedPast
+            | Self::Unreachable => "links",
             Self::ClientRestarts => "hook",
             Self::ClientEnded => "process",
             Self::DeviceGone | Self::ServiceStopped | Self::Ended | Self::Restarted => "networkmanager",
@@ -106,6 +115,7 @@ impl fmt::Display for Reason {
             Self::NoAddress => "its interface has lost its address",
             Self::NoRoute => "traffic is no longer routed into it",
             Self::RoutedPast => "some traffic is routed past it",
+            Self::Unreachable => "no network leads to its server",
             Self::ClientRestarts => "the VPN client lost its server",
             Self::ClientEnded => "the VPN client has ended",
             Self::DeviceGone => "the network under it went away",

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::claim::{Claim, Claimant};
 use super::facts::Facts;
 use super::learned::{LearnedVpn, Origin, file_key};
-use super::{ActiveVpn, Sender};
+use super::{ActiveVpn, Profile, Sender};
 use crate::config::Dns;
 use crate::net::{Endpoint, Host, HostName, IfName, Port, Server, Transport};
 
@@ -28,8 +28,8 @@ impl Facts {
         self.wireguard_file(interface)
     }
 
-    fn wireguard_file(&self, interface: &IfName) -> Option<&LearnedVpn> {
-        let mut files = self.counting().map(|(_, vpn)| vpn).filter(|vpn| vpn.origin == Origin::WireGuard);
+    pub(super) fn wireguard_file(&self, interface: &IfName) -> Option<&LearnedVpn> {
+        let mut files = self.learning.wireguard_files().filter(|vpn| vpn.counts("", &self.config));
         files.find(|vpn| vpn.interface.as_ref() == Some(interface))
     }
 
@@ -40,7 +40,7 @@ impl Facts {
     }
 
     /// Every endpoint of root's files for this device; none without such a file.
-    pub(super) fn endpoints_of_interface(&self, interface: &IfName) -> BTreeSet<Endpoint> {
+    pub(super) fn named_for(&self, interface: &IfName) -> BTreeSet<Endpoint> {
         let files: Vec<&LearnedVpn> = match self.wireguard_file(interface) {
             Some(vpn) => vec![vpn],
             None => self.openvpn_files(interface).collect(),
@@ -101,6 +101,23 @@ impl Facts {
 
     /// The endpoints that an active connection uses or will use.
     pub(super) fn endpoints_of(&self, active: &ActiveVpn) -> BTreeSet<Endpoint> {
+        match &active.interface {
+            Some(interface) if self.is_external(&active.uuid, interface) => {
+                self.endpoints_of_interface(interface)
+            }
+            Some(_) | None => self.endpoints_of_connection(active),
+        }
+    }
+
+    /// Whether NetworkManager has only found a device that wg-quick made: then its profile names no server.
+    pub(super) fn is_external(&self, uuid: &str, interface: &IfName) -> bool {
+        let mut profiles = self.profiles().filter(|profile| profile.uuid == uuid);
+        let is_empty = |profile: &Profile| profile.endpoints.is_empty() && profile.names.is_empty();
+        profiles.any(|profile| profile.sender == Sender::Kernel && is_empty(profile))
+            && self.wireguard_file(interface).is_some()
+    }
+
+    fn endpoints_of_connection(&self, active: &ActiveVpn) -> BTreeSet<Endpoint> {
         let Some(profile) = self.profiles().find(|profile| profile.uuid == active.uuid) else {
             return BTreeSet::new();
         };

@@ -168,6 +168,17 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// Takes out every endpoint at this address.
+    pub(super) fn remove(&mut self, address: IpAddr) {
+        let at: Vec<Endpoint> = self.endpoints.range(Endpoint::all_at(address)).map(|(at, _)| *at).collect();
+        for endpoint in at {
+            self.endpoints.remove(&endpoint);
+        }
+        if self.kernel.iter().any(|(endpoint, _)| endpoint.address() == address) {
+            self.kernel.retain(|(endpoint, _)| endpoint.address() != address);
+        }
+    }
+
     /// The addresses of the servers.
     pub(super) fn servers(&self) -> impl Iterator<Item = IpAddr> {
         let kernel = self.kernel.iter().map(|(endpoint, _)| endpoint);

@@ -2,11 +2,13 @@
 //!
 //! The test keeps its own bounds, from the events alone, and compares them with the machine.
 
+mod devices;
 mod events;
 mod kernel;
 mod row;
 mod sleep;
 mod stories;
+mod unclaimed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -89,6 +91,7 @@ impl Heard {
             | Event::Hearing(..)
             | Event::NetworkManager(None)
             | Event::Begun
+            | Event::WireGuardDevices { .. }
             | Event::Report(_, Reporter::Client(_))
             | Event::Docker(_)
             | Event::Published(_)
@@ -102,7 +105,7 @@ impl Heard {
             | Event::ClientExited { .. }
             | Event::Clock
             | Event::Woken
-            | Event::FilesLeftOut(_)
+            | Event::FilesLeftOut(..)
             | Event::Config(_) => {}
         }
         // What a client calls its own is the link that has the address that it named.

@@ -36,6 +36,12 @@ impl LinkTable {
         self.known_uplinks.extend(others);
     }
 
+    /// Whether there are uplinks, and none of them is connected.
+    pub(super) fn lead_nowhere(&self, config: &Config) -> bool {
+        let mut uplinks = self.links.iter().filter(|link| self.is_uplink(link, config)).peekable();
+        uplinks.peek().is_some() && uplinks.all(|link| !link.is_addressed())
+    }
+
     /// The links that are known as uplinks.
     pub(super) fn known_uplinks(&self) -> Vec<Wire> {
         let known = self.links.iter().filter(|link| self.known_uplinks.contains(&link.index));

@@ -1,13 +1,18 @@
 //! VPNs that cannot be used as they are although the kernel or a file of root's shows them, with the line that
 //! changes that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use super::known::Known;
 use super::learned::{LearnedVpn, LeftOut, Origin, stem};
 use super::{Link, LinkKind};
 use crate::config::RootFile;
-use crate::net::IfName;
+use crate::net::{Endpoint, IfName};
+
+/// Maximum number of VPNs with the same mark that are named.
+const MAX_OTHERS: usize = 4;
 
 impl Known<'_> {
     /// Tunnels into which the internet is routed, and through which nothing may pass.
@@ -15,7 +20,8 @@ impl Known<'_> {
         if !self.facts.has_begun {
             return BTreeSet::new();
         }
-        self.facts.links.links.iter().filter_map(|link| self.fault(link)).collect()
+        let links = self.facts.links.links.iter().filter_map(|link| self.fault(link));
+        links.chain(self.serverless()).chain(self.strays()).chain(self.broadcasts()).collect()
     }
 
     fn fault(&self, link: &Link) -> Option<(String, LeftOut)> {
@@ -43,6 +49,42 @@ impl Known<'_> {
             LeftOut::NoTunnel(format!("tunnel.interfaces = [{}]", names.join(", ")))
         };
         Some((name.to_string(), fault))
+    }
+
+    /// Peers of root's WireGuard files that are where nothing follows them.
+    fn strays(&self) -> impl Iterator<Item = (String, LeftOut)> {
+        let names = self.facts.links.exact().filter_map(|link| link.name.parse::<IfName>().ok());
+        names.filter_map(|name| {
+            let strays = self.facts.peers(&name).strays;
+            (!strays.is_empty()).then(|| (name.to_string(), LeftOut::Strays(strays)))
+        })
+    }
+
+    /// Servers of root's WireGuard files at a broadcast address of a link.
+    fn broadcasts(&self) -> impl Iterator<Item = (String, LeftOut)> {
+        let broadcasts = self.facts.links.broadcasts();
+        self.facts.learning.wireguard_files().filter_map(move |vpn| {
+            let at = |address: &IpAddr| vpn.endpoints.range(Endpoint::all_at(*address)).copied();
+            let found: BTreeSet<Endpoint> = broadcasts.iter().flat_map(at).collect();
+            (!found.is_empty()).then(|| (vpn.name.clone(), LeftOut::Broadcast(found)))
+        })
+    }
+
+    /// VPNs of different programs with the same mark. wg-quick itself gives the first of its devices that is up
+    /// the same mark.
+    pub(super) fn shared_marks(&self) -> impl Iterator<Item = (String, LeftOut)> {
+        let mut by_mark: BTreeMap<NonZeroU32, BTreeSet<(Origin, &str)>> = BTreeMap::new();
+        for (_, vpn) in self.facts.counting() {
+            if let Some(mark) = vpn.mark {
+                by_mark.entry(mark).or_default().insert((vpn.origin, &vpn.name));
+            }
+        }
+        by_mark.into_iter().filter_map(|(mark, vpns)| {
+            let (first, name) = *vpns.first()?;
+            let others = vpns.into_iter().filter(|(origin, _)| *origin != first).take(MAX_OTHERS);
+            let others: BTreeSet<String> = others.map(|(_, name)| name.to_owned()).collect();
+            (!others.is_empty()).then(|| (name.to_owned(), LeftOut::SharedMark(mark, others)))
+        })
     }
 
     /// WireGuard files of root's whose servers nothing identifies, so that none is allowed.

@@ -3,6 +3,8 @@
 
 use crate::support;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -30,6 +32,18 @@ fn server(by: &str) -> Value {
 fn await_bootstrap(lab: &Lab, wanted: &Value) -> Result<()> {
     wait_for(&format!("the bootstrap is {wanted}"), SOON, || {
         Ok(status(lab).is_ok_and(|is| is["bootstrap"] == *wanted && is["enforced"] == true).then_some(()))
+    })
+}
+
+/// Status shows what is left out of a VPN, with a remedy that ends like this.
+fn await_left_out(lab: &Lab, name: &str, remedy: &str) -> Result<()> {
+    wait_for(&format!("status shows what is left out of {name}"), SOON, || {
+        let status = status(lab)?;
+        let mut left_out = status["left_out"].as_array().into_iter().flatten();
+        let is_it = |one: &Value| {
+            one["name"] == name && one["remedy"].as_str().is_some_and(|told| told.ends_with(remedy))
+        };
+        Ok(left_out.any(is_it).then_some(()))
     })
 }
 
@@ -117,11 +131,8 @@ fn of_two_files_only_the_named_one_counts_and_status_shows_the_line_for_the_othe
         // It has every route, and nothing passes: neither into it nor out of it.
         wg_quick(lab, "up", "home")?;
         let line = "vpn.connections = [\"wireguard:home\", \"wireguard:office\"]";
-        wait_for("status shows the other tunnel", SOON, || {
-            let left_out = &status(lab)?["left_out"][0];
-            let remedy = left_out["remedy"].as_str().unwrap_or_default();
-            Ok((left_out["name"] == "home" && remedy.ends_with(line)).then_some(()))
-        })?;
+        await_left_out(lab, "home", line)?;
+        await_left_out(lab, "/etc/wireguard/open.conf", "make it root's alone: chown root, chmod go-w")?;
         ensure!(status(lab)?["state"] == "locked", "{}", status(lab)?);
         ensure!(tunwarden(lab, ["status"])?.stdout.contains(line), "status");
         ensure!(tunwarden(lab, ["doctor"])?.stdout.contains("home"), "doctor");
@@ -132,6 +143,122 @@ fn of_two_files_only_the_named_one_counts_and_status_shows_the_line_for_the_othe
         wg_quick(lab, "up", "office")?;
         protected_by(lab, "office").with_context(|| agent.log())?;
         story.check("two files", &contract()?)
+    })
+}
+
+/// The mark that wg-quick gives a device while another device has the table 51820.
+const NEXT_MARK: &str = "mark 0xca6d";
+
+/// The device `office` protects, and its server at this address alone may be reached.
+fn at(lab: &Lab, address: &str) -> Result<()> {
+    wait_for_state(lab, "protected")?;
+    let server = json!([{ "address": address, "port": 51820, "protocol": "udp", "by": NEXT_MARK }]);
+    await_bootstrap(lab, &server)?;
+    // The device may repeat its handshake only after 5 seconds.
+    for target in [INTERNET, INTERNET_V6] {
+        wait_for(&format!("{target} answers through the tunnel"), SOON * 2, || {
+            let ping = lab.host().ping(target).await_answers(Duration::from_secs(1));
+            Ok((ping.send()?.answered == 1).then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_device_protects_over_a_restart_and_is_lost_with_its_server_which_nothing_follows_to_dns()
+-> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let wireguard = Server::start(lab)?;
+        wireguard.write(lab, "office", "")?;
+        lab.host().succeed("ip route add blackhole 192.0.2.0/24 table 51820".split(' '))?;
+        let count = "-t raw -A OUTPUT -d 198.51.100.8 -p udp --dport 53";
+        lab.host().succeed(["iptables", "-w"].into_iter().chain(count.split(' ')))?;
+        let mut story = Story::begin(lab)?;
+        let mut first = agent(lab, &format!("{KNOWN}[vpn]\nsilence = \"5s\"\n"))?;
+        await_bootstrap(lab, &server(MARKED))?;
+        story.await_silence()?;
+        story.close()?;
+        wg_quick(lab, "up", "office")?;
+        at(lab, "198.51.100.9").with_context(|| first.log())?;
+        first.kill()?;
+        let second = start_agent(lab)?;
+        at(lab, "198.51.100.9").with_context(|| second.log())?;
+
+        // A packet of the server's would set its address again, so the server is silent while it moves.
+        lab.isp().signal_all("wireguard-go", Signal::SIGSTOP)?;
+        let lost = wait_for_state(lab, "lost")?;
+        ensure!(lost["loss"]["name"] == "office" && lost["loss"]["seen_by"] == "silence", "{lost}");
+        wireguard.move_to(lab, "office", "198.51.100.8", 53)?;
+        await_left_out(lab, "office", "as Endpoint of its peer")?;
+        wait_for("the device sends there", SOON, || {
+            let rules = lab.host().succeed(["iptables", "-w", "-t", "raw", "-vxnL", "OUTPUT"])?;
+            let counted = rules.lines().find(|line| line.ends_with("dpt:53"));
+            Ok(counted.is_some_and(|line| line.split_whitespace().next() != Some("0")).then_some(()))
+        })?;
+        wireguard.move_to(lab, "office", "198.51.100.8", 51_820)?;
+        let moved = json!({ "address": "198.51.100.8", "port": 51820, "protocol": "udp", "by": NEXT_MARK });
+        wait_for("the server may be reached at its new address", SOON, || {
+            let bootstrap = status(lab)?["bootstrap"].clone();
+            Ok(bootstrap.as_array().is_some_and(|all| all.contains(&moved)).then_some(()))
+        })?;
+        lab.isp().signal_all("wireguard-go", Signal::SIGCONT)?;
+        wait_for_state(lab, "protected").with_context(|| second.log())?;
+        story.check("the server moves", &contract()?.endpoint("198.51.100.8:51820/udp")?)
+    })
+}
+
+/// Routes of a hostile DHCP server past the tunnel.
+const HOSTILE: [&str; 4] = ["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"];
+
+#[test]
+fn a_killed_agent_and_hostile_routes_open_nothing_for_programs_and_containers() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let wireguard = Server::start(lab)?;
+        wireguard.write(lab, "office", "")?;
+        let mut story = Story::begin(lab)?;
+        let (host, capture) = (lab.host(), lab.capture()?);
+        let containers =
+            [host.bridged_container("bridged", "br-lab")?, host.macvlan_container("onlink", "eth0")?];
+        let floods = ["bridged", "onlink"].into_iter().zip(&containers);
+        let floods = floods.map(|(tag, container)| container.flood("203.0.113.9:4000", tag, 50));
+        let floods = floods.collect::<Result<Vec<_>>>()?;
+        for tag in ["bridged", "onlink"] {
+            let seen = capture.wait_for(5, SOON, |frame| frame.is_tagged(tag));
+            seen.with_context(|| format!("the control: {tag} is seen without an agent"))?;
+        }
+        let mut agent = agent(lab, KNOWN)?;
+        await_bootstrap(lab, &server(MARKED))?;
+        story.await_silence()?;
+        story.close()?;
+        let check = |promise: &str| {
+            floods.iter().try_for_each(|flood| flood.await_more(20))?;
+            story.check(promise, &contract()?)
+        };
+        agent.kill()?;
+        check("killed while locked")?;
+        agent = start_agent(lab)?;
+        wg_quick(lab, "up", "office")?;
+        protected_by(lab, "office").with_context(|| agent.log())?;
+        agent.kill()?;
+        check("killed while protected")?;
+        agent = start_agent(lab)?;
+        protected_by(lab, "office").with_context(|| agent.log())?;
+        for route in HOSTILE {
+            host.succeed(["ip", "route", "add", route, "via", "10.0.0.1"])?;
+        }
+        let lost = wait_for_state(lab, "lost")?;
+        ensure!(lost["loss"]["seen_by"] == "links", "{lost}");
+        agent.kill()?;
+        check("killed while lost")?;
+        agent = start_agent(lab)?;
+        wait_for_state(lab, "lost")?;
+        for route in HOSTILE {
+            host.succeed(["ip", "route", "del", route])?;
+        }
+        protected_by(lab, "office").with_context(|| agent.log())?;
+        check("protected again")
     })
 }
 

@@ -5,7 +5,6 @@
 //! when one changes.
 
 pub(crate) mod client;
-mod faults;
 mod management;
 mod options;
 mod outer;
@@ -26,12 +25,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use self::client::{Client, Surroundings};
-use self::faults::Faults;
 use self::walk::Walk;
 use super::changes::Changes;
+use super::faults::Faults;
 use super::root_files::read;
 use super::skipped::{Skipped, shown};
 use super::trusted::TrustedRoot;
+use crate::config::RootFile;
 use crate::net::Services;
 use crate::vpn::{Event, FileFault, ManagementSocket, OpenVpnFile};
 
@@ -111,7 +111,7 @@ async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
         let faults = faults.summed_up(ToOwned::to_owned);
         if faults != said {
             said.clone_from(&faults);
-            if events.send(Event::FilesLeftOut(faults)).await.is_err() {
+            if events.send(Event::FilesLeftOut(RootFile::OpenVpn, faults)).await.is_err() {
                 return;
             }
         }

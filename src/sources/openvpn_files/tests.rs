@@ -196,7 +196,7 @@ impl Events {
         loop {
             match timeout(Duration::from_secs(20), self.0.recv()).await {
                 Ok(Some(Event::OpenVpnFiles(files))) => return names(&files),
-                Ok(Some(Event::FilesLeftOut(_))) => {}
+                Ok(Some(Event::FilesLeftOut(..))) => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -1,7 +1,7 @@
 //! Where a WireGuard device connects to, read from the file of wg-quick(8). Pure.
 //!
 //! The lines are read as wg(8) and wg-quick(8) read them: white space has no meaning, `#` begins a comment, names
-//! of keys and sections have no case, and the last line of a key counts. Keys, addresses and the commands of
+//! of keys and sections have no case, and the last line of a key counts. Private keys, addresses and the commands of
 //! `PreUp`, `PostUp`, `PreDown` and `PostDown` are skipped as text: nothing here runs or keeps them.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 
 use super::super::skipped::{Skipped, shown};
 use crate::config::MOST_SERVERS;
-use crate::net::{Endpoint, EndpointError, HostName, Port, Transport};
+use crate::net::{Endpoint, EndpointError, HostName, PeerKey, Port, Transport};
 
 /// The mark that wg-quick gives a device whose file names none, when the device has the default route: the number
 /// of the first routing table that is free, from this one on (`add_default` of wg-quick).
@@ -23,6 +23,8 @@ pub(crate) struct Device {
     pub(crate) names: BTreeSet<(HostName, Transport, Port)>,
     /// The mark on its packets.
     pub(super) mark: Option<NonZeroU32>,
+    /// The keys of its peers.
+    pub(super) keys: BTreeSet<PeerKey>,
     /// What was left out, for the log.
     pub(crate) skipped: Option<Skipped>,
 }
@@ -106,6 +108,13 @@ impl Reader {
             },
             (Section::Interface, "table") => self.automatic = value.is_empty() || value == "auto",
             (Section::Peer, "allowedips") => self.default_route |= value.split(',').any(is_default),
+            (Section::Peer, "publickey") => match value.parse() {
+                Ok(key) if self.device.keys.len() < MOST_SERVERS => drop(self.device.keys.insert(key)),
+                Ok(_) => {}
+                Err(error) => {
+                    self.skip(line, &format!("PublicKey: {error}; the address of this peer is not followed"))
+                }
+            },
             (Section::Peer, "endpoint") => self.endpoint = Some((line, value.to_owned())),
             (Section::Interface | Section::Peer | Section::Outside, _) => {}
         }
@@ -225,13 +234,16 @@ mod tests {
                        # Endpoint = 203.0.113.9:3";
         let device = device(hostile, "PublicKey = no key either\nEndpoint = 198.51.100.9:51820");
         assert_eq!(endpoints(&device), ["198.51.100.9:51820/udp"]);
-        assert_eq!((device.mark, device.skipped), (None, None));
+        assert_eq!((device.mark, device.keys.len()), (None, 1));
+        // A key that is none identifies nobody.
+        let said = device.skipped.map(|skipped| skipped.to_string()).unwrap_or_default();
+        assert!(said.starts_with("line 13: PublicKey: it is no key"), "{said}");
     }
 
     #[test]
     fn a_file_is_read_as_wg_and_wg_quick_read_it() {
         let text = "\u{feff}[interface]\nFWMARK = 0x77 66 # hex\n[ peer ]\nend point = 198.51.100.9 : 51820\r\n\
-                    [Peer]\nEndpoint=[2001:db8::1]:1\nEndpoint = wg.example.net:443\n[Peer]\nPublicKey = x\n";
+                    [Peer]\nEndpoint=[2001:db8::1]:1\nEndpoint = wg.example.net:443\n[Peer]\nPersistentKeepalive = x\n";
         let device = read(text);
         assert_eq!(endpoints(&device), ["198.51.100.9:51820/udp"]);
         let names: Vec<String> =

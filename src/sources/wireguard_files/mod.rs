@@ -7,7 +7,6 @@ pub(crate) mod config;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -21,10 +20,12 @@ use tokio::time::sleep;
 
 use self::config::Device;
 use super::changes::Changes;
+use super::faults::Faults;
 use super::root_files::{Refused, folder, is_configuration, read};
 use super::trusted::TrustedRoot;
+use crate::config::RootFile;
 use crate::net::IfName;
-use crate::vpn::{Event, WireGuardFile};
+use crate::vpn::{Event, FileFault, WireGuardFile};
 
 /// The folder of wg-quick(8), and the folder in which it appears.
 const FOLDER: &str = "etc/wireguard";
@@ -36,9 +37,6 @@ const MAX_FILES: usize = 1_024;
 
 /// How long after a change before the files are read: a file is written in several steps.
 const SETTLED: Duration = Duration::from_millis(50);
-
-/// What is wrong with each path.
-type Faults = BTreeMap<String, String>;
 
 #[derive(Debug, Default)]
 struct Findings {
@@ -66,11 +64,12 @@ pub fn left_out(root: &Path, owner: u32) -> Vec<String> {
         Ok(below) => format!("/{}", below.display()),
         Err(_) => path.to_owned(),
     };
-    findings.faults.iter().map(|(path, fault)| format!("{}: {fault}", own(path))).collect()
+    let faults = findings.faults.summed_up(own).into_iter();
+    faults.map(|fault| format!("{}: {}; {}", fault.path, fault.reason, fault.remedy)).collect()
 }
 
 async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
-    let (mut told, mut said) = (None, Faults::new());
+    let (mut told, mut said) = (None, Vec::<FileFault>::new());
     loop {
         // The watch begins before the files are read, so that no change is missed.
         let changes = changes(&trusted.root).inspect_err(|error| {
@@ -78,10 +77,13 @@ async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
         });
         let here = trusted.clone();
         let Ok(Findings { files, faults }) = spawn_blocking(move || read_all(&here)).await else { return };
-        for (path, fault) in faults.iter().filter(|(path, fault)| said.get(*path) != Some(fault)) {
-            tracing::warn!("{}: {fault}", crate::config::plain(path));
+        let faults = faults.summed_up(ToOwned::to_owned);
+        if faults != said {
+            said.clone_from(&faults);
+            if events.send(Event::FilesLeftOut(RootFile::WireGuard, faults)).await.is_err() {
+                return;
+            }
         }
-        said = faults;
         if told.as_ref() != Some(&files) {
             told = Some(files.clone());
             if events.send(Event::WireGuardFiles(files)).await.is_err() {
@@ -113,18 +115,18 @@ fn read_all(trusted: &TrustedRoot) -> Findings {
             for name in names {
                 let path = path.join(&name).display().to_string();
                 if findings.files.len() >= MAX_FILES {
-                    findings.faults.insert(path, format!("left out: at most {MAX_FILES} files count"));
+                    findings.faults.note(path, format!("left out: at most {MAX_FILES} files count"));
                     continue;
                 }
                 match read(&folder, &name, trusted.owner) {
                     Ok(text) => take(path, &name, config::read(&text), &mut findings),
-                    Err(refused) => drop(findings.faults.insert(path, format!("left out: {refused}"))),
+                    Err(refused) => findings.faults.note(path, format!("left out: {refused}")),
                 }
             }
         }
         Ok(None) => {}
         Err(refused) => {
-            findings.faults.insert(path.display().to_string(), format!("left out: {refused}"));
+            findings.faults.note(path.display().to_string(), format!("left out: {refused}"));
         }
     }
     findings
@@ -149,16 +151,16 @@ fn take(path: String, name: &str, device: Device, findings: &mut Findings) {
         Ok(interface) => interface,
         Err(error) => {
             let fault = format!("left out: wg-quick names the device after the file, and {error}");
-            findings.faults.insert(path, fault);
+            findings.faults.note(path, fault);
             return;
         }
     };
-    let Device { endpoints, names, mark, skipped } = device;
+    let Device { endpoints, names, mark, keys, skipped } = device;
     if let Some(skipped) = skipped {
-        findings.faults.insert(path.clone(), format!("left out of it: {skipped}"));
+        findings.faults.note(path.clone(), format!("left out of it: {skipped}"));
     }
     // Without an endpoint it is the configuration of a server.
     if !(endpoints.is_empty() && names.is_empty()) {
-        findings.files.push(WireGuardFile { path, interface, endpoints, names, mark });
+        findings.files.push(WireGuardFile { path, interface, endpoints, names, mark, keys });
     }
 }

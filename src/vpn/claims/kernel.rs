@@ -1,6 +1,6 @@
 //! Claims of tunnels that the kernel alone shows: nobody reports them, and traffic is routed into them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Claims;
 use crate::config::Routes;
@@ -9,15 +9,26 @@ use crate::vpn::Link;
 use crate::vpn::claim::{Claim, Claimant, Evidence, Standing};
 use crate::vpn::facts::Facts;
 
+/// How long a tunnel without a known server waits for a client that may report it, in seconds.
+const REPORT_TIMEOUT: u64 = 10;
+
+/// Tunnels that the kernel shows and that no source has claimed.
+#[derive(Debug, Default)]
+pub(super) struct Unclaimed {
+    /// Those that count now.
+    pub(super) claims: Vec<Claim>,
+    /// Those that wait for a report, by index, and since when.
+    pub(super) waiting: BTreeMap<u32, u64>,
+}
+
 impl Claims {
     /// Drops the kernel's claims that another source has taken over, that do not count any more, or whose link
     /// is gone; and those without a known server, once a source that knows its server protects. Another claim
     /// that protects until now stays: `weigh` ends it and announces the loss.
     pub(super) fn drop_kernel_claims(&mut self, facts: &Facts) {
         self.retired.retain(|index| facts.links.links.iter().any(|link| link.index == *index));
-        let others = self.list.iter().filter(|claim| claim.claimant != Claimant::Kernel);
-        let protected = others.clone().any(|claim| claim.standing == Standing::Carrying);
-        let names: BTreeSet<IfName> = others.filter_map(|claim| claim.interface.clone()).collect();
+        let protected = self.is_protected();
+        let names: BTreeSet<IfName> = self.others().filter_map(|claim| claim.interface.clone()).collect();
         self.list.retain(|claim| {
             let Some(interface) = claim.interface.as_ref().filter(|_| claim.claimant == Claimant::Kernel)
             else {
@@ -31,32 +42,43 @@ impl Claims {
     }
 
     /// The tunnels that the kernel shows and that no source has claimed.
-    pub(super) fn unclaimed(&self, facts: &Facts, evidence: &Evidence<'_>, now: u64) -> Vec<Claim> {
+    pub(super) fn unclaimed(&self, facts: &Facts, evidence: &Evidence<'_>, now: u64) -> Unclaimed {
+        let mut unclaimed = Unclaimed::default();
         if !facts.has_begun {
-            return Vec::new();
+            return unclaimed;
         }
         let of_users = &facts.links.of_users;
         let fresh = facts.links.tunnels(&facts.config).filter(|link| !of_users.contains(&link.index));
-        let fresh = fresh.filter(|link| self.is_unclaimed(link));
-        let claims = fresh.filter_map(|link| {
-            let interface: IfName = link.name.parse().ok()?;
-            let servers = facts.endpoints_of_interface(&interface);
-            // Without a known server every known server would be allowed. While a source that knows its
-            // server protects, or is about to report one, that would be too much.
-            if !facts.tunnel_counts(&interface) || servers.is_empty() && self.awaits_a_report(facts) {
-                return None;
+        for link in fresh.filter(|link| self.is_unclaimed(link)) {
+            let Some(claim) = claim_of(link, facts, evidence, now) else { continue };
+            // Without a known server every known server would be allowed. While a source that knows its server
+            // protects, or is about to report one, that would be too much.
+            if claim.endpoints.is_empty() && self.is_protected() {
+                continue;
             }
-            // Any user can have NetworkManager make a link with a default route that no traffic takes.
-            let default = facts.config.tunnel.routes == Routes::Default;
-            if default && !facts.links.has_the_internet(link, &facts.config) {
-                return None;
+            if claim.endpoints.is_empty() && self.awaits_a_report(facts) {
+                let since = self.waiting.get(&link.index).map_or(now, |&since| since.min(now));
+                // A client that the agent found may have lost its server and kept this link.
+                if self.early.contains(&link.index) || now - since < REPORT_TIMEOUT {
+                    unclaimed.waiting.insert(link.index, since);
+                    continue;
+                }
             }
-            let name = interface.to_string();
-            let mut claim = Claim::new(Claimant::Kernel, name, Some(interface), servers, now);
-            claim.index = Some(link.index);
-            claim.objection(evidence).is_none().then_some(claim)
-        });
-        claims.collect()
+            unclaimed.claims.push(claim);
+        }
+        unclaimed
+    }
+
+    /// The first events have been taken in: from now on the kernel's evidence alone counts.
+    pub(in crate::vpn) fn begin(&mut self, facts: &mut Facts) {
+        facts.has_begun = true;
+        self.early = facts.links.links.iter().map(|link| link.index).collect();
+    }
+
+    /// When a tunnel has waited long enough for a report, in seconds since the epoch.
+    pub(in crate::vpn) fn next_moment(&self) -> Option<u64> {
+        let later = self.waiting.iter().filter(|(index, _)| !self.early.contains(index));
+        later.map(|(_, since)| since.saturating_add(REPORT_TIMEOUT)).min()
     }
 
     /// A link stays claimed after its claim has ended: the end of the claim is also the end of the tunnel.
@@ -68,21 +90,47 @@ impl Claims {
         !self.retired.contains(&link.index) && !self.list.iter().any(own)
     }
 
-    fn awaits_a_report(&self, facts: &Facts) -> bool {
-        let others = self.list.iter().filter(|claim| claim.claimant != Claimant::Kernel);
-        let speaks = |claim: &Claim| {
-            claim.standing == Standing::Carrying || claim.is_managed() && claim.standing == Standing::Coming
-        };
-        others.clone().any(speaks) || facts.sockets.is_heard()
+    fn others(&self) -> impl Iterator<Item = &Claim> {
+        self.list.iter().filter(|claim| claim.claimant != Claimant::Kernel)
     }
 
-    /// Notes the servers of the kernel's claims: a file may name others now.
+    /// Whether a source that reports its tunnel protects.
+    fn is_protected(&self) -> bool {
+        self.others().any(|claim| claim.standing == Standing::Carrying)
+    }
+
+    /// Whether a client may soon report its tunnel.
+    fn awaits_a_report(&self, facts: &Facts) -> bool {
+        let is_coming = |claim: &Claim| claim.is_managed() && claim.standing == Standing::Coming;
+        self.others().any(is_coming) || facts.sockets.is_heard()
+    }
+
+    /// Notes the servers of the kernel's claims: a file may name others now, or the device may use another.
     pub(in crate::vpn) fn find_servers_of_kernel(&mut self, facts: &Facts) {
-        for claim in self.list.iter_mut().filter(|claim| claim.claimant == Claimant::Kernel) {
+        for claim in &mut self.list {
             let Some(interface) = &claim.interface else { continue };
+            let is_external = || claim.uuid().is_some_and(|uuid| facts.is_external(uuid, interface));
+            if claim.claimant != Claimant::Kernel && !is_external() {
+                continue;
+            }
             let servers = facts.endpoints_of_interface(interface);
             let heard = claim.heard.filter(|server| servers.contains(server));
             claim.endpoints = heard.map_or(servers, |server| BTreeSet::<Endpoint>::from([server]));
         }
     }
+}
+
+/// The claim that the kernel makes for a link, if the link counts and carries what it must.
+fn claim_of(link: &Link, facts: &Facts, evidence: &Evidence<'_>, now: u64) -> Option<Claim> {
+    let interface: IfName = link.name.parse().ok()?;
+    // Any user can have NetworkManager make a link with a default route that no traffic takes.
+    let default = facts.config.tunnel.routes == Routes::Default;
+    let is_needless = default && !facts.links.has_the_internet(link, &facts.config);
+    if is_needless || !facts.tunnel_counts(&interface) {
+        return None;
+    }
+    let servers = facts.endpoints_of_interface(&interface);
+    let mut claim = Claim::new(Claimant::Kernel, interface.to_string(), Some(interface), servers, now);
+    claim.index = Some(link.index);
+    facts.objection(&claim, evidence).is_none().then_some(claim)
 }

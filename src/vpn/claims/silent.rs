@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::Claims;
 use crate::net::Endpoint;
 use crate::vpn::claim::{Claim, Claimant, Ending, Standing};
+use crate::vpn::device::Readings;
 use crate::vpn::facts::Facts;
 use crate::vpn::known::Known;
 use crate::vpn::{Answered, Comeback, Detours, Listening, Reason, Sender, State, TunnelId, Wait};
@@ -103,6 +104,27 @@ impl Claims {
         if claim.standing == Standing::Carrying { claim.fail(Reason::SilentServer, now) } else { None }
     }
 
+    /// Takes in which WireGuard devices, by index, get no answer, and which get one again. Returns the protection that
+    /// has ended. A handshake ends a silence only where nobody waits for a packet out of the tunnel.
+    pub(in crate::vpn) fn take_readings(
+        &mut self,
+        Readings { silent, answered, .. }: &Readings,
+        facts: &Facts,
+        now: u64,
+    ) -> Vec<Ending> {
+        let mut endings = Vec::new();
+        for claim in self.list.iter_mut().filter(|claim| facts.sender(claim) == Sender::Kernel) {
+            let is_of = |indexes: &[u32]| claim.index.is_some_and(|index| indexes.contains(&index));
+            if claim.standing == Standing::Carrying && is_of(silent) {
+                endings.extend(claim.fail(Reason::SilentServer, now));
+            } else if is_silent(claim) && facts.config.vpn.silence.is_none() && is_of(answered) {
+                // The kernel decides whether the tunnel carries packets.
+                claim.stand(Standing::Failed(Reason::Ended), now);
+            }
+        }
+        endings
+    }
+
     /// Something has come out of the tunnel, and its client sends to this server: that is the one in use now.
     pub(in crate::vpn) fn heard(&mut self, tunnel: &TunnelId, server: Endpoint, facts: &Facts, now: u64) {
         let place = self.list.iter().position(|claim| TunnelId::of(claim) == *tunnel && is_silent(claim));
@@ -115,6 +137,8 @@ impl Claims {
         claim.heard = Some(server);
         // The kernel decides whether the tunnel carries packets.
         claim.stand(Standing::Failed(Reason::Ended), now);
+        // A device may send to another server by now.
+        self.find_servers_of_kernel(facts);
     }
 
     /// Whether the client of this VPN is there and has heard nothing from its server.

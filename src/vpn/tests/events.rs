@@ -237,6 +237,7 @@ fn wireguard_files() -> impl Strategy<Value = Vec<WireGuardFile>> {
         endpoints: endpoints.into_iter().collect(),
         names: BTreeSet::new(),
         mark,
+        keys: BTreeSet::new(),
     });
     prop::collection::vec(file, 0..3)
 }

@@ -7,10 +7,10 @@ use super::super::*;
 use crate::config::Config;
 use crate::net::{Endpoint, IfName};
 
-const SERVER: &str = "198.51.100.9:51820/udp";
+pub(super) const SERVER: &str = "198.51.100.9:51820/udp";
 
 /// A link that has all traffic, by its own routes.
-fn link(index: u32, name: &str, kind: LinkKind) -> Link {
+pub(super) fn link(index: u32, name: &str, kind: LinkKind) -> Link {
     let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     Link {
         index,
@@ -24,22 +24,23 @@ fn link(index: u32, name: &str, kind: LinkKind) -> Link {
     }
 }
 
-fn links(links: &[Link]) -> Event {
+pub(super) fn links(links: &[Link]) -> Event {
     Event::Links(LinkTable { links: links.to_vec(), ..LinkTable::default() })
 }
 
-fn file(name: &str, mark: u32) -> WireGuardFile {
+pub(super) fn file(name: &str, mark: u32) -> WireGuardFile {
     WireGuardFile {
         path: format!("/etc/wireguard/{name}.conf"),
         interface: name.parse().unwrap(),
         endpoints: [SERVER.parse().unwrap()].into(),
         names: BTreeSet::new(),
         mark: NonZeroU32::new(mark),
+        keys: BTreeSet::new(),
     }
 }
 
 /// A machine with this line of configuration and these files of root's, after its first events.
-fn begun(config: &str, files: &[WireGuardFile]) -> Machine {
+pub(super) fn begun(config: &str, files: &[WireGuardFile]) -> Machine {
     let config = Config::parse(config, "test").unwrap();
     let mut machine = Machine::new(config, Remembered::default(), 0);
     machine.step(Event::WireGuardFiles(files.to_vec()), 0);
@@ -53,11 +54,11 @@ fn tunnels(machine: &Machine) -> Vec<(String, TunnelSource)> {
     tunnels.into_iter().map(|tunnel| (tunnel.interface.to_string(), tunnel.source)).collect()
 }
 
-fn left_out(machine: &Machine) -> Vec<(String, String)> {
+pub(super) fn left_out(machine: &Machine) -> Vec<(String, String)> {
     machine.left_out().into_iter().map(|(name, what)| (name, what.remedy())).collect()
 }
 
-fn lost(actions: &[Action]) -> bool {
+pub(super) fn lost(actions: &[Action]) -> bool {
     actions.iter().any(|action| matches!(action, Action::Announce(Announcement::Lost { .. })))
 }
 
@@ -127,6 +128,30 @@ fn a_tunnel_that_carries_protects_and_its_end_is_a_loss() {
     assert_eq!(machine.situation().state, State::Locked);
     assert_eq!(machine.situation().wires.len(), 2, "both lead out");
     assert!(machine.situation().shut_out.is_empty());
+}
+
+#[test]
+fn a_wireguard_device_without_a_network_under_it_is_lost_until_there_is_one() {
+    let (eth0, office) = (link(2, "eth0", LinkKind::Other), link(3, "office", LinkKind::KernelTunnel));
+    let eth0 = Link { routes: Vec::new(), ..eth0 };
+    for cut in [
+        Link { carrier: false, ..eth0.clone() },
+        Link { up: false, ..eth0.clone() },
+        Link { addresses: vec!["fe80::2/64".parse().unwrap()], ..eth0.clone() },
+    ] {
+        let mut machine = begun("", &[file("office", 7)]);
+        machine.step(links(&[cut.clone(), office.clone()]), 1);
+        assert_eq!(machine.situation().state, State::Locked);
+        machine.step(links(&[eth0.clone(), office.clone()]), 2);
+        assert_eq!(machine.situation().state, State::Protected);
+        let actions = machine.step(links(&[cut, office.clone()]), 3);
+        let reason = Reason::Unreachable;
+        let is_it = |action: &Action| matches!(action, Action::Announce(Announcement::Lost { reason: told, .. }) if *told == reason);
+        assert!(machine.situation().state == State::Lost && actions.iter().any(is_it), "{actions:?}");
+        let wifi = Link { index: 4, name: "wlan0".to_owned(), ..eth0.clone() };
+        machine.step(links(&[wifi, office.clone()]), 4);
+        assert_eq!(machine.situation().state, State::Protected);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Files of root's: how many count, and what is left out of them.
 
 use super::*;
+use crate::config::RootFile;
 use crate::vpn::FileFault;
 
 const UDP: Transport = Transport::Udp;
@@ -34,11 +35,17 @@ fn a_server_of_many_files_counts_once_and_of_many_files_left_out_a_few_are_named
 fn parts_of_files_that_are_left_out_are_reported_until_they_are_repaired() {
     let mut machine = fresh(Config::default());
     let text = |text: &str| text.to_owned();
-    let fault = FileFault { path: text("/a.conf"), reason: text("why"), remedy: text("what to do") };
-    let actions = machine.step(Event::FilesLeftOut(vec![fault]), 1);
     let what = LeftOut::File { reason: text("why"), remedy: text("what to do") };
-    assert!(actions.contains(&crate::vpn::Action::LeftOut(text("/a.conf"), what.clone())));
-    assert!(machine.left_out().contains(&(text("/a.conf"), what)));
-    machine.step(Event::FilesLeftOut(Vec::new()), 1);
+    let kinds = [(RootFile::OpenVpn, "/a.conf"), (RootFile::WireGuard, "/b.conf")];
+    for (kind, path) in kinds {
+        let fault = FileFault { path: text(path), reason: text("why"), remedy: text("what to do") };
+        let actions = machine.step(Event::FilesLeftOut(kind, vec![fault]), 1);
+        assert!(actions.contains(&crate::vpn::Action::LeftOut(text(path), what.clone())));
+    }
+    assert_eq!(machine.left_out().len(), 2, "{:?}", machine.left_out());
+    for (kind, path) in kinds {
+        assert!(machine.left_out().contains(&(text(path), what.clone())));
+        machine.step(Event::FilesLeftOut(kind, Vec::new()), 1);
+    }
     assert!(machine.left_out().is_empty());
 }

@@ -1,4 +1,4 @@
-//! What is left out of the configurations, for people: a few files by name, and the number of the others.
+//! What is left out of root's configurations, for people: a few files by name, and the number of the others.
 
 use std::collections::BTreeMap;
 
