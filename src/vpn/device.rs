@@ -157,7 +157,7 @@ mod tests {
     fn a_peer_that_answers_nothing_for_three_minutes_is_silent() {
         let mut devices = Devices::default();
         assert_eq!(send(&mut devices, 1_000, 2_000), Some(1_180));
-        // An answer begins the time anew, be it a handshake or data.
+        // A handshake or data begins the time again.
         for (handshake, received) in [(2, 7), (1, 8)] {
             let mut devices = Devices::default();
             assert_eq!(send(&mut devices, 1_000, 1_175), None);

@@ -43,7 +43,7 @@ fn a_client_that_never_connects_hides_another_tunnel_for_ten_seconds() {
     machine.step(Event::Clock, 110);
     assert_eq!(machine.situation().state, State::Protected);
     assert_eq!(machine.situation().tunnels[0].source, TunnelSource::Kernel);
-    // Another link waits anew.
+    // Another link waits for its own time.
     machine.step(links(&[]), 120);
     machine.step(links(&[link(4, "tun1", LinkKind::Tunnel)]), 121);
     assert_eq!(machine.situation().state, State::Lost);
