@@ -8,6 +8,7 @@
 //! - [`firewall`] commits them to the kernel and reads them back.
 //!   [`netfilter`] speaks with the kernel's nf_tables: it reads which program changes a table, and it encodes our
 //!   tables and reads them back.
+//! - [`model`] computes which packets the rules of every program let out, for `prove`. Pure too.
 //! - [`effects`] act on the world once the rules allow it: they look up server names, pin them in `/etc/hosts`,
 //!   set host routes, bring a lost VPN back, and ask systemd.
 //! - [`agent`] owns the order: one loop, and data flows in one direction.
@@ -34,6 +35,7 @@ pub mod firewall;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod hooks;
+pub mod model;
 pub mod net;
 pub mod netfilter;
 mod netlink;

@@ -46,6 +46,9 @@ _tunwarden() {
             tunwarden,pause)
                 cmd="tunwarden__subcmd__pause"
                 ;;
+            tunwarden,prove)
+                cmd="tunwarden__subcmd__prove"
+                ;;
             tunwarden,reconnect)
                 cmd="tunwarden__subcmd__reconnect"
                 ;;
@@ -99,6 +102,9 @@ _tunwarden() {
                 ;;
             tunwarden__subcmd__help,pause)
                 cmd="tunwarden__subcmd__help__subcmd__pause"
+                ;;
+            tunwarden__subcmd__help,prove)
+                cmd="tunwarden__subcmd__help__subcmd__prove"
                 ;;
             tunwarden__subcmd__help,reconnect)
                 cmd="tunwarden__subcmd__help__subcmd__reconnect"
@@ -155,7 +161,7 @@ _tunwarden() {
 
     case "${cmd}" in
         tunwarden)
-            opts="-h -V --config --help --version init doctor agent lock release status check rules verify pause resume reconnect reload notify log version hook help"
+            opts="-h -V --config --help --version init doctor agent lock release status check rules verify prove pause resume reconnect reload notify log version hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -231,7 +237,7 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help)
-            opts="init doctor agent lock release status check rules verify pause resume reconnect reload notify log version hook help"
+            opts="init doctor agent lock release status check rules verify prove pause resume reconnect reload notify log version hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -399,6 +405,20 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help__subcmd__pause)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__help__subcmd__prove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -725,6 +745,24 @@ _tunwarden() {
                     COMPREPLY=($(compgen -W "portal" -- "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__prove)
+            opts="-h -V --json --config --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -73,6 +73,16 @@ Examples:
 
 Exit: 0 the kernel holds the rules; 4 it does not, each difference is shown. A running agent repairs them.";
 
+pub(super) const PROVE: &str = "\
+Examples:
+  sudo tunwarden prove                                   in words, with what it takes for granted
+  sudo tunwarden prove --json | jq .computed.counterexamples
+
+It reads the rules of every program, and changes and sends nothing. docs/proof.md explains what it shows.
+
+Exit: 0 proven; 4 a packet leaves: the packet, the rule that lets it out, and what to do are shown; 1 it
+could not be shown, and why. While tunwarden is paused, nothing can be shown.";
+
 pub(super) const PAUSE: &str = "\
 Examples:
   sudo tunwarden pause 90s                opens everything; the kernel closes after 90 s

@@ -10,6 +10,7 @@ mod before;
 mod change;
 mod family;
 mod iptables;
+mod listing;
 mod misplaced;
 pub(crate) mod nftables;
 mod outcome;
@@ -25,6 +26,7 @@ mod tool;
 
 pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
 pub use before::{Dump, forget_article, holds_any};
+pub use listing::{RulesError, rules};
 pub use nftables::KernelError;
 pub use outcome::{Commit, FirewallError};
 pub use policies::Kept;

@@ -8,6 +8,7 @@
 
 pub mod encode;
 mod held;
+pub(crate) mod listing;
 mod message;
 mod native;
 pub mod own;

@@ -13,7 +13,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::held::{HeldTable, Progress, awaken, questions, take};
 use super::removal::{answers, removal, rule_removal};
-use super::{Change, Generation, Malformed, NEW_GENERATION, native, parse, question};
+use super::{Change, Generation, Malformed, NEW_GENERATION, listing, native, parse, question};
+use crate::model::Message;
 use crate::net::Family;
 
 /// `NFNLGRP_NFTABLES`, the seventh group, as a bit.
@@ -138,6 +139,43 @@ fn dump(family: Family) -> io::Result<Option<BTreeMap<String, HeldTable>>> {
         }
     }
     Ok(Some(tables))
+}
+
+/// Every table of every program, as the kernel describes it.
+///
+/// # Errors
+/// As [`tables`].
+pub fn everything() -> io::Result<Vec<Message>> {
+    for _ in 0..DUMPS {
+        let generation =
+            ask()?.ok_or_else(|| io::Error::other("this kernel does not answer about nf_tables"))?;
+        if let Some(found) = dump_everything()?
+            && ask()? == Some(generation)
+        {
+            return Ok(found);
+        }
+    }
+    Err(io::Error::other("the tables change faster than they can be read"))
+}
+
+/// `None` when the tables changed during the dump.
+fn dump_everything() -> io::Result<Option<Vec<Message>>> {
+    let mut found = Vec::new();
+    for question in listing::questions() {
+        if !answered(&question, |datagram| listing::take(&mut found, datagram))? {
+            return Ok(None);
+        }
+    }
+    for question in listing::element_questions(&found).map_err(io::Error::other)? {
+        match answered(&question, |datagram| listing::take(&mut found, datagram)) {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            // Another program has deleted the set.
+            Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(found))
 }
 
 /// Gives every datagram of the answer to `take`; `false` when the answer does not hold any more, or was cut.

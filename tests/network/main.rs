@@ -36,6 +36,7 @@ mod openvpn_files;
 mod package;
 mod pause;
 mod podman;
+mod prove;
 mod reconnect;
 mod release;
 mod resolved;

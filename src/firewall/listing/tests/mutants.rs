@@ -1,0 +1,160 @@
+//! Rules of random configurations, and rules that lack one refusal.
+
+use ipnet::IpNet;
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::{Chain, ChainName};
+
+/// The machine of these tests has one card.
+fn one_card() -> Machine {
+    Machine { uplinks: vec!["eth0".to_owned()], ..machine() }
+}
+
+/// The rules of a chain in every table of a family.
+fn chains(ruleset: &mut Ruleset, family: Family, name: ChainName) -> impl Iterator<Item = &mut Chain> {
+    let tables = if family == Family::V4 { &mut ruleset.ipv4 } else { &mut ruleset.ipv6 };
+    tables.iter_mut().flat_map(|table| &mut table.chains).filter(move |chain| chain.name == name)
+}
+
+/// Every ruleset that lacks one rule that does not accept, in each table that has it. A ruleset that lacks one that
+/// accepts passes less.
+fn mutants(ruleset: &Ruleset, family: Family) -> Vec<(String, Ruleset)> {
+    let mut found = Vec::new();
+    for chain in &ruleset.family(family)[0].chains {
+        for (place, rule) in chain.rules.iter().enumerate() {
+            let text = format!("{family:?} {} {rule}", chain.name);
+            if !text.ends_with("-j ACCEPT") {
+                let mut mutant = ruleset.clone();
+                chains(&mut mutant, family, chain.name).for_each(|chain| drop(chain.rules.remove(place)));
+                found.push((text, mutant));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn each_refusal_of_iptables_is_needed_or_is_known_to_be_redundant() {
+    let (config, situation) = (Config::default(), locked());
+    let ruleset = of(&config, &situation);
+    let is_closed = |ruleset: &Ruleset, family: Family| {
+        let mut held = listing(ruleset, &[Layer::Iptables]);
+        // Another program lets everything pass that our chains return, as a container engine does for its networks.
+        for saved in &mut held.legacy {
+            saved.text = saved.text.replacen("COMMIT", "-A FORWARD -j ACCEPT\nCOMMIT", 1);
+        }
+        of_protocols(judge_on(&held, (&config, &situation), &one_card(), &[family])).is_empty()
+    };
+    // The chains of IPv6 are made by the same code.
+    let family = Family::V4;
+    assert!(is_closed(&ruleset, family), "the control");
+    let mutants = mutants(&ruleset, family).into_iter();
+    let redundant: Vec<String> =
+        mutants.filter(|(_, mutant)| is_closed(mutant, family)).map(|(name, _)| name).collect();
+    insta::assert_snapshot!("redundant", redundant.join("\n"));
+}
+
+/// Every ruleset that lacks one rule of the wires that does not accept.
+fn wire_mutants(ruleset: &Ruleset, family: Family) -> Vec<(String, Ruleset)> {
+    let of = |ruleset: &mut Ruleset| match family {
+        Family::V4 => std::mem::take(&mut ruleset.wire.ipv4),
+        Family::V6 => std::mem::take(&mut ruleset.wire.ipv6),
+    };
+    let all = of(&mut ruleset.clone());
+    let mut found = Vec::new();
+    for (at, chain) in all.iter().enumerate() {
+        for place in 0..chain.rules.len() {
+            let text = format!("{:?}", chain.rules[place]);
+            let verdict = text.split("verdict: ").nth(1).and_then(|rest| rest.split(", ").next());
+            let verdict = verdict.unwrap_or_default();
+            if verdict != "Accept" {
+                let (mut mutant, mut chains) = (ruleset.clone(), all.clone());
+                chains[at].rules.remove(place);
+                match family {
+                    Family::V4 => mutant.wire.ipv4 = chains,
+                    Family::V6 => mutant.wire.ipv6 = chains,
+                }
+                found.push((format!("{family:?} {} rule {}: {verdict}", chain.name, place + 1), mutant));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn each_refusal_on_the_wire_is_needed_or_is_known_to_be_redundant() {
+    let (config, situation) = (Config::default(), locked());
+    let ruleset = of(&config, &situation);
+    // Only frames leave on a card that is a port.
+    let card = Machine { uplinks: Vec::new(), ports: vec!["eth0".to_owned()], ..machine() };
+    let is_proven = |ruleset: &Ruleset, family| {
+        let held = listing(ruleset, &[Layer::Nftables]);
+        judge_on(&held, (&config, &situation), &card, &[family]) == Outcome::Proven
+    };
+    let mut redundant = Vec::new();
+    for family in Family::ALL {
+        assert!(is_proven(&ruleset, family), "the control");
+        let mutants = wire_mutants(&ruleset, family).into_iter();
+        redundant.extend(mutants.filter(|(_, mutant)| is_proven(mutant, family)).map(|(name, _)| name));
+    }
+    insta::assert_snapshot!("redundant_on_the_wire", redundant.join("\n"));
+}
+
+fn configurations() -> impl Strategy<Value = String> {
+    let lan = prop_oneof![
+        Just(""),
+        Just("allow = false"),
+        Just("networks = [\"192.168.0.0/16\", \"10.0.0.0/8\"]"),
+        Just("multicast = false"),
+        Just("services = [\"ws-discovery\", \"localsend\", \"kde-connect\", \"wake-on-lan\"]"),
+    ];
+    let input = prop_oneof![
+        Just(""),
+        Just("allow = [{ protocol = \"icmp\" }]"),
+        Just(
+            "allow = [{ protocol = \"udp\" }, { protocol = \"tcp\", ports = [\"6000-6007\"], from = \"10.0.0.0/24\" }]"
+        ),
+        Just("allow = [{ protocol = \"tcp\", ports = [22], on = \"tunnel\" }]"),
+    ];
+    let docker =
+        prop_oneof![Just(""), Just("published_ports = \"none\""), Just("networks = { l = \"lan\" }")];
+    (lan, input, docker)
+        .prop_map(|(lan, input, docker)| format!("[lan]\n{lan}\n[input]\n{input}\n[docker]\n{docker}\n"))
+}
+
+fn situations() -> impl Strategy<Value = Situation> {
+    let base = prop_oneof![Just(locked()), Just(protected()), Just(portal())];
+    let tunnel: IpNet = "10.0.0.0/25".parse().unwrap();
+    (base, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(move |(base, any, marked, shared)| {
+        let mut situation = base;
+        situation.bootstrap.any = any;
+        if marked {
+            let by = crate::vpn::KernelPacket::Marked(std::num::NonZeroU32::MIN.saturating_add(50));
+            situation.bootstrap.kernel.insert(("192.0.2.4:51820/udp".parse().unwrap(), by));
+        }
+        if shared {
+            situation.tunnel_networks = vec![tunnel];
+            let access = crate::config::Access::Lan;
+            let bridge = "docker0".parse().unwrap();
+            situation.networks = vec![crate::vpn::NetworkAccess { bridge, access }];
+        }
+        situation
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_configuration_and_situation_is_proven(text in configurations(), situation in situations()) {
+        let config = config(&text);
+        let mut situation = situation;
+        if !text.contains("l = \"lan\"") {
+            // Only the configuration gives a network another access.
+            situation.networks.clear();
+        }
+        let outcome = judge(&listing(&of(&config, &situation), &BOTH), &config, &situation);
+        prop_assert_eq!(outcome, Outcome::Proven, "{}", text);
+    }
+}

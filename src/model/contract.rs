@@ -1,0 +1,379 @@
+//! What may leave on an uplink, as conditions on packets. `docs/security.md` says the same in words.
+//!
+//! This is a second model of the contract, written apart from `policy`: it knows packets, and no chain and no order of
+//! rules. Both share only the configuration and the situation.
+
+mod packets;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::layout::Field;
+use super::rule::Match;
+use crate::config::{Access, Config, InboundOn, LanService, Networks, PublishedPorts};
+use crate::net::{Family, Transport};
+use crate::vpn::{KernelPacket, PauseScope, Situation, Uplink};
+use packets::{
+    IGMP, UDP, answer_to, dhcp, dhcp_search, dhcp_servers, icmp, in_frame, net, no_dns, number, on_its_way,
+    to_endpoint, to_port,
+};
+
+/// Who sends a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sender {
+    /// A program of this machine, through its protocols.
+    Local,
+    /// A container or a virtual machine, through a bridge of this machine.
+    Forwarded,
+    /// A raw packet socket, or a container that shares the network card: only the wire sees its packets.
+    Raw,
+    /// The same, with a frame that its sender does not call IPv4 or IPv6.
+    Frame,
+}
+
+/// User ids whose sockets may do more.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Users {
+    /// Those of VPN clients.
+    pub vpn: BTreeSet<u32>,
+    /// Those of DHCP clients.
+    pub dhcp: BTreeSet<u32>,
+}
+
+/// What may leave now.
+#[derive(Debug, Clone, Copy)]
+pub struct Contract<'a> {
+    /// What the administrator wants.
+    pub config: &'a Config,
+    /// What is true now.
+    pub situation: &'a Situation,
+    /// User ids of this system.
+    pub users: &'a Users,
+}
+
+/// Conditions that all hold for a packet that may leave.
+type Allowed = Vec<Match>;
+
+impl Contract<'_> {
+    /// Whether an administrator has opened everything.
+    pub fn is_open(&self) -> bool {
+        self.situation.paused_until.is_some() && self.situation.pause_scope == PauseScope::Everything
+    }
+
+    /// The packets of a sender that may leave on the link of this name.
+    pub fn allowed(&self, family: Family, sender: Sender, link: &str) -> Vec<Allowed> {
+        if self.is_open() {
+            return vec![Vec::new()];
+        }
+        let packets = match sender {
+            Sender::Local => self.sent(family, link),
+            Sender::Forwarded => self.forwarded(family, link),
+            Sender::Raw => {
+                self.on_the_wire(family).into_iter().flat_map(|one| in_frame(family, one)).collect()
+            }
+            Sender::Frame => return super::frames::allowed(self.situation),
+        };
+        match sender {
+            Sender::Raw => packets.into_iter().chain(super::frames::allowed(self.situation)).collect(),
+            Sender::Local | Sender::Forwarded | Sender::Frame => packets,
+        }
+    }
+
+    fn sent(&self, family: Family, link: &str) -> Vec<Allowed> {
+        let mut allowed = self.vpn_servers(family);
+        allowed.extend(self.of_the_link(family, self.on_link(Some(link))));
+        allowed.extend(self.lan(family, Some(link)));
+        allowed.extend(self.discovery(family));
+        if self.situation.portal_uplinks.iter().any(|uplink| uplink.as_str() == link) {
+            allowed.extend(self.portal());
+        }
+        for own in self.own(family, Some(link)) {
+            let answer = |ports: Allowed| {
+                let connection =
+                    [Match::from(&own), Match::is(Field::State, 2), Match::is(Field::Direction, 1)];
+                [&connection[..], &ports].concat()
+            };
+            allowed.extend(self.answers(family).into_iter().map(answer));
+            allowed.extend(self.served(family, Some(link)).into_iter().map(answer));
+        }
+        allowed
+    }
+
+    fn forwarded(&self, family: Family, link: &str) -> Vec<Allowed> {
+        let mut allowed = Vec::new();
+        if self.config.docker.published_ports != PublishedPorts::None {
+            // An answer of a published port: its destination was rewritten on the way in (`IPS_DST_NAT`).
+            let answer = [Match::masked(Field::Status, 32, 32), Match::is(Field::Direction, 1)];
+            allowed.extend(
+                self.connected(family, Some(link))
+                    .map(|lan| [&[Match::to(&lan), no_dns(family)][..], &answer].concat()),
+            );
+        }
+        let of_lan = self.situation.networks.iter().filter(|network| network.access == Access::Lan);
+        for network in of_lan {
+            let bridge = [network.bridge.as_str().as_bytes(), &[0]].concat();
+            let from = Match::Name(super::rule::Way::In, bridge);
+            allowed.extend(
+                self.lans(family, Some(link))
+                    .into_iter()
+                    .map(|lan| vec![from.clone(), Match::to(&lan), no_dns(family)]),
+            );
+        }
+        allowed
+    }
+
+    /// What any sender may put on the wire. No connection is known there.
+    fn on_the_wire(&self, family: Family) -> Vec<Allowed> {
+        let mut allowed = self.vpn_servers(family);
+        allowed.extend(self.later_fragments(family));
+        allowed.extend(self.of_the_link(family, self.on_link(None)));
+        allowed.extend(dhcp_search(family));
+        let own_socket = Match::is(Field::Socket, 1);
+        if !self.situation.portal_uplinks.is_empty() {
+            allowed.extend(self.portal().into_iter().map(|one| [vec![own_socket.clone()], one].concat()));
+        }
+        let lan = self.lan(family, None).into_iter().chain(self.discovery(family));
+        allowed.extend(lan.map(|one| [one, vec![on_its_way(family)]].concat()));
+        for own in self.own(family, None) {
+            let from = |ports: Allowed| [vec![Match::from(&own)], ports].concat();
+            let answers = self.answers(family).into_iter().chain(self.served(family, None)).map(from);
+            // The kernel answers a ping without a socket.
+            allowed.extend(answers.map(|one| match one.contains(&Match::protocol(icmp(family))) {
+                true => [one, Match::icmp_type(if family == Family::V4 { 0 } else { 129 })].concat(),
+                false => [one, vec![own_socket.clone()]].concat(),
+            }));
+            if self.config.docker.published_ports != PublishedPorts::None {
+                allowed.extend(self.connected(family, None).map(|lan| {
+                    vec![
+                        Match::from(&own),
+                        Match::to(&lan),
+                        own_socket.clone().not(),
+                        on_its_way(family),
+                        no_dns(family),
+                    ]
+                }));
+            }
+        }
+        allowed
+    }
+
+    /// To VPN servers, and the agent's questions for their names.
+    fn vpn_servers(&self, family: Family) -> Vec<Allowed> {
+        let allowance = &self.situation.bootstrap;
+        let mut allowed = Vec::new();
+        for (endpoint, users) in allowance.endpoints.iter().filter(|(one, _)| one.family() == family) {
+            for &uid in users.iter().chain(&self.users.vpn) {
+                allowed.push([to_endpoint(endpoint), Match::user(uid)].concat());
+            }
+        }
+        for (endpoint, by) in allowance.kernel.iter().filter(|(one, _)| one.family() == family) {
+            let mark = match by {
+                KernelPacket::Marked(mark) => vec![Match::is(Field::Mark, mark.get().into())],
+                KernelPacket::Any => Vec::new(),
+            };
+            allowed.push([to_endpoint(endpoint), mark].concat());
+        }
+        if allowance.any {
+            for &(transport, port) in &self.config.bootstrap.ports {
+                let to = to_port(transport, port.get());
+                allowed.extend(self.users.vpn.iter().map(|&uid| [to.clone(), Match::user(uid)].concat()));
+            }
+        }
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let to = |question: Allowed| [question, to_port(transport, 53)].concat();
+            allowed.extend(self.questions(family).map(to));
+        }
+        allowed
+    }
+
+    /// The agent's own questions for the names of servers, without their port.
+    fn questions(&self, family: Family) -> impl Iterator<Item = Allowed> {
+        let resolvers =
+            self.situation.resolvers.iter().filter(move |&&address| Family::of(address) == family);
+        resolvers.map(|&address| {
+            let mark = Match::is(Field::Mark, self.situation.question_mark.get().into());
+            [vec![Match::to(&IpNet::from(address)), mark], Match::user(0)].concat()
+        })
+    }
+
+    /// A large packet to a server goes in fragments, of which only the first has its port.
+    fn later_fragments(&self, family: Family) -> Vec<Allowed> {
+        let fragment = vec![Match::protocol(UDP), Match::later_fragment(family)];
+        let to = |address: IpAddr| [vec![Match::to(&IpNet::from(address))], fragment.clone()].concat();
+        let allowance = &self.situation.bootstrap;
+        let mut allowed = Vec::new();
+        for (endpoint, users) in allowance.endpoints.iter().filter(|(one, _)| one.family() == family) {
+            let users = users.iter().chain(&self.users.vpn);
+            allowed.extend(users.map(|&uid| [to(endpoint.address()), Match::user(uid)].concat()));
+        }
+        for (endpoint, by) in allowance.kernel.iter().filter(|(one, _)| one.family() == family) {
+            let mark = match by {
+                KernelPacket::Marked(mark) => vec![Match::is(Field::Mark, mark.get().into())],
+                KernelPacket::Any => Vec::new(),
+            };
+            allowed.push([to(endpoint.address()), mark].concat());
+        }
+        allowed.extend(self.questions(family).map(|question| [question, fragment.clone()].concat()));
+        allowed
+    }
+
+    /// What a link itself needs: DHCP, and in IPv6 neighbours and MLD.
+    fn of_the_link(&self, family: Family, on_link: Vec<IpNet>) -> Vec<Allowed> {
+        let mut allowed = Vec::new();
+        for uid in self.users.dhcp.iter().chain([&0]) {
+            for server in dhcp_servers(family) {
+                allowed.push([vec![Match::to(&server)], dhcp(family), Match::user(*uid)].concat());
+            }
+        }
+        if family == Family::V4 {
+            return allowed;
+        }
+        let message = |to: &IpNet, number, hops| {
+            let mut message = vec![Match::to(to), Match::protocol(58)];
+            message.extend(Match::icmp_type(number));
+            message.extend(Match::hops(family, [hops, hops]));
+            message
+        };
+        allowed.push(message(&net("ff02::2/128"), 133, 255));
+        let near = [net("fe80::/10"), net("ff02::/16")];
+        for place in near.iter().chain(&on_link).filter(|place| Family::of(place.addr()) == family) {
+            allowed.extend([135, 136].map(|number| message(place, number, 255)));
+        }
+        allowed.extend([131, 132, 143].map(|number| message(&net("ff00::/8"), number, 1)));
+        allowed
+    }
+
+    fn lan(&self, family: Family, link: Option<&str>) -> Vec<Allowed> {
+        self.lans(family, link).into_iter().map(|lan| vec![Match::to(&lan), no_dns(family)]).collect()
+    }
+
+    /// The networks of the LAN. A packet of a link goes out on another one where a bridge or a VLAN is in between.
+    fn lans(&self, family: Family, link: Option<&str>) -> Vec<IpNet> {
+        if !self.config.lan.allow {
+            return Vec::new();
+        }
+        match &self.config.lan.networks {
+            Networks::Connected => self.connected(family, link).collect(),
+            Networks::Listed(listed) => {
+                let tunnels = &self.situation.tunnel_networks;
+                let rest =
+                    listed.iter().flat_map(|prefix| prefix.without(tunnels)).map(|prefix| prefix.net());
+                rest.filter(|lan| Family::of(lan.addr()) == family).collect()
+            }
+        }
+    }
+
+    fn uplinks<'s>(&'s self, link: Option<&'s str>) -> impl Iterator<Item = &'s Uplink> + use<'s> {
+        let all = self.situation.uplinks.iter();
+        all.filter(move |uplink| link.is_none_or(|link| uplink.interface.as_str() == link))
+    }
+
+    fn connected<'s>(
+        &'s self,
+        family: Family,
+        link: Option<&'s str>,
+    ) -> impl Iterator<Item = IpNet> + use<'s> {
+        let prefixes = self.uplinks(link).flat_map(|uplink| &uplink.prefixes).map(|prefix| prefix.net());
+        prefixes.filter(move |lan| Family::of(lan.addr()) == family)
+    }
+
+    fn on_link(&self, link: Option<&str>) -> Vec<IpNet> {
+        self.uplinks(link).flat_map(|uplink| uplink.on_link.clone()).collect()
+    }
+
+    /// The machine's own addresses on its uplinks.
+    fn own(&self, family: Family, link: Option<&str>) -> Vec<IpNet> {
+        let addresses = self.uplinks(link).flat_map(|uplink| &uplink.addresses);
+        addresses.filter(|address| Family::of(**address) == family).map(|own| IpNet::from(*own)).collect()
+    }
+
+    /// mDNS, SSDP and IGMP, and what `lan.services` names.
+    fn discovery(&self, family: Family) -> Vec<Allowed> {
+        let lan = &self.config.lan;
+        let (multicast, services) =
+            (lan.allow && lan.multicast, if lan.allow { &lan.services[..] } else { &[] });
+        let group = |to: &str, port, hops: &[[u8; 2]]| -> Vec<Allowed> {
+            let with = |&hops: &[u8; 2]| {
+                [vec![Match::to(&net(to))], to_port(Transport::Udp, port), Match::hops(family, hops)].concat()
+            };
+            hops.iter().map(with).collect()
+        };
+        // No router forwards a broadcast, so its TTL is free.
+        let any = [[0, u8::MAX]];
+        let (mdns, near) = ([[255, 255], [1, 1]], [[0, 4]]);
+        let mut allowed = Vec::new();
+        match family {
+            Family::V4 => {
+                if multicast {
+                    allowed.extend(group("224.0.0.251/32", 5353, &mdns));
+                    allowed.extend(group("239.255.255.250/32", 1900, &near));
+                    let igmp = vec![Match::to(&net("224.0.0.0/4")), Match::protocol(IGMP)];
+                    allowed.push([igmp, Match::hops(family, [1, 1])].concat());
+                }
+                for service in services {
+                    allowed.extend(match service {
+                        LanService::WsDiscovery => group("239.255.255.250/32", 3702, &near),
+                        LanService::LocalSend => group("224.0.0.167/32", 53317, &near),
+                        LanService::KdeConnect => group("255.255.255.255/32", 1716, &any),
+                        LanService::WakeOnLan => [7, 9]
+                            .into_iter()
+                            .flat_map(|port| group("255.255.255.255/32", port, &any))
+                            .collect(),
+                    });
+                }
+            }
+            Family::V6 => {
+                if multicast {
+                    allowed.extend(group("ff02::fb/128", 5353, &mdns));
+                    allowed.extend(
+                        ["ff02::c/128", "ff05::c/128"].into_iter().flat_map(|to| group(to, 1900, &near)),
+                    );
+                }
+                if services.contains(&LanService::WsDiscovery) {
+                    allowed.extend(group("ff02::c/128", 3702, &near));
+                }
+            }
+        }
+        allowed
+    }
+
+    /// What signing in at a captive portal takes, during such a pause.
+    fn portal(&self) -> Vec<Allowed> {
+        let ports = [(Transport::Udp, 53), (Transport::Tcp, 53), (Transport::Tcp, 80), (Transport::Tcp, 443)];
+        match self.situation.paused_until {
+            None => Vec::new(),
+            Some(_) => ports.map(|(transport, port)| to_port(transport, port)).to_vec(),
+        }
+    }
+
+    /// Answers to what `input.allow` lets in, without the address and the connection.
+    fn answers(&self, family: Family) -> Vec<Allowed> {
+        let inbound = self.config.input.allow.iter().filter(|inbound| inbound.on == InboundOn::Any);
+        let fits = |net: &IpNet| Family::of(net.addr()) == family;
+        let inbound = inbound.filter(|inbound| inbound.from.as_ref().is_none_or(fits));
+        inbound
+            .flat_map(|inbound| {
+                let to: Allowed = inbound.from.iter().map(Match::to).collect();
+                answer_to(family, &inbound.traffic).into_iter().map(move |one| [to.clone(), one].concat())
+            })
+            .collect()
+    }
+
+    /// Answers of docker-proxy, which serves published ports over IPv6 on this machine itself.
+    fn served(&self, family: Family, link: Option<&str>) -> Vec<Allowed> {
+        if family == Family::V4 || self.config.docker.published_ports == PublishedPorts::None {
+            return Vec::new();
+        }
+        let mut allowed = Vec::new();
+        for lan in self.connected(family, link) {
+            for &(transport, port) in &self.situation.published {
+                let mut answer = vec![Match::to(&lan), Match::protocol(number(transport))];
+                answer.extend(Match::port(Field::SourcePort, [port.get(); 2]));
+                allowed.push(answer);
+            }
+        }
+        allowed
+    }
+}

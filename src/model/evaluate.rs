@@ -1,0 +1,373 @@
+//! Which packets a condition, a chain and a hook pass: for all packets at once, or for one.
+//!
+//! Every answer is two sets. What the model does not know makes them differ: `surely` has the packets for
+//! which the answer holds in every case, and `maybe` those for which it may hold.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::diagram::Logic;
+use super::layout::{Field, Stage};
+use super::rule::{Action, Base, Bit, Comparison, Match, Rule, Table, Test, Way};
+use crate::net::Family;
+use crate::vpn::LinkKind;
+
+/// A link of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkFacts {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: LinkKind,
+}
+
+/// What is known about the packets before a rule looks at them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    /// Their family.
+    pub family: Family,
+    /// Where the rule stands.
+    pub stage: Stage,
+    /// The link that they go out on; `None` for a link whose name no rule has.
+    pub out: Option<&'a LinkFacts>,
+    /// Every link of this machine. A packet has the number of its link in this list.
+    pub links: &'a [LinkFacts],
+    /// The time, in seconds since 1970.
+    pub now: i64,
+    /// Bits that have the same value in all of them, by their places.
+    pub fixed: &'a [(u16, bool)],
+}
+
+/// Two answers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Bounds<S> {
+    /// It holds in every case.
+    pub surely: S,
+    /// It may hold.
+    pub maybe: S,
+}
+
+impl<S: Copy> Bounds<S> {
+    fn exactly(set: S) -> Self {
+        Self { surely: set, maybe: set }
+    }
+
+    fn and<L: Logic<Set = S>>(self, logic: &mut L, other: Self) -> Self {
+        Self { surely: logic.and(self.surely, other.surely), maybe: logic.and(self.maybe, other.maybe) }
+    }
+
+    fn or<L: Logic<Set = S>>(self, logic: &mut L, other: Self) -> Self {
+        Self { surely: logic.or(self.surely, other.surely), maybe: logic.or(self.maybe, other.maybe) }
+    }
+
+    fn not<L: Logic<Set = S>>(self, logic: &mut L) -> Self {
+        Self { surely: logic.not(self.maybe), maybe: logic.not(self.surely) }
+    }
+}
+
+impl View<'_> {
+    /// The packets for which all of these hold.
+    pub(super) fn all<L: Logic>(&self, logic: &mut L, matches: &[Match]) -> Bounds<L::Set> {
+        let mut result = Bounds::exactly(logic.all());
+        for one in matches {
+            let held = self.one(logic, one);
+            result = result.and(logic, held);
+            if result.maybe == logic.none() {
+                break;
+            }
+        }
+        result
+    }
+
+    /// The packets for which one of these conjunctions holds.
+    pub(super) fn any<L: Logic>(&self, logic: &mut L, alternatives: &[Vec<Match>]) -> Bounds<L::Set> {
+        let cubes: Option<Vec<Cube>> = alternatives.iter().map(|matches| self.cube(matches)).collect();
+        if let Some(cubes) = cubes {
+            return Bounds::exactly(union(logic, cubes));
+        }
+        match alternatives {
+            [] => Bounds::exactly(logic.none()),
+            [one] => self.all(logic, one),
+            many => {
+                let (one, other) = many.split_at(many.len() / 2);
+                let one = self.any(logic, one);
+                let other = self.any(logic, other);
+                one.or(logic, other)
+            }
+        }
+    }
+
+    fn one<L: Logic>(&self, logic: &mut L, one: &Match) -> Bounds<L::Set> {
+        let unknown = |logic: &L| Bounds { surely: logic.none(), maybe: logic.all() };
+        match one {
+            Match::Unknown(_) => unknown(logic),
+            Match::Bits(bits, _) if bits.contains(&Bit::Unknown) => unknown(logic),
+            Match::Bits(bits, test) => Bounds::exactly(self.bits(logic, bits, test)),
+            Match::Name(way, wanted) => self.link(logic, *way, |link| {
+                let name = [link.name.as_bytes(), &[0]].concat();
+                Some(name.starts_with(wanted))
+            }),
+            Match::Kind(way, wanted) => self.link(logic, *way, |link| is_of_kind(link.kind, wanted)),
+            // Time passes, so a rule for later may hold.
+            Match::Since(moment) => {
+                Bounds { surely: logic.all_or_none(self.now >= *moment), maybe: logic.all() }
+            }
+            Match::Until(moment) => Bounds::exactly(logic.all_or_none(self.now < *moment)),
+            Match::Any(alternatives) => self.any(logic, alternatives),
+            Match::Not(inner) => self.one(logic, inner).not(logic),
+        }
+    }
+
+    /// The value of a bit, or its place in a diagram.
+    fn place(&self, bit: Bit) -> Result<bool, u16> {
+        match bit {
+            Bit::Of(field, at) => {
+                let place = field.bit(at, self.stage, self.family);
+                let fixed = self.fixed.binary_search_by_key(&place, |(place, _)| *place);
+                fixed.map_or(Err(place), |found| Ok(self.fixed[found].1))
+            }
+            Bit::Known(value) => Ok(value),
+            Bit::Unknown => Ok(false),
+        }
+    }
+
+    fn bits<L: Logic>(&self, logic: &mut L, bits: &[Bit], test: &Test) -> L::Set {
+        // From the last bit to the first one: the packets for which the rest compares so.
+        let mut held = logic.all_or_none(test.comparison == Comparison::Equal);
+        for (&bit, &wanted) in bits.iter().zip(&test.value).rev() {
+            let (all, none) = (logic.all(), logic.none());
+            let other = match (test.comparison, wanted) {
+                (Comparison::Below, true) | (Comparison::Above, false) => all,
+                (Comparison::Equal | Comparison::Below | Comparison::Above, _) => none,
+            };
+            held = match (self.place(bit), wanted) {
+                (Ok(value), _) if value == wanted => held,
+                (Ok(_), _) => other,
+                (Err(place), true) => logic.choose_by(place, held, other),
+                (Err(place), false) => logic.choose_by(place, other, held),
+            };
+        }
+        held
+    }
+
+    /// The packets of the links for which something holds.
+    fn link<L: Logic>(
+        &self,
+        logic: &mut L,
+        way: Way,
+        holds: impl Fn(&LinkFacts) -> Option<bool>,
+    ) -> Bounds<L::Set> {
+        let bounds = |logic: &L, held: Option<bool>| Bounds {
+            surely: logic.all_or_none(held == Some(true)),
+            maybe: logic.all_or_none(held != Some(false)),
+        };
+        if way == Way::Out {
+            return bounds(logic, self.out.map_or(Some(false), holds));
+        }
+        let mut result = Bounds::exactly(logic.none());
+        for (number, link) in (0_u128..).zip(self.links) {
+            let held = holds(link);
+            if held != Some(false) {
+                let here = self.one(logic, &Match::is(Field::In, number));
+                let held = bounds(logic, held).and(logic, here);
+                result = result.or(logic, held);
+            }
+        }
+        result
+    }
+}
+
+/// Whether a link is of this kind of the kernel's; `None` if that is not known.
+fn is_of_kind(kind: LinkKind, wanted: &str) -> Option<bool> {
+    match (kind, LinkKind::of(Some(wanted)) == kind) {
+        (_, false) => Some(false),
+        // These stand for one kind alone.
+        (LinkKind::Bridge | LinkKind::Veth | LinkKind::Ppp, true) => Some(true),
+        (LinkKind::Loopback | LinkKind::Tunnel | LinkKind::KernelTunnel | LinkKind::Other, true) => None,
+    }
+}
+
+/// Bits that must have a value, in the order of a diagram.
+type Cube = Vec<(u16, bool)>;
+
+impl View<'_> {
+    /// A conjunction as bits, if it is one.
+    fn cube(&self, matches: &[Match]) -> Option<Cube> {
+        let mut cube = BTreeMap::new();
+        for one in matches {
+            let Match::Bits(bits, test) = one else { return None };
+            if test.comparison != Comparison::Equal || bits.contains(&Bit::Unknown) {
+                return None;
+            }
+            for (&bit, &value) in bits.iter().zip(&test.value) {
+                match self.place(bit) {
+                    Ok(held) if held == value => {}
+                    Err(place) if cube.insert(place, value).is_none_or(|before| before == value) => {}
+                    Ok(_) | Err(_) => return None,
+                }
+            }
+        }
+        Some(cube.into_iter().collect())
+    }
+}
+
+/// The packets of any of these cubes. It makes no node but those of the result.
+fn union<L: Logic>(logic: &mut L, mut cubes: Vec<Cube>) -> L::Set {
+    cubes.sort();
+    cubes.dedup();
+    let cubes: Vec<&[(u16, bool)]> = cubes.iter().map(Vec::as_slice).collect();
+    union_of(logic, cubes)
+}
+
+fn union_of<L: Logic>(logic: &mut L, cubes: Vec<&[(u16, bool)]>) -> L::Set {
+    if cubes.iter().any(|cube| cube.is_empty()) {
+        return logic.all();
+    }
+    let Some(first) = cubes.iter().filter_map(|cube| cube.first()).map(|(bit, _)| *bit).min() else {
+        return logic.none();
+    };
+    let side = |value: bool| -> Vec<&[(u16, bool)]> {
+        let kept = cubes.iter().filter_map(|cube| match cube.split_first() {
+            Some(((bit, held), rest)) if *bit == first => (*held == value).then_some(rest),
+            Some(_) | None => Some(*cube),
+        });
+        kept.collect()
+    };
+    let (zero, one) = (side(false), side(true));
+    let (zero, one) = (union_of(logic, zero), union_of(logic, one));
+    logic.choose_by(first, one, zero)
+}
+
+/// What a chain does to the packets that enter it.
+#[derive(Debug, Clone, Copy)]
+struct Effect<S> {
+    /// They pass the table.
+    accepted: Bounds<S>,
+    /// They come back from the chain.
+    back: Bounds<S>,
+}
+
+/// Why a table cannot be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// Packets could go round.
+    #[error("the chain {0} leads to itself")]
+    Loop(String),
+    /// A rule leads nowhere.
+    #[error("a rule leads to the chain {0}, which is not there")]
+    Missing(String),
+}
+
+/// A table, whose chains are evaluated once.
+#[derive(Debug)]
+pub(super) struct Evaluation<'t, 'v, S> {
+    table: &'t Table,
+    view: View<'v>,
+    done: BTreeMap<&'t str, Effect<S>>,
+    doing: HashSet<&'t str>,
+}
+
+impl<'t, 'v, S: Copy + PartialEq> Evaluation<'t, 'v, S> {
+    /// A table, for these packets.
+    pub(super) fn new(table: &'t Table, view: View<'v>) -> Self {
+        Self { table, view, done: BTreeMap::new(), doing: HashSet::new() }
+    }
+
+    /// The packets that pass a base chain.
+    ///
+    /// # Errors
+    /// [`ChainError`]
+    pub(super) fn passed<L: Logic<Set = S>>(
+        &mut self,
+        logic: &mut L,
+        name: &'t str,
+        base: &Base,
+    ) -> Result<Bounds<S>, ChainError> {
+        let effect = self.effect(logic, name)?;
+        Ok(match base.accepts {
+            true => effect.accepted.or(logic, effect.back),
+            false => effect.accepted,
+        })
+    }
+
+    fn effect<L: Logic<Set = S>>(&mut self, logic: &mut L, name: &'t str) -> Result<Effect<S>, ChainError> {
+        if let Some(&known) = self.done.get(name) {
+            return Ok(known);
+        }
+        let chain = self.table.chains.get(name).ok_or_else(|| ChainError::Missing(name.to_owned()))?;
+        if !self.doing.insert(name) {
+            return Err(ChainError::Loop(name.to_owned()));
+        }
+        let nothing = Bounds::exactly(logic.none());
+        let mut state = Walk { here: Bounds::exactly(logic.all()), accepted: nothing, back: nothing };
+        for rule in &chain.rules {
+            let target = match &rule.action {
+                Action::Jump(chain) | Action::Goto(chain) => Some(self.effect(logic, chain)?),
+                Action::Accept | Action::Drop | Action::Return | Action::Continue | Action::Unknown(_) => {
+                    None
+                }
+            };
+            state.rule(logic, &self.view, rule, target);
+            if state.here.maybe == logic.none() {
+                break;
+            }
+        }
+        self.doing.remove(name);
+        let effect = Effect { accepted: state.accepted, back: state.back.or(logic, state.here) };
+        self.done.insert(name, effect);
+        Ok(effect)
+    }
+}
+
+/// Packets on their way through a chain.
+struct Walk<S> {
+    /// Those that come to the next rule.
+    here: Bounds<S>,
+    accepted: Bounds<S>,
+    back: Bounds<S>,
+}
+
+impl<S: Copy + PartialEq> Walk<S> {
+    fn rule<L: Logic<Set = S>>(
+        &mut self,
+        logic: &mut L,
+        view: &View<'_>,
+        rule: &Rule,
+        target: Option<Effect<S>>,
+    ) {
+        if rule.action == Action::Continue {
+            return;
+        }
+        let held = view.all(logic, &rule.matches);
+        if held.maybe == logic.none() {
+            return;
+        }
+        let taken = self.here.and(logic, held);
+        let other = held.not(logic);
+        let rest = self.here.and(logic, other);
+        match (&rule.action, target) {
+            (Action::Unknown(_), _) => {
+                self.accepted.maybe = logic.or(self.accepted.maybe, taken.maybe);
+                self.back.maybe = logic.or(self.back.maybe, taken.maybe);
+                self.here.surely = rest.surely;
+                return;
+            }
+            (Action::Accept, _) => self.accepted = self.accepted.or(logic, taken),
+            (Action::Return, _) => self.back = self.back.or(logic, taken),
+            (Action::Jump(_), Some(effect)) => {
+                let accepted = taken.and(logic, effect.accepted);
+                self.accepted = self.accepted.or(logic, accepted);
+                let back = taken.and(logic, effect.back);
+                self.here = rest.or(logic, back);
+                return;
+            }
+            (Action::Goto(_), Some(effect)) => {
+                let accepted = taken.and(logic, effect.accepted);
+                self.accepted = self.accepted.or(logic, accepted);
+                let back = taken.and(logic, effect.back);
+                self.back = self.back.or(logic, back);
+            }
+            (Action::Drop | Action::Jump(_) | Action::Goto(_) | Action::Continue, _) => {}
+        }
+        self.here = rest;
+    }
+}

@@ -1,0 +1,99 @@
+//! `prove`: its answer is held against what leaves.
+
+use crate::support;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use support::tunwarden;
+use tunwarden_lab::{Lab, with_lab};
+
+const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
+
+/// Rules of another program in both tables of iptables, in ours of nf_tables, and beneath the one on the wire.
+const OPENED: &str = "
+    iptables -I OUTPUT 1 -d 192.0.2.99 -p udp --dport 4567 -j ACCEPT
+    nft insert rule inet tunwarden output ip daddr 192.0.2.99 accept
+    nft insert rule netdev tunwarden VPN_EGRESS ip daddr 192.0.2.99 accept";
+
+/// A rule that the model does not know, at the same places.
+const UNKNOWN: &str = "
+    nft insert rule inet tunwarden output limit rate 1000/second accept
+    nft insert rule netdev tunwarden VPN_EGRESS limit rate 1000/second accept
+    iptables -I OUTPUT 1 -m limit --limit 1000/second -j ACCEPT";
+
+/// The exit status of `prove`, and what it says.
+fn prove(lab: &Lab) -> Result<(Option<i32>, Value)> {
+    let output = tunwarden(lab, ["prove", "--json"])?;
+    let said = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    Ok((output.status.code(), said))
+}
+
+/// Sends what a counterexample describes, and counts how many of three packets leave.
+fn sent(lab: &Lab, packet: &Value) -> Result<usize> {
+    let address = packet["destination"].as_str().context("no destination")?;
+    let port = packet["destination_port"].as_u64().unwrap_or(4000);
+    let target = format!("{address}:{port}");
+    let probe = match packet["sender"].as_str() {
+        Some("raw") => lab.host().raw("eth0", &target)?.from_user("root"),
+        Some("program") => lab.host().udp(&target)?.from_user("nobody"),
+        other => anyhow::bail!("no sender for {other:?}"),
+    };
+    let capture = lab.capture()?;
+    probe.count(3).tag("counterexample").send()?;
+    Ok(capture.stop()?.iter().filter(|frame| frame.is_tagged("counterexample")).count())
+}
+
+#[test]
+fn a_locked_machine_is_proven_and_a_counterexample_leaves() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", CONFIG)?;
+        let (code, said) = prove(lab)?;
+        ensure!(code == Some(4), "without rules: {code:?} {said}");
+        let first = &said["computed"]["counterexamples"][0];
+        ensure!(sent(lab, first)? == 3, "the control: {first}");
+
+        let locked = tunwarden(lab, ["lock"])?;
+        ensure!(locked.status.success(), "{locked:?}");
+        let (code, said) = prove(lab)?;
+        ensure!(code == Some(0) && said["proven"] == true, "locked: {code:?} {said}");
+        ensure!(sent(lab, first)? == 0, "it leaves: {first}");
+        let words = tunwarden(lab, ["prove"])?;
+        ensure!(words.stdout.starts_with("PROVEN"), "{words:?}");
+
+        lab.host().succeed(["sh", "-ec", OPENED])?;
+        let (code, said) = prove(lab)?;
+        ensure!(code == Some(4) && said["proven"] == false, "opened: {code:?} {said}");
+        let packets = said["computed"]["counterexamples"].as_array().context("no packets")?;
+        let of = |sender: &str| packets.iter().find(|packet| packet["sender"] == sender);
+        for sender in ["program", "raw"] {
+            let packet = of(sender).with_context(|| format!("no packet of {sender}: {said}"))?;
+            ensure!(packet["destination"] == "192.0.2.99", "{packet}");
+            ensure!(sent(lab, packet)? == 3, "it does not leave: {packet}");
+        }
+        let rule = of("program").map(|packet| packet["decided_by"]["rule"].to_string()).unwrap_or_default();
+        ensure!(rule.contains("-d 192.0.2.99/32"), "{rule}");
+
+        let locked = tunwarden(lab, ["lock"])?;
+        ensure!(locked.status.success(), "{locked:?}");
+        lab.host().succeed([
+            "iptables",
+            "-D",
+            "OUTPUT",
+            "-d",
+            "192.0.2.99",
+            "-p",
+            "udp",
+            "--dport",
+            "4567",
+            "-j",
+            "ACCEPT",
+        ])?;
+        ensure!(prove(lab)?.0 == Some(0), "closed again: {:?}", prove(lab)?);
+        lab.host().succeed(["sh", "-ec", UNKNOWN])?;
+        let (code, said) = prove(lab)?;
+        ensure!(code == Some(1) && said["proven"] == false, "unknown: {code:?} {said}");
+        let why = said["computed"]["not_shown"].to_string();
+        ensure!(why.contains("limit"), "{why}");
+        Ok(())
+    })
+}
