@@ -78,6 +78,7 @@ fn protected(servers: u32) -> Result<Machine> {
             sender: Sender::Client,
             mark: None,
             interface: None,
+            manager_marks: false,
         };
         learned.insert(format!("{vpn}"), one);
     }

@@ -15,8 +15,8 @@
 //! - [`bus`] and [`status`] report what was applied, and only that.
 //! - [`notifier`], a program of its own in the user's session, shows it to a person.
 //!
-//! Beside this flow are [`net`] (names, addresses and ports as types that cannot hold a wrong value), [`config`]
-//! (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock, users, processes and
+//! Beside this flow are [`net`] (names, addresses and ports as types that cannot hold a wrong value), [`guide`]
+//! (what works with which VPN), [`config`] (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock, users, processes and
 //! programs), [`hooks`] (what OpenVPN and NetworkManager hand to our hooks),
 //! [`setup`] (the first run), [`doctor`] (what is wrong with a machine) and [`cli`] (one file for each command).
 
@@ -34,6 +34,7 @@ pub mod effects;
 pub mod firewall;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod guide;
 pub mod hooks;
 pub mod model;
 pub mod net;

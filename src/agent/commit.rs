@@ -116,6 +116,7 @@ impl Agent {
         self.pin();
         self.detour().await;
         self.ask();
+        self.start_attempt();
         self.keep(situation);
         self.tell().await;
     }

@@ -31,7 +31,6 @@ pub use crate::describe::describe;
 
 use crate::bus::{self, Backlog, Caller, News};
 use crate::config::{Faults, InForce, Written};
-use crate::effects::reconnect::Reach;
 use crate::effects::systemd::{ask_for_time, notify};
 use crate::store::{Store, StoreError};
 use crate::system;
@@ -226,7 +225,7 @@ impl Agent {
                     }
                 }
                 Action::LeftOut(vpn, what) => tracing::warn!("{}: {what}", crate::config::plain(&vpn)),
-                Action::Reconnect(comeback) => self.bring_back(comeback, Reach::Vpn, None),
+                Action::Reconnect(comeback) => self.bring_back_later(comeback),
                 Action::LookUp { names, resolvers } => self.names.ask_later(names, resolvers),
                 Action::CheckRules => self.rules.next_read = Read::Everything,
             }

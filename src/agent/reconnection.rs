@@ -12,6 +12,8 @@ use crate::vpn::{Comeback, Detours, Event};
 
 pub(super) struct Reconnection {
     attempt: Option<Attempt>,
+    /// The attempt that begins after the next commit: its rules come first.
+    due: Option<Comeback>,
     /// Whether an earlier agent ended in the middle of an attempt.
     is_unfinished: bool,
     /// The routes past a dead tunnel that were set last; `None` when it is not known which routes there are.
@@ -27,11 +29,23 @@ struct Attempt {
 
 impl Reconnection {
     pub(super) fn new(store: &Store) -> Self {
-        Self { attempt: None, is_unfinished: store.networking_off().is_some(), detours: None }
+        Self { attempt: None, due: None, is_unfinished: store.networking_off().is_some(), detours: None }
     }
 }
 
 impl Agent {
+    /// An attempt is due.
+    pub(super) fn bring_back_later(&mut self, comeback: Comeback) {
+        self.reconnection.due = Some(comeback);
+    }
+
+    /// Starts the attempt that is due.
+    pub(super) fn start_attempt(&mut self) {
+        if let Some(comeback) = self.reconnection.due.take() {
+            self.bring_back(comeback, Reach::Vpn, None);
+        }
+    }
+
     /// Starts an attempt. If one already runs, it may go as far as `reach` now, and the caller waits for it.
     pub(super) fn bring_back(
         &mut self,

@@ -4,9 +4,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{BAD_CONFIG, Outcome, complain, load::load, say};
+use crate::config::{Config, plain};
+use crate::doctor::Files;
 use crate::firewall::can_hold_sets;
 use crate::policy::FEW;
+use crate::status::LeftOutStatus;
+use crate::store::Store;
 use crate::system;
+use crate::vpn::{Machine, Remembered};
+
+/// Maximum number of lines of a list.
+const MAX_LINES: usize = 40;
 
 pub(super) fn run(path: Option<&Path>) -> Outcome {
     let config = match load(path) {
@@ -27,5 +35,31 @@ pub(super) fn run(path: Option<&Path>) -> Outcome {
              to one of the last servers must pass all of them. To install it: sudo apt install ipset"
         ));
     }
+    vpns(&config);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The VPNs of this machine: what works with each, the servers that are known, and what is left out of them.
+/// What this user may not read is not listed.
+fn vpns(config: &Config) {
+    let store = Store::default();
+    let remembered = Remembered { learned: store.endpoints().ok(), ..Remembered::default() };
+    let machine = Machine::new(config.clone(), remembered, system::now());
+    let found = Files::below("/").vpns().into_iter().map(|vpn| vpn.line());
+    let known = machine.known_vpns().into_iter().map(|vpn| vpn.line());
+    let left_out = machine.left_out().into_iter().map(|left_out| LeftOutStatus::from(left_out).line());
+    for (title, lines) in [
+        ("VPNs of this machine, besides NetworkManager's", found.collect::<Vec<_>>()),
+        ("Servers that are known", known.collect()),
+        ("Left out", left_out.collect()),
+    ] {
+        if !lines.is_empty() {
+            say(&format!("\n{title}"));
+            lines.iter().take(MAX_LINES).for_each(|line| say(&format!("  {}", plain(line))));
+        }
+        let more = lines.len().saturating_sub(MAX_LINES);
+        if more > 0 {
+            say(&format!("  and {more} more"));
+        }
+    }
 }

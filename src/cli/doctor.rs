@@ -121,6 +121,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
         without_hooks: openvpn.without_hooks,
         openvpn_left_out: openvpn.left_out,
         wireguard_left_out: files.wireguard_left_out(),
+        vpns: files.vpns(),
         notifications: notifications(&files).await,
         article: article(&files).await,
         others: files.others(),

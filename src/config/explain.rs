@@ -266,8 +266,8 @@ fn vpn(vpn: &Vpn) -> Vec<String> {
     let reconnect = match vpn.reconnect {
         Reconnect::Ask => "A lost VPN is connected again when you ask for it: tunwarden reconnect.",
         Reconnect::Auto => {
-            "The agent connects a lost VPN of NetworkManager again. It repeats this, and waits longer each time, \
-             from 2 seconds to 5 minutes. It does not connect a VPN that you ended."
+            "The agent connects a lost VPN of NetworkManager or of wg-quick@NAME again. It repeats this, and waits \
+             longer each time, from 2 seconds to 5 minutes. It does not connect a VPN that you ended."
         }
         Reconnect::Never => "A lost VPN is not connected again unless you ask for it: tunwarden reconnect.",
     };

@@ -265,8 +265,8 @@ const VPN: SectionReference = SectionReference {
             default: r#""ask""#,
             consequence: &[
                 "\"ask\": the notification of a loss offers to reconnect. \"auto\": the agent reconnects through \
-                 NetworkManager, after 2 seconds, then later and later, up to 5 minutes. \"never\": nothing is offered. \
-                 tunwarden reconnect works with each of them.",
+                 NetworkManager or the unit wg-quick@NAME, after 2 seconds, then later and later, up to 5 minutes. \
+                 \"never\": nothing is offered. tunwarden reconnect works with each of them.",
                 "A VPN that you ended yourself stays down.",
             ],
             example: r#""auto""#,

@@ -173,7 +173,12 @@ pub(super) fn vpns(seen: &Snapshot) -> Vec<Finding> {
         &seen.wireguard_left_out,
         "fix what is named here; the agent reads a changed file automatically",
     );
-    clients.into_iter().flatten().chain(profiles).chain(openvpn).chain(wireguard).collect()
+    let refused = seen.vpns.iter().filter(|vpn| vpn.is_refused()).map(|vpn| {
+        let guide = vpn.kind.guide();
+        let problem = format!("{}: {}: {}", plain(&vpn.shown_by), guide.name, guide.works);
+        Finding::new("vpn-not-supported", problem, guide.todo)
+    });
+    clients.into_iter().flatten().chain(profiles).chain(openvpn).chain(wireguard).chain(refused).collect()
 }
 
 /// What changes the rules at the next boot or later.

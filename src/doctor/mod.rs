@@ -8,10 +8,12 @@ mod names;
 mod others;
 pub mod redact;
 pub mod second_reader;
+mod vpns;
 
 pub use gather::Files;
 pub use others::Other;
 pub use second_reader::{OwnVerdict, SecondReading};
+pub use vpns::FoundVpn;
 
 use serde::Serialize;
 
@@ -63,6 +65,8 @@ pub struct Snapshot {
     pub openvpn_left_out: Vec<String>,
     /// The same of wg-quick's configurations.
     pub wireguard_left_out: Vec<String>,
+    /// VPNs outside NetworkManager.
+    pub vpns: Vec<FoundVpn>,
     /// Why notifications may not be visible.
     pub notifications: Vec<NotificationFault>,
     /// Scripts or units of the article that still exist.

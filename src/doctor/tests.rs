@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::guide::VpnKind;
 use crate::status::{DockerStatus, Enforcement, ManagementStatus, NetworkStatus};
 use crate::vpn::{Allowance, Situation};
 
@@ -25,6 +26,7 @@ fn healthy() -> Snapshot {
         without_hooks: Vec::new(),
         openvpn_left_out: Vec::new(),
         wireguard_left_out: Vec::new(),
+        vpns: Vec::new(),
         notifications: Vec::new(),
         article: Vec::new(),
         others: Vec::new(),
@@ -115,6 +117,13 @@ fn each_fault_is_found_and_no_other() {
     assert_eq!(with(socket(false, Some("it is taken"))), ["management-not-heard"]);
     assert_eq!(with(socket(true, None)), [""; 0], "heard");
     assert_eq!(with(socket(false, None)), [""; 0], "its client does not run");
+}
+
+#[test]
+fn only_a_vpn_that_does_not_work_is_a_finding() {
+    let vpn = |kind| FoundVpn { kind, shown_by: "/etc/ipsec.conf".to_owned() };
+    assert_eq!(ids(|seen| seen.vpns.push(vpn(VpnKind::Ipsec))), ["vpn-not-supported"]);
+    assert_eq!(ids(|seen| seen.vpns.push(vpn(VpnKind::WgQuick))), [""; 0], "it works");
 }
 
 #[test]

@@ -29,6 +29,15 @@ pub async fn systemctl(arguments: &[&str]) -> Result<(), ToolError> {
     run("systemctl", arguments, "").await.map(drop)
 }
 
+/// The `ActiveState` of a unit, such as `active`, `inactive` or `failed`.
+///
+/// # Errors
+/// [`ToolError`]
+pub async fn active_state(unit: &str) -> Result<String, ToolError> {
+    let answer = run("systemctl", &["show", "--property=ActiveState", "--value", "--", unit], "").await?;
+    Ok(answer.trim().to_owned())
+}
+
 /// Runs a command as a service of its own, which outlives the caller's session.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use crate::sources::network_manager::settings::Settings;
 use crate::sources::openvpn_files::client;
 use crate::sources::wireguard_devices::netlink::take;
 use crate::sources::wireguard_devices::{Reading, text};
-use crate::sources::wireguard_files::config;
+use crate::sources::wireguard_files::{config, netdev};
 use crate::vpn::ClientState;
 
 /// A hook's environment, `NAME=VALUE` on each line, and the same lines as the dispatcher's arguments.
@@ -73,9 +73,16 @@ pub(super) fn openvpn_files(data: &[u8]) {
     }
 }
 
-/// A configuration of wg-quick's.
+/// A configuration of wg-quick's, and the same bytes as one of systemd-networkd's.
 pub(super) fn wireguard_files(data: &[u8]) {
-    let device = config::read(&String::from_utf8_lossy(data));
+    let text = String::from_utf8_lossy(data);
+    wireguard_device(config::read(&text));
+    if let Some(netdev) = netdev::read(&text) {
+        wireguard_device(netdev.device);
+    }
+}
+
+fn wireguard_device(device: config::Device) {
     assert!(device.endpoints.len() + device.names.len() <= MOST_SERVERS, "{device:?}");
     for (name, ..) in &device.names {
         assert_plain(&name.to_string());

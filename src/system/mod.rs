@@ -51,6 +51,11 @@ pub fn user_name(uid: u32) -> Option<String> {
     User::from_uid(uid.into()).ok().flatten().map(|user| user.name)
 }
 
+/// The user id of a name, if this system has the user.
+pub fn user_id(name: &str) -> Option<u32> {
+    User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
+}
+
 /// The user ids of `bootstrap.owners`, and the names that this system does not have.
 pub fn owners(config: &Config) -> (Owners, Vec<&UserName>) {
     let mut owners = Owners { leases: lease_owners().unwrap_or_default(), ..Owners::default() };

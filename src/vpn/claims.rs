@@ -80,7 +80,12 @@ impl Claims {
 
     /// Whether a claim of this VPN has this standing.
     pub(super) fn stands_as(&self, comeback: &Comeback, standing: Standing) -> bool {
-        let own = |claim: &&Claim| claim.uuid() == Some(comeback.uuid.as_str());
+        let own = |claim: &&Claim| match comeback {
+            Comeback::Profile(profile) => claim.uuid() == Some(profile.uuid.as_str()),
+            Comeback::WgQuick(interface) => {
+                claim.claimant == Claimant::Kernel && claim.interface.as_ref() == Some(interface)
+            }
+        };
         self.list.iter().filter(own).any(|claim| claim.standing == standing)
     }
 

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::claim::Standing;
-use super::learned::Origin;
+use super::learned::{Origin, wireguard_path};
 use super::{Action, Machine, Profile, Reason, State};
 use crate::config::Reconnect;
 use crate::net::IfName;
@@ -38,13 +38,32 @@ pub enum LastVpn {
     },
 }
 
+/// A VPN that can be brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Comeback {
+    /// NetworkManager's.
+    Profile(ManagedVpn),
+    /// The device of root's file for wg-quick: systemd starts its unit again.
+    WgQuick(IfName),
+}
+
 /// A profile of NetworkManager's that can be brought up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Comeback {
+pub struct ManagedVpn {
     /// NetworkManager's UUID.
     pub uuid: String,
     /// Its name for people.
     pub name: String,
+}
+
+impl Comeback {
+    /// The VPN's name for people, as the status shows it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Profile(profile) => &profile.name,
+            Self::WgQuick(interface) => interface.as_str(),
+        }
+    }
 }
 
 /// Why there is nothing to bring back.
@@ -71,12 +90,12 @@ pub enum NoComeback {
          systemctl restart {1}"
     )]
     Unit(IfName, String),
-    /// It was wg-quick's.
-    #[error(
-        "{0} was wg-quick's, not NetworkManager's; bring it up again: sudo systemctl restart wg-quick@{0}, or \
-         sudo wg-quick up {0}"
-    )]
+    /// It was wg-quick's, and no unit has such a name, or its file does not count.
+    #[error("{0} was wg-quick's, not NetworkManager's; bring it up again: sudo wg-quick up {0}")]
     WgQuick(IfName),
+    /// It was systemd-networkd's.
+    #[error("{0} was systemd-networkd's; bring it up again: sudo systemctl restart systemd-networkd")]
+    Networkd(IfName),
 }
 
 /// When the agent tries by itself.
@@ -159,18 +178,20 @@ impl Machine {
     /// [`NoComeback`], for people.
     pub fn comeback(&self) -> Result<Comeback, NoComeback> {
         let Some(view) = &self.facts.manager else {
-            return Err(self.client().unwrap_or(NoComeback::NoNetworkManager));
+            return self.client().unwrap_or(Err(NoComeback::NoNetworkManager));
         };
         let counts = |profile: &&Profile| self.facts.config.vpn.counts(&profile.uuid, &profile.id);
         let mut counting = view.profiles.iter().filter(counts);
-        let of = |profile: &Profile| Comeback { uuid: profile.uuid.clone(), name: profile.id.clone() };
+        let of = |profile: &Profile| {
+            Comeback::Profile(ManagedVpn { uuid: profile.uuid.clone(), name: profile.id.clone() })
+        };
         if let Some(LastVpn::Profile { uuid, .. }) = self.last()
             && let Some(profile) = counting.clone().find(|profile| profile.uuid == *uuid)
         {
             return Ok(of(profile));
         }
         if let Some(client) = self.client() {
-            return Err(client);
+            return client;
         }
         match (counting.next(), counting.next()) {
             (Some(only), None) => Ok(of(only)),
@@ -179,14 +200,23 @@ impl Machine {
         }
     }
 
-    fn client(&self) -> Option<NoComeback> {
+    /// The VPN that was there last, if it was not NetworkManager's.
+    fn client(&self) -> Option<Result<Comeback, NoComeback>> {
         match self.last()?.clone() {
-            LastVpn::Client { interface, unit: Some(unit) } => Some(NoComeback::Unit(interface, unit)),
+            LastVpn::Client { interface, unit: Some(unit) } => Some(Err(NoComeback::Unit(interface, unit))),
             LastVpn::Client { interface, unit: None } => {
-                let file = self.facts.learning.file_of(&interface).map(|vpn| vpn.origin);
+                let all = self.facts.learning.all();
+                let mut files = all.iter().filter(|(_, vpn)| vpn.origin == Origin::WireGuard);
+                let file = files.find(|(_, vpn)| vpn.interface.as_ref() == Some(&interface));
                 Some(match file {
-                    Some(Origin::WireGuard) => NoComeback::WgQuick(interface),
-                    Some(_) | None => NoComeback::Client(interface),
+                    Some((key, _)) if wireguard_path(key).ends_with(".netdev") => {
+                        Err(NoComeback::Networkd(interface))
+                    }
+                    Some((key, vpn)) if vpn.counts(key, self.config()) && is_in_a_unit_s_name(&interface) => {
+                        Ok(Comeback::WgQuick(interface))
+                    }
+                    Some(_) => Err(NoComeback::WgQuick(interface)),
+                    None => Err(NoComeback::Client(interface)),
                 })
             }
             LastVpn::Profile { .. } => None,
@@ -213,16 +243,36 @@ impl Machine {
             (State::Lost, None) | (State::Connecting, _) => self.backoff.hold(),
             (State::Locked | State::Paused, _) => self.backoff.rest(),
         }
+        if self.state_without_pause() == State::Lost && self.awaits_names(now) {
+            return None;
+        }
         comeback.filter(|_| self.backoff.begin(now)).map(Action::Reconnect)
+    }
+
+    /// Has the names of wg-quick's servers looked up once after the loss: wg-quick looks them up only when it
+    /// starts, and a server may have moved. Whether an answer is still missing.
+    fn awaits_names(&mut self, now: u64) -> bool {
+        let Ok(Comeback::WgQuick(interface)) = self.comeback() else { return false };
+        let file = self.facts.learning.file_of(&interface).filter(|vpn| vpn.origin == Origin::WireGuard);
+        let Some(file) = file else { return false };
+        // A time ahead of the clock means that the clock was set back: the addresses that are known have to do.
+        let (names, since) = (file.host_names().collect(), self.since());
+        since <= now && self.facts.names.await_answers(names, since)
     }
 
     /// How long a client may try by itself: while it runs, its server is silent, and it has other servers.
     fn patience(&self, comeback: &Comeback) -> u64 {
+        let Comeback::Profile(ManagedVpn { uuid, .. }) = comeback else { return 0 };
         let profiles = self.facts.manager.iter().flat_map(|view| &view.profiles);
-        let mut profiles = profiles.filter(|profile| profile.uuid == comeback.uuid);
+        let mut profiles = profiles.filter(|profile| profile.uuid == *uuid);
         let several = profiles.any(|profile| profile.endpoints.len() + profile.names.len() > 1);
-        if several && self.claims.tries_its_servers(comeback) { SWITCH_TIMEOUT } else { 0 }
+        if several && self.claims.tries_its_servers(uuid) { SWITCH_TIMEOUT } else { 0 }
     }
+}
+
+/// Whether systemd takes the name as it is for the instance of a unit.
+fn is_in_a_unit_s_name(interface: &IfName) -> bool {
+    interface.as_str().chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::{
     WireGuardDevice,
 };
 use crate::config::{Config, RootFile};
+use crate::guide::VpnKind;
 use crate::net::{Endpoint, HostName, IfName, PeerKey, Port, Transport};
 
 /// One thing that a source saw.
@@ -133,6 +134,12 @@ pub struct Profile {
     pub mark: Option<NonZeroU32>,
     /// The name of its device, of WireGuard alone.
     pub interface: Option<IfName>,
+    /// What kind of VPN it is.
+    pub kind: VpnKind,
+    /// The user id that its client runs as, besides the configured owners.
+    pub user: Option<u32>,
+    /// Whether NetworkManager itself gives its device a mark when it brings it up, of WireGuard alone.
+    pub manager_marks: bool,
 }
 
 /// Who sends a VPN's packets to its server.

@@ -277,11 +277,14 @@ impl Known<'_> {
         let mut left_out = self.left_out_of_files();
         left_out.extend(self.unmarked_files());
         left_out.extend(self.shared_marks());
+        left_out.extend(self.kinds_left_out());
         for (key, vpn) in self.users_vpns() {
             let mut leave = |what| left_out.push((vpn.name.clone(), what));
             let ports = vpn.endpoints.iter().map(Endpoint::port).chain(vpn.names.iter().map(|name| name.2));
             if self.is_unmarked(key, vpn) {
-                leave(LeftOut::Unmarked);
+                if !self.is_marked_by_manager(key, vpn) {
+                    leave(LeftOut::Unmarked(self.word_for(key, vpn)));
+                }
             } else if ports.into_iter().any(Port::is_dns) {
                 leave(LeftOut::Dns(self.line_for(key, vpn)));
             }
@@ -326,7 +329,7 @@ impl Known<'_> {
     }
 
     /// How the configuration names a profile: by its name, or by its UUID where the name cannot be used.
-    fn name_in_config(&self, key: &str, vpn: &LearnedVpn) -> String {
+    pub(super) fn name_in_config(&self, key: &str, vpn: &LearnedVpn) -> String {
         let fits = !vpn.name.is_empty() && vpn.name.len() <= MAX_NAME_IN_LINE;
         let plain = crate::config::plain(&vpn.name) == vpn.name;
         if fits && plain && !self.has_namesake(&vpn.name) { vpn.name.clone() } else { key.to_owned() }

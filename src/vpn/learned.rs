@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Sender;
 use crate::config::{Config, MOST_SERVERS, RootFile};
+use crate::guide::VpnKind;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
 /// Maximum number of names that are looked up for root's files, and the same for profiles that root has named.
@@ -19,6 +20,12 @@ pub(super) const MAX_NAMES_OF_USERS: usize = 16;
 
 /// Maximum number of endpoints in one line.
 const MAX_SHOWN: usize = 4;
+
+/// The tunnel of a VPN over PPP.
+pub(super) const PPP: &str = "ppp0";
+
+/// The mark that a person is told to give a WireGuard profile: the one that wg-quick uses too.
+const MARK: u32 = 51_820;
 
 /// What is known of each VPN, by its profile's UUID, [`file_key`], [`wireguard_key`] or [`hook_key`]. It is kept, so that the
 /// lock at the next boot knows it too.
@@ -49,6 +56,9 @@ pub struct LearnedVpn {
     /// The exact name of its tunnel's interface, if root's file or the profile gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<IfName>,
+    /// Whether NetworkManager itself gives its device a mark when it brings it up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub manager_marks: bool,
 }
 
 /// Who reported that there is such a VPN.
@@ -86,8 +96,14 @@ pub enum LeftOut {
         /// What to do about it.
         remedy: String,
     },
-    /// All of them: the kernel itself would send there, without a mark, and root has not named the profile.
-    Unmarked,
+    /// All of them: the kernel itself would send there, without a mark, and root has not named the profile. With
+    /// the profile's name or UUID, as a word of the shell.
+    Unmarked(String),
+    /// The whole profile: VPNs of this kind do not work, or only in part.
+    Kind(VpnKind),
+    /// The tunnel of a profile, which has this name: the configuration names no such device. With the line that
+    /// names it.
+    TunnelNamed(&'static str, String),
     /// All servers of a file of root's, for the same reason. With the file's path, and the line that names it.
     UnmarkedFile(String, String),
     /// It carries all traffic and is no tunnel by the configuration, so nothing passes through it. With the line
@@ -128,10 +144,13 @@ impl LeftOut {
                 format!("{count} names of servers in these files are not looked up: at most {MAX_NAMES} are")
             }
             Self::File { reason, .. } => reason.clone(),
-            Self::Unmarked | Self::UnmarkedFile(..) => {
-                "its servers are left out: the kernel itself sends there, \
-                                                        and without a mark everybody could"
+            Self::Unmarked(_) | Self::UnmarkedFile(..) => {
+                "its servers are left out: the kernel itself sends there, and without a mark everybody could"
                     .to_owned()
+            }
+            Self::Kind(kind) => format!("{}: {}", kind.guide().name, kind.guide().works),
+            Self::TunnelNamed(device, _) => {
+                format!("nothing passes through its tunnel {device}: tunnel.interfaces names no such device")
             }
             Self::NoTunnel(_) => {
                 "it has all traffic, and nothing passes: the configuration does not say that \
@@ -175,13 +194,26 @@ impl LeftOut {
                     .to_owned()
             }
             Self::File { remedy, .. } => remedy.clone(),
-            Self::Unmarked => "name the profile in vpn.connections, or give it a mark: nmcli connection \
-                               modify PROFILE wireguard.fwmark 0x7766"
-                .to_owned(),
-            Self::UnmarkedFile(path, line) => format!(
-                "add a mark to {path}, in [Interface]: FwMark = 0x7766; or let every program send there, in \
-                 /etc/tunwarden/config.toml (then only the VPNs named there count), and reload: {line}"
+            Self::Unmarked(profile) => format!(
+                "give it a mark, and connect it again: nmcli connection modify {profile} wireguard.fwmark {MARK}; or \
+                 name it in vpn.connections, and every program may send to its servers"
             ),
+            Self::Kind(kind) => kind.guide().todo.to_owned(),
+            Self::TunnelNamed(device, line) => {
+                let unless =
+                    if *device == PPP { "if your line to the internet is no PPP itself, " } else { "" };
+                format!("{unless}add it in /etc/tunwarden/config.toml, and reload: {line}")
+            }
+            Self::UnmarkedFile(path, line) => {
+                let mark = match path.ends_with(".netdev") {
+                    true => "in [WireGuard]: FirewallMark=0x7766",
+                    false => "in [Interface]: FwMark = 0x7766",
+                };
+                format!(
+                    "add a mark to {path}, {mark}; or let every program send there, in \
+                     /etc/tunwarden/config.toml (then only the VPNs named there count), and reload: {line}"
+                )
+            }
             Self::NoTunnel(line) => {
                 format!("if it is your VPN, say so in /etc/tunwarden/config.toml, and reload: {line}")
             }
@@ -259,6 +291,11 @@ pub(super) fn file_key(path: &str) -> String {
 /// Under which key those of a file of wg-quick's are kept.
 pub(super) fn wireguard_key(path: &str) -> String {
     format!("wireguard:{path}")
+}
+
+/// The path of a file of wg-quick's or systemd-networkd's.
+pub(super) fn wireguard_path(key: &str) -> &str {
+    key.strip_prefix("wireguard:").unwrap_or(key)
 }
 
 /// The name of a file for people and for `vpn.connections`: without its folder and its ending.

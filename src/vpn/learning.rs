@@ -114,10 +114,11 @@ impl Learning {
                     origin: Origin::NetworkManager,
                     endpoints,
                     names,
-                    user: None,
+                    user: profile.user,
                     sender: profile.sender,
                     mark: profile.mark,
                     interface: profile.interface.clone(),
+                    manager_marks: profile.manager_marks,
                 };
                 known.insert(profile.uuid.clone(), vpn);
             }
@@ -131,8 +132,18 @@ impl Learning {
             for OpenVpnFile { path, endpoints, names, user, mark, device: interface, management: _ } in files
             {
                 let (key, sender) = (file_key(&path), Sender::Client);
-                let (name, origin) = (path, Origin::OpenVpn);
-                let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface };
+                let (name, origin, manager_marks) = (path, Origin::OpenVpn, false);
+                let vpn = LearnedVpn {
+                    name,
+                    origin,
+                    endpoints,
+                    names,
+                    user,
+                    sender,
+                    mark,
+                    interface,
+                    manager_marks,
+                };
                 known.insert(key, vpn);
             }
         });
@@ -145,7 +156,18 @@ impl Learning {
             for WireGuardFile { path, interface, endpoints, names, mark, keys: _ } in files {
                 let (name, origin, sender) = (interface.to_string(), Origin::WireGuard, Sender::Kernel);
                 let (user, interface) = (None, Some(interface));
-                let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface };
+                let manager_marks = false;
+                let vpn = LearnedVpn {
+                    name,
+                    origin,
+                    endpoints,
+                    names,
+                    user,
+                    sender,
+                    mark,
+                    interface,
+                    manager_marks,
+                };
                 known.insert(wireguard_key(&path), vpn);
             }
         });
@@ -160,7 +182,8 @@ impl Learning {
         let key = hook_key(&name);
         let (origin, names, sender) = (Origin::Hook, BTreeSet::new(), Sender::Client);
         let (user, mark, interface) = (None, None, None);
-        let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface };
+        let manager_marks = false;
+        let vpn = LearnedVpn { name, origin, endpoints, names, user, sender, mark, interface, manager_marks };
         self.has_changed |= self.known.get(&key) != Some(&vpn);
         self.known.insert(key, vpn);
     }

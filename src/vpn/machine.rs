@@ -364,7 +364,9 @@ impl Machine {
         let question = self.facts.names.next_moment(self.state_without_pause(), now);
         let expiry = self.facts.names.next_expiry(now);
         let report = self.claims.next_moment();
-        [pause, question, expiry, report, self.backoff.next_moment()].into_iter().flatten().min()
+        // An attempt whose moment has passed waits for an answer, which is an event.
+        let attempt = self.backoff.next_moment().filter(|at| *at > now);
+        [pause, question, expiry, report, attempt].into_iter().flatten().min()
     }
 
     pub(super) fn known(&self) -> Known<'_> {

@@ -24,6 +24,7 @@ mod machine;
 mod management;
 mod names;
 mod outcome;
+mod overview;
 mod pause;
 mod peers;
 mod reason;
@@ -40,7 +41,7 @@ mod uplinks;
 mod without_effect;
 
 pub use action::{Action, Announcement};
-pub use comeback::{Comeback, LastVpn, NoComeback};
+pub use comeback::{Comeback, LastVpn, ManagedVpn, NoComeback};
 pub use device::{Traffic, WireGuardDevice};
 pub use docker::{
     DockerBackend, DockerNetwork, DockerReport, DockerView, Forwarded, ForwardedFault, ForwardedReport,
@@ -58,6 +59,7 @@ pub use loss::LastLoss;
 pub use machine::Machine;
 pub use management::{ClientState, Hearing, ManagementMessage, ManagementSocket};
 pub use names::Names;
+pub use overview::KnownVpn;
 pub use pause::{Pause, PauseScope};
 pub use reason::Reason;
 pub(crate) use reason::as_code;

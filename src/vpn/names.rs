@@ -38,6 +38,8 @@ pub(super) struct Resolution {
     mark: QuestionMark,
     /// Since when a question is under way.
     asked: BTreeMap<HostName, u64>,
+    /// Names that are asked for at once.
+    urgent: BTreeSet<HostName>,
     /// When the last question failed, and how long after it the next one waits.
     failed: BTreeMap<HostName, (u64, u64)>,
     has_changed: bool,
@@ -68,6 +70,19 @@ impl Resolution {
         &self.wanted
     }
 
+    /// Has those of these names asked for at once that were neither answered nor asked for in vain since a moment, in
+    /// seconds since the epoch. Whether there is such a name.
+    pub(super) fn await_answers(&mut self, names: BTreeSet<HostName>, since: u64) -> bool {
+        if self.resolvers.is_empty() {
+            return false;
+        }
+        let answered = |name: &HostName| self.names.get(name).is_some_and(|known| known.answered() >= since);
+        let failed = |name: &HostName| self.failed.get(name).is_some_and(|(at, _)| *at >= since);
+        let wanted = names.into_iter().filter(|name| self.wanted.contains(name));
+        self.urgent = wanted.filter(|name| !answered(name) && !failed(name)).collect();
+        !self.urgent.is_empty()
+    }
+
     /// The resolvers of the uplinks.
     pub(super) fn resolvers(&self) -> &BTreeSet<IpAddr> {
         &self.resolvers
@@ -89,6 +104,7 @@ impl Resolution {
     /// Takes in an answer, or that there was none.
     pub(super) fn take(&mut self, name: HostName, answer: &[IpAddr], now: u64) {
         self.asked.remove(&name);
+        self.urgent.remove(&name);
         let mut resolved = self.names.get(&name).cloned().unwrap_or_default();
         if resolved.take(answer, now) {
             self.failed.remove(&name);
@@ -186,6 +202,9 @@ impl Resolution {
         let past = |at: &&u64| **at <= now;
         if let Some(asked) = self.asked.get(name).filter(past) {
             return asked.saturating_add(ANSWER_TIMEOUT);
+        }
+        if self.urgent.contains(name) {
+            return now;
         }
         let answered = self.names.get(name).map(Resolved::answered);
         let due = answered.filter(|at| *at <= now).map_or(0, |at| at.saturating_add(good_for(state)));

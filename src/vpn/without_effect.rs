@@ -5,14 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
+use super::claim::Standing;
 use super::known::Known;
-use super::learned::{LearnedVpn, LeftOut, Origin, stem};
-use super::{Link, LinkKind};
+use super::learned::{LearnedVpn, LeftOut, Origin, PPP, stem, wireguard_path};
+use super::{Link, LinkKind, Profile};
 use crate::config::RootFile;
+use crate::guide::VpnKind;
 use crate::net::{Endpoint, IfName};
 
 /// Maximum number of VPNs with the same mark that are named.
 const MAX_OTHERS: usize = 4;
+
+/// The tunnel of NetworkManager's openconnect.
+const OPENCONNECT: &str = "vpn0";
+
+/// Words that nmcli(1) does not take for a profile's name.
+const NMCLI_WORDS: [&str; 6] = ["id", "uuid", "path", "apath", "filename", "help"];
 
 impl Known<'_> {
     /// Tunnels into which the internet is routed, and through which nothing may pass.
@@ -43,10 +51,7 @@ impl Known<'_> {
         let fault = if is_excluded {
             LeftOut::NotNamed(file().map(|vpn| self.line_for_file(vpn)))
         } else {
-            let patterns = config.tunnel.interfaces.iter().map(ToString::to_string);
-            let names: Vec<String> =
-                patterns.chain([name.to_string()]).map(|name| format!("\"{name}\"")).collect();
-            LeftOut::NoTunnel(format!("tunnel.interfaces = [{}]", names.join(", ")))
+            LeftOut::NoTunnel(self.line_for_tunnel(name.as_str()))
         };
         Some((name.to_string(), fault))
     }
@@ -87,12 +92,78 @@ impl Known<'_> {
         })
     }
 
+    /// The line of the configuration that makes a device of this name a tunnel.
+    fn line_for_tunnel(&self, name: &str) -> String {
+        let patterns = self.facts.config.tunnel.interfaces.iter().map(ToString::to_string);
+        let names: Vec<String> =
+            patterns.chain([name.to_owned()]).map(|name| format!("\"{name}\"")).collect();
+        format!("tunnel.interfaces = [{}]", names.join(", "))
+    }
+
+    /// Profiles of NetworkManager's that do not work, or only in part, because of their kind.
+    pub(super) fn kinds_left_out(&self) -> impl Iterator<Item = (String, LeftOut)> {
+        self.facts.profiles().filter_map(|profile| Some((profile.id.clone(), self.fault_of_kind(profile)?)))
+    }
+
+    fn fault_of_kind(&self, profile: &Profile) -> Option<LeftOut> {
+        let config = &self.facts.config;
+        match profile.kind {
+            VpnKind::L2tp | VpnKind::Pptp | VpnKind::Ipsec => Some(LeftOut::Kind(profile.kind)),
+            // Root may have named its server.
+            VpnKind::OtherPlugin => {
+                config.bootstrap.servers.is_empty().then_some(LeftOut::Kind(profile.kind))
+            }
+            VpnKind::Fortinet | VpnKind::Sstp => self.tunnel_left_out(PPP),
+            VpnKind::ManagedOpenConnect => self.tunnel_left_out(OPENCONNECT),
+            VpnKind::ManagedOpenVpn
+            | VpnKind::OpenVpn
+            | VpnKind::ManagedWireGuard
+            | VpnKind::WgQuick
+            | VpnKind::Networkd
+            | VpnKind::OpenConnect
+            | VpnKind::Vpnc
+            | VpnKind::Provider
+            | VpnKind::Tailscale
+            | VpnKind::Mesh => None,
+        }
+    }
+
+    /// The first tunnel of a kind of VPN, if the configuration does not name it.
+    fn tunnel_left_out(&self, device: &'static str) -> Option<LeftOut> {
+        let patterns = &self.facts.config.tunnel.interfaces;
+        let is_named = patterns.iter().any(|pattern| pattern.matches(device));
+        (!is_named).then(|| LeftOut::TunnelNamed(device, self.line_for_tunnel(device)))
+    }
+
+    /// Whether NetworkManager gives the profile's device a mark, or has given it one.
+    pub(super) fn is_marked_by_manager(&self, uuid: &str, vpn: &LearnedVpn) -> bool {
+        let claim = self.claims.iter().find(|claim| claim.uuid() == Some(uuid));
+        match claim.filter(|claim| claim.standing != Standing::Coming) {
+            Some(claim) => claim.mark.is_some(),
+            None => vpn.manager_marks,
+        }
+    }
+
+    /// How a person names a profile to nmcli in a shell: by its name, or by its UUID where the name cannot be used.
+    pub(super) fn word_for(&self, uuid: &str, vpn: &LearnedVpn) -> String {
+        let name = self.name_in_config(uuid, vpn);
+        let is_word = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        match name.as_str() {
+            odd if odd.starts_with('-') || odd.contains('\'') || NMCLI_WORDS.contains(&odd) => {
+                let uuid = Some(uuid).filter(|uuid| uuid.chars().all(is_word));
+                uuid.unwrap_or("PROFILE").to_owned()
+            }
+            word if word.chars().all(is_word) => name,
+            _ => format!("'{name}'"),
+        }
+    }
+
     /// WireGuard files of root's whose servers nothing identifies, so that none is allowed.
     pub(super) fn unmarked_files(&self) -> impl Iterator<Item = (String, LeftOut)> {
         let files = self.facts.counting().filter(|(_, vpn)| vpn.origin == Origin::WireGuard);
         let unmarked = files.filter(|(key, vpn)| self.is_unmarked(key, vpn));
-        unmarked.map(|(_, vpn)| {
-            let path = format!("/etc/wireguard/{}.conf", vpn.name);
+        unmarked.map(|(key, vpn)| {
+            let path = wireguard_path(key).to_owned();
             (vpn.name.clone(), LeftOut::UnmarkedFile(path, self.line_for_file(vpn)))
         })
     }

@@ -18,7 +18,7 @@ fn profile(fwmark: u32, endpoint: &str) -> String {
     format!(
         "[connection]\nid=wg\nuuid=7e0a3b52-6bd1-4d5e-9a7c-0d8f3d1f7a11\ntype=wireguard\ninterface-name=wg0\n\
          autoconnect=false\n\n[wireguard]\nfwmark={fwmark}\nprivate-key={key}\n\n[wireguard-peer.{key}]\n\
-         endpoint={endpoint}\nallowed-ips=0.0.0.0/0;\n\n[ipv4]\nmethod=disabled\n\n[ipv6]\nmethod=disabled\n"
+         endpoint={endpoint}\nallowed-ips=10.99.0.0/24;\n\n[ipv4]\nmethod=disabled\n\n[ipv6]\nmethod=disabled\n"
     )
 }
 

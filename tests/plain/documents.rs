@@ -136,6 +136,16 @@ fn the_reference_names_every_member_on_the_bus() -> Result<()> {
     Ok(())
 }
 
+/// The table of what works with which VPN says what the program says.
+#[test]
+fn the_table_of_vpns_is_the_program_s_own() -> Result<()> {
+    let page = read_to_string(Path::new(ROOT).join("docs/getting-started.md"))?.replace('`', "");
+    let rows = page.lines().skip_while(|line| !line.starts_with("| Your VPN ")).skip(2);
+    let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
+    ensure!(rows == tunwarden::guide::table(), "{rows:#?} instead of {:#?}", tunwarden::guide::table());
+    Ok(())
+}
+
 /// The faults of a page, one line each: `FILE:LINE: fault`.
 fn faults_of(path: &Path, text: &str) -> Result<Vec<String>> {
     let page = Page { path, text };

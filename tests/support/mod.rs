@@ -6,6 +6,7 @@ pub mod foreign;
 pub mod journal;
 pub mod kernel;
 pub mod nft;
+pub mod openconnect;
 pub mod openvpn;
 pub mod package;
 pub mod page;

@@ -8,13 +8,14 @@ use super::super::complain;
 use super::kernel_rules::KernelRules;
 use crate::agent::describe;
 use crate::config::Config;
-use crate::doctor::{Files, Other};
+use crate::doctor::{Files, FoundVpn, Other};
 use crate::firewall::Dump;
 use crate::net::Services;
 use crate::setup::{Machine, Plan, Source, plan};
 use crate::sources::{links, network_manager};
+use crate::status::LeftOutStatus;
 use crate::system;
-use crate::vpn::{Event, NmView};
+use crate::vpn::{self, Event, NmView, Profile, Remembered};
 
 /// How long NetworkManager may take to list its profiles.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -76,13 +77,13 @@ pub(super) async fn look(dump: &Dump) -> Seen {
         }
         Err(error) => complain(&format!("tunwarden: {}", describe(&error))),
     }
-    for profile in profiles().await.map(|view| view.profiles).unwrap_or_default() {
+    let view = profiles().await.unwrap_or_default();
+    for profile in &view.profiles {
         machine.servers.extend(profile.endpoints.iter().map(crate::net::Endpoint::address));
-        let servers = profile.endpoints.iter().map(ToString::to_string);
-        let names = profile.names.iter().map(|(name, _, _)| name.to_string());
-        let servers: Vec<String> = servers.chain(names).collect();
-        found.push(format!("VPN profile {} to {}", profile.id, servers.join(", ")));
+        found.push(profile_line(profile));
     }
+    found.extend(files.vpns().iter().map(FoundVpn::line));
+    found.extend(left_out(view));
     if system::has_docker() {
         found.push("Docker: its containers can send only through the VPN".to_owned());
     }
@@ -136,4 +137,20 @@ async fn profiles() -> Option<NmView> {
         Ok(Some(Event::NetworkManager(view))) => view,
         Ok(_) | Err(_) => None,
     }
+}
+
+/// A profile of NetworkManager's, with what works and what to do.
+fn profile_line(profile: &Profile) -> String {
+    let servers = profile.endpoints.iter().map(ToString::to_string);
+    let names = profile.names.iter().map(|(name, _, _)| name.to_string());
+    let servers: Vec<String> = servers.chain(names).collect();
+    let to = if servers.is_empty() { String::new() } else { format!(" to {}", servers.join(", ")) };
+    format!("VPN profile {}{to}: {}", profile.id, profile.kind.line())
+}
+
+/// What cannot be used of these profiles with the default configuration, and the command that changes that.
+fn left_out(view: NmView) -> Vec<String> {
+    let mut machine = vpn::Machine::new(Config::default(), Remembered::default(), 0);
+    machine.step(Event::NetworkManager(Some(view)), 0);
+    machine.left_out().into_iter().map(|left_out| LeftOutStatus::from(left_out).line()).collect()
 }

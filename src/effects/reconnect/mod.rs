@@ -1,4 +1,5 @@
-//! Brings a VPN back through NetworkManager. The only place that changes anything in NetworkManager.
+//! Brings a VPN back through NetworkManager, or through systemd for wg-quick. The only place that changes anything
+//! in NetworkManager.
 //!
 //! One attempt is one task beside the agent's loop. It never touches the firewall. The status that the agent
 //! applied shows whether the VPN is back. Nothing is opened for an attempt: the VPN comes back through the
@@ -7,6 +8,7 @@
 mod network_manager;
 mod objects;
 mod plan;
+mod wg_quick;
 
 pub use plan::Reach;
 
@@ -18,7 +20,7 @@ use crate::describe::describe;
 use crate::status::Status;
 use crate::store::Store;
 use crate::system;
-use crate::vpn::{Comeback, Event};
+use crate::vpn::{Comeback, Event, ManagedVpn};
 
 /// What an attempt needs of the agent.
 pub struct AttemptContext {
@@ -64,6 +66,13 @@ pub async fn finish(store: Store) {
 /// # Errors
 /// What was tried, and why no step helped, for people.
 pub async fn bring_back(vpn: &Comeback, mut context: AttemptContext) -> Result<(), String> {
+    match vpn {
+        Comeback::Profile(profile) => bring_profile_back(profile, context).await,
+        Comeback::WgQuick(interface) => wg_quick::restart(interface, &mut context).await,
+    }
+}
+
+async fn bring_profile_back(vpn: &ManagedVpn, mut context: AttemptContext) -> Result<(), String> {
     let mut manager = Manager::connect().await?;
     let mut plan = Plan::default();
     let mut step = Step::Vpn;
@@ -81,7 +90,7 @@ pub async fn bring_back(vpn: &Comeback, mut context: AttemptContext) -> Result<(
 async fn take(
     manager: &mut Manager,
     step: Step,
-    vpn: &Comeback,
+    vpn: &ManagedVpn,
     context: &mut AttemptContext,
 ) -> Result<(), Failure> {
     match step {

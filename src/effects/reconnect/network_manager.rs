@@ -21,7 +21,7 @@ use crate::describe::describe;
 use crate::status::Status;
 use crate::store::Store;
 use crate::system;
-use crate::vpn::{Comeback, Event, NoComeback};
+use crate::vpn::{Event, ManagedVpn, NoComeback};
 
 const NAME: &str = "org.freedesktop.NetworkManager";
 const VPN: &str = "org.freedesktop.NetworkManager.VPN.Connection";
@@ -31,7 +31,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How long a VPN may take; NetworkManager itself gives up after 60 s.
 const VPN_UP: Duration = Duration::from_secs(75);
 /// How long a VPN that NetworkManager calls activated may take to carry traffic.
-const CARRY: Duration = Duration::from_secs(10);
+pub(super) const CARRY: Duration = Duration::from_secs(10);
 /// How long a network may take to come up, with Wi-Fi and DHCP, and how long anything may take to go down.
 const NETWORK_UP: Duration = Duration::from_secs(30);
 const DOWN: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ impl Manager {
     /// Restarts the VPN: ends what is left of it, brings it up, and waits until it carries traffic.
     pub(super) async fn restart_vpn(
         &self,
-        vpn: &Comeback,
+        vpn: &ManagedVpn,
         context: &mut AttemptContext,
     ) -> Result<(), Failure> {
         let name = vpn.name.as_str();
@@ -125,7 +125,7 @@ impl Manager {
     /// Ends what is left of a VPN that carries no traffic. A VPN that is being activated stays.
     async fn clear(
         &self,
-        vpn: &Comeback,
+        vpn: &ManagedVpn,
         context: &AttemptContext,
     ) -> Result<Option<OwnedObjectPath>, Failure> {
         for path in self.proxy.active_connections().await? {
@@ -266,7 +266,7 @@ fn forget(store: &Store) {
 }
 
 /// Waits until the agent's status shows that this VPN carries traffic.
-async fn carries(status: &mut watch::Receiver<Status>, name: &str) {
+pub(super) async fn carries(status: &mut watch::Receiver<Status>, name: &str) {
     let carries = |status: &Status| {
         status.enforced() && status.tunnels.iter().any(|tunnel| tunnel.carrying && tunnel.name == name)
     };

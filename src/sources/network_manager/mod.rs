@@ -7,6 +7,7 @@
 
 mod cache;
 mod error;
+mod gateway;
 mod objects;
 mod plugins;
 mod read;

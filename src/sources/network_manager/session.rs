@@ -14,6 +14,11 @@ use super::plugins::Plugins;
 use super::read::{Fresh, Present, Stale, objects, users};
 use super::signals::{Senders, Signal};
 use super::{LAST_PAUSE, Teller};
+use crate::guide::VpnKind;
+use crate::system;
+
+/// The user that NetworkManager-openconnect starts openconnect as.
+const OPENCONNECT_USER: &str = "nm-openconnect";
 
 /// Time before a NetworkManager that did not answer is asked again. It doubles up to [`LAST_PAUSE`].
 const SHORT_PAUSE: Duration = Duration::from_millis(30);
@@ -269,14 +274,20 @@ impl Session {
             self.cache.touch();
         }
         for (path, reading) in read {
-            let Some(reading) = reading else {
+            let Some(mut reading) = reading else {
                 self.cache.forget_profile(&path);
                 continue;
             };
+            reading.profile.user = user_of(reading.profile.kind);
             let (id, uuid) = (shown(&reading.profile.id), shown(&reading.profile.uuid));
             if let Some(skipped) = self.cache.learn_profile(path, reading) {
                 tracing::warn!(profile = %id, %uuid, "left out of a VPN profile: {skipped}");
             }
         }
     }
+}
+
+/// The user id that a plugin drops its client to, besides those of `bootstrap.owners`.
+fn user_of(kind: VpnKind) -> Option<u32> {
+    if kind == VpnKind::ManagedOpenConnect { system::user_id(OPENCONNECT_USER) } else { None }
 }

@@ -12,12 +12,11 @@ use serde::Deserialize;
 use zbus::{Type, as_variant};
 
 use super::super::skipped::{Skipped, shown};
+use super::gateway;
 use crate::config::MOST_SERVERS;
+use crate::guide::VpnKind;
 use crate::net::{Endpoint, EndpointError, Host, HostName, Port, Server, Transport};
 use crate::vpn::{Profile, Sender};
-
-/// The VPN service whose settings are understood here.
-const OPENVPN: &str = "org.freedesktop.NetworkManager.openvpn";
 
 /// OpenVPN's port where the profile names none (IANA).
 const DEFAULT_PORT: Port = Port::fixed(1194);
@@ -38,6 +37,10 @@ pub(crate) struct Settings {
     vpn: Option<VpnSetting>,
     #[serde(default, deserialize_with = "present")]
     wireguard: Option<WireGuardSetting>,
+    #[serde(default)]
+    ipv4: IpSetting,
+    #[serde(default)]
+    ipv6: IpSetting,
 }
 
 /// D-Bus has no null: a setting that is there has a value.
@@ -73,6 +76,16 @@ struct VpnSetting {
     data: HashMap<String, String>,
 }
 
+/// The `ipv4` or `ipv6` setting.
+#[derive(Debug, Default, Deserialize, Type)]
+#[zbus(signature = "dict")]
+struct IpSetting {
+    #[serde(rename = "never-default", default, with = "as_variant")]
+    never_default: bool,
+    #[serde(default, with = "as_variant")]
+    gateway: String,
+}
+
 /// The `wireguard` setting.
 #[derive(Debug, Default, Deserialize, Type)]
 #[zbus(signature = "dict")]
@@ -80,6 +93,11 @@ struct WireGuardSetting {
     /// The mark on its packets; 0 when NetworkManager chooses one or sets none.
     #[serde(default, with = "as_variant")]
     fwmark: u32,
+    /// `NMTernary`: whether NetworkManager routes everything into it, by a mark.
+    #[serde(rename = "ip4-auto-default-route", default = "unset", with = "as_variant")]
+    auto_v4: i32,
+    #[serde(rename = "ip6-auto-default-route", default = "unset", with = "as_variant")]
+    auto_v6: i32,
     #[serde(default, with = "as_variant")]
     peers: Vec<Peer>,
 }
@@ -91,6 +109,13 @@ struct Peer {
     /// `host:port`; empty for a peer that always starts the connection itself.
     #[serde(default, with = "as_variant")]
     endpoint: String,
+    #[serde(rename = "allowed-ips", default, with = "as_variant")]
+    allowed: Vec<String>,
+}
+
+/// `NM_TERNARY_DEFAULT`, which a setting has that is not there.
+const fn unset() -> i32 {
+    -1
 }
 
 /// A VPN profile as far as it could be read.
@@ -103,13 +128,15 @@ pub(crate) struct Reading {
 
 /// Why one remote was left out.
 #[derive(Debug, thiserror::Error)]
-enum RemoteError {
+pub(super) enum RemoteError {
     #[error("it names no host")]
     Empty,
     #[error("a profile may have {MAX_REMOTES} servers")]
     TooMany,
     #[error("it names no port")]
     NoPort,
+    #[error("it is no host with a port")]
+    Form,
     #[error(transparent)]
     Part(#[from] EndpointError),
 }
@@ -121,14 +148,25 @@ impl Settings {
         let (endpoints, names) = (Vec::new(), Vec::new());
         let (sender, mark) = (Sender::Client, None);
         let interface = interface.parse().ok().filter(|_| kind == "wireguard");
-        let mut profile = Profile { uuid: cut(uuid), id: cut(id), endpoints, names, sender, mark, interface };
-        let skipped = match kind.as_str() {
-            "vpn" => {
-                let openvpn = self.vpn.filter(|vpn| vpn.service == OPENVPN);
-                openvpn.and_then(|vpn| read_remotes(&vpn.data, &mut profile))
-            }
-            "wireguard" => read_peers(&self.wireguard.unwrap_or_default(), &mut profile),
+        let service = self.vpn.as_ref().map_or("", |vpn| &vpn.service);
+        let kind = match kind.as_str() {
+            "vpn" => VpnKind::of_service(service),
+            "wireguard" => VpnKind::ManagedWireGuard,
             _ => return None,
+        };
+        let (uuid, id) = (cut(uuid), cut(id));
+        let (user, manager_marks) = (None, false);
+        let mut profile =
+            Profile { uuid, id, endpoints, names, sender, mark, interface, kind, user, manager_marks };
+        let data = self.vpn.map(|vpn| vpn.data).unwrap_or_default();
+        let skipped = if kind == VpnKind::ManagedOpenVpn {
+            read_remotes(&data, &mut profile)
+        } else if kind == VpnKind::ManagedWireGuard {
+            let setting = self.wireguard.unwrap_or_default();
+            profile.manager_marks = marks(&setting, &self.ipv4, &self.ipv6);
+            read_peers(&setting, &mut profile)
+        } else {
+            gateway::read(&data, &mut profile)
         };
         profile.endpoints.sort_unstable();
         profile.endpoints.dedup();
@@ -141,6 +179,16 @@ impl Settings {
 /// Cuts a name to its maximum length. No configuration can have a longer one.
 fn cut(name: String) -> String {
     if name.len() > LONGEST_NAME { name.chars().take(LONGEST_NAME).collect() } else { name }
+}
+
+/// Whether NetworkManager routes everything into a WireGuard device, and marks its packets for that
+/// (`_auto_default_route_init` of NetworkManager).
+fn marks(setting: &WireGuardSetting, ipv4: &IpSetting, ipv6: &IpSetting) -> bool {
+    let has = |default: &str| setting.peers.iter().any(|peer| peer.allowed.iter().any(|net| net == default));
+    let by_itself =
+        |ip: &IpSetting, default: &str| !ip.never_default && ip.gateway.is_empty() && has(default);
+    let wanted = |auto: i32, ip, default| auto == 1 || auto == unset() && by_itself(ip, default);
+    wanted(setting.auto_v4, ipv4, "0.0.0.0/0") || wanted(setting.auto_v6, ipv6, "::/0")
 }
 
 /// Reads the peers of a WireGuard profile. The kernel itself sends their packets, over UDP only.

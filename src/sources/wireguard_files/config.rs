@@ -79,9 +79,54 @@ pub(crate) fn read(text: &str) -> Device {
     reader.finish()
 }
 
+impl Device {
+    /// Notes what is left out.
+    pub(super) fn skip(&mut self, line: usize, fault: &str) {
+        Skipped::note(&mut self.skipped, &format!("line {line}: {fault}"));
+    }
+
+    /// Adds the server of the peer with this number, which stands in this line.
+    pub(super) fn add_peer(&mut self, peer: usize, line: usize, endpoint: &str) {
+        let added = match peer {
+            0..=MOST_SERVERS => self.add(endpoint),
+            _ => Err(format!("at most {MOST_SERVERS} servers are kept")),
+        };
+        if let Err(fault) = added {
+            self.skip(line, &fault);
+        }
+    }
+
+    fn add(&mut self, endpoint: &str) -> Result<(), String> {
+        let fault = |error: EndpointError| format!("{}: {error}", shown(endpoint));
+        let (host, port) = match endpoint.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:"),
+            None => endpoint.split_once(':'),
+        }
+        .ok_or_else(|| format!("{}: it is no ADDRESS:PORT", shown(endpoint)))?;
+        let port: Port = port.parse().map_err(EndpointError::from).map_err(fault)?;
+        let address: Option<IpAddr> = match endpoint.starts_with('[') {
+            true => Some(
+                host.parse::<Ipv6Addr>().map_err(|error| format!("{}: {error}", shown(endpoint)))?.into(),
+            ),
+            false => host.parse().ok(),
+        };
+        match address {
+            Some(address) => {
+                let endpoint = Endpoint::new(address, Transport::Udp, port).map_err(EndpointError::from);
+                self.endpoints.insert(endpoint.map_err(fault)?);
+            }
+            None => {
+                let name = HostName::try_from(host.to_owned()).map_err(fault)?;
+                self.names.insert((name, Transport::Udp, port));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Reader {
     fn skip(&mut self, line: usize, fault: &str) {
-        Skipped::note(&mut self.device.skipped, &format!("line {line}: {fault}"));
+        self.device.skip(line, fault);
     }
 
     fn take(&mut self, line: usize, bare: &str) {
@@ -122,41 +167,9 @@ impl Reader {
 
     /// A peer without an endpoint is no server: it connects to this machine.
     fn end_peer(&mut self) {
-        let Some((line, endpoint)) = self.endpoint.take() else { return };
-        let added = match self.peers {
-            0..=MOST_SERVERS => self.add(&endpoint),
-            _ => Err(format!("at most {MOST_SERVERS} servers are kept")),
-        };
-        if let Err(fault) = added {
-            self.skip(line, &fault);
+        if let Some((line, endpoint)) = self.endpoint.take() {
+            self.device.add_peer(self.peers, line, &endpoint);
         }
-    }
-
-    fn add(&mut self, endpoint: &str) -> Result<(), String> {
-        let fault = |error: EndpointError| format!("{}: {error}", shown(endpoint));
-        let (host, port) = match endpoint.strip_prefix('[') {
-            Some(rest) => rest.split_once("]:"),
-            None => endpoint.split_once(':'),
-        }
-        .ok_or_else(|| format!("{}: it is no ADDRESS:PORT", shown(endpoint)))?;
-        let port: Port = port.parse().map_err(EndpointError::from).map_err(fault)?;
-        let address: Option<IpAddr> = match endpoint.starts_with('[') {
-            true => Some(
-                host.parse::<Ipv6Addr>().map_err(|error| format!("{}: {error}", shown(endpoint)))?.into(),
-            ),
-            false => host.parse().ok(),
-        };
-        match address {
-            Some(address) => {
-                let endpoint = Endpoint::new(address, Transport::Udp, port).map_err(EndpointError::from);
-                self.device.endpoints.insert(endpoint.map_err(fault)?);
-            }
-            None => {
-                let name = HostName::try_from(host.to_owned()).map_err(fault)?;
-                self.device.names.insert((name, Transport::Udp, port));
-            }
-        }
-        Ok(())
     }
 
     fn finish(mut self) -> Device {

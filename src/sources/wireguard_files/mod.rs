@@ -1,9 +1,12 @@
-//! Watches the files of wg-quick(8) in `/etc/wireguard`, in which root names WireGuard servers.
+//! Watches the files of wg-quick(8) in `/etc/wireguard` and of systemd-networkd, in which root names WireGuard
+//! servers.
 //!
 //! A file of root's counts as much as a hook of root's, so a file counts only if root alone can write it. The
 //! files are read again only when one changes.
 
 pub(crate) mod config;
+pub(crate) mod netdev;
+mod networkd;
 #[cfg(test)]
 mod tests;
 
@@ -100,14 +103,19 @@ fn changes(root: &Path) -> io::Result<Changes> {
     let names = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
     // A change of the owner or the mode counts too.
     let texts = names | WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB | WatchFlags::DONT_FOLLOW;
-    Changes::of([(root.join(FOLDER), texts), (root.join(PARENT), names)])
+    let of_networkd = networkd::FOLDERS.iter().map(|folder| root.join(folder));
+    let above: Vec<PathBuf> =
+        of_networkd.clone().filter_map(|path| Some(path.parent()?.to_owned())).collect();
+    let folders = of_networkd.chain(networkd::folders_of_drop_ins(root)).chain([root.join(FOLDER)]);
+    let above = above.into_iter().chain([root.join(PARENT)]);
+    Changes::of(folders.map(|path| (path, texts)).chain(above.map(|path| (path, names))))
 }
 
 fn read_all(trusted: &TrustedRoot) -> Findings {
     let mut findings = Findings::default();
     let path = trusted.root.join(FOLDER);
     let names = folder(CWD, &path, trusted.owner).and_then(|folder| match folder {
-        Some(folder) => Ok(Some((configurations(&folder)?, folder))),
+        Some(folder) => Ok(Some((configurations(&folder, ENDING)?, folder))),
         None => Ok(None),
     });
     match names {
@@ -129,15 +137,16 @@ fn read_all(trusted: &TrustedRoot) -> Findings {
             findings.faults.note(path.display().to_string(), format!("left out: {refused}"));
         }
     }
+    networkd::read_all(trusted, &mut findings);
     findings
 }
 
-/// The names of the configurations in the folder, sorted.
-fn configurations(folder: &OwnedFd) -> Result<Vec<String>, Refused> {
+/// The names of the files with this ending in the folder, sorted.
+fn configurations(folder: &OwnedFd, ending: &str) -> Result<Vec<String>, Refused> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let name = String::from_utf8_lossy(entry?.file_name().to_bytes()).into_owned();
-        if !name.starts_with('.') && is_configuration(&name, &[ENDING]) {
+        if !name.starts_with('.') && is_configuration(&name, &[ending]) {
             names.push(name);
         }
     }
@@ -155,6 +164,11 @@ fn take(path: String, name: &str, device: Device, findings: &mut Findings) {
             return;
         }
     };
+    keep(path, interface, device, findings);
+}
+
+/// Adds a device that connects somewhere.
+fn keep(path: String, interface: IfName, device: Device, findings: &mut Findings) {
     let Device { endpoints, names, mark, keys, skipped } = device;
     if let Some(skipped) = skipped {
         findings.faults.note(path.clone(), format!("left out of it: {skipped}"));

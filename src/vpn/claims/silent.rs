@@ -9,7 +9,7 @@ use crate::vpn::claim::{Claim, Claimant, Ending, Standing};
 use crate::vpn::device::Readings;
 use crate::vpn::facts::Facts;
 use crate::vpn::known::Known;
-use crate::vpn::{Answered, Comeback, Detours, Listening, Reason, Sender, State, TunnelId, Wait};
+use crate::vpn::{Answered, Detours, Listening, Reason, Sender, State, TunnelId, Wait};
 
 /// Maximum number of servers of a tunnel that is listened to. OpenVPN takes no more `remote` lines.
 const MAX_SERVERS: usize = 64;
@@ -142,9 +142,8 @@ impl Claims {
     }
 
     /// Whether the client of this VPN is there and has heard nothing from its server.
-    pub(in crate::vpn) fn tries_its_servers(&self, comeback: &Comeback) -> bool {
-        let tries =
-            |claim: &Claim| claim.uuid() == Some(comeback.uuid.as_str()) && is_silent(claim) && !claim.orphan;
+    pub(in crate::vpn) fn tries_its_servers(&self, uuid: &str) -> bool {
+        let tries = |claim: &Claim| claim.uuid() == Some(uuid) && is_silent(claim) && !claim.orphan;
         self.list.iter().any(tries)
     }
 }

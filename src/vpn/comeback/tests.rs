@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Config;
+use crate::guide::VpnKind;
 use crate::vpn::{
     ActiveVpn, Announcement, Event, Link, LinkKind, LinkTable, NmView, Reason, Remembered, Report,
     ReportKind, Reporter, Sender, VpnEnd, VpnPhase,
@@ -18,6 +19,9 @@ fn profile(uuid: &str) -> Profile {
         sender,
         mark,
         interface: None,
+        kind: VpnKind::ManagedOpenVpn,
+        user: None,
+        manager_marks: false,
     }
 }
 
@@ -100,6 +104,13 @@ impl Story {
         let begun = self.step(Event::Clock);
         assert!(reconnects(&begun), "its time has come: {begun:?}");
         Some(self.now - before)
+    }
+}
+
+fn uuid(comeback: &Comeback) -> String {
+    match comeback {
+        Comeback::Profile(profile) => profile.uuid.clone(),
+        Comeback::WgQuick(interface) => panic!("{interface}"),
     }
 }
 
@@ -248,20 +259,20 @@ fn the_last_vpn_or_the_only_profile_is_brought_back() {
     story.step(view(&["b", "a"], None));
     assert_eq!(story.machine.comeback(), Err(NoComeback::Several));
     story.step(view(&["a"], None));
-    assert_eq!(story.machine.comeback().unwrap().uuid, "a");
+    assert_eq!(uuid(&story.machine.comeback().unwrap()), "a");
 
     let mut story = Story::protected(Reconnect::Ask);
     story.lose();
     story.step(view(&["b", "a"], None));
-    assert_eq!(story.machine.comeback().unwrap().uuid, "a");
+    assert_eq!(uuid(&story.machine.comeback().unwrap()), "a");
     let last = story.machine.last().cloned();
     // The next agent knows it too.
     let mut next = Story::remembering(Reconnect::Ask, Remembered { last, ..Remembered::default() });
     next.step(view(&["b", "a"], None));
-    assert_eq!(next.machine.comeback().unwrap().uuid, "a");
+    assert_eq!(uuid(&next.machine.comeback().unwrap()), "a");
     // A profile that was deleted, or does not count, is not brought back.
     next.step(view(&["b"], None));
-    assert_eq!(next.machine.comeback().unwrap().uuid, "b");
+    assert_eq!(uuid(&next.machine.comeback().unwrap()), "b");
     let mut config = Config::default();
     config.vpn.connections = vec!["other".into()];
     story.step(Event::Config(Box::new(config)));

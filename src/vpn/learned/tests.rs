@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Dns, Scope};
+use crate::guide::VpnKind;
 use crate::vpn::learning::MAX_VPNS;
 use crate::vpn::{
     ActiveVpn, Event, KernelPacket, Link, LinkKind, LinkTable, Machine, NmView, OpenVpnFile, Profile,
@@ -23,6 +24,9 @@ fn profile(uuid: &str, servers: &[&str]) -> Profile {
         sender: Sender::Client,
         mark: None,
         interface: None,
+        kind: VpnKind::ManagedOpenVpn,
+        user: None,
+        manager_marks: false,
     }
 }
 
@@ -107,7 +111,9 @@ fn only_root_can_allow_packets_of_the_kernel_without_a_mark() {
     let mut machine = fresh(Config::default());
     let actions = machine.step(view(vec![wireguard(None)]), 1);
     assert_eq!(kernel(&machine), []);
-    assert!(actions.contains(&super::super::Action::LeftOut("wg".to_owned(), LeftOut::Unmarked)));
+    assert!(
+        actions.contains(&super::super::Action::LeftOut("wg".to_owned(), LeftOut::Unmarked("wg".to_owned())))
+    );
     assert!(!machine.situation().bootstrap.any, "a server is known");
 
     machine.step(view(vec![wireguard(MARK)]), 1);

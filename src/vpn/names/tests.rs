@@ -2,6 +2,7 @@ use super::super::resolved::{KEPT_UNUSED, MAX_ADDRESSES};
 use super::super::*;
 use super::*;
 use crate::config::Config;
+use crate::guide::VpnKind;
 use crate::net::{Port, Transport};
 
 fn name() -> HostName {
@@ -105,6 +106,9 @@ fn profile(uuid: &str, server: &str) -> Profile {
         sender: Sender::Client,
         mark: None,
         interface: None,
+        kind: VpnKind::ManagedOpenVpn,
+        user: None,
+        manager_marks: false,
     }
 }
 

@@ -191,6 +191,9 @@ fn a_device_that_networkmanager_has_only_found_has_the_servers_of_root_s_file() 
         sender: Sender::Kernel,
         mark: None,
         interface: "office".parse().ok(),
+        kind: crate::guide::VpnKind::ManagedWireGuard,
+        user: None,
+        manager_marks: false,
     };
     let active = ActiveVpn {
         path: "/1".to_owned(),
@@ -274,6 +277,9 @@ fn a_mark_of_two_programs_is_said_and_the_same_mark_of_one_program_is_not() {
         sender: Sender::Kernel,
         mark: NonZeroU32::new(7),
         interface: None,
+        kind: crate::guide::VpnKind::ManagedWireGuard,
+        user: None,
+        manager_marks: false,
     };
     machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], active: Vec::new() })), 1);
     let told: Vec<String> =

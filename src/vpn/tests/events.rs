@@ -12,6 +12,7 @@ use proptest::test_runner::RngSeed;
 
 use super::super::*;
 use crate::config::{Access, Config, Dns, Routes, Scope};
+use crate::guide::VpnKind;
 use crate::net::{Endpoint, IfName, Port, Transport};
 
 /// An event, and what the clock says when it comes if it has moved.
@@ -91,6 +92,7 @@ pub(super) fn learned() -> impl Strategy<Value = Learned> {
         sender: Sender::Client,
         mark: None,
         interface: None,
+        manager_marks: false,
     };
     let all = vec![
         (NAMED.0.to_owned(), vpn(NAMED.1, Origin::NetworkManager, endpoints(&OF_NAMED))),
@@ -171,7 +173,18 @@ fn profile() -> impl Strategy<Value = Profile> {
         (subsequence(endpoints(&pool), 0..=2), subsequence(vec![name], 0..=1), sender, mark).prop_map(
             move |(endpoints, names, sender, mark)| {
                 let (uuid, id) = (uuid.to_owned(), id.to_owned());
-                Profile { uuid, id, endpoints, names, sender, mark, interface: None }
+                Profile {
+                    uuid,
+                    id,
+                    endpoints,
+                    names,
+                    sender,
+                    mark,
+                    interface: None,
+                    kind: VpnKind::ManagedOpenVpn,
+                    user: None,
+                    manager_marks: false,
+                }
             },
         )
     };

@@ -1,10 +1,13 @@
 //! Tunnels that nobody reports: the kernel's evidence, and what root's WireGuard files add to it.
 
+mod others;
+
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use super::super::*;
 use crate::config::Config;
+use crate::guide::VpnKind;
 use crate::net::{Endpoint, IfName};
 
 pub(super) const SERVER: &str = "198.51.100.9:51820/udp";
@@ -117,11 +120,6 @@ fn a_tunnel_that_carries_protects_and_its_end_is_a_loss() {
             assert_eq!(machine.situation().state, State::Protected, "another device of the same VPN");
         }
     }
-    // The agent cannot bring it back, and says who can.
-    let mut machine = begun("", &[file("office", 7)]);
-    machine.step(links(&[link(2, "office", LinkKind::Tunnel)]), 1);
-    machine.step(links(&[]), 2);
-    assert_eq!(machine.comeback(), Err(NoComeback::WgQuick("office".parse().unwrap())));
     // A device that is there without routes is no loss's end, and its name is no card's.
     let mut machine = begun("", &[file("eth0", 7), file("ppp0", 7)]);
     machine.step(links(&[link(2, "eth0", LinkKind::Other), link(3, "ppp0", LinkKind::Ppp)]), 1);
@@ -219,6 +217,9 @@ fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
         sender: Sender::Kernel,
         mark: NonZeroU32::new(7),
         interface: "office".parse().ok(),
+        kind: VpnKind::ManagedWireGuard,
+        user: None,
+        manager_marks: false,
     };
     machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], active: Vec::new() })), 1);
     machine.step(links(&[link(2, "office", LinkKind::KernelTunnel)]), 1);

@@ -3,7 +3,15 @@
 use super::*;
 
 pub(in super::super) fn read(data: &[(&str, &str)]) -> Reading {
-    read_as(OPENVPN, data)
+    read_as("org.freedesktop.NetworkManager.openvpn", data)
+}
+
+fn settings(
+    connection: ConnectionSetting,
+    vpn: Option<VpnSetting>,
+    wireguard: Option<WireGuardSetting>,
+) -> Settings {
+    Settings { connection, vpn, wireguard, ipv4: IpSetting::default(), ipv6: IpSetting::default() }
 }
 
 fn read_as(service: &str, data: &[(&str, &str)]) -> Reading {
@@ -15,7 +23,7 @@ fn read_as(service: &str, data: &[(&str, &str)]) -> Reading {
         interface: "eth0".into(),
     };
     let vpn = Some(VpnSetting { service: service.into(), data });
-    Settings { connection, vpn, wireguard: None }.vpn_profile().unwrap()
+    settings(connection, vpn, None).vpn_profile().unwrap()
 }
 
 fn read_wireguard(fwmark: u32, endpoints: &[&str]) -> Reading {
@@ -25,9 +33,10 @@ fn read_wireguard(fwmark: u32, endpoints: &[&str]) -> Reading {
         kind: "wireguard".into(),
         interface: "office".into(),
     };
-    let peers = endpoints.iter().map(|&endpoint| Peer { endpoint: endpoint.into() }).collect();
-    let wireguard = Some(WireGuardSetting { fwmark, peers });
-    Settings { connection, vpn: None, wireguard }.vpn_profile().unwrap()
+    let peers = endpoints.iter().map(|&endpoint| Peer { endpoint: endpoint.into(), allowed: Vec::new() });
+    let (auto_v4, auto_v6) = (unset(), unset());
+    let wireguard = Some(WireGuardSetting { fwmark, auto_v4, auto_v6, peers: peers.collect() });
+    settings(connection, None, wireguard).vpn_profile().unwrap()
 }
 
 #[test]
@@ -69,7 +78,7 @@ fn a_long_name_is_cut() {
         kind: "vpn".into(),
         interface: "eth0".into(),
     };
-    let reading = Settings { connection, vpn: None, wireguard: None }.vpn_profile().unwrap();
+    let reading = settings(connection, None, None).vpn_profile().unwrap();
     assert_eq!(reading.profile.id.chars().count(), LONGEST_NAME);
 }
 
@@ -157,7 +166,7 @@ fn with_a_proxy_the_endpoint_is_the_proxy() {
 
 #[test]
 fn another_plugin_gives_a_profile_without_servers() {
-    let reading = read_as("org.freedesktop.NetworkManager.vpnc", &[("remote", "198.51.100.7")]);
+    let reading = read_as("org.freedesktop.NetworkManager.iodine", &[("gateway", "198.51.100.7")]);
     assert_eq!((reading.profile.endpoints.len(), reading.profile.names.len()), (0, 0));
     assert_eq!(reading.profile.id, "work");
     assert_eq!(reading.skipped, None);
@@ -171,7 +180,7 @@ fn a_profile_that_is_no_vpn_is_ignored() {
         kind: "802-3-ethernet".into(),
         interface: "eth0".into(),
     };
-    assert!(Settings { connection, vpn: None, wireguard: None }.vpn_profile().is_none());
+    assert!(settings(connection, None, None).vpn_profile().is_none());
 }
 
 #[test]
@@ -202,4 +211,84 @@ fn missing_parts_of_a_remote_come_from_the_profile() {
     assert_eq!(endpoints(&reading), ["198.51.100.7:443/tcp", "198.51.100.8:53/udp"]);
     assert_eq!(names(&reading), ["vpn.example.net:443/tcp", "vpn.example.net:1194/tcp"]);
     assert_eq!(reading.skipped, None);
+}
+
+#[test]
+fn a_gateway_of_another_plugin_is_read_with_the_ports_that_its_client_uses() {
+    let tls = ["198.51.100.9:443/udp", "198.51.100.9:443/tcp"];
+    for (plugin, data, expected) in [
+        ("openconnect", &[("gateway", "198.51.100.9")][..], &tls[..]),
+        ("openconnect", &[("gateway", "https://198.51.100.9/group")], &tls),
+        (
+            "openconnect",
+            &[("gateway", "198.51.100.9:4443")],
+            &["198.51.100.9:4443/udp", "198.51.100.9:4443/tcp"],
+        ),
+        ("openconnect", &[("gateway", "[2001:db8::1]:1")], &["[2001:db8::1]:1/udp", "[2001:db8::1]:1/tcp"]),
+        (
+            "openconnect",
+            &[("gateway", "198.51.100.9"), ("protocol", "gp")],
+            &["198.51.100.9:4501/udp", "198.51.100.9:443/tcp"],
+        ),
+        ("openconnect", &[("gateway", "198.51.100.9"), ("proxy", "http://10.0.0.5:1")], &[]),
+        ("vpnc", &[("IPSec gateway", "198.51.100.9")], &["198.51.100.9:500/udp", "198.51.100.9:4500/udp"]),
+        ("fortisslvpn", &[("gateway", "198.51.100.9:10443")], &["198.51.100.9:10443/tcp"]),
+        ("sstp", &[("gateway", "198.51.100.9")], &["198.51.100.9:443/tcp"]),
+        ("sstp", &[("gateway", "198.51.100.9"), ("proxy-server", "10.0.0.5")], &[]),
+        ("l2tp", &[("gateway", "198.51.100.9")], &[]),
+        ("pptp", &[("gateway", "198.51.100.9")], &[]),
+        ("strongswan", &[("address", "198.51.100.9")], &[]),
+    ] {
+        let reading = read_as(&format!("org.freedesktop.NetworkManager.{plugin}"), data);
+        assert_eq!(endpoints(&reading), expected, "{plugin} {data:?}");
+        assert_eq!(reading.profile.sender, Sender::Client);
+    }
+    let named = read_as("org.freedesktop.NetworkManager.openconnect", &[("gateway", "vpn.example.net/a/b")]);
+    assert_eq!(names(&named), ["vpn.example.net:443/udp", "vpn.example.net:443/tcp"]);
+}
+
+#[test]
+fn a_gateway_that_is_no_server_is_left_out_and_named() {
+    for bad in [
+        "",
+        "https://",
+        "http://198.51.100.9",
+        "127.0.0.1",
+        "255.255.255.255",
+        "[ff02::1]",
+        "198.51.100.9:0",
+        "198.51.100.9:65536",
+        "user@198.51.100.9",
+        "198.51.100.9 198.51.100.8",
+        "$(id)",
+        "-a",
+        "198.51.100.9?x",
+        "198.51.100.9#x",
+    ] {
+        let reading = read_as("org.freedesktop.NetworkManager.openconnect", &[("gateway", bad)]);
+        assert_eq!((endpoints(&reading), names(&reading)), (vec![], vec![]), "{bad:?}");
+        assert!(reading.skipped.is_some(), "{bad:?}");
+    }
+}
+
+#[test]
+fn networkmanager_marks_a_profile_that_takes_all_traffic_unless_it_is_told_not_to() {
+    let marks = |auto: i32, allowed: &str, ipv4: IpSetting| {
+        let peer = Peer { endpoint: String::new(), allowed: vec![allowed.to_owned()] };
+        let setting = WireGuardSetting { fwmark: 0, auto_v4: auto, auto_v6: auto, peers: vec![peer] };
+        super::marks(&setting, &ipv4, &IpSetting::default())
+    };
+    for (auto, allowed, expected) in [
+        (unset(), "0.0.0.0/0", true),
+        (unset(), "::/0", true),
+        (unset(), "10.0.0.0/8", false),
+        (0, "0.0.0.0/0", false),
+        (1, "10.0.0.0/8", true),
+    ] {
+        assert_eq!(marks(auto, allowed, IpSetting::default()), expected, "{auto} {allowed}");
+    }
+    let never = IpSetting { never_default: true, gateway: String::new() };
+    assert!(!marks(unset(), "0.0.0.0/0", never));
+    let other = IpSetting { never_default: false, gateway: "10.0.0.1".to_owned() };
+    assert!(!marks(unset(), "0.0.0.0/0", other));
 }

@@ -1,0 +1,183 @@
+//! Where a WireGuard device of systemd-networkd's connects to, read from the text of its systemd.netdev(5). Pure.
+//!
+//! The lines are read as systemd reads them: names of keys and sections have a case, `#` and `;` begin a comment at
+//! the start of a line alone, a `\` at the end of a line joins it with the next, and the last line of a key counts.
+//! Keys of WireGuard are skipped as text: nothing here keeps or decodes them.
+
+use std::num::NonZeroU32;
+
+use super::config::Device;
+
+/// A device as far as its file could be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct NetDev {
+    /// `Name`
+    pub(super) name: String,
+    pub(crate) device: Device,
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    section: String,
+    kind: String,
+    /// Number of peers so far.
+    peers: usize,
+    /// The endpoint of the peer that is being read, with its line.
+    endpoint: Option<(usize, String)>,
+    netdev: NetDev,
+}
+
+/// Reads a file with its drop-ins behind it; `None` if it makes another kind of device.
+pub(crate) fn read(text: &str) -> Option<NetDev> {
+    let mut reader = Reader::default();
+    // The number and the text of a line that goes on.
+    let mut begun: Option<(usize, String)> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_start_matches('\u{feff}');
+        if line.trim_start().starts_with(['#', ';']) {
+            continue;
+        }
+        let (first, mut whole) = begun.take().unwrap_or((number, String::new()));
+        match line.strip_suffix('\\') {
+            Some(part) => {
+                whole.push_str(part);
+                whole.push(' ');
+                begun = Some((first, whole));
+            }
+            None => {
+                whole.push_str(line);
+                reader.take(first, whole.trim());
+            }
+        }
+    }
+    if let Some((first, whole)) = begun {
+        reader.take(first, whole.trim());
+    }
+    reader.end_peer();
+    (reader.kind == "wireguard").then_some(reader.netdev)
+}
+
+impl Reader {
+    fn take(&mut self, number: usize, line: &str) {
+        if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            self.end_peer();
+            self.section = section.to_owned();
+            self.peers += usize::from(section == "WireGuardPeer");
+            return;
+        }
+        let Some((key, value)) = line.split_once('=') else { return };
+        let value = value.trim();
+        match (self.section.as_str(), key.trim_end()) {
+            ("NetDev", "Name") => self.netdev.name = value.to_owned(),
+            ("NetDev", "Kind") => self.kind = value.to_owned(),
+            ("WireGuard", "FirewallMark") => match mark(value) {
+                Some(mark) => self.netdev.device.mark = NonZeroU32::new(mark),
+                None => self.netdev.device.skip(number, "FirewallMark is a number"),
+            },
+            ("WireGuardPeer", "Endpoint") => {
+                self.endpoint = Some((number, value.to_owned())).filter(|_| !value.is_empty());
+            }
+            _ => {}
+        }
+    }
+
+    fn end_peer(&mut self) {
+        if let Some((line, endpoint)) = self.endpoint.take() {
+            self.netdev.device.add_peer(self.peers, line, &endpoint);
+        }
+    }
+}
+
+/// A number as systemd reads it: `0x7766`, `030` for 24, or `51820`. Nothing is no mark.
+fn mark(value: &str) -> Option<u32> {
+    let hexadecimal = value.strip_prefix("0x").or_else(|| value.strip_prefix("0X"));
+    match (hexadecimal, value.strip_prefix('0')) {
+        _ if value.contains('+') => None,
+        (Some(digits), _) => u32::from_str_radix(digits, 16).ok(),
+        (None, Some(digits)) if !digits.is_empty() => u32::from_str_radix(digits, 8).ok(),
+        _ if value.is_empty() => Some(0),
+        _ => value.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(wireguard: &str, peer: &str) -> Device {
+        let text = format!(
+            "[NetDev]\nName=wg0\nKind=wireguard\n[WireGuard]\n{wireguard}\n[WireGuardPeer]\nPublicKey=no key\n{peer}\n"
+        );
+        let netdev = read(&text).unwrap();
+        assert_eq!(netdev.name, "wg0");
+        netdev.device
+    }
+
+    fn endpoints(device: &Device) -> Vec<String> {
+        device.endpoints.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_no_server_is_left_out_and_named_with_its_line() {
+        for bad in [
+            "198.51.100.9",
+            "198.51.100.9:0",
+            "2001:db8::1:51820",
+            "[2001:db8::1]",
+            "127.0.0.1:51820",
+            "255.255.255.255:51820",
+            "[ff02::1]:51820",
+            "$(id):51820",
+            "198.51.100.9:51820 # home",
+            ":51820",
+        ] {
+            let device = device("", &format!("Endpoint = {bad}"));
+            assert_eq!((endpoints(&device), device.names.len()), (vec![], 0), "{bad:?}");
+            let said = device.skipped.map(|skipped| skipped.to_string());
+            assert!(said.is_some_and(|said| said.starts_with("line 8: ")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_as_systemd_reads_it() {
+        let text = "\u{feff}[NetDev]\nKind=bridge\nKind = wireguard\nName=office\n; [WireGuardPeer]\n\
+                    [WireGuard]\nPrivateKey=Endpoint=203.0.113.9:1\nFirewallMark=0x77\\\n# a comment\n\
+                    [wireguardpeer]\nEndpoint=203.0.113.9:2\n[WireGuardPeer]\nendpoint=203.0.113.9:3\n\
+                    Endpoint=203.0.113.9:4\n  Endpoint = \\\n  wg.example.net:443\n#Endpoint=203.0.113.9:5\n\
+                    [WireGuardPeer]\nEndpoint=203.0.113.9:6\nEndpoint=\n[WireGuardPeer]\nEndpoint=[2001:db8::1]:1";
+        let NetDev { name, device } = read(text).unwrap();
+        assert_eq!(name, "office");
+        assert_eq!(endpoints(&device), ["[2001:db8::1]:1/udp"]);
+        let names: Vec<String> =
+            device.names.iter().map(|(name, _, port)| format!("{name}:{port}")).collect();
+        assert_eq!(names, ["wg.example.net:443"]);
+        // The line with the mark goes on with the next that is no comment, so it is no number.
+        assert_eq!(device.mark, None);
+        assert!(
+            device.skipped.is_some_and(|skipped| skipped.to_string().starts_with("line 8: FirewallMark"))
+        );
+        for other in
+            ["", "[NetDev]\nName=br0\nKind=bridge\n", "[NetDev]\nName=wg0\nKind=wireguard\nKind=dummy\n"]
+        {
+            assert_eq!(read(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_file_sets_a_mark() {
+        for (line, mark) in [
+            ("", None),
+            ("FirewallMark=0", None),
+            ("FirewallMark=", None),
+            ("FirewallMark=51820", Some(51_820)),
+            ("FirewallMark=0x7766", Some(0x7766)),
+            ("FirewallMark=030", Some(24)),
+            ("FirewallMark=7\nFirewallMark=-1", Some(7)),
+            ("FirewallMark=7\nFirewallMark=+8", Some(7)),
+            ("FirewallMark=7\nFirewallMark=4294967296", Some(7)),
+        ] {
+            let device = device(line, "Endpoint=198.51.100.9:1\nAllowedIPs=0.0.0.0/0");
+            assert_eq!(device.mark.map(NonZeroU32::get), mark, "{line:?}");
+        }
+    }
+}

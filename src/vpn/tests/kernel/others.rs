@@ -1,0 +1,159 @@
+//! Bringing a device of wg-quick's back, and what is told of the profiles that do not work as they are.
+
+use super::*;
+use crate::net::{HostName, Port, Transport};
+
+/// A machine that has lost the tunnel of this file at 100 s, and what it did then.
+fn lost_at_100(config: &str, file: WireGuardFile) -> (Machine, Vec<Action>) {
+    let interface = file.interface.to_string();
+    let mut machine = begun(config, &[file]);
+    machine.step(Event::Resolvers([std::net::IpAddr::from([192, 0, 2, 53])].into()), 1);
+    machine.step(links(&[link(2, &interface, LinkKind::Tunnel)]), 1);
+    assert_eq!(machine.situation().state, State::Protected);
+    let actions = machine.step(links(&[]), 100);
+    assert_eq!(machine.situation().state, State::Lost);
+    (machine, actions)
+}
+
+fn reconnects(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Reconnect(Comeback::WgQuick(_))))
+}
+
+#[test]
+fn a_lost_device_of_wg_quick_is_brought_back_once_its_server_s_name_is_answered() {
+    let auto = "vpn.reconnect = \"auto\"";
+    let (mut machine, _) = lost_at_100(auto, file("office", 7));
+    assert!(!reconnects(&machine.step(Event::Clock, 101)), "too early");
+    assert!(reconnects(&machine.step(Event::Clock, 102)));
+    let (mut asked, _) = lost_at_100("", file("office", 7));
+    assert!(!reconnects(&asked.step(Event::Clock, 10_000)), "nobody asked for it");
+    assert_eq!(asked.comeback(), Ok(Comeback::WgQuick("office".parse().unwrap())));
+
+    let name: HostName = "wg.example.net".to_owned().try_into().unwrap();
+    let names = [(name.clone(), Transport::Udp, Port::fixed(51_820))].into();
+    let named = WireGuardFile { names, ..file("office", 7) };
+    // Without an answer it comes back by the addresses that are known.
+    for addresses in [vec![[198, 51, 100, 10].into()], vec![]] {
+        let (mut machine, actions) = lost_at_100(auto, named.clone());
+        assert!(actions.iter().any(|action| matches!(action, Action::LookUp { .. })), "{actions:?}");
+        let waits = machine.step(Event::Clock, 110);
+        assert!(!reconnects(&waits), "its server may have moved");
+        assert!(machine.next_moment(110).is_some_and(|next| next > 110), "it would be woken again and again");
+        let known = addresses.len();
+        assert!(reconnects(&machine.step(Event::Resolved { name: name.clone(), addresses }, 111)));
+        let servers = machine.situation().bootstrap.kernel.into_iter().map(|(server, _)| server.to_string());
+        assert_eq!(servers.filter(|server| server == "198.51.100.10:51820/udp").count(), known);
+    }
+}
+
+#[test]
+fn what_no_unit_of_wg_quick_s_can_bring_back_is_told() {
+    let interface = || "office".parse::<IfName>().unwrap();
+    let netdev = WireGuardFile { path: "/etc/systemd/network/a.netdev".to_owned(), ..file("office", 7) };
+    let auto = "vpn.reconnect = \"auto\"";
+    let (mut machine, _) = lost_at_100(auto, netdev);
+    assert_eq!(machine.comeback(), Err(NoComeback::Networkd(interface())));
+    assert!(!reconnects(&machine.step(Event::Clock, 10_000)));
+    let (mut machine, _) = lost_at_100("", file("office", 7));
+    let config = Config::parse("vpn.connections = [\"wireguard:home\"]", "test").unwrap();
+    machine.step(Event::Config(Box::new(config)), 101);
+    assert_eq!(machine.comeback(), Err(NoComeback::WgQuick(interface())), "it does not count any more");
+    let (machine, _) = lost_at_100("", file("a=b", 7));
+    assert!(matches!(machine.comeback(), Err(NoComeback::WgQuick(_))), "no unit has such a name");
+}
+
+#[test]
+fn a_profile_without_a_mark_is_told_with_its_command_unless_networkmanager_marks_it() {
+    let profile = |id: &str, manager_marks| Profile {
+        uuid: "4d1f6b52".to_owned(),
+        id: id.to_owned(),
+        endpoints: vec![SERVER.parse().unwrap()],
+        names: Vec::new(),
+        sender: Sender::Kernel,
+        mark: None,
+        interface: "wg0".parse().ok(),
+        kind: VpnKind::ManagedWireGuard,
+        user: None,
+        manager_marks,
+    };
+    let view = |profile: &Profile, phase: Option<VpnPhase>, mark| {
+        let active = phase.map(|phase| ActiveVpn {
+            path: "/1".to_owned(),
+            uuid: profile.uuid.clone(),
+            id: profile.id.clone(),
+            phase,
+            interface: "wg0".parse().ok(),
+            gateway: None,
+            mark: NonZeroU32::new(mark),
+        });
+        Event::NetworkManager(Some(NmView {
+            profiles: vec![profile.clone()],
+            active: active.into_iter().collect(),
+        }))
+    };
+    for (id, word) in [
+        ("office", "office"),
+        ("Home VPN", "'Home VPN'"),
+        ("it's", "4d1f6b52"),
+        ("-x", "4d1f6b52"),
+        ("uuid", "4d1f6b52"),
+        ("a$(id)", "'a$(id)'"),
+        ("a\nb", "4d1f6b52"),
+    ] {
+        let mut machine = begun("", &[]);
+        machine.step(view(&profile(id, false), None, 0), 1);
+        let [(_, remedy)] = &left_out(&machine)[..] else { panic!("{id}: {:?}", machine.left_out()) };
+        assert!(remedy.contains(&format!("modify {word} wireguard.fwmark 51820;")), "{remedy}");
+    }
+    let marked = profile("office", true);
+    let mut machine = begun("", &[]);
+    machine.step(view(&marked, None, 0), 1);
+    assert_eq!(left_out(&machine), [], "it gets a mark when it comes up");
+    machine.step(view(&marked, Some(VpnPhase::Connecting), 0), 2);
+    assert_eq!(left_out(&machine), []);
+    machine.step(links(&[link(2, "wg0", LinkKind::KernelTunnel)]), 3);
+    machine.step(view(&marked, Some(VpnPhase::Activated), 0), 3);
+    assert_eq!(left_out(&machine).len(), 1, "it has got none");
+    machine.step(view(&profile("office", false), Some(VpnPhase::Activated), 7), 4);
+    assert_eq!(left_out(&machine), [], "it has one");
+    assert_eq!(keys(&machine).len(), 1);
+}
+
+#[test]
+fn a_profile_of_a_kind_that_does_not_work_is_told_and_one_whose_tunnel_is_not_named_too() {
+    let told = |kind, config: &str| {
+        let profile = Profile {
+            uuid: "u".to_owned(),
+            id: "office".to_owned(),
+            endpoints: Vec::new(),
+            names: Vec::new(),
+            sender: Sender::Client,
+            mark: None,
+            interface: None,
+            kind,
+            user: None,
+            manager_marks: false,
+        };
+        let mut machine = begun(config, &[]);
+        machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], active: Vec::new() })), 1);
+        left_out(&machine).into_iter().map(|(_, remedy)| remedy).collect::<Vec<String>>()
+    };
+    for kind in [VpnKind::L2tp, VpnKind::Pptp, VpnKind::Ipsec, VpnKind::OtherPlugin] {
+        assert_eq!(told(kind, ""), [kind.guide().todo]);
+    }
+    let named = "bootstrap.servers = [\"198.51.100.9:443/tcp\"]";
+    assert_eq!(told(VpnKind::OtherPlugin, named), [""; 0], "root has named its server");
+    for (kind, device) in
+        [(VpnKind::Fortinet, "ppp0"), (VpnKind::Sstp, "ppp0"), (VpnKind::ManagedOpenConnect, "vpn0")]
+    {
+        let [remedy] = &told(kind, "")[..] else { panic!("{kind:?}") };
+        let line = format!("tunnel.interfaces = [\"tun+\", \"{device}\"]");
+        assert!(remedy.ends_with(&line), "{remedy}");
+        assert_eq!(told(kind, &line), [""; 0], "the line helps");
+    }
+    for kind in [VpnKind::ManagedOpenVpn, VpnKind::ManagedWireGuard, VpnKind::Vpnc] {
+        assert_eq!(told(kind, ""), [""; 0], "{kind:?}");
+    }
+    let uncounted = told(VpnKind::L2tp, "vpn.connections = [\"home\"]");
+    assert_eq!(uncounted, [""; 0], "what does not count is not told");
+}

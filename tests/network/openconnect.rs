@@ -1,0 +1,156 @@
+//! openconnect with a real ocserv, and the servers of its profiles in NetworkManager. It connects by TLS over TCP, and then by DTLS over
+//! UDP: both are endpoints of the server.
+
+use crate::support;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::openconnect::{SERVER, Server};
+use support::openvpn::{CONNECT, seen};
+use support::story::Story;
+use support::{SOON, agent, bus, chain, tunwarden, wait_for_state};
+use tunwarden_lab::address::{INTERNET, INTERNET_V6};
+use tunwarden_lab::{Contract, Frame, Lab, Transport, wait_for, with_lab};
+
+const ENDPOINTS: [&str; 2] = ["198.51.100.9:443/tcp", "198.51.100.9:443/udp"];
+
+fn contract() -> Result<Contract> {
+    let lan = Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.discovery();
+    ENDPOINTS.iter().try_fold(lan, |contract, endpoint| contract.endpoint(endpoint))
+}
+
+/// Who may reach the server past the tunnel: each with the transport, as the kernel holds it. Fails if a rule allows
+/// anything else.
+fn allowed(lab: &Lab) -> Result<BTreeSet<String>> {
+    let rules =
+        chain(lab, "iptables", "VPN_BOOTSTRAP")?.into_iter().chain(chain(lab, "ip6tables", "VPN_BOOTSTRAP")?);
+    let who = |rule: String| {
+        let (_, rest) = rule.split_once(" -d 198.51.100.9/32 -p ").with_context(|| rule.clone())?;
+        let (transport, rest) = rest.split_once(' ').with_context(|| rule.clone())?;
+        ensure!(rest.contains(" --dport 443 "), "{rule}");
+        let user = rest.split_once("--uid-owner ").and_then(|(_, rest)| rest.strip_suffix(" -j ACCEPT"));
+        ensure!(user.is_some() || rest.ends_with(" -j VPN_OWNER"), "everybody: {rule}");
+        Ok(format!("{transport} {}", user.unwrap_or("owners")))
+    };
+    rules.map(who).collect()
+}
+
+/// Waits until exactly these may reach the server.
+fn await_allowed(lab: &Lab, who: &BTreeSet<String>) -> Result<()> {
+    wait_for(&format!("the kernel allows {who:?}"), SOON, || {
+        Ok(allowed(lab).is_ok_and(|allowed| allowed == *who).then_some(()))
+    })
+    .with_context(|| format!("it allows {:?}", allowed(lab)))
+}
+
+/// The users of `bootstrap.owners` over both transports.
+fn owners() -> BTreeSet<String> {
+    ["tcp owners", "udp owners"].map(str::to_owned).into()
+}
+
+/// Pings of both families through the tunnel are answered.
+fn flows(lab: &Lab) -> Result<()> {
+    for target in [INTERNET, INTERNET_V6] {
+        let sent = lab.host().ping(target).count(3).await_answers(CONNECT).send()?;
+        ensure!(sent.answered == 3, "{target}: the tunnel carries nothing: {sent:?}");
+    }
+    Ok(())
+}
+
+/// The tunnel protects, by the evidence of this source, and the kernel allows the server's two endpoints.
+fn protected_by(lab: &Lab, source: &str, who: &BTreeSet<String>) -> Result<Value> {
+    let status = wait_for_state(lab, "protected")?;
+    let tunnel = &status["tunnels"][0];
+    ensure!(tunnel["source"] == source && tunnel["carrying"] == true, "{status}");
+    assert_eq!(allowed(lab)?, *who);
+    flows(lab)?;
+    Ok(status)
+}
+
+/// Packets of an ordinary user's to the server, past the tunnel.
+fn beside(lab: &Lab) -> Result<()> {
+    let server = format!("{SERVER}:443");
+    lab.host().udp(&server)?.on("eth0").from_user("nobody").tag("beside").count(20).send().map(drop)
+}
+
+/// Waits until the client has used both endpoints since the story was closed.
+fn uses_both_transports(story: &Story) -> Result<()> {
+    let is_to = |frame: &Frame, udp: bool| match frame.transport() {
+        Some(Transport::Udp { to: 443, .. }) => udp && frame.tag.is_none(),
+        Some(Transport::Tcp { to: 443, .. }) => !udp,
+        _ => false,
+    };
+    wait_for("TLS and DTLS to the server", SOON, || {
+        let frames = story.since_closed()?;
+        let both = [true, false].into_iter().all(|udp| frames.iter().any(|frame| is_to(frame, udp)));
+        Ok(both.then_some(()))
+    })
+}
+
+#[test]
+fn a_plain_client_protects_by_the_kernel_s_evidence_and_its_end_is_a_loss() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let server = Server::start(lab)?;
+        let mut story = Story::begin(lab)?;
+        let config = format!("[bootstrap]\nscope = \"known\"\nservers = {ENDPOINTS:?}\n");
+        let agent = agent(lab, &config)?;
+        await_allowed(lab, &owners())?;
+        story.await_silence()?;
+        story.close()?;
+
+        let client = server.client(lab)?;
+        protected_by(lab, "kernel", &owners()).with_context(|| format!("{}{}", client.log(), agent.log()))?;
+        uses_both_transports(&story)?;
+        beside(lab)?;
+        lab.host().signal_all("openconnect", Signal::SIGKILL)?;
+        let lost = wait_for_state(lab, "lost")?;
+        ensure!(lost["loss"]["seen_by"] == "links", "{lost}");
+        drop(client);
+        let client = server.client(lab)?;
+        wait_for_state(lab, "protected").with_context(|| client.log())?;
+        story.check("plain openconnect", &contract()?)?;
+        assert_eq!(seen(&story.since_closed()?, "beside"), 0, "an ordinary user's packets reach the server");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_profile_of_networkmanager_gives_its_server_to_its_own_user_alone() -> Result<()> {
+    with_lab(|lab| {
+        let bus = bus(lab)?;
+        let nm = lab.host().network_manager(&bus)?;
+        nm.add_ethernet(&lab.uplinks()[0])?;
+        let data =
+            format!("gateway={SERVER},protocol=anyconnect,cookie-flags=2,gateway-flags=2,gwcert-flags=2");
+        let new = ["connection", "add", "type", "vpn", "vpn-type", "openconnect", "con-name", "office"];
+        nm.manage(new.into_iter().chain(["autoconnect", "no", "vpn.data", &data]))?;
+        // This kind of VPN does not work. It is told, and gives no server.
+        let new = ["connection", "add", "type", "vpn", "vpn-type", "l2tp", "con-name", "old"];
+        nm.manage(new.into_iter().chain(["autoconnect", "no", "vpn.data", "gateway=198.51.100.77"]))?;
+        let mut story = Story::begin(lab)?;
+        let _agent =
+            agent(lab, "[bootstrap]\nscope = \"known\"\n[tunnel]\ninterfaces = [\"tun+\", \"vpn+\"]\n")?;
+        let user = lab.host().succeed(["id", "-u", "nm-openconnect"])?;
+        let mut who = owners();
+        who.extend(["tcp", "udp"].map(|transport| format!("{transport} {}", user.trim())));
+        await_allowed(lab, &who)?;
+        let shown = tunwarden(lab, ["status"])?.stdout;
+        ensure!(shown.contains("old: L2TP over IPsec: nothing"), "{shown}");
+        let check = tunwarden(lab, ["check"])?.stdout;
+        ensure!(
+            check.contains("office (NetworkManager): 198.51.100.9:443/udp, 198.51.100.9:443/tcp; counts"),
+            "{check}"
+        );
+        story.await_silence()?;
+        story.close()?;
+
+        beside(lab)?;
+        story.check("openconnect by NetworkManager", &contract()?)?;
+        assert_eq!(seen(&story.since_closed()?, "beside"), 0, "an ordinary user's packets reach the server");
+        Ok(())
+    })
+}
