@@ -25,7 +25,7 @@ const MAX_SHOWN: usize = 4;
 pub(super) const PPP: &str = "ppp0";
 
 /// The mark that a person is told to give a WireGuard profile: the one that wg-quick uses too.
-const MARK: u32 = 51_820;
+const MARK: &str = "0x7766";
 
 /// What is known of each VPN, by its profile's UUID, [`file_key`], [`wireguard_key`] or [`hook_key`]. It is kept, so that the
 /// lock at the next boot knows it too.

@@ -103,7 +103,7 @@ fn a_profile_without_a_mark_is_told_with_its_command_unless_networkmanager_marks
         let mut machine = begun("", &[]);
         machine.step(view(&profile(id, false), None, 0), 1);
         let [(_, remedy)] = &left_out(&machine)[..] else { panic!("{id}: {:?}", machine.left_out()) };
-        assert!(remedy.contains(&format!("modify {word} wireguard.fwmark 51820;")), "{remedy}");
+        assert!(remedy.contains(&format!("modify {word} wireguard.fwmark 0x7766;")), "{remedy}");
     }
     let marked = profile("office", true);
     let mut machine = begun("", &[]);
