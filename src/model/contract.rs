@@ -104,12 +104,14 @@ impl Contract<'_> {
     fn forwarded(&self, family: Family, link: &str) -> Vec<Allowed> {
         let mut allowed = Vec::new();
         if self.config.docker.published_ports != PublishedPorts::None {
-            // An answer of a published port: its destination was rewritten on the way in (`IPS_DST_NAT`).
+            // An answer of a published port: its destination was rewritten on the way in (`IPS_DST_NAT`), and was an
+            // address of this machine on an uplink before. One that came out of a tunnel had the tunnel's address.
             let answer = [Match::masked(Field::Status, 32, 32), Match::is(Field::Direction, 1)];
-            allowed.extend(
-                self.connected(family, Some(link))
-                    .map(|lan| [&[Match::to(&lan), no_dns(family)][..], &answer].concat()),
-            );
+            for lan in self.connected(family, Some(link)) {
+                let to = [&[Match::to(&lan), no_dns(family)][..], &answer].concat();
+                let own = self.own(family, None).into_iter();
+                allowed.extend(own.map(|own| [&to[..], &[Match::first_to(&own)]].concat()));
+            }
         }
         let of_lan = self.situation.networks.iter().filter(|network| network.access == Access::Lan);
         for network in of_lan {

@@ -50,6 +50,10 @@ pub enum Field {
     User,
     /// The first bytes of its frame.
     Frame,
+    /// The address that the first packet of its connection went to, before DNAT.
+    FirstDestination,
+    /// The port that it went to.
+    FirstPort,
     /// The first two bytes of `Transport`.
     SourcePort,
     /// The next two bytes of `Transport`.
@@ -61,7 +65,7 @@ pub enum Field {
 }
 
 /// The fields that have bits of their own, in the order of their bits.
-const OWN: [Field; 21] = [
+const OWN: [Field; 23] = [
     Field::In,
     Field::Parsed,
     Field::PortRead,
@@ -83,6 +87,8 @@ const OWN: [Field; 21] = [
     Field::Mark,
     Field::User,
     Field::Frame,
+    Field::FirstDestination,
+    Field::FirstPort,
 ];
 
 /// The place of the first bit of each of them. They are declared in the same order.
@@ -120,11 +126,12 @@ impl Field {
             Self::Called
             | Self::OutType
             | Self::FragmentOffset
+            | Self::FirstPort
             | Self::SourcePortBefore
             | Self::SourcePort
             | Self::DestinationPort => 16,
             Self::State | Self::Status | Self::Mark | Self::User => 32,
-            Self::SourceBefore => 128,
+            Self::SourceBefore | Self::FirstDestination => 128,
             Self::Transport => 160,
             Self::Frame => 208,
             Self::Network => 320,

@@ -280,6 +280,11 @@ impl Match {
         Self::prefix(|at| Bit::Of(Field::Network, start + at), net)
     }
 
+    /// The first packet of its connection went to this network, before DNAT.
+    pub fn first_to(net: &IpNet) -> Self {
+        Self::prefix(|at| Bit::Of(Field::FirstDestination, at), net)
+    }
+
     /// It is of this protocol (IANA's number).
     pub fn protocol(number: u8) -> Self {
         Self::is(Field::Protocol, number.into())

@@ -5,12 +5,14 @@
 //! is RETURN and never ACCEPT, or an `--internal` network would reach the internet.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::view::{View, to_name_servers};
-use super::{Chain, ChainName, IfMatch, Rule, Tracked, Verdict};
+use super::well_known::LINK_LOCAL;
+use super::{Chain, ChainName, Direction, IfMatch, Rule, Tracked, Verdict};
 use crate::config::{Access, PublishedPorts};
 use crate::net::{Family, IfName};
-use crate::vpn::ForwardedTo;
+use crate::vpn::{Forwarded, ForwardedTo, TunnelAddress};
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     let mut chains = vec![
@@ -27,7 +29,8 @@ pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
 /// Everything that is forwarded, told apart by interface: a container can forge its source address.
 fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     let pass = || view.rule(Verdict::Return);
-    let mut rules: Vec<Rule> = view.pause(Verdict::Return).into_iter().collect();
+    let mut rules = elsewhere(view);
+    rules.extend(view.pause(Verdict::Return));
     // Before published ports and tunnels: a network that is cut off has neither.
     rules.extend(cut_off(view));
     rules.extend(name_servers(view));
@@ -38,16 +41,32 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     // which they do not have.
     rules.extend(lan_networks(view));
     rules.extend(shut_out(view));
+    rules.extend(forwarded_ports(view));
     for tunnel in view.tunnels() {
-        rules.extend(forwarded_ports(view, &tunnel));
         rules.extend(view.traffic(&view.config.docker.allow, &pass().output(tunnel)));
     }
-    // Answers go to bridges alone: the answer to a container that is gone would follow the default route.
+    // Answers go to bridges alone: the answer to a container that is gone would follow the default route. Only
+    // answers: a port that is not forwarded any more is closed to connections from before, too.
     let to_bridges = || view.rule(Verdict::Goto(ChainName::DockerBridges));
-    rules.extend(view.tunnels().into_iter().map(|tunnel| to_bridges().input(tunnel).tracked(Tracked::Reply)));
+    rules.extend(
+        view.tunnels()
+            .into_iter()
+            .map(|tunnel| to_bridges().input(tunnel).tracked(Tracked::Known(Direction::Reply))),
+    );
     rules.extend(between_bridges(view));
     rules.push(view.rule(Verdict::Drop));
     rules
+}
+
+/// Packets for a tunnel's own address that come in elsewhere, and that the container engine has sent on to a
+/// container. In `INPUT` the same is dropped. A container could forge its source: the answer would go through the
+/// tunnel as that of a forwarded port.
+fn elsewhere(view: &View<'_>) -> Vec<Rule> {
+    let drop = |own: &TunnelAddress| {
+        let to_it = Tracked::Rewritten(Direction::Original, own.address, None);
+        view.rule(Verdict::Drop).input_not(own.interface.clone()).tracked(to_it)
+    };
+    view.tunnel_addresses().filter(|own| !LINK_LOCAL.contains(&own.address)).map(drop).collect()
 }
 
 /// DNS is refused before published ports and the LAN are allowed: a router is on the LAN, and asks the ISP.
@@ -119,41 +138,55 @@ fn bridges(view: &View<'_>) -> Vec<Rule> {
     rules
 }
 
-/// Connections from the LAN to published ports, and their answers.
+/// Connections from the LAN to published ports, and their answers. They begin with a packet for an address of this
+/// machine on an uplink. Without that match the answer to a connection that came out of a tunnel would go to the LAN
+/// too, if its source is forged, or if the tunnel is gone.
 fn published_ports(view: &View<'_>) -> Vec<Rule> {
     if view.config.docker.published_ports == PublishedPorts::None {
         return Vec::new();
     }
+    // Of any uplink: a machine may reach an address of the other network card on the same LAN.
+    let own: BTreeSet<IpAddr> = view.own_addresses().map(|(_, address)| address).collect();
     let both_ways = |(uplink, net): (&IfName, _)| {
-        let to_bridges = view.rule(Verdict::Goto(ChainName::DockerBridges));
-        [
-            to_bridges.from(net).input(uplink.clone()).tracked(Tracked::DnatOriginal),
-            view.rule(Verdict::Return).to(net).output(uplink.clone()).tracked(Tracked::DnatReply),
-        ]
+        let to_bridges = view.rule(Verdict::Goto(ChainName::DockerBridges)).from(net).input(uplink.clone());
+        let answer = view.rule(Verdict::Return).to(net).output(uplink.clone());
+        let rules = move |&own: &IpAddr| {
+            let of = |direction| Tracked::Rewritten(direction, own, None);
+            [
+                to_bridges.clone().tracked(of(Direction::Original)),
+                answer.clone().tracked(of(Direction::Reply)),
+            ]
+        };
+        // Nobody outside a link has an address of that link as destination (RFC 4291, 2.5.6).
+        let is_link_local = LINK_LOCAL.contains(&net);
+        own.iter().filter(move |own| LINK_LOCAL.contains(*own) == is_link_local).flat_map(rules)
     };
     view.connected_lans().flat_map(both_ways).collect()
 }
 
 /// Connections from a tunnel to the ports that the VPN forwards to containers, and their answers. The container
-/// engine has rewritten the destination. A container may publish the same port of its own as several ports, so the
-/// port before that counts too.
-fn forwarded_ports(view: &View<'_>, tunnel: &IfMatch) -> Vec<Rule> {
-    let rules = |forwarded: &crate::vpn::Forwarded| {
+/// engine has rewritten the destination, which was the tunnel's own address. A container may publish the same port
+/// of its own as several ports, so the port before that counts too. The answer goes back into that tunnel alone.
+fn forwarded_ports(view: &View<'_>) -> Vec<Rule> {
+    let tunnels: Vec<(IfMatch, IpAddr)> =
+        view.open_tunnel_addresses().filter(|(_, own)| !LINK_LOCAL.contains(own)).collect();
+    let rules = |forwarded: &Forwarded| {
         let ForwardedTo::Container(address, inner) = forwarded.to else { return Vec::new() };
         if Family::of(address) != view.family {
             return Vec::new();
         }
-        let (transport, port) = (forwarded.transport, forwarded.port);
+        let transport = forwarded.transport;
         let to_bridges = view.rule(Verdict::Goto(ChainName::DockerBridges)).to(address.into());
-        let answer = view.rule(Verdict::Return).from(address.into()).output(tunnel.clone());
-        vec![
-            to_bridges
-                .input(tunnel.clone())
-                .transport(transport)
-                .dport(inner)
-                .tracked(Tracked::DnatPortOriginal(port)),
-            answer.transport(transport).sport(inner).tracked(Tracked::DnatPortReply(port)),
-        ]
+        let to_bridges = to_bridges.transport(transport).dport(inner);
+        let answer = view.rule(Verdict::Return).from(address.into()).transport(transport).sport(inner);
+        let by = |(tunnel, own): &(IfMatch, IpAddr)| {
+            let of = |direction| Tracked::Rewritten(direction, *own, Some(forwarded.port));
+            [
+                to_bridges.clone().input(tunnel.clone()).tracked(of(Direction::Original)),
+                answer.clone().output(tunnel.clone()).tracked(of(Direction::Reply)),
+            ]
+        };
+        tunnels.iter().flat_map(by).collect()
     };
     view.situation.forwarded.iter().flat_map(rules).collect()
 }

@@ -11,7 +11,7 @@
 //! does not close it, because a container may add one. A bridge that is not known stays closed.
 
 use super::view::View;
-use super::{Chain, ChainName, Rule, Tracked, Verdict};
+use super::{Chain, ChainName, Direction, Rule, Tracked, Verdict};
 use crate::net::Family;
 use crate::vpn::{Ipv6Bridge, Ipv6Reach};
 
@@ -28,7 +28,9 @@ fn rules(view: &View<'_>, Ipv6Bridge { bridge, reach }: &Ipv6Bridge) -> Vec<Rule
     if *reach == Ipv6Reach::Tunnel {
         for tunnel in view.tunnels() {
             rules.push(accept().input(bridge.clone()).output(tunnel.clone()));
-            rules.push(accept().input(tunnel).output(bridge.clone()).tracked(Tracked::Reply));
+            rules.push(
+                accept().input(tunnel).output(bridge.clone()).tracked(Tracked::Known(Direction::Reply)),
+            );
         }
     }
     rules

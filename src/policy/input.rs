@@ -1,12 +1,17 @@
 //! What may come in to the host itself.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::view::{Proxied, View, loopback, traffic_rules};
 use super::well_known::{
     FROM_THIS_LINK, LINK_LOCAL, MDNS, ONE_HOP, dhcp_client, dhcp_server, icmpv6, mdns_group,
 };
-use super::{Chain, ChainName, Rule, Tracked, Verdict, lan_services};
+use super::{Chain, ChainName, Direction, IfMatch, Rule, Tracked, Verdict, lan_services};
 use crate::config::{Inbound, InboundOn};
-use crate::net::{Family, Transport};
+use crate::net::{Family, IfName, Transport};
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     vec![
@@ -30,17 +35,10 @@ fn input(view: &View<'_>) -> Vec<Rule> {
     }
     rules.extend(lan_services::answers(view));
     rules.extend(lan_services::inbound(view));
-    rules.extend(view.inbound(InboundOn::Any).flat_map(|inbound| {
-        let base = match inbound.from {
-            Some(net) => accept().from(net),
-            None => accept(),
-        };
-        traffic_rules(&inbound.traffic, &base)
-    }));
+    rules.extend(anywhere(view, &accept()));
     rules.extend(view.proxied().into_iter().map(|Proxied { uplink, network, transport, port }| {
         accept().from(network).input(uplink.clone()).transport(transport).dport(port)
     }));
-    rules.extend(through_the_tunnel(view));
     // The container engine decides which containers reach the host. A bridge is no uplink.
     rules.extend(view.misnamed_bridges().map(|pattern| view.rule(Verdict::Drop).input(pattern)));
     rules.extend(view.bridges().map(|bridge| accept().input(bridge)));
@@ -48,27 +46,54 @@ fn input(view: &View<'_>) -> Vec<Rule> {
     rules
 }
 
-/// What comes in through the tunnel alone. A network card may have a name that a tunnel's pattern matches.
-fn through_the_tunnel(view: &View<'_>) -> Vec<Rule> {
-    let from = |inbound: &Inbound, base: Rule| match inbound.from {
-        Some(net) => traffic_rules(&inbound.traffic, &base.from(net)),
-        None => traffic_rules(&inbound.traffic, &base),
+/// What is for a tunnel's own address, or comes out of a tunnel. Other packets go on in the chain of what comes in.
+fn tunnel_addresses(view: &View<'_>) -> Vec<Rule> {
+    let elsewhere = view
+        .tunnel_addresses()
+        .map(|own| view.rule(Verdict::Drop).to(own.address.into()).input_not(own.interface.clone()));
+    let mut rules: Vec<Rule> = elsewhere.collect();
+    // The answer to a forged source on the LAN would leave on the LAN. That to an address of a link goes to its link.
+    let lans: BTreeSet<IpNet> = view.connected_lans().map(|(_, net)| net).collect();
+    let lans: Vec<IpNet> = lans.into_iter().filter(|net| !LINK_LOCAL.contains(net)).collect();
+    let tunnels: BTreeSet<&IfName> = view.tunnel_addresses().map(|own| &own.interface).collect();
+    let from_lan = |tunnel: &&IfName| {
+        let drop = view.rule(Verdict::Drop).input((*tunnel).clone());
+        lans.iter().map(move |&net| drop.clone().from(net)).collect::<Vec<_>>()
     };
-    let mut rules = Vec::new();
-    for inbound in &view.through_the_tunnel() {
-        let shut = view.situation.shut_out.iter();
-        rules.extend(shut.flat_map(|link| from(inbound, view.rule(Verdict::Drop).input(link.clone()))));
-        let tunnels = view.tunnels().into_iter();
-        rules.extend(tunnels.flat_map(|tunnel| from(inbound, view.rule(Verdict::Accept).input(tunnel))));
+    rules.extend(tunnels.iter().flat_map(from_lan));
+    rules.extend(through_the_tunnel(view));
+    // What is not let in any more is closed to connections from before, too. The next rule of the chain that jumps here
+    // accepts them. Answers to connections of this machine go the other way.
+    for tunnel in tunnels {
+        rules.extend(anywhere(view, &view.rule(Verdict::Accept).input(tunnel.clone())));
+        let known = view.rule(Verdict::Drop).input(tunnel.clone());
+        rules.push(known.tracked(Tracked::Known(Direction::Original)));
     }
     rules
 }
 
-fn tunnel_addresses(view: &View<'_>) -> Vec<Rule> {
-    let own = view.situation.tunnel_addresses.iter();
-    own.filter(|own| Family::of(own.address) == view.family)
-        .map(|own| view.rule(Verdict::Drop).to(own.address.into()).input_not(own.interface.clone()))
-        .collect()
+/// What `input.allow` lets in anywhere.
+fn anywhere(view: &View<'_>, accept: &Rule) -> Vec<Rule> {
+    let rules = |inbound: &Inbound| match inbound.from {
+        Some(net) => traffic_rules(&inbound.traffic, &accept.clone().from(net)),
+        None => traffic_rules(&inbound.traffic, accept),
+    };
+    view.inbound(InboundOn::Any).flat_map(rules).collect()
+}
+
+/// What comes in through the tunnel alone, for its own address. An answer from an address of a network card might leave
+/// on that card.
+fn through_the_tunnel(view: &View<'_>) -> Vec<Rule> {
+    let through = view.through_the_tunnel();
+    let rules = |(tunnel, own): (IfMatch, IpAddr)| {
+        let accept = view.rule(Verdict::Accept).input(tunnel).to(own.into());
+        let inbound = |inbound: &Inbound| match inbound.from {
+            Some(net) => traffic_rules(&inbound.traffic, &accept.clone().from(net)),
+            None => traffic_rules(&inbound.traffic, &accept),
+        };
+        through.iter().flat_map(inbound).collect::<Vec<_>>()
+    };
+    view.open_tunnel_addresses().flat_map(rules).collect()
 }
 
 /// What the link itself sends: leases that come by broadcast, neighbour discovery and MLD.

@@ -28,7 +28,7 @@ mod wire;
 use std::collections::BTreeSet;
 
 pub use frame::{FrameMatch, PppoeFrames};
-pub use protocol::{Asked, HopLimit, Ported, Protocol, Tracked};
+pub use protocol::{Asked, Direction, HopLimit, Ported, Protocol, Tracked};
 pub use rule::{Device, IfMatch, Rule, Verdict};
 pub use ruleset::{Chain, ChainName, ForeignChain, Ruleset, Table, TableName};
 pub use set::{EndpointSet, FEW, SetName};

@@ -151,13 +151,14 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
         return Vec::new();
     }
     let to = |net| view.rule(Verdict::Accept).to(net);
-    let mut rules: Vec<Rule> = match &lan.networks {
-        Networks::Listed(listed) => view.listed_lans(listed).into_iter().map(to).collect(),
+    let mut rules = of_tunnels(view);
+    match &lan.networks {
+        Networks::Listed(listed) => rules.extend(view.listed_lans(listed).into_iter().map(to)),
         // By interface as well: a private network that is routed elsewhere is not the LAN.
         Networks::Connected => {
-            view.connected_lans().map(|(uplink, net)| to(net).output(uplink.clone())).collect()
+            rules.extend(view.connected_lans().map(|(uplink, net)| to(net).output(uplink.clone())));
         }
-    };
+    }
     if lan.multicast {
         rules.extend(discovery(view));
     }
@@ -168,6 +169,12 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
     };
     rules.extend(view.situation.uplinks.iter().flat_map(by));
     rules
+}
+
+/// What has a tunnel's own address as its source is not for the LAN: it answers a connection that came out of the
+/// tunnel, or belongs to one that went into it.
+pub(super) fn of_tunnels(view: &View<'_>) -> Vec<Rule> {
+    view.tunnel_addresses().map(|own| view.rule(Verdict::Drop).from(own.address.into())).collect()
 }
 
 /// What finds printers and players on the LAN: mDNS and SSDP, and in IPv4 the membership of their groups.

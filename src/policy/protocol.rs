@@ -1,5 +1,7 @@
 //! What a rule can ask about a packet's protocol, hop limit and connection.
 
+use std::net::IpAddr;
+
 use crate::net::{Port, Transport};
 
 /// A protocol above IP.
@@ -62,16 +64,23 @@ pub enum HopLimit {
 pub enum Tracked {
     /// RELATED or ESTABLISHED.
     Reply,
-    /// Its destination was rewritten, and this packet goes in the direction of the first.
-    DnatOriginal,
-    /// Its destination was rewritten, and this packet is an answer.
-    DnatReply,
-    /// As [`Tracked::DnatOriginal`], and its first packet went to this port.
-    DnatPortOriginal(Port),
-    /// As [`Tracked::DnatReply`], and its first packet went to this port.
-    DnatPortReply(Port),
+    /// RELATED or ESTABLISHED, and this packet goes in this direction.
+    Known(Direction),
+    /// Its destination was rewritten: the first packet went to this address of this machine, and to this port. This
+    /// packet goes in that direction.
+    Rewritten(Direction, IpAddr, Option<Port>),
     /// It was opened from the other side, and this packet is an answer.
     EstablishedReply,
+}
+
+/// The direction of a packet in its connection (`IP_CT_DIR_…`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// That of the first packet.
+    Original = 0,
+    /// That of the answers.
+    Reply = 1,
 }
 
 /// The part of a packet in discovery. An answer comes from one machine to the port that asked, and connection
@@ -82,4 +91,14 @@ pub enum Asked {
     Question,
     /// It comes to an address of this machine that asked a few seconds ago.
     Answer,
+}
+
+impl Direction {
+    /// The word of nft and, in capitals, of iptables for it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Reply => "reply",
+        }
+    }
 }

@@ -26,7 +26,8 @@ pub enum ChainName {
     VpnLan,
     /// filter: everything that comes in.
     RelatedAndEstablished,
-    /// filter: packets for a tunnel's address that come in on another link. It changes with the VPN.
+    /// filter: packets for a tunnel's address that come in on another link, and packets out of a tunnel with a source
+    /// on the LAN. It changes with the VPN.
     VpnTunnelAddress,
     /// filter and mangle: everything that is forwarded.
     DockerVpnKillSwitch,

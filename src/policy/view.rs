@@ -8,7 +8,7 @@ use super::well_known::NAME_SERVERS;
 use super::{Device, IfMatch, Owners, Protocol, Rule, Verdict};
 use crate::config::{Config, Inbound, InboundOn, Networks, PublishedPorts, Traffic, TrafficRule};
 use crate::net::{Family, IfName, IfPattern, LanPrefix, Port, Transport};
-use crate::vpn::{ForwardedTo, PauseScope, Situation, Uplink};
+use crate::vpn::{ForwardedTo, PauseScope, Situation, TunnelAddress, Uplink};
 
 /// What every chain is made from.
 pub(super) struct View<'a> {
@@ -111,12 +111,29 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The machine's own addresses on its uplinks, each with its uplink.
+    /// The machine's own addresses on its uplinks, each with its uplink. An address that a tunnel has too is the
+    /// tunnel's.
     pub(super) fn own_addresses(&self) -> impl Iterator<Item = (&'a IfName, IpAddr)> + use<'a> {
         let family = self.family;
         let uplinks = self.situation.uplinks.iter();
         let own = uplinks.flat_map(|uplink| uplink.addresses.iter().map(|&own| (&uplink.interface, own)));
-        own.filter(move |(_, address)| Family::of(*address) == family)
+        let tunnels = &self.situation.tunnel_addresses;
+        let of_tunnel = |address: IpAddr| tunnels.iter().any(|tunnel| tunnel.address == address);
+        own.filter(move |(_, address)| Family::of(*address) == family && !of_tunnel(*address))
+    }
+
+    /// The own addresses of tunnels, whether a packet may pass them or not.
+    pub(super) fn tunnel_addresses(&self) -> impl Iterator<Item = &'a TunnelAddress> + use<'a> {
+        let family = self.family;
+        let all = self.situation.tunnel_addresses.iter();
+        all.filter(move |own| Family::of(own.address) == family)
+    }
+
+    /// The own addresses of tunnels that may carry packets now, each with its tunnel.
+    pub(super) fn open_tunnel_addresses(&self) -> impl Iterator<Item = (IfMatch, IpAddr)> + use<'a> {
+        let situation = self.situation;
+        let open = self.tunnel_addresses().filter(|own| situation.is_open(&own.interface));
+        open.map(|own| (IfMatch::device(Device::Tunnel, own.interface.clone()), own.address))
     }
 
     /// What `input.allow` names in this family, for one place where it comes in.

@@ -194,7 +194,8 @@ fn lan(view: &View<'_>) -> Vec<WireRule> {
         Networks::Listed(listed) => view.listed_lans(listed).into_iter().collect(),
         Networks::Connected => connected(view),
     };
-    let mut rules: Vec<Rule> = networks.into_iter().map(|net| view.rule(Verdict::Accept).to(net)).collect();
+    let mut rules = output::of_tunnels(view);
+    rules.extend(networks.into_iter().map(|net| view.rule(Verdict::Accept).to(net)));
     if lan.multicast {
         rules.extend(output::discovery(view));
     }

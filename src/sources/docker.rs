@@ -45,10 +45,10 @@ const EVENTS: &str = concat!(
     "%22event%22%3A%5B%22create%22%2C%22destroy%22%2C%22remove%22%2C%22update%22%2C%22reload%22%5D%7D"
 );
 
-/// Events after which the published ports may differ.
+/// Events after which the published ports, or the addresses of their containers, may differ.
 const CONTAINERS: &str = concat!(
-    "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C",
-    "%22event%22%3A%5B%22start%22%2C%22die%22%2C%22stop%22%2C%22rename%22%5D%7D"
+    "/events?filters=%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%2C",
+    "%22event%22%3A%5B%22start%22%2C%22die%22%2C%22stop%22%2C%22rename%22%2C%22connect%22%2C%22disconnect%22%5D%7D"
 );
 
 /// Why Docker cannot be followed.
@@ -148,8 +148,11 @@ async fn follow(socket: &Path, events: &Events, told: &mut bool) -> Result<Infal
     let mut changes = http::Changes::open(socket, EVENTS).await?;
     let engine = Engine::ask(socket).await?;
     tracing::info!(version = engine.version, backend = engine.backend.as_str(), "Docker answers");
+    // The networks first: nobody knows what the ports of a container may open before its networks are known.
+    tell_networks(socket, &engine, events).await?;
+    *told = true;
     tokio::select! {
-        ended = follow_networks(socket, &engine, &mut changes, events, told) => ended,
+        ended = follow_networks(socket, &engine, &mut changes, events) => ended,
         ended = follow_ports(socket, events) => ended,
     }
 }
@@ -199,17 +202,19 @@ async fn follow_networks(
     engine: &Engine,
     changes: &mut http::Changes,
     events: &Events,
-    told: &mut bool,
 ) -> Result<Infallible, DockerError> {
-    let Engine { version, backend } = engine;
     loop {
-        let networks = read::networks(&http::get(socket, "/networks").await?)?;
-        let view = DockerView { version: version.clone(), backend: *backend, networks };
-        events.tell(Some(view)).await;
-        *told = true;
         sleep(PAUSE).await;
         changes.next().await?;
+        tell_networks(socket, engine, events).await?;
     }
+}
+
+async fn tell_networks(socket: &Path, engine: &Engine, events: &Events) -> Result<(), DockerError> {
+    let Engine { version, backend } = engine;
+    let networks = read::networks(&http::get(socket, "/networks").await?)?;
+    events.tell(Some(DockerView { version: version.clone(), backend: *backend, networks })).await;
+    Ok(())
 }
 
 /// Sends events to the agent.

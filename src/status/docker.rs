@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::status::Status;
-    use crate::vpn::{DockerBackend, Situation};
+    use crate::vpn::{DockerBackend, Situation, State};
 
     #[test]
     fn a_port_is_forwarded_only_while_the_rules_are_in_force() {
@@ -210,7 +210,8 @@ mod tests {
             forwarded: vec![ForwardedReport { port: config.docker.forwarded[0].clone(), fault: None }],
         };
         let of = |enforcement| {
-            Status::new(&Situation::default(), 0, enforcement, true).with_docker(Some(report()))
+            let protected = Situation { state: State::Protected, ..Situation::default() };
+            Status::new(&protected, 0, enforcement, true).with_docker(Some(report()))
         };
         for (enforcement, is_forwarded) in
             [(Enforcement::Enforced, true), (Enforcement::Closed, false), (Enforcement::NotEnforced, false)]

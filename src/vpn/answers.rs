@@ -21,7 +21,7 @@ impl Machine {
         let (links, docker, config) = (&self.facts.links, &self.facts.docker, &self.facts.config);
         let row = if self.state() == State::Paused { self.state_without_pause() } else { self.state() };
         let pause = self.pause();
-        Situation {
+        let situation = Situation {
             state: self.state(),
             paused_until: pause.and_then(|pause| timestamp(pause.until)),
             paused_from: pause.and_then(|pause| timestamp(pause.from)),
@@ -42,11 +42,13 @@ impl Machine {
             known_uplinks: links.known_uplinks(),
             bridges: links.other_bridges(config),
             shut_out: links.shut_out(config),
-            published: docker.proxied(),
-            forwarded: docker.forwarded(config),
+            published: docker.proxied(config),
+            forwarded: Vec::new(),
             networks: docker.accesses(links, config),
             ipv6_bridges: docker.ipv6_bridges(links, config),
-        }
+        };
+        let forwarded = docker.forwarded(config, &situation.open_tunnel_addresses());
+        Situation { forwarded, ..situation }
     }
 
     /// The reports of root that still stand, so that the next agent can take them in.
@@ -102,7 +104,10 @@ impl Machine {
 
     /// What the status shows of Docker; `None` while it does not answer.
     pub fn docker(&self) -> Option<DockerReport> {
-        self.facts.docker.report(&self.facts.links, &self.facts.config)
+        // A tunnel that nothing comes out of forwards nothing.
+        let protects = self.protects() && !self.facts.config.docker.forwarded.is_empty();
+        let tunnels = if protects { self.situation().open_tunnel_addresses() } else { BTreeSet::new() };
+        self.facts.docker.report(&self.facts.links, &self.facts.config, &tunnels)
     }
 
     /// The pause, while there is one.

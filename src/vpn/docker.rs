@@ -5,16 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 mod forwarded;
+
+use forwarded::Surroundings;
 
 pub use forwarded::{Forwarded, ForwardedFault, ForwardedReport, ForwardedTo, PublishedPort};
 
 use super::LinkTable;
 use crate::config::{Access, Config};
 use crate::net::{IfName, Port, Transport};
+
+/// Maximum number of ports of docker-proxy that rules are made for.
+const MAX_PROXIED: usize = 2048;
 
 /// Everything Docker says at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,15 +207,46 @@ impl Docker {
         self.view = view;
     }
 
-    /// The ports that docker-proxy serves over IPv6.
-    pub(super) fn proxied(&self) -> BTreeSet<(Transport, Port)> {
-        let over_ipv6 = self.published.iter().filter(|port| port.host.is_ipv6());
-        over_ipv6.map(|port| (port.transport, port.port)).collect()
+    /// The ports that containers publish; none while it is not known which networks they are on.
+    fn published(&self) -> &BTreeSet<PublishedPort> {
+        static NONE: BTreeSet<PublishedPort> = BTreeSet::new();
+        if self.view.is_some() { &self.published } else { &NONE }
     }
 
-    /// The ports that the VPN forwards to containers.
-    pub(super) fn forwarded(&self, config: &Config) -> Vec<Forwarded> {
-        forwarded::forwarded(&self.published, config)
+    /// The ports that docker-proxy serves over IPv6, except those of containers that are cut off: what a proxy sends
+    /// to its container meets no rule for the network.
+    pub(super) fn proxied(&self, config: &Config) -> BTreeSet<(Transport, Port)> {
+        let is_cut_off = |port: &&PublishedPort| {
+            port.networks.iter().any(|network| self.access(network, config) == Access::None)
+        };
+        let over_ipv6 = self.published().iter().filter(|port| port.host.is_ipv6() && !is_cut_off(port));
+        over_ipv6.map(|port| (port.transport, port.port)).take(MAX_PROXIED).collect()
+    }
+
+    /// The ports that the VPN forwards to containers. `tunnels` are the own addresses of tunnels that may carry
+    /// packets.
+    pub(super) fn forwarded(&self, config: &Config, tunnels: &BTreeSet<IpAddr>) -> Vec<Forwarded> {
+        let has_the_tunnel = |networks: &BTreeSet<String>| self.has_the_tunnel(networks, config);
+        let around = Surroundings { config, tunnels, has_the_tunnel: &has_the_tunnel };
+        around.forwarded(self.published())
+    }
+
+    /// What the containers of a network may reach. Networks with different accesses on one bridge are cut off.
+    fn access(&self, name: &str, config: &Config) -> Access {
+        let access = config.docker.access(name);
+        let own: BTreeSet<&IfName> =
+            self.bridges.iter().filter(|known| known.name == name).map(|known| &known.bridge).collect();
+        let mut beside = self.bridges.iter().filter(|known| own.contains(&known.bridge));
+        if beside.any(|known| config.docker.access(&known.name) != access) { Access::None } else { access }
+    }
+
+    /// Whether all of these networks are known, and have the tunnel.
+    fn has_the_tunnel(&self, networks: &BTreeSet<String>, config: &Config) -> bool {
+        let view = self.view.iter().flat_map(|view| &view.networks);
+        let known: BTreeSet<&str> = view.map(|network| network.name.as_str()).collect();
+        let has_it =
+            |name: &String| known.contains(name.as_str()) && self.access(name, config) == Access::Tunnel;
+        !networks.is_empty() && networks.iter().all(has_it)
     }
 
     /// The bridges of its networks.
@@ -270,8 +307,14 @@ impl Docker {
         named
     }
 
-    /// What the status shows of Docker; `None` while it does not answer.
-    pub(super) fn report(&self, links: &LinkTable, config: &Config) -> Option<DockerReport> {
+    /// What the status shows of Docker; `None` while it does not answer. `tunnels` are the own addresses of tunnels that
+    /// protect.
+    pub(super) fn report(
+        &self,
+        links: &LinkTable,
+        config: &Config,
+        tunnels: &BTreeSet<IpAddr>,
+    ) -> Option<DockerReport> {
         let view = self.view.as_ref()?;
         let accesses = self.accesses(links, config);
         let report = |network| report_network(network, &accesses, links, config);
@@ -279,7 +322,9 @@ impl Docker {
         networks.sort_by(|one, other| one.network.name.cmp(&other.network.name));
         let known = |name: &&String| view.networks.iter().any(|network| network.name == **name);
         let missing = config.docker.networks.keys().filter(|name| !known(name)).cloned().collect();
-        let forwarded = forwarded::report(&self.published, config);
+        let has_the_tunnel = |networks: &BTreeSet<String>| self.has_the_tunnel(networks, config);
+        let around = Surroundings { config, tunnels, has_the_tunnel: &has_the_tunnel };
+        let forwarded = around.report(self.published());
         Some(DockerReport {
             version: view.version.clone(),
             backend: view.backend,

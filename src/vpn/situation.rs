@@ -154,6 +154,21 @@ pub struct Situation {
     pub ipv6_bridges: Vec<Ipv6Bridge>,
 }
 
+impl Situation {
+    /// Whether a tunnel of this name may carry packets.
+    pub fn is_open(&self, tunnel: &IfName) -> bool {
+        let named = self.named_tunnels.as_ref().is_none_or(|named| named.contains(tunnel));
+        let shut = || self.shut_out.iter().any(|link| link.matches(tunnel.as_str()));
+        (named || self.further_tunnels.contains(tunnel)) && !shut()
+    }
+
+    /// The own addresses of tunnels that may carry packets.
+    pub(super) fn open_tunnel_addresses(&self) -> BTreeSet<IpAddr> {
+        let open = self.tunnel_addresses.iter().filter(|own| self.is_open(&own.interface));
+        open.map(|own| own.address).collect()
+    }
+}
+
 /// The bootstrap allowance.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Allowance {

@@ -116,6 +116,10 @@ impl Reader<'_> {
                 "REPLY" => one(Match::is(Field::Direction, 1)),
                 _ => None,
             },
+            ("conntrack", "--ctorigdst") => one(Match::first_to(&self.net(value?)?)),
+            ("conntrack", "--ctorigdstport") => {
+                Some(Match::between(Field::FirstPort, ports(value?)?.map(u128::from)))
+            }
             ("set", "--match-set") => one(self.sets.matches(value?, values.get(1)?, self.family)?),
             // It remembers the packet, and always matches. Its further options say how it remembers.
             ("recent", "--set") => one(Match::always()),

@@ -50,7 +50,10 @@ impl Program {
                 self.payload(register(1)?, place);
             }
             "exthdr" if body.find(7).is_none() => self.extension(body)?,
-            "ct" if body.find(4).is_none() => self.connection(register(1)?, register(2)?),
+            "ct" if body.find(4).is_none() => {
+                let direction = body.find(3).and_then(|bytes| bytes.first().copied());
+                self.connection(register(1)?, register(2)?, direction);
+            }
             "bitwise" => self.bitwise(body)?,
             "byteorder" => {
                 let size = usize::try_from(register(5)?).map_err(|_| Malformed)?;
@@ -139,12 +142,17 @@ impl Program {
     }
 
     /// `NFT_CT_…`
-    fn connection(&mut self, register: u32, key: u32) {
-        let load = match key {
-            0 => Load::number(Field::State),
-            1 => Load::field(Field::Direction),
-            2 => Load::number(Field::Status),
-            key => Load::Unknown(format!("ct key {key}")),
+    fn connection(&mut self, register: u32, key: u32, direction: Option<u8>) {
+        let first_destination =
+            |bits| Load::Bits((0..bits).map(|at| Bit::Of(Field::FirstDestination, at)).collect());
+        let load = match (key, direction) {
+            (0, _) => Load::number(Field::State),
+            (1, _) => Load::field(Field::Direction),
+            (2, _) => Load::number(Field::Status),
+            (12, Some(0)) => Load::field(Field::FirstPort),
+            (20, Some(0)) => first_destination(32),
+            (22, Some(0)) => first_destination(128),
+            (key, _) => Load::Unknown(format!("ct key {key}")),
         };
         self.registers.put(register, load);
     }

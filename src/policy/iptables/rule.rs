@@ -6,7 +6,7 @@ use std::fmt;
 use crate::net::Family;
 use crate::policy::rule::IfMatch;
 use crate::policy::well_known::ANSWER_SECONDS;
-use crate::policy::{Asked, HopLimit, Ported, Protocol, Rule, Tracked, Verdict};
+use crate::policy::{Asked, Direction, HopLimit, Ported, Protocol, Rule, Tracked, Verdict};
 
 impl Rule {
     fn protocol_name(&self) -> Option<&'static str> {
@@ -109,10 +109,15 @@ impl IfMatch {
 fn tracked_options(tracked: Tracked) -> String {
     match tracked {
         Tracked::Reply => "--ctstate RELATED,ESTABLISHED".to_owned(),
-        Tracked::DnatOriginal => "--ctstate DNAT --ctdir ORIGINAL".to_owned(),
-        Tracked::DnatReply => "--ctstate DNAT --ctdir REPLY".to_owned(),
-        Tracked::DnatPortOriginal(port) => format!("--ctstate DNAT --ctorigdstport {port} --ctdir ORIGINAL"),
-        Tracked::DnatPortReply(port) => format!("--ctstate DNAT --ctorigdstport {port} --ctdir REPLY"),
+        Tracked::Known(direction) => format!("--ctstate RELATED,ESTABLISHED --ctdir {}", capitals(direction)),
+        Tracked::Rewritten(direction, address, port) => {
+            let port = port.map(|port| format!(" --ctorigdstport {port}")).unwrap_or_default();
+            format!("--ctstate DNAT --ctorigdst {address}{port} --ctdir {}", capitals(direction))
+        }
         Tracked::EstablishedReply => "--ctstate ESTABLISHED --ctdir REPLY".to_owned(),
     }
+}
+
+fn capitals(direction: Direction) -> String {
+    direction.as_str().to_uppercase()
 }

@@ -82,6 +82,8 @@ pub enum Ct {
     Direction = 1,
     Status = 2,
     ProtoDst = 12,
+    DstIp = 20,
+    DstIp6 = 22,
 }
 
 /// What is loaded of an extension header.

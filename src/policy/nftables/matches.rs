@@ -194,17 +194,17 @@ fn hops(f: &mut fmt::Formatter<'_>, family: Family, limit: HopLimit) -> fmt::Res
 }
 
 fn tracked_words(f: &mut fmt::Formatter<'_>, tracked: Tracked) -> fmt::Result {
-    f.write_str(match tracked {
-        Tracked::Reply => "ct state established,related",
-        Tracked::DnatOriginal | Tracked::DnatPortOriginal(_) => "ct status dnat ct direction original",
-        Tracked::DnatReply | Tracked::DnatPortReply(_) => "ct status dnat ct direction reply",
-        Tracked::EstablishedReply => "ct state established ct direction reply",
-    })?;
     match tracked {
-        Tracked::DnatPortOriginal(port) | Tracked::DnatPortReply(port) => {
-            write!(f, " ct original proto-dst {port}")
+        Tracked::Reply => f.write_str("ct state established,related"),
+        Tracked::Known(direction) => {
+            write!(f, "ct state established,related ct direction {}", direction.as_str())
         }
-        Tracked::Reply | Tracked::DnatOriginal | Tracked::DnatReply | Tracked::EstablishedReply => Ok(()),
+        Tracked::EstablishedReply => f.write_str("ct state established ct direction reply"),
+        Tracked::Rewritten(direction, address, port) => {
+            write!(f, "ct status dnat ct direction {}", direction.as_str())?;
+            write!(f, " ct original {} daddr {address}", ip(Family::of(address)))?;
+            port.map_or(Ok(()), |port| write!(f, " ct original proto-dst {port}"))
+        }
     }
 }
 

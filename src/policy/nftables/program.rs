@@ -14,7 +14,7 @@ use super::rule::NftRule;
 use super::set::TUNNEL_KINDS;
 use super::table::NftFamily;
 use crate::net::{Family, IfPattern, Port};
-use crate::policy::{HopLimit, SetName, Tracked};
+use crate::policy::{Direction, HopLimit, SetName, Tracked};
 
 /// The first register, of 16 bytes, and the four bytes after the first four and after the first eight.
 const FIRST: u32 = 1;
@@ -281,24 +281,29 @@ impl Program {
     }
 
     fn tracked(&mut self, tracked: Tracked) {
-        let (ct, bits, answers, port) = match tracked {
-            Tracked::Reply => (Ct::State, ESTABLISHED | RELATED, None, None),
-            Tracked::DnatOriginal => (Ct::Status, DNAT, Some(0), None),
-            Tracked::DnatReply => (Ct::Status, DNAT, Some(1), None),
-            Tracked::DnatPortOriginal(port) => (Ct::Status, DNAT, Some(0), Some(port)),
-            Tracked::DnatPortReply(port) => (Ct::Status, DNAT, Some(1), Some(port)),
-            Tracked::EstablishedReply => (Ct::State, ESTABLISHED, Some(1), None),
+        let (ct, bits, direction) = match tracked {
+            Tracked::Reply => (Ct::State, ESTABLISHED | RELATED, None),
+            Tracked::Known(direction) => (Ct::State, ESTABLISHED | RELATED, Some(direction)),
+            Tracked::EstablishedReply => (Ct::State, ESTABLISHED, Some(Direction::Reply)),
+            Tracked::Rewritten(direction, ..) => (Ct::Status, DNAT, Some(direction)),
         };
         self.steps.push(Instruction::Ct(ct));
         self.masked(bits.to_ne_bytes().to_vec(), Comparison::Other, 0_u32.to_ne_bytes());
-        if let Some(direction) = answers {
+        if let Some(direction) = direction {
             self.steps.push(Instruction::Ct(Ct::Direction));
-            self.compare(Comparison::Equal, [direction]);
+            self.compare(Comparison::Equal, [direction as u8]);
         }
-        if let Some(port) = port {
-            self.steps.push(Instruction::CtOriginal(Ct::ProtoDst));
-            self.compare(Comparison::Equal, port.get().to_be_bytes());
+        if let Tracked::Rewritten(_, address, port) = tracked {
+            self.ct_original(if address.is_ipv4() { Ct::DstIp } else { Ct::DstIp6 }, octets(address));
+            if let Some(port) = port {
+                self.ct_original(Ct::ProtoDst, port.get().to_be_bytes());
+            }
         }
+    }
+
+    fn ct_original(&mut self, ct: Ct, value: impl Into<Vec<u8>>) {
+        self.steps.push(Instruction::CtOriginal(ct));
+        self.compare(Comparison::Equal, value);
     }
 
     fn later_fragment(&mut self, family: Family) {

@@ -15,7 +15,7 @@ use crate::vpn::{DockerBackend, DockerNetwork, PublishedPort};
 /// Maximum number of networks that are read. An address pool of Docker has room for a few hundred.
 const MAX_NETWORKS: usize = 4096;
 
-/// Maximum number of published ports that are read. A port of both families counts twice.
+/// Maximum number of published ports of one container that are read. A port of both families counts twice.
 const MAX_PORTS: usize = 2048;
 
 /// Maximum number of addresses of one container that are read.
@@ -107,6 +107,12 @@ impl Container {
         let texts = attachments.flat_map(|on| [&on.ipv4, &on.ipv6]).flatten();
         texts.filter_map(|text| text.parse().ok()).take(MAX_ADDRESSES).collect()
     }
+
+    /// The names of its networks. None is left out: one that is cut off closes the ports of its containers.
+    fn networks(&self) -> BTreeSet<String> {
+        let networks = self.settings.iter().flat_map(|settings| &settings.networks).flatten();
+        networks.map(|(name, _)| cut(name, MAX_NAME)).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -146,7 +152,7 @@ struct Published {
 pub(crate) fn published(answer: &[u8]) -> Result<BTreeSet<PublishedPort>, DockerError> {
     let containers: Vec<Container> = serde_json::from_slice(answer).map_err(of("/containers/json"))?;
     let ports = |container: Container| {
-        let (name, addresses) = (container.name(), container.addresses());
+        let (name, addresses, networks) = (container.name(), container.addresses(), container.networks());
         let port = move |published: Published| {
             Some(PublishedPort {
                 container: name.clone(),
@@ -155,11 +161,12 @@ pub(crate) fn published(answer: &[u8]) -> Result<BTreeSet<PublishedPort>, Docker
                 port: Port::try_from(published.port).ok()?,
                 inner: Port::try_from(published.inner).ok()?,
                 addresses: addresses.clone(),
+                networks: networks.clone(),
             })
         };
-        container.ports.unwrap_or_default().into_iter().filter_map(port)
+        container.ports.unwrap_or_default().into_iter().take(MAX_PORTS).filter_map(port)
     };
-    Ok(containers.into_iter().flat_map(ports).take(MAX_PORTS).collect())
+    Ok(containers.into_iter().flat_map(ports).collect())
 }
 
 /// The answer to `/containers/json`: the names and images of containers that use the host's network.
@@ -331,9 +338,25 @@ mod tests {
         assert_eq!(ports, ("bt", 6000, 51413));
         let addresses: Vec<String> = port.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["172.17.0.2", "172.18.0.2", "fd00:d0d::2"]);
+        let networks: Vec<&str> = port.networks.iter().map(String::as_str).collect();
+        assert_eq!(networks, ["bridge", "odd", "other", "user"]);
         for odd in ["[{\"NetworkSettings\":null}]", "[{\"NetworkSettings\":{\"Networks\":null}}]"] {
             assert!(published(odd.as_bytes()).unwrap().is_empty(), "{odd}");
         }
+    }
+
+    #[test]
+    fn the_ports_of_one_container_leave_room_for_those_of_another() {
+        let ports = |first: u16, count: u16| {
+            let port = |n| format!(r#"{{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":{n},"Type":"tcp"}}"#);
+            (first..first + count).map(port).collect::<Vec<_>>().join(",")
+        };
+        let (many, one) = (ports(10000, 4000), ports(6000, 1));
+        let answer =
+            format!(r#"[{{"Names":["/new"],"Ports":[{many}]}},{{"Names":["/bt"],"Ports":[{one}]}}]"#);
+        let read = published(answer.as_bytes()).unwrap();
+        let of = |name: &str| read.iter().filter(|port| port.container == name).count();
+        assert_eq!((of("new"), of("bt")), (MAX_PORTS, 1));
     }
 
     #[test]

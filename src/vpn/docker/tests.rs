@@ -203,6 +203,54 @@ proptest! {
     }
 }
 
+/// A port of 6000 over IPv6 that the container `bt` on a network publishes.
+fn publishes(network: &str) -> Event {
+    let port = |host: &str| PublishedPort {
+        container: "bt".to_owned(),
+        transport: Transport::Tcp,
+        host: host.parse().unwrap(),
+        port: Port::fixed(6000),
+        inner: Port::fixed(80),
+        addresses: ["172.18.0.2".parse().unwrap()].into(),
+        networks: [network.to_owned()].into(),
+    };
+    Event::Published(["0.0.0.0", "::"].map(port).into())
+}
+
+#[test]
+fn no_port_of_a_network_is_open_before_docker_names_its_networks_or_while_it_is_cut_off() {
+    let networks = || vec![network("front", "bridge", "br-a"), network("db", "bridge", "br-b")];
+    let entry = "forwarded = [{ protocol = \"tcp\", port = 6000, to = \"bt:80\" }]";
+    let config = format!("[docker]\nnetworks = {{ db = \"none\", lan = \"lan\" }}\n{entry}\n");
+    let open = |machine: &Machine| {
+        let situation = machine.situation();
+        (situation.forwarded.len(), situation.published.len())
+    };
+    let mut machine = machine(&config);
+    machine.step(publishes("front"), 0);
+    assert_eq!(open(&machine), (0, 0), "the networks are not known");
+    machine.step(view(networks()), 0);
+    assert_eq!(open(&machine), (1, 1), "the tunnel has no IPv6, so docker-proxy serves the LAN alone");
+    machine.step(publishes("db"), 0);
+    assert_eq!(open(&machine), (0, 0), "a network that is cut off");
+    machine.step(publishes("unknown"), 0);
+    assert_eq!(open(&machine).0, 0, "a network that Docker has not named");
+    // The same bridge with another access is cut off too.
+    machine.step(publishes("front"), 0);
+    machine.step(view(vec![network("front", "bridge", "br-a"), network("db", "bridge", "br-a")]), 0);
+    assert_eq!(open(&machine), (0, 0));
+    machine.step(view(vec![network("front", "bridge", "br-a"), network("lan", "bridge", "br-b")]), 0);
+    machine.step(publishes("lan"), 0);
+    assert_eq!(open(&machine), (0, 1), "the LAN reaches it, the tunnel does not");
+    let fault = |machine: &Machine| machine.docker().unwrap().forwarded[0].fault;
+    assert_eq!(fault(&machine), Some(ForwardedFault::OtherNetwork));
+    machine.step(publishes("front"), 0);
+    assert_eq!(open(&machine), (1, 1));
+    assert_eq!(fault(&machine), Some(ForwardedFault::NoTunnel), "no VPN protects");
+    machine.step(Event::Docker(None), 0);
+    assert_eq!(open(&machine), (0, 0));
+}
+
 /// What stands last in ip6tables' FORWARD.
 fn last_in_ipv6(machine: &Machine) -> Vec<String> {
     let mut rules = rules(machine);
@@ -216,7 +264,8 @@ fn ipv6_is_opened_for_no_bridge_but_those_that_docker_gives_it() {
         |name, bridge, internal| DockerNetwork { internal, ipv6: true, ..network(name, "bridge", bridge) };
     let inside = |bridge: &str| format!("-i {bridge} -o {bridge} -j ACCEPT");
     let out = |bridge: &str| {
-        let answers = format!("-i tun+ -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
+        let answers =
+            format!("-i tun+ -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j ACCEPT");
         [inside(bridge), format!("-i {bridge} -o tun+ -j ACCEPT"), answers]
     };
     let mut machine = machine("docker.networks = { named = \"lan\" }\n");
