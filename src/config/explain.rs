@@ -217,22 +217,33 @@ fn docker(docker: &Docker, tunnel: &Tunnel) -> Vec<String> {
     let names = joined(&tunnel.interfaces, "and");
     let allowed = match &docker.allow {
         Traffic::Any => format!("Containers may send anything through {names}, and nothing outside it."),
-        Traffic::Listed(rules) if rules.is_empty() => "Containers may send nothing out.".to_owned(),
+        Traffic::Listed(rules) if rules.is_empty() && docker.forwarded.is_empty() => {
+            "Containers may send nothing out.".to_owned()
+        }
+        Traffic::Listed(rules) if rules.is_empty() => {
+            "Containers may send nothing out, except answers from ports that the VPN forwards.".to_owned()
+        }
         Traffic::Listed(rules) => {
             format!("Containers may send {} through {names}, and nothing else.", rules_in_words(rules))
         }
     };
     let published = match docker.published_ports {
         PublishedPorts::Lan => "Ports that they publish can be reached from the LAN.",
-        PublishedPorts::None => "Ports that they publish can be reached only from this machine.",
+        PublishedPorts::None if docker.forwarded.is_empty() => {
+            "Ports that they publish can be reached only from this machine."
+        }
+        PublishedPorts::None => {
+            "Ports that they publish can be reached only from this machine, except those that the VPN forwards."
+        }
     };
     let mut sentences = vec![allowed, published.to_owned()];
     sentences.extend(docker.forwarded.iter().map(|forwarded| {
         let outer = port(&(forwarded.transport, forwarded.port));
         format!(
-            "{outer} reaches the container {} through the tunnel, at its port {}, while the container publishes it so. \
+            "{outer} of the tunnel's address reaches the container {}, while it publishes port {} as its port {}. \
              This opens it on no network card.",
             forwarded.container.as_str(),
+            forwarded.port.get(),
             forwarded.inner.get()
         )
     }));
