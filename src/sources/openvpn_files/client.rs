@@ -222,12 +222,15 @@ impl Reader {
         if self.serves {
             return Client::default();
         }
-        let entries = if self.connections.is_empty() {
+        let entries: Vec<Entry> = if self.connections.is_empty() {
             let remotes = std::mem::take(&mut self.remotes).into_iter();
             remotes.map(|remote| remote.or(&self.common)).collect()
         } else {
             std::mem::take(&mut self.connections)
         };
+        if !entries.is_empty() {
+            self.client.device = device(self.device.as_deref(), self.kind.as_deref());
+        }
         for entry in entries {
             let transport = entry.transport.unwrap_or(Transport::Udp);
             if self.only.is_some_and(|only| only != transport) {
@@ -242,7 +245,6 @@ impl Reader {
                 self.skip(entry.line, &fault);
             }
         }
-        self.client.device = device(self.device.as_deref(), self.kind.as_deref());
         match std::mem::take(&mut self.management).socket() {
             Ok(place) => self.client.management = place,
             // The socket is meant for another program, but the hook reports the tunnel.

@@ -105,7 +105,8 @@ fn names_of_ports_scopes_and_optional_options_are_read_as_openvpn_reads_them() {
 
 #[test]
 fn a_device_of_an_exact_name_is_known_if_it_is_a_tunnel() {
-    let device = |text: &str| read(text).device.map(|device| device.to_string());
+    let device =
+        |text: &str| read(&format!("remote 127.0.0.1\n{text}")).device.map(|device| device.to_string());
     assert_eq!(device("dev nordvpn0\ndev-type tun").as_deref(), Some("nordvpn0"));
     assert_eq!(device("dev-type tap\ndev mine").as_deref(), Some("mine"));
     assert_eq!(device("dev tun7").as_deref(), Some("tun7"));
@@ -113,6 +114,9 @@ fn a_device_of_an_exact_name_is_known_if_it_is_a_tunnel() {
     assert_eq!(device("dev averyverylongname\ndev-type tun").as_deref(), Some("averyverylongna"));
     for none in ["dev tun", "dev nordvpn0", "dev null", "dev n%d\ndev-type tun", "dev a/b/c\ndev-type tun"] {
         assert_eq!(device(none), None, "{none}");
+    }
+    for no_client in ["dev tun7", "dev tun7\nremote 198.51.100.7\nserver 10.8.0.0 255.255.255.0"] {
+        assert_eq!(read(no_client).device, None, "{no_client}");
     }
 }
 

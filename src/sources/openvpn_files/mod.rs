@@ -196,7 +196,8 @@ fn take(path: String, client: Client, findings: &mut Findings) {
     if let Some(skipped) = skipped {
         findings.faults.note(path.clone(), format!("left out of it: {skipped}"));
     }
-    if !(endpoints.is_empty() && names.is_empty()) {
+    // With a local proxy the file names no server, and still names its device.
+    if !(endpoints.is_empty() && names.is_empty() && device.is_none()) {
         // A client that reports at its socket needs no hook.
         if !reports && management.is_none() {
             findings.without_hooks.push(path.clone());

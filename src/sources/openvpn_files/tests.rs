@@ -118,6 +118,19 @@ fn a_missing_user_is_reported_and_the_configuration_of_a_server_is_ignored() {
 }
 
 #[test]
+fn a_file_without_a_server_that_is_known_counts_for_the_device_that_it_names() {
+    let here = Here::with_folders();
+    let proxied = "proto tcp4-client\nremote 127.0.0.1 1413\n";
+    here.file("etc/openvpn/device.conf", &format!("{proxied}dev nordvpn0\ndev-type tun\n"));
+    here.file("etc/openvpn/plain.conf", &format!("{proxied}dev tun\n"));
+    here.file("etc/openvpn/peer.conf", "dev tun9\n");
+    let seen = read_all(&here.trusted());
+    assert_eq!(names(&seen.files), ["device.conf"]);
+    assert_eq!((&seen.files[0].device, seen.files[0].endpoints.len()), (&"nordvpn0".parse().ok(), 0));
+    assert_eq!(seen.faults.all().len(), 2, "the unknown server is still said: {:?}", seen.faults);
+}
+
+#[test]
 fn what_an_archive_unpacks_into_folders_is_found() {
     let here = Here::with_folders();
     std::fs::create_dir_all(here.path("etc/openvpn/ovpn/ovpn_udp/deep")).unwrap();
