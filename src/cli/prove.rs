@@ -1,5 +1,6 @@
 //! `tunwarden prove`: shows by computation over the kernel's own rules that no packet leaves in clear.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ use crate::model::{
 use crate::sources::links;
 use crate::store::Store;
 use crate::system;
-use crate::vpn::{LinkTable, Situation, Wire};
+use crate::vpn::{ExactTunnel, LinkTable, Situation, Wire};
 
 /// Maximum number of times that everything is read while the agent changes the rules.
 const READS: usize = 5;
@@ -80,8 +81,9 @@ async fn situation(config: &Config, store: &Store) -> anyhow::Result<Situation> 
 /// is taken from the agent.
 fn machine(mut table: LinkTable, config: &Config, situation: &Situation) -> Machine {
     table.known_uplinks = situation.wires.iter().map(|wire| wire.index).collect();
+    let makers = BTreeSet::from([ExactTunnel::WireGuardFile, ExactTunnel::OpenVpnFile]);
     let exact = situation.further_tunnels.iter().cloned();
-    table.exact_tunnels = exact.map(|name| (name, crate::vpn::ExactTunnel::OfFile)).collect();
+    table.exact_tunnels = exact.map(|name| (name, makers.clone())).collect();
     let has_master =
         |wire: &Wire| table.links.iter().any(|link| link.index == wire.index && link.master.is_some());
     let (ports, uplinks): (Vec<Wire>, Vec<Wire>) = table.wires(config).into_iter().partition(has_master);

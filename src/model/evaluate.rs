@@ -182,7 +182,15 @@ fn is_of_kind(kind: LinkKind, wanted: &str) -> Option<bool> {
         (_, false) => Some(false),
         // These stand for one kind alone.
         (LinkKind::Bridge | LinkKind::Veth | LinkKind::Ppp, true) => Some(true),
-        (LinkKind::Loopback | LinkKind::Tunnel | LinkKind::KernelTunnel | LinkKind::Other, true) => None,
+        (
+            LinkKind::Loopback
+            | LinkKind::Tunnel
+            | LinkKind::Ipsec
+            | LinkKind::WireGuard
+            | LinkKind::OpenVpn
+            | LinkKind::Other,
+            true,
+        ) => None,
     }
 }
 

@@ -119,7 +119,7 @@ fn a_device_is_a_tunnel_by_its_kind_or_because_the_user_says_so() {
     let script = "iptables -A OUTPUT -o nordlynx -j ACCEPT";
     let unknown = read(script);
     assert_eq!((unknown.tunnel, unknown.questions.len()), (None, 1));
-    let by_kind = read_on(script, &machine(&[("nordlynx", LinkKind::KernelTunnel)]));
+    let by_kind = read_on(script, &machine(&[("nordlynx", LinkKind::WireGuard)]));
     assert_eq!((by_kind.tunnel, by_kind.questions.len()), (Some(Traffic::Any), 0));
     let confirmed = Machine { confirmed: ["nordlynx".to_owned()].into(), ..Machine::default() };
     assert_eq!(read_on(script, &confirmed).interfaces, ["nordlynx".parse().unwrap()]);

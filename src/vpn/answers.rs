@@ -33,7 +33,7 @@ impl Machine {
             tunnels: self.claims.tunnels(&self.facts),
             tunnel_networks: links.tunnel_networks(config),
             tunnel_addresses: links.tunnel_addresses(config),
-            further_tunnels: links.further_tunnels(config),
+            further_tunnels: links.further_tunnels(&self.claims.reported(links), config),
             named_tunnels: self.claims.named_tunnels(&self.facts),
             uplinks: links.uplinks(config),
             wires: links.wires(config),
@@ -82,8 +82,8 @@ impl Machine {
     /// The links of WireGuard devices that count, to be read. Not the device of an ordinary user's program.
     pub fn wireguard_links(&self) -> Vec<Link> {
         let links = &self.facts.links;
-        let of_root = |link: &&Link| !links.of_users.contains(&link.index);
-        let may_be = |link: &&Link| matches!(link.kind, LinkKind::KernelTunnel | LinkKind::Tunnel);
+        let of_root = |link: &&Link| !links.may_be_users(link);
+        let may_be = |link: &&Link| matches!(link.kind, LinkKind::WireGuard | LinkKind::Tunnel);
         links.exact().filter(of_root).filter(may_be).cloned().collect()
     }
 

@@ -115,6 +115,9 @@ pub struct NmView {
     /// VPN connections that are active or being activated, and those that ended since the last view
     /// (each is listed once with [`VpnPhase::Ended`]).
     pub active: Vec<ActiveVpn>,
+    /// The interfaces that it made or configured for connections that are no VPNs. Any user can save such a
+    /// connection, of a tun device for one.
+    pub made: BTreeSet<IfName>,
 }
 
 /// A saved VPN profile.

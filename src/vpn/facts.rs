@@ -70,45 +70,41 @@ impl Facts {
         }
     }
 
-    /// The devices that VPNs that count name exactly. A device of both a file and a profile is the file's. Any user
-    /// can give a profile's device the name in a file of root's.
-    fn exact_tunnels(&self) -> BTreeMap<IfName, ExactTunnel> {
-        let mut exact = BTreeMap::new();
+    /// The devices that VPNs that count name exactly. A device of both a file and a profile is the file's.
+    fn exact_tunnels(&self) -> BTreeMap<IfName, BTreeSet<ExactTunnel>> {
+        let mut exact: BTreeMap<IfName, BTreeSet<ExactTunnel>> = BTreeMap::new();
         if self.config.bootstrap.scope == Scope::Nothing {
             return exact;
         }
         for (_, vpn) in self.counting() {
             let Some(interface) = &vpn.interface else { continue };
-            match vpn.origin {
-                Origin::WireGuard | Origin::OpenVpn => {
-                    exact.insert(interface.clone(), ExactTunnel::OfFile);
-                }
-                Origin::NetworkManager => {
-                    exact.entry(interface.clone()).or_insert(ExactTunnel::OfProfile);
-                }
-                Origin::Hook => {}
-            }
+            let maker = match vpn.origin {
+                Origin::WireGuard => ExactTunnel::WireGuardFile,
+                Origin::OpenVpn => ExactTunnel::OpenVpnFile,
+                Origin::NetworkManager => ExactTunnel::Profile,
+                Origin::Hook => continue,
+            };
+            exact.entry(interface.clone()).or_default().insert(maker);
         }
-        for active in self.manager.iter().flat_map(|view| &view.active) {
-            if let Some(interface) = &active.interface
-                && !active.has_ended()
-                && !self.counts(&active.uuid, &active.id)
-            {
-                exact.remove(interface);
-            }
+        for makers in exact.values_mut().filter(|makers| makers.len() > 1) {
+            makers.remove(&ExactTunnel::Profile);
         }
         exact
     }
 
-    /// Whether a tunnel that nobody reports counts. With named connections only those of named VPNs do.
+    /// Whether a tunnel that nobody reports counts. With named connections only those of root's files do:
+    /// NetworkManager itself reports the device of a profile, and any user may give another device its name.
     pub(super) fn tunnel_counts(&self, interface: &IfName) -> bool {
-        self.config.vpn.connections.is_empty() || self.links.exact_tunnels.contains_key(interface)
+        let of_file = |exact: &BTreeSet<ExactTunnel>| !exact.contains(&ExactTunnel::Profile);
+        self.config.vpn.connections.is_empty() || self.links.exact_tunnels.get(interface).is_some_and(of_file)
     }
 
     /// Takes in the links, and remembers which of them are uplinks. Returns the table before.
     pub(super) fn see(&mut self, mut links: LinkTable) -> LinkTable {
         links.exact_tunnels.clone_from(&self.links.exact_tunnels);
         let before = std::mem::replace(&mut self.links, links);
+        self.keep_makers(&before);
+        self.note_makers();
         self.remember_uplinks(&before.known_uplinks);
         before
     }

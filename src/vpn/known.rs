@@ -9,7 +9,7 @@ use super::claim::{Claim, Claimant, Standing};
 use super::facts::Facts;
 use super::learned::{LearnedVpn, LeftOut, MAX_NAMES, Origin};
 use super::learning::Memory;
-use super::{Allowance, KernelPacket, LinkKind, Sender, State};
+use super::{Allowance, KernelPacket, Sender, State};
 use crate::config::{Dns, RootFile, Scope};
 use crate::net::{Endpoint, HostName, Port};
 
@@ -191,9 +191,7 @@ impl Known<'_> {
 
     /// Whether its client leaves the packets of the tunnel to the kernel (OpenVPN's DCO).
     fn is_offloaded(&self, claim: &Claim) -> bool {
-        claim
-            .link(&self.facts.links, &self.facts.config)
-            .is_some_and(|link| link.kind == LinkKind::KernelTunnel)
+        claim.link(&self.facts.links, &self.facts.config).is_some_and(|link| link.kind.is_sent_by_kernel())
     }
 
     /// The mark on its packets: the device's own, else that of its profile or its file.

@@ -112,6 +112,8 @@ pub enum LeftOut {
     /// It carries all traffic, and `vpn.connections` does not name it, so nothing passes through it. With the
     /// line that names it, if it can be named.
     NotNamed(Option<String>),
+    /// It carries all traffic and is no evidence of a VPN: an ordinary user may have made it.
+    UsersDevice,
     /// Its server: nobody has named it, and no route shows it.
     NoServer,
     /// Where its peers seem to be now, which no server that is followed may be.
@@ -160,6 +162,7 @@ impl LeftOut {
             Self::NotNamed(_) => {
                 "it has all traffic, and nothing passes: vpn.connections does not name its VPN".to_owned()
             }
+            Self::UsersDevice => USERS_DEVICE.to_owned(),
             Self::NoServer => NO_SERVER.to_owned(),
             Self::Strays(endpoints) => strays(endpoints),
             Self::Broadcast(endpoints) => broadcast(endpoints),
@@ -223,6 +226,7 @@ impl LeftOut {
             Self::NotNamed(None) => "name its profile in vpn.connections, or let every VPN count: \
                                      vpn.connections = []"
                 .to_owned(),
+            Self::UsersDevice => REPORT_IT.to_owned(),
             Self::NoServer => {
                 "write the server into /etc/tunwarden/config.toml, and reload: bootstrap.servers = \
                                [\"ADDRESS:PORT/PROTOCOL\"]"
@@ -248,6 +252,12 @@ impl fmt::Display for LeftOut {
         write!(f, "{}; {}", self.reason(), self.remedy())
     }
 }
+
+const USERS_DEVICE: &str =
+    "it has all traffic, and it does not count as a VPN: an ordinary user may have made the device";
+
+const REPORT_IT: &str = "if it is OpenVPN's, let OpenVPN make the device itself, without --mktun, or let it report its tunnel: \
+                         sudo tunwarden doctor shows how";
 
 const NO_SERVER: &str = "nothing may reach its server outside the tunnel: nobody has named the server, and no route \
                          past the tunnel shows it";

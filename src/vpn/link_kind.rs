@@ -5,12 +5,16 @@
 pub enum LinkKind {
     /// `lo`.
     Loopback,
-    /// A device whose packets a VPN carries: tun, tap, xfrm, vti.
+    /// A device whose packets a program carries: tun, tap.
     Tunnel,
+    /// One whose packets the kernel sends by IPsec: xfrm, vti.
+    Ipsec,
     /// A link of PPP: a modem's or PPPoE's, or one whose packets a VPN carries.
     Ppp,
-    /// One whose packets the kernel itself wraps up and sends in UDP or TCP: wireguard, amneziawg, ovpn.
-    KernelTunnel,
+    /// One whose packets the kernel itself wraps up and sends in UDP: wireguard, amneziawg.
+    WireGuard,
+    /// The same for OpenVPN's packets (DCO), in UDP or TCP: ovpn, ovpn-dco.
+    OpenVpn,
     /// A software bridge.
     Bridge,
     /// One end of a veth pair.
@@ -19,38 +23,47 @@ pub enum LinkKind {
     Other,
 }
 
-/// The kernel's names for the kinds of [`LinkKind::Tunnel`].
-const TUNNELS: [&str; 4] = ["tun", "xfrm", "vti", "vti6"];
-
-/// The one of [`LinkKind::Ppp`].
-const PPP: &str = "ppp";
-
-/// Those of [`LinkKind::KernelTunnel`].
-const KERNEL_TUNNELS: [&str; 5] = ["wireguard", "amneziawg", "ovpn", "ovpn-dco", "ovpn-dco-v2"];
+/// The kernel's names of the kinds that are tunnels.
+const TUNNELS: [(&str, LinkKind); 10] = [
+    ("tun", LinkKind::Tunnel),
+    ("xfrm", LinkKind::Ipsec),
+    ("vti", LinkKind::Ipsec),
+    ("vti6", LinkKind::Ipsec),
+    ("ppp", LinkKind::Ppp),
+    ("wireguard", LinkKind::WireGuard),
+    ("amneziawg", LinkKind::WireGuard),
+    ("ovpn", LinkKind::OpenVpn),
+    ("ovpn-dco", LinkKind::OpenVpn),
+    ("ovpn-dco-v2", LinkKind::OpenVpn),
+];
 
 impl LinkKind {
     /// From the kernel's name of the kind; a card has none.
     pub fn of(info_kind: Option<&str>) -> Self {
-        match info_kind {
-            Some(kind) if TUNNELS.contains(&kind) => Self::Tunnel,
-            Some(PPP) => Self::Ppp,
-            Some(kind) if KERNEL_TUNNELS.contains(&kind) => Self::KernelTunnel,
-            Some("bridge") => Self::Bridge,
-            Some("veth") => Self::Veth,
-            _ => Self::Other,
+        let tunnel = TUNNELS.iter().find(|(name, _)| Some(*name) == info_kind);
+        match (tunnel, info_kind) {
+            (Some(&(_, kind)), _) => kind,
+            (None, Some("bridge")) => Self::Bridge,
+            (None, Some("veth")) => Self::Veth,
+            (None, _) => Self::Other,
         }
     }
 
     /// The kernel's names of every kind that is a tunnel.
     pub fn tunnels() -> impl Iterator<Item = &'static str> {
-        TUNNELS.into_iter().chain([PPP]).chain(KERNEL_TUNNELS)
+        TUNNELS.into_iter().map(|(name, _)| name)
     }
 
     /// Whether a VPN carries its packets.
     pub fn is_tunnel(self) -> bool {
         match self {
-            Self::Tunnel | Self::Ppp | Self::KernelTunnel => true,
+            Self::Tunnel | Self::Ipsec | Self::Ppp | Self::WireGuard | Self::OpenVpn => true,
             Self::Loopback | Self::Bridge | Self::Veth | Self::Other => false,
         }
+    }
+
+    /// Whether the kernel itself sends its packets to the VPN server.
+    pub fn is_sent_by_kernel(self) -> bool {
+        matches!(self, Self::WireGuard | Self::OpenVpn)
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{LinkKind, Routing, TunnelAddress, Uplink, Wire};
+use super::{ExactTunnel, LinkKind, Routing, TunnelAddress, Uplink, Wire};
 use crate::config::{Config, Routes};
 use crate::net::{IfName, IfPattern};
 
@@ -23,30 +23,13 @@ pub struct LinkTable {
     pub known_uplinks: BTreeSet<u32>,
     /// Tunnels by their exact names, besides those that the configuration names. The machine knows them; a
     /// source leaves this empty.
-    pub exact_tunnels: BTreeMap<IfName, ExactTunnel>,
-    /// Tun devices, by index, that an ordinary user or group may open. What is routed into one goes to a program
-    /// of that user's, so such a device alone is no evidence of a VPN.
+    pub exact_tunnels: BTreeMap<IfName, BTreeSet<ExactTunnel>>,
+    /// Tun devices, by index, that an ordinary user may have opened. What is routed into one may go to a
+    /// program of that user's, so such a device alone is no evidence of a VPN.
     pub of_users: BTreeSet<u32>,
-}
-
-/// What says that the link of an exact name is a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExactTunnel {
-    /// A file of root's for wg-quick or OpenVPN: the kernel, or a program (wireguard-go, OpenVPN), makes the device.
-    OfFile,
-    /// A WireGuard profile of NetworkManager's, which makes a device of the kernel's. Any user may save one.
-    OfProfile,
-}
-
-impl ExactTunnel {
-    /// Whether such a VPN makes links of this kind. A `ppp` link of that name may be an uplink.
-    fn makes(self, kind: LinkKind) -> bool {
-        match kind {
-            LinkKind::KernelTunnel => true,
-            LinkKind::Tunnel => self == Self::OfFile,
-            LinkKind::Ppp | LinkKind::Loopback | LinkKind::Bridge | LinkKind::Veth | LinkKind::Other => false,
-        }
-    }
+    /// Links, by index, that NetworkManager made for a connection that does not count. Any user can have it make
+    /// one. The machine knows them; a source leaves this empty.
+    pub of_connections: BTreeSet<u32>,
 }
 
 /// One network interface.
@@ -135,25 +118,6 @@ impl LinkTable {
         named_tunnel(link, config) && link.kind.is_tunnel() || self.is_exact_tunnel(link)
     }
 
-    fn is_exact_tunnel(&self, link: &Link) -> bool {
-        let exact = || self.exact_tunnels.get(&link.name.parse::<IfName>().ok()?);
-        link.kind.is_tunnel() && exact().is_some_and(|exact| exact.makes(link.kind))
-    }
-
-    /// The tunnels by their exact names.
-    pub(super) fn exact(&self) -> impl Iterator<Item = &Link> {
-        self.links.iter().filter(|link| self.is_exact_tunnel(link))
-    }
-
-    /// The tunnels that only their exact names make tunnels.
-    pub(super) fn further_tunnels(&self, config: &Config) -> Vec<IfName> {
-        let further =
-            self.links.iter().filter(|link| self.is_exact_tunnel(link) && !named_tunnel(link, config));
-        let mut names: Vec<IfName> = further.filter_map(|link| link.name.parse().ok()).collect();
-        names.sort();
-        names
-    }
-
     /// The link of a name, if it is a bridge of containers: by the configuration, or by its ports.
     pub fn container_bridge(&self, name: &IfName, config: &Config) -> Option<&Link> {
         self.named(name).filter(|link| {
@@ -230,7 +194,12 @@ impl LinkTable {
             LinkKind::Other => link.master.is_none_or(|master| !self.is_bridge_of_containers(master, config)),
             LinkKind::Veth if self.may_lead_out(link, config) => true,
             // Until it has had an address, nothing distinguishes it from a container's link.
-            LinkKind::Veth | LinkKind::Tunnel | LinkKind::Ppp | LinkKind::KernelTunnel => {
+            LinkKind::Veth
+            | LinkKind::Tunnel
+            | LinkKind::Ipsec
+            | LinkKind::Ppp
+            | LinkKind::WireGuard
+            | LinkKind::OpenVpn => {
                 self.known_uplinks.contains(&link.index)
                     || !link.addresses.is_empty() && self.is_uplink(link, config)
             }
@@ -329,7 +298,7 @@ impl LinkTable {
     }
 }
 
-fn named_tunnel(link: &Link, config: &Config) -> bool {
+pub(super) fn named_tunnel(link: &Link, config: &Config) -> bool {
     config.tunnel.interfaces.iter().any(|pattern| pattern.matches(&link.name))
 }
 

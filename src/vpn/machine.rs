@@ -187,6 +187,7 @@ impl Machine {
         if let Some(view) = &facts.manager {
             facts.learning.learn_profiles(view, &facts.config);
         }
+        self.facts.note_makers();
         self.learn_gateways();
         let endings = self.claims.take_view(&self.facts, now);
         // An ending is listed once: it must not end a later connection that has the same path.

@@ -5,6 +5,7 @@
 mod devices;
 mod events;
 mod kernel;
+mod makers;
 mod row;
 mod sleep;
 mod stories;

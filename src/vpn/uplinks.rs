@@ -56,9 +56,12 @@ impl LinkTable {
         match link.kind {
             LinkKind::Loopback | LinkKind::Other => false,
             LinkKind::Bridge => !self.is_container_bridge(link),
-            LinkKind::Veth | LinkKind::Tunnel | LinkKind::Ppp | LinkKind::KernelTunnel => {
-                !link.addresses.is_empty() && self.is_uplink(link, config)
-            }
+            LinkKind::Veth
+            | LinkKind::Tunnel
+            | LinkKind::Ipsec
+            | LinkKind::Ppp
+            | LinkKind::WireGuard
+            | LinkKind::OpenVpn => !link.addresses.is_empty() && self.is_uplink(link, config),
         }
     }
 
@@ -132,7 +135,7 @@ mod tests {
     #[test]
     fn every_kind_that_needs_an_address_is_remembered() {
         for (name, kind) in
-            [("ppp0", LinkKind::Ppp), ("office", LinkKind::KernelTunnel), ("eth0", LinkKind::Veth)]
+            [("ppp0", LinkKind::Ppp), ("office", LinkKind::WireGuard), ("eth0", LinkKind::Veth)]
         {
             let own = link(2, name, kind, Some("10.0.0.2/24"), None);
             let bare = Link { addresses: vec![], up: false, carrier: false, ..own.clone() };
@@ -150,7 +153,7 @@ mod tests {
         assert_eq!(wires(&mut machine, &[&[port.clone(), bridge.clone()]]), [""; 0]);
         let bare = Link { addresses: vec![], master: None, ..port };
         assert_eq!(wires(&mut machine, &[&[bare, bridge.clone()]]), [""; 0], "it was a container's since");
-        let wg = link(4, "wg0", LinkKind::KernelTunnel, Some("10.9.0.2/24"), None);
+        let wg = link(4, "wg0", LinkKind::WireGuard, Some("10.9.0.2/24"), None);
         assert_eq!(wires(&mut machine, &[from_ref(&wg)]), ["wg0"]);
         let tun = Link { name: "tun0".to_owned(), ..wg };
         assert_eq!(wires(&mut machine, &[&[tun]]), [""; 0]);

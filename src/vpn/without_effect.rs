@@ -41,10 +41,13 @@ impl Known<'_> {
         let name: IfName = link.name.parse().ok()?;
         let claimed = || self.claims.iter().any(|claim| claim.index == Some(link.index));
         let is_tunnel = links.is_tunnel(link, config);
-        if is_tunnel && (self.facts.tunnel_counts(&name) || claimed())
-            || !links.has_the_internet(link, config)
-        {
+        let counts = is_tunnel && self.facts.tunnel_counts(&name);
+        let is_users = counts && links.may_be_users(link) && !claimed();
+        if counts && !is_users || is_tunnel && claimed() || !links.has_the_internet(link, config) {
             return None;
+        }
+        if is_users {
+            return Some((name.to_string(), LeftOut::UsersDevice));
         }
         let file = || self.facts.learning.file_of(&name);
         let is_excluded = !config.vpn.connections.is_empty() && (is_tunnel || file().is_some());

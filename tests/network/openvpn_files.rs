@@ -2,6 +2,7 @@
 
 mod provider;
 mod proxies;
+mod users;
 
 use crate::support;
 

@@ -13,11 +13,14 @@ use nix::libc;
 use crate::net::{Family, is_private};
 use crate::vpn::{Link, LinkKind, LinkTable, ON_LINK, RouteRange, Routing, of_family, public};
 
-/// linux/if_link.h: the user and the group that may open a tun device.
+/// linux/if_link.h: the user and the group that may open a tun device, and whether it stays when nobody has it open.
 const IFLA_TUN_OWNER: u16 = 1;
 const IFLA_TUN_GROUP: u16 = 2;
+const IFLA_TUN_PERSIST: u16 = 6;
 /// linux/fib_rules.h
 const FRA_DST: u16 = 1;
+/// linux/if_link.h: how often a link has lost its carrier.
+const IFLA_CARRIER_DOWN_COUNT: u16 = 48;
 /// linux/rtnetlink.h: a gateway of the other family.
 const RTA_VIA: u16 = 18;
 
@@ -83,12 +86,14 @@ impl Draft {
         let flags = u32_at(payload, 8)?;
         let has = |flag: i32| flags & flag.cast_unsigned() != 0;
         let (mut name, mut info, mut master) = (String::new(), None, None);
-        let mut of_user = false;
+        let (mut of_user, mut is_released) = (false, false);
         for attribute in attributes(payload.get(16..)?) {
             let value = attribute.value();
             match attribute.kind() {
                 libc::IFLA_IFNAME => name = text(value),
                 libc::IFLA_MASTER => master = u32_at(value, 0),
+                // A program has let go of the device, so it was persistent.
+                IFLA_CARRIER_DOWN_COUNT => is_released = u32_at(value, 0) != Some(0),
                 libc::IFLA_LINKINFO => {
                     let part = |kind| attributes(value).find(move |attribute| attribute.kind() == kind);
                     info = part(libc::IFLA_INFO_KIND).map(|attribute| text(attribute.value()));
@@ -109,7 +114,7 @@ impl Draft {
             routes: Vec::new(),
         };
         self.links.insert(index, link);
-        if of_user {
+        if of_user || is_released && info.as_deref() == Some("tun") {
             self.of_users.insert(index);
         }
         Some(())
@@ -196,11 +201,15 @@ impl Draft {
     }
 }
 
-/// Whether an ordinary user or group may open a tun device. The kernel names both only where they are set.
+/// Whether an ordinary user may have a tun device open. The kernel names an owner and a group only where they are set,
+/// and without them every user may open a persistent device. A user who has it open may change all of that, but not the
+/// number of times that it lost its carrier: it loses it when a program lets go of it. A device that is not persistent
+/// ends then, and only root can make one.
 fn is_of_user(data: &[u8]) -> bool {
-    attributes(data).any(|attribute| {
-        let names_one = [IFLA_TUN_OWNER, IFLA_TUN_GROUP].contains(&attribute.kind());
-        names_one && u32_at(attribute.value(), 0) != Some(0)
+    attributes(data).any(|attribute| match attribute.kind() {
+        IFLA_TUN_OWNER | IFLA_TUN_GROUP => u32_at(attribute.value(), 0) != Some(0),
+        IFLA_TUN_PERSIST => attribute.value() != [0],
+        _ => false,
     })
 }
 

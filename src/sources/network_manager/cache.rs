@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::settings::Reading;
+use crate::net::IfName;
 use crate::vpn::{ActiveVpn, NmView, Profile, VpnEnd, VpnPhase};
 
 /// Everything that one NetworkManager has reported.
@@ -13,6 +14,8 @@ pub(super) struct Cache {
     /// Active connections that the cache ignores from now on: those that are no VPN, and VPNs whose end has
     /// been reported. NetworkManager never uses a path twice.
     passed: BTreeSet<String>,
+    /// The interfaces of active connections that are no VPNs.
+    made: BTreeMap<String, BTreeSet<IfName>>,
     clock: Tick,
     changed: bool,
 }
@@ -45,8 +48,8 @@ pub(super) struct ActiveList {
     pub(super) paths: BTreeSet<String>,
     /// The VPNs among them.
     pub(super) vpns: Vec<ActiveVpn>,
-    /// The paths of those that are certainly no VPN.
-    pub(super) others: Vec<String>,
+    /// The paths of those that are certainly no VPN, and the interfaces that NetworkManager made for them.
+    pub(super) others: BTreeMap<String, BTreeSet<IfName>>,
 }
 
 impl Cache {
@@ -131,7 +134,11 @@ impl Cache {
             }
         }
         self.passed.retain(|path| list.paths.contains(path));
-        self.passed.extend(list.others);
+        self.passed.extend(list.others.keys().cloned());
+        let before = self.made.clone();
+        self.made.retain(|path, _| list.paths.contains(path));
+        self.made.extend(list.others);
+        self.changed |= self.made != before;
         for vpn in list.vpns {
             self.learn_vpn(vpn, list.asked);
         }
@@ -164,6 +171,7 @@ impl Cache {
         let view = NmView {
             profiles: self.profiles.values().map(|saved| saved.profile.clone()).collect(),
             active: self.active.values().map(|connection| connection.vpn.clone()).collect(),
+            made: self.made.values().flatten().cloned().collect(),
         };
         let ended = self.active.iter().filter(|(_, connection)| is_ended(connection));
         for path in ended.map(|(path, _)| path.clone()).collect::<Vec<String>>() {
@@ -238,7 +246,7 @@ mod tests {
 
     fn list(cache: &Cache, vpns: Vec<ActiveVpn>) -> ActiveList {
         let paths = vpns.iter().map(|vpn| vpn.path.clone()).collect();
-        ActiveList { asked: cache.now(), paths, vpns, others: Vec::new() }
+        ActiveList { asked: cache.now(), paths, vpns, others: BTreeMap::new() }
     }
 
     fn phases(cache: &mut Cache) -> Option<Vec<VpnPhase>> {

@@ -60,6 +60,19 @@ pub(super) struct ActiveConnection {
     pub(super) ip4_config: OwnedObjectPath,
     #[serde(with = "as_variant")]
     pub(super) ip6_config: OwnedObjectPath,
+    /// `NMActivationStateFlags`.
+    #[serde(default, with = "as_variant")]
+    state_flags: u32,
+}
+
+/// `NM_ACTIVATION_STATE_FLAG_EXTERNAL`
+const EXTERNAL: u32 = 0x80;
+
+impl ActiveConnection {
+    /// Whether NetworkManager has only found the device, which another program has made and configured.
+    pub(super) fn is_external(&self) -> bool {
+        self.state_flags & EXTERNAL != 0
+    }
 }
 
 /// The properties of a [`DEVICE`] object that are read.

@@ -1,6 +1,6 @@
 //! Reads again what signals have made stale, one object after the other, while the source keeps listening.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use super::super::skipped::shown;
@@ -142,16 +142,24 @@ async fn active(
     failed: &mut Vec<(String, ReadError)>,
 ) -> Result<ActiveList, ReadError> {
     let paths = manager.active_connections().await?.into_iter().map(|path| path.to_string()).collect();
-    let mut list = ActiveList { asked, paths, vpns: Vec::new(), others: Vec::new() };
+    let mut list = ActiveList { asked, paths, vpns: Vec::new(), others: BTreeMap::new() };
     let (mut wanted, mut wireguards) = (Vec::new(), Vec::new());
     for path in list.paths.difference(passed) {
         let Some(connection) = found(path, manager.active_connection(path).await, failed)? else { continue };
+        // A device that wg-quick or OpenVPN has made: the kernel shows it.
+        if connection.is_external() {
+            list.others.insert(path.clone(), BTreeSet::new());
+            continue;
+        }
         if connection.kind == "wireguard" {
             wireguards.push(wireguard(manager, path, connection, failed).await?);
             continue;
         }
         if !connection.vpn {
-            list.others.push(path.clone());
+            // Without its device it is read again at the next change.
+            if let Some(made) = made(manager, &connection, failed).await? {
+                list.others.insert(path.clone(), made);
+            }
             continue;
         }
         let Some(state) = found(path, manager.vpn_state(path).await, failed)? else { continue };
@@ -170,6 +178,22 @@ async fn active(
     interfaces(manager, &wanted, &mut list.vpns, failed).await?;
     list.vpns.extend(wireguards);
     Ok(list)
+}
+
+/// The interfaces of a connection that is no VPN; `None` while it has no device that can be read.
+async fn made(
+    manager: &Manager,
+    connection: &ActiveConnection,
+    failed: &mut Vec<(String, ReadError)>,
+) -> Result<Option<BTreeSet<IfName>>, ReadError> {
+    let mut made = BTreeSet::new();
+    for device in &connection.devices {
+        let Some(device) = found(device, manager.device(device).await, failed)? else { return Ok(None) };
+        let names = [device.interface, device.ip_interface];
+        // No rule can contain another name, so nothing passes there.
+        made.extend(names.iter().filter_map(|name| name.parse::<IfName>().ok()));
+    }
+    Ok((!connection.devices.is_empty()).then_some(made))
 }
 
 /// A WireGuard connection has no plugin. It is like the connection of a card, and its device is the tunnel.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::{Receiver, channel};
 use zbus::{Address, DynamicType, OwnedObjectPath, Variant, interface};
 
-use super::objects::{ACTIVE, BUS, Bus, MANAGER, PLUGIN, VPN as VPN_INTERFACE};
+use super::objects::{ACTIVE, BUS, Bus, MANAGER, PLUGIN, PROPERTIES, VPN as VPN_INTERFACE};
 use super::*;
 use crate::vpn::{ActiveVpn, VpnEnd, VpnPhase};
 
@@ -385,4 +385,5 @@ async fn the_source_ends_with_its_receiver() {
     tokio::time::timeout(Duration::from_secs(5), source).await.unwrap().unwrap();
 }
 
+mod made;
 mod wireguard;

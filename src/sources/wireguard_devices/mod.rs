@@ -107,15 +107,19 @@ impl ReadError {
 async fn read(trusted: &TrustedRoot, link: &Link) -> Result<WireGuardDevice, ReadError> {
     let index = link.index;
     match link.kind {
-        LinkKind::KernelTunnel => {
+        LinkKind::WireGuard => {
             let asked = spawn_blocking(move || netlink::ask(index)).await;
             let reading = asked.unwrap_or_else(|error| Err(std::io::Error::other(error)));
             reading.map(|reading| reading.finish(index)).map_err(ReadError::Kernel)
         }
         LinkKind::Tunnel => Ok(program::ask(trusted, &link.name).await?.finish(index)),
-        LinkKind::Loopback | LinkKind::Ppp | LinkKind::Bridge | LinkKind::Veth | LinkKind::Other => {
-            Err(ReadError::Kind)
-        }
+        LinkKind::Loopback
+        | LinkKind::Ipsec
+        | LinkKind::Ppp
+        | LinkKind::OpenVpn
+        | LinkKind::Bridge
+        | LinkKind::Veth
+        | LinkKind::Other => Err(ReadError::Kind),
     }
 }
 

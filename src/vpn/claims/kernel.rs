@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Claims;
 use crate::config::Routes;
 use crate::net::{Endpoint, IfName};
-use crate::vpn::Link;
 use crate::vpn::claim::{Claim, Claimant, Evidence, Standing};
 use crate::vpn::facts::Facts;
+use crate::vpn::{Link, LinkTable};
 
 /// How long a tunnel without a known server waits for a client that may report it, in seconds.
 const REPORT_TIMEOUT: u64 = 10;
@@ -37,7 +37,10 @@ impl Claims {
             let failed = matches!(claim.standing, Standing::Failed(_));
             let is_gone = failed && claim.link(&facts.links, &facts.config).is_none();
             let is_needless = protected && claim.endpoints.is_empty();
-            !names.contains(interface) && !is_gone && !is_needless && facts.tunnel_counts(interface)
+            let link = claim.link(&facts.links, &facts.config);
+            let is_users = link.is_some_and(|link| facts.links.may_be_users(link));
+            let counts = facts.tunnel_counts(interface) && !is_users;
+            !names.contains(interface) && !is_gone && !is_needless && counts
         });
     }
 
@@ -47,8 +50,7 @@ impl Claims {
         if !facts.has_begun {
             return unclaimed;
         }
-        let of_users = &facts.links.of_users;
-        let fresh = facts.links.tunnels(&facts.config).filter(|link| !of_users.contains(&link.index));
+        let fresh = facts.links.tunnels(&facts.config).filter(|link| !facts.links.may_be_users(link));
         for link in fresh.filter(|link| self.is_unclaimed(link)) {
             let Some(claim) = claim_of(link, facts, evidence, now) else { continue };
             // Without a known server every known server would be allowed. While a source that knows its server
@@ -88,6 +90,16 @@ impl Claims {
             named || claim.index == Some(link.index)
         };
         !self.retired.contains(&link.index) && !self.list.iter().any(own)
+    }
+
+    /// The links that sources have reported as their tunnels, by index. A lost tunnel's name may be another link's now.
+    pub(in crate::vpn) fn reported(&self, links: &LinkTable) -> BTreeSet<u32> {
+        let own = |claim: &Claim| {
+            let index = links.named(claim.interface.as_ref()?)?.index;
+            let is_it = claim.index.map_or(claim.standing == Standing::Coming, |own| own == index);
+            is_it.then_some(index)
+        };
+        self.others().filter_map(own).collect()
     }
 
     fn others(&self) -> impl Iterator<Item = &Claim> {

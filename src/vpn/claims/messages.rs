@@ -146,7 +146,9 @@ fn link_at(facts: &Facts, addresses: &BTreeSet<IpAddr>, taken: &BTreeSet<u32>) -
     facts.links.links.iter().find_map(|link| {
         let name: IfName = link.name.parse().ok()?;
         let own = link.own_addresses().iter().any(|address| addresses.contains(address));
-        let free = own && !taken.contains(&link.index) && facts.links.tunnel(&name, &facts.config).is_some();
+        // A user may give the same address to a link that NetworkManager makes.
+        let excluded = taken.contains(&link.index) || facts.links.of_connections.contains(&link.index);
+        let free = own && !excluded && facts.links.tunnel(&name, &facts.config).is_some();
         free.then_some((name, link.index))
     })
 }

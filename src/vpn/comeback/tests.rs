@@ -36,7 +36,11 @@ fn view(profiles: &[&str], active: Option<(&str, VpnPhase)>) -> Event {
         mark: None,
     });
     let profiles = profiles.iter().map(|uuid| profile(uuid)).collect();
-    Event::NetworkManager(Some(NmView { profiles, active: active.into_iter().collect() }))
+    Event::NetworkManager(Some(NmView {
+        profiles,
+        active: active.into_iter().collect(),
+        ..NmView::default()
+    }))
 }
 
 fn links(tunnel: bool, uplink: &str) -> Event {

@@ -35,7 +35,7 @@ fn wireguard(mark: Option<NonZeroU32>) -> Profile {
 }
 
 fn view(profiles: Vec<Profile>) -> Event {
-    Event::NetworkManager(Some(NmView { profiles, active: Vec::new() }))
+    Event::NetworkManager(Some(NmView { profiles, ..NmView::default() }))
 }
 
 fn file(path: &str, servers: &[&str]) -> OpenVpnFile {
@@ -155,8 +155,9 @@ fn a_wireguard_connection_is_a_tunnel_and_its_device_has_the_mark() {
         mark: MARK,
     };
     let profiles = vec![wireguard(None), profile("work", &["198.51.100.7:1194/udp"])];
-    machine.step(Event::NetworkManager(Some(NmView { profiles, active: vec![active] })), 1);
-    machine.step(tunnel(LinkKind::KernelTunnel), 1);
+    machine
+        .step(Event::NetworkManager(Some(NmView { profiles, active: vec![active], ..NmView::default() })), 1);
+    machine.step(tunnel(LinkKind::WireGuard), 1);
     let is = machine.situation();
     assert_eq!(is.state, State::Protected);
     let server = endpoint("198.51.100.9:51820/udp");
@@ -201,7 +202,7 @@ fn an_offloaded_openvpn_needs_both_its_owner_s_packets_and_the_kernel_s() {
     machine.step(tunnel(LinkKind::Tunnel), 1);
     machine.step(up("198.51.100.7:1194/udp"), 1);
     assert_eq!(kernel(&machine), [], "the control: its client sends itself");
-    machine.step(tunnel(LinkKind::KernelTunnel), 1);
+    machine.step(tunnel(LinkKind::OpenVpn), 1);
     assert_eq!(kernel(&machine), [(server, KernelPacket::Any)]);
     assert!(machine.situation().bootstrap.endpoints.contains_key(&server));
     let marked = OpenVpnFile { mark: MARK, ..file("/etc/openvpn/a.conf", &["198.51.100.7:1194/udp"]) };
@@ -290,7 +291,11 @@ fn a_profile_that_root_has_not_named_opens_no_port_of_dns() {
         mark: None,
     };
     let activation = |active: &ActiveVpn, profile: Profile| {
-        Event::NetworkManager(Some(NmView { profiles: vec![profile], active: vec![active.clone()] }))
+        Event::NetworkManager(Some(NmView {
+            profiles: vec![profile],
+            active: vec![active.clone()],
+            ..NmView::default()
+        }))
     };
     machine.step(activation(&active, dns()), 2);
     assert_eq!(

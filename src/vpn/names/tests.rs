@@ -136,7 +136,7 @@ fn while_a_vpn_protects_only_its_own_name_is_pinned() {
     config.vpn.connections = vec!["mine".to_owned(), "planted".to_owned()];
     let mut machine = Machine::new(config, Remembered::default(), 1000);
     let profiles = vec![profile("mine", "vpn.example.net"), profile("planted", "www.example.org")];
-    let view = NmView { profiles, active: Vec::new() };
+    let view = NmView { profiles, ..NmView::default() };
     machine.step(Event::NetworkManager(Some(view.clone())), 1000);
     machine.step(Event::Resolvers(ips(&["192.0.2.53"]).into_iter().collect()), 1000);
     for (name, address) in [("vpn.example.net", "198.51.100.7"), ("www.example.org", "203.0.113.66")] {
@@ -194,7 +194,7 @@ impl Asked {
 }
 
 fn view(profiles: &[Profile], active: Vec<ActiveVpn>) -> Event {
-    Event::NetworkManager(Some(NmView { profiles: profiles.to_vec(), active }))
+    Event::NetworkManager(Some(NmView { profiles: profiles.to_vec(), active, ..NmView::default() }))
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn wireguard_in_use() -> (Event, Event) {
     let interface = Some("tun0".parse().unwrap());
     let active = ActiveVpn { interface, ..activated("users", VpnPhase::Activated) };
     let mut links = tunnel();
-    links.links[0].kind = LinkKind::KernelTunnel;
+    links.links[0].kind = LinkKind::WireGuard;
     (view(&[profile], vec![active]), Event::Links(links))
 }
 

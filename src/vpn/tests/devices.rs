@@ -39,7 +39,7 @@ fn allowed(machine: &Machine) -> Vec<String> {
 }
 
 fn office() -> Event {
-    links(&[link(2, "office", LinkKind::KernelTunnel)])
+    links(&[link(2, "office", LinkKind::WireGuard)])
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_peer_is_followed_only_where_a_server_on_the_internet_can_be() {
         Link { addresses, ..link(9, "eth0", LinkKind::Other) }
     };
     let eth0 = eth0(&["192.168.1.2/24", "203.0.113.2/24", "2001:db8:1::2/64"]);
-    let office = link(2, "office", LinkKind::KernelTunnel);
+    let office = link(2, "office", LinkKind::WireGuard);
     for (at, is_followed) in [
         ("198.51.100.77:443/udp", true),
         ("[2001:db8::77]:51820/udp", true),
@@ -158,14 +158,14 @@ fn the_allowance_follows_the_device_and_ends_with_it() {
     machine.step(links(&[]), 3);
     assert_eq!((machine.situation().state, allowed(&machine)), (State::Lost, vec![format!("{SERVER} 7")]));
     // What is said of a device that is gone says nothing about the next one.
-    machine.step(links(&[link(4, "office", LinkKind::KernelTunnel)]), 4);
+    machine.step(links(&[link(4, "office", LinkKind::WireGuard)]), 4);
     assert_eq!(allowed(&machine), [format!("{SERVER} 7")]);
 }
 
 #[test]
 fn only_devices_that_count_and_that_root_made_are_read() {
     let tun = link(2, "office", LinkKind::Tunnel);
-    let all = [tun.clone(), link(3, "tun0", LinkKind::KernelTunnel), link(4, "home", LinkKind::KernelTunnel)];
+    let all = [tun.clone(), link(3, "tun0", LinkKind::WireGuard), link(4, "home", LinkKind::WireGuard)];
     let names =
         |machine: &Machine| machine.wireguard_links().into_iter().map(|link| link.name).collect::<Vec<_>>();
     let mut machine = begun("", &[keyed("office", 7), keyed("home", 7)]);
@@ -204,7 +204,7 @@ fn a_device_that_networkmanager_has_only_found_has_the_servers_of_root_s_file() 
         gateway: None,
         mark: NonZeroU32::new(7),
     };
-    let view = NmView { profiles: vec![profile], active: vec![active] };
+    let view = NmView { profiles: vec![profile], active: vec![active], ..NmView::default() };
     machine.step(Event::NetworkManager(Some(view)), 1);
     machine.step(office(), 1);
     assert_eq!(
@@ -281,7 +281,7 @@ fn a_mark_of_two_programs_is_said_and_the_same_mark_of_one_program_is_not() {
         user: None,
         manager_marks: false,
     };
-    machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], active: Vec::new() })), 1);
+    machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], ..NmView::default() })), 1);
     let told: Vec<String> =
         machine.left_out().into_iter().map(|(name, what)| format!("{name}: {what}")).collect();
     let [told] = &told[..] else { panic!("{told:?}") };

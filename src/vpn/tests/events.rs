@@ -105,7 +105,9 @@ pub(super) fn learned() -> impl Strategy<Value = Learned> {
 fn link() -> impl Strategy<Value = Link> {
     let kinds = [
         LinkKind::Tunnel,
-        LinkKind::KernelTunnel,
+        LinkKind::WireGuard,
+        LinkKind::OpenVpn,
+        LinkKind::Ipsec,
         LinkKind::Loopback,
         LinkKind::Bridge,
         LinkKind::Veth,
@@ -212,8 +214,9 @@ fn active() -> impl Strategy<Value = ActiveVpn> {
 }
 
 fn view() -> impl Strategy<Value = NmView> {
-    (prop::collection::vec(profile(), 0..3), prop::collection::vec(active(), 0..3))
-        .prop_map(|(profiles, active)| NmView { profiles, active })
+    let made = prop::collection::btree_set(interface(), 0..2);
+    (prop::collection::vec(profile(), 0..3), prop::collection::vec(active(), 0..3), made)
+        .prop_map(|(profiles, active, made)| NmView { profiles, active, made })
 }
 
 /// What root may have put under /etc/openvpn.

@@ -67,7 +67,7 @@ pub(super) fn lost(actions: &[Action]) -> bool {
 
 #[test]
 fn a_tunnel_that_does_not_count_protects_nothing_and_is_left_out_with_the_line_to_add() {
-    let office = link(2, "office", LinkKind::KernelTunnel);
+    let office = link(2, "office", LinkKind::WireGuard);
     let mut machine = begun("", &[]);
     let actions = machine.step(links(std::slice::from_ref(&office)), 1);
     assert_eq!((machine.situation().state, tunnels(&machine)), (State::Locked, vec![]));
@@ -102,7 +102,7 @@ fn a_tunnel_that_does_not_count_protects_nothing_and_is_left_out_with_the_line_t
 #[test]
 fn a_tunnel_that_carries_protects_and_its_end_is_a_loss() {
     for (name, kind) in
-        [("tun0", LinkKind::Tunnel), ("office", LinkKind::Tunnel), ("office", LinkKind::KernelTunnel)]
+        [("tun0", LinkKind::Tunnel), ("office", LinkKind::Tunnel), ("office", LinkKind::WireGuard)]
     {
         for config in ["", "vpn.connections = [\"wireguard:office\", \"wireguard:tun0\"]"] {
             let mut machine = begun(config, &[file("office", 7), file("tun0", 7)]);
@@ -130,7 +130,7 @@ fn a_tunnel_that_carries_protects_and_its_end_is_a_loss() {
 
 #[test]
 fn a_wireguard_device_without_a_network_under_it_is_lost_until_there_is_one() {
-    let (eth0, office) = (link(2, "eth0", LinkKind::Other), link(3, "office", LinkKind::KernelTunnel));
+    let (eth0, office) = (link(2, "eth0", LinkKind::Other), link(3, "office", LinkKind::WireGuard));
     let eth0 = Link { routes: Vec::new(), ..eth0 };
     for cut in [
         Link { carrier: false, ..eth0.clone() },
@@ -201,11 +201,11 @@ fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
         "{remedy}"
     );
     assert!(remedy.ends_with("vpn.connections = [\"wireguard:office\"]"), "{remedy}");
-    machine.step(links(&[link(2, "office", LinkKind::KernelTunnel)]), 1);
+    machine.step(links(&[link(2, "office", LinkKind::WireGuard)]), 1);
     assert_eq!((machine.situation().state, keys(&machine)), (State::Protected, vec![]));
     let mut named = begun("vpn.connections = [\"wireguard:office\"]", &[file("office", 0)]);
     assert_eq!((keys(&named), left_out(&named)), (vec![KernelPacket::Any], vec![]));
-    named.step(links(&[link(2, "office", LinkKind::KernelTunnel)]), 1);
+    named.step(links(&[link(2, "office", LinkKind::WireGuard)]), 1);
     assert_eq!((named.situation().state, keys(&named)), (State::Protected, vec![KernelPacket::Any]));
     // A user's profile of that name is no file of root's.
     let mut machine = begun("vpn.connections = [\"wireguard:office\"]", &[]);
@@ -221,8 +221,8 @@ fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
         user: None,
         manager_marks: false,
     };
-    machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], active: Vec::new() })), 1);
-    machine.step(links(&[link(2, "office", LinkKind::KernelTunnel)]), 1);
+    machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], ..NmView::default() })), 1);
+    machine.step(links(&[link(2, "office", LinkKind::WireGuard)]), 1);
     assert_eq!((machine.situation().state, keys(&machine)), (State::Locked, vec![]));
 }
 
@@ -230,7 +230,7 @@ fn keys(machine: &Machine) -> Vec<KernelPacket> {
     machine.situation().bootstrap.kernel.into_iter().map(|(_, by)| by).collect()
 }
 
-fn openvpn(path: &str, device: &str, server: &str) -> OpenVpnFile {
+pub(super) fn openvpn(path: &str, device: &str, server: &str) -> OpenVpnFile {
     OpenVpnFile {
         path: path.to_owned(),
         endpoints: [server.parse().unwrap()].into(),
@@ -257,7 +257,7 @@ fn the_device_that_an_openvpn_file_of_roots_names_is_a_tunnel() {
             openvpn("/etc/openvpn/third.conf", "tun9", "192.0.2.3:1194/udp"),
         ])
     };
-    for kind in [LinkKind::Tunnel, LinkKind::KernelTunnel] {
+    for kind in [LinkKind::Tunnel, LinkKind::OpenVpn] {
         let mut machine = begun("", &[]);
         machine.step(files(), 1);
         assert_eq!(left_out(&machine), []);
@@ -271,7 +271,7 @@ fn the_device_that_an_openvpn_file_of_roots_names_is_a_tunnel() {
         assert!(situation.bootstrap.endpoints.values().all(|users| *users == [7].into()));
         // With DCO the kernel sends the packets.
         let marked = KernelPacket::Marked(NonZeroU32::new(9).unwrap());
-        let by_kernel = if kind == LinkKind::KernelTunnel { vec![marked; 2] } else { vec![] };
+        let by_kernel = if kind == LinkKind::OpenVpn { vec![marked; 2] } else { vec![] };
         assert_eq!(keys(&machine), by_kernel);
         assert!(lost(&machine.step(links(&[]), 2)));
         assert_eq!(machine.comeback(), Err(NoComeback::Client("nordvpn0".parse().unwrap())));
@@ -302,27 +302,5 @@ fn a_file_that_does_not_count_makes_no_tunnel_and_the_line_that_names_it_is_repo
         let told =
             left_out(&machine).iter().any(|(name, remedy)| name == "nordvpn0" && remedy.ends_with(line));
         assert_eq!(told, state == State::Locked, "{:?}", left_out(&machine));
-    }
-    // A user's own profile, which does not count, may give its device that name.
-    let mut machine = begun("vpn.connections = [\"openvpn:nord\"]", &[]);
-    machine.step(Event::OpenVpnFiles(vec![file]), 1);
-    machine.step(nordvpn0, 1);
-    let mut users = ActiveVpn {
-        path: "/1".to_owned(),
-        uuid: "u".to_owned(),
-        id: "mine".to_owned(),
-        phase: VpnPhase::Activated,
-        interface: "nordvpn0".parse().ok(),
-        gateway: None,
-        mark: None,
-    };
-    for (phase, state) in
-        [(VpnPhase::Activated, State::Locked), (VpnPhase::Ended(VpnEnd::User), State::Protected)]
-    {
-        users.phase = phase;
-        let view = NmView { profiles: Vec::new(), active: vec![users.clone()] };
-        machine.step(Event::NetworkManager(Some(view)), 2);
-        assert_eq!(machine.situation().state, state);
-        assert_eq!(machine.situation().further_tunnels.is_empty(), state == State::Locked);
     }
 }

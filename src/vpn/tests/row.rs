@@ -86,6 +86,14 @@ fn only_named_tunnels_carry(machine: &Machine, heard: &Heard) -> Result<(), Test
         prop_assert!(own && heard.devices.contains(name.as_str()), "{name} is no device of root's");
         prop_assert!(config.vpn.connections.is_empty(), "{name} is not named");
     }
+    for claim in machine.claims.all().iter().filter(|claim| claim.claimant == Claimant::Kernel) {
+        let users = |link: &Link| machine.facts.links.may_be_users(link);
+        prop_assert!(
+            !claim.link(&heard.links, config).is_some_and(users),
+            "{:?} may be a user's",
+            claim.interface
+        );
+    }
     for name in is.named_tunnels.iter().flatten() {
         prop_assert!(heard.may_carry(name.as_str(), config), "{name} carries for nobody");
         let own = |claim: &claim::Claim| claim.interface.as_ref() == Some(name);

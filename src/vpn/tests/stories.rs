@@ -162,7 +162,7 @@ fn a_loss_names_the_interface_that_networkmanager_has_forgotten_already() {
         gateway: None,
         mark: None,
     };
-    let view = |vpn| Event::NetworkManager(Some(NmView { profiles: Vec::new(), active: vec![vpn] }));
+    let view = |vpn| Event::NetworkManager(Some(NmView { active: vec![vpn], ..NmView::default() }));
     let mut machine = Machine::new(Config::default(), Remembered::default(), 0);
     machine.step(view(vpn(None, VpnPhase::Connecting)), 1);
     machine.step(tun0(1), 1);

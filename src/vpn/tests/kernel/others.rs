@@ -89,6 +89,7 @@ fn a_profile_without_a_mark_is_told_with_its_command_unless_networkmanager_marks
         Event::NetworkManager(Some(NmView {
             profiles: vec![profile.clone()],
             active: active.into_iter().collect(),
+            ..NmView::default()
         }))
     };
     for (id, word) in [
@@ -111,7 +112,7 @@ fn a_profile_without_a_mark_is_told_with_its_command_unless_networkmanager_marks
     assert_eq!(left_out(&machine), [], "it gets a mark when it comes up");
     machine.step(view(&marked, Some(VpnPhase::Connecting), 0), 2);
     assert_eq!(left_out(&machine), []);
-    machine.step(links(&[link(2, "wg0", LinkKind::KernelTunnel)]), 3);
+    machine.step(links(&[link(2, "wg0", LinkKind::WireGuard)]), 3);
     machine.step(view(&marked, Some(VpnPhase::Activated), 0), 3);
     assert_eq!(left_out(&machine).len(), 1, "it has got none");
     machine.step(view(&profile("office", false), Some(VpnPhase::Activated), 7), 4);
@@ -135,7 +136,7 @@ fn a_profile_of_a_kind_that_does_not_work_is_told_and_one_whose_tunnel_is_not_na
             manager_marks: false,
         };
         let mut machine = begun(config, &[]);
-        machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], active: Vec::new() })), 1);
+        machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], ..NmView::default() })), 1);
         left_out(&machine).into_iter().map(|(_, remedy)| remedy).collect::<Vec<String>>()
     };
     for kind in [VpnKind::L2tp, VpnKind::Pptp, VpnKind::Ipsec, VpnKind::OtherPlugin] {

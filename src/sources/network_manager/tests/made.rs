@@ -1,0 +1,90 @@
+//! Connections that are no VPNs: of which devices NetworkManager says that it made them.
+
+use super::*;
+
+const TUN_PROFILE: &str = "/org/freedesktop/NetworkManager/ActiveConnection/5";
+const FOUND: &str = "/org/freedesktop/NetworkManager/ActiveConnection/6";
+const FOUND_PATH: &str = "/org/freedesktop/NetworkManager/Devices/6";
+
+struct Manager(Vec<&'static str>);
+
+#[interface(name = "org.freedesktop.NetworkManager")]
+impl Manager {
+    #[zbus(property)]
+    fn active_connections(&self) -> Vec<OwnedObjectPath> {
+        self.0.iter().copied().map(path).collect()
+    }
+    #[zbus(property)]
+    fn devices(&self) -> Vec<OwnedObjectPath> {
+        vec![path(TUN_PATH), path(FOUND_PATH)]
+    }
+}
+
+/// A connection of this kind, with this device and these flags.
+struct Active(&'static str, &'static str, u32);
+
+#[interface(name = "org.freedesktop.NetworkManager.Connection.Active")]
+impl Active {
+    #[zbus(property)]
+    fn vpn(&self) -> bool {
+        false
+    }
+    #[zbus(property, name = "Type")]
+    fn kind(&self) -> &str {
+        self.0
+    }
+    #[zbus(property)]
+    fn uuid(&self) -> &str {
+        "t"
+    }
+    #[zbus(property)]
+    fn id(&self) -> &str {
+        "mine"
+    }
+    #[zbus(property)]
+    fn state(&self) -> u32 {
+        2
+    }
+    #[zbus(property)]
+    fn state_flags(&self) -> u32 {
+        self.2
+    }
+    #[zbus(property)]
+    fn devices(&self) -> Vec<OwnedObjectPath> {
+        vec![path(self.1)]
+    }
+    #[zbus(property)]
+    fn ip4_config(&self) -> OwnedObjectPath {
+        path("/")
+    }
+    #[zbus(property)]
+    fn ip6_config(&self) -> OwnedObjectPath {
+        path("/")
+    }
+}
+
+#[tokio::test]
+async fn a_device_is_networkmanagers_unless_it_has_only_found_it() {
+    let bus = PrivateBus::start().await;
+    let connection = bus.connect().await;
+    let server = connection.object_server();
+    server.at(ROOT_PATH, Manager(vec![TUN_PROFILE, FOUND])).await.unwrap();
+    server.at(SETTINGS_PATH, FakeSettings).await.unwrap();
+    server.at(PROFILE_PATH, FakeProfile).await.unwrap();
+    server.at(TUN_PROFILE, Active("tun", TUN_PATH, 0x4f)).await.unwrap();
+    // What wg-quick made: NetworkManager calls it a connection too.
+    server.at(FOUND, Active("wireguard", FOUND_PATH, 0xcf)).await.unwrap();
+    server.at(TUN_PATH, FakeDevice("nordvpn0", TUN_ADDRESSES)).await.unwrap();
+    server.at(FOUND_PATH, FakeDevice("office", TUN_ADDRESSES)).await.unwrap();
+    connection.request_name(MANAGER).await.unwrap();
+    let mut events = bus.watch();
+    let view = events.next().await.unwrap();
+    assert_eq!((view.active, view.made), (vec![], ["nordvpn0".parse().unwrap()].into()));
+    // It is read once, and is known until its end.
+    server.remove::<Manager, _>(ROOT_PATH).await.unwrap();
+    server.at(ROOT_PATH, Manager(vec![FOUND])).await.unwrap();
+    let changed = HashMap::from([("ActiveConnections", Variant::from(vec![path(FOUND)]))]);
+    emit(&connection, ROOT_PATH, PROPERTIES, "PropertiesChanged", &(MANAGER, changed, Vec::<String>::new()))
+        .await;
+    assert_eq!(events.next().await.unwrap().made, [].into());
+}

@@ -1,0 +1,93 @@
+//! Who makes the device of a tunnel, and which links an ordinary user may have made.
+//!
+//! Any user can have NetworkManager make a link of any name: a tun device, a WireGuard device, a tunnel of IPsec. So the
+//! name that a file of root's gives to a device proves nothing about the device.
+
+use std::collections::BTreeSet;
+
+use super::facts::Facts;
+use super::links::named_tunnel;
+use super::{Link, LinkKind, LinkTable};
+use crate::config::Config;
+use crate::net::IfName;
+
+/// What says that the link of an exact name is a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExactTunnel {
+    /// A file of root's for wg-quick: the kernel, or a program (wireguard-go), makes the device.
+    WireGuardFile,
+    /// A file of root's for OpenVPN, which makes a tun device, or one of the kernel's for it (DCO).
+    OpenVpnFile,
+    /// A WireGuard profile of NetworkManager's, which makes a device of the kernel's. Any user may save one.
+    Profile,
+}
+
+impl ExactTunnel {
+    /// Whether such a VPN makes links of this kind. A `ppp` link of that name may be an uplink.
+    fn makes(self, kind: LinkKind) -> bool {
+        match kind {
+            LinkKind::WireGuard => matches!(self, Self::WireGuardFile | Self::Profile),
+            LinkKind::Tunnel => matches!(self, Self::WireGuardFile | Self::OpenVpnFile),
+            LinkKind::OpenVpn => self == Self::OpenVpnFile,
+            LinkKind::Ipsec
+            | LinkKind::Ppp
+            | LinkKind::Loopback
+            | LinkKind::Bridge
+            | LinkKind::Veth
+            | LinkKind::Other => false,
+        }
+    }
+}
+
+impl LinkTable {
+    /// Whether an ordinary user may have made the link, or may read what is routed into it.
+    pub(super) fn may_be_users(&self, link: &Link) -> bool {
+        self.of_users.contains(&link.index) || self.of_connections.contains(&link.index)
+    }
+
+    /// Whether VPNs that count name the link exactly, and make links of its kind.
+    pub(super) fn is_exact_tunnel(&self, link: &Link) -> bool {
+        let name = || link.name.parse::<IfName>().ok();
+        let exact = || self.exact_tunnels.get(&name()?);
+        link.kind.is_tunnel() && exact().is_some_and(|exact| exact.iter().any(|exact| exact.makes(link.kind)))
+    }
+
+    /// The tunnels by their exact names.
+    pub(super) fn exact(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|link| self.is_exact_tunnel(link))
+    }
+
+    /// The tunnels that only their exact names make tunnels, and that carry packets. A link that a user may have made
+    /// is among them only if a source has reported that very link.
+    pub(super) fn further_tunnels(&self, reported: &BTreeSet<u32>, config: &Config) -> Vec<IfName> {
+        let of_root = |link: &&Link| !self.may_be_users(link) || reported.contains(&link.index);
+        let further = self.exact().filter(|link| !named_tunnel(link, config)).filter(of_root);
+        let mut names: Vec<IfName> = further.filter_map(|link| link.name.parse().ok()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Facts {
+    /// Notes the links that NetworkManager made for connections that do not count. A link stays noted while it is
+    /// there: NetworkManager may stop, or forget the connection.
+    pub(super) fn note_makers(&mut self) {
+        let Some(view) = &self.manager else { return };
+        let does_not_count = |uuid: &str, id: &str| !self.counts(uuid, id);
+        let active = view.active.iter().filter(|active| !active.has_ended());
+        let active = active.filter(|active| does_not_count(&active.uuid, &active.id));
+        let names = active.filter_map(|active| active.interface.as_ref()).chain(&view.made);
+        let names: BTreeSet<&str> = names.map(IfName::as_str).collect();
+        let own = self.links.links.iter().filter(|link| names.contains(link.name.as_str()));
+        let own: Vec<u32> = own.map(|link| link.index).collect();
+        self.links.of_connections.extend(own);
+    }
+
+    /// Keeps what was known of the makers of the links that are still there.
+    pub(super) fn keep_makers(&mut self, before: &LinkTable) {
+        let here: BTreeSet<u32> = self.links.links.iter().map(|link| link.index).collect();
+        let still = |known: &BTreeSet<u32>| known.intersection(&here).copied().collect::<Vec<u32>>();
+        self.links.of_users.extend(still(&before.of_users));
+        self.links.of_connections.extend(still(&before.of_connections));
+    }
+}
