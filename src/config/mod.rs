@@ -25,7 +25,7 @@ pub use fault::{Fault, Faults};
 pub use forwarded::{ContainerName, ForwardedPort};
 pub use in_force::{InForce, Kept, Source, Written};
 pub use reference::{KeyReference, REFERENCE, SectionReference};
-pub use root_file::RootFile;
+pub use root_file::{RootFile, looks_like_a_uuid};
 pub use user::{UserName, UserNameError};
 pub use warning::Warning;
 
@@ -311,13 +311,18 @@ impl serde::Serialize for Reconnect {
 impl Vpn {
     /// Whether a profile of NetworkManager's with this UUID and id counts.
     pub fn counts(&self, uuid: &str, id: &str) -> bool {
-        self.connections.is_empty() || self.names_profile(uuid) || self.names_profile(id)
+        self.connections.is_empty() || self.names_uuid(uuid) || self.names_id(id)
     }
 
-    /// Whether the list names a profile by this UUID or id. Any user can call a profile `wireguard:office`, which
-    /// is the name of a file of root's.
-    pub fn names_profile(&self, what: &str) -> bool {
-        RootFile::of(what).is_none() && self.connections.iter().any(|named| named == what)
+    /// Whether the list names a profile by this UUID.
+    pub fn names_uuid(&self, uuid: &str) -> bool {
+        RootFile::of(uuid).is_none() && self.connections.iter().any(|named| named == uuid)
+    }
+
+    /// Whether the list names a profile by this id. Any user can choose an id. So an id never counts if it looks like
+    /// a UUID, which another profile may have, or like `wireguard:office`, which is the name of a file of root's.
+    pub fn names_id(&self, id: &str) -> bool {
+        !looks_like_a_uuid(id) && self.names_uuid(id)
     }
 
     /// Whether the list names this file of root's.

@@ -23,3 +23,8 @@ impl RootFile {
         [Self::WireGuard, Self::OpenVpn].into_iter().find(|kind| entry.starts_with(kind.prefix()))
     }
 }
+
+/// Whether a text has the form of the UUIDs that `nmcli connection` shows.
+pub fn looks_like_a_uuid(text: &str) -> bool {
+    text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}

@@ -3,7 +3,7 @@
 use super::hint::listed;
 use super::{
     Access, Bootstrap, Config, Dns, ForwardedPort, InboundOn, Lan, Networks, RootFile, Routes, Scope,
-    Traffic, TrafficRule, Tunnel, Vpn,
+    Traffic, TrafficRule, Tunnel, Vpn, looks_like_a_uuid,
 };
 use std::collections::BTreeSet;
 
@@ -62,14 +62,11 @@ impl Config {
     }
 }
 
-/// Any local user may make a profile with any name. A UUID cannot be imitated: NetworkManager chooses it, or it is
-/// already in use.
+/// Any local user may make a profile with any id. A UUID that is in use cannot be imitated, and an entry that looks like
+/// one names no id.
 fn vpn(vpn: &Vpn) -> Vec<String> {
-    let uuid = |name: &&String| {
-        name.len() == 36 && name.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-    };
-    let names: Vec<String> =
-        vpn.connections.iter().filter(|name| !uuid(name) && RootFile::of(name).is_none()).cloned().collect();
+    let is_id = |name: &&String| !looks_like_a_uuid(name) && RootFile::of(name).is_none();
+    let names: Vec<String> = vpn.connections.iter().filter(is_id).cloned().collect();
     if names.is_empty() {
         return Vec::new();
     }

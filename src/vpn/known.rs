@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::learned::{LearnedVpn, LeftOut, MAX_NAMES, Origin};
 use super::learning::Memory;
 use super::{Allowance, KernelPacket, Sender, State};
-use crate::config::{Dns, RootFile, Scope};
+use crate::config::{Dns, RootFile, Scope, looks_like_a_uuid};
 use crate::net::{Endpoint, HostName, Port};
 
 /// Maximum number of profiles in the line that allows one.
@@ -89,10 +89,12 @@ impl Known<'_> {
     /// Who named a VPN. If two profiles have the name that root wrote, it does not count as root's: any user can
     /// give a profile the name of another.
     pub(super) fn named_by(&self, origin: Origin, uuid: &str, name: &str) -> NamedBy {
-        let named = |what: &str| self.facts.config.vpn.names_profile(what);
+        let list = &self.facts.config.vpn;
         let of_root = match origin {
             Origin::Hook | Origin::OpenVpn | Origin::WireGuard => true,
-            Origin::NetworkManager => named(uuid) || named(name) && !self.has_namesake(name),
+            Origin::NetworkManager => {
+                list.names_uuid(uuid) || list.names_id(name) && !self.has_namesake(name)
+            }
         };
         if of_root { NamedBy::Root } else { NamedBy::User }
     }
@@ -174,11 +176,13 @@ impl Known<'_> {
         }
     }
 
-    /// User ids that its client runs as: those of its process, and those in the files that name its server.
+    /// User ids that its client runs as: those of its process, and those in its profile or in the files that name its
+    /// server.
     pub(super) fn users(&self, claim: &Claim) -> BTreeSet<u32> {
         let plain = !claim.is_managed();
         let of_files = claim.endpoints.iter().filter(|_| plain).flat_map(|&endpoint| self.files_of(endpoint));
-        of_files.filter_map(|vpn| vpn.user).chain(claim.users.iter().copied()).collect()
+        let of_profile = claim.uuid().and_then(|uuid| self.facts.learning.get(uuid));
+        of_files.chain(of_profile).filter_map(|vpn| vpn.user).chain(claim.users.iter().copied()).collect()
     }
 
     /// Root's files that name this server.
@@ -330,7 +334,8 @@ impl Known<'_> {
     pub(super) fn name_in_config(&self, key: &str, vpn: &LearnedVpn) -> String {
         let fits = !vpn.name.is_empty() && vpn.name.len() <= MAX_NAME_IN_LINE;
         let plain = crate::config::plain(&vpn.name) == vpn.name;
-        if fits && plain && !self.has_namesake(&vpn.name) { vpn.name.clone() } else { key.to_owned() }
+        let is_unique = !self.has_namesake(&vpn.name) && !looks_like_a_uuid(&vpn.name);
+        if fits && plain && is_unique { vpn.name.clone() } else { key.to_owned() }
     }
 
     /// The names in the configuration, in root's files, and in the profiles whose tunnels carry packets.

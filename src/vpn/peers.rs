@@ -1,8 +1,8 @@
 //! Which endpoint and which mark a WireGuard device of root's file uses now, and how far a peer that moves is followed.
 //!
 //! A device says where its peers are. A server chooses from which address its packets seem to come, and so where its peer
-//! sends. So a peer is followed only if root's file has its key, on the internet, to no port of DNS, and to no address on
-//! a link of this machine. What root's file names needs no such proof.
+//! sends. So a peer is followed only if root's file has its key, by the device's mark, on the internet, to no port of DNS,
+//! and to no address on a link of this machine. What root's file names needs no such proof.
 
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
@@ -51,9 +51,11 @@ impl Facts {
         let Some(vpn) = self.wireguard_file(interface) else { return peers };
         let by_name = self.resolved(vpn.names.iter());
         let places = LazyCell::new(|| self.places());
+        // Without a mark every program may send to the endpoint.
+        let is_marked = self.mark_of_file(vpn).is_some();
         for &endpoint in device.peers.values().flatten() {
             let is_named = vpn.endpoints.contains(&endpoint) || by_name.contains(&endpoint);
-            if is_named || places.may_be(&endpoint) {
+            if is_named || is_marked && places.may_be(&endpoint) {
                 peers.in_use.insert(endpoint);
             } else {
                 peers.strays.insert(endpoint);

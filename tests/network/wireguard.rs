@@ -175,7 +175,7 @@ fn a_second_device_protects_over_a_restart_and_is_lost_with_its_server_which_not
         let count = "-t raw -A OUTPUT -d 198.51.100.8 -p udp --dport 53";
         lab.host().succeed(["iptables", "-w"].into_iter().chain(count.split(' ')))?;
         let mut story = Story::begin(lab)?;
-        let mut first = agent(lab, &format!("{KNOWN}[vpn]\nsilence = \"5s\"\n"))?;
+        let mut first = agent(lab, &format!("{KNOWN}[vpn]\nsilence = \"15s\"\n"))?;
         await_bootstrap(lab, &server(MARKED))?;
         story.await_silence()?;
         story.close()?;

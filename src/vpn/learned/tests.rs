@@ -325,6 +325,18 @@ fn a_profile_that_root_has_not_named_opens_no_port_of_dns() {
     }
 }
 
+/// A UUID that root has written into the configuration.
+const ROOTS: &str = "4d1f6b52-0a4e-4cf3-9a3b-0c2c5f6f2b11";
+
+#[test]
+fn a_profile_whose_id_is_the_uuid_in_the_configuration_does_not_count() {
+    let list = format!("vpn.connections = [\"{ROOTS}\"]");
+    let mut machine = fresh(Config::parse(&list, "line").unwrap());
+    let own = Profile { uuid: ROOTS.to_owned(), ..profile("own", &["198.51.100.8:1194/udp"]) };
+    machine.step(view(vec![Profile { id: ROOTS.to_owned(), ..dns() }, own]), 1);
+    assert_eq!(allowed(&machine), ["198.51.100.8:1194/udp"]);
+}
+
 #[test]
 fn the_suggested_line_lets_root_open_a_port_of_dns() {
     let mine = || Profile { uuid: "mine".to_owned(), ..dns() };
@@ -354,8 +366,8 @@ fn the_suggested_line_lets_root_open_a_port_of_dns() {
     machine.step(Event::Config(Box::new(by_uuid)), 4);
     assert_eq!(allowed(&machine).len(), 4, "the UUID tells one from the other");
 
-    // A name that is no plain text, or too long a one, is spelt by its UUID.
-    for odd in ["a\"b\\c", "line\nbreak", "", &"x".repeat(300)] {
+    // A name that is no plain text, too long, or looks like a UUID is spelt by its UUID.
+    for odd in ["a\"b\\c", ROOTS, "line\nbreak", "", &"x".repeat(300)] {
         let mut machine = fresh(Config::default());
         machine.step(view(vec![Profile { id: odd.to_owned(), ..dns() }]), 1);
         let left_out = machine.left_out();

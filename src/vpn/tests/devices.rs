@@ -127,6 +127,17 @@ fn a_peer_is_followed_only_where_a_server_on_the_internet_can_be() {
 }
 
 #[test]
+fn a_peer_is_not_followed_where_every_program_may_send() {
+    let list = "vpn.connections = [\"wireguard:office\"]";
+    for (mark, followed) in [(0, SERVER.to_owned()), (7, "198.51.100.77:443/udp 7".to_owned())] {
+        let mut machine = begun(list, &[keyed("office", mark)]);
+        machine.step(office(), 1);
+        machine.step(devices(device(mark, &[(1, "198.51.100.77:443/udp")])), 1);
+        assert_eq!((machine.situation().state, allowed(&machine)), (State::Protected, vec![followed]));
+    }
+}
+
+#[test]
 fn a_device_with_a_peer_that_the_file_does_not_name_is_not_the_file_s() {
     let elsewhere = "198.51.100.66:443/udp";
     for peers in [&[(2, elsewhere)][..], &[(1, elsewhere), (2, SERVER)], &[]] {
