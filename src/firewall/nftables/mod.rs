@@ -23,6 +23,7 @@ use crate::netfilter::encode::Transaction;
 use crate::netfilter::readback::Held;
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
+use crate::vpn::Wire;
 use kernel::{ENDING, Feature, differ, differences, has_hooks, held, is_there, look, refusal, remove};
 use lacks::Again;
 pub(super) use lacks::Lacks;
@@ -36,6 +37,10 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Nftables {
     held: Option<Vec<NftTable>>,
+    /// The wires when the tables were last known.
+    wires_then: Vec<Wire>,
+    /// The tables of the last comparison, if it found no difference.
+    compared: Option<Vec<NftTable>>,
     trust: Trust,
     lacks: Lacks,
     /// When the kernel is asked again for the egress hook.
@@ -49,6 +54,8 @@ impl Nftables {
     pub(super) fn new() -> Self {
         Self {
             held: None,
+            wires_then: Vec::new(),
+            compared: None,
             trust: Trust::Full,
             lacks: Lacks::Nothing,
             wires: Again::new(),
@@ -90,7 +97,8 @@ impl Nftables {
 
     /// The caller found no difference between `ruleset` and the kernel.
     pub(super) fn holds(&mut self, ruleset: &Ruleset) {
-        self.held = Some(self.wanted(ruleset));
+        self.held = self.compared.take();
+        self.wires_then.clone_from(&ruleset.wire.wires);
     }
 
     /// Makes the next commit read everything first.
@@ -104,7 +112,8 @@ impl Nftables {
     /// # Errors
     /// See [`FirewallError`].
     pub(super) async fn commit(&mut self, ruleset: &Ruleset) -> Result<Option<Commit>, FirewallError> {
-        let held = self.held.take();
+        // A hook can go away with its link, and nothing reports it: another link of the same name has none.
+        let held = self.held.take().filter(|_| !is_replaced(&self.wires_then, &ruleset.wire.wires));
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
         self.ask_again().await;
         if trust == Trust::None {
@@ -142,6 +151,7 @@ impl Nftables {
             (_, Lacks::Everything(_)) => Ok(None),
             (Ok(commit), Lacks::Nothing | Lacks::Wires(_)) => {
                 self.held = Some(wanted);
+                self.wires_then.clone_from(&ruleset.wire.wires);
                 Ok(Some(commit))
             }
             (Err(why), Lacks::Nothing | Lacks::Wires(_)) => {
@@ -162,7 +172,9 @@ impl Nftables {
         self.unhooked.update(&ruleset.wire);
         let wanted = self.wanted(ruleset);
         let lines = differ(&wanted).await;
+        self.compared = None;
         if matches!(&lines, Ok(lines) if lines.is_empty()) {
+            self.compared = Some(wanted);
             return lines;
         }
         if let Some(why) = lines.as_ref().err().filter(|why| !why.may_succeed()) {
@@ -338,6 +350,14 @@ impl Nftables {
     }
 }
 
+/// Whether a wire is another link now than the one of the same name before.
+fn is_replaced(before: &[Wire], now: &[Wire]) -> bool {
+    let is_other = |wire: &Wire| {
+        before.iter().any(|before| before.interface == wire.interface && before.index != wire.index)
+    };
+    now.iter().any(is_other)
+}
+
 /// The transaction that changes known tables into other ones.
 fn step(held: &[NftTable], wanted: &[NftTable]) -> Transaction {
     let mut transaction = Transaction::default();
@@ -350,4 +370,19 @@ fn step(held: &[NftTable], wanted: &[NftTable]) -> Transaction {
         }
     }
     transaction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_came_back_under_its_name_is_another_wire() {
+        let wire = |name: &str, index| Wire { interface: name.parse().unwrap(), index };
+        let before = [wire("eth0", 2), wire("usb0", 3)];
+        assert!(!is_replaced(&before, &before));
+        assert!(!is_replaced(&before, &[wire("eth0", 2)]), "one that is gone");
+        assert!(!is_replaced(&before[..1], &[wire("eth0", 2), wire("wlan0", 4)]), "a new one");
+        assert!(is_replaced(&before, &[wire("eth0", 2), wire("usb0", 5)]));
+    }
 }
