@@ -1,11 +1,12 @@
 //! The source against the kernel, in a network namespace of the test.
 #![allow(clippy::disallowed_methods, reason = "a test starts programs, reads the clock and touches files")]
 
+mod tun;
+
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -121,45 +122,6 @@ fn a_tunnel_has_its_own_address_and_not_its_peers() {
 
         ip("addr add 192.168.9.9 peer 10.9.0.1/24 dev tap0");
         assert_eq!(texts(&link("tap0").await.unwrap().addresses), ["192.168.9.9/32"]);
-    });
-}
-
-/// Opens the tun device `tun0`, or makes it, and then changes its owner to root and lets it end with this program.
-const HIDE: &str = "
-import fcntl, os, struct, sys
-tun = os.open('/dev/net/tun', os.O_RDWR)
-fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH', b'tun0', 0x1001))
-fcntl.ioctl(tun, 0x400454cc, 0)
-fcntl.ioctl(tun, 0x400454cb, 0)
-print('open', flush=True)
-sys.stdin.read()
-";
-
-#[test]
-fn a_tun_device_that_users_could_open_counts_as_theirs_after_any_change() {
-    in_a_network_of_its_own(async || {
-        for (before, is_users) in [(None, false), (Some("tuntap add tun0 mode tun"), true)] {
-            if let Some(before) = before {
-                ip(before);
-            }
-            let (stdin, stdout) = (Stdio::piped(), Stdio::piped());
-            let mut user =
-                Command::new("python3").args(["-c", HIDE]).stdin(stdin).stdout(stdout).spawn().unwrap();
-            let mut line = String::new();
-            BufReader::new(user.stdout.take().unwrap()).read_line(&mut line).unwrap();
-            assert_eq!(line, "open\n");
-            ip("link set tun0 up");
-            ip("link set tun0 down");
-            let table = snapshot().await.unwrap();
-            let tun0 = table.links.iter().find(|link| link.name == "tun0").unwrap().index;
-            assert_eq!(table.of_users.contains(&tun0), is_users, "{before:?}");
-            user.kill().unwrap();
-            user.wait().unwrap();
-            assert_eq!(link("tun0").await, None, "it was not persistent any more");
-        }
-        // A persistent device shows by itself what it is, also with root as its owner.
-        ip("tuntap add tun1 mode tun user root");
-        assert_eq!(snapshot().await.unwrap().of_users, [link("tun1").await.unwrap().index].into());
     });
 }
 
