@@ -19,7 +19,7 @@ use crate::model::{
 use crate::sources::links;
 use crate::store::Store;
 use crate::system;
-use crate::vpn::{ExactTunnel, LinkTable, Situation, Wire};
+use crate::vpn::{ExactTunnel, LinkKind, LinkTable, Situation, Wire};
 
 /// Maximum number of times that everything is read while the agent changes the rules.
 const READS: usize = 5;
@@ -63,8 +63,9 @@ async fn compute(config: &Config, store: &Store) -> anyhow::Result<Proof> {
         }
         let (owners, _) = system::owners(config);
         let users = Users { vpn: owners.bootstrap, dhcp: owners.leases };
-        let contract = Contract { config, situation: &situation, users: &users };
-        return Ok(prove(&rules, &machine(links, config, &situation), &contract));
+        let machine = machine(links, config, &situation);
+        let contract = Contract { config, situation: &situation, now: machine.now, users: &users };
+        return Ok(prove(&rules, &machine, &contract));
     }
     anyhow::bail!("the links or the state change faster than they can be read; try again")
 }
@@ -84,9 +85,8 @@ fn machine(mut table: LinkTable, config: &Config, situation: &Situation) -> Mach
     let makers = BTreeSet::from([ExactTunnel::WireGuardFile, ExactTunnel::OpenVpnFile]);
     let exact = situation.further_tunnels.iter().cloned();
     table.exact_tunnels = exact.map(|name| (name, makers.clone())).collect();
-    let has_master =
-        |wire: &Wire| table.links.iter().any(|link| link.index == wire.index && link.master.is_some());
-    let (ports, uplinks): (Vec<Wire>, Vec<Wire>) = table.wires(config).into_iter().partition(has_master);
+    let (ports, uplinks): (Vec<Wire>, Vec<Wire>) =
+        table.wires(config).into_iter().partition(|wire| is_port(&table, wire, is_bond));
     let names = |wires: Vec<Wire>| wires.into_iter().map(|wire| wire.interface.to_string());
     Machine {
         uplinks: names(uplinks).chain(table.unnamed_wires(config)).collect(),
@@ -98,6 +98,19 @@ fn machine(mut table: LinkTable, config: &Config, situation: &Situation) -> Mach
             .collect(),
         now: i64::try_from(system::now()).unwrap_or(i64::MAX),
     }
+}
+
+/// Whether only frames leave on a link: it is a port of a bridge or of a bond. A link of another master (VRF)
+/// has packets of its own.
+fn is_port(table: &LinkTable, wire: &Wire, is_bond: impl Fn(&str) -> bool) -> bool {
+    let link = |index: u32| table.links.iter().find(move |link| link.index == index);
+    let master = link(wire.index).and_then(|link| link.master).and_then(link);
+    master.is_some_and(|master| master.kind == LinkKind::Bridge || is_bond(&master.name))
+}
+
+/// Whether a link is a bond: the kernel shows the settings of a bond here, and of no other link.
+fn is_bond(name: &str) -> bool {
+    !name.contains('/') && Path::new("/sys/class/net").join(name).join("bonding").is_dir()
 }
 
 fn in_words(proof: &Proof) -> String {
@@ -181,4 +194,33 @@ fn packet_in_json(packet: &Counterexample) -> Value {
         "text": packet.to_string(),
         "remedy": packet.remedy(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vpn::Link;
+
+    #[test]
+    fn only_a_port_of_a_bridge_or_a_bond_sends_frames_alone() {
+        let link = |index, name: &str, kind, master| Link {
+            index,
+            name: name.to_owned(),
+            kind,
+            up: true,
+            carrier: true,
+            master,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+        };
+        let is_port_of = |name: &str, kind| {
+            let links = vec![link(2, "eth0", LinkKind::Other, Some(3)), link(3, name, kind, None)];
+            let table = LinkTable { links, ..LinkTable::default() };
+            let wire = Wire { interface: "eth0".parse().unwrap(), index: 2 };
+            is_port(&table, &wire, |name| name == "bond0")
+        };
+        assert!(is_port_of("br0", LinkKind::Bridge));
+        assert!(is_port_of("bond0", LinkKind::Other));
+        assert!(!is_port_of("vrf0", LinkKind::Other), "a card in a VRF has packets of its own");
+    }
 }

@@ -49,6 +49,8 @@ pub struct Contract<'a> {
     pub config: &'a Config,
     /// What is true now.
     pub situation: &'a Situation,
+    /// The time, in seconds since 1970.
+    pub now: i64,
     /// User ids of this system.
     pub users: &'a Users,
 }
@@ -59,7 +61,12 @@ type Allowed = Vec<Match>;
 impl Contract<'_> {
     /// Whether an administrator has opened everything.
     pub fn is_open(&self) -> bool {
-        self.situation.paused_until.is_some() && self.situation.pause_scope == PauseScope::Everything
+        self.is_paused() && self.situation.pause_scope == PauseScope::Everything
+    }
+
+    /// A pause that is over opens nothing, also while the agent has not yet put its rules in force.
+    fn is_paused(&self) -> bool {
+        self.situation.paused_until.is_some_and(|until| self.now < until.as_second())
     }
 
     /// The packets of a sender that may leave on the link of this name.
@@ -344,9 +351,9 @@ impl Contract<'_> {
     /// What signing in at a captive portal takes, during such a pause.
     fn portal(&self) -> Vec<Allowed> {
         let ports = [(Transport::Udp, 53), (Transport::Tcp, 53), (Transport::Tcp, 80), (Transport::Tcp, 443)];
-        match self.situation.paused_until {
-            None => Vec::new(),
-            Some(_) => ports.map(|(transport, port)| to_port(transport, port)).to_vec(),
+        match self.is_paused() {
+            false => Vec::new(),
+            true => ports.map(|(transport, port)| to_port(transport, port)).to_vec(),
         }
     }
 

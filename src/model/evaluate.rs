@@ -3,7 +3,11 @@
 //! Every answer is two sets. What the model does not know makes them differ: `surely` has the packets for
 //! which the answer holds in every case, and `maybe` those for which it may hold.
 
+mod cube;
+
 use std::collections::{BTreeMap, HashSet};
+
+use cube::{Cube, union};
 
 use super::diagram::Logic;
 use super::layout::{Field, Stage};
@@ -20,6 +24,24 @@ pub struct LinkFacts {
     pub kind: LinkKind,
 }
 
+/// What the kernel tells a rule of the link that a packet came in on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Nothing: the name is empty, and there is no kind.
+    None,
+    /// The link of the packet.
+    OfPacket,
+}
+
+/// The moments for which an answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Time {
+    /// This one.
+    Now,
+    /// This one and every later one.
+    NowAndLater,
+}
+
 /// What is known about the packets before a rule looks at them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
@@ -29,10 +51,14 @@ pub(super) struct View<'a> {
     pub stage: Stage,
     /// The link that they go out on; `None` for a link whose name no rule has.
     pub out: Option<&'a LinkFacts>,
+    /// What the kernel tells a rule of the link that they came in on.
+    pub input: Input,
     /// Every link of this machine. A packet has the number of its link in this list.
     pub links: &'a [LinkFacts],
     /// The time, in seconds since 1970.
     pub now: i64,
+    /// Which moments an answer is for.
+    pub time: Time,
     /// Bits that have the same value in all of them, by their places.
     pub fixed: &'a [(u16, bool)],
 }
@@ -102,17 +128,36 @@ impl View<'_> {
             Match::Unknown(_) => unknown(logic),
             Match::Bits(bits, _) if bits.contains(&Bit::Unknown) => unknown(logic),
             Match::Bits(bits, test) => Bounds::exactly(self.bits(logic, bits, test)),
+            Match::Name(_, wanted) if wanted.is_empty() => Bounds::exactly(logic.all()),
+            Match::Name(Way::In, wanted) if self.input == Input::None => {
+                Bounds::exactly(logic.all_or_none([0].starts_with(wanted)))
+            }
+            Match::Kind(Way::In, _) if self.input == Input::None => Bounds::exactly(logic.none()),
             Match::Name(way, wanted) => self.link(logic, *way, |link| {
                 let name = [link.name.as_bytes(), &[0]].concat();
                 Some(name.starts_with(wanted))
             }),
             Match::Kind(way, wanted) => self.link(logic, *way, |link| is_of_kind(link.kind, wanted)),
+            Match::Since(moment) if self.time == Time::Now => {
+                Bounds::exactly(logic.all_or_none(self.now >= *moment))
+            }
+            Match::Until(moment) if self.time == Time::Now => {
+                Bounds::exactly(logic.all_or_none(self.now < *moment))
+            }
             // Time passes, so a rule for later may hold.
             Match::Since(moment) => {
                 Bounds { surely: logic.all_or_none(self.now >= *moment), maybe: logic.all() }
             }
-            Match::Until(moment) => Bounds::exactly(logic.all_or_none(self.now < *moment)),
+            // And what holds until later will not hold then.
+            Match::Until(moment) => {
+                Bounds { surely: logic.none(), maybe: logic.all_or_none(self.now < *moment) }
+            }
             Match::Any(alternatives) => self.any(logic, alternatives),
+            // The kernel ends a rule that asks for the kind of a link without one, as of a card: neither the kind nor
+            // its negation holds then.
+            Match::Not(inner) if inner.asks_for_kind() => {
+                Bounds { surely: logic.none(), ..self.one(logic, inner).not(logic) }
+            }
             Match::Not(inner) => self.one(logic, inner).not(logic),
         }
     }
@@ -192,57 +237,6 @@ fn is_of_kind(kind: LinkKind, wanted: &str) -> Option<bool> {
             true,
         ) => None,
     }
-}
-
-/// Bits that must have a value, in the order of a diagram.
-type Cube = Vec<(u16, bool)>;
-
-impl View<'_> {
-    /// A conjunction as bits, if it is one.
-    fn cube(&self, matches: &[Match]) -> Option<Cube> {
-        let mut cube = BTreeMap::new();
-        for one in matches {
-            let Match::Bits(bits, test) = one else { return None };
-            if test.comparison != Comparison::Equal || bits.contains(&Bit::Unknown) {
-                return None;
-            }
-            for (&bit, &value) in bits.iter().zip(&test.value) {
-                match self.place(bit) {
-                    Ok(held) if held == value => {}
-                    Err(place) if cube.insert(place, value).is_none_or(|before| before == value) => {}
-                    Ok(_) | Err(_) => return None,
-                }
-            }
-        }
-        Some(cube.into_iter().collect())
-    }
-}
-
-/// The packets of any of these cubes. It makes no node but those of the result.
-fn union<L: Logic>(logic: &mut L, mut cubes: Vec<Cube>) -> L::Set {
-    cubes.sort();
-    cubes.dedup();
-    let cubes: Vec<&[(u16, bool)]> = cubes.iter().map(Vec::as_slice).collect();
-    union_of(logic, cubes)
-}
-
-fn union_of<L: Logic>(logic: &mut L, cubes: Vec<&[(u16, bool)]>) -> L::Set {
-    if cubes.iter().any(|cube| cube.is_empty()) {
-        return logic.all();
-    }
-    let Some(first) = cubes.iter().filter_map(|cube| cube.first()).map(|(bit, _)| *bit).min() else {
-        return logic.none();
-    };
-    let side = |value: bool| -> Vec<&[(u16, bool)]> {
-        let kept = cubes.iter().filter_map(|cube| match cube.split_first() {
-            Some(((bit, held), rest)) if *bit == first => (*held == value).then_some(rest),
-            Some(_) | None => Some(*cube),
-        });
-        kept.collect()
-    };
-    let (zero, one) = (side(false), side(true));
-    let (zero, one) = (union_of(logic, zero), union_of(logic, one));
-    logic.choose_by(first, one, zero)
 }
 
 /// What a chain does to the packets that enter it.

@@ -45,6 +45,7 @@ impl Listing {
     /// # Errors
     /// Something in it cannot be understood. Then nothing of it counts.
     pub fn rules(&self, family: Family) -> Result<Rules, ReadError> {
+        nft::is_whole(&self.nft)?;
         let sets = Sets::parse(&self.sets);
         let printed = |all: &[Saved]| -> Result<Vec<Table>, ListingError> {
             let own = all.iter().filter(|saved| saved.family == family);
@@ -62,7 +63,7 @@ impl Listing {
             });
         }
         tables.extend(printed(&self.legacy)?);
-        Ok(Rules { tables })
+        Ok(Rules { tables, writers: nft::writers(&self.nft)? })
     }
 }
 

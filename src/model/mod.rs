@@ -32,3 +32,6 @@ pub use nft::{Message, NftError};
 pub use proof::{ASSUMPTIONS, Machine, Outcome, Proof, prove};
 pub use rule::Rules;
 pub use walk::Decision;
+
+#[cfg(test)]
+mod tests;

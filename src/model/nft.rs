@@ -4,6 +4,7 @@ mod attributes;
 mod program;
 mod register;
 mod set;
+mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use super::rule::{Base, Chain, Hook, Rule, Sees, Table, Tool};
 use crate::net::Family;
 use attributes::{Attributes, Malformed};
 use set::Set;
+pub(super) use survey::{is_whole, writers};
 
 /// A message of the kernel about its tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,14 +49,20 @@ const IPV6: u8 = 10;
 /// `NFT_TABLE_F_DORMANT`: no packet meets its chains.
 const DORMANT: u32 = 1;
 
-/// A message that ends too early, or lacks what the kernel always writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the kernel's description of nf_tables cannot be read")]
-pub struct NftError;
+/// Why the kernel's description cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NftError {
+    /// A message ends too early, or lacks what the kernel always writes.
+    #[error("the kernel's description of nf_tables cannot be read")]
+    Unreadable,
+    /// The kernel has counted more rules than it has listed.
+    #[error("the kernel's description of nf_tables lacks rules of the chain {0}")]
+    Cut(String),
+}
 
 impl From<Malformed> for NftError {
     fn from(_: Malformed) -> Self {
-        Self
+        Self::Unreadable
     }
 }
 
@@ -114,7 +122,7 @@ impl Reading {
             }
             NEW_ELEMENTS => {
                 let name = body.set_name([2, 4])?;
-                let set = self.sets.get_mut(&(key, name)).ok_or(NftError)?;
+                let set = self.sets.get_mut(&(key, name)).ok_or(NftError::Unreadable)?;
                 set.take(&body.nested(3)?)?;
             }
             NEW_CHAIN => self.chain(&key, &body)?,
@@ -124,7 +132,7 @@ impl Reading {
     }
 
     fn chain(&mut self, key: &Key, body: &Attributes<'_>) -> Result<(), NftError> {
-        let Some(table) = self.tables.get_mut(key).ok_or(NftError)? else { return Ok(()) };
+        let Some(table) = self.tables.get_mut(key).ok_or(NftError::Unreadable)? else { return Ok(()) };
         let base = match body.find(4) {
             Some(hook) => base(key.0, body, &Attributes::of(hook)?)?,
             None => None,
@@ -136,8 +144,8 @@ impl Reading {
     fn rule(&mut self, key: &Key, body: &Attributes<'_>) -> Result<(), NftError> {
         let sets = |name: &str| self.sets.get(&(key.clone(), name.to_owned()));
         let program = program::read(self.family, key.0 == NETDEV, &body.nested(4)?, &sets)?;
-        let Some(table) = self.tables.get_mut(key).ok_or(NftError)? else { return Ok(()) };
-        let chain = table.chains.get_mut(&body.text(2)?).ok_or(NftError)?;
+        let Some(table) = self.tables.get_mut(key).ok_or(NftError::Unreadable)? else { return Ok(()) };
+        let chain = table.chains.get_mut(&body.text(2)?).ok_or(NftError::Unreadable)?;
         let text = match body.long(3)? {
             Some(handle) => format!("handle {handle}"),
             None => format!("rule {}", chain.rules.len() + 1),
@@ -150,7 +158,7 @@ impl Reading {
 
 /// Where packets enter a chain. One that no packet meets on its way out has no base here.
 fn base(protocol: u8, chain: &Attributes<'_>, hook: &Attributes<'_>) -> Result<Option<Base>, NftError> {
-    let number = hook.number(1)?.ok_or(NftError)?;
+    let number = hook.number(1)?.ok_or(NftError::Unreadable)?;
     let at = match (protocol, number) {
         (NETDEV, 1) => Hook::Egress,
         (INET | IPV4 | IPV6, 2) => Hook::Forward,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::contract::{Contract, Sender};
 use super::counterexample::{Bits, Counterexample};
 use super::diagram::{Diagram, Logic, Packet, Set};
-use super::evaluate::{Bounds, ChainError, Evaluation, LinkFacts, View};
+use super::evaluate::{Bounds, ChainError, Evaluation, Input, LinkFacts, Time, View};
 use super::layout::{Field, Stage};
 use super::rule::{Base, Hook, Match, Rules, Sees, Table};
 use super::walk::{self, Decision};
@@ -16,8 +16,10 @@ use super::whose;
 use crate::net::Family;
 
 /// What a proof takes for granted.
-pub const ASSUMPTIONS: [&str; 8] = [
+pub const ASSUMPTIONS: [&str; 10] = [
     "the kernel runs the rules that it lists, and nothing sends below them: AF_XDP sockets, other drivers, the card",
+    "no other network namespace holds a card that leads out",
+    "tc and XDP programs move and change no packet, and a program that reads a queue gives packets back as they are",
     "root changes nothing afterwards: the rules, the links and the marks of packets are those that were read",
     "NAT changes no destination after the filter, and a packet with another source is still one of the same sender",
     "a mark is that of the packet when it leaves; who may set marks may pass for the VPN's own transport",
@@ -73,6 +75,8 @@ struct Case<'a> {
     sender: Sender,
     /// `None` stands for a link whose name no rule has.
     out: Option<&'a LinkFacts>,
+    /// What leaves now is a counterexample; what may leave later is a doubt.
+    time: Time,
 }
 
 /// Compares what the rules of IPv4 and of IPv6 let out with the contract.
@@ -90,12 +94,19 @@ pub fn prove(rules: &[(Family, Rules)], machine: &Machine, contract: &Contract<'
             .insert(format!("there are {} links, more than a packet has numbers for", machine.links.len()));
     }
     for (family, rules) in rules {
+        let reason = |writer| format!("the model does not compute {writer}: it changes or redirects packets");
+        reasons.extend(rules.writers.iter().map(reason));
         for case in machine.cases(*family) {
             match case.compare(rules, machine, contract) {
                 Ok(Compared::Within) => {}
                 Ok(Compared::Leaves(packet)) => found.push(packet),
                 Ok(Compared::MayLeave(packet)) => {
-                    reasons.insert(doubt(&packet));
+                    match (Case { time: Time::Now, ..case }).compare(rules, machine, contract) {
+                        Ok(Compared::Leaves(packet)) => found.push(packet),
+                        Ok(Compared::Within | Compared::MayLeave(_)) | Err(_) => {
+                            reasons.insert(doubt(&packet));
+                        }
+                    }
                 }
                 Err(reason) => {
                     reasons.insert(reason);
@@ -126,17 +137,18 @@ fn doubt(packet: &Counterexample) -> String {
 
 impl Machine {
     fn cases(&self, family: Family) -> impl Iterator<Item = Case<'_>> {
+        let time = Time::NowAndLater;
         let link = |name: &String| self.links.iter().find(|link| link.name == *name);
         let uplinks = self.uplinks.iter().filter_map(link).map(Some);
         let packets = uplinks.chain([None]).flat_map(move |out| {
-            [Sender::Local, Sender::Forwarded].map(|sender| Case { family, sender, out })
+            [Sender::Local, Sender::Forwarded].map(|sender| Case { family, sender, out, time })
         });
         let wires = self.uplinks.iter().chain(&self.ports).filter_map(link).map(Some);
         let frames = wires.flat_map(move |out| {
             // Frames that are neither IPv4 nor IPv6 are the same in both families.
             let both = [Sender::Raw, Sender::Frame].into_iter();
             let both = both.filter(move |&sender| sender == Sender::Raw || family == Family::V4);
-            both.map(move |sender| Case { family, sender, out })
+            both.map(move |sender| Case { family, sender, out, time })
         });
         packets.chain(frames)
     }
@@ -153,7 +165,26 @@ impl<'a> Case<'a> {
     where
         'a: 'v,
     {
-        View { family: self.family, stage, out: self.out, links: &machine.links, now: machine.now, fixed }
+        View {
+            family: self.family,
+            stage,
+            out: self.out,
+            links: &machine.links,
+            input: self.input(stage),
+            now: machine.now,
+            time: self.time,
+            fixed,
+        }
+    }
+
+    /// A chain at the output and on the wire has no incoming link, whoever sends the packet.
+    fn input(&self, stage: Stage) -> Input {
+        match (self.sender, stage) {
+            (Sender::Forwarded, Stage::Filter) => Input::OfPacket,
+            (Sender::Local | Sender::Raw | Sender::Frame, _) | (Sender::Forwarded, Stage::Wire) => {
+                Input::None
+            }
+        }
     }
 
     /// The bits that are the same in every packet of the sender, by their places.

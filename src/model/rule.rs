@@ -14,6 +14,8 @@ use crate::net::Family;
 pub struct Rules {
     /// The tables of all programs.
     pub tables: Vec<Table>,
+    /// The rules that change packets or send them past the rest of their way, each with its place.
+    pub writers: BTreeSet<String>,
 }
 
 impl Rules {
@@ -311,6 +313,11 @@ impl Match {
         Self::between(field, [first.into(), last.into()])
     }
 
+    /// The kernel has a connection for it: its state is neither INVALID nor UNTRACKED.
+    pub fn tracked() -> Vec<Self> {
+        [1, 64].map(|state| Self::is(Field::State, state).not()).to_vec()
+    }
+
     /// Its socket is of this user.
     pub fn user(uid: u32) -> Vec<Self> {
         vec![Self::is(Field::Socket, 1), Self::is(Field::User, uid.into())]
@@ -322,6 +329,16 @@ impl Match {
             return *inner;
         }
         Self::Not(Box::new(self))
+    }
+
+    /// Whether it depends on the kind of a link.
+    pub fn asks_for_kind(&self) -> bool {
+        match self {
+            Self::Kind(..) => true,
+            Self::Not(inner) => inner.asks_for_kind(),
+            Self::Any(alternatives) => alternatives.iter().flatten().any(Self::asks_for_kind),
+            Self::Bits(..) | Self::Name(..) | Self::Since(_) | Self::Until(_) | Self::Unknown(_) => false,
+        }
     }
 
     /// The names of what the model does not know in it.

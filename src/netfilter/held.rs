@@ -124,7 +124,7 @@ pub(super) fn take(tables: &mut BTreeMap<String, HeldTable>, datagram: &[u8]) ->
         }
         let payload = message.payload();
         match message.message_type() {
-            DONE => return Ok(Progress::Done),
+            DONE => return ended(payload),
             ANSWER => {
                 let error = payload.first_chunk().ok_or(Malformed)?;
                 return Ok(Progress::Refused(-i32::from_ne_bytes(*error)));
@@ -136,6 +136,14 @@ pub(super) fn take(tables: &mut BTreeMap<String, HeldTable>, datagram: &[u8]) ->
         }
     }
     Ok(Progress::More)
+}
+
+/// The end of a dump, with the kernel's error number. 0 is the end of a whole one.
+pub(super) fn ended(payload: &[u8]) -> Result<Progress, Malformed> {
+    match i32::from_ne_bytes(*payload.first_chunk().ok_or(Malformed)?) {
+        error @ ..0 => Ok(Progress::Refused(error.saturating_neg())),
+        _ => Ok(Progress::Done),
+    }
 }
 
 /// The attributes of a message, after `struct nfgenmsg`.

@@ -1,6 +1,6 @@
 //! Everything that nf_tables holds, of every program: the messages by which the kernel describes it. Pure.
 
-use super::held::Progress;
+use super::held::{Progress, ended};
 use super::message::{NFTABLES, message, text};
 use super::{Malformed, NFGENMSG};
 use crate::model::Message;
@@ -47,7 +47,7 @@ pub(crate) fn take(found: &mut Vec<Message>, datagram: &[u8]) -> Result<Progress
         }
         let payload = message.payload();
         match message.message_type() {
-            DONE => return Ok(Progress::Done),
+            DONE => return ended(payload),
             ANSWER => {
                 let error = payload.first_chunk().ok_or(Malformed)?;
                 return Ok(Progress::Refused(-i32::from_ne_bytes(*error)));
@@ -61,4 +61,25 @@ pub(crate) fn take(found: &mut Vec<Message>, datagram: &[u8]) -> Result<Progress
         }
     }
     Ok(Progress::More)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::held;
+    use super::*;
+    use crate::netlink;
+    use std::collections::BTreeMap;
+
+    /// `ENOMEM`
+    const ERROR: i32 = 12;
+
+    #[test]
+    fn a_dump_that_ends_with_an_error_is_refused() {
+        for (number, wanted) in [(0, Progress::Done), (-ERROR, Progress::Refused(ERROR))] {
+            let end = netlink::message(DONE, 2, 1, &i32::to_ne_bytes(number));
+            assert_eq!(take(&mut Vec::new(), &end), Ok(wanted));
+            assert_eq!(held::take(&mut BTreeMap::new(), &end), Ok(wanted));
+        }
+        assert_eq!(take(&mut Vec::new(), &netlink::message(DONE, 2, 1, &[])), Err(Malformed), "no number");
+    }
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use netlink_bindings::utils::IterableChunks;
 
 use super::encode::{NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, Transaction, protocol};
-use super::held::Progress;
+use super::held::{Progress, ended};
 use super::message::{NFTABLES, message, text};
 use super::{Malformed, NFGENMSG};
 use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, REQUEST, messages};
@@ -138,7 +138,7 @@ impl Held {
             }
             let (kind, payload) = (message.message_type(), message.payload());
             match kind {
-                DONE => return Ok(Progress::Done),
+                DONE => return ended(payload),
                 ANSWER => {
                     let error = payload.first_chunk().ok_or(Malformed)?;
                     return Ok(Progress::Refused(-i32::from_ne_bytes(*error)));

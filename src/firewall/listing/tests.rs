@@ -132,7 +132,7 @@ fn judge_on(
     let rules: Vec<_> = families.iter().map(|&family| (family, listing.rules(family).unwrap())).collect();
     let Owners { bootstrap: vpn, leases: dhcp } = owners();
     let users = Users { vpn, dhcp };
-    prove(&rules, machine, &Contract { config, situation, users: &users }).outcome
+    prove(&rules, machine, &Contract { config, situation, now: machine.now, users: &users }).outcome
 }
 
 fn config(text: &str) -> Config {

@@ -9,7 +9,8 @@ use crate::net::Family;
 
 /// All conditions of a rule; `None` where an option lacks its value.
 pub(super) fn matches(words: &[String], family: Family, sets: &Sets) -> Option<Vec<Match>> {
-    let mut reader = Reader { family, sets, module: String::new(), matches: Vec::new() };
+    let mut reader =
+        Reader { family, sets, module: String::new(), asked: Asked::Nothing, matches: Vec::new() };
     let mut rest = words;
     while let Some((first, mut after)) = rest.split_first() {
         let negated = first == "!";
@@ -49,11 +50,22 @@ const KNOWN: [&str; 19] = [
     "comment",
 ];
 
+/// What the options of one `-m conntrack` have asked so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    State,
+    /// Something else, and not the state.
+    Other,
+}
+
 struct Reader<'a> {
     family: Family,
     sets: &'a Sets,
     /// The module that the last `-m` names.
     module: String,
+    /// What its options have asked about a connection.
+    asked: Asked,
     matches: Vec<Match>,
 }
 
@@ -61,6 +73,7 @@ impl Reader<'_> {
     fn option(&mut self, option: &str, values: &[String], negated: bool) -> Option<()> {
         if option == "-m" {
             values.first()?.clone_into(&mut self.module);
+            self.asked = Asked::Nothing;
             self.matches.extend((!self.is_known()).then(|| Match::Unknown(format!("-m {}", self.module))));
             return Some(());
         }
@@ -70,12 +83,34 @@ impl Reader<'_> {
             None if option == "--comment" || !self.is_known() => return Some(()),
             None => vec![Match::Unknown(format!("-m {} {option}", self.module).replace("-m  ", ""))],
         };
-        match (negated, all.len()) {
-            (false, _) => self.matches.extend(all),
-            (true, 1) => self.matches.extend(all.into_iter().map(Match::not)),
-            (true, _) => self.matches.push(Match::Any(vec![all]).not()),
-        }
+        let all = match (negated, all.len()) {
+            (false, _) => all,
+            (true, 1) => all.into_iter().map(Match::not).collect(),
+            (true, _) => vec![Match::Any(vec![all]).not()],
+        };
+        let all = if option.starts_with("--ct") { self.of_connection(option, all) } else { all };
+        self.matches.extend(all);
         Some(())
+    }
+
+    /// Without a connection the kernel looks at the state alone. Where the match asks for no state, it does not hold
+    /// then.
+    fn of_connection(&mut self, option: &str, mut all: Vec<Match>) -> Vec<Match> {
+        match (option, self.asked) {
+            ("--ctstate", Asked::Nothing | Asked::State) => self.asked = Asked::State,
+            // iptables prints the state first.
+            ("--ctstate", Asked::Other) => all.push(Match::Unknown("-m conntrack".to_owned())),
+            (_, Asked::State) => {
+                all.extend(Match::tracked());
+                let without = [1, 64].map(|state| vec![Match::is(Field::State, state)]);
+                all = vec![Match::Any([&[all][..], &without].concat())];
+            }
+            (_, Asked::Nothing | Asked::Other) => {
+                self.asked = Asked::Other;
+                all.extend(Match::tracked());
+            }
+        }
+        all
     }
 
     /// Whether its module matches by its options alone, or by the protocol that `-p` names.
@@ -225,15 +260,16 @@ const DNAT: u128 = 32;
 
 /// One of these states (`xt_conntrack`).
 fn states(text: &str) -> Option<Match> {
+    let of_connection = |bit| [vec![Match::masked(Field::Status, bit, bit)], Match::tracked()].concat();
     let state = |word: &str| {
         Some(vec![match word {
+            "SNAT" => return Some(of_connection(SNAT)),
+            "DNAT" => return Some(of_connection(DNAT)),
             "INVALID" => Match::is(Field::State, 1),
             "ESTABLISHED" => Match::is(Field::State, 2),
             "RELATED" => Match::is(Field::State, 4),
             "NEW" => Match::is(Field::State, 8),
             "UNTRACKED" => Match::is(Field::State, 64),
-            "SNAT" => Match::masked(Field::Status, SNAT, SNAT),
-            "DNAT" => Match::masked(Field::Status, DNAT, DNAT),
             _ => return None,
         }])
     };

@@ -145,6 +145,10 @@ impl Program {
     fn connection(&mut self, register: u32, key: u32, direction: Option<u8>) {
         let first_destination =
             |bits| Load::Bits((0..bits).map(|at| Bit::Of(Field::FirstDestination, at)).collect());
+        // Without a connection the kernel knows the state alone, and ends the rule.
+        if key != 0 {
+            self.matches.extend(Match::tracked());
+        }
         let load = match (key, direction) {
             (0, _) => Load::number(Field::State),
             (1, _) => Load::field(Field::Direction),

@@ -167,13 +167,12 @@ fn time(order: Order, how: Compare, bytes: &[u8]) -> Match {
         Order::Machine => u64::from_ne_bytes(bytes),
         Order::Network => u64::from_be_bytes(bytes),
     };
-    let seconds = |up| {
-        i64::try_from(if up { nanoseconds.div_ceil(1_000_000_000) } else { nanoseconds / 1_000_000_000 })
-    };
+    let seconds = i64::try_from(nanoseconds.div_ceil(1_000_000_000));
     match how {
-        Compare::AtLeast | Compare::Above => seconds(false).map_or_else(|_| unknown(), Match::Since),
+        // A rule that refuses from a moment on refuses from the next whole second on.
+        Compare::AtLeast | Compare::Above => seconds.map_or_else(|_| unknown(), Match::Since),
         // A rule that opens until a moment opens until the end of its second.
-        Compare::Below | Compare::AtMost => seconds(true).map_or_else(|_| unknown(), Match::Until),
+        Compare::Below | Compare::AtMost => seconds.map_or_else(|_| unknown(), Match::Until),
         Compare::Equal | Compare::Other => unknown(),
     }
 }

@@ -44,6 +44,9 @@ fn a_table_that_cannot_be_read_is_an_error_and_no_table() {
         answer
     };
     assert_eq!(Held::default().take(NftFamily::Inet, &refused), Ok(Progress::Refused(1)));
+    let mut ended = message(DONE, 1, 0, 0, &[]);
+    ended[16..20].copy_from_slice(&(-12_i32).to_ne_bytes());
+    assert_eq!(Held::default().take(NftFamily::Inet, &ended), Ok(Progress::Refused(12)));
     let interrupted = message(DONE, 1, INTERRUPTED, 1, &[]);
     assert_eq!(Held::default().take(NftFamily::Inet, &interrupted), Ok(Progress::Again));
 }
