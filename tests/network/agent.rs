@@ -175,7 +175,11 @@ fn a_good_configuration_is_taken_without_a_gap_and_a_bad_one_is_refused() -> Res
     with_lab(|lab| {
         let mut desktop = Desktop::new(lab, "")?;
         desktop.connect()?;
-        let write = |text: &str| lab.host().file("/etc/tunwarden/config.toml", text);
+        // In one step: a file that is empty for a moment is a valid configuration for that moment.
+        let write = |text: &str| {
+            lab.host().file("/etc/tunwarden/new.toml", text)?;
+            lab.host().succeed(["mv", "/etc/tunwarden/new.toml", "/etc/tunwarden/config.toml"])
+        };
         let other = "[bootstrap]\nservers = [\"198.51.100.8\"]\n";
         let lan = || anyhow::Ok(chain(lab, "iptables", "VPN_LAN")?.len());
         ensure!(lan()? > 0);
