@@ -49,7 +49,7 @@ pub enum Support {
     Refused,
 }
 
-/// What a person is told about a kind of VPN.
+/// What to tell a person about a kind of VPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guide {
     /// The kind's name.
@@ -107,7 +107,7 @@ impl VpnKind {
         known.map_or(Self::OtherPlugin, |(_, kind)| *kind)
     }
 
-    /// What a person is told about it.
+    /// What to tell a person about it.
     #[expect(clippy::too_many_lines, reason = "a table, and the compiler checks that it has every kind")]
     pub const fn guide(self) -> Guide {
         let (name, works, todo) = match self {
@@ -217,7 +217,7 @@ impl VpnKind {
         }
     }
 
-    /// The one line that a person is told.
+    /// The one line that a person gets.
     pub fn line(self) -> String {
         let guide = self.guide();
         match guide.support {

@@ -18,7 +18,7 @@ use crate::vpn::LinkKind;
 /// A link of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkFacts {
-    /// Its name.
+    /// The name of the link, as the kernel shows it.
     pub name: String,
     /// Its kind.
     pub kind: LinkKind,

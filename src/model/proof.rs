@@ -177,7 +177,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A chain at the output and on the wire has no incoming link, whoever sends the packet.
+    /// A chain at the output and on the wire has no incoming link, also for a packet that is forwarded.
     fn input(&self, stage: Stage) -> Input {
         match (self.sender, stage) {
             (Sender::Forwarded, Stage::Filter) => Input::OfPacket,

@@ -42,7 +42,7 @@ pub struct Table {
     pub tool: Tool,
     /// The packets that it sees.
     pub sees: Sees,
-    /// Its name.
+    /// The name of the table in its family.
     pub name: String,
     /// Its chains by their names.
     pub chains: BTreeMap<String, Chain>,

@@ -24,7 +24,7 @@ const MAX_SHOWN: usize = 4;
 /// The tunnel of a VPN over PPP.
 pub(super) const PPP: &str = "ppp0";
 
-/// The mark that a person is told to give a WireGuard profile: the one that wg-quick uses too.
+/// The mark that messages advise for a WireGuard profile. wg-quick uses another.
 const MARK: &str = "0x7766";
 
 /// What is known of each VPN, by its profile's UUID, [`file_key`], [`wireguard_key`] or [`hook_key`]. It is kept, so that the
@@ -97,7 +97,7 @@ pub enum LeftOut {
         remedy: String,
     },
     /// All of them: the kernel itself would send there, without a mark, and root has not named the profile. With
-    /// the profile's name or UUID, as a word of the shell.
+    /// the profile's name or UUID, quoted for a shell.
     Unmarked(String),
     /// The whole profile: VPNs of this kind do not work, or only in part.
     Kind(VpnKind),

@@ -128,7 +128,7 @@ fn a_profile_of_networkmanager_gives_its_server_to_its_own_user_alone() -> Resul
             format!("gateway={SERVER},protocol=anyconnect,cookie-flags=2,gateway-flags=2,gwcert-flags=2");
         let new = ["connection", "add", "type", "vpn", "vpn-type", "openconnect", "con-name", "office"];
         nm.manage(new.into_iter().chain(["autoconnect", "no", "vpn.data", &data]))?;
-        // This kind of VPN does not work. It is told, and gives no server.
+        // This kind of VPN does not work. It is reported, and gives no server.
         let new = ["connection", "add", "type", "vpn", "vpn-type", "l2tp", "con-name", "old"];
         nm.manage(new.into_iter().chain(["autoconnect", "no", "vpn.data", "gateway=198.51.100.77"]))?;
         let mut story = Story::begin(lab)?;

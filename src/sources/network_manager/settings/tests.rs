@@ -272,7 +272,7 @@ fn a_gateway_that_is_no_server_is_left_out_and_named() {
 }
 
 #[test]
-fn networkmanager_marks_a_profile_that_takes_all_traffic_unless_it_is_told_not_to() {
+fn networkmanager_marks_a_profile_that_takes_all_traffic_unless_its_settings_forbid_it() {
     let marks = |auto: i32, allowed: &str, ipv4: IpSetting| {
         let peer = Peer { endpoint: String::new(), allowed: vec![allowed.to_owned()] };
         let setting = WireGuardSetting { fwmark: 0, auto_v4: auto, auto_v6: auto, peers: vec![peer] };

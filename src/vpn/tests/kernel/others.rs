@@ -1,4 +1,4 @@
-//! Bringing a device of wg-quick's back, and what is told of the profiles that do not work as they are.
+//! Bringing a device of wg-quick's back, and what messages say about profiles that do not work as they are.
 
 use super::*;
 use crate::net::{HostName, Port, Transport};
@@ -47,7 +47,7 @@ fn a_lost_device_of_wg_quick_is_brought_back_once_its_server_s_name_is_answered(
 }
 
 #[test]
-fn what_no_unit_of_wg_quick_s_can_bring_back_is_told() {
+fn what_no_unit_of_wg_quick_s_can_bring_back_is_reported() {
     let interface = || "office".parse::<IfName>().unwrap();
     let netdev = WireGuardFile { path: "/etc/systemd/network/a.netdev".to_owned(), ..file("office", 7) };
     let auto = "vpn.reconnect = \"auto\"";
@@ -63,7 +63,7 @@ fn what_no_unit_of_wg_quick_s_can_bring_back_is_told() {
 }
 
 #[test]
-fn a_profile_without_a_mark_is_told_with_its_command_unless_networkmanager_marks_it() {
+fn a_profile_without_a_mark_is_reported_with_its_command_unless_networkmanager_marks_it() {
     let profile = |id: &str, manager_marks| Profile {
         uuid: "4d1f6b52".to_owned(),
         id: id.to_owned(),
@@ -121,7 +121,7 @@ fn a_profile_without_a_mark_is_told_with_its_command_unless_networkmanager_marks
 }
 
 #[test]
-fn a_profile_of_a_kind_that_does_not_work_is_told_and_one_whose_tunnel_is_not_named_too() {
+fn a_profile_of_a_kind_that_does_not_work_is_reported_and_one_whose_tunnel_is_not_named_too() {
     let told = |kind, config: &str| {
         let profile = Profile {
             uuid: "u".to_owned(),
