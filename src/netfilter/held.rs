@@ -14,10 +14,11 @@ use netlink_bindings::nftables::{
     TableAttrs, TableFlags, VerdictCode,
 };
 
+use super::dump::{self, Progress};
 use super::message::{NFTABLES, attribute, batch, message, protocol, text};
 use super::{Malformed, NFGENMSG};
 use crate::net::Family;
-use crate::netlink::{ACKNOWLEDGE, ANSWER, DONE, DUMP, INTERRUPTED, REQUEST, messages};
+use crate::netlink::{ACKNOWLEDGE, DUMP, REQUEST};
 
 pub(super) const NEW_TABLE: u16 = NFTABLES << 8;
 pub(super) const GET_TABLE: u16 = NFTABLES << 8 | 1;
@@ -99,51 +100,17 @@ pub(super) fn awaken(family: Family, name: &str, table: &HeldTable) -> Vec<u8> {
     batch(&mut [update].into_iter())
 }
 
-/// How far the reading of a dump is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// More follows.
-    More,
-    /// That was all.
-    Done,
-    /// The tables changed during the dump, so it must be read again.
-    Again,
-    /// The kernel refused it, with this error number.
-    Refused(i32),
-}
-
 /// Reads one datagram of a dump into `tables`.
 ///
 /// # Errors
 /// [`Malformed`]
 pub(super) fn take(tables: &mut BTreeMap<String, HeldTable>, datagram: &[u8]) -> Result<Progress, Malformed> {
-    for message in messages(datagram) {
-        let message = message?;
-        if message.flags() & INTERRUPTED != 0 {
-            return Ok(Progress::Again);
-        }
-        let payload = message.payload();
-        match message.message_type() {
-            DONE => return ended(payload),
-            ANSWER => {
-                let error = payload.first_chunk().ok_or(Malformed)?;
-                return Ok(Progress::Refused(-i32::from_ne_bytes(*error)));
-            }
-            NEW_TABLE => table(tables, payload)?,
-            NEW_CHAIN => chain(tables, payload)?,
-            NEW_RULE => rule(tables, payload)?,
-            _ => {}
-        }
-    }
-    Ok(Progress::More)
-}
-
-/// The end of a dump, with the kernel's error number. 0 is the end of a whole one.
-pub(super) fn ended(payload: &[u8]) -> Result<Progress, Malformed> {
-    match i32::from_ne_bytes(*payload.first_chunk().ok_or(Malformed)?) {
-        error @ ..0 => Ok(Progress::Refused(error.saturating_neg())),
-        _ => Ok(Progress::Done),
-    }
+    dump::read(datagram, |kind, payload| match kind {
+        NEW_TABLE => table(tables, payload),
+        NEW_CHAIN => chain(tables, payload),
+        NEW_RULE => rule(tables, payload),
+        _ => Ok(()),
+    })
 }
 
 /// The attributes of a message, after `struct nfgenmsg`.
@@ -230,6 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::netlink::{ANSWER, DONE, INTERRUPTED};
 
     fn new(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
         message(kind, 1, 0, 2, &attributes.concat())

@@ -6,6 +6,7 @@
 //! tables of iptables-legacy. The modules here read and write messages and are pure; [`socket`] and
 //! [`own`] are the edge.
 
+mod dump;
 pub mod encode;
 mod held;
 pub(crate) mod listing;

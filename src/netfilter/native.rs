@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use netlink_bindings::nftables::TableAttrs;
 
+use super::dump::{self, Progress};
 use super::held::{GET_TABLE, NEW_TABLE, text_of};
 use super::message::message;
 use super::{Malformed, NFGENMSG};
-use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, REQUEST, messages};
+use crate::netlink::{DUMP, REQUEST};
 
 /// The tables that iptables-nft, arptables-nft and ebtables-nft make.
 const OF_IPTABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
@@ -30,40 +31,32 @@ fn family(number: u8) -> Option<&'static str> {
     })
 }
 
-/// Reads one datagram of the dump, and returns whether it was the last one. `tables` gets the names with their
-/// families: `inet filter`.
+/// Reads one datagram of the dump. `tables` gets the names with their families: `inet filter`.
 ///
 /// # Errors
-/// [`Malformed`], also for a refusal and for a dump during which the tables changed.
-pub(super) fn take(tables: &mut BTreeSet<String>, datagram: &[u8]) -> Result<bool, Malformed> {
-    for message in messages(datagram) {
-        let message = message?;
-        if message.flags() & INTERRUPTED != 0 || message.message_type() == ANSWER {
-            return Err(Malformed);
+/// [`Malformed`]
+pub(super) fn take(tables: &mut BTreeSet<String>, datagram: &[u8]) -> Result<Progress, Malformed> {
+    dump::read(datagram, |kind, payload| {
+        if kind != NEW_TABLE {
+            return Ok(());
         }
-        let payload = message.payload();
-        match message.message_type() {
-            DONE => return Ok(true),
-            NEW_TABLE => {
-                let family = payload.first().copied().and_then(family);
-                let name = text_of(TableAttrs::new(payload.get(NFGENMSG..).ok_or(Malformed)?).get_name()?);
-                let of_iptables = family != Some("inet") && family != Some("netdev");
-                if let Some(family) = family
-                    && !(of_iptables && OF_IPTABLES.contains(&name.as_str()))
-                {
-                    tables.insert(format!("{family} {name}"));
-                }
-            }
-            _ => {}
+        let family = payload.first().copied().and_then(family);
+        let name = text_of(TableAttrs::new(payload.get(NFGENMSG..).ok_or(Malformed)?).get_name()?);
+        let of_iptables = family != Some("inet") && family != Some("netdev");
+        if let Some(family) = family
+            && !(of_iptables && OF_IPTABLES.contains(&name.as_str()))
+        {
+            tables.insert(format!("{family} {name}"));
         }
-    }
-    Ok(false)
+        Ok(())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::message::text;
     use super::*;
+    use crate::netlink::{self, ANSWER, DONE, INTERRUPTED};
 
     #[test]
     fn tables_of_iptables_are_left_out_and_a_refusal_is_no_empty_list() {
@@ -71,11 +64,15 @@ mod tests {
         let dump =
             [table(2, "filter"), table(1, "filter"), table(10, "mine"), table(5, "filter"), table(9, "x")];
         let mut tables = BTreeSet::new();
-        assert!(!take(&mut tables, &dump.concat()).unwrap());
+        assert_eq!(take(&mut tables, &dump.concat()), Ok(Progress::More));
         let names: Vec<&str> = tables.iter().map(String::as_str).collect();
         assert_eq!(names, ["inet filter", "ip6 mine", "netdev filter"]);
-        assert!(take(&mut tables, &message(DONE, 1, 0, 0, &[])).unwrap());
-        assert!(take(&mut tables, &message(ANSWER, 1, 0, 0, &[0xff; 4])).is_err());
-        assert!(take(&mut tables, &message(NEW_TABLE, 1, INTERRUPTED, 2, &[])).is_err());
+        assert_eq!(take(&mut tables, &netlink::message(DONE, 2, 1, &[0; 4])), Ok(Progress::Done));
+        for end in [ANSWER, DONE] {
+            let refusal = netlink::message(end, 0, 1, &[0xff; 4]);
+            assert_eq!(take(&mut tables, &refusal), Ok(Progress::Refused(1)));
+        }
+        let changed = message(NEW_TABLE, 1, INTERRUPTED, 2, &[]);
+        assert_eq!(take(&mut tables, &changed), Ok(Progress::Again));
     }
 }

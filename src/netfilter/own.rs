@@ -9,7 +9,7 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt};
 
 use super::encode::Transaction;
 use super::readback::{self, Held};
-use super::socket::{DUMPS, answered, ask, open, raw, transact};
+use super::socket::{answered_if_there, open, raw, settled, transact};
 use crate::policy::nftables::NftFamily;
 
 /// Minimum room for a transaction and for its answers, in bytes.
@@ -77,22 +77,14 @@ impl OwnSocket {
 /// # Errors
 /// The kernel has no nf_tables, this process may not read them, or they change during every dump.
 pub fn read_back(family: NftFamily) -> io::Result<Held> {
-    for _ in 0..DUMPS {
-        let generation = ask()?;
-        if let Some(held) = dump_ours(family)?
-            && ask()? == generation
-        {
-            return Ok(held);
-        }
-    }
-    Err(io::Error::other("the tables change faster than they can be read"))
+    settled(|| dump_ours(family))
 }
 
 /// `None` when the tables changed during the dump.
 fn dump_ours(family: NftFamily) -> io::Result<Option<Held>> {
     let mut held = Held::default();
     for question in readback::questions(family) {
-        if !is_read(&mut held, family, &question)? {
+        if !answered_if_there(&question, |datagram| held.take(family, datagram))? {
             return Ok(None);
         }
         if !held.is_there() {
@@ -102,18 +94,9 @@ fn dump_ours(family: NftFamily) -> io::Result<Option<Held>> {
     let sets = held.set_names();
     let elements = sets.iter().map(|set| readback::elements_question(family, set));
     for question in elements.chain([readback::rules_question(family)]) {
-        if !is_read(&mut held, family, &question)? {
+        if !answered_if_there(&question, |datagram| held.take(family, datagram))? {
             return Ok(None);
         }
     }
     Ok(Some(held))
-}
-
-/// Asks one question; `false` when the answer does not hold any more, or was cut.
-fn is_read(held: &mut Held, family: NftFamily, question: &[u8]) -> io::Result<bool> {
-    match answered(question, |datagram| held.take(family, datagram)) {
-        // Another program has deleted the table or one of its sets.
-        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(false),
-        result => result,
-    }
 }

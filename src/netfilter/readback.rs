@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netlink_bindings::utils::IterableChunks;
 
+use super::dump::{self, Progress};
 use super::encode::{NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, Transaction, protocol};
-use super::held::{Progress, ended};
 use super::message::{NFTABLES, message, text};
 use super::{Malformed, NFGENMSG};
-use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, REQUEST, messages};
+use crate::netlink::{DUMP, REQUEST};
 use crate::policy::nftables::{Found, NftFamily, NftTable, TABLE};
 
 const GET_TABLE: u16 = NFTABLES << 8 | 1;
@@ -131,29 +131,17 @@ impl Held {
     /// # Errors
     /// [`Malformed`]
     pub(crate) fn take(&mut self, family: NftFamily, datagram: &[u8]) -> Result<Progress, Malformed> {
-        for message in messages(datagram) {
-            let message = message?;
-            if message.flags() & INTERRUPTED != 0 {
-                return Ok(Progress::Again);
+        dump::read(datagram, |kind, payload| {
+            if !matches!(kind, NEW_TABLE | NEW_CHAIN | NEW_SET | NEW_ELEMENTS | NEW_RULE) {
+                return Ok(());
             }
-            let (kind, payload) = (message.message_type(), message.payload());
-            match kind {
-                DONE => return ended(payload),
-                ANSWER => {
-                    let error = payload.first_chunk().ok_or(Malformed)?;
-                    return Ok(Progress::Refused(-i32::from_ne_bytes(*error)));
-                }
-                NEW_TABLE | NEW_CHAIN | NEW_SET | NEW_ELEMENTS | NEW_RULE => {
-                    let body = attributes(payload.get(NFGENMSG..).ok_or(Malformed)?)?;
-                    // Attribute 1 of every one of them is the table's name.
-                    if payload.first() == Some(&protocol(family)) && name(&body, 1)? == TABLE {
-                        self.add(kind, &body)?;
-                    }
-                }
-                _ => {}
+            let body = attributes(payload.get(NFGENMSG..).ok_or(Malformed)?)?;
+            // Attribute 1 of every one of them is the table's name.
+            if payload.first() == Some(&protocol(family)) && name(&body, 1)? == TABLE {
+                self.add(kind, &body)?;
             }
-        }
-        Ok(Progress::More)
+            Ok(())
+        })
     }
 
     fn add(&mut self, kind: u16, body: &[(u16, &[u8])]) -> Result<(), Malformed> {

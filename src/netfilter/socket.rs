@@ -11,7 +11,8 @@ use nix::sys::socket::{
 use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
-use super::held::{HeldTable, Progress, awaken, questions, take};
+use super::dump::Progress;
+use super::held::{HeldTable, awaken, questions, take};
 use super::removal::{answers, removal, rule_removal};
 use super::{Change, Generation, Malformed, NEW_GENERATION, listing, native, parse, question};
 use crate::model::Message;
@@ -27,7 +28,7 @@ const LARGEST: usize = 8192;
 const LARGEST_DUMP: usize = 1 << 17;
 
 /// Maximum number of dumps, when the tables change during each of them.
-pub(super) const DUMPS: usize = 10;
+const DUMPS: usize = 10;
 
 /// What the kernel has told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,12 +102,17 @@ pub fn remove_rules(family: Family, table: &str, (from, to): (&str, &str)) -> io
 /// # Errors
 /// The kernel has no nf_tables, this process may not read them, or they change during every dump.
 pub fn tables(family: Family) -> io::Result<BTreeMap<String, HeldTable>> {
+    settled(|| dump(family))
+}
+
+/// Repeats a dump until no table has changed during it. `dump` returns `None` when it must be read again.
+pub(super) fn settled<T>(mut dump: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> {
     for _ in 0..DUMPS {
         let generation = ask()?;
-        if let Some(tables) = dump(family)?
+        if let Some(held) = dump()?
             && ask()? == generation
         {
-            return Ok(tables);
+            return Ok(held);
         }
     }
     Err(io::Error::other("the tables change faster than they can be read"))
@@ -117,17 +123,11 @@ pub fn tables(family: Family) -> io::Result<BTreeMap<String, HeldTable>> {
 /// # Errors
 /// As [`tables`].
 pub fn native_tables() -> io::Result<BTreeSet<String>> {
-    let (mut tables, mut buffer) = (BTreeSet::new(), vec![0; LARGEST_DUMP]);
-    let socket = open(0)?;
-    send(raw(&socket), &native::question(), MsgFlags::empty())?;
-    loop {
-        let (length, from) = recvfrom::<NetlinkAddr>(raw(&socket), &mut buffer)?;
-        if from.is_some_and(|from| from.pid() == 0)
-            && native::take(&mut tables, &buffer[..length]).map_err(io::Error::other)?
-        {
-            return Ok(tables);
-        }
-    }
+    settled(|| {
+        let mut tables = BTreeSet::new();
+        let is_whole = answered(&native::question(), |datagram| native::take(&mut tables, datagram))?;
+        Ok(is_whole.then_some(tables))
+    })
 }
 
 /// `None` when the tables changed during the dump.
@@ -146,16 +146,12 @@ fn dump(family: Family) -> io::Result<Option<BTreeMap<String, HeldTable>>> {
 /// # Errors
 /// As [`tables`].
 pub fn everything() -> io::Result<Vec<Message>> {
-    for _ in 0..DUMPS {
-        let generation =
-            ask()?.ok_or_else(|| io::Error::other("this kernel does not answer about nf_tables"))?;
-        if let Some(found) = dump_everything()?
-            && ask()? == Some(generation)
-        {
-            return Ok(found);
+    settled(|| {
+        if ask()?.is_none() {
+            return Err(io::Error::other("this kernel does not answer about nf_tables"));
         }
-    }
-    Err(io::Error::other("the tables change faster than they can be read"))
+        dump_everything()
+    })
 }
 
 /// `None` when the tables changed during the dump.
@@ -167,12 +163,8 @@ fn dump_everything() -> io::Result<Option<Vec<Message>>> {
         }
     }
     for question in listing::element_questions(&found).map_err(io::Error::other)? {
-        match answered(&question, |datagram| listing::take(&mut found, datagram)) {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            // Another program has deleted the set.
-            Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => return Ok(None),
-            Err(error) => return Err(error),
+        if !answered_if_there(&question, |datagram| listing::take(&mut found, datagram))? {
+            return Ok(None);
         }
     }
     Ok(Some(found))
@@ -203,6 +195,17 @@ pub(super) fn answered(
             Progress::Again => return Ok(false),
             Progress::Refused(errno) => return Err(io::Error::from_raw_os_error(errno)),
         }
+    }
+}
+
+/// The same. What another program has deleted, a table or a set, makes the answer one that does not hold.
+pub(super) fn answered_if_there(
+    question: &[u8],
+    take: impl FnMut(&[u8]) -> Result<Progress, Malformed>,
+) -> io::Result<bool> {
+    match answered(question, take) {
+        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(false),
+        result => result,
     }
 }
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Config;
 use crate::netfilter::message::attribute;
+use crate::netlink::{ANSWER, DONE, INTERRUPTED, messages};
 use crate::policy::nftables::tables;
 use crate::policy::{Owners, last_resort, ruleset};
 use crate::vpn::{Situation, Wire};
