@@ -316,13 +316,17 @@ impl Vpn {
 
     /// Whether the list names a profile by this UUID.
     pub fn names_uuid(&self, uuid: &str) -> bool {
-        RootFile::of(uuid).is_none() && self.connections.iter().any(|named| named == uuid)
+        self.lists_profile(uuid)
     }
 
     /// Whether the list names a profile by this id. Any user can choose an id. So an id never counts if it looks like
     /// a UUID, which another profile may have, or like `wireguard:office`, which is the name of a file of root's.
     pub fn names_id(&self, id: &str) -> bool {
-        !looks_like_a_uuid(id) && self.names_uuid(id)
+        !looks_like_a_uuid(id) && self.lists_profile(id)
+    }
+
+    fn lists_profile(&self, what: &str) -> bool {
+        RootFile::of(what).is_none() && self.connections.iter().any(|named| named == what)
     }
 
     /// Whether the list names this file of root's.

@@ -188,7 +188,7 @@ impl Firewall {
     /// The caller found no difference between `ruleset` and the kernel.
     pub fn holds(&mut self, ruleset: Ruleset) {
         if let Some(nftables) = &mut self.nftables {
-            nftables.holds(&ruleset);
+            nftables.holds();
         }
         if let Some(iptables) = &mut self.iptables {
             iptables.holds(ruleset.clone());

@@ -213,8 +213,10 @@ impl Known<'_> {
     /// Every server name that has to be looked up.
     #[cfg(test)]
     pub(super) fn wanted_names(&self) -> BTreeSet<HostName> {
-        let admitted = self.users_names().into_iter().filter(|name| self.facts.names.is_admitted(name));
-        self.roots_names().into_iter().chain(admitted).collect()
+        let roots = self.roots_names();
+        let users = self.users_names(&roots);
+        let admitted = users.into_iter().filter(|name| self.facts.names.is_admitted(name));
+        roots.into_iter().chain(admitted).collect()
     }
 
     /// Names that root has named: they are looked up at any time.
@@ -255,15 +257,14 @@ impl Known<'_> {
     }
 
     /// Names of the servers of other profiles, while the profile is being activated or in use. Any user may
-    /// save a profile, and each question sends what stands in it to the network's resolver.
-    pub(super) fn users_names(&self) -> BTreeSet<HostName> {
+    /// save a profile, and each question sends what stands in it to the network's resolver. `roots` are root's names.
+    pub(super) fn users_names(&self, roots: &BTreeSet<HostName>) -> BTreeSet<HostName> {
         if self.facts.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
         }
         let active = self.claims.iter().filter_map(Claim::uuid).collect::<BTreeSet<_>>();
         let users = self.users_vpns().filter(|(key, _)| active.contains(key.as_str()));
         let names = users.flat_map(|(_, vpn)| vpn.host_names()).filter(HostName::is_public);
-        let roots = self.roots_names();
         names.filter(|name| !roots.contains(name)).collect()
     }
 
@@ -274,7 +275,7 @@ impl Known<'_> {
 
     /// What is not used of the VPNs that count, each with the VPN's name for people.
     pub(super) fn left_out(&self) -> Vec<(String, LeftOut)> {
-        let active = self.users_names();
+        let active = self.users_names(&self.roots_names());
         let pinned = self.facts.config.bootstrap.dns == Dns::Pin;
         let mut left_out = self.left_out_of_files();
         left_out.extend(self.unmarked_files());

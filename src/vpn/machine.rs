@@ -326,7 +326,8 @@ impl Machine {
     }
 
     fn want_names(&mut self) {
-        let (roots, users) = (self.known().roots_names(), self.known().users_names());
+        let roots = self.known().roots_names();
+        let users = self.known().users_names(&roots);
         self.facts.names.want(roots, users);
     }
 

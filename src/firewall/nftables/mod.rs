@@ -8,6 +8,7 @@
 //! them. Otherwise every program can change them.
 
 mod kernel;
+mod known;
 mod lacks;
 mod lane;
 mod ownership;
@@ -23,8 +24,8 @@ use crate::netfilter::encode::Transaction;
 use crate::netfilter::readback::Held;
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
-use crate::vpn::Wire;
 use kernel::{ENDING, Feature, differ, differences, has_hooks, held, is_there, look, refusal, remove};
+use known::Known;
 use lacks::Again;
 pub(super) use lacks::Lacks;
 use ownership::Ownership;
@@ -36,11 +37,9 @@ const ATTEMPTS: u32 = 3;
 /// Our tables, and what they are known to hold.
 #[derive(Debug)]
 pub(super) struct Nftables {
-    held: Option<Vec<NftTable>>,
-    /// The wires when the tables were last known.
-    wires_then: Vec<Wire>,
-    /// The tables of the last comparison, if it found no difference.
-    compared: Option<Vec<NftTable>>,
+    held: Option<Known>,
+    /// What the last comparison found to be held, if it found no difference.
+    compared: Option<Known>,
     trust: Trust,
     lacks: Lacks,
     /// When the kernel is asked again for the egress hook.
@@ -54,7 +53,6 @@ impl Nftables {
     pub(super) fn new() -> Self {
         Self {
             held: None,
-            wires_then: Vec::new(),
             compared: None,
             trust: Trust::Full,
             lacks: Lacks::Nothing,
@@ -95,10 +93,9 @@ impl Nftables {
         self.unhooked.complaint()
     }
 
-    /// The caller found no difference between `ruleset` and the kernel.
-    pub(super) fn holds(&mut self, ruleset: &Ruleset) {
+    /// The last comparison found no difference.
+    pub(super) fn holds(&mut self) {
         self.held = self.compared.take();
-        self.wires_then.clone_from(&ruleset.wire.wires);
     }
 
     /// Makes the next commit read everything first.
@@ -112,8 +109,7 @@ impl Nftables {
     /// # Errors
     /// See [`FirewallError`].
     pub(super) async fn commit(&mut self, ruleset: &Ruleset) -> Result<Option<Commit>, FirewallError> {
-        // A hook can go away with its link, and nothing reports it: another link of the same name has none.
-        let held = self.held.take().filter(|_| !is_replaced(&self.wires_then, &ruleset.wire.wires));
+        let held = self.held.take().filter(|known| !known.is_replaced(&ruleset.wire.wires));
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
         self.ask_again().await;
         if trust == Trust::None {
@@ -123,7 +119,7 @@ impl Nftables {
         self.unhooked.update(&ruleset.wire);
         self.unhooked.look_again().await;
         let mut wanted = self.wanted(ruleset);
-        let mut result = self.put(held.as_deref(), trust, &wanted).await;
+        let mut result = self.put(held.as_ref().map(|known| &*known.tables), trust, &wanted).await;
         // Links may go away each time.
         for _ in 0..ATTEMPTS {
             // A kernel that does not answer would not answer again.
@@ -150,8 +146,7 @@ impl Nftables {
         match (result, &self.lacks) {
             (_, Lacks::Everything(_)) => Ok(None),
             (Ok(commit), Lacks::Nothing | Lacks::Wires(_)) => {
-                self.held = Some(wanted);
-                self.wires_then.clone_from(&ruleset.wire.wires);
+                self.held = Some(Known { tables: wanted, wires: ruleset.wire.wires.clone() });
                 Ok(Some(commit))
             }
             (Err(why), Lacks::Nothing | Lacks::Wires(_)) => {
@@ -171,10 +166,8 @@ impl Nftables {
     pub(super) async fn differences(&mut self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
         self.unhooked.update(&ruleset.wire);
         let wanted = self.wanted(ruleset);
-        let lines = differ(&wanted).await;
-        self.compared = None;
-        if matches!(&lines, Ok(lines) if lines.is_empty()) {
-            self.compared = Some(wanted);
+        let lines = self.compare(&wanted, ruleset).await;
+        if self.compared.is_some() {
             return lines;
         }
         if let Some(why) = lines.as_ref().err().filter(|why| !why.may_succeed()) {
@@ -187,8 +180,21 @@ impl Nftables {
         match self.lacks {
             Lacks::Everything(_) => Ok(Vec::new()),
             Lacks::Nothing | Lacks::Wires(_) if again == wanted => lines,
-            Lacks::Nothing | Lacks::Wires(_) => differ(&again).await,
+            Lacks::Nothing | Lacks::Wires(_) => self.compare(&again, ruleset).await,
         }
+    }
+
+    /// Compares these tables of `ruleset` with what the kernel holds.
+    async fn compare(
+        &mut self,
+        wanted: &[NftTable],
+        ruleset: &Ruleset,
+    ) -> Result<Vec<String>, FirewallError> {
+        let lines = differ(wanted).await;
+        let is_held = matches!(&lines, Ok(lines) if lines.is_empty());
+        let known = || Known { tables: wanted.to_vec(), wires: ruleset.wire.wires.clone() };
+        self.compared = is_held.then(known);
+        lines
     }
 
     /// Removes our tables from the kernel.
@@ -350,14 +356,6 @@ impl Nftables {
     }
 }
 
-/// Whether a wire is another link now than the one of the same name before.
-fn is_replaced(before: &[Wire], now: &[Wire]) -> bool {
-    let is_other = |wire: &Wire| {
-        before.iter().any(|before| before.interface == wire.interface && before.index != wire.index)
-    };
-    now.iter().any(is_other)
-}
-
 /// The transaction that changes known tables into other ones.
 fn step(held: &[NftTable], wanted: &[NftTable]) -> Transaction {
     let mut transaction = Transaction::default();
@@ -370,19 +368,4 @@ fn step(held: &[NftTable], wanted: &[NftTable]) -> Transaction {
         }
     }
     transaction
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_that_came_back_under_its_name_is_another_wire() {
-        let wire = |name: &str, index| Wire { interface: name.parse().unwrap(), index };
-        let before = [wire("eth0", 2), wire("usb0", 3)];
-        assert!(!is_replaced(&before, &before));
-        assert!(!is_replaced(&before, &[wire("eth0", 2)]), "one that is gone");
-        assert!(!is_replaced(&before[..1], &[wire("eth0", 2), wire("wlan0", 4)]), "a new one");
-        assert!(is_replaced(&before, &[wire("eth0", 2), wire("usb0", 5)]));
-    }
 }
