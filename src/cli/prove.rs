@@ -203,16 +203,7 @@ mod tests {
 
     #[test]
     fn only_a_port_of_a_bridge_or_a_bond_sends_frames_alone() {
-        let link = |index, name: &str, kind, master| Link {
-            index,
-            name: name.to_owned(),
-            kind,
-            up: true,
-            carrier: true,
-            master,
-            addresses: Vec::new(),
-            routes: Vec::new(),
-        };
+        let link = |index, name: &str, kind, master| Link { master, ..Link::plain(index, name, kind) };
         let is_port_of = |name: &str, kind| {
             let links = vec![link(2, "eth0", LinkKind::Other, Some(3)), link(3, name, kind, None)];
             let table = LinkTable { links, ..LinkTable::default() };

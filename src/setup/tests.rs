@@ -52,15 +52,8 @@ fn tcp(list: &[u16]) -> TrafficRule {
 }
 
 fn machine(links: &[(&str, LinkKind)]) -> Machine {
-    let link = |(index, (name, kind)): (usize, &(&str, LinkKind))| Link {
-        index: u32::try_from(index).unwrap(),
-        name: (*name).to_owned(),
-        kind: *kind,
-        up: true,
-        carrier: true,
-        master: None,
-        addresses: Vec::new(),
-        routes: Vec::new(),
+    let link = |(index, (name, kind)): (usize, &(&str, LinkKind))| {
+        Link::plain(u32::try_from(index).unwrap(), name, *kind)
     };
     let links = LinkTable { links: links.iter().enumerate().map(link).collect(), ..LinkTable::default() };
     Machine { links, ..Machine::default() }

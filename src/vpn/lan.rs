@@ -78,7 +78,7 @@ mod tests {
 
     fn link(index: u32, name: &str, kind: LinkKind, addresses: &[&str], routes: &[&str]) -> Link {
         let (addresses, routes) = (nets(addresses), nets(routes));
-        Link { index, name: name.to_owned(), kind, up: true, carrier: true, master: None, addresses, routes }
+        Link { addresses, routes, ..Link::plain(index, name, kind) }
     }
 
     /// The LAN of an uplink with this address, beside a tunnel with this address and these routes.

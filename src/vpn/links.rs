@@ -54,6 +54,15 @@ pub struct Link {
     pub routes: Vec<IpNet>,
 }
 
+#[cfg(test)]
+impl Link {
+    /// A link that is up and has a carrier, without addresses and routes.
+    pub(crate) fn plain(index: u32, name: &str, kind: LinkKind) -> Self {
+        let (addresses, routes) = (Vec::new(), Vec::new());
+        Self { index, name: name.to_owned(), kind, up: true, carrier: true, master: None, addresses, routes }
+    }
+}
+
 /// The two halves of IPv4 that `redirect-gateway def1` routes (openvpn(8)), and those of IPv6.
 const HALVES: [[&str; 2]; 2] = [["0.0.0.0/1", "128.0.0.0/1"], ["::/1", "8000::/1"]];
 

@@ -83,16 +83,7 @@ mod tests {
 
     fn link(index: u32, name: &str, kind: LinkKind, address: Option<&str>, master: Option<u32>) -> Link {
         let addresses = address.map(|address| address.parse().unwrap()).into_iter().collect();
-        Link {
-            index,
-            name: name.to_owned(),
-            kind,
-            up: true,
-            carrier: true,
-            master,
-            addresses,
-            routes: vec![],
-        }
+        Link { master, addresses, ..Link::plain(index, name, kind) }
     }
 
     fn machine() -> Machine {

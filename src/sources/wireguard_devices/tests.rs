@@ -115,16 +115,7 @@ async fn a_program_that_hangs_delays_no_other_device_for_long_and_its_last_answe
     let trusted = TrustedRoot { root: here.path().to_owned(), owner: nix::unistd::geteuid().as_raw() };
     program(&trusted, "hangs", None);
     program(&trusted, "office", Some("fwmark=7\nerrno=0\n\n"));
-    let link = |index, name: &str| Link {
-        index,
-        name: name.to_owned(),
-        kind: LinkKind::Tunnel,
-        up: true,
-        carrier: true,
-        master: None,
-        addresses: Vec::new(),
-        routes: Vec::new(),
-    };
+    let link = |index, name: &str| Link::plain(index, name, LinkKind::Tunnel);
     let (wanted, receiver) = watch::channel(vec![link(2, "hangs"), link(3, "office")]);
     let (sender, mut events) = mpsc::channel(8);
     let watched = trusted.clone();

@@ -45,14 +45,9 @@ fn view(profiles: &[&str], active: Option<(&str, VpnPhase)>) -> Event {
 
 fn links(tunnel: bool, uplink: &str) -> Event {
     let link = |index, name: &str, kind, address: &str, routes: &[&str]| Link {
-        index,
-        name: name.to_owned(),
-        kind,
-        up: true,
-        carrier: true,
-        master: None,
         addresses: vec![address.parse().unwrap()],
         routes: routes.iter().map(|route| route.parse().unwrap()).collect(),
+        ..Link::plain(index, name, kind)
     };
     let mut links = vec![link(2, "eth0", LinkKind::Other, uplink, &[])];
     if tunnel {

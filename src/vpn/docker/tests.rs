@@ -13,7 +13,7 @@ const BRIDGES: [&str; 3] = ["docker0", "br-a", "br-b"];
 
 fn link(index: u32, name: &str, kind: LinkKind, master: Option<u32>, address: &str) -> Link {
     let addresses = address.parse().into_iter().collect();
-    Link { index, name: name.to_owned(), kind, up: true, carrier: true, master, addresses, routes: vec![] }
+    Link { master, addresses, ..Link::plain(index, name, kind) }
 }
 
 /// A card, a tunnel, three bridges of containers, a bridge with a card in it, and one that is not among

@@ -129,14 +129,9 @@ fn only_root_can_allow_packets_of_the_kernel_without_a_mark() {
 fn tunnel(kind: LinkKind) -> Event {
     Event::Links(LinkTable {
         links: vec![Link {
-            index: 7,
-            name: "tun0".to_owned(),
-            kind,
-            up: true,
-            carrier: true,
-            master: None,
             addresses: vec!["10.8.0.2/24".parse().unwrap()],
             routes: vec!["0.0.0.0/0".parse().unwrap()],
+            ..Link::plain(7, "tun0", kind)
         }],
         ..LinkTable::default()
     })

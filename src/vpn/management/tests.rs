@@ -26,14 +26,9 @@ fn file(path: &str, servers: &[&str]) -> OpenVpnFile {
 
 fn tunnel(index: u32, name: &str, address: &str) -> Link {
     Link {
-        index,
-        name: name.to_owned(),
-        kind: LinkKind::Tunnel,
-        up: true,
-        carrier: true,
-        master: None,
         addresses: vec![address.parse().unwrap()],
         routes: ["0.0.0.0/1", "128.0.0.0/1"].map(|route| route.parse().unwrap()).to_vec(),
+        ..Link::plain(index, name, LinkKind::Tunnel)
     }
 }
 

@@ -117,14 +117,9 @@ fn tunnel() -> LinkTable {
     let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     LinkTable {
         links: vec![Link {
-            index: 7,
-            name: "tun0".to_owned(),
-            kind: LinkKind::Tunnel,
-            up: true,
-            carrier: true,
-            master: None,
             addresses: nets(&["10.8.0.2/24"]),
             routes: nets(&["0.0.0.0/1", "128.0.0.0/1"]),
+            ..Link::plain(7, "tun0", LinkKind::Tunnel)
         }],
         ..LinkTable::default()
     }

@@ -14,7 +14,7 @@ fn net(text: &str) -> IpNet {
 
 fn link(index: u32, name: &str, kind: LinkKind, address: &str) -> Link {
     let (addresses, routes) = (vec![net(address)], vec![]);
-    Link { index, name: name.to_owned(), kind, up: true, carrier: true, master: None, addresses, routes }
+    Link { addresses, routes, ..Link::plain(index, name, kind) }
 }
 
 /// Routes of the main table: a network and the links that lead there.

@@ -135,14 +135,9 @@ fn link() -> impl Strategy<Value = Link> {
         });
     // What a good tunnel looks like: chance alone would seldom confirm a claim.
     let good = (select(vec!["tun0", "tun0", "tun1"]), 1..3_u32).prop_map(|(name, index)| Link {
-        index,
-        name: name.to_owned(),
-        kind: LinkKind::Tunnel,
-        up: true,
-        carrier: true,
-        master: None,
         addresses: nets(&ADDRESSES[..1]),
         routes: nets(&["0.0.0.0/1", "128.0.0.0/1", "10.0.0.0/8"]),
+        ..Link::plain(index, name, LinkKind::Tunnel)
     });
     // And one that lacks a single thing.
     let nearly = (good.clone(), 0..5).prop_map(|(mut link, lacks)| {

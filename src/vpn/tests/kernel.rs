@@ -15,16 +15,7 @@ pub(super) const SERVER: &str = "198.51.100.9:51820/udp";
 /// A link that has all traffic, by its own routes.
 pub(super) fn link(index: u32, name: &str, kind: LinkKind) -> Link {
     let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-    Link {
-        index,
-        name: name.to_owned(),
-        kind,
-        up: true,
-        carrier: true,
-        master: None,
-        addresses: nets(&["10.7.0.2/32"]),
-        routes: nets(&["0.0.0.0/0"]),
-    }
+    Link { addresses: nets(&["10.7.0.2/32"]), routes: nets(&["0.0.0.0/0"]), ..Link::plain(index, name, kind) }
 }
 
 pub(super) fn links(links: &[Link]) -> Event {

@@ -7,14 +7,9 @@ fn tun0(index: u32) -> Event {
     let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     Event::Links(LinkTable {
         links: vec![Link {
-            index,
-            name: "tun0".to_owned(),
-            kind: LinkKind::Tunnel,
-            up: true,
-            carrier: true,
-            master: None,
             addresses: nets(&["10.8.0.2/24"]),
             routes: nets(&["0.0.0.0/1", "128.0.0.0/1"]),
+            ..Link::plain(index, "tun0", LinkKind::Tunnel)
         }],
         ..LinkTable::default()
     })
