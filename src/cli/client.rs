@@ -9,8 +9,8 @@ use zbus::fdo;
 use crate::bus::{self, Agent1Proxy, Fields};
 use crate::status::Status;
 
-/// How long the agent may take to answer. A commit takes 0.1 s.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the agent may take to answer. A commit takes 0.1 s, and many times that on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Shown when no agent answers.
 pub(super) const NOT_RUNNING: &str =

