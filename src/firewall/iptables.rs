@@ -8,6 +8,7 @@
 use super::absent::{is_absent, nothing_if_absent};
 use super::before::remove_bare_tables;
 use super::family::{close, commit, take_out};
+use super::fewer_modules::{warn_of_change, with_fewer_modules};
 use super::policies::{Before, World, forget, forget_all};
 use super::reading::read;
 use super::release::Released;
@@ -42,6 +43,8 @@ pub(super) struct Iptables {
     no_sets: Option<String>,
     /// The last warning about answers to discovery that do not come in.
     no_answers: Option<String>,
+    /// The last warning about refused packets whose senders get no answer.
+    no_rejects: Option<String>,
 }
 
 impl Iptables {
@@ -54,6 +57,7 @@ impl Iptables {
             trust: Trust::Full,
             no_sets: None,
             no_answers: None,
+            no_rejects: None,
         }
     }
 
@@ -65,22 +69,44 @@ impl Iptables {
     pub(super) async fn commit(&mut self, ruleset: &Ruleset, order: Order) -> Result<Commit, Refusal> {
         let held = self.held.take();
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
-        let why = match self.commit_sets(ruleset, held.as_ref(), trust, order).await {
-            Err(refusal) if ruleset.has_answers() && refusal.may_succeed() => refusal.into_why(),
-            Ok(commit) => {
-                self.no_answers = None;
-                return Ok(commit);
+        let held = held.as_ref();
+        let why = match self.commit_sets(ruleset, held, trust, order).await {
+            Err(refusal) if refusal.may_succeed() => refusal,
+            result => {
+                if result.is_ok() {
+                    self.warn_of_lacks([None, None]);
+                }
+                return result;
             }
-            Err(refusal) => return Err(refusal),
         };
-        // The kernel may lack xt_recent.
-        let commit = self.commit_sets(&ruleset.without_answers(), held.as_ref(), trust, order).await?;
-        let complaint = format!(
-            "answers to discovery on the LAN do not come in, because the kernel refuses their rules: {}",
-            describe(&why)
-        );
-        warn_of_change(&mut self.no_answers, complaint);
+        // The fewest come first: what refuses them refuses everything.
+        let mut fewer = with_fewer_modules(ruleset);
+        let Some((fewest, lacks)) = fewer.pop() else { return Err(why) };
+        let mut commit = self.commit_sets(&fewest, held, trust, order).await?;
+        let mut lacks_now = lacks;
+        for (more, lacks) in fewer {
+            match self.commit_sets(&more, None, Trust::None, order).await {
+                Ok(taken) => {
+                    (commit, lacks_now) = (commit.and(taken), lacks);
+                    break;
+                }
+                // One family may have taken them.
+                Err(_) => commit = self.commit_sets(&fewest, None, Trust::None, order).await?,
+            }
+        }
+        let why = describe(why.why());
+        self.warn_of_lacks(lacks_now.map(|lack| lack.map(|lack| format!("{lack}: {why}"))));
         Ok(commit)
+    }
+
+    /// Warns of what the kernel refuses beside the rules, each time that it is something else.
+    fn warn_of_lacks(&mut self, lacks: [Option<String>; 2]) {
+        for (last, complaint) in [&mut self.no_rejects, &mut self.no_answers].into_iter().zip(lacks) {
+            match complaint {
+                Some(complaint) => warn_of_change(last, complaint),
+                None => *last = None,
+            }
+        }
     }
 
     /// The same, with a rule for each server if the sets cannot be used.
@@ -180,7 +206,7 @@ impl Iptables {
 
     /// Which rules are in force in another form than configured.
     pub(super) fn complaint(&self) -> Option<&str> {
-        self.no_sets.as_deref().or(self.no_answers.as_deref())
+        self.no_sets.as_deref().or(self.no_answers.as_deref()).or(self.no_rejects.as_deref())
     }
 
     /// The caller found no difference between `ruleset` and the kernel.
@@ -194,17 +220,23 @@ impl Iptables {
     }
 
     /// Every difference between `ruleset` and what the kernel holds, one line each. A rule for each member of
-    /// a set in place of the set is no difference, and neither is a kernel that lets no answer to discovery in.
+    /// a set in place of the set is no difference, and neither is a kernel that lets no answer to discovery in, or that
+    /// gives the senders of refused packets no answer.
     ///
     /// # Errors
     /// When the kernel cannot be read. Then it is not known whether there are differences.
     pub(super) async fn differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
         let lines = self.differences_with_sets(ruleset).await?;
-        if lines.is_empty() || !ruleset.has_answers() {
+        if lines.is_empty() {
             return Ok(lines);
         }
-        let closed = self.differences_with_sets(&ruleset.without_answers()).await?;
-        Ok(if closed.is_empty() { closed } else { lines })
+        for (fewer, _) in with_fewer_modules(ruleset) {
+            let closed = self.differences_with_sets(&fewer).await?;
+            if closed.is_empty() {
+                return Ok(closed);
+            }
+        }
+        Ok(lines)
     }
 
     async fn differences_with_sets(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
@@ -287,14 +319,6 @@ impl Iptables {
             return Ok(None);
         }
         release_world(other, family, World::Other).await.map(Some)
-    }
-}
-
-/// Warns, unless the last warning was the same.
-fn warn_of_change(last: &mut Option<String>, complaint: String) {
-    if last.as_ref() != Some(&complaint) {
-        tracing::warn!("{complaint}");
-        *last = Some(complaint);
     }
 }
 

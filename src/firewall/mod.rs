@@ -9,6 +9,7 @@ mod arp;
 mod before;
 mod change;
 mod family;
+mod fewer_modules;
 mod iptables;
 mod listing;
 mod misplaced;

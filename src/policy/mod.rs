@@ -1,7 +1,7 @@
 //! What may leave, as rules. Pure: it makes a [`Ruleset`] of a [`Situation`] and the configuration.
 //!
 //! `output`, `input`, `forward`, `bootstrap` and `wire` each hold the chains of one kind of packet; `lan_services` holds
-//! the rules of discovery on the LAN. The order of
+//! the rules of discovery on the LAN, and `refusal` those that answer the sender of a refused packet. The order of
 //! rules inside a chain is the security property, and the line above a rule says why it stands there. They ask
 //! their questions of a `view`, and take from `well_known` what standards fix. `iptables` and `nftables` render
 //! the same rules, each in the words of its layer. Nothing here asks the kernel, the clock or the disk.
@@ -16,6 +16,7 @@ mod lan_services;
 pub mod nftables;
 mod output;
 mod protocol;
+mod refusal;
 mod rehearsal;
 mod rule;
 mod ruleset;
@@ -29,6 +30,7 @@ use std::collections::BTreeSet;
 
 pub use frame::{FrameMatch, PppoeFrames};
 pub use protocol::{Asked, Direction, HopLimit, Ported, Protocol, Tracked};
+pub use refusal::{Answer, AnsweredBridges};
 pub use rule::{Device, IfMatch, Rule, Verdict};
 pub use ruleset::{Chain, ChainName, ForeignChain, Ruleset, Table, TableName};
 pub use set::{EndpointSet, FEW, SetName};
@@ -63,6 +65,7 @@ pub fn ruleset(config: &Config, owners: &Owners, situation: &Situation) -> Rules
         ipv4: tables(&ipv4),
         ipv6: tables(&ipv6),
         sets: [bootstrap::sets(&ipv4), bootstrap::sets(&ipv6)].concat(),
+        answered: Some(refusal::bridges(&ipv4)),
         wire: wire::rules(&ipv4, &ipv6),
     }
 }
@@ -87,6 +90,7 @@ pub fn last_resort() -> Ruleset {
         ipv4: tables(Family::V4),
         ipv6: tables(Family::V6),
         sets: Vec::new(),
+        answered: None,
         wire: wire::last_resort(),
     }
 }

@@ -6,7 +6,7 @@ use super::well_known::{
     MDNS_HOPS, ONE_HOP, SSDP, SSDP_HOPS, dhcp_client, dhcp_server, dhcp_servers, icmpv6, mdns_group, private,
     ssdp_groups,
 };
-use super::{Chain, ChainName, HopLimit, Protocol, Rule, Tracked, Verdict, bootstrap, lan_services};
+use super::{Chain, ChainName, HopLimit, Protocol, Rule, Tracked, Verdict, bootstrap, lan_services, refusal};
 use crate::config::{InboundOn, Networks};
 use crate::net::{Family, IfName, Port, Transport};
 use crate::vpn::Uplink;
@@ -22,6 +22,7 @@ pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
         Chain { name: ChainName::VpnTunnel, rules: tunnel(view) },
         Chain { name: ChainName::VpnLink, rules: host_link(view) },
         Chain { name: ChainName::VpnLan, rules: lan(view) },
+        refusal::chain(view),
     ]
 }
 
@@ -42,7 +43,7 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     rules.extend(proxied(view));
     // No rule accepts packets because their connection is established: a connection from before the lock, or
     // one whose route has moved off the tunnel, would go on in clear.
-    rules.push(view.rule(Verdict::Drop));
+    rules.extend([jump(ChainName::VpnRefused), view.rule(Verdict::Drop)]);
     rules
 }
 
@@ -75,7 +76,7 @@ pub(super) fn portal_pages(view: &View<'_>) -> Vec<Rule> {
 fn dns(view: &View<'_>) -> Vec<Rule> {
     let mut rules = shut_out(view, &Verdict::Drop);
     rules.extend(view.tunnels().into_iter().map(|tunnel| view.rule(Verdict::Return).output(tunnel)));
-    rules.push(view.rule(Verdict::Drop));
+    rules.extend([view.rule(Verdict::Jump(ChainName::VpnRefused)), view.rule(Verdict::Drop)]);
     rules
 }
 

@@ -71,6 +71,8 @@ pub enum Tracked {
     Rewritten(Direction, IpAddr, Option<Port>),
     /// It was opened from the other side, and this packet is an answer.
     EstablishedReply,
+    /// NEW: this is its first packet.
+    New,
 }
 
 /// The direction of a packet in its connection (`IP_CT_DIR_…`).

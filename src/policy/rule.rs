@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{Asked, ChainName, HopLimit, Protocol, SetName, Tracked};
+use super::{Answer, Asked, ChainName, HopLimit, Protocol, SetName, Tracked};
 use crate::net::{Endpoint, Family, IfPattern, Port, PortRange, Transport};
 
 /// What happens to a packet that a rule matches.
@@ -12,6 +12,8 @@ pub enum Verdict {
     Accept,
     /// It ends here.
     Drop,
+    /// It ends here, and its sender gets an answer at once.
+    Reject(Answer),
     /// Back to the chain that jumped here.
     Return,
     /// Into another chain. It comes back here when that chain has no verdict.
@@ -65,6 +67,8 @@ pub struct Rule {
     pub(super) sport: Option<PortRange>,
     pub(super) dport: Option<PortRange>,
     pub(super) either_dport: Option<[Port; 2]>,
+    pub(super) opens: bool,
+    pub(super) from_here: bool,
     pub(super) set: Option<SetName>,
     pub(super) icmp_type: Option<u8>,
     pub(super) hop_limit: Option<HopLimit>,
@@ -90,6 +94,8 @@ impl Rule {
             sport: None,
             dport: None,
             either_dport: None,
+            opens: false,
+            from_here: false,
             set: None,
             icmp_type: None,
             hop_limit: None,
@@ -163,6 +169,18 @@ impl Rule {
     /// Only to one of these two ports; needs a protocol with ports.
     pub fn dport_either(mut self, ports: [Port; 2]) -> Self {
         self.either_dport = Some(ports);
+        self
+    }
+
+    /// Only the first packet of a connection of TCP.
+    pub fn opening(mut self) -> Self {
+        self.opens = true;
+        self.transport(Transport::Tcp)
+    }
+
+    /// Only from an address of this machine.
+    pub fn from_here(mut self) -> Self {
+        self.from_here = true;
         self
     }
 

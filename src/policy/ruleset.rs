@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{EndpointSet, Rule, WireRules};
+use super::{AnsweredBridges, EndpointSet, Rule, WireRules};
 use crate::net::Family;
 
 /// Chains that are ours. Where the article has a name for one, it is that name.
@@ -37,6 +37,10 @@ pub enum ChainName {
     DockerLan,
     /// filter, IPv6 alone: the last chain for what is forwarded, where no other chain had a verdict.
     DockerIpv6,
+    /// filter: how programs of this machine learn at once that a packet is refused.
+    VpnRefused,
+    /// nf_tables alone: the same for containers.
+    DockerRefused,
     /// On the wires alone: everything that goes out.
     VpnWire,
     /// On the wires alone: packets with ports. DNS ends here.
@@ -45,7 +49,7 @@ pub enum ChainName {
 
 impl ChainName {
     /// Every chain of ours.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::OutputVpnKillSwitch,
         Self::VpnBootstrap,
         Self::VpnOwner,
@@ -60,6 +64,8 @@ impl ChainName {
         Self::DockerBridges,
         Self::DockerLan,
         Self::DockerIpv6,
+        Self::VpnRefused,
+        Self::DockerRefused,
         Self::VpnWire,
         Self::VpnWirePorts,
     ];
@@ -86,6 +92,8 @@ impl ChainName {
             Self::DockerBridges => "DOCKER_VPN_BRIDGES",
             Self::DockerLan => "DOCKER_VPN_LAN",
             Self::DockerIpv6 => "DOCKER_VPN_IPV6",
+            Self::VpnRefused => "VPN_REFUSED",
+            Self::DockerRefused => "DOCKER_VPN_REFUSED",
             Self::VpnWire => "VPN_WIRE",
             Self::VpnWirePorts => "VPN_WIRE_PORTS",
         }
@@ -181,6 +189,8 @@ pub struct Ruleset {
     pub ipv6: Vec<Table>,
     /// The sets that rules of either family name.
     pub sets: Vec<EndpointSet>,
+    /// Which containers get an answer when a packet of theirs is refused; `None` where the kernel cannot answer.
+    pub answered: Option<AnsweredBridges>,
     /// What may go out on the wires.
     pub wire: WireRules,
 }

@@ -91,7 +91,7 @@ impl Ruleset {
             let table = |table: &Table| Table { chains: self.spread(&table.chains), ..table.clone() };
             tables.iter().map(table).collect()
         };
-        Self { ipv4: tables(&self.ipv4), ipv6: tables(&self.ipv6), sets: Vec::new(), wire: self.wire.clone() }
+        Self { ipv4: tables(&self.ipv4), ipv6: tables(&self.ipv6), sets: Vec::new(), ..self.clone() }
     }
 
     fn spread(&self, chains: &[Chain]) -> Vec<Chain> {

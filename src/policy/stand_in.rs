@@ -72,7 +72,9 @@ fn rules<'r, R>(chains: &Chains<'r, R>, name: ChainName) -> &'r [R] {
 /// Whether each held rule that passes packets is wanted too, and each wanted refusal is held.
 fn passes_no_more<R: PartialEq>(held: &[R], wanted: &[R], verdict: impl Fn(&R) -> &Verdict) -> bool {
     // Containers of a network with the policy `lan` pass that chain, and no other.
-    let refuses = |rule: &&R| matches!(verdict(rule), Verdict::Drop | Verdict::Goto(ChainName::DockerLan));
+    let refuses = |rule: &&R| {
+        matches!(verdict(rule), Verdict::Drop | Verdict::Reject(_) | Verdict::Goto(ChainName::DockerLan))
+    };
     held.iter().filter(|rule| !refuses(rule)).all(|rule| wanted.contains(rule))
         && wanted.iter().filter(refuses).all(|rule| held.contains(rule))
 }

@@ -22,7 +22,7 @@ use tunwarden::vpn::{
 use tunwarden_lab::{Lab, with_lab};
 
 /// Number of kinds of questions that a rule can ask. Each is in one of the rulesets below.
-const KINDS: usize = 28;
+const KINDS: usize = 31;
 
 /// Number of links: more than one chain takes.
 const LINKS: u32 = 260;

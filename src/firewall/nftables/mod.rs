@@ -7,6 +7,7 @@
 //! The agent owns the tables where the kernel allows it (6.9): then a flush by another program does not remove
 //! them. Otherwise every program can change them.
 
+mod answers;
 mod kernel;
 mod known;
 mod lacks;
@@ -24,6 +25,7 @@ use crate::netfilter::encode::Transaction;
 use crate::netfilter::readback::Held;
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
+use answers::Answers;
 use kernel::{ENDING, Feature, differ, differences, has_hooks, held, is_there, look, refusal, remove};
 use known::Known;
 use lacks::Again;
@@ -46,6 +48,7 @@ pub(super) struct Nftables {
     wires: Again,
     unhooked: Unhooked,
     ownership: Ownership,
+    answers: Answers,
 }
 
 impl Nftables {
@@ -59,6 +62,7 @@ impl Nftables {
             wires: Again::new(),
             unhooked: Unhooked::default(),
             ownership: Ownership::none(),
+            answers: Answers::Wanted,
         }
     }
 
@@ -134,6 +138,12 @@ impl Nftables {
             wanted = again;
             result = self.put(None, Trust::None, &wanted).await;
         }
+        if let Err(why) = &result
+            && why.may_succeed()
+            && let Some((silent, commit)) = self.without_answers(ruleset, why).await
+        {
+            (wanted, result) = (silent, Ok(commit));
+        }
         // What cannot be made with an owner may be in force without one, or another socket owns it.
         if let Err(why) = &result
             && why.may_succeed()
@@ -159,7 +169,7 @@ impl Nftables {
     }
 
     /// Every difference between `ruleset` and what the kernel holds, one line each; none if this system has
-    /// no such layer.
+    /// no such layer. That refused senders get no answer is no difference.
     ///
     /// # Errors
     /// When the kernel cannot be read. Then it is not known whether there are differences.
@@ -174,6 +184,9 @@ impl Nftables {
             // The next commit does not wait for the kernel once more before it begins.
             self.ownership.later(why);
             return lines;
+        }
+        if self.is_silent(ruleset).await {
+            return Ok(Vec::new());
         }
         self.probe(ruleset).await;
         let again = self.wanted(ruleset);
@@ -284,7 +297,10 @@ impl Nftables {
 
     /// The tables that this kernel can hold now, on the links that are there.
     fn wanted(&self, ruleset: &Ruleset) -> Vec<NftTable> {
-        let mut ruleset = ruleset.clone();
+        let mut ruleset = match self.answers {
+            Answers::Wanted => ruleset.clone(),
+            Answers::Refused => ruleset.without_rejects(),
+        };
         let hooked = |name: &IfName| is_there(name.as_str()) && !self.unhooked.contains(name);
         ruleset.wire.wires.retain(|wire| hooked(&wire.interface));
         let can = |table: &NftTable| match self.lacks {

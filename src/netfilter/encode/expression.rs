@@ -7,7 +7,8 @@ use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::{finalize_nested_header, push_header, push_nested_header};
 
 use super::OWN_SET;
-use crate::policy::nftables::{Comparison, Instruction, Keys, Loads, NftVerdict};
+use crate::policy::Answer;
+use crate::policy::nftables::{Comparison, Fib, Instruction, Keys, Loads, NftVerdict};
 
 /// `NFTA_EXPR_DATA`
 const EXPRESSION_DATA: u16 = 2;
@@ -17,6 +18,12 @@ const TO_NETWORK: u32 = 1;
 const PRESENT: u32 = 1;
 /// `IP_CT_DIR_ORIGINAL`
 const ORIGINAL: u8 = 0;
+/// `NFTA_FIB_F_SADDR`
+const OF_SOURCE: u32 = 1;
+/// `NFT_REJECT_TCP_RST`, `NFT_REJECT_ICMPX_UNREACH`, and `NFT_REJECT_ICMPX_ADMIN_PROHIBITED`
+const TCP_RESET: u32 = 1;
+const ANY_ICMP: u32 = 2;
+const PROHIBITED: u8 = 3;
 /// The register of a verdict, and the first one for values.
 const VERDICT: u32 = 0;
 const FIRST: u32 = 1;
@@ -44,6 +51,8 @@ pub(super) fn expression<P: Pusher>(
             let ct = element.nested_data_ct().push_key(*ct as u32).push_dreg(FIRST);
             ct.push_direction(ORIGINAL).end_nested().end_nested()
         }
+        Instruction::Fib(result) => fib(element, *result),
+        Instruction::Reject(answer) => reject(element, *answer),
         Instruction::Mask(mask) => {
             let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);
             let bitwise = element.nested_data_bitwise().push_sreg(FIRST).push_dreg(FIRST).push_len(length);
@@ -64,7 +73,8 @@ pub(super) fn expression<P: Pusher>(
         Instruction::Verdict(verdict) => {
             let (code, chain) = match verdict {
                 NftVerdict::Accept => (VerdictCode::Accept, None),
-                NftVerdict::Drop => (VerdictCode::Drop, None),
+                // An answer is an instruction of its own.
+                NftVerdict::Drop | NftVerdict::Reject(_) => (VerdictCode::Drop, None),
                 NftVerdict::Return => (VerdictCode::Return, None),
                 NftVerdict::Jump(chain) => (VerdictCode::Jump, Some(chain)),
                 NftVerdict::Goto(chain) => (VerdictCode::Goto, Some(chain)),
@@ -108,6 +118,22 @@ fn extension<P: Pusher>(element: PushExprAttrs<P>, header: u8, offset: u32, load
     };
     let [register, offset, length, flags] = [FIRST, offset, length, flags].map(u32::to_be_bytes);
     by_hand(element, c"exthdr", &[(1, &register), (2, &[header]), (3, &offset), (4, &length), (5, &flags)])
+}
+
+/// `fib`: register, result and flags are its attributes 1 to 3.
+fn fib<P: Pusher>(element: PushExprAttrs<P>, result: Fib) -> P {
+    let [register, result, flags] = [FIRST, result as u32, OF_SOURCE].map(u32::to_be_bytes);
+    by_hand(element, c"fib", &[(1, &register), (2, &result), (3, &flags)])
+}
+
+/// `reject`: the kind of answer, and the code of ICMP, are its attributes 1 and 2.
+fn reject<P: Pusher>(element: PushExprAttrs<P>, answer: Answer) -> P {
+    match answer {
+        Answer::Reset => by_hand(element, c"reject", &[(1, &TCP_RESET.to_be_bytes())]),
+        Answer::Prohibited => {
+            by_hand(element, c"reject", &[(1, &ANY_ICMP.to_be_bytes()), (2, &[PROHIBITED])])
+        }
+    }
 }
 
 /// An instruction that the library does not know, or gets wrong.

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::net::Family;
 use crate::policy::rule::IfMatch;
 use crate::policy::well_known::ANSWER_SECONDS;
-use crate::policy::{Asked, Direction, HopLimit, Ported, Protocol, Rule, Tracked, Verdict};
+use crate::policy::{Answer, Asked, Direction, HopLimit, Ported, Protocol, Rule, Tracked, Verdict};
 
 impl Rule {
     fn protocol_name(&self) -> Option<&'static str> {
@@ -54,12 +54,14 @@ impl Rule {
         push(self.output.as_ref().map(|output| format!("{}-o {}", output.not(), output.pattern)));
         push(self.protocol_name().map(|name| format!("-p {name}")));
         if let Some(Protocol::Transport(transport)) = self.protocol
-            && (self.sport.is_some() || self.dport.is_some())
+            && (self.sport.is_some() || self.dport.is_some() || self.opens)
         {
             push(Some(format!("-m {transport}")));
             push(self.sport.map(|ports| format!("--sport {ports}")));
             push(self.dport.map(|ports| format!("--dport {ports}")));
+            push(self.opens.then(|| "--tcp-flags FIN,SYN,RST,ACK SYN".to_owned()));
         }
+        push(self.from_here.then(|| "-m addrtype --src-type LOCAL".to_owned()));
         push(self.either_dport.map(|[one, other]| format!("-m multiport --dports {one},{other}")));
         push(self.set.map(|set| format!("-m set --match-set {set} dst,dst")));
         push(self.icmp_type.map(|number| match self.family {
@@ -88,10 +90,22 @@ impl fmt::Display for Rule {
         match &self.verdict {
             Verdict::Accept => f.write_str("-j ACCEPT"),
             Verdict::Drop => f.write_str("-j DROP"),
+            Verdict::Reject(answer) => {
+                write!(f, "-j REJECT --reject-with {}", answer_word(*answer, self.family))
+            }
             Verdict::Return => f.write_str("-j RETURN"),
             Verdict::Jump(chain) => write!(f, "-j {chain}"),
             Verdict::Goto(chain) => write!(f, "-g {chain}"),
         }
+    }
+}
+
+/// The word of the target `REJECT`.
+fn answer_word(answer: Answer, family: Family) -> &'static str {
+    match (answer, family) {
+        (Answer::Reset, _) => "tcp-reset",
+        (Answer::Prohibited, Family::V4) => "icmp-admin-prohibited",
+        (Answer::Prohibited, Family::V6) => "icmp6-adm-prohibited",
     }
 }
 
@@ -115,6 +129,7 @@ fn tracked_options(tracked: Tracked) -> String {
             format!("--ctstate DNAT --ctorigdst {address}{port} --ctdir {}", capitals(direction))
         }
         Tracked::EstablishedReply => "--ctstate ESTABLISHED --ctdir REPLY".to_owned(),
+        Tracked::New => "--ctstate NEW".to_owned(),
     }
 }
 

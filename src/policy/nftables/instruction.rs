@@ -2,6 +2,7 @@
 
 use super::matches::Comparison;
 use super::rule::NftVerdict;
+use crate::policy::Answer;
 
 /// One instruction (`linux/netfilter/nf_tables.h`). What loads a value writes it to a register. Every other
 /// instruction uses the first register.
@@ -33,6 +34,8 @@ pub enum Instruction {
     Ct(Ct),
     /// Loads what the kernel knows about the first direction of that connection.
     CtOriginal(Ct),
+    /// Loads what the routes say about the packet's source (`fib`).
+    Fib(Fib),
     /// Clears every bit that is not in this mask (`bitwise`).
     Mask(Vec<u8>),
     /// Turns a number of this many bytes into the order of the network (`byteorder`).
@@ -43,6 +46,18 @@ pub enum Instruction {
     Lookup(Keys),
     /// Ends the rule with a verdict (`immediate`).
     Verdict(NftVerdict),
+    /// Drops the packet and answers its sender (`reject`).
+    Reject(Answer),
+}
+
+/// `NFT_FIB_RESULT_…`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Fib {
+    /// The name of the link that leads there.
+    LinkName = 2,
+    /// The type of the address (`RTN_…`).
+    AddressType = 3,
 }
 
 /// `NFT_META_…`.

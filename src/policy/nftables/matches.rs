@@ -44,6 +44,12 @@ pub enum Match {
     Hops(Family, HopLimit),
     /// Does it have this mark?
     Mark(u32),
+    /// Is its source an address of this machine?
+    FromHere,
+    /// Does this machine reach its source through a link of such a name?
+    SourceBehind(IfPattern),
+    /// Is it the first packet of a connection of TCP?
+    Opens,
     /// Does its socket belong to this user id?
     User(u32),
     /// Does it come from a socket of this network namespace?
@@ -163,6 +169,9 @@ impl fmt::Display for Match {
             }
             Self::Hops(family, limit) => hops(f, *family, *limit),
             Self::Mark(mark) => write!(f, "meta mark 0x{mark:08x}"),
+            Self::FromHere => f.write_str("fib saddr type local"),
+            Self::SourceBehind(names) => write!(f, "fib saddr oifname \"{}\"", Names(names)),
+            Self::Opens => f.write_str("tcp flags & (fin | syn | rst | ack) == syn"),
             Self::User(uid) => write!(f, "meta skuid {uid}"),
             Self::OwnSocket => f.write_str("meta skuid >= 0"),
             Self::Tracked(tracked) => tracked_words(f, *tracked),
@@ -200,6 +209,7 @@ fn tracked_words(f: &mut fmt::Formatter<'_>, tracked: Tracked) -> fmt::Result {
             write!(f, "ct state established,related ct direction {}", direction.as_str())
         }
         Tracked::EstablishedReply => f.write_str("ct state established ct direction reply"),
+        Tracked::New => f.write_str("ct state new"),
         Tracked::Rewritten(direction, address, port) => {
             write!(f, "ct status dnat ct direction {}", direction.as_str())?;
             write!(f, " ct original {} daddr {address}", ip(Family::of(address)))?;

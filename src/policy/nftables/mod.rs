@@ -8,16 +8,18 @@
 //! packet that returns from our chain passes. The table of the family `netdev` stands where packets go out on a
 //! wire.
 
+mod bytes;
 mod frame;
 mod instruction;
 mod matches;
 mod number;
 mod program;
+mod refused;
 mod rule;
 mod set;
 mod table;
 
-pub use instruction::{Base as PayloadBase, Ct, Instruction, KeyType, Keys, Loads, Meta};
+pub use instruction::{Base as PayloadBase, Ct, Fib, Instruction, KeyType, Keys, Loads, Meta};
 pub use matches::{Bits, Called, Comparison, Header, Match, Side, Way};
 pub use number::L4;
 pub use program::instructions;
@@ -32,6 +34,10 @@ use set::{sets, tunnel_kinds};
 /// After iptables' filter (0), so that what enters has passed there, and after the usual rewrites of destinations
 /// at these hooks.
 const PRIORITY: i32 = 10;
+
+/// Before iptables' mangle (-150), which drops what it refuses. No rule of mangle can answer the sender. Destinations
+/// are rewritten at an earlier hook.
+const BEFORE_MANGLE: i32 = -160;
 
 /// The kernel's hooks that packets enter our table from, and the chain of iptables at each.
 const HOOKS: [(ForeignChain, Hook); 3] = [
@@ -57,6 +63,10 @@ fn inet(ruleset: &Ruleset) -> NftTable {
     let filters: Vec<(Family, &Table)> = filters.collect();
     let mut chains: Vec<NftChain> =
         filters.iter().flat_map(|&(family, table)| protocol_chains(family, table)).collect();
+    if let Some(answered) = &ruleset.answered {
+        chains.iter_mut().for_each(refused::answer);
+        chains.extend(filters.iter().map(|&(family, _)| refused::chain(family, answered)));
+    }
     for (from, hook) in HOOKS {
         let jumps = filters.iter().flat_map(|&(family, table)| {
             let ours = table.jumps.iter().filter(move |(chain, _)| *chain == from);
@@ -67,7 +77,8 @@ fn inet(ruleset: &Ruleset) -> NftTable {
         // No packet returns from the chains of the other hooks.
         let rules =
             jumps.chain((hook == Hook::Forward).then(|| NftRule::always(NftVerdict::Accept))).collect();
-        let base = Some(Base { hook, priority: PRIORITY, devices: Vec::new() });
+        let priority = if hook == Hook::Forward { BEFORE_MANGLE } else { PRIORITY };
+        let base = Some(Base { hook, priority, devices: Vec::new() });
         chains.push(NftChain { name: hook.as_str().to_owned(), base, rules });
     }
     let sets = sets(ruleset).into_iter().chain([tunnel_kinds()]).collect();

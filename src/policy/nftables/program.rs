@@ -3,14 +3,13 @@
 //! nft lists a rule by its instructions, so they have nft's order and registers. A question about a header comes
 //! after the instructions that make sure that the packet has such a header. nft does not list those.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
-use super::instruction::{Base, Ct, Instruction, KeyType, Keys, Loads, Meta};
+use super::bytes::{name_bytes, nanoseconds, octets, padded};
+use super::instruction::{Base, Ct, Fib, Instruction, KeyType, Keys, Loads, Meta};
 use super::matches::{Bits, Called, Comparison, Header, Match, Side, Way};
 use super::number::L4;
-use super::rule::NftRule;
+use super::rule::{NftRule, NftVerdict};
 use super::set::TUNNEL_KINDS;
 use super::table::NftFamily;
 use crate::net::{Family, IfPattern, Port};
@@ -24,26 +23,38 @@ const THIRD_WORD: u32 = 10;
 const SECOND: u32 = 2;
 const SIXTH_WORD: u32 = 13;
 
-/// `IFNAMSIZ`: names of links and of kinds are compared with all these bytes.
-const NAME: usize = 16;
-
 /// `ARPHRD_ETHER`
 const ETHERNET: u16 = 1;
+
+/// `RTN_LOCAL`
+const LOCAL: u32 = 2;
+
+/// Flags of TCP (RFC 9293, 3.1).
+const FIN_SYN_RST_ACK: u8 = 0x17;
+const SYN: u8 = 0x02;
 
 /// Extension headers of IPv6 (IANA's protocol numbers).
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 
-/// `NF_CT_STATE_BIT` of established and related, and `IPS_DST_NAT`.
+/// `NF_CT_STATE_BIT` of established, related and new, and `IPS_DST_NAT`.
 const ESTABLISHED: u32 = 2;
 const RELATED: u32 = 4;
+const NEW: u32 = 8;
 const DNAT: u32 = 32;
 
 /// What the kernel runs for a rule in a table of this family.
 pub fn instructions(table: NftFamily, rule: &NftRule) -> Vec<Instruction> {
     let mut program = Program { table, steps: Vec::new(), family: None, protocol: None };
     rule.matches.iter().for_each(|question| program.ask(question));
-    program.steps.push(Instruction::Verdict(rule.verdict.clone()));
+    program.steps.push(match &rule.verdict {
+        NftVerdict::Reject(answer) => Instruction::Reject(*answer),
+        verdict @ (NftVerdict::Accept
+        | NftVerdict::Drop
+        | NftVerdict::Return
+        | NftVerdict::Jump(_)
+        | NftVerdict::Goto(_)) => Instruction::Verdict(verdict.clone()),
+    });
     program.steps
 }
 
@@ -91,6 +102,15 @@ impl Program {
             Match::BridgeKind(way) => self.meta_compare(kind_of(*way), Comparison::Equal, padded("bridge")),
             Match::Ethernet => self.meta_compare(Meta::OifType, Comparison::Equal, ETHERNET.to_ne_bytes()),
             Match::Mark(mark) => self.meta_compare(Meta::Mark, Comparison::Equal, mark.to_ne_bytes()),
+            Match::FromHere => {
+                self.steps.push(Instruction::Fib(Fib::AddressType));
+                self.compare(Comparison::Equal, LOCAL.to_ne_bytes());
+            }
+            Match::SourceBehind(names) => {
+                self.steps.push(Instruction::Fib(Fib::LinkName));
+                self.compare(Comparison::Equal, name_bytes(names));
+            }
+            Match::Opens => self.opens(),
             Match::User(uid) => self.meta_compare(Meta::SkUid, Comparison::Equal, uid.to_ne_bytes()),
             Match::OwnSocket => self.ordered(Meta::SkUid, Comparison::AtLeast, 0_u32.to_be_bytes()),
             Match::Since(moment) => self.ordered(Meta::TimeNs, Comparison::AtLeast, nanoseconds(*moment)),
@@ -204,14 +224,14 @@ impl Program {
             Way::In => Meta::IifName,
             Way::Out => Meta::OifName,
         });
-        let text = names.to_string();
-        self.compare(
-            comparison,
-            match text.strip_suffix('+') {
-                Some(stem) => stem.as_bytes().to_vec(),
-                None => padded(&text),
-            },
-        );
+        self.compare(comparison, name_bytes(names));
+    }
+
+    /// The flags of TCP are in its 14th byte.
+    fn opens(&mut self) {
+        self.protocol(L4::Tcp);
+        self.payload(Base::Transport, 13, 1);
+        self.masked(vec![FIN_SYN_RST_ACK], Comparison::Equal, [SYN]);
     }
 
     /// Loads a port, after the instruction that makes sure of the protocol.
@@ -285,6 +305,7 @@ impl Program {
             Tracked::Reply => (Ct::State, ESTABLISHED | RELATED, None),
             Tracked::Known(direction) => (Ct::State, ESTABLISHED | RELATED, Some(direction)),
             Tracked::EstablishedReply => (Ct::State, ESTABLISHED, Some(Direction::Reply)),
+            Tracked::New => (Ct::State, NEW, None),
             Tracked::Rewritten(direction, ..) => (Ct::Status, DNAT, Some(direction)),
         };
         self.steps.push(Instruction::Ct(ct));
@@ -339,11 +360,6 @@ impl Program {
     }
 }
 
-/// Nanoseconds since 1970. The words of nft have whole seconds.
-fn nanoseconds(moment: jiff::Timestamp) -> [u8; 8] {
-    u64::try_from(moment.as_second()).unwrap_or_default().saturating_mul(1_000_000_000).to_be_bytes()
-}
-
 fn kind_of(way: Way) -> Meta {
     match way {
         Way::In => Meta::IifKind,
@@ -359,19 +375,4 @@ fn address_at(family: Family, side: Side) -> u32 {
         (Family::V6, Side::Source) => 8,
         (Family::V6, Side::Destination) => 24,
     }
-}
-
-/// The bytes of an address.
-pub(super) fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
-}
-
-/// A name with the zero bytes after it.
-pub(super) fn padded(name: &str) -> Vec<u8> {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.resize(NAME, 0);
-    bytes
 }

@@ -7,7 +7,7 @@ use super::number::L4;
 use crate::net::Family;
 use crate::policy::rule::IfMatch;
 use crate::policy::well_known::NAME_SERVERS;
-use crate::policy::{ChainName, Device, Protocol, Rule, Verdict, WireRule};
+use crate::policy::{Answer, ChainName, Device, Protocol, Rule, Verdict, WireRule};
 
 /// A rule. It holds for a packet if every question is answered with yes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum NftVerdict {
     Accept,
     /// It ends here.
     Drop,
+    /// It ends here, and its sender gets an answer at once.
+    Reject(Answer),
     /// Back to the chain that jumped here.
     Return,
     /// Into the chain of this name, and then back.
@@ -58,6 +60,8 @@ impl fmt::Display for NftVerdict {
         match self {
             Self::Accept => f.write_str("accept"),
             Self::Drop => f.write_str("drop"),
+            Self::Reject(Answer::Reset) => f.write_str("reject with tcp reset"),
+            Self::Reject(Answer::Prohibited) => f.write_str("reject with icmpx admin-prohibited"),
             Self::Return => f.write_str("return"),
             Self::Jump(chain) => write!(f, "jump {chain}"),
             Self::Goto(chain) => write!(f, "goto {chain}"),
@@ -113,6 +117,8 @@ fn questions(rule: &Rule) -> Vec<Match> {
         Some(set) => matches.push(Match::Member(header(rule), set)),
         None => matches.extend(protocol(rule)),
     }
+    matches.extend(rule.opens.then_some(Match::Opens));
+    matches.extend(rule.from_here.then_some(Match::FromHere));
     matches.extend(rule.hop_limit.map(|limit| Match::Hops(rule.family, limit)));
     matches.extend(rule.mark.map(Match::Mark));
     matches.extend(rule.owner.map(Match::User));
@@ -147,12 +153,14 @@ fn protocol(rule: &Rule) -> Vec<Match> {
             let ports = ports.into_iter().filter_map(|(side, ports)| Some((side, ports?)));
             let ports = ports.map(|(side, ports)| Match::Ports(header(rule), side, ports));
             let ports: Vec<Match> = ports.collect();
-            if ports.is_empty() { vec![Match::Protocol(transport.into())] } else { ports }
+            // The question for the flags of TCP tells the transport too.
+            let is_told = !ports.is_empty() || rule.opens;
+            if is_told { ports } else { vec![Match::Protocol(transport.into())] }
         }
     }
 }
 
-fn interface(way: Way, wanted: &IfMatch) -> impl Iterator<Item = Match> {
+pub(super) fn interface(way: Way, wanted: &IfMatch) -> impl Iterator<Item = Match> {
     let names = wanted.pattern.clone();
     let name = if wanted.negated { Match::OtherLink(way, names) } else { Match::Link(way, names) };
     let kind = wanted.device.map(|device| match device {
@@ -166,6 +174,7 @@ fn verdict(rule: &Rule) -> NftVerdict {
     match &rule.verdict {
         Verdict::Accept => NftVerdict::Accept,
         Verdict::Drop => NftVerdict::Drop,
+        Verdict::Reject(answer) => NftVerdict::Reject(*answer),
         Verdict::Return => NftVerdict::Return,
         Verdict::Jump(chain) => NftVerdict::Jump(name(*chain, rule.family)),
         Verdict::Goto(chain) => NftVerdict::Goto(name(*chain, rule.family)),

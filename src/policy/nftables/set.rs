@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::bytes::{octets, padded};
 use super::number::L4;
-use super::program::{octets, padded};
 use crate::net::{Endpoint, Family};
 use crate::policy::{EndpointSet, Ruleset};
 use crate::vpn::LinkKind;

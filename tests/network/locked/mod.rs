@@ -1,5 +1,6 @@
 //! `tunwarden lock` without an agent and without a bus: what the ISP sees of a locked machine.
 
+mod answers;
 mod cards;
 mod discovery;
 mod forwarded;

@@ -84,6 +84,19 @@ impl Machine {
 }
 
 impl Container {
+    /// Runs `act` in a thread in this namespace.
+    ///
+    /// # Errors
+    /// When the thread cannot enter the namespace, and those of `act`.
+    pub fn enter<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let network = File::open(self.machine.outside(format!("/run/netns/{}", self.name)))?;
+        self.machine.enter(|| {
+            setns(network, CloneFlags::CLONE_NEWNET)?;
+            guard::refuse_if_thread_is_home()?;
+            act()
+        })
+    }
+
     /// Sends a tagged datagram this many times per second to an address and port. It ignores refusals.
     ///
     /// # Errors

@@ -1,0 +1,49 @@
+//! How containers learn at once that a packet is refused.
+
+use super::NftChain;
+use super::matches::{Match, Way};
+use super::number::L4;
+use super::rule::{NftRule, NftVerdict, interface, name};
+use crate::net::Family;
+use crate::policy::{Answer, AnsweredBridges, ChainName, Tracked};
+
+/// The chains that refuse what is forwarded.
+const REFUSING: [ChainName; 3] =
+    [ChainName::DockerVpnKillSwitch, ChainName::DockerBridges, ChainName::DockerLan];
+
+/// Lets a chain for forwarded packets answer what it drops. Each rule that drops still stands after the answer.
+pub(super) fn answer(chain: &mut NftChain) {
+    let Some(family) = family_of(chain) else { return };
+    let to = NftVerdict::Jump(name(ChainName::DockerRefused, family));
+    let answered = |rule: NftRule| {
+        let drops = rule.verdict == NftVerdict::Drop;
+        let before = drops.then(|| NftRule { verdict: to.clone(), ..rule.clone() });
+        before.into_iter().chain([rule])
+    };
+    chain.rules = std::mem::take(&mut chain.rules).into_iter().flat_map(answered).collect();
+}
+
+fn family_of(chain: &NftChain) -> Option<Family> {
+    let is = |family: &Family| REFUSING.iter().any(|refusing| name(*refusing, *family) == chain.name);
+    Family::ALL.into_iter().find(is)
+}
+
+/// The chain that answers. A container can forge its source, so the source must be behind a bridge of that name.
+pub(super) fn chain(family: Family, answered: &AnsweredBridges) -> NftChain {
+    let silent = answered.leading_out.iter().flat_map(|link| {
+        let questions = [Match::Link(Way::In, link.clone()), Match::SourceBehind(link.clone())];
+        questions.map(|question| NftRule::new([question], NftVerdict::Return))
+    });
+    let answers = answered.bridges.iter().flat_map(|bridge| {
+        let behind = Match::SourceBehind(bridge.pattern.clone());
+        let from: Vec<Match> = interface(Way::In, bridge).chain([behind]).collect();
+        let with =
+            |more: &[Match], answer| NftRule::new([&from[..], more].concat(), NftVerdict::Reject(answer));
+        [
+            with(&[Match::Opens], Answer::Reset),
+            with(&[Match::OtherProtocol(L4::Tcp as u8), Match::Tracked(Tracked::New)], Answer::Prohibited),
+        ]
+    });
+    let rules = silent.chain(answers).collect();
+    NftChain { name: name(ChainName::DockerRefused, family), base: None, rules }
+}

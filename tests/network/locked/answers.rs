@@ -1,0 +1,201 @@
+//! The sender of a refused packet learns about it at once, and the answer leaves on no wire.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+use tunwarden_lab::forged::datagram;
+use tunwarden_lab::{Capture, Container, Frame, Lab, Transport, with_lab};
+
+use super::{KNOWN, TIMEOUT};
+use crate::support::kernel::{Backend, FAMILIES};
+
+/// Refused targets, and what a program is told: by TCP, and by UDP.
+const REFUSED: [(&str, Errno, Errno); 2] = [
+    ("203.0.113.9:443", Errno::ECONNREFUSED, Errno::EHOSTUNREACH),
+    ("[2001:db8:9::9]:443", Errno::ECONNREFUSED, Errno::EACCES),
+];
+
+/// The router, which the ISP's side of the laboratory plays. Forged packets come from its address.
+const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+/// The error of a TCP connection; none if there is silence until the patience ends.
+fn connect(target: &str) -> Result<Option<Errno>> {
+    Ok(error_of(TcpStream::connect_timeout(&target.parse::<SocketAddr>()?, TIMEOUT)))
+}
+
+/// The error of a socket after a datagram to this target. The kernel refuses the datagram itself, too.
+fn send(target: &str) -> Result<Option<Errno>> {
+    let target: SocketAddr = target.parse()?;
+    let socket = UdpSocket::bind(if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.connect(target)?;
+    let _ = socket.send(b"refused");
+    Ok(error_of(socket.recv(&mut [0; 16])))
+}
+
+fn error_of<T>(result: io::Result<T>) -> Option<Errno> {
+    let errno = result.err()?.raw_os_error().map(Errno::from_raw)?;
+    (errno != Errno::EAGAIN).then_some(errno)
+}
+
+/// Sends a datagram with the router's address as its source.
+fn forge() -> Result<()> {
+    let packet = datagram(SocketAddrV4::new(ROUTER, 7000), "203.0.113.9:443".parse()?, b"forged")?;
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)))?;
+    let to: SocketAddr = "203.0.113.9:443".parse()?;
+    let _ = socket.send_to(&packet, &to.into());
+    Ok(())
+}
+
+/// Answers in the name of others: resets, and ICMP errors.
+fn is_answer(frame: &Frame) -> bool {
+    let tcp = matches!(frame.transport(), Some(Transport::Tcp { .. }));
+    tcp || matches!(frame.transport(), Some(Transport::Icmp(3) | Transport::Icmpv6(1)))
+}
+
+/// Number of answers that the ISP has seen, and of packets to the refused targets.
+fn seen(lab: &Lab, capture: &Capture, marker: &str) -> Result<usize> {
+    // Packets leave in the order in which they were sent.
+    lab.host().udp("10.0.0.1:4000")?.tag(marker).send()?;
+    capture.wait_for(1, TIMEOUT, |frame| frame.is_tagged(marker)).context("the marker")?;
+    let refused: Vec<IpAddr> =
+        REFUSED.iter().map(|(to, ..)| Ok(to.parse::<SocketAddr>()?.ip())).collect::<Result<_>>()?;
+    let is_refused = |frame: &Frame| frame.destination().is_some_and(|to| refused.contains(&to));
+    Ok(capture.so_far()?.iter().filter(|frame| is_answer(frame) || is_refused(frame)).count())
+}
+
+fn is_told(who: &str, act: &(impl Fn(&str, bool) -> Result<Option<Errno>> + Sync)) -> Result<()> {
+    for (target, tcp, udp) in REFUSED {
+        let told = [act(target, true)?, act(target, false)?];
+        ensure!(told == [Some(tcp), Some(udp)], "{who} to {target}: {told:?}");
+    }
+    Ok(())
+}
+
+fn ask(target: &str, tcp: bool) -> Result<Option<Errno>> {
+    if tcp { connect(target) } else { send(target) }
+}
+
+/// Makes our chain answer every sender: the control for packets that get no answer.
+fn answer_everybody(lab: &Lab, backend: Backend, chain: &str) -> Result<()> {
+    let nft = ["nft", "insert", "rule", "inet", "tunwarden"];
+    match (backend, chain) {
+        (Backend::NftablesAlone, _) | (_, "DOCKER_VPN_REFUSED") => {
+            let chain = format!("{chain}_V4");
+            let words =
+                nft.into_iter().chain([chain.as_str(), "reject", "with", "icmpx", "admin-prohibited"]);
+            lab.host().succeed(words).map(drop)
+        }
+        _ => backend.change(
+            lab,
+            FAMILIES[0],
+            &format!("-I {chain} 1 -j REJECT --reject-with icmp-admin-prohibited"),
+        ),
+    }
+}
+
+fn programs_are_told(backend: Backend) -> Result<()> {
+    with_lab(|lab| {
+        backend.lock(lab, KNOWN)?;
+        let capture = lab.capture()?;
+        lab.host().enter(|| is_told("a program", &ask))?;
+        let name_server = lab.host().enter(|| connect("10.0.0.1:53"))?;
+        ensure!(name_server == Some(Errno::ECONNREFUSED), "DNS by TCP: {name_server:?}");
+        lab.host().enter(forge)?;
+        let left = seen(lab, &capture, "first")?;
+        ensure!(left == 0, "{backend:?}: {left} packets left");
+        answer_everybody(lab, backend, "VPN_REFUSED")?;
+        lab.host().enter(forge)?;
+        ensure!(
+            seen(lab, &capture, "control")? == 1,
+            "{backend:?}: the control: an answer to a forged source"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_refused_program_is_told_at_once_and_a_forged_source_is_not() {
+    for backend in [Backend::Nft, Backend::Legacy, Backend::NftablesAlone] {
+        programs_are_told(backend).unwrap();
+    }
+}
+
+/// Gives a container and its bridge addresses of IPv6.
+const IPV6: &str = "
+    echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+    for conf in all docker0; do echo 0 >/proc/sys/net/ipv4/conf/$conf/rp_filter; done
+    ip address add fd00:d0c::1/64 dev docker0 nodad
+    ip -n box address add fd00:d0c::2/64 dev eth0 nodad
+    ip -n box route add default via fd00:d0c::1";
+
+fn containers_are_told(backend: Backend) -> Result<()> {
+    with_lab(|lab| {
+        let container: Container = lab.host().bridged_container("box", "docker0")?;
+        lab.host().succeed(["sh", "-ec", IPV6])?;
+        backend.lock(lab, KNOWN)?;
+        let capture = lab.capture()?;
+        let forge_and_wait = || -> Result<()> {
+            forge()?;
+            // It is behind the forged packet.
+            ensure!(send("203.0.113.9:444")? == Some(Errno::EHOSTUNREACH), "a container gets no answer");
+            Ok(())
+        };
+        container.enter(|| is_told("a container", &ask))?;
+        container.enter(forge_and_wait)?;
+        let left = seen(lab, &capture, "first")?;
+        ensure!(left == 0, "{backend:?}: {left} packets left");
+        answer_everybody(lab, backend, "DOCKER_VPN_REFUSED")?;
+        container.enter(forge_and_wait)?;
+        ensure!(
+            seen(lab, &capture, "control")? == 1,
+            "{backend:?}: the control: an answer to a forged source"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_refused_container_is_told_at_once_and_a_forged_source_is_not() {
+    for backend in [Backend::Nft, Backend::NftablesAlone] {
+        containers_are_told(backend).unwrap();
+    }
+}
+
+/// The uplink becomes the port of a bridge that has the name of a container bridge.
+const BRIDGED_UPLINK: &str = "
+    ip link add br-lan address $(cat /sys/class/net/eth0/address) type bridge
+    ip link set eth0 master br-lan
+    ip link set br-lan up
+    ip address flush dev eth0
+    ip address add 10.0.0.2/24 dev br-lan
+    ip route add default via 10.0.0.1";
+
+#[test]
+fn no_answer_goes_to_a_bridge_that_is_an_uplink() {
+    with_lab(|lab| {
+        lab.host().succeed(["sh", "-ec", BRIDGED_UPLINK])?;
+        // Both bridges have names of the same pattern.
+        let container = lab.host().bridged_container("box", "br-box")?;
+        lab.host().sysctl("net.ipv4.conf.all.rp_filter", "0")?;
+        lab.host().sysctl("net.ipv4.conf.br-box.rp_filter", "0")?;
+        Backend::Nft.lock(lab, KNOWN)?;
+        let capture = lab.capture()?;
+        let forge_and_wait = || -> Result<()> {
+            forge()?;
+            ensure!(send("203.0.113.9:444")? == Some(Errno::EHOSTUNREACH), "a container gets no answer");
+            Ok(())
+        };
+        container.enter(forge_and_wait)?;
+        let left = seen(lab, &capture, "first")?;
+        ensure!(left == 0, "{left} answers left");
+        answer_everybody(lab, Backend::Nft, "DOCKER_VPN_REFUSED")?;
+        container.enter(forge_and_wait)?;
+        ensure!(seen(lab, &capture, "control")? == 1, "the control: an answer to a forged source");
+        Ok(())
+    })
+    .unwrap();
+}
