@@ -4,13 +4,14 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,TUNWARDEN_CHAOS_SEED")
 
-.PHONY: help demo check test test-all chaos fuzz bench screenshots style lint advisories cargo-deny deps deb cargo-deb install uninstall
+.PHONY: help demo check test test-all kernels chaos fuzz bench screenshots style lint advisories cargo-deny deps deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
 	@echo "make check   formatting, clippy, and the tests that need no root"
 	@echo "make test    every test"
 	@echo "make test-all  the same, and whole machines of later releases of Debian"
+	@echo "make kernels  the tests that depend on the kernel, on the kernels of Debian 12, 13 and forky: KERNELS=bookworm TESTS="
 	@echo "make chaos   random sequences for an hour: TUNWARDEN_CHAOS_SECONDS=3600 TUNWARDEN_CHAOS_SEED="
 	@echo "make fuzz    every parser for TIME seconds each: TIME=600 TARGETS="
 	@echo "make bench   the benchmarks, as ratios"
@@ -72,6 +73,17 @@ test-all: test
 	scripts/tree machine forky $(SUDO)
 	$(SUDO) $(CARGO) test --test machine -- --ignored --test-threads=1
 
+# The tests that depend on the kernel, on other kernels than this machine's, in QEMU: hours. TESTS names a few.
+KERNELS ?= bookworm trixie forky
+kernels: export TESTS ?=
+kernels: deps $(KERNELS:%=kernel-%)
+	$(CARGO) test --workspace --no-run
+	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/kernels $(KERNELS)
+
+.PHONY: kernel-bookworm kernel-trixie kernel-forky
+kernel-bookworm kernel-trixie kernel-forky: kernel-%: deps
+	scripts/kernel make $* $(SUDO)
+
 # An hour of random sequences, with real containers. A seed makes the same choices again.
 chaos: export TUNWARDEN_CHAOS_SECONDS ?= 3600
 chaos: deps
@@ -97,7 +109,7 @@ bench: deps
 style:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/fuzz scripts/words packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/fuzz scripts/words packaging/debian/p*
 
 lint: style cargo-deny
 	$(CARGO) deny check bans licenses sources

@@ -1,6 +1,7 @@
 //! Waits with a timeout until a condition holds. The laboratory has no other way to wait.
 
 use std::io::{self, ErrorKind};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,13 @@ const LONGEST: Duration = Duration::from_millis(100);
 /// also if each check starts a program.
 const PAUSE: u32 = 4;
 
+/// How many times slower this machine is than a usual one: `TUNWARDEN_LAB_PATIENCE`. Timeouts are multiplied by it, and
+/// the rates of floods divided.
+pub(crate) static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
+    let text = std::env::var("TUNWARDEN_LAB_PATIENCE").ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(1)
+});
+
 /// Waits until `holds` returns true. The error contains `what`.
 ///
 /// # Errors
@@ -32,6 +40,7 @@ pub fn wait_until(what: &str, bound: Duration, mut holds: impl FnMut() -> bool) 
 /// # Errors
 /// When `look` fails, or finds nothing within `bound`.
 pub fn wait_for<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let bound = bound * *PATIENCE;
     let deadline = Instant::now() + bound;
     loop {
         let begun = Instant::now();
