@@ -28,16 +28,17 @@ const ROUNDS: u32 = 2_000;
 
 const SERVER: &str = "198.51.100.7:1194";
 
-/// The rules that the packet meets, in the order of the turns.
-const SIDES: [&str; 4] = ["no rules", "the article's rules", "iptables alone", "both layers"];
+/// The rules that the packet meets, in the order of the turns. The copy is what an agent owns before kernel 6.9.
+const SIDES: [&str; 5] =
+    ["no rules", "the article's rules", "iptables alone", "both layers", "both layers and a copy"];
 
 fn main() -> Result<()> {
     println!("{RUNS} runs each, median (min to max)");
     with_lab(|lab| {
         lab.host().file_with_mode("/run/article.sh", ARTICLE, 0o755)?;
         let _echo = lab.isp().udp_echo(SERVER)?;
-        let mut throughput: [Vec<f64>; 4] = Default::default();
-        let mut latency: [Vec<f64>; 4] = Default::default();
+        let mut throughput: [Vec<f64>; 5] = Default::default();
+        let mut latency: [Vec<f64>; 5] = Default::default();
         for _ in 0..RUNS {
             for (side, name) in SIDES.into_iter().enumerate() {
                 put_in_force(lab, name)?;
@@ -49,11 +50,10 @@ fn main() -> Result<()> {
             println!("sent, 64 bytes each, {name}: {}", spread_of(&throughput[side], "packets/s"));
             println!("question and answer, {name}: {}", spread_of(&latency[side], "µs"));
         }
-        let [none, article, iptables, both] = SIDES.map(|name| SIDES.iter().position(|side| *side == name));
-        for (than, name) in [(none, SIDES[0]), (article, SIDES[1]), (iptables, SIDES[2])] {
-            let (Some(than), Some(both)) = (than, both) else { continue };
-            println!("packets/s, both layers / {name}: {}", ratios(&throughput[both], &throughput[than]));
-            println!("answer, both layers / {name}:    {}", ratios(&latency[both], &latency[than]));
+        for (side, than) in [(3, 0), (3, 1), (3, 2), (4, 3)] {
+            let names = format!("{} / {}", SIDES[side], SIDES[than]);
+            println!("packets/s, {names}: {}", ratios(&throughput[side], &throughput[than]));
+            println!("answer, {names}:    {}", ratios(&latency[side], &latency[than]));
         }
         Ok(())
     })
@@ -74,6 +74,15 @@ fn put_in_force(lab: &Lab, name: &str) -> Result<()> {
         "the article's rules" => host.succeed(["/run/article.sh"]).map(drop),
         "iptables alone" => lock("\"iptables\""),
         "both layers" => lock("\"iptables\", \"nftables\""),
+        "both layers and a copy" => {
+            lock("\"iptables\", \"nftables\"")?;
+            for family in ["inet", "netdev"] {
+                let table = host.succeed(["nft", "list", "table", family, "tunwarden"])?;
+                let copy = table.replacen("tunwarden", "tunwarden_copy", 1);
+                host.command(["nft", "-f", "-"]).stdin(&copy).succeed()?;
+            }
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

@@ -96,7 +96,7 @@ pub struct LayerReport {
     pub found: LayerFound,
     /// What it cannot do on this system, as text for people.
     pub lacks: Option<String>,
-    /// Whether this process owns its tables, so that a flush by another program does not remove them.
+    /// Whether this process owns its tables or a copy, so that a flush by another program leaves the rules in force.
     pub owned: bool,
 }
 

@@ -37,7 +37,7 @@ pub(super) fn nft(data: &[u8]) {
     let rules = ruleset(&Config::default(), &Owners::from([0]), &Situation::default());
     for table in tables(&rules) {
         let mut held = Held::default();
-        if held.take(table.family, data).is_err() {
+        if held.take(table.id(), data).is_err() {
             continue;
         }
         differences(&table, &held).iter().for_each(|line| assert_plain(line));

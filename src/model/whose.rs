@@ -32,7 +32,8 @@ const OURS: [&str; 6] = [
 
 /// The program whose rule decides.
 pub(super) fn program(decision: &Decision) -> &'static str {
-    let ours = decision.table == "tunwarden" || OURS.iter().any(|name| decision.chain.starts_with(name));
+    let ours = matches!(&*decision.table, "tunwarden" | "tunwarden_copy")
+        || OURS.iter().any(|name| decision.chain.starts_with(name));
     if ours {
         return "tunwarden";
     }

@@ -17,7 +17,7 @@ use crate::net::Family;
 use crate::netlink::{ACKNOWLEDGE, REQUEST};
 use crate::policy::nftables::{
     Base, Found, Hook, Instruction, KeyType, Keys, NftChain, NftElements, NftFamily, NftRule, NftSet,
-    NftTable, Owner, TABLE, instructions,
+    NftTable, Owner, TableId, instructions,
 };
 use expression::expression;
 
@@ -91,9 +91,9 @@ impl Transaction {
         self.purpose == Purpose::Commit
     }
 
-    fn name(&self) -> &'static [u8] {
+    fn name(&self, table: TableId) -> &'static [u8] {
         match self.purpose {
-            Purpose::Commit => TABLE.as_bytes(),
+            Purpose::Commit => table.name.as_bytes(),
             Purpose::Question => PROBE.as_bytes(),
         }
     }
@@ -108,20 +108,20 @@ impl Transaction {
         match found {
             // This makes sure that there is a table to delete.
             Found::Unknown => {
-                self.table(table.family, Owner::Nobody, CREATE);
-                self.delete(table.family);
+                self.table(table.id(), Owner::Nobody, CREATE);
+                self.delete(table.id());
             }
-            Found::Present => self.delete(table.family),
+            Found::Present => self.delete(table.id()),
             // After a deletion the kernel waits for its readers, and so does the next transaction. So nothing is
             // deleted here.
             Found::Absent => {}
         }
-        self.table(table.family, table.owner, CREATE | REFUSE_EXISTING);
+        self.table(table.id(), table.owner, CREATE | REFUSE_EXISTING);
         for chain in &table.chains {
-            self.chain(table.family, chain);
+            self.chain(table.id(), chain);
         }
         for set in &table.sets {
-            self.set(table.family, set);
+            self.set(table.id(), set);
         }
         self.rules(table);
     }
@@ -129,27 +129,27 @@ impl Transaction {
     /// Gives a table with the same chains other rules. Its chains stay where packets enter them, so no packet finds
     /// none. Sets of `held` that are not wanted go.
     pub fn refill(&mut self, table: &NftTable, held: &NftTable) {
-        let family = table.family;
+        let id = table.id();
         let mut all_rules = Vec::new();
-        PushRuleAttrs::new(&mut all_rules).push_table_bytes(self.name()).end_nested();
-        self.push(DELETE_RULE, 0, family, all_rules);
+        PushRuleAttrs::new(&mut all_rules).push_table_bytes(self.name(id)).end_nested();
+        self.push(DELETE_RULE, 0, id.family, all_rules);
         for set in held.sets.iter().filter(|set| !table.sets.contains(set)) {
             let mut names = Vec::new();
             let set = set.name.as_bytes();
-            PushSetAttrs::new(&mut names).push_table_bytes(self.name()).push_name_bytes(set).end_nested();
-            self.push(DELETE_SET, 0, family, names);
+            PushSetAttrs::new(&mut names).push_table_bytes(self.name(id)).push_name_bytes(set).end_nested();
+            self.push(DELETE_SET, 0, id.family, names);
         }
         for set in table.sets.iter().filter(|set| !held.sets.contains(set)) {
-            self.set(family, set);
+            self.set(id, set);
         }
         self.rules(table);
     }
 
-    /// Deletes the table of this family.
-    pub fn delete(&mut self, family: NftFamily) {
+    /// Deletes a table.
+    pub fn delete(&mut self, table: TableId) {
         let mut name = Vec::new();
-        PushTableAttrs::new(&mut name).push_name_bytes(self.name()).end_nested();
-        self.push(DELETE_TABLE, 0, family, name);
+        PushTableAttrs::new(&mut name).push_name_bytes(self.name(table)).end_nested();
+        self.push(DELETE_TABLE, 0, table.family, name);
     }
 
     /// The messages as one datagram. The first one has the number 1, and the last one asks for an acknowledgement.
@@ -173,20 +173,21 @@ impl Transaction {
         self.messages.push(Message { kind, flags, family, attributes });
     }
 
-    fn table(&mut self, family: NftFamily, owner: Owner, flags: u16) {
+    fn table(&mut self, id: TableId, owner: Owner, flags: u16) {
         let table_flags = match owner {
             Owner::Nobody => 0,
             Owner::Maker => TableFlags::Owner as u32 | TableFlags::Persist as u32,
+            Owner::MakerOfCopy => TableFlags::Owner as u32,
         };
         let mut attributes = Vec::new();
-        let table = PushTableAttrs::new(&mut attributes).push_name_bytes(self.name());
+        let table = PushTableAttrs::new(&mut attributes).push_name_bytes(self.name(id));
         table.push_flags(table_flags).end_nested();
-        self.push(NEW_TABLE, flags, family, attributes);
+        self.push(NEW_TABLE, flags, id.family, attributes);
     }
 
-    fn chain(&mut self, family: NftFamily, chain: &NftChain) {
+    fn chain(&mut self, table: TableId, chain: &NftChain) {
         let mut attributes = Vec::new();
-        let names = PushChainAttrs::new(&mut attributes).push_table_bytes(self.name());
+        let names = PushChainAttrs::new(&mut attributes).push_table_bytes(self.name(table));
         let named = names.push_name_bytes(chain.name.as_bytes());
         match &chain.base {
             Some(base) => hooked(named, base),
@@ -194,23 +195,23 @@ impl Transaction {
                 named.end_nested();
             }
         }
-        self.push(NEW_CHAIN, CREATE, family, attributes);
+        self.push(NEW_CHAIN, CREATE, table.family, attributes);
     }
 
-    fn set(&mut self, family: NftFamily, set: &NftSet) {
+    fn set(&mut self, table: TableId, set: &NftSet) {
         let (kind, length) = key_of(&set.elements);
         self.sets += 1;
         let mut attributes = Vec::new();
-        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(self.name());
+        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(self.name(table));
         let key = names.push_name_bytes(set.name.as_bytes()).push_flags(0).push_key_type(kind);
         let key = key.push_key_len(length).push_id(self.sets.to_be());
         key.push_userdata(&byte_order(order_of(&set.elements))).end_nested();
-        self.push(NEW_SET, CREATE, family, attributes);
-        self.elements(family, set.name.as_bytes(), &set.elements.keys());
+        self.push(NEW_SET, CREATE, table.family, attributes);
+        self.elements(table, set.name.as_bytes(), &set.elements.keys());
     }
 
     /// A set of a rule's own. Returns its number in this transaction.
-    fn own_set(&mut self, family: NftFamily, kind: KeyType, values: &[Vec<u8>]) -> u32 {
+    fn own_set(&mut self, table: TableId, kind: KeyType, values: &[Vec<u8>]) -> u32 {
         let (kind, length) = match kind {
             KeyType::Protocol => (INET_PROTO, 1),
             KeyType::Port => (INET_SERVICE, 2),
@@ -219,52 +220,52 @@ impl Transaction {
         let flags = SetFlags::Anonymous as u32 | SetFlags::Constant as u32;
         let size = u32::try_from(values.len()).unwrap_or(u32::MAX);
         let mut attributes = Vec::new();
-        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(self.name());
+        let names = PushSetAttrs::new(&mut attributes).push_table_bytes(self.name(table));
         let key = names.push_name_bytes(OWN_SET).push_flags(flags).push_key_type(kind).push_key_len(length);
         let key = key.push_id(self.sets.to_be()).nested_desc().push_size(size).end_nested();
         key.push_userdata(&byte_order(NETWORK_ORDER)).end_nested();
-        self.push(NEW_SET, CREATE, family, attributes);
-        self.elements(family, OWN_SET, values);
+        self.push(NEW_SET, CREATE, table.family, attributes);
+        self.elements(table, OWN_SET, values);
         self.sets
     }
 
     /// The elements of the set that was made last.
-    fn elements(&mut self, family: NftFamily, set: &[u8], keys: &[Vec<u8>]) {
+    fn elements(&mut self, table: TableId, set: &[u8], keys: &[Vec<u8>]) {
         for keys in keys.chunks(ELEMENTS) {
             let mut attributes = Vec::new();
-            let names = PushSetelemListAttrs::new(&mut attributes).push_table_bytes(self.name());
+            let names = PushSetelemListAttrs::new(&mut attributes).push_table_bytes(self.name(table));
             let mut list = names.push_set_bytes(set).push_set_id(self.sets.to_be()).nested_elements();
             for key in keys {
                 list = list.nested_elem().nested_key().push_value(key).end_nested().end_nested();
             }
             list.end_nested().end_nested();
-            self.push(NEW_ELEMENTS, CREATE, family, attributes);
+            self.push(NEW_ELEMENTS, CREATE, table.family, attributes);
         }
     }
 
     fn rules(&mut self, table: &NftTable) {
         for chain in &table.chains {
             for rule in &chain.rules {
-                self.rule(table.family, &chain.name, rule);
+                self.rule(table.id(), &chain.name, rule);
             }
         }
     }
 
-    fn rule(&mut self, family: NftFamily, chain: &str, rule: &NftRule) {
-        let steps = instructions(family, rule);
+    fn rule(&mut self, table: TableId, chain: &str, rule: &NftRule) {
+        let steps = instructions(table.family, rule);
         let mut own = Vec::new();
         for step in &steps {
             if let Instruction::Lookup(Keys::Own(kind, values)) = step {
-                own.push(self.own_set(family, *kind, values));
+                own.push(self.own_set(table, *kind, values));
             }
         }
         let mut own = own.into_iter();
         let mut attributes = Vec::new();
-        let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(self.name());
+        let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(self.name(table));
         let list = names.push_chain_bytes(chain.as_bytes()).nested_expressions();
         let list = steps.iter().fold(list, |list, step| expression(list, step, &mut own));
         list.end_nested().end_nested();
-        self.push(NEW_RULE, CREATE | AT_THE_END, family, attributes);
+        self.push(NEW_RULE, CREATE | AT_THE_END, table.family, attributes);
     }
 }
 

@@ -4,21 +4,21 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{RcvBufForce, SndBufForce};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, SndBuf, SndBufForce};
 use nix::sys::socket::{MsgFlags, recv, setsockopt};
 
 use super::encode::Transaction;
 use super::readback::{self, Held};
 use super::socket::{answered_if_there, open, raw, settled, transact};
-use crate::policy::nftables::NftFamily;
+use crate::policy::nftables::TableId;
 
 /// Minimum room for a transaction and for its answers, in bytes.
 const ROOM: usize = 8192;
 
-/// A socket for transactions. It owns the tables that it makes with [`Owner::Maker`], until its last copy is
-/// closed. No child process gets a copy.
+/// A socket for transactions. It owns the tables that it makes with an [`Owner`], until its last copy is closed. No
+/// child process gets a copy.
 ///
-/// [`Owner::Maker`]: crate::policy::nftables::Owner::Maker
+/// [`Owner`]: crate::policy::nftables::Owner
 #[derive(Debug)]
 pub struct OwnSocket(OwnedFd);
 
@@ -51,13 +51,28 @@ impl OwnSocket {
         // The kernel counts its own structures too, and takes a message only as a whole. It answers each refused
         // message with a copy of it.
         let room = bytes.len().saturating_mul(2).max(ROOM);
-        setsockopt(&self.0, SndBufForce, &room)?;
-        setsockopt(&self.0, RcvBufForce, &room.saturating_mul(2))?;
+        self.make_room(room)?;
         self.forget_answers();
         match transact(&self.0, &bytes)?.first() {
             None => Ok(commits),
             Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
         }
+    }
+
+    /// Makes room for a transaction of `room` bytes with its answers. In another user namespace than the first one the
+    /// kernel gives no more than its usual maximum. A longer transaction is EMSGSIZE there, and never EPERM, which
+    /// would mean that another socket owns the tables.
+    fn make_room(&self, room: usize) -> io::Result<()> {
+        let answers = room.saturating_mul(2);
+        match setsockopt(&self.0, SndBufForce, &room) {
+            Err(Errno::EPERM) => setsockopt(&self.0, SndBuf, &room)?,
+            result => result?,
+        }
+        match setsockopt(&self.0, RcvBufForce, &answers) {
+            Err(Errno::EPERM) => setsockopt(&self.0, RcvBuf, &answers)?,
+            result => result?,
+        }
+        Ok(())
     }
 
     /// Answers to an earlier transaction, of which some were lost.
@@ -72,19 +87,19 @@ impl OwnSocket {
     }
 }
 
-/// What the kernel holds under the name of our table of this family.
+/// What the kernel holds under the name of this table.
 ///
 /// # Errors
 /// The kernel has no nf_tables, this process may not read them, or they change during every dump.
-pub fn read_back(family: NftFamily) -> io::Result<Held> {
-    settled(|| dump_ours(family))
+pub fn read_back(table: TableId) -> io::Result<Held> {
+    settled(|| dump_ours(table))
 }
 
 /// `None` when the tables changed during the dump.
-fn dump_ours(family: NftFamily) -> io::Result<Option<Held>> {
+fn dump_ours(table: TableId) -> io::Result<Option<Held>> {
     let mut held = Held::default();
-    for question in readback::questions(family) {
-        if !answered_if_there(&question, |datagram| held.take(family, datagram))? {
+    for question in readback::questions(table) {
+        if !answered_if_there(&question, |datagram| held.take(table, datagram))? {
             return Ok(None);
         }
         if !held.is_there() {
@@ -92,9 +107,9 @@ fn dump_ours(family: NftFamily) -> io::Result<Option<Held>> {
         }
     }
     let sets = held.set_names();
-    let elements = sets.iter().map(|set| readback::elements_question(family, set));
-    for question in elements.chain([readback::rules_question(family)]) {
-        if !answered_if_there(&question, |datagram| held.take(family, datagram))? {
+    let elements = sets.iter().map(|set| readback::elements_question(table, set));
+    for question in elements.chain([readback::rules_question(table)]) {
+        if !answered_if_there(&question, |datagram| held.take(table, datagram))? {
             return Ok(None);
         }
     }

@@ -17,7 +17,7 @@ use super::encode::{NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, Trans
 use super::message::{NFTABLES, message, text};
 use super::{Malformed, NFGENMSG};
 use crate::netlink::{DUMP, REQUEST};
-use crate::policy::nftables::{Found, NftFamily, NftTable, TABLE};
+use crate::policy::nftables::{Found, NftTable, TableId};
 
 const GET_TABLE: u16 = NFTABLES << 8 | 1;
 const GET_CHAIN: u16 = NFTABLES << 8 | 4;
@@ -117,7 +117,7 @@ impl Held {
         transaction.replace(table, Found::Absent);
         let mut held = Self::default();
         // Every message is our own, so each can be read.
-        let _ = held.take(table.family, &transaction.into_bytes());
+        let _ = held.take(table.id(), &transaction.into_bytes());
         held
     }
 
@@ -126,18 +126,18 @@ impl Held {
         self.sets.keys().cloned().collect()
     }
 
-    /// Reads one datagram about tables of this family.
+    /// Reads one datagram about this table and others.
     ///
     /// # Errors
     /// [`Malformed`]
-    pub(crate) fn take(&mut self, family: NftFamily, datagram: &[u8]) -> Result<Progress, Malformed> {
+    pub(crate) fn take(&mut self, table: TableId, datagram: &[u8]) -> Result<Progress, Malformed> {
         dump::read(datagram, |kind, payload| {
             if !matches!(kind, NEW_TABLE | NEW_CHAIN | NEW_SET | NEW_ELEMENTS | NEW_RULE) {
                 return Ok(());
             }
             let body = attributes(payload.get(NFGENMSG..).ok_or(Malformed)?)?;
             // Attribute 1 of every one of them is the table's name.
-            if payload.first() == Some(&protocol(family)) && name(&body, 1)? == TABLE {
+            if payload.first() == Some(&protocol(table.family)) && name(&body, 1)? == table.name {
                 self.add(kind, &body)?;
             }
             Ok(())
@@ -199,24 +199,24 @@ impl Held {
     }
 }
 
-/// The questions for the table of this family: the table, its chains and its sets. After their answers come those
-/// for the elements of each set, and for the rules.
-pub(super) fn questions(family: NftFamily) -> [Vec<u8>; 3] {
+/// The questions for a table: the table, its chains and its sets. After their answers come those for the elements of
+/// each set, and for the rules.
+pub(super) fn questions(table: TableId) -> [Vec<u8>; 3] {
     [GET_TABLE, GET_CHAIN, GET_SET].map(|kind| {
-        let filter = if kind == GET_SET { text(1, TABLE) } else { Vec::new() };
-        message(kind, 1, REQUEST | DUMP, protocol(family), &filter)
+        let filter = if kind == GET_SET { text(1, table.name) } else { Vec::new() };
+        message(kind, 1, REQUEST | DUMP, protocol(table.family), &filter)
     })
 }
 
 /// The question for the elements of a set.
-pub(super) fn elements_question(family: NftFamily, set: &str) -> Vec<u8> {
-    let names = [text(1, TABLE), text(2, set)].concat();
-    message(GET_ELEMENTS, 1, REQUEST | DUMP, protocol(family), &names)
+pub(super) fn elements_question(table: TableId, set: &str) -> Vec<u8> {
+    let names = [text(1, table.name), text(2, set)].concat();
+    message(GET_ELEMENTS, 1, REQUEST | DUMP, protocol(table.family), &names)
 }
 
 /// The question for the rules.
-pub(super) fn rules_question(family: NftFamily) -> Vec<u8> {
-    message(GET_RULE, 1, REQUEST | DUMP, protocol(family), &text(1, TABLE))
+pub(super) fn rules_question(table: TableId) -> Vec<u8> {
+    message(GET_RULE, 1, REQUEST | DUMP, protocol(table.family), &text(1, table.name))
 }
 
 /// Attributes of an element that hold a value: its key, what it maps to, and the end of its range.

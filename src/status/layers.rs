@@ -16,7 +16,7 @@ pub struct LayerStatus {
     pub unknown: Option<String>,
     /// What it cannot do on this system.
     pub lacks: Option<String>,
-    /// Whether the agent owns it, so that no flush takes it away.
+    /// Whether the agent owns it or a copy of it, so that no flush takes its rules away.
     pub owned: bool,
 }
 

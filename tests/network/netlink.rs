@@ -179,7 +179,7 @@ fn replace(lab: &Lab, tables: &[NftTable], found: Found) -> Result<()> {
 /// Every difference between these tables and what the kernel holds.
 fn differences(lab: &Lab, tables: &[NftTable]) -> Result<Vec<String>> {
     let of = |table: &NftTable| {
-        let held = lab.host().enter(|| Ok(read_back(table.family)?))?;
+        let held = lab.host().enter(|| Ok(read_back(table.id())?))?;
         Ok(readback::differences(table, &held))
     };
     tables.iter().map(of).collect::<Result<Vec<_>>>().map(|lines| lines.concat())

@@ -4,7 +4,7 @@ use crate::support;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use support::{SOON, agent, bus, nft, start_agent, status, tunwarden, wait_for_state};
+use support::{SOON, TUNWARDEN, agent, bus, nft, start_agent, status, tunwarden, wait_for_state};
 use tunwarden::netfilter::own::OwnSocket;
 use tunwarden_lab::{Capture, Flood, Frame, Lab, Process, wait_for, with_lab};
 
@@ -180,5 +180,19 @@ fn tables_of_another_owner_do_not_disable_the_second_layer_for_good() -> Result<
         .with_context(|| agent.log())?;
         ensure!(!raw_leaves(lab, &host, "later")?, "the wire is open");
         host.is_silent("both layers again")
+    })
+}
+
+/// In another user namespace root may change rules, and may not raise the room of a socket.
+const UNPRIVILEGED: [&str; 4] = ["unshare", "--user", "--map-root-user", "--net"];
+
+#[test]
+fn in_another_user_namespace_the_second_layer_is_committed() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", "[firewall]\nlayers = [\"nftables\"]\n")?;
+        let script = "ip link set lo up; \"$1\" lock; \"$1\" verify; nft list tables";
+        let said = lab.host().run(UNPRIVILEGED.into_iter().chain(["sh", "-euc", script, "sh", TUNWARDEN]))?;
+        ensure!(said.status.success() && said.stdout.contains("table inet tunwarden"), "{said:?}");
+        Ok(())
     })
 }

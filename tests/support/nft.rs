@@ -70,12 +70,21 @@ pub fn another_owner(lab: &Lab) -> Result<OwnSocket> {
     })
 }
 
-/// Adds as many hooks of other tables to a device as the kernel allows (1024, `MAX_HOOK_COUNT`).
+/// Adds as many hooks of other tables to a device as the kernel allows.
 pub fn fill(lab: &Lab, device: &str) -> Result<()> {
+    fill_all_but(lab, device, 0)
+}
+
+/// The same, but leaves room for `free` hooks. The kernel allows 1024 (`MAX_HOOK_COUNT`).
+pub fn fill_all_but(lab: &Lab, device: &str, free: usize) -> Result<()> {
     for table in 0..16 {
         let mut text = format!("table netdev {device}_{table} {{\n");
         for chain in 0..64 {
-            let hook = format!("type filter hook egress device \"{device}\" priority {}", table * 64 + chain);
+            let priority = table * 64 + chain;
+            if priority < free {
+                continue;
+            }
+            let hook = format!("type filter hook egress device \"{device}\" priority {priority}");
             writeln!(text, "chain c{chain} {{ {hook}; policy accept; }}")?;
         }
         text.push_str("}\n");

@@ -15,7 +15,7 @@ use crate::netfilter::encode::Transaction;
 use crate::netfilter::own::{OwnSocket, read_back};
 use crate::netfilter::readback::{self, Held};
 use crate::netfilter::socket::generation;
-use crate::policy::nftables::{Base, Hook, LINKS_OF_A_CHAIN, NftChain, NftFamily, NftTable, Owner};
+use crate::policy::nftables::{Base, Hook, LINKS_OF_A_CHAIN, NftChain, NftFamily, NftTable, Owner, TableId};
 
 /// How long an owner may take to end, and how often that is checked.
 pub(super) const ENDING: (Duration, Duration) = (Duration::from_secs(3), Duration::from_millis(50));
@@ -54,6 +54,11 @@ impl KernelError {
         matches!(self, Self::TimedOut(_))
     }
 
+    /// Whether the kernel refuses it for another reason than that tables came or went meanwhile.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Refused(errno) if !matches!(errno, Errno::ENOENT | Errno::EEXIST))
+    }
+
     /// Whether another socket owns the table, or this user may not change tables.
     pub(crate) fn is_not_permitted(&self) -> bool {
         matches!(self, Self::Refused(Errno::EPERM))
@@ -69,6 +74,8 @@ pub(super) enum Feature {
     Wires,
     /// A table with an owner, which stays when the owner ends.
     Owned,
+    /// A table with an owner, which ends with the owner.
+    OwnedCopy,
 }
 
 impl Feature {
@@ -80,6 +87,7 @@ impl Feature {
                 probe(NftFamily::Netdev, vec![chain(Hook::Egress, "egress", vec!["lo".to_owned()])])
             }
             Self::Owned => NftTable { owner: Owner::Maker, ..probe(NftFamily::Inet, Vec::new()) },
+            Self::OwnedCopy => NftTable { owner: Owner::MakerOfCopy, ..probe(NftFamily::Inet, Vec::new()) },
         }
     }
 }
@@ -101,9 +109,9 @@ pub(super) fn is_there(interface: &str) -> bool {
     socket.is_err() || socket.is_ok_and(|socket| netdevice::name_to_index(&socket, interface).is_ok())
 }
 
-/// What the kernel holds under the name of our table of this family.
-pub(super) async fn held(family: NftFamily) -> Result<Held, KernelError> {
-    lane::run(move || read_back(family)).await
+/// What the kernel holds under the name of this table.
+pub(super) async fn held(table: TableId) -> Result<Held, KernelError> {
+    lane::run(move || read_back(table)).await
 }
 
 /// Every difference between a table and what the kernel holds, one line each. A hook that is not wanted, on a link
@@ -120,7 +128,7 @@ pub(super) async fn look<'t>(
 ) -> Result<Vec<(&'t NftTable, Held)>, KernelError> {
     let mut found = Vec::new();
     for table in tables {
-        found.push((table, held(table.family).await?));
+        found.push((table, held(table.id()).await?));
     }
     Ok(found)
 }
@@ -136,7 +144,7 @@ pub(super) async fn differ<'t>(
 /// Whether the kernel holds a hook of our table of this family. Unknown counts as yes, because a "no" leaves
 /// the layer out.
 pub(super) async fn has_hooks(family: NftFamily) -> bool {
-    match held(family).await {
+    match held(TableId::ours(family)).await {
         Ok(held) => held.has_hooks(),
         // A kernel without nf_tables answers this too.
         Err(why) => !matches!(why, KernelError::Refused(_)),
@@ -201,11 +209,11 @@ pub(super) async fn close(socket: Arc<OwnSocket>) {
 }
 
 /// Removes a table. An agent that is ending may still own it for a moment.
-pub(super) async fn remove(family: NftFamily) -> Result<(), FirewallError> {
+pub(super) async fn remove(table: TableId) -> Result<(), FirewallError> {
     let deadline = tokio::time::Instant::now() + ENDING.0;
     loop {
         let mut transaction = Transaction::default();
-        transaction.delete(family);
+        transaction.delete(table);
         match commit(None, transaction).await {
             Ok(()) | Err(KernelError::Refused(Errno::ENOENT)) => return Ok(()),
             Err(why) if why.is_not_permitted() && tokio::time::Instant::now() < deadline => {

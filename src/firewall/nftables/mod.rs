@@ -4,8 +4,8 @@
 //! is no error, because the other layer holds the rules. A kernel before 5.16 has no egress hook, but still has
 //! the inet table.
 //!
-//! The agent owns the tables where the kernel allows it (6.9): then a flush by another program does not remove
-//! them. Otherwise every program can change them.
+//! The agent owns the tables where the kernel allows it (6.9), or a copy of them (5.12): then a flush by another
+//! program leaves the rules in force. Otherwise every program can remove them.
 
 mod answers;
 mod kernel;
@@ -23,14 +23,14 @@ use super::{Commit, FirewallError, Trust};
 use crate::net::{Family, IfName};
 use crate::netfilter::encode::Transaction;
 use crate::netfilter::readback::Held;
-use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, tables};
+use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, TableId, tables};
 use crate::policy::{Ruleset, WireRules, last_resort};
 use answers::Answers;
 use kernel::{ENDING, Feature, differ, differences, has_hooks, held, is_there, look, refusal, remove};
 use known::Known;
 use lacks::Again;
 pub(super) use lacks::Lacks;
-use ownership::Ownership;
+use ownership::{Owned, Ownership};
 use unhooked::Unhooked;
 
 /// Maximum number of attempts at a commit while others change the tables or the links.
@@ -71,7 +71,7 @@ impl Nftables {
         Self { ownership: Ownership::wanted(), ..Self::new() }
     }
 
-    /// Whether this process owns the tables, so that a flush by another program does not remove them.
+    /// Whether this process owns the tables or a copy, so that a flush by another program leaves the rules in force.
     pub(super) fn is_owned(&self) -> bool {
         self.ownership.owns()
     }
@@ -152,6 +152,13 @@ impl Nftables {
             self.ownership.give_up(why).await;
             wanted = self.wanted(ruleset);
             result = self.put(None, Trust::None, &wanted).await;
+        } else if let Err(why) = &result
+            && let Some(alone) = self.without_copies(why, &wanted)
+            && let Ok(commit) = self.put(None, Trust::None, &alone).await
+        {
+            // The copies end only after the tables are in force.
+            self.ownership.give_up(why).await;
+            (result, wanted) = (Ok(commit), alone);
         }
         match (result, &self.lacks) {
             (_, Lacks::Everything(_)) => Ok(None),
@@ -217,8 +224,8 @@ impl Nftables {
     pub(super) async fn release(&mut self) -> Result<(), FirewallError> {
         self.held = None;
         self.disown().await;
-        for family in [NftFamily::Netdev, NftFamily::Inet] {
-            remove(family).await?;
+        for table in TableId::ALL {
+            remove(table).await?;
         }
         Ok(())
     }
@@ -271,7 +278,7 @@ impl Nftables {
     ) -> Result<(), FirewallError> {
         let mut differing = Vec::new();
         for (table, found) in look(wanted).await? {
-            let before = expected.and_then(|tables| tables.iter().find(|old| old.family == table.family));
+            let before = expected.and_then(|tables| tables.iter().find(|old| old.id() == table.id()));
             if let Some(before) = before {
                 // The hook of a link disappears with the link. A link that only stopped being a wire still
                 // has its hook.
@@ -280,7 +287,8 @@ impl Nftables {
                     *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(lines));
                 }
             }
-            if self.ownership.must_make() || !differences(table, &found).is_empty() {
+            let must_make = self.ownership.must_make() && table.owner != Owner::Nobody;
+            if must_make || !differences(table, &found).is_empty() {
                 differing.push((table, if found.is_there() { Found::Present } else { Found::Absent }));
             }
         }
@@ -308,8 +316,13 @@ impl Nftables {
             Lacks::Wires(_) => table.family == NftFamily::Inet,
             Lacks::Everything(_) => false,
         };
-        let owner = if self.ownership.is_ours() { Owner::Maker } else { Owner::Nobody };
-        tables(&ruleset).into_iter().filter(can).map(|table| NftTable { owner, ..table }).collect()
+        let tables: Vec<NftTable> = tables(&ruleset).into_iter().filter(can).collect();
+        let with = |owner| tables.iter().map(move |table| NftTable { owner, ..table.clone() });
+        match self.ownership.owned() {
+            None => tables,
+            Some(Owned::Tables) => with(Owner::Maker).collect(),
+            Some(Owned::Copies) => with(Owner::Nobody).chain(with(Owner::MakerOfCopy)).collect(),
+        }
     }
 
     /// Finds out whether it failed because this system cannot do it at all, or not on a wire.
@@ -335,12 +348,20 @@ impl Nftables {
             self.wires.refused(Instant::now());
         } else {
             // A hook that is held needs no room.
-            let held: Held = held(NftFamily::Netdev).await.unwrap_or_default();
+            let held: Held = held(TableId::ours(NftFamily::Netdev)).await.unwrap_or_default();
             let wires = ruleset.wire.wires.iter().map(|wire| &wire.interface);
             let wires = wires.filter(|name| is_there(name.as_str()) && !held.is_on(name.as_str()));
             self.unhooked.look(wires.cloned().collect()).await?;
         }
         Ok(())
+    }
+
+    /// The same tables without their copies, if the kernel may have refused only the copies.
+    fn without_copies(&self, why: &FirewallError, wanted: &[NftTable]) -> Option<Vec<NftTable>> {
+        let has_copies = self.ownership.owned() == Some(Owned::Copies);
+        let is_lasting = matches!(why, FirewallError::Nftables(why) if why.is_lasting());
+        let is_table = |table: &&NftTable| table.owner == Owner::Nobody;
+        (has_copies && is_lasting).then(|| wanted.iter().filter(is_table).cloned().collect())
     }
 
     /// A commit was given up in the middle of it, so it is not known what the tables hold.
@@ -358,7 +379,14 @@ impl Nftables {
         let last = last_resort();
         let wire = WireRules { wires: ruleset.wire.wires.clone(), ..last.wire.clone() };
         let wanted = self.wanted(&Ruleset { wire, ..last });
-        match self.put(None, Trust::None, &wanted).await {
+        let mut result = self.put(None, Trust::None, &wanted).await;
+        // Copies that stay as they were refuse what they refused before.
+        if let Err(last) = &result
+            && let Some(alone) = self.without_copies(last, &wanted)
+        {
+            result = self.put(None, Trust::None, &alone).await;
+        }
+        match result {
             Ok(_) => FirewallError::ClosedCompletely(Box::new(why)),
             Err(FirewallError::Nftables(last)) if last.is_not_permitted() => {
                 FirewallError::Owned(Box::new(why))
@@ -376,7 +404,7 @@ impl Nftables {
 fn step(held: &[NftTable], wanted: &[NftTable]) -> Transaction {
     let mut transaction = Transaction::default();
     for table in wanted {
-        match held.iter().find(|held| held.family == table.family) {
+        match held.iter().find(|held| held.id() == table.id()) {
             Some(held) if held == table => {}
             Some(held) if table.can_refill(held) => transaction.refill(table, held),
             Some(_) => transaction.replace(table, Found::Present),

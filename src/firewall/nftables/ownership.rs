@@ -4,6 +4,10 @@
 //! alone. The socket ends with the agent, however the agent ends. The flag `persist` keeps the tables in force
 //! without an owner. From then on every program can change them, so `tunwarden lock` and `tunwarden release` can
 //! too.
+//!
+//! A kernel from 5.12 to 6.8 has no `persist`. There the tables have no owner, and the agent owns a copy of them
+//! beside them. A flush leaves the copy in force, and the end of the agent leaves the tables. A packet passes both,
+//! so the copy refuses nothing more, and each packet costs more time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +20,15 @@ use crate::netfilter::own::OwnSocket;
 
 /// How long the agent waits before it tries again to own the tables: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// What an owner owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owned {
+    /// The tables. They stay when it ends.
+    Tables,
+    /// A copy of them, which ends with it.
+    Copies,
+}
 
 /// The owner of the tables.
 #[derive(Debug)]
@@ -32,7 +45,7 @@ enum Owner {
     /// Nobody. This process will own them from the next commit on, but not before this moment.
     Wanted(Option<Instant>),
     /// This process, from the first commit with this socket on.
-    Ours { socket: Arc<OwnSocket>, made: bool },
+    Ours { socket: Arc<OwnSocket>, owned: Owned, made: bool },
     /// Nobody, because the kernel answers that it does not support it. The first commit after this moment that
     /// reads everything asks again.
     Impossible(Instant),
@@ -57,17 +70,20 @@ impl Ownership {
         }
     }
 
-    /// Whether there is such a socket.
-    pub(super) fn is_ours(&self) -> bool {
-        matches!(self.owner, Owner::Ours { .. })
+    /// What that socket owns, or will own.
+    pub(super) fn owned(&self) -> Option<Owned> {
+        match self.owner {
+            Owner::Ours { owned, .. } => Some(owned),
+            Owner::Nobody | Owner::Wanted(_) | Owner::Impossible(_) => None,
+        }
     }
 
-    /// Whether this process owns the tables.
+    /// Whether this process owns the tables, or a copy of them.
     pub(super) fn owns(&self) -> bool {
         matches!(self.owner, Owner::Ours { made: true, .. })
     }
 
-    /// Whether all tables have to be made again: only the socket that makes a table owns it.
+    /// Whether all owned tables have to be made: only the socket that makes a table owns it.
     pub(super) fn must_make(&self) -> bool {
         matches!(self.owner, Owner::Ours { made: false, .. })
     }
@@ -115,11 +131,11 @@ impl Ownership {
         if from.is_some_and(|from| Instant::now() < from) {
             return Ok(());
         }
-        let opened = match refusal(Feature::Owned).await {
-            Ok(None) => lane::run(OwnSocket::open).await,
-            Ok(Some(why)) => {
+        let opened = match possible().await {
+            Ok(Ok(owned)) => lane::run(OwnSocket::open).await.map(|socket| (socket, owned)),
+            Ok(Err(why)) => {
                 tracing::info!(
-                    "a flush of all of nftables is repaired, and not withstood: this needs kernel 6.9 ({why})"
+                    "a flush of all of nftables is repaired, and not withstood: this needs kernel 5.12 ({why})"
                 );
                 self.owner = Owner::Impossible(Instant::now() + AGAIN.1);
                 return Ok(());
@@ -127,7 +143,9 @@ impl Ownership {
             Err(why) => Err(why),
         };
         match opened {
-            Ok(socket) => self.owner = Owner::Ours { socket: Arc::new(socket), made: false },
+            Ok((socket, owned)) => {
+                self.owner = Owner::Ours { socket: Arc::new(socket), owned, made: false };
+            }
             Err(why) => {
                 self.later(&why);
                 if why.is_timeout() {
@@ -154,4 +172,18 @@ impl Ownership {
             close(socket).await;
         }
     }
+}
+
+/// What a process can own on this kernel, or why nothing.
+///
+/// # Errors
+/// When the kernel does not answer.
+async fn possible() -> Result<Result<Owned, KernelError>, KernelError> {
+    if refusal(Feature::Owned).await?.is_none() {
+        return Ok(Ok(Owned::Tables));
+    }
+    Ok(match refusal(Feature::OwnedCopy).await? {
+        None => Ok(Owned::Copies),
+        Some(why) => Err(why),
+    })
 }

@@ -26,7 +26,7 @@ pub(super) struct Unhooked {
 impl Unhooked {
     /// Whether this wire is left out.
     pub(super) fn contains(&self, wire: &IfName) -> bool {
-        self.refused.contains_key(wire) || is_pattern(wire)
+        self.refused.contains_key(wire)
     }
 
     /// Forgets wires that are gone, and takes those whose name no rule can carry.
@@ -34,8 +34,7 @@ impl Unhooked {
         let there =
             |name: &IfName| wire.wires.iter().any(|wire| wire.interface == *name) && is_there(name.as_str());
         self.refused.retain(|name, _| there(name));
-        let patterns = wire.wires.iter().map(|wire| &wire.interface).filter(|name| is_pattern(name));
-        self.unnamed = wire.unnamed.iter().cloned().chain(patterns.map(ToString::to_string)).collect();
+        self.unnamed = wire.unnamed.iter().cloned().collect();
     }
 
     /// Asks the kernel again about the wires that it has refused.
@@ -92,11 +91,6 @@ impl Unhooked {
             )
         })
     }
-}
-
-/// Later releases of nft take such a name for all names that begin like it.
-fn is_pattern(name: &IfName) -> bool {
-    name.as_str().ends_with('*')
 }
 
 /// The kernel's own words.

@@ -8,7 +8,7 @@ use crate::policy::nftables::{NftChain, NftTable, Owner};
 /// Every difference between a table and what the kernel holds, one line each, for people.
 pub fn differences(table: &NftTable, held: &Held) -> Vec<String> {
     let Some(flags) = held.flags else {
-        return vec![format!("nft {}: the table is not there", table.name())];
+        return vec![format!("nft {}: the table is not there", table.id())];
     };
     let wanted = Held::of(table);
     let mut lines: Vec<String> =
@@ -19,12 +19,12 @@ pub fn differences(table: &NftTable, held: &Held) -> Vec<String> {
     if flags & DORMANT != 0 {
         lines.push("the table is switched off (flags dormant): no packet meets its rules".to_owned());
     }
-    if table.owner == Owner::Maker && flags & OWNER == 0 {
+    if table.owner != Owner::Nobody && flags & OWNER == 0 {
         lines.push("it has no owner: a flush of everything would remove it".to_owned());
     }
     // Other programs may give a chain or a set any name.
     let plain = |line: String| line.replace(char::is_control, "?");
-    lines.into_iter().map(|line| format!("nft {}: {}", table.name(), plain(line))).collect()
+    lines.into_iter().map(|line| format!("nft {}: {}", table.id(), plain(line))).collect()
 }
 
 /// Rules compare their own sets.

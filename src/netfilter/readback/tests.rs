@@ -6,9 +6,12 @@ use super::*;
 use crate::config::Config;
 use crate::netfilter::message::attribute;
 use crate::netlink::{ANSWER, DONE, INTERRUPTED, messages};
-use crate::policy::nftables::tables;
+use crate::policy::nftables::{NftFamily, tables};
 use crate::policy::{Owners, last_resort, ruleset};
 use crate::vpn::{Situation, Wire};
+
+const INET: TableId = TableId::ours(NftFamily::Inet);
+const NETDEV: TableId = TableId::ours(NftFamily::Netdev);
 
 fn made(table: &NftTable) -> Vec<u8> {
     let mut transaction = Transaction::default();
@@ -20,11 +23,11 @@ fn made(table: &NftTable) -> Vec<u8> {
 fn tables_of_other_families_and_names_are_not_ours() {
     let [inet, netdev] = tables(&last_resort());
     let mut held = Held::default();
-    assert_eq!(held.take(NftFamily::Netdev, &made(&inet)), Ok(Progress::More));
+    assert_eq!(held.take(NETDEV, &made(&inet)), Ok(Progress::More));
     let other = message(NEW_TABLE, 1, 0, protocol(NftFamily::Netdev), &text(1, "others"));
-    assert_eq!(held.take(NftFamily::Netdev, &other), Ok(Progress::More));
+    assert_eq!(held.take(NETDEV, &other), Ok(Progress::More));
     assert_eq!(held, Held::default());
-    assert_eq!(held.take(NftFamily::Netdev, &made(&netdev)), Ok(Progress::More));
+    assert_eq!(held.take(NETDEV, &made(&netdev)), Ok(Progress::More));
     assert!(held.is_there() && !held.chains.is_empty());
 }
 
@@ -33,23 +36,23 @@ fn a_table_that_cannot_be_read_is_an_error_and_no_table() {
     let [inet, _] = tables(&last_resort());
     let whole = made(&inet);
     for cut in [whole.len() - 2, 30, 21, 3] {
-        assert!(Held::default().take(NftFamily::Inet, &whole[..cut]).is_err(), "{cut}");
+        assert!(Held::default().take(INET, &whole[..cut]).is_err(), "{cut}");
     }
     let long = [&64_u16.to_ne_bytes()[..], &2_u16.to_ne_bytes(), &[0; 4]].concat();
-    let body = [text(1, TABLE), attribute(2, &[0; 4]), long].concat();
+    let body = [text(1, INET.name), attribute(2, &[0; 4]), long].concat();
     let table = message(NEW_TABLE, 1, 0, protocol(NftFamily::Inet), &body);
-    assert_eq!(Held::default().take(NftFamily::Inet, &table), Err(Malformed));
+    assert_eq!(Held::default().take(INET, &table), Err(Malformed));
     let refused = {
         let mut answer = message(ANSWER, 1, 0, 0, &[]);
         answer[16..20].copy_from_slice(&(-1_i32).to_ne_bytes());
         answer
     };
-    assert_eq!(Held::default().take(NftFamily::Inet, &refused), Ok(Progress::Refused(1)));
+    assert_eq!(Held::default().take(INET, &refused), Ok(Progress::Refused(1)));
     let mut ended = message(DONE, 1, 0, 0, &[]);
     ended[16..20].copy_from_slice(&(-12_i32).to_ne_bytes());
-    assert_eq!(Held::default().take(NftFamily::Inet, &ended), Ok(Progress::Refused(12)));
+    assert_eq!(Held::default().take(INET, &ended), Ok(Progress::Refused(12)));
     let interrupted = message(DONE, 1, INTERRUPTED, 1, &[]);
-    assert_eq!(Held::default().take(NftFamily::Inet, &interrupted), Ok(Progress::Again));
+    assert_eq!(Held::default().take(INET, &interrupted), Ok(Progress::Again));
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn a_question_has_no_end_and_another_name() {
     let committed = kinds(&made(&inet));
     assert_eq!(kinds(&asked)[..], committed[..committed.len() - 1], "the last message commits");
     let mut held = Held::default();
-    assert_eq!(held.take(NftFamily::Inet, &asked), Ok(Progress::More));
+    assert_eq!(held.take(INET, &asked), Ok(Progress::More));
     assert!(!held.is_there(), "it asks for our table");
 }
 
@@ -96,9 +99,9 @@ fn one_attribute_more_in_an_instruction_is_a_difference() {
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Held::default().take(NftFamily::Inet, &bytes);
-        let body = [text(1, TABLE), text(2, "c"), attribute(4, &bytes)].concat();
+        let _ = Held::default().take(INET, &bytes);
+        let body = [text(1, INET.name), text(2, "c"), attribute(4, &bytes)].concat();
         let rule = message(NEW_RULE, 1, 0, protocol(NftFamily::Inet), &body);
-        let _ = Held::default().take(NftFamily::Inet, &rule);
+        let _ = Held::default().take(INET, &rule);
     }
 }

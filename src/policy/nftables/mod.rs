@@ -25,7 +25,7 @@ pub use number::L4;
 pub use program::instructions;
 pub use rule::{NftRule, NftVerdict};
 pub use set::{NftElements, NftSet};
-pub use table::{Base, Found, Hook, NftChain, NftFamily, NftTable, Owner, TABLE};
+pub use table::{Base, Found, Hook, NftChain, NftFamily, NftTable, Owner, TABLE, TableId};
 
 use super::{Chain, ChainName, ForeignChain, Ruleset, Table};
 use crate::net::Family;

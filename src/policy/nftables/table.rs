@@ -8,6 +8,9 @@ use super::set::NftSet;
 /// The name of both tables.
 pub const TABLE: &str = "tunwarden";
 
+/// The name of their copies, which end with their owner.
+pub(super) const COPY: &str = "tunwarden_copy";
+
 /// Our two tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NftFamily {
@@ -35,6 +38,40 @@ pub enum Owner {
     /// The socket that makes it (kernel 5.12). No other socket may change it, and `flush ruleset` leaves it
     /// alone. It outlives its owner (6.9), and has none then.
     Maker,
+    /// The same, but the table ends with its owner (before 6.9). So it is a copy, and has another name than the table
+    /// that stays.
+    MakerOfCopy,
+}
+
+/// A table in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableId {
+    /// Its family.
+    pub family: NftFamily,
+    /// Its name.
+    pub name: &'static str,
+}
+
+impl TableId {
+    /// Every table that we may have. The tables that stay are the last ones.
+    pub const ALL: [Self; 4] = [
+        Self { family: NftFamily::Netdev, name: COPY },
+        Self { family: NftFamily::Inet, name: COPY },
+        Self::ours(NftFamily::Netdev),
+        Self::ours(NftFamily::Inet),
+    ];
+
+    /// The table of this family that stays.
+    pub const fn ours(family: NftFamily) -> Self {
+        Self { family, name: TABLE }
+    }
+}
+
+impl std::fmt::Display for TableId {
+    /// As nft writes it: `inet tunwarden`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.family.as_str(), self.name)
+    }
 }
 
 /// What the kernel holds under the name of a table that is to be written.
@@ -109,19 +146,25 @@ impl Hook {
 }
 
 impl NftTable {
-    /// The table's name with its family: `inet tunwarden`.
-    pub fn name(&self) -> String {
-        format!("{} {TABLE}", self.family.as_str())
+    /// Which table of the kernel this is.
+    pub fn id(&self) -> TableId {
+        let name = match self.owner {
+            Owner::Nobody | Owner::Maker => TABLE,
+            Owner::MakerOfCopy => COPY,
+        };
+        TableId { family: self.family, name }
     }
 
     /// The text that makes this table in place of the one of its name, for `nft -f`.
     pub fn printed(&self) -> String {
-        let name = self.name();
+        let name = self.id();
         // The first line makes sure that there is a table to delete.
         let mut text = format!("table {name}\ndelete table {name}\ntable {name} {{\n");
-        if self.owner == Owner::Maker {
-            text.push_str("\tflags owner, persist\n");
-        }
+        text.push_str(match self.owner {
+            Owner::Nobody => "",
+            Owner::Maker => "\tflags owner, persist\n",
+            Owner::MakerOfCopy => "\tflags owner\n",
+        });
         for set in &self.sets {
             let _ = write!(text, "{set}");
         }

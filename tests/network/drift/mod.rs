@@ -4,6 +4,7 @@
 //! The tests print how many packets leave before the repair, and for how long. They check that no packet
 //! leaves after it.
 
+mod copies;
 mod dormant;
 mod fights;
 mod flood;

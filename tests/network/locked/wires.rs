@@ -149,8 +149,8 @@ fn a_lock_alone_leaves_out_a_wire_that_has_no_room_for_a_hook() -> Result<()> {
     })
 }
 
-/// Names that the kernel accepts, and that are hard to parse in a list of nft.
-const NAMES: [&str; 5] = ["a,b", "priority", "}", "{c", "="];
+/// Names that the kernel accepts, and that are hard to parse in a list of nft. nft takes the last one for a pattern.
+const NAMES: [&str; 6] = ["a,b", "priority", "}", "{c", "=", "star*"];
 
 #[test]
 fn no_name_of_a_wire_keeps_the_others_from_being_held() -> Result<()> {

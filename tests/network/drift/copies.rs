@@ -1,0 +1,137 @@
+//! A kernel from 5.12 to 6.8 removes an owned table together with its owner. There the agent owns a copy of the
+//! tables: a flush leaves the copy in force, and the end of the agent leaves the tables.
+
+use anyhow::{Context, Result, ensure};
+use tunwarden_lab::{Lab, wait_for, with_lab};
+
+use super::BOTH;
+use super::flood::Siege;
+use crate::support::{SOON, nft, start_agent, status, tunwarden, verify_alone};
+
+const ON_OTHER_KERNELS: &str = "on a kernel from 5.12 to 6.8: make kernels";
+
+fn tables(lab: &Lab) -> Result<String> {
+    lab.host().succeed(["nft", "list", "tables"])
+}
+
+/// Waits until the agent reports that a flush leaves its rules in force, or that it does not. Checks that both copies
+/// are there then, or none.
+fn wait_for_copies(siege: &Siege<'_>, expected: bool) -> Result<()> {
+    wait_for(&format!("copies: {expected}"), SOON, || {
+        let said = status(siege.lab)?;
+        Ok((said["layers"][1]["owned"] == expected && said["enforced"] == true).then_some(()))
+    })
+    .with_context(|| siege.agent.log())?;
+    let tables = tables(siege.lab)?;
+    for copy in ["inet tunwarden_copy", "netdev tunwarden_copy"] {
+        ensure!(tables.contains(copy) == expected, "{copy}, {ON_OTHER_KERNELS}: {tables}");
+    }
+    Ok(())
+}
+
+/// Commands that remove or open the tables that stay.
+const ATTACKS: [&[&str]; 4] = [
+    &["nft", "flush", "ruleset"],
+    &["nft", "delete", "table", "inet", "tunwarden"],
+    &["nft", "delete", "table", "netdev", "tunwarden"],
+    &["nft", "insert", "rule", "inet", "tunwarden", "output", "accept"],
+];
+
+/// Both layers are removed again and again.
+const LOOP: &str = "for n in 1 2 3 4 5 6 7 8; do
+    iptables -w -F; iptables -w -X; iptables -w -P OUTPUT ACCEPT; nft flush ruleset
+    nft delete table netdev tunwarden 2>/dev/null || true
+done";
+
+#[test]
+#[ignore = "needs a kernel from 5.12 to 6.8: make kernels"]
+fn a_flush_and_the_end_of_the_agent_each_leave_the_rules_in_force() {
+    with_lab(|lab| {
+        let mut siege = Siege::begin(lab, BOTH)?;
+        wait_for_copies(&siege, true)?;
+        for attack in ATTACKS {
+            let left = siege.repaired(&format!("a copy, {}", attack.join(" ")), attack, "nft")?;
+            ensure!(left.of_host + left.of_container == 0, "{attack:?}: {left:?} left");
+        }
+        let from = siege.so_far()?;
+        lab.host().run(["sh", "-c", LOOP])?;
+        wait_for("the rules are back", SOON, || Ok(verify_alone(lab)?.status.success().then_some(())))?;
+        siege.is_silent("after a loop of flushes")?;
+        let left = siege.left_since(from)?;
+        ensure!(left.of_host + left.of_container == 0, "a loop of flushes: {left:?} left");
+        let refused = lab.host().run(["nft", "delete", "table", "inet", "tunwarden_copy"])?;
+        ensure!(!refused.status.success() && refused.stderr.contains("not permitted"), "{refused:?}");
+
+        siege.agent.kill()?;
+        siege.is_silent("the agent is dead")?;
+        let left = tables(lab)?;
+        ensure!(left.contains("inet tunwarden\n") && !left.contains("tunwarden_copy"), "{left}");
+        ensure!(tunwarden(lab, ["verify"])?.status.success(), "the tables are whole");
+        siege.agent = start_agent(lab)?;
+        wait_for_copies(&siege, true)?;
+        siege.is_silent("the next agent")?;
+        let left = siege.repaired("the next agent, nft flush ruleset", ATTACKS[0], "nft")?;
+        ensure!(left.of_host + left.of_container == 0, "{left:?} left");
+
+        // The copies follow the rules.
+        let from = siege.so_far()?;
+        ensure!(tunwarden(lab, ["pause", "600s"])?.status.success());
+        wait_for("the pause opens", SOON, || Ok((siege.left_since(from)?.of_host > 20).then_some(())))?;
+        ensure!(tunwarden(lab, ["resume"])?.status.success());
+        siege.is_silent("after a pause")?;
+        wait_for_copies(&siege, true)?;
+
+        // The control: without the agent the same flush opens.
+        siege.agent.kill()?;
+        let from = siege.so_far()?;
+        lab.host().succeed(["nft", "flush", "ruleset"])?;
+        wait_for("the control: without a copy everything leaves", SOON, || {
+            let left = siege.left_since(from)?;
+            Ok((left.of_host > 20 && left.of_container > 20).then_some(()))
+        })
+    })
+    .unwrap();
+}
+
+#[test]
+#[ignore = "needs a kernel from 5.12 to 6.8: make kernels"]
+fn where_there_is_no_room_for_a_copy_the_tables_are_in_force_alone() {
+    with_lab(|lab| {
+        let mut siege = Siege::begin(lab, BOTH)?;
+        siege.agent.kill()?;
+        // Room for the hook that is there, and for no other.
+        nft::fill_all_but(lab, "eth0", 1)?;
+        siege.agent = start_agent(lab)?;
+        wait_for_copies(&siege, false)?;
+        ensure!(status(lab)?["layers"][1]["lacks"].is_null(), "{}", status(lab)?);
+        siege.is_silent("no room for a copy")?;
+        lab.host().succeed(["nft", "delete", "table", "netdev", "eth0_0"])?;
+        wait_for_copies(&siege, true)?;
+        siege.is_silent("room for a copy")
+    })
+    .unwrap();
+}
+
+#[test]
+#[ignore = "needs a kernel from 5.12 to 6.8: make kernels"]
+fn a_copy_whose_owner_does_not_end_refuses_no_lock_and_is_named_by_a_release() {
+    with_lab(|lab| {
+        let mut siege = Siege::begin(lab, BOTH)?;
+        wait_for_copies(&siege, true)?;
+        let owner = nft::owner_of(&siege.agent)?;
+        siege.agent.kill()?;
+        lab.host().file("/etc/tunwarden/config.toml", &format!("{BOTH}[lan]\nallow = false\n"))?;
+        let lock = tunwarden(lab, ["lock"])?;
+        ensure!(lock.status.success(), "{lock:?}");
+        siege.is_silent("a copy that nobody can change")?;
+        let release = tunwarden(lab, ["release", "--yes"])?;
+        ensure!(!release.status.success(), "{release:?}");
+        ensure!(release.stderr.contains("systemctl restart tunwarden"), "{release:?}");
+        drop(owner);
+        let release = tunwarden(lab, ["release", "--yes"])?;
+        ensure!(release.status.success(), "{release:?}");
+        ensure!(!tables(lab)?.contains("tunwarden"), "{}", tables(lab)?);
+        Ok(())
+    })
+    .unwrap();
+}
