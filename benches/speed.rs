@@ -62,27 +62,36 @@ fn from_clean(lab: &Lab, command: &[&str]) -> Result<f64> {
     Ok(milliseconds(began.elapsed()))
 }
 
-/// How long packets leave while `lock` runs on an open machine under a flood.
+/// How long packets leave while `lock` runs on an open machine under a flood, compared with the article's script.
 fn gap(lab: &Lab) -> Result<()> {
-    let mut left = Vec::new();
+    lab.host().file_with_mode("/run/article.sh", ARTICLE, 0o755)?;
+    let (mut ours, mut article) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        lab.host().succeed(["nft", "flush", "ruleset"])?;
-        let capture = lab.capture()?;
-        let flood = lab.host().udp("203.0.113.9:4000")?.tag("gap").flood(2000)?;
-        flood.await_more(200)?;
-        let began = SystemTime::now();
-        lab.host().succeed([TUNWARDEN, "lock"])?;
-        let locked = SystemTime::now();
-        flood.await_more(400)?;
-        flood.stop()?;
-        let seen = capture.stop()?;
-        let during = seen.iter().filter(|frame| frame.is_tagged("gap") && frame.at > began);
-        let last = during.clone().map(|frame| frame.at).max();
-        ensure!(last.is_none_or(|last| last < locked), "a packet left after the lock");
-        left.push(last.map_or(0.0, |last| milliseconds(last.duration_since(began).unwrap_or_default())));
+        ours.push(last_in_clear(lab, &[TUNWARDEN, "lock"])?);
+        article.push(last_in_clear(lab, &["/run/article.sh"])?);
     }
-    println!("from the start of lock to the last packet in clear: {}", spread(&left));
+    println!("from the start of lock to the last packet in clear: {}", spread(&ours));
+    println!("from the start of the article's script:             {}", spread(&article));
+    println!("the article's script / lock:                        {}", ratios(&article, &ours));
     Ok(())
+}
+
+/// The time from the start of a command to the last packet of a flood that left, in milliseconds.
+fn last_in_clear(lab: &Lab, command: &[&str]) -> Result<f64> {
+    lab.host().succeed(["nft", "flush", "ruleset"])?;
+    let capture = lab.capture()?;
+    let flood = lab.host().udp("203.0.113.9:4000")?.tag("gap").flood(2000)?;
+    flood.await_more(200)?;
+    let began = SystemTime::now();
+    lab.host().succeed(command.iter().copied())?;
+    let locked = SystemTime::now();
+    flood.await_more(400)?;
+    flood.stop()?;
+    let seen = capture.stop()?;
+    let during = seen.iter().filter(|frame| frame.is_tagged("gap") && frame.at > began);
+    let last = during.map(|frame| frame.at).max();
+    ensure!(last.is_none_or(|last| last < locked), "a packet left after {command:?}");
+    Ok(last.map_or(0.0, |last| milliseconds(last.duration_since(began).unwrap_or_default())))
 }
 
 /// The time from NetworkManager's signal to the rules in the kernel, without the restore itself.

@@ -35,6 +35,7 @@ mod notify;
 mod openconnect;
 mod openvpn;
 mod openvpn_files;
+mod order;
 mod package;
 mod pause;
 mod podman;
