@@ -106,11 +106,18 @@ pub fn tables(family: Family) -> io::Result<BTreeMap<String, HeldTable>> {
 }
 
 /// Repeats a dump until no table has changed during it. `dump` returns `None` when it must be read again.
-pub(super) fn settled<T>(mut dump: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> {
+pub(super) fn settled<T>(dump: impl FnMut() -> io::Result<Option<T>>) -> io::Result<T> {
+    repeated(ask, dump)
+}
+
+pub(super) fn repeated<T>(
+    mut generation: impl FnMut() -> io::Result<Option<Generation>>,
+    mut dump: impl FnMut() -> io::Result<Option<T>>,
+) -> io::Result<T> {
     for _ in 0..DUMPS {
-        let generation = ask()?;
+        let before = generation()?;
         if let Some(held) = dump()?
-            && ask()? == generation
+            && generation()? == before
         {
             return Ok(held);
         }

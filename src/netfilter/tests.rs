@@ -109,3 +109,30 @@ proptest! {
         prop_assert_eq!(parse(&datagram), Ok(changes));
     }
 }
+
+#[test]
+fn a_dump_that_is_cut_or_that_tables_change_during_is_read_again() {
+    use std::cell::Cell;
+
+    use super::socket::repeated;
+    let generation = Cell::new(7);
+    let now = || Ok(Some(Generation(generation.get())));
+    // What each dump answers, and the generation after it. `None` is a cut answer: ENOBUFS or NLM_F_DUMP_INTR.
+    let read = |dumps: &[(Option<&'static str>, u32)]| {
+        let mut dumps = dumps.iter();
+        generation.set(7);
+        let result = repeated(now, || {
+            let (answer, after) = dumps.next().ok_or_else(|| std::io::Error::other("one dump too many"))?;
+            generation.set(*after);
+            Ok(*answer)
+        });
+        (result.map_err(|error| error.to_string()), dumps.len())
+    };
+    assert_eq!(read(&[(Some("whole"), 7), (Some("later"), 7)]), (Ok("whole"), 1));
+    assert_eq!(read(&[(None, 7), (Some("changed"), 8), (Some("whole"), 8)]), (Ok("whole"), 0));
+    let changing: Vec<_> = (8..30).map(|after| (Some("changed"), after)).collect();
+    let (result, left) = read(&changing);
+    assert_eq!(result, Err("the tables change faster than they can be read".to_owned()));
+    assert!(left > 0, "it never gives up");
+    assert_eq!(read(&[]).0, Err("one dump too many".to_owned()), "an error is no cut answer");
+}
