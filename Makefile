@@ -82,6 +82,7 @@ kernels: deps $(KERNELS:%=kernel-%)
 
 .PHONY: kernel-bookworm kernel-trixie kernel-forky
 kernel-bookworm kernel-trixie kernel-forky: kernel-%: deps
+	scripts/deps kernels $(SUDO)
 	scripts/kernel make $* $(SUDO)
 
 # An hour of random sequences, with real containers. A seed makes the same choices again.
