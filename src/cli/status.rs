@@ -20,6 +20,9 @@ use crate::vpn::State;
 /// How often `--watch` updates the elapsed time.
 const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// How long the agent's comparison may take. A program that hangs is killed after 20 seconds.
+const COMPARISON: std::time::Duration = std::time::Duration::from_secs(15);
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// Print JSON, for programs.
@@ -106,10 +109,10 @@ pub(super) async fn now(path: Option<&Path>) -> Status {
 
 /// The agent's status, corrected by what the kernel holds now.
 async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
-    let mut differences = agent.verify().await;
+    let mut differences = compared(agent).await;
     if differences.as_ref().is_ok_and(|lines| !lines.is_empty()) {
         // The agent has repaired the differences. A second comparison shows what the kernel holds now.
-        differences = agent.verify().await;
+        differences = compared(agent).await;
     }
     let status = client::status(agent).await?;
     let found = match &differences {
@@ -127,6 +130,12 @@ async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
         }
     }
     Ok(status)
+}
+
+/// The agent's comparison. A program that hangs runs longer: then the agent's status says that it waits for one.
+async fn compared(agent: &Agent1Proxy<'_>) -> zbus::Result<Vec<String>> {
+    let compared = tokio::time::timeout(COMPARISON, agent.verify()).await;
+    compared.unwrap_or_else(|_| Err(zbus::Error::Failure("the agent does not answer in time".to_owned())))
 }
 
 /// Every signal that may mean a changed status.
