@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::system::program::{ToolError, run};
+use crate::system::program::{ToolError, run, run_within};
 
 /// This folder exists where systemd is the machine's init (sd_booted(3)).
 const RUNNING: &str = "/run/systemd/system";
@@ -19,6 +19,31 @@ const START_QUESTIONS: u32 = 60;
 /// Whether systemd is this machine's init.
 pub fn is_running() -> bool {
     Path::new(RUNNING).is_dir()
+}
+
+/// How long systemd may take to start a unit again before it is waited for no longer. wg-quick looks names up, and its
+/// unit has no limit of its own.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How a unit is brought up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BringUp {
+    /// What is left of it is stopped first.
+    Restart,
+    /// What systemd is doing with it already is waited for.
+    Start,
+}
+
+/// Has systemd bring a unit up, and waits until it is up.
+///
+/// # Errors
+/// [`ToolError`]. After a timeout systemd goes on with its work.
+pub async fn bring_up(how: BringUp, unit: &str) -> Result<(), ToolError> {
+    let verb = match how {
+        BringUp::Restart => "restart",
+        BringUp::Start => "start",
+    };
+    run_within(RESTART_TIMEOUT, "systemctl", &[verb, "--", unit], "").await.map(drop)
 }
 
 /// Runs `systemctl` with these arguments.

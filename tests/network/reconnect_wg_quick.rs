@@ -19,6 +19,7 @@ const NAME: &str = "wg.example.net";
 const SYSTEMCTL: &str = "#!/bin/sh\nexec 2>>/run/systemctl.log\nset -ex\ncase \"$*\" in\n\
     'show --property=ActiveState --value -- wg-quick@office.service') cat /run/unit ;;\n\
     'restart -- wg-quick@office.service') wg-quick down office >&2 || true; wg-quick up office >&2 ;;\n\
+    'start -- wg-quick@office.service') touch /run/joined; wg-quick up office >&2 ;;\n\
     *) exit 1 ;;\nesac\n";
 
 fn contract() -> Result<Contract> {
@@ -69,6 +70,12 @@ fn a_device_of_wg_quick_comes_back_at_the_new_address_of_its_server() -> Result<
         dns.set(NAME, &["198.51.100.8"])?;
         host.signal_all("wireguard-go", Signal::SIGKILL)?;
         connected_to(lab, "198.51.100.8").with_context(|| agent.log())?;
+
+        // systemd is starting the unit: a restart would interrupt that.
+        host.file("/run/unit", "activating\n")?;
+        host.signal_all("wireguard-go", Signal::SIGKILL)?;
+        connected_to(lab, "198.51.100.8").with_context(|| agent.log())?;
+        ensure!(host.outside("/run/joined").exists(), "{}", agent.log());
 
         // Somebody stops the unit: the agent leaves it so until a person asks.
         host.file("/run/unit", "inactive\n")?;

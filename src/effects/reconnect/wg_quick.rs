@@ -6,11 +6,15 @@
 use super::network_manager::{CARRY, carries};
 use super::{AttemptContext, Reach};
 use crate::describe::describe;
-use crate::effects::systemd::{active_state, systemctl};
+use crate::effects::systemd::{BringUp, active_state, bring_up};
 use crate::net::IfName;
+use crate::system::program::ToolError;
 
 /// The states of a unit that somebody has stopped, or that was never started.
 const STOPPED: [&str; 2] = ["inactive", "deactivating"];
+
+/// The state of a unit that systemd is starting now.
+const STARTING: &str = "activating";
 
 /// Restarts the unit, and waits until the device carries traffic. Without a request of a user, a unit that
 /// somebody has stopped stays stopped.
@@ -20,20 +24,21 @@ const STOPPED: [&str; 2] = ["inactive", "deactivating"];
 pub(super) async fn restart(interface: &IfName, context: &mut AttemptContext) -> Result<(), String> {
     let unit = format!("wg-quick@{interface}.service");
     let failed = |why: &str| format!("the VPN {interface} did not come back: {why}");
-    if *context.reach.borrow() == Reach::Vpn {
-        let state = active_state(&unit).await.map_err(|error| failed(&describe(&error)))?;
-        if STOPPED.contains(&state.as_str()) {
-            let start = format!("{unit} does not run; start it: sudo systemctl start {unit}");
-            return Err(failed(&start));
-        }
+    let state = active_state(&unit).await.map_err(|error| failed(&describe(&error)))?;
+    if *context.reach.borrow() == Reach::Vpn && STOPPED.contains(&state.as_str()) {
+        let start = format!("{unit} does not run; start it: sudo systemctl start {unit}");
+        return Err(failed(&start));
     }
-    tracing::info!("bringing the VPN {interface} back: systemctl restart {unit}");
-    let restart = ["restart", "--", &unit];
-    // wg-quick does not start while the routing rules of a device that is gone are there. It removes them when it
-    // fails, so it starts the second time.
-    if systemctl(&restart).await.is_err() {
-        let fault = |error| failed(&format!("{}; see: journalctl -u {unit}", describe(&error)));
-        systemctl(&restart).await.map_err(fault)?;
+    // A restart would interrupt a slow wg-quick, and begin again.
+    let how = if state == STARTING { BringUp::Start } else { BringUp::Restart };
+    tracing::info!("bringing the VPN {interface} back: {how:?} of {unit}");
+    let fault = |error: &ToolError| failed(&format!("{}; see: journalctl -u {unit}", describe(error)));
+    match bring_up(how, &unit).await {
+        Ok(()) => {}
+        Err(error) if error.is_timeout() => return Err(fault(&error)),
+        // wg-quick does not start while the routing rules of a device that is gone are there. It removes them when it
+        // fails, so it starts the second time.
+        Err(_) => bring_up(BringUp::Restart, &unit).await.map_err(|error| fault(&error))?,
     }
     match tokio::time::timeout(CARRY, carries(&mut context.status, interface.as_str())).await {
         Ok(()) => Ok(()),
