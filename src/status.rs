@@ -10,6 +10,7 @@ mod management;
 mod properties;
 mod text;
 mod verdict;
+mod vpns;
 mod watch;
 
 pub use bootstrap::{BootstrapStatus, EndpointStatus};
@@ -20,6 +21,7 @@ pub use left_out::LeftOutStatus;
 pub use management::ManagementStatus;
 pub use properties::{Changes, PROPERTIES, Property};
 pub use verdict::{Enforcement, Unread, Verdict};
+pub use vpns::VpnStatus;
 pub use watch::{FightStatus, Watch};
 
 use serde::{Serialize, Serializer};
@@ -68,6 +70,8 @@ pub struct Status {
     pub layers: Vec<LayerStatus>,
     /// VPNs of which a part cannot be used, and what to do.
     pub left_out: Vec<LeftOutStatus>,
+    /// The VPNs that are known, whether they count or not: those that count come first.
+    pub vpns: Vec<VpnStatus>,
     /// Which configuration is in force; `None` while it is unknown.
     pub configuration: Option<ConfigurationStatus>,
     /// Docker and its networks.
@@ -135,6 +139,7 @@ impl Status {
             management: Vec::new(),
             layers: Vec::new(),
             left_out: Vec::new(),
+            vpns: Vec::new(),
             configuration: None,
             docker: DockerStatus {
                 present: docker,

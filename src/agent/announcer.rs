@@ -9,7 +9,7 @@ use super::Agent;
 use super::sources::publish;
 use crate::bus::{Asker, Backlog, News, Update};
 use crate::effects::systemd::notify;
-use crate::status::{LeftOutStatus, ManagementStatus, Status};
+use crate::status::{LeftOutStatus, ManagementStatus, Status, VpnStatus};
 use crate::system;
 use crate::vpn::Announcement;
 
@@ -66,6 +66,7 @@ impl Agent {
         status.loss.clone_from(&self.memory.kept.loss);
         status.configuration = Some(self.configuration.status());
         status.left_out = self.machine.left_out().into_iter().map(LeftOutStatus::from).collect();
+        status.vpns = self.machine.listed_vpns().iter().map(VpnStatus::from).collect();
         status
     }
 }

@@ -118,7 +118,7 @@ impl Agent {
         });
     }
 
-    /// Takes events until NetworkManager has reported, the client of a management socket if it reported a tunnel
+    /// Takes events until NetworkManager has reported and answered, the client of a management socket if it reported a tunnel
     /// before, and WireGuard's files and devices if there are devices.
     async fn take_first_events(&mut self, events: &mut mpsc::Receiver<Event>) {
         let before = &self.memory.kept.situation.tunnels;
@@ -134,7 +134,7 @@ impl Agent {
                 self.take(event);
                 self.direct_sources();
                 let wireguard = files && devices || self.machine.wireguard_links().is_empty();
-                if manager && client && wireguard {
+                if manager && client && wireguard && !self.machine.awaits_manager() {
                     break;
                 }
             }

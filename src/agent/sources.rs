@@ -20,6 +20,8 @@ pub(super) struct Sources {
     management: watch::Sender<Vec<ManagementSocket>>,
     /// The links of WireGuard devices.
     wireguard: watch::Sender<Vec<Link>>,
+    /// The number of the last question to NetworkManager.
+    question: watch::Sender<u64>,
 }
 
 /// Changes of files that other programs write.
@@ -38,6 +40,7 @@ impl Sources {
             silence: watch::Sender::default(),
             management: watch::Sender::default(),
             wireguard: watch::Sender::default(),
+            question: watch::Sender::default(),
         }
     }
 }
@@ -48,6 +51,8 @@ impl Agent {
         let (hosts_sender, hosts) = mpsc::channel(1);
         let (users_sender, users) = mpsc::channel(1);
         let (reports_sender, reports) = mpsc::channel(1);
+        // The first reading answers the questions about the links that are there now.
+        publish(&self.sources.question, self.machine.question());
         let store = &self.memory.store;
         tokio::spawn(sources::drift::watch(changes));
         tokio::spawn(sources::files::watch(hosts_sender));
@@ -64,7 +69,7 @@ impl Agent {
         tokio::spawn(sources::wireguard_devices::watch(self.sources.wireguard.subscribe(), events()));
         tokio::spawn(sources::management::watch(self.sources.management.subscribe(), events()));
         tokio::spawn(sources::silence::watch(self.sources.silence.subscribe(), events()));
-        tokio::spawn(sources::network_manager::watch(events()));
+        tokio::spawn(sources::network_manager::watch(self.sources.question.subscribe(), events()));
         Files { hosts, users, reports }
     }
 
@@ -73,6 +78,7 @@ impl Agent {
         publish(&self.sources.silence, self.machine.listening());
         publish(&self.sources.management, self.machine.management_sockets());
         publish(&self.sources.wireguard, self.machine.wireguard_links());
+        publish(&self.sources.question, self.machine.question());
     }
 }
 

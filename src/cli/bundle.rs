@@ -172,7 +172,8 @@ fn names_in(status: &Status) -> Vec<String> {
     let networks = docker.networks.iter().map(|network| &network.name).chain(&docker.missing);
     let containers = docker.forwarded.iter().filter_map(|port| Some(port.to.rsplit_once(':')?.0));
     let of_docker = networks.map(String::as_str).chain(containers);
-    tunnels.chain(left_out).chain(loss).chain(of_docker).map(ToOwned::to_owned).collect()
+    let vpns = status.vpns.iter().map(|vpn| vpn.name.as_str());
+    tunnels.chain(left_out).chain(vpns).chain(loss).chain(of_docker).map(ToOwned::to_owned).collect()
 }
 
 #[cfg(test)]

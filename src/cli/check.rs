@@ -8,7 +8,7 @@ use crate::config::{Config, plain};
 use crate::doctor::Files;
 use crate::firewall::can_hold_sets;
 use crate::policy::FEW;
-use crate::status::LeftOutStatus;
+use crate::status::{LeftOutStatus, VpnStatus};
 use crate::store::Store;
 use crate::system;
 use crate::vpn::{Machine, Remembered};
@@ -46,7 +46,8 @@ fn vpns(config: &Config) {
     let remembered = Remembered { learned: store.endpoints().ok(), ..Remembered::default() };
     let machine = Machine::new(config.clone(), remembered, system::now());
     let found = Files::below("/").vpns().into_iter().map(|vpn| vpn.line());
-    let known = machine.known_vpns().into_iter().map(|vpn| vpn.line());
+    let known = machine.known_vpns();
+    let known = known.iter().map(|vpn| VpnStatus::from(vpn).line());
     let left_out = machine.left_out().into_iter().map(|left_out| LeftOutStatus::from(left_out).line());
     for (title, lines) in [
         ("VPNs of this machine, besides NetworkManager's", found.collect::<Vec<_>>()),

@@ -104,7 +104,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
     let source = of_agent.map_or_else(|| configuration.source.clone(), |agent| agent.source);
     let left_out = match &status {
         Some(status) => status.left_out.clone(),
-        None => super::lock::left_out(&config, &store),
+        None => super::lock::left_out(&super::lock::learned(&config, &store)),
     };
     let second_reader = second_reading(&config, &rules).await;
     Snapshot {

@@ -65,10 +65,14 @@ pub(super) async fn turn(store: &Store) -> Option<impl Drop + use<>> {
     turn.inspect_err(|error| complain(&format!("tunwarden: {}", describe(error)))).ok()
 }
 
-/// Parts of the VPNs learned before that cannot be used.
-pub(super) fn left_out(config: &Config, store: &Store) -> Vec<LeftOutStatus> {
+/// The VPNs learned before, for a status without an agent.
+pub(super) fn learned(config: &Config, store: &Store) -> Machine {
     let remembered = Remembered { learned: store.endpoints().ok(), ..Remembered::default() };
-    let machine = Machine::new(config.clone(), remembered, system::now());
+    Machine::new(config.clone(), remembered, system::now())
+}
+
+/// Parts of them that cannot be used.
+pub(super) fn left_out(machine: &Machine) -> Vec<LeftOutStatus> {
     machine.left_out().into_iter().map(LeftOutStatus::from).collect()
 }
 

@@ -12,7 +12,7 @@ use super::screen::{self, Screen};
 use super::{LOCKED, OPEN, Outcome, UNKNOWN, client, complain, lock, say, verify};
 use crate::bus::{self, Agent1Proxy, NAME, PATH};
 use crate::firewall::Firewall;
-use crate::status::{Enforcement, Status, Unread, Verdict};
+use crate::status::{Enforcement, Status, Unread, Verdict, VpnStatus};
 use crate::store::Store;
 use crate::system;
 use crate::vpn::State;
@@ -150,7 +150,7 @@ async fn without_agent(path: Option<&Path>) -> Status {
     let in_force = in_force(path, &store);
     let configuration = configuration_status(path, &in_force);
     let config = in_force.config;
-    let left_out = lock::left_out(&config, &store);
+    let learned = lock::learned(&config, &store);
     let mut firewall = Firewall::new(&config.firewall);
     let enforcement = match verify::without_agent(&mut firewall, &config, &store).await {
         Ok(lines) if lines.is_empty() => Enforcement::Enforced,
@@ -174,6 +174,7 @@ async fn without_agent(path: Option<&Path>) -> Status {
     let mut status = status.with_layers(firewall.layers());
     status.agent = false;
     status.configuration = Some(configuration);
-    status.left_out = left_out;
+    status.left_out = lock::left_out(&learned);
+    status.vpns = learned.listed_vpns().iter().map(VpnStatus::from).collect();
     status
 }

@@ -40,6 +40,7 @@ fn status(state: State) -> Status {
         loss: None,
         management: Vec::new(),
         left_out: Vec::new(),
+        vpns: Vec::new(),
         configuration: None,
         docker: DockerStatus::default(),
     }

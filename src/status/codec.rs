@@ -9,7 +9,7 @@ use zbus::{OwnedVariant, Variant};
 
 use super::{BootstrapStatus, EndpointStatus, PauseStatus, StatusError, Verdict, Watch};
 use super::{ConfigurationStatus, DockerStatus, FightStatus, LayerStatus, LeftOutStatus};
-use super::{ForwardedStatus, ManagementStatus, NetworkStatus, TunnelStatus};
+use super::{ForwardedStatus, ManagementStatus, NetworkStatus, TunnelStatus, VpnStatus};
 use crate::config::Reconnect;
 use crate::vpn::{LastLoss, Reason, State};
 
@@ -80,6 +80,7 @@ dictionary!(EndpointStatus { address, port, protocol });
 dictionary!(LastLoss { name, interface, reason, seen_by, at } later { code, held });
 dictionary!(ConfigurationStatus { source, path } known { fault });
 dictionary!(LeftOutStatus { name, reason, remedy });
+dictionary!(VpnStatus { name, origin, servers, more, counts } known { mark, fault });
 dictionary!(ManagementStatus { file, socket, heard } known { fault });
 dictionary!(LayerStatus { name, enforced } later { owned } known { lacks, unknown });
 dictionary!(FightStatus { program, count });

@@ -58,7 +58,7 @@ macro_rules! field {
 }
 
 /// Every property.
-pub static PROPERTIES: [Property; 20] = [
+pub static PROPERTIES: [Property; 21] = [
     field!("Version", version, Changes::Never, |status, entries, name| {
         status.version = entries.take(name)?;
         Ok(())
@@ -107,6 +107,7 @@ pub static PROPERTIES: [Property; 20] = [
     field!("Loss", loss),
     field!("Configuration", configuration, later),
     field!("LeftOut", left_out, later),
+    field!("Vpns", vpns, later),
     field!("ReconnectPolicy", reconnect),
     field!("Management", management),
     field!("Repairs", repairs),
@@ -154,7 +155,7 @@ mod tests {
     use crate::config::Reconnect;
     use crate::status::{
         BootstrapStatus, ConfigurationStatus, EndpointStatus, FightStatus, ForwardedStatus, LayerStatus,
-        LeftOutStatus, ManagementStatus, NetworkStatus, PauseStatus, TunnelStatus, Unread, Watch,
+        LeftOutStatus, ManagementStatus, NetworkStatus, PauseStatus, TunnelStatus, Unread, VpnStatus, Watch,
     };
     use crate::vpn::{LastLoss, PauseScope, Reason};
 
@@ -204,6 +205,9 @@ mod tests {
             owned: true,
         }];
         status.left_out = vec![LeftOutStatus { name: text("work"), reason: text("no"), remedy: text("do") }];
+        let (name, origin, servers) = (text("work"), text("wireguard"), vec![text("198.51.100.1:1/udp")]);
+        let (mark, fault) = (Some(text("0x7")), Some(text("no")));
+        status.vpns = vec![VpnStatus { name, origin, servers, more: 2, mark, counts: true, fault }];
         status.configuration = Some(ConfigurationStatus {
             source: text("kept"),
             path: text("/etc/x"),
@@ -281,11 +285,12 @@ mod tests {
     #[test]
     fn an_older_agent_without_the_later_properties_is_understood() {
         let mut all = on_bus(&full());
-        for later in ["Verdict", "Pending", "Configuration", "LeftOut"] {
+        for later in ["Verdict", "Pending", "Configuration", "LeftOut", "Vpns"] {
             all.remove(later);
         }
         let status = Status::from_properties(all).unwrap();
         assert_eq!((status.pending, status.configuration, status.left_out), (None, None, Vec::new()));
+        assert_eq!(status.vpns, []);
         assert_eq!(status.enforcement, Enforcement::Enforced);
     }
 

@@ -6,6 +6,9 @@ use super::{
 };
 use crate::vpn::{PauseScope, State};
 
+/// Maximum number of VPNs that are listed for people.
+const MAX_VPNS: usize = 5;
+
 impl Status {
     /// The whole status in one line, for the log and for systemd.
     pub fn line(&self) -> String {
@@ -74,6 +77,12 @@ impl Status {
         }
         if let Some(fault) = self.configuration.as_ref().and_then(ConfigurationStatus::line) {
             row("config", fault);
+        }
+        for vpn in self.vpns.iter().take(MAX_VPNS) {
+            row("vpn", vpn.line());
+        }
+        if let Some(more) = self.vpns.len().checked_sub(MAX_VPNS).filter(|more| *more > 0) {
+            row("vpn", format!("and {more} more; list them with: sudo tunwarden check"));
         }
         for left_out in &self.left_out {
             row("left out", left_out.line());

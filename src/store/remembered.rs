@@ -27,6 +27,7 @@ impl Store {
             names: names.unwrap_or_default(),
             networks: networks.unwrap_or_default(),
             uplinks: applied.situation.known_uplinks.clone(),
+            connection_links: applied.situation.connection_links.clone(),
             last: applied.last.clone(),
             silent: applied.silent.clone(),
         };

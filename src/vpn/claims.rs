@@ -16,6 +16,7 @@ use self::kernel::Unclaimed;
 use super::claim::{Claim, Claimant, Ending, Evidence, Standing};
 use super::facts::Facts;
 use super::known::Known;
+use super::questions::Questions;
 use super::resolved::InUse;
 use super::{Comeback, LastVpn, Reason, Report, ReportKind, Sender, State, Tunnel, TunnelId};
 use crate::net::IfName;
@@ -30,6 +31,8 @@ pub(super) struct Claims {
     retired: BTreeSet<u32>,
     /// Links, by index, that carry traffic and wait for a report of their server, and since when.
     waiting: BTreeMap<u32, u64>,
+    /// What NetworkManager is asked about links.
+    pub(super) questions: Questions,
     /// Links, by index, that were there when the agent began.
     early: BTreeSet<u32>,
 }
@@ -49,7 +52,7 @@ impl Claims {
         self.find_links(facts);
         self.remember_silence(now);
         self.drop_kernel_claims(facts);
-        let (Unclaimed { claims: fresh, waiting }, mut objections): (Unclaimed, Vec<Option<Reason>>) = {
+        let (Unclaimed { claims: fresh, waiting, asked }, mut objections): (Unclaimed, Vec<Option<Reason>>) = {
             let servers = LazyCell::new(|| {
                 Known { facts, claims: &self.list }.allowance(State::Lost).servers().collect()
             });
@@ -61,6 +64,7 @@ impl Claims {
         objections.extend(fresh.iter().map(|_| None));
         self.list.extend(fresh);
         self.waiting = waiting;
+        self.questions.keep(asked, facts, now);
         let mut endings = Vec::new();
         for (claim, objection) in self.list.iter_mut().zip(objections) {
             claim.note_link(&facts.links, &facts.config);

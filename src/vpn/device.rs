@@ -73,6 +73,9 @@ impl Machine {
         let readings = self.facts.devices.take(devices, awake);
         let endings = self.claims.take_readings(&readings, &self.facts, now);
         let servers = if readings.has_moved { Servers::Changed } else { Servers::AsBefore };
+        if readings.has_moved {
+            self.claims.find_servers(&self.facts);
+        }
         Absorbed { endings, servers, ..Absorbed::default() }
     }
 }

@@ -118,6 +118,8 @@ pub struct NmView {
     /// The interfaces that it made or configured for connections that are no VPNs. Any user can save such a
     /// connection, of a tun device for one.
     pub made: BTreeSet<IfName>,
+    /// The last question of [`super::Machine::question`] that was asked before the connections were read.
+    pub answered: u64,
 }
 
 /// A saved VPN profile.
@@ -143,6 +145,8 @@ pub struct Profile {
     pub user: Option<u32>,
     /// Whether NetworkManager itself gives its device a mark when it brings it up, of WireGuard alone.
     pub manager_marks: bool,
+    /// The public keys of its peers, of WireGuard alone.
+    pub keys: Vec<PeerKey>,
 }
 
 /// Who sends a VPN's packets to its server.

@@ -20,6 +20,8 @@ pub(super) struct Facts {
     pub(super) docker: Docker,
     /// What NetworkManager said last; `None` without NetworkManager.
     pub(super) manager: Option<NmView>,
+    /// The last question that NetworkManager has answered.
+    pub(super) answered: u64,
     pub(super) learning: Learning,
     pub(super) sockets: Sockets,
     pub(super) names: Resolution,
@@ -36,11 +38,13 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn new(config: Config, remembered: Remembered) -> Self {
         let known_uplinks = remembered.uplinks.iter().map(|wire| wire.index).collect();
+        let of_connections = remembered.connection_links.iter().map(|wire| wire.index).collect();
         let mut facts = Self {
             config,
-            links: LinkTable { known_uplinks, ..LinkTable::default() },
+            links: LinkTable { known_uplinks, of_connections, ..LinkTable::default() },
             docker: Docker::new(remembered.networks),
             manager: None,
+            answered: 0,
             learning: Learning::new(remembered.learned),
             sockets: Sockets::default(),
             names: Resolution::new(remembered.names),

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::Sender;
+use super::{Profile, Sender};
 use crate::config::{Config, MOST_SERVERS, RootFile};
 use crate::guide::VpnKind;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
@@ -114,6 +114,8 @@ pub enum LeftOut {
     NotNamed(Option<String>),
     /// It carries all traffic and is no evidence of a VPN: an ordinary user may have made it.
     UsersDevice,
+    /// It carries all traffic, and NetworkManager, which may have made it for a user, does not answer.
+    Unanswered,
     /// Its server: nobody has named it, and no route shows it.
     NoServer,
     /// Where its peers seem to be now, which no server that is followed may be.
@@ -163,6 +165,7 @@ impl LeftOut {
                 "it has all traffic, and nothing passes: vpn.connections does not name its VPN".to_owned()
             }
             Self::UsersDevice => USERS_DEVICE.to_owned(),
+            Self::Unanswered => UNANSWERED.to_owned(),
             Self::NoServer => NO_SERVER.to_owned(),
             Self::Strays(endpoints) => strays(endpoints),
             Self::Broadcast(endpoints) => broadcast(endpoints),
@@ -227,6 +230,7 @@ impl LeftOut {
                                      vpn.connections = []"
                 .to_owned(),
             Self::UsersDevice => REPORT_IT.to_owned(),
+            Self::Unanswered => "restart NetworkManager: sudo systemctl restart NetworkManager".to_owned(),
             Self::NoServer => {
                 "write the server into /etc/tunwarden/config.toml, and reload: bootstrap.servers = \
                                [\"ADDRESS:PORT/PROTOCOL\"]"
@@ -255,6 +259,9 @@ impl fmt::Display for LeftOut {
 
 const USERS_DEVICE: &str =
     "it has all traffic, and it does not count as a VPN: an ordinary user may have made the device";
+
+const UNANSWERED: &str = "it has all traffic, and nothing passes: NetworkManager does not answer whether it made the \
+                          device for an ordinary user";
 
 const REPORT_IT: &str = "if it is OpenVPN's, let OpenVPN make the device itself, without --mktun, or let it report its tunnel: \
                          sudo tunwarden doctor shows how";
@@ -315,6 +322,21 @@ pub(super) fn stem(path: &str) -> &str {
 }
 
 impl LearnedVpn {
+    /// What a saved profile says.
+    pub(super) fn of_profile(profile: &Profile) -> Self {
+        Self {
+            name: profile.id.clone(),
+            origin: Origin::NetworkManager,
+            endpoints: profile.endpoints.iter().copied().collect(),
+            names: profile.names.iter().cloned().collect(),
+            user: profile.user,
+            sender: profile.sender,
+            mark: profile.mark,
+            interface: profile.interface.clone(),
+            manager_marks: profile.manager_marks,
+        }
+    }
+
     /// Whether it counts: with `vpn.connections` set, only what it names does. What a hook of root's reported
     /// always counts.
     pub(super) fn counts(&self, key: &str, config: &Config) -> bool {

@@ -103,23 +103,12 @@ impl Learning {
             for profile in
                 view.profiles.iter().filter(|profile| config.vpn.counts(&profile.uuid, &profile.id))
             {
-                let mut endpoints: BTreeSet<Endpoint> = profile.endpoints.iter().copied().collect();
-                let names = profile.names.iter().cloned().collect();
                 // Keep the addresses that the plugin has reported for these names. With other names it is
                 // another VPN.
-                let old = known.get(&profile.uuid).filter(|old| !old.names.is_empty() && old.names == names);
-                endpoints.extend(old.into_iter().flat_map(|old| &old.endpoints));
-                let vpn = LearnedVpn {
-                    name: profile.id.clone(),
-                    origin: Origin::NetworkManager,
-                    endpoints,
-                    names,
-                    user: profile.user,
-                    sender: profile.sender,
-                    mark: profile.mark,
-                    interface: profile.interface.clone(),
-                    manager_marks: profile.manager_marks,
-                };
+                let mut vpn = LearnedVpn::of_profile(profile);
+                let old =
+                    known.get(&profile.uuid).filter(|old| !old.names.is_empty() && old.names == vpn.names);
+                vpn.endpoints.extend(old.into_iter().flat_map(|old| &old.endpoints));
                 known.insert(profile.uuid.clone(), vpn);
             }
         });

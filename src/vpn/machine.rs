@@ -15,8 +15,8 @@ use super::facts::Facts;
 use super::known::Known;
 use super::outcome::Outcome;
 use super::{
-    Action, Change, Event, LastVpn, LeftOut, LinkTable, ManagementMessage, NetworkBridge, NmView, Remembered,
-    Report, ReportKind, Reporter, State, Tunnel,
+    Action, Change, Event, KnownVpn, LastVpn, LeftOut, LinkTable, ManagementMessage, NetworkBridge, NmView,
+    Remembered, Report, ReportKind, Reporter, State, Tunnel,
 };
 use crate::config::Config;
 use crate::net::Endpoint;
@@ -47,6 +47,7 @@ pub(super) struct Derived {
     /// Tunnels that have all traffic and that nothing passes.
     pub(super) without_effect: BTreeSet<(String, LeftOut)>,
     networks: Vec<NetworkBridge>,
+    pub(super) vpns: Vec<KnownVpn>,
 }
 
 /// What one event led to so far.
@@ -183,6 +184,7 @@ impl Machine {
 
     fn absorb_view(&mut self, view: Option<NmView>, now: u64) -> Vec<Ending> {
         let facts = &mut self.facts;
+        facts.answered = facts.answered.max(view.as_ref().map_or(0, |view| view.answered));
         facts.manager = view;
         if let Some(view) = &facts.manager {
             facts.learning.learn_profiles(view, &facts.config);
@@ -297,8 +299,8 @@ impl Machine {
         if !admits_others && !is_stale {
             return Vec::new();
         }
-        let left_out = self.find_left_out();
-        let before = std::mem::replace(&mut self.derived.left_out, left_out);
+        let before = std::mem::take(&mut self.derived.left_out);
+        self.review_vpns();
         let new = self.derived.left_out.difference(&before);
         new.map(|(vpn, what)| Action::LeftOut(vpn.clone(), what.clone())).collect()
     }
@@ -306,7 +308,8 @@ impl Machine {
     /// Finds the tunnels that nothing passes although they have all traffic. Returns warnings about those that
     /// are new.
     fn review_tunnels(&mut self) -> Vec<Action> {
-        let without_effect = self.known().without_effect();
+        let mut without_effect = self.known().without_effect();
+        without_effect.extend(self.unanswered());
         let before = std::mem::replace(&mut self.derived.without_effect, without_effect);
         let new = self.derived.without_effect.difference(&before);
         new.map(|(name, what)| Action::LeftOut(name.clone(), what.clone())).collect()
@@ -322,7 +325,7 @@ impl Machine {
     fn review_servers(&mut self) {
         self.want_names();
         self.facts.names.choose_wanted();
-        self.derived.left_out = self.find_left_out();
+        self.review_vpns();
     }
 
     fn want_names(&mut self) {
@@ -331,7 +334,7 @@ impl Machine {
         self.facts.names.want(roots, users);
     }
 
-    fn find_left_out(&self) -> BTreeSet<(String, LeftOut)> {
+    pub(super) fn find_left_out(&self) -> BTreeSet<(String, LeftOut)> {
         self.facts.learning.excess().chain(self.known().left_out()).collect()
     }
 
@@ -368,7 +371,8 @@ impl Machine {
         let report = self.claims.next_moment();
         // An attempt whose moment has passed waits for an answer, which is an event.
         let attempt = self.backoff.next_moment().filter(|at| *at > now);
-        [pause, question, expiry, report, attempt].into_iter().flatten().min()
+        let answer = self.claims.questions.next_moment(&self.facts, now);
+        [pause, question, expiry, report, attempt, answer].into_iter().flatten().min()
     }
 
     pub(super) fn known(&self) -> Known<'_> {

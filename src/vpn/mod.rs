@@ -28,6 +28,7 @@ mod outcome;
 mod overview;
 mod pause;
 mod peers;
+mod questions;
 mod reason;
 mod remembered;
 mod reports;

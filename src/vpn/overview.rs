@@ -1,14 +1,18 @@
-//! The VPNs whose servers are known, as `tunwarden check` lists them.
+//! The VPNs that are known, as `tunwarden status` and `tunwarden check` list them.
 
 use std::num::NonZeroU32;
 
-use super::learned::{LearnedVpn, Origin};
-use super::{Machine, Sender};
+use super::known::Known;
+use super::learned::{LearnedVpn, LeftOut, Origin};
+use super::{Machine, Profile};
 
-/// Maximum number of servers of one VPN in a line.
-const SHOWN: usize = 3;
+/// Maximum number of servers of one VPN in the list.
+const MAX_SERVERS: usize = 8;
 
-/// A VPN whose servers are known.
+/// Maximum number of VPNs in the status. Any user may save thousands of profiles.
+const MAX_VPNS: usize = 128;
+
+/// A VPN that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownVpn {
     /// Its name for people.
@@ -19,56 +23,101 @@ pub struct KnownVpn {
     pub servers: Vec<String>,
     /// How many servers it has besides.
     pub more: usize,
-    /// Who sends to them.
-    pub sender: Sender,
     /// The mark on the packets to them.
     pub mark: Option<NonZeroU32>,
     /// Whether it counts.
     pub counts: bool,
+    /// Why it does not count, or why its servers are of no use.
+    pub fault: Option<String>,
 }
 
-impl KnownVpn {
-    fn of(key: &str, vpn: &LearnedVpn, machine: &Machine) -> Self {
+/// Why a VPN does not count.
+const NOT_NAMED: &str = "vpn.connections does not name it";
+
+/// A VPN, and whether it counts.
+struct Entry<'a> {
+    counts: bool,
+    key: &'a str,
+    vpn: LearnedVpn,
+}
+
+impl Known<'_> {
+    /// At most this many VPNs. Those that count come first.
+    fn vpns(&self, most: usize) -> Vec<KnownVpn> {
+        let config = &self.facts.config;
+        let learned = self.facts.learning.all().iter().map(|(key, vpn)| (vpn.counts(key, config), key, vpn));
+        let mut learned: Vec<(bool, &String, &LearnedVpn)> = learned.collect();
+        learned.sort_by_key(|(counts, key, vpn)| (!counts, rank(vpn.origin), *key));
+        let learned = learned.into_iter().map(|(counts, key, vpn)| Entry { counts, key, vpn: vpn.clone() });
+        let saved = self.facts.manager.iter().flat_map(|view| &view.profiles);
+        let others = saved.filter(|profile| !config.vpn.counts(&profile.uuid, &profile.id));
+        let others = others.map(|profile| Entry {
+            counts: false,
+            key: &profile.uuid,
+            vpn: LearnedVpn::of_profile(profile),
+        });
+        learned.chain(others).take(most).map(|entry| self.shown(&entry)).collect()
+    }
+
+    fn shown(&self, Entry { counts, key, vpn }: &Entry<'_>) -> KnownVpn {
         let endpoints = vpn.endpoints.iter().map(ToString::to_string);
         let names = vpn.names.iter().map(|(name, transport, port)| format!("{name}:{port}/{transport}"));
-        Self {
+        let fault = if *counts { self.fault_of(key, vpn) } else { Some(NOT_NAMED.to_owned()) };
+        KnownVpn {
             name: vpn.name.clone(),
             named_by: vpn.origin,
-            servers: endpoints.chain(names).take(SHOWN).collect(),
-            more: vpn.size().saturating_sub(SHOWN),
-            sender: vpn.sender,
-            mark: vpn.mark,
-            counts: vpn.counts(key, machine.config()),
+            servers: endpoints.chain(names).take(MAX_SERVERS).collect(),
+            more: vpn.size().saturating_sub(MAX_SERVERS),
+            mark: self.mark_of(key, vpn),
+            counts: *counts,
+            fault,
         }
     }
 
-    /// A line for people.
-    pub fn line(&self) -> String {
-        let place = match self.named_by {
-            Origin::Hook => "a hook of OpenVPN",
-            Origin::OpenVpn => "OpenVPN's files",
-            Origin::WireGuard => "WireGuard's files",
-            Origin::NetworkManager => "NetworkManager",
-        };
-        let servers = match (self.servers.join(", "), self.more) {
-            (none, 0) if none.is_empty() => "no server is known".to_owned(),
-            (servers, 0) => servers,
-            (servers, more) => format!("{servers} and {more} more"),
-        };
-        let mark = match (self.sender, self.mark) {
-            (_, Some(mark)) => format!("; mark {mark:#x}"),
-            (Sender::Kernel, None) => "; no mark".to_owned(),
-            (Sender::Client, None) => String::new(),
-        };
-        let counts = if self.counts { "counts" } else { "does not count: vpn.connections does not name it" };
-        format!("{} ({place}): {servers}{mark}; {counts}", self.name)
+    /// The mark on its packets: what its device says goes before what its file or profile says.
+    fn mark_of(&self, key: &str, vpn: &LearnedVpn) -> Option<NonZeroU32> {
+        let of_claim = || self.claims.iter().find(|claim| claim.uuid() == Some(key))?.mark;
+        match vpn.origin {
+            Origin::NetworkManager => of_claim().or(vpn.mark),
+            Origin::WireGuard => self.facts.mark_of_file(vpn),
+            Origin::Hook | Origin::OpenVpn => vpn.mark,
+        }
+    }
+
+    /// Why nothing may reach the servers of a VPN that counts, or why nothing passes through its tunnel.
+    fn fault_of(&self, key: &str, vpn: &LearnedVpn) -> Option<String> {
+        let of_kind = |profile: &Profile| self.fault_of_kind(profile);
+        let profile = || self.facts.profiles().find(|profile| profile.uuid == key);
+        let unmarked = self.is_unmarked(key, vpn) && !self.is_marked_by_manager(key, vpn);
+        let unmarked = unmarked.then(|| LeftOut::Unmarked(String::new()));
+        unmarked.or_else(|| of_kind(profile()?)).map(|left_out| left_out.reason())
+    }
+}
+
+/// Root's before NetworkManager's; and an archive of a provider has hundreds of files for OpenVPN.
+const fn rank(origin: Origin) -> u8 {
+    match origin {
+        Origin::Hook => 0,
+        Origin::WireGuard => 1,
+        Origin::OpenVpn => 2,
+        Origin::NetworkManager => 3,
     }
 }
 
 impl Machine {
-    /// The VPNs whose servers are known, whether they count or not.
+    /// Every VPN that is known, whether it counts or not.
     pub fn known_vpns(&self) -> Vec<KnownVpn> {
-        let all = self.facts.learning.all();
-        all.iter().map(|(key, vpn)| KnownVpn::of(key, vpn, self)).collect()
+        self.known().vpns(usize::MAX)
+    }
+
+    /// The first of them, as they were when servers or names last changed.
+    pub fn listed_vpns(&self) -> &[KnownVpn] {
+        &self.derived.vpns
+    }
+
+    /// Finds what is left out, and lists the VPNs again.
+    pub(super) fn review_vpns(&mut self) {
+        self.derived.vpns = self.known().vpns(MAX_VPNS);
+        self.derived.left_out = self.find_left_out();
     }
 }

@@ -1,8 +1,8 @@
-//! Which endpoint and which mark a WireGuard device of root's file uses now, and how far a peer that moves is followed.
+//! Which endpoint and which mark a WireGuard device uses now, and how far a peer that moves is followed.
 //!
 //! A device says where its peers are. A server chooses from which address its packets seem to come, and so where its peer
-//! sends. So a peer is followed only if root's file has its key, by the device's mark, on the internet, to no port of DNS,
-//! and to no address on a link of this machine. What root's file names needs no such proof.
+//! sends. So a peer is followed only if root's file or the device's profile has its key, by the device's mark, on the
+//! internet, to no port of DNS, and to no address on a link of this machine. What the file or the profile names needs no such proof.
 
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
@@ -14,8 +14,8 @@ use ipnet::IpNet;
 use super::claim::{Claim, Evidence};
 use super::facts::Facts;
 use super::learned::{LearnedVpn, Origin};
-use super::{Reason, Sender, WireGuardDevice, public};
-use crate::net::{Endpoint, Family, IfName};
+use super::{ActiveVpn, Profile, Reason, Sender, WireGuardDevice, public};
+use crate::net::{Endpoint, Family, IfName, PeerKey};
 
 /// Where the peers of a device are.
 #[derive(Debug, Default)]
@@ -46,16 +46,33 @@ impl Facts {
 
     /// Where the peers of root's WireGuard file are, as far as its device says.
     pub(super) fn peers(&self, interface: &IfName) -> Peers {
+        let device = self.device_of_file(interface).zip(self.wireguard_file(interface));
+        let Some((device, vpn)) = device else { return Peers::default() };
+        let named = vpn.endpoints.iter().copied().chain(self.resolved(vpn.names.iter())).collect();
+        self.peers_of(device, &named, self.mark_of_file(vpn))
+    }
+
+    /// Where the peers of NetworkManager's profile are, as far as the device of its connection says.
+    pub(super) fn peers_of_profile(&self, active: &ActiveVpn, profile: &Profile) -> Peers {
+        let device = active.interface.as_ref().filter(|_| profile.sender == Sender::Kernel);
+        let keys: BTreeSet<PeerKey> = profile.keys.iter().copied().collect();
+        let device = device.and_then(|interface| self.device_with(interface, &keys));
+        let Some(device) = device else { return Peers::default() };
+        let named = self.endpoints_of_profile(&profile.uuid);
+        self.peers_of(device, &named, active.mark.or(profile.mark))
+    }
+
+    fn peers_of(
+        &self,
+        device: &WireGuardDevice,
+        named: &BTreeSet<Endpoint>,
+        mark: Option<NonZeroU32>,
+    ) -> Peers {
         let mut peers = Peers::default();
-        let Some(device) = self.device_of_file(interface) else { return peers };
-        let Some(vpn) = self.wireguard_file(interface) else { return peers };
-        let by_name = self.resolved(vpn.names.iter());
         let places = LazyCell::new(|| self.places());
-        // Without a mark every program may send to the endpoint.
-        let is_marked = self.mark_of_file(vpn).is_some();
         for &endpoint in device.peers.values().flatten() {
-            let is_named = vpn.endpoints.contains(&endpoint) || by_name.contains(&endpoint);
-            if is_named || is_marked && places.may_be(&endpoint) {
+            // Without a mark every program may send to the endpoint.
+            if named.contains(&endpoint) || mark.is_some() && places.may_be(&endpoint) {
                 peers.in_use.insert(endpoint);
             } else {
                 peers.strays.insert(endpoint);
@@ -78,10 +95,13 @@ impl Facts {
         device.and_then(|device| device.mark).or(vpn.mark)
     }
 
-    /// What the device of root's WireGuard file does, if every peer of the device is one of the file's: a profile of a
-    /// user's can take over a device of the same name.
     fn device_of_file(&self, interface: &IfName) -> Option<&WireGuardDevice> {
-        let keys = self.keys.get(interface)?;
+        self.device_with(interface, self.keys.get(interface)?)
+    }
+
+    /// What a device does, if each of its peers has one of these keys: a profile of a user's can take over a device of
+    /// the same name.
+    fn device_with(&self, interface: &IfName, keys: &BTreeSet<PeerKey>) -> Option<&WireGuardDevice> {
         let device = self.devices.of(self.links.named(interface)?)?;
         let is_own = !device.peers.is_empty() && device.peers.keys().all(|key| keys.contains(key));
         is_own.then_some(device)

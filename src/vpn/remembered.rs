@@ -19,6 +19,8 @@ pub struct Remembered {
     pub networks: Vec<NetworkBridge>,
     /// Links that were uplinks.
     pub uplinks: Vec<Wire>,
+    /// Links that NetworkManager made for connections that do not count.
+    pub connection_links: Vec<Wire>,
     /// The VPN that was there last.
     pub last: Option<LastVpn>,
     /// Tunnels whose servers were silent.
@@ -33,6 +35,7 @@ impl Default for Remembered {
             names: Names::new(),
             networks: Vec::new(),
             uplinks: Vec::new(),
+            connection_links: Vec::new(),
             last: None,
             silent: BTreeSet::new(),
         }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::claim::{Claim, Claimant};
 use super::facts::Facts;
 use super::learned::{LearnedVpn, Origin, file_key};
+use super::peers::Peers;
 use super::{ActiveVpn, Profile, Sender};
 use crate::config::Dns;
 use crate::net::{Endpoint, Host, HostName, IfName, Port, Server, Transport};
@@ -121,6 +122,10 @@ impl Facts {
         let Some(profile) = self.profiles().find(|profile| profile.uuid == active.uuid) else {
             return BTreeSet::new();
         };
+        let Peers { in_use, .. } = self.peers_of_profile(active, profile);
+        if !in_use.is_empty() {
+            return in_use;
+        }
         let saved = profile.endpoints.iter().copied();
         // Only a plugin tells a gateway.
         let gateway = active.gateway.filter(|_| profile.sender == Sender::Client);

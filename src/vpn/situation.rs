@@ -136,6 +136,9 @@ pub struct Situation {
     /// Links that have been uplinks, for the next agent: one of them without an address is a wire.
     #[serde(default)]
     pub known_uplinks: Vec<Wire>,
+    /// Links that NetworkManager made for connections that do not count, for the next agent.
+    #[serde(default)]
+    pub connection_links: Vec<Wire>,
     /// Bridges of containers and virtual machines that the configuration does not name.
     pub bridges: Vec<IfName>,
     /// Links that have a tunnel's or a container bridge's name and are none.

@@ -6,6 +6,8 @@ mod devices;
 mod events;
 mod kernel;
 mod makers;
+mod overview;
+mod questions;
 mod row;
 mod sleep;
 mod stories;

@@ -108,7 +108,7 @@ impl Known<'_> {
         self.facts.profiles().filter_map(|profile| Some((profile.id.clone(), self.fault_of_kind(profile)?)))
     }
 
-    fn fault_of_kind(&self, profile: &Profile) -> Option<LeftOut> {
+    pub(super) fn fault_of_kind(&self, profile: &Profile) -> Option<LeftOut> {
         let config = &self.facts.config;
         match profile.kind {
             VpnKind::L2tp | VpnKind::Pptp | VpnKind::Ipsec => Some(LeftOut::Kind(profile.kind)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::super::complain;
 use super::kernel_rules::KernelRules;
@@ -130,9 +130,9 @@ fn with_restored(
 
 async fn profiles() -> Option<NmView> {
     let (events, mut received) = mpsc::channel(4);
-    let watch = tokio::spawn(network_manager::watch(events));
+    let watching = tokio::spawn(network_manager::watch(watch::channel(0).1, events));
     let first = tokio::time::timeout(TIMEOUT, received.recv()).await;
-    watch.abort();
+    watching.abort();
     match first {
         Ok(Some(Event::NetworkManager(view))) => view,
         Ok(_) | Err(_) => None,

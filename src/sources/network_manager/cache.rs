@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::settings::Reading;
+use crate::guide::VpnKind;
 use crate::net::IfName;
 use crate::vpn::{ActiveVpn, NmView, Profile, VpnEnd, VpnPhase};
 
@@ -17,6 +18,8 @@ pub(super) struct Cache {
     /// The interfaces of active connections that are no VPNs.
     made: BTreeMap<String, BTreeSet<IfName>>,
     clock: Tick,
+    /// The last question that is answered.
+    answered: u64,
     changed: bool,
 }
 
@@ -88,18 +91,23 @@ impl Cache {
         }
     }
 
-    /// The path of the VPN that is active or being activated, if there is exactly one.
-    pub(super) fn only_vpn(&self) -> Option<&str> {
-        let mut paths = self.active.keys();
+    /// The path of the VPN of this kind that is active or being activated, if there is exactly one.
+    pub(super) fn only_vpn_of(&self, kind: VpnKind) -> Option<&str> {
+        let kind_of = |uuid: &str| {
+            let mut profiles = self.profiles.values().map(|saved| &saved.profile);
+            profiles.find(|profile| profile.uuid == uuid).map(|profile| profile.kind)
+        };
+        let own = self.active.iter().filter(|(_, connection)| kind_of(&connection.vpn.uuid) == Some(kind));
+        let mut paths = own.map(|(path, _)| path);
         paths.next().filter(|_| paths.next().is_none()).map(String::as_str)
     }
 
-    /// Takes the server that the plugin of this connection has reached.
-    pub(super) fn hear_gateway(&mut self, path: &str, gateway: std::net::IpAddr) {
-        if let Some(connection) = self.active.get_mut(path) {
-            self.changed |= connection.vpn.gateway != Some(gateway);
-            connection.vpn.gateway = Some(gateway);
-        }
+    /// Takes the server that the plugin of this connection has reached. Returns whether the connection is known.
+    pub(super) fn hear_gateway(&mut self, path: &str, gateway: std::net::IpAddr) -> bool {
+        let Some(connection) = self.active.get_mut(path) else { return false };
+        self.changed |= connection.vpn.gateway != Some(gateway);
+        connection.vpn.gateway = Some(gateway);
+        true
     }
 
     /// Removes a profile.
@@ -144,6 +152,12 @@ impl Cache {
         }
     }
 
+    /// Notes that the active connections are known as they were after this question.
+    pub(super) fn answer(&mut self, question: u64) {
+        self.changed |= self.answered != question;
+        self.answered = question;
+    }
+
     fn learn_vpn(&mut self, read: ActiveVpn, asked: Tick) {
         if self.passed.contains(&read.path) {
             return;
@@ -172,6 +186,7 @@ impl Cache {
             profiles: self.profiles.values().map(|saved| saved.profile.clone()).collect(),
             active: self.active.values().map(|connection| connection.vpn.clone()).collect(),
             made: self.made.values().flatten().cloned().collect(),
+            answered: self.answered,
         };
         let ended = self.active.iter().filter(|(_, connection)| is_ended(connection));
         for path in ended.map(|(path, _)| path.clone()).collect::<Vec<String>>() {
@@ -305,6 +320,35 @@ mod tests {
         cache.learn_active(late);
         assert_eq!(phases(&mut cache), None);
         assert!(cache.is_passed("/5"));
+    }
+
+    #[test]
+    fn a_server_without_a_path_goes_to_the_only_vpn_of_its_plugin_s_kind() {
+        let mut cache = Cache::default();
+        let profile = |uuid: &str, kind| {
+            let mut reading = super::super::settings::tests::read(&[("remote", "198.51.100.7")]);
+            reading.profile.uuid = uuid.to_owned();
+            reading.profile.kind = kind;
+            reading
+        };
+        for (path, kind) in [("/1", VpnKind::Vpnc), ("/2", VpnKind::ManagedOpenVpn), ("/3", VpnKind::Vpnc)] {
+            cache.learn_profile(path.to_owned(), profile(path, kind));
+        }
+        let active = |paths: &[&str]| {
+            let of = |path: &&str| ActiveVpn { uuid: (*path).to_owned(), ..vpn(path, VpnPhase::Connecting) };
+            paths.iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(cache.only_vpn_of(VpnKind::Vpnc), None);
+        let openvpn = list(&cache, active(&["/2"]));
+        cache.learn_active(openvpn);
+        assert_eq!(cache.only_vpn_of(VpnKind::Vpnc), None, "another plugin's connection");
+        let both = list(&cache, active(&["/1", "/2"]));
+        cache.learn_active(both);
+        assert_eq!(cache.only_vpn_of(VpnKind::Vpnc), Some("/1"));
+        let two = list(&cache, active(&["/1", "/2", "/3"]));
+        cache.learn_active(two);
+        assert_eq!(cache.only_vpn_of(VpnKind::Vpnc), None, "either may have reached it");
+        assert!(!cache.hear_gateway("/4", "198.51.100.7".parse().unwrap()));
     }
 
     #[test]

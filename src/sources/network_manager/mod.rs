@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 use zbus::connection::Builder;
 use zbus::{Connection, MessageStream};
 
@@ -47,22 +48,28 @@ const BATCH: usize = 1_000;
 ///
 /// The first event comes when everything has been read. It is `NetworkManager(None)`, at once, if there is no
 /// NetworkManager. The same event comes whenever NetworkManager or the bus goes away.
-pub async fn watch(events: Sender<Event>) {
-    watch_bus(system_bus, events).await;
+///
+/// It reads the active connections again for each question: the highest number in `questions`.
+pub async fn watch(questions: watch::Receiver<u64>, events: Sender<Event>) {
+    watch_bus(system_bus, questions, events).await;
 }
 
-async fn watch_bus<B>(bus: impl Fn() -> B, events: Sender<Event>)
+async fn watch_bus<B>(bus: impl Fn() -> B, questions: watch::Receiver<u64>, events: Sender<Event>)
 where
     B: Future<Output = zbus::Result<Builder<'static>>>,
 {
     let closed = events.clone();
     tokio::select! {
         () = closed.closed() => {}
-        never = watch_forever(bus, Teller { events, last: None }) => match never {},
+        never = watch_forever(bus, questions, Teller { events, last: None }) => match never {},
     }
 }
 
-async fn watch_forever<B>(bus: impl Fn() -> B, mut teller: Teller) -> Infallible
+async fn watch_forever<B>(
+    bus: impl Fn() -> B,
+    questions: watch::Receiver<u64>,
+    mut teller: Teller,
+) -> Infallible
 where
     B: Future<Output = zbus::Result<Builder<'static>>>,
 {
@@ -73,7 +80,7 @@ where
         let Err(error) = match connected.await {
             Ok(Ok(connection)) => {
                 pause = FIRST_PAUSE;
-                listen(connection, &mut teller).await
+                listen(connection, questions.clone(), &mut teller).await
             }
             Ok(Err(error)) => Err(SessionError::Connect(error)),
             Err(_) => Err(SessionError::Slow),
@@ -109,9 +116,13 @@ impl Teller {
 }
 
 /// Serves one connection to the bus, from the first match rule to its end.
-async fn listen(connection: Connection, teller: &mut Teller) -> Result<Infallible, SessionError> {
+async fn listen(
+    connection: Connection,
+    questions: watch::Receiver<u64>,
+    teller: &mut Teller,
+) -> Result<Infallible, SessionError> {
     let stream = MessageStream::from(&connection);
-    let mut listener = Listener { stream, session: Session::new(connection), teller };
+    let mut listener = Listener { stream, session: Session::new(connection), questions, teller };
     let present = introduce(listener.session.bus.clone());
     if let Some(present) = listener.while_listening(present, |_| false).await? {
         listener.session.meet(present.map_err(SessionError::Introduce)?);
@@ -119,6 +130,7 @@ async fn listen(connection: Connection, teller: &mut Teller) -> Result<Infallibl
     loop {
         listener.session.tell(listener.teller).await;
         listener.drain().await?;
+        listener.session.ask(*listener.questions.borrow_and_update());
         let Some(job) = listener.session.job() else {
             listener.hear_next().await?;
             continue;
@@ -137,13 +149,17 @@ async fn listen(connection: Connection, teller: &mut Teller) -> Result<Infallibl
 struct Listener<'a> {
     stream: MessageStream,
     session: Session,
+    questions: watch::Receiver<u64>,
     teller: &'a mut Teller,
 }
 
 impl Listener<'_> {
+    /// Waits for a message or a question.
     async fn hear_next(&mut self) -> Result<(), SessionError> {
-        let message = self.stream.next().await;
-        self.hear(message).await
+        tokio::select! {
+            message = self.stream.next() => self.hear(message).await,
+            Ok(()) = self.questions.changed() => Ok(()),
+        }
     }
 
     /// Takes the messages that have already arrived.

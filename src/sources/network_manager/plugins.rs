@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use zbus::names::{OwnedUniqueName, UniqueName};
 
+use crate::guide::VpnKind;
+
 /// Every plugin by its well-known name. Only the messages of root's plugins count.
 #[derive(Debug, Default)]
 pub(super) struct Plugins(BTreeMap<String, Plugin>);
@@ -13,7 +15,7 @@ pub(super) struct Plugins(BTreeMap<String, Plugin>);
 struct Plugin {
     owner: OwnedUniqueName,
     is_root: bool,
-    /// The server that it reported to have reached.
+    /// The server that it reported to have reached, until a connection has it.
     gateway: Option<IpAddr>,
 }
 
@@ -52,15 +54,70 @@ impl Plugins {
         }
     }
 
-    /// Each server that a plugin of root's has reached, with the path of the active connection that the
-    /// plugin serves: `….openvpn.Connection_4` serves `…/ActiveConnection/4`. A plugin that serves all
-    /// connections under one name has no path.
-    pub(super) fn gateways(&self) -> impl Iterator<Item = (Option<String>, IpAddr)> {
-        self.0.iter().filter(|(_, plugin)| plugin.is_root).filter_map(|(name, plugin)| {
-            let path = name
-                .rsplit_once(".Connection_")
-                .map(|(_, number)| format!("/org/freedesktop/NetworkManager/ActiveConnection/{number}"));
-            plugin.gateway.map(|gateway| (path, gateway))
-        })
+    /// Offers each server that a plugin of root's has reached, until `take` has taken it. A plugin that serves one
+    /// connection after the other reports the server of each.
+    pub(super) fn assign(&mut self, mut take: impl FnMut(Serves, IpAddr) -> bool) {
+        for (name, plugin) in self.0.iter_mut().filter(|(_, plugin)| plugin.is_root) {
+            plugin.gateway = plugin.gateway.filter(|gateway| !take(Serves::of(name), *gateway));
+        }
+    }
+}
+
+/// Which connections a plugin serves under one name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Serves {
+    /// The one at this path.
+    Connection(String),
+    /// All of this kind, one after the other.
+    All(VpnKind),
+}
+
+impl Serves {
+    /// `….openvpn.Connection_4` serves `…/ActiveConnection/4`.
+    fn of(name: &str) -> Self {
+        match name.rsplit_once(".Connection_") {
+            Some((_, number)) => {
+                Self::Connection(format!("/org/freedesktop/NetworkManager/ActiveConnection/{number}"))
+            }
+            None => Self::All(VpnKind::of_service(name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn each_server_is_taken_once_and_only_from_root_s_plugin() {
+        let mut plugins = Plugins::default();
+        let owner = |name: &str| OwnedUniqueName::try_from(name).unwrap();
+        let address: IpAddr = "198.51.100.7".parse().unwrap();
+        let names =
+            ["org.freedesktop.NetworkManager.openvpn.Connection_4", "org.freedesktop.NetworkManager.vpnc"];
+        for (name, at) in names.iter().zip([":1.4", ":1.5"]) {
+            plugins.arrive((*name).to_owned(), owner(at));
+            plugins.reach(&owner(at), address);
+        }
+        let mut offered = Vec::new();
+        plugins.assign(|serves, gateway| {
+            offered.push((serves, gateway));
+            true
+        });
+        assert_eq!(offered, [], "nobody knows yet whose plugins they are");
+        [":1.4", ":1.5"].iter().for_each(|at| plugins.trust(&owner(at)));
+        let path = "/org/freedesktop/NetworkManager/ActiveConnection/4".to_owned();
+        let all = [(Serves::Connection(path), address), (Serves::All(VpnKind::Vpnc), address)];
+        for taken in [false, true] {
+            offered.clear();
+            plugins.assign(|serves, gateway| {
+                offered.push((serves, gateway));
+                taken
+            });
+            assert_eq!(offered, all);
+        }
+        plugins.assign(|serves, _| panic!("the next connection of a plugin has another server: {serves:?}"));
     }
 }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use super::super::skipped::shown;
+use super::TIMEOUT;
 use super::cache::{ActiveList, Tick, active_end, vpn_phase, wireguard_phase};
 use super::error::ReadError;
 use super::objects::{ActiveConnection, Bus, Manager, NO_OBJECT};
 use super::settings::Reading;
 use super::signals::{RULES, is_plugin};
+use crate::guide::VpnKind;
 use crate::net::IfName;
 use crate::vpn::{ActiveVpn, VpnPhase};
 use zbus::names::OwnedUniqueName;
@@ -77,6 +79,8 @@ pub(super) struct Fresh {
     /// The content of each profile; `None` if the profile is gone, unreadable or no VPN.
     pub(super) profiles: Vec<(String, Option<Reading>)>,
     pub(super) active: Option<ActiveList>,
+    /// The last question before the active connections were read.
+    pub(super) question: u64,
     /// The user id of each plugin; `None` if it is gone.
     pub(super) plugins: Vec<(OwnedUniqueName, Option<u32>)>,
     /// What could not be read, and why.
@@ -115,7 +119,29 @@ pub(super) async fn objects(
         let settings = found(&path, manager.settings(&path).await, &mut fresh.failed)?;
         fresh.profiles.push((path, settings.and_then(super::settings::Settings::vpn_profile)));
     }
+    let is_openconnect = |reading: &Reading| reading.profile.kind == VpnKind::ManagedOpenConnect;
+    let mut readings = fresh.profiles.iter_mut().filter_map(|(_, reading)| reading.as_mut());
+    if let Some(first) = readings.find(|reading| is_openconnect(reading)) {
+        first.profile.user = user_id(OPENCONNECT_USER).await;
+        let user = first.profile.user;
+        readings.filter(|reading| is_openconnect(reading)).for_each(|reading| reading.profile.user = user);
+    }
     Ok(())
+}
+
+/// The user that NetworkManager-openconnect starts openconnect as, besides those of `bootstrap.owners`.
+const OPENCONNECT_USER: &str = "nm-openconnect";
+
+/// The user id of a name. The user database may be on a server that does not answer.
+async fn user_id(name: &'static str) -> Option<u32> {
+    let found = tokio::task::spawn_blocking(move || crate::system::user_id(name));
+    match tokio::time::timeout(TIMEOUT, found).await {
+        Ok(found) => found.ok().flatten(),
+        Err(_) => {
+            tracing::warn!("the user database does not answer: the user {name} may reach no server");
+            None
+        }
+    }
 }
 
 /// `None` for one object that cannot be read; an error when NetworkManager does not answer.

@@ -10,15 +10,10 @@ use super::super::skipped::shown;
 use super::cache::{Cache, active_end, vpn_phase};
 use super::error::ReadError;
 use super::objects::{Bus, Manager};
-use super::plugins::Plugins;
+use super::plugins::{Plugins, Serves};
 use super::read::{Fresh, Present, Stale, objects, users};
 use super::signals::{Senders, Signal};
 use super::{LAST_PAUSE, Teller};
-use crate::guide::VpnKind;
-use crate::system;
-
-/// The user that NetworkManager-openconnect starts openconnect as.
-const OPENCONNECT_USER: &str = "nm-openconnect";
 
 /// Time before a NetworkManager that did not answer is asked again. It doubles up to [`LAST_PAUSE`].
 const SHORT_PAUSE: Duration = Duration::from_millis(30);
@@ -37,6 +32,8 @@ pub(super) struct Session {
     /// Whether everything of this NetworkManager has been read once.
     is_whole: bool,
     stale: Stale,
+    /// The last question of the agent's.
+    question: u64,
     /// What the present job reads.
     pending: Stale,
     /// How often in a row NetworkManager did not answer, and whether the log has reported that.
@@ -64,6 +61,7 @@ impl Session {
             cache: Cache::default(),
             is_whole: false,
             stale: Stale::default(),
+            question: 0,
             pending: Stale::default(),
             failures: 0,
             is_unanswered: false,
@@ -88,6 +86,14 @@ impl Session {
             if !self.plugins.knows(&name) {
                 self.plugin_is(name, Some(owner));
             }
+        }
+    }
+
+    /// Takes a question: the active connections are read again.
+    pub(super) fn ask(&mut self, question: u64) {
+        if question > self.question {
+            self.question = question;
+            self.stale.active = true;
         }
     }
 
@@ -162,12 +168,16 @@ impl Session {
         }
     }
 
+    /// Gives each server that a plugin has reached to the connection that the plugin serves, once.
     fn assign_gateways(&mut self) {
-        for (path, gateway) in self.plugins.gateways() {
-            if let Some(path) = path.or_else(|| self.cache.only_vpn().map(str::to_owned)) {
-                self.cache.hear_gateway(&path, gateway);
-            }
-        }
+        let cache = &mut self.cache;
+        self.plugins.assign(|serves, gateway| {
+            let path = match serves {
+                Serves::Connection(path) => Some(path),
+                Serves::All(kind) => cache.only_vpn_of(kind).map(str::to_owned),
+            };
+            path.is_some_and(|path| cache.hear_gateway(&path, gateway))
+        });
     }
 
     /// Reports the view to the agent, if it has changed.
@@ -197,10 +207,10 @@ impl Session {
         let manager =
             self.manager().map(|owner| Manager { connection: self.connection.clone(), owner: owner.clone() });
         let (passed, asked) = (self.cache.passed().clone(), self.cache.now());
-        let pause = self.pause();
+        let (pause, question) = (self.pause(), self.question);
         Some(async move {
             tokio::time::sleep(pause).await;
-            let mut fresh = Fresh::default();
+            let mut fresh = Fresh { question, ..Fresh::default() };
             if let Some(manager) = manager {
                 objects(&manager, &stale, &passed, asked, &mut fresh).await?;
             }
@@ -243,6 +253,7 @@ impl Session {
         self.learn_profiles(fresh.all_profiles.as_ref(), fresh.profiles);
         if let Some(active) = fresh.active {
             self.cache.learn_active(active);
+            self.cache.answer(fresh.question);
         }
         for (plugin, user) in fresh.plugins {
             if user == Some(0) {
@@ -274,20 +285,14 @@ impl Session {
             self.cache.touch();
         }
         for (path, reading) in read {
-            let Some(mut reading) = reading else {
+            let Some(reading) = reading else {
                 self.cache.forget_profile(&path);
                 continue;
             };
-            reading.profile.user = user_of(reading.profile.kind);
             let (id, uuid) = (shown(&reading.profile.id), shown(&reading.profile.uuid));
             if let Some(skipped) = self.cache.learn_profile(path, reading) {
                 tracing::warn!(profile = %id, %uuid, "left out of a VPN profile: {skipped}");
             }
         }
     }
-}
-
-/// The user id that a plugin drops its client to, besides those of `bootstrap.owners`.
-fn user_of(kind: VpnKind) -> Option<u32> {
-    if kind == VpnKind::ManagedOpenConnect { system::user_id(OPENCONNECT_USER) } else { None }
 }

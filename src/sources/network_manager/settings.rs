@@ -15,7 +15,7 @@ use super::super::skipped::{Skipped, shown};
 use super::gateway;
 use crate::config::MOST_SERVERS;
 use crate::guide::VpnKind;
-use crate::net::{Endpoint, EndpointError, Host, HostName, Port, Server, Transport};
+use crate::net::{Endpoint, EndpointError, Host, HostName, PeerKey, Port, Server, Transport};
 use crate::vpn::{Profile, Sender};
 
 /// OpenVPN's port where the profile names none (IANA).
@@ -109,6 +109,8 @@ struct Peer {
     /// `host:port`; empty for a peer that always starts the connection itself.
     #[serde(default, with = "as_variant")]
     endpoint: String,
+    #[serde(rename = "public-key", default, with = "as_variant")]
+    key: String,
     #[serde(rename = "allowed-ips", default, with = "as_variant")]
     allowed: Vec<String>,
 }
@@ -155,9 +157,9 @@ impl Settings {
             _ => return None,
         };
         let (uuid, id) = (cut(uuid), cut(id));
-        let (user, manager_marks) = (None, false);
+        let (user, manager_marks, keys) = (None, false, Vec::new());
         let mut profile =
-            Profile { uuid, id, endpoints, names, sender, mark, interface, kind, user, manager_marks };
+            Profile { uuid, id, endpoints, names, sender, mark, interface, kind, user, manager_marks, keys };
         let data = self.vpn.map(|vpn| vpn.data).unwrap_or_default();
         let skipped = if kind == VpnKind::ManagedOpenVpn {
             read_remotes(&data, &mut profile)
@@ -195,6 +197,9 @@ fn marks(setting: &WireGuardSetting, ipv4: &IpSetting, ipv6: &IpSetting) -> bool
 fn read_peers(setting: &WireGuardSetting, profile: &mut Profile) -> Option<Skipped> {
     profile.sender = Sender::Kernel;
     profile.mark = NonZeroU32::new(setting.fwmark);
+    // A key that is none identifies nobody.
+    let keys = setting.peers.iter().take(MAX_REMOTES).filter_map(|peer| peer.key.parse::<PeerKey>().ok());
+    profile.keys.extend(keys);
     let mut skipped = None;
     let endpoints = setting.peers.iter().map(|peer| peer.endpoint.as_str());
     for (seen, endpoint) in endpoints.filter(|endpoint| !endpoint.is_empty()).enumerate() {

@@ -75,8 +75,12 @@ impl PrivateBus {
     }
 
     fn watch(&self) -> Events {
+        self.watch_for(watch::channel(0).1)
+    }
+
+    fn watch_for(&self, questions: watch::Receiver<u64>) -> Events {
         let (sender, events) = channel(16);
-        tokio::spawn(watch_bus(later(self.builder()), sender));
+        tokio::spawn(watch_bus(later(self.builder()), questions, sender));
         Events(events)
     }
 }
@@ -380,7 +384,7 @@ async fn none_when_there_is_no_network_manager_or_no_bus() {
 async fn the_source_ends_with_its_receiver() {
     let bus = PrivateBus::start().await;
     let (sender, events) = channel(1);
-    let source = tokio::spawn(watch_bus(later(bus.builder()), sender));
+    let source = tokio::spawn(watch_bus(later(bus.builder()), watch::channel(0).1, sender));
     drop(events);
     tokio::time::timeout(Duration::from_secs(5), source).await.unwrap().unwrap();
 }

@@ -96,6 +96,11 @@ impl Device {
         }
     }
 
+    /// Adds the public key of a peer.
+    pub(super) fn add_key(&mut self, key: Option<PeerKey>) {
+        self.keys.extend(key.filter(|_| self.keys.len() < MOST_SERVERS));
+    }
+
     fn add(&mut self, endpoint: &str) -> Result<(), String> {
         let fault = |error: EndpointError| format!("{}: {error}", shown(endpoint));
         let (host, port) = match endpoint.strip_prefix('[') {
@@ -154,8 +159,7 @@ impl Reader {
             (Section::Interface, "table") => self.automatic = value.is_empty() || value == "auto",
             (Section::Peer, "allowedips") => self.default_route |= value.split(',').any(is_default),
             (Section::Peer, "publickey") => match value.parse() {
-                Ok(key) if self.device.keys.len() < MOST_SERVERS => drop(self.device.keys.insert(key)),
-                Ok(_) => {}
+                Ok(key) => self.device.add_key(Some(key)),
                 Err(error) => {
                     self.skip(line, &format!("PublicKey: {error}; the address of this peer is not followed"))
                 }

@@ -2,11 +2,12 @@
 //!
 //! The lines are read as systemd reads them: names of keys and sections have a case, `#` and `;` begin a comment at
 //! the start of a line alone, a `\` at the end of a line joins it with the next, and the last line of a key counts.
-//! Keys of WireGuard are skipped as text: nothing here keeps or decodes them.
+//! Of WireGuard's keys only the public keys of peers are kept.
 
 use std::num::NonZeroU32;
 
 use super::config::Device;
+use crate::net::PeerKey;
 
 /// A device as far as its file could be read.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ struct Reader {
     peers: usize,
     /// The endpoint of the peer that is being read, with its line.
     endpoint: Option<(usize, String)>,
+    /// The public key of that peer.
+    key: Option<PeerKey>,
     netdev: NetDev,
 }
 
@@ -77,7 +80,20 @@ impl Reader {
             ("WireGuardPeer", "Endpoint") => {
                 self.endpoint = Some((number, value.to_owned())).filter(|_| !value.is_empty());
             }
+            ("WireGuardPeer", "PublicKey") => self.take_key(number, value),
             _ => {}
+        }
+    }
+
+    /// A key that systemd reads from a credential (`@NAME`) is not known here.
+    fn take_key(&mut self, number: usize, value: &str) {
+        match value.parse() {
+            Ok(key) => self.key = Some(key),
+            Err(_) if value.starts_with('@') || value.is_empty() => self.key = None,
+            Err(error) => {
+                let fault = format!("PublicKey: {error}; the address of this peer is not followed");
+                self.netdev.device.skip(number, &fault);
+            }
         }
     }
 
@@ -85,6 +101,7 @@ impl Reader {
         if let Some((line, endpoint)) = self.endpoint.take() {
             self.netdev.device.add_peer(self.peers, line, &endpoint);
         }
+        self.netdev.device.add_key(self.key.take());
     }
 }
 
@@ -106,11 +123,30 @@ mod tests {
 
     fn device(wireguard: &str, peer: &str) -> Device {
         let text = format!(
-            "[NetDev]\nName=wg0\nKind=wireguard\n[WireGuard]\n{wireguard}\n[WireGuardPeer]\nPublicKey=no key\n{peer}\n"
+            "[NetDev]\nName=wg0\nKind=wireguard\n[WireGuard]\n{wireguard}\n[WireGuardPeer]\nPublicKey={KEY}\n{peer}\n"
         );
         let netdev = read(&text).unwrap();
         assert_eq!(netdev.name, "wg0");
         netdev.device
+    }
+
+    /// 32 bytes that are 0.
+    const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+    #[test]
+    fn the_last_key_of_each_peer_counts_and_one_that_is_none_identifies_nobody() {
+        let server = "Endpoint=198.51.100.9:51820";
+        let other = KEY.replace('A', "B").replace("BB=", "BA=");
+        let keys = |peer: &str| device("", peer).keys.len();
+        assert_eq!(keys(server), 1);
+        assert_eq!(keys(&format!("PublicKey={other}\n{server}")), 1, "the last line counts");
+        assert_eq!(keys(&format!("{server}\n[WireGuardPeer]\nPublicKey={other}")), 2);
+        assert_eq!(keys(&format!("PublicKey=@wireguard.key\n{server}")), 0);
+        assert_eq!(keys(&format!("{server}\n[WireGuard]\nPublicKey={other}")), 1);
+        let bad = device("", &format!("[WireGuardPeer]\nPublicKey=$(reboot)\n{server}"));
+        assert_eq!((endpoints(&bad).len(), bad.keys.len()), (1, 1), "it stays a server of root's file");
+        let said = bad.skipped.map(|skipped| skipped.to_string()).unwrap_or_default();
+        assert!(said.starts_with("line 9: PublicKey: it is no key"), "{said}");
     }
 
     fn endpoints(device: &Device) -> Vec<String> {

@@ -7,6 +7,7 @@ use crate::config::Routes;
 use crate::net::{Endpoint, IfName};
 use crate::vpn::claim::{Claim, Claimant, Evidence, Standing};
 use crate::vpn::facts::Facts;
+use crate::vpn::questions::Question;
 use crate::vpn::{Link, LinkTable};
 
 /// How long a tunnel without a known server waits for a client that may report it, in seconds.
@@ -19,6 +20,8 @@ pub(super) struct Unclaimed {
     pub(super) claims: Vec<Claim>,
     /// Those that wait for a report, by index, and since when.
     pub(super) waiting: BTreeMap<u32, u64>,
+    /// The questions to NetworkManager about all of them, by index.
+    pub(super) asked: BTreeMap<u32, Question>,
 }
 
 impl Claims {
@@ -47,12 +50,14 @@ impl Claims {
     /// The tunnels that the kernel shows and that no source has claimed.
     pub(super) fn unclaimed(&self, facts: &Facts, evidence: &Evidence<'_>, now: u64) -> Unclaimed {
         let mut unclaimed = Unclaimed::default();
-        if !facts.has_begun {
-            return unclaimed;
-        }
         let fresh = facts.links.tunnels(&facts.config).filter(|link| !facts.links.may_be_users(link));
         for link in fresh.filter(|link| self.is_unclaimed(link)) {
             let Some(claim) = claim_of(link, facts, evidence, now) else { continue };
+            let question = self.questions.about(link, now);
+            unclaimed.asked.insert(link.index, question);
+            if !facts.has_begun || question.is_open(facts) {
+                continue;
+            }
             // Without a known server every known server would be allowed. While a source that knows its server
             // protects, or is about to report one, that would be too much.
             if claim.endpoints.is_empty() && self.is_protected() {

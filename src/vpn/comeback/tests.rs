@@ -22,6 +22,7 @@ fn profile(uuid: &str) -> Profile {
         kind: VpnKind::ManagedOpenVpn,
         user: None,
         manager_marks: false,
+        keys: Vec::new(),
     }
 }
 

@@ -27,6 +27,7 @@ fn profile(uuid: &str, servers: &[&str]) -> Profile {
         kind: VpnKind::ManagedOpenVpn,
         user: None,
         manager_marks: false,
+        keys: Vec::new(),
     }
 }
 

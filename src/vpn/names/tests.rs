@@ -109,6 +109,7 @@ fn profile(uuid: &str, server: &str) -> Profile {
         kind: VpnKind::ManagedOpenVpn,
         user: None,
         manager_marks: false,
+        keys: Vec::new(),
     }
 }
 

@@ -205,6 +205,7 @@ fn a_device_that_networkmanager_has_only_found_has_the_servers_of_root_s_file() 
         kind: crate::guide::VpnKind::ManagedWireGuard,
         user: None,
         manager_marks: false,
+        keys: Vec::new(),
     };
     let active = ActiveVpn {
         path: "/1".to_owned(),
@@ -226,6 +227,49 @@ fn a_device_that_networkmanager_has_only_found_has_the_servers_of_root_s_file() 
     let moved = "198.51.100.66:443/udp";
     machine.step(devices(device(7, &[(1, moved)])), 1);
     assert_eq!(allowed(&machine), [format!("{moved} 7")]);
+}
+
+#[test]
+fn a_peer_of_networkmanager_s_profile_is_followed_by_its_key_and_its_mark() {
+    let profile = |keys: Vec<PeerKey>| Profile {
+        uuid: "u".to_owned(),
+        id: "work".to_owned(),
+        endpoints: vec![SERVER.parse().unwrap()],
+        names: Vec::new(),
+        sender: Sender::Kernel,
+        mark: None,
+        interface: "office".parse().ok(),
+        kind: crate::guide::VpnKind::ManagedWireGuard,
+        user: None,
+        manager_marks: true,
+        keys,
+    };
+    let active = |mark| ActiveVpn {
+        path: "/1".to_owned(),
+        uuid: "u".to_owned(),
+        id: "work".to_owned(),
+        phase: VpnPhase::Activated,
+        interface: "office".parse().ok(),
+        gateway: None,
+        mark: NonZeroU32::new(mark),
+    };
+    let moved = "198.51.100.66:443/udp";
+    let after_moving = |keys: Vec<PeerKey>, mark, to: &str| {
+        let mut machine = begun("", &[]);
+        let (profiles, active) = (vec![profile(keys)], vec![active(mark)]);
+        let view = NmView { profiles, active, ..NmView::default() };
+        machine.step(Event::NetworkManager(Some(view)), 1);
+        machine.step(office(), 1);
+        assert_eq!(machine.wireguard_links().len(), 1);
+        machine.step(devices(device(mark, &[(1, to)])), 1);
+        allowed(&machine)
+    };
+    assert_eq!(after_moving(vec![key(1)], 7, moved), [format!("{moved} 7")]);
+    let stays = vec![format!("{SERVER} 7")];
+    assert_eq!(after_moving(vec![key(2)], 7, moved), stays, "the device has a peer of somebody else's");
+    assert_eq!(after_moving(vec![key(1)], 7, "198.51.100.66:53/udp"), stays);
+    assert_eq!(after_moving(vec![key(1)], 7, "10.7.0.9:443/udp"), stays);
+    assert_eq!(after_moving(vec![key(1)], 0, moved), Vec::<String>::new(), "nothing marks its packets");
 }
 
 /// Readings every five seconds, in which bytes are sent and none come.
@@ -291,6 +335,7 @@ fn a_mark_of_two_programs_is_said_and_the_same_mark_of_one_program_is_not() {
         kind: crate::guide::VpnKind::ManagedWireGuard,
         user: None,
         manager_marks: false,
+        keys: Vec::new(),
     };
     machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], ..NmView::default() })), 1);
     let told: Vec<String> =

@@ -181,6 +181,7 @@ fn profile() -> impl Strategy<Value = Profile> {
                     kind: VpnKind::ManagedOpenVpn,
                     user: None,
                     manager_marks: false,
+                    keys: Vec::new(),
                 }
             },
         )
@@ -210,8 +211,9 @@ fn active() -> impl Strategy<Value = ActiveVpn> {
 
 fn view() -> impl Strategy<Value = NmView> {
     let made = prop::collection::btree_set(interface(), 0..2);
-    (prop::collection::vec(profile(), 0..3), prop::collection::vec(active(), 0..3), made)
-        .prop_map(|(profiles, active, made)| NmView { profiles, active, made })
+    let answered = select(vec![0, 2, u64::MAX]);
+    (prop::collection::vec(profile(), 0..3), prop::collection::vec(active(), 0..3), made, answered)
+        .prop_map(|(profiles, active, made, answered)| NmView { profiles, active, made, answered })
 }
 
 /// What root may have put under /etc/openvpn.

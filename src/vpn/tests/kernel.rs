@@ -38,7 +38,7 @@ pub(super) fn begun(config: &str, files: &[WireGuardFile]) -> Machine {
     let config = Config::parse(config, "test").unwrap();
     let mut machine = Machine::new(config, Remembered::default(), 0);
     machine.step(Event::WireGuardFiles(files.to_vec()), 0);
-    machine.step(Event::NetworkManager(Some(NmView::default())), 0);
+    machine.step(Event::NetworkManager(Some(NmView { answered: u64::MAX, ..NmView::default() })), 0);
     machine.step(Event::Begun, 0);
     machine
 }
@@ -211,6 +211,7 @@ fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
         kind: VpnKind::ManagedWireGuard,
         user: None,
         manager_marks: false,
+        keys: Vec::new(),
     };
     machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], ..NmView::default() })), 1);
     machine.step(links(&[link(2, "office", LinkKind::WireGuard)]), 1);

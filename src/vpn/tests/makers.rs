@@ -183,6 +183,7 @@ fn networkmanager_alone_says_which_device_is_a_named_profiles() {
         kind: crate::guide::VpnKind::ManagedWireGuard,
         user: None,
         manager_marks: false,
+        keys: Vec::new(),
     };
     let mut view = NmView { profiles: vec![profile], ..NmView::default() };
     machine.step(Event::NetworkManager(Some(view.clone())), 1);

@@ -51,7 +51,7 @@ fn a_client_that_never_connects_hides_another_tunnel_for_ten_seconds() {
     let mut machine = Machine::new(crate::config::Config::default(), Remembered::default(), 0);
     seeking(&mut machine);
     machine.step(tun1, 1);
-    machine.step(Event::NetworkManager(Some(NmView::default())), 1);
+    machine.step(Event::NetworkManager(Some(NmView { answered: u64::MAX, ..NmView::default() })), 1);
     machine.step(Event::Begun, 1);
     machine.step(Event::Clock, 1_000);
     assert_eq!(machine.situation().state, State::Locked);

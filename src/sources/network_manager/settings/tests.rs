@@ -33,7 +33,7 @@ fn read_wireguard(fwmark: u32, endpoints: &[&str]) -> Reading {
         kind: "wireguard".into(),
         interface: "office".into(),
     };
-    let peers = endpoints.iter().map(|&endpoint| Peer { endpoint: endpoint.into(), allowed: Vec::new() });
+    let peers = endpoints.iter().map(|&endpoint| Peer { endpoint: endpoint.into(), ..Peer::default() });
     let (auto_v4, auto_v6) = (unset(), unset());
     let wireguard = Some(WireGuardSetting { fwmark, auto_v4, auto_v6, peers: peers.collect() });
     settings(connection, None, wireguard).vpn_profile().unwrap()
@@ -274,7 +274,7 @@ fn a_gateway_that_is_no_server_is_left_out_and_named() {
 #[test]
 fn networkmanager_marks_a_profile_that_takes_all_traffic_unless_its_settings_forbid_it() {
     let marks = |auto: i32, allowed: &str, ipv4: IpSetting| {
-        let peer = Peer { endpoint: String::new(), allowed: vec![allowed.to_owned()] };
+        let peer = Peer { allowed: vec![allowed.to_owned()], ..Peer::default() };
         let setting = WireGuardSetting { fwmark: 0, auto_v4: auto, auto_v6: auto, peers: vec![peer] };
         super::marks(&setting, &ipv4, &IpSetting::default())
     };

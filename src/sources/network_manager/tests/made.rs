@@ -88,3 +88,26 @@ async fn a_device_is_networkmanagers_unless_it_has_only_found_it() {
         .await;
     assert_eq!(events.next().await.unwrap().made, [].into());
 }
+
+#[tokio::test]
+async fn each_question_is_answered_by_a_later_reading() {
+    let bus = PrivateBus::start().await;
+    let connection = bus.connect().await;
+    let server = connection.object_server();
+    server.at(ROOT_PATH, Manager(vec![TUN_PROFILE])).await.unwrap();
+    server.at(SETTINGS_PATH, FakeSettings).await.unwrap();
+    server.at(PROFILE_PATH, FakeProfile).await.unwrap();
+    connection.request_name(MANAGER).await.unwrap();
+    let (ask, questions) = tokio::sync::watch::channel(4);
+    let mut events = bus.watch_for(questions);
+    let first = events.next().await.unwrap();
+    assert_eq!((first.answered, first.made.len()), (4, 0));
+    // NetworkManager makes the device, and no signal has come yet.
+    server.at(TUN_PROFILE, Active("tun", TUN_PATH, 0x4f)).await.unwrap();
+    server.at(TUN_PATH, FakeDevice("nordvpn0", TUN_ADDRESSES)).await.unwrap();
+    ask.send(5).unwrap();
+    let second = events.next().await.unwrap();
+    assert_eq!((second.answered, second.made.len()), (5, 1));
+    drop(ask);
+    events.silence().await;
+}

@@ -63,6 +63,50 @@ fn what_no_unit_of_wg_quick_s_can_bring_back_is_reported() {
 }
 
 #[test]
+fn the_user_of_a_plugin_s_client_may_reach_its_server_from_the_start_of_its_connection() {
+    let profile = Profile {
+        uuid: "u".to_owned(),
+        id: "work".to_owned(),
+        endpoints: vec!["198.51.100.7:443/tcp".parse().unwrap()],
+        names: Vec::new(),
+        sender: Sender::Client,
+        mark: None,
+        interface: None,
+        kind: VpnKind::ManagedOpenConnect,
+        user: Some(990),
+        manager_marks: false,
+        keys: Vec::new(),
+    };
+    let mut machine = begun("tunnel.interfaces = [\"vpn+\"]", &[]);
+    let allowed = |machine: &Machine| {
+        let endpoints = machine.situation().bootstrap.endpoints;
+        endpoints.into_iter().map(|(endpoint, users)| (endpoint.to_string(), users)).collect::<Vec<_>>()
+    };
+    let expected = vec![("198.51.100.7:443/tcp".to_owned(), BTreeSet::from([990]))];
+    let active = |phase, interface: Option<&str>| ActiveVpn {
+        path: "/1".to_owned(),
+        uuid: "u".to_owned(),
+        id: "work".to_owned(),
+        phase,
+        interface: interface.and_then(|name| name.parse().ok()),
+        gateway: None,
+        mark: None,
+    };
+    let mut view = NmView { profiles: vec![profile], ..NmView::default() };
+    let mut step = |active: Vec<ActiveVpn>| {
+        view.active = active;
+        machine.step(Event::NetworkManager(Some(view.clone())), 1);
+        (machine.situation().state, allowed(&machine))
+    };
+    assert_eq!(step(vec![]), (State::Locked, expected.clone()));
+    let connecting = active(VpnPhase::Connecting, None);
+    assert_eq!(step(vec![connecting]), (State::Connecting, expected.clone()));
+    step(vec![active(VpnPhase::Activated, Some("vpn0"))]);
+    machine.step(links(&[link(2, "vpn0", LinkKind::Tunnel)]), 2);
+    assert_eq!((machine.situation().state, allowed(&machine)), (State::Protected, expected));
+}
+
+#[test]
 fn a_profile_without_a_mark_is_reported_with_its_command_unless_networkmanager_marks_it() {
     let profile = |id: &str, manager_marks| Profile {
         uuid: "4d1f6b52".to_owned(),
@@ -75,6 +119,7 @@ fn a_profile_without_a_mark_is_reported_with_its_command_unless_networkmanager_m
         kind: VpnKind::ManagedWireGuard,
         user: None,
         manager_marks,
+        keys: Vec::new(),
     };
     let view = |profile: &Profile, phase: Option<VpnPhase>, mark| {
         let active = phase.map(|phase| ActiveVpn {
@@ -134,6 +179,7 @@ fn a_profile_of_a_kind_that_does_not_work_is_reported_and_one_whose_tunnel_is_no
             kind,
             user: None,
             manager_marks: false,
+            keys: Vec::new(),
         };
         let mut machine = begun(config, &[]);
         machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], ..NmView::default() })), 1);

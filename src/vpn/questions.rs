@@ -1,0 +1,107 @@
+//! Questions to NetworkManager: whether it made a link that carries packets. Until it has answered, the kernel's
+//! evidence for that link does not count.
+//!
+//! Any user can have NetworkManager make a link of any name, and NetworkManager reports that only after the kernel. An
+//! answer counts only if the question was asked while the link carried packets: before, the link may have been there
+//! without its connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::Facts;
+use super::learned::LeftOut;
+use super::{Link, Machine, Wire};
+use crate::net::IfName;
+
+/// How long NetworkManager may take to answer before the status says so, in seconds.
+const ANSWER_TIMEOUT: u64 = 10;
+
+/// The questions about links that nobody has claimed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Questions {
+    /// By the index of the link, while it carries packets.
+    asked: BTreeMap<u32, Question>,
+    /// The number of the last question.
+    last: u64,
+    /// Links whose question waits for longer than [`ANSWER_TIMEOUT`], by index.
+    overdue: BTreeSet<u32>,
+}
+
+/// A question. One question is about all links.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question {
+    number: u64,
+    /// In seconds since the epoch.
+    since: u64,
+}
+
+impl Question {
+    /// Whether it has to be answered first. Without NetworkManager nobody makes links for users.
+    pub(super) fn is_open(self, facts: &Facts) -> bool {
+        facts.manager.is_some() && facts.answered < self.number
+    }
+}
+
+impl Questions {
+    /// The question about a link that carries packets now.
+    pub(super) fn about(&self, link: &Link, now: u64) -> Question {
+        let new = Question { number: self.last + 1, since: now };
+        self.asked.get(&link.index).copied().unwrap_or(new)
+    }
+
+    /// Keeps the questions about the links that carry packets now.
+    pub(super) fn keep(&mut self, asked: BTreeMap<u32, Question>, facts: &Facts, now: u64) {
+        let last = asked.values().map(|question| question.number).max();
+        self.last = self.last.max(last.unwrap_or_default());
+        let is_overdue =
+            |question: &Question| question.is_open(facts) && now >= question.since + ANSWER_TIMEOUT;
+        self.overdue = asked.iter().filter(|(_, one)| is_overdue(one)).map(|(index, _)| *index).collect();
+        self.asked = asked;
+    }
+
+    /// The links whose questions wait for an answer, by index.
+    fn open(&self, facts: &Facts) -> BTreeSet<u32> {
+        self.asked.iter().filter(|(_, question)| question.is_open(facts)).map(|(index, _)| *index).collect()
+    }
+
+    /// When the next question has waited for too long, in seconds since the epoch.
+    pub(super) fn next_moment(&self, facts: &Facts, now: u64) -> Option<u64> {
+        let open = self.asked.values().filter(|question| question.is_open(facts));
+        open.map(|question| question.since + ANSWER_TIMEOUT).filter(|at| *at > now).min()
+    }
+}
+
+impl Machine {
+    /// The number of the last question that NetworkManager has to answer.
+    pub fn question(&self) -> u64 {
+        self.claims.questions.last
+    }
+
+    /// Whether a link waits for NetworkManager's answer.
+    pub fn awaits_manager(&self) -> bool {
+        !self.claims.questions.open(&self.facts).is_empty()
+    }
+
+    /// The tunnels that only their exact names make tunnels, and that may carry packets.
+    pub(super) fn further_tunnels(&self) -> Vec<IfName> {
+        let (links, config) = (&self.facts.links, &self.facts.config);
+        let mut further = links.further_tunnels(&self.claims.reported(links), config);
+        let open = self.claims.questions.open(&self.facts);
+        further.retain(|name| links.named(name).is_none_or(|link| !open.contains(&link.index)));
+        further
+    }
+
+    /// Links that NetworkManager does not answer about, for the status.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = (String, LeftOut)> {
+        let overdue = &self.claims.questions.overdue;
+        let links = self.facts.links.links.iter().filter(|link| overdue.contains(&link.index));
+        links.map(|link| (link.name.clone(), LeftOut::Unanswered))
+    }
+
+    /// The links that NetworkManager made for connections that do not count, for the next agent.
+    pub(super) fn connection_links(&self) -> Vec<Wire> {
+        let links = &self.facts.links;
+        let own = links.links.iter().filter(|link| links.of_connections.contains(&link.index));
+        let wire = |link: &Link| Some(Wire { interface: link.name.parse().ok()?, index: link.index });
+        own.filter_map(wire).collect()
+    }
+}

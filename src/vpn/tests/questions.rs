@@ -1,0 +1,99 @@
+//! A link that NetworkManager may have made for a user counts only after its answer.
+
+use super::super::*;
+use super::kernel::{file, left_out, link, links};
+use crate::config::Config;
+
+fn answer(answered: u64, made: &[&str]) -> Event {
+    let made = made.iter().map(|name| name.parse().unwrap()).collect();
+    Event::NetworkManager(Some(NmView { answered, made, ..NmView::default() }))
+}
+
+fn machine(before: Remembered) -> Machine {
+    let mut machine = Machine::new(Config::default(), before, 0);
+    machine.step(Event::WireGuardFiles(vec![file("office", 7)]), 0);
+    machine
+}
+
+fn office(index: u32) -> Event {
+    links(&[link(index, "office", LinkKind::WireGuard)])
+}
+
+/// The state, and the tunnels that may carry packets by their exact names.
+fn seen(machine: &Machine) -> (State, Vec<String>) {
+    let situation = machine.situation();
+    (situation.state, situation.further_tunnels.iter().map(ToString::to_string).collect())
+}
+
+fn locked() -> (State, Vec<String>) {
+    (State::Locked, vec![])
+}
+
+#[test]
+fn a_link_counts_once_networkmanager_was_asked_while_the_link_carried_packets() {
+    let mut machine = machine(Remembered::default());
+    machine.step(answer(0, &[]), 1);
+    machine.step(Event::Begun, 1);
+    // A link that is not addressed yet is not asked about: its connection may not exist yet.
+    let bare = Link { addresses: Vec::new(), routes: Vec::new(), ..link(2, "office", LinkKind::WireGuard) };
+    machine.step(links(&[bare]), 2);
+    assert_eq!((machine.question(), machine.awaits_manager()), (0, false));
+    machine.step(office(2), 3);
+    assert_eq!((seen(&machine), machine.question()), (locked(), 1));
+    machine.step(answer(0, &[]), 4);
+    assert_eq!(seen(&machine), locked(), "an answer to an earlier question");
+    machine.step(answer(1, &[]), 5);
+    assert_eq!(seen(&machine), (State::Protected, vec!["office".to_owned()]));
+    assert_eq!(machine.question(), 1, "it is not asked again and again");
+    machine.step(office(3), 6);
+    machine.step(Event::Clock, 6);
+    assert_eq!((machine.situation().state, machine.question()), (State::Lost, 2), "another device");
+    machine.step(answer(2, &["office"]), 7);
+    assert_eq!(seen(&machine), (State::Lost, vec![]), "it is a user's");
+    machine.step(Event::NetworkManager(None), 8);
+    assert_eq!(seen(&machine), (State::Lost, vec![]), "also after NetworkManager");
+}
+
+#[test]
+fn without_networkmanager_a_link_counts_at_once_and_one_that_does_not_answer_is_named() {
+    let mut alone = machine(Remembered::default());
+    alone.step(Event::NetworkManager(None), 1);
+    alone.step(Event::Begun, 1);
+    alone.step(office(2), 2);
+    assert_eq!(alone.situation().state, State::Protected);
+
+    let mut hung = machine(Remembered::default());
+    hung.step(answer(0, &[]), 1);
+    hung.step(Event::Begun, 1);
+    let actions = hung.step(office(2), 100);
+    let at = jiff::Timestamp::from_second(110).unwrap();
+    assert!(actions.contains(&Action::WakeAt(at)), "{actions:?}");
+    assert_eq!(left_out(&hung), []);
+    hung.step(Event::Clock, 110);
+    let [(name, remedy)] = &left_out(&hung)[..] else { panic!("{:?}", left_out(&hung)) };
+    assert!(name == "office" && remedy.contains("restart NetworkManager"), "{remedy}");
+    hung.step(answer(1, &[]), 200);
+    assert_eq!((left_out(&hung), hung.situation().state), (vec![], State::Protected));
+}
+
+#[test]
+fn an_agent_that_is_restarted_asks_before_it_counts_and_remembers_what_is_a_user_s() {
+    let mut first = machine(Remembered::default());
+    first.step(office(2), 0);
+    // The question is there before the sources begin to read.
+    assert_eq!(first.question(), 1);
+    first.step(answer(1, &["office"]), 1);
+    first.step(Event::Begun, 1);
+    assert_eq!(seen(&first), locked());
+    let connection_links = first.situation().connection_links;
+    assert_eq!(connection_links.len(), 1);
+
+    // NetworkManager has stopped, and the device has stayed.
+    let mut next = machine(Remembered { connection_links, ..Remembered::default() });
+    next.step(office(2), 2);
+    next.step(Event::NetworkManager(None), 2);
+    next.step(Event::Begun, 2);
+    assert_eq!(seen(&next), locked());
+    next.step(office(3), 3);
+    assert_eq!(next.situation().state, State::Protected, "the control: another device");
+}
