@@ -71,6 +71,7 @@ fn back(desktop: &Desktop<'_>, count: usize, promise: &str) -> Result<()> {
     // A busy machine can miss the short time in which the VPN connects.
     let told = desktop.signals.states();
     let steps = told.iter().flat_map(|step| match step.as_str() {
+        "locked -> protected" => vec!["locked -> connecting", "connecting -> protected"],
         "lost -> protected" => vec!["lost -> connecting", "connecting -> protected"],
         step => vec![step],
     });

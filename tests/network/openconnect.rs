@@ -119,9 +119,10 @@ fn a_plain_client_protects_by_the_kernel_s_evidence_and_its_end_is_a_loss() -> R
 }
 
 #[test]
-fn a_profile_of_networkmanager_gives_its_server_to_its_own_user_alone() -> Result<()> {
+fn a_profile_of_networkmanager_protects_and_gives_its_server_to_its_own_user_alone() -> Result<()> {
     with_lab(|lab| {
         let bus = bus(lab)?;
+        let server = Server::start(lab)?;
         let nm = lab.host().network_manager(&bus)?;
         nm.add_ethernet(&lab.uplinks()[0])?;
         let data =
@@ -132,7 +133,7 @@ fn a_profile_of_networkmanager_gives_its_server_to_its_own_user_alone() -> Resul
         let new = ["connection", "add", "type", "vpn", "vpn-type", "l2tp", "con-name", "old"];
         nm.manage(new.into_iter().chain(["autoconnect", "no", "vpn.data", "gateway=198.51.100.77"]))?;
         let mut story = Story::begin(lab)?;
-        let _agent =
+        let agent =
             agent(lab, "[bootstrap]\nscope = \"known\"\n[tunnel]\ninterfaces = [\"tun+\", \"vpn+\"]\n")?;
         let user = lab.host().succeed(["id", "-u", "nm-openconnect"])?;
         let mut who = owners();
@@ -149,6 +150,21 @@ fn a_profile_of_networkmanager_gives_its_server_to_its_own_user_alone() -> Resul
         story.close()?;
 
         beside(lab)?;
+        let up = || server.activate(lab, "office").with_context(|| agent.log());
+        up()?;
+        let status = protected_by(lab, "networkmanager", &who).with_context(|| agent.log())?;
+        ensure!(status["tunnels"][0]["interface"] == "vpn0", "{status}");
+        uses_both_transports(&story)?;
+        beside(lab)?;
+        lab.host().signal_all("openconnect", Signal::SIGKILL)?;
+        let lost = wait_for_state(lab, "lost").with_context(|| agent.log())?;
+        ensure!(lost["loss"]["name"] == "office", "{lost}");
+        await_allowed(lab, &who)?;
+        up()?;
+        wait_for_state(lab, "protected").with_context(|| agent.log())?;
+        flows(lab)?;
+        nm.down("office")?;
+        wait_for_state(lab, "locked").with_context(|| agent.log())?;
         story.check("openconnect by NetworkManager", &contract()?)?;
         assert_eq!(seen(&story.since_closed()?, "beside"), 0, "an ordinary user's packets reach the server");
         Ok(())

@@ -1,6 +1,8 @@
 //! Real WireGuard by wg-quick, which nobody reports to the agent: root's file names the server, and the kernel
 //! shows the tunnel.
 
+mod kernel;
+
 use crate::support;
 
 use std::time::Duration;
@@ -13,7 +15,7 @@ use support::story::Story;
 use support::wireguard::{SERVER, Server, wg_quick};
 use support::{SOON, agent, bus, start_agent, status, tunwarden, wait_for_state};
 use tunwarden_lab::address::{INTERNET, INTERNET_V6};
-use tunwarden_lab::{Contract, Lab, wait_for, with_lab};
+use tunwarden_lab::{Contract, Lab, Uplink, wait_for, with_lab};
 
 const KNOWN: &str = "[bootstrap]\nscope = \"known\"\n";
 
@@ -205,6 +207,45 @@ fn a_second_device_protects_over_a_restart_and_is_lost_with_its_server_which_not
         lab.isp().signal_all("wireguard-go", Signal::SIGCONT)?;
         wait_for_state(lab, "protected").with_context(|| second.log())?;
         story.check("the server moves", &contract()?.endpoint("198.51.100.8:51820/udp")?)
+    })
+}
+
+/// The server's endpoint over IPv6.
+const SERVER_V6: &str = "[2001:db8:7::7]:51820";
+
+#[test]
+fn over_ipv6_a_device_is_lost_with_its_network_and_protects_again_on_another_one() -> Result<()> {
+    with_lab(|lab| {
+        let host = lab.host();
+        let _bus = bus(lab)?;
+        let wireguard = Server::start(lab)?;
+        wireguard.write(lab, "office", "")?;
+        let path = "/etc/wireguard/office.conf";
+        let text = host.read(path)?.replace(SERVER, SERVER_V6);
+        host.file_with_mode(path, &text, 0o600)?;
+        let mut story = Story::begin(lab)?;
+        let agent = agent(lab, KNOWN)?;
+        let server = json!([{ "address": "2001:db8:7::7", "port": 51820, "protocol": "udp", "by": MARKED }]);
+        await_bootstrap(lab, &server)?;
+        story.await_silence()?;
+        story.close()?;
+        wg_quick(lab, "up", "office")?;
+        wait_for_state(lab, "protected").with_context(|| agent.log())?;
+        flows(lab)?;
+        let listed = status(lab)?["vpns"].clone();
+        let office = json!([{ "name": "office", "origin": "wireguard", "servers": [format!("{SERVER_V6}/udp")], "more": 0,
+                              "mark": "0xca6c", "counts": true, "fault": null }]);
+        ensure!(listed == office, "{listed}");
+
+        host.succeed(["ip", "link", "set", "eth0", "down"])?;
+        let lost = wait_for_state(lab, "lost").with_context(|| agent.log())?;
+        ensure!(lost["loss"]["code"] == "unreachable" && lost["bootstrap"] == server, "{lost}");
+        lab.add_uplink(Uplink::numbered("usb0", 1))?;
+        wait_for_state(lab, "protected").with_context(|| agent.log())?;
+        flows(lab)?;
+        let lans = Contract::locked().discovery().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?;
+        let lans = lans.lan("10.0.1.0/24")?.lan("fd00:0:0:2::/64")?;
+        story.check("WireGuard over IPv6", &lans.endpoint(&format!("{SERVER_V6}/udp"))?)
     })
 }
 

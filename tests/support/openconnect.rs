@@ -52,6 +52,14 @@ impl Server {
         self.openconnect(lab, &["--reconnect-timeout=60", script]).spawn()
     }
 
+    /// Has NetworkManager activate a profile of this server's. nmcli lets openconnect log in, which reads the answers from
+    /// its standard input; then the plugin starts openconnect with the cookie, as its own user.
+    pub fn activate(&self, lab: &Lab, profile: &str) -> Result<()> {
+        let answers = format!("yes\n{USER}\n{PASSWORD}");
+        let up = ["nmcli", "--ask", "--wait", "60", "connection", "up", profile];
+        lab.host().command(up).stdin(&answers).succeed().map(drop)
+    }
+
     fn openconnect(&self, lab: &Lab, options: &[&str]) -> Cmd {
         let pin = format!("--servercert=pin-sha256:{}", self.pin);
         let user = format!("--user={USER}");

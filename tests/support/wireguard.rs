@@ -52,6 +52,20 @@ impl Server {
 }
 
 impl Server {
+    /// Writes the client's file for systemd-networkd, with this mark.
+    pub fn write_netdev(&self, lab: &Lab, name: &str, mark: &str) -> Result<()> {
+        let Self { key, client_key, .. } = self;
+        let text = format!(
+            "[NetDev]\nName={name}\nKind=wireguard\n[WireGuard]\nPrivateKey={client_key}\nFirewallMark={mark}\n\
+             [WireGuardPeer]\nPublicKey={key}\nEndpoint={SERVER}\nAllowedIPs=0.0.0.0/0\nAllowedIPs=::/0\n"
+        );
+        let path = format!("/etc/systemd/network/50-{name}.netdev");
+        lab.host().file_with_mode(&path, &text, 0o640)?;
+        lab.host().succeed(["chgrp", "systemd-network", &path]).map(drop)
+    }
+}
+
+impl Server {
     /// Has the host's device send to the server at another address, as a script does that looks up names again.
     pub fn move_to(&self, lab: &Lab, name: &str, address: &str, port: u16) -> Result<()> {
         let endpoint = std::net::SocketAddr::new(address.parse()?, port).to_string();
