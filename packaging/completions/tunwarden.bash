@@ -73,6 +73,9 @@ _tunwarden() {
             tunwarden,version)
                 cmd="tunwarden__subcmd__version"
                 ;;
+            tunwarden,why)
+                cmd="tunwarden__subcmd__why"
+                ;;
             tunwarden__subcmd__help,agent)
                 cmd="tunwarden__subcmd__help__subcmd__agent"
                 ;;
@@ -130,6 +133,9 @@ _tunwarden() {
             tunwarden__subcmd__help,version)
                 cmd="tunwarden__subcmd__help__subcmd__version"
                 ;;
+            tunwarden__subcmd__help,why)
+                cmd="tunwarden__subcmd__help__subcmd__why"
+                ;;
             tunwarden__subcmd__help__subcmd__hook,dispatcher)
                 cmd="tunwarden__subcmd__help__subcmd__hook__subcmd__dispatcher"
                 ;;
@@ -161,7 +167,7 @@ _tunwarden() {
 
     case "${cmd}" in
         tunwarden)
-            opts="-h -V --config --help --version init doctor agent lock release status check rules verify prove pause resume reconnect reload notify log version hook help"
+            opts="-h -V --config --help --version init doctor agent lock release status check rules verify prove why pause resume reconnect reload notify log version hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -237,7 +243,7 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help)
-            opts="init doctor agent lock release status check rules verify prove pause resume reconnect reload notify log version hook help"
+            opts="init doctor agent lock release status check rules verify prove why pause resume reconnect reload notify log version hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -544,6 +550,20 @@ _tunwarden() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        tunwarden__subcmd__help__subcmd__why)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         tunwarden__subcmd__hook)
             opts="-h -V --config --help --version openvpn dispatcher help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -757,12 +777,16 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__prove)
-            opts="-h -V --json --config --help --version"
+            opts="-h -V --json --report --config --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -923,6 +947,32 @@ _tunwarden() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__why)
+            opts="-h -V --as --from --json --config --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -9,10 +9,10 @@ use zbus::fdo::DBusProxy;
 
 use super::bundle::{self, Addresses};
 use super::load::{configuration_status, in_force};
-use super::{Outcome, client, complain, say, verify};
+use super::{Outcome, client, complain, prove, say, verify};
 use crate::config::{Backend, Bootstrap, Config, Layer};
 use crate::doctor::{
-    Files, Finding, NotificationFault, OwnVerdict, Refused, SecondReading, Snapshot, Worlds, diagnose,
+    Files, Finding, NotificationFault, OwnVerdict, Proof, Refused, SecondReading, Snapshot, Worlds, diagnose,
     people, second_reader,
 };
 use crate::firewall::{Dump, Firewall, holds_any};
@@ -40,7 +40,8 @@ pub(super) struct Args {
 }
 
 /// What only root can read.
-const ROOTS: [&str; 5] = [
+const ROOTS: [&str; 6] = [
+    "whether a packet can leave in clear",
     "whether a second reader of iptables sees the same rules",
     "chains of older kill switch scripts",
     "which tables of iptables hold rules",
@@ -53,6 +54,7 @@ const ROOTS: [&str; 5] = [
 struct Report<'a> {
     healthy: bool,
     problems: &'a [Finding],
+    notes: &'a [String],
 }
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
@@ -61,7 +63,9 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         say(&answer.map_err(anyhow::Error::msg)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let findings = diagnose(&look(path).await);
+    let seen = look(path).await;
+    let findings = diagnose(&seen);
+    let notes = seen.proof.as_ref().map(Proof::notes).unwrap_or_default();
     if let Some(file) = &args.bundle {
         let addresses = if args.with_addresses { Addresses::Kept } else { Addresses::Replaced };
         bundle::write(file, addresses, &findings, path).await?;
@@ -72,12 +76,17 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     if args.json {
-        match serde_json::to_string(&Report { healthy: findings.is_empty(), problems: &findings }) {
+        match serde_json::to_string(&Report {
+            healthy: findings.is_empty(),
+            problems: &findings,
+            notes: &notes,
+        }) {
             Ok(json) => say(&json),
             Err(error) => complain(&format!("tunwarden: {error}")),
         }
     } else {
         say(&people(&findings));
+        notes.iter().for_each(|note| say(&format!("Note: {note}")));
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -107,6 +116,10 @@ async fn look(path: Option<&Path>) -> Snapshot {
         None => super::lock::left_out(&super::lock::learned(&config, &store)),
     };
     let second_reader = second_reading(&config, &rules).await;
+    let proof = match nix::unistd::geteuid().is_root() {
+        true => Some(prove::look(&config, &store).await),
+        false => None,
+    };
     Snapshot {
         status,
         left_out,
@@ -126,6 +139,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
         article: article(&files).await,
         others: files.others(),
         gluetun: gluetun().await,
+        proof,
         unread: if nix::unistd::geteuid().is_root() { Vec::new() } else { ROOTS.to_vec() },
     }
 }

@@ -77,11 +77,25 @@ pub(super) const PROVE: &str = "\
 Examples:
   sudo tunwarden prove                                   in words, with what it takes for granted
   sudo tunwarden prove --json | jq .computed.counterexamples
+  sudo tunwarden prove --report machine.html             one page of HTML to read and keep
 
 It reads the rules of every program, and changes and sends nothing. docs/proof.md explains what it shows.
 
 Exit: 0 proven; 4 a packet leaves: the packet, the rule that lets it out, and what to do are shown; 1 it
 could not be shown, and why. While tunwarden is paused, nothing can be shown.";
+
+pub(super) const WHY: &str = "\
+Examples:
+  sudo tunwarden why 203.0.113.9                     a web page, from a program of yours
+  sudo tunwarden why 203.0.113.9:53/udp --as root
+  sudo tunwarden why 10.0.0.5:631 --from nextcloud   from a container of Docker; or the name of its bridge
+  sudo tunwarden why 203.0.113.9 10.0.0.5 --json     an object a line
+
+It asks for the first packet of a connection and sends nothing. The rules of every program count: the answer may be that
+ufw refuses it, and not tunwarden.
+
+Exit: 0 it goes to the tunnel, the LAN, a VPN server or this machine; 3 refused; 4 it would leave in clear; 5 a
+rule that decides is not known. Of several destinations the highest one counts.";
 
 pub(super) const PAUSE: &str = "\
 Examples:

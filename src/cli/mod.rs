@@ -22,6 +22,7 @@ mod screen;
 mod status;
 mod verify;
 mod version;
+mod why;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -85,6 +86,10 @@ enum Verb {
     /// leaves; 1 it could not be shown.
     #[command(after_help = examples::PROVE)]
     Prove(prove::Args),
+    /// Show what would happen to such a packet now, and which rule of which program decides. Exit: 0 it goes to the
+    /// tunnel, the LAN or a VPN server; 3 refused; 4 it would leave in clear; 5 unknown.
+    #[command(after_help = examples::WHY)]
+    Why(why::Args),
     /// Open everything for a limited time: 90s, 5m, 1h30m.
     #[command(after_help = examples::PAUSE)]
     Pause(control::PauseArgs),
@@ -223,6 +228,7 @@ async fn verb(verb: Verb, config: Option<&Path>) -> Outcome {
         Verb::Rules(args) => rules::run(&args, config).await,
         Verb::Verify => verify::run(config).await,
         Verb::Prove(args) => prove::run(&args, config).await,
+        Verb::Why(args) => why::run(&args, config).await,
         Verb::Pause(args) => control::pause(&args).await,
         Verb::Resume => control::resume(config).await,
         Verb::Reconnect => control::reconnect().await,

@@ -1,25 +1,32 @@
 //! `tunwarden prove`: shows by computation over the kernel's own rules that no packet leaves in clear.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+mod file;
+mod json;
+mod look;
+mod machine;
+mod page;
+mod words;
+
+pub(super) use look::look;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args as ClapArgs;
-use serde_json::{Value, json};
 
 use super::load::in_force_aloud;
 use super::lock::locked;
-use super::{OPEN, Outcome, needs_root, say};
+use super::{OPEN, Outcome, needs_root, say, version};
 use crate::config::{Config, Source};
 use crate::firewall;
-use crate::model::{
-    ASSUMPTIONS, Contract, Counterexample, LinkFacts, Machine, Outcome as Shown, Proof, Users, prove,
-};
+use crate::model::{Contract, Machine, Outcome as Shown, Proof, Prover, Row, Rules, Users};
+use crate::net::Family;
 use crate::sources::links;
 use crate::store::Store;
 use crate::system;
-use crate::vpn::{ExactTunnel, LinkKind, LinkTable, Situation, Wire};
+use crate::vpn::{LinkTable, Situation, State};
 
 /// Maximum number of times that everything is read while the agent changes the rules.
 const READS: usize = 5;
@@ -29,30 +36,89 @@ pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Write a report into a new file: one page of HTML for people to read and keep.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// What was computed, and of what.
+#[derive(Debug)]
+struct Computed {
+    proof: Proof,
+    /// Who may send where; empty if that cannot be computed.
+    rows: Vec<Row>,
+    state: State,
+    uplinks: Vec<String>,
+    tunnels: Vec<String>,
+    /// Seconds since 1970.
+    now: i64,
+}
+
+/// What is read of the machine at one moment.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) rules: Vec<(Family, Rules)>,
+    pub(super) machine: Machine,
+    pub(super) situation: Situation,
+    pub(super) users: Users,
+    pub(super) links: LinkTable,
 }
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     needs_root("prove")?;
-    let store = Store::default();
-    let in_force = in_force_aloud(path, &store);
-    anyhow::ensure!(
-        in_force.source != Source::Unknown,
-        "it could not be shown: no configuration can be read"
-    );
-    let proof = compute(&in_force.config, &store).await.context("it could not be shown")?;
-    match args.json {
-        true => say(&in_json(&proof).to_string()),
-        false => say(&in_words(&proof)),
+    // First: if the name exists, the command fails before it reads anything.
+    let report = args.report.as_deref().map(|file| {
+        let created = file::create(file);
+        created.with_context(|| format!("cannot make {}, which has to be a new file", file.display()))
+    });
+    let report = report.transpose()?;
+    let computed = computed(path).await.context("it could not be shown");
+    if let (Some(mut file), Some(path)) = (report, &args.report) {
+        let page = match &computed {
+            Ok(computed) => page::page(computed, &version::text().await, &date(computed.now)),
+            Err(error) => page::failed(&format!("{error:#}")),
+        };
+        let written = file.write_all(page.as_bytes()).and_then(|()| file.sync_all());
+        written.with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(match proof.outcome {
+    let computed = computed?;
+    match args.json {
+        true => say(&json::in_json(&computed).to_string()),
+        false => say(&words::in_words(&computed)),
+    }
+    Ok(match computed.proof.outcome {
         Shown::Proven => ExitCode::SUCCESS,
         Shown::Leaves(_) => ExitCode::from(OPEN),
         Shown::NotShown(_) => ExitCode::FAILURE,
     })
 }
 
-/// Reads the rules, the links and what the agent applied, and compares them.
-async fn compute(config: &Config, store: &Store) -> anyhow::Result<Proof> {
+/// A moment for people, in the local time and with its distance from UTC.
+fn date(seconds: i64) -> String {
+    let moment = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    let zone = jiff::tz::TimeZone::system();
+    let local = zone.to_datetime(moment).strftime("%Y-%m-%d %H:%M:%S");
+    format!("{local} (UTC{}).", zone.to_offset(moment))
+}
+
+/// Reads everything and compares it.
+async fn computed(path: Option<&Path>) -> anyhow::Result<Computed> {
+    let store = Store::default();
+    let in_force = in_force_aloud(path, &store);
+    anyhow::ensure!(in_force.source != Source::Unknown, "no configuration can be read");
+    let config = &in_force.config;
+    let Read { rules, machine, situation, users, .. } = read(config, &store).await?;
+    let contract = Contract { config, situation: &situation, now: machine.now, users: &users };
+    let mut prover = Prover::default();
+    let proof = prover.prove(&rules, &machine, &contract);
+    // Without the table the proof still holds. What could not be computed is among its reasons.
+    let rows = prover.survey(&rules, &machine, &contract).unwrap_or_default();
+    let Machine { uplinks, ports, tunnels, now, .. } = machine;
+    Ok(Computed { proof, rows, state: situation.state, uplinks: [uplinks, ports].concat(), tunnels, now })
+}
+
+/// Reads the rules, the links and what the agent applied, until all of it is of one moment.
+pub(super) async fn read(config: &Config, store: &Store) -> anyhow::Result<Read> {
     for _ in 0..READS {
         let situation = situation(config, store).await?;
         let links = links::snapshot().await?;
@@ -63,9 +129,8 @@ async fn compute(config: &Config, store: &Store) -> anyhow::Result<Proof> {
         }
         let (owners, _) = system::owners(config);
         let users = Users { vpn: owners.bootstrap, dhcp: owners.leases };
-        let machine = machine(links, config, &situation);
-        let contract = Contract { config, situation: &situation, now: machine.now, users: &users };
-        return Ok(prove(&rules, &machine, &contract));
+        let machine = machine::machine(links.clone(), config, &situation);
+        return Ok(Read { rules, machine, situation, users, links });
     }
     anyhow::bail!("the links or the state change faster than they can be read; try again")
 }
@@ -76,142 +141,4 @@ async fn situation(config: &Config, store: &Store) -> anyhow::Result<Situation> 
         Some(applied) => applied.situation,
         None => locked(config, store).await,
     })
-}
-
-/// The links as the kernel has them now. The kernel decides which of them lead out; only which link has led out before
-/// is taken from the agent.
-fn machine(mut table: LinkTable, config: &Config, situation: &Situation) -> Machine {
-    table.known_uplinks = situation.wires.iter().map(|wire| wire.index).collect();
-    let makers = BTreeSet::from([ExactTunnel::WireGuardFile, ExactTunnel::OpenVpnFile]);
-    let exact = situation.further_tunnels.iter().cloned();
-    table.exact_tunnels = exact.map(|name| (name, makers.clone())).collect();
-    let (ports, uplinks): (Vec<Wire>, Vec<Wire>) =
-        table.wires(config).into_iter().partition(|wire| is_port(&table, wire, is_bond));
-    let names = |wires: Vec<Wire>| wires.into_iter().map(|wire| wire.interface.to_string());
-    Machine {
-        uplinks: names(uplinks).chain(table.unnamed_wires(config)).collect(),
-        ports: names(ports).collect(),
-        links: table
-            .links
-            .iter()
-            .map(|link| LinkFacts { name: link.name.clone(), kind: link.kind })
-            .collect(),
-        now: i64::try_from(system::now()).unwrap_or(i64::MAX),
-    }
-}
-
-/// Whether only frames leave on a link: it is a port of a bridge or of a bond. A link of another master (VRF)
-/// has packets of its own.
-fn is_port(table: &LinkTable, wire: &Wire, is_bond: impl Fn(&str) -> bool) -> bool {
-    let link = |index: u32| table.links.iter().find(move |link| link.index == index);
-    let master = link(wire.index).and_then(|link| link.master).and_then(link);
-    master.is_some_and(|master| master.kind == LinkKind::Bridge || is_bond(&master.name))
-}
-
-/// Whether a link is a bond: the kernel shows the settings of a bond here, and of no other link.
-fn is_bond(name: &str) -> bool {
-    !name.contains('/') && Path::new("/sys/class/net").join(name).join("bonding").is_dir()
-}
-
-fn in_words(proof: &Proof) -> String {
-    let rules = format!(
-        "Computed from the {} rules of this machine, its links and the state of tunwarden",
-        proof.rules
-    );
-    let mut lines = match &proof.outcome {
-        Shown::Proven => vec![
-            "PROVEN: no packet leaves in clear.".to_owned(),
-            format!("{rules}: of all packets, none leaves but those that docs/security.md lists."),
-        ],
-        Shown::Leaves(packets) => {
-            let mut lines = vec!["OPEN: packets leave in clear.".to_owned(), format!("{rules}:")];
-            for packet in packets {
-                lines.push(format!("- {packet}"));
-                lines.extend(decided(packet).map(|decided| format!("  let out by: {decided}")));
-                lines.push(format!("  what to do: {}", packet.remedy()));
-            }
-            lines
-        }
-        Shown::NotShown(reasons) => {
-            let mut lines = vec!["NOT SHOWN: it is not known whether packets leave in clear.".to_owned()];
-            lines.extend(reasons.iter().map(|reason| format!("- {reason}")));
-            lines
-        }
-    };
-    lines.push("This takes for granted:".to_owned());
-    lines.extend(ASSUMPTIONS.map(|assumption| format!("- {assumption}")));
-    lines.join("\n")
-}
-
-fn decided(packet: &Counterexample) -> Option<String> {
-    let decision = packet.decided_by.as_ref()?;
-    let whose = packet.whose().unwrap_or_default();
-    let place = format!("{} {}, chain {}", decision.tool.as_str(), decision.table, decision.chain);
-    Some(format!("{place}: {} ({whose})", decision.rule))
-}
-
-fn in_json(proof: &Proof) -> Value {
-    let (packets, reasons) = match &proof.outcome {
-        Shown::Proven => (&[][..], &[][..]),
-        Shown::Leaves(packets) => (&packets[..], &[][..]),
-        Shown::NotShown(reasons) => (&[][..], &reasons[..]),
-    };
-    let packets: Vec<Value> = packets.iter().map(packet_in_json).collect();
-    json!({
-        "proven": proof.outcome == Shown::Proven,
-        "computed": {
-            "rules": proof.rules,
-            "assumptions": ASSUMPTIONS,
-            "counterexamples": packets,
-            "not_shown": reasons,
-        },
-        "live": null,
-    })
-}
-
-fn packet_in_json(packet: &Counterexample) -> Value {
-    let decided_by = packet.decided_by.as_ref().map(|decision| {
-        json!({
-            "tool": decision.tool.as_str(),
-            "table": decision.table,
-            "chain": decision.chain,
-            "rule": decision.rule,
-            "whose": packet.whose(),
-        })
-    });
-    json!({
-        "sender": packet.sender.as_str(),
-        "interface": packet.interface,
-        "source": packet.source,
-        "destination": packet.destination,
-        "protocol": packet.protocol,
-        "source_port": packet.source_port,
-        "destination_port": packet.destination_port,
-        "user": packet.user,
-        "mark": packet.mark,
-        "from": packet.input,
-        "decided_by": decided_by,
-        "text": packet.to_string(),
-        "remedy": packet.remedy(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vpn::Link;
-
-    #[test]
-    fn only_a_port_of_a_bridge_or_a_bond_sends_frames_alone() {
-        let link = |index, name: &str, kind, master| Link { master, ..Link::plain(index, name, kind) };
-        let is_port_of = |name: &str, kind| {
-            let links = vec![link(2, "eth0", LinkKind::Other, Some(3)), link(3, name, kind, None)];
-            let table = LinkTable { links, ..LinkTable::default() };
-            let wire = Wire { interface: "eth0".parse().unwrap(), index: 2 };
-            is_port(&table, &wire, |name| name == "bond0")
-        };
-        assert!(is_port_of("br0", LinkKind::Bridge));
-        assert!(is_port_of("bond0", LinkKind::Other));
-        assert!(!is_port_of("vrf0", LinkKind::Other), "a card in a VRF has packets of its own");
-    }
 }

@@ -1,8 +1,22 @@
 //! The checks. Each takes facts that were gathered before, and returns its findings.
 
-use super::{Finding, SHOWN, SecondReading, Snapshot};
+use super::{Finding, Leak, SHOWN, SecondReading, Snapshot};
 use crate::config::plain;
 use crate::status::{BootstrapStatus, LayerStatus, LeftOutStatus, ManagementStatus, Status};
+
+/// Packets that leave although the rules of tunwarden are in force. Without them there is another finding.
+pub(super) fn proof(seen: &Snapshot) -> Vec<Finding> {
+    let in_force = seen.rules.as_ref().is_ok_and(Vec::is_empty);
+    let leaks = seen.proof.iter().flat_map(|proof| &proof.leaks).filter(|_| in_force).take(SHOWN);
+    let finding = |leak: &Leak| {
+        Finding::new(
+            "packet-leaves",
+            format!("a packet leaves in clear: {}", plain(&leak.packet)),
+            plain(&leak.remedy),
+        )
+    };
+    leaks.map(finding).collect()
+}
 
 /// Whether the kernel holds the rules, and whether two readers agree about it.
 pub(super) fn rules(seen: &Snapshot) -> Vec<Finding> {

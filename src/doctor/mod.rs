@@ -75,8 +75,48 @@ pub struct Snapshot {
     pub others: Vec<Other>,
     /// Containers of gluetun that use the host's network, by name.
     pub gluetun: Vec<String>,
+    /// What `prove` computes; `None` if this user may not read the rules.
+    pub proof: Option<Proof>,
     /// What this user may not read.
     pub unread: Vec<&'static str>,
+}
+
+/// What was computed over the rules of every program.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proof {
+    /// Packets that leave in clear.
+    pub leaks: Vec<Leak>,
+    /// What the rules of other programs would let out if those of tunwarden were gone. Nothing is wrong with that.
+    pub others: Vec<String>,
+    /// Why it could not be shown that no packet leaves.
+    pub unknown: Vec<String>,
+}
+
+impl Proof {
+    /// Nothing was computed, for this reason.
+    pub fn unknown(why: String) -> Self {
+        Self { unknown: vec![why], ..Self::default() }
+    }
+
+    /// What is worth knowing and is no problem, for people.
+    pub fn notes(&self) -> Vec<String> {
+        let unknown =
+            self.unknown.iter().map(|why| format!("it could not be shown that no packet leaves: {why}"));
+        let others = self
+            .others
+            .iter()
+            .map(|rule| format!("without the rules of tunwarden this would leave by {rule}"));
+        unknown.chain(others).collect()
+    }
+}
+
+/// A packet that leaves in clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leak {
+    /// The packet, for people.
+    pub packet: String,
+    /// What to do.
+    pub remedy: String,
 }
 
 /// A refused configuration file.
@@ -136,6 +176,7 @@ const SHOWN: usize = 3;
 pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
     [
         checks::rules(seen),
+        checks::proof(seen),
         checks::agent(seen),
         seen.status.as_ref().map(checks::status).unwrap_or_default(),
         checks::firewalls(seen),

@@ -31,6 +31,7 @@ fn healthy() -> Snapshot {
         article: Vec::new(),
         others: Vec::new(),
         gluetun: Vec::new(),
+        proof: None,
         unread: Vec::new(),
     }
 }

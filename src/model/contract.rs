@@ -4,9 +4,9 @@
 //! rules. Both share only the configuration and the situation.
 
 mod packets;
+mod servers;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -14,10 +14,10 @@ use super::layout::Field;
 use super::rule::Match;
 use crate::config::{Access, Config, InboundOn, LanService, Networks, PublishedPorts};
 use crate::net::{Family, Transport};
-use crate::vpn::{KernelPacket, PauseScope, Situation, Uplink};
+use crate::vpn::{PauseScope, Situation, Uplink};
 use packets::{
-    IGMP, UDP, answer_to, dhcp, dhcp_search, dhcp_servers, icmp, in_frame, net, no_dns, number, on_its_way,
-    to_endpoint, to_port,
+    IGMP, answer_to, dhcp, dhcp_search, dhcp_servers, icmp, in_frame, net, no_dns, number, on_its_way,
+    to_port,
 };
 
 /// Who sends a packet.
@@ -58,6 +58,27 @@ pub struct Contract<'a> {
 /// Conditions that all hold for a packet that may leave.
 type Allowed = Vec<Match>;
 
+/// What a packet that may leave is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// It goes to a VPN server, or asks for the name of one.
+    Server,
+    /// It goes to the LAN, or answers it.
+    Lan,
+    /// The link itself needs it: ARP, DHCP, neighbours.
+    Link,
+    /// It signs in at a captive portal during a pause for that.
+    Portal,
+}
+
+/// Packets of these parts.
+type Parts = Vec<(Part, Allowed)>;
+
+/// The same part for all of these.
+fn part(part: Part, all: impl IntoIterator<Item = Allowed>) -> impl Iterator<Item = (Part, Allowed)> {
+    all.into_iter().map(move |one| (part, one))
+}
+
 impl Contract<'_> {
     /// Whether an administrator has opened everything.
     pub fn is_open(&self) -> bool {
@@ -74,27 +95,30 @@ impl Contract<'_> {
         if self.is_open() {
             return vec![Vec::new()];
         }
-        let packets = match sender {
-            Sender::Local => self.sent(family, link),
-            Sender::Forwarded => self.forwarded(family, link),
-            Sender::Raw => {
-                self.on_the_wire(family).into_iter().flat_map(|one| in_frame(family, one)).collect()
-            }
-            Sender::Frame => return super::frames::allowed(self.situation),
-        };
+        self.parts(family, sender, link).into_iter().map(|(_, one)| one).collect()
+    }
+
+    /// The same with what each is for. A pause that opens everything counts for nothing here.
+    pub fn parts(&self, family: Family, sender: Sender, link: &str) -> Parts {
+        let frames = || part(Part::Link, super::frames::allowed(self.situation));
         match sender {
-            Sender::Raw => packets.into_iter().chain(super::frames::allowed(self.situation)).collect(),
-            Sender::Local | Sender::Forwarded | Sender::Frame => packets,
+            Sender::Local => self.sent(family, link),
+            Sender::Forwarded => part(Part::Lan, self.forwarded(family, link)).collect(),
+            Sender::Raw => {
+                let packets = self.on_the_wire(family).into_iter();
+                packets.flat_map(|(of, one)| part(of, in_frame(family, one))).chain(frames()).collect()
+            }
+            Sender::Frame => frames().collect(),
         }
     }
 
-    fn sent(&self, family: Family, link: &str) -> Vec<Allowed> {
-        let mut allowed = self.vpn_servers(family);
-        allowed.extend(self.of_the_link(family, self.on_link(Some(link))));
-        allowed.extend(self.lan(family, Some(link)));
-        allowed.extend(self.discovery(family));
+    fn sent(&self, family: Family, link: &str) -> Parts {
+        let mut allowed: Parts = part(Part::Server, self.vpn_servers(family)).collect();
+        allowed.extend(part(Part::Link, self.of_the_link(family, self.on_link(Some(link)))));
+        allowed.extend(part(Part::Lan, self.lan(family, Some(link))));
+        allowed.extend(part(Part::Lan, self.discovery(family)));
         if self.situation.portal_uplinks.iter().any(|uplink| uplink.as_str() == link) {
-            allowed.extend(self.portal());
+            allowed.extend(part(Part::Portal, self.portal()));
         }
         for own in self.own(family, Some(link)) {
             let answer = |ports: Allowed| {
@@ -102,8 +126,8 @@ impl Contract<'_> {
                     [Match::from(&own), Match::is(Field::State, 2), Match::is(Field::Direction, 1)];
                 [&connection[..], &ports].concat()
             };
-            allowed.extend(self.answers(family).into_iter().map(answer));
-            allowed.extend(self.served(family, Some(link)).into_iter().map(answer));
+            allowed.extend(part(Part::Lan, self.answers(family).into_iter().map(answer)));
+            allowed.extend(part(Part::Lan, self.served(family, Some(link)).into_iter().map(answer)));
         }
         allowed
     }
@@ -134,27 +158,29 @@ impl Contract<'_> {
     }
 
     /// What any sender may put on the wire. No connection is known there.
-    fn on_the_wire(&self, family: Family) -> Vec<Allowed> {
-        let mut allowed = self.vpn_servers(family);
-        allowed.extend(self.later_fragments(family));
-        allowed.extend(self.of_the_link(family, self.on_link(None)));
-        allowed.extend(dhcp_search(family));
+    fn on_the_wire(&self, family: Family) -> Parts {
+        let mut allowed: Parts = part(Part::Server, self.vpn_servers(family)).collect();
+        allowed.extend(part(Part::Server, self.later_fragments(family)));
+        allowed.extend(part(Part::Link, self.of_the_link(family, self.on_link(None))));
+        allowed.extend(part(Part::Link, dhcp_search(family)));
         let own_socket = Match::is(Field::Socket, 1);
         if !self.situation.portal_uplinks.is_empty() {
-            allowed.extend(self.portal().into_iter().map(|one| [vec![own_socket.clone()], one].concat()));
+            let portal = self.portal().into_iter().map(|one| [vec![own_socket.clone()], one].concat());
+            allowed.extend(part(Part::Portal, portal));
         }
         let lan = self.lan(family, None).into_iter().chain(self.discovery(family));
-        allowed.extend(lan.map(|one| [one, vec![on_its_way(family)]].concat()));
+        allowed.extend(part(Part::Lan, lan.map(|one| [one, vec![on_its_way(family)]].concat())));
         for own in self.own(family, None) {
             let from = |ports: Allowed| [vec![Match::from(&own)], ports].concat();
             let answers = self.answers(family).into_iter().chain(self.served(family, None)).map(from);
             // The kernel answers a ping without a socket.
-            allowed.extend(answers.map(|one| match one.contains(&Match::protocol(icmp(family))) {
+            let answers = answers.map(|one| match one.contains(&Match::protocol(icmp(family))) {
                 true => [one, Match::icmp_type(if family == Family::V4 { 0 } else { 129 })].concat(),
                 false => [one, vec![own_socket.clone()]].concat(),
-            }));
+            });
+            allowed.extend(part(Part::Lan, answers));
             if self.config.docker.published_ports != PublishedPorts::None {
-                allowed.extend(self.connected(family, None).map(|lan| {
+                let published = self.connected(family, None).map(|lan| {
                     vec![
                         Match::from(&own),
                         Match::to(&lan),
@@ -162,69 +188,10 @@ impl Contract<'_> {
                         on_its_way(family),
                         no_dns(family),
                     ]
-                }));
+                });
+                allowed.extend(part(Part::Lan, published));
             }
         }
-        allowed
-    }
-
-    /// To VPN servers, and the agent's questions for their names.
-    fn vpn_servers(&self, family: Family) -> Vec<Allowed> {
-        let allowance = &self.situation.bootstrap;
-        let mut allowed = Vec::new();
-        for (endpoint, users) in allowance.endpoints.iter().filter(|(one, _)| one.family() == family) {
-            for &uid in users.iter().chain(&self.users.vpn) {
-                allowed.push([to_endpoint(endpoint), Match::user(uid)].concat());
-            }
-        }
-        for (endpoint, by) in allowance.kernel.iter().filter(|(one, _)| one.family() == family) {
-            let mark = match by {
-                KernelPacket::Marked(mark) => vec![Match::is(Field::Mark, mark.get().into())],
-                KernelPacket::Any => Vec::new(),
-            };
-            allowed.push([to_endpoint(endpoint), mark].concat());
-        }
-        if allowance.any {
-            for &(transport, port) in &self.config.bootstrap.ports {
-                let to = to_port(transport, port.get());
-                allowed.extend(self.users.vpn.iter().map(|&uid| [to.clone(), Match::user(uid)].concat()));
-            }
-        }
-        for transport in [Transport::Udp, Transport::Tcp] {
-            let to = |question: Allowed| [question, to_port(transport, 53)].concat();
-            allowed.extend(self.questions(family).map(to));
-        }
-        allowed
-    }
-
-    /// The agent's own questions for the names of servers, without their port.
-    fn questions(&self, family: Family) -> impl Iterator<Item = Allowed> {
-        let resolvers =
-            self.situation.resolvers.iter().filter(move |&&address| Family::of(address) == family);
-        resolvers.map(|&address| {
-            let mark = Match::is(Field::Mark, self.situation.question_mark.get().into());
-            [vec![Match::to(&IpNet::from(address)), mark], Match::user(0)].concat()
-        })
-    }
-
-    /// A large packet to a server goes in fragments, of which only the first has its port.
-    fn later_fragments(&self, family: Family) -> Vec<Allowed> {
-        let fragment = vec![Match::protocol(UDP), Match::later_fragment(family)];
-        let to = |address: IpAddr| [vec![Match::to(&IpNet::from(address))], fragment.clone()].concat();
-        let allowance = &self.situation.bootstrap;
-        let mut allowed = Vec::new();
-        for (endpoint, users) in allowance.endpoints.iter().filter(|(one, _)| one.family() == family) {
-            let users = users.iter().chain(&self.users.vpn);
-            allowed.extend(users.map(|&uid| [to(endpoint.address()), Match::user(uid)].concat()));
-        }
-        for (endpoint, by) in allowance.kernel.iter().filter(|(one, _)| one.family() == family) {
-            let mark = match by {
-                KernelPacket::Marked(mark) => vec![Match::is(Field::Mark, mark.get().into())],
-                KernelPacket::Any => Vec::new(),
-            };
-            allowed.push([to(endpoint.address()), mark].concat());
-        }
-        allowed.extend(self.questions(family).map(|question| [question, fragment.clone()].concat()));
         allowed
     }
 

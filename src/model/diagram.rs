@@ -106,6 +106,13 @@ impl Diagram {
         self.full
     }
 
+    /// Forgets every set, if they take more than a third of the nodes. No set of before may be used afterwards.
+    pub(super) fn make_room(&mut self) {
+        if self.full || self.nodes.len() > NODES / 3 {
+            *self = Self::default();
+        }
+    }
+
     /// The bits of one packet of a set: each that decides, with its value. `None` for the empty set. A bit that
     /// decides nothing is left out.
     pub(super) fn packet(&self, set: Set) -> Option<Vec<(u16, bool)>> {

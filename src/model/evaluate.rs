@@ -4,10 +4,12 @@
 //! which the answer holds in every case, and `maybe` those for which it may hold.
 
 mod cube;
+mod kind;
 
 use std::collections::{BTreeMap, HashSet};
 
 use cube::{Cube, union};
+use kind::{is_of_kind, kinds};
 
 use super::diagram::Logic;
 use super::layout::{Field, Stage};
@@ -110,6 +112,9 @@ impl View<'_> {
         if let Some(cubes) = cubes {
             return Bounds::exactly(union(logic, cubes));
         }
+        if let Some((way, kinds)) = kinds(alternatives).filter(|(way, _)| *way == Way::Out) {
+            return self.link(logic, way, |link| is_of_kind(link.kind, &kinds));
+        }
         match alternatives {
             [] => Bounds::exactly(logic.none()),
             [one] => self.all(logic, one),
@@ -137,7 +142,7 @@ impl View<'_> {
                 let name = [link.name.as_bytes(), &[0]].concat();
                 Some(name.starts_with(wanted))
             }),
-            Match::Kind(way, wanted) => self.link(logic, *way, |link| is_of_kind(link.kind, wanted)),
+            Match::Kind(way, wanted) => self.link(logic, *way, |link| is_of_kind(link.kind, &[wanted])),
             Match::Since(moment) if self.time == Time::Now => {
                 Bounds::exactly(logic.all_or_none(self.now >= *moment))
             }
@@ -218,24 +223,6 @@ impl View<'_> {
             }
         }
         result
-    }
-}
-
-/// Whether a link is of this kind of the kernel's; `None` if that is not known.
-fn is_of_kind(kind: LinkKind, wanted: &str) -> Option<bool> {
-    match (kind, LinkKind::of(Some(wanted)) == kind) {
-        (_, false) => Some(false),
-        // These stand for one kind alone.
-        (LinkKind::Bridge | LinkKind::Veth | LinkKind::Ppp, true) => Some(true),
-        (
-            LinkKind::Loopback
-            | LinkKind::Tunnel
-            | LinkKind::Ipsec
-            | LinkKind::WireGuard
-            | LinkKind::OpenVpn
-            | LinkKind::Other,
-            true,
-        ) => None,
     }
 }
 

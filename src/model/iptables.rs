@@ -65,19 +65,23 @@ fn declare(table: &mut Table, line: &str) -> Option<()> {
     Some(())
 }
 
-/// Where packets enter a built-in chain. A chain that no packet meets on its way out has no base here.
+/// Where packets enter a built-in chain.
 fn base(table: &str, chain: &str, accepts: bool) -> Option<Base> {
     let hook = match chain {
-        "OUTPUT" => Hook::Output,
+        "PREROUTING" => Hook::Prerouting,
+        "INPUT" => Hook::Input,
         "FORWARD" => Hook::Forward,
+        "OUTPUT" => Hook::Output,
+        "POSTROUTING" => Hook::Postrouting,
         _ => return None,
     };
     // `NF_IP_PRI_…`
-    let priority = match table {
-        "raw" => -300,
-        "mangle" => -150,
-        "nat" => -100,
-        "security" => 50,
+    let priority = match (table, hook) {
+        ("raw", _) => -300,
+        ("mangle", _) => -150,
+        ("nat", Hook::Input | Hook::Postrouting) => 100,
+        ("nat", _) => -100,
+        ("security", _) => 50,
         _ => 0,
     };
     Some(Base { hook, priority, devices: BTreeSet::new(), accepts })

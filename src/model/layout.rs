@@ -18,6 +18,8 @@ pub enum Field {
     FrameRead,
     /// Whether a socket of this network namespace sends it.
     Socket,
+    /// Whether its destination is an address of this machine.
+    LocalDestination,
     /// Whether it has a header of IPv6 for fragments.
     FragmentHeader,
     /// Whether it has a routing header of IPv6.
@@ -65,12 +67,13 @@ pub enum Field {
 }
 
 /// The fields that have bits of their own, in the order of their bits.
-const OWN: [Field; 23] = [
+const OWN: [Field; 24] = [
     Field::In,
     Field::Parsed,
     Field::PortRead,
     Field::FrameRead,
     Field::Socket,
+    Field::LocalDestination,
     Field::FragmentHeader,
     Field::RoutingHeader,
     Field::Protocol,
@@ -120,6 +123,7 @@ impl Field {
             | Self::PortRead
             | Self::FrameRead
             | Self::Socket
+            | Self::LocalDestination
             | Self::FragmentHeader
             | Self::RoutingHeader => 1,
             Self::Protocol | Self::Direction | Self::Ttl | Self::HopLimit => 8,

@@ -18,19 +18,21 @@ mod layout;
 mod listing;
 mod nft;
 mod proof;
+mod question;
 mod rule;
 mod sets;
 mod walk;
 mod whose;
 
-pub use contract::{Contract, Sender, Users};
+pub use contract::{Contract, Part, Sender, Users};
 pub use counterexample::Counterexample;
 pub use evaluate::{ChainError, LinkFacts};
 pub use iptables::ListingError;
 pub use listing::{Listing, ReadError, Saved};
 pub use nft::{Message, NftError};
-pub use proof::{ASSUMPTIONS, Machine, Outcome, Proof, prove};
-pub use rule::Rules;
+pub use proof::{ASSUMPTIONS, Cell, Machine, Outcome, Proof, Prover, Row};
+pub use question::{Answer, Question, SentBy, Verdict, Way};
+pub use rule::{Rules, Tool};
 pub use walk::Decision;
 
 #[cfg(test)]

@@ -156,13 +156,16 @@ impl Reading {
     }
 }
 
-/// Where packets enter a chain. One that no packet meets on its way out has no base here.
+/// Where packets enter a chain.
 fn base(protocol: u8, chain: &Attributes<'_>, hook: &Attributes<'_>) -> Result<Option<Base>, NftError> {
     let number = hook.number(1)?.ok_or(NftError::Unreadable)?;
     let at = match (protocol, number) {
         (NETDEV, 1) => Hook::Egress,
+        (INET | IPV4 | IPV6, 0) => Hook::Prerouting,
+        (INET | IPV4 | IPV6, 1) => Hook::Input,
         (INET | IPV4 | IPV6, 2) => Hook::Forward,
         (INET | IPV4 | IPV6, 3) => Hook::Output,
+        (INET | IPV4 | IPV6, 4) => Hook::Postrouting,
         _ => return Ok(None),
     };
     let mut devices = BTreeSet::new();

@@ -103,13 +103,19 @@ pub struct Base {
     pub accepts: bool,
 }
 
-/// The hooks that a packet passes on its way out.
+/// The hooks that a packet passes. `prove` asks those on its way out alone; the others can only refuse more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
+    /// What comes in, before its route is known.
+    Prerouting,
+    /// What is for this machine.
+    Input,
     /// What this machine sends.
     Output,
     /// What it forwards.
     Forward,
+    /// What goes out, after its route is known.
+    Postrouting,
     /// What goes out on one link.
     Egress,
 }

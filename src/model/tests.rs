@@ -94,12 +94,12 @@ fn judge_listing(listing: &Listing) -> Result<Outcome, ReadError> {
     let machine = Machine {
         links: links.map(|(name, kind)| LinkFacts { name: name.to_owned(), kind }).to_vec(),
         uplinks: vec!["eth0".to_owned()],
-        ports: Vec::new(),
         now: NOW,
+        ..Machine::default()
     };
     let contract = Contract { config: &config, situation: &situation, now: NOW, users: &users };
     let rules = listing.rules(Family::V4)?;
-    Ok(prove(&[(Family::V4, rules)], &machine, &contract).outcome)
+    Ok(Prover::default().prove(&[(Family::V4, rules)], &machine, &contract).outcome)
 }
 
 /// The name of a link as a register has it.

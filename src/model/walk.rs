@@ -3,6 +3,7 @@
 use super::diagram::Packet;
 use super::evaluate::View;
 use super::rule::{Action, Base, Sees, Table, Tool};
+use super::whose;
 
 /// What lets a packet pass a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,30 +24,65 @@ pub struct Decision {
     pub unknown: Vec<String>,
 }
 
+impl Decision {
+    /// The program whose rule it is.
+    pub fn whose(&self) -> &'static str {
+        whose::program(self)
+    }
+}
+
 /// Maximum number of chains that lead into each other. nf_tables allows 16, and iptables any number.
 const DEPTH: usize = 1000;
 
 /// What lets `packet` pass a base chain. What is not known is taken for what lets it pass. `None` if it does not
 /// pass.
-pub(super) fn passed(
+pub(super) fn passed(packet: &Packet, view: &View<'_>, table: &Table, at: (&str, &Base)) -> Option<Decision> {
+    match fate(packet, view, table, at).0 {
+        Fate::Passed(decision) => Some(decision),
+        Fate::Refused(_) => None,
+    }
+}
+
+/// What a base chain does to a packet, and which rule decides.
+pub(super) enum Fate {
+    Passed(Decision),
+    Refused(Decision),
+}
+
+/// What a base chain does to `packet`, and the rules on its way that are not known. What is not known is taken for what
+/// lets it pass.
+pub(super) fn fate(
     packet: &Packet,
     view: &View<'_>,
     table: &Table,
     (name, base): (&str, &Base),
-) -> Option<Decision> {
-    match (chain(packet, view, table, name, 0), base.accepts) {
-        (End::Passed(decision), _) => Some(decision),
-        (End::Back, true) => {
-            let policy = format!("policy {}", if table.tool == Tool::Nft { "accept" } else { "ACCEPT" });
-            Some(Decision { by_policy: true, ..decision(table, name, &policy) })
-        }
-        (End::Back, false) | (End::Refused, _) => None,
-    }
+) -> (Fate, Vec<Decision>) {
+    let policy = |word: &str| {
+        let word = if table.tool == Tool::Nft { word.to_lowercase() } else { word.to_owned() };
+        Decision { by_policy: true, ..decision(table, name, &format!("policy {word}")) }
+    };
+    let mut walk = Walk { packet, view, table, doubts: Vec::new() };
+    let fate = match (walk.chain(name, 0), base.accepts) {
+        (End::Passed(decision), _) => Fate::Passed(decision),
+        (End::Refused(decision), _) => Fate::Refused(decision),
+        (End::Back, true) => Fate::Passed(policy("ACCEPT")),
+        (End::Back, false) => Fate::Refused(policy("DROP")),
+    };
+    (fate, walk.doubts)
+}
+
+/// A packet on its way through a table.
+struct Walk<'a> {
+    packet: &'a Packet,
+    view: &'a View<'a>,
+    table: &'a Table,
+    /// The rules that it met and that may hold and may not.
+    doubts: Vec<Decision>,
 }
 
 enum End {
     Passed(Decision),
-    Refused,
+    Refused(Decision),
     Back,
 }
 
@@ -69,35 +105,44 @@ fn decision(table: &Table, chain: &str, rule: &str) -> Decision {
     }
 }
 
-fn chain(packet: &Packet, view: &View<'_>, table: &Table, name: &str, depth: usize) -> End {
-    let Some(found) = table.chains.get(name).filter(|_| depth < DEPTH) else { return End::Refused };
-    for rule in &found.rules {
-        let held = view.all(&mut packet.clone(), &rule.matches);
-        let here = || {
-            let unknown = rule.unknown().into_iter().map(ToOwned::to_owned).collect();
-            Decision { unknown, ..decision(table, name, &rule.text) }
+impl Walk<'_> {
+    fn chain(&mut self, name: &str, depth: usize) -> End {
+        let table = self.table;
+        let Some(found) = table.chains.get(name).filter(|_| depth < DEPTH) else {
+            return End::Refused(decision(table, name, "no such chain"));
         };
-        match &rule.action {
-            Action::Accept | Action::Unknown(_) if held.maybe => return End::Passed(here()),
-            Action::Drop if held.surely => return End::Refused,
-            Action::Return if held.surely => return End::Back,
-            Action::Jump(to) | Action::Goto(to) if held.maybe => {
-                let end = chain(packet, view, table, to, depth + 1);
-                match (end, matches!(rule.action, Action::Goto(_))) {
-                    (End::Passed(decision), _) => return End::Passed(decision),
-                    (End::Refused, _) if held.surely => return End::Refused,
-                    (End::Back, true) if held.surely => return End::Back,
-                    (End::Refused | End::Back, _) => {}
-                }
+        for rule in &found.rules {
+            let held = self.view.all(&mut self.packet.clone(), &rule.matches);
+            let here = || {
+                let unknown = rule.unknown().into_iter().map(ToOwned::to_owned).collect();
+                Decision { unknown, ..decision(table, name, &rule.text) }
+            };
+            let is_known = held.surely && !matches!(rule.action, Action::Unknown(_));
+            if held.maybe && !is_known && rule.action != Action::Continue {
+                self.doubts.push(here());
             }
-            Action::Accept
-            | Action::Drop
-            | Action::Return
-            | Action::Jump(_)
-            | Action::Goto(_)
-            | Action::Continue
-            | Action::Unknown(_) => {}
+            match &rule.action {
+                Action::Accept | Action::Unknown(_) if held.maybe => return End::Passed(here()),
+                Action::Drop if held.surely => return End::Refused(here()),
+                Action::Return if held.surely => return End::Back,
+                Action::Jump(to) | Action::Goto(to) if held.maybe => {
+                    let end = self.chain(to, depth + 1);
+                    match (end, matches!(rule.action, Action::Goto(_))) {
+                        (End::Passed(decision), _) => return End::Passed(decision),
+                        (End::Refused(decision), _) if held.surely => return End::Refused(decision),
+                        (End::Back, true) if held.surely => return End::Back,
+                        (End::Refused(_) | End::Back, _) => {}
+                    }
+                }
+                Action::Accept
+                | Action::Drop
+                | Action::Return
+                | Action::Jump(_)
+                | Action::Goto(_)
+                | Action::Continue
+                | Action::Unknown(_) => {}
+            }
         }
+        End::Back
     }
-    End::Back
 }

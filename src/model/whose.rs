@@ -30,11 +30,17 @@ const OURS: [&str; 6] = [
     "RELATED_AND_ESTABLISHED",
 ];
 
+/// The names of tunwarden's tables of nf_tables.
+pub(super) const TABLES: [&str; 2] = ["tunwarden", "tunwarden_copy"];
+
+/// Whether a chain of iptables has a name of tunwarden's.
+pub(super) fn is_ours(chain: &str) -> bool {
+    OURS.iter().any(|name| chain.starts_with(name))
+}
+
 /// The program whose rule decides.
 pub(super) fn program(decision: &Decision) -> &'static str {
-    let ours = matches!(&*decision.table, "tunwarden" | "tunwarden_copy")
-        || OURS.iter().any(|name| decision.chain.starts_with(name));
-    if ours {
+    if TABLES.contains(&&*decision.table) || is_ours(&decision.chain) {
         return "tunwarden";
     }
     let by_chain = PROGRAMS.iter().find(|(start, _)| decision.chain.starts_with(start));

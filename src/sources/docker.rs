@@ -4,6 +4,7 @@
 //! that does not run, connecting would start it. An event of Docker only says that something has changed.
 //! What is true now comes from its lists, which are read after subscribing.
 
+mod attached;
 pub(crate) mod http;
 pub(crate) mod read;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+pub use attached::addresses;
 pub use read::HostContainer;
 
 use crate::vpn::{DockerBackend, DockerView, Event};

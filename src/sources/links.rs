@@ -7,6 +7,7 @@
 mod dump;
 mod lookup;
 mod netlink;
+mod route;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
+
+pub use route::{Asked, Route, Sender, route};
 
 use crate::vpn::{Event, LinkTable};
 

@@ -34,6 +34,7 @@ impl Machine {
             tunnel_networks: links.tunnel_networks(config),
             tunnel_addresses: links.tunnel_addresses(config),
             further_tunnels: self.further_tunnels(),
+            exact_tunnels: links.exact_tunnels.clone(),
             named_tunnels: self.claims.named_tunnels(&self.facts),
             uplinks: links.uplinks(config),
             wires: links.wires(config),

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::facts::Facts;
 use super::links::named_tunnel;
 use super::{Link, LinkKind, LinkTable};
@@ -12,7 +14,8 @@ use crate::config::Config;
 use crate::net::IfName;
 
 /// What says that the link of an exact name is a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ExactTunnel {
     /// A file of root's for wg-quick: the kernel, or a program (wireguard-go), makes the device.
     WireGuardFile,
@@ -55,6 +58,12 @@ impl LinkTable {
     /// The tunnels by their exact names.
     pub(super) fn exact(&self) -> impl Iterator<Item = &Link> {
         self.links.iter().filter(|link| self.is_exact_tunnel(link))
+    }
+
+    /// The links that are tunnels by their exact names and kinds, and by nothing else, as the kernel calls them.
+    pub fn exact_names(&self, config: &Config) -> Vec<String> {
+        let exact = self.exact().filter(|link| !named_tunnel(link, config));
+        exact.map(|link| link.name.clone()).collect()
     }
 
     /// The tunnels that only their exact names make tunnels, and that carry packets. A link that a user may have made

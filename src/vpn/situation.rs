@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Forwarded, Ipv6Bridge, NetworkAccess, PauseScope};
+use super::{ExactTunnel, Forwarded, Ipv6Bridge, NetworkAccess, PauseScope};
 use crate::net::{Endpoint, IfName, IfPattern, LanPrefix, Port, Transport};
 
 /// The five states of the contract.
@@ -122,6 +122,9 @@ pub struct Situation {
     /// Tunnels by their exact names, besides those that the configuration names.
     #[serde(default)]
     pub further_tunnels: Vec<IfName>,
+    /// Links that VPNs that count name exactly, whether they carry packets or not.
+    #[serde(default)]
+    pub exact_tunnels: BTreeMap<IfName, BTreeSet<ExactTunnel>>,
     /// Uplinks with the LANs on their links.
     pub uplinks: Vec<Uplink>,
     /// Every link that leads out, whether it has an address or not.

@@ -25,6 +25,7 @@ const UNKNOWN: &str = "
 fn prove(lab: &Lab) -> Result<(Option<i32>, Value)> {
     let output = tunwarden(lab, ["prove", "--json"])?;
     let said = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    support::schema::check(support::schema::PROVE, &said)?;
     Ok((output.status.code(), said))
 }
 
@@ -59,6 +60,9 @@ fn a_locked_machine_is_proven_and_a_counterexample_leaves() -> Result<()> {
         ensure!(sent(lab, first)? == 0, "it leaves: {first}");
         let words = tunwarden(lab, ["prove"])?;
         ensure!(words.stdout.starts_with("PROVEN"), "{words:?}");
+        let programs = &said["computed"]["reach"][0];
+        let reach = ["lan", "server", "elsewhere", "tunnel"].map(|place| &programs[place]);
+        ensure!(reach == ["passes", "passes", "refused", "none"], "{programs}");
 
         lab.host().succeed(["sh", "-ec", OPENED])?;
         let (code, said) = prove(lab)?;
@@ -94,6 +98,45 @@ fn a_locked_machine_is_proven_and_a_counterexample_leaves() -> Result<()> {
         ensure!(code == Some(1) && said["proven"] == false, "unknown: {code:?} {said}");
         let why = said["computed"]["not_shown"].to_string();
         ensure!(why.contains("limit"), "{why}");
+        Ok(())
+    })
+}
+
+/// A rule whose comment is HTML, and a folder of another user.
+const REPORT: &str = "
+    iptables -I OUTPUT 1 -d 192.0.2.99 -m comment --comment '<script>alert(1)</script>' -j ACCEPT
+    install -d -o nobody /run/own
+    ln -s /etc/made-by-root /run/own/link.html
+    install -d -m 700 /run/roots";
+
+#[test]
+fn a_report_is_one_page_that_only_its_caller_can_have_made() -> Result<()> {
+    with_lab(|lab| {
+        let host = lab.host();
+        host.file("/etc/tunwarden/config.toml", CONFIG)?;
+        host.succeed(["sh", "-ec", REPORT])?;
+        let uid = host.succeed("id -u nobody".split(' '))?;
+        let report = |file: &str| {
+            let command = host.command([support::TUNWARDEN, "prove", "--report", file]);
+            command.env("SUDO_UID", uid.trim()).run()
+        };
+        let made = report("/run/own/report.html")?;
+        ensure!(made.status.code() == Some(4) && made.stdout.starts_with("OPEN"), "{made:?}");
+        let owner = host.succeed("stat -c %U:%a /run/own/report.html".split(' '))?;
+        ensure!(owner.trim() == "nobody:600", "{owner}");
+        let page = host.read("/run/own/report.html")?;
+        ensure!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"), "{page}");
+        ensure!(page.contains("<h1 class=\"open\">") && page.contains("203.0.113.77"), "{page}");
+        ensure!(page.contains("tunwarden 0.") && !page.contains("<script"), "{page}");
+        for refused in ["/run/own/report.html", "/run/own/link.html", "/run/roots/report.html"] {
+            let made = report(refused)?;
+            ensure!(
+                made.status.code() == Some(1) && made.stderr.contains("a new file"),
+                "{refused}: {made:?}"
+            );
+        }
+        let by_root = host.run("ls /etc/made-by-root /run/roots/report.html".split(' '))?;
+        ensure!(!by_root.status.success() && by_root.stdout.trim().is_empty(), "{by_root:?}");
         Ok(())
     })
 }

@@ -1,16 +1,20 @@
 //! The rules of the policy, read back as the kernel would list them, and held against the contract.
 
 mod mutants;
+mod solver;
+mod transitions;
 
 use super::*;
 use crate::config::{Config, Layer};
-use crate::model::{Contract, Counterexample, LinkFacts, Machine, Message, Outcome, Sender, Users, prove};
+use crate::model::{Contract, Counterexample, LinkFacts, Machine, Message, Outcome, Prover, Sender, Users};
 use crate::net::LanPrefix;
 use crate::netfilter::encode::Transaction;
 use crate::netfilter::listing::take;
 use crate::policy::nftables::{Found, tables};
 use crate::policy::{Owners, Ruleset, Table, ruleset};
 use crate::vpn::{Allowance, LinkKind, PauseScope, Situation, State, TunnelAddress, Uplink, Wire};
+
+const NOW: i64 = 1_800_000_000;
 
 const SERVER: &str = "198.51.100.7:1194/udp";
 
@@ -65,8 +69,8 @@ fn machine() -> Machine {
     Machine {
         links: links.map(|(name, kind)| LinkFacts { name: name.to_owned(), kind }).to_vec(),
         uplinks: vec!["eth0".to_owned(), "tunusb0".to_owned()],
-        ports: Vec::new(),
-        now: 1_800_000_000,
+        now: NOW,
+        ..Machine::default()
     }
 }
 
@@ -125,14 +129,35 @@ fn judge(listing: &Listing, config: &Config, situation: &Situation) -> Outcome {
 
 fn judge_on(
     listing: &Listing,
+    ends: (&Config, &Situation),
+    machine: &Machine,
+    families: &[Family],
+) -> Outcome {
+    judge_by(&mut Prover::default(), listing, ends, machine, families)
+}
+
+/// The same, with what an earlier proof has computed.
+fn judge_by(
+    prover: &mut Prover,
+    listing: &Listing,
     (config, situation): (&Config, &Situation),
     machine: &Machine,
     families: &[Family],
 ) -> Outcome {
-    let rules: Vec<_> = families.iter().map(|&family| (family, listing.rules(family).unwrap())).collect();
+    prover.prove(&read_back(listing, families), machine, &contract(config, situation, &users())).outcome
+}
+
+fn read_back(listing: &Listing, families: &[Family]) -> Vec<(Family, Rules)> {
+    families.iter().map(|&family| (family, listing.rules(family).unwrap())).collect()
+}
+
+fn users() -> Users {
     let Owners { bootstrap: vpn, leases: dhcp } = owners();
-    let users = Users { vpn, dhcp };
-    prove(&rules, machine, &Contract { config, situation, now: machine.now, users: &users }).outcome
+    Users { vpn, dhcp }
+}
+
+fn contract<'a>(config: &'a Config, situation: &'a Situation, users: &'a Users) -> Contract<'a> {
+    Contract { config, situation, now: NOW, users }
 }
 
 fn config(text: &str) -> Config {

@@ -1,6 +1,8 @@
 //! Conjunctions of single bits, and the packets of any of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use rustc_hash::FxBuildHasher;
 
 use super::View;
 use crate::model::diagram::Logic;
@@ -34,25 +36,61 @@ impl View<'_> {
 pub(super) fn union<L: Logic>(logic: &mut L, mut cubes: Vec<Cube>) -> L::Set {
     cubes.sort();
     cubes.dedup();
-    let cubes: Vec<&[(u16, bool)]> = cubes.iter().map(Vec::as_slice).collect();
-    union_of(logic, cubes)
+    let all = (0..cubes.len()).map(|cube| (cube, 0)).collect();
+    Union { cubes, known: HashMap::default() }.of(logic, all)
 }
 
-fn union_of<L: Logic>(logic: &mut L, cubes: Vec<&[(u16, bool)]>) -> L::Set {
-    if cubes.iter().any(|cube| cube.is_empty()) {
-        return logic.all();
+/// Cubes from one of their bits on, by their numbers.
+type Rests = Vec<(usize, usize)>;
+
+struct Union<S> {
+    cubes: Vec<Cube>,
+    /// The results for rests of cubes. Without them the same ones would be computed for each value of a bit that they do
+    /// not ask for, and the time would double with each such bit.
+    known: HashMap<Rests, S, FxBuildHasher>,
+}
+
+impl<S: Copy + PartialEq> Union<S> {
+    fn of<L: Logic<Set = S>>(&mut self, logic: &mut L, rests: Rests) -> S {
+        let bit = |&(cube, at): &(usize, usize)| self.cubes.get(cube).and_then(|cube| cube.get(at)).copied();
+        let bits: Option<Vec<(u16, bool)>> = rests.iter().map(bit).collect();
+        // One of them asks for nothing more.
+        let Some(bits) = bits else { return logic.all() };
+        let Some(first) = bits.iter().map(|(bit, _)| *bit).min() else { return logic.none() };
+        if let Some(&known) = self.known.get(&rests) {
+            return known;
+        }
+        let side = |value: bool| -> Rests {
+            let kept = rests.iter().zip(&bits).filter_map(|(&(cube, at), &(bit, held))| match bit == first {
+                true => (held == value).then_some((cube, at + 1)),
+                false => Some((cube, at)),
+            });
+            kept.collect()
+        };
+        let (zero, one) = (side(false), side(true));
+        let (zero, one) = (self.of(logic, zero), self.of(logic, one));
+        let result = logic.choose_by(first, one, zero);
+        self.known.insert(rests, result);
+        result
     }
-    let Some(first) = cubes.iter().filter_map(|cube| cube.first()).map(|(bit, _)| *bit).min() else {
-        return logic.none();
-    };
-    let side = |value: bool| -> Vec<&[(u16, bool)]> {
-        let kept = cubes.iter().filter_map(|cube| match cube.split_first() {
-            Some(((bit, held), rest)) if *bit == first => (*held == value).then_some(rest),
-            Some(_) | None => Some(*cube),
-        });
-        kept.collect()
-    };
-    let (zero, one) = (side(false), side(true));
-    let (zero, one) = (union_of(logic, zero), union_of(logic, one));
-    logic.choose_by(first, one, zero)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::diagram::Diagram;
+
+    #[test]
+    fn cubes_that_ask_for_different_bits_take_no_exponential_time() {
+        let cubes: Vec<Cube> =
+            (0..60).map(|cube| (0..5).map(|bit| (cube * 5 + bit, true)).collect()).collect();
+        let mut diagram = Diagram::default();
+        let found = union(&mut diagram, cubes.clone());
+        let mut one_by_one = diagram.none();
+        for cube in cubes {
+            let one = union(&mut diagram, vec![cube]);
+            one_by_one = diagram.or(one_by_one, one);
+        }
+        assert!(found == one_by_one && found != diagram.none());
+    }
 }

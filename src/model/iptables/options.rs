@@ -28,7 +28,7 @@ pub(super) fn matches(words: &[String], family: Family, sets: &Sets) -> Option<V
 }
 
 /// Modules that match nothing but what their options and `-p` say.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     "",
     "tcp",
     "udp",
@@ -48,6 +48,7 @@ const KNOWN: [&str; 19] = [
     "recent",
     "time",
     "comment",
+    "addrtype",
 ];
 
 /// What the options of one `-m conntrack` have asked so far.
@@ -155,6 +156,7 @@ impl Reader<'_> {
             ("conntrack", "--ctorigdstport") => {
                 Some(Match::between(Field::FirstPort, ports(value?)?.map(u128::from)))
             }
+            ("addrtype", "--dst-type") if value? == "LOCAL" => one(Match::is(Field::LocalDestination, 1)),
             ("set", "--match-set") => one(self.sets.matches(value?, values.get(1)?, self.family)?),
             // It remembers the packet, and always matches. Its further options say how it remembers.
             ("recent", "--set") => one(Match::always()),

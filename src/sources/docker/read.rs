@@ -183,6 +183,13 @@ pub(crate) fn on_host_network(answer: &[u8]) -> Result<Vec<HostContainer>, Docke
     Ok(on_host.map(of).take(MAX_NETWORKS).collect())
 }
 
+/// The answer to `/containers/json`: the addresses of the container of this name; `None` if there is none.
+pub(crate) fn addresses(answer: &[u8], name: &str) -> Result<Option<BTreeSet<IpAddr>>, DockerError> {
+    let containers: Vec<Container> = serde_json::from_slice(answer).map_err(of("/containers/json"))?;
+    let found = containers.into_iter().find(|container| container.name() == name);
+    Ok(found.map(|container| container.addresses()))
+}
+
 /// The answer to `/version`.
 pub(crate) fn version(answer: &[u8]) -> Result<String, DockerError> {
     let Version { version } = serde_json::from_slice(answer).map_err(of("/version"))?;

@@ -1,0 +1,98 @@
+//! How long `prove` takes, and how much memory, with the rules of Docker, ufw and libvirt for two hundred networks:
+//! `cargo bench --bench prove`, as root.
+#![allow(clippy::disallowed_methods, reason = "this starts programs and reads the clock")]
+
+mod figures;
+
+use anyhow::{Context, Result};
+use figures::spread_of;
+use tunwarden_lab::{Lab, with_lab};
+
+const TUNWARDEN: &str = env!("CARGO_BIN_EXE_tunwarden");
+
+/// Number of runs of each.
+const RUNS: usize = 11;
+
+const NETWORKS: usize = 200;
+
+/// Prints the seconds, and the kibibytes, of a command that may exit with another status than 0.
+const MEASURE: &str = "
+import resource, subprocess, sys, time
+began = time.monotonic()
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+";
+
+/// The rules of other programs that do not depend on the number of networks.
+const COMMON: &str = "\
+*filter
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-ISOLATION-STAGE-1 - [0:0]
+:DOCKER-ISOLATION-STAGE-2 - [0:0]
+:LIBVIRT_FWI - [0:0]
+:LIBVIRT_FWO - [0:0]
+:ufw-before-output - [0:0]
+:ufw-user-output - [0:0]
+:ufw-before-forward - [0:0]
+-A OUTPUT -j ufw-before-output
+-A ufw-before-output -o lo -j ACCEPT
+-A ufw-before-output -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A ufw-before-output -j ufw-user-output
+-A ufw-user-output -p tcp -m tcp --dport 443 -m conntrack --ctstate NEW -j ACCEPT
+-A ufw-before-output -m limit --limit 3/min --limit-burst 10 -j LOG
+-A FORWARD -j ufw-before-forward
+-A ufw-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A FORWARD -j LIBVIRT_FWI
+-A FORWARD -j LIBVIRT_FWO
+-A DOCKER-FORWARD -j DOCKER-ISOLATION-STAGE-1
+";
+
+fn main() -> Result<()> {
+    println!("{RUNS} runs each, median (min to max)");
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", "[bootstrap]\nservers = [\"198.51.100.7\"]\n")?;
+        lab.host().succeed([TUNWARDEN, "lock"])?;
+        measured(lab, "no other rules")?;
+        let bridges: String = (0..NETWORKS).map(bridge).collect();
+        lab.host().command(["ip", "-batch", "-"]).stdin(&bridges).succeed()?;
+        let rules: String = (0..NETWORKS).map(rules_of).collect();
+        let restore = lab.host().command(["iptables-restore", "--noflush"]);
+        restore.stdin(&format!("{COMMON}{rules}COMMIT\n")).succeed()?;
+        measured(lab, "200 networks")
+    })
+}
+
+fn bridge(n: usize) -> String {
+    format!("link add br-{n} type bridge\naddr add 172.16.{n}.1/24 dev br-{n}\nlink set br-{n} up\n")
+}
+
+fn rules_of(n: usize) -> String {
+    let net = format!("172.16.{n}.0/24");
+    format!(
+        "-A DOCKER-FORWARD -o br-{n} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+         -A DOCKER-FORWARD -o br-{n} -j DOCKER\n\
+         -A DOCKER-FORWARD -i br-{n} -j ACCEPT\n\
+         -A DOCKER-ISOLATION-STAGE-1 -i br-{n} ! -o br-{n} -j DOCKER-ISOLATION-STAGE-2\n\
+         -A DOCKER-ISOLATION-STAGE-2 -o br-{n} -j DROP\n\
+         -A DOCKER -d {net} ! -i br-{n} -o br-{n} -p tcp -m tcp --dport 80 -j ACCEPT\n\
+         -A LIBVIRT_FWO -s {net} -i virbr{n} -j ACCEPT\n\
+         -A LIBVIRT_FWI -d {net} -o virbr{n} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+    )
+}
+
+fn measured(lab: &Lab, what: &str) -> Result<()> {
+    let (mut seconds, mut mebibytes) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let said = lab.host().succeed(["python3", "-c", MEASURE, TUNWARDEN, "prove"])?;
+        let (took, memory) = said.trim().split_once(' ').context("two numbers")?;
+        seconds.push(took.parse()?);
+        mebibytes.push(memory.parse::<f64>()? / 1024.0);
+    }
+    println!("prove, {what:<16} {}", spread_of(&seconds, "s"));
+    println!("its memory, {what:<11} {}", spread_of(&mebibytes, "MiB"));
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! The proof for people: the page in the terminal, and sentences that the report shares with it.
+
+use super::Computed;
+use crate::model::{ASSUMPTIONS, Cell, Counterexample, Outcome as Shown, Row, Sender};
+
+/// The names of the columns of the table, from the second one on.
+pub(super) const PLACES: [&str; 5] = ["tunnel", "LAN", "VPN servers", "this link", "elsewhere"];
+
+/// What the columns mean.
+pub(super) const PLACES_MEAN: &str = "VPN servers, LAN and this link (ARP, DHCP, neighbours): only what docs/security.md lists. \
+                                      Elsewhere: everything else outside the tunnel.";
+
+pub(super) const PORTAL: &str =
+    "During the pause for a captive portal, DNS and web pages of this machine pass outside the tunnel too.";
+
+/// One word and one sentence.
+pub(super) fn verdict(outcome: &Shown) -> [&'static str; 2] {
+    match outcome {
+        Shown::Proven => ["PROVEN", "no packet leaves in clear."],
+        Shown::Leaves(_) => ["OPEN", "packets leave in clear."],
+        Shown::NotShown(_) => ["NOT SHOWN", "it is not known whether packets leave in clear."],
+    }
+}
+
+/// What was computed, as one sentence.
+pub(super) fn computed(computed: &Computed) -> String {
+    let rules = computed.proof.rules;
+    let rules = if rules == 1 { "one rule".to_owned() } else { format!("{rules} rules") };
+    let all = format!("Computed: of all packets that the {rules} of this machine can be given");
+    match &computed.proof.outcome {
+        Shown::Proven => format!("{all}, none leaves in clear."),
+        Shown::Leaves(_) => format!("{all}, these leave in clear (one for each sender and link):"),
+        Shown::NotShown(_) => format!("{all}, it could not be shown that none leaves in clear, because:"),
+    }
+}
+
+/// Who sends.
+pub(super) fn who(sender: Sender) -> &'static str {
+    match sender {
+        Sender::Local => "programs",
+        Sender::Forwarded => "containers, VMs",
+        Sender::Raw | Sender::Frame => "raw senders",
+    }
+}
+
+/// The cells of a row, in the order of [`PLACES`].
+pub(super) fn cells(row: &Row) -> [Cell; 5] {
+    [row.tunnel, row.lan, row.server, row.link, row.elsewhere]
+}
+
+/// Whether a pause for a captive portal opens something now.
+pub(super) fn has_portal(rows: &[Row]) -> bool {
+    rows.iter().any(|row| matches!(row.portal, Cell::Passes | Cell::Unknown))
+}
+
+/// The page in the terminal.
+pub(super) fn in_words(page: &Computed) -> String {
+    let [word, sentence] = verdict(&page.proof.outcome);
+    let mut lines = vec![format!("{word}: {sentence}"), String::new(), computed(page)];
+    match &page.proof.outcome {
+        Shown::Proven => {}
+        Shown::Leaves(packets) => {
+            for packet in packets {
+                lines.push(format!("- {packet}"));
+                lines.extend(decided(packet).map(|decided| format!("  let out by: {decided}")));
+                lines.push(format!("  what to do: {}", packet.remedy()));
+            }
+        }
+        Shown::NotShown(reasons) => lines.extend(reasons.iter().map(|reason| format!("- {reason}"))),
+    }
+    if !page.rows.is_empty() {
+        lines.push(String::new());
+        lines.push(line("", PLACES));
+        lines.extend(page.rows.iter().map(|row| line(who(row.sender), cells(row).map(Cell::as_str))));
+        lines.push(PLACES_MEAN.to_owned());
+        lines.extend(has_portal(&page.rows).then(|| PORTAL.to_owned()));
+    }
+    lines.extend([String::new(), "This takes for granted:".to_owned()]);
+    lines.extend(ASSUMPTIONS.map(|assumption| format!("- {assumption}")));
+    lines.join("\n")
+}
+
+fn line(first: &str, rest: [&str; 5]) -> String {
+    let rest: Vec<String> = rest.iter().map(|word| format!("{word:<12}")).collect();
+    format!("{first:<16} {}", rest.join(" ")).trim_end().to_owned()
+}
+
+/// The rule that lets a packet out, and whose it is.
+pub(super) fn decided(packet: &Counterexample) -> Option<String> {
+    let decision = packet.decided_by.as_ref()?;
+    let whose = packet.whose().unwrap_or_default();
+    let place = format!("{} {}, chain {}", decision.tool.as_str(), decision.table, decision.chain);
+    Some(format!("{place}: {} ({whose})", decision.rule))
+}

@@ -1,0 +1,123 @@
+//! The bits of the packet that a question is about.
+
+use std::net::IpAddr;
+
+use super::{Question, SentBy, Way};
+use crate::model::diagram::Packet;
+use crate::model::layout::{Field, Stage};
+use crate::model::proof::{Machine, NO_LINK};
+use crate::net::Family;
+
+/// The port that a program's socket is given if it asks for none: one of `ip_local_port_range`.
+const EPHEMERAL: u16 = 40_000;
+
+/// `net.ipv4.ip_default_ttl`, and the same of IPv6.
+const HOPS: u8 = 64;
+
+/// The bits of a packet, one field after the other.
+struct Draft {
+    family: Family,
+    bits: Vec<(u16, bool)>,
+}
+
+impl Draft {
+    /// A part of a field, before and after NAT.
+    fn put(&mut self, field: Field, [start, length]: [u16; 2], value: u128) {
+        for stage in [Stage::Filter, Stage::Wire] {
+            self.put_at(stage, field, [start, length], value);
+        }
+    }
+
+    fn put_at(&mut self, stage: Stage, field: Field, [start, length]: [u16; 2], value: u128) {
+        let family = self.family;
+        self.bits.extend(
+            (0..length).map(|at| (field.bit(start + at, stage, family), value >> (length - 1 - at) & 1 == 1)),
+        );
+    }
+
+    fn set(&mut self, field: Field, value: impl Into<u128>) {
+        self.put(field, [0, field.width()], value.into());
+    }
+}
+
+impl Question {
+    /// The packet; `is_rewritten` if it has the address of the link that it goes out on.
+    pub(super) fn packet(&self, machine: &Machine, is_rewritten: bool) -> Packet {
+        let mut draft = Draft { family: self.family(), bits: Vec::new() };
+        self.known(&mut draft, machine);
+        self.header(&mut draft);
+        if let (true, Way::Out(_, Some(own))) = (is_rewritten, &self.way) {
+            let (place, value) = address(*own, [96, 64]);
+            draft.put_at(Stage::Wire, Field::Network, place, value);
+            // `IPS_SRC_NAT`
+            draft.put(Field::Status, [0, 32], 16);
+        }
+        Packet::new(Field::all(), &draft.bits)
+    }
+
+    /// What the kernel knows of it.
+    fn known(&self, draft: &mut Draft, machine: &Machine) {
+        let ethertype: u16 = match draft.family {
+            Family::V4 => 0x0800,
+            Family::V6 => 0x86dd,
+        };
+        let number = |name: &str| machine.links.iter().position(|link| link.name == name);
+        let input = match (&self.from, &self.way) {
+            (SentBy::Bridge(name), _) => number(name),
+            (SentBy::Program(_), Way::Here) => number("lo"),
+            (SentBy::Program(_), Way::Out(..) | Way::Nowhere) => None,
+        };
+        let input = input.and_then(|number| u32::try_from(number).ok());
+        draft.set(Field::In, input.unwrap_or(NO_LINK));
+        for field in [Field::Parsed, Field::PortRead, Field::FrameRead] {
+            draft.set(field, 1_u8);
+        }
+        if let SentBy::Program(uid) = self.from {
+            draft.set(Field::Socket, 1_u8);
+            draft.set(Field::User, uid);
+        }
+        draft.set(Field::LocalDestination, u8::from(self.way == Way::Here));
+        draft.set(Field::Called, ethertype);
+        // NEW
+        draft.set(Field::State, 8_u8);
+        // `ARPHRD_ETHER`
+        draft.set(Field::OutType, 1_u8);
+        draft.put(Field::Frame, [96, 16], ethertype.into());
+        let first: u128 = match self.destination {
+            IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        draft.set(Field::FirstDestination, first);
+        draft.set(Field::FirstPort, self.port);
+    }
+
+    fn header(&self, draft: &mut Draft) {
+        let hops = if self.destination.is_multicast() { 1 } else { HOPS };
+        match draft.family {
+            Family::V4 => {
+                draft.put(Field::Network, [0, 8], 0x45);
+                draft.put(Field::Network, [64, 8], hops.into());
+            }
+            Family::V6 => {
+                draft.put(Field::Network, [0, 4], 6);
+                draft.put(Field::Network, [48, 8], self.protocol.into());
+                draft.put(Field::Network, [56, 8], hops.into());
+            }
+        }
+        for (which, places) in [(self.source, [96, 64]), (self.destination, [128, 192])] {
+            let (place, value) = address(which, places);
+            draft.put(Field::Network, place, value);
+        }
+        draft.set(Field::Protocol, self.protocol);
+        draft.set(Field::SourcePort, EPHEMERAL);
+        draft.set(Field::DestinationPort, self.port);
+    }
+}
+
+/// Where an address stands in the header of its family, and its bits.
+fn address(address: IpAddr, [v4, v6]: [u16; 2]) -> ([u16; 2], u128) {
+    match address {
+        IpAddr::V4(address) => ([v4, 32], address.to_bits().into()),
+        IpAddr::V6(address) => ([v6, 128], address.to_bits()),
+    }
+}

@@ -1,0 +1,135 @@
+//! Which way the kernel sends one packet.
+
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+
+use nix::libc;
+
+use super::LinksError;
+use super::netlink::Kernel;
+use super::table::{attributes, u32_at};
+use crate::netlink::{ANSWER, Message, REQUEST, message};
+
+/// linux/rtnetlink.h
+const RTA_UID: u16 = 25;
+const RTA_IP_PROTO: u16 = 27;
+const RTA_DPORT: u16 = 29;
+
+/// The length of `struct rtmsg`, and the place of the route's type in it.
+const RTMSG: usize = 12;
+const TYPE: usize = 7;
+
+/// The first packet of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Where to.
+    pub destination: IpAddr,
+    /// The number of its protocol.
+    pub protocol: u8,
+    /// The port there.
+    pub port: u16,
+    /// Who sends it.
+    pub sender: Sender,
+}
+
+/// Who sends a packet.
+#[derive(Debug, Clone, Copy)]
+pub enum Sender {
+    /// A program of this user id.
+    User(u32),
+    /// A container of this address behind the bridge of this index.
+    Bridge(IpAddr, u32),
+}
+
+/// The kernel's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// To this machine itself, with this source if a program sends it.
+    Here(Option<IpAddr>),
+    /// Out on the link of this index, with this source if a program sends it.
+    Out(u32, Option<IpAddr>),
+    /// The kernel has no route, or one that refuses.
+    Nowhere,
+}
+
+/// Asks the kernel's own route lookup.
+///
+/// # Errors
+/// The kernel does not answer.
+pub async fn route(asked: Asked) -> Result<Route, LinksError> {
+    let mut kernel = Kernel::connect()?;
+    let mut found = Route::Nowhere;
+    let take = |message: &Message<'_>| {
+        found = read(message);
+        Ok(ControlFlow::Break(()))
+    };
+    kernel.ask(&request(&asked), take).await?;
+    Ok(found)
+}
+
+fn request(asked: &Asked) -> Vec<u8> {
+    let family = match asked.destination {
+        IpAddr::V4(_) => libc::AF_INET,
+        IpAddr::V6(_) => libc::AF_INET6,
+    };
+    let bits = |address: IpAddr| u8::try_from(octets(address).len() * 8).unwrap_or_default();
+    let source = match asked.sender {
+        Sender::User(_) => 0,
+        Sender::Bridge(source, _) => bits(source),
+    };
+    let mut body = vec![u8::try_from(family).unwrap_or_default(), bits(asked.destination), source];
+    body.resize(RTMSG, 0);
+    let mut attributes = vec![
+        (libc::RTA_DST, octets(asked.destination)),
+        (RTA_IP_PROTO, vec![asked.protocol]),
+        (RTA_DPORT, asked.port.to_be_bytes().to_vec()),
+    ];
+    match asked.sender {
+        Sender::User(uid) => attributes.push((RTA_UID, uid.to_ne_bytes().to_vec())),
+        Sender::Bridge(source, index) => {
+            attributes.push((libc::RTA_SRC, octets(source)));
+            attributes.push((libc::RTA_IIF, index.to_ne_bytes().to_vec()));
+        }
+    }
+    for (kind, value) in attributes {
+        body.extend(u16::try_from(4 + value.len()).unwrap_or_default().to_ne_bytes());
+        body.extend(kind.to_ne_bytes());
+        body.extend(value);
+        body.resize(body.len().next_multiple_of(4), 0);
+    }
+    message(libc::RTM_GETROUTE, REQUEST, 1, &body)
+}
+
+fn read(message: &Message<'_>) -> Route {
+    if message.message_type() == ANSWER {
+        return Route::Nowhere;
+    }
+    let payload = message.payload();
+    let (mut link, mut source) = (None, None);
+    for attribute in payload.get(RTMSG..).into_iter().flat_map(attributes) {
+        match attribute.kind() {
+            libc::RTA_OIF => link = u32_at(attribute.value(), 0),
+            libc::RTA_PREFSRC => source = address(attribute.value()),
+            _ => {}
+        }
+    }
+    match (payload.get(TYPE).copied(), link) {
+        (Some(libc::RTN_LOCAL), _) => Route::Here(source),
+        (Some(libc::RTN_UNICAST | libc::RTN_BROADCAST | libc::RTN_MULTICAST), Some(link)) => {
+            Route::Out(link, source)
+        }
+        _ => Route::Nowhere,
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
+}
