@@ -165,13 +165,13 @@ fn lan(lan: &Lan, firewall: &FirewallSettings) -> Vec<String> {
         }
     };
     let multicast = match lan.multicast {
-        true if !firewall.layers.contains(&Layer::Iptables) => {
-            "Discovery of printers and players (mDNS, SSDP, IGMP) passes. Answers to one port of this machine do not \
-             come in, because only the layer of iptables knows when this machine asked: SSDP finds nothing."
+        true if !firewall.layers.contains(&Layer::Nftables) => {
+            "Discovery of printers and players (mDNS, SSDP, IGMP) passes. For 6 seconds after a question, answers of the \
+             LAN come in to the address that asked: the layer of iptables does not remember the port."
         }
         true => {
-            "Discovery of printers and players (mDNS, SSDP, IGMP) passes. Answers of the LAN come in for 6 seconds \
-             after a question."
+            "Discovery of printers and players (mDNS, SSDP, IGMP) passes. For 6 seconds after a question, answers of the \
+             LAN come in to the port that asked."
         }
         false => "Discovery (mDNS, SSDP, IGMP) does not pass: printers and players may not be found.",
     };

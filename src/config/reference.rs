@@ -154,8 +154,8 @@ const LAN: SectionReference = SectionReference {
             name: "multicast",
             default: "true",
             consequence: &[
-                "Whether discovery of printers and players passes: mDNS, SSDP and IGMP. Answers of the LAN to a question come \
-                 in for 6 seconds.",
+                "Whether discovery of printers and players passes: mDNS, SSDP and IGMP. For 6 seconds \
+                 after a question, answers of the LAN come in to the port that asked.",
             ],
             example: "false",
         },

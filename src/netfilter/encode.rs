@@ -2,8 +2,8 @@
 //!
 //! netlink-bindings, which is generated from the kernel's own description of nf_tables, writes the attributes. By
 //! hand are the headers of the messages, which that library writes only for its own kind of batch; the instructions
-//! `byteorder` and `exthdr`, which it does not know, and `lookup`, whose attributes it numbers in another order than
-//! the kernel; and the byte order of a set's number, which it writes as the machine does.
+//! `byteorder`, `exthdr` and `dynset`, which it does not know, and `lookup`, whose attributes it numbers in another order than
+//! the kernel; and the byte order of a set's number and timeout, which it writes as the machine does.
 
 mod expression;
 
@@ -16,8 +16,8 @@ use super::message::{NFTABLES, batch, message, question};
 use crate::net::Family;
 use crate::netlink::{ACKNOWLEDGE, REQUEST};
 use crate::policy::nftables::{
-    Base, Found, Hook, Instruction, KeyType, Keys, NftChain, NftElements, NftFamily, NftRule, NftSet,
-    NftTable, Owner, TableId, instructions,
+    ASKED, ASKED_MILLISECONDS, Base, Found, Hook, Instruction, KeyType, Keys, NftChain, NftElements,
+    NftFamily, NftRule, NftSet, NftTable, Owner, TableId, instructions,
 };
 use expression::expression;
 
@@ -203,8 +203,18 @@ impl Transaction {
         self.sets += 1;
         let mut attributes = Vec::new();
         let names = PushSetAttrs::new(&mut attributes).push_table_bytes(self.name(table));
-        let key = names.push_name_bytes(set.name.as_bytes()).push_flags(0).push_key_type(kind);
+        let flags = match set.elements {
+            NftElements::Endpoints(..) | NftElements::Kinds(_) => 0,
+            NftElements::Asked(_) => SetFlags::Timeout as u32 | SetFlags::Eval as u32,
+        };
+        let key = names.push_name_bytes(set.name.as_bytes()).push_flags(flags).push_key_type(kind);
         let key = key.push_key_len(length).push_id(self.sets.to_be());
+        let key = match set.elements {
+            NftElements::Endpoints(..) | NftElements::Kinds(_) => key,
+            NftElements::Asked(_) => {
+                key.push_timeout(ASKED_MILLISECONDS.to_be()).nested_desc().push_size(ASKED).end_nested()
+            }
+        };
         key.push_userdata(&byte_order(order_of(&set.elements))).end_nested();
         self.push(NEW_SET, CREATE, table.family, attributes);
         self.elements(table, set.name.as_bytes(), &set.elements.keys());
@@ -280,10 +290,13 @@ const IFNAME: u32 = 41;
 /// The type and the length of a set's keys.
 fn key_of(elements: &NftElements) -> (u32, u32) {
     let endpoint = |address: u32| (address << 6 | INET_PROTO) << 6 | INET_SERVICE;
+    let asked = |address: u32| (address << 6 | INET_SERVICE) << 6 | INET_SERVICE;
     match elements {
         NftElements::Endpoints(Family::V4, _) => (endpoint(IPV4_ADDR), 12),
         NftElements::Endpoints(Family::V6, _) => (endpoint(IPV6_ADDR), 24),
         NftElements::Kinds(_) => (IFNAME, 16),
+        NftElements::Asked(Family::V4) => (asked(IPV4_ADDR), 12),
+        NftElements::Asked(Family::V6) => (asked(IPV6_ADDR), 24),
     }
 }
 
@@ -294,7 +307,7 @@ const NETWORK_ORDER: u32 = 2;
 
 fn order_of(elements: &NftElements) -> u32 {
     match elements {
-        NftElements::Endpoints(..) => NO_ORDER,
+        NftElements::Endpoints(..) | NftElements::Asked(_) => NO_ORDER,
         NftElements::Kinds(_) => MACHINE_ORDER,
     }
 }

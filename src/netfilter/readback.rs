@@ -30,6 +30,8 @@ const DORMANT: u32 = 1;
 const OWNER: u32 = 2;
 /// `NFT_SET_ANONYMOUS`: a rule's own set.
 const OWN: u32 = 1;
+/// `NFT_SET_EVAL`: packets put elements into it.
+const BY_PACKETS: u32 = 0x20;
 
 /// One table in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,6 +60,9 @@ struct Base {
 struct Set {
     /// `NFT_SET_…`, the type of its keys, and their length.
     numbers: [u32; 3],
+    /// The timeout of its elements, and how many there may be; of a set that packets fill.
+    bounds: Option<[Vec<u8>; 2]>,
+    /// In a set that packets fill, only the elements with another timeout than the set's: a packet puts none there.
     elements: BTreeSet<Attributes>,
 }
 
@@ -155,7 +160,8 @@ impl Held {
                 // The kernel leaves out flags of which none is set.
                 let flags = if find(body, 3).is_some() { number(body, 3)? } else { 0 };
                 let numbers = [flags, number(body, 4)?, number(body, 5)?];
-                let set = Set { numbers, elements: BTreeSet::new() };
+                let bounds = (flags & BY_PACKETS != 0).then(|| bounds(body)).transpose()?;
+                let set = Set { numbers, bounds, elements: BTreeSet::new() };
                 self.sets.insert(set_key(body, [2, 10])?, set);
             }
             NEW_ELEMENTS => {
@@ -163,7 +169,10 @@ impl Held {
                 let list = find(body, 3).map(attributes).transpose()?.unwrap_or_default();
                 let elements: Result<Vec<Attributes>, Malformed> =
                     list.into_iter().map(|(_, element)| tree(element, &is_key)).collect();
-                self.sets.entry(key).or_default().elements.extend(elements?);
+                let set = self.sets.entry(key).or_default();
+                let by_packets = set.bounds.is_some();
+                let counts = |element: &Attributes| !by_packets || element.contains_key(&OWN_TIMEOUT);
+                set.elements.extend(elements?.into_iter().filter(counts));
             }
             _ => {
                 let list = find(body, 4).map(attributes).transpose()?.unwrap_or_default();
@@ -192,7 +201,10 @@ impl Held {
         // The kernel answers these also where they have their usual value.
         let usual = |kind: &u16, value: &Value| {
             let zero = matches!(value, Value::Bytes(bytes) if bytes.iter().all(|byte| *byte == 0));
-            zero && matches!((name.as_str(), kind), ("bitwise" | "exthdr", 6) | ("lookup" | "exthdr", 5))
+            zero && matches!(
+                (name.as_str(), kind),
+                ("bitwise" | "exthdr", 6) | ("lookup" | "exthdr", 5) | ("dynset", 8 | 9)
+            )
         };
         all.retain(|kind, value| !usual(kind, value));
         Ok(Instruction { name, attributes: all, own })
@@ -222,6 +234,15 @@ pub(super) fn rules_question(table: TableId) -> Vec<u8> {
 /// Attributes of an element that hold a value: its key, what it maps to, and the end of its range.
 fn is_key(kind: u16) -> bool {
     matches!(kind, 1 | 2 | 10)
+}
+
+/// `NFTA_SET_ELEM_TIMEOUT`, which the kernel answers if it is not the set's.
+const OWN_TIMEOUT: u16 = 4;
+
+/// `NFTA_SET_TIMEOUT`, and `NFTA_SET_DESC_SIZE` in `NFTA_SET_DESC`.
+fn bounds(set: &[(u16, &[u8])]) -> Result<[Vec<u8>; 2], Malformed> {
+    let described = find(set, 9).map(attributes).transpose()?.unwrap_or_default();
+    Ok([find(set, 11), find(&described, 1)].map(|value| value.unwrap_or_default().to_vec()))
 }
 
 /// Attributes of instructions that hold a value or a verdict.

@@ -7,7 +7,7 @@ use super::well_known::{
     SSDP_HOPS, WAKE_ON_LAN, WS_DISCOVERY, ws_discovery_group,
 };
 use super::{Asked, Chain, Rule, Ruleset, Table, Verdict};
-use crate::config::{LanService, Layer};
+use crate::config::LanService;
 use crate::net::{Family, Port, Transport};
 
 /// The services that are asked for; none while the LAN is closed.
@@ -44,10 +44,6 @@ pub(super) fn question(to_group: Rule) -> [Rule; 2] {
 
 /// Answers to questions to a group: from the port that was asked, from the LAN of the link.
 pub(super) fn answers(view: &View<'_>) -> Vec<Rule> {
-    // iptables alone knows when this machine asked.
-    if !view.config.firewall.layers.contains(&Layer::Iptables) {
-        return Vec::new();
-    }
     let lan = &view.config.lan;
     let mut ports: Vec<Port> = if lan.allow && lan.multicast { vec![MDNS, SSDP] } else { Vec::new() };
     ports.extend(services(view).iter().filter_map(|service| match service {
@@ -89,7 +85,7 @@ fn from_the_lan<'a>(view: &View<'a>) -> impl Iterator<Item = Rule> + use<'a> {
 }
 
 impl Ruleset {
-    /// Whether it lets answers to questions to a group in, which takes `xt_recent`.
+    /// Whether it lets answers to questions to a group in, which takes `xt_recent` in iptables.
     pub fn has_answers(&self) -> bool {
         let mut tables = Family::ALL.into_iter().flat_map(|family| self.family(family));
         tables

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::net::{Port, Transport};
+use crate::net::{Family, Port, Transport};
 
 /// A protocol above IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,16 @@ pub enum Asked {
     Question,
     /// It comes to an address of this machine that asked a few seconds ago.
     Answer,
+}
+
+impl Asked {
+    /// The name of the kernel's list of what asked lately.
+    pub(super) const fn list(family: Family) -> &'static str {
+        match family {
+            Family::V4 => "VPN_ASKED_V4",
+            Family::V6 => "VPN_ASKED_V6",
+        }
+    }
 }
 
 impl Direction {

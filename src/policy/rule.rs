@@ -242,8 +242,8 @@ impl Rule {
         self
     }
 
-    /// A question to a group, or an answer to it. iptables remembers the address that asks (`xt_recent`), and lets
-    /// an answer in for a few seconds. nf_tables judges the rest of the rule.
+    /// A question to a group by UDP, or an answer to it. The kernel remembers who asks, and lets an answer in for a few
+    /// seconds: nf_tables by address, asking port and asked port, iptables by the address alone (`xt_recent`).
     pub fn asked(mut self, asked: Asked) -> Self {
         self.asked = Some(asked);
         self

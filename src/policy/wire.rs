@@ -200,6 +200,9 @@ fn lan(view: &View<'_>) -> Vec<WireRule> {
         rules.extend(output::discovery(view));
     }
     rules.extend(lan_services::questions(view));
+    // Another rule lets the same packet leave. Only the tables of the protocols, and only packets of this machine,
+    // decide which answers come in.
+    rules.retain(|rule| rule.asked.is_none());
     rules.into_iter().map(WireRule::Plain).collect()
 }
 

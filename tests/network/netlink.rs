@@ -22,7 +22,7 @@ use tunwarden::vpn::{
 use tunwarden_lab::{Lab, with_lab};
 
 /// Number of kinds of questions that a rule can ask. Each is in one of the rulesets below.
-const KINDS: usize = 31;
+const KINDS: usize = 32;
 
 /// Number of links: more than one chain takes.
 const LINKS: u32 = 260;
@@ -266,7 +266,7 @@ fn a_transaction_that_the_kernel_refuses_changes_nothing() -> Result<()> {
 }
 
 /// What another program does to our tables, and the difference that is reported.
-const CHANGES: [(&str, &str); 11] = [
+const CHANGES: [(&str, &str); 12] = [
     ("insert rule inet tunwarden output accept", "foreign: output accept"),
     ("add rule inet tunwarden output counter", "foreign: output counter"),
     ("flush chain inet tunwarden VPN_TUNNEL_V4", "missing: VPN_TUNNEL_V4 "),
@@ -275,6 +275,10 @@ const CHANGES: [(&str, &str); 11] = [
     ("add set inet tunwarden mine { type ipv4_addr; }", "foreign: set mine"),
     ("add element inet tunwarden VPN_TUNNEL_KINDS { \"veth\" }", "set VPN_TUNNEL_KINDS has other elements"),
     ("delete element inet tunwarden VPN_TUNNEL_KINDS { \"tun\" }", "set VPN_TUNNEL_KINDS has other elements"),
+    (
+        "add element inet tunwarden VPN_ASKED_V4 { 10.0.0.2 . 40000 . 1900 timeout 1h }",
+        "set VPN_ASKED_V4 has other elements",
+    ),
     ("add table inet tunwarden { flags dormant; }", "the table is switched off (flags dormant)"),
     ("delete table inet tunwarden", "the table is not there"),
     ("delete table netdev tunwarden", "nft netdev tunwarden: the table is not there"),
@@ -286,6 +290,9 @@ fn every_change_by_another_program_is_read_back() -> Result<()> {
         let wanted = tables(&rulesets()["protected"]);
         replace(lab, &wanted, Found::Unknown)?;
         ensure!(differences(lab, &wanted)?.is_empty(), "the control: {:#?}", differences(lab, &wanted)?);
+        // As a packet does.
+        lab.host().succeed(["nft", "add element inet tunwarden VPN_ASKED_V4 { 10.0.0.2 . 40000 . 1900 }"])?;
+        ensure!(differences(lab, &wanted)?.is_empty(), "a question: {:#?}", differences(lab, &wanted)?);
         for (change, line) in CHANGES {
             lab.host().succeed(["nft", change])?;
             let lines = differences(lab, &wanted)?;

@@ -7,6 +7,10 @@ use crate::model::rule::Match;
 /// `NFT_SET_…`
 const INTERVAL: u32 = 4;
 const CONCATENATED: u32 = 128;
+/// Packets put elements into it (`NFT_SET_EVAL`): by the time of the next packet it may hold any.
+const BY_PACKETS: u32 = 0x20;
+/// `NFT_DATA_VERDICT`
+const VERDICTS: u32 = 0xffff_ff00;
 /// `NFT_SET_ELEM_…`
 const INTERVAL_END: u32 = 1;
 const CATCH_ALL: u32 = 2;
@@ -15,6 +19,8 @@ const CATCH_ALL: u32 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Set {
     flags: u32,
+    /// Whether it maps to verdicts.
+    maps_to_verdicts: bool,
     /// Number of bytes of a key.
     pub(super) key_length: usize,
     elements: Vec<Element>,
@@ -36,7 +42,12 @@ impl Set {
     pub(super) fn of(body: &Attributes<'_>) -> Result<Self, Malformed> {
         let length = body.number(5)?.unwrap_or_default();
         let key_length = usize::try_from(length).map_err(|_| Malformed)?;
-        Ok(Self { flags: body.number(3)?.unwrap_or_default(), key_length, elements: Vec::new() })
+        Ok(Self {
+            flags: body.number(3)?.unwrap_or_default(),
+            maps_to_verdicts: body.number(6)? == Some(VERDICTS),
+            key_length,
+            elements: Vec::new(),
+        })
     }
 
     pub(super) fn take(&mut self, list: &Attributes<'_>) -> Result<(), Malformed> {
@@ -58,6 +69,10 @@ impl Set {
 
     /// Each element as a condition on these values, with what it maps to.
     pub(super) fn alternatives(&self, loads: &[Load]) -> Vec<(Vec<Match>, Option<Vec<u8>>)> {
+        // A packet puts no verdict into a map.
+        if self.flags & BY_PACKETS != 0 && !self.maps_to_verdicts {
+            return vec![(vec![Match::Unknown("a set that packets fill".to_owned())], None)];
+        }
         let mut elements: Vec<&Element> = self.elements.iter().collect();
         elements.sort();
         let mut found = Vec::new();

@@ -8,7 +8,7 @@ use netlink_bindings::utils::{finalize_nested_header, push_header, push_nested_h
 
 use super::OWN_SET;
 use crate::policy::Answer;
-use crate::policy::nftables::{Comparison, Fib, Instruction, Keys, Loads, NftVerdict};
+use crate::policy::nftables::{ASKED_MILLISECONDS, Comparison, Fib, Instruction, Keys, Loads, NftVerdict};
 
 /// `NFTA_EXPR_DATA`
 const EXPRESSION_DATA: u16 = 2;
@@ -16,6 +16,8 @@ const EXPRESSION_DATA: u16 = 2;
 const TO_NETWORK: u32 = 1;
 /// `NFT_EXTHDR_F_PRESENT`
 const PRESENT: u32 = 1;
+/// `NFT_DYNSET_OP_UPDATE`
+const UPDATE: u32 = 1;
 /// `IP_CT_DIR_ORIGINAL`
 const ORIGINAL: u8 = 0;
 /// `NFTA_FIB_F_SADDR`
@@ -70,6 +72,7 @@ pub(super) fn expression<P: Pusher>(
         }
         Instruction::Lookup(Keys::Named(name)) => lookup(element, name.as_bytes(), None),
         Instruction::Lookup(Keys::Own(..)) => lookup(element, OWN_SET, own.next()),
+        Instruction::Update(set) => update(element, set),
         Instruction::Verdict(verdict) => {
             let (code, chain) = match verdict {
                 NftVerdict::Accept => (VerdictCode::Accept, None),
@@ -108,6 +111,14 @@ fn lookup<P: Pusher>(element: PushExprAttrs<P>, set: &[u8], number: Option<u32>)
     let mut attributes: Vec<(u16, &[u8])> = vec![(1, &name), (2, &register)];
     attributes.extend(number.iter().map(|number| (4, &number[..])));
     by_hand(element, c"lookup", &attributes)
+}
+
+/// `dynset`: the set's name, the operation, the register and the timeout are its attributes 1, 3, 4 and 6.
+fn update<P: Pusher>(element: PushExprAttrs<P>, set: &str) -> P {
+    let name = [set.as_bytes(), &[0]].concat();
+    let [operation, register] = [UPDATE, FIRST].map(u32::to_be_bytes);
+    let timeout = ASKED_MILLISECONDS.to_be_bytes();
+    by_hand(element, c"dynset", &[(1, &name), (3, &operation), (4, &register), (6, &timeout)])
 }
 
 /// `exthdr`: register, header, offset, length and flags are its attributes 1 to 5.

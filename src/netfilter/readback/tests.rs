@@ -96,6 +96,28 @@ fn one_attribute_more_in_an_instruction_is_a_difference() {
     assert!(lines.iter().any(|line| line.contains("missing: ")), "{lines:?}");
 }
 
+#[test]
+fn what_packets_put_into_a_set_is_no_difference_and_another_timeout_is_one() {
+    let [inet, _] = tables(&ruleset(&Config::default(), &Owners::from([0]), &Situation::default()));
+    let element = |more: &[u8]| {
+        let key = [attribute(1, &attribute(1, &[7; 12])), more.to_vec()].concat();
+        let list = attribute(3, &attribute(1, &key));
+        let body = [text(1, INET.name), text(2, "VPN_ASKED_V4"), list].concat();
+        message(NEW_ELEMENTS, 1, 0, protocol(NftFamily::Inet), &body)
+    };
+    let mut held = Held::of(&inet);
+    let expires = attribute(5, &5000_u64.to_be_bytes());
+    assert_eq!(held.take(INET, &element(&expires)), Ok(Progress::More));
+    assert_eq!(differences(&inet, &held), [""; 0]);
+    let forever = attribute(4, &0_u64.to_be_bytes());
+    assert_eq!(held.take(INET, &element(&forever)), Ok(Progress::More));
+    assert_eq!(differences(&inet, &held), ["nft inet tunwarden: set VPN_ASKED_V4 has other elements"]);
+    let mut held = Held::of(&inet);
+    let set = held.sets.get_mut("VPN_ASKED_V4").unwrap();
+    set.bounds.as_mut().unwrap()[1] = vec![0; 4];
+    assert_eq!(differences(&inet, &held).len(), 1, "another size");
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -31,10 +31,11 @@ impl Rule {
 
     /// Each family has its own list, because a list has one mask.
     fn asked_words(&self, asked: Asked) -> String {
-        let (list, mask) = match self.family {
-            Family::V4 => ("VPN_ASKED_V4", "255.255.255.255"),
-            Family::V6 => ("VPN_ASKED_V6", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        let mask = match self.family {
+            Family::V4 => "255.255.255.255",
+            Family::V6 => "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         };
+        let list = Asked::list(self.family);
         match asked {
             Asked::Question => format!("-m recent --set --name {list} --mask {mask} --rsource"),
             Asked::Answer => {

@@ -44,6 +44,9 @@ pub enum Instruction {
     Compare(Comparison, Vec<u8>),
     /// Ends the rule unless this set holds the value (`lookup`).
     Lookup(Keys),
+    /// Puts the value into this set, for [`ASKED_MILLISECONDS`](super::ASKED_MILLISECONDS) (`dynset`). Ends the rule if
+    /// the set is full.
+    Update(String),
     /// Ends the rule with a verdict (`immediate`).
     Verdict(NftVerdict),
     /// Drops the packet and answers its sender (`reject`).

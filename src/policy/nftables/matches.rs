@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use super::number::L4;
 use super::set::TUNNEL_KINDS;
 use crate::net::{Family, IfPattern, Port, PortRange};
-use crate::policy::{HopLimit, SetName, Tracked};
+use crate::policy::well_known::ANSWER_SECONDS;
+use crate::policy::{Asked, HopLimit, SetName, Tracked};
 
 /// One question about a packet. A rule holds for a packet if the answer to every one is yes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub enum Match {
     HasPorts,
     /// Does it have such a TTL, or IPv6 hop limit?
     Hops(Family, HopLimit),
+    /// Is it a question of discovery that the kernel can remember, or an answer to one that it remembers?
+    Asked(Family, Asked),
     /// Does it have this mark?
     Mark(u32),
     /// Is its source an address of this machine?
@@ -168,6 +171,7 @@ impl fmt::Display for Match {
                 write!(f, "meta l4proto {{ {} }}", numbers.join(", "))
             }
             Self::Hops(family, limit) => hops(f, *family, *limit),
+            Self::Asked(family, asked) => asked_words(f, *family, *asked),
             Self::Mark(mark) => write!(f, "meta mark 0x{mark:08x}"),
             Self::FromHere => f.write_str("fib saddr type local"),
             Self::SourceBehind(names) => write!(f, "fib saddr oifname \"{}\"", Names(names)),
@@ -199,6 +203,16 @@ fn hops(f: &mut fmt::Formatter<'_>, family: Family, limit: HopLimit) -> fmt::Res
     match limit {
         HopLimit::Exactly(limit) => write!(f, "{name} {limit}"),
         HopLimit::Below(limit) => write!(f, "{name} < {limit}"),
+    }
+}
+
+fn asked_words(f: &mut fmt::Formatter<'_>, family: Family, asked: Asked) -> fmt::Result {
+    let (set, ip) = (Asked::list(family), ip(family));
+    match asked {
+        Asked::Question => {
+            write!(f, "update @{set} {{ {ip} saddr . udp sport . udp dport timeout {ANSWER_SECONDS}s }}")
+        }
+        Asked::Answer => write!(f, "{ip} daddr . udp dport . udp sport @{set}"),
     }
 }
 

@@ -24,12 +24,12 @@ pub use matches::{Bits, Called, Comparison, Header, Match, Side, Way};
 pub use number::L4;
 pub use program::instructions;
 pub use rule::{NftRule, NftVerdict};
-pub use set::{NftElements, NftSet};
+pub use set::{ASKED, ASKED_MILLISECONDS, NftElements, NftSet};
 pub use table::{Base, Found, Hook, NftChain, NftFamily, NftTable, Owner, TABLE, TableId};
 
 use super::{Chain, ChainName, ForeignChain, Ruleset, Table};
 use crate::net::Family;
-use set::{sets, tunnel_kinds};
+use set::{asked, sets, tunnel_kinds};
 
 /// After iptables' filter (0), so that what enters has passed there, and after the usual rewrites of destinations
 /// at these hooks.
@@ -81,7 +81,7 @@ fn inet(ruleset: &Ruleset) -> NftTable {
         let base = Some(Base { hook, priority, devices: Vec::new() });
         chains.push(NftChain { name: hook.as_str().to_owned(), base, rules });
     }
-    let sets = sets(ruleset).into_iter().chain([tunnel_kinds()]).collect();
+    let sets = sets(ruleset).into_iter().chain([tunnel_kinds()]).chain(asked(&filters)).collect();
     NftTable { family: NftFamily::Inet, owner: Owner::Nobody, sets, chains }
 }
 

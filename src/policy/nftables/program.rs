@@ -3,6 +3,8 @@
 //! nft lists a rule by its instructions, so they have nft's order and registers. A question about a header comes
 //! after the instructions that make sure that the packet has such a header. nft does not list those.
 
+mod key;
+
 use ipnet::IpNet;
 
 use super::bytes::{name_bytes, nanoseconds, octets, padded};
@@ -13,15 +15,10 @@ use super::rule::{NftRule, NftVerdict};
 use super::set::TUNNEL_KINDS;
 use super::table::NftFamily;
 use crate::net::{Family, IfPattern, Port};
-use crate::policy::{Direction, HopLimit, SetName, Tracked};
+use crate::policy::{Direction, HopLimit, Tracked};
 
-/// The first register, of 16 bytes, and the four bytes after the first four and after the first eight.
+/// The first register, of 16 bytes.
 const FIRST: u32 = 1;
-const SECOND_WORD: u32 = 9;
-const THIRD_WORD: u32 = 10;
-/// The second register, and the four bytes after its first four.
-const SECOND: u32 = 2;
-const SIXTH_WORD: u32 = 13;
 
 /// `ARPHRD_ETHER`
 const ETHERNET: u16 = 1;
@@ -101,6 +98,7 @@ impl Program {
             }
             Match::BridgeKind(way) => self.meta_compare(kind_of(*way), Comparison::Equal, padded("bridge")),
             Match::Ethernet => self.meta_compare(Meta::OifType, Comparison::Equal, ETHERNET.to_ne_bytes()),
+            Match::Asked(family, asked) => self.asked(*family, *asked),
             Match::Mark(mark) => self.meta_compare(Meta::Mark, Comparison::Equal, mark.to_ne_bytes()),
             Match::FromHere => {
                 self.steps.push(Instruction::Fib(Fib::AddressType));
@@ -239,24 +237,7 @@ impl Program {
         if let Header::Of(protocol) = header {
             self.protocol(protocol);
         }
-        self.payload(Base::Transport, if side == Side::Source { 0 } else { 2 }, 2);
-    }
-
-    /// Looks up destination, protocol and port, which stand in registers one after the other.
-    fn member(&mut self, header: Header, set: SetName) {
-        self.family(set.family());
-        if let Header::Of(protocol) = header {
-            self.protocol(protocol);
-        }
-        let (length, [protocol, port]) = match set.family() {
-            Family::V4 => (4, [SECOND_WORD, THIRD_WORD]),
-            Family::V6 => (16, [SECOND, SIXTH_WORD]),
-        };
-        self.payload(Base::Network, address_at(set.family(), Side::Destination), length);
-        self.steps.push(Instruction::Meta(Meta::L4Proto, protocol));
-        let load = Instruction::Payload { base: Base::Transport, offset: 2, length: 2, register: port };
-        self.steps.push(load);
-        self.lookup(Keys::Named(set.to_string()));
+        self.payload(Base::Transport, port_at(side), 2);
     }
 
     fn length(&mut self, family: Family, range: [u16; 2]) {
@@ -374,5 +355,13 @@ fn address_at(family: Family, side: Side) -> u32 {
         (Family::V4, Side::Destination) => 16,
         (Family::V6, Side::Source) => 8,
         (Family::V6, Side::Destination) => 24,
+    }
+}
+
+/// The place of a port in its header.
+fn port_at(side: Side) -> u32 {
+    match side {
+        Side::Source => 0,
+        Side::Destination => 2,
     }
 }

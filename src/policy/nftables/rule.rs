@@ -120,6 +120,7 @@ fn questions(rule: &Rule) -> Vec<Match> {
     matches.extend(rule.opens.then_some(Match::Opens));
     matches.extend(rule.from_here.then_some(Match::FromHere));
     matches.extend(rule.hop_limit.map(|limit| Match::Hops(rule.family, limit)));
+    matches.extend(rule.asked.map(|asked| Match::Asked(rule.family, asked)));
     matches.extend(rule.mark.map(Match::Mark));
     matches.extend(rule.owner.map(Match::User));
     matches.extend(rule.tracked.map(Match::Tracked));

@@ -5,7 +5,8 @@ use std::fmt;
 use super::bytes::{octets, padded};
 use super::number::L4;
 use crate::net::{Endpoint, Family};
-use crate::policy::{EndpointSet, Ruleset};
+use crate::policy::well_known::ANSWER_SECONDS;
+use crate::policy::{Asked, EndpointSet, Ruleset, Table};
 use crate::vpn::LinkKind;
 
 /// The name of the set of the kernel's kinds of tunnels.
@@ -27,7 +28,16 @@ pub enum NftElements {
     Endpoints(Family, Vec<Endpoint>),
     /// The kernel's names of kinds of links.
     Kinds(Vec<&'static str>),
+    /// Questions of discovery in one family: own address, asking port and asked port. Packets put them there, each for
+    /// a few seconds.
+    Asked(Family),
 }
+
+/// Maximum number of questions of discovery that are remembered. Answers to further ones do not come in.
+pub const ASKED: u32 = 1024;
+
+/// How long a question is remembered, in milliseconds.
+pub const ASKED_MILLISECONDS: u64 = ANSWER_SECONDS as u64 * 1000;
 
 impl NftElements {
     /// The type of the elements in the words of nft.
@@ -36,6 +46,8 @@ impl NftElements {
             Self::Endpoints(Family::V4, _) => "ipv4_addr . inet_proto . inet_service",
             Self::Endpoints(Family::V6, _) => "ipv6_addr . inet_proto . inet_service",
             Self::Kinds(_) => "ifname",
+            Self::Asked(Family::V4) => "ipv4_addr . inet_service . inet_service",
+            Self::Asked(Family::V6) => "ipv6_addr . inet_service . inet_service",
         }
     }
 
@@ -49,6 +61,7 @@ impl NftElements {
         match self {
             Self::Endpoints(_, endpoints) => endpoints.iter().map(endpoint).collect(),
             Self::Kinds(kinds) => kinds.iter().map(|kind| padded(kind)).collect(),
+            Self::Asked(_) => Vec::new(),
         }
     }
 
@@ -60,6 +73,7 @@ impl NftElements {
         match self {
             Self::Endpoints(_, endpoints) => endpoints.iter().map(endpoint).collect(),
             Self::Kinds(kinds) => kinds.iter().map(|kind| format!("\"{kind}\"")).collect(),
+            Self::Asked(_) => Vec::new(),
         }
     }
 }
@@ -68,6 +82,9 @@ impl fmt::Display for NftSet {
     /// The block of a file that makes the set.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\tset {} {{\n\t\ttype {}", self.name, self.elements.kind())?;
+        if let NftElements::Asked(_) = self.elements {
+            writeln!(f, "\t\tsize {ASKED}\n\t\tflags dynamic,timeout\n\t\ttimeout {ANSWER_SECONDS}s")?;
+        }
         let words = self.elements.words();
         if !words.is_empty() {
             writeln!(f, "\t\telements = {{ {} }}", words.join(", "))?;
@@ -81,6 +98,15 @@ impl fmt::Display for NftSet {
 pub(super) fn tunnel_kinds() -> NftSet {
     let elements = NftElements::Kinds(LinkKind::tunnels().collect());
     NftSet { name: TUNNEL_KINDS.to_owned(), elements }
+}
+
+/// The sets of the questions that rules of these tables remember.
+pub(super) fn asked(tables: &[(Family, &Table)]) -> Vec<NftSet> {
+    let asks =
+        |table: &Table| table.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.asked.is_some());
+    let families = tables.iter().filter(|(_, table)| asks(table)).map(|&(family, _)| family);
+    let set = |family| NftSet { name: Asked::list(family).to_owned(), elements: NftElements::Asked(family) };
+    families.map(set).collect()
 }
 
 /// The sets of endpoints.

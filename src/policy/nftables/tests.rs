@@ -43,6 +43,58 @@ fn every_jump_leads_to_a_chain_that_is_there() {
     }
 }
 
+/// The chains that packets reach from this hook.
+fn reached(chains: &[NftChain], hook: Hook) -> Vec<String> {
+    let at_hook = chains.iter().filter(|chain| chain.base.as_ref().is_some_and(|base| base.hook == hook));
+    let mut names: Vec<String> = at_hook.map(|chain| chain.name.clone()).collect();
+    let mut next = 0;
+    while let Some(name) = names.get(next).cloned() {
+        for rule in chains.iter().filter(|chain| chain.name == name).flat_map(|chain| &chain.rules) {
+            if let NftVerdict::Jump(to) | NftVerdict::Goto(to) = &rule.verdict
+                && !names.contains(to)
+            {
+                names.push(to.clone());
+            }
+        }
+        next += 1;
+    }
+    names
+}
+
+#[test]
+fn only_what_this_machine_itself_sends_makes_answers_come_in() {
+    let config = "[lan]\nservices = [\"ws-discovery\", \"localsend\", \"kde-connect\"]\n";
+    let config = Config::parse(config, "test.toml").unwrap();
+    let uplink = crate::vpn::Uplink {
+        interface: "eth0".parse().unwrap(),
+        addresses: vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
+        prefixes: vec!["10.0.0.0/24".parse().unwrap(), "fd00::/64".parse().unwrap()],
+        on_link: Vec::new(),
+    };
+    let mut situation = Situation { uplinks: vec![uplink], ..Situation::default() };
+    situation.wires.push(Wire { interface: "eth0".parse().unwrap(), index: 2 });
+    let [inet, netdev] = tables(&ruleset(&config, &Owners::from([0]), &situation));
+    let with = |hook: Hook, words: &str| {
+        let chains = if hook == Hook::Egress { &netdev.chains } else { &inet.chains };
+        let reached = reached(chains, hook);
+        let rules =
+            chains.iter().filter(|chain| reached.contains(&chain.name)).flat_map(|chain| &chain.rules);
+        rules.map(ToString::to_string).filter(|rule| rule.contains(words)).collect::<Vec<_>>()
+    };
+    // IPv4 has mDNS with two hop limits, SSDP and the three services; IPv6 has mDNS twice, two groups of SSDP, WS-Discovery.
+    assert_eq!(with(Hook::Output, "update @").len(), 6 + 5, "{:#?}", with(Hook::Output, "update @"));
+    for hook in [Hook::Input, Hook::Forward, Hook::Egress] {
+        assert_eq!(with(hook, "update @"), [""; 0], "{hook:?}");
+    }
+    let answers = with(Hook::Input, "@VPN_ASKED");
+    assert_eq!(answers.len(), 5 + 5, "{answers:#?}");
+    for answer in answers {
+        let is_narrow = answer.starts_with("ip saddr 10.0.0.0/24 iifname \"eth0\" udp sport ")
+            || answer.starts_with("ip6 saddr fd00::/64 iifname \"eth0\" udp sport ");
+        assert!(is_narrow && answer.contains("udp dport 32768-60999"), "{answer}");
+    }
+}
+
 #[test]
 fn a_link_of_ppp_opens_pppoe_by_its_kind_and_packets_only_where_it_leads_out() {
     let session = |situation: &Situation| {

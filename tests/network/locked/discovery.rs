@@ -32,6 +32,21 @@ fn answer(lab: &Lab, socket: &UdpSocket, from: &str) -> Result<()> {
     Ok(())
 }
 
+/// Sends one packet from the LAN's side to an address.
+fn answer_to(lab: &Lab, to: &str, from: &str) -> Result<()> {
+    let sent = lab.isp().udp(to)?.bind(from)?.send()?;
+    ensure!(sent.accepted == 1, "{from} cannot send to {to}");
+    Ok(())
+}
+
+/// Number of questions that the kernel remembers.
+fn remembered(lab: &Lab) -> Result<usize> {
+    // What the LAN has sent has arrived.
+    lab.capture()?.stop()?;
+    let set = lab.host().succeed(["nft", "list", "set", "inet", "tunwarden", "VPN_ASKED_V4"])?;
+    Ok(set.matches("expires").count())
+}
+
 /// Where the packets in the queue of `socket` come from. A packet over the loopback is behind all of them, once no
 /// packet waits on the link.
 fn received(lab: &Lab, socket: &UdpSocket) -> Result<Vec<String>> {
@@ -86,15 +101,22 @@ fn answers_come_from_the_lan(backend: Backend) -> Result<()> {
         }
         ensure!(received(lab, &early)?.is_empty(), "{backend:?}: an answer came in, and nobody had asked");
 
+        // Neither does a machine of the LAN, whatever port it asks from.
+        answer_to(lab, "239.255.255.250:1900", "10.0.0.5:40000")?;
+        ensure!(remembered(lab)? == 0, "{backend:?}: a question of others is remembered");
+
         let capture = lab.capture()?;
         for (group, senders) in SEARCHES {
-            let socket = searcher(lab, &HOST.to_string())?;
+            let (socket, other) = (searcher(lab, &HOST.to_string())?, searcher(lab, &HOST.to_string())?);
             socket.send_to(b"who is there", group).with_context(|| format!("{backend:?}: asking {group}"))?;
             for from in senders.into_iter().rev() {
                 answer(lab, &socket, from)?;
+                answer(lab, &other, from)?;
             }
             let came = received(lab, &socket)?;
             ensure!(came == [senders[0]], "{backend:?}: {group} was answered by {came:?}");
+            let came = received(lab, &other)?;
+            ensure!(came.is_empty(), "{backend:?}: {came:?} came in to a port that did not ask");
         }
         let frames = capture.stop()?;
         ensure!([1900, 5353, 3702].map(|port| asked(&frames, port)) == [1; 3], "a question did not leave");
@@ -113,9 +135,14 @@ fn an_answer_comes_from_the_lan_after_a_question_and_not_before_with_legacy() {
 }
 
 #[test]
+fn an_answer_comes_from_the_lan_after_a_question_and_not_before_with_nftables_alone() {
+    answers_come_from_the_lan(Backend::NftablesAlone).unwrap();
+}
+
+#[test]
 fn one_question_by_mdns_over_ipv6_is_answered() {
     with_lab(|lab| {
-        Backend::Nft.lock(lab, KNOWN)?;
+        Backend::NftablesAlone.lock(lab, KNOWN)?;
         let socket = searcher(lab, "fd00:0:0:1::2")?;
         answer(lab, &socket, "[fd00:0:0:1::1]:5353")?;
         ensure!(received(lab, &socket)?.is_empty(), "an answer came in, and nobody had asked");
