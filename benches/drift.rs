@@ -140,14 +140,14 @@ struct Notices {
 impl Notices {
     fn subscribe(lab: &Lab) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let changes = lab.host().enter(|| {
+        let mut changes = lab.host().enter(|| {
             let _inside = runtime.enter();
             Ok(Changes::listen()?)
         })?;
         let heard = Arc::<Mutex<Vec<SystemTime>>>::default();
         let (over, end) = oneshot::channel();
         let notes = Arc::clone(&heard);
-        let listener = std::thread::spawn(move || listen(&runtime, &changes, &notes, end));
+        let listener = std::thread::spawn(move || listen(&runtime, &mut changes, &notes, end));
         Ok(Self { heard, over: Some(over), listener: Some(listener) })
     }
 
@@ -174,7 +174,7 @@ impl Drop for Notices {
 
 fn listen(
     runtime: &Runtime,
-    changes: &Changes,
+    changes: &mut Changes,
     notes: &Mutex<Vec<SystemTime>>,
     mut end: oneshot::Receiver<()>,
 ) {
@@ -185,7 +185,7 @@ fn listen(
                 _ = &mut end => return,
             };
             let count = match heard {
-                Ok(Received::Changes(changes)) => changes.len(),
+                Ok(Received::Changes(changes, _)) => changes.len(),
                 Ok(Received::Unknown) | Err(_) => 0,
             };
             let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);

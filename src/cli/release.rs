@@ -66,6 +66,7 @@ fn tell(released: &Released) {
             Kept::Docker => "Docker's rules stand there",
             Kept::Ufw => "ufw closes it",
             Kept::Before => "it was closed before tunwarden",
+            Kept::Since => "another program has closed it while tunwarden ran",
             Kept::Rules => "its rules are those of a firewall that closes",
             Kept::Unknown => "nobody knows what it was before tunwarden",
         };

@@ -30,7 +30,7 @@ pub use before::{Dump, forget_article, holds_any};
 pub use listing::{RulesError, rules};
 pub use nftables::KernelError;
 pub use outcome::{Commit, FirewallError};
-pub use policies::Kept;
+pub use policies::{Kept, note_forward};
 pub use release::{LeftChain, Released, StillClosed};
 pub use routing::RoutingError;
 pub use saved::{Saved, SavedError, SavedTable, canonical};

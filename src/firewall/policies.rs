@@ -5,7 +5,8 @@
 //! machine gets its network back. A policy of DROP without a rule that accepts replies cuts a machine off,
 //! and nobody wants that but us. So where nobody knows what INPUT and OUTPUT were, their own rules decide:
 //! they stay closed if those accept replies, as the rules of every closed firewall do, and are opened
-//! otherwise. FORWARD stays closed where nobody knows: what is not forwarded cuts off no machine itself. A
+//! otherwise. FORWARD stays closed where nobody knows: what is not forwarded cuts off no machine itself. The
+//! agent sees which policy another program gives to FORWARD while our rules are there, and that counts. A
 //! chain that was open before and has other rules now, which accept replies, is the firewall of a program that
 //! came after our rules: it stays closed.
 
@@ -15,6 +16,7 @@ use super::saved::SavedTable;
 use crate::policy::{ChainName, ForeignChain, TableName};
 use crate::store::{ChainBefore, FamilyBefore};
 
+pub use record::note_forward;
 pub(super) use record::{World, forget, forget_all, note, note_unread};
 
 /// The built-in chains whose policy we set.
@@ -29,6 +31,8 @@ pub enum Kept {
     Ufw,
     /// It was closed before our rules came.
     Before,
+    /// Another program closed it after our rules had come.
+    Since,
     /// Its rules accept replies, as those of a closed firewall do.
     Rules,
     /// Nobody knows what it was.
@@ -86,7 +90,7 @@ impl Before {
             // What cannot be read is what it was. By default ufw closes INPUT and FORWARD.
             Some(UfwPolicy::Unprintable) => {
                 let is_closed = match seen {
-                    Some(ChainBefore::Closed | ChainBefore::ClosedByUfw) => true,
+                    Some(ChainBefore::Closed | ChainBefore::ClosedByUfw | ChainBefore::ClosedSince) => true,
                     Some(ChainBefore::Open) => false,
                     Some(ChainBefore::Bare) | None => hook != ForeignChain::Output,
                 };
@@ -96,6 +100,7 @@ impl Before {
         }
         match seen {
             Some(ChainBefore::Closed) => Some(Kept::Before),
+            Some(ChainBefore::ClosedSince) => Some(Kept::Since),
             Some(ChainBefore::Open) if self.has_the_rules_of_before(hook, filter) => None,
             _ if accepts_replies(hook, filter) => Some(Kept::Rules),
             // ufw is switched off now: then it sets ACCEPT itself.

@@ -29,6 +29,9 @@ const GET_RULE: u16 = NFTABLES << 8 | 7;
 
 /// No chain of such a table sees a packet.
 const DORMANT: u32 = TableFlags::Dormant as u32;
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
 /// `NF_ACCEPT`, as a policy.
 const ACCEPT: u32 = 1;
 
@@ -68,6 +71,12 @@ pub enum HeldRule {
     Jump(String),
     /// Any other rule, and the chain that it leads into, if there is one.
     Other(Option<String>),
+}
+
+impl Policy {
+    fn of(number: u32) -> Self {
+        if number == ACCEPT { Self::Accept } else { Self::Drop }
+    }
 }
 
 impl HeldRule {
@@ -129,10 +138,22 @@ fn table(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(),
 fn chain(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(), Malformed> {
     let attributes = ChainAttrs::new(body(payload)?);
     let policy = attributes.get_policy().ok();
-    let policy = policy.map(|policy| if policy == ACCEPT { Policy::Accept } else { Policy::Drop });
+    let policy = policy.map(Policy::of);
     let table = tables.entry(text_of(attributes.get_table()?)).or_default();
     table.chains.entry(text_of(attributes.get_name()?)).or_default().policy = policy;
     Ok(())
+}
+
+/// The policy that a message gives to `FORWARD` of the table `filter` of iptables.
+pub(super) fn forward_policy(payload: &[u8]) -> Result<Option<(Family, Policy)>, Malformed> {
+    let family = match payload.first() {
+        Some(&IPV4) => Family::V4,
+        Some(&IPV6) => Family::V6,
+        Some(_) | None => return Ok(None),
+    };
+    let attributes = ChainAttrs::new(body(payload)?);
+    let is_forward = attributes.get_table()? == c"filter" && attributes.get_name()? == c"FORWARD";
+    Ok(attributes.get_policy().ok().filter(|_| is_forward).map(|policy| (family, Policy::of(policy))))
 }
 
 fn rule(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(), Malformed> {

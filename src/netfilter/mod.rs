@@ -24,12 +24,16 @@ use std::ffi::CStr;
 use netlink_bindings::nftables::GenAttrs;
 use netlink_bindings::utils::ErrorContext;
 
+use crate::net::Family;
 use crate::netlink::{REQUEST, Truncated, messages};
 
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN`.
 const NEW_GENERATION: u16 = 10 << 8 | 15;
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN`.
 const GET_GENERATION: u16 = 10 << 8 | 16;
+
+/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN`.
+const NEW_CHAIN: u16 = 10 << 8 | 3;
 
 /// `struct nfgenmsg`, before the attributes.
 const NFGENMSG: usize = 4;
@@ -74,6 +78,17 @@ pub struct Change {
     pub by: Program,
 }
 
+/// A policy that a program gave to the chain `FORWARD` of iptables' table `filter`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardPolicy {
+    /// IPv4 or IPv6.
+    pub family: Family,
+    /// The policy, which may be the one that it had.
+    pub policy: Policy,
+    /// The process that gave it.
+    pub by: Program,
+}
+
 /// A message that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read a message of netfilter")]
@@ -104,6 +119,21 @@ pub fn parse(datagram: &[u8]) -> Result<Vec<Change>, Malformed> {
         }
     }
     Ok(changes)
+}
+
+/// The policies that a datagram gives to `FORWARD` of the table `filter`. The generation that follows names the process.
+///
+/// # Errors
+/// [`Malformed`]
+fn forward_policies(datagram: &[u8]) -> Result<Vec<(Family, Policy)>, Malformed> {
+    let mut found = Vec::new();
+    for message in messages(datagram) {
+        let message = message?;
+        if message.message_type() == NEW_CHAIN {
+            found.extend(held::forward_policy(message.payload())?);
+        }
+    }
+    Ok(found)
 }
 
 fn change(payload: &[u8]) -> Result<Change, Malformed> {

@@ -14,15 +14,19 @@ use tokio::io::unix::AsyncFd;
 use super::dump::Progress;
 use super::held::{HeldTable, awaken, questions, take};
 use super::removal::{answers, removal, rule_removal};
-use super::{Change, Generation, Malformed, NEW_GENERATION, listing, native, parse, question};
+use super::{
+    Change, ForwardPolicy, Generation, Malformed, NEW_CHAIN, NEW_GENERATION, Policy, forward_policies,
+    listing, native, parse, question,
+};
 use crate::model::Message;
 use crate::net::Family;
 
 /// `NFNLGRP_NFTABLES`, the seventh group, as a bit.
 const NFTABLES_GROUP: u32 = 1 << 6;
 
-/// Maximum size of a datagram. One about a generation is below 100 bytes.
-const LARGEST: usize = 8192;
+/// Maximum size of a datagram. One about a generation is below 100 bytes; the kernel puts other messages together up to
+/// a page.
+const LARGEST: usize = 16384;
 
 /// Maximum size of a datagram of a dump: an attribute, and so a rule, has at most 64 KiB.
 const LARGEST_DUMP: usize = 1 << 17;
@@ -33,8 +37,8 @@ const DUMPS: usize = 10;
 /// What the kernel has told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// These changes.
-    Changes(Vec<Change>),
+    /// These changes, and the policies of `FORWARD` that they set.
+    Changes(Vec<Change>, Vec<ForwardPolicy>),
     /// More than the socket could keep, or a message that cannot be read.
     Unknown,
 }
@@ -48,8 +52,8 @@ pub(super) fn ask() -> io::Result<Option<Generation>> {
     let socket = open(0)?;
     send(raw(&socket), &question(), MsgFlags::empty())?;
     // The kernel has answered when `send` returns.
-    Ok(match receive(&socket)? {
-        Received::Changes(changes) => changes.first().map(|change| change.generation),
+    Ok(match receive(&socket, &mut Vec::new())? {
+        Received::Changes(changes, _) => changes.first().map(|change| change.generation),
         Received::Unknown => None,
     })
 }
@@ -253,7 +257,11 @@ pub(super) fn transact(socket: &OwnedFd, batch: &[u8]) -> io::Result<Vec<(u32, i
 
 /// Every change of the tables from now on.
 #[derive(Debug)]
-pub struct Changes(AsyncFd<OwnedFd>);
+pub struct Changes {
+    socket: AsyncFd<OwnedFd>,
+    /// Policies of `FORWARD` whose generation is not read yet.
+    policies: Vec<(Family, Policy)>,
+}
 
 impl Changes {
     /// Subscribes to them.
@@ -266,27 +274,27 @@ impl Changes {
     )]
     pub fn listen() -> io::Result<Self> {
         let socket = open(NFTABLES_GROUP)?;
-        SockRef::from(&socket).attach_filter(&only_generations())?;
-        Ok(Self(AsyncFd::new(socket)?))
+        SockRef::from(&socket).attach_filter(&only_generations_and_chains())?;
+        Ok(Self { socket: AsyncFd::new(socket)?, policies: Vec::new() })
     }
 
     /// Waits for the next change.
     ///
     /// # Errors
     /// The socket cannot be read any more.
-    pub async fn next(&self) -> io::Result<Received> {
+    pub async fn next(&mut self) -> io::Result<Received> {
         loop {
-            let mut ready = self.0.readable().await?;
-            if let Ok(received) = ready.try_io(|socket| receive(socket.get_ref())) {
+            let mut ready = self.socket.readable().await?;
+            if let Ok(received) = ready.try_io(|socket| receive(socket.get_ref(), &mut self.policies)) {
                 return received;
             }
         }
     }
 }
 
-/// A filter that lets only generations through. Each rule of a change is a message too, and there may be
-/// thousands.
-fn only_generations() -> [SockFilter; 4] {
+/// A filter that lets only generations through, and datagrams that begin with a chain. Each rule of a change is a
+/// message too, and there may be thousands.
+fn only_generations_and_chains() -> [SockFilter; 5] {
     // Instructions of classic BPF (`linux/bpf_common.h`).
     const LOAD_HALF: u16 = 0x28;
     const JUMP_IF_EQUAL: u16 = 0x15;
@@ -294,10 +302,11 @@ fn only_generations() -> [SockFilter; 4] {
     /// The place of the type in a message.
     const TYPE: u32 = 4;
     // The filter loads it as if it were in network order.
-    let wanted = u16::from_be_bytes(NEW_GENERATION.to_ne_bytes());
+    let wanted = |kind: u16| u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
     [
         SockFilter::new(LOAD_HALF, 0, 0, TYPE),
-        SockFilter::new(JUMP_IF_EQUAL, 0, 1, u32::from(wanted)),
+        SockFilter::new(JUMP_IF_EQUAL, 1, 0, wanted(NEW_GENERATION)),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, wanted(NEW_CHAIN)),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
         SockFilter::new(RETURN, 0, 0, 0),
     ]
@@ -314,15 +323,31 @@ pub(super) fn raw(socket: &OwnedFd) -> std::os::fd::RawFd {
     std::os::fd::AsRawFd::as_raw_fd(socket)
 }
 
-fn receive(socket: &OwnedFd) -> io::Result<Received> {
+/// Reads one datagram. `policies` holds policies of `FORWARD` until the generation that they belong to.
+fn receive(socket: &OwnedFd, policies: &mut Vec<(Family, Policy)>) -> io::Result<Received> {
     let mut buffer = [0; LARGEST];
     match recvfrom::<NetlinkAddr>(raw(socket), &mut buffer) {
         // Port 0 is the kernel. Other processes may send to a netlink socket too.
-        Ok((length, Some(from))) if from.pid() == 0 => {
-            Ok(parse(&buffer[..length]).map_or_else(|Malformed| Received::Unknown, Received::Changes))
+        Ok((length, Some(from))) if from.pid() == 0 => Ok(received(&buffer[..length], policies)
+            .unwrap_or_else(|Malformed| {
+                policies.clear();
+                Received::Unknown
+            })),
+        Ok(_) => Ok(Received::Changes(Vec::new(), Vec::new())),
+        Err(Errno::ENOBUFS) => {
+            policies.clear();
+            Ok(Received::Unknown)
         }
-        Ok(_) => Ok(Received::Changes(Vec::new())),
-        Err(Errno::ENOBUFS) => Ok(Received::Unknown),
         Err(error) => Err(error.into()),
     }
+}
+
+fn received(datagram: &[u8], policies: &mut Vec<(Family, Policy)>) -> Result<Received, Malformed> {
+    policies.extend(forward_policies(datagram)?);
+    let changes = parse(datagram)?;
+    let Some(first) = changes.first() else { return Ok(Received::Changes(changes, Vec::new())) };
+    let set =
+        policies.drain(..).map(|(family, policy)| ForwardPolicy { family, policy, by: first.by.clone() });
+    let set = set.collect();
+    Ok(Received::Changes(changes, set))
 }

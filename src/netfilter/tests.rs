@@ -56,6 +56,28 @@ fn an_unreadable_message_is_an_error() {
 }
 
 #[test]
+fn only_a_policy_of_forward_in_the_table_filter_is_read() {
+    let chain = |family: u8, table: &[u8], name: &[u8], policy: Option<u32>| {
+        let mut attributes = vec![attribute(1, table), attribute(3, name)];
+        attributes.extend(policy.map(|policy| attribute(5, &policy.to_be_bytes())));
+        let mut bytes = message(NEW_CHAIN, &attributes);
+        bytes[16] = family;
+        bytes
+    };
+    let datagram = [
+        chain(2, b"filter\0", b"FORWARD\0", Some(0)),
+        chain(10, b"filter\0", b"FORWARD\0", Some(1)),
+        chain(2, b"filter\0", b"INPUT\0", Some(0)),
+        chain(2, b"mine\0", b"FORWARD\0", Some(0)),
+        chain(1, b"filter\0", b"FORWARD\0", Some(0)),
+        chain(2, b"filter\0", b"FORWARD\0", None),
+    ];
+    let found = [(Family::V4, Policy::Drop), (Family::V6, Policy::Accept)];
+    assert_eq!(forward_policies(&datagram.concat()), Ok(found.to_vec()));
+    assert_eq!(forward_policies(&datagram[0][..40]), Err(Malformed));
+}
+
+#[test]
 fn other_messages_are_ignored() {
     let rule = message(10 << 8 | 6, &[attribute(1, b"filter\0")]);
     let datagram = [rule.clone(), generation(7, 9, b"nft"), rule, generation(8, 10, b"iptables")].concat();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::netfilter::Change;
 use crate::netfilter::socket::{Changes, Received};
+use crate::netfilter::{Change, ForwardPolicy};
 
 /// How long the source waits before it tries again to listen.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -19,6 +19,8 @@ pub enum TableReport {
     Listening,
     /// A program has changed a table.
     Change(Change),
+    /// A program has given `FORWARD` this policy.
+    Forward(ForwardPolicy),
     /// There may be a change that was not reported.
     Unknown,
     /// Changes are not reported for now. The text says why.
@@ -37,7 +39,7 @@ pub async fn watch(reports: mpsc::Sender<TableReport>) {
 }
 
 async fn listen(reports: &mpsc::Sender<TableReport>) -> std::io::Result<()> {
-    let changes = Changes::listen()?;
+    let mut changes = Changes::listen()?;
     let mut sent = reports.send(TableReport::Listening).await;
     while sent.is_ok() {
         for report in received(changes.next().await?) {
@@ -49,7 +51,10 @@ async fn listen(reports: &mpsc::Sender<TableReport>) -> std::io::Result<()> {
 
 fn received(received: Received) -> Vec<TableReport> {
     match received {
-        Received::Changes(changes) => changes.into_iter().map(TableReport::Change).collect(),
+        Received::Changes(changes, policies) => {
+            let policies = policies.into_iter().map(TableReport::Forward);
+            policies.chain(changes.into_iter().map(TableReport::Change)).collect()
+        }
         Received::Unknown => vec![TableReport::Unknown],
     }
 }

@@ -25,6 +25,8 @@ pub enum ChainBefore {
     Closed,
     /// As `Closed`, and ufw had closed it.
     ClosedByUfw,
+    /// Another program gave it the policy DROP after tunwarden's rules had come.
+    ClosedSince,
 }
 
 /// One family in one backend of iptables (nft or legacy), before tunwarden's rules came.

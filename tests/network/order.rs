@@ -33,14 +33,14 @@ impl Reports {
     }
 
     /// The programs of all changes since the last call, in the kernel's order. Each of them is reported already.
-    fn programs(&self) -> Result<Vec<String>> {
+    fn programs(&mut self) -> Result<Vec<String>> {
         let mut programs = Vec::new();
-        let next = || {
+        let mut next = || {
             self.runtime.block_on(async { timeout(Duration::from_millis(100), self.changes.next()).await })
         };
         while let Ok(received) = next() {
             match received? {
-                Received::Changes(changes) => {
+                Received::Changes(changes, _) => {
                     programs.extend(changes.into_iter().map(|change| change.by.name))
                 }
                 Received::Unknown => anyhow::bail!("a report was lost"),
@@ -55,7 +55,7 @@ fn nf_tables_closes_first_and_opens_last() -> Result<()> {
     with_lab(|lab| {
         let _bus = bus(lab)?;
         let _agent = agent(lab, CONFIG)?;
-        let reports = Reports::listen(lab)?;
+        let mut reports = Reports::listen(lab)?;
         let mut closed_first = 0;
         for _ in 0..PAUSES {
             let pause = tunwarden(lab, ["pause", "600s"])?;

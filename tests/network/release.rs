@@ -3,6 +3,7 @@
 
 mod memory;
 mod unprintable;
+mod variants;
 
 use std::net::UdpSocket;
 

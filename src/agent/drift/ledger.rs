@@ -195,7 +195,7 @@ impl Ledger {
 }
 
 /// Whether this program, or a program that it starts, has this name, which the kernel cuts to 15 bytes.
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     let ours = [
         "iptables-restore",
         "ip6tables-restore",

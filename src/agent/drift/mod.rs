@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Agent;
-use crate::firewall::transactions;
+use crate::firewall::{note_forward, transactions};
 use crate::netfilter::socket::generation;
 use crate::netfilter::{Generation, Program};
 use crate::sources::drift::TableReport;
 use crate::status::{FightStatus, Watch};
-use ledger::{Ledger, Reading};
+use ledger::{Ledger, Reading, is_ours};
 
 pub(in crate::agent) use ledger::Read;
 
@@ -46,6 +46,8 @@ impl Drift {
                 tracing::debug!("the tables have changed: {change:?}");
                 self.ledger.note(change);
             }
+            TableReport::Forward(set) if is_ours(&set.by.name) => {}
+            TableReport::Forward(set) => note_forward(&set),
             TableReport::Unknown => self.ledger.note_unknown(),
             TableReport::Unavailable(why) => {
                 tracing::warn!(

@@ -6,6 +6,7 @@ use crate::describe::describe;
 use crate::firewall::saved::{Saved, SavedTable, rules_of};
 use crate::firewall::tool;
 use crate::net::Family;
+use crate::netfilter::{ForwardPolicy, Policy};
 use crate::policy::{ChainName, ForeignChain, TableName};
 use crate::store::{ChainBefore, EverClosed, FamilyBefore, PoliciesBefore, Store, StoreError};
 
@@ -82,6 +83,41 @@ pub(in crate::firewall) fn note(backend: Backend, family: Family, found: &Saved)
         }
     }
     complain(keep(&store, memory, own, now));
+}
+
+/// Keeps the policy that another program gives to FORWARD while our rules are there. A program that sets DROP sees no
+/// difference, because the policy is DROP by our rules already. nf_tables reports it all the same; the tables of
+/// iptables-legacy report nothing.
+pub fn note_forward(set: &ForwardPolicy) {
+    let (store, own) = (Store::default(), key(false, set.family));
+    let mut memory = Memory::read(&store);
+    let Earlier::Record(before) = memory.of(&own) else { return };
+    let now = with_forward(before, set.policy);
+    if now == *before {
+        return;
+    }
+    tracing::info!(
+        "{} sets the policy of FORWARD ({}): {:?}",
+        set.by.name,
+        set.family.iptables(),
+        set.policy
+    );
+    memory.policies.insert(own, now);
+    complain(store.keep_policies_before(&memory.policies));
+}
+
+/// A chain that was closed before stays that: a program that restores DROP with iptables-restore cannot be told from us.
+fn with_forward(before: &FamilyBefore, policy: Policy) -> FamilyBefore {
+    let name = ForeignChain::Forward.as_str();
+    let now = match (before.chains.get(name).copied(), policy) {
+        (Some(ChainBefore::Closed), _) | (None, Policy::Accept) => return before.clone(),
+        (_, Policy::Drop) => ChainBefore::ClosedSince,
+        (Some(ChainBefore::ClosedSince), Policy::Accept) => ChainBefore::Open,
+        (Some(known), Policy::Accept) => known,
+    };
+    let mut all = before.clone();
+    all.chains.insert(name.to_owned(), now);
+    all
 }
 
 fn keep(store: &Store, mut memory: Memory, key: String, now: FamilyBefore) -> Result<(), StoreError> {
@@ -246,5 +282,32 @@ impl Before {
         };
         let closed = ever_closed(&store).remove(&key);
         Self { seen, ever_closed: closed.into_iter().flatten().collect(), arrival }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Kept;
+    use super::*;
+
+    #[test]
+    fn the_policy_that_another_program_gives_to_forward_counts_whatever_was_before() {
+        let drops =
+            Saved::parse("*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n")
+                .unwrap();
+        let filter = drops.table("filter").unwrap();
+        let kept = |seen: &FamilyBefore, hook| {
+            let before = Before { seen: Some(seen.clone()), ever_closed: Vec::new(), arrival: Arrival::Came };
+            before.keeps_closed(hook, filter)
+        };
+        let bare = observed(&Saved::parse("").unwrap(), Earlier::Nothing);
+        assert_eq!(kept(&bare, ForeignChain::Forward), None, "the control");
+        let closed = with_forward(&bare, Policy::Drop);
+        assert_eq!(kept(&closed, ForeignChain::Forward), Some(Kept::Since));
+        assert_eq!(kept(&closed, ForeignChain::Input), None, "the machine would be cut off");
+        let opened = with_forward(&closed, Policy::Accept);
+        assert_eq!(kept(&opened, ForeignChain::Forward), None);
+        let before = observed(&drops, Earlier::Nothing);
+        assert_eq!(with_forward(&before, Policy::Accept), before, "iptables-restore may close it again");
     }
 }
