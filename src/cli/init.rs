@@ -14,7 +14,7 @@ use clap::Args as ClapArgs;
 
 use super::{Outcome, client, complain, lock, needs_root, say};
 use crate::agent::describe;
-use crate::config::{Backend, Config, DEFAULT_PATH, Traffic, plain};
+use crate::config::{Backend, Config, DEFAULT_PATH, Traffic, Warning, plain};
 use crate::effects::systemd::{self, systemctl};
 use crate::firewall::{Dump, forget_article};
 use crate::setup::{Fate, Plan, configuration};
@@ -132,9 +132,15 @@ fn rules(plan: &Plan) {
 
 /// Every warning of `check`. The warning that concerns every program comes first.
 fn sorted_warnings(config: &Config) -> Vec<String> {
-    let mut warnings: Vec<String> = config.warnings().into_iter().map(|warning| warning.text).collect();
+    let mut warnings: Vec<String> = config.warnings().into_iter().map(in_its_section).collect();
     warnings.sort_by_key(|text| !text.starts_with("Names cannot be looked up"));
     warnings
+}
+
+/// A warning may name a key without its section.
+fn in_its_section(warning: Warning) -> String {
+    let Warning { section, text } = warning;
+    if text.contains(&format!("{section}.")) { text } else { format!("{text} (section [{section}])") }
 }
 
 /// Asks what only the user knows: which interface is the VPN's, and whether to allow more than before.

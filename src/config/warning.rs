@@ -82,10 +82,11 @@ fn tunnel(tunnel: &Tunnel) -> Vec<String> {
     match &tunnel.allow {
         Traffic::Any => {}
         Traffic::Listed(rules) if rules.is_empty() => {
-            warnings.push("The list is empty: no program may send anything through the tunnel.".to_owned());
+            warnings
+                .push("tunnel.allow is empty: no program may send anything through the tunnel.".to_owned());
         }
         Traffic::Listed(rules) if !rules.iter().any(passes_dns) => warnings.push(
-            "Names cannot be looked up through the tunnel: UDP 53 is not in the list. Add \
+            "Names cannot be looked up through the tunnel: UDP 53 is not in tunnel.allow. Add \
              { protocol = \"udp\", ports = [53] } unless that is what you want."
                 .to_owned(),
         ),
@@ -235,10 +236,10 @@ fn unreachable(server: &Server, ports: &[(Transport, Port)]) -> Option<String> {
 fn lan(lan: &Lan, routes: &Routes) -> Vec<String> {
     let Networks::Listed(networks) = &lan.networks else { return Vec::new() };
     if !lan.allow {
-        return vec!["`networks` has no effect while allow = false.".to_owned()];
+        return vec!["lan.networks has no effect while lan.allow = false.".to_owned()];
     }
     if networks.is_empty() {
-        return vec!["The list of networks is empty: no machine of the LAN can be reached.".to_owned()];
+        return vec!["lan.networks is empty: no machine of the LAN can be reached.".to_owned()];
     }
     let mut warnings = Vec::new();
     let wide = networks.iter().filter(|prefix| is_wide(prefix.net()));

@@ -61,7 +61,7 @@ pub(super) fn differences(rules: &[Effective], held: &[Effective], sources: &[So
     };
     let (said, holds): (Vec<_>, Vec<_>) =
         (rules.iter().filter(accepts).collect(), held.iter().filter(accepts).collect());
-    if said.is_empty() || held.is_empty() {
+    if said.is_empty() {
         return Vec::new();
     }
     if !said.iter().any(|rule| holds.iter().any(|other| same(rule, other))) {

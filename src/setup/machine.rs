@@ -52,15 +52,11 @@ impl Machine {
         let links: Vec<_> = self.links.links.iter().filter(|link| pattern.matches(&link.name)).collect();
         // For the kernel, a link to an internet provider (PPPoE, a modem) has the same kind as a VPN.
         let by_kind = |link: &&crate::vpn::Link| link.kind.is_tunnel() && !link.name.starts_with("ppp");
-        let bridges = Docker::default().bridges;
         if links.iter().any(|link| link.kind == LinkKind::Other) {
             DeviceKind::Card
         } else if self.confirmed.contains(name) {
             DeviceKind::Tunnel
-        } else if bridges
-            .iter()
-            .any(|bridge| pattern.to_string() == bridge.to_string() || bridge.matches(name))
-        {
+        } else if self.is_of_containers(name) {
             DeviceKind::Bridge
         } else if links.iter().any(|link| matches!(link.kind, LinkKind::Bridge | LinkKind::Veth)) {
             // A bridge can connect to a card as well as to containers.
@@ -76,11 +72,34 @@ impl Machine {
         }
     }
 
+    /// Whether a name is that of a bridge of containers or virtual machines: the default configuration has it, and no
+    /// card is a port of the bridge. A bridge that is not there needs a name that an engine gives: a LAN's bridge may be
+    /// called `br-lan`.
+    fn is_of_containers(&self, name: &str) -> bool {
+        let bridges = Docker::default().bridges;
+        let mut matching = bridges.iter().filter(|bridge| bridge.to_string() == name || bridge.matches(name));
+        let Some(bridge) = matching.next() else { return false };
+        match self.links.links.iter().find(|link| link.name == name) {
+            Some(link) => {
+                let is_port =
+                    |port: &crate::vpn::Link| port.master == Some(link.index) && port.kind == LinkKind::Other;
+                !self.links.links.iter().any(is_port)
+            }
+            None => bridge.to_string() == name || !bridge.to_string().starts_with("br-") || is_dockers(name),
+        }
+    }
+
     /// The network cards that the kernel reports.
     pub(super) fn cards(&self) -> impl Iterator<Item = &str> {
         let cards = self.links.links.iter().filter(|link| link.kind == LinkKind::Other);
         cards.map(|link| link.name.as_str())
     }
+}
+
+/// `br-` and the first twelve digits of a network's id.
+fn is_dockers(name: &str) -> bool {
+    name.strip_prefix("br-")
+        .is_some_and(|id| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// `tun0`, `tun+`: names within the default of `tunnel.interfaces`.

@@ -106,7 +106,9 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
     let closed = Closed::by(&chains, &in_kernel);
     let mut held: Vec<Effective> =
         Family::ALL.into_iter().flat_map(|family| in_kernel.effective(family)).collect();
-    plan.differences = differences(&rules, &held, sources);
+    if kernel.is_some() {
+        plan.differences = differences(&rules, &held, sources);
+    }
     let is_held = |rule: &Effective| held.iter().any(|other| same(rule, other));
     for rule in &rules {
         if rule.certainty == Certainty::Conditional && !is_held(rule) {

@@ -322,6 +322,8 @@ fn the_scripts_rules_are_compared_with_the_kernel() {
         "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 5 -j ACCEPT\nCOMMIT\n",
     );
     assert!(empty.differences[0].contains("holds none of the rules"), "{:?}", empty.differences);
+    // The script has not run since the last boot.
+    assert!(with("").differences[0].contains("holds none of the rules"), "{:?}", with("").differences);
     assert_eq!(empty.tunnel, Some(Traffic::Listed(vec![tcp(&[443])])), "a condition that nobody evaluated");
 }
 

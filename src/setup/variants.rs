@@ -55,6 +55,70 @@ fn every_way_to_run_a_rule_is_followed() {
 }
 
 #[test]
+fn loops_that_read_known_lines_are_followed() {
+    let rule = "iptables -A OUTPUT -o tun+ -p tcp --dport $p -j ACCEPT";
+    for script in [
+        format!("while read p; do {rule}; done <<EOF\n443\n80\nEOF\n"),
+        format!("while IFS= read -r p || [ -n \"$p\" ]; do\n {rule}\ndone <<'EOF'\n443\n80\nEOF\n"),
+        format!("cat <<EOF | while read -r p comment; do {rule}; done\n443 the web\n80\nEOF\n"),
+        format!("echo '443\\n80' | while read p; do {rule}; done"),
+        format!("while IFS=: read -r name p; do {rule}; done <<EOF\nweb:443\nold: 80\nEOF\n")
+            .replace(": 80", ":80"),
+        format!("while read p; do [ $p -eq 25 ] && continue; {rule}; done <<EOF\n443\n25\n80\nEOF\n"),
+        format!(
+            "while read p; do if [ \"$p\" = end ]; then break; fi; {rule}; done <<EOF\n443\n80\nend\n25\nEOF\n"
+        ),
+        format!("for p in 443 25 80; do case $p in 25) continue;; esac; {rule}; done"),
+        format!(
+            "while read -r p name; do case \"$p\" in \\#*|'') continue;; 2?) continue;; esac; {rule}; done <<EOF\n# ports\n443 \
+             web\n\n25 mail\n80\nEOF\n"
+        ),
+        format!("for p in 443 25 80; do test $p != 25 || continue; {rule}; done"),
+        format!(
+            "open() {{ [ \"$1\" = 25 ] && return; p=$1; {rule}; }}\nfor x in 443 25 80; do open $x; done"
+        ),
+        format!("MAIL=no\nfor p in 443 80; do {rule}; done\nif [ \"$MAIL\" = yes ]; then p=25; {rule}; fi"),
+    ] {
+        let plan = read(&script);
+        assert_eq!(plan.tunnel, only(&[443, 80]), "{script}: {:#?}", plan.entries);
+    }
+}
+
+#[test]
+fn what_a_loop_may_leave_out_is_not_carried_over() {
+    let rule = "iptables -A OUTPUT -o tun+ -p tcp --dport $p -j ACCEPT";
+    for script in [
+        format!("while read p; do {rule}; done < /etc/ports"),
+        format!("until read p; do {rule}; done <<EOF\n443\nEOF\n"),
+        format!("for p in 443; do grep -q \"$p\" /etc/shut && continue; {rule}; done"),
+        format!("for p in 443; do [ -e /etc/shut ] && break; {rule}; done"),
+        format!("for p in 443; do if [ -e /etc/shut ]; then continue; fi; {rule}; done"),
+        format!("for p in 443; do for q in 1 2; do [ $q = 2 ] && continue 2; done; {rule}; done"),
+        format!("open() {{ [ -e /etc/shut ] && return; p=$1; {rule}; }}\nopen 443"),
+        format!("MAIL=no\np=443\n[ \"$MAIL\" = yes ] && {rule}"),
+        format!("while read p; do {rule}; done <<< \"$PORTS\""),
+    ] {
+        let plan = read(&script);
+        assert_eq!(plan.tunnel, None, "{script}: {:#?}", plan.entries);
+        assert!(plan.left_out().next().is_some(), "{script}: {:#?}", plan.entries);
+    }
+}
+
+#[test]
+fn a_bridge_of_the_lan_is_none_of_containers() {
+    let with = |name: &str| {
+        let plan = read(&format!("iptables -A OUTPUT -o {name} -j ACCEPT"));
+        plan.left_out().map(|(_, why)| why.to_owned()).next()
+    };
+    for of_containers in ["docker0", "virbr0", "br-+", "br-0123456789ab", "lxcbr0"] {
+        assert_eq!(with(of_containers), None, "{of_containers}");
+    }
+    for other in ["br-lan", "br-home", "br0"] {
+        assert!(with(other).is_some_and(|why| why.contains("in clear")), "{other}: {:?}", with(other));
+    }
+}
+
+#[test]
 fn a_rule_that_cannot_be_followed_is_listed() {
     for script in [
         format!("start() {{ {RULE}; }}\n\"$1\""),

@@ -16,6 +16,8 @@ pub(super) struct KernelRules {
     ipv6: String,
     /// Whether a person or a script made them, and not tunwarden or another firewall.
     by_hand: bool,
+    /// Whether tunwarden's rules are in force: nobody knows which of a script's rules were there before.
+    hidden: bool,
     /// What is not read, one sentence each.
     pub(super) remarks: Vec<String>,
 }
@@ -26,6 +28,7 @@ impl KernelRules {
             ipv4: dump.text(Family::V4).to_owned(),
             ipv6: dump.text(Family::V6).to_owned(),
             by_hand: !dump.is_ours() && (dump.is_the_articles() || dump.is_closed_by_hand()),
+            hidden: false,
             remarks: Vec::new(),
         };
         let ours = dump.is_ours();
@@ -36,6 +39,7 @@ impl KernelRules {
             rules.by_hand |= other.is_the_articles() || other.is_closed_by_hand();
         } else if ours {
             (rules.ipv4, rules.ipv6) = Default::default();
+            rules.hidden = true;
         }
         if dump.is_incomplete() {
             rules.remarks.push(
@@ -94,6 +98,7 @@ impl KernelRules {
 
     /// The rules for the plan, if a script may have added them.
     pub(super) fn of_scripts(&self, scripts: usize) -> Option<Kernel<'_>> {
-        (scripts > 0 || self.by_hand).then_some(Kernel { ipv4: &self.ipv4, ipv6: &self.ipv6 })
+        (!self.hidden && (scripts > 0 || self.by_hand))
+            .then_some(Kernel { ipv4: &self.ipv4, ipv6: &self.ipv6 })
     }
 }

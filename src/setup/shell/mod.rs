@@ -3,6 +3,7 @@
 
 mod expand;
 mod lex;
+mod loops;
 mod parse;
 mod program;
 mod run;

@@ -119,9 +119,16 @@ impl Parser {
             "for" | "select" => self.for_node(),
             "while" | "until" => {
                 self.at += 1;
-                let condition = self.list(&["do"]);
-                let body = self.body("do", "done");
-                Some(Node::Loop(condition, body))
+                let mut condition = self.list(&["do"]);
+                if word == "until" {
+                    // It runs where its condition fails.
+                    condition = vec![Step { after: After::Always, node: Node::Group(condition) }];
+                }
+                self.expect("do");
+                let body = self.list(&["done"]);
+                let line = self.line();
+                self.expect("done");
+                Some(Node::Loop { condition, body, input: self.redirections(line) })
             }
             "case" => self.case_node(),
             "{" => Some(Node::Group(self.body("{", "}"))),
@@ -179,10 +186,16 @@ impl Parser {
         self.expect(open);
         let steps = self.list(&[close]);
         self.expect(close);
-        while let Some(Token::Redirect(_)) = self.peek() {
-            self.at += 2;
-        }
+        self.redirections(0);
         steps
+    }
+
+    /// Reads the redirections after a loop or a group.
+    fn redirections(&mut self, line: usize) -> Simple {
+        match self.peek() {
+            Some(Token::Redirect(_) | Token::Here(_)) => Simple { line, ..self.simple() },
+            _ => Simple { line, ..Simple::default() },
+        }
     }
 
     fn if_node(&mut self) -> Node {

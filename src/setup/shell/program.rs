@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::expand::Variable;
 use super::lex::{Token, tokens};
+use super::loops::{Passes, test};
 use super::parse::parse;
 use super::run::{Last, QUIET, Runner};
 use super::tree::{Simple, Step};
@@ -22,14 +23,34 @@ const WRAPPERS: [&str; 14] = [
 impl Runner<'_> {
     /// A command whose words all have known values.
     pub(super) fn words(&mut self, simple: &Simple, words: &[String], certainty: Certainty, printed: Input) {
-        let words = unwrapped(words);
+        let given = words;
+        let words = unwrapped(given);
         let Some((program, arguments)) = words.split_first() else { return };
         if let Some(body) = self.functions.get(program).cloned() {
             return self.call(program, &body, Some(arguments.to_vec()), certainty);
         }
         match program.as_str() {
             "exit" => self.exited = certainty == Certainty::Certain,
-            "return" => self.ended = certainty == Certainty::Certain,
+            "return" => match certainty {
+                Certainty::Certain => self.ended = true,
+                // With another number than 0 it reports a failure. Where the arguments are not known, most scripts
+                // return early from what they do for `stop`.
+                Certainty::Conditional => {
+                    let is_success = arguments.first().is_none_or(|code| code == "0");
+                    self.may_have_ended |= is_success && self.variables.arguments.is_some();
+                }
+            },
+            // One with a number ends several loops.
+            "continue" | "break" if !arguments.is_empty() => self.may_have_ended = true,
+            "continue" => self.passes.note_continue(certainty),
+            "break" => self.passes.note_break(certainty),
+            "[" | "test" => {
+                self.last = match test(given) {
+                    Some(true) => Last::True,
+                    Some(false) => Last::False,
+                    None => Last::Other,
+                };
+            }
             "eval" => self.eval(simple, &arguments.join(" "), certainty),
             "." | "source" => {
                 self.variables.named.values_mut().for_each(|value| *value = Variable::Unknown);
@@ -70,7 +91,10 @@ impl Runner<'_> {
         }
         self.depth += 1;
         let before = std::mem::replace(&mut self.variables.arguments, arguments);
+        let around = (self.passes, self.may_have_ended);
+        (self.passes, self.may_have_ended) = (Passes::default(), false);
         self.steps(body, certainty);
+        (self.passes, self.may_have_ended) = around;
         self.variables.arguments = before;
         self.depth -= 1;
         self.ended = false;
@@ -140,7 +164,7 @@ impl Runner<'_> {
     }
 
     /// The text of a here-document, with variables replaced by their values.
-    fn in_here(&self, text: &str) -> Result<String, String> {
+    pub(super) fn in_here(&self, text: &str) -> Result<String, String> {
         if !text.contains('$') {
             return Ok(text.to_owned());
         }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::expand::{Variable, Variables};
 use super::lex::{Part, Reference, Word};
+use super::loops::{Passes, glob, leaves};
 use super::tree::{After, Assignment, Node, Simple, Step, Value};
 use super::{Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
 use crate::setup::command::is_check;
@@ -54,6 +55,9 @@ pub(super) enum Last {
     Change,
     /// A firewall command that only reads.
     Check,
+    /// A comparison of known words that is true, and one that is false.
+    True,
+    False,
     Other,
 }
 
@@ -64,13 +68,16 @@ pub(super) struct Runner<'t> {
     /// Functions that a command has called.
     pub(super) called: HashSet<String>,
     pub(super) reading: Reading,
-    commands: usize,
+    pub(super) commands: usize,
     pub(super) depth: usize,
     pub(super) last: Last,
     /// The output of the last command, for a pipe.
     pub(super) printed: Option<Input>,
     /// After `return` in a function.
     pub(super) ended: bool,
+    /// After a `return` in a function that may not have run.
+    pub(super) may_have_ended: bool,
+    pub(super) passes: Passes,
     /// After `exit`.
     pub(super) exited: bool,
 }
@@ -88,6 +95,8 @@ impl<'t> Runner<'t> {
             last: Last::Other,
             printed: None,
             ended: false,
+            may_have_ended: false,
+            passes: Passes::default(),
             exited: false,
         }
     }
@@ -142,12 +151,20 @@ impl<'t> Runner<'t> {
 
     pub(super) fn steps(&mut self, steps: &[Step], certainty: Certainty) {
         for step in steps {
-            if self.ended || self.exited {
+            if self.ended || self.exited || self.passes.is_over() {
                 return;
             }
+            // Commands that do not run are listed, but they end nothing.
+            let never_runs =
+                matches!((step.after, self.last), (After::And, Last::False) | (After::Or, Last::True));
+            if never_runs && leaves(&step.node) {
+                continue;
+            }
             let certainty = match (step.after, self.last) {
+                _ if self.may_have_ended || self.passes.is_uncertain() => Certainty::Conditional,
                 (After::Always | After::Pipe, _) => certainty,
-                (After::And, Last::Change) | (After::Or, Last::Check) => certainty,
+                (After::And, Last::Change | Last::True) => certainty,
+                (After::Or, Last::Check | Last::False) => certainty,
                 (After::And | After::Or, _) => Certainty::Conditional,
             };
             if step.after != After::Pipe {
@@ -167,31 +184,46 @@ impl<'t> Runner<'t> {
             }
             Node::Function { name, body } => drop(self.functions.insert(name.clone(), Rc::clone(body))),
             Node::For { name, words, body } => self.for_each(name, words, body, certainty),
-            Node::Loop(condition, body) => {
-                self.conditional(condition);
-                self.conditional(body);
-            }
-            Node::If { condition, then, otherwise } => {
-                let calls = self.reading.calls.len();
-                self.conditional(condition);
-                // "If the rule does not exist, add it": it exists afterwards.
-                let asked = self.reading.calls.get(calls..).unwrap_or_default();
-                let checked = !asked.is_empty() && asked.iter().all(|call| is_check(&call.words));
-                let then_runs = checked && otherwise.is_empty();
-                if then_runs {
-                    self.steps(then, certainty)
-                } else {
-                    self.conditional(then)
-                }
-                self.conditional(otherwise);
-            }
+            Node::Loop { condition, body, input } => self.while_loop([condition, body], input, certainty),
+            Node::If { condition, then, otherwise } => self.if_node(condition, [then, otherwise], certainty),
             Node::Case { word, arms } => self.case(word, arms, certainty),
         }
         self.last = Last::Other;
     }
 
+    fn if_node(&mut self, condition: &[Step], branches: [&[Step]; 2], certainty: Certainty) {
+        let [then, otherwise] = branches;
+        let calls = self.reading.calls.len();
+        self.conditional(condition);
+        // "If the rule does not exist, add it": it exists afterwards.
+        let asked = self.reading.calls.get(calls..).unwrap_or_default();
+        let checked = !asked.is_empty() && asked.iter().all(|call| is_check(&call.words));
+        match (condition.len(), self.last) {
+            (1, Last::True) => {
+                self.steps(then, certainty);
+                self.not_taken(otherwise);
+            }
+            (1, Last::False) => {
+                self.not_taken(then);
+                self.steps(otherwise, certainty);
+            }
+            _ if checked && otherwise.is_empty() => self.steps(then, certainty),
+            _ => {
+                self.conditional(then);
+                self.conditional(otherwise);
+            }
+        }
+    }
+
+    /// Lists commands that do not run.
+    fn not_taken(&mut self, steps: &[Step]) {
+        let before = (self.variables.named.clone(), self.passes, self.may_have_ended, self.exited);
+        self.conditional(steps);
+        (self.variables.named, self.passes, self.may_have_ended, self.exited) = before;
+    }
+
     /// Follows commands that may not run: the variables that they set are unknown afterwards.
-    fn conditional(&mut self, steps: &[Step]) {
+    pub(super) fn conditional(&mut self, steps: &[Step]) {
         let before = self.variables.named.clone();
         self.steps(steps, Certainty::Conditional);
         self.ended = false;
@@ -202,36 +234,21 @@ impl<'t> Runner<'t> {
         }
     }
 
-    fn for_each(&mut self, name: &str, words: &[Word], body: &[Step], certainty: Certainty) {
-        let values: Result<Vec<Vec<String>>, _> =
-            words.iter().map(|word| self.variables.expand(word)).collect();
-        let Ok(values) = values else {
-            self.variables.named.insert(name.to_owned(), Variable::Unknown);
-            return self.conditional(body);
-        };
-        for value in values.concat() {
-            if self.commands > MAX_COMMANDS || self.ended || self.exited {
-                return;
-            }
-            self.variables.named.insert(name.to_owned(), Variable::Text(value));
-            self.steps(body, certainty);
-        }
-    }
-
     fn case(&mut self, word: &Word, arms: &[(Vec<String>, Vec<Step>)], certainty: Certainty) {
         let text = self.variables.text(word).ok();
         let is_action = word.parts.iter().any(|part| self.is_first_argument(part));
         let matches = |pattern: &String| match &text {
-            Some(text) => pattern == text || pattern == "*",
+            Some(text) => glob(pattern, text),
             None => is_action && START.contains(&pattern.as_str()),
         };
-        let plain = |pattern: &String| pattern == "*" || !pattern.contains(['*', '?', '[', '$']);
+        let plain = |pattern: &String| !pattern.contains(['[', '$']);
         let sure = text.is_none() || arms.iter().flat_map(|(patterns, _)| patterns).all(plain);
         let taken = arms.iter().position(|(patterns, _)| patterns.iter().any(matches)).filter(|_| sure);
         for (nth, (_, body)) in arms.iter().enumerate() {
             match taken {
                 Some(taken) if taken == nth => self.steps(body, certainty),
                 Some(_) if text.is_some() => {}
+                None if text.is_some() && sure => self.not_taken(body),
                 Some(_) | None => self.conditional(body),
             }
         }

@@ -40,8 +40,13 @@ pub(super) enum Node {
         word: Word,
         arms: Vec<(Vec<String>, Vec<Step>)>,
     },
-    /// The condition and the body of `while` or `until`.
-    Loop(Vec<Step>, Vec<Step>),
+    /// `while` or `until`.
+    Loop {
+        condition: Vec<Step>,
+        body: Vec<Step>,
+        /// The redirections after `done`.
+        input: Simple,
+    },
     Group(Vec<Step>),
     Function {
         name: String,

@@ -1,0 +1,258 @@
+//! Loops of a script, and the commands that end a pass, a loop or a function early.
+
+use super::expand::Variable;
+use super::lex::{Part, Word};
+use super::run::Runner;
+use super::tree::{After, Node, Simple, Step, Value};
+use super::{Certainty, Input, MAX_COMMANDS};
+
+/// How a loop goes on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Passes {
+    /// Whether there is a loop around the commands.
+    in_loop: bool,
+    /// After `continue` and after `break`.
+    continued: bool,
+    broken: bool,
+    /// After a `continue` or a `break` that may not have run: it is not known which commands follow.
+    may_continue: bool,
+    may_break: bool,
+}
+
+impl Passes {
+    /// Whether no further command of this pass runs.
+    pub(super) fn is_over(self) -> bool {
+        self.continued || self.broken
+    }
+
+    /// Whether further commands of this pass may not run.
+    pub(super) fn is_uncertain(self) -> bool {
+        self.may_continue || self.may_break
+    }
+
+    /// `continue`
+    pub(super) fn note_continue(&mut self, certainty: Certainty) {
+        match certainty {
+            Certainty::Certain => self.continued = self.in_loop,
+            Certainty::Conditional => self.may_continue |= self.in_loop,
+        }
+    }
+
+    /// `break`
+    pub(super) fn note_break(&mut self, certainty: Certainty) {
+        match certainty {
+            Certainty::Certain => self.broken = self.in_loop,
+            Certainty::Conditional => self.may_break |= self.in_loop,
+        }
+    }
+
+    /// Begins the next pass. Returns whether there is one.
+    fn next(&mut self) -> bool {
+        (self.continued, self.may_continue) = (false, false);
+        !self.broken
+    }
+}
+
+/// What `while read` reads with.
+struct Read<'c> {
+    names: Vec<&'c str>,
+    /// `IFS`, if the loop sets it.
+    separators: Option<String>,
+    /// Without `-r` a backslash has a meaning.
+    raw: bool,
+}
+
+impl Runner<'_> {
+    pub(super) fn for_each(&mut self, name: &str, words: &[Word], body: &[Step], certainty: Certainty) {
+        let values: Result<Vec<Vec<String>>, _> =
+            words.iter().map(|word| self.variables.expand(word)).collect();
+        let outer = self.enter_loop();
+        match values {
+            Ok(values) => {
+                for value in values.concat() {
+                    if !self.goes_on() {
+                        break;
+                    }
+                    self.variables.named.insert(name.to_owned(), Variable::Text(value));
+                    self.steps(body, certainty);
+                }
+            }
+            Err(_) => {
+                self.variables.named.insert(name.to_owned(), Variable::Unknown);
+                self.conditional(body);
+            }
+        }
+        self.passes = outer;
+    }
+
+    /// `while` and `until`. A loop that reads lines of a known text has a pass for each line.
+    pub(super) fn while_loop(&mut self, node: [&[Step]; 2], input: &Simple, certainty: Certainty) {
+        let [condition, body] = node;
+        let printed = self.printed.take();
+        let outer = self.enter_loop();
+        match read_of(condition).and_then(|read| Some((self.lines(&read, input, printed)?, read))) {
+            Some((lines, read)) => {
+                for line in lines {
+                    if !self.goes_on() {
+                        break;
+                    }
+                    for (name, value) in read.values(&line) {
+                        self.variables.named.insert(name.to_owned(), Variable::Text(value));
+                    }
+                    self.steps(body, certainty);
+                }
+                for name in read.names {
+                    self.variables.named.insert(name.to_owned(), Variable::Unknown);
+                }
+            }
+            None => {
+                self.conditional(condition);
+                self.conditional(body);
+            }
+        }
+        self.passes = outer;
+    }
+
+    /// The lines that a loop reads; `None` if they are not known.
+    fn lines(&mut self, read: &Read<'_>, input: &Simple, printed: Option<Input>) -> Option<Vec<String>> {
+        let text = match (&input.here, &input.input, printed) {
+            (Some(text), _, _) => self.in_here(text).ok()?,
+            (None, None, Some(Input::Text(text))) => text,
+            (None, _, _) => return None,
+        };
+        let is_plain = read.raw || !text.contains('\\');
+        is_plain.then(|| text.lines().map(ToOwned::to_owned).collect())
+    }
+
+    fn enter_loop(&mut self) -> Passes {
+        std::mem::replace(&mut self.passes, Passes { in_loop: true, ..Passes::default() })
+    }
+
+    /// Whether a loop has another pass.
+    fn goes_on(&mut self) -> bool {
+        self.passes.next() && self.commands <= MAX_COMMANDS && !self.ended && !self.exited
+    }
+}
+
+/// `read NAME…` as the condition of a loop, also followed by `|| [ -n "$NAME" ]`, which takes a last line that does not
+/// end.
+fn read_of(condition: &[Step]) -> Option<Read<'_>> {
+    let (first, rest) = condition.split_first()?;
+    let Node::Simple(read) = &first.node else { return None };
+    let is_test = |step: &Step| {
+        let Node::Simple(simple) = &step.node else { return false };
+        matches!(simple.words.first().and_then(Word::bare), Some("[" | "test"))
+    };
+    if !rest.iter().all(|step| step.after == After::Or && is_test(step)) {
+        return None;
+    }
+    let words: Vec<&str> = read.words.iter().map(Word::bare).collect::<Option<_>>()?;
+    let (&"read", words) = words.split_first()? else { return None };
+    let raw = words.first() == Some(&"-r");
+    let names = if raw { &words[1..] } else { words };
+    let separators = match &read.assignments[..] {
+        [] => None,
+        [one] if one.name == "IFS" => Some(plain(&one.value)?),
+        _ => return None,
+    };
+    let is_name = |name: &&str| !name.is_empty() && !name.starts_with('-');
+    (!names.is_empty() && names.iter().all(is_name)).then(|| Read { names: names.to_vec(), separators, raw })
+}
+
+/// A value without variables.
+fn plain(value: &Value) -> Option<String> {
+    let Value::One(word) = value else { return None };
+    let mut text = String::new();
+    for part in &word.parts {
+        match part {
+            Part::Text(more, _) => text.push_str(more),
+            Part::Variable(_) | Part::Output(_) | Part::Unknown(_) => return None,
+        }
+    }
+    Some(text)
+}
+
+impl Read<'_> {
+    /// The value of each name: one field, and all that is left for the last name.
+    fn values(&self, line: &str) -> Vec<(&str, String)> {
+        let separators = self.separators.as_deref().unwrap_or(" \t\n");
+        let is_blank = |c: char| c.is_whitespace() && separators.contains(c);
+        let mut rest = line.trim_matches(is_blank);
+        let mut values = Vec::new();
+        for (nth, name) in self.names.iter().enumerate() {
+            let is_last = nth + 1 == self.names.len();
+            let (field, after) = match rest.find(|c: char| separators.contains(c)) {
+                Some(at) if !is_last => rest.split_at(at),
+                Some(_) | None => (rest, ""),
+            };
+            values.push((*name, field.to_owned()));
+            let mut after = after.trim_start_matches(is_blank);
+            if let Some(next) = after.strip_prefix(|c: char| separators.contains(c) && !c.is_whitespace()) {
+                after = next.trim_start_matches(is_blank);
+            }
+            rest = after;
+        }
+        values
+    }
+}
+
+/// Whether a command only ends a pass, a loop, a function or the script.
+pub(super) fn leaves(node: &Node) -> bool {
+    let Node::Simple(simple) = node else { return false };
+    let first = simple.words.first().and_then(Word::bare);
+    matches!(first, Some("continue" | "break" | "return" | "exit"))
+}
+
+/// The result of `test` or `[`, if it only compares these words.
+pub(super) fn test(words: &[String]) -> Option<bool> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let words = match &words[..] {
+        ["[", inside @ .., "]"] | ["test", inside @ ..] => inside,
+        _ => return None,
+    };
+    compared(words)
+}
+
+/// Whether a pattern of `case` matches a text: `*` is any text and `?` any letter.
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut read) = (0, 0);
+    // The place after the last asterisk, and how much of the text it has taken.
+    let mut last = None;
+    while read < text.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                at += 1;
+                last = Some((at, read));
+            }
+            Some(letter) if *letter == '?' || text.get(read) == Some(letter) => {
+                at += 1;
+                read += 1;
+            }
+            Some(_) | None => {
+                let Some((after, taken)) = last else { return false };
+                last = Some((after, taken + 1));
+                (at, read) = (after, taken + 1);
+            }
+        }
+    }
+    pattern.iter().skip(at).all(|letter| *letter == '*')
+}
+
+fn compared(words: &[&str]) -> Option<bool> {
+    let number = |text: &str| text.parse::<i64>().ok();
+    Some(match words {
+        ["!", rest @ ..] if !rest.is_empty() => !compared(rest)?,
+        ["-n", text] => !text.is_empty(),
+        ["-z", text] => text.is_empty(),
+        [one, "=" | "==", other] => one == other,
+        [one, "!=", other] => one != other,
+        [one, "-eq", other] => number(one)? == number(other)?,
+        [one, "-ne", other] => number(one)? != number(other)?,
+        [one, "-lt", other] => number(one)? < number(other)?,
+        [one, "-le", other] => number(one)? <= number(other)?,
+        [one, "-gt", other] => number(one)? > number(other)?,
+        [one, "-ge", other] => number(one)? >= number(other)?,
+        _ => return None,
+    })
+}
