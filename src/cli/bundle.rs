@@ -134,7 +134,8 @@ async fn rules(tool: &str, arguments: &[&str]) -> String {
 /// What our units wrote in the last hour.
 async fn last_hour() -> String {
     let since = ["--since=-1h", "--no-pager", "--output=short-iso", "--quiet"];
-    said(program::run("journalctl", &[&journal::UNITS[..], &since].concat(), "").await)
+    let text = said(program::run("journalctl", &[&journal::UNITS[..], &since].concat(), "").await);
+    if text.trim().is_empty() { "no entries of tunwarden in the last hour\n".to_owned() } else { text }
 }
 
 fn said(result: Result<String, program::ToolError>) -> String {

@@ -1,6 +1,6 @@
 //! Which addresses a VPN server can have at all.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Why an address cannot be a server's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,4 +26,75 @@ pub fn server_address(address: IpAddr) -> Result<IpAddr, AddressError> {
         IpAddr::V4(_) | IpAddr::V6(_) => return Ok(address),
     };
     Err(AddressError { address, kind })
+}
+
+/// An IPv4 address in one of the spellings of `inet_aton(3)`, which the C library takes wherever it takes a host name:
+/// `127.1`, `0x7f000001`, `2130706433`, `198.51.100.007`.
+pub fn inet_aton(text: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<u32> = text.split('.').map(number).collect::<Option<_>>()?;
+    let (&last, first) = parts.split_last().filter(|(_, first)| first.len() <= 3)?;
+    // The last part has all the bytes that are left.
+    let left = 32 - 8 * first.len();
+    if u64::from(last) >> left != 0 || first.iter().any(|part| *part > 255) {
+        return None;
+    }
+    let bits = first.iter().fold(0_u32, |bits, part| bits << 8 | part);
+    Some(Ipv4Addr::from_bits(u32::try_from(u64::from(bits) << left).ok()? | last))
+}
+
+/// A number of C: hexadecimal after `0x`, octal after `0`.
+fn number(text: &str) -> Option<u32> {
+    let (digits, base) = match (text.strip_prefix("0x").or(text.strip_prefix("0X")), text.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        (None, _) => (text, 10),
+    };
+    // The parser of a number takes a sign too.
+    let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    plain.then(|| u32::from_str_radix(digits, base).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_that_the_c_library_takes_is_an_address() {
+        for (text, address) in [
+            ("127.1", "127.0.0.1"),
+            ("0x7f000001", "127.0.0.1"),
+            ("0177.1", "127.0.0.1"),
+            ("2130706433", "127.0.0.1"),
+            ("198.51.25607", "198.51.100.7"),
+            ("0XC6336407", "198.51.100.7"),
+            ("198.51.100.007", "198.51.100.7"),
+            ("198.51.100.010", "198.51.100.8"),
+            ("256", "0.0.1.0"),
+            ("00.0.0.0x0", "0.0.0.0"),
+            ("4294967295", "255.255.255.255"),
+        ] {
+            assert_eq!(inet_aton(text), address.parse().ok(), "{text}");
+        }
+        for no_address in [
+            "",
+            "1.2.3.4.5",
+            "1.2.3.256",
+            "1.2.65536",
+            "08.1.1.1",
+            "127.0.0.1 ",
+            "0x",
+            "1.",
+            ".1",
+            "+1",
+            "0x+1",
+            "4294967296",
+            "256.1",
+            "1..2",
+            "vpn.example.net",
+            "a.b",
+            "0xvpn.de",
+        ] {
+            assert_eq!(inet_aton(no_address), None, "{no_address:?}");
+        }
+    }
 }

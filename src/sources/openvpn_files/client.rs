@@ -16,7 +16,9 @@ use super::options::{Line, options};
 use super::outer::{carried_on, is_this_machine, random_name};
 use crate::config::MOST_SERVERS;
 use crate::config::UserName;
-use crate::net::{Endpoint, EndpointError, HostName, IfName, Port, PortError, Services, Transport};
+use crate::net::{
+    Endpoint, EndpointError, HostName, IfName, Port, PortError, Services, Transport, inet_aton,
+};
 
 /// OpenVPN's port where the configuration names none (IANA), and a SOCKS proxy's (RFC 1928).
 const DEFAULT_PORT: &str = "1194";
@@ -290,14 +292,14 @@ impl Reader {
     }
 }
 
-/// The address of a host that is written as one. A link-local address may have a scope.
-fn address(host: &str) -> Option<IpAddr> {
+/// The address of a host that is written as one, in any spelling that OpenVPN takes. A link-local address may have a scope.
+pub(super) fn address(host: &str) -> Option<IpAddr> {
     let scoped = || {
         let (address, scope) = host.split_once('%')?;
         let address: Ipv6Addr = address.parse().ok()?;
         (address.is_unicast_link_local() && !scope.is_empty()).then_some(IpAddr::V6(address))
     };
-    host.parse().ok().or_else(scoped)
+    host.parse().ok().or_else(|| inet_aton(host).map(IpAddr::V4)).or_else(scoped)
 }
 
 /// Maximum length of a device's name in bytes. OpenVPN drops what is longer.

@@ -20,6 +20,9 @@ fn invalid_servers_are_left_out_and_reported_with_their_line() {
         ("\nremote 224.0.0.1", "line 2: \"224.0.0.1\": "),
         ("remote 255.255.255.255", "broadcast"),
         ("remote 127.0.0.1", "loopback"),
+        ("remote 127.1", "loopback"),
+        ("remote 0x7f000001", "loopback"),
+        ("remote 198.51.100.7\nsocks-proxy 0177.1", "loopback"),
         ("remote 0.0.0.0", "unspecified"),
         ("remote ::", "unspecified"),
         ("remote ff02::1 1194 udp6", "multicast"),
@@ -96,6 +99,9 @@ fn names_of_ports_scopes_and_optional_options_are_read_as_openvpn_reads_them() {
     assert_eq!(servers("remote 198.51.100.7 https tcp"), ["198.51.100.7:443/tcp"]);
     assert_eq!(servers("port openvpn\nremote 198.51.100.7"), ["198.51.100.7:1194/udp"]);
     assert_eq!(servers("remote fe80::1%eth0 1194 udp6"), ["[fe80::1]:1194/udp"]);
+    for host in ["198.51.25607", "0xc6336407", "3325256711", "198.51.100.007"] {
+        assert_eq!(servers(&format!("remote {host}")), ["198.51.100.7:1194/udp"], "{host}");
+    }
     assert_eq!(servers("setenv opt remote 198.51.100.7 443 tcp"), ["198.51.100.7:443/tcp"]);
     assert_eq!(
         servers("setenv opt\nsetenv remote 198.51.100.9\nremote 198.51.100.7"),

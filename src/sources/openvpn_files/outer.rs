@@ -1,12 +1,12 @@
 //! What to do where the server of a configuration is not the address that OpenVPN's packets leave to. Pure.
 
 use super::super::skipped::shown;
+use super::client::address;
 
 /// Whether a host is this machine itself: a program here carries the VPN on.
 pub(super) fn is_this_machine(host: &str) -> bool {
     let name = host.to_ascii_lowercase();
-    let is_loopback =
-        host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    let is_loopback = address(host).is_some_and(|address| address.to_canonical().is_loopback());
     is_loopback || name == "localhost" || name.ends_with(".localhost")
 }
 
