@@ -8,6 +8,7 @@
 //! program leaves the rules in force. Otherwise every program can remove them.
 
 mod answers;
+mod close;
 mod kernel;
 mod known;
 mod lacks;
@@ -20,11 +21,11 @@ pub use kernel::KernelError;
 use tokio::time::Instant;
 
 use super::{Commit, FirewallError, Trust};
-use crate::net::{Family, IfName};
+use crate::net::IfName;
 use crate::netfilter::encode::Transaction;
 use crate::netfilter::readback::Held;
+use crate::policy::Ruleset;
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, TableId, tables};
-use crate::policy::{Ruleset, WireRules, last_resort};
 use answers::Answers;
 use kernel::{ENDING, Feature, differ, differences, has_hooks, held, is_there, look, refusal, remove};
 use known::Known;
@@ -368,35 +369,6 @@ impl Nftables {
     pub(super) fn abandon(&mut self) {
         self.held = None;
         self.distrust();
-    }
-
-    /// Closes completely because of `why`. Returns the error that says what is in force now.
-    pub(super) async fn close(&mut self, ruleset: &Ruleset, why: FirewallError) -> FirewallError {
-        self.held = None;
-        if !why.may_succeed() {
-            return why.not_closed(Family::ALL.to_vec());
-        }
-        let last = last_resort();
-        let wire = WireRules { wires: ruleset.wire.wires.clone(), ..last.wire.clone() };
-        let wanted = self.wanted(&Ruleset { wire, ..last });
-        let mut result = self.put(None, Trust::None, &wanted).await;
-        // Copies that stay as they were refuse what they refused before.
-        if let Err(last) = &result
-            && let Some(alone) = self.without_copies(last, &wanted)
-        {
-            result = self.put(None, Trust::None, &alone).await;
-        }
-        match result {
-            Ok(_) => FirewallError::ClosedCompletely(Box::new(why)),
-            Err(FirewallError::Nftables(last)) if last.is_not_permitted() => {
-                FirewallError::Owned(Box::new(why))
-            }
-            Err(last) => FirewallError::Open {
-                families: Family::ALL.to_vec(),
-                source: Box::new(why),
-                last: Box::new(last),
-            },
-        }
     }
 }
 
