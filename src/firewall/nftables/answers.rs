@@ -2,6 +2,7 @@
 
 use super::super::{Commit, FirewallError, Trust};
 use super::Nftables;
+use super::kernel::{Feature, refusal};
 use crate::describe::describe;
 use crate::policy::Ruleset;
 use crate::policy::nftables::NftTable;
@@ -23,7 +24,7 @@ impl Nftables {
         why: &FirewallError,
     ) -> Option<(Vec<NftTable>, Commit)> {
         let is_owned = matches!(why, FirewallError::Nftables(why) if why.is_not_permitted());
-        if self.answers == Answers::Refused || is_owned {
+        if is_owned || !self.are_refused().await {
             return None;
         }
         self.answers = Answers::Refused;
@@ -45,7 +46,7 @@ impl Nftables {
 
     /// Whether the kernel holds the same rules without answers.
     pub(super) async fn is_silent(&mut self, ruleset: &Ruleset) -> bool {
-        if self.answers == Answers::Refused {
+        if !self.are_refused().await {
             return false;
         }
         self.answers = Answers::Refused;
@@ -55,5 +56,11 @@ impl Nftables {
             self.answers = Answers::Wanted;
         }
         is_held
+    }
+
+    /// Whether answers are wanted, and this kernel itself refuses them. A commit that fails for another reason says
+    /// nothing about them, and neither do silent tables of an earlier agent.
+    async fn are_refused(&self) -> bool {
+        self.answers == Answers::Wanted && matches!(refusal(Feature::Answers).await, Ok(Some(_)))
     }
 }

@@ -15,7 +15,9 @@ use crate::netfilter::encode::Transaction;
 use crate::netfilter::own::{OwnSocket, read_back};
 use crate::netfilter::readback::{self, Held};
 use crate::netfilter::socket::generation;
-use crate::policy::nftables::{Base, Hook, LINKS_OF_A_CHAIN, NftChain, NftFamily, NftTable, Owner, TableId};
+use crate::policy::nftables::{
+    Base, Hook, LINKS_OF_A_CHAIN, NftChain, NftFamily, NftTable, Owner, TableId, answers,
+};
 
 /// How long an owner may take to end, and how often that is checked.
 pub(super) const ENDING: (Duration, Duration) = (Duration::from_secs(3), Duration::from_millis(50));
@@ -76,6 +78,8 @@ pub(super) enum Feature {
     Owned,
     /// A table with an owner, which ends with the owner.
     OwnedCopy,
+    /// Rules that answer the sender of a refused packet.
+    Answers,
 }
 
 impl Feature {
@@ -88,6 +92,7 @@ impl Feature {
             }
             Self::Owned => NftTable { owner: Owner::Maker, ..probe(NftFamily::Inet, Vec::new()) },
             Self::OwnedCopy => NftTable { owner: Owner::MakerOfCopy, ..probe(NftFamily::Inet, Vec::new()) },
+            Self::Answers => probe(NftFamily::Inet, vec![answers()]),
         }
     }
 }

@@ -20,8 +20,9 @@ const PRESENT: u32 = 1;
 const UPDATE: u32 = 1;
 /// `IP_CT_DIR_ORIGINAL`
 const ORIGINAL: u8 = 0;
-/// `NFTA_FIB_F_SADDR`
+/// `NFTA_FIB_F_SADDR`, and `NFTA_FIB_F_IIF`: only a route back through the link that the packet came from.
 const OF_SOURCE: u32 = 1;
+const BY_SAME_LINK: u32 = 8;
 /// `NFT_REJECT_TCP_RST`, `NFT_REJECT_ICMPX_UNREACH`, and `NFT_REJECT_ICMPX_ADMIN_PROHIBITED`
 const TCP_RESET: u32 = 1;
 const ANY_ICMP: u32 = 2;
@@ -133,7 +134,11 @@ fn extension<P: Pusher>(element: PushExprAttrs<P>, header: u8, offset: u32, load
 
 /// `fib`: register, result and flags are its attributes 1 to 3.
 fn fib<P: Pusher>(element: PushExprAttrs<P>, result: Fib) -> P {
-    let [register, result, flags] = [FIRST, result as u32, OF_SOURCE].map(u32::to_be_bytes);
+    let flags = match result {
+        Fib::LinkName => OF_SOURCE | BY_SAME_LINK,
+        Fib::AddressType => OF_SOURCE,
+    };
+    let [register, result, flags] = [FIRST, result as u32, flags].map(u32::to_be_bytes);
     by_hand(element, c"fib", &[(1, &register), (2, &result), (3, &flags)])
 }
 

@@ -57,7 +57,7 @@ pub enum Instruction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Fib {
-    /// The name of the link that leads there.
+    /// The name of the link that the packet came from, if it also leads back there.
     LinkName = 2,
     /// The type of the address (`RTN_…`).
     AddressType = 3,

@@ -49,7 +49,7 @@ pub enum Match {
     Mark(u32),
     /// Is its source an address of this machine?
     FromHere,
-    /// Does this machine reach its source through a link of such a name?
+    /// Does it come from a link of such a name, through which this machine also reaches its source?
     SourceBehind(IfPattern),
     /// Is it the first packet of a connection of TCP?
     Opens,
@@ -174,7 +174,7 @@ impl fmt::Display for Match {
             Self::Asked(family, asked) => asked_words(f, *family, *asked),
             Self::Mark(mark) => write!(f, "meta mark 0x{mark:08x}"),
             Self::FromHere => f.write_str("fib saddr type local"),
-            Self::SourceBehind(names) => write!(f, "fib saddr oifname \"{}\"", Names(names)),
+            Self::SourceBehind(names) => write!(f, "fib saddr . iif oifname \"{}\"", Names(names)),
             Self::Opens => f.write_str("tcp flags & (fin | syn | rst | ack) == syn"),
             Self::User(uid) => write!(f, "meta skuid {uid}"),
             Self::OwnSocket => f.write_str("meta skuid >= 0"),

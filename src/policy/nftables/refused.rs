@@ -1,10 +1,10 @@
 //! How containers learn at once that a packet is refused.
 
-use super::NftChain;
 use super::matches::{Match, Way};
 use super::number::L4;
 use super::rule::{NftRule, NftVerdict, interface, name};
-use crate::net::Family;
+use super::table::{Base, Hook, NftChain};
+use crate::net::{Family, IfName};
 use crate::policy::{Answer, AnsweredBridges, ChainName, Tracked};
 
 /// The chains that refuse what is forwarded.
@@ -28,12 +28,13 @@ fn family_of(chain: &NftChain) -> Option<Family> {
     Family::ALL.into_iter().find(is)
 }
 
-/// The chain that answers. A container can forge its source, so the source must be behind a bridge of that name.
+/// The chain that answers. A container can forge its source, so the source must be behind the bridge that the packet
+/// came from.
 pub(super) fn chain(family: Family, answered: &AnsweredBridges) -> NftChain {
-    let silent = answered.leading_out.iter().flat_map(|link| {
-        let questions = [Match::Link(Way::In, link.clone()), Match::SourceBehind(link.clone())];
-        questions.map(|question| NftRule::new([question], NftVerdict::Return))
-    });
+    let silent = answered
+        .leading_out
+        .iter()
+        .map(|link| NftRule::new([Match::Link(Way::In, link.clone())], NftVerdict::Return));
     let answers = answered.bridges.iter().flat_map(|bridge| {
         let behind = Match::SourceBehind(bridge.pattern.clone());
         let from: Vec<Match> = interface(Way::In, bridge).chain([behind]).collect();
@@ -46,4 +47,15 @@ pub(super) fn chain(family: Family, answered: &AnsweredBridges) -> NftChain {
     });
     let rules = silent.chain(answers).collect();
     NftChain { name: name(ChainName::DockerRefused, family), base: None, rules }
+}
+
+/// Rules of all kinds that answer. A kernel that takes them takes every answer.
+pub fn answers() -> NftChain {
+    let base = Base { hook: Hook::Forward, priority: 0, devices: Vec::new() };
+    let from = Match::SourceBehind(IfName::loopback().into());
+    let rules = vec![
+        NftRule::new([from, Match::Opens], NftVerdict::Reject(Answer::Reset)),
+        NftRule::new([Match::FromHere], NftVerdict::Reject(Answer::Prohibited)),
+    ];
+    NftChain { name: "answers".to_owned(), base: Some(base), rules }
 }

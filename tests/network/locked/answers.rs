@@ -43,7 +43,11 @@ fn error_of<T>(result: io::Result<T>) -> Option<Errno> {
 
 /// Sends a datagram with the router's address as its source.
 fn forge() -> Result<()> {
-    let packet = datagram(SocketAddrV4::new(ROUTER, 7000), "203.0.113.9:443".parse()?, b"forged")?;
+    forge_from(ROUTER)
+}
+
+fn forge_from(source: Ipv4Addr) -> Result<()> {
+    let packet = datagram(SocketAddrV4::new(source, 7000), "203.0.113.9:443".parse()?, b"forged")?;
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)))?;
     let to: SocketAddr = "203.0.113.9:443".parse()?;
     let _ = socket.send_to(&packet, &to.into());
@@ -195,6 +199,49 @@ fn no_answer_goes_to_a_bridge_that_is_an_uplink() {
         answer_everybody(lab, Backend::Nft, "DOCKER_VPN_REFUSED")?;
         container.enter(forge_and_wait)?;
         ensure!(seen(lab, &capture, "control")? == 1, "the control: an answer to a forged source");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Another network of containers.
+const SECOND_NETWORK: &str = "
+    for conf in all br-one br-two; do echo 0 >/proc/sys/net/ipv4/conf/$conf/rp_filter; done
+    ip address flush dev br-two
+    ip address add 172.18.0.1/16 dev br-two
+    ip -n two address flush dev eth0
+    ip -n two address add 172.18.0.2/16 dev eth0
+    ip -n two route add default via 172.18.0.1";
+
+/// A container forges the address of a container in another network. The answer would tell the other one what
+/// the forged packet says.
+#[test]
+fn no_answer_goes_to_a_container_of_another_network() {
+    with_lab(|lab| {
+        let (one, two) =
+            (lab.host().bridged_container("one", "br-one")?, lab.host().bridged_container("two", "br-two")?);
+        lab.host().succeed(["sh", "-ec", SECOND_NETWORK])?;
+        Backend::Nft.lock(lab, KNOWN)?;
+        let heard = two.enter(|| {
+            let icmp = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+            icmp.set_read_timeout(Some(TIMEOUT))?;
+            Ok(icmp)
+        })?;
+        let forge_and_wait = || -> Result<()> {
+            forge_from(Ipv4Addr::new(172, 18, 0, 2))?;
+            ensure!(send("203.0.113.9:444")? == Some(Errno::EHOSTUNREACH), "a container gets no answer");
+            Ok(())
+        };
+        one.enter(forge_and_wait)?;
+        heard.set_nonblocking(true)?;
+        let error = heard.recv(&mut [std::mem::MaybeUninit::uninit(); 128]).err();
+        ensure!(error.is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock), "an answer came");
+        answer_everybody(lab, Backend::Nft, "DOCKER_VPN_REFUSED")?;
+        one.enter(forge_and_wait)?;
+        heard.set_nonblocking(false)?;
+        heard
+            .recv(&mut [std::mem::MaybeUninit::uninit(); 128])
+            .context("the control: an answer to a forged source")?;
         Ok(())
     })
     .unwrap();
