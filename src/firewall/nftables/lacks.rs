@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Nftables;
-use super::kernel::{Feature, refusal};
+use super::kernel::{Feature, KernelError, has_hooks, held, is_there, refusal};
+use crate::netfilter::readback::Held;
+use crate::policy::Ruleset;
+use crate::policy::nftables::{NftFamily, TableId};
 
 /// How long until the next question: at first, and at most.
 const DELAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -73,6 +76,37 @@ impl Nftables {
         }
         self.lacks = Lacks::Nothing;
         self.wires.granted();
+    }
+
+    /// Finds out whether it failed because this system cannot do it at all, or not on a wire.
+    pub(super) async fn probe(&mut self, ruleset: &Ruleset) {
+        if let Err(why) = self.ask(ruleset).await {
+            tracing::debug!("what this kernel supports is not known: {why}");
+        }
+    }
+
+    /// Asks what this kernel supports. A refusal may pass: a hook that a table of ours has is supported.
+    ///
+    /// # Errors
+    /// When the kernel does not answer. The next question would only wait again.
+    async fn ask(&mut self, ruleset: &Ruleset) -> Result<(), KernelError> {
+        if let Some(why) = refusal(Feature::Hooks).await?
+            && !has_hooks(NftFamily::Inet).await
+        {
+            self.lacks = Lacks::Everything(format!("this kernel has no nftables: {why}"));
+        } else if let Some(why) = refusal(Feature::Wires).await?
+            && !has_hooks(NftFamily::Netdev).await
+        {
+            self.lacks = Lacks::Wires(format!("this kernel has no egress hook (5.16): {why}"));
+            self.wires.refused(Instant::now());
+        } else {
+            // A hook that is held needs no room.
+            let held: Held = held(TableId::ours(NftFamily::Netdev)).await.unwrap_or_default();
+            let wires = ruleset.wire.wires.iter().map(|wire| &wire.interface);
+            let wires = wires.filter(|name| is_there(name.as_str()) && !held.is_on(name.as_str()));
+            self.unhooked.look(wires.cloned().collect()).await?;
+        }
+        Ok(())
     }
 }
 

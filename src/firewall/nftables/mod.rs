@@ -4,7 +4,7 @@
 //! is no error, because the other layer holds the rules. A kernel before 5.16 has no egress hook, but still has
 //! the inet table.
 //!
-//! The agent owns the tables where the kernel allows it (6.9), or a copy of them (5.12): then a flush by another
+//! The agent owns the tables where the kernel allows it (6.9), or a copy of them (6.1): then a flush by another
 //! program leaves the rules in force. Otherwise every program can remove them.
 
 mod answers;
@@ -23,11 +23,10 @@ use tokio::time::Instant;
 use super::{Commit, FirewallError, Trust};
 use crate::net::IfName;
 use crate::netfilter::encode::Transaction;
-use crate::netfilter::readback::Held;
 use crate::policy::Ruleset;
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, TableId, tables};
 use answers::Answers;
-use kernel::{ENDING, Feature, differ, differences, has_hooks, held, is_there, look, refusal, remove};
+use kernel::{ENDING, differ, differences, is_there, look, remove};
 use known::Known;
 use lacks::Again;
 pub(super) use lacks::Lacks;
@@ -301,7 +300,11 @@ impl Nftables {
         self.transact(transaction).await?;
         self.ownership.has_made();
         let lines = differ(differing.into_iter().map(|(table, _)| table)).await?;
-        if lines.is_empty() { Ok(()) } else { Err(FirewallError::Differs(lines)) }
+        if !lines.is_empty() {
+            return Err(FirewallError::Differs(lines));
+        }
+        self.ownership.was_read();
+        Ok(())
     }
 
     /// The tables that this kernel can hold now, on the links that are there.
@@ -324,37 +327,6 @@ impl Nftables {
             Some(Owned::Tables) => with(Owner::Maker).collect(),
             Some(Owned::Copies) => with(Owner::Nobody).chain(with(Owner::MakerOfCopy)).collect(),
         }
-    }
-
-    /// Finds out whether it failed because this system cannot do it at all, or not on a wire.
-    async fn probe(&mut self, ruleset: &Ruleset) {
-        if let Err(why) = self.ask(ruleset).await {
-            tracing::debug!("what this kernel supports is not known: {why}");
-        }
-    }
-
-    /// Asks what this kernel supports. A refusal may pass: a hook that a table of ours has is supported.
-    ///
-    /// # Errors
-    /// When the kernel does not answer. The next question would only wait again.
-    async fn ask(&mut self, ruleset: &Ruleset) -> Result<(), KernelError> {
-        if let Some(why) = refusal(Feature::Hooks).await?
-            && !has_hooks(NftFamily::Inet).await
-        {
-            self.lacks = Lacks::Everything(format!("this kernel has no nftables: {why}"));
-        } else if let Some(why) = refusal(Feature::Wires).await?
-            && !has_hooks(NftFamily::Netdev).await
-        {
-            self.lacks = Lacks::Wires(format!("this kernel has no egress hook (5.16): {why}"));
-            self.wires.refused(Instant::now());
-        } else {
-            // A hook that is held needs no room.
-            let held: Held = held(TableId::ours(NftFamily::Netdev)).await.unwrap_or_default();
-            let wires = ruleset.wire.wires.iter().map(|wire| &wire.interface);
-            let wires = wires.filter(|name| is_there(name.as_str()) && !held.is_on(name.as_str()));
-            self.unhooked.look(wires.cloned().collect()).await?;
-        }
-        Ok(())
     }
 
     /// The same tables without their copies, if the kernel may have refused only the copies.

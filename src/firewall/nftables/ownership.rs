@@ -5,13 +5,15 @@
 //! without an owner. From then on every program can change them, so `tunwarden lock` and `tunwarden release` can
 //! too.
 //!
-//! A kernel from 5.12 to 6.8 has no `persist`. There the tables have no owner, and the agent owns a copy of them
+//! A kernel from 6.1 to 6.8 has no `persist`. There the tables have no owner, and the agent owns a copy of them
 //! beside them. A flush leaves the copy in force, and the end of the agent leaves the tables. A packet passes both,
 //! so the copy refuses nothing more, and each packet costs more time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use rustix::system::uname;
 use tokio::time::Instant;
 
 use super::kernel::{Feature, KernelError, close, refusal};
@@ -107,10 +109,16 @@ impl Ownership {
         self.later(why);
     }
 
-    /// The socket has made all tables. A later failure is the first one again.
+    /// The socket has made all tables.
     pub(super) fn has_made(&mut self) {
         if let Owner::Ours { made, .. } = &mut self.owner {
             *made = true;
+        }
+    }
+
+    /// The tables that the socket has made were read back as wanted. A later failure is the first one again.
+    pub(super) fn was_read(&mut self) {
+        if matches!(self.owner, Owner::Ours { made: true, .. }) {
             self.delay = AGAIN.0;
         }
     }
@@ -135,7 +143,7 @@ impl Ownership {
             Ok(Ok(owned)) => lane::run(OwnSocket::open).await.map(|socket| (socket, owned)),
             Ok(Err(why)) => {
                 tracing::info!(
-                    "a flush of all of nftables is repaired, and not withstood: this needs kernel 5.12 ({why})"
+                    "a flush of all of nftables is repaired, and not withstood: this needs kernel 6.1 ({why})"
                 );
                 self.owner = Owner::Impossible(Instant::now() + AGAIN.1);
                 return Ok(());
@@ -183,7 +191,38 @@ async fn possible() -> Result<Result<Owned, KernelError>, KernelError> {
         return Ok(Ok(Owned::Tables));
     }
     Ok(match refusal(Feature::OwnedCopy).await? {
-        None => Ok(Owned::Copies),
+        None if is_read_by_others(&uname().release().to_string_lossy()) => Ok(Owned::Copies),
+        None => Err(KernelError::Refused(Errno::EPERM)),
         Some(why) => Err(why),
     })
+}
+
+/// Whether other sockets can read the sets of an owned table in this release of Linux. The first kernels with owned
+/// tables refuse that, and whoever cannot read a table back cannot say what is in force.
+fn is_read_by_others(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= (6, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_owned_only_where_it_can_be_read_back() {
+        for (release, expected) in [
+            ("5.15.0-41-generic", false),
+            ("5.12.1", false),
+            ("6.0.7", false),
+            ("6.1.0-18-amd64", true),
+            ("6.8.0-31-generic", true),
+            ("10.0", true),
+            ("6.1-rc1", true),
+            ("6", false),
+            ("", false),
+            ("six.one", false),
+        ] {
+            assert_eq!(is_read_by_others(release), expected, "{release}");
+        }
+    }
 }
