@@ -17,7 +17,8 @@ pub(super) fn read<'s>(
     list: &Attributes<'_>,
     sets: &dyn Fn(&str) -> Option<&'s Set>,
 ) -> Result<Found, Malformed> {
-    let mut program = Program { family, on_link, registers: Registers::default(), matches: Vec::new() };
+    let mut program =
+        Program { family, on_link, registers: Registers::default(), matches: Vec::new(), fills: false };
     for instruction in list.values() {
         let parts = Attributes::of(instruction)?;
         if let Some(found) = program.step(&parts.text(1)?, &parts.nested(2)?, sets)? {
@@ -32,6 +33,8 @@ struct Program {
     on_link: bool,
     registers: Registers,
     matches: Vec<Match>,
+    /// Whether the rule puts the packet into a set. A full set ends the rule.
+    fills: bool,
 }
 
 impl Program {
@@ -66,6 +69,7 @@ impl Program {
                 self.matches.push(load.compare(Compare::of(register(2)?)?, value));
             }
             "range" => self.range(body)?,
+            "dynset" if is_plain_update(body)? => self.fills = true,
             "lookup" => return self.lookup(body, sets),
             "immediate" => match body.nested(2)?.find(2) {
                 Some(verdict) => return Ok(verdict_of(verdict)?.map(|action| self.ended(action))),
@@ -91,7 +95,17 @@ impl Program {
         Ok(None)
     }
 
+    /// A rule that accepts may pass its packets, whether its set is full or not. What another rule does is unknown.
+    fn may_end(&mut self) {
+        if std::mem::take(&mut self.fills) {
+            self.matches.push(Match::Unknown("a set that may be full".to_owned()));
+        }
+    }
+
     fn ended(&mut self, action: Action) -> Found {
+        if action != Action::Accept {
+            self.may_end();
+        }
         vec![(std::mem::take(&mut self.matches), action)]
     }
 
@@ -240,6 +254,7 @@ impl Program {
         body: &Attributes<'_>,
         sets: &dyn Fn(&str) -> Option<&'s Set>,
     ) -> Result<Option<Found>, Malformed> {
+        self.may_end();
         let number = |kind| body.number(kind).map(Option::unwrap_or_default);
         let Some(set) = sets(&body.set_name([1, 4])?) else { return Err(Malformed) };
         let loads = self.registers.from(number(2)?, set.key_length);
@@ -271,6 +286,12 @@ impl Program {
             }
         }
     }
+}
+
+/// Whether an instruction only puts a value into a set: it is not inverted, and has no condition of its own.
+fn is_plain_update(dynset: &Attributes<'_>) -> Result<bool, Malformed> {
+    let flags = dynset.number(9)?.unwrap_or_default();
+    Ok(flags == 0 && dynset.find(7).is_none() && dynset.find(10).is_none())
 }
 
 /// A verdict; `None` for the one that goes on with the rule.
