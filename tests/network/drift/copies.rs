@@ -34,8 +34,8 @@ fn are_copies(lab: &Lab) -> Result<()> {
     for family in ["inet", "netdev"] {
         let list = |name| lab.host().succeed(["nft", "list", "table", family, name]);
         let without_name = |text: String| {
-            let lines =
-                text.lines().filter(|line| !line.contains("tunwarden") && !line.contains("flags owner"));
+            let lines = text.lines().filter(|line| !line.is_empty());
+            let lines = lines.filter(|line| !line.contains("tunwarden") && !line.contains("flags owner"));
             lines.map(ToOwned::to_owned).collect::<Vec<_>>()
         };
         let (table, copy) = (without_name(list("tunwarden")?), without_name(list("tunwarden_copy")?));
