@@ -170,8 +170,14 @@ impl Held {
                 let elements: Result<Vec<Attributes>, Malformed> =
                     list.into_iter().map(|(_, element)| tree(element, &is_key)).collect();
                 let set = self.sets.entry(key).or_default();
-                let by_packets = set.bounds.is_some();
-                let counts = |element: &Attributes| !by_packets || element.contains_key(&OWN_TIMEOUT);
+                // Some kernels answer the timeout of every element that a packet made.
+                let usual = set.bounds.as_ref().map(|[timeout, _]| timeout.clone());
+                let is_usual = |element: &Attributes| match (&usual, element.get(&OWN_TIMEOUT)) {
+                    (None, _) => false,
+                    (Some(_), None) => true,
+                    (Some(usual), Some(own)) => matches!(own, Value::Bytes(own) if own == usual),
+                };
+                let counts = |element: &Attributes| !is_usual(element);
                 set.elements.extend(elements?.into_iter().filter(counts));
             }
             _ => {
@@ -236,7 +242,7 @@ fn is_key(kind: u16) -> bool {
     matches!(kind, 1 | 2 | 10)
 }
 
-/// `NFTA_SET_ELEM_TIMEOUT`, which the kernel answers if it is not the set's.
+/// `NFTA_SET_ELEM_TIMEOUT`.
 const OWN_TIMEOUT: u16 = 4;
 
 /// `NFTA_SET_TIMEOUT`, and `NFTA_SET_DESC_SIZE` in `NFTA_SET_DESC`.
