@@ -104,6 +104,54 @@ fn what_a_loop_may_leave_out_is_not_carried_over() {
     }
 }
 
+/// What does not run, or may not, decides nothing about the commands after it.
+#[test]
+fn a_rule_behind_what_may_not_run_is_not_carried_over() {
+    let rule = "iptables -A OUTPUT -o tun+ -p tcp --dport 25 -j ACCEPT";
+    let test = format!("[ \"$MAIL\" = yes ] && {rule}");
+    for script in [
+        format!("for p in 25; do [ $p = 443 ] && [ a = a ] || continue; {rule}; done"),
+        format!("MAIL=yes\n[ -e /etc/mail ] && [ \"$MAIL\" = yes ] && {rule}"),
+        format!("for p in 443; do [ -e /f ] && [ $p = 443 ] || continue; {rule}; done"),
+        format!("MAIL=no\n[ \"$MAIL\" = yes ] && iptables -F && {rule}"),
+        format!("MAIL=no\n[ \"$1\" = mail ] && MAIL=yes\n{test}"),
+        format!("MAIL=no\n[ a = b ] && MAIL=yes\n{test}"),
+        format!("MAIL=no\n( MAIL=yes )\n{test}"),
+        format!("MAIL=no\nMAIL=yes ./notify\n{test}"),
+        format!("MAIL=no\nf() {{ local MAIL=yes; }}\nf\n{test}"),
+        format!("MAIL=no\necho yes | {{ MAIL=yes; }}\n{test}"),
+        format!("[ -n \"$(command -v exim4)\" ] && {rule}"),
+        format!("MAIL=yes\nlet MAIL=1\n{test}"),
+        format!("MAIL=yes\nprintf -v MAIL no\n{test}"),
+        format!("for p in 25; do [ $p = 0 ] && continue; [[ $p == 25 ]] && continue; {rule}; done"),
+        format!("iptables -F\n[[ $MAIL == yes ]] && {rule}"),
+        format!("open() {{ grep -q \"^$1$\" /etc/ports || return 1; {rule}; }}\nopen 25"),
+        format!("case a in\na) true ;&\nb) {rule} ;;\nesac"),
+        format!("printf '25' | while read p; do {rule}; done"),
+    ] {
+        let plan = read(&script);
+        assert_eq!(plan.tunnel, None, "{script}: {:#?}", plan.entries);
+    }
+}
+
+#[test]
+fn a_rule_behind_what_runs_is_carried_over() {
+    let rule = "iptables -A OUTPUT -o tun+ -p tcp --dport 25 -j ACCEPT";
+    for script in [
+        format!("MAIL=no\nMAIL=yes\n[ \"$MAIL\" = yes ] && {rule}"),
+        format!("[ -x \"$(command -v iptables)\" ] || exit 1\n{rule}"),
+        format!("echo 25 | while read p; do {rule}; done"),
+        format!("printf '25\\n' | while read p; do {rule}; done"),
+        format!("printf '25' | while read p || [ -n \"$p\" ]; do {rule}; done"),
+        format!("open() {{ local p=$1; {}; }}\nopen 25", rule.replace("25", "$p")),
+        format!("( {rule} )"),
+        format!("[ a = b ] && exit 0\n{rule}"),
+    ] {
+        let plan = read(&script);
+        assert!(plan.tunnel.is_some(), "{script}: {:#?}", plan.entries);
+    }
+}
+
 #[test]
 fn a_bridge_of_the_lan_is_none_of_containers() {
     let with = |name: &str| {

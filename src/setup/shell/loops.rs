@@ -60,6 +60,8 @@ struct Read<'c> {
     separators: Option<String>,
     /// Without `-r` a backslash has a meaning.
     raw: bool,
+    /// Whether a last line that does not end counts.
+    takes_the_rest: bool,
 }
 
 impl Runner<'_> {
@@ -117,7 +119,11 @@ impl Runner<'_> {
     fn lines(&mut self, read: &Read<'_>, input: &Simple, printed: Option<Input>) -> Option<Vec<String>> {
         let text = match (&input.here, &input.input, printed) {
             (Some(text), _, _) => self.in_here(text).ok()?,
-            (None, None, Some(Input::Text(text))) => text,
+            (None, None, Some(Input::Text(text))) => match text.rsplit_once('\n') {
+                _ if read.takes_the_rest => text,
+                Some((whole, _)) => whole.to_owned(),
+                None => return Some(Vec::new()),
+            },
             (None, _, _) => return None,
         };
         let is_plain = read.raw || !text.contains('\\');
@@ -156,7 +162,12 @@ fn read_of(condition: &[Step]) -> Option<Read<'_>> {
         _ => return None,
     };
     let is_name = |name: &&str| !name.is_empty() && !name.starts_with('-');
-    (!names.is_empty() && names.iter().all(is_name)).then(|| Read { names: names.to_vec(), separators, raw })
+    (!names.is_empty() && names.iter().all(is_name)).then(|| Read {
+        names: names.to_vec(),
+        separators,
+        raw,
+        takes_the_rest: !rest.is_empty(),
+    })
 }
 
 /// A value without variables.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::lex::{Part, Token, Tokens, Word};
+use super::lex::{Part, Quoted, Token, Tokens, Word};
 use super::tree::{After, Assignment, Node, Simple, Step, Value};
 
 /// Maximum depth of nested loops and conditions.
@@ -132,7 +132,7 @@ impl Parser {
             }
             "case" => self.case_node(),
             "{" => Some(Node::Group(self.body("{", "}"))),
-            "(" => Some(Node::Group(self.body("(", ")"))),
+            "(" => Some(Node::Subshell(self.body("(", ")"))),
             "function" => {
                 self.at += 1;
                 self.function()
@@ -142,7 +142,8 @@ impl Parser {
                     self.at += 1;
                 }
                 self.at += 1;
-                Some(Node::Simple(Simple { line: self.line(), ..Simple::default() }))
+                let word = Word { parts: vec![Part::Text(word, Quoted::No)] };
+                Some(Node::Simple(Simple { line: self.line(), words: vec![word], ..Simple::default() }))
             }
             "then" | "else" | "elif" | "fi" | "do" | "done" | "esac" | "}" => {
                 self.broken();
@@ -172,7 +173,10 @@ impl Parser {
         self.newlines();
         let body = match self.reserved() {
             Some("{") => self.body("{", "}"),
-            Some("(") => self.body("(", ")"),
+            Some("(") => {
+                let node = Node::Subshell(self.body("(", ")"));
+                vec![Step { after: After::Always, node }]
+            }
             _ => {
                 self.broken();
                 return None;
@@ -282,7 +286,11 @@ impl Parser {
                 }
             }
             let body = self.list(&[";;", ";&", ";;&", "esac"]);
-            if let Some(Token::Operator(";;" | ";&" | ";;&")) = self.peek() {
+            if let Some(Token::Operator(end @ (";;" | ";&" | ";;&"))) = self.peek() {
+                if *end != ";;" {
+                    // The next arm may run too, as after a pattern that only a shell can compare.
+                    patterns.push("$".to_owned());
+                }
                 self.at += 1;
             }
             arms.push((patterns, body));

@@ -15,7 +15,7 @@ use crate::setup::command::{Program, is_check};
 const MAX_CALLS: usize = 8;
 
 /// Programs that run the command in their arguments.
-const WRAPPERS: [&str; 14] = [
+pub(super) const WRAPPERS: [&str; 14] = [
     "sudo", "doas", "command", "exec", "builtin", "time", "nohup", "env", "nice", "ionice", "timeout",
     "setsid", "stdbuf", "busybox",
 ];
@@ -33,11 +33,12 @@ impl Runner<'_> {
             "exit" => self.exited = certainty == Certainty::Certain,
             "return" => match certainty {
                 Certainty::Certain => self.ended = true,
-                // With another number than 0 it reports a failure. Where the arguments are not known, most scripts
-                // return early from what they do for `stop`.
+                // With another number than 0 it reports a failure. Only a function with arguments fails for some of
+                // them. Where the arguments are not known, most scripts return early from what they do for `stop`.
                 Certainty::Conditional => {
                     let is_success = arguments.first().is_none_or(|code| code == "0");
-                    self.may_have_ended |= is_success && self.variables.arguments.is_some();
+                    let own = self.variables.arguments.as_ref();
+                    self.may_have_ended |= own.is_some_and(|own| is_success || !own.is_empty());
                 }
             },
             // One with a number ends several loops.
@@ -66,14 +67,24 @@ impl Runner<'_> {
                     None => {}
                 }
             }
-            "read" | "unset" => {
-                for name in arguments {
-                    self.variables.named.insert(name.clone(), Variable::Unknown);
-                }
-            }
+            "read" | "unset" | "let" | "mapfile" | "readarray" | "getopts" => self.forget(arguments),
             "cat" => self.printed = self.cat(simple, arguments),
-            "echo" | "printf" => self.printed = printed_text(arguments).map(Input::Text),
+            "echo" => {
+                let end = if arguments.iter().any(|word| word == "-n") { "" } else { "\n" };
+                self.printed = printed_text(arguments).map(|text| Input::Text(text + end));
+            }
+            "printf" if arguments.first().is_some_and(|word| word == "-v") => self.forget(arguments),
+            "printf" => self.printed = printed_text(arguments).map(Input::Text),
             _ => self.program(simple, words, certainty, printed),
+        }
+    }
+
+    /// The variables in these arguments get values that are not known: `read NAME`, `let NAME=1`.
+    fn forget(&mut self, arguments: &[String]) {
+        for word in arguments {
+            let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            let name = word.split(ends).next().unwrap_or_default();
+            self.variables.named.insert(name.to_owned(), Variable::Unknown);
         }
     }
 
@@ -93,7 +104,14 @@ impl Runner<'_> {
         let before = std::mem::replace(&mut self.variables.arguments, arguments);
         let around = (self.passes, self.may_have_ended);
         (self.passes, self.may_have_ended) = (Passes::default(), false);
+        let locals = self.locals.len();
         self.steps(body, certainty);
+        for (name, value) in self.locals.split_off(locals).into_iter().rev() {
+            match value {
+                Some(value) => drop(self.variables.named.insert(name, value)),
+                None => drop(self.variables.named.remove(&name)),
+            }
+        }
         (self.passes, self.may_have_ended) = around;
         self.variables.arguments = before;
         self.depth -= 1;

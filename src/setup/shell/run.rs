@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::expand::{Variable, Variables};
 use super::lex::{Part, Reference, Word};
 use super::loops::{Passes, glob, leaves};
-use super::tree::{After, Assignment, Node, Simple, Step, Value};
+use super::tree::{After, Node, Simple, Step};
 use super::{Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
 use crate::setup::command::is_check;
 
@@ -14,7 +14,7 @@ use crate::setup::command::is_check;
 const START: [&str; 6] = ["start", "up", "on", "enable", "enabled", "boot"];
 
 /// Programs that change nothing. They are not reported.
-pub(super) const QUIET: [&str; 31] = [
+pub(super) const QUIET: [&str; 32] = [
     "echo",
     "printf",
     "true",
@@ -22,6 +22,7 @@ pub(super) const QUIET: [&str; 31] = [
     ":",
     "test",
     "[",
+    "[[",
     "sleep",
     "exit",
     "return",
@@ -61,6 +62,14 @@ pub(super) enum Last {
     Other,
 }
 
+/// Whether a command runs, by the result of the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chance {
+    Runs,
+    Perhaps,
+    Never,
+}
+
 pub(super) struct Runner<'t> {
     lines: Vec<&'t str>,
     pub(super) variables: Variables,
@@ -80,6 +89,8 @@ pub(super) struct Runner<'t> {
     pub(super) passes: Passes,
     /// After `exit`.
     pub(super) exited: bool,
+    /// Variables that a function has for itself, with their values before.
+    pub(super) locals: Vec<(String, Option<Variable>)>,
 }
 
 impl<'t> Runner<'t> {
@@ -98,6 +109,7 @@ impl<'t> Runner<'t> {
             may_have_ended: false,
             passes: Passes::default(),
             exited: false,
+            locals: Vec::new(),
         }
     }
 
@@ -150,28 +162,47 @@ impl<'t> Runner<'t> {
     }
 
     pub(super) fn steps(&mut self, steps: &[Step], certainty: Certainty) {
-        for step in steps {
+        for (nth, step) in steps.iter().enumerate() {
             if self.ended || self.exited || self.passes.is_over() {
                 return;
             }
-            // Commands that do not run are listed, but they end nothing.
-            let never_runs =
-                matches!((step.after, self.last), (After::And, Last::False) | (After::Or, Last::True));
-            if never_runs && leaves(&step.node) {
-                continue;
-            }
-            let certainty = match (step.after, self.last) {
-                _ if self.may_have_ended || self.passes.is_uncertain() => Certainty::Conditional,
-                (After::Always | After::Pipe, _) => certainty,
-                (After::And, Last::Change | Last::True) => certainty,
-                (After::Or, Last::Check | Last::False) => certainty,
-                (After::And | After::Or, _) => Certainty::Conditional,
-            };
             if step.after != After::Pipe {
                 self.printed = None;
             }
-            self.node(&step.node, step.after, certainty);
+            let chance = match (step.after, self.last) {
+                (After::Always | After::Pipe, _)
+                | (After::And, Last::Change | Last::True)
+                | (After::Or, Last::Check | Last::False) => Chance::Runs,
+                (After::And, Last::False) | (After::Or, Last::True) => Chance::Never,
+                (After::And | After::Or, _) => Chance::Perhaps,
+            };
+            let is_uncertain = self.may_have_ended || self.passes.is_uncertain();
+            let certainty = if is_uncertain { Certainty::Conditional } else { certainty };
+            // A shell may run each part of a pipe in a process of its own.
+            let in_pipe =
+                step.after == After::Pipe || steps.get(nth + 1).is_some_and(|next| next.after == After::Pipe);
+            match chance {
+                Chance::Never => self.never(step),
+                Chance::Perhaps => {
+                    self.forgetting(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
+                    self.last = Last::Other;
+                }
+                Chance::Runs if in_pipe => {
+                    self.forgetting(|runner| runner.node(&step.node, step.after, certainty));
+                }
+                Chance::Runs => self.node(&step.node, step.after, certainty),
+            }
         }
+    }
+
+    /// Lists a command that does not run. It ends nothing, and the command after it depends on the one before it.
+    fn never(&mut self, step: &Step) {
+        if leaves(&step.node) {
+            return;
+        }
+        let last = self.last;
+        self.undone(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
+        self.last = last;
     }
 
     fn node(&mut self, node: &Node, after: After, certainty: Certainty) {
@@ -180,6 +211,12 @@ impl<'t> Runner<'t> {
             Node::Group(steps) => {
                 self.steps(steps, certainty);
                 // Only the output of its last command is known here.
+                self.printed = None;
+            }
+            Node::Subshell(steps) => {
+                let before = (self.variables.named.clone(), self.exited);
+                self.steps(steps, certainty);
+                (self.variables.named, self.exited) = before;
                 self.printed = None;
             }
             Node::Function { name, body } => drop(self.functions.insert(name.clone(), Rc::clone(body))),
@@ -217,16 +254,26 @@ impl<'t> Runner<'t> {
 
     /// Lists commands that do not run.
     fn not_taken(&mut self, steps: &[Step]) {
+        self.undone(|runner| runner.conditional(steps));
+    }
+
+    /// Follows commands without what they do to the commands after them.
+    fn undone(&mut self, follow: impl FnOnce(&mut Self)) {
         let before = (self.variables.named.clone(), self.passes, self.may_have_ended, self.exited);
-        self.conditional(steps);
+        follow(self);
         (self.variables.named, self.passes, self.may_have_ended, self.exited) = before;
     }
 
     /// Follows commands that may not run: the variables that they set are unknown afterwards.
     pub(super) fn conditional(&mut self, steps: &[Step]) {
-        let before = self.variables.named.clone();
-        self.steps(steps, Certainty::Conditional);
+        self.forgetting(|runner| runner.steps(steps, Certainty::Conditional));
         self.ended = false;
+    }
+
+    /// Follows commands. The variables that they set are unknown afterwards.
+    fn forgetting(&mut self, follow: impl FnOnce(&mut Self)) {
+        let before = self.variables.named.clone();
+        follow(self);
         for (name, value) in &mut self.variables.named {
             if before.get(name) != Some(value) {
                 *value = Variable::Unknown;
@@ -254,7 +301,7 @@ impl<'t> Runner<'t> {
         }
     }
 
-    fn is_first_argument(&self, part: &Part) -> bool {
+    pub(super) fn is_first_argument(&self, part: &Part) -> bool {
         let Part::Variable(Reference { name, .. }) = part else { return false };
         name == "1" && self.variables.arguments.is_none()
             || self.variables.named.get(name) == Some(&Variable::FirstArgument)
@@ -268,11 +315,15 @@ impl<'t> Runner<'t> {
             }
             return;
         }
-        for assignment in &simple.assignments {
-            self.assign(assignment);
-        }
         let words: Result<Vec<Vec<String>>, String> =
             simple.words.iter().map(|word| self.variables.expand(word)).collect();
+        match simple.words.first().and_then(Word::bare) {
+            Some("local" | "declare" | "typeset") if self.depth > 0 => self.declare(simple),
+            Some("export" | "readonly" | "local" | "declare" | "typeset") => self.assign_all(simple),
+            None if simple.words.is_empty() => self.assign_all(simple),
+            // `NAME=VALUE COMMAND`: most commands have the value for themselves.
+            Some(_) | None => self.forgetting(|runner| runner.assign_all(simple)),
+        }
         let printed = match after {
             After::Pipe => self.printed.take().unwrap_or(Input::Pipe),
             After::Always | After::And | After::Or => Input::None,
@@ -308,36 +359,5 @@ impl<'t> Runner<'t> {
         if (about.iter().any(|word| text.contains(word)) || unknown_program) && !QUIET.contains(&first) {
             self.unread(simple.line, why);
         }
-    }
-
-    fn assign(&mut self, assignment: &Assignment) {
-        let Assignment { name, appends, value } = assignment;
-        let new = match value {
-            Value::One(word) => {
-                let of_script = word.parts.iter().any(|part| self.is_first_argument(part));
-                match self.variables.text(word) {
-                    Err(_) if of_script => Ok(Variable::FirstArgument),
-                    text => text.map(Variable::Text),
-                }
-            }
-            Value::List(words) => {
-                let words: Result<Vec<_>, _> = words.iter().map(|word| self.variables.expand(word)).collect();
-                words.map(|words| Variable::List(words.concat()))
-            }
-        };
-        let new = match (new, appends) {
-            (Ok(new), false) => new,
-            (Ok(new), true) => match (self.variables.named.remove(name), new) {
-                (Some(Variable::Text(old)), Variable::Text(new)) if old.len() < super::MAX_BYTES / 64 => {
-                    Variable::Text(old + &new)
-                }
-                (Some(Variable::List(old)), Variable::List(new)) if old.len() < MAX_COMMANDS => {
-                    Variable::List([old, new].concat())
-                }
-                _ => Variable::Unknown,
-            },
-            (Err(_), _) => Variable::Unknown,
-        };
-        self.variables.named.insert(name.clone(), new);
     }
 }

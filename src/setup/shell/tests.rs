@@ -121,7 +121,7 @@ fn here_documents_and_files_are_read_by_restore() {
     assert_eq!(input("P=80\niptables-restore <<-EOF\n\t-A X $P\n\tEOF\n"), text("-A X 80"));
     assert_eq!(input("iptables-restore < /etc/rules"), Some(Input::File("/etc/rules".to_owned())));
     assert_eq!(input("cat /etc/rules | iptables-restore"), Some(Input::File("/etc/rules".to_owned())));
-    assert_eq!(input("echo '*filter' | iptables-restore"), text("*filter"));
+    assert_eq!(input("echo '*filter' | iptables-restore"), text("*filter\n"));
 }
 
 #[test]

@@ -47,7 +47,10 @@ pub(super) enum Node {
         /// The redirections after `done`.
         input: Simple,
     },
+    /// `{ … }`
     Group(Vec<Step>),
+    /// `( … )`: its variables end with it.
+    Subshell(Vec<Step>),
     Function {
         name: String,
         body: Rc<Vec<Step>>,
