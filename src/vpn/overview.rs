@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::facts::Facts;
 use super::known::Known;
 use super::learned::{LearnedVpn, LeftOut, Origin};
 use super::{Machine, Profile};
@@ -45,7 +46,8 @@ impl Known<'_> {
     /// At most this many VPNs. Those that count come first.
     fn vpns(&self, most: usize) -> Vec<KnownVpn> {
         let config = &self.facts.config;
-        let learned = self.facts.learning.all().iter().map(|(key, vpn)| (vpn.counts(key, config), key, vpn));
+        let learned = self.facts.learning.all().iter().filter(|(_, vpn)| !self.is_of_a_card(vpn));
+        let learned = learned.map(|(key, vpn)| (vpn.counts(key, config), key, vpn));
         let mut learned: Vec<(bool, &String, &LearnedVpn)> = learned.collect();
         learned.sort_by_key(|(counts, key, vpn)| (!counts, rank(vpn.origin), *key));
         let learned = learned.into_iter().map(|(counts, key, vpn)| Entry { counts, key, vpn: vpn.clone() });
@@ -57,6 +59,13 @@ impl Known<'_> {
             vpn: LearnedVpn::of_profile(profile),
         });
         learned.chain(others).take(most).map(|entry| self.shown(&entry)).collect()
+    }
+
+    /// Whether a hook has reported it for a link that is no tunnel.
+    fn is_of_a_card(&self, vpn: &LearnedVpn) -> bool {
+        let Facts { links, config, .. } = self.facts;
+        let name = vpn.name.parse().ok().filter(|_| vpn.origin == Origin::Hook);
+        name.and_then(|name| links.named(&name)).is_some_and(|link| !links.is_tunnel(link, config))
     }
 
     fn shown(&self, Entry { counts, key, vpn }: &Entry<'_>) -> KnownVpn {

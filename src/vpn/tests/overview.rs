@@ -98,3 +98,22 @@ fn thousands_of_profiles_of_a_user_s_hide_no_file_of_root_s_and_the_list_is_boun
     assert_eq!((listed.len(), listed[0].0.as_str()), (128, "office"));
     assert_eq!(machine.known_vpns().len(), 3_001);
 }
+
+#[test]
+fn a_report_about_a_card_makes_no_vpn() {
+    let mut machine = begun("", &[]);
+    let links = vec![Link::plain(2, "eth0", LinkKind::Other)];
+    machine.step(Event::Links(LinkTable { links, ..LinkTable::default() }), 1);
+    for interface in ["eth0", "tun3"] {
+        let report = Report {
+            kind: ReportKind::Up,
+            interface: interface.parse().unwrap(),
+            pid: Some(7),
+            started: None,
+            endpoint: Some("198.51.100.7:1194/udp".parse().unwrap()),
+            either: None,
+        };
+        machine.step(Event::Report(report, Reporter::Root), 1);
+    }
+    assert_eq!(listed(&machine), [row("tun3", "198.51.100.7:1194/udp", 0, "counts")]);
+}
