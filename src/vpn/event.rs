@@ -21,6 +21,8 @@ pub enum Event {
     Links(LinkTable),
     /// What NetworkManager reports about VPNs now; `None` when there is no NetworkManager.
     NetworkManager(Option<NmView>),
+    /// NetworkManager has come, and was not read yet.
+    ManagerUnread,
     /// OpenVPN's client configurations under `/etc/openvpn`, all that root has put there.
     OpenVpnFiles(Vec<OpenVpnFile>),
     /// The files of root's of one kind of which something is left out, all of them.

@@ -20,6 +20,8 @@ pub(super) struct Facts {
     pub(super) docker: Docker,
     /// What NetworkManager said last; `None` without NetworkManager.
     pub(super) manager: Option<NmView>,
+    /// Whether NetworkManager has come, and was not read yet.
+    pub(super) is_manager_unread: bool,
     /// The last question that NetworkManager has answered.
     pub(super) answered: u64,
     pub(super) learning: Learning,
@@ -44,6 +46,7 @@ impl Facts {
             links: LinkTable { known_uplinks, of_connections, ..LinkTable::default() },
             docker: Docker::new(remembered.networks),
             manager: None,
+            is_manager_unread: false,
             answered: 0,
             learning: Learning::new(remembered.learned),
             sockets: Sockets::default(),

@@ -116,6 +116,7 @@ impl Machine {
                 self.facts.see_again();
             }
             Event::Published(ports) => self.facts.docker.published = ports,
+            Event::ManagerUnread => self.facts.is_manager_unread = true,
             Event::NetworkManager(view) => {
                 absorbed.endings = self.absorb_view(view, now);
                 absorbed.servers = Servers::Changed;
@@ -186,6 +187,7 @@ impl Machine {
         let facts = &mut self.facts;
         facts.answered = facts.answered.max(view.as_ref().map_or(0, |view| view.answered));
         facts.manager = view;
+        facts.is_manager_unread = false;
         if let Some(view) = &facts.manager {
             facts.learning.learn_profiles(view, &facts.config);
         }

@@ -18,7 +18,7 @@ const ANSWER_TIMEOUT: u64 = 10;
 /// The questions about links that nobody has claimed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Questions {
-    /// By the index of the link, while it carries packets.
+    /// By the index of the link.
     asked: BTreeMap<u32, Question>,
     /// The number of the last question.
     last: u64,
@@ -32,23 +32,26 @@ pub(super) struct Question {
     number: u64,
     /// In seconds since the epoch.
     since: u64,
+    /// Whether the link carried packets when the question was asked.
+    carries: bool,
 }
 
 impl Question {
     /// Whether it has to be answered first. Without NetworkManager nobody makes links for users.
     pub(super) fn is_open(self, facts: &Facts) -> bool {
-        facts.manager.is_some() && facts.answered < self.number
+        (facts.manager.is_some() || facts.is_manager_unread) && facts.answered < self.number
     }
 }
 
 impl Questions {
-    /// The question about a link that carries packets now.
-    pub(super) fn about(&self, link: &Link, now: u64) -> Question {
-        let new = Question { number: self.last + 1, since: now };
-        self.asked.get(&link.index).copied().unwrap_or(new)
+    /// The question about a link. A link that did not carry packets before is asked about again.
+    pub(super) fn about(&self, link: &Link, carries: bool, now: u64) -> Question {
+        let new = Question { number: self.last + 1, since: now, carries };
+        let asked = self.asked.get(&link.index).filter(|asked| asked.carries || !carries);
+        asked.copied().unwrap_or(new)
     }
 
-    /// Keeps the questions about the links that carry packets now.
+    /// Keeps the questions about the links of now.
     pub(super) fn keep(&mut self, asked: BTreeMap<u32, Question>, facts: &Facts, now: u64) {
         let last = asked.values().map(|question| question.number).max();
         self.last = self.last.max(last.unwrap_or_default());

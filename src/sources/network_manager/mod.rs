@@ -61,7 +61,7 @@ where
     let closed = events.clone();
     tokio::select! {
         () = closed.closed() => {}
-        never = watch_forever(bus, questions, Teller { events, last: None }) => match never {},
+        never = watch_forever(bus, questions, Teller { events, last: None, is_unread: false }) => match never {},
     }
 }
 
@@ -100,15 +100,26 @@ where
 struct Teller {
     events: Sender<Event>,
     last: Option<Option<NmView>>,
+    /// Whether the agent knows that NetworkManager has come and was not read yet.
+    is_unread: bool,
 }
 
 impl Teller {
+    /// NetworkManager has come, and was not read yet. The next view is told although it may be the last one.
+    async fn tell_unread(&mut self) {
+        if !std::mem::replace(&mut self.is_unread, true) {
+            self.last = None;
+            let _ = self.events.send(Event::ManagerUnread).await;
+        }
+    }
+
     /// Returns whether the view differs from the last one.
     async fn tell(&mut self, view: Option<NmView>) -> bool {
         if self.last.as_ref() == Some(&view) {
             return false;
         }
         self.last = Some(view.clone());
+        self.is_unread = false;
         // Without a receiver `watch_bus` ends.
         let _ = self.events.send(Event::NetworkManager(view)).await;
         true

@@ -187,7 +187,7 @@ impl Session {
             Presence::Absent => {
                 teller.tell(None).await;
             }
-            Presence::As(_) if !self.is_whole => {}
+            Presence::As(_) if !self.is_whole => teller.tell_unread().await,
             Presence::As(_) => {
                 if let Some(view) = self.cache.take_view() {
                     teller.tell(Some(view)).await;

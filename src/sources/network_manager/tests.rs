@@ -106,10 +106,12 @@ struct Events(Receiver<Event>);
 
 impl Events {
     async fn next(&mut self) -> Option<NmView> {
-        let event = tokio::time::timeout(Duration::from_secs(5), self.0.recv()).await;
-        match event {
-            Ok(Some(Event::NetworkManager(view))) => view,
-            other => panic!("expected a view, not {other:?}"),
+        loop {
+            match tokio::time::timeout(Duration::from_secs(5), self.0.recv()).await {
+                Ok(Some(Event::NetworkManager(view))) => return view,
+                Ok(Some(Event::ManagerUnread)) => {}
+                other => panic!("expected a view, not {other:?}"),
+            }
         }
     }
 

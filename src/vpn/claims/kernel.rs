@@ -52,9 +52,13 @@ impl Claims {
         let mut unclaimed = Unclaimed::default();
         let fresh = facts.links.tunnels(&facts.config).filter(|link| !facts.links.may_be_users(link));
         for link in fresh.filter(|link| self.is_unclaimed(link)) {
-            let Some(claim) = claim_of(link, facts, evidence, now) else { continue };
-            let question = self.questions.about(link, now);
-            unclaimed.asked.insert(link.index, question);
+            let claim = claim_of(link, facts, evidence, now);
+            let question = self.questions.about(link, claim.is_some(), now);
+            // A link that only its exact name makes a tunnel may carry packets without being a claim.
+            if claim.is_some() || facts.links.is_exact_tunnel(link) {
+                unclaimed.asked.insert(link.index, question);
+            }
+            let Some(claim) = claim else { continue };
             if !facts.has_begun || question.is_open(facts) {
                 continue;
             }

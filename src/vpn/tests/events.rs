@@ -368,6 +368,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => management(),
         2 => silence(),
         2 => Just(Event::Begun),
+        1 => Just(Event::ManagerUnread),
         2 => wireguard_files().prop_map(Event::WireGuardFiles),
         1 => Just(Event::Resume),
         1 => Just(Event::Clock),

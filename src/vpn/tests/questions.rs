@@ -34,21 +34,23 @@ fn a_link_counts_once_networkmanager_was_asked_while_the_link_carried_packets() 
     let mut machine = machine(Remembered::default());
     machine.step(answer(0, &[]), 1);
     machine.step(Event::Begun, 1);
-    // A link that is not addressed yet is not asked about: its connection may not exist yet.
+    // A link that is not addressed yet is asked about twice: its connection may not exist yet.
     let bare = Link { addresses: Vec::new(), routes: Vec::new(), ..link(2, "office", LinkKind::WireGuard) };
     machine.step(links(&[bare]), 2);
-    assert_eq!((machine.question(), machine.awaits_manager()), (0, false));
-    machine.step(office(2), 3);
     assert_eq!((seen(&machine), machine.question()), (locked(), 1));
-    machine.step(answer(0, &[]), 4);
+    machine.step(answer(1, &[]), 2);
+    assert_eq!(seen(&machine), (State::Locked, vec!["office".to_owned()]));
+    machine.step(office(2), 3);
+    assert_eq!((seen(&machine), machine.question()), (locked(), 2));
+    machine.step(answer(1, &[]), 4);
     assert_eq!(seen(&machine), locked(), "an answer to an earlier question");
-    machine.step(answer(1, &[]), 5);
+    machine.step(answer(2, &[]), 5);
     assert_eq!(seen(&machine), (State::Protected, vec!["office".to_owned()]));
-    assert_eq!(machine.question(), 1, "it is not asked again and again");
+    assert_eq!(machine.question(), 2, "it is not asked again and again");
     machine.step(office(3), 6);
     machine.step(Event::Clock, 6);
-    assert_eq!((machine.situation().state, machine.question()), (State::Lost, 2), "another device");
-    machine.step(answer(2, &["office"]), 7);
+    assert_eq!((machine.situation().state, machine.question()), (State::Lost, 3), "another device");
+    machine.step(answer(3, &["office"]), 7);
     assert_eq!(seen(&machine), (State::Lost, vec![]), "it is a user's");
     machine.step(Event::NetworkManager(None), 8);
     assert_eq!(seen(&machine), (State::Lost, vec![]), "also after NetworkManager");
@@ -96,4 +98,40 @@ fn an_agent_that_is_restarted_asks_before_it_counts_and_remembers_what_is_a_user
     assert_eq!(seen(&next), locked());
     next.step(office(3), 3);
     assert_eq!(next.situation().state, State::Protected, "the control: another device");
+}
+
+#[test]
+fn a_link_waits_for_a_networkmanager_that_was_not_read_yet() {
+    // NetworkManager starts again.
+    let mut again = machine(Remembered::default());
+    again.step(Event::NetworkManager(None), 1);
+    again.step(Event::Begun, 1);
+    again.step(Event::ManagerUnread, 2);
+    again.step(office(2), 3);
+    assert_eq!(seen(&again), locked());
+    again.step(answer(1, &["office"]), 4);
+    assert_eq!(seen(&again), locked(), "it is a user's");
+
+    // The agent starts, and NetworkManager does not answer.
+    let mut hung = machine(Remembered::default());
+    hung.step(Event::ManagerUnread, 1);
+    hung.step(office(2), 1);
+    hung.step(Event::Begun, 2);
+    assert_eq!(seen(&hung), locked());
+    hung.step(Event::NetworkManager(None), 3);
+    assert_eq!(hung.situation().state, State::Protected, "the control: it has gone");
+}
+
+#[test]
+fn a_link_that_takes_a_part_of_the_internet_waits_too() {
+    let part = Link { routes: vec!["0.0.0.0/1".parse().unwrap()], ..link(2, "office", LinkKind::WireGuard) };
+    for (made, expected) in [(&["office"][..], vec![]), (&[], vec!["office".to_owned()])] {
+        let mut machine = machine(Remembered::default());
+        machine.step(answer(0, &[]), 1);
+        machine.step(Event::Begun, 1);
+        machine.step(links(std::slice::from_ref(&part)), 2);
+        assert_eq!((seen(&machine), machine.question()), (locked(), 1));
+        machine.step(answer(1, made), 3);
+        assert_eq!(seen(&machine), (State::Locked, expected));
+    }
 }
