@@ -250,7 +250,9 @@ fn a_server_with_an_unknown_transport_is_allowed_by_both_and_no_other_is() {
         both(lab)?;
         flows(lab)?;
         assert_eq!(elsewhere("again")?, 0);
-        contract(&[&server])?.endpoint("198.51.100.8:1194/udp")?.check(&capture.stop()?)
+        // On a busy machine the client also tries its second remote, the same server over TCP.
+        let contract = contract(&[&server])?.endpoint("198.51.100.7:1194/tcp")?;
+        contract.endpoint("198.51.100.8:1194/udp")?.check(&capture.stop()?)
     })
     .unwrap();
 }
