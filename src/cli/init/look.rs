@@ -131,11 +131,17 @@ fn with_restored(
 async fn profiles() -> Option<NmView> {
     let (events, mut received) = mpsc::channel(4);
     let watching = tokio::spawn(network_manager::watch(watch::channel(0).1, events));
-    let first = tokio::time::timeout(TIMEOUT, received.recv()).await;
+    let view = tokio::time::timeout(TIMEOUT, first_view(&mut received)).await;
     watching.abort();
-    match first {
-        Ok(Some(Event::NetworkManager(view))) => view,
-        Ok(_) | Err(_) => None,
+    view.unwrap_or_default()
+}
+
+/// What NetworkManager reports once it was read; `None` if there is no NetworkManager.
+async fn first_view(events: &mut mpsc::Receiver<Event>) -> Option<NmView> {
+    loop {
+        if let Event::NetworkManager(view) = events.recv().await? {
+            return view;
+        }
     }
 }
 
@@ -153,4 +159,21 @@ fn left_out(view: NmView) -> Vec<String> {
     let mut machine = vpn::Machine::new(Config::default(), Remembered::default(), 0);
     machine.step(Event::NetworkManager(Some(view)), 0);
     machine.left_out().into_iter().map(|left_out| LeftOutStatus::from(left_out).line()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_profiles_are_those_of_a_networkmanager_that_was_read() {
+        let (sender, mut events) = mpsc::channel(4);
+        let view = NmView { answered: 7, ..NmView::default() };
+        for event in [Event::ManagerUnread, Event::NetworkManager(Some(view.clone()))] {
+            sender.send(event).await.unwrap();
+        }
+        assert_eq!(first_view(&mut events).await, Some(view));
+        sender.send(Event::NetworkManager(None)).await.unwrap();
+        assert_eq!(first_view(&mut events).await, None);
+    }
 }

@@ -46,8 +46,9 @@ const BATCH: usize = 1_000;
 
 /// Watches NetworkManager on the system bus, until the receiver of `events` is dropped.
 ///
-/// The first event comes when everything has been read. It is `NetworkManager(None)`, at once, if there is no
-/// NetworkManager. The same event comes whenever NetworkManager or the bus goes away.
+/// The first event is `ManagerUnread` if there is a NetworkManager, and `NetworkManager` comes when everything has been
+/// read. It is `NetworkManager(None)`, at once, if there is no NetworkManager. The same event comes whenever
+/// NetworkManager or the bus goes away.
 ///
 /// It reads the active connections again for each question: the highest number in `questions`.
 pub async fn watch(questions: watch::Receiver<u64>, events: Sender<Event>) {
