@@ -1,4 +1,4 @@
-//! The same rules for a kernel that lacks a module of iptables. They pass no more. Pure.
+//! The same rules for a kernel that lacks a module of iptables. They pass no more.
 
 use crate::policy::Ruleset;
 

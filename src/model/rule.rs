@@ -2,12 +2,11 @@
 //! happens to a packet for which they hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::layout::Field;
-use crate::net::Family;
+use crate::net::{Family, octets};
 
 /// The rules of a machine, as far as packets that leave can meet them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -261,10 +260,7 @@ impl Match {
 
     /// The first bits of these are those of an address.
     fn prefix(bits: impl Fn(u16) -> Bit, net: &IpNet) -> Self {
-        let octets = match net.network() {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
+        let octets = octets(net.network());
         let kept = 0..u16::from(net.prefix_len());
         let value = kept.clone().map(|at| octets[usize::from(at / 8)] >> (7 - at % 8) & 1 == 1).collect();
         Self::Bits(kept.map(bits).collect(), Test { comparison: Comparison::Equal, value })

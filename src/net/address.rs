@@ -1,6 +1,14 @@
-//! Which addresses a VPN server can have at all.
+//! Addresses as bytes and in every spelling, and those that a VPN server can have at all.
 
 use std::net::{IpAddr, Ipv4Addr};
+
+/// The bytes of an address, in the order of the network.
+pub fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
 
 /// Why an address cannot be a server's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -14,7 +14,7 @@ mod prefix;
 mod services;
 mod space;
 
-pub use address::{AddressError, inet_aton, server_address};
+pub use address::{AddressError, inet_aton, octets, server_address};
 pub use endpoint::{Endpoint, EndpointError, Host, HostName, Server};
 pub use ifname::{IfName, IfNameError, IfPattern, IfPatternError};
 pub use length::{LengthError, length};

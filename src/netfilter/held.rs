@@ -15,6 +15,7 @@ use netlink_bindings::nftables::{
 };
 
 use super::dump::{self, Progress};
+use super::encode::NEW_CHAIN;
 use super::message::{NFTABLES, attribute, batch, message, protocol, text};
 use super::{Malformed, NFGENMSG};
 use crate::net::Family;
@@ -22,7 +23,6 @@ use crate::netlink::{ACKNOWLEDGE, DUMP, REQUEST};
 
 pub(super) const NEW_TABLE: u16 = NFTABLES << 8;
 pub(super) const GET_TABLE: u16 = NFTABLES << 8 | 1;
-const NEW_CHAIN: u16 = NFTABLES << 8 | 3;
 const GET_CHAIN: u16 = NFTABLES << 8 | 4;
 const NEW_RULE: u16 = NFTABLES << 8 | 6;
 const GET_RULE: u16 = NFTABLES << 8 | 7;

@@ -32,9 +32,6 @@ const NEW_GENERATION: u16 = 10 << 8 | 15;
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN`.
 const GET_GENERATION: u16 = 10 << 8 | 16;
 
-/// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN`.
-const NEW_CHAIN: u16 = 10 << 8 | 3;
-
 /// `struct nfgenmsg`, before the attributes.
 const NFGENMSG: usize = 4;
 
@@ -129,7 +126,7 @@ fn forward_policies(datagram: &[u8]) -> Result<Vec<(Family, Policy)>, Malformed>
     let mut found = Vec::new();
     for message in messages(datagram) {
         let message = message?;
-        if message.message_type() == NEW_CHAIN {
+        if message.message_type() == encode::NEW_CHAIN {
             found.extend(held::forward_policy(message.payload())?);
         }
     }

@@ -171,13 +171,12 @@ impl Held {
                     list.into_iter().map(|(_, element)| tree(element, &is_key)).collect();
                 let set = self.sets.entry(key).or_default();
                 // Some kernels answer the timeout of every element that a packet made.
-                let usual = set.bounds.as_ref().map(|[timeout, _]| timeout.clone());
-                let is_usual = |element: &Attributes| match (&usual, element.get(&OWN_TIMEOUT)) {
-                    (None, _) => false,
-                    (Some(_), None) => true,
-                    (Some(usual), Some(own)) => matches!(own, Value::Bytes(own) if own == usual),
+                let usual = set.bounds.as_ref().map(|[timeout, _]| Value::Bytes(timeout.clone()));
+                let counts = |element: &Attributes| match (&usual, element.get(&OWN_TIMEOUT)) {
+                    (None, _) => true,
+                    (Some(_), None) => false,
+                    (Some(usual), Some(own)) => own != usual,
                 };
-                let counts = |element: &Attributes| !is_usual(element);
                 set.elements.extend(elements?.into_iter().filter(counts));
             }
             _ => {

@@ -12,11 +12,12 @@ use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
 use super::dump::Progress;
+use super::encode::NEW_CHAIN;
 use super::held::{HeldTable, awaken, questions, take};
 use super::removal::{answers, removal, rule_removal};
 use super::{
-    Change, ForwardPolicy, Generation, Malformed, NEW_CHAIN, NEW_GENERATION, Policy, forward_policies,
-    listing, native, parse, question,
+    Change, ForwardPolicy, Generation, Malformed, NEW_GENERATION, Policy, forward_policies, listing, native,
+    parse, question,
 };
 use crate::model::Message;
 use crate::net::Family;
@@ -157,12 +158,10 @@ fn dump(family: Family) -> io::Result<Option<BTreeMap<String, HeldTable>>> {
 /// # Errors
 /// As [`tables`].
 pub fn everything() -> io::Result<Vec<Message>> {
-    settled(|| {
-        if ask()?.is_none() {
-            return Err(io::Error::other("this kernel does not answer about nf_tables"));
-        }
-        dump_everything()
-    })
+    if ask()?.is_none() {
+        return Err(io::Error::other("this kernel does not answer about nf_tables"));
+    }
+    settled(dump_everything)
 }
 
 /// `None` when the tables changed during the dump.

@@ -4,6 +4,7 @@ use netlink_packet_core::NetlinkBuffer;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::encode::NEW_CHAIN;
 use super::*;
 
 /// One attribute, padded.

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::Nftables;
 use super::kernel::{Feature, KernelError, has_hooks, held, is_there, refusal};
-use crate::netfilter::readback::Held;
 use crate::policy::Ruleset;
 use crate::policy::nftables::{NftFamily, TableId};
 
@@ -101,7 +100,7 @@ impl Nftables {
             self.wires.refused(Instant::now());
         } else {
             // A hook that is held needs no room.
-            let held: Held = held(TableId::ours(NftFamily::Netdev)).await.unwrap_or_default();
+            let held = held(TableId::ours(NftFamily::Netdev)).await.unwrap_or_default();
             let wires = ruleset.wire.wires.iter().map(|wire| &wire.interface);
             let wires = wires.filter(|name| is_there(name.as_str()) && !held.is_on(name.as_str()));
             self.unhooked.look(wires.cloned().collect()).await?;

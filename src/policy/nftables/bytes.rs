@@ -1,7 +1,5 @@
 //! Values as the kernel compares them.
 
-use std::net::IpAddr;
-
 use crate::net::IfPattern;
 
 /// `IFNAMSIZ`: names of links and of kinds are compared with all these bytes.
@@ -19,14 +17,6 @@ pub(super) fn name_bytes(names: &IfPattern) -> Vec<u8> {
 /// Nanoseconds since 1970. The words of nft have whole seconds.
 pub(super) fn nanoseconds(moment: jiff::Timestamp) -> [u8; 8] {
     u64::try_from(moment.as_second()).unwrap_or_default().saturating_mul(1_000_000_000).to_be_bytes()
-}
-
-/// The bytes of an address.
-pub(super) fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
 }
 
 /// A name with the zero bytes after it.

@@ -7,14 +7,14 @@ mod key;
 
 use ipnet::IpNet;
 
-use super::bytes::{name_bytes, nanoseconds, octets, padded};
+use super::bytes::{name_bytes, nanoseconds, padded};
 use super::instruction::{Base, Ct, Fib, Instruction, KeyType, Keys, Loads, Meta};
 use super::matches::{Bits, Called, Comparison, Header, Match, Side, Way};
 use super::number::L4;
 use super::rule::{NftRule, NftVerdict};
 use super::set::TUNNEL_KINDS;
 use super::table::NftFamily;
-use crate::net::{Family, IfPattern, Port};
+use crate::net::{Family, IfPattern, Port, octets};
 use crate::policy::{Direction, HopLimit, Tracked};
 
 /// The first register, of 16 bytes.

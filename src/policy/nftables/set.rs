@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::bytes::{octets, padded};
+use super::bytes::padded;
 use super::number::L4;
-use crate::net::{Endpoint, Family};
+use crate::net::{Endpoint, Family, octets};
 use crate::policy::well_known::ANSWER_SECONDS;
 use crate::policy::{Asked, EndpointSet, Ruleset, Table};
 use crate::vpn::LinkKind;

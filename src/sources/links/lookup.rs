@@ -13,9 +13,10 @@ use nix::libc;
 
 use super::LinksError;
 use super::netlink::Kernel;
+use super::route::{self, RTA_UID, RTMSG};
 use super::table::{attributes, next_hops, u32_at};
-use crate::net::{Family, PRIVATE, pieces};
-use crate::netlink::{ANSWER, Message, REQUEST, message};
+use crate::net::{Family, PRIVATE, octets, pieces};
+use crate::netlink::{ANSWER, Message};
 use crate::vpn::{RouteRange, public};
 
 /// Maximum number of lookups for one table. Where there are more ranges, the largest are looked up. A lookup
@@ -28,12 +29,11 @@ const BATCH: usize = 64;
 /// The user whose packets the lookups are for: the first user id that Debian gives to a person.
 const USER: u32 = 1000;
 
-/// The length of `struct rtmsg`.
-const RTMSG: usize = 12;
-
 /// linux/rtnetlink.h
 const RTM_F_FIB_MATCH: u32 = 0x2000;
-const RTA_UID: u16 = 25;
+
+/// The place of the flags in `struct rtmsg`.
+const FLAGS: usize = 8;
 
 /// The first sequence number, above those of the dumps on the same socket.
 const FIRST_SEQUENCE: u32 = 16;
@@ -108,22 +108,12 @@ async fn ask(kernel: &mut Kernel, batch: &[(IpAddr, IpAddr)]) -> Result<Vec<BTre
     Ok(numbered().map(|(_, sequence)| answers.remove(&sequence).unwrap_or_default()).collect())
 }
 
-/// `struct rtmsg`: family at 0, destination length at 1, flags at 8, attributes from 12. The answer is the
-/// whole route, and not one of its next hops (`RTM_F_FIB_MATCH`).
+/// The answer is the whole route, and not one of its next hops (`RTM_F_FIB_MATCH`).
 fn request(address: IpAddr, sequence: u32) -> Vec<u8> {
-    let (family, octets) = match address {
-        IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
-        IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
-    };
-    let bits = u8::try_from(octets.len() * 8).unwrap_or_default();
-    let mut body = vec![u8::try_from(family).unwrap_or_default(), bits, 0, 0, 0, 0, 0, 0];
-    body.extend(RTM_F_FIB_MATCH.to_ne_bytes());
-    for (kind, value) in [(libc::RTA_DST, octets), (RTA_UID, USER.to_ne_bytes().to_vec())] {
-        body.extend(u16::try_from(4 + value.len()).unwrap_or_default().to_ne_bytes());
-        body.extend(kind.to_ne_bytes());
-        body.extend(value);
-    }
-    message(libc::RTM_GETROUTE, REQUEST, sequence, &body)
+    let mut head = route::head(address, 0);
+    head[FLAGS..RTMSG].copy_from_slice(&RTM_F_FIB_MATCH.to_ne_bytes());
+    let attributes = [(libc::RTA_DST, octets(address)), (RTA_UID, USER.to_ne_bytes().to_vec())];
+    route::request(head, &attributes, sequence)
 }
 
 /// The links of a route. There are none where the kernel has no route, or drops the packets.

@@ -8,15 +8,16 @@ use nix::libc;
 use super::LinksError;
 use super::netlink::Kernel;
 use super::table::{attributes, u32_at};
+use crate::net::octets;
 use crate::netlink::{ANSWER, Message, REQUEST, message};
 
 /// linux/rtnetlink.h
-const RTA_UID: u16 = 25;
+pub(super) const RTA_UID: u16 = 25;
 const RTA_IP_PROTO: u16 = 27;
 const RTA_DPORT: u16 = 29;
 
 /// The length of `struct rtmsg`, and the place of the route's type in it.
-const RTMSG: usize = 12;
+pub(super) const RTMSG: usize = 12;
 const TYPE: usize = 7;
 
 /// The first packet of a connection.
@@ -63,22 +64,15 @@ pub async fn route(asked: Asked) -> Result<Route, LinksError> {
         found = read(message);
         Ok(ControlFlow::Break(()))
     };
-    kernel.ask(&request(&asked), take).await?;
+    kernel.ask(&asks(&asked), take).await?;
     Ok(found)
 }
 
-fn request(asked: &Asked) -> Vec<u8> {
-    let family = match asked.destination {
-        IpAddr::V4(_) => libc::AF_INET,
-        IpAddr::V6(_) => libc::AF_INET6,
-    };
-    let bits = |address: IpAddr| u8::try_from(octets(address).len() * 8).unwrap_or_default();
+fn asks(asked: &Asked) -> Vec<u8> {
     let source = match asked.sender {
         Sender::User(_) => 0,
         Sender::Bridge(source, _) => bits(source),
     };
-    let mut body = vec![u8::try_from(family).unwrap_or_default(), bits(asked.destination), source];
-    body.resize(RTMSG, 0);
     let mut attributes = vec![
         (libc::RTA_DST, octets(asked.destination)),
         (RTA_IP_PROTO, vec![asked.protocol]),
@@ -91,13 +85,35 @@ fn request(asked: &Asked) -> Vec<u8> {
             attributes.push((libc::RTA_IIF, index.to_ne_bytes().to_vec()));
         }
     }
+    request(head(asked.destination, source), &attributes, 1)
+}
+
+/// `struct rtmsg` of a question: family at 0, the lengths of the destination and of the source at 1 and 2.
+pub(super) fn head(destination: IpAddr, source: u8) -> [u8; RTMSG] {
+    let family = match destination {
+        IpAddr::V4(_) => libc::AF_INET,
+        IpAddr::V6(_) => libc::AF_INET6,
+    };
+    let mut head = [0; RTMSG];
+    head[..3].copy_from_slice(&[u8::try_from(family).unwrap_or_default(), bits(destination), source]);
+    head
+}
+
+/// A question for one route, with these attributes.
+pub(super) fn request(head: [u8; RTMSG], attributes: &[(u16, Vec<u8>)], sequence: u32) -> Vec<u8> {
+    let mut body = head.to_vec();
     for (kind, value) in attributes {
         body.extend(u16::try_from(4 + value.len()).unwrap_or_default().to_ne_bytes());
         body.extend(kind.to_ne_bytes());
         body.extend(value);
         body.resize(body.len().next_multiple_of(4), 0);
     }
-    message(libc::RTM_GETROUTE, REQUEST, 1, &body)
+    message(libc::RTM_GETROUTE, REQUEST, sequence, &body)
+}
+
+/// How many bits an address has.
+fn bits(address: IpAddr) -> u8 {
+    u8::try_from(octets(address).len() * 8).unwrap_or_default()
 }
 
 fn read(message: &Message<'_>) -> Route {
@@ -119,13 +135,6 @@ fn read(message: &Message<'_>) -> Route {
             Route::Out(link, source)
         }
         _ => Route::Nowhere,
-    }
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
     }
 }
 
