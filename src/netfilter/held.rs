@@ -29,9 +29,6 @@ const GET_RULE: u16 = NFTABLES << 8 | 7;
 
 /// No chain of such a table sees a packet.
 const DORMANT: u32 = TableFlags::Dormant as u32;
-/// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
-const IPV4: u8 = 2;
-const IPV6: u8 = 10;
 /// `NF_ACCEPT`, as a policy.
 const ACCEPT: u32 = 1;
 
@@ -146,11 +143,8 @@ fn chain(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(),
 
 /// The policy that a message gives to `FORWARD` of the table `filter` of iptables.
 pub(super) fn forward_policy(payload: &[u8]) -> Result<Option<(Family, Policy)>, Malformed> {
-    let family = match payload.first() {
-        Some(&IPV4) => Family::V4,
-        Some(&IPV6) => Family::V6,
-        Some(_) | None => return Ok(None),
-    };
+    let of_message = |family: &Family| payload.first() == Some(&protocol(*family));
+    let Some(family) = Family::ALL.into_iter().find(of_message) else { return Ok(None) };
     let attributes = ChainAttrs::new(body(payload)?);
     let is_forward = attributes.get_table()? == c"filter" && attributes.get_name()? == c"FORWARD";
     Ok(attributes.get_policy().ok().filter(|_| is_forward).map(|policy| (family, Policy::of(policy))))

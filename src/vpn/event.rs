@@ -151,6 +151,26 @@ pub struct Profile {
     pub keys: Vec<PeerKey>,
 }
 
+#[cfg(test)]
+impl Profile {
+    /// A profile of a client's, without a server.
+    pub(crate) fn plain(uuid: &str, id: &str, kind: crate::guide::VpnKind) -> Self {
+        Self {
+            uuid: uuid.to_owned(),
+            id: id.to_owned(),
+            endpoints: Vec::new(),
+            names: Vec::new(),
+            sender: Sender::Client,
+            mark: None,
+            interface: None,
+            kind,
+            user: None,
+            manager_marks: false,
+            keys: Vec::new(),
+        }
+    }
+}
+
 /// Who sends a VPN's packets to its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

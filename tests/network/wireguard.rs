@@ -58,14 +58,21 @@ fn flows(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// A tunnel of this name protects, by the kernel's evidence alone.
-fn protected_by(lab: &Lab, name: &str) -> Result<()> {
+/// A tunnel of this name protects, by this source. Returns the status.
+fn protects(lab: &Lab, name: &str, source: &str) -> Result<Value> {
     let status = wait_for_state(lab, "protected")?;
     let tunnel = &status["tunnels"][0];
-    ensure!(tunnel["interface"] == name && tunnel["source"] == "kernel", "{status}");
+    ensure!(tunnel["interface"] == name && tunnel["source"] == source, "{status}");
     ensure!(tunnel["endpoint"]["address"] == "198.51.100.9" && tunnel["carrying"] == true, "{status}");
+    flows(lab)?;
+    Ok(status)
+}
+
+/// A tunnel of this name protects, by the kernel's evidence alone.
+fn protected_by(lab: &Lab, name: &str) -> Result<()> {
+    let status = protects(lab, name, "kernel")?;
     ensure!(status["bootstrap"] == server(MARKED), "{status}");
-    flows(lab)
+    Ok(())
 }
 
 #[test]

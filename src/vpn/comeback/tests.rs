@@ -3,27 +3,14 @@ use crate::config::Config;
 use crate::guide::VpnKind;
 use crate::vpn::{
     ActiveVpn, Announcement, Event, Link, LinkKind, LinkTable, NmView, Reason, Remembered, Report,
-    ReportKind, Reporter, Sender, VpnEnd, VpnPhase,
+    ReportKind, Reporter, VpnEnd, VpnPhase,
 };
 
 const PATH: &str = "/active/1";
 
 fn profile(uuid: &str) -> Profile {
     let endpoints = vec!["198.51.100.7:1194/udp".parse().unwrap()];
-    let (sender, mark) = (Sender::Client, None);
-    Profile {
-        uuid: uuid.into(),
-        id: format!("{uuid} at home"),
-        endpoints,
-        names: Vec::new(),
-        sender,
-        mark,
-        interface: None,
-        kind: VpnKind::ManagedOpenVpn,
-        user: None,
-        manager_marks: false,
-        keys: Vec::new(),
-    }
+    Profile { endpoints, ..Profile::plain(uuid, &format!("{uuid} at home"), VpnKind::ManagedOpenVpn) }
 }
 
 fn view(profiles: &[&str], active: Option<(&str, VpnPhase)>) -> Event {

@@ -17,17 +17,8 @@ fn endpoint(text: &str) -> Endpoint {
 
 fn profile(uuid: &str, servers: &[&str]) -> Profile {
     Profile {
-        uuid: uuid.to_owned(),
-        id: uuid.to_owned(),
         endpoints: servers.iter().map(|server| endpoint(server)).collect(),
-        names: Vec::new(),
-        sender: Sender::Client,
-        mark: None,
-        interface: None,
-        kind: VpnKind::ManagedOpenVpn,
-        user: None,
-        manager_marks: false,
-        keys: Vec::new(),
+        ..Profile::plain(uuid, uuid, VpnKind::ManagedOpenVpn)
     }
 }
 

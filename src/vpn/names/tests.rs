@@ -98,19 +98,7 @@ fn without_a_resolver_no_question_is_sent_and_no_timer_runs() {
 
 fn profile(uuid: &str, server: &str) -> Profile {
     let name = (server.to_owned().try_into().unwrap(), Transport::Udp, Port::fixed(1194));
-    Profile {
-        uuid: uuid.to_owned(),
-        id: uuid.to_owned(),
-        endpoints: Vec::new(),
-        names: vec![name],
-        sender: Sender::Client,
-        mark: None,
-        interface: None,
-        kind: VpnKind::ManagedOpenVpn,
-        user: None,
-        manager_marks: false,
-        keys: Vec::new(),
-    }
+    Profile { names: vec![name], ..Profile::plain(uuid, uuid, VpnKind::ManagedOpenVpn) }
 }
 
 /// A tunnel that carries everything, as the kernel shows it.

@@ -195,17 +195,9 @@ fn only_devices_that_count_and_that_root_made_are_read() {
 fn a_device_that_networkmanager_has_only_found_has_the_servers_of_root_s_file() {
     let mut machine = begun("", &[keyed("office", 7)]);
     let profile = Profile {
-        uuid: "u".to_owned(),
-        id: "office".to_owned(),
-        endpoints: Vec::new(),
-        names: Vec::new(),
         sender: Sender::Kernel,
-        mark: None,
         interface: "office".parse().ok(),
-        kind: crate::guide::VpnKind::ManagedWireGuard,
-        user: None,
-        manager_marks: false,
-        keys: Vec::new(),
+        ..Profile::plain("u", "office", crate::guide::VpnKind::ManagedWireGuard)
     };
     let active = ActiveVpn {
         path: "/1".to_owned(),
@@ -232,17 +224,12 @@ fn a_device_that_networkmanager_has_only_found_has_the_servers_of_root_s_file() 
 #[test]
 fn a_peer_of_networkmanager_s_profile_is_followed_by_its_key_and_its_mark() {
     let profile = |keys: Vec<PeerKey>| Profile {
-        uuid: "u".to_owned(),
-        id: "work".to_owned(),
         endpoints: vec![SERVER.parse().unwrap()],
-        names: Vec::new(),
         sender: Sender::Kernel,
-        mark: None,
         interface: "office".parse().ok(),
-        kind: crate::guide::VpnKind::ManagedWireGuard,
-        user: None,
         manager_marks: true,
         keys,
+        ..Profile::plain("u", "work", crate::guide::VpnKind::ManagedWireGuard)
     };
     let active = |mark| ActiveVpn {
         path: "/1".to_owned(),
@@ -325,17 +312,10 @@ fn a_mark_of_two_programs_is_said_and_the_same_mark_of_one_program_is_not() {
     let mut machine = begun("", &[keyed("home", 7), keyed("office", 7)]);
     assert_eq!(left_out(&machine), []);
     let profile = Profile {
-        uuid: "u".to_owned(),
-        id: "work".to_owned(),
         endpoints: vec!["198.51.100.8:51820/udp".parse().unwrap()],
-        names: Vec::new(),
         sender: Sender::Kernel,
         mark: NonZeroU32::new(7),
-        interface: None,
-        kind: crate::guide::VpnKind::ManagedWireGuard,
-        user: None,
-        manager_marks: false,
-        keys: Vec::new(),
+        ..Profile::plain("u", "work", crate::guide::VpnKind::ManagedWireGuard)
     };
     machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], ..NmView::default() })), 1);
     let told: Vec<String> =

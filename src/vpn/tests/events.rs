@@ -171,17 +171,11 @@ fn profile() -> impl Strategy<Value = Profile> {
             move |(endpoints, names, sender, mark)| {
                 let (uuid, id) = (uuid.to_owned(), id.to_owned());
                 Profile {
-                    uuid,
-                    id,
                     endpoints,
                     names,
                     sender,
                     mark,
-                    interface: None,
-                    kind: VpnKind::ManagedOpenVpn,
-                    user: None,
-                    manager_marks: false,
-                    keys: Vec::new(),
+                    ..Profile::plain(&uuid, &id, VpnKind::ManagedOpenVpn)
                 }
             },
         )

@@ -201,17 +201,11 @@ fn a_file_without_a_mark_is_shut_and_told_until_it_is_named() {
     // A user's profile of that name is no file of root's.
     let mut machine = begun("vpn.connections = [\"wireguard:office\"]", &[]);
     let profile = Profile {
-        uuid: "u".to_owned(),
-        id: "wireguard:office".to_owned(),
         endpoints: vec![SERVER.parse().unwrap()],
-        names: Vec::new(),
         sender: Sender::Kernel,
         mark: NonZeroU32::new(7),
         interface: "office".parse().ok(),
-        kind: VpnKind::ManagedWireGuard,
-        user: None,
-        manager_marks: false,
-        keys: Vec::new(),
+        ..Profile::plain("u", "wireguard:office", VpnKind::ManagedWireGuard)
     };
     machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], ..NmView::default() })), 1);
     machine.step(links(&[link(2, "office", LinkKind::WireGuard)]), 1);

@@ -173,17 +173,11 @@ fn a_file_makes_no_device_of_another_kind() {
 fn networkmanager_alone_says_which_device_is_a_named_profiles() {
     let mut machine = begun("vpn.connections = [\"work\"]", &[]);
     let profile = Profile {
-        uuid: "w".to_owned(),
-        id: "work".to_owned(),
         endpoints: vec![super::kernel::SERVER.parse().unwrap()],
-        names: Vec::new(),
         sender: Sender::Kernel,
         mark: NonZeroU32::new(7),
         interface: "office".parse().ok(),
-        kind: crate::guide::VpnKind::ManagedWireGuard,
-        user: None,
-        manager_marks: false,
-        keys: Vec::new(),
+        ..Profile::plain("w", "work", crate::guide::VpnKind::ManagedWireGuard)
     };
     let mut view = NmView { profiles: vec![profile], ..NmView::default() };
     machine.step(Event::NetworkManager(Some(view.clone())), 1);

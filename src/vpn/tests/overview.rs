@@ -21,19 +21,8 @@ fn listed(machine: &Machine) -> Vec<(String, String, u32, String)> {
 }
 
 fn profile(id: &str, kind: crate::guide::VpnKind) -> Profile {
-    Profile {
-        uuid: format!("uuid of {id}"),
-        id: id.to_owned(),
-        endpoints: vec!["198.51.100.8:51820/udp".parse().unwrap()],
-        names: Vec::new(),
-        sender: Sender::Kernel,
-        mark: None,
-        interface: None,
-        kind,
-        user: None,
-        manager_marks: false,
-        keys: Vec::new(),
-    }
+    let endpoints = vec!["198.51.100.8:51820/udp".parse().unwrap()];
+    Profile { endpoints, sender: Sender::Kernel, ..Profile::plain(&format!("uuid of {id}"), id, kind) }
 }
 
 fn saved(profiles: Vec<Profile>) -> Event {

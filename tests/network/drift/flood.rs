@@ -71,6 +71,16 @@ impl<'a> Siege<'a> {
         Ok(())
     }
 
+    /// Checks that a flush of everything opens, when nobody owns a table any more.
+    pub(crate) fn opens_to_a_flush(&self, control: &str) -> Result<()> {
+        let from = self.so_far()?;
+        self.lab.host().succeed(["nft", "flush", "ruleset"])?;
+        wait_for(control, SOON, || {
+            let left = self.left_since(from)?;
+            Ok((left.of_host > 20 && left.of_container > 20).then_some(()))
+        })
+    }
+
     /// What is in the capture after the first `from` frames.
     pub(crate) fn left_since(&self, from: usize) -> Result<Left> {
         Ok(count(&self.capture.so_far()?[from..]))

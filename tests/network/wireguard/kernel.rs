@@ -19,15 +19,6 @@ fn await_server(lab: &Lab, address: &str, mark: &str) -> Result<()> {
     })
 }
 
-/// The tunnel of this name protects, by this source.
-fn protects(lab: &Lab, name: &str, source: &str) -> Result<()> {
-    let status = wait_for_state(lab, "protected")?;
-    let tunnel = &status["tunnels"][0];
-    ensure!(tunnel["interface"] == name && tunnel["source"] == source, "{status}");
-    ensure!(tunnel["endpoint"]["address"] == "198.51.100.9" && tunnel["carrying"] == true, "{status}");
-    flows(lab)
-}
-
 #[test]
 #[ignore = "needs the kernel's WireGuard: make kernels"]
 fn wg_quick_s_device_protects_and_is_followed_and_its_end_is_a_loss() -> Result<()> {

@@ -65,17 +65,9 @@ fn what_no_unit_of_wg_quick_s_can_bring_back_is_reported() {
 #[test]
 fn the_user_of_a_plugin_s_client_may_reach_its_server_from_the_start_of_its_connection() {
     let profile = Profile {
-        uuid: "u".to_owned(),
-        id: "work".to_owned(),
         endpoints: vec!["198.51.100.7:443/tcp".parse().unwrap()],
-        names: Vec::new(),
-        sender: Sender::Client,
-        mark: None,
-        interface: None,
-        kind: VpnKind::ManagedOpenConnect,
         user: Some(990),
-        manager_marks: false,
-        keys: Vec::new(),
+        ..Profile::plain("u", "work", VpnKind::ManagedOpenConnect)
     };
     let mut machine = begun("tunnel.interfaces = [\"vpn+\"]", &[]);
     let allowed = |machine: &Machine| {
@@ -109,17 +101,11 @@ fn the_user_of_a_plugin_s_client_may_reach_its_server_from_the_start_of_its_conn
 #[test]
 fn a_profile_without_a_mark_is_reported_with_its_command_unless_networkmanager_marks_it() {
     let profile = |id: &str, manager_marks| Profile {
-        uuid: "4d1f6b52".to_owned(),
-        id: id.to_owned(),
         endpoints: vec![SERVER.parse().unwrap()],
-        names: Vec::new(),
         sender: Sender::Kernel,
-        mark: None,
         interface: "wg0".parse().ok(),
-        kind: VpnKind::ManagedWireGuard,
-        user: None,
         manager_marks,
-        keys: Vec::new(),
+        ..Profile::plain("4d1f6b52", id, VpnKind::ManagedWireGuard)
     };
     let view = |profile: &Profile, phase: Option<VpnPhase>, mark| {
         let active = phase.map(|phase| ActiveVpn {
@@ -168,19 +154,7 @@ fn a_profile_without_a_mark_is_reported_with_its_command_unless_networkmanager_m
 #[test]
 fn a_profile_of_a_kind_that_does_not_work_is_reported_and_one_whose_tunnel_is_not_named_too() {
     let told = |kind, config: &str| {
-        let profile = Profile {
-            uuid: "u".to_owned(),
-            id: "office".to_owned(),
-            endpoints: Vec::new(),
-            names: Vec::new(),
-            sender: Sender::Client,
-            mark: None,
-            interface: None,
-            kind,
-            user: None,
-            manager_marks: false,
-            keys: Vec::new(),
-        };
+        let profile = Profile::plain("u", "office", kind);
         let mut machine = begun(config, &[]);
         machine.step(Event::NetworkManager(Some(NmView { profiles: vec![profile], ..NmView::default() })), 1);
         left_out(&machine).into_iter().map(|(_, remedy)| remedy).collect::<Vec<String>>()
