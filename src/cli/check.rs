@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::lock::{learned, left_out};
 use super::{BAD_CONFIG, Outcome, complain, load::load, say};
 use crate::config::{Config, plain};
 use crate::doctor::Files;
 use crate::firewall::can_hold_sets;
 use crate::policy::FEW;
-use crate::status::{LeftOutStatus, VpnStatus};
+use crate::status::VpnStatus;
 use crate::store::Store;
 use crate::system;
-use crate::vpn::{Machine, Remembered};
 
 /// Maximum number of lines of a list.
 const MAX_LINES: usize = 40;
@@ -42,13 +42,11 @@ pub(super) fn run(path: Option<&Path>) -> Outcome {
 /// The VPNs of this machine: what works with each, the servers that are known, and what is left out of them.
 /// What this user may not read is not listed.
 fn vpns(config: &Config) {
-    let store = Store::default();
-    let remembered = Remembered { learned: store.endpoints().ok(), ..Remembered::default() };
-    let machine = Machine::new(config.clone(), remembered, system::now());
+    let machine = learned(config, &Store::default());
     let found = Files::below("/").vpns().into_iter().map(|vpn| vpn.line());
     let known = machine.known_vpns();
     let known = known.iter().map(|vpn| VpnStatus::from(vpn).line());
-    let left_out = machine.left_out().into_iter().map(|left_out| LeftOutStatus::from(left_out).line());
+    let left_out = left_out(&machine).into_iter().map(|left_out| left_out.line());
     for (title, lines) in [
         ("VPNs of this machine, besides NetworkManager's", found.collect::<Vec<_>>()),
         ("Servers that are known", known.collect()),

@@ -246,6 +246,11 @@ fn needs_root(verb: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The number of the user who runs the command with sudo or pkexec.
+fn caller() -> Option<std::ffi::OsString> {
+    ["SUDO_UID", "PKEXEC_UID"].into_iter().find_map(std::env::var_os)
+}
+
 /// Prints to standard output. It is not an error if the reader has ended (`| head`).
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");

@@ -29,7 +29,7 @@ pub use root_file::{RootFile, looks_like_a_uuid};
 pub use user::{UserName, UserNameError};
 pub use warning::Warning;
 
-pub(crate) use hint::plain;
+pub(crate) use hint::{is_plain, plain};
 
 use std::collections::BTreeSet;
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::super::caller;
 use nix::libc::O_NOFOLLOW;
 use nix::unistd::{Gid, Uid, User, geteuid, setfsgid, setfsuid};
 
@@ -15,7 +16,7 @@ use nix::unistd::{Gid, Uid, User, geteuid, setfsgid, setfsuid};
 /// # Errors
 /// The user may not create it, or the name exists.
 pub(super) fn create(path: &Path) -> io::Result<File> {
-    let caller = ["SUDO_UID", "PKEXEC_UID"].into_iter().find_map(std::env::var_os);
+    let caller = caller();
     let path = path.to_owned();
     match caller.filter(|_| geteuid().is_root()) {
         None => open(&path),

@@ -2,6 +2,7 @@
 
 use super::Computed;
 use super::words::{PLACES, PLACES_MEAN, PORTAL, cells, computed, decided, has_portal, verdict, who};
+use crate::config::is_plain;
 use crate::model::{ASSUMPTIONS, Cell, Counterexample, Outcome as Shown};
 
 const STYLE: &str = "
@@ -131,16 +132,11 @@ fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             '\n' => out.push('\n'),
-            hidden if is_hidden(hidden) => out.extend(hidden.escape_unicode()),
+            hidden if !is_plain(hidden) => out.extend(hidden.escape_unicode()),
             other => out.push(other),
         }
     }
     out
-}
-
-fn is_hidden(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use ipnet::IpNet;
 use nix::unistd::{Uid, User, getuid};
 
+use super::super::caller;
 use crate::model;
 use crate::net::Family;
 use crate::sources::{docker, links};
@@ -21,8 +22,8 @@ pub(super) enum Sender {
 impl Sender {
     /// A program of this user, or of the one who calls sudo.
     pub(super) fn program(user: Option<&str>) -> anyhow::Result<Self> {
-        let caller = || ["SUDO_UID", "PKEXEC_UID"].into_iter().find_map(|name| std::env::var(name).ok());
-        let text = user.map(ToOwned::to_owned).or_else(caller).unwrap_or_else(|| getuid().to_string());
+        let own = || caller()?.into_string().ok();
+        let text = user.map(ToOwned::to_owned).or_else(own).unwrap_or_else(|| getuid().to_string());
         let user = match text.parse() {
             Ok(uid) => User::from_uid(Uid::from_raw(uid))?,
             Err(_) => User::from_name(&text)?,

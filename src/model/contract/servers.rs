@@ -8,27 +8,16 @@ use super::packets::{UDP, to_endpoint, to_port};
 use super::{Allowed, Contract};
 use crate::model::layout::Field;
 use crate::model::rule::Match;
-use crate::net::{Family, Transport};
+use crate::net::{Endpoint, Family, Transport};
 use crate::vpn::KernelPacket;
 
 impl Contract<'_> {
     /// To VPN servers, and the agent's questions for their names.
     pub(super) fn vpn_servers(&self, family: Family) -> Vec<Allowed> {
-        let allowance = &self.situation.bootstrap;
-        let mut allowed = Vec::new();
-        for (endpoint, users) in allowance.endpoints.iter().filter(|(one, _)| one.family() == family) {
-            for &uid in users.iter().chain(&self.users.vpn) {
-                allowed.push([to_endpoint(endpoint), Match::user(uid)].concat());
-            }
-        }
-        for (endpoint, by) in allowance.kernel.iter().filter(|(one, _)| one.family() == family) {
-            let mark = match by {
-                KernelPacket::Marked(mark) => vec![Match::is(Field::Mark, mark.get().into())],
-                KernelPacket::Any => Vec::new(),
-            };
-            allowed.push([to_endpoint(endpoint), mark].concat());
-        }
-        if allowance.any {
+        let known = self.servers(family).into_iter();
+        let mut allowed: Vec<Allowed> =
+            known.map(|(endpoint, by)| [to_endpoint(endpoint), by].concat()).collect();
+        if self.situation.bootstrap.any {
             for &(transport, port) in &self.config.bootstrap.ports {
                 let to = to_port(transport, port.get());
                 allowed.extend(self.users.vpn.iter().map(|&uid| [to.clone(), Match::user(uid)].concat()));
@@ -39,6 +28,24 @@ impl Contract<'_> {
             allowed.extend(self.questions(family).map(to));
         }
         allowed
+    }
+
+    /// Each known server with what shows one of its senders.
+    fn servers(&self, family: Family) -> Vec<(&Endpoint, Allowed)> {
+        let allowance = &self.situation.bootstrap;
+        let mut servers = Vec::new();
+        for (endpoint, users) in allowance.endpoints.iter().filter(|(one, _)| one.family() == family) {
+            let users = users.iter().chain(&self.users.vpn);
+            servers.extend(users.map(|&uid| (endpoint, Match::user(uid))));
+        }
+        for (endpoint, by) in allowance.kernel.iter().filter(|(one, _)| one.family() == family) {
+            let mark = match by {
+                KernelPacket::Marked(mark) => vec![Match::is(Field::Mark, mark.get().into())],
+                KernelPacket::Any => Vec::new(),
+            };
+            servers.push((endpoint, mark));
+        }
+        servers
     }
 
     /// The agent's own questions for the names of servers, without their port.
@@ -55,19 +62,9 @@ impl Contract<'_> {
     pub(super) fn later_fragments(&self, family: Family) -> Vec<Allowed> {
         let fragment = vec![Match::protocol(UDP), Match::later_fragment(family)];
         let to = |address: IpAddr| [vec![Match::to(&IpNet::from(address))], fragment.clone()].concat();
-        let allowance = &self.situation.bootstrap;
-        let mut allowed = Vec::new();
-        for (endpoint, users) in allowance.endpoints.iter().filter(|(one, _)| one.family() == family) {
-            let users = users.iter().chain(&self.users.vpn);
-            allowed.extend(users.map(|&uid| [to(endpoint.address()), Match::user(uid)].concat()));
-        }
-        for (endpoint, by) in allowance.kernel.iter().filter(|(one, _)| one.family() == family) {
-            let mark = match by {
-                KernelPacket::Marked(mark) => vec![Match::is(Field::Mark, mark.get().into())],
-                KernelPacket::Any => Vec::new(),
-            };
-            allowed.push([to(endpoint.address()), mark].concat());
-        }
+        let known = self.servers(family).into_iter();
+        let mut allowed: Vec<Allowed> =
+            known.map(|(endpoint, by)| [to(endpoint.address()), by].concat()).collect();
         allowed.extend(self.questions(family).map(|question| [question, fragment.clone()].concat()));
         allowed
     }
