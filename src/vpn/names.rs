@@ -20,6 +20,15 @@ const RETRY: (u64, u64) = (2, 300);
 /// How long to wait for an answer, in seconds, before the question counts as lost.
 const ANSWER_TIMEOUT: u64 = 60;
 
+/// A question without an answer. Each moment is in seconds since the epoch.
+#[derive(Debug, Clone, Copy)]
+struct Failure {
+    asked: u64,
+    ended: u64,
+    /// How long after its end the next question waits, in seconds.
+    wait: u64,
+}
+
 /// The server names, and what is being done about them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Resolution {
@@ -40,8 +49,8 @@ pub(super) struct Resolution {
     asked: BTreeMap<HostName, u64>,
     /// Names that are asked for at once.
     urgent: BTreeSet<HostName>,
-    /// When the last question failed, and how long after it the next one waits.
-    failed: BTreeMap<HostName, (u64, u64)>,
+    /// The last question of each name, if it failed.
+    failed: BTreeMap<HostName, Failure>,
     has_changed: bool,
 }
 
@@ -71,13 +80,14 @@ impl Resolution {
     }
 
     /// Has those of these names asked for at once that were neither answered nor asked for in vain since a moment, in
-    /// seconds since the epoch. Whether there is such a name.
+    /// seconds since the epoch. Whether there is such a name. A question from before that moment shows nothing: its
+    /// packets may have met the rules or the routes of another state.
     pub(super) fn await_answers(&mut self, names: BTreeSet<HostName>, since: u64) -> bool {
         if self.resolvers.is_empty() {
             return false;
         }
         let answered = |name: &HostName| self.names.get(name).is_some_and(|known| known.answered() >= since);
-        let failed = |name: &HostName| self.failed.get(name).is_some_and(|(at, _)| *at >= since);
+        let failed = |name: &HostName| self.failed.get(name).is_some_and(|failure| failure.asked >= since);
         let wanted = names.into_iter().filter(|name| self.wanted.contains(name));
         self.urgent = wanted.filter(|name| !answered(name) && !failed(name)).collect();
         !self.urgent.is_empty()
@@ -103,7 +113,7 @@ impl Resolution {
 
     /// Takes in an answer, or that there was none.
     pub(super) fn take(&mut self, name: HostName, answer: &[IpAddr], now: u64) {
-        self.asked.remove(&name);
+        let asked = self.asked.remove(&name).unwrap_or(now);
         self.urgent.remove(&name);
         let mut resolved = self.names.get(&name).cloned().unwrap_or_default();
         if resolved.take(answer, now) {
@@ -111,8 +121,8 @@ impl Resolution {
             self.names.insert(name, resolved);
             self.has_changed = true;
         } else {
-            let wait = self.failed.get(&name).map_or(RETRY.0, |(_, wait)| (wait * 2).min(RETRY.1));
-            self.failed.insert(name, (now, wait));
+            let wait = self.failed.get(&name).map_or(RETRY.0, |last| (last.wait * 2).min(RETRY.1));
+            self.failed.insert(name, Failure { asked, ended: now, wait });
         }
     }
 
@@ -208,8 +218,8 @@ impl Resolution {
         }
         let answered = self.names.get(name).map(Resolved::answered);
         let due = answered.filter(|at| *at <= now).map_or(0, |at| at.saturating_add(good_for(state)));
-        let retry = self.failed.get(name).filter(|(at, _)| *at <= now);
-        retry.map_or(due, |(at, wait)| due.max(at.saturating_add(*wait)))
+        let retry = self.failed.get(name).filter(|failure| failure.ended <= now);
+        retry.map_or(due, |failure| due.max(failure.ended.saturating_add(failure.wait)))
     }
 }
 

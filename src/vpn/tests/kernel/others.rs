@@ -47,6 +47,22 @@ fn a_lost_device_of_wg_quick_is_brought_back_once_its_server_s_name_is_answered(
 }
 
 #[test]
+fn a_question_from_before_the_loss_that_fails_after_it_does_not_count() {
+    let name: HostName = "wg.example.net".to_owned().try_into().unwrap();
+    let names = [(name.clone(), Transport::Udp, Port::fixed(51_820))].into();
+    let (mut machine, _) =
+        lost_at_100("vpn.reconnect = \"auto\"", WireGuardFile { names, ..file("office", 7) });
+    machine.step(links(&[link(2, "office", LinkKind::Tunnel)]), 102);
+    assert_eq!(machine.situation().state, State::Protected);
+    machine.step(links(&[]), 105);
+    let silence = || Event::Resolved { name: name.clone(), addresses: vec![] };
+    let actions = machine.step(silence(), 108);
+    assert!(!reconnects(&actions), "it was asked while the tunnel carried: {actions:?}");
+    assert!(actions.iter().any(|action| matches!(action, Action::LookUp { .. })), "{actions:?}");
+    assert!(reconnects(&machine.step(silence(), 112)));
+}
+
+#[test]
 fn what_no_unit_of_wg_quick_s_can_bring_back_is_reported() {
     let interface = || "office".parse::<IfName>().unwrap();
     let netdev = WireGuardFile { path: "/etc/systemd/network/a.netdev".to_owned(), ..file("office", 7) };
