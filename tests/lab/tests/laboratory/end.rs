@@ -1,8 +1,8 @@
 //! After a kill of the test's process nothing of its laboratory stays except cgroups. The next laboratory
 //! removes them.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -50,6 +50,8 @@ fn groups_that_a_killed_test_leaves_go_with_the_next_laboratory() -> Result<()> 
 struct Victim {
     process: Child,
     said: Vec<String>,
+    /// Kept open: the process says after 60 seconds that its test still runs, and would end if nobody could read that.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl Victim {
@@ -59,11 +61,11 @@ impl Victim {
             .env(VICTIM, "1")
             .stdout(Stdio::piped())
             .spawn()?;
-        let stdout = BufReader::new(process.stdout.take().context("no stdout")?);
-        let line = stdout.lines().map_while(Result::ok).find(|line| line.contains("holds "));
+        let mut stdout = BufReader::new(process.stdout.take().context("no stdout")?);
+        let line = stdout.by_ref().lines().map_while(Result::ok).find(|line| line.contains("holds "));
         let line = line.context("the victim said nothing")?;
         let said = line.split(' ').skip_while(|word| *word != "holds").skip(1).map(Into::into).collect();
-        Ok(Self { process, said })
+        Ok(Self { process, said, _stdout: stdout })
     }
 
     fn kill(&mut self) -> Result<()> {
