@@ -54,6 +54,7 @@ const ROOTS: [&str; 6] = [
 struct Report<'a> {
     healthy: bool,
     problems: &'a [Finding],
+    proof: Option<&'static str>,
     notes: &'a [String],
 }
 
@@ -79,6 +80,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         match serde_json::to_string(&Report {
             healthy: findings.is_empty(),
             problems: &findings,
+            proof: seen.proof.as_ref().map(Proof::as_str),
             notes: &notes,
         }) {
             Ok(json) => say(&json),

@@ -95,7 +95,7 @@ It asks for the first packet of a connection and sends nothing. The rules of eve
 ufw refuses it, and not tunwarden.
 
 Exit: 0 it goes to the tunnel, the LAN, a VPN server or this machine; 3 refused; 4 it would leave in clear; 5 a
-rule that decides is not known. Of several destinations the highest one counts.";
+rule that decides is not known. Of several destinations the highest one counts, and 4 before 5.";
 
 pub(super) const PAUSE: &str = "\
 Examples:

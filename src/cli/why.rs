@@ -4,6 +4,7 @@ mod sender;
 mod shown;
 mod target;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use clap::Args as ClapArgs;
 
 use super::load::in_force_aloud;
 use super::prove::{Read, read};
-use super::{Outcome, needs_root, say};
+use super::{OPEN, Outcome, needs_root, say};
 use crate::config::{Config, Source};
 use crate::model::{Contract, Question, Way};
 use crate::net::{Family, Transport};
@@ -53,17 +54,25 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     let mut code = 0;
     for target in &args.destinations {
         let question = question(target, &sender, &read.links).await?;
-        let shown = answered(question, &read, &in_force.config, &sender)?;
+        let shown = answered(question, &read, &in_force.config, &sender).await?;
         match args.json {
             true => say(&shown.in_json().to_string()),
             false => say(&shown.in_words()),
         }
-        code = code.max(shown.exit_code());
+        code = worse(code, shown.exit_code());
     }
     Ok(ExitCode::from(code))
 }
 
-/// Asks the kernel which way the packet goes.
+/// The code that counts of two destinations: a packet that leaves in clear says more than one that is not known.
+fn worse(one: u8, other: u8) -> u8 {
+    match [one, other].contains(&OPEN) {
+        true => OPEN,
+        false => one.max(other),
+    }
+}
+
+/// The packet that a destination stands for, with its way.
 async fn question(target: &Target, sender: &Sender, links: &LinkTable) -> anyhow::Result<Question> {
     let destination = target.address(&sender.families()).await?;
     let family = Family::of(destination);
@@ -75,33 +84,78 @@ async fn question(target: &Target, sender: &Sender, links: &LinkTable) -> anyhow
         destination,
         protocol,
         port: target.port,
-        sender: sender.for_route(family).context("the sender has no address of this family")?,
+        sender: sender.for_route(family, None).context("the sender has no address of this family")?,
     };
-    let (way, chosen) = match route(asked).await.context("the kernel's route lookup")? {
-        Route::Nowhere => (Way::Nowhere, None),
-        Route::Here(source) => (Way::Here, source),
-        Route::Out(index, source) => {
-            let link = links.links.iter().find(|link| link.index == index);
-            let link = link.context("the links change while they are read; try again")?;
-            let own = link.own_addresses().into_iter().find(|own| Family::of(*own) == family);
-            (Way::Out(link.name.clone(), own), source)
-        }
-    };
+    let (way, chosen) = way(asked, links).await?;
     let unspecified = match family {
         Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
         Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     let source = sender.address(family).or(chosen).unwrap_or(unspecified);
-    Ok(Question { from: sender.for_model(), source, destination, protocol, port: target.port, way })
+    let (from, port) = (sender.for_model(), target.port);
+    Ok(Question { from, source, destination, protocol, port, way, first: None, then: None })
+}
+
+/// Asks the kernel which way the packet goes, and with which source if a program sends it.
+async fn way(asked: Asked, links: &LinkTable) -> anyhow::Result<(Way, Option<IpAddr>)> {
+    Ok(match route(asked).await {
+        Err(error) => (Way::NotKnown(format!("{:#}", anyhow::Error::from(error))), None),
+        Ok(Route::Nowhere) => (Way::Nowhere, None),
+        Ok(Route::Here(source)) => (Way::Here, source),
+        Ok(Route::Out(index, source)) => {
+            let link = links.links.iter().find(|link| link.index == index);
+            let link = link.context("the links change while they are read; try again")?;
+            let is_of_family = |own: &IpAddr| Family::of(*own) == Family::of(asked.destination);
+            let own = link.own_addresses().into_iter().find(is_of_family);
+            (Way::Out(link.name.clone(), own), source)
+        }
+    })
+}
+
+/// The same packet after NAT, which knows no other change of its destination.
+async fn turned(
+    question: &Question,
+    (destination, port): (IpAddr, u16),
+    sender: &Sender,
+    links: &LinkTable,
+) -> anyhow::Result<Question> {
+    let sender = sender.for_route(question.family(), Some(question.source));
+    let sender = sender.context("the sender has no address of this family")?;
+    let asked = Asked { destination, protocol: question.protocol, port, sender };
+    let (way, _) = way(asked, links).await?;
+    let first = Some((question.destination, question.port));
+    Ok(Question { destination, port, way, first, ..question.clone() })
 }
 
 /// What the rules that were read do with the packet.
-fn answered(question: Question, read: &Read, config: &Config, sender: &Sender) -> anyhow::Result<Shown> {
-    let Read { rules, machine, situation, users, .. } = read;
+async fn answered(
+    mut question: Question,
+    read: &Read,
+    config: &Config,
+    sender: &Sender,
+) -> anyhow::Result<Shown> {
+    let Read { rules, machine, situation, users, links } = read;
     let of_family = rules.iter().find(|(family, _)| *family == question.family());
     let (_, rules) = of_family.context("the rules of this family were not read")?;
     let contract = Contract { config, situation, now: machine.now, users };
-    let answer = question.answer(rules, machine, &contract);
-    let refusal = answer.is_ours().then(|| question.refusal(machine, &contract)).flatten();
+    let mut answer = question.answer(rules, machine, &contract);
+    if let Some(elsewhere) = answer.elsewhere {
+        question.then = Some(Box::new(turned(&question, elsewhere, sender, links).await?));
+        answer = question.answer(rules, machine, &contract);
+    }
+    let refusal = answer.is_ours().then(|| question.last().refusal(machine, &contract)).flatten();
     Ok(Shown { sender: sender.in_words(), question, answer, refusal })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LOCKED, UNKNOWN};
+    use super::*;
+
+    #[test]
+    fn a_packet_in_clear_counts_before_one_that_is_not_known() {
+        assert_eq!([OPEN, UNKNOWN, 0, LOCKED].into_iter().fold(0, worse), OPEN);
+        assert_eq!([LOCKED, UNKNOWN, 0].into_iter().fold(0, worse), UNKNOWN);
+        assert_eq!([0, LOCKED].into_iter().fold(0, worse), LOCKED);
+    }
 }

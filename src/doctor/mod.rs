@@ -17,6 +17,7 @@ pub use vpns::FoundVpn;
 
 use serde::Serialize;
 
+use crate::config::plain;
 use crate::status::{LeftOutStatus, Status};
 
 /// Something that is wrong.
@@ -98,6 +99,15 @@ impl Proof {
         Self { unknown: vec![why], ..Self::default() }
     }
 
+    /// The word for it in JSON.
+    pub fn as_str(&self) -> &'static str {
+        match (self.leaks.is_empty(), self.unknown.is_empty()) {
+            (false, _) => "leaves",
+            (true, false) => "unknown",
+            (true, true) => "proven",
+        }
+    }
+
     /// What is worth knowing and is no problem, for people.
     pub fn notes(&self) -> Vec<String> {
         let unknown =
@@ -106,7 +116,7 @@ impl Proof {
             .others
             .iter()
             .map(|rule| format!("without the rules of tunwarden this would leave by {rule}"));
-        unknown.chain(others).collect()
+        unknown.chain(others).map(|note| plain(&note)).collect()
     }
 }
 

@@ -251,3 +251,13 @@ fn programs_that_change_rules_later_are_found_with_time_and_remedy() {
     assert_eq!(seen.article(), ["/usr/local/bin/rexbytes_vpn4killswitch.sh"]);
     assert_eq!(ids(|seen| seen.others = others.clone()).len(), 9);
 }
+
+#[test]
+fn what_is_not_shown_has_its_word_and_a_foreign_rule_stays_text() {
+    let unknown = Proof::unknown("the computation took longer than 10 s".to_owned());
+    assert_eq!((unknown.as_str(), Proof::default().as_str()), ("unknown", "proven"));
+    let leak = Leak { packet: String::new(), remedy: String::new() };
+    assert_eq!(Proof { leaks: vec![leak], ..unknown }.as_str(), "leaves");
+    let others = Proof { others: one("--comment \u{1b}[2J\u{202e}"), ..Proof::default() };
+    assert!(others.notes()[0].ends_with(r"\u{1b}[2J\u{202e}"), "{:?}", others.notes());
+}

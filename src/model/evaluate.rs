@@ -6,7 +6,7 @@
 mod cube;
 mod kind;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cube::{Cube, union};
 use kind::{is_of_kind, kinds};
@@ -63,6 +63,8 @@ pub(super) struct View<'a> {
     pub time: Time,
     /// Bits that have the same value in all of them, by their places.
     pub fixed: &'a [(u16, bool)],
+    /// The places of bits that an earlier rule may have written: a match on one of them may hold and may not.
+    pub blurred: Option<&'a BTreeSet<u16>>,
 }
 
 /// Two answers.
@@ -131,7 +133,7 @@ impl View<'_> {
         let unknown = |logic: &L| Bounds { surely: logic.none(), maybe: logic.all() };
         match one {
             Match::Unknown(_) => unknown(logic),
-            Match::Bits(bits, _) if bits.contains(&Bit::Unknown) => unknown(logic),
+            Match::Bits(bits, _) if self.is_unknown(bits) => unknown(logic),
             Match::Bits(bits, test) => Bounds::exactly(self.bits(logic, bits, test)),
             Match::Name(_, wanted) if wanted.is_empty() => Bounds::exactly(logic.all()),
             Match::Name(Way::In, wanted) if self.input == Input::None => {
@@ -165,6 +167,15 @@ impl View<'_> {
             }
             Match::Not(inner) => self.one(logic, inner).not(logic),
         }
+    }
+
+    /// Whether a comparison of these bits may hold and may not.
+    fn is_unknown(&self, bits: &[Bit]) -> bool {
+        let is_blurred = |bit: &Bit| match (self.blurred, bit) {
+            (Some(blurred), Bit::Of(field, at)) => blurred.contains(&field.bit(*at, self.stage, self.family)),
+            (_, bit) => *bit == Bit::Unknown,
+        };
+        bits.iter().any(is_blurred)
     }
 
     /// The value of a bit, or its place in a diagram.

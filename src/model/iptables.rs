@@ -5,8 +5,9 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rule::{Action, Base, Chain, Hook, Rule, Sees, Table, Tool};
+use super::rule::{Action, Base, Chain, ChainType, Hook, Rule, Sees, Table, Tool};
 use super::sets::Sets;
+use super::writes::{Write, Written};
 use crate::net::Family;
 
 /// What cannot be understood of a listing. Then nothing of it counts.
@@ -84,7 +85,12 @@ fn base(table: &str, chain: &str, accepts: bool) -> Option<Base> {
         ("security", _) => 50,
         _ => 0,
     };
-    Some(Base { hook, priority, devices: BTreeSet::new(), accepts })
+    let kind = match (table, hook) {
+        ("nat", _) => ChainType::Nat,
+        ("mangle", Hook::Output) => ChainType::Route,
+        _ => ChainType::Filter,
+    };
+    Some(Base { hook, kind, priority, devices: BTreeSet::new(), accepts })
 }
 
 fn append(table: &mut Table, line: &str, family: Family, sets: &Sets) -> Option<()> {
@@ -107,7 +113,15 @@ fn rule(text: &str, family: Family, sets: &Sets, is_chain: &dyn Fn(&str) -> bool
         [_, name, ..] => action(name),
         [_] => return None,
     };
-    Some(Rule { text: text.to_owned(), matches: options::matches(matches, family, sets)?, action })
+    let matches = options::matches(matches, family, sets)?;
+    let writes = match (target, &action) {
+        ([_, name, options @ ..], Action::Accept | Action::Continue | Action::Unknown(_)) => {
+            Write::of_target(name, options)
+        }
+        _ => Vec::new(),
+    };
+    let writes = writes.into_iter().map(|write| Written { write, after: matches.len() }).collect();
+    Some(Rule { text: text.to_owned(), matches, action, writes })
 }
 
 /// What a target does to a packet (iptables-extensions(8)).

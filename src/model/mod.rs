@@ -23,6 +23,7 @@ mod rule;
 mod sets;
 mod walk;
 mod whose;
+mod writes;
 
 pub use contract::{Contract, Part, Sender, Users};
 pub use counterexample::Counterexample;

@@ -8,7 +8,7 @@ mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rule::{Base, Chain, Hook, Rule, Sees, Table, Tool};
+use super::rule::{Base, Chain, ChainType, Hook, Rule, Sees, Table, Tool};
 use crate::net::Family;
 use attributes::{Attributes, Malformed};
 use set::Set;
@@ -150,8 +150,9 @@ impl Reading {
             Some(handle) => format!("handle {handle}"),
             None => format!("rule {}", chain.rules.len() + 1),
         };
-        let rule = |(matches, action)| Rule { text: text.clone(), matches, action };
-        chain.rules.extend(program.into_iter().map(rule));
+        let program::Read { found, writes } = program;
+        let rule = |(matches, action)| Rule { text: text.clone(), matches, action, writes: writes.clone() };
+        chain.rules.extend(found.into_iter().map(rule));
         Ok(())
     }
 }
@@ -175,8 +176,13 @@ fn base(protocol: u8, chain: &Attributes<'_>, hook: &Attributes<'_>) -> Result<O
     if let Some(list) = hook.find(4) {
         devices.extend(Attributes::of(list)?.texts());
     }
+    let kind = match chain.find(7) {
+        Some(name) if name.starts_with(b"nat") => ChainType::Nat,
+        Some(name) if name.starts_with(b"route") => ChainType::Route,
+        Some(_) | None => ChainType::Filter,
+    };
     let priority = hook.number(2)?.unwrap_or_default().cast_signed();
     // `NF_ACCEPT`
     let accepts = chain.number(5)?.unwrap_or(1) == 1;
-    Ok(Some(Base { hook: at, priority, devices, accepts }))
+    Ok(Some(Base { hook: at, kind, priority, devices, accepts }))
 }

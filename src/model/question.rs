@@ -3,19 +3,18 @@
 //! The packet is the first one of its connection, as a program or a container would send it. The chains of every
 //! program are asked in the order in which the kernel asks them.
 
+mod course;
 mod packet;
 mod reason;
 
 use std::net::IpAddr;
 
-use super::contract::{Contract, Part, Sender};
-use super::diagram::Packet;
-use super::evaluate::{Evaluation, Input, LinkFacts, Time, View};
-use super::layout::Stage;
+use super::contract::{Contract, Sender};
 use super::proof::Machine;
-use super::rule::{Base, Hook, Rules, Sees, Table};
-use super::walk::{self, Decision, Fate};
+use super::rule::Rules;
+use super::walk::Decision;
 use crate::net::Family;
+use course::Course;
 
 /// A packet to ask about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +31,10 @@ pub struct Question {
     pub port: u16,
     /// Where the kernel's route lookup sends it.
     pub way: Way,
+    /// The address and the port that it was first sent to, if NAT has given it another destination.
+    pub first: Option<(IpAddr, u16)>,
+    /// The same packet after [`Answer::elsewhere`].
+    pub then: Option<Box<Question>>,
 }
 
 /// Who sends a packet.
@@ -52,6 +55,8 @@ pub enum Way {
     Out(String, Option<IpAddr>),
     /// The kernel has no route.
     Nowhere,
+    /// The kernel does not say, for this reason.
+    NotKnown(String),
 }
 
 /// What would happen.
@@ -97,9 +102,17 @@ pub struct Answer {
     pub decided_by: Option<Decision>,
     /// What the model does not know.
     pub unknown: Vec<String>,
+    /// The address and the port that NAT gives the packet for sure. It is not known what happens to it there until
+    /// the question says which way it goes.
+    pub elsewhere: Option<(IpAddr, u16)>,
 }
 
 impl Answer {
+    /// An answer without doubts.
+    fn new(verdict: Verdict, decided_by: Option<Decision>) -> Self {
+        Self { verdict, decided_by, unknown: Vec::new(), elsewhere: None }
+    }
+
     /// Whether a rule of tunwarden refuses the packet, or a policy that every packet meets.
     pub fn is_ours(&self) -> bool {
         let is_ours = |decision: &Decision| decision.by_policy || decision.whose() == "tunwarden";
@@ -107,13 +120,15 @@ impl Answer {
     }
 }
 
-/// The place of NAT of destinations among the chains of a hook: `NF_IP_PRI_NAT_DST`.
-const REWRITES_DESTINATION: i32 = -100;
-
 impl Question {
     /// The family of the packet.
     pub fn family(&self) -> Family {
         Family::of(self.destination)
+    }
+
+    /// The packet as it is at last.
+    pub fn last(&self) -> &Self {
+        self.then.as_deref().map_or(self, Self::last)
     }
 
     fn sender(&self) -> Sender {
@@ -127,160 +142,20 @@ impl Question {
     pub fn interface(&self) -> Option<&str> {
         match &self.way {
             Way::Out(link, _) => Some(link),
-            Way::Here | Way::Nowhere => None,
-        }
-    }
-
-    /// The hooks that it passes, in order.
-    fn hooks(&self) -> &'static [Hook] {
-        match (&self.from, &self.way) {
-            (_, Way::Nowhere) => &[],
-            (SentBy::Program(_), Way::Here) => {
-                &[Hook::Output, Hook::Postrouting, Hook::Prerouting, Hook::Input]
-            }
-            (SentBy::Program(_), Way::Out(..)) => &[Hook::Output, Hook::Postrouting, Hook::Egress],
-            (SentBy::Bridge(_), Way::Here) => &[Hook::Prerouting, Hook::Input],
-            (SentBy::Bridge(_), Way::Out(..)) => {
-                &[Hook::Prerouting, Hook::Forward, Hook::Postrouting, Hook::Egress]
-            }
+            Way::Here | Way::Nowhere | Way::NotKnown(_) => None,
         }
     }
 
     /// What would happen to the packet.
     pub fn answer(&self, rules: &Rules, machine: &Machine, contract: &Contract<'_>) -> Answer {
-        if self.way == Way::Nowhere {
-            return Answer { verdict: Verdict::Refused, decided_by: None, unknown: Vec::new() };
-        }
-        let reason = |writer| format!("the model does not compute {writer}");
-        let mut unknown: Vec<String> = rules.writers.iter().map(reason).collect();
-        let (mut passed, mut is_rewritten, mut doubts) = (Vec::new(), false, Vec::<Decision>::new());
-        for &hook in self.hooks() {
-            for (table, name, base) in self.chains(hook, rules) {
-                let packet = self.packet(machine, is_rewritten);
-                let view = self.view(hook, machine);
-                let bounds = Evaluation::new(table, view).passed(&mut packet.clone(), name, base);
-                let (fate, met) = walk::fate(&packet, &view, table, (name, base));
-                let bounds = match bounds {
-                    Ok(bounds) => bounds,
-                    Err(error) => {
-                        unknown.push(format!("the table {}: {error}", table.name));
-                        continue;
-                    }
-                };
-                match fate {
-                    Fate::Refused(decision) if !bounds.maybe => {
-                        let decided_by = Some(decision);
-                        return Answer { verdict: Verdict::Refused, decided_by, unknown: Vec::new() };
-                    }
-                    Fate::Passed(decision) if bounds.surely => {
-                        if changes_destination(hook, base, &decision) {
-                            unknown.push("a rule may give it another destination".to_owned());
-                            doubts.push(decision.clone());
-                        }
-                        is_rewritten |= hook == Hook::Postrouting && changes_source(&decision);
-                        passed.push(decision);
-                    }
-                    Fate::Refused(_) | Fate::Passed(_) => {
-                        unknown.extend(met.iter().flat_map(|one| one.unknown.clone()));
-                        doubts.extend(met);
-                    }
-                }
+        match &self.way {
+            Way::Nowhere => Answer::new(Verdict::Refused, None),
+            Way::NotKnown(why) => {
+                Answer { unknown: vec![why.clone()], ..Answer::new(Verdict::Unknown, None) }
             }
-        }
-        if !doubts.is_empty() || !unknown.is_empty() {
-            unknown.dedup();
-            return Answer { verdict: Verdict::Unknown, decided_by: doubts.into_iter().next(), unknown };
-        }
-        let packet = self.packet(machine, false);
-        Answer { verdict: self.leaves(&packet, machine, contract), decided_by: deciding(passed), unknown }
-    }
-
-    /// The chains of a hook that it enters, in the kernel's order.
-    fn chains<'r>(&self, hook: Hook, rules: &'r Rules) -> Vec<(&'r Table, &'r str, &'r Base)> {
-        let mut found = Vec::new();
-        for table in &rules.tables {
-            let is_for_frames = table.sees == Sees::Frames;
-            for (name, chain) in &table.chains {
-                let enters = |base: &&Base| match hook {
-                    Hook::Egress => {
-                        let out = self.interface();
-                        base.hook == hook && out.is_some_and(|out| base.devices.contains(out))
-                    }
-                    Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting => {
-                        base.hook == hook && !is_for_frames
-                    }
-                };
-                if let Some(base) = chain.base.as_ref().filter(enters) {
-                    found.push((table, name.as_str(), base));
-                }
-            }
-        }
-        found.sort_by_key(|(_, _, base)| base.priority);
-        found
-    }
-
-    /// What a rule at a hook is told.
-    fn view<'m>(&self, hook: Hook, machine: &'m Machine) -> View<'m> {
-        let out = match (hook, &self.way) {
-            (Hook::Prerouting | Hook::Input, _) | (_, Way::Nowhere) => None,
-            (_, Way::Here) => machine.link("lo"),
-            (_, Way::Out(name, _)) => machine.link(name),
-        };
-        let input = match hook {
-            Hook::Prerouting | Hook::Input | Hook::Forward => Input::OfPacket,
-            Hook::Output | Hook::Postrouting | Hook::Egress => Input::None,
-        };
-        let stage = if hook == Hook::Egress { Stage::Wire } else { Stage::Filter };
-        let (links, now, time) = (&machine.links, machine.now, Time::Now);
-        View { family: self.family(), stage, out, input, links, now, time, fixed: &[] }
-    }
-
-    /// Where a packet goes that nothing refuses.
-    fn leaves(&self, packet: &Packet, machine: &Machine, contract: &Contract<'_>) -> Verdict {
-        let Some(out) = self.interface() else { return Verdict::Local };
-        let is = |names: &[String]| names.iter().any(|name| name == out);
-        if is(&machine.tunnels) {
-            return Verdict::Tunnel;
-        }
-        if !is(&machine.uplinks) && !is(&machine.ports) && !is(&machine.devices) {
-            let is_tunnel = |link: &LinkFacts| link.kind.is_tunnel();
-            return if machine.link(out).is_some_and(is_tunnel) { Verdict::Tunnel } else { Verdict::Local };
-        }
-        let hook = match self.from {
-            SentBy::Program(_) => Hook::Output,
-            SentBy::Bridge(_) => Hook::Forward,
-        };
-        let view = self.view(hook, machine);
-        let parts = contract.parts(self.family(), self.sender(), out);
-        let part = parts.iter().find(|(_, one)| view.all(&mut packet.clone(), one).surely);
-        match part.map(|(part, _)| part) {
-            Some(Part::Server) => Verdict::Server,
-            Some(Part::Lan | Part::Link) => Verdict::Lan,
-            Some(Part::Portal) | None => Verdict::Clear,
+            Way::Here | Way::Out(..) => Course::new(self, rules, machine).run(rules, contract),
         }
     }
-}
-
-/// Whether the rule may send the packet elsewhere: a rule, and not the policy, of a chain in the place of NAT.
-fn changes_destination(hook: Hook, base: &Base, decision: &Decision) -> bool {
-    let is_place = matches!(hook, Hook::Prerouting | Hook::Output) && base.priority == REWRITES_DESTINATION;
-    let keeps = |target: &str| decision.rule.ends_with(target);
-    is_place && !decision.by_policy && !keeps("-j ACCEPT")
-}
-
-/// Whether the rule gives it the address of the link. nft's rules have no text, so any rule of a chain counts.
-fn changes_source(decision: &Decision) -> bool {
-    let rewrites = |target: &str| decision.rule.contains(target);
-    !decision.by_policy
-        && (rewrites("-j MASQUERADE") || rewrites("-j SNAT") || decision.rule.starts_with("handle "))
-}
-
-/// The rule that says most of those that let a packet pass: one of a filter, and no policy.
-fn deciding(mut passed: Vec<Decision>) -> Option<Decision> {
-    passed.sort_by_key(|decision| {
-        (decision.by_policy, decision.table != "filter", !decision.family.is_empty())
-    });
-    passed.into_iter().next()
 }
 
 #[cfg(test)]

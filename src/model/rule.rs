@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::layout::Field;
+use super::writes::Written;
 use crate::net::{Family, octets};
 
 /// The rules of a machine, as far as packets that leave can meet them.
@@ -94,12 +95,25 @@ pub struct Chain {
 pub struct Base {
     /// The kernel's hook.
     pub hook: Hook,
+    /// What the kernel does with it.
+    pub kind: ChainType,
     /// The place among the other chains of the hook.
     pub priority: i32,
     /// The links whose packets enter, if the hook belongs to links.
     pub devices: BTreeSet<String>,
     /// Whether a packet passes that no rule decides.
     pub accepts: bool,
+}
+
+/// The types of base chains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainType {
+    /// It judges every packet.
+    Filter,
+    /// It is asked about the first packet of a connection, in the place of NAT.
+    Nat,
+    /// As a filter, and the kernel looks up the route of a packet again that it has changed.
+    Route,
 }
 
 /// The hooks that a packet passes. `prove` asks those on its way out alone; the others can only refuse more.
@@ -128,6 +142,8 @@ pub struct Rule {
     pub matches: Vec<Match>,
     /// What happens then.
     pub action: Action,
+    /// What it writes besides.
+    pub writes: Vec<Written>,
 }
 
 /// What happens to a packet.

@@ -251,3 +251,67 @@ fn a_pause_that_is_over_opens_nothing() {
     assert!(at(NOW + 60, PauseScope::Everything).0, "the control");
     assert!(!at(NOW, PauseScope::Everything).0);
 }
+
+/// A chain at the output of the table `x`.
+fn at_output(chain: &str, kind: &str, priority: i32, accepts: bool) -> Message {
+    let hook = attribute(4, &[number(1, 3), number(2, priority.cast_unsigned())].concat());
+    message(3, INET, &[text(1, "x"), text(3, chain), hook, number(5, accepts.into()), text(7, kind)])
+}
+
+#[test]
+fn a_chain_of_nat_refuses_only_the_first_packet_of_a_connection() {
+    for (kind, is_proven) in [("filter", true), ("nat", false)] {
+        let [egress, base] = table(NETDEV, "egress", 1, false);
+        let [own, forward] = table(INET, "forward", 2, false);
+        let outcome = judge(vec![own, at_output("output", kind, 0, false), forward, egress, base]);
+        assert_eq!(outcome == Outcome::Proven, is_proven, "{kind}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_destination_that_nftables_may_change_is_not_known_at_any_priority() {
+    let verdict_of = |kind: &str, priority, instructions: &[Vec<u8>]| {
+        let [own, _] = table(INET, "output", 3, true);
+        let chains = [at_output("early", kind, priority, true), at_output("late", "filter", 0, false)];
+        let nft = [vec![own], chains.to_vec(), vec![rule(INET, "early", instructions)]].concat();
+        let rules = Listing { nft, ..Listing::default() }.rules(Family::V4).unwrap();
+        let machine = Machine {
+            links: vec![LinkFacts { name: "eth0".to_owned(), kind: LinkKind::Other }],
+            uplinks: vec!["eth0".to_owned()],
+            ..Machine::default()
+        };
+        let (config, situation, users) = (Config::default(), Situation::default(), Users::default());
+        let contract = Contract { config: &config, situation: &situation, now: NOW, users: &users };
+        let question = Question {
+            from: SentBy::Program(1000),
+            source: "10.0.0.2".parse().unwrap(),
+            destination: "203.0.113.9".parse().unwrap(),
+            protocol: 6,
+            port: 443,
+            way: Way::Out("eth0".to_owned(), None),
+            first: None,
+            then: None,
+        };
+        question.answer(&rules, &machine, &contract).verdict
+    };
+    let mark = |name, place| instruction(name, &[number(2, 3), number(place, 1)]);
+    let load = instruction("ct", &[number(1, 1), number(2, 3)]);
+    let tcp = compared("meta", 16, EQUAL, &[6]);
+    let udp = compared("meta", 16, EQUAL, &[17]);
+    let redirect = [instruction("redir", &[])];
+    assert_eq!(verdict_of("nat", -90, &redirect), Verdict::Unknown);
+    assert_eq!(verdict_of("nat", 90, &redirect), Verdict::Unknown, "NAT is early at any priority");
+    assert_eq!(
+        verdict_of("nat", -90, &[udp, redirect.to_vec()].concat()),
+        Verdict::Refused,
+        "of another protocol"
+    );
+    assert_eq!(verdict_of("filter", -100, &[verdict(1, None)]), Verdict::Refused, "a filter changes nothing");
+    assert_eq!(verdict_of("route", -150, &[mark("meta", 3)]), Verdict::Unknown);
+    assert_eq!(verdict_of("filter", -150, &[mark("meta", 3)]), Verdict::Refused, "its route stays");
+    // A rule writes before it asks more.
+    assert_eq!(verdict_of("route", -150, &[vec![mark("meta", 3)], tcp].concat()), Verdict::Unknown);
+    let restored = [load, mark("meta", 3)];
+    assert_eq!(verdict_of("route", -150, &restored), Verdict::Refused, "a new connection has no mark");
+    assert_eq!(verdict_of("route", -150, &[&[mark("ct", 4)][..], &restored].concat()), Verdict::Unknown);
+}

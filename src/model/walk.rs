@@ -1,9 +1,12 @@
 //! One packet on its way through the tables: which rule lets it pass each of them.
 
+mod changes;
+
 use super::diagram::Packet;
 use super::evaluate::View;
 use super::rule::{Action, Base, Sees, Table, Tool};
 use super::whose;
+pub(super) use changes::{Change, changes};
 
 /// What lets a packet pass a table.
 #[derive(Debug, Clone, PartialEq, Eq)]

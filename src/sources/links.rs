@@ -56,6 +56,9 @@ pub enum LinksError {
     /// The kernel refused a dump.
     #[error("the kernel refused to list its links")]
     Refused(#[source] io::Error),
+    /// The route lookup failed, and not because there is no route.
+    #[error("the kernel's route lookup failed")]
+    Route(#[source] io::Error),
     /// The answer is not a netlink message.
     #[error("the kernel's answer ends in the middle of a message")]
     Truncated,

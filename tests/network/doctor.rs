@@ -40,7 +40,13 @@ fn the_doctor_finds_what_is_wrong_and_nothing_else() -> Result<()> {
         let mut running = agent(lab, CONFIG)?;
         wait_for_state(lab, "locked")?;
         assert_eq!(found(lab)?, BTreeSet::new());
-        assert_eq!(tunwarden(lab, ["doctor"])?.stdout.trim(), "No problem was found.");
+        let words = tunwarden(lab, ["doctor"])?.stdout;
+        // A busy machine may not compute the proof in time. Then a note says so.
+        let is_note = |line: &str| line.contains("the computation took longer than");
+        ensure!(
+            words.starts_with("No problem was found.\n") && words.lines().skip(1).all(is_note),
+            "{words}"
+        );
 
         let nobody = host.command([TUNWARDEN, "doctor"]).user("nobody").run()?;
         ensure!(nobody.status.code() == Some(1), "not all of it was read: {nobody:?}");

@@ -1,6 +1,6 @@
 //! A new file of the user who runs the command with sudo or pkexec.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::super::caller;
 use nix::libc::O_NOFOLLOW;
-use nix::unistd::{Gid, Uid, User, geteuid, setfsgid, setfsuid};
+use nix::unistd::{Gid, Uid, User, geteuid, getgrouplist, setfsgid, setfsuid, setgroups};
 
 /// Creates a new file that only its owner can read. Fails if the name exists, also as a link. Root creates it as the
 /// user who called it, so that it can be no file that this user may not make.
@@ -21,7 +21,10 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     match caller.filter(|_| geteuid().is_root()) {
         None => open(&path),
         Some(caller) => {
-            let (uid, gid) = ids(&caller)?;
+            let User { uid, gid, name, .. } = user(&caller)?;
+            // Root's own groups could make files where this user may not. These are groups of the process, which needs
+            // none of root's afterwards.
+            setgroups(&getgrouplist(&CString::new(name)?, gid)?)?;
             // The file system's ids belong to a thread, and end with it.
             let thread = std::thread::spawn(move || as_user(uid, gid, &path));
             thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that creates it has failed")))
@@ -29,11 +32,10 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-fn ids(uid: &OsStr) -> io::Result<(Uid, Gid)> {
+fn user(uid: &OsStr) -> io::Result<User> {
     let number = uid.to_str().and_then(|text| text.parse().ok()).map(Uid::from_raw);
     let unknown = || io::Error::other(format!("the user {} who runs this is not known", uid.display()));
-    let user = number.and_then(|uid| User::from_uid(uid).ok().flatten()).ok_or_else(unknown)?;
-    Ok((user.uid, user.gid))
+    number.and_then(|uid| User::from_uid(uid).ok().flatten()).ok_or_else(unknown)
 }
 
 /// With another user id for files the kernel takes away root's capabilities for files too.

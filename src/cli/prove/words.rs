@@ -1,6 +1,7 @@
 //! The proof for people: the page in the terminal, and sentences that the report shares with it.
 
 use super::Computed;
+use crate::config::plain;
 use crate::model::{ASSUMPTIONS, Cell, Counterexample, Outcome as Shown, Row, Sender};
 
 /// The names of the columns of the table, from the second one on.
@@ -77,7 +78,7 @@ pub(super) fn in_words(page: &Computed) -> String {
     }
     lines.extend([String::new(), "This takes for granted:".to_owned()]);
     lines.extend(ASSUMPTIONS.map(|assumption| format!("- {assumption}")));
-    lines.join("\n")
+    lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn line(first: &str, rest: [&str; 5]) -> String {

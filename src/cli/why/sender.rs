@@ -69,10 +69,10 @@ impl Sender {
         }
     }
 
-    /// The same for the kernel's route lookup.
-    pub(super) fn for_route(&self, family: Family) -> Option<links::Sender> {
+    /// The same for the kernel's route lookup, with the source that a program's packet has already.
+    pub(super) fn for_route(&self, family: Family, chosen: Option<IpAddr>) -> Option<links::Sender> {
         match self {
-            Self::Program(user) => Some(links::Sender::User(user.uid.as_raw())),
+            Self::Program(user) => Some(links::Sender::User(user.uid.as_raw(), chosen)),
             Self::Container { index, .. } => Some(links::Sender::Bridge(self.address(family)?, *index)),
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::{LOCKED, OPEN, UNKNOWN};
+use crate::config::plain;
 use crate::model::{Answer, Decision, Question, Verdict, Way};
 use crate::vpn::Refusal;
 
@@ -21,16 +22,19 @@ impl Shown {
         let Question { destination, port, protocol, .. } = &self.question;
         let protocol = if *protocol == 6 { "TCP" } else { "UDP" };
         let packet = format!("{protocol} to {destination} port {port} from {}", self.sender);
-        let link = self.question.interface().unwrap_or_default();
+        let last = self.question.last();
+        let packet = match &self.question.then {
+            Some(then) => format!("{packet}, which a rule sends to {} port {}", then.destination, then.port),
+            None => packet,
+        };
+        let link = last.interface().unwrap_or_default();
         let whose = self.answer.decided_by.as_ref().map(Decision::whose).unwrap_or_default();
         let fate = match self.answer.verdict {
             Verdict::Tunnel => format!("goes through the tunnel {link}"),
             Verdict::Lan => format!("goes to the LAN on {link}, outside the tunnel"),
             Verdict::Server => format!("goes to a VPN server on {link}, outside the tunnel"),
             Verdict::Local => "stays on this machine".to_owned(),
-            Verdict::Refused if self.question.way == Way::Nowhere => {
-                "REFUSED: the kernel has no route".to_owned()
-            }
+            Verdict::Refused if last.way == Way::Nowhere => "REFUSED: the kernel has no route".to_owned(),
             Verdict::Refused => format!("REFUSED by {whose}"),
             Verdict::Clear => format!("LEAVES IN CLEAR on {link}"),
             Verdict::Unknown => "NOT KNOWN".to_owned(),
@@ -52,12 +56,13 @@ impl Shown {
             lines.push(format!("  why: {}: {}{key}", refusal.as_str(), refusal.sentence()));
         }
         lines.extend(self.answer.unknown.iter().map(|unknown| format!("  not known: {unknown}")));
-        lines.join("\n")
+        lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
     }
 
     /// For programs.
     pub(super) fn in_json(&self) -> Value {
-        let decided_by = match (&self.answer.decided_by, &self.question.way) {
+        let last = self.question.last();
+        let decided_by = match (&self.answer.decided_by, &last.way) {
             (Some(decision), _) => json!({
                 "tool": decision.tool.as_str(),
                 "table": decision.table,
@@ -68,12 +73,12 @@ impl Shown {
             (None, Way::Nowhere) => json!({
                 "tool": "kernel", "table": "routes", "chain": "", "rule": "no route", "whose": "the kernel",
             }),
-            (None, Way::Here | Way::Out(..)) => Value::Null,
+            (None, Way::Here | Way::Out(..) | Way::NotKnown(_)) => Value::Null,
         };
         let protocol = if self.question.protocol == 6 { "tcp" } else { "udp" };
         json!({
             "verdict": self.answer.verdict.as_str(),
-            "interface": self.question.interface(),
+            "interface": last.interface(),
             "decided_by": decided_by,
             "reason": self.refusal.map(Refusal::as_str),
             "key": self.refusal.and_then(Refusal::key),
@@ -82,12 +87,16 @@ impl Shown {
                 "port": self.question.port,
                 "protocol": protocol,
             },
+            "sent_to": self.question.then.as_ref().map(|then| json!({
+                "address": then.destination,
+                "port": then.port,
+            })),
             "unknown": self.answer.unknown,
             "text": self.sentence(),
         })
     }
 
-    /// The exit code. The highest one counts.
+    /// The exit code.
     pub(super) fn exit_code(&self) -> u8 {
         match self.answer.verdict {
             Verdict::Tunnel | Verdict::Lan | Verdict::Server | Verdict::Local => 0,

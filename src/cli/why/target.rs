@@ -48,6 +48,10 @@ impl FromStr for Target {
             }
         };
         ensure!(port != Some(0), "0 is no port");
+        if let Host::Address(IpAddr::V6(address)) = host {
+            let text = "a link-local address is another machine on each link; ask for its other address";
+            ensure!(!address.is_unicast_link_local(), text);
+        }
         Ok(Self { host, port: port.unwrap_or(DEFAULT_PORT), transport })
     }
 }
@@ -93,7 +97,17 @@ mod tests {
         assert_eq!(read("[2001:db8::9]:80"), "2001:db8::9 80 tcp");
         assert_eq!(read("2001:db8::9"), "2001:db8::9 443 tcp");
         assert_eq!(read("example.org:1194/udp"), "example.org 1194 udp");
-        for bad in ["", "203.0.113.9:0", "203.0.113.9:99999", "203.0.113.9/icmp", "a b", "x:y", "-j"] {
+        for bad in [
+            "",
+            "203.0.113.9:0",
+            "203.0.113.9:99999",
+            "203.0.113.9/icmp",
+            "a b",
+            "x:y",
+            "-j",
+            "fe80::1",
+            "[fe80::1%2]:80",
+        ] {
             assert!(bad.parse::<Target>().is_err(), "{bad:?}");
         }
     }

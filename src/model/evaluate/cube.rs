@@ -6,7 +6,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::View;
 use crate::model::diagram::Logic;
-use crate::model::rule::{Bit, Comparison, Match};
+use crate::model::rule::{Comparison, Match};
 
 /// Bits that must have a value, in the order of a diagram.
 pub(super) type Cube = Vec<(u16, bool)>;
@@ -17,7 +17,7 @@ impl View<'_> {
         let mut cube = BTreeMap::new();
         for one in matches {
             let Match::Bits(bits, test) = one else { return None };
-            if test.comparison != Comparison::Equal || bits.contains(&Bit::Unknown) {
+            if test.comparison != Comparison::Equal || self.is_unknown(bits) {
                 return None;
             }
             for (&bit, &value) in bits.iter().zip(&test.value) {

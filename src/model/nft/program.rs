@@ -5,10 +5,18 @@ use super::register::{Compare, Load, Order, Registers};
 use super::set::Set;
 use crate::model::layout::Field;
 use crate::model::rule::{Action, Bit, Match, Way};
+use crate::model::writes::{Write, Written};
 use crate::net::Family;
 
 /// A rule of the kernel as rules of the model: a map to verdicts makes one of each element.
 type Found = Vec<(Vec<Match>, Action)>;
+
+/// A rule of the kernel.
+pub(super) struct Read {
+    pub(super) found: Found,
+    /// What it writes, after so many of the matches of each of them.
+    pub(super) writes: Vec<Written>,
+}
 
 /// Reads the instructions of a rule, as packets of one family meet them.
 pub(super) fn read<'s>(
@@ -16,23 +24,27 @@ pub(super) fn read<'s>(
     on_link: bool,
     list: &Attributes<'_>,
     sets: &dyn Fn(&str) -> Option<&'s Set>,
-) -> Result<Found, Malformed> {
-    let mut program =
-        Program { family, on_link, registers: Registers::default(), matches: Vec::new(), fills: false };
+) -> Result<Read, Malformed> {
+    let (registers, matches, writes) = (Registers::default(), Vec::new(), Vec::new());
+    let mut program = Program { family, on_link, registers, matches, writes, fills: false };
     for instruction in list.values() {
         let parts = Attributes::of(instruction)?;
         if let Some(found) = program.step(&parts.text(1)?, &parts.nested(2)?, sets)? {
-            return Ok(found);
+            return Ok(Read { found, writes: program.writes });
         }
     }
-    Ok(vec![(program.matches, Action::Continue)])
+    Ok(Read { found: vec![(program.matches, Action::Continue)], writes: program.writes })
 }
+
+/// What a register holds that the mark of the connection was loaded into.
+const CONNECTION_MARK: &str = "ct key 3";
 
 struct Program {
     family: Family,
     on_link: bool,
     registers: Registers,
     matches: Vec<Match>,
+    writes: Vec<Written>,
     /// Whether the rule puts the packet into a set. A full set ends the rule.
     fills: bool,
 }
@@ -45,6 +57,7 @@ impl Program {
         body: &Attributes<'_>,
         sets: &dyn Fn(&str) -> Option<&'s Set>,
     ) -> Result<Option<Found>, Malformed> {
+        self.written(name, body)?;
         let register = |kind| body.number(kind).map(Option::unwrap_or_default);
         match name {
             "meta" if body.find(3).is_none() => self.meta(register(1)?, register(2)?),
@@ -93,6 +106,34 @@ impl Program {
             }
         }
         Ok(None)
+    }
+
+    /// Notes what an instruction writes.
+    fn written(&mut self, name: &str, body: &Attributes<'_>) -> Result<(), Malformed> {
+        let number = |kind| body.number(kind).map(Option::unwrap_or_default);
+        let writes = match name {
+            "masq" => vec![Write::LinkSource],
+            "redir" | "tproxy" => vec![Write::Destination],
+            // `NFT_NAT_SNAT`
+            "nat" if number(1)? == 0 => vec![Write::Source],
+            "nat" => vec![Write::Destination],
+            "notrack" => vec![Write::Tracking],
+            "synproxy" => vec![Write::Anything],
+            "target" => Write::of_target(&body.text(1)?, &[]),
+            // `NFT_META_MARK`
+            "meta" if body.find(3).is_some() && number(2)? == 3 => {
+                match self.registers.get(number(3)?) == Load::Unknown(CONNECTION_MARK.to_owned()) {
+                    true => vec![Write::MarkOfConnection],
+                    false => vec![Write::Mark],
+                }
+            }
+            // `NFT_CT_MARK`
+            "ct" if body.find(4).is_some() && number(2)? == 3 => vec![Write::ConnectionMark],
+            _ => Vec::new(),
+        };
+        let after = self.matches.len();
+        self.writes.extend(writes.into_iter().map(|write| Written { write, after }));
+        Ok(())
     }
 
     /// A rule that accepts may pass its packets, whether its set is full or not. What another rule does is unknown.

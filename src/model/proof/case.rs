@@ -6,7 +6,7 @@ use crate::model::counterexample::{Bits, Counterexample};
 use crate::model::diagram::{Diagram, Logic, Packet, Set};
 use crate::model::evaluate::{Bounds, Evaluation, Input, LinkFacts, Time, View};
 use crate::model::layout::{Field, Stage};
-use crate::model::rule::{Base, Hook, Match, Rules, Sees, Table};
+use crate::model::rule::{Base, ChainType, Hook, Match, Rules, Sees, Table};
 use crate::model::walk::{self, Decision};
 use crate::model::whose;
 use crate::net::Family;
@@ -47,6 +47,7 @@ impl<'a> Case<'a> {
             now: machine.now,
             time: self.time,
             fixed,
+            blurred: None,
         }
     }
 
@@ -202,7 +203,10 @@ impl<'a> Case<'a> {
             (Hook::Output | Hook::Forward, Sees::Frames) => false,
             // They refuse more, and no proof needs that.
             (Hook::Prerouting | Hook::Input | Hook::Postrouting, _) => false,
-            (Hook::Output, _) => self.sender == Sender::Local && base.priority > REWRITTEN,
+            // NAT is asked about the first packet of a connection alone.
+            (Hook::Output, _) => {
+                self.sender == Sender::Local && base.priority > REWRITTEN && base.kind != ChainType::Nat
+            }
             (Hook::Forward, _) => self.sender == Sender::Forwarded,
             (Hook::Egress, _) => self.out.is_some_and(|out| base.devices.contains(&out.name)),
         };

@@ -46,12 +46,15 @@ impl Question {
         let mut draft = Draft { family: self.family(), bits: Vec::new() };
         self.known(&mut draft, machine);
         self.header(&mut draft);
+        // `IPS_DST_NAT`
+        let mut status: u32 = if self.first.is_some() { 32 } else { 0 };
         if let (true, Way::Out(_, Some(own))) = (is_rewritten, &self.way) {
             let (place, value) = address(*own, [96, 64]);
             draft.put_at(Stage::Wire, Field::Network, place, value);
             // `IPS_SRC_NAT`
-            draft.put(Field::Status, [0, 32], 16);
+            status |= 16;
         }
+        draft.set(Field::Status, status);
         Packet::new(Field::all(), &draft.bits)
     }
 
@@ -65,7 +68,7 @@ impl Question {
         let input = match (&self.from, &self.way) {
             (SentBy::Bridge(name), _) => number(name),
             (SentBy::Program(_), Way::Here) => number("lo"),
-            (SentBy::Program(_), Way::Out(..) | Way::Nowhere) => None,
+            (SentBy::Program(_), Way::Out(..) | Way::Nowhere | Way::NotKnown(_)) => None,
         };
         let input = input.and_then(|number| u32::try_from(number).ok());
         draft.set(Field::In, input.unwrap_or(NO_LINK));
@@ -83,12 +86,13 @@ impl Question {
         // `ARPHRD_ETHER`
         draft.set(Field::OutType, 1_u8);
         draft.put(Field::Frame, [96, 16], ethertype.into());
-        let first: u128 = match self.destination {
+        let (address, port) = self.first.unwrap_or((self.destination, self.port));
+        let first: u128 = match address {
             IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
             IpAddr::V6(v6) => v6.to_bits(),
         };
         draft.set(Field::FirstDestination, first);
-        draft.set(Field::FirstPort, self.port);
+        draft.set(Field::FirstPort, port);
     }
 
     fn header(&self, draft: &mut Draft) {

@@ -1,5 +1,6 @@
 //! Which way the kernel sends one packet.
 
+use std::io;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
@@ -36,8 +37,8 @@ pub struct Asked {
 /// Who sends a packet.
 #[derive(Debug, Clone, Copy)]
 pub enum Sender {
-    /// A program of this user id.
-    User(u32),
+    /// A program of this user id, with this source if it has one already.
+    User(u32, Option<IpAddr>),
     /// A container of this address behind the bridge of this index.
     Bridge(IpAddr, u32),
 }
@@ -56,21 +57,21 @@ pub enum Route {
 /// Asks the kernel's own route lookup.
 ///
 /// # Errors
-/// The kernel does not answer.
+/// The kernel does not answer, or its lookup fails for another reason than that there is no route.
 pub async fn route(asked: Asked) -> Result<Route, LinksError> {
     let mut kernel = Kernel::connect()?;
-    let mut found = Route::Nowhere;
+    let mut found = Err(LinksError::Truncated);
     let take = |message: &Message<'_>| {
-        found = read(message);
+        found = read(message).map_err(LinksError::Route);
         Ok(ControlFlow::Break(()))
     };
     kernel.ask(&asks(&asked), take).await?;
-    Ok(found)
+    found
 }
 
 fn asks(asked: &Asked) -> Vec<u8> {
     let source = match asked.sender {
-        Sender::User(_) => 0,
+        Sender::User(_, source) => source.map_or(0, bits),
         Sender::Bridge(source, _) => bits(source),
     };
     let mut attributes = vec![
@@ -79,7 +80,10 @@ fn asks(asked: &Asked) -> Vec<u8> {
         (RTA_DPORT, asked.port.to_be_bytes().to_vec()),
     ];
     match asked.sender {
-        Sender::User(uid) => attributes.push((RTA_UID, uid.to_ne_bytes().to_vec())),
+        Sender::User(uid, source) => {
+            attributes.push((RTA_UID, uid.to_ne_bytes().to_vec()));
+            attributes.extend(source.map(|source| (libc::RTA_SRC, octets(source))));
+        }
         Sender::Bridge(source, index) => {
             attributes.push((libc::RTA_SRC, octets(source)));
             attributes.push((libc::RTA_IIF, index.to_ne_bytes().to_vec()));
@@ -116,11 +120,18 @@ fn bits(address: IpAddr) -> u8 {
     u8::try_from(octets(address).len() * 8).unwrap_or_default()
 }
 
-fn read(message: &Message<'_>) -> Route {
-    if message.message_type() == ANSWER {
-        return Route::Nowhere;
-    }
+/// The errors of a lookup without a route, or with one that refuses: `unreachable`, `prohibit`, `blackhole`.
+const NO_ROUTE: [i32; 4] = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL];
+
+fn read(message: &Message<'_>) -> io::Result<Route> {
     let payload = message.payload();
+    if message.message_type() == ANSWER {
+        let code = payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code)).saturating_neg();
+        return match NO_ROUTE.contains(&code) {
+            true => Ok(Route::Nowhere),
+            false => Err(io::Error::from_raw_os_error(code)),
+        };
+    }
     let (mut link, mut source) = (None, None);
     for attribute in payload.get(RTMSG..).into_iter().flat_map(attributes) {
         match attribute.kind() {
@@ -130,15 +141,50 @@ fn read(message: &Message<'_>) -> Route {
         }
     }
     match (payload.get(TYPE).copied(), link) {
-        (Some(libc::RTN_LOCAL), _) => Route::Here(source),
+        (Some(libc::RTN_LOCAL | libc::RTN_ANYCAST), _) => Ok(Route::Here(source)),
         (Some(libc::RTN_UNICAST | libc::RTN_BROADCAST | libc::RTN_MULTICAST), Some(link)) => {
-            Route::Out(link, source)
+            Ok(Route::Out(link, source))
         }
-        _ => Route::Nowhere,
+        (Some(libc::RTN_BLACKHOLE | libc::RTN_UNREACHABLE | libc::RTN_PROHIBIT | libc::RTN_THROW), _) => {
+            Ok(Route::Nowhere)
+        }
+        _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 
 fn address(octets: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::messages;
+
+    fn answered(kind: u16, body: &[u8]) -> io::Result<Route> {
+        let bytes = message(kind, 0, 1, body);
+        let one = messages(&bytes).next().unwrap().unwrap();
+        read(&one)
+    }
+
+    #[test]
+    fn only_a_lookup_without_a_route_is_none() {
+        for code in [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL] {
+            assert_eq!(answered(ANSWER, &(-code).to_ne_bytes()).unwrap(), Route::Nowhere);
+        }
+        for code in [libc::ENODEV, libc::EPERM, libc::ENOBUFS, libc::EXDEV, libc::EOPNOTSUPP, 0] {
+            let error = answered(ANSWER, &(-code).to_ne_bytes()).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(code));
+        }
+        assert!(answered(ANSWER, &[]).is_err());
+        let of_type = |kind: u8| {
+            let mut head = [0; RTMSG];
+            head[TYPE] = kind;
+            answered(libc::RTM_NEWROUTE, &head)
+        };
+        assert_eq!(of_type(libc::RTN_BLACKHOLE).unwrap(), Route::Nowhere);
+        assert_eq!(of_type(libc::RTN_LOCAL).unwrap(), Route::Here(None));
+        assert!(of_type(libc::RTN_UNICAST).is_err(), "no link");
+    }
 }

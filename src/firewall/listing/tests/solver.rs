@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// What z3 answers; `None` if it is not installed. `make test` installs it.
+/// What z3 answers; `None` if it is not installed. `make test` installs it, and `tests/network/prove.rs` fails without it.
 #[expect(clippy::disallowed_methods, reason = "the second solver is a program of its own")]
 fn solved(question: &str) -> Option<bool> {
     let mut z3 = Command::new("z3").arg("-in").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;

@@ -1,0 +1,366 @@
+//! One packet on its way past the chains of every program, in the order in which the kernel asks them.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{Answer, Question, SentBy, Verdict, Way};
+use crate::model::contract::{Contract, Part};
+use crate::model::diagram::Packet;
+use crate::model::evaluate::{Evaluation, Input, LinkFacts, Time, View};
+use crate::model::layout::{Field, Stage};
+use crate::model::proof::Machine;
+use crate::model::rule::{Base, ChainType, Hook, Rules, Sees, Table};
+use crate::model::walk::{self, Change, Decision, Fate};
+use crate::model::writes::{NewDestination, Write};
+use crate::net::Family;
+
+/// The places of NAT among the chains of a hook, whatever a chain's own priority says: `NF_IP_PRI_NAT_DST` and
+/// `NF_IP_PRI_NAT_SRC`.
+const NAT_DESTINATION: i32 = -100;
+const NAT_SOURCE: i32 = 100;
+
+/// A base chain.
+type Entry<'r> = (&'r Table, &'r str, &'r Base);
+
+/// What a chain does to the packet.
+enum Met<'a> {
+    Passes,
+    /// Nothing later can change this.
+    Decided(Box<Answer>),
+    /// NAT gives it another destination, and this is the packet then.
+    Turns(&'a Question),
+}
+
+/// A packet on its way.
+pub(super) struct Course<'a> {
+    question: &'a Question,
+    machine: &'a Machine,
+    /// What the model does not know.
+    unknown: Vec<String>,
+    /// What lets it pass.
+    passed: Vec<Decision>,
+    /// The rules that may decide and may not.
+    doubts: Vec<Decision>,
+    /// The places of bits that a rule may have written.
+    blurred: BTreeSet<u16>,
+    /// What was written there.
+    written: BTreeSet<Write>,
+    /// Whether it has the address of the link that it goes out on.
+    has_link_source: bool,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(question: &'a Question, rules: &Rules, machine: &'a Machine) -> Self {
+        let reason = |writer| format!("the model does not compute {writer}");
+        Self {
+            question,
+            machine,
+            unknown: rules.writers.iter().map(reason).collect(),
+            passed: Vec::new(),
+            doubts: Vec::new(),
+            blurred: BTreeSet::new(),
+            written: BTreeSet::new(),
+            has_link_source: false,
+        }
+    }
+
+    /// What would happen to the packet.
+    pub(super) fn run(mut self, rules: &Rules, contract: &Contract<'_>) -> Answer {
+        let mut is_turned = false;
+        'way: loop {
+            for (number, &hook) in self.question.hooks().iter().enumerate() {
+                for entry in self.question.chains(hook, rules) {
+                    // The first hook is the same for every way.
+                    if is_turned && number == 0 && place(entry.2) <= NAT_DESTINATION {
+                        continue;
+                    }
+                    match self.meet(hook, entry) {
+                        Met::Passes => {}
+                        Met::Decided(answer) => return *answer,
+                        Met::Turns(question) => {
+                            (self.question, is_turned) = (question, true);
+                            continue 'way;
+                        }
+                    }
+                }
+            }
+            break;
+        }
+        let verdict = match self.doubts.is_empty() && self.unknown.is_empty() {
+            true => self.leaves(contract),
+            false => Verdict::Unknown,
+        };
+        if verdict == Verdict::Unknown {
+            let decided_by = self.doubts.first().cloned();
+            return self.not_known(decided_by);
+        }
+        Answer::new(verdict, deciding(self.passed))
+    }
+
+    /// Asks one chain.
+    fn meet(&mut self, hook: Hook, (table, name, base): Entry<'_>) -> Met<'a> {
+        let packet = self.question.packet(self.machine, self.has_link_source);
+        let changes = self.settle(hook, &packet, (table, name, base));
+        let view = self.view(hook, base);
+        let bounds = Evaluation::new(table, view).passed(&mut packet.clone(), name, base);
+        let (fate, met) = walk::fate(&packet, &view, table, (name, base));
+        match (bounds, fate) {
+            (Err(error), _) => self.unknown.push(format!("the table {}: {error}", table.name)),
+            (Ok(bounds), Fate::Refused(decision)) if !bounds.maybe => {
+                let decided_by = Some(decision);
+                return Met::Decided(Box::new(Answer::new(Verdict::Refused, decided_by)));
+            }
+            (Ok(bounds), Fate::Passed(decision)) if bounds.surely => self.passed.push(decision),
+            (Ok(_), Fate::Refused(_) | Fate::Passed(_)) => {
+                self.unknown.extend(met.iter().flat_map(|one| one.unknown.clone()));
+                self.doubts.extend(met);
+            }
+        }
+        self.rewrite(hook, &changes);
+        let elsewhere = changes.into_iter().find(|change| self.leads_elsewhere(hook, base, change.write));
+        let Some(change) = elsewhere else { return Met::Passes };
+        let elsewhere = self.sent_to(hook, &change).filter(|_| base.kind == ChainType::Nat);
+        if let (Some(_), Some(then)) = (elsewhere, &self.question.then) {
+            return Met::Turns(then);
+        }
+        self.unknown.insert(0, change.write.sentence().to_owned());
+        Met::Decided(Box::new(Answer { elsewhere, ..self.not_known(Some(change.by)) }))
+    }
+
+    /// The address and the port that a rule gives the packet for sure.
+    fn sent_to(&self, hook: Hook, change: &Change) -> Option<(IpAddr, u16)> {
+        let Write::DestinationTo(NewDestination { address, port }) = change.write else { return None };
+        let is_sure = change.surely && !self.written.contains(&Write::Tracking);
+        // What comes in goes to an address of its link.
+        let own = match (hook, self.question.family()) {
+            (Hook::Output, Family::V4) => Some(Ipv4Addr::LOCALHOST.into()),
+            (Hook::Output, Family::V6) => Some(Ipv6Addr::LOCALHOST.into()),
+            _ => None,
+        };
+        Some((address.or(own)?, port.unwrap_or(self.question.port))).filter(|_| is_sure)
+    }
+
+    /// What the rules of a chain write. What one of them writes may decide which others the packet meets.
+    fn settle(&mut self, hook: Hook, packet: &Packet, (table, name, base): Entry<'_>) -> Vec<Change> {
+        loop {
+            let view = self.view(hook, base);
+            let changes = walk::changes(packet, &view, table, name);
+            let before = self.blurred.len();
+            for change in &changes {
+                self.blur(change.write);
+            }
+            if self.blurred.len() == before {
+                return changes;
+            }
+        }
+    }
+
+    /// From now on a match on what a rule writes may hold and may not.
+    fn blur(&mut self, write: Write) {
+        let family = self.question.family();
+        let service = match family {
+            Family::V4 => [8, 8],
+            Family::V6 => [4, 8],
+        };
+        let hops = match family {
+            Family::V4 => Field::Ttl,
+            Family::V6 => Field::HopLimit,
+        };
+        let fields = match write {
+            // The mark of a new connection is 0, as that of the packet.
+            Write::MarkOfConnection if !self.written.contains(&Write::ConnectionMark) => return,
+            Write::Mark | Write::MarkOfConnection => vec![(Field::Mark, [0, 32])],
+            Write::Tracking => [Field::State, Field::Direction, Field::Status]
+                .map(|field| (field, [0, field.width()]))
+                .to_vec(),
+            Write::Hops => vec![(hops, [0, 8])],
+            Write::Service => vec![(Field::Network, service)],
+            Write::ConnectionMark
+            | Write::Destination
+            | Write::DestinationTo(_)
+            | Write::Source
+            | Write::LinkSource
+            | Write::Anything => Vec::new(),
+        };
+        if !fields.is_empty() || write == Write::ConnectionMark {
+            self.written.insert(write);
+        }
+        for (field, [start, length]) in fields {
+            self.blurred.extend((start..start + length).map(|at| field.bit(at, Stage::Filter, family)));
+        }
+    }
+
+    /// NAT of the source, which later chains see.
+    fn rewrite(&mut self, hook: Hook, changes: &[Change]) {
+        let is_source = |change: &&Change| matches!(change.write, Write::Source | Write::LinkSource);
+        let (Hook::Postrouting | Hook::Input, Some(change)) = (hook, changes.iter().find(is_source)) else {
+            return;
+        };
+        let own = matches!(self.question.way, Way::Out(_, Some(_))) && change.write == Write::LinkSource;
+        if change.surely && own && !self.written.contains(&Write::Tracking) {
+            self.has_link_source = true;
+            return;
+        }
+        let family = self.question.family();
+        let source = match family {
+            Family::V4 => 96..128,
+            Family::V6 => 64..192,
+        };
+        for stage in [Stage::Filter, Stage::Wire] {
+            self.blurred.extend(source.clone().map(|at| Field::Network.bit(at, stage, family)));
+        }
+        self.blurred.extend((0..32).map(|at| Field::Status.bit(at, Stage::Filter, family)));
+        self.written.insert(change.write);
+    }
+
+    /// Whether the packet may go on from here to another place than the one that the question has.
+    fn leads_elsewhere(&self, hook: Hook, base: &Base, write: Write) -> bool {
+        let is_before_route = match hook {
+            // What this machine sends to itself has its way already.
+            Hook::Prerouting => matches!(self.question.from, SentBy::Bridge(_)),
+            Hook::Output => base.kind == ChainType::Route,
+            Hook::Input | Hook::Forward | Hook::Postrouting | Hook::Egress => false,
+        };
+        match write {
+            Write::Anything => true,
+            Write::Destination | Write::DestinationTo(_) => matches!(hook, Hook::Prerouting | Hook::Output),
+            Write::Mark | Write::Service => is_before_route,
+            Write::MarkOfConnection => is_before_route && self.written.contains(&write),
+            Write::Source | Write::LinkSource | Write::ConnectionMark | Write::Tracking | Write::Hops => {
+                false
+            }
+        }
+    }
+
+    /// What a rule of a chain is told.
+    fn view(&self, hook: Hook, base: &Base) -> View<'_> {
+        let view = self.question.view(hook, self.machine);
+        let is_after_nat = hook == Hook::Postrouting && place(base) > NAT_SOURCE;
+        let stage = if is_after_nat { Stage::Wire } else { view.stage };
+        View { stage, blurred: Some(&self.blurred), ..view }
+    }
+
+    fn not_known(&self, decided_by: Option<Decision>) -> Answer {
+        let sentences = self.written.iter().filter(|write| **write != Write::ConnectionMark);
+        let sentences = sentences.map(|write| write.sentence().to_owned());
+        let mut unknown: Vec<String> = Vec::new();
+        for one in self.unknown.iter().cloned().chain(sentences) {
+            if !unknown.contains(&one) {
+                unknown.push(one);
+            }
+        }
+        Answer { unknown, ..Answer::new(Verdict::Unknown, decided_by) }
+    }
+
+    /// Where a packet goes that nothing refuses.
+    fn leaves(&self, contract: &Contract<'_>) -> Verdict {
+        let (question, machine) = (self.question, self.machine);
+        let Some(out) = question.interface() else { return Verdict::Local };
+        let is = |names: &[String]| names.iter().any(|name| name == out);
+        if is(&machine.tunnels) {
+            return Verdict::Tunnel;
+        }
+        if !is(&machine.uplinks) && !is(&machine.ports) && !is(&machine.devices) {
+            let is_tunnel = |link: &LinkFacts| link.kind.is_tunnel();
+            return if machine.link(out).is_some_and(is_tunnel) { Verdict::Tunnel } else { Verdict::Local };
+        }
+        let hook = match question.from {
+            SentBy::Program(_) => Hook::Output,
+            SentBy::Bridge(_) => Hook::Forward,
+        };
+        let packet = question.packet(machine, false);
+        let view = View { blurred: Some(&self.blurred), ..question.view(hook, machine) };
+        let mut verdict = Verdict::Clear;
+        for (part, one) in contract.parts(question.family(), question.sender(), out) {
+            let held = view.all(&mut packet.clone(), &one);
+            if held.surely {
+                return match part {
+                    Part::Server => Verdict::Server,
+                    Part::Lan | Part::Link => Verdict::Lan,
+                    Part::Portal => Verdict::Clear,
+                };
+            }
+            if held.maybe {
+                verdict = Verdict::Unknown;
+            }
+        }
+        verdict
+    }
+}
+
+impl Question {
+    /// The hooks that it passes, in order.
+    fn hooks(&self) -> &'static [Hook] {
+        match (&self.from, &self.way) {
+            (_, Way::Nowhere | Way::NotKnown(_)) => &[],
+            (SentBy::Program(_), Way::Here) => {
+                &[Hook::Output, Hook::Postrouting, Hook::Prerouting, Hook::Input]
+            }
+            (SentBy::Program(_), Way::Out(..)) => &[Hook::Output, Hook::Postrouting, Hook::Egress],
+            (SentBy::Bridge(_), Way::Here) => &[Hook::Prerouting, Hook::Input],
+            (SentBy::Bridge(_), Way::Out(..)) => {
+                &[Hook::Prerouting, Hook::Forward, Hook::Postrouting, Hook::Egress]
+            }
+        }
+    }
+
+    /// The chains of a hook that it enters, in the kernel's order.
+    fn chains<'r>(&self, hook: Hook, rules: &'r Rules) -> Vec<Entry<'r>> {
+        let mut found = Vec::new();
+        for table in &rules.tables {
+            let is_for_frames = table.sees == Sees::Frames;
+            for (name, chain) in &table.chains {
+                let enters = |base: &&Base| match hook {
+                    Hook::Egress => {
+                        let out = self.interface();
+                        base.hook == hook && out.is_some_and(|out| base.devices.contains(out))
+                    }
+                    // The connection of what this machine sends has its NAT when it comes in again.
+                    Hook::Prerouting | Hook::Input => {
+                        let has_nat = matches!(self.from, SentBy::Program(_));
+                        base.hook == hook && !is_for_frames && !(has_nat && base.kind == ChainType::Nat)
+                    }
+                    Hook::Forward | Hook::Output | Hook::Postrouting => base.hook == hook && !is_for_frames,
+                };
+                if let Some(base) = chain.base.as_ref().filter(enters) {
+                    found.push((table, name.as_str(), base));
+                }
+            }
+        }
+        found.sort_by_key(|(_, _, base)| (place(base), base.priority));
+        found
+    }
+
+    /// What a rule at a hook is told, if nothing wrote to the packet.
+    fn view<'m>(&self, hook: Hook, machine: &'m Machine) -> View<'m> {
+        let out = match (hook, &self.way) {
+            (Hook::Prerouting | Hook::Input, _) | (_, Way::Nowhere | Way::NotKnown(_)) => None,
+            (_, Way::Here) => machine.link("lo"),
+            (_, Way::Out(name, _)) => machine.link(name),
+        };
+        let input = match hook {
+            Hook::Prerouting | Hook::Input | Hook::Forward => Input::OfPacket,
+            Hook::Output | Hook::Postrouting | Hook::Egress => Input::None,
+        };
+        let stage = if hook == Hook::Egress { Stage::Wire } else { Stage::Filter };
+        let (links, now, time) = (&machine.links, machine.now, Time::Now);
+        View { family: self.family(), stage, out, input, links, now, time, fixed: &[], blurred: None }
+    }
+}
+
+/// The place of a chain among those of its hook.
+fn place(base: &Base) -> i32 {
+    match (base.kind, base.hook) {
+        (ChainType::Nat, Hook::Prerouting | Hook::Output) => NAT_DESTINATION,
+        (ChainType::Nat, _) => NAT_SOURCE,
+        (ChainType::Filter | ChainType::Route, _) => base.priority,
+    }
+}
+
+/// The rule that says most of those that let a packet pass: one of a filter, and no policy.
+fn deciding(mut passed: Vec<Decision>) -> Option<Decision> {
+    passed.sort_by_key(|decision| {
+        (decision.by_policy, decision.table != "filter", !decision.family.is_empty())
+    });
+    passed.into_iter().next()
+}
