@@ -154,16 +154,22 @@ impl Known<'_> {
         let sender = self.facts.sender(claim);
         let by_kernel = sender == Sender::Kernel || self.is_offloaded(claim);
         let named_by = self.claim_named_by(claim);
+        let origin = self.origin(claim);
+        let users = LazyCell::new(|| self.users(claim));
+        let opened_by = LazyCell::new(|| self.opened_by(origin, &claim.name, named_by));
+        let mark_of_device = LazyCell::new(|| self.mark_of_device(claim, origin));
         let servers =
             claim.endpoints.iter().filter(|server| !server.port().is_dns() || named_by == NamedBy::Root);
         for &endpoint in servers {
             if sender == Sender::Client {
-                allowance.endpoints.entry(endpoint).or_default().extend(self.users(claim));
+                allowance.endpoints.entry(endpoint).or_default().extend(users.iter());
             }
             if by_kernel {
-                let named_by = self.opened_by(self.origin(claim), &claim.name, named_by);
-                let packet = kernel_packet(self.mark(claim, endpoint), named_by);
-                allowance.kernel.extend(packet.map(|by| (endpoint, by)));
+                let mark = match origin {
+                    Origin::NetworkManager | Origin::WireGuard => *mark_of_device,
+                    Origin::Hook | Origin::OpenVpn => self.mark_of_files(endpoint),
+                };
+                allowance.kernel.extend(kernel_packet(mark, *opened_by).map(|by| (endpoint, by)));
             }
         }
     }
@@ -198,16 +204,19 @@ impl Known<'_> {
         claim.link(&self.facts.links, &self.facts.config).is_some_and(|link| link.kind.is_sent_by_kernel())
     }
 
-    /// The mark on its packets: the device's own, else that of its profile or its file.
-    fn mark(&self, claim: &Claim, endpoint: Endpoint) -> Option<NonZeroU32> {
-        let of_profile = claim.uuid().and_then(|uuid| self.facts.learning.get(uuid)).and_then(|vpn| vpn.mark);
-        let mut of_files = self.files_of(endpoint).map(|vpn| vpn.mark);
-        let of_file = of_files.next().flatten().filter(|&mark| of_files.all(|other| other == Some(mark)));
-        match self.origin(claim) {
-            Origin::NetworkManager => claim.mark.or(of_profile),
-            Origin::WireGuard => self.facts.wireguard_of(claim).and_then(|vpn| self.facts.mark_of_file(vpn)),
-            Origin::Hook | Origin::OpenVpn => of_file,
+    /// The mark on a device's packets: its own, else that of its profile or its file.
+    fn mark_of_device(&self, claim: &Claim, origin: Origin) -> Option<NonZeroU32> {
+        if origin == Origin::WireGuard {
+            return self.facts.wireguard_of(claim).and_then(|vpn| self.facts.mark_of_file(vpn));
         }
+        let of_profile = || self.facts.learning.get(claim.uuid()?)?.mark;
+        claim.mark.or_else(of_profile)
+    }
+
+    /// The mark on OpenVPN's packets to a server, if all files that name the server agree.
+    fn mark_of_files(&self, endpoint: Endpoint) -> Option<NonZeroU32> {
+        let mut marks = self.files_of(endpoint).map(|vpn| vpn.mark);
+        marks.next().flatten().filter(|&mark| marks.all(|other| other == Some(mark)))
     }
 
     /// Every server name that has to be looked up.
