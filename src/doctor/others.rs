@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::Files;
+use crate::policy::nftables::TableId;
 use crate::setup::{RuleChange, worst_change};
 
 /// Maximum number of files that are read in one folder.
@@ -105,6 +106,7 @@ impl Files {
         for service in SERVICES.into_iter().filter(|service| self.is_enabled(service)) {
             others.push(self.service(service));
         }
+        others.extend(self.saved_tables());
         for unit in self.own_units() {
             others.extend(self.unit(&unit));
         }
@@ -130,6 +132,25 @@ impl Files {
                 "sudo systemctl disable {service}; then add what it allowed to tunwarden's configuration"
             ),
         }
+    }
+
+    /// Our tables in a file that was saved from the kernel. While the agent owns them, the kernel refuses the whole file.
+    fn saved_tables(&self) -> Option<Other> {
+        const FILE: &str = "etc/nftables.conf";
+        let text = self.read(FILE);
+        let is_saved = |table: &TableId| {
+            let block = format!("table {table}");
+            text.lines().any(|line| line.trim().trim_end_matches('{').trim_end() == block)
+        };
+        let tables: Vec<String> =
+            TableId::ALL.into_iter().filter(is_saved).map(|table| format!("table {table}")).collect();
+        let tables = tables.join("`, `");
+        (!tables.is_empty()).then(|| Other {
+            problem: format!(
+                "/{FILE} was saved with `{tables}`: while the agent owns its tables, the kernel refuses the whole file"
+            ),
+            mend: format!("remove these blocks from /{FILE}; tunwarden makes its tables itself"),
+        })
     }
 
     /// Units and drop-ins in the folders for the administrator's own units.

@@ -196,6 +196,21 @@ fn files_show_other_firewalls_clients_and_units() {
 }
 
 #[test]
+fn a_saved_file_with_tables_of_ours_is_named_with_the_remedy() {
+    let saved = "table inet tunwarden {\n\tflags owner,persist\n}\ntable netdev tunwarden_copy {\n}\ntable inet mine {\n}\n";
+    let (_root, seen) = files(&[("etc/nftables.conf", saved)]);
+    let others = seen.others();
+    assert_eq!(others.len(), 1, "{others:?}");
+    let named = "`table netdev tunwarden_copy`, `table inet tunwarden`:";
+    assert!(others[0].problem.contains(named), "{others:?}");
+    assert!(others[0].mend.contains("remove these blocks from /etc/nftables.conf"), "{others:?}");
+
+    let own = "table inet tunwarden_of_mine {\n}\n# table inet tunwarden {\n";
+    let (_root, quiet) = files(&[("etc/nftables.conf", own)]);
+    assert!(quiet.others().is_empty(), "{:?}", quiet.others());
+}
+
+#[test]
 fn programs_that_change_rules_later_are_found_with_time_and_remedy() {
     let wants = "etc/systemd/system/multi-user.target.wants";
     let unit = |command: &str| format!("[Service]\nExecStart={command}\n");

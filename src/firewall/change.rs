@@ -281,3 +281,53 @@ async fn commit_nftables(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::firewall::nftables::in_lane;
+    use crate::policy::last_resort;
+
+    /// The thread for nf_tables stands for the kernel: no work of it begins.
+    #[test]
+    fn a_layer_that_does_not_answer_in_time_is_given_up_and_then_read_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (begun, has_begun) = mpsc::channel();
+            let (end, ends) = mpsc::channel::<()>();
+            let stuck = tokio::spawn(in_lane(move || {
+                begun.send(()).unwrap();
+                ends.recv().unwrap();
+                Ok(())
+            }));
+            tokio::task::yield_now().await;
+            has_begun.recv().unwrap();
+            let mut layer = Nftables::new();
+            let limit = Duration::from_millis(10);
+            let given_up = commit_nftables(Some(&mut layer), &last_resort(), Some(limit)).await;
+            let error = given_up.unwrap_err();
+            assert!(
+                matches!(&error, FirewallError::Nftables(KernelError::TimedOut(after)) if *after == limit)
+            );
+            // The caller does not wait for it once more to close it.
+            let closed = layer.close(&last_resort(), error).await;
+            assert!(!closed.open_families().is_empty(), "it says that it is closed: {closed}");
+            end.send(()).unwrap();
+            stuck.await.unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn lock_and_the_end_of_a_pause_wait_for_nf_tables_for_a_limited_time() {
+        let config = Config::default().firewall;
+        let locked = last_resort();
+        assert_eq!(Firewall::new(&config).patience(&locked), Some(CLOSING));
+        let mut agent = Firewall::of_agent(&config);
+        assert_eq!(agent.patience(&locked), None, "nobody waits for it");
+        agent.pause_ends = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(agent.patience(&locked), Some(CLOSING));
+    }
+}

@@ -2,8 +2,11 @@
 
 use crate::policy::Ruleset;
 
+/// What rules lack: answers to refused senders, and answers to discovery.
+pub(super) type Lacks = [Option<&'static str>; 2];
+
 /// The rules without `xt_REJECT` and `xt_addrtype`, without `xt_recent`, and without all of them; and what each lacks.
-pub(super) fn with_fewer_modules(ruleset: &Ruleset) -> Vec<(Ruleset, [Option<&'static str>; 2])> {
+pub(super) fn with_fewer_modules(ruleset: &Ruleset) -> Vec<(Ruleset, Lacks)> {
     const NO_REJECTS: Option<&str> = Some(
         "programs wait for their timeouts when a packet is refused, because the kernel refuses the rules that answer",
     );

@@ -5,6 +5,8 @@
 //! it had. Then either both families go back to those rules, or the family is closed with rules that every
 //! kernel has.
 
+mod fallback;
+
 use super::absent::{is_absent, nothing_if_absent};
 use super::before::remove_bare_tables;
 use super::family::{close, commit, take_out};
@@ -45,6 +47,8 @@ pub(super) struct Iptables {
     no_answers: Option<String>,
     /// The last warning about refused packets whose senders get no answer.
     no_rejects: Option<String>,
+    /// Why the kernel last refused the rules and took fewer.
+    refused: Option<String>,
 }
 
 impl Iptables {
@@ -58,6 +62,7 @@ impl Iptables {
             no_sets: None,
             no_answers: None,
             no_rejects: None,
+            refused: None,
         }
     }
 
@@ -74,29 +79,13 @@ impl Iptables {
             Err(refusal) if refusal.may_succeed() => refusal,
             result => {
                 if result.is_ok() {
+                    self.refused = None;
                     self.warn_of_lacks([None, None]);
                 }
                 return result;
             }
         };
-        // The fewest come first: what refuses them refuses everything.
-        let mut fewer = with_fewer_modules(ruleset);
-        let Some((fewest, lacks)) = fewer.pop() else { return Err(why) };
-        let mut commit = self.commit_sets(&fewest, held, trust, order).await?;
-        let mut lacks_now = lacks;
-        for (more, lacks) in fewer {
-            match self.commit_sets(&more, None, Trust::None, order).await {
-                Ok(taken) => {
-                    (commit, lacks_now) = (commit.and(taken), lacks);
-                    break;
-                }
-                // One family may have taken them.
-                Err(_) => commit = self.commit_sets(&fewest, None, Trust::None, order).await?,
-            }
-        }
-        let why = describe(why.why());
-        self.warn_of_lacks(lacks_now.map(|lack| lack.map(|lack| format!("{lack}: {why}"))));
-        Ok(commit)
+        self.commit_fewer(ruleset, (held, trust), order, why).await
     }
 
     /// Warns of what the kernel refuses beside the rules, each time that it is something else.

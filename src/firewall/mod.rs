@@ -181,8 +181,9 @@ impl Firewall {
     /// Which rules are in force in another form, or in fewer layers, than configured.
     pub fn complaint(&self) -> Option<String> {
         let iptables = self.iptables.as_ref().and_then(Iptables::complaint).map(ToOwned::to_owned);
+        let silence = self.nftables.as_ref().and_then(Nftables::silence).map(ToOwned::to_owned);
         let lacks = self.last.iter().filter_map(|layer| layer.lacks.clone());
-        let all: Vec<String> = iptables.into_iter().chain(lacks).collect();
+        let all: Vec<String> = iptables.into_iter().chain(silence).chain(lacks).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 

@@ -57,6 +57,11 @@ impl Ruleset {
         tables.any(|table| table.chains.iter().flat_map(|chain| &chain.rules).any(rejects))
     }
 
+    /// The same rules for a kernel that cannot answer containers: what they send is dropped without an answer.
+    pub fn without_answers_to_containers(&self) -> Self {
+        Self { answered: None, ..self.clone() }
+    }
+
     /// The same rules for a kernel that cannot answer: every refused packet is dropped.
     pub fn without_rejects(&self) -> Self {
         let keeps = |rule: &&Rule| !matches!(rule.verdict, Verdict::Reject(_));

@@ -228,6 +228,49 @@ fn an_ipset_that_loads_half_and_reports_success_is_not_trusted() {
     rules_take_the_place(Some(half), "does not hold the set").unwrap();
 }
 
+/// Ten thousand servers, from `198.18.0.1` on for 0.
+fn ten_thousand(from: u32) -> String {
+    let all = (from..from + 10_000).map(|n| format!("\"198.18.{}.{}\"", n / 250, n % 250 + 1));
+    format!("[bootstrap]\nservers = [{}]\n", all.collect::<Vec<_>>().join(", "))
+}
+
+/// One list replaces another in each layer at once. Without ipset the rules are as many, and no wider.
+#[test]
+fn ten_thousand_servers_change_at_once_and_need_no_ipset() {
+    with_lab(|lab| {
+        let chain = || Backend::Nft.chain(lab, "iptables", "VPN_BOOTSTRAP");
+        Backend::Nft.lock(lab, &ten_thousand(0))?;
+        let table = lab.host().succeed(["nft", "list", "table", "inet", "tunwarden"])?;
+        ensure!(table.matches("198.18.").count() == 10_000, "{}", table.matches("198.18.").count());
+        ensure!(chain()?.len() == 1, "{:#?}", chain()?);
+
+        let capture = lab.capture()?;
+        let neither = lab.host().udp("198.19.200.1:1194")?.tag("neither").flood(1000)?;
+        let both = lab.host().udp("198.18.1.1:1194")?.tag("both").flood(1000)?;
+        Backend::Nft.lock(lab, &ten_thousand(100))?;
+        replace_ipset(lab, None)?;
+        let log = Backend::Nft.lock(lab, &ten_thousand(0))?;
+        ensure!(log.contains("apt install ipset"), "the reason is missing: {log}");
+        ensure!(chain()?.len() == 10_000, "{} rules", chain()?.len());
+        let old = lab.host().udp("198.18.40.1:1194")?.tag("old").count(3).send()?;
+        neither.await_more(200)?;
+        both.await_more(200)?;
+        let (neither, both) = (neither.stop()?, both.stop()?);
+        let frames = capture.stop()?;
+        let seen = |tag| frames.iter().filter(|frame| frame.is_tagged(tag)).count();
+        ensure!(neither.forbidden() > 200 && seen("neither") == 0, "{} left", seen("neither"));
+        ensure!(
+            both.forbidden() == 0 && seen("both") > 200,
+            "{} of {} refused",
+            both.forbidden(),
+            seen("both")
+        );
+        ensure!(old.accepted == 0 && seen("old") == 0, "a server of the other list: {old:?}");
+        Ok(())
+    })
+    .unwrap();
+}
+
 #[test]
 fn the_agent_repairs_a_set_and_reports_it() {
     with_lab(|lab| {

@@ -157,10 +157,17 @@ fn rulesets() -> BTreeMap<&'static str, Ruleset> {
     ])
 }
 
+/// This system's nft.
+const OWN: [&str; 1] = ["nft"];
+
 fn listed(lab: &Lab) -> Result<String> {
+    listed_by(lab, &OWN)
+}
+
+fn listed_by(lab: &Lab, nft: &[&str]) -> Result<String> {
     let tables = ["inet", "netdev"].map(|family| {
-        let words = ["env", "TZ=UTC", "nft", "-y", "-p", "list", "table", family, "tunwarden"];
-        lab.host().succeed(words)
+        let words = ["-y", "-p", "list", "table", family, "tunwarden"];
+        lab.host().succeed(["env", "TZ=UTC"].into_iter().chain(nft.iter().copied()).chain(words))
     });
     let [inet, netdev] = tables;
     Ok(inet? + &netdev?)
@@ -236,6 +243,39 @@ fn our_messages_commit_what_nft_commits_of_the_printed_rules() -> Result<()> {
                 wanted.iter().zip(&before).for_each(|(table, before)| transaction.refill(table, before));
                 send(lab, transaction).with_context(|| format!("{name}, refilled"))?;
                 same("refilled")?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The nft of each other Debian release whose tree is in the laboratory's cache, as a command.
+fn other_nfts() -> Vec<[String; 3]> {
+    let cache = std::env::var("TUNWARDEN_LAB_CACHE");
+    let trees = std::fs::read_dir(cache.unwrap_or_else(|_| "/var/cache/tunwarden-lab".to_owned()));
+    let trees = trees.into_iter().flatten().filter_map(|tree| Some(tree.ok()?.path()));
+    let trees = trees.filter(|tree| tree.join("usr/sbin/nft").exists());
+    trees.map(|tree| ["chroot".to_owned(), tree.display().to_string(), "nft".to_owned()]).collect()
+}
+
+#[test]
+fn the_nft_of_every_release_lists_what_we_commit_as_what_it_commits_itself() -> Result<()> {
+    let (rulesets, nfts) = (rulesets(), other_nfts());
+    ensure!(!nfts.is_empty(), "make trees gets the nft of other releases");
+    with_lab(|lab| {
+        for nft in nfts {
+            let nft = nft.each_ref().map(String::as_str);
+            for name in ["locked", "protected", "configured", "paused for a portal", "last resort"] {
+                let ruleset = &rulesets[name];
+                let load = ["env", "TZ=UTC"].into_iter().chain(nft).chain(["-f", "-"]);
+                lab.host().command(load).stdin(&render_fresh(ruleset)).succeed()?;
+                let expected = listed_by(lab, &nft)?;
+                ensure!(expected.contains("chain output"), "the control, {nft:?}: {expected}");
+                replace(lab, &tables(ruleset), Found::Present)?;
+                let line = differing(&expected, &listed_by(lab, &nft)?);
+                ensure!(line.is_none(), "{name}, {nft:?}: {line:?}");
+                let lines = differences(lab, &tables(ruleset))?;
+                ensure!(lines.is_empty(), "{name}, {nft:?}, read back: {lines:#?}");
             }
         }
         Ok(())

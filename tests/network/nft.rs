@@ -4,6 +4,7 @@ use crate::support;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use support::kernel::{Backend, REFUSING_SOCKETS};
 use support::{SOON, TUNWARDEN, agent, bus, nft, start_agent, status, tunwarden, wait_for_state};
 use tunwarden::netfilter::own::OwnSocket;
 use tunwarden_lab::{Capture, Flood, Frame, Lab, Process, wait_for, with_lab};
@@ -180,6 +181,31 @@ fn tables_of_another_owner_do_not_disable_the_second_layer_for_good() -> Result<
         .with_context(|| agent.log())?;
         ensure!(!raw_leaves(lab, &host, "later")?, "the wire is open");
         host.is_silent("both layers again")
+    })
+}
+
+/// A kernel without the module refuses its sockets. The filter stands for such a kernel: this machine's has the module.
+#[test]
+fn without_the_module_of_nf_tables_iptables_holds_and_what_is_missing_is_reported() -> Result<()> {
+    with_lab(|lab| {
+        let host = Host::flood(lab)?;
+        lab.host().file("/etc/tunwarden/config.toml", &Backend::Legacy.config(KNOWN))?;
+        let without =
+            REFUSING_SOCKETS.into_iter().chain(["AF_NETLINK", "NETLINK_NETFILTER", "EPROTONOSUPPORT"]);
+        let without = |words: &[&str]| lab.host().run(without.clone().chain(words.iter().copied()));
+        let nft = without(&["nft", "list", "tables"])?;
+        ensure!(!nft.status.success(), "the control: nft has no socket: {nft:?}");
+        let lock = without(&[TUNWARDEN, "lock"])?;
+        ensure!(lock.status.success() && lock.stderr.contains("this kernel has no nftables"), "{lock:?}");
+        host.is_silent("locked")?;
+        ensure!(raw_leaves(lab, &host, "raw")?, "the control: iptables does not see a raw sender");
+        let verify = without(&[TUNWARDEN, "verify"])?;
+        ensure!(verify.status.success(), "what this system lacks is no difference: {verify:?}");
+        let said = without(&[TUNWARDEN, "status"])?.stdout;
+        ensure!(said.contains("no nftables") && !said.contains("OPEN"), "{said}");
+        let release = without(&[TUNWARDEN, "release", "--yes"])?;
+        ensure!(release.status.success(), "{release:?}");
+        host.is_seen("released")
     })
 }
 

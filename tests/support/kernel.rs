@@ -19,6 +19,30 @@ pub enum Backend {
     NftablesAlone,
 }
 
+/// Refuses a kind of sockets to a command and its children, as a kernel without it does. The words after it: the
+/// family, the protocol or `any`, the error, and the command. It is a seccomp filter.
+pub const REFUSING_SOCKETS: [&str; 3] = [
+    "perl",
+    "-e",
+    r#"
+        use POSIX;
+        my %calls = (x86_64 => [41, 157], aarch64 => [198, 167]);
+        my %numbers = (AF_INET6 => 10, AF_NETLINK => 16, NETLINK_NETFILTER => 12,
+            EAFNOSUPPORT => 97, EPROTONOSUPPORT => 93);
+        my ($socket, $prctl) = @{$calls{(POSIX::uname())[4]}};
+        my ($family, $protocol, $error) = map { $_ eq "any" ? undef : $numbers{$_} // die $_ } splice @ARGV, 0, 3;
+        my @asked = ([0, $socket], [16, $family], defined $protocol ? [32, $protocol] : ());
+        my $left = 2 * @asked;
+        my @filter = map { ([0x20, 0, 0, $$_[0]], [0x15, 0, ($left -= 2) + 1, $$_[1]]) } @asked;
+        push @filter, [0x06, 0, 0, 0x00050000 | $error], [0x06, 0, 0, 0x7fff0000];
+        my $filter = join "", map { pack("SCCL", @$_) } @filter;
+        my $program = pack("Sx6P", scalar(@filter), $filter);
+        syscall($prctl, 38, 1, 0, 0, 0) == 0 or die "no new privileges: $!";
+        syscall($prctl, 22, 2, $program, 0, 0) == 0 or die "filter: $!";
+        exec @ARGV or die "$ARGV[0]: $!"
+    "#,
+];
+
 impl Backend {
     fn word(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! Closes completely, if rules cannot be committed.
 
-use super::Nftables;
+use super::{Nftables, without_copies};
 use crate::firewall::{FirewallError, Trust};
 use crate::net::Family;
 use crate::policy::{Ruleset, WireRules, last_resort};
@@ -20,11 +20,13 @@ impl Nftables {
         let wire = WireRules { wires: ruleset.wire.wires.clone(), ..last.wire.clone() };
         let wanted = self.wanted(&Ruleset { wire, ..last });
         let mut result = self.put(None, Trust::None, &wanted).await;
-        // Copies that stay as they were refuse what they refused before.
         if let Err(last) = &result
-            && let Some(alone) = self.without_copies(last, &wanted)
+            && let Some(alone) = without_copies(last, &wanted)
+            && let Ok(commit) = self.put(None, Trust::None, &alone).await
         {
-            result = self.put(None, Trust::None, &alone).await;
+            // The copies hold older rules. They end only after the tables are closed.
+            self.ownership.give_up(last).await;
+            result = Ok(commit);
         }
         match result {
             Ok(_) => FirewallError::ClosedCompletely(Box::new(why)),

@@ -16,7 +16,7 @@ use crate::netfilter::own::{OwnSocket, read_back};
 use crate::netfilter::readback::{self, Held};
 use crate::netfilter::socket::generation;
 use crate::policy::nftables::{
-    Base, Hook, LINKS_OF_A_CHAIN, NftChain, NftFamily, NftTable, Owner, TableId, answers,
+    Base, Hook, LINKS_OF_A_CHAIN, NftChain, NftFamily, NftTable, Owner, TableId, to_containers, to_programs,
 };
 
 /// How long an owner may take to end, and how often that is checked.
@@ -56,9 +56,10 @@ impl KernelError {
         matches!(self, Self::TimedOut(_))
     }
 
-    /// Whether the kernel refuses it for another reason than that tables came or went meanwhile.
-    pub(crate) fn is_lasting(&self) -> bool {
-        matches!(self, Self::Refused(errno) if !matches!(errno, Errno::ENOENT | Errno::EEXIST))
+    /// Whether it fails for another reason than that tables came or went meanwhile, and another attempt may end
+    /// otherwise.
+    fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Refused(Errno::ENOENT | Errno::EEXIST) | Self::TimedOut(_))
     }
 
     /// Whether another socket owns the table, or this user may not change tables.
@@ -78,8 +79,10 @@ pub(super) enum Feature {
     Owned,
     /// A table with an owner, which ends with the owner.
     OwnedCopy,
-    /// Rules that answer the sender of a refused packet.
-    Answers,
+    /// Rules that answer a container whose packet is refused (5.19).
+    AnswersToContainers,
+    /// Rules that answer a program whose packet is refused.
+    AnswersToPrograms,
 }
 
 impl Feature {
@@ -92,7 +95,8 @@ impl Feature {
             }
             Self::Owned => NftTable { owner: Owner::Maker, ..probe(NftFamily::Inet, Vec::new()) },
             Self::OwnedCopy => NftTable { owner: Owner::MakerOfCopy, ..probe(NftFamily::Inet, Vec::new()) },
-            Self::Answers => probe(NftFamily::Inet, vec![answers()]),
+            Self::AnswersToContainers => probe(NftFamily::Inet, vec![to_containers()]),
+            Self::AnswersToPrograms => probe(NftFamily::Inet, vec![to_programs()]),
         }
     }
 }
@@ -146,14 +150,20 @@ pub(super) async fn differ<'t>(
     Ok(found.into_iter().flat_map(|(table, held)| differences(table, &held)).collect())
 }
 
-/// Whether the kernel holds a hook of our table of this family. Unknown counts as yes, because a "no" leaves
-/// the layer out.
+/// Whether the kernel holds a hook of our table of this family, or of its copy. Unknown counts as yes, because a "no"
+/// leaves the layer out.
 pub(super) async fn has_hooks(family: NftFamily) -> bool {
-    match held(TableId::ours(family)).await {
-        Ok(held) => held.has_hooks(),
-        // A kernel without nf_tables answers this too.
-        Err(why) => !matches!(why, KernelError::Refused(_)),
+    for table in TableId::ALL.into_iter().filter(|table| table.family == family) {
+        let has = match held(table).await {
+            Ok(held) => held.has_hooks(),
+            // A kernel without nf_tables answers this too.
+            Err(why) => !matches!(why, KernelError::Refused(_)),
+        };
+        if has {
+            return true;
+        }
     }
+    false
 }
 
 /// Why the kernel has no such feature. `None` if it has it, or if that cannot be known: an ordinary user is
@@ -203,6 +213,18 @@ pub(super) async fn commit(
     lane::run(commit).await
 }
 
+/// Whether our copies may be what failed: they need the room of as much again, and a second hook on each wire. No other
+/// program can change them. So where tables came or went meanwhile, or others were changed, it was not the copies, and
+/// they are needed then.
+pub(super) fn may_be_copies(why: &FirewallError) -> bool {
+    let copies = [NftFamily::Inet, NftFamily::Netdev].map(|family| TableId::copy(family).to_string());
+    if let FirewallError::Nftables(why) = why {
+        return why.is_lasting();
+    }
+    let names_copy = |line: &String| copies.iter().any(|copy| line.contains(copy));
+    matches!(why, FirewallError::Differs(lines) if lines.iter().any(names_copy))
+}
+
 /// Closes a socket after all earlier work. Its tables have no owner then. The wait is bounded, because the kernel
 /// first ends the transaction that it is at.
 pub(super) async fn close(socket: Arc<OwnSocket>) {
@@ -244,6 +266,23 @@ mod tests {
         }
         for errno in [Errno::ENOMEM, Errno::ENOBUFS, Errno::EMFILE, Errno::EINTR] {
             assert!(matches!(of(errno), KernelError::Local(_)), "{errno}: the kernel may support it");
+        }
+        for (errno, may_be) in [
+            (Errno::E2BIG, true),
+            (Errno::EPERM, true),
+            (Errno::ENOMEM, true),
+            (Errno::ENOBUFS, true),
+            (Errno::ENOENT, false),
+            (Errno::EEXIST, false),
+        ] {
+            assert_eq!(may_be_copies(&of(errno).into()), may_be, "{errno}");
+        }
+        assert!(!may_be_copies(&KernelError::TimedOut(Duration::ZERO).into()));
+        for (table, may_be) in
+            [("inet tunwarden_copy", true), ("netdev tunwarden_copy", true), ("inet tunwarden", false)]
+        {
+            let differs = FirewallError::Differs(vec![format!("nft {table}: the table is not there")]);
+            assert_eq!(may_be_copies(&differs), may_be, "{table}");
         }
         assert!(of(Errno::EPERM).is_not_permitted() && !of(Errno::EACCES).is_not_permitted());
         assert_eq!(of(Errno::E2BIG).to_string(), "nf_tables refused it: Argument list too long");

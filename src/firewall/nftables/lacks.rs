@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::Nftables;
 use super::kernel::{Feature, KernelError, has_hooks, held, is_there, refusal};
+use crate::net::IfName;
 use crate::policy::Ruleset;
 use crate::policy::nftables::{NftFamily, TableId};
 
@@ -51,7 +52,7 @@ impl Again {
         self.due
     }
 
-    fn is_due(&self, now: Instant) -> bool {
+    pub(super) fn is_due(&self, now: Instant) -> bool {
         self.due.is_none_or(|due| due <= now)
     }
 }
@@ -100,10 +101,13 @@ impl Nftables {
             self.wires.refused(Instant::now());
         } else {
             // A hook that is held needs no room.
-            let held = held(TableId::ours(NftFamily::Netdev)).await.unwrap_or_default();
+            let [ours, copy] = [TableId::ours(NftFamily::Netdev), TableId::copy(NftFamily::Netdev)];
+            let (ours, copy) = (held(ours).await.unwrap_or_default(), held(copy).await.unwrap_or_default());
             let wires = ruleset.wire.wires.iter().map(|wire| &wire.interface);
-            let wires = wires.filter(|name| is_there(name.as_str()) && !held.is_on(name.as_str()));
-            self.unhooked.look(wires.cloned().collect()).await?;
+            let wires = wires.filter(|name| is_there(name.as_str()) && !ours.is_on(name.as_str()));
+            let wires: Vec<IfName> = wires.cloned().collect();
+            self.unhooked.keep_in_copy(wires.iter().filter(|name| copy.is_on(name.as_str())).cloned());
+            self.unhooked.look(wires).await?;
         }
         Ok(())
     }

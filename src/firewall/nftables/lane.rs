@@ -38,7 +38,7 @@ impl Drop for GivenUp {
 ///
 /// # Errors
 /// The error of `work`, and [`KernelError::TimedOut`]: then `work` may still be running.
-pub(super) async fn run<T: Send + 'static>(
+pub(in crate::firewall) async fn run<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, KernelError> {
     run_within(TIMEOUT, work).await

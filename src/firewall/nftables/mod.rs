@@ -17,6 +17,8 @@ mod ownership;
 mod unhooked;
 
 pub use kernel::KernelError;
+#[cfg(test)]
+pub(super) use lane::run as in_lane;
 
 use tokio::time::Instant;
 
@@ -26,7 +28,7 @@ use crate::netfilter::encode::Transaction;
 use crate::policy::Ruleset;
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, TableId, tables};
 use answers::Answers;
-use kernel::{ENDING, differ, differences, is_there, look, remove};
+use kernel::{ENDING, differ, differences, is_there, look, may_be_copies, remove};
 use known::Known;
 use lacks::Again;
 pub(super) use lacks::Lacks;
@@ -49,6 +51,8 @@ pub(super) struct Nftables {
     unhooked: Unhooked,
     ownership: Ownership,
     answers: Answers,
+    /// When the kernel is asked again for the answers that it has refused.
+    answers_again: Again,
 }
 
 impl Nftables {
@@ -62,7 +66,8 @@ impl Nftables {
             wires: Again::new(),
             unhooked: Unhooked::default(),
             ownership: Ownership::none(),
-            answers: Answers::Wanted,
+            answers: Answers::All,
+            answers_again: Again::new(),
         }
     }
 
@@ -97,6 +102,11 @@ impl Nftables {
         self.unhooked.complaint()
     }
 
+    /// Which refused senders get no answer, as text for people.
+    pub(super) fn silence(&self) -> Option<&'static str> {
+        self.answers.complaint()
+    }
+
     /// The last comparison found no difference.
     pub(super) fn holds(&mut self) {
         self.held = self.compared.take();
@@ -116,6 +126,7 @@ impl Nftables {
         let held = self.held.take().filter(|known| !known.is_replaced(&ruleset.wire.wires));
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
         self.ask_again().await;
+        self.ask_again_for_answers().await;
         if trust == Trust::None {
             self.ownership.reconsider();
         }
@@ -138,11 +149,10 @@ impl Nftables {
             wanted = again;
             result = self.put(None, Trust::None, &wanted).await;
         }
-        if let Err(why) = &result
-            && why.may_succeed()
-            && let Some((silent, commit)) = self.without_answers(ruleset, why).await
-        {
-            (wanted, result) = (silent, Ok(commit));
+        // Before anything that concerns the owner: a kernel may refuse the answers and the copy.
+        if matches!(&result, Err(why) if why.may_succeed()) && self.leave_out_answers().await {
+            wanted = self.wanted(ruleset);
+            result = self.put(None, Trust::None, &wanted).await;
         }
         // What cannot be made with an owner may be in force without one, or another socket owns it.
         if let Err(why) = &result
@@ -153,7 +163,7 @@ impl Nftables {
             wanted = self.wanted(ruleset);
             result = self.put(None, Trust::None, &wanted).await;
         } else if let Err(why) = &result
-            && let Some(alone) = self.without_copies(why, &wanted)
+            && let Some(alone) = without_copies(why, &wanted)
             && let Ok(commit) = self.put(None, Trust::None, &alone).await
         {
             // The copies end only after the tables are in force.
@@ -298,7 +308,9 @@ impl Nftables {
         let mut transaction = Transaction::default();
         differing.iter().for_each(|(table, place)| transaction.replace(table, *place));
         self.transact(transaction).await?;
-        self.ownership.has_made();
+        if differing.iter().any(|(table, _)| table.owner != Owner::Nobody) {
+            self.ownership.has_made();
+        }
         let lines = differ(differing.into_iter().map(|(table, _)| table)).await?;
         if !lines.is_empty() {
             return Err(FirewallError::Differs(lines));
@@ -309,32 +321,27 @@ impl Nftables {
 
     /// The tables that this kernel can hold now, on the links that are there.
     fn wanted(&self, ruleset: &Ruleset) -> Vec<NftTable> {
-        let mut ruleset = match self.answers {
-            Answers::Wanted => ruleset.clone(),
-            Answers::Refused => ruleset.without_rejects(),
-        };
-        let hooked = |name: &IfName| is_there(name.as_str()) && !self.unhooked.contains(name);
-        ruleset.wire.wires.retain(|wire| hooked(&wire.interface));
+        let mut ruleset = self.answers.of(ruleset);
+        ruleset.wire.wires.retain(|wire| is_there(wire.interface.as_str()));
         let can = |table: &NftTable| match self.lacks {
             Lacks::Nothing => true,
             Lacks::Wires(_) => table.family == NftFamily::Inet,
             Lacks::Everything(_) => false,
         };
-        let tables: Vec<NftTable> = tables(&ruleset).into_iter().filter(can).collect();
-        let with = |owner| tables.iter().map(move |table| NftTable { owner, ..table.clone() });
+        let with = |owner| {
+            let mut ruleset = ruleset.clone();
+            let lacks = |name: &IfName| match owner {
+                Owner::Nobody | Owner::Maker => self.unhooked.contains(name),
+                Owner::MakerOfCopy => self.unhooked.copy_lacks(name),
+            };
+            ruleset.wire.wires.retain(|wire| !lacks(&wire.interface));
+            tables(&ruleset).into_iter().filter(can).map(move |table| NftTable { owner, ..table })
+        };
         match self.ownership.owned() {
-            None => tables,
+            None => with(Owner::Nobody).collect(),
             Some(Owned::Tables) => with(Owner::Maker).collect(),
             Some(Owned::Copies) => with(Owner::Nobody).chain(with(Owner::MakerOfCopy)).collect(),
         }
-    }
-
-    /// The same tables without their copies, if the kernel may have refused only the copies.
-    fn without_copies(&self, why: &FirewallError, wanted: &[NftTable]) -> Option<Vec<NftTable>> {
-        let has_copies = self.ownership.owned() == Some(Owned::Copies);
-        let is_lasting = matches!(why, FirewallError::Nftables(why) if why.is_lasting());
-        let is_table = |table: &&NftTable| table.owner == Owner::Nobody;
-        (has_copies && is_lasting).then(|| wanted.iter().filter(is_table).cloned().collect())
     }
 
     /// A commit was given up in the middle of it, so it is not known what the tables hold.
@@ -342,6 +349,13 @@ impl Nftables {
         self.held = None;
         self.distrust();
     }
+}
+
+/// The same tables without their copies, if there are copies and they may be what failed.
+fn without_copies(why: &FirewallError, wanted: &[NftTable]) -> Option<Vec<NftTable>> {
+    let (copies, tables): (Vec<_>, Vec<_>) =
+        wanted.iter().cloned().partition(|table| table.owner == Owner::MakerOfCopy);
+    (!copies.is_empty() && may_be_copies(why)).then_some(tables)
 }
 
 /// The transaction that changes known tables into other ones.

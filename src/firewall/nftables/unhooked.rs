@@ -19,14 +19,27 @@ const SHOWN: usize = 5;
 pub(super) struct Unhooked {
     /// Wires that the kernel refuses, each with the kernel's answer.
     refused: BTreeMap<IfName, String>,
+    /// Wires that the tables do not hold and their copy holds. The copy keeps its hook, which another program cannot
+    /// take away.
+    in_copy: BTreeSet<IfName>,
     /// Links that no rule can name.
     unnamed: BTreeSet<String>,
 }
 
 impl Unhooked {
-    /// Whether this wire is left out.
+    /// Whether this wire is left out of the tables.
     pub(super) fn contains(&self, wire: &IfName) -> bool {
         self.refused.contains_key(wire)
+    }
+
+    /// Whether this wire is left out of the copy of the tables.
+    pub(super) fn copy_lacks(&self, wire: &IfName) -> bool {
+        self.contains(wire) && !self.in_copy.contains(wire)
+    }
+
+    /// Only the copy holds these wires.
+    pub(super) fn keep_in_copy(&mut self, wires: impl IntoIterator<Item = IfName>) {
+        self.in_copy = wires.into_iter().collect();
     }
 
     /// Forgets wires that are gone, and takes those whose name no rule can carry.
@@ -34,6 +47,7 @@ impl Unhooked {
         let there =
             |name: &IfName| wire.wires.iter().any(|wire| wire.interface == *name) && is_there(name.as_str());
         self.refused.retain(|name, _| there(name));
+        self.in_copy.retain(there);
         self.unnamed = wire.unnamed.iter().cloned().collect();
     }
 
@@ -112,6 +126,19 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wire_that_only_the_copy_holds_stays_in_the_copy() {
+        let name = |name: &str| name.parse::<IfName>().unwrap();
+        let mut unhooked = Unhooked::default();
+        for wire in ["eth0", "eth1"] {
+            unhooked.refused.insert(name(wire), "No room".to_owned());
+        }
+        unhooked.keep_in_copy([name("eth0"), name("eth2")]);
+        assert!(unhooked.contains(&name("eth0")) && !unhooked.copy_lacks(&name("eth0")));
+        assert!(unhooked.contains(&name("eth1")) && unhooked.copy_lacks(&name("eth1")));
+        assert!(!unhooked.contains(&name("eth2")) && !unhooked.copy_lacks(&name("eth2")));
+    }
 
     #[test]
     fn a_complaint_names_each_wire_with_its_reason_and_no_raw_byte_of_a_name() {

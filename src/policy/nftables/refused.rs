@@ -49,13 +49,21 @@ pub(super) fn chain(family: Family, answered: &AnsweredBridges) -> NftChain {
     NftChain { name: name(ChainName::DockerRefused, family), base: None, rules }
 }
 
-/// Rules of all kinds that answer. A kernel that takes them takes every answer.
-pub fn answers() -> NftChain {
-    let base = Base { hook: Hook::Forward, priority: 0, devices: Vec::new() };
-    let from = Match::SourceBehind(IfName::loopback().into());
+/// Rules of all kinds that answer containers. A kernel that takes them takes every such answer.
+pub fn to_containers() -> NftChain {
+    answers(Hook::Forward, &Match::SourceBehind(IfName::loopback().into()))
+}
+
+/// The same for the answers to programs of this machine.
+pub fn to_programs() -> NftChain {
+    answers(Hook::Output, &Match::FromHere)
+}
+
+fn answers(hook: Hook, from: &Match) -> NftChain {
     let rules = vec![
-        NftRule::new([from, Match::Opens], NftVerdict::Reject(Answer::Reset)),
-        NftRule::new([Match::FromHere], NftVerdict::Reject(Answer::Prohibited)),
+        NftRule::new([from.clone(), Match::Opens], NftVerdict::Reject(Answer::Reset)),
+        NftRule::new([from.clone()], NftVerdict::Reject(Answer::Prohibited)),
     ];
+    let base = Base { hook, priority: 0, devices: Vec::new() };
     NftChain { name: "answers".to_owned(), base: Some(base), rules }
 }

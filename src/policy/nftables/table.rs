@@ -55,8 +55,8 @@ pub struct TableId {
 impl TableId {
     /// Every table that we may have. The tables that stay are the last ones.
     pub const ALL: [Self; 4] = [
-        Self { family: NftFamily::Netdev, name: COPY },
-        Self { family: NftFamily::Inet, name: COPY },
+        Self::copy(NftFamily::Netdev),
+        Self::copy(NftFamily::Inet),
         Self::ours(NftFamily::Netdev),
         Self::ours(NftFamily::Inet),
     ];
@@ -64,6 +64,11 @@ impl TableId {
     /// The table of this family that stays.
     pub const fn ours(family: NftFamily) -> Self {
         Self { family, name: TABLE }
+    }
+
+    /// Its copy, which ends with its owner.
+    pub const fn copy(family: NftFamily) -> Self {
+        Self { family, name: COPY }
     }
 }
 

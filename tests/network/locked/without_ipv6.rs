@@ -4,32 +4,18 @@ use anyhow::{Result, ensure};
 use tunwarden_lab::{Cmd, Lab, wait_for, with_lab};
 
 use super::KNOWN;
-use crate::support::kernel::Backend;
+use crate::support::kernel::{Backend, REFUSING_SOCKETS};
 use crate::support::{SOON, TUNWARDEN, bus, start_agent_as, status, tunwarden};
 
-/// Simulates both signs of such a kernel for one process and its children: a seccomp filter refuses IPv6
-/// sockets, and `/proc/PID/net` has no file of IPv6.
-const WITHOUT_IPV6: &str = r#"
-    if test "$1" = hidden; then
+/// Simulates both signs of such a kernel for one process and its children: IPv6 sockets are refused, and `/proc/PID/net`
+/// has no file of IPv6.
+const WITHOUT_IPV6: &str = "
+    if test \"$1\" = hidden; then
         mount -t tmpfs tmpfs /proc/$$/net
         touch /proc/$$/net/dev
     fi
     shift
-    exec perl -e '
-        use POSIX;
-        my %calls = (x86_64 => [41, 157], aarch64 => [198, 167]);
-        my ($socket, $prctl) = @{$calls{(POSIX::uname())[4]}};
-        my @filter = (
-            [0x20, 0, 0, 0], [0x15, 0, 3, $socket],      # is it socket(2),
-            [0x20, 0, 0, 16], [0x15, 0, 1, 10],          # and its family AF_INET6?
-            [0x06, 0, 0, 0x00050000 | 97],               # EAFNOSUPPORT
-            [0x06, 0, 0, 0x7fff0000],                    # allowed
-        );
-        my $filter = join "", map { pack("SCCL", @$_) } @filter;
-        my $program = pack("Sx6P", scalar(@filter), $filter);
-        syscall($prctl, 38, 1, 0, 0, 0) == 0 or die "no new privileges: $!";
-        syscall($prctl, 22, 2, $program, 0, 0) == 0 or die "filter: $!";
-        exec @ARGV' "$@""#;
+    exec \"$@\"";
 
 /// A command on a simulated kernel without IPv6.
 fn without_ipv6(lab: &Lab, words: &[&str]) -> Cmd {
@@ -43,7 +29,8 @@ fn in_a_sandbox(lab: &Lab, words: &[&str]) -> Cmd {
 
 fn wrapped(lab: &Lab, files: &str, words: &[&str]) -> Cmd {
     let shell = ["sh", "-euc", WITHOUT_IPV6, "sh", files];
-    lab.host().command(shell.into_iter().chain(words.iter().copied()))
+    let refusing = REFUSING_SOCKETS.into_iter().chain(["AF_INET6", "any", "EAFNOSUPPORT"]);
+    lab.host().command(shell.into_iter().chain(refusing).chain(words.iter().copied()))
 }
 
 fn is_closed(lab: &Lab) -> Result<()> {
