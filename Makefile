@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,TUNWARDEN_CHAOS_SEED")
 
-.PHONY: help demo check test test-all kernels chaos fuzz bench screenshots style lint advisories cargo-deny deps deb cargo-deb install uninstall
+.PHONY: help demo check test test-all kernels kernel-short chaos fuzz bench screenshots style lint advisories cargo-deny deps deb cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
@@ -12,6 +12,7 @@ help:
 	@echo "make test    every test"
 	@echo "make test-all  the same, and whole machines of later releases of Debian"
 	@echo "make kernels  the tests that depend on the kernel, on the kernels of Debian 12, 13 and forky: KERNELS=bookworm TESTS="
+	@echo "make kernel-short  one short story on the kernel of Debian 12"
 	@echo "make chaos   random sequences for an hour: TUNWARDEN_CHAOS_SECONDS=3600 TUNWARDEN_CHAOS_SEED="
 	@echo "make fuzz    every parser for TIME seconds each: TIME=600 TARGETS="
 	@echo "make bench   the benchmarks, as ratios"
@@ -80,6 +81,11 @@ kernels: deps $(KERNELS:%=kernel-%)
 	$(CARGO) test --workspace --no-run
 	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/kernels $(KERNELS)
 
+# One short story on the kernel of Debian 12: a lock, flushes and kill -9.
+kernel-short: kernel-bookworm
+	$(CARGO) build --bin tunwarden
+	$(SUDO) env KERNEL_MEMORY=1000 scripts/kernel run bookworm scripts/kernel-short target/debug/tunwarden
+
 .PHONY: kernel-bookworm kernel-trixie kernel-forky
 kernel-bookworm kernel-trixie kernel-forky: kernel-%: deps
 	scripts/deps kernels $(SUDO)
@@ -110,7 +116,7 @@ bench: deps
 style:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/fuzz scripts/words packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/fuzz scripts/words packaging/debian/p*
 
 lint: style cargo-deny
 	$(CARGO) deny check bans licenses sources
