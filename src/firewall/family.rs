@@ -177,8 +177,9 @@ async fn repair(
     // After the rules: a slow disk must not delay them.
     policies::note(backend, family, &found);
     if !text.is_empty() || !dormant.is_empty() {
-        let differences =
-            plan::differences(family, tables, &read(backend, family).await.map_err(unreadable)?);
+        let written = read(backend, family).await.map_err(unreadable)?;
+        policies::note(backend, family, &written);
+        let differences = plan::differences(family, tables, &written);
         if !differences.is_empty() {
             return Err(FirewallError::Differs(differences));
         }

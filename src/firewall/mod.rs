@@ -12,6 +12,7 @@ mod family;
 mod fewer_modules;
 mod iptables;
 mod listing;
+mod mark;
 mod misplaced;
 pub(crate) mod nftables;
 mod outcome;

@@ -6,8 +6,8 @@
 //! and nobody wants that but us. So where nobody knows what INPUT and OUTPUT were, their own rules decide:
 //! they stay closed if those accept replies, as the rules of every closed firewall do, and are opened
 //! otherwise. FORWARD stays closed where nobody knows: what is not forwarded cuts off no machine itself. The
-//! agent sees which policy another program gives to FORWARD while our rules are there, and that counts. A
-//! chain that was open before and has other rules now, which accept replies, is the firewall of a program that
+//! policy that another program gives to FORWARD while our rules are there counts: the kernel reports it to the
+//! agent, and the [mark](super::mark) of our own policy is gone. A chain that was open before and has other rules now, which accept replies, is the firewall of a program that
 //! came after our rules: it stays closed.
 
 mod record;
@@ -83,7 +83,8 @@ impl Before {
         if hook == ForeignChain::Forward && is_dockers(filter) {
             return Some(Kept::Docker);
         }
-        let seen = self.seen.as_ref().and_then(|seen| seen.chains.get(hook.as_str()));
+        let seen =
+            self.seen.as_ref().and_then(|seen| record::now(seen, filter).chains.get(hook.as_str()).copied());
         match ufws_policy(hook, filter) {
             Some(UfwPolicy::Printed("ACCEPT")) => return None,
             Some(UfwPolicy::Printed(_)) => return Some(Kept::Ufw),

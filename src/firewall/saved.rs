@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mark::Mark;
 use crate::policy::{ChainName, TableName};
 
 /// The tables of one family, as iptables-save prints them.
@@ -14,6 +15,7 @@ pub struct Saved {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SavedTable {
     policies: BTreeMap<String, String>,
+    marks: BTreeMap<String, Mark>,
     rules: BTreeMap<String, Vec<String>>,
     dormant: bool,
 }
@@ -107,6 +109,8 @@ impl SavedTable {
         let (name, policy) = (words.next()?, words.next()?);
         if policy != "-" {
             self.policies.insert(name.to_owned(), policy.to_owned());
+            let mark = words.next().and_then(Mark::of);
+            self.marks.extend(mark.map(|mark| (name.to_owned(), mark)));
         }
         self.rules.entry(name.to_owned()).or_default();
         Some(())
@@ -121,6 +125,11 @@ impl SavedTable {
     /// The policy of a built-in chain.
     pub fn policy(&self, chain: &str) -> Option<&str> {
         self.policies.get(chain).map(String::as_str)
+    }
+
+    /// The mark of that policy; `None` if its counters are not known.
+    pub(super) fn mark(&self, chain: &str) -> Option<Mark> {
+        self.marks.get(chain).copied()
     }
 
     /// The rules of a chain in canonical form, if the chain is there.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::mark::marked;
 use crate::config::Backend;
 use crate::net::Family;
 pub use crate::system::program::ToolError;
@@ -48,10 +49,11 @@ pub(super) async fn has_jump(
 /// Commits a restore text, each of its tables in one transaction.
 pub(super) async fn restore(backend: Backend, family: Family, text: &str) -> Result<(), ToolError> {
     let program = name(backend, family, "restore");
-    run(&program, &["--noflush", "--wait", LOCK_SECONDS], text).await?;
-    if !is_legacy(backend) {
-        count(text.lines().filter(|line| *line == "COMMIT").count());
+    if is_legacy(backend) {
+        return run(&program, &["--noflush", "--wait", LOCK_SECONDS], text).await.map(drop);
     }
+    run(&program, &["--noflush", "--counters", "--wait", LOCK_SECONDS], &marked(text)).await?;
+    count(text.lines().filter(|line| *line == "COMMIT").count());
     Ok(())
 }
 

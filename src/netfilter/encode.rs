@@ -32,7 +32,7 @@ pub(super) const NEW_ELEMENTS: u16 = NFTABLES << 8 | 12;
 
 /// `NLM_F_EXCL`, `NLM_F_CREATE` and `NLM_F_APPEND`.
 const REFUSE_EXISTING: u16 = 0x200;
-const CREATE: u16 = 0x400;
+pub(super) const CREATE: u16 = 0x400;
 const AT_THE_END: u16 = 0x800;
 
 /// Maximum number of elements in one message. An attribute has at most 64 KiB, and an element at most 40 bytes.

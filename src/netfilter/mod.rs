@@ -82,9 +82,23 @@ pub struct ForwardPolicy {
     pub family: Family,
     /// The policy, which may be the one that it had.
     pub policy: Policy,
+    /// How it was given.
+    pub request: Request,
     /// The process that gave it.
     pub by: Program,
 }
+
+/// How a program gives a policy to a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// It changes a chain that must be there, as `iptables -P` does. Kernels before 5.15 report this of every request.
+    Change,
+    /// It makes the chain, or changes it if it is there (`NLM_F_CREATE`), as `iptables -Z`, iptables-restore and nft do.
+    Create,
+}
+
+/// A policy of `FORWARD` before it is known which program has given it.
+type Given = (Family, Policy, Request);
 
 /// A message that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,15 +136,28 @@ pub fn parse(datagram: &[u8]) -> Result<Vec<Change>, Malformed> {
 ///
 /// # Errors
 /// [`Malformed`]
-fn forward_policies(datagram: &[u8]) -> Result<Vec<(Family, Policy)>, Malformed> {
+fn forward_policies(datagram: &[u8]) -> Result<Vec<Given>, Malformed> {
     let mut found = Vec::new();
     for message in messages(datagram) {
         let message = message?;
         if message.message_type() == encode::NEW_CHAIN {
-            found.extend(held::forward_policy(message.payload())?);
+            let request =
+                if message.flags() & encode::CREATE == 0 { Request::Change } else { Request::Create };
+            let policy = held::forward_policy(message.payload())?;
+            found.extend(policy.map(|(family, policy)| (family, policy, request)));
         }
     }
     Ok(found)
+}
+
+impl ForwardPolicy {
+    /// Whether the program wants this policy. iptables-restore is left out: its restores have or remove the mark of our
+    /// policy. So is `iptables -Z`, which sends the policy that a chain has.
+    pub fn is_wanted(&self) -> bool {
+        let is_iptables =
+            ["iptables", "ip6tables", "xtables"].iter().any(|name| self.by.name.starts_with(name));
+        self.request == Request::Change || !is_iptables
+    }
 }
 
 fn change(payload: &[u8]) -> Result<Change, Malformed> {

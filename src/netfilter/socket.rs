@@ -16,7 +16,7 @@ use super::encode::NEW_CHAIN;
 use super::held::{HeldTable, awaken, questions, take};
 use super::removal::{answers, removal, rule_removal};
 use super::{
-    Change, ForwardPolicy, Generation, Malformed, NEW_GENERATION, Policy, forward_policies, listing, native,
+    Change, ForwardPolicy, Generation, Given, Malformed, NEW_GENERATION, forward_policies, listing, native,
     parse, question,
 };
 use crate::model::Message;
@@ -259,7 +259,7 @@ pub(super) fn transact(socket: &OwnedFd, batch: &[u8]) -> io::Result<Vec<(u32, i
 pub struct Changes {
     socket: AsyncFd<OwnedFd>,
     /// Policies of `FORWARD` whose generation is not read yet.
-    policies: Vec<(Family, Policy)>,
+    policies: Vec<Given>,
 }
 
 impl Changes {
@@ -323,7 +323,7 @@ pub(super) fn raw(socket: &OwnedFd) -> std::os::fd::RawFd {
 }
 
 /// Reads one datagram. `policies` holds policies of `FORWARD` until the generation that they belong to.
-fn receive(socket: &OwnedFd, policies: &mut Vec<(Family, Policy)>) -> io::Result<Received> {
+fn receive(socket: &OwnedFd, policies: &mut Vec<Given>) -> io::Result<Received> {
     let mut buffer = [0; LARGEST];
     match recvfrom::<NetlinkAddr>(raw(socket), &mut buffer) {
         // Port 0 is the kernel. Other processes may send to a netlink socket too.
@@ -341,12 +341,16 @@ fn receive(socket: &OwnedFd, policies: &mut Vec<(Family, Policy)>) -> io::Result
     }
 }
 
-fn received(datagram: &[u8], policies: &mut Vec<(Family, Policy)>) -> Result<Received, Malformed> {
+fn received(datagram: &[u8], policies: &mut Vec<Given>) -> Result<Received, Malformed> {
     policies.extend(forward_policies(datagram)?);
     let changes = parse(datagram)?;
     let Some(first) = changes.first() else { return Ok(Received::Changes(changes, Vec::new())) };
-    let set =
-        policies.drain(..).map(|(family, policy)| ForwardPolicy { family, policy, by: first.by.clone() });
+    let set = policies.drain(..).map(|(family, policy, request)| ForwardPolicy {
+        family,
+        policy,
+        request,
+        by: first.by.clone(),
+    });
     let set = set.collect();
     Ok(Received::Changes(changes, set))
 }

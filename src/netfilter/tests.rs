@@ -63,6 +63,8 @@ fn only_a_policy_of_forward_in_the_table_filter_is_read() {
         attributes.extend(policy.map(|policy| attribute(5, &policy.to_be_bytes())));
         let mut bytes = message(NEW_CHAIN, &attributes);
         bytes[16] = family;
+        // NLM_F_CREATE, in the second byte of the flags of `struct nlmsghdr`.
+        bytes[6..8].copy_from_slice(&if family == 10 { 0x400_u16 } else { 0 }.to_ne_bytes());
         bytes
     };
     let datagram = [
@@ -73,9 +75,20 @@ fn only_a_policy_of_forward_in_the_table_filter_is_read() {
         chain(1, b"filter\0", b"FORWARD\0", Some(0)),
         chain(2, b"filter\0", b"FORWARD\0", None),
     ];
-    let found = [(Family::V4, Policy::Drop), (Family::V6, Policy::Accept)];
+    let found = [(Family::V4, Policy::Drop, Request::Change), (Family::V6, Policy::Accept, Request::Create)];
     assert_eq!(forward_policies(&datagram.concat()), Ok(found.to_vec()));
     assert_eq!(forward_policies(&datagram[0][..40]), Err(Malformed));
+}
+
+#[test]
+fn counters_that_are_set_to_zero_are_no_policy_that_a_program_wants() {
+    let set = |name: &str, request| {
+        let by = Program { name: name.to_owned(), pid: 7 };
+        ForwardPolicy { family: Family::V4, policy: Policy::Drop, request, by }.is_wanted()
+    };
+    assert!(set("iptables", Request::Change) && set("iptables-nft", Request::Change), "iptables -P");
+    assert!(set("nft", Request::Create) && set("python3", Request::Create));
+    assert!(!set("iptables", Request::Create) && !set("ip6tables-nft", Request::Create), "iptables -Z");
 }
 
 #[test]

@@ -41,6 +41,10 @@ pub struct FamilyBefore {
     /// rules the chain is another program's firewall, set up later.
     #[serde(default)]
     pub replying: BTreeMap<String, Vec<String>>,
+    /// Whether the policy DROP of `FORWARD` was seen with the counter by which tunwarden marks it. A DROP without it
+    /// is another program's then.
+    #[serde(default)]
+    pub marked: bool,
 }
 
 /// Every family in every backend that has tunwarden's rules, by a name for both.

@@ -46,7 +46,7 @@ impl Drift {
                 tracing::debug!("the tables have changed: {change:?}");
                 self.ledger.note(change);
             }
-            TableReport::Forward(set) if is_ours(&set.by.name) => {}
+            TableReport::Forward(set) if is_ours(&set.by.name) || !set.is_wanted() => {}
             TableReport::Forward(set) => note_forward(&set),
             TableReport::Unknown => self.ledger.note_unknown(),
             TableReport::Unavailable(why) => {

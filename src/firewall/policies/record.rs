@@ -3,6 +3,7 @@
 use super::{Arrival, Before, HOOKS, accepts_replies, rules_of_others, ufws_policy};
 use crate::config::Backend;
 use crate::describe::describe;
+use crate::firewall::mark::{self, Origin};
 use crate::firewall::saved::{Saved, SavedTable, rules_of};
 use crate::firewall::tool;
 use crate::net::Family;
@@ -69,11 +70,11 @@ fn ever_closed(store: &Store) -> EverClosed {
 /// Keeps what a family holds, if our rules are about to come into it. A later attempt to keep them sees
 /// policies that may be ours, so a chain becomes open by it and never closed.
 pub(in crate::firewall) fn note(backend: Backend, family: Family, found: &Saved) {
-    if found.has_our_rules() {
-        return;
-    }
     let (store, legacy) = (Store::default(), tool::is_legacy(backend));
     let own = key(legacy, family);
+    if found.has_our_rules() {
+        return note_origin(&store, own, found);
+    }
     let mut memory = Memory::read(&store);
     let now = observed(found, memory.of(&own));
     if memory.is_lost {
@@ -85,9 +86,42 @@ pub(in crate::firewall) fn note(backend: Backend, family: Family, found: &Saved)
     complain(keep(&store, memory, own, now));
 }
 
+/// Keeps whose policy FORWARD has while our rules are there.
+fn note_origin(store: &Store, own: String, found: &Saved) {
+    let Some(filter) = found.table(TableName::Filter.as_str()) else { return };
+    if mark::forward(filter) == Origin::Unknown {
+        return;
+    }
+    let mut memory = Memory::read(store);
+    let Earlier::Record(before) = memory.of(&own) else { return };
+    let now = now(before, filter);
+    if now == *before {
+        return;
+    }
+    let name = ForeignChain::Forward.as_str();
+    if now.chains.get(name) != before.chains.get(name) {
+        tracing::info!("another program has set the policy of FORWARD ({own})");
+    }
+    memory.policies.insert(own, now);
+    complain(store.keep_policies_before(&memory.policies));
+}
+
+/// What is known of a family, with what the mark in its table filter says.
+pub(super) fn now(before: &FamilyBefore, filter: &SavedTable) -> FamilyBefore {
+    match mark::forward(filter) {
+        Origin::Unknown => before.clone(),
+        Origin::Ours => FamilyBefore { marked: true, ..before.clone() },
+        // The next DROP without a mark would say nothing.
+        Origin::Zeroed => FamilyBefore { marked: false, ..before.clone() },
+        Origin::Another if before.marked => with_forward(before, Policy::Drop),
+        Origin::Another => before.clone(),
+        Origin::Opened => with_forward(before, Policy::Accept),
+    }
+}
+
 /// Keeps the policy that another program gives to FORWARD while our rules are there. A program that sets DROP sees no
-/// difference, because the policy is DROP by our rules already. nf_tables reports it all the same; the tables of
-/// iptables-legacy report nothing.
+/// difference, because the policy is DROP by our rules already. nf_tables reports it all the same, also where the mark
+/// of our policy stays; the tables of iptables-legacy report nothing.
 pub fn note_forward(set: &ForwardPolicy) {
     let (store, own) = (Store::default(), key(false, set.family));
     let mut memory = Memory::read(&store);
@@ -106,7 +140,7 @@ pub fn note_forward(set: &ForwardPolicy) {
     complain(store.keep_policies_before(&memory.policies));
 }
 
-/// A chain that was closed before stays that: a program that restores DROP with iptables-restore cannot be told from us.
+/// A chain that was closed before stays that.
 fn with_forward(before: &FamilyBefore, policy: Policy) -> FamilyBefore {
     let name = ForeignChain::Forward.as_str();
     let now = match (before.chains.get(name).copied(), policy) {
@@ -220,7 +254,12 @@ pub(super) fn observed(found: &Saved, earlier: Earlier<'_>) -> FamilyBefore {
         };
         now.replying.extend(replying.map(|rules| (name.to_owned(), rules)));
     }
-    now
+    match (filter, earlier) {
+        (Some(filter), Earlier::Record(before)) => {
+            self::now(&FamilyBefore { marked: before.marked, ..now }, filter)
+        }
+        _ => now,
+    }
 }
 
 /// What one chain of filter is; `None` if it cannot be read, or nobody can say whose policy it has.
@@ -308,6 +347,35 @@ mod tests {
         let opened = with_forward(&closed, Policy::Accept);
         assert_eq!(kept(&opened, ForeignChain::Forward), None);
         let before = observed(&drops, Earlier::Nothing);
-        assert_eq!(with_forward(&before, Policy::Accept), before, "iptables-restore may close it again");
+        assert_eq!(with_forward(&before, Policy::Accept), before);
+    }
+
+    #[test]
+    fn the_mark_tells_whose_policy_forward_has() {
+        let read = |forward: &str, rules: &str| {
+            let policies = ":INPUT DROP [0:1000000000000000]\n:OUTPUT DROP [0:1000000000000000]\n";
+            Saved::parse(&format!("*filter\n{policies}:FORWARD {forward}\n{rules}COMMIT\n")).unwrap()
+        };
+        let jump = "-A FORWARD -j DOCKER_VPN_KILL_SWITCH\n";
+        let (ours, bare) = ("DROP [0:1000000000000000]", "DROP [0:0]");
+        let after =
+            |before: &FamilyBefore, text: &str| now(before, read(text, jump).table("filter").unwrap());
+        let first = observed(&Saved::parse("").unwrap(), Earlier::Nothing);
+        assert_eq!(after(&first, bare), first, "the rules of an older version have no mark");
+        let marked = after(&first, ours);
+        assert_eq!(after(&marked, bare).chains["FORWARD"], ChainBefore::ClosedSince);
+        assert_eq!(
+            after(&after(&marked, bare), ours).chains["FORWARD"],
+            ChainBefore::ClosedSince,
+            "a repair"
+        );
+        assert_eq!(after(&after(&marked, bare), "ACCEPT [0:0]").chains["FORWARD"], ChainBefore::Open);
+        // iptables-restore has replaced all rules.
+        let replaced = observed(&read(bare, ""), Earlier::Record(&marked));
+        assert_eq!(replaced.chains["FORWARD"], ChainBefore::ClosedSince);
+        let flushed = observed(&read(ours, ""), Earlier::Record(&marked));
+        assert_eq!(flushed.chains["FORWARD"], ChainBefore::Bare);
+        let opened = observed(&read("ACCEPT [0:0]", ""), Earlier::Record(&replaced));
+        assert_eq!(opened.chains["FORWARD"], ChainBefore::Bare);
     }
 }

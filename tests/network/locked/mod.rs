@@ -8,6 +8,7 @@ mod frames;
 mod lan;
 mod leaks;
 mod link;
+mod messages;
 mod protocols;
 mod real_programs;
 mod tunnel_address;
