@@ -77,6 +77,15 @@ fn loops_that_read_known_lines_are_followed() {
         format!(
             "open() {{ [ \"$1\" = 25 ] && return; p=$1; {rule}; }}\nfor x in 443 25 80; do open $x; done"
         ),
+        format!("PORTS='443\n80'\nwhile read p; do {rule}; done <<< \"$PORTS\""),
+        format!("for p in 443 25 80; do [[ $p == 25 ]] && continue; {rule}; done"),
+        format!("for p in 443 25 80; do [[ \"$p\" != \"25\" ]] || continue; {rule}; done"),
+        format!(
+            "for p in 443 25 80; do case $p in \"2*\") exit;; 2\\*) exit;; 2*) continue;; esac; {rule}; done"
+        ),
+        format!(
+            "add() {{ p=$1; sudo {rule}; }}\nIPT=iptables\nwhile read -r p; do add $p; ip -4 route; $IPT -L; done <<EOF\n443\n80\nEOF\n"
+        ),
         format!("MAIL=no\nfor p in 443 80; do {rule}; done\nif [ \"$MAIL\" = yes ]; then p=25; {rule}; fi"),
     ] {
         let plan = read(&script);
@@ -128,6 +137,18 @@ fn a_rule_behind_what_may_not_run_is_not_carried_over() {
         format!("open() {{ grep -q \"^$1$\" /etc/ports || return 1; {rule}; }}\nopen 25"),
         format!("case a in\na) true ;&\nb) {rule} ;;\nesac"),
         format!("printf '25' | while read p; do {rule}; done"),
+        format!("case 25 in \"*\") {rule} ;; esac"),
+        format!("case 25 in '2?'|2\\5\\*) {rule} ;; esac"),
+        format!("while read p; do read comment; {rule}; done <<EOF\n25\nno\nEOF\n"),
+        format!("skip() {{ cat > /dev/null; }}\nwhile read p; do {rule}; skip; done <<EOF\n443\n25\nEOF\n"),
+        format!("while read p; do ssh router true; {rule}; done <<EOF\n443\n25\nEOF\n"),
+        format!("y='*'\nx=25\n[[ $x != $y ]] && {rule}"),
+        format!("x=2\n[[ $x == 2* && $x != 2 ]] && {rule}"),
+        format!("x='a b'\n[[ $x == a ]] && {rule}"),
+        format!("x=25\n[[ $x == \"2*\" ]] && {rule}"),
+        format!("x=25\n[[ $x =~ 2 ]] && {rule}"),
+        format!("x=25\n[[ ! ( $x == 25 ) ]] && {rule}"),
+        format!("x=25\n[[ $x != 2? ]] && {rule}"),
     ] {
         let plan = read(&script);
         assert_eq!(plan.tunnel, None, "{script}: {:#?}", plan.entries);

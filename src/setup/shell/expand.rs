@@ -100,14 +100,7 @@ impl Variables {
 
     /// The text of a word that is not split: the value of an assignment, or the word of `case`.
     pub(super) fn text(&self, word: &Word) -> Result<String, Unknown> {
-        let as_quoted = |part: &Part| match part {
-            Part::Variable(reference) => {
-                Part::Variable(Reference { quoted: Quoted::Yes, ..reference.clone() })
-            }
-            Part::Text(_, _) | Part::Output(_) | Part::Unknown(_) => part.clone(),
-        };
-        let quoted = Word { parts: word.parts.iter().map(as_quoted).collect() };
-        Ok(self.expand(&quoted)?.join(" "))
+        Ok(self.expand(&word.unsplit())?.join(" "))
     }
 
     fn variable(&self, fields: &mut Fields, reference: &Reference) -> Result<(), Unknown> {

@@ -40,8 +40,10 @@ pub(super) enum Token {
     Operator(&'static str),
     /// `<`, `>` and similar operators: the next word is not an argument.
     Redirect(&'static str),
-    /// The number of a here-document, or of a here-string.
+    /// The number of a here-document.
     Here(usize),
+    /// `<<< WORD`
+    HereString(Word),
     Newline,
 }
 
@@ -161,6 +163,9 @@ impl Lexer {
             self.at += 1;
         }
         let word = self.word();
+        if string {
+            return Token::HereString(word);
+        }
         let plain: String = word
             .parts
             .iter()
@@ -169,12 +174,8 @@ impl Lexer {
                 Part::Variable(_) | Part::Output(_) | Part::Unknown(_) => "$",
             })
             .collect();
-        if string {
-            here.push(plain);
-        } else {
-            here.push(String::new());
-            self.pending.push((here.len() - 1, plain, tabs));
-        }
+        here.push(String::new());
+        self.pending.push((here.len() - 1, plain, tabs));
         Token::Here(here.len() - 1)
     }
 
@@ -338,23 +339,6 @@ impl Lexer {
                     depth = if c == open { depth + 1 } else { depth - usize::from(c == close) };
                 }
             }
-        }
-    }
-}
-
-impl Word {
-    fn text(&mut self, c: char, quoted: Quoted) {
-        match self.parts.last_mut() {
-            Some(Part::Text(text, same)) if *same == quoted => text.push(c),
-            _ => self.parts.push(Part::Text(c.to_string(), quoted)),
-        }
-    }
-
-    /// The word, if it is text without quotes: a reserved word, or the start of an assignment.
-    pub(super) fn bare(&self) -> Option<&str> {
-        match self.parts.as_slice() {
-            [Part::Text(text, Quoted::No)] => Some(text),
-            _ => None,
         }
     }
 }

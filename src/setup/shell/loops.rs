@@ -94,6 +94,8 @@ impl Runner<'_> {
         let outer = self.enter_loop();
         match read_of(condition).and_then(|read| Some((self.lines(&read, input, printed)?, read))) {
             Some((lines, read)) => {
+                // Then nobody knows which lines are left for the loop.
+                let certainty = if self.may_read(body, 0) { Certainty::Conditional } else { certainty };
                 for line in lines {
                     if !self.goes_on() {
                         break;
@@ -117,8 +119,8 @@ impl Runner<'_> {
 
     /// The lines that a loop reads; `None` if they are not known.
     fn lines(&mut self, read: &Read<'_>, input: &Simple, printed: Option<Input>) -> Option<Vec<String>> {
-        let text = match (&input.here, &input.input, printed) {
-            (Some(text), _, _) => self.in_here(text).ok()?,
+        let text = match (self.given(input), &input.input, printed) {
+            (Some(text), _, _) => text.ok()?,
             (None, None, Some(Input::Text(text))) => match text.rsplit_once('\n') {
                 _ if read.takes_the_rest => text,
                 Some((whole, _)) => whole.to_owned(),
@@ -214,29 +216,43 @@ pub(super) fn leaves(node: &Node) -> bool {
     matches!(first, Some("continue" | "break" | "return" | "exit"))
 }
 
-/// The result of `test` or `[`, if it only compares these words.
+/// The result of `test`, `[` or `[[`, if it only compares these words.
 pub(super) fn test(words: &[String]) -> Option<bool> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let words = match &words[..] {
-        ["[", inside @ .., "]"] | ["test", inside @ ..] => inside,
+        ["[", inside @ .., "]"] | ["test", inside @ ..] | ["[[", inside @ .., "]]"] => inside,
         _ => return None,
     };
     compared(words)
 }
 
-/// Whether a pattern of `case` matches a text: `*` is any text and `?` any letter.
+/// Whether a pattern of `case` matches a text: `*` is any text, `?` any letter, and a letter after a backslash itself.
 pub(super) fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    #[derive(PartialEq)]
+    enum Piece {
+        Text,
+        Letter,
+        Exactly(char),
+    }
+    let mut letters = pattern.chars();
+    let next = || match letters.next()? {
+        '*' => Some(Piece::Text),
+        '?' => Some(Piece::Letter),
+        '\\' => Some(Piece::Exactly(letters.next().unwrap_or('\\'))),
+        letter => Some(Piece::Exactly(letter)),
+    };
+    let pattern: Vec<Piece> = std::iter::from_fn(next).collect();
+    let text: Vec<char> = text.chars().collect();
     let (mut at, mut read) = (0, 0);
     // The place after the last asterisk, and how much of the text it has taken.
     let mut last = None;
-    while read < text.len() {
+    while let Some(&letter) = text.get(read) {
         match pattern.get(at) {
-            Some('*') => {
+            Some(Piece::Text) => {
                 at += 1;
                 last = Some((at, read));
             }
-            Some(letter) if *letter == '?' || text.get(read) == Some(letter) => {
+            Some(piece) if [Piece::Letter, Piece::Exactly(letter)].contains(piece) => {
                 at += 1;
                 read += 1;
             }
@@ -247,7 +263,7 @@ pub(super) fn glob(pattern: &str, text: &str) -> bool {
             }
         }
     }
-    pattern.iter().skip(at).all(|letter| *letter == '*')
+    pattern.iter().skip(at).all(|piece| *piece == Piece::Text)
 }
 
 fn compared(words: &[&str]) -> Option<bool> {

@@ -8,9 +8,11 @@ mod loops;
 mod parse;
 mod program;
 mod run;
+mod stdin;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod word;
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::lex::{Part, Quoted, Token, Tokens, Word};
+use super::lex::{Part, Token, Tokens, Word};
 use super::tree::{After, Assignment, Node, Simple, Step, Value};
 
 /// Maximum depth of nested loops and conditions.
@@ -46,7 +46,7 @@ impl Parser {
         match self.peek()? {
             Token::Word(word) => word.bare(),
             Token::Operator(operator) => Some(operator),
-            Token::Redirect(_) | Token::Here(_) | Token::Newline => None,
+            Token::Redirect(_) | Token::Here(_) | Token::HereString(_) | Token::Newline => None,
         }
     }
 
@@ -137,14 +137,7 @@ impl Parser {
                 self.at += 1;
                 self.function()
             }
-            "[[" => {
-                while self.peek().is_some() && self.reserved() != Some("]]") {
-                    self.at += 1;
-                }
-                self.at += 1;
-                let word = Word { parts: vec![Part::Text(word, Quoted::No)] };
-                Some(Node::Simple(Simple { line: self.line(), words: vec![word], ..Simple::default() }))
-            }
+            "[[" => Some(Node::Simple(self.comparison())),
             "then" | "else" | "elif" | "fi" | "do" | "done" | "esac" | "}" => {
                 self.broken();
                 None
@@ -152,6 +145,26 @@ impl Parser {
             _ if self.is_function() => self.function(),
             _ => Some(Node::Simple(self.simple())),
         }
+    }
+
+    /// `[[ … ]]`. Its words are kept if they are plain: without patterns, and one comparison alone.
+    fn comparison(&mut self) -> Simple {
+        let line = self.line();
+        let (mut words, mut is_plain) = (Vec::new(), true);
+        while self.peek().is_some() && self.reserved() != Some("]]") {
+            match self.peek().cloned() {
+                Some(Token::Word(word)) if !word.is_pattern(words.len() > 2) => words.push(word.unsplit()),
+                Some(_) | None => is_plain = false,
+            }
+            self.at += 1;
+        }
+        self.at += 1;
+        if is_plain {
+            words.push(Word::plain("]]"));
+        } else {
+            words.truncate(1);
+        }
+        Simple { line, words, ..Simple::default() }
     }
 
     /// `NAME ()`
@@ -197,7 +210,9 @@ impl Parser {
     /// Reads the redirections after a loop or a group.
     fn redirections(&mut self, line: usize) -> Simple {
         match self.peek() {
-            Some(Token::Redirect(_) | Token::Here(_)) => Simple { line, ..self.simple() },
+            Some(Token::Redirect(_) | Token::Here(_) | Token::HereString(_)) => {
+                Simple { line, ..self.simple() }
+            }
             _ => Simple { line, ..Simple::default() },
         }
     }
@@ -281,8 +296,12 @@ impl Parser {
                 self.at += 1;
                 match token {
                     Token::Operator(")") => break,
-                    Token::Word(word) => patterns.push(plain(&word)),
-                    Token::Operator(_) | Token::Redirect(_) | Token::Here(_) | Token::Newline => {}
+                    Token::Word(word) => patterns.push(word.pattern()),
+                    Token::Operator(_)
+                    | Token::Redirect(_)
+                    | Token::Here(_)
+                    | Token::HereString(_)
+                    | Token::Newline => {}
                 }
             }
             let body = self.list(&[";;", ";&", ";;&", "esac"]);
@@ -324,6 +343,10 @@ impl Parser {
                     self.at += 1;
                     simple.here = self.here.get(number).cloned();
                 }
+                Some(Token::HereString(word)) => {
+                    self.at += 1;
+                    simple.string = Some(word);
+                }
                 Some(Token::Operator(_) | Token::Newline) | None => return simple,
             }
         }
@@ -340,7 +363,8 @@ impl Parser {
             match self.peek().cloned() {
                 Some(Token::Word(word)) => words.push(word),
                 Some(Token::Newline) => {}
-                Some(Token::Operator(_) | Token::Redirect(_) | Token::Here(_)) | None => break,
+                Some(Token::Operator(_) | Token::Redirect(_) | Token::Here(_) | Token::HereString(_))
+                | None => break,
             }
             self.at += 1;
         }
@@ -373,13 +397,4 @@ fn assignment(word: &Word) -> Option<(String, bool, Word)> {
     }
     parts.extend(word.parts.iter().skip(1).cloned());
     Some((name.to_owned(), appends, Word { parts }))
-}
-
-/// The text of a pattern of `case`.
-fn plain(word: &Word) -> String {
-    let text = |part: &Part| match part {
-        Part::Text(text, _) => text.clone(),
-        Part::Variable(_) | Part::Output(_) | Part::Unknown(_) => "$".to_owned(),
-    };
-    word.parts.iter().map(text).collect()
 }

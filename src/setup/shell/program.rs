@@ -45,7 +45,7 @@ impl Runner<'_> {
             "continue" | "break" if !arguments.is_empty() => self.may_have_ended = true,
             "continue" => self.passes.note_continue(certainty),
             "break" => self.passes.note_break(certainty),
-            "[" | "test" => {
+            "[" | "test" | "[[" => {
                 self.last = match test(given) {
                     Some(true) => Last::True,
                     Some(false) => Last::False,
@@ -151,11 +151,9 @@ impl Runner<'_> {
             return;
         };
         let file = simple.input.as_ref().map(|word| self.variables.text(word));
-        let input = match (&simple.here, file) {
-            (Some(text), _) => match self.in_here(text) {
-                Ok(text) => Input::Text(text),
-                Err(why) => return self.unread(simple.line, why),
-            },
+        let input = match (self.given(simple), file) {
+            (Some(Ok(text)), _) => Input::Text(text),
+            (Some(Err(why)), _) => return self.unread(simple.line, why),
             (None, Some(Ok(file))) => Input::File(file),
             (None, Some(Err(why))) => return self.unread(simple.line, why),
             (None, None) => printed,
@@ -173,16 +171,23 @@ impl Runner<'_> {
 
     /// The output of `cat` with these arguments, if it is one file or a here-document.
     fn cat(&self, simple: &Simple, arguments: &[String]) -> Option<Input> {
-        match (arguments, &simple.here, &simple.input) {
+        match (arguments, self.given(simple), &simple.input) {
             ([file], _, _) if file != "-" => Some(Input::File(file.clone())),
-            ([], Some(text), _) => self.in_here(text).ok().map(Input::Text),
+            ([], Some(text), _) => text.ok().map(Input::Text),
             ([], None, Some(word)) => self.variables.text(word).ok().map(Input::File),
             _ => None,
         }
     }
 
+    /// The text of the here-document or the here-string of a command, if it has one.
+    pub(super) fn given(&self, simple: &Simple) -> Option<Result<String, String>> {
+        let string = |word| self.variables.text(word).map(|text| text + "\n");
+        let here = simple.here.as_ref().map(|text| self.in_here(text));
+        here.or_else(|| simple.string.as_ref().map(string))
+    }
+
     /// The text of a here-document, with variables replaced by their values.
-    pub(super) fn in_here(&self, text: &str) -> Result<String, String> {
+    fn in_here(&self, text: &str) -> Result<String, String> {
         if !text.contains('$') {
             return Ok(text.to_owned());
         }

@@ -64,6 +64,8 @@ pub(super) struct Simple {
     pub(super) words: Vec<Word>,
     /// The text of a here-document.
     pub(super) here: Option<String>,
+    /// `<<< WORD`
+    pub(super) string: Option<Word>,
     /// The file of `< FILE`.
     pub(super) input: Option<Word>,
 }

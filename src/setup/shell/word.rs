@@ -1,0 +1,63 @@
+//! What the words of a script are made of.
+
+use super::lex::{Part, Quoted, Reference, Word};
+
+impl Word {
+    /// Adds a letter.
+    pub(super) fn text(&mut self, c: char, quoted: Quoted) {
+        match self.parts.last_mut() {
+            Some(Part::Text(text, same)) if *same == quoted => text.push(c),
+            _ => self.parts.push(Part::Text(c.to_string(), quoted)),
+        }
+    }
+
+    /// A word of text without quotes.
+    pub(super) fn plain(text: &str) -> Self {
+        Self { parts: vec![Part::Text(text.to_owned(), Quoted::No)] }
+    }
+
+    /// Whether `[[` may compare with it as a pattern, or it stands for several words.
+    pub(super) fn is_pattern(&self, is_right_side: bool) -> bool {
+        let is_special = |part: &Part| match part {
+            Part::Text(text, Quoted::No) => text != "[[" && text.contains(['*', '?', '[', '{']),
+            Part::Text(_, Quoted::Yes) => false,
+            Part::Variable(Reference { name, all, quoted, .. }) => {
+                *all || name == "@" || name == "*" || is_right_side && *quoted == Quoted::No
+            }
+            Part::Output(_) | Part::Unknown(_) => true,
+        };
+        self.parts.iter().any(is_special)
+    }
+
+    /// The same word, whose variables are not split at spaces.
+    pub(super) fn unsplit(&self) -> Self {
+        let as_quoted = |part: &Part| match part {
+            Part::Variable(reference) => {
+                Part::Variable(Reference { quoted: Quoted::Yes, ..reference.clone() })
+            }
+            Part::Text(_, _) | Part::Output(_) | Part::Unknown(_) => part.clone(),
+        };
+        Self { parts: self.parts.iter().map(as_quoted).collect() }
+    }
+
+    /// The word, if it is text without quotes: a reserved word, or the start of an assignment.
+    pub(super) fn bare(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Text(text, Quoted::No)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text of a pattern of `case`. A backslash stands before a letter that has no meaning because it is quoted.
+    pub(super) fn pattern(&self) -> String {
+        let text = |part: &Part| match part {
+            Part::Text(text, Quoted::No) => text.clone(),
+            Part::Text(text, Quoted::Yes) => {
+                let letter = |c: char| if "*?[\\".contains(c) { format!("\\{c}") } else { c.to_string() };
+                text.chars().map(letter).collect()
+            }
+            Part::Variable(_) | Part::Output(_) | Part::Unknown(_) => "$".to_owned(),
+        };
+        self.parts.iter().map(text).collect()
+    }
+}
