@@ -48,6 +48,13 @@ struct Kept {
     certainty: Certainty,
 }
 
+impl Kept {
+    /// Whether it is this rule, and is there each time the script runs.
+    fn is_certain(&self, rule: &Rule) -> bool {
+        self.rule == *rule && self.certainty == Certainty::Certain
+    }
+}
+
 /// A rule with the conditions of every jump on the way to it.
 #[derive(Debug, Clone)]
 pub(super) struct Effective {
@@ -84,13 +91,18 @@ impl Chains {
         let key = |chain: String| (family, chain);
         match command.action {
             Action::Append(chain, rule) => {
-                let kept = Kept { origin: origin.clone(), rule, certainty };
-                self.rules.entry(key(chain)).or_default().push(kept);
+                let rules = self.rules.entry(key(chain)).or_default();
+                // The same rule once more changes nothing, as `start` in `restart) stop; start ;;`.
+                if sure || !rules.iter().any(|kept| kept.is_certain(&rule)) {
+                    rules.push(Kept { origin: origin.clone(), rule, certainty });
+                }
             }
             Action::Insert(chain, place, rule) => {
                 let rules = self.rules.entry(key(chain)).or_default();
                 let at = place.saturating_sub(1).min(rules.len());
-                rules.insert(at, Kept { origin: origin.clone(), rule, certainty });
+                if sure || !rules.get(at).is_some_and(|kept| kept.is_certain(&rule)) {
+                    rules.insert(at, Kept { origin: origin.clone(), rule, certainty });
+                }
             }
             Action::Replace(chain, place, rule) => {
                 let rules = self.rules.entry(key(chain)).or_default();
@@ -248,7 +260,11 @@ impl Walk<'_> {
                 && path.depth < MAX_DEPTH
             {
                 let conditions = Rule { target: Target::None, ..rule.clone() };
-                self.add(effective(rule), &returns);
+                // The chains of ufw are read for their rules alone.
+                let rules = self.chains.rules.get(&(self.family, target.clone()));
+                if !target.starts_with("ufw") || rules.is_none_or(Vec::is_empty) {
+                    self.add(effective(rule), &returns);
+                }
                 self.chain(target, &Path { direction, conditions, certainty, depth: path.depth + 1 });
                 continue;
             }

@@ -27,15 +27,43 @@ pub struct Kernel<'k> {
 pub(super) fn chains_of(kernel: Kernel<'_>, machine: &Machine) -> Chains {
     let mut chains = Chains::default();
     for (family, text) in [(Family::V4, kernel.ipv4), (Family::V6, kernel.ipv6)] {
+        let ufw = ufw_refuses(text);
         for line in saved::lines(family, text, &machine.services) {
             let Ok(command) = line.command else { continue };
             let origin = Origin { file: KERNEL.to_owned(), line: line.number, text: line.text };
-            if command.table == "filter" && !is_of_others(&origin.text) {
+            let is_read = if ufw { is_beside_or_of_ufw(&origin.text) } else { !is_of_others(&origin.text) };
+            if command.table == "filter" && is_read {
                 chains.apply(family, command, &origin, Certainty::Certain);
             }
         }
     }
     chains
+}
+
+/// Whether ufw refuses what leaves and no rule of its own allows. Our rules come before its rules, so what it allows has
+/// to be read.
+pub fn ufw_refuses(text: &str) -> bool {
+    let mut lines = text.lines();
+    lines.any(|line| {
+        let policy = ["ufw", "ufw6"].into_iter().find_map(|ufw| {
+            line.strip_prefix("-A ")?.strip_prefix(ufw)?.strip_prefix("-skip-to-policy-output -j ")
+        });
+        policy.is_some_and(|policy| policy != "ACCEPT")
+    })
+}
+
+/// Whether a line is of no other program, or one of ufw's about what a user lets out.
+fn is_beside_or_of_ufw(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("-A ") else { return true };
+    let chain = rest.split(' ').next().unwrap_or_default();
+    let target = rest.rsplit_once("-j ").map_or("", |(_, target)| target);
+    let is_path = |name: &str| name.ends_with("-before-output") || name.ends_with("-user-output");
+    match (chain.starts_with("ufw"), target.starts_with("ufw")) {
+        // What every link needs passes anyway.
+        (true, _) => is_path(chain) && !rest.contains(" ipv6-icmp ") && !rest.contains(" -m rt "),
+        (false, true) => is_path(target),
+        (false, false) => !is_of_others(line),
+    }
 }
 
 /// Whether a line of iptables-save is in a chain of another program. Docker and libvirt add rules to FORWARD

@@ -30,7 +30,7 @@ mod variants;
 mod write;
 
 pub use chains::Source;
-pub use kernel::Kernel;
+pub use kernel::{Kernel, ufw_refuses};
 pub use machine::Machine;
 pub use plan::{Entry, Fate, Plan, plan};
 pub use rule_change::{RuleChange, worst_change};

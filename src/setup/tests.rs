@@ -339,3 +339,33 @@ proptest! {
         read(&format!("iptables {}", words.join(" ")));
     }
 }
+
+#[test]
+fn what_ufw_lets_out_is_read_where_it_refuses_the_rest() {
+    let user = "-A ufw-user-output -o tun0 -p tcp -m tcp --dport 443 -j ACCEPT\n\
+        -A ufw-user-output -d 198.51.100.7/32 -p udp -m udp --dport 1194 -j ACCEPT\n\
+        -A ufw-user-output -d 192.168.1.0/24 -j ACCEPT\n";
+    let with = |policy: &str| {
+        format!(
+            "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT {policy} [0:0]\n:ufw-before-output - [0:0]\n\
+             :ufw-user-output - [0:0]\n:ufw-user-input - [0:0]\n:ufw-after-output - [0:0]\n\
+             -A INPUT -j ufw-before-input\n-A OUTPUT -j ufw-before-output\n-A OUTPUT -j ufw-after-output\n\
+             -A ufw-before-output -o lo -j ACCEPT\n-A ufw-before-output -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+             -A ufw-before-output -j ufw-user-output\n-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n\
+             -A ufw-skip-to-policy-output -j {policy}\n{user}COMMIT\n"
+        )
+    };
+    let plan_of = |text: &str| plan(&[], Some(Kernel { ipv4: text, ipv6: "" }), &Machine::default());
+    let (refuses, allows) = (with("DROP"), with("ACCEPT"));
+    assert!(ufw_refuses(&refuses) && !ufw_refuses(&allows) && ufw_refuses(&refuses.replace("ufw-", "ufw6-")));
+    let plan = plan_of(&refuses);
+    assert_eq!(plan.tunnel, Some(Traffic::Listed(vec![tcp(&[443])])), "{:#?}", plan.entries);
+    let servers: Vec<String> = plan.servers.iter().map(ToString::to_string).collect();
+    let nets: Vec<String> = plan.lan.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (servers, nets),
+        (vec!["198.51.100.7:1194/udp".to_owned()], vec!["192.168.1.0/24".to_owned()])
+    );
+    assert!(!plan.entries.iter().any(|entry| entry.text.contains("-j ufw-")), "{:#?}", plan.entries);
+    assert_eq!(plan_of(&allows).tunnel, None);
+}

@@ -86,6 +86,17 @@ fn loops_that_read_known_lines_are_followed() {
         format!(
             "add() {{ p=$1; sudo {rule}; }}\nIPT=iptables\nwhile read -r p; do add $p; ip -4 route; $IPT -L; done <<EOF\n443\n80\nEOF\n"
         ),
+        format!("open() {{ dev=$1; shift; for p; do {rule}; done; }}\nopen 22 443 80"),
+        format!("open() {{ set -- 443 80; for p in \"$@\"; do {rule}; done; }}\nopen 25"),
+        format!("open() {{ shift 2; p=$1; {rule}; }}\nopen 25 26 443\nopen 25 26 80"),
+        format!("p=443; {rule}; echo 'iptables -A OUTPUT -o tun+ -p tcp --dport 80 -j ACCEPT' | sh"),
+        format!("p=443; {rule}; bash <<< 'iptables -A OUTPUT -o tun+ -p tcp --dport 80 -j ACCEPT'"),
+        format!(
+            "start() {{ iptables -N KS || iptables -F KS; for p in 443 80; do {}; done; iptables -A KS -j DROP\n\
+             iptables -C OUTPUT -j KS || iptables -I OUTPUT -j KS; }}\nstop() {{ iptables -D OUTPUT -j KS; iptables -F KS; }}\n\
+             case $1 in start) start;; stop) stop;; restart|reload) stop; start;; *) exit 2;; esac",
+            rule.replace("OUTPUT", "KS")
+        ),
         format!("MAIL=no\nfor p in 443 80; do {rule}; done\nif [ \"$MAIL\" = yes ]; then p=25; {rule}; fi"),
     ] {
         let plan = read(&script);
@@ -142,6 +153,14 @@ fn a_rule_behind_what_may_not_run_is_not_carried_over() {
         format!("while read p; do read comment; {rule}; done <<EOF\n25\nno\nEOF\n"),
         format!("skip() {{ cat > /dev/null; }}\nwhile read p; do {rule}; skip; done <<EOF\n443\n25\nEOF\n"),
         format!("while read p; do ssh router true; {rule}; done <<EOF\n443\n25\nEOF\n"),
+        format!("open() {{ [ -e /f ] && shift; {}; }}\nopen 25 443", rule.replace("25", "$1")),
+        format!("open() {{ set -- $PORTS; {}; }}\nopen 25", rule.replace("25", "$1")),
+        format!("open() {{ shift 9; {}; }}\nopen 25", rule.replace("25", "$1")),
+        format!("shift\ncase $1 in start) {rule};; esac"),
+        format!("curl -s https://example.net/fw | sh\nsu root -c '{rule}'"),
+        format!("p=25\nsh -c '{}'", rule.replace("25", "$p")),
+        format!("MAIL=no\nsh -c 'MAIL=yes'\n{test}"),
+        format!("open() {{ {rule}; }}\nsh -c open"),
         format!("y='*'\nx=25\n[[ $x != $y ]] && {rule}"),
         format!("x=2\n[[ $x == 2* && $x != 2 ]] && {rule}"),
         format!("x='a b'\n[[ $x == a ]] && {rule}"),
@@ -192,6 +211,9 @@ fn a_rule_that_cannot_be_followed_is_listed() {
     for script in [
         format!("start() {{ {RULE}; }}\n\"$1\""),
         format!("start() {{ {RULE}; }}"),
+        "curl -s https://example.net/fw | sh".to_owned(),
+        format!("su root -c '{RULE}'"),
+        "P=443; sh -c 'iptables -A OUTPUT -o tun+ -p tcp --dport $P -j ACCEPT'".to_owned(),
         format!("alias ipt=iptables\n{}", RULE.replace("iptables", "ipt")),
         format!("ip netns exec vpn {RULE}"),
         format!("ssh router {RULE}"),

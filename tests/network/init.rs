@@ -345,3 +345,25 @@ fn rules_in_the_other_backend_are_read_and_a_table_of_nf_tables_is_named() -> Re
         Ok(())
     })
 }
+
+/// `ufw default deny outgoing` and one rule.
+const UFW: &str = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n:ufw-before-output - [0:0]\n\
+    :ufw-user-output - [0:0]\n:ufw-skip-to-policy-output - [0:0]\n-A OUTPUT -j ufw-before-output\n\
+    -A ufw-before-output -o lo -j ACCEPT\n-A ufw-before-output -j ufw-user-output\n-A ufw-skip-to-policy-output -j DROP\n\
+    -A ufw-user-output -o tun0 -p tcp -m tcp --dport 443 -j ACCEPT\nCOMMIT\n";
+
+#[test]
+fn what_ufw_lets_out_is_carried_over_where_it_refuses_the_rest() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().command(["iptables-restore"]).stdin(UFW).succeed()?;
+        let output = tunwarden(lab, ["init", "--yes"])?;
+        ensure!(output.status.success() && output.stdout.contains("ufw refuses what leaves"), "{output:?}");
+        let config = lab.host().read(CONFIG)?;
+        let allow = "allow = [{ protocol = \"tcp\", ports = [443] }]";
+        ensure!(config.contains("interfaces = [\"tun0\"]") && config.contains(allow), "{config}");
+        let tunnel = chain(lab, "iptables", "VPN_TUNNEL")?;
+        ensure!(tunnel.iter().any(|rule| rule.contains("--dport 443")), "{tunnel:?}");
+        ensure!(!tunnel.iter().any(|rule| rule.ends_with("-o tun0 -j ACCEPT")), "{tunnel:?}");
+        Ok(())
+    })
+}

@@ -8,7 +8,7 @@ use crate::doctor::Files;
 use crate::firewall::{Dump, other_backend};
 use crate::net::Family;
 use crate::netfilter::socket::native_tables;
-use crate::setup::Kernel;
+use crate::setup::{Kernel, ufw_refuses};
 
 /// The text of `iptables-save` and `ip6tables-save` of each backend that holds rules.
 pub(super) struct KernelRules {
@@ -31,6 +31,14 @@ impl KernelRules {
             hidden: false,
             remarks: Vec::new(),
         };
+        if Family::ALL.into_iter().any(|family| ufw_refuses(dump.text(family))) {
+            rules.by_hand |= !dump.is_ours();
+            rules.remarks.push(
+                "ufw refuses what leaves and none of its rules allows; tunwarden's rules come before those of ufw, so \
+                 what ufw lets out is read below"
+                    .to_owned(),
+            );
+        }
         let ours = dump.is_ours();
         if let Some(other) = rules.other(files).await {
             let first = if ours || !dump.holds_any() { Dump::default() } else { dump.clone() };

@@ -88,7 +88,10 @@ pub(super) async fn look(dump: &Dump) -> Seen {
         found.push("Docker: its containers can send only through the VPN".to_owned());
     }
     for firewall in files.other_firewalls() {
-        found.push(format!("another firewall, {firewall:?}: its rules stay in force; see: tunwarden doctor"));
+        found.push(format!(
+            "another firewall, {firewall:?}: its rules stay, and what it lets in comes in only if `input.allow` names it \
+             too; see: tunwarden doctor"
+        ));
     }
     let kernel = KernelRules::read(dump, &files).await;
     found.extend(kernel.remarks.iter().cloned());

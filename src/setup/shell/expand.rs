@@ -25,7 +25,7 @@ pub(super) enum Variable {
 }
 
 /// Variables with a known value.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Variables {
     pub(super) named: HashMap<String, Variable>,
     /// `$1` and the other arguments, inside a function.

@@ -1,6 +1,7 @@
 //! Reads a shell script without running it: which firewall commands it would run. It follows variables, loops
 //! and functions of the same file where that is safe, and reports what it does not understand.
 
+mod arguments;
 mod assign;
 mod expand;
 mod lex;

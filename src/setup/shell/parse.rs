@@ -265,7 +265,7 @@ impl Parser {
                 self.at += 1;
             }
         } else if !arithmetic {
-            words.push(Word { parts: vec![Part::Unknown("$@".to_owned())] });
+            words.push(Word::all_arguments());
         }
         self.newlines();
         let body = if self.reserved() == Some("{") { self.body("{", "}") } else { self.body("do", "done") };

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::expand::Variable;
+use super::expand::{Variable, Variables};
 use super::lex::{Token, tokens};
 use super::loops::{Passes, test};
 use super::parse::parse;
@@ -52,6 +52,8 @@ impl Runner<'_> {
                     None => Last::Other,
                 };
             }
+            "shift" => self.shift(arguments, certainty),
+            "set" => self.set(arguments, certainty),
             "eval" => self.eval(simple, &arguments.join(" "), certainty),
             "." | "source" => {
                 self.variables.named.values_mut().for_each(|value| *value = Variable::Unknown);
@@ -61,10 +63,10 @@ impl Runner<'_> {
                 match arguments.iter().position(|word| !word.starts_with('-')) {
                     Some(at @ 1..) if arguments.iter().take(at).any(|word| word.ends_with('c')) => {
                         let text = arguments.get(at).cloned().unwrap_or_default();
-                        self.eval(simple, &text, certainty);
+                        self.other_shell(simple, &text, certainty);
                     }
                     Some(at) => self.path(arguments.get(at).map_or("", String::as_str)),
-                    None => {}
+                    None => self.commands_of_input(simple, printed, certainty),
                 }
             }
             "read" | "unset" | "let" | "mapfile" | "readarray" | "getopts" => self.forget(arguments),
@@ -102,7 +104,7 @@ impl Runner<'_> {
         }
         self.depth += 1;
         let before = std::mem::replace(&mut self.variables.arguments, arguments);
-        let around = (self.passes, self.may_have_ended);
+        let around = (self.passes, self.may_have_ended, self.shifted);
         (self.passes, self.may_have_ended) = (Passes::default(), false);
         let locals = self.locals.len();
         self.steps(body, certainty);
@@ -112,10 +114,39 @@ impl Runner<'_> {
                 None => drop(self.variables.named.remove(&name)),
             }
         }
-        (self.passes, self.may_have_ended) = around;
+        (self.passes, self.may_have_ended, self.shifted) = around;
         self.variables.arguments = before;
         self.depth -= 1;
         self.ended = false;
+    }
+
+    /// Follows the commands that a shell gets on its standard input.
+    fn commands_of_input(&mut self, simple: &Simple, printed: Input, certainty: Certainty) {
+        let file = simple.input.as_ref().map(|word| self.variables.text(word));
+        match (self.given(simple), file, printed) {
+            (Some(Ok(text)), _, _) | (None, None, Input::Text(text)) => {
+                self.other_shell(simple, &text, certainty);
+            }
+            (Some(Err(why)), _, _) | (None, Some(Err(why)), _) => self.unread(simple.line, why),
+            (None, Some(Ok(path)), _) | (None, None, Input::File(path)) => self.path(&path),
+            (None, None, Input::Pipe) => {
+                let why = "it runs commands that another program prints, which tunwarden does not read";
+                self.unread(simple.line, why.to_owned());
+            }
+            (None, None, Input::None) => {}
+        }
+    }
+
+    /// Follows the commands of a shell of its own. It has no functions, and only variables that are exported: none is known
+    /// here.
+    fn other_shell(&mut self, simple: &Simple, text: &str, certainty: Certainty) {
+        let functions = std::mem::take(&mut self.functions);
+        self.apart(|runner| {
+            runner.variables = Variables::default();
+            runner.shifted = true;
+            runner.eval(simple, text, certainty);
+        });
+        self.functions = functions;
     }
 
     fn eval(&mut self, simple: &Simple, text: &str, certainty: Certainty) {
@@ -137,7 +168,9 @@ impl Runner<'_> {
         let Some((program, arguments)) = Program::named(program, arguments) else {
             let name = program.rsplit('/').next().unwrap_or_default();
             self.path(program);
-            if changes_rules(arguments) {
+            if changes_rules(arguments)
+                || !QUIET.contains(&name) && arguments.iter().any(|word| is_command(word))
+            {
                 return self
                     .unread(simple.line, format!("tunwarden does not follow commands through {name}"));
             }
@@ -240,6 +273,14 @@ fn changes_rules(arguments: &[String]) -> bool {
     has(&["-A", "-I", "--append", "--insert"]) && has(&["-j", "-g", "--jump", "--goto"])
         || arguments.iter().any(|word| ["iptables", "ip6tables"].contains(&word.as_str()))
             && has(&["-P", "-F", "-D", "--policy", "--flush", "--delete"])
+}
+
+/// Whether a word is the text of a command that changes rules, as in `su -c 'iptables …'`.
+fn is_command(word: &str) -> bool {
+    let words: Vec<String> = word.split_whitespace().map(ToOwned::to_owned).collect();
+    let is_program = |word: &String| Program::named(word, &[]).is_some();
+    let after = words.iter().position(is_program).and_then(|at| words.get(at + 1..));
+    after.is_some_and(|after| !after.is_empty() && !is_check(after))
 }
 
 /// What `echo` or `printf` prints, if that is known.

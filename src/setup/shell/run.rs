@@ -89,6 +89,8 @@ pub(super) struct Runner<'t> {
     pub(super) passes: Passes,
     /// After `exit`.
     pub(super) exited: bool,
+    /// After `shift` outside a function: `$1` is not the first argument of the script any more.
+    pub(super) shifted: bool,
     /// Variables that a function has for itself, with their values before.
     pub(super) locals: Vec<(String, Option<Variable>)>,
 }
@@ -109,6 +111,7 @@ impl<'t> Runner<'t> {
             may_have_ended: false,
             passes: Passes::default(),
             exited: false,
+            shifted: false,
             locals: Vec::new(),
         }
     }
@@ -214,9 +217,7 @@ impl<'t> Runner<'t> {
                 self.printed = None;
             }
             Node::Subshell(steps) => {
-                let before = (self.variables.named.clone(), self.exited);
-                self.steps(steps, certainty);
-                (self.variables.named, self.exited) = before;
+                self.apart(|runner| runner.steps(steps, certainty));
                 self.printed = None;
             }
             Node::Function { name, body } => drop(self.functions.insert(name.clone(), Rc::clone(body))),
@@ -259,9 +260,16 @@ impl<'t> Runner<'t> {
 
     /// Follows commands without what they do to the commands after them.
     fn undone(&mut self, follow: impl FnOnce(&mut Self)) {
-        let before = (self.variables.named.clone(), self.passes, self.may_have_ended, self.exited);
+        let before = (self.passes, self.may_have_ended);
+        self.apart(follow);
+        (self.passes, self.may_have_ended) = before;
+    }
+
+    /// Follows the commands of another process: its variables and its end are its own.
+    pub(super) fn apart(&mut self, follow: impl FnOnce(&mut Self)) {
+        let before = (self.variables.clone(), self.shifted, self.exited);
         follow(self);
-        (self.variables.named, self.passes, self.may_have_ended, self.exited) = before;
+        (self.variables, self.shifted, self.exited) = before;
     }
 
     /// Follows commands that may not run: the variables that they set are unknown afterwards.
@@ -272,12 +280,15 @@ impl<'t> Runner<'t> {
 
     /// Follows commands. The variables that they set are unknown afterwards.
     fn forgetting(&mut self, follow: impl FnOnce(&mut Self)) {
-        let before = self.variables.named.clone();
+        let before = (self.variables.clone(), self.shifted);
         follow(self);
         for (name, value) in &mut self.variables.named {
-            if before.get(name) != Some(value) {
+            if before.0.named.get(name) != Some(value) {
                 *value = Variable::Unknown;
             }
+        }
+        if (&before.0.arguments, before.1) != (&self.variables.arguments, self.shifted) {
+            self.lose_arguments();
         }
     }
 
@@ -303,7 +314,7 @@ impl<'t> Runner<'t> {
 
     pub(super) fn is_first_argument(&self, part: &Part) -> bool {
         let Part::Variable(Reference { name, .. }) = part else { return false };
-        name == "1" && self.variables.arguments.is_none()
+        name == "1" && self.variables.arguments.is_none() && !self.shifted
             || self.variables.named.get(name) == Some(&Variable::FirstArgument)
     }
 
@@ -344,6 +355,7 @@ impl<'t> Runner<'t> {
                         (name.to_owned(), self.functions.get(name).cloned().unwrap_or_default());
                     self.call(&name, &body, None, certainty);
                 }
+                Some("set" | "shift") => self.lose_arguments(),
                 Some(_) | None => self.unknown(simple, why),
             },
         }

@@ -16,6 +16,14 @@ impl Word {
         Self { parts: vec![Part::Text(text.to_owned(), Quoted::No)] }
     }
 
+    /// `"$@"`
+    pub(super) fn all_arguments() -> Self {
+        let name = "@".to_owned();
+        Self {
+            parts: vec![Part::Variable(Reference { name, default: None, all: false, quoted: Quoted::Yes })],
+        }
+    }
+
     /// Whether `[[` may compare with it as a pattern, or it stands for several words.
     pub(super) fn is_pattern(&self, is_right_side: bool) -> bool {
         let is_special = |part: &Part| match part {
