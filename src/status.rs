@@ -72,6 +72,8 @@ pub struct Status {
     pub left_out: Vec<LeftOutStatus>,
     /// The VPNs that are known, whether they count or not: those that count come first.
     pub vpns: Vec<VpnStatus>,
+    /// How many VPNs are known besides these.
+    pub vpns_left_out: u32,
     /// Which configuration is in force; `None` while it is unknown.
     pub configuration: Option<ConfigurationStatus>,
     /// Docker and its networks.
@@ -140,6 +142,7 @@ impl Status {
             layers: Vec::new(),
             left_out: Vec::new(),
             vpns: Vec::new(),
+            vpns_left_out: 0,
             configuration: None,
             docker: DockerStatus {
                 present: docker,

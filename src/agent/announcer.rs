@@ -66,7 +66,7 @@ impl Agent {
         status.loss.clone_from(&self.memory.kept.loss);
         status.configuration = Some(self.configuration.status());
         status.left_out = self.machine.left_out().into_iter().map(LeftOutStatus::from).collect();
-        status.vpns = self.machine.listed_vpns().iter().map(VpnStatus::from).collect();
+        (status.vpns, status.vpns_left_out) = VpnStatus::listed(self.machine.listed_vpns());
         status
     }
 }

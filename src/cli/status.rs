@@ -175,6 +175,6 @@ async fn without_agent(path: Option<&Path>) -> Status {
     status.agent = false;
     status.configuration = Some(configuration);
     status.left_out = lock::left_out(&learned);
-    status.vpns = learned.listed_vpns().iter().map(VpnStatus::from).collect();
+    (status.vpns, status.vpns_left_out) = VpnStatus::listed(learned.listed_vpns());
     status
 }

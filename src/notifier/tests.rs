@@ -41,6 +41,7 @@ fn status(state: State) -> Status {
         management: Vec::new(),
         left_out: Vec::new(),
         vpns: Vec::new(),
+        vpns_left_out: 0,
         configuration: None,
         docker: DockerStatus::default(),
     }

@@ -58,7 +58,7 @@ macro_rules! field {
 }
 
 /// Every property.
-pub static PROPERTIES: [Property; 21] = [
+pub static PROPERTIES: [Property; 22] = [
     field!("Version", version, Changes::Never, |status, entries, name| {
         status.version = entries.take(name)?;
         Ok(())
@@ -108,6 +108,7 @@ pub static PROPERTIES: [Property; 21] = [
     field!("Configuration", configuration, later),
     field!("LeftOut", left_out, later),
     field!("Vpns", vpns, later),
+    field!("VpnsLeftOut", vpns_left_out, later),
     field!("ReconnectPolicy", reconnect),
     field!("Management", management),
     field!("Repairs", repairs),
@@ -208,6 +209,7 @@ mod tests {
         let (name, origin, servers) = (text("work"), text("wireguard"), vec![text("198.51.100.1:1/udp")]);
         let (mark, fault) = (Some(text("0x7")), Some(text("no")));
         status.vpns = vec![VpnStatus { name, origin, servers, more: 2, mark, counts: true, fault }];
+        status.vpns_left_out = 3;
         status.configuration = Some(ConfigurationStatus {
             source: text("kept"),
             path: text("/etc/x"),
@@ -285,13 +287,22 @@ mod tests {
     #[test]
     fn an_older_agent_without_the_later_properties_is_understood() {
         let mut all = on_bus(&full());
-        for later in ["Verdict", "Pending", "Configuration", "LeftOut", "Vpns"] {
+        for later in ["Verdict", "Pending", "Configuration", "LeftOut", "Vpns", "VpnsLeftOut"] {
             all.remove(later);
         }
         let status = Status::from_properties(all).unwrap();
         assert_eq!((status.pending, status.configuration, status.left_out), (None, None, Vec::new()));
-        assert_eq!(status.vpns, []);
+        assert_eq!((status.vpns, status.vpns_left_out), (Vec::new(), 0));
         assert_eq!(status.enforcement, Enforcement::Enforced);
+    }
+
+    #[test]
+    fn the_text_says_how_many_vpns_it_does_not_show() {
+        let status = full();
+        let vpns = vec![status.vpns[0].clone(); 7];
+        let text = Status { vpns, ..status }.for_people(0);
+        // Two of the list and three that are not in it.
+        assert!(text.contains("and 5 more; list them with: sudo tunwarden check"), "{text}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The status as text: a few lines for people, and one line for the log and for systemd.
 
+use std::num::NonZeroU32;
+
 use super::{
     BootstrapStatus, ConfigurationStatus, Enforcement, LayerStatus, ManagementStatus, PauseStatus, Status,
     Unread, Watch,
@@ -81,7 +83,7 @@ impl Status {
         for vpn in self.vpns.iter().take(MAX_VPNS) {
             row("vpn", vpn.line());
         }
-        if let Some(more) = self.vpns.len().checked_sub(MAX_VPNS).filter(|more| *more > 0) {
+        if let Some(more) = self.hidden_vpns() {
             row("vpn", format!("and {more} more; list them with: sudo tunwarden check"));
         }
         for left_out in &self.left_out {
@@ -100,6 +102,12 @@ impl Status {
             row("agent", self.without_agent().to_owned());
         }
         lines.join("\n")
+    }
+
+    /// How many VPNs the text does not show, if there are any.
+    fn hidden_vpns(&self) -> Option<NonZeroU32> {
+        let hidden = u32::try_from(self.vpns.len().saturating_sub(MAX_VPNS)).unwrap_or(u32::MAX);
+        NonZeroU32::new(hidden.saturating_add(self.vpns_left_out))
     }
 
     fn headline(&self) -> &'static str {

@@ -28,6 +28,11 @@ pub struct VpnStatus {
 }
 
 impl VpnStatus {
+    /// The first VPNs that are known, and how many there are besides.
+    pub fn listed((vpns, more): (&[KnownVpn], usize)) -> (Vec<Self>, u32) {
+        (vpns.iter().map(Self::from).collect(), u32::try_from(more).unwrap_or(u32::MAX))
+    }
+
     /// A line for people.
     pub fn line(&self) -> String {
         let place = match self.origin.as_str() {

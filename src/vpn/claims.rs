@@ -93,9 +93,14 @@ impl Claims {
         self.list.iter().filter(own).any(|claim| claim.standing == standing)
     }
 
-    /// The profiles that are being activated or in use, by UUID.
-    pub(super) fn profiles(&self) -> BTreeSet<String> {
-        self.list.iter().filter_map(Claim::uuid).map(ToOwned::to_owned).collect()
+    /// What the claims are about: profiles by UUID, files by path, and devices.
+    pub(super) fn in_use(&self) -> BTreeSet<String> {
+        let about = |claim: &Claim| match &claim.claimant {
+            Claimant::NetworkManager { uuid, .. } => Some(uuid.clone()),
+            Claimant::Management { file, .. } => Some(file.clone()),
+            Claimant::Hook | Claimant::Kernel => claim.interface.as_ref().map(ToString::to_string),
+        };
+        self.list.iter().filter_map(about).collect()
     }
 
     /// The processes of VPN clients: what descends from one may report that its tunnel is lost.

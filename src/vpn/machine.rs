@@ -41,13 +41,13 @@ const MANAGER_TIMEOUT: u64 = 600;
 /// What follows from thousands of servers. It is computed only when what it follows from has changed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Derived {
-    /// The profiles that are being activated or in use, by UUID.
-    profiles: BTreeSet<String>,
+    /// The profiles, files and devices that claims are about.
+    in_use: BTreeSet<String>,
     pub(super) left_out: BTreeSet<(String, LeftOut)>,
     /// Tunnels that have all traffic and that nothing passes.
     pub(super) without_effect: BTreeSet<(String, LeftOut)>,
     networks: Vec<NetworkBridge>,
-    pub(super) vpns: Vec<KnownVpn>,
+    pub(super) vpns: (Vec<KnownVpn>, usize),
 }
 
 /// What one event led to so far.
@@ -285,10 +285,10 @@ impl Machine {
     /// Finds which names are looked up and what is left out, if that may have changed. Returns what is left
     /// out now and was not before.
     fn review_names(&mut self, servers: Servers, now: u64) -> Vec<Action> {
-        let profiles = self.claims.profiles();
-        let is_stale = servers == Servers::Changed || profiles != self.derived.profiles;
+        let in_use = self.claims.in_use();
+        let is_stale = servers == Servers::Changed || in_use != self.derived.in_use;
         if is_stale {
-            self.derived.profiles = profiles;
+            self.derived.in_use = in_use;
             self.want_names();
         }
         let admits_others = self.facts.names.admit(now);

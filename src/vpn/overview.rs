@@ -2,9 +2,10 @@
 
 use std::num::NonZeroU32;
 
+use super::claim::Claimant;
 use super::facts::Facts;
 use super::known::Known;
-use super::learned::{LearnedVpn, LeftOut, Origin};
+use super::learned::{LearnedVpn, LeftOut, Origin, file_key};
 use super::{Machine, Profile};
 
 /// Maximum number of servers of one VPN in the list.
@@ -43,14 +44,18 @@ struct Entry<'a> {
 }
 
 impl Known<'_> {
-    /// At most this many VPNs. Those that count come first.
-    fn vpns(&self, most: usize) -> Vec<KnownVpn> {
+    /// At most this many VPNs, and how many there are besides. Those in use come first, then those that count: any user
+    /// may save thousands of profiles.
+    fn vpns(&self, most: usize) -> (Vec<KnownVpn>, usize) {
         let config = &self.facts.config;
         let learned = self.facts.learning.all().iter().filter(|(_, vpn)| !self.is_of_a_card(vpn));
-        let learned = learned.map(|(key, vpn)| (vpn.counts(key, config), key, vpn));
-        let mut learned: Vec<(bool, &String, &LearnedVpn)> = learned.collect();
-        learned.sort_by_key(|(counts, key, vpn)| (!counts, rank(vpn.origin), *key));
-        let learned = learned.into_iter().map(|(counts, key, vpn)| Entry { counts, key, vpn: vpn.clone() });
+        let order = |key: &str, vpn: &LearnedVpn| {
+            (!self.is_in_use(key, vpn), !vpn.counts(key, config), rank(vpn.origin))
+        };
+        let mut learned: Vec<_> = learned.map(|(key, vpn)| (order(key, vpn), key, vpn)).collect();
+        learned.sort_by_key(|(order, key, _)| (*order, *key));
+        let learned =
+            learned.into_iter().map(|((_, not, _), key, vpn)| Entry { counts: !not, key, vpn: vpn.clone() });
         let saved = self.facts.manager.iter().flat_map(|view| &view.profiles);
         let others = saved.filter(|profile| !config.vpn.counts(&profile.uuid, &profile.id));
         let others = others.map(|profile| Entry {
@@ -58,7 +63,18 @@ impl Known<'_> {
             key: &profile.uuid,
             vpn: LearnedVpn::of_profile(profile),
         });
-        learned.chain(others).take(most).map(|entry| self.shown(&entry)).collect()
+        let mut all = learned.chain(others);
+        let shown = all.by_ref().take(most).map(|entry| self.shown(&entry)).collect();
+        (shown, all.count())
+    }
+
+    /// Whether a claim is about it.
+    fn is_in_use(&self, key: &str, vpn: &LearnedVpn) -> bool {
+        self.claims.iter().any(|claim| match &claim.claimant {
+            Claimant::NetworkManager { uuid, .. } => uuid == key,
+            Claimant::Management { file, .. } => file_key(file) == key,
+            Claimant::Hook | Claimant::Kernel => vpn.interface.is_some() && vpn.interface == claim.interface,
+        })
     }
 
     /// Whether a hook has reported it for a link that is no tunnel.
@@ -116,12 +132,13 @@ const fn rank(origin: Origin) -> u8 {
 impl Machine {
     /// Every VPN that is known, whether it counts or not.
     pub fn known_vpns(&self) -> Vec<KnownVpn> {
-        self.known().vpns(usize::MAX)
+        self.known().vpns(usize::MAX).0
     }
 
-    /// The first of them, as they were when servers or names last changed.
-    pub fn listed_vpns(&self) -> &[KnownVpn] {
-        &self.derived.vpns
+    /// The first of them, as they were when servers, names or claims last changed, and how many there are besides.
+    pub fn listed_vpns(&self) -> (&[KnownVpn], usize) {
+        let (vpns, more) = &self.derived.vpns;
+        (vpns, *more)
     }
 
     /// Finds what is left out, and lists the VPNs again.

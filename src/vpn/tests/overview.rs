@@ -17,7 +17,7 @@ fn listed(machine: &Machine) -> Vec<(String, String, u32, String)> {
         let server = vpn.servers.first().cloned().unwrap_or_default();
         (vpn.name.clone(), server, vpn.mark.map_or(0, NonZeroU32::get), fault)
     };
-    machine.listed_vpns().iter().map(one).collect()
+    machine.listed_vpns().0.iter().map(one).collect()
 }
 
 fn profile(id: &str, kind: crate::guide::VpnKind) -> Profile {
@@ -83,9 +83,37 @@ fn thousands_of_profiles_of_a_user_s_hide_no_file_of_root_s_and_the_list_is_boun
     let mut machine = begun("", &[file("office", 7)]);
     let kind = crate::guide::VpnKind::ManagedWireGuard;
     machine.step(saved((0..3_000).map(|n| profile(&format!("{n:04}"), kind)).collect()), 1);
-    let listed = listed(&machine);
-    assert_eq!((listed.len(), listed[0].0.as_str()), (128, "office"));
+    let names = listed(&machine);
+    assert_eq!((names.len(), names[0].0.as_str(), machine.listed_vpns().1), (128, "office", 2_873));
     assert_eq!(machine.known_vpns().len(), 3_001);
+}
+
+#[test]
+fn what_is_in_use_is_listed_before_thousands_of_others() {
+    use super::kernel::{link, links, openvpn};
+    let archive = |n| openvpn(&format!("/etc/openvpn/{n:03}.conf"), "tun0", "198.51.100.7:1194/udp");
+    let mut machine = begun("", &[]);
+    machine.step(Event::OpenVpnFiles((0..300).map(archive).collect()), 1);
+    let kind = crate::guide::VpnKind::ManagedWireGuard;
+    let mut view = NmView { profiles: vec![profile("work", kind), profile("zz", kind)], ..NmView::default() };
+    machine.step(Event::NetworkManager(Some(view.clone())), 1);
+    assert!(!listed(&machine).iter().any(|vpn| vpn.0 == "zz"));
+    view.active.push(ActiveVpn {
+        path: "/1".to_owned(),
+        uuid: "uuid of zz".to_owned(),
+        id: "zz".to_owned(),
+        phase: VpnPhase::Connecting,
+        interface: None,
+        gateway: None,
+        mark: None,
+    });
+    machine.step(Event::NetworkManager(Some(view)), 2);
+    assert_eq!((listed(&machine)[0].0.as_str(), machine.listed_vpns().1), ("zz", 302 - 128));
+    // A tunnel that nobody reports.
+    machine.step(Event::WireGuardFiles(vec![file("office", 7)]), 3);
+    machine.step(links(&[link(2, "office", LinkKind::WireGuard)]), 3);
+    let first: Vec<String> = listed(&machine).into_iter().take(2).map(|vpn| vpn.0).collect();
+    assert_eq!(first, ["office", "zz"]);
 }
 
 #[test]
