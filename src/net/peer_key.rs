@@ -20,16 +20,38 @@ impl PeerKey {
     /// # Errors
     /// Any other text.
     pub fn from_hex(text: &str) -> Result<Self, PeerKeyError> {
-        let mut key = [0; 32];
-        if text.len() != 2 * key.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(PeerKeyError);
-        }
-        for (place, byte) in key.iter_mut().enumerate() {
-            let digits = text.get(2 * place..2 * place + 2).ok_or(PeerKeyError)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| PeerKeyError)?;
-        }
-        Ok(Self(key))
+        of_hex(text).map(Self)
     }
+}
+
+/// The bytes of 64 hexadecimal digits.
+pub(super) fn of_hex(text: &str) -> Result<[u8; 32], PeerKeyError> {
+    let mut key = [0; 32];
+    if text.len() != 2 * key.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(PeerKeyError);
+    }
+    for (place, byte) in key.iter_mut().enumerate() {
+        let digits = text.get(2 * place..2 * place + 2).ok_or(PeerKeyError)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| PeerKeyError)?;
+    }
+    Ok(key)
+}
+
+/// The bytes of a key in base64.
+pub(super) fn of_base64(text: &str) -> Result<[u8; 32], PeerKeyError> {
+    let digits = text.strip_suffix('=').filter(|digits| digits.len() == DIGITS).ok_or(PeerKeyError)?;
+    let (mut bytes, mut rest, mut bits) = (Vec::with_capacity(32), 0_u32, 0);
+    for digit in digits.bytes() {
+        rest = rest << 6 | value(digit).ok_or(PeerKeyError)?;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from(rest >> bits).map_err(|_| PeerKeyError)?);
+            rest &= (1 << bits) - 1;
+        }
+    }
+    // wg(8) refuses a key whose last digit says more than the key.
+    if rest == 0 { bytes.try_into().map_err(|_| PeerKeyError) } else { Err(PeerKeyError) }
 }
 
 impl TryFrom<&[u8]> for PeerKey {
@@ -44,19 +66,7 @@ impl FromStr for PeerKey {
     type Err = PeerKeyError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.strip_suffix('=').filter(|digits| digits.len() == DIGITS).ok_or(PeerKeyError)?;
-        let (mut bytes, mut rest, mut bits) = (Vec::with_capacity(32), 0_u32, 0);
-        for digit in digits.bytes() {
-            rest = rest << 6 | value(digit).ok_or(PeerKeyError)?;
-            bits += 6;
-            if bits >= 8 {
-                bits -= 8;
-                bytes.push(u8::try_from(rest >> bits).map_err(|_| PeerKeyError)?);
-                rest &= (1 << bits) - 1;
-            }
-        }
-        // wg(8) refuses a key whose last digit says more than the key.
-        if rest == 0 { Self::try_from(&bytes[..]) } else { Err(PeerKeyError) }
+        of_base64(text).map(Self)
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Claim {
     pub(super) unit: Option<String>,
     /// The server that answered again after a silence: the one in use since then.
     pub(super) heard: Option<Endpoint>,
+    /// Whether its client, which is not root, has reported that it is back.
+    pub(super) is_of_client: bool,
     /// Whether the agent ends it in order to start it again.
     pub(super) restarting: bool,
     pub(super) standing: Standing,
@@ -107,6 +109,7 @@ impl Claim {
             mark: None,
             unit: None,
             heard: None,
+            is_of_client: false,
             restarting: false,
             standing: Standing::Coming,
             orphan: false,
@@ -229,7 +232,9 @@ impl Claim {
     /// The claim's own link, if it is there and is a tunnel.
     pub(super) fn link<'a>(&self, links: &'a LinkTable, config: &Config) -> Option<&'a Link> {
         let link = links.tunnel(self.interface.as_ref()?, config)?;
-        self.index.is_none_or(|index| index == link.index).then_some(link)
+        // A client brings back its own tunnel, and not the device that a user had NetworkManager make meanwhile.
+        let is_users = self.is_of_client && links.of_connections.contains(&link.index);
+        (!is_users && self.index.is_none_or(|index| index == link.index)).then_some(link)
     }
 
     fn has_lost_its_link(&self) -> bool {

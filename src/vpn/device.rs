@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 
 use super::machine::{Absorbed, Servers};
 use super::{Link, Machine};
-use crate::net::{Endpoint, PeerKey};
+use crate::net::{Endpoint, OwnKey, PeerKey};
 
 /// A WireGuard device, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct WireGuardDevice {
     pub index: u32,
     /// The mark that it puts on its packets.
     pub mark: Option<NonZeroU32>,
+    /// Its private key.
+    pub own: Option<OwnKey>,
     /// Where each of its peers is; `None` where it does not know that.
     pub peers: BTreeMap<PeerKey, Option<Endpoint>>,
     /// What it sent and received.
@@ -27,12 +29,62 @@ pub struct WireGuardDevice {
 /// What a device exchanges with the peers that have its default route; with all of them if none has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
-    /// The last handshake, in nanoseconds since the epoch; 0 before the first.
-    pub handshake: u128,
+    /// The last handshake.
+    pub handshake: Handshake,
     /// Number of bytes that were sent.
     pub sent: u64,
     /// Number of bytes that came and were authenticated.
     pub received: u64,
+}
+
+/// When the last handshake was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Handshake {
+    /// There was none.
+    #[default]
+    Never,
+    /// At this time, in nanoseconds since the epoch.
+    At(u128),
+    /// This many nanoseconds before the reading, as boringtun says it.
+    Ago(u128),
+}
+
+/// No handshake was as few seconds after the epoch as this, in 2001: such a time is boringtun's.
+const FIRST_TIME: u64 = 1_000_000_000;
+
+/// Two times of one handshake differ by less, in nanoseconds: GotaTun computes the time again at each reading.
+const SAME_HANDSHAKE: u128 = 1_000_000_000;
+
+impl Handshake {
+    /// From the time that a device gives.
+    pub fn given(seconds: u64, nanoseconds: u64) -> Self {
+        let time = u128::from(seconds) * 1_000_000_000 + u128::from(nanoseconds);
+        match time {
+            0 => Self::Never,
+            _ if seconds < FIRST_TIME => Self::Ago(time),
+            _ => Self::At(time),
+        }
+    }
+
+    /// The later one of two of one reading.
+    pub(crate) fn latest(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, one) | (one, Self::Never) => one,
+            (Self::At(one), Self::At(other)) => Self::At(one.max(other)),
+            (Self::Ago(one), Self::Ago(other)) => Self::Ago(one.min(other)),
+            (Self::At(_), Self::Ago(_)) | (Self::Ago(_), Self::At(_)) => self,
+        }
+    }
+
+    /// Whether there was a handshake since an earlier reading.
+    fn is_after(self, before: Self) -> bool {
+        match (before, self) {
+            (_, Self::Never) | (Self::At(_), Self::Ago(_)) | (Self::Ago(_), Self::At(_)) => false,
+            (Self::Never, Self::At(_) | Self::Ago(_)) => true,
+            (Self::At(before), Self::At(now)) => now.abs_diff(before) >= SAME_HANDSHAKE,
+            (Self::Ago(before), Self::Ago(now)) => now < before,
+        }
+    }
 }
 
 /// How long a session without a handshake lasts, in seconds (`REJECT_AFTER_TIME` of WireGuard's protocol): packets
@@ -125,7 +177,7 @@ enum Exchange {
 
 impl Traffic {
     fn until(&self, later: &Self) -> Exchange {
-        if self.handshake != later.handshake || self.received != later.received {
+        if later.handshake.is_after(self.handshake) || self.received != later.received {
             Exchange::Answered
         } else if self.sent != later.sent {
             Exchange::Unanswered
@@ -145,9 +197,14 @@ impl WireGuardDevice {
 mod tests {
     use super::*;
 
-    fn reading(handshake: u128, sent: u64, received: u64) -> Vec<WireGuardDevice> {
+    /// A reading of a device whose last handshake was this many minutes after a certain time.
+    fn reading(handshake: u64, sent: u64, received: u64) -> Vec<WireGuardDevice> {
+        at(Handshake::given(FIRST_TIME + 60 * handshake, 0), sent, received)
+    }
+
+    fn at(handshake: Handshake, sent: u64, received: u64) -> Vec<WireGuardDevice> {
         let traffic = Traffic { handshake, sent, received };
-        vec![WireGuardDevice { index: 3, mark: None, peers: BTreeMap::new(), traffic }]
+        vec![WireGuardDevice { index: 3, mark: None, own: None, peers: BTreeMap::new(), traffic }]
     }
 
     /// Packets are sent and nothing comes, from one time to another, read every five seconds.
@@ -168,6 +225,36 @@ mod tests {
             assert_eq!((readings.answered, readings.silent), (vec![3], vec![]));
             devices.take(reading(1, 2_001, 7), 1_177);
             assert_eq!(send(&mut devices, 1_180, 1_400), Some(1_360));
+        }
+    }
+
+    #[test]
+    fn the_same_handshake_in_the_words_of_each_program_is_no_answer() {
+        let silent_after = |handshake: fn(u64) -> Handshake| {
+            let mut devices = Devices::default();
+            let mut times = (1_000..2_000).step_by(5);
+            times.find(|&awake| !devices.take(at(handshake(awake), awake, 7), awake).silent.is_empty())
+        };
+        // The kernel and wireguard-go, GotaTun, and boringtun.
+        assert_eq!(silent_after(|_| Handshake::given(FIRST_TIME, 5)), Some(1_180));
+        assert_eq!(
+            silent_after(|awake| Handshake::given(FIRST_TIME, awake * 999_983 % 900_000_000)),
+            Some(1_180)
+        );
+        assert_eq!(silent_after(|awake| Handshake::given(awake - 990, 7)), Some(1_180));
+        // Each makes a new one every two minutes.
+        assert_eq!(silent_after(|awake| Handshake::given(FIRST_TIME + awake / 120 * 120, 5)), None);
+        assert_eq!(silent_after(|awake| Handshake::given(awake % 120, 7)), None);
+        assert_eq!(silent_after(|_| Handshake::given(0, 0)), Some(1_180), "there was none");
+    }
+
+    #[test]
+    fn the_latest_handshake_of_the_peers_counts() {
+        let (never, ago, at) = (Handshake::Never, Handshake::Ago, Handshake::At);
+        for (one, other, latest) in
+            [(never, ago(7), ago(7)), (ago(7), ago(9), ago(7)), (at(7), at(9), at(9)), (at(7), never, at(7))]
+        {
+            assert_eq!((one.latest(other), other.latest(one)), (latest, latest));
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::config::{Config, RootFile};
 use crate::guide::VpnKind;
-use crate::net::{Endpoint, HostName, IfName, PeerKey, Port, Transport};
+use crate::net::{Endpoint, HostName, IfName, OwnKey, PeerKey, Port, Transport};
 
 /// One thing that a source saw.
 #[derive(Debug, Clone, PartialEq)]
@@ -227,6 +227,8 @@ pub struct WireGuardFile {
     pub mark: Option<NonZeroU32>,
     /// The keys of its peers.
     pub keys: BTreeSet<PeerKey>,
+    /// Its own private key, if the file has it.
+    pub own: Option<OwnKey>,
 }
 
 /// A VPN connection of NetworkManager's.

@@ -10,7 +10,7 @@ use super::management::Sockets;
 use super::names::Resolution;
 use super::{ExactTunnel, FileFault, LinkTable, NmView, Profile, Remembered, WireGuardFile};
 use crate::config::{Config, RootFile, Scope};
-use crate::net::{IfName, PeerKey};
+use crate::net::{IfName, OwnKey, PeerKey};
 
 /// What is known without the claims.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) manager: Option<NmView>,
     /// Whether NetworkManager has come, and was not read yet.
     pub(super) is_manager_unread: bool,
+    /// Whether NetworkManager was there, and is not now.
+    pub(super) has_manager_left: bool,
     /// The last question that NetworkManager has answered.
     pub(super) answered: u64,
     pub(super) learning: Learning,
@@ -31,6 +33,8 @@ pub(super) struct Facts {
     pub(super) file_faults: BTreeMap<RootFile, Vec<FileFault>>,
     /// The keys of the peers of root's WireGuard files, by device.
     pub(super) keys: BTreeMap<IfName, BTreeSet<PeerKey>>,
+    /// The private keys in these files, by device.
+    pub(super) own_keys: BTreeMap<IfName, BTreeSet<OwnKey>>,
     /// What the WireGuard devices do.
     pub(super) devices: Devices,
     /// Whether the first events have been taken in: see [`super::Event::Begun`].
@@ -47,12 +51,14 @@ impl Facts {
             docker: Docker::new(remembered.networks),
             manager: None,
             is_manager_unread: false,
+            has_manager_left: false,
             answered: 0,
             learning: Learning::new(remembered.learned),
             sockets: Sockets::default(),
             names: Resolution::new(remembered.names),
             file_faults: BTreeMap::new(),
             keys: BTreeMap::new(),
+            own_keys: BTreeMap::new(),
             devices: Devices::default(),
             has_begun: false,
         };
@@ -60,11 +66,25 @@ impl Facts {
         facts
     }
 
-    /// Takes in the keys of the peers that root's files name.
+    /// Takes in the keys in root's files.
     pub(super) fn take_keys(&mut self, files: &[WireGuardFile]) {
         self.keys.clear();
+        self.own_keys.clear();
         for file in files {
             self.keys.entry(file.interface.clone()).or_default().extend(&file.keys);
+            self.own_keys.entry(file.interface.clone()).or_default().extend(file.own);
+        }
+    }
+
+    /// Takes in what NetworkManager says, or that it is not there.
+    pub(super) fn take_view(&mut self, view: Option<NmView>) {
+        self.answered = self.answered.max(view.as_ref().map_or(0, |view| view.answered));
+        let was_there = self.manager.is_some() || self.is_manager_unread || self.has_manager_left;
+        self.has_manager_left = was_there && view.is_none();
+        self.is_manager_unread = false;
+        self.manager = view;
+        if let Some(view) = &self.manager {
+            self.learning.learn_profiles(view, &self.config);
         }
     }
 

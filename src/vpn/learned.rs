@@ -116,6 +116,8 @@ pub enum LeftOut {
     UsersDevice,
     /// It carries all traffic, and NetworkManager, which may have made it for a user, does not answer.
     Unanswered,
+    /// It carries all traffic, and NetworkManager, which may have made it for a user, is gone.
+    ManagerLeft,
     /// Its server: nobody has named it, and no route shows it.
     NoServer,
     /// Where its peers seem to be now, which no server that is followed may be.
@@ -166,6 +168,7 @@ impl LeftOut {
             }
             Self::UsersDevice => USERS_DEVICE.to_owned(),
             Self::Unanswered => UNANSWERED.to_owned(),
+            Self::ManagerLeft => MANAGER_LEFT.to_owned(),
             Self::NoServer => NO_SERVER.to_owned(),
             Self::Strays(endpoints) => strays(endpoints),
             Self::Broadcast(endpoints) => broadcast(endpoints),
@@ -231,6 +234,7 @@ impl LeftOut {
                 .to_owned(),
             Self::UsersDevice => REPORT_IT.to_owned(),
             Self::Unanswered => "restart NetworkManager: sudo systemctl restart NetworkManager".to_owned(),
+            Self::ManagerLeft => START_MANAGER.to_owned(),
             Self::NoServer => {
                 "write the server into /etc/tunwarden/config.toml, and reload: bootstrap.servers = \
                                [\"ADDRESS:PORT/PROTOCOL\"]"
@@ -262,6 +266,12 @@ const USERS_DEVICE: &str =
 
 const UNANSWERED: &str = "it has all traffic, and nothing passes: NetworkManager does not answer whether it made the \
                           device for an ordinary user";
+
+const MANAGER_LEFT: &str = "it has all traffic, and nothing passes: NetworkManager has left the system bus, and it may \
+                            have made the device for an ordinary user";
+
+const START_MANAGER: &str = "start NetworkManager: sudo systemctl start NetworkManager; on a machine that is to do without \
+                             it: sudo systemctl restart tunwarden";
 
 const REPORT_IT: &str = "if it is OpenVPN's, let OpenVPN make the device itself, without --mktun, or let it report its tunnel: \
                          sudo tunwarden doctor shows how";

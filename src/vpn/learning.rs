@@ -142,7 +142,7 @@ impl Learning {
     pub(super) fn learn_wireguard(&mut self, files: Vec<WireGuardFile>) {
         self.learn(|known| {
             known.retain(|_, vpn| vpn.origin != Origin::WireGuard);
-            for WireGuardFile { path, interface, endpoints, names, mark, keys: _ } in files {
+            for WireGuardFile { path, interface, endpoints, names, mark, keys: _, own: _ } in files {
                 let (name, origin, sender) = (interface.to_string(), Origin::WireGuard, Sender::Kernel);
                 let (user, interface) = (None, Some(interface));
                 let manager_marks = false;

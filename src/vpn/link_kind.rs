@@ -67,3 +67,26 @@ impl LinkKind {
         matches!(self, Self::WireGuard | Self::OpenVpn)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_is_known_by_the_kernel_s_name_of_its_kind_alone() {
+        for (name, kind) in [
+            ("wireguard", LinkKind::WireGuard),
+            ("amneziawg", LinkKind::WireGuard),
+            ("ovpn", LinkKind::OpenVpn),
+            ("ovpn-dco", LinkKind::OpenVpn),
+            ("ovpn-dco-v2", LinkKind::OpenVpn),
+            ("vti6", LinkKind::Ipsec),
+        ] {
+            assert_eq!(LinkKind::of(Some(name)), kind, "{name}");
+            assert!(kind.is_tunnel());
+        }
+        for other in [None, Some(""), Some("ovpn-dco-v3"), Some("Wireguard"), Some("vxlan"), Some("gre")] {
+            assert_eq!(LinkKind::of(other), LinkKind::Other, "{other:?}");
+        }
+    }
+}

@@ -184,13 +184,7 @@ impl Machine {
     }
 
     fn absorb_view(&mut self, view: Option<NmView>, now: u64) -> Vec<Ending> {
-        let facts = &mut self.facts;
-        facts.answered = facts.answered.max(view.as_ref().map_or(0, |view| view.answered));
-        facts.manager = view;
-        facts.is_manager_unread = false;
-        if let Some(view) = &facts.manager {
-            facts.learning.learn_profiles(view, &facts.config);
-        }
+        self.facts.take_view(view);
         self.facts.note_makers();
         self.learn_gateways();
         let endings = self.claims.take_view(&self.facts, now);

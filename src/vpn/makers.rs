@@ -78,6 +78,41 @@ impl LinkTable {
 }
 
 impl Facts {
+    /// Whether NetworkManager may have made the link, and it is unknown whether it made it for a user. The last question
+    /// about the link has this number.
+    pub(super) fn awaits_manager(&self, link: &Link, question: u64) -> bool {
+        if self.answered >= question {
+            return false;
+        }
+        if self.manager.is_some() {
+            return true;
+        }
+        if self.has_own_key_of_file(link) {
+            return false;
+        }
+        match link.kind {
+            // A program of root's has it open: see `LinkTable::of_users`.
+            LinkKind::Tunnel | LinkKind::OpenVpn => self.is_manager_unread,
+            // They stay when NetworkManager has made them and goes.
+            LinkKind::WireGuard
+            | LinkKind::Ipsec
+            | LinkKind::Ppp
+            | LinkKind::Loopback
+            | LinkKind::Bridge
+            | LinkKind::Veth
+            | LinkKind::Other => self.is_manager_unread || self.has_manager_left,
+        }
+    }
+
+    /// Whether the device has the private key in root's file for it: nobody but root can give it that key.
+    fn has_own_key_of_file(&self, link: &Link) -> bool {
+        let own = self.devices.of(link).and_then(|device| device.own);
+        let name = || link.name.parse::<IfName>().ok();
+        own.is_some_and(|own| {
+            name().and_then(|name| self.own_keys.get(&name)).is_some_and(|keys| keys.contains(&own))
+        })
+    }
+
     /// Notes the links that NetworkManager made for connections that do not count. A link stays noted while it is
     /// there: NetworkManager may stop, or forget the connection.
     pub(super) fn note_makers(&mut self) {

@@ -45,7 +45,7 @@ mod without_effect;
 
 pub use action::{Action, Announcement};
 pub use comeback::{Comeback, LastVpn, ManagedVpn, NoComeback};
-pub use device::{Traffic, WireGuardDevice};
+pub use device::{Handshake, Traffic, WireGuardDevice};
 pub use docker::{
     DockerBackend, DockerNetwork, DockerReport, DockerView, Forwarded, ForwardedFault, ForwardedReport,
     ForwardedTo, Ipv6Bridge, Ipv6Reach, NetworkAccess, NetworkBridge, NetworkFault, NetworkReport,

@@ -3,7 +3,8 @@
 //!
 //! Any user can have NetworkManager make a link of any name, and NetworkManager reports that only after the kernel. An
 //! answer counts only if the question was asked while the link carried packets: before, the link may have been there
-//! without its connection.
+//! without its connection. When NetworkManager has left, a WireGuard device counts if it has the private key of root's
+//! file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,9 +38,9 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Whether it has to be answered first. Without NetworkManager nobody makes links for users.
-    pub(super) fn is_open(self, facts: &Facts) -> bool {
-        (facts.manager.is_some() || facts.is_manager_unread) && facts.answered < self.number
+    /// Whether it has to be answered before this link counts.
+    pub(super) fn is_open(self, link: &Link, facts: &Facts) -> bool {
+        facts.awaits_manager(link, self.number)
     }
 }
 
@@ -55,21 +56,22 @@ impl Questions {
     pub(super) fn keep(&mut self, asked: BTreeMap<u32, Question>, facts: &Facts, now: u64) {
         let last = asked.values().map(|question| question.number).max();
         self.last = self.last.max(last.unwrap_or_default());
-        let is_overdue =
-            |question: &Question| question.is_open(facts) && now >= question.since + ANSWER_TIMEOUT;
-        self.overdue = asked.iter().filter(|(_, one)| is_overdue(one)).map(|(index, _)| *index).collect();
         self.asked = asked;
+        let overdue = self.open(facts).filter(|(_, one)| now >= one.since + ANSWER_TIMEOUT);
+        self.overdue = overdue.map(|(index, _)| index).collect();
     }
 
-    /// The links whose questions wait for an answer, by index.
-    fn open(&self, facts: &Facts) -> BTreeSet<u32> {
-        self.asked.iter().filter(|(_, question)| question.is_open(facts)).map(|(index, _)| *index).collect()
+    /// The questions that wait for an answer, by the index of the link.
+    fn open(&self, facts: &Facts) -> impl Iterator<Item = (u32, Question)> {
+        let links = facts.links.links.iter();
+        let asked = links.filter_map(|link| Some((link, *self.asked.get(&link.index)?)));
+        asked.filter(|(link, question)| question.is_open(link, facts)).map(|(link, one)| (link.index, one))
     }
 
     /// When the next question has waited for too long, in seconds since the epoch.
     pub(super) fn next_moment(&self, facts: &Facts, now: u64) -> Option<u64> {
-        let open = self.asked.values().filter(|question| question.is_open(facts));
-        open.map(|question| question.since + ANSWER_TIMEOUT).filter(|at| *at > now).min()
+        let moments = self.open(facts).map(|(_, question)| question.since + ANSWER_TIMEOUT);
+        moments.filter(|at| *at > now).min()
     }
 }
 
@@ -81,14 +83,14 @@ impl Machine {
 
     /// Whether a link waits for NetworkManager's answer.
     pub fn awaits_manager(&self) -> bool {
-        !self.claims.questions.open(&self.facts).is_empty()
+        self.claims.questions.open(&self.facts).next().is_some()
     }
 
     /// The tunnels that only their exact names make tunnels, and that may carry packets.
     pub(super) fn further_tunnels(&self) -> Vec<IfName> {
         let (links, config) = (&self.facts.links, &self.facts.config);
         let mut further = links.further_tunnels(&self.claims.reported(links), config);
-        let open = self.claims.questions.open(&self.facts);
+        let open: BTreeSet<u32> = self.claims.questions.open(&self.facts).map(|(index, _)| index).collect();
         further.retain(|name| links.named(name).is_none_or(|link| !open.contains(&link.index)));
         further
     }
@@ -97,7 +99,9 @@ impl Machine {
     pub(super) fn unanswered(&self) -> impl Iterator<Item = (String, LeftOut)> {
         let overdue = &self.claims.questions.overdue;
         let links = self.facts.links.links.iter().filter(|link| overdue.contains(&link.index));
-        links.map(|link| (link.name.clone(), LeftOut::Unanswered))
+        let has_left = self.facts.has_manager_left;
+        let fault = if has_left { LeftOut::ManagerLeft } else { LeftOut::Unanswered };
+        links.map(move |link| (link.name.clone(), fault.clone()))
     }
 
     /// The links that NetworkManager made for connections that do not count, for the next agent.

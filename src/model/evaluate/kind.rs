@@ -42,6 +42,8 @@ mod tests {
         assert_eq!(of(LinkKind::Tunnel, &["tun"]), Some(true));
         assert_eq!(of(LinkKind::WireGuard, &["wireguard"]), None, "it may be amneziawg");
         assert_eq!(of(LinkKind::WireGuard, &["tun", "wireguard", "amneziawg"]), Some(true));
+        assert_eq!(of(LinkKind::OpenVpn, &["tun", "ovpn"]), None, "it may be ovpn-dco");
+        assert_eq!(of(LinkKind::OpenVpn, &["ovpn", "ovpn-dco", "ovpn-dco-v2"]), Some(true));
         assert_eq!(of(LinkKind::Other, &["tun"]), Some(false));
         assert_eq!(of(LinkKind::Other, &["vlan"]), None);
     }

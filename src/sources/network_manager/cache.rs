@@ -53,6 +53,8 @@ pub(super) struct ActiveList {
     pub(super) vpns: Vec<ActiveVpn>,
     /// The paths of those that are certainly no VPN, and the interfaces that NetworkManager made for them.
     pub(super) others: BTreeMap<String, BTreeSet<IfName>>,
+    /// Whether the devices of all of them were read.
+    pub(super) is_whole: bool,
 }
 
 impl Cache {
@@ -150,6 +152,11 @@ impl Cache {
         for vpn in list.vpns {
             self.learn_vpn(vpn, list.asked);
         }
+    }
+
+    /// Whether this question is answered.
+    pub(super) fn has_answered(&self, question: u64) -> bool {
+        self.answered >= question
     }
 
     /// Notes that the active connections are known as they were after this question.
@@ -261,7 +268,7 @@ mod tests {
 
     fn list(cache: &Cache, vpns: Vec<ActiveVpn>) -> ActiveList {
         let paths = vpns.iter().map(|vpn| vpn.path.clone()).collect();
-        ActiveList { asked: cache.now(), paths, vpns, others: BTreeMap::new() }
+        ActiveList { asked: cache.now(), paths, vpns, others: BTreeMap::new(), is_whole: true }
     }
 
     fn phases(cache: &mut Cache) -> Option<Vec<VpnPhase>> {

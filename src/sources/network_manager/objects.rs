@@ -68,7 +68,15 @@ pub(super) struct ActiveConnection {
 /// `NM_ACTIVATION_STATE_FLAG_EXTERNAL`
 const EXTERNAL: u32 = 0x80;
 
+/// `NM_ACTIVE_CONNECTION_STATE_ACTIVATING`
+const ACTIVATING: u32 = 1;
+
 impl ActiveConnection {
+    /// Whether its device may be there, and is not named: it has one that cannot be read, or will have one.
+    pub(super) fn is_without_its_device(&self) -> bool {
+        !self.devices.is_empty() || self.state == ACTIVATING
+    }
+
     /// Whether NetworkManager has only found the device, which another program has made and configured.
     pub(super) fn is_external(&self) -> bool {
         self.state_flags & EXTERNAL != 0

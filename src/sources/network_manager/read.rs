@@ -161,6 +161,16 @@ fn found<T>(
     }
 }
 
+/// `NM_VPN_CONNECTION_STATE_IP_CONFIG_GET`: the device may have its addresses, and NetworkManager does not name it yet.
+const VPN_IS_CONFIGURED: u32 = 4;
+
+/// Whether the device of a connection is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Yes,
+    NotYet,
+}
+
 async fn active(
     manager: &Manager,
     passed: &BTreeSet<String>,
@@ -168,27 +178,36 @@ async fn active(
     failed: &mut Vec<(String, ReadError)>,
 ) -> Result<ActiveList, ReadError> {
     let paths = manager.active_connections().await?.into_iter().map(|path| path.to_string()).collect();
-    let mut list = ActiveList { asked, paths, vpns: Vec::new(), others: BTreeMap::new() };
+    let (vpns, others) = (Vec::new(), BTreeMap::new());
+    let mut list = ActiveList { asked, paths, vpns, others, is_whole: true };
     let (mut wanted, mut wireguards) = (Vec::new(), Vec::new());
     for path in list.paths.difference(passed) {
-        let Some(connection) = found(path, manager.active_connection(path).await, failed)? else { continue };
+        let Some(connection) = found(path, manager.active_connection(path).await, failed)? else {
+            list.is_whole = false;
+            continue;
+        };
         // A device that wg-quick or OpenVPN has made: the kernel shows it.
         if connection.is_external() {
             list.others.insert(path.clone(), BTreeSet::new());
             continue;
         }
         if connection.kind == "wireguard" {
-            wireguards.push(wireguard(manager, path, connection, failed).await?);
+            let (vpn, device) = wireguard(manager, path, connection, failed).await?;
+            list.is_whole &= device == Found::Yes;
+            wireguards.push(vpn);
             continue;
         }
         if !connection.vpn {
             // Without its device it is read again at the next change.
-            if let Some(made) = made(manager, &connection, failed).await? {
-                list.others.insert(path.clone(), made);
+            match made(manager, &connection, failed).await? {
+                Some(made) => drop(list.others.insert(path.clone(), made)),
+                None => list.is_whole &= !connection.is_without_its_device(),
             }
             continue;
         }
-        let Some(state) = found(path, manager.vpn_state(path).await, failed)? else { continue };
+        let state = found(path, manager.vpn_state(path).await, failed)?;
+        list.is_whole &= state.is_some_and(|state| state != VPN_IS_CONFIGURED);
+        let Some(state) = state else { continue };
         let phase = active_end(connection.state, 0).or_else(|| vpn_phase(state, 0));
         list.vpns.push(ActiveVpn {
             path: path.clone(),
@@ -228,15 +247,17 @@ async fn wireguard(
     path: &str,
     connection: ActiveConnection,
     failed: &mut Vec<(String, ReadError)>,
-) -> Result<ActiveVpn, ReadError> {
+) -> Result<(ActiveVpn, Found), ReadError> {
     let (mut interface, mut mark) = (None, None);
+    let mut found_device = if connection.is_without_its_device() { Found::NotYet } else { Found::Yes };
     if let Some(device) = connection.devices.first() {
         let of_device = found(device, manager.device(device).await, failed)?;
+        found_device = if of_device.is_some() { Found::Yes } else { Found::NotYet };
         interface = of_device.and_then(|device| device.interface.parse::<IfName>().ok());
         let number = found(device, manager.wireguard_mark(device).await, failed)?;
         mark = number.and_then(NonZeroU32::new);
     }
-    Ok(ActiveVpn {
+    let vpn = ActiveVpn {
         path: path.to_owned(),
         phase: wireguard_phase(connection.state),
         uuid: connection.uuid,
@@ -244,7 +265,8 @@ async fn wireguard(
         interface,
         gateway: None,
         mark,
-    })
+    };
+    Ok((vpn, found_device))
 }
 
 /// Finds the tunnel of each VPN: the device that has the connection's own addresses. `Devices` of the

@@ -36,6 +36,8 @@ pub(super) struct Session {
     question: u64,
     /// What the present job reads.
     pending: Stale,
+    /// How often in a row a question could not be answered, because the device of a connection was unknown.
+    unsettled: u32,
     /// How often in a row NetworkManager did not answer, and whether the log has reported that.
     failures: u32,
     is_unanswered: bool,
@@ -64,6 +66,7 @@ impl Session {
             question: 0,
             pending: Stale::default(),
             failures: 0,
+            unsettled: 0,
             is_unanswered: false,
             complained: BTreeSet::new(),
         }
@@ -135,6 +138,7 @@ impl Session {
         self.cache = Cache::default();
         self.is_whole = false;
         self.failures = 0;
+        self.unsettled = 0;
         self.is_unanswered = false;
         self.complained.clear();
         self.stale = Stale { plugins: std::mem::take(&mut self.stale.plugins), ..Stale::default() };
@@ -220,7 +224,7 @@ impl Session {
     }
 
     fn pause(&self) -> Duration {
-        match self.failures.checked_sub(1) {
+        match self.failures.max(self.unsettled).checked_sub(1) {
             None => Duration::ZERO,
             Some(doublings) => (SHORT_PAUSE * 2_u32.pow(doublings.min(8))).min(LAST_PAUSE),
         }
@@ -252,8 +256,9 @@ impl Session {
         }
         self.learn_profiles(fresh.all_profiles.as_ref(), fresh.profiles);
         if let Some(active) = fresh.active {
+            let is_whole = active.is_whole;
             self.cache.learn_active(active);
-            self.cache.answer(fresh.question);
+            self.answer(fresh.question, is_whole);
         }
         for (plugin, user) in fresh.plugins {
             if user == Some(0) {
@@ -261,6 +266,20 @@ impl Session {
             }
         }
         self.assign_gateways();
+    }
+
+    /// Answers a question by what was read. While the device of an active connection is unknown, a link may be that
+    /// device, so everything is read again.
+    fn answer(&mut self, question: u64, is_whole: bool) {
+        if is_whole {
+            self.cache.answer(question);
+            self.unsettled = 0;
+        } else if self.cache.has_answered(question) {
+            self.unsettled = 0;
+        } else {
+            self.stale.active = true;
+            self.unsettled = self.unsettled.saturating_add(1);
+        }
     }
 
     fn fail(&mut self, pending: Stale, error: &ReadError) {

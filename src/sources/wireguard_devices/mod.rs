@@ -2,7 +2,8 @@
 //!
 //! The kernel answers over generic netlink, and the program of a userspace device (wireguard-go, boringtun, GotaTun) on
 //! its socket. Neither reports changes, so the devices are read when their links change and every few seconds. Only
-//! devices of VPNs that count are read. The keys in the answers are not kept, except the public keys of peers.
+//! devices of VPNs that count are read. Of the keys in the answers the public keys of peers are kept, and a hash of the device's
+//! own private key.
 
 pub(crate) mod netlink;
 mod program;
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 
 use super::trusted::TrustedRoot;
 use crate::config::{MOST_SERVERS, plain};
-use crate::net::{Endpoint, PeerKey};
+use crate::net::{Endpoint, OwnKey, PeerKey};
 use crate::system;
 use crate::vpn::{Event, Link, LinkKind, Traffic, WireGuardDevice};
 
@@ -127,6 +128,7 @@ async fn read(trusted: &TrustedRoot, link: &Link) -> Result<WireGuardDevice, Rea
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Reading {
     pub(crate) mark: Option<NonZeroU32>,
+    pub(crate) own: Option<OwnKey>,
     pub(crate) peers: BTreeMap<PeerKey, Peer>,
 }
 
@@ -156,12 +158,12 @@ impl Reading {
         let reach = self.peers.values().map(|peer| peer.reach).max();
         let mut traffic = Traffic::default();
         for peer in self.peers.values().filter(|peer| Some(peer.reach) == reach) {
-            traffic.handshake = traffic.handshake.max(peer.traffic.handshake);
+            traffic.handshake = traffic.handshake.latest(peer.traffic.handshake);
             traffic.sent = traffic.sent.wrapping_add(peer.traffic.sent);
             traffic.received = traffic.received.wrapping_add(peer.traffic.received);
         }
         let peers = self.peers.into_iter().map(|(key, peer)| (key, peer.endpoint)).collect();
-        WireGuardDevice { index, mark: self.mark, peers, traffic }
+        WireGuardDevice { index, mark: self.mark, own: self.own, peers, traffic }
     }
 }
 
@@ -172,9 +174,4 @@ impl Peer {
             self.reach = Reach::Everything;
         }
     }
-}
-
-/// Nanoseconds since the epoch.
-fn nanoseconds(seconds: u64, nanoseconds: u64) -> u128 {
-    u128::from(seconds) * 1_000_000_000 + u128::from(nanoseconds)
 }

@@ -14,10 +14,11 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use super::Reading;
 use super::text::endpoint;
-use super::{Reading, nanoseconds};
-use crate::net::PeerKey;
+use crate::net::{OwnKey, PeerKey};
 use crate::netlink::{ANSWER, DONE, DUMP, REQUEST, message, messages};
+use crate::vpn::Handshake;
 
 /// `GENL_ID_CTRL`, the family that knows the others.
 const CONTROL: u16 = 0x10;
@@ -64,6 +65,9 @@ pub(crate) fn take(reading: &mut Reading, payload: &[u8]) {
     if let Ok(mark) = device.get_fwmark() {
         reading.mark = NonZeroU32::new(mark);
     }
+    if let Ok(own) = device.get_private_key() {
+        reading.own = OwnKey::try_from(own).ok();
+    }
     for one in device.get_peers().into_iter().flatten() {
         let key = one.get_public_key().ok().and_then(|key| PeerKey::try_from(key).ok());
         let Some(peer) = key.and_then(|key| reading.peer(key)) else { continue };
@@ -72,7 +76,7 @@ pub(crate) fn take(reading: &mut Reading, payload: &[u8]) {
         }
         if let Ok(time) = one.get_last_handshake_time() {
             let (seconds, rest) = (time.sec, time.nsec);
-            peer.traffic.handshake = nanoseconds(seconds, rest);
+            peer.traffic.handshake = Handshake::given(seconds, rest);
         }
         peer.traffic.sent = one.get_tx_bytes().unwrap_or(peer.traffic.sent);
         peer.traffic.received = one.get_rx_bytes().unwrap_or(peer.traffic.received);

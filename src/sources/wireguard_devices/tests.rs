@@ -1,4 +1,6 @@
-#![allow(clippy::disallowed_methods, reason = "a test touches files")]
+#![allow(clippy::disallowed_methods, reason = "a test touches files and starts programs")]
+
+mod kernel;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +12,7 @@ use tokio::net::UnixListener;
 use super::super::trusted::Refused;
 use super::program::ProgramError;
 use super::*;
+use crate::vpn::Handshake;
 
 fn key(byte: u8) -> PeerKey {
     PeerKey::try_from(&[byte; 32][..]).unwrap()
@@ -24,10 +27,10 @@ fn the_peers_of_several_messages_of_the_kernel_are_put_together() {
         let mut payload = Vec::new();
         let mut device = OpGetDeviceDump::encode_request(&mut payload);
         if place == 0 {
-            device = device.push_fwmark(0x7766);
+            device = device.push_fwmark(0x7766).push_private_key(&[9; 32]);
         }
         let mut time = KernelTimespec::new();
-        time.sec = 5;
+        time.sec = 1_700_000_000;
         let at: SocketAddr = at.parse().unwrap();
         let peer = device.array_peers().entry_nested().push_public_key(&[byte; 32]);
         let peer = peer.push_endpoint(at).push_last_handshake_time(time).push_rx_bytes(9).push_tx_bytes(8);
@@ -44,8 +47,12 @@ fn the_peers_of_several_messages_of_the_kernel_are_put_together() {
     netlink::take(&mut reading, &payload);
 
     assert_eq!((reading.mark, reading.peers.len()), (NonZeroU32::new(0x7766), 4));
+    assert_eq!(reading.own, OwnKey::try_from(&[9; 32][..]).ok());
     let first = reading.peers[&key(1)];
-    assert_eq!((first.reach, first.traffic.handshake), (Reach::Everything, 5_000_000_000));
+    assert_eq!(
+        (first.reach, first.traffic.handshake),
+        (Reach::Everything, Handshake::At(1_700_000_000_000_000_000))
+    );
     assert_eq!((first.traffic.sent, first.traffic.received), (8, 9));
     let endpoints: Vec<String> =
         reading.peers.values().filter_map(|peer| Some(peer.endpoint?.to_string())).collect();
@@ -74,7 +81,11 @@ fn five_thousand_peers_are_read_and_more_than_can_be_kept_are_left_out() {
 
 /// A program that answers each question with this text, or not at all.
 fn program(trusted: &TrustedRoot, name: &str, answer: Option<&'static str>) {
-    let folder = trusted.root.join("var/run/wireguard");
+    program_in("wireguard", trusted, name, answer);
+}
+
+fn program_in(folder: &str, trusted: &TrustedRoot, name: &str, answer: Option<&'static str>) {
+    let folder = trusted.root.join("var/run").join(folder);
     std::fs::create_dir_all(&folder).unwrap();
     let listener = UnixListener::bind(folder.join(format!("{name}.sock"))).unwrap();
     tokio::spawn(async move {
@@ -101,6 +112,8 @@ async fn a_program_is_asked_only_at_a_socket_in_a_folder_of_its_owner_s() {
     assert!(matches!(&absent, Err(ProgramError::Refused(refused)) if refused.is_absence()), "{absent:?}");
     program(&trusted, "office", Some("fwmark=7\nerrno=0\n\n"));
     assert_eq!(program::ask(&trusted, "office").await.unwrap().mark, NonZeroU32::new(7));
+    program_in("amneziawg", &trusted, "home", Some("fwmark=8\nerrno=0\n\n"));
+    assert_eq!(program::ask(&trusted, "home").await.unwrap().mark, NonZeroU32::new(8));
     let folder = here.path().join("var/run/wireguard");
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
     let open = program::ask(&trusted, "office").await;

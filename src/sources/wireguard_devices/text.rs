@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use super::{Reading, nanoseconds};
-use crate::net::{Endpoint, PeerKey, Port, Transport};
+use super::Reading;
+use crate::net::{Endpoint, OwnKey, PeerKey, Port, Transport};
+use crate::vpn::Handshake;
 
 /// The program refuses, or it says what no program says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,7 @@ pub(crate) fn read(answer: &str) -> Result<Reading, AnswerError> {
                 };
             }
             "fwmark" => reading.mark = value.parse().ok().and_then(NonZeroU32::new),
+            "private_key" => reading.own = OwnKey::from_hex(value).ok(),
             "public_key" => {
                 (key, seconds) = (PeerKey::from_hex(value).ok(), 0);
                 key.and_then(|key| reading.peer(key));
@@ -39,9 +41,11 @@ pub(crate) fn read(answer: &str) -> Result<Reading, AnswerError> {
                     "endpoint" => peer.endpoint = value.parse().ok().and_then(endpoint),
                     "last_handshake_time_sec" => {
                         seconds = number();
-                        peer.traffic.handshake = nanoseconds(seconds, 0);
+                        peer.traffic.handshake = Handshake::given(seconds, 0);
                     }
-                    "last_handshake_time_nsec" => peer.traffic.handshake = nanoseconds(seconds, number()),
+                    "last_handshake_time_nsec" => {
+                        peer.traffic.handshake = Handshake::given(seconds, number())
+                    }
                     "tx_bytes" => peer.traffic.sent = number(),
                     "rx_bytes" => peer.traffic.received = number(),
                     "allowed_ip" => {
@@ -64,7 +68,7 @@ pub(super) fn endpoint(address: SocketAddr) -> Option<Endpoint> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Reach;
+    use super::super::{Reach, Traffic};
     use super::*;
 
     #[test]
@@ -72,21 +76,39 @@ mod tests {
         let (one, two) = ("1".repeat(64), "2".repeat(64));
         let answer = format!(
             "private_key={0}\nlisten_port=51820\nfwmark=30566\npublic_key={one}\nendpoint=198.51.100.9:51820\n\
-             last_handshake_time_sec=5\nlast_handshake_time_nsec=7\ntx_bytes=8\nrx_bytes=9\nallowed_ip=0.0.0.0/0\n\
+             last_handshake_time_sec=1700000000\nlast_handshake_time_nsec=7\ntx_bytes=8\nrx_bytes=9\nallowed_ip=0.0.0.0/0\n\
              public_key={two}\nendpoint=[2001:db8::9]:51820\nallowed_ip=10.0.0.0/8\npublic_key=no\n\
              endpoint=198.51.100.1:1\nrx_bytes=4\nerrno=0\n\n",
-            "0".repeat(64)
+            "9".repeat(64)
         );
         let reading = read(&answer).unwrap();
         assert_eq!(reading.mark, NonZeroU32::new(0x7766));
+        assert_eq!(reading.own, OwnKey::from_hex(&"9".repeat(64)).ok());
         let endpoints: Vec<String> =
             reading.peers.values().filter_map(|peer| Some(peer.endpoint?.to_string())).collect();
         assert_eq!(endpoints, ["198.51.100.9:51820/udp", "[2001:db8::9]:51820/udp"]);
         let first = reading.peers[&PeerKey::from_hex(&one).unwrap()];
-        assert_eq!((first.traffic.handshake, first.reach), (5_000_000_007, Reach::Everything));
+        assert_eq!(
+            (first.traffic.handshake, first.reach),
+            (Handshake::At(1_700_000_000_000_000_007), Reach::Everything)
+        );
         assert_eq!((first.traffic.sent, first.traffic.received), (8, 9));
         // Of the peer with the default route alone it is said whether it answers.
         assert_eq!(reading.finish(3).traffic, first.traffic);
+    }
+
+    #[test]
+    fn boringtun_s_answer_has_no_private_key_and_the_age_of_the_handshake() {
+        let answer = format!(
+            "own_public_key={0}\nlisten_port=51820\nfwmark=7\npublic_key={0}\npreshared_key={0}\n\
+             persistent_keepalive_interval=25\nendpoint=198.51.100.9:51820\nallowed_ip=0.0.0.0/0\n\
+             last_handshake_time_sec=65\nlast_handshake_time_nsec=7\nrx_bytes=9\ntx_bytes=8\nerrno=0\n\n",
+            "1".repeat(64)
+        );
+        let device = read(&answer).unwrap().finish(3);
+        assert_eq!((device.mark, device.own, device.peers.len()), (NonZeroU32::new(7), None, 1));
+        let traffic = Traffic { handshake: Handshake::Ago(65_000_000_007), sent: 8, received: 9 };
+        assert_eq!(device.traffic, traffic);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Where a WireGuard device connects to, read from the file of wg-quick(8). Pure.
 //!
 //! The lines are read as wg(8) and wg-quick(8) read them: white space has no meaning, `#` begins a comment, names
-//! of keys and sections have no case, and the last line of a key counts. Private keys, addresses and the commands of
-//! `PreUp`, `PostUp`, `PreDown` and `PostDown` are skipped as text: nothing here runs or keeps them.
+//! of keys and sections have no case, and the last line of a key counts. Addresses and the commands of `PreUp`, `PostUp`,
+//! `PreDown` and `PostDown` are skipped as text: nothing here runs or keeps them. Of a private key a hash is kept.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 
 use super::super::skipped::{Skipped, shown};
 use crate::config::MOST_SERVERS;
-use crate::net::{Endpoint, EndpointError, HostName, PeerKey, Port, Transport};
+use crate::net::{Endpoint, EndpointError, HostName, OwnKey, PeerKey, Port, Transport};
 
 /// The mark that wg-quick gives a device whose file names none, when the device has the default route: the number
 /// of the first routing table that is free, from this one on (`add_default` of wg-quick).
@@ -25,6 +25,8 @@ pub(crate) struct Device {
     pub(super) mark: Option<NonZeroU32>,
     /// The keys of its peers.
     pub(super) keys: BTreeSet<PeerKey>,
+    /// Its private key.
+    pub(super) own: Option<OwnKey>,
     /// What was left out, for the log.
     pub(crate) skipped: Option<Skipped>,
 }
@@ -156,6 +158,7 @@ impl Reader {
                 Some(mark) => self.mark = mark,
                 None => self.skip(line, "FwMark is a number or off"),
             },
+            (Section::Interface, "privatekey") => self.device.own = value.parse().ok(),
             (Section::Interface, "table") => self.automatic = value.is_empty() || value == "auto",
             (Section::Peer, "allowedips") => self.default_route |= value.split(',').any(is_default),
             (Section::Peer, "publickey") => match value.parse() {
@@ -208,6 +211,8 @@ mod tests {
     use super::*;
 
     const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+    const OTHER: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
 
     /// A file with these lines in its two sections.
     fn device(interface: &str, peer: &str) -> Device {
@@ -267,6 +272,10 @@ mod tests {
             device.names.iter().map(|(name, _, port)| format!("{name}:{port}")).collect();
         assert_eq!(names, ["wg.example.net:443"], "the last endpoint of a peer counts");
         assert_eq!((device.mark, device.skipped), (NonZeroU32::new(0x7766), None));
+        // wg(8) refuses a file whose private key is none, and the last line counts.
+        let own = |text: &str| read(&format!("[Interface]\n{text}\n[Peer]\nPrivateKey = {OTHER}\n")).own;
+        assert_eq!(own(&format!("PrivateKey = {KEY}\nprivate key = {OTHER} # mine")), OTHER.parse().ok());
+        assert_eq!((own(&format!("PrivateKey = {OTHER}\nPrivateKey = $(cat key)")), own("")), (None, None));
     }
 
     #[test]

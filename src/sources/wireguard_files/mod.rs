@@ -169,12 +169,12 @@ fn take(path: String, name: &str, device: Device, findings: &mut Findings) {
 
 /// Adds a device that connects somewhere.
 fn keep(path: String, interface: IfName, device: Device, findings: &mut Findings) {
-    let Device { endpoints, names, mark, keys, skipped } = device;
+    let Device { endpoints, names, mark, keys, own, skipped } = device;
     if let Some(skipped) = skipped {
         findings.faults.note(path.clone(), format!("left out of it: {skipped}"));
     }
     // Without an endpoint it is the configuration of a server.
     if !(endpoints.is_empty() && names.is_empty()) {
-        findings.files.push(WireGuardFile { path, interface, endpoints, names, mark, keys });
+        findings.files.push(WireGuardFile { path, interface, endpoints, names, mark, keys, own });
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! The lines are read as systemd reads them: names of keys and sections have a case, `#` and `;` begin a comment at
 //! the start of a line alone, a `\` at the end of a line joins it with the next, and the last line of a key counts.
-//! Of WireGuard's keys only the public keys of peers are kept.
+//! Of WireGuard's keys the public keys of peers are kept, and a hash of the private key.
 
 use std::num::NonZeroU32;
 
 use super::config::Device;
-use crate::net::PeerKey;
+use crate::net::{OwnKey, PeerKey};
 
 /// A device as far as its file could be read.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,10 @@ struct Reader {
     endpoint: Option<(usize, String)>,
     /// The public key of that peer.
     key: Option<PeerKey>,
+    /// `PrivateKey`
+    own: Option<OwnKey>,
+    /// Whether the private key is in a file of its own, which goes before `PrivateKey`.
+    is_own_elsewhere: bool,
     netdev: NetDev,
 }
 
@@ -57,6 +61,7 @@ pub(crate) fn read(text: &str) -> Option<NetDev> {
         reader.take(first, whole.trim());
     }
     reader.end_peer();
+    reader.netdev.device.own = reader.own.filter(|_| !reader.is_own_elsewhere);
     (reader.kind == "wireguard").then_some(reader.netdev)
 }
 
@@ -77,6 +82,8 @@ impl Reader {
                 Some(mark) => self.netdev.device.mark = NonZeroU32::new(mark),
                 None => self.netdev.device.skip(number, "FirewallMark is a number"),
             },
+            ("WireGuard", "PrivateKey") => self.own = value.parse().ok(),
+            ("WireGuard", "PrivateKeyFile") => self.is_own_elsewhere = !value.is_empty(),
             ("WireGuardPeer", "Endpoint") => {
                 self.endpoint = Some((number, value.to_owned())).filter(|_| !value.is_empty());
             }
@@ -147,6 +154,17 @@ mod tests {
         assert_eq!((endpoints(&bad).len(), bad.keys.len()), (1, 1), "it stays a server of root's file");
         let said = bad.skipped.map(|skipped| skipped.to_string()).unwrap_or_default();
         assert!(said.starts_with("line 9: PublicKey: it is no key"), "{said}");
+    }
+
+    #[test]
+    fn the_private_key_is_known_unless_it_is_in_a_file_of_its_own() {
+        let key = KEY.replace('A', "B").replace("BB=", "BA=");
+        let own = |lines: &str| device(lines, "Endpoint=198.51.100.9:1").own;
+        assert_eq!(own(&format!("PrivateKey=@credential\nPrivateKey={key}")), key.parse().ok());
+        assert!(own(&format!("PrivateKey={key}")).is_some());
+        for none in ["", "PrivateKey=@credential", &format!("PrivateKey={key}\nPrivateKeyFile=/etc/key")] {
+            assert_eq!(own(none), None, "{none:?}");
+        }
     }
 
     fn endpoints(device: &Device) -> Vec<String> {

@@ -51,15 +51,19 @@ impl Claims {
     pub(super) fn unclaimed(&self, facts: &Facts, evidence: &Evidence<'_>, now: u64) -> Unclaimed {
         let mut unclaimed = Unclaimed::default();
         let fresh = facts.links.tunnels(&facts.config).filter(|link| !facts.links.may_be_users(link));
-        for link in fresh.filter(|link| self.is_unclaimed(link)) {
+        for link in fresh.filter(|link| !self.retired.contains(&link.index)) {
+            let is_unclaimed = self.is_unclaimed(link);
+            if !is_unclaimed && !self.is_of_another(link) {
+                continue;
+            }
             let claim = claim_of(link, facts, evidence, now);
             let question = self.questions.about(link, claim.is_some(), now);
             // A link that only its exact name makes a tunnel may carry packets without being a claim.
             if claim.is_some() || facts.links.is_exact_tunnel(link) {
                 unclaimed.asked.insert(link.index, question);
             }
-            let Some(claim) = claim else { continue };
-            if !facts.has_begun || question.is_open(facts) {
+            let Some(claim) = claim.filter(|_| is_unclaimed) else { continue };
+            if !facts.has_begun || question.is_open(link, facts) {
                 continue;
             }
             // Without a known server every known server would be allowed. While a source that knows its server
@@ -99,6 +103,13 @@ impl Claims {
             named || claim.index == Some(link.index)
         };
         !self.retired.contains(&link.index) && !self.list.iter().any(own)
+    }
+
+    /// Whether a claim of this link's name is about another link, and none is about this one.
+    fn is_of_another(&self, link: &Link) -> bool {
+        let named = |claim: &&Claim| claim.interface.as_ref().is_some_and(|name| name.as_str() == link.name);
+        let mut named = self.list.iter().filter(named).peekable();
+        named.peek().is_some() && named.all(|claim| claim.index.is_some_and(|index| index != link.index))
     }
 
     /// The links that sources have reported as their tunnels, by index. A lost tunnel's name may be another link's now.

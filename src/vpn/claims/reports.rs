@@ -114,6 +114,7 @@ impl Claims {
                     claim.heard = report.endpoint;
                     // Without `persist-tun` its link is another one of the same name.
                     claim.index = None;
+                    claim.is_of_client = true;
                     claim.stand(Standing::Coming, now);
                 }
                 ReportKind::Up => {}

@@ -20,7 +20,8 @@ fn keyed(name: &str, mark: u32) -> WireGuardFile {
 fn device(mark: u32, peers: &[(u8, &str)]) -> WireGuardDevice {
     let peers = peers.iter().map(|(byte, at)| (key(*byte), at.parse::<Endpoint>().ok()));
     let (index, traffic) = (2, Traffic::default());
-    WireGuardDevice { index, mark: NonZeroU32::new(mark), peers: peers.collect::<BTreeMap<_, _>>(), traffic }
+    let (mark, own, peers) = (NonZeroU32::new(mark), None, peers.collect::<BTreeMap<_, _>>());
+    WireGuardDevice { index, mark, own, peers, traffic }
 }
 
 fn devices(device: WireGuardDevice) -> Event {
@@ -262,7 +263,7 @@ fn a_peer_of_networkmanager_s_profile_is_followed_by_its_key_and_its_mark() {
 /// Readings every five seconds, in which bytes are sent and none come.
 fn send(machine: &mut Machine, seconds: std::ops::Range<u64>) -> Vec<Action> {
     let reading = |awake| {
-        let traffic = Traffic { handshake: 1, sent: awake, received: 1 };
+        let traffic = Traffic { handshake: Handshake::At(1), sent: awake, received: 1 };
         let devices = vec![WireGuardDevice { traffic, ..device(7, &[(1, SERVER)]) }];
         Event::WireGuardDevices { devices, awake }
     };
@@ -283,7 +284,7 @@ fn a_device_without_a_handshake_for_three_minutes_of_sending_is_lost_until_the_n
         assert_eq!(machine.situation().state, State::Lost, "its link is still there");
         // A listener ends the silence where there is one: see `Wait::Recovery`.
         assert_eq!(machine.listening().len(), usize::from(silence != "off"));
-        let traffic = Traffic { handshake: 2, sent: 1_190, received: 93 };
+        let traffic = Traffic { handshake: Handshake::At(2), sent: 1_190, received: 93 };
         let devices = vec![WireGuardDevice { traffic, ..device(7, &[(1, SERVER)]) }];
         machine.step(Event::WireGuardDevices { devices, awake: 1_190 }, 1_190);
         let after = if silence == "off" { State::Protected } else { State::Lost };

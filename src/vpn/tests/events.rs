@@ -245,6 +245,7 @@ fn wireguard_files() -> impl Strategy<Value = Vec<WireGuardFile>> {
         names: BTreeSet::new(),
         mark,
         keys: BTreeSet::new(),
+        own: None,
     });
     prop::collection::vec(file, 0..3)
 }

@@ -30,6 +30,7 @@ pub(super) fn file(name: &str, mark: u32) -> WireGuardFile {
         names: BTreeSet::new(),
         mark: NonZeroU32::new(mark),
         keys: BTreeSet::new(),
+        own: None,
     }
 }
 

@@ -1,8 +1,11 @@
 //! A link that NetworkManager may have made for a user counts only after its answer.
 
 use super::super::*;
+use std::collections::BTreeMap;
+
 use super::kernel::{file, left_out, link, links};
 use crate::config::Config;
+use crate::net::OwnKey;
 
 fn answer(answered: u64, made: &[&str]) -> Event {
     let made = made.iter().map(|name| name.parse().unwrap()).collect();
@@ -48,8 +51,13 @@ fn a_link_counts_once_networkmanager_was_asked_while_the_link_carried_packets() 
     assert_eq!(seen(&machine), (State::Protected, vec!["office".to_owned()]));
     assert_eq!(machine.question(), 2, "it is not asked again and again");
     machine.step(office(3), 6);
+    assert_eq!(
+        seen(&machine),
+        (State::Lost, vec![]),
+        "it carries nothing in the very step in which it comes"
+    );
     machine.step(Event::Clock, 6);
-    assert_eq!((machine.situation().state, machine.question()), (State::Lost, 3), "another device");
+    assert_eq!((seen(&machine), machine.question()), ((State::Lost, vec![]), 3), "another device");
     machine.step(answer(3, &["office"]), 7);
     assert_eq!(seen(&machine), (State::Lost, vec![]), "it is a user's");
     machine.step(Event::NetworkManager(None), 8);
@@ -118,8 +126,82 @@ fn a_link_waits_for_a_networkmanager_that_was_not_read_yet() {
     hung.step(office(2), 1);
     hung.step(Event::Begun, 2);
     assert_eq!(seen(&hung), locked());
-    hung.step(Event::NetworkManager(None), 3);
-    assert_eq!(hung.situation().state, State::Protected, "the control: it has gone");
+    hung.step(answer(1, &[]), 3);
+    assert_eq!(hung.situation().state, State::Protected, "the control");
+}
+
+fn own(byte: u8) -> OwnKey {
+    OwnKey::try_from(&[byte; 32][..]).unwrap()
+}
+
+/// The device of this link has this private key.
+fn keyed(index: u32, byte: u8) -> Event {
+    let (peers, traffic) = (BTreeMap::new(), Traffic::default());
+    let devices = vec![WireGuardDevice { index, mark: None, own: Some(own(byte)), peers, traffic }];
+    Event::WireGuardDevices { devices, awake: 1 }
+}
+
+#[test]
+fn without_a_networkmanager_that_has_left_a_device_counts_by_the_private_key_of_root_s_file() {
+    let with_key = WireGuardFile { own: Some(own(1)), ..file("office", 7) };
+    let begin = |events: &[Event]| {
+        let mut machine = Machine::new(Config::default(), Remembered::default(), 0);
+        machine.step(Event::WireGuardFiles(vec![with_key.clone()]), 0);
+        for event in events {
+            machine.step(event.clone(), 1);
+        }
+        machine.step(Event::Begun, 1);
+        machine
+    };
+    let left = [answer(0, &[]), Event::NetworkManager(None)];
+    // The bus is gone for longer, and the source says so again.
+    let away = [Event::ManagerUnread, Event::NetworkManager(None), Event::NetworkManager(None)];
+    for gone in [&left[..], &away] {
+        let mut machine = begin(gone);
+        machine.step(office(2), 2);
+        assert_eq!(seen(&machine), locked(), "nobody says who made it");
+        machine.step(keyed(2, 9), 3);
+        assert_eq!(seen(&machine), locked(), "a user's key");
+        machine.step(keyed(3, 1), 3);
+        assert_eq!(seen(&machine), locked(), "the key of another device");
+        machine.step(Event::Clock, 20);
+        let [(name, remedy)] = &left_out(&machine)[..] else { panic!("{:?}", left_out(&machine)) };
+        assert!(name == "office" && remedy.starts_with("start NetworkManager"), "{remedy}");
+        machine.step(keyed(2, 1), 21);
+        assert_eq!(seen(&machine), (State::Protected, vec!["office".to_owned()]));
+        assert_eq!(left_out(&machine), []);
+        // NetworkManager comes back and claims the device for a user.
+        machine.step(answer(machine.question(), &["office"]), 22);
+        assert_eq!(seen(&machine), locked());
+    }
+    // What NetworkManager said before it left stays true.
+    let mut before = begin(&[answer(0, &[])]);
+    before.step(office(2), 2);
+    before.step(answer(1, &[]), 3);
+    before.step(Event::NetworkManager(None), 4);
+    assert_eq!(seen(&before), (State::Protected, vec!["office".to_owned()]));
+    // While NetworkManager answers, it is asked.
+    let mut here = begin(&[answer(0, &[])]);
+    here.step(office(2), 2);
+    here.step(keyed(2, 1), 3);
+    assert_eq!(seen(&here), locked());
+}
+
+#[test]
+fn without_a_networkmanager_that_has_left_only_a_device_that_a_program_holds_counts_without_a_key() {
+    for (kind, state) in [
+        (LinkKind::Tunnel, State::Protected),
+        (LinkKind::OpenVpn, State::Protected),
+        (LinkKind::Ipsec, State::Locked),
+        (LinkKind::WireGuard, State::Locked),
+    ] {
+        let mut machine = Machine::new(Config::default(), Remembered::default(), 0);
+        machine.step(answer(0, &[]), 1);
+        machine.step(Event::NetworkManager(None), 1);
+        machine.step(Event::Begun, 1);
+        machine.step(links(&[link(2, "tun0", kind)]), 2);
+        assert_eq!(machine.situation().state, state, "{kind:?}");
+    }
 }
 
 #[test]

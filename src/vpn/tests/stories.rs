@@ -79,6 +79,30 @@ fn a_client_brings_its_tunnel_back_although_nobody_heard_its_report_of_the_loss(
 }
 
 #[test]
+fn a_client_does_not_bring_back_the_device_that_a_user_had_networkmanager_make() {
+    let made = |names: &[&str]| {
+        let made = names.iter().map(|name| name.parse().unwrap()).collect();
+        Event::NetworkManager(Some(NmView { made, ..NmView::default() }))
+    };
+    for is_known_first in [true, false] {
+        let mut machine = protected();
+        machine.step(Event::Links(LinkTable::default()), 1);
+        machine.step(tun0(2), 2);
+        if is_known_first {
+            machine.step(made(&["tun0"]), 2);
+        }
+        machine.step(hook(ReportKind::Up, 7, client(7)), 3);
+        machine.step(made(&["tun0"]), 4);
+        assert_eq!(machine.situation().state, State::Lost, "{is_known_first}");
+        machine.step(Event::Links(LinkTable::default()), 5);
+        machine.step(made(&[]), 5);
+        machine.step(tun0(3), 6);
+        machine.step(hook(ReportKind::Up, 7, client(7)), 7);
+        assert_eq!(machine.situation().state, State::Protected, "the control: its own device");
+    }
+}
+
+#[test]
 fn only_what_its_own_client_has_started_calls_a_tunnel_lost() {
     let mut machine = protected();
     let nobody = Reporter::Client(Lineage { uid: 65_534, processes: Vec::new() });
