@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::OtherFirewall;
 use crate::sources::openvpn_files::{self, Told};
 use crate::sources::wireguard_files;
+use crate::vpn::WireGuardFile;
 
 /// Maximum size of a file that is read here, in bytes.
 const MAX_BYTES: u64 = 256 << 10;
@@ -126,6 +127,11 @@ impl Files {
     /// What is left out of the configurations of wg-quick, and why.
     pub fn wireguard_left_out(&self) -> Vec<String> {
         wireguard_files::left_out(&self.root, self.owner)
+    }
+
+    /// The WireGuard devices that root's files make.
+    pub fn wireguard_devices(&self) -> Vec<WireGuardFile> {
+        wireguard_files::devices(&self.root, self.owner)
     }
 
     /// Interfaces with a configuration of wg-quick.

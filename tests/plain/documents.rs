@@ -18,11 +18,22 @@ use clap::CommandFactory;
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use tunwarden::cli::Cli;
 use tunwarden::config::Config;
+use tunwarden::guide::{VpnKind, table};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Folders with Markdown files, besides the root of the repository.
 const FOLDERS: [&str; 3] = ["docs", ".github", ".github/ISSUE_TEMPLATE"];
+
+/// The kinds of VPN in the table of the README.
+const README: [VpnKind; 6] = [
+    VpnKind::ManagedOpenVpn,
+    VpnKind::OpenVpn,
+    VpnKind::ManagedWireGuard,
+    VpnKind::WgQuick,
+    VpnKind::Provider,
+    VpnKind::Tailscale,
+];
 
 /// Inline code with one of these prefixes is a path of the repository.
 const PATHS: [&str; 13] = [
@@ -136,13 +147,18 @@ fn the_reference_names_every_member_on_the_bus() -> Result<()> {
     Ok(())
 }
 
-/// The table of what works with which VPN says what the program says.
+/// The tables of what works with which VPN say what the program says.
 #[test]
-fn the_table_of_vpns_is_the_program_s_own() -> Result<()> {
-    let page = read_to_string(Path::new(ROOT).join("docs/getting-started.md"))?.replace('`', "");
-    let rows = page.lines().skip_while(|line| !line.starts_with("| Your VPN ")).skip(2);
-    let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
-    ensure!(rows == tunwarden::guide::table(), "{rows:#?} instead of {:#?}", tunwarden::guide::table());
+fn the_tables_of_vpns_are_the_program_s_own() -> Result<()> {
+    let all = table();
+    let place = |kind| VpnKind::ALL.iter().position(|one| *one == kind);
+    let first = README.into_iter().filter_map(place).map(|place| all[place].clone()).collect();
+    for (page, expected) in [("docs/getting-started.md", all), ("README.md", first)] {
+        let text = read_to_string(Path::new(ROOT).join(page))?.replace('`', "");
+        let rows = text.lines().skip_while(|line| !line.starts_with("| Your VPN ")).skip(2);
+        let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
+        ensure!(rows == expected, "{page}: {rows:#?} instead of {expected:#?}");
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::setup::{Machine, Plan, Source, plan};
 use crate::sources::{links, network_manager};
 use crate::status::LeftOutStatus;
 use crate::system;
-use crate::vpn::{self, Event, NmView, Profile, Remembered};
+use crate::vpn::{self, Event, NmView, Profile, Remembered, WireGuardFile};
 
 /// How long NetworkManager may take to list its profiles.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -83,7 +83,7 @@ pub(super) async fn look(dump: &Dump) -> Seen {
         found.push(profile_line(profile));
     }
     found.extend(files.vpns().iter().map(FoundVpn::line));
-    found.extend(left_out(view));
+    found.extend(left_out(view, files.wireguard_devices()));
     if system::has_docker() {
         found.push("Docker: its containers can send only through the VPN".to_owned());
     }
@@ -157,16 +157,46 @@ fn profile_line(profile: &Profile) -> String {
     format!("VPN profile {}{to}: {}", profile.id, profile.kind.line())
 }
 
-/// What cannot be used of these profiles with the default configuration, and the command that changes that.
-fn left_out(view: NmView) -> Vec<String> {
+/// What cannot be used of these profiles and files with the default configuration, and what changes that.
+fn left_out(view: NmView, files: Vec<WireGuardFile>) -> Vec<String> {
     let mut machine = vpn::Machine::new(Config::default(), Remembered::default(), 0);
     machine.step(Event::NetworkManager(Some(view)), 0);
+    machine.step(Event::WireGuardFiles(files), 0);
     machine.left_out().into_iter().map(|left_out| LeftOutStatus::from(left_out).line()).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::guide::VpnKind;
+    use crate::vpn::Sender;
+
+    #[test]
+    fn a_wireguard_vpn_without_a_mark_is_offered_one() {
+        let server = "198.51.100.9:51820/udp".parse().unwrap();
+        let file = WireGuardFile {
+            path: "/etc/wireguard/home.conf".to_owned(),
+            interface: "home".parse().unwrap(),
+            endpoints: [server].into(),
+            names: BTreeSet::new(),
+            mark: None,
+            keys: BTreeSet::new(),
+            own: None,
+        };
+        let profile = Profile {
+            endpoints: vec![server],
+            sender: Sender::Kernel,
+            ..Profile::plain("u", "work", VpnKind::ManagedWireGuard)
+        };
+        let view = NmView { profiles: vec![profile], ..NmView::default() };
+        let lines = left_out(view, vec![file]);
+        let [home, work] = &lines[..] else { panic!("{lines:?}") };
+        let in_file = "add a mark to /etc/wireguard/home.conf, in [Interface]: FwMark = 0x7766";
+        assert!(home.starts_with("home: ") && home.contains(in_file), "{home}");
+        assert!(work.contains("nmcli connection modify work wireguard.fwmark 0x7766"), "{work}");
+    }
 
     #[tokio::test]
     async fn the_profiles_are_those_of_a_networkmanager_that_was_read() {

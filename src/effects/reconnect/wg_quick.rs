@@ -35,7 +35,7 @@ pub(super) async fn restart(interface: &IfName, context: &mut AttemptContext) ->
     let fault = |error: &ToolError| failed(&format!("{}; see: journalctl -u {unit}", describe(error)));
     match bring_up(how, &unit).await {
         Ok(()) => {}
-        Err(error) if error.is_timeout() => return Err(fault(&error)),
+        Err(error) if error.is_timeout() => return Err(failed(&still_starting(&unit))),
         // wg-quick does not start while the routing rules of a device that is gone are there. It removes them when it
         // fails, so it starts the second time.
         Err(_) => bring_up(BringUp::Restart, &unit).await.map_err(|error| fault(&error))?,
@@ -44,4 +44,11 @@ pub(super) async fn restart(interface: &IfName, context: &mut AttemptContext) ->
         Ok(()) => Ok(()),
         Err(_) => Err(failed("it is up, but nothing is routed into it")),
     }
+}
+
+/// The unit has no limit of its own: one that hangs is waited for again and again, and is never begun again.
+fn still_starting(unit: &str) -> String {
+    format!(
+        "systemd is still starting {unit}; to begin again: sudo systemctl restart {unit}; see: journalctl -u {unit}"
+    )
 }

@@ -71,6 +71,14 @@ pub fn left_out(root: &Path, owner: u32) -> Vec<String> {
     faults.map(|fault| format!("{}: {}; {}", fault.path, fault.reason, fault.remedy)).collect()
 }
 
+/// The devices of the files below `root` that belong to `owner`; none for a user who cannot read them.
+pub fn devices(root: &Path, owner: u32) -> Vec<WireGuardFile> {
+    if nix::unistd::geteuid().as_raw() != owner {
+        return Vec::new();
+    }
+    read_all(&TrustedRoot { root: root.to_owned(), owner }).files
+}
+
 async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
     let (mut told, mut said) = (None, Vec::<FileFault>::new());
     loop {
