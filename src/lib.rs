@@ -23,6 +23,7 @@
 // No module below uses these. The fuzzers build faster without them.
 #[cfg(not(fuzzing))]
 pub mod agent;
+pub mod blocked;
 pub mod bus;
 #[cfg(not(fuzzing))]
 pub mod cli;

@@ -19,6 +19,9 @@ _tunwarden() {
             tunwarden,agent)
                 cmd="tunwarden__subcmd__agent"
                 ;;
+            tunwarden,blocked)
+                cmd="tunwarden__subcmd__blocked"
+                ;;
             tunwarden,check)
                 cmd="tunwarden__subcmd__check"
                 ;;
@@ -78,6 +81,9 @@ _tunwarden() {
                 ;;
             tunwarden__subcmd__help,agent)
                 cmd="tunwarden__subcmd__help__subcmd__agent"
+                ;;
+            tunwarden__subcmd__help,blocked)
+                cmd="tunwarden__subcmd__help__subcmd__blocked"
                 ;;
             tunwarden__subcmd__help,check)
                 cmd="tunwarden__subcmd__help__subcmd__check"
@@ -167,7 +173,7 @@ _tunwarden() {
 
     case "${cmd}" in
         tunwarden)
-            opts="-h -V --config --help --version init doctor agent lock release status check rules verify prove why pause resume reconnect reload notify log version hook help"
+            opts="-h -V --config --help --version init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -191,6 +197,28 @@ _tunwarden() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__blocked)
+            opts="-f -h -V --follow --since --json --config --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -243,7 +271,7 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help)
-            opts="init doctor agent lock release status check rules verify prove why pause resume reconnect reload notify log version hook help"
+            opts="init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -257,6 +285,20 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help__subcmd__agent)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__help__subcmd__blocked)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

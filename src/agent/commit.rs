@@ -98,6 +98,7 @@ impl Agent {
     pub(super) async fn enforce(&mut self) {
         self.direct_sources();
         let situation = self.machine.situation();
+        self.tell_facts(&situation);
         let ruleset = policy::ruleset(self.machine.config(), &self.owners.current, &situation);
         let read = std::mem::replace(&mut self.rules.next_read, Read::Changes);
         let is_new = self.rules.applied.as_ref() != Some(&ruleset) && !self.rules.were_refused(&ruleset);

@@ -113,7 +113,8 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
     let attendant = |status| Attendant::new(inbox, status, notices.clone());
     let mut agent = Agent::new(options, event_sender, Drift::new(changes), attendant).await;
     let files = agent.start_sources(change_sender);
-    let caller = Caller { desk, clients: agent.announcer.clients.subscribe() };
+    let blocked = agent.sources.blocked.clone();
+    let caller = Caller { desk, blocked, clients: agent.announcer.clients.subscribe() };
     let bus = (caller, notices);
 
     let ended_in_time = async {

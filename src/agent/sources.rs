@@ -4,9 +4,11 @@
 use tokio::sync::{mpsc, watch};
 
 use super::Agent;
+use crate::blocked::Facts;
 use crate::sources::drift::TableReport;
+use crate::sources::refusals::{Blocked, Told};
 use crate::sources::{self, process::Watcher};
-use crate::vpn::{Event, Link, Listening, ManagementSocket};
+use crate::vpn::{Event, Link, Listening, ManagementSocket, Situation};
 
 /// What the loop tells the sources.
 pub(super) struct Sources {
@@ -22,6 +24,10 @@ pub(super) struct Sources {
     wireguard: watch::Sender<Vec<Link>>,
     /// The number of the last question to NetworkManager.
     question: watch::Sender<u64>,
+    /// Who was refused.
+    pub(super) blocked: Blocked,
+    /// What the reason of a refusal depends on.
+    facts: watch::Sender<Facts>,
 }
 
 /// Changes of files that other programs write.
@@ -41,6 +47,8 @@ impl Sources {
             management: watch::Sender::default(),
             wireguard: watch::Sender::default(),
             question: watch::Sender::default(),
+            blocked: Blocked::default(),
+            facts: watch::Sender::default(),
         }
     }
 }
@@ -60,7 +68,10 @@ impl Agent {
         tokio::spawn(sources::reports::watch(store.run().to_owned(), store.reports(), reports_sender));
         let events = || self.sources.events.clone();
         tokio::spawn(sources::links::watch(events()));
-        tokio::spawn(sources::docker::watch(events()));
+        let containers = watch::Sender::default();
+        let told = Told { facts: self.sources.facts.subscribe(), containers: containers.subscribe() };
+        tokio::spawn(sources::refusals::watch(self.sources.blocked.clone(), told));
+        tokio::spawn(sources::docker::watch(events(), containers));
         tokio::spawn(sources::resolvers::watch(events()));
         tokio::spawn(sources::clock::watch(events()));
         tokio::spawn(sources::sleep::watch(events()));
@@ -79,6 +90,20 @@ impl Agent {
         publish(&self.sources.management, self.machine.management_sockets());
         publish(&self.sources.wireguard, self.machine.wireguard_links());
         publish(&self.sources.question, self.machine.question());
+    }
+
+    /// Tells the source of refusals what their reasons depend on.
+    pub(super) fn tell_facts(&self, situation: &Situation) {
+        let config = self.machine.config();
+        let tunnels = situation.tunnels.iter().map(|tunnel| tunnel.interface.to_string());
+        let facts = Facts {
+            lan: config.lan.allow,
+            told: config.log.destinations,
+            owners: self.owners.current.bootstrap.clone(),
+            ports: config.bootstrap.ports.clone(),
+            tunnels: tunnels.collect(),
+        };
+        publish(&self.sources.facts, facts);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zbus::connection::Builder;
 use zbus::fdo::{self, DBusProxy};
-use zbus::message::Header;
+use zbus::message::{Flags as MessageFlags, Header};
 use zbus::names::BusName;
 use zbus::{Connection, OwnedFd};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
@@ -80,6 +80,21 @@ pub(super) async fn authorize(
         Ok(_) => Err(denied("not authorized".to_owned())),
         Err(error) => Err(denied(error.to_string())),
     }
+}
+
+/// Whether polkit allows it to the caller. It asks the user a question only if the caller allows that.
+pub(super) async fn may(connection: &Connection, header: &Header<'_>, (uid, action): (u32, &str)) -> bool {
+    if uid == 0 {
+        return true;
+    }
+    let Ok(authority) = AuthorityProxy::new(connection).await else { return false };
+    let Ok(subject) = Subject::new_for_message_header(header) else { return false };
+    let flags = match header.primary().flags().contains(MessageFlags::ALLOW_INTERACTIVE_AUTH) {
+        true => CheckAuthorizationFlags::ALLOW_USER_INTERACTION,
+        false => CheckAuthorizationFlags::empty(),
+    };
+    let result = authority.check_authorization(&subject, action, &HashMap::new(), flags, "").await;
+    result.is_ok_and(|result| result.is_authorized)
 }
 
 fn sender(header: &Header<'_>) -> fdo::Result<BusName<'static>> {

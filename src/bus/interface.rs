@@ -9,6 +9,7 @@ use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, Variant, interface};
 
+use super::blocked::{Written, written};
 use super::caller;
 use super::gate::Gate;
 use super::{Asker, Caller, LONGEST_PAUSE, Request};
@@ -22,6 +23,9 @@ const PAUSE_ACTION: &str = "org.tunwarden.agent1.pause";
 
 /// The polkit action for bringing a VPN back.
 const RECONNECT_ACTION: &str = "org.tunwarden.agent1.reconnect";
+
+/// The polkit action for seeing what other users were refused.
+const BLOCKED_ACTION: &str = "org.tunwarden.agent1.blocked";
 
 /// The object on the bus.
 pub(super) struct Agent1 {
@@ -105,6 +109,27 @@ impl Agent1 {
         let _place = self.gate.enter_user(uid)?;
         caller::authorize(connection, &header, (uid, RECONNECT_ACTION)).await?;
         self.asked(Request::Reconnect).await
+    }
+
+    /// Who was refused since this moment, newest last. An ordinary user gets what his own user id was refused; all of
+    /// it takes polkit, which is asked with a question to the user only if the caller allows that.
+    #[zbus(out_args("groups"))]
+    async fn recently_blocked(
+        &self,
+        since: u64,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> fdo::Result<Vec<Written>> {
+        let _pass = self.gate.enter(&header)?;
+        let uid = caller::uid(connection, &header).await?;
+        let _place = self.gate.enter_user(uid)?;
+        let sees_all = caller::may(connection, &header, (uid, BLOCKED_ACTION)).await;
+        let of = (!sees_all).then_some(uid);
+        let memory = self.caller.blocked.memory();
+        if let Some(why) = memory.deaf() {
+            return Err(fdo::Error::Failed(format!("it is not known who is refused: {why}")));
+        }
+        Ok(memory.since(since, of, system::now()).iter().map(written).collect())
     }
 
     /// What OpenVPN's hooks call, with OpenVPN's own keys. [`super::object::AgentObject`] has

@@ -1,6 +1,7 @@
 //! The agent on the system bus: names, the interface, and who may call what.
 
 mod backlog;
+mod blocked;
 pub(crate) mod bounded;
 mod caller;
 mod gate;
@@ -11,6 +12,7 @@ mod service;
 mod signals;
 
 pub use backlog::Backlog;
+pub use blocked::BlockedGroup;
 pub use proxy::{Agent1Proxy, read_status};
 pub use service::serve;
 pub(crate) use signals::repairer_in;
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use zbus::DBusError;
 
 use crate::netfilter::Program;
+use crate::sources::refusals::Blocked;
 use crate::status::Status;
 use crate::vpn::{Announcement, DatedReport, PauseScope, Reporter};
 
@@ -141,6 +144,8 @@ impl Desk {
 pub struct Caller {
     /// Takes what a caller asks.
     pub desk: Desk,
+    /// Who was refused.
+    pub blocked: Blocked,
     /// Processes of VPN clients now. A process that descends from one of them may report on its tunnel.
     pub clients: watch::Receiver<BTreeSet<u32>>,
 }

@@ -14,7 +14,17 @@ use zbus::object_server::{DispatchResult, Interface, SignalEmitter};
 use zbus::{BoxDBusError, Connection, ObjectServer, OwnedVariant, Variant, fdo};
 
 use super::interface::Agent1;
+use crate::blocked::Memory;
 use crate::status::{Changes, PROPERTIES, Property};
+use crate::system;
+
+/// Counts in the memory of refusals.
+type Count = fn(&Memory) -> u32;
+
+/// What the memory of refusals counts. It is no part of the status, because it may change with each refused packet, and
+/// no signal tells that.
+const COUNTS: [(&str, Count); 2] =
+    [("Blocked", Memory::count), ("WaitingContainers", |memory| memory.waiting(system::now()))];
 
 /// The method whose caller is identified first.
 const REPORT: &str = "ReportTunnel";
@@ -26,6 +36,11 @@ impl AgentObject {
     fn value(&self, property: &Property) -> zbus::Result<OwnedVariant> {
         let value = property.value(&self.0.status.borrow());
         OwnedVariant::try_from(value)
+    }
+
+    fn count(&self, property: &str) -> Option<zbus::Result<OwnedVariant>> {
+        let (_, count) = COUNTS.iter().find(|(name, _)| *name == property)?;
+        Some(OwnedVariant::try_from(Variant::from(count(&self.0.caller.blocked.memory()))))
     }
 }
 
@@ -43,8 +58,11 @@ impl Interface for AgentObject {
         _: Option<&Header<'_>>,
         _: &SignalEmitter<'_>,
     ) -> Option<Result<OwnedVariant, BoxDBusError>> {
-        let property = Property::named(property)?;
-        Some(self.value(property).map_err(|error| BoxDBusError::from(fdo::Error::from(error))))
+        let value = match self.count(property) {
+            Some(count) => count,
+            None => self.value(Property::named(property)?),
+        };
+        Some(value.map_err(|error| BoxDBusError::from(fdo::Error::from(error))))
     }
 
     async fn get_all(
@@ -54,7 +72,9 @@ impl Interface for AgentObject {
         _: Option<&Header<'_>>,
         _: &SignalEmitter<'_>,
     ) -> fdo::Result<HashMap<String, OwnedVariant>> {
-        PROPERTIES.iter().map(|property| Ok((property.name.to_owned(), self.value(property)?))).collect()
+        let counts = COUNTS.iter().filter_map(|(name, _)| Some((*name, self.count(name)?)));
+        let all = PROPERTIES.iter().map(|property| (property.name, self.value(property))).chain(counts);
+        all.map(|(name, value)| Ok((name.to_owned(), value?))).collect()
     }
 
     async fn set_mut(
@@ -66,7 +86,8 @@ impl Interface for AgentObject {
         _: Option<&Header<'_>>,
         _: &SignalEmitter<'_>,
     ) -> Option<Result<(), BoxDBusError>> {
-        let Property { name, .. } = Property::named(property)?;
+        let count = COUNTS.iter().find(|(name, _)| *name == property);
+        let name = count.map(|(name, _)| *name).or_else(|| Some(Property::named(property)?.name))?;
         Some(Err(fdo::Error::PropertyReadOnly(format!("nobody can set {name}")).into()))
     }
 
@@ -126,9 +147,15 @@ impl AgentObject {
                 Changes::Never => format!("{start}>{CONSTANT}</property>\n"),
             }
         };
-        PROPERTIES.iter().map(property).collect()
+        let count = |(name, _): &(&str, _)| {
+            format!("<property name=\"{name}\" type=\"u\" access=\"read\">{UNTOLD}</property>\n")
+        };
+        PROPERTIES.iter().map(property).chain(COUNTS.iter().map(count)).collect()
     }
 }
+
+/// The note at a property whose changes no signal tells.
+const UNTOLD: &str = r#"<annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="false"/>"#;
 
 /// The note at a property that never changes.
 const CONSTANT: &str =

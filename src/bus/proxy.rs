@@ -1,11 +1,11 @@
 //! The agent as other programs see it on the bus.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use zbus::fdo::PropertiesProxy;
 use zbus::names::{BusName, InterfaceName};
 use zbus::proxy::CacheProperties;
-use zbus::{Connection, proxy};
+use zbus::{Connection, OwnedVariant, proxy};
 
 use super::{NAME, PATH};
 use crate::status::{Status, StatusError};
@@ -57,6 +57,11 @@ pub trait Agent1 {
     /// Brings the last VPN back. Answers when it carries traffic, or when every step failed. That may take
     /// minutes.
     fn reconnect(&self) -> zbus::Result<()>;
+    /// Number of containers that are refused again and again because the VPN is lost.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn waiting_containers(&self) -> zbus::Result<u32>;
+    /// Who was refused since this moment.
+    fn recently_blocked(&self, since: u64) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
     /// A hook's report.
     fn report_tunnel(&self, fields: BTreeMap<String, String>) -> zbus::Result<()>;
 }

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
+use zbus::fdo;
 use zbus::fdo::DBusProxy;
 
 use super::bundle::{self, Addresses};
 use super::load::{configuration_status, in_force};
 use super::{Outcome, client, complain, prove, say, verify};
+use crate::bus::Agent1Proxy;
 use crate::config::{Backend, Bootstrap, Config, Layer};
 use crate::doctor::{
     Files, Finding, NotificationFault, OwnVerdict, Proof, Refused, SecondReading, Snapshot, Worlds, diagnose,
@@ -100,14 +102,14 @@ async fn look(path: Option<&Path>) -> Snapshot {
     let config = in_force.config;
     let files = Files::below("/");
     let openvpn = files.openvpn();
-    let (status, rules) = match client::connect().await {
+    let (status, rules, unheard) = match client::connect().await {
         Ok(agent) => {
             let rules = agent.verify().await.map_err(|error| format!("{:#}", client::answer(error)));
-            (client::status(&agent).await.ok(), rules)
+            (client::status(&agent).await.ok(), rules, unheard(&agent).await)
         }
         Err(_) => {
             let rules = verify::without_agent(&mut Firewall::new(&config.firewall), &config, &store).await;
-            (None, rules.map_err(|error| format!("{error:#}")))
+            (None, rules.map_err(|error| format!("{error:#}")), None)
         }
     };
     // A running agent knows which configuration it uses.
@@ -129,6 +131,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
         missing_owners: missing_owners(&config),
         unresolved: unresolved(&config, &store),
         rules,
+        unheard,
         second_reader,
         worlds: worlds(&files).await,
         other_firewalls: files.other_firewalls(),
@@ -144,6 +147,12 @@ async fn look(path: Option<&Path>) -> Snapshot {
         proof,
         unread: if nix::unistd::geteuid().is_root() { Vec::new() } else { ROOTS.to_vec() },
     }
+}
+
+/// Why the agent does not learn who is refused, in its own words.
+async fn unheard(agent: &Agent1Proxy<'_>) -> Option<String> {
+    let error = fdo::Error::from(agent.recently_blocked(u64::MAX).await.err()?);
+    if let fdo::Error::Failed(why) = error { Some(why) } else { None }
 }
 
 /// What the second reader of iptables finds.

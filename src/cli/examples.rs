@@ -97,6 +97,15 @@ ufw refuses it, and not tunwarden.
 Exit: 0 it goes to the tunnel, the LAN, a VPN server or this machine; 3 refused; 4 it would leave in clear; 5 a
 rule that decides is not known. Of several destinations the highest one counts, and 4 before 5.";
 
+pub(super) const BLOCKED: &str = "\
+Examples:
+  tunwarden blocked                    what your own programs were refused in the last hour
+  sudo tunwarden blocked               what everybody was refused, containers too
+  sudo tunwarden blocked --follow      as it happens
+  sudo tunwarden blocked --since 10m --json | jq '.[].reason'
+
+Exit: 0; 1 if the agent does not answer, or cannot hear what the kernel refuses.";
+
 pub(super) const PAUSE: &str = "\
 Examples:
   sudo tunwarden pause 90s                opens everything; the kernel closes after 90 s

@@ -1,6 +1,7 @@
 //! The command line: one file per command. Only here and in `main`, `anyhow` carries errors to the user.
 
 mod agent;
+mod blocked;
 mod bundle;
 mod check;
 mod client;
@@ -90,6 +91,9 @@ enum Verb {
     /// tunnel, the LAN or a VPN server; 3 refused; 4 it would leave in clear; 5 unknown.
     #[command(after_help = examples::WHY)]
     Why(why::Args),
+    /// Show who was refused, where to, how often and why.
+    #[command(after_help = examples::BLOCKED)]
+    Blocked(blocked::Args),
     /// Open everything for a limited time: 90s, 5m, 1h30m.
     #[command(after_help = examples::PAUSE)]
     Pause(control::PauseArgs),
@@ -229,6 +233,7 @@ async fn verb(verb: Verb, config: Option<&Path>) -> Outcome {
         Verb::Verify => verify::run(config).await,
         Verb::Prove(args) => prove::run(&args, config).await,
         Verb::Why(args) => why::run(&args, config).await,
+        Verb::Blocked(args) => blocked::run(&args).await,
         Verb::Pause(args) => control::pause(&args).await,
         Verb::Resume => control::resume(config).await,
         Verb::Reconnect => control::reconnect().await,

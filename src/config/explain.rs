@@ -3,8 +3,8 @@
 use super::hint::{listed, plain};
 use super::{
     Access, Backend, Bootstrap, Config, Dns, Docker, FirewallSettings, InboundOn, Input, Lan, LanService,
-    Layer, Networks, PublishedPorts, Reconnect, RootFile, Routes, Scope, Traffic, TrafficRule, Tunnel, Vpn,
-    Warning,
+    Layer, Log, Networks, PublishedPorts, Reconnect, RootFile, Routes, Scope, Traffic, TrafficRule, Tunnel,
+    Vpn, Warning,
 };
 use crate::net::{Host, Port, PortRange, Transport};
 
@@ -37,6 +37,7 @@ impl Config {
         page.section("docker", "Containers", docker(&self.docker, &self.tunnel));
         page.section("vpn", "Which VPNs count", vpn(&self.vpn));
         page.section("firewall", "How the rules are set", firewall(&self.firewall));
+        page.section("log", "In the journal", log(self.log));
         page.section("", "Always", always(&self.firewall));
         page.text
     }
@@ -305,6 +306,15 @@ fn firewall(firewall: &FirewallSettings) -> Vec<String> {
         Layer::Nftables => nftables.to_owned(),
     };
     firewall.layers.iter().map(line).collect()
+}
+
+fn log(log: Log) -> Vec<String> {
+    let destinations = if log.destinations {
+        "Once a minute: how many packets were refused, by reason, and where they were sent."
+    } else {
+        "Once a minute: how many packets were refused, by reason, and no destination."
+    };
+    vec![destinations.to_owned()]
 }
 
 fn always(firewall: &FirewallSettings) -> Vec<String> {

@@ -7,10 +7,12 @@ mod docker;
 mod document;
 mod explain;
 mod fault;
+mod firewall;
 mod forwarded;
 mod hint;
 mod in_force;
 mod item;
+mod log;
 mod read;
 mod reference;
 mod root_file;
@@ -22,16 +24,16 @@ mod words;
 
 pub use docker::{Access, Docker, PublishedPorts};
 pub use fault::{Fault, Faults};
+pub use firewall::{Backend, FirewallSettings, Layer};
 pub use forwarded::{ContainerName, ForwardedPort};
 pub use in_force::{InForce, Kept, Source, Written};
+pub use log::Log;
 pub use reference::{KeyReference, REFERENCE, SectionReference};
 pub use root_file::{RootFile, looks_like_a_uuid};
 pub use user::{UserName, UserNameError};
 pub use warning::Warning;
 
 pub(crate) use hint::{is_plain, plain};
-
-use std::collections::BTreeSet;
 
 use crate::net::{IfPattern, LanPrefix, Port, PortRange, Server, Transport};
 use ipnet::IpNet;
@@ -56,6 +58,8 @@ pub struct Config {
     pub vpn: Vpn,
     /// `[firewall]`
     pub firewall: FirewallSettings,
+    /// `[log]`
+    pub log: Log,
 }
 
 impl Config {
@@ -342,58 +346,6 @@ impl Vpn {
         };
         all || self.names_file(kind, name)
     }
-}
-
-/// `[firewall]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FirewallSettings {
-    /// Which program of iptables is used.
-    pub backend: Backend,
-    /// The layers that hold the rules. A packet must pass all of them.
-    pub layers: BTreeSet<Layer>,
-}
-
-impl Default for FirewallSettings {
-    fn default() -> Self {
-        Self { backend: Backend::default(), layers: [Layer::Iptables, Layer::Nftables].into() }
-    }
-}
-
-/// One of `firewall.layers`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Layer {
-    /// The tables of iptables and ip6tables.
-    Iptables,
-    /// Two tables of tunwarden in nftables.
-    Nftables,
-}
-
-impl Layer {
-    /// The word for it in the configuration, on the bus and in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Iptables => "iptables",
-            Self::Nftables => "nftables",
-        }
-    }
-}
-
-impl std::fmt::Display for Layer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// `firewall.backend`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Backend {
-    /// The system's default `iptables-restore`.
-    #[default]
-    Auto,
-    /// `iptables-nft-restore`.
-    Nft,
-    /// `iptables-legacy-restore`.
-    Legacy,
 }
 
 #[cfg(test)]

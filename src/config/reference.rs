@@ -26,7 +26,7 @@ pub struct KeyReference {
 }
 
 /// Every section, in the order of the schema.
-pub const REFERENCE: &[SectionReference] = &[TUNNEL, BOOTSTRAP, LAN, INPUT, DOCKER, VPN, FIREWALL];
+pub const REFERENCE: &[SectionReference] = &[TUNNEL, BOOTSTRAP, LAN, INPUT, DOCKER, VPN, FIREWALL, LOG];
 
 const TUNNEL: SectionReference = SectionReference {
     name: "tunnel",
@@ -310,6 +310,22 @@ const FIREWALL: SectionReference = SectionReference {
             example: r#"["iptables"]"#,
         },
     ],
+};
+
+const LOG: SectionReference = SectionReference {
+    name: "log",
+    about: "What the journal gets.",
+    keys: &[KeyReference {
+        name: "destinations",
+        default: "false",
+        consequence: &[
+            "Whether the journal gets the destinations of refused packets. It always gets the number of refusals by reason, \
+             once a minute while there are any.",
+            "With true everybody who can read the journal learns where programs and containers wanted to connect. tunwarden \
+             blocked shows the destinations of the last hour without it.",
+        ],
+        example: "true",
+    }],
 };
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
 use super::traffic::{inbound, traffic};
 use super::{
-    Bootstrap, Config, Docker, FirewallSettings, Input, Lan, Layer, MOST_SERVERS, Networks, Routes, SILENCE,
-    Tunnel, UserName, Vpn,
+    Bootstrap, Config, Docker, FirewallSettings, Input, Lan, Layer, Log, MOST_SERVERS, Networks, Routes,
+    SILENCE, Tunnel, UserName, Vpn,
 };
 use crate::net::{
     EndpointError, Host, IfPattern, IfPatternError, LanPrefix, LengthError, Port, PrefixError, Server,
@@ -28,11 +28,12 @@ const INPUT: &[&str] = &["allow"];
 const DOCKER: &[&str] = &["allow", "published_ports", "forwarded", "bridges", "networks"];
 const VPN: &[&str] = &["connections", "reconnect", "silence"];
 const FIREWALL: &[&str] = &["backend", "layers"];
+const LOG: &[&str] = &["destinations"];
 
-const SECTIONS: &[&str] = &["tunnel", "bootstrap", "lan", "input", "docker", "vpn", "firewall"];
+const SECTIONS: &[&str] = &["tunnel", "bootstrap", "lan", "input", "docker", "vpn", "firewall", "log"];
 
 /// The title and the keys of every section, in the order of [`SECTIONS`].
-const KEYS: [(&str, &[&str]); 7] = [
+const KEYS: [(&str, &[&str]); 8] = [
     ("[tunnel]", TUNNEL),
     ("[bootstrap]", BOOTSTRAP),
     ("[lan]", LAN),
@@ -40,6 +41,7 @@ const KEYS: [(&str, &[&str]); 7] = [
     ("[docker]", DOCKER),
     ("[vpn]", VPN),
     ("[firewall]", FIREWALL),
+    ("[log]", LOG),
 ];
 
 /// The title and the keys of each section.
@@ -58,7 +60,7 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, findings: &'d Findings<'d>) 
         section.refuse_others(home);
         Some(section)
     };
-    let [tunnels, bootstraps, lans, inputs, dockers, vpns, firewalls] = KEYS;
+    let [tunnels, bootstraps, lans, inputs, dockers, vpns, firewalls, logs] = KEYS;
     Config {
         tunnel: read("tunnel", tunnels).map(tunnel).unwrap_or_default(),
         bootstrap: read("bootstrap", bootstraps).map(bootstrap).unwrap_or_default(),
@@ -67,6 +69,7 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, findings: &'d Findings<'d>) 
         docker: read("docker", dockers).map(docker).unwrap_or_default(),
         vpn: read("vpn", vpns).map(vpn).unwrap_or_default(),
         firewall: read("firewall", firewalls).map(firewall).unwrap_or_default(),
+        log: read("log", logs).map(log).unwrap_or_default(),
     }
 }
 
@@ -207,6 +210,10 @@ fn firewall(section: Section<'_>) -> FirewallSettings {
             .into_iter()
             .collect(),
     }
+}
+
+fn log(section: Section<'_>) -> Log {
+    Log { destinations: section.read("destinations", Log::default().destinations, Item::flag) }
 }
 
 fn server_port(item: Item<'_>) -> Option<(Transport, Port)> {

@@ -40,7 +40,7 @@ fn broken_syntax_hides_no_other_fault() {
 }
 
 /// Sections, and values in them that have no meaning.
-const MEANINGLESS: [(&str, &str); 54] = [
+const MEANINGLESS: [(&str, &str); 55] = [
     ("tunnel", "interfaces = []"),
     ("tunnel", "interfaces = \"tun0\""),
     ("tunnel", "interfaces = [\"tun*\"]"),
@@ -95,6 +95,7 @@ const MEANINGLESS: [(&str, &str); 54] = [
     ("vpn", "silence = \"61m\""),
     ("vpn", "silence = \"never\""),
     ("firewall", "backend = \"nftables\""),
+    ("log", "destinations = \"yes\""),
 ];
 
 #[test]

@@ -49,6 +49,19 @@ pub(super) fn rules(seen: &Snapshot) -> Vec<Finding> {
     own.into_iter().chain(second).collect()
 }
 
+/// Whether the agent learns who is refused.
+pub(super) fn unheard(seen: &Snapshot) -> Vec<Finding> {
+    let finding = |why: &String| {
+        Finding::new(
+            "refusals-unheard",
+            plain(why),
+            "packets are refused as before; if another program hears the group, ulogd for example, give it another \
+             group: the agent tries again each minute",
+        )
+    };
+    seen.unheard.iter().map(finding).collect()
+}
+
 /// Whether the agent runs, with the configuration in the file.
 pub(super) fn agent(seen: &Snapshot) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -52,6 +52,8 @@ pub struct Snapshot {
     pub unresolved: Vec<String>,
     /// Differences between the kernel and the rules, or why they are unknown.
     pub rules: Result<Vec<String>, String>,
+    /// Why the agent does not learn who is refused.
+    pub unheard: Option<String>,
     /// Whether a second reader of iptables sees the same chains and jumps.
     pub second_reader: SecondReading,
     /// Which backends of iptables hold rules.
@@ -192,6 +194,7 @@ pub fn diagnose(seen: &Snapshot) -> Vec<Finding> {
         checks::firewalls(seen),
         checks::vpns(seen),
         checks::later(seen),
+        checks::unheard(seen),
         checks::session(seen),
     ]
     .concat()

@@ -19,6 +19,7 @@ fn healthy() -> Snapshot {
         missing_owners: Vec::new(),
         unresolved: Vec::new(),
         rules: Ok(Vec::new()),
+        unheard: None,
         second_reader: SecondReading::Agrees,
         worlds: Worlds { legacy: false, nft: true },
         other_firewalls: Vec::new(),
@@ -54,6 +55,12 @@ fn one(text: &str) -> Vec<String> {
 #[test]
 fn a_healthy_machine_has_no_findings() {
     assert_eq!(diagnose(&healthy()), []);
+}
+
+#[test]
+fn a_program_that_hears_the_refusals_in_place_of_the_agent_is_found() {
+    let taken = "it is not known who is refused: another program hears group 29815 of NFLOG";
+    assert_eq!(ids(|seen| seen.unheard = Some(taken.to_owned())), ["refusals-unheard"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod fallback;
 use super::absent::{is_absent, nothing_if_absent};
 use super::before::remove_bare_tables;
 use super::family::{close, commit, take_out};
-use super::fewer_modules::{warn_of_change, with_fewer_modules};
+use super::fewer_modules::{Lacking, warn_of_change, with_fewer_modules};
 use super::policies::{Before, World, forget, forget_all};
 use super::reading::read;
 use super::release::Released;
@@ -43,10 +43,7 @@ pub(super) struct Iptables {
     trust: Trust,
     /// The last warning about sets that cannot be used.
     no_sets: Option<String>,
-    /// The last warning about answers to discovery that do not come in.
-    no_answers: Option<String>,
-    /// The last warning about refused packets whose senders get no answer.
-    no_rejects: Option<String>,
+    lacking: Lacking,
     /// Why the kernel last refused the rules and took fewer.
     refused: Option<String>,
 }
@@ -60,8 +57,7 @@ impl Iptables {
             held: None,
             trust: Trust::Full,
             no_sets: None,
-            no_answers: None,
-            no_rejects: None,
+            lacking: Lacking::default(),
             refused: None,
         }
     }
@@ -80,22 +76,12 @@ impl Iptables {
             result => {
                 if result.is_ok() {
                     self.refused = None;
-                    self.warn_of_lacks([None, None]);
+                    self.lacking.update([None; 3], "");
                 }
                 return result;
             }
         };
         self.commit_fewer(ruleset, (held, trust), order, why).await
-    }
-
-    /// Warns of what the kernel refuses beside the rules, each time that it is something else.
-    fn warn_of_lacks(&mut self, lacks: [Option<String>; 2]) {
-        for (last, complaint) in [&mut self.no_rejects, &mut self.no_answers].into_iter().zip(lacks) {
-            match complaint {
-                Some(complaint) => warn_of_change(last, complaint),
-                None => *last = None,
-            }
-        }
     }
 
     /// The same, with a rule for each server if the sets cannot be used.
@@ -195,7 +181,7 @@ impl Iptables {
 
     /// Which rules are in force in another form than configured.
     pub(super) fn complaint(&self) -> Option<&str> {
-        self.no_sets.as_deref().or(self.no_answers.as_deref()).or(self.no_rejects.as_deref())
+        self.no_sets.as_deref().or(self.lacking.complaint())
     }
 
     /// The caller found no difference between `ruleset` and the kernel.
@@ -210,7 +196,7 @@ impl Iptables {
 
     /// Every difference between `ruleset` and what the kernel holds, one line each. A rule for each member of
     /// a set in place of the set is no difference, and neither is a kernel that lets no answer to discovery in, or that
-    /// gives the senders of refused packets no answer.
+    /// gives the senders of refused packets no answer, or does not tell the agent about them.
     ///
     /// # Errors
     /// When the kernel cannot be read. Then it is not known whether there are differences.

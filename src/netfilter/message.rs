@@ -56,6 +56,12 @@ pub(super) fn question(messages: &mut dyn Iterator<Item = Vec<u8>>) -> Vec<u8> {
     bytes
 }
 
+/// A message about a group of NFLOG with its attributes.
+pub(super) fn of_group(kind: u16, flags: u16, group: u16, attributes: &[u8]) -> Vec<u8> {
+    let [high, low] = group.to_be_bytes();
+    numbered(kind, 1, flags, [0, 0, high, low], attributes)
+}
+
 fn numbered(kind: u16, number: u32, flags: u16, nfgenmsg: [u8; 4], attributes: &[u8]) -> Vec<u8> {
     netlink::message(kind, flags, number, &[&nfgenmsg, attributes].concat())
 }

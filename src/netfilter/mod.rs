@@ -12,6 +12,8 @@ mod held;
 pub(crate) mod listing;
 mod message;
 mod native;
+pub mod nflog;
+pub mod nflog_socket;
 pub mod own;
 pub mod readback;
 pub(crate) mod removal;

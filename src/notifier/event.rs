@@ -24,6 +24,10 @@ pub enum Event {
     Closed(Topic, Closing),
     /// The user pressed a button of a notice or of the indicator's menu.
     Pressed(Button),
+    /// Number of containers that wait for the VPN.
+    Waiting(u32),
+    /// The refusals that the user asked for, newest last.
+    Blocked(Result<Vec<BlockedLine>, Refusal>),
     /// The agent's answer to the request of a button.
     Answered(Button, Result<(), Refusal>),
     /// A hidden notice may be visible again: a notification daemon started, `do not disturb` was switched, or the
@@ -31,6 +35,19 @@ pub enum Event {
     MayBeVisible,
     /// The time of [`super::Notifier::next_moment`] has come.
     Clock,
+}
+
+/// What was refused, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockedLine {
+    /// The program or its unit, if that is known.
+    pub who: Option<String>,
+    /// Where the packets were sent.
+    pub destination: String,
+    /// Why they were refused; `None` for a reason that this version does not know.
+    pub reason: Option<crate::vpn::Refusal>,
+    /// How many packets were refused.
+    pub count: u64,
 }
 
 /// Why the agent did not carry out a request.
@@ -60,6 +77,8 @@ pub enum Button {
     Reconnect,
     /// Show details.
     Details,
+    /// Show what was refused.
+    Blocked,
     /// Open everything for five minutes.
     Pause,
     /// End the pause.
@@ -68,13 +87,14 @@ pub enum Button {
 
 impl Button {
     /// Every button.
-    pub const ALL: [Self; 4] = [Self::Reconnect, Self::Details, Self::Pause, Self::Resume];
+    pub const ALL: [Self; 5] = [Self::Reconnect, Self::Details, Self::Blocked, Self::Pause, Self::Resume];
 
     /// The action key for the notification daemon.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Reconnect => "reconnect",
             Self::Details => "details",
+            Self::Blocked => "blocked",
             Self::Pause => "pause",
             Self::Resume => "resume",
         }
@@ -86,6 +106,8 @@ impl Button {
 pub enum Topic {
     /// The details that the user asked for.
     Details,
+    /// The refusals that the user asked for.
+    Blocked,
     /// No agent runs.
     Gone,
     /// The rules are not in force.

@@ -53,10 +53,14 @@ impl Notifier {
             lines.push(Text::new(Key::DetailRepairs).count("count", status.repairs.into()));
         }
         let buttons = match status.state {
-            State::Locked | State::Lost if !self.offers_reconnect() => vec![Button::Pause, Button::Details],
-            State::Locked | State::Lost => vec![Button::Reconnect, Button::Pause, Button::Details],
-            State::Connecting | State::Protected => vec![Button::Pause, Button::Details],
-            State::Paused => vec![Button::Resume, Button::Details],
+            State::Locked | State::Lost if !self.offers_reconnect() => {
+                vec![Button::Pause, Button::Blocked, Button::Details]
+            }
+            State::Locked | State::Lost => {
+                vec![Button::Reconnect, Button::Pause, Button::Blocked, Button::Details]
+            }
+            State::Connecting | State::Protected => vec![Button::Pause, Button::Blocked, Button::Details],
+            State::Paused => vec![Button::Resume, Button::Blocked, Button::Details],
         };
         Indicator { face, title, lines, buttons }
     }

@@ -1,6 +1,6 @@
 //! The keys of all sentences in `texts/*.ftl`.
 
-use crate::vpn::Reason;
+use crate::vpn::{Reason, Refusal};
 
 /// Makes the keys and the list of all of them from one table.
 macro_rules! keys {
@@ -30,6 +30,7 @@ keys! {
     LostTitle = "lost-title",
     LostBody = "lost-body",
     LostSince = "lost-since",
+    Waiting = "waiting",
     ReconnectingTitle = "reconnecting-title",
     StillClosed = "still-closed",
     FlappingTitle = "flapping-title",
@@ -75,6 +76,7 @@ keys! {
     RefusedReconnect = "refused-reconnect",
     RefusedPause = "refused-pause",
     RefusedResume = "refused-resume",
+    RefusedBlocked = "refused-blocked",
     RefusedWhy = "refused-why",
     DetailState = "detail-state",
     DetailSince = "detail-since",
@@ -99,6 +101,27 @@ keys! {
     Tunnel = "tunnel",
     Reconnect = "reconnect",
     Details = "details",
+    Blocked = "blocked",
+    BlockedTitle = "blocked-title",
+    BlockedLine = "blocked-line",
+    BlockedBy = "blocked-by",
+    BlockedNothing = "blocked-nothing",
+    BlockedHint = "blocked-hint",
+    BlockedUnknown = "blocked-unknown",
+    BlockedNoVpn = "blocked-no-vpn",
+    BlockedVpnLost = "blocked-vpn-lost",
+    BlockedNotThroughTunnel = "blocked-not-through-tunnel",
+    BlockedDnsOutsideTunnel = "blocked-dns-outside-tunnel",
+    BlockedNotOnLink = "blocked-not-on-link",
+    BlockedLanOff = "blocked-lan-off",
+    BlockedMulticast = "blocked-multicast",
+    BlockedNotVpnClient = "blocked-not-vpn-client",
+    BlockedUnknownServer = "blocked-unknown-server",
+    BlockedContainerPolicy = "blocked-container-policy",
+    BlockedPublishedPorts = "blocked-published-ports",
+    BlockedInbound = "blocked-inbound",
+    BlockedRawFrame = "blocked-raw-frame",
+    BlockedPausedPortal = "blocked-paused-portal",
     Pause = "pause",
     Resume = "resume",
     ReasonLinkGone = "reason-link-gone",
@@ -118,6 +141,26 @@ keys! {
 }
 
 impl Key {
+    /// The words for the reason of a refusal.
+    pub const fn of_refusal(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoVpn => Self::BlockedNoVpn,
+            Refusal::VpnLost => Self::BlockedVpnLost,
+            Refusal::NotThroughTunnel => Self::BlockedNotThroughTunnel,
+            Refusal::DnsOutsideTunnel => Self::BlockedDnsOutsideTunnel,
+            Refusal::NotOnLink => Self::BlockedNotOnLink,
+            Refusal::LanOff => Self::BlockedLanOff,
+            Refusal::Multicast => Self::BlockedMulticast,
+            Refusal::NotVpnClient => Self::BlockedNotVpnClient,
+            Refusal::UnknownServer => Self::BlockedUnknownServer,
+            Refusal::ContainerPolicy => Self::BlockedContainerPolicy,
+            Refusal::PublishedPorts => Self::BlockedPublishedPorts,
+            Refusal::Inbound => Self::BlockedInbound,
+            Refusal::RawFrame => Self::BlockedRawFrame,
+            Refusal::PausedPortal => Self::BlockedPausedPortal,
+        }
+    }
+
     /// The sentence for a reason of a loss.
     pub const fn of_reason(reason: Reason) -> Self {
         match reason {

@@ -11,15 +11,21 @@ use tokio::sync::mpsc;
 use zbus::fdo::{self, DBusProxy};
 use zbus::message::Type;
 use zbus::names::{BusName, OwnedUniqueName};
+use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, Message, MessageStream};
 
-use super::event::{Button, Event, Refusal};
-use crate::bus::{self, Agent1Proxy, NAME, PATH};
+use super::event::{BlockedLine, Button, Event, Refusal};
+use crate::bus::{self, Agent1Proxy, BlockedGroup, NAME, PATH};
+use crate::vpn::State;
 
 /// How long to wait before the next attempt to connect to the system bus.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long the agent may take to send its status.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the agent is asked for containers that wait, while the VPN is lost.
+const WAITING: Duration = Duration::from_secs(15);
+/// Maximum number of refusals in the notice.
+const SHOWN: usize = 10;
 /// Length of the pause in the menu, in seconds.
 const PAUSE: u64 = 5 * 60;
 
@@ -42,17 +48,20 @@ async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
     let mut signals = MessageStream::for_match_rule(rule, &connection, None).await?;
     // Read after the subscription, so that no change is missed.
     let mut owner = bus.get_name_owner(BusName::try_from(NAME)?).await.ok();
-    send_status(&connection, owner.as_ref(), events).await;
+    let mut lost = send_status(&connection, owner.as_ref(), events).await;
+    let mut tick = tokio::time::interval(WAITING);
     loop {
         tokio::select! {
+            _ = tick.tick(), if lost => send_waiting(&connection, owner.as_ref(), events).await,
             Some(change) = owners.next() => {
                 owner = change.args()?.new_owner().as_ref().map(|name| name.clone().into());
-                send_status(&connection, owner.as_ref(), events).await;
+                lost = send_status(&connection, owner.as_ref(), events).await;
             }
             Some(message) = signals.next() => {
                 let message = message?;
                 if message.header().sender().is_some_and(|sender| owner.as_deref() == Some(sender)) {
-                    send_signal(&connection, owner.as_ref(), &message, events).await;
+                    let now = send_signal(&connection, owner.as_ref(), &message, events).await;
+                    lost = now.unwrap_or(lost);
                 } else {
                     tracing::debug!("ignored a signal that the agent did not send");
                 }
@@ -63,8 +72,12 @@ async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
     }
 }
 
-/// Sends an event with the current status.
-async fn send_status(connection: &Connection, owner: Option<&OwnedUniqueName>, events: &mpsc::Sender<Event>) {
+/// Sends an event with the current status, and returns whether the VPN is lost.
+async fn send_status(
+    connection: &Connection,
+    owner: Option<&OwnedUniqueName>,
+    events: &mpsc::Sender<Event>,
+) -> bool {
     let status = match owner {
         None => None,
         Some(owner) => match bus::read_status(connection, owner.into()).await {
@@ -75,26 +88,43 @@ async fn send_status(connection: &Connection, owner: Option<&OwnedUniqueName>, e
             }
         },
     };
+    let lost = status.as_ref().is_some_and(|status| status.state == State::Lost);
     let _ = events.send(Event::Agent(status)).await;
+    lost
 }
 
-/// Sends an event for a signal of the agent.
+/// Sends an event for a signal of the agent. Returns whether the VPN is lost, if the signal tells that.
 async fn send_signal(
     connection: &Connection,
     owner: Option<&OwnedUniqueName>,
     message: &Message,
     events: &mpsc::Sender<Event>,
-) {
+) -> Option<bool> {
     let header = message.header();
     let member = header.member().map_or("", |member| member.as_str());
     let event = match member {
-        "PropertiesChanged" => return send_status(connection, owner, events).await,
+        "PropertiesChanged" => return Some(send_status(connection, owner, events).await),
         "VpnLost" => Event::Lost,
         "Repaired" => Event::Repaired { by: bus::repairer_in(message) },
         "EnforcementFailed" => Event::Failed(message.body().deserialize().unwrap_or_default()),
-        _ => return,
+        _ => return None,
     };
     let _ = events.send(event).await;
+    None
+}
+
+/// Sends an event with the number of containers that wait. An older agent does not know it.
+async fn send_waiting(
+    connection: &Connection,
+    owner: Option<&OwnedUniqueName>,
+    events: &mpsc::Sender<Event>,
+) {
+    let Some(owner) = owner else { return };
+    let agent = Agent1Proxy::builder(connection).destination(owner.clone());
+    let Ok(agent) = agent.cache_properties(CacheProperties::No).build().await else { return };
+    if let Ok(count) = agent.waiting_containers().await {
+        let _ = events.send(Event::Waiting(count)).await;
+    }
 }
 
 /// Sends the request of a button to the agent.
@@ -107,10 +137,33 @@ pub(super) async fn ask(button: Button) -> Result<(), Refusal> {
             Button::Reconnect => agent.reconnect().await,
             Button::Pause => agent.pause(PAUSE).await,
             Button::Resume => agent.resume().await,
-            Button::Details => Ok(()),
+            // These ask the agent to do nothing.
+            Button::Details | Button::Blocked => Ok(()),
         }
     };
     answer.await.map_err(refusal)
+}
+
+/// The last refusals of this user's programs.
+pub(super) async fn blocked() -> Result<Vec<BlockedLine>, Refusal> {
+    let answer = async {
+        let connection = zbus::connection::Builder::system().method_timeout(TIMEOUT).build().await?;
+        Agent1Proxy::new(&connection).await?.recently_blocked(0).await
+    };
+    let groups = answer.await.map_err(refusal)?;
+    let newest = groups.len().saturating_sub(SHOWN);
+    Ok(groups.into_iter().skip(newest).map(BlockedGroup::from).map(BlockedLine::from).collect())
+}
+
+impl From<BlockedGroup> for BlockedLine {
+    fn from(group: BlockedGroup) -> Self {
+        Self {
+            destination: group.destination(),
+            reason: group.reason.parse().ok(),
+            count: group.count,
+            who: group.name.or(group.unit),
+        }
+    }
 }
 
 fn refusal(error: zbus::Error) -> Refusal {

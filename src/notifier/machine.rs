@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::event::{Action, Button, Closing, Event, Memory, Refusal, Topic};
+use super::event::{Action, BlockedLine, Button, Closing, Event, Memory, Refusal, Topic};
 use crate::status::{Status, Verdict};
 use crate::vpn::{LastLoss, State};
 
@@ -35,6 +35,10 @@ pub struct Notifier {
     pub(super) why: String,
     /// The topic that is shown with details.
     pub(super) detailed: Option<Topic>,
+    /// The refusals that the user asked for, newest last.
+    pub(super) blocked: Option<Vec<BlockedLine>>,
+    /// Number of containers that wait for the VPN.
+    pub(super) waiting: u32,
     /// Topics whose notice was closed before they were resolved.
     hidden: Vec<(Topic, Closing)>,
     losses: VecDeque<u64>,
@@ -111,6 +115,8 @@ impl Notifier {
             news: None,
             why: String::new(),
             detailed: None,
+            blocked: None,
+            waiting: 0,
             hidden: Vec::new(),
             losses: VecDeque::new(),
             repairs: VecDeque::new(),
@@ -127,6 +133,7 @@ impl Notifier {
             Event::Agent(Some(status)) => self.here(*status, now),
             Event::Agent(None) => self.away(now),
             Event::Lost => {
+                self.blocked = None;
                 self.losses.push_back(now);
                 // This is a new loss, not the one whose notice the user closed.
                 self.hidden.retain(|(topic, _)| *topic != Topic::Lost);
@@ -139,7 +146,13 @@ impl Notifier {
             Event::Failed(why) => self.why = why,
             Event::Shown(topic) => self.shown(topic, now),
             Event::Closed(topic, closing) => self.closed(topic, closing),
-            Event::Pressed(Button::Details) => self.show_details(),
+            Event::Pressed(Button::Details) => {
+                self.blocked = None;
+                self.show_details();
+            }
+            Event::Waiting(count) => self.waiting = count,
+            Event::Blocked(Ok(lines)) => self.blocked = Some(lines),
+            Event::Blocked(Err(refusal)) => self.tell(News::Refused(Button::Blocked, refusal)),
             Event::Pressed(button) => {
                 if let (Button::Reconnect, Some(loss)) = (button, &mut self.loss) {
                     loss.reconnecting = true;
@@ -229,6 +242,11 @@ impl Notifier {
     }
 
     fn follow(&mut self, old: &Status, new: &Status, now: u64) {
+        // No list stands before news of the protection.
+        if (old.state, old.enforcement) != (new.state, new.enforcement) {
+            self.blocked = None;
+            self.waiting = 0;
+        }
         // Both notices say that nothing leaves, so the verdict must say this too.
         if old.state == State::Paused && new.state != State::Paused && new.verdict().is_closed() {
             self.tell(News::Resumed(new.state));
@@ -287,7 +305,7 @@ impl Notifier {
                     self.memory.loss = loss.max(self.memory.loss);
                 }
             }
-            Topic::Details | Topic::Gone | Topic::NotEnforced | Topic::Paused(_) => {}
+            Topic::Details | Topic::Blocked | Topic::Gone | Topic::NotEnforced | Topic::Paused(_) => {}
         }
     }
 
@@ -295,6 +313,7 @@ impl Notifier {
         match (topic, closing) {
             (Topic::News, _) => self.news = None,
             (Topic::Details, _) => self.detailed = None,
+            (Topic::Blocked, _) => self.blocked = None,
             (Topic::Missed, Closing::Dismissed) => self.missed = None,
             (Topic::Repaired, Closing::Dismissed) => self.repaired = None,
             (Topic::Missed | Topic::Repaired, Closing::Faded)

@@ -23,7 +23,7 @@ mod tray;
 mod wanted;
 mod words;
 
-pub use event::{Action, Button, Closing, Event, Memory, Refusal, Topic};
+pub use event::{Action, BlockedLine, Button, Closing, Event, Memory, Refusal, Topic};
 pub use indicator::Indicator;
 pub use keys::Key;
 pub use machine::Notifier;
@@ -134,6 +134,12 @@ impl Desk {
         for action in self.notifier.step(event, system::now()) {
             match action {
                 Action::Remember(memory) => self.notebook.write(memory),
+                Action::Ask(Button::Blocked) => {
+                    let events = self.events.clone();
+                    tokio::spawn(async move {
+                        let _ = events.send(Event::Blocked(listen::blocked().await)).await;
+                    });
+                }
                 Action::Ask(button) => {
                     let events = self.events.clone();
                     // The answer may take long: the user may have to type a password.

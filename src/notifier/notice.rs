@@ -103,6 +103,8 @@ pub enum Arg {
     Count(u64),
     /// A time, in seconds since the epoch.
     Moment(u64),
+    /// Another sentence.
+    Sentence(Key),
 }
 
 impl Text {
@@ -127,6 +129,12 @@ impl Text {
     #[must_use]
     pub fn moment(self, name: &'static str, moment: u64) -> Self {
         self.with(name, Arg::Moment(moment))
+    }
+
+    /// Sets a variable to another sentence.
+    #[must_use]
+    pub fn sentence(self, name: &'static str, key: Key) -> Self {
+        self.with(name, Arg::Sentence(key))
     }
 
     fn with(mut self, name: &'static str, arg: Arg) -> Self {

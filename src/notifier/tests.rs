@@ -1,6 +1,7 @@
 //! The notifier's pure middle: events go in, and the tests read what the user sees.
 
 mod anything;
+mod blocked;
 mod missed;
 
 use jiff::tz::TimeZone;
@@ -274,7 +275,7 @@ fn details_are_added_to_the_notice_or_shown_alone() {
     let mut day = Day::begin(lost_at(START));
     day.hear(Event::Pressed(Button::Details));
     let notice = day.notifier.notice().unwrap();
-    assert_eq!((notice.topic, notice.buttons), (Topic::Lost, vec![Button::Reconnect]));
+    assert_eq!((notice.topic, notice.buttons), (Topic::Lost, vec![Button::Reconnect, Button::Blocked]));
     assert!(day.reads().contains("tunwarden status"));
     day.back();
     day.see();

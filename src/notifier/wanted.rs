@@ -1,6 +1,6 @@
 //! Which notice to show: at most one, the most severe first. Pure.
 
-use super::event::{Button, Refusal, Topic};
+use super::event::{BlockedLine, Button, Refusal, Topic};
 use super::keys::Key;
 use super::machine::{Loss, News, Notifier, Presence, Repairs};
 use super::notice::{Face, Notice, Stay, Text, Urgency};
@@ -17,7 +17,7 @@ impl Notifier {
 
     /// Notices about everything that is not resolved, the most severe first.
     pub(super) fn candidates(&self) -> Vec<Notice> {
-        let mut found = Vec::new();
+        let mut found: Vec<Notice> = self.blocked.iter().map(|lines| self.of_blocked(lines)).collect();
         if self.detailed == Some(Topic::Details) {
             found.push(notice(Topic::Details, self.face(), Text::new(Key::DetailTitle), Vec::new()));
         }
@@ -35,6 +35,24 @@ impl Notifier {
         found.extend(self.missed.as_ref().map(|loss| self.of_missed(loss)));
         found.extend(self.repaired.as_ref().map(|repairs| self.of_repairs(repairs)));
         found
+    }
+
+    /// What was refused. No button of it opens anything.
+    fn of_blocked(&self, lines: &[BlockedLine]) -> Notice {
+        let line = |line: &BlockedLine| {
+            let why = line.reason.map_or(Key::BlockedUnknown, Key::of_refusal);
+            let text = match &line.who {
+                Some(who) => Text::new(Key::BlockedBy).word("who", who),
+                None => Text::new(Key::BlockedLine),
+            };
+            text.word("destination", &line.destination).count("count", line.count).sentence("why", why)
+        };
+        let mut body: Vec<Text> = lines.iter().map(line).collect();
+        if body.is_empty() {
+            body.push(Text::new(Key::BlockedNothing));
+        }
+        body.push(Text::new(Key::BlockedHint));
+        notice(Topic::Blocked, self.face(), Text::new(Key::BlockedTitle), body)
     }
 
     /// The notice about a missing agent, or about rules that are not in force.
@@ -123,6 +141,9 @@ impl Notifier {
         };
         let mut body: Vec<Text> = loss.what.iter().filter_map(why).collect();
         body.push(self.leaves(Key::LostBody));
+        if self.waiting > 0 {
+            body.push(Text::new(Key::Waiting).count("count", self.waiting.into()));
+        }
         let offered = if self.offers_reconnect() {
             &[Button::Reconnect, Button::Details][..]
         } else {
@@ -158,6 +179,7 @@ impl Notifier {
             News::Refused(button, refusal) => {
                 let what = match button {
                     Button::Reconnect | Button::Details => Key::RefusedReconnect,
+                    Button::Blocked => Key::RefusedBlocked,
                     Button::Pause => Key::RefusedPause,
                     Button::Resume => Key::RefusedResume,
                 };
@@ -216,6 +238,7 @@ impl Notifier {
             return notice;
         }
         notice.buttons.retain(|&button| button != Button::Details);
+        notice.buttons.push(Button::Blocked);
         if let Some(status) = self.status() {
             notice.body.extend(self.details(status));
         }

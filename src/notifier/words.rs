@@ -71,6 +71,7 @@ impl Words {
         self.say(&Text::new(match button {
             Button::Reconnect => Key::Reconnect,
             Button::Details => Key::Details,
+            Button::Blocked => Key::Blocked,
             Button::Pause => Key::Pause,
             Button::Resume => Key::Resume,
         }))
@@ -81,6 +82,7 @@ impl Words {
             Arg::Word(word) => FluentValue::from(plain(word)),
             Arg::Count(count) => FluentValue::from(*count),
             Arg::Moment(moment) => FluentValue::from(self.clock(*moment)),
+            Arg::Sentence(key) => FluentValue::from(self.say(&Text::new(*key))),
         }
     }
 

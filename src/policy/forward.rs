@@ -12,7 +12,7 @@ use super::well_known::LINK_LOCAL;
 use super::{Chain, ChainName, Direction, IfMatch, Rule, Tracked, Verdict};
 use crate::config::{Access, PublishedPorts};
 use crate::net::{Family, IfName};
-use crate::vpn::{Forwarded, ForwardedTo, TunnelAddress};
+use crate::vpn::{Forwarded, ForwardedTo, Refusal, TunnelAddress};
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     let mut chains = vec![
@@ -54,7 +54,7 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
             .map(|tunnel| to_bridges().input(tunnel).tracked(Tracked::Known(Direction::Reply))),
     );
     rules.extend(between_bridges(view));
-    rules.push(view.rule(Verdict::Drop));
+    rules.extend([view.line(Refusal::PublishedPorts), view.rule(Verdict::Drop)]);
     rules
 }
 
@@ -102,7 +102,8 @@ fn cut_off(view: &View<'_>) -> Vec<Rule> {
     let rules = |bridge: &IfName| {
         let drop = || view.rule(Verdict::Drop);
         let inside = view.rule(Verdict::Return).input(bridge.clone()).output(bridge.clone());
-        [inside, drop().input(bridge.clone()), drop().output(bridge.clone())]
+        let line = view.line(Refusal::ContainerPolicy).input(bridge.clone());
+        [inside, line, drop().input(bridge.clone()), drop().output(bridge.clone())]
     };
     with_access(view, Access::None).flat_map(rules).collect()
 }
@@ -125,7 +126,7 @@ fn lan_network(view: &View<'_>) -> Vec<Rule> {
     // After the uplinks: one of them may have the name of a bridge.
     rules.extend(shut_out(view));
     rules.extend(between_bridges(view));
-    rules.push(view.rule(Verdict::Drop));
+    rules.extend([view.line(Refusal::ContainerPolicy), view.rule(Verdict::Drop)]);
     rules
 }
 
@@ -134,7 +135,7 @@ fn bridges(view: &View<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> =
         view.misnamed_bridges().map(|pattern| view.rule(Verdict::Drop).output(pattern)).collect();
     rules.extend(view.bridges().map(|bridge| view.rule(Verdict::Return).output(bridge)));
-    rules.push(view.rule(Verdict::Drop));
+    rules.extend([view.line(view.reason()), view.rule(Verdict::Drop)]);
     rules
 }
 

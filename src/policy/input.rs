@@ -12,6 +12,7 @@ use super::well_known::{
 use super::{Chain, ChainName, Direction, IfMatch, Rule, Tracked, Verdict, lan_services};
 use crate::config::{Inbound, InboundOn};
 use crate::net::{Family, IfName, Transport};
+use crate::vpn::Refusal;
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     vec![
@@ -42,7 +43,7 @@ fn input(view: &View<'_>) -> Vec<Rule> {
     // The container engine decides which containers reach the host. A bridge is no uplink.
     rules.extend(view.misnamed_bridges().map(|pattern| view.rule(Verdict::Drop).input(pattern)));
     rules.extend(view.bridges().map(|bridge| accept().input(bridge)));
-    rules.push(view.rule(Verdict::Drop));
+    rules.extend([view.line(Refusal::Inbound), view.rule(Verdict::Drop)]);
     rules
 }
 

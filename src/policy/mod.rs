@@ -13,6 +13,7 @@ mod frame;
 mod input;
 pub mod iptables;
 mod lan_services;
+mod log;
 pub mod nftables;
 mod output;
 mod protocol;
@@ -29,6 +30,7 @@ mod wire;
 use std::collections::BTreeSet;
 
 pub use frame::{FrameMatch, PppoeFrames};
+pub use log::{LOG_GROUP, LOG_LIMIT, LOG_PREFIX};
 pub use protocol::{Asked, Direction, HopLimit, Ported, Protocol, Tracked};
 pub use refusal::{Answer, AnsweredBridges};
 pub use rule::{Device, IfMatch, Rule, Verdict};

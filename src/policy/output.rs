@@ -9,7 +9,7 @@ use super::well_known::{
 use super::{Chain, ChainName, HopLimit, Protocol, Rule, Tracked, Verdict, bootstrap, lan_services, refusal};
 use crate::config::{InboundOn, Networks};
 use crate::net::{Family, IfName, Port, Transport};
-use crate::vpn::Uplink;
+use crate::vpn::{Refusal, Uplink};
 use ipnet::IpNet;
 
 pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
@@ -43,7 +43,7 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     rules.extend(proxied(view));
     // No rule accepts packets because their connection is established: a connection from before the lock, or
     // one whose route has moved off the tunnel, would go on in clear.
-    rules.extend([jump(ChainName::VpnRefused), view.rule(Verdict::Drop)]);
+    rules.extend(refusal::told(view.rule(Verdict::Drop), view.reason()));
     rules
 }
 
@@ -74,9 +74,10 @@ pub(super) fn portal_pages(view: &View<'_>) -> Vec<Rule> {
 }
 
 fn dns(view: &View<'_>) -> Vec<Rule> {
-    let mut rules = shut_out(view, &Verdict::Drop);
+    let refuse = |drop: Rule| refusal::told(drop, Refusal::DnsOutsideTunnel);
+    let mut rules: Vec<Rule> = shut_out(view, &Verdict::Drop).into_iter().flat_map(refuse).collect();
     rules.extend(view.tunnels().into_iter().map(|tunnel| view.rule(Verdict::Return).output(tunnel)));
-    rules.extend([view.rule(Verdict::Jump(ChainName::VpnRefused)), view.rule(Verdict::Drop)]);
+    rules.extend(refuse(view.rule(Verdict::Drop)));
     rules
 }
 
@@ -152,7 +153,8 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
         return Vec::new();
     }
     let to = |net| view.rule(Verdict::Accept).to(net);
-    let mut rules = of_tunnels(view);
+    let refuse = |drop: Rule| refusal::told(drop, Refusal::NotThroughTunnel);
+    let mut rules: Vec<Rule> = of_tunnels(view).into_iter().flat_map(refuse).collect();
     match &lan.networks {
         Networks::Listed(listed) => rules.extend(view.listed_lans(listed).into_iter().map(to)),
         // By interface as well: a private network that is routed elsewhere is not the LAN.

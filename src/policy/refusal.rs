@@ -12,6 +12,7 @@
 use super::view::View;
 use super::{Chain, ChainName, IfMatch, Rule, Ruleset, Table, Tracked, Verdict};
 use crate::net::{Family, IfPattern, Transport};
+use crate::vpn::Refusal;
 
 /// What tells a sender that its packet is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,12 @@ pub(super) fn chain(view: &View<'_>) -> Chain {
     Chain { name: ChainName::VpnRefused, rules }
 }
 
+/// What refuses a program's packet: the agent is told, the program gets an answer, and the packet is dropped.
+pub(super) fn told(drop: Rule, why: Refusal) -> [Rule; 3] {
+    let with = |verdict| Rule { verdict, ..drop.clone() };
+    [with(Verdict::Log(why)), with(Verdict::Jump(ChainName::VpnRefused)), drop]
+}
+
 /// The bridges of both families.
 pub(super) fn bridges(view: &View<'_>) -> AnsweredBridges {
     AnsweredBridges { bridges: view.bridges().collect(), leading_out: view.misnamed_bridges().collect() }
@@ -52,9 +59,17 @@ pub(super) fn bridges(view: &View<'_>) -> AnsweredBridges {
 impl Ruleset {
     /// Whether senders of refused packets get answers.
     pub fn has_rejects(&self) -> bool {
+        self.has_rule(|rule| matches!(rule.verdict, Verdict::Reject(_)))
+    }
+
+    /// Whether the agent is told about refused packets.
+    pub fn has_lines(&self) -> bool {
+        self.has_rule(|rule| matches!(rule.verdict, Verdict::Log(_)))
+    }
+
+    fn has_rule(&self, is_wanted: impl Fn(&Rule) -> bool) -> bool {
         let mut tables = Family::ALL.into_iter().flat_map(|family| self.family(family));
-        let rejects = |rule: &Rule| matches!(rule.verdict, Verdict::Reject(_));
-        tables.any(|table| table.chains.iter().flat_map(|chain| &chain.rules).any(rejects))
+        tables.any(|table| table.chains.iter().flat_map(|chain| &chain.rules).any(&is_wanted))
     }
 
     /// The same rules for a kernel that cannot answer containers: what they send is dropped without an answer.
@@ -64,13 +79,29 @@ impl Ruleset {
 
     /// The same rules for a kernel that cannot answer: every refused packet is dropped.
     pub fn without_rejects(&self) -> Self {
-        let keeps = |rule: &&Rule| !matches!(rule.verdict, Verdict::Reject(_));
-        let chain =
-            |chain: &Chain| Chain { rules: chain.rules.iter().filter(keeps).cloned().collect(), ..*chain };
+        let rules = self.with_rules(|rule| !matches!(rule.verdict, Verdict::Reject(_)));
+        Self { answered: None, ..rules }
+    }
+
+    /// The same rules for a kernel that cannot tell the agent what it refuses.
+    pub fn without_lines(&self) -> Self {
+        let keeps = |rule: &Rule| !matches!(rule.verdict, Verdict::Log(_));
+        let mut rules = self.with_rules(keeps);
+        for chain in rules.wire.ipv4.iter_mut().chain(&mut rules.wire.ipv6) {
+            chain.rules.retain(|rule| keeps(rule.rule()));
+        }
+        rules
+    }
+
+    fn with_rules(&self, keeps: impl Fn(&Rule) -> bool) -> Self {
+        let chain = |chain: &Chain| Chain {
+            rules: chain.rules.iter().filter(|rule| keeps(rule)).cloned().collect(),
+            ..*chain
+        };
         let table =
             |table: &Table| Table { chains: table.chains.iter().map(chain).collect(), ..table.clone() };
         let tables = |tables: &[Table]| tables.iter().map(table).collect();
-        Self { ipv4: tables(&self.ipv4), ipv6: tables(&self.ipv6), answered: None, ..self.clone() }
+        Self { ipv4: tables(&self.ipv4), ipv6: tables(&self.ipv6), ..self.clone() }
     }
 }
 

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::{Answer, Asked, ChainName, HopLimit, Protocol, SetName, Tracked};
 use crate::net::{Endpoint, Family, IfPattern, Port, PortRange, Transport};
+use crate::vpn::Refusal;
 
 /// What happens to a packet that a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Verdict {
     Drop,
     /// It ends here, and its sender gets an answer at once.
     Reject(Answer),
+    /// The agent is told that it is refused. It goes on with the next rule.
+    Log(Refusal),
     /// Back to the chain that jumped here.
     Return,
     /// Into another chain. It comes back here when that chain has no verdict.

@@ -8,7 +8,7 @@ use super::well_known::NAME_SERVERS;
 use super::{Device, IfMatch, Owners, Protocol, Rule, Verdict};
 use crate::config::{Config, Inbound, InboundOn, Networks, PublishedPorts, Traffic, TrafficRule};
 use crate::net::{Family, IfName, IfPattern, LanPrefix, Port, Transport};
-use crate::vpn::{ForwardedTo, PauseScope, Situation, TunnelAddress, Uplink};
+use crate::vpn::{ForwardedTo, PauseScope, Refusal, Situation, TunnelAddress, Uplink};
 
 /// What every chain is made from.
 pub(super) struct View<'a> {
@@ -33,6 +33,16 @@ impl<'a> View<'a> {
     /// A rule of this family that matches every packet.
     pub(super) fn rule(&self, verdict: Verdict) -> Rule {
         Rule::new(self.family, verdict)
+    }
+
+    /// Tells the agent why the packet is refused that comes this far.
+    pub(super) fn line(&self, reason: Refusal) -> Rule {
+        self.rule(Verdict::Log(reason))
+    }
+
+    /// Why a packet is refused that is neither for the LAN nor for a VPN server.
+    pub(super) fn reason(&self) -> Refusal {
+        Refusal::of_state(self.situation.state, self.situation.pause_scope)
     }
 
     /// The tunnels that may carry packets now.

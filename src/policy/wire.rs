@@ -14,7 +14,7 @@ use super::well_known::{dhcp_client, dhcp_group, dhcp_server, echo_reply};
 use super::{ChainName, Rule, Verdict, bootstrap, lan_services, output};
 use crate::config::{InboundOn, Networks, PublishedPorts, TrafficRule};
 use crate::net::Family;
-use crate::vpn::Wire;
+use crate::vpn::{Refusal, Wire};
 use ipnet::IpNet;
 
 /// What may go out on the wires.
@@ -143,6 +143,7 @@ fn wire(view: &View<'_>) -> Vec<WireRule> {
     rules.push(WireRule::Plain(jump(ChainName::VpnLan)));
     rules.extend(replies(view));
     rules.extend(published(view));
+    rules.push(WireRule::Plain(view.line(Refusal::RawFrame)));
     rules.push(WireRule::Plain(view.rule(Verdict::Drop)));
     rules
 }
@@ -153,6 +154,7 @@ fn ports(view: &View<'_>) -> Vec<WireRule> {
         // Later fragments first: in them the kernel would take contents for a port. Without the first fragment,
         // which has the port, no receiver can put the packet together.
         WireRule::LaterFragments(view.rule(Verdict::Return)),
+        WireRule::ToNameServer(view.line(Refusal::DnsOutsideTunnel)),
         WireRule::ToNameServer(view.rule(Verdict::Drop)),
         WireRule::PortRead(view.rule(Verdict::Return)),
         WireRule::Plain(view.rule(Verdict::Drop)),
@@ -247,7 +249,7 @@ fn published(view: &View<'_>) -> Vec<WireRule> {
         let answer = accept().to(proxied.network).transport(proxied.transport).sport(proxied.port);
         WireRule::OwnSocket(answer)
     }));
-    rules.push(WireRule::OwnSocket(view.rule(Verdict::Drop)));
+    rules.extend([view.line(Refusal::RawFrame), view.rule(Verdict::Drop)].map(WireRule::OwnSocket));
     for own in own(view) {
         rules.extend(lan.iter().map(|&net| WireRule::Plain(accept().from(own).to(net))));
     }

@@ -6,6 +6,7 @@
 
 mod attached;
 pub(crate) mod http;
+mod names;
 pub(crate) mod read;
 #[cfg(test)]
 mod tests;
@@ -18,12 +19,13 @@ use std::time::Duration;
 
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 pub use attached::addresses;
 pub use read::HostContainer;
 
+use crate::blocked::Containers;
 use crate::vpn::{DockerBackend, DockerView, Event};
 
 /// The folder of Docker's socket and process id file.
@@ -81,11 +83,11 @@ impl DockerError {
 
 /// Sends [`Event::Docker`] when Docker begins to answer, each time it has changed something, and when it has
 /// ended, until the receiver is gone. Without Docker it sends nothing and waits without a timer.
-pub async fn watch(events: mpsc::Sender<Event>) {
-    watch_in(Path::new(RUN), events).await;
+pub async fn watch(events: mpsc::Sender<Event>, containers: watch::Sender<Containers>) {
+    watch_in(Path::new(RUN), events, containers).await;
 }
 
-async fn watch_in(run: &Path, events: mpsc::Sender<Event>) {
+async fn watch_in(run: &Path, events: mpsc::Sender<Event>, containers: watch::Sender<Containers>) {
     let folder = match FolderWatch::new(run) {
         Ok(folder) => folder,
         Err(error) => {
@@ -94,7 +96,7 @@ async fn watch_in(run: &Path, events: mpsc::Sender<Event>) {
             return;
         }
     };
-    let (closed, events) = (events.clone(), Events(events));
+    let (closed, events) = (events.clone(), Events(events, containers));
     tokio::select! {
         () = closed.closed() => {}
         never = watch_forever(run, &folder, &events) => match never {},
@@ -174,7 +176,10 @@ async fn follow_ports(socket: &Path, events: &Events) -> Result<Infallible, Dock
     let mut changes = http::Changes::open(socket, CONTAINERS).await?;
     let mut known = BTreeSet::new();
     loop {
-        let ports = read::published(&http::get(socket, "/containers/json").await?)?;
+        let answer = http::get(socket, "/containers/json").await?;
+        // The names are for people, and an answer without them is one.
+        events.1.send_replace(names::of_containers(&answer).unwrap_or_default());
+        let ports = read::published(&answer)?;
         if ports != known {
             known.clone_from(&ports);
             events.say(Event::Published(ports)).await;
@@ -219,8 +224,8 @@ async fn tell_networks(socket: &Path, engine: &Engine, events: &Events) -> Resul
     Ok(())
 }
 
-/// Sends events to the agent.
-struct Events(mpsc::Sender<Event>);
+/// Sends events to the agent, and the names of containers to the source of refusals.
+struct Events(mpsc::Sender<Event>, watch::Sender<Containers>);
 
 impl Events {
     async fn tell(&self, view: Option<DockerView>) {

@@ -16,6 +16,7 @@ pub mod management;
 pub mod network_manager;
 pub mod openvpn_files;
 pub mod process;
+pub mod refusals;
 pub mod reports;
 pub mod resolvers;
 mod root_files;

@@ -1,5 +1,7 @@
 //! Why a packet is refused, in words that do not change, each with the key of the configuration that governs it.
 
+use super::{PauseScope, State};
+
 /// Why tunwarden refuses a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
@@ -51,6 +53,16 @@ impl Refusal {
         Self::RawFrame,
         Self::PausedPortal,
     ];
+
+    /// Why a packet is refused that is neither for the LAN nor for a VPN server.
+    pub const fn of_state(state: State, pause: PauseScope) -> Self {
+        match (state, pause) {
+            (State::Lost, _) => Self::VpnLost,
+            (State::Protected, _) => Self::NotThroughTunnel,
+            (State::Paused, PauseScope::Portal) => Self::PausedPortal,
+            (State::Locked | State::Connecting | State::Paused, _) => Self::NoVpn,
+        }
+    }
 
     /// The word for it, in the logs of the kernel and in JSON.
     pub const fn as_str(self) -> &'static str {
@@ -113,13 +125,31 @@ impl Refusal {
     }
 }
 
+impl std::str::FromStr for Refusal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|refusal| refusal.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no reason of a refusal"))
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn no_two_reasons_have_the_same_word() {
-        let words: std::collections::BTreeSet<&str> = Refusal::ALL.map(Refusal::as_str).into();
-        assert_eq!(words.len(), Refusal::ALL.len());
+    fn every_reason_is_found_by_its_word() {
+        for refusal in Refusal::ALL {
+            assert_eq!(refusal.as_str().parse(), Ok(refusal));
+        }
+        assert!("".parse::<Refusal>().is_err() && "tunwarden-no-vpn".parse::<Refusal>().is_err());
     }
 }

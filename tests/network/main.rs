@@ -7,6 +7,7 @@ mod support;
 mod agent;
 mod article;
 mod article_docker;
+mod blocked;
 mod bus;
 mod docker;
 mod doctor;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of the middle. They use only one another in this crate.
-const MIDDLE: [&str; 6] = ["config", "guide", "model", "net", "policy", "vpn"];
+const MIDDLE: [&str; 7] = ["blocked", "config", "guide", "model", "net", "policy", "vpn"];
 
 /// Files of the middle that may use `std::io`: they read the configuration and report read errors.
 const READERS: [&str; 2] = ["src/config/read.rs", "src/config/fault.rs"];

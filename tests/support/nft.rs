@@ -36,11 +36,20 @@ pub fn owner_of(agent: &Process) -> Result<OwnSocket> {
     Ok(OwnSocket::from_fd(copy))
 }
 
-/// The file descriptors of a process that are netfilter sockets without a subscription.
+/// The file descriptors of a process that are netfilter sockets without a subscription, and without lines about refused
+/// packets.
 fn own_sockets(id: u32) -> Result<Vec<i32>> {
-    let table = fs::read_to_string(format!("/proc/{id}/net/netlink"))?;
-    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let ours = rows.filter(|row| row.get(1) == Some(&NETFILTER) && row.get(3) == Some(&"00000000"));
+    let rows = |name: &str| -> Result<Vec<Vec<String>>> {
+        let table = fs::read_to_string(format!("/proc/{id}/net/{name}"))?;
+        Ok(table.lines().map(|line| line.split_whitespace().map(ToOwned::to_owned).collect()).collect())
+    };
+    // The second number of a listener is its port.
+    let heard: Vec<String> =
+        rows("netfilter/nfnetlink_log")?.into_iter().filter_map(|row| row.get(1).cloned()).collect();
+    let sockets = rows("netlink")?;
+    let has = |row: &[String], at: usize, value: &str| row.get(at).is_some_and(|cell| cell == value);
+    let ours = sockets.iter().filter(|row| has(row, 1, NETFILTER) && has(row, 3, "00000000"));
+    let ours = ours.filter(|row| row.get(2).is_none_or(|port| !heard.contains(port)));
     let names: Vec<String> =
         ours.filter_map(|row| row.last().map(|inode| format!("socket:[{inode}]"))).collect();
     let mut found = Vec::new();

@@ -41,7 +41,7 @@ async fn fall_back(
     let mut fewer = with_fewer_modules(ruleset);
     let Some((fewest, lacks)) = fewer.pop() else { return Err(why) };
     let mut taken = Taken { commit: put(&fewest, Attempt::First).await?, lacks, stopped: None };
-    let full = (refused == Refused::First).then(|| (ruleset.clone(), [None, None]));
+    let full = (refused == Refused::First).then(|| (ruleset.clone(), [None; 3]));
     for (more, lacks) in full.into_iter().chain(fewer) {
         match put(&more, Attempt::Later).await {
             Ok(commit) => return Ok(Taken { commit: taken.commit.and(commit), lacks, stopped: None }),
@@ -84,9 +84,8 @@ impl Iptables {
             self.held = None;
             self.trust = Trust::None;
         }
-        let lacks = taken.lacks.map(|lack| lack.map(|lack| format!("{lack}: {said}")));
-        self.refused = lacks.iter().any(Option::is_some).then_some(said);
-        self.warn_of_lacks(lacks);
+        self.lacking.update(taken.lacks, &said);
+        self.refused = taken.lacks.iter().any(Option::is_some).then_some(said);
         Ok(taken.commit)
     }
 }
@@ -143,7 +142,7 @@ mod tests {
         let (asked, taken) = with_answers(Refused::First, vec![ok(), ok()]);
         assert!(!asked[0].has_rejects(), "the fewest are not the first");
         assert_eq!(asked[1], rules(), "the rules themselves are not tried again");
-        assert_eq!(taken.unwrap().lacks, [None, None]);
+        assert_eq!(taken.unwrap().lacks, [None; 3]);
     }
 
     #[test]
@@ -151,7 +150,7 @@ mod tests {
         let all = with_fewer_modules(&rules()).len();
         let (asked, taken) = with_answers(Refused::Again, (0..all.min(2)).map(|_| ok()).collect());
         assert!(!asked.contains(&rules()));
-        assert!(taken.unwrap().lacks[0].is_some());
+        assert!(taken.unwrap().lacks.iter().any(Option::is_some));
     }
 
     #[test]

@@ -56,10 +56,15 @@ impl Answers {
     }
 }
 
+async fn are_lines_refused() -> bool {
+    matches!(refusal(Feature::Lines).await, Ok(Some(_)))
+}
+
 impl Nftables {
     /// Leaves out the answers that this kernel refuses. `false` if it refuses none of those that are wanted, and a
     /// commit therefore fails for another reason.
     pub(super) async fn leave_out_answers(&mut self) -> bool {
+        let is_quiet = self.leave_out_lines().await;
         match Answers::of_kernel().await {
             Ok(answers) if answers < self.answers => {
                 if let Some(complaint) = answers.complaint() {
@@ -69,34 +74,46 @@ impl Nftables {
                 self.answers_again.refused(Instant::now());
                 true
             }
-            _ => false,
+            _ => is_quiet,
         }
+    }
+
+    /// Leaves out the rules that tell the agent, if this kernel refuses them.
+    async fn leave_out_lines(&mut self) -> bool {
+        if !self.lines || !are_lines_refused().await {
+            return false;
+        }
+        tracing::info!("nf_tables does not tell who is refused, because this kernel refuses the rules");
+        self.lines = false;
+        self.answers_again.refused(Instant::now());
+        true
     }
 
     /// Asks again for the answers that the kernel has refused: its modules may be there now.
     pub(super) async fn ask_again_for_answers(&mut self) {
         let now = Instant::now();
-        if self.answers == Answers::All || !self.answers_again.is_due(now) {
+        if (self.answers == Answers::All && self.lines) || !self.answers_again.is_due(now) {
             return;
         }
+        self.lines = self.lines || !are_lines_refused().await;
         let answers = Answers::of_kernel().await.unwrap_or(self.answers);
         match answers {
-            Answers::All => self.answers_again.granted(),
-            Answers::Programs | Answers::None => self.answers_again.refused(now),
+            Answers::All if self.lines => self.answers_again.granted(),
+            Answers::All | Answers::Programs | Answers::None => self.answers_again.refused(now),
         }
         self.answers = answers;
     }
 
     /// Whether the kernel holds the same rules without the answers that it refuses.
     pub(super) async fn is_silent(&mut self, ruleset: &Ruleset) -> bool {
-        let before = self.answers;
+        let before = (self.answers, self.lines);
         if !self.leave_out_answers().await {
             return false;
         }
         let silent = self.wanted(ruleset);
         let is_held = self.compare(&silent, ruleset).await.is_ok_and(|lines| lines.is_empty());
         if !is_held {
-            self.answers = before;
+            (self.answers, self.lines) = before;
         }
         is_held
     }

@@ -16,7 +16,8 @@ use crate::netfilter::own::{OwnSocket, read_back};
 use crate::netfilter::readback::{self, Held};
 use crate::netfilter::socket::generation;
 use crate::policy::nftables::{
-    Base, Hook, LINKS_OF_A_CHAIN, NftChain, NftFamily, NftTable, Owner, TableId, to_containers, to_programs,
+    Base, Hook, LINKS_OF_A_CHAIN, NftChain, NftFamily, NftTable, Owner, TableId, lines, to_containers,
+    to_programs,
 };
 
 /// How long an owner may take to end, and how often that is checked.
@@ -83,6 +84,8 @@ pub(super) enum Feature {
     AnswersToContainers,
     /// Rules that answer a program whose packet is refused.
     AnswersToPrograms,
+    /// Rules that tell the agent about a refused packet.
+    Lines,
 }
 
 impl Feature {
@@ -97,6 +100,7 @@ impl Feature {
             Self::OwnedCopy => NftTable { owner: Owner::MakerOfCopy, ..probe(NftFamily::Inet, Vec::new()) },
             Self::AnswersToContainers => probe(NftFamily::Inet, vec![to_containers()]),
             Self::AnswersToPrograms => probe(NftFamily::Inet, vec![to_programs()]),
+            Self::Lines => probe(NftFamily::Inet, vec![lines()]),
         }
     }
 }

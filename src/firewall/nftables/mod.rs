@@ -53,6 +53,8 @@ pub(super) struct Nftables {
     answers: Answers,
     /// When the kernel is asked again for the answers that it has refused.
     answers_again: Again,
+    /// Whether rules tell the agent about refused packets. A kernel may refuse them.
+    lines: bool,
 }
 
 impl Nftables {
@@ -68,6 +70,7 @@ impl Nftables {
             ownership: Ownership::none(),
             answers: Answers::All,
             answers_again: Again::new(),
+            lines: true,
         }
     }
 
@@ -186,7 +189,7 @@ impl Nftables {
     }
 
     /// Every difference between `ruleset` and what the kernel holds, one line each; none if this system has
-    /// no such layer. That refused senders get no answer is no difference.
+    /// no such layer. That the rules answer or tell nobody is no difference.
     ///
     /// # Errors
     /// When the kernel cannot be read. Then it is not known whether there are differences.
@@ -321,7 +324,8 @@ impl Nftables {
 
     /// The tables that this kernel can hold now, on the links that are there.
     fn wanted(&self, ruleset: &Ruleset) -> Vec<NftTable> {
-        let mut ruleset = self.answers.of(ruleset);
+        let answering = self.answers.of(ruleset);
+        let mut ruleset = if self.lines { answering } else { answering.without_lines() };
         ruleset.wire.wires.retain(|wire| is_there(wire.interface.as_str()));
         let can = |table: &NftTable| match self.lacks {
             Lacks::Nothing => true,

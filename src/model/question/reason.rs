@@ -4,7 +4,7 @@ use super::{Question, SentBy};
 use crate::model::contract::Contract;
 use crate::model::proof::Machine;
 use crate::net::PRIVATE;
-use crate::vpn::{PauseScope, Refusal, State};
+use crate::vpn::Refusal;
 
 /// Ports of DNS and of DNS over TLS.
 const DNS: [u16; 2] = [53, 853];
@@ -41,12 +41,7 @@ impl Question {
         }
         let is_client =
             matches!(self.from, SentBy::Program(uid) if uid != 0 && contract.users.vpn.contains(&uid));
-        Some(match situation.state {
-            State::Paused if situation.pause_scope == PauseScope::Portal => Refusal::PausedPortal,
-            _ if is_client => Refusal::UnknownServer,
-            State::Lost => Refusal::VpnLost,
-            State::Protected => Refusal::NotThroughTunnel,
-            State::Locked | State::Connecting | State::Paused => Refusal::NoVpn,
-        })
+        let of_state = Refusal::of_state(situation.state, situation.pause_scope);
+        Some(if is_client && of_state != Refusal::PausedPortal { Refusal::UnknownServer } else { of_state })
     }
 }

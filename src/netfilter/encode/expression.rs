@@ -7,8 +7,9 @@ use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::{finalize_nested_header, push_header, push_nested_header};
 
 use super::OWN_SET;
-use crate::policy::Answer;
 use crate::policy::nftables::{ASKED_MILLISECONDS, Comparison, Fib, Instruction, Keys, Loads, NftVerdict};
+use crate::policy::{Answer, LOG_GROUP, LOG_PREFIX};
+use crate::vpn::Refusal;
 
 /// `NFTA_EXPR_DATA`
 const EXPRESSION_DATA: u16 = 2;
@@ -56,6 +57,8 @@ pub(super) fn expression<P: Pusher>(
         }
         Instruction::Fib(result) => fib(element, *result),
         Instruction::Reject(answer) => reject(element, *answer),
+        Instruction::Limit(rate, burst) => limit(element, *rate, *burst),
+        Instruction::Log(reason) => log(element, *reason),
         Instruction::Mask(mask) => {
             let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);
             let bitwise = element.nested_data_bitwise().push_sreg(FIRST).push_dreg(FIRST).push_len(length);
@@ -77,8 +80,9 @@ pub(super) fn expression<P: Pusher>(
         Instruction::Verdict(verdict) => {
             let (code, chain) = match verdict {
                 NftVerdict::Accept => (VerdictCode::Accept, None),
-                // An answer is an instruction of its own.
+                // An answer and a line are instructions of their own.
                 NftVerdict::Drop | NftVerdict::Reject(_) => (VerdictCode::Drop, None),
+                NftVerdict::Log(_) => (VerdictCode::Continue, None),
                 NftVerdict::Return => (VerdictCode::Return, None),
                 NftVerdict::Jump(chain) => (VerdictCode::Jump, Some(chain)),
                 NftVerdict::Goto(chain) => (VerdictCode::Goto, Some(chain)),
@@ -150,6 +154,19 @@ fn reject<P: Pusher>(element: PushExprAttrs<P>, answer: Answer) -> P {
             by_hand(element, c"reject", &[(1, &ANY_ICMP.to_be_bytes()), (2, &[PROHIBITED])])
         }
     }
+}
+
+/// `limit`: rate, seconds of its unit, burst, type (packets) and flags are its attributes 1 to 5.
+fn limit<P: Pusher>(element: PushExprAttrs<P>, rate: u32, burst: u32) -> P {
+    let (rate, second) = (u64::from(rate).to_be_bytes(), 1_u64.to_be_bytes());
+    let [burst, none] = [burst, 0].map(u32::to_be_bytes);
+    by_hand(element, c"limit", &[(1, &rate), (2, &second), (3, &burst), (4, &none), (5, &none)])
+}
+
+/// `log`: group and prefix are its attributes 1 and 2.
+fn log<P: Pusher>(element: PushExprAttrs<P>, reason: Refusal) -> P {
+    let prefix = format!("{}{reason}\0", LOG_PREFIX);
+    by_hand(element, c"log", &[(1, &LOG_GROUP.to_be_bytes()), (2, prefix.as_bytes())])
 }
 
 /// An instruction that the library does not know, or gets wrong.

@@ -13,6 +13,7 @@ fn any_topic() -> impl Strategy<Value = Topic> {
     use Topic::*;
     prop::sample::select(vec![
         Details,
+        Blocked,
         Gone,
         NotEnforced,
         Paused(START + 300),
@@ -47,6 +48,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (any_topic(), closing).prop_map(|(topic, closing)| Event::Closed(topic, closing)),
         1 => button.clone().prop_map(Event::Pressed),
         1 => button.prop_map(|button| Event::Answered(button, Err(Refusal::NotAllowed))),
+        1 => (0u32..4).prop_map(Event::Waiting),
+        1 => Just(Event::Blocked(Ok(Vec::new()))),
         1 => Just(Event::MayBeVisible),
         2 => Just(Event::Clock),
     ]

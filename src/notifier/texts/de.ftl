@@ -3,6 +3,10 @@
 lost-title = VPN verloren: { $name }
 lost-body = Nichts verlässt diesen Rechner ungeschützt. Das Internet geht wieder, sobald das VPN zurück ist.
 lost-since = Verloren um { $at } Uhr.
+waiting = { $count ->
+    [one] Ein Container wartet darauf.
+   *[other] { $count } Container warten darauf.
+}
 reconnecting-title = Verbindet wieder: { $name }
 still-closed = Nichts verlässt diesen Rechner ungeschützt.
 flapping-title = VPN instabil: { $name }
@@ -61,6 +65,7 @@ refused-title = Die Anforderung wurde nicht ausgeführt
 refused-reconnect = Das VPN ließ sich nicht verbinden.
 refused-pause = Die Pause hat nicht begonnen.
 refused-resume = Die Pause wurde nicht beendet.
+refused-blocked = Es ist nicht bekannt, was verweigert wurde.
 refused-why = Der Grund: { $why }
 not-allowed = Dafür braucht es das Passwort eines Verwalters.
 not-running = tunwarden läuft nicht.
@@ -90,6 +95,28 @@ state-unknown = Unbekannt: tunwarden antwortet nicht
 since = seit { $at } Uhr
 until = bis { $until } Uhr
 tunnel = VPN: { $name } ({ $interface })
+
+blocked = Verweigert
+blocked-title = In der letzten Stunde verweigert
+blocked-line = { $destination }, { $count }-mal: { $why }
+blocked-by = { $who } an { $destination }, { $count }-mal: { $why }
+blocked-nothing = Keinem Ihrer Programme wurde etwas verweigert.
+blocked-hint = Mehr in einem Terminal: tunwarden blocked
+blocked-unknown = aus einem anderen Grund
+blocked-no-vpn = kein VPN
+blocked-vpn-lost = das VPN ist verloren
+blocked-not-through-tunnel = nicht durch das VPN erlaubt
+blocked-dns-outside-tunnel = ein Name, außerhalb des VPN
+blocked-not-on-link = nicht im lokalen Netz
+blocked-lan-off = das lokale Netz ist aus
+blocked-multicast = eine Gruppe im lokalen Netz
+blocked-not-vpn-client = nur für das VPN-Programm
+blocked-unknown-server = kein bekannter VPN-Server
+blocked-container-policy = für diesen Container nicht erlaubt
+blocked-published-ports = kein freigegebener Port
+blocked-inbound = von außen
+blocked-raw-frame = an den Regeln des Systems vorbei
+blocked-paused-portal = die Pause ist nur zum Anmelden
 
 reconnect = Neu verbinden
 details = Einzelheiten

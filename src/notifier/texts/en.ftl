@@ -3,6 +3,10 @@
 lost-title = VPN lost: { $name }
 lost-body = Nothing leaves this computer unprotected. The internet works again when the VPN is back.
 lost-since = Lost at { $at }.
+waiting = { $count ->
+    [one] A container is waiting for it.
+   *[other] { $count } containers are waiting for it.
+}
 reconnecting-title = Connecting again: { $name }
 still-closed = Nothing leaves this computer unprotected.
 flapping-title = VPN unstable: { $name }
@@ -61,6 +65,7 @@ refused-title = The request was not carried out
 refused-reconnect = The VPN could not be connected.
 refused-pause = The pause was not started.
 refused-resume = The pause was not ended.
+refused-blocked = It is not known what was blocked.
 refused-why = The reason: { $why }
 not-allowed = It needs an administrator's password.
 not-running = tunwarden is not running.
@@ -90,6 +95,28 @@ state-unknown = Unknown: tunwarden does not answer
 since = since { $at }
 until = until { $until }
 tunnel = VPN: { $name } ({ $interface })
+
+blocked = Blocked
+blocked-title = Blocked in the last hour
+blocked-line = { $destination }, { $count } times: { $why }
+blocked-by = { $who } to { $destination }, { $count } times: { $why }
+blocked-nothing = None of your programs was blocked.
+blocked-hint = To see more in a terminal: tunwarden blocked
+blocked-unknown = for another reason
+blocked-no-vpn = no VPN
+blocked-vpn-lost = the VPN is lost
+blocked-not-through-tunnel = not allowed through the VPN
+blocked-dns-outside-tunnel = a name, outside the VPN
+blocked-not-on-link = not in the local network
+blocked-lan-off = the local network is off
+blocked-multicast = a group in the local network
+blocked-not-vpn-client = for the VPN program alone
+blocked-unknown-server = not a known VPN server
+blocked-container-policy = not allowed for this container
+blocked-published-ports = not a published port
+blocked-inbound = from outside
+blocked-raw-frame = past the system's rules
+blocked-paused-portal = the pause is only for signing in
 
 reconnect = Reconnect
 details = Details

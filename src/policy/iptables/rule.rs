@@ -6,7 +6,10 @@ use std::fmt;
 use crate::net::Family;
 use crate::policy::rule::IfMatch;
 use crate::policy::well_known::ANSWER_SECONDS;
-use crate::policy::{Answer, Asked, Direction, HopLimit, Ported, Protocol, Rule, Tracked, Verdict};
+use crate::policy::{
+    Answer, Asked, Direction, HopLimit, LOG_GROUP, LOG_LIMIT, LOG_PREFIX, Ported, Protocol, Rule, Tracked,
+    Verdict,
+};
 
 impl Rule {
     fn protocol_name(&self) -> Option<&'static str> {
@@ -93,6 +96,11 @@ impl fmt::Display for Rule {
             Verdict::Drop => f.write_str("-j DROP"),
             Verdict::Reject(answer) => {
                 write!(f, "-j REJECT --reject-with {}", answer_word(*answer, self.family))
+            }
+            Verdict::Log(reason) => {
+                let (rate, burst) = LOG_LIMIT;
+                write!(f, "-m limit --limit {rate}/sec --limit-burst {burst} -j NFLOG ")?;
+                write!(f, "--nflog-prefix {}{reason} --nflog-group {LOG_GROUP}", LOG_PREFIX)
             }
             Verdict::Return => f.write_str("-j RETURN"),
             Verdict::Jump(chain) => write!(f, "-j {chain}"),

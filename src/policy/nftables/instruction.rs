@@ -3,6 +3,7 @@
 use super::matches::Comparison;
 use super::rule::NftVerdict;
 use crate::policy::Answer;
+use crate::vpn::Refusal;
 
 /// One instruction (`linux/netfilter/nf_tables.h`). What loads a value writes it to a register. Every other
 /// instruction uses the first register.
@@ -51,6 +52,10 @@ pub enum Instruction {
     Verdict(NftVerdict),
     /// Drops the packet and answers its sender (`reject`).
     Reject(Answer),
+    /// Ends the rule for packets that are more in a second, or more at once (`limit`).
+    Limit(u32, u32),
+    /// Sends a copy of the packet to a group of NFLOG (`log`).
+    Log(Refusal),
 }
 
 /// `NFT_FIB_RESULT_…`

@@ -23,7 +23,7 @@ pub use instruction::{Base as PayloadBase, Ct, Fib, Instruction, KeyType, Keys, 
 pub use matches::{Bits, Called, Comparison, Header, Match, Side, Way};
 pub use number::L4;
 pub use program::instructions;
-pub use refused::{to_containers, to_programs};
+pub use refused::{lines, to_containers, to_programs};
 pub use rule::{NftRule, NftVerdict};
 pub use set::{ASKED, ASKED_MILLISECONDS, NftElements, NftSet};
 pub use table::{Base, Found, Hook, NftChain, NftFamily, NftTable, Owner, TABLE, TableId};

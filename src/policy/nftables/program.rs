@@ -15,7 +15,7 @@ use super::rule::{NftRule, NftVerdict};
 use super::set::TUNNEL_KINDS;
 use super::table::NftFamily;
 use crate::net::{Family, IfPattern, Port, octets};
-use crate::policy::{Direction, HopLimit, Tracked};
+use crate::policy::{Direction, HopLimit, LOG_LIMIT, Tracked};
 
 /// The first register, of 16 bytes.
 const FIRST: u32 = 1;
@@ -44,14 +44,18 @@ const DNAT: u32 = 32;
 pub fn instructions(table: NftFamily, rule: &NftRule) -> Vec<Instruction> {
     let mut program = Program { table, steps: Vec::new(), family: None, protocol: None };
     rule.matches.iter().for_each(|question| program.ask(question));
-    program.steps.push(match &rule.verdict {
-        NftVerdict::Reject(answer) => Instruction::Reject(*answer),
-        verdict @ (NftVerdict::Accept
+    match &rule.verdict {
+        NftVerdict::Reject(answer) => program.steps.push(Instruction::Reject(*answer)),
+        NftVerdict::Log(reason) => {
+            let (rate, burst) = LOG_LIMIT;
+            program.steps.extend([Instruction::Limit(rate, burst), Instruction::Log(*reason)]);
+        }
+        NftVerdict::Accept
         | NftVerdict::Drop
         | NftVerdict::Return
         | NftVerdict::Jump(_)
-        | NftVerdict::Goto(_)) => Instruction::Verdict(verdict.clone()),
-    });
+        | NftVerdict::Goto(_) => program.steps.push(Instruction::Verdict(rule.verdict.clone())),
+    }
     program.steps
 }
 

@@ -6,6 +6,7 @@ use super::rule::{NftRule, NftVerdict, interface, name};
 use super::table::{Base, Hook, NftChain};
 use crate::net::{Family, IfName};
 use crate::policy::{Answer, AnsweredBridges, ChainName, Tracked};
+use crate::vpn::Refusal;
 
 /// The chains that refuse what is forwarded.
 const REFUSING: [ChainName; 3] =
@@ -66,4 +67,11 @@ fn answers(hook: Hook, from: &Match) -> NftChain {
     ];
     let base = Base { hook, priority: 0, devices: Vec::new() };
     NftChain { name: "answers".to_owned(), base: Some(base), rules }
+}
+
+/// A rule that tells the agent. A kernel that takes it takes every such rule.
+pub fn lines() -> NftChain {
+    let base = Base { hook: Hook::Output, priority: 0, devices: Vec::new() };
+    let rules = vec![NftRule::always(NftVerdict::Log(Refusal::NoVpn))];
+    NftChain { name: "lines".to_owned(), base: Some(base), rules }
 }

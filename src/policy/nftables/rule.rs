@@ -7,7 +7,10 @@ use super::number::L4;
 use crate::net::Family;
 use crate::policy::rule::IfMatch;
 use crate::policy::well_known::NAME_SERVERS;
-use crate::policy::{Answer, ChainName, Device, Protocol, Rule, Verdict, WireRule};
+use crate::policy::{
+    Answer, ChainName, Device, LOG_GROUP, LOG_LIMIT, LOG_PREFIX, Protocol, Rule, Verdict, WireRule,
+};
+use crate::vpn::Refusal;
 
 /// A rule. It holds for a packet if every question is answered with yes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub enum NftVerdict {
     Drop,
     /// It ends here, and its sender gets an answer at once.
     Reject(Answer),
+    /// The agent is told. The packet goes on with the next rule.
+    Log(Refusal),
     /// Back to the chain that jumped here.
     Return,
     /// Into the chain of this name, and then back.
@@ -62,6 +67,11 @@ impl fmt::Display for NftVerdict {
             Self::Drop => f.write_str("drop"),
             Self::Reject(Answer::Reset) => f.write_str("reject with tcp reset"),
             Self::Reject(Answer::Prohibited) => f.write_str("reject with icmpx admin-prohibited"),
+            Self::Log(reason) => {
+                let (rate, burst) = LOG_LIMIT;
+                write!(f, "limit rate {rate}/second burst {burst} packets ")?;
+                write!(f, "log prefix \"{}{reason}\" group {LOG_GROUP}", LOG_PREFIX)
+            }
             Self::Return => f.write_str("return"),
             Self::Jump(chain) => write!(f, "jump {chain}"),
             Self::Goto(chain) => write!(f, "goto {chain}"),
@@ -176,6 +186,7 @@ fn verdict(rule: &Rule) -> NftVerdict {
         Verdict::Accept => NftVerdict::Accept,
         Verdict::Drop => NftVerdict::Drop,
         Verdict::Reject(answer) => NftVerdict::Reject(*answer),
+        Verdict::Log(reason) => NftVerdict::Log(*reason),
         Verdict::Return => NftVerdict::Return,
         Verdict::Jump(chain) => NftVerdict::Jump(name(*chain, rule.family)),
         Verdict::Goto(chain) => NftVerdict::Goto(name(*chain, rule.family)),

@@ -24,7 +24,7 @@ const MAX_ADDRESSES: usize = 64;
 /// Maximum length of a version, and of the name of a network or driver, in characters. Longer text is cut: no
 /// name in the configuration is as long.
 const MAX_VERSION: usize = 64;
-const MAX_NAME: usize = 300;
+pub(super) const MAX_NAME: usize = 300;
 
 /// Number of characters of a network's id that Docker puts after `br-`.
 const SHORT_ID: usize = 12;
@@ -80,7 +80,7 @@ pub struct HostContainer {
 }
 
 #[derive(Deserialize)]
-struct Container {
+pub(super) struct Container {
     #[serde(rename = "Names", default)]
     names: Option<Vec<String>>,
     #[serde(rename = "Image", default)]
@@ -95,13 +95,18 @@ struct Container {
 
 impl Container {
     /// Its own name. A name with a further slash is that of a link to it.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let names = self.names.iter().flatten().map(|name| name.trim_start_matches('/'));
         let own = names.clone().find(|name| !name.contains('/')).or(names.clone().next());
         cut(own.unwrap_or_default(), MAX_NAME)
     }
 
-    fn addresses(&self) -> BTreeSet<IpAddr> {
+    /// Its image.
+    pub(super) fn image(&self) -> String {
+        cut(self.image.as_deref().unwrap_or_default(), MAX_NAME)
+    }
+
+    pub(super) fn addresses(&self) -> BTreeSet<IpAddr> {
         let networks = self.settings.iter().flat_map(|settings| &settings.networks).flatten();
         let attachments = networks.filter_map(|(_, attachment)| attachment.as_ref());
         let texts = attachments.flat_map(|on| [&on.ipv4, &on.ipv6]).flatten();
@@ -176,10 +181,7 @@ pub(crate) fn on_host_network(answer: &[u8]) -> Result<Vec<HostContainer>, Docke
     let on_host = containers
         .into_iter()
         .filter(|container| network(container).is_some_and(|network| network == "host"));
-    let of = |container: Container| HostContainer {
-        name: container.name(),
-        image: cut(container.image.as_deref().unwrap_or_default(), MAX_NAME),
-    };
+    let of = |container: Container| HostContainer { name: container.name(), image: container.image() };
     Ok(on_host.map(of).take(MAX_NETWORKS).collect())
 }
 
@@ -245,11 +247,11 @@ impl Network {
     }
 }
 
-fn of(question: &'static str) -> impl FnOnce(serde_json::Error) -> DockerError {
+pub(super) fn of(question: &'static str) -> impl FnOnce(serde_json::Error) -> DockerError {
     move |error| DockerError::Json(question, error)
 }
 
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 

@@ -90,7 +90,7 @@ fn one_network() -> String {
 fn watched(run: &Path) -> mpsc::Receiver<Event> {
     let (events, received) = mpsc::channel(64);
     let run = run.to_owned();
-    tokio::spawn(async move { watch_in(&run, events).await });
+    tokio::spawn(async move { watch_in(&run, events, Default::default()).await });
     received
 }
 

@@ -188,6 +188,8 @@ fn no_answer_goes_to_a_bridge_that_is_an_uplink() {
         lab.host().sysctl("net.ipv4.conf.br-box.rp_filter", "0")?;
         Backend::Nft.lock(lab, KNOWN)?;
         let capture = lab.capture()?;
+        let name_server = lab.host().enter(|| connect("10.0.0.1:53"))?;
+        ensure!(name_server == Some(Errno::ECONNREFUSED), "DNS by TCP over the bridge: {name_server:?}");
         let forge_and_wait = || -> Result<()> {
             forge()?;
             ensure!(send("203.0.113.9:444")? == Some(Errno::EHOSTUNREACH), "a container gets no answer");

@@ -1,0 +1,183 @@
+//! A bounded memory of refusals.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::{Containers, Facts, Refused, Who};
+use crate::vpn::Refusal;
+
+/// Maximum number of groups that are kept.
+pub const MOST: usize = 10_000;
+
+/// How long a group is kept after its last refusal, in seconds.
+pub const HOUR: u64 = 3600;
+
+/// How long ago the last refusal of a sender that waits may be, in seconds, and how often it was refused at least.
+const MINUTE: u64 = 60;
+const AGAIN: u64 = 3;
+
+/// What refusals of one group have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Who sent the packets.
+    pub who: Who,
+    /// Where they were sent.
+    pub destination: IpAddr,
+    /// The destination port.
+    pub port: Option<u16>,
+    /// The number of the protocol.
+    pub protocol: u8,
+    /// Why they are refused.
+    pub reason: Refusal,
+}
+
+/// Refusals that have a key in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// What they have in common.
+    pub key: Key,
+    /// The container, if Docker lists one at the source or with the id of the unit.
+    pub container: Option<super::ContainerName>,
+    /// Number of refusals that the kernel told. It leaves out some of many.
+    pub count: u64,
+    /// When the first one came, in seconds since the epoch.
+    pub first: u64,
+    /// When the last one came.
+    pub last: u64,
+}
+
+impl std::fmt::Display for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Key { who, destination, port, protocol, reason } = &self.key;
+        match who {
+            Who::Program(Some(uid), _) => write!(f, "a program of user {uid}")?,
+            Who::Program(None, _) => f.write_str("a program")?,
+            Who::Forwarded(link, source) => write!(f, "{source} on {link}")?,
+            Who::Raw(link, source) => write!(f, "a raw sender as {source} on {link}")?,
+            Who::Remote(source) => write!(f, "{source}")?,
+        }
+        write!(f, " to {destination}")?;
+        if let Some(port) = port {
+            write!(f, " port {port}")?;
+        }
+        write!(f, " protocol {protocol}, {} times: {reason}", self.count)
+    }
+}
+
+/// The refusals of the last hour.
+#[derive(Debug, Default)]
+pub struct Memory {
+    groups: BTreeMap<Key, Group>,
+    counts: BTreeMap<Refusal, u64>,
+    /// When the state began, in seconds since the epoch, and the number of refusals since then.
+    state: (u64, u32),
+    /// Number of times that the kernel had more lines than the socket could keep.
+    overruns: u64,
+    /// Why the kernel's lines cannot be heard now.
+    deaf: Option<String>,
+}
+
+impl Memory {
+    /// Takes in one refusal.
+    pub fn take(&mut self, refusal: &Refused, facts: &Facts, containers: &Containers, now: u64) {
+        let Some(key) = refusal.key(facts) else { return };
+        *self.counts.entry(key.reason).or_default() += 1;
+        self.state.1 = self.state.1.saturating_add(1);
+        if let Some(group) = self.groups.get_mut(&key) {
+            group.count += 1;
+            group.last = now;
+            return;
+        }
+        if self.groups.len() >= MOST {
+            self.make_room(now);
+        }
+        let container = match &key.who {
+            Who::Forwarded(_, source) | Who::Raw(_, source) => containers.addresses.get(source).cloned(),
+            Who::Program(_, unit) => {
+                let id = unit.as_ref().and_then(|unit| unit.container.as_ref());
+                id.and_then(|id| containers.ids.get(id)).cloned()
+            }
+            Who::Remote(_) => None,
+        };
+        let group = Group { key: key.clone(), container, count: 1, first: now, last: now };
+        self.groups.insert(key, group);
+    }
+
+    /// Forgets what is older than an hour, and the oldest tenth if that is not enough.
+    fn make_room(&mut self, now: u64) {
+        self.groups.retain(|_, group| group.last + HOUR > now);
+        if self.groups.len() < MOST {
+            return;
+        }
+        let mut moments: Vec<u64> = self.groups.values().map(|group| group.last).collect();
+        moments.sort_unstable();
+        let oldest = moments.get(MOST / 10).copied().unwrap_or_default();
+        let mut left = MOST / 10;
+        self.groups.retain(|_, group| {
+            let goes = left > 0 && group.last <= oldest;
+            left -= usize::from(goes);
+            !goes
+        });
+    }
+
+    /// The groups with a refusal at this moment or later, newest last. Only those of this user id, if one is given.
+    pub fn since(&self, moment: u64, of: Option<u32>, now: u64) -> Vec<Group> {
+        let is_of = |group: &&Group| {
+            of.is_none_or(|uid| matches!(group.key.who, Who::Program(Some(own), _) if own == uid))
+        };
+        let is_in_time = |group: &&Group| group.last >= moment && group.last + HOUR > now;
+        let mut found: Vec<Group> = self.groups.values().filter(is_of).filter(is_in_time).cloned().collect();
+        found.sort_by_key(|group| group.last);
+        found
+    }
+
+    /// The number of refusals by reason since the last call.
+    pub fn take_counts(&mut self) -> BTreeMap<Refusal, u64> {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// A state of the VPN began at this moment, which may be the one that is known.
+    pub fn begin(&mut self, since: u64) {
+        if self.state.0 != since {
+            self.state = (since, 0);
+        }
+    }
+
+    /// The number of refusals since the state began.
+    pub fn count(&self) -> u32 {
+        self.state.1
+    }
+
+    /// The number of containers that are refused again and again because the VPN is lost.
+    pub fn waiting(&self, now: u64) -> u32 {
+        let mut senders: BTreeMap<(&str, IpAddr), u64> = BTreeMap::new();
+        for Group { key, count, last, .. } in self.groups.values() {
+            let is_now = *last >= self.state.0 && last + MINUTE > now;
+            if let (Who::Forwarded(link, source), Refusal::VpnLost, true) = (&key.who, key.reason, is_now) {
+                *senders.entry((link, *source)).or_default() += count;
+            }
+        }
+        let waiting = senders.values().filter(|count| **count >= AGAIN).count();
+        u32::try_from(waiting).unwrap_or(u32::MAX)
+    }
+
+    /// The kernel had more lines than the socket could keep.
+    pub fn overrun(&mut self) {
+        self.overruns += 1;
+    }
+
+    /// Number of times that this happened since the last call.
+    pub fn take_overruns(&mut self) -> u64 {
+        std::mem::take(&mut self.overruns)
+    }
+
+    /// Why the kernel's lines cannot be heard now; `None` if they can.
+    pub fn set_deaf(&mut self, why: Option<String>) {
+        self.deaf = why;
+    }
+
+    /// Why the kernel's lines cannot be heard now.
+    pub fn deaf(&self) -> Option<&str> {
+        self.deaf.as_deref()
+    }
+}

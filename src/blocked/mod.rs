@@ -1,0 +1,113 @@
+//! Who was refused, where to, how often and why. The kernel tells about each refusal; here they become groups. Pure:
+//! time is an argument.
+//!
+//! Destinations are private. They are kept in memory only, for an hour, and are gone with the agent.
+
+mod memory;
+mod packet;
+mod refine;
+mod unit;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+pub use memory::{Group, HOUR, Key, MOST, Memory};
+pub use packet::Packet;
+pub use refine::{Facts, refine};
+pub use unit::{Unit, unit};
+
+use crate::vpn::Refusal;
+
+/// Who sent a refused packet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Who {
+    /// A program of this machine, by the user id of its socket and its unit. The kernel itself has none, and the unit of
+    /// a socket that is gone cannot be told.
+    Program(Option<u32>, Option<Unit>),
+    /// A container or virtual machine behind this bridge, or another machine behind this link, by its address.
+    Forwarded(String, IpAddr),
+    /// A raw sender, or a container on this network card itself, by the source that it wrote into the packet.
+    Raw(String, IpAddr),
+    /// Another machine, which opens a connection to this one.
+    Remote(IpAddr),
+}
+
+/// A container, for people. Every user of Docker can choose these texts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContainerName {
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// Its compose project, if it has one.
+    pub project: Option<String>,
+}
+
+/// The containers that Docker lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Containers {
+    /// By their addresses.
+    pub addresses: BTreeMap<IpAddr, ContainerName>,
+    /// By the beginning of their ids.
+    pub ids: BTreeMap<String, ContainerName>,
+}
+
+/// One refused packet, as the kernel tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The reason that the rule names.
+    pub reason: Refusal,
+    /// Where the rule stands.
+    pub place: Place,
+    /// The link that the packet came in on.
+    pub input: Option<String>,
+    /// The link that it was to go out on.
+    pub output: Option<String>,
+    /// The user id of its socket.
+    pub uid: Option<u32>,
+    /// The unit of its socket, if that is still there.
+    pub unit: Option<Unit>,
+    /// The packet.
+    pub packet: Packet,
+}
+
+/// The kernel's hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// To this machine.
+    Input,
+    /// Through this machine.
+    Forward,
+    /// From this machine.
+    Output,
+    /// Out on a link.
+    Wire,
+}
+
+impl Refused {
+    /// Who was refused, where to, and why; `None` for what is not worth a line: a broadcast from the LAN.
+    pub fn key(&self, facts: &Facts) -> Option<Key> {
+        let Packet { source, destination, protocol, port, .. } = self.packet;
+        let link = |link: &Option<String>| link.clone().unwrap_or_else(|| "?".to_owned());
+        let who = match self.place {
+            Place::Input if is_group(destination) => return None,
+            Place::Input => Who::Remote(source),
+            Place::Forward => Who::Forwarded(link(&self.input), source),
+            Place::Output => Who::Program(self.uid, self.unit.clone()),
+            Place::Wire => Who::Raw(link(&self.output), source),
+        };
+        let reason = refine(self, facts);
+        Some(Key { who, destination, port, protocol, reason })
+    }
+}
+
+/// Whether packets to this address go to more than one machine.
+fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What becomes of refusals.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::net::Transport;
+
+fn facts() -> Facts {
+    Facts {
+        lan: true,
+        told: false,
+        owners: [0].into(),
+        ports: vec![(Transport::Udp, "1194".parse().unwrap())],
+        tunnels: ["tun0".to_owned()].into(),
+    }
+}
+
+fn refusal(reason: Refusal, place: Place, destination: &str, port: u16) -> Refused {
+    let packet = Packet {
+        source: "172.17.0.2".parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        protocol: 17,
+        source_port: Some(40000),
+        port: Some(port),
+    };
+    let (input, output) = (Some("docker0".to_owned()), Some("eth0".to_owned()));
+    Refused { reason, place, input, output, uid: Some(1000), unit: None, packet }
+}
+
+#[test]
+fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
+    let of = |change: &dyn Fn(&mut Refused), destination: &str, port| {
+        let mut refusal = refusal(Refusal::VpnLost, Place::Output, destination, port);
+        change(&mut refusal);
+        refine(&refusal, &facts())
+    };
+    let as_it_is = &|_: &mut Refused| {};
+    assert_eq!(of(as_it_is, "203.0.113.9", 443), Refusal::VpnLost);
+    assert_eq!(of(as_it_is, "203.0.113.9", 1194), Refusal::NotVpnClient);
+    assert_eq!(of(&|refusal| refusal.uid = Some(0), "203.0.113.9", 1194), Refusal::UnknownServer);
+    assert_eq!(of(&|refusal| refusal.uid = None, "203.0.113.9", 1194), Refusal::VpnLost);
+    assert_eq!(of(as_it_is, "192.168.7.9", 631), Refusal::NotOnLink);
+    assert_eq!(of(as_it_is, "fd00:9::9", 631), Refusal::NotOnLink);
+    assert_eq!(of(as_it_is, "224.0.0.251", 5353), Refusal::Multicast);
+    assert_eq!(of(as_it_is, "ff02::fb", 5353), Refusal::Multicast);
+    assert_eq!(
+        of(&|refusal| refusal.output = Some("tun0".to_owned()), "203.0.113.9", 25),
+        Refusal::NotThroughTunnel
+    );
+    assert_eq!(of(&|refusal| refusal.place = Place::Forward, "192.168.7.9", 631), Refusal::VpnLost);
+    // A word of its own stays.
+    assert_eq!(
+        of(&|refusal| refusal.reason = Refusal::DnsOutsideTunnel, "192.168.7.9", 53),
+        Refusal::DnsOutsideTunnel
+    );
+    let closed = Facts { lan: false, ..facts() };
+    assert_eq!(refine(&refusal(Refusal::NoVpn, Place::Output, "192.168.7.9", 631), &closed), Refusal::LanOff);
+}
+
+#[test]
+fn a_user_sees_his_own_and_a_container_is_named_by_its_address() {
+    let mut memory = Memory::default();
+    let name = ContainerName { name: "web".to_owned(), ..ContainerName::default() };
+    let addresses = [("172.17.0.2".parse().unwrap(), name)].into();
+    let containers = Containers { addresses, ..Containers::default() };
+    let mut take = |refusal: &Refused, now| memory.take(refusal, &facts(), &containers, now);
+    take(&refusal(Refusal::VpnLost, Place::Output, "203.0.113.9", 443), 100);
+    take(&refusal(Refusal::VpnLost, Place::Output, "203.0.113.9", 443), 101);
+    take(&refusal(Refusal::VpnLost, Place::Forward, "203.0.113.9", 443), 102);
+    // A broadcast of the LAN is no line.
+    take(&refusal(Refusal::Inbound, Place::Input, "255.255.255.255", 67), 103);
+    let all = memory.since(0, None, 103);
+    let counts: Vec<u64> = all.iter().map(|group| group.count).collect();
+    assert_eq!(counts, [2, 1], "newest last: {all:?}");
+    assert_eq!(all[1].container.as_ref().map(|name| name.name.as_str()), Some("web"));
+    assert_eq!(memory.since(0, Some(1000), 103).len(), 1);
+    assert_eq!(memory.since(0, Some(1001), 103).len(), 0);
+    assert_eq!(memory.since(102, None, 103).len(), 1);
+    assert_eq!(memory.since(0, None, 101 + HOUR).len(), 1, "an hour has passed for one of them");
+    assert_eq!(memory.take_counts().values().sum::<u64>(), 3);
+    assert!(memory.take_counts().is_empty());
+    assert_eq!(memory.count(), 3);
+    memory.begin(200);
+    assert_eq!(memory.count(), 0, "another state began");
+}
+
+#[test]
+fn a_container_waits_that_is_refused_again_and_again_while_the_vpn_is_lost() {
+    let mut memory = Memory::default();
+    memory.begin(50);
+    let mut take = |reason, port, now| {
+        let refused = refusal(reason, Place::Forward, "203.0.113.9", port);
+        memory.take(&refused, &facts(), &Containers::default(), now);
+        memory.waiting(now)
+    };
+    assert_eq!(
+        [take(Refusal::NoVpn, 1, 51), take(Refusal::NoVpn, 1, 51), take(Refusal::NoVpn, 1, 51)],
+        [0; 3]
+    );
+    let waiting = [443, 443, 53].map(|port| take(Refusal::VpnLost, port, 100));
+    assert_eq!(waiting, [0, 0, 1], "to any destination");
+    assert_eq!(memory.waiting(159), 1);
+    assert_eq!(memory.waiting(160), 0, "it has given up");
+    memory.begin(170);
+    assert_eq!(memory.waiting(159), 0, "another state began");
+}
+
+#[test]
+fn a_hundred_thousand_destinations_leave_the_newest_and_no_more_than_the_bound() {
+    let mut memory = Memory::default();
+    for n in 0..100_000_u32 {
+        let mut refusal = refusal(Refusal::NoVpn, Place::Output, "203.0.113.9", 443);
+        refusal.packet.destination = std::net::Ipv4Addr::from(0xcb00_0000 + n).into();
+        memory.take(&refusal, &facts(), &Containers::default(), 1000 + u64::from(n / 1000));
+    }
+    let all = memory.since(0, None, 1100);
+    assert!(all.len() <= MOST && all.len() > MOST / 2, "{}", all.len());
+    let newest: IpAddr = std::net::Ipv4Addr::from(0xcb00_0000 + 99_999).into();
+    assert_eq!(all.last().map(|group| group.last), Some(1099));
+    assert!(all.iter().any(|group| group.key.destination == newest));
+}
+
+#[test]
+fn a_packet_is_read_with_and_without_a_frame_around_it() {
+    let mut ipv4 = vec![0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 2, 203, 0, 113, 9];
+    ipv4.extend([0x13, 0x88, 0x01, 0xbb, 0, 0]);
+    let packet = Packet::parse(&ipv4).unwrap();
+    assert_eq!((packet.protocol, packet.source_port, packet.port), (6, Some(0x1388), Some(443)));
+    assert_eq!(packet.destination, "203.0.113.9".parse::<IpAddr>().unwrap());
+    let frame = [&[0; 12][..], &[0x08, 0x00], &ipv4].concat();
+    assert_eq!(Packet::of_frame(&frame), Some(packet));
+    assert_eq!(Packet::of_frame(&ipv4), Some(packet));
+    ipv4[7] = 1;
+    assert_eq!(Packet::parse(&ipv4).unwrap().port, None, "a later fragment has no port");
+
+    // Hop-by-hop options, then UDP.
+    let mut ipv6 = vec![0x60, 0, 0, 0, 0, 16, 0, 64];
+    ipv6.extend([0x20; 16].into_iter().chain([0xfd; 16]));
+    ipv6.extend([17, 0, 0, 0, 0, 0, 0, 0, 0x13, 0x88, 0, 53, 0, 8, 0, 0]);
+    let packet = Packet::parse(&ipv6).unwrap();
+    assert_eq!((packet.protocol, packet.port), (17, Some(53)));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+        let _ = (Packet::parse(&bytes), Packet::of_frame(&bytes));
+    }
+}

@@ -1,0 +1,117 @@
+//! The names that systemd and container engines give to control groups. Pure.
+//!
+//! A user can give any name to a group below his own manager. So a container is believed outside of those alone, and
+//! the name of a program is always shown with its user.
+
+/// A control group that a name is known for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Unit {
+    /// The name of the unit: `cups.service`.
+    pub name: String,
+    /// The identifier of a desktop application: `org.mozilla.firefox`.
+    pub program: Option<String>,
+    /// The short id of the container that an engine made it for.
+    pub container: Option<String>,
+}
+
+/// Number of characters of a container's id that are shown.
+const SHORT_ID: usize = 12;
+
+/// What the path of a control group says, below the root of the hierarchy; `None` if it names no unit.
+pub fn unit(path: &str) -> Option<Unit> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    // Docker without systemd's driver.
+    if let ["docker", id] = parts[..] {
+        let short = short(id)?;
+        return Some(Unit { name: format!("docker/{short}"), program: None, container: Some(short) });
+    }
+    let at = parts.iter().position(|part| !part.ends_with(".slice"))?;
+    let name = parts[at];
+    let is_unit = |name: &str| name.ends_with(".service") || name.ends_with(".scope");
+    if !is_unit(name) {
+        return None;
+    }
+    // A user's own manager has slices and units of its own.
+    let own = parts.get(at + 1..).unwrap_or_default();
+    let of_user = own.iter().find(|part| !part.ends_with(".slice"));
+    let inner = of_user.filter(|inner| name.starts_with("user@") && is_unit(inner));
+    // Only the system's own manager makes units outside a user's.
+    let container = if inner.is_some() { None } else { container(name) };
+    let name = inner.copied().unwrap_or(name);
+    Some(Unit { name: name.to_owned(), program: program(name), container })
+}
+
+/// The container's id, where an engine has made the unit: Docker's and podman's.
+fn container(name: &str) -> Option<String> {
+    let name = name.strip_suffix(".scope")?;
+    let id = name.strip_prefix("docker-").or_else(|| name.strip_prefix("libpod-"))?;
+    short(id)
+}
+
+fn short(id: &str) -> Option<String> {
+    let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| id[..SHORT_ID].to_owned())
+}
+
+/// The identifier of a desktop application (systemd's "Desktop Environments"): `app-LAUNCHER-ID-RANDOM.scope`,
+/// `app-LAUNCHER-ID@RANDOM.service`, both with or without a launcher. Inside of a part `-` is written `\x2d`.
+fn program(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("app-")?;
+    let id = if let Some(service) = rest.strip_suffix(".service") {
+        let id = service.split('@').next().unwrap_or_default();
+        id.rsplit('-').next().unwrap_or_default()
+    } else {
+        let (id, _random) = rest.strip_suffix(".scope")?.rsplit_once('-')?;
+        id.rsplit('-').next().unwrap_or_default()
+    };
+    let id = id.replace("\\x2d", "-");
+    (!id.is_empty()).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &str) -> Option<(String, Option<String>, Option<String>)> {
+        unit(path).map(|unit| (unit.name, unit.program, unit.container))
+    }
+
+    #[test]
+    fn services_applications_and_containers_are_told_apart() {
+        let plain = |name: &str| Some((name.to_owned(), None, None));
+        assert_eq!(of("/system.slice/cups.service"), plain("cups.service"));
+        assert_eq!(of("/system.slice/system-getty.slice/getty@tty1.service"), plain("getty@tty1.service"));
+        assert_eq!(of("/user.slice/user-1000.slice/session-3.scope"), plain("session-3.scope"));
+        let user = "/user.slice/user-1000.slice/user@1000.service";
+        assert_eq!(of(user), plain("user@1000.service"));
+        let app = |name: &str| of(&format!("{user}/app.slice/{name}")).and_then(|(_, program, _)| program);
+        assert_eq!(app("app-gnome-org.gnome.Evince-12345.scope").as_deref(), Some("org.gnome.Evince"));
+        assert_eq!(app("app-flatpak-org.mozilla.firefox-99.scope").as_deref(), Some("org.mozilla.firefox"));
+        assert_eq!(app("app-cinnamon-my\\x2dapp@autostart.service").as_deref(), Some("my-app"));
+        assert_eq!(app("app-firefox.service").as_deref(), Some("firefox"));
+        assert_eq!(app("gpg-agent.service"), None);
+        let id = "0123456789ab".to_owned() + &"c".repeat(52);
+        let container = |path: String| of(&path).and_then(|(_, _, container)| container);
+        for path in
+            ["/system.slice/docker-ID.scope", "/machine.slice/libpod-ID.scope/container", "/docker/ID"]
+        {
+            assert_eq!(container(path.replace("ID", &id)).as_deref(), Some("0123456789ab"), "{path}");
+        }
+        assert_eq!(
+            container(format!("{user}/user.slice/libpod-{id}.scope")),
+            None,
+            "a user can give this name"
+        );
+        assert_eq!(container("/system.slice/docker-12.scope".to_owned()), None);
+        for other in ["/", "", "/system.slice", "/lab", "/docker/x", "/a/../b"] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_panics(path in "\\PC{0,80}", id in "[é0-9a-f]{0,70}") {
+            let _ = (unit(&path), unit(&format!("/docker/{id}")), unit(&format!("/docker-{id}.scope")));
+        }
+    }
+}

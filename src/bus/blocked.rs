@@ -1,0 +1,118 @@
+//! Who was refused, as the bus carries it.
+
+use std::collections::HashMap;
+
+use zbus::{OwnedVariant, Variant};
+
+use crate::blocked::{Group, Who};
+use crate::system;
+
+/// A group of refusals. The keys are explained in `dbus/org.tunwarden.Agent1.xml`.
+pub(super) type Written = HashMap<&'static str, Variant<'static>>;
+
+/// The words of a group. What is not known is left out.
+pub(super) fn written(group: &Group) -> Written {
+    let key = &group.key;
+    let (uid, unit) = match &key.who {
+        Who::Program(uid, unit) => (*uid, unit.as_ref()),
+        Who::Forwarded(..) | Who::Raw(..) | Who::Remote(_) => (None, None),
+    };
+    let id = unit.and_then(|unit| unit.container.as_ref());
+    let (kind, name) = match (&key.who, &group.container) {
+        (Who::Forwarded(..) | Who::Raw(..) | Who::Program(..), Some(container)) => {
+            let project = container.project.as_ref().map(|project| format!(", project {project}"));
+            let image = &container.image;
+            let name = format!("{} ({image}{})", container.name, project.unwrap_or_default());
+            ("container", Some(name))
+        }
+        (Who::Program(..), None) if id.is_some() => ("container", id.cloned()),
+        (Who::Program(..), None) => ("program", unit.and_then(|unit| unit.program.clone())),
+        (Who::Forwarded(link, source), None) => ("forwarded", Some(format!("{source} on {link}"))),
+        (Who::Raw(link, source), None) => ("raw", Some(format!("{source} on {link}"))),
+        (Who::Remote(source), _) => ("remote", Some(source.to_string())),
+    };
+    let mut entries = HashMap::from([
+        ("kind", Variant::from(kind)),
+        ("address", Variant::from(key.destination.to_string())),
+        ("protocol", Variant::from(protocol(key.protocol))),
+        ("reason", Variant::from(key.reason.as_str())),
+        ("count", Variant::from(group.count)),
+        ("first", Variant::from(group.first)),
+        ("last", Variant::from(group.last)),
+    ]);
+    entries.extend(name.map(|name| ("name", Variant::from(name))));
+    entries.extend(unit.map(|unit| ("unit", Variant::from(unit.name.clone()))));
+    entries.extend(uid.map(|uid| ("uid", Variant::from(uid))));
+    entries.extend(key.port.map(|port| ("port", Variant::from(port))));
+    entries.extend(key.reason.key().map(|key| ("key", Variant::from(key))));
+    entries
+}
+
+/// The name of a protocol, or its number.
+fn protocol(number: u8) -> String {
+    let name = match number {
+        1 => "icmp",
+        2 => "igmp",
+        6 => "tcp",
+        17 => "udp",
+        33 => "dccp",
+        58 => "icmpv6",
+        132 => "sctp",
+        136 => "udplite",
+        number => return number.to_string(),
+    };
+    name.to_owned()
+}
+
+/// A group of refusals, as the agent tells it.
+#[derive(Debug, Clone)]
+pub struct BlockedGroup {
+    pub(crate) kind: String,
+    pub(crate) name: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) unit: Option<String>,
+    pub(crate) address: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) protocol: String,
+    pub(crate) reason: String,
+    pub(crate) key: Option<String>,
+    pub(crate) count: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl From<HashMap<String, OwnedVariant>> for BlockedGroup {
+    /// A later agent may leave something out.
+    fn from(mut entries: HashMap<String, OwnedVariant>) -> Self {
+        let mut text = |key: &str| String::try_from(entries.remove(key)?).ok();
+        let (kind, name, address) = (text("kind"), text("name"), text("address"));
+        let (protocol, reason, key, unit) = (text("protocol"), text("reason"), text("key"), text("unit"));
+        let mut number = |key: &str| u64::try_from(entries.remove(key)?).ok();
+        let (count, first, last) = (number("count"), number("first"), number("last"));
+        let uid = entries.remove("uid").and_then(|uid| u32::try_from(uid).ok());
+        Self {
+            kind: kind.unwrap_or_default(),
+            name,
+            user: uid.map(|uid| system::user_name(uid).unwrap_or_else(|| uid.to_string())),
+            unit,
+            address: address.unwrap_or_default(),
+            port: entries.remove("port").and_then(|port| u16::try_from(port).ok()),
+            protocol: protocol.unwrap_or_default(),
+            reason: reason.unwrap_or_default(),
+            key,
+            count: count.unwrap_or_default(),
+            first: first.unwrap_or_default(),
+            last: last.unwrap_or_default(),
+        }
+    }
+}
+
+impl BlockedGroup {
+    /// The destination, for people.
+    pub(crate) fn destination(&self) -> String {
+        let address =
+            if self.address.contains(':') { format!("[{}]", self.address) } else { self.address.clone() };
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{address}{port}/{}", self.protocol)
+    }
+}

@@ -1,0 +1,88 @@
+//! The edge: the socket on which the kernel tells about refused packets.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::RcvBufForce;
+use nix::sys::socket::{MsgFlags, NetlinkAddr, recvfrom, send, setsockopt};
+use tokio::io::unix::AsyncFd;
+
+use super::nflog::{Line, bind, parse};
+use super::socket::{open, raw};
+
+/// Room for lines that wait, in bytes. A line has some 300, and a rule makes at most 20 in a second.
+const ROOM: usize = 1 << 20;
+
+/// Maximum size of a datagram (`NFULNL_NLBUFSIZ_MAX`).
+const LARGEST: usize = 1 << 17;
+
+/// Lines of one group.
+#[derive(Debug)]
+pub struct Lines {
+    socket: AsyncFd<OwnedFd>,
+    buffer: Vec<u8>,
+}
+
+/// What the kernel has told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// These lines.
+    Lines(Vec<Line>),
+    /// More than the socket could keep, or something that cannot be read.
+    Overrun,
+}
+
+impl Lines {
+    /// Asks for the lines of a group.
+    ///
+    /// # Errors
+    /// The kernel has no NFLOG, or another program has the group.
+    #[expect(
+        deprecated,
+        reason = "the successor is unsafe, for types that may close early; an OwnedFd cannot"
+    )]
+    pub fn listen(group: u16) -> io::Result<Self> {
+        let socket = open(0)?;
+        setsockopt(&socket, RcvBufForce, &ROOM)?;
+        send(raw(&socket), &bind(group), MsgFlags::empty())?;
+        let mut lines = Self { socket: AsyncFd::new(socket)?, buffer: vec![0; LARGEST] };
+        // The kernel has answered when `send` returns.
+        let (_, refused) = lines.receive()?;
+        match refused {
+            0 => Ok(lines),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    /// Waits for the next lines.
+    ///
+    /// # Errors
+    /// The socket cannot be read any more.
+    pub async fn next(&mut self) -> io::Result<Heard> {
+        loop {
+            let mut ready = self.socket.readable().await?;
+            let received = ready.try_io(|socket| receive(socket.get_ref(), &mut self.buffer));
+            if let Ok(received) = received {
+                return received.map(|(heard, _)| heard);
+            }
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<(Heard, i32)> {
+        receive(self.socket.get_ref(), &mut self.buffer)
+    }
+}
+
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(Heard, i32)> {
+    match recvfrom::<NetlinkAddr>(raw(socket), buffer) {
+        // Port 0 is the kernel. Other processes may send to a netlink socket too.
+        Ok((length, Some(from))) if from.pid() == 0 => Ok(match parse(&buffer[..length]) {
+            Ok((lines, refused)) => (Heard::Lines(lines), refused),
+            Err(_) => (Heard::Overrun, 0),
+        }),
+        Ok(_) => Ok((Heard::Lines(Vec::new()), 0)),
+        Err(Errno::ENOBUFS) => Ok((Heard::Overrun, 0)),
+        Err(error) => Err(error.into()),
+    }
+}

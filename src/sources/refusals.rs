@@ -1,0 +1,159 @@
+//! Hears from the kernel what it refuses, and keeps it in the memory of `blocked`.
+//!
+//! No packet waits for this. While nobody hears, packets are refused as before, and the lines are lost.
+
+mod diag;
+mod sockets;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+use tokio::sync::watch;
+
+use diag::Ends;
+use sockets::Units;
+
+use crate::blocked::{Containers, Facts, Memory, Packet, Place, Refused, Unit};
+use crate::netfilter::nflog::Line;
+use crate::netfilter::nflog_socket::{Heard, Lines};
+use crate::policy::{LOG_GROUP, LOG_PREFIX};
+use crate::system;
+use crate::vpn::Refusal;
+
+/// How long the source waits before it tries again to listen.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// How long refusals are counted before the journal gets the counts.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Maximum number of destinations in the journal in a minute.
+const TOLD: usize = 100;
+
+/// The memory, which the source fills and the bus reads.
+#[derive(Debug, Clone, Default)]
+pub struct Blocked(Arc<Mutex<Memory>>);
+
+impl Blocked {
+    /// The memory, for a moment.
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the source is told: what the configuration says, and the containers.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What the configuration says.
+    pub facts: watch::Receiver<Facts>,
+    /// The containers.
+    pub containers: watch::Receiver<Containers>,
+}
+
+/// Hears every line until the agent ends.
+pub async fn watch(blocked: Blocked, told: Told) {
+    let mut said = String::new();
+    loop {
+        let Err(error) = listen(&blocked, &told).await else { return };
+        let why = match error.raw_os_error() {
+            // EBUSY and EPERM
+            Some(16 | 1) => format!("another program hears group {LOG_GROUP} of NFLOG"),
+            _ => error.to_string(),
+        };
+        if why != said {
+            tracing::warn!("it is not known who is refused: {why}; the rules refuse as before");
+            said.clone_from(&why);
+        }
+        blocked.memory().set_deaf(Some(why));
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn listen(blocked: &Blocked, told: &Told) -> std::io::Result<()> {
+    let mut lines = Lines::listen(LOG_GROUP)?;
+    blocked.memory().set_deaf(None);
+    let mut units = Units::default();
+    let mut minute = tokio::time::interval(MINUTE);
+    loop {
+        tokio::select! {
+            heard = lines.next() => match heard? {
+                Heard::Lines(lines) => take(blocked, told, &lines, &mut units),
+                Heard::Overrun => blocked.memory().overrun(),
+            },
+            _ = minute.tick() => say_counts(blocked, told),
+        }
+    }
+}
+
+fn take(blocked: &Blocked, told: &Told, lines: &[Line], units: &mut Units) {
+    let now = system::now();
+    let mut links = BTreeMap::new();
+    for line in lines {
+        if let Some(mut refusal) = refusal(line, &mut links) {
+            refusal.unit = unit_of(&refusal, line, units);
+            let (facts, containers) = (told.facts.borrow(), told.containers.borrow());
+            blocked.memory().take(&refusal, &facts, &containers, now);
+        }
+    }
+}
+
+/// The unit of the socket that sent a datagram. The answer to a refused packet of TCP has closed its socket by now.
+fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
+    let packet = refusal.packet;
+    let is_asked = refusal.place == Place::Output && packet.is_datagram();
+    let (uid, own, other) = (refusal.uid.filter(|_| is_asked)?, packet.source_port?, packet.port?);
+    let ends = Ends {
+        protocol: packet.protocol,
+        own: (packet.source, own),
+        other: (packet.destination, other),
+        link: line.output.unwrap_or_default(),
+    };
+    units.of(&ends, uid)
+}
+
+/// What a line means; `None` for one of another program, and for a packet that cannot be read.
+fn refusal(line: &Line, links: &mut BTreeMap<u32, Option<String>>) -> Option<Refused> {
+    let reason: Refusal = line.prefix.strip_prefix(LOG_PREFIX)?.parse().ok()?;
+    let place = match line.hook {
+        _ if line.of_link => Place::Wire,
+        1 => Place::Input,
+        2 => Place::Forward,
+        _ => Place::Output,
+    };
+    let packet = match place {
+        Place::Wire => Packet::of_frame(&line.packet)?,
+        Place::Input | Place::Forward | Place::Output => Packet::parse(&line.packet)?,
+    };
+    let mut link = |index: Option<u32>| links.entry(index?).or_insert_with(|| link_name(index?)).clone();
+    let (input, output) = (link(line.input), link(line.output));
+    Some(Refused { reason, place, input, output, uid: line.uid, unit: None, packet })
+}
+
+fn link_name(index: u32) -> Option<String> {
+    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None).ok()?;
+    netdevice::index_to_name(&socket, index).ok()
+}
+
+/// The journal gets the number of refusals by reason, and the destinations if the configuration says so.
+fn say_counts(blocked: &Blocked, told: &Told) {
+    let (counts, overruns) = {
+        let mut memory = blocked.memory();
+        (memory.take_counts(), memory.take_overruns())
+    };
+    if overruns > 0 {
+        tracing::warn!(
+            "{overruns} times in the last minute the kernel had more lines than the agent could read"
+        );
+    }
+    if counts.is_empty() {
+        return;
+    }
+    let words: Vec<String> = counts.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    tracing::info!("refused in the last minute: {}", words.join(", "));
+    if told.facts.borrow().told {
+        let since = system::now().saturating_sub(MINUTE.as_secs());
+        let groups = blocked.memory().since(since, None, system::now());
+        groups.iter().rev().take(TOLD).for_each(|group| tracing::info!("refused: {group}"));
+    }
+}

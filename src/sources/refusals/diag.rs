@@ -1,0 +1,115 @@
+//! Questions about a socket to the kernel (`linux/inet_diag.h`). Pure.
+
+use std::net::IpAddr;
+
+use netlink_bindings::utils::IterableChunks;
+
+use crate::netlink::{REQUEST, message, messages};
+
+/// `SOCK_DIAG_BY_FAMILY`
+const BY_FAMILY: u16 = 20;
+/// `INET_DIAG_CGROUP_ID`
+const CGROUP: u16 = 21;
+/// `INET_DIAG_NOCOOKIE`
+const NO_COOKIE: [u8; 8] = [0xff; 8];
+/// The length of `struct inet_diag_msg`, and where the user id is in it.
+const SOCKET: usize = 72;
+const UID: usize = 64;
+
+/// The two ends of a socket of UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ends {
+    /// The protocol: UDP, or UDP-Lite.
+    pub(super) protocol: u8,
+    /// This machine.
+    pub(super) own: (IpAddr, u16),
+    /// The other one.
+    pub(super) other: (IpAddr, u16),
+    /// The link that the packet was to go out on.
+    pub(super) link: u32,
+}
+
+/// What the kernel says about a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Socket {
+    /// The user id of its owner.
+    pub(super) uid: u32,
+    /// The number of its control group.
+    pub(super) cgroup: u64,
+}
+
+/// The question for the socket that would get an answer to a packet.
+pub(super) fn question(ends: &Ends) -> Vec<u8> {
+    let (family, [own, other]) = match (ends.own.0, ends.other.0) {
+        (IpAddr::V4(own), IpAddr::V4(other)) => (2, [wide(&own.octets()), wide(&other.octets())]),
+        (own, other) => (
+            10,
+            [own, other].map(|address| match address {
+                IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+                IpAddr::V6(address) => address.octets(),
+            }),
+        ),
+    };
+    // The kernel looks for the receiver of a packet: the source is the other end.
+    let ports = [ends.other.1.to_be_bytes(), ends.own.1.to_be_bytes()].concat();
+    let body = [
+        &[family, ends.protocol, 0, 0][..],
+        &u32::MAX.to_ne_bytes(),
+        &ports,
+        &other,
+        &own,
+        &ends.link.to_ne_bytes(),
+        &NO_COOKIE,
+    ];
+    message(BY_FAMILY, REQUEST, 1, &body.concat())
+}
+
+fn wide(octets: &[u8; 4]) -> [u8; 16] {
+    let mut wide = [0; 16];
+    wide[..4].copy_from_slice(octets);
+    wide
+}
+
+/// The socket in an answer; `None` if there is no such socket any more, or the kernel does not tell its group.
+pub(super) fn socket(datagram: &[u8]) -> Option<Socket> {
+    let message = messages(datagram).next()?.ok()?;
+    if message.message_type() != BY_FAMILY {
+        return None;
+    }
+    let body = message.payload();
+    let uid = u32::from_ne_bytes(body.get(UID..UID + 4)?.try_into().ok()?);
+    let mut attributes = IterableChunks::new(body.get(SOCKET..)?);
+    let (_, cgroup) = attributes.find(|(header, _)| header.r#type == CGROUP)?;
+    Some(Socket { uid, cgroup: u64::from_ne_bytes(cgroup.try_into().ok()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_answer_names_the_user_and_the_group() {
+        let attribute = |kind: u16, value: &[u8]| {
+            let length = u16::try_from(value.len() + 4).unwrap();
+            [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat()
+        };
+        let mut body = vec![0; SOCKET];
+        body[UID..UID + 4].copy_from_slice(&1000_u32.to_ne_bytes());
+        let plain = message(BY_FAMILY, 0, 1, &body);
+        assert_eq!(socket(&plain), None, "a kernel that does not tell the group");
+        body.extend(attribute(8, &[0, 0, 0, 0]));
+        body.extend(attribute(CGROUP, &77_u64.to_ne_bytes()));
+        let told = message(BY_FAMILY, 0, 1, &body);
+        assert_eq!(socket(&told), Some(Socket { uid: 1000, cgroup: 77 }));
+        assert_eq!(socket(&message(2, 0, 1, &(-2_i32).to_ne_bytes())), None, "no such socket");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (socket(&bytes), socket(&message(BY_FAMILY, 0, 1, &bytes)));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `tunwarden blocked` names who was refused, where to, and why: programs, containers, raw senders.
+
+use crate::support;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+use support::{SOON, TUNWARDEN, agent, bus, polkit, tunwarden, wait_for_state};
+use tunwarden::netfilter::nflog_socket::Lines;
+use tunwarden::policy::LOG_GROUP;
+use tunwarden_lab::{Lab, wait_for, with_lab};
+
+const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
+
+/// What `blocked --json` says to a user.
+fn blocked(lab: &Lab, user: &str) -> Result<Vec<Value>> {
+    let text = lab.host().command([TUNWARDEN, "blocked", "--json"]).user(user).succeed()?;
+    serde_json::from_str(&text).with_context(|| text)
+}
+
+/// A group, as far as the tests ask.
+fn short(group: &Value) -> Value {
+    let (who, to) = (&group["who"], &group["destination"]);
+    json!([
+        who["kind"],
+        who["name"],
+        who["user"],
+        to["address"],
+        to["port"],
+        to["protocol"],
+        group["reason"],
+        group["key"]
+    ])
+}
+
+/// Sends again and again until a group is there: the kernel leaves lines out while nobody hears it.
+fn wait_for_group(lab: &Lab, wanted: &Value, send: impl Fn() -> Result<()>) -> Result<()> {
+    let mut last = Vec::new();
+    wait_for(&format!("{wanted} is listed"), SOON, || {
+        send()?;
+        last = blocked(lab, "root")?.iter().map(short).collect();
+        Ok(last.contains(wanted).then_some(()))
+    })
+    .with_context(|| format!("the last list: {last:#?}"))
+}
+
+#[test]
+fn each_sender_is_named_with_its_destination_and_the_reason() -> Result<()> {
+    with_lab(|lab| {
+        let bus = bus(lab)?;
+        polkit::allow_only(lab, "blocked", "games")?;
+        let _polkit = bus.polkit()?;
+        let container = lab.host().bridged_container("box", "docker0")?;
+        let _agent = agent(lab, KNOWN)?;
+        wait_for_state(lab, "locked")?;
+        let host = lab.host();
+        let out = |kind: &'static str, target: &'static str| {
+            move || {
+                let probe = if kind == "tcp" { host.tcp(target)? } else { host.udp(target)? };
+                probe.from_user("nobody").send().map(drop)
+            }
+        };
+        let program = |to: &str, port: u16, protocol: &str, reason: &str, key: Value| {
+            json!(["program", null, "nobody", to, port, protocol, reason, key])
+        };
+        let internet = program("203.0.113.9", 443, "tcp", "no-vpn", Value::Null);
+        wait_for_group(lab, &internet, out("tcp", "203.0.113.9:443"))?;
+        let internet = program("2001:db8:9::9", 443, "tcp", "no-vpn", Value::Null);
+        wait_for_group(lab, &internet, out("tcp", "[2001:db8:9::9]:443"))?;
+        let dns = program("10.0.0.1", 53, "udp", "dns-outside-tunnel", Value::Null);
+        wait_for_group(lab, &dns, out("udp", "10.0.0.1:53"))?;
+        let routed = program("10.77.0.1", 631, "tcp", "not-on-link", json!("lan.networks"));
+        wait_for_group(lab, &routed, out("tcp", "10.77.0.1:631"))?;
+        let client = program("198.51.100.7", 1194, "udp", "not-vpn-client", json!("bootstrap.owners"));
+        wait_for_group(lab, &client, out("udp", "198.51.100.7:1194"))?;
+
+        let forwarded =
+            json!(["forwarded", "172.17.0.2 on docker0", null, "203.0.113.9", 4000, "udp", "no-vpn", null]);
+        wait_for_group(lab, &forwarded, || {
+            container.enter(|| {
+                let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+                socket.send_to(b"refused", "203.0.113.9:4000").map(drop).map_err(Into::into)
+            })
+        })?;
+        let raw = json!(["raw", "10.0.0.2 on eth0", null, "203.0.113.9", 5001, "udp", "raw-frame", null]);
+        wait_for_group(lab, &raw, || host.raw("eth0", "203.0.113.9:5001")?.send().map(drop))?;
+        let dns =
+            json!(["raw", "10.0.0.2 on eth0", null, "203.0.113.9", 53, "udp", "dns-outside-tunnel", null]);
+        wait_for_group(lab, &dns, || host.raw("eth0", "203.0.113.9:53")?.send().map(drop))?;
+
+        // Each user sees what he himself was refused.
+        let own = blocked(lab, "nobody")?;
+        ensure!(own.len() >= 5 && own.iter().all(|group| group["who"]["user"] == "nobody"), "{own:#?}");
+        ensure!(blocked(lab, "daemon")?.is_empty(), "another user sees it");
+        let kinds = |groups: &[Value]| groups.iter().map(|group| group["who"]["kind"].to_string()).collect();
+        let of_polkit: BTreeSet<String> = kinds(&blocked(lab, "games")?);
+        let of_root: BTreeSet<String> = kinds(&blocked(lab, "root")?);
+        ensure!(of_polkit == of_root && of_root.len() >= 3, "polkit allows it: {of_polkit:?}, {of_root:?}");
+        let text = tunwarden(lab, ["blocked", "--since", "10m"])?.stdout;
+        ensure!(text.contains("a program of nobody to 10.77.0.1:631/tcp"), "{text}");
+        Ok(())
+    })
+}
+
+#[test]
+fn lines_that_another_program_takes_are_missed_aloud_and_packets_are_refused_as_before() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _taken = lab.host().enter(|| {
+            let _context = runtime.enter();
+            Ok(Lines::listen(LOG_GROUP)?)
+        })?;
+        let capture = lab.capture()?;
+        let mut agent = agent(lab, KNOWN)?;
+        agent.wait_for_line("another program hears group", SOON)?;
+        wait_for_state(lab, "locked")?;
+        let said = tunwarden(lab, ["blocked"])?;
+        ensure!(said.status.code() == Some(1) && said.stderr.contains("another program hears"), "{said:?}");
+        let found = tunwarden(lab, ["doctor", "--json"])?;
+        ensure!(found.stdout.contains("refusals-unheard"), "{found:?}");
+        let sent = lab.host().udp("203.0.113.9:4000")?.count(500).tag("refused").send()?;
+        ensure!(sent.forbidden() == 500, "{sent:?}");
+        ensure!(!capture.stop()?.iter().any(|frame| frame.is_tagged("refused")), "it left");
+        Ok(())
+    })
+}
