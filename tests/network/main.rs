@@ -48,4 +48,5 @@ mod resolved;
 mod roaming;
 mod silence;
 mod sources;
+mod why;
 mod wireguard;
