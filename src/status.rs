@@ -70,7 +70,7 @@ pub struct Status {
     pub layers: Vec<LayerStatus>,
     /// VPNs of which a part cannot be used, and what to do.
     pub left_out: Vec<LeftOutStatus>,
-    /// The VPNs that are known, whether they count or not: those that count come first.
+    /// The VPNs that are known, whether they count or not: those in use come first, then those that count.
     pub vpns: Vec<VpnStatus>,
     /// How many VPNs are known besides these.
     pub vpns_left_out: u32,

@@ -1,5 +1,6 @@
 //! The private key of a WireGuard device, as far as it has to be known: whether two are the same.
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -8,12 +9,19 @@ use super::PeerKeyError;
 use super::peer_key::{of_base64, of_hex};
 
 /// A keyed hash of a private key. The key itself is not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OwnKey([u64; 2]);
 
 /// The secrets of the hash. Each process has others, and no hash leaves the process, so nobody can look for another key
 /// with the same hash.
 static SECRETS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+
+/// Without the hash: events are logged.
+impl fmt::Debug for OwnKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnKey")
+    }
+}
 
 impl OwnKey {
     /// Of 32 bytes; `None` if they are all 0, which says that a device has no key.
@@ -66,7 +74,7 @@ mod tests {
         assert_eq!(OwnKey::from_hex(&format!("f8{}7f", "ff".repeat(30))), Ok(key));
         clamped[7] = 0;
         assert_ne!(OwnKey::try_from(&clamped[..]), Ok(key));
-        assert!(!format!("{key:?}").contains("255, 255"), "{key:?}");
+        assert_eq!(format!("{key:?}"), "OwnKey");
     }
 
     #[test]

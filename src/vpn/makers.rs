@@ -104,13 +104,13 @@ impl Facts {
         }
     }
 
-    /// Whether the device has the private key in root's file for it: nobody but root can give it that key.
+    /// Whether the device has the private key in root's file for it, and no peers but those of the file. Only somebody
+    /// who knows the file can make such a device, and it leads where the file says.
     fn has_own_key_of_file(&self, link: &Link) -> bool {
+        let Ok(name) = link.name.parse::<IfName>() else { return false };
         let own = self.devices.of(link).and_then(|device| device.own);
-        let name = || link.name.parse::<IfName>().ok();
-        own.is_some_and(|own| {
-            name().and_then(|name| self.own_keys.get(&name)).is_some_and(|keys| keys.contains(&own))
-        })
+        let has_key = own.zip(self.own_keys.get(&name)).is_some_and(|(own, keys)| keys.contains(&own));
+        has_key && self.device_of_file(&name).is_some()
     }
 
     /// Notes the links that NetworkManager made for connections that do not count. A link stays noted while it is

@@ -113,7 +113,7 @@ impl Resolution {
 
     /// Takes in an answer, or that there was none.
     pub(super) fn take(&mut self, name: HostName, answer: &[IpAddr], now: u64) {
-        let asked = self.asked.remove(&name).unwrap_or(now);
+        let asked = self.asked.remove(&name).unwrap_or_default();
         self.urgent.remove(&name);
         let mut resolved = self.names.get(&name).cloned().unwrap_or_default();
         if resolved.take(answer, now) {

@@ -95,7 +95,7 @@ impl Facts {
         device.and_then(|device| device.mark).or(vpn.mark)
     }
 
-    fn device_of_file(&self, interface: &IfName) -> Option<&WireGuardDevice> {
+    pub(super) fn device_of_file(&self, interface: &IfName) -> Option<&WireGuardDevice> {
         self.device_with(interface, self.keys.get(interface)?)
     }
 

@@ -251,6 +251,16 @@ impl Watched<'_> {
         for (sender, packets, _) in &all {
             send(self.lab, *sender, packets)?;
         }
+        // The last packets of the container may still be on their way to the provider.
+        for (_, packets, answers) in &all {
+            for (packet, said) in packets.iter().zip(answers) {
+                if expected(said, packet).is_some_and(|[outside, ..]| outside) {
+                    capture
+                        .wait_for(1, SOON, |frame| frame.is_tagged(&packet.tag))
+                        .with_context(|| said.to_string())?;
+                }
+            }
+        }
         let frames = capture.stop()?;
         let (mut wrong, mut verdicts) = (Vec::new(), BTreeSet::new());
         for (sender, packets, answers) in &all {

@@ -118,7 +118,9 @@ impl Program {
             "nat" if number(1)? == 0 => vec![Write::Source],
             "nat" => vec![Write::Destination],
             "notrack" => vec![Write::Tracking],
-            "synproxy" => vec![Write::Anything],
+            "synproxy" | "fwd" => vec![Write::Anything],
+            // `NFTA_PAYLOAD_SREG`: it writes to the packet.
+            "payload" if body.find(5).is_some() => vec![Write::Anything],
             "target" => Write::of_target(&body.text(1)?, &[]),
             // `NFT_META_MARK`
             "meta" if body.find(3).is_some() && number(2)? == 3 => {

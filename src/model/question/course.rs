@@ -34,6 +34,8 @@ enum Met<'a> {
 /// A packet on its way.
 pub(super) struct Course<'a> {
     question: &'a Question,
+    /// The question before NAT.
+    asked: &'a Question,
     machine: &'a Machine,
     /// What the model does not know.
     unknown: Vec<String>,
@@ -54,6 +56,7 @@ impl<'a> Course<'a> {
         let reason = |writer| format!("the model does not compute {writer}");
         Self {
             question,
+            asked: question,
             machine,
             unknown: rules.writers.iter().map(reason).collect(),
             passed: Vec::new(),
@@ -234,7 +237,11 @@ impl<'a> Course<'a> {
 
     /// What a rule of a chain is told.
     fn view(&self, hook: Hook, base: &Base) -> View<'_> {
-        let view = self.question.view(hook, self.machine);
+        let mut view = self.question.view(hook, self.machine);
+        if hook == Hook::Output {
+            // NAT in this hook changes the route, and the later chains of the hook still see the first link.
+            view.out = self.asked.view(hook, self.machine).out;
+        }
         let is_after_nat = hook == Hook::Postrouting && place(base) > NAT_SOURCE;
         let stage = if is_after_nat { Stage::Wire } else { view.stage };
         View { stage, blurred: Some(&self.blurred), ..view }

@@ -145,11 +145,13 @@ fn a_destination_that_nat_gives_for_sure_is_followed() {
     let text = "*nat\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
                 -A OUTPUT -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.9:8080\n\
                 -A OUTPUT -p tcp -m tcp --dport 81 -j REDIRECT --to-ports 9050\n\
+                -A OUTPUT -p tcp -m tcp --dport 82 -j REDIRECT --to-ports 9051\n\
                 -A PREROUTING -p tcp -j REDIRECT --to-ports 9050\nCOMMIT\n\
                 *filter\n:INPUT DROP [0:0]\n:OUTPUT DROP [0:0]\n:FORWARD DROP [0:0]\n\
                 -A OUTPUT -d 10.0.0.9/32 -p tcp -m tcp --dport 8080 -m conntrack --ctstate DNAT --ctorigdstport 80 -j ACCEPT\n\
                 -A OUTPUT -d 127.0.0.1/32 -o lo -p tcp -m tcp --dport 9050 -j ACCEPT\n\
-                -A INPUT -i lo -p tcp -m tcp --dport 9050 -j ACCEPT\nCOMMIT\n";
+                -A OUTPUT -d 127.0.0.1/32 -o eth0 -p tcp -m tcp --dport 9051 -j ACCEPT\n\
+                -A INPUT -i lo -p tcp -m tcp --dport 9050:9051 -j ACCEPT\nCOMMIT\n";
     let legacy = vec![Saved { family: Family::V4, text: text.to_owned() }];
     let listing = Listing { legacy, ..Listing::default() };
     let of = |port, from: SentBy, then: Option<(&str, u16, Way)>| {
@@ -171,7 +173,9 @@ fn a_destination_that_nat_gives_for_sure_is_followed() {
         "the control"
     );
     assert_eq!(of(81, program.clone(), None).elsewhere, to("127.0.0.1", 9050));
-    assert_eq!(of(81, program, Some(("127.0.0.1", 9050, Way::Here))).verdict, Verdict::Local);
+    let here = |port, new_port| of(port, program.clone(), Some(("127.0.0.1", new_port, Way::Here))).verdict;
+    assert_eq!(here(82, 9051), Verdict::Local);
+    assert_eq!(here(81, 9050), Verdict::Refused, "the chain that follows NAT in OUTPUT sees the first link");
     let container = of(80, SentBy::Bridge("docker0".to_owned()), None);
     assert_eq!((container.verdict, container.elsewhere), (Verdict::Unknown, None), "the address of its link");
 }

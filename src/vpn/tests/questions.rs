@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::kernel::{file, left_out, link, links};
 use crate::config::Config;
-use crate::net::OwnKey;
+use crate::net::{OwnKey, PeerKey};
 
 fn answer(answered: u64, made: &[&str]) -> Event {
     let made = made.iter().map(|name| name.parse().unwrap()).collect();
@@ -134,16 +134,24 @@ fn own(byte: u8) -> OwnKey {
     OwnKey::try_from(&[byte; 32][..]).unwrap()
 }
 
-/// The device of this link has this private key.
+fn peer(byte: u8) -> PeerKey {
+    PeerKey::try_from(&[byte; 32][..]).unwrap()
+}
+
+/// The device of this link has this private key, and the peer of root's file.
 fn keyed(index: u32, byte: u8) -> Event {
-    let (peers, traffic) = (BTreeMap::new(), Traffic::default());
+    with_peer(index, byte, 7)
+}
+
+fn with_peer(index: u32, byte: u8, of: u8) -> Event {
+    let (peers, traffic) = (BTreeMap::from([(peer(of), None)]), Traffic::default());
     let devices = vec![WireGuardDevice { index, mark: None, own: Some(own(byte)), peers, traffic }];
     Event::WireGuardDevices { devices, awake: 1 }
 }
 
 #[test]
 fn without_a_networkmanager_that_has_left_a_device_counts_by_the_private_key_of_root_s_file() {
-    let with_key = WireGuardFile { own: Some(own(1)), ..file("office", 7) };
+    let with_key = WireGuardFile { own: Some(own(1)), keys: [peer(7)].into(), ..file("office", 7) };
     let begin = |events: &[Event]| {
         let mut machine = Machine::new(Config::default(), Remembered::default(), 0);
         machine.step(Event::WireGuardFiles(vec![with_key.clone()]), 0);
@@ -164,6 +172,8 @@ fn without_a_networkmanager_that_has_left_a_device_counts_by_the_private_key_of_
         assert_eq!(seen(&machine), locked(), "a user's key");
         machine.step(keyed(3, 1), 3);
         assert_eq!(seen(&machine), locked(), "the key of another device");
+        machine.step(with_peer(2, 1, 8), 3);
+        assert_eq!(seen(&machine), locked(), "it has a peer that is not in the file");
         machine.step(Event::Clock, 20);
         let [(name, remedy)] = &left_out(&machine)[..] else { panic!("{:?}", left_out(&machine)) };
         assert!(name == "office" && remedy.starts_with("start NetworkManager"), "{remedy}");
