@@ -126,7 +126,10 @@ fn a_broken_configuration_without_a_stored_one_closes_and_is_reported() {
                 }
             }
             Contract::locked().check(&capture.stop()?[before..])?;
-            let named = |line: &&String| line.contains("tun") || line.contains("198.51.100.7");
+            // A log rule has the name of the product.
+            let named = |line: &&String| {
+                line.replace("tunwarden-", "").contains("tun") || line.contains("198.51.100.7")
+            };
             let opens = Backend::Nft.all_saved(lab)?.iter().filter(named).cloned().collect::<Vec<_>>();
             ensure!(opens.is_empty(), "{store}: {opens:?}");
             ensure!(exit_code(lab, ["status"])? == Some(3));
