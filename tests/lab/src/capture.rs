@@ -27,7 +27,7 @@ use crate::marker::Marker;
 use crate::wait::{TIMEOUT, wait_until};
 
 /// Size of the receive buffer: enough for half a minute of a fast flood.
-const BUFFER: usize = 64 << 20;
+const BUFFER: usize = 256 << 20;
 /// Maximum size of a frame. veth delivers large frames that segmentation offload would split later.
 const LARGEST: usize = 1 << 17;
 
