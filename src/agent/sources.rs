@@ -96,11 +96,13 @@ impl Agent {
     pub(super) fn tell_facts(&self, situation: &Situation) {
         let config = self.machine.config();
         let tunnels = situation.tunnels.iter().map(|tunnel| tunnel.interface.to_string());
+        let servers = situation.bootstrap.endpoints.keys();
+        let servers = servers.map(|server| (server.address(), server.port().get()));
         let facts = Facts {
             lan: config.lan.allow,
             told: config.log.destinations,
             owners: self.owners.current.bootstrap.clone(),
-            ports: config.bootstrap.ports.clone(),
+            servers: servers.collect(),
             tunnels: tunnels.collect(),
         };
         publish(&self.sources.facts, facts);

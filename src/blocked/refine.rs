@@ -4,12 +4,13 @@
 //! packet shows which rule might have let it through.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::{Place, Refused, is_group};
-use crate::net::{Port, Transport, is_private};
+use crate::net::is_private;
 use crate::vpn::Refusal;
 
-/// What the configuration says, as far as a reason depends on it.
+/// What the configuration and the situation say, as far as a reason depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
     /// Whether the LAN is open.
@@ -18,8 +19,8 @@ pub struct Facts {
     pub told: bool,
     /// The user ids of VPN clients.
     pub owners: BTreeSet<u32>,
-    /// The ports on which VPN servers listen.
-    pub ports: Vec<(Transport, Port)>,
+    /// The known VPN servers, each with a port on which it listens.
+    pub servers: BTreeSet<(IpAddr, u16)>,
     /// The links that are tunnels now.
     pub tunnels: BTreeSet<String>,
 }
@@ -35,33 +36,29 @@ pub fn refine(refusal: &Refused, facts: &Facts) -> Refusal {
         return refusal.reason;
     }
     let through = refusal.output.as_ref().is_some_and(|link| facts.tunnels.contains(link));
-    if through {
-        return if refusal.place == Place::Forward {
-            Refusal::ContainerPolicy
-        } else {
-            Refusal::NotThroughTunnel
-        };
+    match refusal.place {
+        Place::Forward if is_group(packet.destination) => Refusal::Multicast,
+        Place::Forward if through => Refusal::ContainerNotThroughTunnel,
+        Place::Forward if is_private(&packet.destination.into()) => Refusal::ContainerPolicy,
+        Place::Forward => refusal.reason.of_forwarded(),
+        Place::Output if is_group(packet.destination) => Refusal::Multicast,
+        Place::Output if through => Refusal::NotThroughTunnel,
+        Place::Output => of_program(refusal, facts),
+        Place::Input | Place::Wire => refusal.reason,
     }
-    if refusal.place != Place::Output {
-        return refusal.reason;
-    }
-    if is_group(packet.destination) {
-        return Refusal::Multicast;
+}
+
+/// Why a program's packet is refused outside the tunnels.
+fn of_program(refusal: &Refused, facts: &Facts) -> Refusal {
+    let packet = refusal.packet;
+    let is_server = packet.port.is_some_and(|port| facts.servers.contains(&(packet.destination, port)));
+    if is_server && refusal.uid.is_some() {
+        return Refusal::NotVpnClient;
     }
     if is_private(&packet.destination.into()) {
         return if facts.lan { Refusal::NotOnLink } else { Refusal::LanOff };
     }
-    let is_of_vpn = packet.port.is_some_and(|port| {
-        let by = |transport: Transport| match transport {
-            Transport::Udp => 17,
-            Transport::Tcp => 6,
-        };
-        let mut ports = facts.ports.iter();
-        ports.any(|(transport, known)| by(*transport) == packet.protocol && known.get() == port)
-    });
-    match refusal.uid {
-        Some(uid) if is_of_vpn && facts.owners.contains(&uid) => Refusal::UnknownServer,
-        Some(_) if is_of_vpn => Refusal::NotVpnClient,
-        Some(_) | None => refusal.reason,
-    }
+    // Programs of root's are not all VPN clients.
+    let is_client = refusal.uid.is_some_and(|uid| uid != 0 && facts.owners.contains(&uid));
+    if is_client && refusal.reason != Refusal::PausedPortal { Refusal::UnknownServer } else { refusal.reason }
 }

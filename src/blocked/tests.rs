@@ -3,14 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::net::Transport;
 
 fn facts() -> Facts {
     Facts {
         lan: true,
         told: false,
-        owners: [0].into(),
-        ports: vec![(Transport::Udp, "1194".parse().unwrap())],
+        owners: [0, 900].into(),
+        servers: [("198.51.100.7".parse().unwrap(), 1194)].into(),
         tunnels: ["tun0".to_owned()].into(),
     }
 }
@@ -36,9 +35,16 @@ fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
     };
     let as_it_is = &|_: &mut Refused| {};
     assert_eq!(of(as_it_is, "203.0.113.9", 443), Refusal::VpnLost);
-    assert_eq!(of(as_it_is, "203.0.113.9", 1194), Refusal::NotVpnClient);
-    assert_eq!(of(&|refusal| refusal.uid = Some(0), "203.0.113.9", 1194), Refusal::UnknownServer);
-    assert_eq!(of(&|refusal| refusal.uid = None, "203.0.113.9", 1194), Refusal::VpnLost);
+    assert_eq!(of(as_it_is, "198.51.100.7", 1194), Refusal::NotVpnClient);
+    assert_eq!(of(as_it_is, "198.51.100.7", 443), Refusal::VpnLost, "another port of the server");
+    assert_eq!(
+        of(as_it_is, "203.0.113.9", 1194),
+        Refusal::VpnLost,
+        "the port of a server, and another address"
+    );
+    assert_eq!(of(&|refusal| refusal.uid = Some(900), "203.0.113.9", 1194), Refusal::UnknownServer);
+    assert_eq!(of(&|refusal| refusal.uid = Some(0), "203.0.113.9", 1194), Refusal::VpnLost);
+    assert_eq!(of(&|refusal| refusal.uid = None, "198.51.100.7", 1194), Refusal::VpnLost);
     assert_eq!(of(as_it_is, "192.168.7.9", 631), Refusal::NotOnLink);
     assert_eq!(of(as_it_is, "fd00:9::9", 631), Refusal::NotOnLink);
     assert_eq!(of(as_it_is, "224.0.0.251", 5353), Refusal::Multicast);
@@ -47,7 +53,21 @@ fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
         of(&|refusal| refusal.output = Some("tun0".to_owned()), "203.0.113.9", 25),
         Refusal::NotThroughTunnel
     );
-    assert_eq!(of(&|refusal| refusal.place = Place::Forward, "192.168.7.9", 631), Refusal::VpnLost);
+    let forwarded = |reason, to_tunnel: bool| {
+        move |refusal: &mut Refused| {
+            (refusal.place, refusal.reason) = (Place::Forward, reason);
+            refusal.output = Some(if to_tunnel { "tun0" } else { "eth0" }.to_owned());
+        }
+    };
+    let lost = forwarded(Refusal::VpnLost, false);
+    assert_eq!(of(&lost, "203.0.113.9", 443), Refusal::VpnLost);
+    assert_eq!(of(&lost, "198.51.100.7", 1194), Refusal::VpnLost);
+    assert_eq!(of(&lost, "192.168.7.9", 631), Refusal::ContainerPolicy);
+    assert_eq!(of(&lost, "224.0.0.251", 5353), Refusal::Multicast);
+    for to_tunnel in [false, true] {
+        let protected = forwarded(Refusal::NotThroughTunnel, to_tunnel);
+        assert_eq!(of(&protected, "203.0.113.9", 25).key(), Some("docker.allow"));
+    }
     // A word of its own stays.
     assert_eq!(
         of(&|refusal| refusal.reason = Refusal::DnsOutsideTunnel, "192.168.7.9", 53),

@@ -212,6 +212,9 @@ impl Notifier {
     }
 
     fn here(&mut self, new: Status, now: u64) {
+        if matches!(self.agent, Presence::Away { .. }) {
+            self.blocked = None;
+        }
         match std::mem::replace(&mut self.agent, Presence::Unknown) {
             Presence::Here(old) => self.follow(&old, &new, now),
             Presence::Away { told: true, .. } => {
@@ -227,6 +230,7 @@ impl Notifier {
     fn away(&mut self, now: u64) {
         if !matches!(self.agent, Presence::Away { .. }) {
             self.agent = Presence::Away { since: now, told: false };
+            self.blocked = None;
         }
     }
 
@@ -310,10 +314,14 @@ impl Notifier {
     }
 
     fn closed(&mut self, topic: Topic, closing: Closing) {
+        // The list was in this notice too.
+        if topic != Topic::News {
+            self.blocked = None;
+        }
         match (topic, closing) {
             (Topic::News, _) => self.news = None,
             (Topic::Details, _) => self.detailed = None,
-            (Topic::Blocked, _) => self.blocked = None,
+            (Topic::Blocked, _) => {}
             (Topic::Missed, Closing::Dismissed) => self.missed = None,
             (Topic::Repaired, Closing::Dismissed) => self.repaired = None,
             (Topic::Missed | Topic::Repaired, Closing::Faded)

@@ -12,12 +12,12 @@ impl Notifier {
     /// The notice to show now.
     pub fn notice(&self) -> Option<Notice> {
         let notice = self.candidates().into_iter().find(|notice| !self.is_hidden(notice.topic))?;
-        Some(self.with_details(notice))
+        Some(self.with_blocked(self.with_details(notice)))
     }
 
     /// Notices about everything that is not resolved, the most severe first.
     pub(super) fn candidates(&self) -> Vec<Notice> {
-        let mut found: Vec<Notice> = self.blocked.iter().map(|lines| self.of_blocked(lines)).collect();
+        let mut found = Vec::new();
         if self.detailed == Some(Topic::Details) {
             found.push(notice(Topic::Details, self.face(), Text::new(Key::DetailTitle), Vec::new()));
         }
@@ -34,25 +34,11 @@ impl Notifier {
         found.extend(news.map(|news| self.of_news(news)));
         found.extend(self.missed.as_ref().map(|loss| self.of_missed(loss)));
         found.extend(self.repaired.as_ref().map(|repairs| self.of_repairs(repairs)));
+        // Last: the list may hide no notice about the protection.
+        found.extend(self.blocked.as_ref().map(|lines| {
+            notice(Topic::Blocked, self.face(), Text::new(Key::BlockedTitle), of_blocked(lines))
+        }));
         found
-    }
-
-    /// What was refused. No button of it opens anything.
-    fn of_blocked(&self, lines: &[BlockedLine]) -> Notice {
-        let line = |line: &BlockedLine| {
-            let why = line.reason.map_or(Key::BlockedUnknown, Key::of_refusal);
-            let text = match &line.who {
-                Some(who) => Text::new(Key::BlockedBy).word("who", who),
-                None => Text::new(Key::BlockedLine),
-            };
-            text.word("destination", &line.destination).count("count", line.count).sentence("why", why)
-        };
-        let mut body: Vec<Text> = lines.iter().map(line).collect();
-        if body.is_empty() {
-            body.push(Text::new(Key::BlockedNothing));
-        }
-        body.push(Text::new(Key::BlockedHint));
-        notice(Topic::Blocked, self.face(), Text::new(Key::BlockedTitle), body)
     }
 
     /// The notice about a missing agent, or about rules that are not in force.
@@ -246,6 +232,16 @@ impl Notifier {
         notice
     }
 
+    /// The notice with the list of refusals, if the user has asked for it and the notice stays.
+    fn with_blocked(&self, mut notice: Notice) -> Notice {
+        let has_room = !matches!(notice.topic, Topic::Blocked | Topic::News);
+        if let Some(lines) = self.blocked.as_ref().filter(|_| has_room) {
+            notice.body.push(Text::new(Key::BlockedTitle));
+            notice.body.extend(of_blocked(lines));
+        }
+        notice
+    }
+
     fn details(&self, status: &Status) -> Vec<Text> {
         let mut lines = vec![Text::new(Key::DetailSince).moment("at", status.since)];
         let lost = self.loss.as_ref().and_then(|loss| loss.what.as_ref());
@@ -280,4 +276,22 @@ fn critical(notice: Notice, buttons: &[Button]) -> Notice {
 /// The sentence for the reason of a loss; `None` for a reason that this version does not know.
 fn why(loss: &LastLoss) -> Option<Text> {
     loss.code.map(|reason| Text::new(Key::of_reason(reason)))
+}
+
+/// What was refused. No button of it opens anything.
+fn of_blocked(lines: &[BlockedLine]) -> Vec<Text> {
+    let line = |line: &BlockedLine| {
+        let why = line.reason.map_or(Key::BlockedUnknown, Key::of_refusal);
+        let text = match &line.who {
+            Some(who) => Text::new(Key::BlockedBy).word("who", who),
+            None => Text::new(Key::BlockedLine),
+        };
+        text.word("destination", &line.destination).count("count", line.count).sentence("why", why)
+    };
+    let mut body: Vec<Text> = lines.iter().map(line).collect();
+    if body.is_empty() {
+        body.push(Text::new(Key::BlockedNothing));
+    }
+    body.push(Text::new(Key::BlockedHint));
+    body
 }

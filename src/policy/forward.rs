@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use super::view::{View, to_name_servers};
 use super::well_known::LINK_LOCAL;
-use super::{Chain, ChainName, Direction, IfMatch, Rule, Tracked, Verdict};
+use super::{Chain, ChainName, Direction, IfMatch, Protocol, Rule, Tracked, Verdict};
 use crate::config::{Access, PublishedPorts};
 use crate::net::{Family, IfName};
 use crate::vpn::{Forwarded, ForwardedTo, Refusal, TunnelAddress};
@@ -40,7 +40,7 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     // After the published ports, which these networks have too (`docker.published_ports`); before the tunnel,
     // which they do not have.
     rules.extend(lan_networks(view));
-    rules.extend(shut_out(view));
+    rules.extend(shut_out(view, view.reason(), Refusal::PublishedPorts));
     rules.extend(forwarded_ports(view));
     for tunnel in view.tunnels() {
         rules.extend(view.traffic(&view.config.docker.allow, &pass().output(tunnel)));
@@ -64,9 +64,17 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
 fn elsewhere(view: &View<'_>) -> Vec<Rule> {
     let drop = |own: &TunnelAddress| {
         let to_it = Tracked::Rewritten(Direction::Original, own.address, None);
-        view.rule(Verdict::Drop).input_not(own.interface.clone()).tracked(to_it)
+        told(
+            view.rule(Verdict::Drop).input_not(own.interface.clone()).tracked(to_it),
+            Refusal::PublishedPorts,
+        )
     };
-    view.tunnel_addresses().filter(|own| !LINK_LOCAL.contains(&own.address)).map(drop).collect()
+    view.tunnel_addresses().filter(|own| !LINK_LOCAL.contains(&own.address)).flat_map(drop).collect()
+}
+
+/// What refuses a forwarded packet: the agent is told, and the packet is dropped.
+fn told(drop: Rule, why: Refusal) -> [Rule; 2] {
+    [Rule { verdict: Verdict::Log(why), ..drop.clone() }, drop]
 }
 
 /// DNS is refused before published ports and the LAN are allowed: a router is on the LAN, and asks the ISP.
@@ -77,13 +85,20 @@ fn name_servers(view: &View<'_>) -> Vec<Rule> {
     }
     let uplinks: BTreeSet<&IfName> = view.situation.uplinks.iter().map(|uplink| &uplink.interface).collect();
     let refuse = |uplink: &IfName| to_name_servers(&view.rule(Verdict::Drop).output(uplink.clone()));
-    uplinks.into_iter().flat_map(refuse).collect()
+    // Only UDP and TCP have a line. Resolvers use no other protocol, and each line is one more rule.
+    let tell = |drop: Rule| match drop.protocol {
+        Some(Protocol::Transport(_)) => told(drop, Refusal::DnsOutsideTunnel).to_vec(),
+        Some(_) | None => vec![drop],
+    };
+    uplinks.into_iter().flat_map(refuse).flat_map(tell).collect()
 }
 
-fn shut_out(view: &View<'_>) -> Vec<Rule> {
-    let shut_out = &view.situation.shut_out;
-    let output = shut_out.iter().map(|pattern| view.rule(Verdict::Drop).output(pattern.clone()));
-    output.chain(shut_out.iter().map(|pattern| view.rule(Verdict::Drop).input(pattern.clone()))).collect()
+/// Links that carry nothing: packets out on them, and packets in from them, each with the reason.
+fn shut_out(view: &View<'_>, out: Refusal, inside: Refusal) -> Vec<Rule> {
+    let drop = || view.rule(Verdict::Drop);
+    let links = view.situation.shut_out.iter();
+    let output = links.clone().flat_map(|link| told(drop().output(link.clone()), out));
+    output.chain(links.flat_map(|link| told(drop().input(link.clone()), inside))).collect()
 }
 
 /// From a bridge to a bridge.
@@ -102,8 +117,8 @@ fn cut_off(view: &View<'_>) -> Vec<Rule> {
     let rules = |bridge: &IfName| {
         let drop = || view.rule(Verdict::Drop);
         let inside = view.rule(Verdict::Return).input(bridge.clone()).output(bridge.clone());
-        let line = view.line(Refusal::ContainerPolicy).input(bridge.clone());
-        [inside, line, drop().input(bridge.clone()), drop().output(bridge.clone())]
+        let both = [drop().input(bridge.clone()), drop().output(bridge.clone())];
+        [inside].into_iter().chain(both.into_iter().flat_map(|drop| told(drop, Refusal::ContainerPolicy)))
     };
     with_access(view, Access::None).flat_map(rules).collect()
 }
@@ -124,7 +139,7 @@ fn lan_network(view: &View<'_>) -> Vec<Rule> {
         rules.push(pass().from(net).input(uplink.clone()).tracked(Tracked::Reply));
     }
     // After the uplinks: one of them may have the name of a bridge.
-    rules.extend(shut_out(view));
+    rules.extend(shut_out(view, Refusal::ContainerPolicy, Refusal::ContainerPolicy));
     rules.extend(between_bridges(view));
     rules.extend([view.line(Refusal::ContainerPolicy), view.rule(Verdict::Drop)]);
     rules
@@ -132,8 +147,8 @@ fn lan_network(view: &View<'_>) -> Vec<Rule> {
 
 /// Packets to a bridge pass. The container engine decides which of its networks reach each other.
 fn bridges(view: &View<'_>) -> Vec<Rule> {
-    let mut rules: Vec<Rule> =
-        view.misnamed_bridges().map(|pattern| view.rule(Verdict::Drop).output(pattern)).collect();
+    let refuse = |link| told(view.rule(Verdict::Drop).output(link), view.reason());
+    let mut rules: Vec<Rule> = view.misnamed_bridges().flat_map(refuse).collect();
     rules.extend(view.bridges().map(|bridge| view.rule(Verdict::Return).output(bridge)));
     rules.extend([view.line(view.reason()), view.rule(Verdict::Drop)]);
     rules

@@ -11,6 +11,8 @@ pub enum Refusal {
     VpnLost,
     /// It would go through a tunnel, and `tunnel.allow` does not name it.
     NotThroughTunnel,
+    /// A container sends it, it would go through a tunnel, and `docker.allow` does not name it.
+    ContainerNotThroughTunnel,
     /// It is a question for a name outside the tunnel.
     DnsOutsideTunnel,
     /// It goes to a private address that is not on the link of an uplink.
@@ -25,7 +27,7 @@ pub enum Refusal {
     UnknownServer,
     /// A container sends it to a place that its network may not reach.
     ContainerPolicy,
-    /// It belongs to a published port, and those are off.
+    /// It is forwarded and belongs to no published port.
     PublishedPorts,
     /// It comes in, and `input.allow` does not name it.
     Inbound,
@@ -37,10 +39,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every one.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoVpn,
         Self::VpnLost,
         Self::NotThroughTunnel,
+        Self::ContainerNotThroughTunnel,
         Self::DnsOutsideTunnel,
         Self::NotOnLink,
         Self::LanOff,
@@ -64,12 +67,18 @@ impl Refusal {
         }
     }
 
+    /// The reason for a packet that is forwarded. Another key governs what such packets send through a tunnel.
+    pub const fn of_forwarded(self) -> Self {
+        if matches!(self, Self::NotThroughTunnel) { Self::ContainerNotThroughTunnel } else { self }
+    }
+
     /// The word for it, in the logs of the kernel and in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoVpn => "no-vpn",
             Self::VpnLost => "vpn-lost",
             Self::NotThroughTunnel => "not-through-tunnel",
+            Self::ContainerNotThroughTunnel => "container-not-through-tunnel",
             Self::DnsOutsideTunnel => "dns-outside-tunnel",
             Self::NotOnLink => "not-on-link",
             Self::LanOff => "lan-off",
@@ -91,6 +100,7 @@ impl Refusal {
                 None
             }
             Self::NotThroughTunnel => Some("tunnel.allow"),
+            Self::ContainerNotThroughTunnel => Some("docker.allow"),
             Self::NotOnLink => Some("lan.networks"),
             Self::LanOff => Some("lan.allow"),
             Self::Multicast => Some("lan.services"),
@@ -110,6 +120,9 @@ impl Refusal {
             Self::NotThroughTunnel => {
                 "nothing lets it leave outside the tunnel, and tunnel.allow says what goes through it"
             }
+            Self::ContainerNotThroughTunnel => {
+                "nothing lets a container's packet leave outside the tunnel, and docker.allow says what goes through it"
+            }
             Self::DnsOutsideTunnel => "questions for names do not leave outside the tunnel",
             Self::NotOnLink => "the private address is not on the link of an uplink",
             Self::LanOff => "the LAN is not allowed",
@@ -117,7 +130,7 @@ impl Refusal {
             Self::NotVpnClient => "only the VPN client may reach the VPN's server",
             Self::UnknownServer => "this is no known VPN server",
             Self::ContainerPolicy => "the container's network may not reach it",
-            Self::PublishedPorts => "published ports are off",
+            Self::PublishedPorts => "the forwarded packet belongs to no published port",
             Self::Inbound => "nothing lets it in",
             Self::RawFrame => "a raw sender gives it to the network card",
             Self::PausedPortal => "the pause opens only DNS and web pages of this machine",

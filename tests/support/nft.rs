@@ -43,10 +43,11 @@ fn own_sockets(id: u32) -> Result<Vec<i32>> {
         let table = fs::read_to_string(format!("/proc/{id}/net/{name}"))?;
         Ok(table.lines().map(|line| line.split_whitespace().map(ToOwned::to_owned).collect()).collect())
     };
-    // The second number of a listener is its port.
-    let heard: Vec<String> =
-        rows("netfilter/nfnetlink_log")?.into_iter().filter_map(|row| row.get(1).cloned()).collect();
+    // The sockets first: one that is opened in between is no listener of the second list that the first does not have.
     let sockets = rows("netlink")?;
+    // The second number of a listener is its port. A kernel without NFLOG has no such file.
+    let listeners = rows("netfilter/nfnetlink_log").unwrap_or_default();
+    let heard: Vec<String> = listeners.into_iter().filter_map(|row| row.get(1).cloned()).collect();
     let has = |row: &[String], at: usize, value: &str| row.get(at).is_some_and(|cell| cell == value);
     let ours = sockets.iter().filter(|row| has(row, 1, NETFILTER) && has(row, 3, "00000000"));
     let ours = ours.filter(|row| row.get(2).is_none_or(|port| !heard.contains(port)));

@@ -15,6 +15,36 @@ fn containers_that_wait_are_one_line_in_the_notice_about_the_loss() {
 }
 
 #[test]
+fn the_list_never_hides_a_loss_and_is_gone_with_the_agent() {
+    let line = BlockedLine {
+        who: None,
+        destination: "203.0.113.9:443/udp".to_owned(),
+        reason: Some(crate::vpn::Refusal::NoVpn),
+        count: 31,
+    };
+    let list = || Event::Blocked(Ok(vec![line.clone()]));
+    let mut day = Day::begin(status(State::Protected));
+    day.hear(Event::Pressed(Button::Blocked));
+    day.lose();
+    day.hear(list());
+    assert_eq!(day.topic(), Some(Topic::Lost), "the answer came after the loss");
+    let read = day.reads();
+    assert!(read.starts_with("VPN lost: home\n") && read.contains("203.0.113.9:443/udp, 31 times"), "{read}");
+    day.hear(Event::Closed(Topic::Lost, Closing::Dismissed));
+    assert_eq!(day.topic(), None, "the list was read with the loss");
+    day.hear(list());
+    assert_eq!(day.topic(), Some(Topic::Blocked), "the loss was read");
+
+    day.hear(Event::Agent(None));
+    assert_eq!(day.topic(), None, "no list without an agent");
+    day.hear(list());
+    day.pass(10);
+    assert_eq!(day.topic(), Some(Topic::Gone));
+    day.agent(lost_at(START));
+    assert!(!day.reads().contains("203.0.113.9"), "{}", day.reads());
+}
+
+#[test]
 fn what_was_blocked_is_listed_until_news_of_the_protection_come() {
     let mut day = Day::begin(status(State::Locked));
     day.hear(Event::Pressed(Button::Blocked));

@@ -106,6 +106,7 @@ blocked-unknown = aus einem anderen Grund
 blocked-no-vpn = kein VPN
 blocked-vpn-lost = das VPN ist verloren
 blocked-not-through-tunnel = nicht durch das VPN erlaubt
+blocked-container-not-through-tunnel = für Container nicht durch das VPN erlaubt
 blocked-dns-outside-tunnel = ein Name, außerhalb des VPN
 blocked-not-on-link = nicht im lokalen Netz
 blocked-lan-off = das lokale Netz ist aus

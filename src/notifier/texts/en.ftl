@@ -106,6 +106,7 @@ blocked-unknown = for another reason
 blocked-no-vpn = no VPN
 blocked-vpn-lost = the VPN is lost
 blocked-not-through-tunnel = not allowed through the VPN
+blocked-container-not-through-tunnel = not allowed through the VPN for containers
 blocked-dns-outside-tunnel = a name, outside the VPN
 blocked-not-on-link = not in the local network
 blocked-lan-off = the local network is off

@@ -94,8 +94,11 @@ fn a_connection_out_of_a_tunnel_begins_at_its_own_address_and_is_answered_into_i
         (Family::V6, "fd00:d0c::2/128", "fd08::2", "fe80::/10", "fe80::2"),
     ] {
         let rules = of_chain(family, "DOCKER_VPN_KILL_SWITCH");
-        let tracked: Vec<&str> =
-            rules.iter().filter(|rule| rule.contains("conntrack")).map(String::as_str).collect();
+        let tracked: Vec<&str> = rules
+            .iter()
+            .filter(|rule| rule.contains("conntrack") && !rule.contains("NFLOG"))
+            .map(String::as_str)
+            .collect();
         let dnat = |address: &str, port: &str, way: &str| {
             format!("-m conntrack --ctstate DNAT --ctorigdst {address}{port} --ctdir {way}")
         };
