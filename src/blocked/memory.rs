@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{Containers, Facts, Refused, Who};
+use super::{ContainerName, Containers, Facts, Refused, Who};
 use crate::vpn::Refusal;
 
 /// Maximum number of groups that are kept.
 pub const MOST: usize = 10_000;
+
+/// Maximum number of groups of one sender. A user who sends to many destinations evicts his own groups first.
+const MOST_OF_SENDER: usize = MOST / 4;
+
+/// Maximum number of groups in an answer.
+pub const ANSWERED: usize = 500;
 
 /// How long a group is kept after its last refusal, in seconds.
 pub const HOUR: u64 = 3600;
@@ -21,6 +27,8 @@ const AGAIN: u64 = 3;
 pub struct Key {
     /// Who sent the packets.
     pub who: Who,
+    /// The container, if Docker lists one at the source or with the id of the unit.
+    pub container: Option<ContainerName>,
     /// Where they were sent.
     pub destination: IpAddr,
     /// The destination port.
@@ -36,8 +44,6 @@ pub struct Key {
 pub struct Group {
     /// What they have in common.
     pub key: Key,
-    /// The container, if Docker lists one at the source or with the id of the unit.
-    pub container: Option<super::ContainerName>,
     /// Number of refusals that the kernel told. It leaves out some of many.
     pub count: u64,
     /// When the first one came, in seconds since the epoch.
@@ -48,7 +54,7 @@ pub struct Group {
 
 impl std::fmt::Display for Group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Key { who, destination, port, protocol, reason } = &self.key;
+        let Key { who, destination, port, protocol, reason, .. } = &self.key;
         match who {
             Who::Program(Some(uid), _) => write!(f, "a program of user {uid}")?,
             Who::Program(None, _) => f.write_str("a program")?,
@@ -64,10 +70,34 @@ impl std::fmt::Display for Group {
     }
 }
 
+/// Whose groups are bounded together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Sender {
+    /// The programs of a user.
+    User(Option<u32>),
+    /// What is forwarded from a link.
+    Forwarded(String),
+    /// Raw senders on a link.
+    Raw(String),
+    /// Other machines.
+    Remote,
+}
+
+impl Sender {
+    fn of(who: &Who) -> Self {
+        match who {
+            Who::Program(uid, _) => Self::User(*uid),
+            Who::Forwarded(link, _) => Self::Forwarded(link.clone()),
+            Who::Raw(link, _) => Self::Raw(link.clone()),
+            Who::Remote(_) => Self::Remote,
+        }
+    }
+}
+
 /// The refusals of the last hour.
 #[derive(Debug, Default)]
 pub struct Memory {
-    groups: BTreeMap<Key, Group>,
+    groups: BTreeMap<Sender, BTreeMap<Key, Group>>,
     counts: BTreeMap<Refusal, u64>,
     /// When the state began, in seconds since the epoch, and the number of refusals since then.
     state: (u64, u32),
@@ -80,55 +110,60 @@ pub struct Memory {
 impl Memory {
     /// Takes in one refusal.
     pub fn take(&mut self, refusal: &Refused, facts: &Facts, containers: &Containers, now: u64) {
-        let Some(key) = refusal.key(facts) else { return };
+        let Some(key) = refusal.key(facts, containers) else { return };
         *self.counts.entry(key.reason).or_default() += 1;
         self.state.1 = self.state.1.saturating_add(1);
-        if let Some(group) = self.groups.get_mut(&key) {
+        let sender = Sender::of(&key.who);
+        if let Some(group) = self.groups.get_mut(&sender).and_then(|groups| groups.get_mut(&key)) {
             group.count += 1;
             group.last = now;
             return;
         }
-        if self.groups.len() >= MOST {
-            self.make_room(now);
-        }
-        let container = match &key.who {
-            Who::Forwarded(_, source) | Who::Raw(_, source) => containers.addresses.get(source).cloned(),
-            Who::Program(_, unit) => {
-                let id = unit.as_ref().and_then(|unit| unit.container.as_ref());
-                id.and_then(|id| containers.ids.get(id)).cloned()
-            }
-            Who::Remote(_) => None,
-        };
-        let group = Group { key: key.clone(), container, count: 1, first: now, last: now };
-        self.groups.insert(key, group);
+        self.make_room(&sender, now);
+        let group = Group { key: key.clone(), count: 1, first: now, last: now };
+        self.groups.entry(sender).or_default().insert(key, group);
     }
 
-    /// Forgets what is older than an hour, and the oldest tenth if that is not enough.
-    fn make_room(&mut self, now: u64) {
-        self.groups.retain(|_, group| group.last + HOUR > now);
-        if self.groups.len() < MOST {
-            return;
-        }
-        let mut moments: Vec<u64> = self.groups.values().map(|group| group.last).collect();
-        moments.sort_unstable();
-        let oldest = moments.get(MOST / 10).copied().unwrap_or_default();
-        let mut left = MOST / 10;
-        self.groups.retain(|_, group| {
-            let goes = left > 0 && group.last <= oldest;
-            left -= usize::from(goes);
-            !goes
+    /// Forgets what is older than an hour.
+    pub fn forget(&mut self, now: u64) {
+        self.groups.retain(|_, groups| {
+            groups.retain(|_, group| group.last + HOUR > now);
+            !groups.is_empty()
         });
     }
 
-    /// The groups with a refusal at this moment or later, newest last. Only those of this user id, if one is given.
+    fn len(&self) -> usize {
+        self.groups.values().map(BTreeMap::len).sum()
+    }
+
+    /// Makes room for a group of this sender. If old groups are not enough, groups of the sender go that has too many,
+    /// or else of the sender that has the most.
+    fn make_room(&mut self, sender: &Sender, now: u64) {
+        let has_many =
+            |memory: &Self| memory.groups.get(sender).is_some_and(|groups| groups.len() >= MOST_OF_SENDER);
+        if !has_many(self) && self.len() < MOST {
+            return;
+        }
+        self.forget(now);
+        if has_many(self) {
+            self.groups.get_mut(sender).into_iter().for_each(forget_oldest);
+        } else if self.len() >= MOST {
+            let largest = self.groups.values_mut().max_by_key(|groups| groups.len());
+            largest.into_iter().for_each(forget_oldest);
+        }
+    }
+
+    /// The newest groups with a refusal at this moment or later, at most [`ANSWERED`], newest last. Only those of this
+    /// user id, if one is given.
     pub fn since(&self, moment: u64, of: Option<u32>, now: u64) -> Vec<Group> {
-        let is_of = |group: &&Group| {
-            of.is_none_or(|uid| matches!(group.key.who, Who::Program(Some(own), _) if own == uid))
-        };
+        let is_of = |sender: &Sender| of.is_none_or(|uid| *sender == Sender::User(Some(uid)));
         let is_in_time = |group: &&Group| group.last >= moment && group.last + HOUR > now;
-        let mut found: Vec<Group> = self.groups.values().filter(is_of).filter(is_in_time).cloned().collect();
+        let senders = self.groups.iter().filter(|(sender, _)| is_of(sender));
+        let groups = senders.flat_map(|(_, groups)| groups.values());
+        let mut found: Vec<&Group> = groups.filter(is_in_time).collect();
         found.sort_by_key(|group| group.last);
-        found
+        let newest = found.len().saturating_sub(ANSWERED);
+        found.into_iter().skip(newest).cloned().collect()
     }
 
     /// The number of refusals by reason since the last call.
@@ -151,7 +186,7 @@ impl Memory {
     /// The number of containers that are refused again and again because the VPN is lost.
     pub fn waiting(&self, now: u64) -> u32 {
         let mut senders: BTreeMap<(&str, IpAddr), u64> = BTreeMap::new();
-        for Group { key, count, last, .. } in self.groups.values() {
+        for Group { key, count, last, .. } in self.groups.values().flat_map(BTreeMap::values) {
             let is_now = *last >= self.state.0 && last + MINUTE > now;
             if let (Who::Forwarded(link, source), Refusal::VpnLost, true) = (&key.who, key.reason, is_now) {
                 *senders.entry((link, *source)).or_default() += count;
@@ -181,3 +216,19 @@ impl Memory {
         self.deaf.as_deref()
     }
 }
+
+/// Forgets the oldest tenth.
+fn forget_oldest(groups: &mut BTreeMap<Key, Group>) {
+    let mut moments: Vec<u64> = groups.values().map(|group| group.last).collect();
+    moments.sort_unstable();
+    let mut left = moments.len().div_ceil(10);
+    let Some(&youngest) = left.checked_sub(1).and_then(|at| moments.get(at)) else { return };
+    groups.retain(|_, group| {
+        let goes = left > 0 && group.last <= youngest;
+        left -= usize::from(goes);
+        !goes
+    });
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ mod unit;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-pub use memory::{Group, HOUR, Key, MOST, Memory};
+pub use memory::{ANSWERED, Group, HOUR, Key, MOST, Memory};
 pub use packet::Packet;
 pub use refine::{Facts, refine};
 pub use unit::{Unit, unit};
@@ -33,7 +33,7 @@ pub enum Who {
 }
 
 /// A container, for people. Every user of Docker can choose these texts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ContainerName {
     /// Its name.
     pub name: String,
@@ -46,10 +46,21 @@ pub struct ContainerName {
 /// The containers that Docker lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Containers {
-    /// By their addresses.
-    pub addresses: BTreeMap<IpAddr, ContainerName>,
+    /// By their bridges and addresses. Two bridges can have the same address.
+    pub addresses: BTreeMap<(String, IpAddr), ContainerName>,
     /// By the beginning of their ids.
     pub ids: BTreeMap<String, ContainerName>,
+}
+
+impl Containers {
+    /// The container that this sender is. The source of a raw sender proves nothing, because the sender writes it.
+    fn of(&self, who: &Who) -> Option<&ContainerName> {
+        match who {
+            Who::Forwarded(link, source) => self.addresses.get(&(link.clone(), *source)),
+            Who::Program(_, unit) => self.ids.get(unit.as_ref()?.container.as_ref()?),
+            Who::Raw(..) | Who::Remote(_) => None,
+        }
+    }
 }
 
 /// One refused packet, as the kernel tells it.
@@ -86,7 +97,7 @@ pub enum Place {
 
 impl Refused {
     /// Who was refused, where to, and why; `None` for what is not worth a line: a broadcast from the LAN.
-    pub fn key(&self, facts: &Facts) -> Option<Key> {
+    pub fn key(&self, facts: &Facts, containers: &Containers) -> Option<Key> {
         let Packet { source, destination, protocol, port, .. } = self.packet;
         let link = |link: &Option<String>| link.clone().unwrap_or_else(|| "?".to_owned());
         let who = match self.place {
@@ -97,7 +108,8 @@ impl Refused {
             Place::Wire => Who::Raw(link(&self.output), source),
         };
         let reason = refine(self, facts);
-        Some(Key { who, destination, port, protocol, reason })
+        let container = containers.of(&who).cloned();
+        Some(Key { who, container, destination, port, protocol, reason })
     }
 }
 

@@ -39,9 +39,9 @@ impl Packet {
         }
     }
 
-    /// Whether it is of UDP or UDP-Lite.
-    pub fn is_datagram(&self) -> bool {
-        matches!(self.protocol, UDP | UDP_LITE)
+    /// Whether it is of UDP.
+    pub fn is_udp(&self) -> bool {
+        self.protocol == UDP
     }
 
     /// Reads a frame of Ethernet, or a packet without such a header.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use zbus::{OwnedVariant, Variant};
 
 use crate::blocked::{Group, Who};
+use crate::net::printable;
 use crate::system;
 
 /// A group of refusals. The keys are explained in `dbus/org.tunwarden.Agent1.xml`.
@@ -18,8 +19,8 @@ pub(super) fn written(group: &Group) -> Written {
         Who::Forwarded(..) | Who::Raw(..) | Who::Remote(_) => (None, None),
     };
     let id = unit.and_then(|unit| unit.container.as_ref());
-    let (kind, name) = match (&key.who, &group.container) {
-        (Who::Forwarded(..) | Who::Raw(..) | Who::Program(..), Some(container)) => {
+    let (kind, name) = match (&key.who, &key.container) {
+        (Who::Forwarded(..) | Who::Program(..), Some(container)) => {
             let project = container.project.as_ref().map(|project| format!(", project {project}"));
             let image = &container.image;
             let name = format!("{} ({image}{})", container.name, project.unwrap_or_default());
@@ -28,7 +29,7 @@ pub(super) fn written(group: &Group) -> Written {
         (Who::Program(..), None) if id.is_some() => ("container", id.cloned()),
         (Who::Program(..), None) => ("program", unit.and_then(|unit| unit.program.clone())),
         (Who::Forwarded(link, source), None) => ("forwarded", Some(format!("{source} on {link}"))),
-        (Who::Raw(link, source), None) => ("raw", Some(format!("{source} on {link}"))),
+        (Who::Raw(link, source), _) => ("raw", Some(format!("{source} on {link}"))),
         (Who::Remote(source), _) => ("remote", Some(source.to_string())),
     };
     let mut entries = HashMap::from([
@@ -40,12 +41,17 @@ pub(super) fn written(group: &Group) -> Written {
         ("first", Variant::from(group.first)),
         ("last", Variant::from(group.last)),
     ]);
-    entries.extend(name.map(|name| ("name", Variant::from(name))));
-    entries.extend(unit.map(|unit| ("unit", Variant::from(unit.name.clone()))));
+    entries.extend(name.map(|name| ("name", text(&name))));
+    entries.extend(unit.map(|unit| ("unit", text(&unit.name))));
     entries.extend(uid.map(|uid| ("uid", Variant::from(uid))));
     entries.extend(key.port.map(|port| ("port", Variant::from(port))));
     entries.extend(key.reason.key().map(|key| ("key", Variant::from(key))));
     entries
+}
+
+/// A text that may come from a user: the name of a unit, a container or a link.
+fn text(text: &str) -> Variant<'static> {
+    Variant::from(text.chars().map(printable).collect::<String>())
 }
 
 /// The name of a protocol, or its number.
@@ -114,5 +120,50 @@ impl BlockedGroup {
             if self.address.contains(':') { format!("[{}]", self.address) } else { self.address.clone() };
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
         format!("{address}{port}/{}", self.protocol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocked::{ContainerName, Key, Unit};
+    use crate::vpn::Refusal;
+
+    fn group(who: Who, container: Option<ContainerName>) -> Group {
+        let destination = "203.0.113.9".parse().unwrap();
+        let key = Key { who, container, destination, port: None, protocol: 17, reason: Refusal::NoVpn };
+        Group { key, count: 1, first: 1, last: 1 }
+    }
+
+    fn texts(group: &Group) -> [String; 3] {
+        let mut written = written(group);
+        let mut text = |key| String::try_from(OwnedVariant::try_from(written.remove(key)?).ok()?).ok();
+        ["kind", "name", "unit"].map(|key| text(key).unwrap_or_default())
+    }
+
+    #[test]
+    fn no_text_of_a_user_has_control_characters_on_the_bus() {
+        let source = "172.17.0.2".parse().unwrap();
+        let unit = Unit { name: "a\0b.scope".to_owned(), program: Some("a\0b".to_owned()), container: None };
+        let container = ContainerName {
+            name: "w\0eb".to_owned(),
+            image: "a\nb".to_owned(),
+            project: Some("\u{85}".to_owned()),
+        };
+        for group in [
+            group(Who::Program(Some(1000), Some(unit)), None),
+            group(Who::Forwarded("docker0".to_owned(), source), Some(container)),
+            group(Who::Raw("e\0h0".to_owned(), source), None),
+        ] {
+            let texts = texts(&group);
+            assert!(!texts.concat().contains(char::is_control), "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn a_raw_sender_is_no_container_because_of_the_source_that_it_wrote() {
+        let source = "172.17.0.2".parse().unwrap();
+        let raw = group(Who::Raw("eth0".to_owned(), source), Some(ContainerName::default()));
+        assert_eq!(texts(&raw), ["raw", "172.17.0.2 on eth0", ""]);
     }
 }

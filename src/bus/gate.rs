@@ -18,11 +18,15 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum number of calls of one user that wait for an answer, over all connections. Root has no such limit.
 const MOST_OF_USER: usize = 32;
 
+/// Maximum number of calls of one user that wait for the list of refusals, which is large. Root has no such limit.
+const MOST_OF_READER: usize = 4;
+
 /// Whose calls are counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Who {
     Connection(String),
     User(u32),
+    Reader(u32),
 }
 
 /// Counts calls for each connection and each user, and log lines for each user.
@@ -56,11 +60,19 @@ impl Gate {
         self.count(Who::User(uid), if uid == 0 { usize::MAX } else { MOST_OF_USER })
     }
 
+    /// Admits a call of a user for the list of refusals.
+    ///
+    /// # Errors
+    /// `LimitsExceeded` when too many such calls of this user are being served.
+    pub(super) fn enter_reader(&self, uid: u32) -> fdo::Result<Pass<'_>> {
+        self.count(Who::Reader(uid), if uid == 0 { usize::MAX } else { MOST_OF_READER })
+    }
+
     fn count(&self, who: Who, most: usize) -> fdo::Result<Pass<'_>> {
         let mut inside = lock(&self.inside);
         let count = inside.entry(who.clone()).or_default();
         if *count >= most {
-            let whose = if matches!(who, Who::User(_)) { "user" } else { "connection" };
+            let whose = if matches!(who, Who::Connection(_)) { "connection" } else { "user" };
             return Err(fdo::Error::LimitsExceeded(format!(
                 "{most} calls of this {whose} are waiting; ask again when they are answered"
             )));

@@ -111,8 +111,9 @@ impl Agent1 {
         self.asked(Request::Reconnect).await
     }
 
-    /// Who was refused since this moment, newest last. An ordinary user gets what his own user id was refused; all of
-    /// it takes polkit, which is asked with a question to the user only if the caller allows that.
+    /// Who was refused since this moment, newest last, at most the newest 500 groups. An ordinary user gets what his
+    /// own user id was refused; all of it takes polkit, which is asked with a question to the user only if the caller
+    /// allows that.
     #[zbus(out_args("groups"))]
     async fn recently_blocked(
         &self,
@@ -123,13 +124,18 @@ impl Agent1 {
         let _pass = self.gate.enter(&header)?;
         let uid = caller::uid(connection, &header).await?;
         let _place = self.gate.enter_user(uid)?;
+        let _reading = self.gate.enter_reader(uid)?;
         let sees_all = caller::may(connection, &header, (uid, BLOCKED_ACTION)).await;
         let of = (!sees_all).then_some(uid);
-        let memory = self.caller.blocked.memory();
-        if let Some(why) = memory.deaf() {
-            return Err(fdo::Error::Failed(format!("it is not known who is refused: {why}")));
-        }
-        Ok(memory.since(since, of, system::now()).iter().map(written).collect())
+        // The source of refusals waits while the memory is held, so the answer is written afterwards.
+        let groups = {
+            let memory = self.caller.blocked.memory();
+            if let Some(why) = memory.deaf() {
+                return Err(fdo::Error::Failed(format!("it is not known who is refused: {why}")));
+            }
+            memory.since(since, of, system::now())
+        };
+        Ok(groups.iter().map(written).collect())
     }
 
     /// What OpenVPN's hooks call, with OpenVPN's own keys. [`super::object::AgentObject`] has

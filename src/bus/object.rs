@@ -14,17 +14,19 @@ use zbus::object_server::{DispatchResult, Interface, SignalEmitter};
 use zbus::{BoxDBusError, Connection, ObjectServer, OwnedVariant, Variant, fdo};
 
 use super::interface::Agent1;
-use crate::blocked::Memory;
+use crate::sources::refusals::Blocked;
 use crate::status::{Changes, PROPERTIES, Property};
 use crate::system;
 
 /// Counts in the memory of refusals.
-type Count = fn(&Memory) -> u32;
+type Count = fn(&Blocked) -> u32;
 
 /// What the memory of refusals counts. It is no part of the status, because it may change with each refused packet, and
 /// no signal tells that.
-const COUNTS: [(&str, Count); 2] =
-    [("Blocked", Memory::count), ("WaitingContainers", |memory| memory.waiting(system::now()))];
+const COUNTS: [(&str, Count); 2] = [
+    ("Blocked", |blocked| blocked.memory().count()),
+    ("WaitingContainers", |blocked| blocked.waiting(system::now())),
+];
 
 /// The method whose caller is identified first.
 const REPORT: &str = "ReportTunnel";
@@ -40,7 +42,7 @@ impl AgentObject {
 
     fn count(&self, property: &str) -> Option<zbus::Result<OwnedVariant>> {
         let (_, count) = COUNTS.iter().find(|(name, _)| *name == property)?;
-        Some(OwnedVariant::try_from(Variant::from(count(&self.0.caller.blocked.memory()))))
+        Some(OwnedVariant::try_from(Variant::from(count(&self.0.caller.blocked))))
     }
 }
 

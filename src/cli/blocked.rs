@@ -31,13 +31,16 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// The agent takes in a refusal up to a second after its packet. This many seconds are read twice.
+const OVERLAP: u64 = 3;
+
 pub(super) async fn run(args: &Args) -> Outcome {
     let agent = client::connect().await?;
     let begin = system::now().saturating_sub(args.since.unwrap_or(HOUR));
-    let groups = read(&agent, begin).await?;
     if args.follow {
-        return follow(args, &agent, groups).await;
+        return follow(args, &agent, begin).await;
     }
+    let groups = read(&agent, begin).await?;
     match (args.json, groups.is_empty()) {
         (true, _) => say(&Value::from_iter(groups.iter().map(BlockedGroup::json)).to_string()),
         (false, true) => say("Nothing was refused."),
@@ -47,23 +50,36 @@ pub(super) async fn run(args: &Args) -> Outcome {
 }
 
 /// Prints every group whose count has changed, until the agent or the reader ends.
-async fn follow(args: &Args, agent: &Agent1Proxy<'_>, mut groups: Vec<BlockedGroup>) -> Outcome {
-    let mut known = BTreeMap::new();
+async fn follow(args: &Args, agent: &Agent1Proxy<'_>, mut since: u64) -> Outcome {
+    let mut printed = Printed::default();
     let mut reader_gone = std::pin::pin!(screen::reader_gone());
     loop {
-        let mut newest = system::now().saturating_sub(1);
-        for group in groups {
-            newest = newest.min(group.last);
-            if known.insert(group.place(), group.count) != Some(group.count) {
-                say(&if args.json { group.json().to_string() } else { group.text() });
-            }
+        let now = system::now();
+        for group in printed.changed(read(agent, since).await?, since) {
+            say(&if args.json { group.json().to_string() } else { group.text() });
         }
+        since = now.saturating_sub(OVERLAP);
         tokio::select! {
             () = tokio::time::sleep(SECOND) => {}
             () = &mut reader_gone => return Ok(ExitCode::SUCCESS),
         }
-        // Lines come up to a second after their packets.
-        groups = read(agent, newest.saturating_sub(2)).await?;
+    }
+}
+
+/// The groups that `--follow` has printed, with their counts and last refusals.
+#[derive(Default)]
+struct Printed(BTreeMap<String, (u64, u64)>);
+
+impl Printed {
+    /// The groups of an answer that were not printed as they are now. The answer has the groups since this moment, so
+    /// earlier ones are forgotten.
+    fn changed(&mut self, mut groups: Vec<BlockedGroup>, since: u64) -> Vec<BlockedGroup> {
+        self.0.retain(|_, (_, last)| *last >= since);
+        groups.retain(|group| {
+            let now = (group.count, group.last);
+            self.0.insert(group.place(), now) != Some(now)
+        });
+        groups
     }
 }
 
@@ -134,6 +150,32 @@ mod tests {
     use zbus::{OwnedVariant, Variant};
 
     use super::*;
+
+    fn group(address: &str, count: u64, last: u64) -> BlockedGroup {
+        let entries = [
+            ("address", Variant::from(address)),
+            ("count", Variant::from(count)),
+            ("last", Variant::from(last)),
+        ];
+        let entries = entries.map(|(key, value)| (key.to_owned(), OwnedVariant::try_from(value).unwrap()));
+        BlockedGroup::from(HashMap::from(entries))
+    }
+
+    #[test]
+    fn a_followed_group_is_printed_once_for_each_change() {
+        let mut printed = Printed::default();
+        let mut changed = |groups: &[(&str, u64, u64)], since| {
+            let groups = groups.iter().map(|(address, count, last)| group(address, *count, *last)).collect();
+            let changed = printed.changed(groups, since);
+            changed.into_iter().map(|group| (group.address, group.count)).collect::<Vec<_>>()
+        };
+        let one = |address: &str, count| [(address.to_owned(), count)];
+        assert_eq!(changed(&[("a", 1, 100)], 0), one("a", 1));
+        assert_eq!(changed(&[("a", 1, 100), ("b", 1, 101)], 98), one("b", 1));
+        assert_eq!(changed(&[("b", 1, 101)], 99), [], "an answer has the newest groups alone");
+        assert_eq!(changed(&[("a", 1, 100), ("b", 2, 102)], 100), one("b", 2));
+        assert_eq!(changed(&[("a", 1, 103), ("b", 2, 102)], 101), one("a", 1), "the agent counts anew");
+    }
 
     #[test]
     fn a_group_is_one_line_without_control_characters() {

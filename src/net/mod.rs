@@ -14,6 +14,7 @@ mod port;
 mod prefix;
 mod services;
 mod space;
+mod text;
 
 pub use address::{AddressError, inet_aton, octets, server_address};
 pub use endpoint::{Endpoint, EndpointError, Host, HostName, Server};
@@ -25,6 +26,7 @@ pub use port::{Port, PortError, PortRange, Transport, TransportError};
 pub use prefix::{LanPrefix, PRIVATE, PrefixError, is_private, network};
 pub use services::Services;
 pub use space::{AddressSet, pieces};
+pub(crate) use text::printable;
 
 /// The two Internet protocols, each with its own set of tables in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -116,6 +116,7 @@ async fn watch_forever(run: &Path, folder: &FolderWatch, events: &Events) -> Inf
         let Err(error) = follow(&run.join("docker.sock"), events, &mut told).await;
         if told {
             pause = FIRST_PAUSE;
+            events.1.send_replace(Containers::default());
             events.tell(None).await;
         }
         // The same reason is logged only once.
@@ -177,13 +178,15 @@ async fn follow_ports(socket: &Path, events: &Events) -> Result<Infallible, Dock
     let mut known = BTreeSet::new();
     loop {
         let answer = http::get(socket, "/containers/json").await?;
-        // The names are for people, and an answer without them is one.
-        events.1.send_replace(names::of_containers(&answer).unwrap_or_default());
         let ports = read::published(&answer)?;
         if ports != known {
             known.clone_from(&ports);
             events.say(Event::Published(ports)).await;
         }
+        // The names are for people, and an answer without them is one.
+        let networks = http::get(socket, "/networks").await.unwrap_or_default();
+        let bridges = names::of_bridges(&networks).unwrap_or_default();
+        events.1.send_replace(names::of_containers(&answer, &bridges).unwrap_or_default());
         changes.next().await?;
         // A container that has just ended is still in the list.
         sleep(PORTS_PAUSE).await;

@@ -3,16 +3,17 @@
 //! No packet waits for this. While nobody hears, packets are refused as before, and the lines are lost.
 
 mod diag;
+mod groups;
+mod links;
 mod sockets;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 use tokio::sync::watch;
 
 use diag::Ends;
+use links::Links;
 use sockets::Units;
 
 use crate::blocked::{Containers, Facts, Memory, Packet, Place, Refused, Unit};
@@ -33,13 +34,34 @@ const TOLD: usize = 100;
 
 /// The memory, which the source fills and the bus reads.
 #[derive(Debug, Clone, Default)]
-pub struct Blocked(Arc<Mutex<Memory>>);
+pub struct Blocked(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    memory: Mutex<Memory>,
+    /// A moment, and the number of containers that waited then.
+    waiting: Mutex<(u64, u32)>,
+}
 
 impl Blocked {
     /// The memory, for a moment.
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.memory)
     }
+
+    /// The number of containers that are refused again and again because the VPN is lost. It is counted at most once a
+    /// second, because every user can ask.
+    pub fn waiting(&self, now: u64) -> u32 {
+        let mut known = lock(&self.0.waiting);
+        if known.0 != now {
+            *known = (now, self.memory().waiting(now));
+        }
+        known.1
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the source is told: what the configuration says, and the containers.
@@ -67,18 +89,19 @@ pub async fn watch(blocked: Blocked, told: Told) {
         }
         blocked.memory().set_deaf(Some(why));
         tokio::time::sleep(PAUSE).await;
+        blocked.memory().forget(system::now());
     }
 }
 
 async fn listen(blocked: &Blocked, told: &Told) -> std::io::Result<()> {
     let mut lines = Lines::listen(LOG_GROUP)?;
     blocked.memory().set_deaf(None);
-    let mut units = Units::default();
+    let (mut units, mut links) = (Units::default(), Links::default());
     let mut minute = tokio::time::interval(MINUTE);
     loop {
         tokio::select! {
             heard = lines.next() => match heard? {
-                Heard::Lines(lines) => take(blocked, told, &lines, &mut units),
+                Heard::Lines(lines) => take(blocked, told, &lines, (&mut units, &mut links)),
                 Heard::Overrun => blocked.memory().overrun(),
             },
             _ = minute.tick() => say_counts(blocked, told),
@@ -86,11 +109,10 @@ async fn listen(blocked: &Blocked, told: &Told) -> std::io::Result<()> {
     }
 }
 
-fn take(blocked: &Blocked, told: &Told, lines: &[Line], units: &mut Units) {
+fn take(blocked: &Blocked, told: &Told, lines: &[Line], (units, links): (&mut Units, &mut Links)) {
     let now = system::now();
-    let mut links = BTreeMap::new();
     for line in lines {
-        if let Some(mut refusal) = refusal(line, &mut links) {
+        if let Some(mut refusal) = refusal(line, links) {
             refusal.unit = unit_of(&refusal, line, units);
             let (facts, containers) = (told.facts.borrow(), told.containers.borrow());
             blocked.memory().take(&refusal, &facts, &containers, now);
@@ -101,7 +123,7 @@ fn take(blocked: &Blocked, told: &Told, lines: &[Line], units: &mut Units) {
 /// The unit of the socket that sent a datagram. The answer to a refused packet of TCP has closed its socket by now.
 fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
     let packet = refusal.packet;
-    let is_asked = refusal.place == Place::Output && packet.is_datagram();
+    let is_asked = refusal.place == Place::Output && packet.is_udp();
     let (uid, own, other) = (refusal.uid.filter(|_| is_asked)?, packet.source_port?, packet.port?);
     let ends = Ends {
         protocol: packet.protocol,
@@ -113,7 +135,7 @@ fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
 }
 
 /// What a line means; `None` for one of another program, and for a packet that cannot be read.
-fn refusal(line: &Line, links: &mut BTreeMap<u32, Option<String>>) -> Option<Refused> {
+fn refusal(line: &Line, links: &mut Links) -> Option<Refused> {
     let reason: Refusal = line.prefix.strip_prefix(LOG_PREFIX)?.parse().ok()?;
     let place = match line.hook {
         _ if line.of_link => Place::Wire,
@@ -125,20 +147,17 @@ fn refusal(line: &Line, links: &mut BTreeMap<u32, Option<String>>) -> Option<Ref
         Place::Wire => Packet::of_frame(&line.packet)?,
         Place::Input | Place::Forward | Place::Output => Packet::parse(&line.packet)?,
     };
-    let mut link = |index: Option<u32>| links.entry(index?).or_insert_with(|| link_name(index?)).clone();
+    let mut link = |index: Option<u32>| links.name(index?);
     let (input, output) = (link(line.input), link(line.output));
     Some(Refused { reason, place, input, output, uid: line.uid, unit: None, packet })
 }
 
-fn link_name(index: u32) -> Option<String> {
-    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None).ok()?;
-    netdevice::index_to_name(&socket, index).ok()
-}
-
-/// The journal gets the number of refusals by reason, and the destinations if the configuration says so.
+/// Forgets old refusals. The journal gets the number of refusals by reason, and the destinations if the configuration
+/// says so.
 fn say_counts(blocked: &Blocked, told: &Told) {
     let (counts, overruns) = {
         let mut memory = blocked.memory();
+        memory.forget(system::now());
         (memory.take_counts(), memory.take_overruns())
     };
     if overruns > 0 {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::DockerError;
-use crate::net::{IfName, Port};
+use crate::net::{IfName, Port, printable};
 use crate::vpn::{DockerBackend, DockerNetwork, PublishedPort};
 
 /// Maximum number of networks that are read. An address pool of Docker has room for a few hundred.
@@ -49,11 +49,11 @@ struct Backend {
 }
 
 #[derive(Deserialize)]
-struct Network {
+pub(super) struct Network {
     #[serde(rename = "Name")]
     name: String,
     #[serde(rename = "Id")]
-    id: String,
+    pub(super) id: String,
     #[serde(rename = "Driver")]
     driver: String,
     #[serde(rename = "Internal", default)]
@@ -107,10 +107,15 @@ impl Container {
     }
 
     pub(super) fn addresses(&self) -> BTreeSet<IpAddr> {
+        self.places().map(|(_, address)| address).collect()
+    }
+
+    /// Its addresses, each with the id of its network.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Option<&str>, IpAddr)> {
         let networks = self.settings.iter().flat_map(|settings| &settings.networks).flatten();
         let attachments = networks.filter_map(|(_, attachment)| attachment.as_ref());
-        let texts = attachments.flat_map(|on| [&on.ipv4, &on.ipv6]).flatten();
-        texts.filter_map(|text| text.parse().ok()).take(MAX_ADDRESSES).collect()
+        let texts = attachments.flat_map(|on| [&on.ipv4, &on.ipv6].map(|text| (on.network.as_deref(), text)));
+        texts.filter_map(|(id, text)| Some((id, text.as_ref()?.parse().ok()?))).take(MAX_ADDRESSES)
     }
 
     /// The names of its networks. None is left out: one that is cut off closes the ports of its containers.
@@ -129,6 +134,8 @@ struct NetworkSettings {
 /// A network that a container is on.
 #[derive(Deserialize)]
 struct Attachment {
+    #[serde(rename = "NetworkID", default)]
+    network: Option<String>,
     #[serde(rename = "IPAddress", default)]
     ipv4: Option<String>,
     #[serde(rename = "GlobalIPv6Address", default)]
@@ -233,7 +240,7 @@ impl Network {
         }
     }
 
-    fn bridge(&self) -> Option<IfName> {
+    pub(super) fn bridge(&self) -> Option<IfName> {
         if self.driver != "bridge" {
             return None;
         }
@@ -251,8 +258,9 @@ pub(super) fn of(question: &'static str) -> impl FnOnce(serde_json::Error) -> Do
     move |error| DockerError::Json(question, error)
 }
 
+/// The beginning of a text. The bus daemon disconnects the agent for a NUL in a text.
 pub(super) fn cut(text: &str, most: usize) -> String {
-    text.chars().take(most).collect()
+    text.chars().take(most).map(printable).collect()
 }
 
 #[cfg(test)]

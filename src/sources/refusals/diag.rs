@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use netlink_bindings::utils::IterableChunks;
 
-use crate::netlink::{REQUEST, message, messages};
+use crate::netlink::{ANSWER, Message, REQUEST, message, messages};
 
 /// `SOCK_DIAG_BY_FAMILY`
 const BY_FAMILY: u16 = 20;
@@ -70,6 +70,14 @@ fn wide(octets: &[u8; 4]) -> [u8; 16] {
     wide
 }
 
+/// Whether an answer says that the kernel has no such socket, or no `udp_diag` that could look for it.
+pub(super) fn is_absent(datagram: &[u8]) -> bool {
+    const ENOENT: i32 = 2;
+    let message = messages(datagram).next().and_then(Result::ok);
+    let is_error = |message: &Message<'_>| message.message_type() == ANSWER;
+    message.filter(is_error).is_some_and(|error| error.payload().starts_with(&(-ENOENT).to_ne_bytes()))
+}
+
 /// The socket in an answer; `None` if there is no such socket any more, or the kernel does not tell its group.
 pub(super) fn socket(datagram: &[u8]) -> Option<Socket> {
     let message = messages(datagram).next()?.ok()?;
@@ -103,13 +111,16 @@ mod tests {
         body.extend(attribute(CGROUP, &77_u64.to_ne_bytes()));
         let told = message(BY_FAMILY, 0, 1, &body);
         assert_eq!(socket(&told), Some(Socket { uid: 1000, cgroup: 77 }));
-        assert_eq!(socket(&message(2, 0, 1, &(-2_i32).to_ne_bytes())), None, "no such socket");
+        let absent = message(2, 0, 1, &(-2_i32).to_ne_bytes());
+        assert_eq!((socket(&absent), is_absent(&absent)), (None, true), "no such socket");
+        let refused = message(2, 0, 1, &(-1_i32).to_ne_bytes());
+        assert!(!is_absent(&refused) && !is_absent(&told) && !is_absent(&[]));
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (socket(&bytes), socket(&message(BY_FAMILY, 0, 1, &bytes)));
+            let _ = (is_absent(&bytes), socket(&bytes), socket(&message(BY_FAMILY, 0, 1, &bytes)));
         }
     }
 }

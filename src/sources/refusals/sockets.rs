@@ -3,11 +3,9 @@
 //! The kernel tells the group of a socket that is still there. Nothing is read from the memory of other processes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::DirEntryExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::socket::{
@@ -16,20 +14,19 @@ use nix::sys::socket::{
 use tokio::time::Instant;
 
 use super::diag::{self, Ends, Socket};
+use super::groups::paths;
 use crate::blocked::{Unit, unit};
 
-/// Where the hierarchy of control groups is. The second place is that of systems with the old hierarchies too.
-const ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// How long the groups are not read again after a reading. The time doubles with each group that a reading did not find.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
 
-/// A file that every group of the second version has.
-const MARK: &str = "cgroup.procs";
+/// How long the kernel is not asked again if it cannot look for sockets of UDP. Each question may start modprobe.
+const ABSENT: Duration = Duration::from_secs(60);
 
-/// Maximum number of groups that are looked at, and of levels. Users can make groups.
-const MOST: usize = 4096;
-const DEEPEST: usize = 12;
-
-/// How long the groups are not read again because of a group that was not found.
-const PAUSE: Duration = Duration::from_secs(1);
+/// IANA's number of UDP, and the port of the service "discard".
+const UDP: u8 = 17;
+const DISCARD: u16 = 9;
 
 /// Size of an answer: a socket, and some attributes.
 const LARGEST: usize = 4096;
@@ -39,7 +36,25 @@ const LARGEST: usize = 4096;
 pub(super) struct Units {
     socket: Option<OwnedFd>,
     paths: BTreeMap<u64, String>,
-    read: Option<Instant>,
+    read: Option<Reading>,
+    kernel: Kernel,
+}
+
+/// The last reading of the groups, and the time until the next one.
+#[derive(Debug)]
+struct Reading {
+    at: Instant,
+    pause: Duration,
+}
+
+/// Whether the kernel can look for sockets of UDP.
+#[derive(Debug, Default)]
+enum Kernel {
+    #[default]
+    Unknown,
+    Looks,
+    /// It could not at this moment: `udp_diag` is missing.
+    Cannot(Instant),
 }
 
 impl Units {
@@ -54,6 +69,34 @@ impl Units {
     }
 
     fn ask(&mut self, ends: &Ends) -> io::Result<Option<Socket>> {
+        if matches!(self.kernel, Kernel::Cannot(since) if since.elapsed() < ABSENT) {
+            return Ok(None);
+        }
+        let answer = self.exchange(ends)?;
+        let found = diag::socket(&answer);
+        if found.is_some() {
+            self.kernel = Kernel::Looks;
+        } else if diag::is_absent(&answer) && !matches!(self.kernel, Kernel::Looks) {
+            self.probe()?;
+        }
+        Ok(found)
+    }
+
+    /// Asks for a socket that exists: the kernel has one answer for a socket that is gone and for a missing `udp_diag`.
+    fn probe(&mut self) -> io::Result<()> {
+        self.kernel = Kernel::Cannot(Instant::now());
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let (own, other) = ((address, socket.local_addr()?.port()), (address, DISCARD));
+        let answer = self.exchange(&Ends { protocol: UDP, own, other, link: 0 })?;
+        if !diag::is_absent(&answer) {
+            self.kernel = Kernel::Looks;
+        }
+        Ok(())
+    }
+
+    /// The kernel's answer; empty if it did not come from the kernel.
+    fn exchange(&mut self, ends: &Ends) -> io::Result<Vec<u8>> {
         let socket = match self.socket.take() {
             Some(socket) => socket,
             None => open()?,
@@ -64,17 +107,20 @@ impl Units {
         let (length, from) = recvfrom::<NetlinkAddr>(socket.as_raw_fd(), &mut buffer)?;
         // Port 0 is the kernel. After the message of another process the socket is made anew.
         if from.is_none_or(|from| from.pid() != 0) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         self.socket = Some(socket);
-        Ok(diag::socket(&buffer[..length]))
+        Ok(buffer[..length].to_vec())
     }
 
     fn path(&mut self, group: u64) -> Option<&str> {
-        let is_due = self.read.is_none_or(|read| read.elapsed() >= PAUSE);
+        let is_due = self.read.as_ref().is_none_or(|read| read.at.elapsed() >= read.pause);
         if !self.paths.contains_key(&group) && is_due {
-            self.read = Some(Instant::now());
             self.paths = paths();
+            let last = self.read.as_ref().map_or(FIRST_PAUSE, |read| read.pause);
+            let is_found = self.paths.contains_key(&group);
+            let pause = if is_found { FIRST_PAUSE } else { (last * 2).min(LAST_PAUSE) };
+            self.read = Some(Reading { at: Instant::now(), pause });
         }
         self.paths.get(&group).map(String::as_str)
     }
@@ -85,30 +131,4 @@ fn open() -> io::Result<OwnedFd> {
     let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkSockDiag)?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
     Ok(socket)
-}
-
-/// Every group by its number, which is the number of its folder.
-fn paths() -> BTreeMap<u64, String> {
-    let Some(root) = ROOTS.map(Path::new).into_iter().find(|root| root.join(MARK).exists()) else {
-        return BTreeMap::new();
-    };
-    let mut found = BTreeMap::new();
-    let mut rest: Vec<(usize, PathBuf)> = vec![(0, root.to_owned())];
-    while let Some((depth, folder)) = rest.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            if found.len() >= MOST {
-                return found;
-            }
-            let path = entry.path();
-            let below = path.strip_prefix(root).unwrap_or(&path);
-            found.insert(entry.ino(), below.to_string_lossy().into_owned());
-            if depth < DEEPEST {
-                rest.push((depth + 1, path));
-            }
-        }
-    }
-    found
 }
