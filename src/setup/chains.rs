@@ -149,6 +149,14 @@ impl Chains {
         }
     }
 
+    /// Notes that the rules of this file may not be there any more: an unknown text is restored over them.
+    pub(super) fn doubt(&mut self, family: Family, file: &str) {
+        let rules = self.rules.iter_mut().filter(|((of, _), _)| *of == family).flat_map(|(_, rules)| rules);
+        for kept in rules.filter(|kept| kept.origin.file == file) {
+            kept.certainty = Certainty::Conditional;
+        }
+    }
+
     /// The policy of a built-in chain, if a command sets it.
     pub(super) fn policy(&self, family: Family, chain: &str) -> Option<&Target> {
         self.policies.get(&(family, chain.to_owned()))

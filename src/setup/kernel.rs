@@ -30,6 +30,10 @@ pub(super) fn chains_of(kernel: Kernel<'_>, machine: &Machine) -> Chains {
         let ufw = ufw_refuses(text);
         for line in saved::lines(family, text, &machine.services) {
             let Ok(command) = line.command else { continue };
+            // iptables prints the tables of one backend after those of the other.
+            if line.text.starts_with('*') {
+                continue;
+            }
             let origin = Origin { file: KERNEL.to_owned(), line: line.number, text: line.text };
             let is_read = if ufw { is_beside_or_of_ufw(&origin.text) } else { !is_of_others(&origin.text) };
             if command.table == "filter" && is_read {

@@ -27,6 +27,8 @@ mod tests;
 mod traffic;
 #[cfg(test)]
 mod variants;
+#[cfg(test)]
+mod wider;
 mod write;
 
 pub use chains::Source;

@@ -31,6 +31,32 @@ pub(super) fn read(sources: &[Source], machine: &Machine) -> Scripts {
     scripts
 }
 
+/// How a text is restored.
+#[derive(Debug, Clone, Copy)]
+struct Restore {
+    certainty: Certainty,
+    /// Without `--noflush` every table in the text is flushed first.
+    flushes: bool,
+}
+
+impl Restore {
+    const WHOLE_FILE: Self = Self { certainty: Certainty::Certain, flushes: false };
+
+    /// Reads the options of `iptables-restore`. With `--table` or `--test` it may restore nothing of the text.
+    fn of(call: &Call) -> Self {
+        let letters = |word: &str| {
+            let short = word.strip_prefix('-').filter(|short| !short.starts_with('-')).unwrap_or_default();
+            short.chars().take_while(|c| "vhtcn46T".contains(*c)).collect::<String>()
+        };
+        let has = |letter: char, long: &str| {
+            call.words.iter().any(|word| word.starts_with(long) || letters(word).contains(letter))
+        };
+        let is_partial = has('T', "--ta") || has('t', "--te");
+        let certainty = if is_partial { Certainty::Conditional } else { call.certainty };
+        Self { certainty, flushes: !has('n', "--n") }
+    }
+}
+
 /// Reads one file.
 struct Reader<'a> {
     source: &'a Source,
@@ -44,7 +70,7 @@ impl Reader<'_> {
         if saved::is_saved(text) {
             let is_ipv6 = ["v6", "ip6"].iter().any(|part| name.contains(part));
             let family = if is_ipv6 { Family::V6 } else { saved::family(text) };
-            return self.restore(family, text, 0);
+            return self.restore(family, text, 0, Restore::WHOLE_FILE);
         }
         let reading = shell::read(text);
         for call in &reading.calls {
@@ -88,12 +114,17 @@ impl Reader<'_> {
     }
 
     fn restore_call(&mut self, call: &Call, family: Family) {
+        let how = Restore::of(call);
+        let is_known = matches!(call.input, Input::Text(_));
+        if !is_known && how.flushes && how.certainty == Certainty::Certain {
+            self.scripts.chains.doubt(family, &self.source.name);
+        }
         match &call.input {
-            Input::Text(text) => self.restore(family, text, call.line),
-            Input::File(file) => drop(self.scripts.restores.insert(file.clone())),
+            Input::Text(text) => self.restore(family, text, call.line, how),
+            Input::File(file) => self.restore_file(call, file, how.certainty),
             Input::Pipe | Input::None => {
                 if let Some(file) = call.words.iter().find(|word| word.starts_with('/')) {
-                    self.scripts.restores.insert(file.clone());
+                    self.restore_file(call, file, how.certainty);
                 } else {
                     let text = format!("{}-restore {}", family.iptables(), call.words.join(" "));
                     let why = "the rules that it restores are known only when it runs".to_owned();
@@ -103,14 +134,26 @@ impl Reader<'_> {
         }
     }
 
+    /// Notes a file from which rules are restored, or lists the line if it may not run.
+    fn restore_file(&mut self, call: &Call, file: &str, certainty: Certainty) {
+        match certainty {
+            Certainty::Certain => drop(self.scripts.restores.insert(file.to_owned())),
+            Certainty::Conditional => {
+                let origin = self.origin(call.line, format!("iptables-restore < {file}"));
+                self.leave_out(origin, "it restores a file only under a condition".to_owned());
+            }
+        }
+    }
+
     /// Reads a text for `iptables-restore`, which begins after line `offset` of the file.
-    fn restore(&mut self, family: Family, text: &str, offset: usize) {
+    fn restore(&mut self, family: Family, text: &str, offset: usize, how: Restore) {
         let is_whole_file = offset == 0;
         for line in saved::lines(family, text, &self.machine.services) {
             let origin = self.origin(offset + line.number, line.text);
             match line.command {
                 Ok(_) if is_whole_file && is_of_others(&origin.text) => {}
-                Ok(command) => self.apply(family, command, origin, Certainty::Certain),
+                Ok(_) if origin.text.starts_with('*') && !how.flushes => {}
+                Ok(command) => self.apply(family, command, origin, how.certainty),
                 Err(why) => self.leave_out(origin, why),
             }
         }

@@ -29,7 +29,7 @@ pub(super) fn family(text: &str) -> Family {
     if six { Family::V6 } else { Family::V4 }
 }
 
-/// The commands of a restore text.
+/// The commands of a restore text. A line `*TABLE` is a flush, which a restore with `--noflush` does not do.
 pub(super) fn lines(family: Family, text: &str, services: &Services) -> Vec<Line> {
     let mut table = String::new();
     let mut lines = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn lines(family: Family, text: &str, services: &Services) -> Vec<Line
             None | Some('#') => continue,
             Some('*') => {
                 table = line.get(1..).unwrap_or_default().to_owned();
-                continue;
+                Ok(Command { table: String::new(), action: Action::Flush(None) })
             }
             Some(':') => chain(line.get(1..).unwrap_or_default()),
             Some('C') if line == "COMMIT" => continue,

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{Config, Inbound, InboundOn, Traffic, TrafficRule};
 use crate::net::{Port, Transport};
 
-fn read(script: &str) -> Plan {
+pub(super) fn read(script: &str) -> Plan {
     let source = Source { name: "/x.sh".to_owned(), text: script.to_owned() };
     let plan = plan(&[source], None, &Machine::default());
     Config::parse(&configuration(&plan, &[]), "c").unwrap_or_else(|faults| panic!("{script}\n{faults}"));
@@ -15,7 +15,7 @@ fn tcp(list: &[u16]) -> TrafficRule {
     TrafficRule::Ports(Transport::Tcp, list.iter().map(|port| Port::fixed(*port).into()).collect())
 }
 
-fn only(list: &[u16]) -> Option<Traffic> {
+pub(super) fn only(list: &[u16]) -> Option<Traffic> {
     Some(Traffic::Listed(vec![tcp(list)]))
 }
 
@@ -78,8 +78,8 @@ fn loops_that_read_known_lines_are_followed() {
             "open() {{ [ \"$1\" = 25 ] && return; p=$1; {rule}; }}\nfor x in 443 25 80; do open $x; done"
         ),
         format!("PORTS='443\n80'\nwhile read p; do {rule}; done <<< \"$PORTS\""),
-        format!("for p in 443 25 80; do [[ $p == 25 ]] && continue; {rule}; done"),
-        format!("for p in 443 25 80; do [[ \"$p\" != \"25\" ]] || continue; {rule}; done"),
+        format!("#!/bin/bash\nfor p in 443 25 80; do [[ $p == 25 ]] && continue; {rule}; done"),
+        format!("#!/bin/bash\nfor p in 443 25 80; do [[ \"$p\" != \"25\" ]] || continue; {rule}; done"),
         format!(
             "for p in 443 25 80; do case $p in \"2*\") exit;; 2\\*) exit;; 2*) continue;; esac; {rule}; done"
         ),

@@ -9,6 +9,8 @@ use super::program::WRAPPERS;
 const MAX_TEXT: usize = 8 << 10;
 /// Maximum number of words that one word may become.
 const MAX_WORDS: usize = 2048;
+/// The characters at which a shell splits values, unless the script sets `IFS`.
+const BLANKS: &str = " \t\n";
 
 /// Why the value of a word is unknown.
 pub(super) type Unknown = String;
@@ -46,16 +48,18 @@ impl Fields {
         self.current.get_or_insert_default().push_str(text);
     }
 
-    fn split(&mut self, text: &str) {
-        let mut first = !text.starts_with(char::is_whitespace);
-        for word in text.split_whitespace() {
+    /// Splits at these blanks.
+    fn split(&mut self, text: &str, blanks: &str) {
+        let is_blank = |c: char| blanks.contains(c);
+        let mut first = !text.starts_with(is_blank);
+        for word in text.split(is_blank).filter(|word| !word.is_empty()) {
             if !first {
                 self.done.extend(self.current.take());
             }
             first = false;
             self.push(word);
         }
-        if text.ends_with(char::is_whitespace) || text.starts_with(char::is_whitespace) && first {
+        if text.ends_with(is_blank) || text.starts_with(is_blank) && first {
             self.done.extend(self.current.take());
         }
     }
@@ -78,9 +82,12 @@ impl Variables {
             match part {
                 Part::Text(text, _) => fields.push(text),
                 Part::Variable(reference) => self.variable(&mut fields, reference)?,
-                Part::Output(text) => fields.split(&output(text).ok_or_else(|| {
-                    format!("the output of `{}` is known only when the script runs", cut(text))
-                })?),
+                Part::Output(text) => {
+                    let output = output(text).ok_or_else(|| {
+                        format!("the output of `{}` is known only when the script runs", cut(text))
+                    })?;
+                    self.put(&mut fields, &output, Quoted::No)?;
+                }
                 Part::Unknown(text) => {
                     return Err(format!("`{}` is known only when the script runs", cut(text)));
                 }
@@ -108,39 +115,75 @@ impl Variables {
         let (default, all, quoted) = (default.as_deref(), *all, *quoted);
         if let Some(arguments) = &self.arguments {
             if name == "@" || name == "*" {
-                match quoted {
-                    Quoted::Yes => fields.list(arguments),
-                    Quoted::No => fields.split(&arguments.join(" ")),
-                }
-                return Ok(());
+                return self.list(fields, arguments, quoted);
             }
             if let Ok(nth @ 1..) = name.parse::<usize>() {
                 let value = arguments.get(nth - 1).map(String::as_str).or(default).unwrap_or_default();
-                put(fields, value, quoted);
-                return Ok(());
+                return self.put(fields, value, quoted);
             }
+        } else if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+            return Err(format!("${name} is known only when the script runs"));
         }
         match (self.named.get(name), default) {
-            (Some(Variable::Text(text)), _) => put(fields, text, quoted),
-            (Some(Variable::List(words)), _) if all && quoted == Quoted::Yes => fields.list(words),
-            (Some(Variable::List(words)), _) if all => fields.split(&words.join(" ")),
+            // `${NAME:-DEFAULT}` takes the default, `${NAME-DEFAULT}` does not.
+            (Some(Variable::Text(text)), Some(_)) if text.is_empty() => {
+                Err(format!("${name} is empty, and may have a default"))
+            }
+            (Some(Variable::Text(text)), _) => self.put(fields, text, quoted),
+            (Some(Variable::List(words)), _) if all => self.list(fields, words, quoted),
             (Some(Variable::List(words)), _) => {
-                put(fields, words.first().map_or("", String::as_str), quoted);
+                self.put(fields, words.first().map_or("", String::as_str), quoted)
             }
-            (None, Some(default)) => put(fields, default, quoted),
+            (None, Some(default)) => self.put(fields, default, quoted),
             (Some(Variable::Unknown | Variable::FirstArgument), _) => {
-                return Err(format!("${name} is known only when the script runs"));
+                Err(format!("${name} is known only when the script runs"))
             }
-            (None, None) => return Err(format!("${name} is not set in this file")),
+            (None, None) if name == "IFS" => self.put(fields, BLANKS, quoted),
+            (None, None) => Err(format!("${name} is not set in this file")),
+        }
+    }
+
+    fn list(&self, fields: &mut Fields, words: &[String], quoted: Quoted) -> Result<(), Unknown> {
+        if quoted == Quoted::Yes {
+            fields.list(words);
+            return Ok(());
+        }
+        for (nth, word) in words.iter().enumerate() {
+            if nth > 0 {
+                fields.done.extend(fields.current.take());
+            }
+            self.put(fields, word, quoted)?;
         }
         Ok(())
     }
-}
 
-fn put(fields: &mut Fields, text: &str, quoted: Quoted) {
-    match quoted {
-        Quoted::Yes => fields.push(text),
-        Quoted::No => fields.split(text),
+    /// Adds a value, which is split at the blanks of `IFS` unless it is quoted.
+    fn put(&self, fields: &mut Fields, text: &str, quoted: Quoted) -> Result<(), Unknown> {
+        let separators = match self.named.get("IFS") {
+            _ if quoted == Quoted::Yes => {
+                fields.push(text);
+                return Ok(());
+            }
+            None => BLANKS,
+            Some(Variable::Text(separators)) => separators,
+            Some(_) if text.chars().all(|c| c.is_ascii_alphanumeric()) => BLANKS,
+            Some(_) => return Err("`IFS` is known only when the script runs".to_owned()),
+        };
+        if text.contains(|c: char| separators.contains(c) && !BLANKS.contains(c)) {
+            return Err("`IFS` splits it, which tunwarden does not follow".to_owned());
+        }
+        fields.split(text, separators);
+        Ok(())
+    }
+
+    /// The size of all values, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let of = |variable: &Variable| match variable {
+            Variable::Text(text) => text.len(),
+            Variable::List(words) => words.iter().map(|word| word.len() + 24).sum(),
+            Variable::FirstArgument | Variable::Unknown => 0,
+        };
+        self.named.values().map(|variable| of(variable) + 64).sum()
     }
 }
 

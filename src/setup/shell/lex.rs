@@ -47,11 +47,18 @@ pub(super) enum Token {
     Newline,
 }
 
+/// A here-document. Variables in its text have a meaning unless its end word is quoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Document {
+    pub(super) text: String,
+    pub(super) quoted: Quoted,
+}
+
 /// A script in tokens, each with its line from 1.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     pub(super) list: Vec<(usize, Token)>,
-    pub(super) here: Vec<String>,
+    pub(super) here: Vec<Document>,
     /// The line of a quote or bracket that is not closed.
     pub(super) open: Option<usize>,
 }
@@ -97,7 +104,7 @@ impl Lexer {
         text.chars().enumerate().all(|(ahead, c)| self.peek(ahead) == Some(c))
     }
 
-    fn next(&mut self, here: &mut Vec<String>) -> Option<(usize, Token)> {
+    fn next(&mut self, here: &mut Vec<Document>) -> Option<(usize, Token)> {
         loop {
             match self.peek(0)? {
                 ' ' | '\t' | '\r' => self.at += 1,
@@ -114,7 +121,7 @@ impl Lexer {
         Some((line, self.token(here)?))
     }
 
-    fn token(&mut self, here: &mut Vec<String>) -> Option<Token> {
+    fn token(&mut self, here: &mut Vec<Document>) -> Option<Token> {
         if self.peek(0) == Some('\n') {
             self.take();
             self.here_documents(here);
@@ -152,7 +159,7 @@ impl Lexer {
     }
 
     /// `<<END`, `<<-END` or `<<< TEXT`.
-    fn here(&mut self, here: &mut Vec<String>) -> Token {
+    fn here(&mut self, here: &mut Vec<Document>) -> Token {
         self.at += 2;
         let string = self.peek(0) == Some('<');
         let tabs = self.peek(0) == Some('-');
@@ -174,12 +181,14 @@ impl Lexer {
                 Part::Variable(_) | Part::Output(_) | Part::Unknown(_) => "$",
             })
             .collect();
-        here.push(String::new());
+        let is_quoted = word.parts.iter().any(|part| matches!(part, Part::Text(_, Quoted::Yes)));
+        let quoted = if is_quoted { Quoted::Yes } else { Quoted::No };
+        here.push(Document { text: String::new(), quoted });
         self.pending.push((here.len() - 1, plain, tabs));
         Token::Here(here.len() - 1)
     }
 
-    fn here_documents(&mut self, here: &mut [String]) {
+    fn here_documents(&mut self, here: &mut [Document]) {
         for (number, end, tabs) in std::mem::take(&mut self.pending) {
             let mut text = String::new();
             while self.peek(0).is_some() {
@@ -195,7 +204,7 @@ impl Lexer {
                 text.push('\n');
             }
             if let Some(slot) = here.get_mut(number) {
-                *slot = text;
+                slot.text = text;
             }
         }
     }
@@ -284,6 +293,7 @@ impl Lexer {
             Some('\'') if quoted == Quoted::No => {
                 self.at += 1;
                 let text = self.until('\'');
+                let text = text.replace("\\n", "\n").replace("\\t", "\t");
                 if text.contains('\\') { Part::Unknown(text) } else { Part::Text(text, Quoted::Yes) }
             }
             Some(c) if c.is_ascii_alphabetic() || c == '_' => {

@@ -4,7 +4,7 @@ use super::expand::Variable;
 use super::lex::{Part, Word};
 use super::run::Runner;
 use super::tree::{After, Node, Simple, Step, Value};
-use super::{Certainty, Input, MAX_COMMANDS};
+use super::{Certainty, Input};
 
 /// How a loop goes on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -95,15 +95,12 @@ impl Runner<'_> {
         match read_of(condition).and_then(|read| Some((self.lines(&read, input, printed)?, read))) {
             Some((lines, read)) => {
                 // Then nobody knows which lines are left for the loop.
-                let certainty = if self.may_read(body, 0) { Certainty::Conditional } else { certainty };
-                for line in lines {
-                    if !self.goes_on() {
-                        break;
+                let certainty = if self.may_read(body) { Certainty::Conditional } else { certainty };
+                match certainty {
+                    Certainty::Certain => self.passes_of(&read, &lines, body, certainty),
+                    Certainty::Conditional => {
+                        self.forgetting(|runner| runner.passes_of(&read, &lines, body, certainty));
                     }
-                    for (name, value) in read.values(&line) {
-                        self.variables.named.insert(name.to_owned(), Variable::Text(value));
-                    }
-                    self.steps(body, certainty);
                 }
                 for name in read.names {
                     self.variables.named.insert(name.to_owned(), Variable::Unknown);
@@ -115,6 +112,19 @@ impl Runner<'_> {
             }
         }
         self.passes = outer;
+    }
+
+    /// A pass for each line.
+    fn passes_of(&mut self, read: &Read<'_>, lines: &[String], body: &[Step], certainty: Certainty) {
+        for line in lines {
+            if !self.goes_on() {
+                break;
+            }
+            for (name, value) in read.values(line) {
+                self.variables.named.insert(name.to_owned(), Variable::Text(value));
+            }
+            self.steps(body, certainty);
+        }
     }
 
     /// The lines that a loop reads; `None` if they are not known.
@@ -138,7 +148,7 @@ impl Runner<'_> {
 
     /// Whether a loop has another pass.
     fn goes_on(&mut self) -> bool {
-        self.passes.next() && self.commands <= MAX_COMMANDS && !self.ended && !self.exited
+        self.passes.next() && !self.ended && !self.exited && self.counts(1)
     }
 }
 
@@ -216,9 +226,13 @@ pub(super) fn leaves(node: &Node) -> bool {
     matches!(first, Some("continue" | "break" | "return" | "exit"))
 }
 
-/// The result of `test`, `[` or `[[`, if it only compares these words.
-pub(super) fn test(words: &[String]) -> Option<bool> {
+/// The result of `test`, `[` or `[[`, if it only compares these words. A shell that is not like bash may have no `[[`,
+/// and no `==`.
+pub(super) fn test(words: &[String], is_like_bash: bool) -> Option<bool> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if !is_like_bash && (words.first() == Some(&"[[") || words.contains(&"==")) {
+        return None;
+    }
     let words = match &words[..] {
         ["[", inside @ .., "]"] | ["test", inside @ ..] | ["[[", inside @ .., "]]"] => inside,
         _ => return None,
@@ -267,7 +281,11 @@ pub(super) fn glob(pattern: &str, text: &str) -> bool {
 }
 
 fn compared(words: &[&str]) -> Option<bool> {
-    let number = |text: &str| text.parse::<i64>().ok();
+    // Some shells read a number with a leading zero as octal.
+    let number = |text: &str| {
+        let digits = text.trim_start_matches(['-', '+']);
+        text.parse::<i64>().ok().filter(|_| digits == "0" || !digits.starts_with('0'))
+    };
     Some(match words {
         ["!", rest @ ..] if !rest.is_empty() => !compared(rest)?,
         ["-n", text] => !text.is_empty(),

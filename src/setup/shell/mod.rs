@@ -4,11 +4,13 @@
 mod arguments;
 mod assign;
 mod expand;
+mod functions;
 mod lex;
 mod loops;
 mod parse;
 mod program;
 mod run;
+mod shells;
 mod stdin;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::lex::{Part, Token, Tokens, Word};
-use super::tree::{After, Assignment, Node, Simple, Step, Value};
+use super::lex::{Document, Part, Token, Tokens, Word};
+use super::tree::{After, Assignment, Body, Node, Simple, Step, Value};
 
 /// Maximum depth of nested loops and conditions.
 const MAX_DEPTH: usize = 24;
@@ -21,7 +21,7 @@ pub(super) fn parse(tokens: Tokens) -> (Vec<Step>, Option<usize>) {
 
 struct Parser {
     tokens: Vec<(usize, Token)>,
-    here: Vec<String>,
+    here: Vec<Document>,
     at: usize,
     depth: usize,
     broken: Option<usize>,
@@ -195,7 +195,7 @@ impl Parser {
                 return None;
             }
         };
-        Some(Node::Function { name, body: Rc::new(body) })
+        Some(Node::Function { name, body: Rc::new(Body::new(body)) })
     }
 
     /// Reads the commands between two reserved words, and the redirections after them.

@@ -1,18 +1,13 @@
 //! Runs one command whose words are known: a function, a builtin, a program of iptables, or another program.
 
-use std::rc::Rc;
-
-use super::expand::{Variable, Variables};
-use super::lex::{Token, tokens};
-use super::loops::{Passes, test};
-use super::parse::parse;
+use super::expand::Variable;
+use super::lex::{Document, Quoted, Token, tokens};
+use super::loops::test;
 use super::run::{Last, QUIET, Runner};
-use super::tree::{Simple, Step};
+use super::shells::is_shell;
+use super::tree::Simple;
 use super::{Call, Certainty, Input};
 use crate::setup::command::{Program, is_check};
-
-/// Maximum depth of function calls.
-const MAX_CALLS: usize = 8;
 
 /// Programs that run the command in their arguments.
 pub(super) const WRAPPERS: [&str; 14] = [
@@ -22,13 +17,37 @@ pub(super) const WRAPPERS: [&str; 14] = [
 
 impl Runner<'_> {
     /// A command whose words all have known values.
-    pub(super) fn words(&mut self, simple: &Simple, words: &[String], certainty: Certainty, printed: Input) {
-        let given = words;
+    pub(super) fn words(&mut self, simple: &Simple, given: &[String], certainty: Certainty, printed: Input) {
         let words = unwrapped(given);
         let Some((program, arguments)) = words.split_first() else { return };
-        if let Some(body) = self.functions.get(program).cloned() {
-            return self.call(program, &body, Some(arguments.to_vec()), certainty);
+        let function = self.functions.get(program).filter(|_| !is_started_by_another(given)).cloned();
+        match function {
+            None => self.builtin(simple, [given, words], certainty, printed),
+            Some(function) => {
+                self.call(&function, Some(arguments.to_vec()), simple.line, certainty);
+                // Without the function it is the program of this name.
+                if function.certainty == Certainty::Conditional
+                    && Program::named(program, arguments).is_some()
+                {
+                    self.program(simple, words, Certainty::Conditional, printed);
+                    self.last = Last::Other;
+                }
+            }
         }
+        // The program takes the place of the shell.
+        if certainty == Certainty::Certain && given.first().is_some_and(|word| word == "exec") {
+            self.exited = true;
+        }
+    }
+
+    fn builtin(
+        &mut self,
+        simple: &Simple,
+        [given, words]: [&[String]; 2],
+        certainty: Certainty,
+        printed: Input,
+    ) {
+        let Some((program, arguments)) = words.split_first() else { return };
         match program.as_str() {
             "exit" => self.exited = certainty == Certainty::Certain,
             "return" => match certainty {
@@ -46,7 +65,7 @@ impl Runner<'_> {
             "continue" => self.passes.note_continue(certainty),
             "break" => self.passes.note_break(certainty),
             "[" | "test" | "[[" => {
-                self.last = match test(given) {
+                self.last = match test(given, self.is_like_bash) {
                     Some(true) => Last::True,
                     Some(false) => Last::False,
                     None => Last::Other,
@@ -59,16 +78,7 @@ impl Runner<'_> {
                 self.variables.named.values_mut().for_each(|value| *value = Variable::Unknown);
                 self.unread(simple.line, "it runs another file, which tunwarden does not read".to_owned());
             }
-            "sh" | "bash" | "dash" | "/bin/sh" | "/bin/bash" | "/usr/bin/bash" | "/bin/dash" => {
-                match arguments.iter().position(|word| !word.starts_with('-')) {
-                    Some(at @ 1..) if arguments.iter().take(at).any(|word| word.ends_with('c')) => {
-                        let text = arguments.get(at).cloned().unwrap_or_default();
-                        self.other_shell(simple, &text, certainty);
-                    }
-                    Some(at) => self.path(arguments.get(at).map_or("", String::as_str)),
-                    None => self.commands_of_input(simple, printed, certainty),
-                }
-            }
+            shell if is_shell(shell) => self.shell(simple, (shell, arguments), certainty, printed),
             "read" | "unset" | "let" | "mapfile" | "readarray" | "getopts" => self.forget(arguments),
             "cat" => self.printed = self.cat(simple, arguments),
             "echo" => {
@@ -88,79 +98,6 @@ impl Runner<'_> {
             let name = word.split(ends).next().unwrap_or_default();
             self.variables.named.insert(name.to_owned(), Variable::Unknown);
         }
-    }
-
-    /// Follows a function. Without `arguments` their values are unknown.
-    pub(super) fn call(
-        &mut self,
-        name: &str,
-        body: &Rc<Vec<Step>>,
-        arguments: Option<Vec<String>>,
-        certainty: Certainty,
-    ) {
-        self.called.insert(name.to_owned());
-        if self.depth >= MAX_CALLS {
-            return;
-        }
-        self.depth += 1;
-        let before = std::mem::replace(&mut self.variables.arguments, arguments);
-        let around = (self.passes, self.may_have_ended, self.shifted);
-        (self.passes, self.may_have_ended) = (Passes::default(), false);
-        let locals = self.locals.len();
-        self.steps(body, certainty);
-        for (name, value) in self.locals.split_off(locals).into_iter().rev() {
-            match value {
-                Some(value) => drop(self.variables.named.insert(name, value)),
-                None => drop(self.variables.named.remove(&name)),
-            }
-        }
-        (self.passes, self.may_have_ended, self.shifted) = around;
-        self.variables.arguments = before;
-        self.depth -= 1;
-        self.ended = false;
-    }
-
-    /// Follows the commands that a shell gets on its standard input.
-    fn commands_of_input(&mut self, simple: &Simple, printed: Input, certainty: Certainty) {
-        let file = simple.input.as_ref().map(|word| self.variables.text(word));
-        match (self.given(simple), file, printed) {
-            (Some(Ok(text)), _, _) | (None, None, Input::Text(text)) => {
-                self.other_shell(simple, &text, certainty);
-            }
-            (Some(Err(why)), _, _) | (None, Some(Err(why)), _) => self.unread(simple.line, why),
-            (None, Some(Ok(path)), _) | (None, None, Input::File(path)) => self.path(&path),
-            (None, None, Input::Pipe) => {
-                let why = "it runs commands that another program prints, which tunwarden does not read";
-                self.unread(simple.line, why.to_owned());
-            }
-            (None, None, Input::None) => {}
-        }
-    }
-
-    /// Follows the commands of a shell of its own. It has no functions, and only variables that are exported: none is known
-    /// here.
-    fn other_shell(&mut self, simple: &Simple, text: &str, certainty: Certainty) {
-        let functions = std::mem::take(&mut self.functions);
-        self.apart(|runner| {
-            runner.variables = Variables::default();
-            runner.shifted = true;
-            runner.eval(simple, text, certainty);
-        });
-        self.functions = functions;
-    }
-
-    fn eval(&mut self, simple: &Simple, text: &str, certainty: Certainty) {
-        if self.depth >= MAX_CALLS {
-            return;
-        }
-        self.depth += 1;
-        let (steps, broken) = parse(tokens(text));
-        if broken.is_some() {
-            self.unread(simple.line, "tunwarden does not understand the argument of `eval`".to_owned());
-        } else {
-            self.steps(&steps, certainty);
-        }
-        self.depth -= 1;
     }
 
     fn program(&mut self, simple: &Simple, words: &[String], certainty: Certainty, printed: Input) {
@@ -196,7 +133,7 @@ impl Runner<'_> {
         self.reading.calls.push(Call { line: simple.line, program, words, certainty, input });
     }
 
-    fn path(&mut self, path: &str) {
+    pub(super) fn path(&mut self, path: &str) {
         if path.starts_with('/') && path.len() < 256 && self.reading.paths.len() < 64 {
             self.reading.paths.insert(path.to_owned());
         }
@@ -220,8 +157,8 @@ impl Runner<'_> {
     }
 
     /// The text of a here-document, with variables replaced by their values.
-    fn in_here(&self, text: &str) -> Result<String, String> {
-        if !text.contains('$') {
+    fn in_here(&self, Document { text, quoted }: &Document) -> Result<String, String> {
+        if *quoted == Quoted::Yes || !text.contains('$') {
             return Ok(text.to_owned());
         }
         let mut lines = Vec::new();
@@ -238,7 +175,7 @@ impl Runner<'_> {
 }
 
 /// The command without the programs that only start it: `sudo -u root timeout 5 iptables …`.
-fn unwrapped(words: &[String]) -> &[String] {
+pub(super) fn unwrapped(words: &[String]) -> &[String] {
     let mut rest = words;
     while let Some((first, after)) = rest.split_first() {
         let name = first.rsplit('/').next().unwrap_or_default();
@@ -265,6 +202,13 @@ fn unwrapped(words: &[String]) -> &[String] {
         }
     }
     rest
+}
+
+/// Whether a program or `command` starts the command: then it is no function.
+fn is_started_by_another(words: &[String]) -> bool {
+    let before = words.len() - unwrapped(words).len();
+    let name = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
+    words.iter().take(before).map(name).any(|name| name != "time" && WRAPPERS.contains(&name.as_str()))
 }
 
 /// Whether these are arguments of iptables that change rules.

@@ -1,12 +1,13 @@
 //! Follows the commands of a script in the order in which a shell would run them.
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::expand::{Variable, Variables};
+use super::functions::Functions;
 use super::lex::{Part, Reference, Word};
 use super::loops::{Passes, glob, leaves};
-use super::tree::{After, Node, Simple, Step};
+use super::shells::is_like_bash;
+use super::tree::{After, Body, Node, Simple, Step};
 use super::{Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
 use crate::setup::command::is_check;
 
@@ -73,11 +74,15 @@ enum Chance {
 pub(super) struct Runner<'t> {
     lines: Vec<&'t str>,
     pub(super) variables: Variables,
-    pub(super) functions: HashMap<String, Rc<Vec<Step>>>,
-    /// Functions that a command has called.
-    pub(super) called: HashSet<String>,
+    pub(super) functions: Functions,
+    /// Every function that a command has defined.
+    pub(super) defined: Vec<(String, Rc<Body>)>,
+    /// Whether the shell that runs these commands knows `[[`.
+    pub(super) is_like_bash: bool,
     pub(super) reading: Reading,
-    pub(super) commands: usize,
+    /// How much was followed, and the line of the last command.
+    commands: usize,
+    line: usize,
     pub(super) depth: usize,
     pub(super) last: Last,
     /// The output of the last command, for a pipe.
@@ -100,10 +105,15 @@ impl<'t> Runner<'t> {
         Self {
             lines: text.lines().collect(),
             variables: Variables::default(),
-            functions: HashMap::new(),
-            called: HashSet::new(),
+            functions: Functions::default(),
+            defined: Vec::new(),
+            is_like_bash: text
+                .lines()
+                .next()
+                .is_some_and(|line| line.starts_with("#!") && is_like_bash(line)),
             reading: Reading::default(),
             commands: 0,
+            line: 1,
             depth: 0,
             last: Last::Other,
             printed: None,
@@ -119,21 +129,6 @@ impl<'t> Runner<'t> {
     pub(super) fn run(&mut self, steps: &[Step]) {
         self.steps(steps, Certainty::Certain);
         self.uncalled();
-    }
-
-    /// Follows the functions that no command has called: another program may call them, or a name in a variable
-    /// does. Their commands are not certain.
-    fn uncalled(&mut self) {
-        let mut names: Vec<String> = self.functions.keys().cloned().collect();
-        names.sort_unstable();
-        for name in names {
-            if !self.called.contains(&name)
-                && let Some(body) = self.functions.get(&name).cloned()
-            {
-                (self.ended, self.exited) = (false, false);
-                self.call(&name, &body, None, Certainty::Conditional);
-            }
-        }
     }
 
     pub(super) fn done(self) -> Reading {
@@ -204,7 +199,7 @@ impl<'t> Runner<'t> {
             return;
         }
         let last = self.last;
-        self.undone(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
+        self.apart(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
         self.last = last;
     }
 
@@ -220,7 +215,7 @@ impl<'t> Runner<'t> {
                 self.apart(|runner| runner.steps(steps, certainty));
                 self.printed = None;
             }
-            Node::Function { name, body } => drop(self.functions.insert(name.clone(), Rc::clone(body))),
+            Node::Function { name, body } => self.define(name, body),
             Node::For { name, words, body } => self.for_each(name, words, body, certainty),
             Node::Loop { condition, body, input } => self.while_loop([condition, body], input, certainty),
             Node::If { condition, then, otherwise } => self.if_node(condition, [then, otherwise], certainty),
@@ -255,21 +250,18 @@ impl<'t> Runner<'t> {
 
     /// Lists commands that do not run.
     fn not_taken(&mut self, steps: &[Step]) {
-        self.undone(|runner| runner.conditional(steps));
+        self.apart(|runner| runner.conditional(steps));
     }
 
-    /// Follows commands without what they do to the commands after them.
-    fn undone(&mut self, follow: impl FnOnce(&mut Self)) {
-        let before = (self.passes, self.may_have_ended);
-        self.apart(follow);
-        (self.passes, self.may_have_ended) = before;
-    }
-
-    /// Follows the commands of another process: its variables and its end are its own.
+    /// Follows the commands of another process, or commands that do not run: their variables, their functions and their end
+    /// are their own.
     pub(super) fn apart(&mut self, follow: impl FnOnce(&mut Self)) {
-        let before = (self.variables.clone(), self.shifted, self.exited);
+        self.charge();
+        let before = (self.variables.clone(), Rc::clone(&self.functions), self.shifted);
+        let ends = (self.exited, self.ended, self.passes, self.may_have_ended);
         follow(self);
-        (self.variables, self.shifted, self.exited) = before;
+        (self.variables, self.functions, self.shifted) = before;
+        (self.exited, self.ended, self.passes, self.may_have_ended) = ends;
     }
 
     /// Follows commands that may not run: the variables that they set are unknown afterwards.
@@ -278,10 +270,31 @@ impl<'t> Runner<'t> {
         self.ended = false;
     }
 
-    /// Follows commands. The variables that they set are unknown afterwards.
-    fn forgetting(&mut self, follow: impl FnOnce(&mut Self)) {
+    /// Counts what is followed. Returns whether more may be.
+    pub(super) fn counts(&mut self, many: usize) -> bool {
+        if self.commands > MAX_COMMANDS {
+            return false;
+        }
+        self.commands += many;
+        if self.commands > MAX_COMMANDS {
+            self.unread(self.line, format!("more than {MAX_COMMANDS} commands"));
+        }
+        self.commands <= MAX_COMMANDS
+    }
+
+    /// Counts the time that a copy of large variables takes.
+    fn charge(&mut self) {
+        let size = self.variables.size() + self.functions.len() * 32;
+        self.counts(size >> 14);
+    }
+
+    /// Follows commands. The variables and the functions that they set are unknown afterwards.
+    pub(super) fn forgetting(&mut self, follow: impl FnOnce(&mut Self)) {
+        self.charge();
         let before = (self.variables.clone(), self.shifted);
+        let functions = Rc::clone(&self.functions);
         follow(self);
+        self.doubt_functions(&functions);
         for (name, value) in &mut self.variables.named {
             if before.0.named.get(name) != Some(value) {
                 *value = Variable::Unknown;
@@ -319,11 +332,8 @@ impl<'t> Runner<'t> {
     }
 
     fn simple(&mut self, simple: &Simple, after: After, certainty: Certainty) {
-        self.commands += 1;
-        if self.commands > MAX_COMMANDS {
-            if self.commands == MAX_COMMANDS + 1 {
-                self.unread(simple.line, format!("more than {MAX_COMMANDS} commands"));
-            }
+        self.line = simple.line;
+        if !self.counts(1) {
             return;
         }
         let words: Result<Vec<Vec<String>>, String> =
@@ -332,6 +342,9 @@ impl<'t> Runner<'t> {
             Some("local" | "declare" | "typeset") if self.depth > 0 => self.declare(simple),
             Some("export" | "readonly" | "local" | "declare" | "typeset") => self.assign_all(simple),
             None if simple.words.is_empty() => self.assign_all(simple),
+            Some(_) | None if simple.assignments.is_empty() => {}
+            // `IFS=: read NAME`
+            Some("read") if simple.assignments.iter().all(|assignment| assignment.name == "IFS") => {}
             // `NAME=VALUE COMMAND`: most commands have the value for themselves.
             Some(_) | None => self.forgetting(|runner| runner.assign_all(simple)),
         }
@@ -348,16 +361,20 @@ impl<'t> Runner<'t> {
                     self.last = before;
                 }
             }
-            Err(why) => match simple.words.first().and_then(Word::bare) {
-                // `main "$@"`
-                Some(name) if self.functions.contains_key(name) => {
-                    let (name, body) =
-                        (name.to_owned(), self.functions.get(name).cloned().unwrap_or_default());
-                    self.call(&name, &body, None, certainty);
+            Err(why) => {
+                let first = simple.words.first().and_then(Word::bare);
+                match (first, first.and_then(|name| self.functions.get(name)).cloned()) {
+                    // `main "$@"`
+                    (_, Some(function)) => {
+                        self.call(&function, None, simple.line, certainty);
+                        if function.certainty == Certainty::Conditional {
+                            self.unknown(simple, why);
+                        }
+                    }
+                    (Some("set" | "shift"), None) => self.lose_arguments(),
+                    (_, None) => self.unknown(simple, why),
                 }
-                Some("set" | "shift") => self.lose_arguments(),
-                Some(_) | None => self.unknown(simple, why),
-            },
+            }
         }
     }
 

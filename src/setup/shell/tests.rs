@@ -124,6 +124,13 @@ fn here_documents_and_files_are_read_by_restore() {
     assert_eq!(input("echo '*filter' | iptables-restore"), text("*filter\n"));
 }
 
+/// Six functions, of which each calls the next one a thousand times.
+fn calling_each_other() -> String {
+    let function = |n: usize| format!("f{n}() {{ {} }}\n", format!("f{};", n + 1).repeat(1000));
+    let functions: String = (1..6).map(function).collect();
+    functions + "f6() { true; }\nwhile read p; do f1; done <<< x"
+}
+
 #[test]
 fn a_hostile_script_is_read_in_bounded_time() {
     let deep = |open: &str, close: &str| format!("{}x{}", open.repeat(5_000), close.repeat(5_000));
@@ -137,6 +144,9 @@ fn a_hostile_script_is_read_in_bounded_time() {
          iptables $A; done; done; done"
             .to_owned(),
         "iptables -A X\n".repeat(15_000),
+        "for a in {1..2048}; do for b in {1..2048}; do for c in {1..2048}; do case x in esac; done; done; done"
+            .to_owned(),
+        calling_each_other(),
         "'".to_owned(),
         "<<".to_owned(),
         "case x in".to_owned(),

@@ -1,8 +1,9 @@
 //! The commands of a script as a tree.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
-use super::lex::Word;
+use super::lex::{Document, Word};
 
 /// A command, and how it follows the one before.
 #[derive(Debug)]
@@ -53,8 +54,23 @@ pub(super) enum Node {
     Subshell(Vec<Step>),
     Function {
         name: String,
-        body: Rc<Vec<Step>>,
+        body: Rc<Body>,
     },
+}
+
+/// The commands of a function.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) steps: Vec<Step>,
+    /// Whether the definition has run, and whether a command has called the function.
+    pub(super) is_defined: Cell<bool>,
+    pub(super) is_called: Cell<bool>,
+}
+
+impl Body {
+    pub(super) fn new(steps: Vec<Step>) -> Self {
+        Self { steps, is_defined: Cell::new(false), is_called: Cell::new(false) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -62,8 +78,7 @@ pub(super) struct Simple {
     pub(super) line: usize,
     pub(super) assignments: Vec<Assignment>,
     pub(super) words: Vec<Word>,
-    /// The text of a here-document.
-    pub(super) here: Option<String>,
+    pub(super) here: Option<Document>,
     /// `<<< WORD`
     pub(super) string: Option<Word>,
     /// The file of `< FILE`.
