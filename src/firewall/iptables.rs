@@ -339,6 +339,11 @@ impl Refusal {
         self.first.1.may_succeed() && self.second.iter().all(|second| second.1.may_succeed())
     }
 
+    /// Whether both families refused, so that none has taken the rules.
+    fn is_of_both(&self) -> bool {
+        self.second.is_some()
+    }
+
     /// The reason of the first family that refused.
     pub(super) fn why(&self) -> &FirewallError {
         &self.first.1

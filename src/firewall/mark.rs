@@ -29,7 +29,7 @@ pub(super) enum Origin {
     Another,
     /// It is ACCEPT while our jump is there: another program has set it, because ours is always DROP.
     Opened,
-    /// A program has set all counters to zero (`iptables -Z`), which is no wish.
+    /// A program has set all counters to zero (`iptables -Z`), which is no wish. Three times `-P … DROP` looks the same.
     Zeroed,
     /// Nobody can tell, or it is not DROP.
     Unknown,
@@ -57,12 +57,14 @@ pub(super) fn forward(filter: &SavedTable) -> Origin {
     let name = ForeignChain::Forward.as_str();
     let jump = format!("-j {}", ChainName::DockerVpnKillSwitch);
     let jumps = filter.rules(name).is_some_and(|rules| rules.contains(&jump));
+    // `iptables -F; iptables -X` leaves no rule. A firewall that another program restores has rules.
+    let is_flushed = filter.chains().all(|(_, rules)| rules.is_empty());
     match filter.mark(name) {
         Some(_) if filter.policy(name) == Some("ACCEPT") && jumps => Origin::Opened,
         Some(Mark::Ours) if filter.policy(name) == Some("DROP") => Origin::Ours,
         Some(Mark::Absent) if is_bare(ForeignChain::Forward) => {
             let all = is_bare(ForeignChain::Input) && is_bare(ForeignChain::Output);
-            if all && jumps { Origin::Zeroed } else { Origin::Another }
+            if all && (jumps || is_flushed) { Origin::Zeroed } else { Origin::Another }
         }
         Some(Mark::Ours | Mark::Absent) | None => Origin::Unknown,
     }
@@ -92,8 +94,10 @@ mod tests {
             ([OURS, BARE, OURS], JUMP, Origin::Another),
             ([BARE, "DROP [7:420]", OURS], JUMP, Origin::Another),
             ([BARE, BARE, "ACCEPT [0:0]"], JUMP, Origin::Another),
-            ([BARE, BARE, BARE], "", Origin::Another),
+            ([BARE, BARE, BARE], "-A INPUT -i lo -j ACCEPT\n", Origin::Another),
+            ([BARE, BARE, BARE], "", Origin::Zeroed),
             ([BARE, BARE, BARE], JUMP, Origin::Zeroed),
+            ([OURS, BARE, OURS], "", Origin::Another),
             ([OURS, "ACCEPT [0:0]", OURS], JUMP, Origin::Opened),
             ([OURS, "ACCEPT [0:0]", OURS], "", Origin::Unknown),
             ([OURS, "DROP", OURS], JUMP, Origin::Unknown),

@@ -1,9 +1,11 @@
 //! What is tried after the kernel has refused the rules: fewer of them. They pass no more.
 
+use super::super::absent::is_absent;
 use super::super::fewer_modules::{Lacks, with_fewer_modules};
 use super::super::{Commit, Trust};
 use super::{Iptables, Order, Refusal};
 use crate::describe::describe;
+use crate::net::Family;
 use crate::policy::Ruleset;
 
 /// What is in force after a fallback.
@@ -71,9 +73,14 @@ impl Iptables {
             true => Refused::Again,
             false => Refused::First,
         };
+        let known = match why.is_of_both() || is_absent(Family::V6) {
+            true => (held, trust),
+            // The other family has taken the refused rules. They are ours, and no difference to repair.
+            false => (None, Trust::None),
+        };
         let put = async |rules: &Ruleset, attempt| {
             let (held, trust) = match attempt {
-                Attempt::First => (held, trust),
+                Attempt::First => known,
                 Attempt::Later => (None, Trust::None),
             };
             self.commit_sets(rules, held, trust, order).await
@@ -97,7 +104,6 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::firewall::{FirewallError, ToolError};
-    use crate::net::Family;
     use crate::policy::ruleset;
     use crate::vpn::Situation;
 

@@ -7,7 +7,7 @@ use super::kernel::{Feature, KernelError, refusal};
 use crate::policy::Ruleset;
 
 /// Which senders of refused packets get answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Answers {
     /// None. Every refused packet is dropped.
     None,
@@ -56,66 +56,87 @@ impl Answers {
     }
 }
 
-async fn are_lines_refused() -> bool {
-    matches!(refusal(Feature::Lines).await, Ok(Some(_)))
+/// Whether this kernel takes the rules that tell the agent.
+///
+/// # Errors
+/// When the kernel does not answer.
+async fn takes_lines() -> Result<bool, KernelError> {
+    Ok(refusal(Feature::Lines).await?.is_none())
 }
 
 impl Nftables {
-    /// Leaves out the answers that this kernel refuses. `false` if it refuses none of those that are wanted, and a
-    /// commit therefore fails for another reason.
-    pub(super) async fn leave_out_answers(&mut self) -> bool {
-        let is_quiet = self.leave_out_lines().await;
-        match Answers::of_kernel().await {
-            Ok(answers) if answers < self.answers => {
-                if let Some(complaint) = answers.complaint() {
-                    tracing::info!("{complaint}");
-                }
-                self.answers = answers;
-                self.answers_again.refused(Instant::now());
-                true
-            }
-            _ => is_quiet,
+    /// Leaves out the answers, and the rules that tell the agent, that this kernel refuses. `false` if it refuses none
+    /// of those that are wanted, and a commit therefore fails for another reason.
+    ///
+    /// # Errors
+    /// When the kernel does not answer. Then nothing has changed.
+    pub(super) async fn leave_out_answers(&mut self) -> Result<bool, KernelError> {
+        let lines = self.lines && takes_lines().await?;
+        let answers = Answers::of_kernel().await?.min(self.answers);
+        if (answers, lines) == (self.answers, self.lines) {
+            return Ok(false);
         }
+        if lines != self.lines {
+            tracing::info!("nf_tables does not tell who is refused, because this kernel refuses the rules");
+        }
+        if answers != self.answers
+            && let Some(complaint) = answers.complaint()
+        {
+            tracing::info!("{complaint}");
+        }
+        (self.answers, self.lines) = (answers, lines);
+        self.answers_again.refused(Instant::now());
+        Ok(true)
     }
 
-    /// Leaves out the rules that tell the agent, if this kernel refuses them.
-    async fn leave_out_lines(&mut self) -> bool {
-        if !self.lines || !are_lines_refused().await {
-            return false;
-        }
-        tracing::info!("nf_tables does not tell who is refused, because this kernel refuses the rules");
-        self.lines = false;
-        self.answers_again.refused(Instant::now());
-        true
+    /// Whether answers, or the rules that tell the agent, are left out.
+    fn lacks_answers(&self) -> bool {
+        self.answers != Answers::All || !self.lines
+    }
+
+    /// When the kernel is asked again for what is left out; `None` if nothing is.
+    pub(super) fn answers_due(&self) -> Option<Instant> {
+        self.answers_again.due().filter(|_| self.lacks_answers())
     }
 
     /// Asks again for the answers that the kernel has refused: its modules may be there now.
-    pub(super) async fn ask_again_for_answers(&mut self) {
-        let now = Instant::now();
-        if (self.answers == Answers::All && self.lines) || !self.answers_again.is_due(now) {
-            return;
+    ///
+    /// # Errors
+    /// When the kernel does not answer. Then only the time of the next question has changed.
+    pub(super) async fn ask_again_for_answers(&mut self) -> Result<(), KernelError> {
+        if !self.lacks_answers() || !self.answers_again.is_due(Instant::now()) {
+            return Ok(());
         }
-        self.lines = self.lines || !are_lines_refused().await;
-        let answers = Answers::of_kernel().await.unwrap_or(self.answers);
-        match answers {
-            Answers::All if self.lines => self.answers_again.granted(),
-            Answers::All | Answers::Programs | Answers::None => self.answers_again.refused(now),
+        let asked = self.ask_for_answers().await;
+        match &asked {
+            Ok(()) if !self.lacks_answers() => self.answers_again.granted(),
+            Ok(()) | Err(_) => self.answers_again.refused(Instant::now()),
         }
-        self.answers = answers;
+        asked
+    }
+
+    async fn ask_for_answers(&mut self) -> Result<(), KernelError> {
+        let lines = self.lines || takes_lines().await?;
+        self.answers = Answers::of_kernel().await?;
+        self.lines = lines;
+        Ok(())
     }
 
     /// Whether the kernel holds the same rules without the answers that it refuses.
-    pub(super) async fn is_silent(&mut self, ruleset: &Ruleset) -> bool {
+    ///
+    /// # Errors
+    /// When the kernel does not answer.
+    pub(super) async fn is_silent(&mut self, ruleset: &Ruleset) -> Result<bool, KernelError> {
         let before = (self.answers, self.lines);
-        if !self.leave_out_answers().await {
-            return false;
+        if !self.leave_out_answers().await? {
+            return Ok(false);
         }
         let silent = self.wanted(ruleset);
         let is_held = self.compare(&silent, ruleset).await.is_ok_and(|lines| lines.is_empty());
         if !is_held {
             (self.answers, self.lines) = before;
         }
-        is_held
+        Ok(is_held)
     }
 }
 
@@ -125,6 +146,25 @@ mod tests {
     use crate::config::Config;
     use crate::policy::{nftables, ruleset};
     use crate::vpn::Situation;
+
+    /// A layer on a kernel that has refused `answers` or `lines`.
+    fn refused(answers: Answers, lines: bool) -> Nftables {
+        let mut layer = Nftables { answers, lines, ..Nftables::new() };
+        layer.answers_again.refused(Instant::now());
+        layer
+    }
+
+    #[test]
+    fn what_is_left_out_is_asked_for_again_without_another_event() {
+        for (answers, lines, is_due) in [
+            (Answers::All, true, false),
+            (Answers::Programs, true, true),
+            (Answers::None, true, true),
+            (Answers::All, false, true),
+        ] {
+            assert_eq!(refused(answers, lines).due().is_some(), is_due, "{answers:?} {lines}");
+        }
+    }
 
     #[test]
     fn a_kernel_that_cannot_answer_containers_still_answers_programs() {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::Nftables;
 use super::kernel::{Feature, KernelError, has_hooks, held, is_there, refusal};
+use crate::firewall::Trust;
 use crate::net::IfName;
 use crate::policy::Ruleset;
 use crate::policy::nftables::{NftFamily, TableId};
@@ -58,31 +59,49 @@ impl Again {
 }
 
 impl Nftables {
-    /// Asks again for what this system was found not to support: the refusal may have passed, and tables
-    /// that an earlier commit left in force have to follow the rules.
-    pub(super) async fn ask_again(&mut self) {
-        let question = match self.lacks {
-            Lacks::Nothing => return,
-            Lacks::Everything(_) => Feature::Hooks,
-            // A kernel before 5.16 never has it.
-            Lacks::Wires(_) if !self.wires.is_due(Instant::now()) => return,
-            Lacks::Wires(_) => Feature::Wires,
-        };
-        if !matches!(refusal(question).await, Ok(None)) {
-            if matches!(self.lacks, Lacks::Wires(_)) {
-                self.wires.refused(Instant::now());
-            }
-            return;
+    /// Asks the kernel what a commit depends on, and makes this process the owner of the tables.
+    ///
+    /// # Errors
+    /// When the kernel does not answer. The next question would only wait again.
+    pub(super) async fn prepare(&mut self, ruleset: &Ruleset, trust: Trust) -> Result<(), KernelError> {
+        if trust == Trust::None {
+            self.ownership.reconsider();
         }
-        self.lacks = Lacks::Nothing;
-        self.wires.granted();
+        self.ask_again().await?;
+        self.ask_again_for_answers().await?;
+        self.ownership.own().await?;
+        self.unhooked.update(&ruleset.wire);
+        self.unhooked.look_again().await
     }
 
-    /// Finds out whether it failed because this system cannot do it at all, or not on a wire.
-    pub(super) async fn probe(&mut self, ruleset: &Ruleset) {
-        if let Err(why) = self.ask(ruleset).await {
+    /// Asks again for what this system was found not to support: the refusal may have passed, and tables
+    /// that an earlier commit left in force have to follow the rules.
+    async fn ask_again(&mut self) -> Result<(), KernelError> {
+        let question = match self.lacks {
+            Lacks::Nothing => return Ok(()),
+            Lacks::Everything(_) => Feature::Hooks,
+            // A kernel before 5.16 never has it.
+            Lacks::Wires(_) if !self.wires.is_due(Instant::now()) => return Ok(()),
+            Lacks::Wires(_) => Feature::Wires,
+        };
+        let refused = refusal(question).await;
+        if let Ok(None) = refused {
+            self.lacks = Lacks::Nothing;
+            self.wires.granted();
+        } else if matches!(self.lacks, Lacks::Wires(_)) {
+            self.wires.refused(Instant::now());
+        }
+        refused.map(drop)
+    }
+
+    /// Finds out whether it failed because this system cannot do it at all, or not on a wire. `false` if the kernel
+    /// does not answer.
+    pub(super) async fn probe(&mut self, ruleset: &Ruleset) -> bool {
+        let asked = self.ask(ruleset).await;
+        if let Err(why) = &asked {
             tracing::debug!("what this kernel supports is not known: {why}");
         }
+        asked.is_ok()
     }
 
     /// Asks what this kernel supports. A refusal may pass: a hook that a table of ours has is supported.

@@ -84,10 +84,10 @@ impl Nftables {
         self.ownership.owns()
     }
 
-    /// When the agent tries again to own the tables, or asks again for the egress hook.
+    /// When the agent tries again to own the tables, or asks again for the egress hook or for the answers.
     pub(super) fn due(&self) -> Option<Instant> {
         let wires = self.wires.due().filter(|_| matches!(self.lacks, Lacks::Wires(_)));
-        [self.ownership.due(), wires].into_iter().flatten().min()
+        [self.ownership.due(), wires, self.answers_due()].into_iter().flatten().min()
     }
 
     /// Gives up ownership. The tables stay as they are.
@@ -128,14 +128,11 @@ impl Nftables {
     pub(super) async fn commit(&mut self, ruleset: &Ruleset) -> Result<Option<Commit>, FirewallError> {
         let held = self.held.take().filter(|known| !known.is_replaced(&ruleset.wire.wires));
         let trust = std::mem::replace(&mut self.trust, Trust::Full);
-        self.ask_again().await;
-        self.ask_again_for_answers().await;
-        if trust == Trust::None {
-            self.ownership.reconsider();
+        if let Err(why) = self.prepare(ruleset, trust).await {
+            self.ownership.later(&why);
+            return Err(why.into());
         }
-        self.ownership.own().await?;
-        self.unhooked.update(&ruleset.wire);
-        self.unhooked.look_again().await;
+        let mut is_answering = true;
         let mut wanted = self.wanted(ruleset);
         let mut result = self.put(held.as_ref().map(|known| &*known.tables), trust, &wanted).await;
         // Links may go away each time.
@@ -144,7 +141,7 @@ impl Nftables {
             if !matches!(&result, Err(why) if why.may_succeed()) {
                 break;
             }
-            self.probe(ruleset).await;
+            is_answering = self.probe(ruleset).await;
             let again = self.wanted(ruleset);
             if again == wanted {
                 break;
@@ -153,7 +150,10 @@ impl Nftables {
             result = self.put(None, Trust::None, &wanted).await;
         }
         // Before anything that concerns the owner: a kernel may refuse the answers and the copy.
-        if matches!(&result, Err(why) if why.may_succeed()) && self.leave_out_answers().await {
+        if is_answering
+            && matches!(&result, Err(why) if why.may_succeed())
+            && matches!(self.leave_out_answers().await, Ok(true))
+        {
             wanted = self.wanted(ruleset);
             result = self.put(None, Trust::None, &wanted).await;
         }
@@ -205,8 +205,13 @@ impl Nftables {
             self.ownership.later(why);
             return lines;
         }
-        if self.is_silent(ruleset).await {
-            return Ok(Vec::new());
+        match self.is_silent(ruleset).await {
+            Ok(true) => return Ok(Vec::new()),
+            Ok(false) => {}
+            Err(why) => {
+                self.ownership.later(&why);
+                return lines;
+            }
         }
         self.probe(ruleset).await;
         let again = self.wanted(ruleset);

@@ -52,12 +52,16 @@ impl Unhooked {
     }
 
     /// Asks the kernel again about the wires that it has refused.
-    pub(super) async fn look_again(&mut self) {
+    ///
+    /// # Errors
+    /// When the kernel does not answer. Then these wires stay refused.
+    pub(super) async fn look_again(&mut self) -> Result<(), KernelError> {
         let before = std::mem::take(&mut self.refused);
-        if let Err(why) = self.look(before.keys().cloned().collect()).await {
-            tracing::debug!("the refused wires stay refused: {why}");
+        let looked = self.look(before.keys().cloned().collect()).await;
+        if looked.is_err() {
             self.refused = before;
         }
+        looked
     }
 
     /// Finds the wires that the kernel gives no hook: asks about all of them, and then about each half of

@@ -232,13 +232,21 @@ const FORWARD: Policies = ["ACCEPT", "DROP", "ACCEPT"];
 
 /// What only iptables-nft shows: whose policy FORWARD has. No agent runs. A change with lines is a restore text, after `!`
 /// one that replaces the table.
-const OF_FORWARD: [Change; 7] = [
+const OF_FORWARD: [Change; 10] = [
     ("another program closes FORWARD", OPEN, &["-P FORWARD DROP"], FORWARD),
     ("a restore closes FORWARD", OPEN, &["*filter\n:FORWARD DROP [0:0]\nCOMMIT\n"], FORWARD),
     ("a firewall replaces our rules", OPEN, &["!*filter\n:FORWARD DROP [0:0]\nCOMMIT\n"], FORWARD),
     ("the counters are set to zero", OPEN, &["-Z"], OPEN),
     ("the counters are listed and set to zero", OPEN, &["-L -v -Z"], OPEN),
+    ("the counters of one chain are set to zero", OPEN, &["-Z FORWARD"], FORWARD),
+    (
+        "another program sets all policies",
+        OPEN,
+        &["-P INPUT DROP", "-P FORWARD DROP", "-P OUTPUT DROP"],
+        OPEN,
+    ),
     ("a flush leaves our policies", OPEN, &["-F", "-X"], OPEN),
+    ("a flush with all counters at zero", OPEN, &["-F", "-X", "-Z"], OPEN),
     ("another program opens FORWARD again", OPEN, &["-P FORWARD DROP", "-P FORWARD ACCEPT"], OPEN),
 ];
 
