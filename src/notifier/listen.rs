@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 use zbus::fdo::{self, DBusProxy};
 use zbus::message::Type;
 use zbus::names::{BusName, OwnedUniqueName};
@@ -49,7 +50,9 @@ async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
     // Read after the subscription, so that no change is missed.
     let mut owner = bus.get_name_owner(BusName::try_from(NAME)?).await.ok();
     let mut lost = send_status(&connection, owner.as_ref(), events).await;
-    let mut tick = tokio::time::interval(WAITING);
+    let mut tick = interval(WAITING);
+    // Nothing ticks while the VPN is not lost. The ticks of that time are not made up for at the loss.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick(), if lost => send_waiting(&connection, owner.as_ref(), events).await,
