@@ -101,7 +101,7 @@ async fn listen(blocked: &Blocked, told: &Told) -> std::io::Result<()> {
     loop {
         tokio::select! {
             heard = lines.next() => match heard? {
-                Heard::Lines(lines) => take(blocked, told, &lines, (&mut units, &mut links)),
+                Heard::Lines(lines) => take(blocked, told, &lines, (&mut units, &mut links)).await,
                 Heard::Overrun => blocked.memory().overrun(),
             },
             _ = minute.tick() => say_counts(blocked, told),
@@ -109,11 +109,11 @@ async fn listen(blocked: &Blocked, told: &Told) -> std::io::Result<()> {
     }
 }
 
-fn take(blocked: &Blocked, told: &Told, lines: &[Line], (units, links): (&mut Units, &mut Links)) {
+async fn take(blocked: &Blocked, told: &Told, lines: &[Line], (units, links): (&mut Units, &mut Links)) {
     let now = system::now();
     for line in lines {
         if let Some(mut refusal) = refusal(line, links) {
-            refusal.unit = unit_of(&refusal, line, units);
+            refusal.unit = unit_of(&refusal, line, units).await;
             let (facts, containers) = (told.facts.borrow(), told.containers.borrow());
             blocked.memory().take(&refusal, &facts, &containers, now);
         }
@@ -121,7 +121,7 @@ fn take(blocked: &Blocked, told: &Told, lines: &[Line], (units, links): (&mut Un
 }
 
 /// The unit of the socket that sent a datagram. The answer to a refused packet of TCP has closed its socket by now.
-fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
+async fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
     let packet = refusal.packet;
     let is_asked = refusal.place == Place::Output && packet.is_udp();
     let (uid, own, other) = (refusal.uid.filter(|_| is_asked)?, packet.source_port?, packet.port?);
@@ -131,7 +131,7 @@ fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
         other: (packet.destination, other),
         link: line.output.unwrap_or_default(),
     };
-    units.of(&ends, uid)
+    units.of(&ends, uid).await
 }
 
 /// What a line means; `None` for one of another program, and for a packet that cannot be read.

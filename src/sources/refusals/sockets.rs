@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, socket,
 };
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::diag::{self, Ends, Socket};
@@ -60,12 +61,12 @@ enum Kernel {
 impl Units {
     /// The unit of a socket of this user; `None` if it cannot be told: the socket is gone, or another user has its
     /// port by now.
-    pub(super) fn of(&mut self, ends: &Ends, uid: u32) -> Option<Unit> {
+    pub(super) async fn of(&mut self, ends: &Ends, uid: u32) -> Option<Unit> {
         let found = self.ask(ends).ok()??;
         if found.uid != uid {
             return None;
         }
-        unit(self.path(found.cgroup)?)
+        unit(self.path(found.cgroup).await?)
     }
 
     fn ask(&mut self, ends: &Ends) -> io::Result<Option<Socket>> {
@@ -113,10 +114,11 @@ impl Units {
         Ok(buffer[..length].to_vec())
     }
 
-    fn path(&mut self, group: u64) -> Option<&str> {
+    async fn path(&mut self, group: u64) -> Option<&str> {
         let is_due = self.read.as_ref().is_none_or(|read| read.at.elapsed() >= read.pause);
         if !self.paths.contains_key(&group) && is_due {
-            self.paths = paths();
+            // In a thread of its own: there may be thousands of groups.
+            self.paths = spawn_blocking(paths).await.unwrap_or_default();
             let last = self.read.as_ref().map_or(FIRST_PAUSE, |read| read.pause);
             let is_found = self.paths.contains_key(&group);
             let pause = if is_found { FIRST_PAUSE } else { (last * 2).min(LAST_PAUSE) };
