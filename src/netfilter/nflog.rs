@@ -4,7 +4,7 @@ use netlink_bindings::utils::IterableChunks;
 
 use super::message::{attribute, of_group};
 use super::{Malformed, NFGENMSG};
-use crate::netlink::{ACKNOWLEDGE, ANSWER, REQUEST, messages};
+use crate::netlink::{ACKNOWLEDGE, REQUEST, messages};
 
 /// `NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET`, and the same with `NFULNL_MSG_CONFIG`.
 const PACKET: u16 = 4 << 8;
@@ -53,24 +53,19 @@ pub(super) fn bind(group: u16) -> Vec<u8> {
     of_group(CONFIG, REQUEST | ACKNOWLEDGE, group, &attributes)
 }
 
-/// The lines in a datagram. The error of an acknowledgement, a number of `errno`, is 0 if there is none.
+/// The lines in a datagram.
 ///
 /// # Errors
 /// [`Malformed`]
-pub fn parse(datagram: &[u8]) -> Result<(Vec<Line>, i32), Malformed> {
-    let (mut lines, mut refused) = (Vec::new(), 0);
+pub fn parse(datagram: &[u8]) -> Result<Vec<Line>, Malformed> {
+    let mut lines = Vec::new();
     for message in messages(datagram) {
         let message = message?;
-        match message.message_type() {
-            PACKET => lines.push(line(message.payload())?),
-            ANSWER => {
-                let code = message.payload().get(..4).and_then(|bytes| bytes.try_into().ok());
-                refused = -i32::from_ne_bytes(code.ok_or(Malformed)?);
-            }
-            _ => {}
+        if message.message_type() == PACKET {
+            lines.push(line(message.payload())?);
         }
     }
-    Ok((lines, refused))
+    Ok(lines)
 }
 
 /// `NFULA_…`
@@ -120,7 +115,7 @@ mod tests {
             uid: Some(1000),
             packet: vec![0x45, 1, 2],
         };
-        assert_eq!(parse(&datagram), Ok((vec![line], 0)));
+        assert_eq!(parse(&datagram), Ok(vec![line]));
         assert_eq!(parse(b"nonsense"), Err(Malformed));
     }
 

@@ -5,11 +5,11 @@ use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::RcvBufForce;
-use nix::sys::socket::{MsgFlags, NetlinkAddr, recvfrom, send, setsockopt};
+use nix::sys::socket::{NetlinkAddr, recvfrom, setsockopt};
 use tokio::io::unix::AsyncFd;
 
 use super::nflog::{Line, bind, parse};
-use super::socket::{open, raw};
+use super::socket::{open, raw, request};
 
 /// Room for lines that wait, in bytes. A line has some 300, and a rule makes at most 20 in a second.
 const ROOM: usize = 1 << 20;
@@ -45,14 +45,8 @@ impl Lines {
     pub fn listen(group: u16) -> io::Result<Self> {
         let socket = open(0)?;
         setsockopt(&socket, RcvBufForce, &ROOM)?;
-        send(raw(&socket), &bind(group), MsgFlags::empty())?;
-        let mut lines = Self { socket: AsyncFd::new(socket)?, buffer: vec![0; LARGEST] };
-        // The kernel has answered when `send` returns.
-        let (_, refused) = lines.receive()?;
-        match refused {
-            0 => Ok(lines),
-            errno => Err(io::Error::from_raw_os_error(errno)),
-        }
+        request(&socket, &bind(group))?;
+        Ok(Self { socket: AsyncFd::new(socket)?, buffer: vec![0; LARGEST] })
     }
 
     /// Waits for the next lines.
@@ -64,25 +58,20 @@ impl Lines {
             let mut ready = self.socket.readable().await?;
             let received = ready.try_io(|socket| receive(socket.get_ref(), &mut self.buffer));
             if let Ok(received) = received {
-                return received.map(|(heard, _)| heard);
+                return received;
             }
         }
     }
-
-    fn receive(&mut self) -> io::Result<(Heard, i32)> {
-        receive(self.socket.get_ref(), &mut self.buffer)
-    }
 }
 
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(Heard, i32)> {
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Heard> {
     match recvfrom::<NetlinkAddr>(raw(socket), buffer) {
         // Port 0 is the kernel. Other processes may send to a netlink socket too.
-        Ok((length, Some(from))) if from.pid() == 0 => Ok(match parse(&buffer[..length]) {
-            Ok((lines, refused)) => (Heard::Lines(lines), refused),
-            Err(_) => (Heard::Overrun, 0),
-        }),
-        Ok(_) => Ok((Heard::Lines(Vec::new()), 0)),
-        Err(Errno::ENOBUFS) => Ok((Heard::Overrun, 0)),
+        Ok((length, Some(from))) if from.pid() == 0 => {
+            Ok(parse(&buffer[..length]).map_or(Heard::Overrun, Heard::Lines))
+        }
+        Ok(_) => Ok(Heard::Lines(Vec::new())),
+        Err(Errno::ENOBUFS) => Ok(Heard::Overrun),
         Err(error) => Err(error.into()),
     }
 }

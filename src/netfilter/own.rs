@@ -9,7 +9,7 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt};
 
 use super::encode::Transaction;
 use super::readback::{self, Held};
-use super::socket::{answered_if_there, open, raw, settled, transact};
+use super::socket::{answered_if_there, open, raw, request, settled};
 use crate::policy::nftables::TableId;
 
 /// Minimum room for a transaction and for its answers, in bytes.
@@ -53,10 +53,8 @@ impl OwnSocket {
         let room = bytes.len().saturating_mul(2).max(ROOM);
         self.make_room(room)?;
         self.forget_answers();
-        match transact(&self.0, &bytes)?.first() {
-            None => Ok(commits),
-            Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
-        }
+        request(&self.0, &bytes)?;
+        Ok(commits)
     }
 
     /// Makes room for a transaction of `room` bytes with its answers. In another user namespace than the first one the

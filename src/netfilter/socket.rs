@@ -96,10 +96,7 @@ pub fn remove_rules(family: Family, table: &str, (from, to): (&str, &str)) -> io
     if handles.is_empty() {
         return Ok(());
     }
-    match transact(&open(0)?, &rule_removal(family, table, from, &handles))?.first() {
-        None => Ok(()),
-        Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
-    }
+    request(&open(0)?, &rule_removal(family, table, from, &handles))
 }
 
 /// The tables of iptables-nft of one family, as nf_tables holds them.
@@ -226,15 +223,19 @@ pub(super) fn answered_if_there(
 pub fn switch_on(family: Family, name: &str) -> io::Result<()> {
     let tables = tables(family)?;
     let Some(table) = tables.get(name).filter(|table| table.is_dormant()) else { return Ok(()) };
-    let refused = transact(&open(0)?, &awaken(family, name, table))?;
-    match refused.first() {
+    request(&open(0)?, &awaken(family, name, table))
+}
+
+/// Sends requests, as a transaction or one alone. The first refusal is the error.
+pub(super) fn request(socket: &OwnedFd, requests: &[u8]) -> io::Result<()> {
+    match transact(socket, requests)?.first() {
         None => Ok(()),
         Some((_, error)) => Err(io::Error::from_raw_os_error(-error)),
     }
 }
 
 /// The refusals of a transaction: the number of each refused message, and its error.
-pub(super) fn transact(socket: &OwnedFd, batch: &[u8]) -> io::Result<Vec<(u32, i32)>> {
+fn transact(socket: &OwnedFd, batch: &[u8]) -> io::Result<Vec<(u32, i32)>> {
     send(raw(socket), batch, MsgFlags::empty())?;
     let mut answered = Vec::new();
     // An answer may have a copy of the refused message.
