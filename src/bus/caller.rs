@@ -61,11 +61,30 @@ async fn pidfd(sender: BusName<'static>) -> Option<OwnedFd> {
     bus.get_connection_credentials(sender).await.ok()?.into_process_fd()
 }
 
-/// Asks polkit about the caller by its bus name. Root needs no polkit. Without polkit, only root is allowed.
+/// Asks polkit about the caller. Polkit may ask the user a question.
 pub(super) async fn authorize(
     connection: &Connection,
     header: &Header<'_>,
+    asked: (u32, &str),
+) -> fdo::Result<()> {
+    ask_polkit(connection, header, asked, CheckAuthorizationFlags::ALLOW_USER_INTERACTION).await
+}
+
+/// Whether polkit allows it to the caller. It asks the user a question only if the caller allows that.
+pub(super) async fn may(connection: &Connection, header: &Header<'_>, asked: (u32, &str)) -> bool {
+    let flags = match header.primary().flags().contains(MessageFlags::ALLOW_INTERACTIVE_AUTH) {
+        true => CheckAuthorizationFlags::ALLOW_USER_INTERACTION,
+        false => CheckAuthorizationFlags::empty(),
+    };
+    ask_polkit(connection, header, asked, flags).await.is_ok()
+}
+
+/// Asks polkit about the caller by its bus name. Root needs no polkit. Without polkit, only root is allowed.
+async fn ask_polkit(
+    connection: &Connection,
+    header: &Header<'_>,
     (uid, action): (u32, &str),
+    flags: CheckAuthorizationFlags,
 ) -> fdo::Result<()> {
     if uid == 0 {
         return Ok(());
@@ -73,28 +92,12 @@ pub(super) async fn authorize(
     let denied = |error: String| fdo::Error::AccessDenied(format!("polkit did not allow {action}: {error}"));
     let authority = AuthorityProxy::new(connection).await.map_err(|error| denied(error.to_string()))?;
     let subject = Subject::new_for_message_header(header).map_err(|error| denied(error.to_string()))?;
-    let flags = CheckAuthorizationFlags::ALLOW_USER_INTERACTION;
     let result = authority.check_authorization(&subject, action, &HashMap::new(), flags, "").await;
     match result {
         Ok(result) if result.is_authorized => Ok(()),
         Ok(_) => Err(denied("not authorized".to_owned())),
         Err(error) => Err(denied(error.to_string())),
     }
-}
-
-/// Whether polkit allows it to the caller. It asks the user a question only if the caller allows that.
-pub(super) async fn may(connection: &Connection, header: &Header<'_>, (uid, action): (u32, &str)) -> bool {
-    if uid == 0 {
-        return true;
-    }
-    let Ok(authority) = AuthorityProxy::new(connection).await else { return false };
-    let Ok(subject) = Subject::new_for_message_header(header) else { return false };
-    let flags = match header.primary().flags().contains(MessageFlags::ALLOW_INTERACTIVE_AUTH) {
-        true => CheckAuthorizationFlags::ALLOW_USER_INTERACTION,
-        false => CheckAuthorizationFlags::empty(),
-    };
-    let result = authority.check_authorization(&subject, action, &HashMap::new(), flags, "").await;
-    result.is_ok_and(|result| result.is_authorized)
 }
 
 fn sender(header: &Header<'_>) -> fdo::Result<BusName<'static>> {
