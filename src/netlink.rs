@@ -3,6 +3,8 @@
 //! netlink-packet-core reads and writes the header. The body stays bytes, because the codecs for that library
 //! drop a whole message when they cannot read one attribute.
 
+pub(crate) mod socket;
+
 use netlink_packet_core::NetlinkBuffer;
 
 /// The length of `struct nlmsghdr`.
@@ -56,6 +58,21 @@ pub(crate) fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<
     header.set_sequence_number(sequence);
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes
+}
+
+/// One attribute, padded so that another may follow.
+pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    // Names, addresses and numbers: far below the 65,535 bytes that an attribute may have.
+    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// The error number in the payload of [`ANSWER`] or [`DONE`]: negative, or 0 for no error; `None` if it is too short.
+pub(crate) fn error_number(payload: &[u8]) -> Option<i32> {
+    payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The datagrams of a dump, message by message. Pure.
 
 use super::Malformed;
-use crate::netlink::{ANSWER, DONE, INTERRUPTED, messages};
+use crate::netlink::{ANSWER, DONE, INTERRUPTED, error_number, messages};
 
 /// How far the reading of a dump is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,23 +30,19 @@ pub(super) fn read(
             return Ok(Progress::Again);
         }
         let payload = message.payload();
+        let number = || error_number(payload).ok_or(Malformed);
         match message.message_type() {
             DONE => {
-                return Ok(match number(payload)? {
+                return Ok(match number()? {
                     error @ ..0 => Progress::Refused(error.saturating_neg()),
                     _ => Progress::Done,
                 });
             }
-            ANSWER => return Ok(Progress::Refused(number(payload)?.saturating_neg())),
+            ANSWER => return Ok(Progress::Refused(number()?.saturating_neg())),
             kind => take(kind, payload)?,
         }
     }
     Ok(Progress::More)
-}
-
-/// The kernel's error number: negative, or 0 for none.
-fn number(payload: &[u8]) -> Result<i32, Malformed> {
-    payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes)).ok_or(Malformed)
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ use netlink_bindings::nftables::{
 
 use super::dump::{self, Progress};
 use super::encode::NEW_CHAIN;
-use super::message::{NFTABLES, attribute, batch, message, protocol, text};
+use super::message::{NFTABLES, batch, message, protocol, text};
 use super::{Malformed, NFGENMSG};
 use crate::net::Family;
-use crate::netlink::{ACKNOWLEDGE, DUMP, REQUEST};
+use crate::netlink::{ACKNOWLEDGE, DUMP, REQUEST, attribute};
 
 pub(super) const NEW_TABLE: u16 = NFTABLES << 8;
 pub(super) const GET_TABLE: u16 = NFTABLES << 8 | 1;

@@ -3,7 +3,7 @@
 //! They are written by hand, because each has at most two attributes.
 
 use crate::net::Family;
-use crate::netlink::{self, REQUEST};
+use crate::netlink::{self, REQUEST, attribute};
 
 /// `NFNL_SUBSYS_NFTABLES`: the upper byte of the type of every message of nf_tables.
 pub(super) const NFTABLES: u16 = 10;
@@ -18,16 +18,6 @@ pub(super) fn protocol(family: Family) -> u8 {
         Family::V4 => 2,
         Family::V6 => 10,
     }
-}
-
-/// One attribute, padded.
-pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    // Names of tables and chains, and numbers: far below the 65,535 bytes that an attribute may have.
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
 }
 
 /// An attribute of text, which ends with a zero byte.

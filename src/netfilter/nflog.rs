@@ -2,9 +2,9 @@
 
 use netlink_bindings::utils::IterableChunks;
 
-use super::message::{attribute, of_group};
+use super::message::of_group;
 use super::{Malformed, NFGENMSG};
-use crate::netlink::{ACKNOWLEDGE, REQUEST, messages};
+use crate::netlink::{ACKNOWLEDGE, REQUEST, attribute, messages};
 
 /// `NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET`, and the same with `NFULNL_MSG_CONFIG`.
 const PACKET: u16 = 4 << 8;

@@ -1,9 +1,9 @@
 //! Removes a table that holds nothing, or single rules. Pure: the messages, and the answers of the kernel.
 
 use super::Malformed;
-use super::message::{NFTABLES, attribute, batch, message, protocol, text};
+use super::message::{NFTABLES, batch, message, protocol, text};
 use crate::net::Family;
-use crate::netlink::{ACKNOWLEDGE, ANSWER, REQUEST, messages};
+use crate::netlink::{ACKNOWLEDGE, ANSWER, REQUEST, attribute, error_number, messages};
 
 const DELETE_TABLE: u16 = NFTABLES << 8 | 2;
 const DELETE_CHAIN: u16 = NFTABLES << 8 | 5;
@@ -53,8 +53,8 @@ pub(crate) fn answers(datagram: &[u8]) -> Result<Vec<(u32, i32)>, Malformed> {
     for message in messages(datagram) {
         let message = message?;
         if message.message_type() == ANSWER {
-            let error = message.payload().first_chunk().ok_or(Malformed)?;
-            errors.push((message.sequence_number(), i32::from_ne_bytes(*error)));
+            let error = error_number(message.payload()).ok_or(Malformed)?;
+            errors.push((message.sequence_number(), error));
         }
     }
     Ok(errors)

@@ -5,9 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, socket,
-};
+use nix::sys::socket::{MsgFlags, NetlinkAddr, SockProtocol, recvfrom, send};
 use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
@@ -21,6 +19,7 @@ use super::{
 };
 use crate::model::Message;
 use crate::net::Family;
+use crate::netlink;
 
 /// `NFNLGRP_NFTABLES`, the seventh group, as a bit.
 const NFTABLES_GROUP: u32 = 1 << 6;
@@ -313,10 +312,7 @@ fn only_generations_and_chains() -> [SockFilter; 5] {
 }
 
 pub(super) fn open(groups: u32) -> io::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkNetFilter)?;
-    bind(raw(&socket), &NetlinkAddr::new(0, groups))?;
-    Ok(socket)
+    netlink::socket::open(SockProtocol::NetlinkNetFilter, groups)
 }
 
 pub(super) fn raw(socket: &OwnedFd) -> std::os::fd::RawFd {

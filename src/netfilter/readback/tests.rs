@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Config;
-use crate::netfilter::message::attribute;
+use crate::netlink::attribute;
 use crate::netlink::{ANSWER, DONE, INTERRUPTED, messages};
 use crate::policy::nftables::{NftFamily, tables};
 use crate::policy::{Owners, last_resort, ruleset};

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use nix::libc;
 
 use super::netlink::Kernel;
-use super::table::{Draft, u32_at};
+use super::table::Draft;
 use super::{LinksError, lookup};
-use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, Message, REQUEST, message};
+use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, Message, REQUEST, attribute, error_number, message};
 use crate::vpn::LinkTable;
 
 /// Maximum number of times that a table is read, while it changes during each reading. A watcher gets a
@@ -74,7 +74,7 @@ fn add(draft: &mut Draft, message: &Message<'_>) -> Result<ControlFlow<()>, Link
 
 /// Both the end of a dump and an error begin with a negated `errno`, or 0.
 fn refusal(payload: &[u8]) -> Result<(), LinksError> {
-    match u32_at(payload, 0).map(u32::cast_signed) {
+    match error_number(payload) {
         None | Some(0..) => Ok(()),
         Some(code) => Err(LinksError::Refused(io::Error::from_raw_os_error(code.saturating_neg()))),
     }
@@ -89,9 +89,7 @@ struct Request {
 fn links() -> Request {
     // `struct ifinfomsg`, then IFLA_EXT_MASK: the counters are the largest part, and are not needed.
     let mut body = vec![0; 16];
-    body.extend(8_u16.to_ne_bytes());
-    body.extend(libc::IFLA_EXT_MASK.to_ne_bytes());
-    body.extend(libc::RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    body.extend(attribute(libc::IFLA_EXT_MASK, &libc::RTEXT_FILTER_SKIP_STATS.to_ne_bytes()));
     Request { kind: libc::RTM_GETLINK, body }
 }
 

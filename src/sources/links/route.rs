@@ -10,7 +10,7 @@ use super::LinksError;
 use super::netlink::Kernel;
 use super::table::{attributes, u32_at};
 use crate::net::octets;
-use crate::netlink::{ANSWER, Message, REQUEST, message};
+use crate::netlink::{ANSWER, Message, REQUEST, attribute, error_number, message};
 
 /// linux/rtnetlink.h
 pub(super) const RTA_UID: u16 = 25;
@@ -105,13 +105,8 @@ pub(super) fn head(destination: IpAddr, source: u8) -> [u8; RTMSG] {
 
 /// A question for one route, with these attributes.
 pub(super) fn request(head: [u8; RTMSG], attributes: &[(u16, Vec<u8>)], sequence: u32) -> Vec<u8> {
-    let mut body = head.to_vec();
-    for (kind, value) in attributes {
-        body.extend(u16::try_from(4 + value.len()).unwrap_or_default().to_ne_bytes());
-        body.extend(kind.to_ne_bytes());
-        body.extend(value);
-        body.resize(body.len().next_multiple_of(4), 0);
-    }
+    let attributes = attributes.iter().flat_map(|(kind, value)| attribute(*kind, value));
+    let body: Vec<u8> = head.into_iter().chain(attributes).collect();
     message(libc::RTM_GETROUTE, REQUEST, sequence, &body)
 }
 
@@ -126,7 +121,7 @@ const NO_ROUTE: [i32; 4] = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES,
 fn read(message: &Message<'_>) -> io::Result<Route> {
     let payload = message.payload();
     if message.message_type() == ANSWER {
-        let code = payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code)).saturating_neg();
+        let code = error_number(payload).unwrap_or_default().saturating_neg();
         return match NO_ROUTE.contains(&code) {
             true => Ok(Route::Nowhere),
             false => Err(io::Error::from_raw_os_error(code)),

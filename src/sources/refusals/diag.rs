@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use netlink_bindings::utils::IterableChunks;
 
-use crate::netlink::{ANSWER, Message, REQUEST, message, messages};
+use crate::netlink::{ANSWER, Message, REQUEST, error_number, message, messages};
 
 /// `SOCK_DIAG_BY_FAMILY`
 const BY_FAMILY: u16 = 20;
@@ -75,7 +75,7 @@ pub(super) fn is_absent(datagram: &[u8]) -> bool {
     const ENOENT: i32 = 2;
     let message = messages(datagram).next().and_then(Result::ok);
     let is_error = |message: &Message<'_>| message.message_type() == ANSWER;
-    message.filter(is_error).is_some_and(|error| error.payload().starts_with(&(-ENOENT).to_ne_bytes()))
+    message.filter(is_error).is_some_and(|error| error_number(error.payload()) == Some(-ENOENT))
 }
 
 /// The socket in an answer; `None` if there is no such socket any more, or the kernel does not tell its group.
@@ -96,13 +96,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::netlink::attribute;
 
     #[test]
     fn the_answer_names_the_user_and_the_group() {
-        let attribute = |kind: u16, value: &[u8]| {
-            let length = u16::try_from(value.len() + 4).unwrap();
-            [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat()
-        };
         let mut body = vec![0; SOCKET];
         body[UID..UID + 4].copy_from_slice(&1000_u32.to_ne_bytes());
         let plain = message(BY_FAMILY, 0, 1, &body);

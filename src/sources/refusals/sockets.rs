@@ -8,15 +8,14 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, send, socket,
-};
+use nix::sys::socket::{MsgFlags, NetlinkAddr, SockProtocol, recvfrom, send};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::diag::{self, Ends, Socket};
 use super::groups::paths;
 use crate::blocked::{Unit, unit};
+use crate::netlink::socket::open;
 
 /// How long the groups are not read again after a reading. The time doubles with each group that a reading did not find.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -100,7 +99,7 @@ impl Units {
     fn exchange(&mut self, ends: &Ends) -> io::Result<Vec<u8>> {
         let socket = match self.socket.take() {
             Some(socket) => socket,
-            None => open()?,
+            None => open(SockProtocol::NetlinkSockDiag, 0)?,
         };
         send(socket.as_raw_fd(), &diag::question(ends), MsgFlags::empty())?;
         let mut buffer = [0; LARGEST];
@@ -126,11 +125,4 @@ impl Units {
         }
         self.paths.get(&group).map(String::as_str)
     }
-}
-
-fn open() -> io::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkSockDiag)?;
-    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-    Ok(socket)
 }

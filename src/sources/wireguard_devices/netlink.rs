@@ -17,7 +17,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use super::Reading;
 use super::text::endpoint;
 use crate::net::{OwnKey, PeerKey};
-use crate::netlink::{ANSWER, DONE, DUMP, REQUEST, message, messages};
+use crate::netlink::{ANSWER, DONE, DUMP, REQUEST, error_number, message, messages};
 use crate::vpn::Handshake;
 
 /// `GENL_ID_CTRL`, the family that knows the others.
@@ -128,7 +128,7 @@ fn exchange(socket: &OwnedFd, request: &[u8], take: &mut dyn FnMut(&[u8]) -> Pro
 
 /// Both the end of a dump and an error begin with a negated `errno`, or 0.
 fn refusal(payload: &[u8]) -> io::Result<()> {
-    match payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes)) {
+    match error_number(payload) {
         None | Some(0..) => Ok(()),
         Some(code) => Err(Errno::from_raw(code.saturating_neg()).into()),
     }
