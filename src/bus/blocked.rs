@@ -6,7 +6,6 @@ use zbus::{OwnedVariant, Variant};
 
 use crate::blocked::{Group, Who};
 use crate::net::printable;
-use crate::system;
 
 /// A group of refusals. The keys are explained in `dbus/org.tunwarden.Agent1.xml`.
 pub(super) type Written = HashMap<&'static str, Variant<'static>>;
@@ -75,7 +74,7 @@ fn protocol(number: u8) -> String {
 pub struct BlockedGroup {
     pub(crate) kind: String,
     pub(crate) name: Option<String>,
-    pub(crate) user: Option<String>,
+    pub(crate) uid: Option<u32>,
     pub(crate) unit: Option<String>,
     pub(crate) address: String,
     pub(crate) port: Option<u16>,
@@ -99,7 +98,7 @@ impl From<HashMap<String, OwnedVariant>> for BlockedGroup {
         Self {
             kind: kind.unwrap_or_default(),
             name,
-            user: uid.map(|uid| system::user_name(uid).unwrap_or_else(|| uid.to_string())),
+            uid,
             unit,
             address: address.unwrap_or_default(),
             port: entries.remove("port").and_then(|port| u16::try_from(port).ok()),

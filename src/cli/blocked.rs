@@ -40,29 +40,46 @@ pub(super) async fn run(args: &Args) -> Outcome {
     if args.follow {
         return follow(args, &agent, begin).await;
     }
+    let mut users = Users::default();
     let groups = read(&agent, begin).await?;
     match (args.json, groups.is_empty()) {
-        (true, _) => say(&Value::from_iter(groups.iter().map(BlockedGroup::json)).to_string()),
+        (true, _) => {
+            let groups = groups.iter().map(|group| group.json(users.of(group)));
+            say(&Value::from_iter(groups).to_string());
+        }
         (false, true) => say("Nothing was refused."),
-        (false, false) => groups.iter().for_each(|group| say(&group.text())),
+        (false, false) => groups.iter().for_each(|group| say(&group.text(users.of(group)))),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints every group whose count has changed, until the agent or the reader ends.
 async fn follow(args: &Args, agent: &Agent1Proxy<'_>, mut since: u64) -> Outcome {
-    let mut printed = Printed::default();
+    let (mut printed, mut users) = (Printed::default(), Users::default());
     let mut reader_gone = std::pin::pin!(screen::reader_gone());
     loop {
         let now = system::now();
         for group in printed.changed(read(agent, since).await?, since) {
-            say(&if args.json { group.json().to_string() } else { group.text() });
+            let user = users.of(&group);
+            say(&if args.json { group.json(user).to_string() } else { group.text(user) });
         }
         since = now.saturating_sub(OVERLAP);
         tokio::select! {
             () = tokio::time::sleep(SECOND) => {}
             () = &mut reader_gone => return Ok(ExitCode::SUCCESS),
         }
+    }
+}
+
+/// The names of users. A directory service may be slow to find one, so each is looked up once.
+#[derive(Default)]
+struct Users(BTreeMap<u32, String>);
+
+impl Users {
+    /// The user of a group: his name, or his id if he has none.
+    fn of(&mut self, group: &BlockedGroup) -> Option<&str> {
+        let name = |uid: u32| system::user_name(uid).unwrap_or_else(|| uid.to_string());
+        group.uid.map(|uid| self.0.entry(uid).or_insert_with(|| name(uid)).as_str())
     }
 }
 
@@ -91,14 +108,15 @@ async fn read(agent: &Agent1Proxy<'_>, since: u64) -> anyhow::Result<Vec<Blocked
 impl BlockedGroup {
     /// What makes it another group.
     fn place(&self) -> String {
-        let who = [&self.name, &self.user, &self.unit].map(|text| text.as_deref().unwrap_or_default());
-        format!("{} {} {} {}", self.kind, who.join(" "), self.destination(), self.reason)
+        let [name, unit] = [&self.name, &self.unit].map(|text| text.as_deref().unwrap_or_default());
+        let uid = self.uid.map(|uid| uid.to_string()).unwrap_or_default();
+        format!("{} {name} {uid} {unit} {} {}", self.kind, self.destination(), self.reason)
     }
 
-    fn who(&self) -> String {
+    fn who(&self, user: Option<&str>) -> String {
         let name = self.name.as_deref().map(plain);
         let program = name.clone().or_else(|| self.unit.as_deref().map(plain));
-        match (self.kind.as_str(), name, &self.user) {
+        match (self.kind.as_str(), name, user) {
             ("program", _, Some(user)) => {
                 format!("{} of {}", program.as_deref().unwrap_or("a program"), plain(user))
             }
@@ -110,7 +128,7 @@ impl BlockedGroup {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, user: Option<&str>) -> String {
         let time = |moment: u64| {
             let moment =
                 i64::try_from(moment).ok().and_then(|moment| jiff::Timestamp::from_second(moment).ok());
@@ -127,12 +145,17 @@ impl BlockedGroup {
         } else {
             format!("{} times since {}", self.count, time(self.first))
         };
-        format!("{}  {} to {}, {times}: {why}{key}", time(self.last), self.who(), plain(&self.destination()))
+        format!(
+            "{}  {} to {}, {times}: {why}{key}",
+            time(self.last),
+            self.who(user),
+            plain(&self.destination())
+        )
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, user: Option<&str>) -> Value {
         json!({
-            "who": { "kind": self.kind, "name": self.name, "user": self.user, "unit": self.unit },
+            "who": { "kind": self.kind, "name": self.name, "user": user, "unit": self.unit },
             "destination": { "address": self.address, "port": self.port, "protocol": self.protocol },
             "reason": self.reason,
             "key": self.key,
@@ -190,13 +213,13 @@ mod tests {
         ];
         let entries = entries.map(|(key, value)| (key.to_owned(), OwnedVariant::try_from(value).unwrap()));
         let group = BlockedGroup::from(HashMap::from(entries));
-        let text = group.text();
+        let text = group.text(None);
         assert!(text.contains("[2001:db8::9]:443/tcp, 31 times"), "{text}");
         assert!(
             text.ends_with("outside a tunnel nothing leaves") && !text.contains(char::is_control),
             "{text}"
         );
-        assert_eq!(group.json()["who"]["kind"], "container");
-        assert_eq!(group.json()["destination"]["port"], 443);
+        assert_eq!(group.json(None)["who"]["kind"], "container");
+        assert_eq!(group.json(None)["destination"]["port"], 443);
     }
 }
