@@ -94,10 +94,25 @@ impl Sender {
     }
 }
 
+/// The refusals of one group, without what they have in common.
+#[derive(Debug, Clone, Copy)]
+struct Tally {
+    count: u64,
+    first: u64,
+    last: u64,
+}
+
+impl Tally {
+    fn of(self, key: Key) -> Group {
+        let Self { count, first, last } = self;
+        Group { key, count, first, last }
+    }
+}
+
 /// The refusals of the last hour.
 #[derive(Debug, Default)]
 pub struct Memory {
-    groups: BTreeMap<Sender, BTreeMap<Key, Group>>,
+    groups: BTreeMap<Sender, BTreeMap<Key, Tally>>,
     counts: BTreeMap<Refusal, u64>,
     /// When the state began, in seconds since the epoch, and the number of refusals since then.
     state: (u64, u32),
@@ -114,20 +129,20 @@ impl Memory {
         *self.counts.entry(key.reason).or_default() += 1;
         self.state.1 = self.state.1.saturating_add(1);
         let sender = Sender::of(&key.who);
-        if let Some(group) = self.groups.get_mut(&sender).and_then(|groups| groups.get_mut(&key)) {
-            group.count += 1;
-            group.last = now;
+        if let Some(tally) = self.groups.get_mut(&sender).and_then(|groups| groups.get_mut(&key)) {
+            tally.count += 1;
+            tally.last = now;
             return;
         }
         self.make_room(&sender, now);
-        let group = Group { key: key.clone(), count: 1, first: now, last: now };
-        self.groups.entry(sender).or_default().insert(key, group);
+        let tally = Tally { count: 1, first: now, last: now };
+        self.groups.entry(sender).or_default().insert(key, tally);
     }
 
     /// Forgets what is older than an hour.
     pub fn forget(&mut self, now: u64) {
         self.groups.retain(|_, groups| {
-            groups.retain(|_, group| group.last + HOUR > now);
+            groups.retain(|_, tally| tally.last + HOUR > now);
             !groups.is_empty()
         });
     }
@@ -157,13 +172,13 @@ impl Memory {
     /// user id, if one is given.
     pub fn since(&self, moment: u64, of: Option<u32>, now: u64) -> Vec<Group> {
         let is_of = |sender: &Sender| of.is_none_or(|uid| *sender == Sender::User(Some(uid)));
-        let is_in_time = |group: &&Group| group.last >= moment && group.last + HOUR > now;
+        let is_in_time = |tally: &Tally| tally.last >= moment && tally.last + HOUR > now;
         let senders = self.groups.iter().filter(|(sender, _)| is_of(sender));
-        let groups = senders.flat_map(|(_, groups)| groups.values());
-        let mut found: Vec<&Group> = groups.filter(is_in_time).collect();
-        found.sort_by_key(|group| group.last);
+        let groups = senders.flat_map(|(_, groups)| groups);
+        let mut found: Vec<(&Key, &Tally)> = groups.filter(|(_, tally)| is_in_time(tally)).collect();
+        found.sort_by_key(|(_, tally)| tally.last);
         let newest = found.len().saturating_sub(ANSWERED);
-        found.into_iter().skip(newest).cloned().collect()
+        found.into_iter().skip(newest).map(|(key, tally)| tally.of(key.clone())).collect()
     }
 
     /// The number of refusals by reason since the last call.
@@ -186,10 +201,10 @@ impl Memory {
     /// The number of containers that are refused again and again because the VPN is lost.
     pub fn waiting(&self, now: u64) -> u32 {
         let mut senders: BTreeMap<(&str, IpAddr), u64> = BTreeMap::new();
-        for Group { key, count, last, .. } in self.groups.values().flat_map(BTreeMap::values) {
-            let is_now = *last >= self.state.0 && last + MINUTE > now;
+        for (key, tally) in self.groups.values().flatten() {
+            let is_now = tally.last >= self.state.0 && tally.last + MINUTE > now;
             if let (Who::Forwarded(link, source), Refusal::VpnLost, true) = (&key.who, key.reason, is_now) {
-                *senders.entry((link, *source)).or_default() += count;
+                *senders.entry((link, *source)).or_default() += tally.count;
             }
         }
         let waiting = senders.values().filter(|count| **count >= AGAIN).count();
@@ -218,13 +233,13 @@ impl Memory {
 }
 
 /// Forgets the oldest tenth.
-fn forget_oldest(groups: &mut BTreeMap<Key, Group>) {
-    let mut moments: Vec<u64> = groups.values().map(|group| group.last).collect();
+fn forget_oldest(groups: &mut BTreeMap<Key, Tally>) {
+    let mut moments: Vec<u64> = groups.values().map(|tally| tally.last).collect();
     moments.sort_unstable();
     let mut left = moments.len().div_ceil(10);
     let Some(&youngest) = left.checked_sub(1).and_then(|at| moments.get(at)) else { return };
-    groups.retain(|_, group| {
-        let goes = left > 0 && group.last <= youngest;
+    groups.retain(|_, tally| {
+        let goes = left > 0 && tally.last <= youngest;
         left -= usize::from(goes);
         !goes
     });
