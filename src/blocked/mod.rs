@@ -14,7 +14,7 @@ use std::net::IpAddr;
 pub use memory::{ANSWERED, Group, HOUR, Key, MOST, Memory};
 pub use packet::Packet;
 pub use refine::{Facts, refine};
-pub use unit::{Unit, unit};
+pub use unit::{SHORT_ID, Unit, unit};
 
 use crate::vpn::Refusal;
 

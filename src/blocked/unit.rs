@@ -14,8 +14,8 @@ pub struct Unit {
     pub container: Option<String>,
 }
 
-/// Number of characters of a container's id that are shown.
-const SHORT_ID: usize = 12;
+/// Number of characters of a container's id that are kept and shown.
+pub const SHORT_ID: usize = 12;
 
 /// What the path of a control group says, below the root of the hierarchy; `None` if it names no unit.
 pub fn unit(path: &str) -> Option<Unit> {

@@ -7,12 +7,13 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
 use super::{Asker, News, Update};
 use crate::status::Status;
+use crate::system;
 use crate::vpn::Announcement;
 
 /// Maximum number of news that wait for the bus.
@@ -77,7 +78,7 @@ impl Backlog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Waiting>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        system::lock(&self.0.waiting)
     }
 }
 

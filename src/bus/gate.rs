@@ -1,12 +1,14 @@
 //! Limits for each caller: a flood of calls from one caller must fill neither this process nor the log.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use zbus::fdo;
 use zbus::message::Header;
+
+use crate::system::lock;
 
 /// Maximum number of calls of one connection that wait for an answer. A program that waits for each answer
 /// has one; the bus allows 128 (`max_replies_per_connection`, dbus-daemon(1)).
@@ -115,10 +117,6 @@ impl Drop for Pass<'_> {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod groups;
 mod links;
 mod sockets;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -46,22 +46,18 @@ struct Shared {
 impl Blocked {
     /// The memory, for a moment.
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
-        lock(&self.0.memory)
+        system::lock(&self.0.memory)
     }
 
     /// The number of containers that are refused again and again because the VPN is lost. It is counted at most once a
     /// second, because every user can ask.
     pub fn waiting(&self, now: u64) -> u32 {
-        let mut known = lock(&self.0.waiting);
+        let mut known = system::lock(&self.0.waiting);
         if known.0 != now {
             *known = (now, self.memory().waiting(now));
         }
         known.1
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the source is told: what the configuration says, and the containers.

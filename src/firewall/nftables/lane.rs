@@ -8,12 +8,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::kernel::KernelError;
+use crate::system;
 
 /// How long the kernel may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -67,7 +68,7 @@ pub(super) async fn run_within<T: Send + 'static>(
 
 /// Appends a job, and starts the thread if it does not run.
 fn push(mut job: Job) -> io::Result<()> {
-    let mut lane = LANE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut lane = system::lock(&LANE);
     if let Some(sender) = &*lane {
         match sender.send(job) {
             Ok(()) => return Ok(()),

@@ -6,14 +6,11 @@ use serde::Deserialize;
 
 use super::DockerError;
 use super::read::{Container, MAX_NAME, Network, cut, of};
-use crate::blocked::{ContainerName, Containers};
+use crate::blocked::{ContainerName, Containers, SHORT_ID};
 use crate::net::IfName;
 
 /// Maximum number of containers that are kept.
 const MOST: usize = 4096;
-
-/// Number of characters of an id that are kept.
-const SHORT_ID: usize = 12;
 
 /// The label with the project of Docker Compose.
 const PROJECT: &str = "com.docker.compose.project";
