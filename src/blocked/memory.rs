@@ -7,7 +7,7 @@ use super::{ContainerName, Containers, Facts, Refused, Who};
 use crate::vpn::Refusal;
 
 /// Maximum number of groups that are kept.
-pub const MOST: usize = 10_000;
+const MOST: usize = 10_000;
 
 /// Maximum number of groups of one sender. A user who sends to many destinations evicts his own groups first.
 const MOST_OF_SENDER: usize = MOST / 4;

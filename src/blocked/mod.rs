@@ -11,10 +11,12 @@ mod unit;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-pub use memory::{ANSWERED, Group, HOUR, Key, MOST, Memory};
+pub use memory::{ANSWERED, Group, HOUR, Key, Memory};
 pub use packet::Packet;
-pub use refine::{Facts, refine};
+pub use refine::Facts;
 pub use unit::{SHORT_ID, Unit, unit};
+
+use refine::refine;
 
 use crate::vpn::Refusal;
 

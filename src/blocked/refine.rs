@@ -26,7 +26,7 @@ pub struct Facts {
 }
 
 /// Why it is refused.
-pub fn refine(refusal: &Refused, facts: &Facts) -> Refusal {
+pub(super) fn refine(refusal: &Refused, facts: &Facts) -> Refusal {
     let packet = refusal.packet;
     let knows_the_state_alone = matches!(
         refusal.reason,

@@ -40,9 +40,8 @@ impl AgentObject {
         OwnedVariant::try_from(value)
     }
 
-    fn count(&self, property: &str) -> Option<zbus::Result<OwnedVariant>> {
-        let (_, count) = COUNTS.iter().find(|(name, _)| *name == property)?;
-        Some(OwnedVariant::try_from(Variant::from(count(&self.0.caller.blocked))))
+    fn count(&self, count: Count) -> zbus::Result<OwnedVariant> {
+        OwnedVariant::try_from(Variant::from(count(&self.0.caller.blocked)))
     }
 }
 
@@ -60,8 +59,8 @@ impl Interface for AgentObject {
         _: Option<&Header<'_>>,
         _: &SignalEmitter<'_>,
     ) -> Option<Result<OwnedVariant, BoxDBusError>> {
-        let value = match self.count(property) {
-            Some(count) => count,
+        let value = match COUNTS.iter().find(|(name, _)| *name == property) {
+            Some((_, count)) => self.count(*count),
             None => self.value(Property::named(property)?),
         };
         Some(value.map_err(|error| BoxDBusError::from(fdo::Error::from(error))))
@@ -74,7 +73,7 @@ impl Interface for AgentObject {
         _: Option<&Header<'_>>,
         _: &SignalEmitter<'_>,
     ) -> fdo::Result<HashMap<String, OwnedVariant>> {
-        let counts = COUNTS.iter().filter_map(|(name, _)| Some((*name, self.count(name)?)));
+        let counts = COUNTS.iter().map(|(name, count)| (*name, self.count(*count)));
         let all = PROPERTIES.iter().map(|property| (property.name, self.value(property))).chain(counts);
         all.map(|(name, value)| Ok((name.to_owned(), value?))).collect()
     }

@@ -7,6 +7,8 @@ mod groups;
 mod links;
 mod sockets;
 
+use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -73,7 +75,7 @@ pub struct Told {
 pub async fn watch(blocked: Blocked, told: Told) {
     let mut said = String::new();
     loop {
-        let Err(error) = listen(&blocked, &told).await else { return };
+        let Err(error) = listen(&blocked, &told).await;
         let why = match error.raw_os_error() {
             // EBUSY and EPERM
             Some(16 | 1) => format!("another program hears group {LOG_GROUP} of NFLOG"),
@@ -89,7 +91,7 @@ pub async fn watch(blocked: Blocked, told: Told) {
     }
 }
 
-async fn listen(blocked: &Blocked, told: &Told) -> std::io::Result<()> {
+async fn listen(blocked: &Blocked, told: &Told) -> io::Result<Infallible> {
     let mut lines = Lines::listen(LOG_GROUP)?;
     blocked.memory().set_deaf(None);
     let (mut units, mut links) = (Units::default(), Links::default());

@@ -106,7 +106,7 @@ impl Container {
         cut(self.image.as_deref().unwrap_or_default(), MAX_NAME)
     }
 
-    pub(super) fn addresses(&self) -> BTreeSet<IpAddr> {
+    fn addresses(&self) -> BTreeSet<IpAddr> {
         self.places().map(|(_, address)| address).collect()
     }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use netlink_bindings::utils::IterableChunks;
 
+use crate::net::octets;
 use crate::netlink::{ANSWER, Message, REQUEST, error_number, message, messages};
 
 /// `SOCK_DIAG_BY_FAMILY`
@@ -15,6 +16,8 @@ const NO_COOKIE: [u8; 8] = [0xff; 8];
 /// The length of `struct inet_diag_msg`, and where the user id is in it.
 const SOCKET: usize = 72;
 const UID: usize = 64;
+/// The room for an address of either family.
+const ADDRESS: usize = 16;
 
 /// The two ends of a socket of UDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +43,16 @@ pub(super) struct Socket {
 
 /// The question for the socket that would get an answer to a packet.
 pub(super) fn question(ends: &Ends) -> Vec<u8> {
-    let (family, [own, other]) = match (ends.own.0, ends.other.0) {
-        (IpAddr::V4(own), IpAddr::V4(other)) => (2, [wide(&own.octets()), wide(&other.octets())]),
-        (own, other) => (
-            10,
-            [own, other].map(|address| match address {
-                IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-                IpAddr::V6(address) => address.octets(),
-            }),
-        ),
+    // Both ends are in the header of one packet, so they are of one family.
+    let family = match ends.own.0 {
+        IpAddr::V4(_) => 2,
+        IpAddr::V6(_) => 10,
     };
+    let [own, other] = [ends.own.0, ends.other.0].map(|address| {
+        let mut wide = octets(address);
+        wide.resize(ADDRESS, 0);
+        wide
+    });
     // The kernel looks for the receiver of a packet: the source is the other end.
     let ports = [ends.other.1.to_be_bytes(), ends.own.1.to_be_bytes()].concat();
     let body = [
@@ -62,12 +65,6 @@ pub(super) fn question(ends: &Ends) -> Vec<u8> {
         &NO_COOKIE,
     ];
     message(BY_FAMILY, REQUEST, 1, &body.concat())
-}
-
-fn wide(octets: &[u8; 4]) -> [u8; 16] {
-    let mut wide = [0; 16];
-    wide[..4].copy_from_slice(octets);
-    wide
 }
 
 /// Whether an answer says that the kernel has no such socket, or no `udp_diag` that could look for it.
