@@ -25,6 +25,8 @@ use tokio::time::sleep;
 pub use attached::addresses;
 pub use read::HostContainer;
 
+use names::Bridges;
+
 use crate::blocked::Containers;
 use crate::vpn::{DockerBackend, DockerView, Event};
 
@@ -96,7 +98,8 @@ async fn watch_in(run: &Path, events: mpsc::Sender<Event>, containers: watch::Se
             return;
         }
     };
-    let (closed, events) = (events.clone(), Events(events, containers));
+    let closed = events.clone();
+    let events = Events { agent: events, containers, bridges: watch::Sender::default() };
     tokio::select! {
         () = closed.closed() => {}
         never = watch_forever(run, &folder, &events) => match never {},
@@ -116,7 +119,7 @@ async fn watch_forever(run: &Path, folder: &FolderWatch, events: &Events) -> Inf
         let Err(error) = follow(&run.join("docker.sock"), events, &mut told).await;
         if told {
             pause = FIRST_PAUSE;
-            events.1.send_replace(Containers::default());
+            events.containers.send_replace(Containers::default());
             events.tell(None).await;
         }
         // The same reason is logged only once.
@@ -172,9 +175,10 @@ pub async fn on_host_network() -> Option<Vec<HostContainer>> {
     read::on_host_network(&answer).ok()
 }
 
-/// Follows the ports that containers publish.
+/// Follows the ports that containers publish, and the names of containers.
 async fn follow_ports(socket: &Path, events: &Events) -> Result<Infallible, DockerError> {
     let mut changes = http::Changes::open(socket, CONTAINERS).await?;
+    let mut bridges = events.bridges.subscribe();
     let mut known = BTreeSet::new();
     loop {
         let answer = http::get(socket, "/containers/json").await?;
@@ -183,11 +187,15 @@ async fn follow_ports(socket: &Path, events: &Events) -> Result<Infallible, Dock
             known.clone_from(&ports);
             events.say(Event::Published(ports)).await;
         }
-        // The names are for people, and an answer without them is one.
-        let networks = http::get(socket, "/networks").await.unwrap_or_default();
-        let bridges = names::of_bridges(&networks).unwrap_or_default();
-        events.1.send_replace(names::of_containers(&answer, &bridges).unwrap_or_default());
-        changes.next().await?;
+        loop {
+            // The names are for people, and an answer without them is one.
+            let named = names::of_containers(&answer, &bridges.borrow_and_update());
+            events.containers.send_replace(named.unwrap_or_default());
+            tokio::select! {
+                changed = changes.next() => break changed?,
+                Ok(()) = bridges.changed() => {}
+            }
+        }
         // A container that has just ended is still in the list.
         sleep(PORTS_PAUSE).await;
     }
@@ -222,13 +230,20 @@ async fn follow_networks(
 
 async fn tell_networks(socket: &Path, engine: &Engine, events: &Events) -> Result<(), DockerError> {
     let Engine { version, backend } = engine;
-    let networks = read::networks(&http::get(socket, "/networks").await?)?;
+    let answer = http::get(socket, "/networks").await?;
+    let networks = read::networks(&answer)?;
+    events.bridges.send_replace(names::of_bridges(&answer)?);
     events.tell(Some(DockerView { version: version.clone(), backend: *backend, networks })).await;
     Ok(())
 }
 
 /// Sends events to the agent, and the names of containers to the source of refusals.
-struct Events(mpsc::Sender<Event>, watch::Sender<Containers>);
+struct Events {
+    agent: mpsc::Sender<Event>,
+    containers: watch::Sender<Containers>,
+    /// The bridges of Docker's networks, by which the addresses of containers are known.
+    bridges: watch::Sender<Bridges>,
+}
 
 impl Events {
     async fn tell(&self, view: Option<DockerView>) {
@@ -237,7 +252,7 @@ impl Events {
 
     async fn say(&self, event: Event) {
         // Without a receiver `watch_in` ends.
-        let _ = self.0.send(event).await;
+        let _ = self.agent.send(event).await;
     }
 }
 
