@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::{Place, Refused, is_group};
 use crate::net::is_private;
-use crate::vpn::Refusal;
+use crate::vpn::{FromProgram, Refusal};
 
 /// What the configuration and the situation say, as far as a reason depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,15 +50,8 @@ pub(super) fn refine(refusal: &Refused, facts: &Facts) -> Refusal {
 
 /// Why a program's packet is refused outside the tunnels.
 fn of_program(refusal: &Refused, facts: &Facts) -> Refusal {
-    let packet = refusal.packet;
-    let is_server = packet.port.is_some_and(|port| facts.servers.contains(&(packet.destination, port)));
-    if is_server && refusal.uid.is_some() {
-        return Refusal::NotVpnClient;
-    }
-    if is_private(&packet.destination.into()) {
-        return if facts.lan { Refusal::NotOnLink } else { Refusal::LanOff };
-    }
-    // Programs of root's are not all VPN clients.
-    let is_client = refusal.uid.is_some_and(|uid| uid != 0 && facts.owners.contains(&uid));
-    if is_client && refusal.reason != Refusal::PausedPortal { Refusal::UnknownServer } else { refusal.reason }
+    let to = refusal.packet.destination;
+    let to_server = refusal.packet.port.is_some_and(|port| facts.servers.contains(&(to, port)));
+    let (uid, owners, lan) = (refusal.uid, &facts.owners, facts.lan);
+    refusal.reason.of_program(&FromProgram { to, to_server, uid, owners, lan })
 }

@@ -67,7 +67,7 @@ pub use overview::KnownVpn;
 pub use pause::{Pause, PauseScope};
 pub use reason::Reason;
 pub(crate) use reason::as_code;
-pub use refusal::Refusal;
+pub use refusal::{FromProgram, Refusal};
 pub use remembered::{Change, Remembered};
 pub use reports::{DatedReport, ReportLog};
 pub use resolved::Resolved;

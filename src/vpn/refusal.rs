@@ -1,6 +1,10 @@
 //! Why a packet is refused, in words that do not change, each with the key of the configuration that governs it.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use super::{PauseScope, State};
+use crate::net::is_private;
 
 /// Why tunwarden refuses a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +41,21 @@ pub enum Refusal {
     PausedPortal,
 }
 
+/// A packet that a program sends outside the tunnels.
+#[derive(Debug, Clone, Copy)]
+pub struct FromProgram<'a> {
+    /// Where to.
+    pub to: IpAddr,
+    /// Whether a known VPN server listens there.
+    pub to_server: bool,
+    /// The user id of its socket.
+    pub uid: Option<u32>,
+    /// The user ids of VPN clients.
+    pub owners: &'a BTreeSet<u32>,
+    /// Whether the LAN is open.
+    pub lan: bool,
+}
+
 impl Refusal {
     /// Every one.
     pub const ALL: [Self; 15] = [
@@ -65,6 +84,19 @@ impl Refusal {
             (State::Paused, PauseScope::Portal) => Self::PausedPortal,
             (State::Locked | State::Connecting | State::Paused, _) => Self::NoVpn,
         }
+    }
+
+    /// The reason for a packet of a program outside the tunnels. `self` is the reason by the state alone.
+    pub fn of_program(self, packet: &FromProgram<'_>) -> Self {
+        if packet.to_server && packet.uid.is_some() {
+            return Self::NotVpnClient;
+        }
+        if is_private(&packet.to.into()) {
+            return if packet.lan { Self::NotOnLink } else { Self::LanOff };
+        }
+        // Programs of root's are not all VPN clients.
+        let is_client = packet.uid.is_some_and(|uid| uid != 0 && packet.owners.contains(&uid));
+        if is_client && self != Self::PausedPortal { Self::UnknownServer } else { self }
     }
 
     /// The reason for a packet that is forwarded. Another key governs what such packets send through a tunnel.

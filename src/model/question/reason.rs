@@ -4,8 +4,8 @@ use super::{Question, SentBy};
 use crate::config::Access;
 use crate::model::contract::Contract;
 use crate::model::proof::Machine;
-use crate::net::PRIVATE;
-use crate::vpn::Refusal;
+use crate::net::is_private;
+use crate::vpn::{FromProgram, Refusal};
 
 /// Ports of DNS and of DNS over TLS.
 const DNS: [u16; 2] = [53, 853];
@@ -30,7 +30,6 @@ impl Question {
             Some(Access::Lan) => !(leads_out && is_dns),
             Some(Access::Tunnel) | None => false,
         };
-        let mut endpoints = situation.bootstrap.endpoints.keys();
         match self.interface() {
             // Only `input.allow` lets containers reach this machine.
             None if is_container => return Some(Refusal::Inbound),
@@ -44,23 +43,18 @@ impl Question {
             Some(_) if is_dns => return Some(Refusal::DnsOutsideTunnel),
             Some(_) => {}
         }
-        let is_server = endpoints.any(|server| server.address() == to && server.port().get() == self.port);
-        if is_server && !is_container {
-            return Some(Refusal::NotVpnClient);
-        }
-        if PRIVATE.iter().any(|net| net.contains(&to)) {
-            let mut prefixes = situation.uplinks.iter().flat_map(|uplink| &uplink.prefixes);
-            return match (is_container, contract.config.lan.allow) {
-                (true, _) => Some(Refusal::ContainerPolicy),
-                (false, false) => Some(Refusal::LanOff),
-                (false, true) if prefixes.any(|prefix| prefix.net().contains(&to)) => None,
-                (false, true) => Some(Refusal::NotOnLink),
-            };
-        }
-        let is_client =
-            matches!(self.from, SentBy::Program(uid) if uid != 0 && contract.users.vpn.contains(&uid));
         let of_state = Refusal::of_state(situation.state, situation.pause_scope);
-        let of_state = if is_container { of_state.of_forwarded() } else { of_state };
-        Some(if is_client && of_state != Refusal::PausedPortal { Refusal::UnknownServer } else { of_state })
+        let uid = match self.from {
+            SentBy::Bridge(_) if is_private(&to.into()) => return Some(Refusal::ContainerPolicy),
+            SentBy::Bridge(_) => return Some(of_state.of_forwarded()),
+            SentBy::Program(uid) => Some(uid),
+        };
+        let mut endpoints = situation.bootstrap.endpoints.keys();
+        let to_server = endpoints.any(|server| server.address() == to && server.port().get() == self.port);
+        let (owners, lan) = (&contract.users.vpn, contract.config.lan.allow);
+        let refusal = of_state.of_program(&FromProgram { to, to_server, uid, owners, lan });
+        let mut prefixes = situation.uplinks.iter().flat_map(|uplink| &uplink.prefixes);
+        let is_on_link = refusal == Refusal::NotOnLink && prefixes.any(|prefix| prefix.net().contains(&to));
+        (!is_on_link).then_some(refusal)
     }
 }
