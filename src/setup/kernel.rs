@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::chains::{Chains, Direction, Effective, Origin, Source};
 use super::machine::Machine;
 use super::rule::{Rule, Target, is_of_another_program};
-use super::saved;
+use super::saved::{self, Before};
 use super::shell::Certainty;
 use crate::net::Family;
 
@@ -28,12 +28,9 @@ pub(super) fn chains_of(kernel: Kernel<'_>, machine: &Machine) -> Chains {
     let mut chains = Chains::default();
     for (family, text) in [(Family::V4, kernel.ipv4), (Family::V6, kernel.ipv6)] {
         let ufw = ufw_refuses(text);
-        for line in saved::lines(family, text, &machine.services) {
+        // The text has the tables of one backend after those of the other.
+        for line in saved::lines(family, text, &machine.services, Before::Kept) {
             let Ok(command) = line.command else { continue };
-            // iptables prints the tables of one backend after those of the other.
-            if line.text.starts_with('*') {
-                continue;
-            }
             let origin = Origin { file: KERNEL.to_owned(), line: line.number, text: line.text };
             let is_read = if ufw { is_beside_or_of_ufw(&origin.text) } else { !is_of_others(&origin.text) };
             if command.table == "filter" && is_read {

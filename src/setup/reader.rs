@@ -6,7 +6,7 @@ use super::chains::{Chains, Origin, Source};
 use super::command::{Action, Command, Program, command};
 use super::kernel::is_of_others;
 use super::machine::Machine;
-use super::saved;
+use super::saved::{self, Before};
 use super::shell::{self, Call, Certainty, Input};
 use crate::net::Family;
 
@@ -35,12 +35,11 @@ pub(super) fn read(sources: &[Source], machine: &Machine) -> Scripts {
 #[derive(Debug, Clone, Copy)]
 struct Restore {
     certainty: Certainty,
-    /// Without `--noflush` every table in the text is flushed first.
-    flushes: bool,
+    before: Before,
 }
 
 impl Restore {
-    const WHOLE_FILE: Self = Self { certainty: Certainty::Certain, flushes: false };
+    const WHOLE_FILE: Self = Self { certainty: Certainty::Certain, before: Before::Kept };
 
     /// Reads the options of `iptables-restore`. With `--table` or `--test` it may restore nothing of the text.
     fn of(call: &Call) -> Self {
@@ -53,7 +52,8 @@ impl Restore {
         };
         let is_partial = has('T', "--ta") || has('t', "--te");
         let certainty = if is_partial { Certainty::Conditional } else { call.certainty };
-        Self { certainty, flushes: !has('n', "--n") }
+        let before = if has('n', "--n") { Before::Kept } else { Before::Flushed };
+        Self { certainty, before }
     }
 }
 
@@ -116,7 +116,7 @@ impl Reader<'_> {
     fn restore_call(&mut self, call: &Call, family: Family) {
         let how = Restore::of(call);
         let is_known = matches!(call.input, Input::Text(_));
-        if !is_known && how.flushes && how.certainty == Certainty::Certain {
+        if !is_known && how.before == Before::Flushed && how.certainty == Certainty::Certain {
             self.scripts.chains.doubt(family, &self.source.name);
         }
         match &call.input {
@@ -148,11 +148,10 @@ impl Reader<'_> {
     /// Reads a text for `iptables-restore`, which begins after line `offset` of the file.
     fn restore(&mut self, family: Family, text: &str, offset: usize, how: Restore) {
         let is_whole_file = offset == 0;
-        for line in saved::lines(family, text, &self.machine.services) {
+        for line in saved::lines(family, text, &self.machine.services, how.before) {
             let origin = self.origin(offset + line.number, line.text);
             match line.command {
                 Ok(_) if is_whole_file && is_of_others(&origin.text) => {}
-                Ok(_) if origin.text.starts_with('*') && !how.flushes => {}
                 Ok(command) => self.apply(family, command, origin, how.certainty),
                 Err(why) => self.leave_out(origin, why),
             }

@@ -15,6 +15,15 @@ pub(super) struct Line {
     pub(super) command: Result<Command, String>,
 }
 
+/// What a line `*TABLE` does to the rules that the table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// They are flushed.
+    Flushed,
+    /// They stay, as with `--noflush`.
+    Kept,
+}
+
 /// Whether a text is input for `iptables-restore` and not a script.
 pub(super) fn is_saved(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -29,8 +38,8 @@ pub(super) fn family(text: &str) -> Family {
     if six { Family::V6 } else { Family::V4 }
 }
 
-/// The commands of a restore text. A line `*TABLE` is a flush, which a restore with `--noflush` does not do.
-pub(super) fn lines(family: Family, text: &str, services: &Services) -> Vec<Line> {
+/// The commands of a restore text.
+pub(super) fn lines(family: Family, text: &str, services: &Services, before: Before) -> Vec<Line> {
     let mut table = String::new();
     let mut lines = Vec::new();
     for (number, line) in text.lines().enumerate().take(MAX_LINES) {
@@ -39,6 +48,9 @@ pub(super) fn lines(family: Family, text: &str, services: &Services) -> Vec<Line
             None | Some('#') => continue,
             Some('*') => {
                 table = line.get(1..).unwrap_or_default().to_owned();
+                if before == Before::Kept {
+                    continue;
+                }
                 Ok(Command { table: String::new(), action: Action::Flush(None) })
             }
             Some(':') => chain(line.get(1..).unwrap_or_default()),
