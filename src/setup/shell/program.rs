@@ -120,13 +120,9 @@ impl Runner<'_> {
             }
             return;
         };
-        let file = simple.input.as_ref().map(|word| self.variables.text(word));
-        let input = match (self.given(simple), file) {
-            (Some(Ok(text)), _) => Input::Text(text),
-            (Some(Err(why)), _) => return self.unread(simple.line, why),
-            (None, Some(Ok(file))) => Input::File(file),
-            (None, Some(Err(why))) => return self.unread(simple.line, why),
-            (None, None) => printed,
+        let input = match self.input(simple, printed) {
+            Ok(input) => input,
+            Err(why) => return self.unread(simple.line, why),
         };
         self.last = if is_check(arguments) { Last::Check } else { Last::Change };
         let words = arguments.to_vec();
@@ -141,11 +137,19 @@ impl Runner<'_> {
 
     /// The output of `cat` with these arguments, if it is one file or a here-document.
     fn cat(&self, simple: &Simple, arguments: &[String]) -> Option<Input> {
-        match (arguments, self.given(simple), &simple.input) {
-            ([file], _, _) if file != "-" => Some(Input::File(file.clone())),
-            ([], Some(text), _) => text.ok().map(Input::Text),
-            ([], None, Some(word)) => self.variables.text(word).ok().map(Input::File),
+        match arguments {
+            [file] if file != "-" => Some(Input::File(file.clone())),
+            [] => self.input(simple, Input::Pipe).ok(),
             _ => None,
+        }
+    }
+
+    /// The standard input of a command, which is `printed` unless the command has one of its own.
+    pub(super) fn input(&self, simple: &Simple, printed: Input) -> Result<Input, String> {
+        match (self.given(simple), &simple.input) {
+            (Some(text), _) => text.map(Input::Text),
+            (None, Some(word)) => self.variables.text(word).map(Input::File),
+            (None, None) => Ok(printed),
         }
     }
 

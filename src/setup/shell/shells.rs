@@ -91,18 +91,15 @@ impl Runner<'_> {
 
     /// Follows the commands that a shell gets on its standard input.
     fn commands_of_input(&mut self, simple: &Simple, name: &str, printed: Input, certainty: Certainty) {
-        let file = simple.input.as_ref().map(|word| self.variables.text(word));
-        match (self.given(simple), file, printed) {
-            (Some(Ok(text)), _, _) | (None, None, Input::Text(text)) => {
-                self.other_shell(simple, name, &text, certainty);
-            }
-            (Some(Err(why)), _, _) | (None, Some(Err(why)), _) => self.unread(simple.line, why),
-            (None, Some(Ok(path)), _) | (None, None, Input::File(path)) => self.path(&path),
-            (None, None, Input::Pipe) => {
+        match self.input(simple, printed) {
+            Ok(Input::Text(text)) => self.other_shell(simple, name, &text, certainty),
+            Ok(Input::File(path)) => self.path(&path),
+            Err(why) => self.unread(simple.line, why),
+            Ok(Input::Pipe) => {
                 let why = "it runs commands that another program prints, which tunwarden does not read";
                 self.unread(simple.line, why.to_owned());
             }
-            (None, None, Input::None) => {
+            Ok(Input::None) => {
                 let why = "it runs commands of its standard input, which tunwarden does not read";
                 self.unread(simple.line, why.to_owned());
             }
