@@ -97,12 +97,28 @@ pub struct Base {
     pub hook: Hook,
     /// What the kernel does with it.
     pub kind: ChainType,
-    /// The place among the other chains of the hook.
+    /// The priority that its program gives it.
     pub priority: i32,
     /// The links whose packets enter, if the hook belongs to links.
     pub devices: BTreeSet<String>,
     /// Whether a packet passes that no rule decides.
     pub accepts: bool,
+}
+
+/// The places of NAT among the chains of a hook, whatever a chain's own priority says: `NF_IP_PRI_NAT_DST` and
+/// `NF_IP_PRI_NAT_SRC`.
+pub(super) const NAT_DESTINATION: i32 = -100;
+pub(super) const NAT_SOURCE: i32 = 100;
+
+impl Base {
+    /// The place among the other chains of the hook.
+    pub(super) fn place(&self) -> i32 {
+        match (self.kind, self.hook) {
+            (ChainType::Nat, Hook::Prerouting | Hook::Output) => NAT_DESTINATION,
+            (ChainType::Nat, _) => NAT_SOURCE,
+            (ChainType::Filter | ChainType::Route, _) => self.priority,
+        }
+    }
 }
 
 /// The types of base chains.

@@ -6,7 +6,7 @@ use crate::model::counterexample::{Bits, Counterexample};
 use crate::model::diagram::{Diagram, Logic, Packet, Set};
 use crate::model::evaluate::{Bounds, Evaluation, Input, LinkFacts, Time, View};
 use crate::model::layout::{Field, Stage};
-use crate::model::rule::{Base, ChainType, Hook, Match, Rules, Sees, Table};
+use crate::model::rule::{Base, Hook, Match, NAT_DESTINATION, Rules, Sees, Table};
 use crate::model::walk::{self, Decision};
 use crate::model::whose;
 use crate::net::Family;
@@ -197,16 +197,12 @@ impl<'a> Case<'a> {
     /// The chains that a packet enters on its way out, and that may refuse it. Those before the rewriting of
     /// destinations do not count: they see another packet.
     pub(super) fn chains<'r>(&self, rules: &'r Rules) -> Vec<(&'r Table, &'r str, &'r Base)> {
-        /// `NF_IP_PRI_NAT_DST`
-        const REWRITTEN: i32 = -100;
         let wanted = |table: &Table, base: &Base| match (base.hook, table.sees) {
             (Hook::Output | Hook::Forward, Sees::Frames) => false,
             // They refuse more, and no proof needs that.
             (Hook::Prerouting | Hook::Input | Hook::Postrouting, _) => false,
             // NAT is asked about the first packet of a connection alone.
-            (Hook::Output, _) => {
-                self.sender == Sender::Local && base.priority > REWRITTEN && base.kind != ChainType::Nat
-            }
+            (Hook::Output, _) => self.sender == Sender::Local && base.place() > NAT_DESTINATION,
             (Hook::Forward, _) => self.sender == Sender::Forwarded,
             (Hook::Egress, _) => self.out.is_some_and(|out| base.devices.contains(&out.name)),
         };

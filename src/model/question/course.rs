@@ -9,15 +9,10 @@ use crate::model::diagram::Packet;
 use crate::model::evaluate::{Evaluation, Input, LinkFacts, Time, View};
 use crate::model::layout::{Field, Stage};
 use crate::model::proof::Machine;
-use crate::model::rule::{Base, ChainType, Hook, Rules, Sees, Table};
+use crate::model::rule::{Base, ChainType, Hook, NAT_DESTINATION, NAT_SOURCE, Rules, Sees, Table};
 use crate::model::walk::{self, Change, Decision, Fate};
 use crate::model::writes::{NewDestination, Write};
 use crate::net::Family;
-
-/// The places of NAT among the chains of a hook, whatever a chain's own priority says: `NF_IP_PRI_NAT_DST` and
-/// `NF_IP_PRI_NAT_SRC`.
-const NAT_DESTINATION: i32 = -100;
-const NAT_SOURCE: i32 = 100;
 
 /// A base chain.
 type Entry<'r> = (&'r Table, &'r str, &'r Base);
@@ -74,7 +69,7 @@ impl<'a> Course<'a> {
             for (number, &hook) in self.question.hooks().iter().enumerate() {
                 for entry in self.question.chains(hook, rules) {
                     // The first hook is the same for every way.
-                    if is_turned && number == 0 && place(entry.2) <= NAT_DESTINATION {
+                    if is_turned && number == 0 && entry.2.place() <= NAT_DESTINATION {
                         continue;
                     }
                     match self.meet(hook, entry) {
@@ -242,7 +237,7 @@ impl<'a> Course<'a> {
             // NAT in this hook changes the route, and the later chains of the hook still see the first link.
             view.out = self.asked.view(hook, self.machine).out;
         }
-        let is_after_nat = hook == Hook::Postrouting && place(base) > NAT_SOURCE;
+        let is_after_nat = hook == Hook::Postrouting && base.place() > NAT_SOURCE;
         let stage = if is_after_nat { Stage::Wire } else { view.stage };
         View { stage, blurred: Some(&self.blurred), ..view }
     }
@@ -334,7 +329,7 @@ impl Question {
                 }
             }
         }
-        found.sort_by_key(|(_, _, base)| (place(base), base.priority));
+        found.sort_by_key(|(_, _, base)| (base.place(), base.priority));
         found
     }
 
@@ -352,15 +347,6 @@ impl Question {
         let stage = if hook == Hook::Egress { Stage::Wire } else { Stage::Filter };
         let (links, now, time) = (&machine.links, machine.now, Time::Now);
         View { family: self.family(), stage, out, input, links, now, time, fixed: &[], blurred: None }
-    }
-}
-
-/// The place of a chain among those of its hook.
-fn place(base: &Base) -> i32 {
-    match (base.kind, base.hook) {
-        (ChainType::Nat, Hook::Prerouting | Hook::Output) => NAT_DESTINATION,
-        (ChainType::Nat, _) => NAT_SOURCE,
-        (ChainType::Filter | ChainType::Route, _) => base.priority,
     }
 }
 
