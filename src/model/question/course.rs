@@ -64,25 +64,12 @@ impl<'a> Course<'a> {
 
     /// What would happen to the packet.
     pub(super) fn run(mut self, rules: &Rules, contract: &Contract<'_>) -> Answer {
-        let mut is_turned = false;
-        'way: loop {
-            for (number, &hook) in self.question.hooks().iter().enumerate() {
-                for entry in self.question.chains(hook, rules) {
-                    // The first hook is the same for every way.
-                    if is_turned && number == 0 && entry.2.place() <= NAT_DESTINATION {
-                        continue;
-                    }
-                    match self.meet(hook, entry) {
-                        Met::Passes => {}
-                        Met::Decided(answer) => return *answer,
-                        Met::Turns(question) => {
-                            (self.question, is_turned) = (question, true);
-                            continue 'way;
-                        }
-                    }
-                }
+        loop {
+            match self.pass(rules) {
+                Met::Passes => break,
+                Met::Decided(answer) => return *answer,
+                Met::Turns(question) => self.question = question,
             }
-            break;
         }
         let verdict = match self.doubts.is_empty() && self.unknown.is_empty() {
             true => self.leaves(contract),
@@ -93,6 +80,24 @@ impl<'a> Course<'a> {
             return self.not_known(decided_by);
         }
         Answer::new(verdict, deciding(self.passed))
+    }
+
+    /// Asks the chains on the way of the packet, as long as it has this way.
+    fn pass(&mut self, rules: &Rules) -> Met<'a> {
+        let is_turned = !std::ptr::eq(self.question, self.asked);
+        for (number, &hook) in self.question.hooks().iter().enumerate() {
+            for entry in self.question.chains(hook, rules) {
+                // The first hook is the same for every way.
+                if is_turned && number == 0 && entry.2.place() <= NAT_DESTINATION {
+                    continue;
+                }
+                match self.meet(hook, entry) {
+                    Met::Passes => {}
+                    met @ (Met::Decided(_) | Met::Turns(_)) => return met,
+                }
+            }
+        }
+        Met::Passes
     }
 
     /// Asks one chain.
