@@ -3,6 +3,8 @@
 //! A source address and a source port stand there twice: NAT may change both after the filter and before the wire. A
 //! rule sees those of its own stage. Nothing ties the two together, so every rewriting is covered.
 
+use std::ops::Range;
+
 use crate::net::Family;
 
 /// A part of a packet, or what the kernel knows about it.
@@ -142,6 +144,22 @@ impl Field {
         }
     }
 
+    /// The bits of `Network` that are the source address.
+    pub const fn source(family: Family) -> Range<u16> {
+        match family {
+            Family::V4 => 96..128,
+            Family::V6 => 64..192,
+        }
+    }
+
+    /// The TTL, or the hop limit of IPv6.
+    pub const fn hops(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::Ttl,
+            Family::V6 => Self::HopLimit,
+        }
+    }
+
     /// The place of its first bit.
     fn start(self) -> u16 {
         STARTS.get(self as usize).copied().unwrap_or_default()
@@ -149,10 +167,7 @@ impl Field {
 
     /// The place of one of its bits in a diagram.
     pub fn bit(self, at: u16, stage: Stage, family: Family) -> u16 {
-        let source = match family {
-            Family::V4 => 96..128,
-            Family::V6 => 64..192,
-        };
+        let source = Self::source(family);
         match (self, stage) {
             (Self::SourcePort, _) => Self::Transport.bit(at, stage, family),
             (Self::DestinationPort, _) => Self::Transport.bit(16 + at, stage, family),

@@ -309,10 +309,7 @@ impl Match {
 
     /// It comes from this network.
     pub fn from(net: &IpNet) -> Self {
-        let start = match net {
-            IpNet::V4(_) => 96,
-            IpNet::V6(_) => 64,
-        };
+        let start = Field::source(Family::of(net.network())).start;
         Self::prefix(|at| Bit::Of(Field::Network, start + at), net)
     }
 
@@ -340,11 +337,7 @@ impl Match {
 
     /// Its TTL, or IPv6 hop limit, is between these.
     pub fn hops(family: Family, [first, last]: [u8; 2]) -> Vec<Self> {
-        let field = match family {
-            Family::V4 => Field::Ttl,
-            Family::V6 => Field::HopLimit,
-        };
-        Self::between(field, [first.into(), last.into()])
+        Self::between(Field::hops(family), [first.into(), last.into()])
     }
 
     /// The kernel has a connection for it: its state is neither INVALID nor UNTRACKED.

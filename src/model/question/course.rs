@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use super::{Answer, Question, SentBy, Verdict, Way};
 use crate::model::contract::{Contract, Part};
@@ -162,21 +163,16 @@ impl<'a> Course<'a> {
     fn blur(&mut self, write: Write) {
         let family = self.question.family();
         let service = match family {
-            Family::V4 => [8, 8],
-            Family::V6 => [4, 8],
+            Family::V4 => 8..16,
+            Family::V6 => 4..12,
         };
-        let hops = match family {
-            Family::V4 => Field::Ttl,
-            Family::V6 => Field::HopLimit,
-        };
+        let whole = |field: Field| (field, 0..field.width());
         let fields = match write {
             // The mark of a new connection is 0, as that of the packet.
             Write::MarkOfConnection if !self.written.contains(&Write::ConnectionMark) => return,
-            Write::Mark | Write::MarkOfConnection => vec![(Field::Mark, [0, 32])],
-            Write::Tracking => [Field::State, Field::Direction, Field::Status]
-                .map(|field| (field, [0, field.width()]))
-                .to_vec(),
-            Write::Hops => vec![(hops, [0, 8])],
+            Write::Mark | Write::MarkOfConnection => vec![whole(Field::Mark)],
+            Write::Tracking => [Field::State, Field::Direction, Field::Status].map(whole).to_vec(),
+            Write::Hops => vec![whole(Field::hops(family))],
             Write::Service => vec![(Field::Network, service)],
             Write::ConnectionMark
             | Write::Destination
@@ -188,9 +184,14 @@ impl<'a> Course<'a> {
         if !fields.is_empty() || write == Write::ConnectionMark {
             self.written.insert(write);
         }
-        for (field, [start, length]) in fields {
-            self.blurred.extend((start..start + length).map(|at| field.bit(at, Stage::Filter, family)));
+        for (field, bits) in fields {
+            self.blur_bits(field, bits, Stage::Filter);
         }
+    }
+
+    fn blur_bits(&mut self, field: Field, bits: Range<u16>, stage: Stage) {
+        let family = self.question.family();
+        self.blurred.extend(bits.map(|at| field.bit(at, stage, family)));
     }
 
     /// NAT of the source, which later chains see.
@@ -204,15 +205,10 @@ impl<'a> Course<'a> {
             self.has_link_source = true;
             return;
         }
-        let family = self.question.family();
-        let source = match family {
-            Family::V4 => 96..128,
-            Family::V6 => 64..192,
-        };
         for stage in [Stage::Filter, Stage::Wire] {
-            self.blurred.extend(source.clone().map(|at| Field::Network.bit(at, stage, family)));
+            self.blur_bits(Field::Network, Field::source(self.question.family()), stage);
         }
-        self.blurred.extend((0..32).map(|at| Field::Status.bit(at, Stage::Filter, family)));
+        self.blur_bits(Field::Status, 0..Field::Status.width(), Stage::Filter);
         self.written.insert(change.write);
     }
 
