@@ -4,9 +4,7 @@ set -eu
 image=/run/lab/docker/image
 mkdir -p "$image/bin" "$image/tmp"
 cp "$(command -v busybox)" "$image/bin/busybox"
-for applet in $("$image/bin/busybox" --list); do
-    test -e "$image/bin/$applet" || ln -s busybox "$image/bin/$applet"
-done
+"$image/bin/busybox" --install "$image/bin"
 ldd /bin/bash | grep -o '/[^ ]*' | while read -r library; do
     install -D "$(readlink -f "$library")" "$image$library"
 done
