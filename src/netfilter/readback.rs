@@ -6,8 +6,9 @@
 
 mod difference;
 
-pub use difference::differences;
+pub use difference::{differences, differs};
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use netlink_bindings::utils::IterableChunks;
@@ -77,13 +78,46 @@ struct Instruction {
     own: Option<Set>,
 }
 
-/// Attributes by their numbers.
-type Attributes = BTreeMap<u16, Value>;
+/// Attributes in the order of their numbers, one after the other: number, length, value. Attributes that hold the
+/// same are the same bytes, and to compare two tables costs one pass over their bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Attributes(Vec<u8>);
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Value {
-    Bytes(Vec<u8>),
-    Nest(Attributes),
+impl Attributes {
+    /// `list` in the order of the numbers; `value` makes what is written of each.
+    fn of<'a>(
+        mut list: Vec<(u16, &'a [u8])>,
+        value: impl Fn(u16, &'a [u8]) -> Result<Cow<'a, [u8]>, Malformed>,
+    ) -> Result<Self, Malformed> {
+        list.sort_by_key(|(kind, _)| *kind);
+        let mut bytes = Vec::new();
+        for (kind, of_kind) in list {
+            let value = value(kind, of_kind)?;
+            let length = u32::try_from(value.len()).map_err(|_| Malformed)?;
+            bytes.extend_from_slice(&kind.to_ne_bytes());
+            bytes.extend_from_slice(&length.to_ne_bytes());
+            bytes.extend_from_slice(&value);
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The value of the attribute of this number; of one that holds others, these attributes.
+    fn get(&self, wanted: u16) -> Option<&[u8]> {
+        value_in(&self.0, wanted)
+    }
+}
+
+/// The value of the attribute `wanted` in the bytes of [`Attributes`].
+fn value_in(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let (kind, rest) = bytes.split_first_chunk::<2>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (value, rest) = rest.split_at_checked(u32::from_ne_bytes(*length).try_into().ok()?)?;
+        if u16::from_ne_bytes(*kind) == wanted {
+            return Some(value);
+        }
+        bytes = rest;
+    }
 }
 
 impl Held {
@@ -107,15 +141,6 @@ impl Held {
         self.chains.values().filter_map(|chain| chain.base.as_ref()).any(|base| base.devices.contains(link))
     }
 
-    /// The same on fewer links: on those that are `there`. A kernel since 6.16 keeps the hook of a link that is gone,
-    /// for the next link of that name.
-    pub fn on_links(mut self, there: impl Fn(&str) -> bool) -> Self {
-        for base in self.chains.values_mut().filter_map(|chain| chain.base.as_mut()) {
-            base.devices.retain(|device| there(device));
-        }
-        self
-    }
-
     /// What the kernel is to hold of a table.
     fn of(table: &NftTable) -> Self {
         let mut transaction = Transaction::default();
@@ -124,6 +149,11 @@ impl Held {
         // Every message is our own, so each can be read.
         let _ = held.take(table.id(), &transaction.into_bytes());
         held
+    }
+
+    /// The set of this name, unless it is a rule's own.
+    fn named_set(&self, name: &str) -> Option<&Set> {
+        self.sets.get(name).filter(|set| set.numbers[0] & OWN == 0)
     }
 
     /// The sets that it has, rules' own ones too.
@@ -168,11 +198,11 @@ impl Held {
                 let key = set_key(body, [2, 4])?;
                 let list = find(body, 3).map(attributes).transpose()?.unwrap_or_default();
                 let elements: Result<Vec<Attributes>, Malformed> =
-                    list.into_iter().map(|(_, element)| tree(element, &is_key)).collect();
+                    list.into_iter().map(|(_, element)| tree(attributes(element)?, &is_key)).collect();
                 let set = self.sets.entry(key).or_default();
                 // Some kernels answer the timeout of every element that a packet made.
-                let usual = set.bounds.as_ref().map(|[timeout, _]| Value::Bytes(timeout.clone()));
-                let counts = |element: &Attributes| match (&usual, element.get(&OWN_TIMEOUT)) {
+                let usual = set.bounds.as_ref().map(|[timeout, _]| timeout);
+                let counts = |element: &Attributes| match (usual, element.get(OWN_TIMEOUT)) {
                     (None, _) => true,
                     (Some(_), None) => false,
                     (Some(usual), Some(own)) => own != usual,
@@ -192,26 +222,23 @@ impl Held {
     fn instruction(&self, bytes: &[u8]) -> Result<Instruction, Malformed> {
         let parts = attributes(bytes)?;
         let name = name(&parts, 1)?;
-        let body = find(&parts, 2).unwrap_or_default();
-        let mut all = tree(body, &|kind| is_data(&name, kind))?;
+        let mut body = attributes(find(&parts, 2).unwrap_or_default())?;
         let mut own = None;
         if name == "lookup" {
-            let set = self.sets.get(&set_key(&attributes(body)?, [1, 4])?);
+            let set = self.sets.get(&set_key(&body, [1, 4])?);
             own = set.filter(|set| set.numbers[0] & OWN != 0).cloned();
-            all.remove(&4);
-            if own.is_some() {
-                all.remove(&1);
-            }
+            body.retain(|(kind, _)| *kind != 4 && (*kind != 1 || own.is_none()));
         }
         // The kernel answers these also where they have their usual value.
-        let usual = |kind: &u16, value: &Value| {
-            let zero = matches!(value, Value::Bytes(bytes) if bytes.iter().all(|byte| *byte == 0));
-            zero && matches!(
+        let is_usual = |kind: u16, value: &[u8]| {
+            let may_be_left_out = matches!(
                 (name.as_str(), kind),
                 ("bitwise" | "exthdr", 6) | ("lookup" | "exthdr", 5) | ("dynset", 8 | 9)
-            )
+            );
+            may_be_left_out && !is_data(&name, kind) && value.iter().all(|byte| *byte == 0)
         };
-        all.retain(|kind, value| !usual(kind, value));
+        body.retain(|(kind, value)| !is_usual(*kind, value));
+        let all = tree(body, &|kind| is_data(&name, kind))?;
         Ok(Instruction { name, attributes: all, own })
     }
 }
@@ -272,21 +299,19 @@ fn attributes(bytes: &[u8]) -> Result<Vec<(u16, &[u8])>, Malformed> {
 }
 
 /// All attributes. Those that `is_data` names hold a value or a verdict (`NFTA_DATA_…`).
-fn tree(bytes: &[u8], is_data: &dyn Fn(u16) -> bool) -> Result<Attributes, Malformed> {
-    let value = |kind: u16, bytes: &[u8]| match is_data(kind) {
-        true => data(bytes).map(Value::Nest),
-        false => Ok(Value::Bytes(bytes.to_vec())),
-    };
-    attributes(bytes)?.into_iter().map(|(kind, bytes)| Ok((kind, value(kind, bytes)?))).collect()
+fn tree(list: Vec<(u16, &[u8])>, is_data: &dyn Fn(u16) -> bool) -> Result<Attributes, Malformed> {
+    Attributes::of(list, |kind, value| match is_data(kind) {
+        true => Ok(Cow::Owned(data(value)?.0)),
+        false => Ok(Cow::Borrowed(value)),
+    })
 }
 
 fn data(bytes: &[u8]) -> Result<Attributes, Malformed> {
-    let value = |kind: u16, bytes: &[u8]| match kind {
+    Attributes::of(attributes(bytes)?, |kind, value| match kind {
         // A verdict: its code, and the chain that it leads to.
-        2 => tree(bytes, &|_| false).map(Value::Nest),
-        _ => Ok(Value::Bytes(bytes.to_vec())),
-    };
-    attributes(bytes)?.into_iter().map(|(kind, bytes)| Ok((kind, value(kind, bytes)?))).collect()
+        2 => Ok(Cow::Owned(tree(attributes(value)?, &|_| false)?.0)),
+        _ => Ok(Cow::Borrowed(value)),
+    })
 }
 
 fn find<'a>(attributes: &[(u16, &'a [u8])], kind: u16) -> Option<&'a [u8]> {

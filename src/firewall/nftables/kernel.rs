@@ -130,9 +130,21 @@ pub(super) async fn held(table: TableId) -> Result<Held, KernelError> {
 /// Every difference between a table and what the kernel holds, one line each. A hook that is not wanted, on a link
 /// that is not there, is none.
 pub(super) fn differences(table: &NftTable, held: &Held) -> Vec<String> {
-    let bases = || table.chains.iter().filter_map(|chain| chain.base.as_ref());
-    let is_wanted = |link: &str| bases().any(|base| base.devices.iter().any(|device| device == link));
-    readback::differences(table, &held.clone().on_links(|link| is_wanted(link) || is_there(link)))
+    readback::differences(table, held, has_hook(table))
+}
+
+/// Whether there is such a difference.
+pub(super) fn differs(table: &NftTable, held: &Held) -> bool {
+    readback::differs(table, held, has_hook(table))
+}
+
+/// Whether a hook on a link counts: the table wants it there, or the link is there.
+fn has_hook(table: &NftTable) -> impl Fn(&str) -> bool {
+    let wanted = |link: &str| {
+        let mut bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
+        bases.any(|base| base.devices.iter().any(|device| device == link))
+    };
+    move |link| wanted(link) || is_there(link)
 }
 
 /// Reads each of these tables from the kernel.

@@ -28,7 +28,7 @@ use crate::netfilter::encode::Transaction;
 use crate::policy::Ruleset;
 use crate::policy::nftables::{Found, NftFamily, NftTable, Owner, TableId, tables};
 use answers::Answers;
-use kernel::{ENDING, differ, differences, is_there, look, may_be_copies, remove};
+use kernel::{ENDING, differ, differences, differs, is_there, look, may_be_copies, remove};
 use known::Known;
 use lacks::Again;
 pub(super) use lacks::Lacks;
@@ -306,7 +306,7 @@ impl Nftables {
                 }
             }
             let must_make = self.ownership.must_make() && table.owner != Owner::Nobody;
-            if must_make || !differences(table, &found).is_empty() {
+            if must_make || differs(table, &found) {
                 differing.push((table, if found.is_there() { Found::Present } else { Found::Absent }));
             }
         }
