@@ -9,13 +9,14 @@ mod fallback;
 
 use super::absent::{is_absent, nothing_if_absent};
 use super::before::remove_bare_tables;
+use super::comparison::Held;
 use super::family::{close, commit, take_out};
-use super::fewer_modules::{Lacking, warn_of_change, with_fewer_modules};
+use super::fewer_modules::{Lacking, warn_of_change};
 use super::policies::{Before, World, forget, forget_all};
 use super::reading::read;
 use super::release::Released;
 use super::sets::{self, can_hold_sets};
-use super::{Commit, FirewallError, Trust, plan, tool};
+use super::{Commit, FirewallError, Trust, tool};
 use crate::config::Backend;
 use crate::describe::describe;
 use crate::net::Family;
@@ -201,45 +202,17 @@ impl Iptables {
     /// # Errors
     /// When the kernel cannot be read. Then it is not known whether there are differences.
     pub(super) async fn differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
-        let lines = self.differences_with_sets(ruleset).await?;
-        if lines.is_empty() {
-            return Ok(lines);
-        }
-        for (fewer, _) in with_fewer_modules(ruleset) {
-            let closed = self.differences_with_sets(&fewer).await?;
-            if closed.is_empty() {
-                return Ok(closed);
-            }
-        }
-        Ok(lines)
-    }
-
-    async fn differences_with_sets(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
-        let plain = || ruleset.without_sets();
-        if ruleset.sets.is_empty() || !can_hold_sets() {
-            return self.rule_differences(&plain()).await;
-        }
-        let (rules, sets) = tokio::join!(self.rule_differences(ruleset), sets::differences(&ruleset.sets));
-        let rules = rules?;
-        let same = rules.is_empty() && sets.as_ref().is_ok_and(Vec::is_empty);
-        if same || self.rule_differences(&plain()).await?.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok([rules, sets?].concat())
-    }
-
-    async fn rule_differences(&self, ruleset: &Ruleset) -> Result<Vec<String>, FirewallError> {
-        let family = async |family| {
-            let saved = read(self.backend, family).await?;
-            Ok::<_, FirewallError>(plan::differences(family, ruleset.family(family), &saved))
+        let sets = async {
+            let has_sets = !ruleset.sets.is_empty() && can_hold_sets();
+            if has_sets { Some(sets::differences(&ruleset.sets).await) } else { None }
         };
-        let (v4, v6) = tokio::join!(family(Family::V4), family(Family::V6));
+        let read = |family| read(self.backend, family);
+        let (v4, v6, sets) = tokio::join!(read(Family::V4), read(Family::V6), sets);
         let v6 = match v6 {
-            Ok(lines) if lines.is_empty() => lines,
-            _ if is_absent(Family::V6) => Vec::new(),
-            v6 => v6?,
+            _ if is_absent(Family::V6) => None,
+            v6 => Some(v6?),
         };
-        Ok([v4?, v6].concat())
+        Ok(Held { v4: v4?, v6 }.differences(ruleset, sets)?)
     }
 
     /// Removes everything of ours from the kernel. Policies go back to what they were before our rules came.

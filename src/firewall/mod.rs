@@ -8,6 +8,7 @@ mod absent;
 mod arp;
 mod before;
 mod change;
+mod comparison;
 mod family;
 mod fewer_modules;
 mod iptables;
