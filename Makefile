@@ -140,6 +140,7 @@ BINARY ?= target/release/tunwarden
 PREFIX ?= /usr
 DOC = $(DESTDIR)$(PREFIX)/share/doc/tunwarden
 UNITS = tunwarden-lock.service tunwarden.service
+APP = org.tunwarden.tunwarden
 
 # The same files as the package has: what is added here goes into Cargo.toml too.
 install:
@@ -150,9 +151,10 @@ install:
 	install -D -m 644 dbus/org.tunwarden.Agent1.conf $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.tunwarden.Agent1.conf
 	install -D -m 644 dbus/org.tunwarden.agent1.policy $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
 	install -D -m 644 desktop/tunwarden-notify.desktop $(DESTDIR)/etc/xdg/autostart/tunwarden-notify.desktop
-	for kind in scalable symbolic; do \
-		install -d $(DESTDIR)$(PREFIX)/share/icons/hicolor/$$kind/status && \
-		install -m 644 desktop/icons/hicolor/$$kind/status/*.svg $(DESTDIR)$(PREFIX)/share/icons/hicolor/$$kind/status || exit 1; \
+	install -D -m 644 desktop/$(APP).desktop $(DESTDIR)$(PREFIX)/share/applications/$(APP).desktop
+	install -D -m 644 desktop/$(APP).metainfo.xml $(DESTDIR)$(PREFIX)/share/metainfo/$(APP).metainfo.xml
+	for folder in scalable/apps scalable/status symbolic/status; do \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/icons/hicolor/$$folder desktop/icons/hicolor/$$folder/*.svg || exit 1; \
 	done
 	test -n "$(DESTDIR)" || ! command -v gtk-update-icon-cache >/dev/null || gtk-update-icon-cache -q -t -f $(PREFIX)/share/icons/hicolor
 	install -D -m 644 systemd/tunwarden-lock.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden-lock.service
@@ -166,6 +168,8 @@ install:
 	install -D -m 644 packaging/completions/_tunwarden $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_tunwarden
 	install -D -m 644 packaging/completions/tunwarden.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tunwarden.fish
 	install -D -m 644 -t $(DOC) README.md docs/*.md docs/*.json
+	install -D -m 644 CHANGELOG.md $(DOC)/changelog
+	gzip -9nf $(DOC)/changelog
 	install -D -m 644 -t $(DOC)/examples examples/*.toml
 	test -e $(DESTDIR)/etc/tunwarden/config.toml || install -D -m 644 examples/config.toml $(DESTDIR)/etc/tunwarden/config.toml
 	test -n "$(DESTDIR)" || systemd-tmpfiles --create tunwarden.conf
@@ -182,6 +186,8 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.tunwarden.Agent1.conf
 	rm -f $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.tunwarden.agent1.policy
 	rm -f $(DESTDIR)/etc/xdg/autostart/tunwarden-notify.desktop
+	rm -f $(DESTDIR)$(PREFIX)/share/applications/$(APP).desktop $(DESTDIR)$(PREFIX)/share/metainfo/$(APP).metainfo.xml
+	rm -f $(DESTDIR)$(PREFIX)/share/icons/hicolor/scalable/apps/$(APP).svg
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man[158]/tunwarden.*.gz $(DESTDIR)$(PREFIX)/share/man/man[158]/tunwarden-*.gz
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tunwarden
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_tunwarden

@@ -124,6 +124,7 @@ complete -c tunwarden -n "__fish_tunwarden_using_subcommand reload" -s h -l help
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand reload" -s V -l version -d 'Print version'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l config -d 'Use this configuration file' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l symbolic -d 'Show an indicator without colours, as some panels need'
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l details -d 'Show the details now, also if the notifications run already (the entry in the menu of applications does this)'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -s v -l verbose -d 'Log every event too'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -s h -l help -d 'Print help'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -s V -l version -d 'Print version'

@@ -6,13 +6,16 @@ use clap::Args as ClapArgs;
 use jiff::tz::TimeZone;
 
 use super::{Outcome, complain, log};
-use crate::notifier::{self, Icons, Notebook, NotifierError, UserContext, Words, language};
+use crate::notifier::{self, Icons, Notebook, NotifierError, Opening, UserContext, Words, language};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// Show an indicator without colours, as some panels need.
     #[arg(long)]
     symbolic: bool,
+    /// Show the details now, also if the notifications run already (the entry in the menu of applications does this).
+    #[arg(long)]
+    details: bool,
     /// Log every event too.
     #[arg(long, short)]
     verbose: bool,
@@ -25,9 +28,14 @@ pub(super) async fn run(args: &Args) -> Outcome {
         words: Words::new(language(variable), TimeZone::system()),
         notebook: Notebook::of_person(variable),
         icons: if args.symbolic { Icons::Symbolic } else { Icons::Coloured },
+        opening: if args.details { Opening::Details } else { Opening::Quiet },
     };
     match notifier::run(user).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(NotifierError::RunsAlready) if args.details => {
+            notifier::show_details().await?;
+            Ok(ExitCode::SUCCESS)
+        }
         // Not a failure: the other process shows the notifications.
         Err(error @ NotifierError::RunsAlready) => {
             complain(&format!("tunwarden: {error}"));

@@ -29,7 +29,7 @@ pub use keys::Key;
 pub use machine::Notifier;
 pub use memory::Notebook;
 pub use notice::{Arg, Face, Notice, Stay, Text, Urgency};
-pub use session::NAME;
+pub use session::{NAME, show_details};
 pub use words::{Words, language};
 
 use std::time::Duration;
@@ -53,6 +53,17 @@ pub struct UserContext {
     pub notebook: Notebook,
     /// Which set of icons the panel gets.
     pub icons: Icons,
+    /// What to show first.
+    pub opening: Opening,
+}
+
+/// What the notifier shows when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Only what the user must know.
+    Quiet,
+    /// The details.
+    Details,
 }
 
 /// Icons with or without colours.
@@ -73,6 +84,9 @@ pub enum NotifierError {
     /// Another notifier runs in this session.
     #[error("another process already shows the notifications in this session")]
     RunsAlready,
+    /// The notifier that runs does not show the details.
+    #[error("the process that shows the notifications does not show the details; log out and log in again")]
+    NoDetails(#[source] zbus::Error),
     /// SIGTERM and SIGINT cannot be received.
     #[error("cannot listen for signals")]
     Signals(#[from] std::io::Error),
@@ -83,10 +97,13 @@ pub enum NotifierError {
 /// # Errors
 /// [`NotifierError`], if the notifier cannot start.
 pub async fn run(user: UserContext) -> Result<(), NotifierError> {
-    let session = session::join().await?;
+    let (sender, mut events) = mpsc::channel(64);
+    let session = session::join(sender.clone()).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (sender, mut events) = mpsc::channel(64);
+    if user.opening == Opening::Details {
+        let _ = sender.try_send(Event::Pressed(Button::Details));
+    }
     let (changes_sender, mut changes) = mpsc::channel(16);
     let mut desk = Desk::new(user, sender.clone());
     let screen = tokio::spawn(screen::run(desk.wanted.subscribe(), sender.clone()));
@@ -122,7 +139,7 @@ struct Desk {
 
 impl Desk {
     fn new(user: UserContext, events: mpsc::Sender<Event>) -> Self {
-        let UserContext { words, notebook, icons } = user;
+        let UserContext { words, notebook, icons, opening: _ } = user;
         let notifier = Notifier::new(notebook.read());
         let item = Item::new(&notifier.indicator(), &words, icons);
         let (wanted, item) = (watch::Sender::new(Wanted::default()), watch::Sender::new(item));

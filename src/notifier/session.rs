@@ -1,5 +1,5 @@
-//! The connection to the session bus: allows one notifier per session, and finds out when a hidden notice may
-//! be visible again.
+//! The connection to the session bus: allows one notifier per session, shows the details when another process of the
+//! session asks for them, and finds out when a hidden notice may be visible again.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -9,12 +9,17 @@ use tokio::sync::mpsc;
 use zbus::fdo::{DBusProxy, RequestNameFlags, RequestNameReply};
 use zbus::message::Type;
 use zbus::names::WellKnownName;
-use zbus::{Connection, MatchRule, Message, MessageStream};
+use zbus::{Connection, MatchRule, Message, MessageStream, interface};
 
 use super::NotifierError;
+use super::event::{Button, Event};
 
 /// The notifier's name on the session bus. Its owner shows the notifications.
 pub const NAME: &str = "org.tunwarden.Notifier1";
+/// The notifier's object.
+const PATH: &str = "/org/tunwarden/Notifier1";
+/// How long the notifier that runs may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The name of the notification daemon.
 const DAEMON: &str = "org.freedesktop.Notifications";
 /// How long to wait for another daemon after one has ended, before a notice is sent to start one.
@@ -40,10 +45,26 @@ const SIGNALS: [(&str, &str); 5] = [
     ("org.mate.ScreenSaver", "ActiveChanged"),
 ];
 
-/// Takes the notifier's name on the session bus.
-pub(super) async fn join() -> Result<Connection, NotifierError> {
+/// The notifier's object on the session bus.
+struct Notifier1 {
+    events: mpsc::Sender<Event>,
+}
+
+#[interface(name = "org.tunwarden.Notifier1")]
+impl Notifier1 {
+    /// Shows the details, as a click on the indicator does.
+    async fn show_details(&self) {
+        // If the channel is full, enough earlier presses are waiting.
+        let _ = self.events.try_send(Event::Pressed(Button::Details));
+    }
+}
+
+/// Takes the notifier's name on the session bus. The object is there first, so that every caller that finds the name
+/// finds the object.
+pub(super) async fn join(events: mpsc::Sender<Event>) -> Result<Connection, NotifierError> {
     let connection = Connection::session().await.map_err(NotifierError::NoSession)?;
     let answer = async {
+        connection.object_server().at(PATH, Notifier1 { events }).await?;
         let name = WellKnownName::from_static_str(NAME)?;
         DBusProxy::new(&connection).await?.request_name(name, RequestNameFlags::DO_NOT_QUEUE).await
     };
@@ -52,6 +73,19 @@ pub(super) async fn join() -> Result<Connection, NotifierError> {
         Ok(RequestNameReply::InQueue | RequestNameReply::Exists) => Err(NotifierError::RunsAlready),
         Err(error) => Err(NotifierError::NoSession(error.into())),
     }
+}
+
+/// Asks the notifier that runs in this session to show the details.
+///
+/// # Errors
+/// If it does not answer, as one of an earlier version.
+pub async fn show_details() -> Result<(), NotifierError> {
+    let call = async {
+        let builder = zbus::connection::Builder::session().method_timeout(ANSWER_TIMEOUT);
+        let connection = builder.build().await?;
+        connection.call_method(Some(NAME), PATH, Some(NAME), "ShowDetails", &()).await
+    };
+    call.await.map(drop).map_err(NotifierError::NoDetails)
 }
 
 /// Sends every change, until the session ends.

@@ -21,8 +21,18 @@ const OTHERS: [&str; 2] = ["NetworkManager.service", "docker.service"];
 /// Folder of the unpacked source.
 const CLONE: &str = "/root/tunwarden";
 /// The parts of the source that `make` and the README need.
-const SOURCE: [&str; 9] =
-    ["Makefile", "README.md", "dbus", "desktop", "docs", "examples", "hooks", "packaging", "systemd"];
+const SOURCE: [&str; 10] = [
+    "CHANGELOG.md",
+    "Makefile",
+    "README.md",
+    "dbus",
+    "desktop",
+    "docs",
+    "examples",
+    "hooks",
+    "packaging",
+    "systemd",
+];
 
 /// The configuration and the learned state, and each file of the package in `/etc`.
 const KEPT: [&str; 4] = [

@@ -13,13 +13,23 @@ use support::package::{Packages, ROOT, files, succeed};
 use tempfile::TempDir;
 
 /// Files that only the package has.
-const DEBIANS_OWN: [&str; 2] =
-    ["usr/share/doc/tunwarden/changelog.Debian.gz 644", "usr/share/doc/tunwarden/copyright 644"];
+const DEBIANS_OWN: [&str; 3] = [
+    "usr/share/doc/tunwarden/changelog.Debian.gz 644",
+    "usr/share/doc/tunwarden/copyright 644",
+    "usr/share/lintian/overrides/tunwarden 644",
+];
 
 #[test]
-fn the_package_and_make_install_give_the_same_files() -> Result<()> {
+fn the_package_has_the_files_of_make_install_and_the_same_bytes_each_time() -> Result<()> {
     let (packages, unpacked, installed) = (Packages::new()?, TempDir::new()?, TempDir::new()?);
     let package = packages.make("0.1.0-1")?;
+    // Root runs the tests. lintian exits with 2 for a warning.
+    succeed(Command::new("lintian").args(["--allow-root", "--fail-on", "error,warning"]).arg(&package))?;
+    // The files of the second package are newer.
+    let again = Packages::new()?;
+    let second = std::fs::read(again.make("0.1.0-1")?)?;
+    ensure!(std::fs::read(&package)? == second, "a second package has other bytes");
+
     succeed(Command::new("dpkg-deb").arg("--extract").arg(package).arg(unpacked.path()))?;
     let variable = |name: &str, path: &Path| format!("{name}={}", path.display());
     let mut make = Command::new("make");
@@ -48,11 +58,14 @@ fn make_uninstall(folder: &Path) -> Command {
 }
 
 #[test]
-fn lintian_finds_no_error_in_the_package() -> Result<()> {
-    let packages = Packages::new()?;
-    let package = packages.make("0.1.0-1")?;
-    // Root runs the tests. lintian exits with 2 for an error.
-    succeed(Command::new("lintian").args(["--allow-root", "--fail-on", "error"]).arg(package)).map(drop)
+fn the_desktop_files_are_valid() -> Result<()> {
+    let path = |name: &str| format!("{ROOT}/desktop/{name}");
+    let app = |end: &str| path(&format!("org.tunwarden.tunwarden.{end}"));
+    let mut desktop = Command::new("desktop-file-validate");
+    let said = succeed(desktop.args([app("desktop"), path("tunwarden-notify.desktop")]))?;
+    ensure!(said.is_empty(), "{said}");
+    let validate = ["validate", "--no-net", "--pedantic"];
+    succeed(Command::new("appstreamcli").args(validate).arg(app("metainfo.xml"))).map(drop)
 }
 
 #[test]

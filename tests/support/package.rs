@@ -13,6 +13,9 @@ use super::TUNWARDEN;
 /// The repository.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// The time of every file in the package, in seconds since the epoch.
+pub const EPOCH: u64 = 1_764_460_800;
+
 /// A folder with the stripped binary where cargo-deb expects it, and the packages made of it.
 pub struct Packages {
     folder: TempDir,
@@ -45,6 +48,7 @@ impl Packages {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["deb", "--no-build", "--fast", "--offline", "--deb-version", version, "--output"]);
         cargo.arg(self.folder.path()).current_dir(ROOT).env("CARGO_TARGET_DIR", self.folder.path());
+        cargo.env("SOURCE_DATE_EPOCH", EPOCH.to_string());
         let made =
             succeed(&mut cargo).context("cargo-deb; install it with: cargo install --locked cargo-deb")?;
         Ok(made.trim().into())

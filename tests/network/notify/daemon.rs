@@ -6,7 +6,7 @@ use tunwarden_lab::with_lab;
 
 use crate::support::person::Person;
 use crate::support::story::Desktop;
-use crate::support::wait_for_state;
+use crate::support::{TUNWARDEN, wait_for_state};
 
 #[test]
 fn a_daemon_that_starts_late_or_restarts_shows_the_current_notifications() -> Result<()> {
@@ -30,7 +30,7 @@ fn a_daemon_that_starts_late_or_restarts_shows_the_current_notifications() -> Re
 }
 
 #[test]
-fn notifications_during_do_not_disturb_are_shown_afterwards() -> Result<()> {
+fn notifications_during_do_not_disturb_are_shown_afterwards_and_the_menu_shows_details() -> Result<()> {
     with_lab(|lab| {
         let desktop = Desktop::new(lab, "")?;
         let person = Person::log_in(lab, "en_US.UTF-8")?;
@@ -43,6 +43,11 @@ fn notifications_during_do_not_disturb_are_shown_afterwards() -> Result<()> {
         ensure!(person.sights().is_empty() && person.displayed()? == 0, "it was held back");
         person.session.succeed(["dunstctl", "set-paused", "false"])?;
         person.sees("VPN lost: lab", 1)?;
+        person.wait_displayed(1)?;
+
+        // The entry in the menu of applications. The notifier that runs shows the details.
+        person.session.succeed([TUNWARDEN, "notify", "--details"])?;
+        person.reads("in a terminal: tunwarden status")?;
         person.wait_displayed(1)
     })
 }
