@@ -52,21 +52,22 @@ check:
 
 # The programs of the tests, and what clippy says of them, which the tests of style report. Cargo takes as many
 # processors as there are, and no place of make.
+# Without a linker the compiler waits for the packages.
 .PHONY: built built-fuzz
 built built-fuzz: export MAKEFLAGS =
-built:
+built: $(if $(shell command -v cc),,deps)
 	$(CARGO) test --workspace --no-run
 	-$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings 2>/dev/null
 
-# The fuzz group reports what does not compile.
-built-fuzz:
+# The fuzz group reports what does not compile. libFuzzer needs a compiler for C++.
+built-fuzz: deps
 	-scripts/fuzz build
 
-# One seed, so that the same tree makes the same choices; make chaos takes another each time. The trees wait
-# for a mirror while the compiler works.
+# One seed, so that the same tree makes the same choices; make chaos takes another each time. The packages and the
+# trees wait for a mirror while the compiler works.
 test: export TUNWARDEN_CHAOS_SEED ?= 7
-test: deps
-	$(MAKE) --no-print-directory --jobs=7 built built-fuzz cargo-deb trees
+test:
+	$(MAKE) --no-print-directory --jobs=8 deps built built-fuzz cargo-deb trees
 	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/test
 
 # Whole machines of every release besides.
