@@ -14,7 +14,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 const SHORTEST: Duration = Duration::from_millis(5);
 
 /// Maximum pause between two checks of a condition.
-const LONGEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_millis(300);
 
 /// The pause after a check, as a multiple of the duration of the check. So a wait uses little processor time,
 /// also if each check starts a program.
