@@ -36,7 +36,7 @@ impl Agent {
     pub(super) async fn tell(&mut self) {
         publish(&self.announcer.clients, self.machine.clients());
         let status = self.status();
-        self.sources.blocked.memory().begin(status.since);
+        self.sources.blocked.memory().begin(status.state, status.since);
         let news = std::mem::take(&mut self.announcer.news);
         let by = self.announcer.asked_by.take();
         if news.is_empty() && *self.announcer.status.borrow() == status {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{ContainerName, Containers, Facts, Refused, Who};
-use crate::vpn::Refusal;
+use crate::vpn::{Refusal, State};
 
 /// Maximum number of groups that are kept.
 const MOST: usize = 10_000;
@@ -100,13 +100,36 @@ struct Tally {
     count: u64,
     first: u64,
     last: u64,
+    /// When the state of the last refusal began, and the number of refusals in that state.
+    in_state: (u64, u64),
 }
 
 impl Tally {
+    fn new(now: u64) -> Self {
+        Self { count: 0, first: now, last: now, in_state: (0, 0) }
+    }
+
+    fn add(&mut self, state_since: u64, now: u64) {
+        let before = if self.in_state.0 == state_since { self.in_state.1 } else { 0 };
+        self.in_state = (state_since, before + 1);
+        self.count += 1;
+        self.last = now;
+    }
+
     fn of(self, key: Key) -> Group {
-        let Self { count, first, last } = self;
+        let Self { count, first, last, .. } = self;
         Group { key, count, first, last }
     }
+}
+
+/// The state of the VPN now.
+#[derive(Debug, Default)]
+struct Now {
+    state: State,
+    /// When it began, in seconds since the epoch.
+    since: u64,
+    /// The number of refusals since then.
+    refusals: u32,
 }
 
 /// The refusals of the last hour.
@@ -114,8 +137,7 @@ impl Tally {
 pub struct Memory {
     groups: BTreeMap<Sender, BTreeMap<Key, Tally>>,
     counts: BTreeMap<Refusal, u64>,
-    /// When the state began, in seconds since the epoch, and the number of refusals since then.
-    state: (u64, u32),
+    now: Now,
     /// Number of times that the kernel had more lines than the socket could keep.
     overruns: u64,
     /// Why the kernel's lines cannot be heard now.
@@ -127,15 +149,16 @@ impl Memory {
     pub fn take(&mut self, refusal: &Refused, facts: &Facts, containers: &Containers, now: u64) {
         let Some(key) = refusal.key(facts, containers) else { return };
         *self.counts.entry(key.reason).or_default() += 1;
-        self.state.1 = self.state.1.saturating_add(1);
+        self.now.refusals = self.now.refusals.saturating_add(1);
+        let state_since = self.now.since;
         let sender = Sender::of(&key.who);
         if let Some(tally) = self.groups.get_mut(&sender).and_then(|groups| groups.get_mut(&key)) {
-            tally.count += 1;
-            tally.last = now;
+            tally.add(state_since, now);
             return;
         }
         self.make_room(&sender, now);
-        let tally = Tally { count: 1, first: now, last: now };
+        let mut tally = Tally::new(now);
+        tally.add(state_since, now);
         self.groups.entry(sender).or_default().insert(key, tally);
     }
 
@@ -187,24 +210,30 @@ impl Memory {
     }
 
     /// A state of the VPN began at this moment, which may be the one that is known.
-    pub fn begin(&mut self, since: u64) {
-        if self.state.0 != since {
-            self.state = (since, 0);
+    pub fn begin(&mut self, state: State, since: u64) {
+        if (self.now.state, self.now.since) != (state, since) {
+            self.now = Now { state, since, refusals: 0 };
         }
     }
 
     /// The number of refusals since the state began.
     pub fn count(&self) -> u32 {
-        self.state.1
+        self.now.refusals
     }
 
-    /// The number of containers that are refused again and again because the VPN is lost.
+    /// The number of containers that are refused again and again because the VPN is lost. Many ask for a name, and have
+    /// nothing else to send before they get an answer.
     pub fn waiting(&self, now: u64) -> u32 {
+        if self.now.state != State::Lost {
+            return 0;
+        }
         let mut senders: BTreeMap<(&str, IpAddr), u64> = BTreeMap::new();
         for (key, tally) in self.groups.values().flatten() {
-            let is_now = tally.last >= self.state.0 && tally.last + MINUTE > now;
-            if let (Who::Forwarded(link, source), Refusal::VpnLost, true) = (&key.who, key.reason, is_now) {
-                *senders.entry((link, *source)).or_default() += tally.count;
+            let (state, count) = tally.in_state;
+            let is_now = state == self.now.since && tally.last + MINUTE > now;
+            let waits = matches!(key.reason, Refusal::VpnLost | Refusal::DnsOutsideTunnel);
+            if let (Who::Forwarded(link, source), true) = (&key.who, is_now && waits) {
+                *senders.entry((link, *source)).or_default() += count;
             }
         }
         let waiting = senders.values().filter(|count| **count >= AGAIN).count();

@@ -39,9 +39,9 @@ impl Packet {
         }
     }
 
-    /// Whether it is of UDP.
-    pub fn is_udp(&self) -> bool {
-        self.protocol == UDP
+    /// Whether the kernel can be asked for its socket.
+    pub fn has_socket(&self) -> bool {
+        matches!(self.protocol, TCP | UDP)
     }
 
     /// Reads a frame of Ethernet, or a packet without such a header.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::vpn::State;
 
 fn facts() -> Facts {
     Facts {
@@ -100,14 +101,14 @@ fn a_user_sees_his_own_and_a_container_is_named_by_its_address() {
     assert_eq!(memory.take_counts().values().sum::<u64>(), 3);
     assert!(memory.take_counts().is_empty());
     assert_eq!(memory.count(), 3);
-    memory.begin(200);
+    memory.begin(State::Locked, 200);
     assert_eq!(memory.count(), 0, "another state began");
 }
 
 #[test]
 fn a_container_waits_that_is_refused_again_and_again_while_the_vpn_is_lost() {
     let mut memory = Memory::default();
-    memory.begin(50);
+    memory.begin(State::Lost, 50);
     let mut take = |reason, port, now| {
         let refused = refusal(reason, Place::Forward, "203.0.113.9", port);
         memory.take(&refused, &facts(), &Containers::default(), now);
@@ -117,12 +118,30 @@ fn a_container_waits_that_is_refused_again_and_again_while_the_vpn_is_lost() {
         [take(Refusal::NoVpn, 1, 51), take(Refusal::NoVpn, 1, 51), take(Refusal::NoVpn, 1, 51)],
         [0; 3]
     );
-    let waiting = [443, 443, 53].map(|port| take(Refusal::VpnLost, port, 100));
+    let waiting = [443, 443, 80].map(|port| take(Refusal::VpnLost, port, 100));
     assert_eq!(waiting, [0, 0, 1], "to any destination");
     assert_eq!(memory.waiting(159), 1);
     assert_eq!(memory.waiting(160), 0, "it has given up");
-    memory.begin(170);
+    memory.begin(State::Lost, 170);
     assert_eq!(memory.waiting(159), 0, "another state began");
+}
+
+#[test]
+fn a_container_that_asks_for_names_alone_waits_while_the_vpn_is_lost() {
+    let mut memory = Memory::default();
+    let mut take = |state: (State, u64), now| {
+        memory.begin(state.0, state.1);
+        let refused = refusal(Refusal::DnsOutsideTunnel, Place::Forward, "203.0.113.9", 53);
+        memory.take(&refused, &facts(), &Containers::default(), now);
+        memory.waiting(now)
+    };
+    let protected = (State::Protected, 50);
+    assert_eq!([51, 52, 53, 54].map(|now| take(protected, now)), [0; 4], "not because the VPN is lost");
+    let lost = (State::Lost, 60);
+    assert_eq!([61, 62, 63].map(|now| take(lost, now)), [0, 0, 1], "those from before the loss do not count");
+    let again = (State::Lost, 70);
+    assert_eq!([71, 72, 73].map(|now| take(again, now)), [0, 0, 1], "nor those of an earlier loss");
+    assert_eq!(take((State::Locked, 80), 81), 0, "nobody waits for a VPN that was ended");
 }
 
 #[test]

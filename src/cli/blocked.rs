@@ -31,6 +31,9 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// What the list says about lines such as "a program of anna".
+const NO_UNIT: &str = "If a line names only the user of a program, its unit is not known.";
+
 /// The agent takes in a refusal up to a second after its packet. This many seconds are read twice.
 const OVERLAP: u64 = 3;
 
@@ -48,7 +51,12 @@ pub(super) async fn run(args: &Args) -> Outcome {
             say(&Value::from_iter(groups).to_string());
         }
         (false, true) => say("Nothing was refused."),
-        (false, false) => groups.iter().for_each(|group| say(&group.text(users.of(group)))),
+        (false, false) => {
+            groups.iter().for_each(|group| say(&group.text(users.of(group))));
+            if groups.iter().any(BlockedGroup::lacks_unit) {
+                say(NO_UNIT);
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,6 +119,11 @@ impl BlockedGroup {
         let [name, unit] = [&self.name, &self.unit].map(|text| text.as_deref().unwrap_or_default());
         let uid = self.uid.map(|uid| uid.to_string()).unwrap_or_default();
         format!("{} {name} {uid} {unit} {} {}", self.kind, self.destination(), self.reason)
+    }
+
+    /// Whether it is a program of which only the user is known.
+    fn lacks_unit(&self) -> bool {
+        self.kind == "program" && self.uid.is_some() && self.name.is_none() && self.unit.is_none()
     }
 
     fn who(&self, user: Option<&str>) -> String {

@@ -118,10 +118,11 @@ async fn take(blocked: &Blocked, told: &Told, lines: &[Line], (units, links): (&
     }
 }
 
-/// The unit of the socket that sent a datagram. The answer to a refused packet of TCP has closed its socket by now.
+/// The unit of the socket that sent a packet. A new connection of TCP has no socket by now: the answer to its first packet
+/// has closed it. A connection from before the refusal got no answer, and has one.
 async fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
     let packet = refusal.packet;
-    let is_asked = refusal.place == Place::Output && packet.is_udp();
+    let is_asked = refusal.place == Place::Output && packet.has_socket();
     let (uid, own, other) = (refusal.uid.filter(|_| is_asked)?, packet.source_port?, packet.port?);
     let ends = Ends {
         protocol: packet.protocol,
@@ -158,10 +159,8 @@ fn say_counts(blocked: &Blocked, told: &Told) {
         memory.forget(system::now());
         (memory.take_counts(), memory.take_overruns())
     };
-    if overruns > 0 {
-        tracing::warn!(
-            "{overruns} times in the last minute the kernel had more lines than the agent could read"
-        );
+    if let Some(words) = of_overruns(overruns) {
+        tracing::warn!("{words}");
     }
     if counts.is_empty() {
         return;
@@ -174,3 +173,16 @@ fn say_counts(blocked: &Blocked, told: &Told) {
         groups.iter().rev().take(TOLD).for_each(|group| tracing::info!("refused: {group}"));
     }
 }
+
+/// What the journal gets about lines that were lost in a minute.
+fn of_overruns(count: u64) -> Option<String> {
+    let times = match count {
+        0 => return None,
+        1 => "once".to_owned(),
+        more => format!("{more} times"),
+    };
+    Some(format!("{times} in the last minute the kernel had more lines than the agent could read"))
+}
+
+#[cfg(test)]
+mod tests;

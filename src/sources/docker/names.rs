@@ -98,4 +98,17 @@ mod tests {
         assert_eq!((name.as_str(), image.as_str()), ("we\u{fffd}b", "ngi\u{fffd}nx"));
         assert_eq!(project.as_deref(), Some("do\u{fffd}cs"));
     }
+
+    #[test]
+    fn no_name_is_longer_than_a_line() {
+        let long = "\u{e9}".repeat(4096);
+        let answer = serde_json::json!([{
+            "Id": "0123456789abcdef", "Names": [format!("/{long}")], "Image": long,
+            "Labels": { "com.docker.compose.project": long, (long.clone()): long },
+        }]);
+        let found = of_containers(answer.to_string().as_bytes(), &Bridges::new()).unwrap();
+        let ContainerName { name, image, project } = &found.ids["0123456789ab"];
+        let lengths = [name, image, project.as_ref().unwrap()].map(|text| text.chars().count());
+        assert_eq!(lengths, [MAX_NAME; 3]);
+    }
 }

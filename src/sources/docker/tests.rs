@@ -1,8 +1,8 @@
 //! The source against a stand-in for Docker's API, which behaves as Docker does only in rare cases.
 #![allow(clippy::disallowed_methods, reason = "a test touches files")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -37,6 +37,13 @@ impl Drop for Api {
 }
 
 fn api(run: &Path, networks: impl Into<String>, told: Told) -> Api {
+    api_with(run, networks, told, &["[]"])
+}
+
+/// The same, with these lists of containers in turn. The last one stays.
+fn api_with(run: &Path, networks: impl Into<String>, told: Told, containers: &[&str]) -> Api {
+    let containers: Vec<String> = containers.iter().rev().map(|list| format!("{OK}{list}")).collect();
+    let containers = Arc::new(Mutex::new(containers));
     let socket = run.join("docker.sock");
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(socket).unwrap();
@@ -45,12 +52,17 @@ fn api(run: &Path, networks: impl Into<String>, told: Told) -> Api {
         // Aborting this task also drops the connections.
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(answer(stream, networks.clone(), told));
+            connections.spawn(answer(stream, networks.clone(), told, Arc::clone(&containers)));
         }
     }))
 }
 
-async fn answer(stream: UnixStream, networks: String, told: Told) -> io::Result<()> {
+async fn answer(
+    stream: UnixStream,
+    networks: String,
+    told: Told,
+    containers: Arc<Mutex<Vec<String>>>,
+) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut question = String::new();
     stream.read_line(&mut question).await?;
@@ -59,7 +71,14 @@ async fn answer(stream: UnixStream, networks: String, told: Told) -> io::Result<
     match question.split(['?', ' ']).nth(1) {
         Some("/version") => stream.write_all(format!("{OK}{{\"Version\":\"28.5.0\"}}").as_bytes()).await?,
         Some("/info") => stream.write_all(format!("{OK}{{}}").as_bytes()).await?,
-        Some("/containers/json") => stream.write_all(format!("{OK}[]").as_bytes()).await?,
+        Some("/containers/json") => {
+            let list = {
+                let mut lists = containers.lock().unwrap();
+                let last = lists[0].clone();
+                if lists.len() > 1 { lists.pop().unwrap() } else { last }
+            };
+            stream.write_all(list.as_bytes()).await?;
+        }
         Some("/networks") => stream.write_all(networks.as_bytes()).await?,
         Some("/events") => {
             stream.write_all(OK.as_bytes()).await?;
@@ -174,4 +193,31 @@ async fn a_socket_that_systemd_holds_is_left_alone_until_docker_runs() {
     std::fs::rename(run.path().join("docker.pid.new"), run.path().join("docker.pid")).unwrap();
     sleep(Duration::from_millis(500)).await;
     assert!(asked.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test]
+async fn a_container_that_ends_while_docker_is_asked_keeps_no_name() {
+    let run = tempfile::tempdir().unwrap();
+    let (first, later) = ("0123456789ab", "ba9876543210");
+    let list = |id: &str| format!(r#"[{{"Id":"{id}cdef","Names":["/web"],"Image":"nginx"}}]"#);
+    let (whole, next) = (list(first), list(later));
+    // Docker ends its answer in the middle.
+    let _api = api_with(
+        run.path(),
+        one_network(),
+        Told::Every(Duration::from_millis(100)),
+        &[&whole, &whole[..40], &next],
+    );
+    let (events, mut received) = mpsc::channel(64);
+    let containers = watch::Sender::<Containers>::default();
+    let mut named = containers.subscribe();
+    let folder = run.path().to_owned();
+    tokio::spawn(async move { watch_in(&folder, events, containers).await });
+    tokio::spawn(async move { while received.recv().await.is_some() {} });
+    for (id, why) in
+        [(Some(first), "listed"), (None, "an answer that ends early"), (Some(later), "listed again")]
+    {
+        let is_so = |now: &Containers| now.ids.keys().map(String::as_str).eq(id);
+        timeout(SOON, named.wait_for(is_so)).await.expect(why).unwrap();
+    }
 }

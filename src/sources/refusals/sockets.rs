@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use nix::sys::socket::{MsgFlags, NetlinkAddr, SockProtocol, recvfrom, send};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use super::diag::{self, Ends, Socket};
+use super::diag::{self, Ends, Socket, TCP};
 use super::groups::paths;
 use crate::blocked::{Unit, unit};
 use crate::netlink::socket::open;
@@ -21,11 +21,10 @@ use crate::netlink::socket::open;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long the kernel is not asked again if it cannot look for sockets of UDP. Each question may start modprobe.
+/// How long the kernel is not asked again if it cannot look for sockets of a protocol. Each question may start modprobe.
 const ABSENT: Duration = Duration::from_secs(60);
 
-/// IANA's number of UDP, and the port of the service "discard".
-const UDP: u8 = 17;
+/// The port of the service "discard".
 const DISCARD: u16 = 9;
 
 /// Size of an answer: a socket, and some attributes.
@@ -37,7 +36,8 @@ pub(super) struct Units {
     socket: Option<OwnedFd>,
     paths: BTreeMap<u64, String>,
     read: Option<Reading>,
-    kernel: Kernel,
+    /// By the number of the protocol: TCP or UDP.
+    kernels: BTreeMap<u8, Kernel>,
 }
 
 /// The last reading of the groups, and the time until the next one.
@@ -47,13 +47,11 @@ struct Reading {
     pause: Duration,
 }
 
-/// Whether the kernel can look for sockets of UDP.
-#[derive(Debug, Default)]
+/// Whether the kernel can look for sockets of a protocol.
+#[derive(Debug)]
 enum Kernel {
-    #[default]
-    Unknown,
     Looks,
-    /// It could not at this moment: `udp_diag` is missing.
+    /// It could not at this moment: `tcp_diag` or `udp_diag` is missing.
     Cannot(Instant),
 }
 
@@ -69,28 +67,38 @@ impl Units {
     }
 
     fn ask(&mut self, ends: &Ends) -> io::Result<Option<Socket>> {
-        if matches!(self.kernel, Kernel::Cannot(since) if since.elapsed() < ABSENT) {
+        let protocol = ends.protocol;
+        if matches!(self.kernels.get(&protocol), Some(Kernel::Cannot(since)) if since.elapsed() < ABSENT) {
             return Ok(None);
         }
         let answer = self.exchange(ends)?;
         let found = diag::socket(&answer);
         if found.is_some() {
-            self.kernel = Kernel::Looks;
-        } else if diag::is_absent(&answer) && !matches!(self.kernel, Kernel::Looks) {
-            self.probe()?;
+            self.kernels.insert(protocol, Kernel::Looks);
+        } else if diag::is_absent(&answer) && !matches!(self.kernels.get(&protocol), Some(Kernel::Looks)) {
+            self.probe(protocol)?;
         }
         Ok(found)
     }
 
-    /// Asks for a socket that exists: the kernel has one answer for a socket that is gone and for a missing `udp_diag`.
-    fn probe(&mut self) -> io::Result<()> {
-        self.kernel = Kernel::Cannot(Instant::now());
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let (own, other) = ((address, socket.local_addr()?.port()), (address, DISCARD));
-        let answer = self.exchange(&Ends { protocol: UDP, own, other, link: 0 })?;
+    /// Asks for a socket that exists: the kernel has one answer for a socket that is gone, and for a missing `tcp_diag` or
+    /// `udp_diag`.
+    fn probe(&mut self, protocol: u8) -> io::Result<()> {
+        self.kernels.insert(protocol, Kernel::Cannot(Instant::now()));
+        let any = (Ipv4Addr::LOCALHOST, 0);
+        let ask = |units: &mut Self, own: SocketAddr| {
+            let (own, other) = ((own.ip(), own.port()), (IpAddr::from(Ipv4Addr::LOCALHOST), DISCARD));
+            units.exchange(&Ends { protocol, own, other, link: 0 })
+        };
+        let answer = if protocol == TCP {
+            let socket = TcpListener::bind(any)?;
+            ask(self, socket.local_addr()?)?
+        } else {
+            let socket = UdpSocket::bind(any)?;
+            ask(self, socket.local_addr()?)?
+        };
         if !diag::is_absent(&answer) {
-            self.kernel = Kernel::Looks;
+            self.kernels.insert(protocol, Kernel::Looks);
         }
         Ok(())
     }
@@ -124,5 +132,47 @@ impl Units {
             self.read = Some(Reading { at: Instant::now(), pause });
         }
         self.paths.get(&group).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    const UDP: u8 = 17;
+
+    fn ends(protocol: u8, own: SocketAddr, other: SocketAddr) -> Ends {
+        Ends { protocol, own: (own.ip(), own.port()), other: (other.ip(), other.port()), link: 0 }
+    }
+
+    #[test]
+    fn the_kernel_tells_the_socket_that_sent_until_it_is_gone() {
+        let mut units = Units::default();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let to = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(to).unwrap();
+        // So it is gone at once, and with it its other end.
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        datagrams.connect(to).unwrap();
+        let both =
+            [ends(TCP, stream.local_addr().unwrap(), to), ends(UDP, datagrams.local_addr().unwrap(), to)];
+        let own = nix::unistd::getuid().as_raw();
+        for ends in &both {
+            let found = units.ask(ends).unwrap();
+            // Where the kernel has no module for it, nothing is found, and the agent knows why.
+            let cannot = matches!(units.kernels.get(&ends.protocol), Some(Kernel::Cannot(_)));
+            assert_eq!(found.map(|socket| socket.uid), (!cannot).then_some(own), "{ends:?}");
+        }
+        drop((stream, datagrams));
+        for ends in &both {
+            assert_eq!(units.ask(ends).unwrap(), None, "{ends:?}");
+        }
+        let listening = Ends { own: both[0].other, other: both[0].own, ..both[0] };
+        assert_eq!(units.ask(&listening).unwrap(), None, "a listener at the port of the sender");
     }
 }

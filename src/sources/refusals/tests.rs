@@ -1,0 +1,43 @@
+//! Lines that are lost, and senders that are gone.
+
+use super::*;
+
+#[test]
+fn an_overrun_is_counted_and_said_once() {
+    let blocked = Blocked::default();
+    assert_eq!(of_overruns(blocked.memory().take_overruns()), None);
+    blocked.memory().overrun();
+    let said = of_overruns(blocked.memory().take_overruns());
+    assert!(said.is_some_and(|said| said.starts_with("once in the last minute")));
+    (0..3).for_each(|_| blocked.memory().overrun());
+    let said = of_overruns(blocked.memory().take_overruns());
+    assert!(said.is_some_and(|said| said.starts_with("3 times in the last minute")));
+    assert_eq!(blocked.memory().take_overruns(), 0);
+}
+
+/// A line about a datagram from a port of this machine.
+fn line(from: u16, uid: u32) -> Line {
+    let [high, low] = from.to_be_bytes();
+    let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 203, 0, 113, 9];
+    packet.extend([high, low, 0x01, 0xbb, 0, 8, 0, 0]);
+    Line { prefix: format!("{LOG_PREFIX}no-vpn"), hook: 3, uid: Some(uid), packet, ..Line::default() }
+}
+
+#[tokio::test]
+async fn a_program_that_is_gone_is_listed_by_its_user_without_a_unit() {
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (port, uid) = (socket.local_addr().unwrap().port(), nix::unistd::getuid().as_raw());
+    drop(socket);
+    let blocked = Blocked::default();
+    let told = Told {
+        facts: watch::channel(Facts::default()).1,
+        containers: watch::channel(Containers::default()).1,
+    };
+    let (mut units, mut links) = (Units::default(), Links::default());
+    let foreign = Line { prefix: "another program".to_owned(), ..line(port, uid) };
+    let cut = Line { packet: vec![0x45, 0], ..line(port, uid) };
+    take(&blocked, &told, &[foreign, cut, line(port, uid)], (&mut units, &mut links)).await;
+    let all = blocked.memory().since(0, None, system::now());
+    let who: Vec<_> = all.iter().map(|group| group.key.who.clone()).collect();
+    assert_eq!(who, [crate::blocked::Who::Program(Some(uid), None)]);
+}
