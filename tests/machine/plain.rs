@@ -6,6 +6,7 @@ use serde_json::Value;
 use tunwarden_lab::{Release, WholeMachine, wait_for};
 
 use crate::desk::{Desk, SOON, on_a_guarded_desk};
+use crate::named::senders_are_named;
 use crate::on_each_release;
 
 on_each_release!(a_client_without_hooks_is_read_at_its_socket);
@@ -45,6 +46,7 @@ struct Plain {
 fn a_client_without_hooks_is_read_at_its_socket(release: Release) -> Result<()> {
     on_a_guarded_desk(release, |desk| {
         desk.wait_for_state("locked")?;
+        senders_are_named(desk)?;
         desk.machine.file("/etc/openvpn/lab/password", "secret\n", 0o600)?;
 
         connects(desk, &CLIENT)?;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use tunwarden_lab::{Dns, Docker, Engine, Frame, Lab, Transport, wait_for, with_lab};
 
 use super::protected::Protected;
+use crate::blocked::blocked;
 use crate::support::SOON;
 use crate::support::docker::{inside, user_network};
 use crate::support::story::contract;
@@ -57,8 +58,32 @@ fn containers(lab: &Lab, docker: &Docker) -> Result<()> {
             Given::Behind(address) => (address, None),
         };
         lab.host().file("/etc/resolv.conf", &format!("nameserver {of_host}\n"))?;
-        let options = ["--name", name, &network].into_iter().chain(dns);
+        let project = "--label=com.docker.compose.project=docs";
+        let options = ["--name", name, &network, project].into_iter().chain(dns);
         docker.run(options.chain(["lab", "sleep", "1000"]))?;
+    }
+    Ok(())
+}
+
+/// Checks that three containers of a compose project are named, with what they were refused.
+fn are_named(lab: &Lab, docker: &Docker) -> Result<()> {
+    for (container, _, resolver, _) in &CONTAINERS[..3] {
+        let name = format!("{container} (lab, project docs)");
+        wait_for(&format!("{name} is listed"), SOON, || {
+            let groups = blocked(lab, "root")?;
+            let is_listed = groups.iter().any(|group| {
+                let (who, to) = (&group["who"], &group["destination"]);
+                who["kind"] == "container"
+                    && who["name"] == *name
+                    && to["address"] == **resolver
+                    && group["reason"] == "dns-outside-tunnel"
+            });
+            if is_listed {
+                return Ok(Some(()));
+            }
+            // The kernel leaves out some of many lines.
+            resolves(docker, container, "again").map(|_| None)
+        })?;
     }
     Ok(())
 }
@@ -104,6 +129,7 @@ fn containers_ask_for_names_through_the_tunnel_or_nowhere(engine: Engine) -> Res
         for (container, ..) in CONTAINERS {
             ensure!(!resolves(&desktop.docker, container, "locked")?, "{container} resolves while locked");
         }
+        are_named(lab, &desktop.docker)?;
         contract.check(&capture.so_far()?[from..]).context("names, locked")?;
 
         desktop.nm.up("lab")?;

@@ -1,0 +1,67 @@
+//! `tunwarden blocked` on a booted machine: a service, a desktop application, podman's unit, a container, a program that ends
+//! at once.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tunwarden_lab::wait_for;
+
+use crate::desk::{Desk, SOON};
+
+/// The same socket sends again and again.
+const SENDER: &str =
+    "exec 3<>/dev/udp/203.0.113.9/$0; while :; do echo refused >&3; sleep 0.1; done 2>/dev/null";
+
+/// Starts a transient service that sends to this port.
+const SERVICE: &str = "systemd-run --quiet --unit=$1 bash -c \"$2\" $3";
+
+/// The same in a scope that a container engine would make. A scope ends with its processes.
+const SCOPE: &str = "systemd-run --quiet --unit=lab-engine.service \\
+    systemd-run --quiet --scope --slice=machine.slice --unit=$1 bash -c \"$2\" $3";
+
+/// Checks that the machine's senders are named while no VPN is connected.
+pub(crate) fn senders_are_named(desk: &Desk) -> Result<()> {
+    let scope = format!("libpod-{}.scope", "0123456789abcdef".repeat(4));
+    let service = "lab-sender.service";
+    let application = "app-gnome-org.mozilla.firefox@77.service";
+    let units = [
+        (SERVICE, service, "4101", json!(["program", null, "root", service])),
+        (SERVICE, application, "4102", json!(["program", "org.mozilla.firefox", "root", application])),
+        (SCOPE, scope.as_str(), "4103", json!(["container", "0123456789ab", "root", scope])),
+    ];
+    for (script, unit, port, who) in &units {
+        desk.machine.succeed(["sh", "-euc", script, "sh", unit, SENDER, port])?;
+        is_listed(desk, who, port.parse()?)?;
+        desk.machine.succeed(["systemctl", "stop", unit])?;
+    }
+    // Docker's own container, and a program whose socket is gone at once.
+    is_listed(desk, &json!(["container", "flood (lab)", null, null]), 4000)?;
+    let mut listed = Vec::new();
+    wait_for("the program is listed by its user", SOON, || {
+        listed = groups(desk)?;
+        let is_it = |(who, port): &(Value, Value)| who[0] == "program" && who[2] == "nobody" && *port == 4000;
+        Ok(listed.iter().any(is_it).then_some(()))
+    })
+    .with_context(|| format!("{listed:#?}"))
+}
+
+/// Waits until a sender is listed with this port.
+fn is_listed(desk: &Desk, who: &Value, port: u16) -> Result<()> {
+    let mut listed = Vec::new();
+    wait_for(&format!("{who} is listed"), SOON, || {
+        listed = groups(desk)?;
+        Ok(listed.contains(&(who.clone(), json!(port))).then_some(()))
+    })
+    .with_context(|| format!("{listed:#?}"))
+}
+
+/// Who is listed: the kind, the name, the user and the unit, each with the port.
+fn groups(desk: &Desk) -> Result<Vec<(Value, Value)>> {
+    let text = desk.machine.succeed(["tunwarden", "blocked", "--json"])?;
+    let groups: Vec<Value> = serde_json::from_str(&text).with_context(|| text.clone())?;
+    let short = |group: &Value| {
+        let who = &group["who"];
+        let who = json!([who["kind"], who["name"], who["user"], who["unit"]]);
+        (who, group["destination"]["port"].clone())
+    };
+    Ok(groups.iter().map(short).collect())
+}
