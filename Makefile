@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,TUNWARDEN_CHAOS_SEED")
 
-.PHONY: help demo check test test-all kernels kernel-short chaos fuzz bench screenshots style lint advisories cargo-deny deps deb cargo-deb install uninstall
+.PHONY: help demo check test test-all kernels kernel-short chaos fuzz bench screenshots style lint advisories cargo-deny deps deb repo cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint    formatting, clippy, shell, licences of the dependencies"
 	@echo "make advisories    known vulnerabilities of the dependencies, from the internet"
 	@echo "make deb     the Debian package, in target/debian"
+	@echo "make repo    a signed apt repository, in target/repo: KEY=FILE-OR-FINGERPRINT ARCHES=\"amd64 arm64\" DEBS="
 	@echo "make install / uninstall    as root, after: cargo build --release"
 
 deps:
@@ -117,7 +118,7 @@ bench: deps
 style:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/fuzz scripts/words packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/fuzz scripts/words scripts/repo packaging/debian/p*
 
 lint: style cargo-deny
 	$(CARGO) deny check bans licenses sources
@@ -132,6 +133,12 @@ cargo-deny:
 # The Debian package, in target/debian.
 deb: cargo-deb
 	$(CARGO) deb
+
+# A signed apt repository in target/repo, with packages for ARCHES (amd64 arm64) that are built in a Debian 12. KEY is a
+# file with a secret key, or a fingerprint in your keyring. DEBS are packages that exist already.
+repo: cargo-deb
+	scripts/deps repo $(SUDO)
+	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/repo $(if $(KEY),--key "$(KEY)") $(DEBS)
 
 cargo-deb:
 	command -v cargo-deb >/dev/null || $(CARGO) install --locked cargo-deb

@@ -1,12 +1,11 @@
-//! The life of one machine with the package: installation while a VPN is up, boot, restart of its services,
-//! upgrade, power-off, and removal of the package.
-
-use std::path::Path;
+//! The life of one machine with the package, which it gets from a signed repository: installation while a VPN is up,
+//! boot, restart of its services, upgrade, power-off, and removal of the package.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Release, wait_for};
 
 use crate::desk::{Desk, goes_on, on_a_desk};
+use crate::mirror::{self, Maintainers};
 use crate::on_each_release;
 use crate::support::SOON;
 use crate::support::package::Packages;
@@ -19,12 +18,17 @@ on_each_release!(from_power_on_to_removal_nothing_leaves_in_clear);
 fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<()> {
     let packages = Packages::new()?;
     let (this, next) = (packages.make("0.1.0-1")?, packages.make("0.1.1-1")?);
+    let maintainers = Maintainers::new()?;
+    let (first, second) = (maintainers.publish(&[&this], 1)?, maintainers.publish(&[&this, &next], 2)?);
     on_a_desk(release, |desk| {
+        mirror::add(&desk.machine, &first)?;
+        mirror::refuses_a_change(desk)?;
+        desk.apt("update")?;
         desk.is_seen("before the installation")?;
         desk.vpn_up()?;
         desk.flows()?;
         goes_on(desk, &OTHERS, || {
-            let said = desk.install(&this)?;
+            let said = desk.apt("install tunwarden")?;
             ensure!(said.contains("this machine is locked"), "the installation says: {said}");
             ensure!(
                 said.contains("sudo apt remove tunwarden"),
@@ -42,7 +46,11 @@ fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<
         a_flush_of_everything_opens_nothing(desk)?;
 
         let before = desk.machine.unit("tunwarden.service", "MainPID")?;
-        goes_on(desk, &OTHERS, || desk.install(&next).map(drop))?;
+        mirror::serve(&desk.machine, &second)?;
+        goes_on(desk, &OTHERS, || {
+            desk.apt("update")?;
+            desk.apt("upgrade").map(drop)
+        })?;
         ensure!(desk.machine.unit("tunwarden.service", "MainPID")? != before, "the old agent still runs");
         desk.wait_for_state("protected")?;
         desk.flows()?;
@@ -55,7 +63,7 @@ fn from_power_on_to_removal_nothing_leaves_in_clear(release: Release) -> Result<
         desk.tried_in_vain("the machine was powered on")?;
         is_switched_off_and_on_again(desk)?;
         is_removed(desk)?;
-        is_installed_again_and_purged(desk, &next)
+        is_installed_again_and_purged(desk)
     })
 }
 
@@ -134,7 +142,7 @@ fn is_switched_off_and_on_again(desk: &mut Desk) -> Result<()> {
     desk.machine.succeed(["systemctl", "disable", "--quiet"].into_iter().chain(units))?;
     desk.machine.reboot()?;
     desk.is_seen("after a boot without the units")?;
-    let said = desk.apt("install --reinstall /root/tunwarden.deb")?;
+    let said = desk.apt("install --reinstall tunwarden")?;
     ensure!(said.contains("its units are disabled"), "the installation says: {said}");
     desk.is_seen("after an upgrade without the units")?;
     desk.machine.succeed(["systemctl", "enable", "--now", "--quiet"].into_iter().chain(units))?;
@@ -155,8 +163,8 @@ fn is_removed(desk: &mut Desk) -> Result<()> {
     machine.succeed(["systemctl", "restart", "NetworkManager"]).map(drop)
 }
 
-fn is_installed_again_and_purged(desk: &mut Desk, package: &Path) -> Result<()> {
-    goes_on(desk, &OTHERS, || desk.install(package).map(drop))?;
+fn is_installed_again_and_purged(desk: &mut Desk) -> Result<()> {
+    goes_on(desk, &OTHERS, || desk.apt("install tunwarden").map(drop))?;
     desk.close()?;
     desk.wait_for_state("locked")?;
     desk.tried_in_vain("the package was installed again")?;
@@ -167,7 +175,7 @@ fn is_installed_again_and_purged(desk: &mut Desk, package: &Path) -> Result<()> 
     desk.is_seen("after the purge")?;
     let left = desk
         .machine
-        .shell("find /etc /usr /var/lib /run -xdev -name '*tunwarden*' ! -path '/var/lib/dpkg/*'")?;
+        .shell("find /etc /usr /var/lib /run -xdev -name '*tunwarden*' ! -path '/var/lib/dpkg/*' ! -path '/etc/apt/*'")?;
     ensure!(left.is_empty(), "a purge leaves {left}");
     let hosts = desk.machine.shell("cat /etc/hosts")?;
     ensure!(!hosts.contains("vpn.example"), "a purge leaves a pin: {hosts}");

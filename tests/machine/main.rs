@@ -9,6 +9,7 @@ mod everything;
 mod first_run;
 mod life;
 mod lock_failed;
+mod mirror;
 mod named;
 mod plain;
 mod readme;
