@@ -93,6 +93,8 @@ impl<'a> Scene<'a> {
 
         icons(lab)?;
         let session = lab.host().session("nobody", "en_US.UTF-8")?;
+        // The user has read the notification of the first minute.
+        session.file(".local/state/tunwarden/notify.json", "{\"welcomed\":true}", 0o644)?;
         let settings = ".config/xfce4/xfconf/xfce-perchannel-xml";
         session.file(&format!("{settings}/xfce4-panel.xml"), PANEL, 0o644)?;
         session.file(&format!("{settings}/xfce4-notifyd.xml"), NOTIFYD, 0o644)?;

@@ -43,6 +43,8 @@ impl Screen {
             session.wait_for_name(name, SOON).with_context(|| process.log())?;
             anyhow::Ok(process)
         };
+        // The user has read the notification of the first minute.
+        session.file(".local/state/tunwarden/notify.json", "{\"welcomed\":true}", 0o644)?;
         let dunst = start(&["dunst"], "org.freedesktop.Notifications")?;
         let notify = start(&[TUNWARDEN, "notify"], "org.tunwarden.Notifier1")?;
         Ok(Some(Self { session, _programs: [dunst, notify] }))

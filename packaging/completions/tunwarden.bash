@@ -779,7 +779,7 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__notify)
-            opts="-v -h -V --symbolic --details --verbose --config --help --version"
+            opts="-v -h -V --symbolic --details --replace --verbose --config --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -125,6 +125,7 @@ complete -c tunwarden -n "__fish_tunwarden_using_subcommand reload" -s V -l vers
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l config -d 'Use this configuration file' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l symbolic -d 'Show an indicator without colours, as some panels need'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l details -d 'Show the details now, also if the notifications run already (the entry in the menu of applications does this)'
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -l replace -d 'Take the place of the notifications that run in this session, and do nothing if none run (an upgrade of the package does this)'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -s v -l verbose -d 'Log every event too'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -s h -l help -d 'Print help'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand notify" -s V -l version -d 'Print version'

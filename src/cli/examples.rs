@@ -134,6 +134,7 @@ Exit: 0 the new configuration is in force; 2 refused, the old configuration stay
 pub(super) const NOTIFY: &str = "\
 Examples:
   tunwarden notify &              by hand; it starts with every desktop session
+  tunwarden notify --replace      after an upgrade: the new version shows them
   tunwarden notify --symbolic     an indicator without colours in the panel
   tunwarden notify --details      what the entry in the menu of applications does";
 

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use jiff::tz::TimeZone;
 
 use super::{Outcome, complain, log};
-use crate::notifier::{self, Icons, Notebook, NotifierError, Opening, UserContext, Words, language};
+use crate::notifier::{self, Entry, Icons, Notebook, NotifierError, Opening, UserContext, Words, language};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -16,6 +16,10 @@ pub(super) struct Args {
     /// Show the details now, also if the notifications run already (the entry in the menu of applications does this).
     #[arg(long)]
     details: bool,
+    /// Take the place of the notifications that run in this session, and do nothing if none run (an upgrade of the
+    /// package does this).
+    #[arg(long, conflicts_with = "details")]
+    replace: bool,
     /// Log every event too.
     #[arg(long, short)]
     verbose: bool,
@@ -29,6 +33,7 @@ pub(super) async fn run(args: &Args) -> Outcome {
         notebook: Notebook::of_person(variable),
         icons: if args.symbolic { Icons::Symbolic } else { Icons::Coloured },
         opening: if args.details { Opening::Details } else { Opening::Quiet },
+        entry: if args.replace { Entry::Replace } else { Entry::Yield },
     };
     match notifier::run(user).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -36,8 +41,8 @@ pub(super) async fn run(args: &Args) -> Outcome {
             notifier::show_details().await?;
             Ok(ExitCode::SUCCESS)
         }
-        // Not a failure: the other process shows the notifications.
-        Err(error @ NotifierError::RunsAlready) => {
+        // Not a failure: another process shows the notifications, or the user wants none.
+        Err(error @ (NotifierError::RunsAlready | NotifierError::NoneRuns)) => {
             complain(&format!("tunwarden: {error}"));
             Ok(ExitCode::SUCCESS)
         }

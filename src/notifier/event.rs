@@ -22,19 +22,32 @@ pub enum Event {
     Shown(Topic),
     /// A notice was closed.
     Closed(Topic, Closing),
+    /// The user clicked on a notice itself, not on one of its buttons.
+    Clicked(Topic),
     /// The user pressed a button of a notice or of the indicator's menu.
     Pressed(Button),
+    /// Whether NetworkManager sees a captive portal.
+    Portal(Portal),
     /// Number of containers that wait for the VPN.
     Waiting(u32),
     /// The refusals that the user asked for, newest last.
     Blocked(Result<Vec<BlockedLine>, Refusal>),
-    /// The agent's answer to the request of a button.
+    /// The answer to the request of a button.
     Answered(Button, Result<(), Refusal>),
     /// A hidden notice may be visible again: a notification daemon started, `do not disturb` was switched, or the
     /// screen was unlocked.
     MayBeVisible,
     /// The time of [`super::Notifier::next_moment`] has come.
     Clock,
+}
+
+/// What NetworkManager's own check says about the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Portal {
+    /// A captive portal answers in the place of the internet.
+    Found,
+    /// None is known.
+    None,
 }
 
 /// What was refused, in one line.
@@ -50,7 +63,7 @@ pub struct BlockedLine {
     pub count: u64,
 }
 
-/// Why the agent did not carry out a request.
+/// Why a request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// This user may not do it, or not without a password.
@@ -71,32 +84,38 @@ pub enum Closing {
 }
 
 /// A button of a notice or of the indicator's menu.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Button {
-    /// Connect the VPN again.
+    /// Connect the last VPN again.
     Reconnect,
+    /// Connect NetworkManager's VPN of this name.
+    Connect(String),
     /// Show details.
     Details,
     /// Show what was refused.
     Blocked,
-    /// Open everything for five minutes.
-    Pause,
+    /// Open everything for this many minutes.
+    Pause(u64),
+    /// Open what signing in at a captive portal needs.
+    PausePortal,
     /// End the pause.
     Resume,
+    /// Show the agent's journal in a terminal.
+    Journal,
 }
 
 impl Button {
-    /// Every button.
-    pub const ALL: [Self; 5] = [Self::Reconnect, Self::Details, Self::Blocked, Self::Pause, Self::Resume];
-
-    /// The action key for the notification daemon.
-    pub const fn as_str(self) -> &'static str {
+    /// The action key for the notification daemon. The buttons of one notice have different keys.
+    pub const fn key(&self) -> &'static str {
         match self {
             Self::Reconnect => "reconnect",
+            Self::Connect(_) => "connect",
             Self::Details => "details",
             Self::Blocked => "blocked",
-            Self::Pause => "pause",
+            Self::Pause(_) => "pause",
+            Self::PausePortal => "portal",
             Self::Resume => "resume",
+            Self::Journal => "journal",
         }
     }
 }
@@ -124,12 +143,16 @@ pub enum Topic {
     Missed,
     /// The rules were repaired.
     Repaired,
+    /// The network asks the user to sign in.
+    Portal,
+    /// The first time that this user sees the computer locked: why, and what to do.
+    Welcome,
 }
 
 /// What the caller of [`super::Notifier::step`] must do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Send the request of this button to the agent.
+    /// Carry out the request of this button.
     Ask(Button),
     /// Save this for the next session.
     Remember(Memory),
@@ -143,4 +166,6 @@ pub struct Memory {
     pub loss: u64,
     /// The agent's number of repairs when they were last shown.
     pub repairs: u32,
+    /// Whether the user has been told why the computer is locked, and what to do.
+    pub welcomed: bool,
 }

@@ -4,8 +4,13 @@ use super::event::Button;
 use super::keys::Key;
 use super::machine::Notifier;
 use super::notice::{Face, Text};
-use crate::status::Enforcement;
+use crate::status::{Enforcement, Status};
 use crate::vpn::State;
+
+/// The lengths of the pauses in the menu, in minutes.
+const PAUSES: [u64; 3] = [5, 30, 60];
+/// Maximum number of VPNs in the menu.
+const MAX_CONNECT: usize = 5;
 
 /// The indicator and its menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +42,8 @@ impl Notifier {
             Face::Unknown => Key::StateUnknown,
         });
         let Some(status) = self.status() else {
-            return Indicator { face, title, lines: vec![Text::new(Key::GoneHint)], buttons: Vec::new() };
+            let lines = vec![Text::new(Key::GoneHint)];
+            return Indicator { face, title, lines, buttons: vec![Button::Journal] };
         };
         let mut lines = Vec::new();
         match status.tunnels.first() {
@@ -49,20 +55,61 @@ impl Notifier {
         }
         lines.push(Text::new(Key::Since).moment("at", status.since));
         lines.extend(status.paused_until.map(|until| Text::new(Key::Until).moment("until", until)));
+        lines.extend(self.minutes_left.map(|left| Text::new(Key::Left).count("minutes", left)));
         if status.repairs > 0 {
             lines.push(Text::new(Key::DetailRepairs).count("count", status.repairs.into()));
         }
-        let buttons = match status.state {
-            State::Locked | State::Lost if !self.offers_reconnect() => {
-                vec![Button::Pause, Button::Blocked, Button::Details]
+        Indicator { face, title, lines, buttons: self.menu(status.state) }
+    }
+
+    /// The buttons of the menu.
+    fn menu(&self, state: State) -> Vec<Button> {
+        let mut buttons = Vec::new();
+        if matches!(state, State::Locked | State::Lost) && self.offers_reconnect() && !self.names_every_vpn()
+        {
+            buttons.push(Button::Reconnect);
+        }
+        buttons.extend(self.connectable().into_iter().map(Button::Connect));
+        match state {
+            State::Paused => buttons.push(Button::Resume),
+            State::Locked | State::Lost | State::Connecting | State::Protected => {
+                buttons.extend(PAUSES.map(Button::Pause));
             }
-            State::Locked | State::Lost => {
-                vec![Button::Reconnect, Button::Pause, Button::Blocked, Button::Details]
+        }
+        // At a captive portal no VPN is connected yet.
+        if matches!(state, State::Locked | State::Lost | State::Connecting) {
+            buttons.push(Button::PausePortal);
+        }
+        buttons.extend([Button::Blocked, Button::Details, Button::Journal]);
+        buttons
+    }
+
+    /// The VPNs of NetworkManager that count and that the user can connect now.
+    pub(super) fn connectable(&self) -> Vec<String> {
+        let status = self.status().filter(|status| {
+            self.offers_reconnect() && matches!(status.state, State::Locked | State::Lost | State::Paused)
+        });
+        let lost = self.loss.as_ref().and_then(|loss| loss.what.as_ref()).map(|loss| loss.name.as_str());
+        let mut names: Vec<&str> = Vec::new();
+        for vpn in status.iter().flat_map(|status| &status.vpns) {
+            let is_up =
+                status.is_some_and(|status| status.tunnels.iter().any(|tunnel| tunnel.name == vpn.name));
+            // `Reconnect` brings the lost one back.
+            let is_offered = is_up || lost == Some(&vpn.name) || names.contains(&vpn.name.as_str());
+            if vpn.is_of_network_manager() && vpn.counts && vpn.fault.is_none() && !is_offered {
+                names.push(&vpn.name);
             }
-            State::Connecting | State::Protected => vec![Button::Pause, Button::Blocked, Button::Details],
-            State::Paused => vec![Button::Resume, Button::Blocked, Button::Details],
+        }
+        names.into_iter().take(MAX_CONNECT).map(ToOwned::to_owned).collect()
+    }
+
+    /// Whether the menu has every VPN by its name, so that `Reconnect` would only repeat one of them.
+    fn names_every_vpn(&self) -> bool {
+        let counting = |status: &Status| {
+            let mut vpns = status.vpns.iter().filter(|vpn| vpn.counts);
+            vpns.all(|vpn| vpn.is_of_network_manager() && vpn.fault.is_none())
         };
-        Indicator { face, title, lines, buttons }
+        self.loss.is_none() && !self.connectable().is_empty() && self.status().is_some_and(counting)
     }
 
     /// The icon for the state. It never shows more protection than the kernel holds.

@@ -1,4 +1,4 @@
-//! The connection to the agent on the system bus: its status, its signals, and the requests of buttons.
+//! The connection to the agent on the system bus: its status and its signals.
 //!
 //! Any local user may send a signal that looks like the agent's. Only signals from the owner of the agent's
 //! name count. For broadcasts the bus's match rule checks the sender. A signal that is sent only to this
@@ -9,26 +9,22 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
-use zbus::fdo::{self, DBusProxy};
+use zbus::fdo::DBusProxy;
 use zbus::message::Type;
 use zbus::names::{BusName, OwnedUniqueName};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, Message, MessageStream};
 
-use super::event::{BlockedLine, Button, Event, Refusal};
-use crate::bus::{self, Agent1Proxy, BlockedGroup, NAME, PATH};
+use super::event::Event;
+use crate::bus::{self, Agent1Proxy, NAME, PATH};
 use crate::vpn::State;
 
 /// How long to wait before the next attempt to connect to the system bus.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long the agent may take to send its status.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the agent is asked for containers that wait, while the VPN is lost.
 const WAITING: Duration = Duration::from_secs(15);
-/// Maximum number of refusals in the notice.
-const SHOWN: usize = 10;
-/// Length of the pause in the menu, in seconds.
-const PAUSE: u64 = 5 * 60;
 
 /// Sends an event for every message of the agent, until the receiver is closed.
 pub(super) async fn listen(events: mpsc::Sender<Event>) {
@@ -127,58 +123,5 @@ async fn send_waiting(
     let Ok(agent) = agent.cache_properties(CacheProperties::No).build().await else { return };
     if let Ok(count) = agent.waiting_containers().await {
         let _ = events.send(Event::Waiting(count)).await;
-    }
-}
-
-/// Sends the request of a button to the agent.
-pub(super) async fn ask(button: Button) -> Result<(), Refusal> {
-    // No timeout: the user may have to type a password first.
-    let answer = async {
-        let connection = Connection::system().await?;
-        let agent = Agent1Proxy::new(&connection).await?;
-        match button {
-            Button::Reconnect => agent.reconnect().await,
-            Button::Pause => agent.pause(PAUSE).await,
-            Button::Resume => agent.resume().await,
-            // These ask the agent to do nothing.
-            Button::Details | Button::Blocked => Ok(()),
-        }
-    };
-    answer.await.map_err(refusal)
-}
-
-/// The last refusals of this user's programs.
-pub(super) async fn blocked() -> Result<Vec<BlockedLine>, Refusal> {
-    let answer = async {
-        let connection = zbus::connection::Builder::system().method_timeout(TIMEOUT).build().await?;
-        Agent1Proxy::new(&connection).await?.recently_blocked(0).await
-    };
-    let groups = answer.await.map_err(refusal)?;
-    let newest = groups.len().saturating_sub(SHOWN);
-    Ok(groups.into_iter().skip(newest).map(BlockedGroup::from).map(BlockedLine::from).collect())
-}
-
-impl From<BlockedGroup> for BlockedLine {
-    fn from(group: BlockedGroup) -> Self {
-        Self {
-            destination: group.destination(),
-            reason: group.reason.parse().ok(),
-            count: group.count,
-            who: group.name.or(group.unit),
-        }
-    }
-}
-
-fn refusal(error: zbus::Error) -> Refusal {
-    use fdo::Error::{AccessDenied, AuthFailed, Failed, NameHasNoOwner, ServiceUnknown};
-    let error = fdo::Error::from(error);
-    if matches!(error, AccessDenied(_) | AuthFailed(_)) {
-        Refusal::NotAllowed
-    } else if matches!(error, ServiceUnknown(_) | NameHasNoOwner(_)) {
-        Refusal::NotRunning
-    } else if let Failed(why) = error {
-        Refusal::Failed(why)
-    } else {
-        Refusal::Failed(error.to_string())
     }
 }

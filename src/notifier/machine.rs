@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::event::{Action, BlockedLine, Button, Closing, Event, Memory, Refusal, Topic};
+use super::event::{Action, BlockedLine, Button, Closing, Event, Memory, Portal, Refusal, Topic};
 use crate::status::{Status, Verdict};
 use crate::vpn::{LastLoss, State};
 
@@ -15,6 +15,8 @@ const GRACE: u64 = 5;
 const MOMENT: u64 = 8;
 /// Length of the window in which losses and repairs are counted, in seconds.
 const WINDOW: u64 = 60;
+/// A minute, in seconds.
+const MINUTE: u64 = 60;
 /// Minimum number of losses in the window before the VPN counts as unstable.
 const FLAPPING: usize = 3;
 /// Minimum number of repairs in the window before another program counts as fighting tunwarden.
@@ -40,11 +42,16 @@ pub struct Notifier {
     /// Number of containers that wait for the VPN.
     pub(super) waiting: u32,
     /// Topics whose notice was closed before they were resolved.
-    hidden: Vec<(Topic, Closing)>,
+    pub(super) hidden: Vec<(Topic, Closing)>,
+    /// How many minutes a pause still lasts, a part of a minute counted as one.
+    pub(super) minutes_left: Option<u64>,
+    pub(super) portal: Portal,
+    /// Whether the notice of the first minute is not closed yet.
+    pub(super) welcoming: bool,
     losses: VecDeque<u64>,
     repairs: VecDeque<u64>,
     flapping: Flapping,
-    memory: Memory,
+    pub(super) memory: Memory,
 }
 
 /// Whether there is an agent.
@@ -78,7 +85,7 @@ pub(super) struct Repairs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Passing {
     pub(super) what: News,
-    seen: Option<u64>,
+    pub(super) seen: Option<u64>,
 }
 
 /// News that are shown for a moment.
@@ -118,6 +125,9 @@ impl Notifier {
             blocked: None,
             waiting: 0,
             hidden: Vec::new(),
+            minutes_left: None,
+            portal: Portal::None,
+            welcoming: false,
             losses: VecDeque::new(),
             repairs: VecDeque::new(),
             flapping: Flapping::No,
@@ -146,22 +156,24 @@ impl Notifier {
             Event::Failed(why) => self.why = why,
             Event::Shown(topic) => self.shown(topic, now),
             Event::Closed(topic, closing) => self.closed(topic, closing),
+            Event::Clicked(topic) => self.clicked(topic),
             Event::Pressed(Button::Details) => {
                 self.blocked = None;
                 self.show_details();
             }
+            Event::Portal(portal) => self.portal = portal,
             Event::Waiting(count) => self.waiting = count,
             Event::Blocked(Ok(lines)) => self.blocked = Some(lines),
             Event::Blocked(Err(refusal)) => self.tell(News::Refused(Button::Blocked, refusal)),
             Event::Pressed(button) => {
-                if let (Button::Reconnect, Some(loss)) = (button, &mut self.loss) {
+                if let (Button::Reconnect, Some(loss)) = (&button, &mut self.loss) {
                     loss.reconnecting = true;
                 }
                 actions.push(Action::Ask(button));
             }
             Event::Answered(button, answer) => {
                 // The agent answers after its last attempt.
-                if let (Button::Reconnect, Some(loss)) = (button, &mut self.loss) {
+                if let (Button::Reconnect, Some(loss)) = (&button, &mut self.loss) {
                     loss.reconnecting = false;
                 }
                 if let Err(refusal) = answer {
@@ -187,7 +199,10 @@ impl Notifier {
         };
         let over = self.news.as_ref().and_then(|news| news.seen).map(|seen| seen.saturating_add(MOMENT));
         let of_window = |moments: &VecDeque<u64>| moments.front().map(|first| first.saturating_add(WINDOW));
-        [away, over, of_window(&self.losses), of_window(&self.repairs)].into_iter().flatten().min()
+        [away, over, of_window(&self.losses), of_window(&self.repairs), self.next_minute()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn status(&self) -> Option<&Status> {
@@ -224,6 +239,7 @@ impl Notifier {
             Presence::Away { told: false, .. } | Presence::Unknown => self.catch_up(&new),
         }
         self.settle(&new);
+        self.welcome(&new);
         self.agent = Presence::Here(Box::new(new));
     }
 
@@ -246,9 +262,10 @@ impl Notifier {
     }
 
     fn follow(&mut self, old: &Status, new: &Status, now: u64) {
-        // No list stands before news of the protection.
+        // Neither a list nor the details stand before news of the protection.
         if (old.state, old.enforcement) != (new.state, new.enforcement) {
             self.blocked = None;
+            self.detailed = self.detailed.filter(|topic| *topic != Topic::Details);
             self.waiting = 0;
         }
         // Both notices say that nothing leaves, so the verdict must say this too.
@@ -295,53 +312,20 @@ impl Notifier {
         self.news = Some(Passing { what, seen: None });
     }
 
-    fn shown(&mut self, topic: Topic, now: u64) {
-        let (loss, repairs) = match self.status() {
-            Some(status) => (status.loss.as_ref().map_or(0, |loss| loss.at), status.repairs),
-            None => (self.memory.loss, self.memory.repairs),
-        };
-        match topic {
-            Topic::Lost | Topic::Flapping | Topic::Missed => self.memory.loss = loss,
-            Topic::Repaired => self.memory.repairs = repairs,
-            Topic::News => {
-                if let Some(news) = &mut self.news {
-                    news.seen.get_or_insert(now);
-                    self.memory.loss = loss.max(self.memory.loss);
-                }
-            }
-            Topic::Details | Topic::Blocked | Topic::Gone | Topic::NotEnforced | Topic::Paused(_) => {}
-        }
+    /// When a pause ends.
+    fn paused_until(&self) -> Option<u64> {
+        self.status().filter(|status| status.state == State::Paused)?.paused_until
     }
 
-    fn closed(&mut self, topic: Topic, closing: Closing) {
-        // The list was in this notice too.
-        if topic != Topic::News {
-            self.blocked = None;
-        }
-        match (topic, closing) {
-            (Topic::News, _) => self.news = None,
-            (Topic::Details, _) => self.detailed = None,
-            (Topic::Blocked, _) => {}
-            (Topic::Missed, Closing::Dismissed) => self.missed = None,
-            (Topic::Repaired, Closing::Dismissed) => self.repaired = None,
-            (Topic::Missed | Topic::Repaired, Closing::Faded)
-            | (
-                Topic::Gone | Topic::NotEnforced | Topic::Paused(_) | Topic::Flapping | Topic::Lost,
-                Closing::Dismissed | Closing::Faded,
-            ) => {
-                self.hidden.retain(|(hidden, _)| *hidden != topic);
-                self.hidden.push((topic, closing));
-            }
-        }
-    }
-
-    /// Adds the details to the current notice, or shows a notice of its own if the current one has none.
-    fn show_details(&mut self) {
-        let current = self.notice().filter(|notice| notice.buttons.contains(&Button::Details));
-        self.detailed = Some(current.map_or(Topic::Details, |notice| notice.topic));
+    /// When a pause has one minute less.
+    fn next_minute(&self) -> Option<u64> {
+        let later = self.minutes_left?.saturating_sub(1).saturating_mul(MINUTE);
+        Some(self.paused_until()?.saturating_sub(later))
     }
 
     fn age(&mut self, now: u64) {
+        let left = self.paused_until().and_then(|until| until.checked_sub(now));
+        self.minutes_left = left.map(|seconds| seconds.div_ceil(MINUTE)).filter(|&minutes| minutes > 0);
         for moments in [&mut self.losses, &mut self.repairs] {
             // If the clock was set back, these times lie in the future: drop them.
             moments.retain(|&at| at <= now && now - at < WINDOW);

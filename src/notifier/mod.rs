@@ -5,9 +5,12 @@
 //!
 //! - [`Notifier`] is the pure middle: the agent's status, signals and the time go in; [`Notice`] and
 //!   [`Indicator`] come out, as data. [`Words`] puts them into a language.
-//! - `listen` connects to the agent, `session` to the session bus, `screen` shows the notice, `tray` the
-//!   indicator, `memory` saves what the user has seen.
+//! - `listen` connects to the agent, `portal` to NetworkManager, `session` to the session bus, `screen` shows the
+//!   notice, `tray` the indicator, `memory` saves what the user has seen.
+//! - `ask` carries out the requests of buttons: of the agent, of NetworkManager (`connect`) and of a `terminal`.
 
+mod ask;
+mod connect;
 mod event;
 mod indicator;
 mod keys;
@@ -15,25 +18,31 @@ mod listen;
 mod machine;
 mod memory;
 mod notice;
+mod portal;
 mod screen;
+mod seen;
 mod session;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod tray;
 mod wanted;
+mod welcome;
 mod words;
 
-pub use event::{Action, BlockedLine, Button, Closing, Event, Memory, Refusal, Topic};
+pub use event::{Action, BlockedLine, Button, Closing, Event, Memory, Portal, Refusal, Topic};
 pub use indicator::Indicator;
 pub use keys::Key;
 pub use machine::Notifier;
 pub use memory::Notebook;
 pub use notice::{Arg, Face, Notice, Stay, Text, Urgency};
-pub use session::{NAME, show_details};
+pub use session::{Entry, NAME, show_details};
 pub use words::{Words, language};
 
+use std::path::Path;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -42,6 +51,8 @@ use screen::{Card, Wanted};
 use session::Change;
 use tray::Item;
 
+/// How often it is checked whether the package was removed, while no agent runs.
+const REMOVED: Duration = Duration::from_secs(5);
 /// How long closing the last notice may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -55,6 +66,8 @@ pub struct UserContext {
     pub icons: Icons,
     /// What to show first.
     pub opening: Opening,
+    /// What to do about another notifier of this session.
+    pub entry: Entry,
 }
 
 /// What the notifier shows when it starts.
@@ -81,6 +94,9 @@ pub enum NotifierError {
     /// There is no session bus.
     #[error("cannot connect to the session bus: run this in your desktop session, without sudo")]
     NoSession(#[source] zbus::Error),
+    /// No notifier runs that could be replaced.
+    #[error("no process shows the notifications in this session, so there is none to replace")]
+    NoneRuns,
     /// Another notifier runs in this session.
     #[error("another process already shows the notifications in this session")]
     RunsAlready,
@@ -98,7 +114,7 @@ pub enum NotifierError {
 /// [`NotifierError`], if the notifier cannot start.
 pub async fn run(user: UserContext) -> Result<(), NotifierError> {
     let (sender, mut events) = mpsc::channel(64);
-    let session = session::join(sender.clone()).await?;
+    let mut session = session::join(user.entry, sender.clone()).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     if user.opening == Opening::Details {
@@ -108,14 +124,18 @@ pub async fn run(user: UserContext) -> Result<(), NotifierError> {
     let mut desk = Desk::new(user, sender.clone());
     let screen = tokio::spawn(screen::run(desk.wanted.subscribe(), sender.clone()));
     tokio::spawn(tray::run(desk.item.subscribe(), sender.clone()));
-    tokio::spawn(session::watch(session.clone(), changes_sender));
+    tokio::spawn(session::watch(session.connection.clone(), changes_sender));
+    tokio::spawn(portal::watch(sender.clone()));
     tokio::spawn(listen::listen(sender));
-    loop {
+    // After a removal of the package no agent comes back, and nobody wants to hear that it is gone.
+    while !(desk.is_without_agent() && is_removed()) {
         tokio::select! {
             Some(event) = events.recv() => desk.take(event),
             Some(change) = changes.recv() => desk.look_again(change),
             () = until(desk.notifier.next_moment()) => desk.take(Event::Clock),
-            () = session.closed() => break,
+            () = session.connection.closed() => break,
+            Some(_) = session.lost.next() => break,
+            () = tokio::time::sleep(REMOVED), if desk.is_without_agent() => {}
             Some(()) = terminate.recv() => break,
             Some(()) = interrupt.recv() => break,
         }
@@ -139,7 +159,7 @@ struct Desk {
 
 impl Desk {
     fn new(user: UserContext, events: mpsc::Sender<Event>) -> Self {
-        let UserContext { words, notebook, icons, opening: _ } = user;
+        let UserContext { words, notebook, icons, opening: _, entry: _ } = user;
         let notifier = Notifier::new(notebook.read());
         let item = Item::new(&notifier.indicator(), &words, icons);
         let (wanted, item) = (watch::Sender::new(Wanted::default()), watch::Sender::new(item));
@@ -154,20 +174,24 @@ impl Desk {
                 Action::Ask(Button::Blocked) => {
                     let events = self.events.clone();
                     tokio::spawn(async move {
-                        let _ = events.send(Event::Blocked(listen::blocked().await)).await;
+                        let _ = events.send(Event::Blocked(ask::blocked().await)).await;
                     });
                 }
                 Action::Ask(button) => {
                     let events = self.events.clone();
                     // The answer may take long: the user may have to type a password.
                     tokio::spawn(async move {
-                        let answer = listen::ask(button).await;
+                        let answer = ask::ask(&button).await;
                         let _ = events.send(Event::Answered(button, answer)).await;
                     });
                 }
             }
         }
         self.show();
+    }
+
+    fn is_without_agent(&self) -> bool {
+        self.notifier.status().is_none()
     }
 
     fn look_again(&mut self, change: Change) {
@@ -186,4 +210,10 @@ impl Desk {
 async fn until(moment: Option<u64>) {
     let Some(moment) = moment else { return std::future::pending().await };
     tokio::time::sleep(Duration::from_secs(moment.saturating_sub(system::now()))).await;
+}
+
+/// Whether the file of this program is gone. After an upgrade another file has its name.
+fn is_removed() -> bool {
+    let is_gone = |path: &Path| !Path::new(path.to_string_lossy().trim_end_matches(" (deleted)")).exists();
+    std::env::current_exe().is_ok_and(|path| is_gone(&path))
 }

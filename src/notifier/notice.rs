@@ -22,6 +22,31 @@ pub struct Notice {
     pub buttons: Vec<Button>,
 }
 
+impl Notice {
+    /// The category for the notification daemon, of the desktop notifications specification.
+    pub const fn category(&self) -> &'static str {
+        match (self.topic, self.face) {
+            (Topic::Lost | Topic::Flapping | Topic::Missed, _) => "network.disconnected",
+            (Topic::NotEnforced | Topic::Gone | Topic::Repaired, _) => "network.error",
+            (Topic::News, Face::Protected) => "network.connected",
+            (
+                Topic::News
+                | Topic::Details
+                | Topic::Blocked
+                | Topic::Paused(_)
+                | Topic::Portal
+                | Topic::Welcome,
+                _,
+            ) => "network",
+        }
+    }
+
+    /// Whether a click on the notice itself shows the details. Otherwise the click closes it.
+    pub const fn opens_details(&self) -> bool {
+        !matches!(self.topic, Topic::Details | Topic::Blocked)
+    }
+}
+
 /// The urgency of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {

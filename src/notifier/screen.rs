@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify_rust::{CloseReason, Notification, NotificationHandle, NotificationResponse, Timeout};
+use notify_rust::{CloseReason, Hint, Notification, NotificationHandle, NotificationResponse, Timeout};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -19,6 +19,9 @@ const RETRY: Duration = Duration::from_secs(30);
 /// How long news are shown.
 const MOMENT: Timeout = Timeout::Milliseconds(8000);
 
+/// The name of our `.desktop` file, by which a desktop finds our icon and our settings for notifications.
+const DESKTOP_ENTRY: &str = "org.tunwarden.tunwarden";
+
 /// A notice in the user's language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Card {
@@ -28,12 +31,15 @@ pub(super) struct Card {
     icon: &'static str,
     title: String,
     body: String,
+    category: &'static str,
+    /// What a click on the notice itself does; `None` for a notice that it closes.
+    click: Option<String>,
     buttons: Vec<(Button, String)>,
 }
 
 impl Card {
     pub(super) fn new(notice: &Notice, words: &Words) -> Self {
-        let buttons = notice.buttons.iter().map(|&button| (button, words.button(button)));
+        let buttons = notice.buttons.iter().map(|button| (button.clone(), words.button(button)));
         Self {
             topic: notice.topic,
             urgency: notice.urgency,
@@ -41,6 +47,8 @@ impl Card {
             icon: notice.face.icon(),
             title: words.say(&notice.title),
             body: words.lines(&notice.body),
+            category: notice.category(),
+            click: notice.opens_details().then(|| words.button(&Button::Details)),
             buttons: buttons.collect(),
         }
     }
@@ -91,6 +99,8 @@ struct Screen {
     /// Responses of the user or the daemon, each with the id of its notification.
     responses: mpsc::Sender<(u32, NotificationResponse)>,
     shown: Option<Shown>,
+    /// The notification on which the user has pressed a button. Some daemons leave it on the screen.
+    pressed: Option<Arc<NotificationHandle>>,
     /// The id of the notification that the next one replaces.
     replaces: Option<u32>,
     /// The number of the card to which the user has responded. This card is not shown again while the result of
@@ -101,12 +111,12 @@ struct Screen {
 /// Shows the wanted card until the sender is dropped.
 pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, events: mpsc::Sender<Event>) {
     let (responses, mut received) = mpsc::channel(16);
-    let mut screen = Screen { events, responses, shown: None, replaces: None, answered: None };
+    let mut screen = Screen { events, responses, shown: None, pressed: None, replaces: None, answered: None };
     let mut last = Wanted::default();
     loop {
         let now = wanted.borrow_and_update().clone();
         if now.daemons != last.daemons {
-            (screen.shown, screen.replaces, screen.answered) = (None, None, None);
+            (screen.shown, screen.pressed, screen.replaces, screen.answered) = (None, None, None, None);
         }
         let again = now.unhidden != last.unhidden;
         let shown = screen.shown.as_ref().map(|shown| &shown.card);
@@ -160,14 +170,16 @@ impl Screen {
         });
         // Drop the earlier handle only now: a daemon may close a notification whose sender has gone.
         self.shown = Some(Shown { card: card.clone(), handle, waiter });
+        self.pressed = None;
         self.replaces = Some(id);
         let _ = self.events.send(Event::Shown(card.topic)).await;
         Missing::Nothing
     }
 
     async fn clear(&mut self) -> Missing {
-        if let Some(shown) = self.shown.take() {
-            shown.handle.close_async().await;
+        let shown = self.shown.take().map(|shown| Arc::clone(&shown.handle));
+        for handle in [shown, self.pressed.take()].into_iter().flatten() {
+            handle.close_async().await;
         }
         self.replaces = None;
         Missing::Nothing
@@ -181,15 +193,18 @@ impl Screen {
         let topic = shown.card.topic;
         let pressed = match response {
             NotificationResponse::Action(action) => {
-                Button::ALL.into_iter().find(|button| button.as_str() == action)
+                let mut buttons = shown.card.buttons.iter().map(|(button, _)| button);
+                buttons.find(|button| button.key() == action).cloned().map(Event::Pressed)
             }
-            NotificationResponse::Default
-            | NotificationResponse::Reply(_)
-            | NotificationResponse::Closed(_) => None,
+            NotificationResponse::Default => shown.card.click.as_ref().map(|_| Event::Clicked(topic)),
+            NotificationResponse::Reply(_) | NotificationResponse::Closed(_) => None,
         };
         let event = match (pressed, response) {
             // Most daemons close the notification then. Otherwise the next one replaces it.
-            (Some(button), _) => Event::Pressed(button),
+            (Some(event), _) => {
+                self.pressed = Some(Arc::clone(&shown.handle));
+                event
+            }
             (
                 None,
                 NotificationResponse::Closed(
@@ -219,8 +234,13 @@ fn notification(card: &Card, replaces: Option<u32>) -> Notification {
         Stay::Resolved => Timeout::Never,
         Stay::Moment => MOMENT,
     });
+    notification.hint(Hint::Category(card.category.to_owned()));
+    notification.hint(Hint::DesktopEntry(DESKTOP_ENTRY.to_owned()));
+    if let Some(label) = &card.click {
+        notification.action("default", label);
+    }
     for (button, label) in &card.buttons {
-        notification.action(button.as_str(), label);
+        notification.action(button.key(), label);
     }
     if let Some(id) = replaces {
         notification.id(id);

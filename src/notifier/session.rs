@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use zbus::fdo::{DBusProxy, RequestNameFlags, RequestNameReply};
+use zbus::fdo::{DBusProxy, NameLostStream, RequestNameFlags, RequestNameReply};
 use zbus::message::Type;
-use zbus::names::WellKnownName;
+use zbus::names::{BusName, WellKnownName};
 use zbus::{Connection, MatchRule, Message, MessageStream, interface};
 
 use super::NotifierError;
@@ -59,19 +59,50 @@ impl Notifier1 {
     }
 }
 
+/// What to do about another notifier of this session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Leave the notifications to it.
+    Yield,
+    /// Take its place. Without one, do nothing: the user has ended it.
+    Replace,
+}
+
+/// The session bus, on which we have the notifier's name.
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    /// Says that another notifier has taken the name.
+    pub(super) lost: NameLostStream,
+}
+
 /// Takes the notifier's name on the session bus. The object is there first, so that every caller that finds the name
 /// finds the object.
-pub(super) async fn join(events: mpsc::Sender<Event>) -> Result<Connection, NotifierError> {
+pub(super) async fn join(entry: Entry, events: mpsc::Sender<Event>) -> Result<Session, NotifierError> {
     let connection = Connection::session().await.map_err(NotifierError::NoSession)?;
+    let mut flags = RequestNameFlags::DO_NOT_QUEUE | RequestNameFlags::ALLOW_REPLACEMENT;
     let answer = async {
         connection.object_server().at(PATH, Notifier1 { events }).await?;
-        let name = WellKnownName::from_static_str(NAME)?;
-        DBusProxy::new(&connection).await?.request_name(name, RequestNameFlags::DO_NOT_QUEUE).await
+        let bus = DBusProxy::new(&connection).await?;
+        if entry == Entry::Replace {
+            flags |= RequestNameFlags::REPLACE_EXISTING;
+            if !bus.name_has_owner(BusName::from_static_str(NAME)?).await? {
+                return Ok(None);
+            }
+        }
+        // Before the name is ours, so that its loss is not missed.
+        let lost = bus.receive_name_lost_with_args(&[(0, NAME)]).await?;
+        let reply = bus.request_name(WellKnownName::from_static_str(NAME)?, flags).await?;
+        zbus::Result::Ok(Some((reply, lost)))
     };
     match answer.await {
-        Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner) => Ok(connection),
-        Ok(RequestNameReply::InQueue | RequestNameReply::Exists) => Err(NotifierError::RunsAlready),
-        Err(error) => Err(NotifierError::NoSession(error.into())),
+        Ok(Some((RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner, lost))) => {
+            Ok(Session { connection, lost })
+        }
+        Ok(Some((RequestNameReply::InQueue | RequestNameReply::Exists, _))) => {
+            Err(NotifierError::RunsAlready)
+        }
+        Ok(None) => Err(NotifierError::NoneRuns),
+        Err(error) => Err(NotifierError::NoSession(error)),
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod anything;
 mod blocked;
+mod menu;
 mod missed;
+mod welcome;
 
 use jiff::tz::TimeZone;
 
@@ -70,7 +72,7 @@ struct Day {
 
 impl Day {
     fn begin(status: Status) -> Self {
-        Self::begin_told(Memory::default(), status)
+        Self::begin_told(Memory { welcomed: true, ..Memory::default() }, status)
     }
 
     fn begin_told(memory: Memory, status: Status) -> Self {

@@ -2,18 +2,20 @@
 //! notifier works as well.
 
 use ksni::menu::{MenuItem, StandardItem};
-use ksni::{Category, ToolTip, Tray, TrayMethods};
+use ksni::{Category, Status, ToolTip, Tray, TrayMethods};
 use tokio::sync::{mpsc, watch};
 
 use super::Icons;
 use super::event::{Button, Event};
 use super::indicator::Indicator;
+use super::notice::Face;
 use super::words::Words;
 
 /// The indicator in the user's language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     icon: String,
+    status: Status,
     title: String,
     lines: Vec<String>,
     buttons: Vec<(Button, String)>,
@@ -22,11 +24,17 @@ pub(super) struct Item {
 impl Item {
     pub(super) fn new(indicator: &Indicator, words: &Words, icons: Icons) -> Self {
         let icon = indicator.face.icon();
-        let buttons = indicator.buttons.iter().map(|&button| (button, words.button(button)));
+        let buttons = indicator.buttons.iter().map(|button| (button.clone(), words.button(button)));
         Self {
             icon: match icons {
                 Icons::Coloured => icon.to_owned(),
                 Icons::Symbolic => format!("{icon}-symbolic"),
+            },
+            status: match indicator.face {
+                Face::Lost | Face::Failed => Status::NeedsAttention,
+                Face::Protected | Face::Connecting | Face::Locked | Face::Paused | Face::Unknown => {
+                    Status::Active
+                }
             },
             title: words.say(&indicator.title),
             lines: indicator.lines.iter().map(|line| words.say(line)).collect(),
@@ -79,7 +87,16 @@ impl Tray for Indicating {
         format!("tunwarden: {}", self.item.title)
     }
 
+    fn status(&self) -> Status {
+        self.item.status
+    }
+
     fn icon_name(&self) -> String {
+        self.item.icon.clone()
+    }
+
+    /// The icon while the status is `NeedsAttention`: some panels show no other one then.
+    fn attention_icon_name(&self) -> String {
         self.item.icon.clone()
     }
 
@@ -94,8 +111,8 @@ impl Tray for Indicating {
             StandardItem { label: label(line), enabled: false, ..StandardItem::default() }.into()
         });
         let pressed = buttons.iter().map(|(button, text)| {
-            let button = *button;
-            let press = move |this: &mut Self| this.press(button);
+            let button = button.clone();
+            let press = move |this: &mut Self| this.press(button.clone());
             StandardItem { label: label(text), activate: Box::new(press), ..StandardItem::default() }.into()
         });
         disabled.chain(std::iter::once(MenuItem::Separator)).chain(pressed).collect()
@@ -109,11 +126,31 @@ fn label(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::super::{Memory, Notifier};
     use super::*;
 
     #[test]
+    fn a_loss_wants_attention_and_shows_its_icon() {
+        let words = Words::new("en", TimeZone::UTC);
+        let of = |face| {
+            let indicator = Indicator { face, ..Notifier::new(Memory::default()).indicator() };
+            let item = Item::new(&indicator, &words, Icons::Coloured);
+            let indicating = Indicating { item, events: mpsc::channel(1).0 };
+            (indicating.status(), indicating.attention_icon_name())
+        };
+        assert_eq!(of(Face::Lost), (Status::NeedsAttention, "tunwarden-lost".to_owned()));
+        assert_eq!(of(Face::Failed).0, Status::NeedsAttention);
+        for face in [Face::Protected, Face::Locked, Face::Paused, Face::Unknown] {
+            assert_eq!(of(face).0, Status::Active, "{face:?}");
+        }
+    }
+
+    #[test]
     fn a_click_asks_for_the_details() {
-        let item = Item { icon: String::new(), title: String::new(), lines: Vec::new(), buttons: Vec::new() };
+        let notifier = Notifier::new(Memory::default());
+        let item = Item::new(&notifier.indicator(), &Words::new("en", TimeZone::UTC), Icons::Coloured);
         let (events, mut pressed) = mpsc::channel(1);
         Indicating { item, events }.activate(0, 0);
         assert_eq!(pressed.try_recv(), Ok(Event::Pressed(Button::Details)));

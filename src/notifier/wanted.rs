@@ -1,6 +1,6 @@
 //! Which notice to show: at most one, the most severe first. Pure.
 
-use super::event::{BlockedLine, Button, Refusal, Topic};
+use super::event::{BlockedLine, Button, Portal, Refusal, Topic};
 use super::keys::Key;
 use super::machine::{Loss, News, Notifier, Presence, Repairs};
 use super::notice::{Face, Notice, Stay, Text, Urgency};
@@ -34,6 +34,8 @@ impl Notifier {
         found.extend(news.map(|news| self.of_news(news)));
         found.extend(self.missed.as_ref().map(|loss| self.of_missed(loss)));
         found.extend(self.repaired.as_ref().map(|repairs| self.of_repairs(repairs)));
+        found.extend(self.of_portal());
+        found.extend(self.of_welcome());
         // Last: the list may hide no notice about the protection.
         found.extend(self.blocked.as_ref().map(|lines| {
             notice(Topic::Blocked, self.face(), Text::new(Key::BlockedTitle), of_blocked(lines))
@@ -130,12 +132,26 @@ impl Notifier {
         if self.waiting > 0 {
             body.push(Text::new(Key::Waiting).count("count", self.waiting.into()));
         }
-        let offered = if self.offers_reconnect() {
-            &[Button::Reconnect, Button::Details][..]
-        } else {
-            &[Button::Details]
-        };
-        critical(notice(Topic::Lost, Face::Lost, title, body), offered)
+        let mut offered = Vec::new();
+        if self.offers_reconnect() {
+            offered.push(Button::Reconnect);
+        }
+        if self.portal == Portal::Found {
+            body.extend([Text::new(Key::PortalFoundTitle), Text::new(Key::PortalFoundBody)]);
+            offered.push(Button::PausePortal);
+        }
+        offered.push(Button::Details);
+        critical(notice(Topic::Lost, Face::Lost, title, body), &offered)
+    }
+
+    /// The notice about a captive portal. It offers to open what signing in needs; nothing is opened without that.
+    fn of_portal(&self) -> Option<Notice> {
+        let waits = |status: &&Status| matches!(status.state, State::Locked | State::Connecting);
+        let status = self.status().filter(waits).filter(|_| self.portal == Portal::Found)?;
+        let closed = status.verdict().is_closed();
+        let body = vec![Text::new(Key::PortalFoundBody)];
+        let notice = notice(Topic::Portal, self.face(), Text::new(Key::PortalFoundTitle), body);
+        closed.then(|| Notice { buttons: vec![Button::PausePortal, Button::Details], ..notice })
     }
 
     /// Whether to offer the user a reconnect.
@@ -164,10 +180,11 @@ impl Notifier {
             News::Returned => (self.face(), Key::ReturnedTitle, vec![Text::new(Key::ReturnedBody)]),
             News::Refused(button, refusal) => {
                 let what = match button {
-                    Button::Reconnect | Button::Details => Key::RefusedReconnect,
+                    Button::Reconnect | Button::Connect(_) | Button::Details => Key::RefusedReconnect,
                     Button::Blocked => Key::RefusedBlocked,
-                    Button::Pause => Key::RefusedPause,
+                    Button::Pause(_) | Button::PausePortal => Key::RefusedPause,
                     Button::Resume => Key::RefusedResume,
+                    Button::Journal => Key::RefusedJournal,
                 };
                 let why = match refusal {
                     Refusal::NotAllowed => Text::new(Key::NotAllowed),
@@ -223,7 +240,7 @@ impl Notifier {
         if self.detailed != Some(notice.topic) {
             return notice;
         }
-        notice.buttons.retain(|&button| button != Button::Details);
+        notice.buttons.retain(|button| *button != Button::Details);
         notice.buttons.push(Button::Blocked);
         if let Some(status) = self.status() {
             notice.body.extend(self.details(status));

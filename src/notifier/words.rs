@@ -67,14 +67,17 @@ impl Words {
     }
 
     /// The label of a button.
-    pub fn button(&self, button: Button) -> String {
-        self.say(&Text::new(match button {
-            Button::Reconnect => Key::Reconnect,
-            Button::Details => Key::Details,
-            Button::Blocked => Key::Blocked,
-            Button::Pause => Key::Pause,
-            Button::Resume => Key::Resume,
-        }))
+    pub fn button(&self, button: &Button) -> String {
+        self.say(&match button {
+            Button::Reconnect => Text::new(Key::Reconnect),
+            Button::Connect(name) => Text::new(Key::Connect).word("name", name),
+            Button::Details => Text::new(Key::Details),
+            Button::Blocked => Text::new(Key::Blocked),
+            Button::Pause(minutes) => Text::new(Key::Pause).count("minutes", *minutes),
+            Button::PausePortal => Text::new(Key::PausePortal),
+            Button::Resume => Text::new(Key::Resume),
+            Button::Journal => Text::new(Key::Journal),
+        })
     }
 
     fn value(&self, arg: &Arg) -> FluentValue<'static> {

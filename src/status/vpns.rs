@@ -8,6 +8,9 @@ use crate::vpn::{KnownVpn, Origin};
 /// Maximum number of servers in a line for people.
 const SHOWN: usize = 3;
 
+/// The word for NetworkManager's profiles in [`VpnStatus::origin`].
+const NETWORK_MANAGER: &str = "networkmanager";
+
 /// A VPN that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VpnStatus {
@@ -31,6 +34,11 @@ impl VpnStatus {
     /// The first VPNs that are known, and how many there are besides.
     pub fn listed((vpns, more): (&[KnownVpn], usize)) -> (Vec<Self>, u32) {
         (vpns.iter().map(Self::from).collect(), u32::try_from(more).unwrap_or(u32::MAX))
+    }
+
+    /// Whether it is a profile of NetworkManager's.
+    pub fn is_of_network_manager(&self) -> bool {
+        self.origin == NETWORK_MANAGER
     }
 
     /// A line for people.
@@ -64,7 +72,7 @@ impl From<&KnownVpn> for VpnStatus {
             Origin::Hook => "hook",
             Origin::OpenVpn => "openvpn",
             Origin::WireGuard => "wireguard",
-            Origin::NetworkManager => "networkmanager",
+            Origin::NetworkManager => NETWORK_MANAGER,
         };
         Self {
             name: vpn.name.clone(),

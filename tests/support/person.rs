@@ -15,7 +15,8 @@ pub const PERSON: &str = "nobody";
 
 /// dunst runs this script for every notification on the screen. It writes one line to `seen`.
 const SEEN: &str = "#!/bin/sh\n\
-                    printf '%s|%s|%s|%s\\n' \"$DUNST_ID\" \"$DUNST_URGENCY\" \"$DUNST_SUMMARY\" \
+                    printf '%s|%s|%s|%s|%s\\n' \"$DUNST_ID\" \"$DUNST_URGENCY\" \
+                    \"$DUNST_CATEGORY $DUNST_DESKTOP_ENTRY\" \"$DUNST_SUMMARY\" \
                     \"$(printf %s \"$DUNST_BODY\" | tr '\\n' ' ')\" >> /run/person/seen\n";
 
 /// dunst runs this script in the place of dmenu to choose an action. It prints the line named in `choice`.
@@ -61,6 +62,8 @@ pub struct Sight {
     pub id: String,
     /// `NORMAL` or `CRITICAL`.
     pub urgency: String,
+    /// Its category and the name of the sender's `.desktop` file.
+    pub hints: String,
     /// Its title.
     pub title: String,
     /// Its text, in one line.
@@ -73,8 +76,15 @@ pub struct Person {
 }
 
 impl Person {
-    /// Logs in. No program runs in the session yet.
+    /// Logs in, and knows tunwarden already. No program runs in the session yet.
     pub fn log_in(lab: &Lab, language: &str) -> Result<Self> {
+        let person = Self::log_in_first(lab, language)?;
+        person.session.file(".local/state/tunwarden/notify.json", "{\"welcomed\":true}", 0o644)?;
+        Ok(person)
+    }
+
+    /// Logs in for the first time since tunwarden was installed.
+    pub fn log_in_first(lab: &Lab, language: &str) -> Result<Self> {
         for (name, icon) in ICONS {
             let path = format!("/usr/share/icons/hicolor/scalable/status/tunwarden-{name}.svg");
             lab.host().file(&path, icon)?;
@@ -139,9 +149,9 @@ impl Person {
     pub fn sights(&self) -> Vec<Sight> {
         let seen = self.session.read("seen");
         let sight = |line: &str| {
-            let mut parts = line.splitn(4, '|').map(ToOwned::to_owned);
-            let (id, urgency, title, body) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-            Some(Sight { id, urgency, title, body })
+            let mut parts = line.splitn(5, '|').map(ToOwned::to_owned);
+            let mut next = || parts.next();
+            Some(Sight { id: next()?, urgency: next()?, hints: next()?, title: next()?, body: next()? })
         };
         seen.lines().filter_map(sight).collect()
     }
@@ -181,6 +191,11 @@ impl Person {
     pub fn press(&self, label: &str) -> Result<()> {
         self.session.file("choice", label, 0o644)?;
         self.session.succeed(["dunstctl", "context"]).map(drop)
+    }
+
+    /// Clicks on the notification itself.
+    pub fn click(&self) -> Result<()> {
+        self.session.succeed(["dunstctl", "action", "0"]).map(drop)
     }
 
     /// The indicator's name on the session bus. A panel reads the indicator there.

@@ -22,12 +22,23 @@ fn any_topic() -> impl Strategy<Value = Topic> {
         News,
         Missed,
         Repaired,
+        Portal,
+        Welcome,
     ])
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
     let closing = prop::sample::select(vec![Closing::Dismissed, Closing::Faded]);
-    let button = prop::sample::select(Button::ALL.to_vec());
+    let button = prop::sample::select(vec![
+        Button::Reconnect,
+        Button::Connect("home".to_owned()),
+        Button::Details,
+        Button::Blocked,
+        Button::Pause(30),
+        Button::PausePortal,
+        Button::Resume,
+        Button::Journal,
+    ]);
     let found = prop::sample::select(vec![
         Enforcement::Enforced,
         Enforcement::Closed,
@@ -46,10 +57,12 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Failed("why".to_owned())),
         2 => any_topic().prop_map(Event::Shown),
         2 => (any_topic(), closing).prop_map(|(topic, closing)| Event::Closed(topic, closing)),
+        1 => any_topic().prop_map(Event::Clicked),
         1 => button.clone().prop_map(Event::Pressed),
         1 => button.prop_map(|button| Event::Answered(button, Err(Refusal::NotAllowed))),
         1 => (0u32..4).prop_map(Event::Waiting),
         1 => Just(Event::Blocked(Ok(Vec::new()))),
+        1 => prop::sample::select(vec![Portal::Found, Portal::None]).prop_map(Event::Portal),
         1 => Just(Event::MayBeVisible),
         2 => Just(Event::Clock),
     ]
@@ -67,9 +80,11 @@ fn claims(key: Key) -> Option<&'static [Verdict]> {
         Key::ResumedLocked,
         Key::MissedClosed,
     ];
+    let locked = [Key::WelcomeTitle, Key::WelcomeBody];
     let known = [
         (&protected[..], &[Verdict::Protected][..]),
         (&open, &[Verdict::Open]),
+        (&locked, &[Verdict::Locked]),
         (&closed, &[Verdict::Protected, Verdict::Locked]),
     ];
     known.into_iter().find(|(keys, _)| keys.contains(&key)).map(|(_, verdicts)| verdicts)

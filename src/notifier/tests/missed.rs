@@ -17,7 +17,7 @@ fn losses_and_repairs_without_a_session_are_shown_once_at_login() {
         Action::Ask(_) => None,
     });
     let memory = memory.unwrap();
-    assert_eq!(memory, Memory { loss: START - 600, repairs: 2 });
+    assert_eq!(memory, Memory { loss: START - 600, repairs: 2, welcomed: true });
     let day = Day::begin_told(memory, away);
     assert_eq!(day.topic(), None, "the next login");
     let day = Day::begin(lost_at(START - 600));
@@ -49,6 +49,6 @@ fn a_loss_that_was_shown_is_not_shown_again_at_login() {
     day.lose();
     day.see();
     day.back();
-    let told = Action::Remember(Memory { loss: START, repairs: 0 });
+    let told = Action::Remember(Memory { loss: START, repairs: 0, welcomed: true });
     assert!(day.actions.contains(&told), "{:?}", day.actions);
 }

@@ -23,6 +23,8 @@ paused-body = { $minutes ->
 }
 portal-title = Offen zum Anmelden bis { $until } Uhr
 portal-body = Anfragen nach Webseiten und Namen verlassen diesen Rechner ohne VPN. Das endet, sobald das VPN verbunden ist.
+portal-found-title = Dieses Netz verlangt eine Anmeldung
+portal-found-body = Vorher verbindet sich das VPN vielleicht nicht. Zum Anmelden können Sie Webseiten und Namen 10 Minuten lang öffnen: Sie verlassen diesen Rechner ohne VPN. Dafür braucht es das Passwort eines Verwalters.
 resumed-title = Der Schutz ist wieder an
 resumed-protected = Alles geht durch das VPN.
 resumed-locked = Nichts verlässt diesen Rechner, bis das VPN verbunden ist.
@@ -56,6 +58,15 @@ gone-hint = Ein Verwalter kann es starten: sudo systemctl start tunwarden
 returned-title = tunwarden läuft wieder
 returned-body = Es überwacht das VPN wieder.
 
+welcome-title = Dieser Rechner ist gesperrt, bis ein VPN verbunden ist
+welcome-body = tunwarden ist installiert: Nichts verlässt diesen Rechner außerhalb eines VPN.
+welcome-connect = Verbinden Sie Ihr VPN, dann geht das Internet wieder.
+welcome-no-vpn = Hier ist noch kein VPN bekannt: Legen Sie eines in den Netzwerkeinstellungen an, oder starten Sie Ihr VPN-Programm.
+welcome-not-counting = Keines der VPN hier zählt. Den Grund zeigt in einem Terminal: tunwarden status
+welcome-pause = Alles für eine Weile öffnen: die Pause im Menü des Schilds in der Leiste.
+welcome-init = Den Schutz an diesen Rechner anpassen, in einem Terminal: sudo tunwarden init
+welcome-leave = Ihn entfernen: sudo apt remove tunwarden
+
 missed-title = Das VPN ging verloren, während Sie weg waren
 missed-body = { $name } ging um { $at } Uhr verloren und ist zurück.
 missed-closed = In dieser Zeit hat nichts diesen Rechner ungeschützt verlassen.
@@ -66,6 +77,7 @@ refused-reconnect = Das VPN ließ sich nicht verbinden.
 refused-pause = Die Pause hat nicht begonnen.
 refused-resume = Die Pause wurde nicht beendet.
 refused-blocked = Es ist nicht bekannt, was verweigert wurde.
+refused-journal = Das Protokoll wurde nicht geöffnet.
 refused-why = Der Grund: { $why }
 not-allowed = Dafür braucht es das Passwort eines Verwalters.
 not-running = tunwarden läuft nicht.
@@ -94,6 +106,10 @@ state-unread = Unbekannt: Der Schutz lässt sich nicht prüfen
 state-unknown = Unbekannt: tunwarden antwortet nicht
 since = seit { $at } Uhr
 until = bis { $until } Uhr
+left = { $minutes ->
+    [one] noch eine Minute
+   *[other] noch { $minutes } Minuten
+}
 tunnel = VPN: { $name } ({ $interface })
 
 blocked = Verweigert
@@ -120,8 +136,11 @@ blocked-raw-frame = an den Regeln des Systems vorbei
 blocked-paused-portal = die Pause ist nur zum Anmelden
 
 reconnect = Neu verbinden
+connect = { $name } verbinden
 details = Einzelheiten
-pause = 5 Minuten aussetzen
+pause = { $minutes } Minuten aussetzen
+pause-portal = Aussetzen, um sich im Netz anzumelden
+journal = Protokoll öffnen
 resume = Wieder einschalten
 
 reason-link-gone = Seine Verbindung wurde unerwartet beendet.

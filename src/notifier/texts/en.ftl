@@ -23,6 +23,8 @@ paused-body = { $minutes ->
 }
 portal-title = Open for signing in until { $until }
 portal-body = Requests for web pages and names leave this computer without the VPN. This ends when the VPN is connected.
+portal-found-title = This network asks you to sign in
+portal-found-body = The VPN may not connect before that. To sign in, you can open web pages and names for 10 minutes: they leave this computer without the VPN. It needs an administrator's password.
 resumed-title = Protection is on again
 resumed-protected = Everything goes through the VPN.
 resumed-locked = Nothing leaves this computer until the VPN is connected.
@@ -56,6 +58,15 @@ gone-hint = An administrator can start it: sudo systemctl start tunwarden
 returned-title = tunwarden is running again
 returned-body = It monitors the VPN again.
 
+welcome-title = This computer is locked until a VPN is connected
+welcome-body = tunwarden is installed: nothing leaves this computer outside a VPN.
+welcome-connect = Connect your VPN, and the internet works again.
+welcome-no-vpn = No VPN is known here yet: add one in the network settings, or start your VPN program.
+welcome-not-counting = None of the VPNs here counts. To see why, in a terminal: tunwarden status
+welcome-pause = To open everything for a while: the pause in the menu of the shield in the panel.
+welcome-init = To fit the protection to this computer, in a terminal: sudo tunwarden init
+welcome-leave = To remove it: sudo apt remove tunwarden
+
 missed-title = The VPN was lost while you were away
 missed-body = { $name } was lost at { $at } and is back.
 missed-closed = Nothing left this computer unprotected during that time.
@@ -66,6 +77,7 @@ refused-reconnect = The VPN could not be connected.
 refused-pause = The pause was not started.
 refused-resume = The pause was not ended.
 refused-blocked = It is not known what was blocked.
+refused-journal = The journal was not opened.
 refused-why = The reason: { $why }
 not-allowed = It needs an administrator's password.
 not-running = tunwarden is not running.
@@ -94,6 +106,10 @@ state-unread = Unknown: the protection cannot be checked
 state-unknown = Unknown: tunwarden does not answer
 since = since { $at }
 until = until { $until }
+left = { $minutes ->
+    [one] one minute left
+   *[other] { $minutes } minutes left
+}
 tunnel = VPN: { $name } ({ $interface })
 
 blocked = Blocked
@@ -120,8 +136,11 @@ blocked-raw-frame = past the system's rules
 blocked-paused-portal = the pause is only for signing in
 
 reconnect = Reconnect
+connect = Connect { $name }
 details = Details
-pause = Pause for 5 minutes
+pause = Pause for { $minutes } minutes
+pause-portal = Pause to sign in to this network
+journal = Open the journal
 resume = Resume
 
 reason-link-gone = Its connection ended unexpectedly.

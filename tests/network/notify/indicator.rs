@@ -1,15 +1,18 @@
 //! The indicator in the panel and its menu, as a panel reads it.
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tunwarden_lab::{wait_for, with_lab};
 
-use crate::support::person::{PATIENT, Person};
+use crate::support::person::{PATIENT, Person, Sight};
 use crate::support::story::Desktop;
 use crate::support::{polkit, status, wait_for_state};
 
-/// `Pause` asks polkit for an administrator's password. Here a file stands for the correct password.
+/// `Pause` asks polkit for an administrator's password. Here a file stands for the correct password. NetworkManager
+/// lets a person at the screen connect a VPN, and a laboratory has no such person.
 const MAY_PAUSE: &str = r#"polkit.addRule(function(action, subject) {
+    if (action.id == "org.freedesktop.NetworkManager.network-control") { return polkit.Result.YES; }
     if (action.id != "org.tunwarden.agent1.pause") { return polkit.Result.NOT_HANDLED; }
     try { polkit.spawn(["/usr/bin/test", "-e", "/run/password"]); return polkit.Result.YES; }
     catch (error) { return polkit.Result.NO; }
@@ -23,16 +26,19 @@ struct Panel<'a> {
 }
 
 impl Panel<'_> {
-    fn icon(&self) -> Result<String> {
-        let words =
-            ["get-property", &self.item, "/StatusNotifierItem", "org.kde.StatusNotifierItem", "IconName"];
+    fn property(&self, name: &str) -> Result<String> {
+        let words = ["get-property", &self.item, "/StatusNotifierItem", "org.kde.StatusNotifierItem", name];
         let said = self.person.session.busctl(&words)?.stdout;
         Ok(said.trim().trim_start_matches("s ").trim_matches('"').to_owned())
     }
 
+    fn has(&self, name: &str, value: &str) -> Result<()> {
+        wait_for(value, PATIENT, || Ok((self.property(name)? == value).then_some(())))
+            .with_context(|| format!("its {name} is {:?}", self.property(name)))
+    }
+
     fn shows(&self, icon: &str) -> Result<()> {
-        wait_for(icon, PATIENT, || Ok((self.icon()? == icon).then_some(())))
-            .with_context(|| format!("it shows {:?}", self.icon()))
+        self.has("IconName", icon)
     }
 
     /// Every entry of the menu: its number, its text, and whether it is enabled.
@@ -96,14 +102,23 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         polkit::rules(lab, MAY_PAUSE)?;
         let mut desktop = Desktop::new(lab, "")?;
         let _polkit = desktop.bus.polkit()?;
-        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let person = Person::log_in_first(lab, "en_US.UTF-8")?;
         let _dunst = person.dunst()?;
         let _notify = person.notify()?;
         let panel = Panel { person: &person, item: person.wait_for_indicator()? };
         panel.shows("tunwarden-locked")?;
         panel.says("Locked, no VPN")?;
-        desktop.connect()?;
+        panel.says("Pause to sign in to this network")?;
+        panel.says("Connect lab")?;
+
+        // The first minute: why the internet is gone, and what to do.
+        let first = person.sees("This computer is locked until a VPN is connected", 1)?;
+        ensure!(first.body.contains("sudo tunwarden init"), "{first:?}");
+        person.reads("Connect your VPN")?;
+        person.press("Connect lab")?;
         panel.shows("tunwarden-protected")?;
+        person.wait_displayed(0)?;
+        desktop.carries()?;
         panel.says("VPN: lab (tun0)")?;
         panel.says("since ")?;
 
@@ -114,13 +129,14 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         ensure!(status(lab)?["state"] == "protected", "a pause that nobody allowed");
 
         lab.host().file("/run/password", "")?;
-        panel.press("Pause for 5 minutes")?;
+        panel.press("Pause for 30 minutes")?;
         let paused = wait_for_state(lab, "paused")?;
-        // Five minutes from the request. The state begins when the rules are in force.
+        // Half an hour from the request. The state begins when the rules are in force.
         let length = paused["paused_until"].as_u64().zip(paused["since"].as_u64());
-        ensure!(length.is_some_and(|(until, since)| (240..=301).contains(&(until - since))), "{paused}");
+        ensure!(length.is_some_and(|(until, since)| (1740..=1801).contains(&(until - since))), "{paused}");
         panel.shows("tunwarden-paused")?;
         panel.says("until ")?;
+        panel.says(" minutes left")?;
         panel.press("Resume")?;
         wait_for_state(lab, "protected")?;
         panel.shows("tunwarden-protected")?;
@@ -128,6 +144,22 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         panel.click()?;
         let told = person.sees("Protection in detail", 1)?;
         ensure!(told.body.contains("VPN: lab, through tun0"), "{told:?}");
+
+        panel.has("Status", "Active")?;
+        lab.host().signal_all("openvpn", Signal::SIGKILL)?;
+        panel.has("Status", "NeedsAttention")?;
+        panel.has("AttentionIconName", "tunwarden-lost")?;
+        let lost = person.sees("VPN lost: lab", 1)?;
+        ensure!(lost.hints == "network.disconnected org.tunwarden.tunwarden", "{lost:?}");
+        person.wait_displayed(1)?;
+        person.click()?;
+        wait_for("the details of the loss", PATIENT, || {
+            let is_grown = |sight: &Sight| {
+                sight.title == lost.title && sight.body.contains("in a terminal: tunwarden status")
+            };
+            Ok(person.sights().iter().any(is_grown).then_some(()))
+        })
+        .with_context(|| format!("{:#?}", person.sights()))?;
 
         desktop.agent.stop()?;
         panel.shows("tunwarden-unknown")

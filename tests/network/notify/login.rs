@@ -53,9 +53,16 @@ fn a_loss_that_is_over_is_shown_once() -> Result<()> {
         person.wait_displayed(0)?;
 
         // A second notifier in the same session shows nothing and exits with 0.
+        let replace = [crate::support::TUNWARDEN, "notify", "--replace"];
+        ensure!(person.session.command(replace).run()?.status.success(), "there is none to replace");
         let mut notify = person.notify()?;
         ensure!(person.session.command([crate::support::TUNWARDEN, "notify"]).run()?.status.success());
         notify.wait_for_line("event: Agent(Some", PATIENT)?;
+        // An upgrade replaces the one that runs.
+        let mut newer =
+            person.session.spawn([crate::support::TUNWARDEN, "notify", "--replace", "--verbose"])?;
+        ensure!(notify.wait(PATIENT)?.success(), "it was replaced");
+        newer.wait_for_line("event: Agent(Some", PATIENT)?;
         lab.host().signal_all("openvpn", Signal::SIGKILL)?;
         person.sees("VPN lost: lab", 1)?;
         let missed = person.sights().into_iter().filter(|sight| sight.title.contains("away")).count();

@@ -1,0 +1,148 @@
+//! Connects a VPN of NetworkManager's, as the user does in the network menu. NetworkManager decides whether the
+//! user may, and the agent decides what may leave.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use zbus::fdo::DBusProxy;
+use zbus::message::Type;
+use zbus::names::{BusName, OwnedUniqueName};
+use zbus::proxy::CacheProperties;
+use zbus::{Connection, MatchRule, MessageStream, ObjectPath, OwnedObjectPath, Proxy};
+
+use super::ask::refusal;
+use super::event::Refusal;
+use crate::sources::network_manager::settings::Settings;
+
+/// NetworkManager's name on the system bus, and the interface of its first object.
+pub(super) const MANAGER: &str = "org.freedesktop.NetworkManager";
+/// The path of that object.
+pub(super) const MANAGER_PATH: &str = "/org/freedesktop/NetworkManager";
+const SETTINGS: &str = "org.freedesktop.NetworkManager.Settings";
+const SETTINGS_PATH: &str = "/org/freedesktop/NetworkManager/Settings";
+const PROFILE: &str = "org.freedesktop.NetworkManager.Settings.Connection";
+const ACTIVE: &str = "org.freedesktop.NetworkManager.Connection.Active";
+
+/// NetworkManager chooses the device, and the connection under the VPN.
+const ANY: ObjectPath<'static> = ObjectPath::from_static_str_unchecked("/");
+
+/// How long NetworkManager's result is awaited. The user may have to type a password. After that only the agent's
+/// state tells it.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Connects the VPN of this name, and returns when it is connected or has failed.
+pub(super) async fn connect(name: &str) -> Result<(), Refusal> {
+    let connection = Connection::system().await.map_err(refusal)?;
+    let bus = DBusProxy::new(&connection).await.map_err(refusal)?;
+    let manager = BusName::from_static_str(MANAGER).map_err(refusal)?;
+    // Calls to this owner never start NetworkManager.
+    let Ok(owner) = bus.get_name_owner(manager).await else {
+        return Err(Refusal::Failed("NetworkManager is not running".to_owned()));
+    };
+    let profile = profile_of(&connection, &owner, name).await?;
+    let ended = activate(&connection, &owner, &profile);
+    tokio::time::timeout(TIMEOUT, ended).await.unwrap_or(Ok(()))
+}
+
+async fn proxy<'a>(
+    connection: &Connection,
+    owner: &OwnedUniqueName,
+    (path, interface): (&'a str, &'static str),
+) -> zbus::Result<Proxy<'a>> {
+    zbus::proxy::Builder::new(connection)
+        .destination(owner.clone())
+        .path(path)
+        .interface(interface)
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await
+}
+
+/// The one VPN profile of this name that the user may see.
+async fn profile_of(
+    connection: &Connection,
+    owner: &OwnedUniqueName,
+    name: &str,
+) -> Result<OwnedObjectPath, Refusal> {
+    let settings = proxy(connection, owner, (SETTINGS_PATH, SETTINGS)).await.map_err(refusal)?;
+    let paths: Vec<OwnedObjectPath> = settings.call("ListConnections", &()).await.map_err(refusal)?;
+    let mut found = Vec::new();
+    for path in paths {
+        let profile = proxy(connection, owner, (path.as_str(), PROFILE)).await.map_err(refusal)?;
+        // The profiles of other users cannot be read.
+        let Ok(settings) = profile.call::<_, _, Settings>("GetSettings", &()).await else { continue };
+        if settings.vpn_profile().is_some_and(|reading| reading.profile.id == name) {
+            found.push(path.clone());
+        }
+    }
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(profile), None) => Ok(profile),
+        (None, _) => Err(Refusal::Failed("NetworkManager has no such VPN profile for you".to_owned())),
+        (Some(_), Some(_)) => Err(Refusal::Failed(
+            "NetworkManager has several VPN profiles of this name; connect one in the network menu"
+                .to_owned(),
+        )),
+    }
+}
+
+async fn activate(
+    connection: &Connection,
+    owner: &OwnedUniqueName,
+    profile: &OwnedObjectPath,
+) -> Result<(), Refusal> {
+    let rule = MatchRule::builder().msg_type(Type::Signal).interface(ACTIVE).member("StateChanged").build();
+    let rule = rule.map_err(refusal)?;
+    // Before the call, so that no signal is missed.
+    let mut signals = MessageStream::for_match_rule(rule, connection, None).await.map_err(refusal)?;
+    let manager = proxy(connection, owner, (MANAGER_PATH, MANAGER)).await.map_err(refusal)?;
+    let active: OwnedObjectPath =
+        manager.call("ActivateConnection", &(profile, ANY, ANY)).await.map_err(refusal)?;
+    while let Some(Ok(signal)) = signals.next().await {
+        let header = signal.header();
+        let is_sent = header.sender().is_some_and(|sender| *sender == **owner);
+        if is_sent
+            && header.path().is_some_and(|path| path.as_str() == active.as_str())
+            && let Ok((state, reason)) = signal.body().deserialize::<(u32, u32)>()
+            && let Some(result) = result_of(state, reason)
+        {
+            return result;
+        }
+    }
+    Ok(())
+}
+
+/// The result of an `NMActiveConnectionState` with its `NMActiveConnectionStateReason`; `None` while it is not known.
+fn result_of(state: u32, reason: u32) -> Option<Result<(), Refusal>> {
+    const ACTIVATED: u32 = 2;
+    const DEACTIVATED: u32 = 4;
+    match (state, reason) {
+        (ACTIVATED, _) => Some(Ok(())),
+        // The user has ended it.
+        (DEACTIVATED, 2) => Some(Ok(())),
+        (DEACTIVATED, 9 | 10) => {
+            Some(Err(Refusal::Failed("NetworkManager has no password for it, or a wrong one".to_owned())))
+        }
+        (DEACTIVATED, 6) => Some(Err(Refusal::Failed("its server did not answer in time".to_owned()))),
+        (DEACTIVATED, _) => {
+            let why = format!("NetworkManager ended it (reason {reason}); see: journalctl -u NetworkManager");
+            Some(Err(Refusal::Failed(why)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_end_that_the_user_did_not_ask_for_is_a_failure() {
+        assert_eq!(result_of(1, 0), None, "it is being activated");
+        assert_eq!(result_of(2, 1), Some(Ok(())));
+        assert_eq!(result_of(4, 2), Some(Ok(())), "the user has ended it");
+        let password = result_of(4, 9).and_then(Result::err);
+        assert!(matches!(&password, Some(Refusal::Failed(why)) if why.contains("password")), "{password:?}");
+        assert!(matches!(result_of(4, 99), Some(Err(Refusal::Failed(_)))));
+    }
+}

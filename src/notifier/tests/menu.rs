@@ -1,0 +1,138 @@
+//! The indicator's menu, and clicks on a notice itself.
+
+use super::*;
+use crate::status::VpnStatus;
+
+pub(super) fn vpn(name: &str, origin: &str) -> VpnStatus {
+    VpnStatus {
+        name: name.to_owned(),
+        origin: origin.to_owned(),
+        servers: vec!["198.51.100.7:1194/udp".to_owned()],
+        more: 0,
+        mark: None,
+        counts: true,
+        fault: None,
+    }
+}
+
+pub(super) fn with_vpns(vpns: Vec<VpnStatus>, status: Status) -> Status {
+    Status { vpns, ..status }
+}
+
+fn connects(day: &Day) -> Vec<String> {
+    let buttons = day.notifier.indicator().buttons;
+    let connects = buttons.iter().filter(|button| matches!(button, Button::Connect(_)));
+    connects.map(|button| words().button(button)).collect()
+}
+
+fn words() -> Words {
+    Words::new("en", TimeZone::UTC)
+}
+
+#[test]
+fn the_menu_offers_three_pauses_and_one_for_a_portal_while_no_vpn_is_connected() {
+    let offered = |state| Day::begin(status(state)).notifier.indicator().buttons;
+    for state in [State::Locked, State::Lost, State::Connecting, State::Protected] {
+        let buttons = offered(state);
+        for minutes in [5, 30, 60] {
+            assert!(buttons.contains(&Button::Pause(minutes)), "{state}: {buttons:?}");
+        }
+        assert_eq!(buttons.contains(&Button::PausePortal), state != State::Protected, "{state}");
+        assert!(buttons.contains(&Button::Journal));
+    }
+    let buttons = offered(State::Paused);
+    assert!(buttons.contains(&Button::Resume) && !buttons.contains(&Button::Pause(5)), "{buttons:?}");
+}
+
+#[test]
+fn a_vpn_that_counts_and_is_not_up_can_be_connected_by_its_name() {
+    let unnamed = VpnStatus { counts: false, ..vpn("evil", "networkmanager") };
+    let broken = VpnStatus { fault: Some("no server".to_owned()), ..vpn("broken", "networkmanager") };
+    let vpns = vec![vpn("home", "networkmanager"), vpn("wg0", "wireguard"), unnamed, broken];
+    let mut day = Day::begin(with_vpns(vpns.clone(), status(State::Locked)));
+    assert_eq!(connects(&day), ["Connect home"]);
+    let menu = day.notifier.indicator().buttons;
+    assert!(menu.contains(&Button::Reconnect), "wg0 has no entry of its own: {menu:?}");
+    day.hear(Event::Pressed(Button::Connect("home".to_owned())));
+    assert!(day.actions.contains(&Action::Ask(Button::Connect("home".to_owned()))));
+    let why = Refusal::Failed("its server did not answer in time".to_owned());
+    day.hear(Event::Answered(Button::Connect("home".to_owned()), Err(why)));
+    assert!(day.reads().contains("could not be connected.\nThe reason: its server"), "{}", day.reads());
+
+    day.agent(with_vpns(vpns.clone(), status(State::Protected)));
+    assert_eq!(connects(&day), [""; 0], "a VPN is up");
+    let never = Status { reconnect: Some(Reconnect::Never), ..status(State::Locked) };
+    day.agent(with_vpns(vpns, never));
+    assert_eq!(connects(&day), [""; 0], "the configuration offers nothing");
+}
+
+#[test]
+fn reconnect_is_not_offered_beside_the_same_vpn_by_its_name() {
+    let two = vec![vpn("home", "networkmanager"), vpn("office", "networkmanager")];
+    let day = Day::begin(with_vpns(two.clone(), status(State::Locked)));
+    assert_eq!(connects(&day), ["Connect home", "Connect office"]);
+    assert!(!day.notifier.indicator().buttons.contains(&Button::Reconnect));
+    // The lost VPN is the one that `Reconnect` brings back.
+    let day = Day::begin(with_vpns(two, lost_at(START)));
+    assert_eq!(connects(&day), ["Connect office"]);
+    assert!(day.notifier.indicator().buttons.contains(&Button::Reconnect));
+    let many = (0..50).map(|count| vpn(&format!("vpn{count}"), "networkmanager")).collect();
+    assert_eq!(connects(&Day::begin(with_vpns(many, status(State::Locked)))).len(), 5);
+}
+
+#[test]
+fn the_menu_shows_how_many_minutes_a_pause_still_lasts() {
+    let mut day = Day::begin(status(State::Protected));
+    day.agent(status(State::Paused));
+    let left = |day: &Day| words().lines(&day.notifier.indicator().lines);
+    assert!(left(&day).ends_with("5 minutes left"), "{}", left(&day));
+    let notice = day.notifier.notice();
+    day.pass(61);
+    assert!(left(&day).ends_with("4 minutes left"), "{}", left(&day));
+    day.pass(200);
+    assert!(left(&day).ends_with("one minute left"), "{}", left(&day));
+    assert_eq!(day.notifier.notice(), notice, "the notification does not appear again each minute");
+    day.pass(60);
+    assert!(!left(&day).contains("left"), "{}", left(&day));
+    day.agent(status(State::Locked));
+    assert!(!left(&day).contains("left"));
+}
+
+#[test]
+fn a_click_on_a_notice_shows_the_details_and_the_next_one_closes_it() {
+    let mut day = Day::begin(lost_at(START));
+    day.hear(Event::Clicked(Topic::Lost));
+    assert_eq!(day.topic(), Some(Topic::Lost));
+    assert!(day.reads().contains("tunwarden status"), "{}", day.reads());
+    day.hear(Event::Clicked(Topic::Lost));
+    assert_eq!(day.topic(), None);
+
+    // A pause has no button for the details: they are a notice of their own, and the pause returns after it.
+    let mut day = Day::begin(status(State::Paused));
+    day.hear(Event::Clicked(Topic::Paused(START + 300)));
+    assert_eq!(day.topic(), Some(Topic::Details));
+    day.hear(Event::Clicked(Topic::Details));
+    assert_eq!(day.topic(), Some(Topic::Paused(START + 300)));
+}
+
+#[test]
+fn details_that_are_on_the_screen_do_not_hide_a_loss() {
+    let mut day = Day::begin(status(State::Protected));
+    day.hear(Event::Pressed(Button::Details));
+    day.agent(status(State::Protected));
+    assert_eq!(day.topic(), Some(Topic::Details), "nothing has changed");
+    day.lose();
+    assert_eq!(day.topic(), Some(Topic::Lost));
+}
+
+#[test]
+fn a_notice_says_its_category() {
+    let category = |status| Day::begin(status).notifier.notice().map(|notice| notice.category());
+    assert_eq!(category(lost_at(START)), Some("network.disconnected"));
+    let open = Status { enforcement: Enforcement::NotEnforced, ..status(State::Locked) };
+    assert_eq!(category(open), Some("network.error"));
+    assert_eq!(category(status(State::Paused)), Some("network"));
+    let mut day = Day::begin(lost_at(START));
+    day.back();
+    assert_eq!(day.notifier.notice().map(|notice| notice.category()), Some("network.connected"));
+}

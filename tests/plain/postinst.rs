@@ -1,0 +1,83 @@
+//! The package's script after an installation: which sessions it starts the notifier in.
+
+#![allow(clippy::disallowed_methods, reason = "a test starts programs and touches files")]
+
+use std::fs::{create_dir_all, read_to_string, write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+const POSTINST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/debian/postinst");
+
+/// Sessions as logind describes them: number, class, type, state, uid and name.
+const SESSIONS: &str = "c1 greeter x11 active 112 lightdm
+3 user tty active 1001 anna
+4 user x11 active 1001 anna
+5 user wayland online 1002 bert
+6 user x11 closing 1003 carla
+7 user x11 online 1004 dora
+";
+
+const LOGINCTL: &str = r#"#!/bin/sh
+case "$1" in
+list-sessions) cat "$(dirname "$0")/sessions" ;;
+show-session)
+    set -- $(grep "^$2 " "$(dirname "$0")/sessions") "$3"
+    case "$7" in
+    --property=Class) echo "$2" ;; --property=Type) echo "$3" ;; --property=State) echo "$4" ;;
+    --property=User) echo "$5" ;; --property=Name) echo "$6" ;;
+    esac ;;
+esac
+"#;
+
+/// Runs the command and not as the user. Anna's systemd does not answer.
+const RUNUSER: &str = "#!/bin/sh\necho \"user $2\" >>\"$(dirname \"$0\")/log\"\n[ \"$2\" != anna ] || exit 1\nshift 3\nexec \"$@\"\n";
+
+const SYSTEMD_RUN: &str = "#!/bin/sh\necho \"$XDG_RUNTIME_DIR $*\" >>\"$(dirname \"$0\")/log\"\n";
+
+const SYSTEMCTL: &str = "#!/bin/sh\n[ \"$*\" = \"is-active --quiet systemd-logind\" ]\n";
+
+const GETENT: &str = "#!/bin/sh\necho \"x:x:$2:$2::$(dirname \"$0\")/home/$2:/bin/sh\"\n";
+
+fn started(folder: &Path, options: &str) -> Result<String> {
+    let script = read_to_string(POSTINST)?;
+    let functions = script.split("case \"$1\" in").next().context("no functions")?;
+    let _ = std::fs::remove_file(folder.join("log"));
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH")?);
+    let script = format!("{functions}\nstart_notifiers {options}");
+    let output = Command::new("sh").args(["-c", &script]).env("PATH", path).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(read_to_string(folder.join("log"))?)
+}
+
+#[test]
+fn the_notifier_starts_in_the_graphical_sessions_of_users_who_did_not_switch_it_off() -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("tunwarden-postinst-{}", std::process::id()));
+    let switched_off = folder.join("home/1004/.config/autostart");
+    create_dir_all(&switched_off)?;
+    write(switched_off.join("tunwarden-notify.desktop"), "[Desktop Entry]\nHidden=true\n")?;
+    write(folder.join("sessions"), SESSIONS)?;
+    for (name, text) in [
+        ("loginctl", LOGINCTL),
+        ("systemctl", SYSTEMCTL),
+        ("runuser", RUNUSER),
+        ("systemd-run", SYSTEMD_RUN),
+        ("getent", GETENT),
+    ] {
+        write(folder.join(name), text)?;
+        std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o755))?;
+    }
+    let run = "--user --quiet --collect --no-block tunwarden notify";
+    let asked = |options: &str| {
+        let line = format!("/run/user/1002 {run} {options}");
+        format!("user anna\nuser bert\n{}\nuser dora\n", line.trim_end())
+    };
+    let (first, upgrade) = (started(&folder, ""), started(&folder, "--replace"));
+    std::fs::remove_dir_all(&folder)?;
+    let (first, upgrade) = (first?, upgrade?);
+    ensure!(first == asked(""), "{first}");
+    ensure!(upgrade == asked("--replace"), "{upgrade}");
+    Ok(())
+}
