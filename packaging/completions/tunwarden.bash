@@ -819,7 +819,7 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__prove)
-            opts="-h -V --json --report --config --help --version"
+            opts="-h -V --json --report --live --config --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -95,6 +95,7 @@ complete -c tunwarden -n "__fish_tunwarden_using_subcommand verify" -s V -l vers
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -l report -d 'Write a report into a new file: one page of HTML for people to read and keep' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -l config -d 'Use this configuration file' -r -F
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -l json -d 'Print JSON'
+complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -l live -d 'Also send real probes to documentation addresses, while a net on every link drops what the rules let out'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -s h -l help -d 'Print help'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand prove" -s V -l version -d 'Print version'
 complete -c tunwarden -n "__fish_tunwarden_using_subcommand why" -l as -d 'From a program of this user, by name or by number. Without it: of the user who calls sudo' -r

@@ -78,11 +78,14 @@ Examples:
   sudo tunwarden prove                                   in words, with what it takes for granted
   sudo tunwarden prove --json | jq .computed.counterexamples
   sudo tunwarden prove --report machine.html             one page of HTML to read and keep
+  sudo tunwarden prove --live                            also send probes, none of which can leave
 
-It reads the rules of every program, and changes and sends nothing. docs/proof.md explains what it shows.
+It reads the rules of every program, and changes and sends nothing. With --live it sends real packets to
+documentation addresses as you and as root, while a net behind all rules drops them on every link. Without that
+net it sends nothing. docs/proof.md explains what it shows.
 
-Exit: 0 proven; 4 a packet leaves: the packet, the rule that lets it out, and what to do are shown; 1 it
-could not be shown, and why. While tunwarden is paused, nothing can be shown.";
+Exit: 0 proven; 4 a packet leaves, or a probe would have left: it is shown, with what to do; 1 it could not be
+shown, and why. While tunwarden is paused, nothing can be shown.";
 
 pub(super) const WHY: &str = "\
 Examples:

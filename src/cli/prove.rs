@@ -1,7 +1,8 @@
-//! `tunwarden prove`: shows by computation over the kernel's own rules that no packet leaves in clear.
+//! `tunwarden prove`: shows by computation over the kernel's own rules that no packet leaves in clear, and by probes.
 
 mod file;
 mod json;
+mod live;
 mod look;
 mod machine;
 mod page;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args as ClapArgs;
 
+use self::live::Tried;
 use super::load::in_force_aloud;
 use super::lock::locked;
 use super::{OPEN, Outcome, needs_root, say, version};
@@ -39,6 +41,9 @@ pub(super) struct Args {
     /// Write a report into a new file: one page of HTML for people to read and keep.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Also send real probes to documentation addresses, while a net on every link drops what the rules let out.
+    #[arg(long)]
+    live: bool,
 }
 
 /// What was computed, and of what.
@@ -47,6 +52,8 @@ struct Computed {
     proof: Proof,
     /// Who may send where; empty if that cannot be computed.
     rows: Vec<Row>,
+    /// What was sent, with `--live`.
+    tried: Option<Tried>,
     state: State,
     uplinks: Vec<String>,
     tunnels: Vec<String>,
@@ -72,7 +79,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         created.with_context(|| format!("cannot make {}, which has to be a new file", file.display()))
     });
     let report = report.transpose()?;
-    let computed = computed(path).await.context("it could not be shown");
+    let computed = computed(path, args.live).await.context("it could not be shown");
     if let (Some(mut file), Some(path)) = (report, &args.report) {
         let page = match &computed {
             Ok(computed) => page::page(computed, &version::text().await, &date(computed.now)),
@@ -86,11 +93,32 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
         true => say(&json::in_json(&computed).to_string()),
         false => say(&words::in_words(&computed)),
     }
-    Ok(match computed.proof.outcome {
-        Shown::Proven => ExitCode::SUCCESS,
-        Shown::Leaves(_) => ExitCode::from(OPEN),
-        Shown::NotShown(_) => ExitCode::FAILURE,
+    Ok(match computed.conclusion() {
+        Conclusion::Proven => ExitCode::SUCCESS,
+        Conclusion::Open => ExitCode::from(OPEN),
+        Conclusion::NotShown => ExitCode::FAILURE,
     })
+}
+
+/// What both parts show together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Conclusion {
+    Proven,
+    Open,
+    NotShown,
+}
+
+impl Computed {
+    fn conclusion(&self) -> Conclusion {
+        let has_fault = self.tried.as_ref().is_some_and(Tried::has_fault);
+        let is_known = self.tried.as_ref().is_none_or(Tried::is_known);
+        match self.proof.outcome {
+            Shown::Leaves(_) => Conclusion::Open,
+            Shown::Proven | Shown::NotShown(_) if has_fault => Conclusion::Open,
+            Shown::Proven if is_known => Conclusion::Proven,
+            Shown::Proven | Shown::NotShown(_) => Conclusion::NotShown,
+        }
+    }
 }
 
 /// A moment for people, in the local time and with its distance from UTC.
@@ -101,20 +129,23 @@ fn date(seconds: i64) -> String {
     format!("{local} (UTC{}).", zone.to_offset(moment))
 }
 
-/// Reads everything and compares it.
-async fn computed(path: Option<&Path>) -> anyhow::Result<Computed> {
+/// Reads everything and compares it. Sends probes if it `is_live`.
+async fn computed(path: Option<&Path>, is_live: bool) -> anyhow::Result<Computed> {
     let store = Store::default();
     let in_force = in_force_aloud(path, &store);
     anyhow::ensure!(in_force.source != Source::Unknown, "no configuration can be read");
     let config = &in_force.config;
-    let Read { rules, machine, situation, users, .. } = read(config, &store).await?;
-    let contract = Contract { config, situation: &situation, now: machine.now, users: &users };
+    let read = read(config, &store).await?;
+    let Read { rules, machine, situation, users, .. } = &read;
+    let contract = Contract { config, situation, now: machine.now, users };
     let mut prover = Prover::default();
-    let proof = prover.prove(&rules, &machine, &contract);
+    let proof = prover.prove(rules, machine, &contract);
     // Without the table the proof still holds. What could not be computed is among its reasons.
-    let rows = prover.survey(&rules, &machine, &contract).unwrap_or_default();
-    let Machine { uplinks, ports, tunnels, now, .. } = machine;
-    Ok(Computed { proof, rows, state: situation.state, uplinks: [uplinks, ports].concat(), tunnels, now })
+    let rows = prover.survey(rules, machine, &contract).unwrap_or_default();
+    let tried = if is_live { Some(live::tried(&read, config).await) } else { None };
+    let Machine { uplinks, ports, tunnels, now, .. } = read.machine;
+    let state = read.situation.state;
+    Ok(Computed { proof, rows, tried, state, uplinks: [uplinks, ports].concat(), tunnels, now })
 }
 
 /// Reads the rules, the links and what the agent applied, until all of it is of one moment.

@@ -6,6 +6,7 @@
 //! the kernel; and the byte order of a set's number and timeout, which it writes as the machine does.
 
 mod expression;
+pub mod net;
 
 use netlink_bindings::nftables::{
     PushChainAttrs, PushRuleAttrs, PushSetAttrs, PushSetelemListAttrs, PushTableAttrs, SetFlags, TableFlags,

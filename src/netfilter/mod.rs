@@ -12,6 +12,7 @@ mod held;
 pub(crate) mod listing;
 mod message;
 mod native;
+pub mod net;
 pub mod nflog;
 pub mod nflog_socket;
 pub mod own;

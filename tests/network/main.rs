@@ -41,6 +41,7 @@ mod package;
 mod pause;
 mod podman;
 mod prove;
+mod prove_live;
 mod reconnect;
 mod reconnect_wg_quick;
 mod release;

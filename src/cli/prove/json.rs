@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Computed;
+use super::{Computed, Conclusion, live};
 use crate::model::{ASSUMPTIONS, Counterexample, Outcome as Shown, Row};
 
 /// What `prove --json` prints.
@@ -15,7 +15,7 @@ pub(super) fn in_json(computed: &Computed) -> Value {
     };
     let packets: Vec<Value> = packets.iter().map(packet_in_json).collect();
     json!({
-        "proven": proof.outcome == Shown::Proven,
+        "proven": computed.conclusion() == Conclusion::Proven,
         "computed": {
             "rules": proof.rules,
             "assumptions": ASSUMPTIONS,
@@ -23,7 +23,7 @@ pub(super) fn in_json(computed: &Computed) -> Value {
             "not_shown": reasons,
             "reach": computed.rows.iter().map(row_in_json).collect::<Vec<Value>>(),
         },
-        "live": null,
+        "live": computed.tried.as_ref().map(live::in_json),
         "state": computed.state.as_str(),
         "time": computed.now,
         "version": env!("CARGO_PKG_VERSION"),

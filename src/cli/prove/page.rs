@@ -1,7 +1,7 @@
 //! The report as one self-contained page of HTML: no script, nothing is loaded, and every string is escaped.
 
-use super::Computed;
 use super::words::{PLACES, PLACES_MEAN, PORTAL, cells, computed, decided, has_portal, verdict, who};
+use super::{Computed, Conclusion, live};
 use crate::config::is_plain;
 use crate::model::{ASSUMPTIONS, Cell, Counterexample, Outcome as Shown};
 
@@ -21,7 +21,7 @@ code, pre { font: 14px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; whi
 
 /// The page. `versions` has a line for each program, and `date` is for people.
 pub(super) fn page(shown: &Computed, versions: &str, date: &str) -> String {
-    let [word, sentence] = verdict(&shown.proof.outcome);
+    let [word, sentence] = verdict(shown.conclusion());
     let when = format!(
         "<p>{} The state of tunwarden was <b>{}</b>. Links that lead out: {}. Tunnels: {}.</p>\n",
         escaped(date),
@@ -35,12 +35,13 @@ pub(super) fn page(shown: &Computed, versions: &str, date: &str) -> String {
         when,
         format!("<p>{}</p>\n", escaped(&computed(shown))),
         result(&shown.proof.outcome),
+        shown.tried.as_ref().map(|tried| live::in_html(tried, escaped, list)).unwrap_or_default(),
         table(shown),
         format!("<h2>This takes for granted</h2>\n{}", list(&assumptions)),
         format!("<h2>Versions</h2>\n<pre>{}</pre>\n", escaped(versions)),
         "<h2>What this is</h2>\n<p><code>sudo tunwarden prove</code> reads the rules of every program from the kernel and \
-         computes, for all packets, whether one can leave outside the VPN that the contract does not list. It sends \
-         nothing. The page <code>docs/proof.md</code> explains the model, what it does not show, and how to check \
+         computes, for all packets, whether one can leave outside the VPN that the contract does not list. Only with \
+         <code>--live</code> it sends probes. The page <code>docs/proof.md</code> explains the model, what it does not show, and how to check \
          it. The answer holds for the moment of the date above.</p>\n</html>\n"
             .to_owned(),
     ]
@@ -49,7 +50,7 @@ pub(super) fn page(shown: &Computed, versions: &str, date: &str) -> String {
 
 /// The page of a computation that could not be made.
 pub(super) fn failed(why: &str) -> String {
-    let [word, sentence] = verdict(&Shown::NotShown(Vec::new()));
+    let [word, sentence] = verdict(Conclusion::NotShown);
     format!("{}<p>{}</p>\n</html>\n", head(word, sentence), escaped(why))
 }
 
@@ -141,6 +142,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::live::Tried;
     use super::*;
     use crate::model::{Decision, Proof, Row, Sender, Tool};
     use crate::net::Family;
@@ -184,6 +186,7 @@ mod tests {
         Computed {
             proof: Proof { rules: 3, outcome: Shown::Leaves(vec![packet]) },
             rows: vec![row],
+            tried: Some(Tried::NotAvailable(BAD.to_owned())),
             state: State::Locked,
             uplinks: vec![BAD.to_owned()],
             tunnels: Vec::new(),
@@ -197,9 +200,20 @@ mod tests {
         for bad in ["<script", "alert('", "\u{202e}", "\u{7}"] {
             assert!(!page.contains(bad), "{bad:?} in {page}");
         }
-        // The name of the link twice, the packet's incoming link, the comment of the rule twice, versions and date.
+        // The name of the link twice, the packet's incoming link, the comment of the rule twice, why nothing was sent,
+        // versions and date.
         let text = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;\\u{202e}\\u{7}";
-        assert_eq!(page.matches(text).count(), 7, "{page}");
+        assert_eq!(page.matches(text).count(), 8, "{page}");
         assert!(page.contains("<td class=\"elsewhere passes\">passes</td>"), "{page}");
+    }
+
+    #[test]
+    fn a_live_part_that_was_asked_for_and_is_not_there_proves_nothing() {
+        let mut page = shown();
+        assert_eq!(page.conclusion(), Conclusion::Open);
+        page.proof.outcome = Shown::Proven;
+        assert_eq!(page.conclusion(), Conclusion::NotShown);
+        page.tried = None;
+        assert_eq!(page.conclusion(), Conclusion::Proven);
     }
 }

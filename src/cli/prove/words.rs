@@ -1,6 +1,6 @@
 //! The proof for people: the page in the terminal, and sentences that the report shares with it.
 
-use super::Computed;
+use super::{Computed, Conclusion, live};
 use crate::config::plain;
 use crate::model::{ASSUMPTIONS, Cell, Counterexample, Outcome as Shown, Row, Sender};
 
@@ -15,11 +15,11 @@ pub(super) const PORTAL: &str =
     "During the pause for a captive portal, DNS and web pages of this machine pass outside the tunnel too.";
 
 /// One word and one sentence.
-pub(super) fn verdict(outcome: &Shown) -> [&'static str; 2] {
-    match outcome {
-        Shown::Proven => ["PROVEN", "no packet leaves in clear."],
-        Shown::Leaves(_) => ["OPEN", "packets leave in clear."],
-        Shown::NotShown(_) => ["NOT SHOWN", "it is not known whether packets leave in clear."],
+pub(super) fn verdict(conclusion: Conclusion) -> [&'static str; 2] {
+    match conclusion {
+        Conclusion::Proven => ["PROVEN", "no packet leaves in clear."],
+        Conclusion::Open => ["OPEN", "packets leave in clear."],
+        Conclusion::NotShown => ["NOT SHOWN", "it is not known whether packets leave in clear."],
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) fn has_portal(rows: &[Row]) -> bool {
 
 /// The page in the terminal.
 pub(super) fn in_words(page: &Computed) -> String {
-    let [word, sentence] = verdict(&page.proof.outcome);
+    let [word, sentence] = verdict(page.conclusion());
     let mut lines = vec![format!("{word}: {sentence}"), String::new(), computed(page)];
     match &page.proof.outcome {
         Shown::Proven => {}
@@ -68,6 +68,10 @@ pub(super) fn in_words(page: &Computed) -> String {
             }
         }
         Shown::NotShown(reasons) => lines.extend(reasons.iter().map(|reason| format!("- {reason}"))),
+    }
+    if let Some(tried) = &page.tried {
+        lines.push(String::new());
+        lines.extend(live::in_words(tried));
     }
     if !page.rows.is_empty() {
         lines.push(String::new());

@@ -170,7 +170,7 @@ fn log<P: Pusher>(element: PushExprAttrs<P>, reason: Refusal) -> P {
 }
 
 /// An instruction that the library does not know, or gets wrong.
-fn by_hand<P: Pusher>(element: PushExprAttrs<P>, name: &CStr, attributes: &[(u16, &[u8])]) -> P {
+pub(super) fn by_hand<P: Pusher>(element: PushExprAttrs<P>, name: &CStr, attributes: &[(u16, &[u8])]) -> P {
     let mut element = element.push_name(name);
     let bytes = element.as_vec_mut();
     let start = push_nested_header(bytes, EXPRESSION_DATA);

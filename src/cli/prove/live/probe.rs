@@ -1,0 +1,255 @@
+//! The probes as data: who sends what, where to, and on which link.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::net::{Family, Transport};
+use crate::netfilter::net::Pattern;
+use crate::system;
+
+/// Documentation networks (RFC 5737, RFC 3849): nobody has such an address.
+const DOCUMENTATION: [[u8; 3]; 3] = [[192, 0, 2], [198, 51, 100], [203, 0, 113]];
+const DOCUMENTATION_V6: u128 = 0x2001_0db8 << 96;
+
+/// The ports of DNS and HTTPS, and one that no rule opens (`discard`).
+const DNS: u16 = 53;
+const HTTPS: u16 = 443;
+const DISCARD: u16 = 9;
+
+/// The distance of two tries for an address: any odd number whose bits are mixed (2^64 divided by the golden ratio).
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+
+/// The length of an Ethernet header, of a UDP header, and of the headers of IP.
+const ETHERNET: u32 = 14;
+const UDP_HEADER: u32 = 8;
+const IP_HEADERS: [u32; 2] = [20, 40];
+
+/// How a probe is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::cli::prove) enum How {
+    /// A datagram.
+    Udp,
+    /// A SYN.
+    Tcp,
+    /// A datagram through a raw socket of IP.
+    RawIp,
+    /// An echo request through a raw socket of IP.
+    Echo,
+    /// A datagram in a frame, through a packet socket.
+    Frame,
+    /// The same, which its sender calls ARP.
+    FrameAsArp,
+}
+
+impl How {
+    /// For JSON.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::RawIp => "raw-ip",
+            Self::Echo => "echo",
+            Self::Frame => "frame",
+            Self::FrameAsArp => "frame-as-arp",
+        }
+    }
+
+    /// For people.
+    pub(super) const fn in_words(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::RawIp => "UDP of a raw socket",
+            Self::Echo => "an echo request",
+            Self::Frame => "a frame",
+            Self::FrameAsArp => "a frame that its sender calls ARP",
+        }
+    }
+
+    /// Whether it passes the filters of IP.
+    pub(super) const fn is_routed(self) -> bool {
+        !matches!(self, Self::Frame | Self::FrameAsArp)
+    }
+}
+
+/// One packet to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli::prove) struct Probe {
+    pub(super) how: How,
+    /// The user id of its socket.
+    pub(super) user: u32,
+    /// Its port is 0 if the protocol has none.
+    pub(super) to: SocketAddr,
+    /// The link that its socket is bound to.
+    pub(super) on: Option<String>,
+    /// Its payload. No other packet has it.
+    pub(super) tag: [u8; 16],
+}
+
+impl Probe {
+    pub(super) fn family(&self) -> Family {
+        Family::of(self.to.ip())
+    }
+
+    /// The number of its protocol.
+    pub(super) fn protocol(&self) -> u8 {
+        match (self.how, self.family()) {
+            (How::Tcp, _) => TCP,
+            (How::Echo, Family::V4) => 1,
+            (How::Echo, Family::V6) => 58,
+            (How::Udp | How::RawIp | How::Frame | How::FrameAsArp, _) => UDP,
+        }
+    }
+
+    /// What the net looks for: the tag, or the destination. So a rule that changes the destination does not lead past
+    /// the net. A SYN has no payload; it has its two ports in place of a tag.
+    pub(super) fn patterns(&self, from: Option<u16>) -> Vec<Pattern> {
+        let (protocol, to) = (self.protocol(), self.to);
+        let port = Some(to.port()).filter(|port| *port != 0);
+        let mut patterns = vec![Pattern::Destination(to.ip(), protocol, port)];
+        match (self.how, from) {
+            (How::Tcp, None) => {}
+            (How::Tcp, Some(from)) => {
+                let ports = [from.to_be_bytes(), to.port().to_be_bytes()].concat();
+                patterns.push(Pattern::Transport(protocol, 0, ports));
+            }
+            (How::Udp | How::RawIp | How::Echo | How::Frame | How::FrameAsArp, _) => {
+                patterns.push(Pattern::Transport(protocol, UDP_HEADER, self.tag.to_vec()));
+            }
+        }
+        if !self.how.is_routed() {
+            let [v4, v6] = IP_HEADERS;
+            let header = if to.is_ipv4() { v4 } else { v6 };
+            patterns.push(Pattern::Frame(ETHERNET + header + UDP_HEADER, self.tag.to_vec()));
+        }
+        patterns
+    }
+}
+
+/// For what probes are made.
+#[derive(Debug, Clone)]
+pub(super) struct Ground {
+    pub(super) families: Vec<Family>,
+    /// Links that lead out.
+    pub(super) wires: Vec<String>,
+    /// An ordinary user.
+    pub(super) user: u32,
+    /// What the VPN is reached by.
+    pub(super) vpn: (Transport, u16),
+    /// Where packets may go: no destination is in these networks.
+    pub(super) taken: Vec<IpNet>,
+}
+
+impl Ground {
+    /// The probes; `None` if no documentation network has a destination for each of them.
+    pub(super) fn probes(&self) -> Option<Vec<Probe>> {
+        let mut used = BTreeSet::new();
+        let mut probes = Vec::new();
+        for &family in &self.families {
+            for (how, user, port, on) in self.kinds() {
+                let to = self.destination(family, &used)?;
+                used.insert(to);
+                let tag = [system::random(), system::random()].map(u64::to_be_bytes).concat();
+                let tag = tag.try_into().unwrap_or_default();
+                probes.push(Probe { how, user, to: SocketAddr::new(to, port), on, tag });
+            }
+        }
+        Some(probes)
+    }
+
+    fn kinds(&self) -> Vec<(How, u32, u16, Option<String>)> {
+        let (transport, port) = self.vpn;
+        let vpn = if transport == Transport::Tcp { How::Tcp } else { How::Udp };
+        let plain = [(How::Udp, DNS), (How::Tcp, DNS), (How::Udp, HTTPS), (How::Tcp, HTTPS), (vpn, port)];
+        let raw = [(How::RawIp, DISCARD), (How::Echo, 0)];
+        let frames = [(How::Frame, DISCARD), (How::FrameAsArp, DISCARD)];
+        let mut kinds = Vec::new();
+        for on in std::iter::once(None).chain(self.wires.iter().cloned().map(Some)) {
+            let of = |user, (how, port)| (how, user, port, on.clone());
+            kinds.extend(plain.map(|kind| of(self.user, kind)));
+            kinds.extend(plain.map(|kind| of(0, kind)));
+            kinds.extend(raw.map(|kind| of(0, kind)));
+            if on.is_some() {
+                kinds.extend(frames.map(|kind| of(0, kind)));
+            }
+        }
+        kinds
+    }
+
+    fn destination(&self, family: Family, used: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+        let is_free = |address: &IpAddr| {
+            !used.contains(address) && !self.taken.iter().any(|network| network.contains(address))
+        };
+        let random = system::random();
+        match family {
+            Family::V4 => {
+                let networks =
+                    DOCUMENTATION.map(|[a, b, c]| Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, 0), 24));
+                let hosts: Vec<Ipv4Addr> = networks.iter().flat_map(Ipv4Net::hosts).collect();
+                let start = usize::try_from(random % hosts.len() as u64).unwrap_or_default();
+                let from_start = hosts.iter().cycle().skip(start).take(hosts.len());
+                from_start.map(|host| IpAddr::V4(*host)).find(is_free)
+            }
+            // One of 2^64 addresses beneath a random network. Some tries are enough.
+            Family::V6 => (0..64_u64).find_map(|n| {
+                let host = u128::from(random.wrapping_add(n.wrapping_mul(STEP)));
+                let address = Ipv6Addr::from_bits(DOCUMENTATION_V6 | host << 32 | u128::from(n) << 8 | 1);
+                Some(IpAddr::V6(address)).filter(is_free)
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ground(taken: &[&str]) -> Ground {
+        Ground {
+            families: Family::ALL.to_vec(),
+            wires: vec!["eth0".to_owned(), "wlan0".to_owned()],
+            user: 1000,
+            vpn: (Transport::Udp, 1194),
+            taken: taken.iter().map(|network| network.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn each_probe_has_a_free_destination_of_its_own_in_a_documentation_network() {
+        let taken = ["192.0.2.0/24", "203.0.113.0/25", "2001:db8::/33"];
+        let probes = ground(&taken).probes().unwrap();
+        let destinations: BTreeSet<IpAddr> = probes.iter().map(|probe| probe.to.ip()).collect();
+        let tags: BTreeSet<[u8; 16]> = probes.iter().map(|probe| probe.tag).collect();
+        assert_eq!((destinations.len(), tags.len()), (probes.len(), probes.len()));
+        let networks = ["198.51.100.0/24", "203.0.113.128/25", "2001:db8:8000::/33"];
+        let networks = networks.map(|network| network.parse::<IpNet>().unwrap());
+        for address in destinations {
+            assert!(networks.iter().any(|network| network.contains(&address)), "{address}");
+        }
+        let all = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"];
+        assert_eq!(ground(&all).probes(), None);
+    }
+
+    #[test]
+    fn every_sender_is_tried_on_every_link() {
+        let probes = ground(&[]).probes().unwrap();
+        // Without a link 12; on each of two links 14; in each family.
+        assert_eq!(probes.len(), 2 * (12 + 2 * 14));
+        for user in [0, 1000] {
+            for on in [None, Some("eth0"), Some("wlan0")] {
+                let of = |how| {
+                    let mut found = probes.iter().filter(|probe| probe.user == user && probe.how == how);
+                    found.any(|probe| probe.on.as_deref() == on)
+                };
+                assert!(of(How::Udp) && of(How::Tcp), "{user} {on:?}");
+                assert_eq!(of(How::RawIp) && of(How::Echo), user == 0);
+                assert_eq!(of(How::Frame) && of(How::FrameAsArp), user == 0 && on.is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The edge: sends probes while a net is in place, and says how far each has come.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
+use nix::libc::{ARPHRD_ETHER, ARPHRD_LOOPBACK};
+use nix::sys::socket::{LinkAddr, bind};
+use nix::unistd::{Gid, Uid, User, setfsgid, setfsuid};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::packet;
+use super::probe::{How, Probe};
+use crate::net::Family;
+use crate::netfilter::net::{Net, Progress, SafetyNet};
+
+/// The EtherType of ARP.
+const ARP: u16 = 0x0806;
+
+/// How long a packet may wait for the address of a neighbour before the kernel drops it: three requests, one a second
+/// (`mcast_solicit`, `retrans_time`), and some more. How often this is looked at.
+const NEIGHBOUR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(50));
+
+/// A probe that was given to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) probe: Probe,
+    /// What the kernel answered.
+    pub(super) error: Option<Errno>,
+    pub(super) progress: Progress,
+}
+
+/// A probe whose socket is open.
+struct Ready {
+    socket: Socket,
+    bytes: Vec<u8>,
+    /// The port that it comes from.
+    from: Option<u16>,
+}
+
+/// Sends every probe once. Nothing of it leaves on a link of `groups`, and on no link if they are all links.
+///
+/// # Errors
+/// There is no net. Then nothing was sent, or what was sent was dropped before.
+pub(super) fn send(probes: Vec<Probe>, groups: Vec<Vec<String>>) -> io::Result<Vec<Sent>> {
+    let ready: Vec<io::Result<Ready>> = probes.iter().map(opened).collect();
+    let patterns = probes
+        .iter()
+        .zip(&ready)
+        .map(|(probe, ready)| probe.patterns(ready.as_ref().ok().and_then(|ready| ready.from)));
+    let net = SafetyNet::make(Net { probes: patterns.collect(), groups })?;
+    let errors: Vec<Option<Errno>> = probes
+        .iter()
+        .zip(ready)
+        .map(|(probe, ready)| {
+            // The socket is closed here, so no SYN is sent again.
+            ready.and_then(|ready| sent(probe, &ready)).err().map(|error| errno(&error))
+        })
+        .collect();
+    let mut progress = net.progress()?;
+    let mut waited = Duration::ZERO;
+    while progress.iter().any(waits) && waited < NEIGHBOUR.0 {
+        thread::sleep(NEIGHBOUR.1);
+        waited += NEIGHBOUR.1;
+        progress = net.progress()?;
+    }
+    let all = probes.into_iter().zip(errors).zip(progress);
+    Ok(all.map(|((probe, error), progress)| Sent { probe, error, progress }).collect())
+}
+
+/// Whether a packet has passed every filter of IP and is on no link yet.
+fn waits(progress: &Progress) -> bool {
+    progress.passed && !progress.seen
+}
+
+fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Opens the socket of a probe as its user.
+fn opened(probe: &Probe) -> io::Result<Ready> {
+    let probe = probe.clone();
+    let user = Uid::from_raw(probe.user);
+    let group = User::from_uid(user).ok().flatten().map_or(Gid::from_raw(probe.user), |user| user.gid);
+    // The kernel's rules see the file system's user id of the thread that opens a socket. The ids end with the thread,
+    // which keeps root's right to bind a socket to a link.
+    let thread = thread::spawn(move || {
+        setfsgid(group);
+        setfsuid(user);
+        // The call returns the id before and no error.
+        if setfsuid(user) != user {
+            return Err(io::Error::from(Errno::EPERM));
+        }
+        if probe.how.is_routed() { socket(&probe) } else { packet_socket(&probe) }
+    });
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that opens a socket has failed")))
+}
+
+fn socket(probe: &Probe) -> io::Result<Ready> {
+    let (kind, protocol) = match probe.how {
+        How::Udp => (Type::DGRAM, None),
+        How::Tcp => (Type::STREAM, None),
+        How::RawIp | How::Echo | How::Frame | How::FrameAsArp => {
+            (Type::RAW, Some(Protocol::from(i32::from(probe.protocol()))))
+        }
+    };
+    let socket = Socket::new(Domain::for_address(probe.to), kind, protocol)?;
+    socket.set_nonblocking(true)?;
+    if let Some(link) = &probe.on {
+        socket.bind_device(Some(link.as_bytes()))?;
+    }
+    let mut from = None;
+    if probe.how == How::Tcp {
+        // The net recognises a SYN by its ports.
+        let any = match probe.family() {
+            Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            Family::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        socket.bind(&any.into())?;
+        from = socket.local_addr()?.as_socket().map(|own| own.port());
+    }
+    Ok(Ready { socket, bytes: packet::bytes(probe, false), from })
+}
+
+fn packet_socket(probe: &Probe) -> io::Result<Ready> {
+    let link = link_address(probe.on.as_deref().unwrap_or_default())?;
+    let is_ethernet = [ARPHRD_ETHER, ARPHRD_LOOPBACK].contains(&link.hatype());
+    let said = match probe.how {
+        How::FrameAsArp => ARP,
+        How::Frame | How::Udp | How::Tcp | How::RawIp | How::Echo => packet::ethertype(probe.to.ip()),
+    };
+    let protocol = Protocol::from(i32::from(said.to_be()));
+    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    bind(socket.as_raw_fd(), &link)?;
+    Ok(Ready { socket, bytes: packet::bytes(probe, is_ethernet), from: None })
+}
+
+/// The address that binds a packet socket to a link.
+fn link_address(name: &str) -> io::Result<LinkAddr> {
+    let mut links = getifaddrs()?.filter(|link| link.interface_name == name);
+    let address = links.find_map(|link| link.address.as_ref().and_then(|own| own.as_link_addr().copied()));
+    address.ok_or_else(|| io::Error::from(Errno::ENODEV))
+}
+
+fn sent(probe: &Probe, ready: &Ready) -> io::Result<()> {
+    let Ready { socket, bytes, .. } = ready;
+    match probe.how {
+        How::Tcp => match socket.connect(&probe.to.into()) {
+            // The answer is not waited for.
+            Err(error) if errno(&error) == Errno::EINPROGRESS => Ok(()),
+            answer => answer,
+        },
+        How::Frame | How::FrameAsArp => socket.send(bytes).map(drop),
+        How::RawIp | How::Echo => {
+            // For a raw socket of IPv6 a port is a protocol.
+            let to = SocketAddr::new(probe.to.ip(), 0);
+            socket.send_to(bytes, &to.into()).map(drop)
+        }
+        How::Udp => socket.send_to(bytes, &probe.to.into()).map(drop),
+    }
+}

@@ -1,0 +1,126 @@
+//! `prove --live`: what it says is held against what the provider sees, which is nothing at all.
+
+use crate::support;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use support::tunwarden;
+use tunwarden::netfilter::encode::net::{LINKS, PASSED};
+use tunwarden::netfilter::own::read_back;
+use tunwarden_lab::{Capture, Lab, wait_for, with_lab};
+
+/// How long a command may take on a loaded machine.
+const LONG: Duration = Duration::from_secs(60);
+
+const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
+
+/// DNS of IPv4 passes, and no rule is on the wire.
+const OPENED: &str = "
+    iptables -I OUTPUT 1 -p udp --dport 53 -j ACCEPT
+    nft delete table inet tunwarden
+    nft delete table netdev tunwarden";
+
+/// Whether the kernel has a table of the net.
+fn has_net(lab: &Lab) -> Result<bool> {
+    lab.host().enter(|| Ok(read_back(LINKS)?.is_there() || read_back(PASSED)?.is_there()))
+}
+
+/// The exit status of `prove --live`, and its live part. The provider sees none of its probes.
+fn live(lab: &Lab, report: &str) -> Result<(Option<i32>, Value)> {
+    let capture = lab.capture()?;
+    let output = tunwarden(lab, ["prove", "--live", "--json", "--report", report])?;
+    let said: Value = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    support::schema::check(support::schema::PROVE, &said)?;
+    ensure!(said["live"]["not_available"].is_null(), "{said}");
+    nothing_arrives(capture, &said["live"])?;
+    ensure!(!has_net(lab)?, "the net stays");
+    Ok((output.status.code(), said["live"].clone()))
+}
+
+fn probes(live: &Value) -> Result<&Vec<Value>> {
+    live["probes"].as_array().context("no probes")
+}
+
+fn nothing_arrives(capture: Capture, live: &Value) -> Result<()> {
+    let destinations = probes(live)?.iter().map(|probe| probe["destination"].as_str().unwrap_or_default());
+    let destinations = destinations.map(str::parse).collect::<Result<BTreeSet<IpAddr>, _>>()?;
+    let frames = capture.stop()?;
+    let mut arrived = frames.iter().filter_map(|frame| frame.destination());
+    let arrived = arrived.find(|destination| destinations.contains(destination));
+    ensure!(destinations.len() > 40 && arrived.is_none(), "{arrived:?} of {destinations:?}");
+    Ok(())
+}
+
+/// The ends of probes of this kind to this port, by their family.
+fn ends(live: &Value, how: &str, port: u16) -> Result<[BTreeSet<String>; 2]> {
+    let mut ends = [BTreeSet::new(), BTreeSet::new()];
+    for probe in probes(live)?.iter().filter(|probe| probe["how"] == how && probe["destination_port"] == port)
+    {
+        let is_v6 = probe["destination"].to_string().contains(':');
+        ends[usize::from(is_v6)].insert(probe["end"].as_str().unwrap_or_default().to_owned());
+    }
+    Ok(ends)
+}
+
+#[test]
+fn each_probe_is_refused_on_a_locked_machine_and_one_that_would_leave_is_named_and_held() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", CONFIG)?;
+        let locked = tunwarden(lab, ["lock"])?;
+        ensure!(locked.status.success(), "{locked:?}");
+        let (code, said) = live(lab, "/run/locked.html")?;
+        ensure!(code == Some(0) && said["refused"] == said["sent"], "locked: {code:?} {said}");
+        // One link leads out here, and the control has one.
+        ensure!(said["control"] == said["sent"], "{said}");
+        let one = |end: &str| BTreeSet::from([end.to_owned()]);
+        for frame in ["frame", "frame-as-arp"] {
+            let ends = ends(&said, frame, 9)?;
+            ensure!(ends == [one("refused-on-link"), one("refused-on-link")], "{frame}: {ends:?}");
+        }
+        ensure!(ends(&said, "udp", 53)? == [one("refused-at-send"), one("refused-at-send")], "{said}");
+        let verified = tunwarden(lab, ["verify"])?;
+        ensure!(verified.status.success(), "the state has changed: {verified:?}");
+
+        lab.host().succeed(["sh", "-ec", OPENED])?;
+        let capture = lab.capture()?;
+        lab.host().udp("203.0.113.9:53")?.from_user("nobody").tag("control").send()?;
+        capture.wait_for(1, LONG, |frame| frame.is_tagged("control"))?;
+        let (code, said) = live(lab, "/run/opened.html")?;
+        ensure!(code == Some(4) && said["faults"] != 0, "opened: {code:?} {said}");
+        let (dns, web) = (ends(&said, "udp", 53)?, ends(&said, "udp", 443)?);
+        ensure!(dns == [one("fault"), one("refused-at-send")], "{dns:?}");
+        ensure!(web == [one("refused-at-send"), one("refused-at-send")], "{web:?}");
+        ensure!(ends(&said, "frame", 9)? == [one("fault"), one("fault")], "{said}");
+        let page = lab.host().read("/run/opened.html")?;
+        ensure!(
+            page.contains("<h1 class=\"open\">") && page.contains("without the net it would have left"),
+            "{page}"
+        );
+        killed(lab)
+    })
+}
+
+/// Without an answer to ARP the probe that leaves waits for its neighbour, and the command for it.
+fn killed(lab: &Lab) -> Result<()> {
+    lab.isp().succeed("ip link set isp0 arp off".split(' '))?;
+    lab.host().succeed("ip neigh flush dev eth0".split(' '))?;
+    let capture = lab.capture()?;
+    let mut command = lab.host().spawn([support::TUNWARDEN, "prove", "--live"])?;
+    wait_for("the net", LONG, || {
+        ensure!(command.is_running(), "it has ended: {}", command.log());
+        Ok(has_net(lab)?.then_some(()))
+    })?;
+    command.kill()?;
+    wait_for("the end of the net", LONG, || Ok((!has_net(lab)?).then_some(())))?;
+    let frames = capture.stop()?;
+    let is_documentation = |to: &IpAddr| {
+        ["192.0.2.", "198.51.100.", "203.0.113."].iter().any(|network| to.to_string().starts_with(network))
+    };
+    let arrived = frames.iter().filter_map(|frame| frame.destination()).find(is_documentation);
+    ensure!(arrived.is_none(), "{arrived:?}");
+    Ok(())
+}
