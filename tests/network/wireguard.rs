@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::openvpn::{CONNECT, seen};
+use support::openvpn::{flows_to, seen};
 use support::story::Story;
 use support::wireguard::{SERVER, Server, wg_quick};
 use support::{SOON, agent, bus, start_agent, status, tunwarden, wait_for_state};
@@ -51,11 +51,7 @@ fn await_left_out(lab: &Lab, name: &str, remedy: &str) -> Result<()> {
 
 /// Pings of both families through the tunnel are answered.
 fn flows(lab: &Lab) -> Result<()> {
-    for target in [INTERNET, INTERNET_V6] {
-        let sent = lab.host().ping(target).count(3).await_answers(CONNECT).send()?;
-        ensure!(sent.answered == 3, "{target}: the tunnel carries nothing: {sent:?}");
-    }
-    Ok(())
+    [INTERNET, INTERNET_V6].into_iter().try_for_each(|target| flows_to(lab, target))
 }
 
 /// A tunnel of this name protects, by this source. Returns the status.
