@@ -155,7 +155,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let to = listener.local_addr().unwrap();
         let stream = TcpStream::connect(to).unwrap();
-        // So it is gone at once, and with it its other end.
+        // So it is gone at once.
         SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         datagrams.connect(to).unwrap();
@@ -172,7 +172,7 @@ mod tests {
         for ends in &both {
             assert_eq!(units.ask(ends).unwrap(), None, "{ends:?}");
         }
-        let listening = Ends { own: both[0].other, other: both[0].own, ..both[0] };
+        let listening = ends(TCP, to, (Ipv4Addr::LOCALHOST, DISCARD).into());
         assert_eq!(units.ask(&listening).unwrap(), None, "a listener at the port of the sender");
     }
 }
