@@ -20,6 +20,8 @@ const SETTLE: Duration = Duration::from_secs(3);
 
 /// The top right corner of the screen, where both the panel's indicators and notifications are.
 const CORNER: &str = "460x220+340+0";
+/// The same, as high as a notification with a list.
+const HIGH_CORNER: &str = "460x380+340+0";
 
 /// XFCE's panel with a place for indicators and a clock.
 const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -130,6 +132,9 @@ impl<'a> Scene<'a> {
         self.click_indicator()?;
         self.picture("locked")?;
         self.session.succeed(["xdotool", "key", "Escape", "mousemove", "100", "500"])?;
+        self.refuse()?;
+        self.press("Blocked")?;
+        self.picture_of("blocked", HIGH_CORNER)?;
 
         self.connect()?;
         self.lab.host().signal_all("openvpn", Signal::SIGKILL)?;
@@ -142,6 +147,39 @@ impl<'a> Scene<'a> {
         self.lab.host().succeed([self.tunwarden.as_str(), "pause", "5m"])?;
         self.reach("paused")?;
         self.picture("paused")
+    }
+
+    /// The person's programs try to leave.
+    fn refuse(&self) -> Result<()> {
+        let host = self.lab.host();
+        wait_for("the list of what was refused", SOON, || {
+            host.tcp("203.0.113.9:443")?.from_user("nobody").count(2).send()?;
+            host.udp("10.0.0.1:53")?.from_user("nobody").count(2).send()?;
+            host.tcp("10.77.0.1:631")?.from_user("nobody").count(2).send()?;
+            let list = host.run([self.tunwarden.as_str(), "blocked", "--json"])?.stdout;
+            let is_whole =
+                ["no-vpn", "dns-outside-tunnel", "not-on-link"].iter().all(|why| list.contains(why));
+            Ok(is_whole.then_some(()))
+        })
+    }
+
+    /// Presses the entry of the indicator's menu with this text.
+    fn press(&self, text: &str) -> Result<()> {
+        let names = self.session.busctl(&["list", "--no-legend"])?.stdout;
+        let mut names = names.lines().filter_map(|line| line.split_whitespace().next());
+        let item = names.find(|name| name.starts_with("org.kde.StatusNotifierItem-"));
+        let item = item.context("no indicator on the bus")?;
+        let menu = [item, "/MenuBar", "com.canonical.dbusmenu"];
+        let layout = [&["--json=short", "--", "call"], &menu[..], &["GetLayout", "iias", "0", "-1", "0"]];
+        let said = self.session.busctl(&layout.concat())?.stdout;
+        let said: serde_json::Value = serde_json::from_str(&said).with_context(|| said.clone())?;
+        let entries = said["data"][1][2].as_array().context("no menu")?;
+        let entry = entries.iter().find(|entry| entry["data"][1]["label"]["data"] == text);
+        let id = entry.and_then(|entry| entry["data"][0].as_i64()).with_context(|| said.to_string())?;
+        let event = [&["call"], &menu[..], &["Event", "isvu", &id.to_string(), "clicked", "s", "", "0"]];
+        let pressed = self.session.busctl(&event.concat())?;
+        ensure!(pressed.status.success(), "{pressed:?}");
+        Ok(())
     }
 
     fn connect(&self) -> Result<()> {
@@ -165,12 +203,16 @@ impl<'a> Scene<'a> {
     }
 
     fn picture(&self, state: &str) -> Result<()> {
+        self.picture_of(state, CORNER)
+    }
+
+    fn picture_of(&self, state: &str, corner: &str) -> Result<()> {
         std::thread::sleep(SETTLE);
         let path = folder().join(format!("desktop-{state}.png"));
         self.session.screenshot(&path)?;
         let whole = path.display().to_string();
         let reduced =
-            ["convert", &whole, "-crop", CORNER, "+repage", "-strip", "+dither", "-colors", "128", &whole];
+            ["convert", &whole, "-crop", corner, "+repage", "-strip", "+dither", "-colors", "128", &whole];
         let made = std::process::Command::new(reduced[0]).args(&reduced[1..]).status()?;
         ensure!(made.success(), "convert: {made}");
         println!("{whole}");
