@@ -105,11 +105,16 @@ impl Notifier {
 
     /// Whether the menu has every VPN by its name, so that `Reconnect` would only repeat one of them.
     fn names_every_vpn(&self) -> bool {
-        let counting = |status: &Status| {
-            let mut vpns = status.vpns.iter().filter(|vpn| vpn.counts);
-            vpns.all(|vpn| vpn.is_of_network_manager() && vpn.fault.is_none())
+        let names = self.connectable();
+        let has_all = |status: &Status| {
+            let counting: Vec<&str> =
+                status.vpns.iter().filter(|vpn| vpn.counts).map(|vpn| vpn.name.as_str()).collect();
+            // Two of one name are one entry, which NetworkManager cannot connect by its name.
+            status.vpns_left_out == 0
+                && counting.len() == names.len()
+                && counting.iter().all(|name| names.iter().any(|one| one == name))
         };
-        self.loss.is_none() && !self.connectable().is_empty() && self.status().is_some_and(counting)
+        self.loss.is_none() && !names.is_empty() && self.status().is_some_and(has_all)
     }
 
     /// The icon for the state. It never shows more protection than the kernel holds.

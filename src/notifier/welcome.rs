@@ -19,7 +19,7 @@ impl Notifier {
     /// The notice of the first minute.
     pub(super) fn of_welcome(&self) -> Option<Notice> {
         let status = self.status().filter(|status| self.welcoming && is_locked(status))?;
-        let counts = status.vpns.iter().any(|vpn| vpn.counts);
+        let counts = status.vpns.iter().any(|vpn| vpn.counts && vpn.fault.is_none());
         let connect = match (counts, status.vpns.is_empty()) {
             (true, _) => Key::WelcomeConnect,
             (false, true) => Key::WelcomeNoVpn,

@@ -32,8 +32,8 @@ show-session)
 esac
 "#;
 
-/// Runs the command and not as the user. Anna's systemd does not answer.
-const RUNUSER: &str = "#!/bin/sh\necho \"user $2\" >>\"$(dirname \"$0\")/log\"\n[ \"$2\" != anna ] || exit 1\nshift 3\nexec \"$@\"\n";
+/// Runs the command and not as the user. Anna's systemd does not answer. Fails if it gets root's environment.
+const RUNUSER: &str = "#!/bin/sh\n[ -z \"$SECRET\" ] || exit 1\necho \"user $2\" >>\"$(dirname \"$0\")/log\"\n[ \"$2\" != anna ] || exit 1\nshift 3\nexec \"$@\"\n";
 
 const SYSTEMD_RUN: &str = "#!/bin/sh\necho \"$XDG_RUNTIME_DIR $*\" >>\"$(dirname \"$0\")/log\"\n";
 
@@ -47,7 +47,8 @@ fn started(folder: &Path, options: &str) -> Result<String> {
     let _ = std::fs::remove_file(folder.join("log"));
     let path = format!("{}:{}", folder.display(), std::env::var("PATH")?);
     let script = format!("{functions}\nstart_notifiers {options}");
-    let output = Command::new("sh").args(["-c", &script]).env("PATH", path).output()?;
+    let output =
+        Command::new("sh").args(["-c", &script]).env("PATH", path).env("SECRET", "of root").output()?;
     ensure!(output.status.success(), "{output:?}");
     Ok(read_to_string(folder.join("log"))?)
 }
@@ -57,7 +58,7 @@ fn the_notifier_starts_in_the_graphical_sessions_of_users_who_did_not_switch_it_
     let folder = std::env::temp_dir().join(format!("tunwarden-postinst-{}", std::process::id()));
     let switched_off = folder.join("home/1004/.config/autostart");
     create_dir_all(&switched_off)?;
-    write(switched_off.join("tunwarden-notify.desktop"), "[Desktop Entry]\nHidden=true\n")?;
+    write(switched_off.join("tunwarden-notify.desktop"), "[Desktop Entry]\nHidden = true\n")?;
     write(folder.join("sessions"), SESSIONS)?;
     for (name, text) in [
         ("loginctl", LOGINCTL),

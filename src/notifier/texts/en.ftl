@@ -114,8 +114,14 @@ tunnel = VPN: { $name } ({ $interface })
 
 blocked = Blocked
 blocked-title = Blocked in the last hour
-blocked-line = { $destination }, { $count } times: { $why }
-blocked-by = { $who } to { $destination }, { $count } times: { $why }
+blocked-line = { $destination }, { $count ->
+    [one] once
+   *[other] { $count } times
+}: { $why }
+blocked-by = { $who } to { $destination }, { $count ->
+    [one] once
+   *[other] { $count } times
+}: { $why }
 blocked-nothing = None of your programs was blocked.
 blocked-hint = To see more in a terminal: tunwarden blocked
 blocked-unknown = for another reason
