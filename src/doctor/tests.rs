@@ -235,6 +235,7 @@ fn programs_that_change_rules_later_are_found_with_time_and_remedy() {
         ("etc/NetworkManager/dispatcher.d/50-fw", flush),
         ("etc/NetworkManager/dispatcher.d/90-tunwarden", flush),
         ("etc/NetworkManager/dispatcher.d/not-executable", flush),
+        ("etc/network/if-up.d/fw", flush),
         ("etc/network/interfaces", "iface eth0 inet dhcp\n  pre-up iptables-restore < /etc/fw.rules\n"),
         ("etc/rc.local", "#!/bin/sh\niptables -P OUTPUT ACCEPT\nexit 0\n"),
         ("etc/cron.d/fw", "PATH=/sbin\n*/5 * * * * root iptables-restore /etc/fw.rules\n"),
@@ -245,6 +246,7 @@ fn programs_that_change_rules_later_are_found_with_time_and_remedy() {
     for path in [
         "etc/NetworkManager/dispatcher.d/50-fw",
         "etc/NetworkManager/dispatcher.d/90-tunwarden",
+        "etc/network/if-up.d/fw",
         "etc/rc.local",
     ] {
         use std::os::unix::fs::PermissionsExt;
@@ -265,13 +267,14 @@ fn programs_that_change_rules_later_are_found_with_time_and_remedy() {
     said("docker.service.d", "changes firewall rules", "daemon-reload");
     said("/daily.service", "flushes", "systemctl disable daily.timer");
     said("50-fw", "flushes firewall rules, when a network comes up", "chmod -x");
+    said("if-up.d/fw", "flushes firewall rules, when a network comes up", "chmod -x");
     said("interfaces", "saved ruleset", "/etc/network/interfaces");
     said("rc.local", "sets policies to ACCEPT, at boot", "/etc/rc.local");
     said("/cron.d/fw", "replaces all rules with a saved ruleset, at set times", "/etc/cron.d/fw");
     said("crontabs/root", "by /usr/local/sbin/fw, at set times", "crontabs/root");
-    assert_eq!(others.len(), 9, "{others:#?}");
+    assert_eq!(others.len(), 10, "{others:#?}");
     assert_eq!(seen.article(), ["/usr/local/bin/rexbytes_vpn4killswitch.sh"]);
-    assert_eq!(ids(|seen| seen.others = others.clone()).len(), 9);
+    assert_eq!(ids(|seen| seen.others = others.clone()).len(), 10);
 }
 
 #[test]

@@ -42,13 +42,27 @@ pub(super) enum Direction {
 
 /// A rule in its chain.
 #[derive(Debug, Clone)]
-struct Kept {
-    origin: Origin,
-    rule: Rule,
-    certainty: Certainty,
+pub(super) struct Kept {
+    pub(super) origin: Origin,
+    pub(super) rule: Rule,
+    pub(super) certainty: Certainty,
+    /// False for a rule whose line is listed already, because it has an unknown value. It only refuses.
+    pub(super) is_listed: bool,
 }
 
 impl Kept {
+    pub(super) fn new(origin: &Origin, rule: Rule, certainty: Certainty) -> Self {
+        Self { origin: origin.clone(), rule, certainty, is_listed: true }
+    }
+
+    /// The chain to which it jumps.
+    fn jump(&self) -> Option<String> {
+        match &self.rule.target {
+            Target::Chain(chain) => Some(chain.clone()),
+            Target::None | Target::Accept | Target::Refuse | Target::Return | Target::Continue(_) => None,
+        }
+    }
+
     /// Whether it is this rule, and is there each time the script runs.
     fn is_certain(&self, rule: &Rule) -> bool {
         self.rule == *rule && self.certainty == Certainty::Certain
@@ -70,8 +84,10 @@ pub(super) struct Effective {
 /// Every chain of the table `filter`.
 #[derive(Debug, Default)]
 pub(super) struct Chains {
-    rules: BTreeMap<(Family, String), Vec<Kept>>,
-    policies: BTreeMap<(Family, String), Target>,
+    pub(super) rules: BTreeMap<(Family, String), Vec<Kept>>,
+    pub(super) policies: BTreeMap<(Family, String), Target>,
+    /// Chains to which a script deletes the jump.
+    left: BTreeSet<(Family, String)>,
     /// Rules that a later line deletes, or in chains that no packet passes, with the reason.
     pub(super) lost: Vec<(Origin, String)>,
 }
@@ -85,75 +101,77 @@ const ROOTS: [(&str, Direction); 4] = [
 ];
 
 impl Chains {
-    /// Applies a command. A command that runs only under a condition deletes nothing.
+    /// Applies a command.
     pub(super) fn apply(&mut self, family: Family, command: Command, origin: &Origin, certainty: Certainty) {
         let sure = certainty == Certainty::Certain;
         let key = |chain: String| (family, chain);
-        match command.action {
+        let action = if sure && self.is_placed(family, &command.action) {
+            command.action
+        } else {
+            self.perhaps(family, command.action, origin, certainty)
+        };
+        match action {
             Action::Append(chain, rule) => {
                 let rules = self.rules.entry(key(chain)).or_default();
                 // The same rule once more changes nothing, as `start` in `restart) stop; start ;;`.
                 if sure || !rules.iter().any(|kept| kept.is_certain(&rule)) {
-                    rules.push(Kept { origin: origin.clone(), rule, certainty });
+                    rules.push(Kept::new(origin, rule, certainty));
                 }
             }
             Action::Insert(chain, place, rule) => {
                 let rules = self.rules.entry(key(chain)).or_default();
                 let at = place.saturating_sub(1).min(rules.len());
                 if sure || !rules.get(at).is_some_and(|kept| kept.is_certain(&rule)) {
-                    rules.insert(at, Kept { origin: origin.clone(), rule, certainty });
+                    rules.insert(at, Kept::new(origin, rule, certainty));
                 }
             }
             Action::Replace(chain, place, rule) => {
                 let rules = self.rules.entry(key(chain)).or_default();
                 if let Some(kept) = rules.get_mut(place.saturating_sub(1)) {
-                    let new = Kept { origin: origin.clone(), rule, certainty };
-                    let old = std::mem::replace(kept, new);
+                    let old = std::mem::replace(kept, Kept::new(origin, rule, certainty));
                     self.lost.push((old.origin, format!("line {} replaces it", origin.line)));
                 } else {
                     self.lost.push((origin.clone(), "there is no rule at this position".to_owned()));
                 }
             }
-            Action::Delete(chain, rule) if sure => {
-                if let Some(rules) = self.rules.get_mut(&key(chain))
-                    && let Some(at) = rules.iter().position(|kept| kept.rule == rule)
-                {
-                    let kept = rules.remove(at);
-                    self.lost.push((kept.origin, format!("line {} deletes it", origin.line)));
-                }
+            Action::Delete(chain, rule) => {
+                self.delete(&key(chain), origin, |rules| rules.iter().position(|kept| kept.rule == rule));
             }
-            Action::DeleteNumber(chain, number) if sure => {
-                if let Some(rules) = self.rules.get_mut(&key(chain))
-                    && (1..=rules.len()).contains(&number)
-                {
-                    let kept = rules.remove(number - 1);
-                    self.lost.push((kept.origin, format!("line {} deletes it", origin.line)));
-                }
+            Action::DeleteNumber(chain, number) => {
+                self.delete(&key(chain), origin, |rules| {
+                    number.checked_sub(1).filter(|at| *at < rules.len())
+                });
             }
-            Action::Policy(chain, policy) if sure => drop(self.policies.insert(key(chain), policy)),
-            Action::Flush(chain) if sure => {
+            Action::Policy(chain, policy) => drop(self.policies.insert(key(chain), policy)),
+            Action::Flush(chain) => {
                 for ((of, name), rules) in &mut self.rules {
                     if *of == family && chain.as_ref().is_none_or(|chain| chain == name) {
-                        let flushed = |kept: &mut Kept| kept.origin.file == origin.file;
-                        let why = || format!("line {} flushes it", origin.line);
-                        self.lost.extend(rules.extract_if(.., flushed).map(|kept| (kept.origin, why())));
+                        let flushed = |kept: &mut Kept| kept.is_listed && kept.origin.file == origin.file;
+                        for kept in rules.extract_if(.., flushed) {
+                            self.left.extend(kept.jump().map(|chain| (family, chain)));
+                            self.lost.push((kept.origin, format!("line {} flushes it", origin.line)));
+                        }
                     }
                 }
             }
             Action::NewChain(chain) => drop(self.rules.entry(key(chain)).or_default()),
-            Action::Delete(..)
-            | Action::DeleteNumber(..)
-            | Action::Policy(..)
-            | Action::Flush(_)
-            | Action::Nothing => {}
+            Action::Nothing => {}
         }
     }
 
-    /// Notes that the rules of this file may not be there any more: an unknown text is restored over them.
-    pub(super) fn doubt(&mut self, family: Family, file: &str) {
-        let rules = self.rules.iter_mut().filter(|((of, _), _)| *of == family).flat_map(|(_, rules)| rules);
-        for kept in rules.filter(|kept| kept.origin.file == file) {
-            kept.certainty = Certainty::Conditional;
+    /// Deletes the rule at the place that `place` finds, if there is one.
+    fn delete(
+        &mut self,
+        chain: &(Family, String),
+        origin: &Origin,
+        place: impl Fn(&[Kept]) -> Option<usize>,
+    ) {
+        if let Some(rules) = self.rules.get_mut(chain)
+            && let Some(at) = place(rules)
+        {
+            let kept = rules.remove(at);
+            self.left.extend(kept.jump().map(|jump| (chain.0, jump)));
+            self.lost.push((kept.origin, format!("line {} deletes it", origin.line)));
         }
     }
 
@@ -182,7 +200,8 @@ impl Chains {
             .collect();
         let mut lost = Vec::new();
         for name in &unreached {
-            match by_name(name) {
+            let direction = by_name(name).filter(|_| !self.left.contains(&(family, name.clone())));
+            match direction {
                 Some(direction) if !walk.seen.contains(name) => {
                     walk.refusals.clear();
                     walk.chain(name, &Path::start(direction));
@@ -255,6 +274,10 @@ impl Walk<'_> {
         // RETURN ends only this chain.
         let mut returns = Vec::new();
         for kept in rules {
+            if !kept.is_listed {
+                self.refusals.push((kept.rule.under(&path.conditions), kept.origin.clone()));
+                continue;
+            }
             if self.found.len() >= MAX_RULES {
                 return;
             }

@@ -9,6 +9,7 @@
 
 mod chains;
 mod command;
+mod doubt;
 mod families;
 mod kernel;
 mod machine;
@@ -25,6 +26,8 @@ mod shell;
 #[cfg(test)]
 mod tests;
 mod traffic;
+#[cfg(test)]
+mod unsure;
 #[cfg(test)]
 mod variants;
 #[cfg(test)]

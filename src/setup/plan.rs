@@ -111,7 +111,7 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
     }
     let is_held = |rule: &Effective| held.iter().any(|other| same(rule, other));
     for rule in &rules {
-        if rule.certainty == Certainty::Conditional && !is_held(rule) {
+        if rule.certainty != Certainty::Certain && !is_held(rule) {
             let why =
                 "it depends on a condition (if, case, while, && or ||) that tunwarden does not evaluate";
             plan.note(&rule.origin, Fate::LeftOut(why.to_owned()));

@@ -7,7 +7,7 @@ use super::command::{Action, Command, Program, command};
 use super::kernel::is_of_others;
 use super::machine::Machine;
 use super::saved::{self, Before};
-use super::shell::{self, Call, Certainty, Input};
+use super::shell::{self, Call, Certainty, Input, UNKNOWN};
 use crate::net::Family;
 
 /// What the files contain.
@@ -91,18 +91,34 @@ impl Reader<'_> {
             Program::Rules(family) => (family, family.iptables()),
             Program::Restore(family) => return self.restore_call(call, family),
         };
-        let text = format!("{name} {}", call.words.join(" "));
+        let text = format!("{name} {}", call.words.join(" ")).replace(UNKNOWN, "?");
         let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
         let origin = self.origin(call.line, text);
+        if call.words.iter().any(|word| word == UNKNOWN) {
+            // The line is listed as not understood.
+            return self.doubtful(family, &call.words, &origin, call.certainty);
+        }
         match command(family, &call.words, &self.machine.services) {
             Ok(command) => self.apply(family, command, origin, call.certainty),
-            Err(why) => self.leave_out(origin, why),
+            Err(why) => {
+                self.doubtful(family, &call.words, &origin, call.certainty);
+                self.leave_out(origin, why);
+            }
+        }
+    }
+
+    fn doubtful(&mut self, family: Family, words: &[String], origin: &Origin, certainty: Certainty) {
+        if certainty != Certainty::Never {
+            self.scripts.chains.doubtful(family, words, &self.machine.services, origin);
         }
     }
 
     fn apply(&mut self, family: Family, command: Command, origin: Origin, certainty: Certainty) {
         if command.table == "filter" {
             return self.scripts.chains.apply(family, command, &origin, certainty);
+        }
+        if certainty != Certainty::Never {
+            self.scripts.chains.refused_elsewhere(family, &command, &origin);
         }
         if matches!(command.action, Action::Append(..) | Action::Insert(..) | Action::Replace(..)) {
             let why = format!(
@@ -116,12 +132,13 @@ impl Reader<'_> {
     fn restore_call(&mut self, call: &Call, family: Family) {
         let how = Restore::of(call);
         let is_known = matches!(call.input, Input::Text(_));
-        if !is_known && how.before == Before::Flushed && how.certainty == Certainty::Certain {
-            self.scripts.chains.doubt(family, &self.source.name);
+        if !is_known && how.before == Before::Flushed && how.certainty != Certainty::Never {
+            self.scripts.chains.doubt(family, None, &self.source.name);
         }
         match &call.input {
             Input::Text(text) => self.restore(family, text, call.line, how),
             Input::File(file) => self.restore_file(call, file, how.certainty),
+            Input::Unknown => {}
             Input::Pipe | Input::None => {
                 if let Some(file) = call.words.iter().find(|word| word.starts_with('/')) {
                     self.restore_file(call, file, how.certainty);
@@ -138,7 +155,7 @@ impl Reader<'_> {
     fn restore_file(&mut self, call: &Call, file: &str, certainty: Certainty) {
         match certainty {
             Certainty::Certain => drop(self.scripts.restores.insert(file.to_owned())),
-            Certainty::Conditional => {
+            Certainty::Conditional | Certainty::Never => {
                 let origin = self.origin(call.line, format!("iptables-restore < {file}"));
                 self.leave_out(origin, "it restores a file only under a condition".to_owned());
             }
@@ -153,7 +170,10 @@ impl Reader<'_> {
             match line.command {
                 Ok(_) if is_whole_file && is_of_others(&origin.text) => {}
                 Ok(command) => self.apply(family, command, origin, how.certainty),
-                Err(why) => self.leave_out(origin, why),
+                Err(why) => {
+                    self.doubtful(family, &line.words, &origin, how.certainty);
+                    self.leave_out(origin, why);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::command::{Program, is_check};
-use super::shell::{self, Call};
+use super::shell::{self, Call, UNKNOWN};
 
 /// How a script changes existing rules, the least severe change first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,10 @@ pub fn worst_change(text: &str) -> (Option<RuleChange>, BTreeSet<String>) {
 
 fn of_call(call: &Call) -> Option<RuleChange> {
     let has = |options: &[&str]| call.words.iter().any(|word| options.contains(&word.as_str()));
+    if call.words.iter().any(|word| word == UNKNOWN) {
+        // Its line is listed as not understood.
+        return None;
+    }
     match call.program {
         Program::Restore(_) if has(&["-t", "--test"]) => None,
         Program::Restore(_) if has(&["-n", "--noflush"]) => Some(RuleChange::Edits),

@@ -12,6 +12,7 @@ const MAX_LINES: usize = 20_000;
 pub(super) struct Line {
     pub(super) number: usize,
     pub(super) text: String,
+    pub(super) words: Vec<String>,
     pub(super) command: Result<Command, String>,
 }
 
@@ -42,26 +43,51 @@ pub(super) fn family(text: &str) -> Family {
 pub(super) fn lines(family: Family, text: &str, services: &Services, before: Before) -> Vec<Line> {
     let mut table = String::new();
     let mut lines = Vec::new();
+    let mut commits = commits(text).into_iter();
+    let mut is_committed = true;
     for (number, line) in text.lines().enumerate().take(MAX_LINES) {
         let line = line.trim();
         let command = match line.chars().next() {
             None | Some('#') => continue,
             Some('*') => {
                 table = line.get(1..).unwrap_or_default().to_owned();
+                is_committed = commits.next().unwrap_or_default();
+                if !is_committed {
+                    continue;
+                }
                 if before == Before::Kept {
                     continue;
                 }
                 Ok(Command { table: String::new(), action: Action::Flush(None) })
             }
+            Some(_) if !is_committed => {
+                Err("no COMMIT stands after it, so `iptables-restore` restores nothing of this table"
+                    .to_owned())
+            }
             Some(':') => chain(line.get(1..).unwrap_or_default()),
             Some('C') if line == "COMMIT" => continue,
             Some(_) => command(family, &words(line), services),
         };
+        // What is not restored refuses nothing.
+        let words = if is_committed { words(line) } else { Vec::new() };
         let in_table = |command: Command| Command { table: table.clone(), ..command };
         let text = line.chars().filter(|c| !c.is_control()).take(200).collect();
-        lines.push(Line { number: number + 1, text, command: command.map(in_table) });
+        lines.push(Line { number: number + 1, text, words, command: command.map(in_table) });
     }
     lines
+}
+
+/// Whether each table of the text has its COMMIT.
+fn commits(text: &str) -> Vec<bool> {
+    let mut commits = Vec::new();
+    for line in text.lines().map(str::trim) {
+        match line {
+            "COMMIT" => commits.last_mut().into_iter().for_each(|is_committed| *is_committed = true),
+            _ if line.starts_with('*') => commits.push(false),
+            _ => {}
+        }
+    }
+    commits
 }
 
 /// `:NAME POLICY [0:0]`

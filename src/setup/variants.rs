@@ -40,10 +40,11 @@ fn every_way_to_run_a_rule_is_followed() {
         "for p in $(seq 443 443); do iptables -A OUTPUT -o tun+ -p tcp --dport $p -j ACCEPT; done".to_owned(),
         "cat <<EOF | iptables-restore\n*filter\n-A OUTPUT -o tun+ -p tcp --dport 443 -j ACCEPT\nCOMMIT\nEOF"
             .to_owned(),
-        "echo -e '*filter\\n-A OUTPUT -o tun+ -p tcp --dport 443 -j ACCEPT\\nCOMMIT' | iptables-restore"
+        "#!/bin/bash\necho -e '*filter\\n-A OUTPUT -o tun+ -p tcp --dport 443 -j ACCEPT\\nCOMMIT' | iptables-restore"
             .to_owned(),
         "iptables -A OUTPUT -o tun+ -j ACCEPT\niptables -R OUTPUT 1 -o tun+ -p tcp --dport 443 -j ACCEPT"
             .to_owned(),
+        format!("printf '%s\\n' '*filter' '{}' COMMIT | iptables-restore", &RULE[9..]),
         format!("{RULE} || {{ echo failed; exit 1; }}"),
         format!("set -euo pipefail\nexec 2>&1\n[ \"$(id -u)\" = 0 ] || exit 1\n{RULE}"),
         format!("die() {{ echo \"$1\"; exit 1; }}\ntest -x /sbin/iptables || die no\n{RULE}"),
@@ -61,7 +62,7 @@ fn loops_that_read_known_lines_are_followed() {
         format!("while read p; do {rule}; done <<EOF\n443\n80\nEOF\n"),
         format!("while IFS= read -r p || [ -n \"$p\" ]; do\n {rule}\ndone <<'EOF'\n443\n80\nEOF\n"),
         format!("cat <<EOF | while read -r p comment; do {rule}; done\n443 the web\n80\nEOF\n"),
-        format!("echo '443\\n80' | while read p; do {rule}; done"),
+        format!("#!/bin/bash\necho -e '443\\n80' | while read p; do {rule}; done"),
         format!("while IFS=: read -r name p; do {rule}; done <<EOF\nweb:443\nold: 80\nEOF\n")
             .replace(": 80", ":80"),
         format!("while read p; do [ $p -eq 25 ] && continue; {rule}; done <<EOF\n443\n25\n80\nEOF\n"),
@@ -77,7 +78,7 @@ fn loops_that_read_known_lines_are_followed() {
         format!(
             "open() {{ [ \"$1\" = 25 ] && return; p=$1; {rule}; }}\nfor x in 443 25 80; do open $x; done"
         ),
-        format!("PORTS='443\n80'\nwhile read p; do {rule}; done <<< \"$PORTS\""),
+        format!("#!/bin/bash\nPORTS='443\n80'\nwhile read p; do {rule}; done <<< \"$PORTS\""),
         format!("#!/bin/bash\nfor p in 443 25 80; do [[ $p == 25 ]] && continue; {rule}; done"),
         format!("#!/bin/bash\nfor p in 443 25 80; do [[ \"$p\" != \"25\" ]] || continue; {rule}; done"),
         format!(
@@ -90,7 +91,9 @@ fn loops_that_read_known_lines_are_followed() {
         format!("open() {{ set -- 443 80; for p in \"$@\"; do {rule}; done; }}\nopen 25"),
         format!("open() {{ shift 2; p=$1; {rule}; }}\nopen 25 26 443\nopen 25 26 80"),
         format!("p=443; {rule}; echo 'iptables -A OUTPUT -o tun+ -p tcp --dport 80 -j ACCEPT' | sh"),
-        format!("p=443; {rule}; bash <<< 'iptables -A OUTPUT -o tun+ -p tcp --dport 80 -j ACCEPT'"),
+        format!(
+            "#!/bin/bash\np=443; {rule}; bash <<< 'iptables -A OUTPUT -o tun+ -p tcp --dport 80 -j ACCEPT'"
+        ),
         format!(
             "start() {{ iptables -N KS || iptables -F KS; for p in 443 80; do {}; done; iptables -A KS -j DROP\n\
              iptables -C OUTPUT -j KS || iptables -I OUTPUT -j KS; }}\nstop() {{ iptables -D OUTPUT -j KS; iptables -F KS; }}\n\
@@ -220,7 +223,7 @@ fn a_rule_that_cannot_be_followed_is_listed() {
         format!("docker exec box {RULE}"),
         format!("chroot /x {RULE}"),
         "{ echo '*filter'; echo '-A OUTPUT -o tun+ -j ACCEPT'; echo COMMIT; } | iptables-restore".to_owned(),
-        "printf '%s\\n' '*filter' '-A OUTPUT -o tun+ -j ACCEPT' COMMIT | iptables-restore".to_owned(),
+        "printf '%b' '*filter\\n-A OUTPUT -o tun+ -j ACCEPT\\nCOMMIT\\n' | iptables-restore".to_owned(),
         "sed s/x/y/ /etc/rules | iptables-restore".to_owned(),
         "iptables -A OUTPUT -o tun+ -j NFQUEUE --queue-num 1\niptables -A OUTPUT -o tun+ -j ACCEPT"
             .to_owned(),

@@ -24,7 +24,7 @@ impl Runner<'_> {
         };
         match certainty {
             Certainty::Certain => self.variables.arguments = new.map(<[String]>::to_vec),
-            Certainty::Conditional => self.lose_arguments(),
+            Certainty::Conditional | Certainty::Never => self.lose_arguments(),
         }
     }
 

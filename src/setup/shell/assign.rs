@@ -1,9 +1,11 @@
 //! The values that assignments give to variables.
 
-use super::MAX_COMMANDS;
+use super::assignment::is_name;
 use super::expand::Variable;
+use super::lex::{Part, Reference, Word};
 use super::run::Runner;
 use super::tree::{Assignment, Simple, Value};
+use super::{Certainty, MAX_COMMANDS};
 
 impl Runner<'_> {
     /// Makes the assignments of a command.
@@ -11,14 +13,76 @@ impl Runner<'_> {
         for assignment in &simple.assignments {
             self.assign(assignment);
         }
+        if simple.words.first().and_then(Word::bare) == Some("readonly") {
+            let names = simple.assignments.iter().map(|assignment| assignment.name.clone());
+            self.variables.readonly.extend(names);
+        }
     }
 
-    /// Assigns to variables that end with the function.
-    pub(super) fn declare(&mut self, simple: &Simple) {
-        for Assignment { name, .. } in &simple.assignments {
-            self.locals.push((name.clone(), self.variables.named.get(name).cloned()));
+    /// Assigns to variables that end with the function. Without a value some shells take the value from outside.
+    pub(super) fn declare(&mut self, simple: &Simple, certainty: Certainty) {
+        let words: Vec<&str> = simple.words.iter().skip(1).filter_map(Word::bare).collect();
+        let is_global = words.iter().any(|word| word.starts_with('-') && word.contains('g'));
+        let bare = words.iter().filter(|word| is_name(word)).map(|word| (*word).to_owned());
+        let bare: Vec<String> = bare.collect();
+        let assigned = simple.assignments.iter().map(|assignment| assignment.name.clone());
+        for name in assigned.chain(bare.iter().cloned()).filter(|_| !is_global) {
+            let outer = match certainty {
+                Certainty::Certain => self.variables.named.get(&name).cloned(),
+                Certainty::Conditional | Certainty::Never => Some(Variable::Unknown),
+            };
+            self.locals.push((name, outer));
+        }
+        if !is_global {
+            self.forget(&bare);
         }
         self.assign_all(simple);
+    }
+
+    /// Whether a command only assigns known values, which never fails.
+    pub(super) fn only_assigns(simple: &Simple) -> bool {
+        let runs = |part: &Part| matches!(part, Part::Output(_) | Part::Unknown(_));
+        let is_plain = |assignment: &Assignment| match &assignment.value {
+            Value::One(word) => !word.parts.iter().any(runs),
+            Value::List(_) | Value::Element => false,
+        };
+        simple.words.is_empty() && simple.assignments.iter().all(is_plain)
+    }
+
+    /// What a command assigns besides its own assignments: `${NAME:=DEFAULT}`, `((NAME++))`.
+    pub(super) fn side_effects(&mut self, simple: &Simple) {
+        let values = simple.assignments.iter().flat_map(|assignment| match &assignment.value {
+            Value::One(word) => std::slice::from_ref(word),
+            Value::List(words) => words,
+            Value::Element => &[],
+        });
+        for word in simple.words.iter().chain(values) {
+            self.change_by(word);
+        }
+    }
+
+    /// What the expansion of a word assigns.
+    pub(super) fn change_by(&mut self, word: &Word) {
+        for part in &word.parts {
+            match part {
+                Part::Variable(Reference { name, default: Some(default), assigns: true, .. }) => {
+                    let new = match self.variables.named.get(name) {
+                        None if !self.variables.is_sourced => Variable::Text(default.clone()),
+                        Some(Variable::Text(text)) if !text.is_empty() => continue,
+                        Some(_) | None => Variable::Unknown,
+                    };
+                    self.variables.named.insert(name.clone(), new);
+                }
+                Part::Unknown(text) => self.forget(&assigned_in(text)),
+                Part::Variable(_) | Part::Text(..) | Part::Output(_) => {}
+            }
+        }
+    }
+
+    /// No variable is known any more.
+    pub(super) fn forget_all(&mut self) {
+        self.variables.named.values_mut().for_each(|value| *value = Variable::Unknown);
+        self.variables.is_sourced = true;
     }
 
     fn assign(&mut self, assignment: &Assignment) {
@@ -33,8 +97,14 @@ impl Runner<'_> {
             }
             Value::List(words) => {
                 let words: Result<Vec<_>, _> = words.iter().map(|word| self.variables.expand(word)).collect();
-                words.map(|words| Variable::List(words.concat()))
+                let words = words.map(|words| words.concat());
+                // `NAME=([INDEX]=VALUE)`
+                words.map(|words| match words.iter().any(|word| word.starts_with('[')) {
+                    true => Variable::Unknown,
+                    false => Variable::List(words),
+                })
             }
+            Value::Element => Ok(Variable::Unknown),
         };
         let new = match (new, appends) {
             (Ok(new), false) => new,
@@ -49,6 +119,24 @@ impl Runner<'_> {
             },
             (Err(_), _) => Variable::Unknown,
         };
+        let new = if self.variables.readonly.contains(name) { Variable::Unknown } else { new };
         self.variables.named.insert(name.clone(), new);
     }
+}
+
+/// The names that an expression may assign to: all in it, if it has a sign that assigns.
+fn assigned_in(text: &str) -> Vec<String> {
+    let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    // `${NAME:=$OTHER}`
+    if let Some(inside) = text.strip_prefix("${") {
+        let (name, rest) = inside.split_at(inside.find(ends).unwrap_or(inside.len()));
+        let assigns = is_name(name) && rest.trim_start_matches(':').starts_with('=');
+        return if assigns { vec![name.to_owned()] } else { Vec::new() };
+    }
+    let compares = ["==", "!=", "<=", ">="];
+    let bare = compares.iter().fold(text.to_owned(), |text, sign| text.replace(sign, " "));
+    if !text.starts_with('(') || !["=", "++", "--"].iter().any(|sign| bare.contains(sign)) {
+        return Vec::new();
+    }
+    text.split(ends).filter(|word| is_name(word)).map(ToOwned::to_owned).collect()
 }

@@ -1,8 +1,8 @@
 //! Replaces variables in words by their values.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::lex::{Part, Quoted, Reference, Word};
+use super::lex::{All, Part, Quoted, Reference, Word};
 use super::program::WRAPPERS;
 
 /// Maximum length of a variable's value and of a command, in bytes.
@@ -32,6 +32,12 @@ pub(super) struct Variables {
     pub(super) named: HashMap<String, Variable>,
     /// `$1` and the other arguments, inside a function.
     pub(super) arguments: Option<Vec<String>>,
+    /// Variables that keep their value, if the shell goes on after an assignment to them.
+    pub(super) readonly: HashSet<String>,
+    /// Whether the shell that runs these commands knows `{1..3}`, `<<<` and `[[`.
+    pub(super) is_like_bash: bool,
+    /// After another file was run, which may set any variable.
+    pub(super) is_sourced: bool,
 }
 
 /// Collects the words that one word expands to. Unquoted values are split at spaces.
@@ -100,6 +106,12 @@ impl Variables {
         if let Some(text) = word.bare()
             && let Some(words) = braces(text)
         {
+            if !self.is_like_bash {
+                return Err(
+                    "not every shell expands braces; the first line of the script names no such shell"
+                        .to_owned(),
+                );
+            }
             return Ok(words);
         }
         Ok(fields.done)
@@ -111,9 +123,12 @@ impl Variables {
     }
 
     fn variable(&self, fields: &mut Fields, reference: &Reference) -> Result<(), Unknown> {
-        let Reference { name, default, all, quoted } = reference;
-        let (default, all, quoted) = (default.as_deref(), *all, *quoted);
+        let Reference { name, default, all, quoted, .. } = reference;
+        let (default, quoted) = (default.as_deref(), *quoted);
         if let Some(arguments) = &self.arguments {
+            if name == "*" && quoted == Quoted::Yes {
+                return self.joined(fields, arguments);
+            }
             if name == "@" || name == "*" {
                 return self.list(fields, arguments, quoted);
             }
@@ -130,10 +145,14 @@ impl Variables {
                 Err(format!("${name} is empty, and may have a default"))
             }
             (Some(Variable::Text(text)), _) => self.put(fields, text, quoted),
-            (Some(Variable::List(words)), _) if all => self.list(fields, words, quoted),
+            (Some(Variable::List(words)), _) if *all == All::Joined && quoted == Quoted::Yes => {
+                self.joined(fields, words)
+            }
+            (Some(Variable::List(words)), _) if *all != All::No => self.list(fields, words, quoted),
             (Some(Variable::List(words)), _) => {
                 self.put(fields, words.first().map_or("", String::as_str), quoted)
             }
+            (None, Some(_)) if self.is_sourced => Err(format!("${name} may be set in another file")),
             (None, Some(default)) => self.put(fields, default, quoted),
             (Some(Variable::Unknown | Variable::FirstArgument), _) => {
                 Err(format!("${name} is known only when the script runs"))
@@ -141,6 +160,17 @@ impl Variables {
             (None, None) if name == "IFS" => self.put(fields, BLANKS, quoted),
             (None, None) => Err(format!("${name} is not set in this file")),
         }
+    }
+
+    /// `"$*"`: the words become one, with the first character of `IFS` between them.
+    fn joined(&self, fields: &mut Fields, words: &[String]) -> Result<(), Unknown> {
+        let separator = match self.named.get("IFS") {
+            None => " ".to_owned(),
+            Some(Variable::Text(text)) => text.chars().take(1).collect(),
+            Some(_) => return Err("`IFS` is known only when the script runs".to_owned()),
+        };
+        fields.push(&words.join(&separator));
+        Ok(())
     }
 
     fn list(&self, fields: &mut Fields, words: &[String], quoted: Quoted) -> Result<(), Unknown> {

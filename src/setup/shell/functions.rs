@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Certainty;
-use super::loops::Passes;
+use super::leave::Ends;
 use super::run::{Last, Runner};
 use super::tree::Body;
 
@@ -44,6 +44,11 @@ impl Runner<'_> {
                 function.certainty = Certainty::Conditional;
             }
         }
+        // `unset -f NAME` may not have run.
+        for (name, function) in before.iter() {
+            let perhaps = Function { certainty: Certainty::Conditional, ..function.clone() };
+            Rc::make_mut(&mut self.functions).entry(name.clone()).or_insert(perhaps);
+        }
     }
 
     /// Follows the bodies of functions that no command has called: another program may call them, or a name in a
@@ -54,9 +59,25 @@ impl Runner<'_> {
             bodies.sort_by(|(one, _), (other, _)| one.cmp(other));
             for (_, body) in bodies {
                 if !body.is_called.get() {
-                    (self.ended, self.exited) = (false, false);
-                    self.follow(&body, None, Certainty::Conditional);
+                    self.set_ends(Ends::default());
+                    self.dormant(|runner| runner.follow(&body, None, Certainty::Conditional));
                 }
+            }
+        }
+    }
+
+    /// `unset -f NAME`, or `unset NAME`, which may name a function too.
+    pub(super) fn undefine(&mut self, arguments: &[String], certainty: Certainty) {
+        if arguments.iter().any(|word| word == "-v") {
+            return;
+        }
+        let is_sure = certainty == Certainty::Certain && arguments.iter().any(|word| word == "-f");
+        for name in arguments {
+            let functions = Rc::make_mut(&mut self.functions);
+            if is_sure {
+                functions.remove(name);
+            } else if let Some(function) = functions.get_mut(name) {
+                function.certainty = Certainty::Conditional;
             }
         }
     }
@@ -75,7 +96,7 @@ impl Runner<'_> {
         }
         match function.certainty {
             Certainty::Certain => self.follow(&function.body, arguments, certainty),
-            Certainty::Conditional => {
+            Certainty::Conditional | Certainty::Never => {
                 self.forgetting(|runner| runner.follow(&function.body, arguments, Certainty::Conditional));
                 self.last = Last::Other;
             }
@@ -90,17 +111,20 @@ impl Runner<'_> {
         body.is_called.set(true);
         self.depth += 1;
         let before = std::mem::replace(&mut self.variables.arguments, arguments);
-        let around = (self.passes, self.may_have_ended, self.shifted);
-        (self.passes, self.may_have_ended) = (Passes::default(), false);
+        let passes = std::mem::take(&mut self.passes);
+        let around = (self.may_have_ended.take(), self.shifted);
         let locals = self.locals.len();
         self.steps(&body.steps, certainty);
+        let departure = self.may_have_ended.take();
+        self.arrive(departure);
         for (name, value) in self.locals.split_off(locals).into_iter().rev() {
             match value {
                 Some(value) => drop(self.variables.named.insert(name, value)),
                 None => drop(self.variables.named.remove(&name)),
             }
         }
-        (self.passes, self.may_have_ended, self.shifted) = around;
+        self.passes = passes;
+        (self.may_have_ended, self.shifted) = around;
         self.variables.arguments = before;
         self.depth -= 1;
         self.ended = false;

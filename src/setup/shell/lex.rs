@@ -18,13 +18,31 @@ pub(super) enum Part {
     Unknown(String),
 }
 
-/// `$NAME` or `${NAME:-DEFAULT}`; `all` for `${NAME[@]}`.
+/// `$NAME`, `${NAME:-DEFAULT}`, or `${NAME:=DEFAULT}`, which assigns too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) name: String,
     pub(super) default: Option<String>,
-    pub(super) all: bool,
+    pub(super) assigns: bool,
+    pub(super) all: All,
     pub(super) quoted: Quoted,
+}
+
+/// Whether a reference stands for all elements of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum All {
+    No,
+    /// `${NAME[@]}`
+    Each,
+    /// `${NAME[*]}`
+    Joined,
+}
+
+impl Reference {
+    /// `$NAME`
+    pub(super) fn to(name: String, quoted: Quoted) -> Self {
+        Self { name, default: None, assigns: false, all: All::No, quoted }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +146,8 @@ impl Lexer {
             return Some(Token::Newline);
         }
         if self.starts_with("((") {
-            self.until_closed('(', ')');
-            return Some(Token::Word(Word { parts: vec![Part::Unknown("((".to_owned())] }));
+            let text = self.until_closed('(', ')');
+            return Some(Token::Word(Word { parts: vec![Part::Unknown(format!("({text}"))] }));
         }
         let digits = (0..).take_while(|&ahead| self.peek(ahead).is_some_and(|c| c.is_ascii_digit())).count();
         if digits > 0 && matches!(self.peek(digits), Some('<' | '>')) {
@@ -285,7 +303,7 @@ impl Lexer {
 
     fn dollar(&mut self, word: &mut Word, quoted: Quoted) {
         self.at += 1;
-        let variable = |name| Part::Variable(Reference { name, default: None, all: false, quoted });
+        let variable = |name| Part::Variable(Reference::to(name, quoted));
         let part = match self.peek(0) {
             Some('(') if self.peek(1) == Some('(') => Part::Unknown(self.until_closed('(', ')')),
             Some('(') => Part::Output(self.until_closed('(', ')')),
@@ -362,16 +380,19 @@ fn in_braces(text: &str, quoted: Quoted) -> Part {
         text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len())
     };
     let (name, rest) = text.split_at(end);
-    let variable = |default, all| Part::Variable(Reference { name: name.to_owned(), default, all, quoted });
+    let reference = Reference::to(name.to_owned(), quoted);
     if name.is_empty() {
         return Part::Unknown(format!("${{{text}}}"));
     }
     match rest {
-        "" => variable(None, false),
-        "[@]" | "[*]" => variable(None, true),
-        _ => match [":-", ":=", "-", "="].into_iter().find_map(|sign| rest.strip_prefix(sign)) {
-            Some(default) if !default.contains(['$', '`']) => {
-                variable(Some(default.trim_matches(['"', '\'']).to_owned()), false)
+        "" => Part::Variable(reference),
+        "[@]" => Part::Variable(Reference { all: All::Each, ..reference }),
+        "[*]" => Part::Variable(Reference { all: All::Joined, ..reference }),
+        _ => match [":-", ":=", "-", "="].into_iter().find_map(|sign| Some((sign, rest.strip_prefix(sign)?)))
+        {
+            Some((sign, default)) if !default.contains(['$', '`']) => {
+                let default = Some(default.trim_matches(['"', '\'']).to_owned());
+                Part::Variable(Reference { default, assigns: sign.ends_with('='), ..reference })
             }
             _ => Part::Unknown(format!("${{{text}}}")),
         },

@@ -1,55 +1,36 @@
-//! Loops of a script, and the commands that end a pass, a loop or a function early.
+//! Loops of a script, and comparisons of words.
+
+use std::rc::Rc;
 
 use super::expand::Variable;
 use super::lex::{Part, Word};
+use super::moment::Moment;
 use super::run::Runner;
 use super::tree::{After, Node, Simple, Step, Value};
 use super::{Certainty, Input};
 
 /// How a loop goes on.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Passes {
     /// Whether there is a loop around the commands.
-    in_loop: bool,
+    pub(super) in_loop: bool,
     /// After `continue` and after `break`.
-    continued: bool,
-    broken: bool,
-    /// After a `continue` or a `break` that may not have run: it is not known which commands follow.
-    may_continue: bool,
-    may_break: bool,
+    pub(super) continued: bool,
+    pub(super) broken: bool,
+    /// The moment of a `continue` or a `break` that may not have run: it is not known which commands follow.
+    pub(super) may_continue: Option<Rc<Moment>>,
+    pub(super) may_break: Option<Rc<Moment>>,
 }
 
 impl Passes {
     /// Whether no further command of this pass runs.
-    pub(super) fn is_over(self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.continued || self.broken
     }
 
     /// Whether further commands of this pass may not run.
-    pub(super) fn is_uncertain(self) -> bool {
-        self.may_continue || self.may_break
-    }
-
-    /// `continue`
-    pub(super) fn note_continue(&mut self, certainty: Certainty) {
-        match certainty {
-            Certainty::Certain => self.continued = self.in_loop,
-            Certainty::Conditional => self.may_continue |= self.in_loop,
-        }
-    }
-
-    /// `break`
-    pub(super) fn note_break(&mut self, certainty: Certainty) {
-        match certainty {
-            Certainty::Certain => self.broken = self.in_loop,
-            Certainty::Conditional => self.may_break |= self.in_loop,
-        }
-    }
-
-    /// Begins the next pass. Returns whether there is one.
-    fn next(&mut self) -> bool {
-        (self.continued, self.may_continue) = (false, false);
-        !self.broken
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.may_continue.is_some() || self.may_break.is_some()
     }
 }
 
@@ -66,9 +47,14 @@ struct Read<'c> {
 
 impl Runner<'_> {
     pub(super) fn for_each(&mut self, name: &str, words: &[Word], body: &[Step], certainty: Certainty) {
-        let values: Result<Vec<Vec<String>>, _> =
-            words.iter().map(|word| self.variables.expand(word)).collect();
+        // Which files a pattern names is known only when the script runs.
+        let value = |word: &Word| match word.is_glob() {
+            true => Err(String::new()),
+            false => self.variables.expand(word),
+        };
+        let values: Result<Vec<Vec<String>>, _> = words.iter().map(value).collect();
         let outer = self.enter_loop();
+        words.iter().for_each(|word| self.change_by(word));
         match values {
             Ok(values) => {
                 for value in values.concat() {
@@ -77,6 +63,7 @@ impl Runner<'_> {
                     }
                     self.variables.named.insert(name.to_owned(), Variable::Text(value));
                     self.steps(body, certainty);
+                    self.end_pass();
                 }
             }
             Err(_) => {
@@ -84,7 +71,7 @@ impl Runner<'_> {
                 self.conditional(body);
             }
         }
-        self.passes = outer;
+        self.leave_loop(outer);
     }
 
     /// `while` and `until`. A loop that reads lines of a known text has a pass for each line.
@@ -98,7 +85,7 @@ impl Runner<'_> {
                 let certainty = if self.may_read(body) { Certainty::Conditional } else { certainty };
                 match certainty {
                     Certainty::Certain => self.passes_of(&read, &lines, body, certainty),
-                    Certainty::Conditional => {
+                    Certainty::Conditional | Certainty::Never => {
                         self.forgetting(|runner| runner.passes_of(&read, &lines, body, certainty));
                     }
                 }
@@ -111,7 +98,7 @@ impl Runner<'_> {
                 self.conditional(body);
             }
         }
-        self.passes = outer;
+        self.leave_loop(outer);
     }
 
     /// A pass for each line.
@@ -124,6 +111,7 @@ impl Runner<'_> {
                 self.variables.named.insert(name.to_owned(), Variable::Text(value));
             }
             self.steps(body, certainty);
+            self.end_pass();
         }
     }
 
@@ -146,9 +134,23 @@ impl Runner<'_> {
         std::mem::replace(&mut self.passes, Passes { in_loop: true, ..Passes::default() })
     }
 
+    /// `continue` leads to here.
+    fn end_pass(&mut self) {
+        self.passes.continued = false;
+        let departure = self.passes.may_continue.take();
+        self.arrive(departure);
+    }
+
+    /// `break` leads to here.
+    fn leave_loop(&mut self, outer: Passes) {
+        let inner = std::mem::replace(&mut self.passes, outer);
+        self.arrive(inner.may_continue);
+        self.arrive(inner.may_break);
+    }
+
     /// Whether a loop has another pass.
     fn goes_on(&mut self) -> bool {
-        self.passes.next() && !self.ended && !self.exited && self.counts(1)
+        !self.is_over() && self.counts(1)
     }
 }
 
@@ -217,13 +219,6 @@ impl Read<'_> {
         }
         values
     }
-}
-
-/// Whether a command only ends a pass, a loop, a function or the script.
-pub(super) fn leaves(node: &Node) -> bool {
-    let Node::Simple(simple) = node else { return false };
-    let first = simple.words.first().and_then(Word::bare);
-    matches!(first, Some("continue" | "break" | "return" | "exit"))
 }
 
 /// The result of `test`, `[` or `[[`, if it only compares these words. A shell that is not like bash may have no `[[`,

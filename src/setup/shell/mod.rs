@@ -3,11 +3,16 @@
 
 mod arguments;
 mod assign;
+mod assignment;
 mod expand;
 mod functions;
+mod leave;
 mod lex;
 mod loops;
+mod moment;
 mod parse;
+mod partly;
+mod printed;
 mod program;
 mod run;
 mod shells;
@@ -21,6 +26,8 @@ use std::collections::BTreeSet;
 
 use super::command::Program;
 
+/// Stands for a word of a [`Call`] whose value is not known.
+pub(super) const UNKNOWN: &str = "\u{fffd}";
 /// Maximum size of a script, in bytes.
 pub(super) const MAX_BYTES: usize = 256 << 10;
 /// Maximum number of commands that are followed. Every pass of a loop counts.
@@ -67,6 +74,8 @@ pub(super) enum Input {
     File(String),
     /// The output of another program.
     Pipe,
+    /// A text that is listed as not understood.
+    Unknown,
 }
 
 /// Whether a command runs every time the script runs.
@@ -76,6 +85,8 @@ pub(super) enum Certainty {
     Certain,
     /// It depends on a condition that is not evaluated here.
     Conditional,
+    /// It does not run when the script starts at boot, and is only listed.
+    Never,
 }
 
 /// A line that is not understood.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::assignment::{Left, assignment, declares, in_background};
 use super::lex::{Document, Part, Token, Tokens, Word};
 use super::tree::{After, Assignment, Body, Node, Simple, Step, Value};
 
@@ -74,6 +75,9 @@ impl Parser {
                 Some(Token::Operator(operator)) if *operator != "(" => {
                     if ends.contains(operator) {
                         break;
+                    }
+                    if *operator == "&" {
+                        in_background(&mut steps);
                     }
                     after = match *operator {
                         "&&" => After::And,
@@ -249,14 +253,20 @@ impl Parser {
     }
 
     fn for_node(&mut self) -> Option<Node> {
+        let is_select = self.reserved() == Some("select");
         self.at += 1;
-        let arithmetic = matches!(self.peek(), Some(Token::Word(word)) if word.bare().is_none());
+        let arithmetic = if let Some(Token::Word(word)) = self.peek()
+            && word.bare().is_none()
+        {
+            Some(word.clone())
+        } else {
+            None
+        };
         let name = self.reserved().unwrap_or_default().to_owned();
         self.at += 1;
         let mut words = Vec::new();
-        if arithmetic {
-            words.push(Word { parts: vec![Part::Unknown("((".to_owned())] });
-        }
+        let is_arithmetic = arithmetic.is_some();
+        words.extend(arithmetic);
         self.newlines();
         if self.reserved() == Some("in") {
             self.at += 1;
@@ -264,8 +274,11 @@ impl Parser {
                 words.push(word.clone());
                 self.at += 1;
             }
-        } else if !arithmetic {
+        } else if !is_arithmetic {
             words.push(Word::all_arguments());
+        }
+        if is_select {
+            words = vec![Word { parts: vec![Part::Unknown("select".to_owned())] }];
         }
         self.newlines();
         let body = if self.reserved() == Some("{") { self.body("{", "}") } else { self.body("do", "done") };
@@ -323,8 +336,9 @@ impl Parser {
                 Some(Token::Word(word)) => {
                     self.at += 1;
                     match assignment(&word) {
-                        Some((name, appends, rest)) if simple.words.is_empty() || declares(&simple) => {
-                            let value = self.value(rest);
+                        Some(left) if simple.words.is_empty() || declares(&simple) => {
+                            let Left { name, appends, is_element, rest } = left;
+                            let value = if is_element { Value::Element } else { self.value(rest) };
                             simple.assignments.push(Assignment { name, appends, value });
                         }
                         _ => simple.words.push(word),
@@ -371,30 +385,4 @@ impl Parser {
         self.expect(")");
         Value::List(words)
     }
-}
-
-/// Commands whose arguments are assignments.
-fn declares(simple: &Simple) -> bool {
-    let first = simple.words.first().and_then(Word::bare);
-    matches!(first, Some("export" | "local" | "readonly" | "declare" | "typeset"))
-}
-
-/// `NAME=…` or `NAME+=…`
-fn assignment(word: &Word) -> Option<(String, bool, Word)> {
-    let Some(Part::Text(text, quoted)) = word.parts.first() else { return None };
-    if *quoted == super::lex::Quoted::Yes {
-        return None;
-    }
-    let (name, rest) = text.split_once('=')?;
-    let (name, appends) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
-    let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return None;
-    }
-    let mut parts = Vec::new();
-    if !rest.is_empty() {
-        parts.push(Part::Text(rest.to_owned(), *quoted));
-    }
-    parts.extend(word.parts.iter().skip(1).cloned());
-    Some((name.to_owned(), appends, Word { parts }))
 }

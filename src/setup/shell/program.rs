@@ -3,6 +3,7 @@
 use super::expand::Variable;
 use super::lex::{Document, Quoted, Token, tokens};
 use super::loops::test;
+use super::printed::{echo, printf};
 use super::run::{Last, QUIET, Runner};
 use super::shells::is_shell;
 use super::tree::Simple;
@@ -15,11 +16,26 @@ pub(super) const WRAPPERS: [&str; 14] = [
     "setsid", "stdbuf", "busybox",
 ];
 
+/// Programs that only store, print or compare their input.
+const READERS: [&str; 12] =
+    ["cat", "tee", "grep", "sed", "awk", "sort", "wc", "mail", "head", "tail", "less", "more"];
+
+/// Files with functions that print messages.
+const OF_MESSAGES: [&str; 4] = [
+    "/lib/lsb/init-functions",
+    "/usr/lib/lsb/init-functions",
+    "/etc/init.d/functions",
+    "/etc/rc.d/init.d/functions",
+];
+
 impl Runner<'_> {
     /// A command whose words all have known values.
     pub(super) fn words(&mut self, simple: &Simple, given: &[String], certainty: Certainty, printed: Input) {
         let words = unwrapped(given);
-        let Some((program, arguments)) = words.split_first() else { return };
+        let Some((program, arguments)) = words.split_first() else {
+            // `sudo -s <<END`
+            return self.text_for_another(simple, given.first().map_or("", String::as_str), &printed);
+        };
         let function = self.functions.get(program).filter(|_| !is_started_by_another(given)).cloned();
         match function {
             None => self.builtin(simple, [given, words], certainty, printed),
@@ -34,6 +50,7 @@ impl Runner<'_> {
                 }
             }
         }
+        self.negate(given);
         // The program takes the place of the shell.
         if certainty == Certainty::Certain && given.first().is_some_and(|word| word == "exec") {
             self.exited = true;
@@ -49,23 +66,9 @@ impl Runner<'_> {
     ) {
         let Some((program, arguments)) = words.split_first() else { return };
         match program.as_str() {
-            "exit" => self.exited = certainty == Certainty::Certain,
-            "return" => match certainty {
-                Certainty::Certain => self.ended = true,
-                // With another number than 0 it reports a failure. Only a function with arguments fails for some of
-                // them. Where the arguments are not known, most scripts return early from what they do for `stop`.
-                Certainty::Conditional => {
-                    let is_success = arguments.first().is_none_or(|code| code == "0");
-                    let own = self.variables.arguments.as_ref();
-                    self.may_have_ended |= own.is_some_and(|own| is_success || !own.is_empty());
-                }
-            },
-            // One with a number ends several loops.
-            "continue" | "break" if !arguments.is_empty() => self.may_have_ended = true,
-            "continue" => self.passes.note_continue(certainty),
-            "break" => self.passes.note_break(certainty),
+            "exit" | "return" | "continue" | "break" => self.leave(program, arguments, certainty),
             "[" | "test" | "[[" => {
-                self.last = match test(given, self.is_like_bash) {
+                self.last = match test(given, self.variables.is_like_bash) {
                     Some(true) => Last::True,
                     Some(false) => Last::False,
                     None => Last::Other,
@@ -74,25 +77,31 @@ impl Runner<'_> {
             "shift" => self.shift(arguments, certainty),
             "set" => self.set(arguments, certainty),
             "eval" => self.eval(simple, &arguments.join(" "), certainty),
+            "." | "source" if arguments.first().is_some_and(|file| OF_MESSAGES.contains(&file.as_str())) => {}
             "." | "source" => {
-                self.variables.named.values_mut().for_each(|value| *value = Variable::Unknown);
+                self.forget_all();
                 self.unread(simple.line, "it runs another file, which tunwarden does not read".to_owned());
             }
             shell if is_shell(shell) => self.shell(simple, (shell, arguments), certainty, printed),
-            "read" | "unset" | "let" | "mapfile" | "readarray" | "getopts" => self.forget(arguments),
+            "unset" => {
+                self.undefine(arguments, certainty);
+                self.forget(arguments);
+            }
+            "read" | "let" | "mapfile" | "readarray" | "getopts" => self.forget(arguments),
+            "tee" => self.printed = self.input(simple, printed).ok(),
             "cat" => self.printed = self.cat(simple, arguments),
-            "echo" => {
-                let end = if arguments.iter().any(|word| word == "-n") { "" } else { "\n" };
-                self.printed = printed_text(arguments).map(|text| Input::Text(text + end));
+            "echo" => self.printed = echo(arguments, self.variables.is_like_bash).map(Input::Text),
+            "trap" if arguments.first().is_some_and(|word| is_command(word)) => {
+                self.unread(simple.line, "tunwarden does not follow commands of a trap".to_owned());
             }
             "printf" if arguments.first().is_some_and(|word| word == "-v") => self.forget(arguments),
-            "printf" => self.printed = printed_text(arguments).map(Input::Text),
+            "printf" => self.printed = printf(arguments).map(Input::Text),
             _ => self.program(simple, words, certainty, printed),
         }
     }
 
     /// The variables in these arguments get values that are not known: `read NAME`, `let NAME=1`.
-    fn forget(&mut self, arguments: &[String]) {
+    pub(super) fn forget(&mut self, arguments: &[String]) {
         for word in arguments {
             let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
             let name = word.split(ends).next().unwrap_or_default();
@@ -118,15 +127,54 @@ impl Runner<'_> {
             } else if !QUIET.contains(&name) && self.reading.others.len() < 20 && name.len() < 40 {
                 self.reading.others.insert(name.to_owned());
             }
-            return;
+            return self.text_for_another(simple, name, &printed);
         };
-        let input = match self.input(simple, printed) {
-            Ok(input) => input,
-            Err(why) => return self.unread(simple.line, why),
-        };
+        let input = self.input(simple, printed).unwrap_or_else(|why| {
+            self.unread(simple.line, why);
+            Input::Unknown
+        });
         self.last = if is_check(arguments) { Last::Check } else { Last::Change };
         let words = arguments.to_vec();
-        self.reading.calls.push(Call { line: simple.line, program, words, certainty, input });
+        self.push(Call { line: simple.line, program, words, certainty, input });
+    }
+
+    pub(super) fn push(&mut self, call: Call) {
+        let certainty = if self.is_dormant { Certainty::Never } else { call.certainty };
+        let has = |options: &[&str]| call.words.iter().any(|word| options.contains(&word.as_str()));
+        let changes = match call.program {
+            Program::Restore(_) => true,
+            Program::Rules(_) => {
+                has(&["-A", "-I", "--append", "--insert"])
+                    || has(&["-P", "--policy"]) && has(&["DROP", "REJECT"])
+            }
+        };
+        self.has_changed |= changes && certainty == Certainty::Certain;
+        self.reading.calls.push(Call { certainty, ..call });
+    }
+
+    /// The result of a command after `!`.
+    pub(super) fn negate(&mut self, given: &[String]) {
+        if given.first().is_some_and(|word| word == "!") {
+            self.last = match self.last {
+                Last::Check => Last::NotCheck,
+                Last::NotCheck => Last::Check,
+                Last::True => Last::False,
+                Last::False => Last::True,
+                Last::Change | Last::Other => Last::Other,
+            };
+        }
+    }
+
+    /// Lists a line that gives firewall commands to another program: `sudo -s <<END`, `echo … | at now`.
+    fn text_for_another(&mut self, simple: &Simple, name: &str, printed: &Input) {
+        let given = self.given(simple).and_then(Result::ok);
+        let text = match (&given, printed) {
+            (Some(text), _) | (None, Input::Text(text)) => text,
+            (None, _) => return,
+        };
+        if !READERS.contains(&name) && !QUIET.contains(&name) && text.lines().any(is_command) {
+            self.unread(simple.line, format!("tunwarden does not follow commands that {name} gets"));
+        }
     }
 
     pub(super) fn path(&mut self, path: &str) {
@@ -155,23 +203,32 @@ impl Runner<'_> {
 
     /// The text of the here-document or the here-string of a command, if it has one.
     pub(super) fn given(&self, simple: &Simple) -> Option<Result<String, String>> {
-        let string = |word| self.variables.text(word).map(|text| text + "\n");
+        let string =
+            |word| match self.variables.is_like_bash {
+                true => self.variables.text(word).map(|text| text + "\n"),
+                false => Err("not every shell knows `<<<`; the first line of the script names no such shell"
+                    .to_owned()),
+            };
         let here = simple.here.as_ref().map(|text| self.in_here(text));
         here.or_else(|| simple.string.as_ref().map(string))
     }
 
     /// The text of a here-document, with variables replaced by their values.
     fn in_here(&self, Document { text, quoted }: &Document) -> Result<String, String> {
-        if *quoted == Quoted::Yes || !text.contains('$') {
+        if *quoted == Quoted::Yes || !text.contains(['$', '`', '\\']) {
             return Ok(text.to_owned());
         }
+        let unknown = || "tunwarden does not follow this here-document".to_owned();
         let mut lines = Vec::new();
-        for line in text.lines() {
+        for line in text.replace("\\\n", "").lines() {
+            if line.contains("\\\"") {
+                return Err(unknown());
+            }
             let quoted = format!("\"{}\"", line.replace('"', "\\\""));
             let tokens = tokens(&quoted);
-            match tokens.list.first() {
-                Some((_, Token::Word(word))) => lines.push(self.variables.text(word)?),
-                _ => lines.push(line.to_owned()),
+            match &tokens.list[..] {
+                [(_, Token::Word(word))] if tokens.open.is_none() => lines.push(self.variables.text(word)?),
+                _ => return Err(unknown()),
             }
         }
         Ok(lines.join("\n"))
@@ -229,13 +286,4 @@ fn is_command(word: &str) -> bool {
     let is_program = |word: &String| Program::named(word, &[]).is_some();
     let after = words.iter().position(is_program).and_then(|at| words.get(at + 1..));
     after.is_some_and(|after| !after.is_empty() && !is_check(after))
-}
-
-/// What `echo` or `printf` prints, if that is known.
-fn printed_text(arguments: &[String]) -> Option<String> {
-    let options =
-        arguments.iter().take_while(|word| ["-e", "-n", "-E", "-en", "-ne"].contains(&word.as_str()));
-    let words = arguments.get(options.count()..)?;
-    let formats = words.first().is_some_and(|word| word.contains('%'));
-    (!formats).then(|| words.join(" ").replace("\\n", "\n"))
 }

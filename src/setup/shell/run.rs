@@ -4,15 +4,17 @@ use std::rc::Rc;
 
 use super::expand::{Variable, Variables};
 use super::functions::Functions;
+use super::leave::leaves;
 use super::lex::{Part, Reference, Word};
-use super::loops::{Passes, glob, leaves};
+use super::loops::{Passes, glob};
+use super::moment::Moment;
 use super::shells::is_like_bash;
 use super::tree::{After, Body, Node, Simple, Step};
 use super::{Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
 use crate::setup::command::is_check;
 
 /// Values of `$1` with which a script is started at boot.
-const START: [&str; 6] = ["start", "up", "on", "enable", "enabled", "boot"];
+pub(super) const START: [&str; 6] = ["start", "up", "on", "enable", "enabled", "boot"];
 
 /// Programs that change nothing. They are not reported.
 pub(super) const QUIET: [&str; 32] = [
@@ -55,8 +57,9 @@ pub(super) const QUIET: [&str; 32] = [
 pub(super) enum Last {
     /// A firewall command that changes something.
     Change,
-    /// A firewall command that only reads.
+    /// A firewall command that only reads, and one after `!`. When the script starts at boot, no rule exists.
     Check,
+    NotCheck,
     /// A comparison of known words that is true, and one that is false.
     True,
     False,
@@ -68,6 +71,8 @@ pub(super) enum Last {
 enum Chance {
     Runs,
     Perhaps,
+    /// It handles the failure of a change, and changes are taken to succeed.
+    AfterFailure,
     Never,
 }
 
@@ -77,8 +82,6 @@ pub(super) struct Runner<'t> {
     pub(super) functions: Functions,
     /// Every function that a command has defined.
     pub(super) defined: Vec<(String, Rc<Body>)>,
-    /// Whether the shell that runs these commands knows `[[`.
-    pub(super) is_like_bash: bool,
     pub(super) reading: Reading,
     /// How much was followed, and the line of the last command.
     commands: usize,
@@ -89,11 +92,16 @@ pub(super) struct Runner<'t> {
     pub(super) printed: Option<Input>,
     /// After `return` in a function.
     pub(super) ended: bool,
-    /// After a `return` in a function that may not have run.
-    pub(super) may_have_ended: bool,
+    /// The moment of a `return` that may not have run.
+    pub(super) may_have_ended: Option<Rc<Moment>>,
     pub(super) passes: Passes,
-    /// After `exit`.
+    /// After `exit`, and after one that may not have run.
     pub(super) exited: bool,
+    pub(super) may_have_exited: bool,
+    /// Whether these commands do not run when the script starts at boot. They are only listed.
+    pub(super) is_dormant: bool,
+    /// After the first firewall command that adds a rule or closes a chain.
+    pub(super) has_changed: bool,
     /// After `shift` outside a function: `$1` is not the first argument of the script any more.
     pub(super) shifted: bool,
     /// Variables that a function has for itself, with their values before.
@@ -102,15 +110,13 @@ pub(super) struct Runner<'t> {
 
 impl<'t> Runner<'t> {
     pub(super) fn new(text: &'t str) -> Self {
+        let is_like_bash =
+            text.lines().next().is_some_and(|line| line.starts_with("#!") && is_like_bash(line));
         Self {
             lines: text.lines().collect(),
-            variables: Variables::default(),
+            variables: Variables { is_like_bash, ..Variables::default() },
             functions: Functions::default(),
             defined: Vec::new(),
-            is_like_bash: text
-                .lines()
-                .next()
-                .is_some_and(|line| line.starts_with("#!") && is_like_bash(line)),
             reading: Reading::default(),
             commands: 0,
             line: 1,
@@ -118,9 +124,12 @@ impl<'t> Runner<'t> {
             last: Last::Other,
             printed: None,
             ended: false,
-            may_have_ended: false,
+            may_have_ended: None,
             passes: Passes::default(),
             exited: false,
+            may_have_exited: false,
+            is_dormant: false,
+            has_changed: false,
             shifted: false,
             locals: Vec::new(),
         }
@@ -144,7 +153,7 @@ impl<'t> Runner<'t> {
     }
 
     /// A line of the script and its continuation lines.
-    fn source(&self, line: usize) -> String {
+    pub(super) fn source(&self, line: usize) -> String {
         let mut text = String::new();
         for part in self.lines.iter().skip(line.saturating_sub(1)).take(20) {
             let part = part.trim();
@@ -160,37 +169,47 @@ impl<'t> Runner<'t> {
     }
 
     pub(super) fn steps(&mut self, steps: &[Step], certainty: Certainty) {
+        let mut chance = Chance::Runs;
         for (nth, step) in steps.iter().enumerate() {
-            if self.ended || self.exited || self.passes.is_over() {
+            if self.is_over() {
                 return;
             }
             if step.after != After::Pipe {
                 self.printed = None;
             }
-            let chance = match (step.after, self.last) {
-                (After::Always | After::Pipe, _)
-                | (After::And, Last::Change | Last::True)
+            chance = match (step.after, self.last) {
+                // All parts of a pipe run, or none.
+                (After::Pipe, _) => chance,
+                (After::Always, _)
+                | (After::And, Last::Change | Last::True | Last::NotCheck)
                 | (After::Or, Last::Check | Last::False) => Chance::Runs,
                 (After::And, Last::False) | (After::Or, Last::True) => Chance::Never,
+                (After::Or, Last::Change) => Chance::AfterFailure,
                 (After::And | After::Or, _) => Chance::Perhaps,
             };
-            let is_uncertain = self.may_have_ended || self.passes.is_uncertain();
-            let certainty = if is_uncertain { Certainty::Conditional } else { certainty };
+            let certainty = if self.may_be_over() { Certainty::Conditional } else { certainty };
             // A shell may run each part of a pipe in a process of its own.
             let in_pipe =
                 step.after == After::Pipe || steps.get(nth + 1).is_some_and(|next| next.after == After::Pipe);
             match chance {
                 Chance::Never => self.never(step),
-                Chance::Perhaps => {
-                    self.forgetting(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
-                    self.last = Last::Other;
-                }
+                Chance::Perhaps => self.perhaps(step),
+                Chance::AfterFailure => self.dormant(|runner| runner.perhaps(step)),
                 Chance::Runs if in_pipe => {
-                    self.forgetting(|runner| runner.node(&step.node, step.after, certainty));
+                    self.in_pipe(|runner| runner.node(&step.node, step.after, certainty));
                 }
                 Chance::Runs => self.node(&step.node, step.after, certainty),
             }
         }
+    }
+
+    /// Follows a command that may not run.
+    fn perhaps(&mut self, step: &Step) {
+        // At boot no rule exists, so the script does not end because of one.
+        if !(step.after == After::And && self.last == Last::Check && leaves(&step.node)) {
+            self.forgetting(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
+        }
+        self.last = Last::Other;
     }
 
     /// Lists a command that does not run. It ends nothing, and the command after it depends on the one before it.
@@ -199,7 +218,9 @@ impl<'t> Runner<'t> {
             return;
         }
         let last = self.last;
-        self.apart(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
+        self.dormant(|runner| {
+            runner.apart(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
+        });
         self.last = last;
     }
 
@@ -230,7 +251,8 @@ impl<'t> Runner<'t> {
         self.conditional(condition);
         // "If the rule does not exist, add it": it exists afterwards.
         let asked = self.reading.calls.get(calls..).unwrap_or_default();
-        let checked = !asked.is_empty() && asked.iter().all(|call| is_check(&call.words));
+        let is_negated = condition.first().is_some_and(|step| is_negated(&step.node));
+        let checked = is_negated && !asked.is_empty() && asked.iter().all(|call| is_check(&call.words));
         match (condition.len(), self.last) {
             (1, Last::True) => {
                 self.steps(then, certainty);
@@ -248,28 +270,6 @@ impl<'t> Runner<'t> {
         }
     }
 
-    /// Lists commands that do not run.
-    fn not_taken(&mut self, steps: &[Step]) {
-        self.apart(|runner| runner.conditional(steps));
-    }
-
-    /// Follows the commands of another process, or commands that do not run: their variables, their functions and their end
-    /// are their own.
-    pub(super) fn apart(&mut self, follow: impl FnOnce(&mut Self)) {
-        self.charge();
-        let before = (self.variables.clone(), Rc::clone(&self.functions), self.shifted);
-        let ends = (self.exited, self.ended, self.passes, self.may_have_ended);
-        follow(self);
-        (self.variables, self.functions, self.shifted) = before;
-        (self.exited, self.ended, self.passes, self.may_have_ended) = ends;
-    }
-
-    /// Follows commands that may not run: the variables that they set are unknown afterwards.
-    pub(super) fn conditional(&mut self, steps: &[Step]) {
-        self.forgetting(|runner| runner.steps(steps, Certainty::Conditional));
-        self.ended = false;
-    }
-
     /// Counts what is followed. Returns whether more may be.
     pub(super) fn counts(&mut self, many: usize) -> bool {
         if self.commands > MAX_COMMANDS {
@@ -282,30 +282,8 @@ impl<'t> Runner<'t> {
         self.commands <= MAX_COMMANDS
     }
 
-    /// Counts the time that a copy of large variables takes.
-    fn charge(&mut self) {
-        let size = self.variables.size() + self.functions.len() * 32;
-        self.counts(size >> 14);
-    }
-
-    /// Follows commands. The variables and the functions that they set are unknown afterwards.
-    pub(super) fn forgetting(&mut self, follow: impl FnOnce(&mut Self)) {
-        self.charge();
-        let before = (self.variables.clone(), self.shifted);
-        let functions = Rc::clone(&self.functions);
-        follow(self);
-        self.doubt_functions(&functions);
-        for (name, value) in &mut self.variables.named {
-            if before.0.named.get(name) != Some(value) {
-                *value = Variable::Unknown;
-            }
-        }
-        if (&before.0.arguments, before.1) != (&self.variables.arguments, self.shifted) {
-            self.lose_arguments();
-        }
-    }
-
     fn case(&mut self, word: &Word, arms: &[(Vec<String>, Vec<Step>)], certainty: Certainty) {
+        self.change_by(word);
         let text = self.variables.text(word).ok();
         let is_action = word.parts.iter().any(|part| self.is_first_argument(part));
         let matches = |pattern: &String| match &text {
@@ -319,8 +297,9 @@ impl<'t> Runner<'t> {
             match taken {
                 Some(taken) if taken == nth => self.steps(body, certainty),
                 Some(_) if text.is_some() => {}
+                Some(_) => self.not_taken(body),
                 None if text.is_some() && sure => self.not_taken(body),
-                Some(_) | None => self.conditional(body),
+                None => self.conditional(body),
             }
         }
     }
@@ -338,8 +317,9 @@ impl<'t> Runner<'t> {
         }
         let words: Result<Vec<Vec<String>>, String> =
             simple.words.iter().map(|word| self.variables.expand(word)).collect();
+        self.side_effects(simple);
         match simple.words.first().and_then(Word::bare) {
-            Some("local" | "declare" | "typeset") if self.depth > 0 => self.declare(simple),
+            Some("local" | "declare" | "typeset") if self.depth > 0 => self.declare(simple, certainty),
             Some("export" | "readonly" | "local" | "declare" | "typeset") => self.assign_all(simple),
             None if simple.words.is_empty() => self.assign_all(simple),
             Some(_) | None if simple.assignments.is_empty() => {}
@@ -359,34 +339,16 @@ impl<'t> Runner<'t> {
                 self.words(simple, &words, certainty, printed);
                 if words.is_empty() && after == After::Always {
                     self.last = before;
+                } else if Self::only_assigns(simple) {
+                    self.last = Last::True;
                 }
             }
-            Err(why) => {
-                let first = simple.words.first().and_then(Word::bare);
-                match (first, first.and_then(|name| self.functions.get(name)).cloned()) {
-                    // `main "$@"`
-                    (_, Some(function)) => {
-                        self.call(&function, None, simple.line, certainty);
-                        if function.certainty == Certainty::Conditional {
-                            self.unknown(simple, why);
-                        }
-                    }
-                    (Some("set" | "shift"), None) => self.lose_arguments(),
-                    (_, None) => self.unknown(simple, why),
-                }
-            }
+            Err(why) => self.partly_known(simple, why, certainty, printed),
         }
     }
+}
 
-    /// A command with a word of unknown value.
-    fn unknown(&mut self, simple: &Simple, why: String) {
-        let text = self.source(simple.line);
-        let about = ["iptables", "ip6tables", "nft ", "ufw ", " -A ", " -I ", " -j ", "--append", "--jump"];
-        let unknown_program = simple.words.first().is_some_and(|word| self.variables.expand(word).is_err())
-            && !text.starts_with('[');
-        let first = simple.words.first().and_then(Word::bare).unwrap_or_default();
-        if (about.iter().any(|word| text.contains(word)) || unknown_program) && !QUIET.contains(&first) {
-            self.unread(simple.line, why);
-        }
-    }
+/// Whether a command stands after `!`.
+fn is_negated(node: &Node) -> bool {
+    matches!(node, Node::Simple(simple) if simple.words.first().and_then(Word::bare) == Some("!"))
 }

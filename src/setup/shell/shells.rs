@@ -99,7 +99,7 @@ impl Runner<'_> {
                 let why = "it runs commands that another program prints, which tunwarden does not read";
                 self.unread(simple.line, why.to_owned());
             }
-            Ok(Input::None) => {
+            Ok(Input::None | Input::Unknown) => {
                 let why = "it runs commands of its standard input, which tunwarden does not read";
                 self.unread(simple.line, why.to_owned());
             }
@@ -109,13 +109,12 @@ impl Runner<'_> {
     /// Follows the commands of a shell of its own. It has no functions, and only variables that are exported: none is known
     /// here.
     fn other_shell(&mut self, simple: &Simple, name: &str, text: &str, certainty: Certainty) {
-        let outer = std::mem::replace(&mut self.is_like_bash, is_like_bash(name));
+        let variables = Variables { is_like_bash: is_like_bash(name), ..Variables::default() };
         self.apart(|runner| {
-            (runner.variables, runner.functions) = (Variables::default(), Rc::default());
+            (runner.variables, runner.functions) = (variables, Rc::default());
             (runner.passes, runner.shifted) = (Passes::default(), true);
             runner.eval(simple, text, certainty);
         });
-        self.is_like_bash = outer;
     }
 
     pub(super) fn eval(&mut self, simple: &Simple, text: &str, certainty: Certainty) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Certainty;
-use super::lex::{Part, Quoted, Reference, Word};
+use super::lex::{All, Part, Quoted, Reference, Word};
 use super::program::unwrapped;
 use super::run::{QUIET, Runner};
 use super::tree::{After, Node, Simple, Step, Value};
@@ -54,7 +54,7 @@ impl Look<'_, '_> {
         word.parts.iter().any(|part| match part {
             Part::Text(..) | Part::Variable(_) => false,
             Part::Output(_) => self.runner.variables.expand(&Word { parts: vec![part.clone()] }).is_err(),
-            Part::Unknown(text) => text.contains(['`', '<']) || text.contains("$(") || text == "((",
+            Part::Unknown(text) => text.contains(['`', '<']) || text.contains("$(") || text.starts_with("(("),
         })
     }
 
@@ -63,6 +63,7 @@ impl Look<'_, '_> {
         let mut values = simple.assignments.iter().map(|assignment| match &assignment.value {
             Value::One(word) => std::slice::from_ref(word),
             Value::List(words) => words,
+            Value::Element => &[],
         });
         let runs = |text: &str| text.contains('`') || text.contains("$(");
         words.any(|word| self.word(word))
@@ -109,7 +110,9 @@ impl Look<'_, '_> {
 fn is_one_word(word: &Word) -> bool {
     let is_one = |part: &Part| match part {
         Part::Text(_, _) => true,
-        Part::Variable(Reference { name, all, quoted, .. }) => *quoted == Quoted::Yes && !all && name != "@",
+        Part::Variable(Reference { name, all, quoted, .. }) => {
+            *quoted == Quoted::Yes && *all == All::No && name != "@"
+        }
         Part::Output(_) | Part::Unknown(_) => false,
     };
     let is_option = matches!(word.parts.first(), Some(Part::Text(text, _)) if text.starts_with('-'));

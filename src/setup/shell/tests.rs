@@ -48,7 +48,7 @@ fn variables_loops_and_functions_are_followed() {
             &["-A O --dport 80", "-A O --dport 443", "-A O --dport 22"],
         ),
         ("P=(80 443)\nfor p in \"${P[@]}\"\ndo\n iptables --dport=$p\ndone", &["--dport=80", "--dport=443"]),
-        ("for p in {1..2} {a,b}; do iptables $p; done", &["1", "2", "a", "b"]),
+        ("#!/bin/bash\nfor p in {1..2} {a,b}; do iptables $p; done", &["1", "2", "a", "b"]),
         ("for a in 1 2; do for b in x y; do iptables $a$b; done; done", &["1x", "1y", "2x", "2y"]),
         ("add() { $1; }\nadd \"iptables -N X\"", &["-N X"]),
         (

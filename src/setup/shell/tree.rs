@@ -96,4 +96,6 @@ pub(super) struct Assignment {
 pub(super) enum Value {
     One(Word),
     List(Vec<Word>),
+    /// `NAME[INDEX]=…`
+    Element,
 }

@@ -1,6 +1,6 @@
 //! What the words of a script are made of.
 
-use super::lex::{Part, Quoted, Reference, Word};
+use super::lex::{All, Part, Quoted, Reference, Word};
 
 impl Word {
     /// Adds a letter.
@@ -18,10 +18,7 @@ impl Word {
 
     /// `"$@"`
     pub(super) fn all_arguments() -> Self {
-        let name = "@".to_owned();
-        Self {
-            parts: vec![Part::Variable(Reference { name, default: None, all: false, quoted: Quoted::Yes })],
-        }
+        Self { parts: vec![Part::Variable(Reference::to("@".to_owned(), Quoted::Yes))] }
     }
 
     /// Whether `[[` may compare with it as a pattern, or it stands for several words.
@@ -30,10 +27,17 @@ impl Word {
             Part::Text(text, Quoted::No) => text != "[[" && text.contains(['*', '?', '[', '{']),
             Part::Text(_, Quoted::Yes) => false,
             Part::Variable(Reference { name, all, quoted, .. }) => {
-                *all || name == "@" || name == "*" || is_right_side && *quoted == Quoted::No
+                *all != All::No || name == "@" || name == "*" || is_right_side && *quoted == Quoted::No
             }
             Part::Output(_) | Part::Unknown(_) => true,
         };
+        self.parts.iter().any(is_special)
+    }
+
+    /// Whether the shell replaces it with the names of files.
+    pub(super) fn is_glob(&self) -> bool {
+        let is_special =
+            |part: &Part| matches!(part, Part::Text(text, Quoted::No) if text.contains(['*', '?', '[']));
         self.parts.iter().any(is_special)
     }
 

@@ -1,0 +1,112 @@
+//! `continue`, `break`, `return` and `exit`, which end a pass of a loop, a loop, a function or the script.
+
+use std::rc::Rc;
+
+use super::lex::Word;
+use super::loops::Passes;
+use super::moment::Moment;
+use super::run::Runner;
+use super::tree::Node;
+use super::{Certainty, UNKNOWN};
+
+/// What has ended, or may have ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ends {
+    exited: bool,
+    may_have_exited: bool,
+    ended: bool,
+    may_have_ended: Option<Rc<Moment>>,
+    passes: Passes,
+}
+
+/// Whether a command only ends a pass, a loop, a function or the script.
+pub(super) fn leaves(node: &Node) -> bool {
+    let Node::Simple(simple) = node else { return false };
+    let first = simple.words.first().and_then(Word::bare);
+    matches!(first, Some("continue" | "break" | "return" | "exit"))
+}
+
+impl Runner<'_> {
+    pub(super) fn ends(&self) -> Ends {
+        Ends {
+            exited: self.exited,
+            may_have_exited: self.may_have_exited,
+            ended: self.ended,
+            may_have_ended: self.may_have_ended.clone(),
+            passes: self.passes.clone(),
+        }
+    }
+
+    pub(super) fn set_ends(&mut self, ends: Ends) {
+        let Ends { exited, may_have_exited, ended, may_have_ended, passes } = ends;
+        (self.exited, self.may_have_exited) = (exited, may_have_exited);
+        (self.ended, self.may_have_ended, self.passes) = (ended, may_have_ended, passes);
+    }
+
+    /// Whether no further command of this list runs.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended || self.exited || self.passes.is_over()
+    }
+
+    /// Whether further commands may not run.
+    pub(super) fn may_be_over(&self) -> bool {
+        self.may_have_ended.is_some() || self.may_have_exited || self.passes.is_uncertain()
+    }
+
+    /// `continue`, `break`, `return` or `exit`.
+    pub(super) fn leave(&mut self, command: &str, arguments: &[String], certainty: Certainty) {
+        if self.is_dormant {
+            return;
+        }
+        let code = arguments.first().map(String::as_str);
+        // A script that fails opens nothing more, and a reader wants its rules for when it does not fail.
+        let is_success = matches!(code, None | Some("0" | UNKNOWN));
+        match (command, certainty) {
+            ("exit", Certainty::Certain) => self.exited = true,
+            ("exit", _) => self.may_have_exited |= is_success && self.has_changed,
+            // Outside a function some shells end the script, and others go on.
+            ("return", Certainty::Certain) if self.depth == 0 => self.may_end(),
+            ("return", Certainty::Certain) => self.ended = true,
+            // Only a function with arguments fails for some of them. Where the arguments are not known, most scripts return
+            // early from what they do for `stop`.
+            ("return", _) => match &self.variables.arguments {
+                Some(own) if is_success || !own.is_empty() => self.may_end(),
+                None if is_success && self.has_changed => self.may_end(),
+                Some(_) | None => {}
+            },
+            // It ends several loops.
+            (_, _) if code.is_some_and(|code| code != "1") => self.may_end(),
+            (_, _) if !self.passes.in_loop => {}
+            ("continue", Certainty::Certain) => self.passes.continued = true,
+            ("continue", _) => {
+                let before = self.passes.may_continue.take();
+                self.passes.may_continue = Some(self.depart(before));
+            }
+            (_, Certainty::Certain) => self.passes.broken = true,
+            (_, _) => {
+                let before = self.passes.may_break.take();
+                self.passes.may_break = Some(self.depart(before));
+            }
+        }
+    }
+
+    /// Notes that the function, or the script, may end here.
+    pub(super) fn may_end(&mut self) {
+        let before = self.may_have_ended.take();
+        self.may_have_ended = Some(self.depart(before));
+    }
+
+    /// The moment of a departure. What has changed since an earlier departure to the same place is not known from here on,
+    /// so one moment is enough for both.
+    fn depart(&mut self, earlier: Option<Rc<Moment>>) -> Rc<Moment> {
+        self.arrive(earlier);
+        Rc::new(self.moment())
+    }
+
+    /// The place to which a departure leads: there is another way to it.
+    pub(super) fn arrive(&mut self, departure: Option<Rc<Moment>>) {
+        if let Some(before) = departure {
+            self.doubt_since(&before);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Commands that may not run. Where the way with them and the way without them meet, what they change is not known.
+
+use std::rc::Rc;
+
+use super::Certainty;
+use super::expand::{Variable, Variables};
+use super::functions::Functions;
+use super::run::Runner;
+use super::tree::Step;
+
+/// The variables, the functions and the arguments at one time.
+#[derive(Debug)]
+pub(super) struct Moment {
+    variables: Variables,
+    functions: Functions,
+    shifted: bool,
+}
+
+impl Runner<'_> {
+    pub(super) fn moment(&mut self) -> Moment {
+        self.charge();
+        let (variables, functions) = (self.variables.clone(), Rc::clone(&self.functions));
+        Moment { variables, functions, shifted: self.shifted }
+    }
+
+    /// Makes everything unknown that has changed since that moment.
+    pub(super) fn doubt_since(&mut self, before: &Moment) {
+        self.doubt_functions(&before.functions);
+        for (name, value) in &mut self.variables.named {
+            if before.variables.named.get(name) != Some(value) {
+                *value = Variable::Unknown;
+            }
+        }
+        let arguments = (&before.variables.arguments, before.shifted);
+        if arguments != (&self.variables.arguments, self.shifted) {
+            self.lose_arguments();
+        }
+    }
+
+    /// Counts the time that a copy of large variables takes.
+    fn charge(&mut self) {
+        let size = self.variables.size() + self.functions.len() * 32;
+        self.counts(size >> 14);
+    }
+
+    /// Follows commands. The variables and the functions that they set are unknown afterwards.
+    pub(super) fn forgetting(&mut self, follow: impl FnOnce(&mut Self)) {
+        let before = self.moment();
+        follow(self);
+        self.doubt_since(&before);
+    }
+
+    /// Follows commands that may not run.
+    pub(super) fn conditional(&mut self, steps: &[Step]) {
+        self.forgetting(|runner| runner.steps(steps, Certainty::Conditional));
+        self.ended = false;
+    }
+
+    /// Follows the commands of another process, or commands that do not run: their variables, their functions and their end
+    /// are their own.
+    pub(super) fn apart(&mut self, follow: impl FnOnce(&mut Self)) {
+        let before = self.moment();
+        let ends = self.ends();
+        follow(self);
+        (self.variables, self.functions, self.shifted) = (before.variables, before.functions, before.shifted);
+        self.set_ends(ends);
+    }
+
+    /// Follows one part of a pipe. Most shells run it in a process of its own.
+    pub(super) fn in_pipe(&mut self, follow: impl FnOnce(&mut Self)) {
+        let ends = self.ends();
+        self.forgetting(follow);
+        let is_over = self.is_over();
+        self.set_ends(ends);
+        if is_over {
+            self.may_end();
+        }
+    }
+
+    /// Lists commands that do not run.
+    pub(super) fn not_taken(&mut self, steps: &[Step]) {
+        self.dormant(|runner| runner.apart(|runner| runner.conditional(steps)));
+    }
+
+    /// Follows commands that do not run when the script starts at boot: they delete nothing and end nothing.
+    pub(super) fn dormant(&mut self, follow: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.is_dormant, true);
+        follow(self);
+        self.is_dormant = outer;
+    }
+}
