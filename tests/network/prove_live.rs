@@ -90,7 +90,7 @@ fn each_probe_is_refused_on_a_locked_machine_and_one_that_would_leave_is_named_a
         lab.host().udp("203.0.113.9:53")?.from_user("nobody").tag("control").send()?;
         capture.wait_for(1, LONG, |frame| frame.is_tagged("control"))?;
         let (code, said) = live(lab, "/run/opened.html")?;
-        ensure!(code == Some(4) && said["faults"] != 0, "opened: {code:?} {said}");
+        ensure!(code == Some(4) && said["seen"] != 0, "opened: {code:?} {said}");
         let (dns, web) = (ends(&said, "udp", 53)?, ends(&said, "udp", 443)?);
         ensure!(dns == [one("fault"), one("refused-at-send")], "{dns:?}");
         ensure!(web == [one("refused-at-send"), one("refused-at-send")], "{web:?}");

@@ -127,7 +127,7 @@ pub(in crate::cli::prove) fn in_json(tried: &Tried) -> Value {
         "not_available": why,
         "sent": ends.len(),
         "refused": count(End::is_refusal),
-        "faults": count(|end| matches!(end, End::Fault(_))),
+        "seen": count(|end| matches!(end, End::Fault(_))),
         "unknown": count(|end| matches!(end, End::NotKnown(_))),
         "control": control,
         "probes": ends.iter().map(of_probe).collect::<Vec<Value>>(),
