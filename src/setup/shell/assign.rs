@@ -5,6 +5,7 @@ use super::expand::Variable;
 use super::lex::{Part, Reference, Word};
 use super::run::Runner;
 use super::tree::{Assignment, Simple, Value};
+use super::word::is_in_name;
 use super::{Certainty, MAX_COMMANDS};
 
 impl Runner<'_> {
@@ -126,7 +127,7 @@ impl Runner<'_> {
 
 /// The names that an expression may assign to: all in it, if it has a sign that assigns.
 fn assigned_in(text: &str) -> Vec<String> {
-    let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let ends = |c| !is_in_name(c);
     // `${NAME:=$OTHER}`
     if let Some(inside) = text.strip_prefix("${") {
         let (name, rest) = inside.split_at(inside.find(ends).unwrap_or(inside.len()));

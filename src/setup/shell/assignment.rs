@@ -2,6 +2,7 @@
 
 use super::lex::{Part, Quoted, Word};
 use super::tree::{After, Node, Simple, Step};
+use super::word::is_in_name;
 
 /// An assignment up to its sign, and the start of its value.
 pub(super) struct Left {
@@ -44,8 +45,7 @@ pub(super) fn assignment(word: &Word) -> Option<Left> {
 }
 
 pub(super) fn is_name(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && word.chars().all(is_in_name)
 }
 
 /// `COMMAND &` runs in a process of its own. So does each part of a pipe anyway.

@@ -59,7 +59,7 @@ impl Runner<'_> {
             bodies.sort_by(|(one, _), (other, _)| one.cmp(other));
             for (_, body) in bodies {
                 if !body.is_called.get() {
-                    self.set_ends(Ends::default());
+                    self.ends = Ends::default();
                     self.dormant(|runner| runner.follow(&body, None, Certainty::Conditional));
                 }
             }
@@ -111,11 +111,11 @@ impl Runner<'_> {
         body.is_called.set(true);
         self.depth += 1;
         let before = std::mem::replace(&mut self.variables.arguments, arguments);
-        let passes = std::mem::take(&mut self.passes);
-        let around = (self.may_have_ended.take(), self.shifted);
+        let passes = std::mem::take(&mut self.ends.passes);
+        let around = (self.ends.may_have_ended.take(), self.shifted);
         let locals = self.locals.len();
         self.steps(&body.steps, certainty);
-        let departure = self.may_have_ended.take();
+        let departure = self.ends.may_have_ended.take();
         self.arrive(departure);
         for (name, value) in self.locals.split_off(locals).into_iter().rev() {
             match value {
@@ -123,10 +123,10 @@ impl Runner<'_> {
                 None => drop(self.variables.named.remove(&name)),
             }
         }
-        self.passes = passes;
-        (self.may_have_ended, self.shifted) = around;
+        self.ends.passes = passes;
+        (self.ends.may_have_ended, self.shifted) = around;
         self.variables.arguments = before;
         self.depth -= 1;
-        self.ended = false;
+        self.ends.ended = false;
     }
 }

@@ -12,11 +12,14 @@ use super::{Certainty, UNKNOWN};
 /// What has ended, or may have ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ends {
-    exited: bool,
+    /// After `exit`, and after one that may not have run.
+    pub(super) exited: bool,
     may_have_exited: bool,
-    ended: bool,
-    may_have_ended: Option<Rc<Moment>>,
-    passes: Passes,
+    /// After `return` in a function.
+    pub(super) ended: bool,
+    /// The moment of a `return` that may not have run.
+    pub(super) may_have_ended: Option<Rc<Moment>>,
+    pub(super) passes: Passes,
 }
 
 /// Whether a command only ends a pass, a loop, a function or the script.
@@ -27,30 +30,14 @@ pub(super) fn leaves(node: &Node) -> bool {
 }
 
 impl Runner<'_> {
-    pub(super) fn ends(&self) -> Ends {
-        Ends {
-            exited: self.exited,
-            may_have_exited: self.may_have_exited,
-            ended: self.ended,
-            may_have_ended: self.may_have_ended.clone(),
-            passes: self.passes.clone(),
-        }
-    }
-
-    pub(super) fn set_ends(&mut self, ends: Ends) {
-        let Ends { exited, may_have_exited, ended, may_have_ended, passes } = ends;
-        (self.exited, self.may_have_exited) = (exited, may_have_exited);
-        (self.ended, self.may_have_ended, self.passes) = (ended, may_have_ended, passes);
-    }
-
     /// Whether no further command of this list runs.
     pub(super) fn is_over(&self) -> bool {
-        self.ended || self.exited || self.passes.is_over()
+        self.ends.ended || self.ends.exited || self.ends.passes.is_over()
     }
 
     /// Whether further commands may not run.
     pub(super) fn may_be_over(&self) -> bool {
-        self.may_have_ended.is_some() || self.may_have_exited || self.passes.is_uncertain()
+        self.ends.may_have_ended.is_some() || self.ends.may_have_exited || self.ends.passes.is_uncertain()
     }
 
     /// `continue`, `break`, `return` or `exit`.
@@ -62,11 +49,11 @@ impl Runner<'_> {
         // A script that fails opens nothing more, and a reader wants its rules for when it does not fail.
         let is_success = matches!(code, None | Some("0" | UNKNOWN));
         match (command, certainty) {
-            ("exit", Certainty::Certain) => self.exited = true,
-            ("exit", _) => self.may_have_exited |= is_success && self.has_changed,
+            ("exit", Certainty::Certain) => self.ends.exited = true,
+            ("exit", _) => self.ends.may_have_exited |= is_success && self.has_changed,
             // Outside a function some shells end the script, and others go on.
             ("return", Certainty::Certain) if self.depth == 0 => self.may_end(),
-            ("return", Certainty::Certain) => self.ended = true,
+            ("return", Certainty::Certain) => self.ends.ended = true,
             // Only a function with arguments fails for some of them. Where the arguments are not known, most scripts return
             // early from what they do for `stop`.
             ("return", _) => match &self.variables.arguments {
@@ -76,24 +63,24 @@ impl Runner<'_> {
             },
             // It ends several loops.
             (_, _) if code.is_some_and(|code| code != "1") => self.may_end(),
-            (_, _) if !self.passes.in_loop => {}
-            ("continue", Certainty::Certain) => self.passes.continued = true,
+            (_, _) if !self.ends.passes.in_loop => {}
+            ("continue", Certainty::Certain) => self.ends.passes.continued = true,
             ("continue", _) => {
-                let before = self.passes.may_continue.take();
-                self.passes.may_continue = Some(self.depart(before));
+                let before = self.ends.passes.may_continue.take();
+                self.ends.passes.may_continue = Some(self.depart(before));
             }
-            (_, Certainty::Certain) => self.passes.broken = true,
+            (_, Certainty::Certain) => self.ends.passes.broken = true,
             (_, _) => {
-                let before = self.passes.may_break.take();
-                self.passes.may_break = Some(self.depart(before));
+                let before = self.ends.passes.may_break.take();
+                self.ends.passes.may_break = Some(self.depart(before));
             }
         }
     }
 
     /// Notes that the function, or the script, may end here.
     pub(super) fn may_end(&mut self) {
-        let before = self.may_have_ended.take();
-        self.may_have_ended = Some(self.depart(before));
+        let before = self.ends.may_have_ended.take();
+        self.ends.may_have_ended = Some(self.depart(before));
     }
 
     /// The moment of a departure. What has changed since an earlier departure to the same place is not known from here on,

@@ -1,6 +1,8 @@
 //! Splits a shell script into words and operators, by the rules of POSIX and the common rules of bash.
 //! It expands nothing and runs nothing.
 
+use super::word::is_in_name;
+
 /// A word, in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Word {
@@ -316,7 +318,7 @@ impl Lexer {
             }
             Some(c) if c.is_ascii_alphabetic() || c == '_' => {
                 let mut name = String::new();
-                while let Some(c) = self.peek(0).filter(|&c| c.is_ascii_alphanumeric() || c == '_') {
+                while let Some(c) = self.peek(0).filter(|&c| is_in_name(c)) {
                     name.push(c);
                     self.at += 1;
                 }
@@ -374,11 +376,7 @@ impl Lexer {
 /// Parses the content of `${…}`.
 fn in_braces(text: &str, quoted: Quoted) -> Part {
     let special = text.len() == 1 && text.starts_with(|c: char| c.is_ascii_digit() || "@*".contains(c));
-    let end = if special {
-        1
-    } else {
-        text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len())
-    };
+    let end = if special { 1 } else { text.find(|c| !is_in_name(c)).unwrap_or(text.len()) };
     let (name, rest) = text.split_at(end);
     let reference = Reference::to(name.to_owned(), quoted);
     if name.is_empty() {

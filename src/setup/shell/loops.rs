@@ -131,19 +131,19 @@ impl Runner<'_> {
     }
 
     fn enter_loop(&mut self) -> Passes {
-        std::mem::replace(&mut self.passes, Passes { in_loop: true, ..Passes::default() })
+        std::mem::replace(&mut self.ends.passes, Passes { in_loop: true, ..Passes::default() })
     }
 
     /// `continue` leads to here.
     fn end_pass(&mut self) {
-        self.passes.continued = false;
-        let departure = self.passes.may_continue.take();
+        self.ends.passes.continued = false;
+        let departure = self.ends.passes.may_continue.take();
         self.arrive(departure);
     }
 
     /// `break` leads to here.
     fn leave_loop(&mut self, outer: Passes) {
-        let inner = std::mem::replace(&mut self.passes, outer);
+        let inner = std::mem::replace(&mut self.ends.passes, outer);
         self.arrive(inner.may_continue);
         self.arrive(inner.may_break);
     }

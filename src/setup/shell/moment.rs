@@ -53,25 +53,25 @@ impl Runner<'_> {
     /// Follows commands that may not run.
     pub(super) fn conditional(&mut self, steps: &[Step]) {
         self.forgetting(|runner| runner.steps(steps, Certainty::Conditional));
-        self.ended = false;
+        self.ends.ended = false;
     }
 
     /// Follows the commands of another process, or commands that do not run: their variables, their functions and their end
     /// are their own.
     pub(super) fn apart(&mut self, follow: impl FnOnce(&mut Self)) {
         let before = self.moment();
-        let ends = self.ends();
+        let ends = self.ends.clone();
         follow(self);
         (self.variables, self.functions, self.shifted) = (before.variables, before.functions, before.shifted);
-        self.set_ends(ends);
+        self.ends = ends;
     }
 
     /// Follows one part of a pipe. Most shells run it in a process of its own.
     pub(super) fn in_pipe(&mut self, follow: impl FnOnce(&mut Self)) {
-        let ends = self.ends();
+        let ends = self.ends.clone();
         self.forgetting(follow);
         let is_over = self.is_over();
-        self.set_ends(ends);
+        self.ends = ends;
         if is_over {
             self.may_end();
         }

@@ -7,6 +7,7 @@ use super::printed::{echo, printf};
 use super::run::{Last, QUIET, Runner};
 use super::shells::is_shell;
 use super::tree::Simple;
+use super::word::is_in_name;
 use super::{Call, Certainty, Input};
 use crate::setup::command::{Program, is_check};
 
@@ -53,7 +54,7 @@ impl Runner<'_> {
         self.negate(given);
         // The program takes the place of the shell.
         if certainty == Certainty::Certain && given.first().is_some_and(|word| word == "exec") {
-            self.exited = true;
+            self.ends.exited = true;
         }
     }
 
@@ -103,8 +104,7 @@ impl Runner<'_> {
     /// The variables in these arguments get values that are not known: `read NAME`, `let NAME=1`.
     pub(super) fn forget(&mut self, arguments: &[String]) {
         for word in arguments {
-            let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
-            let name = word.split(ends).next().unwrap_or_default();
+            let name = word.split(|c| !is_in_name(c)).next().unwrap_or_default();
             self.variables.named.insert(name.to_owned(), Variable::Unknown);
         }
     }

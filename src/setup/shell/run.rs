@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use super::expand::{Variable, Variables};
 use super::functions::Functions;
-use super::leave::leaves;
+use super::leave::{Ends, leaves};
 use super::lex::{Part, Reference, Word};
-use super::loops::{Passes, glob};
-use super::moment::Moment;
+use super::loops::glob;
 use super::shells::is_like_bash;
 use super::tree::{After, Body, Node, Simple, Step};
 use super::{Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
@@ -90,14 +89,7 @@ pub(super) struct Runner<'t> {
     pub(super) last: Last,
     /// The output of the last command, for a pipe.
     pub(super) printed: Option<Input>,
-    /// After `return` in a function.
-    pub(super) ended: bool,
-    /// The moment of a `return` that may not have run.
-    pub(super) may_have_ended: Option<Rc<Moment>>,
-    pub(super) passes: Passes,
-    /// After `exit`, and after one that may not have run.
-    pub(super) exited: bool,
-    pub(super) may_have_exited: bool,
+    pub(super) ends: Ends,
     /// Whether these commands do not run when the script starts at boot. They are only listed.
     pub(super) is_dormant: bool,
     /// After the first firewall command that adds a rule or closes a chain.
@@ -123,11 +115,7 @@ impl<'t> Runner<'t> {
             depth: 0,
             last: Last::Other,
             printed: None,
-            ended: false,
-            may_have_ended: None,
-            passes: Passes::default(),
-            exited: false,
-            may_have_exited: false,
+            ends: Ends::default(),
             is_dormant: false,
             has_changed: false,
             shifted: false,

@@ -112,7 +112,7 @@ impl Runner<'_> {
         let variables = Variables { is_like_bash: is_like_bash(name), ..Variables::default() };
         self.apart(|runner| {
             (runner.variables, runner.functions) = (variables, Rc::default());
-            (runner.passes, runner.shifted) = (Passes::default(), true);
+            (runner.ends.passes, runner.shifted) = (Passes::default(), true);
             runner.eval(simple, text, certainty);
         });
     }

@@ -73,3 +73,8 @@ impl Word {
         self.parts.iter().map(text).collect()
     }
 }
+
+/// Whether the name of a variable may have this character.
+pub(super) fn is_in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
