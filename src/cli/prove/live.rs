@@ -144,8 +144,12 @@ async fn attempt(read: &Read, config: &Config) -> Result<Probes, String> {
     let links = places.iter().map(|(_, links)| links.clone()).collect();
     let sent = send::send(probes, links).map_err(|error| format!("the net cannot be made: {error}"))?;
     let ends = sent.into_iter().map(|sent| {
-        let end = end(&sent, &places);
-        let end = if is_listed(&sent.probe, &end, read, config) { listed(end) } else { end };
+        let mut end = end(&sent, &places);
+        if let End::Fault(link) = &end
+            && is_listed(&sent.probe, link, read, config)
+        {
+            end = End::Listed(link.clone());
+        }
         (sent.probe, end)
     });
     let probes = Probes { control, ends: ends.collect() };
@@ -250,13 +254,13 @@ fn end(sent: &Sent, places: &[(Place, Vec<String>)]) -> End {
     }
 }
 
-/// Whether the contract lists such a packet of a program.
-fn is_listed(probe: &Probe, end: &End, read: &Read, config: &Config) -> bool {
-    let (End::Fault(link), How::Udp | How::Tcp) = (end, probe.how) else { return false };
+/// Whether the contract lists such a packet of a program on this link.
+fn is_listed(probe: &Probe, link: &str, read: &Read, config: &Config) -> bool {
+    let (How::Udp | How::Tcp) = probe.how else { return false };
     let Read { rules, machine, situation, users, links } = read;
     let family = probe.family();
     let Some((_, rules)) = rules.iter().find(|(of, _)| *of == family) else { return false };
-    let own = links.links.iter().filter(|found| found.name == *link).flat_map(|found| found.own_addresses());
+    let own = links.links.iter().filter(|found| found.name == link).flat_map(|found| found.own_addresses());
     let Some(own) = own.into_iter().find(|own| Family::of(*own) == family) else { return false };
     let contract = Contract { config, situation, now: machine.now, users };
     let question = Question {
@@ -265,25 +269,11 @@ fn is_listed(probe: &Probe, end: &End, read: &Read, config: &Config) -> bool {
         destination: probe.to.ip(),
         protocol: probe.protocol(),
         port: probe.to.port(),
-        way: Way::Out(link.clone(), Some(own)),
+        way: Way::Out(link.to_owned(), Some(own)),
         first: None,
         then: None,
     };
     matches!(question.answer(rules, machine, &contract).verdict, Verdict::Lan | Verdict::Server)
-}
-
-fn listed(end: End) -> End {
-    match end {
-        End::Fault(link) => End::Listed(link),
-        End::AtSend(_)
-        | End::InFilter
-        | End::OnLink
-        | End::NoWay(_)
-        | End::Tunnel(_)
-        | End::Inside
-        | End::Listed(_)
-        | End::NotKnown(_) => end,
-    }
 }
 
 #[cfg(test)]
