@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::net::Transport;
+
 /// Maximum number of extension headers of IPv6 that are skipped.
 const EXTENSIONS: usize = 8;
 
 /// IANA's numbers of protocols.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+const TCP: u8 = Transport::Tcp.number();
+const UDP: u8 = Transport::Udp.number();
 const DCCP: u8 = 33;
 const SCTP: u8 = 132;
 const UDP_LITE: u8 = 136;

@@ -16,7 +16,7 @@ use super::prove::{Read, read};
 use super::{OPEN, Outcome, needs_root, say};
 use crate::config::{Config, Source};
 use crate::model::{Contract, Question, Way};
-use crate::net::{Family, Transport};
+use crate::net::Family;
 use crate::sources::links::{Asked, Route, route};
 use crate::store::Store;
 use crate::vpn::LinkTable;
@@ -76,10 +76,7 @@ fn worse(one: u8, other: u8) -> u8 {
 async fn question(target: &Target, sender: &Sender, links: &LinkTable) -> anyhow::Result<Question> {
     let destination = target.address(&sender.families()).await?;
     let family = Family::of(destination);
-    let protocol = match target.transport {
-        Transport::Tcp => 6,
-        Transport::Udp => 17,
-    };
+    let protocol = target.transport.number();
     let asked = Asked {
         destination,
         protocol,

@@ -49,6 +49,14 @@ impl Family {
         }
     }
 
+    /// The type of an Ethernet frame that has such a packet.
+    pub const fn ethertype(self) -> u16 {
+        match self {
+            Self::V4 => 0x0800,
+            Self::V6 => 0x86dd,
+        }
+    }
+
     /// The family of an address.
     pub fn of(address: std::net::IpAddr) -> Self {
         match address {

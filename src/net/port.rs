@@ -184,6 +184,14 @@ impl Transport {
         }
     }
 
+    /// IANA's number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Udp => 17,
+            Self::Tcp => 6,
+        }
+    }
+
     /// Reads OpenVPN's own spellings too: `udp4`, `tcp-client`, `tcp6-client` and their like
     /// (openvpn(8), `--proto`; the environment's `proto_1`).
     ///

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::{Chain, Rule, Ruleset, Table};
-use crate::net::{Endpoint, Family, Transport};
+use crate::net::{Endpoint, Family};
 
 /// Maximum number of endpoints of a family that are rules of their own, which people and programs can read.
 pub const FEW: usize = 64;
@@ -75,10 +75,7 @@ fn digest(members: &BTreeSet<Endpoint>) -> u32 {
             IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
             IpAddr::V6(address) => address.octets(),
         };
-        let transport = match member.transport() {
-            Transport::Udp => 17,
-            Transport::Tcp => 6,
-        };
+        let transport = member.transport().number();
         let bytes = address.into_iter().chain([transport]).chain(member.port().get().to_be_bytes());
         bytes.fold(hash, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     })

@@ -63,10 +63,7 @@ impl<'a> Case<'a> {
 
     /// The bits that are the same in every packet of the sender, by their places.
     fn fixed(&self) -> Vec<(u16, bool)> {
-        let ethertype = match self.family {
-            Family::V4 => 0x0800_u32,
-            Family::V6 => 0x86dd,
-        };
+        let ethertype = u32::from(self.family.ethertype());
         let of = |field: Field, [start, length]: [u16; 2], value: u32| {
             let bit = move |at| {
                 (field.bit(start + at, Stage::Wire, self.family), value >> (length - 1 - at) & 1 == 1)

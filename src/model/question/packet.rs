@@ -60,10 +60,7 @@ impl Question {
 
     /// What the kernel knows of it.
     fn known(&self, draft: &mut Draft, machine: &Machine) {
-        let ethertype: u16 = match draft.family {
-            Family::V4 => 0x0800,
-            Family::V6 => 0x86dd,
-        };
+        let ethertype = draft.family.ethertype();
         let number = |name: &str| machine.links.iter().position(|link| link.name == name);
         let input = match (&self.from, &self.way) {
             (SentBy::Bridge(name), _) => number(name),

@@ -6,7 +6,7 @@ use netlink_bindings::nftables::{PushChainAttrs, PushRuleAttrs};
 
 use super::expression::{by_hand, expression};
 use super::{CREATE, NEW_CHAIN, NEW_RULE, REFUSE_EXISTING, Transaction};
-use crate::net::octets;
+use crate::net::{Family, octets};
 use crate::policy::nftables::{
     Comparison, Instruction, LINKS_OF_A_CHAIN, Meta, NftFamily, NftVerdict, Owner, PayloadBase, TableId,
 };
@@ -76,8 +76,9 @@ impl Pattern {
                 steps
             }
             Self::Destination(address, protocol, port) => {
-                let (ethertype, at) = if address.is_ipv4() { (0x0800_u16, 16) } else { (0x86dd_u16, 24) };
+                let at = if address.is_ipv4() { 16 } else { 24 };
                 let bytes = octets(*address);
+                let ethertype = Family::of(*address).ethertype();
                 let mut steps = is(Meta::Protocol, &ethertype.to_be_bytes()).to_vec();
                 steps.extend([load(PayloadBase::Network, at, bytes.len()), equal(&bytes)]);
                 steps.extend(is(Meta::L4Proto, &[*protocol]));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use netlink_bindings::utils::IterableChunks;
 
-use crate::net::octets;
+use crate::net::{Transport, octets};
 use crate::netlink::{ANSWER, Message, REQUEST, error_number, message, messages};
 
 /// `SOCK_DIAG_BY_FAMILY`
@@ -15,7 +15,7 @@ const CGROUP: u16 = 21;
 const LISTEN: u8 = 10;
 const STATE: usize = 1;
 /// IANA's number of TCP.
-pub(super) const TCP: u8 = 6;
+pub(super) const TCP: u8 = Transport::Tcp.number();
 /// `INET_DIAG_NOCOOKIE`
 const NO_COOKIE: [u8; 8] = [0xff; 8];
 /// The length of `struct inet_diag_msg`, and where the user id is in it.

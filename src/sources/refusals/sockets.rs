@@ -142,8 +142,9 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
+    use crate::net::Transport;
 
-    const UDP: u8 = 17;
+    const UDP: u8 = Transport::Udp.number();
 
     fn ends(protocol: u8, own: SocketAddr, other: SocketAddr) -> Ends {
         Ends { protocol, own: (own.ip(), own.port()), other: (other.ip(), other.port()), link: 0 }

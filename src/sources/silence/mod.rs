@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use self::filter::{Flow, flow, received, sent, sent_outside};
-use crate::net::Endpoint;
+use crate::net::{Endpoint, Family};
 use crate::vpn::{Answered, Event, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
 
 /// Size of a socket's queue in bytes: room for a few packets.
@@ -38,10 +38,6 @@ const RETRY: Duration = Duration::from_secs(30);
 
 /// Every packet, incoming and outgoing (`ETH_P_ALL`).
 const ALL: u16 = 0x0003;
-/// Incoming packets of IPv4.
-const IPV4: u16 = 0x0800;
-/// Incoming packets of IPv6.
-const IPV6: u16 = 0x86dd;
 
 /// Listens for the servers in `wanted`, until its sender is dropped.
 pub async fn watch(mut wanted: watch::Receiver<Vec<Listening>>, events: mpsc::Sender<Event>) {
@@ -199,7 +195,9 @@ struct Receiver {
 impl Receiver {
     fn open(tunnel: u32) -> io::Result<Self> {
         let filter = received(tunnel, &[]);
-        Ok(Self { sockets: [open(IPV4, &filter)?, open(IPV6, &filter)?], flows: Vec::new() })
+        // A socket of one family's packets is given the incoming ones alone.
+        let open = |family: Family| open(family.ethertype(), &filter);
+        Ok(Self { sockets: [open(Family::V4)?, open(Family::V6)?], flows: Vec::new() })
     }
 
     /// Follows these flows too. Returns whether one of them is new.

@@ -2,12 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::probe::{How, Probe, UDP};
-use crate::net::octets;
-
-/// EtherTypes.
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
+use super::probe::{How, Probe};
+use crate::net::{Transport, octets};
 
 /// The port that a probe of a raw socket comes from.
 const FROM: u16 = 40_000;
@@ -25,16 +21,11 @@ pub(super) fn bytes(probe: &Probe, is_ethernet: bool) -> Vec<u8> {
         How::Frame | How::FrameAsArp => {
             let packet = packet(probe);
             match is_ethernet {
-                true => [&CARDS[..], &ethertype(probe.to.ip()).to_be_bytes(), &packet].concat(),
+                true => [&CARDS[..], &probe.family().ethertype().to_be_bytes(), &packet].concat(),
                 false => packet,
             }
         }
     }
-}
-
-/// The EtherType of an address's family.
-pub(super) fn ethertype(address: IpAddr) -> u16 {
-    if address.is_ipv4() { IPV4 } else { IPV6 }
 }
 
 fn udp(probe: &Probe) -> Vec<u8> {
@@ -60,18 +51,19 @@ fn echo(probe: &Probe) -> Vec<u8> {
 fn packet(probe: &Probe) -> Vec<u8> {
     let datagram = udp(probe);
     let to = octets(probe.to.ip());
+    let protocol = Transport::Udp.number();
     let length = |more: usize| u16::try_from(datagram.len() + more).unwrap_or(u16::MAX).to_be_bytes();
     let mut header = match probe.to.ip() {
         IpAddr::V4(_) => {
             let mut header = vec![0x45, 0];
             header.extend(length(20));
-            header.extend([0, 0, 0, 0, 64, UDP, 0, 0, 0, 0, 0, 0]);
+            header.extend([0, 0, 0, 0, 64, protocol, 0, 0, 0, 0, 0, 0]);
             header
         }
         IpAddr::V6(_) => {
             let mut header = vec![0x60, 0, 0, 0];
             header.extend(length(0));
-            header.extend([UDP, 64]);
+            header.extend([protocol, 64]);
             header.extend([0; 16]);
             header
         }

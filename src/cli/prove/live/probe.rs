@@ -21,9 +21,6 @@ const DISCARD: u16 = 9;
 /// The distance of two tries for an address: any odd number whose bits are mixed (2^64 divided by the golden ratio).
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
-
 /// The length of an Ethernet header, of a UDP header, and of the headers of IP.
 const ETHERNET: u32 = 14;
 const UDP_HEADER: u32 = 8;
@@ -99,10 +96,10 @@ impl Probe {
     /// The number of its protocol.
     pub(super) fn protocol(&self) -> u8 {
         match (self.how, self.family()) {
-            (How::Tcp, _) => TCP,
+            (How::Tcp, _) => Transport::Tcp.number(),
             (How::Echo, Family::V4) => 1,
             (How::Echo, Family::V6) => 58,
-            (How::Udp | How::RawIp | How::Frame | How::FrameAsArp, _) => UDP,
+            (How::Udp | How::RawIp | How::Frame | How::FrameAsArp, _) => Transport::Udp.number(),
         }
     }
 

@@ -131,7 +131,7 @@ fn packet_socket(probe: &Probe) -> io::Result<Ready> {
     let is_ethernet = [ARPHRD_ETHER, ARPHRD_LOOPBACK].contains(&link.hatype());
     let said = match probe.how {
         How::FrameAsArp => ARP,
-        How::Frame | How::Udp | How::Tcp | How::RawIp | How::Echo => packet::ethertype(probe.to.ip()),
+        How::Frame | How::Udp | How::Tcp | How::RawIp | How::Echo => probe.family().ethertype(),
     };
     let protocol = Protocol::from(i32::from(said.to_be()));
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
