@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The laboratory and the packages of a system need root; the build does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME,CARGO_TARGET_DIR,TUNWARDEN_CHAOS_SEED")
 
-.PHONY: help demo check test test-all kernels kernel-short chaos fuzz bench screenshots style lint advisories cargo-deny deps deb repo cargo-deb install uninstall
+.PHONY: help demo check test test-all kernels kernel-short chaos fuzz bench screenshots style lint advisories cargo-deny deps deb repo source cargo-deb install uninstall
 
 help:
 	@echo "make demo    the main job in a private laboratory, told in plain words"
@@ -21,6 +21,7 @@ help:
 	@echo "make advisories    known vulnerabilities of the dependencies, from the internet"
 	@echo "make deb     the Debian package, in target/debian"
 	@echo "make repo    a signed apt repository, in target/repo: KEY=FILE-OR-FINGERPRINT ARCHES=\"amd64 arm64\" DEBS="
+	@echo "make source  the Debian source package, in target/source: BUILD=yes"
 	@echo "make install / uninstall    as root, after: cargo build --release"
 
 deps:
@@ -118,7 +119,7 @@ bench: deps
 style:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/fuzz scripts/words scripts/repo packaging/debian/p*
+	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/fuzz scripts/words scripts/repo scripts/source scripts/version packaging/debian/p*
 
 lint: style cargo-deny
 	$(CARGO) deny check bans licenses sources
@@ -140,8 +141,14 @@ repo: cargo-deb
 	scripts/deps repo $(SUDO)
 	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/repo $(if $(KEY),--key "$(KEY)") $(DEBS)
 
+# The Debian source package, in target/source; BUILD=yes also builds the package from it, in a Debian 12 without a network.
+source:
+	scripts/deps repo $(SUDO)
+	SUDO="$(SUDO)" CARGO="$(CARGO)" scripts/source $(if $(BUILD),--build)
+
+# This version makes the same package of the same files; another may not.
 cargo-deb:
-	command -v cargo-deb >/dev/null || $(CARGO) install --locked cargo-deb
+	command -v cargo-deb >/dev/null || $(CARGO) install --locked --version 3.8.0 cargo-deb
 
 DESTDIR ?=
 BINARY ?= target/release/tunwarden

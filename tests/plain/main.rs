@@ -8,3 +8,4 @@ mod postinst;
 mod pure;
 mod rules;
 mod sizes;
+mod source_package;
