@@ -297,16 +297,17 @@ impl Nftables {
         let mut differing = Vec::new();
         for (table, found) in look(wanted).await? {
             let before = expected.and_then(|tables| tables.iter().find(|old| old.id() == table.id()));
-            if let Some(before) = before {
-                // The hook of a link disappears with the link. A link that only stopped being a wire still
-                // has its hook.
-                let lines = differences(&before.on_links(is_there), &found);
-                if !lines.is_empty() {
-                    *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(lines));
-                }
+            // The hook of a link disappears with the link. A link that only stopped being a wire still
+            // has its hook.
+            let before = before.map(|old| old.on_links(is_there));
+            let lines = before.as_ref().map(|old| differences(old, &found)).unwrap_or_default();
+            let is_as_wanted =
+                if before.as_ref() == Some(table) { lines.is_empty() } else { !differs(table, &found) };
+            if !lines.is_empty() {
+                *seen = std::mem::replace(seen, Commit::AsPlanned).and(Commit::Mended(lines));
             }
             let must_make = self.ownership.must_make() && table.owner != Owner::Nobody;
-            if must_make || differs(table, &found) {
+            if must_make || !is_as_wanted {
                 differing.push((table, if found.is_there() { Found::Present } else { Found::Absent }));
             }
         }
