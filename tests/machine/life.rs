@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use tunwarden_lab::{Release, wait_for};
 
 use crate::desk::{Desk, goes_on, on_a_desk};
+use crate::first_minute;
 use crate::mirror::{self, Maintainers};
 use crate::on_each_release;
 use crate::support::SOON;
@@ -163,9 +164,16 @@ fn is_removed(desk: &mut Desk) -> Result<()> {
     machine.succeed(["systemctl", "restart", "NetworkManager"]).map(drop)
 }
 
+/// A user is logged in at the screen and sees at once why the internet is gone, and what to do.
 fn is_installed_again_and_purged(desk: &mut Desk) -> Result<()> {
+    first_minute::log_in(&desk.machine)?;
     goes_on(desk, &OTHERS, || desk.apt("install tunwarden").map(drop))?;
     desk.close()?;
+    let card = first_minute::sees(&desk.machine, "Dieser Rechner ist gesperrt")?;
+    for words in ["sudo tunwarden init", "sudo apt remove tunwarden"] {
+        ensure!(card.contains(words), "the first card does not name `{words}`: {card}");
+    }
+    first_minute::picture(&desk.machine, "first-minute.png")?;
     desk.wait_for_state("locked")?;
     desk.tried_in_vain("the package was installed again")?;
     // The state that an agent leaves if it pinned a name and nobody released the machine.

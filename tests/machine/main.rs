@@ -6,6 +6,7 @@
 mod control;
 mod desk;
 mod everything;
+mod first_minute;
 mod first_run;
 mod life;
 mod lock_failed;
