@@ -211,8 +211,13 @@ impl Status {
         self
     }
 
+    /// Whether a layer judges every frame that leaves on a wire, of any sender.
+    pub(crate) fn holds_wires(&self) -> bool {
+        self.layers.iter().any(LayerStatus::holds_wires)
+    }
+
     fn wires(&self) -> Wires {
-        match self.layers.iter().any(LayerStatus::holds_wires) {
+        match self.holds_wires() {
             true => Wires::Held,
             false => Wires::Open,
         }

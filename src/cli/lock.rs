@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::{Outcome, client, complain, load::in_force_aloud, needs_root, say};
 use crate::agent::describe;
 use crate::config::{Config, InForce};
-use crate::firewall::{Commit, Firewall, LayerReport, hide_tunnel_addresses};
+use crate::firewall::{Commit, Firewall, LayerReport, WIRES_HELD, WIRES_OPEN, hide_tunnel_addresses};
 use crate::policy;
 use crate::sources::links;
 use crate::status::LeftOutStatus;
@@ -48,13 +48,8 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     }
     keep(&store, situation);
     keep_configuration(&store, text.as_deref());
-    say(match firewall.layers().iter().any(LayerReport::holds_wires) {
-        true => "locked: nothing leaves in clear",
-        false => {
-            "locked: programs send nothing in clear; raw packet senders and containers on macvlan or ipvlan can \
-             still send in clear"
-        }
-    });
+    let holds_wires = firewall.layers().iter().any(LayerReport::holds_wires);
+    say(&format!("locked: {}", if holds_wires { WIRES_HELD } else { WIRES_OPEN }));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -31,7 +31,7 @@ pub use arp::{ArpError, hide_tunnel_addresses, restore_arp};
 pub use before::{Dump, forget_article, holds_any};
 pub use listing::{RulesError, rules};
 pub use nftables::KernelError;
-pub use outcome::{Commit, FirewallError};
+pub use outcome::{Commit, FirewallError, WIRES_HELD, WIRES_OPEN};
 pub use policies::{Kept, note_forward};
 pub use release::{LeftChain, Released, StillClosed};
 pub use routing::RoutingError;

@@ -142,7 +142,7 @@ pub enum FirewallError {
         source: Box<FirewallError>,
     },
     /// One layer could not be put in force. The other one holds the rules.
-    #[error("nothing leaves in clear by the rules of the other layer, but {layer} failed")]
+    #[error("{} by the rules of the other layer, but {layer} failed", closed_beside(*layer, source))]
     OneLayer {
         /// The layer that failed.
         layer: Layer,
@@ -229,6 +229,7 @@ impl FirewallError {
     /// Whether packets of raw senders, and of containers on macvlan or ipvlan, may leave in clear.
     pub fn is_open_on_wires(&self) -> bool {
         matches!(self, Self::WiresOpen { .. })
+            || matches!(self, Self::OneLayer { layer, source } if wires_are_open(*layer, source))
     }
 
     /// Whether packets that pass iptables may leave in clear.
@@ -282,6 +283,22 @@ impl FirewallError {
     }
 }
 
+/// What leaves while the rules of both layers are in force.
+pub const WIRES_HELD: &str = "nothing leaves in clear";
+
+/// What leaves while iptables alone holds rules: it does not see the frames of these senders.
+pub const WIRES_OPEN: &str =
+    "programs send nothing in clear, but raw packet senders and containers on macvlan or ipvlan may";
+
+/// Whether this layer failed and nothing judges the frames on the wires: iptables does not see them.
+fn wires_are_open(layer: Layer, why: &FirewallError) -> bool {
+    layer == Layer::Nftables && why.is_open()
+}
+
+fn closed_beside(layer: Layer, why: &FirewallError) -> &'static str {
+    if wires_are_open(layer, why) { WIRES_OPEN } else { WIRES_HELD }
+}
+
 /// The result of a commit in one layer; `None` if this system has no such layer.
 pub(super) type LayerResult = Result<Option<Commit>, FirewallError>;
 
@@ -314,6 +331,25 @@ pub(super) fn together(iptables: LayerResult, nftables: LayerResult) -> LayerRes
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn iptables_alone_leaves_the_wires_open() {
+        let differs = || FirewallError::Differs(Vec::new());
+        let together = |one, other| together(one, other).unwrap_err();
+        let held = || Ok(Some(Commit::AsPlanned));
+        for (why, is_open) in [
+            (together(held(), Err(differs())), true),
+            (together(held(), Err(open())), true),
+            (together(Err(closed()), Err(differs())), true),
+            (together(held(), Err(closed())), false),
+            (together(Err(differs()), held()), false),
+            (together(Err(open()), held()), false),
+        ] {
+            assert!(!why.is_open(), "{why}");
+            assert_eq!(why.is_open_on_wires(), is_open, "{why}");
+            assert_eq!(why.to_string().contains("nothing leaves in clear"), !is_open, "{why}");
+        }
+    }
 
     fn open() -> FirewallError {
         let why = || Box::new(FirewallError::Differs(vec!["why".to_owned()]));

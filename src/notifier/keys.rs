@@ -33,6 +33,7 @@ keys! {
     Waiting = "waiting",
     ReconnectingTitle = "reconnecting-title",
     StillClosed = "still-closed",
+    WiresOpen = "wires-open",
     FlappingTitle = "flapping-title",
     FlappingBody = "flapping-body",
     BackTitle = "back-title",

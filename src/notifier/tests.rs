@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::config::Reconnect;
-use crate::status::{DockerStatus, Enforcement, Status, TunnelStatus};
+use crate::status::{DockerStatus, Enforcement, LayerStatus, Status, TunnelStatus};
 use crate::vpn::{LastLoss, Reason, State};
 
 const START: u64 = 1_700_000_000;
@@ -36,7 +36,13 @@ fn status(state: State) -> Status {
         pause: None,
         paused_until: (state == State::Paused).then_some(START + 300),
         repairs: 0,
-        layers: Vec::new(),
+        layers: vec![LayerStatus {
+            name: "nftables".to_owned(),
+            enforced: true,
+            unknown: None,
+            lacks: None,
+            owned: true,
+        }],
         watch: None,
         fights: Vec::new(),
         reconnect: Some(Reconnect::Ask),

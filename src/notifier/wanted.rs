@@ -56,7 +56,10 @@ impl Notifier {
                     Enforcement::NotEnforced => {
                         (Key::FailedTitle, vec![Text::new(Key::FailedBody), Text::new(Key::FailedRetry)])
                     }
-                    Enforcement::Closed => (Key::ClosedTitle, vec![Text::new(Key::ClosedBody)]),
+                    Enforcement::Closed => {
+                        let body = [vec![Text::new(Key::ClosedBody)], self.leaves(Key::StillClosed)].concat();
+                        (Key::ClosedTitle, body)
+                    }
                     Enforcement::Unknown(_) => {
                         (Key::UnreadTitle, vec![Text::new(Key::UnreadBody), Text::new(Key::FailedRetry)])
                     }
@@ -68,13 +71,15 @@ impl Notifier {
         }
     }
 
-    /// The sentence about what may leave now: `closed` only if the kernel holds rules that let nothing out.
-    fn leaves(&self, closed: Key) -> Text {
-        Text::new(match self.status().map(Status::verdict) {
-            Some(Verdict::Protected | Verdict::Locked) => closed,
-            Some(Verdict::Open) => Key::FailedBody,
-            Some(Verdict::Unknown) | None => Key::UnreadBody,
-        })
+    /// What may leave now: `closed` only if the kernel holds rules that let nothing out, with what they do not stop.
+    fn leaves(&self, closed: Key) -> Vec<Text> {
+        let (sentence, limit) = match self.status().map(|status| (status.verdict(), status.holds_wires())) {
+            Some((Verdict::Protected | Verdict::Locked, true)) => (closed, None),
+            Some((Verdict::Protected | Verdict::Locked, false)) => (closed, Some(Key::WiresOpen)),
+            Some((Verdict::Open, _)) => (Key::FailedBody, None),
+            Some((Verdict::Unknown, _)) | None => (Key::UnreadBody, None),
+        };
+        [Some(sentence), limit].into_iter().flatten().map(Text::new).collect()
     }
 
     fn of_pause(&self) -> Option<Notice> {
@@ -104,7 +109,7 @@ impl Notifier {
         let loss = self.status().and_then(|status| status.loss.as_ref());
         let title = Text::new(Key::FlappingTitle).word("name", loss.map_or("", |loss| &loss.name));
         let mut body = vec![Text::new(Key::FlappingBody).count("count", count)];
-        body.push(self.leaves(Key::StillClosed));
+        body.extend(self.leaves(Key::StillClosed));
         body.extend(loss.and_then(why));
         Some(critical(notice(Topic::Flapping, Face::Lost, title, body), &[Button::Details]))
     }
@@ -117,7 +122,7 @@ impl Notifier {
                 "" => Text::new(Key::StateConnecting),
                 name => Text::new(Key::ReconnectingTitle).word("name", name),
             };
-            let body = vec![self.leaves(Key::StillClosed)];
+            let body = self.leaves(Key::StillClosed);
             return Notice {
                 buttons: vec![Button::Details],
                 ..notice(Topic::Lost, Face::Connecting, title, body)
@@ -128,7 +133,7 @@ impl Notifier {
             name => Text::new(Key::LostTitle).word("name", name),
         };
         let mut body: Vec<Text> = loss.what.iter().filter_map(why).collect();
-        body.push(self.leaves(Key::LostBody));
+        body.extend(self.leaves(Key::LostBody));
         if self.waiting > 0 {
             body.push(Text::new(Key::Waiting).count("count", self.waiting.into()));
         }
@@ -209,10 +214,11 @@ impl Notifier {
     }
 
     fn of_missed(&self, loss: &LastLoss) -> Notice {
-        let closed = self.status().is_some_and(|status| status.verdict().is_closed());
-        let left = if loss.held && closed { Key::MissedClosed } else { Key::MissedOpen };
         let mut body = vec![Text::new(Key::MissedBody).word("name", &loss.name).moment("at", loss.at)];
-        body.push(Text::new(left));
+        body.extend(match self.status().is_some_and(|status| status.verdict().is_closed()) {
+            true if loss.held => self.leaves(Key::MissedClosed),
+            true | false => vec![Text::new(Key::MissedOpen)],
+        });
         body.extend(why(loss));
         notice(Topic::Missed, self.face(), Text::new(Key::MissedTitle), body)
     }

@@ -4,8 +4,10 @@ use std::num::NonZeroU32;
 
 use super::{
     BootstrapStatus, ConfigurationStatus, Enforcement, LayerStatus, ManagementStatus, PauseStatus, Status,
-    Unread, Watch,
+    Unread, Watch, Wires,
 };
+use crate::config::Layer;
+use crate::firewall::{WIRES_HELD, WIRES_OPEN};
 use crate::vpn::{PauseScope, State};
 
 /// Maximum number of VPNs that are listed for people.
@@ -21,9 +23,7 @@ impl Status {
         match self.enforcement {
             Enforcement::Enforced => format!("{state}; outside the tunnel: {}", self.outside(3)),
             Enforcement::Closed => {
-                format!(
-                    "{state}; stricter rules than those of this state are in force, nothing leaves in clear"
-                )
+                format!("{state}; the rules of another state are in force, {}", self.closed())
             }
             Enforcement::NotEnforced => format!("OPEN, the rules are NOT IN FORCE: {state}"),
             Enforcement::Unknown(_) => format!("unknown, the kernel's rules cannot be read: {state}"),
@@ -34,15 +34,30 @@ impl Status {
     pub(crate) fn leaves(&self) -> &'static str {
         match (self.enforcement, self.state) {
             (Enforcement::Enforced, State::Paused) => "what the pause opens leaves in clear",
-            (Enforcement::Enforced, _) | (Enforcement::Closed, _) => "nothing leaves in clear",
+            (Enforcement::Enforced, _) | (Enforcement::Closed, _) => self.closed(),
+            (Enforcement::NotEnforced, _) if self.only_wires_are_open() => WIRES_OPEN,
             (Enforcement::NotEnforced, _) => "the rules are not in force, packets may leave in clear",
             (Enforcement::Unknown(_), _) => "what leaves is unknown: the kernel's rules cannot be read",
         }
     }
 
+    /// What leaves while rules that close are in force.
+    fn closed(&self) -> &'static str {
+        match self.wires() {
+            Wires::Held => WIRES_HELD,
+            Wires::Open => WIRES_OPEN,
+        }
+    }
+
+    /// Whether iptables holds its rules, and only the layer that judges the frames on the wires does not.
+    fn only_wires_are_open(&self) -> bool {
+        let holds = |layer: &LayerStatus| layer.enforced && layer.name == Layer::Iptables.as_str();
+        self.enforcement == Enforcement::NotEnforced && self.layers.iter().any(holds)
+    }
+
     /// A few lines for people.
     pub fn for_people(&self, now: u64) -> String {
-        let mut lines = vec![self.headline().to_owned()];
+        let mut lines = vec![self.headline()];
         let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
         if self.since > 0 {
             row("since", ago(now.saturating_sub(self.since)));
@@ -110,43 +125,58 @@ impl Status {
         NonZeroU32::new(hidden.saturating_add(self.vpns_left_out))
     }
 
-    fn headline(&self) -> &'static str {
+    fn headline(&self) -> String {
+        let closed = self.closed();
         match (self.enforcement, self.state) {
-            (Enforcement::NotEnforced, _) => {
-                "OPEN: the rules are not in force, packets may leave in clear; close with: sudo tunwarden lock"
+            (Enforcement::NotEnforced, _) if self.only_wires_are_open() => {
+                format!("OPEN: {WIRES_OPEN}, because nftables does not hold the rules; see: journalctl -u tunwarden")
             }
-            (Enforcement::Unknown(Unread::NotPermitted), _) => {
+            (Enforcement::NotEnforced, _) => {
+                "OPEN: the rules are not in force, packets may leave in clear; close with: sudo tunwarden lock".to_owned()
+            }
+            (Enforcement::Unknown(unread), _) => self.unknown(unread).to_owned(),
+            (Enforcement::Closed, _) => format!(
+                "locked: the rules of this state could not be put in force; others are in force, {closed}; \
+                 see: journalctl -u tunwarden"
+            ),
+            (Enforcement::Enforced, State::Protected) => match self.wires() {
+                Wires::Held => "protected: what leaves goes through the VPN".to_owned(),
+                Wires::Open => format!("protected: what leaves goes through the VPN; {closed}"),
+            },
+            (Enforcement::Enforced, State::Locked) if self.agent => format!("locked: no VPN, {closed}"),
+            // Without an agent it is unknown whether there is a VPN.
+            (Enforcement::Enforced, State::Locked) => format!("locked: {closed}"),
+            (Enforcement::Enforced, State::Connecting) => {
+                format!("connecting: the VPN is being connected, {closed}")
+            }
+            (Enforcement::Enforced, State::Lost) => format!("LOST: the VPN connection was lost, {closed}"),
+            (Enforcement::Enforced, State::Paused) => self.paused().to_owned(),
+        }
+    }
+
+    /// The headline of a pause.
+    fn paused(&self) -> &'static str {
+        match self.pause {
+            Some(PauseStatus { scope: PauseScope::Portal }) => {
+                "PAUSED for a portal: DNS and web pages leave in clear; close with: tunwarden resume"
+            }
+            Some(PauseStatus { scope: PauseScope::Everything }) | None => {
+                "PAUSED: everything leaves in clear; close with: tunwarden resume"
+            }
+        }
+    }
+
+    /// The headline while the kernel cannot be read.
+    fn unknown(&self, unread: Unread) -> &'static str {
+        match unread {
+            Unread::NotPermitted => {
                 "unknown: the kernel's rules cannot be read as this user, and no agent answers; \
                  run: sudo tunwarden status"
             }
-            (Enforcement::Unknown(Unread::Failed), _) if self.agent => {
+            Unread::Failed if self.agent => {
                 "unknown: the agent cannot read the kernel's rules; see: journalctl -u tunwarden"
             }
-            (Enforcement::Unknown(Unread::Failed), _) => {
-                "unknown: the kernel's rules cannot be read, and no agent answers"
-            }
-            (Enforcement::Closed, _) => {
-                "locked: the rules of this state could not be put in force; stricter rules are in force, \
-                 nothing leaves in clear; see: journalctl -u tunwarden"
-            }
-            (Enforcement::Enforced, State::Protected) => "protected: what leaves goes through the VPN",
-            (Enforcement::Enforced, State::Locked) if self.agent => "locked: no VPN, nothing leaves in clear",
-            // Without an agent it is unknown whether there is a VPN.
-            (Enforcement::Enforced, State::Locked) => "locked: nothing leaves in clear",
-            (Enforcement::Enforced, State::Connecting) => {
-                "connecting: the VPN is being connected, nothing leaves in clear"
-            }
-            (Enforcement::Enforced, State::Lost) => {
-                "LOST: the VPN connection was lost, nothing leaves in clear"
-            }
-            (Enforcement::Enforced, State::Paused) => match self.pause {
-                Some(PauseStatus { scope: PauseScope::Portal }) => {
-                    "PAUSED for a portal: DNS and web pages leave in clear; close with: tunwarden resume"
-                }
-                Some(PauseStatus { scope: PauseScope::Everything }) | None => {
-                    "PAUSED: everything leaves in clear; close with: tunwarden resume"
-                }
-            },
+            Unread::Failed => "unknown: the kernel's rules cannot be read, and no agent answers",
         }
     }
 
@@ -158,6 +188,8 @@ impl Status {
                 let by = if kernel || self.bootstrap.is_empty() { "" } else { ", by the VPN client only" };
                 Some(format!("{}{by}", self.outside(5)))
             }
+            // The headline already says who.
+            Enforcement::NotEnforced if self.only_wires_are_open() => None,
             Enforcement::NotEnforced => Some("anything: the rules are not in force".to_owned()),
             Enforcement::Unknown(_) => Some("unknown".to_owned()),
             Enforcement::Closed => None,
@@ -198,5 +230,32 @@ fn length(seconds: u64) -> String {
         60..3600 => format!("{} min", seconds / 60),
         3600..86400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         86400.. => format!("{} days", seconds / 86400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vpn::Situation;
+
+    fn layer(name: &Layer, enforced: bool) -> LayerStatus {
+        LayerStatus { name: name.as_str().to_owned(), enforced, unknown: None, lacks: None, owned: true }
+    }
+
+    #[test]
+    fn only_a_layer_that_judges_the_wires_lets_a_sentence_say_that_nothing_leaves() {
+        let all = [Enforcement::Enforced, Enforcement::Closed, Enforcement::NotEnforced];
+        for enforcement in all {
+            for wires in [true, false] {
+                let mut status = Status::new(&Situation::default(), 0, enforcement, false);
+                status.layers = vec![layer(&Layer::Iptables, true), layer(&Layer::Nftables, wires)];
+                let claims = wires && enforcement != Enforcement::NotEnforced;
+                for said in [status.for_people(0), status.leaves().to_owned()] {
+                    assert_eq!(said.contains("nothing leaves"), claims, "{said}");
+                    assert_eq!(said.contains("raw packet senders"), !claims, "{said}");
+                }
+                assert_eq!(status.line().contains("nothing leaves"), claims && !status.enforced());
+            }
+        }
     }
 }

@@ -58,7 +58,7 @@ impl Enforcement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Everything goes through the VPN.
+    /// A VPN is up, and nothing leaves in clear.
     Protected,
     /// There is no VPN, and nothing leaves in clear.
     Locked,
@@ -117,12 +117,15 @@ impl FromStr for Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Layer;
 
     #[test]
     fn a_layer_that_may_hold_a_pause_is_open() {
         let why = || Box::new(FirewallError::Differs(Vec::new()));
         let wires = FirewallError::WiresOpen { until: jiff::Timestamp::UNIX_EPOCH, source: why() };
         assert_eq!(Enforcement::after(&wires), Enforcement::NotEnforced);
+        let alone = FirewallError::OneLayer { layer: Layer::Nftables, source: why() };
+        assert_eq!(Enforcement::after(&alone), Enforcement::NotEnforced);
         let closed = FirewallError::ClosedCompletely(why());
         assert_eq!(Enforcement::after(&closed), Enforcement::Closed);
     }

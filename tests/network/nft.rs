@@ -144,6 +144,7 @@ fn without_an_egress_hook_the_rest_of_the_second_layer_holds_and_is_reported() -
         ensure!(layer["lacks"].as_str().is_some_and(|why| why.contains("no egress hook (5.16)")), "{layer}");
         let text = tunwarden(lab, ["status"])?.stdout;
         ensure!(text.contains("no egress hook (5.16)"), "{text}");
+        says_that_the_wires_are_open(&text)?;
         ensure!(tunwarden(lab, ["verify"])?.status.success(), "what this system lacks is no difference");
         let tables = lab.host().succeed(["nft", "list", "tables"])?;
         let ours = tables.contains("inet tunwarden") && !tables.contains("netdev tunwarden");
@@ -171,6 +172,10 @@ fn tables_of_another_owner_do_not_disable_the_second_layer_for_good() -> Result<
         wait_for_layer(lab, "it is not in force", |layer| layer["enforced"] == false)?;
         ensure!(layer(lab)?["lacks"].is_null(), "the kernel lacks nothing: {}", layer(lab)?);
         ensure!(raw_leaves(lab, &host, "raw")?, "the control: iptables does not see a raw sender");
+        let said = tunwarden(lab, ["status"])?;
+        ensure!(said.status.code() == Some(4) && said.stdout.starts_with("OPEN"), "{said:?}");
+        says_that_the_wires_are_open(&said.stdout)?;
+        ensure!(status(lab)?["verdict"] == "open", "{}", status(lab)?);
         let lock = tunwarden(lab, ["lock"])?;
         ensure!(!lock.status.success(), "it says that both layers are in force: {lock:?}");
 
@@ -182,6 +187,13 @@ fn tables_of_another_owner_do_not_disable_the_second_layer_for_good() -> Result<
         ensure!(!raw_leaves(lab, &host, "later")?, "the wire is open");
         host.is_silent("both layers again")
     })
+}
+
+/// A raw sender leaves, so that no sentence may claim that nothing does.
+fn says_that_the_wires_are_open(said: &str) -> Result<()> {
+    let names = said.contains("programs send nothing in clear, but raw packet senders");
+    ensure!(names && !said.contains("nothing leaves in clear"), "{said}");
+    Ok(())
 }
 
 /// A kernel without the module refuses its sockets. The filter stands for such a kernel: this machine's has the module.
@@ -203,6 +215,7 @@ fn without_the_module_of_nf_tables_iptables_holds_and_what_is_missing_is_reporte
         ensure!(verify.status.success(), "what this system lacks is no difference: {verify:?}");
         let said = without(&[TUNWARDEN, "status"])?.stdout;
         ensure!(said.contains("no nftables") && !said.contains("OPEN"), "{said}");
+        says_that_the_wires_are_open(&said)?;
         let release = without(&[TUNWARDEN, "release", "--yes"])?;
         ensure!(release.status.success(), "{release:?}");
         host.is_seen("released")

@@ -52,3 +52,17 @@ fn a_loss_that_was_shown_is_not_shown_again_at_login() {
     let told = Action::Remember(Memory { loss: START, repairs: 0, welcomed: true });
     assert!(day.actions.contains(&told), "{:?}", day.actions);
 }
+
+#[test]
+fn a_loss_names_what_this_system_cannot_stop() {
+    let limit = "Not stopped on this system: containers on macvlan or ipvlan";
+    let reads = |state: State, layers: Vec<LayerStatus>| {
+        let told = Day::begin(Status { layers, loss: lost_at(START - 600).loss, ..status(state) }).reads();
+        assert!(told.contains("Nothing l"), "{told}");
+        told
+    };
+    for state in [State::Lost, State::Protected] {
+        assert!(!reads(state, status(state).layers).contains(limit));
+        assert!(reads(state, Vec::new()).contains(limit), "{state}");
+    }
+}
