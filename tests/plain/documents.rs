@@ -19,6 +19,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use tunwarden::cli::Cli;
 use tunwarden::config::Config;
 use tunwarden::guide::{VpnKind, table};
+use tunwarden::vpn::Refusal;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -305,6 +306,20 @@ fn makes(target: &str) -> bool {
 fn json(code: &str) -> Result<Vec<String>> {
     let fault = schema::check(schema::STATUS, &serde_json::from_str(code)?).err();
     Ok(fault.map(|fault| format!("the schema refuses it: {fault:#}")).into_iter().collect())
+}
+
+#[test]
+fn the_page_and_the_schema_of_refusals_have_every_reason() -> Result<()> {
+    let known = Refusal::ALL.map(|reason| reason.as_str().to_owned());
+    let schema: serde_json::Value = serde_json::from_str(schema::BLOCKED)?;
+    assert_eq!(schema["properties"]["reason"]["enum"], serde_json::json!(known));
+    let page = read_to_string(Path::new(ROOT).join("docs/blocked.md"))?;
+    for reason in Refusal::ALL {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", reason.as_str())));
+        let key = reason.key().map_or(String::new(), |key| format!("`{key}` "));
+        ensure!(row.is_some_and(|row| row.ends_with(&format!("| {key}|"))), "{reason:?}: {row:?}");
+    }
+    Ok(())
 }
 
 fn configuration(code: &str) -> Result<Vec<String>> {

@@ -8,6 +8,7 @@ pub const STATUS: &str = include_str!("../../docs/status.schema.json");
 pub const DOCTOR: &str = include_str!("../../docs/doctor.schema.json");
 pub const PROVE: &str = include_str!("../../docs/prove.schema.json");
 pub const WHY: &str = include_str!("../../docs/why.schema.json");
+pub const BLOCKED: &str = include_str!("../../docs/blocked.schema.json");
 
 /// Keywords that describe and check nothing.
 const ANNOTATIONS: [&str; 4] = ["$schema", "$defs", "title", "description"];
