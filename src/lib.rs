@@ -9,6 +9,7 @@
 //!   [`netfilter`] speaks with the kernel's nf_tables: it reads which program changes a table, and it encodes our
 //!   tables and reads them back.
 //! - [`model`] computes which packets the rules of every program let out, for `prove`. Pure too.
+//! - [`blocked`] keeps which packets were refused, whose they were, and why. Pure too.
 //! - [`effects`] act on the world once the rules allow it: they look up server names, pin them in `/etc/hosts`,
 //!   set host routes, bring a lost VPN back, and ask systemd.
 //! - [`agent`] owns the order: one loop, and data flows in one direction.
@@ -16,9 +17,9 @@
 //! - [`notifier`], a program of its own in the user's session, shows it to a person.
 //!
 //! Beside this flow are [`net`] (names, addresses and ports as types that cannot hold a wrong value), [`guide`]
-//! (what works with which VPN), [`config`] (what the administrator wants), [`store`] and [`system`] (the edges to disk, clock, users, processes and
-//! programs), [`hooks`] (what OpenVPN and NetworkManager hand to our hooks),
-//! [`setup`] (the first run), [`doctor`] (what is wrong with a machine) and [`cli`] (one file for each command).
+//! (what works with which VPN), [`config`] (what the administrator wants), [`store`] and [`system`] (the edges to disk,
+//! clock, users, processes and programs), [`hooks`] (what OpenVPN and NetworkManager hand to our hooks), [`setup`] (the
+//! first run), [`doctor`] (what is wrong with a machine) and [`cli`] (one file for each command).
 
 // No module below uses these. The fuzzers build faster without them.
 #[cfg(not(fuzzing))]

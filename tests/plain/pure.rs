@@ -6,24 +6,31 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folders of the middle. They use only one another in this crate.
+/// The folders of the middle. They use only one another in this crate. ARCHITECTURE.md names the same.
 const MIDDLE: [&str; 7] = ["blocked", "config", "guide", "model", "net", "policy", "vpn"];
 
 /// Files of the middle that may use `std::io`: they read the configuration and report read errors.
 const READERS: [&str; 2] = ["src/config/read.rs", "src/config/fault.rs"];
 
 /// Names that read a clock, a file, a process or the network, or that wait.
-const IMPURE: [&str; 12] = [
+const IMPURE: [&str; 19] = [
     "std::fs",
     "std::io",
     "std::env",
     "std::net::UdpSocket",
+    "std::net::TcpStream",
+    "std::net::TcpListener",
+    "std::os::unix::net",
     "std::process",
+    "thread::sleep",
+    "thread::spawn",
     "Instant::now",
     "SystemTime",
     "Timestamp::now",
     "tokio",
     "nix",
+    "rustix",
+    "socket2",
     "async",
     ".await",
 ];
@@ -58,10 +65,12 @@ fn lines(folders: &[&str], is_wrong: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 fn is_impure(line: &str) -> bool {
-    IMPURE.iter().any(|word| {
-        line.match_indices(word)
-            .any(|(at, word)| is_end(&line[at + word.len()..]) && is_start(&line[..at], word))
-    })
+    // The names in such a group of imports are not read.
+    line.contains("use std::{")
+        || IMPURE.iter().any(|word| {
+            line.match_indices(word)
+                .any(|(at, word)| is_end(&line[at + word.len()..]) && is_start(&line[..at], word))
+        })
 }
 
 /// Whether a word ends where the rest of its line begins.
@@ -86,6 +95,29 @@ fn leaves_the_middle(line: &str) -> bool {
 fn the_middle_reads_no_clock_file_or_process_and_never_waits() {
     assert_eq!(lines(&MIDDLE, is_impure), [""; 0]);
     assert!(!lines(&["agent", "store"], is_impure).is_empty(), "the control");
+}
+
+/// The folders of a sentence of ARCHITECTURE.md: the words `src/NAME/` in its lines, up to the end of the sentence.
+fn folders_of_sentence(page: &str, end: &str) -> Vec<String> {
+    let (before, _) = page.split_once(end).unwrap();
+    let sentence = before.rsplit("\n\n").next().unwrap();
+    let names = sentence.split("`src/").skip(1).filter_map(|rest| rest.split_once("/`"));
+    names.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn the_map_names_the_same_folders() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (page, library) = (read(&root.join("ARCHITECTURE.md")), read(&root.join("src/lib.rs")));
+    assert_eq!(folders_of_sentence(&page, "use one another and nothing else"), MIDDLE);
+    assert!(READERS.iter().all(|file| page.contains(&format!("`{file}`"))), "{READERS:?}");
+    let modules = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    // The fuzz targets are no part of the program.
+    for module in modules.filter(|&module| module != "fuzzing") {
+        assert!(library.contains(&format!("[`{module}`]")), "lib.rs: {module}");
+        let names = [format!("`src/{module}/`"), format!("`src/{module}.rs`")];
+        assert!(names.iter().any(|name| page.contains(name)), "ARCHITECTURE.md: {module}");
+    }
 }
 
 #[test]
