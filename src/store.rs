@@ -17,6 +17,8 @@
 //! Each file is written as a whole or not at all. A file that cannot be read counts as missing, which is the
 //! strictest meaning.
 
+#![expect(clippy::disallowed_methods, reason = "an edge file: it keeps the files of the agent")]
+
 mod left;
 mod policies;
 mod remembered;
@@ -117,7 +119,7 @@ pub enum StoreError {
     Io {
         /// Which file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file does not have the content that tunwarden writes.
@@ -125,7 +127,7 @@ pub enum StoreError {
     Damaged {
         /// Which file.
         path: PathBuf,
-        /// Why.
+        /// The first fault that the parser found.
         source: serde_json::Error,
     },
     /// Another agent holds the lock.

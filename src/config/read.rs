@@ -3,6 +3,8 @@
 //! A path may lead to a device, to a pipe without a writer or to an endless file: those are refused without
 //! waiting.
 
+#![expect(clippy::disallowed_methods, reason = "an edge file: it reads the configuration")]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;

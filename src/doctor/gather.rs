@@ -1,11 +1,13 @@
 //! Reads the files of a system that show which other programs change its firewall. Writes nothing.
 
+#![expect(clippy::disallowed_methods, reason = "this file is where the system's files are read")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::OtherFirewall;
-use crate::sources::openvpn_files::{self, Told};
+use crate::sources::openvpn_files::{self, Summary};
 use crate::sources::wireguard_files;
 use crate::vpn::WireGuardFile;
 
@@ -48,7 +50,6 @@ impl Files {
     }
 
     /// The text of a file; empty if it cannot be read.
-    #[expect(clippy::disallowed_methods, reason = "this file is where the system's files are read")]
     pub fn read(&self, path: &str) -> String {
         let path = self.root.join(path);
         match fs::metadata(&path) {
@@ -120,8 +121,8 @@ impl Files {
     }
 
     /// Problems with plain OpenVPN's clients, only in the configurations that the agent uses.
-    pub fn openvpn(&self) -> Told {
-        openvpn_files::told(&self.root, self.owner)
+    pub fn openvpn(&self) -> Summary {
+        openvpn_files::summary(&self.root, self.owner)
     }
 
     /// What is left out of the configurations of wg-quick, and why.

@@ -76,8 +76,8 @@ impl fmt::Display for Item {
     }
 }
 
-/// Compares what both readers see of our chains and jumps in one world of iptables. Somebody may change
-/// them between the two readings, so a difference counts when it is seen twice.
+/// Compares what both readers see of our chains and jumps in one backend of iptables. Another program may change
+/// them between the two readings, so a difference counts only if it is seen twice.
 pub async fn compare(backend: Backend, verdict: OwnVerdict) -> SecondReading {
     let mut result = compare_once(backend, verdict).await;
     if matches!(result, Ok(ref lines) if !lines.is_empty()) {

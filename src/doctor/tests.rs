@@ -143,12 +143,12 @@ fn text_from_the_machine_is_printed_without_control_characters() {
 }
 
 /// A system of files in a folder: paths and contents.
+#[expect(clippy::disallowed_methods, reason = "a test makes the files that are looked at")]
 pub(super) fn files(list: &[(&str, &str)]) -> (tempfile::TempDir, Files) {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in list {
         let path = root.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
-        #[expect(clippy::disallowed_methods, reason = "a test makes the files that are looked at")]
         std::fs::write(path, text).unwrap();
     }
     let mut files = Files::below(root.path());
@@ -218,6 +218,7 @@ fn a_saved_file_with_tables_of_ours_is_named_with_the_remedy() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test makes the files that are looked at")]
 fn programs_that_change_rules_later_are_found_with_time_and_remedy() {
     let wants = "etc/systemd/system/multi-user.target.wants";
     let unit = |command: &str| format!("[Service]\nExecStart={command}\n");

@@ -4,6 +4,8 @@
 //! No library is used: libraries for this file write all of it again, and lose the lines that they do not
 //! understand.
 
+#![expect(clippy::disallowed_methods, reason = "an edge file: it reads and replaces /etc/hosts")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -36,7 +38,7 @@ pub enum HostsError {
     Io {
         /// Which file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The path is a symbolic link, a folder or a device, or the file is too large.

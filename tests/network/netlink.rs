@@ -250,6 +250,7 @@ fn our_messages_commit_what_nft_commits_of_the_printed_rules() -> Result<()> {
 }
 
 /// The nft of each other Debian release whose tree is in the laboratory's cache, as a command.
+#[expect(clippy::disallowed_methods, reason = "a test looks for the trees of other releases")]
 fn other_nfts() -> Vec<[String; 3]> {
     let cache = std::env::var("TUNWARDEN_LAB_CACHE");
     let trees = std::fs::read_dir(cache.unwrap_or_else(|_| "/var/cache/tunwarden-lab".to_owned()));

@@ -209,6 +209,7 @@ fn held(lab: &Lab, why: &str) -> Result<()> {
 }
 
 /// Path of the library that gives one process another clock, in Debian.
+#[expect(clippy::disallowed_methods, reason = "a test looks for a library")]
 fn libfaketime() -> Result<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib")?.filter_map(|entry| Some(entry.ok()?.path()));
     let paths = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));

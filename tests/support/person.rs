@@ -57,14 +57,14 @@ pub fn may_reconnect(lab: &Lab) -> Result<()> {
 
 /// A notification that was on the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sight {
+pub struct ShownNotice {
     /// The daemon's number for it. A replacement has the same number.
     pub id: String,
     /// `NORMAL` or `CRITICAL`.
     pub urgency: String,
     /// Its category and the name of the sender's `.desktop` file.
     pub hints: String,
-    /// Its title.
+    /// The title, in bold on the screen.
     pub title: String,
     /// Its text, in one line.
     pub body: String,
@@ -105,6 +105,7 @@ impl Person {
     }
 
     /// Starts XFCE's notification daemon and the settings it asks for.
+    #[expect(clippy::disallowed_methods, reason = "a test looks for a program")]
     pub fn xfce4_notifyd(&self) -> Result<[Process; 2]> {
         let libraries = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
         let library = libraries.into_iter().find(|path| path.join("xfce4/notifyd/xfce4-notifyd").exists());
@@ -146,18 +147,18 @@ impl Person {
     }
 
     /// All notifications that were on the screen so far, in order.
-    pub fn sights(&self) -> Vec<Sight> {
+    pub fn sights(&self) -> Vec<ShownNotice> {
         let seen = self.session.read("seen");
         let sight = |line: &str| {
             let mut parts = line.splitn(5, '|').map(ToOwned::to_owned);
             let mut next = || parts.next();
-            Some(Sight { id: next()?, urgency: next()?, hints: next()?, title: next()?, body: next()? })
+            Some(ShownNotice { id: next()?, urgency: next()?, hints: next()?, title: next()?, body: next()? })
         };
         seen.lines().filter_map(sight).collect()
     }
 
     /// Waits until the `count`th notification whose title has these words was on the screen.
-    pub fn sees(&self, title: &str, count: usize) -> Result<Sight> {
+    pub fn sees(&self, title: &str, count: usize) -> Result<ShownNotice> {
         let found = wait_for(&format!("notification {count} of {title:?}"), PATIENT, || {
             let sights = self.sights().into_iter().filter(|sight| sight.title.contains(title));
             Ok(sights.collect::<Vec<_>>().get(count - 1).cloned())
@@ -166,7 +167,7 @@ impl Person {
     }
 
     /// Waits until a notification with these words in its text was on the screen.
-    pub fn reads(&self, words: &str) -> Result<Sight> {
+    pub fn reads(&self, words: &str) -> Result<ShownNotice> {
         let found = wait_for(&format!("a notification that says {words:?}"), PATIENT, || {
             Ok(self.sights().into_iter().find(|sight| sight.body.contains(words)))
         });

@@ -1,6 +1,11 @@
 //! Undoes `tunwarden init`: the earlier state, and a guard process that restores it. The guard belongs to no
 //! terminal, so a user who has lost the connection to the machine only has to wait.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "an edge file: it keeps the earlier configuration, replaces files, and starts this program again"
+)]
+
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -43,7 +48,6 @@ pub(super) struct Guard {
 
 impl Before {
     pub(super) fn of(path: &Path, dump: Dump) -> anyhow::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this file keeps the configuration that was before")]
         let config = match fs::read_to_string(path) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -94,7 +98,7 @@ impl Guard {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
         let as_service = systemd::is_running() && systemd::run_as_service(&words).await.is_ok();
         if !as_service {
-            #[expect(clippy::disallowed_methods, reason = "this program again, which needs no other")]
+            // This program again, outside of the caller's terminal. `system/program.rs` waits for the end of a program.
             let mut guard = std::process::Command::new(&program);
             let quiet =
                 guard.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -157,7 +161,6 @@ pub(super) async fn wait(folder: &Path) -> Outcome {
     // Leave the terminal's session: the end of the terminal sends a signal to it.
     let _ = nix::unistd::setsid();
     let _hangup = signal(SignalKind::hangup())?;
-    #[expect(clippy::disallowed_methods, reason = "this file keeps what was before")]
     let before: Before = serde_json::from_str(&fs::read_to_string(folder.join("before.json"))?)?;
     write(&folder.join("started"), "")?;
     let answer = async {

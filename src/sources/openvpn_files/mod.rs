@@ -56,7 +56,7 @@ pub async fn watch(events: mpsc::Sender<Event>) {
 
 /// What `doctor` shows about the same files.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Summary {
     /// Clients that do not report to the agent, by their paths.
     pub without_hooks: Vec<String>,
     /// What is left out, and why; empty for a user who cannot read all files.
@@ -64,7 +64,7 @@ pub struct Told {
 }
 
 /// The configurations of a system whose files are below `root` and belong to `owner`.
-pub fn told(root: &Path, owner: u32) -> Told {
+pub fn summary(root: &Path, owner: u32) -> Summary {
     let findings = read_all(&TrustedRoot { root: root.to_owned(), owner });
     let own = |path: &str| match Path::new(path).strip_prefix(root) {
         Ok(below) => format!("/{}", below.display()),
@@ -72,7 +72,7 @@ pub fn told(root: &Path, owner: u32) -> Told {
     };
     let faults = findings.faults.summed_up(own).into_iter();
     let faults = faults.filter(|_| nix::unistd::geteuid().as_raw() == owner);
-    Told {
+    Summary {
         without_hooks: findings.without_hooks.iter().map(|path| own(path)).collect(),
         left_out: faults.map(|fault| format!("{}: {}; {}", fault.path, fault.reason, fault.remedy)).collect(),
     }
@@ -87,7 +87,7 @@ async fn watch_in(trusted: TrustedRoot, events: mpsc::Sender<Event>) {
 }
 
 async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
-    let (mut told, mut said) = (None, Vec::<FileFault>::new());
+    let (mut sent, mut said) = (None, Vec::<FileFault>::new());
     let mut folders = BTreeSet::from([trusted.root.join(FOLDER)]);
     loop {
         // The watch begins before the files are read, so that no change is missed.
@@ -115,8 +115,8 @@ async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
                 return;
             }
         }
-        if told.as_ref() != Some(&files) {
-            told = Some(files.clone());
+        if sent.as_ref() != Some(&files) {
+            sent = Some(files.clone());
             if events.send(Event::OpenVpnFiles(files)).await.is_err() {
                 return;
             }

@@ -1,5 +1,7 @@
 //! The edge: the control groups of this machine.
 
+#![expect(clippy::disallowed_methods, reason = "an edge file: it reads the folders of control groups")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::DirEntryExt;
@@ -11,14 +13,14 @@ const ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 /// A file that every group of the second version has.
 const MARK: &str = "cgroup.procs";
 
-/// Maximum number of groups that are looked at, in all and below one slice, and of levels. A user can make any number of
-/// groups below his own slice.
+/// Maximum number of groups that are looked at, in all and below one slice, and of levels. Users can make any number of
+/// groups below their own slice.
 const MOST: usize = 4096;
 const MOST_OF_SLICE: usize = 1024;
 const MOST_OF_USER: usize = 512;
 const DEEPEST: usize = 12;
 
-/// The slice of services, which is read first, and that of users, each of whom has a slice of his own there.
+/// The slice of services, which is read first, and that of users, where each user has a slice.
 const SYSTEM: &str = "system.slice";
 const USERS: &str = "user.slice";
 

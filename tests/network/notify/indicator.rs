@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tunwarden_lab::{wait_for, with_lab};
 
-use crate::support::person::{PATIENT, Person, Sight};
+use crate::support::person::{PATIENT, Person, ShownNotice};
 use crate::support::story::Desktop;
 use crate::support::{polkit, status, wait_for_state};
 
@@ -154,7 +154,7 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         person.wait_displayed(1)?;
         person.click()?;
         wait_for("the details of the loss", PATIENT, || {
-            let is_grown = |sight: &Sight| {
+            let is_grown = |sight: &ShownNotice| {
                 sight.title == lost.title && sight.body.contains("in a terminal: tunwarden status")
             };
             Ok(person.sights().iter().any(is_grown).then_some(()))
