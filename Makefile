@@ -17,7 +17,7 @@ help:
 	@echo "make fuzz    every parser for TIME seconds each: TIME=600 TARGETS="
 	@echo "make bench   the benchmarks, as ratios"
 	@echo "make screenshots    make the pictures in docs/ again"
-	@echo "make lint    formatting, clippy, shell, licences of the dependencies"
+	@echo "make lint    formatting, clippy, words, shell, licences of the dependencies"
 	@echo "make advisories    known vulnerabilities of the dependencies, from the internet"
 	@echo "make deb     the Debian package, in target/debian"
 	@echo "make repo    a signed apt repository, in target/repo: KEY=FILE-OR-FINGERPRINT ARCHES=\"amd64 arm64\" DEBS="
@@ -115,10 +115,11 @@ bench: deps
 	$(CARGO) build --release --benches --bin tunwarden
 	$(SUDO) $(CARGO) bench
 
-# Formatting, clippy, shell: what make test runs too.
+# Formatting, clippy, words that are hard to understand, shell: what make test runs too.
 style:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	scripts/words
 	shellcheck hooks/openvpn-up hooks/dispatcher scripts/deps scripts/tree scripts/resolved scripts/test scripts/kernel scripts/kernels scripts/kernel-short scripts/fuzz scripts/words scripts/repo scripts/source scripts/version packaging/debian/p*
 
 lint: style cargo-deny

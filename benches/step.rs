@@ -1,5 +1,7 @@
 //! What a step of the state machine costs with ten servers known and with ten thousand, as ratios within one
-//! run: `cargo bench --bench step`. It needs no root.
+//! run: `cargo bench --bench step`. It needs no root. A step is measured while a tunnel protects and while the machine is
+//! locked. While it is locked every known server may be reached, so the situation after a step, from which the rules are
+//! made, lists them all. It is measured apart.
 #![allow(clippy::disallowed_methods, reason = "this reads the clock")]
 
 mod figures;
@@ -23,6 +25,9 @@ const RUNS: usize = 21;
 /// Steps of one run.
 const STEPS: u64 = 2_000;
 
+/// Situations of one run.
+const SITUATIONS: u64 = 50;
+
 const FEW: u32 = 10;
 const MANY: u32 = 10_000;
 
@@ -30,42 +35,89 @@ const MANY: u32 = 10_000;
 const OF_ONE_VPN: u32 = 10;
 
 /// What happens at the nth step.
-type Happening = fn(u64) -> Event;
+type Happening = fn(Scene, u64) -> Event;
 
 const HAPPENINGS: [(&str, Happening); 4] = [
-    ("the clock", |_| Event::Clock),
-    ("another address of the uplink", |n| Event::Links(links(&format!("192.168.1.{}/24", n % 200 + 2)))),
-    ("the client's user", |n| Event::ClientUser { pid: 7, uid: u32::try_from(n % 2).unwrap_or_default() }),
-    ("Docker has gone", |_| Event::Docker(None)),
+    ("the clock", |_, _| Event::Clock),
+    ("another address of the uplink", |scene, n| {
+        Event::Links(links(scene, &format!("192.168.1.{}/24", n % 200 + 2)))
+    }),
+    ("the client's user", |_, n| Event::ClientUser { pid: 7, uid: u32::try_from(n % 2).unwrap_or_default() }),
+    ("Docker has gone", |_, _| Event::Docker(None)),
 ];
+
+/// The state in which a step is measured.
+#[derive(Debug, Clone, Copy)]
+enum Scene {
+    Protected,
+    Locked,
+}
 
 fn main() -> Result<()> {
     println!("{RUNS} runs of {STEPS} steps each, median (min to max)");
-    for (what, happening) in HAPPENINGS {
-        let (mut few, mut many) = (Vec::new(), Vec::new());
-        for _ in 0..RUNS {
-            few.push(a_step(FEW, happening)?);
-            many.push(a_step(MANY, happening)?);
+    for scene in [Scene::Protected, Scene::Locked] {
+        for (what, happening) in HAPPENINGS {
+            compare(&format!("{scene:?}, {what}"), |servers| a_step(scene, servers, happening))?;
         }
-        println!("{what}, of {FEW}:       {}", spread_of(&few, "µs"));
-        println!("{what}, of {MANY}:    {}", spread_of(&many, "µs"));
-        println!("{what}, ratio:       {}", ratios(&many, &few));
+        compare(&format!("{scene:?}, the situation"), |servers| a_situation(scene, servers))?;
     }
     Ok(())
 }
 
-/// Microseconds.
-fn a_step(servers: u32, happening: Happening) -> Result<f64> {
-    let mut machine = protected(servers)?;
+/// Measures with few servers and with many, in turn.
+fn compare(what: &str, measure: impl Fn(u32) -> Result<f64>) -> Result<()> {
+    let (mut few, mut many) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        few.push(measure(FEW)?);
+        many.push(measure(MANY)?);
+    }
+    println!("{what}, of {FEW}:       {}", spread_of(&few, "µs"));
+    println!("{what}, of {MANY}:    {}", spread_of(&many, "µs"));
+    println!("{what}, ratio:       {}", ratios(&many, &few));
+    Ok(())
+}
+
+/// Microseconds of a step.
+fn a_step(scene: Scene, servers: u32, happening: Happening) -> Result<f64> {
+    let mut machine = machine(scene, servers)?;
     let began = Instant::now();
     for n in 0..STEPS {
-        machine.step(happening(n), 1_000);
+        machine.step(happening(scene, n), 1_000);
     }
     Ok(milliseconds(began.elapsed()) * 1000.0 / STEPS as f64)
 }
 
-/// A machine that knows `servers` servers and is protected by a tunnel to one of them.
-fn protected(servers: u32) -> Result<Machine> {
+/// Microseconds of [`Machine::situation`].
+fn a_situation(scene: Scene, servers: u32) -> Result<f64> {
+    let machine = machine(scene, servers)?;
+    let began = Instant::now();
+    for _ in 0..SITUATIONS {
+        std::hint::black_box(machine.situation());
+    }
+    Ok(milliseconds(began.elapsed()) * 1000.0 / SITUATIONS as f64)
+}
+
+/// A machine in this state that knows `servers` servers.
+fn machine(scene: Scene, servers: u32) -> Result<Machine> {
+    match scene {
+        Scene::Protected => protected(servers),
+        Scene::Locked => locked(servers),
+    }
+}
+
+/// A machine that knows `servers` servers and has no tunnel. Each server may be reached.
+fn locked(servers: u32) -> Result<Machine> {
+    let mut machine = knowing(servers)?;
+    machine.step(Event::Links(links(Scene::Locked, "192.168.1.5/24")), 0);
+    let situation = machine.situation();
+    ensure!(situation.state == State::Locked, "{:?}", situation.state);
+    let reachable = situation.bootstrap.endpoints.len();
+    ensure!(reachable == usize::try_from(servers)?, "{reachable} of {servers} servers");
+    Ok(machine)
+}
+
+/// A machine that knows `servers` servers, and nothing else yet.
+fn knowing(servers: u32) -> Result<Machine> {
     let mut learned = Learned::new();
     for vpn in 0..servers / OF_ONE_VPN {
         let of_vpn = (0..OF_ONE_VPN).map(|n| endpoint(vpn * OF_ONE_VPN + n)).collect::<Result<_>>()?;
@@ -83,12 +135,17 @@ fn protected(servers: u32) -> Result<Machine> {
         learned.insert(format!("{vpn}"), one);
     }
     let remembered = Remembered { learned: Some(learned), ..Remembered::default() };
-    let mut machine = Machine::new(Config::default(), remembered, 0);
+    Ok(Machine::new(Config::default(), remembered, 0))
+}
+
+/// A machine that knows `servers` servers and is protected by a tunnel to one of them.
+fn protected(servers: u32) -> Result<Machine> {
+    let mut machine = knowing(servers)?;
     let (kind, interface) = (ReportKind::Up, "tun0".parse()?);
     let report =
         Report { kind, interface, pid: Some(7), started: None, endpoint: Some(endpoint(0)?), either: None };
     machine.step(Event::Report(report, Reporter::Root), 0);
-    machine.step(Event::Links(links("192.168.1.5/24")), 0);
+    machine.step(Event::Links(links(Scene::Protected, "192.168.1.5/24")), 0);
     let situation = machine.situation();
     ensure!(situation.state == State::Protected, "{:?}", situation.state);
     Ok(machine)
@@ -100,8 +157,8 @@ fn endpoint(n: u32) -> Result<Endpoint> {
     Ok(Endpoint::new(address, Transport::Udp, Port::try_from(1194)?)?)
 }
 
-/// An uplink with this address and a tunnel that has the internet, except the route to the server.
-fn links(address: &str) -> LinkTable {
+/// An uplink with this address. If the scene has a tunnel, it has the internet, except the route to the server.
+fn links(scene: Scene, address: &str) -> LinkTable {
     let nets = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
     let link = |index, name: &str, kind, address, routes| Link {
         index,
@@ -127,12 +184,17 @@ fn links(address: &str) -> LinkTable {
             links: BTreeSet::from([link]),
         })
     };
-    LinkTable {
+    let mut table = LinkTable {
         links: vec![
             link(2, "eth0", LinkKind::Other, address, &["0.0.0.0/0", "198.18.0.0/32"]),
             link(3, "tun0", LinkKind::Tunnel, "10.8.0.2/24", &["0.0.0.0/1", "128.0.0.0/1"]),
         ],
         routing: Routing { ranges: ranges.into_iter().filter_map(range).collect(), on_link: Vec::new() },
         ..LinkTable::default()
+    };
+    if matches!(scene, Scene::Locked) {
+        table.links.truncate(1);
+        table.routing.ranges.iter_mut().for_each(|range| range.links = BTreeSet::from([2]));
     }
+    table
 }

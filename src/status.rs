@@ -90,9 +90,9 @@ pub struct PauseStatus {
 /// A tunnel in the status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TunnelStatus {
-    /// Its interface.
+    /// The name of the network interface: `tun0`.
     pub interface: String,
-    /// Its server.
+    /// The server that it is connected to, if that is known.
     pub endpoint: Option<EndpointStatus>,
     /// Who reported it: `networkmanager`, `openvpn` (a hook), `management` (OpenVPN's socket), or nobody but the
     /// `kernel`.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::Agent;
 use super::sources::publish;
-use crate::bus::{Asker, Backlog, News, Update};
+use crate::bus::{Asker, Backlog, BusSignal, Update};
 use crate::effects::systemd::notify;
 use crate::status::{LeftOutStatus, ManagementStatus, Status, VpnStatus};
 use crate::system;
@@ -19,8 +19,8 @@ pub(super) struct Announcer {
     /// The processes of VPN clients. Their descendants may report on their tunnels.
     pub(super) clients: watch::Sender<BTreeSet<u32>>,
     notices: Backlog,
-    /// News for the next report.
-    pub(super) news: Vec<News>,
+    /// Signals for the next report.
+    pub(super) news: Vec<BusSignal>,
     /// The user who asked for the change that the next report is about.
     pub(super) asked_by: Option<Asker>,
 }
@@ -88,20 +88,20 @@ fn log_new_faults(before: &Status, now: &Status) {
 }
 
 /// Fields are for programs that read the journal: `journalctl TUNWARDEN_EVENT=lost`.
-fn log(news: &News, status: &Status) {
+fn log(news: &BusSignal, status: &Status) {
     match news {
-        News::Vpn(Announcement::State { old, new }) => {
+        BusSignal::Vpn(Announcement::State { old, new }) => {
             tracing::info!(event = "state", %old, %new, "{old} -> {new}; {}", status.line());
         }
-        News::Vpn(Announcement::Lost { name, interface, reason }) => {
+        BusSignal::Vpn(Announcement::Lost { name, interface, reason }) => {
             let interface =
                 interface.as_ref().map_or_else(String::new, |interface| format!(" ({interface})"));
             tracing::warn!(event = "lost", vpn = %name, %reason, "the VPN {name}{interface} is lost: {reason}; {}", status.leaves());
         }
-        News::Repaired { what, by: None } => tracing::warn!(event = "repaired", "repaired: {what}"),
-        News::Repaired { what, by: Some(by) } => {
+        BusSignal::Repaired { what, by: None } => tracing::warn!(event = "repaired", "repaired: {what}"),
+        BusSignal::Repaired { what, by: Some(by) } => {
             tracing::warn!(event = "repaired", by = %by.name, "repaired: {what}; it was {} (process {})", by.name, by.pid);
         }
-        News::Failed(_) => {}
+        BusSignal::Failed(_) => {}
     }
 }

@@ -200,16 +200,16 @@ fn pending() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::{Asker, Desk, desk};
+    use crate::bus::{Asker, RequestSender, request_channel};
     use crate::config::Config;
     use crate::status::Enforcement;
     use crate::vpn::{Remembered, Report, ReportKind, Situation};
 
-    fn attendant() -> (Attendant, Desk, Machine) {
-        let (desk, inbox) = desk();
+    fn attendant() -> (Attendant, RequestSender, Machine) {
+        let (requests, inbox) = request_channel();
         let status = Status::new(&Situation::default(), 0, Enforcement::Enforced, false);
         let attendant = Attendant::new(inbox, watch::Sender::new(status), Backlog::default());
-        (attendant, desk, Machine::new(Config::default(), Remembered::default(), 0))
+        (attendant, requests, Machine::new(Config::default(), Remembered::default(), 0))
     }
 
     fn resume(answer: oneshot::Sender<Answer>) -> Request {
@@ -230,13 +230,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_report_is_heard_though_any_number_of_requests_wait_for_a_program_that_hangs() {
-        let (mut attendant, desk, machine) = attendant();
+        let (mut attendant, requests, machine) = attendant();
         for _ in 0..500 {
-            let desk = desk.clone();
-            tokio::spawn(async move { desk.ask(resume).await });
+            let requests = requests.clone();
+            tokio::spawn(async move { requests.ask(resume).await });
         }
         // The program hangs until the hook is answered.
-        let hook = tokio::spawn(async move { desk.ask(report).await });
+        let hook = tokio::spawn(async move { requests.ask(report).await });
         let hangs = tokio::time::timeout(Duration::from_secs(60), hook);
         let heard = attendant.attend(&machine, hangs).await;
         assert!(matches!(heard, Ok(Ok(Some(Ok(()))))), "the hook waits for a firewall program: {heard:?}");
@@ -245,8 +245,8 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_opens_and_hangs_is_given_up_when_somebody_closes() {
-        let (mut attendant, desk, machine) = attendant();
-        let closes = tokio::spawn(async move { desk.ask(resume).await });
+        let (mut attendant, requests, machine) = attendant();
+        let closes = tokio::spawn(async move { requests.ask(resume).await });
         let hangs = std::future::pending::<()>();
         assert!(attendant.attend_unless_closed(&machine, hangs).await.is_none());
         assert!(matches!(attendant.next().await, Some(Request::Resume(..))), "the request is served next");

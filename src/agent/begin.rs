@@ -10,7 +10,7 @@ use super::{
     Agent, Announcer, Attendant, BootstrapOwners, Configuration, Drift, Memory, Options, Reconnection, Rules,
     ServerNames, Sources, Timers, Verifications, describe,
 };
-use crate::bus::News;
+use crate::bus::BusSignal;
 use crate::config::Config;
 use crate::firewall::hide_tunnel_addresses;
 use crate::policy;
@@ -144,16 +144,16 @@ impl Agent {
     }
 
     /// The news of the time in which no agent ran.
-    fn changes_without_agent(&self, old: State, new: State) -> Vec<News> {
+    fn changes_without_agent(&self, old: State, new: State) -> Vec<BusSignal> {
         let mut news = Vec::new();
         if new == State::Lost && old == State::Protected {
             news.extend(self.memory.kept.situation.tunnels.iter().map(|tunnel| {
                 let (name, interface) = (tunnel.name.clone(), Some(tunnel.interface.clone()));
-                News::Vpn(Announcement::Lost { name, interface, reason: Reason::LinkGone })
+                BusSignal::Vpn(Announcement::Lost { name, interface, reason: Reason::LinkGone })
             }));
         }
         if old != new {
-            news.push(News::Vpn(Announcement::State { old, new }));
+            news.push(BusSignal::Vpn(Announcement::State { old, new }));
         }
         news
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::drift::{Drift, Made, Read};
 use super::{Agent, describe};
-use crate::bus::News;
+use crate::bus::BusSignal;
 use crate::config;
 use crate::firewall::{Commit, Firewall, FirewallError};
 use crate::netfilter::Program;
@@ -185,7 +185,7 @@ impl Agent {
         self.rules.pending = None;
         if self.rules.retry.take().is_some() {
             let what = "the rules are in force again".to_owned();
-            self.announcer.news.push(News::Repaired { what, by: None });
+            self.announcer.news.push(BusSignal::Repaired { what, by: None });
         }
         self.rules.applied = Some(ruleset);
         self.rules.found = Enforcement::Enforced;
@@ -196,7 +196,7 @@ impl Agent {
             Commit::Mended(lines) => {
                 self.rules.repairs = self.rules.repairs.saturating_add(1);
                 self.rules.damaged = true;
-                self.announcer.news.push(News::Repaired { what: lines.join("; "), by: by.clone() });
+                self.announcer.news.push(BusSignal::Repaired { what: lines.join("; "), by: by.clone() });
                 by.iter().for_each(|by| self.blame(by));
             }
         }
@@ -211,7 +211,7 @@ impl Agent {
         let after = self.rules.retry.as_ref().map_or(RETRY.0, |retry| (retry.after * 2).min(RETRY.1));
         let at = Instant::now() + after;
         self.rules.retry = Some(Retry { refused, why: why.clone(), at, after });
-        self.announcer.news.push(News::Failed(why));
+        self.announcer.news.push(BusSignal::Failed(why));
     }
 
     pub(super) async fn retry(&mut self) {

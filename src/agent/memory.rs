@@ -1,7 +1,7 @@
 //! What the agent keeps on disk for the next agent.
 
 use super::{Agent, describe};
-use crate::bus::News;
+use crate::bus::BusSignal;
 use crate::status::{Enforcement, Verdict};
 use crate::store::{Applied, Store};
 use crate::system;
@@ -63,8 +63,8 @@ impl Agent {
     }
 }
 
-fn loss(news: &News) -> Option<LastLoss> {
-    let News::Vpn(Announcement::Lost { name, interface, reason }) = news else { return None };
+fn loss(news: &BusSignal) -> Option<LastLoss> {
+    let BusSignal::Vpn(Announcement::Lost { name, interface, reason }) = news else { return None };
     let interface = interface.as_ref().map_or_else(String::new, ToString::to_string);
     Some(LastLoss {
         name: name.clone(),

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 pub use crate::describe::describe;
 
-use crate::bus::{self, Backlog, Caller, News};
+use crate::bus::{self, Backlog, BusSignal, Caller};
 use crate::config::{Faults, InForce, Written};
 use crate::effects::systemd::{ask_for_time, notify};
 use crate::store::{Store, StoreError};
@@ -109,12 +109,12 @@ pub async fn run(options: Options) -> Result<(), AgentError> {
     let (event_sender, events) = mpsc::channel(256);
     let (change_sender, changes) = mpsc::channel(256);
     let notices = Backlog::default();
-    let (desk, inbox) = bus::desk();
+    let (requests, inbox) = bus::request_channel();
     let attendant = |status| Attendant::new(inbox, status, notices.clone());
     let mut agent = Agent::new(options, event_sender, Drift::new(changes), attendant).await;
     let files = agent.start_sources(change_sender);
     let blocked = agent.sources.blocked.clone();
-    let caller = Caller { desk, blocked, clients: agent.announcer.clients.subscribe() };
+    let caller = Caller { requests, blocked, clients: agent.announcer.clients.subscribe() };
     let bus = (caller, notices);
 
     let ended_in_time = async {
@@ -219,7 +219,7 @@ impl Agent {
             match action {
                 Action::Watch(pid) => self.sources.clients.watch(pid),
                 Action::WakeAt(moment) => self.timers.wake_at = Some(moment),
-                Action::Announce(announcement) => self.announcer.news.push(News::Vpn(announcement)),
+                Action::Announce(announcement) => self.announcer.news.push(BusSignal::Vpn(announcement)),
                 Action::Remember(change) => {
                     if let Err(error) = self.memory.store.remember(&change) {
                         tracing::warn!("{}: the next agent has to learn this again", describe(&error));

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use super::Agent;
 use crate::blocked::Facts;
 use crate::sources::drift::TableReport;
-use crate::sources::refusals::{Blocked, Told};
+use crate::sources::refusals::{Blocked, Inputs};
 use crate::sources::{self, process::Watcher};
 use crate::vpn::{Event, Link, Listening, ManagementSocket, Situation};
 
@@ -69,8 +69,8 @@ impl Agent {
         let events = || self.sources.events.clone();
         tokio::spawn(sources::links::watch(events()));
         let containers = watch::Sender::default();
-        let told = Told { facts: self.sources.facts.subscribe(), containers: containers.subscribe() };
-        tokio::spawn(sources::refusals::watch(self.sources.blocked.clone(), told));
+        let inputs = Inputs { facts: self.sources.facts.subscribe(), containers: containers.subscribe() };
+        tokio::spawn(sources::refusals::watch(self.sources.blocked.clone(), inputs));
         tokio::spawn(sources::docker::watch(events(), containers));
         tokio::spawn(sources::resolvers::watch(events()));
         tokio::spawn(sources::clock::watch(events()));
@@ -100,7 +100,7 @@ impl Agent {
         let servers = servers.map(|server| (server.address(), server.port().get()));
         let facts = Facts {
             lan: config.lan.allow,
-            told: config.log.destinations,
+            journal: config.log.destinations,
             owners: self.owners.current.bootstrap.clone(),
             servers: servers.collect(),
             tunnels: tunnels.collect(),

@@ -9,7 +9,7 @@ use crate::vpn::{Refusal, State};
 /// Maximum number of groups that are kept.
 const MOST: usize = 10_000;
 
-/// Maximum number of groups of one sender. A user who sends to many destinations evicts his own groups first.
+/// Maximum number of groups of one sender. Many destinations of one user evict groups of the same user first.
 const MOST_OF_SENDER: usize = MOST / 4;
 
 /// Maximum number of groups in an answer.
@@ -44,7 +44,7 @@ pub struct Key {
 pub struct Group {
     /// What they have in common.
     pub key: Key,
-    /// Number of refusals that the kernel told. It leaves out some of many.
+    /// Number of refusals that the kernel reported. Of many it leaves some out.
     pub count: u64,
     /// When the first one came, in seconds since the epoch.
     pub first: u64,

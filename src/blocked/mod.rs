@@ -24,7 +24,7 @@ use crate::vpn::Refusal;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
     /// A program of this machine, by the user id of its socket and its unit. The kernel itself has none, and the unit of
-    /// a socket that is gone cannot be told.
+    /// a closed socket is not known.
     Program(Option<u32>, Option<Unit>),
     /// A container or virtual machine behind this bridge, or another machine behind this link, by its address.
     Forwarded(String, IpAddr),
@@ -37,9 +37,9 @@ pub enum Who {
 /// A container, for people. Every user of Docker can choose these texts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ContainerName {
-    /// Its name.
+    /// The name that Docker shows: `web`.
     pub name: String,
-    /// Its image.
+    /// The name of its image: `nginx:1`.
     pub image: String,
     /// Its compose project, if it has one.
     pub project: Option<String>,
@@ -71,7 +71,7 @@ pub struct Refused {
     /// The reason that the rule names.
     pub reason: Refusal,
     /// Where the rule stands.
-    pub place: Place,
+    pub at: RefusedAt,
     /// The link that the packet came in on.
     pub input: Option<String>,
     /// The link that it was to go out on.
@@ -86,7 +86,7 @@ pub struct Refused {
 
 /// The kernel's hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum RefusedAt {
     /// To this machine.
     Input,
     /// Through this machine.
@@ -102,12 +102,12 @@ impl Refused {
     pub fn key(&self, facts: &Facts, containers: &Containers) -> Option<Key> {
         let Packet { source, destination, protocol, port, .. } = self.packet;
         let link = |link: &Option<String>| link.clone().unwrap_or_else(|| "?".to_owned());
-        let who = match self.place {
-            Place::Input if is_group(destination) => return None,
-            Place::Input => Who::Remote(source),
-            Place::Forward => Who::Forwarded(link(&self.input), source),
-            Place::Output => Who::Program(self.uid, self.unit.clone()),
-            Place::Wire => Who::Raw(link(&self.output), source),
+        let who = match self.at {
+            RefusedAt::Input if is_group(destination) => return None,
+            RefusedAt::Input => Who::Remote(source),
+            RefusedAt::Forward => Who::Forwarded(link(&self.input), source),
+            RefusedAt::Output => Who::Program(self.uid, self.unit.clone()),
+            RefusedAt::Wire => Who::Raw(link(&self.output), source),
         };
         let reason = refine(self, facts);
         let container = containers.of(&who).cloned();

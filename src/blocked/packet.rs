@@ -1,4 +1,7 @@
 //! The header of a refused packet.
+//!
+//! No library of protocols (such as etherparse) is used: any local user can choose these bytes, the agent that reads
+//! them runs as root, and it needs five fields.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -21,7 +24,7 @@ const SKIPPED: [u8; 3] = [0, 43, 60];
 pub struct Packet {
     /// Its source, which its sender can forge.
     pub source: IpAddr,
-    /// Its destination.
+    /// The destination in its header.
     pub destination: IpAddr,
     /// The number of its protocol.
     pub protocol: u8,

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Place, Refused, is_group};
+use super::{Refused, RefusedAt, is_group};
 use crate::net::is_private;
 use crate::vpn::{FromProgram, Refusal};
 
@@ -16,7 +16,7 @@ pub struct Facts {
     /// Whether the LAN is open.
     pub lan: bool,
     /// Whether the journal gets the destinations.
-    pub told: bool,
+    pub journal: bool,
     /// The user ids of VPN clients.
     pub owners: BTreeSet<u32>,
     /// The known VPN servers, each with a port on which it listens.
@@ -36,15 +36,15 @@ pub(super) fn refine(refusal: &Refused, facts: &Facts) -> Refusal {
         return refusal.reason;
     }
     let through = refusal.output.as_ref().is_some_and(|link| facts.tunnels.contains(link));
-    match refusal.place {
-        Place::Forward if is_group(packet.destination) => Refusal::Multicast,
-        Place::Forward if through => Refusal::ContainerNotThroughTunnel,
-        Place::Forward if is_private(&packet.destination.into()) => Refusal::ContainerPolicy,
-        Place::Forward => refusal.reason.of_forwarded(),
-        Place::Output if is_group(packet.destination) => Refusal::Multicast,
-        Place::Output if through => Refusal::NotThroughTunnel,
-        Place::Output => of_program(refusal, facts),
-        Place::Input | Place::Wire => refusal.reason,
+    match refusal.at {
+        RefusedAt::Forward if is_group(packet.destination) => Refusal::Multicast,
+        RefusedAt::Forward if through => Refusal::ContainerNotThroughTunnel,
+        RefusedAt::Forward if is_private(&packet.destination.into()) => Refusal::ContainerPolicy,
+        RefusedAt::Forward => refusal.reason.of_forwarded(),
+        RefusedAt::Output if is_group(packet.destination) => Refusal::Multicast,
+        RefusedAt::Output if through => Refusal::NotThroughTunnel,
+        RefusedAt::Output => of_program(refusal, facts),
+        RefusedAt::Input | RefusedAt::Wire => refusal.reason,
     }
 }
 

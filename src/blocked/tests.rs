@@ -8,14 +8,14 @@ use crate::vpn::State;
 fn facts() -> Facts {
     Facts {
         lan: true,
-        told: false,
+        journal: false,
         owners: [0, 900].into(),
         servers: [("198.51.100.7".parse().unwrap(), 1194)].into(),
         tunnels: ["tun0".to_owned()].into(),
     }
 }
 
-fn refusal(reason: Refusal, place: Place, destination: &str, port: u16) -> Refused {
+fn refusal(reason: Refusal, at: RefusedAt, destination: &str, port: u16) -> Refused {
     let packet = Packet {
         source: "172.17.0.2".parse().unwrap(),
         destination: destination.parse().unwrap(),
@@ -24,13 +24,13 @@ fn refusal(reason: Refusal, place: Place, destination: &str, port: u16) -> Refus
         port: Some(port),
     };
     let (input, output) = (Some("docker0".to_owned()), Some("eth0".to_owned()));
-    Refused { reason, place, input, output, uid: Some(1000), unit: None, packet }
+    Refused { reason, at, input, output, uid: Some(1000), unit: None, packet }
 }
 
 #[test]
 fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
     let of = |change: &dyn Fn(&mut Refused), destination: &str, port| {
-        let mut refusal = refusal(Refusal::VpnLost, Place::Output, destination, port);
+        let mut refusal = refusal(Refusal::VpnLost, RefusedAt::Output, destination, port);
         change(&mut refusal);
         refine(&refusal, &facts())
     };
@@ -56,7 +56,7 @@ fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
     );
     let forwarded = |reason, to_tunnel: bool| {
         move |refusal: &mut Refused| {
-            (refusal.place, refusal.reason) = (Place::Forward, reason);
+            (refusal.at, refusal.reason) = (RefusedAt::Forward, reason);
             refusal.output = Some(if to_tunnel { "tun0" } else { "eth0" }.to_owned());
         }
     };
@@ -69,27 +69,30 @@ fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
         let protected = forwarded(Refusal::NotThroughTunnel, to_tunnel);
         assert_eq!(of(&protected, "203.0.113.9", 25).key(), Some("docker.allow"));
     }
-    // A word of its own stays.
+    // A reason that is more exact stays.
     assert_eq!(
         of(&|refusal| refusal.reason = Refusal::DnsOutsideTunnel, "192.168.7.9", 53),
         Refusal::DnsOutsideTunnel
     );
     let closed = Facts { lan: false, ..facts() };
-    assert_eq!(refine(&refusal(Refusal::NoVpn, Place::Output, "192.168.7.9", 631), &closed), Refusal::LanOff);
+    assert_eq!(
+        refine(&refusal(Refusal::NoVpn, RefusedAt::Output, "192.168.7.9", 631), &closed),
+        Refusal::LanOff
+    );
 }
 
 #[test]
-fn a_user_sees_his_own_and_a_container_is_named_by_its_address() {
+fn a_user_sees_own_refusals_and_a_container_is_named_by_its_address() {
     let mut memory = Memory::default();
     let name = ContainerName { name: "web".to_owned(), ..ContainerName::default() };
     let addresses = [(("docker0".to_owned(), "172.17.0.2".parse().unwrap()), name)].into();
     let containers = Containers { addresses, ..Containers::default() };
     let mut take = |refusal: &Refused, now| memory.take(refusal, &facts(), &containers, now);
-    take(&refusal(Refusal::VpnLost, Place::Output, "203.0.113.9", 443), 100);
-    take(&refusal(Refusal::VpnLost, Place::Output, "203.0.113.9", 443), 101);
-    take(&refusal(Refusal::VpnLost, Place::Forward, "203.0.113.9", 443), 102);
+    take(&refusal(Refusal::VpnLost, RefusedAt::Output, "203.0.113.9", 443), 100);
+    take(&refusal(Refusal::VpnLost, RefusedAt::Output, "203.0.113.9", 443), 101);
+    take(&refusal(Refusal::VpnLost, RefusedAt::Forward, "203.0.113.9", 443), 102);
     // A broadcast of the LAN is no line.
-    take(&refusal(Refusal::Inbound, Place::Input, "255.255.255.255", 67), 103);
+    take(&refusal(Refusal::Inbound, RefusedAt::Input, "255.255.255.255", 67), 103);
     let all = memory.since(0, None, 103);
     let counts: Vec<u64> = all.iter().map(|group| group.count).collect();
     assert_eq!(counts, [2, 1], "newest last: {all:?}");
@@ -110,7 +113,7 @@ fn a_container_waits_that_is_refused_again_and_again_while_the_vpn_is_lost() {
     let mut memory = Memory::default();
     memory.begin(State::Lost, 50);
     let mut take = |reason, port, now| {
-        let refused = refusal(reason, Place::Forward, "203.0.113.9", port);
+        let refused = refusal(reason, RefusedAt::Forward, "203.0.113.9", port);
         memory.take(&refused, &facts(), &Containers::default(), now);
         memory.waiting(now)
     };
@@ -131,7 +134,7 @@ fn a_container_that_asks_for_names_alone_waits_while_the_vpn_is_lost() {
     let mut memory = Memory::default();
     let mut take = |state: (State, u64), now| {
         memory.begin(state.0, state.1);
-        let refused = refusal(Refusal::DnsOutsideTunnel, Place::Forward, "203.0.113.9", 53);
+        let refused = refusal(Refusal::DnsOutsideTunnel, RefusedAt::Forward, "203.0.113.9", 53);
         memory.take(&refused, &facts(), &Containers::default(), now);
         memory.waiting(now)
     };
@@ -148,7 +151,7 @@ fn a_container_that_asks_for_names_alone_waits_while_the_vpn_is_lost() {
 fn a_hundred_thousand_destinations_leave_the_newest() {
     let mut memory = Memory::default();
     for n in 0..100_000_u32 {
-        let mut refusal = refusal(Refusal::NoVpn, Place::Output, "203.0.113.9", 443);
+        let mut refusal = refusal(Refusal::NoVpn, RefusedAt::Output, "203.0.113.9", 443);
         refusal.packet.destination = std::net::Ipv4Addr::from(0xcb00_0000 + n).into();
         memory.take(&refusal, &facts(), &Containers::default(), 1000 + u64::from(n / 1000));
     }

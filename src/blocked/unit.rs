@@ -1,7 +1,7 @@
 //! The names that systemd and container engines give to control groups. Pure.
 //!
-//! A user can give any name to a group below his own manager. So a container is believed outside of those alone, and
-//! the name of a program is always shown with its user.
+//! Users can give any name to groups below their own systemd. So the name of a container counts only for groups outside
+//! of those, and the name of a program is always shown with its user.
 
 /// A control group that a name is known for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn services_applications_and_containers_are_told_apart() {
+    fn services_applications_and_containers_are_distinguished() {
         let plain = |name: &str| Some((name.to_owned(), None, None));
         assert_eq!(of("/system.slice/cups.service"), plain("cups.service"));
         assert_eq!(of("/system.slice/system-getty.slice/getty@tty1.service"), plain("getty@tty1.service"));

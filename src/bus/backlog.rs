@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::{Asker, News, Update};
+use super::{Asker, BusSignal, Update};
 use crate::status::Status;
 use crate::system;
 use crate::vpn::Announcement;
@@ -35,7 +35,7 @@ pub(super) struct Waiting {
     /// The newest status.
     pub(super) status: Status,
     /// What happened, the oldest first, and who asked for it.
-    pub(super) news: VecDeque<(News, Option<Asker>)>,
+    pub(super) news: VecDeque<(BusSignal, Option<Asker>)>,
     /// How many news were merged into later ones.
     pub(super) merged: u64,
 }
@@ -93,8 +93,8 @@ impl Waiting {
     /// Removes one of the news, or merges two changes of state.
     fn merge_one(&mut self) {
         // The property `Repairs` counts repairs as well.
-        let repair = self.position(|news| matches!(news, News::Repaired { .. }));
-        let failure = || self.first_of_several(|news| matches!(news, News::Failed(_)).then_some(""));
+        let repair = self.position(|news| matches!(news, BusSignal::Repaired { .. }));
+        let failure = || self.first_of_several(|news| matches!(news, BusSignal::Failed(_)).then_some(""));
         if let Some(place) = repair.or_else(failure) {
             self.news.remove(place);
         } else if !self.merge_states() {
@@ -106,8 +106,10 @@ impl Waiting {
     /// Merges the first two changes of state into one. Returns whether there were two.
     fn merge_states(&mut self) -> bool {
         let mut changes = self.news.iter_mut().enumerate().filter_map(|(place, (news, _))| match news {
-            News::Vpn(Announcement::State { old, .. }) => Some((place, old)),
-            News::Vpn(Announcement::Lost { .. }) | News::Repaired { .. } | News::Failed(_) => None,
+            BusSignal::Vpn(Announcement::State { old, .. }) => Some((place, old)),
+            BusSignal::Vpn(Announcement::Lost { .. }) | BusSignal::Repaired { .. } | BusSignal::Failed(_) => {
+                None
+            }
         });
         let (Some((place, first)), Some((_, second))) = (changes.next(), changes.next()) else {
             return false;
@@ -117,12 +119,12 @@ impl Waiting {
         true
     }
 
-    fn position(&self, wanted: impl Fn(&News) -> bool) -> Option<usize> {
+    fn position(&self, wanted: impl Fn(&BusSignal) -> bool) -> Option<usize> {
         self.news.iter().position(|(news, _)| wanted(news))
     }
 
     /// The first of these news that has a later one of the same name.
-    fn first_of_several<'a>(&'a self, name: impl Fn(&'a News) -> Option<&'a str>) -> Option<usize> {
+    fn first_of_several<'a>(&'a self, name: impl Fn(&'a BusSignal) -> Option<&'a str>) -> Option<usize> {
         let mut later = std::collections::HashSet::new();
         let named = self.news.iter().enumerate().rev();
         named.filter_map(|(place, (news, _))| Some((place, name(news)?))).fold(
@@ -134,10 +136,12 @@ impl Waiting {
     }
 }
 
-fn lost_name(news: &News) -> Option<&str> {
+fn lost_name(news: &BusSignal) -> Option<&str> {
     match news {
-        News::Vpn(Announcement::Lost { name, .. }) => Some(name),
-        News::Vpn(Announcement::State { .. }) | News::Repaired { .. } | News::Failed(_) => None,
+        BusSignal::Vpn(Announcement::Lost { name, .. }) => Some(name),
+        BusSignal::Vpn(Announcement::State { .. }) | BusSignal::Repaired { .. } | BusSignal::Failed(_) => {
+            None
+        }
     }
 }
 
@@ -147,30 +151,34 @@ mod tests {
     use crate::status::Enforcement;
     use crate::vpn::{Reason, Situation, State};
 
-    fn notice(news: Vec<News>) -> Update {
+    fn notice(news: Vec<BusSignal>) -> Update {
         let status = Status::new(&Situation::default(), 0, Enforcement::Enforced, false);
         Update { status, news, by: None }
     }
 
-    fn lost(name: &str) -> News {
-        News::Vpn(Announcement::Lost { name: name.to_owned(), interface: None, reason: Reason::LinkGone })
+    fn lost(name: &str) -> BusSignal {
+        BusSignal::Vpn(Announcement::Lost {
+            name: name.to_owned(),
+            interface: None,
+            reason: Reason::LinkGone,
+        })
     }
 
-    fn change(old: State, new: State) -> News {
-        News::Vpn(Announcement::State { old, new })
+    fn change(old: State, new: State) -> BusSignal {
+        BusSignal::Vpn(Announcement::State { old, new })
     }
 
-    fn repaired() -> News {
-        News::Repaired { what: "a rule".to_owned(), by: None }
+    fn repaired() -> BusSignal {
+        BusSignal::Repaired { what: "a rule".to_owned(), by: None }
     }
 
     /// What waits, and how many were merged.
-    async fn waiting(backlog: &Backlog) -> (Vec<News>, u64) {
+    async fn waiting(backlog: &Backlog) -> (Vec<BusSignal>, u64) {
         let waiting = backlog.take().await;
         (waiting.news.into_iter().map(|(news, _)| news).collect(), waiting.merged)
     }
 
-    fn count(news: &[News], wanted: impl Fn(&News) -> bool) -> usize {
+    fn count(news: &[BusSignal], wanted: impl Fn(&BusSignal) -> bool) -> usize {
         news.iter().filter(|news| wanted(news)).count()
     }
 
@@ -179,7 +187,7 @@ mod tests {
         let backlog = Backlog::default();
         backlog.push(notice(vec![lost("home"), change(State::Protected, State::Lost)]));
         for _ in 0..10 * MOST {
-            backlog.push(notice(vec![repaired(), News::Failed("why".to_owned())]));
+            backlog.push(notice(vec![repaired(), BusSignal::Failed("why".to_owned())]));
             backlog.push(notice(vec![change(State::Lost, State::Connecting)]));
             backlog.push(notice(vec![change(State::Connecting, State::Lost)]));
         }
@@ -189,11 +197,11 @@ mod tests {
         assert_eq!(merged as usize + news.len(), 3 + 40 * MOST, "each is sent or counted");
         let names: Vec<&str> = news.iter().filter_map(lost_name).collect();
         assert_eq!(names, ["home", "office"]);
-        assert!(count(&news, |news| matches!(news, News::Failed(_))) > 0);
+        assert!(count(&news, |news| matches!(news, BusSignal::Failed(_))) > 0);
         // The changes that are sent lead from the first state to the last, without a gap.
         let mut now = State::Protected;
         for item in &news {
-            if let News::Vpn(Announcement::State { old, new }) = item {
+            if let BusSignal::Vpn(Announcement::State { old, new }) = item {
                 assert_eq!(*old, now);
                 now = *new;
             }

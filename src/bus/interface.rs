@@ -111,9 +111,9 @@ impl Agent1 {
         self.asked(Request::Reconnect).await
     }
 
-    /// Who was refused since this moment, newest last, at most the newest 500 groups. An ordinary user gets what his
-    /// own user id was refused; all of it takes polkit, which is asked with a question to the user only if the caller
-    /// allows that.
+    /// Whose packets were refused since this moment, newest last, at most the newest 500 groups. An ordinary user gets the
+    /// refusals of the own user id; all of them take polkit, which asks the user a question only if the caller allows
+    /// that.
     #[zbus(out_args("groups"))]
     async fn recently_blocked(
         &self,
@@ -156,7 +156,7 @@ impl Agent1 {
         let now = system::boottime();
         let at = openvpn::called_at(&fields).map_or(now, |at| at.min(now));
         let dated = DatedReport { at, report };
-        let answer = self.caller.desk.ask(|answer| Request::Report(dated, reporter, answer)).await;
+        let answer = self.caller.requests.ask(|answer| Request::Report(dated, reporter, answer)).await;
         answer.unwrap_or_else(|| Err(ENDING.to_owned())).map_err(|error| {
             self.gate.complain(uid, &format!("refused a report of user {uid}: {error}"));
             fdo::Error::AccessDenied(error)
@@ -214,7 +214,7 @@ impl Agent1 {
         request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Request,
     ) -> fdo::Result<T> {
         self.caller
-            .desk
+            .requests
             .ask(request)
             .await
             .unwrap_or_else(|| Err(ENDING.to_owned()))

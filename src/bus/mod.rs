@@ -82,14 +82,14 @@ pub struct Update {
     /// The status now.
     pub status: Status,
     /// What happened.
-    pub news: Vec<News>,
+    pub news: Vec<BusSignal>,
     /// The user who asked for it, if any.
     pub by: Option<Asker>,
 }
 
 /// An event that is a signal on the bus.
 #[derive(Debug, Clone)]
-pub enum News {
+pub enum BusSignal {
     /// The state changed, or a VPN was lost.
     Vpn(Announcement),
     /// A rule of ours was missing or changed, and has been restored.
@@ -108,12 +108,12 @@ const WAITING: usize = 64;
 
 /// Takes requests, and reports apart from them: no number of requests keeps a report from the loop.
 #[derive(Debug, Clone)]
-pub struct Desk {
+pub struct RequestSender {
     requests: mpsc::Sender<Request>,
     reports: mpsc::Sender<Request>,
 }
 
-/// The loop's end of a [`Desk`].
+/// The loop's end of a [`RequestSender`].
 #[derive(Debug)]
 pub struct Inbox {
     /// Everything but reports.
@@ -122,13 +122,13 @@ pub struct Inbox {
     pub reports: mpsc::Receiver<Request>,
 }
 
-/// A desk and its inbox.
-pub fn desk() -> (Desk, Inbox) {
+/// A sender of requests, and the inbox that receives them.
+pub fn request_channel() -> (RequestSender, Inbox) {
     let ((requests, asked), (reports, reported)) = (mpsc::channel(WAITING), mpsc::channel(WAITING));
-    (Desk { requests, reports }, Inbox { requests: asked, reports: reported })
+    (RequestSender { requests, reports }, Inbox { requests: asked, reports: reported })
 }
 
-impl Desk {
+impl RequestSender {
     /// Hands something to the loop, and waits for the answer; `None` if the agent ends.
     pub async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (answer, wait) = oneshot::channel();
@@ -143,7 +143,7 @@ impl Desk {
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Takes what a caller asks.
-    pub desk: Desk,
+    pub requests: RequestSender,
     /// Who was refused.
     pub blocked: Blocked,
     /// Processes of VPN clients now. A process that descends from one of them may report on its tunnel.

@@ -144,7 +144,7 @@ impl AgentObject {
             let (name, signature) = (property.name, property.value(&status).value_signature().to_string());
             let start = format!(r#"<property name="{name}" type="{signature}" access="read""#);
             match property.changes {
-                Changes::Told => format!("{start}/>\n"),
+                Changes::Signalled => format!("{start}/>\n"),
                 Changes::Never => format!("{start}>{CONSTANT}</property>\n"),
             }
         };

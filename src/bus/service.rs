@@ -15,7 +15,7 @@ use super::gate::Gate;
 use super::interface::Agent1;
 use super::object::AgentObject;
 use super::signals::{repairer, state_details};
-use super::{Asker, Caller, NAME, News, PATH};
+use super::{Asker, BusSignal, Caller, NAME, PATH};
 use crate::status::Status;
 use crate::vpn::Announcement;
 
@@ -26,7 +26,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 /// happened in between.
 pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Backlog) {
     let mut pause = RETRY.0;
-    let mut told = String::new();
+    let mut logged = String::new();
     loop {
         match connect(&caller, &status).await {
             Ok(connection) => {
@@ -37,9 +37,9 @@ pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Bac
             }
             Err(error) => {
                 let why = error.to_string();
-                if why != told {
+                if why != logged {
                     tracing::warn!("not on the system bus: {why}");
-                    told = why;
+                    logged = why;
                 }
             }
         }
@@ -94,18 +94,18 @@ async fn tell(connection: &Connection, last: &Status, waiting: &mut Waiting) -> 
 async fn signal(
     emitter: &SignalEmitter<'_>,
     now: &Status,
-    news: &News,
+    news: &BusSignal,
     by: Option<&Asker>,
 ) -> zbus::Result<()> {
     match news {
-        News::Vpn(Announcement::State { old, new }) => {
+        BusSignal::Vpn(Announcement::State { old, new }) => {
             Agent1::state_changed(emitter, old.as_str(), new.as_str(), state_details(now, by)).await
         }
-        News::Vpn(Announcement::Lost { name, interface, reason }) => {
+        BusSignal::Vpn(Announcement::Lost { name, interface, reason }) => {
             let interface = interface.as_ref().map_or("", |interface| interface.as_str());
             Agent1::vpn_lost(emitter, name, interface, &reason.to_string()).await
         }
-        News::Repaired { what, by } => Agent1::repaired(emitter, what, repairer(by.as_ref())).await,
-        News::Failed(why) => Agent1::enforcement_failed(emitter, why).await,
+        BusSignal::Repaired { what, by } => Agent1::repaired(emitter, what, repairer(by.as_ref())).await,
+        BusSignal::Failed(why) => Agent1::enforcement_failed(emitter, why).await,
     }
 }

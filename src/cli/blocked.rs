@@ -84,7 +84,7 @@ async fn follow(args: &Args, agent: &Agent1Proxy<'_>, mut since: u64) -> Outcome
 struct Users(BTreeMap<u32, String>);
 
 impl Users {
-    /// The user of a group: his name, or his id if he has none.
+    /// The user of a group: the name, or the id of a user without a name.
     fn of(&mut self, group: &BlockedGroup) -> Option<&str> {
         let name = |uid: u32| system::user_name(uid).unwrap_or_else(|| uid.to_string());
         group.uid.map(|uid| self.0.entry(uid).or_insert_with(|| name(uid)).as_str())
@@ -210,7 +210,11 @@ mod tests {
         assert_eq!(changed(&[("a", 1, 100), ("b", 1, 101)], 98), one("b", 1));
         assert_eq!(changed(&[("b", 1, 101)], 99), [], "an answer has the newest groups alone");
         assert_eq!(changed(&[("a", 1, 100), ("b", 2, 102)], 100), one("b", 2));
-        assert_eq!(changed(&[("a", 1, 103), ("b", 2, 102)], 101), one("a", 1), "the agent counts anew");
+        assert_eq!(
+            changed(&[("a", 1, 103), ("b", 2, 102)], 101),
+            one("a", 1),
+            "the agent starts to count again"
+        );
     }
 
     #[test]

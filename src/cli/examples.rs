@@ -107,7 +107,7 @@ Examples:
   sudo tunwarden blocked --follow      as it happens
   sudo tunwarden blocked --since 10m --json | jq '.[].reason'
 
-Exit: 0; 1 if the agent does not answer, or cannot hear what the kernel refuses.";
+Exit: 0 if the list is complete; 1 if the agent does not answer, or the kernel sends it no refusals.";
 
 pub(super) const PAUSE: &str = "\
 Examples:

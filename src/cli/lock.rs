@@ -33,7 +33,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let ruleset = policy::ruleset(&config, &owners, &situation);
     let mut firewall = Firewall::new(&config.firewall);
     let commit = firewall.commit(&ruleset).await.context("the locked rules could not be put in force")?;
-    // Nothing was expected of the kernel, so this is what had to be taken out.
+    // `lock` does not know the earlier rules, so these lines are what it has removed.
     if let Commit::Mended(lines) = commit {
         lines.iter().for_each(|line| complain(&format!("tunwarden: {line}")));
     }

@@ -11,7 +11,7 @@ const MAX_NAME: usize = 256;
 /// A port that the VPN forwards to a container.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ForwardedPort {
-    /// Its transport.
+    /// TCP or UDP.
     pub transport: Transport,
     /// The port at the tunnel's address, which the container publishes.
     pub port: Port,

@@ -21,20 +21,19 @@ pub fn is_running() -> bool {
     Path::new(RUNNING).is_dir()
 }
 
-/// How long systemd may take to start a unit again before it is waited for no longer. wg-quick looks names up, and its
-/// unit has no limit of its own.
+/// Maximum time to wait until systemd has started a unit again. wg-quick looks names up, and its unit has no timeout.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How a unit is brought up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BringUp {
-    /// What is left of it is stopped first.
+    /// Stop the unit first, if a part of it still runs.
     Restart,
-    /// What systemd is doing with it already is waited for.
+    /// Wait for a job of systemd for the unit that already runs.
     Start,
 }
 
-/// Has systemd bring a unit up, and waits until it is up.
+/// Asks systemd to bring a unit up, and waits until it is up.
 ///
 /// # Errors
 /// [`ToolError`]. After a timeout systemd goes on with its work.

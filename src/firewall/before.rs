@@ -30,8 +30,8 @@ impl Dump {
         Ok(Self { ipv4: ipv4?, ipv6: nothing_if_absent(Family::V6, ipv6)? })
     }
 
-    /// Restores the tables that we use. Rules that came into them since are removed. A table that was not
-    /// there is removed too, unless another program uses it by now. Every other table stays as it is. A table
+    /// Restores the tables that we use. Rules that were added to them since then are removed. A table that was not
+    /// there is removed too, unless another program uses it now. Every other table stays as it is. A table
     /// changes in one step from our rules to the rules before: if those were closed, nothing is open in
     /// between.
     ///

@@ -1,4 +1,4 @@
-//! The same rules for a kernel that lacks a module of iptables. They pass no more.
+//! The same rules for a kernel that lacks a module of iptables. They let no more packets pass.
 
 use crate::policy::Ruleset;
 
@@ -8,7 +8,7 @@ pub(super) type Lacks = [Option<&'static str>; 3];
 const COMPLAINTS: [&str; 3] = [
     "programs wait for their timeouts when a packet is refused, because the kernel refuses the rules that answer",
     "answers to discovery on the LAN do not come in, because the kernel refuses their rules",
-    "it is not known who is refused, because the kernel refuses the rules that tell it",
+    "it is not known who is refused, because the kernel refuses the rules that report it",
 ];
 
 /// Which of these a kernel may lack: `xt_NFLOG` or `xt_limit`; `xt_REJECT` or `xt_addrtype`; `xt_recent`.

@@ -12,7 +12,7 @@ use crate::policy::{Chain, ChainName, ForeignChain, Table};
 pub(super) struct Misplaced {
     /// The chain it stands in.
     chain: String,
-    /// Its text.
+    /// The rule as `iptables-save` prints it.
     rule: String,
 }
 

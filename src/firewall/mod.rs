@@ -69,9 +69,9 @@ pub struct Firewall {
 /// How long the process that changes the rules runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Run {
-    /// Until it has changed them, and a user or the boot waits for it.
+    /// It changes the rules once and ends. A user or the boot waits for it.
     Once,
-    /// On and on: the agent.
+    /// It runs until it is stopped: the agent.
     Agent,
 }
 
@@ -280,8 +280,8 @@ impl Firewall {
     /// restore comes first: if that firewall was closed, nothing is open in between.
     ///
     /// # Errors
-    /// When the restore failed: then our rules stay. When the rest could not be removed: it refuses packets,
-    /// and lets none out.
+    /// If the restore fails, our rules stay. If a part of our rules cannot be removed, that part still refuses
+    /// packets.
     pub async fn give_way(&mut self, before: &Dump) -> Result<(), FirewallError> {
         before.put_back(config::Backend::Auto).await?;
         iptables::release_sets().await?;

@@ -146,7 +146,7 @@ pub enum FirewallError {
     OneLayer {
         /// The layer that failed.
         layer: Layer,
-        /// Why.
+        /// The error of that layer.
         source: Box<FirewallError>,
     },
 }
@@ -302,7 +302,7 @@ fn closed_beside(layer: Layer, why: &FirewallError) -> &'static str {
 /// The result of a commit in one layer; `None` if this system has no such layer.
 pub(super) type LayerResult = Result<Option<Commit>, FirewallError>;
 
-/// Whether it was read what the layer holds.
+/// Whether the layer could be read.
 fn is_known(result: &LayerResult) -> bool {
     match result {
         Ok(commit) => commit.as_ref().is_none_or(|commit| commit.unread().is_none()),

@@ -1,14 +1,15 @@
-//! The policies of filter's own chains when our rules go. [`record`] says what they were before our rules
-//! came. Pure, but for that file.
+//! The policies of filter's own chains after our rules are removed. [`record`] has the policies from before our
+//! rules. Pure, except that file.
 //!
-//! A chain that somebody else had closed stays closed: otherwise a port that was shut would answer. But a
-//! machine gets its network back. A policy of DROP without a rule that accepts replies cuts a machine off,
-//! and nobody wants that but us. So where nobody knows what INPUT and OUTPUT were, their own rules decide:
-//! they stay closed if those accept replies, as the rules of every closed firewall do, and are opened
-//! otherwise. FORWARD stays closed where nobody knows: what is not forwarded cuts off no machine itself. The
-//! policy that another program gives to FORWARD while our rules are there counts: the kernel reports it to the
-//! agent, and the [mark](super::mark) of our own policy is gone. A chain that was open before and has other rules now, which accept replies, is the firewall of a program that
-//! came after our rules: it stays closed.
+//! - A chain that another program had closed stays closed. Otherwise a port that was closed would answer.
+//! - The machine gets its network back. A policy of DROP without a rule that accepts replies cuts a machine off,
+//!   and no firewall but ours does that. So if the earlier policies of INPUT and OUTPUT are not known, their rules
+//!   decide: a chain stays closed if its rules accept replies, and is opened otherwise.
+//! - FORWARD stays closed if its earlier policy is not known. That does not cut off the machine itself.
+//! - The policy that another program gives to FORWARD while our rules are there counts: the kernel reports it to
+//!   the agent, and the [mark](super::mark) of our own policy is gone.
+//! - A chain that was open before, and now has other rules that accept replies, belongs to a firewall that was
+//!   started after our rules. It stays closed.
 
 mod record;
 

@@ -18,9 +18,9 @@ pub struct Released {
 pub struct StillClosed {
     /// The program that shows and opens it: `iptables`, or `ip6tables-legacy`.
     pub program: String,
-    /// Which.
+    /// The built-in chain.
     pub chain: ForeignChain,
-    /// Why.
+    /// The reason why its policy stays DROP.
     pub why: Kept,
 }
 
@@ -29,9 +29,9 @@ pub struct StillClosed {
 pub struct LeftChain {
     /// The program that shows and removes it: `iptables`, or `ip6tables-legacy`.
     pub program: String,
-    /// Its table.
+    /// The table of the chain.
     pub table: TableName,
-    /// Which.
+    /// The name of the chain.
     pub chain: ChainName,
     /// The rules that jump to it: `-A FORWARD -i wlan1 -j RELATED_AND_ESTABLISHED`. None if iptables does not
     /// show what refers to it, such as a verdict map of nftables.

@@ -55,7 +55,7 @@ pub enum ReportError {
         /// What it should be, with its article.
         expected: &'static str,
     },
-    /// A value longer than any honest one.
+    /// A value that is longer than any that OpenVPN passes.
     #[error("`{key}` is {bytes} bytes long; at most {MAX_BYTES} are read")]
     TooLong {
         /// The key.
@@ -98,8 +98,8 @@ pub fn from_environment(
 
 /// Makes a report of a hook's fields; `None` for a hook that reports nothing of a tunnel.
 ///
-/// A report that a tunnel goes needs only its interface: what else of it cannot be read is left out,
-/// since to lose the report would keep an allowance open.
+/// A report that a tunnel ends needs only its interface. Other values that cannot be read are left out: without the
+/// report an allowance would stay open.
 ///
 /// # Errors
 /// A report that a tunnel is there with anything malformed in it, and any without its interface.
@@ -111,7 +111,7 @@ pub fn parse(fields: &BTreeMap<String, String>) -> Result<Option<Report>, Report
     };
     let pid = fields.read_with("daemon_pid", "a process id", process_id);
     let server = server(&fields);
-    // Not needed, but a report with nonsense in it is not to be trusted.
+    // Not needed, but a report with a malformed value is refused.
     let local = fields.read::<IpAddr>("ifconfig_local", "an address");
     Ok(Some(match kind {
         ReportKind::Up => {
@@ -140,10 +140,10 @@ fn kind(fields: &Fields) -> Result<Option<ReportKind>, ReportError> {
     };
     Ok(match fields.get("script_type")?.ok_or(ReportError::Missing("script_type"))? {
         "up" | "route-up" => Some(ReportKind::Up),
-        // Comes before `up` and names no interface then; what it knows, `up` tells a moment later.
+        // OpenVPN calls it before `up`, and without an interface. `up` gets the same values a moment later.
         "ipchange" => fields.get("dev")?.map(|_| ReportKind::Up),
         "down" | "route-pre-down" => {
-            // A signal that cannot be read is none that anybody has given.
+            // A signal that cannot be read counts as none.
             Some(if asked().unwrap_or(false) { ReportKind::DownAsked } else { ReportKind::DownLost })
         }
         // Others of OpenVPN's scripts, and the dispatcher's actions.
@@ -164,11 +164,11 @@ fn server(fields: &Fields) -> Result<Server, ReportError> {
     let (key, address): (_, IpAddr) = match (v4, v6) {
         (Some(address), None) => ("trusted_ip", address),
         (None, Some(address)) => ("trusted_ip6", address),
-        // OpenVPN names one; of two nobody can say which is in use.
+        // OpenVPN names one. If there are two, it is not known which is in use.
         (None, None) | (Some(_), Some(_)) => return Ok((None, None)),
     };
     let Some(port) = port else { return Ok((None, None)) };
-    // Another program on this machine carries the VPN on, such as stunnel. OpenVPN does not know its server.
+    // OpenVPN connects to another program on this machine, such as stunnel, and does not know the server of that program.
     if address.to_canonical().is_loopback() {
         return Ok((None, None));
     }

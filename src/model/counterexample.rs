@@ -14,13 +14,13 @@ use crate::net::Family;
 pub struct Counterexample {
     /// Who sends it.
     pub sender: Sender,
-    /// Its family.
+    /// IPv4 or IPv6.
     pub family: Family,
     /// The link that it leaves on.
     pub interface: String,
-    /// Its source.
+    /// The source address in its header.
     pub source: Option<IpAddr>,
-    /// Its destination.
+    /// The destination address in its header.
     pub destination: Option<IpAddr>,
     /// The number of its protocol.
     pub protocol: Option<u8>,
@@ -30,7 +30,7 @@ pub struct Counterexample {
     pub destination_port: Option<u16>,
     /// The user id of its socket.
     pub user: Option<u32>,
-    /// Its mark.
+    /// The packet mark (`SO_MARK`, or a rule's `MARK`).
     pub mark: Option<u32>,
     /// The link that it came in on.
     pub input: Option<String>,

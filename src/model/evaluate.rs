@@ -22,7 +22,7 @@ use crate::vpn::LinkKind;
 pub struct LinkFacts {
     /// The name of the link, as the kernel shows it.
     pub name: String,
-    /// Its kind.
+    /// What the kernel says that it is: a bridge, a tunnel, WireGuard …
     pub kind: LinkKind,
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Time {
 /// What is known about the packets before a rule looks at them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
-    /// Their family.
+    /// IPv4 or IPv6.
     pub family: Family,
     /// Where the rule stands.
     pub stage: Stage,

@@ -24,7 +24,7 @@ pub struct Listing {
 pub struct Saved {
     /// The family of its tables.
     pub family: Family,
-    /// Its output.
+    /// The whole standard output of the program.
     pub text: String,
 }
 

@@ -21,7 +21,7 @@ pub struct Message {
     pub kind: u8,
     /// `NFPROTO_…` of the table.
     pub family: u8,
-    /// Its attributes.
+    /// The bytes of its attributes, behind `struct nfgenmsg`.
     pub body: Vec<u8>,
 }
 

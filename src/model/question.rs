@@ -126,7 +126,7 @@ impl Question {
         Family::of(self.destination)
     }
 
-    /// The packet as it is at last.
+    /// The packet after the last change of its destination.
     pub fn last(&self) -> &Self {
         self.then.as_deref().map_or(self, Self::last)
     }

@@ -105,8 +105,8 @@ pub struct Base {
     pub accepts: bool,
 }
 
-/// The places of NAT among the chains of a hook, whatever a chain's own priority says: `NF_IP_PRI_NAT_DST` and
-/// `NF_IP_PRI_NAT_SRC`.
+/// The places of NAT among the chains of a hook: `NF_IP_PRI_NAT_DST` and `NF_IP_PRI_NAT_SRC`. The priority of a chain of
+/// NAT does not change them.
 pub(super) const NAT_DESTINATION: i32 = -100;
 pub(super) const NAT_SOURCE: i32 = 100;
 
@@ -225,7 +225,7 @@ pub enum Bit {
 /// A comparison with a value, most significant bit first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {
-    /// How.
+    /// Equal, not equal, less, and so on.
     pub comparison: Comparison,
     /// With what.
     pub value: Vec<bool>,

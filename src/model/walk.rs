@@ -40,38 +40,38 @@ const DEPTH: usize = 1000;
 /// What lets `packet` pass a base chain. What is not known is taken for what lets it pass. `None` if it does not
 /// pass.
 pub(super) fn passed(packet: &Packet, view: &View<'_>, table: &Table, at: (&str, &Base)) -> Option<Decision> {
-    match fate(packet, view, table, at).0 {
-        Fate::Passed(decision) => Some(decision),
-        Fate::Refused(_) => None,
+    match chain_verdict(packet, view, table, at).0 {
+        ChainVerdict::Passed(decision) => Some(decision),
+        ChainVerdict::Refused(_) => None,
     }
 }
 
 /// What a base chain does to a packet, and which rule decides.
-pub(super) enum Fate {
+pub(super) enum ChainVerdict {
     Passed(Decision),
     Refused(Decision),
 }
 
 /// What a base chain does to `packet`, and the rules on its way that are not known. What is not known is taken for what
 /// lets it pass.
-pub(super) fn fate(
+pub(super) fn chain_verdict(
     packet: &Packet,
     view: &View<'_>,
     table: &Table,
     (name, base): (&str, &Base),
-) -> (Fate, Vec<Decision>) {
+) -> (ChainVerdict, Vec<Decision>) {
     let policy = |word: &str| {
         let word = if table.tool == Tool::Nft { word.to_lowercase() } else { word.to_owned() };
         Decision { by_policy: true, ..decision(table, name, &format!("policy {word}")) }
     };
     let mut walk = Walk { packet, view, table, doubts: Vec::new() };
-    let fate = match (walk.chain(name, 0), base.accepts) {
-        (End::Passed(decision), _) => Fate::Passed(decision),
-        (End::Refused(decision), _) => Fate::Refused(decision),
-        (End::Back, true) => Fate::Passed(policy("ACCEPT")),
-        (End::Back, false) => Fate::Refused(policy("DROP")),
+    let verdict = match (walk.chain(name, 0), base.accepts) {
+        (End::Passed(decision), _) => ChainVerdict::Passed(decision),
+        (End::Refused(decision), _) => ChainVerdict::Refused(decision),
+        (End::Back, true) => ChainVerdict::Passed(policy("ACCEPT")),
+        (End::Back, false) => ChainVerdict::Refused(policy("DROP")),
     };
-    (fate, walk.doubts)
+    (verdict, walk.doubts)
 }
 
 /// A packet on its way through a table.

@@ -1,4 +1,4 @@
-//! What rules write besides their verdict, and what a packet may be told differently afterwards.
+//! What rules write besides their verdict, and which later answers about the packet that changes.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -38,10 +38,10 @@ pub struct NewDestination {
     pub port: Option<u16>,
 }
 
-/// What a rule writes, after so many of its matches hold. A rule of nf_tables may ask more after it has written.
+/// What a rule writes, and after how many of its matches. A rule of nf_tables may ask more after it has written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// What.
+    /// The part that is written, and the new value if it is known.
     pub write: Write,
     /// Number of matches before it.
     pub after: usize,

@@ -36,7 +36,7 @@ pub fn server_address(address: IpAddr) -> Result<IpAddr, AddressError> {
     Err(AddressError { address, kind })
 }
 
-/// An IPv4 address in one of the spellings of `inet_aton(3)`, which the C library takes wherever it takes a host name:
+/// An IPv4 address in one of the spellings of `inet_aton(3)`, which the C library accepts in place of a host name:
 /// `127.1`, `0x7f000001`, `2130706433`, `198.51.100.007`.
 pub fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     let parts: Vec<u32> = text.split('.').map(number).collect::<Option<_>>()?;

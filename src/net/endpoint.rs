@@ -140,7 +140,7 @@ impl HostName {
     }
 
     /// Whether it is a name of the internet: it has a dot, and its last label is one that the internet's
-    /// name servers know. A name of this machine or of its own network is none.
+    /// name servers know. A name of this machine or of its own network is not public.
     pub fn is_public(&self) -> bool {
         // RFC 6761, RFC 6762 and RFC 7686; `arpa` holds the reverse zones.
         const SPECIAL: [&str; 7] =

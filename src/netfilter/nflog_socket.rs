@@ -24,9 +24,9 @@ pub struct Lines {
     buffer: Vec<u8>,
 }
 
-/// What the kernel has told.
+/// What the kernel has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     /// These lines.
     Lines(Vec<Line>),
     /// More than the socket could keep, or something that cannot be read.
@@ -53,7 +53,7 @@ impl Lines {
     ///
     /// # Errors
     /// The socket cannot be read any more.
-    pub async fn next(&mut self) -> io::Result<Heard> {
+    pub async fn next(&mut self) -> io::Result<Received> {
         loop {
             let mut ready = self.socket.readable().await?;
             let received = ready.try_io(|socket| receive(socket.get_ref(), &mut self.buffer));
@@ -64,14 +64,14 @@ impl Lines {
     }
 }
 
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Heard> {
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
     match recvfrom::<NetlinkAddr>(raw(socket), buffer) {
         // Port 0 is the kernel. Other processes may send to a netlink socket too.
         Ok((length, Some(from))) if from.pid() == 0 => {
-            Ok(parse(&buffer[..length]).map_or(Heard::Overrun, Heard::Lines))
+            Ok(parse(&buffer[..length]).map_or(Received::Overrun, Received::Lines))
         }
-        Ok(_) => Ok(Heard::Lines(Vec::new())),
-        Err(Errno::ENOBUFS) => Ok(Heard::Overrun),
+        Ok(_) => Ok(Received::Lines(Vec::new())),
+        Err(Errno::ENOBUFS) => Ok(Received::Overrun),
         Err(error) => Err(error.into()),
     }
 }

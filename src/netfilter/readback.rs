@@ -63,7 +63,7 @@ struct Set {
     numbers: [u32; 3],
     /// The timeout of its elements, and how many there may be; of a set that packets fill.
     bounds: Option<[Vec<u8>; 2]>,
-    /// In a set that packets fill, only the elements with another timeout than the set's: a packet puts none there.
+    /// Of a set that packets fill, only the elements whose timeout is not the set's: packets do not add such elements.
     elements: BTreeSet<Attributes>,
 }
 

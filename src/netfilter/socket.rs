@@ -34,7 +34,7 @@ const LARGEST_DUMP: usize = 1 << 17;
 /// Maximum number of dumps, when the tables change during each of them.
 const DUMPS: usize = 10;
 
-/// What the kernel has told.
+/// What the kernel has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
     /// These changes, and the policies of `FORWARD` that they set.

@@ -166,6 +166,6 @@ pub struct Memory {
     pub loss: u64,
     /// The agent's number of repairs when they were last shown.
     pub repairs: u32,
-    /// Whether the user has been told why the computer is locked, and what to do.
+    /// Whether the user has seen the notification of the first minute.
     pub welcomed: bool,
 }

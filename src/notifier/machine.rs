@@ -262,7 +262,7 @@ impl Notifier {
     }
 
     fn follow(&mut self, old: &Status, new: &Status, now: u64) {
-        // Neither a list nor the details stand before news of the protection.
+        // News of the protection closes the list and the details.
         if (old.state, old.enforcement) != (new.state, new.enforcement) {
             self.blocked = None;
             self.detailed = self.detailed.filter(|topic| *topic != Topic::Details);

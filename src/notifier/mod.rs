@@ -121,33 +121,33 @@ pub async fn run(user: UserContext) -> Result<(), NotifierError> {
         let _ = sender.try_send(Event::Pressed(Button::Details));
     }
     let (changes_sender, mut changes) = mpsc::channel(16);
-    let mut desk = Desk::new(user, sender.clone());
-    let screen = tokio::spawn(screen::run(desk.wanted.subscribe(), sender.clone()));
-    tokio::spawn(tray::run(desk.item.subscribe(), sender.clone()));
+    let mut runner = Runner::new(user, sender.clone());
+    let screen = tokio::spawn(screen::run(runner.wanted.subscribe(), sender.clone()));
+    tokio::spawn(tray::run(runner.item.subscribe(), sender.clone()));
     tokio::spawn(session::watch(session.connection.clone(), changes_sender));
     tokio::spawn(portal::watch(sender.clone()));
     tokio::spawn(listen::listen(sender));
     // After a removal of the package no agent comes back, and nobody wants to hear that it is gone.
-    while !(desk.is_without_agent() && is_removed()) {
+    while !(runner.is_without_agent() && is_removed()) {
         tokio::select! {
-            Some(event) = events.recv() => desk.take(event),
-            Some(change) = changes.recv() => desk.look_again(change),
-            () = until(desk.notifier.next_moment()) => desk.take(Event::Clock),
+            Some(event) = events.recv() => runner.take(event),
+            Some(change) = changes.recv() => runner.look_again(change),
+            () = until(runner.notifier.next_moment()) => runner.take(Event::Clock),
             () = session.connection.closed() => break,
             Some(_) = session.lost.next() => break,
-            () = tokio::time::sleep(REMOVED), if desk.is_without_agent() => {}
+            () = tokio::time::sleep(REMOVED), if runner.is_without_agent() => {}
             Some(()) = terminate.recv() => break,
             Some(()) = interrupt.recv() => break,
         }
     }
     // Dropping the sender makes the screen close its notice and end.
-    drop(desk);
+    drop(runner);
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, screen).await;
     Ok(())
 }
 
 /// The notifier, and the channels to the screen and the tray.
-struct Desk {
+struct Runner {
     notifier: Notifier,
     words: Words,
     notebook: Notebook,
@@ -157,7 +157,7 @@ struct Desk {
     events: mpsc::Sender<Event>,
 }
 
-impl Desk {
+impl Runner {
     fn new(user: UserContext, events: mpsc::Sender<Event>) -> Self {
         let UserContext { words, notebook, icons, opening: _, entry: _ } = user;
         let notifier = Notifier::new(notebook.read());

@@ -26,7 +26,7 @@ pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
     chains
 }
 
-/// Everything that is forwarded, told apart by interface: a container can forge its source address.
+/// Everything that is forwarded, by interface: a container can forge its source address.
 fn kill_switch(view: &View<'_>) -> Vec<Rule> {
     let pass = || view.rule(Verdict::Return);
     let mut rules = elsewhere(view);
@@ -64,7 +64,7 @@ fn kill_switch(view: &View<'_>) -> Vec<Rule> {
 fn elsewhere(view: &View<'_>) -> Vec<Rule> {
     let drop = |own: &TunnelAddress| {
         let to_it = Tracked::Rewritten(Direction::Original, own.address, None);
-        told(
+        reported(
             view.rule(Verdict::Drop).input_not(own.interface.clone()).tracked(to_it),
             Refusal::PublishedPorts,
         )
@@ -72,8 +72,8 @@ fn elsewhere(view: &View<'_>) -> Vec<Rule> {
     view.tunnel_addresses().filter(|own| !LINK_LOCAL.contains(&own.address)).flat_map(drop).collect()
 }
 
-/// What refuses a forwarded packet: the agent is told, and the packet is dropped.
-fn told(drop: Rule, why: Refusal) -> [Rule; 2] {
+/// What refuses a forwarded packet: the kernel reports it to the agent, and drops it.
+fn reported(drop: Rule, why: Refusal) -> [Rule; 2] {
     [Rule { verdict: Verdict::Log(why), ..drop.clone() }, drop]
 }
 
@@ -87,7 +87,7 @@ fn name_servers(view: &View<'_>) -> Vec<Rule> {
     let refuse = |uplink: &IfName| to_name_servers(&view.rule(Verdict::Drop).output(uplink.clone()));
     // Only UDP and TCP have a line. Resolvers use no other protocol, and each line is one more rule.
     let tell = |drop: Rule| match drop.protocol {
-        Some(Protocol::Transport(_)) => told(drop, Refusal::DnsOutsideTunnel).to_vec(),
+        Some(Protocol::Transport(_)) => reported(drop, Refusal::DnsOutsideTunnel).to_vec(),
         Some(_) | None => vec![drop],
     };
     uplinks.into_iter().flat_map(refuse).flat_map(tell).collect()
@@ -97,8 +97,8 @@ fn name_servers(view: &View<'_>) -> Vec<Rule> {
 fn shut_out(view: &View<'_>, out: Refusal, inside: Refusal) -> Vec<Rule> {
     let drop = || view.rule(Verdict::Drop);
     let links = view.situation.shut_out.iter();
-    let output = links.clone().flat_map(|link| told(drop().output(link.clone()), out));
-    output.chain(links.flat_map(|link| told(drop().input(link.clone()), inside))).collect()
+    let output = links.clone().flat_map(|link| reported(drop().output(link.clone()), out));
+    output.chain(links.flat_map(|link| reported(drop().input(link.clone()), inside))).collect()
 }
 
 /// From a bridge to a bridge.
@@ -118,7 +118,7 @@ fn cut_off(view: &View<'_>) -> Vec<Rule> {
         let drop = || view.rule(Verdict::Drop);
         let inside = view.rule(Verdict::Return).input(bridge.clone()).output(bridge.clone());
         let both = [drop().input(bridge.clone()), drop().output(bridge.clone())];
-        [inside].into_iter().chain(both.into_iter().flat_map(|drop| told(drop, Refusal::ContainerPolicy)))
+        [inside].into_iter().chain(both.into_iter().flat_map(|drop| reported(drop, Refusal::ContainerPolicy)))
     };
     with_access(view, Access::None).flat_map(rules).collect()
 }
@@ -147,7 +147,7 @@ fn lan_network(view: &View<'_>) -> Vec<Rule> {
 
 /// Packets to a bridge pass. The container engine decides which of its networks reach each other.
 fn bridges(view: &View<'_>) -> Vec<Rule> {
-    let refuse = |link| told(view.rule(Verdict::Drop).output(link), view.reason());
+    let refuse = |link| reported(view.rule(Verdict::Drop).output(link), view.reason());
     let mut rules: Vec<Rule> = view.misnamed_bridges().flat_map(refuse).collect();
     rules.extend(view.bridges().map(|bridge| view.rule(Verdict::Return).output(bridge)));
     rules.extend([view.line(view.reason()), view.rule(Verdict::Drop)]);

@@ -43,7 +43,7 @@ fn output(view: &View<'_>) -> Vec<Rule> {
     rules.extend(proxied(view));
     // No rule accepts packets because their connection is established: a connection from before the lock, or
     // one whose route has moved off the tunnel, would go on in clear.
-    rules.extend(refusal::told(view.rule(Verdict::Drop), view.reason()));
+    rules.extend(refusal::reported(view.rule(Verdict::Drop), view.reason()));
     rules
 }
 
@@ -74,7 +74,7 @@ pub(super) fn portal_pages(view: &View<'_>) -> Vec<Rule> {
 }
 
 fn dns(view: &View<'_>) -> Vec<Rule> {
-    let refuse = |drop: Rule| refusal::told(drop, Refusal::DnsOutsideTunnel);
+    let refuse = |drop: Rule| refusal::reported(drop, Refusal::DnsOutsideTunnel);
     let mut rules: Vec<Rule> = shut_out(view, &Verdict::Drop).into_iter().flat_map(refuse).collect();
     rules.extend(view.tunnels().into_iter().map(|tunnel| view.rule(Verdict::Return).output(tunnel)));
     rules.extend(refuse(view.rule(Verdict::Drop)));
@@ -128,7 +128,7 @@ pub(super) fn link(view: &View<'_>) -> Vec<Rule> {
     if view.family == Family::V4 {
         return rules;
     }
-    // Routers are asked as a group.
+    // A router solicitation goes to the group of all routers.
     let ask = accept().to(ALL_ROUTERS).icmp_type(icmpv6::ROUTER_SOLICITATION);
     rules.push(ask.hop_limit(FROM_THIS_LINK));
     rules.extend([LINK_LOCAL, LINK_GROUPS].into_iter().flat_map(|net| neighbours(view, net)));
@@ -153,7 +153,7 @@ fn lan(view: &View<'_>) -> Vec<Rule> {
         return Vec::new();
     }
     let to = |net| view.rule(Verdict::Accept).to(net);
-    let refuse = |drop: Rule| refusal::told(drop, Refusal::NotThroughTunnel);
+    let refuse = |drop: Rule| refusal::reported(drop, Refusal::NotThroughTunnel);
     let mut rules: Vec<Rule> = of_tunnels(view).into_iter().flat_map(refuse).collect();
     match &lan.networks {
         Networks::Listed(listed) => rules.extend(view.listed_lans(listed).into_iter().map(to)),

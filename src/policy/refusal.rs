@@ -45,8 +45,9 @@ pub(super) fn chain(view: &View<'_>) -> Chain {
     Chain { name: ChainName::VpnRefused, rules }
 }
 
-/// What refuses a program's packet: the agent is told, the program gets an answer, and the packet is dropped.
-pub(super) fn told(drop: Rule, why: Refusal) -> [Rule; 3] {
+/// What refuses a program's packet: the kernel reports it to the agent, the program gets an answer, and the packet is
+/// dropped.
+pub(super) fn reported(drop: Rule, why: Refusal) -> [Rule; 3] {
     let with = |verdict| Rule { verdict, ..drop.clone() };
     [with(Verdict::Log(why)), with(Verdict::Jump(ChainName::VpnRefused)), drop]
 }
@@ -62,7 +63,7 @@ impl Ruleset {
         self.has_rule(|rule| matches!(rule.verdict, Verdict::Reject(_)))
     }
 
-    /// Whether the agent is told about refused packets.
+    /// Whether the kernel reports refused packets to the agent.
     pub fn has_lines(&self) -> bool {
         self.has_rule(|rule| matches!(rule.verdict, Verdict::Log(_)))
     }

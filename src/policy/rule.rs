@@ -15,7 +15,7 @@ pub enum Verdict {
     Drop,
     /// It ends here, and its sender gets an answer at once.
     Reject(Answer),
-    /// The agent is told that it is refused. It goes on with the next rule.
+    /// The kernel reports the packet to the agent, and continues with the next rule.
     Log(Refusal),
     /// Back to the chain that jumped here.
     Return,

@@ -115,16 +115,16 @@ async fn watch_forever(run: &Path, folder: &FolderWatch, events: &Events) -> Inf
             folder.changed().await;
             continue;
         }
-        let mut told = false;
-        let Err(error) = follow(&run.join("docker.sock"), events, &mut told).await;
-        if told {
+        let mut answered = false;
+        let Err(error) = follow(&run.join("docker.sock"), events, &mut answered).await;
+        if answered {
             pause = FIRST_PAUSE;
             events.containers.send_replace(Containers::default());
             events.tell(None).await;
         }
         // The same reason is logged only once.
         let text = error.to_string();
-        if told || !error.is_silence() && text != said {
+        if answered || !error.is_silence() && text != said {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "Docker does not answer; the rules for its containers stay in force");
             said = text;
@@ -151,14 +151,14 @@ fn is_running(file: &Path) -> bool {
 }
 
 /// Follows one Docker from its first answer to its end.
-async fn follow(socket: &Path, events: &Events, told: &mut bool) -> Result<Infallible, DockerError> {
+async fn follow(socket: &Path, events: &Events, answered: &mut bool) -> Result<Infallible, DockerError> {
     // Without a timeout: a Docker that starts takes the request at once and answers when it is ready.
     let mut changes = http::Changes::open(socket, EVENTS).await?;
     let engine = Engine::ask(socket).await?;
     tracing::info!(version = engine.version, backend = engine.backend.as_str(), "Docker answers");
-    // The networks first: nobody knows what the ports of a container may open before its networks are known.
+    // The networks first: what the ports of a container may open depends on its networks.
     tell_networks(socket, &engine, events).await?;
-    *told = true;
+    *answered = true;
     tokio::select! {
         ended = follow_networks(socket, &engine, &mut changes, events) => ended,
         ended = follow_ports(socket, events) => ended,

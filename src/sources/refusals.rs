@@ -18,9 +18,9 @@ use diag::Ends;
 use links::Links;
 use sockets::Units;
 
-use crate::blocked::{Containers, Facts, Memory, Packet, Place, Refused, Unit};
+use crate::blocked::{Containers, Facts, Memory, Packet, Refused, RefusedAt, Unit};
 use crate::netfilter::nflog::Line;
-use crate::netfilter::nflog_socket::{Heard, Lines};
+use crate::netfilter::nflog_socket::{Lines, Received};
 use crate::policy::{LOG_GROUP, LOG_PREFIX};
 use crate::system;
 use crate::vpn::Refusal;
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Maximum number of destinations in the journal in a minute.
-const TOLD: usize = 100;
+const MAX_DESTINATIONS: usize = 100;
 
 /// The memory, which the source fills and the bus reads.
 #[derive(Debug, Clone, Default)]
@@ -62,20 +62,20 @@ impl Blocked {
     }
 }
 
-/// What the source is told: what the configuration says, and the containers.
+/// What the source receives: facts of the configuration, and the list of containers.
 #[derive(Debug, Clone)]
-pub struct Told {
-    /// What the configuration says.
+pub struct Inputs {
+    /// The facts of the configuration that a reason depends on.
     pub facts: watch::Receiver<Facts>,
-    /// The containers.
+    /// The containers that Docker lists now.
     pub containers: watch::Receiver<Containers>,
 }
 
 /// Hears every line until the agent ends.
-pub async fn watch(blocked: Blocked, told: Told) {
+pub async fn watch(blocked: Blocked, inputs: Inputs) {
     let mut said = String::new();
     loop {
-        let Err(error) = listen(&blocked, &told).await;
+        let Err(error) = listen(&blocked, &inputs).await;
         let why = match error.raw_os_error() {
             // EBUSY and EPERM
             Some(16 | 1) => format!("another program hears group {LOG_GROUP} of NFLOG"),
@@ -91,7 +91,7 @@ pub async fn watch(blocked: Blocked, told: Told) {
     }
 }
 
-async fn listen(blocked: &Blocked, told: &Told) -> io::Result<Infallible> {
+async fn listen(blocked: &Blocked, inputs: &Inputs) -> io::Result<Infallible> {
     let mut lines = Lines::listen(LOG_GROUP)?;
     blocked.memory().set_deaf(None);
     let (mut units, mut links) = (Units::default(), Links::default());
@@ -99,20 +99,20 @@ async fn listen(blocked: &Blocked, told: &Told) -> io::Result<Infallible> {
     loop {
         tokio::select! {
             heard = lines.next() => match heard? {
-                Heard::Lines(lines) => take(blocked, told, &lines, (&mut units, &mut links)).await,
-                Heard::Overrun => blocked.memory().overrun(),
+                Received::Lines(lines) => take(blocked, inputs, &lines, (&mut units, &mut links)).await,
+                Received::Overrun => blocked.memory().overrun(),
             },
-            _ = minute.tick() => say_counts(blocked, told),
+            _ = minute.tick() => say_counts(blocked, inputs),
         }
     }
 }
 
-async fn take(blocked: &Blocked, told: &Told, lines: &[Line], (units, links): (&mut Units, &mut Links)) {
+async fn take(blocked: &Blocked, inputs: &Inputs, lines: &[Line], (units, links): (&mut Units, &mut Links)) {
     let now = system::now();
     for line in lines {
         if let Some(mut refusal) = refusal(line, links) {
             refusal.unit = unit_of(&refusal, line, units).await;
-            let (facts, containers) = (told.facts.borrow(), told.containers.borrow());
+            let (facts, containers) = (inputs.facts.borrow(), inputs.containers.borrow());
             blocked.memory().take(&refusal, &facts, &containers, now);
         }
     }
@@ -122,7 +122,7 @@ async fn take(blocked: &Blocked, told: &Told, lines: &[Line], (units, links): (&
 /// has closed it. A connection from before the refusal got no answer, and has one.
 async fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
     let packet = refusal.packet;
-    let is_asked = refusal.place == Place::Output && packet.has_socket();
+    let is_asked = refusal.at == RefusedAt::Output && packet.has_socket();
     let (uid, own, other) = (refusal.uid.filter(|_| is_asked)?, packet.source_port?, packet.port?);
     let ends = Ends {
         protocol: packet.protocol,
@@ -136,24 +136,24 @@ async fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Un
 /// What a line means; `None` for one of another program, and for a packet that cannot be read.
 fn refusal(line: &Line, links: &mut Links) -> Option<Refused> {
     let reason: Refusal = line.prefix.strip_prefix(LOG_PREFIX)?.parse().ok()?;
-    let place = match line.hook {
-        _ if line.of_link => Place::Wire,
-        1 => Place::Input,
-        2 => Place::Forward,
-        _ => Place::Output,
+    let at = match line.hook {
+        _ if line.of_link => RefusedAt::Wire,
+        1 => RefusedAt::Input,
+        2 => RefusedAt::Forward,
+        _ => RefusedAt::Output,
     };
-    let packet = match place {
-        Place::Wire => Packet::of_frame(&line.packet)?,
-        Place::Input | Place::Forward | Place::Output => Packet::parse(&line.packet)?,
+    let packet = match at {
+        RefusedAt::Wire => Packet::of_frame(&line.packet)?,
+        RefusedAt::Input | RefusedAt::Forward | RefusedAt::Output => Packet::parse(&line.packet)?,
     };
     let mut link = |index: Option<u32>| links.name(index?);
     let (input, output) = (link(line.input), link(line.output));
-    Some(Refused { reason, place, input, output, uid: line.uid, unit: None, packet })
+    Some(Refused { reason, at, input, output, uid: line.uid, unit: None, packet })
 }
 
 /// Forgets old refusals. The journal gets the number of refusals by reason, and the destinations if the configuration
 /// says so.
-fn say_counts(blocked: &Blocked, told: &Told) {
+fn say_counts(blocked: &Blocked, inputs: &Inputs) {
     let (counts, overruns) = {
         let mut memory = blocked.memory();
         memory.forget(system::now());
@@ -167,10 +167,10 @@ fn say_counts(blocked: &Blocked, told: &Told) {
     }
     let words: Vec<String> = counts.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     tracing::info!("refused in the last minute: {}", words.join(", "));
-    if told.facts.borrow().told {
+    if inputs.facts.borrow().journal {
         let since = system::now().saturating_sub(MINUTE.as_secs());
         let groups = blocked.memory().since(since, None, system::now());
-        groups.iter().rev().take(TOLD).for_each(|group| tracing::info!("refused: {group}"));
+        groups.iter().rev().take(MAX_DESTINATIONS).for_each(|group| tracing::info!("refused: {group}"));
     }
 }
 

@@ -45,15 +45,15 @@ async fn watch_in(root: &Path, events: mpsc::Sender<Event>) {
 }
 
 async fn tell_changes(root: &Path, events: &mpsc::Sender<Event>) {
-    let mut told = None;
+    let mut sent = None;
     loop {
         // The watch begins before the files are read, so that no change is missed.
         let changes = changes(root).inspect_err(|error| {
             tracing::warn!("a change of this system's resolvers will not be noticed: {error}");
         });
         let now = look(root);
-        if told.as_ref() != Some(&now) {
-            told = Some(now.clone());
+        if sent.as_ref() != Some(&now) {
+            sent = Some(now.clone());
             if events.send(Event::Resolvers(now)).await.is_err() {
                 return;
             }

@@ -69,9 +69,9 @@ impl ForwardedStatus {
 pub struct NetworkStatus {
     /// Its name in Docker.
     pub name: String,
-    /// Its driver.
+    /// The name of its driver: `bridge`, `macvlan`.
     pub driver: String,
-    /// Its bridge.
+    /// The interface that is its bridge, if it has one.
     pub bridge: Option<String>,
     /// Whether Docker gives it no route to other networks.
     pub internal: bool,

@@ -27,7 +27,7 @@ pub struct Property {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changes {
     /// It changes, and `PropertiesChanged` carries it.
-    Told,
+    Signalled,
     /// It never changes.
     Never,
 }
@@ -35,13 +35,13 @@ pub enum Changes {
 /// A property that is a field of the status. One that is `later` may be missing: an older agent lacks it.
 macro_rules! field {
     ($name:literal, $field:ident) => {
-        field!($name, $field, Changes::Told, |status, entries, name| {
+        field!($name, $field, Changes::Signalled, |status, entries, name| {
             status.$field = entries.take(name)?;
             Ok(())
         })
     };
     ($name:literal, $field:ident, later) => {
-        field!($name, $field, Changes::Told, |status, entries, name| {
+        field!($name, $field, Changes::Signalled, |status, entries, name| {
             status.$field = entries.take_known(name)?.unwrap_or_default();
             Ok(())
         })
@@ -65,7 +65,7 @@ pub static PROPERTIES: [Property; 22] = [
     }),
     Property {
         name: "State",
-        changes: Changes::Told,
+        changes: Changes::Signalled,
         write: |status| Some(status.state).write(),
         is_same: |one, other| one.state == other.state,
         read: |status, entries, name| {
@@ -77,7 +77,7 @@ pub static PROPERTIES: [Property; 22] = [
     field!("Since", since),
     Property {
         name: "Enforced",
-        changes: Changes::Told,
+        changes: Changes::Signalled,
         write: |status| status.enforced().write(),
         is_same: |one, other| one.enforced() == other.enforced(),
         read: |status, entries, name| {
@@ -87,7 +87,7 @@ pub static PROPERTIES: [Property; 22] = [
     },
     Property {
         name: "Verdict",
-        changes: Changes::Told,
+        changes: Changes::Signalled,
         write: |status| Some(status.verdict()).write(),
         is_same: |one, other| one.verdict() == other.verdict(),
         // It is read after `Enforced`, and says more. An older agent does not have it.
@@ -132,7 +132,7 @@ impl Status {
     /// The properties that differ from those of an older status, as `PropertiesChanged` carries them.
     pub fn changes_since(&self, old: &Self) -> HashMap<&'static str, Variant<'static>> {
         let changed =
-            PROPERTIES.iter().filter(|one| one.changes == Changes::Told && !(one.is_same)(old, self));
+            PROPERTIES.iter().filter(|one| one.changes == Changes::Signalled && !(one.is_same)(old, self));
         changed.map(|one| (one.name, one.value(self))).collect()
     }
 

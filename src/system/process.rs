@@ -46,7 +46,7 @@ struct Stat {
     started: u64,
 }
 
-#[expect(clippy::disallowed_methods, reason = "an edge file: /proc is the kernel's word on processes")]
+#[expect(clippy::disallowed_methods, reason = "an edge file: it reads /proc")]
 fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
@@ -68,7 +68,7 @@ fn is_alive(pidfd: &impl AsFd) -> bool {
 }
 
 /// The effective user of a process; `None` when the process is gone, or hidden from us.
-#[expect(clippy::disallowed_methods, reason = "an edge file: /proc is the kernel's word on processes")]
+#[expect(clippy::disallowed_methods, reason = "an edge file: it reads /proc")]
 pub(crate) fn effective_uid(pid: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     parse_effective_uid(&status)
@@ -81,7 +81,7 @@ pub(crate) fn parse_effective_uid(status: &str) -> Option<u32> {
 }
 
 /// The systemd unit that the process runs in; `None` when it is in none, or hidden from us.
-#[expect(clippy::disallowed_methods, reason = "an edge file: /proc is the kernel's word on processes")]
+#[expect(clippy::disallowed_methods, reason = "an edge file: it reads /proc")]
 pub(crate) fn unit(pid: u32) -> Option<String> {
     parse_unit(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
 }

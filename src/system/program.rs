@@ -24,7 +24,7 @@ pub enum ToolError {
     Run {
         /// The program's name.
         program: String,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// It did not end in time and was killed.

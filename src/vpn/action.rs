@@ -50,9 +50,9 @@ pub enum Announcement {
     Lost {
         /// Its name for people.
         name: String,
-        /// Its interface.
+        /// The interface of its tunnel, if that is known.
         interface: Option<IfName>,
-        /// Why.
+        /// The cause of the loss.
         reason: Reason,
     },
 }

@@ -180,8 +180,8 @@ impl Claim {
     }
 
     /// Whether this claim's own process reports the return of its lost tunnel. The tunnel is lost by that
-    /// process's own report, by silence or by the end of its link: an agent that does not answer in time does
-    /// not hear of the first, and a process without root cannot leave a report in a file.
+    /// process's own report, by silence or by the end of its link: the first report is lost if the agent does not
+    /// answer in time, because only root can store a report in a file.
     pub(super) fn is_reported_by(&self, report: &Report) -> bool {
         self.interface.as_ref() == Some(&report.interface)
             && self.pid.is_some()
@@ -232,7 +232,7 @@ impl Claim {
     /// The claim's own link, if it is there and is a tunnel.
     pub(super) fn link<'a>(&self, links: &'a LinkTable, config: &Config) -> Option<&'a Link> {
         let link = links.tunnel(self.interface.as_ref()?, config)?;
-        // A client brings back its own tunnel, and not the device that a user had NetworkManager make meanwhile.
+        // A client brings back its own tunnel, and not a device that NetworkManager has made for a user since then.
         let is_users = self.is_of_client && links.of_connections.contains(&link.index);
         (!is_users && self.index.is_none_or(|index| index == link.index)).then_some(link)
     }

@@ -95,7 +95,7 @@ pub enum Ipv6Reach {
 pub struct NetworkBridge {
     /// The network's name.
     pub name: String,
-    /// Its bridge.
+    /// The interface that is its bridge.
     pub bridge: IfName,
 }
 
@@ -111,7 +111,7 @@ pub struct NetworkAccess {
 /// Docker as it is followed now, for the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerReport {
-    /// Its version.
+    /// Docker's version, such as `28.5.1`.
     pub version: String,
     /// What it makes its rules with.
     pub backend: DockerBackend,
@@ -123,7 +123,7 @@ pub struct DockerReport {
     pub forwarded: Vec<ForwardedReport>,
 }
 
-/// One network, and what becomes of it.
+/// One network, and its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkReport {
     /// The network.

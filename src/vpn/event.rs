@@ -75,7 +75,7 @@ pub enum Event {
     Resolved {
         /// The server's name.
         name: HostName,
-        /// Its addresses.
+        /// The addresses in the answer.
         addresses: Vec<IpAddr>,
     },
     /// Nothing came from a tunnel's server for `vpn.silence`, while packets were sent to it.
@@ -185,7 +185,7 @@ pub enum Sender {
 /// A file of root's of which something is left out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileFault {
-    /// Its path.
+    /// The absolute path of the file.
     pub path: String,
     /// What is left out, and why.
     pub reason: String,
@@ -342,7 +342,7 @@ pub enum Reporter {
 /// A process, distinguished from every other that has or had its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
-    /// Its id.
+    /// The process id.
     pub pid: u32,
     /// When it was started, in clock ticks since boot (field 22 of proc_pid_stat(5)).
     pub started: u64,

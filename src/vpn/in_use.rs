@@ -10,7 +10,7 @@ use crate::config::Scope;
 use crate::net::Endpoint;
 
 impl Known<'_> {
-    /// The endpoints in use. With a tunnel whose server nobody knows, the routes past the tunnels show it: `auto`
+    /// The endpoints in use. If the server of a tunnel is not known, the routes past the tunnels show it: `auto`
     /// opens every address only to connect.
     pub(super) fn in_use(&self) -> Allowance {
         let mut allowance = self.of_claims(Standing::Carrying);

@@ -39,7 +39,7 @@ pub struct LearnedVpn {
     pub name: String,
     /// Who reported it.
     pub origin: Origin,
-    /// Its servers.
+    /// The addresses and ports of its servers.
     pub endpoints: BTreeSet<Endpoint>,
     /// Its servers that have only a name.
     #[serde(default)]

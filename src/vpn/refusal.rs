@@ -11,7 +11,7 @@ use crate::net::is_private;
 pub enum Refusal {
     /// There is no VPN.
     NoVpn,
-    /// The VPN went away unasked.
+    /// The VPN was lost.
     VpnLost,
     /// It would go through a tunnel, and `tunnel.allow` does not name it.
     NotThroughTunnel,

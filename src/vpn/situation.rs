@@ -220,9 +220,9 @@ pub enum KernelPacket {
 /// A tunnel that is up and addressed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tunnel {
-    /// Its interface.
+    /// The name of the network interface.
     pub interface: IfName,
-    /// Its own addresses.
+    /// The addresses of this machine on it.
     pub addresses: Vec<IpAddr>,
     /// Whether it carries what it must, so that the machine is protected by it.
     pub carrying: bool,

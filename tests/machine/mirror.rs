@@ -76,7 +76,7 @@ pub(crate) fn serve(machine: &WholeMachine, repository: &Path) -> Result<()> {
     succeed(Command::new("cp").arg("-a").arg(repository.join(".")).arg(&outside)).map(drop)
 }
 
-/// Checks that apt takes nothing from a repository that somebody else has changed.
+/// Checks that apt refuses a repository that somebody else has changed.
 pub(crate) fn refuses_a_change(desk: &Desk) -> Result<()> {
     let release = desk.machine.outside(&format!("{FOLDER}/dists/stable/InRelease"));
     let signed = std::fs::read_to_string(&release)?;

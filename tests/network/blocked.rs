@@ -6,17 +6,19 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-use support::{SOON, TUNWARDEN, agent, bus, polkit, tunwarden, wait_for_state};
-use tunwarden::netfilter::nflog_socket::{Heard, Lines};
+use support::{SOON, TUNWARDEN, agent, bus, polkit, schema, tunwarden, wait_for_state};
+use tunwarden::netfilter::nflog_socket::{Lines, Received};
 use tunwarden::policy::LOG_GROUP;
-use tunwarden_lab::{Container, Lab, wait_for, with_lab};
+use tunwarden_lab::{Container, Lab, Process, wait_for, with_lab};
 
 const KNOWN: &str = "[bootstrap]\nservers = [\"198.51.100.7\"]\n";
 
-/// What `blocked --json` says to a user.
+/// What `blocked --json` says to a user. The schema describes each group.
 pub(crate) fn blocked(lab: &Lab, user: &str) -> Result<Vec<Value>> {
     let text = lab.host().command([TUNWARDEN, "blocked", "--json"]).user(user).succeed()?;
-    serde_json::from_str(&text).with_context(|| text)
+    let groups: Vec<Value> = serde_json::from_str(&text).with_context(|| text)?;
+    groups.iter().try_for_each(|group| schema::check(schema::BLOCKED, group))?;
+    Ok(groups)
 }
 
 /// A group, as far as the tests ask.
@@ -43,6 +45,16 @@ fn wait_for_group(lab: &Lab, wanted: &Value, send: impl Fn() -> Result<()>) -> R
         Ok(last.contains(wanted).then_some(()))
     })
     .with_context(|| format!("the last list: {last:#?}"))
+}
+
+/// `blocked --follow`, which has shown a program of nobody to port 443 of this address. So does `--json`.
+fn followed(lab: &Lab, address: &str) -> Result<Process> {
+    let mut followed = lab.host().spawn([TUNWARDEN, "blocked", "--follow"])?;
+    followed.wait_for_line(&format!("a program of nobody to {address}:443/tcp"), SOON)?;
+    let mut json = lab.host().spawn([TUNWARDEN, "blocked", "--follow", "--json"])?;
+    let line = json.wait_for_line(&format!("\"address\":\"{address}\""), SOON)?;
+    schema::check(schema::BLOCKED, &serde_json::from_str(&line)?)?;
+    Ok(followed)
 }
 
 /// Sends a datagram from a container.
@@ -95,8 +107,7 @@ fn each_sender_is_named_with_its_destination_and_the_reason() -> Result<()> {
         };
         let internet = program("203.0.113.9", 443, "tcp", "no-vpn", Value::Null);
         wait_for_group(lab, &internet, out("tcp", "203.0.113.9:443"))?;
-        let mut followed = host.spawn([TUNWARDEN, "blocked", "--follow"])?;
-        followed.wait_for_line("a program of nobody to 203.0.113.9:443/tcp", SOON)?;
+        let mut followed = followed(lab, "203.0.113.9")?;
         let internet = program("2001:db8:9::9", 443, "tcp", "no-vpn", Value::Null);
         wait_for_group(lab, &internet, out("tcp", "[2001:db8:9::9]:443"))?;
         let dns = program("10.0.0.1", 53, "udp", "dns-outside-tunnel", Value::Null);
@@ -127,7 +138,7 @@ fn each_sender_is_named_with_its_destination_and_the_reason() -> Result<()> {
 
         apt_is_named(lab)?;
 
-        // Each user sees what he himself was refused.
+        // Each user sees the refusals of the own user id.
         let own = blocked(lab, "nobody")?;
         ensure!(own.len() >= 5 && own.iter().all(|group| group["who"]["user"] == "nobody"), "{own:#?}");
         ensure!(blocked(lab, "daemon")?.is_empty(), "another user sees it");
@@ -156,9 +167,9 @@ fn is_overrun(lab: &Lab, runtime: &tokio::runtime::Runtime, lines: &mut Lines) -
         })
     };
     let first = heard(lines)?;
-    ensure!(first == Heard::Overrun, "{first:?}");
+    ensure!(first == Received::Overrun, "{first:?}");
     let next = heard(lines)?;
-    ensure!(matches!(&next, Heard::Lines(lines) if !lines.is_empty()), "{next:?}");
+    ensure!(matches!(&next, Received::Lines(lines) if !lines.is_empty()), "{next:?}");
     Ok(())
 }
 

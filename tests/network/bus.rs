@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use support::signals::Heard;
+use support::signals::BusSignal;
 use support::story::{Desktop, set};
 use support::{SOON, TUNWARDEN, status, tunwarden, wait_for_state};
 use tunwarden_lab::{Lab, wait_for, with_lab};
@@ -205,8 +205,10 @@ fn properties_changed_carries_what_changed_and_nothing_else() -> Result<()> {
         desktop.signals.wait_for("locked", 1)?;
         let mut known = BTreeMap::new();
         let changes = desktop.signals.so_far().into_iter().filter_map(|heard| match heard {
-            Heard::Properties(changed) => Some(changed),
-            Heard::State(..) | Heard::Lost(..) | Heard::Repaired(..) | Heard::Other(_) => None,
+            BusSignal::Properties(changed) => Some(changed),
+            BusSignal::State(..) | BusSignal::Lost(..) | BusSignal::Repaired(..) | BusSignal::Other(_) => {
+                None
+            }
         });
         // The agent still learns about the system until the VPN comes up.
         for changed in changes.skip_while(|changed| !changed.contains_key("State")) {
@@ -234,8 +236,10 @@ fn properties_changed_carries_what_changed_and_nothing_else() -> Result<()> {
         ensure!(tunwarden(lab, ["resume"])?.status.success());
         desktop.signals.wait_for("locked", 2)?;
         let until = desktop.signals.so_far().split_off(before).into_iter().filter_map(|heard| match heard {
-            Heard::Properties(changed) => changed.get("PausedUntil").cloned(),
-            Heard::State(..) | Heard::Lost(..) | Heard::Repaired(..) | Heard::Other(_) => None,
+            BusSignal::Properties(changed) => changed.get("PausedUntil").cloned(),
+            BusSignal::State(..) | BusSignal::Lost(..) | BusSignal::Repaired(..) | BusSignal::Other(_) => {
+                None
+            }
         });
         let until: Vec<String> = until.collect();
         ensure!(until.len() == 2 && until[0] != until[1] && until[1] == "uint64 0", "{until:?}");
@@ -276,8 +280,10 @@ fn every_loss_while_the_bus_hangs_is_reported_afterwards() -> Result<()> {
         let states = desktop.signals.states();
         ensure!(states.last().is_some_and(|last| last == "protected -> lost"), "{states:?}");
         let told = desktop.signals.so_far().into_iter().rev().find_map(|heard| match heard {
-            Heard::Properties(mut changed) => changed.remove("State"),
-            Heard::State(..) | Heard::Lost(..) | Heard::Repaired(..) | Heard::Other(_) => None,
+            BusSignal::Properties(mut changed) => changed.remove("State"),
+            BusSignal::State(..) | BusSignal::Lost(..) | BusSignal::Repaired(..) | BusSignal::Other(_) => {
+                None
+            }
         });
         ensure!(told.as_ref().is_some_and(|state| state.contains("lost")), "the property is {told:?}");
         desktop.check("the bus hung")

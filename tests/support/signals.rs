@@ -19,7 +19,7 @@ const NAME: &str = "org.tunwarden.Agent1";
 
 /// One signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum BusSignal {
     /// `StateChanged` from, to.
     State(String, String),
     /// `VpnLost` with name, interface and reason.
@@ -34,7 +34,7 @@ pub enum Heard {
 
 /// A subscription. It ends when it is dropped. After a restart of the bus a test needs a new one.
 pub struct Signals {
-    heard: Arc<Mutex<Vec<Heard>>>,
+    heard: Arc<Mutex<Vec<BusSignal>>>,
     over: Option<oneshot::Sender<()>>,
     listener: Option<JoinHandle<Result<()>>>,
 }
@@ -46,7 +46,7 @@ impl Signals {
     /// When the bus cannot be reached.
     pub fn listen(bus: &SystemBus) -> Result<Self> {
         let address: Address = bus.address().as_str().try_into()?;
-        let heard = Arc::<Mutex<Vec<Heard>>>::default();
+        let heard = Arc::<Mutex<Vec<BusSignal>>>::default();
         let (over, end) = oneshot::channel();
         let (ready, subscribed) = std::sync::mpsc::channel();
         let notes = Arc::clone(&heard);
@@ -70,15 +70,18 @@ impl Signals {
     }
 
     /// All so far.
-    pub fn so_far(&self) -> Vec<Heard> {
+    pub fn so_far(&self) -> Vec<BusSignal> {
         lock(&self.heard).clone()
     }
 
     /// Every change of state so far, as `old -> new`.
     pub fn states(&self) -> Vec<String> {
         let state = |heard| match heard {
-            Heard::State(old, new) => Some(format!("{old} -> {new}")),
-            Heard::Lost(..) | Heard::Repaired(..) | Heard::Properties(_) | Heard::Other(_) => None,
+            BusSignal::State(old, new) => Some(format!("{old} -> {new}")),
+            BusSignal::Lost(..)
+            | BusSignal::Repaired(..)
+            | BusSignal::Properties(_)
+            | BusSignal::Other(_) => None,
         };
         self.so_far().into_iter().filter_map(state).collect()
     }
@@ -86,8 +89,11 @@ impl Signals {
     /// Every loss so far: name, interface, reason.
     pub fn losses(&self) -> Vec<(String, String, String)> {
         let loss = |heard| match heard {
-            Heard::Lost(name, interface, reason) => Some((name, interface, reason)),
-            Heard::State(..) | Heard::Repaired(..) | Heard::Properties(_) | Heard::Other(_) => None,
+            BusSignal::Lost(name, interface, reason) => Some((name, interface, reason)),
+            BusSignal::State(..)
+            | BusSignal::Repaired(..)
+            | BusSignal::Properties(_)
+            | BusSignal::Other(_) => None,
         };
         self.so_far().into_iter().filter_map(loss).collect()
     }
@@ -95,8 +101,10 @@ impl Signals {
     /// Every repair so far: what was missing, and which program removed it.
     pub fn repairs(&self) -> Vec<(String, Option<String>)> {
         let repair = |heard| match heard {
-            Heard::Repaired(what, by) => Some((what, by)),
-            Heard::State(..) | Heard::Lost(..) | Heard::Properties(_) | Heard::Other(_) => None,
+            BusSignal::Repaired(what, by) => Some((what, by)),
+            BusSignal::State(..) | BusSignal::Lost(..) | BusSignal::Properties(_) | BusSignal::Other(_) => {
+                None
+            }
         };
         self.so_far().into_iter().filter_map(repair).collect()
     }
@@ -107,7 +115,7 @@ impl Signals {
     /// When it does not come.
     pub fn wait_for(&self, state: &str, count: usize) -> Result<()> {
         let changes =
-            || self.so_far().into_iter().filter(|h| matches!(h, Heard::State(_, new) if new == state));
+            || self.so_far().into_iter().filter(|h| matches!(h, BusSignal::State(_, new) if new == state));
         let came = wait_for(&format!("change {count} to {state} on the bus"), SOON * 3, || {
             Ok((changes().count() >= count).then_some(()))
         });
@@ -124,18 +132,18 @@ impl Drop for Signals {
     }
 }
 
-fn lock(heard: &Mutex<Vec<Heard>>) -> MutexGuard<'_, Vec<Heard>> {
+fn lock(heard: &Mutex<Vec<BusSignal>>) -> MutexGuard<'_, Vec<BusSignal>> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn note(mut stream: MessageStream, heard: &Mutex<Vec<Heard>>) {
+async fn note(mut stream: MessageStream, heard: &Mutex<Vec<BusSignal>>) {
     while let Some(Ok(message)) = stream.next().await {
-        let read = read(&message).unwrap_or_else(|error| Heard::Other(format!("unreadable: {error:#}")));
+        let read = read(&message).unwrap_or_else(|error| BusSignal::Other(format!("unreadable: {error:#}")));
         lock(heard).push(read);
     }
 }
 
-fn read(message: &Message) -> Result<Heard> {
+fn read(message: &Message) -> Result<BusSignal> {
     let (header, body) = (message.header(), message.body());
     let member = header.member().context("no member")?.to_string();
     let interface = header.interface().context("no interface")?.to_string();
@@ -143,16 +151,16 @@ fn read(message: &Message) -> Result<Heard> {
     Ok(match (interface.as_str(), member.as_str()) {
         (NAME, "StateChanged") => {
             let (old, new, _): (String, String, Dict) = body.deserialize()?;
-            Heard::State(old, new)
+            BusSignal::State(old, new)
         }
         (NAME, "VpnLost") => {
             let (name, interface, reason) = body.deserialize()?;
-            Heard::Lost(name, interface, reason)
+            BusSignal::Lost(name, interface, reason)
         }
         (NAME, "Repaired") => {
             let (what, mut by): (String, Dict) = body.deserialize()?;
             let program = by.remove("program").map(String::try_from).transpose();
-            Heard::Repaired(what, program.context("program is no text")?)
+            BusSignal::Repaired(what, program.context("program is no text")?)
         }
         ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
             let (of, changed, invalidated): (String, Dict, Vec<String>) = body.deserialize()?;
@@ -160,9 +168,9 @@ fn read(message: &Message) -> Result<Heard> {
                 bail!("PropertiesChanged of {of}, {invalidated:?} without a value");
             }
             let shown = changed.into_iter().map(|(name, value)| (name, value.to_string()));
-            Heard::Properties(shown.collect())
+            BusSignal::Properties(shown.collect())
         }
-        (NAME, _) => Heard::Other(member),
-        (_, _) => Heard::Other(format!("{interface}.{member}")),
+        (NAME, _) => BusSignal::Other(member),
+        (_, _) => BusSignal::Other(format!("{interface}.{member}")),
     })
 }

@@ -1,6 +1,6 @@
 //! The bounds of the memory.
 
-use super::super::{Packet, Place};
+use super::super::{Packet, RefusedAt};
 use super::*;
 
 fn take(memory: &mut Memory, (uid, n): (u32, u32), containers: &Containers, now: u64) {
@@ -11,9 +11,10 @@ fn take(memory: &mut Memory, (uid, n): (u32, u32), containers: &Containers, now:
         source_port: Some(40000),
         port: Some(443),
     };
-    let (place, input) = (if uid == 0 { Place::Forward } else { Place::Output }, Some("docker0".to_owned()));
+    let (at, input) =
+        (if uid == 0 { RefusedAt::Forward } else { RefusedAt::Output }, Some("docker0".to_owned()));
     let reason = Refusal::NoVpn;
-    let refused = Refused { reason, place, input, output: None, uid: Some(uid), unit: None, packet };
+    let refused = Refused { reason, at, input, output: None, uid: Some(uid), unit: None, packet };
     memory.take(&refused, &Facts::default(), containers, now);
 }
 
@@ -22,7 +23,7 @@ fn groups_of(memory: &Memory, uid: u32) -> usize {
 }
 
 #[test]
-fn a_user_with_many_destinations_evicts_his_own_groups_first() {
+fn a_user_with_many_destinations_evicts_groups_of_the_same_user_first() {
     let (mut memory, none) = (Memory::default(), Containers::default());
     take(&mut memory, (1000, 0), &none, 50);
     for n in 0..100_000 {

@@ -2,6 +2,9 @@
 //!
 //! First comes one line of text, which ends the authentication, then one message after the other (D-Bus
 //! specification, "Message Format").
+//!
+//! zbus reads a whole message, of up to 128 MiB, before it asks who sent it, and has no setting for this. So the lengths
+//! are read here, before zbus gets the bytes.
 
 /// The number of bytes that every message has: its fixed part, and the length of its header fields.
 const FIXED: usize = 16;

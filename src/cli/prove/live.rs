@@ -155,7 +155,7 @@ async fn attempt(read: &Read, config: &Config) -> Result<Probes, String> {
     let probes = Probes { control, ends: ends.collect() };
     let has_fault = probes.ends.iter().any(|(_, end)| matches!(end, End::Fault(_)));
     let after = links::snapshot().await.map_err(|error| error.to_string())?;
-    // A link that came meanwhile was not in the net.
+    // A link that appeared during the probes was not in the net.
     if !has_fault && names(&after) != names(&read.links) {
         return Err("links came or went while the probes were sent; try again".to_owned());
     }
@@ -163,7 +163,7 @@ async fn attempt(read: &Read, config: &Config) -> Result<Probes, String> {
 }
 
 /// Whether a program reads a queue. Without the file the kernel has no queues.
-#[expect(clippy::disallowed_methods, reason = "the kernel says it only in this file")]
+#[expect(clippy::disallowed_methods, reason = "only this file of the kernel has it")]
 fn has_queue() -> bool {
     std::fs::read_to_string(QUEUES).is_ok_and(|queues| !queues.trim().is_empty())
 }
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_the_net_has_caught_is_no_refusal_whatever_its_sender_was_told() {
+    fn a_probe_that_the_net_has_caught_is_no_refusal_even_if_its_sender_got_an_error() {
         for error in [None, Some(Errno::ENOBUFS), Some(Errno::EPERM)] {
             assert_eq!(end_of(How::Udp, error, [true; 2], Some(0)), End::Fault("eth0".to_owned()));
             assert_eq!(end_of(How::Udp, error, [true; 2], Some(1)), End::Tunnel("tun0".to_owned()));

@@ -12,7 +12,7 @@ use crate::model::{Contract, Counterexample, Outcome, Prover};
 use crate::store::Store;
 
 /// How long `doctor` waits for the computation. It takes less than a second on a desktop.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Computes for `doctor`, which goes on without an answer after a time. A computation that takes longer ends with the
 /// process.
@@ -24,10 +24,10 @@ pub(in crate::cli) async fn look(config: &Config, store: &Store) -> Proof {
         std::thread::spawn(move || drop(done.send(compute(&read, &config))));
         answer.await.map_err(|_| "the computation has failed".to_owned())
     };
-    match timeout(PATIENCE, whole).await {
+    match timeout(TIMEOUT, whole).await {
         Ok(Ok(proof)) => proof,
         Ok(Err(why)) => Proof::unknown(why),
-        Err(_) => Proof::unknown(format!("the computation took longer than {} s", PATIENCE.as_secs())),
+        Err(_) => Proof::unknown(format!("the computation took longer than {} s", TIMEOUT.as_secs())),
     }
 }
 

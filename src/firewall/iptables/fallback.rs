@@ -1,4 +1,4 @@
-//! What is tried after the kernel has refused the rules: fewer of them. They pass no more.
+//! Commits fewer rules after the kernel has refused the rules. Fewer rules let no more packets pass.
 
 use super::super::absent::is_absent;
 use super::super::fewer_modules::{Lacks, with_fewer_modules};
@@ -33,7 +33,8 @@ enum Attempt {
     Later,
 }
 
-/// Puts the fewest rules in force, and then the most that are taken. What refuses the fewest refuses everything.
+/// Puts the fewest rules in force, and then the most that the kernel accepts. A kernel that refuses the fewest rules
+/// refuses all others too.
 async fn fall_back(
     ruleset: &Ruleset,
     refused: Refused,
@@ -57,7 +58,7 @@ async fn fall_back(
 }
 
 impl Iptables {
-    /// Puts fewer rules in force because of `why`, or the same after all.
+    /// Puts fewer rules in force because of `why`, or the same rules if the kernel accepts them now.
     ///
     /// # Errors
     /// [`Refusal`]: the families that do not hold the fewest rules either.

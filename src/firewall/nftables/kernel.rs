@@ -57,8 +57,7 @@ impl KernelError {
         matches!(self, Self::TimedOut(_))
     }
 
-    /// Whether it fails for another reason than that tables came or went meanwhile, and another attempt may end
-    /// otherwise.
+    /// Whether the error stays. It does not stay if tables appeared or disappeared during the attempt.
     fn is_lasting(&self) -> bool {
         !matches!(self, Self::Refused(Errno::ENOENT | Errno::EEXIST) | Self::TimedOut(_))
     }
@@ -127,8 +126,8 @@ pub(super) async fn held(table: TableId) -> Result<Held, KernelError> {
     lane::run(move || read_back(table)).await
 }
 
-/// Every difference between a table and what the kernel holds, one line each. A hook that is not wanted, on a link
-/// that is not there, is none.
+/// Every difference between a table and what the kernel holds, one line each. A hook that is not wanted is no difference
+/// if its link is not there.
 pub(super) fn differences(table: &NftTable, held: &Held) -> Vec<String> {
     readback::differences(table, held, has_hook(table))
 }
@@ -229,9 +228,9 @@ pub(super) async fn commit(
     lane::run(commit).await
 }
 
-/// Whether our copies may be what failed: they need the room of as much again, and a second hook on each wire. No other
-/// program can change them. So where tables came or went meanwhile, or others were changed, it was not the copies, and
-/// they are needed then.
+/// Whether the copies may be the cause: they need as much memory as the tables, and a second hook on each wire. No other
+/// program can change them. So if tables appeared or disappeared, or other tables differ, the copies are not the cause,
+/// and they stay.
 pub(super) fn may_be_copies(why: &FirewallError) -> bool {
     let copies = [NftFamily::Inet, NftFamily::Netdev].map(|family| TableId::copy(family).to_string());
     if let FirewallError::Nftables(why) = why {

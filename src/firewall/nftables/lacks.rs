@@ -43,7 +43,7 @@ impl Again {
         self.delay = (self.delay * 2).min(DELAY.1);
     }
 
-    /// The kernel refuses no more.
+    /// The kernel no longer refuses.
     pub(super) fn granted(&mut self) {
         *self = Self::new();
     }

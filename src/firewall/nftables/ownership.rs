@@ -198,7 +198,7 @@ async fn possible() -> Result<Result<Owned, KernelError>, KernelError> {
 }
 
 /// Whether other sockets can read the sets of an owned table in this release of Linux. The first kernels with owned
-/// tables refuse that, and whoever cannot read a table back cannot say what is in force.
+/// tables refuse that, and an agent that cannot read its tables cannot say what is in force.
 fn is_read_by_others(release: &str) -> bool {
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= (6, 1))

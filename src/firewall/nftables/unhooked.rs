@@ -80,7 +80,7 @@ impl Unhooked {
             let Some(why) = hooks_refused(&wires).await? else { continue };
             if wires.len() == 1 || asked >= QUESTIONS {
                 tracing::debug!("no hook on {one} and {} more: {why}", wires.len() - 1);
-                // A link that is gone by now is no wire any more.
+                // A link that was removed during the question is no wire any more.
                 let there = wires.into_iter().filter(|wire| is_there(wire.as_str()));
                 self.refused.extend(there.map(|wire| (wire, reason(&why))));
                 continue;

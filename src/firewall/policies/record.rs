@@ -1,4 +1,4 @@
-//! What filter's built-in chains were before our rules came: seen before a commit, and kept on the disk.
+//! The policies of filter's built-in chains before our rules: read before a commit, and kept on the disk.
 
 use super::{Arrival, Before, HOOKS, accepts_replies, rules_of_others, ufws_policy};
 use crate::config::Backend;
@@ -32,7 +32,7 @@ pub(super) enum Earlier<'a> {
     Record(&'a FamilyBefore),
 }
 
-/// The record of this boot. A damaged one says that there was one.
+/// The record of this boot. A damaged one shows that there was a record.
 struct Memory {
     policies: PoliciesBefore,
     is_lost: bool,
@@ -67,8 +67,8 @@ fn ever_closed(store: &Store) -> EverClosed {
     })
 }
 
-/// Keeps what a family holds, if our rules are about to come into it. A later attempt to keep them sees
-/// policies that may be ours, so a chain becomes open by it and never closed.
+/// Records what a family holds before our rules are put into it. A later attempt reads policies that may be ours, so it
+/// may record a chain as open, and never as closed.
 pub(in crate::firewall) fn note(backend: Backend, family: Family, found: &Saved) {
     let (store, legacy) = (Store::default(), tool::is_legacy(backend));
     let own = key(legacy, family);
@@ -86,7 +86,7 @@ pub(in crate::firewall) fn note(backend: Backend, family: Family, found: &Saved)
     complain(keep(&store, memory, own, now));
 }
 
-/// Keeps whose policy FORWARD has while our rules are there.
+/// Records which program has set the policy of FORWARD while our rules are there.
 fn note_origin(store: &Store, own: String, found: &Saved) {
     let Some(filter) = found.table(TableName::Filter.as_str()) else { return };
     if mark::forward(filter) == Origin::Unknown {
@@ -140,7 +140,7 @@ pub fn note_forward(set: &ForwardPolicy) {
     complain(store.keep_policies_before(&memory.policies));
 }
 
-/// A chain that was closed before stays that.
+/// A chain that was closed before stays closed.
 fn with_forward(before: &FamilyBefore, policy: Policy) -> FamilyBefore {
     let name = ForeignChain::Forward.as_str();
     let now = match (before.chains.get(name).copied(), policy) {
@@ -217,7 +217,7 @@ pub(in crate::firewall) async fn note_unread(backend: Backend, family: Family) {
     note(backend, family, &found);
 }
 
-/// Adds the chains that are closed; says whether any is new.
+/// Adds the chains that are closed. Returns whether one of them is new.
 fn remember(closed: &mut EverClosed, key: &str, now: &FamilyBefore) -> bool {
     let is_closed = |before: &ChainBefore| matches!(before, ChainBefore::Closed | ChainBefore::ClosedByUfw);
     let names = now.chains.iter().filter(|(_, before)| is_closed(before));
@@ -262,7 +262,7 @@ pub(super) fn observed(found: &Saved, earlier: Earlier<'_>) -> FamilyBefore {
     }
 }
 
-/// What one chain of filter is; `None` if it cannot be read, or nobody can say whose policy it has.
+/// The state of one chain of filter; `None` if it cannot be read, or its policy may be ours or another program's.
 fn chain_observed(
     hook: ForeignChain,
     filter: Option<&SavedTable>,
@@ -283,7 +283,7 @@ fn chain_observed(
     match earlier {
         Earlier::Record(before) => before.chains.get(hook.as_str()).copied().or_else(lost),
         Earlier::Lost => lost(),
-        // The article's scripts close a machine as we do: that is no firewall's doing.
+        // The article's scripts close a machine as we do, so the policy is not that of another firewall.
         Earlier::Nothing if is_articles(filter) => Some(ChainBefore::Bare),
         Earlier::Nothing => Some(closed),
     }
@@ -299,12 +299,12 @@ fn is_articles(filter: &SavedTable) -> bool {
     [ChainName::OutputVpnKillSwitch, ChainName::DockerVpnKillSwitch].into_iter().any(is_articles)
 }
 
-/// How sure it is that our rules came into a world of iptables.
+/// Whether the configuration names a backend of iptables. Our rules are surely in a backend that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::firewall) enum World {
-    /// The configuration names it.
+    /// It is the backend of the configuration.
     Configured,
-    /// The other one.
+    /// It is the other backend.
     Other,
 }
 
@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_that_another_program_gives_to_forward_counts_whatever_was_before() {
+    fn the_policy_that_another_program_gives_to_forward_replaces_the_recorded_one() {
         let drops =
             Saved::parse("*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n")
                 .unwrap();

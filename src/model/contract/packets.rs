@@ -64,7 +64,8 @@ pub(super) fn no_dns(family: Family) -> Match {
     ])
 }
 
-/// Its header names no other stops than its destination. IGMP always has an option.
+/// It has no source route (IPv4) and no routing header (IPv6). The model sees a source route by the length of the
+/// header. IGMP is excepted, because it always has an option.
 pub(super) fn on_its_way(family: Family) -> Match {
     match family {
         Family::V4 => Match::Any(vec![
@@ -123,6 +124,6 @@ pub(super) fn dhcp_servers(family: Family) -> Vec<IpNet> {
 
 /// A network of this file.
 pub(super) fn net(text: &str) -> IpNet {
-    // Every text here is a network, which a test checks. One that is none would allow nothing more.
+    // A test checks that every text here is a network. Another text would not widen the contract.
     text.parse().unwrap_or_else(|_| IpNet::from(IpAddr::from([0, 0, 0, 0])))
 }

@@ -14,7 +14,7 @@ type Found = Vec<(Vec<Match>, Action)>;
 /// A rule of the kernel.
 pub(super) struct Read {
     pub(super) found: Found,
-    /// What it writes, after so many of the matches of each of them.
+    /// What it writes, and after how many matches of each rule.
     pub(super) writes: Vec<Written>,
 }
 

@@ -1,4 +1,4 @@
-//! For tests: what leaves while some tables already have the rules of after a change.
+//! For tests: which packets leave during a change, while some tables have the new rules and others the old ones.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::net::Family;
 type Tables = BTreeMap<String, [Bounds<Set>; 2]>;
 
 impl Prover {
-    /// A packet that leaves by some mixture of the tables of before and of after, and by neither of both alone.
+    /// A packet that leaves with a mixture of old and new tables, and neither with all old nor with all new ones.
     pub(crate) fn wider(
         &mut self,
         family: Family,

@@ -11,7 +11,7 @@ use crate::model::evaluate::{Evaluation, Input, LinkFacts, Time, View};
 use crate::model::layout::{Field, Stage};
 use crate::model::proof::Machine;
 use crate::model::rule::{Base, ChainType, Hook, NAT_DESTINATION, NAT_SOURCE, Rules, Sees, Table};
-use crate::model::walk::{self, Change, Decision, Fate};
+use crate::model::walk::{self, ChainVerdict, Change, Decision};
 use crate::model::writes::{NewDestination, Write};
 use crate::net::Family;
 
@@ -107,15 +107,15 @@ impl<'a> Course<'a> {
         let changes = self.settle(hook, &packet, (table, name, base));
         let view = self.view(hook, base);
         let bounds = Evaluation::new(table, view).passed(&mut packet.clone(), name, base);
-        let (fate, met) = walk::fate(&packet, &view, table, (name, base));
-        match (bounds, fate) {
+        let (verdict, met) = walk::chain_verdict(&packet, &view, table, (name, base));
+        match (bounds, verdict) {
             (Err(error), _) => self.unknown.push(format!("the table {}: {error}", table.name)),
-            (Ok(bounds), Fate::Refused(decision)) if !bounds.maybe => {
+            (Ok(bounds), ChainVerdict::Refused(decision)) if !bounds.maybe => {
                 let decided_by = Some(decision);
                 return Met::Decided(Box::new(Answer::new(Verdict::Refused, decided_by)));
             }
-            (Ok(bounds), Fate::Passed(decision)) if bounds.surely => self.passed.push(decision),
-            (Ok(_), Fate::Refused(_) | Fate::Passed(_)) => {
+            (Ok(bounds), ChainVerdict::Passed(decision)) if bounds.surely => self.passed.push(decision),
+            (Ok(_), ChainVerdict::Refused(_) | ChainVerdict::Passed(_)) => {
                 self.unknown.extend(met.iter().flat_map(|one| one.unknown.clone()));
                 self.doubts.extend(met);
             }
@@ -231,7 +231,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// What a rule of a chain is told.
+    /// What a rule of a chain sees of the packet.
     fn view(&self, hook: Hook, base: &Base) -> View<'_> {
         let mut view = self.question.view(hook, self.machine);
         if hook == Hook::Output {
@@ -334,7 +334,7 @@ impl Question {
         found
     }
 
-    /// What a rule at a hook is told, if nothing wrote to the packet.
+    /// What a rule at a hook sees of a packet that no rule has changed.
     fn view<'m>(&self, hook: Hook, machine: &'m Machine) -> View<'m> {
         let out = match (hook, &self.way) {
             (Hook::Prerouting | Hook::Input, _) | (_, Way::Nowhere | Way::NotKnown(_)) => None,

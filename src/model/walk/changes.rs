@@ -17,15 +17,15 @@ pub(in crate::model) struct Change {
     pub(in crate::model) by: Decision,
 }
 
-/// Everything that rules may write to a packet that enters a base chain, in their order. Other than
-/// [`super::fate`] it follows every way that the packet may go.
+/// Everything that rules may write to a packet that enters a base chain, in their order. Unlike
+/// [`super::chain_verdict`] it follows every way that the packet may go.
 pub(in crate::model) fn changes(packet: &Packet, view: &View<'_>, table: &Table, base: &str) -> Vec<Change> {
     let mut search = Search { packet, view, table, known: BTreeMap::new(), found: Vec::new() };
     search.chain(base, true);
     search.found
 }
 
-/// What may become of a packet in a chain.
+/// How a packet may leave a chain.
 #[derive(Debug, Clone, Copy)]
 struct End {
     /// It may come back from the chain.

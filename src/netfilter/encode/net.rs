@@ -47,7 +47,7 @@ pub enum Pattern {
     Transport(u8, u32, Vec<u8>),
     /// A destination, a protocol, and a port there.
     Destination(IpAddr, u8, Option<u16>),
-    /// Bytes at this place of the frame, whatever its sender calls it.
+    /// Bytes at this place of the frame. The protocol that the sender declares does not matter.
     Frame(u32, Vec<u8>),
 }
 

@@ -109,7 +109,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// The word of the target `REJECT`.
+/// The value of `--reject-with`.
 fn answer_word(answer: Answer, family: Family) -> &'static str {
     match (answer, family) {
         (Answer::Reset, _) => "tcp-reset",

@@ -1,7 +1,7 @@
 //! What the kernel runs for a rule: the instructions that nft makes of the same words.
 //!
-//! nft lists a rule by its instructions, so they have nft's order and registers. A question about a header comes
-//! after the instructions that make sure that the packet has such a header. nft does not list those.
+//! nft lists a rule by its instructions, so they have nft's order and registers. A match on a header comes
+//! after the instructions that make sure that the packet has such a header. nft does not list those instructions.
 
 mod key;
 

@@ -30,7 +30,7 @@ pub enum NftVerdict {
     Drop,
     /// It ends here, and its sender gets an answer at once.
     Reject(Answer),
-    /// The agent is told. The packet goes on with the next rule.
+    /// The kernel reports the packet to the agent, and continues with the next rule.
     Log(Refusal),
     /// Back to the chain that jumped here.
     Return,
@@ -164,9 +164,9 @@ fn protocol(rule: &Rule) -> Vec<Match> {
             let ports = ports.into_iter().filter_map(|(side, ports)| Some((side, ports?)));
             let ports = ports.map(|(side, ports)| Match::Ports(header(rule), side, ports));
             let ports: Vec<Match> = ports.collect();
-            // The question for the flags of TCP tells the transport too.
-            let is_told = !ports.is_empty() || rule.opens;
-            if is_told { ports } else { vec![Match::Protocol(transport.into())] }
+            // A match of the flags of TCP matches the transport too.
+            let has_transport = !ports.is_empty() || rule.opens;
+            if has_transport { ports } else { vec![Match::Protocol(transport.into())] }
         }
     }
 }

@@ -46,9 +46,9 @@ pub enum Owner {
 /// A table in the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableId {
-    /// Its family.
+    /// The family of the table: `inet` or `netdev`.
     pub family: NftFamily,
-    /// Its name.
+    /// The table's name: `tunwarden` or `tunwarden_copy`.
     pub name: &'static str,
 }
 
@@ -97,7 +97,7 @@ pub struct NftTable {
     pub family: NftFamily,
     /// Who owns it.
     pub owner: Owner,
-    /// Its sets.
+    /// The sets that its rules look addresses and ports up in.
     pub sets: Vec<NftSet>,
     /// Its chains. A chain stands before those whose rules lead to it.
     pub chains: Vec<NftChain>,

@@ -1,5 +1,8 @@
 //! Reads a shell script without running it: which firewall commands it would run. It follows variables, loops
 //! and functions of the same file where that is safe, and reports what it does not understand.
+//!
+//! No library parses the script: conch-parser has had no release since 2019, and yash-syntax has a licence (GPL-3.0)
+//! that this program cannot take. Both would parse only; which values are surely known is the larger part.
 
 mod arguments;
 mod assign;

@@ -106,7 +106,7 @@ impl Look<'_, '_> {
     }
 }
 
-/// Whether a word stands for one word whatever its variables are, and not for an option.
+/// Whether a word is always one argument and no option, with any values of its variables.
 fn is_one_word(word: &Word) -> bool {
     let is_one = |part: &Part| match part {
         Part::Text(_, _) => true,

@@ -101,7 +101,7 @@ impl Container {
         cut(own.unwrap_or_default(), MAX_NAME)
     }
 
-    /// Its image.
+    /// The name of its image, cut to the maximum length.
     pub(super) fn image(&self) -> String {
         cut(self.image.as_deref().unwrap_or_default(), MAX_NAME)
     }

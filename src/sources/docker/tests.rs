@@ -20,7 +20,7 @@ const BURSTS: usize = 5;
 
 /// What `/events` sends.
 #[derive(Clone, Copy)]
-enum Told {
+enum Sends {
     /// One event after each of these intervals.
     Every(Duration),
     /// [`BURSTS`] bursts, and then nothing.
@@ -36,12 +36,12 @@ impl Drop for Api {
     }
 }
 
-fn api(run: &Path, networks: impl Into<String>, told: Told) -> Api {
-    api_with(run, networks, told, &["[]"])
+fn api(run: &Path, networks: impl Into<String>, sends: Sends) -> Api {
+    api_with(run, networks, sends, &["[]"])
 }
 
 /// The same, with these lists of containers in turn. The last one stays.
-fn api_with(run: &Path, networks: impl Into<String>, told: Told, containers: &[&str]) -> Api {
+fn api_with(run: &Path, networks: impl Into<String>, sends: Sends, containers: &[&str]) -> Api {
     let containers: Vec<String> = containers.iter().rev().map(|list| format!("{OK}{list}")).collect();
     let containers = Arc::new(Mutex::new(containers));
     let socket = run.join("docker.sock");
@@ -52,7 +52,7 @@ fn api_with(run: &Path, networks: impl Into<String>, told: Told, containers: &[&
         // Aborting this task also drops the connections.
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(answer(stream, networks.clone(), told, Arc::clone(&containers)));
+            connections.spawn(answer(stream, networks.clone(), sends, Arc::clone(&containers)));
         }
     }))
 }
@@ -60,7 +60,7 @@ fn api_with(run: &Path, networks: impl Into<String>, told: Told, containers: &[&
 async fn answer(
     stream: UnixStream,
     networks: String,
-    told: Told,
+    sends: Sends,
     containers: Arc<Mutex<Vec<String>>>,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
@@ -83,12 +83,12 @@ async fn answer(
         Some("/events") => {
             stream.write_all(OK.as_bytes()).await?;
             const EVENT: &str = "{\"status\":\"create\"}\n";
-            match told {
-                Told::Every(period) => loop {
+            match sends {
+                Sends::Every(period) => loop {
                     sleep(period).await;
                     stream.write_all(EVENT.as_bytes()).await?;
                 },
-                Told::Bursts => {
+                Sends::Bursts => {
                     for _ in 0..BURSTS {
                         stream.write_all(EVENT.repeat(BURST).as_bytes()).await?;
                         sleep(Duration::from_millis(200)).await;
@@ -125,21 +125,21 @@ async fn docker_starts_ends_and_starts_again() {
     let mut received = watched(run.path());
     sleep(Duration::from_millis(100)).await;
     assert!(received.try_recv().is_err(), "without Docker nothing is said");
-    let first = api(run.path(), one_network(), Told::Every(SOON));
+    let first = api(run.path(), one_network(), Sends::Every(SOON));
     let view = next(&mut received).await.unwrap();
     assert_eq!((view.version.as_str(), view.networks.len()), ("28.5.0", 1));
     assert_eq!(view.networks[0].bridge.as_ref().map(ToString::to_string).as_deref(), Some("br-0123456789ab"));
     assert!(view.networks[0].internal);
     drop(first);
     assert_eq!(next(&mut received).await, None);
-    let _second = api(run.path(), format!("{OK}[]"), Told::Every(SOON));
+    let _second = api(run.path(), format!("{OK}[]"), Sends::Every(SOON));
     assert_eq!(next(&mut received).await.unwrap().networks, []);
 }
 
 #[tokio::test]
 async fn a_burst_of_events_causes_one_reading() {
     let run = tempfile::tempdir().unwrap();
-    let _api = api(run.path(), one_network(), Told::Bursts);
+    let _api = api(run.path(), one_network(), Sends::Bursts);
     let mut received = watched(run.path());
     let mut looks = 0;
     while let Ok(Some(_)) = timeout(Duration::from_secs(2), received.recv()).await {
@@ -166,7 +166,7 @@ async fn malformed_answers_of_docker_are_never_reported() {
         &large,
     ] {
         let run = tempfile::tempdir().unwrap();
-        let _api = api(run.path(), bad, Told::Every(SOON));
+        let _api = api(run.path(), bad, Sends::Every(SOON));
         let mut received = watched(run.path());
         sleep(Duration::from_millis(300)).await;
         assert!(received.try_recv().is_err(), "{:.60}", bad);
@@ -205,7 +205,7 @@ async fn a_container_that_ends_while_docker_is_asked_keeps_no_name() {
     let _api = api_with(
         run.path(),
         one_network(),
-        Told::Every(Duration::from_millis(100)),
+        Sends::Every(Duration::from_millis(100)),
         &[&whole, &whole[..40], &next],
     );
     let (events, mut received) = mpsc::channel(64);
@@ -217,7 +217,7 @@ async fn a_container_that_ends_while_docker_is_asked_keeps_no_name() {
     for (id, why) in
         [(Some(first), "listed"), (None, "an answer that ends early"), (Some(later), "listed again")]
     {
-        let is_so = |now: &Containers| now.ids.keys().map(String::as_str).eq(id);
-        timeout(SOON, named.wait_for(is_so)).await.expect(why).unwrap();
+        let has_ids = |now: &Containers| now.ids.keys().map(String::as_str).eq(id);
+        timeout(SOON, named.wait_for(has_ids)).await.expect(why).unwrap();
     }
 }

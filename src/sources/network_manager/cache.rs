@@ -39,7 +39,7 @@ struct Saved {
 struct Connection {
     vpn: ActiveVpn,
     /// The counter when a signal last reported the phase.
-    told: Tick,
+    reported_at: Tick,
 }
 
 /// The active connections as they were read.
@@ -82,7 +82,7 @@ impl Cache {
         self.clock.0 += 1;
         match self.active.get_mut(path) {
             Some(connection) => {
-                connection.told = self.clock;
+                connection.reported_at = self.clock;
                 self.changed |= connection.vpn.phase != phase;
                 connection.vpn.phase = phase;
             }
@@ -174,11 +174,11 @@ impl Cache {
                 self.passed.insert(read.path);
             } else {
                 self.changed = true;
-                self.active.insert(read.path.clone(), Connection { vpn: read, told: asked });
+                self.active.insert(read.path.clone(), Connection { vpn: read, reported_at: asked });
             }
             return;
         };
-        let phase = if known.told > asked { known.vpn.phase } else { read.phase };
+        let phase = if known.reported_at > asked { known.vpn.phase } else { read.phase };
         let vpn = ActiveVpn { phase, gateway: known.vpn.gateway, ..read };
         self.changed |= known.vpn != vpn;
         known.vpn = vpn;

@@ -62,14 +62,14 @@ where
     let closed = events.clone();
     tokio::select! {
         () = closed.closed() => {}
-        never = watch_forever(bus, questions, Teller { events, last: None, is_unread: false }) => match never {},
+        never = watch_forever(bus, questions, Views { events, last: None, is_unread: false }) => match never {},
     }
 }
 
 async fn watch_forever<B>(
     bus: impl Fn() -> B,
     questions: watch::Receiver<u64>,
-    mut teller: Teller,
+    mut views: Views,
 ) -> Infallible
 where
     B: Future<Output = zbus::Result<Builder<'static>>>,
@@ -81,13 +81,13 @@ where
         let Err(error) = match connected.await {
             Ok(Ok(connection)) => {
                 pause = FIRST_PAUSE;
-                listen(connection, questions.clone(), &mut teller).await
+                listen(connection, questions.clone(), &mut views).await
             }
             Ok(Err(error)) => Err(SessionError::Connect(error)),
             Err(_) => Err(SessionError::Slow),
         };
         // Only the first failure is logged as a warning.
-        if teller.tell(None).await {
+        if views.tell(None).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "NetworkManager cannot be reached");
         } else {
             tracing::debug!(error = &error as &dyn std::error::Error, "still no bus");
@@ -98,15 +98,15 @@ where
 }
 
 /// Reports to the agent, but never the same view twice.
-struct Teller {
+struct Views {
     events: Sender<Event>,
     last: Option<Option<NmView>>,
     /// Whether the agent knows that NetworkManager has come and was not read yet.
     is_unread: bool,
 }
 
-impl Teller {
-    /// NetworkManager has come, and was not read yet. The next view is told although it may be the last one.
+impl Views {
+    /// NetworkManager has appeared, and was not read yet. The next view is sent, also if it equals the last one.
     async fn tell_unread(&mut self) {
         if !std::mem::replace(&mut self.is_unread, true) {
             self.last = None;
@@ -131,16 +131,16 @@ impl Teller {
 async fn listen(
     connection: Connection,
     questions: watch::Receiver<u64>,
-    teller: &mut Teller,
+    views: &mut Views,
 ) -> Result<Infallible, SessionError> {
     let stream = MessageStream::from(&connection);
-    let mut listener = Listener { stream, session: Session::new(connection), questions, teller };
+    let mut listener = Listener { stream, session: Session::new(connection), questions, views };
     let present = introduce(listener.session.bus.clone());
     if let Some(present) = listener.while_listening(present, |_| false).await? {
         listener.session.meet(present.map_err(SessionError::Introduce)?);
     }
     loop {
-        listener.session.tell(listener.teller).await;
+        listener.session.tell(listener.views).await;
         listener.drain().await?;
         listener.session.ask(*listener.questions.borrow_and_update());
         let Some(job) = listener.session.job() else {
@@ -162,7 +162,7 @@ struct Listener<'a> {
     stream: MessageStream,
     session: Session,
     questions: watch::Receiver<u64>,
-    teller: &'a mut Teller,
+    views: &'a mut Views,
 }
 
 impl Listener<'_> {
@@ -205,7 +205,7 @@ impl Listener<'_> {
     async fn hear(&mut self, message: Option<zbus::Result<zbus::Message>>) -> Result<(), SessionError> {
         let message = message.ok_or(SessionError::Closed)?.map_err(SessionError::Broken)?;
         self.session.hear(&message);
-        self.session.tell(self.teller).await;
+        self.session.tell(self.views).await;
         Ok(())
     }
 }

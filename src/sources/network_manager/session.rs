@@ -13,7 +13,7 @@ use super::objects::{Bus, Manager};
 use super::plugins::{Plugins, Serves};
 use super::read::{Fresh, Present, Stale, objects, users};
 use super::signals::{Senders, Signal};
-use super::{LAST_PAUSE, Teller};
+use super::{LAST_PAUSE, Views};
 
 /// Time before a NetworkManager that did not answer is asked again. It doubles up to [`LAST_PAUSE`].
 const SHORT_PAUSE: Duration = Duration::from_millis(30);
@@ -185,16 +185,16 @@ impl Session {
     }
 
     /// Reports the view to the agent, if it has changed.
-    pub(super) async fn tell(&mut self, teller: &mut Teller) {
+    pub(super) async fn tell(&mut self, views: &mut Views) {
         match self.manager {
             Presence::Unknown => {}
             Presence::Absent => {
-                teller.tell(None).await;
+                views.tell(None).await;
             }
-            Presence::As(_) if !self.is_whole => teller.tell_unread().await,
+            Presence::As(_) if !self.is_whole => views.tell_unread().await,
             Presence::As(_) => {
                 if let Some(view) = self.cache.take_view() {
-                    teller.tell(Some(view)).await;
+                    views.tell(Some(view)).await;
                 }
             }
         }

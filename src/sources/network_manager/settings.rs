@@ -197,7 +197,7 @@ fn marks(setting: &WireGuardSetting, ipv4: &IpSetting, ipv6: &IpSetting) -> bool
 fn read_peers(setting: &WireGuardSetting, profile: &mut Profile) -> Option<Skipped> {
     profile.sender = Sender::Kernel;
     profile.mark = NonZeroU32::new(setting.fwmark);
-    // A key that is none identifies nobody.
+    // A malformed key identifies no peer.
     let keys = setting.peers.iter().take(MAX_REMOTES).filter_map(|peer| peer.key.parse::<PeerKey>().ok());
     profile.keys.extend(keys);
     let mut skipped = None;

@@ -56,8 +56,8 @@ enum Kernel {
 }
 
 impl Units {
-    /// The unit of a socket of this user; `None` if it cannot be told: the socket is gone, or another user has its
-    /// port by now.
+    /// The unit of a socket of this user; `None` if it is not known: the socket is closed, or another user has its
+    /// port now.
     pub(super) async fn of(&mut self, ends: &Ends, uid: u32) -> Option<Unit> {
         let found = self.ask(ends).ok()??;
         if found.uid != uid {
@@ -113,7 +113,7 @@ impl Units {
         let mut buffer = [0; LARGEST];
         // The kernel has answered when `send` returns.
         let (length, from) = recvfrom::<NetlinkAddr>(socket.as_raw_fd(), &mut buffer)?;
-        // Port 0 is the kernel. After the message of another process the socket is made anew.
+        // Port 0 is the kernel. After the message of another process a new socket is opened.
         if from.is_none_or(|from| from.pid() != 0) {
             return Ok(Vec::new());
         }

@@ -29,14 +29,14 @@ async fn a_program_that_is_gone_is_listed_by_its_user_without_a_unit() {
     let (port, uid) = (socket.local_addr().unwrap().port(), nix::unistd::getuid().as_raw());
     drop(socket);
     let blocked = Blocked::default();
-    let told = Told {
+    let inputs = Inputs {
         facts: watch::channel(Facts::default()).1,
         containers: watch::channel(Containers::default()).1,
     };
     let (mut units, mut links) = (Units::default(), Links::default());
     let foreign = Line { prefix: "another program".to_owned(), ..line(port, uid) };
     let cut = Line { packet: vec![0x45, 0], ..line(port, uid) };
-    take(&blocked, &told, &[foreign, cut, line(port, uid)], (&mut units, &mut links)).await;
+    take(&blocked, &inputs, &[foreign, cut, line(port, uid)], (&mut units, &mut links)).await;
     let all = blocked.memory().since(0, None, system::now());
     let who: Vec<_> = all.iter().map(|group| group.key.who.clone()).collect();
     assert_eq!(who, [crate::blocked::Who::Program(Some(uid), None)]);

@@ -1,4 +1,6 @@
 //! The kernel's filters for packets to a VPN server and from it, and the flow of a packet. Pure.
+//!
+//! The instructions are written by hand. libpcap compiles a text, and here the addresses and ports are values.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

@@ -43,7 +43,7 @@ async fn watch_in(
     mut wanted: watch::Receiver<Vec<Link>>,
     events: mpsc::Sender<Event>,
 ) {
-    let (mut told, mut known, mut said) = (None, BTreeMap::new(), BTreeMap::new());
+    let (mut sent, mut known, mut said) = (None, BTreeMap::new(), BTreeMap::new());
     loop {
         let links = wanted.borrow_and_update().clone();
         // A device that does not answer now does what it did before.
@@ -69,8 +69,8 @@ async fn watch_in(
             }
         }
         let devices: Vec<WireGuardDevice> = known.values().cloned().collect();
-        if told.as_ref() != Some(&devices) {
-            told = Some(devices.clone());
+        if sent.as_ref() != Some(&devices) {
+            sent = Some(devices.clone());
             let event = Event::WireGuardDevices { devices, awake: system::awake() };
             if events.send(event).await.is_err() {
                 return;

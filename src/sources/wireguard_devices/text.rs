@@ -7,7 +7,7 @@ use super::Reading;
 use crate::net::{Endpoint, OwnKey, PeerKey, Port, Transport};
 use crate::vpn::Handshake;
 
-/// The program refuses, or it says what no program says.
+/// The program answers with an error, or its answer is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AnswerError {
     #[error("its program answers with error {0}")]
@@ -93,7 +93,7 @@ mod tests {
             (Handshake::At(1_700_000_000_000_000_007), Reach::Everything)
         );
         assert_eq!((first.traffic.sent, first.traffic.received), (8, 9));
-        // Of the peer with the default route alone it is said whether it answers.
+        // The traffic of a device is that of its peer with the default route.
         assert_eq!(reading.finish(3).traffic, first.traffic);
     }
 

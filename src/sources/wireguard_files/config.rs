@@ -1,5 +1,6 @@
 //! Where a WireGuard device connects to, read from the file of wg-quick(8). Pure.
 //!
+//! No INI library is used: a line that it reads in another way than wg-quick would open another address.
 //! The lines are read as wg(8) and wg-quick(8) read them: white space has no meaning, `#` begins a comment, names
 //! of keys and sections have no case, and the last line of a key counts. Addresses and the commands of `PreUp`, `PostUp`,
 //! `PreDown` and `PostDown` are skipped as text: nothing here runs or keeps them. Of a private key a hash is kept.
@@ -257,7 +258,7 @@ mod tests {
         let device = device(hostile, "PublicKey = no key either\nEndpoint = 198.51.100.9:51820");
         assert_eq!(endpoints(&device), ["198.51.100.9:51820/udp"]);
         assert_eq!((device.mark, device.keys.len()), (None, 1));
-        // A key that is none identifies nobody.
+        // A malformed key identifies no peer.
         let said = device.skipped.map(|skipped| skipped.to_string()).unwrap_or_default();
         assert!(said.starts_with("line 13: PublicKey: it is no key"), "{said}");
     }
@@ -272,7 +273,7 @@ mod tests {
             device.names.iter().map(|(name, _, port)| format!("{name}:{port}")).collect();
         assert_eq!(names, ["wg.example.net:443"], "the last endpoint of a peer counts");
         assert_eq!((device.mark, device.skipped), (NonZeroU32::new(0x7766), None));
-        // wg(8) refuses a file whose private key is none, and the last line counts.
+        // wg(8) refuses a file with a malformed private key, and the last line counts.
         let own = |text: &str| read(&format!("[Interface]\n{text}\n[Peer]\nPrivateKey = {OTHER}\n")).own;
         assert_eq!(own(&format!("PrivateKey = {KEY}\nprivate key = {OTHER} # mine")), OTHER.parse().ok());
         assert_eq!((own(&format!("PrivateKey = {OTHER}\nPrivateKey = $(cat key)")), own("")), (None, None));

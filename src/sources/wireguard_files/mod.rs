@@ -80,7 +80,7 @@ pub fn devices(root: &Path, owner: u32) -> Vec<WireGuardFile> {
 }
 
 async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
-    let (mut told, mut said) = (None, Vec::<FileFault>::new());
+    let (mut sent, mut said) = (None, Vec::<FileFault>::new());
     loop {
         // The watch begins before the files are read, so that no change is missed.
         let changes = changes(&trusted.root).inspect_err(|error| {
@@ -95,8 +95,8 @@ async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
                 return;
             }
         }
-        if told.as_ref() != Some(&files) {
-            told = Some(files.clone());
+        if sent.as_ref() != Some(&files) {
+            sent = Some(files.clone());
             if events.send(Event::WireGuardFiles(files)).await.is_err() {
                 return;
             }

@@ -1,5 +1,6 @@
 //! Where a WireGuard device of systemd-networkd's connects to, read from the text of its systemd.netdev(5). Pure.
 //!
+//! No INI library is used, because systemd's rules differ from theirs and from wg-quick's.
 //! The lines are read as systemd reads them: names of keys and sections have a case, `#` and `;` begin a comment at
 //! the start of a line alone, a `\` at the end of a line joins it with the next, and the last line of a key counts.
 //! Of WireGuard's keys the public keys of peers are kept, and a hash of the private key.

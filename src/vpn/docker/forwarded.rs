@@ -39,7 +39,7 @@ impl PublishedPort {
 /// A port that is forwarded to a container now.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Forwarded {
-    /// Its transport.
+    /// TCP or UDP.
     pub transport: Transport,
     /// The port at the tunnel's address.
     pub port: Port,
@@ -141,7 +141,7 @@ impl Surroundings<'_> {
         all.into_iter().collect()
     }
 
-    /// What becomes of each port in the configuration.
+    /// The state of each port in the configuration.
     pub(super) fn report(&self, published: &BTreeSet<PublishedPort>) -> Vec<ForwardedReport> {
         let fault = |wanted: &ForwardedPort| {
             let mut of_container = published.iter().filter(|own| own.container == wanted.container.as_str());

@@ -65,7 +65,7 @@ pub enum Transport {
     },
     /// Another protocol that begins with ports: DCCP, SCTP, UDP-Lite.
     Ported {
-        /// Its number.
+        /// IANA's number of the protocol.
         protocol: u8,
         /// The destination port.
         to: u16,

@@ -20,10 +20,10 @@ const LONGEST: Duration = Duration::from_millis(300);
 /// also if each check starts a program.
 const PAUSE: u32 = 4;
 
-/// How many times slower this machine is than a usual one: `TUNWARDEN_LAB_PATIENCE`. Timeouts are multiplied by it, and
+/// How many times slower this machine is than a usual one: `TUNWARDEN_LAB_SLOWNESS`. Timeouts are multiplied by it, and
 /// the rates of floods divided.
-pub(crate) static PATIENCE: LazyLock<u32> = LazyLock::new(|| {
-    let text = std::env::var("TUNWARDEN_LAB_PATIENCE").ok();
+pub(crate) static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
+    let text = std::env::var("TUNWARDEN_LAB_SLOWNESS").ok();
     text.and_then(|text| text.parse().ok()).unwrap_or(1)
 });
 
@@ -40,7 +40,7 @@ pub fn wait_until(what: &str, bound: Duration, mut holds: impl FnMut() -> bool) 
 /// # Errors
 /// When `look` fails, or finds nothing within `bound`.
 pub fn wait_for<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let bound = bound * *PATIENCE;
+    let bound = bound * *SLOWNESS;
     let deadline = Instant::now() + bound;
     loop {
         let begun = Instant::now();

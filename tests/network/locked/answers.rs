@@ -12,7 +12,7 @@ use tunwarden_lab::{Capture, Container, Frame, Lab, Transport, with_lab};
 use super::{KNOWN, TIMEOUT};
 use crate::support::kernel::{Backend, FAMILIES};
 
-/// Refused targets, and what a program is told: by TCP, and by UDP.
+/// Refused targets, and the errors that a program gets: by TCP, and by UDP.
 const REFUSED: [(&str, Errno, Errno); 2] = [
     ("203.0.113.9:443", Errno::ECONNREFUSED, Errno::EHOSTUNREACH),
     ("[2001:db8:9::9]:443", Errno::ECONNREFUSED, Errno::EACCES),
@@ -71,10 +71,10 @@ fn seen(lab: &Lab, capture: &Capture, marker: &str) -> Result<usize> {
     Ok(capture.so_far()?.iter().filter(|frame| is_answer(frame) || is_refused(frame)).count())
 }
 
-fn is_told(who: &str, act: &(impl Fn(&str, bool) -> Result<Option<Errno>> + Sync)) -> Result<()> {
+fn gets_errors(who: &str, act: &(impl Fn(&str, bool) -> Result<Option<Errno>> + Sync)) -> Result<()> {
     for (target, tcp, udp) in REFUSED {
-        let told = [act(target, true)?, act(target, false)?];
-        ensure!(told == [Some(tcp), Some(udp)], "{who} to {target}: {told:?}");
+        let errors = [act(target, true)?, act(target, false)?];
+        ensure!(errors == [Some(tcp), Some(udp)], "{who} to {target}: {errors:?}");
     }
     Ok(())
 }
@@ -101,11 +101,11 @@ fn answer_everybody(lab: &Lab, backend: Backend, chain: &str) -> Result<()> {
     }
 }
 
-fn programs_are_told(backend: Backend) -> Result<()> {
+fn programs_get_answers(backend: Backend) -> Result<()> {
     with_lab(|lab| {
         backend.lock(lab, KNOWN)?;
         let capture = lab.capture()?;
-        lab.host().enter(|| is_told("a program", &ask))?;
+        lab.host().enter(|| gets_errors("a program", &ask))?;
         let name_server = lab.host().enter(|| connect("10.0.0.1:53"))?;
         ensure!(name_server == Some(Errno::ECONNREFUSED), "DNS by TCP: {name_server:?}");
         lab.host().enter(forge)?;
@@ -122,9 +122,9 @@ fn programs_are_told(backend: Backend) -> Result<()> {
 }
 
 #[test]
-fn a_refused_program_is_told_at_once_and_a_forged_source_is_not() {
+fn a_refused_program_gets_an_answer_at_once_and_a_forged_source_does_not() {
     for backend in [Backend::Nft, Backend::Legacy, Backend::NftablesAlone] {
-        programs_are_told(backend).unwrap();
+        programs_get_answers(backend).unwrap();
     }
 }
 
@@ -136,7 +136,7 @@ const IPV6: &str = "
     ip -n box address add fd00:d0c::2/64 dev eth0 nodad
     ip -n box route add default via fd00:d0c::1";
 
-fn containers_are_told(backend: Backend) -> Result<()> {
+fn containers_get_answers(backend: Backend) -> Result<()> {
     with_lab(|lab| {
         let container: Container = lab.host().bridged_container("box", "docker0")?;
         lab.host().succeed(["sh", "-ec", IPV6])?;
@@ -148,7 +148,7 @@ fn containers_are_told(backend: Backend) -> Result<()> {
             ensure!(send("203.0.113.9:444")? == Some(Errno::EHOSTUNREACH), "a container gets no answer");
             Ok(())
         };
-        container.enter(|| is_told("a container", &ask))?;
+        container.enter(|| gets_errors("a container", &ask))?;
         container.enter(forge_and_wait)?;
         let left = seen(lab, &capture, "first")?;
         ensure!(left == 0, "{backend:?}: {left} packets left");
@@ -163,9 +163,9 @@ fn containers_are_told(backend: Backend) -> Result<()> {
 }
 
 #[test]
-fn a_refused_container_is_told_at_once_and_a_forged_source_is_not() {
+fn a_refused_container_gets_an_answer_at_once_and_a_forged_source_does_not() {
     for backend in [Backend::Nft, Backend::NftablesAlone] {
-        containers_are_told(backend).unwrap();
+        containers_get_answers(backend).unwrap();
     }
 }
 

@@ -101,7 +101,7 @@ fn answers_come_from_the_lan(backend: Backend) -> Result<()> {
         }
         ensure!(received(lab, &early)?.is_empty(), "{backend:?}: an answer came in, and nobody had asked");
 
-        // Neither does a machine of the LAN, whatever port it asks from.
+        // Neither does a machine of the LAN, from any port.
         answer_to(lab, "239.255.255.250:1900", "10.0.0.5:40000")?;
         ensure!(remembered(lab)? == 0, "{backend:?}: a question of others is remembered");
 

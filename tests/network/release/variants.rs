@@ -129,7 +129,7 @@ fn set_up(lab: &Lab, backend: Backend, variant: &Variant, families: &[&str]) -> 
         let [input, forward, output] = policies;
         let builtin = format!(":INPUT {input} [0:0]\n:FORWARD {forward} [0:0]\n:OUTPUT {output} [0:0]\n");
         let mangle = "*mangle\n-A POSTROUTING -o eth7 -j MARK --set-mark 0x1\nCOMMIT\n";
-        // Without its neighbours a machine receives nothing over IPv6, whatever its other rules are.
+        // Without its neighbours a machine receives nothing over IPv6, with any other rules.
         let neighbours = match (family, policies == OPEN && rules.is_empty()) {
             ("ip6tables", false) => "-A INPUT -p ipv6-icmp -j ACCEPT\n-A OUTPUT -p ipv6-icmp -j ACCEPT\n",
             _ => "",
@@ -325,7 +325,7 @@ fn forward_that_another_program_closes_while_the_agent_runs_stays_closed() -> Re
         is("closed-since", "closed-since")?;
         Backend::Nft.change(lab, "ip6tables", "-P FORWARD ACCEPT")?;
         is("closed-since", "open")?;
-        // The agent's repair is no wish of another program.
+        // The agent's repair does not count as a policy of another program.
         wait_for("the repair", SOON, || {
             let policies = super::policies(lab, Backend::Nft)?;
             Ok(policies.iter().all(|line| line.ends_with("DROP")).then_some(()))

@@ -1,4 +1,4 @@
-//! Looks that are enough and no more, and who is named.
+//! The agent reads the tables often enough and not more often, and names the right program.
 
 use super::*;
 

@@ -68,7 +68,7 @@ impl Lab {
 }
 
 impl Server {
-    /// Its options.
+    /// The options of its command line.
     #[must_use]
     pub fn options(&self) -> &ServerOptions {
         &self.options

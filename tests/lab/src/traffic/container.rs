@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, setns};
 use crate::frame::TAG_MARK;
 use crate::guard;
 use crate::machine::Machine;
-use crate::wait::{PATIENCE, TIMEOUT, wait_until};
+use crate::wait::{SLOWNESS, TIMEOUT, wait_until};
 
 /// A bridge and addresses as Docker gives them to a container.
 const BRIDGED: &str = "
@@ -118,7 +118,7 @@ impl Container {
                 let _ = socket.send_to(payload.as_bytes(), target);
                 sent += 1;
                 count.store(sent, Ordering::Release);
-                let due = began + Duration::from_secs(sent) * *PATIENCE / per_second;
+                let due = began + Duration::from_secs(sent) * *SLOWNESS / per_second;
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
             Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 
 use super::probe::{Probe, Sent, next_id};
-use crate::wait::{PATIENCE, TIMEOUT, wait_until};
+use crate::wait::{SLOWNESS, TIMEOUT, wait_until};
 
 /// A running flood. Dropping it stops it.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Probe {
     /// When `per_second` is 0, or when the thread sends no packet within 30 seconds.
     pub fn flood(self, per_second: u32) -> Result<Flood> {
         ensure!(per_second > 0, "a flood of nothing");
-        let pause = Duration::from_secs(1) * *PATIENCE / per_second;
+        let pause = Duration::from_secs(1) * *SLOWNESS / per_second;
         let over = Arc::<AtomicBool>::default();
         let tried = Arc::<AtomicU64>::default();
         let sender = thread::spawn({

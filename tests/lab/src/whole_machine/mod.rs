@@ -104,7 +104,7 @@ impl Lab {
 }
 
 impl WholeMachine {
-    /// Its link.
+    /// The network interface of the machine.
     #[must_use]
     pub fn link(&self) -> &Uplink {
         &self.link
