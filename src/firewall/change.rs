@@ -291,7 +291,7 @@ mod tests {
     use crate::firewall::nftables::in_lane;
     use crate::policy::last_resort;
 
-    /// The thread for nf_tables stands for the kernel: no work of it begins.
+    /// The thread for nf_tables is blocked, in place of the kernel: no work of it begins.
     #[test]
     fn a_layer_that_does_not_answer_in_time_is_given_up_and_then_read_again() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -307,7 +307,7 @@ impl Refusal {
         Self { first: Box::new((family, why)), second: None }
     }
 
-    /// Whether another attempt at once may end otherwise.
+    /// Whether an immediate second attempt may succeed.
     fn may_succeed(&self) -> bool {
         self.first.1.may_succeed() && self.second.iter().all(|second| second.1.may_succeed())
     }

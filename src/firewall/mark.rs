@@ -1,8 +1,8 @@
 //! The mark of the policies that we set: the byte counter of the chain begins with [`BYTES`]. Pure.
 //!
 //! A program that sets the policy DROP sees no difference where our rules have set it already. But iptables-nft then
-//! sets the counters of the policy to zero, and so does a restore. Packets, rules and flushes leave them. So a DROP
-//! without the mark, where we had put one, is the wish of another program. iptables-legacy sets these counters to zero
+//! sets the counters of the policy to zero, and so does a restore. Packets, rules and flushes do not. So if we had set the mark and a DROP
+//! has none, another program has set the policy. iptables-legacy sets these counters to zero
 //! with every change of the table, so they say nothing there.
 
 use super::saved::SavedTable;
@@ -29,9 +29,9 @@ pub(super) enum Origin {
     Another,
     /// It is ACCEPT while our jump is there: another program has set it, because ours is always DROP.
     Opened,
-    /// A program has set all counters to zero (`iptables -Z`), which is no wish. Three times `-P … DROP` looks the same.
+    /// A program has set all counters to zero (`iptables -Z`), which sets no policy. Three times `-P … DROP` looks the same.
     Zeroed,
-    /// Nobody can tell, or it is not DROP.
+    /// It is not known, or the policy is not DROP.
     Unknown,
 }
 

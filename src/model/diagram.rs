@@ -93,7 +93,7 @@ pub(super) struct Diagram {
 
 impl Default for Diagram {
     fn default() -> Self {
-        // The two leaves have a bit behind every other one.
+        // The two leaves come after every bit.
         let leaf = |set| Node { bit: u16::MAX, zero: set, one: set };
         let nodes = vec![leaf(NONE), leaf(ALL)];
         Self { nodes, numbers: HashMap::default(), results: HashMap::default(), full: false }

@@ -79,7 +79,7 @@ struct Walk<'a> {
     packet: &'a Packet,
     view: &'a View<'a>,
     table: &'a Table,
-    /// The rules that it met and that may hold and may not.
+    /// The rules on its way of which the model does not know whether they match.
     doubts: Vec<Decision>,
 }
 

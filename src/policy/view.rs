@@ -35,7 +35,7 @@ impl<'a> View<'a> {
         Rule::new(self.family, verdict)
     }
 
-    /// Tells the agent why the packet is refused that comes this far.
+    /// Reports to the agent why a packet that reaches this rule is refused.
     pub(super) fn line(&self, reason: Refusal) -> Rule {
         self.rule(Verdict::Log(reason))
     }

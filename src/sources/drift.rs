@@ -1,6 +1,6 @@
 //! Changes of the kernel's tables, as netfilter reports them.
 //!
-//! The agent's own changes are among them. The agent tells them apart by their generation.
+//! The agent's own changes are among them. The agent distinguishes them by their generation.
 
 use std::time::Duration;
 

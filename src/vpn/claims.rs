@@ -1,7 +1,7 @@
 //! The claims: what sources say of tunnels, each compared with the kernel's own link table.
 //!
 //! Only this part changes a claim: `manager`, `reports`, `messages` and `silent` take in what the sources
-//! say, `kernel` what nobody says.
+//! report, and `kernel` the links that no source reports.
 
 mod kernel;
 mod manager;

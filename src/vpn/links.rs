@@ -37,7 +37,7 @@ pub struct LinkTable {
 pub struct Link {
     /// The kernel's index, never used twice while the machine runs.
     pub index: u32,
-    /// The name as the kernel gives it; may be one that no rule can spell.
+    /// The name as the kernel gives it. Some names cannot be written in a rule.
     pub name: String,
     /// What sort of device it is.
     pub kind: LinkKind,

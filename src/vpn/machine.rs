@@ -44,7 +44,7 @@ pub(super) struct Derived {
     /// The profiles, files and devices that claims are about.
     in_use: BTreeSet<String>,
     pub(super) left_out: BTreeSet<(String, LeftOut)>,
-    /// Tunnels that have all traffic and that nothing passes.
+    /// Tunnels that all traffic is routed into, and that no packet may pass.
     pub(super) without_effect: BTreeSet<(String, LeftOut)>,
     networks: Vec<NetworkBridge>,
     pub(super) vpns: (Vec<KnownVpn>, usize),
@@ -301,7 +301,7 @@ impl Machine {
         new.map(|(vpn, what)| Action::LeftOut(vpn.clone(), what.clone())).collect()
     }
 
-    /// Finds the tunnels that nothing passes although they have all traffic. Returns warnings about those that
+    /// Finds the tunnels that all traffic is routed into, and that no packet may pass. Returns warnings about those that
     /// are new.
     fn review_tunnels(&mut self) -> Vec<Action> {
         let mut without_effect = self.known().without_effect();
