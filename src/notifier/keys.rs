@@ -139,6 +139,7 @@ keys! {
     BlockedPausedPortal = "blocked-paused-portal",
     Pause = "pause",
     PausePortal = "pause-portal",
+    PausePortalShort = "pause-portal-short",
     Journal = "journal",
     Resume = "resume",
     ReasonLinkGone = "reason-link-gone",

@@ -39,13 +39,13 @@ pub(super) struct Card {
 
 impl Card {
     pub(super) fn new(notice: &Notice, words: &Words) -> Self {
-        let buttons = notice.buttons.iter().map(|button| (button.clone(), words.button(button)));
+        let buttons = notice.buttons.iter().map(|button| (button.clone(), words.short_button(button)));
         Self {
             topic: notice.topic,
             urgency: notice.urgency,
             stay: notice.stay,
             icon: notice.face.icon(),
-            title: words.say(&notice.title),
+            title: words.label(&notice.title),
             body: words.lines(&notice.body),
             category: notice.category(),
             click: notice.opens_details().then(|| words.button(&Button::Details)),

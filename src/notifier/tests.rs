@@ -4,6 +4,7 @@ mod anything;
 mod blocked;
 mod menu;
 mod missed;
+mod texts;
 mod welcome;
 
 use jiff::tz::TimeZone;

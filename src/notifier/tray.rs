@@ -36,8 +36,8 @@ impl Item {
                     Status::Active
                 }
             },
-            title: words.say(&indicator.title),
-            lines: indicator.lines.iter().map(|line| words.say(line)).collect(),
+            title: words.label(&indicator.title),
+            lines: indicator.lines.iter().map(|line| words.label(line)).collect(),
             buttons: buttons.collect(),
         }
     }

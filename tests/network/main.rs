@@ -40,6 +40,7 @@ mod order;
 mod package;
 mod pause;
 mod podman;
+mod prompts;
 mod prove;
 mod prove_live;
 mod reconnect;

@@ -9,3 +9,4 @@ mod pure;
 mod rules;
 mod sizes;
 mod source_package;
+mod texts;

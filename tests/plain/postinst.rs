@@ -2,12 +2,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test starts programs and touches files")]
 
+use std::collections::BTreeSet;
 use std::fs::{create_dir_all, read_to_string, write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use tunwarden::notifier::{LANGUAGES, language};
 
 const POSTINST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/debian/postinst");
 
@@ -38,6 +40,9 @@ const RUNUSER: &str = "#!/bin/sh\n[ -z \"$SECRET\" ] || exit 1\necho \"user $2\"
 const SYSTEMD_RUN: &str = "#!/bin/sh\necho \"$XDG_RUNTIME_DIR $*\" >>\"$(dirname \"$0\")/log\"\n";
 
 const SYSTEMCTL: &str = "#!/bin/sh\n[ \"$*\" = \"is-active --quiet systemd-logind\" ]\n";
+
+/// The commands in the report.
+const COMMANDS: [&str; 3] = ["tunwarden status", "sudo tunwarden pause 5m", "sudo apt remove tunwarden"];
 
 const GETENT: &str = "#!/bin/sh\necho \"x:x:$2:$2::$(dirname \"$0\")/home/$2:/bin/sh\"\n";
 
@@ -80,5 +85,59 @@ fn the_notifier_starts_in_the_graphical_sessions_of_users_who_did_not_switch_it_
     let (first, upgrade) = (first?, upgrade?);
     ensure!(first == asked(""), "{first}");
     ensure!(upgrade == asked("--replace"), "{upgrade}");
+    Ok(())
+}
+
+/// What the script says after an installation that has locked, in an environment.
+fn report(environment: &[(&str, &str)]) -> Result<String> {
+    let script = read_to_string(POSTINST)?;
+    let functions = script.split("case \"$1\" in\nconfigure").next().context("no functions")?;
+    let script = format!("tunwarden() {{ :; }}\n{functions}\nreport");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).env_clear().env("PATH", std::env::var("PATH")?);
+    let output = shell.envs(environment.iter().copied()).output()?;
+    ensure!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[test]
+fn the_report_after_an_installation_is_in_the_language_of_the_notifications() -> Result<()> {
+    for (list, locale) in [
+        ("", "de_AT.UTF-8"),
+        ("", "fr_CA.UTF-8"),
+        ("", "es_ES.utf8"),
+        ("", "pt_PT.UTF-8"),
+        ("", "pl_PL.UTF-8@euro"),
+        ("", "nl_NL.UTF-8"),
+        ("nl:pl:fr", "de_DE.UTF-8"),
+        ("en_US:de", "de_DE.UTF-8"),
+        ("*:$(exit 7):'", "de_DE.UTF-8"),
+        ("de", "C.UTF-8"),
+        ("de", ""),
+        ("", ""),
+    ] {
+        let environment = [("LANGUAGE", list), ("LANG", locale)];
+        let value = |name: &str| environment.iter().find(|(known, _)| *known == name);
+        let tag = language(|name| value(name).map(|(_, value)| (*value).to_owned()));
+        let texts = LANGUAGES.iter().find(|(known, _)| *known == tag).context("no texts")?.1;
+        let text = |name: &str| {
+            let start = format!("file-installed-{name} = ");
+            texts.lines().find_map(|line| line.strip_prefix(&start)).context(start.clone())
+        };
+        let said = report(&environment)?;
+        ensure!(
+            said.starts_with(&format!("{}\n  {}", text("locked")?, text("show")?)),
+            "{environment:?}: {said}"
+        );
+        ensure!(said.contains(text("pause")?) && said.contains(text("remove")?), "{environment:?}: {said}");
+        let column = |(line, command): (&str, &str)| Some(line.strip_suffix(command)?.chars().count());
+        let columns: BTreeSet<_> = said.lines().skip(1).zip(COMMANDS).map(column).collect();
+        ensure!(columns.len() == 1 && !columns.contains(&None), "not in one column: {said}");
+    }
+    let english =
+        "  show the state:         tunwarden status\n  open for five minutes:  sudo tunwarden pause 5m\n";
+    ensure!(report(&[])?.contains(english), "the English report has changed");
+    let latin = report(&[("LANG", "de_DE.ISO-8859-1")])?;
+    ensure!(latin == report(&[])?, "a terminal without UTF-8: {latin}");
     Ok(())
 }

@@ -95,7 +95,7 @@ proptest! {
     fn every_danger_is_shown_and_no_false_claim(
         events in prop::collection::vec((any_event(), 0u64..40), 1..60)
     ) {
-        let words = ["en", "de"].map(|language| Words::new(language, TimeZone::UTC));
+        let words = LANGUAGES.map(|(language, _)| Words::new(language, TimeZone::UTC));
         let mut notifier = Notifier::new(Memory::default());
         let mut now = START;
         for (event, passes) in events {
@@ -108,6 +108,8 @@ proptest! {
             prop_assert_eq!(notifier.indicator().face == Face::Protected, fine);
             let texts = notifier.notice().map(|notice| (notice.title, notice.body));
             for words in &words {
+                let wide = notifier.notice().and_then(|notice| texts::too_wide(words, &notice));
+                prop_assert_eq!(wide, None);
                 for text in texts.iter().flat_map(|(title, body)| std::iter::once(title).chain(body)) {
                     let said = words.say(text);
                     prop_assert!(said != text.key.as_str() && !said.contains(['{', '$']), "{}", said);

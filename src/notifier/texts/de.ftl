@@ -25,7 +25,7 @@ paused-body = { $minutes ->
 portal-title = Offen zum Anmelden bis { $until } Uhr
 portal-body = Anfragen nach Webseiten und Namen verlassen diesen Rechner ohne VPN. Das endet, sobald das VPN verbunden ist.
 portal-found-title = Dieses Netz verlangt eine Anmeldung
-portal-found-body = Vorher verbindet sich das VPN vielleicht nicht. Zum Anmelden können Sie Webseiten und Namen 10 Minuten lang öffnen: Sie verlassen diesen Rechner ohne VPN. Dafür braucht es das Passwort eines Verwalters.
+portal-found-body = Vorher verbindet sich das VPN vielleicht nicht. Zum Anmelden können Sie Webseiten und Namen 10 Minuten lang öffnen: Sie verlassen diesen Rechner ohne VPN. Dafür braucht es das Passwort eines Systemverwalters.
 resumed-title = Der Schutz ist wieder an
 resumed-protected = Alles geht durch das VPN.
 resumed-locked = Nichts verlässt diesen Rechner, bis das VPN verbunden ist.
@@ -55,7 +55,7 @@ fight-body = tunwarden hat ihn { $count }-mal in einer Minute wiederhergestellt.
 
 gone-title = tunwarden läuft nicht
 gone-body = Das VPN wird nicht überwacht, und der Schutz wird nicht geprüft.
-gone-hint = Ein Verwalter kann es starten: sudo systemctl start tunwarden
+gone-hint = Ein Systemverwalter kann es starten: sudo systemctl start tunwarden
 returned-title = tunwarden läuft wieder
 returned-body = Es überwacht das VPN wieder.
 
@@ -77,10 +77,10 @@ refused-title = Die Anforderung wurde nicht ausgeführt
 refused-reconnect = Das VPN ließ sich nicht verbinden.
 refused-pause = Die Pause hat nicht begonnen.
 refused-resume = Die Pause wurde nicht beendet.
-refused-blocked = Es ist nicht bekannt, was verweigert wurde.
+refused-blocked = Es ist nicht bekannt, was blockiert wurde.
 refused-journal = Das Protokoll wurde nicht geöffnet.
 refused-why = Der Grund: { $why }
-not-allowed = Dafür braucht es das Passwort eines Verwalters.
+not-allowed = Dafür braucht es das Passwort eines Systemverwalters.
 not-running = tunwarden läuft nicht.
 
 detail-title = Der Schutz im Einzelnen
@@ -113,11 +113,11 @@ left = { $minutes ->
 }
 tunnel = VPN: { $name } ({ $interface })
 
-blocked = Verweigert
-blocked-title = In der letzten Stunde verweigert
+blocked = Blockiert
+blocked-title = In der letzten Stunde blockiert
 blocked-line = { $destination }, { $count }-mal: { $why }
 blocked-by = { $who } an { $destination }, { $count }-mal: { $why }
-blocked-nothing = Keinem Ihrer Programme wurde etwas verweigert.
+blocked-nothing = Keines Ihrer Programme wurde blockiert.
 blocked-hint = Mehr in einem Terminal: tunwarden blocked
 blocked-unknown = aus einem anderen Grund
 blocked-no-vpn = kein VPN
@@ -138,9 +138,10 @@ blocked-paused-portal = die Pause ist nur zum Anmelden
 
 reconnect = Neu verbinden
 connect = { $name } verbinden
-details = Einzelheiten
+details = Details
 pause = { $minutes } Minuten aussetzen
 pause-portal = Aussetzen, um sich im Netz anzumelden
+pause-portal-short = Pause zum Anmelden
 journal = Protokoll öffnen
 resume = Wieder einschalten
 
@@ -158,3 +159,26 @@ reason-management-restarts = Es hat seinen Server verloren und sucht ihn wieder.
 reason-management-ends = Das VPN-Programm beendet sich ohne Aufforderung.
 reason-management-closed = Das VPN-Programm meldet seinen Zustand nicht mehr.
 reason-restarted = Es verbindet sich wieder.
+
+## Texte der Dateien des Pakets: das Menü, polkit, die Anwendungsverwaltung und die Installation.
+
+file-menu-generic = VPN-Notausschalter
+file-menu-comment = Zeigt, ob dieser Rechner geschützt ist
+file-menu-keywords = VPN;Firewall;Notausschalter;Datenschutz;Leck;
+file-autostart-comment = Meldet, wenn das VPN verloren geht, und zeigt, ob dieser Rechner geschützt ist
+file-pause-description = Die Firewall für begrenzte Zeit öffnen
+file-pause-message = Legitimierung ist notwendig, um Datenverkehr am VPN vorbei zu erlauben
+file-reconnect-description = Das VPN wieder verbinden
+file-reconnect-message = Legitimierung ist notwendig, um das VPN wieder zu verbinden
+file-blocked-description = Sehen, was anderen Benutzern und Containern verweigert wurde
+file-blocked-message = Legitimierung ist notwendig, um zu sehen, was andere Benutzer und Container erreichen wollten
+file-about-summary = VPN-Notausschalter für diesen Rechner und seine Container
+file-about-1 = tunwarden hält eine Firewall in Kraft, die nichts am VPN vorbei nach außen lässt: kein Programm dieses Rechners, keinen Docker-Container und keine virtuelle Maschine, mit IPv4 und IPv6. Nur das VPN-Programm erreicht seine eigenen Server.
+file-about-2 = Ein Symbol in der Leiste zeigt den Zustand. Eine Benachrichtigung meldet, wenn das VPN verloren geht, und verbindet es mit einem Klick wieder.
+file-about-3 = Die Installation sperrt diesen Rechner sofort: Bis ein VPN verbunden ist, öffnet sich keine Seite. Wer das Paket entfernt, bekommt das Netz zurück.
+file-installed-locked = tunwarden: Dieser Rechner ist gesperrt: Nichts verlässt ihn am VPN vorbei. Ein verbundenes VPN bleibt verbunden.
+file-installed-disabled = tunwarden: nicht gesperrt, weil seine Units abgeschaltet sind: sudo systemctl enable --now tunwarden-lock tunwarden
+file-installed-failed = tunwarden: NICHT GESPERRT. Den Grund zeigt: journalctl -u tunwarden-lock.service -u tunwarden.service
+file-installed-show = den Zustand zeigen:
+file-installed-pause = für fünf Minuten öffnen:
+file-installed-remove = für immer entfernen:

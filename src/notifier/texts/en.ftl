@@ -147,6 +147,7 @@ connect = Connect { $name }
 details = Details
 pause = Pause for { $minutes } minutes
 pause-portal = Pause to sign in to this network
+pause-portal-short = Pause to sign in
 journal = Open the journal
 resume = Resume
 
@@ -164,3 +165,26 @@ reason-management-restarts = It lost its server and is looking for it again.
 reason-management-ends = The VPN program is ending without a request.
 reason-management-closed = The VPN program no longer reports its state.
 reason-restarted = It is connecting again.
+
+## Texts of the package's files: the menu, polkit, the software manager and the installation.
+
+file-menu-generic = VPN Kill Switch
+file-menu-comment = Shows whether this computer is protected
+file-menu-keywords = VPN;firewall;kill switch;privacy;leak;
+file-autostart-comment = Notifies you when the VPN is lost, and shows whether this computer is protected
+file-pause-description = Open the firewall for a limited time
+file-pause-message = Authentication is needed to allow traffic outside the VPN
+file-reconnect-description = Connect the VPN again
+file-reconnect-message = Authentication is needed to connect the VPN again
+file-blocked-description = See what other users and containers were refused
+file-blocked-message = Authentication is needed to see what other users and containers tried to reach
+file-about-summary = VPN kill switch for this computer and its containers
+file-about-1 = tunwarden keeps a firewall in place that lets nothing leave outside the VPN: no program of this computer, no Docker container and no virtual machine, with IPv4 and IPv6. Only the VPN client may reach its own servers.
+file-about-2 = An indicator in the panel shows the state. A notification tells you when the VPN is lost, and connects it again with one click.
+file-about-3 = Installing it locks this computer at once: until a VPN is connected, no page opens. Removing it gives the network back.
+file-installed-locked = tunwarden: this machine is locked: nothing leaves outside the VPN. A connected VPN stays connected.
+file-installed-disabled = tunwarden: not locked, because its units are disabled: sudo systemctl enable --now tunwarden-lock tunwarden
+file-installed-failed = tunwarden: NOT LOCKED. To see why: journalctl -u tunwarden-lock.service -u tunwarden.service
+file-installed-show = show the state:
+file-installed-pause = open for five minutes:
+file-installed-remove = remove permanently:
