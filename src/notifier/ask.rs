@@ -15,7 +15,7 @@ const PORTAL_PAUSE: u64 = 10 * 60;
 /// Carries out the request of a button.
 pub(super) async fn ask(button: &Button) -> Result<(), Refusal> {
     match button {
-        Button::Connect(name) => connect::connect(name).await,
+        Button::Connect(vpn) => connect::connect(&vpn.uuid).await,
         Button::Journal => terminal::open_journal().await,
         Button::Reconnect
         | Button::Details

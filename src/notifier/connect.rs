@@ -30,8 +30,8 @@ const ANY: ObjectPath<'static> = ObjectPath::from_static_str_unchecked("/");
 /// state tells it.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Connects the VPN of this name, and returns when it is connected or has failed.
-pub(super) async fn connect(name: &str) -> Result<(), Refusal> {
+/// Connects the VPN of this UUID, and returns when it is connected or has failed.
+pub(super) async fn connect(uuid: &str) -> Result<(), Refusal> {
     let connection = Connection::system().await.map_err(refusal)?;
     let bus = DBusProxy::new(&connection).await.map_err(refusal)?;
     let manager = BusName::from_static_str(MANAGER).map_err(refusal)?;
@@ -39,7 +39,10 @@ pub(super) async fn connect(name: &str) -> Result<(), Refusal> {
     let Ok(owner) = bus.get_name_owner(manager).await else {
         return Err(Refusal::Failed("NetworkManager is not running".to_owned()));
     };
-    let profile = profile_of(&connection, &owner, name).await?;
+    let profile = profile_of(&connection, &owner, uuid).await.ok().flatten();
+    let Some(profile) = profile else {
+        return Err(Refusal::Failed("NetworkManager has no such VPN profile for you".to_owned()));
+    };
     let ended = activate(&connection, &owner, &profile);
     tokio::time::timeout(TIMEOUT, ended).await.unwrap_or(Ok(()))
 }
@@ -58,32 +61,17 @@ async fn proxy<'a>(
         .await
 }
 
-/// The one VPN profile of this name that the user may see.
+/// The VPN profile of this UUID. NetworkManager gives nobody the profiles of other users.
 async fn profile_of(
     connection: &Connection,
     owner: &OwnedUniqueName,
-    name: &str,
-) -> Result<OwnedObjectPath, Refusal> {
-    let settings = proxy(connection, owner, (SETTINGS_PATH, SETTINGS)).await.map_err(refusal)?;
-    let paths: Vec<OwnedObjectPath> = settings.call("ListConnections", &()).await.map_err(refusal)?;
-    let mut found = Vec::new();
-    for path in paths {
-        let profile = proxy(connection, owner, (path.as_str(), PROFILE)).await.map_err(refusal)?;
-        // The profiles of other users cannot be read.
-        let Ok(settings) = profile.call::<_, _, Settings>("GetSettings", &()).await else { continue };
-        if settings.vpn_profile().is_some_and(|reading| reading.profile.id == name) {
-            found.push(path.clone());
-        }
-    }
-    let mut found = found.into_iter();
-    match (found.next(), found.next()) {
-        (Some(profile), None) => Ok(profile),
-        (None, _) => Err(Refusal::Failed("NetworkManager has no such VPN profile for you".to_owned())),
-        (Some(_), Some(_)) => Err(Refusal::Failed(
-            "NetworkManager has several VPN profiles of this name; connect one in the network menu"
-                .to_owned(),
-        )),
-    }
+    uuid: &str,
+) -> zbus::Result<Option<OwnedObjectPath>> {
+    let settings = proxy(connection, owner, (SETTINGS_PATH, SETTINGS)).await?;
+    let path: OwnedObjectPath = settings.call("GetConnectionByUuid", &uuid).await?;
+    let profile = proxy(connection, owner, (path.as_str(), PROFILE)).await?;
+    let settings: Settings = profile.call("GetSettings", &()).await?;
+    Ok(settings.vpn_profile().is_some().then(|| path.clone()))
 }
 
 async fn activate(

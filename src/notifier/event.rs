@@ -88,8 +88,8 @@ pub enum Closing {
 pub enum Button {
     /// Connect the last VPN again.
     Reconnect,
-    /// Connect NetworkManager's VPN of this name.
-    Connect(String),
+    /// Connect this VPN of NetworkManager's.
+    Connect(ManagedVpn),
     /// Show details.
     Details,
     /// Show what was refused.
@@ -118,6 +118,15 @@ impl Button {
             Self::Journal => "journal",
         }
     }
+}
+
+/// A VPN profile of NetworkManager's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagedVpn {
+    /// Its name for people. The second profile of one name is `NAME (2)`.
+    pub name: String,
+    /// Its UUID, by which NetworkManager finds it.
+    pub uuid: String,
 }
 
 /// What a notice is about. A new notice with the same topic replaces the earlier one.

@@ -1,6 +1,6 @@
 //! What the indicator in the panel shows. Pure.
 
-use super::event::Button;
+use super::event::{Button, ManagedVpn};
 use super::keys::Key;
 use super::machine::Notifier;
 use super::notice::{Face, Text};
@@ -85,36 +85,36 @@ impl Notifier {
     }
 
     /// The VPNs of NetworkManager that count and that the user can connect now.
-    pub(super) fn connectable(&self) -> Vec<String> {
+    pub(super) fn connectable(&self) -> Vec<ManagedVpn> {
         let status = self.status().filter(|status| {
             self.offers_reconnect() && matches!(status.state, State::Locked | State::Lost | State::Paused)
         });
+        let Some(status) = status else { return Vec::new() };
         let lost = self.loss.as_ref().and_then(|loss| loss.what.as_ref()).map(|loss| loss.name.as_str());
-        let mut names: Vec<&str> = Vec::new();
-        for vpn in status.iter().flat_map(|status| &status.vpns) {
-            let is_up =
-                status.is_some_and(|status| status.tunnels.iter().any(|tunnel| tunnel.name == vpn.name));
+        let mut found: Vec<ManagedVpn> = Vec::new();
+        for vpn in status.vpns.iter().filter(|vpn| vpn.counts && vpn.fault.is_none()) {
+            let is_up = status.tunnels.iter().any(|tunnel| tunnel.name == vpn.name);
             // `Reconnect` brings the lost one back.
-            let is_offered = is_up || lost == Some(&vpn.name) || names.contains(&vpn.name.as_str());
-            if vpn.is_of_network_manager() && vpn.counts && vpn.fault.is_none() && !is_offered {
-                names.push(&vpn.name);
+            if let Some(uuid) = vpn.uuid.clone().filter(|_| !is_up && lost != Some(&vpn.name)) {
+                let same = status.vpns.iter().take_while(|one| one.uuid.as_ref() != Some(&uuid));
+                let name = match same.filter(|one| one.uuid.is_some() && one.name == vpn.name).count() {
+                    0 => vpn.name.clone(),
+                    before => format!("{} ({})", vpn.name, before + 1),
+                };
+                found.push(ManagedVpn { name, uuid });
             }
         }
-        names.into_iter().take(MAX_CONNECT).map(ToOwned::to_owned).collect()
+        found.truncate(MAX_CONNECT);
+        found
     }
 
     /// Whether the menu has every VPN by its name, so that `Reconnect` would only repeat one of them.
     fn names_every_vpn(&self) -> bool {
-        let names = self.connectable();
+        let offered = self.connectable().len();
         let has_all = |status: &Status| {
-            let counting: Vec<&str> =
-                status.vpns.iter().filter(|vpn| vpn.counts).map(|vpn| vpn.name.as_str()).collect();
-            // Two of one name are one entry, which NetworkManager cannot connect by its name.
-            status.vpns_left_out == 0
-                && counting.len() == names.len()
-                && counting.iter().all(|name| names.iter().any(|one| one == name))
+            status.vpns_left_out == 0 && status.vpns.iter().filter(|vpn| vpn.counts).count() == offered
         };
-        self.loss.is_none() && !names.is_empty() && self.status().is_some_and(has_all)
+        self.loss.is_none() && offered > 0 && self.status().is_some_and(has_all)
     }
 
     /// The icon for the state. It never shows more protection than the kernel holds.

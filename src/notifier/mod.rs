@@ -31,7 +31,7 @@ mod wanted;
 mod welcome;
 mod words;
 
-pub use event::{Action, BlockedLine, Button, Closing, Event, Memory, Portal, Refusal, Topic};
+pub use event::{Action, BlockedLine, Button, Closing, Event, ManagedVpn, Memory, Portal, Refusal, Topic};
 pub use indicator::Indicator;
 pub use keys::Key;
 pub use language::{LANGUAGES, language, spoken};

@@ -67,7 +67,7 @@ impl Words {
     pub fn button(&self, button: &Button) -> String {
         self.label(&match button {
             Button::Reconnect => Text::new(Key::Reconnect),
-            Button::Connect(name) => Text::new(Key::Connect).word("name", name),
+            Button::Connect(vpn) => Text::new(Key::Connect).word("name", &vpn.name),
             Button::Details => Text::new(Key::Details),
             Button::Blocked => Text::new(Key::Blocked),
             Button::Pause(minutes) => Text::new(Key::Pause).count("minutes", *minutes),

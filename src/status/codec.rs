@@ -80,7 +80,7 @@ dictionary!(EndpointStatus { address, port, protocol });
 dictionary!(LastLoss { name, interface, reason, seen_by, at } later { code, held });
 dictionary!(ConfigurationStatus { source, path } known { fault });
 dictionary!(LeftOutStatus { name, reason, remedy });
-dictionary!(VpnStatus { name, origin, servers, more, counts } known { mark, fault });
+dictionary!(VpnStatus { name, origin, servers, more, counts } known { uuid, mark, fault });
 dictionary!(ManagementStatus { file, socket, heard } known { fault });
 dictionary!(LayerStatus { name, enforced } later { owned } known { lacks, unknown });
 dictionary!(FightStatus { program, count });

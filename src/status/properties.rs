@@ -208,7 +208,8 @@ mod tests {
         status.left_out = vec![LeftOutStatus { name: text("work"), reason: text("no"), remedy: text("do") }];
         let (name, origin, servers) = (text("work"), text("wireguard"), vec![text("198.51.100.1:1/udp")]);
         let (mark, fault) = (Some(text("0x7")), Some(text("no")));
-        status.vpns = vec![VpnStatus { name, origin, servers, more: 2, mark, counts: true, fault }];
+        let uuid = Some(text("5d6c"));
+        status.vpns = vec![VpnStatus { name, uuid, origin, servers, more: 2, mark, counts: true, fault }];
         status.vpns_left_out = 3;
         status.configuration = Some(ConfigurationStatus {
             source: text("kept"),

@@ -8,14 +8,13 @@ use crate::vpn::{KnownVpn, Origin};
 /// Maximum number of servers in a line for people.
 const SHOWN: usize = 3;
 
-/// The word for NetworkManager's profiles in [`VpnStatus::origin`].
-const NETWORK_MANAGER: &str = "networkmanager";
-
 /// A VPN that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VpnStatus {
     /// The name of the profile or file.
     pub name: String,
+    /// The UUID of a profile of NetworkManager's.
+    pub uuid: Option<String>,
     /// Who named its servers: `networkmanager`, `openvpn` or `wireguard` (files of root's), or `hook`.
     pub origin: String,
     /// Its first servers, by address or by name: `198.51.100.9:51820/udp`.
@@ -34,11 +33,6 @@ impl VpnStatus {
     /// The first VPNs that are known, and how many there are besides.
     pub fn listed((vpns, more): (&[KnownVpn], usize)) -> (Vec<Self>, u32) {
         (vpns.iter().map(Self::from).collect(), u32::try_from(more).unwrap_or(u32::MAX))
-    }
-
-    /// Whether it is a profile of NetworkManager's.
-    pub fn is_of_network_manager(&self) -> bool {
-        self.origin == NETWORK_MANAGER
     }
 
     /// A line for people.
@@ -72,10 +66,11 @@ impl From<&KnownVpn> for VpnStatus {
             Origin::Hook => "hook",
             Origin::OpenVpn => "openvpn",
             Origin::WireGuard => "wireguard",
-            Origin::NetworkManager => NETWORK_MANAGER,
+            Origin::NetworkManager => "networkmanager",
         };
         Self {
             name: vpn.name.clone(),
+            uuid: vpn.uuid.clone(),
             origin: origin.to_owned(),
             servers: vpn.servers.clone(),
             more: u32::try_from(vpn.more).unwrap_or(u32::MAX),

@@ -19,6 +19,8 @@ const MAX_VPNS: usize = 128;
 pub struct KnownVpn {
     /// Its name for people.
     pub name: String,
+    /// The UUID of a profile of NetworkManager's.
+    pub uuid: Option<String>,
     /// Who named its servers.
     pub named_by: Origin,
     /// Its first servers, by address or by name.
@@ -90,6 +92,7 @@ impl Known<'_> {
         let fault = if *counts { self.fault_of(key, vpn) } else { Some(NOT_NAMED.to_owned()) };
         KnownVpn {
             name: vpn.name.clone(),
+            uuid: (vpn.origin == Origin::NetworkManager).then(|| (*key).to_owned()),
             named_by: vpn.origin,
             servers: endpoints.chain(names).take(MAX_SERVERS).collect(),
             more: vpn.size().saturating_sub(MAX_SERVERS),

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::menu::managed;
 use super::*;
 use crate::status::{Unread, Verdict};
 
@@ -31,7 +32,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     let closing = prop::sample::select(vec![Closing::Dismissed, Closing::Faded]);
     let button = prop::sample::select(vec![
         Button::Reconnect,
-        Button::Connect("home".to_owned()),
+        Button::Connect(managed("home", 0)),
         Button::Details,
         Button::Blocked,
         Button::Pause(30),

@@ -6,6 +6,7 @@ use crate::status::VpnStatus;
 pub(super) fn vpn(name: &str, origin: &str) -> VpnStatus {
     VpnStatus {
         name: name.to_owned(),
+        uuid: (origin == "networkmanager").then(|| uuid_of(name, 0)),
         origin: origin.to_owned(),
         servers: vec!["198.51.100.7:1194/udp".to_owned()],
         more: 0,
@@ -13,6 +14,15 @@ pub(super) fn vpn(name: &str, origin: &str) -> VpnStatus {
         counts: true,
         fault: None,
     }
+}
+
+/// The UUID of the profile with this name, or of one with the same name.
+fn uuid_of(name: &str, number: usize) -> String {
+    format!("uuid-{number}-of-{name}")
+}
+
+pub(super) fn managed(name: &str, number: usize) -> ManagedVpn {
+    ManagedVpn { name: name.to_owned(), uuid: uuid_of(name, number) }
 }
 
 pub(super) fn with_vpns(vpns: Vec<VpnStatus>, status: Status) -> Status {
@@ -53,10 +63,10 @@ fn a_vpn_that_counts_and_is_not_up_can_be_connected_by_its_name() {
     assert_eq!(connects(&day), ["Connect home"]);
     let menu = day.notifier.indicator().buttons;
     assert!(menu.contains(&Button::Reconnect), "wg0 has no entry of its own: {menu:?}");
-    day.hear(Event::Pressed(Button::Connect("home".to_owned())));
-    assert!(day.actions.contains(&Action::Ask(Button::Connect("home".to_owned()))));
+    day.hear(Event::Pressed(Button::Connect(managed("home", 0))));
+    assert!(day.actions.contains(&Action::Ask(Button::Connect(managed("home", 0)))));
     let why = Refusal::Failed("its server did not answer in time".to_owned());
-    day.hear(Event::Answered(Button::Connect("home".to_owned()), Err(why)));
+    day.hear(Event::Answered(Button::Connect(managed("home", 0)), Err(why)));
     assert!(day.reads().contains("could not be connected.\nThe reason: its server"), "{}", day.reads());
 
     day.agent(with_vpns(vpns.clone(), status(State::Protected)));
@@ -78,6 +88,23 @@ fn reconnect_is_not_offered_beside_the_same_vpn_by_its_name() {
     assert!(day.notifier.indicator().buttons.contains(&Button::Reconnect));
     let many = (0..50).map(|count| vpn(&format!("vpn{count}"), "networkmanager")).collect();
     assert_eq!(connects(&Day::begin(with_vpns(many, status(State::Locked)))).len(), 5);
+}
+
+#[test]
+fn two_vpns_of_one_name_have_an_entry_each_and_are_connected_by_their_uuids() {
+    let second = VpnStatus { uuid: Some(uuid_of("home", 1)), ..vpn("home", "networkmanager") };
+    let day =
+        Day::begin(with_vpns(vec![vpn("home", "networkmanager"), second.clone()], status(State::Locked)));
+    assert_eq!(connects(&day), ["Connect home", "Connect home (2)"]);
+    let buttons = day.notifier.indicator().buttons;
+    let other = ManagedVpn { name: "home (2)".to_owned(), ..managed("home", 1) };
+    assert!(buttons.contains(&Button::Connect(managed("home", 0))), "{buttons:?}");
+    assert!(buttons.contains(&Button::Connect(other.clone())), "{buttons:?}");
+    assert!(!buttons.contains(&Button::Reconnect), "each has its entry");
+    // The first one does not count: the name of the other one stays the same.
+    let first = VpnStatus { counts: false, ..vpn("home", "networkmanager") };
+    let day = Day::begin(with_vpns(vec![first, second], status(State::Locked)));
+    assert!(day.notifier.indicator().buttons.contains(&Button::Connect(other)));
 }
 
 #[test]

@@ -16,7 +16,7 @@ const BUTTONS: usize = 42;
 const SENTENCE: usize = 300;
 
 /// Messages that may be the same in two languages.
-const SAME: [&str; 5] = ["tunnel", "details", "detail-tunnel", "no-tunnel", "steady-title"];
+const SAME: [&str; 2] = ["tunnel", "details"];
 
 /// A name that has no place anywhere.
 const LONG: &str = "a name that somebody gave without a thought of the panel";

@@ -1,6 +1,6 @@
 //! The first minute.
 
-use super::menu::{vpn, with_vpns};
+use super::menu::{managed, vpn, with_vpns};
 use super::*;
 use crate::status::VpnStatus;
 
@@ -14,7 +14,7 @@ fn the_first_lock_says_why_and_what_to_do_once() {
     let mut day = newcomer(with_vpns(home(), status(State::Locked)));
     let notice = day.notifier.notice().unwrap();
     assert_eq!((notice.topic, notice.urgency), (Topic::Welcome, Urgency::Normal));
-    let buttons = [Button::Connect("home".to_owned()), Button::Pause(5), Button::Details];
+    let buttons = [Button::Connect(managed("home", 0)), Button::Pause(5), Button::Details];
     assert_eq!(notice.buttons, buttons);
     for told in ["nothing leaves", "Connect your VPN", "pause", "tunwarden init", "apt remove"] {
         assert!(day.reads().contains(told), "{told}: {}", day.reads());
