@@ -1,28 +1,21 @@
 //! Questions about a socket to the kernel (`linux/inet_diag.h`). Pure.
+//!
+//! netlink-bindings has the structures. Its own requests are dumps, and here one socket is asked for.
 
 use std::net::IpAddr;
 
-use netlink_bindings::utils::IterableChunks;
+use netlink_bindings::inet_diag::{OpTcpDiagDump, ReqV2, TcpState};
+use netlink_bindings::traits::NetlinkRequest;
 
 use crate::net::{Transport, octets};
 use crate::netlink::{ANSWER, Message, REQUEST, error_number, message, messages};
 
 /// `SOCK_DIAG_BY_FAMILY`
 const BY_FAMILY: u16 = 20;
-/// `INET_DIAG_CGROUP_ID`
-const CGROUP: u16 = 21;
-/// `TCP_LISTEN`, and where the state of a socket is in `struct inet_diag_msg`.
-const LISTEN: u8 = 10;
-const STATE: usize = 1;
 /// IANA's number of TCP.
 pub(super) const TCP: u8 = Transport::Tcp.number();
 /// `INET_DIAG_NOCOOKIE`
 const NO_COOKIE: [u8; 8] = [0xff; 8];
-/// The length of `struct inet_diag_msg`, and where the user id is in it.
-const SOCKET: usize = 72;
-const UID: usize = 64;
-/// The room for an address of either family.
-const ADDRESS: usize = 16;
 
 /// The two ends of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,30 +41,29 @@ pub(super) struct Socket {
 
 /// The question for the socket that sent a packet.
 pub(super) fn question(ends: &Ends) -> Vec<u8> {
+    // The kernel takes the first end for this machine's, and for UDP the second one ("for historical reasons").
+    let [first, second] = if ends.protocol == TCP { [ends.own, ends.other] } else { [ends.other, ends.own] };
+    let mut request = ReqV2::new();
     // Both ends are in the header of one packet, so they are of one family.
-    let family = match ends.own.0 {
+    request.family = match ends.own.0 {
         IpAddr::V4(_) => 2,
         IpAddr::V6(_) => 10,
     };
-    let [own, other] = [ends.own.0, ends.other.0].map(|address| {
-        let mut wide = octets(address);
-        wide.resize(ADDRESS, 0);
-        wide
-    });
-    // The kernel takes the first end for this machine's, and for UDP the second one ("for historical reasons").
-    let (first, second) = ((own, ends.own.1), (other, ends.other.1));
-    let [first, second] = if ends.protocol == TCP { [first, second] } else { [second, first] };
-    let ports = [first.1.to_be_bytes(), second.1.to_be_bytes()].concat();
-    let body = [
-        &[family, ends.protocol, 0, 0][..],
-        &u32::MAX.to_ne_bytes(),
-        &ports,
-        &first.0,
-        &second.0,
-        &ends.link.to_ne_bytes(),
-        &NO_COOKIE,
-    ];
-    message(BY_FAMILY, REQUEST, 1, &body.concat())
+    request.protocol = ends.protocol;
+    request.states = u32::MAX;
+    let id = &mut request.sockid;
+    (id.src, id.dst) = (wide(first.0), wide(second.0));
+    id.set_sport(first.1);
+    id.set_dport(second.1);
+    (id.r#if, id.cookie) = (ends.link, NO_COOKIE);
+    message(BY_FAMILY, REQUEST, 1, request.as_slice())
+}
+
+/// An address in the room for one of either family.
+fn wide(address: IpAddr) -> [u8; 16] {
+    let mut wide = [0; 16];
+    wide.iter_mut().zip(octets(address)).for_each(|(byte, octet)| *byte = octet);
+    wide
 }
 
 /// Whether an answer says that the kernel has no such socket, or no `tcp_diag` or `udp_diag` that could look for it.
@@ -89,14 +81,12 @@ pub(super) fn socket(datagram: &[u8]) -> Option<Socket> {
     if message.message_type() != BY_FAMILY {
         return None;
     }
-    let body = message.payload();
-    if *body.get(STATE)? == LISTEN {
+    // An answer for UDP has the same form.
+    let (found, attributes) = <OpTcpDiagDump<'_> as NetlinkRequest>::decode_reply(message.payload());
+    if found.state == TcpState::Listen as u8 {
         return None;
     }
-    let uid = u32::from_ne_bytes(body.get(UID..UID + 4)?.try_into().ok()?);
-    let mut attributes = IterableChunks::new(body.get(SOCKET..)?);
-    let (_, cgroup) = attributes.find(|(header, _)| header.r#type == CGROUP)?;
-    Some(Socket { uid, cgroup: u64::from_ne_bytes(cgroup.try_into().ok()?) })
+    Some(Socket { uid: found.uid, cgroup: attributes.get_cgroup_id().ok()? })
 }
 
 #[cfg(test)]
@@ -106,22 +96,51 @@ mod tests {
     use super::*;
     use crate::netlink::attribute;
 
+    /// The length of `struct inet_diag_msg`, and where the state and the user id are in it.
+    const SOCKET: usize = 72;
+    const STATE: usize = 1;
+    const UID: usize = 64;
+    /// `TCP_LISTEN`
+    const LISTEN: u8 = 10;
+    /// `INET_DIAG_CGROUP_ID`
+    const CGROUP: u16 = 21;
+
+    #[test]
+    fn the_question_has_both_ends_and_for_udp_in_the_other_order() {
+        let (own, other) = (("10.0.0.2".parse().unwrap(), 40000), ("203.0.113.9".parse().unwrap(), 443));
+        let body = |protocol| {
+            let sent = question(&Ends { protocol, own, other, link: 7 });
+            messages(&sent).next().unwrap().unwrap().payload().to_vec()
+        };
+        let [mine, theirs] = [[10, 0, 0, 2], [203, 0, 113, 9]].map(|octets| [&octets[..], &[0; 12]].concat());
+        let ports = [40000_u16.to_be_bytes(), 443_u16.to_be_bytes()];
+        let expected = |protocol, ports: Vec<u8>, addresses: Vec<u8>| {
+            let fixed = [&[2, protocol, 0, 0][..], &[0xff; 4]].concat();
+            [fixed, ports, addresses, 7_u32.to_ne_bytes().to_vec(), vec![0xff; 8]].concat()
+        };
+        let [own_port, other_port] = ports;
+        let tcp = expected(TCP, [own_port, other_port].concat(), [&mine[..], &theirs].concat());
+        assert_eq!(body(TCP), tcp);
+        let udp = expected(17, [other_port, own_port].concat(), [&theirs[..], &mine].concat());
+        assert_eq!(body(17), udp);
+    }
+
     #[test]
     fn the_answer_names_the_user_and_the_group() {
         let mut body = vec![0; SOCKET];
         body[UID..UID + 4].copy_from_slice(&1000_u32.to_ne_bytes());
         let plain = message(BY_FAMILY, 0, 1, &body);
-        assert_eq!(socket(&plain), None, "a kernel that does not tell the group");
+        assert_eq!(socket(&plain), None, "a kernel that does not send the group");
         body.extend(attribute(8, &[0, 0, 0, 0]));
         body.extend(attribute(CGROUP, &77_u64.to_ne_bytes()));
-        let told = message(BY_FAMILY, 0, 1, &body);
-        assert_eq!(socket(&told), Some(Socket { uid: 1000, cgroup: 77 }));
+        let answer = message(BY_FAMILY, 0, 1, &body);
+        assert_eq!(socket(&answer), Some(Socket { uid: 1000, cgroup: 77 }));
         body[STATE] = LISTEN;
         assert_eq!(socket(&message(BY_FAMILY, 0, 1, &body)), None, "a listener sends nothing");
         let absent = message(2, 0, 1, &(-2_i32).to_ne_bytes());
         assert_eq!((socket(&absent), is_absent(&absent)), (None, true), "no such socket");
         let refused = message(2, 0, 1, &(-1_i32).to_ne_bytes());
-        assert!(!is_absent(&refused) && !is_absent(&told) && !is_absent(&[]));
+        assert!(!is_absent(&refused) && !is_absent(&answer) && !is_absent(&[]));
     }
 
     proptest! {
