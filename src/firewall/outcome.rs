@@ -313,7 +313,7 @@ fn is_known(result: &LayerResult) -> bool {
 /// The result of both layers. A packet has to pass both, so one closed layer is enough to close.
 pub(super) fn together(iptables: LayerResult, nftables: LayerResult) -> LayerResult {
     match (iptables, nftables) {
-        // A layer that cannot be read makes up for none.
+        // A layer that cannot be read does not make up for one that failed.
         (one, Err(why)) | (Err(why), one) if why.is_open() && !is_known(&one) => Err(why),
         (Ok(Some(one)), Ok(Some(other))) => Ok(Some(one.and(other))),
         (Ok(commit), Ok(None)) | (Ok(None), Ok(commit)) => Ok(commit),

@@ -189,7 +189,7 @@ impl Nftables {
     }
 
     /// Every difference between `ruleset` and what the kernel holds, one line each; none if this system has
-    /// no such layer. That the rules answer or tell nobody is no difference.
+    /// no such layer. Rules without answers or reports are no difference.
     ///
     /// # Errors
     /// When the kernel cannot be read. Then it is not known whether there are differences.
