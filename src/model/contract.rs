@@ -100,7 +100,7 @@ impl Contract<'_> {
 
     /// The same with what each is for. A pause that opens everything counts for nothing here.
     pub fn parts(&self, family: Family, sender: Sender, link: &str) -> Parts {
-        let frames = || part(Part::Link, super::frames::allowed(self.situation));
+        let frames = || part(Part::Link, super::frames::allowed(self.situation, link));
         match sender {
             Sender::Local => self.sent(family, link),
             Sender::Forwarded => part(Part::Lan, self.forwarded(family, link)).collect(),

@@ -11,7 +11,8 @@ const ARP: u128 = 0x0806;
 const KEYS: [u128; 2] = [0x888e, 0x88c7];
 /// The tags of VLANs.
 const TAGS: [u128; 2] = [0x8100, 0x88a8];
-const PPPOE: [u128; 2] = [0x8863, 0x8864];
+const PPPOE_DISCOVERY: u128 = 0x8863;
+const PPPOE_SESSION: u128 = 0x8864;
 
 /// Bonding and LLDP: the last byte of a group that no bridge forwards, and an EtherType.
 const GROUPS: [(u128, u128); 4] = [(2, 0x8809), (0, 0x88cc), (3, 0x88cc), (0x0e, 0x88cc)];
@@ -37,8 +38,8 @@ fn bytes(start: u16, length: u16, value: u128) -> Match {
     Match::part(Field::Frame, [start, length], value, u128::MAX)
 }
 
-/// Every frame that may leave.
-pub(super) fn allowed(situation: &Situation) -> Vec<Vec<Match>> {
+/// Every frame that may leave on the link of this name.
+pub(super) fn allowed(situation: &Situation, link: &str) -> Vec<Vec<Match>> {
     let mut allowed = vec![ethertype(ARP)];
     allowed.extend(tagged(ARP));
     allowed.extend(KEYS.map(ethertype));
@@ -55,27 +56,47 @@ pub(super) fn allowed(situation: &Situation) -> Vec<Vec<Match>> {
             bytes(PLAIN + 16, 16, 0x4242),
         ]
     }));
-    for number in PPPOE {
-        allowed.extend(pppoe(situation, &ethertype(number), PLAIN));
-        allowed.extend(tagged(number).iter().flat_map(|frame| pppoe(situation, frame, BEHIND_TAG)));
+    for (place, searches, carriers) in [
+        (PLAIN, vec![ethertype(PPPOE_DISCOVERY)], vec![ethertype(PPPOE_SESSION)]),
+        (BEHIND_TAG, tagged(PPPOE_DISCOVERY), tagged(PPPOE_SESSION)),
+    ] {
+        allowed.extend(searches.iter().flat_map(|frame| discovery(frame, place)));
+        allowed.extend(carriers.iter().flat_map(|frame| sessions(situation, link, frame, place)));
     }
     allowed
 }
 
-/// What PPPoE sends: the search for a server always, the set-up of a link while there is a link of PPP, and packets
-/// while such a link leads out.
-fn pppoe(situation: &Situation, frame: &[Match], ethertype: u16) -> Vec<Vec<Match>> {
-    let with = |more: Vec<Match>| [frame, &more].concat();
-    let mut allowed: Vec<Vec<Match>> =
-        [0x1109, 0x1119, 0x11a7].map(|code| with(vec![bytes(ethertype + 16, 16, code)])).to_vec();
-    let session = bytes(ethertype + 16, 16, 0x1100);
+/// The search for a PPPoE server: the code, and the number of the session, which the end of one needs alone.
+fn discovery(frame: &[Match], ethertype: u16) -> Vec<Vec<Match>> {
+    let with = |more| [frame, &[more]].concat();
+    let mut allowed =
+        [0x1109_0000, 0x1119_0000].map(|number| with(bytes(ethertype + 16, 32, number))).to_vec();
+    allowed.push(with(bytes(ethertype + 16, 16, 0x11a7)));
+    allowed
+}
+
+/// The kernel's sessions on this link, to their servers: the set-up of a link, and packets while a link of PPP leads
+/// out.
+fn sessions(situation: &Situation, link: &str, frame: &[Match], ethertype: u16) -> Vec<Vec<Match>> {
     let protocol = |value, mask| Match::part(Field::Frame, [ethertype + 64, 16], value, mask);
-    if !situation.ppp_links.is_empty() {
-        allowed.push(with(vec![session.clone(), protocol(0x8000, 0x8000)]));
-    }
+    let mut contents = vec![protocol(0x8000, 0x8000)];
     let leads_out = |link: &IfName| situation.wires.iter().any(|wire| wire.interface == *link);
     if situation.ppp_links.iter().any(leads_out) {
-        allowed.extend([0x0021, 0x0057].map(|number| with(vec![session.clone(), protocol(number, 0xffff)])));
+        contents.extend([0x0021, 0x0057].map(|number| protocol(number, 0xffff)));
     }
-    allowed
+    let here = situation.pppoe.iter().filter(|session| session.interface.as_str() == link);
+    here.flat_map(|session| {
+        let [a, b, c, d, e, f] = session.peer;
+        let peer = u128::from(u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
+        let begin = [
+            bytes(0, 48, peer),
+            bytes(ethertype + 16, 16, 0x1100),
+            bytes(ethertype + 32, 16, session.id.into()),
+        ];
+        contents
+            .iter()
+            .map(move |content| [frame, &begin[..], std::slice::from_ref(content)].concat())
+            .collect::<Vec<_>>()
+    })
+    .collect()
 }

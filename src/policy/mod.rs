@@ -29,7 +29,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 
-pub use frame::{FrameMatch, PppoeFrames};
+pub use frame::{FrameMatch, PppContent, Pppoe};
 pub use log::{LOG_GROUP, LOG_LIMIT, LOG_PREFIX};
 pub use protocol::{Asked, Direction, HopLimit, Ported, Protocol, Tracked};
 pub use refusal::{Answer, AnsweredBridges};

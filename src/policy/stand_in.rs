@@ -46,6 +46,8 @@ fn of_table(table: &Table) -> Chains<'_, Rule> {
 fn wires_may(held: &WireRules, wanted: &WireRules) -> bool {
     wanted.wires.iter().all(|wire| held.wires.contains(wire))
         && held.frames.iter().all(|frame| wanted.frames.contains(frame))
+        && held.pppoe.sessions.iter().all(|session| wanted.pppoe.sessions.contains(session))
+        && (held.pppoe.sessions.is_empty() || held.pppoe.content <= wanted.pppoe.content)
         && chains_may(&of_wires(&held.ipv4), &of_wires(&wanted.ipv4), |rule| &rule.rule().verdict)
         && chains_may(&of_wires(&held.ipv6), &of_wires(&wanted.ipv6), |rule| &rule.rule().verdict)
 }

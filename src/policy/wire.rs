@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use super::frame::{FrameMatch, frames};
+use super::frame::{FrameMatch, Pppoe, frames, pppoe};
 use super::view::{View, traffic_rules};
 use super::well_known::{dhcp_client, dhcp_group, dhcp_server, echo_reply};
 use super::{ChainName, Rule, Verdict, bootstrap, lan_services, output};
@@ -28,6 +28,8 @@ pub struct WireRules {
     pub open: Option<Rule>,
     /// Frames that may leave, besides those of IPv4 and IPv6.
     pub frames: Vec<FrameMatch>,
+    /// Frames of PPPoE's sessions that may leave.
+    pub pppoe: Pppoe,
     /// The chains of IPv4. Packets enter the first one.
     pub ipv4: Vec<WireChain>,
     /// The chains of IPv6, in the same way.
@@ -99,7 +101,8 @@ pub(super) fn rules(ipv4: &View<'_>, ipv6: &View<'_>) -> WireRules {
         unnamed: situation.unnamed_wires.clone(),
         // This rule says nothing about a family.
         open: ipv4.pause(Verdict::Accept),
-        frames: frames(situation),
+        frames: frames(),
+        pppoe: pppoe(situation),
         ipv4: chains(ipv4),
         ipv6: chains(ipv6),
     }

@@ -7,6 +7,7 @@
 mod dump;
 mod lookup;
 mod netlink;
+pub(crate) mod pppoe;
 mod route;
 pub(crate) mod table;
 #[cfg(test)]
@@ -100,6 +101,7 @@ async fn follow(events: &mpsc::Sender<Event>, last: &mut Option<LinkTable>) -> R
         tokio::select! {
             () = events.closed() => return Ok(()),
             changed = changes.next() => changed.map_err(LinksError::Socket)?,
+            () = pppoe::changed(last.as_ref()) => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ExactTunnel, LinkKind, Routing, TunnelAddress, Uplink, Wire};
+use super::{ExactTunnel, LinkKind, PppoeSession, Routing, TunnelAddress, Uplink, Wire};
 use crate::config::{Config, Routes};
 use crate::net::{IfName, IfPattern};
 
@@ -18,6 +18,10 @@ pub struct LinkTable {
     pub links: Vec<Link>,
     /// Which way packets go.
     pub routing: Routing,
+    /// The link that each VLAN or macvlan sends through, by index.
+    pub lower: BTreeMap<u32, u32>,
+    /// The kernel's sessions of PPPoE.
+    pub sessions: Vec<PppoeSession>,
     /// Links that have been uplinks before, by index, as far as they are there and no container's now.
     /// The machine remembers them; a source leaves this empty.
     pub known_uplinks: BTreeSet<u32>,
@@ -132,14 +136,6 @@ impl LinkTable {
         self.named(name).filter(|link| {
             named_bridge(link, config) && self.is_container_bridge(link) || self.is_other_bridge(link, config)
         })
-    }
-
-    /// The names of the links of kind `ppp`.
-    pub fn ppp_links(&self) -> Vec<IfName> {
-        let links = self.links.iter().filter(|link| link.kind == LinkKind::Ppp);
-        let mut names: Vec<IfName> = links.filter_map(|link| link.name.parse().ok()).collect();
-        names.sort();
-        names
     }
 
     /// Every bridge by its index.

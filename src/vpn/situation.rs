@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ExactTunnel, Forwarded, Ipv6Bridge, NetworkAccess, PauseScope};
+use super::{ExactTunnel, Forwarded, Ipv6Bridge, NetworkAccess, PauseScope, PppoeSession};
 use crate::net::{Endpoint, IfName, IfPattern, LanPrefix, Port, Transport};
 
 /// The five states of the contract.
@@ -133,9 +133,12 @@ pub struct Situation {
     /// Links like those whose names no rule can carry.
     #[serde(default)]
     pub unnamed_wires: Vec<String>,
-    /// Links of the kernel's kind `ppp`.
+    /// Links of the kernel's kind `ppp` that are no tunnel.
     #[serde(default)]
     pub ppp_links: Vec<IfName>,
+    /// Sessions of PPPoE, once for each wire that their frames go out on.
+    #[serde(default)]
+    pub pppoe: Vec<PppoeSession>,
     /// Links that have been uplinks, for the next agent: one of them without an address is a wire.
     #[serde(default)]
     pub known_uplinks: Vec<Wire>,

@@ -16,8 +16,8 @@ use tunwarden::netfilter::readback;
 use tunwarden::policy::nftables::{Found, NftTable, render_fresh, tables};
 use tunwarden::policy::{Owners, Ruleset, last_resort, ruleset};
 use tunwarden::vpn::{
-    Allowance, Forwarded, ForwardedTo, KernelPacket, PauseScope, Situation, State, Tunnel, TunnelAddress,
-    TunnelSource, Uplink, Wire,
+    Allowance, Forwarded, ForwardedTo, KernelPacket, PauseScope, PppoeSession, Situation, State, Tunnel,
+    TunnelAddress, TunnelSource, Uplink, Wire,
 };
 use tunwarden_lab::{Lab, with_lab};
 
@@ -119,6 +119,8 @@ fn pppoe() -> Situation {
     let mut situation = locked();
     situation.ppp_links = vec![ppp.interface.clone()];
     situation.wires.push(ppp);
+    let (interface, peer) = ("eth0".parse().unwrap(), [0x02, 0, 0, 0, 0, 0x17]);
+    situation.pppoe = vec![PppoeSession { interface, id: 0x0102, peer }];
     situation
 }
 

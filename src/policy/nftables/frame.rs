@@ -10,10 +10,11 @@
 //! frame from a link of a VLAN was judged on that link, without the tag, and is judged here again.
 
 use super::NftChain;
-use super::matches::{Bits, Called, Comparison, Match};
+use super::matches::{Bits, Called, Comparison, Match, Way};
 use super::rule::{self, NftRule, NftVerdict, name};
 use crate::net::Family;
-use crate::policy::{FrameMatch, PppoeFrames, WireChain, WireRules};
+use crate::policy::{FrameMatch, PppContent, Pppoe, WireChain, WireRules};
+use crate::vpn::PppoeSession;
 
 /// The chain that all base chains lead to.
 pub(super) const FIRST: &str = "VPN_EGRESS";
@@ -21,22 +22,34 @@ pub(super) const FIRST: &str = "VPN_EGRESS";
 const ETHERNET: &str = "VPN_ETHERNET";
 /// Frames on Ethernet with a tag of a VLAN.
 const TAGGED: &str = "VPN_TAGGED";
-/// Frames of PPPoE.
-const PPPOE: &str = "VPN_PPPOE";
-/// Frames of PPPoE with a tag of a VLAN.
-const PPPOE_TAGGED: &str = "VPN_PPPOE_TAGGED";
+/// Where frames of PPPoE go: without a tag of a VLAN, and with one.
+const PPPOE: PppoeChains = PppoeChains {
+    ethertype: TYPE,
+    discovery: "VPN_PPPOE",
+    sessions: "VPN_PPPOE_SESSIONS",
+    content: "VPN_PPP",
+};
+const PPPOE_TAGGED: PppoeChains = PppoeChains {
+    ethertype: TYPE_BEHIND_TAG,
+    discovery: "VPN_PPPOE_TAGGED",
+    sessions: "VPN_PPPOE_SESSIONS_TAGGED",
+    content: "VPN_PPP_TAGGED",
+};
 
 /// EtherTypes.
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const ARP: u16 = 0x0806;
 const TAGS: [u16; 2] = [0x8100, 0x88a8];
-const PPPOE_TYPES: [u16; 2] = [0x8863, 0x8864];
+const PPPOE_DISCOVERY: u16 = 0x8863;
+const PPPOE_SESSION: u16 = 0x8864;
 
-/// Version, type and code of PPPoE's frames (RFC 2516, 5): PADI, PADR and PADT.
-const DISCOVERY: [u16; 3] = [0x1109, 0x1119, 0x11a7];
+/// Version, type and code of PPPoE's frames (RFC 2516, 5). PADI and PADR have no session yet.
+const SEARCH: [u64; 2] = [0x1109_0000, 0x1119_0000];
+/// PADT ends a session, which may be one that the kernel no longer has.
+const END: u16 = 0x11a7;
 /// The same for a frame of a session.
-const SESSION: u16 = 0x1100;
+const SESSION: u64 = 0x1100_0000;
 /// The numbers of IPv4 and IPv6 in PPP.
 const PACKETS: [u16; 2] = [0x0021, 0x0057];
 
@@ -48,13 +61,13 @@ const TYPE_BEHIND_TAG: u32 = 128;
 /// The chains. A chain stands before those whose rules lead to it.
 pub(super) fn chains(wire: &WireRules) -> Vec<NftChain> {
     let chain = |name: &str, rules| NftChain { name: name.to_owned(), base: None, rules };
-    let pppoe = wire.frames.iter().find_map(|frame| match frame {
-        FrameMatch::Pppoe(frames) => Some(*frames),
-        FrameMatch::Arp | FrameMatch::Type(_) | FrameMatch::Group(..) | FrameMatch::SpanningTree => None,
-    });
     let mut chains = Vec::new();
-    for (name, start) in [(PPPOE, TYPE), (PPPOE_TAGGED, TYPE_BEHIND_TAG)] {
-        chains.extend(pppoe.map(|frames| chain(name, pppoe_frames(frames, start))));
+    if wire.frames.contains(&FrameMatch::PppoeDiscovery) {
+        for way in [PPPOE, PPPOE_TAGGED] {
+            chains.push(chain(way.content, way.content(wire.pppoe.content)));
+            chains.push(chain(way.sessions, way.sessions(&wire.pppoe)));
+            chains.push(chain(way.discovery, way.discovery()));
+        }
     }
     chains.push(chain(TAGGED, tagged(wire)));
     chains.push(chain(ETHERNET, ethernet(wire)));
@@ -96,7 +109,7 @@ fn tagged(wire: &WireRules) -> Vec<NftRule> {
     for frame in &wire.frames {
         match frame {
             FrameMatch::Arp => rules.push(accept([is(TYPE_BEHIND_TAG, ARP), Match::Called(Called::Arp)])),
-            FrameMatch::Pppoe(_) => rules.extend(to_pppoe(TYPE_BEHIND_TAG, PPPOE_TAGGED)),
+            FrameMatch::PppoeDiscovery => rules.extend(PPPOE_TAGGED.ways_in()),
             FrameMatch::Type(_) | FrameMatch::Group(..) | FrameMatch::SpanningTree => {}
         }
     }
@@ -130,27 +143,56 @@ fn frame(frame: &FrameMatch) -> Vec<NftRule> {
         FrameMatch::SpanningTree => {
             vec![accept([group(0), bits(TYPE, 16, Comparison::Below, 0x0600), is(112, 0x4242)])]
         }
-        FrameMatch::Pppoe(_) => to_pppoe(TYPE, PPPOE).to_vec(),
+        FrameMatch::PppoeDiscovery => PPPOE.ways_in().to_vec(),
     }
 }
 
-fn to_pppoe(start: u32, chain: &str) -> [NftRule; 2] {
-    PPPOE_TYPES.map(|number| goto([is(start, number)], chain))
+/// The chains for frames of PPPoE with their EtherType at one place.
+struct PppoeChains {
+    ethertype: u32,
+    discovery: &'static str,
+    sessions: &'static str,
+    content: &'static str,
 }
 
-fn pppoe_frames(frames: PppoeFrames, ethertype: u32) -> Vec<NftRule> {
-    let (code, protocol) = (ethertype + 16, ethertype + 64);
-    let mut rules = DISCOVERY.map(|number| accept([is(code, number)])).to_vec();
-    let session = is(code, SESSION);
-    if frames != PppoeFrames::Discovery {
+impl PppoeChains {
+    fn ways_in(&self) -> [NftRule; 2] {
+        let way = |number, chain| goto([is(self.ethertype, number)], chain);
+        [way(PPPOE_DISCOVERY, self.discovery), way(PPPOE_SESSION, self.sessions)]
+    }
+
+    fn discovery(&self) -> Vec<NftRule> {
+        let search = SEARCH.map(|number| accept([self.code_and_session(number)]));
+        let end = accept([is(self.ethertype + 16, END)]);
+        search.into_iter().chain([end, NftRule::always(NftVerdict::Drop)]).collect()
+    }
+
+    /// Only the kernel's own sessions, each on its wire and to its server.
+    fn sessions(&self, pppoe: &Pppoe) -> Vec<NftRule> {
+        let rule = |PppoeSession { interface, id, peer }: &PppoeSession| {
+            let peer = peer.iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
+            let wire = Match::Link(Way::Out, interface.clone().into());
+            let session = self.code_and_session(SESSION | u64::from(*id));
+            goto([wire, bits(0, 48, Comparison::Equal, peer), session], self.content)
+        };
+        pppoe.sessions.iter().map(rule).chain([NftRule::always(NftVerdict::Drop)]).collect()
+    }
+
+    fn content(&self, content: PppContent) -> Vec<NftRule> {
+        let protocol = self.ethertype + 64;
         // The protocols of PPP itself: for the link, and for the set-up of a network protocol.
-        rules.push(accept([session.clone(), masked(protocol, 16, 0x8000, Comparison::Other, 0)]));
+        let mut rules = vec![accept([masked(protocol, 16, 0x8000, Comparison::Other, 0)])];
+        if content == PppContent::Packets {
+            rules.extend(PACKETS.map(|number| accept([is(protocol, number)])));
+        }
+        rules.push(NftRule::always(NftVerdict::Drop));
+        rules
     }
-    if frames == PppoeFrames::Packets {
-        rules.extend(PACKETS.map(|number| accept([session.clone(), is(protocol, number)])));
+
+    /// Version, type and code, and then the session's number.
+    fn code_and_session(&self, number: u64) -> Match {
+        bits(self.ethertype + 16, 32, Comparison::Equal, number)
     }
-    rules.push(NftRule::always(NftVerdict::Drop));
-    rules
 }
 
 fn accept(matches: impl Into<Vec<Match>>) -> NftRule {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 use crate::policy::{Owners, last_resort, ruleset};
-use crate::vpn::{Situation, Wire};
+use crate::vpn::{PppoeSession, Situation, Wire};
 
 fn chains(ruleset: &Ruleset) -> Vec<NftChain> {
     tables(ruleset).into_iter().flat_map(|table| table.chains).collect()
@@ -96,17 +96,26 @@ fn only_what_this_machine_itself_sends_makes_answers_come_in() {
 }
 
 #[test]
-fn a_link_of_ppp_opens_pppoe_by_its_kind_and_packets_only_where_it_leads_out() {
-    let session = |situation: &Situation| {
+fn pppoe_opens_the_kernel_s_own_session_and_packets_only_where_its_link_leads_out() {
+    let chain = |situation: &Situation, name: &str| {
         let rules = chains(&ruleset(&Config::default(), &Owners::from([0]), situation));
-        let pppoe = rules.into_iter().filter(|chain| chain.name == "VPN_PPPOE");
-        pppoe.flat_map(|chain| chain.rules).filter(|rule| rule.to_string().contains("0x1100")).count()
+        let chain = rules.into_iter().filter(|chain| chain.name == name);
+        chain.flat_map(|chain| chain.rules).map(|rule| rule.to_string()).collect::<Vec<_>>()
     };
     let mut situation = Situation::default();
     situation.wires.push(Wire { interface: "ppp0".parse().unwrap(), index: 2 });
-    assert_eq!(session(&situation), 0, "by its name");
     situation.ppp_links.push("dsl".parse().unwrap());
-    assert_eq!(session(&situation), 1, "what sets up the link, and no packet");
+    assert_eq!(chain(&situation, "VPN_PPPOE_SESSIONS"), ["drop"], "a name, and a link without a session");
+    situation.pppoe.push(PppoeSession {
+        interface: "eth0".parse().unwrap(),
+        id: 0x0102,
+        peer: [2, 0, 0, 0, 0, 0x17],
+    });
+    let session = "oifname \"eth0\" @ll,0,48 0x020000000017 @ll,112,32 0x11000102 goto VPN_PPP";
+    assert_eq!(chain(&situation, "VPN_PPPOE_SESSIONS"), [session, "drop"]);
+    let behind_tag = session.replace("112", "144") + "_TAGGED";
+    assert_eq!(chain(&situation, "VPN_PPPOE_SESSIONS_TAGGED"), [&behind_tag, "drop"]);
+    assert_eq!(chain(&situation, "VPN_PPP").len(), 2, "what sets up the link, and no packet");
     situation.wires.push(Wire { interface: "dsl".parse().unwrap(), index: 3 });
-    assert_eq!(session(&situation), 3);
+    assert_eq!(chain(&situation, "VPN_PPP").len(), 4);
 }

@@ -7,9 +7,9 @@ use nix::libc;
 
 use super::netlink::Kernel;
 use super::table::Draft;
-use super::{LinksError, lookup};
+use super::{LinksError, lookup, pppoe};
 use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, Message, REQUEST, attribute, error_number, message};
-use crate::vpn::LinkTable;
+use crate::vpn::{LinkKind, LinkTable};
 
 /// Maximum number of times that a table is read, while it changes during each reading. A watcher gets a
 /// notification of the change anyway; a single reading takes the last table.
@@ -29,7 +29,11 @@ pub(super) async fn table() -> Result<LinkTable, LinksError> {
     loop {
         let (draft, consistency) = read().await?;
         if consistency == Consistency::Whole || attempt == ATTEMPTS {
-            return Ok(draft.finish());
+            let table = draft.finish();
+            // After the links: a session begins before its link of PPP is made.
+            let has_ppp = table.links.iter().any(|link| link.kind == LinkKind::Ppp);
+            let sessions = if has_ppp { pppoe::sessions() } else { Vec::new() };
+            return Ok(LinkTable { sessions, ..table });
         }
         attempt += 1;
     }

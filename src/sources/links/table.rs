@@ -24,6 +24,9 @@ const IFLA_CARRIER_DOWN_COUNT: u16 = 48;
 /// linux/rtnetlink.h: a gateway of the other family.
 const RTA_VIA: u16 = 18;
 
+/// The kernel's names of the kinds of links that send through another link.
+const ABOVE: [&str; 2] = ["vlan", "macvlan"];
+
 /// A table that is being built: links first, then their addresses and routes.
 #[derive(Default)]
 pub(crate) struct Draft {
@@ -32,6 +35,7 @@ pub(crate) struct Draft {
     bounds: BTreeSet<IpNet>,
     routing: Routing,
     of_users: BTreeSet<u32>,
+    lower: BTreeMap<u32, u32>,
 }
 
 impl Draft {
@@ -62,7 +66,8 @@ impl Draft {
         }
         routing.on_link.sort();
         routing.on_link.dedup();
-        LinkTable { links, routing, of_users: self.of_users, ..LinkTable::default() }
+        let (of_users, lower) = (self.of_users, self.lower);
+        LinkTable { links, routing, lower, of_users, ..LinkTable::default() }
     }
 
     /// Whether any link is a tunnel by its kind.
@@ -87,11 +92,15 @@ impl Draft {
         let has = |flag: i32| flags & flag.cast_unsigned() != 0;
         let (mut name, mut info, mut master) = (String::new(), None, None);
         let (mut of_user, mut is_released) = (false, false);
+        let (mut lower, mut is_elsewhere) = (None, false);
         for attribute in attributes(payload.get(16..)?) {
             let value = attribute.value();
             match attribute.kind() {
                 libc::IFLA_IFNAME => name = text(value),
                 libc::IFLA_MASTER => master = u32_at(value, 0),
+                libc::IFLA_LINK => lower = u32_at(value, 0),
+                // The index is one of another network namespace.
+                libc::IFLA_LINK_NETNSID => is_elsewhere = true,
                 // A program has let go of the device, so it was persistent.
                 IFLA_CARRIER_DOWN_COUNT => is_released = u32_at(value, 0) != Some(0),
                 libc::IFLA_LINKINFO => {
@@ -117,6 +126,9 @@ impl Draft {
         if of_user || is_released && info.as_deref() == Some("tun") {
             self.of_users.insert(index);
         }
+        // For a veth, this is the other end.
+        let is_above = info.as_deref().is_some_and(|kind| ABOVE.contains(&kind)) && !is_elsewhere;
+        self.lower.extend(lower.filter(|_| is_above).map(|lower| (index, lower)));
         Some(())
     }
 

@@ -1,0 +1,149 @@
+//! Reads the kernel's sessions of PPPoE from `/proc/self/net/pppoe`. Netlink does not show them.
+//!
+//! Every user can open a session, and so write lines into this file: the server's address and the session's number
+//! are what that user says. `vpn` decides what a session opens.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::net::IfName;
+use crate::vpn::{LinkKind, LinkTable, PppoeSession};
+
+/// The file. It is missing while the kernel's module is not loaded.
+const FILE: &str = "/proc/self/net/pppoe";
+
+/// Maximum number of bytes that are read: more than 20,000 sessions.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Maximum number of sessions that are used. A machine has one for each line to its provider.
+const MAX_SESSIONS: usize = 256;
+
+/// How often the file is read while there is a link of PPP. The kernel reports no change of it. A link that waits for
+/// packets before it dials keeps its name and index when a session begins; PPP repeats its first frame for half a minute.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The sessions as they are now. There are none if the file cannot be read: then no session may send.
+pub(super) fn sessions() -> Vec<PppoeSession> {
+    match read() {
+        Ok(text) => parse(&text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot read {FILE}: PPPoE is closed");
+            Vec::new()
+        }
+    }
+}
+
+/// Waits until the sessions are others than in this table. Without a link of PPP no session counts.
+pub(super) async fn changed(table: Option<&LinkTable>) {
+    let has_ppp = |table: &&LinkTable| table.links.iter().any(|link| link.kind == LinkKind::Ppp);
+    let Some(table) = table.filter(has_ppp) else { return std::future::pending().await };
+    while sessions() == table.sessions {
+        sleep(AGAIN).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an edge file: it reads the kernel's list of sessions")]
+fn read() -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    std::fs::File::open(FILE)?.take(MAX_BYTES).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The sessions of the file, sorted. A line that is no session is left out.
+pub(crate) fn parse(text: &[u8]) -> Vec<PppoeSession> {
+    let lines = text.split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+    let mut sessions: Vec<PppoeSession> = lines.filter_map(session).take(MAX_SESSIONS).collect();
+    sessions.sort();
+    sessions.dedup();
+    sessions
+}
+
+/// `00000100 02:00:00:00:00:17     eth0`
+fn session(line: &[u8]) -> Option<PppoeSession> {
+    let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+    let [number, peer, interface] = [words.next()?, words.next()?, words.next()?];
+    let is_number = number.len() == 8 && number.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if words.next().is_some() || !is_number {
+        return None;
+    }
+    // The kernel prints the bytes of the frame as if they were a number of this machine.
+    let id = u16::from_be(u16::try_from(u32::from_str_radix(number, 16).ok()?).ok()?);
+    let interface: IfName = interface.parse().ok()?;
+    // A server has an address of its own, and a session has a number.
+    let peer = address(peer).filter(|peer| peer[0] & 1 == 0 && id != 0)?;
+    Some(PppoeSession { interface, id, peer })
+}
+
+fn address(text: &str) -> Option<[u8; 6]> {
+    let mut address = [0; 6];
+    let mut bytes = text.split(':');
+    for byte in &mut address {
+        let text = bytes.next().filter(|text| text.len() == 2 && !text.starts_with('+'))?;
+        *byte = u8::from_str_radix(text, 16).ok()?;
+    }
+    bytes.next().is_none().then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "Id       Address              Device\n";
+
+    fn parsed(lines: &str) -> Vec<PppoeSession> {
+        parse(format!("{HEAD}{lines}").as_bytes())
+    }
+
+    /// As the kernel prints it: `%08X` of the two bytes of the frame.
+    fn number(id: u16) -> String {
+        format!("{:08X}", id.to_be())
+    }
+
+    #[test]
+    fn a_line_of_the_kernel_is_a_session() {
+        let line = format!("{} 02:00:5e:a0:00:17     eth0\n", number(0x0102));
+        let session = PppoeSession {
+            interface: "eth0".parse().unwrap(),
+            id: 0x0102,
+            peer: [0x02, 0, 0x5e, 0xa0, 0, 0x17],
+        };
+        assert_eq!(parsed(&line), std::slice::from_ref(&session));
+        assert_eq!(parsed(&format!("{line}{line}")), [session], "once");
+        let long = format!("{} 02:00:5e:a0:00:17 fifteen-bytes-x\n", number(7));
+        assert_eq!(parsed(&long)[0].interface.as_str(), "fifteen-bytes-x");
+        assert_eq!(parsed(""), []);
+    }
+
+    #[test]
+    fn what_is_no_whole_line_of_the_kernel_is_left_out() {
+        for line in [
+            "00000100 02:00:00:00:00:17     eth0",
+            "00000100 02:00:00:00:00:17\n",
+            "00000100 02:00:00:00:00:17 eth0 eth1\n",
+            "00010000 02:00:00:00:00:17 eth0\n",
+            "0000010G 02:00:00:00:00:17 eth0\n",
+            "+0000100 02:00:00:00:00:17 eth0\n",
+            "100 02:00:00:00:00:17 eth0\n",
+            "00000100 02:00:00:00:00 eth0\n",
+            "00000100 02:00:00:00:00:17:18 eth0\n",
+            "00000100 02:00:00:00:00:+7 eth0\n",
+            "00000100 02:00:00:00:00:7 eth0\n",
+            "00000100 ff:ff:ff:ff:ff:ff eth0\n",
+            "00000100 01:80:c2:00:00:02 eth0\n",
+            "00000000 02:00:00:00:00:17 eth0\n",
+            "00000100 02:00:00:00:00:17 quo\"ted\n",
+            "00000100 02:00:00:00:00:17 sixteen-bytes-xx\n",
+        ] {
+            assert_eq!(parsed(line), [], "{line}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_sessions_is_bounded() {
+        let lines: String = (1..1000).map(|id| format!("{} 02:00:00:00:00:17 eth0\n", number(id))).collect();
+        assert_eq!(parsed(&lines).len(), MAX_SESSIONS);
+    }
+}
