@@ -175,6 +175,8 @@ install:
 	test -n "$(DESTDIR)" || ! command -v gtk-update-icon-cache >/dev/null || gtk-update-icon-cache -q -t -f $(PREFIX)/share/icons/hicolor
 	install -D -m 644 systemd/tunwarden-lock.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden-lock.service
 	install -D -m 644 systemd/tunwarden.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden.service
+	install -D -m 644 systemd/tunwarden-hosts.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden-hosts.socket
+	install -D -m 644 systemd/tunwarden-hosts@.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tunwarden-hosts@.service
 	install -D -m 644 systemd/tunwarden.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tunwarden.conf
 	for section in 1 5 8; do \
 		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$$section packaging/man/*.$$section && \
@@ -211,7 +213,9 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/icons/hicolor/scalable/status/tunwarden-*.svg
 	rm -f $(DESTDIR)$(PREFIX)/share/icons/hicolor/symbolic/status/tunwarden-*.svg
 	test -n "$(DESTDIR)" || ! command -v gtk-update-icon-cache >/dev/null || gtk-update-icon-cache -q -t -f $(PREFIX)/share/icons/hicolor
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS)) $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tunwarden.conf
+	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl stop tunwarden-hosts.socket 2>/dev/null || true
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS) tunwarden-hosts.socket tunwarden-hosts@.service)
+	rm -f $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tunwarden.conf
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl stop tunwarden-lock.service 2>/dev/null || true
 	test -n "$(DESTDIR)" || rm -rf /run/tunwarden

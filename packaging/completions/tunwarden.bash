@@ -34,6 +34,9 @@ _tunwarden() {
             tunwarden,hook)
                 cmd="tunwarden__subcmd__hook"
                 ;;
+            tunwarden,hosts)
+                cmd="tunwarden__subcmd__hosts"
+                ;;
             tunwarden,init)
                 cmd="tunwarden__subcmd__init"
                 ;;
@@ -96,6 +99,9 @@ _tunwarden() {
                 ;;
             tunwarden__subcmd__help,hook)
                 cmd="tunwarden__subcmd__help__subcmd__hook"
+                ;;
+            tunwarden__subcmd__help,hosts)
+                cmd="tunwarden__subcmd__help__subcmd__hosts"
                 ;;
             tunwarden__subcmd__help,init)
                 cmd="tunwarden__subcmd__help__subcmd__init"
@@ -173,7 +179,7 @@ _tunwarden() {
 
     case "${cmd}" in
         tunwarden)
-            opts="-h -V --config --help --version init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook help"
+            opts="-h -V --config --help --version init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -271,7 +277,7 @@ _tunwarden() {
             return 0
             ;;
         tunwarden__subcmd__help)
-            opts="init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook help"
+            opts="init doctor agent lock release status check rules verify prove why blocked pause resume reconnect reload notify log version hook hosts help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -385,6 +391,20 @@ _tunwarden() {
         tunwarden__subcmd__help__subcmd__hook__subcmd__openvpn)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__help__subcmd__hosts)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -701,6 +721,24 @@ _tunwarden() {
         tunwarden__subcmd__hook__subcmd__openvpn)
             opts="-h -V --config --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tunwarden__subcmd__hosts)
+            opts="-h -V --config --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
+use futures_util::FutureExt;
+use tokio::task::JoinHandle;
+
 use super::{Agent, describe};
 use crate::effects::dns;
-use crate::effects::hosts::{self, Pins};
+use crate::effects::hosts::{self, Pins, helper};
 use crate::net::HostName;
 use crate::vpn::Event;
 
@@ -19,11 +22,45 @@ pub(super) struct ServerNames {
     pinned: Option<Pins>,
     /// The last warning about the file.
     complaint: String,
+    /// The last request to the unit that may write the file.
+    request: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl ServerNames {
     pub(super) fn ask_later(&mut self, names: Vec<HostName>, resolvers: BTreeSet<IpAddr>) {
         self.waiting.extend(names.into_iter().map(|name| (name, resolvers.clone())));
+    }
+
+    /// Has the unit that may write the file write these pins, after every earlier request.
+    fn request(&mut self, pins: Pins) {
+        let before = self.request.take();
+        self.pinned = Some(pins.clone());
+        self.request = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                drop(before.await);
+            }
+            helper::ask(Path::new(helper::SOCKET), &pins).await.map_err(|error| describe(&error))
+        }));
+    }
+
+    /// Takes the result of the last request, if it is there.
+    fn take_result(&mut self) {
+        let Some(request) = self.request.take_if(|request| request.is_finished()) else { return };
+        match request.now_or_never() {
+            Some(Ok(Ok(()))) => self.complaint.clear(),
+            Some(Ok(Err(complaint))) => {
+                self.pinned = None;
+                self.complain(complaint);
+            }
+            Some(Err(_)) | None => self.pinned = None,
+        }
+    }
+
+    fn complain(&mut self, complaint: String) {
+        if complaint != self.complaint {
+            tracing::warn!("{complaint}");
+            self.complaint = complaint;
+        }
     }
 }
 
@@ -70,6 +107,7 @@ impl Agent {
 
     /// Writes the pins to `/etc/hosts`, where a VPN client looks for its server.
     pub(super) fn pin(&mut self) {
+        self.names.take_result();
         let pins = self.machine.pins();
         if self.names.pinned.as_ref() == Some(&pins) {
             return;
@@ -79,13 +117,8 @@ impl Agent {
                 self.names.pinned = Some(pins);
                 self.names.complaint.clear();
             }
-            Err(error) => {
-                let complaint = describe(&error);
-                if complaint != self.names.complaint {
-                    tracing::warn!("{complaint}");
-                    self.names.complaint = complaint;
-                }
-            }
+            Err(error) if error.is_read_only() => self.names.request(pins),
+            Err(error) => self.names.complain(describe(&error)),
         }
     }
 }

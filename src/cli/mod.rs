@@ -10,6 +10,7 @@ mod doctor;
 mod duration;
 mod examples;
 mod hook;
+mod hosts;
 mod init;
 mod journal;
 mod load;
@@ -118,6 +119,9 @@ enum Verb {
     /// Called by OpenVPN and NetworkManager; always exits with 0.
     #[command(subcommand)]
     Hook(hook::Hook),
+    /// Started by systemd for the agent: writes pins to /etc/hosts.
+    #[command(hide = true)]
+    Hosts,
 }
 
 /// The result of a command: an exit code, or an error for the user.
@@ -242,6 +246,7 @@ async fn verb(verb: Verb, config: Option<&Path>) -> Outcome {
         Verb::Log(args) => journal::run(&args),
         Verb::Version => version::run().await,
         Verb::Hook(hook) => Ok(hook::run(&hook).await),
+        Verb::Hosts => hosts::run(),
     }
 }
 

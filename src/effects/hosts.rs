@@ -6,6 +6,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "an edge file: it reads and replaces /etc/hosts")]
 
+pub mod helper;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -51,6 +53,13 @@ pub enum HostsError {
         /// What it is.
         what: &'static str,
     },
+}
+
+impl HostsError {
+    /// Whether the file is read-only for this process, as it is in the agent's unit.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
 }
 
 /// Writes `pins` as our block into the file at `path`. Without pins there is no block. The file is not

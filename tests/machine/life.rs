@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use tunwarden_lab::{Release, wait_for};
 
 use crate::desk::{Desk, goes_on, on_a_desk};
+use crate::etc;
 use crate::first_minute;
 use crate::mirror::{self, Maintainers};
 use crate::on_each_release;
@@ -176,6 +177,8 @@ fn is_installed_again_and_purged(desk: &mut Desk) -> Result<()> {
     first_minute::picture(&desk.machine, "first-minute.png")?;
     desk.wait_for_state("locked")?;
     desk.tried_in_vain("the package was installed again")?;
+    etc::only_the_pins_are_written(desk)?;
+    desk.tried_in_vain("the agent has a server by name")?;
     // The state that an agent leaves if it pinned a name and nobody released the machine.
     let pin = "\n# BEGIN tunwarden: where VPN servers are\n198.51.100.7 vpn.example\n# END tunwarden\n";
     desk.machine.command(["sh", "-c", "cat >>/etc/hosts"])?.stdin(pin).succeed()?;

@@ -5,6 +5,7 @@
 
 mod control;
 mod desk;
+mod etc;
 mod everything;
 mod first_minute;
 mod first_run;

@@ -70,13 +70,30 @@ fn the_desktop_files_are_valid() -> Result<()> {
 
 #[test]
 fn the_units_are_sandboxed() -> Result<()> {
-    // Maximum exposure of 2.0 and of 2.5.
-    for (unit, threshold) in [("tunwarden", "--threshold=20"), ("tunwarden-lock", "--threshold=25")] {
+    // Maximum exposure of 2.0, of 2.5 and of 1.5.
+    for (unit, threshold) in [
+        ("tunwarden", "--threshold=20"),
+        ("tunwarden-lock", "--threshold=25"),
+        ("tunwarden-hosts@", "--threshold=15"),
+    ] {
         let unit = format!("{ROOT}/systemd/{unit}.service");
         let judged = ["security", "--offline=yes", threshold];
         succeed(Command::new("systemd-analyze").args(judged).arg(unit))?;
     }
+    ensure!(settings("tunwarden", "MemoryMax")? == ["512M"], "the agent's memory is not bounded");
+    for unit in ["tunwarden", "tunwarden-lock"] {
+        ensure!(settings(unit, "ProtectSystem")? == ["strict"], "{unit} may write to the system");
+        let writable = settings(unit, "ReadWritePaths")?;
+        ensure!(!writable.is_empty() && !writable.iter().any(|path| path.contains("/etc")), "{writable:?}");
+    }
     Ok(())
+}
+
+/// The values of a setting in a unit's file.
+fn settings(unit: &str, key: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(format!("{ROOT}/systemd/{unit}.service"))?;
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    Ok(pairs.filter(|(name, _)| *name == key).map(|(_, value)| value.to_owned()).collect())
 }
 
 /// A hosts file before the package is purged, and after.
