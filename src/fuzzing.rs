@@ -6,6 +6,7 @@
 
 mod firewall;
 mod network;
+mod refusals;
 mod text;
 mod vpn;
 
@@ -13,7 +14,8 @@ mod vpn;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 17] = [
+    ("bus", refusals::bus),
     ("config", text::config),
     ("docker", network::docker),
     ("hook", vpn::hook),
@@ -24,6 +26,7 @@ pub const TARGETS: [Target; 15] = [
     ("nft", firewall::nft),
     ("nm_settings", vpn::nm_settings),
     ("openvpn_files", vpn::openvpn_files),
+    ("refusals", refusals::refusals),
     ("resolver", network::resolver),
     ("script", text::script),
     ("wireguard_devices", vpn::wireguard_devices),

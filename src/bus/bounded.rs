@@ -16,7 +16,7 @@ use zbus::connection::Builder;
 use zbus::connection::socket::{BoxedSplit, ReadHalf, Split, WriteHalf};
 use zbus::export::async_trait::async_trait;
 
-mod sieve;
+pub(crate) mod sieve;
 
 use sieve::{Next, Sieve};
 

@@ -1,11 +1,15 @@
 //! Targets for what the firewall tools and the kernel say of the rules in the kernel.
 
+use std::collections::BTreeMap;
+
 use super::assert_plain;
 use crate::config::Config;
 use crate::firewall::saved_set::SavedSet;
 use crate::firewall::{Saved, canonical};
+use crate::model::Listing;
 use crate::net::Family;
 use crate::netfilter::readback::{Held, differences};
+use crate::netfilter::{held, listing};
 use crate::policy::nftables::tables;
 use crate::policy::{EndpointSet, Owners, ruleset};
 use crate::vpn::Situation;
@@ -20,6 +24,11 @@ pub(super) fn iptables(data: &[u8]) {
         }
         return;
     }
+    // The model of `prove` and `why` reads the rules of every program.
+    for family in Family::ALL {
+        let saved = vec![crate::model::Saved { family, text: text.clone().into_owned() }];
+        let _ = Listing { legacy: saved, ..Listing::default() }.rules(family);
+    }
     let Ok(saved) = Saved::parse(&text) else { return };
     for name in ["filter", "mangle"] {
         let Some(table) = saved.table(name) else { continue };
@@ -32,8 +41,16 @@ pub(super) fn iptables(data: &[u8]) {
     }
 }
 
-/// What the kernel answers about our tables.
+/// What the kernel answers about our tables, and about the tables of every program.
 pub(super) fn nft(data: &[u8]) {
+    let _ = held::take(&mut BTreeMap::new(), data);
+    let mut nft = Vec::new();
+    if listing::take(&mut nft, data).is_ok() {
+        let listing = Listing { nft, ..Listing::default() };
+        for family in Family::ALL {
+            let _ = listing.rules(family);
+        }
+    }
     let rules = ruleset(&Config::default(), &Owners::from([0]), &Situation::default());
     for table in tables(&rules) {
         let mut held = Held::default();

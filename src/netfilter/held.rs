@@ -110,7 +110,7 @@ pub(super) fn awaken(family: Family, name: &str, table: &HeldTable) -> Vec<u8> {
 ///
 /// # Errors
 /// [`Malformed`]
-pub(super) fn take(tables: &mut BTreeMap<String, HeldTable>, datagram: &[u8]) -> Result<Progress, Malformed> {
+pub(crate) fn take(tables: &mut BTreeMap<String, HeldTable>, datagram: &[u8]) -> Result<Progress, Malformed> {
     dump::read(datagram, |kind, payload| match kind {
         NEW_TABLE => table(tables, payload),
         NEW_CHAIN => chain(tables, payload),

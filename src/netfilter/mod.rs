@@ -8,7 +8,7 @@
 
 mod dump;
 pub mod encode;
-mod held;
+pub(crate) mod held;
 pub(crate) mod listing;
 mod message;
 mod native;

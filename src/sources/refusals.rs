@@ -2,7 +2,7 @@
 //!
 //! No packet waits for this. While nobody hears, packets are refused as before, and the lines are lost.
 
-mod diag;
+pub(crate) mod diag;
 mod groups;
 mod links;
 mod sockets;

@@ -32,11 +32,11 @@ pub(super) struct Ends {
 
 /// What the kernel says about a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     /// The user id of its owner.
-    pub(super) uid: u32,
+    pub(crate) uid: u32,
     /// The number of its control group.
-    pub(super) cgroup: u64,
+    pub(crate) cgroup: u64,
 }
 
 /// The question for the socket that sent a packet.
@@ -67,7 +67,7 @@ fn wide(address: IpAddr) -> [u8; 16] {
 }
 
 /// Whether an answer says that the kernel has no such socket, or no `tcp_diag` or `udp_diag` that could look for it.
-pub(super) fn is_absent(datagram: &[u8]) -> bool {
+pub(crate) fn is_absent(datagram: &[u8]) -> bool {
     const ENOENT: i32 = 2;
     let message = messages(datagram).next().and_then(Result::ok);
     let is_error = |message: &Message<'_>| message.message_type() == ANSWER;
@@ -76,7 +76,7 @@ pub(super) fn is_absent(datagram: &[u8]) -> bool {
 
 /// The socket in an answer; `None` if there is no such socket any more, or the kernel does not tell its group. A socket of
 /// TCP that listens at the same port is another one.
-pub(super) fn socket(datagram: &[u8]) -> Option<Socket> {
+pub(crate) fn socket(datagram: &[u8]) -> Option<Socket> {
     let message = messages(datagram).next()?.ok()?;
     if message.message_type() != BY_FAMILY {
         return None;

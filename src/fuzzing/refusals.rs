@@ -1,0 +1,46 @@
+//! Targets for what a local user can put before the agent: refused packets and their sockets, sessions of PPPoE, and
+//! messages on the bus.
+
+use super::assert_plain;
+use crate::blocked::Packet;
+use crate::bus::bounded::sieve;
+use crate::effects::hosts::helper;
+use crate::netfilter::nflog;
+use crate::sources::links::pppoe;
+use crate::sources::refusals::diag;
+
+/// Maximum number of bytes that the kernel copies of a refused packet.
+const COPIED: usize = 128;
+
+/// The kernel's lines about refused packets, the packets themselves, its answers about their sockets, its list of sessions
+/// of PPPoE, and the agent's request for lines in `/etc/hosts`.
+pub(super) fn refusals(data: &[u8]) {
+    for line in nflog::parse(data).unwrap_or_default() {
+        packet(&line.packet);
+    }
+    packet(data);
+    assert!(!diag::is_absent(data) || diag::socket(data).is_none(), "a socket is there and absent");
+    let sessions = pppoe::parse(data);
+    assert!(sessions.is_sorted() && sessions.len() <= 256);
+    sessions.iter().for_each(|session| assert_plain(session.interface.as_str()));
+    if let Some(pins) = helper::parse(data) {
+        assert_eq!(helper::parse(helper::request(&pins).as_bytes()), Some(pins), "one spelling");
+    }
+}
+
+fn packet(bytes: &[u8]) {
+    let _ = Packet::of_frame(bytes);
+    let Some(whole) = Packet::parse(bytes) else { return };
+    let cut = Packet::parse(&bytes[..bytes.len().min(COPIED)]);
+    let ends = |packet: Packet| [packet.source, packet.destination];
+    assert_eq!(cut.map(ends), Some(ends(whole)), "the beginning has both addresses");
+    assert!(whole.source_port.is_some() || whole.port.is_none(), "the source port comes first");
+}
+
+/// What anybody sends on the bus: the first byte is the size of the steps in which it is read.
+pub(super) fn bus(data: &[u8]) {
+    let Some((&step, stream)) = data.split_first() else { return };
+    let (passed, kept) = sieve::passed_on(stream, usize::from(step).max(1));
+    assert_eq!(passed, sieve::passed_on(stream, stream.len().max(1)).0, "the size of the steps matters");
+    assert!(passed.len() <= stream.len() && kept <= 64 << 10, "{kept} bytes were kept");
+}
