@@ -9,6 +9,7 @@ mod lan;
 mod leaks;
 mod link;
 mod messages;
+mod no_ethernet;
 mod pppoe;
 mod protocols;
 mod real_programs;

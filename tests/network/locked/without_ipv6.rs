@@ -1,4 +1,4 @@
-//! A kernel without IPv6 (`ipv6.disable=1`) and iptables-legacy, whose ip6tables fails there.
+//! A kernel without IPv6 (`ipv6.disable=1`). ip6tables-legacy fails there, and ip6tables-nft does not.
 
 use anyhow::{Result, ensure};
 use tunwarden_lab::{Cmd, Lab, wait_for, with_lab};
@@ -39,21 +39,37 @@ fn is_closed(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_legacy_lock_on_a_kernel_without_ipv6_closes_ipv4_and_succeeds() {
-    for layers in ["", "layers = [\"iptables\"]\n"] {
-        with_lab(|lab| {
-            let config = Backend::Legacy.config(KNOWN) + layers;
-            lab.host().file("/etc/tunwarden/config.toml", &config)?;
-            let save = without_ipv6(lab, &["ip6tables-legacy", "-S"]).run()?;
-            ensure!(!save.status.success(), "the control: ip6tables has nothing to read: {save:?}");
-            // A sandbox that refuses sockets proves nothing: IPv6 may be open.
-            let lock = in_a_sandbox(lab, &[TUNWARDEN, "lock"]).run()?;
-            ensure!(lock.status.code() == Some(1), "it claims to be locked: {lock:?}");
+/// Checks that IPv6 is not there for a command.
+fn is_simulated(lab: &Lab, backend: Backend) -> Result<()> {
+    let files = without_ipv6(lab, &["test", "-e", "/proc/self/net/if_inet6"]).run()?;
+    ensure!(!files.status.success(), "the control: IPv6 is there: {files:?}");
+    let listed = without_ipv6(lab, &[&backend.tool("ip6tables", ""), "-S"]).run()?;
+    // nft's own speaks netlink, and works there.
+    let works = backend != Backend::Legacy;
+    ensure!(listed.status.success() == works, "the control: {backend:?}: {listed:?}");
+    Ok(())
+}
 
+#[test]
+fn a_lock_on_a_kernel_without_ipv6_closes_ipv4_and_succeeds() {
+    for (backend, layers) in [
+        (Backend::Legacy, ""),
+        (Backend::Legacy, "layers = [\"iptables\"]\n"),
+        (Backend::Nft, ""),
+        (Backend::IptablesAlone, ""),
+    ] {
+        with_lab(|lab| {
+            let config = backend.config(KNOWN) + layers;
+            lab.host().file("/etc/tunwarden/config.toml", &config)?;
+            is_simulated(lab, backend)?;
+            if backend == Backend::Legacy {
+                // A sandbox that refuses sockets proves nothing: IPv6 may be open.
+                let lock = in_a_sandbox(lab, &[TUNWARDEN, "lock"]).run()?;
+                ensure!(lock.status.code() == Some(1), "it claims to be locked: {lock:?}");
+            }
             for verb in ["lock", "verify", "lock"] {
                 let done = without_ipv6(lab, &[TUNWARDEN, verb]).run()?;
-                ensure!(done.status.success(), "{verb} with {layers:?}: {done:?}");
+                ensure!(done.status.success(), "{verb} with {backend:?} {layers:?}: {done:?}");
                 is_closed(lab)?;
             }
             let release = without_ipv6(lab, &[TUNWARDEN, "release", "--yes"]).run()?;
@@ -67,19 +83,22 @@ fn a_legacy_lock_on_a_kernel_without_ipv6_closes_ipv4_and_succeeds() {
 }
 
 #[test]
-fn an_agent_with_iptables_legacy_on_a_kernel_without_ipv6_is_in_force() {
-    with_lab(|lab| {
-        lab.host().file("/etc/tunwarden/config.toml", &Backend::Legacy.config(KNOWN))?;
-        let _bus = bus(lab)?;
-        let agent = start_agent_as(lab, without_ipv6(lab, &[TUNWARDEN, "agent", "--verbose"]))?;
-        wait_for("in force", SOON, || Ok((status(lab)?["enforced"] == true).then_some(())))?;
-        is_closed(lab)?;
-        // `lock` makes a running agent check everything.
-        ensure!(tunwarden(lab, ["lock"])?.status.success());
-        ensure!(status(lab)?["repairs"] == 0, "a check is counted as a repair: {}", agent.log());
-        let log = agent.log();
-        ensure!(log.contains("this kernel has no IPv6"), "the control: IPv6 was there: {log}");
-        Ok(())
-    })
-    .unwrap();
+fn an_agent_on_a_kernel_without_ipv6_is_in_force() {
+    for backend in [Backend::Legacy, Backend::Nft] {
+        with_lab(|lab| {
+            lab.host().file("/etc/tunwarden/config.toml", &backend.config(KNOWN))?;
+            is_simulated(lab, backend)?;
+            let _bus = bus(lab)?;
+            let agent = start_agent_as(lab, without_ipv6(lab, &[TUNWARDEN, "agent", "--verbose"]))?;
+            wait_for("in force", SOON, || Ok((status(lab)?["enforced"] == true).then_some(())))?;
+            is_closed(lab)?;
+            // `lock` makes a running agent check everything.
+            ensure!(tunwarden(lab, ["lock"])?.status.success());
+            ensure!(status(lab)?["repairs"] == 0, "a check is counted as a repair: {}", agent.log());
+            let says = agent.log().contains("this kernel has no IPv6");
+            ensure!(says == (backend == Backend::Legacy), "{backend:?}: {}", agent.log());
+            Ok(())
+        })
+        .unwrap();
+    }
 }
