@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::phase::is_users_end;
 use super::settings::Reading;
 use crate::guide::VpnKind;
 use crate::net::IfName;
@@ -40,6 +41,22 @@ struct Connection {
     vpn: ActiveVpn,
     /// The counter when a signal last reported the phase.
     reported_at: Tick,
+    /// The path of the device that is its own. A VPN of a plugin has none.
+    device: Option<String>,
+    /// Whether a user has ended that device: NetworkManager gives the reason for the device alone.
+    is_users_end: bool,
+}
+
+impl Connection {
+    /// The phase, with the reason that NetworkManager has given for the device.
+    fn reasoned(&self, phase: VpnPhase) -> VpnPhase {
+        match phase {
+            VpnPhase::Ended(VpnEnd::Device | VpnEnd::Other(0)) if self.is_users_end => {
+                VpnPhase::Ended(VpnEnd::User)
+            }
+            VpnPhase::Ended(_) | VpnPhase::Connecting | VpnPhase::Activated => phase,
+        }
+    }
 }
 
 /// The active connections as they were read.
@@ -51,6 +68,8 @@ pub(super) struct ActiveList {
     pub(super) paths: BTreeSet<String>,
     /// The VPNs among them.
     pub(super) vpns: Vec<ActiveVpn>,
+    /// The devices of the VPNs that have one of their own, by the paths of the VPNs.
+    pub(super) devices: BTreeMap<String, String>,
     /// The paths of those that are certainly no VPN, and the interfaces that NetworkManager made for them.
     pub(super) others: BTreeMap<String, BTreeSet<IfName>>,
     /// Whether the devices of all of them were read.
@@ -83,6 +102,7 @@ impl Cache {
         match self.active.get_mut(path) {
             Some(connection) => {
                 connection.reported_at = self.clock;
+                let phase = connection.reasoned(phase);
                 self.changed |= connection.vpn.phase != phase;
                 connection.vpn.phase = phase;
             }
@@ -90,6 +110,15 @@ impl Cache {
                 self.passed.insert(path.to_owned());
             }
             None => {}
+        }
+    }
+
+    /// Takes the state of a device from a signal, and the reason (`NMDeviceState`, `NMDeviceStateReason`).
+    pub(super) fn hear_device(&mut self, path: &str, state: u32, reason: u32) {
+        let own = |connection: &&mut Connection| connection.device.as_deref() == Some(path);
+        if let Some(is_users_end) = is_users_end(state, reason) {
+            let own = self.active.values_mut().filter(own);
+            own.for_each(|connection| connection.is_users_end = is_users_end);
         }
     }
 
@@ -139,7 +168,7 @@ impl Cache {
     pub(super) fn learn_active(&mut self, list: ActiveList) {
         for (path, connection) in &mut self.active {
             if !list.paths.contains(path) && !is_ended(connection) {
-                connection.vpn.phase = VpnPhase::Ended(VpnEnd::Other(0));
+                connection.vpn.phase = connection.reasoned(VpnPhase::Ended(VpnEnd::Other(0)));
                 self.changed = true;
             }
         }
@@ -149,8 +178,10 @@ impl Cache {
         self.made.retain(|path, _| list.paths.contains(path));
         self.made.extend(list.others);
         self.changed |= self.made != before;
+        let mut devices = list.devices;
         for vpn in list.vpns {
-            self.learn_vpn(vpn, list.asked);
+            let device = devices.remove(&vpn.path);
+            self.learn_vpn(vpn, device, list.asked);
         }
     }
 
@@ -165,7 +196,7 @@ impl Cache {
         self.answered = question;
     }
 
-    fn learn_vpn(&mut self, read: ActiveVpn, asked: Tick) {
+    fn learn_vpn(&mut self, read: ActiveVpn, device: Option<String>, asked: Tick) {
         if self.passed.contains(&read.path) {
             return;
         }
@@ -174,11 +205,14 @@ impl Cache {
                 self.passed.insert(read.path);
             } else {
                 self.changed = true;
-                self.active.insert(read.path.clone(), Connection { vpn: read, reported_at: asked });
+                let path = read.path.clone();
+                self.active
+                    .insert(path, Connection { vpn: read, reported_at: asked, device, is_users_end: false });
             }
             return;
         };
-        let phase = if known.reported_at > asked { known.vpn.phase } else { read.phase };
+        known.device = device.or(known.device.take());
+        let phase = if known.reported_at > asked { known.vpn.phase } else { known.reasoned(read.phase) };
         let vpn = ActiveVpn { phase, gateway: known.vpn.gateway, ..read };
         self.changed |= known.vpn != vpn;
         known.vpn = vpn;
@@ -214,40 +248,6 @@ fn is_ended(connection: &Connection) -> bool {
     matches!(connection.vpn.phase, VpnPhase::Ended(_))
 }
 
-/// The phase for a `NMVpnConnectionState`; `None` for a state that NetworkManager does not have yet.
-pub(super) fn vpn_phase(state: u32, reason: u32) -> Option<VpnPhase> {
-    match state {
-        0..=4 => Some(VpnPhase::Connecting),
-        5 => Some(VpnPhase::Activated),
-        6 | 7 => Some(VpnPhase::Ended(vpn_end(reason))),
-        _ => None,
-    }
-}
-
-/// The end for a `NMActiveConnectionState`: 3 is deactivating, 4 is deactivated.
-pub(super) fn active_end(state: u32, reason: u32) -> Option<VpnPhase> {
-    matches!(state, 3 | 4).then(|| VpnPhase::Ended(vpn_end(reason)))
-}
-
-/// The phase of a connection without a plugin (`NMActiveConnectionState`: 2 is activated).
-pub(super) fn wireguard_phase(state: u32) -> VpnPhase {
-    let up = if state == 2 { VpnPhase::Activated } else { VpnPhase::Connecting };
-    active_end(state, 0).unwrap_or(up)
-}
-
-/// `NMActiveConnectionStateReason`; `NMVpnConnectionStateReason` has the same numbers up to 11.
-fn vpn_end(reason: u32) -> VpnEnd {
-    match reason {
-        // 11: a user with the permission deleted its profile.
-        2 | 11 => VpnEnd::User,
-        3 | 14 => VpnEnd::Device,
-        4 => VpnEnd::ServiceStopped,
-        6 => VpnEnd::Timeout,
-        9 | 10 => VpnEnd::Secrets,
-        other => VpnEnd::Other(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -268,7 +268,14 @@ mod tests {
 
     fn list(cache: &Cache, vpns: Vec<ActiveVpn>) -> ActiveList {
         let paths = vpns.iter().map(|vpn| vpn.path.clone()).collect();
-        ActiveList { asked: cache.now(), paths, vpns, others: BTreeMap::new(), is_whole: true }
+        ActiveList {
+            asked: cache.now(),
+            paths,
+            vpns,
+            devices: BTreeMap::new(),
+            others: BTreeMap::new(),
+            is_whole: true,
+        }
     }
 
     fn phases(cache: &mut Cache) -> Option<Vec<VpnPhase>> {

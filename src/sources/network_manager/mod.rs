@@ -9,6 +9,7 @@ mod cache;
 mod error;
 mod gateway;
 mod objects;
+mod phase;
 mod plugins;
 mod read;
 mod session;

@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 
 use super::super::skipped::shown;
 use super::TIMEOUT;
-use super::cache::{ActiveList, Tick, active_end, vpn_phase, wireguard_phase};
+use super::cache::{ActiveList, Tick};
 use super::error::ReadError;
 use super::objects::{ActiveConnection, Bus, Manager, NO_OBJECT};
+use super::phase::{active_end, vpn_phase, wireguard_phase};
 use super::settings::Reading;
 use super::signals::{RULES, is_plugin};
 use crate::guide::VpnKind;
@@ -178,8 +179,8 @@ async fn active(
     failed: &mut Vec<(String, ReadError)>,
 ) -> Result<ActiveList, ReadError> {
     let paths = manager.active_connections().await?.into_iter().map(|path| path.to_string()).collect();
-    let (vpns, others) = (Vec::new(), BTreeMap::new());
-    let mut list = ActiveList { asked, paths, vpns, others, is_whole: true };
+    let (vpns, devices, others) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    let mut list = ActiveList { asked, paths, vpns, devices, others, is_whole: true };
     let (mut wanted, mut wireguards) = (Vec::new(), Vec::new());
     for path in list.paths.difference(passed) {
         let Some(connection) = found(path, manager.active_connection(path).await, failed)? else {
@@ -192,6 +193,7 @@ async fn active(
             continue;
         }
         if connection.kind == "wireguard" {
+            list.devices.extend(connection.devices.first().map(|device| (path.clone(), device.to_string())));
             let (vpn, device) = wireguard(manager, path, connection, failed).await?;
             list.is_whole &= device == Found::Yes;
             wireguards.push(vpn);

@@ -7,9 +7,10 @@ use zbus::names::OwnedUniqueName;
 use zbus::{Connection, Message};
 
 use super::super::skipped::shown;
-use super::cache::{Cache, active_end, vpn_phase};
+use super::cache::Cache;
 use super::error::ReadError;
 use super::objects::{Bus, Manager};
+use super::phase::{active_end, vpn_phase};
 use super::plugins::{Plugins, Serves};
 use super::read::{Fresh, Present, Stale, objects, users};
 use super::signals::{Senders, Signal};
@@ -118,6 +119,7 @@ impl Session {
             },
             Signal::Active { path } => self.stale.active |= !self.cache.is_passed(&path),
             Signal::ActiveList => self.stale.active = true,
+            Signal::DeviceState { path, state, reason } => self.cache.hear_device(&path, state, reason),
             Signal::Devices => self.stale.active |= self.cache.has_vpn(),
             Signal::Profile { path } => {
                 self.stale.profiles.insert(path);

@@ -17,7 +17,7 @@ use crate::net::server_address;
 
 /// The match rules: what the bus sends to us. A well-known name in `sender` means the process that owns it at
 /// that moment. Wireless scans and statistics are left out, so that an idle machine stays idle.
-pub(super) const RULES: [&str; 11] = [
+pub(super) const RULES: [&str; 12] = [
     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
      member='NameOwnerChanged',arg0='org.freedesktop.NetworkManager'",
     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
@@ -38,6 +38,8 @@ pub(super) const RULES: [&str; 11] = [
      interface='org.freedesktop.DBus.Properties',arg0='org.freedesktop.NetworkManager.Device'",
     "type='signal',sender='org.freedesktop.NetworkManager',\
      interface='org.freedesktop.DBus.Properties',arg0='org.freedesktop.NetworkManager.Device.WireGuard'",
+    "type='signal',sender='org.freedesktop.NetworkManager',\
+     interface='org.freedesktop.NetworkManager.Device',member='StateChanged'",
     // A plugin's name is its own for each connection; its owner is checked here, not by the bus.
     "type='signal',path='/org/freedesktop/NetworkManager/VPN/Plugin',\
      interface='org.freedesktop.NetworkManager.VPN.Plugin'",
@@ -67,6 +69,8 @@ pub(super) enum Signal {
     Active { path: String },
     /// Active connections have been added or removed.
     ActiveList,
+    /// `StateChanged` of a device.
+    DeviceState { path: String, state: u32, reason: u32 },
     /// Network interfaces have been added or removed, or have other addresses.
     Devices,
     /// A profile is new or has changed.
@@ -145,6 +149,10 @@ impl Spoken<'_> {
             (ACTIVE, "StateChanged") => {
                 let (state, reason) = self.message.body().deserialize().ok()?;
                 Some(Signal::ActiveState { path, state, reason })
+            }
+            (DEVICE, "StateChanged") => {
+                let (state, _, reason): (u32, u32, u32) = self.message.body().deserialize().ok()?;
+                Some(Signal::DeviceState { path, state, reason })
             }
             (PROPERTIES, "PropertiesChanged") => self.properties(path),
             (SETTINGS, "NewConnection") => Some(Signal::Profile { path: self.object()? }),

@@ -114,11 +114,44 @@ async fn the_connections_device_is_the_tunnel_and_has_the_chosen_mark() {
 }
 
 #[tokio::test]
-async fn a_connection_is_connecting_until_it_is_up_and_its_end_is_reported() {
+async fn a_connection_is_connecting_until_it_is_up() {
     let bus = PrivateBus::start().await;
-    let manager = manager(&bus, 1).await;
+    let _manager = manager(&bus, 1).await;
+    assert_eq!(bus.watch().next_vpn().await.phase, VpnPhase::Connecting);
+}
+
+/// The end of the connection after signals with these states of the device, as `NMDeviceState` with the reason. For a
+/// connection without a plugin NetworkManager gives no reason.
+async fn end_after(states: &[(u32, u32)]) -> VpnPhase {
+    let bus = PrivateBus::start().await;
+    let manager = manager(&bus, 2).await;
     let mut events = bus.watch();
-    assert_eq!(events.next_vpn().await.phase, VpnPhase::Connecting);
-    emit(&manager, VPN_PATH, ACTIVE, "StateChanged", &(4_u32, 2_u32)).await;
-    assert_eq!(events.next_vpn().await.phase, VpnPhase::Ended(VpnEnd::User));
+    assert_eq!(events.next_vpn().await.phase, VpnPhase::Activated);
+    for (state, reason) in states {
+        emit(&manager, WG_PATH, super::super::objects::DEVICE, "StateChanged", &(*state, 100_u32, *reason))
+            .await;
+    }
+    emit(&manager, VPN_PATH, ACTIVE, "StateChanged", &(3_u32, 0_u32)).await;
+    events.next_vpn().await.phase
+}
+
+#[tokio::test]
+async fn the_reason_of_an_end_is_that_of_the_device() {
+    const USER: VpnPhase = VpnPhase::Ended(VpnEnd::User);
+    const UNASKED: VpnPhase = VpnPhase::Ended(VpnEnd::Other(0));
+    // Asked for by a user, and the profile is deleted; the device is removed, sleep, and no signal of the device.
+    for (states, phase) in [
+        (&[(110, 39)][..], USER),
+        (&[(110, 38)], USER),
+        (&[(110, 39), (30, 39), (10, 39)], USER),
+        (&[(110, 36)], UNASKED),
+        (&[(110, 37)], UNASKED),
+        (&[(120, 39)], UNASKED),
+        // It is disconnected before it is activated, and a later activation is another one.
+        (&[(30, 39)], UNASKED),
+        (&[(110, 39), (30, 39), (40, 0), (100, 0)], UNASKED),
+        (&[], UNASKED),
+    ] {
+        assert_eq!(end_after(states).await, phase, "{states:?}");
+    }
 }
