@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
 use super::links::named_tunnel;
+use super::questions::Question;
 use super::{Link, LinkKind, LinkTable};
 use crate::config::Config;
 use crate::net::IfName;
@@ -78,17 +79,17 @@ impl LinkTable {
 }
 
 impl Facts {
-    /// Whether NetworkManager may have made the link, and it is unknown whether it made it for a user. The last question
-    /// about the link has this number.
-    pub(super) fn awaits_manager(&self, link: &Link, question: u64) -> bool {
-        if self.answered >= question {
+    /// Whether NetworkManager may have made the link, and it is unknown whether it made it for a user. This is the last
+    /// question about the link.
+    pub(super) fn awaits_manager(&self, link: &Link, question: Question) -> bool {
+        if self.answered >= question.number {
+            return false;
+        }
+        if (self.manager.is_none() || question.is_late) && self.has_own_key_of_file(link) {
             return false;
         }
         if self.manager.is_some() {
             return true;
-        }
-        if self.has_own_key_of_file(link) {
-            return false;
         }
         match link.kind {
             // A program of root's has it open: see `LinkTable::of_users`.

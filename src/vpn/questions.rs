@@ -3,8 +3,8 @@
 //!
 //! Any user can have NetworkManager make a link of any name, and NetworkManager reports that only after the kernel. An
 //! answer counts only if the question was asked while the link carried packets: before, the link may have been there
-//! without its connection. When NetworkManager has left, a WireGuard device counts if it has the private key of root's
-//! file.
+//! without its connection. When NetworkManager has left, or does not answer in time, a WireGuard device counts if it has
+//! the private key of root's file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,10 @@ use super::facts::Facts;
 use super::learned::LeftOut;
 use super::{Link, Machine, Wire};
 use crate::net::IfName;
+
+/// How long NetworkManager may take to answer before the private key of root's file is enough, in seconds. It answers
+/// within milliseconds.
+const KEY_TIMEOUT: u64 = 1;
 
 /// How long NetworkManager may take to answer before the status says so, in seconds.
 const ANSWER_TIMEOUT: u64 = 10;
@@ -30,26 +34,29 @@ pub(super) struct Questions {
 /// A question. One question is about all links.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question {
-    number: u64,
+    pub(super) number: u64,
     /// In seconds since the epoch.
     since: u64,
     /// Whether the link carried packets when the question was asked.
     carries: bool,
+    /// Whether NetworkManager has had [`KEY_TIMEOUT`] to answer.
+    pub(super) is_late: bool,
 }
 
 impl Question {
     /// Whether it has to be answered before this link counts.
     pub(super) fn is_open(self, link: &Link, facts: &Facts) -> bool {
-        facts.awaits_manager(link, self.number)
+        facts.awaits_manager(link, self)
     }
 }
 
 impl Questions {
     /// The question about a link. A link that did not carry packets before is asked about again.
     pub(super) fn about(&self, link: &Link, carries: bool, now: u64) -> Question {
-        let new = Question { number: self.last + 1, since: now, carries };
+        let new = Question { number: self.last + 1, since: now, carries, is_late: false };
         let asked = self.asked.get(&link.index).filter(|asked| asked.carries || !carries);
-        asked.copied().unwrap_or(new)
+        let asked = asked.copied().unwrap_or(new);
+        Question { is_late: now >= asked.since + KEY_TIMEOUT, ..asked }
     }
 
     /// Keeps the questions about the links of now.
@@ -70,7 +77,9 @@ impl Questions {
 
     /// When the next question has waited for too long, in seconds since the epoch.
     pub(super) fn next_moment(&self, facts: &Facts, now: u64) -> Option<u64> {
-        let moments = self.open(facts).map(|(_, question)| question.since + ANSWER_TIMEOUT);
+        let timeouts =
+            |(_, question): (u32, Question)| [KEY_TIMEOUT, ANSWER_TIMEOUT].map(|one| question.since + one);
+        let moments = self.open(facts).flat_map(timeouts);
         moments.filter(|at| *at > now).min()
     }
 }

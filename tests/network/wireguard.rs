@@ -1,6 +1,7 @@
 //! Real WireGuard by wg-quick, which nobody reports to the agent: root's file names the server, and the kernel
 //! shows the tunnel.
 
+mod hung;
 mod kernel;
 
 use crate::support;

@@ -75,9 +75,12 @@ fn without_networkmanager_a_link_counts_at_once_and_one_that_does_not_answer_is_
     let mut hung = machine(Remembered::default());
     hung.step(answer(0, &[]), 1);
     hung.step(Event::Begun, 1);
-    let actions = hung.step(office(2), 100);
-    let at = jiff::Timestamp::from_second(110).unwrap();
-    assert!(actions.contains(&Action::WakeAt(at)), "{actions:?}");
+    let wakes_at = |actions: &[Action], second| {
+        let at = jiff::Timestamp::from_second(second).unwrap();
+        assert!(actions.contains(&Action::WakeAt(at)), "{actions:?}");
+    };
+    wakes_at(&hung.step(office(2), 100), 101);
+    wakes_at(&hung.step(Event::Clock, 101), 110);
     assert_eq!(left_out(&hung), []);
     hung.step(Event::Clock, 110);
     let [(name, remedy)] = &left_out(&hung)[..] else { panic!("{:?}", left_out(&hung)) };
@@ -190,11 +193,50 @@ fn without_a_networkmanager_that_has_left_a_device_counts_by_the_private_key_of_
     before.step(answer(1, &[]), 3);
     before.step(Event::NetworkManager(None), 4);
     assert_eq!(seen(&before), (State::Protected, vec!["office".to_owned()]));
-    // While NetworkManager answers, it is asked.
-    let mut here = begin(&[answer(0, &[])]);
-    here.step(office(2), 2);
-    here.step(keyed(2, 1), 3);
-    assert_eq!(seen(&here), locked());
+}
+
+#[test]
+fn a_networkmanager_that_does_not_answer_delays_no_device_with_the_private_key_of_root_s_file() {
+    let with_key = WireGuardFile { own: Some(own(1)), keys: [peer(7)].into(), ..file("office", 7) };
+    let counts = (State::Protected, vec!["office".to_owned()]);
+    let begin = |device: Event| {
+        let mut machine = Machine::new(Config::default(), Remembered::default(), 0);
+        machine.step(Event::WireGuardFiles(vec![with_key.clone()]), 0);
+        machine.step(answer(0, &[]), 1);
+        machine.step(Event::Begun, 1);
+        machine.step(office(2), 2);
+        machine.step(device, 2);
+        assert_eq!(seen(&machine), locked(), "it is asked first");
+        machine.step(Event::Clock, 3);
+        machine
+    };
+    let mut hung = begin(keyed(2, 1));
+    assert_eq!(seen(&hung), counts);
+    hung.step(Event::Clock, 100);
+    assert_eq!((left_out(&hung), seen(&hung)), (vec![], counts.clone()));
+    // It answers late: it made the device for a user who knows the key.
+    hung.step(answer(hung.question(), &["office"]), 101);
+    assert_eq!(seen(&hung), locked());
+
+    for (device, why) in [
+        (keyed(2, 9), "a user's key"),
+        (keyed(3, 1), "the key of another device"),
+        (with_peer(2, 1, 8), "it has a peer that is not in the file"),
+    ] {
+        let mut other = begin(device);
+        assert_eq!(seen(&other), locked(), "{why}");
+        other.step(Event::Clock, 100);
+        assert_eq!(seen(&other), locked(), "{why}");
+        let [(name, remedy)] = &left_out(&other)[..] else { panic!("{:?}", left_out(&other)) };
+        assert!(name == "office" && remedy.contains("restart NetworkManager"), "{remedy}");
+        other.step(answer(other.question(), &[]), 101);
+        assert_eq!(seen(&other), counts, "the control: {why}");
+    }
+    // It answers at once that the device is a user's.
+    let mut users = begin(keyed(2, 9));
+    users.step(answer(users.question(), &["office"]), 4);
+    users.step(keyed(2, 1), 100);
+    assert_eq!(seen(&users), locked());
 }
 
 #[test]
