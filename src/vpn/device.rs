@@ -89,7 +89,7 @@ impl Handshake {
 
 /// How long a session without a handshake lasts, in seconds (`REJECT_AFTER_TIME` of WireGuard's protocol): packets
 /// that were sent for longer without an answer are lost.
-const HANDSHAKE_TIMEOUT: u64 = 180;
+pub(super) const HANDSHAKE_TIMEOUT: u64 = 180;
 
 /// Maximum time between two readings that counts as time in which packets were sent, in seconds. More proves nothing:
 /// the device was idle, or the agent was stopped.

@@ -214,6 +214,35 @@ fn a_second_device_protects_over_a_restart_and_is_lost_with_its_server_which_not
     })
 }
 
+/// A server answers no multicast packet, and other programs send them by themselves.
+#[test]
+fn questions_by_multicast_into_a_device_are_no_silence() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let wireguard = Server::start(lab)?;
+        wireguard.write(lab, "office", "")?;
+        let agent = agent(lab, &format!("{KNOWN}[vpn]\nsilence = \"5s\"\n"))?;
+        await_bootstrap(lab, &server(MARKED))?;
+        wg_quick(lab, "up", "office")?;
+        protected_by(lab, "office").with_context(|| agent.log())?;
+        // While wg-quick makes one route after the other, some traffic is routed past the device.
+        let losses = || agent.log().matches(" is lost: ").count();
+        let before = losses();
+        lab.isp().signal_all("wireguard-go", Signal::SIGSTOP)?;
+        let questions = ["224.0.0.251:5353", "[ff02::fb]:5353"];
+        let flood = |target: &str| lab.host().udp(target)?.on("office").flood(20);
+        let floods = questions.into_iter().map(flood).collect::<Result<Vec<_>>>()?;
+        floods.iter().try_for_each(|flood| flood.await_more(300))?;
+        ensure!(losses() == before, "{}", agent.log());
+        ensure!(status(lab)?["state"] == "protected", "{}", status(lab)?);
+        // The control: a packet that the server would answer.
+        let _flood = lab.host().udp("203.0.113.9:4000")?.from_user("nobody").flood(5)?;
+        let lost = wait_for_state(lab, "lost")?;
+        ensure!(lost["loss"]["seen_by"] == "silence", "{lost}");
+        Ok(())
+    })
+}
+
 /// The server's endpoint over IPv6.
 const SERVER_V6: &str = "[2001:db8:7::7]:51820";
 

@@ -34,6 +34,7 @@ const WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
 const HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
 const HALF_BEHIND_HEADER: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_IND;
+const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
 const HEADER_LENGTH: u32 = libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH;
 const EQUALS: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
@@ -73,6 +74,21 @@ pub(super) fn sent(tunnel: u32, servers: &BTreeSet<Endpoint>) -> Vec<SockFilter>
     program
 }
 
+/// Passes packets that go into the tunnel of a WireGuard device, which its server answers. Nobody answers a multicast
+/// packet, such as a question of mDNS, and the client sends none to a peer without its network.
+pub(super) fn sent_to_peers(tunnel: u32) -> Vec<SockFilter> {
+    let mut program = outgoing();
+    program.extend([op(WORD, IFINDEX), jump(tunnel, 1, 0), op(RETURN, 0)]);
+    // From 224.0.0.0 on there are multicast, reserved and broadcast addresses.
+    let multicast = [
+        [Test::new(HALF, PROTOCOL, 0x0800), Test { load: vec![(BYTE, 16), (AND, 0xe0)], equals: 0xe0 }],
+        [Test::new(HALF, PROTOCOL, 0x86dd), Test::new(BYTE, 24, 0xff)],
+    ];
+    program.extend(multicast.iter().flat_map(|tests| returning(tests, 0)));
+    program.push(op(RETURN, kept()));
+    program
+}
+
 /// Passes packets to these servers outside the tunnel.
 pub(super) fn sent_outside(tunnel: u32, servers: &BTreeSet<Endpoint>) -> Vec<SockFilter> {
     let mut program = outgoing();
@@ -94,6 +110,11 @@ fn on_link(index: u32) -> Vec<SockFilter> {
 
 /// Passes packets for which all of these tests are true, and continues with the next test for others.
 fn passing(tests: &[Test]) -> Vec<SockFilter> {
+    returning(tests, kept())
+}
+
+/// Keeps this number of bytes of packets for which all of these tests are true.
+fn returning(tests: &[Test], bytes: u32) -> Vec<SockFilter> {
     let mut program = Vec::new();
     // A test that fails jumps over the other tests and over the verdict.
     let mut left: usize = tests.iter().map(Test::len).sum();
@@ -102,7 +123,7 @@ fn passing(tests: &[Test]) -> Vec<SockFilter> {
         program.extend(test.load.iter().map(|&(code, at)| op(code, at)));
         program.push(jump(test.equals, 0, u8::try_from(left + 1).unwrap_or(u8::MAX)));
     }
-    program.push(op(RETURN, kept()));
+    program.push(op(RETURN, bytes));
     program
 }
 
@@ -235,7 +256,7 @@ mod tests {
         // BPF_MAXINSNS
         let servers: BTreeSet<Endpoint> =
             (0..64).map(|port| format!("[2001:db8::7]:{}/udp", 1194 + port).parse().unwrap()).collect();
-        for filter in [sent(3, &servers), sent_outside(3, &servers)] {
+        for filter in [sent(3, &servers), sent_outside(3, &servers), sent_to_peers(3)] {
             assert!(filter.len() < 4096);
         }
         let flow = Flow { server: *servers.first().unwrap(), own: "[fd00::2]:43981".parse().unwrap() };

@@ -13,7 +13,7 @@
 
 pub(crate) mod filter;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use self::filter::{Flow, flow, received, sent, sent_outside};
+use self::filter::{Flow, flow, received, sent, sent_outside, sent_to_peers};
 use crate::net::{Endpoint, Family};
 use crate::vpn::{Answered, Event, Listening, SAMPLES, Sample, Silence, TunnelId, Wait};
 
@@ -239,7 +239,7 @@ impl Sender {
         let Listening { link, servers, answered, .. } = listening;
         let all = match answered {
             Answered::All => sent(*link, servers),
-            Answered::IntoTunnel => sent(*link, &BTreeSet::new()),
+            Answered::IntoTunnel => sent_to_peers(*link),
         };
         let (all, outside) = (open(ALL, &all)?, open(ALL, &sent_outside(*link, servers))?);
         Ok(Self { all, outside })

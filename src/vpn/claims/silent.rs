@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use super::Claims;
 use crate::net::Endpoint;
 use crate::vpn::claim::{Claim, Claimant, Ending, Standing};
-use crate::vpn::device::Readings;
+use crate::vpn::device::{HANDSHAKE_TIMEOUT, Readings};
 use crate::vpn::facts::Facts;
 use crate::vpn::known::Known;
-use crate::vpn::{Answered, Detours, Listening, Reason, Sender, State, TunnelId, Wait};
+use crate::vpn::{Answered, Detours, Link, LinkKind, Listening, Reason, Sender, State, TunnelId, Wait};
 
 /// Maximum number of servers of a tunnel that is listened to. OpenVPN takes no more `remote` lines.
 const MAX_SERVERS: usize = 64;
@@ -36,8 +36,8 @@ impl Claims {
 
     /// The servers whose packets the agent must listen for now.
     pub(in crate::vpn) fn listening(&self, facts: &Facts) -> Vec<Listening> {
-        let Some(seconds) = facts.config.vpn.silence else { return Vec::new() };
         let listening = self.list.iter().filter_map(|claim| {
+            let seconds = silence(claim, facts)?;
             let (servers, wait) = match claim.standing {
                 Standing::Carrying => (claim.endpoints.clone(), Wait::Silence(seconds)),
                 Standing::Failed(Reason::SilentServer) => (self.servers(claim, facts), Wait::Recovery),
@@ -146,6 +146,18 @@ impl Claims {
         let tries = |claim: &Claim| claim.uuid() == Some(uuid) && is_silent(claim) && !claim.orphan;
         self.list.iter().any(tries)
     }
+}
+
+/// How long the servers of a claim may be silent, in seconds; `None` without a limit. Programs such as boringtun do not count
+/// the packets that they cannot send, so what goes into their devices is counted here.
+fn silence(claim: &Claim, facts: &Facts) -> Option<u64> {
+    let configured = facts.config.vpn.silence;
+    let link = claim.link(&facts.links, &facts.config);
+    let is_program = |link: &Link| link.kind == LinkKind::Tunnel && facts.devices.of(link).is_some();
+    if facts.sender(claim) == Sender::Kernel && link.is_some_and(is_program) {
+        return Some(configured.map_or(HANDSHAKE_TIMEOUT, |seconds| seconds.min(HANDSHAKE_TIMEOUT)));
+    }
+    configured
 }
 
 fn is_silent(claim: &Claim) -> bool {

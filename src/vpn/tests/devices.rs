@@ -293,6 +293,37 @@ fn a_device_without_a_handshake_for_three_minutes_of_sending_is_lost_until_the_n
 }
 
 #[test]
+fn what_goes_into_a_program_s_device_is_counted_for_three_minutes_at_most() {
+    // boringtun and GotaTun count no packets that they cannot send.
+    for (kind, silence, seconds) in [
+        (LinkKind::Tunnel, "off", Some(180)),
+        (LinkKind::Tunnel, "5m", Some(180)),
+        (LinkKind::Tunnel, "30s", Some(30)),
+        (LinkKind::WireGuard, "off", None),
+        (LinkKind::WireGuard, "5m", Some(300)),
+    ] {
+        let mut machine = begun(&format!("vpn.silence = \"{silence}\""), &[keyed("office", 7)]);
+        machine.step(links(&[link(2, "office", kind)]), 1);
+        machine.step(devices(device(7, &[(1, SERVER)])), 1);
+        assert_eq!(machine.situation().state, State::Protected);
+        let waits = |machine: &Machine| -> Vec<Wait> {
+            let listening = machine.listening();
+            assert!(listening.iter().all(|one| one.answered == Answered::IntoTunnel));
+            listening.iter().map(|one| one.wait).collect()
+        };
+        let expected: Vec<Wait> = seconds.map(Wait::Silence).into_iter().collect();
+        assert_eq!(waits(&machine), expected, "{kind:?}, {silence}");
+        let Some(tunnel) = machine.listening().pop().map(|one| one.tunnel) else { continue };
+        assert!(lost(&machine.step(Event::Silent { tunnel }, 200)));
+        assert_eq!((machine.situation().state, waits(&machine)), (State::Lost, vec![Wait::Recovery]));
+    }
+    // A tun device that no program of WireGuard's answers for is as before.
+    let mut machine = begun("vpn.silence = \"off\"", &[keyed("office", 7)]);
+    machine.step(links(&[link(2, "office", LinkKind::Tunnel)]), 1);
+    assert_eq!((machine.situation().state, machine.listening().len()), (State::Protected, 0));
+}
+
+#[test]
 fn five_thousand_peers_are_all_followed() {
     let at = |n: usize| -> Endpoint { format!("198.18.{}.{}:51820/udp", n / 256, n % 256).parse().unwrap() };
     let key = |n: usize| {
