@@ -50,5 +50,6 @@ mod resolved;
 mod roaming;
 mod silence;
 mod sources;
+mod vpnc;
 mod why;
 mod wireguard;

@@ -15,6 +15,7 @@ pub mod polkit;
 pub mod schema;
 pub mod signals;
 pub mod story;
+pub mod vpnc;
 pub mod wireguard;
 
 use std::collections::BTreeSet;

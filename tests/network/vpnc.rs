@@ -1,0 +1,97 @@
+//! vpnc with a real server, by itself and by NetworkManager's plugin. Both endpoints of the server are its own: it logs
+//! in on UDP 500 and carries everything over UDP 4500.
+
+use crate::support;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use support::openvpn::{flows, seen};
+use support::story::{Story, set};
+use support::vpnc::{SERVER, Server};
+use support::{agent, bus, tunwarden, wait_for_allowance, wait_for_state};
+use tunwarden_lab::{Contract, Lab, with_lab};
+
+const ENDPOINTS: [&str; 2] = ["198.51.100.9:500/udp", "198.51.100.9:4500/udp"];
+
+fn contract() -> Result<Contract> {
+    let lan = Contract::locked().lan("10.0.0.0/24")?.lan("fd00:0:0:1::/64")?.discovery();
+    ENDPOINTS.iter().try_fold(lan, |contract, endpoint| contract.endpoint(endpoint))
+}
+
+/// The tunnel protects, by the evidence of this source, and carries packets.
+fn protected_by(lab: &Lab, source: &str) -> Result<()> {
+    let status = wait_for_state(lab, "protected")?;
+    let tunnel = &status["tunnels"][0];
+    ensure!(tunnel["source"] == source && tunnel["interface"] == "tun0", "{status}");
+    flows(lab)
+}
+
+/// Packets of an ordinary user's to the server, past the tunnel.
+fn beside(lab: &Lab) -> Result<()> {
+    ["500", "4500"].into_iter().try_for_each(|port| {
+        let target = format!("{SERVER}:{port}");
+        lab.host().udp(&target)?.on("eth0").from_user("nobody").tag("beside").count(20).send().map(drop)
+    })
+}
+
+/// Checks what has left, and that the server was reached by the client alone.
+fn check(story: &Story, promise: &str) -> Result<()> {
+    story.check(promise, &contract()?)?;
+    ensure!(seen(&story.since_closed()?, "beside") == 0, "an ordinary user's packets reach the server");
+    Ok(())
+}
+
+#[test]
+fn a_plain_client_protects_by_the_kernel_s_evidence_and_its_end_is_a_loss() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let server = Server::start(lab)?;
+        let mut story = Story::begin(lab)?;
+        let agent = agent(lab, &format!("[bootstrap]\nscope = \"known\"\nservers = {ENDPOINTS:?}\n"))?;
+        wait_for_allowance(lab, &set(&ENDPOINTS.map(str::to_owned)))?;
+        story.await_silence()?;
+        story.close()?;
+        let client = server.client(lab)?;
+        protected_by(lab, "kernel").with_context(|| format!("{}{}", client.log(), agent.log()))?;
+        beside(lab)?;
+        lab.host().signal_all("vpnc", Signal::SIGKILL)?;
+        let lost = wait_for_state(lab, "lost")?;
+        ensure!(lost["loss"]["seen_by"] == "links", "{lost}");
+        drop(client);
+        let client = server.client(lab)?;
+        protected_by(lab, "kernel").with_context(|| format!("{}{}", client.log(), agent.log()))?;
+        check(&story, "plain vpnc")
+    })
+}
+
+#[test]
+fn a_profile_of_networkmanager_protects_its_loss_is_reported_and_it_comes_back() -> Result<()> {
+    with_lab(|lab| {
+        let bus = bus(lab)?;
+        let server = Server::start(lab)?;
+        let nm = lab.host().network_manager(&bus)?;
+        nm.add_ethernet(&lab.uplinks()[0])?;
+        let [data, secrets] = server.profile();
+        let new = ["connection", "add", "type", "vpn", "vpn-type", "vpnc", "con-name", "office"];
+        let further = ["autoconnect", "no", "vpn.data", &data, "vpn.secrets", &secrets];
+        nm.manage(new.into_iter().chain(further))?;
+        let mut story = Story::begin(lab)?;
+        let agent = agent(lab, "[bootstrap]\nscope = \"known\"\n")?;
+        wait_for_allowance(lab, &set(&ENDPOINTS.map(str::to_owned)))?;
+        let check_says = tunwarden(lab, ["check"])?.stdout;
+        ensure!(check_says.contains("office (NetworkManager): 198.51.100.9:500/udp"), "{check_says}");
+        story.await_silence()?;
+        story.close()?;
+        nm.up("office").with_context(|| agent.log())?;
+        protected_by(lab, "networkmanager").with_context(|| agent.log())?;
+        beside(lab)?;
+        lab.host().signal_all("vpnc", Signal::SIGKILL)?;
+        let lost = wait_for_state(lab, "lost").with_context(|| agent.log())?;
+        ensure!(lost["loss"]["name"] == "office", "{lost}");
+        nm.up("office").with_context(|| agent.log())?;
+        protected_by(lab, "networkmanager").with_context(|| agent.log())?;
+        nm.down("office")?;
+        wait_for_state(lab, "locked").with_context(|| agent.log())?;
+        check(&story, "vpnc by NetworkManager")
+    })
+}
