@@ -36,6 +36,7 @@ mod notify;
 mod openconnect;
 mod openvpn;
 mod openvpn_files;
+mod openvpn_offload;
 mod order;
 mod package;
 mod pause;

@@ -13,6 +13,8 @@ use crate::machine::{Machine, Process};
 #[must_use = "options do nothing until a client is started with them"]
 pub struct ClientOptions {
     lines: Vec<String>,
+    /// The program, if it is not this machine's OpenVPN.
+    program: Option<String>,
 }
 
 impl ClientOptions {
@@ -24,7 +26,8 @@ impl ClientOptions {
             Protocol::Udp => format!("udp{family}"),
             Protocol::Tcp => format!("tcp{family}-client"),
         };
-        Self { lines: vec![format!("remote {} {} {protocol}", options.address, options.port)] }
+        let lines = vec![format!("remote {} {} {protocol}", options.address, options.port)];
+        Self { lines, program: None }
     }
 
     /// Adds a further server for a failover.
@@ -58,6 +61,11 @@ impl ClientOptions {
         self.line(&format!("down {command}"))
     }
 
+    /// Uses this program instead of this machine's OpenVPN.
+    pub fn program(self, path: &str) -> Self {
+        Self { program: Some(path.into()), ..self }
+    }
+
     /// Adds any other line of an OpenVPN configuration.
     pub fn line(mut self, line: &str) -> Self {
         self.lines.push(line.into());
@@ -87,6 +95,6 @@ impl Machine {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = format!("/etc/openvpn/client/lab{number}.conf");
         self.file(&path, &options.text())?;
-        self.spawn(["openvpn", "--config", &path])
+        self.spawn([options.program.as_deref().unwrap_or("openvpn"), "--config", &path])
     }
 }
