@@ -8,6 +8,9 @@ use crate::config::Reconnect;
 use crate::status::{Enforcement, Status, Verdict};
 use crate::vpn::{LastLoss, PauseScope, State};
 
+/// Maximum number of VPNs whose faults the details name.
+const MAX_LEFT_OUT: usize = 2;
+
 impl Notifier {
     /// The notice to show now.
     pub fn notice(&self) -> Option<Notice> {
@@ -277,6 +280,11 @@ impl Notifier {
         }
         if status.tunnels.is_empty() {
             lines.push(Text::new(Key::NoTunnel));
+        }
+        // In two sentences: a long one would lose its end, which says what to do.
+        for one in status.left_out.iter().take(MAX_LEFT_OUT) {
+            let sentences = [format!("{}: {}", one.name, one.reason), one.remedy.clone()];
+            lines.extend(sentences.map(|why| Text::new(Key::DetailWhy).word("why", &why)));
         }
         if status.repairs > 0 {
             lines.push(Text::new(Key::DetailRepairs).count("count", status.repairs.into()));

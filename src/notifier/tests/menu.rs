@@ -143,6 +143,21 @@ fn a_click_on_a_notice_shows_the_details_and_the_next_one_closes_it() {
 }
 
 #[test]
+fn the_details_name_a_vpn_that_carries_and_does_not_count_and_the_line_that_changes_that() {
+    let line = "tunnel.interfaces = [\"tun+\", \"office\"]".to_owned();
+    let office = ("office".to_owned(), crate::vpn::LeftOut::NoTunnel(line.clone()));
+    let mut day = Day::begin(Status { left_out: vec![office.into()], ..status(State::Locked) });
+    day.hear(Event::Pressed(Button::Details));
+    let reads = day.reads();
+    assert!(
+        reads.contains("office: it has all traffic, and nothing passes") && reads.contains(&line),
+        "{reads}"
+    );
+    day.agent(status(State::Locked));
+    assert!(!day.reads().contains("office"), "{}", day.reads());
+}
+
+#[test]
 fn details_that_are_on_the_screen_do_not_hide_a_loss() {
     let mut day = Day::begin(status(State::Protected));
     day.hear(Event::Pressed(Button::Details));
