@@ -45,11 +45,13 @@ pub enum ChainName {
     VpnWire,
     /// On the wires alone: packets with ports. DNS ends here.
     VpnWirePorts,
+    /// On the wires alone: answers of published ports.
+    VpnWirePublished,
 }
 
 impl ChainName {
     /// Every chain of ours.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::OutputVpnKillSwitch,
         Self::VpnBootstrap,
         Self::VpnOwner,
@@ -68,6 +70,7 @@ impl ChainName {
         Self::DockerRefused,
         Self::VpnWire,
         Self::VpnWirePorts,
+        Self::VpnWirePublished,
     ];
 
     /// The chain of ours that has this name in the kernel.
@@ -96,6 +99,7 @@ impl ChainName {
             Self::DockerRefused => "DOCKER_VPN_REFUSED",
             Self::VpnWire => "VPN_WIRE",
             Self::VpnWirePorts => "VPN_WIRE_PORTS",
+            Self::VpnWirePublished => "VPN_WIRE_PUBLISHED",
         }
     }
 }

@@ -59,8 +59,8 @@ pub enum WireRule {
     WithPorts(Rule),
     /// Only to a port of DNS, by any protocol.
     ToNameServer(Rule),
-    /// Only with a port that can be read.
-    PortRead(Rule),
+    /// Only to any other port, if the port can be read.
+    ToOtherPort(Rule),
     /// Only with a header that may name other stops than the destination: options of IPv4 (except in IGMP, which
     /// always has one), a routing header of IPv6.
     Routed(Rule),
@@ -75,7 +75,7 @@ impl WireRule {
             | Self::OwnSocket(rule)
             | Self::WithPorts(rule)
             | Self::ToNameServer(rule)
-            | Self::PortRead(rule)
+            | Self::ToOtherPort(rule)
             | Self::Routed(rule) => rule,
         }
     }
@@ -88,7 +88,7 @@ impl WireRule {
             | Self::OwnSocket(rule)
             | Self::WithPorts(rule)
             | Self::ToNameServer(rule)
-            | Self::PortRead(rule)
+            | Self::ToOtherPort(rule)
             | Self::Routed(rule) => rule,
         }
     }
@@ -127,6 +127,7 @@ fn chains(view: &View<'_>) -> Vec<WireChain> {
         chain(ChainName::VpnLink, link(view)),
         WireChain { name: ChainName::VpnWirePorts, rules: ports(view) },
         WireChain { name: ChainName::VpnLan, rules: lan(view) },
+        WireChain { name: ChainName::VpnWirePublished, rules: published(view) },
     ]
 }
 
@@ -145,7 +146,7 @@ fn wire(view: &View<'_>) -> Vec<WireRule> {
     rules.push(WireRule::Routed(view.rule(Verdict::Drop)));
     rules.push(WireRule::Plain(jump(ChainName::VpnLan)));
     rules.extend(replies(view));
-    rules.extend(published(view));
+    rules.push(WireRule::Plain(jump(ChainName::VpnWirePublished)));
     rules.push(WireRule::Plain(view.line(Refusal::RawFrame)));
     rules.push(WireRule::Plain(view.rule(Verdict::Drop)));
     rules
@@ -157,9 +158,9 @@ fn ports(view: &View<'_>) -> Vec<WireRule> {
         // Later fragments first: in them the kernel would take contents for a port. Without the first fragment,
         // which has the port, no receiver can put the packet together.
         WireRule::LaterFragments(view.rule(Verdict::Return)),
+        // Before the line about DNS, so that it costs other packets nothing.
+        WireRule::ToOtherPort(view.rule(Verdict::Return)),
         WireRule::ToNameServer(view.line(Refusal::DnsOutsideTunnel)),
-        WireRule::ToNameServer(view.rule(Verdict::Drop)),
-        WireRule::PortRead(view.rule(Verdict::Return)),
         WireRule::Plain(view.rule(Verdict::Drop)),
     ]
 }
@@ -240,7 +241,7 @@ fn replies(view: &View<'_>) -> Vec<WireRule> {
 }
 
 /// Answers of published ports to the LAN. They are forwarded, so no socket of this machine sends them; what a
-/// socket of this machine sends there is refused first.
+/// socket of this machine sends there goes back to the chain that refuses it.
 fn published(view: &View<'_>) -> Vec<WireRule> {
     let lan = connected(view);
     if view.config.docker.published_ports == PublishedPorts::None || lan.is_empty() {
@@ -252,7 +253,7 @@ fn published(view: &View<'_>) -> Vec<WireRule> {
         let answer = accept().to(proxied.network).transport(proxied.transport).sport(proxied.port);
         WireRule::OwnSocket(answer)
     }));
-    rules.extend([view.line(Refusal::RawFrame), view.rule(Verdict::Drop)].map(WireRule::OwnSocket));
+    rules.push(WireRule::OwnSocket(view.rule(Verdict::Return)));
     for own in own(view) {
         rules.extend(lan.iter().map(|&net| WireRule::Plain(accept().from(own).to(net))));
     }

@@ -31,8 +31,8 @@ pub enum Match {
     Ports(Header, Side, PortRange),
     /// Is its destination port one of these?
     EitherPort(Header, [Port; 2]),
-    /// Can its destination port be read?
-    PortRead,
+    /// Is its destination port another one than these? One that cannot be read is not.
+    OtherPorts(Header, [Port; 2]),
     /// Is it ICMP, or ICMPv6, of this type?
     IcmpType(Family, u8),
     /// Is it of this protocol?
@@ -161,7 +161,9 @@ impl fmt::Display for Match {
                 write!(f, "{header} {side}port {}", ports.to_string().replace(':', "-"))
             }
             Self::EitherPort(header, [one, other]) => write!(f, "{header} dport {{ {one}, {other} }}"),
-            Self::PortRead => f.write_str("th dport >= 0"),
+            Self::OtherPorts(header, [one, other]) => {
+                write!(f, "{header} dport != {one} {header} dport != {other}")
+            }
             Self::IcmpType(Family::V4, number) => write!(f, "icmp type {number}"),
             Self::IcmpType(Family::V6, number) => write!(f, "icmpv6 type {number}"),
             Self::Protocol(protocol) => write!(f, "meta l4proto {}", protocol.as_str()),

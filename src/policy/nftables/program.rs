@@ -89,10 +89,7 @@ impl Program {
                 self.range([ports.first().get(), ports.last().get()]);
             }
             Match::EitherPort(header, ports) => self.either_port(*header, *ports),
-            Match::PortRead => {
-                self.port(Header::Any, Side::Destination);
-                self.compare(Comparison::AtLeast, 0_u16.to_be_bytes());
-            }
+            Match::OtherPorts(header, ports) => self.other_ports(*header, *ports),
             Match::IcmpType(family, number) => self.icmp_type(*family, *number),
             Match::Link(way, names) => self.link(*way, Comparison::Equal, names),
             Match::OtherLink(way, names) => self.link(*way, Comparison::Other, names),
@@ -265,6 +262,13 @@ impl Program {
         self.port(header, Side::Destination);
         let ports = ports.map(|port| port.get().to_be_bytes().to_vec());
         self.lookup(Keys::Own(KeyType::Port, ports.to_vec()));
+    }
+
+    fn other_ports(&mut self, header: Header, ports: [Port; 2]) {
+        for port in ports {
+            self.port(header, Side::Destination);
+            self.compare(Comparison::Other, port.get().to_be_bytes());
+        }
     }
 
     fn icmp_type(&mut self, family: Family, number: u8) {

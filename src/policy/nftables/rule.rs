@@ -107,7 +107,7 @@ pub(super) fn on_wire(wire: &WireRule) -> NftRule {
         WireRule::OwnSocket(rule) => with(rule, [Match::OwnSocket]),
         WireRule::WithPorts(rule) => with(rule, [Match::HasPorts]),
         WireRule::ToNameServer(rule) => with(rule, [Match::EitherPort(Header::Any, NAME_SERVERS)]),
-        WireRule::PortRead(rule) => with(rule, [Match::PortRead]),
+        WireRule::ToOtherPort(rule) => with(rule, [Match::OtherPorts(Header::Any, NAME_SERVERS)]),
         WireRule::Routed(rule) => match rule.family {
             Family::V4 => with(rule, [Match::OtherProtocol(L4::Igmp as u8), Match::Options]),
             Family::V6 => with(rule, [Match::RoutingHeader]),
