@@ -9,6 +9,7 @@ use super::event::Button;
 use super::keys::Key;
 use super::language::LANGUAGES;
 use super::notice::{Arg, Text};
+use crate::config::is_plain;
 
 /// Maximum length of a name or a foreign text in a sentence, in characters.
 const LONGEST: usize = 200;
@@ -117,7 +118,7 @@ fn plain(word: &str, longest: usize) -> String {
             '<' => '‹',
             '>' => '›',
             '&' => '＆',
-            sign if sign.is_control() || is_direction(sign) => ' ',
+            sign if !is_plain(sign) => ' ',
             sign => sign,
         })
         .collect();
@@ -127,11 +128,6 @@ fn plain(word: &str, longest: usize) -> String {
     plain
 }
 
-/// Characters that change the direction of text and so can change the meaning of a sentence.
-fn is_direction(sign: char) -> bool {
-    matches!(sign, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,9 +135,10 @@ mod tests {
     #[test]
     fn a_name_is_escaped_shortened_and_on_one_line() {
         let english = Words::new("en", TimeZone::UTC);
-        let name = "<a href=\"http://x\">home</a>\n&amp; \u{202e}evil";
+        let name = "<a href=\"http://x\">home</a>\n&amp; \u{202e}evil\u{61c}\u{200b}\u{feff}";
         let said = english.say(&Text::new(Key::BackBody).word("name", name));
-        assert!(!said.contains(['<', '>', '&', '\n', '\u{202e}']), "{said}");
+        let hidden = ['\u{202e}', '\u{61c}', '\u{200b}', '\u{feff}'];
+        assert!(!said.contains(['<', '>', '&', '\n']) && !said.contains(hidden), "{said}");
         let long = Text::new(Key::BackBody).word("name", &"<".repeat(10_000));
         assert_eq!(english.say(&long).matches('‹').count(), LONGEST);
         let label = english.label(&long);

@@ -132,6 +132,21 @@ fn singular_and_plural_are_correct() {
 }
 
 #[test]
+fn one_refusal_is_once_in_every_language() {
+    let once = ["once", "einmal", "une fois", "una vez", "uma vez", "raz"];
+    for ((language, words), once) in all_languages().into_iter().zip(once) {
+        for key in [Key::BlockedLine, Key::BlockedBy] {
+            let line = |count| {
+                let text = Text::new(key).word("who", "w").word("destination", "x").word("why", "y");
+                words.say(&text.count("count", count))
+            };
+            assert!(line(1).contains(once) && !line(1).contains('1'), "{language}: {}", line(1));
+            assert!(line(22).contains(", 22"), "{language}: {}", line(22));
+        }
+    }
+}
+
+#[test]
 fn a_time_and_a_name_stand_in_the_sentence_as_its_language_has_them() {
     let until = Text::new(Key::PausedTitle).moment("until", 14 * 3600 + 35 * 60);
     let said: Vec<String> = all_languages().iter().map(|(_, words)| words.say(&until)).collect();

@@ -115,8 +115,14 @@ tunnel = VPN: { $name } ({ $interface })
 
 blocked = Blockiert
 blocked-title = In der letzten Stunde blockiert
-blocked-line = { $destination }, { $count }-mal: { $why }
-blocked-by = { $who } an { $destination }, { $count }-mal: { $why }
+blocked-line = { $destination }, { $count ->
+    [one] einmal
+   *[other] { $count }-mal
+}: { $why }
+blocked-by = { $who } an { $destination }, { $count ->
+    [one] einmal
+   *[other] { $count }-mal
+}: { $why }
 blocked-nothing = Keines Ihrer Programme wurde blockiert.
 blocked-hint = Mehr in einem Terminal: tunwarden blocked
 blocked-unknown = aus einem anderen Grund
