@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{ContainerName, Containers, Facts, Refused, Who};
+use crate::config::plain;
 use crate::vpn::{Refusal, State};
 
 /// Maximum number of groups that are kept.
@@ -27,7 +28,7 @@ const AGAIN: u64 = 3;
 pub struct Key {
     /// Who sent the packets.
     pub who: Who,
-    /// The container, if Docker lists one at the source or with the id of the unit.
+    /// The container, if Docker lists one at the source, or Docker or podman one with the id of the unit.
     pub container: Option<ContainerName>,
     /// Where they were sent.
     pub destination: IpAddr,
@@ -58,8 +59,8 @@ impl std::fmt::Display for Group {
         match who {
             Who::Program(Some(uid), _) => write!(f, "a program of user {uid}")?,
             Who::Program(None, _) => f.write_str("a program")?,
-            Who::Forwarded(link, source) => write!(f, "{source} on {link}")?,
-            Who::Raw(link, source) => write!(f, "a raw sender as {source} on {link}")?,
+            Who::Forwarded(link, source) => write!(f, "{source} on {}", plain(link))?,
+            Who::Raw(link, source) => write!(f, "a raw sender as {source} on {}", plain(link))?,
             Who::Remote(source) => write!(f, "{source}")?,
         }
         write!(f, " to {destination}")?;
@@ -70,11 +71,16 @@ impl std::fmt::Display for Group {
     }
 }
 
+/// The lowest user id that may be subordinate (subuid(5)): a user can have thousands of them.
+const SUBORDINATE: u32 = 1 << 16;
+
 /// Whose groups are bounded together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Sender {
     /// The programs of a user.
     User(Option<u32>),
+    /// The programs of all users with high ids, of whom one may be many.
+    Subordinate,
     /// What is forwarded from a link.
     Forwarded(String),
     /// Raw senders on a link.
@@ -86,11 +92,15 @@ enum Sender {
 impl Sender {
     fn of(who: &Who) -> Self {
         match who {
-            Who::Program(uid, _) => Self::User(*uid),
+            Who::Program(uid, _) => Self::of_user(*uid),
             Who::Forwarded(link, _) => Self::Forwarded(link.clone()),
             Who::Raw(link, _) => Self::Raw(link.clone()),
             Who::Remote(_) => Self::Remote,
         }
+    }
+
+    fn of_user(uid: Option<u32>) -> Self {
+        if uid.is_some_and(|uid| uid >= SUBORDINATE) { Self::Subordinate } else { Self::User(uid) }
     }
 }
 
@@ -194,11 +204,13 @@ impl Memory {
     /// The newest groups with a refusal at this moment or later, at most [`ANSWERED`], newest last. Only those of this
     /// user id, if one is given.
     pub fn since(&self, moment: u64, of: Option<u32>, now: u64) -> Vec<Group> {
-        let is_of = |sender: &Sender| of.is_none_or(|uid| *sender == Sender::User(Some(uid)));
+        let may_have = |sender: &Sender| of.is_none_or(|uid| *sender == Sender::of_user(Some(uid)));
+        let is_of = |who: &Who| of.is_none_or(|uid| matches!(who, Who::Program(own, _) if *own == Some(uid)));
         let is_in_time = |tally: &Tally| tally.last >= moment && tally.last + HOUR > now;
-        let senders = self.groups.iter().filter(|(sender, _)| is_of(sender));
+        let senders = self.groups.iter().filter(|(sender, _)| may_have(sender));
         let groups = senders.flat_map(|(_, groups)| groups);
-        let mut found: Vec<(&Key, &Tally)> = groups.filter(|(_, tally)| is_in_time(tally)).collect();
+        let of_user = groups.filter(|(key, tally)| is_of(&key.who) && is_in_time(tally));
+        let mut found: Vec<(&Key, &Tally)> = of_user.collect();
         found.sort_by_key(|(_, tally)| tally.last);
         let newest = found.len().saturating_sub(ANSWERED);
         found.into_iter().skip(newest).map(|(key, tally)| tally.of(key.clone())).collect()

@@ -34,7 +34,7 @@ pub enum Who {
     Remote(IpAddr),
 }
 
-/// A container, for people. Every user of Docker can choose these texts.
+/// A container, for people. Every user of Docker can choose these texts; those of podman only root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ContainerName {
     /// The name that Docker shows: `web`.
@@ -80,6 +80,8 @@ pub struct Refused {
     pub uid: Option<u32>,
     /// The unit of its socket, if that is still there.
     pub unit: Option<Unit>,
+    /// The container of the unit, where an engine other than Docker names it.
+    pub container: Option<ContainerName>,
     /// The packet.
     pub packet: Packet,
 }
@@ -110,7 +112,7 @@ impl Refused {
             RefusedAt::Wire => Who::Raw(link(&self.output), source),
         };
         let reason = refine(self, facts);
-        let container = containers.of(&who).cloned();
+        let container = containers.of(&who).or(self.container.as_ref()).cloned();
         Some(Key { who, container, destination, port, protocol, reason })
     }
 }

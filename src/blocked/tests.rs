@@ -24,7 +24,7 @@ fn refusal(reason: Refusal, at: RefusedAt, destination: &str, port: u16) -> Refu
         port: Some(port),
     };
     let (input, output) = (Some("docker0".to_owned()), Some("eth0".to_owned()));
-    Refused { reason, at, input, output, uid: Some(1000), unit: None, packet }
+    Refused { reason, at, input, output, uid: Some(1000), unit: None, container: None, packet }
 }
 
 #[test]

@@ -8,11 +8,15 @@
 pub struct Unit {
     /// The name of the unit: `cups.service`.
     pub name: String,
-    /// The identifier of a desktop application: `org.mozilla.firefox`.
+    /// The identifier of a desktop application: `org.mozilla.firefox`. For a container of podman without root,
+    /// `podman container` and its short id.
     pub program: Option<String>,
     /// The short id of the container that an engine made it for.
     pub container: Option<String>,
 }
+
+/// What podman puts before the id of a container in the name of its group.
+const PODMAN: &str = "libpod-";
 
 /// Number of characters of a container's id that are kept and shown.
 pub const SHORT_ID: usize = 12;
@@ -20,10 +24,14 @@ pub const SHORT_ID: usize = 12;
 /// What the path of a control group says, below the root of the hierarchy; `None` if it names no unit.
 pub fn unit(path: &str) -> Option<Unit> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    // Docker without systemd's driver.
+    // Engines that make groups without systemd.
     if let ["docker", id] = parts[..] {
         let short = short(id)?;
         return Some(Unit { name: format!("docker/{short}"), program: None, container: Some(short) });
+    }
+    if let ["libpod_parent", group, ..] = parts[..] {
+        let short = short(group.strip_prefix(PODMAN)?)?;
+        return Some(Unit { name: format!("libpod/{short}"), program: None, container: Some(short) });
     }
     let at = parts.iter().position(|part| !part.ends_with(".slice"))?;
     let name = parts[at];
@@ -38,14 +46,22 @@ pub fn unit(path: &str) -> Option<Unit> {
     // Only the system's own manager makes units outside a user's.
     let container = if inner.is_some() { None } else { container(name) };
     let name = inner.copied().unwrap_or(name);
-    Some(Unit { name: name.to_owned(), program: program(name), container })
+    let program = if inner.is_some() { program(name).or_else(|| rootless(name)) } else { program(name) };
+    Some(Unit { name: name.to_owned(), program, container })
 }
 
 /// The container's id, where an engine has made the unit: Docker's and podman's.
 fn container(name: &str) -> Option<String> {
     let name = name.strip_suffix(".scope")?;
-    let id = name.strip_prefix("docker-").or_else(|| name.strip_prefix("libpod-"))?;
+    let id = name.strip_prefix("docker-").or_else(|| name.strip_prefix(PODMAN))?;
     short(id)
+}
+
+/// A container of podman without root. Its user can give the same name to a group of any program of his, so this is the
+/// name of a program.
+fn rootless(name: &str) -> Option<String> {
+    let id = name.strip_suffix(".scope")?.strip_prefix(PODMAN)?;
+    Some(format!("podman container {}", short(id)?))
 }
 
 fn short(id: &str) -> Option<String> {
@@ -92,18 +108,33 @@ mod tests {
         assert_eq!(app("gpg-agent.service"), None);
         let id = "0123456789ab".to_owned() + &"c".repeat(52);
         let container = |path: String| of(&path).and_then(|(_, _, container)| container);
-        for path in
-            ["/system.slice/docker-ID.scope", "/machine.slice/libpod-ID.scope/container", "/docker/ID"]
-        {
+        for path in [
+            "/system.slice/docker-ID.scope",
+            "/machine.slice/libpod-ID.scope/container",
+            "/docker/ID",
+            "/libpod_parent/libpod-ID",
+            "/libpod_parent/libpod-ID/container",
+        ] {
             assert_eq!(container(path.replace("ID", &id)).as_deref(), Some("0123456789ab"), "{path}");
         }
+        let scope = format!("libpod-{id}.scope");
         assert_eq!(
-            container(format!("{user}/user.slice/libpod-{id}.scope")),
-            None,
-            "a user can give this name"
+            of(&format!("{user}/user.slice/{scope}/container")),
+            Some((scope, Some("podman container 0123456789ab".to_owned()), None)),
+            "a user can give this name, so it is that of a program"
         );
+        assert_eq!(of(&format!("{user}/user.slice/libpod-12.scope")), plain("libpod-12.scope"));
         assert_eq!(container("/system.slice/docker-12.scope".to_owned()), None);
-        for other in ["/", "", "/system.slice", "/lab", "/docker/x", "/a/../b"] {
+        for other in [
+            "/",
+            "",
+            "/system.slice",
+            "/lab",
+            "/docker/x",
+            "/libpod_parent/libpod-x",
+            "/libpod_parent",
+            "/a/../b",
+        ] {
             assert_eq!(of(other), None, "{other}");
         }
     }
@@ -112,6 +143,7 @@ mod tests {
         #[test]
         fn no_path_panics(path in "\\PC{0,80}", id in "[é0-9a-f]{0,70}") {
             let _ = (unit(&path), unit(&format!("/docker/{id}")), unit(&format!("/docker-{id}.scope")));
+            let _ = unit(&format!("/libpod_parent/libpod-{id}"));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use zbus::{OwnedVariant, Variant};
 
-use crate::blocked::{Group, Who};
+use crate::blocked::{ContainerName, Group, Who};
 use crate::net::printable;
 
 /// A group of refusals. The keys are explained in `dbus/org.tunwarden.Agent1.xml`.
@@ -19,12 +19,7 @@ pub(super) fn written(group: &Group) -> Written {
     };
     let id = unit.and_then(|unit| unit.container.as_ref());
     let (kind, name) = match (&key.who, &key.container) {
-        (Who::Forwarded(..) | Who::Program(..), Some(container)) => {
-            let project = container.project.as_ref().map(|project| format!(", project {project}"));
-            let image = &container.image;
-            let name = format!("{} ({image}{})", container.name, project.unwrap_or_default());
-            ("container", Some(name))
-        }
+        (Who::Forwarded(..) | Who::Program(..), Some(container)) => ("container", Some(name_of(container))),
         (Who::Program(..), None) if id.is_some() => ("container", id.cloned()),
         (Who::Program(..), None) => ("program", unit.and_then(|unit| unit.program.clone())),
         (Who::Forwarded(link, source), None) => ("forwarded", Some(format!("{source} on {link}"))),
@@ -46,6 +41,18 @@ pub(super) fn written(group: &Group) -> Written {
     entries.extend(key.port.map(|port| ("port", Variant::from(port))));
     entries.extend(key.reason.key().map(|key| ("key", Variant::from(key))));
     entries
+}
+
+/// The name of a container, with its image and its compose project where they are known.
+fn name_of(container: &ContainerName) -> String {
+    let image = Some(container.image.clone()).filter(|image| !image.is_empty());
+    let project = container.project.as_ref().map(|project| format!("project {project}"));
+    let details: Vec<String> = image.into_iter().chain(project).collect();
+    if details.is_empty() {
+        container.name.clone()
+    } else {
+        format!("{} ({})", container.name, details.join(", "))
+    }
 }
 
 /// A text that may come from a user: the name of a unit, a container or a link.
@@ -125,7 +132,7 @@ impl BlockedGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocked::{ContainerName, Key, Unit};
+    use crate::blocked::{Key, Unit};
     use crate::vpn::Refusal;
 
     fn group(who: Who, container: Option<ContainerName>) -> Group {
@@ -157,6 +164,16 @@ mod tests {
             let texts = texts(&group);
             assert!(!texts.concat().contains(char::is_control), "{texts:?}");
         }
+    }
+
+    #[test]
+    fn a_container_has_its_image_and_project_where_they_are_known() {
+        let named = |image: &str, project: Option<&str>| {
+            let project = project.map(ToOwned::to_owned);
+            name_of(&ContainerName { name: "web".to_owned(), image: image.to_owned(), project })
+        };
+        assert_eq!(named("nginx:1", Some("docs")), "web (nginx:1, project docs)");
+        assert_eq!([named("nginx:1", None), named("", None)], ["web (nginx:1)", "web"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub(crate) mod diag;
 mod groups;
 mod links;
+mod podman;
 mod sockets;
 
 use std::convert::Infallible;
@@ -16,9 +17,10 @@ use tokio::sync::watch;
 
 use diag::Ends;
 use links::Links;
+use podman::Podman;
 use sockets::Units;
 
-use crate::blocked::{Containers, Facts, Memory, Packet, Refused, RefusedAt, Unit};
+use crate::blocked::{ContainerName, Containers, Facts, Memory, Packet, Refused, RefusedAt, Unit};
 use crate::netfilter::nflog::Line;
 use crate::netfilter::nflog_socket::{Lines, Received};
 use crate::policy::{LOG_GROUP, LOG_PREFIX};
@@ -94,12 +96,12 @@ pub async fn watch(blocked: Blocked, inputs: Inputs) {
 async fn listen(blocked: &Blocked, inputs: &Inputs) -> io::Result<Infallible> {
     let mut lines = Lines::listen(LOG_GROUP)?;
     blocked.memory().set_deaf(None);
-    let (mut units, mut links) = (Units::default(), Links::default());
+    let mut names = Names::default();
     let mut minute = tokio::time::interval(MINUTE);
     loop {
         tokio::select! {
             heard = lines.next() => match heard? {
-                Received::Lines(lines) => take(blocked, inputs, &lines, (&mut units, &mut links)).await,
+                Received::Lines(lines) => take(blocked, inputs, &lines, &mut names).await,
                 Received::Overrun => blocked.memory().overrun(),
             },
             _ = minute.tick() => say_counts(blocked, inputs),
@@ -107,11 +109,20 @@ async fn listen(blocked: &Blocked, inputs: &Inputs) -> io::Result<Infallible> {
     }
 }
 
-async fn take(blocked: &Blocked, inputs: &Inputs, lines: &[Line], (units, links): (&mut Units, &mut Links)) {
+/// Where names are looked up.
+#[derive(Debug, Default)]
+struct Names {
+    units: Units,
+    links: Links,
+    podman: Podman,
+}
+
+async fn take(blocked: &Blocked, inputs: &Inputs, lines: &[Line], names: &mut Names) {
     let now = system::now();
     for line in lines {
-        if let Some(mut refusal) = refusal(line, links) {
-            refusal.unit = unit_of(&refusal, line, units).await;
+        if let Some(mut refusal) = refusal(line, &mut names.links) {
+            refusal.unit = unit_of(&refusal, line, &mut names.units).await;
+            refusal.container = container_of(&refusal, inputs, &mut names.podman).await;
             let (facts, containers) = (inputs.facts.borrow(), inputs.containers.borrow());
             blocked.memory().take(&refusal, &facts, &containers, now);
         }
@@ -133,6 +144,15 @@ async fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Un
     units.of(&ends, uid).await
 }
 
+/// The container of podman that a unit is for. Docker's containers are in its list.
+async fn container_of(refusal: &Refused, inputs: &Inputs, podman: &mut Podman) -> Option<ContainerName> {
+    let id = refusal.unit.as_ref()?.container.as_ref()?;
+    if inputs.containers.borrow().ids.contains_key(id) {
+        return None;
+    }
+    podman.name(id).await
+}
+
 /// What a line means; `None` for one of another program, and for a packet that cannot be read.
 fn refusal(line: &Line, links: &mut Links) -> Option<Refused> {
     let reason: Refusal = line.prefix.strip_prefix(LOG_PREFIX)?.parse().ok()?;
@@ -148,30 +168,39 @@ fn refusal(line: &Line, links: &mut Links) -> Option<Refused> {
     };
     let mut link = |index: Option<u32>| links.name(index?);
     let (input, output) = (link(line.input), link(line.output));
-    Some(Refused { reason, at, input, output, uid: line.uid, unit: None, packet })
+    Some(Refused { reason, at, input, output, uid: line.uid, unit: None, container: None, packet })
 }
 
-/// Forgets old refusals. The journal gets the number of refusals by reason, and the destinations if the configuration
-/// says so.
+/// Forgets old refusals, and tells the journal about the last minute.
 fn say_counts(blocked: &Blocked, inputs: &Inputs) {
-    let (counts, overruns) = {
+    let now = system::now();
+    let overruns = {
         let mut memory = blocked.memory();
-        memory.forget(system::now());
-        (memory.take_counts(), memory.take_overruns())
+        memory.forget(now);
+        memory.take_overruns()
     };
     if let Some(words) = of_overruns(overruns) {
         tracing::warn!("{words}");
     }
+    let with_destinations = inputs.facts.borrow().journal;
+    of_minute(blocked, with_destinations, now).iter().for_each(|words| tracing::info!("{words}"));
+}
+
+/// What the journal gets about the refusals of the last minute: their number by reason, and the destinations if the
+/// configuration says so.
+fn of_minute(blocked: &Blocked, with_destinations: bool, now: u64) -> Vec<String> {
+    let mut memory = blocked.memory();
+    let counts = memory.take_counts();
     if counts.is_empty() {
-        return;
+        return Vec::new();
     }
     let words: Vec<String> = counts.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-    tracing::info!("refused in the last minute: {}", words.join(", "));
-    if inputs.facts.borrow().journal {
-        let since = system::now().saturating_sub(MINUTE.as_secs());
-        let groups = blocked.memory().since(since, None, system::now());
-        groups.iter().rev().take(MAX_DESTINATIONS).for_each(|group| tracing::info!("refused: {group}"));
+    let mut said = vec![format!("refused in the last minute: {}", words.join(", "))];
+    if with_destinations {
+        let groups = memory.since(now.saturating_sub(MINUTE.as_secs()), None, now);
+        said.extend(groups.iter().rev().take(MAX_DESTINATIONS).map(|group| format!("refused: {group}")));
     }
+    said
 }
 
 /// What the journal gets about lines that were lost in a minute.

@@ -3,27 +3,35 @@
 use crate::support;
 
 use anyhow::{Context, Result, ensure};
-use support::{SOON, tunwarden};
-use tunwarden_lab::{Capture, Cmd, Contract, Frame, Lab, Process, with_lab};
+use serde_json::{Value, json};
+use support::groups::Groups;
+use support::{SOON, bus, tunwarden, wait_for_state};
+use tunwarden_lab::{Capture, Cmd, Contract, Frame, Lab, Process, wait_for, with_lab};
 
-/// Makes private mounts, as for Docker, and an image of busybox. The process stays and keeps the mounts.
-const MOUNTS: &str = r#"
-    set -eu
-    umount -l /sys
-    mount -t sysfs sysfs /sys
-    mount -t cgroup2 none /sys/fs/cgroup
+use crate::blocked::blocked;
+
+/// Makes an image of busybox, and of bash, which opens UDP sockets as this busybox cannot.
+const IMAGE: &str = r#"
     mkdir -p /run/lab/podman
-    mount -t tmpfs tmpfs /run/lab/podman
+    mount -t tmpfs -o mode=755 tmpfs /run/lab/podman
     cd /run/lab/podman
     mkdir -p image/bin networks
     cp "$(command -v busybox)" image/bin/busybox
-    for applet in sh ping; do ln -s busybox image/bin/$applet; done
-    tar -C image -cf image.tar .
-    echo ready
-    exec sleep infinity"#;
+    for applet in sh ping sleep; do ln -s busybox image/bin/$applet; done
+    ldd /bin/bash | grep -o '/[^ ]*' | while read -r library; do
+        install -D "$(readlink -f "$library")" "image$library"
+    done
+    cp /bin/bash image/bin/bash
+    tar -C image -cf image.tar ."#;
 
-/// Podman keeps all files in the laboratory's folder. Its containers have no cgroups, so none stay behind.
-const PODMAN: [&str; 17] = [
+/// Podman keeps all files in the laboratory's folder. The agent finds that folder where an administrator names it.
+const STORAGE: &str = r#"[storage]
+driver = "vfs"
+graphroot = "/run/lab/podman/root"
+runroot = "/run/lab/podman/run"
+"#;
+
+const PODMAN: [&str; 10] = [
     "podman",
     "--root=/run/lab/podman/root",
     "--runroot=/run/lab/podman/run",
@@ -34,44 +42,52 @@ const PODMAN: [&str; 17] = [
     "--network-backend=netavark",
     "--network-config-dir=/run/lab/podman/networks",
     "--runtime=crun",
-    "run",
-    "--cgroups=disabled",
-    "--cap-add=NET_RAW",
-    "--rm",
-    "lab",
-    "ping",
-    "-i",
 ];
+
+/// A container that pings. It has no cgroup.
+const PING: [&str; 7] = ["run", "--cgroups=disabled", "--cap-add=NET_RAW", "--rm", "lab", "ping", "-i"];
+
+/// A container on the host's network. It has a cgroup, which crun makes only with CAP_SYS_RESOURCE. Without these limits
+/// runc needs that too, or controllers that a machine with the old hierarchies has elsewhere.
+const HOST: [&str; 8] = [
+    "--runtime=runc",
+    "run",
+    "--detach",
+    "--name=web",
+    "--network=host",
+    "--pids-limit=0",
+    "--ulimit=nofile=1024:1024",
+    "--ulimit=nproc=1024:1024",
+];
+
+/// What it sends.
+const SENDER: &str =
+    "exec 3<>/dev/udp/203.0.113.9/4000; while :; do echo refused >&3; sleep 0.1; done 2>/dev/null";
 
 /// The targets of the containers' pings. The first container starts before the lock, the second after it.
 const FIRST: &str = "203.0.113.77";
 const SECOND: &str = "203.0.113.78";
 
 struct Podman<'a> {
-    lab: &'a Lab,
-    mounts: Process,
+    groups: Groups<'a>,
 }
 
 impl<'a> Podman<'a> {
     fn new(lab: &'a Lab) -> Result<Self> {
-        let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNTS];
-        let mut mounts = lab.host().spawn(unshare)?;
-        mounts.wait_for_line("ready", SOON)?;
-        let podman = Self { lab, mounts };
-        let import = PODMAN[..10].iter().copied().chain(["import", "/run/lab/podman/image.tar", "lab"]);
-        podman.command(import).succeed()?;
+        lab.host().file("/etc/containers/storage.conf", STORAGE)?;
+        let podman = Self { groups: Groups::new(lab)? };
+        podman.groups.command(["sh", "-euc", IMAGE]).succeed()?;
+        podman.command(["import", "/run/lab/podman/image.tar", "lab"]).succeed()?;
         Ok(podman)
     }
 
     fn command<'b>(&self, args: impl IntoIterator<Item = &'b str>) -> Cmd {
-        let mounts = format!("--mount=/proc/{}/ns/mnt", self.mounts.id_inside());
-        let args = args.into_iter().map(ToOwned::to_owned);
-        self.lab.host().command(["nsenter".to_owned(), mounts].into_iter().chain(args))
+        self.groups.command(PODMAN.into_iter().chain(args))
     }
 
     /// Starts a container on podman's own network that pings without end.
     fn flood(&self, to: &str) -> Result<Process> {
-        self.command(PODMAN.into_iter().chain(["0.005", to])).spawn()
+        self.command(PING.into_iter().chain(["0.005", to])).spawn()
     }
 }
 
@@ -139,4 +155,27 @@ fn podmans_containers_leave_nothing_by_the_second_layer_when_iptables_is_flushed
     let all: [&[&str]; 4] =
         [&["-F", "FORWARD"], &["-P", "FORWARD", "ACCEPT"], &["-t", "mangle", "-F"], &["-F"]];
     nothing_leaves("\"iptables\", \"nftables\"", &all)
+}
+
+#[test]
+fn a_container_of_root_s_podman_on_the_hosts_network_is_named() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let podman = Podman::new(lab)?;
+        podman.command(HOST.into_iter().chain(["lab", "bash", "-c", SENDER])).succeed()?;
+        let _agent = podman.groups.agent("[bootstrap]\nservers = [\"198.51.100.7\"]\n")?;
+        wait_for_state(lab, "locked")?;
+        let mut listed = Vec::new();
+        let wanted = json!(["container", "web (localhost/lab:latest)", "root", "203.0.113.9", 4000]);
+        wait_for(&format!("{wanted} is listed"), SOON, || {
+            let short = |group: &Value| {
+                let (who, to) = (&group["who"], &group["destination"]);
+                json!([who["kind"], who["name"], who["user"], to["address"], to["port"]])
+            };
+            listed = blocked(lab, "root")?.iter().map(short).collect();
+            Ok(listed.contains(&wanted).then_some(()))
+        })
+        .with_context(|| format!("{listed:#?}"))?;
+        podman.command(["rm", "--force", "--time=0", "web"]).succeed().map(drop)
+    })
 }

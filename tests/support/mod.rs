@@ -3,6 +3,7 @@
 
 pub mod docker;
 pub mod foreign;
+pub mod groups;
 pub mod journal;
 pub mod kernel;
 pub mod nft;

@@ -14,7 +14,8 @@ fn take(memory: &mut Memory, (uid, n): (u32, u32), containers: &Containers, now:
     let (at, input) =
         (if uid == 0 { RefusedAt::Forward } else { RefusedAt::Output }, Some("docker0".to_owned()));
     let reason = Refusal::NoVpn;
-    let refused = Refused { reason, at, input, output: None, uid: Some(uid), unit: None, packet };
+    let refused =
+        Refused { reason, at, input, output: None, uid: Some(uid), unit: None, container: None, packet };
     memory.take(&refused, &Facts::default(), containers, now);
 }
 
@@ -38,6 +39,22 @@ fn a_user_with_many_destinations_evicts_groups_of_the_same_user_first() {
     }
     assert!((MOST / 2..=MOST).contains(&memory.len()), "{}", memory.len());
     assert_eq!(groups_of(&memory, 1000), 1, "the largest go first");
+}
+
+#[test]
+fn the_subordinate_ids_of_a_user_evict_nobody_else() {
+    let (mut memory, none) = (Memory::default(), Containers::default());
+    for n in 0..20 {
+        take(&mut memory, (1000, n), &none, 50);
+    }
+    for n in 0..20_000 {
+        take(&mut memory, (100_000 + n, n % 3), &none, 100 + u64::from(n / 1000));
+    }
+    assert_eq!(groups_of(&memory, 1000), 20);
+    assert!(memory.len() <= MOST_OF_SENDER + 20, "{}", memory.len());
+    let own = memory.since(0, Some(119_999), 200);
+    assert_eq!(own.len(), 1, "each id sees its own: {own:?}");
+    assert_eq!(memory.since(0, Some(100_000), 200), [], "it was evicted");
 }
 
 #[test]

@@ -15,6 +15,22 @@ fn an_overrun_is_counted_and_said_once() {
     assert_eq!(blocked.memory().take_overruns(), 0);
 }
 
+#[test]
+fn the_journal_gets_counts_by_reason_and_destinations_only_if_the_configuration_says_so() {
+    let blocked = Blocked::default();
+    assert_eq!(of_minute(&blocked, true, 100), [""; 0], "nothing was refused");
+    let refuse = |port, now| {
+        let refused = refusal(&line(port, 1000), &mut Links::default()).unwrap();
+        blocked.memory().take(&refused, &Facts::default(), &Containers::default(), now);
+    };
+    (0..3).for_each(|_| refuse(4000, 100));
+    assert_eq!(of_minute(&blocked, false, 101), ["refused in the last minute: no-vpn 3"]);
+    assert_eq!(of_minute(&blocked, true, 102), [""; 0], "once for each minute");
+    refuse(4000, 103);
+    let told = "refused: a program of user 1000 to 203.0.113.9 port 443 protocol 17, 4 times: no-vpn";
+    assert_eq!(of_minute(&blocked, true, 104), ["refused in the last minute: no-vpn 1", told]);
+}
+
 /// A line about a datagram from a port of this machine.
 fn line(from: u16, uid: u32) -> Line {
     let [high, low] = from.to_be_bytes();
@@ -33,10 +49,9 @@ async fn a_program_that_is_gone_is_listed_by_its_user_without_a_unit() {
         facts: watch::channel(Facts::default()).1,
         containers: watch::channel(Containers::default()).1,
     };
-    let (mut units, mut links) = (Units::default(), Links::default());
     let foreign = Line { prefix: "another program".to_owned(), ..line(port, uid) };
     let cut = Line { packet: vec![0x45, 0], ..line(port, uid) };
-    take(&blocked, &inputs, &[foreign, cut, line(port, uid)], (&mut units, &mut links)).await;
+    take(&blocked, &inputs, &[foreign, cut, line(port, uid)], &mut Names::default()).await;
     let all = blocked.memory().since(0, None, system::now());
     let who: Vec<_> = all.iter().map(|group| group.key.who.clone()).collect();
     assert_eq!(who, [crate::blocked::Who::Program(Some(uid), None)]);
