@@ -1,5 +1,9 @@
 //! `tunwarden blocked` names who was refused, where to, and why: programs, containers, raw senders.
 
+mod compose;
+mod private;
+mod units;
+
 use crate::support;
 
 use anyhow::{Context, Result, ensure};

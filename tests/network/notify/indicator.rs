@@ -5,9 +5,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tunwarden_lab::{wait_for, with_lab};
 
-use crate::support::person::{PATIENT, Person, ShownNotice};
+use crate::support::person::{PATIENT, PERSON, Person, ShownNotice};
 use crate::support::story::Desktop;
-use crate::support::{polkit, status, wait_for_state};
+use crate::support::{TUNWARDEN, agent, bus, polkit, status, wait_for_state};
 
 /// `Pause` asks polkit for an administrator's password. Here a file stands for the correct password. NetworkManager
 /// lets a person at the screen connect a VPN, and a laboratory has no such person.
@@ -163,5 +163,41 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
 
         desktop.agent.stop()?;
         panel.shows("tunwarden-unknown")
+    })
+}
+
+/// Where programs of the person are refused, and where one of another user is.
+const OWN: &str = "203.0.113.9";
+const OTHER: &str = "203.0.113.10:443";
+
+#[test]
+fn the_menu_lists_the_last_ten_destinations_that_were_refused_to_this_user() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let _agent = agent(lab, "[bootstrap]\nservers = [\"198.51.100.7\"]\n")?;
+        let person = Person::log_in(lab, "en_US.UTF-8")?;
+        let _dunst = person.dunst()?;
+        let _notify = person.notify()?;
+        let panel = Panel { person: &person, item: person.wait_for_indicator()? };
+        panel.shows("tunwarden-locked")?;
+        let ports = 1001..=1012;
+        wait_for("all are listed", PATIENT, || {
+            for port in ports.clone() {
+                lab.host().udp(&format!("{OWN}:{port}"))?.from_user(PERSON).send()?;
+            }
+            lab.host().udp(OTHER)?.from_user("daemon").send()?;
+            let list = lab.host().succeed([TUNWARDEN, "blocked"])?;
+            let own = list.matches(&format!("{PERSON} to {OWN}:")).count();
+            Ok((own == ports.clone().count() && list.contains(OTHER)).then_some(()))
+        })?;
+        panel.press("Blocked")?;
+        let list = person.sees("Blocked in the last hour", 1)?;
+        let shown = |port: u16| list.body.contains(&format!("{OWN}:{port}/udp"));
+        ensure!((1003..=1012).all(shown) && ![1001, 1002].into_iter().any(shown), "{list:?}");
+        ensure!(list.body.contains(": no VPN") && !list.body.contains(OTHER), "another user's: {list:?}");
+
+        let now = status(lab)?;
+        ensure!(now["state"] == "locked" && now["paused_until"].is_null(), "{now}");
+        Ok(())
     })
 }

@@ -1,0 +1,49 @@
+//! Destinations are private: in the agent's memory alone, and for their own user.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tunwarden_lab::{Lab, with_lab};
+
+use super::{KNOWN, blocked, wait_for_group};
+use crate::support::{agent, bus, start_agent, wait_for_state};
+
+const SECRET: &str = "203.0.113.99";
+
+/// The number of refusals that a user reads on the bus.
+fn count(lab: &Lab, user: &str) -> Result<u32> {
+    let get = ["get-property", "org.tunwarden.Agent1", "/org/tunwarden/Agent1", "org.tunwarden.Agent1"];
+    let words = ["busctl", "--system"].into_iter().chain(get).chain(["Blocked"]);
+    let said = lab.host().command(words).user(user).succeed()?;
+    Ok(said.trim().trim_start_matches("u ").parse()?)
+}
+
+#[test]
+fn destinations_are_in_memory_alone_and_only_the_count_is_for_everybody() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = bus(lab)?;
+        let mut first = agent(lab, KNOWN)?;
+        wait_for_state(lab, "locked")?;
+        let group = json!(["program", null, "nobody", SECRET, 4000, "udp", "no-vpn", null]);
+        let target = format!("{SECRET}:4000");
+        wait_for_group(lab, &group, || lab.host().udp(&target)?.from_user("nobody").send().map(drop))?;
+        ensure!(blocked(lab, "nobody")?.len() == 1, "the control: his own user sees it");
+        ensure!(blocked(lab, "daemon")?.is_empty(), "another user sees it");
+        ensure!(count(lab, "daemon")? >= 1, "the count is for everybody");
+
+        let files = ["/etc/tunwarden", "/run/tunwarden", "/var/lib/tunwarden"];
+        let grep =
+            ["grep", "--recursive", "--files-with-matches", "--fixed-strings", "--devices=skip", SECRET];
+        let found = lab.host().run(grep.into_iter().chain(files))?;
+        ensure!(found.stdout.is_empty(), "a file has the destination: {found:?}");
+        let kept =
+            ["grep", "--recursive", "--quiet", "--fixed-strings", "198.51.100.7", "/var/lib/tunwarden"];
+        ensure!(lab.host().run(kept)?.status.success(), "the control: nothing is kept there");
+        ensure!(!first.log().contains(SECRET), "the journal has the destination: {}", first.log());
+
+        first.stop()?;
+        let _second = start_agent(lab)?;
+        wait_for_state(lab, "locked")?;
+        ensure!(blocked(lab, "nobody")?.is_empty(), "the list is gone with the agent");
+        Ok(())
+    })
+}
