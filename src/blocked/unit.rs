@@ -57,7 +57,7 @@ fn container(name: &str) -> Option<String> {
     short(id)
 }
 
-/// A container of podman without root. Its user can give the same name to a group of any program of his, so this is the
+/// A container of podman without root. Its user can give the same name to the group of any own program, so this is the
 /// name of a program.
 fn rootless(name: &str) -> Option<String> {
     let id = name.strip_suffix(".scope")?.strip_prefix(PODMAN)?;

@@ -26,7 +26,7 @@ fn destinations_are_in_memory_alone_and_only_the_count_is_for_everybody() -> Res
         let group = json!(["program", null, "nobody", SECRET, 4000, "udp", "no-vpn", null]);
         let target = format!("{SECRET}:4000");
         wait_for_group(lab, &group, || lab.host().udp(&target)?.from_user("nobody").send().map(drop))?;
-        ensure!(blocked(lab, "nobody")?.len() == 1, "the control: his own user sees it");
+        ensure!(blocked(lab, "nobody")?.len() == 1, "the control: the own user sees it");
         ensure!(blocked(lab, "daemon")?.is_empty(), "another user sees it");
         ensure!(count(lab, "daemon")? >= 1, "the count is for everybody");
 
