@@ -42,6 +42,13 @@ pub enum RulesError {
 /// # Errors
 /// [`RulesError`]
 pub async fn rules() -> Result<Vec<(Family, Rules)>, RulesError> {
+    settled(read).await
+}
+
+/// What two readings in a row say.
+async fn settled<T: PartialEq>(
+    mut read: impl AsyncFnMut() -> Result<T, RulesError>,
+) -> Result<T, RulesError> {
     let mut before = read().await?;
     for _ in 0..PAIRS {
         let after = read().await?;

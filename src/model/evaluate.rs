@@ -108,6 +108,17 @@ impl View<'_> {
         result
     }
 
+    /// The packets for which one of these rules holds.
+    fn held<L: Logic>(&self, logic: &mut L, rules: &[Rule]) -> Bounds<L::Set> {
+        match rules {
+            [one] => self.all(logic, &one.matches),
+            many => {
+                let all: Vec<Vec<Match>> = many.iter().map(|rule| rule.matches.clone()).collect();
+                self.any(logic, &all)
+            }
+        }
+    }
+
     /// The packets for which one of these conjunctions holds.
     pub(super) fn any<L: Logic>(&self, logic: &mut L, alternatives: &[Vec<Match>]) -> Bounds<L::Set> {
         let cubes: Option<Vec<Cube>> = alternatives.iter().map(|matches| self.cube(matches)).collect();
@@ -299,14 +310,18 @@ impl<'t, 'v, S: Copy + PartialEq> Evaluation<'t, 'v, S> {
         }
         let nothing = Bounds::exactly(logic.none());
         let mut state = Walk { here: Bounds::exactly(logic.all()), accepted: nothing, back: nothing };
-        for rule in &chain.rules {
+        let mut rules = chain.rules.as_slice();
+        while let Some((rule, _)) = rules.split_first() {
+            let (alike, others) = rules.split_at(alike(rules));
+            rules = others;
             let target = match &rule.action {
                 Action::Jump(chain) | Action::Goto(chain) => Some(self.effect(logic, chain)?),
                 Action::Accept | Action::Drop | Action::Return | Action::Continue | Action::Unknown(_) => {
                     None
                 }
             };
-            state.rule(logic, &self.view, rule, target);
+            let held = self.view.held(logic, alike);
+            state.rule(logic, &rule.action, held, target);
             if state.here.maybe == logic.none() {
                 break;
             }
@@ -316,6 +331,15 @@ impl<'t, 'v, S: Copy + PartialEq> Evaluation<'t, 'v, S> {
         self.done.insert(name, effect);
         Ok(effect)
     }
+}
+
+/// Number of rules at the beginning that can be asked at once, because the same happens if any of them matches. A list of
+/// many thousand addresses is one question.
+fn alike(rules: &[Rule]) -> usize {
+    let ends = |rule: &Rule| matches!(rule.action, Action::Accept | Action::Drop | Action::Return);
+    let is_alike =
+        |rule: &&Rule| ends(rule) && rules.first().is_some_and(|first| first.action == rule.action);
+    rules.iter().take_while(is_alike).count().max(1)
 }
 
 /// Packets on their way through a chain.
@@ -330,21 +354,17 @@ impl<S: Copy + PartialEq> Walk<S> {
     fn rule<L: Logic<Set = S>>(
         &mut self,
         logic: &mut L,
-        view: &View<'_>,
-        rule: &Rule,
+        action: &Action,
+        held: Bounds<S>,
         target: Option<Effect<S>>,
     ) {
-        if rule.action == Action::Continue {
-            return;
-        }
-        let held = view.all(logic, &rule.matches);
-        if held.maybe == logic.none() {
+        if *action == Action::Continue || held.maybe == logic.none() {
             return;
         }
         let taken = self.here.and(logic, held);
         let other = held.not(logic);
         let rest = self.here.and(logic, other);
-        match (&rule.action, target) {
+        match (action, target) {
             (Action::Unknown(_), _) => {
                 self.accepted.maybe = logic.or(self.accepted.maybe, taken.maybe);
                 self.back.maybe = logic.or(self.back.maybe, taken.maybe);

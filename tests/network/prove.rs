@@ -67,6 +67,12 @@ fn a_locked_machine_is_proven_and_a_counterexample_leaves() -> Result<()> {
         let reach = ["lan", "server", "elsewhere", "tunnel"].map(|place| &programs[place]);
         ensure!(reach == ["passes", "passes", "refused", "none"], "{programs}");
 
+        // Tables of iptables-legacy beside those of nf_tables are read too.
+        let rules = said["computed"]["rules"].as_u64().context("no number")?;
+        lab.host().succeed("iptables-legacy -A OUTPUT -d 192.0.2.98 -j ACCEPT".split(' '))?;
+        let (code, said) = prove(lab)?;
+        ensure!(code == Some(0) && said["computed"]["rules"] == rules + 1, "legacy: {code:?} {said}");
+
         lab.host().succeed(["sh", "-ec", OPENED])?;
         let (code, said) = prove(lab)?;
         ensure!(code == Some(4) && said["proven"] == false, "opened: {code:?} {said}");
@@ -101,6 +107,41 @@ fn a_locked_machine_is_proven_and_a_counterexample_leaves() -> Result<()> {
         ensure!(code == Some(1) && said["proven"] == false, "unknown: {code:?} {said}");
         let why = said["computed"]["not_shown"].to_string();
         ensure!(why.contains("limit"), "{why}");
+        Ok(())
+    })
+}
+
+/// Only the tables of iptables, in which each of these opens something: a rule is gone, stands later, or asks for less.
+const ONE_LAYER: &str = "[firewall]\nlayers = [\"iptables\"]\n[bootstrap]\nservers = [\"198.51.100.7\"]\n";
+const MUTANTS: [&str; 3] = [
+    "iptables -D OUTPUT_VPN_KILL_SWITCH -p udp -m multiport --dports 53,853 -j VPN_DNS",
+    "iptables -D OUTPUT_VPN_KILL_SWITCH -j VPN_LAN; iptables -I OUTPUT_VPN_KILL_SWITCH 2 -j VPN_LAN",
+    "iptables -R VPN_BOOTSTRAP 1 -p udp -m udp --dport 1194 -j ACCEPT",
+];
+
+#[test]
+fn what_a_rule_of_ours_would_let_out_if_it_were_weaker_leaves() -> Result<()> {
+    with_lab(|lab| {
+        lab.host().file("/etc/tunwarden/config.toml", ONE_LAYER)?;
+        for mutant in MUTANTS {
+            let locked = tunwarden(lab, ["lock"])?;
+            ensure!(locked.status.success(), "{locked:?}");
+            let of_program = |said: &Value| {
+                let packets = said["computed"]["counterexamples"].as_array()?;
+                packets.iter().find(|packet| packet["sender"] == "program").cloned()
+            };
+            let (_, said) = prove(lab)?;
+            ensure!(of_program(&said).is_none(), "before {mutant}: {said}");
+            lab.host().succeed(["sh", "-ec", mutant])?;
+            let (code, said) = prove(lab)?;
+            let packet = of_program(&said).with_context(|| format!("{mutant}: {said}"))?;
+            ensure!(code == Some(4) && packet["decided_by"]["whose"] == "tunwarden", "{mutant}: {packet}");
+            // A neighbour that is not there would take nothing.
+            let to = packet["destination"].as_str().context("no destination")?;
+            let entry = format!("ip neigh replace {to} lladdr 02:00:00:00:00:01 dev eth0");
+            lab.host().succeed(entry.split(' '))?;
+            ensure!(sent(lab, &packet)? == 3, "{mutant}: it does not leave: {packet}");
+        }
         Ok(())
     })
 }

@@ -1,5 +1,6 @@
 //! The rules of the policy, read back as the kernel would list them, and held against the contract.
 
+mod many;
 mod mutants;
 mod solver;
 mod transitions;
