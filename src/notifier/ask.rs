@@ -20,6 +20,7 @@ pub(super) async fn ask(button: &Button) -> Result<(), Refusal> {
         Button::Reconnect
         | Button::Details
         | Button::Blocked
+        | Button::Check
         | Button::Pause(_)
         | Button::PausePortal
         | Button::Resume => ask_agent(button).await,
@@ -37,7 +38,9 @@ async fn ask_agent(button: &Button) -> Result<(), Refusal> {
             Button::PausePortal => agent.pause_portal(PORTAL_PAUSE).await.map(drop),
             Button::Resume => agent.resume().await,
             // These ask the agent to do nothing.
-            Button::Connect(_) | Button::Details | Button::Blocked | Button::Journal => Ok(()),
+            Button::Connect(_) | Button::Details | Button::Blocked | Button::Journal | Button::Check => {
+                Ok(())
+            }
         }
     };
     answer.await.map_err(refusal)

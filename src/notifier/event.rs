@@ -32,6 +32,8 @@ pub enum Event {
     Waiting(u32),
     /// The refusals that the user asked for, newest last.
     Blocked(Result<Vec<BlockedLine>, Refusal>),
+    /// The check of this machine that the user asked for.
+    Checked(Result<Check, Refusal>),
     /// The answer to the request of a button.
     Answered(Button, Result<(), Refusal>),
     /// A hidden notice may be visible again: a notification daemon started, `do not disturb` was switched, or the
@@ -61,6 +63,26 @@ pub struct BlockedLine {
     pub reason: Option<crate::vpn::Refusal>,
     /// How many packets were refused.
     pub count: u64,
+}
+
+/// A check of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What it has shown.
+    pub result: Checked,
+    /// The file with the report.
+    pub report: String,
+}
+
+/// What a check has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// No packet leaves in clear.
+    Proven,
+    /// A packet leaves in clear.
+    Open,
+    /// Neither could be shown.
+    NotShown,
 }
 
 /// Why a request was not carried out.
@@ -102,6 +124,8 @@ pub enum Button {
     Resume,
     /// Show the agent's journal in a terminal.
     Journal,
+    /// Check whether a packet can leave in clear.
+    Check,
 }
 
 impl Button {
@@ -116,6 +140,7 @@ impl Button {
             Self::PausePortal => "portal",
             Self::Resume => "resume",
             Self::Journal => "journal",
+            Self::Check => "check",
         }
     }
 }
@@ -136,6 +161,8 @@ pub enum Topic {
     Details,
     /// The refusals that the user asked for.
     Blocked,
+    /// The check that the user asked for.
+    Checked,
     /// No agent runs.
     Gone,
     /// The rules are not in force.

@@ -80,7 +80,7 @@ impl Notifier {
         if matches!(state, State::Locked | State::Lost | State::Connecting) {
             buttons.push(Button::PausePortal);
         }
-        buttons.extend([Button::Blocked, Button::Details, Button::Journal]);
+        buttons.extend([Button::Check, Button::Blocked, Button::Details, Button::Journal]);
         buttons
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::checking::Checking;
 use super::event::{Action, BlockedLine, Button, Closing, Event, Memory, Portal, Refusal, Topic};
 use crate::status::{Status, Verdict};
 use crate::vpn::{LastLoss, State};
@@ -39,6 +40,8 @@ pub struct Notifier {
     pub(super) detailed: Option<Topic>,
     /// The refusals that the user asked for, newest last.
     pub(super) blocked: Option<Vec<BlockedLine>>,
+    /// The check that the user asked for.
+    pub(super) check: Checking,
     /// Number of containers that wait for the VPN.
     pub(super) waiting: u32,
     /// Topics whose notice was closed before they were resolved.
@@ -123,6 +126,7 @@ impl Notifier {
             why: String::new(),
             detailed: None,
             blocked: None,
+            check: Checking::None,
             waiting: 0,
             hidden: Vec::new(),
             minutes_left: None,
@@ -165,6 +169,8 @@ impl Notifier {
             Event::Waiting(count) => self.waiting = count,
             Event::Blocked(Ok(lines)) => self.blocked = Some(lines),
             Event::Blocked(Err(refusal)) => self.tell(News::Refused(Button::Blocked, refusal)),
+            Event::Pressed(Button::Check) => actions.extend(self.check.begin()),
+            Event::Checked(answer) => self.checked(answer),
             Event::Pressed(button) => {
                 if let (Button::Reconnect, Some(loss)) = (&button, &mut self.loss) {
                     loss.reconnecting = true;
@@ -229,6 +235,7 @@ impl Notifier {
     fn here(&mut self, new: Status, now: u64) {
         if matches!(self.agent, Presence::Away { .. }) {
             self.blocked = None;
+            self.check.grow_old();
         }
         match std::mem::replace(&mut self.agent, Presence::Unknown) {
             Presence::Here(old) => self.follow(&old, &new, now),
@@ -247,6 +254,7 @@ impl Notifier {
         if !matches!(self.agent, Presence::Away { .. }) {
             self.agent = Presence::Away { since: now, told: false };
             self.blocked = None;
+            self.check.grow_old();
         }
     }
 
@@ -267,6 +275,7 @@ impl Notifier {
             self.blocked = None;
             self.detailed = self.detailed.filter(|topic| *topic != Topic::Details);
             self.waiting = 0;
+            self.check.grow_old();
         }
         // Both notices say that nothing leaves, so the verdict must say this too.
         if old.state == State::Paused && new.state != State::Paused && new.verdict().is_closed() {
@@ -308,7 +317,7 @@ impl Notifier {
         }
     }
 
-    fn tell(&mut self, what: News) {
+    pub(super) fn tell(&mut self, what: News) {
         self.news = Some(Passing { what, seen: None });
     }
 

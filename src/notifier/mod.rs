@@ -7,9 +7,12 @@
 //!   [`Indicator`] come out, as data. [`Words`] puts them into a language.
 //! - `listen` connects to the agent, `portal` to NetworkManager, `session` to the session bus, `screen` shows the
 //!   notice, `tray` the indicator, `memory` saves what the user has seen.
-//! - `ask` carries out the requests of buttons: of the agent, of NetworkManager (`connect`) and of a `terminal`.
+//! - `ask` carries out the requests of buttons: of the agent, of NetworkManager (`connect`) and of a `terminal`; `check`
+//!   checks this machine.
 
 mod ask;
+mod check;
+mod checking;
 mod connect;
 mod event;
 mod indicator;
@@ -31,7 +34,9 @@ mod wanted;
 mod welcome;
 mod words;
 
-pub use event::{Action, BlockedLine, Button, Closing, Event, ManagedVpn, Memory, Portal, Refusal, Topic};
+pub use event::{
+    Action, BlockedLine, Button, Check, Checked, Closing, Event, ManagedVpn, Memory, Portal, Refusal, Topic,
+};
 pub use indicator::Indicator;
 pub use keys::Key;
 pub use language::{LANGUAGES, language, spoken};
@@ -177,6 +182,12 @@ impl Runner {
                     let events = self.events.clone();
                     tokio::spawn(async move {
                         let _ = events.send(Event::Blocked(ask::blocked().await)).await;
+                    });
+                }
+                Action::Ask(Button::Check) => {
+                    let events = self.events.clone();
+                    tokio::spawn(async move {
+                        let _ = events.send(Event::Checked(check::check().await)).await;
                     });
                 }
                 Action::Ask(button) => {

@@ -33,6 +33,7 @@ impl Notice {
                 Topic::News
                 | Topic::Details
                 | Topic::Blocked
+                | Topic::Checked
                 | Topic::Paused(_)
                 | Topic::Portal
                 | Topic::Welcome,
@@ -43,7 +44,7 @@ impl Notice {
 
     /// Whether a click on the notice itself shows the details. Otherwise the click closes it.
     pub const fn opens_details(&self) -> bool {
-        !matches!(self.topic, Topic::Details | Topic::Blocked)
+        !matches!(self.topic, Topic::Details | Topic::Blocked | Topic::Checked)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the user has done with a notice: seen, closed or clicked it, or asked for the details. Pure.
 
+use super::checking::Checking;
 use super::event::{Button, Closing, Topic};
 use super::machine::Notifier;
 
@@ -21,6 +22,7 @@ impl Notifier {
             }
             Topic::Details
             | Topic::Blocked
+            | Topic::Checked
             | Topic::Gone
             | Topic::NotEnforced
             | Topic::Paused(_)
@@ -37,6 +39,7 @@ impl Notifier {
             (Topic::News, _) => self.news = None,
             (Topic::Details, _) => self.detailed = None,
             (Topic::Blocked, _) => {}
+            (Topic::Checked, _) => self.check = Checking::None,
             (Topic::Missed, Closing::Dismissed) => self.missed = None,
             (Topic::Repaired, Closing::Dismissed) => self.repaired = None,
             (Topic::Welcome, Closing::Dismissed) => self.welcoming = false,
@@ -65,7 +68,8 @@ impl Notifier {
     /// A click on a notice shows the details. If it shows them already, or the user has asked for it, the click
     /// closes it.
     pub(super) fn clicked(&mut self, topic: Topic) {
-        let is_asked_for = matches!(topic, Topic::Details | Topic::Blocked) || self.detailed == Some(topic);
+        let is_asked_for =
+            matches!(topic, Topic::Details | Topic::Blocked | Topic::Checked) || self.detailed == Some(topic);
         let is_read = matches!(topic, Topic::News | Topic::Missed | Topic::Gone);
         if is_asked_for || is_read {
             self.closed(topic, Closing::Dismissed);

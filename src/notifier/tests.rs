@@ -2,6 +2,7 @@
 
 mod anything;
 mod blocked;
+mod check;
 mod menu;
 mod missed;
 mod texts;

@@ -1,6 +1,7 @@
 //! Which notice to show: at most one, the most severe first. Pure.
 
-use super::event::{BlockedLine, Button, Portal, Refusal, Topic};
+use super::checking::Checking;
+use super::event::{BlockedLine, Button, Check, Checked, Portal, Refusal, Topic};
 use super::keys::Key;
 use super::machine::{Loss, News, Notifier, Presence, Repairs};
 use super::notice::{Face, Notice, Stay, Text, Urgency};
@@ -39,6 +40,9 @@ impl Notifier {
         found.extend(self.repaired.as_ref().map(|repairs| self.of_repairs(repairs)));
         found.extend(self.of_portal());
         found.extend(self.of_welcome());
+        if let Checking::Done(check) = &self.check {
+            found.push(self.of_check(check));
+        }
         // Last: the list may hide no notice about the protection.
         found.extend(self.blocked.as_ref().map(|lines| {
             notice(Topic::Blocked, self.face(), Text::new(Key::BlockedTitle), of_blocked(lines))
@@ -162,6 +166,22 @@ impl Notifier {
         closed.then(|| Notice { buttons: vec![Button::PausePortal, Button::Details], ..notice })
     }
 
+    fn of_check(&self, check: &Check) -> Notice {
+        // What the agent reads now counts before what was computed then.
+        let is_closed = self.status().is_some_and(|status| status.verdict().is_closed());
+        let (title, face) = match check.result {
+            Checked::Proven if is_closed => (Key::CheckProven, self.face()),
+            Checked::Open => (Key::CheckOpen, Face::Failed),
+            Checked::Proven | Checked::NotShown => (Key::CheckNotShown, self.face()),
+        };
+        let body = vec![Text::new(Key::CheckReport).word("file", &check.report), Text::new(Key::CheckHint)];
+        let notice = notice(Topic::Checked, face, Text::new(title), body);
+        match check.result {
+            Checked::Open => critical(notice, &[]),
+            Checked::Proven | Checked::NotShown => notice,
+        }
+    }
+
     /// Whether to offer the user a reconnect.
     pub(super) fn offers_reconnect(&self) -> bool {
         self.status().is_none_or(|status| status.reconnect != Some(Reconnect::Never))
@@ -193,6 +213,7 @@ impl Notifier {
                     Button::Pause(_) | Button::PausePortal => Key::RefusedPause,
                     Button::Resume => Key::RefusedResume,
                     Button::Journal => Key::RefusedJournal,
+                    Button::Check => Key::RefusedCheck,
                 };
                 let why = match refusal {
                     Refusal::NotAllowed => Text::new(Key::NotAllowed),

@@ -75,6 +75,7 @@ impl Words {
             Button::PausePortal => Text::new(Key::PausePortal),
             Button::Resume => Text::new(Key::Resume),
             Button::Journal => Text::new(Key::Journal),
+            Button::Check => Text::new(Key::Check),
         })
     }
 
@@ -88,7 +89,8 @@ impl Words {
             | Button::Blocked
             | Button::Pause(_)
             | Button::Resume
-            | Button::Journal => self.button(button),
+            | Button::Journal
+            | Button::Check => self.button(button),
         }
     }
 

@@ -15,6 +15,7 @@ fn any_topic() -> impl Strategy<Value = Topic> {
     prop::sample::select(vec![
         Details,
         Blocked,
+        Checked,
         Gone,
         NotEnforced,
         Paused(START + 300),
@@ -39,7 +40,9 @@ fn any_event() -> impl Strategy<Value = Event> {
         Button::PausePortal,
         Button::Resume,
         Button::Journal,
+        Button::Check,
     ]);
+    let result = prop::sample::select(vec![Checked::Proven, Checked::Open, Checked::NotShown]);
     let found = prop::sample::select(vec![
         Enforcement::Enforced,
         Enforcement::Closed,
@@ -63,6 +66,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => button.prop_map(|button| Event::Answered(button, Err(Refusal::NotAllowed))),
         1 => (0u32..4).prop_map(Event::Waiting),
         1 => Just(Event::Blocked(Ok(Vec::new()))),
+        1 => result.prop_map(|result| Event::Checked(Ok(Check { result, report: "/home/ann/x".to_owned() }))),
         1 => prop::sample::select(vec![Portal::Found, Portal::None]).prop_map(Event::Portal),
         1 => Just(Event::MayBeVisible),
         2 => Just(Event::Clock),
@@ -80,6 +84,7 @@ fn claims(key: Key) -> Option<&'static [Verdict]> {
         Key::InForceBody,
         Key::ResumedLocked,
         Key::MissedClosed,
+        Key::CheckProven,
     ];
     let locked = [Key::WelcomeTitle, Key::WelcomeBody];
     let known = [

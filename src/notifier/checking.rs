@@ -1,0 +1,51 @@
+//! The check of this machine that the user asked for. Pure.
+
+use super::event::{Action, Button, Check, Refusal};
+use super::machine::{News, Notifier};
+
+/// Why a check says nothing of now.
+const OLD: &str = "the protection changed during the check; check again";
+
+/// A check of this machine. It is true for the state in which it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Checking {
+    /// There is none.
+    None,
+    /// It runs.
+    Runs,
+    /// It runs, and the state has changed since.
+    IsOld,
+    /// It is to be shown.
+    Done(Check),
+}
+
+impl Checking {
+    /// Begins one. One at a time: each asks for a password.
+    pub(super) fn begin(&mut self) -> Option<Action> {
+        if matches!(self, Self::Runs | Self::IsOld) {
+            return None;
+        }
+        *self = Self::Runs;
+        Some(Action::Ask(Button::Check))
+    }
+
+    /// The state has changed.
+    pub(super) fn grow_old(&mut self) {
+        *self = match self {
+            Self::Runs | Self::IsOld => Self::IsOld,
+            Self::None | Self::Done(_) => Self::None,
+        };
+    }
+}
+
+impl Notifier {
+    pub(super) fn checked(&mut self, answer: Result<Check, Refusal>) {
+        let is_old = self.check == Checking::IsOld;
+        self.check = Checking::None;
+        match answer {
+            Ok(check) if !is_old => self.check = Checking::Done(check),
+            Ok(_) => self.tell(News::Refused(Button::Check, Refusal::Failed(OLD.to_owned()))),
+            Err(refusal) => self.tell(News::Refused(Button::Check, refusal)),
+        }
+    }
+}
