@@ -17,10 +17,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args as ClapArgs;
 
-use self::live::Tried;
+use self::live::{Containers, Tried};
 use super::load::in_force_aloud;
 use super::lock::locked;
-use super::{OPEN, Outcome, needs_root, say, version};
+use super::{OPEN, Outcome, complain, needs_root, say, version};
 use crate::config::{Config, Source};
 use crate::firewall;
 use crate::model::{Contract, Machine, Outcome as Shown, Proof, Prover, Row, Rules, Users};
@@ -135,14 +135,35 @@ async fn computed(path: Option<&Path>, is_live: bool) -> anyhow::Result<Computed
     let in_force = in_force_aloud(path, &store);
     anyhow::ensure!(in_force.source != Source::Unknown, "no configuration can be read");
     let config = &in_force.config;
-    let read = read(config, &store).await?;
+    if !is_live {
+        return compute(config, &store, None).await;
+    }
+    // Before everything is read: they bring links.
+    let mut containers = live::containers(config, &store).await;
+    let computed = compute(config, &store, Some(&mut containers)).await;
+    if let Some(left) = containers.remove().await {
+        complain(&left);
+    }
+    computed
+}
+
+/// Reads everything and compares it. Sends probes if there is a value for containers.
+async fn compute(
+    config: &Config,
+    store: &Store,
+    containers: Option<&mut Containers>,
+) -> anyhow::Result<Computed> {
+    let read = read(config, store).await?;
     let Read { rules, machine, situation, users, .. } = &read;
     let contract = Contract { config, situation, now: machine.now, users };
     let mut prover = Prover::default();
     let proof = prover.prove(rules, machine, &contract);
     // Without the table the proof still holds. What could not be computed is among its reasons.
     let rows = prover.survey(rules, machine, &contract).unwrap_or_default();
-    let tried = if is_live { Some(live::tried(&read, config).await) } else { None };
+    let tried = match containers {
+        Some(containers) => Some(live::tried(&read, config, store, containers).await),
+        None => None,
+    };
     let Machine { uplinks, ports, tunnels, now, .. } = read.machine;
     let state = read.situation.state;
     Ok(Computed { proof, rows, tried, state, uplinks: [uplinks, ports].concat(), tunnels, now })

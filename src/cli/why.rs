@@ -94,7 +94,7 @@ async fn question(target: &Target, sender: &Sender, links: &LinkTable) -> anyhow
 }
 
 /// Asks the kernel which way the packet goes, and with which source if a program sends it.
-async fn way(asked: Asked, links: &LinkTable) -> anyhow::Result<(Way, Option<IpAddr>)> {
+pub(super) async fn way(asked: Asked, links: &LinkTable) -> anyhow::Result<(Way, Option<IpAddr>)> {
     Ok(match route(asked).await {
         Err(error) => (Way::NotKnown(format!("{:#}", anyhow::Error::from(error))), None),
         Ok(Route::Nowhere) => (Way::Nowhere, None),

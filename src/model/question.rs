@@ -1,7 +1,7 @@
 //! What would happen to one packet now, and which rule decides: `why`.
 //!
-//! The packet is the first one of its connection, as a program or a container would send it. The chains of every
-//! program are asked in the order in which the kernel asks them.
+//! The packet is the first one of its connection, as a program or a container would send it, or a frame. The chains of
+//! every program are asked in the order in which the kernel asks them.
 
 mod course;
 mod packet;
@@ -25,9 +25,9 @@ pub struct Question {
     pub source: IpAddr,
     /// Where to.
     pub destination: IpAddr,
-    /// The number of its protocol: 6 (TCP) or 17 (UDP).
+    /// The number of its protocol: 6 (TCP), 17 (UDP), or 1 and 58 for an echo request.
     pub protocol: u8,
-    /// The port there.
+    /// The port there; 0 for an echo request.
     pub port: u16,
     /// Where the kernel's route lookup sends it.
     pub way: Way,
@@ -44,6 +44,8 @@ pub enum SentBy {
     Program(u32),
     /// A container or a virtual machine behind this bridge.
     Bridge(String),
+    /// A packet socket of this user id, with a frame that it calls by this EtherType.
+    Raw(u32, u16),
 }
 
 /// Where a packet goes.
@@ -135,6 +137,8 @@ impl Question {
         match self.from {
             SentBy::Program(_) => Sender::Local,
             SentBy::Bridge(_) => Sender::Forwarded,
+            SentBy::Raw(_, called) if called == self.family().ethertype() => Sender::Raw,
+            SentBy::Raw(..) => Sender::Frame,
         }
     }
 

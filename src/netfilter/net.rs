@@ -6,7 +6,10 @@ use std::io;
 use netlink_bindings::nftables::{ExprOps, RuleAttrs};
 
 use super::dump;
-use super::encode::net::{LINKS, PASSED, PASSED_CHAIN, SEEN_CHAIN, caught};
+use super::encode::net::{
+    DELIVERED_CHAIN, ENTERED_CHAIN, LINKS, PASSED, PASSED_CHAIN, SEEN_CHAIN, TURNED_CHAIN, TURNED_HOME_CHAIN,
+    caught, has_rule,
+};
 use super::encode::{NEW_RULE, Transaction};
 use super::held::text_of;
 use super::own::OwnSocket;
@@ -22,12 +25,27 @@ type Packets = BTreeMap<String, Vec<u64>>;
 /// How far a probe has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
+    /// It came to this network namespace from another one.
+    pub entered: bool,
+    /// It was for this machine itself, and was dropped there.
+    pub delivered: bool,
     /// It has passed every filter of IP.
     pub passed: bool,
+    /// It has passed them with another destination, and was dropped behind them.
+    pub turned: Option<Turned>,
     /// It has come to a link.
     pub seen: bool,
     /// It has passed every other chain on a link of this group, and was dropped.
     pub caught: Option<usize>,
+}
+
+/// Where a packet goes that a rule gave another destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turned {
+    /// To this machine itself.
+    Home,
+    /// Elsewhere.
+    Away,
 }
 
 /// The tables in the kernel. They end with this value, and with its process.
@@ -73,20 +91,36 @@ impl SafetyNet {
 
 /// `None` if a chain has another number of rules than the net has patterns.
 fn progress(net: &Net, packets: &Packets) -> Option<Vec<Progress>> {
-    let patterns: usize = net.probes.iter().map(Vec::len).sum();
-    let of = |chain: &str| packets.get(chain).filter(|rules| rules.len() == patterns);
-    let (passed, seen) = (of(PASSED_CHAIN)?, of(SEEN_CHAIN)?);
+    let of = |chain: &str| of_chain(net, packets.get(chain).map_or(&[][..], Vec::as_slice), chain);
+    let (entered, delivered, passed) = (of(ENTERED_CHAIN)?, of(DELIVERED_CHAIN)?, of(PASSED_CHAIN)?);
+    let (home, away, seen) = (of(TURNED_HOME_CHAIN)?, of(TURNED_CHAIN)?, of(SEEN_CHAIN)?);
     let groups = (0..net.groups.len()).map(|group| of(&caught(group))).collect::<Option<Vec<_>>>()?;
-    let mut first = 0;
+    let of_probe = |n: usize| Progress {
+        entered: entered[n],
+        delivered: delivered[n],
+        passed: passed[n],
+        turned: match (home[n], away[n]) {
+            (_, true) => Some(Turned::Away),
+            (true, false) => Some(Turned::Home),
+            (false, false) => None,
+        },
+        seen: seen[n],
+        caught: groups.iter().position(|group| group[n]),
+    };
+    Some((0..net.probes.len()).map(of_probe).collect())
+}
+
+/// Whether the rules of a chain have counted each probe; `None` if one of the rules is missing.
+fn of_chain(net: &Net, counts: &[u64], chain: &str) -> Option<Vec<bool>> {
+    let mut rest = counts;
     let mut all = Vec::new();
     for probe in &net.probes {
-        let rules = first..first + probe.len();
-        let any = |counts: &[u64]| counts[rules.clone()].iter().any(|count| *count > 0);
-        let caught = groups.iter().position(|counts| any(counts));
-        all.push(Progress { passed: any(passed), seen: any(seen), caught });
-        first = rules.end;
+        let rules = probe.iter().filter(|pattern| has_rule(chain, pattern)).count();
+        let (own, others) = rest.split_at_checked(rules)?;
+        all.push(own.iter().any(|count| *count > 0));
+        rest = others;
     }
-    Some(all)
+    rest.is_empty().then_some(all)
 }
 
 fn take(packets: &mut Packets, datagram: &[u8]) -> Result<dump::Progress, Malformed> {
@@ -113,19 +147,31 @@ mod tests {
 
     fn net() -> Net {
         let pattern = || Pattern::Transport(17, 8, vec![7; 16]);
-        Net { probes: vec![vec![pattern(), pattern()], vec![pattern()]], groups: vec![Vec::new(); 2] }
+        let first = Pattern::First("203.0.113.9".parse().unwrap(), 6, 443);
+        Net {
+            probes: vec![vec![pattern(), pattern()], vec![pattern()], vec![pattern(), first]],
+            groups: vec![Vec::new(); 2],
+        }
     }
 
     #[test]
     fn one_pattern_that_has_matched_is_enough_and_a_missing_rule_is_no_answer() {
-        let counts = |passed: [u64; 3], caught: [u64; 3]| {
-            let chains = [("passed", passed), ("seen", [0; 3]), ("caught_0", [0; 3]), ("caught_1", caught)];
-            chains.map(|(chain, rules)| (chain.to_owned(), rules.to_vec())).into()
+        let counts = |passed: [u64; 4], caught: [u64; 4], away: u64| {
+            let none = [0; 4];
+            let four = [("entered", none), ("passed", passed), ("seen", none), ("caught_0", none)];
+            let four = four.into_iter().chain([("caught_1", caught)]);
+            let four = four.map(|(chain, rules)| (chain.to_owned(), rules.to_vec()));
+            let others = [("delivered", vec![0; 5]), ("turned_home", vec![1]), ("turned", vec![away])];
+            four.chain(others.map(|(chain, rules)| (chain.to_owned(), rules))).collect::<Packets>()
         };
-        let found = progress(&net(), &counts([0, 4, 0], [0, 0, 1])).unwrap();
+        let found = progress(&net(), &counts([0, 4, 0, 0], [0, 0, 1, 0], 0)).unwrap();
         let first = Progress { passed: true, ..Progress::default() };
-        assert_eq!(found, [first, Progress { caught: Some(1), ..Progress::default() }]);
-        let mut cut: Packets = counts([0; 3], [0; 3]);
+        let second = Progress { caught: Some(1), ..Progress::default() };
+        let third = Progress { turned: Some(Turned::Home), ..Progress::default() };
+        assert_eq!(found, [first, second, third]);
+        let found = progress(&net(), &counts([0; 4], [0; 4], 1)).unwrap();
+        assert_eq!(found[2].turned, Some(Turned::Away), "what may leave counts before what stays");
+        let mut cut: Packets = counts([0; 4], [0; 4], 0);
         cut.entry("caught_0".to_owned()).or_default().pop();
         assert_eq!(progress(&net(), &cut), None);
         assert_eq!(progress(&net(), &Packets::new()), None);

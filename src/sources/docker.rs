@@ -22,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-pub use attached::addresses;
+pub use attached::{Attachable, addresses, attachable};
 pub use read::HostContainer;
 
 use names::Bridges;

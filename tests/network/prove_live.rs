@@ -18,9 +18,11 @@ const LONG: Duration = Duration::from_secs(60);
 
 const CONFIG: &str = "[bootstrap]\nservers = [\"198.51.100.7\", \"[2001:db8:7::7]\"]\n";
 
-/// DNS of IPv4 passes, and no rule is on the wire.
+/// DNS of IPv4 passes, and no rule is on the wire. Web pages pass to another address and another port.
 const OPENED: &str = "
     iptables -I OUTPUT 1 -p udp --dport 53 -j ACCEPT
+    iptables -I OUTPUT 1 -p tcp --dport 8443 -j ACCEPT
+    iptables -t nat -A OUTPUT -p tcp --dport 443 -j DNAT --to-destination 203.0.113.250:8443
     nft delete table inet tunwarden
     nft delete table netdev tunwarden";
 
@@ -50,8 +52,27 @@ fn nothing_arrives(capture: Capture, live: &Value) -> Result<()> {
     let destinations = destinations.map(str::parse).collect::<Result<BTreeSet<IpAddr>, _>>()?;
     let frames = capture.stop()?;
     let mut arrived = frames.iter().filter_map(|frame| frame.destination());
-    let arrived = arrived.find(|destination| destinations.contains(destination));
+    let arrived =
+        arrived.find(|destination| destinations.contains(destination) || *destination == rewritten());
     ensure!(destinations.len() > 40 && arrived.is_none(), "{arrived:?} of {destinations:?}");
+    Ok(())
+}
+
+/// The destination that a rule of [`OPENED`] gives.
+fn rewritten() -> IpAddr {
+    IpAddr::from([203, 0, 113, 250])
+}
+
+/// The programs whose rules refuse the probes that were refused.
+fn whose(live: &Value) -> Result<BTreeSet<String>> {
+    let refused = probes(live)?.iter().filter(|probe| probe["end"].to_string().contains("refused"));
+    Ok(refused.map(|probe| probe["refused_by"]["whose"].as_str().unwrap_or("nobody").to_owned()).collect())
+}
+
+/// Fails unless the page is HTML without a fault.
+fn is_html(lab: &Lab, page: &str) -> Result<()> {
+    let checked = lab.host().run(["tidy", "-quiet", "-errors", page])?;
+    ensure!(checked.status.success(), "tidy, of scripts/deps test, on {page}: {checked:?}");
     Ok(())
 }
 
@@ -82,8 +103,23 @@ fn each_probe_is_refused_on_a_locked_machine_and_one_that_would_leave_is_named_a
             ensure!(ends == [one("refused-on-link"), one("refused-on-link")], "{frame}: {ends:?}");
         }
         ensure!(ends(&said, "udp", 53)? == [one("refused-at-send"), one("refused-at-send")], "{said}");
+        ensure!(whose(&said)? == BTreeSet::from(["tunwarden".to_owned()]), "{said}");
+        for (how, port, chains) in [
+            ("udp", 53, ["VPN_DNS", "VPN_REFUSED"]),
+            ("frame", 9, ["VPN_WIRE_V4", "VPN_WIRE_V6"]),
+            ("frame-as-arp", 9, ["VPN_", "VPN_"]),
+        ] {
+            let of = |probe: &&Value| probe["how"] == how && probe["destination_port"] == port;
+            let found =
+                probes(&said)?.iter().filter(of).map(|probe| probe["refused_by"]["chain"].to_string());
+            let found: BTreeSet<String> = found.collect();
+            let is_one = |chain: &String| chains.iter().any(|one| chain.contains(one));
+            ensure!(found.iter().all(is_one) && !found.is_empty(), "{how}: {found:?}");
+        }
+        is_html(lab, "/run/locked.html")?;
         let verified = tunwarden(lab, ["verify"])?;
         ensure!(verified.status.success(), "the state has changed: {verified:?}");
+        without_a_net(lab)?;
 
         lab.host().succeed(["sh", "-ec", OPENED])?;
         let capture = lab.capture()?;
@@ -94,6 +130,10 @@ fn each_probe_is_refused_on_a_locked_machine_and_one_that_would_leave_is_named_a
         let (dns, web) = (ends(&said, "udp", 53)?, ends(&said, "udp", 443)?);
         ensure!(dns == [one("fault"), one("refused-at-send")], "{dns:?}");
         ensure!(web == [one("refused-at-send"), one("refused-at-send")], "{web:?}");
+        // It has passed every filter with another address and port. The net knows its connection.
+        let rewritten = ends(&said, "tcp", 443)?;
+        ensure!(rewritten[0] == one("unknown") && rewritten[1] != one("unknown"), "{rewritten:?}");
+        is_html(lab, "/run/opened.html")?;
         ensure!(ends(&said, "frame", 9)? == [one("fault"), one("fault")], "{said}");
         let page = lab.host().read("/run/opened.html")?;
         ensure!(
@@ -102,6 +142,27 @@ fn each_probe_is_refused_on_a_locked_machine_and_one_that_would_leave_is_named_a
         );
         killed(lab)
     })
+}
+
+/// Somebody else's table has the name of the net, as on a kernel that has no such tables: nothing is sent.
+fn without_a_net(lab: &Lab) -> Result<()> {
+    lab.host().succeed("nft add table inet tunwarden_net".split(' '))?;
+    let capture = lab.capture()?;
+    let output = tunwarden(lab, ["prove", "--live", "--json"])?;
+    let said: Value = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    support::schema::check(support::schema::PROVE, &said)?;
+    let why = said["live"]["not_available"].as_str().unwrap_or_default();
+    ensure!(output.status.code() == Some(1) && said["proven"] == false, "{output:?}");
+    ensure!(why.contains("the net cannot be made") && said["live"]["sent"] == 0, "{said}");
+    let frames = capture.stop()?;
+    let arrived = frames.iter().filter_map(|frame| frame.destination()).find(is_documentation);
+    ensure!(arrived.is_none(), "{arrived:?}");
+    lab.host().succeed("nft delete table inet tunwarden_net".split(' '))?;
+    Ok(())
+}
+
+fn is_documentation(to: &IpAddr) -> bool {
+    ["192.0.2.", "198.51.100.", "203.0.113."].iter().any(|network| to.to_string().starts_with(network))
 }
 
 /// Without an answer to ARP the probe that leaves waits for its neighbour, and the command for it.
@@ -117,10 +178,33 @@ fn killed(lab: &Lab) -> Result<()> {
     command.kill()?;
     wait_for("the end of the net", LONG, || Ok((!has_net(lab)?).then_some(())))?;
     let frames = capture.stop()?;
-    let is_documentation = |to: &IpAddr| {
-        ["192.0.2.", "198.51.100.", "203.0.113."].iter().any(|network| to.to_string().starts_with(network))
-    };
     let arrived = frames.iter().filter_map(|frame| frame.destination()).find(is_documentation);
     ensure!(arrived.is_none(), "{arrived:?}");
     Ok(())
+}
+
+/// The VPN's port is open to every address, and no neighbour answers: the probes to it wait, and the command for them.
+const ANY: &str = "[bootstrap]\nscope = \"any\"\n";
+
+#[test]
+fn a_pause_that_begins_while_it_runs_is_no_fault() -> Result<()> {
+    with_lab(|lab| {
+        let _bus = support::bus(lab)?;
+        let _agent = support::agent(lab, ANY)?;
+        support::wait_for_state(lab, "locked")?;
+        lab.isp().succeed("ip link set isp0 arp off".split(' '))?;
+        lab.host().succeed("ip neigh flush dev eth0".split(' '))?;
+        let mut command = lab.host().spawn([support::TUNWARDEN, "prove", "--live"])?;
+        wait_for("the net", LONG, || {
+            ensure!(command.is_running(), "it has ended: {}", command.log());
+            Ok(has_net(lab)?.then_some(()))
+        })?;
+        let paused = tunwarden(lab, ["pause", "1h"])?;
+        ensure!(paused.status.success(), "{paused:?}");
+        wait_for("its end", LONG, || Ok((!command.is_running()).then_some(())))?;
+        let said = command.log();
+        ensure!(said.contains("the state changed while it ran: run it again"), "{said}");
+        ensure!(!said.contains("WOULD HAVE LEFT") && said.contains("NOT SHOWN"), "{said}");
+        Ok(())
+    })
 }

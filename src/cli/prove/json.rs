@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Computed, Conclusion, live};
-use crate::model::{ASSUMPTIONS, Counterexample, Outcome as Shown, Row};
+use crate::model::{ASSUMPTIONS, Counterexample, Decision, Outcome as Shown, Row};
 
 /// What `prove --json` prints.
 pub(super) fn in_json(computed: &Computed) -> Value {
@@ -42,16 +42,18 @@ fn row_in_json(row: &Row) -> Value {
     })
 }
 
+/// A rule that decides.
+pub(super) fn decision(decision: &Decision) -> Value {
+    json!({
+        "tool": decision.tool.as_str(),
+        "table": decision.table,
+        "chain": decision.chain,
+        "rule": decision.rule,
+        "whose": decision.whose(),
+    })
+}
+
 fn packet_in_json(packet: &Counterexample) -> Value {
-    let decided_by = packet.decided_by.as_ref().map(|decision| {
-        json!({
-            "tool": decision.tool.as_str(),
-            "table": decision.table,
-            "chain": decision.chain,
-            "rule": decision.rule,
-            "whose": packet.whose(),
-        })
-    });
     json!({
         "sender": packet.sender.as_str(),
         "interface": packet.interface,
@@ -63,7 +65,7 @@ fn packet_in_json(packet: &Counterexample) -> Value {
         "user": packet.user,
         "mark": packet.mark,
         "from": packet.input,
-        "decided_by": decided_by,
+        "decided_by": packet.decided_by.as_ref().map(decision),
         "text": packet.to_string(),
         "remedy": packet.remedy(),
     })

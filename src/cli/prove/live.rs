@@ -2,30 +2,38 @@
 //!
 //! Without the net nothing is sent. It changes no rule and opens nothing. The tables of the net end with the process.
 
+mod containers;
 mod control;
+mod end;
+mod image;
+mod origin;
 mod packet;
 mod probe;
+mod rule;
 mod send;
 mod shown;
 
+pub(super) use containers::Containers;
 pub(super) use shown::{in_html, in_json, in_words};
 
-use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::unistd::Uid;
+use nix::unistd::{Uid, User};
 
-use self::probe::{Ground, How, Probe};
-use self::send::Sent;
+use self::containers::Untried;
+use self::end::{End, Place, end};
+use self::origin::{Container, Origin};
+use self::probe::{Ground, Probe};
 use super::super::caller;
-use super::Read;
-use crate::config::{Config, plain};
-use crate::model::{Contract, Question, SentBy, Verdict, Way};
+use super::{Read, situation};
+use crate::config::Config;
+use crate::firewall;
+use crate::model::Decision;
 use crate::net::{Family, Transport};
 use crate::sources::links;
-use crate::system;
-use crate::vpn::{LinkTable, State};
+use crate::store::Store;
+use crate::vpn::{LinkTable, Situation, State};
 
 /// `nobody`, if it is not known who calls.
 const NOBODY: u32 = 65_534;
@@ -35,6 +43,9 @@ const OPENVPN: (Transport, u16) = (Transport::Udp, 1194);
 const QUEUES: &str = "/proc/net/netfilter/nfnetlink_queue";
 /// It is there if the kernel has IPv6.
 const HAS_IPV6: &str = "/proc/net/if_inet6";
+
+/// What is said if an answer would mix two moments.
+const CHANGED: &str = "the state changed while it ran: run it again";
 
 /// The live part.
 #[derive(Debug)]
@@ -49,85 +60,61 @@ pub(super) enum Tried {
 #[derive(Debug)]
 pub(super) struct Probes {
     /// Number of probes that the control has sent, all of which the net has seen and caught.
-    pub(super) control: usize,
-    pub(super) ends: Vec<(Probe, End)>,
+    control: usize,
+    all: Vec<Probed>,
+    /// What was not tried.
+    untried: Vec<Untried>,
 }
 
-/// Where a probe ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
-    /// The kernel refused it when it was sent.
-    AtSend(Errno),
-    /// A filter of IP dropped it.
-    InFilter,
-    /// A chain on the link dropped it.
-    OnLink,
-    /// It had no route, or its link is down.
-    NoWay(Errno),
-    /// It went into this tunnel, and the net has dropped it there.
-    Tunnel(String),
-    /// It went to a link that does not lead out.
-    Inside,
-    /// It came to the net on this link, and the contract lists such packets.
-    Listed(String),
-    /// It came to the net on this link: without the net it would have left.
-    Fault(String),
-    /// It is not known, for this reason.
-    NotKnown(String),
-}
-
-/// What it means if a probe comes to a link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    Wire(String),
-    Tunnel(String),
-    Inside,
+/// A probe, where it ended, and which rule refuses it as the model computes it.
+#[derive(Debug)]
+struct Probed {
+    probe: Probe,
+    end: End,
+    by: Option<Decision>,
 }
 
 impl Tried {
     /// Whether a probe would have left.
     pub(super) fn has_fault(&self) -> bool {
-        self.ends().any(|end| matches!(end, End::Fault(_)))
+        self.probes().iter().any(|probed| matches!(probed.end, End::Fault(_)))
     }
 
-    /// Whether every probe is accounted for.
+    /// Whether every probe is accounted for, and none is missing.
     pub(super) fn is_known(&self) -> bool {
-        matches!(self, Self::Sent(_)) && !self.ends().any(|end| matches!(end, End::NotKnown(_)))
+        let Self::Sent(probes) = self else { return false };
+        let has_failed = probes.untried.iter().any(|untried| matches!(untried, Untried::Failed(_)));
+        !has_failed && !probes.all.iter().any(|probed| matches!(probed.end, End::NotKnown(_)))
     }
 
-    fn ends(&self) -> impl Iterator<Item = &End> {
-        let probes = match self {
-            Self::Sent(probes) => &probes.ends[..],
+    fn probes(&self) -> &[Probed] {
+        match self {
+            Self::Sent(probes) => &probes.all,
             Self::NotAvailable(_) => &[],
-        };
-        probes.iter().map(|(_, end)| end)
+        }
     }
 }
 
-impl fmt::Display for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.how.in_words(), self.to.ip())?;
-        if self.to.port() != 0 {
-            write!(f, " port {}", self.to.port())?;
-        }
-        let name = system::user_name(self.user).unwrap_or_else(|| self.user.to_string());
-        write!(f, " from a program of {}", plain(&name))?;
-        match &self.on {
-            Some(link) => write!(f, " bound to {}", plain(link)),
-            None => Ok(()),
-        }
-    }
+/// Makes containers, unless nothing will be sent.
+pub(super) async fn containers(config: &Config, store: &Store) -> Containers {
+    let is_paused = situation(config, store).await.is_ok_and(|now| now.state == State::Paused);
+    if is_paused || has_queue() { Containers::default() } else { Containers::make().await }
 }
 
 /// Sends probes, if a net can be made.
-pub(super) async fn tried(read: &Read, config: &Config) -> Tried {
-    match attempt(read, config).await {
+pub(super) async fn tried(read: &Read, config: &Config, store: &Store, containers: &mut Containers) -> Tried {
+    match attempt(read, config, store, containers).await {
         Ok(probes) => Tried::Sent(probes),
         Err(why) => Tried::NotAvailable(why),
     }
 }
 
-async fn attempt(read: &Read, config: &Config) -> Result<Probes, String> {
+async fn attempt(
+    read: &Read,
+    config: &Config,
+    store: &Store,
+    containers: &mut Containers,
+) -> Result<Probes, String> {
     if read.situation.state == State::Paused {
         return Err("tunwarden is paused".to_owned());
     }
@@ -137,35 +124,70 @@ async fn attempt(read: &Read, config: &Config) -> Result<Probes, String> {
                 .to_owned(),
         );
     }
-    let ground = ground(read);
+    let mut untried = std::mem::take(&mut containers.untried);
+    let (made, odd) = std::mem::take(&mut containers.made)
+        .into_iter()
+        .partition::<Vec<Container>, _>(|container| is_behind_its_bridge(container, &read.links));
+    let odd = odd.iter().map(|odd| format!("{}: its container is not behind {}", odd.network, odd.bridge));
+    untried.extend(odd.map(Untried::Failed));
+    let ground = ground(read, made);
     let control = control::control(&ground)?;
     let probes = ground.probes().ok_or("each documentation network is in use here")?;
     let places = places(read);
     let links = places.iter().map(|(_, links)| links.clone()).collect();
     let sent = send::send(probes, links).map_err(|error| format!("the net cannot be made: {error}"))?;
-    let ends = sent.into_iter().map(|sent| {
+    let mut all = Vec::new();
+    for sent in sent {
         let mut end = end(&sent, &places);
         if let End::Fault(link) = &end
-            && is_listed(&sent.probe, link, read, config)
+            && rule::is_listed(&sent.probe, link, read, config)
         {
             end = End::Listed(link.clone());
         }
-        (sent.probe, end)
-    });
-    let probes = Probes { control, ends: ends.collect() };
-    let has_fault = probes.ends.iter().any(|(_, end)| matches!(end, End::Fault(_)));
+        let by = if end.is_refusal() { rule::refusing(&sent.probe, read, config).await } else { None };
+        all.push(Probed { probe: sent.probe, end, by });
+    }
+    let has_fault = all.iter().any(|probed| matches!(probed.end, End::Fault(_)));
+    unchanged(read, config, store, has_fault).await?;
+    Ok(Probes { control, all, untried })
+}
+
+/// Whether everything is as it was read before the probes were sent.
+async fn unchanged(read: &Read, config: &Config, store: &Store, has_fault: bool) -> Result<(), String> {
     let after = links::snapshot().await.map_err(|error| error.to_string())?;
     // A link that appeared during the probes was not in the net.
     if !has_fault && names(&after) != names(&read.links) {
         return Err("links came or went while the probes were sent; try again".to_owned());
     }
-    Ok(probes)
+    let now = situation(config, store).await.map_err(|error| error.to_string())?;
+    // The agent changes the rules first, and then says why.
+    let is_same = same(&read.situation, &now)
+        && (!has_fault || firewall::rules().await.is_ok_and(|rules| rules == read.rules));
+    is_same.then_some(()).ok_or_else(|| CHANGED.to_owned())
+}
+
+/// Whether two situations open the same. What else changes while a container comes does not count.
+fn same(one: &Situation, other: &Situation) -> bool {
+    let pause = |of: &Situation| (of.state, of.paused_until, of.paused_from, of.pause_scope);
+    pause(one) == pause(other)
+        && one.bootstrap == other.bootstrap
+        && one.tunnels == other.tunnels
+        && one.portal_uplinks == other.portal_uplinks
 }
 
 /// Whether a program reads a queue. Without the file the kernel has no queues.
 #[expect(clippy::disallowed_methods, reason = "only this file of the kernel has it")]
 fn has_queue() -> bool {
     std::fs::read_to_string(QUEUES).is_ok_and(|queues| !queues.trim().is_empty())
+}
+
+/// Whether an address of a container is in a network of its bridge.
+fn is_behind_its_bridge(container: &Container, table: &LinkTable) -> bool {
+    let bridge = table.links.iter().find(|link| link.name == container.bridge.as_str());
+    bridge.is_some_and(|bridge| {
+        let has = |address| bridge.addresses.iter().any(|network| network.contains(address));
+        container.addresses.iter().any(has)
+    })
 }
 
 fn names(table: &LinkTable) -> Vec<(u32, &str)> {
@@ -175,9 +197,10 @@ fn names(table: &LinkTable) -> Vec<(u32, &str)> {
     names
 }
 
-fn ground(read: &Read) -> Ground {
+fn ground(read: &Read, containers: Vec<Container>) -> Ground {
     let Read { machine, situation, links, .. } = read;
     let caller = caller().and_then(|uid| uid.to_str().and_then(|uid| uid.parse().ok()));
+    let user = caller.filter(|uid| *uid != Uid::from_raw(0).as_raw()).unwrap_or(NOBODY);
     let is_there = |name: &&String| links.links.iter().any(|link| link.name == **name && link.up);
     let wires = [&machine.uplinks[..], &machine.ports].concat();
     let vpn = situation.bootstrap.endpoints.keys().next();
@@ -186,13 +209,15 @@ fn ground(read: &Read) -> Ground {
     let addresses = links.links.iter().flat_map(|link| link.addresses.iter().copied());
     let lans = situation.uplinks.iter().flat_map(|uplink| uplink.on_link.iter().copied());
     let taken = hosts.chain(addresses).chain(lans).chain(situation.tunnel_networks.iter().copied());
+    let program = |uid| Origin::program(uid, User::from_uid(Uid::from_raw(uid)).ok().flatten());
     Ground {
         families: Family::ALL
             .into_iter()
             .filter(|family| *family == Family::V4 || Path::new(HAS_IPV6).exists())
             .collect(),
         wires: wires.iter().filter(is_there).cloned().collect(),
-        user: caller.filter(|uid| *uid != Uid::from_raw(0).as_raw()).unwrap_or(NOBODY),
+        users: [user, 0].map(|uid| Arc::new(program(uid))),
+        containers: containers.into_iter().map(|container| Arc::new(Origin::container(container))).collect(),
         vpn: vpn.map_or(OPENVPN, |server| (server.transport(), server.port().get())),
         taken: taken.filter(|network: &ipnet::IpNet| network.prefix_len() > 0).collect(),
     }
@@ -219,111 +244,56 @@ fn places(read: &Read) -> Vec<(Place, Vec<String>)> {
     places
 }
 
-/// Where a probe ended. What the net has counted says more than the answer of the kernel to its sender.
-fn end(sent: &Sent, places: &[(Place, Vec<String>)]) -> End {
-    let Sent { probe, error, progress } = sent;
-    if let Some((place, _)) = progress.caught.and_then(|group| places.get(group)) {
-        return match place {
-            Place::Wire(link) => End::Fault(link.clone()),
-            Place::Tunnel(link) => End::Tunnel(link.clone()),
-            Place::Inside => End::Inside,
-        };
-    }
-    if progress.seen {
-        return End::OnLink;
-    }
-    if progress.passed {
-        return End::NotKnown("it passed every filter, and came to no link: no neighbour answers".to_owned());
-    }
-    match error {
-        Some(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOBUFS | Errno::ECONNREFUSED)) => {
-            End::AtSend(*errno)
-        }
-        Some(
-            errno @ (Errno::ENETUNREACH
-            | Errno::EHOSTUNREACH
-            | Errno::ENETDOWN
-            | Errno::ENODEV
-            | Errno::ENXIO
-            | Errno::EINVAL
-            | Errno::EADDRNOTAVAIL),
-        ) => End::NoWay(*errno),
-        Some(other) => End::NotKnown(other.desc().to_owned()),
-        None if probe.how.is_routed() => End::InFilter,
-        None => End::NotKnown("the kernel took it, and it came to no link".to_owned()),
-    }
-}
-
-/// Whether the contract lists such a packet of a program on this link.
-fn is_listed(probe: &Probe, link: &str, read: &Read, config: &Config) -> bool {
-    let (How::Udp | How::Tcp) = probe.how else { return false };
-    let Read { rules, machine, situation, users, links } = read;
-    let family = probe.family();
-    let Some((_, rules)) = rules.iter().find(|(of, _)| *of == family) else { return false };
-    let own = links.links.iter().filter(|found| found.name == link).flat_map(|found| found.own_addresses());
-    let Some(own) = own.into_iter().find(|own| Family::of(*own) == family) else { return false };
-    let contract = Contract { config, situation, now: machine.now, users };
-    let question = Question {
-        from: SentBy::Program(probe.user),
-        source: own,
-        destination: probe.to.ip(),
-        protocol: probe.protocol(),
-        port: probe.to.port(),
-        way: Way::Out(link.to_owned(), Some(own)),
-        first: None,
-        then: None,
-    };
-    matches!(question.answer(rules, machine, &contract).verdict, Verdict::Lan | Verdict::Server)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::probe::How;
     use super::*;
-    use crate::netfilter::net::Progress;
 
-    fn end_of(how: How, error: Option<Errno>, [passed, seen]: [bool; 2], caught: Option<usize>) -> End {
+    fn probed(end: End) -> Probed {
         let to = "203.0.113.9:53".parse().unwrap();
-        let probe = Probe { how, user: 0, to, on: None, tag: [0; 16] };
-        let places = [Place::Wire("eth0".to_owned()), Place::Tunnel("tun0".to_owned()), Place::Inside];
-        let places = places.map(|place| (place, Vec::new()));
-        end(&Sent { probe, error, progress: Progress { passed, seen, caught } }, &places)
+        let origin = Arc::new(Origin::program(0, None));
+        Probed { probe: Probe { how: How::Udp, origin, to, on: None, tag: [0; 16] }, end, by: None }
     }
 
     #[test]
     fn one_fault_and_one_doubt_count_among_refusals() {
-        let tried = |end| {
-            let to = "203.0.113.9:53".parse().unwrap();
-            let probe = || Probe { how: How::Udp, user: 0, to, on: None, tag: [0; 16] };
-            Tried::Sent(Probes { control: 2, ends: vec![(probe(), End::OnLink), (probe(), end)] })
+        let tried = |end, untried| {
+            Tried::Sent(Probes { control: 2, all: vec![probed(End::OnLink), probed(end)], untried })
         };
         let of = |tried: Tried| (tried.has_fault(), tried.is_known());
-        assert_eq!(of(tried(End::InFilter)), (false, true));
-        assert_eq!(of(tried(End::Fault("eth0".to_owned()))), (true, true));
-        assert_eq!(of(tried(End::NotKnown("a test".to_owned()))), (false, false));
+        assert_eq!(of(tried(End::InFilter, Vec::new())), (false, true));
+        assert_eq!(of(tried(End::Fault("eth0".to_owned()), Vec::new())), (true, true));
+        assert_eq!(of(tried(End::NotKnown("a test".to_owned()), Vec::new())), (false, false));
+        let failed = vec![Untried::Failed("a test".to_owned())];
+        assert_eq!(of(tried(End::InFilter, failed)), (false, false));
+        let left_out = vec![Untried::LeftOut("a test".to_owned())];
+        assert_eq!(of(tried(End::InFilter, left_out)), (false, true));
         assert_eq!(of(Tried::NotAvailable("a test".to_owned())), (false, false));
     }
 
     #[test]
-    fn a_probe_that_the_net_has_caught_is_no_refusal_even_if_its_sender_got_an_error() {
-        for error in [None, Some(Errno::ENOBUFS), Some(Errno::EPERM)] {
-            assert_eq!(end_of(How::Udp, error, [true; 2], Some(0)), End::Fault("eth0".to_owned()));
-            assert_eq!(end_of(How::Udp, error, [true; 2], Some(1)), End::Tunnel("tun0".to_owned()));
-            assert_eq!(end_of(How::Udp, error, [true; 2], Some(2)), End::Inside);
-            assert_eq!(end_of(How::Frame, error, [false, true], None), End::OnLink);
+    fn a_pause_or_another_state_is_another_situation_and_a_new_bridge_is_none() {
+        let locked = Situation { state: State::Locked, ..Situation::default() };
+        let more = Situation { bridges: vec!["docker0".parse().unwrap()], ..locked.clone() };
+        assert!(same(&locked, &more));
+        for state in [State::Paused, State::Protected, State::Lost] {
+            assert!(!same(&locked, &Situation { state, ..locked.clone() }), "{state}");
         }
+        let until = jiff::Timestamp::from_second(1_800_000_000).ok();
+        let paused = Situation { state: State::Paused, paused_until: until, ..locked };
+        assert!(!same(&paused, &Situation { paused_until: None, ..paused.clone() }));
     }
 
     #[test]
-    fn what_is_not_known_is_no_refusal() {
-        let waits = end_of(How::Udp, None, [true, false], None);
-        assert!(matches!(waits, End::NotKnown(_)), "{waits:?}");
-        let lost = end_of(How::Frame, None, [false; 2], None);
-        assert!(matches!(lost, End::NotKnown(_)), "{lost:?}");
-        let other = end_of(How::Udp, Some(Errno::EIO), [false; 2], None);
-        assert!(matches!(other, End::NotKnown(_)), "{other:?}");
-        let no_route = end_of(How::Udp, Some(Errno::ENETUNREACH), [false; 2], None);
-        assert_eq!(no_route, End::NoWay(Errno::ENETUNREACH));
-        assert_eq!(end_of(How::Udp, Some(Errno::EPERM), [false; 2], None), End::AtSend(Errno::EPERM));
-        assert_eq!(end_of(How::Tcp, None, [false; 2], None), End::InFilter);
+    fn a_container_that_is_not_behind_its_bridge_is_not_tried() {
+        let container = Origin::of_test_container().container.unwrap();
+        let table = |name: &str, address: &str| {
+            let link = crate::vpn::Link::plain(3, name, crate::vpn::LinkKind::Bridge);
+            let link = crate::vpn::Link { addresses: vec![address.parse().unwrap()], ..link };
+            LinkTable { links: vec![link], ..LinkTable::default() }
+        };
+        assert!(is_behind_its_bridge(&container, &table("docker0", "172.17.0.1/16")));
+        assert!(!is_behind_its_bridge(&container, &table("docker0", "172.18.0.1/16")));
+        assert!(!is_behind_its_bridge(&container, &table("br-lan", "172.17.0.1/16")));
     }
 }

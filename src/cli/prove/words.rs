@@ -2,7 +2,7 @@
 
 use super::{Computed, Conclusion, live};
 use crate::config::plain;
-use crate::model::{ASSUMPTIONS, Cell, Counterexample, Outcome as Shown, Row, Sender};
+use crate::model::{ASSUMPTIONS, Cell, Counterexample, Decision, Outcome as Shown, Row, Sender};
 
 /// The names of the columns of the table, from the second one on.
 pub(super) const PLACES: [&str; 5] = ["tunnel", "LAN", "VPN servers", "this link", "elsewhere"];
@@ -92,8 +92,11 @@ fn line(first: &str, rest: [&str; 5]) -> String {
 
 /// The rule that lets a packet out, and whose it is.
 pub(super) fn decided(packet: &Counterexample) -> Option<String> {
-    let decision = packet.decided_by.as_ref()?;
-    let whose = packet.whose().unwrap_or_default();
+    packet.decided_by.as_ref().map(rule)
+}
+
+/// A rule, and whose it is.
+pub(super) fn rule(decision: &Decision) -> String {
     let place = format!("{} {}, chain {}", decision.tool.as_str(), decision.table, decision.chain);
-    Some(format!("{place}: {} ({whose})", decision.rule))
+    format!("{place}: {} ({})", decision.rule, decision.whose())
 }

@@ -270,6 +270,7 @@ impl<'a> Course<'a> {
         let hook = match question.from {
             SentBy::Program(_) => Hook::Output,
             SentBy::Bridge(_) => Hook::Forward,
+            SentBy::Raw(..) => Hook::Egress,
         };
         let packet = question.packet(machine, false);
         let view = View { blurred: Some(&self.blurred), ..question.view(hook, machine) };
@@ -300,6 +301,9 @@ impl Question {
                 &[Hook::Output, Hook::Postrouting, Hook::Prerouting, Hook::Input]
             }
             (SentBy::Program(_), Way::Out(..)) => &[Hook::Output, Hook::Postrouting, Hook::Egress],
+            // No filter of IP sees a frame, and one to this machine itself is not judged.
+            (SentBy::Raw(..), Way::Out(..)) => &[Hook::Egress],
+            (SentBy::Raw(..), Way::Here) => &[],
             (SentBy::Bridge(_), Way::Here) => &[Hook::Prerouting, Hook::Input],
             (SentBy::Bridge(_), Way::Out(..)) => {
                 &[Hook::Prerouting, Hook::Forward, Hook::Postrouting, Hook::Egress]

@@ -14,6 +14,14 @@ const EPHEMERAL: u16 = 40_000;
 /// `net.ipv4.ip_default_ttl`, and the same of IPv6.
 const HOPS: u8 = 64;
 
+/// `NF_CT_STATE_INVALID_BIT`, and the bit of a new connection.
+const INVALID: u8 = 1;
+const NEW: u8 = 8;
+
+/// The types of echo requests of ICMP and ICMPv6.
+const ECHO: u16 = 8;
+const ECHO_V6: u16 = 128;
+
 /// The bits of a packet, one field after the other.
 struct Draft {
     family: Family,
@@ -65,21 +73,30 @@ impl Question {
         let input = match (&self.from, &self.way) {
             (SentBy::Bridge(name), _) => number(name),
             (SentBy::Program(_), Way::Here) => number("lo"),
-            (SentBy::Program(_), Way::Out(..) | Way::Nowhere | Way::NotKnown(_)) => None,
+            (SentBy::Program(_), Way::Out(..) | Way::Nowhere | Way::NotKnown(_)) | (SentBy::Raw(..), _) => {
+                None
+            }
         };
         let input = input.and_then(|number| u32::try_from(number).ok());
         draft.set(Field::In, input.unwrap_or(NO_LINK));
-        for field in [Field::Parsed, Field::PortRead, Field::FrameRead] {
-            draft.set(field, 1_u8);
+        let (user, called, state) = match self.from {
+            SentBy::Program(uid) => (Some(uid), ethertype, NEW),
+            SentBy::Bridge(_) => (None, ethertype, NEW),
+            // A frame has no connection.
+            SentBy::Raw(uid, called) => (Some(uid), called, INVALID),
+        };
+        draft.set(Field::FrameRead, 1_u8);
+        // The kernel looks for no header in a frame that its sender calls otherwise.
+        for field in [Field::Parsed, Field::PortRead] {
+            draft.set(field, u8::from(called == ethertype));
         }
-        if let SentBy::Program(uid) = self.from {
+        if let Some(uid) = user {
             draft.set(Field::Socket, 1_u8);
             draft.set(Field::User, uid);
         }
         draft.set(Field::LocalDestination, u8::from(self.way == Way::Here));
-        draft.set(Field::Called, ethertype);
-        // NEW
-        draft.set(Field::State, 8_u8);
+        draft.set(Field::Called, called);
+        draft.set(Field::State, state);
         // `ARPHRD_ETHER`
         draft.set(Field::OutType, 1_u8);
         draft.put(Field::Frame, [96, 16], ethertype.into());
@@ -110,7 +127,13 @@ impl Question {
             draft.put(Field::Network, place, value);
         }
         draft.set(Field::Protocol, self.protocol);
-        draft.set(Field::SourcePort, EPHEMERAL);
+        // In the place of the ports an echo request has its type, the code 0 and a checksum.
+        let first = match self.protocol {
+            1 => ECHO << 8,
+            58 => ECHO_V6 << 8,
+            _ => EPHEMERAL,
+        };
+        draft.set(Field::SourcePort, first);
         draft.set(Field::DestinationPort, self.port);
     }
 }

@@ -22,7 +22,7 @@ impl Question {
             |name: &String| situation.networks.iter().find(|network| network.bridge.as_str() == name);
         let network = match &self.from {
             SentBy::Bridge(name) => of_bridge(name),
-            SentBy::Program(_) => None,
+            SentBy::Program(_) | SentBy::Raw(..) => None,
         };
         // The rules ask for the policy of the network first, except for DNS of a network that has the LAN.
         let has_own_policy = |leads_out: bool| match network.map(|network| network.access) {
@@ -31,6 +31,7 @@ impl Question {
             Some(Access::Tunnel) | None => false,
         };
         match self.interface() {
+            _ if matches!(self.from, SentBy::Raw(..)) => return Some(Refusal::RawFrame),
             // Only `input.allow` lets containers reach this machine.
             None if is_container => return Some(Refusal::Inbound),
             None => return None,
@@ -47,7 +48,7 @@ impl Question {
         let uid = match self.from {
             SentBy::Bridge(_) if is_private(&to.into()) => return Some(Refusal::ContainerPolicy),
             SentBy::Bridge(_) => return Some(of_state.of_forwarded()),
-            SentBy::Program(uid) => Some(uid),
+            SentBy::Program(uid) | SentBy::Raw(uid, _) => Some(uid),
         };
         let mut endpoints = situation.bootstrap.endpoints.keys();
         let to_server = endpoints.any(|server| server.address() == to && server.port().get() == self.port);

@@ -8,23 +8,34 @@ use super::expression::{by_hand, expression};
 use super::{CREATE, NEW_CHAIN, NEW_RULE, REFUSE_EXISTING, Transaction};
 use crate::net::{Family, octets};
 use crate::policy::nftables::{
-    Comparison, Instruction, LINKS_OF_A_CHAIN, Meta, NftFamily, NftVerdict, Owner, PayloadBase, TableId,
+    Comparison, Ct, Instruction, LINKS_OF_A_CHAIN, Meta, NftFamily, NftVerdict, Owner, PayloadBase, TableId,
 };
 
-/// The table that counts a packet after every filter of IP.
+/// The table that counts a packet before and after every filter of IP.
 pub const PASSED: TableId = TableId { family: NftFamily::Inet, name: NAME };
 /// The table that counts a packet when it comes to a link, and drops it behind every other chain there.
 pub const LINKS: TableId = TableId { family: NftFamily::Netdev, name: NAME };
 
 const NAME: &str = "tunwarden_net";
 
-/// The chains whose rules count, besides those of [`caught`].
+/// The chains whose rules count, besides those of [`caught`]: a packet comes in, is for this machine itself, has passed
+/// every filter, has another destination then (on the way to this machine or away), and comes to a link.
+pub(in crate::netfilter) const ENTERED_CHAIN: &str = "entered";
+pub(in crate::netfilter) const DELIVERED_CHAIN: &str = "delivered";
 pub(in crate::netfilter) const PASSED_CHAIN: &str = "passed";
+pub(in crate::netfilter) const TURNED_HOME_CHAIN: &str = "turned_home";
+pub(in crate::netfilter) const TURNED_CHAIN: &str = "turned";
 pub(in crate::netfilter) const SEEN_CHAIN: &str = "seen";
 
-/// `NF_INET_POST_ROUTING` and `NF_NETDEV_EGRESS`.
+/// `NF_INET_PRE_ROUTING`, `NF_INET_LOCAL_IN`, `NF_INET_POST_ROUTING` and `NF_NETDEV_EGRESS`.
+const PREROUTING: u32 = 0;
+const INPUT: u32 = 1;
 const POSTROUTING: u32 = 4;
 const EGRESS: u32 = 1;
+/// `IP_CT_DIR_ORIGINAL`: the direction of the first packet of a connection.
+const ORIGINAL: u8 = 0;
+/// The loopback link as the kernel compares it: `IFNAMSIZ` bytes.
+const LOOPBACK: &[u8; 16] = b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 /// `NF_ACCEPT`: what is no probe goes on.
 const ACCEPT: u32 = 1;
 
@@ -47,6 +58,9 @@ pub enum Pattern {
     Transport(u8, u32, Vec<u8>),
     /// A destination, a protocol, and a port there.
     Destination(IpAddr, u8, Option<u16>),
+    /// The same of the first packet of its connection, for a packet that has another destination now. Only the filters
+    /// of IP know connections.
+    First(IpAddr, u8, u16),
     /// Bytes at this place of the frame. The protocol that the sender declares does not matter.
     Frame(u32, Vec<u8>),
 }
@@ -54,9 +68,26 @@ pub enum Pattern {
 /// Where packets enter a chain: the hook, the place among other chains, and the links.
 type Place<'a> = (u32, i32, &'a [String]);
 
+/// A chain that counts.
+#[derive(Debug, Clone, Copy)]
+struct Counting<'a> {
+    table: TableId,
+    name: &'a str,
+    drops: bool,
+}
+
 /// The chain that drops the probes on the links of this group.
 pub(in crate::netfilter) fn caught(group: usize) -> String {
     format!("caught_{group}")
+}
+
+/// Whether a chain has a rule for a pattern.
+pub(in crate::netfilter) fn has_rule(chain: &str, pattern: &Pattern) -> bool {
+    match (chain, pattern) {
+        (DELIVERED_CHAIN, _) => true,
+        (TURNED_HOME_CHAIN | TURNED_CHAIN, pattern) => matches!(pattern, Pattern::First(..)),
+        (_, pattern) => !matches!(pattern, Pattern::First(..)),
+    }
 }
 
 impl Pattern {
@@ -87,6 +118,19 @@ impl Pattern {
                 }
                 steps
             }
+            Self::First(address, protocol, port) => {
+                let (key, at) = if address.is_ipv4() { (Ct::DstIp, 16) } else { (Ct::DstIp6, 24) };
+                let bytes = octets(*address);
+                let of_connection = |key, value: &[u8]| [Instruction::CtOriginal(key), equal(value)];
+                // An answer of this machine belongs to the same connection.
+                let mut steps = vec![Instruction::Ct(Ct::Direction), equal(&[ORIGINAL])];
+                steps.extend(is(Meta::L4Proto, &[*protocol]));
+                steps.extend(of_connection(key, &bytes));
+                steps.extend(of_connection(Ct::ProtoDst, &port.to_be_bytes()));
+                steps.push(load(PayloadBase::Network, at, bytes.len()));
+                steps.push(Instruction::Compare(Comparison::Other, bytes));
+                steps
+            }
             Self::Frame(at, bytes) => vec![load(PayloadBase::Link, *at, bytes.len()), equal(bytes)],
         }
     }
@@ -99,51 +143,66 @@ impl Transaction {
         for id in [PASSED, LINKS] {
             transaction.table(id, Owner::MakerOfCopy, CREATE | REFUSE_EXISTING);
         }
-        transaction.counting(PASSED, PASSED_CHAIN, net, None);
-        transaction.entrance(PASSED, "last", (POSTROUTING, i32::MAX, &[]), PASSED_CHAIN);
-        transaction.counting(LINKS, SEEN_CHAIN, net, None);
+        let of_ip = |name, drops| Counting { table: PASSED, name, drops };
+        transaction.counting(net, of_ip(ENTERED_CHAIN, false));
+        transaction.counting(net, of_ip(DELIVERED_CHAIN, true));
+        transaction.counting(net, of_ip(PASSED_CHAIN, false));
+        transaction.counting(net, of_ip(TURNED_HOME_CHAIN, true));
+        transaction.counting(net, of_ip(TURNED_CHAIN, true));
+        transaction.entrance(PASSED, "first", (PREROUTING, i32::MIN, &[]), &[(ENTERED_CHAIN, None)]);
+        transaction.entrance(PASSED, "inside", (INPUT, i32::MAX, &[]), &[(DELIVERED_CHAIN, None)]);
+        let last = [(PASSED_CHAIN, None), (TURNED_HOME_CHAIN, Some(LOOPBACK)), (TURNED_CHAIN, None)];
+        transaction.entrance(PASSED, "last", (POSTROUTING, i32::MAX, &[]), &last);
+        transaction.counting(net, Counting { table: LINKS, name: SEEN_CHAIN, drops: false });
         for (group, links) in net.groups.iter().enumerate() {
             let caught = caught(group);
-            transaction.counting(LINKS, &caught, net, Some(&NftVerdict::Drop));
+            transaction.counting(net, Counting { table: LINKS, name: &caught, drops: true });
             for (n, links) in links.chunks(LINKS_OF_A_CHAIN).enumerate() {
                 let name = |when| format!("{when}_{group}_{n}");
-                transaction.entrance(LINKS, &name("first"), (EGRESS, i32::MIN, links), SEEN_CHAIN);
-                transaction.entrance(LINKS, &name("last"), (EGRESS, i32::MAX, links), &caught);
+                let seen = [(SEEN_CHAIN, None)];
+                transaction.entrance(LINKS, &name("first"), (EGRESS, i32::MIN, links), &seen);
+                transaction.entrance(LINKS, &name("last"), (EGRESS, i32::MAX, links), &[(&caught, None)]);
             }
         }
         transaction
     }
 
-    /// A chain with a rule for each pattern of each probe.
-    fn counting(&mut self, table: TableId, chain: &str, net: &Net, verdict: Option<&NftVerdict>) {
-        self.net_chain(table, chain, None);
-        for pattern in net.probes.iter().flatten() {
+    /// A chain with a rule for each pattern of each probe that it counts.
+    fn counting(&mut self, net: &Net, Counting { table, name, drops }: Counting<'_>) {
+        self.net_chain(table, name, None);
+        for pattern in net.probes.iter().flatten().filter(|pattern| has_rule(name, pattern)) {
             let mut attributes = Vec::new();
             let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(table.name.as_bytes());
-            let list = names.push_chain_bytes(chain.as_bytes()).nested_expressions();
+            let list = names.push_chain_bytes(name.as_bytes()).nested_expressions();
             let steps = pattern.instructions();
             let list = steps.iter().fold(list, |list, step| expression(list, step, &mut std::iter::empty()));
             let list = by_hand(list.nested_elem(), c"counter", &[]);
-            let list = match verdict {
-                Some(verdict) => {
-                    expression(list, &Instruction::Verdict(verdict.clone()), &mut std::iter::empty())
-                }
-                None => list,
-            };
+            let drop = Instruction::Verdict(NftVerdict::Drop);
+            let list = if drops { expression(list, &drop, &mut std::iter::empty()) } else { list };
             list.end_nested().end_nested();
             self.push(NEW_RULE, CREATE | super::AT_THE_END, table.family, attributes);
         }
     }
 
-    /// A chain at a hook that leads into `to`.
-    fn entrance(&mut self, table: TableId, name: &str, place: Place<'_>, to: &str) {
+    /// A chain at a hook that leads into each of these, one after the other; into some only on the way to one link.
+    fn entrance(&mut self, table: TableId, name: &str, place: Place<'_>, to: &[(&str, Option<&[u8; 16]>)]) {
         self.net_chain(table, name, Some(place));
-        let mut attributes = Vec::new();
-        let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(table.name.as_bytes());
-        let list = names.push_chain_bytes(name.as_bytes()).nested_expressions();
-        let jump = Instruction::Verdict(NftVerdict::Jump(to.to_owned()));
-        expression(list, &jump, &mut std::iter::empty()).end_nested().end_nested();
-        self.push(NEW_RULE, CREATE | super::AT_THE_END, table.family, attributes);
+        for (chain, link) in to {
+            let mut attributes = Vec::new();
+            let names = PushRuleAttrs::new(&mut attributes).push_table_bytes(table.name.as_bytes());
+            let list = names.push_chain_bytes(name.as_bytes()).nested_expressions();
+            let is_link = link.map(|link| {
+                [
+                    Instruction::Meta(Meta::OifName, FIRST),
+                    Instruction::Compare(Comparison::Equal, link.to_vec()),
+                ]
+            });
+            let jump = Instruction::Verdict(NftVerdict::Jump((*chain).to_owned()));
+            let steps = is_link.into_iter().flatten().chain([jump]);
+            let list = steps.fold(list, |list, step| expression(list, &step, &mut std::iter::empty()));
+            list.end_nested().end_nested();
+            self.push(NEW_RULE, CREATE | super::AT_THE_END, table.family, attributes);
+        }
     }
 
     fn net_chain(&mut self, table: TableId, name: &str, place: Option<Place<'_>>) {

@@ -51,11 +51,11 @@ struct Backend {
 #[derive(Deserialize)]
 pub(super) struct Network {
     #[serde(rename = "Name")]
-    name: String,
+    pub(super) name: String,
     #[serde(rename = "Id")]
     pub(super) id: String,
     #[serde(rename = "Driver")]
-    driver: String,
+    pub(super) driver: String,
     #[serde(rename = "Internal", default)]
     internal: bool,
     #[serde(rename = "EnableIPv6", default)]

@@ -26,6 +26,7 @@ mod ipv6;
 mod leaks;
 mod names;
 mod protected;
+mod prove;
 mod proxy;
 mod quiet;
 mod release;

@@ -24,7 +24,8 @@ const IPV6_OFF: [&str; 2] =
 /// # Errors
 /// There is no such namespace, the net cannot be made, or a probe was not seen or not caught.
 pub(super) fn control(ground: &Ground) -> Result<usize, String> {
-    let ground = Ground { wires: vec![LOOPBACK.0.to_owned()], taken: Vec::new(), ..ground.clone() };
+    let wires = vec![LOOPBACK.0.to_owned()];
+    let ground = Ground { wires, taken: Vec::new(), containers: Vec::new(), ..ground.clone() };
     let probes = ground.probes().ok_or("there is no free documentation address")?;
     // The namespace belongs to this thread, and ends with it.
     let thread = thread::spawn(move || in_namespace(probes));

@@ -87,10 +87,14 @@ fn checksum(bytes: &[u8]) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::origin::Origin;
     use super::*;
 
     fn probe(how: How, to: &str) -> Probe {
-        Probe { how, user: 0, to: to.parse().unwrap(), on: None, tag: *b"0123456789abcdef" }
+        let origin = Arc::new(Origin::program(0, None));
+        Probe { how, origin, to: to.parse().unwrap(), on: None, tag: *b"0123456789abcdef" }
     }
 
     #[test]

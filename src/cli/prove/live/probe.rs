@@ -1,10 +1,14 @@
 //! The probes as data: who sends what, where to, and on which link.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::origin::Origin;
+use crate::config::plain;
 use crate::net::{Family, Transport};
 use crate::netfilter::net::Pattern;
 use crate::system;
@@ -75,11 +79,10 @@ impl How {
 }
 
 /// One packet to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(in crate::cli::prove) struct Probe {
     pub(super) how: How,
-    /// The user id of its socket.
-    pub(super) user: u32,
+    pub(super) origin: Arc<Origin>,
     /// Its port is 0 if the protocol has none.
     pub(super) to: SocketAddr,
     /// The link that its socket is bound to.
@@ -104,18 +107,20 @@ impl Probe {
     }
 
     /// What the net looks for: the tag, or the destination. So a rule that changes the destination does not lead past
-    /// the net. A SYN has no payload; it has its two ports in place of a tag.
+    /// the net. A SYN has no payload; it has its two ports in place of a tag, and its connection keeps the first
+    /// destination also if a rule changes the address and the ports.
     pub(super) fn patterns(&self, from: Option<u16>) -> Vec<Pattern> {
         let (protocol, to) = (self.protocol(), self.to);
-        let port = Some(to.port()).filter(|port| *port != 0);
+        // No other packet goes to the address of a SYN, so its port says nothing more.
+        let port = Some(to.port()).filter(|port| *port != 0 && self.how != How::Tcp);
         let mut patterns = vec![Pattern::Destination(to.ip(), protocol, port)];
-        match (self.how, from) {
-            (How::Tcp, None) => {}
-            (How::Tcp, Some(from)) => {
-                let ports = [from.to_be_bytes(), to.port().to_be_bytes()].concat();
-                patterns.push(Pattern::Transport(protocol, 0, ports));
+        match self.how {
+            How::Tcp => {
+                patterns.push(Pattern::First(to.ip(), protocol, to.port()));
+                let ports = from.map(|from| [from.to_be_bytes(), to.port().to_be_bytes()].concat());
+                patterns.extend(ports.map(|ports| Pattern::Transport(protocol, 0, ports)));
             }
-            (How::Udp | How::RawIp | How::Echo | How::Frame | How::FrameAsArp, _) => {
+            How::Udp | How::RawIp | How::Echo | How::Frame | How::FrameAsArp => {
                 patterns.push(Pattern::Transport(protocol, UDP_HEADER, self.tag.to_vec()));
             }
         }
@@ -128,14 +133,29 @@ impl Probe {
     }
 }
 
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.how.in_words(), self.to.ip())?;
+        if self.to.port() != 0 {
+            write!(f, " port {}", self.to.port())?;
+        }
+        write!(f, " from {}", plain(&self.origin.text))?;
+        match &self.on {
+            Some(link) => write!(f, " bound to {}", plain(link)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// For what probes are made.
 #[derive(Debug, Clone)]
 pub(super) struct Ground {
     pub(super) families: Vec<Family>,
     /// Links that lead out.
     pub(super) wires: Vec<String>,
-    /// An ordinary user.
-    pub(super) user: u32,
+    /// An ordinary user and root.
+    pub(super) users: [Arc<Origin>; 2],
+    pub(super) containers: Vec<Arc<Origin>>,
     /// What the VPN is reached by.
     pub(super) vpn: (Transport, u16),
     /// Where packets may go: no destination is in these networks.
@@ -148,18 +168,18 @@ impl Ground {
         let mut used = BTreeSet::new();
         let mut probes = Vec::new();
         for &family in &self.families {
-            for (how, user, port, on) in self.kinds() {
+            for (how, origin, port, on) in self.kinds().into_iter().filter(|(_, from, ..)| from.has(family)) {
                 let to = self.destination(family, &used)?;
                 used.insert(to);
                 let tag = [system::random(), system::random()].map(u64::to_be_bytes).concat();
                 let tag = tag.try_into().unwrap_or_default();
-                probes.push(Probe { how, user, to: SocketAddr::new(to, port), on, tag });
+                probes.push(Probe { how, origin, to: SocketAddr::new(to, port), on, tag });
             }
         }
         Some(probes)
     }
 
-    fn kinds(&self) -> Vec<(How, u32, u16, Option<String>)> {
+    fn kinds(&self) -> Vec<(How, Arc<Origin>, u16, Option<String>)> {
         let (transport, port) = self.vpn;
         let vpn = if transport == Transport::Tcp { How::Tcp } else { How::Udp };
         let plain = [(How::Udp, DNS), (How::Tcp, DNS), (How::Udp, HTTPS), (How::Tcp, HTTPS), (vpn, port)];
@@ -167,13 +187,18 @@ impl Ground {
         let frames = [(How::Frame, DISCARD), (How::FrameAsArp, DISCARD)];
         let mut kinds = Vec::new();
         for on in std::iter::once(None).chain(self.wires.iter().cloned().map(Some)) {
-            let of = |user, (how, port)| (how, user, port, on.clone());
-            kinds.extend(plain.map(|kind| of(self.user, kind)));
-            kinds.extend(plain.map(|kind| of(0, kind)));
-            kinds.extend(raw.map(|kind| of(0, kind)));
+            let [user, root] = &self.users;
+            let of = |origin: &Arc<Origin>, (how, port)| (how, Arc::clone(origin), port, on.clone());
+            kinds.extend(plain.map(|kind| of(user, kind)));
+            kinds.extend(plain.map(|kind| of(root, kind)));
+            kinds.extend(raw.map(|kind| of(root, kind)));
             if on.is_some() {
-                kinds.extend(frames.map(|kind| of(0, kind)));
+                kinds.extend(frames.map(|kind| of(root, kind)));
             }
+        }
+        for container in &self.containers {
+            let of = |(how, port)| (how, Arc::clone(container), port, None);
+            kinds.extend(plain.into_iter().chain(raw).map(of));
         }
         kinds
     }
@@ -210,7 +235,8 @@ mod tests {
         Ground {
             families: Family::ALL.to_vec(),
             wires: vec!["eth0".to_owned(), "wlan0".to_owned()],
-            user: 1000,
+            users: [1000, 0].map(|user| Arc::new(Origin::program(user, None))),
+            containers: Vec::new(),
             vpn: (Transport::Udp, 1194),
             taken: taken.iter().map(|network| network.parse().unwrap()).collect(),
         }
@@ -229,7 +255,7 @@ mod tests {
             assert!(networks.iter().any(|network| network.contains(&address)), "{address}");
         }
         let all = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"];
-        assert_eq!(ground(&all).probes(), None);
+        assert!(ground(&all).probes().is_none());
     }
 
     #[test]
@@ -240,7 +266,8 @@ mod tests {
         for user in [0, 1000] {
             for on in [None, Some("eth0"), Some("wlan0")] {
                 let of = |how| {
-                    let mut found = probes.iter().filter(|probe| probe.user == user && probe.how == how);
+                    let mut found =
+                        probes.iter().filter(|probe| probe.origin.user == user && probe.how == how);
                     found.any(|probe| probe.on.as_deref() == on)
                 };
                 assert!(of(How::Udp) && of(How::Tcp), "{user} {on:?}");

@@ -10,23 +10,22 @@ use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::libc::{ARPHRD_ETHER, ARPHRD_LOOPBACK};
 use nix::sys::socket::{LinkAddr, bind};
-use nix::unistd::{Gid, Uid, User, setfsgid, setfsuid};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::containers::within;
 use super::packet;
 use super::probe::{How, Probe};
+use super::rule::ARP;
 use crate::net::Family;
 use crate::netfilter::net::{Net, Progress, SafetyNet};
-
-/// The EtherType of ARP.
-const ARP: u16 = 0x0806;
 
 /// How long a packet may wait for the address of a neighbour before the kernel drops it: three requests, one a second
 /// (`mcast_solicit`, `retrans_time`), and some more. How often this is looked at.
 const NEIGHBOUR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(50));
 
 /// A probe that was given to the kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Sent {
     pub(super) probe: Probe,
     /// What the kernel answered.
@@ -63,10 +62,17 @@ pub(super) fn send(probes: Vec<Probe>, groups: Vec<Vec<String>>) -> io::Result<V
         .collect();
     let mut progress = net.progress()?;
     let mut waited = Duration::ZERO;
-    while progress.iter().any(waits) && waited < NEIGHBOUR.0 {
+    loop {
         thread::sleep(NEIGHBOUR.1);
         waited += NEIGHBOUR.1;
-        progress = net.progress()?;
+        let before = std::mem::replace(&mut progress, net.progress()?);
+        let waiting = probes.iter().zip(&errors).zip(&progress).any(|((probe, error), progress)| {
+            waits(progress) || probe.origin.container.is_some() && error.is_none() && !progress.entered
+        });
+        // A packet of a container may be between two chains during the first reading.
+        if before == progress && (!waiting || waited >= NEIGHBOUR.0) {
+            break;
+        }
     }
     let all = probes.into_iter().zip(errors).zip(progress);
     Ok(all.map(|((probe, error), progress)| Sent { probe, error, progress }).collect())
@@ -74,7 +80,7 @@ pub(super) fn send(probes: Vec<Probe>, groups: Vec<Vec<String>>) -> io::Result<V
 
 /// Whether a packet has passed every filter of IP and is on no link yet.
 fn waits(progress: &Progress) -> bool {
-    progress.passed && !progress.seen
+    progress.passed && !progress.seen && progress.turned.is_none()
 }
 
 fn errno(error: &io::Error) -> Errno {
@@ -84,8 +90,10 @@ fn errno(error: &io::Error) -> Errno {
 /// Opens the socket of a probe as its user.
 fn opened(probe: &Probe) -> io::Result<Ready> {
     let probe = probe.clone();
-    let user = Uid::from_raw(probe.user);
-    let group = User::from_uid(user).ok().flatten().map_or(Gid::from_raw(probe.user), |user| user.gid);
+    if let Some(container) = &probe.origin.container {
+        return within(container.namespace.try_clone()?, move || socket(&probe));
+    }
+    let (user, group) = (Uid::from_raw(probe.origin.user), Gid::from_raw(probe.origin.group));
     // The kernel's rules see the file system's user id of the thread that opens a socket. The ids end with the thread,
     // which keeps root's right to bind a socket to a link.
     let thread = thread::spawn(move || {

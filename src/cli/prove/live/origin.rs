@@ -1,0 +1,68 @@
+//! Who sends probes: a program of a user, or a throw-away container.
+
+use std::fs::File;
+use std::net::IpAddr;
+
+use nix::unistd::User;
+
+use crate::net::{Family, IfName};
+
+/// Who sends a probe. What needs a look at the system is in here once, for all probes.
+#[derive(Debug)]
+pub(in crate::cli::prove) struct Origin {
+    /// The user id of its socket, and the group id.
+    pub(super) user: u32,
+    pub(super) group: u32,
+    /// For people: `a program of ann`.
+    pub(super) text: String,
+    /// The container that it is in.
+    pub(super) container: Option<Container>,
+}
+
+/// A throw-away container.
+#[derive(Debug)]
+pub(in crate::cli::prove) struct Container {
+    /// The name of its network.
+    pub(super) network: String,
+    /// The bridge of its network.
+    pub(super) bridge: IfName,
+    /// Its network namespace.
+    pub(super) namespace: File,
+    /// Its own addresses there.
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+impl Origin {
+    /// A program of the user with this id, who may be known.
+    pub(super) fn program(user: u32, known: Option<User>) -> Self {
+        let (name, group) = match known {
+            Some(known) => (known.name, known.gid.as_raw()),
+            None => (user.to_string(), user),
+        };
+        Self { user, group, text: format!("a program of {name}"), container: None }
+    }
+
+    pub(super) fn container(container: Container) -> Self {
+        let text = format!("a container on Docker's network {}", container.network);
+        Self { user: 0, group: 0, text, container: Some(container) }
+    }
+
+    /// Whether it can send packets of this family.
+    pub(super) fn has(&self, family: Family) -> bool {
+        let is_of_family = |address: &IpAddr| Family::of(*address) == family;
+        self.container.as_ref().is_none_or(|container| container.addresses.iter().any(is_of_family))
+    }
+}
+
+#[cfg(test)]
+impl Origin {
+    /// A container whose namespace is not entered.
+    pub(super) fn of_test_container() -> Self {
+        Self::container(Container {
+            network: "bridge".to_owned(),
+            bridge: "docker0".parse().unwrap(),
+            namespace: tempfile::tempfile().unwrap(),
+            addresses: vec!["172.17.0.2".parse().unwrap()],
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! `prove --live` from throw-away containers: without rules, locked, with a VPN, and killed.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tunwarden_lab::{Engine, Lab, wait_for, with_lab};
+
+use super::protected::Protected;
+use crate::support::docker::user_network;
+use crate::support::{SOON, TUNWARDEN, schema, tunwarden, wait_for_state};
+
+/// The networks of Docker here.
+const NETWORKS: [&str; 2] = ["bridge", "user"];
+
+/// The exit status of `prove --live`, and its live part. The provider sees none of its probes.
+fn live(lab: &Lab) -> Result<(Option<i32>, Value)> {
+    let capture = lab.capture()?;
+    let output = tunwarden(lab, ["prove", "--live", "--json"])?;
+    let said: Value = serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    schema::check(schema::PROVE, &said)?;
+    ensure!(said["live"]["not_available"].is_null(), "{said}");
+    ensure!(said["live"]["not_tried"] == serde_json::json!([]), "{}", said["live"]["not_tried"]);
+    let probes = said["live"]["probes"].as_array().context("no probes")?;
+    let destinations: BTreeSet<&str> =
+        probes.iter().filter_map(|probe| probe["destination"].as_str()).collect();
+    let frames = capture.stop()?;
+    let arrived = frames.iter().filter_map(|frame| frame.destination()).map(|to| to.to_string());
+    let arrived: Vec<String> = arrived.filter(|to| destinations.contains(to.as_str())).collect();
+    ensure!(arrived.is_empty(), "{arrived:?}");
+    Ok((output.status.code(), said["live"].clone()))
+}
+
+/// The ends of the probes from a network.
+fn ends(live: &Value, network: &str) -> Result<BTreeSet<String>> {
+    let probes = live["probes"].as_array().context("no probes")?;
+    let of_network = probes.iter().filter(|probe| probe["network"] == network);
+    Ok(of_network.filter_map(|probe| probe["end"].as_str()).map(ToOwned::to_owned).collect())
+}
+
+fn one(end: &str) -> BTreeSet<String> {
+    BTreeSet::from([end.to_owned()])
+}
+
+/// Waits until neither a container nor an image of the command is left.
+fn is_clean(desktop: &Protected<'_>) -> Result<()> {
+    wait_for("the containers and the image are gone", SOON, || {
+        let containers = desktop.docker.cli(["ps", "--all", "--quiet"])?;
+        let images = desktop.docker.cli(["images", "--all", "--quiet"])?;
+        Ok((containers.is_empty() && images.lines().count() == 1).then_some(()))
+    })
+}
+
+#[test]
+fn containers_are_tried_on_each_network_and_removed_also_when_the_command_is_killed() -> Result<()> {
+    with_lab(|lab| {
+        let desktop = Protected::prepare(lab, Engine::System)?;
+        user_network(&desktop.docker)?;
+        lab.host().file("/etc/tunwarden/config.toml", "")?;
+        let (code, said) = live(lab)?;
+        ensure!(code == Some(4), "without rules: {code:?} {said}");
+        for network in NETWORKS {
+            ensure!(ends(&said, network)? == one("fault"), "without rules, {network}: {said}");
+        }
+        is_clean(&desktop)?;
+
+        let _agent = desktop.guard("")?;
+        let (code, said) = live(lab)?;
+        ensure!(code == Some(0) && said["refused"] == said["sent"], "locked: {code:?} {said}");
+        for network in NETWORKS {
+            ensure!(ends(&said, network)? == one("refused-by-filter"), "locked, {network}: {said}");
+        }
+        let probes = said["probes"].as_array().context("no probes")?;
+        let mut nobody = probes.iter().filter(|probe| probe["refused_by"]["whose"] != "tunwarden");
+        ensure!(nobody.next().is_none(), "{said}");
+
+        desktop.nm.up("lab")?;
+        wait_for_state(lab, "protected")?;
+        let (code, said) = live(lab)?;
+        ensure!(code == Some(0), "protected: {code:?} {said}");
+        for network in NETWORKS {
+            ensure!(ends(&said, network)?.contains("tunnel"), "protected, {network}: {said}");
+        }
+        let probes = said["probes"].as_array().context("no probes")?;
+        let of = |bound: Value| {
+            let v4 = |probe: &&Value| !probe["destination"].to_string().contains(':');
+            let sent = probes.iter().filter(|probe| probe["network"].is_null() && probe["bound_to"] == bound);
+            let ends = sent.filter(v4).filter_map(|probe| probe["end"].as_str()).map(ToOwned::to_owned);
+            ends.collect::<BTreeSet<String>>()
+        };
+        ensure!(of(Value::Null) == one("tunnel"), "by the routes: {said}");
+        ensure!(of("eth0".into()).iter().all(|end| end.starts_with("refused")), "past the VPN: {said}");
+        is_clean(&desktop)?;
+
+        let mut command = lab.host().spawn([TUNWARDEN, "prove", "--live"])?;
+        wait_for("a container", SOON, || {
+            ensure!(command.is_running(), "it has ended: {}", command.log());
+            Ok((!desktop.docker.cli(["ps", "--quiet"])?.is_empty()).then_some(()))
+        })?;
+        command.kill()?;
+        is_clean(&desktop)
+    })
+}
