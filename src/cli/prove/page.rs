@@ -60,7 +60,7 @@ fn head(word: &str, sentence: &str) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>tunwarden prove: {word}</title>\n\
-         <style>{STYLE}</style>\n<h1 class=\"{class}\">{word}: {}</h1>\n",
+         <style>{STYLE}</style>\n<body>\n<h1 class=\"{class}\">{word}: {}</h1>\n",
         escaped(sentence)
     )
 }
