@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tunwarden_lab::{wait_for, with_lab};
+use tunwarden_lab::{Lab, wait_for, with_lab};
 
 use crate::support::person::{PATIENT, PERSON, Person, ShownNotice};
 use crate::support::story::Desktop;
@@ -109,12 +109,26 @@ impl Panel<'_> {
     }
 }
 
+fn install_pkexec(lab: &Lab) -> Result<()> {
+    lab.host().file("/run/pkexec", PKEXEC)?;
+    lab.host().succeed(["sh", "-ec", INSTALL]).map(drop)
+}
+
+/// The machine is checked, and the answer has the place of its report.
+fn checks(lab: &Lab, person: &Person, panel: &Panel<'_>) -> Result<()> {
+    panel.press("Check this machine")?;
+    let checked = person.sees("Checked: no packet leaves this computer unprotected", 1)?;
+    let report = checked.body.split_whitespace().find(|word| word.contains("/tunwarden-check-"));
+    let report = report.with_context(|| format!("no place of a report: {checked:?}"))?;
+    ensure!(lab.host().read(report)? == "report\n", "{report}");
+    Ok(())
+}
+
 #[test]
 fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
     with_lab(|lab| {
         polkit::rules(lab, MAY_PAUSE)?;
-        lab.host().file("/run/pkexec", PKEXEC)?;
-        lab.host().succeed(["sh", "-ec", INSTALL])?;
+        install_pkexec(lab)?;
         let mut desktop = Desktop::new(lab, "")?;
         let _polkit = desktop.bus.polkit()?;
         let person = Person::log_in_first(lab, "en_US.UTF-8")?;
@@ -144,11 +158,7 @@ fn the_indicator_shows_the_state_and_its_menu_acts() -> Result<()> {
         ensure!(status(lab)?["state"] == "protected", "a pause that nobody allowed");
 
         lab.host().file("/run/password", "")?;
-        panel.press("Check this machine")?;
-        let checked = person.sees("Checked: no packet leaves this computer unprotected", 1)?;
-        let report = checked.body.split_whitespace().find(|word| word.contains("/tunwarden-check-"));
-        let report = report.with_context(|| format!("no place of a report: {checked:?}"))?;
-        ensure!(lab.host().read(report)? == "report\n", "{report}");
+        checks(lab, &person, &panel)?;
         panel.press("Pause for 30 minutes")?;
         let paused = wait_for_state(lab, "paused")?;
         // Half an hour from the request. The state begins when the rules are in force.
