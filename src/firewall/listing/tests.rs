@@ -4,6 +4,7 @@ mod many;
 mod mutants;
 mod solver;
 mod transitions;
+mod weaker;
 
 use super::*;
 use crate::config::{Config, Layer};

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 use proptest::prelude::*;
 
+use super::weaker::{moved, widened};
 use super::*;
 use crate::policy::{Chain, ChainName};
 
@@ -76,6 +77,40 @@ fn each_refusal_of_iptables_is_needed_or_is_known_to_be_redundant() {
         }
     }
     insta::assert_snapshot!("redundant", redundant.join("\n"));
+}
+
+/// What another program would let pass is added, as in the test above.
+fn with_a_door(text: &str) -> String {
+    text.replacen("COMMIT", "-A FORWARD -j ACCEPT\nCOMMIT", 1)
+}
+
+#[test]
+fn each_rule_that_is_moved_or_loses_a_condition_is_found_or_is_known_to_be_redundant() {
+    let (config, users) = (Config::default(), users());
+    let mut redundant = Vec::new();
+    for (name, situation, family) in
+        [("protected", protected(), Family::V4), ("locked", locked(), Family::V6)]
+    {
+        let held = listing(&of(&config, &situation), &[Layer::Iptables]);
+        let contract = contract(&config, &situation, &users);
+        let mut prover = Prover::default();
+        let mut is_closed = |text: &str| {
+            let saved = Saved { family, text: with_a_door(text) };
+            let held = Listing { legacy: vec![saved], sets: held.sets.clone(), ..Listing::default() };
+            let protocols = [Sender::Local, Sender::Forwarded];
+            prover.first(&read_back(&held, &[family]), &one_card(), &contract, &protocols).is_none()
+        };
+        let of_family = held.legacy.iter().find(|saved| saved.family == family);
+        let text = of_family.map(|saved| saved.text.clone()).unwrap_or_default();
+        assert!(is_closed(&text), "the control");
+        let mutants: Vec<(String, String)> = moved(&text).into_iter().chain(widened(&text)).collect();
+        let all = mutants.len();
+        let closed = mutants.into_iter().filter(|(_, text)| is_closed(text));
+        let closed: Vec<String> = closed.map(|(what, _)| format!("{name} {what}")).collect();
+        assert!(all > 100 && closed.len() < all, "{} of {all}", closed.len());
+        redundant.extend(closed);
+    }
+    insta::assert_snapshot!("redundant_if_weaker", redundant.join("\n"));
 }
 
 /// Every ruleset that lacks one rule of the wires that does not accept.
