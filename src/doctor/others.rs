@@ -25,6 +25,8 @@ enum Occasion {
     Network,
     Boot,
     Clock,
+    Sleep,
+    Vpn,
 }
 
 impl Occasion {
@@ -33,6 +35,8 @@ impl Occasion {
             Self::Network => "when a network comes up or goes down",
             Self::Boot => "at boot",
             Self::Clock => "at set times",
+            Self::Sleep => "when the machine goes to sleep or wakes up",
+            Self::Vpn => "when the VPN connects or disconnects",
         }
     }
 }
@@ -45,7 +49,7 @@ enum Runs {
 }
 
 /// Folders and files of scripts, with when they run.
-const SCRIPTS: [(&str, Occasion, Runs); 22] = [
+const SCRIPTS: [(&str, Occasion, Runs); 36] = [
     ("etc/NetworkManager/dispatcher.d", Occasion::Network, Runs::Executables),
     ("etc/NetworkManager/dispatcher.d/pre-up.d", Occasion::Network, Runs::Executables),
     ("etc/NetworkManager/dispatcher.d/pre-down.d", Occasion::Network, Runs::Executables),
@@ -56,8 +60,22 @@ const SCRIPTS: [(&str, Occasion, Runs); 22] = [
     ("etc/network/if-post-down.d", Occasion::Network, Runs::Executables),
     ("etc/network/interfaces", Occasion::Network, Runs::All),
     ("etc/network/interfaces.d", Occasion::Network, Runs::All),
+    ("etc/NetworkManager/dispatcher.d/no-wait.d", Occasion::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/carrier.d", Occasion::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/configured.d", Occasion::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/degraded.d", Occasion::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/no-carrier.d", Occasion::Network, Runs::Executables),
+    ("etc/networkd-dispatcher/off.d", Occasion::Network, Runs::Executables),
     ("etc/networkd-dispatcher/routable.d", Occasion::Network, Runs::Executables),
+    ("etc/dhcp/dhclient-enter-hooks.d", Occasion::Network, Runs::All),
+    ("etc/dhcp/dhclient-exit-hooks.d", Occasion::Network, Runs::All),
     ("etc/ppp/ip-up.d", Occasion::Network, Runs::Executables),
+    ("etc/ppp/ip-down.d", Occasion::Network, Runs::Executables),
+    ("etc/ppp/ipv6-up.d", Occasion::Network, Runs::Executables),
+    ("etc/wireguard", Occasion::Vpn, Runs::All),
+    ("etc/openvpn", Occasion::Vpn, Runs::All),
+    ("etc/openvpn/client", Occasion::Vpn, Runs::All),
+    ("usr/lib/systemd/system-sleep", Occasion::Sleep, Runs::Executables),
     ("etc/rc.local", Occasion::Boot, Runs::Executables),
     ("etc/init.d", Occasion::Boot, Runs::Executables),
     ("etc/crontab", Occasion::Clock, Runs::All),
@@ -198,9 +216,14 @@ impl Files {
             (Occasion::Clock, false) => commands_of_crontab(&text),
             (Occasion::Clock, true) if path.starts_with("etc/cron.d/") => commands_of_crontab(&text),
             (Occasion::Network, _) if path.contains("interfaces") => commands_of_interfaces(&text),
-            (Occasion::Clock | Occasion::Network | Occasion::Boot, _) => text,
+            (Occasion::Vpn, _) => commands_of_vpn(&text),
+            (Occasion::Clock | Occasion::Network | Occasion::Boot | Occasion::Sleep, _) => text,
         };
         let (change, by) = self.worst(&text, 1)?;
+        // A server's file often adds rules for the machines behind it. tunwarden's rules stay in force then.
+        if matches!(occasion, Occasion::Vpn) && change == RuleChange::Edits {
+            return None;
+        }
         let by = by.map_or(String::new(), |script| format!(" by {script}"));
         let mend = match runs {
             Runs::Executables if path != "etc/rc.local" => {
@@ -263,4 +286,21 @@ fn commands_of_interfaces(text: &str) -> String {
         hooks.contains(&hook).then(|| format!("{command}\n"))
     };
     text.lines().filter_map(command).collect()
+}
+
+/// The commands of lines like `PostUp = COMMAND` of wg-quick and `up COMMAND` of OpenVPN.
+fn commands_of_vpn(text: &str) -> String {
+    let of_wg_quick = |line: &str| {
+        let (key, command) = line.split_once('=')?;
+        let hooks = ["preup", "postup", "predown", "postdown"];
+        let command = command.trim().replace("%i", "wg0");
+        hooks.contains(&key.trim().to_lowercase().as_str()).then(|| format!("{command}\n"))
+    };
+    let of_openvpn = |line: &str| {
+        let (hook, command) = line.split_once(char::is_whitespace)?;
+        let hooks = ["up", "down", "route-up", "route-pre-down", "ipchange"];
+        let command = command.trim().trim_matches(['"', '\'']);
+        hooks.contains(&hook).then(|| format!("{command}\n"))
+    };
+    text.lines().map(str::trim).filter_map(|line| of_wg_quick(line).or_else(|| of_openvpn(line))).collect()
 }

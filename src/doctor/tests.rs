@@ -279,6 +279,39 @@ fn programs_that_change_rules_later_are_found_with_time_and_remedy() {
 }
 
 #[test]
+fn scripts_of_a_vpn_a_lease_and_a_wake_up_are_found() {
+    let masquerade =
+        "PostUp = iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE; ufw route allow in on %i\n";
+    let (root, seen) = files(&[
+        ("etc/wireguard/wg0.conf", "[Interface]\nPrivateKey = x\npostup=iptables -P OUTPUT ACCEPT\n"),
+        ("etc/wireguard/server.conf", &format!("[Interface]\nListenPort = 51820\n{masquerade}")),
+        ("etc/openvpn/client/a.conf", "remote 198.51.100.7\nup \"/etc/openvpn/up.sh x\"\n"),
+        ("etc/openvpn/client/b.conf", "remote 198.51.100.7\nup /usr/lib/tunwarden/openvpn-up\n"),
+        ("etc/openvpn/up.sh", "#!/bin/sh\n. /etc/default/fw\n$IPTABLES -F\n"),
+        ("usr/lib/tunwarden/openvpn-up", "#!/bin/sh\nexec tunwarden hook openvpn\n"),
+        ("etc/dhcp/dhclient-exit-hooks.d/fw", "[ \"$reason\" = BOUND ] && systemctl restart nftables\n"),
+        ("usr/lib/systemd/system-sleep/fw", "#!/bin/sh\n[ \"$1\" = post ] && tunwarden release --yes\n"),
+        ("etc/NetworkManager/dispatcher.d/10-asks", "#!/bin/sh\ncommand -v iptables || exit 0\n"),
+    ]);
+    for path in ["usr/lib/systemd/system-sleep/fw", "etc/NetworkManager/dispatcher.d/10-asks"] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(root.path().join(path), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let others: Vec<String> = seen.others().into_iter().map(|other| other.problem).collect();
+    let connects = "when the VPN connects or disconnects";
+    for expected in [
+        "/etc/dhcp/dhclient-exit-hooks.d/fw replaces all rules with a saved ruleset, when a network"
+            .to_owned(),
+        format!("/etc/wireguard/wg0.conf sets policies to ACCEPT, {connects}"),
+        format!("/etc/openvpn/client/a.conf flushes firewall rules by /etc/openvpn/up.sh, {connects}"),
+        "/usr/lib/systemd/system-sleep/fw flushes firewall rules, when the machine goes to sleep".to_owned(),
+    ] {
+        assert!(others.iter().any(|problem| problem.starts_with(&expected)), "{expected}: {others:#?}");
+    }
+    assert_eq!(others.len(), 4, "{others:#?}");
+}
+
+#[test]
 fn what_is_not_shown_has_its_word_and_a_foreign_rule_stays_text() {
     let unknown = Proof::unknown("the computation took longer than 10 s".to_owned());
     assert_eq!((unknown.as_str(), Proof::default().as_str()), ("unknown", "proven"));

@@ -224,7 +224,6 @@ impl Chains {
 /// The direction of a chain without a jump to it, guessed from its name: in the article, one script adds
 /// rules to a chain of another script.
 fn by_name(name: &str) -> Option<Direction> {
-    let name = name.to_ascii_uppercase();
     if name.contains("DOCKER") || name.contains("FORWARD") {
         Some(Direction::Forward)
     } else if name.contains("OUTPUT") {
@@ -271,9 +270,10 @@ impl Walk<'_> {
     fn chain(&mut self, name: &str, path: &Path) {
         self.seen.insert(name.to_owned());
         let Some(rules) = self.chains.rules.get(&(self.family, name.to_owned())) else { return };
-        // RETURN ends only this chain.
-        let mut returns = Vec::new();
+        // RETURN ends only this chain, and so does the rule `-g`.
+        let (mut returns, mut gone) = (Vec::new(), None);
         for kept in rules {
+            returns.extend(gone.take());
             if !kept.is_listed {
                 self.refusals.push((kept.rule.under(&path.conditions), kept.origin.clone()));
                 continue;
@@ -285,6 +285,9 @@ impl Walk<'_> {
             let certainty =
                 if kept.certainty == Certainty::Certain { path.certainty } else { kept.certainty };
             let (origin, family, direction) = (kept.origin.clone(), self.family, path.direction);
+            if kept.rule.is_goto {
+                gone = Some((rule.clone(), origin.clone()));
+            }
             let effective = |rule| Effective { origin, family, direction, rule, certainty, refused: None };
             if let Target::Chain(target) = &kept.rule.target
                 && self.chains.rules.contains_key(&(self.family, target.clone()))
@@ -374,6 +377,7 @@ impl Rule {
             owner: self.owner.clone().or_else(|| outer.owner.clone()),
             narrower,
             target: self.target.clone(),
+            is_goto: self.is_goto,
         }
     }
 }

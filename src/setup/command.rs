@@ -171,8 +171,10 @@ impl Words<'_> {
             self.attached = value;
             return Ok(own(name).map_or_else(|| Flag::Other(name.to_owned()), Flag::Own));
         }
-        let mut letters = word.chars().skip(1);
-        let letter = letters.next().ok_or("a single dash is not an option")?;
+        // `-vA OUTPUT`
+        let verbose = word.strip_prefix('-').unwrap_or(word).trim_start_matches('v');
+        let mut letters = if verbose.is_empty() { word.chars() } else { verbose.chars() };
+        let letter = letters.find(|c| *c != '-').ok_or("a single dash is not an option")?;
         let rest: String = letters.collect();
         if !rest.is_empty() {
             if SHORT_WITH_WORD.contains(letter) || letter == 'w' {
@@ -190,7 +192,7 @@ fn own(name: &str) -> Option<char> {
         return Some(*letter);
     }
     // Options of matches with the same prefix as an option of iptables.
-    if ["source-port", "destination-port", "src-type", "dst-type", "state", "set"].contains(&name) {
+    if ["source-port", "destination-port", "src-type", "dst-type", "state", "set", "pol"].contains(&name) {
         return None;
     }
     let mut letters: Vec<char> =
@@ -234,6 +236,10 @@ pub(super) fn command(family: Family, words: &[String], services: &Services) -> 
             }
             Flag::Own('w' | 'W') => drop(words.optional_number()),
             Flag::Own('c') => drop((words.value()?, words.optional())),
+            Flag::Own('4') if family == Family::V6 => {
+                return Err("ip6tables refuses the option -4".to_owned());
+            }
+            Flag::Own('6') if family == Family::V4 => return Err("iptables refuses the option -6".to_owned()),
             Flag::Own('v' | 'n' | 'x' | '4' | '6') => {}
             Flag::Own(letter @ ('j' | 'g' | 'm' | 'p' | 's' | 'd' | 'i' | 'o')) => {
                 let value = match words.optional() {
@@ -251,6 +257,10 @@ pub(super) fn command(family: Family, words: &[String], services: &Services) -> 
             Flag::Own(letter) => return Err(format!("the option -{letter} is not understood")),
             Flag::Other(name) => {
                 let mut values = Vec::new();
+                // A text may begin with a dash.
+                if ["comment", "log-prefix", "nflog-prefix"].contains(&name.as_str()) {
+                    values.extend(words.attached.take().or_else(|| words.next()));
+                }
                 while let Some(value) = words.optional() {
                     values.push(value);
                 }

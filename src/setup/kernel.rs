@@ -29,7 +29,7 @@ pub(super) fn chains_of(kernel: Kernel<'_>, machine: &Machine) -> Chains {
     for (family, text) in [(Family::V4, kernel.ipv4), (Family::V6, kernel.ipv6)] {
         let ufw = ufw_refuses(text);
         // The text has the tables of one backend after those of the other.
-        for line in saved::lines(family, text, &machine.services, Before::Kept) {
+        for line in saved::lines(family, text, &machine.services, Before::Dumped) {
             let Ok(command) = line.command else { continue };
             let origin = Origin { file: KERNEL.to_owned(), line: line.number, text: line.text };
             let is_read = if ufw { is_beside_or_of_ufw(&origin.text) } else { !is_of_others(&origin.text) };

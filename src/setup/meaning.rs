@@ -122,10 +122,19 @@ fn outbound(rule: &Rule, to: Option<DeviceKind>, machine: &Machine) -> Meaning {
         Some(DeviceKind::Tunnel) => through_tunnel(rule, Piece::Tunnel),
         Some(DeviceKind::Bridge) => covered("this machine always reaches its own containers"),
         Some(DeviceKind::Unknown) => match outside(rule, machine) {
-            Meaning::LeftOut(_) => Meaning::Ask(name(rule)),
+            Meaning::LeftOut(_) => ask(rule),
             other @ (Meaning::Pieces(_) | Meaning::Covered(_) | Meaning::Ask(_)) => other,
         },
         Some(DeviceKind::Card | DeviceKind::Loopback) | None => outside(rule, machine),
+    }
+}
+
+/// Asks about the interface of a rule, unless it cannot be the name of one: `tun*` is no pattern of iptables.
+fn ask(rule: &Rule) -> Meaning {
+    let name = name(rule);
+    match name.parse::<IfPattern>() {
+        Ok(_) => Meaning::Ask(name),
+        Err(error) => left(format!("it matches no interface: {error}")),
     }
 }
 
@@ -249,7 +258,7 @@ fn forwarded(rule: &Rule, from: Option<DeviceKind>, to: Option<DeviceKind>) -> M
             covered("Docker's own rules decide between containers")
         }
         (None | Some(DeviceKind::Bridge), Some(DeviceKind::Tunnel)) => through_tunnel(rule, Piece::Docker),
-        (None | Some(DeviceKind::Bridge), Some(DeviceKind::Unknown)) => Meaning::Ask(name(rule)),
+        (None | Some(DeviceKind::Bridge), Some(DeviceKind::Unknown)) => ask(rule),
         (Some(DeviceKind::Tunnel), _) => left(
             "it allows connections from the VPN to containers; for a port that your VPN forwards, name the container \
                  in docker.forwarded",

@@ -12,6 +12,8 @@ mod command;
 mod doubt;
 mod families;
 mod kernel;
+#[cfg(test)]
+mod kinds;
 mod machine;
 mod meaning;
 mod outside;

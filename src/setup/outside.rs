@@ -118,6 +118,9 @@ fn servers(rule: &Rule, hosts: &[String]) -> Meaning {
     let Some(ports) = single_ports(rule) else {
         return left("it allows more than the port of a VPN server in clear");
     };
+    if ports.iter().any(|(_, port)| port.is_dns()) {
+        return left("it allows DNS in clear beside other ports, and DNS never leaves outside the tunnel");
+    }
     if let Some((transport, port)) = ports.iter().find(|(transport, port)| !is_vpn(*transport, *port)) {
         let host = hosts.first().map(String::as_str).unwrap_or_default();
         return left(format!(

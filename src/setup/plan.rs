@@ -112,8 +112,15 @@ pub fn plan(sources: &[Source], kernel: Option<Kernel<'_>>, machine: &Machine) -
     let is_held = |rule: &Effective| held.iter().any(|other| same(rule, other));
     for rule in &rules {
         if rule.certainty != Certainty::Certain && !is_held(rule) {
-            let why =
-                "it depends on a condition (if, case, while, && or ||) that tunwarden does not evaluate";
+            let why = match rule.certainty {
+                Certainty::Never => {
+                    "it does not run when the script starts at boot: it stands in another branch, in a function that \
+                     nothing calls, or behind an exit"
+                }
+                Certainty::Certain | Certainty::Conditional => {
+                    "it depends on a condition (if, case, while, && or ||) that tunwarden does not evaluate"
+                }
+            };
             plan.note(&rule.origin, Fate::LeftOut(why.to_owned()));
         } else {
             plan.take(rule, machine, &closed);

@@ -39,7 +39,7 @@ struct Restore {
 }
 
 impl Restore {
-    const WHOLE_FILE: Self = Self { certainty: Certainty::Certain, before: Before::Kept };
+    const WHOLE_FILE: Self = Self { certainty: Certainty::Certain, before: Before::Dumped };
 
     /// Reads the options of `iptables-restore`. With `--table` or `--test` it may restore nothing of the text.
     fn of(call: &Call) -> Self {

@@ -24,6 +24,8 @@ pub(super) struct Rule {
     /// Further conditions, which no key of the configuration can express.
     pub(super) narrower: BTreeSet<String>,
     pub(super) target: Target,
+    /// `-g`: packets that come back from the chain do not return to this one.
+    pub(super) is_goto: bool,
 }
 
 /// First and last port of each range, in order.
@@ -88,25 +90,50 @@ pub(super) struct Match<'s> {
     pub(super) rule: Rule,
     family: Family,
     services: &'s Services,
+    /// Options of iptables that the line has, and the matches that `-m` loads.
+    letters: BTreeSet<char>,
+    loaded: BTreeSet<String>,
 }
 
 /// Matches whose options are all known here.
 const PLAIN: [&str; 10] =
     ["tcp", "udp", "icmp", "icmp6", "icmpv6", "conntrack", "state", "multiport", "comment", "owner"];
 
+/// Options that only a match has which `-m` loads.
+const OF_MATCHES: [(&str, &str); 8] = [
+    ("dports", "multiport"),
+    ("sports", "multiport"),
+    ("destination-ports", "multiport"),
+    ("source-ports", "multiport"),
+    ("ctstate", "conntrack"),
+    ("state", "state"),
+    ("uid-owner", "owner"),
+    ("gid-owner", "owner"),
+];
+
 /// Prefixes of the options of targets.
 const OF_TARGETS: [&str; 4] = ["reject-with", "log-", "nflog-", "set-"];
 
 impl<'s> Match<'s> {
     pub(super) fn new(family: Family, services: &'s Services) -> Self {
-        Self { rule: Rule::default(), family, services }
+        let (letters, loaded) = (BTreeSet::new(), BTreeSet::new());
+        Self { rule: Rule::default(), family, services, letters, loaded }
     }
 
     /// One of iptables' own options.
     pub(super) fn option(&mut self, letter: char, value: &str, negated: bool) -> Result<(), String> {
+        let kind = if letter == 'g' { 'j' } else { letter };
+        if letter == 'm' {
+            self.loaded.insert(value.to_owned());
+        } else if !self.letters.insert(kind) {
+            return Err(format!("the option -{letter} stands there twice, which iptables refuses"));
+        }
         let rule = &mut self.rule;
         match letter {
-            'j' | 'g' => rule.target = Target::named(value),
+            'j' | 'g' => {
+                rule.target = Target::named(value);
+                rule.is_goto = letter == 'g' && matches!(rule.target, Target::Chain(_));
+            }
             'm' if PLAIN.contains(&value) => {}
             'm' => drop(rule.narrower.insert(format!("-m {value}"))),
             'p' => match protocol(value) {
@@ -128,9 +155,25 @@ impl<'s> Match<'s> {
 
     /// An option of a match or a target.
     pub(super) fn extension(&mut self, name: &str, values: &[String], negated: bool) -> Result<(), String> {
+        if let Some((_, needed)) = OF_MATCHES.iter().find(|(option, _)| *option == name)
+            && !self.loaded.contains(*needed)
+        {
+            return Err(format!("without -m {needed} before it, iptables refuses the option --{name}"));
+        }
         let rule = &mut self.rule;
         let value = values.first().map(String::as_str).unwrap_or_default();
         let old_negation = negated || value == "!";
+        // The same match twice: both conditions count, and only one of them fits into the rule.
+        let is_set = match name {
+            "dport" | "dports" | "destination-port" | "destination-ports" => rule.ports.is_some(),
+            "sport" | "sports" | "source-port" | "source-ports" => rule.source_ports.is_some(),
+            "ctstate" | "state" => rule.states.is_some(),
+            "uid-owner" => rule.owner.is_some(),
+            _ => false,
+        };
+        if is_set {
+            rule.narrower.insert(format!("--{name} a second time"));
+        }
         match name {
             "comment" => {}
             "dport" | "dports" | "destination-port" | "destination-ports" if !old_negation => {
@@ -207,8 +250,11 @@ fn addresses(text: &str, family: Family, negated: bool) -> Result<Option<Address
     for one in text.split(',').take(256) {
         match network(one, family) {
             Some(network) => networks.push(network),
-            None if one.contains('/') || text.contains(',') || negated => {
-                return Err(format!("{one} is not a network"));
+            None if one.parse::<IpAddr>().is_ok_and(|address| !is_of(&address, family)) => {
+                return Err(format!("{} refuses the address {one}", family.iptables()));
+            }
+            None if one.contains(['/', ':']) || text.contains(',') || negated => {
+                return Err(format!("{one} is not a network that {} takes", family.iptables()));
             }
             None => return Ok(Some(AddressMatch::Name(one.to_owned()))),
         }
@@ -220,6 +266,13 @@ fn addresses(text: &str, family: Family, negated: bool) -> Result<Option<Address
     Ok(Some(if negated { AddressMatch::But(networks) } else { AddressMatch::Networks(networks) }))
 }
 
+const fn is_of(address: &IpAddr, family: Family) -> bool {
+    match family {
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    }
+}
+
 fn network(text: &str, family: Family) -> Option<IpNet> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -228,7 +281,7 @@ fn network(text: &str, family: Family) -> Option<IpNet> {
     let address: IpAddr = match (address, family) {
         ("0" | "any" | "anywhere", Family::V4) => [0; 4].into(),
         ("0" | "any" | "anywhere", Family::V6) => [0_u16; 8].into(),
-        (address, _) => address.parse().ok()?,
+        (address, _) => address.parse().ok().filter(|address| is_of(address, family))?,
     };
     let net = match length {
         None if text == "any" || text == "anywhere" => IpNet::new(address, 0).ok()?,

@@ -57,11 +57,21 @@ fn of_call(call: &Call) -> Option<RuleChange> {
 
 /// The change that a line makes which the shell reader does not understand.
 fn of_line(line: &str) -> Option<RuleChange> {
+    let line = line.replace("--force ", "");
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
     let firewall = ["iptables", "ip6tables", "nft ", "ufw ", "firewall-cmd", "netfilter-persistent"];
+    // The program may be in a variable: `$IPTABLES -F`, `${IPT6} -F`.
+    let variable = ["$ipt", "${ipt", "$ip6t", "${ip6t"];
+    let lower = line.to_lowercase();
     let asks =
         ["nft list", "nft -a list", "ufw status", "--list", "iptables-save", "ip6tables-save", "nft monitor"];
-    if !has(&firewall) || has(&asks) {
+    let separates = |c: char| c.is_whitespace() || ";&|()'\"`".contains(c);
+    let words: Vec<&str> = line.split(separates).filter(|word| !word.is_empty()).collect();
+    if starts_a_firewall(&words) {
+        Some(RuleChange::Restores)
+    } else if line.contains("tunwarden release") {
+        Some(RuleChange::Flushes)
+    } else if !has(&firewall) && !variable.iter().any(|name| lower.contains(name)) || has(&asks) {
         None
     } else if has(&["flush", " -F", " -X", "ufw reset", "ufw disable"]) {
         Some(RuleChange::Flushes)
@@ -70,4 +80,32 @@ fn of_line(line: &str) -> Option<RuleChange> {
     } else {
         Some(RuleChange::Edits)
     }
+}
+
+/// Services that put firewall rules of their own in force when they start.
+const FIREWALLS: [&str; 11] = [
+    "nftables",
+    "netfilter-persistent",
+    "iptables",
+    "ip6tables",
+    "iptables-persistent",
+    "firewalld",
+    "ufw",
+    "ferm",
+    "shorewall",
+    "firehol",
+    "arno-iptables-firewall",
+];
+
+/// Whether a command starts such a service: `systemctl restart nftables`, `service ufw reload`.
+pub(super) fn starts_a_firewall(words: &[&str]) -> bool {
+    let base = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let name = |word: &&str| {
+        ["systemctl", "service"].contains(&base(word).as_str()) || word.starts_with("/etc/init.d/")
+    };
+    let starts = ["start", "restart", "try-restart", "reload", "force-reload", "reload-or-restart", "--now"];
+    let Some(at) = words.iter().position(name) else { return false };
+    let service = |word: &&str| FIREWALLS.contains(&base(word).trim_end_matches(".service"));
+    let rest = words.get(at..).unwrap_or_default();
+    rest.iter().any(|word| starts.contains(word)) && rest.iter().any(service)
 }

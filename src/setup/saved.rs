@@ -21,8 +21,10 @@ pub(super) struct Line {
 pub(super) enum Before {
     /// They are flushed.
     Flushed,
-    /// They stay, as with `--noflush`.
+    /// They stay, as with `--noflush`. A line `:NAME -` flushes one chain.
     Kept,
+    /// The text is only read.
+    Dumped,
 }
 
 /// Whether a text is input for `iptables-restore` and not a script.
@@ -55,7 +57,7 @@ pub(super) fn lines(family: Family, text: &str, services: &Services, before: Bef
                 if !is_committed {
                     continue;
                 }
-                if before == Before::Kept {
+                if before != Before::Flushed {
                     continue;
                 }
                 Ok(Command { table: String::new(), action: Action::Flush(None) })
@@ -64,17 +66,45 @@ pub(super) fn lines(family: Family, text: &str, services: &Services, before: Bef
                 Err("no COMMIT stands after it, so `iptables-restore` restores nothing of this table"
                     .to_owned())
             }
+            Some(_) if is_of_other(family, line) => Err(format!(
+                "it is for {} alone, so this call of `iptables-restore` passes over it",
+                other_name(family)
+            )),
             Some(':') => chain(line.get(1..).unwrap_or_default()),
             Some('C') if line == "COMMIT" => continue,
             Some(_) => command(family, &words(line), services),
         };
         // What is not restored refuses nothing.
-        let words = if is_committed { words(line) } else { Vec::new() };
+        let is_restored = is_committed && !is_of_other(family, line);
+        let words = if is_restored { words(line) } else { Vec::new() };
         let in_table = |command: Command| Command { table: table.clone(), ..command };
-        let text = line.chars().filter(|c| !c.is_control()).take(200).collect();
+        let text: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
+        if before == Before::Kept
+            && let Ok(Command { action: Action::NewChain(name), .. }) = &command
+        {
+            let flush = Command { table: table.clone(), action: Action::Flush(Some(name.clone())) };
+            let (text, words) = (text.clone(), Vec::new());
+            lines.push(Line { number: number + 1, text, words, command: Ok(flush) });
+        }
         lines.push(Line { number: number + 1, text, words, command: command.map(in_table) });
     }
     lines
+}
+
+/// Whether a line has the option `-4` or `-6` of the other family: one file may be for both programs.
+fn is_of_other(family: Family, line: &str) -> bool {
+    let other = match family {
+        Family::V4 => ["-6", "--ipv6"],
+        Family::V6 => ["-4", "--ipv4"],
+    };
+    !line.starts_with(':') && words(line).iter().any(|word| other.contains(&word.as_str()))
+}
+
+const fn other_name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv6",
+        Family::V6 => "IPv4",
+    }
 }
 
 /// Whether each table of the text has its COMMIT.

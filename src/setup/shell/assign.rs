@@ -14,9 +14,26 @@ impl Runner<'_> {
         for assignment in &simple.assignments {
             self.assign(assignment);
         }
+        if makes_references(simple) {
+            self.refer(simple);
+        }
         if simple.words.first().and_then(Word::bare) == Some("readonly") {
             let names = simple.assignments.iter().map(|assignment| assignment.name.clone());
             self.variables.readonly.extend(names);
+        }
+    }
+
+    /// `declare -n NAME=OTHER`: an assignment to one changes the other. Neither is known from here on.
+    fn refer(&mut self, simple: &Simple) {
+        for Assignment { name, .. } in &simple.assignments {
+            match self.variables.named.get(name) {
+                Some(Variable::Text(other)) => {
+                    let names = [name.clone(), other.clone()];
+                    self.forget(&names);
+                    self.variables.readonly.extend(names);
+                }
+                Some(_) | None => self.forget_all(),
+            }
         }
     }
 
@@ -123,6 +140,13 @@ impl Runner<'_> {
         let new = if self.variables.readonly.contains(name) { Variable::Unknown } else { new };
         self.variables.named.insert(name.clone(), new);
     }
+}
+
+/// Whether it is `declare -n`, `local -n` or `typeset -n`.
+fn makes_references(simple: &Simple) -> bool {
+    let words: Vec<&str> = simple.words.iter().filter_map(Word::bare).collect();
+    let declares = matches!(words.first(), Some(&("declare" | "local" | "typeset")));
+    declares && words.iter().any(|word| word.starts_with('-') && word.contains('n'))
 }
 
 /// The names that an expression may assign to: all in it, if it has a sign that assigns.

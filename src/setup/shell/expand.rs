@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::lex::{All, Part, Quoted, Reference, Word};
-use super::program::WRAPPERS;
+use super::program::is_installed;
 
 /// Maximum length of a variable's value and of a command, in bytes.
 const MAX_TEXT: usize = 8 << 10;
@@ -234,11 +234,8 @@ fn output(command: &str) -> Option<String> {
         ["which", name] | ["command", "-v", name] | ["type", "-p" | "-P", name] => name,
         _ => return None,
     };
-    // Whether this machine has another program is known only when the script runs.
-    let base = name.rsplit('/').next().unwrap_or_default();
-    let is_known = base.starts_with("ip") || WRAPPERS.contains(&base);
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "/_-.".contains(c));
-    (plain && is_known).then(|| (*name).to_owned())
+    (plain && is_installed(name)).then(|| (*name).to_owned())
 }
 
 /// Expands `{80,443}` and `{1..3}` in a word without quotes.

@@ -9,6 +9,7 @@ mod assign;
 mod assignment;
 mod expand;
 mod functions;
+mod interpreters;
 mod leave;
 mod lex;
 mod loops;
@@ -109,6 +110,9 @@ pub(super) fn read(text: &str) -> Reading {
         let why = format!("the script is larger than {} KiB", MAX_BYTES >> 10);
         let unread = vec![Unread { line: 1, text: "the whole script".to_owned(), why }];
         return Reading { unread, ..Reading::default() };
+    }
+    if let Some(reading) = interpreters::of_another_language(text) {
+        return reading;
     }
     let (steps, broken) = parse::parse(lex::tokens(text));
     let mut runner = run::Runner::new(text);

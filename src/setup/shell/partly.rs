@@ -40,7 +40,7 @@ impl Runner<'_> {
         match program.as_str() {
             "set" | "shift" => self.lose_arguments(),
             "exit" | "return" | "continue" | "break" => self.leave(program, arguments, certainty),
-            "[" | "test" => {
+            "[" | "test" | "[[" => {
                 self.last = match self.is_started_for(&simple.words) {
                     Some(true) => Last::True,
                     Some(false) => Last::False,
@@ -106,6 +106,11 @@ impl Runner<'_> {
     fn is_started_for(&self, words: &[Word]) -> Option<bool> {
         let words = match words {
             [open, inside @ .., close] if open.bare() == Some("[") && close.bare() == Some("]") => inside,
+            [open, inside @ .., close]
+                if open.bare() == Some("[[") && close.bare() == Some("]]") && self.variables.is_like_bash =>
+            {
+                inside
+            }
             [open, inside @ ..] if open.bare() == Some("test") => inside,
             _ => return None,
         };

@@ -10,6 +10,7 @@ use super::tree::Simple;
 use super::word::is_in_name;
 use super::{Call, Certainty, Input};
 use crate::setup::command::{Program, is_check};
+use crate::setup::rule_change::starts_a_firewall;
 
 /// Programs that run the command in their arguments.
 pub(super) const WRAPPERS: [&str; 14] = [
@@ -32,6 +33,10 @@ const OF_MESSAGES: [&str; 4] = [
 impl Runner<'_> {
     /// A command whose words all have known values.
     pub(super) fn words(&mut self, simple: &Simple, given: &[String], certainty: Certainty, printed: Input) {
+        if let Some(found) = looks_for_a_program(given) {
+            self.last = if found.iter().all(|name| is_installed(name)) { Last::True } else { Last::Other };
+            return self.negate(given);
+        }
         let words = unwrapped(given);
         let Some((program, arguments)) = words.split_first() else {
             // `sudo -s <<END`
@@ -75,6 +80,8 @@ impl Runner<'_> {
                     None => Last::Other,
                 };
             }
+            "true" | ":" => self.last = Last::True,
+            "false" => self.last = Last::False,
             "shift" => self.shift(arguments, certainty),
             "set" => self.set(arguments, certainty),
             "eval" => self.eval(simple, &arguments.join(" "), certainty),
@@ -120,7 +127,12 @@ impl Runner<'_> {
                 return self
                     .unread(simple.line, format!("tunwarden does not follow commands through {name}"));
             }
-            if ["nft", "ufw", "firewall-cmd", "netfilter-persistent", "shorewall", "ferm", "xargs"]
+            let given: Vec<&str> = words.iter().map(String::as_str).collect();
+            if starts_a_firewall(&given) {
+                self.unread(simple.line, "it starts another firewall, which has rules of its own".to_owned());
+            } else if name == "tunwarden" && arguments.iter().any(|word| word == "release") {
+                self.unread(simple.line, "it removes the rules of tunwarden".to_owned());
+            } else if ["nft", "ufw", "firewall-cmd", "netfilter-persistent", "shorewall", "ferm", "xargs"]
                 .contains(&name)
             {
                 self.unread(simple.line, format!("tunwarden does not understand commands of {name}"));
@@ -263,6 +275,22 @@ pub(super) fn unwrapped(words: &[String]) -> &[String] {
         }
     }
     rest
+}
+
+/// The programs that `command -v iptables` and the like look for. They run none of them.
+fn looks_for_a_program(given: &[String]) -> Option<Vec<&str>> {
+    let words: Vec<&str> = given.iter().map(String::as_str).skip_while(|word| *word == "!").collect();
+    let names = match words.as_slice() {
+        ["command", "-v" | "-V" | "-pv", names @ ..] | ["which" | "type" | "hash", names @ ..] => names,
+        _ => return None,
+    };
+    Some(names.iter().copied().filter(|name| !name.starts_with('-')).collect())
+}
+
+/// Whether a program is surely on this machine. Of others it is known only when the script runs.
+pub(super) fn is_installed(name: &str) -> bool {
+    let base = name.rsplit('/').next().unwrap_or_default();
+    base.starts_with("ip") || WRAPPERS.contains(&base)
 }
 
 /// Whether a program or `command` starts the command: then it is no function.

@@ -160,7 +160,7 @@ impl<'t> Runner<'t> {
         let mut chance = Chance::Runs;
         for (nth, step) in steps.iter().enumerate() {
             if self.is_over() {
-                return;
+                return self.behind_the_end(steps.get(nth..).unwrap_or_default());
             }
             if step.after != After::Pipe {
                 self.printed = None;
@@ -188,6 +188,16 @@ impl<'t> Runner<'t> {
                 }
                 Chance::Runs => self.node(&step.node, step.after, certainty),
             }
+        }
+    }
+
+    /// Lists the commands behind `exit`, which never run. Those behind `return`, `break` and `continue` may run at another
+    /// time, and are followed then.
+    fn behind_the_end(&mut self, steps: &[Step]) {
+        if self.ends.exited && !self.is_dormant {
+            let ends = std::mem::take(&mut self.ends);
+            self.not_taken(steps);
+            self.ends = ends;
         }
     }
 

@@ -69,7 +69,8 @@ fn variables_loops_and_functions_are_followed() {
             "iptables -A O -m comment --comment \"it's # ; not\" -j ACCEPT",
             &["-A O -m comment --comment it's # ; not -j ACCEPT"],
         ),
-        ("iptables -F\nexit 0\niptables -X", &["-F"]),
+        // What stands behind the end is listed too, and does not run.
+        ("iptables -F\nexit 0\niptables -X", &["-F", "-X"]),
         ("xtables-nft-multi iptables -F", &["-F"]),
     ] {
         assert_eq!(calls(script), expected, "{script}");
@@ -91,7 +92,8 @@ fn a_command_under_a_condition_is_not_certain() {
         "if [ -f x ]; then iptables -F; fi",
         "if x; then y; elif z; then iptables -F; else w; fi",
         "[ -f x ] && iptables -F",
-        "false || iptables -F",
+        "false && iptables -F",
+        "true || iptables -F",
         "while true; do iptables -F; done",
         "case \"$1\" in stop) iptables -F;; esac",
         "case $2 in start) iptables -F;; esac",
