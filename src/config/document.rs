@@ -174,6 +174,9 @@ fn syntax(text: &str, error: &Error, begin: usize) -> Finding {
     let begin_line = line_of(text, begin);
     let hint = match what {
         "key with no value" | "missing value for key" => "write key = value".to_owned(),
+        "invalid unquoted key" if text.get(span.start..).is_some_and(|rest| rest.starts_with(':')) => {
+            "write key = value, with an equals sign, and a section as [section]".to_owned()
+        }
         "recursion limit" => "nothing in this file is nested deeper than a table in a list".to_owned(),
         _ if begin_line < line_of(text, span.start) => {
             format!("what line {begin_line} opens may not be closed: look for a missing ], }} or quote")

@@ -41,7 +41,8 @@ impl ContainerName {
 
 /// An entry of `docker.forwarded`.
 pub(super) fn forwarded(item: Item<'_>) -> Option<ForwardedPort> {
-    let section = item.table("a forwarded port", &["protocol", "port", "to"])?;
+    let example = "{ protocol = \"tcp\", port = 51413, to = \"transmission:51413\" }";
+    let section = item.table("a forwarded port", &["protocol", "port", "to"], example)?;
     section.refuse_others(|_| None);
     let protocol = section.require("protocol", "add protocol = \"udp\" or \"tcp\"").and_then(Item::word);
     let port = section.require("port", "add the port that the VPN forwards: port = 51413").and_then(port);

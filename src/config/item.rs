@@ -114,7 +114,10 @@ impl<'d> Item<'d> {
         let Some(text) = self.as_text() else {
             let quoted = match self.written() {
                 Some(written) if !self.value.get_ref().is_array() && !self.value.get_ref().is_table() => {
-                    format!("write it in quotes: \"{written}\"")
+                    match parse(written) {
+                        Ok(_) => format!("write it in quotes: \"{written}\""),
+                        Err(wrong) => wrong.hint,
+                    }
                 }
                 Some(_) | None => "write one text in quotes".to_owned(),
             };
@@ -158,7 +161,7 @@ impl<'d> Item<'d> {
         each: impl Fn(Item<'d>) -> Option<T>,
     ) -> Option<Vec<T>> {
         let Some(array) = self.value.get_ref().as_array() else {
-            let hint = match self.written() {
+            let hint = match self.written().filter(|_| self.is_entry(&each)) {
                 Some(written) => format!("write it in brackets: [{written}]"),
                 None => "write it in brackets: [ … ]".to_owned(),
             };
@@ -185,6 +188,13 @@ impl<'d> Item<'d> {
         Some(entries)
     }
 
+    /// Whether this value can be an entry of a list. What is wrong with it is reported.
+    fn is_entry<T>(self, each: impl Fn(Item<'d>) -> Option<T>) -> bool {
+        let faults = || self.findings.found.borrow().len();
+        let before = faults();
+        each(self).is_some() && faults() == before
+    }
+
     /// Reads the word for everything, or a list. `example` is a list for the hint, for keys where the value
     /// in brackets would not be a valid list.
     pub(super) fn word_or<T>(
@@ -198,7 +208,8 @@ impl<'d> Item<'d> {
             Some(text) if text == word => Some(whole),
             Some(text) => {
                 let what = format!("`{}` is \"{word}\" or a list, not \"{}\"", self.key, shown(text));
-                let near = nearest(text, [word]).is_some() || word == "any" && EVERYTHING.contains(&text);
+                let near = nearest(text, [word]).is_some()
+                    || word == "any" && EVERYTHING.contains(&text.to_lowercase().as_str());
                 let hint = match near {
                     true => format!("did you mean \"{word}\"?"),
                     false => self.in_brackets(word, example),
@@ -243,16 +254,18 @@ impl<'d> Item<'d> {
         Some(entries)
     }
 
-    /// Reads a table with these keys. `name` is its name in messages.
-    pub(super) fn table(self, name: &'d str, keys: &'static [&'static str]) -> Option<Section<'d>> {
+    /// Reads a table with these keys. `name` is its name in messages, and `example` one that is valid.
+    pub(super) fn table(
+        self,
+        name: &'d str,
+        keys: &'static [&'static str],
+        example: &str,
+    ) -> Option<Section<'d>> {
         match self.value.get_ref().as_table() {
             Some(table) => {
                 Some(Section { name, keys, span: self.value.span(), table, findings: self.findings })
             }
-            None => {
-                let hint = format!("write {{ {} = … }}", keys.join(" = …, "));
-                self.wrong_type("a table for each entry", hint)
-            }
+            None => self.wrong_type("a table for each entry", format!("write {example}")),
         }
     }
 }

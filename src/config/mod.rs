@@ -10,6 +10,8 @@ mod fault;
 mod firewall;
 mod forwarded;
 mod hint;
+#[cfg(test)]
+mod hint_tests;
 mod in_force;
 mod item;
 mod log;
@@ -17,6 +19,7 @@ mod read;
 mod reference;
 mod root_file;
 mod schema;
+mod server_hint;
 mod traffic;
 mod user;
 mod warning;

@@ -6,6 +6,7 @@
 use super::forwarded::forwarded;
 use super::hint::shown;
 use super::item::{Empty, Findings, Item, Section, Wrong};
+use super::server_hint::server_hint;
 use super::traffic::{inbound, traffic};
 use super::{
     Bootstrap, Config, Docker, FirewallSettings, Input, Lan, Layer, Log, MOST_SERVERS, Networks, Routes,
@@ -94,7 +95,7 @@ fn tunnel(section: Section<'_>) -> Tunnel {
         routes: section.read("routes", default.routes, |item| {
             let example = Some("[\"10.0.0.0/8\"]");
             item.word_or("default", example, Routes::Default, |item| {
-                item.list(Empty::Refused(no_route), |item| item.text(net)).map(Routes::Networks)
+                item.list(Empty::Refused(no_route), |item| item.text(route)).map(Routes::Networks)
             })
         }),
     }
@@ -174,12 +175,20 @@ fn vpn(section: Section<'_>) -> Vpn {
         }),
         reconnect: section.read("reconnect", default.reconnect, Item::word),
         silence: section.read("silence", default.silence, |item| match item.as_number() {
-            Some(_) => {
-                let number = item.written().unwrap_or("30");
-                item.wrong("`silence` takes a length of time", format!("write its unit: \"{number}s\""))
+            Some(number) => {
+                let number = u64::try_from(number).unwrap_or_default();
+                item.wrong("`silence` takes a length of time", silence_hint(number))
             }
             None => item.text(silence),
         }),
+    }
+}
+
+/// A hint for a number of seconds without a unit.
+fn silence_hint(number: u64) -> String {
+    match SILENCE.contains(&number) {
+        true => format!("write its unit: \"{number}s\""),
+        false => "write \"30s\", \"2m\" or \"off\"".to_owned(),
     }
 }
 
@@ -187,14 +196,13 @@ fn silence(text: &str) -> Result<Option<u64>, Wrong> {
     if text == "off" {
         return Ok(None);
     }
-    let hint = "write \"30s\", \"2m\" or \"off\"".to_owned();
+    let hint = silence_hint(0);
     match length(text) {
         Ok(seconds) if SILENCE.contains(&seconds) => Ok(Some(seconds)),
         Ok(_) => Err(Wrong { what: format!("`silence` is 5s to 1h, not {text}"), hint }),
-        Err(LengthError::NoUnit(number)) => Err(Wrong {
-            what: format!("`silence` cannot be \"{number}\""),
-            hint: format!("write its unit: \"{number}s\""),
-        }),
+        Err(LengthError::NoUnit(number)) => {
+            Err(Wrong { what: format!("`silence` cannot be \"{number}\""), hint: silence_hint(number) })
+        }
         Err(error) => Err(Wrong { what: format!("`silence` cannot be \"{}\": {error}", shown(text)), hint }),
     }
 }
@@ -217,7 +225,8 @@ fn log(section: Section<'_>) -> Log {
 }
 
 fn server_port(item: Item<'_>) -> Option<(Transport, Port)> {
-    let section = item.table("a port of a server", &["protocol", "port"])?;
+    let section =
+        item.table("a port of a server", &["protocol", "port"], "{ protocol = \"udp\", port = 1194 }")?;
     section.refuse_others(|_| None);
     let protocol = section.require("protocol", "add protocol = \"udp\" or \"tcp\"").and_then(Item::word);
     let port = section.require("port", "add the port's number: port = 1194").and_then(port);
@@ -266,45 +275,6 @@ fn is_this_machine(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
 }
 
-/// A hint for a text that is not a valid server.
-fn server_hint(text: &str) -> String {
-    let general = "write \"198.51.100.1\", \"vpn.example.net:1194\" or \"[2001:db8::1]:1194/udp\"";
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = host.rsplit('@').next().unwrap_or_default();
-        let scheme = if ["udp", "tcp"].contains(&scheme) { format!("/{scheme}") } else { String::new() };
-        let server = format!("{host}{scheme}");
-        if server.parse::<Server>().is_ok() {
-            return format!("a server is no URL; write \"{server}\"");
-        }
-        return format!("a server is no URL; {general}");
-    }
-    if text.parse::<IpNet>().is_ok() {
-        return "a network is no server; write each server's address, or name the network in [lan]"
-            .to_owned();
-    }
-    // OpenVPN's `remote`, or all parts with colons.
-    let parts: Vec<&str> = text.split([' ', ':', '/']).filter(|part| !part.is_empty()).collect();
-    if let [host, one, other] = parts[..] {
-        let ways = [format!("{host}:{one}/{other}"), format!("{host}:{other}/{one}")];
-        if let Some(server) = ways.iter().find(|server| server.parse::<Server>().is_ok()) {
-            return format!("write \"{server}\"");
-        }
-    }
-    // The text may be an IPv6 address with a port after its last colon.
-    let (place, transport) = match text.rsplit_once('/') {
-        Some((place, transport)) => (place, format!("/{transport}")),
-        None => (text, String::new()),
-    };
-    if let Some((address, port)) = place.rsplit_once(':')
-        && let Ok(address) = address.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>()
-        && port.parse::<Port>().is_ok()
-    {
-        return format!("an IPv6 address with a port stands in brackets: \"[{address}]:{port}{transport}\"");
-    }
-    general.to_owned()
-}
-
 fn owner(text: &str) -> Result<UserName, Wrong> {
     UserName::try_from(text.to_owned())
         .map_err(|error| Wrong { what: error.to_string(), hint: owner_hint(text) })
@@ -319,15 +289,29 @@ fn owner_hint(text: &str) -> String {
 }
 
 pub(super) fn net(text: &str) -> Result<IpNet, Wrong> {
-    network(text).map_err(wrong_prefix)
+    network(text).map_err(|error| wrong_prefix(text, "", &error))
+}
+
+fn route(text: &str) -> Result<IpNet, Wrong> {
+    network(text).map_err(|error| wrong_prefix(text, "default", &error))
 }
 
 fn lan_prefix(text: &str) -> Result<LanPrefix, Wrong> {
-    text.parse().map_err(wrong_prefix)
+    text.parse().map_err(|error| wrong_prefix(text, "connected", &error))
 }
 
-fn wrong_prefix(error: PrefixError) -> Wrong {
-    let hint = match &error {
+/// `whole` is the word that stands for all networks in place of a list.
+fn wrong_prefix(text: &str, whole: &str, error: &PrefixError) -> Wrong {
+    let masked = text
+        .split_once('/')
+        .and_then(|(address, mask)| IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok());
+    let hint = match error {
+        PrefixError::Form(_) if !text.is_empty() && text == whole => {
+            format!("write \"{text}\" without brackets")
+        }
+        PrefixError::Form(_) if masked.is_some() => {
+            masked.map_or(String::new(), |net| format!("write \"{}\"", net.trunc()))
+        }
         PrefixError::HostBits(_, corrected) => format!("write \"{corrected}\""),
         PrefixError::Form(_) => "write \"192.168.0.0/16\" or \"fd00::/8\"".to_owned(),
         PrefixError::Public(_) => {

@@ -20,10 +20,14 @@ pub(super) fn traffic(item: Item<'_>) -> Option<Traffic> {
 
 /// An entry may name where its traffic goes to.
 fn listed_rule(item: Item<'_>) -> Option<TrafficRule> {
-    let section = item.table("a rule", &["protocol", "ports", "to"])?;
+    let section =
+        item.table("a rule", &["protocol", "ports", "to"], "{ protocol = \"tcp\", ports = [443, 80] }")?;
     section.refuse_others(|_| None);
     let traffic = rule(&section);
     let to = match section.get("to") {
+        Some(to) if is_everywhere(to) => {
+            return to.wrong("`to` takes a network", "leave `to` out for every address");
+        }
         Some(to) => Some(to.text(net)?),
         None => None,
     };
@@ -35,11 +39,12 @@ fn listed_rule(item: Item<'_>) -> Option<TrafficRule> {
 
 /// An entry of `input.allow`.
 pub(super) fn inbound(item: Item<'_>) -> Option<Inbound> {
-    let section = item.table("an inbound rule", &["protocol", "ports", "from", "on"])?;
+    let example = "{ protocol = \"tcp\", ports = [22], from = \"192.168.0.0/16\" }";
+    let section = item.table("an inbound rule", &["protocol", "ports", "from", "on"], example)?;
     section.refuse_others(|_| None);
     let traffic = rule(&section);
     let from = match section.get("from") {
-        Some(from) if matches!(from.as_text(), Some("any" | "all" | "*" | "everywhere")) => {
+        Some(from) if is_everywhere(from) => {
             return from.wrong("`from` takes a network", "leave `from` out for every address");
         }
         Some(from) => Some(from.text(net)?),
@@ -47,6 +52,10 @@ pub(super) fn inbound(item: Item<'_>) -> Option<Inbound> {
     };
     let on = section.get("on").map_or(Some(InboundOn::default()), Item::word)?;
     Some(Inbound { traffic: traffic?, from, on })
+}
+
+fn is_everywhere(item: Item<'_>) -> bool {
+    matches!(item.as_text(), Some("any" | "all" | "*" | "everywhere"))
 }
 
 /// Reads `protocol` and `ports`. Without `ports` the rule is for all ports.
