@@ -18,6 +18,7 @@ mod lock;
 mod log;
 mod notify;
 mod prove;
+mod refused;
 mod release;
 mod rules;
 mod screen;
@@ -26,7 +27,6 @@ mod verify;
 mod version;
 mod why;
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +35,7 @@ use clap::{Parser, Subcommand};
 use tracing_journald::Priority;
 
 use crate::store::Store;
+pub use refused::refuse;
 
 /// A VPN kill switch for this machine and its containers that fails closed.
 ///
@@ -147,58 +148,6 @@ pub fn run(cli: Cli) -> ExitCode {
         log::complain(Priority::Error, &format!("tunwarden: {error:#}"));
         ExitCode::FAILURE
     })
-}
-
-/// Shows what is wrong with a command line, or the help that was requested.
-pub fn refuse(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
-    match opening_word(error) {
-        // For `unlock`, clap would suggest `lock`.
-        Some(word) => complain(&format!(
-            "error: unrecognized subcommand '{word}'\n\n  \
-             to open for a limited time:  sudo tunwarden pause 5m\n  \
-             to remove all rules:         sudo tunwarden release\n\n\
-             For more information, try '--help'."
-        )),
-        // It is not an error if the reader of the output has ended.
-        None => drop(error.print()),
-    }
-    // Before the command there is only `--config PATH`.
-    let first: Vec<OsString> = words.skip(1).take(3).collect();
-    let is_command = |name: &str| first.iter().any(|word| word == name);
-    // OpenVPN ends a VPN whose hook fails.
-    if is_command("hook") {
-        return ExitCode::SUCCESS;
-    }
-    // Exit code 1 of `pause` means: not open.
-    if is_command("pause") && error.use_stderr() {
-        return ExitCode::FAILURE;
-    }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIG))
-}
-
-/// A word in the place of the command that asks for an open firewall.
-fn opening_word(error: &clap::Error) -> Option<String> {
-    let words = [
-        "unlock",
-        "off",
-        "disable",
-        "open",
-        "disconnect",
-        "stop",
-        "unblock",
-        "allow",
-        "down",
-        "quit",
-        "uninstall",
-        "remove",
-    ];
-    if error.kind() != clap::error::ErrorKind::InvalidSubcommand {
-        return None;
-    }
-    match error.get(clap::error::ContextKind::InvalidSubcommand) {
-        Some(clap::error::ContextValue::String(word)) if words.contains(&word.as_str()) => Some(word.clone()),
-        _ => None,
-    }
 }
 
 async fn dispatch(cli: Cli) -> Outcome {
