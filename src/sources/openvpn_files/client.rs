@@ -13,7 +13,7 @@ use super::super::skipped::{Skipped, shown};
 use super::super::trusted::TrustedRoot;
 use super::management::{Management, SocketOption, Whose};
 use super::options::{Line, options};
-use super::outer::{carried_on, is_this_machine, random_name};
+use super::outer::{by_udp, carried_on, is_this_machine, random_name};
 use crate::config::MOST_SERVERS;
 use crate::config::UserName;
 use crate::net::{
@@ -259,10 +259,14 @@ impl Reader {
     fn add(&mut self, entry: &Entry, transport: Transport) -> Result<(), String> {
         let host = entry.host.as_deref().unwrap_or_default();
         let port = entry.port.as_deref().unwrap_or(DEFAULT_PORT);
+        let asked = transport;
         let (host, port, transport) = match &entry.proxy {
             Some((host, port)) => (host.as_str(), port.as_str(), Transport::Tcp),
             None => (host, port, transport),
         };
+        if entry.proxy.is_some() && !is_this_machine(host) && asked == Transport::Udp {
+            self.skip(entry.line, &by_udp(host));
+        }
         let fault = |error: EndpointError| format!("{}: {error}", shown(host));
         if is_this_machine(host) {
             return Err(carried_on(host, self.past.as_deref()));

@@ -95,6 +95,18 @@ fn with_a_proxy_the_endpoint_is_the_proxy() {
 }
 
 #[test]
+fn a_proxy_that_would_carry_udp_is_said() {
+    let text = "remote 198.51.100.7 443 udp\nsocks-proxy 198.51.100.9\n";
+    assert_eq!(servers(text), ["198.51.100.9:1080/tcp"]);
+    assert!(fault(text).contains("names another port"), "{:?}", fault(text));
+    for told in
+        ["proto tcp\nremote 198.51.100.7\nsocks-proxy 198.51.100.9\n", "remote 198.51.100.7 443 udp\n"]
+    {
+        assert_eq!(fault(told), "", "{told}");
+    }
+}
+
+#[test]
 fn names_of_ports_scopes_and_optional_options_are_read_as_openvpn_reads_them() {
     assert_eq!(servers("remote 198.51.100.7 https tcp"), ["198.51.100.7:443/tcp"]);
     assert_eq!(servers("port openvpn\nremote 198.51.100.7"), ["198.51.100.7:1194/udp"]);

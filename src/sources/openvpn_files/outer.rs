@@ -21,6 +21,15 @@ pub(super) fn carried_on(host: &str, past: Option<&str>) -> String {
     )
 }
 
+/// What to do about a proxy that carries UDP.
+pub(super) fn by_udp(host: &str) -> String {
+    format!(
+        "{}: by UDP a proxy of SOCKS names another port for each connection, and none of them is known before; write \
+         `proto tcp`, or name the proxy's ports of UDP in bootstrap.servers",
+        shown(host)
+    )
+}
+
 /// What to do about a name that OpenVPN changes before it asks for it.
 pub(super) fn random_name(host: &str) -> String {
     format!(
