@@ -27,7 +27,14 @@ impl Files {
             let is_person = uid.parse().is_ok_and(|uid| PEOPLE.contains(&uid));
             is_person.then(|| [login, name.split(',').next().unwrap_or_default()])
         });
-        people.flatten().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        let known = people.flatten().filter(|name| !name.is_empty()).map(str::to_owned);
+        // Users of a directory service are in no file, but have a home.
+        let homes = self.listed("home", "").into_iter();
+        let homes = homes.filter_map(|path| Some(path.rsplit('/').next()?.to_owned()));
+        let homes = homes.filter(|name| name != "lost+found");
+        let mut all: Vec<String> = known.collect();
+        all.extend(homes.filter(|home| !text.lines().any(|line| line.split(':').next() == Some(home))));
+        all
     }
 
     /// What this machine is called, with and without its domain.
@@ -51,8 +58,20 @@ impl Files {
                 .into_iter()
                 .filter_map(move |path| Some(path.rsplit('/').next()?.strip_suffix(ending)?.to_owned()))
         });
-        files.filter(|name| !is_ordinary(name)).collect()
+        let inside = PROFILES.into_iter().filter(|(_, ending)| *ending == ".nmconnection");
+        let inside = inside.flat_map(|(folder, ending)| self.listed(folder, ending));
+        let inside = inside.flat_map(|path| names_in(&self.read(&path)));
+        files.chain(inside).filter(|name| !is_ordinary(name)).collect()
     }
+}
+
+/// The names in a profile of NetworkManager's, which may differ from that of its file.
+fn names_in(text: &str) -> Vec<String> {
+    let value = |line: &str| {
+        let (key, value) = line.trim().split_once('=')?;
+        ["id", "ssid"].contains(&key.trim()).then(|| value.trim().to_owned())
+    };
+    text.lines().filter_map(value).filter(|name| !name.is_empty()).collect()
 }
 
 /// Whether a name is one that interfaces are given everywhere: it says nothing, and the report needs it.
@@ -76,10 +95,15 @@ mod tests {
             ("etc/machine-info", "PRETTY_HOSTNAME=\"Anna's desk\"\n"),
             ("etc/openvpn/client/work.ovpn", ""),
             ("etc/wireguard/wg0.conf", ""),
-            ("etc/NetworkManager/system-connections/Home WLAN.nmconnection", ""),
+            (
+                "etc/NetworkManager/system-connections/Home WLAN.nmconnection",
+                "[connection]\nid=Annas Netz\n[wifi]\nssid = Bern 5\n",
+            ),
+            ("home/anna/x", ""),
+            ("home/bert@corp/x", ""),
         ]);
-        assert_eq!(seen.users(), ["anna", "Anna Bern"]);
+        assert_eq!(seen.users(), ["anna", "Anna Bern", "bert@corp"]);
         assert_eq!(seen.host_names(), ["mars.example.net", "mars", "Anna's desk", "Anna's desk"]);
-        assert_eq!(seen.profiles(), ["work", "Home WLAN"]);
+        assert_eq!(seen.profiles(), ["work", "Home WLAN", "Annas Netz", "Bern 5"]);
     }
 }

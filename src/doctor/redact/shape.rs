@@ -74,7 +74,10 @@ pub(super) fn is_mac(text: &str) -> bool {
         bytes.len() >= 6
             && bytes.iter().all(|byte| byte.len() == 2 && byte.chars().all(|char| char.is_ascii_hexdigit()))
     };
-    is_list(':') || is_list('-')
+    let groups: Vec<&str> = text.split('.').collect();
+    let is_dotted = groups.len() == 3
+        && groups.iter().all(|group| group.len() == 4 && group.chars().all(|char| char.is_ascii_hexdigit()));
+    is_list(':') || is_list('-') || is_dotted
 }
 
 /// Whether a text in lower case is a hardware address that no machine has.

@@ -24,6 +24,7 @@ fn only_identifying_text_is_replaced() {
         ("mail anna@example.net now", "mail USER-1@DOMAIN-1 now"),
         ("MAC=02:00:5e:10:00:01:02:00:5e:10:00:02:08:00 ", "MAC=MAC-1 "),
         ("enx02005e100001: up", "enxMAC-1: up"),
+        ("0200.5e10.0001 learned", "MAC-1 learned"),
         ("fe80::5eff:fe10:1%eth0", "ADDRESS6-1%eth0"),
         ("/home/anna/x on Mars", "/home/USER-1/x on HOST-1"),
         ("connection work in bern (123e4567-e89b-12d3-a456-426614174000)", "connection PROFILE-1 (UUID-1)"),
