@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use super::lock::{learned, left_out};
 use super::{BAD_CONFIG, Outcome, complain, load::load, say};
-use crate::config::{Config, plain};
+use crate::config::{Backend, Config, FirewallSettings, Layer, plain};
 use crate::doctor::Files;
-use crate::firewall::can_hold_sets;
+use crate::firewall::{can_hold_sets, other_backend};
 use crate::policy::FEW;
 use crate::status::VpnStatus;
 use crate::store::Store;
@@ -35,8 +35,25 @@ pub(super) fn run(path: Option<&Path>) -> Outcome {
              to one of the last servers must pass all of them. To install it: sudo apt install ipset"
         ));
     }
+    if is_in_legacy(&config.firewall) {
+        say(
+            "The rules are in iptables-legacy, which does not show who closed FORWARD: tunwarden release opens it if it was \
+             open before tunwarden, also if another program has closed it since.",
+        );
+    }
     vpns(&config);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether iptables-legacy holds the rules.
+pub(super) fn is_in_legacy(firewall: &FirewallSettings) -> bool {
+    let is_default = || other_backend() == Backend::Nft;
+    firewall.layers.contains(&Layer::Iptables)
+        && match firewall.backend {
+            Backend::Legacy => true,
+            Backend::Nft => false,
+            Backend::Auto => is_default(),
+        }
 }
 
 /// The VPNs of this machine: what works with each, the servers that are known, and what is left out of them.

@@ -10,13 +10,15 @@ use clap::Args as ClapArgs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Outcome, complain, load::in_force_aloud, lock::turn, needs_root, say};
+use super::load::{in_force, in_force_aloud};
+use super::{Outcome, check::is_in_legacy, complain, lock::turn, needs_root, say};
 use crate::agent::describe;
 use crate::effects::{
     hosts::{self, Pins},
     routes, systemd,
 };
 use crate::firewall::{Dump, Firewall, Kept, LeftChain, Released, StillClosed, restore_arp};
+use crate::policy::ForeignChain;
 use crate::store::Store;
 use crate::vpn::Detours;
 
@@ -40,6 +42,13 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     let (mut firewall, _turn) = end(path).await?;
     let released = firewall.release().await.context("not everything could be released")?;
     tell(&released);
+    let forward_is_closed = released.closed.iter().any(|closed| closed.chain == ForeignChain::Forward);
+    if is_in_legacy(&in_force(path, &Store::default()).config.firewall) && !forward_is_closed {
+        say(
+            "FORWARD is open, as it was before tunwarden. iptables-legacy does not show whether another program has closed \
+             it since; to close it: sudo iptables-legacy -P FORWARD DROP",
+        );
+    }
     clear_up().await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -156,6 +156,8 @@ const LAN: SectionReference = SectionReference {
             consequence: &[
                 "Whether discovery of printers and players passes: mDNS, SSDP and IGMP. For 6 seconds \
                  after a question, answers of the LAN come in to the port that asked.",
+                "With layers = [\"iptables\"] they come in to every port of this kind at the address that asked, because iptables \
+                 does not remember the port.",
             ],
             example: "false",
         },
@@ -295,6 +297,8 @@ const FIREWALL: SectionReference = SectionReference {
                 "\"auto\": the system's own iptables. \"nft\" or \"legacy\": one of its two forms.",
                 "Each form sees its own rules alone, and packets must pass both. After a change, tunwarden release and lock \
                  remove the old rules too.",
+                "iptables-legacy does not show who closed FORWARD. There tunwarden release opens it if it was open before \
+                 tunwarden, also if another program has closed it since.",
             ],
             example: r#""nft""#,
         },
