@@ -99,8 +99,10 @@ fn looking_for_a_program_is_no_rule_and_no_other_program() {
         );
         assert_eq!(worst_change(look).0, None, "{look}");
     }
-    let other = read(&format!("command -v nft && {PORT}"));
-    assert!(other.tunnel.is_none() && other.left_out().count() == 1, "{:#?}", other.entries);
+    for other in ["command -v nft", "which ipset", "type doas", "[ -n \"$(command -v ipset)\" ]"] {
+        let plan = read(&format!("{other} && {PORT}"));
+        assert!(plan.tunnel.is_none() && plan.left_out().count() == 1, "{other}: {:#?}", plan.entries);
+    }
 }
 
 #[test]
@@ -158,6 +160,13 @@ fn a_name_that_no_interface_has_is_not_asked_about() {
         assert!(plan.questions.is_empty() && plan.left_out().count() == 1, "{name}: {:#?}", plan.entries);
     }
     assert_eq!(read("iptables -A OUTPUT -o nordlynx -j ACCEPT").questions.len(), 1);
+}
+
+#[test]
+fn a_list_may_be_empty_at_first() {
+    let list = "#!/bin/bash\nP=()\nP+=(443)\nfor p in \"${P[@]}\"; do ";
+    let plan = read(&format!("{list}{}; done", PORT.replace("443", "$p")));
+    assert_eq!(plan.tunnel, only(&[443]), "{:#?}", plan.entries);
 }
 
 #[test]

@@ -171,8 +171,11 @@ impl Parser {
         Simple { line, words, ..Simple::default() }
     }
 
-    /// `NAME ()`
+    /// `NAME ()`, and not the empty list `NAME=()`
     fn is_function(&self) -> bool {
+        if self.reserved().is_some_and(|word| word.ends_with('=')) {
+            return false;
+        }
         let operator = |ahead: usize| match self.tokens.get(self.at + ahead) {
             Some((_, Token::Operator(operator))) => *operator,
             _ => "",

@@ -290,7 +290,8 @@ fn looks_for_a_program(given: &[String]) -> Option<Vec<&str>> {
 /// Whether a program is surely on this machine. Of others it is known only when the script runs.
 pub(super) fn is_installed(name: &str) -> bool {
     let base = name.rsplit('/').next().unwrap_or_default();
-    base.starts_with("ip") || WRAPPERS.contains(&base)
+    let is_wrapper = WRAPPERS.contains(&base) && !["doas", "busybox"].contains(&base);
+    base == "ip" || base.starts_with("iptables") || base.starts_with("ip6tables") || is_wrapper
 }
 
 /// Whether a program or `command` starts the command: then it is no function.
