@@ -279,6 +279,7 @@ fn programs_that_change_rules_later_are_found_with_time_and_remedy() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test makes files")]
 fn scripts_of_a_vpn_a_lease_and_a_wake_up_are_found() {
     let masquerade =
         "PostUp = iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE; ufw route allow in on %i\n";
