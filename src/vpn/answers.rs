@@ -63,6 +63,7 @@ impl Machine {
     /// that very tunnel may report.
     pub fn may_report(&self, report: &Report, reporter: &Reporter) -> bool {
         let Reporter::Client(lineage) = reporter else { return true };
+        let report = &self.known().with_transport_of_files(report);
         let allowed = self.known().allowance(self.state_without_pause()).endpoints;
         self.claims.may_report(report, lineage, |server| allowed.contains_key(server))
     }

@@ -192,7 +192,7 @@ impl Known<'_> {
     }
 
     /// Root's files that name this server.
-    fn files_of(&self, endpoint: Endpoint) -> impl Iterator<Item = &LearnedVpn> {
+    pub(super) fn files_of(&self, endpoint: Endpoint) -> impl Iterator<Item = &LearnedVpn> {
         let files = self.facts.counting().map(|(_, vpn)| vpn).filter(|vpn| vpn.origin == Origin::OpenVpn);
         files.filter(move |vpn| {
             vpn.endpoints.contains(&endpoint) || self.facts.resolved(vpn.names.iter()).contains(&endpoint)

@@ -219,6 +219,7 @@ impl Machine {
     }
 
     fn absorb_report(&mut self, report: &Report, reporter: &Reporter, now: u64) -> Absorbed {
+        let report = &self.known().with_transport_of_files(report);
         let mut absorbed = Absorbed::default();
         match reporter {
             Reporter::Root => {

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::known::Known;
 use super::{Report, ReportKind};
+use crate::net::{Endpoint, Transport};
 
 /// Maximum number of reports that are remembered. Each tunnel needs two, and a restart of it two more.
 const MAX_REMEMBERED: usize = 64;
@@ -34,6 +36,22 @@ impl DatedReport {
     fn is(&self, other: &Self) -> bool {
         (self.at, &self.report.interface, self.report.kind)
             == (other.at, &other.report.interface, other.report.kind)
+    }
+}
+
+impl Known<'_> {
+    /// The report with the transport that root's files name for its server. OpenVPN 2.7 reports the transport of its own
+    /// end: UDP, where only the `remote` line says TCP.
+    pub(super) fn with_transport_of_files(&self, report: &Report) -> Report {
+        let is_named = |endpoint| self.files_of(endpoint).next().is_some();
+        let corrected = report.endpoint.filter(|&endpoint| !is_named(endpoint)).and_then(|endpoint| {
+            let other = match endpoint.transport() {
+                Transport::Udp => Transport::Tcp,
+                Transport::Tcp => Transport::Udp,
+            };
+            Endpoint::new(endpoint.address(), other, endpoint.port()).ok().filter(|&other| is_named(other))
+        });
+        Report { endpoint: corrected.or(report.endpoint), ..report.clone() }
     }
 }
 

@@ -183,6 +183,29 @@ fn while_protected_the_user_of_the_file_that_names_the_server_in_use_may_reach_i
 }
 
 #[test]
+fn a_server_that_root_s_files_name_with_another_transport_is_reached_by_that() {
+    let (udp, tcp) = ("198.51.100.7:443/udp", "198.51.100.7:443/tcp");
+    // What the files name, what the hook reports, and what may be reached.
+    for (named, reported, used) in [
+        (&[tcp][..], udp, tcp),
+        (&[udp], tcp, udp),
+        (&[tcp], tcp, tcp),
+        (&[udp, tcp], udp, udp),
+        (&[udp, tcp], tcp, tcp),
+        (&["198.51.100.8:443/tcp", "198.51.100.7:444/tcp"], udp, udp),
+        (&[], udp, udp),
+    ] {
+        let mut machine = fresh(Config::default());
+        machine.step(Event::OpenVpnFiles(vec![file("/etc/openvpn/a.conf", named)]), 1);
+        machine.step(tunnel(LinkKind::Tunnel), 1);
+        machine.step(up(reported), 1);
+        let reached = machine.situation().bootstrap.endpoints;
+        assert_eq!(machine.situation().state, State::Protected);
+        assert_eq!(reached.into_keys().collect::<Vec<_>>(), [endpoint(used)], "{named:?}, {reported}");
+    }
+}
+
+#[test]
 fn an_offloaded_openvpn_needs_both_its_owner_s_packets_and_the_kernel_s() {
     let server = endpoint("198.51.100.7:1194/udp");
     let mut machine = fresh(Config::default());
