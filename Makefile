@@ -134,7 +134,7 @@ cargo-deny:
 
 # The Debian package, in target/debian.
 deb: cargo-deb
-	$(CARGO) deb
+	$(CARGO) deb --deb-version "$$(scripts/version)"
 
 # A signed apt repository in target/repo, with packages for ARCHES (amd64 arm64) that are built in a Debian 12. KEY is a
 # file with a secret key, or a fingerprint in your keyring. DEBS are packages that exist already.
