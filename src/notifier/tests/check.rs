@@ -18,7 +18,7 @@ fn checked(result: Checked) -> Event {
 fn the_result_of_a_check_is_shown_with_the_place_of_its_report() {
     for (result, says) in [
         (Checked::Proven, "no packet leaves this computer unprotected"),
-        (Checked::Open, "packets leave this computer unprotected"),
+        (Checked::Open, "packets can leave this computer unprotected"),
         (Checked::NotShown, "it is not known whether packets leave"),
     ] {
         let mut day = pressed();
