@@ -3,6 +3,7 @@
 mod anything;
 mod blocked;
 mod check;
+mod limit;
 mod menu;
 mod missed;
 mod texts;

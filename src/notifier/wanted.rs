@@ -79,7 +79,7 @@ impl Notifier {
     }
 
     /// What may leave now: `closed` only if the kernel holds rules that let nothing out, with what they do not stop.
-    fn leaves(&self, closed: Key) -> Vec<Text> {
+    pub(super) fn leaves(&self, closed: Key) -> Vec<Text> {
         let (sentence, limit) = match self.status().map(|status| (status.verdict(), status.holds_wires())) {
             Some((Verdict::Protected | Verdict::Locked, true)) => (closed, None),
             Some((Verdict::Protected | Verdict::Locked, false)) => (closed, Some(Key::WiresOpen)),
@@ -202,9 +202,9 @@ impl Notifier {
                 (Face::Protected, Key::ResumedTitle, vec![Text::new(Key::ResumedProtected)])
             }
             News::Resumed(State::Locked | State::Connecting | State::Lost | State::Paused) => {
-                (Face::Locked, Key::ResumedTitle, vec![Text::new(Key::ResumedLocked)])
+                (Face::Locked, Key::ResumedTitle, self.leaves(Key::ResumedLocked))
             }
-            News::InForce => (self.face(), Key::InForceTitle, vec![Text::new(Key::InForceBody)]),
+            News::InForce => (self.face(), Key::InForceTitle, self.leaves(Key::InForceBody)),
             News::Returned => (self.face(), Key::ReturnedTitle, vec![Text::new(Key::ReturnedBody)]),
             News::Refused(button, refusal) => {
                 let what = match button {

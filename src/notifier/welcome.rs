@@ -25,7 +25,8 @@ impl Notifier {
             (false, true) => Key::WelcomeNoVpn,
             (false, false) => Key::WelcomeNotCounting,
         };
-        let body = [Key::WelcomeBody, connect, Key::WelcomePause, Key::WelcomeInit, Key::WelcomeLeave];
+        let mut body = self.leaves(Key::WelcomeBody);
+        body.extend([connect, Key::WelcomePause, Key::WelcomeInit, Key::WelcomeLeave].map(Text::new));
         let mut buttons: Vec<Button> = self.connectable().into_iter().take(1).map(Button::Connect).collect();
         buttons.extend([Button::Pause(PAUSE), Button::Details]);
         Some(Notice {
@@ -34,7 +35,7 @@ impl Notifier {
             stay: Stay::Resolved,
             face: self.face(),
             title: Text::new(Key::WelcomeTitle),
-            body: body.map(Text::new).to_vec(),
+            body,
             buttons,
         })
     }
