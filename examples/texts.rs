@@ -20,7 +20,7 @@ const BEGIN: &str = "# Made from src/notifier/texts by: cargo run --example text
 const END: &str = "# End of what is made.";
 
 /// The messages of the installation: sentences, and labels in a column.
-const SENTENCES: [&str; 3] = ["locked", "disabled", "failed"];
+const SENTENCES: [&str; 4] = ["locked", "wires", "disabled", "failed"];
 const LABELS: [&str; 3] = ["show", "pause", "remove"];
 
 /// The texts for files.

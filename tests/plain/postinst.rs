@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use tunwarden::firewall::WIRES_OPEN;
 use tunwarden::notifier::{LANGUAGES, language};
 
 const POSTINST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/debian/postinst");
@@ -88,13 +89,21 @@ fn the_notifier_starts_in_the_graphical_sessions_of_users_who_did_not_switch_it_
     Ok(())
 }
 
+/// The first line of `tunwarden status` where both layers hold.
+const HELD: &str = "locked: no VPN, nothing leaves in clear";
+
 /// What the script says after an installation that has locked, in an environment.
 fn report(environment: &[(&str, &str)]) -> Result<String> {
+    report_for(HELD, environment)
+}
+
+/// The same, with what `tunwarden status` prints.
+fn report_for(status: &str, environment: &[(&str, &str)]) -> Result<String> {
     let script = read_to_string(POSTINST)?;
     let functions = script.split("case \"$1\" in\nconfigure").next().context("no functions")?;
-    let script = format!("tunwarden() {{ :; }}\n{functions}\nreport");
+    let script = format!("tunwarden() {{ [ \"$1\" != status ] || echo \"$STATUS\"; }}\n{functions}\nreport");
     let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).env_clear().env("PATH", std::env::var("PATH")?);
+    shell.args(["-c", &script]).env_clear().env("PATH", std::env::var("PATH")?).env("STATUS", status);
     let output = shell.envs(environment.iter().copied()).output()?;
     ensure!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     Ok(String::from_utf8(output.stdout)?)
@@ -139,5 +148,32 @@ fn the_report_after_an_installation_is_in_the_language_of_the_notifications() ->
     ensure!(report(&[])?.contains(english), "the English report has changed");
     let latin = report(&[("LANG", "de_DE.ISO-8859-1")])?;
     ensure!(latin == report(&[])?, "a terminal without UTF-8: {latin}");
+    Ok(())
+}
+
+#[test]
+fn the_report_says_that_nothing_leaves_only_where_status_says_it() -> Result<()> {
+    let open = [
+        format!("locked: no VPN, {WIRES_OPEN}\n  since      now"),
+        format!("protected: what leaves goes through the VPN; {WIRES_OPEN}"),
+        "unknown: the agent cannot read the kernel's rules; see: journalctl -u tunwarden".to_owned(),
+        String::new(),
+    ];
+    for (tag, texts) in LANGUAGES {
+        let text = |name: &str| {
+            let start = format!("file-installed-{name} = ");
+            texts.lines().find_map(|line| line.strip_prefix(&start)).context(start.clone())
+        };
+        let locale = format!("{}.UTF-8", tag.replace('-', "_"));
+        let said = |status: &str| report_for(status, &[("LANG", locale.as_str())]);
+        for status in &open {
+            let said = said(status)?;
+            ensure!(said.starts_with(&format!("{}\n", text("wires")?)), "{tag}, {status}: {said}");
+            ensure!(!said.contains(text("locked")?), "{tag}, {status}: {said}");
+        }
+        for status in [HELD, "protected: what leaves goes through the VPN"] {
+            ensure!(said(status)?.starts_with(&format!("{}\n", text("locked")?)), "{tag}, {status}");
+        }
+    }
     Ok(())
 }

@@ -190,6 +190,7 @@ file-about-1 = tunwarden hält eine Firewall in Kraft, die nichts am VPN vorbei 
 file-about-2 = Ein Symbol in der Leiste zeigt den Zustand. Eine Benachrichtigung meldet, wenn das VPN verloren geht, und verbindet es mit einem Klick wieder.
 file-about-3 = Die Installation sperrt diesen Rechner sofort: Bis ein VPN verbunden ist, öffnet sich keine Seite. Wer das Paket entfernt, bekommt das Netz zurück.
 file-installed-locked = tunwarden: Dieser Rechner ist gesperrt: Nichts verlässt ihn am VPN vorbei. Ein verbundenes VPN bleibt verbunden.
+file-installed-wires = tunwarden: Dieser Rechner ist gesperrt, außer für Container an macvlan oder ipvlan und Programme, die rohe Pakete senden. Ein verbundenes VPN bleibt verbunden.
 file-installed-disabled = tunwarden: nicht gesperrt, weil seine Units abgeschaltet sind: sudo systemctl enable --now tunwarden-lock tunwarden
 file-installed-failed = tunwarden: NICHT GESPERRT. Den Grund zeigt: journalctl -u tunwarden-lock.service -u tunwarden.service
 file-installed-show = den Zustand zeigen:

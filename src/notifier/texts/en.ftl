@@ -190,6 +190,7 @@ file-about-1 = tunwarden keeps a firewall in place that lets nothing leave outsi
 file-about-2 = An indicator in the panel shows the state. A notification tells you when the VPN is lost, and connects it again with one click.
 file-about-3 = Installing it locks this computer at once: until a VPN is connected, no page opens. Removing it gives the network back.
 file-installed-locked = tunwarden: this machine is locked: nothing leaves outside the VPN. A connected VPN stays connected.
+file-installed-wires = tunwarden: this machine is locked, except for containers on macvlan or ipvlan and programs that send raw packets. A connected VPN stays connected.
 file-installed-disabled = tunwarden: not locked, because its units are disabled: sudo systemctl enable --now tunwarden-lock tunwarden
 file-installed-failed = tunwarden: NOT LOCKED. To see why: journalctl -u tunwarden-lock.service -u tunwarden.service
 file-installed-show = show the state:

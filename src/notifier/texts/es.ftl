@@ -190,6 +190,7 @@ file-about-1 = tunwarden mantiene un cortafuegos que no deja salir nada por fuer
 file-about-2 = Un indicador en el panel muestra el estado. Una notificación avisa cuando se pierde la VPN y la vuelve a conectar con un clic.
 file-about-3 = La instalación bloquea este equipo al momento: hasta que se conecte una VPN, no se abre ninguna página. Al desinstalarlo, la red vuelve.
 file-installed-locked = tunwarden: este equipo está bloqueado: nada sale por fuera de la VPN. Una VPN conectada sigue conectada.
+file-installed-wires = tunwarden: este equipo está bloqueado, salvo para los contenedores en macvlan o ipvlan y los programas que envían paquetes sin procesar. Una VPN conectada sigue conectada.
 file-installed-disabled = tunwarden: no está bloqueado, porque sus unidades están desactivadas: sudo systemctl enable --now tunwarden-lock tunwarden
 file-installed-failed = tunwarden: NO BLOQUEADO. Para ver por qué: journalctl -u tunwarden-lock.service -u tunwarden.service
 file-installed-show = mostrar el estado:

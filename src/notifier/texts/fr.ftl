@@ -190,6 +190,7 @@ file-about-1 = tunwarden maintient un pare-feu qui ne laisse rien sortir en deho
 file-about-2 = Un indicateur sur le tableau de bord montre l'état. Une notification avertit quand le VPN est perdu et le reconnecte en un clic.
 file-about-3 = L'installation verrouille aussitôt cet ordinateur : aucune page ne s'ouvre tant qu'un VPN n'est pas connecté. La désinstallation rend le réseau.
 file-installed-locked = tunwarden : cet ordinateur est verrouillé : rien ne sort en dehors du VPN. Un VPN connecté le reste.
+file-installed-wires = tunwarden : cet ordinateur est verrouillé, sauf pour les conteneurs en macvlan ou ipvlan et les programmes qui envoient des paquets bruts. Un VPN connecté le reste.
 file-installed-disabled = tunwarden : non verrouillé, car ses unités sont désactivées : sudo systemctl enable --now tunwarden-lock tunwarden
 file-installed-failed = tunwarden : NON VERROUILLÉ. Pour savoir pourquoi : journalctl -u tunwarden-lock.service -u tunwarden.service
 file-installed-show = afficher l'état :

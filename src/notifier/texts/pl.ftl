@@ -210,6 +210,7 @@ file-about-1 = tunwarden utrzymuje zaporę sieciową, która nie przepuszcza nic
 file-about-2 = Wskaźnik na panelu pokazuje stan. Powiadomienie informuje o utracie VPN i jednym kliknięciem łączy z nim ponownie.
 file-about-3 = Instalacja od razu blokuje ten komputer: do czasu połączenia z VPN nie otworzy się żadna strona. Usunięcie pakietu przywraca sieć.
 file-installed-locked = tunwarden: ten komputer jest zablokowany: nic nie wychodzi poza VPN. Połączony VPN pozostaje połączony.
+file-installed-wires = tunwarden: ten komputer jest zablokowany, z wyjątkiem kontenerów w macvlan lub ipvlan i programów wysyłających surowe pakiety. Połączony VPN pozostaje połączony.
 file-installed-disabled = tunwarden: niezablokowany, ponieważ jego jednostki są wyłączone: sudo systemctl enable --now tunwarden-lock tunwarden
 file-installed-failed = tunwarden: NIEZABLOKOWANY. Aby sprawdzić przyczynę: journalctl -u tunwarden-lock.service -u tunwarden.service
 file-installed-show = pokaż stan:

@@ -190,6 +190,7 @@ file-about-1 = O tunwarden mantém um firewall que não deixa nada sair por fora
 file-about-2 = Um indicador no painel mostra o estado. Uma notificação avisa quando a VPN é perdida e a conecta novamente com um clique.
 file-about-3 = A instalação bloqueia este computador imediatamente: até que uma VPN seja conectada, nenhuma página abre. Ao remover o pacote, a rede volta.
 file-installed-locked = tunwarden: este computador está bloqueado: nada sai por fora da VPN. Uma VPN conectada continua conectada.
+file-installed-wires = tunwarden: este computador está bloqueado, exceto para contêineres em macvlan ou ipvlan e programas que enviam pacotes brutos. Uma VPN conectada continua conectada.
 file-installed-disabled = tunwarden: não bloqueado, porque suas unidades estão desativadas: sudo systemctl enable --now tunwarden-lock tunwarden
 file-installed-failed = tunwarden: NÃO BLOQUEADO. Para ver por quê: journalctl -u tunwarden-lock.service -u tunwarden.service
 file-installed-show = mostrar o estado:
