@@ -2,7 +2,7 @@
 //! writes the pins of one request into `/etc/hosts` and ends. It needs no capability and no network.
 //!
 //! systemd listens on [`SOCKET`], which only root can open, and starts the unit for each connection. A request has a
-//! line for each name: the name and its addresses. The answer is `ok` or an error for people.
+//! line for each name, the name and its addresses, and then the line `end`. The answer is `ok` or an error for people.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -14,10 +14,14 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{Pins, pin};
+use crate::describe::describe;
 use crate::net::HostName;
 
 /// The socket of `tunwarden-hosts.socket`.
 pub const SOCKET: &str = "/run/tunwarden/hosts.sock";
+
+/// The last line of a request, also of one without pins. Without it the agent may have ended before it wrote all.
+const LAST: &str = "end\n";
 
 /// Maximum size of a request, in bytes.
 const MAX_REQUEST: u64 = 1 << 20;
@@ -81,7 +85,7 @@ pub fn serve(input: impl Read, mut output: impl Write, path: &Path) -> io::Resul
     let pins = (text.len() as u64 <= MAX_REQUEST).then(|| parse(&text)).flatten();
     let answer = match pins.map(|pins| pin(path, &pins)) {
         Some(Ok(())) => DONE.to_owned(),
-        Some(Err(error)) => format!("{error}\n"),
+        Some(Err(error)) => format!("{}\n", describe(&error)),
         None => "tunwarden-hosts does not understand the agent: restart tunwarden.service\n".to_owned(),
     };
     output.write_all(answer.as_bytes())
@@ -92,12 +96,12 @@ pub(crate) fn request(pins: &Pins) -> String {
         let addresses: String = addresses.iter().map(|address| format!(" {address}")).collect();
         format!("{name}{addresses}\n")
     };
-    pins.iter().map(line).collect()
+    pins.iter().map(line).chain([LAST.to_owned()]).collect()
 }
 
-/// The pins of a request. A request with one faulty line is refused as a whole.
+/// The pins of a request. A request with one faulty line, or without its last line, is refused as a whole.
 pub(crate) fn parse(text: &[u8]) -> Option<Pins> {
-    let text = std::str::from_utf8(text).ok()?;
+    let text = std::str::from_utf8(text).ok()?.strip_suffix(LAST)?;
     if !text.is_empty() && !text.ends_with('\n') {
         return None;
     }
@@ -138,10 +142,31 @@ mod tests {
             "198.51.100.7 a.example.net\n",
             "a.example.net 198.51.100.7\r\n",
             "a.example.net 198.51.100.7\nb\u{fffd}.example.net 198.51.100.8\n",
+            "a.example.net 198.51.100.7\nend\n",
         ] {
-            assert_eq!(parse(text.as_bytes()), None, "{text:?}");
+            assert_eq!(parse(format!("{text}end\n").as_bytes()), None, "{text:?}");
         }
-        assert_eq!(parse(b"a.example.net 198.51.100.7\xff\n"), None);
+        assert_eq!(parse(b"a.example.net 198.51.100.7\xff\nend\n"), None);
+    }
+
+    #[test]
+    fn an_empty_or_cut_request_is_refused_and_removes_no_pin() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hosts");
+        std::fs::write(&path, "127.0.0.1 localhost\n").unwrap();
+        pin(&path, &pins()).unwrap();
+        let before = std::fs::read_to_string(&path).unwrap();
+        for request in [request(&pins()), request(&Pins::new())] {
+            for length in 0..request.len() {
+                let mut answer = Vec::new();
+                serve(&request.as_bytes()[..length], &mut answer, &path).unwrap();
+                let answer = String::from_utf8(answer).unwrap();
+                assert!(answer.contains("does not understand"), "{length}: {answer}");
+                assert_eq!(std::fs::read_to_string(&path).unwrap(), before, "{length}");
+            }
+        }
+        serve(request(&Pins::new()).as_bytes(), io::sink(), &path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "127.0.0.1 localhost\n", "the control");
     }
 
     /// The answers to one request after another; each ends when its connection ends.
@@ -176,6 +201,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let refused = asked(folder.path(), &pins()).await.unwrap_err().to_string();
         assert!(refused.contains("no plain file") && refused.contains("VPN client"), "{refused}");
+        let absent = asked(&folder.path().join("none"), &pins()).await.unwrap_err().to_string();
+        assert!(absent.contains("cannot write") && absent.contains("No such file"), "the cause: {absent}");
         let missing = ask(&folder.path().join("none"), &pins()).await.unwrap_err();
         assert!(matches!(missing, HelperError::Socket(_)), "{missing:?}");
         assert_eq!(plain(b""), "tunwarden-hosts ended without an answer");
