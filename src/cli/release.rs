@@ -98,6 +98,7 @@ pub(super) async fn give_way(path: Option<&Path>, before: &Dump) -> anyhow::Resu
 async fn end(path: Option<&Path>) -> anyhow::Result<(Firewall, Option<impl Drop + use<>>)> {
     let store = Store::default();
     end_agent(&store).await?;
+    end_helper().await;
     let turn = turn(&store).await;
     Ok((Firewall::new(&in_force_aloud(path, &store).config.firewall), turn))
 }
@@ -133,6 +134,16 @@ fn confirmed() -> anyhow::Result<bool> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// Stops what writes `/etc/hosts` for the agent: it could put a pin back. The agent's unit starts the socket again.
+async fn end_helper() {
+    if systemd::is_running() {
+        // A machine without the package's units has none of these. What still runs writes before or after this process.
+        let _ =
+            systemd::systemctl(&["stop", "--quiet", "tunwarden-hosts.socket", "tunwarden-hosts@*.service"])
+                .await;
+    }
 }
 
 /// Stops the unit and ends the agent: a running or restarted agent would put the rules in force again.

@@ -14,6 +14,11 @@ use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::net::HostName;
 
@@ -29,6 +34,9 @@ const END: &str = "# END tunwarden\n";
 
 /// Maximum size of the file, in bytes. Lists of a million blocked hosts are smaller.
 const LARGEST: u64 = 64 << 20;
+
+/// How long to wait for another writer of tunwarden's, which takes milliseconds. Every user can lock the folder.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why servers could not be pinned. The file is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +78,7 @@ impl HostsError {
 pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     let io_error = |source| HostsError::Io { path: path.to_owned(), source };
     let odd = |what| HostsError::Odd { path: path.to_owned(), what };
+    let _lock = lock(path).map_err(io_error)?;
     // Opening a pipe would wait for a writer.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -89,6 +98,30 @@ pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     (&mut file).take(LARGEST).read_to_end(&mut old).map_err(io_error)?;
     let new = with_block(&old, &without_named(&old, pins));
     if new == old { Ok(()) } else { replace(path, &meta, &new).map_err(io_error) }
+}
+
+/// Locks the folder of the file: `tunwarden release` and the agent's unit may write at the same time. `None` if the
+/// folder is absent or cannot be locked, or another process does not unlock it in time.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let Some(folder) = path.parent() else { return Ok(None) };
+    let folder = match File::open(folder) {
+        Ok(folder) => folder,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (sender, receiver) = mpsc::channel();
+    // The kernel has no lock with a timeout.
+    std::thread::Builder::new().spawn(move || {
+        let locked = retry_on_intr(|| flock(&folder, FlockOperation::LockExclusive));
+        // After the timeout nobody receives it, and the lock ends here.
+        let _ = sender.send(locked.map(|()| folder));
+    })?;
+    match receiver.recv_timeout(LOCK_TIMEOUT) {
+        Ok(Ok(folder)) => Ok(Some(folder)),
+        // NFS locks only what is open for writing.
+        Ok(Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF)) | Err(_) => Ok(None),
+        Ok(Err(error)) => Err(error.into()),
+    }
 }
 
 /// The addresses that the file at `path` gives a name outside our block. `None` when it does not have the

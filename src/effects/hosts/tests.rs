@@ -161,6 +161,20 @@ fn a_reader_finds_the_old_text_or_the_new_one_and_never_a_part() {
     assert!(old > 0 && new > 0, "the control: it read both: {old}, {new}");
 }
 
+#[test]
+fn two_writers_at_once_write_one_after_the_other() {
+    let (_folder, path) = file(PLAIN.as_bytes());
+    let writers = ["a.example.net", "b.example.net"].map(|name| {
+        let (path, wanted) = (path.clone(), pins(&[(name, &["198.51.100.7"])]));
+        let write = move |_| pin(&path, &wanted).and_then(|()| pin(&path, &Pins::new()));
+        std::thread::spawn(move || (0..50).try_for_each(write))
+    });
+    for writer in writers {
+        writer.join().unwrap().unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), PLAIN);
+}
+
 /// Texts that a hosts file may consist of, with our own lines among them, whole and in parts.
 fn anything() -> impl Strategy<Value = Vec<u8>> {
     let parts = [BEGIN, END, "\n", "# BEGIN tunwarden", "127.0.0.1 localhost", "127.0.0.1 localhost\n", " "];
