@@ -13,9 +13,9 @@ use super::learned::LeftOut;
 use super::{Link, Machine, Wire};
 use crate::net::IfName;
 
-/// How long NetworkManager may take to answer before the private key of root's file is enough, in seconds. It answers
-/// within milliseconds.
-const KEY_TIMEOUT: u64 = 1;
+/// After how many seconds of the clock the private key of root's file is enough: NetworkManager has had a whole second to
+/// answer, also if the first of the two had almost passed. It answers within milliseconds.
+const KEY_TIMEOUT: u64 = 2;
 
 /// How long NetworkManager may take to answer before the status says so, in seconds.
 const ANSWER_TIMEOUT: u64 = 10;
