@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{ContainerName, Containers, Facts, Refused, Who};
+use super::{ContainerName, Containers, Facts, PROVE_CONTAINER, Refused, Who};
 use crate::config::plain;
 use crate::vpn::{Refusal, State};
 
@@ -234,7 +234,7 @@ impl Memory {
     }
 
     /// The number of containers that are refused again and again because the VPN is lost. Many ask for a name, and have
-    /// nothing else to send before they get an answer.
+    /// nothing else to send before they get an answer. Those of `tunwarden prove --live` wait for nothing.
     pub fn waiting(&self, now: u64) -> u32 {
         if self.now.state != State::Lost {
             return 0;
@@ -244,7 +244,9 @@ impl Memory {
             let (state, count) = tally.in_state;
             let is_now = state == self.now.since && tally.last + MINUTE > now;
             let waits = matches!(key.reason, Refusal::VpnLost | Refusal::DnsOutsideTunnel);
-            if let (Who::Forwarded(link, source), true) = (&key.who, is_now && waits) {
+            let is_probe =
+                key.container.as_ref().is_some_and(|container| container.name.starts_with(PROVE_CONTAINER));
+            if let (Who::Forwarded(link, source), true) = (&key.who, is_now && waits && !is_probe) {
                 *senders.entry((link, *source)).or_default() += count;
             }
         }

@@ -34,6 +34,9 @@ pub enum Who {
     Remote(IpAddr),
 }
 
+/// The beginning of the names of the containers that `tunwarden prove --live` makes, sends from and removes.
+pub const PROVE_CONTAINER: &str = "tunwarden-prove-";
+
 /// A container, for people. Every user of Docker can choose these texts; those of podman only root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ContainerName {

@@ -130,6 +130,22 @@ fn a_container_waits_that_is_refused_again_and_again_while_the_vpn_is_lost() {
 }
 
 #[test]
+fn a_container_that_prove_makes_does_not_wait() {
+    for (name, expected) in [("tunwarden-prove-0123456789abcdef-1", 0), ("web", 1)] {
+        let mut memory = Memory::default();
+        memory.begin(State::Lost, 50);
+        let name = ContainerName { name: name.to_owned(), ..ContainerName::default() };
+        let addresses = [(("docker0".to_owned(), "172.17.0.2".parse().unwrap()), name)].into();
+        let containers = Containers { addresses, ..Containers::default() };
+        for port in [53, 443, 80] {
+            let refused = refusal(Refusal::VpnLost, RefusedAt::Forward, "203.0.113.9", port);
+            memory.take(&refused, &facts(), &containers, 100);
+        }
+        assert_eq!(memory.waiting(100), expected);
+    }
+}
+
+#[test]
 fn a_container_that_asks_for_names_alone_waits_while_the_vpn_is_lost() {
     let mut memory = Memory::default();
     let mut take = |state: (State, u64), now| {

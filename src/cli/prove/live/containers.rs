@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::image;
 use super::origin::Container;
+use crate::blocked::PROVE_CONTAINER;
 use crate::net::IfName;
 use crate::sources::docker::{Attachable, attachable};
 use crate::system;
@@ -114,7 +115,7 @@ impl Containers {
             return Err(io::Error::other("its client, the program docker, is not installed"));
         }
         let size = archive.len().to_string();
-        let image = format!("tunwarden-prove-{:016x}", system::random());
+        let image = format!("{PROVE_CONTAINER}{:016x}", system::random());
         let mut arguments = vec!["-c", SCRIPT, "containers", &size, &image];
         arguments.extend(wanted.iter().map(|(network, _)| network.id.as_str()));
         let mut command = command("sh", &arguments).map_err(io::Error::other)?;
