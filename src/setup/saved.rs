@@ -8,6 +8,9 @@ use crate::net::Services;
 /// Maximum number of lines that are read.
 const MAX_LINES: usize = 20_000;
 
+/// Options with a text, which may look like an option.
+const TEXTS: [&str; 3] = ["--comment", "--log-prefix", "--nflog-prefix"];
+
 /// A line of a restore text.
 pub(super) struct Line {
     pub(super) number: usize,
@@ -97,7 +100,17 @@ fn is_of_other(family: Family, line: &str) -> bool {
         Family::V4 => ["-6", "--ipv6"],
         Family::V6 => ["-4", "--ipv4"],
     };
-    !line.starts_with(':') && words(line).iter().any(|word| other.contains(&word.as_str()))
+    let words = words(line);
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        if other.contains(&word) {
+            return !line.starts_with(':');
+        }
+        if TEXTS.contains(&word) {
+            let _text = words.next();
+        }
+    }
+    false
 }
 
 const fn other_name(family: Family) -> &'static str {
