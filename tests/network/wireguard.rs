@@ -267,7 +267,7 @@ fn over_ipv6_a_device_is_lost_with_its_network_and_protects_again_on_another_one
         flows(lab)?;
         let listed = status(lab)?["vpns"].clone();
         let office = json!([{ "name": "office", "origin": "wireguard", "servers": [format!("{SERVER_V6}/udp")], "more": 0,
-                              "mark": "0xca6c", "counts": true, "fault": null }]);
+                              "mark": "0xca6c", "counts": true, "fault": null, "uuid": null }]);
         ensure!(listed == office, "{listed}");
 
         host.succeed(["ip", "link", "set", "eth0", "down"])?;
