@@ -17,9 +17,9 @@ pub(super) const PORTAL: &str =
 /// One word and one sentence.
 pub(super) fn verdict(conclusion: Conclusion) -> [&'static str; 2] {
     match conclusion {
-        Conclusion::Proven => ["PROVEN", "no packet leaves in clear."],
-        Conclusion::Open => ["OPEN", "packets leave in clear."],
-        Conclusion::NotShown => ["NOT SHOWN", "it is not known whether packets leave in clear."],
+        Conclusion::Proven => ["PROVEN", "no packet can leave in clear."],
+        Conclusion::Open => ["OPEN", "packets can leave in clear."],
+        Conclusion::NotShown => ["NOT SHOWN", "it is not known whether packets can leave in clear."],
     }
 }
 
