@@ -108,7 +108,9 @@ fn answers_calls(lab: &Lab, supervised: &Supervised) -> Result<()> {
     ensure!(report.wait(SOON)?.success(), "the hook waits: {}", report.log());
     let mut look = call(lab, &["Verify"])?;
     ensure!(!look.wait(SOON)?.success(), "{}", look.log());
-    ensure!(look.log().contains(AT_WORK), "{}", look.log());
+    // If nothing else reads the rules at that moment, the check itself meets the program that hangs.
+    let log = look.log();
+    ensure!(log.contains(AT_WORK) || log.contains("did not end within 20 seconds"), "{log}");
     Ok(())
 }
 
