@@ -2,7 +2,7 @@
 //! application, and an engine makes the groups of containers where it makes them on a real machine.
 
 use anyhow::Result;
-use tunwarden_lab::{Cmd, Lab, Process};
+use tunwarden_lab::{Cmd, Lab, Process, TAKE_DOWN};
 
 use super::{SOON, TUNWARDEN, start_agent_as};
 
@@ -23,18 +23,8 @@ const MOUNTS: &str = r#"
         echo ready
         exec sleep infinity'"#;
 
-/// Ends what is in the groups, and removes them.
-const TAKE_DOWN: &str = r#"
-    umount -l /sys
-    mount -t sysfs sysfs /sys
-    mount -t cgroup2 none /sys/fs/cgroup
-    group=/sys/fs/cgroup/$1
-    echo 1 >"$group/cgroup.kill"
-    for try in $(seq 100); do
-        find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null
-        test -d "$group" || exit 0
-        sleep 0.02
-    done"#;
+/// Shows the whole hierarchy again, to end and remove the groups.
+const WHOLE: &str = "umount -l /sys; mount -t sysfs sysfs /sys; mount -t cgroup2 none /sys/fs/cgroup";
 
 /// The groups of a laboratory's host. Dropping them ends the processes in them.
 pub struct Groups<'a> {
@@ -79,7 +69,8 @@ impl<'a> Groups<'a> {
 
 impl Drop for Groups<'_> {
     fn drop(&mut self) {
-        let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", TAKE_DOWN, "sh"];
+        let take_down = format!("{WHOLE}\n{TAKE_DOWN}");
+        let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &take_down, "sh"];
         let _ = self.lab.host().run(unshare.into_iter().chain([self.name.as_str()]));
     }
 }
