@@ -1,4 +1,4 @@
-//! Reports by inotify that something in some folders has changed. The caller reads what it is.
+//! Uses inotify to report that something in some folders has changed. The caller reads the folders to find out what.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
 use tokio::io::unix::AsyncFd;
 
-/// The changes from now on.
+/// Reports every change after this value is made.
 pub(super) struct Changes(AsyncFd<OwnedFd>);
 
 impl Changes {
@@ -25,7 +25,7 @@ impl Changes {
         AsyncFd::new(inotify).map(Self)
     }
 
-    /// Waits for the next change. Changes that are queued behind it count as one with it.
+    /// Waits for the next change. Changes that are already queued behind it are taken with it and count as one change.
     pub(super) async fn next(&self) {
         let mut scrap = [0; 4096];
         // The only error is that of a runtime that is being shut down.

@@ -1,5 +1,5 @@
-//! Watches the wall clock: it reports when a program sets the clock. Waking from sleep sets the clock too.
-//! The kernel's rules use this clock.
+//! Watches the wall clock, which the kernel's rules use. It reports when a program sets the clock. The kernel also sets
+//! the clock when the machine wakes from sleep.
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,

@@ -1,8 +1,9 @@
 //! Watches Docker through its API socket: whether it runs, its networks and its published ports.
 //!
-//! The agent works without Docker, and never changes or starts it: where systemd holds the socket of a Docker
-//! that does not run, connecting would start it. An event of Docker only says that something has changed.
-//! What is true now comes from its lists, which are read after subscribing.
+//! The agent works without Docker, and never changes or starts it. Where systemd holds the socket of a Docker that does
+//! not run, a connection to the socket would start Docker, so the agent does not connect. An event of Docker only says
+//! that something has changed. What is true now comes from Docker's lists, which the source reads after it has
+//! subscribed.
 
 mod attached;
 pub(crate) mod http;
@@ -57,7 +58,7 @@ const CONTAINERS: &str = concat!(
     "%22event%22%3A%5B%22start%22%2C%22die%22%2C%22stop%22%2C%22rename%22%2C%22connect%22%2C%22disconnect%22%5D%7D"
 );
 
-/// Why Docker cannot be followed.
+/// Why the source cannot follow Docker.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DockerError {
     #[error("Docker's socket does not answer")]
@@ -77,7 +78,7 @@ pub(crate) enum DockerError {
 }
 
 impl DockerError {
-    /// Whether the reason may be that no Docker runs.
+    /// Whether this error is normal when no Docker runs.
     fn is_silence(&self) -> bool {
         matches!(self, Self::Socket(_) | Self::Ended)
     }
@@ -150,7 +151,7 @@ fn is_running(file: &Path) -> bool {
     pid.is_some_and(|pid| Path::new("/proc").join(pid.to_string()).exists())
 }
 
-/// Follows one Docker from its first answer to its end.
+/// Follows one Docker from its first answer until it ends.
 async fn follow(socket: &Path, events: &Events, answered: &mut bool) -> Result<Infallible, DockerError> {
     // Without a timeout: a Docker that starts takes the request at once and answers when it is ready.
     let mut changes = http::Changes::open(socket, EVENTS).await?;
@@ -188,7 +189,7 @@ async fn follow_ports(socket: &Path, events: &Events) -> Result<Infallible, Dock
             events.say(Event::Published(ports)).await;
         }
         loop {
-            // The names are for people, and an answer without them is one.
+            // The names are only shown to people, so an answer whose names cannot be read still counts.
             let named = names::of_containers(&answer, &bridges.borrow_and_update());
             events.containers.send_replace(named.unwrap_or_default());
             tokio::select! {

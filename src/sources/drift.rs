@@ -1,6 +1,6 @@
-//! Changes of the kernel's tables, as netfilter reports them.
+//! Reports the changes of the kernel's tables that netfilter announces.
 //!
-//! The agent's own changes are among them. The agent distinguishes them by their generation.
+//! They include the agent's own changes. The agent distinguishes those by their generation.
 
 use std::time::Duration;
 

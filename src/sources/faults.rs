@@ -1,4 +1,4 @@
-//! What is left out of root's configurations, for people: a few files by name, and the number of the others.
+//! Lists for people what is left out of root's configurations: a few files by name, and the number of the others.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,8 @@ impl Faults {
         self.0.insert(path, fault);
     }
 
-    /// Those that are named, and the number of the others as one more. `name` makes the name of a path.
+    /// The first [`NAMED`] faults, and one more entry with the number of the others. `name` turns a path into the name
+    /// that is shown.
     pub(super) fn summed_up(&self, name: impl Fn(&str) -> String) -> Vec<FileFault> {
         let fault = |(path, fault): (&String, &String)| {
             let (reason, remedy) = fault.split_once("; ").unwrap_or((fault.as_str(), REMEDY));

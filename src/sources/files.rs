@@ -17,7 +17,7 @@ use crate::effects::hosts::HOSTS;
 /// passwd(5)
 const USERS: &str = "/etc/passwd";
 
-/// How long after a change before the file is read: it is written in several steps.
+/// How long after a change the file is read. A program writes it in several steps.
 const SETTLED: Duration = Duration::from_millis(50);
 
 /// The shortest time between two reports.
@@ -60,7 +60,7 @@ async fn watch_at(file: &Path, changed: mpsc::Sender<()>) {
     }
 }
 
-/// What differs between two versions of the file, without reading it.
+/// Values that differ between two versions of the file. They are known without reading the file.
 fn identity(file: &Path) -> Option<(u64, u64, i64, i64)> {
     let data = file.symlink_metadata().ok()?;
     Some((data.ino(), data.len(), data.mtime(), data.mtime_nsec()))

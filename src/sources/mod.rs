@@ -1,9 +1,9 @@
-//! Where events come from, one source in each file.
+//! The sources of events, one in each file.
 //!
-//! A source watches one thing and reports what it sees as an [`Event`](crate::vpn::Event). It draws no
-//! conclusions, never touches the firewall, and does not know the other sources. [`drift`], [`files`] and
-//! [`reports`] send no events: they report only that the kernel's tables, a file or a folder must be read
-//! again.
+//! A source watches one thing and reports what it sees as an [`Event`](crate::vpn::Event). It draws no conclusions,
+//! never touches the firewall, and does not know the other sources. [`drift`], [`files`] and [`reports`] send no
+//! events: they report only that the kernel's tables, a file or a folder must be read again. [`refusals`] sends no
+//! events either: it fills the memory of `blocked`.
 
 mod changes;
 pub mod clock;

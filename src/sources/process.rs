@@ -1,7 +1,7 @@
 //! Watches the processes of VPN clients: when they end, and which user they change to.
 //!
-//! A pidfd reports the end. Without the proc connector the kernel reports no change of user, so the agent
-//! checks each client a few times while it starts, and then never again.
+//! A pidfd reports the end of a process. Without the proc connector the kernel reports no change of user, so the agent
+//! checks each client a few times while it starts, and never afterwards.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -95,8 +95,8 @@ async fn watch(pid: u32, again: Arc<Notify>, events: mpsc::Sender<Event>) {
 
 /// Returns when the process has ended.
 async fn follow(pid: u32, again: &Notify, events: &mpsc::Sender<Event>) -> io::Result<()> {
-    // Opened before anything is read under /proc/PID: another process may get the pid at any time, but never
-    // the pidfd.
+    // The pidfd is opened before anything under /proc/PID is read. Another process may get the same pid at any time,
+    // but the pidfd always means this process.
     let Some(process) = open(pid)? else { return Ok(()) };
     if let Some(unit) = unit(pid).filter(|_| has_ended(&process).is_ok_and(|ended| !ended)) {
         drop(events.send(Event::ClientUnit { pid, unit }).await);
@@ -127,7 +127,7 @@ fn open(pid: u32) -> io::Result<Option<AsyncFd<OwnedFd>>> {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => AsyncFd::new(pidfd).map(Some),
-        // INVAL: the id of a thread, which no client reports as its own.
+        // INVAL: it is the id of a thread. No client reports such an id as its own.
         Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => Ok(None),
         Err(errno) => Err(errno.into()),
     }

@@ -1,6 +1,6 @@
-//! Hears from the kernel what it refuses, and keeps it in the memory of `blocked`.
+//! Receives from the kernel which packets the rules refuse, and keeps them in the memory of `blocked`.
 //!
-//! No packet waits for this. While nobody hears, packets are refused as before, and the lines are lost.
+//! No packet waits for this. While no process listens, packets are refused as before, and the lines are lost.
 
 pub(crate) mod diag;
 mod groups;
@@ -43,12 +43,12 @@ pub struct Blocked(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     memory: Mutex<Memory>,
-    /// A moment, and the number of containers that waited then.
+    /// The number of containers that wait, and the time at which it was counted.
     waiting: Mutex<(u64, u32)>,
 }
 
 impl Blocked {
-    /// The memory, for a moment.
+    /// Locks the memory. Hold the lock for a short time only.
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
         system::lock(&self.0.memory)
     }
@@ -73,7 +73,7 @@ pub struct Inputs {
     pub containers: watch::Receiver<Containers>,
 }
 
-/// Hears every line until the agent ends.
+/// Receives every line until the agent ends.
 pub async fn watch(blocked: Blocked, inputs: Inputs) {
     let mut said = String::new();
     loop {
@@ -109,7 +109,7 @@ async fn listen(blocked: &Blocked, inputs: &Inputs) -> io::Result<Infallible> {
     }
 }
 
-/// Where names are looked up.
+/// What finds the names of units, links and podman's containers.
 #[derive(Debug, Default)]
 struct Names {
     units: Units,
@@ -129,8 +129,8 @@ async fn take(blocked: &Blocked, inputs: &Inputs, lines: &[Line], names: &mut Na
     }
 }
 
-/// The unit of the socket that sent a packet. A new connection of TCP has no socket by now: the answer to its first packet
-/// has closed it. A connection from before the refusal got no answer, and has one.
+/// The unit of the socket that sent a packet. A new TCP connection has no socket by now: the answer to its first packet
+/// has closed it. A TCP connection that existed before the refusal got no answer, so it still has its socket.
 async fn unit_of(refusal: &Refused, line: &Line, units: &mut Units) -> Option<Unit> {
     let packet = refusal.packet;
     let is_asked = refusal.at == RefusedAt::Output && packet.has_socket();

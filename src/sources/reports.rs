@@ -1,4 +1,4 @@
-//! Watches the folder in which root's hooks leave their reports while the agent cannot be reached.
+//! Watches the folder in which root's hooks leave their reports while they cannot reach the agent.
 //!
 //! It reports only that the folder must be read.
 
@@ -19,7 +19,7 @@ const UNWATCHED: Duration = Duration::from_secs(2);
 pub async fn watch(run: PathBuf, reports: PathBuf, changed: mpsc::Sender<()>) {
     let mut warned = false;
     loop {
-        // The folder of the reports may be another one each time. It is watched before it is read.
+        // The folder of the reports may have been replaced. The watch begins before the folder is read.
         let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO;
         let changes = Changes::of([(run.clone(), WatchFlags::CREATE), (reports.clone(), flags)]);
         if changed.send(()).await.is_err() {

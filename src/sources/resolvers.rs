@@ -1,7 +1,7 @@
 //! Watches which resolvers this system uses. It reads the files that name them, and again when one changes.
 //!
-//! A resolver on loopback (systemd-resolved, dnsmasq) asks other resolvers. The files that systemd-resolved
-//! and NetworkManager write for this purpose name those.
+//! A resolver on loopback (systemd-resolved, dnsmasq) asks other resolvers. systemd-resolved and NetworkManager write
+//! files that name those other resolvers.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,7 +21,7 @@ use crate::vpn::Event;
 const FILES: [&str; 3] =
     ["etc/resolv.conf", "run/systemd/resolve/resolv.conf", "run/NetworkManager/no-stub-resolv.conf"];
 
-/// Folders in which the other two files appear.
+/// Folders in which the folders of the last two files appear.
 const PARENTS: [&str; 2] = ["run", "run/systemd"];
 
 /// Maximum number of bytes that are read of a file, and maximum number of resolvers. glibc itself uses three.

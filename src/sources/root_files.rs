@@ -1,5 +1,5 @@
-//! Reads files that only root can have written: a plain file that belongs to root and that root alone can
-//! write, in a folder of the same kind.
+//! Reads files that only root can have written: plain files that belong to root and that only root can write, in a
+//! folder of the same kind.
 
 use std::fs::File;
 use std::io::{self, Read};

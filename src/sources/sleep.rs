@@ -1,6 +1,6 @@
 //! Learns from logind that the machine has slept.
 //!
-//! Only signals of the process that owns logind's name count: any process can send one that looks the same.
+//! Only signals of the process that owns logind's name count: any process can send a signal that looks the same.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Checks that a socket or a password file is root's own.
 //!
-//! A user who can write one of the folders above a file can replace the file. So each folder must belong to
-//! root and be writable by root alone, and the same for the targets of symbolic links among them.
+//! A user who can write one of the folders above a file can replace the file. So only root may own and write each of
+//! these folders, and also the targets of symbolic links among them.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};

@@ -40,7 +40,7 @@ pub(crate) async fn answer(stream: impl AsyncRead + Unpin) -> Result<Vec<u8>, Do
     if body.len() as u64 > MAX_BODY { Err(DockerError::TooLarge(MAX_BODY)) } else { Ok(body) }
 }
 
-/// An answer that does not end. Only its growth matters, not its content.
+/// An answer that does not end. Only the fact that more of it arrives matters, not its content.
 pub(super) struct Changes(BufReader<UnixStream>);
 
 impl Changes {
@@ -94,7 +94,7 @@ async fn after_head<R: AsyncRead + Unpin>(stream: R) -> Result<BufReader<R>, Doc
         match line.trim_ascii_end() {
             [] if line.ends_with(b"\n") => return Ok(stream),
             [] => return Err(DockerError::Form),
-            // Chunks exist only in HTTP/1.1.
+            // Only HTTP/1.1 has chunks.
             header if header.to_ascii_lowercase().starts_with(b"transfer-encoding") => {
                 return Err(DockerError::Form);
             }

@@ -9,7 +9,7 @@ use super::read::{Container, MAX_NAME, Network, cut, of};
 use crate::blocked::{ContainerName, Containers, SHORT_ID};
 use crate::net::IfName;
 
-/// Maximum number of containers that are kept.
+/// Maximum number of networks, and of containers, that are kept.
 const MOST: usize = 4096;
 
 /// The label with the project of Docker Compose.

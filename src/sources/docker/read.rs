@@ -94,7 +94,7 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// Its own name. A name with a further slash is that of a link to it.
+    /// The container's own name. A name with one more slash is the name of a link to this container.
     pub(super) fn name(&self) -> String {
         let names = self.names.iter().flatten().map(|name| name.trim_start_matches('/'));
         let own = names.clone().find(|name| !name.contains('/')).or(names.clone().next());
@@ -110,7 +110,7 @@ impl Container {
         self.places().map(|(_, address)| address).collect()
     }
 
-    /// Its addresses, each with the id of its network.
+    /// The container's addresses, each with the id of its network.
     pub(super) fn places(&self) -> impl Iterator<Item = (Option<&str>, IpAddr)> {
         let networks = self.settings.iter().flat_map(|settings| &settings.networks).flatten();
         let attachments = networks.filter_map(|(_, attachment)| attachment.as_ref());
@@ -118,7 +118,8 @@ impl Container {
         texts.filter_map(|(id, text)| Some((id, text.as_ref()?.parse().ok()?))).take(MAX_ADDRESSES)
     }
 
-    /// The names of its networks. None is left out: one that is cut off closes the ports of its containers.
+    /// The names of the container's networks, all of them. If one were left out, the rules would close the ports of
+    /// this container.
     fn networks(&self) -> BTreeSet<String> {
         let networks = self.settings.iter().flat_map(|settings| &settings.networks).flatten();
         networks.map(|(name, _)| cut(name, MAX_NAME)).collect()
@@ -258,7 +259,8 @@ pub(super) fn of(question: &'static str) -> impl FnOnce(serde_json::Error) -> Do
     move |error| DockerError::Json(question, error)
 }
 
-/// The beginning of a text. The bus daemon disconnects the agent for a NUL in a text.
+/// The first characters of a text, without control characters: the bus daemon disconnects the agent if a text contains
+/// a NUL.
 pub(super) fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).map(printable).collect()
 }

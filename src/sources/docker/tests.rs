@@ -40,7 +40,7 @@ fn api(run: &Path, networks: impl Into<String>, sends: Sends) -> Api {
     api_with(run, networks, sends, &["[]"])
 }
 
-/// The same, with these lists of containers in turn. The last one stays.
+/// Like [`api`], but answers with these lists of containers, one after the other. It repeats the last one.
 fn api_with(run: &Path, networks: impl Into<String>, sends: Sends, containers: &[&str]) -> Api {
     let containers: Vec<String> = containers.iter().rev().map(|list| format!("{OK}{list}")).collect();
     let containers = Arc::new(Mutex::new(containers));

@@ -11,8 +11,8 @@ use super::{LinksError, lookup, pppoe};
 use crate::netlink::{ANSWER, DONE, DUMP, INTERRUPTED, Message, REQUEST, attribute, error_number, message};
 use crate::vpn::{LinkKind, LinkTable};
 
-/// Maximum number of times that a table is read, while it changes during each reading. A watcher gets a
-/// notification of the change anyway; a single reading takes the last table.
+/// Maximum number of readings of a table that changes during each reading. After that the last table is used. A watcher
+/// gets a notification of the change in any case.
 const ATTEMPTS: usize = 4;
 
 /// Whether the kernel's lists stayed the same while they were read.
@@ -30,7 +30,7 @@ pub(super) async fn table() -> Result<LinkTable, LinksError> {
         let (draft, consistency) = read().await?;
         if consistency == Consistency::Whole || attempt == ATTEMPTS {
             let table = draft.finish();
-            // After the links: a session begins before its link of PPP is made.
+            // The sessions are read after the links, because a session begins before the kernel makes its PPP link.
             let has_ppp = table.links.iter().any(|link| link.kind == LinkKind::Ppp);
             let sessions = if has_ppp { pppoe::sessions() } else { Vec::new() };
             return Ok(LinkTable { sessions, ..table });

@@ -19,8 +19,8 @@ use crate::net::{Family, PRIVATE, octets, pieces};
 use crate::netlink::{ANSWER, Message};
 use crate::vpn::{RouteRange, public};
 
-/// Maximum number of lookups for one table. Where there are more ranges, the largest are looked up. A lookup
-/// takes about 3 µs.
+/// Maximum number of lookups for one table. If there are more ranges, only the largest are looked up. A lookup takes
+/// about 3 µs.
 const MOST: usize = 4096;
 
 /// Number of requests in one datagram. Their answers have to fit into the socket's buffer.
@@ -76,8 +76,8 @@ fn asked(bounds: &BTreeSet<IpNet>) -> Vec<(IpAddr, IpAddr)> {
     asked
 }
 
-/// The number of addresses between the first and the last. One address of IPv4 counts as 2^96 of IPv6, so
-/// that both families compare.
+/// The number of addresses from the first to the last. One IPv4 address counts as 2^96 IPv6 addresses, so that ranges
+/// of both families can be compared.
 fn size(first: IpAddr, last: IpAddr) -> u128 {
     match (first, last) {
         (IpAddr::V4(first), IpAddr::V4(last)) => u128::from(last.to_bits() - first.to_bits()) << 96,
@@ -108,7 +108,7 @@ async fn ask(kernel: &mut Kernel, batch: &[(IpAddr, IpAddr)]) -> Result<Vec<BTre
     Ok(numbered().map(|(_, sequence)| answers.remove(&sequence).unwrap_or_default()).collect())
 }
 
-/// The answer is the whole route, and not one of its next hops (`RTM_F_FIB_MATCH`).
+/// Asks for the whole route, not only for the next hop that the kernel would choose (`RTM_F_FIB_MATCH`).
 fn request(address: IpAddr, sequence: u32) -> Vec<u8> {
     let mut head = route::head(address, 0);
     head[FLAGS..RTMSG].copy_from_slice(&RTM_F_FIB_MATCH.to_ne_bytes());
@@ -116,7 +116,7 @@ fn request(address: IpAddr, sequence: u32) -> Vec<u8> {
     route::request(head, &attributes, sequence)
 }
 
-/// The links of a route. There are none where the kernel has no route, or drops the packets.
+/// The links of a route. The list is empty where the kernel has no route, or drops the packets.
 fn links(message: &Message<'_>) -> BTreeSet<u32> {
     let mut links = BTreeSet::new();
     if message.message_type() == ANSWER {

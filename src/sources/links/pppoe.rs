@@ -1,7 +1,7 @@
-//! Reads the kernel's sessions of PPPoE from `/proc/self/net/pppoe`. Netlink does not show them.
+//! Reads the kernel's PPPoE sessions from `/proc/self/net/pppoe`. Netlink does not show them.
 //!
-//! Every user can open a session, and so write lines into this file: the server's address and the session's number
-//! are what that user says. `vpn` decides what a session opens.
+//! Every user can open a session, and so can add lines to this file. The server's address and the session's number are
+//! what that user says. `vpn` decides which packets a session may send.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::net::IfName;
 use crate::vpn::{LinkKind, LinkTable, PppoeSession};
 
-/// The file. It is missing while the kernel's module is not loaded.
+/// The file with the sessions. It does not exist while the kernel's module is not loaded.
 const FILE: &str = "/proc/self/net/pppoe";
 
 /// Maximum number of bytes that are read: more than 20,000 sessions.
@@ -20,8 +20,9 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Maximum number of sessions that are used. A machine has one for each line to its provider.
 const MAX_SESSIONS: usize = 256;
 
-/// How often the file is read while there is a link of PPP. The kernel reports no change of it. A link that waits for
-/// packets before it dials keeps its name and index when a session begins; PPP repeats its first frame for half a minute.
+/// How often the file is read while there is a PPP link. The kernel does not report changes of the file, and a link
+/// that dials only when packets wait keeps its name and index when a session begins. PPP repeats its first frame for
+/// half a minute, so a second is soon enough.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The sessions as they are now. There are none if the file cannot be read: then no session may send.
@@ -36,7 +37,8 @@ pub(super) fn sessions() -> Vec<PppoeSession> {
     }
 }
 
-/// Waits until the sessions are others than in this table. Without a link of PPP no session counts.
+/// Waits until the sessions differ from those in this table. Without a PPP link it waits without end, because then no
+/// session counts.
 pub(super) async fn changed(table: Option<&LinkTable>) {
     let has_ppp = |table: &&LinkTable| table.links.iter().any(|link| link.kind == LinkKind::Ppp);
     let Some(table) = table.filter(has_ppp) else { return std::future::pending().await };
@@ -52,7 +54,7 @@ fn read() -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The sessions of the file, sorted. A line that is no session is left out.
+/// The sessions in the text of the file, sorted. A line that is not a session is left out.
 pub(crate) fn parse(text: &[u8]) -> Vec<PppoeSession> {
     let lines = text.split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
     let mut sessions: Vec<PppoeSession> = lines.filter_map(session).take(MAX_SESSIONS).collect();
@@ -69,10 +71,10 @@ fn session(line: &[u8]) -> Option<PppoeSession> {
     if words.next().is_some() || !is_number {
         return None;
     }
-    // The kernel prints the bytes of the frame as if they were a number of this machine.
+    // The kernel prints the two bytes of the frame as if they were a number in this machine's byte order.
     let id = u16::from_be(u16::try_from(u32::from_str_radix(number, 16).ok()?).ok()?);
     let interface: IfName = interface.parse().ok()?;
-    // A server has an address of its own, and a session has a number.
+    // The address of a server is not a multicast address, and the number of a session is not 0.
     let peer = address(peer).filter(|peer| peer[0] & 1 == 0 && id != 0)?;
     Some(PppoeSession { interface, id, peer })
 }

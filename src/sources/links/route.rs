@@ -17,7 +17,7 @@ pub(super) const RTA_UID: u16 = 25;
 const RTA_IP_PROTO: u16 = 27;
 const RTA_DPORT: u16 = 29;
 
-/// The length of `struct rtmsg`, and the place of the route's type in it.
+/// The length of `struct rtmsg`, and the position of the route's type in it. the source.
 pub(super) const RTMSG: usize = 12;
 const TYPE: usize = 7;
 
@@ -110,7 +110,7 @@ pub(super) fn request(head: [u8; RTMSG], attributes: &[(u16, Vec<u8>)], sequence
     message(libc::RTM_GETROUTE, REQUEST, sequence, &body)
 }
 
-/// How many bits an address has.
+/// Number of bits of an address.
 fn bits(address: IpAddr) -> u8 {
     u8::try_from(octets(address).len() * 8).unwrap_or_default()
 }

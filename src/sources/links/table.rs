@@ -1,7 +1,7 @@
 //! Makes a [`LinkTable`] of the kernel's messages, one at a time. Pure.
 //!
-//! An attribute that is unknown or malformed is left out, because the kernel may be newer than this program.
-//! So one attribute never costs a whole link.
+//! An attribute that is unknown or malformed is skipped, because the kernel may be newer than this program. The rest of
+//! the link is still read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -70,7 +70,7 @@ impl Draft {
         LinkTable { links, routing, lower, of_users, ..LinkTable::default() }
     }
 
-    /// Whether any link is a tunnel by its kind.
+    /// Whether the kind of any link is that of a tunnel.
     pub(super) fn has_tunnel(&self) -> bool {
         self.links.values().any(|link| link.kind.is_tunnel())
     }
@@ -99,9 +99,10 @@ impl Draft {
                 libc::IFLA_IFNAME => name = text(value),
                 libc::IFLA_MASTER => master = u32_at(value, 0),
                 libc::IFLA_LINK => lower = u32_at(value, 0),
-                // The index is one of another network namespace.
+                // The index belongs to another network namespace.
                 libc::IFLA_LINK_NETNSID => is_elsewhere = true,
-                // A program has let go of the device, so it was persistent.
+                // The device has lost its carrier: a program that had it open has closed it. So the device was
+                // persistent.
                 IFLA_CARRIER_DOWN_COUNT => is_released = u32_at(value, 0) != Some(0),
                 libc::IFLA_LINKINFO => {
                     let part = |kind| attributes(value).find(move |attribute| attribute.kind() == kind);
@@ -213,10 +214,11 @@ impl Draft {
     }
 }
 
-/// Whether an ordinary user may have a tun device open. The kernel names an owner and a group only where they are set,
-/// and without them every user may open a persistent device. A user who has it open may change all of that, but not the
-/// number of times that it lost its carrier: it loses it when a program lets go of it. A device that is not persistent
-/// ends then, and only root can make one.
+/// Whether an ordinary user may have a tun device open. The kernel reports an owner and a group only where they are
+/// set. Without them every user may open a persistent device. A user who has the device open can change its owner, its
+/// group and whether it is persistent, but cannot change how often it has lost its carrier. It loses its carrier when
+/// the program that has it open closes it. A device that is not persistent ends at that moment, and only root can make
+/// a new one.
 fn is_of_user(data: &[u8]) -> bool {
     attributes(data).any(|attribute| match attribute.kind() {
         IFLA_TUN_OWNER | IFLA_TUN_GROUP => u32_at(attribute.value(), 0) != Some(0),
@@ -230,7 +232,7 @@ fn is_public(net: &IpNet) -> bool {
     !is_private(net) && public(Family::of(net.addr())).networks().iter().any(|public| public.contains(net))
 }
 
-/// Whether it is one of the routes that the kernel itself gives every IPv6 link.
+/// Whether it is one of the routes that the kernel gives to every IPv6 link by itself.
 fn is_noise(protocol: u8, net: &IpNet) -> bool {
     match net {
         IpNet::V6(v6) => {
@@ -251,7 +253,7 @@ pub(super) fn next_hops(mut rest: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Each attribute, up to the first that is malformed.
+/// Each attribute, until the first one that is malformed.
 pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = NlaBuffer<&[u8]>> {
     NlasIterator::new(bytes).map_while(Result::ok)
 }

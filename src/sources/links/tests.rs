@@ -247,7 +247,7 @@ async fn ways(address: &str) -> Vec<String> {
     links.iter().map(name).collect()
 }
 
-/// An uplink with a default route of either family, and a tunnel that nobody holds open.
+/// An uplink with a default route for each family, and a tunnel that no process has open.
 fn an_uplink_and_a_tunnel() {
     ip("link set lo up");
     ip("link add eth0 type veth peer name far");
@@ -275,7 +275,7 @@ fn routing_is_the_kernels_answer_and_not_one_table() {
         }
         assert_eq!(ways("10.0.0.9").await, ["eth0"]);
         assert_eq!(ways("2001:db8::9").await, ["eth0"]);
-        // What a hostile DHCP server's option 121 does.
+        // A hostile DHCP server can do this with option 121.
         ip("route add 203.0.113.0/24 via 10.0.0.1");
         assert_eq!(ways("203.0.113.0").await, ["eth0"]);
         assert_eq!(ways("203.0.113.255").await, ["eth0"]);

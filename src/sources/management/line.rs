@@ -14,7 +14,7 @@ use crate::vpn::ClientState;
 /// The agent's request to a client: report the present state now, and every later state.
 pub(super) const QUESTION: &[u8] = b"state on 1\n";
 
-/// A line that the interface does not have, or a state that cannot be read.
+/// Why a line cannot be read: the interface has no such line, or a part of it is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Nonsense {
     #[error("a line that OpenVPN does not say")]
@@ -37,7 +37,7 @@ pub(crate) fn read(line: &str) -> Result<Option<ClientState>, Nonsense> {
     if line.starts_with(|c: char| c.is_ascii_digit()) {
         return state_of(line);
     }
-    // Before its first line, a client with a password asks for it, without a line end.
+    // A client with a password asks for it before its first line. This question has no line end.
     let line = line.strip_prefix("ENTER PASSWORD:").unwrap_or(line);
     let known = ["", "END", ">"].contains(&line)
         || ["SUCCESS:", "ERROR:", ">"].iter().any(|start| line.starts_with(start));

@@ -26,10 +26,10 @@ use super::skipped::shown;
 use super::trusted::{Refused, TrustedRoot};
 use crate::vpn::{ClientState, Event, Hearing, ManagementMessage, ManagementSocket};
 
-/// How long a client may take to greet. A client that does not greet is connected to another program.
+/// How long a client may take to send its greeting. If it sends none, another program is connected to it.
 const GREETING: Duration = Duration::from_secs(2);
 
-/// When a socket that refuses connections is tried again: OpenVPN makes it before it listens.
+/// When a socket that refuses connections is tried again. OpenVPN creates the socket before it listens at it.
 const STARTING: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
@@ -37,8 +37,8 @@ const STARTING: [Duration; 4] =
 /// most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
-/// How long after a change of the folder the agent waits before it tries the socket: a socket is made in
-/// steps.
+/// How long after a change of the folder the agent waits before it tries the socket. OpenVPN creates a socket in
+/// several steps.
 const SETTLED: Duration = Duration::from_millis(50);
 
 /// Maximum length of a line, in bytes, and maximum number of lines that are not OpenVPN's.
@@ -230,7 +230,7 @@ impl Listener {
     }
 }
 
-/// The lines of one client at one socket.
+/// A conversation with one client at one socket.
 struct Conversation<'a> {
     listener: &'a Listener,
     pid: Option<u32>,

@@ -13,7 +13,7 @@ use crate::net::Port;
 const HELLO: &[u8] = b">INFO:OpenVPN Management Interface Version 5 -- type 'help' for more info\r\n";
 const CONNECTED: &[u8] = b">STATE:1,CONNECTED,SUCCESS,10.8.0.2,198.51.100.7,1194,,\r\n";
 
-/// A folder that stands for the system's root folder, and a listener at one socket in it.
+/// A folder that stands for the system's root folder, and the events of one listener at a socket in it.
 struct Here {
     folder: TempDir,
     said: mpsc::Receiver<Event>,
@@ -111,7 +111,7 @@ fn a_socket_that_others_could_have_made_is_not_trusted() {
         assert!(matches!(refused(&here.trusted(), &socket), Refused::Foreign(_)), "{open:o}");
     }
     mode("run", 0o755);
-    // The target of a link must belong to the owner alone, and so must each folder on the way to it.
+    // The target of a link must be writable by its owner alone, and so must each folder on the way to it.
     symlink(here.path("run"), here.path("var")).unwrap();
     here.trusted().socket(&here.path("var/a.sock")).unwrap();
     std::fs::create_dir(here.path("open")).unwrap();
@@ -266,7 +266,7 @@ async fn malformed_lines_are_bounded_and_valid_lines_among_them_count() {
         hearing.hear(&path).await.unwrap_err().to_string()
     });
     let (_, mut stream) = meet(&listener).await;
-    // The agent may close the connection before all of it is written.
+    // The agent may close the connection before the test has written all of it.
     let _ = stream.write_all(&[b'x'; 100_000]).await;
     assert_eq!(here.next().await, ClientState::Gone);
     assert!(hearing.await.unwrap().contains("a line of more than"));

@@ -13,19 +13,19 @@ use crate::vpn::{ActiveVpn, NmView, Profile, VpnEnd, VpnPhase};
 pub(super) struct Cache {
     profiles: BTreeMap<String, Saved>,
     active: BTreeMap<String, Connection>,
-    /// Active connections that the cache ignores from now on: those that are no VPN, and VPNs whose end has
+    /// Active connections that the cache ignores from now on: connections that are not VPNs, and VPNs whose end has
     /// been reported. NetworkManager never uses a path twice.
     passed: BTreeSet<String>,
     /// The interfaces of active connections that are no VPNs.
     made: BTreeMap<String, BTreeSet<IfName>>,
     clock: Tick,
-    /// The last question that is answered.
+    /// The number of the last question that was answered.
     answered: u64,
     changed: bool,
 }
 
-/// A counter of the phases that signals have reported. A read that began before a signal came must not undo
-/// it.
+/// A counter of the phases that signals have reported. A reading that began before a signal must not overwrite what the
+/// signal reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Tick(u64);
 
@@ -41,14 +41,15 @@ struct Connection {
     vpn: ActiveVpn,
     /// The counter when a signal last reported the phase.
     reported_at: Tick,
-    /// The path of the device that is its own. A VPN of a plugin has none.
+    /// The path of the connection's own device. A VPN of a plugin has none.
     device: Option<String>,
-    /// Whether a user has ended that device: NetworkManager gives the reason for the device alone.
+    /// Whether a user has ended that device. NetworkManager gives this reason only for the device, not for the
+    /// connection.
     is_users_end: bool,
 }
 
 impl Connection {
-    /// The phase, with the reason that NetworkManager has given for the device.
+    /// The phase, corrected by the reason that NetworkManager has given for the device.
     fn reasoned(&self, phase: VpnPhase) -> VpnPhase {
         match phase {
             VpnPhase::Ended(VpnEnd::Device | VpnEnd::Other(0)) if self.is_users_end => {
@@ -70,7 +71,7 @@ pub(super) struct ActiveList {
     pub(super) vpns: Vec<ActiveVpn>,
     /// The devices of the VPNs that have one of their own, by the paths of the VPNs.
     pub(super) devices: BTreeMap<String, String>,
-    /// The paths of those that are certainly no VPN, and the interfaces that NetworkManager made for them.
+    /// The paths of the connections that are certainly not VPNs, with the interfaces that NetworkManager made for them.
     pub(super) others: BTreeMap<String, BTreeSet<IfName>>,
     /// Whether the devices of all of them were read.
     pub(super) is_whole: bool,
@@ -96,7 +97,7 @@ impl Cache {
         !self.active.is_empty()
     }
 
-    /// Takes the phase of a connection from a signal. A connection that is not known yet will be read.
+    /// Takes the phase of a connection from a signal. A connection that is not known yet is read later.
     pub(super) fn hear_phase(&mut self, path: &str, phase: VpnPhase) {
         self.clock.0 += 1;
         match self.active.get_mut(path) {
@@ -218,7 +219,7 @@ impl Cache {
         known.vpn = vpn;
     }
 
-    /// The view, if it may have changed since it was last taken. A connection that has ended is in it once.
+    /// The view, if it may have changed since it was last taken. A connection that has ended is in one view only.
     pub(super) fn take_view(&mut self) -> Option<NmView> {
         if !std::mem::take(&mut self.changed) {
             return None;

@@ -5,10 +5,10 @@ use zbus::fdo::Error as Fdo;
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    /// The object or name does not exist any more. This is ordinary: it went away during the question.
+    /// The object or name does not exist any more. This is ordinary: it disappeared before the answer.
     #[error("it is gone")]
     Gone,
-    /// No answer in time, or no process that could answer. Other questions will not be answered either.
+    /// No answer in time, or no process that could answer. NetworkManager will not answer other questions either.
     #[error("no answer on the bus")]
     Silent(#[source] zbus::Error),
     /// A refusal, or an answer of the wrong form.
@@ -59,7 +59,7 @@ pub(super) enum SessionError {
     /// The connection broke in the middle of a message, for example because the bus was killed.
     #[error("the system bus went away")]
     Broken(#[source] zbus::Error),
-    /// The bus closed the connection in order.
+    /// The bus closed the connection properly.
     #[error("the system bus closed the connection")]
     Closed,
 }

@@ -1,4 +1,4 @@
-//! The one server that a profile of another plugin than OpenVPN's names. Pure.
+//! The one server that a profile of a plugin other than OpenVPN's names. Pure.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ use crate::vpn::Profile;
 
 const HTTPS: Port = Port::fixed(443);
 const IKE: Port = Port::fixed(500);
-/// ESP in UDP: by the standard, and by GlobalProtect.
+/// The port of ESP in UDP: the standard's (RFC 3948), and GlobalProtect's.
 const NAT_TRAVERSAL: Port = Port::fixed(4500);
 const GLOBAL_PROTECT: Port = Port::fixed(4501);
 
-/// The keys of each plugin: for its server, and for a proxy. Nothing is read of other kinds.
+/// For each kind of plugin: the key of its server, and the key of a proxy. Profiles of other kinds are not read here.
 const KEYS: [(VpnKind, &str, &str); 4] = [
     (VpnKind::ManagedOpenConnect, "gateway", "proxy"),
     (VpnKind::Vpnc, "IPSec gateway", ""),
@@ -22,7 +22,7 @@ const KEYS: [(VpnKind, &str, &str); 4] = [
     (VpnKind::Sstp, "gateway", "proxy-server"),
 ];
 
-/// Reads the server of a profile. Behind a proxy it is not the server that the client connects to.
+/// Reads the server of a profile. If the profile has a proxy, the client connects to the proxy instead.
 pub(super) fn read(data: &HashMap<String, String>, profile: &mut Profile) -> Option<Skipped> {
     let value = |key: &str| data.get(key).map(String::as_str).filter(|value| !value.is_empty());
     let (_, key, proxy) = KEYS.into_iter().find(|(kind, ..)| *kind == profile.kind)?;
@@ -57,14 +57,14 @@ fn add(gateway: &str, protocol: Option<&str>, profile: &mut Profile) -> Result<(
     Ok(())
 }
 
-/// How a client connects to the server whose port is `port`: by TLS, and then by UDP if UDP passes.
+/// How a client connects to a server at `port`: with TLS first, and then with UDP if the network lets UDP pass.
 fn ways(kind: VpnKind, protocol: Option<&str>, port: Port) -> Vec<(Transport, Port)> {
     let tls = (Transport::Tcp, port);
     match (kind, protocol) {
         (VpnKind::Vpnc, _) => vec![(Transport::Udp, IKE), (Transport::Udp, NAT_TRAVERSAL)],
         (VpnKind::ManagedOpenConnect, Some("gp")) => vec![tls, (Transport::Udp, GLOBAL_PROTECT)],
         (VpnKind::ManagedOpenConnect, Some("nc" | "pulse")) => vec![tls, (Transport::Udp, NAT_TRAVERSAL)],
-        // DTLS has the port of TLS.
+        // DTLS uses the same port as TLS.
         (VpnKind::ManagedOpenConnect, _) => vec![tls, (Transport::Udp, port)],
         (_, _) => vec![tls],
     }

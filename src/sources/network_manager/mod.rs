@@ -1,9 +1,8 @@
 //! Watches the VPNs of NetworkManager: saved profiles, and connections that are up or being activated. It
 //! only listens and reads, and never changes anything in NetworkManager.
-//!
-//! A signal that moves a VPN from one phase to another is reported at once, with the details that are known.
-//! The source reads the other details afterwards, and listens at the same time. An "activated" connection is
-//! no evidence of protection. These signals come later than the kernel's, so the rules do not depend on them.
+//! A signal that moves a VPN from one phase to another is reported at once, with the details that are known. The source
+//! then reads the other details, and keeps listening while it reads. An "activated" connection does not prove that
+//! traffic is protected. These signals come later than the kernel's, so the rules do not depend on them.
 
 mod cache;
 mod error;
@@ -47,11 +46,12 @@ const BATCH: usize = 1_000;
 
 /// Watches NetworkManager on the system bus, until the receiver of `events` is dropped.
 ///
-/// The first event is `ManagerUnread` if there is a NetworkManager, and `NetworkManager` comes when everything has been
-/// read. It is `NetworkManager(None)`, at once, if there is no NetworkManager. The same event comes whenever
-/// NetworkManager or the bus goes away.
+/// If there is a NetworkManager, the first event is `ManagerUnread`, and `NetworkManager` follows when everything has
+/// been read. If there is none, the first event is `NetworkManager(None)`, at once. The source sends
+/// `NetworkManager(None)` also whenever NetworkManager or the bus disappears.
 ///
-/// It reads the active connections again for each question: the highest number in `questions`.
+/// `questions` has the number of the agent's last question. The source reads the active connections again for each new
+/// number.
 pub async fn watch(questions: watch::Receiver<u64>, events: Sender<Event>) {
     watch_bus(system_bus, questions, events).await;
 }
@@ -102,12 +102,13 @@ where
 struct Views {
     events: Sender<Event>,
     last: Option<Option<NmView>>,
-    /// Whether the agent knows that NetworkManager has come and was not read yet.
+    /// Whether the agent has been informed that NetworkManager has appeared and has not been read yet.
     is_unread: bool,
 }
 
 impl Views {
-    /// NetworkManager has appeared, and was not read yet. The next view is sent, also if it equals the last one.
+    /// Reports that NetworkManager has appeared and has not been read yet. The next view is sent even if it equals the
+    /// last one.
     async fn tell_unread(&mut self) {
         if !std::mem::replace(&mut self.is_unread, true) {
             self.last = None;
@@ -184,7 +185,7 @@ impl Listener<'_> {
         Ok(())
     }
 
-    /// Runs `job` and takes messages at the same time. `None` if a message makes the outcome void.
+    /// Runs `job` and takes messages at the same time. `None` if a message makes the result useless.
     async fn while_listening<T>(
         &mut self,
         job: impl Future<Output = T>,
@@ -198,7 +199,7 @@ impl Listener<'_> {
                 message = self.stream.next() => self.hear(message).await?,
             }
         }
-        // zbus delivers an answer before signals that came earlier, and only those say why a VPN ended.
+        // zbus delivers an answer before signals that arrived earlier, and only those signals say why a VPN ended.
         self.drain().await?;
         Ok(outcome.filter(|_| !is_void(&self.session)))
     }

@@ -1,4 +1,4 @@
-//! NetworkManager's objects as its D-Bus interface describes them, and a reader for each.
+//! NetworkManager's objects as its D-Bus interface describes them, and a function to read each.
 //!
 //! This file only reads. Calls go to the unique name that owns NetworkManager's name, so no other process can
 //! answer, and no call starts NetworkManager.
@@ -72,12 +72,12 @@ const EXTERNAL: u32 = 0x80;
 const ACTIVATING: u32 = 1;
 
 impl ActiveConnection {
-    /// Whether its device may be there, and is not named: it has one that cannot be read, or will have one.
+    /// Whether its device may exist although no name of it is known: its device cannot be read, or does not exist yet.
     pub(super) fn is_without_its_device(&self) -> bool {
         !self.devices.is_empty() || self.state == ACTIVATING
     }
 
-    /// Whether NetworkManager has only found the device, which another program has made and configured.
+    /// Whether another program has made and configured the device, and NetworkManager has only found it.
     pub(super) fn is_external(&self) -> bool {
         self.state_flags & EXTERNAL != 0
     }
@@ -140,7 +140,7 @@ impl Bus {
     }
 }
 
-/// NetworkManager, as long as it has this unique name.
+/// NetworkManager, as long as its process has this unique name.
 #[derive(Debug, Clone)]
 pub(super) struct Manager {
     pub(super) connection: Connection,
@@ -184,8 +184,8 @@ impl Manager {
         Ok(state)
     }
 
-    /// The mark that a WireGuard device puts on its packets, or 0 for none. It comes from the profile, or
-    /// NetworkManager chose it.
+    /// The mark that a WireGuard device puts on its packets, or 0 for none. The profile sets it, or NetworkManager has
+    /// chosen it.
     pub(super) async fn wireguard_mark(&self, path: &str) -> Result<u32, ReadError> {
         let Number(mark) = self.ask(path, PROPERTIES, "Get", &(WIREGUARD, "FwMark")).await?;
         Ok(mark)

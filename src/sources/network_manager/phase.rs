@@ -2,14 +2,14 @@
 
 use crate::vpn::{VpnEnd, VpnPhase};
 
-/// `NMDeviceState`: the device begins to be activated, and it is deactivated.
+/// Values of `NMDeviceState`: the device begins to be activated, and the device is being deactivated.
 const PREPARES: u32 = 40;
 const DEACTIVATES: u32 = 110;
 
-/// `NMDeviceStateReason`: a user with the permission deleted the profile, or asked for the end.
+/// Values of `NMDeviceStateReason`: a user with permission deleted the profile, or asked to end the connection.
 const ENDS_OF_USERS: [u32; 2] = [38, 39];
 
-/// Whether a user ends the device; `None` in a state that follows an end.
+/// Whether a user ends the device; `None` in the states that a device has after it was ended.
 pub(super) fn is_users_end(state: u32, reason: u32) -> Option<bool> {
     (state >= PREPARES).then_some(state == DEACTIVATES && ENDS_OF_USERS.contains(&reason))
 }

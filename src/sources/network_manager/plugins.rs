@@ -1,4 +1,4 @@
-//! VPN plugins on the bus, and which of their messages count. Pure.
+//! The VPN plugins on the bus. Decides which of their messages count. Pure.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ pub(super) struct Plugins(BTreeMap<String, Plugin>);
 struct Plugin {
     owner: OwnedUniqueName,
     is_root: bool,
-    /// The server that it reported to have reached, until a connection has it.
+    /// The server that the plugin says it has reached. It is kept until it is assigned to a connection.
     gateway: Option<IpAddr>,
 }
 
@@ -40,7 +40,7 @@ impl Plugins {
         self.0.values().any(|plugin| plugin.owner == *sender)
     }
 
-    /// Notes that a plugin's process is root's.
+    /// Notes that root runs the plugin's process.
     pub(super) fn trust(&mut self, owner: &OwnedUniqueName) {
         for plugin in self.0.values_mut().filter(|plugin| plugin.owner == *owner) {
             plugin.is_root = true;
@@ -54,8 +54,8 @@ impl Plugins {
         }
     }
 
-    /// Offers each server that a plugin of root's has reached, until `take` has taken it. A plugin that serves one
-    /// connection after the other reports the server of each.
+    /// Offers to `take` each server that one of root's plugins has reached, until `take` accepts it. A plugin that
+    /// serves several connections one after the other reports a server for each of them.
     pub(super) fn assign(&mut self, mut take: impl FnMut(Serves, IpAddr) -> bool) {
         for (name, plugin) in self.0.iter_mut().filter(|(_, plugin)| plugin.is_root) {
             plugin.gateway = plugin.gateway.filter(|gateway| !take(Serves::of(name), *gateway));

@@ -1,4 +1,4 @@
-//! Reads again what signals have made stale, one object after the other, while the source keeps listening.
+//! Reads again what signals have made stale, one object after the other. The source keeps listening during this.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -80,7 +80,7 @@ pub(super) struct Fresh {
     /// The content of each profile; `None` if the profile is gone, unreadable or no VPN.
     pub(super) profiles: Vec<(String, Option<Reading>)>,
     pub(super) active: Option<ActiveList>,
-    /// The last question before the active connections were read.
+    /// The number of the last question that came before the active connections were read.
     pub(super) question: u64,
     /// The user id of each plugin; `None` if it is gone.
     pub(super) plugins: Vec<(OwnedUniqueName, Option<u32>)>,
@@ -130,7 +130,8 @@ pub(super) async fn objects(
     Ok(())
 }
 
-/// The user that NetworkManager-openconnect starts openconnect as, besides those of `bootstrap.owners`.
+/// The user as which NetworkManager-openconnect starts openconnect. It comes in addition to those of
+/// `bootstrap.owners`.
 const OPENCONNECT_USER: &str = "nm-openconnect";
 
 /// The user id of a name. The user database may be on a server that does not answer.
@@ -187,7 +188,7 @@ async fn active(
             list.is_whole = false;
             continue;
         };
-        // A device that wg-quick or OpenVPN has made: the kernel shows it.
+        // wg-quick or OpenVPN has made this device. The kernel shows it.
         if connection.is_external() {
             list.others.insert(path.clone(), BTreeSet::new());
             continue;
@@ -200,7 +201,7 @@ async fn active(
             continue;
         }
         if !connection.vpn {
-            // Without its device it is read again at the next change.
+            // Without its device, the connection is read again at the next change.
             match made(manager, &connection, failed).await? {
                 Some(made) => drop(list.others.insert(path.clone(), made)),
                 None => list.is_whole &= !connection.is_without_its_device(),
@@ -237,13 +238,13 @@ async fn made(
     for device in &connection.devices {
         let Some(device) = found(device, manager.device(device).await, failed)? else { return Ok(None) };
         let names = [device.interface, device.ip_interface];
-        // No rule can contain another name, so nothing passes there.
+        // A rule cannot contain any other name, so nothing may pass on such a device.
         made.extend(names.iter().filter_map(|name| name.parse::<IfName>().ok()));
     }
     Ok((!connection.devices.is_empty()).then_some(made))
 }
 
-/// A WireGuard connection has no plugin. It is like the connection of a card, and its device is the tunnel.
+/// Reads a WireGuard connection. It has no plugin: like the connection of a card it has a device, which is the tunnel.
 async fn wireguard(
     manager: &Manager,
     path: &str,
@@ -284,7 +285,7 @@ async fn interfaces(
     if missing == 0 {
         return Ok(());
     }
-    // A tunnel is among the devices that appeared last.
+    // A tunnel appears later than most devices, so the search begins at the end of the list.
     for path in manager.devices().await?.iter().rev() {
         if missing == 0 {
             break;

@@ -16,11 +16,11 @@ use super::read::{Fresh, Present, Stale, objects, users};
 use super::signals::{Senders, Signal};
 use super::{LAST_PAUSE, Views};
 
-/// Time before a NetworkManager that did not answer is asked again. It doubles up to [`LAST_PAUSE`].
+/// Time before the source asks a NetworkManager again that did not answer. It doubles up to [`LAST_PAUSE`].
 const SHORT_PAUSE: Duration = Duration::from_millis(30);
 
-/// How often a NetworkManager that has just started may lack its objects before that is logged. With the
-/// pauses in between, this takes about two seconds.
+/// Number of attempts during which a NetworkManager that has just started may lack its objects without a line in the
+/// log. With the pauses between them, this takes about two seconds.
 const STARTING: u32 = 7;
 
 /// One connection to the bus.
@@ -33,13 +33,13 @@ pub(super) struct Session {
     /// Whether everything of this NetworkManager has been read once.
     is_whole: bool,
     stale: Stale,
-    /// The last question of the agent's.
+    /// The number of the agent's last question.
     question: u64,
     /// What the present job reads.
     pending: Stale,
-    /// How often in a row a question could not be answered, because the device of a connection was unknown.
+    /// Number of times in a row that a question could not be answered, because the device of a connection was unknown.
     unsettled: u32,
-    /// How often in a row NetworkManager did not answer, and whether the log has reported that.
+    /// Number of times in a row that NetworkManager did not answer, and whether the log has reported this.
     failures: u32,
     is_unanswered: bool,
     /// Objects that the log has already called unreadable.
@@ -81,7 +81,7 @@ impl Session {
         }
     }
 
-    /// Takes the names on the bus at the start. A signal that came since then is newer.
+    /// Takes the names that were on the bus at the start. A signal that has come since then is newer.
     pub(super) fn meet(&mut self, present: Present) {
         if self.manager == Presence::Unknown {
             self.manager_is(present.manager);
@@ -126,7 +126,7 @@ impl Session {
             }
             Signal::ProfileGone { path } => {
                 self.cache.forget_profile(&path);
-                // An answer that is older than this signal may still arrive and contain the profile.
+                // An answer that was sent before this signal may still arrive and contain the profile.
                 self.stale.profiles.insert(path);
             }
             Signal::Gateway { plugin, address } => {
@@ -270,7 +270,7 @@ impl Session {
         self.assign_gateways();
     }
 
-    /// Answers a question by what was read. While the device of an active connection is unknown, a link may be that
+    /// Answers a question by what was read. While the device of an active connection is unknown, any link may be that
     /// device, so everything is read again.
     fn answer(&mut self, question: u64, is_whole: bool) {
         if is_whole {

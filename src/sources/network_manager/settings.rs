@@ -1,8 +1,8 @@
 //! A saved profile's settings, read into the servers it may connect to. Pure.
 //!
-//! Any local user may save a profile, so all of this is text from a stranger. It is parsed exactly as
-//! nm-openvpn parses it (`nmovpn_remote_parse`, and the code that builds its command line). So the agent
-//! allows the servers that OpenVPN will connect to. What does not parse is left out and reported.
+//! Any local user may save a profile, so none of this text is trusted. It is parsed exactly as nm-openvpn parses it
+//! (`nmovpn_remote_parse`, and the code that builds its command line). So the agent allows exactly the servers to which
+//! OpenVPN will connect. A part that cannot be parsed is left out and reported.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,8 +24,8 @@ const DEFAULT_PORT: Port = Port::fixed(1194);
 /// Maximum number of servers of one profile: as many as are kept for all VPNs together.
 const MAX_REMOTES: usize = MOST_SERVERS;
 
-/// Maximum length of a profile's name and of its UUID, in characters: the list of servers has to be read at
-/// boot.
+/// Maximum length of a profile's name and of its UUID, in characters. The stored list of servers must be small enough
+/// to be read at boot.
 const LONGEST_NAME: usize = 1_024;
 
 /// The part of the answer of `Settings.Connection.GetSettings` (`a{sa{sv}}`) that is read.
@@ -115,7 +115,7 @@ struct Peer {
     allowed: Vec<String>,
 }
 
-/// `NM_TERNARY_DEFAULT`, which a setting has that is not there.
+/// `NM_TERNARY_DEFAULT`: the value of a setting that is missing.
 const fn unset() -> i32 {
     -1
 }

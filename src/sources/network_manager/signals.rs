@@ -1,8 +1,8 @@
-//! Signals of the bus, each checked by its true sender.
+//! Signals on the bus. Each is checked by the sender that the bus daemon writes into it.
 //!
-//! Any local user can send a message that looks like NetworkManager's, to all or to us alone. A message to us
-//! alone passes every match rule. So a message is read only after its sender, which the bus daemon itself
-//! writes, is known to be the process that may send it.
+//! Any local user can send a message that looks like NetworkManager's, to every process or to this one alone. A message
+//! to this process alone passes every match rule. So a message is read only if the bus daemon names the process that
+//! may send it as its sender.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -40,7 +40,7 @@ pub(super) const RULES: [&str; 12] = [
      interface='org.freedesktop.DBus.Properties',arg0='org.freedesktop.NetworkManager.Device.WireGuard'",
     "type='signal',sender='org.freedesktop.NetworkManager',\
      interface='org.freedesktop.NetworkManager.Device',member='StateChanged'",
-    // A plugin's name is its own for each connection; its owner is checked here, not by the bus.
+    // A plugin has a name of its own for each connection. This file checks the owner of that name; the bus does not.
     "type='signal',path='/org/freedesktop/NetworkManager/VPN/Plugin',\
      interface='org.freedesktop.NetworkManager.VPN.Plugin'",
 ];
@@ -65,7 +65,7 @@ pub(super) enum Signal {
     VpnState { path: String, state: u32, reason: u32 },
     /// `StateChanged` of an active connection.
     ActiveState { path: String, state: u32, reason: u32 },
-    /// A property of an active connection that is read has changed.
+    /// A property that the source reads has changed at an active connection.
     Active { path: String },
     /// Active connections have been added or removed.
     ActiveList,

@@ -1,8 +1,8 @@
-//! Where a client connects to, read from the options of an OpenVPN configuration. Pure.
+//! Reads from the options of an OpenVPN configuration which servers the client connects to. Pure.
 //!
-//! The options are read as OpenVPN reads them. The last port and the last protocol hold for every `remote`. A
-//! `<connection>` inherits the options before it. If there is a `<connection>`, a `remote` outside of it is
-//! not a server. A file that `config` names is read in the place of that option.
+//! The options are read as OpenVPN reads them. The last port and the last protocol apply to every `remote`. A
+//! `<connection>` inherits the options before it. If there is a `<connection>`, a `remote` outside of it is not a
+//! server. A file that `config` names is read at the position of that option.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -28,11 +28,11 @@ const SOCKS_PORT: &str = "1080";
 const MAX_DEPTH: usize = 10;
 const MAX_INCLUDES: usize = 64;
 
-/// What a configuration is read with besides its own text.
+/// What the reader needs besides the text of the configuration.
 pub(super) struct Surroundings<'a> {
     trusted: &'a TrustedRoot,
     services: &'a Services,
-    /// OpenVPN's working folder under Debian's units: the one of the file.
+    /// The folder of the file. It is OpenVPN's working folder under Debian's units.
     folder: &'a Path,
 }
 
@@ -109,7 +109,7 @@ struct Reader {
     /// `dev` and `dev-type`.
     device: Option<String>,
     kind: Option<String>,
-    /// The address that goes past the tunnel.
+    /// The address that the configuration routes outside the tunnel.
     past: Option<String>,
     /// Options for every entry that does not set them itself.
     common: Entry,
@@ -149,7 +149,7 @@ impl Reader {
         if depth >= MAX_DEPTH || self.includes > MAX_INCLUDES {
             return Err(format!("{} is not looked into: too many files include one another", shown(file)));
         }
-        // A path of the configuration is a path of the system whose files are read.
+        // An absolute path starts at the system's root folder, which `trusted` names.
         let path = match Path::new(file).strip_prefix("/") {
             Ok(absolute) => trusted.root.join(absolute),
             Err(_) => self.folder.join(file),
@@ -249,7 +249,7 @@ impl Reader {
         }
         match std::mem::take(&mut self.management).socket() {
             Ok(place) => self.client.management = place,
-            // The socket is meant for another program, but the hook reports the tunnel.
+            // The socket is meant for another program. That is no problem, because the hook reports the tunnel.
             Err(unheard) if unheard.whose == Whose::Others && self.client.reports => {}
             Err(unheard) => self.skip(unheard.line, &unheard.why),
         }
@@ -306,11 +306,11 @@ pub(super) fn address(host: &str) -> Option<IpAddr> {
     host.parse().ok().or_else(|| inet_aton(host).map(IpAddr::V4)).or_else(scoped)
 }
 
-/// Maximum length of a device's name in bytes. OpenVPN drops what is longer.
+/// Maximum length of a device's name in bytes. OpenVPN cuts off what is longer.
 const LONGEST_DEVICE: usize = 15;
 
-/// The exact name of a tunnel's device, if the options `dev` and `dev-type` give one. The kernel completes `tun`, `tap`
-/// and a name with `%d` by a number.
+/// The exact name of a tunnel's device, if the options `dev` and `dev-type` give one. For `tun`, `tap` and a name with
+/// `%d`, the kernel adds a number.
 fn device(name: Option<&str>, kind: Option<&str>) -> Option<IfName> {
     let name = name.filter(|name| !matches!(*name, "tun" | "tap") && !name.contains('%'))?;
     let name = name.get(..LONGEST_DEVICE).unwrap_or(name);

@@ -1,8 +1,8 @@
 //! The management socket that a configuration gives to OpenVPN. Pure.
 //!
-//! OpenVPN admits one program at a time. Other options about the management interface mean that the
-//! configuration is made for another program, and the socket is left to it: OpenVPN would wait for commands
-//! that we never send, or restart when we disconnect.
+//! OpenVPN admits one program at a time. Other options about the management interface mean that the configuration is
+//! made for another program. The agent leaves such a socket alone: OpenVPN would wait for commands that the agent never
+//! sends, or restart when the agent disconnects.
 
 use super::super::skipped::shown;
 use super::options::Line;
@@ -10,7 +10,7 @@ use super::options::Line;
 /// Maximum length of the path of a unix socket, in bytes (`sun_path` without its NUL).
 const MAX_PATH: usize = 107;
 
-/// Folders that the agent's unit hides from the agent (`ProtectHome`, `PrivateTmp`, `PrivateDevices`).
+/// Folders that the agent cannot see because of its unit's settings (`ProtectHome`, `PrivateTmp`, `PrivateDevices`).
 const HIDDEN: [&str; 6] = ["/root/", "/home/", "/run/user/", "/tmp/", "/var/tmp/", "/dev/"];
 
 /// A socket at which the agent can listen.

@@ -1,8 +1,7 @@
 //! Watches the configurations of plain OpenVPN clients, in which root names their servers.
 //!
-//! A file of root's counts as much as a hook of root's. So a file counts only if it is a plain file that
-//! belongs to root and that root alone can write, in a folder of the same kind. The files are read again only
-//! when one changes.
+//! A file of root's counts as much as a hook of root's. So only a plain file counts that belongs to root and that only
+//! root can write, in a folder of the same kind. The files are read again only when one changes.
 
 pub(crate) mod client;
 mod management;
@@ -37,7 +36,7 @@ use crate::vpn::{Event, FileFault, ManagementSocket, OpenVpnFile};
 
 /// Where OpenVPN's own units look for clients (openvpn@.service), and where providers' archives are unpacked.
 const FOLDER: &str = "etc/openvpn";
-/// The folder in which it appears.
+/// The folder in which [`FOLDER`] appears.
 const PARENT: &str = "etc";
 /// Where the names of ports are.
 const SERVICES: &str = "etc/services";
@@ -95,7 +94,7 @@ async fn tell_changes(trusted: TrustedRoot, events: &mpsc::Sender<Event>) {
             tracing::warn!("a change of OpenVPN's configurations will not be noticed: {error}");
         });
         let here = trusted.clone();
-        // In a thread of its own: the user database may be on a network that is closed.
+        // It runs in a thread of its own, because the user database may be on a network that the rules close.
         let Ok(Findings { files, faults, folders: found, .. }) =
             spawn_blocking(move || read_all(&here)).await
         else {
@@ -196,7 +195,7 @@ fn take(path: String, client: Client, findings: &mut Findings) {
     if let Some(skipped) = skipped {
         findings.faults.note(path.clone(), format!("left out of it: {skipped}"));
     }
-    // With a local proxy the file names no server, and still names its device.
+    // With a local proxy the file names no server, but it still names its device.
     if !(endpoints.is_empty() && names.is_empty() && device.is_none()) {
         // A client that reports at its socket needs no hook.
         if !reports && management.is_none() {

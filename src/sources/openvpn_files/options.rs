@@ -51,7 +51,7 @@ pub(super) fn options(text: &str) -> impl Iterator<Item = Result<Line<'_>, (usiz
             if let Some(bare) = words[0].strip_prefix("--").filter(|bare| !bare.is_empty()) {
                 words[0] = bare.to_owned();
             }
-            // `setenv opt X` is X, which an older OpenVPN may lack.
+            // `setenv opt X` stands for the option X. OpenVPN does not refuse it if it does not know X.
             if words.len() > 2 && words[0] == "setenv" && words[1] == "opt" {
                 words.drain(..2);
             }

@@ -1,17 +1,17 @@
-//! What to do where the server of a configuration is not the address that OpenVPN's packets leave to. Pure.
+//! What the user must do if OpenVPN's packets do not go to the server that the configuration names. Pure.
 
 use super::super::skipped::shown;
 use super::client::address;
 
-/// Whether a host is this machine itself: a program here carries the VPN on.
+/// Whether a host is this machine itself. Then another program on this machine connects to the VPN server.
 pub(super) fn is_this_machine(host: &str) -> bool {
     let name = host.to_ascii_lowercase();
     let is_loopback = address(host).is_some_and(|address| address.to_canonical().is_loopback());
     is_loopback || name == "localhost" || name.ends_with(".localhost")
 }
 
-/// What to do about a server or proxy on this machine. `past` is the address that the configuration routes past
-/// the tunnel: the server that the program connects to.
+/// The advice for a server or proxy on this machine. `past` is the address that the configuration routes outside the
+/// tunnel: the server to which the other program connects.
 pub(super) fn carried_on(host: &str, past: Option<&str>) -> String {
     let server = past.map_or(String::new(), |past| format!(" (here it seems to be {})", shown(past)));
     format!(
@@ -21,7 +21,7 @@ pub(super) fn carried_on(host: &str, past: Option<&str>) -> String {
     )
 }
 
-/// What to do about a proxy that carries UDP.
+/// The advice for a proxy that carries UDP.
 pub(super) fn by_udp(host: &str) -> String {
     format!(
         "{}: by UDP a proxy of SOCKS names another port for each connection, and none of them is known before; write \
@@ -30,7 +30,7 @@ pub(super) fn by_udp(host: &str) -> String {
     )
 }
 
-/// What to do about a name that OpenVPN changes before it asks for it.
+/// The advice for a name that OpenVPN changes before it looks it up.
 pub(super) fn random_name(host: &str) -> String {
     format!(
         "{}: with remote-random-hostname OpenVPN asks for another name below it at each start, and none of them is \

@@ -1,4 +1,4 @@
-//! Finds the configurations in `/etc/openvpn` and in the folders below it, as archives of providers unpack.
+//! Finds the configurations in `/etc/openvpn` and in the folders below it: providers' archives are unpacked there.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -31,8 +31,8 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Reads the names in a folder and in those below it. Each folder is opened from the one above it: a folder
-    /// inside one that is not trusted is not trusted either.
+    /// Reads the names in a folder and in the folders below it. Each folder is opened through the one above it, so a
+    /// folder inside a folder that is not trusted is never read.
     pub(super) fn through(outer: &Path, owner: u32, endings: &[&str]) -> Self {
         let mut walk = Self::default();
         walk.enter(folder(CWD, outer, owner), outer.to_owned(), 0, (owner, endings));
@@ -91,8 +91,8 @@ fn entries(folder: &OwnedFd, endings: &[&str]) -> Result<(Vec<String>, Vec<Vec<u
     Ok((names, folders))
 }
 
-/// Whether it is a folder, or a link to one, which is then refused by its name. Some file systems do not say what
-/// an entry is.
+/// Whether an entry is a folder or a link to one. The walk then refuses the link and names it. Some file systems do not
+/// report what an entry is.
 fn is_folder(folder: &OwnedFd, entry: &DirEntry) -> bool {
     let kind = entry.file_type();
     if !matches!(kind, FileType::Unknown | FileType::Symlink) {

@@ -1,6 +1,6 @@
-//! Questions about a socket to the kernel (`linux/inet_diag.h`). Pure.
+//! Asks the kernel about a socket (`linux/inet_diag.h`). Pure.
 //!
-//! netlink-bindings has the structures. Its own requests are dumps, and here one socket is asked for.
+//! netlink-bindings has the structures. Its own requests are dumps, but this question is for one socket.
 
 use std::net::IpAddr;
 
@@ -22,9 +22,9 @@ const NO_COOKIE: [u8; 8] = [0xff; 8];
 pub(super) struct Ends {
     /// The protocol: TCP or UDP.
     pub(super) protocol: u8,
-    /// This machine.
+    /// The end at this machine.
     pub(super) own: (IpAddr, u16),
-    /// The other one.
+    /// The other end.
     pub(super) other: (IpAddr, u16),
     /// The link that the packet was to go out on.
     pub(super) link: u32,
@@ -41,7 +41,7 @@ pub(crate) struct Socket {
 
 /// The question for the socket that sent a packet.
 pub(super) fn question(ends: &Ends) -> Vec<u8> {
-    // The kernel takes the first end for this machine's, and for UDP the second one ("for historical reasons").
+    // The kernel takes the first end as this machine's. For UDP it takes the second end ("for historical reasons").
     let [first, second] = if ends.protocol == TCP { [ends.own, ends.other] } else { [ends.other, ends.own] };
     let mut request = ReqV2::new();
     // Both ends are in the header of one packet, so they are of one family.
@@ -59,7 +59,7 @@ pub(super) fn question(ends: &Ends) -> Vec<u8> {
     message(BY_FAMILY, REQUEST, 1, request.as_slice())
 }
 
-/// An address in the room for one of either family.
+/// An address in a field that has room for an address of either family.
 fn wide(address: IpAddr) -> [u8; 16] {
     let mut wide = [0; 16];
     wide.iter_mut().zip(octets(address)).for_each(|(byte, octet)| *byte = octet);
@@ -74,8 +74,8 @@ pub(crate) fn is_absent(datagram: &[u8]) -> bool {
     message.filter(is_error).is_some_and(|error| error_number(error.payload()) == Some(-ENOENT))
 }
 
-/// The socket in an answer; `None` if there is no such socket any more, or the kernel does not tell its group. A socket of
-/// TCP that listens at the same port is another one.
+/// The socket in an answer; `None` if that socket does not exist any more, or if the kernel does not report its group.
+/// A TCP socket that listens at the same port is a different one.
 pub(crate) fn socket(datagram: &[u8]) -> Option<Socket> {
     let message = messages(datagram).next()?.ok()?;
     if message.message_type() != BY_FAMILY {

@@ -7,20 +7,20 @@ use std::fs;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
-/// Where the hierarchy of control groups is. The second place is that of systems with the old hierarchies too.
+/// Where the hierarchy of control groups is. The second path is used on systems that also have the old hierarchies.
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// A file that every group of the second version has.
 const MARK: &str = "cgroup.procs";
 
-/// Maximum number of groups that are looked at, in all and below one slice, and of levels. Users can make any number of
-/// groups below their own slice.
+/// Maximum number of groups: in all, directly in one slice, and below the slice of one user. The last value is the
+/// maximum number of levels. Users can make any number of groups below their own slice.
 const MOST: usize = 4096;
 const MOST_OF_SLICE: usize = 1024;
 const MOST_OF_USER: usize = 512;
 const DEEPEST: usize = 12;
 
-/// The slice of services, which is read first, and that of users, where each user has a slice.
+/// The slice of services, which is read first, and the slice that has one slice for each user.
 const SYSTEM: &str = "system.slice";
 const USERS: &str = "user.slice";
 

@@ -1,8 +1,8 @@
 //! The edge: the names of root's podman containers, from podman's own files (`containers-storage`). Podman has no
-//! service that could be asked.
+//! service to ask.
 //!
-//! A file counts only if root alone can write it. Nothing is asked about containers of other users: those files are
-//! theirs.
+//! A file counts only if root alone can write it. Containers of other users are not looked up, because those users can
+//! write the files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,18 +16,18 @@ use crate::blocked::{ContainerName, SHORT_ID};
 use crate::net::printable;
 use crate::sources::trusted::TrustedRoot;
 
-/// The configuration of the storage (containers-storage.conf(5)), and the folders that it names if it names none.
+/// The configuration of the storage (containers-storage.conf(5)), and the folders that apply if it names none.
 const CONFIGURATION: &str = "/etc/containers/storage.conf";
 const ROOTS: [&str; 2] = ["/var/lib/containers/storage", "/run/containers/storage"];
 
 /// Drivers of the storage. Each has a folder of its own.
 const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
 
-/// The lists of containers. The second one has those that podman removes at their end.
+/// The lists of containers. The second one has the containers that podman removes when they end.
 const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
 
-/// How long the files are not read again after a reading: for a container that was found, which may get another name,
-/// and for one that was not.
+/// How long the files are not read again: after the container was found (it may get another name), and after it was not
+/// found.
 const KEPT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -73,7 +73,7 @@ struct Storage {
     runroot: Option<PathBuf>,
 }
 
-/// The names in all lists. What cannot be read, or is not root's own, has no names.
+/// The names in all lists. A file that cannot be read, or that is not root's own, adds no names.
 fn read(trusted: &TrustedRoot) -> Names {
     let inside = |path: &Path| trusted.root.join(path.strip_prefix("/").unwrap_or(path));
     let configuration = trusted.text(&inside(Path::new(CONFIGURATION))).ok();

@@ -1,6 +1,6 @@
-//! The edge: which control group a socket belongs to, and the name of the group.
+//! The edge: finds the control group of a socket, and the name of the group.
 //!
-//! The kernel tells the group of a socket that is still there. Nothing is read from the memory of other processes.
+//! The kernel reports the group only while the socket exists. Nothing is read from the memory of other processes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,11 +17,12 @@ use super::groups::paths;
 use crate::blocked::{Unit, unit};
 use crate::netlink::socket::open;
 
-/// How long the groups are not read again after a reading. The time doubles with each group that a reading did not find.
+/// How long the groups are not read again. This time doubles with each reading that did not find the group.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long the kernel is not asked again if it cannot look for sockets of a protocol. Each question may start modprobe.
+/// How long the kernel is not asked again after it could not look for sockets of a protocol. Each question may start
+/// modprobe.
 const ABSENT: Duration = Duration::from_secs(60);
 
 /// The port of the service "discard".
@@ -81,8 +82,8 @@ impl Units {
         Ok(found)
     }
 
-    /// Asks for a socket that exists: the kernel has one answer for a socket that is gone, and for a missing `tcp_diag` or
-    /// `udp_diag`.
+    /// Asks for a socket that certainly exists. The kernel gives the same answer for a socket that is gone and for a
+    /// missing `tcp_diag` or `udp_diag`.
     fn probe(&mut self, protocol: u8) -> io::Result<()> {
         self.kernels.insert(protocol, Kernel::Cannot(Instant::now()));
         let any = (Ipv4Addr::LOCALHOST, 0);
@@ -156,7 +157,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let to = listener.local_addr().unwrap();
         let stream = TcpStream::connect(to).unwrap();
-        // So it is gone at once.
+        // So the socket is gone as soon as it is closed.
         SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         datagrams.connect(to).unwrap();

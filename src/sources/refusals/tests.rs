@@ -1,4 +1,4 @@
-//! Lines that are lost, and senders that are gone.
+//! Lines that were lost, and senders that no longer exist.
 
 use super::*;
 

@@ -46,7 +46,7 @@ async fn each_change_is_reported_once_and_a_stub_is_replaced_by_its_resolvers() 
     tokio::task::yield_now().await;
     std::fs::write(at("run/systemd/resolve/resolv.conf"), "nameserver 10.0.0.1\n").unwrap();
     assert_eq!(next().await, ips(&["10.0.0.1"]));
-    // The file is written beside and renamed, as most programs do it.
+    // The file is written under another name and then renamed, as most programs do.
     std::fs::write(at("etc/new"), "nameserver 192.0.2.53\n").unwrap();
     std::fs::rename(at("etc/new"), at("etc/resolv.conf")).unwrap();
     assert_eq!(next().await, ips(&["10.0.0.1", "192.0.2.53"]));

@@ -1,6 +1,6 @@
 //! The kernel's filters for packets to a VPN server and from it, and the flow of a packet. Pure.
 //!
-//! The instructions are written by hand. libpcap compiles a text, and here the addresses and ports are values.
+//! The instructions are written by hand. libpcap compiles a text, but here the addresses and ports are values.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -74,12 +74,12 @@ pub(super) fn sent(tunnel: u32, servers: &BTreeSet<Endpoint>) -> Vec<SockFilter>
     program
 }
 
-/// Passes packets that go into the tunnel of a WireGuard device, which its server answers. Nobody answers a multicast
-/// packet, such as a question of mDNS, and the client sends none to a peer without its network.
+/// Passes packets that go into the tunnel of a WireGuard device and that its server answers. No server answers a
+/// multicast packet, such as a question of mDNS. The client sends such a packet only to a peer that has its network.
 pub(super) fn sent_to_peers(tunnel: u32) -> Vec<SockFilter> {
     let mut program = outgoing();
     program.extend([op(WORD, IFINDEX), jump(tunnel, 1, 0), op(RETURN, 0)]);
-    // From 224.0.0.0 on there are multicast, reserved and broadcast addresses.
+    // From 224.0.0.0 on, all addresses are multicast, reserved or broadcast.
     let multicast = [
         [Test::new(HALF, PROTOCOL, 0x0800), Test { load: vec![(BYTE, 16), (AND, 0xe0)], equals: 0xe0 }],
         [Test::new(HALF, PROTOCOL, 0x86dd), Test::new(BYTE, 24, 0xff)],

@@ -1,15 +1,14 @@
 //! Listens for VPN servers: whether any packet comes from a server while packets are sent to it.
 //!
-//! Two kinds of packets show that a server is alive. The first is a packet out of the tunnel: the VPN client
-//! has decrypted and authenticated it. The second is a packet in the client's own flow: from the server's
-//! address and port to the address and port from which the client sends. An attacker on the network who knows
-//! that port can forge the second kind, and so hide a silence. Only a packet out of the tunnel ends a
-//! silence.
+//! Two kinds of packets show that a server is alive. The first is a packet out of the tunnel: the VPN client has
+//! decrypted and authenticated it. The second is a packet in the client's own flow: from the server's address and port
+//! to the address and port from which the client sends. An attacker on the network who knows that port can forge the
+//! second kind, and so hide a silence. So only a packet out of the tunnel ends a silence.
 //!
-//! The kernel filters the packets. The agent does not read the packet sockets while packets come: a socket
-//! holds the first few packets and drops the rest. So a sample is a few system calls, and a busy tunnel does
-//! not wake the agent. No firewall rule changes for it. The agent looks at sent packets only while no packet
-//! comes, because a socket for them makes the kernel copy every packet of the machine.
+//! The kernel filters the packets. The agent does not read the packet sockets while packets come: a socket keeps the
+//! first few packets and drops the others. So a sample costs a few system calls, and a busy tunnel does not wake the
+//! agent. No firewall rule changes for this. The agent looks at sent packets only while no packet comes, because a
+//! socket for sent packets makes the kernel copy every packet of the machine.
 
 pub(crate) mod filter;
 
@@ -95,7 +94,7 @@ async fn silence(listening: &Listening, seconds: u64) -> io::Result<Event> {
     }
 }
 
-/// Waits until a packet comes out of the tunnel. The server in use is the one to which the client sends then.
+/// Waits until a packet comes out of the tunnel. The server in use is then the one to which the client sends.
 async fn recovery(listening: &Listening) -> io::Result<Event> {
     let Receiver { sockets: [v4, v6], .. } = Receiver::open(listening.link)?;
     let (mut v4, mut v6) = (register(v4)?, register(v6)?);
@@ -133,7 +132,7 @@ async fn next(socket: &mut AsyncFd<Socket>) -> io::Result<Vec<u8>> {
         let mut ready = socket.readable().await?;
         match ready.try_io(|socket| socket.get_ref().read(&mut packet)) {
             Ok(Ok(length)) => return Ok(packet.get(..length).unwrap_or_default().to_vec()),
-            // The link below went down: the agent keeps listening.
+            // The link below this socket went down. The agent keeps listening.
             Ok(Err(error)) if error.kind() == io::ErrorKind::NetworkDown => {}
             Ok(Err(error)) => return Err(error),
             Err(_would_block) => {}
@@ -174,8 +173,8 @@ impl<'a> Watch<'a> {
             self.sender = self.sender.take().filter(|_| self.receiver.flows.is_empty());
             return Ok(Sample::Heard);
         }
-        // The server may have answered in the new flow before the socket listened to it. A client that
-        // changes its flow again and again because no server answers is not excused again.
+        // The server may have answered in the new flow before the socket listened for it. This excuse counts once: a
+        // client also changes its flow again and again because no server answers.
         let is_excused = is_new && !std::mem::replace(&mut self.has_moved, true);
         Ok(match (is_excused, has_sent) {
             (true, _) => Sample::Quiet,
@@ -195,7 +194,7 @@ struct Receiver {
 impl Receiver {
     fn open(tunnel: u32) -> io::Result<Self> {
         let filter = received(tunnel, &[]);
-        // A socket of one family's packets is given the incoming ones alone.
+        // A socket for the packets of one family receives only incoming packets.
         let open = |family: Family| open(family.ethertype(), &filter);
         Ok(Self { sockets: [open(Family::V4)?, open(Family::V6)?], flows: Vec::new() })
     }
@@ -261,7 +260,7 @@ fn open(protocol: u16, filter: &[SockFilter]) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.set_recv_buffer_size(QUEUE)?;
     socket.attach_filter(filter)?;
-    // Packets that came before the filter was attached.
+    // Removes packets that came before the filter was attached.
     drain(&socket);
     Ok(socket)
 }
@@ -276,7 +275,7 @@ fn drain(socket: &Socket) -> bool {
 /// Empties a socket and hands over the headers of each packet.
 fn read(mut socket: &Socket, mut take: impl FnMut(&[u8])) {
     let mut packet = [0; filter::HEADERS];
-    // The queue is a few packets long, but packets go on coming: the loop needs a bound.
+    // The queue holds a few packets, but more packets may arrive all the time, so the loop needs a limit.
     for _ in 0..64 {
         match socket.read(&mut packet) {
             Ok(length) => take(packet.get(..length).unwrap_or_default()),

@@ -1,9 +1,9 @@
 //! Reads what WireGuard devices do: the mark on their packets, where their peers are, and whether the peers answer.
 //!
-//! The kernel answers over generic netlink, and the program of a userspace device (wireguard-go, boringtun, GotaTun) on
-//! its socket. Neither reports changes, so the devices are read when their links change and every few seconds. Only
-//! devices of VPNs that count are read. Of the keys in the answers the public keys of peers are kept, and a hash of the device's
-//! own private key.
+//! The kernel answers over generic netlink. The program of a userspace device (wireguard-go, boringtun, GotaTun)
+//! answers on its socket. Neither reports changes, so the devices are read when their links change and every few
+//! seconds. Only devices of VPNs that count are read. From the keys in the answers, the agent keeps only the public
+//! keys of peers and a hash of the device's own private key.
 
 pub(crate) mod netlink;
 mod program;
@@ -29,7 +29,7 @@ use crate::vpn::{Event, Link, LinkKind, Traffic, WireGuardDevice};
 /// How often devices are read while their links do not change.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// A prefix as short as this is a default route, or one of its two halves.
+/// A prefix of this length or shorter is a default route, or one of its two halves.
 const HALF: u8 = 1;
 
 /// Reads the devices of the links in `wanted`, until its sender is dropped.
@@ -46,7 +46,7 @@ async fn watch_in(
     let (mut sent, mut known, mut said) = (None, BTreeMap::new(), BTreeMap::new());
     loop {
         let links = wanted.borrow_and_update().clone();
-        // A device that does not answer now does what it did before.
+        // A device that does not answer now keeps its last values.
         known.retain(|index, _| links.iter().any(|link| link.index == *index));
         said.retain(|index, _| links.iter().any(|link| link.index == *index));
         for link in &links {
@@ -99,7 +99,7 @@ enum ReadError {
 }
 
 impl ReadError {
-    /// Whether no program of WireGuard's has the device.
+    /// Whether the device has no WireGuard program: its socket does not exist.
     fn is_absence(&self) -> bool {
         matches!(self, Self::Program(program::ProgramError::Refused(refused)) if refused.is_absence())
     }

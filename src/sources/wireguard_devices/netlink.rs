@@ -36,7 +36,7 @@ const ANSWER_TIMEOUT: i64 = 2;
 pub(super) fn ask(index: u32) -> io::Result<Reading> {
     let socket = open()?;
     let [first, second] = FAMILIES;
-    // The device may be one of the other family.
+    // The device may belong to the other family.
     ask_family(&socket, first, index).or_else(|_| ask_family(&socket, second, index))
 }
 
@@ -59,7 +59,8 @@ fn ask_family(socket: &OwnedFd, name: &CStr, index: u32) -> io::Result<Reading> 
     Ok(reading)
 }
 
-/// Takes one message of a dump. The peers of a large device are in several of them, and so are the networks of one peer.
+/// Takes one message of a dump. A large device has its peers in several messages, and one peer may have its networks in
+/// several.
 pub(crate) fn take(reading: &mut Reading, payload: &[u8]) {
     let device = OpGetDeviceDump::decode_request(payload);
     if let Ok(mark) = device.get_fwmark() {

@@ -25,7 +25,7 @@ const QUESTION: &[u8] = b"get=1\n\n";
 /// What ends an answer. The program keeps the connection open.
 const END: &[u8] = b"\n\n";
 
-/// Why a program is not believed, or does not answer.
+/// Why the answer of a program does not count, or why there is none.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProgramError {
     #[error("its socket is not trusted: {0}")]

@@ -57,7 +57,7 @@ fn the_peers_of_several_messages_of_the_kernel_are_put_together() {
     let endpoints: Vec<String> =
         reading.peers.values().filter_map(|peer| Some(peer.endpoint?.to_string())).collect();
     assert_eq!(endpoints, ["198.51.100.9:51820/udp", "[2001:db8::9]:51820/udp", "10.0.0.255:1/udp"]);
-    // A message that ends early, or is none, changes nothing and does no harm.
+    // A message that ends early or is malformed changes nothing and does no harm.
     let before = reading.clone();
     for end in 0..payload.len() {
         netlink::take(&mut reading, &payload[..end]);
@@ -139,9 +139,9 @@ async fn a_program_that_hangs_delays_no_other_device_for_long_and_its_last_answe
         }
         other => panic!("{other:?}"),
     };
-    // On a busy machine the first answers can come without it.
+    // On a busy machine the first answers can come without this device.
     while next().await != [(3, Some(7))] {}
-    // The socket goes away and the link stays: the device does what it did.
+    // The socket disappears and the link stays: the device keeps its last values.
     std::fs::remove_file(trusted.root.join("var/run/wireguard/office.sock")).unwrap();
     program(&trusted, "other", Some("fwmark=8\nerrno=0\n\n"));
     wanted.send(vec![link(3, "office"), link(4, "other")]).unwrap();

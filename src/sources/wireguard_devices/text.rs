@@ -16,7 +16,8 @@ pub(crate) enum AnswerError {
     Endless,
 }
 
-/// Reads an answer. A line that is unknown or malformed is skipped, and with a malformed key the whole peer is.
+/// Reads an answer. An unknown or malformed line is skipped. If the key of a peer is malformed, the whole peer is
+/// skipped.
 pub(crate) fn read(answer: &str) -> Result<Reading, AnswerError> {
     let (mut reading, mut key, mut seconds) = (Reading::default(), None, 0);
     for (name, value) in answer.lines().filter_map(|line| line.split_once('=')) {

@@ -1,9 +1,10 @@
-//! Where a WireGuard device connects to, read from the file of wg-quick(8). Pure.
+//! Reads from a file of wg-quick(8) where a WireGuard device connects to. Pure.
 //!
-//! No INI library is used: a line that it reads in another way than wg-quick would open another address.
-//! The lines are read as wg(8) and wg-quick(8) read them: white space has no meaning, `#` begins a comment, names
-//! of keys and sections have no case, and the last line of a key counts. Addresses and the commands of `PreUp`, `PostUp`,
-//! `PreDown` and `PostDown` are skipped as text: nothing here runs or keeps them. Of a private key a hash is kept.
+//! No INI library is used: if it read a line differently from wg-quick, the rules would allow another address. The
+//! lines are read as wg(8) and wg-quick(8) read them: white space has no meaning, `#` begins a comment, names of keys
+//! and sections are not case-sensitive, and the last line of a key counts. Addresses and the commands of `PreUp`,
+//! `PostUp`, `PreDown` and `PostDown` are skipped: nothing here runs or keeps them. Only a hash of the private key is
+//! kept.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,8 +14,8 @@ use super::super::skipped::{Skipped, shown};
 use crate::config::MOST_SERVERS;
 use crate::net::{Endpoint, EndpointError, HostName, OwnKey, PeerKey, Port, Transport};
 
-/// The mark that wg-quick gives a device whose file names none, when the device has the default route: the number
-/// of the first routing table that is free, from this one on (`add_default` of wg-quick).
+/// The mark that wg-quick gives a device with the default route whose file names no mark. It is the number of the first
+/// free routing table, counted from this number up (`add_default` of wg-quick).
 const WG_QUICK_MARK: Option<NonZeroU32> = NonZeroU32::new(51_820);
 
 /// A device as far as its file could be read.
@@ -42,7 +43,7 @@ enum Section {
 /// `FwMark`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
-    /// The file does not set one: wg-quick may.
+    /// The file does not set a mark: wg-quick may set one.
     Unset,
     Off,
     Set(NonZeroU32),
@@ -88,7 +89,7 @@ impl Device {
         Skipped::note(&mut self.skipped, &format!("line {line}: {fault}"));
     }
 
-    /// Adds the server of the peer with this number, which stands in this line.
+    /// Adds the server of the peer with this number. The server is named in this line.
     pub(super) fn add_peer(&mut self, peer: usize, line: usize, endpoint: &str) {
         let added = match peer {
             0..=MOST_SERVERS => self.add(endpoint),
@@ -184,7 +185,7 @@ impl Reader {
         self.end_peer();
         self.device.mark = match self.mark {
             Mark::Set(mark) => Some(mark),
-            // wg-quick takes `off` for not set.
+            // wg-quick treats `off` as if no mark were set.
             Mark::Unset | Mark::Off => WG_QUICK_MARK.filter(|_| self.automatic && self.default_route),
         };
         self.device

@@ -175,13 +175,13 @@ fn take(path: String, name: &str, device: Device, findings: &mut Findings) {
     keep(path, interface, device, findings);
 }
 
-/// Adds a device that connects somewhere.
+/// Adds a device that connects to a server.
 fn keep(path: String, interface: IfName, device: Device, findings: &mut Findings) {
     let Device { endpoints, names, mark, keys, own, skipped } = device;
     if let Some(skipped) = skipped {
         findings.faults.note(path.clone(), format!("left out of it: {skipped}"));
     }
-    // Without an endpoint it is the configuration of a server.
+    // A file without an endpoint is the configuration of a server.
     if !(endpoints.is_empty() && names.is_empty()) {
         findings.files.push(WireGuardFile { path, interface, endpoints, names, mark, keys, own });
     }

@@ -1,9 +1,9 @@
-//! Where a WireGuard device of systemd-networkd's connects to, read from the text of its systemd.netdev(5). Pure.
+//! Reads from a systemd.netdev(5) where a WireGuard device of systemd-networkd connects to. Pure.
 //!
-//! No INI library is used, because systemd's rules differ from theirs and from wg-quick's.
-//! The lines are read as systemd reads them: names of keys and sections have a case, `#` and `;` begin a comment at
-//! the start of a line alone, a `\` at the end of a line joins it with the next, and the last line of a key counts.
-//! Of WireGuard's keys the public keys of peers are kept, and a hash of the private key.
+//! No INI library is used, because systemd's rules differ from the libraries' rules and from wg-quick's. The lines are
+//! read as systemd reads them: names of keys and sections are case-sensitive, `#` and `;` begin a comment only at the
+//! start of a line, a `\` at the end of a line joins it with the next line, and the last line of a key counts. From
+//! WireGuard's keys, only the public keys of peers and a hash of the private key are kept.
 
 use std::num::NonZeroU32;
 
@@ -30,15 +30,15 @@ struct Reader {
     key: Option<PeerKey>,
     /// `PrivateKey`
     own: Option<OwnKey>,
-    /// Whether the private key is in a file of its own, which goes before `PrivateKey`.
+    /// Whether the private key is in a file of its own, which has priority over `PrivateKey`.
     is_own_elsewhere: bool,
     netdev: NetDev,
 }
 
-/// Reads a file with its drop-ins behind it; `None` if it makes another kind of device.
+/// Reads a file, followed by its drop-ins; `None` if it makes another kind of device.
 pub(crate) fn read(text: &str) -> Option<NetDev> {
     let mut reader = Reader::default();
-    // The number and the text of a line that goes on.
+    // The number and the text of a line that continues on the next one.
     let mut begun: Option<(usize, String)> = None;
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim_start_matches('\u{feff}');
@@ -93,7 +93,7 @@ impl Reader {
         }
     }
 
-    /// A key that systemd reads from a credential (`@NAME`) is not known here.
+    /// A key that systemd reads from a credential (`@NAME`) is not known to the agent.
     fn take_key(&mut self, number: usize, value: &str) {
         match value.parse() {
             Ok(key) => self.key = Some(key),
@@ -113,7 +113,7 @@ impl Reader {
     }
 }
 
-/// A number as systemd reads it: `0x7766`, `030` for 24, or `51820`. Nothing is no mark.
+/// A number as systemd reads it: `0x7766`, `030` for 24, or `51820`. An empty text means no mark.
 fn mark(value: &str) -> Option<u32> {
     let hexadecimal = value.strip_prefix("0x").or_else(|| value.strip_prefix("0X"));
     match (hexadecimal, value.strip_prefix('0')) {
@@ -206,7 +206,7 @@ mod tests {
         let names: Vec<String> =
             device.names.iter().map(|(name, _, port)| format!("{name}:{port}")).collect();
         assert_eq!(names, ["wg.example.net:443"]);
-        // The line with the mark goes on with the next that is no comment, so it is no number.
+        // The line with the mark continues on the next line that is not a comment, so its value is not a number.
         assert_eq!(device.mark, None);
         assert!(
             device.skipped.is_some_and(|skipped| skipped.to_string().starts_with("line 8: FirewallMark"))

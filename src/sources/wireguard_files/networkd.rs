@@ -12,7 +12,7 @@ use super::super::trusted::TrustedRoot;
 use super::{Findings, MAX_FILES, configurations, keep, netdev};
 use crate::net::IfName;
 
-/// The folders of systemd-networkd. A file hides those of the same name in the folders after it.
+/// The folders of systemd-networkd. A file hides files of the same name in later folders.
 pub(super) const FOLDERS: [&str; 4] = [
     "etc/systemd/network",
     "run/systemd/network",
@@ -24,13 +24,13 @@ const ENDING: &str = ".netdev";
 /// The ending of the folder with a file's drop-ins, and that of the drop-ins.
 const DROP_INS: &str = ".netdev.d";
 const DROP_IN: &str = ".conf";
-/// A link to this file masks those of the same name in the folders after it.
+/// A link to this file masks files of the same name in later folders.
 const MASK: &[u8] = b"/dev/null";
 
 /// A folder that root alone can write.
 type Open = (PathBuf, OwnedFd);
 
-/// The folders with drop-ins that there are now, for the watch on changes.
+/// The existing folders with drop-ins, for the watch on changes.
 #[expect(clippy::disallowed_methods, reason = "an edge file: it looks for folders of drop-ins")]
 pub(super) fn folders_of_drop_ins(root: &Path) -> Vec<PathBuf> {
     let folders = FOLDERS.iter().filter_map(|folder| std::fs::read_dir(root.join(folder)).ok());
@@ -62,7 +62,8 @@ pub(super) fn read_all(trusted: &TrustedRoot, findings: &mut Findings) {
     }
 }
 
-/// The text of a file and then that of its drop-ins. Without one of them the file may say something else.
+/// The text of a file, followed by that of its drop-ins. If a drop-in cannot be read, the result is an error: the
+/// device may differ from what the file says.
 fn with_drop_ins(
     mut text: String,
     name: &str,
@@ -90,7 +91,7 @@ fn take(path: String, text: &str, findings: &mut Findings) {
     }
 }
 
-/// Opens the folders that there are, in their order.
+/// Opens the folders that exist, in their order.
 fn open<const N: usize>(paths: [PathBuf; N], owner: u32, findings: &mut Findings) -> Vec<Open> {
     let mut opened = Vec::new();
     for path in paths {
@@ -111,7 +112,7 @@ fn named<'a>(folders: &'a [Open], ending: &str, findings: &mut Findings) -> BTre
     for open @ (path, folder) in folders {
         match configurations(folder, ending) {
             Ok(names) => {
-                // systemd knows an ending by its case.
+                // systemd's endings are case-sensitive.
                 for name in names.into_iter().filter(|name| name.ends_with(ending)) {
                     named.entry(name).or_insert(open);
                 }

@@ -72,7 +72,7 @@ fn networkd_s_files_hide_each_other_and_are_read_with_their_drop_ins() {
     write("run/systemd/network/a.netdev", &NETDEV.replace("100.9", "100.2"));
     write("etc/systemd/network/a.netdev", NETDEV);
     assert_eq!(seen(), (vec![wg0("etc", "198.51.100.9:51820/udp", 7)], none.clone()));
-    // A drop-in of another folder counts too, and one of the same name in a folder before it hides it.
+    // A drop-in in another folder counts too. It is hidden by one of the same name in an earlier folder.
     write("usr/lib/systemd/network/a.netdev.d/50-mark.conf", "[WireGuard]\nFirewallMark=8\n");
     write("usr/lib/systemd/network/a.netdev.d/60-mark.conf", "[WireGuard]\nFirewallMark=9\n");
     write("run/systemd/network/a.netdev.d/60-mark.conf", "[WireGuardPeer]\nEndpoint=198.51.100.8:1\n");

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use super::*;
 
-/// Opens the tun device `tun0`, or makes it, and then changes its owner to root and lets it end with this program.
+/// Opens or creates the tun device `tun0`, then makes root its owner and makes it end together with this program.
 const HIDE: &str = "
 import fcntl, os, struct, sys
 tun = os.open('/dev/net/tun', os.O_RDWR)
@@ -38,7 +38,7 @@ fn a_tun_device_that_users_could_open_counts_as_theirs_after_any_change() {
             user.wait().unwrap();
             assert_eq!(link("tun0").await, None, "it was not persistent any more");
         }
-        // A persistent device shows by itself what it is, also with root as its owner.
+        // The kernel's description of a persistent device shows that it is persistent, also if root owns it.
         ip("tuntap add tun1 mode tun user root");
         assert_eq!(snapshot().await.unwrap().of_users, [link("tun1").await.unwrap().index].into());
     });

@@ -1,4 +1,4 @@
-//! Connections that are no VPNs: of which devices NetworkManager says that it made them.
+//! Connections that are not VPNs: which of their devices NetworkManager says that it made.
 
 use super::*;
 
@@ -72,7 +72,7 @@ async fn a_device_is_networkmanagers_unless_it_has_only_found_it() {
     server.at(SETTINGS_PATH, FakeSettings).await.unwrap();
     server.at(PROFILE_PATH, FakeProfile).await.unwrap();
     server.at(TUN_PROFILE, Active("tun", TUN_PATH, 0x4f)).await.unwrap();
-    // What wg-quick made: NetworkManager calls it a connection too.
+    // A device that wg-quick made. NetworkManager lists it as a connection too.
     server.at(FOUND, Active("wireguard", FOUND_PATH, 0xcf)).await.unwrap();
     server.at(TUN_PATH, FakeDevice("nordvpn0", TUN_ADDRESSES)).await.unwrap();
     server.at(FOUND_PATH, FakeDevice("office", TUN_ADDRESSES)).await.unwrap();

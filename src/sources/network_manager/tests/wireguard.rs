@@ -1,4 +1,4 @@
-//! A WireGuard connection of a stand-in for NetworkManager: this kernel may have no such device.
+//! A WireGuard connection of a stand-in for NetworkManager. The real one needs a kernel with WireGuard.
 
 use super::*;
 
@@ -139,7 +139,8 @@ async fn end_after(states: &[(u32, u32)]) -> VpnPhase {
 async fn the_reason_of_an_end_is_that_of_the_device() {
     const USER: VpnPhase = VpnPhase::Ended(VpnEnd::User);
     const UNASKED: VpnPhase = VpnPhase::Ended(VpnEnd::Other(0));
-    // Asked for by a user, and the profile is deleted; the device is removed, sleep, and no signal of the device.
+    // In order: the user asks for the end; the profile is deleted; the user asks, and later states follow; the device
+    // is removed; the machine sleeps; the reason comes with another state.
     for (states, phase) in [
         (&[(110, 39)][..], USER),
         (&[(110, 38)], USER),
@@ -147,7 +148,7 @@ async fn the_reason_of_an_end_is_that_of_the_device() {
         (&[(110, 36)], UNASKED),
         (&[(110, 37)], UNASKED),
         (&[(120, 39)], UNASKED),
-        // It is disconnected before it is activated, and a later activation is another one.
+        // The device is disconnected before it is activated. Then: an activation after the end begins a new connection.
         (&[(30, 39)], UNASKED),
         (&[(110, 39), (30, 39), (40, 0), (100, 0)], UNASKED),
         (&[], UNASKED),
