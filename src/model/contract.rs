@@ -1,7 +1,7 @@
 //! What may leave on an uplink, as conditions on packets. `docs/security.md` says the same in words.
 //!
-//! This is a second model of the contract, written apart from `policy`: it knows packets, and no chain and no order of
-//! rules. Both share only the configuration and the situation.
+//! This is a second model of the contract, and it is written independently of `policy`: it knows packets, but no chains
+//! and no order of rules. The two share only the configuration and the situation.
 
 mod packets;
 mod servers;
@@ -23,17 +23,17 @@ use packets::{
 /// Who sends a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sender {
-    /// A program of this machine, through its protocols.
+    /// A program of this machine, through the kernel's own protocols.
     Local,
     /// A container or a virtual machine, through a bridge of this machine.
     Forwarded,
     /// A raw packet socket, or a container that shares the network card: only the wire sees its packets.
     Raw,
-    /// The same, with a frame that its sender does not call IPv4 or IPv6.
+    /// Like `Raw`, but the sender gives the frame an EtherType other than those of IPv4 and IPv6.
     Frame,
 }
 
-/// User ids whose sockets may do more.
+/// User ids whose sockets have more permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Users {
     /// Those of VPN clients.
@@ -74,7 +74,7 @@ pub enum Part {
 /// Packets of these parts.
 type Parts = Vec<(Part, Allowed)>;
 
-/// The same part for all of these.
+/// Gives all of these packets the same part.
 fn part(part: Part, all: impl IntoIterator<Item = Allowed>) -> impl Iterator<Item = (Part, Allowed)> {
     all.into_iter().map(move |one| (part, one))
 }
@@ -90,7 +90,7 @@ impl Contract<'_> {
         self.situation.paused_until.is_some_and(|until| self.now < until.as_second())
     }
 
-    /// The packets of a sender that may leave on the link of this name.
+    /// The packets that this sender may send on the link of this name.
     pub fn allowed(&self, family: Family, sender: Sender, link: &str) -> Vec<Allowed> {
         if self.is_open() {
             return vec![Vec::new()];
@@ -98,7 +98,7 @@ impl Contract<'_> {
         self.parts(family, sender, link).into_iter().map(|(_, one)| one).collect()
     }
 
-    /// The same with what each is for. A pause that opens everything counts for nothing here.
+    /// Like [`Self::allowed`], with the part of each. It ignores a pause that opens everything.
     pub fn parts(&self, family: Family, sender: Sender, link: &str) -> Parts {
         let frames = || part(Part::Link, super::frames::allowed(self.situation, link));
         match sender {
@@ -135,8 +135,9 @@ impl Contract<'_> {
     fn forwarded(&self, family: Family, link: &str) -> Vec<Allowed> {
         let mut allowed = Vec::new();
         if self.config.docker.published_ports != PublishedPorts::None {
-            // An answer of a published port: its destination was rewritten on the way in (`IPS_DST_NAT`), and was an
-            // address of this machine on an uplink before. One that came out of a tunnel had the tunnel's address.
+            // An answer of a published port: DNAT rewrote its destination on the way in (`IPS_DST_NAT`). Before that,
+            // its destination was an address of this machine on an uplink. If the request had come out of a tunnel, it
+            // would have been the tunnel's address.
             let answer = [Match::masked(Field::Status, 32, 32), Match::is(Field::Direction, 1)];
             for lan in self.connected(family, Some(link)) {
                 let to = [&[Match::to(&lan), no_dns(family)][..], &answer].concat();
@@ -157,7 +158,7 @@ impl Contract<'_> {
         allowed
     }
 
-    /// What any sender may put on the wire. No connection is known there.
+    /// The packets that any sender may put on the wire. The rules there know no connection.
     fn on_the_wire(&self, family: Family) -> Parts {
         let mut allowed: Parts = part(Part::Server, self.vpn_servers(family)).collect();
         allowed.extend(part(Part::Server, self.later_fragments(family)));
@@ -225,7 +226,8 @@ impl Contract<'_> {
         self.lans(family, link).into_iter().map(|lan| vec![Match::to(&lan), no_dns(family)]).collect()
     }
 
-    /// The networks of the LAN. A packet of a link goes out on another one where a bridge or a VLAN is in between.
+    /// The networks of the LAN. If a bridge or a VLAN is in between, a packet for the network of one link leaves on
+    /// another link.
     fn lans(&self, family: Family, link: Option<&str>) -> Vec<IpNet> {
         if !self.config.lan.allow {
             return Vec::new();
@@ -276,7 +278,7 @@ impl Contract<'_> {
             };
             hops.iter().map(with).collect()
         };
-        // No router forwards a broadcast, so its TTL is free.
+        // No router forwards a broadcast, so any TTL is allowed.
         let any = [[0, u8::MAX]];
         let (mdns, near) = ([[255, 255], [1, 1]], [[0, 4]]);
         let mut allowed = Vec::new();
@@ -315,7 +317,7 @@ impl Contract<'_> {
         allowed
     }
 
-    /// What signing in at a captive portal takes, during such a pause.
+    /// What a sign-in at a captive portal needs, during a pause for it.
     fn portal(&self) -> Vec<Allowed> {
         let ports = [(Transport::Udp, 53), (Transport::Tcp, 53), (Transport::Tcp, 80), (Transport::Tcp, 443)];
         match self.is_paused() {
@@ -324,7 +326,7 @@ impl Contract<'_> {
         }
     }
 
-    /// Answers to what `input.allow` lets in, without the address and the connection.
+    /// Answers to packets that `input.allow` lets in, without the conditions about the address and the connection.
     fn answers(&self, family: Family) -> Vec<Allowed> {
         let inbound = self.config.input.allow.iter().filter(|inbound| inbound.on == InboundOn::Any);
         let fits = |net: &IpNet| Family::of(net.addr()) == family;

@@ -1,4 +1,4 @@
-//! A packet that leaves although the contract does not list it, in words.
+//! Describes in words a packet that leaves although the contract does not list it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,7 +9,7 @@ use super::walk::Decision;
 use super::whose;
 use crate::net::Family;
 
-/// Such a packet. A part of it that does not matter is `None`.
+/// A packet that leaves although the contract does not list it. A part that does not matter is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counterexample {
     /// Who sends it.
@@ -34,13 +34,13 @@ pub struct Counterexample {
     pub mark: Option<u32>,
     /// The link that it came in on.
     pub input: Option<String>,
-    /// The EtherType that its sender gives it.
+    /// The EtherType that its sender gives.
     pub called: Option<u16>,
-    /// What lets it out: the rule that matters most of those that it meets.
+    /// The rule that lets it out. If several do, this is the one that matters most.
     pub decided_by: Option<Decision>,
 }
 
-/// The bits of a packet that matter.
+/// The bits of a packet that decide whether it is in a set.
 pub(super) struct Bits<'a> {
     pub(super) bits: &'a [(u16, bool)],
     pub(super) stage: Stage,
@@ -101,7 +101,7 @@ impl Bits<'_> {
 }
 
 impl Counterexample {
-    /// Whose rule lets it out.
+    /// The program whose rule lets it out.
     pub fn whose(&self) -> Option<&'static str> {
         self.decided_by.as_ref().map(whose::program)
     }

@@ -1,32 +1,32 @@
 //! Sets of packets as binary decision diagrams (Bryant, 1986). A variable is one bit of a packet.
 //!
-//! Equal sets have the same number, so whether a set is empty is one comparison. The libraries for this
+//! Equal sets have the same number, so one comparison shows whether a set is empty. The libraries for this
 //! (`biodivine-lib-bdd`, `oxidd`) bring second copies of crates, crates that nobody maintains, or threads and unsafe
-//! code. What is needed here is one operation, which a test compares with truth tables.
+//! code. Only one operation is needed here, and a test compares it with truth tables.
 
 use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
 
-/// Maximum number of nodes. A node takes about 40 bytes with its places in both tables.
+/// Maximum number of nodes. A node takes about 40 bytes, with its entries in both tables.
 const NODES: usize = 3_000_000;
 
 /// Maximum number of remembered results.
 const RESULTS: usize = 1 << 20;
 
-/// What evaluates a condition on the bits of a packet: for all packets at once, or for one.
+/// Evaluates a condition on the bits of a packet, for all packets at once or for one packet.
 pub(super) trait Logic {
-    /// Packets for which a condition holds.
+    /// The packets for which a condition holds.
     type Set: Copy + PartialEq;
 
     /// Every packet, or none.
     fn all_or_none(&self, all: bool) -> Self::Set;
-    /// The packets that have this bit.
+    /// The packets in which this bit is one.
     fn bit(&mut self, number: u16) -> Self::Set;
     /// `then` for the packets in `test`, and `otherwise` for the others.
     fn choose(&mut self, test: Self::Set, then: Self::Set, otherwise: Self::Set) -> Self::Set;
 
-    /// `then` for the packets that have this bit, and `otherwise` for the others.
+    /// `then` for the packets in which this bit is one, and `otherwise` for the others.
     fn choose_by(&mut self, number: u16, then: Self::Set, otherwise: Self::Set) -> Self::Set {
         let test = self.bit(number);
         self.choose(test, then, otherwise)
@@ -74,7 +74,7 @@ pub(super) struct Set(u32);
 const NONE: Set = Set(0);
 const ALL: Set = Set(1);
 
-/// Chooses by one bit.
+/// A node of a diagram: it chooses a set by the value of one bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Node {
     bit: u16,
@@ -101,20 +101,21 @@ impl Default for Diagram {
 }
 
 impl Diagram {
-    /// Whether it had too many nodes. Then none of its sets means anything.
+    /// Whether the diagram needed too many nodes. Then none of its sets means anything.
     pub(super) fn is_full(&self) -> bool {
         self.full
     }
 
-    /// Forgets every set, if they take more than a third of the nodes. No set of before may be used afterwards.
+    /// Forgets every set, if the sets take more than a third of the nodes. The caller must not use older sets
+    /// afterwards.
     pub(super) fn make_room(&mut self) {
         if self.full || self.nodes.len() > NODES / 3 {
             *self = Self::default();
         }
     }
 
-    /// The bits of one packet of a set: each that decides, with its value. `None` for the empty set. A bit that
-    /// decides nothing is left out.
+    /// One packet of a set: each bit that matters, with its value. `None` for the empty set. A bit that does not matter
+    /// is left out.
     pub(super) fn packet(&self, set: Set) -> Option<Vec<(u16, bool)>> {
         let mut bits = Vec::new();
         let mut at = set;
@@ -135,7 +136,7 @@ impl Diagram {
         self.node(set).map_or(u16::MAX, |node| node.bit)
     }
 
-    /// Both halves of a set by a bit that is not behind its first one.
+    /// The two halves of a set, divided by the value of a bit. The first bit of the set must not come before this bit.
     fn halves(&self, set: Set, bit: u16) -> [Set; 2] {
         match self.node(set) {
             Some(node) if node.bit == bit => [node.zero, node.one],
@@ -143,7 +144,7 @@ impl Diagram {
         }
     }
 
-    /// The set that chooses by this bit between two sets that do not ask for it or an earlier one.
+    /// The set that chooses by this bit between two sets. Neither of them may depend on this bit or on an earlier one.
     fn node_of(&mut self, bit: u16, zero: Set, one: Set) -> Set {
         if zero == one {
             return zero;
@@ -223,7 +224,7 @@ impl Packet {
         Self(all)
     }
 
-    /// Whether it has this bit.
+    /// Whether this bit is one.
     pub(super) fn has(&self, bit: u16) -> bool {
         self.0.get(usize::from(bit)).copied().unwrap_or_default()
     }

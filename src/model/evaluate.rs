@@ -1,7 +1,7 @@
-//! Which packets a condition, a chain and a hook pass: for all packets at once, or for one.
+//! Computes which packets a condition, a chain and a hook pass: for all packets at once, or for one packet.
 //!
-//! Every answer is two sets. What the model does not know makes them differ: `surely` has the packets for
-//! which the answer holds in every case, and `maybe` those for which it may hold.
+//! Every answer consists of two sets. `surely` has the packets for which the answer holds in every case, and `maybe`
+//! has those for which it may hold. They differ where the model does not know something.
 
 mod cube;
 mod kind;
@@ -22,52 +22,52 @@ use crate::vpn::LinkKind;
 pub struct LinkFacts {
     /// The name of the link, as the kernel shows it.
     pub name: String,
-    /// What the kernel says that it is: a bridge, a tunnel, WireGuard …
+    /// The kind that the kernel reports: a bridge, a tunnel, WireGuard …
     pub kind: LinkKind,
 }
 
-/// What the kernel tells a rule of the link that a packet came in on.
+/// What a rule can see of the link that a packet came in on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     /// Nothing: the name is empty, and there is no kind.
     None,
-    /// The link of the packet.
+    /// The link that the packet came in on.
     OfPacket,
 }
 
-/// The moments for which an answer holds.
+/// The times for which an answer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Time {
-    /// This one.
+    /// Now.
     Now,
-    /// This one and every later one.
+    /// Now and at any later time.
     NowAndLater,
 }
 
-/// What is known about the packets before a rule looks at them.
+/// What is known about packets when a rule looks at them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
     /// IPv4 or IPv6.
     pub family: Family,
-    /// Where the rule stands.
+    /// Where in a packet's path the rule is.
     pub stage: Stage,
-    /// The link that they go out on; `None` for a link whose name no rule has.
+    /// The link on which they leave; `None` for a link whose name is in no rule.
     pub out: Option<&'a LinkFacts>,
-    /// What the kernel tells a rule of the link that they came in on.
+    /// What a rule can see of the link on which they came in.
     pub input: Input,
     /// Every link of this machine. A packet has the number of its link in this list.
     pub links: &'a [LinkFacts],
     /// The time, in seconds since 1970.
     pub now: i64,
-    /// Which moments an answer is for.
+    /// The times for which an answer must hold.
     pub time: Time,
-    /// Bits that have the same value in all of them, by their places.
+    /// Bits that have the same value in all of these packets, by their places.
     pub fixed: &'a [(u16, bool)],
-    /// The places of bits that an earlier rule may have written: a match on one of them may hold and may not.
+    /// The places of bits that an earlier rule may have changed. Whether a match on one of them holds is not known.
     pub blurred: Option<&'a BTreeSet<u16>>,
 }
 
-/// Two answers.
+/// An answer as two sets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Bounds<S> {
     /// It holds in every case.
@@ -108,7 +108,7 @@ impl View<'_> {
         result
     }
 
-    /// The packets for which one of these rules holds.
+    /// The packets for which at least one of these rules holds.
     fn held<L: Logic>(&self, logic: &mut L, rules: &[Rule]) -> Bounds<L::Set> {
         match rules {
             [one] => self.all(logic, &one.matches),
@@ -119,7 +119,7 @@ impl View<'_> {
         }
     }
 
-    /// The packets for which one of these conjunctions holds.
+    /// The packets for which at least one of these lists of conditions holds.
     pub(super) fn any<L: Logic>(&self, logic: &mut L, alternatives: &[Vec<Match>]) -> Bounds<L::Set> {
         let cubes: Option<Vec<Cube>> = alternatives.iter().map(|matches| self.cube(matches)).collect();
         if let Some(cubes) = cubes {
@@ -162,17 +162,17 @@ impl View<'_> {
             Match::Until(moment) if self.time == Time::Now => {
                 Bounds::exactly(logic.all_or_none(self.now < *moment))
             }
-            // Time passes, so a rule for later may hold.
+            // The answer is also for later times, and then this rule may hold.
             Match::Since(moment) => {
                 Bounds { surely: logic.all_or_none(self.now >= *moment), maybe: logic.all() }
             }
-            // And what holds until later will not hold then.
+            // The answer is also for later times, and then this rule does not hold.
             Match::Until(moment) => {
                 Bounds { surely: logic.none(), maybe: logic.all_or_none(self.now < *moment) }
             }
             Match::Any(alternatives) => self.any(logic, alternatives),
-            // The kernel ends a rule that asks for the kind of a link without one, as of a card: neither the kind nor
-            // its negation holds then.
+            // If a link has no kind, as a card, the kernel ends a rule that asks for the kind. So neither the kind nor
+            // its negation holds.
             Match::Not(inner) if inner.asks_for_kind() => {
                 Bounds { surely: logic.none(), ..self.one(logic, inner).not(logic) }
             }
@@ -180,7 +180,7 @@ impl View<'_> {
         }
     }
 
-    /// Whether a comparison of these bits may hold and may not.
+    /// Whether it is not known if a comparison of these bits holds.
     fn is_unknown(&self, bits: &[Bit]) -> bool {
         let is_blurred = |bit: &Bit| match (self.blurred, bit) {
             (Some(blurred), Bit::Of(field, at)) => blurred.contains(&field.bit(*at, self.stage, self.family)),
@@ -189,7 +189,7 @@ impl View<'_> {
         bits.iter().any(is_blurred)
     }
 
-    /// The value of a bit, or its place in a diagram.
+    /// The value of a bit, or its place in a diagram if the value is not known.
     fn place(&self, bit: Bit) -> Result<bool, u16> {
         match bit {
             Bit::Of(field, at) => {
@@ -203,7 +203,7 @@ impl View<'_> {
     }
 
     fn bits<L: Logic>(&self, logic: &mut L, bits: &[Bit], test: &Test) -> L::Set {
-        // From the last bit to the first one: the packets for which the rest compares so.
+        // From the last bit to the first one: the packets whose remaining bits compare as wanted.
         let mut held = logic.all_or_none(test.comparison == Comparison::Equal);
         for (&bit, &wanted) in bits.iter().zip(&test.value).rev() {
             let (all, none) = (logic.all(), logic.none());
@@ -221,7 +221,7 @@ impl View<'_> {
         held
     }
 
-    /// The packets of the links for which something holds.
+    /// The packets on those links for which `holds` is true.
     fn link<L: Logic>(
         &self,
         logic: &mut L,
@@ -253,22 +253,22 @@ impl View<'_> {
 struct Effect<S> {
     /// They pass the table.
     accepted: Bounds<S>,
-    /// They come back from the chain.
+    /// They return to the chain that jumped here.
     back: Bounds<S>,
 }
 
 /// Why a table cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// Packets could go round.
+    /// A chain leads back to itself.
     #[error("the chain {0} leads to itself")]
     Loop(String),
-    /// A rule leads nowhere.
+    /// A rule leads to a chain that does not exist.
     #[error("a rule leads to the chain {0}, which is not there")]
     Missing(String),
 }
 
-/// A table, whose chains are evaluated once.
+/// A table. Each of its chains is evaluated only once.
 #[derive(Debug)]
 pub(super) struct Evaluation<'t, 'v, S> {
     table: &'t Table,
@@ -278,7 +278,7 @@ pub(super) struct Evaluation<'t, 'v, S> {
 }
 
 impl<'t, 'v, S: Copy + PartialEq> Evaluation<'t, 'v, S> {
-    /// A table, for these packets.
+    /// A table, for the packets of this view.
     pub(super) fn new(table: &'t Table, view: View<'v>) -> Self {
         Self { table, view, done: BTreeMap::new(), doing: HashSet::new() }
     }
@@ -333,8 +333,8 @@ impl<'t, 'v, S: Copy + PartialEq> Evaluation<'t, 'v, S> {
     }
 }
 
-/// Number of rules at the beginning that can be asked at once, because the same happens if any of them matches. A list of
-/// many thousand addresses is one question.
+/// Number of rules at the beginning of the list that can be evaluated at once, because all of them have the same
+/// action. This makes one question of a list with many thousand addresses.
 fn alike(rules: &[Rule]) -> usize {
     let ends = |rule: &Rule| matches!(rule.action, Action::Accept | Action::Drop | Action::Return);
     let is_alike =
@@ -342,9 +342,9 @@ fn alike(rules: &[Rule]) -> usize {
     rules.iter().take_while(is_alike).count().max(1)
 }
 
-/// Packets on their way through a chain.
+/// Packets while they go through a chain.
 struct Walk<S> {
-    /// Those that come to the next rule.
+    /// Those that reach the next rule.
     here: Bounds<S>,
     accepted: Bounds<S>,
     back: Bounds<S>,

@@ -1,4 +1,4 @@
-//! Frames that may leave besides those of IPv4 and IPv6, as conditions on their bytes.
+//! Frames that may leave in addition to those of IPv4 and IPv6, as conditions on their bytes.
 
 use super::layout::Field;
 use super::rule::Match;
@@ -14,13 +14,13 @@ const TAGS: [u128; 2] = [0x8100, 0x88a8];
 const PPPOE_DISCOVERY: u128 = 0x8863;
 const PPPOE_SESSION: u128 = 0x8864;
 
-/// Bonding and LLDP: the last byte of a group that no bridge forwards, and an EtherType.
+/// Bonding and LLDP: the last byte of a multicast group that no bridge forwards, and an EtherType.
 const GROUPS: [(u128, u128); 4] = [(2, 0x8809), (0, 0x88cc), (3, 0x88cc), (0x0e, 0x88cc)];
 
 /// `ARPHRD_ETHER`
 const ETHERNET: u128 = 1;
 
-/// The bit at which an EtherType begins, without a tag and behind one.
+/// The bit at which the EtherType begins: without a VLAN tag, and after one.
 const PLAIN: u16 = 96;
 const BEHIND_TAG: u16 = 128;
 
@@ -29,7 +29,7 @@ pub(super) fn ethertype(number: u128) -> Vec<Match> {
     vec![Match::is(Field::OutType, ETHERNET), Match::is(Field::FrameRead, 1), bytes(PLAIN, 16, number)]
 }
 
-/// The same behind the tag of a VLAN.
+/// The same frame with a VLAN tag.
 pub(super) fn tagged(number: u128) -> Vec<Vec<Match>> {
     TAGS.map(|tag| [ethertype(tag), vec![bytes(BEHIND_TAG, 16, number)]].concat()).to_vec()
 }
@@ -45,7 +45,7 @@ pub(super) fn allowed(situation: &Situation, link: &str) -> Vec<Vec<Match>> {
     allowed.extend(KEYS.map(ethertype));
     let group = |last: u128| bytes(0, 48, 0x0180_c200_0000 | last);
     allowed.extend(GROUPS.map(|(last, number)| [ethertype(number), vec![group(last)]].concat()));
-    // Spanning tree: a length in the place of the EtherType, which is below 0x0600.
+    // Spanning tree: it has a length below 0x0600 in the place of the EtherType.
     let lengths = [(0xfc00, 0), (0xfe00, 0x0400)];
     allowed.extend(lengths.map(|(mask, value)| {
         vec![
@@ -66,7 +66,8 @@ pub(super) fn allowed(situation: &Situation, link: &str) -> Vec<Vec<Match>> {
     allowed
 }
 
-/// The search for a PPPoE server: the code, and the number of the session, which the end of one needs alone.
+/// The search for a PPPoE server: the code and the number of the session, which is 0. The end of a session may have any
+/// number.
 fn discovery(frame: &[Match], ethertype: u16) -> Vec<Vec<Match>> {
     let with = |more| [frame, &[more]].concat();
     let mut allowed =
@@ -75,8 +76,8 @@ fn discovery(frame: &[Match], ethertype: u16) -> Vec<Vec<Match>> {
     allowed
 }
 
-/// The kernel's sessions on this link, to their servers: the set-up of a link, and packets while a link of PPP leads
-/// out.
+/// The frames of the kernel's sessions on this link, to their servers: the set-up of a PPP link, and IP packets while a
+/// PPP link leads out.
 fn sessions(situation: &Situation, link: &str, frame: &[Match], ethertype: u16) -> Vec<Vec<Match>> {
     let protocol = |value, mask| Match::part(Field::Frame, [ethertype + 64, 16], value, mask);
     let mut contents = vec![protocol(0x8000, 0x8000)];

@@ -1,4 +1,4 @@
-//! The rules in what `iptables-save` prints, of every table and every program.
+//! Reads the rules in the output of `iptables-save`, of every table and every program.
 
 mod options;
 mod words;
@@ -10,7 +10,7 @@ use super::sets::Sets;
 use super::writes::{Write, Written};
 use crate::net::Family;
 
-/// What cannot be understood of a listing. Then nothing of it counts.
+/// A line of a listing that cannot be understood. Then nothing in the listing counts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of what {} prints cannot be understood: {text:?}", tool.as_str())]
 pub struct ListingError {
@@ -19,7 +19,7 @@ pub struct ListingError {
     text: String,
 }
 
-/// The tables of one family in what `iptables-save` prints. `sets` are those that rules name.
+/// The tables of one family in the output of `iptables-save`. `sets` are the sets that rules name.
 ///
 /// # Errors
 /// A line that is not understood, or a listing that has no end.
@@ -127,7 +127,7 @@ fn rule(text: &str, family: Family, sets: &Sets, is_chain: &dyn Fn(&str) -> bool
 /// What a target does to a packet (iptables-extensions(8)).
 fn action(target: &str) -> Action {
     match target {
-        // The targets of nat end the table, and the packet passes.
+        // A target of the nat table ends the table, and the packet passes.
         "ACCEPT" | "MASQUERADE" | "SNAT" | "DNAT" | "REDIRECT" | "NETMAP" => Action::Accept,
         "DROP" | "REJECT" => Action::Drop,
         "RETURN" => Action::Return,
@@ -183,8 +183,9 @@ mod tests {
                     let text = rule.to_string();
                     let read =
                         super::rule(&text, family, &Sets::default(), &|name| name.contains('_')).unwrap();
-                    // Only time knows whether this machine has asked, and only packets that come in depend on it.
-                    // What is not known of a rule that answers or tells makes no difference: a rule after it drops.
+                    // Whether this machine has asked depends on time, and only matters for packets that come in. An
+                    // unknown part of a rule that answers or logs makes no difference, because a rule after it drops
+                    // the packet.
                     let unknown = read.unknown();
                     let ends = ["-j REJECT", "-j NFLOG"].iter().any(|target| text.contains(target));
                     let is_fine = |name: &&str| name.starts_with("-m recent") || ends;

@@ -1,18 +1,19 @@
-//! Which bits a packet has in the model, and where each stands in a diagram.
+//! Which bits a packet has in the model, and the place of each bit in a diagram.
 //!
-//! A source address and a source port stand there twice: NAT may change both after the filter and before the wire. A
-//! rule sees those of its own stage. Nothing ties the two together, so every rewriting is covered.
+//! The source address and the source port have two places each: NAT may change both after the filter and before the
+//! wire. A rule sees those of its own stage. The two are independent of each other, so every possible change by NAT is
+//! covered.
 
 use std::ops::Range;
 
 use crate::net::Family;
 
-/// A part of a packet, or what the kernel knows about it.
+/// A part of a packet, or a fact that the kernel knows about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
     /// The number of the link that it came in on.
     In,
-    /// Whether the kernel finds a header above IP.
+    /// Whether the kernel can find a header after the IP header.
     Parsed,
     /// Whether that header has readable ports, or a readable type.
     PortRead,
@@ -28,7 +29,7 @@ pub enum Field {
     RoutingHeader,
     /// The number of its protocol.
     Protocol,
-    /// How its sender calls it: an EtherType.
+    /// The EtherType that its sender gives.
     Called,
     /// The state of its connection, as a bit of `NF_CT_STATE_BIT`.
     State,
@@ -44,7 +45,7 @@ pub enum Field {
     Network,
     /// The source address before NAT; a part of `Network` on the wire.
     SourceBefore,
-    /// The first bytes after the header of IP.
+    /// The first bytes after the IP header.
     Transport,
     /// The source port before NAT; a part of `Transport` on the wire.
     SourcePortBefore,
@@ -56,19 +57,19 @@ pub enum Field {
     Frame,
     /// The address that the first packet of its connection went to, before DNAT.
     FirstDestination,
-    /// The port that it went to.
+    /// The port that the first packet of its connection went to.
     FirstPort,
     /// The first two bytes of `Transport`.
     SourcePort,
     /// The next two bytes of `Transport`.
     DestinationPort,
-    /// A byte of the header of IPv4.
+    /// A part of the IPv4 header.
     Ttl,
-    /// A byte of the header of IPv6.
+    /// A part of the IPv6 header.
     HopLimit,
 }
 
-/// The fields that have bits of their own, in the order of their bits.
+/// The fields that have their own bits, in the order of their bits.
 const OWN: [Field; 24] = [
     Field::In,
     Field::Parsed,
@@ -107,7 +108,7 @@ const STARTS: [u16; OWN.len()] = {
     starts
 };
 
-/// Where in a packet's way a rule stands.
+/// Where in a packet's path a rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Before NAT changes the source.

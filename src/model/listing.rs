@@ -1,4 +1,4 @@
-//! Everything that a machine's programs and its kernel list, and the rules in it.
+//! Everything that the programs of a machine and its kernel list, and the rules in these lists.
 
 use super::iptables::{self, ListingError};
 use super::nft::{self, Message, NftError};
@@ -13,7 +13,7 @@ pub struct Listing {
     pub nft: Vec<Message>,
     /// What `iptables-nft-save` and `ip6tables-nft-save` print: tables that nf_tables holds.
     pub saved: Vec<Saved>,
-    /// The same of iptables-legacy, whose tables stand beside nf_tables.
+    /// The same for iptables-legacy, whose tables exist beside nf_tables.
     pub legacy: Vec<Saved>,
     /// What `ipset save` prints.
     pub sets: String,
@@ -43,7 +43,7 @@ impl Listing {
     /// The rules that packets of one family meet.
     ///
     /// # Errors
-    /// Something in it cannot be understood. Then nothing of it counts.
+    /// Something in the lists cannot be understood. Then none of them counts.
     pub fn rules(&self, family: Family) -> Result<Rules, ReadError> {
         nft::is_whole(&self.nft)?;
         let sets = Sets::parse(&self.sets);
@@ -54,7 +54,8 @@ impl Listing {
         };
         let mut printed_nft = printed(&self.saved)?;
         let mut tables = Vec::new();
-        // iptables prints a table of nf_tables in words that the model knows better, if it prints all of it.
+        // For a table of nf_tables that iptables can print completely, use what iptables prints: the model knows these
+        // words better.
         for table in nft::tables(family, &self.nft)? {
             let place = printed_nft.iter().position(|printed| is_whole(printed, &table));
             tables.push(match place {
@@ -67,7 +68,7 @@ impl Listing {
     }
 }
 
-/// Whether what iptables prints of a table has every chain and every rule of it.
+/// Whether the printed table has every chain and every rule of the table that the kernel holds.
 fn is_whole(printed: &Table, held: &Table) -> bool {
     let same_chains = || {
         held.chains.iter().all(|(name, chain)| {

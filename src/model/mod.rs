@@ -1,12 +1,12 @@
-//! What the kernel's own listing lets out, computed for all packets. Pure: it reads nothing.
+//! Computes for all packets which of them the kernel's own rules let out. Pure: it reads nothing.
 //!
-//! `listing` is what the edge reads. `iptables`, `sets` and `nft` make rules of it, in the one form of `rule`:
+//! `listing` is what the edge reads. `iptables`, `sets` and `nft` translate it into rules of one form (`rule`):
 //! conditions on bits of a packet (`layout`), and an action. `evaluate` computes which packets pass a chain, as sets in
-//! a `diagram`. `contract` says which may leave, without a look at `policy`. `proof` compares the two, and `walk`
-//! follows one packet to name the rule that lets it out.
+//! a `diagram`. `contract` says which packets may leave, and does not use `policy`. `proof` compares the two, and
+//! `walk` follows one packet to name the rule that lets it out.
 //!
-//! What is not understood is never taken for a refusal. It counts both ways: it may match and may not, and so it can
-//! make no proof.
+//! A part that the model does not understand never counts as a refusal. Such a part may match or may not match, and the
+//! proof must hold in both cases.
 
 mod contract;
 mod counterexample;

@@ -26,7 +26,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// The table's name and the next one, if this is about a set.
+    /// The name of its table and the name after it, if the message is about a set.
     pub fn names(&self) -> Option<[String; 2]> {
         let body = Attributes::of(&self.body).ok()?;
         Some([body.text(1).ok()?, body.text(2).ok()?])
@@ -49,7 +49,7 @@ const IPV6: u8 = 10;
 /// `NFT_TABLE_F_DORMANT`: no packet meets its chains.
 const DORMANT: u32 = 1;
 
-/// Why the kernel's description cannot be used.
+/// Why the kernel's list of its tables cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NftError {
     /// A message ends too early, or lacks what the kernel always writes.
@@ -66,13 +66,13 @@ impl From<Malformed> for NftError {
     }
 }
 
-/// The tables as packets of one family meet them.
+/// The tables that packets of one family pass.
 ///
 /// # Errors
 /// [`NftError`]
 pub(super) fn tables(family: Family, messages: &[Message]) -> Result<Vec<Table>, NftError> {
     let mut reading = Reading { family, tables: BTreeMap::new(), sets: BTreeMap::new() };
-    // Rules need the elements of every set.
+    // All elements of sets must be read before the rules.
     for pass in [[NEW_TABLE, NEW_CHAIN, NEW_SET], [NEW_ELEMENTS; 3], [NEW_RULE; 3]] {
         for message in messages.iter().filter(|message| pass.contains(&message.kind)) {
             if let Some(sees) = sees(message.family, family) {
@@ -88,7 +88,7 @@ fn sees(protocol: u8, family: Family) -> Option<Sees> {
         (INET, _) => Some(Sees::Both),
         (NETDEV, _) => Some(Sees::Frames),
         (IPV4, Family::V4) | (IPV6, Family::V6) => Some(Sees::Only(family)),
-        // Tables of bridges and of ARP only refuse more.
+        // Tables of bridges and of ARP can only refuse more.
         _ => None,
     }
 }
@@ -98,9 +98,9 @@ type Key = (u8, String);
 
 struct Reading {
     family: Family,
-    /// `None` for a table that is switched off.
+    /// `None` for a dormant table.
     tables: BTreeMap<Key, Option<Table>>,
-    /// By table and name.
+    /// The sets by the key of their table and by their names.
     sets: BTreeMap<(Key, String), Set>,
 }
 

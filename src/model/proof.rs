@@ -1,7 +1,7 @@
 //! Whether the rules let out a packet that the contract does not list.
 //!
-//! Each link that leads out is judged by itself, for both families and for each kind of sender. So the names and kinds
-//! of links are constants, and diagrams stay small.
+//! Each link that leads out is checked separately, for both families and for each kind of sender. So the names and
+//! kinds of links are constants, and diagrams stay small.
 
 mod case;
 mod others;
@@ -25,7 +25,7 @@ use super::rule::Rules;
 use super::walk::Decision;
 use crate::net::Family;
 
-/// What a proof takes for granted.
+/// What a proof assumes without checking.
 pub const ASSUMPTIONS: [&str; 10] = [
     "the kernel runs the rules that it lists, and nothing sends below them: AF_XDP sockets, other drivers, the card",
     "no other network namespace holds a card that leads out",
@@ -42,7 +42,7 @@ pub const ASSUMPTIONS: [&str; 10] = [
 /// Maximum number of counterexamples.
 const MOST: usize = 10;
 
-/// What is known of the machine besides its rules.
+/// What is known about the machine in addition to its rules.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Machine {
     /// Every link.
@@ -51,16 +51,16 @@ pub struct Machine {
     pub uplinks: Vec<String>,
     /// The names of cards that are ports of such a link: only frames leave on them.
     pub ports: Vec<String>,
-    /// The names of tunnels that carry packets now. What goes through them is not judged.
+    /// The names of tunnels that carry packets now. Packets that go through them are not checked.
     pub tunnels: Vec<String>,
     /// The names of other devices that have the exact name of a tunnel: a user may have made them. Packets on them are
-    /// judged, and frames are not: there is no wire behind such a device.
+    /// checked, but frames are not, because no wire is behind such a device.
     pub devices: Vec<String>,
     /// The time, in seconds since 1970.
     pub now: i64,
 }
 
-/// What was computed.
+/// The result of a proof, with the number of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
     /// Number of rules.
@@ -80,7 +80,7 @@ pub enum Outcome {
     NotShown(Vec<String>),
 }
 
-/// Makes proofs. What several proofs have in common is computed once.
+/// Makes proofs. It computes only once what several proofs have in common.
 #[derive(Debug, Default)]
 pub struct Prover {
     logic: Diagram,
@@ -89,7 +89,7 @@ pub struct Prover {
 impl Prover {
     /// Compares what the rules of IPv4 and of IPv6 let out with the contract.
     pub fn prove(&mut self, rules: &[(Family, Rules)], machine: &Machine, contract: &Contract<'_>) -> Proof {
-        // Tables of both families are in the rules of each.
+        // The rules of each family contain the tables of both families.
         let shared = rules.first().map_or(0, |(_, rules)| rules.shared());
         let count = shared + rules.iter().map(|(_, rules)| rules.own()).sum::<usize>();
         if contract.is_open() {
@@ -147,7 +147,8 @@ impl Prover {
         })
     }
 
-    /// What leaves now is a counterexample. What may leave later, or by a rule that is not known, is a doubt.
+    /// A packet that leaves now is a counterexample. A packet that may leave later, or by a rule that is not known, is
+    /// a doubt.
     fn compare(
         &mut self,
         case: &Case<'_>,
@@ -193,7 +194,7 @@ impl Machine {
         });
         let wires = self.uplinks.iter().chain(&self.ports).filter_map(link).map(Some);
         let frames = wires.flat_map(move |out| {
-            // Frames that are neither IPv4 nor IPv6 are the same in both families.
+            // Frames that are neither IPv4 nor IPv6 are the same for both families, so they are checked once.
             let both = [Sender::Raw, Sender::Frame].into_iter();
             let both = both.filter(move |&sender| sender == Sender::Raw || family == Family::V4);
             both.map(move |sender| Case { family, sender, out, time })

@@ -1,7 +1,7 @@
 //! What would happen to one packet now, and which rule decides: `why`.
 //!
-//! The packet is the first one of its connection, as a program or a container would send it, or a frame. The chains of
-//! every program are asked in the order in which the kernel asks them.
+//! The packet is the first packet of its connection, as a program or a container would send it, or a frame. It passes
+//! the chains of every program in the order in which the kernel runs them.
 
 mod course;
 mod packet;
@@ -21,19 +21,19 @@ use course::Course;
 pub struct Question {
     /// Who sends it.
     pub from: SentBy,
-    /// The kernel's choice, or the container's own address.
+    /// The source address: the kernel's choice for a program, or the container's own address.
     pub source: IpAddr,
-    /// Where to.
+    /// The destination address.
     pub destination: IpAddr,
     /// The number of its protocol: 6 (TCP), 17 (UDP), or 1 and 58 for an echo request.
     pub protocol: u8,
-    /// The port there; 0 for an echo request.
+    /// The destination port; 0 for an echo request.
     pub port: u16,
-    /// Where the kernel's route lookup sends it.
+    /// Where the kernel's route lookup sends the packet.
     pub way: Way,
-    /// The address and the port that it was first sent to, if NAT has given it another destination.
+    /// The original destination address and port, if NAT has changed them.
     pub first: Option<(IpAddr, u16)>,
-    /// The same packet after [`Answer::elsewhere`].
+    /// The same packet after NAT has sent it to [`Answer::elsewhere`].
     pub then: Option<Box<Question>>,
 }
 
@@ -44,7 +44,7 @@ pub enum SentBy {
     Program(u32),
     /// A container or a virtual machine behind this bridge.
     Bridge(String),
-    /// A packet socket of this user id, with a frame that it calls by this EtherType.
+    /// A packet socket of this user id, with a frame to which it gives this EtherType.
     Raw(u32, u16),
 }
 
@@ -53,11 +53,11 @@ pub enum SentBy {
 pub enum Way {
     /// To this machine itself.
     Here,
-    /// Out on a link, which has this address if the source is rewritten to it.
+    /// Out on a link. The second value is the link's address, if the source is rewritten to it.
     Out(String, Option<IpAddr>),
     /// The kernel has no route.
     Nowhere,
-    /// The kernel does not say, for this reason.
+    /// It is not known where the packet goes, for this reason.
     NotKnown(String),
 }
 
@@ -66,17 +66,17 @@ pub enum Way {
 pub enum Verdict {
     /// It goes through a tunnel.
     Tunnel,
-    /// It goes to the LAN, or the link needs it.
+    /// It goes to the LAN, or the link itself needs it.
     Lan,
     /// It goes to a VPN server, outside the tunnel.
     Server,
-    /// It stays on this machine: a program or a container of it gets the packet.
+    /// It stays on this machine: one of its programs or containers gets the packet.
     Local,
     /// It is refused.
     Refused,
     /// It leaves in clear.
     Clear,
-    /// A rule that decides is not known.
+    /// The deciding rule is not known.
     Unknown,
 }
 
@@ -104,8 +104,8 @@ pub struct Answer {
     pub decided_by: Option<Decision>,
     /// What the model does not know.
     pub unknown: Vec<String>,
-    /// The address and the port that NAT gives the packet for sure. It is not known what happens to it there until
-    /// the question says which way it goes.
+    /// The new destination that NAT certainly gives the packet: an address and a port. What happens to the packet after
+    /// that is only known when the caller asks again with its new route.
     pub elsewhere: Option<(IpAddr, u16)>,
 }
 
@@ -115,7 +115,7 @@ impl Answer {
         Self { verdict, decided_by, unknown: Vec::new(), elsewhere: None }
     }
 
-    /// Whether a rule of tunwarden refuses the packet, or a policy that every packet meets.
+    /// Whether the packet is refused by a rule of tunwarden, or by a policy that applies to every packet.
     pub fn is_ours(&self) -> bool {
         let is_ours = |decision: &Decision| decision.by_policy || decision.whose() == "tunwarden";
         self.verdict == Verdict::Refused && self.decided_by.as_ref().is_some_and(is_ours)

@@ -1,5 +1,5 @@
-//! The rules of all programs of a machine in one form: conditions on the bits of a packet, and what
-//! happens to a packet for which they hold.
+//! The rules of all programs of a machine in one form: conditions on the bits of a packet, and an action for the
+//! packets that meet all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use super::layout::Field;
 use super::writes::Written;
 use crate::net::{Family, octets};
 
-/// The rules of a machine, as far as packets that leave can meet them.
+/// The rules of a machine that packets on their way out can meet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     /// The tables of all programs.
     pub tables: Vec<Table>,
-    /// The rules that change packets or send them past the rest of their way, each with its place.
+    /// The rules that change packets or send them around the remaining rules, each with its position.
     pub writers: BTreeSet<String>,
 }
 
@@ -24,7 +24,7 @@ impl Rules {
         self.count(|sees| matches!(sees, Sees::Only(_)))
     }
 
-    /// Number of rules in tables that both families meet.
+    /// Number of rules in tables that see both families.
     pub(super) fn shared(&self) -> usize {
         self.count(|sees| matches!(sees, Sees::Both | Sees::Frames))
     }
@@ -38,7 +38,7 @@ impl Rules {
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// What lists it.
+    /// The program that lists it.
     pub tool: Tool,
     /// The packets that it sees.
     pub sees: Sees,
@@ -48,14 +48,14 @@ pub struct Table {
     pub chains: BTreeMap<String, Chain>,
 }
 
-/// A program that lists rules.
+/// A program whose list has the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tool {
     /// `iptables-save`
     Iptables,
     /// `ip6tables-save`
     Ip6tables,
-    /// `nft list ruleset`
+    /// nf_tables. The kernel lists it over netlink; `nft list ruleset` prints the same.
     Nft,
 }
 
@@ -95,18 +95,18 @@ pub struct Chain {
 pub struct Base {
     /// The kernel's hook.
     pub hook: Hook,
-    /// What the kernel does with it.
+    /// The type of the chain, which decides what packets it sees.
     pub kind: ChainType,
     /// The priority that its program gives it.
     pub priority: i32,
     /// The links whose packets enter, if the hook belongs to links.
     pub devices: BTreeSet<String>,
-    /// Whether a packet passes that no rule decides.
+    /// Whether the policy accepts a packet that no rule decides.
     pub accepts: bool,
 }
 
-/// The places of NAT among the chains of a hook: `NF_IP_PRI_NAT_DST` and `NF_IP_PRI_NAT_SRC`. The priority of a chain of
-/// NAT does not change them.
+/// The positions of NAT among the chains of a hook: `NF_IP_PRI_NAT_DST` and `NF_IP_PRI_NAT_SRC`. A NAT chain's own
+/// priority does not change them.
 pub(super) const NAT_DESTINATION: i32 = -100;
 pub(super) const NAT_SOURCE: i32 = 100;
 
@@ -124,15 +124,15 @@ impl Base {
 /// The types of base chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainType {
-    /// It judges every packet.
+    /// It sees every packet.
     Filter,
-    /// It is asked about the first packet of a connection, in the place of NAT.
+    /// It sees only the first packet of a connection, at the position of NAT.
     Nat,
-    /// As a filter, and the kernel looks up the route of a packet again that it has changed.
+    /// Like a filter. If it changes a packet, the kernel looks up the packet's route again.
     Route,
 }
 
-/// The hooks that a packet passes. `prove` asks those on its way out alone; the others can only refuse more.
+/// The hooks that a packet passes. `prove` checks only those of packets that leave; the others can only refuse more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
     /// What comes in, before its route is known.
@@ -152,13 +152,13 @@ pub enum Hook {
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// How its program writes it.
+    /// The rule in the words of its program.
     pub text: String,
     /// All of these must hold.
     pub matches: Vec<Match>,
-    /// What happens then.
+    /// What happens to the packet then.
     pub action: Action,
-    /// What it writes besides.
+    /// What the rule also writes.
     pub writes: Vec<Written>,
 }
 
@@ -169,40 +169,40 @@ pub enum Action {
     Accept,
     /// It ends here.
     Drop,
-    /// Back to the chain that jumped here.
+    /// It goes back to the chain that jumped here.
     Return,
-    /// Into another chain, and back.
+    /// It enters another chain, and may come back.
     Jump(String),
-    /// Into another chain, and not back.
+    /// It enters another chain, and does not come back.
     Goto(String),
-    /// The next rule.
+    /// It meets the next rule.
     Continue,
-    /// The model does not know this action of this name. The packet may pass, end, or meet the next rule.
+    /// The model does not know this action. The packet may pass, end, or meet the next rule.
     Unknown(String),
 }
 
 /// A condition on a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Match {
-    /// These bits of the packet compare so with a value.
+    /// The comparison of these bits with a value holds.
     Bits(Vec<Bit>, Test),
-    /// So compares the beginning of the name of the link that it came in on, or goes out on. Bytes.
+    /// The name of the incoming or outgoing link begins with these bytes.
     Name(Way, Vec<u8>),
-    /// The kind of that link, as the kernel calls it.
+    /// The link is of this kind, in the kernel's words.
     Kind(Way, String),
     /// The kernel's clock has reached this moment, in seconds since 1970.
     Since(i64),
     /// The kernel's clock has not reached this moment.
     Until(i64),
-    /// All of one of these hold.
+    /// At least one of these lists holds: all its conditions hold.
     Any(Vec<Vec<Match>>),
-    /// It does not hold.
+    /// The condition does not hold.
     Not(Box<Match>),
     /// The model does not know whether this holds.
     Unknown(String),
 }
 
-/// In or out.
+/// The incoming or the outgoing link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// The link that the packet came in on.
@@ -216,18 +216,18 @@ pub enum Way {
 pub enum Bit {
     /// The bit of a field, counted from the field's most significant one.
     Of(Field, u16),
-    /// It is known without the packet.
+    /// Its value is the same for every packet.
     Known(bool),
-    /// The model does not have it.
+    /// The model does not know it.
     Unknown,
 }
 
 /// A comparison with a value, most significant bit first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {
-    /// Equal, not equal, less, and so on.
+    /// Equal, below or above.
     pub comparison: Comparison,
-    /// With what.
+    /// The value to compare with.
     pub value: Vec<bool>,
 }
 
@@ -243,22 +243,22 @@ pub enum Comparison {
 }
 
 impl Match {
-    /// Whether it holds for every packet.
+    /// A condition that holds for every packet.
     pub fn always() -> Self {
         Self::Any(vec![Vec::new()])
     }
 
-    /// A field has this value.
+    /// The field has this value.
     pub fn is(field: Field, value: u128) -> Self {
         Self::masked(field, value, u128::MAX)
     }
 
-    /// The bits of a field that are in the mask have this value.
+    /// Those bits of the field that are one in the mask have this value.
     pub fn masked(field: Field, value: u128, mask: u128) -> Self {
         Self::part(field, [0, field.width()], value, mask)
     }
 
-    /// A part of a field, of at most 128 bits: the bits of it that are in the mask have this value.
+    /// A part of the field, of at most 128 bits: its bits that are one in the mask have this value.
     pub fn part(field: Field, [start, length]: [u16; 2], value: u128, mask: u128) -> Self {
         let bit = |number: u128, at: u16| number >> (length - 1 - at) & 1 == 1;
         let kept = (0..length).filter(|&at| bit(mask, at));
@@ -266,7 +266,7 @@ impl Match {
         Self::Bits(bits, Test { comparison: Comparison::Equal, value })
     }
 
-    /// It is a fragment, but not the first of its packet.
+    /// The packet is a fragment, but not the first one.
     pub fn later_fragment(family: Family) -> Self {
         match family {
             Family::V4 => Self::part(Field::Network, [51, 13], 0, u128::MAX).not(),
@@ -277,7 +277,7 @@ impl Match {
         }
     }
 
-    /// A field is between these values, both included.
+    /// The field is between these values, both included.
     pub fn between(field: Field, [first, last]: [u128; 2]) -> Vec<Self> {
         if first == last {
             return vec![Self::is(field, first)];
@@ -290,7 +290,7 @@ impl Match {
         vec![side(Comparison::Below, first), side(Comparison::Above, last)]
     }
 
-    /// The first bits of these are those of an address.
+    /// The first of these bits are the prefix of a network.
     fn prefix(bits: impl Fn(u16) -> Bit, net: &IpNet) -> Self {
         let octets = octets(net.network());
         let kept = 0..u16::from(net.prefix_len());
@@ -298,7 +298,7 @@ impl Match {
         Self::Bits(kept.map(bits).collect(), Test { comparison: Comparison::Equal, value })
     }
 
-    /// It goes to this network.
+    /// The packet goes to this network.
     pub fn to(net: &IpNet) -> Self {
         let start = match net {
             IpNet::V4(_) => 128,
@@ -307,7 +307,7 @@ impl Match {
         Self::prefix(|at| Bit::Of(Field::Network, start + at), net)
     }
 
-    /// It comes from this network.
+    /// The packet comes from this network.
     pub fn from(net: &IpNet) -> Self {
         let start = Field::source(Family::of(net.network())).start;
         Self::prefix(|at| Bit::Of(Field::Network, start + at), net)
@@ -318,24 +318,24 @@ impl Match {
         Self::prefix(|at| Bit::Of(Field::FirstDestination, at), net)
     }
 
-    /// It is of this protocol (IANA's number).
+    /// The packet has this protocol (IANA's number).
     pub fn protocol(number: u8) -> Self {
         Self::is(Field::Protocol, number.into())
     }
 
-    /// Its source port, or its destination port, is one of these. Needs a protocol with ports.
+    /// The source or destination port is one of these. The packet must have a protocol with ports.
     pub fn port(field: Field, ports: [u16; 2]) -> Vec<Self> {
         let mut matches = vec![Self::is(Field::PortRead, 1)];
         matches.extend(Self::between(field, ports.map(u128::from)));
         matches
     }
 
-    /// Its ICMP type. Needs ICMP.
+    /// The packet has this ICMP type. Its protocol must be ICMP.
     pub fn icmp_type(number: u8) -> Vec<Self> {
         vec![Self::is(Field::PortRead, 1), Self::masked(Field::SourcePort, u128::from(number) << 8, 0xff00)]
     }
 
-    /// Its TTL, or IPv6 hop limit, is between these.
+    /// The TTL, or the hop limit of IPv6, is between these values.
     pub fn hops(family: Family, [first, last]: [u8; 2]) -> Vec<Self> {
         Self::between(Field::hops(family), [first.into(), last.into()])
     }
@@ -345,12 +345,12 @@ impl Match {
         [1, 64].map(|state| Self::is(Field::State, state).not()).to_vec()
     }
 
-    /// Its socket is of this user.
+    /// The socket belongs to this user.
     pub fn user(uid: u32) -> Vec<Self> {
         vec![Self::is(Field::Socket, 1), Self::is(Field::User, uid.into())]
     }
 
-    /// It does not hold.
+    /// The negation of this condition.
     pub fn not(self) -> Self {
         if let Self::Not(inner) = self {
             return *inner;
@@ -368,7 +368,7 @@ impl Match {
         }
     }
 
-    /// The names of what the model does not know in it.
+    /// The names of its parts that the model does not know.
     pub fn unknown(&self) -> Vec<&str> {
         match self {
             Self::Unknown(name) => vec![name],
@@ -381,7 +381,7 @@ impl Match {
 }
 
 impl Rule {
-    /// The names of what the model does not know in it.
+    /// The names of its parts that the model does not know.
     pub fn unknown(&self) -> Vec<&str> {
         let action = match &self.action {
             Action::Unknown(name) => Some(name.as_str()),

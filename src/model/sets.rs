@@ -1,4 +1,4 @@
-//! The sets in what `ipset save` prints.
+//! Reads the sets in the output of `ipset save`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,9 +15,9 @@ pub(super) struct Sets(BTreeMap<String, Set>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Set {
-    /// What an element consists of: `ip,port`.
+    /// The parts of an element, for example `ip,port`.
     parts: Vec<String>,
-    /// The elements. `None` if one of them is not understood.
+    /// The elements; `None` if the model does not understand one of them.
     elements: Option<Vec<String>>,
 }
 
@@ -33,7 +33,7 @@ impl Sets {
                     let parts = kind.split(',').map(ToOwned::to_owned).collect();
                     sets.insert(name.to_owned(), Set { parts, elements: Some(Vec::new()) });
                 }
-                // An element with options, such as `nomatch` and `timeout`, may count or not.
+                // An element with options, such as `nomatch` or `timeout`, may not count, so the set is unknown.
                 ["add", name, element] => {
                     let elements = sets.get_mut(name).and_then(|set: &mut Set| set.elements.as_mut());
                     elements.into_iter().for_each(|elements| elements.push(element.to_owned()));
@@ -45,7 +45,8 @@ impl Sets {
         Self(sets)
     }
 
-    /// Whether a packet is in a set, by these parts of it (`src` and `dst`); `None` if that is not known.
+    /// The condition that a packet is in a set, by these parts of the packet (`src` and `dst`); `None` if that is not
+    /// known.
     pub(super) fn matches(&self, name: &str, parts: &str, family: Family) -> Option<Match> {
         let set = self.0.get(name)?;
         let sides: Vec<&str> = parts.split(',').collect();

@@ -1,4 +1,4 @@
-//! Rules of other programs, as the kernel describes them, that refuse less than they seem to.
+//! Rules of other programs, as the kernel describes them. They refuse fewer packets than they seem to.
 
 use super::*;
 use crate::config::Config;
@@ -48,7 +48,7 @@ fn rule(family: u8, chain: &str, instructions: &[Vec<u8>]) -> Message {
     message(6, family, &[text(1, "x"), text(2, chain), handle, attribute(4, &instructions.concat())])
 }
 
-/// Loads a key of `meta` or `ct`, and compares it.
+/// Loads a key of `meta` or `ct`, and compares its value.
 fn compared(name: &str, key: u32, how: u32, value: &[u8]) -> Vec<Vec<u8>> {
     let keys = [number(1, 1), number(2, key)];
     let data = attribute(3, &attribute(1, value));
@@ -69,12 +69,12 @@ fn dropped(matches: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     [matches, vec![verdict(0, None)]].concat()
 }
 
-/// Everything is refused, except at one hook, where these rules stand.
+/// The result if everything is refused except at one hook, which has these rules.
 fn judged(hook: &str, rules: &[Vec<Vec<u8>>]) -> Outcome {
     let mut nft = Vec::new();
     for (family, chain, number) in [(INET, "output", 3), (INET, "forward", 2), (NETDEV, "egress", 1)] {
         let [table, base] = table(family, chain, number, chain == hook);
-        // One table has two chains.
+        // The table of the output hook has the forward chain too.
         nft.extend((chain != "forward").then_some(table));
         nft.push(base);
         if chain == hook {
@@ -102,7 +102,7 @@ fn judge_listing(listing: &Listing) -> Result<Outcome, ReadError> {
     Ok(Prover::default().prove(&[(Family::V4, rules)], &machine, &contract).outcome)
 }
 
-/// The name of a link as a register has it.
+/// The name of a link as it is in a register.
 fn name(name: &str) -> Vec<u8> {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(16, 0);
@@ -120,7 +120,7 @@ fn at_the_output_and_on_the_wire_the_incoming_link_has_no_name() {
         let kind = judged(hook, &[dropped(compared("meta", 26, OTHER, &name("bridge")))]);
         assert!(matches!(kind, Outcome::NotShown(_)), "{hook}: there is no kind to compare: {kind:?}");
     }
-    // A packet that is forwarded has a link there.
+    // A forwarded packet has an incoming link there.
     assert_eq!(judged("forward", &[iifname(OTHER, "")]), Outcome::Proven);
 }
 
@@ -223,7 +223,7 @@ fn a_listing_with_fewer_rules_than_the_kernel_has_counted_is_an_error() {
         nft.push(message(12, INET, &[text(1, "x"), text(2, "map"), attribute(3, &element)]));
         Listing { nft, ..Listing::default() }
     };
-    // One rule, one jump, and one element of a map.
+    // The kernel counts one rule, one jump, and one element of a map.
     assert!(listing(3).rules(Family::V4).is_ok());
     let error = listing(4).rules(Family::V4).unwrap_err();
     assert!(error.to_string().contains("inet x inner"), "{error}");
@@ -309,7 +309,7 @@ fn a_destination_that_nftables_may_change_is_not_known_at_any_priority() {
     assert_eq!(verdict_of("filter", -100, &[verdict(1, None)]), Verdict::Refused, "a filter changes nothing");
     assert_eq!(verdict_of("route", -150, &[mark("meta", 3)]), Verdict::Unknown);
     assert_eq!(verdict_of("filter", -150, &[mark("meta", 3)]), Verdict::Refused, "its route stays");
-    // A rule writes before it asks more.
+    // A rule may write before its later matches.
     assert_eq!(verdict_of("route", -150, &[vec![mark("meta", 3)], tcp].concat()), Verdict::Unknown);
     let restored = [load, mark("meta", 3)];
     assert_eq!(verdict_of("route", -150, &restored), Verdict::Refused, "a new connection has no mark");

@@ -1,4 +1,4 @@
-//! One packet on its way through the tables: which rule lets it pass each of them.
+//! Follows one packet through the tables, and names the rule that lets it pass each of them.
 
 mod changes;
 
@@ -8,12 +8,12 @@ use super::rule::{Action, Base, Sees, Table, Tool};
 use super::whose;
 pub(super) use changes::{Change, changes};
 
-/// What lets a packet pass a table.
+/// The rule or policy that decides about a packet in a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// What lists the rule.
+    /// The program that lists the rule.
     pub tool: Tool,
-    /// The word of nft for the table's family; empty for iptables.
+    /// nft's word for the table's family; empty for iptables.
     pub family: &'static str,
     /// The table.
     pub table: String,
@@ -21,9 +21,9 @@ pub struct Decision {
     pub chain: String,
     /// The rule, or the chain's policy.
     pub rule: String,
-    /// Whether no rule decides, but the policy of the chain.
+    /// Whether the chain's policy decides, and no rule.
     pub by_policy: bool,
-    /// What the model does not know of the rule.
+    /// What the model does not know about the rule.
     pub unknown: Vec<String>,
 }
 
@@ -34,11 +34,11 @@ impl Decision {
     }
 }
 
-/// Maximum number of chains that lead into each other. nf_tables allows 16, and iptables any number.
+/// Maximum depth of chains that jump to one another. nf_tables allows 16, and iptables any number.
 const DEPTH: usize = 1000;
 
-/// What lets `packet` pass a base chain. What is not known is taken for what lets it pass. `None` if it does not
-/// pass.
+/// The rule or policy that lets `packet` pass a base chain; `None` if the packet does not pass. An unknown rule counts
+/// as one that lets it pass.
 pub(super) fn passed(packet: &Packet, view: &View<'_>, table: &Table, at: (&str, &Base)) -> Option<Decision> {
     match chain_verdict(packet, view, table, at).0 {
         ChainVerdict::Passed(decision) => Some(decision),
@@ -52,8 +52,8 @@ pub(super) enum ChainVerdict {
     Refused(Decision),
 }
 
-/// What a base chain does to `packet`, and the rules on its way that are not known. What is not known is taken for what
-/// lets it pass.
+/// What a base chain does to `packet`, and the rules that it may have met. An unknown rule counts as one that lets the
+/// packet pass.
 pub(super) fn chain_verdict(
     packet: &Packet,
     view: &View<'_>,
@@ -74,12 +74,12 @@ pub(super) fn chain_verdict(
     (verdict, walk.doubts)
 }
 
-/// A packet on its way through a table.
+/// A packet while it goes through a table.
 struct Walk<'a> {
     packet: &'a Packet,
     view: &'a View<'a>,
     table: &'a Table,
-    /// The rules on its way of which the model does not know whether they match.
+    /// The rules that it meets and that may match or not.
     doubts: Vec<Decision>,
 }
 

@@ -1,9 +1,9 @@
-//! Whose rule it is that lets a packet out, by the names of its table and its chain.
+//! Finds the program whose rule lets a packet out, by the names of the rule's table and chain.
 
 use super::rule::Tool;
 use super::walk::Decision;
 
-/// Beginnings of the names of chains, and the programs that make them.
+/// The first letters of chain names, with the programs that make such chains.
 const PROGRAMS: [(&str, &str); 13] = [
     ("DOCKER", "Docker"),
     ("ufw", "ufw"),
@@ -20,7 +20,7 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("MULLVAD", "Mullvad"),
 ];
 
-/// What the chains of tunwarden that have no other name begin with.
+/// What the names of tunwarden's own iptables chains begin with.
 const OURS: [&str; 6] = [
     "VPN_",
     "DOCKER_VPN_",
@@ -33,7 +33,7 @@ const OURS: [&str; 6] = [
 /// The names of tunwarden's tables of nf_tables.
 pub(super) const TABLES: [&str; 2] = ["tunwarden", "tunwarden_copy"];
 
-/// Whether a chain of iptables has a name of tunwarden's.
+/// Whether tunwarden gives this name to an iptables chain.
 pub(super) fn is_ours(chain: &str) -> bool {
     OURS.iter().any(|name| chain.starts_with(name))
 }
@@ -47,7 +47,7 @@ pub(super) fn program(decision: &Decision) -> &'static str {
     by_chain.map_or("another program, or an administrator", |(_, program)| program)
 }
 
-/// What to do about it.
+/// The advice for this case.
 pub(super) fn remedy(decision: Option<&Decision>) -> String {
     let verify = "sudo tunwarden verify shows what differs from the rules of tunwarden";
     let Some(decision) = decision else {

@@ -1,21 +1,21 @@
-//! What rules write besides their verdict, and which later answers about the packet that changes.
+//! What rules write in addition to their verdict, and which later answers about the packet this changes.
 
 use std::net::{IpAddr, SocketAddr};
 
 /// Something that a rule writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Write {
-    /// Another destination of the packet, or another socket that gets it.
+    /// A new destination of the packet, or another socket that receives it.
     Destination,
-    /// This destination.
+    /// This new destination of the packet.
     DestinationTo(NewDestination),
-    /// Another source of the packet.
+    /// A new source of the packet.
     Source,
-    /// The source of the packet: an address of the link that it goes out on.
+    /// A new source of the packet: an address of the link on which it leaves.
     LinkSource,
     /// The mark of the packet.
     Mark,
-    /// The mark of the packet: that of its connection.
+    /// The mark of the packet, copied from its connection.
     MarkOfConnection,
     /// The mark of the connection.
     ConnectionMark,
@@ -34,11 +34,12 @@ pub enum Write {
 pub struct NewDestination {
     /// The address; `None` for this machine itself.
     pub address: Option<IpAddr>,
-    /// The port; `None` if it stays.
+    /// The port; `None` if it does not change.
     pub port: Option<u16>,
 }
 
-/// What a rule writes, and after how many of its matches. A rule of nf_tables may ask more after it has written.
+/// What a rule writes, and after how many of its matches. A rule of nf_tables may have more matches after it has
+/// written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// The part that is written, and the new value if it is known.
@@ -48,7 +49,7 @@ pub struct Written {
 }
 
 impl Write {
-    /// What it may mean for a packet, for people.
+    /// What this write may mean for a packet, for people.
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Destination | Self::DestinationTo(_) => "a rule may give it another destination",
@@ -62,8 +63,8 @@ impl Write {
         }
     }
 
-    /// What a target of iptables writes (iptables-extensions(8)). `options` are the words after its name; without
-    /// them it may write all that the target can write.
+    /// What a target of iptables writes (iptables-extensions(8)). `options` are the words after its name. Without them,
+    /// the result is everything that the target can write.
     pub(super) fn of_target(name: &str, options: &[String]) -> Vec<Self> {
         let has = |start: &str| options.iter().any(|option| option.starts_with(start));
         match name {
@@ -82,8 +83,8 @@ impl Write {
             "CT" | "NOTRACK" => vec![Self::Tracking],
             "TTL" | "HL" => vec![Self::Hops],
             "TOS" | "DSCP" | "ECN" => vec![Self::Service],
-            // They write nothing that a later rule of the model asks for. A program that reads a queue gives packets
-            // back as they are.
+            // These targets write nothing that a later rule of the model tests. A program that reads a queue gives
+            // packets back unchanged.
             "ACCEPT" | "DROP" | "REJECT" | "RETURN" | "QUEUE" | "NFQUEUE" | "LOG" | "NFLOG" | "ULOG"
             | "TRACE" | "AUDIT" | "SECMARK" | "CONNSECMARK" | "CLASSIFY" | "TCPMSS" | "TCPOPTSTRIP"
             | "CHECKSUM" | "SET" | "IDLETIMER" | "RATEEST" | "LED" | "TEE" => Vec::new(),
@@ -92,7 +93,7 @@ impl Write {
     }
 }
 
-/// The destination that the options of `DNAT` or `REDIRECT` name, if it is one alone.
+/// The destination that the options of `DNAT` or `REDIRECT` name, if they name exactly one.
 fn new_destination(options: &[String]) -> Option<NewDestination> {
     let [option, value] = options else { return None };
     match option.as_str() {

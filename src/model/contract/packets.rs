@@ -24,8 +24,8 @@ const DNS: [u16; 2] = [53, 853];
 const IPV4: u128 = 0x0800;
 const IPV6: u128 = 0x86dd;
 
-/// A packet of IPv4 or IPv6 in a frame that says the same: without a link header, or on Ethernet, with a tag of a VLAN
-/// or without one.
+/// A packet of IPv4 or IPv6 in a frame with the same EtherType: without a link header, or on Ethernet, with or without
+/// a VLAN tag.
 pub(super) fn in_frame(family: Family, packet: Allowed) -> Vec<Allowed> {
     let ethertype = if family == Family::V4 { IPV4 } else { IPV6 };
     let whole = [packet, vec![Match::is(Field::Parsed, 1)]].concat();
@@ -52,7 +52,8 @@ pub(super) fn to_endpoint(endpoint: &Endpoint) -> Allowed {
     [to, to_port(endpoint.transport(), endpoint.port().get())].concat()
 }
 
-/// Not to a port of DNS, by any protocol with ports, and with a port that can be read. A later fragment has none.
+/// The packet does not go to a DNS port, by any protocol with ports, and its port can be read. A later fragment has no
+/// port.
 pub(super) fn no_dns(family: Family) -> Match {
     let ported = Match::Any(PORTED.map(|protocol| vec![Match::protocol(protocol)]).to_vec());
     let to = |port: u16| vec![Match::is(Field::DestinationPort, port.into())];
@@ -64,8 +65,8 @@ pub(super) fn no_dns(family: Family) -> Match {
     ])
 }
 
-/// It has no source route (IPv4) and no routing header (IPv6). The model sees a source route by the length of the
-/// header. IGMP is excepted, because it always has an option.
+/// The packet has no source route (IPv4) and no routing header (IPv6). The model recognises a source route by the
+/// length of the header. IGMP is an exception, because it always has an option.
 pub(super) fn on_its_way(family: Family) -> Match {
     match family {
         Family::V4 => Match::Any(vec![
@@ -100,7 +101,7 @@ pub(super) fn answer_to(family: Family, traffic: &TrafficRule) -> Vec<Allowed> {
     }
 }
 
-/// From a DHCP client to a server, by their ports.
+/// From a DHCP client to a DHCP server, by their ports.
 pub(super) fn dhcp(family: Family) -> Allowed {
     let (client, server) = if family == Family::V4 { (68, 67) } else { (546, 547) };
     [to_port(Transport::Udp, server), Match::port(Field::SourcePort, [client; 2])].concat()
@@ -122,8 +123,8 @@ pub(super) fn dhcp_servers(family: Family) -> Vec<IpNet> {
     places.iter().map(|place| net(place)).collect()
 }
 
-/// A network of this file.
+/// Parses a network that is written in this file.
 pub(super) fn net(text: &str) -> IpNet {
-    // A test checks that every text here is a network. Another text would not widen the contract.
+    // A test checks that every text in this file is a network. A wrong text would not widen the contract.
     text.parse().unwrap_or_else(|_| IpNet::from(IpAddr::from([0, 0, 0, 0])))
 }

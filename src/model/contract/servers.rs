@@ -1,4 +1,4 @@
-//! What may reach VPN servers.
+//! The packets that may go to VPN servers.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::net::{Endpoint, Family, Transport};
 use crate::vpn::KernelPacket;
 
 impl Contract<'_> {
-    /// To VPN servers, and the agent's questions for their names.
+    /// Packets to VPN servers, and the agent's questions for their names.
     pub(super) fn vpn_servers(&self, family: Family) -> Vec<Allowed> {
         let known = self.servers(family).into_iter();
         let mut allowed: Vec<Allowed> =
@@ -30,7 +30,7 @@ impl Contract<'_> {
         allowed
     }
 
-    /// Each known server with what shows one of its senders.
+    /// Each known server, with the conditions that identify one of its permitted senders.
     fn servers(&self, family: Family) -> Vec<(&Endpoint, Allowed)> {
         let allowance = &self.situation.bootstrap;
         let mut servers = Vec::new();
@@ -58,7 +58,7 @@ impl Contract<'_> {
         })
     }
 
-    /// A large packet to a server goes in fragments, of which only the first has its port.
+    /// A large packet to a server is sent in fragments. Only the first fragment has the port.
     pub(super) fn later_fragments(&self, family: Family) -> Vec<Allowed> {
         let fragment = vec![Match::protocol(UDP), Match::later_fragment(family)];
         let to = |address: IpAddr| [vec![Match::to(&IpNet::from(address))], fragment.clone()].concat();

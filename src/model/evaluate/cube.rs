@@ -1,4 +1,4 @@
-//! Conjunctions of single bits, and the packets of any of them.
+//! Conjunctions of single bits, and the packets for which any of them holds.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,11 +8,11 @@ use super::View;
 use crate::model::diagram::Logic;
 use crate::model::rule::{Comparison, Match};
 
-/// Bits that must have a value, in the order of a diagram.
+/// Bits that must have these values, in the order of a diagram.
 pub(super) type Cube = Vec<(u16, bool)>;
 
 impl View<'_> {
-    /// A conjunction as bits, if it is one.
+    /// These conditions as a conjunction of bits; `None` if they are something else.
     pub(super) fn cube(&self, matches: &[Match]) -> Option<Cube> {
         let mut cube = BTreeMap::new();
         for one in matches {
@@ -32,7 +32,7 @@ impl View<'_> {
     }
 }
 
-/// The packets of any of these cubes. It makes no node but those of the result.
+/// The packets for which any of these cubes holds. It makes no nodes except those of the result.
 pub(super) fn union<L: Logic>(logic: &mut L, mut cubes: Vec<Cube>) -> L::Set {
     cubes.sort();
     cubes.dedup();
@@ -40,13 +40,13 @@ pub(super) fn union<L: Logic>(logic: &mut L, mut cubes: Vec<Cube>) -> L::Set {
     Union { cubes, known: HashMap::default() }.of(logic, all)
 }
 
-/// Cubes from one of their bits on, by their numbers.
+/// The rests of cubes: the number of each cube, and the place of its first bit that is not tested yet.
 type Rests = Vec<(usize, usize)>;
 
 struct Union<S> {
     cubes: Vec<Cube>,
-    /// The results for rests of cubes. Without them the same ones would be computed for each value of a bit that they do
-    /// not ask for, and the time would double with each such bit.
+    /// The results for rests of cubes. Without this memory the same result would be computed again for each value of a
+    /// bit that these rests do not test, and the time would double with each such bit.
     known: HashMap<Rests, S, FxBuildHasher>,
 }
 
@@ -54,7 +54,7 @@ impl<S: Copy + PartialEq> Union<S> {
     fn of<L: Logic<Set = S>>(&mut self, logic: &mut L, rests: Rests) -> S {
         let bit = |&(cube, at): &(usize, usize)| self.cubes.get(cube).and_then(|cube| cube.get(at)).copied();
         let bits: Option<Vec<(u16, bool)>> = rests.iter().map(bit).collect();
-        // One of them asks for nothing more.
+        // One of them has no bit left to test, so every packet fits.
         let Some(bits) = bits else { return logic.all() };
         let Some(first) = bits.iter().map(|(bit, _)| *bit).min() else { return logic.none() };
         if let Some(&known) = self.known.get(&rests) {

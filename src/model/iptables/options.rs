@@ -7,7 +7,7 @@ use crate::model::rule::{Match, Way};
 use crate::model::sets::Sets;
 use crate::net::Family;
 
-/// All conditions of a rule; `None` where an option lacks its value.
+/// All conditions of a rule; `None` if an option has no value although it needs one.
 pub(super) fn matches(words: &[String], family: Family, sets: &Sets) -> Option<Vec<Match>> {
     let mut reader =
         Reader { family, sets, module: String::new(), asked: Asked::Nothing, matches: Vec::new() };
@@ -27,7 +27,7 @@ pub(super) fn matches(words: &[String], family: Family, sets: &Sets) -> Option<V
     Some(reader.matches)
 }
 
-/// Modules that match nothing but what their options and `-p` say.
+/// Modules whose conditions are only their options and `-p`.
 const KNOWN: [&str; 20] = [
     "",
     "tcp",
@@ -51,12 +51,12 @@ const KNOWN: [&str; 20] = [
     "addrtype",
 ];
 
-/// What the options of one `-m conntrack` have asked so far.
+/// What the options of one `-m conntrack` have tested so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Nothing,
     State,
-    /// Something else, and not the state.
+    /// Something other than the state.
     Other,
 }
 
@@ -65,7 +65,7 @@ struct Reader<'a> {
     sets: &'a Sets,
     /// The module that the last `-m` names.
     module: String,
-    /// What its options have asked about a connection.
+    /// What the options of this module have tested.
     asked: Asked,
     matches: Vec<Match>,
 }
@@ -94,8 +94,8 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Without a connection the kernel looks at the state alone. Where the match asks for no state, it does not hold
-    /// then.
+    /// A packet without a connection has only a state. A match that tests something else, and no state, does not hold
+    /// for such a packet.
     fn of_connection(&mut self, option: &str, mut all: Vec<Match>) -> Vec<Match> {
         match (option, self.asked) {
             ("--ctstate", Asked::Nothing | Asked::State) => self.asked = Asked::State,
@@ -114,7 +114,7 @@ impl Reader<'_> {
         all
     }
 
-    /// Whether its module matches by its options alone, or by the protocol that `-p` names.
+    /// Whether the module has no conditions except its options and the protocol that `-p` names.
     fn is_known(&self) -> bool {
         KNOWN.contains(&self.module.as_str())
     }
@@ -158,7 +158,7 @@ impl Reader<'_> {
             }
             ("addrtype", "--dst-type") if value? == "LOCAL" => one(Match::is(Field::LocalDestination, 1)),
             ("set", "--match-set") => one(self.sets.matches(value?, values.get(1)?, self.family)?),
-            // It remembers the packet, and always matches. Its further options say how it remembers.
+            // This option records the packet and always matches. Its other options only say how it records.
             ("recent", "--set") => one(Match::always()),
             ("recent", "--name" | "--mask" | "--rsource" | "--rdest") => Some(Vec::new()),
             // The kernel's clock is UTC.
@@ -225,7 +225,7 @@ fn any_port(fields: &[Field], text: &str) -> Option<Match> {
     Some(Match::Any(fields.iter().flat_map(of).collect()))
 }
 
-/// A type, or a type with a code.
+/// An ICMP type, or a type with a code.
 fn icmp(text: &str) -> Option<Vec<Match>> {
     let (number, code) = text.split_once('/').map_or((text, None), |(number, code)| (number, Some(code)));
     let mut matches = Match::icmp_type(number.parse().ok()?);

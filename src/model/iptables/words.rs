@@ -1,6 +1,6 @@
-//! The words of a rule. iptables-save puts text with blanks in quotation marks.
+//! Splits a rule into words. iptables-save puts text with blanks in quotation marks.
 
-/// The words; `None` where a quotation has no end.
+/// The words; `None` if a quotation mark has no partner.
 pub(super) fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut letters = text.chars();

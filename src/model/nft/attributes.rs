@@ -1,8 +1,8 @@
-//! Attributes of a netlink message.
+//! Reads the attributes of a netlink message.
 
 use netlink_bindings::utils::IterableChunks;
 
-/// An attribute that is cut off, or that is missing.
+/// An attribute is cut off or missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -13,7 +13,7 @@ impl<'a> Attributes<'a> {
     pub(super) fn of(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut chunks = IterableChunks::new(bytes);
         let all = chunks.by_ref().map(|(header, value)| (header.r#type, value)).collect();
-        // An attribute that is cut off ends the list.
+        // The list ends at an attribute that is cut off, and bytes are left.
         if chunks.is_empty() { Ok(Self(all)) } else { Err(Malformed) }
     }
 
@@ -21,7 +21,7 @@ impl<'a> Attributes<'a> {
         self.0.iter().find(|(one, _)| *one == kind).map(|(_, value)| *value)
     }
 
-    /// The attributes in one of these; none where it is missing.
+    /// The attributes inside this one; none if it is missing.
     pub(super) fn nested(&self, kind: u16) -> Result<Self, Malformed> {
         self.find(kind).map_or(Ok(Self(Vec::new())), Self::of)
     }
@@ -50,7 +50,7 @@ impl<'a> Attributes<'a> {
         Ok(bytes.map(u64::from_be_bytes))
     }
 
-    /// The name of a set. In a transaction a rule's own set has a number in place of a name.
+    /// The name of a set. During a transaction, an anonymous set of a rule has a number in addition to its name.
     pub(super) fn set_name(&self, [name, number]: [u16; 2]) -> Result<String, Malformed> {
         let name = self.text(name)?;
         match name.contains('%') {

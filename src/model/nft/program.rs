@@ -1,4 +1,4 @@
-//! What a rule of nf_tables asks and does, from the instructions that the kernel runs.
+//! Translates the instructions of a rule of nf_tables into conditions and actions.
 
 use super::attributes::{Attributes, Malformed};
 use super::register::{Compare, Load, Order, Registers};
@@ -8,17 +8,17 @@ use crate::model::rule::{Action, Bit, Match, Way};
 use crate::model::writes::{Write, Written};
 use crate::net::Family;
 
-/// A rule of the kernel as rules of the model: a map to verdicts makes one of each element.
+/// One rule of the kernel as rules of the model: a map to verdicts becomes one rule for each element.
 type Found = Vec<(Vec<Match>, Action)>;
 
 /// A rule of the kernel.
 pub(super) struct Read {
     pub(super) found: Found,
-    /// What it writes, and after how many matches of each rule.
+    /// What the rule writes, and after how many matches of each rule.
     pub(super) writes: Vec<Written>,
 }
 
-/// Reads the instructions of a rule, as packets of one family meet them.
+/// Reads the instructions of a rule, for packets of one family.
 pub(super) fn read<'s>(
     family: Family,
     on_link: bool,
@@ -36,7 +36,7 @@ pub(super) fn read<'s>(
     Ok(Read { found: vec![(program.matches, Action::Continue)], writes: program.writes })
 }
 
-/// What a register holds that the mark of the connection was loaded into.
+/// The content of a register into which the mark of the connection was loaded.
 const CONNECTION_MARK: &str = "ct key 3";
 
 struct Program {
@@ -50,7 +50,7 @@ struct Program {
 }
 
 impl Program {
-    /// Runs one instruction; the whole rule if this ends it.
+    /// Takes one instruction; returns the whole rule if this instruction ends it.
     fn step<'s>(
         &mut self,
         name: &str,
@@ -90,7 +90,7 @@ impl Program {
             },
             "reject" => return Ok(Some(self.ended(Action::Drop))),
             "masq" | "redir" | "nat" => return Ok(Some(self.ended(Action::Accept))),
-            // They change the packet or what is known about it, or count it.
+            // These instructions change the packet or what is known about it, or they count it.
             "meta" | "payload" | "exthdr" | "ct" | "counter" | "log" | "notrack" | "last" | "dup" => {}
             "queue" | "synproxy" | "tproxy" | "fwd" | "flow_offload" => {
                 return Ok(Some(self.ended(Action::Unknown(name.to_owned()))));
@@ -138,7 +138,8 @@ impl Program {
         Ok(())
     }
 
-    /// A rule that accepts may pass its packets, whether its set is full or not. What another rule does is unknown.
+    /// If the rule accepts its packets, a full set makes no difference: the packets may still pass. For any other rule,
+    /// the result is unknown.
     fn may_end(&mut self) {
         if std::mem::take(&mut self.fills) {
             self.matches.push(Match::Unknown("a set that may be full".to_owned()));
@@ -152,7 +153,7 @@ impl Program {
         vec![(std::mem::take(&mut self.matches), action)]
     }
 
-    /// The value that a comparison of this length in bytes reads. It may stand in several registers.
+    /// The value that a comparison of this length (in bytes) reads. It may be in several registers.
     fn compared(&self, register: u32, length: usize) -> Load {
         let mut loads = self.registers.from(register, length);
         if loads.len() == 1 {
@@ -202,7 +203,7 @@ impl Program {
     fn connection(&mut self, register: u32, key: u32, direction: Option<u8>) {
         let first_destination =
             |bits| Load::Bits((0..bits).map(|at| Bit::Of(Field::FirstDestination, at)).collect());
-        // Without a connection the kernel knows the state alone, and ends the rule.
+        // A packet without a connection has only a state. The kernel ends the rule for every other key.
         if key != 0 {
             self.matches.extend(Match::tracked());
         }
@@ -236,7 +237,7 @@ impl Program {
             0 => Some((Field::Frame, 26, vec![Match::is(Field::FrameRead, 1)])),
             1 if self.family == Family::V4 => Some((Field::Network, 20, Vec::new())),
             1 => Some((Field::Network, 40, Vec::new())),
-            // The kernel (5.17) reads nothing there in a later fragment.
+            // In a later fragment the kernel (5.17) reads nothing there.
             2 => {
                 let whole = Match::later_fragment(self.family).not();
                 let readable = vec![Match::is(Field::Parsed, 1), Match::is(Field::PortRead, 1), whole];
@@ -313,7 +314,7 @@ impl Program {
                     let matches = [self.matches.clone(), matches].concat();
                     found.push((matches, verdict_of(verdict)?.unwrap_or(Action::Continue)));
                 }
-                // For a packet of no element the rule ends here.
+                // For a packet that matches no element, the rule ends here.
                 Ok(Some(found))
             }
             Some(register) if register != 0 => {
@@ -331,13 +332,13 @@ impl Program {
     }
 }
 
-/// Whether an instruction only puts a value into a set: it is not inverted, and has no condition of its own.
+/// Whether an instruction only adds a value to a set: it is not inverted, and has no further condition.
 fn is_plain_update(dynset: &Attributes<'_>) -> Result<bool, Malformed> {
     let flags = dynset.number(9)?.unwrap_or_default();
     Ok(flags == 0 && dynset.find(7).is_none() && dynset.find(10).is_none())
 }
 
-/// A verdict; `None` for the one that goes on with the rule.
+/// A verdict; `None` for the verdict that continues with the rule.
 fn verdict_of(bytes: &[u8]) -> Result<Option<Action>, Malformed> {
     let verdict = Attributes::of(bytes)?;
     let code = verdict.number(1)?.ok_or(Malformed)?.cast_signed();

@@ -9,15 +9,15 @@ use crate::model::rule::{Bit, Comparison, Match, Test, Way};
 /// A value in a register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Load {
-    /// Bits, in the order in which they stand in memory.
+    /// Bits, in their order in memory.
     Bits(Vec<Bit>),
     /// The name of a link.
     Name(Way),
     /// The kind of a link.
     Kind(Way),
-    /// The time in nanoseconds, in the order of the machine or of the network.
+    /// The time in nanoseconds, in the byte order of the machine or of the network.
     Time(Order),
-    /// Something that the model does not have, with its name.
+    /// Something that the model does not know, with its name.
     Unknown(String),
 }
 
@@ -56,12 +56,12 @@ impl Compare {
 const NAME: usize = 16;
 
 impl Load {
-    /// A field as it stands in a packet.
+    /// A field in the byte order that it has in a packet.
     pub(super) fn field(field: Field) -> Self {
         Self::Bits((0..field.width()).map(|at| Bit::Of(field, at)).collect())
     }
 
-    /// A field that the kernel keeps as a number.
+    /// A field that the kernel stores as a number of the machine.
     pub(super) fn number(field: Field) -> Self {
         let Self::Bits(bits) = Self::field(field) else { return Self::Unknown(String::new()) };
         Self::Bits(in_machine_order(bits))
@@ -77,7 +77,7 @@ impl Load {
         }
     }
 
-    /// It compares so with these bytes.
+    /// The match that this value compares in this way with these bytes.
     pub(super) fn compare(&self, how: Compare, bytes: &[u8]) -> Match {
         let (comparison, negated) = match how {
             Compare::Equal => (Comparison::Equal, false),
@@ -108,7 +108,7 @@ impl Load {
         if negated { found.not() } else { found }
     }
 
-    /// It is between these bytes, both included.
+    /// The match that this value is between these bytes, both included.
     pub(super) fn between(&self, [first, last]: [&[u8]; 2]) -> Vec<Match> {
         match first == last {
             true => vec![self.compare(Compare::Equal, first)],
@@ -116,7 +116,7 @@ impl Load {
         }
     }
 
-    /// Keeps the bits of the mask, and then changes those of `change`.
+    /// Keeps the bits that are one in the mask, and then inverts those that are one in `change`.
     pub(super) fn masked(&self, mask: &[u8], change: &[u8]) -> Self {
         let Self::Bits(bits) = self else { return Self::Unknown("a part of a name".to_owned()) };
         let (mask, change) = (bits_of(mask), bits_of(change));
@@ -130,7 +130,7 @@ impl Load {
         Self::Bits(bits.iter().enumerate().map(bit).collect())
     }
 
-    /// The other order of the bytes of each number of this size.
+    /// Reverses the bytes of each number of this size.
     pub(super) fn swapped(&self, size: usize) -> Self {
         match self {
             Self::Bits(bits) if size > 0 => {
@@ -148,7 +148,7 @@ impl Load {
     }
 }
 
-/// The bits of a number as they stand in memory.
+/// The bits of a number in their order in memory.
 fn in_machine_order(bits: Vec<Bit>) -> Vec<Bit> {
     match cfg!(target_endian = "little") {
         true => bits.chunks(8).rev().flatten().copied().collect(),
@@ -169,9 +169,9 @@ fn time(order: Order, how: Compare, bytes: &[u8]) -> Match {
     };
     let seconds = i64::try_from(nanoseconds.div_ceil(1_000_000_000));
     match how {
-        // A rule that refuses from a moment on refuses from the next whole second on.
+        // A rule that refuses after a time counts from the next whole second.
         Compare::AtLeast | Compare::Above => seconds.map_or_else(|_| unknown(), Match::Since),
-        // A rule that opens until a moment opens until the end of its second.
+        // A rule that opens until a time counts until the end of that second.
         Compare::Below | Compare::AtMost => seconds.map_or_else(|_| unknown(), Match::Until),
         Compare::Equal | Compare::Other => unknown(),
     }
@@ -199,7 +199,7 @@ impl Registers {
         load.unwrap_or_else(|| Load::Unknown("a register".to_owned()))
     }
 
-    /// The values from a register on, up to this length in bytes. Each takes whole words.
+    /// The values from a register on, up to this length in bytes. Each value takes whole words of 4 bytes.
     pub(super) fn from(&self, register: u32, length: usize) -> Vec<Load> {
         let (mut at, mut left, mut loads) = (Self::start(register), length, Vec::new());
         while left > 0 {
@@ -218,7 +218,7 @@ impl Registers {
         loads
     }
 
-    /// Forgets everything: an instruction that is not known has written to one of them.
+    /// Forgets all values: an unknown instruction has written to a register.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }

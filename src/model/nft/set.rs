@@ -7,7 +7,7 @@ use crate::model::rule::Match;
 /// `NFT_SET_…`
 const INTERVAL: u32 = 4;
 const CONCATENATED: u32 = 128;
-/// Packets put elements into it (`NFT_SET_EVAL`): by the time of the next packet it may hold any.
+/// Packets put elements into the set (`NFT_SET_EVAL`), so it may have any elements when the next packet comes.
 const BY_PACKETS: u32 = 0x20;
 /// `NFT_DATA_VERDICT`
 const VERDICTS: u32 = 0xffff_ff00;
@@ -32,7 +32,7 @@ struct Element {
     /// The last key of a range.
     end: Option<Vec<u8>>,
     flags: u32,
-    /// It goes after a time.
+    /// Whether it has a timeout.
     passes: bool,
     /// What it maps to: the bytes of `NFTA_DATA_…`.
     data: Option<Vec<u8>>,
@@ -67,9 +67,9 @@ impl Set {
         Ok(())
     }
 
-    /// Each element as a condition on these values, with what it maps to.
+    /// The conditions on these values for each element, with the data to which the element maps.
     pub(super) fn alternatives(&self, loads: &[Load]) -> Vec<(Vec<Match>, Option<Vec<u8>>)> {
-        // A packet puts no verdict into a map.
+        // Packets cannot put a verdict into a map.
         if self.flags & BY_PACKETS != 0 && !self.maps_to_verdicts {
             return vec![(vec![Match::Unknown("a set that packets fill".to_owned())], None)];
         }
@@ -95,7 +95,7 @@ impl Set {
             }
             found.push((matches, element.data.clone()));
         }
-        // One element stands for every value that no other has.
+        // A catch-all element applies to every value that no other element has.
         if let Some(rest) = elements.iter().find(|element| element.flags & CATCH_ALL != 0) {
             let others = found.iter().map(|(matches, _)| matches.clone()).collect();
             found.push((vec![Match::Any(others).not()], rest.data.clone()));
@@ -104,7 +104,7 @@ impl Set {
     }
 }
 
-/// The number before this one.
+/// The number that is one smaller.
 fn before(key: &[u8]) -> Vec<u8> {
     let mut key = key.to_vec();
     for byte in key.iter_mut().rev() {
@@ -117,7 +117,7 @@ fn before(key: &[u8]) -> Vec<u8> {
     key
 }
 
-/// The parts of a key, each compared with its value. Each part takes whole words.
+/// Compares each part of a key with its value. Each part takes whole words of 4 bytes.
 fn conditions(loads: &[Load], [first, last]: [&[u8]; 2]) -> Vec<Match> {
     let (mut first, mut last) = (first, last);
     let mut matches = Vec::new();
@@ -130,7 +130,7 @@ fn conditions(loads: &[Load], [first, last]: [&[u8]; 2]) -> Vec<Match> {
             Load::Bits(_) | Load::Name(_) | Load::Kind(_) | Load::Time(_) => load.length(),
         };
         let (Some(one), Some(other)) = (first.get(..length), last.get(..length)) else {
-            // A key of one part may be the beginning of a value.
+            // A key with one part may be only the beginning of a value.
             matches.extend(load.between([first, last]));
             return matches;
         };

@@ -1,12 +1,12 @@
-//! What a look at all messages shows: whether rules are missing, and which rules write packets.
+//! Checks all messages: whether rules are missing, and which rules write packets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{Attributes, Malformed};
 use super::{DORMANT, Key, Message, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_TABLE, NftError};
 
-/// Compares the rules of each chain with the number that the kernel keeps of them (`NFTA_CHAIN_USE`): its rules, and
-/// the rules and elements that lead to it. A dump that ends too early has fewer.
+/// Compares the rules of each chain with the number that the kernel keeps for the chain (`NFTA_CHAIN_USE`): its own
+/// rules, and the rules and elements that lead to it. A dump that ends too early has fewer.
 ///
 /// # Errors
 /// [`NftError`]
@@ -47,13 +47,13 @@ pub(in crate::model) fn is_whole(messages: &[Message]) -> Result<(), NftError> {
 
 /// The chain that an instruction or an element leads to. Both have their verdict in attribute 2.
 fn target(body: &Attributes<'_>) -> Result<Option<String>, Malformed> {
-    // The second attribute of another instruction is a number.
+    // In other instructions the second attribute is a number.
     let Some(Ok(data)) = body.find(2).map(Attributes::of) else { return Ok(None) };
     let verdict = data.nested(2).unwrap_or(Attributes::of(&[])?);
     Ok(verdict.text(2).ok())
 }
 
-/// The rules that change a packet or send it past the rest of its way, of every table that is not switched off.
+/// The rules that change a packet or send it around the remaining rules, of every table that is not dormant.
 ///
 /// # Errors
 /// [`NftError`]
@@ -96,7 +96,7 @@ fn writes(name: &str, body: &Attributes<'_>) -> bool {
     }
 }
 
-/// The word of nft for `NFPROTO_…`.
+/// nft's word for an `NFPROTO_…`.
 fn family(protocol: u8) -> &'static str {
     match protocol {
         super::INET => "inet",

@@ -11,17 +11,17 @@ use crate::model::walk::{self, Decision};
 use crate::model::whose;
 use crate::net::Family;
 
-/// The number of a packet's link that stands for no link.
+/// The number that a packet has as its link if it has no link.
 pub(in crate::model) const NO_LINK: u32 = 0xfff;
 
-/// One question: may a packet of this sender leave there?
+/// One question: may this sender's packets leave on this link?
 #[derive(Debug, Clone, Copy)]
 pub(in crate::model) struct Case<'a> {
     pub(in crate::model) family: Family,
     pub(in crate::model) sender: Sender,
-    /// `None` stands for a link whose name no rule has.
+    /// `None` for a link whose name is in no rule.
     pub(in crate::model) out: Option<&'a LinkFacts>,
-    /// What leaves now is a counterexample; what may leave later is a doubt.
+    /// The times that matter: a packet that leaves now is a counterexample, and one that may leave later is a doubt.
     pub(in crate::model) time: Time,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A chain at the output and on the wire has no incoming link, also for a packet that is forwarded.
+    /// Chains at the output and on the wire see no incoming link, not even for a forwarded packet.
     fn input(&self, stage: Stage) -> Input {
         match (self.sender, stage) {
             (Sender::Forwarded, Stage::Filter) => Input::OfPacket,
@@ -71,8 +71,8 @@ impl<'a> Case<'a> {
             (0..length).map(bit).collect::<Vec<_>>()
         };
         let called = of(Field::Called, [0, 16], ethertype);
-        // The protocols refuse a packet whose ports cannot be read, and the kernel makes the frame. The wire is judged
-        // for every other packet and frame too.
+        // The kernel's protocols refuse a packet whose ports cannot be read, and the kernel itself makes the frame. On
+        // the wire, all other packets and frames are checked too.
         let mut whole = [
             called.clone(),
             of(Field::Parsed, [0, 1], 1),
@@ -91,7 +91,7 @@ impl<'a> Case<'a> {
         whole
     }
 
-    /// Where the contract looks at a packet.
+    /// The stage at which the contract describes this packet.
     fn stage(&self) -> Stage {
         match self.sender {
             Sender::Local | Sender::Forwarded => Stage::Filter,
@@ -146,7 +146,7 @@ impl<'a> Case<'a> {
         Ok(leaves)
     }
 
-    /// What is computed, unless the sets are too large and mean nothing.
+    /// Returns `computed`, unless the sets are too large and so have no meaning.
     pub(super) fn unless_full<T>(&self, logic: &Diagram, computed: T) -> Result<T, String> {
         match logic.is_full() {
             true => Err(format!("the rules of {} are too many to compute", self.name())),
@@ -154,7 +154,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The packets for which one of these conjunctions holds.
+    /// The packets for which at least one of these lists of conditions holds.
     pub(super) fn of<L: Logic>(
         &self,
         logic: &mut L,
@@ -191,14 +191,14 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// The chains that a packet enters on its way out, and that may refuse it. Those before the rewriting of
-    /// destinations do not count: they see another packet.
+    /// The chains that a packet enters on its way out and that may refuse it. Chains before DNAT do not count, because
+    /// they see another destination.
     pub(super) fn chains<'r>(&self, rules: &'r Rules) -> Vec<(&'r Table, &'r str, &'r Base)> {
         let wanted = |table: &Table, base: &Base| match (base.hook, table.sees) {
             (Hook::Output | Hook::Forward, Sees::Frames) => false,
-            // They refuse more, and no proof needs that.
+            // They can only refuse more, and a proof does not need that.
             (Hook::Prerouting | Hook::Input | Hook::Postrouting, _) => false,
-            // NAT is asked about the first packet of a connection alone.
+            // A NAT chain sees only the first packet of a connection.
             (Hook::Output, _) => self.sender == Sender::Local && base.place() > NAT_DESTINATION,
             (Hook::Forward, _) => self.sender == Sender::Forwarded,
             (Hook::Egress, _) => self.out.is_some_and(|out| base.devices.contains(&out.name)),
@@ -214,7 +214,7 @@ impl<'a> Case<'a> {
         found
     }
 
-    /// What else holds for every packet of the sender.
+    /// Further conditions that hold for every packet of the sender.
     fn packets(&self, machine: &Machine) -> Vec<Match> {
         let states = [1, 2, 4, 8, 64].map(|state| vec![Match::is(Field::State, state)]).to_vec();
         let mut there_is = vec![Match::Any(states)];
@@ -222,7 +222,7 @@ impl<'a> Case<'a> {
         match self.sender {
             Sender::Local | Sender::Raw => {}
             Sender::Forwarded => {
-                // The last number is a link that no rule names.
+                // The last number stands for a link that is in no rule.
                 let links = u128::try_from(machine.links.len()).unwrap_or(NO_LINK.into());
                 there_is.extend(Match::between(Field::In, [0, links]));
             }
@@ -233,7 +233,7 @@ impl<'a> Case<'a> {
         there_is
     }
 
-    /// A packet of a set: an ordinary one, if there is one.
+    /// A packet of a set, an ordinary one if possible.
     pub(super) fn packet(
         &self,
         logic: &mut Diagram,
@@ -278,7 +278,7 @@ impl<'a> Case<'a> {
             let view = self.view(machine, &fixed, stage_of(base));
             decisions.extend(walk::passed(&packet, &view, table, (name, base)));
         }
-        // A rule of another program says more than a policy that every packet meets.
+        // A rule of another program explains more than a policy that applies to every packet.
         decisions.sort_by_key(|decision| {
             let ours = whose::program(decision) == "tunwarden";
             (decision.unknown.is_empty(), decision.by_policy, ours, decision.table != "filter")
@@ -288,7 +288,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// A hook on a link sees a packet after NAT.
+/// A hook on a link sees packets after NAT.
 fn stage_of(base: &Base) -> Stage {
     match base.hook {
         Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting => Stage::Filter,

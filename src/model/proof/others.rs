@@ -1,4 +1,4 @@
-//! What the rules of other programs let out by themselves.
+//! Which packets the rules of other programs alone would let out.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::model::whose;
 use crate::net::Family;
 
 impl Prover {
-    /// Packets that rules of other programs would let out if those of tunwarden were gone: one for each rule that is
-    /// found. A policy that accepts is no rule here: without any firewall everything leaves.
+    /// Packets that rules of other programs would let out if tunwarden's rules did not exist: one for each rule that is
+    /// found. A policy that accepts does not count as a rule here, because without any firewall everything leaves.
     pub fn others(
         &mut self,
         rules: &[(Family, Rules)],
@@ -38,7 +38,7 @@ impl Prover {
     }
 }
 
-/// The rules of other programs, where only a rule accepts.
+/// The rules of other programs. In these, only a rule can accept a packet, and no policy.
 fn without_ours(rules: &Rules) -> Rules {
     let chain = |name: &String, chain: &Chain| Chain {
         base: chain.base.clone(),

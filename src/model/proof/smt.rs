@@ -9,7 +9,7 @@ use crate::model::diagram::Logic;
 use crate::model::rule::Rules;
 use crate::net::Family;
 
-/// Conditions as definitions, each of two others and a bit. The first two numbers are false and true.
+/// Definitions of conditions. Each is made from two other conditions and a bit. Numbers 0 and 1 are false and true.
 #[derive(Debug, Default)]
 struct Text {
     bits: BTreeSet<u16>,
@@ -56,7 +56,8 @@ impl Logic for Text {
         }
         self.next += 1;
         let defined = Condition::Defined(self.next);
-        // A constant of its own for each: a solver that expands definitions would write out shared ones many times.
+        // Each condition is a constant of its own: a solver that expands definitions would repeat shared definitions
+        // many times.
         let chosen = format!("(ite {test} {then} {otherwise})");
         let _ = writeln!(self.definitions, "(declare-const {defined} Bool)\n(assert (= {defined} {chosen}))");
         defined
@@ -64,8 +65,8 @@ impl Logic for Text {
 }
 
 impl Prover {
-    /// For each case the question whether a packet may leave that the contract does not list, and the answer of the
-    /// diagrams.
+    /// For each case, the question whether a packet may leave that the contract does not list, with the answer that the
+    /// diagrams give.
     pub(crate) fn questions(
         &mut self,
         family: Family,

@@ -1,4 +1,4 @@
-//! Who may send where, computed from the rules: a table for people.
+//! Computes from the rules which senders may send where: a table for people.
 
 use super::case::Case;
 use super::{Machine, Prover};
@@ -11,13 +11,13 @@ use crate::net::Family;
 /// Whether packets pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cell {
-    /// There is no such place now.
+    /// No such destination exists now.
     Absent,
-    /// None passes.
+    /// No packet passes.
     Refused,
     /// Something that the model does not know may let one pass.
     Unknown,
-    /// Some pass.
+    /// Some packets pass.
     Passes,
 }
 
@@ -46,7 +46,7 @@ pub struct Row {
     pub server: Cell,
     /// What the link itself needs: ARP, DHCP, neighbours.
     pub link: Cell,
-    /// What signs in at a captive portal, while paused for that.
+    /// To sign in at a captive portal, during a pause for it.
     pub portal: Cell,
     /// Everywhere else, outside the tunnel.
     pub elsewhere: Cell,
@@ -117,7 +117,8 @@ impl Prover {
         let mut rest = leaves;
         for part in [Part::Server, Part::Link, Part::Lan, Part::Portal] {
             let mut listed = Bounds { surely: logic.none(), maybe: logic.none() };
-            // One after the other: the union of many conjunctions at once is made for addresses of a set.
+            // The union of many lists at once is made for the addresses of a set, so these are added one after the
+            // other.
             for (_, one) in parts.iter().filter(|(of, _)| *of == part) {
                 let one = case.of(logic, machine, std::slice::from_ref(one));
                 listed.surely = logic.or(listed.surely, one.surely);

@@ -14,7 +14,8 @@ use crate::net::Family;
 type Tables = BTreeMap<String, [Bounds<Set>; 2]>;
 
 impl Prover {
-    /// A packet that leaves with a mixture of old and new tables, and neither with all old nor with all new ones.
+    /// A packet that leaves while some tables are old and others new, but would not leave with all old or with all new
+    /// tables.
     pub(crate) fn wider(
         &mut self,
         family: Family,

@@ -1,4 +1,4 @@
-//! One packet on its way past the chains of every program, in the order in which the kernel asks them.
+//! Follows one packet through the chains of every program, in the order in which the kernel runs them.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,13 +21,13 @@ type Entry<'r> = (&'r Table, &'r str, &'r Base);
 /// What a chain does to the packet.
 enum Met<'a> {
     Passes,
-    /// Nothing later can change this.
+    /// The answer is final.
     Decided(Box<Answer>),
-    /// NAT gives it another destination, and this is the packet then.
+    /// NAT gives the packet another destination. This is the question about the packet after that.
     Turns(&'a Question),
 }
 
-/// A packet on its way.
+/// A packet and what is known about it so far.
 pub(super) struct Course<'a> {
     question: &'a Question,
     /// The question before NAT.
@@ -35,15 +35,15 @@ pub(super) struct Course<'a> {
     machine: &'a Machine,
     /// What the model does not know.
     unknown: Vec<String>,
-    /// What lets it pass.
+    /// The rules that let it pass.
     passed: Vec<Decision>,
-    /// The rules that may decide and may not.
+    /// The rules that may have decided.
     doubts: Vec<Decision>,
-    /// The places of bits that a rule may have written.
+    /// The places of bits that a rule may have changed.
     blurred: BTreeSet<u16>,
-    /// What was written there.
+    /// What the rules have written.
     written: BTreeSet<Write>,
-    /// Whether it has the address of the link that it goes out on.
+    /// Whether its source was rewritten to the address of the link on which it leaves.
     has_link_source: bool,
 }
 
@@ -83,12 +83,12 @@ impl<'a> Course<'a> {
         Answer::new(verdict, deciding(self.passed))
     }
 
-    /// Asks the chains on the way of the packet, as long as it has this way.
+    /// Runs the chains in the path of the packet, until its path changes.
     fn pass(&mut self, rules: &Rules) -> Met<'a> {
         let is_turned = !std::ptr::eq(self.question, self.asked);
         for (number, &hook) in self.question.hooks().iter().enumerate() {
             for entry in self.question.chains(hook, rules) {
-                // The first hook is the same for every way.
+                // The first hook is the same for every path.
                 if is_turned && number == 0 && entry.2.place() <= NAT_DESTINATION {
                     continue;
                 }
@@ -101,7 +101,7 @@ impl<'a> Course<'a> {
         Met::Passes
     }
 
-    /// Asks one chain.
+    /// Runs one chain.
     fn meet(&mut self, hook: Hook, (table, name, base): Entry<'_>) -> Met<'a> {
         let packet = self.question.packet(self.machine, self.has_link_source);
         let changes = self.settle(hook, &packet, (table, name, base));
@@ -131,11 +131,11 @@ impl<'a> Course<'a> {
         Met::Decided(Box::new(Answer { elsewhere, ..self.not_known(Some(change.by)) }))
     }
 
-    /// The address and the port that a rule gives the packet for sure.
+    /// The address and the port that a rule certainly gives the packet.
     fn sent_to(&self, hook: Hook, change: &Change) -> Option<(IpAddr, u16)> {
         let Write::DestinationTo(NewDestination { address, port }) = change.write else { return None };
         let is_sure = change.surely && !self.written.contains(&Write::Tracking);
-        // What comes in goes to an address of its link.
+        // `None` for an incoming packet: it would go to an address of its link.
         let own = match (hook, self.question.family()) {
             (Hook::Output, Family::V4) => Some(Ipv4Addr::LOCALHOST.into()),
             (Hook::Output, Family::V6) => Some(Ipv6Addr::LOCALHOST.into()),
@@ -144,7 +144,7 @@ impl<'a> Course<'a> {
         Some((address.or(own)?, port.unwrap_or(self.question.port))).filter(|_| is_sure)
     }
 
-    /// What the rules of a chain write. What one of them writes may decide which others the packet meets.
+    /// What the rules of a chain write. A written value may decide which other rules the packet meets.
     fn settle(&mut self, hook: Hook, packet: &Packet, (table, name, base): Entry<'_>) -> Vec<Change> {
         loop {
             let view = self.view(hook, base);
@@ -159,7 +159,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// From now on a match on what a rule writes may hold and may not.
+    /// From now on, it is not known whether a match on the written bits holds.
     fn blur(&mut self, write: Write) {
         let family = self.question.family();
         let service = match family {
@@ -168,7 +168,7 @@ impl<'a> Course<'a> {
         };
         let whole = |field: Field| (field, 0..field.width());
         let fields = match write {
-            // The mark of a new connection is 0, as that of the packet.
+            // The mark of a new connection is 0, and so is the mark of the packet.
             Write::MarkOfConnection if !self.written.contains(&Write::ConnectionMark) => return,
             Write::Mark | Write::MarkOfConnection => vec![whole(Field::Mark)],
             Write::Tracking => [Field::State, Field::Direction, Field::Status].map(whole).to_vec(),
@@ -194,7 +194,7 @@ impl<'a> Course<'a> {
         self.blurred.extend(bits.map(|at| field.bit(at, stage, family)));
     }
 
-    /// NAT of the source, which later chains see.
+    /// Takes a change of the source by NAT. Later chains see the new source.
     fn rewrite(&mut self, hook: Hook, changes: &[Change]) {
         let is_source = |change: &&Change| matches!(change.write, Write::Source | Write::LinkSource);
         let (Hook::Postrouting | Hook::Input, Some(change)) = (hook, changes.iter().find(is_source)) else {
@@ -212,10 +212,10 @@ impl<'a> Course<'a> {
         self.written.insert(change.write);
     }
 
-    /// Whether the packet may go on from here to another place than the one that the question has.
+    /// Whether the packet may go from here to another destination or link than the question says.
     fn leads_elsewhere(&self, hook: Hook, base: &Base, write: Write) -> bool {
         let is_before_route = match hook {
-            // What this machine sends to itself has its way already.
+            // The path of a packet from this machine to itself does not change any more.
             Hook::Prerouting => matches!(self.question.from, SentBy::Bridge(_)),
             Hook::Output => base.kind == ChainType::Route,
             Hook::Input | Hook::Forward | Hook::Postrouting | Hook::Egress => false,
@@ -235,7 +235,7 @@ impl<'a> Course<'a> {
     fn view(&self, hook: Hook, base: &Base) -> View<'_> {
         let mut view = self.question.view(hook, self.machine);
         if hook == Hook::Output {
-            // NAT in this hook changes the route, and the later chains of the hook still see the first link.
+            // NAT in this hook changes the route, but the later chains of the hook still see the first link.
             view.out = self.asked.view(hook, self.machine).out;
         }
         let is_after_nat = hook == Hook::Postrouting && base.place() > NAT_SOURCE;
@@ -255,7 +255,7 @@ impl<'a> Course<'a> {
         Answer { unknown, ..Answer::new(Verdict::Unknown, decided_by) }
     }
 
-    /// Where a packet goes that nothing refuses.
+    /// Where a packet goes if nothing refuses it.
     fn leaves(&self, contract: &Contract<'_>) -> Verdict {
         let (question, machine) = (self.question, self.machine);
         let Some(out) = question.interface() else { return Verdict::Local };
@@ -301,7 +301,7 @@ impl Question {
                 &[Hook::Output, Hook::Postrouting, Hook::Prerouting, Hook::Input]
             }
             (SentBy::Program(_), Way::Out(..)) => &[Hook::Output, Hook::Postrouting, Hook::Egress],
-            // No filter of IP sees a frame, and one to this machine itself is not judged.
+            // No IP filter sees a frame, and a frame to this machine itself is not judged.
             (SentBy::Raw(..), Way::Out(..)) => &[Hook::Egress],
             (SentBy::Raw(..), Way::Here) => &[],
             (SentBy::Bridge(_), Way::Here) => &[Hook::Prerouting, Hook::Input],
@@ -322,7 +322,7 @@ impl Question {
                         let out = self.interface();
                         base.hook == hook && out.is_some_and(|out| base.devices.contains(out))
                     }
-                    // The connection of what this machine sends has its NAT when it comes in again.
+                    // A packet from this machine to itself already has its NAT when it comes in again.
                     Hook::Prerouting | Hook::Input => {
                         let has_nat = matches!(self.from, SentBy::Program(_));
                         base.hook == hook && !is_for_frames && !(has_nat && base.kind == ChainType::Nat)
@@ -355,7 +355,8 @@ impl Question {
     }
 }
 
-/// The rule that says most of those that let a packet pass: one of a filter, and no policy.
+/// The rule that explains most among those that let a packet pass: preferably a rule of a filter table, and not a
+/// policy.
 fn deciding(mut passed: Vec<Decision>) -> Option<Decision> {
     passed.sort_by_key(|decision| {
         (decision.by_policy, decision.table != "filter", !decision.family.is_empty())

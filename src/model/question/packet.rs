@@ -8,7 +8,7 @@ use crate::model::layout::{Field, Stage};
 use crate::model::proof::{Machine, NO_LINK};
 use crate::net::Family;
 
-/// The port that a program's socket is given if it asks for none: one of `ip_local_port_range`.
+/// The source port of a program that asks for no port: one of `ip_local_port_range`.
 const EPHEMERAL: u16 = 40_000;
 
 /// `net.ipv4.ip_default_ttl`, and the same of IPv6.
@@ -22,14 +22,14 @@ const NEW: u8 = 8;
 const ECHO: u16 = 8;
 const ECHO_V6: u16 = 128;
 
-/// The bits of a packet, one field after the other.
+/// The bits of a packet while they are set, field by field.
 struct Draft {
     family: Family,
     bits: Vec<(u16, bool)>,
 }
 
 impl Draft {
-    /// A part of a field, before and after NAT.
+    /// Sets a part of a field, before and after NAT.
     fn put(&mut self, field: Field, [start, length]: [u16; 2], value: u128) {
         for stage in [Stage::Filter, Stage::Wire] {
             self.put_at(stage, field, [start, length], value);
@@ -49,7 +49,7 @@ impl Draft {
 }
 
 impl Question {
-    /// The packet; `is_rewritten` if it has the address of the link that it goes out on.
+    /// The packet. `is_rewritten` says that its source is the address of the link on which it leaves.
     pub(super) fn packet(&self, machine: &Machine, is_rewritten: bool) -> Packet {
         let mut draft = Draft { family: self.family(), bits: Vec::new() };
         self.known(&mut draft, machine);
@@ -66,7 +66,7 @@ impl Question {
         Packet::new(Field::all(), &draft.bits)
     }
 
-    /// What the kernel knows of it.
+    /// Sets what the kernel knows about the packet.
     fn known(&self, draft: &mut Draft, machine: &Machine) {
         let ethertype = draft.family.ethertype();
         let number = |name: &str| machine.links.iter().position(|link| link.name == name);
@@ -86,7 +86,7 @@ impl Question {
             SentBy::Raw(uid, called) => (Some(uid), called, INVALID),
         };
         draft.set(Field::FrameRead, 1_u8);
-        // The kernel looks for no header in a frame that its sender calls otherwise.
+        // The kernel looks for no header in a frame with another EtherType.
         for field in [Field::Parsed, Field::PortRead] {
             draft.set(field, u8::from(called == ethertype));
         }
@@ -127,7 +127,7 @@ impl Question {
             draft.put(Field::Network, place, value);
         }
         draft.set(Field::Protocol, self.protocol);
-        // In the place of the ports an echo request has its type, the code 0 and a checksum.
+        // An echo request has no ports. In their place it has its type, the code 0 and a checksum.
         let first = match self.protocol {
             1 => ECHO << 8,
             58 => ECHO_V6 << 8,
@@ -138,7 +138,7 @@ impl Question {
     }
 }
 
-/// Where an address stands in the header of its family, and its bits.
+/// Where an address is in the header of its family, and its bits.
 fn address(address: IpAddr, [v4, v6]: [u16; 2]) -> ([u16; 2], u128) {
     match address {
         IpAddr::V4(address) => ([v4, 32], address.to_bits().into()),

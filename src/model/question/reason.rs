@@ -1,4 +1,4 @@
-//! Why tunwarden refuses the packet of a question.
+//! Why tunwarden refuses the packet.
 
 use super::{Question, SentBy};
 use crate::config::Access;
@@ -11,7 +11,7 @@ use crate::vpn::{FromProgram, Refusal};
 const DNS: [u16; 2] = [53, 853];
 
 impl Question {
-    /// The reason, if a rule of tunwarden refuses the packet; `None` if nothing of the situation tells it.
+    /// The reason, if a rule of tunwarden refuses the packet; `None` if the situation does not show it.
     pub fn refusal(&self, machine: &Machine, contract: &Contract<'_>) -> Option<Refusal> {
         let (situation, to) = (contract.situation, self.destination);
         let leads_out =
@@ -24,7 +24,8 @@ impl Question {
             SentBy::Bridge(name) => of_bridge(name),
             SentBy::Program(_) | SentBy::Raw(..) => None,
         };
-        // The rules ask for the policy of the network first, except for DNS of a network that has the LAN.
+        // The rules check the policy of the network first. Only for DNS of a network that may reach the LAN, they check
+        // DNS first.
         let has_own_policy = |leads_out: bool| match network.map(|network| network.access) {
             Some(Access::None) => true,
             Some(Access::Lan) => !(leads_out && is_dns),

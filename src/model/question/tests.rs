@@ -64,7 +64,7 @@ fn the_first_chain_that_refuses_decides_and_its_program_is_named() {
     assert_eq!(of(25), (Verdict::Refused, Some("ufw"), None));
     assert_eq!(of(443), (Verdict::Refused, Some("tunwarden"), Some(Refusal::VpnLost)));
     assert_eq!(of(53).2, Some(Refusal::DnsOutsideTunnel));
-    // Docker rewrites only what goes to this machine.
+    // Docker's rule rewrites only packets to this machine.
     assert_eq!(of(80).0, Verdict::Clear);
     assert_eq!(of(82).0, Verdict::Refused, "a chain after the route refuses it");
 }
@@ -86,7 +86,7 @@ fn a_policy_that_drops_decides_for_a_container() {
     assert_eq!(refusal, Some(Refusal::VpnLost));
 }
 
-/// The same rules, with others before them.
+/// The answer by the same rules with these rules before them.
 fn with(more: &str, port: u16) -> Answer {
     let legacy = vec![Saved { family: Family::V4, text: format!("{more}{FILTER}{NAT}") }];
     of(&Listing { legacy, ..Listing::default() }, port, SentBy::Program(1000)).0

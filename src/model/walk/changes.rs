@@ -1,4 +1,4 @@
-//! What the rules write that a packet may meet on its way through a table.
+//! What the rules write that a packet may meet in a table.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use crate::model::writes::Write;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::model) struct Change {
     pub(in crate::model) write: Write,
-    /// Whether the packet meets it in every case, and its matches hold.
+    /// Whether the packet meets this rule and matches it in every case.
     pub(in crate::model) surely: bool,
     pub(in crate::model) by: Decision,
 }
 
 /// Everything that rules may write to a packet that enters a base chain, in their order. Unlike
-/// [`super::chain_verdict`] it follows every way that the packet may go.
+/// [`super::chain_verdict`], it follows every path that the packet may take.
 pub(in crate::model) fn changes(packet: &Packet, view: &View<'_>, table: &Table, base: &str) -> Vec<Change> {
     let mut search = Search { packet, view, table, known: BTreeMap::new(), found: Vec::new() };
     search.chain(base, true);
     search.found
 }
 
-/// How a packet may leave a chain.
+/// How a packet may go through a chain.
 #[derive(Debug, Clone, Copy)]
 struct End {
-    /// It may come back from the chain.
+    /// It may return from the chain.
     back: bool,
-    /// Nothing in the chain is uncertain.
+    /// The model knows every rule that it meets there.
     certain: bool,
 }
 
@@ -38,7 +38,7 @@ struct Search<'a> {
     packet: &'a Packet,
     view: &'a View<'a>,
     table: &'a Table,
-    /// The chains that were searched. One that is still searched leads to itself.
+    /// The chains that were searched. A chain that is found again while it is still searched leads to itself.
     known: BTreeMap<&'a str, End>,
     found: Vec<Change>,
 }
@@ -65,7 +65,7 @@ impl<'a> Search<'a> {
         end
     }
 
-    /// Whether the packet may come to the next rule.
+    /// Whether the packet may reach the next rule.
     fn rule(&mut self, rule: &'a Rule, surely: bool, end: &mut End) -> bool {
         if rule.action == Action::Continue {
             return true;
