@@ -41,9 +41,9 @@ pub enum Action {
 pub enum Announcement {
     /// The state has changed.
     State {
-        /// Before.
+        /// The earlier state.
         old: State,
-        /// Now.
+        /// The state now.
         new: State,
     },
     /// A VPN that protected went away, and nobody asked for that.

@@ -59,8 +59,8 @@ impl Machine {
         self.claims.reports()
     }
 
-    /// Whether a report would be taken: from root always; from another process only what the VPN client of
-    /// that very tunnel may report.
+    /// Whether the machine accepts a report: every report of root, and from another process only what the
+    /// VPN client of that tunnel may report.
     pub fn may_report(&self, report: &Report, reporter: &Reporter) -> bool {
         let Reporter::Client(lineage) = reporter else { return true };
         let report = &self.known().with_transport_of_files(report);
@@ -78,7 +78,7 @@ impl Machine {
         self.facts.sockets.all().keys().cloned().collect()
     }
 
-    /// Every management socket, and whether a client can be heard on it.
+    /// Every management socket, and whether the agent is connected to its client.
     pub fn hearings(&self) -> impl Iterator<Item = (&ManagementSocket, &Hearing)> {
         self.facts.sockets.all().iter()
     }
@@ -108,7 +108,7 @@ impl Machine {
 
     /// What the status shows of Docker; `None` while it does not answer.
     pub fn docker(&self) -> Option<DockerReport> {
-        // A tunnel that nothing comes out of forwards nothing.
+        // While no VPN protects, no port is forwarded.
         let protects = self.protects() && !self.facts.config.docker.forwarded.is_empty();
         let tunnels = if protects { self.situation().open_tunnel_addresses() } else { BTreeSet::new() };
         self.facts.docker.report(&self.facts.links, &self.facts.config, &tunnels)

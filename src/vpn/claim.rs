@@ -74,7 +74,7 @@ pub(super) enum Standing {
 pub(super) struct Evidence<'a> {
     pub(super) links: &'a LinkTable,
     pub(super) config: &'a Config,
-    /// Finds the addresses of every VPN server that is known: few questions need them.
+    /// Finds the addresses of every VPN server that is known. It is called only where a comparison needs them.
     pub(super) servers: &'a dyn Fn() -> &'a BTreeSet<IpAddr>,
 }
 
@@ -162,7 +162,7 @@ impl Claim {
         }
     }
 
-    /// The profile that it is of.
+    /// The UUID of its profile.
     pub(super) fn uuid(&self) -> Option<&str> {
         match &self.claimant {
             Claimant::NetworkManager { uuid, .. } => Some(uuid),
@@ -179,9 +179,9 @@ impl Claim {
         matches!(&self.claimant, Claimant::NetworkManager { path, .. } if path == wanted)
     }
 
-    /// Whether this claim's own process reports the return of its lost tunnel. The tunnel is lost by that
-    /// process's own report, by silence or by the end of its link: the first report is lost if the agent does not
-    /// answer in time, because only root can store a report in a file.
+    /// Whether this claim's own process reports that its lost tunnel is back. It does not matter by what the
+    /// tunnel was lost: a report of that process, silence, or the end of its link. The report of the loss may be
+    /// missing: only root can store a report in a file while the agent does not answer.
     pub(super) fn is_reported_by(&self, report: &Report) -> bool {
         self.interface.as_ref() == Some(&report.interface)
             && self.pid.is_some()
@@ -256,7 +256,7 @@ impl Claim {
         }
     }
 
-    /// Notes which link it is, once that is there.
+    /// Remembers the index of its link, once the link is there.
     pub(super) fn note_link(&mut self, links: &LinkTable, config: &Config) {
         if self.index.is_none() {
             self.index = self.link(links, config).map(|link| link.index);

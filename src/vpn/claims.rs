@@ -42,7 +42,6 @@ impl Claims {
         Self { silent, ..Self::default() }
     }
 
-    /// All of them.
     pub(super) fn all(&self) -> &[Claim] {
         &self.list
     }
@@ -165,7 +164,7 @@ impl Claims {
             .collect()
     }
 
-    /// The tunnels that stood before this machine began, and stand now, have stood since then.
+    /// Takes over from the last agent since when each tunnel stands that stood under it and stands now.
     pub(super) fn keep_since(&mut self, tunnels: &[Tunnel]) {
         for claim in &mut self.list {
             let carrying = claim.standing == Standing::Carrying;
@@ -203,12 +202,13 @@ impl Claims {
         tunnels
     }
 
-    /// With named connections only their tunnels carry anything, and those that root reported.
+    /// The only tunnels that may carry packets by their claims: `vpn.connections` names their VPNs, or root reported
+    /// them. `None` if `vpn.connections` is empty.
     pub(super) fn named_tunnels(&self, facts: &Facts) -> Option<Vec<IfName>> {
         if facts.config.vpn.connections.is_empty() {
             return None;
         }
-        // The very link of the claim: another tunnel may have the name now.
+        // Only the claim's own link counts: another tunnel may have its name now.
         let own = self.list.iter().filter(|claim| claim.link(&facts.links, &facts.config).is_some());
         let mut names: Vec<IfName> = own.filter_map(|claim| claim.interface.clone()).collect();
         names.sort();

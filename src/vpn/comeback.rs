@@ -131,8 +131,9 @@ impl Backoff {
         self.protected.get_or_insert(now);
     }
 
-    /// A VPN that carried for longer than the last wait had come back successfully. Its client may still
-    /// bring it back by itself: `patience` is how many seconds it has for that.
+    /// The VPN is lost. If it carried for longer than the last wait, the attempt before had succeeded,
+    /// and the waits begin again. Its client may still bring it back by itself: `patience` is how many
+    /// seconds it has for that.
     fn lost(&mut self, patience: u64, now: u64) {
         if self.protected.take().is_some_and(|since| now.saturating_sub(since) > self.wait) {
             self.wait = WAIT.0;
@@ -228,7 +229,7 @@ impl Machine {
         self.claims.stands_as(comeback, Standing::Carrying)
     }
 
-    /// The attempt whose time has come.
+    /// Begins the attempt that is due, if there is one.
     pub(super) fn come_back(&mut self, now: u64) -> Option<Action> {
         let wanted = self.facts.config.vpn.reconnect == Reconnect::Auto && self.state() != State::Paused;
         let comeback = if wanted { self.comeback().ok() } else { None };
@@ -250,7 +251,7 @@ impl Machine {
     }
 
     /// Has the names of wg-quick's servers looked up once after the loss: wg-quick looks them up only when it
-    /// starts, and a server may have moved. Whether an answer is still missing.
+    /// starts, and a server may have moved. Returns whether an answer is still missing.
     fn awaits_names(&mut self, now: u64) -> bool {
         let Ok(Comeback::WgQuick(interface)) = self.comeback() else { return false };
         let file = self.facts.learning.file_of(&interface).filter(|vpn| vpn.origin == Origin::WireGuard);

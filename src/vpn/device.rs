@@ -49,10 +49,12 @@ pub enum Handshake {
     Ago(u128),
 }
 
-/// No handshake was as few seconds after the epoch as this, in 2001: such a time is boringtun's.
+/// A moment in 2001, in seconds since the epoch: no handshake was before it. A device that gives a smaller number is
+/// boringtun's, and the number is the age of the handshake.
 const FIRST_TIME: u64 = 1_000_000_000;
 
-/// Two times of one handshake differ by less, in nanoseconds: GotaTun computes the time again at each reading.
+/// Two times that differ by less are of the same handshake, in nanoseconds: GotaTun computes the time again at each
+/// reading.
 const SAME_HANDSHAKE: u128 = 1_000_000_000;
 
 impl Handshake {
@@ -66,7 +68,7 @@ impl Handshake {
         }
     }
 
-    /// The later one of two of one reading.
+    /// The later one of two handshakes of one reading.
     pub(crate) fn latest(self, other: Self) -> Self {
         match (self, other) {
             (Self::Never, one) | (one, Self::Never) => one,

@@ -89,7 +89,7 @@ pub enum Ipv6Reach {
     Tunnel,
 }
 
-/// A network and its bridge: what outlives Docker's silence.
+/// A network and its bridge: what the agent still knows while Docker does not answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkBridge {
@@ -108,7 +108,7 @@ pub struct NetworkAccess {
     pub access: Access,
 }
 
-/// Docker as it is followed now, for the status.
+/// What the agent knows of Docker now, for the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerReport {
     /// Docker's version, such as `28.5.1`.
@@ -147,7 +147,7 @@ impl NetworkReport {
 /// Why a network is not held, or not as the configuration has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkFault {
-    /// macvlan, ipvlan: its packets never meet the rules.
+    /// macvlan, ipvlan: its packets never meet the rules of iptables.
     Beneath,
     /// A driver of which nothing is known here.
     Driver,
@@ -188,7 +188,7 @@ pub(super) struct Docker {
 }
 
 impl Docker {
-    /// With the bridges that the last agent knew: until Docker answers they are all there is.
+    /// Begins with the bridges that the last agent knew: no others are known until Docker answers.
     pub(super) fn new(bridges: Vec<NetworkBridge>) -> Self {
         Self { bridges, ..Self::default() }
     }
@@ -266,8 +266,8 @@ impl Docker {
         .collect()
     }
 
-    /// What differs from what every container may, by bridge. A bridge that networks with different
-    /// accesses have is cut off.
+    /// The bridges whose containers may reach something else than every container may. A bridge of
+    /// networks with different accesses is cut off.
     pub(super) fn accesses(&self, links: &LinkTable, config: &Config) -> Vec<NetworkAccess> {
         let mut claims: BTreeMap<&IfName, BTreeSet<Access>> = BTreeMap::new();
         for NetworkBridge { name, bridge } in &self.bridges {

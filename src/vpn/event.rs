@@ -25,7 +25,7 @@ pub enum Event {
     ManagerUnread,
     /// OpenVPN's client configurations under `/etc/openvpn`, all that root has put there.
     OpenVpnFiles(Vec<OpenVpnFile>),
-    /// The files of root's of one kind of which something is left out, all of them.
+    /// All of root's files of one kind of which something is left out.
     FilesLeftOut(RootFile, Vec<FileFault>),
     /// The files of wg-quick under `/etc/wireguard`, all that root has put there.
     WireGuardFiles(Vec<WireGuardFile>),
@@ -97,11 +97,11 @@ pub enum Event {
     },
     /// An attempt to bring a VPN back has ended: it carries packets, or why it does not.
     Reconnected(Result<(), String>),
-    /// An administrator opens, for a while.
+    /// An administrator opens the machine until a deadline.
     Pause(Pause),
-    /// An administrator closes again.
+    /// An administrator ends the pause.
     Resume,
-    /// A pause has come to its end.
+    /// The moment of [`Action::WakeAt`](super::Action::WakeAt) has come.
     Clock,
     /// The machine was asleep: things may have changed without an event.
     Woken,
@@ -208,7 +208,7 @@ pub struct OpenVpnFile {
     pub mark: Option<NonZeroU32>,
     /// The exact name of its tunnel's device, if it gives one.
     pub device: Option<IfName>,
-    /// Where its client can be heard (`management`).
+    /// The management socket of its client (`management`).
     pub management: Option<ManagementSocket>,
 }
 
@@ -306,7 +306,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What the server in use can be: both transports where it is unknown which.
+    /// What the server in use can be: one endpoint for each transport, if the transport is unknown.
     pub fn servers(&self) -> BTreeSet<Endpoint> {
         let both = self.either.into_iter().flat_map(|(address, port)| {
             [Transport::Udp, Transport::Tcp].map(|transport| Endpoint::new(address, transport, port).ok())
@@ -335,7 +335,8 @@ pub enum ReportKind {
 pub enum Reporter {
     /// User id 0: counts in full.
     Root,
-    /// Another user: may only tighten, and only the tunnel of the VPN client that it descends from.
+    /// Another user: may report that the tunnel of the VPN client that it descends from is lost, and that this tunnel
+    /// is back.
     Client(Lineage),
 }
 

@@ -24,12 +24,12 @@ pub(super) struct Facts {
     pub(super) is_manager_unread: bool,
     /// Whether NetworkManager was there, and is not now.
     pub(super) has_manager_left: bool,
-    /// The last question that NetworkManager has answered.
+    /// The number of the last question that NetworkManager has answered.
     pub(super) answered: u64,
     pub(super) learning: Learning,
     pub(super) sockets: Sockets,
     pub(super) names: Resolution,
-    /// The files of root's of which something is left out.
+    /// Root's files of which something is left out.
     pub(super) file_faults: BTreeMap<RootFile, Vec<FileFault>>,
     /// The keys of the peers of root's WireGuard files, by device.
     pub(super) keys: BTreeMap<IfName, BTreeSet<PeerKey>>,
@@ -88,7 +88,7 @@ impl Facts {
         }
     }
 
-    /// Other VPNs may count, and with them other links may be tunnels.
+    /// Finds again which links are tunnels by their exact names, after a change of the VPNs that count.
     pub(super) fn name_tunnels(&mut self) {
         let exact = self.exact_tunnels();
         if exact != self.links.exact_tunnels {
@@ -97,7 +97,7 @@ impl Facts {
         }
     }
 
-    /// The devices that VPNs that count name exactly. A device of both a file and a profile is the file's.
+    /// The devices that VPNs that count name exactly. If a file and a profile name the same device, it is the file's.
     fn exact_tunnels(&self) -> BTreeMap<IfName, BTreeSet<ExactTunnel>> {
         let mut exact: BTreeMap<IfName, BTreeSet<ExactTunnel>> = BTreeMap::new();
         if self.config.bootstrap.scope == Scope::Nothing {
@@ -136,7 +136,7 @@ impl Facts {
         before
     }
 
-    /// The configuration or Docker's bridges are different: another link may be an uplink.
+    /// Finds the uplinks again, after a change of the configuration or of Docker's bridges.
     pub(super) fn see_again(&mut self) {
         let before = std::mem::take(&mut self.links.known_uplinks);
         self.remember_uplinks(&before);

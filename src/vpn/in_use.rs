@@ -11,7 +11,7 @@ use crate::net::Endpoint;
 
 impl Known<'_> {
     /// The endpoints in use. If the server of a tunnel is not known, the routes past the tunnels show it: `auto`
-    /// opens every address only to connect.
+    /// opens no address in general while a VPN protects.
     pub(super) fn in_use(&self) -> Allowance {
         let mut allowance = self.of_claims(Standing::Carrying);
         if allowance.any && self.facts.config.bootstrap.scope == Scope::Auto {
@@ -32,7 +32,7 @@ impl Known<'_> {
         addresses.flat_map(at).collect()
     }
 
-    /// Tunnels that protect although nothing shows their servers, so that the server of none is allowed.
+    /// Tunnels that protect although nothing shows their servers, while no server at all is allowed.
     pub(super) fn serverless(&self) -> impl Iterator<Item = (String, LeftOut)> {
         let unknown = |claim: &&Claim| claim.standing == Standing::Carrying && claim.endpoints.is_empty();
         let any = self.claims.iter().any(|claim| unknown(&claim)) && {

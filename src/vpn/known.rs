@@ -16,7 +16,7 @@ use crate::net::{Endpoint, HostName, Port};
 /// Maximum number of profiles in the line that allows one.
 const MAX_IN_LINE: usize = 8;
 
-/// Maximum length of a profile's name in that line, in bytes. The configuration accepts no longer one.
+/// Maximum length of a profile's name in that line, in bytes. The configuration refuses a longer one.
 const MAX_NAME_IN_LINE: usize = 256;
 
 /// Who named a VPN.
@@ -36,7 +36,7 @@ pub(super) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// The bootstrap allowance of a state. While paused it is that of the state beneath.
+    /// The bootstrap allowance of a state. During a pause the caller asks for the state without the pause.
     pub(super) fn allowance(&self, state: State) -> Allowance {
         if self.facts.config.bootstrap.scope == Scope::Nothing {
             return Allowance::default();
@@ -243,7 +243,7 @@ impl Known<'_> {
         self.facts.configured_names().chain(bounded).collect()
     }
 
-    /// Number of names in root's files that are not looked up, because there are too many.
+    /// Number of names in root's OpenVPN files that are not looked up, because there are too many.
     fn names_beyond(&self) -> usize {
         if self.facts.config.bootstrap.dns == Dns::Off {
             return 0;
@@ -265,8 +265,8 @@ impl Known<'_> {
         faults.chain(beyond).collect()
     }
 
-    /// Names of the servers of other profiles, while the profile is being activated or in use. Any user may
-    /// save a profile, and each question sends what stands in it to the network's resolver. `roots` are root's names.
+    /// Names of the servers of other profiles, while the profile is being activated or in use. Any user may save a
+    /// profile, and each question sends a name from it to the network's resolver. `roots` are root's names.
     pub(super) fn users_names(&self, roots: &BTreeSet<HostName>) -> BTreeSet<HostName> {
         if self.facts.config.bootstrap.dns == Dns::Off {
             return BTreeSet::new();
@@ -360,8 +360,8 @@ impl Known<'_> {
     }
 }
 
-/// What identifies packets that the kernel itself sends. Without a mark that is only their destination, which
-/// opens it to every program: only root may do that.
+/// What identifies packets that the kernel itself sends. Without a mark it is their destination alone, which
+/// opens that server to every program: only root may do that.
 fn kernel_packet(mark: Option<NonZeroU32>, named_by: NamedBy) -> Option<KernelPacket> {
     mark.map(KernelPacket::Marked).or((named_by == NamedBy::Root).then_some(KernelPacket::Any))
 }

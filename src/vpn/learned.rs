@@ -11,7 +11,8 @@ use crate::config::{Config, MOST_SERVERS, RootFile};
 use crate::guide::VpnKind;
 use crate::net::{Endpoint, HostName, IfName, Port, Transport};
 
-/// Maximum number of names that are looked up for root's files, and the same for profiles that root has named.
+/// Maximum number of names that are looked up for each origin: root's files of OpenVPN, those of WireGuard, root's
+/// hooks, and profiles that root has named.
 pub(super) const MAX_NAMES: usize = 256;
 
 /// Maximum number of different names of users' profiles that are looked up within an hour: each question sends
@@ -96,8 +97,8 @@ pub enum LeftOut {
         /// What to do about it.
         remedy: String,
     },
-    /// All of them: the kernel itself would send there, without a mark, and root has not named the profile. With
-    /// the profile's name or UUID, quoted for a shell.
+    /// All its servers: the kernel itself would send there, without a mark, and root has not named the profile.
+    /// With the profile's name or UUID, quoted for a shell.
     Unmarked(String),
     /// The whole profile: VPNs of this kind do not work, or only in part.
     Kind(VpnKind),
@@ -120,13 +121,13 @@ pub enum LeftOut {
     ManagerLeft,
     /// Its server: nobody has named it, and no route shows it.
     NoServer,
-    /// Where its peers seem to be now, which no server that is followed may be.
+    /// The addresses where its peers seem to be now: the agent follows no peer to such an address.
     Strays(BTreeSet<Endpoint>),
     /// These servers of a file: their address is the broadcast address of a network on a link.
     Broadcast(BTreeSet<Endpoint>),
     /// Nothing, but these VPNs of another program use its mark too.
     SharedMark(NonZeroU32, BTreeSet<String>),
-    /// Those on a port of DNS: root has not named the profile. With the line that does.
+    /// Its servers on a port of DNS: root has not named the profile. With the line that names it.
     Dns(String),
     /// These servers' names, which only root may have looked up and pinned. With the line that allows it.
     Names(BTreeSet<HostName>, String),
@@ -310,12 +311,12 @@ pub(super) fn hook_key(interface: &str) -> String {
     format!("hook:{interface}")
 }
 
-/// Under which key those of a file are kept.
+/// Under which key the endpoints of an OpenVPN file are kept.
 pub(super) fn file_key(path: &str) -> String {
     format!("openvpn:{path}")
 }
 
-/// Under which key those of a file of wg-quick's are kept.
+/// Under which key the endpoints of a file of wg-quick's or systemd-networkd's are kept.
 pub(super) fn wireguard_key(path: &str) -> String {
     format!("wireguard:{path}")
 }

@@ -138,7 +138,7 @@ impl Learning {
         });
     }
 
-    /// The same of wg-quick's files.
+    /// The same for root's WireGuard files.
     pub(super) fn learn_wireguard(&mut self, files: Vec<WireGuardFile>) {
         self.learn(|known| {
             known.retain(|_, vpn| vpn.origin != Origin::WireGuard);
@@ -193,8 +193,8 @@ impl Learning {
         self.has_changed |= self.known != before;
     }
 
-    /// Root's VPNs come first, then the small before the large. A server of several VPNs counts once. What is too
-    /// much is left out.
+    /// Leaves out what exceeds the bounds. Root's VPNs come first, and of each origin those with fewer servers. A
+    /// server of several VPNs counts once.
     fn bound(&mut self) {
         self.excess.clear();
         let mut order: Vec<(Origin, usize, String)> =

@@ -23,7 +23,7 @@ pub enum LinkKind {
     Other,
 }
 
-/// The kernel's names of the kinds that are tunnels.
+/// The kernel's names of the kinds that can be tunnels.
 const TUNNELS: [(&str, LinkKind); 10] = [
     ("tun", LinkKind::Tunnel),
     ("xfrm", LinkKind::Ipsec),
@@ -49,12 +49,12 @@ impl LinkKind {
         }
     }
 
-    /// The kernel's names of every kind that is a tunnel.
+    /// The kernel's names of every kind that can be a tunnel.
     pub fn tunnels() -> impl Iterator<Item = &'static str> {
         TUNNELS.into_iter().map(|(name, _)| name)
     }
 
-    /// Whether a VPN carries its packets.
+    /// Whether a link of this kind can be a VPN's tunnel.
     pub fn is_tunnel(self) -> bool {
         match self {
             Self::Tunnel | Self::Ipsec | Self::Ppp | Self::WireGuard | Self::OpenVpn => true,

@@ -185,7 +185,7 @@ impl LinkTable {
         wires
     }
 
-    /// Those that no rule can name, as the kernel calls them.
+    /// The names, as the kernel writes them, of links that lead out and that no rule can name.
     pub fn unnamed_wires(&self, config: &Config) -> Vec<String> {
         let names = self.leading_out(config).map(|link| &link.name);
         let mut names: Vec<String> = names.filter(|name| name.parse::<IfName>().is_err()).cloned().collect();
@@ -212,8 +212,9 @@ impl LinkTable {
         })
     }
 
-    /// A port of a bridge that leads out by none that is surely a card: in a virtual machine's or a
-    /// container's own network the card is a veth, like the other ports.
+    /// Whether a port of a bridge may be the card of that bridge: the bridge leads out, and none of
+    /// its ports is surely a card. In a virtual machine's or a container's own network the card is
+    /// a veth, like the other ports.
     fn may_lead_out(&self, port: &Link, config: &Config) -> bool {
         let bridge = self.links.iter().find(|link| Some(link.index) == port.master);
         let leads_out =
@@ -246,7 +247,7 @@ impl LinkTable {
         self.links.iter().flat_map(|link| &link.addresses).filter_map(broadcast).collect()
     }
 
-    /// Addresses to which a route of their own leads out by an uplink.
+    /// Addresses to which a host route leads out by an uplink.
     pub fn host_routes(&self, config: &Config) -> BTreeSet<IpAddr> {
         let routes =
             self.links.iter().filter(|link| self.is_uplink(link, config)).flat_map(|link| &link.routes);

@@ -9,7 +9,7 @@ use super::{Reason, as_code};
 pub struct LastLoss {
     /// The VPN's name.
     pub name: String,
-    /// Its interface, or nothing.
+    /// Its interface; empty if that is unknown.
     pub interface: String,
     /// Why, as the signal `VpnLost` says it: a sentence for people.
     pub reason: String,

@@ -38,13 +38,13 @@ pub struct Machine {
 /// How long NetworkManager may take before its first answer, in seconds.
 const MANAGER_TIMEOUT: u64 = 600;
 
-/// What follows from thousands of servers. It is computed only when what it follows from has changed.
+/// What depends on thousands of servers. It is computed again only when what it depends on has changed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Derived {
     /// The profiles, files and devices that claims are about.
     in_use: BTreeSet<String>,
     pub(super) left_out: BTreeSet<(String, LeftOut)>,
-    /// Tunnels that all traffic is routed into, and that no packet may pass.
+    /// Tunnels that all traffic is routed into, although the rules let no packet into them.
     pub(super) without_effect: BTreeSet<(String, LeftOut)>,
     networks: Vec<NetworkBridge>,
     pub(super) vpns: (Vec<KnownVpn>, usize),
@@ -82,14 +82,15 @@ impl Machine {
         machine
     }
 
-    /// The state is what it was before this machine began, and has been since then; so have the
-    /// tunnels that stood then and stand now.
+    /// Takes over the times of the last agent: since when the state is what it is, and since
+    /// when each tunnel stands that stood under the last agent and stands now. The caller makes
+    /// sure that the state is the same.
     pub fn keep_since(&mut self, since: u64, tunnels: &[Tunnel]) {
         self.outcome.keep_since(since);
         self.claims.keep_since(tunnels);
     }
 
-    /// Since when the state is what it is, in seconds since the epoch.
+    /// When the state began, in seconds since the epoch.
     pub fn since(&self) -> u64 {
         self.outcome.since()
     }
@@ -243,7 +244,7 @@ impl Machine {
 
     fn absorb_message(&mut self, message: &ManagementMessage, now: u64) -> Absorbed {
         let mut absorbed = Absorbed::default();
-        // A socket whose configuration is gone says nothing any more.
+        // A message from a socket whose configuration is gone is ignored.
         if self.facts.sockets.has(&message.file) {
             absorbed.endings = self.claims.take_message(message, &self.facts, now);
             absorbed.actions.extend(message.pid.filter(|_| message.is_connected()).map(Action::Watch));
@@ -302,8 +303,8 @@ impl Machine {
         new.map(|(vpn, what)| Action::LeftOut(vpn.clone(), what.clone())).collect()
     }
 
-    /// Finds the tunnels that all traffic is routed into, and that no packet may pass. Returns warnings about those that
-    /// are new.
+    /// Finds the tunnels that all traffic is routed into, although the rules let no packet into them. Returns warnings
+    /// about those that are new.
     fn review_tunnels(&mut self) -> Vec<Action> {
         let mut without_effect = self.known().without_effect();
         without_effect.extend(self.unanswered());
@@ -318,7 +319,7 @@ impl Machine {
         self.facts.manager.is_some() || now.saturating_sub(self.started) >= MANAGER_TIMEOUT
     }
 
-    /// The same at the start, where no name is admitted yet.
+    /// Finds the names to look up and what is left out, at the start. No name of a user's profile is admitted then.
     fn review_servers(&mut self) {
         self.want_names();
         self.facts.names.choose_wanted();
@@ -335,7 +336,7 @@ impl Machine {
         self.facts.learning.excess().chain(self.known().left_out()).collect()
     }
 
-    /// The names whose time has come.
+    /// Asks for the names that are due.
     fn look_up(&mut self, now: u64) -> Option<Action> {
         let state = self.state_without_pause();
         let names = self.facts.names.ask(state, now);
@@ -360,13 +361,13 @@ impl Machine {
         changes
     }
 
-    /// The next moment at which something is true by the clock alone, in seconds since the epoch.
+    /// The next moment at which something changes by the clock alone, in seconds since the epoch.
     pub(super) fn next_moment(&self, now: u64) -> Option<u64> {
         let pause = self.outcome.pause().map(|pause| pause.until);
         let question = self.facts.names.next_moment(self.state_without_pause(), now);
         let expiry = self.facts.names.next_expiry(now);
         let report = self.claims.next_moment();
-        // An attempt whose moment has passed waits for an answer, which is an event.
+        // An attempt that is due and has not begun waits for the answer of a resolver, which is an event.
         let attempt = self.backoff.next_moment().filter(|at| *at > now);
         let answer = self.claims.questions.next_moment(&self.facts, now);
         [pause, question, expiry, report, attempt, answer].into_iter().flatten().min()

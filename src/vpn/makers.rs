@@ -79,8 +79,8 @@ impl LinkTable {
 }
 
 impl Facts {
-    /// Whether NetworkManager may have made the link, and it is unknown whether it made it for a user. This is the last
-    /// question about the link.
+    /// Whether NetworkManager may have made the link, and it is unknown whether it made it for a user. `question` is
+    /// the last one about the link.
     pub(super) fn awaits_manager(&self, link: &Link, question: Question) -> bool {
         if self.answered >= question.number {
             return false;
@@ -94,7 +94,7 @@ impl Facts {
         match link.kind {
             // A program of root's has it open: see `LinkTable::of_users`.
             LinkKind::Tunnel | LinkKind::OpenVpn => self.is_manager_unread,
-            // They stay when NetworkManager has made them and goes.
+            // These devices stay when NetworkManager, which may have made them, stops.
             LinkKind::WireGuard
             | LinkKind::Ipsec
             | LinkKind::Ppp

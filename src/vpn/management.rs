@@ -23,7 +23,7 @@ pub struct ManagementSocket {
     pub user: Option<u32>,
 }
 
-/// Whether a client can be heard on a management socket.
+/// Whether the agent is connected to the client of a management socket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Hearing {
     /// Its client does not run.
@@ -46,7 +46,7 @@ pub struct ManagementMessage {
     pub said: ClientState,
 }
 
-/// Where a client stands, in OpenVPN's words (management-notes.txt, "state").
+/// The state of a client, in OpenVPN's words (management-notes.txt, "state").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientState {
     /// `CONNECTING`, `RESOLVE`, `TCP_CONNECT`, `WAIT`, `AUTH`, `AUTH_PENDING`: it has no server yet.

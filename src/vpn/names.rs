@@ -79,9 +79,9 @@ impl Resolution {
         &self.wanted
     }
 
-    /// Has those of these names asked for at once that were neither answered nor asked for in vain since a moment, in
-    /// seconds since the epoch. Whether there is such a name. A question from before that moment shows nothing: its
-    /// packets may have met the rules or the routes of another state.
+    /// Marks these names for an immediate look-up, except those that were answered since `since`, in seconds since
+    /// the epoch, and those for which a question of that time failed. Returns whether a name is marked. A question
+    /// from before `since` shows nothing: its packets may have met the rules or the routes of another state.
     pub(super) fn await_answers(&mut self, names: BTreeSet<HostName>, since: u64) -> bool {
         if self.resolvers.is_empty() {
             return false;
@@ -143,14 +143,14 @@ impl Resolution {
         self.names.values().filter_map(|resolved| resolved.next_expiry(now)).min()
     }
 
-    /// Replaces the names that are looked up.
+    /// Replaces the names of root and of users' profiles. [`Self::choose_wanted`] decides which of them are looked up.
     pub(super) fn want(&mut self, roots: BTreeSet<HostName>, users: BTreeSet<HostName>) {
         self.roots = roots;
         self.users = users;
     }
 
     /// Admits names of users' profiles that are being activated or in use, as far as the bound allows.
-    /// Whether that admits another name, or one less.
+    /// Returns whether the admitted names are others now.
     pub(super) fn admit(&mut self, now: u64) -> bool {
         let Self { users, admitted, .. } = self;
         let before = admitted.len();
@@ -167,7 +167,7 @@ impl Resolution {
         has_changed
     }
 
-    /// When there is room for a name that waits; `None` when none does.
+    /// When there is room for a name that waits; `None` if no name waits, or none makes room by the clock.
     fn next_admission(&self) -> Option<u64> {
         self.users.iter().find(|name| !self.admitted.contains_key(name))?;
         let past = self.admitted.iter().filter(|(name, _)| !self.users.contains(name));
@@ -190,7 +190,7 @@ impl Resolution {
         self.has_changed |= self.names.len() != before;
     }
 
-    /// The names whose time has come; they count as asked from now on.
+    /// The names that are due. They count as asked from now on.
     pub(super) fn ask(&mut self, state: State, now: u64) -> Vec<HostName> {
         if self.resolvers.is_empty() {
             return Vec::new();
@@ -207,7 +207,8 @@ impl Resolution {
         wanted.map(|name| self.due(name, state, now)).chain(self.next_admission()).min()
     }
 
-    /// A time ahead of the clock means that the clock was set back: it counts as long ago.
+    /// When a name is due, in seconds since the epoch. A time ahead of the clock means that the clock was set back:
+    /// it counts as long ago.
     fn due(&self, name: &HostName, state: State, now: u64) -> u64 {
         let past = |at: &&u64| **at <= now;
         if let Some(asked) = self.asked.get(name).filter(past) {
@@ -267,8 +268,8 @@ impl Machine {
     }
 }
 
-/// How long an answer is used before the next question, in seconds: not long while the VPN is needed and not
-/// there.
+/// How long an answer is used before the next question, in seconds: a short time while a VPN is needed and
+/// none is there.
 fn good_for(state: State) -> u64 {
     match state {
         State::Connecting | State::Lost => 30,

@@ -39,12 +39,12 @@ impl Outcome {
         self.pause
     }
 
-    /// An administrator opens or closes.
+    /// Begins or ends a pause.
     pub(super) fn set_pause(&mut self, pause: Option<Pause>) {
         self.pause = pause.and_then(Pause::expressible);
     }
 
-    /// The state has been what it is since this moment.
+    /// Sets since when the state is what it is.
     pub(super) fn keep_since(&mut self, since: u64) {
         self.since = since;
     }
@@ -60,7 +60,7 @@ impl Outcome {
         }
     }
 
-    /// Notes which state follows without a tunnel that carries packets or connects.
+    /// Decides which state follows once no tunnel carries packets or connects.
     pub(super) fn settle(&mut self, endings: &[Ending], claims: &Claims, facts: &Facts) {
         let asked = endings.iter().any(|ending| ending.reason.is_none());
         if asked || claims.stands(Standing::Carrying, facts) {

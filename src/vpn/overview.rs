@@ -122,7 +122,8 @@ impl Known<'_> {
     }
 }
 
-/// Root's before NetworkManager's; and an archive of a provider has hundreds of files for OpenVPN.
+/// Root's VPNs come before NetworkManager's, and other files before OpenVPN's: an archive of a provider has hundreds of
+/// those.
 const fn rank(origin: Origin) -> u8 {
     match origin {
         Origin::Hook => 0,

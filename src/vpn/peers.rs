@@ -22,7 +22,7 @@ use crate::net::{Endpoint, Family, IfName, PeerKey};
 pub(super) struct Peers {
     /// Where the device may reach them.
     pub(super) in_use: BTreeSet<Endpoint>,
-    /// Where nothing follows them.
+    /// Where the agent does not follow them.
     pub(super) strays: BTreeSet<Endpoint>,
 }
 

@@ -51,7 +51,8 @@ impl Question {
 }
 
 impl Questions {
-    /// The question about a link. A link that did not carry packets before is asked about again.
+    /// The question about a link. The question is a new one if the link carries packets now and did not when the last
+    /// one was asked.
     pub(super) fn about(&self, link: &Link, carries: bool, now: u64) -> Question {
         let new = Question { number: self.last + 1, since: now, carries, is_late: false };
         let asked = self.asked.get(&link.index).filter(|asked| asked.carries || !carries);
@@ -59,7 +60,7 @@ impl Questions {
         Question { is_late: now >= asked.since + KEY_TIMEOUT, ..asked }
     }
 
-    /// Keeps the questions about the links of now.
+    /// Replaces the questions by those about the links of now.
     pub(super) fn keep(&mut self, asked: BTreeMap<u32, Question>, facts: &Facts, now: u64) {
         let last = asked.values().map(|question| question.number).max();
         self.last = self.last.max(last.unwrap_or_default());

@@ -28,7 +28,7 @@ impl DatedReport {
             && match new.kind {
                 ReportKind::Up => true,
                 ReportKind::DownAsked => new.may_be_of_the_process_of(old),
-                // The tunnel that is lost can come back, which takes the report that it was there.
+                // A lost tunnel can come back, and that needs the report that it was there.
                 ReportKind::DownLost => old.kind != ReportKind::Up && new.may_be_of_the_process_of(old),
             }
     }

@@ -41,12 +41,12 @@ pub struct Resolved {
     used: BTreeMap<IpAddr, u64>,
 }
 
-/// The addresses of the servers of tunnels that carry packets now.
+/// The addresses of the servers of tunnels that are claimed now.
 #[derive(Debug, Default)]
 pub(super) struct InUse {
-    /// The client has authenticated the server at this address.
+    /// The tunnel carries packets, and its client has authenticated the server at this address.
     pub(super) proven: BTreeSet<IpAddr>,
-    /// The server is at one of these addresses.
+    /// The client uses a server at one of these addresses, or may return to it after a loss.
     pub(super) possible: BTreeSet<IpAddr>,
 }
 
@@ -66,14 +66,14 @@ impl Resolved {
         self.answered
     }
 
-    /// Takes in an answer; what no server can have is left out. Whether anything is left.
+    /// Takes in an answer, without the addresses that no server can have. Returns whether any is left.
     pub(super) fn take(&mut self, answer: &[IpAddr], now: u64) -> bool {
         let fit: Vec<IpAddr> = answer.iter().filter_map(|&address| server_address(address).ok()).collect();
         if fit.is_empty() {
             return false;
         }
         self.answered = now;
-        // Of an answer of thousands, the first: the order is the server's own.
+        // Only the first of an answer of thousands: the order is the server's own.
         self.addresses.extend(fit.into_iter().take(MAX_ADDRESSES).map(|address| (address, now)));
         while self.addresses.len() > MAX_ADDRESSES {
             let order = |(address, at): &(&IpAddr, &u64)| (self.used.contains_key(*address), **at);
@@ -83,8 +83,8 @@ impl Resolved {
         true
     }
 
-    /// Notes which addresses are in use, and forgets those that nothing has confirmed for too long. Whether
-    /// that changes anything.
+    /// Notes which addresses are in use, and forgets those that nothing has confirmed for too long. Returns
+    /// whether that changes anything.
     pub(super) fn age(&mut self, in_use: &InUse, now: u64) -> bool {
         let before = (self.addresses.len(), self.used.len());
         let mut has_changed = self.follow_a_clock_that_was_set_back(now);
@@ -115,7 +115,7 @@ impl Resolved {
     }
 
     /// Times ahead of the clock would keep addresses for too long. Answers count as an hour old then, so that
-    /// the name is looked up again at once, and keep their order. Whether the clock was set back.
+    /// the name is looked up again at once, and keep their order. Returns whether the clock was set back.
     fn follow_a_clock_that_was_set_back(&mut self, now: u64) -> bool {
         let newest = self.addresses.values().chain(self.used.values()).max().copied().unwrap_or_default();
         if newest.max(self.answered) <= now {

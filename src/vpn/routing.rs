@@ -44,8 +44,8 @@ pub(super) enum HostRoutes<'a> {
     All,
 }
 
-/// An address in every sixteenth of IPv4, and in every part of IPv6 that a regional registry gives out.
-/// None is in a network that is usual in a route of its own.
+/// An address in every sixteenth of IPv4 that has unicast addresses, and in every part of IPv6 that a
+/// regional registry gives out. None is in a network that is usual in a route of its own.
 const SPREAD: [&str; 21] = [
     "5.99.99.99",
     "21.99.99.99",
@@ -97,7 +97,7 @@ const OWN_PREFIX: [u8; 2] = [16, 64];
 /// The same for a route without a gateway.
 pub const ON_LINK: [u8; 2] = [24, 64];
 
-/// A number for each family, out of two.
+/// The number for the family of `net`, out of those for IPv4 and IPv6.
 pub fn of_family(numbers: [u8; 2], net: &IpNet) -> u8 {
     if net.addr().is_ipv4() { numbers[0] } else { numbers[1] }
 }
@@ -217,8 +217,8 @@ impl LinkTable {
         self.led(|range| range.links.contains(&link.index))
     }
 
-    /// Those whose packets may leave by a link that is no tunnel. Where the server is not known, no route to
-    /// a single address counts.
+    /// Those whose packets may leave by an uplink. Where the server is not known, no route to a single
+    /// address counts.
     fn past_tunnels(&self, config: &Config, own_routes: HostRoutes<'_>) -> Vec<AddressSet> {
         let inside: BTreeSet<u32> =
             self.links.iter().filter(|link| !self.is_uplink(link, config)).map(|link| link.index).collect();

@@ -50,14 +50,15 @@ impl Facts {
         files.iter().flat_map(|vpn| vpn.endpoints.iter().copied()).chain(named).collect()
     }
 
-    /// Which of root's files makes this device.
+    /// Whose file of root's makes this device: OpenVPN's, if one names it and none of WireGuard's does.
     pub(super) fn origin_of(&self, interface: &IfName) -> Origin {
         let is_openvpn =
             self.wireguard_file(interface).is_none() && self.openvpn_files(interface).next().is_some();
         if is_openvpn { Origin::OpenVpn } else { Origin::WireGuard }
     }
 
-    /// Whether an OpenVPN configuration of root's counts. One that is gone says nothing any more.
+    /// Whether an OpenVPN configuration of root's counts. It also returns true for one that is gone: no message comes
+    /// from its socket any more.
     pub(super) fn file_counts(&self, file: &str) -> bool {
         self.learning.get(&file_key(file)).is_none_or(|vpn| vpn.counts(file, &self.config))
     }
@@ -127,7 +128,7 @@ impl Facts {
             return in_use;
         }
         let saved = profile.endpoints.iter().copied();
-        // Only a plugin tells a gateway.
+        // Only a plugin reports a gateway.
         let gateway = active.gateway.filter(|_| profile.sender == Sender::Client);
         let Some(gateway) = gateway else {
             return saved.chain(self.resolved(profile.names.iter())).collect();

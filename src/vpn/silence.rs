@@ -80,7 +80,7 @@ pub enum Sample {
 pub struct Silence(u32);
 
 impl Silence {
-    /// Takes in a sample. Whether the server counts as silent now.
+    /// Takes in a sample. Returns whether the server counts as silent now.
     pub fn take(&mut self, sample: Sample) -> bool {
         match sample {
             Sample::Heard => self.0 = 0,

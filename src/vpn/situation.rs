@@ -24,7 +24,7 @@ pub enum State {
     Protected,
     /// The VPN went away, and nobody asked for that.
     Lost,
-    /// An administrator opened everything until a deadline.
+    /// An administrator opened the machine until a deadline: everything, or what a captive portal needs.
     Paused,
 }
 
@@ -102,7 +102,7 @@ pub struct Situation {
     /// Uplinks that lead out, while paused for a captive portal.
     #[serde(default)]
     pub portal_uplinks: Vec<IfName>,
-    /// Through what the VPN client may reach its server.
+    /// How the VPN client may reach its server.
     pub bootstrap: Allowance,
     /// Resolvers that the agent may ask for its servers' names outside the tunnel.
     #[serde(default)]
@@ -130,7 +130,7 @@ pub struct Situation {
     /// Every link that leads out, whether it has an address or not.
     #[serde(default)]
     pub wires: Vec<Wire>,
-    /// Links like those whose names no rule can carry.
+    /// Links that lead out and whose names no rule can contain.
     #[serde(default)]
     pub unnamed_wires: Vec<String>,
     /// Links of the kernel's kind `ppp` that are no tunnel.
@@ -192,7 +192,7 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Takes out every endpoint at this address.
+    /// Removes every endpoint at this address.
     pub(super) fn remove(&mut self, address: IpAddr) {
         let at: Vec<Endpoint> = self.endpoints.range(Endpoint::all_at(address)).map(|(at, _)| *at).collect();
         for endpoint in at {

@@ -46,7 +46,7 @@ struct Heard {
     devices: BTreeSet<String>,
     /// Servers of profiles that have only a name.
     named: BTreeSet<(String, (HostName, Transport, Port))>,
-    /// What names were said to stand for.
+    /// The addresses that answers gave for each name.
     resolved: BTreeMap<HostName, BTreeSet<IpAddr>>,
     pause: Option<Pause>,
 }
@@ -112,7 +112,7 @@ impl Heard {
             | Event::FilesLeftOut(..)
             | Event::Config(_) => {}
         }
-        // What a client calls its own is the link that has the address that it named.
+        // A client's own link is the one with the address that the client reported.
         let own = |link: &&Link| {
             link.kind.is_tunnel()
                 && link.addresses.iter().any(|net| self.management_addresses.contains(&net.addr()))
@@ -139,7 +139,7 @@ impl Heard {
         }
     }
 
-    /// Configured, of counting profiles, and of root.
+    /// The endpoints of the configuration, of profiles that count, and of root.
     fn endpoints(&self, config: &Config) -> BTreeSet<Endpoint> {
         let bootstrap = &config.bootstrap;
         let mut all: BTreeSet<Endpoint> =
@@ -154,7 +154,7 @@ impl Heard {
         all
     }
 
-    /// What the names of counting profiles and of the configuration were said to stand for.
+    /// The endpoints of the names of profiles that count and of the configuration, by the answers so far.
     fn of_names(&self, config: &Config) -> BTreeSet<Endpoint> {
         let addresses = |name: &HostName| self.resolved.get(name).into_iter().flatten().copied();
         let counts =
@@ -200,7 +200,7 @@ impl Heard {
     }
 }
 
-/// What is computed only when something has changed is what a new computation gives.
+/// Each value that is computed only after a change equals a new computation.
 fn nothing_is_stale(machine: &Machine) -> Result<(), TestCaseError> {
     let known = machine.known();
     prop_assert_eq!(&known.wanted_names(), machine.facts.names.wanted());
@@ -230,7 +230,7 @@ fn the_rules_render(machine: &Machine) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What an unprivileged client said has tightened at most.
+/// A report of an unprivileged client opens nothing that a loss would not open.
 fn a_client_only_tightens(
     report: &Report,
     before: &Machine,

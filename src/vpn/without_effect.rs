@@ -78,8 +78,8 @@ impl Known<'_> {
         })
     }
 
-    /// VPNs of different programs with the same mark. wg-quick itself gives the first of its devices that is up
-    /// the same mark.
+    /// VPNs of different programs with the same mark. A mark that several files of one program share is no
+    /// fault: wg-quick itself gives one mark to the first of its devices that is up.
     pub(super) fn shared_marks(&self) -> impl Iterator<Item = (String, LeftOut)> {
         let mut by_mark: BTreeMap<NonZeroU32, BTreeSet<(Origin, &str)>> = BTreeMap::new();
         for (_, vpn) in self.facts.counting() {

@@ -26,8 +26,8 @@ pub(super) struct Unclaimed {
 
 impl Claims {
     /// Drops the kernel's claims that another source has taken over, that do not count any more, or whose link
-    /// is gone; and those without a known server, once a source that knows its server protects. Another claim
-    /// that protects until now stays: `weigh` ends it and announces the loss.
+    /// is gone; and those without a known server, once a source that knows its server protects. Every other
+    /// claim that protected until now stays: `weigh` ends it and announces the loss.
     pub(super) fn drop_kernel_claims(&mut self, facts: &Facts) {
         self.retired.retain(|index| facts.links.links.iter().any(|link| link.index == *index));
         let protected = self.is_protected();

@@ -1,4 +1,4 @@
-//! How what NetworkManager says changes the claims.
+//! How NetworkManager's view changes the claims.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,8 @@ impl Claims {
         self.find_servers(facts);
     }
 
-    /// Notes that a server's name has other addresses: a client that connects to that name may use each of them.
+    /// Finds the servers of the claims again, after a name has got other addresses: a client that connects to that name
+    /// may use each of them.
     pub(in crate::vpn) fn find_servers(&mut self, facts: &Facts) {
         let view = facts.manager.as_ref();
         for active in view.iter().flat_map(|view| &view.active) {
@@ -92,7 +93,7 @@ impl Claims {
             claim.index = None;
         }
         if active.phase == VpnPhase::Connecting {
-            // Its next link may have the name of its last.
+            // Its next link may have the same name as the last one.
             claim.interface = active.interface.clone();
             claim.index = None;
             claim.heard = None;
@@ -114,8 +115,8 @@ impl Claims {
     }
 }
 
-/// The servers of a connection. A client that has gone on to another of its servers reports that to nobody:
-/// the server that was heard stays the one in use.
+/// The servers of a connection. A client that has gone on to another of its servers does not report that:
+/// the server that answered after the silence stays the one in use.
 fn set_servers(claim: &mut Claim, active: &ActiveVpn, facts: &Facts) {
     let profile = || facts.endpoints_of_profile(&active.uuid);
     let heard = claim.heard.filter(|server| profile().contains(server));

@@ -1,4 +1,4 @@
-//! How what clients say on their management sockets changes the claims.
+//! How the messages on management sockets change the claims.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -33,7 +33,7 @@ impl Claims {
     }
 
     fn take_up(&mut self, report: &Report, place: Option<usize>, now: u64) {
-        // When a hook and the management socket of one client both speak, the hook's claim stays: it names
+        // If a hook and the management socket of one client both report, the hook's claim stays: it names
         // the interface itself.
         let of_socket = |claim: &Claim| {
             let own = report.pid.is_some() && claim.pid == report.pid;
@@ -46,7 +46,7 @@ impl Claims {
         let mut claim = Claim::new(Claimant::Hook, name, interface, report.servers(), now);
         claim.pid = report.pid;
         claim.started = report.started;
-        // `route-up` and `up` of one client tell of the same tunnel, each a part of it.
+        // `route-up` and `up` of one client report the same tunnel, each a part of what is known about it.
         if let Some(old) = old.filter(|old| old.pid == report.pid && !old.is_another_process(report)) {
             claim.users = old.users;
             claim.unit = old.unit;
@@ -65,9 +65,9 @@ impl Claims {
         self.list.iter().rev().find(own).map(|claim| claim.endpoints.clone()).unwrap_or_default()
     }
 
-    /// Whether a report of another user than root would be taken. The process must descend from the VPN
-    /// client of that very tunnel. It may call the tunnel lost, and take that back, and it chooses its server
-    /// among those that are allowed at that moment.
+    /// Whether the machine accepts a report of another user than root. The process must descend from the VPN
+    /// client of that tunnel. It may report that the tunnel is lost, and that it is back with a server that
+    /// is allowed at that moment.
     pub(in crate::vpn) fn may_report(
         &self,
         report: &Report,

@@ -105,7 +105,7 @@ impl Claims {
     }
 
     /// Takes in which WireGuard devices, by index, get no answer, and which get one again. Returns the protection that
-    /// has ended. A handshake ends a silence only where nobody waits for a packet out of the tunnel.
+    /// has ended. A handshake ends a silence only where the agent does not wait for a packet out of the tunnel.
     pub(in crate::vpn) fn take_readings(
         &mut self,
         Readings { silent, answered, .. }: &Readings,
@@ -141,7 +141,7 @@ impl Claims {
         self.find_servers_of_kernel(facts);
     }
 
-    /// Whether the client of this VPN is there and has heard nothing from its server.
+    /// Whether the client of this VPN runs and its server is silent.
     pub(in crate::vpn) fn tries_its_servers(&self, uuid: &str) -> bool {
         let tries = |claim: &Claim| claim.uuid() == Some(uuid) && is_silent(claim) && !claim.orphan;
         self.list.iter().any(tries)

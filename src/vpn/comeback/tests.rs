@@ -44,7 +44,7 @@ fn links(tunnel: bool, uplink: &str) -> Event {
     Event::Links(LinkTable { links, ..LinkTable::default() })
 }
 
-/// A machine, and when it is.
+/// A machine, and the time now, in seconds.
 struct Story {
     machine: Machine,
     now: u64,
@@ -115,7 +115,7 @@ fn a_vpn_that_the_user_ended_is_never_brought_back() {
     assert!(!reconnects(&story.step(Event::Clock)));
     assert_eq!(story.until_next(), None);
 
-    // Nor what the user ended while it was being brought back.
+    // Neither is a VPN that the user ended while the agent was bringing it back.
     let mut story = Story::protected(Reconnect::Auto);
     story.lose();
     story.until_next();
@@ -146,7 +146,7 @@ fn the_time_between_attempts_grows_from_two_seconds_to_five_minutes() {
         story.fail();
     }
     assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-    // Another network is another chance.
+    // After a change of the network the waits begin again.
     story.step(links(false, "10.1.0.2/24"));
     assert_eq!(story.until_next(), Some(2));
 }
@@ -197,7 +197,8 @@ fn a_client_with_another_server_gets_time_to_connect_to_it() {
     story.fail();
     assert_eq!(story.until_next(), Some(SWITCH_TIMEOUT), "it is still at it");
 
-    // One that has gone on is left alone, and one that has given up is brought back at once.
+    // A client that has connected to its other server is left alone. If it has given up, the VPN is brought back at
+    // once.
     let mut story = silent(&two);
     let tunnel = story.machine.listening()[0].tunnel.clone();
     story.step(Event::Heard { tunnel, server: two[1].parse().unwrap() });

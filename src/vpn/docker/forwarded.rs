@@ -100,7 +100,7 @@ impl fmt::Display for ForwardedFault {
     }
 }
 
-/// What decides about a published port, besides the port itself.
+/// What decides whether a published port is forwarded, besides the port itself.
 pub(super) struct Surroundings<'a> {
     pub(super) config: &'a Config,
     /// The own addresses of tunnels that may carry packets.

@@ -203,7 +203,7 @@ proptest! {
     }
 }
 
-/// A port of 6000 over IPv6 that the container `bt` on a network publishes.
+/// The port 6000, which the container `bt` on a network publishes over IPv4 and IPv6.
 fn publishes(network: &str) -> Event {
     let port = |host: &str| PublishedPort {
         container: "bt".to_owned(),
@@ -251,7 +251,7 @@ fn no_port_of_a_network_is_open_before_docker_names_its_networks_or_while_it_is_
     assert_eq!(open(&machine), (0, 0));
 }
 
-/// What stands last in ip6tables' FORWARD.
+/// The rules of `DOCKER_VPN_IPV6`, the last chain in ip6tables' FORWARD.
 fn last_in_ipv6(machine: &Machine) -> Vec<String> {
     let mut rules = rules(machine);
     rules.retain(|rule| rule.starts_with("-A DOCKER_VPN_IPV6 "));

@@ -66,7 +66,7 @@ fn a_damaged_store_does_not_count_as_empty() {
     let mut unread = Machine::new(Config::default(), damaged(), 0);
     assert!(!unread.situation().bootstrap.any);
     assert!(fresh(Config::default()).situation().bootstrap.any, "the control");
-    // Nor when there is no profile now: a hook may have reported the servers that were lost.
+    // Neither does it if there is no profile now: a hook may have reported the servers that were lost.
     unread.step(view(Vec::new()), 1);
     unread.step(Event::OpenVpnFiles(Vec::new()), 1);
     assert!(!unread.situation().bootstrap.any);
@@ -279,7 +279,7 @@ fn allowed(machine: &Machine) -> Vec<String> {
     allowance.endpoints.keys().copied().chain(kernel).map(|endpoint| endpoint.to_string()).collect()
 }
 
-/// Each state in which it may be, and what an earlier version kept of it.
+/// In each state of its connection, and with what an earlier version kept of it.
 #[test]
 fn a_profile_that_root_has_not_named_opens_no_port_of_dns() {
     let only = ["198.51.100.7:443/tcp"];

@@ -48,7 +48,7 @@ impl Story {
         story
     }
 
-    /// By its client's word and the kernel's alone.
+    /// A machine that protects because the client reports a tunnel and the kernel shows it.
     fn protected() -> Self {
         let mut story = Self::new();
         story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
@@ -57,7 +57,7 @@ impl Story {
         story
     }
 
-    /// By a hook of the same client.
+    /// A machine that protects because a hook of the same client reports a tunnel.
     fn hooked() -> Self {
         let mut story = Self::new();
         story.links(vec![tunnel(3, "tun0", "10.8.0.2/24")]);
@@ -202,10 +202,10 @@ fn a_loss_on_the_management_socket_ends_the_hooks_claim_too() {
     assert_eq!(story.state(), State::Lost);
     story.said(connected("198.51.100.7"));
     assert_eq!(story.state(), State::Protected);
-    // The socket may only have been taken from us.
+    // Another program may only have taken the socket from the agent.
     assert_eq!(loss(&story.said(ClientState::Gone)), None);
     assert_eq!(story.state(), State::Protected);
-    // Another process of the same configuration says nothing of this one.
+    // A message of another process of the same configuration changes nothing.
     let said = ClientState::Reconnecting;
     story.step(Event::Management(ManagementMessage { file: FILE.to_owned(), pid: Some(8), said }));
     assert_eq!(story.state(), State::Protected);

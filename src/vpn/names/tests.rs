@@ -13,7 +13,7 @@ fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-/// With somebody to ask, and the one name wanted.
+/// With one resolver, and one name to look up.
 fn resolution() -> Resolution {
     let (resolvers, wanted) = (ips(&["192.0.2.53"]).into_iter().collect(), BTreeSet::from([name()]));
     Resolution { resolvers, wanted, ..Resolution::default() }

@@ -1,4 +1,4 @@
-//! What is concluded from the kernel's answers, which a longest-prefix match stands in for.
+//! What is concluded from the kernel's route lookup. A longest-prefix match takes its place here.
 
 use super::*;
 use crate::net::pieces;
@@ -45,7 +45,7 @@ fn table(routes: Routes<'_>) -> LinkTable {
     }
 }
 
-/// What is said against tun0 with these routes, and the LAN, Docker's network and the server's beside them.
+/// Why tun0 does not carry what it must, with these routes and those of the LAN, of Docker's network and of the server.
 fn against(routes: Routes<'_>) -> Option<Reason> {
     against_with(&Config::default(), routes)
 }
@@ -198,7 +198,7 @@ fn the_networks_of_the_configuration_are_asked_for_whole() {
     );
     assert_eq!(against_with(&company, &own[..2]), Some(Reason::NoRoute), "one of two");
     assert_eq!(against_with(&company, &[DEFAULT]), Some(Reason::NoRoute));
-    // Within a wider one that is Docker's, nothing goes past the tunnel.
+    // Docker's network inside a wider network of the tunnel leads nothing past the tunnel.
     let wide = networks(&["172.16.0.0/12"]);
     assert_eq!(against_with(&wide, &[DEFAULT, ("172.16.0.0/12", &[TUN])]), None);
 }

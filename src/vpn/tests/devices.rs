@@ -1,4 +1,4 @@
-//! What WireGuard devices say, and how far the rules follow it.
+//! What WireGuard devices report, and how far the rules follow it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -67,10 +67,10 @@ fn the_mark_of_the_device_goes_before_the_mark_of_the_file() {
         machine.step(links(&[link(index, "office", LinkKind::Tunnel)]), 2);
         assert_eq!(allowed(&machine), [format!("{SERVER} 51820")]);
     }
-    // A device without a mark has none that a file could add, but the file's costs nothing.
+    // If the device has no mark, the file's counts: it opens nothing for packets without a mark.
     machine.step(devices(device(0, &[(1, SERVER)])), 2);
     assert_eq!(allowed(&machine), [format!("{SERVER} 51820")]);
-    // A file without a mark is let through by its device's.
+    // If the file has no mark, the mark of its device lets its packets out.
     let mut machine = begun("", &[keyed("office", 0)]);
     machine.step(office(), 1);
     assert_eq!((allowed(&machine).len(), left_out(&machine).len()), (0, 1));
@@ -147,7 +147,7 @@ fn a_device_with_a_peer_that_the_file_does_not_name_is_not_the_file_s() {
         machine.step(devices(device(8, peers)), 1);
         assert_eq!(allowed(&machine), [format!("{SERVER} 7")], "{peers:?}");
     }
-    // A file whose keys are none names nobody.
+    // A file without keys identifies no device.
     let mut machine = begun("", &[file("office", 7)]);
     machine.step(office(), 1);
     machine.step(devices(device(8, &[(1, elsewhere)])), 1);
@@ -169,7 +169,7 @@ fn the_allowance_follows_the_device_and_ends_with_it() {
     assert_eq!(allowed(&machine), [format!("{SERVER} 7"), format!("{moved} 7")]);
     machine.step(links(&[]), 3);
     assert_eq!((machine.situation().state, allowed(&machine)), (State::Lost, vec![format!("{SERVER} 7")]));
-    // What is said of a device that is gone says nothing about the next one.
+    // A reading of a device that is gone does not count for the next device.
     machine.step(links(&[link(4, "office", LinkKind::WireGuard)]), 4);
     assert_eq!(allowed(&machine), [format!("{SERVER} 7")]);
 }
@@ -317,7 +317,7 @@ fn what_goes_into_a_program_s_device_is_counted_for_three_minutes_at_most() {
         assert!(lost(&machine.step(Event::Silent { tunnel }, 200)));
         assert_eq!((machine.situation().state, waits(&machine)), (State::Lost, vec![Wait::Recovery]));
     }
-    // A tun device that no program of WireGuard's answers for is as before.
+    // For a tun device that no WireGuard program answers for, nothing is counted.
     let mut machine = begun("vpn.silence = \"off\"", &[keyed("office", 7)]);
     machine.step(links(&[link(2, "office", LinkKind::Tunnel)]), 1);
     assert_eq!((machine.situation().state, machine.listening().len()), (State::Protected, 0));

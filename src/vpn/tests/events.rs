@@ -1,4 +1,4 @@
-//! Events as sources, users and servers of every intent could cause them.
+//! Random events, as sources, users, and honest or hostile servers could cause them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::config::{Access, Config, Dns, Routes, Scope};
 use crate::guide::VpnKind;
 use crate::net::{Endpoint, IfName, Port, Transport};
 
-/// An event, and what the clock says when it comes if it has moved.
+/// An event, and the time when it comes, if the clock has moved.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) event: Event,
@@ -31,7 +31,7 @@ const OF_NAMED: [&str; 2] = ["198.51.100.2:1194/udp", "198.51.100.3:443/tcp"];
 const OF_OTHER: [&str; 2] = ["203.0.113.1:1194/udp", "203.0.113.2:1194/udp"];
 const OF_ROOT: [&str; 2] = ["192.0.2.1:1194/udp", "[2001:db8::2]:1194/udp"];
 
-/// Half of them what a rule cannot spell, or what a shell would like.
+/// Half of them cannot be written in a rule, or mean something to a shell.
 const NAMES: [&str; 13] = [
     "office", "tun0", "tun1", "tun2", "eth0", "lo", "tunusb0", "br-x", "tun\"0", "tun 0", "tun$(id)", "tün0",
     "\u{1}",
@@ -277,7 +277,7 @@ fn report() -> impl Strategy<Value = (Report, Reporter)> {
     prop_oneof![of(endpoints(&OF_ROOT), Reporter::Root), of(endpoints(&everybodys.concat()), client()),]
 }
 
-/// Of every server name and of one that nobody asked for, what is true, hostile or nothing.
+/// An answer for a server name, or for one that was not asked for: with true addresses, hostile ones, or none.
 fn resolved() -> impl Strategy<Value = Event> {
     let names = vec!["vpn.example.net", "gate.example.net", "evil.example.net"];
     let answers = ips(&["198.51.100.40", "2001:db8::40", "127.0.0.1", "255.255.255.255", "224.0.0.1"]);
@@ -322,7 +322,7 @@ fn tunnel() -> impl Strategy<Value = TunnelId> {
     select(paths).prop_map(TunnelId::named)
 }
 
-/// A silent server, and one that is heard: its own, another's or nobody's.
+/// A server that falls silent, and one that answers again: the tunnel's own, another tunnel's, or no VPN's.
 fn silence() -> impl Strategy<Value = Event> {
     let servers = endpoints(&[OF_NAMED, OF_OTHER, OF_ROOT, ["9.9.9.9:1194/udp", "9.9.9.9:53/udp"]].concat());
     prop_oneof![

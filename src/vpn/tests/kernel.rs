@@ -112,7 +112,7 @@ fn a_tunnel_that_carries_protects_and_its_end_is_a_loss() {
             assert_eq!(machine.situation().state, State::Protected, "another device of the same VPN");
         }
     }
-    // A device that is there without routes is no loss's end, and its name is no card's.
+    // A network card or a link of PPP with the name of root's file is no tunnel.
     let mut machine = begun("", &[file("eth0", 7), file("ppp0", 7)]);
     machine.step(links(&[link(2, "eth0", LinkKind::Other), link(3, "ppp0", LinkKind::Ppp)]), 1);
     assert_eq!(machine.situation().state, State::Locked);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::*;
 use super::kernel::{begun, left_out, link, links};
 
-/// A client of root's that the agent hears, and that has no server.
+/// A client of root's whose management socket the agent is connected to, and that has no server yet.
 fn seeking(machine: &mut Machine) {
     let path = "/etc/openvpn/client/work.conf".to_owned();
     let management = ManagementSocket {
