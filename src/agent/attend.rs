@@ -131,7 +131,7 @@ impl Attendant {
         self.reports.iter().filter(|(_, reporter)| matches!(reporter, Reporter::Client(_))).count()
     }
 
-    /// Until the work has ended, it is not known which rules are in force.
+    /// Reports that a firewall program is slow: until the work has ended, it is not known which rules are in force.
     fn tell_that_it_is_slow(&mut self, machine: &Machine) {
         let pending = pending();
         tracing::warn!("{pending}");

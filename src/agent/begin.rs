@@ -80,9 +80,9 @@ impl Agent {
         }
     }
 
-    /// Makes the first commit. If the kernel does not hold the rules of the earlier agent, it is locked at
-    /// once. If it does, the agent first waits a moment for events: otherwise the rules of a VPN that is up
-    /// would be narrowed and widened again.
+    /// Makes the first commit. If the kernel does not hold the rules of the earlier agent, the agent puts
+    /// rules in force at once. If it does, the agent first waits a moment for events: otherwise the rules
+    /// of a VPN that is up would be narrowed and widened again.
     pub(super) async fn begin(&mut self, events: &mut mpsc::Receiver<Event>) {
         let before =
             policy::ruleset(self.machine.config(), &self.owners.current, &self.memory.kept.situation);
@@ -94,7 +94,7 @@ impl Agent {
         self.rules.damaged = !held;
         if held {
             self.rules.firewall.holds(before);
-            // The kernel still keeps the deadline of a pause, and until then the administrator wants it.
+            // A pause goes on until its deadline, which the rules in the kernel still have.
             self.take_up_pause();
             self.take_first_events(events).await;
             self.step(Event::Begun);
@@ -109,7 +109,8 @@ impl Agent {
         self.enforce().await;
     }
 
-    /// Sources that know their tunnel report first: the kernel's evidence counts a moment later.
+    /// Sends [`Event::Begun`] after a moment. Sources that know their tunnel report first: the kernel's evidence alone
+    /// counts only then.
     fn begin_later(&self) {
         let events = self.sources.events.clone();
         tokio::spawn(async move {
@@ -118,8 +119,9 @@ impl Agent {
         });
     }
 
-    /// Takes events until NetworkManager has reported and answered, the client of a management socket if it reported a tunnel
-    /// before, and WireGuard's files and devices if there are devices.
+    /// Takes events until these have reported: NetworkManager, with an answer to every question; the client of a management
+    /// socket, if it had reported a tunnel to the last agent; and the sources of WireGuard's files and devices, if there are
+    /// devices.
     async fn take_first_events(&mut self, events: &mut mpsc::Receiver<Event>) {
         let before = &self.memory.kept.situation.tunnels;
         let reported = |tunnel: &Tunnel| tunnel.carrying && tunnel.source == TunnelSource::Management;

@@ -32,7 +32,7 @@ pub(super) struct Rules {
     pub(super) next_read: Read,
     /// Number of repairs since the agent started.
     pub(super) repairs: u32,
-    /// Whether somebody damaged the rules since the last loss was kept: packets may have left in clear.
+    /// Whether the rules were damaged since the agent last wrote what it keeps: packets may have left in clear.
     pub(super) damaged: bool,
     retry: Option<Retry>,
 }

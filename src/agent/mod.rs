@@ -1,8 +1,8 @@
 //! The agent: one loop, which decides in which order things happen.
 //!
 //! An event goes into the machine. The machine's situation becomes rules. The rules go to the kernel
-//! (`commit.rs`). Then the agent tells what is in force (`announcer.rs`). Nothing else in this process
-//! changes the firewall.
+//! (`commit.rs`). Then the agent reports what is in force (`announcer.rs`). Nothing else in this
+//! process changes the firewall.
 
 mod announcer;
 mod attend;
@@ -88,7 +88,7 @@ pub enum AgentError {
     /// Another agent runs, or the agent cannot use its directories.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The agent could not be ended, or told to reload.
+    /// The agent cannot listen for the signals that end it and that make it reload.
     #[error("cannot listen for signals")]
     Signals(#[from] std::io::Error),
 }

@@ -31,7 +31,7 @@ impl ServerNames {
         self.waiting.extend(names.into_iter().map(|name| (name, resolvers.clone())));
     }
 
-    /// Has the unit that may write the file write these pins, after every earlier request.
+    /// Asks the unit that may write the file to write these pins, after every earlier request.
     fn request(&mut self, pins: Pins) {
         let before = self.request.take();
         self.pinned = Some(pins.clone());

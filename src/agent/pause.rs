@@ -1,7 +1,7 @@
 //! Pause and resume, which an administrator asks for.
 //!
 //! The kernel's rules end a pause by the wall clock. The agent also measures it by CLOCK_BOOTTIME, which
-//! nobody can set. The pause ends at the earlier of both.
+//! no administrator can change. The pause ends at the earlier of both.
 
 use super::Agent;
 use crate::bus::{Answer, Asker};
@@ -17,7 +17,7 @@ impl Agent {
         }
         let pause = Pause::new(system::now(), seconds, scope);
         let ends = system::uptime().saturating_add(seconds);
-        // This machine is paused only after the kernel has taken the rules.
+        // The state machine takes the pause only after the kernel has taken its rules.
         let paused = self.rules_after(Event::Pause(pause));
         if let Err(refused) = self.try_rules(paused).await {
             let why = self.restore(&refused).await;

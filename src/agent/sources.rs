@@ -24,7 +24,7 @@ pub(super) struct Sources {
     wireguard: watch::Sender<Vec<Link>>,
     /// The number of the last question to NetworkManager.
     question: watch::Sender<u64>,
-    /// Who was refused.
+    /// Which packets were refused, and whose they were.
     pub(super) blocked: Blocked,
     /// What the reason of a refusal depends on.
     facts: watch::Sender<Facts>,

@@ -1,16 +1,17 @@
-//! NetworkManager's dispatcher, put into fields as OpenVPN's hooks have them. Pure.
+//! Turns what NetworkManager's dispatcher passes to our hook into fields such as OpenVPN's hooks have. Pure.
 //!
 //! `$1` is an interface and `$2` what happened to it; for a VPN `VPN_IP_IFACE` is the tunnel's, which
 //! is missing when the VPN crashed (then `$1` is the parent's: facts of NetworkManager 1.42).
 //!
-//! The words stay NetworkManager's own, so that nobody takes them for an OpenVPN hook's: the
-//! dispatcher is root, but speaks of any profile that any local user has made, and it comes later
-//! than the bus, where NetworkManager says the same with profile, server and reason.
+//! The actions keep NetworkManager's names, so that the agent does not take them for reports of
+//! an OpenVPN hook: the dispatcher runs as root, but reports every profile that any local user
+//! has made. It also reports later than NetworkManager does on the bus, with profile, server and
+//! reason.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-/// What happens to VPNs.
+/// The actions that concern VPNs.
 pub const ACTIONS: [&str; 2] = ["vpn-up", "vpn-down"];
 
 /// The fields to report; `None` for actions that do not concern tunnels.

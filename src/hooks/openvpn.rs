@@ -33,7 +33,7 @@ pub const KEYS: [&str; 10] = [
 /// When the hook was called, by `CLOCK_BOOTTIME` in nanoseconds. No key of OpenVPN's: our hook adds it.
 pub const CALLED_AT: &str = "called_at";
 
-/// No value that we read is longer than an IPv6 address.
+/// Maximum length of a value, in bytes. No value that is read is longer than an IPv6 address.
 const MAX_BYTES: usize = 256;
 
 /// OpenVPN takes at most this many `remote` lines (its `CONNECTION_LIST_SIZE`).

@@ -20,9 +20,8 @@ pub struct AddressError {
 
 /// The canonical form of a server's address: IPv4-mapped IPv6 becomes IPv4.
 ///
-/// # Errors
-/// Unspecified, loopback, multicast, broadcast and "this network" (0.0.0.0/8) addresses. A private
-/// address is legitimate: the server may stand on the LAN.
+/// # Errors Unspecified, loopback, multicast, broadcast and "this network" (0.0.0.0/8) addresses.
+/// A private address is allowed: the server may be on the LAN.
 pub fn server_address(address: IpAddr) -> Result<IpAddr, AddressError> {
     let address = address.to_canonical();
     let kind = match address {
@@ -57,7 +56,7 @@ fn number(text: &str) -> Option<u32> {
         (None, Some(digits)) if !digits.is_empty() => (digits, 8),
         (None, _) => (text, 10),
     };
-    // The parser of a number takes a sign too.
+    // The parser of a number would accept a sign too.
     let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     plain.then(|| u32::from_str_radix(digits, base).ok()).flatten()
 }

@@ -108,7 +108,8 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// A host name by RFC 1123: labels of letters, digits and hyphens, at most 253 bytes.
+/// A host name by RFC 1123, also with underscores: labels of letters, digits, hyphens and underscores, at most 253
+/// bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostName(String);
@@ -139,8 +140,8 @@ impl HostName {
         &self.0
     }
 
-    /// Whether it is a name of the internet: it has a dot, and its last label is one that the internet's
-    /// name servers know. A name of this machine or of its own network is not public.
+    /// Whether it is a name of the internet: it has a dot, and its last label can be a top-level domain.
+    /// A name of this machine or of its own network is not public.
     pub fn is_public(&self) -> bool {
         // RFC 6761, RFC 6762 and RFC 7686; `arpa` holds the reverse zones.
         const SPECIAL: [&str; 7] =

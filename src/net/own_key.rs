@@ -24,7 +24,7 @@ impl fmt::Debug for OwnKey {
 }
 
 impl OwnKey {
-    /// Of 32 bytes; `None` if they are all 0, which says that a device has no key.
+    /// From 32 bytes; `None` if they are all 0, which means that a device has no key.
     fn of(mut bytes: [u8; 32]) -> Option<Self> {
         if bytes == [0; 32] {
             return None;

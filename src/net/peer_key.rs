@@ -50,7 +50,7 @@ pub(super) fn of_base64(text: &str) -> Result<[u8; 32], PeerKeyError> {
             rest &= (1 << bits) - 1;
         }
     }
-    // wg(8) refuses a key whose last digit says more than the key.
+    // wg(8) refuses a key whose last digit has bits that do not belong to the key.
     if rest == 0 { bytes.try_into().map_err(|_| PeerKeyError) } else { Err(PeerKeyError) }
 }
 

@@ -63,7 +63,7 @@ impl Store {
         read(&self.run.join(POLICIES))
     }
 
-    /// Whether any tunwarden put rules in force in this boot and did not release them.
+    /// Whether any tunwarden process put rules in force in this boot, and none has released them.
     pub fn has_applied(&self) -> bool {
         self.run.join(super::APPLIED).exists()
     }

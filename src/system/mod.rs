@@ -62,7 +62,7 @@ pub fn user_id(name: &str) -> Option<u32> {
     User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
 }
 
-/// The user ids of `bootstrap.owners`, and the names that this system does not have.
+/// The user ids of `bootstrap.owners`, and the names for which this system finds no user.
 pub fn owners(config: &Config) -> (Owners, Vec<&UserName>) {
     let mut owners = Owners { leases: lease_owners().unwrap_or_default(), ..Owners::default() };
     let mut unknown = Vec::new();

@@ -1,4 +1,4 @@
-//! With values that OpenVPN 2.6.14 gave its scripts, and worse ones.
+//! With values that OpenVPN 2.6.14 gave its scripts, and with malformed ones.
 
 use std::os::unix::ffi::OsStringExt;
 
@@ -167,7 +167,7 @@ fn the_protocol_is_that_of_the_remote_in_use() {
         remotes(&[("remote_2", "vpn.example.net"), port, tcp]).as_deref(),
         Some("198.51.100.7:1194/tcp")
     );
-    // The same server over both: the environment does not tell which.
+    // The same server over both: the environment does not show which is in use.
     let both = [("remote_1", "198.51.100.7"), ("remote_2", "198.51.100.7"), port, tcp];
     assert_eq!(remotes(&both), None);
     assert_eq!(remotes(&[("remote_2", "198.51.100.7"), port, ("proto_2", "x")]), None);

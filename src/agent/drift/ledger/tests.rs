@@ -12,7 +12,7 @@ fn look(began: u32, made: u32) -> Reading {
     Reading { read: Read::Everything, began: Some(began.into()), ended, made }
 }
 
-/// One during which others made some too.
+/// A look during which other programs made some too.
 fn disturbed(began: u32, ended: u32, made: u32) -> Reading {
     Reading { ended: Some(ended.into()), ..look(began, made) }
 }
@@ -27,7 +27,7 @@ fn changes_that_a_check_has_read_and_our_own_need_no_other_check() {
     ledger.note(change(5, "iptables"));
     assert!(is_due(&ledger));
     assert_eq!(ledger.account_for(look(5, 4), Instant::now()).map(|by| by.pid), Some(5));
-    // Our own, told only now.
+    // The kernel reports our own changes only now.
     for generation in 6..=9 {
         ledger.note(change(generation, "iptables-restor"));
     }
@@ -128,7 +128,7 @@ fn a_program_that_causes_twenty_repairs_a_minute_is_named_once() {
     }
     assert_eq!(named, [FightStatus { program: "ufw".to_owned(), count: 20 }]);
     assert_eq!(ledger.fights(now), [FightStatus { program: "ufw".to_owned(), count: 60 }]);
-    // Nothing more happens: it is over, and who begins again is named again.
+    // Without another repair the fight is over. A program that begins again is named again.
     let end = ledger.fight_ends().unwrap();
     assert!(end > now);
     assert_eq!((ledger.fights(end), ledger.fight_ends()), (Vec::new(), None));
