@@ -1,7 +1,7 @@
 //! The allowance through which the VPN client reaches its server. It changes with the VPN.
 //!
-//! Each of a few endpoints has a rule. Many endpoints are one set, so that a packet costs the same however many
-//! there are.
+//! While there are few endpoints, each has its rule. Many endpoints are one set: then a packet costs the same,
+//! however many there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -24,8 +24,8 @@ pub(super) fn chains(view: &View<'_>) -> Vec<Chain> {
 fn input(view: &View<'_>) -> Vec<Rule> {
     let accept = || view.rule(Verdict::Accept);
     let mut rules = vec![accept().input(loopback())];
-    // Before replies are let in: with a packet for a tunnel's address on another link somebody finds out which
-    // connections run through the tunnel (CVE-2019-14899).
+    // Before replies are let in: with a packet for a tunnel's address on another link somebody could find out
+    // which connections run through the tunnel (CVE-2019-14899).
     rules.push(view.rule(Verdict::Jump(ChainName::VpnTunnelAddress)));
     rules.push(accept().tracked(Tracked::Reply));
     rules.extend(link(view));

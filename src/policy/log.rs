@@ -1,4 +1,4 @@
-//! The kernel's lines about refused packets, which tell the agent whom it refuses and why.
+//! The kernel's lines about refused packets, which tell the agent whose packets are refused, and why.
 
 /// What every line begins with. After it comes the word of a refusal.
 pub const LOG_PREFIX: &str = "tunwarden-";

@@ -96,7 +96,7 @@ pub enum Asked {
 }
 
 impl Asked {
-    /// The name of the kernel's list of what asked lately.
+    /// The name of the kernel's list of the questions of the last seconds.
     pub(super) const fn list(family: Family) -> &'static str {
         match family {
             Family::V4 => "VPN_ASKED_V4",

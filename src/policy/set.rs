@@ -67,8 +67,8 @@ impl EndpointSet {
     }
 }
 
-/// FNV-1a: the same in every release, so that a name outlives an update. Where two sets have the same name, the
-/// comparison of their members tells them apart.
+/// FNV-1a: the same in every release, so that a name outlives an update. If two sets have the same name, the
+/// comparison of their members shows that they differ.
 fn digest(members: &BTreeSet<Endpoint>) -> u32 {
     members.iter().fold(0x811c_9dc5, |hash, member| {
         let address = match member.address() {

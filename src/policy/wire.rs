@@ -1,10 +1,10 @@
 //! What may go out on a wire, from any sender.
 //!
-//! These rules judge a packet after the tables of the protocols, where also those pass that never meet these
-//! tables: from raw packet sockets, and from containers that share a network card (macvlan). There is no
-//! connection tracking at this point, so answers are known by their own address and port; the tables have
-//! judged the connection before. The frame's own bytes say what it is, because a raw sender can give it any
-//! name.
+//! These rules judge a packet after the tables of the protocols. They also judge packets that never meet
+//! those tables: from raw packet sockets, and from containers that share a network card (macvlan). There is
+//! no connection tracking at this point, so answers are known by their own address and port; the tables have
+//! judged the connection before. The rules read from the frame's own bytes what it is, because a raw sender
+//! can give it any name.
 
 use std::collections::BTreeSet;
 
@@ -99,7 +99,7 @@ pub(super) fn rules(ipv4: &View<'_>, ipv6: &View<'_>) -> WireRules {
     WireRules {
         wires: situation.wires.clone(),
         unnamed: situation.unnamed_wires.clone(),
-        // This rule says nothing about a family.
+        // This rule has no match for a family.
         open: ipv4.pause(Verdict::Accept),
         frames: frames(),
         pppoe: pppoe(situation),
@@ -166,8 +166,9 @@ fn ports(view: &View<'_>) -> Vec<WireRule> {
 }
 
 /// The allowance of the tables of the protocols. There a packet is whole. Here a large one is in fragments, of
-/// which only the first has a port. Fragments to the endpoints of a set do not pass: there is a set only while
-/// there is no tunnel, and no client sends its first packets in fragments.
+/// which only the first has a port. Fragments to the endpoints of a set do not pass: no client sends its first
+/// packets in fragments, and while a tunnel is there, there is a set only for more than [`super::set::FEW`]
+/// endpoints in use: a device with many peers, or a tunnel whose server is not known.
 fn transport(view: &View<'_>) -> Vec<WireRule> {
     let rules = bootstrap::bootstrap(view);
     rules.into_iter().flat_map(|rule| [fragments(&rule), Some(WireRule::Plain(rule))]).flatten().collect()

@@ -1,10 +1,10 @@
 //! The chains for frames, which stand before the chains for packets.
 //!
 //! `meta protocol`, and the place where nft takes the network header to be, come from the sender of the frame: a
-//! raw socket can say what it likes. `@ll` reads the frame as it goes out. It shows the tag of a VLAN as if it
-//! stood in the frame already, where a driver keeps the tag beside the frame. So a packet counts as IPv4 or IPv6
-//! only where three things agree: the EtherType in the frame, what the sender says, and the packet's own version
-//! and lengths (only then does the kernel know `meta l4proto`). `@ll` alone judges every other frame.
+//! raw socket can set both to any value. `@ll` reads the frame as it goes out. It shows the tag of a VLAN as if
+//! it stood in the frame already, where a driver keeps the tag beside the frame. So a packet counts as IPv4 or
+//! IPv6 only where three things agree: the EtherType in the frame, what the sender says, and the packet's own
+//! version and lengths (only then does the kernel know `meta l4proto`). `@ll` alone judges every other frame.
 //!
 //! A frame that its sender has tagged passes nowhere, because nft takes the network header to be at the tag. A
 //! frame from a link of a VLAN was judged on that link, without the tag, and is judged here again.

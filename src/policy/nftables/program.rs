@@ -59,7 +59,7 @@ pub fn instructions(table: NftFamily, rule: &NftRule) -> Vec<Instruction> {
     program.steps
 }
 
-/// A rule in the making.
+/// A rule that is being translated.
 struct Program {
     table: NftFamily,
     steps: Vec<Instruction>,
@@ -127,7 +127,8 @@ impl Program {
         self.compare(comparison, value);
     }
 
-    /// The same for a number that is not only the same or another. The kernel compares bytes, first to last.
+    /// The same for a comparison by order, such as "at least". The kernel compares bytes, first to last, so the number
+    /// is turned into the order of the network.
     fn ordered<const N: usize>(&mut self, meta: Meta, comparison: Comparison, value: [u8; N]) {
         self.meta(meta);
         self.steps.push(Instruction::NetworkOrder(u32::try_from(N).unwrap_or(u32::MAX)));
@@ -159,7 +160,8 @@ impl Program {
         self.compare(Comparison::AtMost, to.to_be_bytes());
     }
 
-    /// Makes sure that the packet is of this family. On a link only its sender's word tells the family.
+    /// Makes sure that the packet is of this family. In the table of the links the family is the one that the frame's
+    /// sender gives.
     fn family(&mut self, family: Family) {
         if self.family.replace(family) == Some(family) {
             return;
@@ -208,7 +210,7 @@ impl Program {
         let family = Family::of(net.addr());
         let offset = address_at(family, side);
         let (whole, rest) = (u32::from(net.prefix_len() / 8), net.prefix_len() % 8);
-        // nft loads no byte that the network leaves open, if it ends with a byte.
+        // If the prefix ends with a whole byte, nft loads only the bytes of the prefix.
         if rest == 0 {
             self.network(family, offset, whole);
             let kept = bytes.into_iter().take(whole as usize).collect::<Vec<u8>>();

@@ -1,4 +1,4 @@
-//! How containers learn at once that a packet is refused.
+//! The rules that answer containers at once when a packet of theirs is refused.
 
 use super::matches::{Match, Way};
 use super::number::L4;

@@ -139,7 +139,7 @@ fn questions(rule: &Rule) -> Vec<Match> {
     matches
 }
 
-/// The header that has the port. It tells the transport too.
+/// The header that has the port. Its instructions also make sure of the transport.
 fn header(rule: &Rule) -> Header {
     match rule.protocol {
         Some(Protocol::Transport(transport)) => Header::Of(transport.into()),

@@ -93,8 +93,8 @@ impl fmt::Display for NftSet {
     }
 }
 
-/// The kernel's kinds of tunnels. A network card with a tunnel's name has none of them, and the kernel knows that
-/// while no agent runs.
+/// The kernel's kinds of tunnels. A network card with a tunnel's name has none of them. The kernel checks the
+/// kind also while no agent runs.
 pub(super) fn tunnel_kinds() -> NftSet {
     let elements = NftElements::Kinds(LinkKind::tunnels().collect());
     NftSet { name: TUNNEL_KINDS.to_owned(), elements }
