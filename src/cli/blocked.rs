@@ -31,10 +31,10 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What the list says about lines such as "a program of anna".
+/// The line under a list with entries such as "a program of anna".
 const NO_UNIT: &str = "If a line names only the user of a program, its unit is not known.";
 
-/// The agent takes in a refusal up to a second after its packet. This many seconds are read twice.
+/// Number of seconds that are read twice: the agent records a refusal up to a second after its packet.
 const OVERLAP: u64 = 3;
 
 pub(super) async fn run(args: &Args) -> Outcome {
@@ -79,7 +79,7 @@ async fn follow(args: &Args, agent: &Agent1Proxy<'_>, mut since: u64) -> Outcome
     }
 }
 
-/// The names of users. A directory service may be slow to find one, so each is looked up once.
+/// The names of users. Each is looked up only once, because a directory service may be slow.
 #[derive(Default)]
 struct Users(BTreeMap<u32, String>);
 
@@ -96,8 +96,8 @@ impl Users {
 struct Printed(BTreeMap<String, (u64, u64)>);
 
 impl Printed {
-    /// The groups of an answer that were not printed as they are now. The answer has the groups since this moment, so
-    /// earlier ones are forgotten.
+    /// The groups of an answer that differ from what was printed. The answer has the groups since `since`, so older
+    /// ones are forgotten.
     fn changed(&mut self, mut groups: Vec<BlockedGroup>, since: u64) -> Vec<BlockedGroup> {
         self.0.retain(|_, (_, last)| *last >= since);
         groups.retain(|group| {
@@ -114,14 +114,14 @@ async fn read(agent: &Agent1Proxy<'_>, since: u64) -> anyhow::Result<Vec<Blocked
 }
 
 impl BlockedGroup {
-    /// What makes it another group.
+    /// The text that distinguishes a group from all others.
     fn place(&self) -> String {
         let [name, unit] = [&self.name, &self.unit].map(|text| text.as_deref().unwrap_or_default());
         let uid = self.uid.map(|uid| uid.to_string()).unwrap_or_default();
         format!("{} {name} {uid} {unit} {} {}", self.kind, self.destination(), self.reason)
     }
 
-    /// Whether it is a program of which only the user is known.
+    /// Whether it is a program about which only the user is known.
     fn lacks_unit(&self) -> bool {
         self.kind == "program" && self.uid.is_some() && self.name.is_none() && self.unit.is_none()
     }

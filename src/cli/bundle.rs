@@ -21,10 +21,10 @@ use crate::system::{self, program};
 /// The folder inside the archive.
 const FOLDER: &str = "tunwarden-report";
 
-/// Maximum size of one part of the archive, in bytes. Of a longer part the end is kept.
+/// Maximum size of one part of the archive, in bytes. A longer part loses its beginning.
 const MAX_BYTES: usize = 4 << 20;
 
-/// What prints the rules: the file inside the archive, the program and its arguments.
+/// The commands that print the rules: the file inside the archive, the program and its arguments.
 const RULES: [(&str, &str, &[&str]); 5] = [
     ("rules/iptables-nft.txt", "iptables-nft-save", &["-c"]),
     ("rules/ip6tables-nft.txt", "ip6tables-nft-save", &["-c"]),
@@ -47,7 +47,7 @@ pub(super) async fn write(
     findings: &[Finding],
     path: Option<&Path>,
 ) -> anyhow::Result<()> {
-    // First: if the name exists, the command fails before it gathers anything.
+    // The file is created first: if the name exists, the command fails before it gathers anything.
     let new = create(file)
         .with_context(|| format!("cannot make {}, which has to be a new file", file.display()))?;
     let written = match gather(addresses, findings, path).await {
@@ -126,14 +126,14 @@ fn readme(addresses: Addresses) -> String {
 }
 
 async fn rules(tool: &str, arguments: &[&str]) -> String {
-    // A legacy tool would make the kernel load its tables if no program has used them.
+    // A legacy program would make the kernel load its tables even if no program has used them before.
     if tool.contains("legacy") && !Files::below("/").has_legacy_tables() {
         return "no table of iptables-legacy is in use\n".to_owned();
     }
     said(program::run(tool, arguments, "").await)
 }
 
-/// What our units wrote in the last hour.
+/// The lines that tunwarden's units wrote in the last hour.
 async fn last_hour() -> String {
     let since = ["--since=-1h", "--no-pager", "--output=short-iso", "--quiet"];
     let text = said(program::run("journalctl", &[&journal::UNITS[..], &since].concat(), "").await);
@@ -144,14 +144,14 @@ fn said(result: Result<String, program::ToolError>) -> String {
     result.unwrap_or_else(|error| format!("not read: {}\n", crate::describe::describe(&error)))
 }
 
-/// The end of a text that is too long.
+/// The text without its beginning, if it is too long.
 fn end_of(text: String) -> String {
     let Some(cut) = text.len().checked_sub(MAX_BYTES).filter(|cut| *cut > 0) else { return text };
     let cut = (cut..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
     format!("[the first {cut} bytes are left out]\n{}", &text[cut..])
 }
 
-/// Names of people, machines and VPNs. They look like ordinary words, so a pattern cannot find them.
+/// The names of people, machines and VPNs. They look like ordinary words, so no pattern can find them.
 fn names(status: &Status) -> Vec<(String, Kind)> {
     let files = Files::below("/");
     let mut names: Vec<(String, Kind)> = files.users().into_iter().map(|name| (name, Kind::User)).collect();

@@ -1,4 +1,4 @@
-//! `tunwarden check`: what the configuration means.
+//! `tunwarden check`: explains what the configuration means.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,8 +56,8 @@ pub(super) fn is_in_legacy(firewall: &FirewallSettings) -> bool {
         }
 }
 
-/// The VPNs of this machine: what works with each, the servers that are known, and what is left out of them.
-/// What this user may not read is not listed.
+/// Prints the VPNs of this machine: what works with each, which servers are known, and which parts are left out. It
+/// does not list what this user may not read.
 fn vpns(config: &Config) {
     let machine = learned(config, &Store::default());
     let found = Files::below("/").vpns().into_iter().map(|vpn| vpn.line());

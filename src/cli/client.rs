@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const NOT_RUNNING: &str =
     "the agent is not running; start it with: sudo systemctl start tunwarden";
 
-/// How long a reconnect may take: three attempts to start a VPN, and the restart of the networks.
+/// How long a reconnect may take: up to three attempts to start a VPN, and the restart of the networks.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(super) async fn connect() -> anyhow::Result<Agent1Proxy<'static>> {

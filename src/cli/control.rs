@@ -49,7 +49,7 @@ pub(super) async fn pause(args: &PauseArgs) -> Outcome {
 
 pub(super) async fn resume(config: Option<&Path>) -> Outcome {
     let Ok(agent) = client::connect().await else {
-        // Without an agent the kernel may still be open until the deadline.
+        // Without an agent the kernel may keep everything open until the deadline.
         return lock::run(config).await;
     };
     agent.resume().await.map_err(client::answer)?;

@@ -41,7 +41,7 @@ pub(super) struct Args {
     second_reader: bool,
 }
 
-/// What only root can read.
+/// The checks that need root.
 const ROOTS: [&str; 6] = [
     "whether a packet can leave in clear",
     "whether a second reader of iptables sees the same rules",
@@ -112,7 +112,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
             (None, rules.map_err(|error| format!("{error:#}")), None)
         }
     };
-    // A running agent knows which configuration it uses.
+    // A running agent knows which configuration is in force.
     let of_agent = status.as_ref().and_then(|status: &Status| status.configuration.clone());
     let source = of_agent.map_or_else(|| configuration.source.clone(), |agent| agent.source);
     let left_out = match &status {
@@ -149,7 +149,7 @@ async fn look(path: Option<&Path>) -> Snapshot {
     }
 }
 
-/// Why the agent does not learn who is refused, in its own words.
+/// The agent's own message if it cannot learn which packets are refused.
 async fn unheard(agent: &Agent1Proxy<'_>) -> Option<String> {
     let error = fdo::Error::from(agent.recently_blocked(u64::MAX).await.err()?);
     if let fdo::Error::Failed(why) = error { Some(why) } else { None }
@@ -158,7 +158,7 @@ async fn unheard(agent: &Agent1Proxy<'_>) -> Option<String> {
 /// What the second reader of iptables finds.
 async fn second_reading(config: &Config, rules: &Result<Vec<String>, String>) -> SecondReading {
     let is_root = nix::unistd::geteuid().is_root();
-    // What our own reader cannot read has a finding of its own.
+    // If tunwarden's own reader fails, another finding reports that.
     let (true, true, Ok(lines)) = (is_root, config.firewall.layers.contains(&Layer::Iptables), rules) else {
         return SecondReading::NotAsked;
     };
@@ -166,7 +166,7 @@ async fn second_reading(config: &Config, rules: &Result<Vec<String>, String>) ->
     second_reader::compare(config.firewall.backend, verdict).await
 }
 
-/// Scripts and units of the article and of its author's later tool, and the chains of that tool.
+/// The article's scripts and units, those of its author's later tool, and the chains of that tool.
 async fn article(files: &Files) -> Vec<String> {
     let chains = match nix::unistd::geteuid().is_root() {
         true => Dump::take(Backend::Auto).await.map(|dump| dump.later_chains()).unwrap_or_default(),
@@ -175,8 +175,8 @@ async fn article(files: &Files) -> Vec<String> {
     files.article().into_iter().chain(chains.into_iter().map(|chain| format!("the chain {chain}"))).collect()
 }
 
-/// Users of the configuration that do not exist. The default names users of every distribution, so it is not a
-/// fault if one of those is missing.
+/// Users in the configuration that do not exist. The default names users of many distributions, so a missing one of
+/// these is not a fault.
 fn missing_owners(config: &Config) -> Vec<String> {
     let default = Bootstrap::default().owners;
     let (_, unknown) = system::owners(config);

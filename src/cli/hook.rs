@@ -14,8 +14,8 @@ use crate::store::Store;
 use crate::system::{self, process};
 use crate::vpn::DatedReport;
 
-/// How long the agent may take to answer. The scripts in `hooks/` stop this program after 2 s; the remaining
-/// time is for writing the file.
+/// How long the agent may take to answer. The scripts in `hooks/` stop this program after 2 s, so the rest of the time
+/// is left for writing the file.
 const TIMEOUT: Duration = Duration::from_millis(1000);
 
 #[derive(Debug, Subcommand)]
@@ -59,7 +59,7 @@ async fn report(mut fields: Fields) {
         Err(_) => "it did not answer within 1 s".to_owned(),
     };
     complain(&format!("tunwarden: the agent was not told: {why}"));
-    // The agent reads it as soon as it can.
+    // The agent reads the file as soon as it can.
     let store = Store::default();
     if nix::unistd::geteuid().is_root()
         && Path::new(store.run()).is_dir()

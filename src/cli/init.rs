@@ -1,5 +1,5 @@
-//! `tunwarden init`: the first run. It looks at the machine, explains, writes a configuration and puts it in
-//! force. If nobody confirms, the earlier state is restored, even if the terminal has ended.
+//! `tunwarden init`: the first run. It examines the machine, explains the result, writes a configuration and puts it in
+//! force. If the user does not confirm it, the earlier state is restored, even if the terminal has ended.
 
 mod kernel_rules;
 mod look;
@@ -104,7 +104,7 @@ fn explain(seen: &Seen, config: &Config, path: &Path) {
     ));
 }
 
-/// Shows every earlier rule, and what happens to it.
+/// Shows every earlier rule and what happens to it.
 fn rules(plan: &Plan) {
     let mut file = "";
     for entry in &plan.entries {
@@ -137,7 +137,7 @@ fn sorted_warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// A warning may name a key without its section.
+/// The text of a warning, with its section if the text does not name it.
 fn in_its_section(warning: Warning) -> String {
     let Warning { section, text } = warning;
     if text.contains(&format!("{section}.")) { text } else { format!("{text} (section [{section}])") }
@@ -187,7 +187,7 @@ async fn apply(before: &undo::Before, text: &str, path: &Path) -> anyhow::Result
     Ok(())
 }
 
-/// What is done once it is confirmed: for the next boot, and against what would undo it.
+/// The last steps after the confirmation: prepares the next boot, and turns off what would change the rules again.
 async fn settle(seen: &Seen) {
     for unit in &seen.units {
         match systemctl(&["disable", unit]).await {

@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 use super::Outcome;
 use crate::system::program;
 
-/// Whose lines are shown.
+/// The units whose lines are shown.
 pub(super) const UNITS: [&str; 2] = ["--unit=tunwarden.service", "--unit=tunwarden-lock.service"];
 
 #[derive(Debug, ClapArgs)]
@@ -21,7 +21,7 @@ pub(super) struct Args {
     since: Option<String>,
 }
 
-/// Becomes journalctl, which keeps the terminal, the pager and the user's own settings.
+/// Replaces this process by journalctl, which then uses the terminal, the pager and the user's own settings.
 pub(super) fn run(args: &Args) -> Outcome {
     let path = program::path("journalctl")
         .context("journalctl is not installed; without systemd the agent writes to its standard error")?;

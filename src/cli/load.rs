@@ -19,12 +19,12 @@ pub(super) fn load(path: Option<&Path>) -> Result<Written, Faults> {
     }
 }
 
-/// The configuration in force: the file's, or its replacement if the file has a fault.
+/// The configuration in force: that of the file, or the one that replaces it if the file has a fault.
 pub(super) fn in_force(path: Option<&Path>, store: &Store) -> InForce {
     InForce::choose(load(path), || store.configuration())
 }
 
-/// As [`in_force`]; warns on standard error if it is not the file's.
+/// Like [`in_force`], but warns on standard error if the file's configuration is not in force.
 pub(super) fn in_force_aloud(path: Option<&Path>, store: &Store) -> InForce {
     let in_force = in_force(path, store);
     if let Some(announcement) = in_force.announcement() {
@@ -33,7 +33,7 @@ pub(super) fn in_force_aloud(path: Option<&Path>, store: &Store) -> InForce {
     in_force
 }
 
-/// The same for the status.
+/// The configuration in force, as the status shows it.
 pub(super) fn configuration_status(path: Option<&Path>, in_force: &InForce) -> ConfigurationStatus {
     ConfigurationStatus::new(&path_of(path), in_force)
 }

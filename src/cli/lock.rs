@@ -1,4 +1,4 @@
-//! `tunwarden lock`: puts the locked rules in force, once. The early unit at boot runs it.
+//! `tunwarden lock`: puts the locked rules in force, once. A unit runs it early during boot.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     let ruleset = policy::ruleset(&config, &owners, &situation);
     let mut firewall = Firewall::new(&config.firewall);
     let commit = firewall.commit(&ruleset).await.context("the locked rules could not be put in force")?;
-    // `lock` does not know the earlier rules, so these lines are what it has removed.
+    // `lock` does not know the earlier rules, so these lines are the rules that it has removed.
     if let Commit::Mended(lines) = commit {
         lines.iter().for_each(|line| complain(&format!("tunwarden: {line}")));
     }
@@ -53,20 +53,20 @@ pub(super) async fn run(path: Option<&Path>) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes the lock that only one tunwarden process holds while it changes the rules. If the lock cannot be taken,
-/// the rules are changed without it.
+/// Takes the lock that only one tunwarden process holds while it changes the rules. If that fails, the rules are
+/// changed without the lock.
 pub(super) async fn turn(store: &Store) -> Option<impl Drop + use<>> {
     let turn = store.turn().await;
     turn.inspect_err(|error| complain(&format!("tunwarden: {}", describe(error)))).ok()
 }
 
-/// The VPNs learned before, for a status without an agent.
+/// What was learned about VPNs before, for a status without an agent.
 pub(super) fn learned(config: &Config, store: &Store) -> Machine {
     let remembered = Remembered { learned: store.endpoints().ok(), ..Remembered::default() };
     Machine::new(config.clone(), remembered, system::now())
 }
 
-/// Parts of them that cannot be used.
+/// The parts of these VPNs that cannot be used.
 pub(super) fn left_out(machine: &Machine) -> Vec<LeftOutStatus> {
     machine.left_out().into_iter().map(LeftOutStatus::from).collect()
 }
@@ -88,7 +88,7 @@ pub(super) async fn locked(config: &Config, store: &Store) -> Situation {
     machine.situation()
 }
 
-/// Keeps the configuration that is in force, for a later start that finds a file with a fault.
+/// Saves the configuration that is in force. A later start uses it if the file has a fault.
 fn keep_configuration(store: &Store, text: Option<&str>) {
     if let Some(Err(error)) = text.map(|text| store.keep_configuration(text)) {
         complain(&format!("tunwarden: {}", describe(&error)));
@@ -96,9 +96,9 @@ fn keep_configuration(store: &Store, text: Option<&str>) {
 }
 
 fn keep(store: &Store, situation: Situation) {
-    // Reports of hooks, the last VPN and the last loss stay: the next agent needs them.
+    // The reports of hooks, the last VPN and the last loss stay, because the next agent needs them.
     let before = store.applied().ok().flatten().unwrap_or_default();
-    // It is unknown what left before this lock.
+    // It is not known which packets left before this lock.
     let loss = before.loss.clone().map(|loss| LastLoss { held: false, ..loss });
     let before = Applied { loss, ..before };
     let locked = Applied { situation, refused: None, since: system::now(), pause_ends: None, ..before };

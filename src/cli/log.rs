@@ -1,7 +1,7 @@
 //! The log: fields and priorities in the journal, lines of text on any other standard error.
 //!
-//! `journalctl -p warning` shows warnings and errors only if each entry has its own priority, which text
-//! on standard error does not have.
+//! `journalctl -p warning` finds warnings and errors only if each entry has its own priority. Plain text on standard
+//! error has none.
 
 use std::io::{IsTerminal, Write};
 
@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Prefix of the names of our own fields in the journal: `TUNWARDEN_EVENT`.
 const FIELD_PREFIX: &str = "TUNWARDEN";
 
-/// The mapping of journald(3) names: informational messages do not count as notices.
+/// The mapping to the names of journald(3). An informational message must not become a notice.
 const PRIORITIES: PriorityMappings = PriorityMappings {
     error: Priority::Error,
     warn: Priority::Warning,
@@ -37,7 +37,7 @@ pub(super) fn start(level: Level) {
         tracing_subscriber::registry().with(LevelFilter::from_level(level)).with(journal).init();
         return;
     }
-    // Fields are for programs that read the journal; the message alone says everything to people.
+    // The fields are for programs that read the journal. For people the message alone is complete.
     let message_only = debug_fn(|writer, field, value| match field.name() {
         "message" => write!(writer, "{value:?}"),
         _ => Ok(()),
@@ -51,7 +51,7 @@ pub(super) fn start(level: Level) {
         .init();
 }
 
-/// Prints to standard error, with this priority if the journal reads it.
+/// Prints to standard error. If the journal reads it, the lines have this priority.
 pub(super) fn complain(priority: Priority, text: &str) {
     let mut stderr = std::io::stderr().lock();
     let journal = is_journal();

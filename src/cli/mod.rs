@@ -1,4 +1,4 @@
-//! The command line: one file per command. Only here and in `main`, `anyhow` carries errors to the user.
+//! The command line, with one file for each command. `anyhow` carries errors to the user only here and in `main`.
 
 mod agent;
 mod blocked;
@@ -155,7 +155,7 @@ async fn dispatch(cli: Cli) -> Outcome {
     let closes = matches!(cli.verb, Verb::Lock | Verb::Resume);
     let reads =
         matches!(cli.verb, Verb::Status(_) | Verb::Verify | Verb::Reconnect | Verb::Reload | Verb::Pause(_));
-    // If an agent runs, these commands ask the agent and would not read the file.
+    // If an agent runs, these commands ask the agent, and do not read the file otherwise.
     if (closes || reads)
         && let Some(path) = config
         && let Err(faults) = load::load(Some(path))
@@ -205,12 +205,12 @@ fn needs_root(verb: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The number of the user who runs the command with sudo or pkexec.
+/// The id of the user who runs the command with sudo or pkexec.
 fn caller() -> Option<std::ffi::OsString> {
     ["SUDO_UID", "PKEXEC_UID"].into_iter().find_map(std::env::var_os)
 }
 
-/// Prints to standard output. It is not an error if the reader has ended (`| head`).
+/// Prints to standard output. If the reader has ended (`| head`), this is not an error.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

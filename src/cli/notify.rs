@@ -41,7 +41,7 @@ pub(super) async fn run(args: &Args) -> Outcome {
             notifier::show_details().await?;
             Ok(ExitCode::SUCCESS)
         }
-        // Not a failure: another process shows the notifications, or the user wants none.
+        // This is not a failure: another process shows the notifications, or the user does not want any.
         Err(error @ (NotifierError::RunsAlready | NotifierError::NoneRuns)) => {
             complain(&format!("tunwarden: {error}"));
             Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `tunwarden prove`: shows by computation over the kernel's own rules that no packet leaves in clear, and by probes.
+//! `tunwarden prove`: computes from the kernel's own rules that no packet leaves in clear, and can also send probes.
 
 mod file;
 mod json;
@@ -30,7 +30,7 @@ use crate::store::Store;
 use crate::system;
 use crate::vpn::{LinkTable, Situation, State};
 
-/// Maximum number of times that everything is read while the agent changes the rules.
+/// Maximum number of attempts to read everything without a change by the agent in between.
 const READS: usize = 5;
 
 #[derive(Debug, ClapArgs)]
@@ -46,13 +46,13 @@ pub(super) struct Args {
     live: bool,
 }
 
-/// What was computed, and of what.
+/// The result of the computation, and the facts that it is about.
 #[derive(Debug)]
 struct Computed {
     proof: Proof,
-    /// Who may send where; empty if that cannot be computed.
+    /// Which sender may send where; empty if that cannot be computed.
     rows: Vec<Row>,
-    /// What was sent, with `--live`.
+    /// The result of the probes, with `--live`.
     tried: Option<Tried>,
     state: State,
     uplinks: Vec<String>,
@@ -61,7 +61,7 @@ struct Computed {
     now: i64,
 }
 
-/// What is read of the machine at one moment.
+/// What was read about the machine at one time.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) rules: Vec<(Family, Rules)>,
@@ -73,7 +73,7 @@ pub(super) struct Read {
 
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     needs_root("prove")?;
-    // First: if the name exists, the command fails before it reads anything.
+    // The file is created first: if the name exists, the command fails before it reads anything.
     let report = args.report.as_deref().map(|file| {
         let created = file::create(file);
         created.with_context(|| format!("cannot make {}, which has to be a new file", file.display()))
@@ -100,7 +100,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     })
 }
 
-/// What both parts show together.
+/// The result of the computation and the probes together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Conclusion {
     Proven,
@@ -121,7 +121,7 @@ impl Computed {
     }
 }
 
-/// A moment for people, in the local time and with its distance from UTC.
+/// A time for people, in the local time zone, with its distance from UTC.
 fn date(seconds: i64) -> String {
     let moment = jiff::Timestamp::from_second(seconds).unwrap_or_default();
     let zone = jiff::tz::TimeZone::system();
@@ -129,7 +129,7 @@ fn date(seconds: i64) -> String {
     format!("{local} (UTC{}).", zone.to_offset(moment))
 }
 
-/// Reads everything and compares it. Sends probes if it `is_live`.
+/// Reads everything, and compares it with the contract. With `is_live` it also sends probes.
 async fn computed(path: Option<&Path>, is_live: bool) -> anyhow::Result<Computed> {
     let store = Store::default();
     let in_force = in_force_aloud(path, &store);
@@ -138,7 +138,7 @@ async fn computed(path: Option<&Path>, is_live: bool) -> anyhow::Result<Computed
     if !is_live {
         return compute(config, &store, None).await;
     }
-    // Before everything is read: they bring links.
+    // The containers are made before everything is read, because they add links.
     let mut containers = live::containers(config, &store).await;
     let computed = compute(config, &store, Some(&mut containers)).await;
     if let Some(left) = containers.remove().await {
@@ -147,7 +147,7 @@ async fn computed(path: Option<&Path>, is_live: bool) -> anyhow::Result<Computed
     computed
 }
 
-/// Reads everything and compares it. Sends probes if there is a value for containers.
+/// Reads everything, and compares it with the contract. With `containers` it also sends probes.
 async fn compute(
     config: &Config,
     store: &Store,
@@ -158,7 +158,7 @@ async fn compute(
     let contract = Contract { config, situation, now: machine.now, users };
     let mut prover = Prover::default();
     let proof = prover.prove(rules, machine, &contract);
-    // Without the table the proof still holds. What could not be computed is among its reasons.
+    // The proof holds without this table too. If something cannot be computed, the proof's reasons already say so.
     let rows = prover.survey(rules, machine, &contract).unwrap_or_default();
     let tried = match containers {
         Some(containers) => Some(live::tried(&read, config, store, containers).await),
@@ -169,13 +169,13 @@ async fn compute(
     Ok(Computed { proof, rows, tried, state, uplinks: [uplinks, ports].concat(), tunnels, now })
 }
 
-/// Reads the rules, the links and what the agent applied, until all of it is of one moment.
+/// Reads the rules, the links and what the agent has applied. It repeats this until nothing changes in between.
 pub(super) async fn read(config: &Config, store: &Store) -> anyhow::Result<Read> {
     for _ in 0..READS {
         let situation = situation(config, store).await?;
         let links = links::snapshot().await?;
         let rules = firewall::rules().await?;
-        // The agent may have changed the rules and then written down why.
+        // The agent may have changed the rules, and may have saved the new situation afterwards.
         if self::situation(config, store).await? != situation || links::snapshot().await? != links {
             continue;
         }
@@ -187,7 +187,7 @@ pub(super) async fn read(config: &Config, store: &Store) -> anyhow::Result<Read>
     anyhow::bail!("the links or the state change faster than they can be read; try again")
 }
 
-/// What the rules in force were made for.
+/// The situation for which the rules in force were made.
 async fn situation(config: &Config, store: &Store) -> anyhow::Result<Situation> {
     Ok(match store.applied()? {
         Some(applied) => applied.situation,

@@ -1,11 +1,11 @@
-//! What a command line that is not understood is answered with.
+//! Answers a command line that is not understood.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::{BAD_CONFIG, complain};
 
-/// What a word asks for that is no command.
+/// What the user probably wants with a word that is not a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     /// An open firewall.
@@ -42,7 +42,7 @@ const OPENING: [&str; 24] = [
     "unset",
 ];
 
-/// Words for a closed one. For `unpause`, clap would suggest `pause`, which opens.
+/// Words for a closed firewall. For `unpause`, clap would suggest `pause`, which opens.
 const CLOSING: [&str; 14] = [
     "activate",
     "arm",
@@ -99,21 +99,21 @@ pub fn refuse(error: &clap::Error, words: impl Iterator<Item = OsString>) -> Exi
         // It is not an error if the reader of the output has ended.
         None => drop(error.print()),
     }
-    // Before the command there is only `--config PATH`.
+    // Only `--config PATH` may come before the command.
     let first: Vec<OsString> = words.skip(1).take(3).collect();
     let is_command = |name: &str| first.iter().any(|word| word == name);
     // OpenVPN ends a VPN whose hook fails.
     if is_command("hook") {
         return ExitCode::SUCCESS;
     }
-    // Exit code 1 of `pause` means: not open.
+    // Exit code 1 of `pause` means that nothing was opened.
     if is_command("pause") && error.use_stderr() {
         return ExitCode::FAILURE;
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIG))
 }
 
-/// The word in the place of the command, if it asks for an open or a closed firewall.
+/// The word in the place of the command, if it asks to open or to close the firewall.
 fn wish(error: &clap::Error) -> Option<(&str, Wish)> {
     if error.kind() != clap::error::ErrorKind::InvalidSubcommand {
         return None;

@@ -53,7 +53,7 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what is open now, and what stays of it closed.
+/// Tells the user what is open now, and which parts stay closed.
 fn tell(released: &Released) {
     for LeftChain { program, table, chain, rules } in &released.left {
         let table = table.as_str();
@@ -109,7 +109,7 @@ async fn clear_up() -> anyhow::Result<()> {
     if let Err(error) = restore_arp(store.run()) {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
-    // Routes past a dead tunnel open nothing, but they are tunwarden's.
+    // Host routes that a dead tunnel needed open nothing, but they are tunwarden's.
     if let Err(error) = routes::set(&Detours::default()).await {
         complain(&format!("tunwarden: {}", describe(&error)));
     }
@@ -136,10 +136,12 @@ fn confirmed() -> anyhow::Result<bool> {
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-/// Stops what writes `/etc/hosts` for the agent: it could put a pin back. The agent's unit starts the socket again.
+/// Stops the helper that writes `/etc/hosts` for the agent, because it could add a pin again. The agent's unit starts
+/// its socket again.
 async fn end_helper() {
     if systemd::is_running() {
-        // A machine without the package's units has none of these. What still runs writes before or after this process.
+        // A machine without the package has none of these units. A helper that still runs writes before or after this
+        // process.
         let _ =
             systemd::systemctl(&["stop", "--quiet", "tunwarden-hosts.socket", "tunwarden-hosts@*.service"])
                 .await;
@@ -149,7 +151,8 @@ async fn end_helper() {
 /// Stops the unit and ends the agent: a running or restarted agent would put the rules in force again.
 async fn end_agent(store: &Store) -> anyhow::Result<()> {
     if systemd::is_running() {
-        // systemd would start the agent again if it only ended. A failure shows below: the agent still runs.
+        // systemd would restart the agent if the agent alone ended. A failure of this call is noticed below: the agent
+        // still runs.
         let _ = systemd::systemctl(&["stop", "--quiet", "tunwarden.service"]).await;
     }
     let Some(pid) = store.running_agent() else { return Ok(()) };

@@ -46,7 +46,7 @@ enum Format {
 pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     let store = Store::default();
     let in_force = in_force_aloud(path, &store);
-    // The user wants to see the rules of the named file, so no other configuration replaces it.
+    // The user wants to see the rules of this file, so no other configuration may replace it.
     if in_force.source == Source::Unknown || path.is_some() && in_force.source != Source::File {
         return Ok(ExitCode::from(BAD_CONFIG));
     }
@@ -83,7 +83,7 @@ fn apply_arguments(situation: &mut Situation, args: &Args, every_tunnel: bool) {
             allowance.any = false;
         }
         State::Locked | State::Lost | State::Paused | State::Connecting | State::Protected => {
-            // With a known server, not every server is allowed any more.
+            // If servers are named, not every server is allowed any more.
             allowance.any &= args.endpoint.is_empty();
             allowance.endpoints.extend(given);
         }

@@ -1,5 +1,5 @@
-//! Shows a status on a terminal: in colour, wrapped to its width, and with `--watch` over the earlier one.
-//! Other outputs get plain text.
+//! Shows a status. On a terminal it uses colours, wraps lines to the width, and with `--watch` overwrites the earlier
+//! status. Other outputs get plain text.
 
 use std::io::IsTerminal;
 
@@ -15,7 +15,7 @@ use crate::vpn::State;
 /// Indent of wrapped lines: the width of a row's title.
 const INDENT: usize = 13;
 
-/// Standard output, and what it can show.
+/// Standard output, and what it can display.
 #[derive(Debug, Default)]
 pub(super) struct Screen {
     /// Number of columns; `None` if it is not a terminal.
@@ -38,7 +38,7 @@ impl Screen {
         if !std::io::stdout().is_terminal() {
             return Self::default();
         }
-        // https://no-color.org: any value but the empty one disables colours.
+        // https://no-color.org: any value except the empty one disables colours.
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         // A terminal that does not know its width wraps lines itself.
@@ -52,7 +52,7 @@ impl Screen {
         self.width.is_some()
     }
 
-    /// Shows a status: on a terminal in place of the earlier one, elsewhere below it.
+    /// Shows a status: on a terminal it replaces the earlier one, elsewhere it follows the earlier one.
     pub(super) fn show(&mut self, status: &Status, now: u64) {
         let text = self.painted(status, now);
         let back = match (self.lines, self.width) {
@@ -109,12 +109,12 @@ fn wrapped(text: &str, width: usize) -> String {
     lines.join("\n")
 }
 
-/// Returns when the reader of standard output has ended, as with `| head -1`. For a file it never returns.
+/// Returns when the reader of standard output has ended, as with `| head -1`. It never returns if the output is a file.
 pub(super) async fn reader_gone() {
     let (gone, heard) = oneshot::channel();
     std::thread::spawn(move || {
         let output = std::io::stdout();
-        // Without requested events, poll reports only errors and hang-ups.
+        // If no events are requested, poll reports only errors and hang-ups.
         let mut wait = [PollFd::new(&output, PollFlags::empty())];
         while poll(&mut wait, None) == Err(Errno::INTR) {}
         let _ = gone.send(());

@@ -20,7 +20,7 @@ use crate::vpn::State;
 /// How often `--watch` updates the elapsed time.
 const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// How long the agent's comparison may take. A program that hangs is killed after 20 seconds.
+/// How long the agent's comparison may take. It may take longer if a program hangs, which is killed after 20 seconds.
 const COMPARISON: std::time::Duration = std::time::Duration::from_secs(15);
 
 #[derive(Debug, ClapArgs)]
@@ -60,7 +60,7 @@ async fn watch(args: &Args, agent: &Agent1Proxy<'_>, mut status: Status, mut scr
     let mut owners = agent.inner().receive_owner_changed().await?;
     let mut reader_gone = std::pin::pin!(screen::reader_gone());
     loop {
-        // Read before waiting: a change may have happened before the subscription.
+        // The status is read before waiting, because it may have changed before the subscription.
         let Ok(now) = client::status(agent).await else { break };
         if now != status || passes {
             print(args, &now, &mut screen);
@@ -111,7 +111,7 @@ pub(super) async fn now(path: Option<&Path>) -> Status {
 async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     let mut differences = compared(agent).await;
     if differences.as_ref().is_ok_and(|lines| !lines.is_empty()) {
-        // The agent has repaired the differences. A second comparison shows what the kernel holds now.
+        // The agent has repaired the differences. A second comparison shows what the kernel holds after that.
         differences = compared(agent).await;
     }
     let status = client::status(agent).await?;
@@ -132,19 +132,20 @@ async fn of_agent(agent: &Agent1Proxy<'_>) -> anyhow::Result<Status> {
     Ok(status)
 }
 
-/// The agent's comparison. A program that hangs runs longer: then the agent's status says that it waits for one.
+/// The agent's comparison. If a program hangs, it takes longer. Then the agent's status says that it waits for a
+/// program.
 async fn compared(agent: &Agent1Proxy<'_>) -> zbus::Result<Vec<String>> {
     let compared = tokio::time::timeout(COMPARISON, agent.verify()).await;
     compared.unwrap_or_else(|_| Err(zbus::Error::Failure("the agent does not answer in time".to_owned())))
 }
 
-/// Every signal that may mean a changed status.
+/// All signals of the agent. Each may mean that the status has changed.
 async fn changes(agent: &Agent1Proxy<'_>) -> anyhow::Result<MessageStream> {
     let rule = MatchRule::builder().msg_type(zbus::message::Type::Signal).sender(NAME).path(PATH).build()?;
     Ok(MessageStream::for_match_rule(rule, agent.inner().connection(), None).await?)
 }
 
-/// The status from the kernel's rules alone. Without an agent the VPN's state is unknown: it counts as locked.
+/// The status from the kernel's rules alone. Without an agent the VPN's state is unknown, and it counts as locked.
 async fn without_agent(path: Option<&Path>) -> Status {
     let store = Store::default();
     let in_force = in_force(path, &store);

@@ -1,15 +1,15 @@
-//! `tunwarden version`: what this is, and what it works with.
+//! `tunwarden version`: the versions of tunwarden and of the programs that it uses.
 
 use std::process::ExitCode;
 
 use super::{Outcome, client, say};
 use crate::system::program;
 
-/// Programs whose versions matter for what tunwarden does.
+/// Programs whose versions influence what tunwarden does.
 const PROGRAMS: [&str; 9] =
     ["iptables", "ip6tables", "nft", "ipset", "NetworkManager", "openvpn", "wg", "docker", "systemctl"];
 
-/// Longest line of a program that is shown.
+/// Maximum length of a program's line, in characters.
 const LENGTH: usize = 80;
 
 pub(super) async fn run() -> Outcome {
@@ -17,7 +17,7 @@ pub(super) async fn run() -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The versions, a line each.
+/// The versions, one on each line.
 pub(super) async fn text() -> String {
     let mut lines = vec![format!("tunwarden {}", env!("CARGO_PKG_VERSION"))];
     let mut row = |name: &str, version: String| lines.push(format!("  {name:<15} {version}"));
@@ -39,7 +39,7 @@ pub(super) async fn text() -> String {
     lines.join("\n")
 }
 
-/// The first line that a program prints for `--version`, if it is installed.
+/// The first line that a program prints for `--version`; `None` if it is not installed.
 async fn version(name: &str) -> Option<String> {
     program::path(name)?;
     let said = program::run(name, &["--version"], "").await;

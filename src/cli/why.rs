@@ -64,7 +64,8 @@ pub(super) async fn run(args: &Args, path: Option<&Path>) -> Outcome {
     Ok(ExitCode::from(code))
 }
 
-/// The code that counts of two destinations: a packet that leaves in clear says more than one that is not known.
+/// The exit code for two destinations. A packet that leaves in clear is more important than one whose fate is not
+/// known.
 fn worse(one: u8, other: u8) -> u8 {
     match [one, other].contains(&OPEN) {
         true => OPEN,
@@ -72,7 +73,7 @@ fn worse(one: u8, other: u8) -> u8 {
     }
 }
 
-/// The packet that a destination stands for, with its way.
+/// The packet that a destination stands for, with its route.
 async fn question(target: &Target, sender: &Sender, links: &LinkTable) -> anyhow::Result<Question> {
     let destination = target.address(&sender.families()).await?;
     let family = Family::of(destination);
@@ -93,7 +94,7 @@ async fn question(target: &Target, sender: &Sender, links: &LinkTable) -> anyhow
     Ok(Question { from, source, destination, protocol, port, way, first: None, then: None })
 }
 
-/// Asks the kernel which way the packet goes, and with which source if a program sends it.
+/// Asks the kernel for the packet's route, and for the source address if a program sends it.
 pub(super) async fn way(asked: Asked, links: &LinkTable) -> anyhow::Result<(Way, Option<IpAddr>)> {
     Ok(match route(asked).await {
         Err(error) => (Way::NotKnown(format!("{:#}", anyhow::Error::from(error))), None),
@@ -109,7 +110,7 @@ pub(super) async fn way(asked: Asked, links: &LinkTable) -> anyhow::Result<(Way,
     })
 }
 
-/// The same packet after NAT, which knows no other change of its destination.
+/// The packet after NAT has changed its destination.
 async fn turned(
     question: &Question,
     (destination, port): (IpAddr, u16),
@@ -124,7 +125,7 @@ async fn turned(
     Ok(Question { destination, port, way, first, ..question.clone() })
 }
 
-/// What the rules that were read do with the packet.
+/// What the rules do with the packet.
 async fn answered(
     mut question: Question,
     read: &Read,

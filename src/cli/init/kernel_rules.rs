@@ -1,5 +1,5 @@
-//! The rules that the kernel holds before the first run, in both backends of iptables. Rules that tunwarden
-//! cannot read are named.
+//! The rules that the kernel holds before the first run, in both backends of iptables. Rules that tunwarden cannot read
+//! are listed.
 
 use super::super::complain;
 use crate::agent::describe;
@@ -14,11 +14,11 @@ use crate::setup::{Kernel, ufw_refuses};
 pub(super) struct KernelRules {
     ipv4: String,
     ipv6: String,
-    /// Whether a person or a script made them, and not tunwarden or another firewall.
+    /// Whether a person or a script made them, and neither tunwarden nor another firewall.
     by_hand: bool,
-    /// Whether tunwarden's rules are in force: nobody knows which of a script's rules were there before.
+    /// Whether tunwarden's rules are in force. Then it is not known which of a script's rules were in force before.
     hidden: bool,
-    /// What is not read, one sentence each.
+    /// What could not be read, one sentence each.
     pub(super) remarks: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ impl KernelRules {
     /// The rules of the backend that the plain names `iptables` and `iptables-save` do not use.
     async fn other(&mut self, files: &Files) -> Option<Dump> {
         let backend = other_backend();
-        // A legacy program makes the kernel load tables that nobody has used before.
+        // A legacy program makes the kernel load tables that no program has used before.
         if backend == Backend::Legacy && !files.has_legacy_tables() {
             return None;
         }

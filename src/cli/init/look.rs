@@ -39,7 +39,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Makes the plan again after the user has confirmed an interface.
+    /// Makes the plan again, after the user has confirmed an interface.
     pub(super) fn plan_again(&mut self) {
         let kernel = self.kernel.of_scripts(self.sources.len());
         self.plan = plan(&self.sources, kernel, &self.machine);
@@ -106,14 +106,15 @@ fn sources(files: &Files, article: &[String]) -> Vec<Source> {
     };
     let mut sources: Vec<Source> =
         article.iter().filter(|path| path.ends_with(".sh")).map(|path| source(path)).collect();
-    // A saved ruleset is read only if its OUTPUT policy is DROP. Otherwise its rules allow nothing in particular.
+    // A saved ruleset is read only if its OUTPUT policy is DROP. Otherwise it allows everything, and its rules say
+    // nothing.
     let saved = SAVED.iter().map(|path| source(path));
     sources.extend(saved.filter(|saved| saved.text.contains(":OUTPUT DROP")));
     sources.retain(|source| !source.text.trim().is_empty());
     sources
 }
 
-/// The plan, with the files from which the scripts restore rules.
+/// Makes the plan, and adds the files from which the scripts restore rules.
 fn with_restored(
     files: &Files,
     mut sources: Vec<Source>,
@@ -139,7 +140,7 @@ async fn profiles() -> Option<NmView> {
     view.unwrap_or_default()
 }
 
-/// What NetworkManager reports once it was read; `None` if there is no NetworkManager.
+/// NetworkManager's profiles and connections, after they were read; `None` if there is no NetworkManager.
 async fn first_view(events: &mut mpsc::Receiver<Event>) -> Option<NmView> {
     loop {
         if let Event::NetworkManager(view) = events.recv().await? {
@@ -148,7 +149,7 @@ async fn first_view(events: &mut mpsc::Receiver<Event>) -> Option<NmView> {
     }
 }
 
-/// A profile of NetworkManager's, with what works and what to do.
+/// A line about a profile of NetworkManager: what works with it, and what to do.
 fn profile_line(profile: &Profile) -> String {
     let servers = profile.endpoints.iter().map(ToString::to_string);
     let names = profile.names.iter().map(|(name, _, _)| name.to_string());
@@ -157,7 +158,7 @@ fn profile_line(profile: &Profile) -> String {
     format!("VPN profile {}{to}: {}", profile.id, profile.kind.line())
 }
 
-/// What cannot be used of these profiles and files with the default configuration, and what changes that.
+/// The parts of these profiles and files that the default configuration cannot use, and what would change that.
 fn left_out(view: NmView, files: Vec<WireGuardFile>) -> Vec<String> {
     let mut machine = vpn::Machine::new(Config::default(), Remembered::default(), 0);
     machine.step(Event::NetworkManager(Some(view)), 0);

@@ -1,5 +1,5 @@
-//! Undoes `tunwarden init`: the earlier state, and a guard process that restores it. The guard belongs to no
-//! terminal, so a user who has lost the connection to the machine only has to wait.
+//! Undoes `tunwarden init`: it saves the earlier state and starts a guard process that restores it. The guard belongs
+//! to no terminal, so a user who has lost the connection to the machine only has to wait.
 
 #![expect(
     clippy::disallowed_methods,
@@ -35,7 +35,7 @@ pub(super) struct Before {
     path: PathBuf,
     /// The configuration, if there was one.
     config: Option<String>,
-    /// Whether an agent enforced the rules.
+    /// Whether an agent was running and enforced the rules.
     agent: bool,
     /// The rules in the kernel.
     dump: Dump,
@@ -67,7 +67,7 @@ impl Before {
     pub(super) async fn bring_back(&self) -> anyhow::Result<()> {
         match &self.config {
             Some(text) => write(&self.path, text)?,
-            // The file may not exist: a failure may have come before it was written.
+            // The file does not exist if the first run failed before it was written.
             None if self.path.exists() => fs::remove_file(&self.path)?,
             None => {}
         }
@@ -98,7 +98,8 @@ impl Guard {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
         let as_service = systemd::is_running() && systemd::run_as_service(&words).await.is_ok();
         if !as_service {
-            // This program again, outside of the caller's terminal. `system/program.rs` waits for the end of a program.
+            // This program again, without the caller's terminal. `system/program.rs` cannot start it, because it waits
+            // until a program ends.
             let mut guard = std::process::Command::new(&program);
             let quiet =
                 guard.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -129,10 +130,10 @@ impl Guard {
         match tokio::time::timeout(CONFIRM, line).await {
             Ok(Ok(Ok(line))) if line.trim() == "yes" => write(&self.folder.join("confirmed"), "")?,
             Ok(Ok(Ok(line))) if !line.is_empty() => write(&self.folder.join("refused"), "")?,
-            // The terminal has ended, or there was no answer in time: the guard waits until its timeout.
+            // The terminal has ended, or there was no answer in time. The guard waits until its timeout.
             Ok(_) | Err(_) => {}
         }
-        // The guard decides: it may have started to restore the earlier state.
+        // The guard decides, because it may already have started to restore the earlier state.
         let done = async {
             loop {
                 for (word, confirmed) in [("kept", true), ("undone", false)] {
@@ -147,7 +148,7 @@ impl Guard {
             .await
             .context("the process that undoes the change does not answer")?;
         if !confirmed {
-            // A thread still waits for input and would block a normal exit.
+            // A thread still waits for input. A normal exit would wait for this thread.
             super::super::complain("tunwarden: not confirmed: the earlier state is restored");
             std::process::exit(1);
         }
@@ -158,7 +159,7 @@ impl Guard {
 /// Runs the guard.
 pub(super) async fn wait(folder: &Path) -> Outcome {
     log::start(tracing::Level::INFO);
-    // Leave the terminal's session: the end of the terminal sends a signal to it.
+    // Leave the terminal's session, because every process of the session gets a signal when the terminal ends.
     let _ = nix::unistd::setsid();
     let _hangup = signal(SignalKind::hangup())?;
     let before: Before = serde_json::from_str(&fs::read_to_string(folder.join("before.json"))?)?;

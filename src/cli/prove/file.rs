@@ -1,4 +1,4 @@
-//! A new file of the user who runs the command with sudo or pkexec.
+//! Creates a new file for the user who runs the command with sudo or pkexec.
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
@@ -10,8 +10,8 @@ use super::super::caller;
 use nix::libc::O_NOFOLLOW;
 use nix::unistd::{Gid, Uid, User, geteuid, getgrouplist, setfsgid, setfsuid, setgroups};
 
-/// Creates a new file that only its owner can read. Fails if the name exists, also as a link. Root creates it as the
-/// user who called it, so that it can be no file that this user may not make.
+/// Creates a new file that only its owner can read. Fails if the name exists, also if it is a link. Root creates it
+/// with the ids of the calling user, so it can only be created where this user may create files.
 ///
 /// # Errors
 /// The user may not create it, or the name exists.
@@ -22,10 +22,10 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
         None => open(&path),
         Some(caller) => {
             let User { uid, gid, name, .. } = user(&caller)?;
-            // Root's own groups could make files where this user may not. These are groups of the process, which needs
-            // none of root's afterwards.
+            // With root's groups this process could create files where the user may not. The groups belong to the whole
+            // process, which does not need root's groups afterwards.
             setgroups(&getgrouplist(&CString::new(name)?, gid)?)?;
-            // The file system's ids belong to a thread, and end with it.
+            // The ids for file access belong to one thread, and end with it.
             let thread = std::thread::spawn(move || as_user(uid, gid, &path));
             thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that creates it has failed")))
         }
@@ -38,11 +38,11 @@ fn user(uid: &OsStr) -> io::Result<User> {
     number.and_then(|uid| User::from_uid(uid).ok().flatten()).ok_or_else(unknown)
 }
 
-/// With another user id for files the kernel takes away root's capabilities for files too.
+/// When a thread takes another user id for file access, the kernel also removes root's capabilities for files.
 fn as_user(uid: Uid, gid: Gid, path: &Path) -> io::Result<File> {
     setfsgid(gid);
     setfsuid(uid);
-    // The calls return the id before and no error.
+    // The calls return the previous id. They report no error.
     if (setfsuid(uid), setfsgid(gid)) != (uid, gid) {
         return Err(io::Error::other("the kernel does not let this thread make files as the user"));
     }

@@ -1,6 +1,7 @@
-//! `prove --live`: sends real probes while a net drops them behind all rules, and says where each was refused.
+//! `prove --live`: sends real probes, and reports where each was refused. A temporary set of tables (the net) is behind
+//! all rules and drops every probe that the rules let out.
 //!
-//! Without the net nothing is sent. It changes no rule and opens nothing. The tables of the net end with the process.
+//! Without the net nothing is sent. The net changes no rule and opens nothing. Its tables end with this process.
 
 mod containers;
 mod control;
@@ -35,38 +36,38 @@ use crate::sources::links;
 use crate::store::Store;
 use crate::vpn::{LinkTable, Situation, State};
 
-/// `nobody`, if it is not known who calls.
+/// The user id of `nobody`. It is used if it is not known who runs the command.
 const NOBODY: u32 = 65_534;
-/// The port of the VPN, if no server is known: OpenVPN's.
+/// OpenVPN's port. It is used if no server is known.
 const OPENVPN: (Transport, u16) = (Transport::Udp, 1194);
 /// A line for each queue of packets that a program reads (`NFQUEUE`).
 const QUEUES: &str = "/proc/net/netfilter/nfnetlink_queue";
-/// It is there if the kernel has IPv6.
+/// This file exists if the kernel has IPv6.
 const HAS_IPV6: &str = "/proc/net/if_inet6";
 
-/// What is said if an answer would mix two moments.
+/// The message if the answer would mix facts from two different times.
 const CHANGED: &str = "the state changed while it ran: run it again";
 
-/// The live part.
+/// The result of the live part.
 #[derive(Debug)]
 pub(super) enum Tried {
     /// Probes were sent.
     Sent(Probes),
-    /// Nothing was sent, or it says nothing, for this reason.
+    /// No probes were sent, or they prove nothing, for this reason.
     NotAvailable(String),
 }
 
-/// Probes, and where each ended.
+/// The probes, and where each ended.
 #[derive(Debug)]
 pub(super) struct Probes {
-    /// Number of probes that the control has sent, all of which the net has seen and caught.
+    /// Number of probes that the control has sent. The net has seen and dropped all of them.
     control: usize,
     all: Vec<Probed>,
     /// What was not tried.
     untried: Vec<Untried>,
 }
 
-/// A probe, where it ended, and which rule refuses it as the model computes it.
+/// A probe, where it ended, and the rule that refuses it according to the model.
 #[derive(Debug)]
 struct Probed {
     probe: Probe,
@@ -80,7 +81,7 @@ impl Tried {
         self.probes().iter().any(|probed| matches!(probed.end, End::Fault(_)))
     }
 
-    /// Whether every probe is accounted for, and none is missing.
+    /// Whether it is known where every probe ended, and no container failed.
     pub(super) fn is_known(&self) -> bool {
         let Self::Sent(probes) = self else { return false };
         let has_failed = probes.untried.iter().any(|untried| matches!(untried, Untried::Failed(_)));
@@ -101,7 +102,7 @@ pub(super) async fn containers(config: &Config, store: &Store) -> Containers {
     if is_paused || has_queue() { Containers::default() } else { Containers::make().await }
 }
 
-/// Sends probes, if a net can be made.
+/// Sends probes, if the net can be made.
 pub(super) async fn tried(read: &Read, config: &Config, store: &Store, containers: &mut Containers) -> Tried {
     match attempt(read, config, store, containers).await {
         Ok(probes) => Tried::Sent(probes),
@@ -152,21 +153,21 @@ async fn attempt(
     Ok(Probes { control, all, untried })
 }
 
-/// Whether everything is as it was read before the probes were sent.
+/// Checks that nothing has changed since everything was read, before the probes were sent.
 async fn unchanged(read: &Read, config: &Config, store: &Store, has_fault: bool) -> Result<(), String> {
     let after = links::snapshot().await.map_err(|error| error.to_string())?;
-    // A link that appeared during the probes was not in the net.
+    // The net did not cover a link that appeared during the probes.
     if !has_fault && names(&after) != names(&read.links) {
         return Err("links came or went while the probes were sent; try again".to_owned());
     }
     let now = situation(config, store).await.map_err(|error| error.to_string())?;
-    // The agent changes the rules first, and then says why.
+    // The agent changes the rules first, and saves the new situation afterwards.
     let is_same = same(&read.situation, &now)
         && (!has_fault || firewall::rules().await.is_ok_and(|rules| rules == read.rules));
     is_same.then_some(()).ok_or_else(|| CHANGED.to_owned())
 }
 
-/// Whether two situations open the same. What else changes while a container comes does not count.
+/// Whether two situations open the same packets. Other changes, which a new container causes, do not count.
 fn same(one: &Situation, other: &Situation) -> bool {
     let pause = |of: &Situation| (of.state, of.paused_until, of.paused_from, of.pause_scope);
     pause(one) == pause(other)
@@ -181,7 +182,7 @@ fn has_queue() -> bool {
     std::fs::read_to_string(QUEUES).is_ok_and(|queues| !queues.trim().is_empty())
 }
 
-/// Whether an address of a container is in a network of its bridge.
+/// Whether an address of the container is in a network of its bridge.
 fn is_behind_its_bridge(container: &Container, table: &LinkTable) -> bool {
     let bridge = table.links.iter().find(|link| link.name == container.bridge.as_str());
     bridge.is_some_and(|bridge| {
@@ -223,7 +224,7 @@ fn ground(read: &Read, containers: Vec<Container>) -> Ground {
     }
 }
 
-/// Every link of this machine, by what it means if a probe comes there.
+/// Every link of this machine, grouped by what it means if a probe gets there.
 fn places(read: &Read) -> Vec<(Place, Vec<String>)> {
     let Read { machine, situation, links, .. } = read;
     let wires = [&machine.uplinks[..], &machine.ports, &machine.devices].concat();

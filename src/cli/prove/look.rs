@@ -1,4 +1,5 @@
-//! What `doctor` takes of the computation: a packet that leaves, and what others would let out without tunwarden.
+//! The part of the computation that `doctor` uses: a packet that leaves, and what others would let out without
+//! tunwarden.
 
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::store::Store;
 /// How long `doctor` waits for the computation. It takes less than a second on a desktop.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Computes for `doctor`, which goes on without an answer after a time. A computation that takes longer ends with the
-/// process.
+/// Computes for `doctor`, which continues without an answer after [`TIMEOUT`]. A computation that takes longer ends
+/// with the process.
 pub(in crate::cli) async fn look(config: &Config, store: &Store) -> Proof {
     let whole = async {
         let read = read(config, store).await.map_err(|error| format!("{error:#}"))?;

@@ -1,4 +1,4 @@
-//! What `prove` and `why` take of the links.
+//! The facts about links that `prove` and `why` use.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,12 +8,12 @@ use crate::model::{LinkFacts, Machine};
 use crate::system;
 use crate::vpn::{ExactTunnel, LinkKind, LinkTable, Situation, Wire};
 
-/// The links as the kernel has them now. The kernel decides which of them lead out; only which link has led out before
-/// is taken from the agent.
+/// The links as the kernel has them now. The kernel's data decide which of them lead out. Only one fact comes from the
+/// agent: which links have led out before.
 pub(super) fn machine(mut table: LinkTable, config: &Config, situation: &Situation) -> Machine {
     table.known_uplinks = situation.wires.iter().map(|wire| wire.index).collect();
     table.exact_tunnels.clone_from(&situation.exact_tunnels);
-    // An older agent wrote down only those that carry packets.
+    // An older agent saved only the tunnels that carry packets.
     let makers = BTreeSet::from([ExactTunnel::WireGuardFile, ExactTunnel::OpenVpnFile]);
     for name in &situation.further_tunnels {
         table.exact_tunnels.entry(name.clone()).or_insert_with(|| makers.clone());
@@ -35,13 +35,13 @@ pub(super) fn machine(mut table: LinkTable, config: &Config, situation: &Situati
     }
 }
 
-/// Devices with the exact name of a tunnel that carry nothing: a user may have made them.
+/// Devices with the exact name of a tunnel that carry no packets of it: a user may have made them.
 fn devices(table: &LinkTable, config: &Config, situation: &Situation) -> Vec<String> {
     let carries = |name: &str| situation.further_tunnels.iter().any(|tunnel| tunnel.as_str() == name);
     table.exact_names(config).into_iter().filter(|name| !carries(name)).collect()
 }
 
-/// Whether only frames leave on a link: it is a port of a bridge or of a bond. A link of another master (VRF)
+/// Whether only frames leave on a link, because it is a port of a bridge or of a bond. A link with another master (VRF)
 /// has packets of its own.
 fn is_port(table: &LinkTable, wire: &Wire, is_bond: impl Fn(&str) -> bool) -> bool {
     let link = |index: u32| table.links.iter().find(move |link| link.index == index);
@@ -49,7 +49,7 @@ fn is_port(table: &LinkTable, wire: &Wire, is_bond: impl Fn(&str) -> bool) -> bo
     master.is_some_and(|master| master.kind == LinkKind::Bridge || is_bond(&master.name))
 }
 
-/// Whether a link is a bond: the kernel shows the settings of a bond here, and of no other link.
+/// Whether a link is a bond: for a bond, and for no other link, the kernel has this folder with settings.
 fn is_bond(name: &str) -> bool {
     !name.contains('/') && Path::new("/sys/class/net").join(name).join("bonding").is_dir()
 }

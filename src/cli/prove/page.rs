@@ -1,4 +1,4 @@
-//! The report as one self-contained page of HTML: no script, nothing is loaded, and every string is escaped.
+//! The report as one self-contained HTML page: it has no script, it loads nothing, and every string is escaped.
 
 use super::words::{PLACES, PLACES_MEAN, PORTAL, cells, computed, decided, has_portal, verdict, who};
 use super::{Computed, Conclusion, live};
@@ -19,7 +19,7 @@ code, pre { font: 14px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; whi
 @media print { body { margin: 0; max-width: none; } }
 ";
 
-/// The page. `versions` has a line for each program, and `date` is for people.
+/// The page. `versions` has one line for each program. `date` is a text for people.
 pub(super) fn page(shown: &Computed, versions: &str, date: &str) -> String {
     let [word, sentence] = verdict(shown.conclusion());
     let when = format!(
@@ -48,7 +48,7 @@ pub(super) fn page(shown: &Computed, versions: &str, date: &str) -> String {
     .concat()
 }
 
-/// The page of a computation that could not be made.
+/// The page for a computation that failed.
 pub(super) fn failed(why: &str) -> String {
     let [word, sentence] = verdict(Conclusion::NotShown);
     format!("{}<p>{}</p>\n</html>\n", head(word, sentence), escaped(why))
@@ -122,7 +122,8 @@ fn list(items: &[String]) -> String {
     format!("<ul>\n{items}</ul>\n")
 }
 
-/// A text as HTML. What would change the direction of the text, or the terminal of a reader, is written out.
+/// Escapes a text for HTML. Characters that would change the direction of the text, or control the reader's terminal,
+/// are written as escapes.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
@@ -200,8 +201,8 @@ mod tests {
         for bad in ["<script", "alert('", "\u{202e}", "\u{7}"] {
             assert!(!page.contains(bad), "{bad:?} in {page}");
         }
-        // The name of the link twice, the packet's incoming link, the comment of the rule twice, why nothing was sent,
-        // versions and date.
+        // The link's name twice, the packet's incoming link, the comment of the rule twice, the reason why nothing was
+        // sent, the versions and the date.
         let text = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;\\u{202e}\\u{7}";
         assert_eq!(page.matches(text).count(), 8, "{page}");
         assert!(page.contains("<td class=\"elsewhere passes\">passes</td>"), "{page}");

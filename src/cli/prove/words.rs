@@ -1,4 +1,4 @@
-//! The proof for people: the page in the terminal, and sentences that the report shares with it.
+//! The proof as text: the page in the terminal, and sentences that the report uses too.
 
 use super::{Computed, Conclusion, live};
 use crate::config::plain;
@@ -7,14 +7,14 @@ use crate::model::{ASSUMPTIONS, Cell, Counterexample, Decision, Outcome as Shown
 /// The names of the columns of the table, from the second one on.
 pub(super) const PLACES: [&str; 5] = ["tunnel", "LAN", "VPN servers", "this link", "elsewhere"];
 
-/// What the columns mean.
+/// Explains the columns.
 pub(super) const PLACES_MEAN: &str = "VPN servers, LAN and this link (ARP, DHCP, neighbours): only what docs/security.md lists. \
                                       Elsewhere: everything else outside the tunnel.";
 
 pub(super) const PORTAL: &str =
     "During the pause for a captive portal, DNS and web pages of this machine pass outside the tunnel too.";
 
-/// One word and one sentence.
+/// The verdict: one word and one sentence.
 pub(super) fn verdict(conclusion: Conclusion) -> [&'static str; 2] {
     match conclusion {
         Conclusion::Proven => ["PROVEN", "no packet can leave in clear."],
@@ -23,7 +23,7 @@ pub(super) fn verdict(conclusion: Conclusion) -> [&'static str; 2] {
     }
 }
 
-/// What was computed, as one sentence.
+/// The result of the computation as one sentence.
 pub(super) fn computed(computed: &Computed) -> String {
     let rules = computed.proof.rules;
     let rules = if rules == 1 { "one rule".to_owned() } else { format!("{rules} rules") };
@@ -35,7 +35,7 @@ pub(super) fn computed(computed: &Computed) -> String {
     }
 }
 
-/// Who sends.
+/// The sender, for people.
 pub(super) fn who(sender: Sender) -> &'static str {
     match sender {
         Sender::Local => "programs",
@@ -90,12 +90,12 @@ fn line(first: &str, rest: [&str; 5]) -> String {
     format!("{first:<16} {}", rest.join(" ")).trim_end().to_owned()
 }
 
-/// The rule that lets a packet out, and whose it is.
+/// The rule that lets a packet out, and the program that made it.
 pub(super) fn decided(packet: &Counterexample) -> Option<String> {
     packet.decided_by.as_ref().map(rule)
 }
 
-/// A rule, and whose it is.
+/// A rule, and the program that made it.
 pub(super) fn rule(decision: &Decision) -> String {
     let place = format!("{} {}, chain {}", decision.tool.as_str(), decision.table, decision.chain);
     format!("{place}: {} ({})", decision.rule, decision.whose())

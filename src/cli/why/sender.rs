@@ -1,4 +1,4 @@
-//! Who sends the packet of `why`.
+//! The sender of the packet of `why`.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ pub(super) enum Sender {
 }
 
 impl Sender {
-    /// A program of this user, or of the one who calls sudo.
+    /// A program of this user, or of the user who calls sudo.
     pub(super) fn program(user: Option<&str>) -> anyhow::Result<Self> {
         let own = || caller()?.into_string().ok();
         let text = user.map(ToOwned::to_owned).or_else(own).unwrap_or_else(|| getuid().to_string());
@@ -31,7 +31,7 @@ impl Sender {
         Ok(Self::Program(user.with_context(|| format!("there is no user {text}"))?))
     }
 
-    /// The container of this name, or any behind the bridge of this name.
+    /// The container with this name, or any container behind the bridge with this name.
     pub(super) async fn container(name: &str, table: &LinkTable) -> anyhow::Result<Self> {
         let bridges = || table.links.iter().filter(|link| link.kind == LinkKind::Bridge);
         if let Some(bridge) = bridges().find(|link| link.name == name) {
@@ -59,7 +59,7 @@ impl Sender {
         Self::Container { name: name.to_owned(), bridge: bridge.name.clone(), index: bridge.index, addresses }
     }
 
-    /// The families that it can send.
+    /// The families of the packets that it can send.
     pub(super) fn families(&self) -> Vec<Family> {
         match self {
             Self::Program(_) => Family::ALL.to_vec(),
@@ -69,7 +69,7 @@ impl Sender {
         }
     }
 
-    /// The same for the kernel's route lookup, with the source that a program's packet has already.
+    /// The sender for the kernel's route lookup. `chosen` is the source that a program's packet already has.
     pub(super) fn for_route(&self, family: Family, chosen: Option<IpAddr>) -> Option<links::Sender> {
         match self {
             Self::Program(user) => Some(links::Sender::User(user.uid.as_raw(), chosen)),
@@ -87,7 +87,7 @@ impl Sender {
         }
     }
 
-    /// The same for the model.
+    /// The sender for the model.
     pub(super) fn for_model(&self) -> model::SentBy {
         match self {
             Self::Program(user) => model::SentBy::Program(user.uid.as_raw()),
@@ -105,7 +105,7 @@ impl Sender {
     }
 }
 
-/// Another address of a bridge's network.
+/// Another address in the network of a bridge.
 fn neighbour(net: &IpNet) -> Option<IpAddr> {
     let is_own = |address: &IpAddr| *address == net.addr();
     let is_link_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());

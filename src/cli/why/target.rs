@@ -1,4 +1,4 @@
-//! Where the packet of `why` goes: `ADDRESS`, `ADDRESS:PORT` or `ADDRESS:PORT/PROTOCOL`, or a name.
+//! The destination of the packet of `why`: `ADDRESS`, `ADDRESS:PORT` or `ADDRESS:PORT/PROTOCOL`, or a name.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::net::{Family, HostName, Port, Transport};
 
-/// Without a port the question is about web pages.
+/// The port if none is given: that of web pages.
 const DEFAULT_PORT: u16 = 443;
 
 /// How long the lookup of a name may take.
@@ -57,7 +57,8 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// Its address of one of these families: the one on the command line, or the first one of the name.
+    /// The destination's address of one of these families: the address on the command line, or the first one of the
+    /// name.
     pub(super) async fn address(&self, families: &[Family]) -> anyhow::Result<IpAddr> {
         let fits = |address: &IpAddr| families.contains(&Family::of(*address));
         match &self.host {

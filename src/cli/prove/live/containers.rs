@@ -1,5 +1,5 @@
-//! Throw-away containers, one on each network of Docker. A shell makes them and their image, and removes them when its
-//! input ends: so they are removed also when this process is killed.
+//! Temporary containers, one on each network of Docker. A shell process makes them and their image. It removes them
+//! when its input ends, so they are removed even if this process is killed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,22 +25,22 @@ use crate::sources::docker::{Attachable, attachable};
 use crate::system;
 use crate::system::program::{FOLDERS, command, path};
 
-/// The script that makes and removes everything. Nothing but numbers and hexadecimal digits is given to it.
+/// The script that makes and removes the containers. It gets only numbers and hexadecimal digits as arguments.
 const SCRIPT: &str = include_str!("containers.sh");
 /// The namespace of this process.
 const OWN_NAMESPACE: &str = "/proc/self/ns/net";
 /// Maximum number of containers.
 const MOST: usize = 64;
-/// How long Docker may take to make them all, and to remove them.
+/// How long Docker may take to make all containers, and to remove them.
 const BEGIN: Duration = Duration::from_secs(60);
 const END: Duration = Duration::from_secs(30);
 
-/// Why a network has no container. It is computed for like every other.
+/// Why a network has no container. The computation still covers this network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli::prove) enum Untried {
-    /// Containers of this network, or of all, are left out.
+    /// No container was wanted on this network, or on any network.
     LeftOut(String),
-    /// One was to be there.
+    /// A container was wanted, but it could not be made.
     Failed(String),
 }
 
@@ -53,7 +53,7 @@ pub(in crate::cli::prove) struct Containers {
 }
 
 impl Containers {
-    /// Makes one on each network of a Docker that runs.
+    /// Makes a container on each network, if Docker runs.
     pub(in crate::cli::prove) async fn make() -> Self {
         let mut all = Self::default();
         let networks = match attachable().await {
@@ -75,7 +75,7 @@ impl Containers {
         }
     }
 
-    /// Without any container. Those that were made are removed.
+    /// Returns a value without containers. Those that were made are removed.
     fn without(mut self, why: Untried) -> Self {
         self.made.clear();
         self.untried.push(why);
@@ -120,7 +120,7 @@ impl Containers {
         arguments.extend(wanted.iter().map(|(network, _)| network.id.as_str()));
         let mut command = command("sh", &arguments).map_err(io::Error::other)?;
         command.env("PATH", FOLDERS.join(":")).env("DOCKER_CONFIG", "/nonexistent").stderr(Stdio::null());
-        // It outlives this process, and the signals of its terminal.
+        // The shell must survive this process and the signals of its terminal.
         let mut child = command.kill_on_drop(false).process_group(0).spawn()?;
         let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("a pipe is missing"));
@@ -130,7 +130,7 @@ impl Containers {
         Ok(output)
     }
 
-    /// Removes them, and waits until that is done. Returns why it may not be.
+    /// Removes the containers and waits for that. Returns a message if they may still exist.
     pub(in crate::cli::prove) async fn remove(self) -> Option<String> {
         let Self { made, shell, .. } = self;
         drop(made);
@@ -149,13 +149,13 @@ fn failed(network: &str, why: &str) -> Untried {
     Untried::Failed(format!("{network}: no container could be tried: {why}"))
 }
 
-/// The networks that get a container, each with its bridge, and which do not.
+/// The networks that get a container, each with its bridge, and the reasons for the others.
 fn chosen(networks: Vec<Attachable>) -> (Vec<(Attachable, IfName)>, Vec<Untried>) {
     let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
     for network in networks {
         match network.bridge.clone() {
             Some(bridge) => chosen.push((network, bridge)),
-            // On macvlan and ipvlan a container would take an address of the LAN.
+            // A container on macvlan or ipvlan would take an address of the LAN.
             None => left_out.push(Untried::LeftOut(format!(
                 "{}: no container was tried on this network of the kind {}",
                 network.name, network.driver
@@ -169,7 +169,7 @@ fn chosen(networks: Vec<Attachable>) -> (Vec<(Attachable, IfName)>, Vec<Untried>
     (chosen, left_out)
 }
 
-/// A line of the shell: the number of a network with the process of its container, or why there is none.
+/// Parses a line of the shell: the number of a network, and either the process of its container or why there is none.
 fn answer(line: &str) -> Option<(usize, Result<u32, String>)> {
     let (number, rest) = line.split_once(' ')?;
     let (word, text) = rest.split_once(' ')?;
@@ -182,7 +182,7 @@ fn answer(line: &str) -> Option<(usize, Result<u32, String>)> {
     Some((number.parse().ok()?, process))
 }
 
-/// The container of a process.
+/// The container to which a process belongs.
 fn entered(process: u32, network: &Attachable, bridge: &IfName) -> Result<Container, String> {
     let namespace = namespace(process).map_err(|error| error.to_string())?;
     let of_thread = namespace.try_clone().map_err(|error| error.to_string())?;
@@ -191,7 +191,7 @@ fn entered(process: u32, network: &Attachable, bridge: &IfName) -> Result<Contai
     Ok(Container { network, bridge: bridge.clone(), namespace, addresses })
 }
 
-/// The network namespace of a process, if it is not the one of this process.
+/// The network namespace of a process. It is an error if this process is in the same one.
 #[expect(clippy::disallowed_methods, reason = "a namespace is a file")]
 fn namespace(process: u32) -> io::Result<File> {
     let found = File::open(format!("/proc/{process}/ns/net"))?;
@@ -201,7 +201,7 @@ fn namespace(process: u32) -> io::Result<File> {
     }
 }
 
-/// Runs something in another network namespace, in a thread of its own.
+/// Runs `what` in another network namespace, on its own thread.
 pub(super) fn within<T: Send + 'static>(
     namespace: impl AsFd + Send + 'static,
     what: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -213,7 +213,7 @@ pub(super) fn within<T: Send + 'static>(
     thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread in the namespace has failed")))
 }
 
-/// The addresses of the links of this namespace, without those that are for one link only.
+/// The addresses of the links in this namespace, without link-local ones.
 fn addresses() -> io::Result<Vec<IpAddr>> {
     let addresses = getifaddrs()?.filter_map(|link| {
         let address = link.address?;

@@ -1,5 +1,5 @@
-//! The positive control: the same probes and the same net in a private network namespace without any other rule. Each
-//! probe must come to the net, and be caught by it. Nothing of it is on a link of this machine.
+//! The positive control: sends the same probes, with the same net, in a private network namespace that has no other
+//! rules. The net must see and drop each probe. None of these packets is on a link of this machine.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,14 +15,14 @@ use crate::net::Family;
 /// The only link of a new network namespace, and its number.
 const LOOPBACK: (&str, u32) = ("lo", 1);
 
-/// Settings that a new namespace may inherit and that would switch IPv6 off in it.
+/// Settings that a new namespace may inherit. They would turn IPv6 off in it.
 const IPV6_OFF: [&str; 2] =
     ["/proc/sys/net/ipv6/conf/all/disable_ipv6", "/proc/sys/net/ipv6/conf/lo/disable_ipv6"];
 
-/// Sends the probes of this ground in a namespace of their own. Returns their number.
+/// Sends the probes of this ground in a namespace of its own. Returns their number.
 ///
 /// # Errors
-/// There is no such namespace, the net cannot be made, or a probe was not seen or not caught.
+/// There is no such namespace, the net cannot be made, or it did not see or did not drop a probe.
 pub(super) fn control(ground: &Ground) -> Result<usize, String> {
     let wires = vec![LOOPBACK.0.to_owned()];
     let ground = Ground { wires, taken: Vec::new(), containers: Vec::new(), ..ground.clone() };
@@ -60,12 +60,12 @@ fn in_namespace(probes: Vec<Probe>) -> io::Result<Vec<Sent>> {
 #[expect(clippy::disallowed_methods, reason = "these are settings of the private namespace")]
 fn switch_on_ipv6() {
     for setting in IPV6_OFF {
-        // Without the right to write it, an address is refused next, and the control says so.
+        // If this process may not write the setting, the next address is refused, and the control reports that.
         let _ = std::fs::write(setting, "0");
     }
 }
 
-/// Gives the destinations to the loopback link, so that packets to them go out on it.
+/// Gives the destinations to the loopback link, so that packets to them use this link.
 async fn assign(addresses: Vec<IpAddr>) -> Result<(), rtnetlink::Error> {
     let (connection, handle, _) = new_connection().map_err(|_| rtnetlink::Error::RequestFailed)?;
     let task = tokio::spawn(connection);

@@ -1,4 +1,4 @@
-//! Where a probe ended, from what the net has counted. Pure.
+//! Finds out where a probe ended, from the counters of the net. Pure.
 
 use nix::errno::Errno;
 
@@ -10,25 +10,25 @@ use crate::netfilter::net::Turned;
 pub(in crate::cli::prove) enum End {
     /// The kernel refused it when it was sent.
     AtSend(Errno),
-    /// A filter of IP dropped it.
+    /// An IP filter dropped it.
     InFilter,
     /// A chain on the link dropped it.
     OnLink,
-    /// It had no route, or its link is down.
+    /// There was no route, or the link is down.
     NoWay(Errno),
-    /// It went into this tunnel, and the net has dropped it there.
+    /// It went into this tunnel, and the net dropped it there.
     Tunnel(String),
     /// It went to a link that does not lead out, or to this machine itself.
     Inside,
-    /// It came to the net on this link, and the contract lists such packets.
+    /// It reached the net on this link. The contract lists such packets.
     Listed(String),
-    /// It came to the net on this link: without the net it would have left.
+    /// It reached the net on this link: without the net it would have left.
     Fault(String),
-    /// It is not known, for this reason.
+    /// It is not known where it ended, for this reason.
     NotKnown(String),
 }
 
-/// What it means if a probe comes to a link.
+/// What it means if a probe reaches a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Wire(String),
@@ -42,7 +42,7 @@ impl End {
     }
 }
 
-/// Where a probe ended. What the net has counted says more than the answer of the kernel to its sender.
+/// Where a probe ended. The counters of the net have priority over the error that the sender got.
 pub(super) fn end(sent: &Sent, places: &[(Place, Vec<String>)]) -> End {
     let Sent { probe, error, progress } = sent;
     if let Some((place, _)) = progress.caught.and_then(|group| places.get(group)) {

@@ -1,21 +1,23 @@
-//! The image of the throw-away containers: one program of a few bytes, which sleeps for some minutes and ends. Pure.
+//! The image of the temporary containers. It has one program of a few bytes, which sleeps for some minutes and ends.
+//! Pure.
 //!
-//! A container only has to exist: the probes are sent by this process, in the container's network namespace.
+//! A container only has to exist: this process itself sends the probes, in the container's network namespace.
 
 use std::io;
 
-/// How long the program sleeps, in seconds. The container is removed after that, also if every other process has ended.
+/// How long the program sleeps, in seconds. Docker removes the container after that, even if no other process is left
+/// to do it.
 const SLEEPS: u64 = 300;
 
 /// Where the program is in memory.
 const BASE: u64 = 0x40_0000;
-/// The sizes of the header of the file, and of the header of its only part.
+/// The sizes of the file header, and of the header of its only segment.
 const FILE_HEADER: u16 = 64;
 const PART_HEADER: u16 = 56;
-/// Where the time to sleep stands behind the instructions.
+/// The offset of the time to sleep, after the instructions.
 const TIME: usize = 32;
 
-/// The instructions for a processor: `nanosleep(&time, NULL)`, then `exit(0)`. With the number of the processor in ELF.
+/// The instructions for a processor, with the processor's number in ELF: `nanosleep(&time, NULL)`, then `exit(0)`.
 fn instructions(processor: &str) -> Option<(u16, Vec<u8>)> {
     match processor {
         "x86_64" => Some((
@@ -45,7 +47,7 @@ fn instructions(processor: &str) -> Option<(u16, Vec<u8>)> {
     }
 }
 
-/// The program as a file of ELF; `None` for a processor that it is not written for.
+/// The program as an ELF file; `None` for a processor for which there are no instructions.
 fn program(processor: &str) -> Option<Vec<u8>> {
     let (number, mut code) = instructions(processor)?;
     code.resize(TIME, 0);
@@ -57,15 +59,15 @@ fn program(processor: &str) -> Option<Vec<u8>> {
     let long = |numbers: &[u64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
     Some(
         [
-            // 64 bits, the lower byte first, version 1; an executable file.
+            // 64 bits, little-endian, version 1; an executable file.
             [b"\x7fELF\x02\x01\x01".as_slice(), &[0; 9]].concat(),
             short(&[2, number]),
             word(&[1]),
-            // Where it begins, where the header of its part is, and no sections.
+            // The entry point, the offset of the segment's header, and no sections.
             long(&[BASE + headers, FILE_HEADER.into(), 0]),
             word(&[0]),
             short(&[FILE_HEADER, PART_HEADER, 1, 0, 0, 0]),
-            // The whole file is loaded, to be read and executed.
+            // The whole file is loaded, readable and executable.
             word(&[1, 5]),
             long(&[0, BASE, BASE, size, size, 0x1_0000]),
             code,
@@ -74,7 +76,7 @@ fn program(processor: &str) -> Option<Vec<u8>> {
     )
 }
 
-/// The archive for `docker import`; `None` for a processor that the program is not written for.
+/// The archive for `docker import`; `None` for a processor for which there are no instructions.
 pub(super) fn archive(processor: &str) -> Option<io::Result<Vec<u8>>> {
     program(processor).map(|program| {
         let mut header = tar::Header::new_ustar();
@@ -102,7 +104,7 @@ mod tests {
         tar::Archive::new(archive.as_slice()).unpack(folder.path()).unwrap();
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o755);
         let mut child = loop {
-            // A process that another test is starting may still hold the file open for writing.
+            // A process that another test starts may still have the file open for writing.
             match std::process::Command::new(&file).spawn() {
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
                 other => break other.unwrap(),

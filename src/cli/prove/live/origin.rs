@@ -1,4 +1,4 @@
-//! Who sends probes: a program of a user, or a throw-away container.
+//! The sender of probes: a program of a user, or a temporary container.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -7,19 +7,19 @@ use nix::unistd::User;
 
 use crate::net::{Family, IfName};
 
-/// Who sends a probe. What needs a look at the system is in here once, for all probes.
+/// The sender of a probe. Facts that need a look at the system are stored here once, for all its probes.
 #[derive(Debug)]
 pub(in crate::cli::prove) struct Origin {
     /// The user id of its socket, and the group id.
     pub(super) user: u32,
     pub(super) group: u32,
-    /// For people: `a program of ann`.
+    /// For people, for example `a program of ann`.
     pub(super) text: String,
-    /// The container that it is in.
+    /// The container that sends it; `None` for a program.
     pub(super) container: Option<Container>,
 }
 
-/// A throw-away container.
+/// A temporary container.
 #[derive(Debug)]
 pub(in crate::cli::prove) struct Container {
     /// The name of its network.
@@ -33,7 +33,7 @@ pub(in crate::cli::prove) struct Container {
 }
 
 impl Origin {
-    /// A program of the user with this id, who may be known.
+    /// A program of the user with this id. The user database may not know the id.
     pub(super) fn program(user: u32, known: Option<User>) -> Self {
         let (name, group) = match known {
             Some(known) => (known.name, known.gid.as_raw()),
@@ -56,7 +56,7 @@ impl Origin {
 
 #[cfg(test)]
 impl Origin {
-    /// A container whose namespace is not entered.
+    /// A container whose namespace no test enters.
     pub(super) fn of_test_container() -> Self {
         Self::container(Container {
             network: "bridge".to_owned(),

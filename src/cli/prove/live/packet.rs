@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use super::probe::{How, Probe};
 use crate::net::{Transport, octets};
 
-/// The port that a probe of a raw socket comes from.
+/// The source port of a probe from a raw socket.
 const FROM: u16 = 40_000;
 
-/// The destination and the source of a frame: addresses that no maker of cards gives (locally administered).
+/// The destination and the source of a frame: locally administered addresses, which no maker of cards uses.
 const CARDS: [u8; 12] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
 
-/// What is given to the kernel for a probe. A packet socket on Ethernet takes it with the header of the frame.
+/// The bytes that the kernel gets for a probe. A packet socket on Ethernet needs the frame's header too.
 pub(super) fn bytes(probe: &Probe, is_ethernet: bool) -> Vec<u8> {
     match probe.how {
         How::Udp => probe.tag.to_vec(),
@@ -40,14 +40,15 @@ fn echo(probe: &Probe) -> Vec<u8> {
     header[0] = kind;
     header.extend(probe.tag);
     if probe.to.is_ipv4() {
-        // The kernel computes the checksum of ICMPv6 only.
+        // The kernel computes the checksum only for ICMPv6.
         let sum = checksum(&header).to_be_bytes();
         header[2..4].copy_from_slice(&sum);
     }
     header
 }
 
-/// A packet of IP with a datagram. It comes from the unspecified address: no rule of ours opens anything by a source.
+/// An IP packet with a datagram. Its source is the unspecified address: no rule of tunwarden opens anything by the
+/// source.
 fn packet(probe: &Probe) -> Vec<u8> {
     let datagram = udp(probe);
     let to = octets(probe.to.ip());
@@ -77,7 +78,7 @@ fn packet(probe: &Probe) -> Vec<u8> {
     header
 }
 
-/// The checksum of the internet (RFC 1071).
+/// The internet checksum (RFC 1071).
 fn checksum(bytes: &[u8]) -> u16 {
     let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or_default());
     let sum: u32 = bytes.chunks(2).map(word).sum();

@@ -1,4 +1,4 @@
-//! The probes as data: who sends what, where to, and on which link.
+//! The probes as data: the sender, the kind of packet, the destination and the link.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,19 +13,20 @@ use crate::net::{Family, Transport};
 use crate::netfilter::net::Pattern;
 use crate::system;
 
-/// Documentation networks (RFC 5737, RFC 3849): nobody has such an address.
+/// Documentation networks (RFC 5737, RFC 3849). No machine has such an address.
 const DOCUMENTATION: [[u8; 3]; 3] = [[192, 0, 2], [198, 51, 100], [203, 0, 113]];
 const DOCUMENTATION_V6: u128 = 0x2001_0db8 << 96;
 
-/// The ports of DNS and HTTPS, and one that no rule opens (`discard`).
+/// The ports of DNS and HTTPS, and the port `discard`, which no rule opens.
 const DNS: u16 = 53;
 const HTTPS: u16 = 443;
 const DISCARD: u16 = 9;
 
-/// The distance of two tries for an address: any odd number whose bits are mixed (2^64 divided by the golden ratio).
+/// The distance between two attempts to find an address: an odd number with well-mixed bits (2^64 divided by the golden
+/// ratio).
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The length of an Ethernet header, of a UDP header, and of the headers of IP.
+/// The lengths of an Ethernet header, of a UDP header, and of the IP headers.
 const ETHERNET: u32 = 14;
 const UDP_HEADER: u32 = 8;
 const IP_HEADERS: [u32; 2] = [20, 40];
@@ -35,15 +36,15 @@ const IP_HEADERS: [u32; 2] = [20, 40];
 pub(in crate::cli::prove) enum How {
     /// A datagram.
     Udp,
-    /// A SYN.
+    /// A TCP SYN.
     Tcp,
-    /// A datagram through a raw socket of IP.
+    /// A datagram through a raw IP socket.
     RawIp,
-    /// An echo request through a raw socket of IP.
+    /// An echo request through a raw IP socket.
     Echo,
     /// A datagram in a frame, through a packet socket.
     Frame,
-    /// The same, which its sender calls ARP.
+    /// A datagram in a frame to which its sender gives the EtherType of ARP.
     FrameAsArp,
 }
 
@@ -72,7 +73,7 @@ impl How {
         }
     }
 
-    /// Whether it passes the filters of IP.
+    /// Whether it passes the IP filters.
     pub(super) const fn is_routed(self) -> bool {
         !matches!(self, Self::Frame | Self::FrameAsArp)
     }
@@ -83,11 +84,11 @@ impl How {
 pub(in crate::cli::prove) struct Probe {
     pub(super) how: How,
     pub(super) origin: Arc<Origin>,
-    /// Its port is 0 if the protocol has none.
+    /// The destination. Its port is 0 if the protocol has no ports.
     pub(super) to: SocketAddr,
     /// The link that its socket is bound to.
     pub(super) on: Option<String>,
-    /// Its payload. No other packet has it.
+    /// The payload. No other packet has the same.
     pub(super) tag: [u8; 16],
 }
 
@@ -106,12 +107,12 @@ impl Probe {
         }
     }
 
-    /// What the net looks for: the tag, or the destination. So a rule that changes the destination does not lead past
-    /// the net. A SYN has no payload; it has its two ports in place of a tag, and its connection keeps the first
-    /// destination also if a rule changes the address and the ports.
+    /// The patterns by which the net finds this probe: the tag, or the destination. So a rule that changes the
+    /// destination does not hide the probe. A SYN has no payload. Its two ports replace the tag, and its connection
+    /// keeps the first destination even if a rule changes the address and the ports.
     pub(super) fn patterns(&self, from: Option<u16>) -> Vec<Pattern> {
         let (protocol, to) = (self.protocol(), self.to);
-        // No other packet goes to the address of a SYN, so its port says nothing more.
+        // No other packet goes to the address of a SYN, so the port is not needed.
         let port = Some(to.port()).filter(|port| *port != 0 && self.how != How::Tcp);
         let mut patterns = vec![Pattern::Destination(to.ip(), protocol, port)];
         match self.how {
@@ -147,7 +148,7 @@ impl fmt::Display for Probe {
     }
 }
 
-/// For what probes are made.
+/// What the probes are made for.
 #[derive(Debug, Clone)]
 pub(super) struct Ground {
     pub(super) families: Vec<Family>,
@@ -156,14 +157,14 @@ pub(super) struct Ground {
     /// An ordinary user and root.
     pub(super) users: [Arc<Origin>; 2],
     pub(super) containers: Vec<Arc<Origin>>,
-    /// What the VPN is reached by.
+    /// The protocol and the port of the VPN's server.
     pub(super) vpn: (Transport, u16),
-    /// Where packets may go: no destination is in these networks.
+    /// Networks to which packets may go. No probe has a destination in them.
     pub(super) taken: Vec<IpNet>,
 }
 
 impl Ground {
-    /// The probes; `None` if no documentation network has a destination for each of them.
+    /// The probes; `None` if the documentation networks do not have a free address for each of them.
     pub(super) fn probes(&self) -> Option<Vec<Probe>> {
         let mut used = BTreeSet::new();
         let mut probes = Vec::new();
@@ -217,7 +218,7 @@ impl Ground {
                 let from_start = hosts.iter().cycle().skip(start).take(hosts.len());
                 from_start.map(|host| IpAddr::V4(*host)).find(is_free)
             }
-            // One of 2^64 addresses beneath a random network. Some tries are enough.
+            // The random part has 2^64 addresses, so a few attempts are enough.
             Family::V6 => (0..64_u64).find_map(|n| {
                 let host = u128::from(random.wrapping_add(n.wrapping_mul(STEP)));
                 let address = Ipv6Addr::from_bits(DOCUMENTATION_V6 | host << 32 | u128::from(n) << 8 | 1);
@@ -261,7 +262,7 @@ mod tests {
     #[test]
     fn every_sender_is_tried_on_every_link() {
         let probes = ground(&[]).probes().unwrap();
-        // Without a link 12; on each of two links 14; in each family.
+        // In each family: 12 without a link, and 14 on each of two links.
         assert_eq!(probes.len(), 2 * (12 + 2 * 14));
         for user in [0, 1000] {
             for on in [None, Some("eth0"), Some("wlan0")] {

@@ -1,4 +1,4 @@
-//! Which rule refuses a probe, as the model of `why` computes it for the same packet.
+//! Finds the rule that refuses a probe, with the same model as `why`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -14,7 +14,7 @@ use crate::vpn::Link;
 /// The EtherType of ARP.
 pub(super) const ARP: u16 = 0x0806;
 
-/// The rule that refuses a probe; `None` if the model says that none does, or does not know.
+/// The rule that refuses a probe; `None` if the model says that no rule does, or does not know.
 pub(super) async fn refusing(probe: &Probe, read: &Read, config: &Config) -> Option<Decision> {
     let question = asked(probe, read).await?;
     let rules = &read.rules.iter().find(|(family, _)| *family == probe.family())?.1;
@@ -37,7 +37,7 @@ fn contract<'a>(read: &'a Read, config: &'a Config) -> Contract<'a> {
     Contract { config, situation, now: machine.now, users }
 }
 
-/// The probe as a question, with the way that it has: the link that it is bound to, or the kernel's choice.
+/// The probe as a question for the model, with its route: the link to which it is bound, or the kernel's choice.
 async fn asked(probe: &Probe, read: &Read) -> Option<Question> {
     let family = probe.family();
     if let Some(link) = &probe.on {
@@ -77,7 +77,7 @@ fn container_address(probe: &Probe) -> Option<IpAddr> {
     container.addresses.iter().copied().find(|address| Family::of(*address) == probe.family())
 }
 
-/// An address of a link.
+/// An address of this link, of this family.
 fn own(read: &Read, link: &str, family: Family) -> Option<IpAddr> {
     let own = read.links.links.iter().filter(|found| found.name == link).flat_map(Link::own_addresses);
     own.into_iter().find(|own| Family::of(*own) == family)

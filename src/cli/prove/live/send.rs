@@ -1,4 +1,4 @@
-//! The edge: sends probes while a net is in place, and says how far each has come.
+//! The edge: sends probes while the net is in force, and reports how far each has come.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,15 +20,15 @@ use super::rule::ARP;
 use crate::net::Family;
 use crate::netfilter::net::{Net, Progress, SafetyNet};
 
-/// How long a packet may wait for the address of a neighbour before the kernel drops it: three requests, one a second
-/// (`mcast_solicit`, `retrans_time`), and some more. How often this is looked at.
+/// How long a packet may wait for the hardware address of its neighbour before the kernel drops it: three requests, one
+/// a second (`mcast_solicit`, `retrans_time`), and a reserve. The second value is how often the progress is read.
 const NEIGHBOUR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(50));
 
-/// A probe that was given to the kernel.
+/// A probe that the kernel has received.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
     pub(super) probe: Probe,
-    /// What the kernel answered.
+    /// The error that the kernel returned.
     pub(super) error: Option<Errno>,
     pub(super) progress: Progress,
 }
@@ -37,14 +37,14 @@ pub(super) struct Sent {
 struct Ready {
     socket: Socket,
     bytes: Vec<u8>,
-    /// The port that it comes from.
+    /// The source port.
     from: Option<u16>,
 }
 
-/// Sends every probe once. Nothing of it leaves on a link of `groups`, and on no link if they are all links.
+/// Sends every probe once. None of them leaves on a link of `groups`. If `groups` has all links, none leaves at all.
 ///
 /// # Errors
-/// There is no net. Then nothing was sent, or what was sent was dropped before.
+/// The net could not be made or read. Then nothing was sent, or the net had dropped what was sent.
 pub(super) fn send(probes: Vec<Probe>, groups: Vec<Vec<String>>) -> io::Result<Vec<Sent>> {
     let ready: Vec<io::Result<Ready>> = probes.iter().map(opened).collect();
     let patterns = probes
@@ -56,7 +56,7 @@ pub(super) fn send(probes: Vec<Probe>, groups: Vec<Vec<String>>) -> io::Result<V
         .iter()
         .zip(ready)
         .map(|(probe, ready)| {
-            // The socket is closed here, so no SYN is sent again.
+            // The socket is closed here, so the kernel does not send the SYN again.
             ready.and_then(|ready| sent(probe, &ready)).err().map(|error| errno(&error))
         })
         .collect();
@@ -69,7 +69,7 @@ pub(super) fn send(probes: Vec<Probe>, groups: Vec<Vec<String>>) -> io::Result<V
         let waiting = probes.iter().zip(&errors).zip(&progress).any(|((probe, error), progress)| {
             waits(progress) || probe.origin.container.is_some() && error.is_none() && !progress.entered
         });
-        // A packet of a container may be between two chains during the first reading.
+        // A container's packet may be between two chains during the first reading.
         if before == progress && (!waiting || waited >= NEIGHBOUR.0) {
             break;
         }
@@ -78,7 +78,7 @@ pub(super) fn send(probes: Vec<Probe>, groups: Vec<Vec<String>>) -> io::Result<V
     Ok(all.map(|((probe, error), progress)| Sent { probe, error, progress }).collect())
 }
 
-/// Whether a packet has passed every filter of IP and is on no link yet.
+/// Whether a packet has passed every IP filter and has not reached a link yet.
 fn waits(progress: &Progress) -> bool {
     progress.passed && !progress.seen && progress.turned.is_none()
 }
@@ -94,12 +94,12 @@ fn opened(probe: &Probe) -> io::Result<Ready> {
         return within(container.namespace.try_clone()?, move || socket(&probe));
     }
     let (user, group) = (Uid::from_raw(probe.origin.user), Gid::from_raw(probe.origin.group));
-    // The kernel's rules see the file system's user id of the thread that opens a socket. The ids end with the thread,
-    // which keeps root's right to bind a socket to a link.
+    // The kernel's rules see the file-access user id of the thread that opens a socket. These ids end with the thread.
+    // The thread keeps root's permission to bind a socket to a link.
     let thread = thread::spawn(move || {
         setfsgid(group);
         setfsuid(user);
-        // The call returns the id before and no error.
+        // The call returns the previous id. It reports no error.
         if setfsuid(user) != user {
             return Err(io::Error::from(Errno::EPERM));
         }
@@ -159,13 +159,13 @@ fn sent(probe: &Probe, ready: &Ready) -> io::Result<()> {
     let Ready { socket, bytes, .. } = ready;
     match probe.how {
         How::Tcp => match socket.connect(&probe.to.into()) {
-            // The answer is not waited for.
+            // There is no need to wait for the answer.
             Err(error) if errno(&error) == Errno::EINPROGRESS => Ok(()),
             answer => answer,
         },
         How::Frame | How::FrameAsArp => socket.send(bytes).map(drop),
         How::RawIp | How::Echo => {
-            // For a raw socket of IPv6 a port is a protocol.
+            // For a raw IPv6 socket, a port would mean a protocol.
             let to = SocketAddr::new(probe.to.ip(), 0);
             socket.send_to(bytes, &to.into()).map(drop)
         }

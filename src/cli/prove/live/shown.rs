@@ -10,11 +10,11 @@ use super::end::End;
 use super::{Probed, Probes, Tried};
 use crate::cli::prove::{json, words};
 
-/// What the net is, for the page.
+/// Explains the net on the page.
 const NET: &str = "Each probe was real, had a tag, and went to a documentation address. Behind all rules, a net on every link \
                    would have dropped it. The control sent the same probes in a private network without rules.";
 
-/// What stands before the rules that refuse.
+/// The line before the rules that refuse.
 const BY: &str = "Where they were refused, and by which rule as the model computes it for the same packet:";
 
 impl End {
@@ -104,7 +104,7 @@ impl Probes {
         format!("Sent: {all} probes{containers}, {refused}{others}, control {control} of {control} seen.")
     }
 
-    /// A line for each probe that was not refused where that matters, and for what was not tried.
+    /// A line for each probe that was not refused although it should be, and for each container that was not tried.
     fn remarks(&self) -> Vec<String> {
         let line = |Probed { probe, end, .. }: &Probed| match end {
             End::Fault(link) => {
@@ -157,7 +157,7 @@ pub(in crate::cli::prove) fn in_words(tried: &Tried) -> Vec<String> {
     }
 }
 
-/// The part of the page. `escaped` makes HTML of a text, and `list` of several.
+/// This part of the page. `escaped` makes HTML from a text, and `list` makes HTML from several.
 pub(in crate::cli::prove) fn in_html(
     tried: &Tried,
     escaped: impl Fn(&str) -> String,
@@ -180,7 +180,7 @@ fn table(all: &[Probed], escaped: &impl Fn(&str) -> String) -> String {
         let end = format!("{}{detail}", end.as_str());
         let cells = [probe.to_string(), end, probed.by().unwrap_or_default()];
         let [probe, end, by] = cells.map(|cell| escaped(&cell));
-        // An empty element is a fault for checkers of HTML.
+        // Checkers of HTML report an empty element as a fault.
         let by = if by.is_empty() { by } else { format!("<code>{by}</code>") };
         format!("<tr><th scope=\"row\">{probe}</th><td>{end}</td><td>{by}</td></tr>\n")
     };
