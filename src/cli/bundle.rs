@@ -61,7 +61,7 @@ pub(super) async fn write(
     written
 }
 
-/// Creates a new file. Fails if the name exists, also as a link.
+/// Creates a new file. Fails if the name exists, also if it is a link.
 fn create(file: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }

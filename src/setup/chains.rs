@@ -31,7 +31,7 @@ pub(super) struct Origin {
     pub(super) text: String,
 }
 
-/// Which packets pass a chain.
+/// The packets that pass a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Direction {
     Input,
@@ -46,7 +46,7 @@ pub(super) struct Kept {
     pub(super) origin: Origin,
     pub(super) rule: Rule,
     pub(super) certainty: Certainty,
-    /// False for a rule whose line is listed already, because it has an unknown value. It only refuses.
+    /// False for a rule whose line is already listed because it has an unknown value. Such a rule can only refuse.
     pub(super) is_listed: bool,
 }
 
@@ -63,13 +63,13 @@ impl Kept {
         }
     }
 
-    /// Whether it is this rule, and is there each time the script runs.
+    /// Whether it is this same rule, and exists each time the script runs.
     fn is_certain(&self, rule: &Rule) -> bool {
         self.rule == *rule && self.certainty == Certainty::Certain
     }
 }
 
-/// A rule with the conditions of every jump on the way to it.
+/// A rule with the conditions of all jumps that lead to it.
 #[derive(Debug, Clone)]
 pub(super) struct Effective {
     pub(super) origin: Origin,
@@ -77,22 +77,22 @@ pub(super) struct Effective {
     pub(super) direction: Direction,
     pub(super) rule: Rule,
     pub(super) certainty: Certainty,
-    /// The rule before it that refuses all or a part of what it accepts.
+    /// An earlier rule that refuses all or some of the packets that this rule accepts.
     pub(super) refused: Option<(Overlap, Origin)>,
 }
 
-/// Every chain of the table `filter`.
+/// All chains of the table `filter`.
 #[derive(Debug, Default)]
 pub(super) struct Chains {
     pub(super) rules: BTreeMap<(Family, String), Vec<Kept>>,
     pub(super) policies: BTreeMap<(Family, String), Target>,
     /// Chains to which a script deletes the jump.
     left: BTreeSet<(Family, String)>,
-    /// Rules that a later line deletes, or in chains that no packet passes, with the reason.
+    /// Rules that have no effect, with the reason: a later line deletes them, or no packet passes their chain.
     pub(super) lost: Vec<(Origin, String)>,
 }
 
-/// The chains in which packets start.
+/// The chains in which the path of a packet starts.
 const ROOTS: [(&str, Direction); 4] = [
     ("INPUT", Direction::Input),
     ("OUTPUT", Direction::Output),
@@ -113,7 +113,7 @@ impl Chains {
         match action {
             Action::Append(chain, rule) => {
                 let rules = self.rules.entry(key(chain)).or_default();
-                // The same rule once more changes nothing, as `start` in `restart) stop; start ;;`.
+                // Adding the same rule a second time changes nothing, as `start` does in `restart) stop; start ;;`.
                 if sure || !rules.iter().any(|kept| kept.is_certain(&rule)) {
                     rules.push(Kept::new(origin, rule, certainty));
                 }
@@ -180,12 +180,12 @@ impl Chains {
         self.policies.get(&(family, chain.to_owned()))
     }
 
-    /// Every rule that packets reach, in order, with the earlier rule that refuses the same packets.
+    /// Every rule that packets reach, in order, each with the earlier rule that refuses the same packets.
     pub(super) fn effective(&mut self, family: Family) -> Vec<Effective> {
         let mut walk =
             Walk { chains: self, family, found: Vec::new(), refusals: Vec::new(), seen: BTreeSet::new() };
         for (root, direction) in ROOTS {
-            // A chain of Docker already jumps to it.
+            // Docker already has a chain that jumps to it.
             if root == "DOCKER-USER" && walk.leads_to(root) {
                 continue;
             }
@@ -221,8 +221,8 @@ impl Chains {
     }
 }
 
-/// The direction of a chain without a jump to it, guessed from its name: in the article, one script adds
-/// rules to a chain of another script.
+/// The direction of a chain to which nothing jumps, guessed from its name. In the article, one script adds rules to a
+/// chain of another script.
 fn by_name(name: &str) -> Option<Direction> {
     if name.contains("DOCKER") || name.contains("FORWARD") {
         Some(Direction::Forward)
@@ -235,10 +235,10 @@ fn by_name(name: &str) -> Option<Direction> {
     }
 }
 
-/// How packets come to a chain.
+/// How packets reach a chain.
 struct Path {
     direction: Direction,
-    /// The conditions of every jump on the way.
+    /// The conditions of all jumps on the path.
     conditions: Rule,
     certainty: Certainty,
     /// Number of jumps.
@@ -270,7 +270,7 @@ impl Walk<'_> {
     fn chain(&mut self, name: &str, path: &Path) {
         self.seen.insert(name.to_owned());
         let Some(rules) = self.chains.rules.get(&(self.family, name.to_owned())) else { return };
-        // RETURN ends only this chain, and so does the rule `-g`.
+        // RETURN ends only this chain, and so does a rule with `-g`.
         let (mut returns, mut gone) = (Vec::new(), None);
         for kept in rules {
             returns.extend(gone.take());
@@ -294,7 +294,7 @@ impl Walk<'_> {
                 && path.depth < MAX_DEPTH
             {
                 let conditions = Rule { target: Target::None, ..rule.clone() };
-                // The chains of ufw are read for their rules alone.
+                // Of ufw's chains, only the rules matter.
                 let rules = self.chains.rules.get(&(self.family, target.clone()));
                 if !target.starts_with("ufw") || rules.is_none_or(Vec::is_empty) {
                     self.add(effective(rule), &returns);
@@ -302,7 +302,7 @@ impl Walk<'_> {
                 self.chain(target, &Path { direction, conditions, certainty, depth: path.depth + 1 });
                 continue;
             }
-            // Docker's own rules accept packets that return from DOCKER-USER.
+            // Docker's own rules accept packets that come back from DOCKER-USER.
             let conditional = Rule { target: Target::None, ..kept.rule.clone() } != Rule::default();
             if name == "DOCKER-USER" && kept.rule.target == Target::Return && conditional {
                 rule.target = Target::Accept;
@@ -313,7 +313,7 @@ impl Walk<'_> {
             {
                 rule.target = Target::Continue(target.clone());
             }
-            // A program decides about these packets.
+            // Another program decides about these packets.
             if matches!(&rule.target, Target::Continue(target) if ["NFQUEUE", "QUEUE"].contains(&target.as_str()))
             {
                 self.refusals.push((rule.clone(), kept.origin.clone()));
@@ -331,7 +331,7 @@ impl Walk<'_> {
     fn add(&mut self, mut found: Effective, returns: &[(Rule, Origin)]) {
         if found.rule.target == Target::Accept {
             let before = self.refusals.iter().chain(returns);
-            // Without an interface it is about packets in clear, of which such a rule refuses none.
+            // A rule without an interface also matches packets in clear. A refusal for a tunnel refuses none of those.
             let of_tunnel = |refusal: &Rule| {
                 let tunnel = refusal.output.as_ref().filter(|device| !device.but && is_tun(&device.name));
                 found.direction == Direction::Output && found.rule.output.is_none() && tunnel.is_some()

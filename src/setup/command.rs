@@ -1,4 +1,4 @@
-//! One call of iptables or ip6tables, parsed from its words.
+//! Parses one call of iptables or ip6tables from its words.
 
 use super::rule::{Match, Rule, Target};
 use crate::net::Family;
@@ -14,7 +14,7 @@ pub(super) enum Program {
 }
 
 impl Program {
-    /// The program of a name or path, and the words that are its arguments.
+    /// The program with this name or path, and its own arguments among these words.
     pub(super) fn named<'w>(name: &str, arguments: &'w [String]) -> Option<(Self, &'w [String])> {
         let name = name.rsplit('/').next().unwrap_or_default();
         if matches!(name, "xtables-multi" | "xtables-nft-multi" | "xtables-legacy-multi") {
@@ -50,7 +50,7 @@ pub(super) fn is_check(words: &[String]) -> bool {
     })
 }
 
-/// What a call does.
+/// The action of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     Append(String, Rule),
@@ -114,7 +114,7 @@ const LONG: [(&str, char); 32] = [
     ("fragment", 'f'),
 ];
 
-/// An option of iptables itself by its letter, or of a match by its name.
+/// An option of iptables itself, by its letter, or an option of a match, by its name.
 enum Flag {
     Own(char),
     Other(String),
@@ -191,7 +191,7 @@ fn own(name: &str) -> Option<char> {
     if let Some((_, letter)) = LONG.iter().find(|(long, _)| *long == name) {
         return Some(*letter);
     }
-    // Options of matches with the same prefix as an option of iptables.
+    // These options of matches begin like an option of iptables.
     if ["source-port", "destination-port", "src-type", "dst-type", "state", "set", "pol"].contains(&name) {
         return None;
     }
@@ -257,7 +257,7 @@ pub(super) fn command(family: Family, words: &[String], services: &Services) -> 
             Flag::Own(letter) => return Err(format!("the option -{letter} is not understood")),
             Flag::Other(name) => {
                 let mut values = Vec::new();
-                // A text may begin with a dash.
+                // The value may begin with a dash.
                 if ["comment", "log-prefix", "nflog-prefix"].contains(&name.as_str()) {
                     values.extend(words.attached.take().or_else(|| words.next()));
                 }

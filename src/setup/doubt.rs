@@ -1,4 +1,4 @@
-//! Commands that may not run, and commands with a value that is not known. They open nothing, but they may delete and refuse.
+//! Commands that may not run, and commands with an unknown value. They open nothing, but they may delete and refuse.
 
 use super::chains::{Chains, Kept, Origin};
 use super::command::{Action, Command, command};
@@ -6,11 +6,11 @@ use super::rule::{Rule, Target};
 use super::shell::{Certainty, UNKNOWN};
 use crate::net::{Family, Services};
 
-/// The chains in which a rule may refuse, if its chain is not known.
+/// The chains in which a rule may refuse if the name of its chain is not known.
 const CHAINS: [&str; 4] = ["INPUT", "OUTPUT", "FORWARD", "DOCKER-USER"];
 
 impl Chains {
-    /// Whether all rules before the place that a command names are there each time the script runs.
+    /// Whether all rules before the position that a command names exist each time the script runs.
     pub(super) fn is_placed(&self, family: Family, action: &Action) -> bool {
         let (chain, place) = match action {
             Action::DeleteNumber(chain, place) | Action::Replace(chain, place, _) => (chain, *place),
@@ -26,7 +26,7 @@ impl Chains {
         rules.take(place).all(|kept| kept.certainty == Certainty::Certain && kept.is_listed)
     }
 
-    /// Notes what a command deletes or closes that may not run. Returns what it adds.
+    /// Notes what a command may delete or close if it runs. Returns the part of it that adds something.
     pub(super) fn perhaps(
         &mut self,
         family: Family,
@@ -65,7 +65,7 @@ impl Chains {
         }
     }
 
-    /// Notes that the rules of this file in one chain, or in all, may not be there any more.
+    /// Notes that rules of this file may be missing, in one chain or in all chains.
     pub(super) fn doubt(&mut self, family: Family, chain: Option<&str>, file: &str) {
         let is_meant =
             |(of, name): &(Family, String)| *of == family && chain.is_none_or(|chain| chain == name);
@@ -73,7 +73,7 @@ impl Chains {
         rules.filter(|kept| kept.origin.file == file).for_each(Kept::doubt);
     }
 
-    /// Notes what a command may delete or refuse whose words are not all known. Its line is listed elsewhere.
+    /// Notes what a command with unknown words may delete or refuse. Its line is listed elsewhere.
     pub(super) fn doubtful(
         &mut self,
         family: Family,
@@ -120,7 +120,7 @@ impl Chains {
         }
     }
 
-    /// Notes what a command may delete or refuse that is not understood.
+    /// Notes what a command that is not understood may delete or refuse.
     fn not_parsed(&mut self, family: Family, words: &[String], origin: &Origin) {
         let after = |options: &[&str]| {
             let at = words.iter().position(|word| options.contains(&word.as_str()))?;
@@ -142,7 +142,8 @@ impl Chains {
         }
     }
 
-    /// Notes what a rule of another table refuses. Its packets do not reach the table filter, or do not leave after it.
+    /// Notes what a rule of another table refuses. Such packets do not reach the table filter, or do not leave after
+    /// it.
     pub(super) fn refused_elsewhere(&mut self, family: Family, command: &Command, origin: &Origin) {
         let (Action::Append(chain, rule) | Action::Insert(chain, _, rule)) = &command.action else { return };
         let chains: &[&str] = match chain.as_str() {
@@ -156,7 +157,7 @@ impl Chains {
         }
     }
 
-    /// Adds a rule that may refuse a part of what it matches.
+    /// Adds a rule that may refuse a part of the packets that it matches.
     fn refuse(&mut self, family: Family, chain: &str, place: usize, (mut rule, origin): (Rule, &Origin)) {
         rule.target = Target::Refuse;
         rule.narrower.insert("a value that is not known".to_owned());
@@ -170,7 +171,7 @@ impl Chains {
 }
 
 impl Kept {
-    /// Notes that the rule may not be there. What refuses stays: in doubt it is there.
+    /// Notes that the rule may be missing. A rule that refuses stays: if in doubt, it exists.
     fn doubt(&mut self) {
         if self.certainty == Certainty::Certain {
             self.certainty = Certainty::Conditional;
@@ -178,7 +179,7 @@ impl Kept {
     }
 }
 
-/// Whether a rule may refuse packets. `is_open`: an unknown word may be its target.
+/// Whether a rule may refuse packets. `is_open` says that an unknown word may be its target.
 fn may_refuse(rule: &Rule, is_open: bool) -> bool {
     match &rule.target {
         Target::Refuse | Target::Return | Target::Chain(_) => true,
@@ -188,7 +189,7 @@ fn may_refuse(rule: &Rule, is_open: bool) -> bool {
     }
 }
 
-/// The words without those of unknown value, and whether such a word may be an option of its own.
+/// The known words, and whether an unknown word may be an option of its own.
 fn without_unknown(words: &[String]) -> (Vec<String>, bool) {
     let (mut known, mut is_open): (Vec<String>, bool) = (Vec::new(), false);
     for word in words {
@@ -206,7 +207,7 @@ fn without_unknown(words: &[String]) -> (Vec<String>, bool) {
                 known.push(UNKNOWN.to_owned());
             }
             ("-R" | "--replace", _) => known.push("1".to_owned()),
-            // The value of a condition: without it the rule matches more.
+            // The unknown word is the value of a condition. Without the condition the rule matches more.
             (_, option) if option.starts_with('-') => {
                 known.pop();
                 if known.last().is_some_and(|word| word == "!") {

@@ -1,4 +1,4 @@
-//! Rules of one family. Most keys of the configuration apply to IPv4 and IPv6 alike.
+//! Rules for one family. Most keys of the configuration apply to both IPv4 and IPv6.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -8,7 +8,7 @@ use super::rule::Target;
 use crate::config::Inbound;
 use crate::net::Family;
 
-/// The families in which INPUT and OUTPUT refuse what no rule allows.
+/// The families in which INPUT and OUTPUT refuse packets that no rule allows.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Closed {
     input: Vec<Family>,
@@ -16,7 +16,7 @@ pub(super) struct Closed {
 }
 
 impl Closed {
-    /// By the policies that the scripts set, and by those in the kernel.
+    /// Takes the policies that the scripts set, and otherwise those in the kernel.
     pub(super) fn by(scripts: &Chains, kernel: &Chains) -> Self {
         let closed = |chain| {
             let refuses = |family: &Family| {
@@ -28,7 +28,7 @@ impl Closed {
         Self { input: closed("INPUT"), output: closed("OUTPUT") }
     }
 
-    /// The same piece, for the family of its rule alone if the other family was closed.
+    /// The piece, limited to the family of its rule if the other family was closed.
     pub(super) fn narrowed(&self, piece: Piece, family: Family) -> Piece {
         if let Piece::Input(inbound) = &piece
             && inbound.from.is_none()
@@ -59,7 +59,7 @@ impl Closed {
     }
 }
 
-/// Connections that are allowed from all addresses of each family are allowed from everywhere.
+/// If connections are allowed from all addresses of both families, they are allowed from everywhere.
 pub(super) fn merge(input: &mut Vec<Inbound>) {
     let twins: Vec<Inbound> = input
         .iter()

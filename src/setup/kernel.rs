@@ -1,4 +1,4 @@
-//! The rules in the kernel, and how they differ from those of the scripts.
+//! Reads the rules in the kernel, and compares them with those of the scripts.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::net::Family;
 
 /// Maximum number of differences that are reported one by one.
 const MAX_DIFFERENCES: usize = 20;
-/// The source name of rules in the kernel.
+/// The name that rules in the kernel have instead of a file name.
 const KERNEL: &str = "the kernel";
 
 /// What `iptables-save` and `ip6tables-save` print.
@@ -23,12 +23,12 @@ pub struct Kernel<'k> {
     pub ipv6: &'k str,
 }
 
-/// The rules in the kernel, without those in chains of other programs.
+/// The rules in the kernel, without the chains of other programs.
 pub(super) fn chains_of(kernel: Kernel<'_>, machine: &Machine) -> Chains {
     let mut chains = Chains::default();
     for (family, text) in [(Family::V4, kernel.ipv4), (Family::V6, kernel.ipv6)] {
         let ufw = ufw_refuses(text);
-        // The text has the tables of one backend after those of the other.
+        // The text has the tables of one backend, followed by those of the other.
         for line in saved::lines(family, text, &machine.services, Before::Dumped) {
             let Ok(command) = line.command else { continue };
             let origin = Origin { file: KERNEL.to_owned(), line: line.number, text: line.text };
@@ -41,8 +41,8 @@ pub(super) fn chains_of(kernel: Kernel<'_>, machine: &Machine) -> Chains {
     chains
 }
 
-/// Whether ufw refuses what leaves and no rule of its own allows. Our rules come before its rules, so what it allows has
-/// to be read.
+/// Whether ufw refuses packets that none of its rules allows. tunwarden's rules come before ufw's, so what ufw allows
+/// must be read.
 pub fn ufw_refuses(text: &str) -> bool {
     let mut lines = text.lines();
     lines.any(|line| {
@@ -53,21 +53,21 @@ pub fn ufw_refuses(text: &str) -> bool {
     })
 }
 
-/// Whether a line is of no other program, or one of ufw's about what a user lets out.
+/// Whether a line belongs to no other program, or is one of ufw's lines about what the user lets out.
 fn is_beside_or_of_ufw(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("-A ") else { return true };
     let chain = rest.split(' ').next().unwrap_or_default();
     let target = rest.rsplit_once("-j ").map_or("", |(_, target)| target);
     let is_path = |name: &str| name.ends_with("-before-output") || name.ends_with("-user-output");
     match (chain.starts_with("ufw"), target.starts_with("ufw")) {
-        // What every link needs passes anyway.
+        // Other rules allow what every link needs.
         (true, _) => is_path(chain) && !rest.contains(" ipv6-icmp ") && !rest.contains(" -m rt "),
         (false, true) => is_path(target),
         (false, false) => !is_of_others(line),
     }
 }
 
-/// Whether a line of iptables-save is in a chain of another program. Docker and libvirt add rules to FORWARD
+/// Whether a line of iptables-save is in a chain that another program fills. Docker and libvirt add rules to FORWARD
 /// too.
 pub(super) fn is_of_others(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("-A ") else { return false };
@@ -82,7 +82,7 @@ pub(super) fn same(one: &Effective, other: &Effective) -> bool {
 
 /// The differences between the scripts and the kernel, one per line.
 pub(super) fn differences(rules: &[Effective], held: &[Effective], sources: &[Source]) -> Vec<String> {
-    // FORWARD of the kernel is not read, and iptables-save prints narrower conditions in another form.
+    // The kernel's FORWARD is not read, and iptables-save prints narrower conditions in another form.
     let accepts = |rule: &&Effective| {
         rule.rule.target == Target::Accept
             && rule.rule.narrower.is_empty()

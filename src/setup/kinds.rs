@@ -1,4 +1,4 @@
-//! Kinds of rules and scripts that an earlier reader took for more than they are, or listed for no reason.
+//! Kinds of rules and scripts that an earlier reader understood as wider than they are, or listed without need.
 
 use super::variants::{only, read};
 use super::*;
@@ -6,7 +6,7 @@ use super::*;
 const PORT: &str = "iptables -A OUTPUT -o tun+ -p tcp --dport 443 -j ACCEPT";
 const ALL: &str = "iptables -A OUTPUT -o tun+ -j ACCEPT";
 
-/// Why rules are left out.
+/// The reasons for which rules are left out.
 fn left_out(script: &str) -> Vec<String> {
     read(script).left_out().map(|(_, why)| why.to_owned()).collect()
 }
@@ -26,7 +26,7 @@ fn a_line_of_a_restore_for_the_other_family_is_not_carried_over() {
         assert_eq!(plan.tunnel, only(&[443]), "{script}: {:#?}", plan.entries);
         assert!(left_out(&script)[0].contains("passes over it"), "{:?}", left_out(&script));
     }
-    // A text is no option: the first line refuses all.
+    // A quoted text is not an option. The first line refuses all packets.
     let refusal = "-A OUTPUT -o tun+ -m comment --comment \"-6\" -j DROP";
     let dropped = restore("iptables-restore", &format!("{refusal}\n{port}"));
     assert_ne!(read(&dropped).tunnel, only(&[443]), "{:#?}", read(&dropped).entries);
@@ -39,7 +39,7 @@ fn a_line_of_a_restore_for_the_other_family_is_not_carried_over() {
     }
 }
 
-/// Packets that come back from a chain that `-g` names do not see the rules after it.
+/// A packet that comes back from a chain of `-g` does not meet the rules after it.
 #[test]
 fn what_stands_behind_a_goto_is_not_carried_over() {
     let goto =
@@ -54,7 +54,7 @@ fn what_stands_behind_a_goto_is_not_carried_over() {
     }
     let unknown = format!("iptables -A OUTPUT -o tun+ -g SOMEBODYS\n{ALL}");
     assert_eq!(read(&unknown).tunnel, None, "{:#?}", read(&unknown).entries);
-    // A jump comes back, and the caller of a chain goes on.
+    // A packet comes back from a jump, and continues in the calling chain.
     let jump = format!("{}{ALL}", goto.replace("-g TUN", "-j TUN"));
     assert_eq!(read(&jump).tunnel, Some(crate::config::Traffic::Any));
     let caller = format!("iptables -A OUTPUT -j KS\n{}{ALL}", goto.replace("OUTPUT", "KS"));
@@ -203,7 +203,7 @@ fn a_line_that_iptables_refuses_is_not_carried_over() {
         let plan = read(rule);
         assert!(plan.tunnel.is_none() && plan.left_out().count() == 1, "{rule}: {:#?}", plan.entries);
     }
-    // Both conditions of a match that stands there twice count.
+    // If the same match is there twice, both conditions count.
     let twice = "iptables -A OUTPUT -o tun+ -p tcp -m multiport --dports 25,443 -m multiport --dports 443,80 -j ACCEPT";
     assert!(left_out(twice)[0].contains("a second time"), "{:?}", left_out(twice));
     // A comment may look like an option.

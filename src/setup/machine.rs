@@ -15,11 +15,11 @@ pub struct Machine {
     pub links: LinkTable,
     /// WireGuard interfaces with a configuration that belongs to root.
     pub wireguard: BTreeSet<String>,
-    /// Interfaces that the user has confirmed to be the VPN's.
+    /// Interfaces about which the user has confirmed that they belong to the VPN.
     pub confirmed: BTreeSet<String>,
     /// Addresses of VPN servers in saved profiles.
     pub servers: BTreeSet<IpAddr>,
-    /// Ports of services by name.
+    /// The ports of services by name.
     pub services: Services,
 }
 
@@ -32,7 +32,7 @@ pub(super) enum DeviceKind {
     Bridge,
     /// A network card, a modem or a bond: packets leave in clear here.
     Card,
-    /// Nothing shows its kind: the user is asked.
+    /// Nothing shows its kind, so the user is asked.
     Unknown,
 }
 
@@ -50,7 +50,7 @@ impl Machine {
         }
         let Ok(pattern) = name.parse::<IfPattern>() else { return DeviceKind::Unknown };
         let links: Vec<_> = self.links.links.iter().filter(|link| pattern.matches(&link.name)).collect();
-        // For the kernel, a link to an internet provider (PPPoE, a modem) has the same kind as a VPN.
+        // The kernel reports a link to an internet provider (PPPoE, a modem) with the same kind as a VPN.
         let by_kind = |link: &&crate::vpn::Link| link.kind.is_tunnel() && !link.name.starts_with("ppp");
         if links.iter().any(|link| link.kind == LinkKind::Other) {
             DeviceKind::Card
@@ -72,9 +72,9 @@ impl Machine {
         }
     }
 
-    /// Whether a name is that of a bridge of containers or virtual machines: the default configuration has it, and no
-    /// card is a port of the bridge. A bridge that is not there needs a name that an engine gives: a LAN's bridge may be
-    /// called `br-lan`.
+    /// Whether a bridge belongs to containers or virtual machines: the default configuration has its name, and no card
+    /// is a port of it. If the bridge does not exist, its name must be one that an engine makes up, because a LAN's
+    /// bridge may be called `br-lan`.
     fn is_of_containers(&self, name: &str) -> bool {
         let bridges = Docker::default().bridges;
         let mut matching = bridges.iter().filter(|bridge| bridge.to_string() == name || bridge.matches(name));

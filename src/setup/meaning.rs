@@ -1,5 +1,4 @@
-//! What a rule of a script means for our configuration: a key, nothing new, or something that no key can
-//! express.
+//! What a rule of a script means for the configuration: a key, nothing new, or something that no key can express.
 
 use super::chains::{Direction, Effective};
 use super::machine::{DeviceKind, Machine};
@@ -11,7 +10,7 @@ use crate::config::{Inbound, InboundOn, TrafficRule};
 use crate::net::{IfPattern, Port, PortRange, Transport};
 use ipnet::IpNet;
 
-/// `None` for a rule that no packet of its chain matches.
+/// The meaning of a rule; `None` if no packet of its chain can match it.
 pub(super) fn meaning(found: &Effective, machine: &Machine) -> Option<Meaning> {
     let rule = &found.rule;
     let impossible = match found.direction {
@@ -86,7 +85,7 @@ fn accepted(found: &Effective, machine: &Machine) -> Meaning {
     }
 }
 
-/// Traffic that every network needs and every configuration allows.
+/// Traffic that every network needs, so every configuration allows it.
 fn of_the_link(rule: &Rule) -> Option<Meaning> {
     let only = |ports: &Option<Ports>, those: &[u16]| {
         ports.as_ref().is_some_and(|list| {
@@ -129,7 +128,7 @@ fn outbound(rule: &Rule, to: Option<DeviceKind>, machine: &Machine) -> Meaning {
     }
 }
 
-/// Asks about the interface of a rule, unless it cannot be the name of one: `tun*` is no pattern of iptables.
+/// Asks the user about the interface of a rule, unless no interface can have this name: iptables has no pattern `tun*`.
 fn ask(rule: &Rule) -> Meaning {
     let name = name(rule);
     match name.parse::<IfPattern>() {

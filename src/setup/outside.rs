@@ -1,4 +1,4 @@
-//! What a rule means that allows traffic outside the tunnel: a VPN's server, the LAN, or a leak.
+//! What a rule that allows traffic outside the tunnel means: a VPN's server, the LAN, or a leak.
 
 use ipnet::IpNet;
 
@@ -7,7 +7,7 @@ use super::piece::{Meaning, Part, Piece, covered, left, too_narrow};
 use super::rule::{AddressMatch, Protocol, Rule};
 use crate::net::{Port, Transport};
 
-/// UDP ports of services other than VPN servers: their packets would leave in clear.
+/// UDP ports of services that are not VPNs. Packets to them would leave in clear.
 const UDP_SERVICES: [u16; 16] =
     [19, 53, 67, 68, 69, 111, 123, 137, 138, 161, 162, 514, 853, 1900, 5353, 5355];
 /// Ports on which VPN servers listen.
@@ -92,7 +92,7 @@ fn lan(rule: &Rule, nets: &[IpNet]) -> Meaning {
     Meaning::Pieces(nets.iter().filter_map(piece).collect())
 }
 
-/// The ports of a rule one by one, if they are few and of one transport.
+/// The single ports of a rule, if they are few and of one transport.
 fn single_ports(rule: &Rule) -> Option<Vec<(Transport, Port)>> {
     let transport = match rule.protocol {
         Some(Protocol::Udp) => Transport::Udp,
@@ -106,7 +106,7 @@ fn single_ports(rule: &Rule) -> Option<Vec<(Transport, Port)>> {
     ports.collect()
 }
 
-/// Whether a VPN's server can listen on this port. For TCP only ports that no other service uses count.
+/// Whether a VPN's server can listen on this port. For TCP, only ports count that no other service uses.
 fn is_vpn(transport: Transport, port: Port) -> bool {
     match transport {
         Transport::Udp => !UDP_SERVICES.contains(&port.get()),
@@ -139,7 +139,7 @@ fn servers(rule: &Rule, hosts: &[String]) -> Meaning {
     Meaning::Pieces(pieces)
 }
 
-/// A rule for any address: only the port of a VPN server is carried over.
+/// The meaning of a rule for any address: only the port of a VPN server is carried over.
 fn anywhere(rule: &Rule) -> Meaning {
     let Some(ports) = single_ports(rule) else { return left("it allows packets in clear to any address") };
     if ports.is_empty() || !ports.iter().all(|&(transport, port)| is_vpn(transport, port)) {

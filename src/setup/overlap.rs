@@ -1,10 +1,10 @@
-//! Whether a refusing rule matches packets of an accepting rule. In doubt it does.
+//! Whether a rule that refuses matches packets of a rule that accepts. If in doubt, it does.
 
 use ipnet::IpNet;
 
 use super::rule::{AddressMatch, Device, Ports, Rule};
 
-/// How many of the packets that one rule accepts an earlier rule refuses.
+/// How many of the packets that a rule accepts are refused by an earlier rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Overlap {
     None,
@@ -13,7 +13,7 @@ pub(super) enum Overlap {
 }
 
 pub(super) fn overlap(refusal: &Rule, accept: &Rule) -> Overlap {
-    // Packets without a connection: refusing them stops no program.
+    // These packets belong to no connection, or are malformed. Refusing them stops no program.
     let invalid = refusal.states.as_ref().is_some_and(|states| !states.contains("NEW"));
     let malformed = |text: &String| text.contains("--tcp-flags") || text.contains("--syn");
     if invalid || refusal.narrower.iter().any(malformed) || apart(refusal, accept) {
@@ -36,7 +36,7 @@ fn covers<T: PartialEq>(outer: &Option<T>, inner: &Option<T>) -> bool {
     outer.is_none() || outer == inner
 }
 
-/// Whether no packet matches both.
+/// Whether no packet can match both rules.
 fn apart(one: &Rule, other: &Rule) -> bool {
     let protocols = matches!((&one.protocol, &other.protocol), (Some(a), Some(b)) if a != b);
     let owners = matches!((&one.owner, &other.owner), (Some(a), Some(b)) if a != b);

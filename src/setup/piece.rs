@@ -4,16 +4,16 @@ use super::rule::Rule;
 use crate::config::{Inbound, TrafficRule};
 use crate::net::{IfPattern, LanPrefix, Port, Server, Transport};
 
-/// A part of a configuration that a rule becomes.
+/// A part of a configuration that is made from a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece {
     /// What the host may send through a tunnel; `None` for everything.
     Tunnel(IfPattern, Option<TrafficRule>),
-    /// The same for containers.
+    /// What containers may send through a tunnel; `None` for everything.
     Docker(IfPattern, Option<TrafficRule>),
     Port(Transport, Port),
     Server(Server),
-    /// A private network as a whole, or a part of one.
+    /// A whole private network, or a part of one.
     Lan(LanPrefix, Part),
     Input(Inbound),
 }
@@ -44,12 +44,12 @@ impl Piece {
     }
 }
 
-/// The result for one rule.
+/// What one rule becomes.
 pub(super) enum Meaning {
     Pieces(Vec<Piece>),
     Covered(String),
     LeftOut(String),
-    /// Left out, unless the user confirms that this interface is the VPN's.
+    /// The rule is left out, unless the user confirms that this interface belongs to the VPN.
     Ask(String),
 }
 

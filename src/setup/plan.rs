@@ -19,11 +19,11 @@ use crate::net::{Family, IfPattern, LanPrefix, Port, Server, Transport};
 /// What happens to a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
-    /// Carried over, as this key.
+    /// It is carried over, as this key.
     Carried(&'static str),
     /// The configuration does the same anyway, for this reason.
     Covered(String),
-    /// Not carried over, for this reason.
+    /// It is not carried over, for this reason.
     LeftOut(String),
 }
 
@@ -59,7 +59,7 @@ pub struct Plan {
     pub servers: Vec<Server>,
     /// Private networks that are open as a whole.
     pub lan: Vec<LanPrefix>,
-    /// Machines and networks of which only a part was open.
+    /// Machines and networks that were open only in part.
     pub lan_parts: Vec<LanPrefix>,
     /// Which connections from outside are allowed.
     pub input: Vec<Inbound>,
@@ -189,7 +189,7 @@ impl Plan {
         }
     }
 
-    /// If `lan.networks` lists whole networks, it needs the other machines of the LAN too.
+    /// If `lan.networks` lists whole networks, it must list the other machines of the LAN too.
     fn add_parts(&mut self) {
         let (part, whole) = (Piece::part_of_the_lan(), "lan.networks");
         if self.lan.is_empty() || self.lan_parts.is_empty() {
@@ -204,7 +204,7 @@ impl Plan {
         fates.filter(|fate| **fate == Fate::Carried(part)).for_each(|fate| *fate = Fate::Carried(whole));
     }
 
-    /// Every rule once, in the order of its file.
+    /// Keeps each rule once, in the order of its file.
     fn finish(&mut self) {
         families::merge(&mut self.input);
         self.add_parts();
@@ -228,8 +228,8 @@ fn add<T: PartialEq>(list: &mut Vec<T>, new: T) {
     }
 }
 
-/// A script may allow by its policy everything that it does not refuse, for example with `-o eth0 -j DROP`
-/// alone.
+/// Handles scripts that allow by their policy everything that they do not refuse, for example with only `-o eth0 -j
+/// DROP`: what they allow through a tunnel is carried over.
 fn open_policies(plan: &mut Plan, chains: &Chains, rules: &[Effective], machine: &Machine) {
     for (direction, chain) in [(Direction::Output, "OUTPUT"), (Direction::Forward, "FORWARD")] {
         let closed = chain == "OUTPUT" && chains.policy(Family::V4, chain) == Some(&Target::Refuse);

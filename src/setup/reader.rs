@@ -10,7 +10,7 @@ use super::saved::{self, Before};
 use super::shell::{self, Call, Certainty, Input, UNKNOWN};
 use crate::net::Family;
 
-/// What the files contain.
+/// The content of the files.
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
     pub(super) chains: Chains,
@@ -31,7 +31,7 @@ pub(super) fn read(sources: &[Source], machine: &Machine) -> Scripts {
     scripts
 }
 
-/// How a text is restored.
+/// How `iptables-restore` uses a text.
 #[derive(Debug, Clone, Copy)]
 struct Restore {
     certainty: Certainty,
@@ -41,7 +41,7 @@ struct Restore {
 impl Restore {
     const WHOLE_FILE: Self = Self { certainty: Certainty::Certain, before: Before::Dumped };
 
-    /// Reads the options of `iptables-restore`. With `--table` or `--test` it may restore nothing of the text.
+    /// Reads the options of `iptables-restore`. With `--table` or `--test` it may restore nothing.
     fn of(call: &Call) -> Self {
         let letters = |word: &str| {
             let short = word.strip_prefix('-').filter(|short| !short.starts_with('-')).unwrap_or_default();
@@ -95,7 +95,7 @@ impl Reader<'_> {
         let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
         let origin = self.origin(call.line, text);
         if call.words.iter().any(|word| word == UNKNOWN) {
-            // The line is listed as not understood.
+            // This line is already listed as not understood.
             return self.doubtful(family, &call.words, &origin, call.certainty);
         }
         match command(family, &call.words, &self.machine.services) {

@@ -1,4 +1,4 @@
-//! One rule of iptables: what it matches and what it does.
+//! One rule of iptables: its conditions and its target.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub(super) struct Rule {
     /// Further conditions, which no key of the configuration can express.
     pub(super) narrower: BTreeSet<String>,
     pub(super) target: Target,
-    /// `-g`: packets that come back from the chain do not return to this one.
+    /// `-g`: packets that come back from the chain do not come back to this one.
     pub(super) is_goto: bool,
 }
 
@@ -90,16 +90,16 @@ pub(super) struct Match<'s> {
     pub(super) rule: Rule,
     family: Family,
     services: &'s Services,
-    /// Options of iptables that the line has, and the matches that `-m` loads.
+    /// The options of iptables that the line has, and the matches that `-m` loads.
     letters: BTreeSet<char>,
     loaded: BTreeSet<String>,
 }
 
-/// Matches whose options are all known here.
+/// Matches whose options are all known to this file.
 const PLAIN: [&str; 10] =
     ["tcp", "udp", "icmp", "icmp6", "icmpv6", "conntrack", "state", "multiport", "comment", "owner"];
 
-/// Options that only a match has which `-m` loads.
+/// Options that exist only if `-m` has loaded the match that defines them.
 const OF_MATCHES: [(&str, &str); 8] = [
     ("dports", "multiport"),
     ("sports", "multiport"),
@@ -163,7 +163,7 @@ impl<'s> Match<'s> {
         let rule = &mut self.rule;
         let value = values.first().map(String::as_str).unwrap_or_default();
         let old_negation = negated || value == "!";
-        // The same match twice: both conditions count, and only one of them fits into the rule.
+        // The same match is there twice. Both conditions count, but the rule has room for only one.
         let is_set = match name {
             "dport" | "dports" | "destination-port" | "destination-ports" => rule.ports.is_some(),
             "sport" | "sports" | "source-port" | "source-ports" => rule.source_ports.is_some(),
@@ -199,7 +199,7 @@ impl<'s> Match<'s> {
     }
 }
 
-/// The number of a type, as `iptables-save` prints it.
+/// The number of an ICMP type, as `iptables-save` prints it.
 fn icmp_type(name: &str) -> &str {
     match name {
         "echo-reply" | "pong" => "0",

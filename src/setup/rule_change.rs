@@ -41,7 +41,7 @@ pub fn worst_change(text: &str) -> (Option<RuleChange>, BTreeSet<String>) {
 fn of_call(call: &Call) -> Option<RuleChange> {
     let has = |options: &[&str]| call.words.iter().any(|word| options.contains(&word.as_str()));
     if call.words.iter().any(|word| word == UNKNOWN) {
-        // Its line is listed as not understood.
+        // This line is already listed as not understood.
         return None;
     }
     match call.program {
@@ -55,7 +55,7 @@ fn of_call(call: &Call) -> Option<RuleChange> {
     }
 }
 
-/// The change that a line makes which the shell reader does not understand.
+/// The change by a line that the shell reader does not understand.
 fn of_line(line: &str) -> Option<RuleChange> {
     let line = line.replace("--force ", "");
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
@@ -82,7 +82,7 @@ fn of_line(line: &str) -> Option<RuleChange> {
     }
 }
 
-/// Services that put firewall rules of their own in force when they start.
+/// Services that load their own firewall rules when they start.
 const FIREWALLS: [&str; 11] = [
     "nftables",
     "netfilter-persistent",

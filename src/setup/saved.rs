@@ -1,4 +1,4 @@
-//! The text of `iptables-save`, which `iptables-restore` takes. People write such files by hand too.
+//! The text that `iptables-save` prints and `iptables-restore` reads. People also write such files by hand.
 
 use super::command::{Action, Command, command};
 use super::rule::Target;
@@ -8,7 +8,7 @@ use crate::net::Services;
 /// Maximum number of lines that are read.
 const MAX_LINES: usize = 20_000;
 
-/// Options with a text, which may look like an option.
+/// Options whose value is a text, which may look like an option.
 const TEXTS: [&str; 3] = ["--comment", "--log-prefix", "--nflog-prefix"];
 
 /// A line of a restore text.
@@ -19,14 +19,14 @@ pub(super) struct Line {
     pub(super) command: Result<Command, String>,
 }
 
-/// What a line `*TABLE` does to the rules that the table holds.
+/// What a line `*TABLE` does to the existing rules of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Before {
-    /// They are flushed.
+    /// It flushes them.
     Flushed,
-    /// They stay, as with `--noflush`. A line `:NAME -` flushes one chain.
+    /// It keeps them, as with `--noflush`. A line `:NAME -` flushes one chain.
     Kept,
-    /// The text is only read.
+    /// Nothing: the text is only read.
     Dumped,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn is_saved(text: &str) -> bool {
     })
 }
 
-/// The family of a text of `iptables-save`, guessed from its content.
+/// The family of an `iptables-save` text, guessed from its content.
 pub(super) fn family(text: &str) -> Family {
     let six = text.contains("ip6tables") || text.contains("icmp6") || text.contains("ipv6-icmp");
     if six { Family::V6 } else { Family::V4 }
@@ -77,7 +77,7 @@ pub(super) fn lines(family: Family, text: &str, services: &Services, before: Bef
             Some('C') if line == "COMMIT" => continue,
             Some(_) => command(family, &words(line), services),
         };
-        // What is not restored refuses nothing.
+        // A rule that is not restored refuses nothing.
         let is_restored = is_committed && !is_of_other(family, line);
         let words = if is_restored { words(line) } else { Vec::new() };
         let in_table = |command: Command| Command { table: table.clone(), ..command };
@@ -94,7 +94,7 @@ pub(super) fn lines(family: Family, text: &str, services: &Services, before: Bef
     lines
 }
 
-/// Whether a line has the option `-4` or `-6` of the other family: one file may be for both programs.
+/// Whether a line has the option `-4` or `-6` of the other family. One file may be used for both programs.
 fn is_of_other(family: Family, line: &str) -> bool {
     let other = match family {
         Family::V4 => ["-6", "--ipv6"],
@@ -120,7 +120,7 @@ const fn other_name(family: Family) -> &'static str {
     }
 }
 
-/// Whether each table of the text has its COMMIT.
+/// For each table of the text, whether it has a COMMIT.
 fn commits(text: &str) -> Vec<bool> {
     let mut commits = Vec::new();
     for line in text.lines().map(str::trim) {

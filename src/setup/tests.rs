@@ -1,4 +1,4 @@
-//! Tests from a script to the configuration, with rules that users really have.
+//! Tests that start with a script and end with the configuration. The rules are ones that users really have.
 
 use proptest::prelude::*;
 
@@ -79,7 +79,7 @@ fn the_articles_scripts_are_carried_over_whole() {
         written.warnings().iter().any(|warning| warning.text.contains("UDP 53")),
         "check warns the reader"
     );
-    // The article's page has the same script with comments in between.
+    // The article's page has the same script with comments between the lines.
     let text: String = HOST.lines().map(|line| format!("#allow this\n  {line}\n\n#{line}\n")).collect();
     let commented = read(&text);
     assert_eq!((&commented.tunnel, &commented.ports), (&carried.tunnel, &carried.ports));
@@ -102,7 +102,7 @@ fn a_rule_that_names_a_card_a_modem_or_a_bridge_makes_no_tunnel() {
         let written = Config::parse(&configuration(&alone, &[]), "c").unwrap();
         assert_eq!(written.tunnel.allow, Traffic::Listed(Vec::new()), "{name}");
     }
-    // A card may have any name.
+    // A card can have any name.
     let card = read_on("iptables -A OUTPUT -o tun0 -j ACCEPT", &machine(&[("tun0", LinkKind::Other)]));
     assert_eq!(card.interfaces, []);
 }
@@ -118,7 +118,7 @@ fn a_device_is_a_tunnel_by_its_kind_or_because_the_user_says_so() {
     assert_eq!(read_on(script, &confirmed).interfaces, ["nordlynx".parse().unwrap()]);
     let wireguard = Machine { wireguard: ["wg0".to_owned()].into(), ..Machine::default() };
     assert_eq!(read_on("iptables -A OUTPUT -o wg0 -j ACCEPT", &wireguard).tunnel, Some(Traffic::Any));
-    // To the kernel, PPPoE is of the same kind as a tunnel, but it leads to the provider.
+    // The kernel reports the same kind for PPPoE as for a tunnel, but PPPoE leads to the provider.
     let provider = read_on("iptables -A OUTPUT -o ppp0 -j ACCEPT", &machine(&[("ppp0", LinkKind::Tunnel)]));
     assert_eq!((provider.tunnel, provider.questions.len()), (None, 1));
 }
@@ -328,7 +328,7 @@ fn the_scripts_rules_are_compared_with_the_kernel() {
 }
 
 proptest! {
-    /// For any rules, the configuration that is made of them is valid.
+    /// The configuration is valid for any rules.
     #[test]
     fn every_plan_makes_a_valid_configuration(words in prop::collection::vec(prop::sample::select(vec![
         "-A", "-I", "-D", "-P", "-F", "OUTPUT", "INPUT", "DOCKER-USER", "X", "-o", "-i", "tun+", "eth0", "wg0", "-s",

@@ -1,4 +1,5 @@
-//! Scripts in which it is not known what runs, or with which values. The rule that a shell surely runs opens port 443.
+//! Scripts in which it is not known which commands run, or with which values. The rule that certainly runs opens port
+//! 443.
 
 use super::variants::{only, read};
 
@@ -49,7 +50,7 @@ fn what_is_set_after_an_uncertain_end_is_not_known() {
         format!("main() {{ {PORT}; [ -e /f ] && return; {ALL}; }}\nmain \"$@\""),
         format!("{PORT}\nexit $?\n{ALL}"),
         format!("f() {{ {PORT}; return $?; {ALL}; }}\nf"),
-        // What handles a failure, and what asks before the first rule.
+        // Commands that handle a failure, and commands that check something before the first rule.
         format!("iptables -P OUTPUT DROP || exit\niptables -P INPUT DROP || {{ echo no; return; }}\n{PORT}"),
         format!("test -x /sbin/iptables || exit 0\n{PORT}"),
         format!("iptables -F\nmodprobe x || exit 1\n{PORT}"),
@@ -68,7 +69,7 @@ fn what_may_delete_or_refuse_narrows() {
         format!("{refuse}\n[ -e /f ] && iptables -R OUTPUT 1 -o lo -j ACCEPT\n{ALL}"),
         format!("[ -e /f ] && iptables -A OUTPUT -o lo -j ACCEPT\n{ALL}\niptables -D OUTPUT 1"),
         format!("{ALL}\n[ -e /f ] && iptables-restore < /etc/rules"),
-        // A value is not known.
+        // A value is unknown.
         format!("{}\n{ALL}", refuse.replace("25", "$SMTP")),
         format!("{}\n{ALL}", refuse.replace("25", "no-such-name")),
         format!("{}\n{ALL}", refuse.replace("DROP", "\"$TARGET\"")),

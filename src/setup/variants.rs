@@ -1,4 +1,4 @@
-//! Variants of rules and scripts that people have: nothing is lost silently, and nothing becomes wider.
+//! Variants of rules and scripts that users have. No rule disappears without a message, and none becomes wider.
 
 use super::*;
 use crate::config::{Config, Inbound, InboundOn, Traffic, TrafficRule};
@@ -127,7 +127,7 @@ fn what_a_loop_may_leave_out_is_not_carried_over() {
     }
 }
 
-/// What does not run, or may not, decides nothing about the commands after it.
+/// A command that does not run, or may not run, does not decide about the commands after it.
 #[test]
 fn a_rule_behind_what_may_not_run_is_not_carried_over() {
     let rule = "iptables -A OUTPUT -o tun+ -p tcp --dport 25 -j ACCEPT";
@@ -337,7 +337,7 @@ fn a_refusal_in_the_tunnel_leaves_a_rule_for_packets_in_clear_as_it_is() {
     );
     assert_eq!((plan.tunnel.clone(), plan.ports.len()), (only(&[443]), 1), "{:#?}", plan.entries);
     assert_eq!(plan.left_out().count(), 0, "{:#?}", plan.entries);
-    // One that names no interface, or a card, may refuse it.
+    // A refusal without an interface, or for a card, may refuse it.
     for refusal in ["-j DROP", "-o eth0 -j DROP", "! -o tun+ -j DROP"] {
         let plan =
             read(&format!("iptables -A OUTPUT {refusal}\niptables -A OUTPUT -p udp --dport 1194 -j ACCEPT"));

@@ -1,4 +1,4 @@
-//! Scripts that do less than a hasty reader takes them for. The rule that a shell runs opens port 443, and the other one
+//! Scripts that do less than it seems at first sight. The rule that the shell runs opens port 443, and the other one
 //! opens everything.
 
 use super::variants::{only, read};
@@ -12,7 +12,7 @@ fn only_what_the_script_opens_is_carried_over() {
     let restore = |lines: &str| format!("iptables-restore <<EOF\n*filter\n{lines}\nCOMMIT\nEOF\n");
     let port = PORT.trim_start_matches("iptables ");
     for script in [
-        // Which of two functions has the name.
+        // It matters which of two functions has the name.
         format!(
             "MODE=strict; if [ $MODE = strict ]; then open() {{ {PORT}; }}; else open() {{ {ALL}; }}; fi; open"
         ),
@@ -22,16 +22,16 @@ fn only_what_the_script_opens_is_carried_over() {
         // A restore flushes its tables.
         format!("{ALL}\n{}", restore(port)),
         format!("{PORT}\n{}", restore(":OUTPUT DROP [0:0]").replace("restore", "restore --noflush")),
-        // The inner shell has the variables of its text.
+        // The inner shell has the variables that its own text sets.
         format!("P=1:65535\nsh <<'EOF'\nP=443\n{p}\nEOF\n"),
         format!("P=443\nsh <<EOF\nP=1:65535\n{p}\nEOF\n"),
-        // A program that starts the command does not call a function.
+        // If a program starts the command, no function is called.
         "iptables() { command iptables -w \"$@\"; }\n".to_owned() + PORT,
         format!("bash -o pipefail -c '{PORT}'"),
         format!("bash -euo pipefail -c '{PORT}'"),
         format!("sh -s web <<'EOF'\n{PORT}\nEOF\n"),
         format!("/usr/bin/sh <<'EOF'\n{PORT}\nEOF\n"),
-        // What ends another shell does not end this one.
+        // A command that ends another shell does not end this one.
         format!("sh -c 'return'\n( return )\n{PORT}"),
         format!("for x in 1; do ( continue ); {PORT}; done"),
         format!("exec {PORT}\n{ALL}"),
@@ -68,12 +68,12 @@ fn what_may_not_run_is_listed() {
         format!("iptables-restore --test {restore}"),
         format!("{ALL}\niptables-restore < /etc/rules"),
         "[ -e /f ] && iptables-restore < /etc/rules".to_owned(),
-        // Another shell may compare in another way.
+        // Another shell may compare differently.
         format!("#!/bin/sh\nx=on\n[[ $x == on ]] && {ALL}"),
         format!("#!/bin/sh\nx=on\n[ $x == on ] && {ALL}"),
         format!("#!/bin/bash\nsh -c '[[ a == a ]] && {ALL}'"),
         format!("#!/bin/bash\n[[ 10 -eq 010 ]] && {ALL}"),
-        // What takes lines of the loop.
+        // Commands that read lines of the loop.
         shared("x=$(cat)"),
         shared("echo `ssh r`"),
         shared("cat -"),
@@ -86,7 +86,7 @@ fn what_may_not_run_is_listed() {
         shared("for x in $(cat); do :; done"),
         format!("PORTS=443:8443; IFS=:; for p in $PORTS; do {}; done", PORT.replace("443", "$p")),
         format!("IFS=,\nX='-j ACCEPT'\n{}", ALL.replace("-j ACCEPT", "$X")),
-        // Shells whose commands are not read.
+        // Shells whose commands tunwarden does not read.
         "sh ./rules.sh".to_owned(),
         "{ sh; } <<EOF\niptables -F\nEOF\n".to_owned(),
         format!("f() {{ f; }}\nf\nexit 0\n{ALL}"),

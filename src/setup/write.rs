@@ -28,7 +28,7 @@ pub fn configuration(plan: &Plan, found: &[String]) -> String {
         let _ = writeln!(text, "allow = [{}]", list(plan.input.iter().map(one)));
     }
     text += "\n# Containers can send only through the tunnel.\n[docker]\n";
-    // Rules about containers that were not understood must not become "any".
+    // If rules about containers were not understood, the key must not become "any".
     let docker = plan.docker.clone().or(plan.docker_rules.then(|| Traffic::Listed(Vec::new())));
     let _ = writeln!(text, "allow = {}", traffic(docker.as_ref()));
     text += "published_ports = \"lan\"\n";

@@ -14,7 +14,7 @@ impl Runner<'_> {
         }
     }
 
-    /// `set -- WORD…` replaces the arguments. Other options leave them.
+    /// `set -- WORD…` replaces the arguments. Other options do not change them.
     pub(super) fn set(&mut self, words: &[String], certainty: Certainty) {
         let is_option = |word: &String| word.starts_with(['-', '+']);
         let new = match words.iter().position(|word| word == "--") {
@@ -28,7 +28,7 @@ impl Runner<'_> {
         }
     }
 
-    /// The arguments are not known any more.
+    /// From here on the arguments are unknown.
     pub(super) fn lose_arguments(&mut self) {
         (self.variables.arguments, self.shifted) = (None, true);
     }

@@ -23,7 +23,7 @@ impl Runner<'_> {
         }
     }
 
-    /// `declare -n NAME=OTHER`: an assignment to one changes the other. Neither is known from here on.
+    /// `declare -n NAME=OTHER`: an assignment to one of them changes the other. From here on both are unknown.
     fn refer(&mut self, simple: &Simple) {
         for Assignment { name, .. } in &simple.assignments {
             match self.variables.named.get(name) {
@@ -37,7 +37,8 @@ impl Runner<'_> {
         }
     }
 
-    /// Assigns to variables that end with the function. Without a value some shells take the value from outside.
+    /// Takes assignments to variables that exist only inside the function. If there is no value, some shells keep the
+    /// outer value.
     pub(super) fn declare(&mut self, simple: &Simple, certainty: Certainty) {
         let words: Vec<&str> = simple.words.iter().skip(1).filter_map(Word::bare).collect();
         let is_global = words.iter().any(|word| word.starts_with('-') && word.contains('g'));
@@ -57,7 +58,7 @@ impl Runner<'_> {
         self.assign_all(simple);
     }
 
-    /// Whether a command only assigns known values, which never fails.
+    /// Whether a command only assigns known values. Such a command never fails.
     pub(super) fn only_assigns(simple: &Simple) -> bool {
         let runs = |part: &Part| matches!(part, Part::Output(_) | Part::Unknown(_));
         let is_plain = |assignment: &Assignment| match &assignment.value {
@@ -67,7 +68,7 @@ impl Runner<'_> {
         simple.words.is_empty() && simple.assignments.iter().all(is_plain)
     }
 
-    /// What a command assigns besides its own assignments: `${NAME:=DEFAULT}`, `((NAME++))`.
+    /// What a command assigns in addition to its own assignments: `${NAME:=DEFAULT}`, `((NAME++))`.
     pub(super) fn side_effects(&mut self, simple: &Simple) {
         let values = simple.assignments.iter().flat_map(|assignment| match &assignment.value {
             Value::One(word) => std::slice::from_ref(word),
@@ -79,7 +80,7 @@ impl Runner<'_> {
         }
     }
 
-    /// What the expansion of a word assigns.
+    /// Takes what the expansion of a word assigns.
     pub(super) fn change_by(&mut self, word: &Word) {
         for part in &word.parts {
             match part {
@@ -97,7 +98,7 @@ impl Runner<'_> {
         }
     }
 
-    /// No variable is known any more.
+    /// From here on all variables are unknown.
     pub(super) fn forget_all(&mut self) {
         self.variables.named.values_mut().for_each(|value| *value = Variable::Unknown);
         self.variables.is_sourced = true;
@@ -142,14 +143,14 @@ impl Runner<'_> {
     }
 }
 
-/// Whether it is `declare -n`, `local -n` or `typeset -n`.
+/// Whether the command is `declare -n`, `local -n` or `typeset -n`.
 fn makes_references(simple: &Simple) -> bool {
     let words: Vec<&str> = simple.words.iter().filter_map(Word::bare).collect();
     let declares = matches!(words.first(), Some(&("declare" | "local" | "typeset")));
     declares && words.iter().any(|word| word.starts_with('-') && word.contains('n'))
 }
 
-/// The names that an expression may assign to: all in it, if it has a sign that assigns.
+/// The names to which an expression may assign: all names in it, if it contains an assignment operator.
 fn assigned_in(text: &str) -> Vec<String> {
     let ends = |c| !is_in_name(c);
     // `${NAME:=$OTHER}`

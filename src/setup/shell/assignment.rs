@@ -4,7 +4,7 @@ use super::lex::{Part, Quoted, Word};
 use super::tree::{After, Node, Simple, Step};
 use super::word::is_in_name;
 
-/// An assignment up to its sign, and the start of its value.
+/// The left side of an assignment, and the start of its value.
 pub(super) struct Left {
     pub(super) name: String,
     pub(super) appends: bool,
@@ -48,7 +48,7 @@ pub(super) fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && word.chars().all(is_in_name)
 }
 
-/// `COMMAND &` runs in a process of its own. So does each part of a pipe anyway.
+/// `COMMAND &` runs in a process of its own. For a part of a pipe this makes no difference.
 pub(super) fn in_background(steps: &mut Vec<Step>) {
     if let Some(Step { after, node }) = steps.pop() {
         let node = match after {

@@ -9,7 +9,7 @@ use super::program::is_installed;
 const MAX_TEXT: usize = 8 << 10;
 /// Maximum number of words that one word may become.
 const MAX_WORDS: usize = 2048;
-/// The characters at which a shell splits values, unless the script sets `IFS`.
+/// The characters at which a shell splits values if the script does not set `IFS`.
 const BLANKS: &str = " \t\n";
 
 /// Why the value of a word is unknown.
@@ -32,11 +32,11 @@ pub(super) struct Variables {
     pub(super) named: HashMap<String, Variable>,
     /// `$1` and the other arguments, inside a function.
     pub(super) arguments: Option<Vec<String>>,
-    /// Variables that keep their value, if the shell goes on after an assignment to them.
+    /// Variables that keep their value if the shell continues after an assignment to them.
     pub(super) readonly: HashSet<String>,
     /// Whether the shell that runs these commands knows `{1..3}`, `<<<` and `[[`.
     pub(super) is_like_bash: bool,
-    /// After another file was run, which may set any variable.
+    /// Whether another file was run. It may have set any variable.
     pub(super) is_sourced: bool,
 }
 
@@ -54,7 +54,7 @@ impl Fields {
         self.current.get_or_insert_default().push_str(text);
     }
 
-    /// Splits at these blanks.
+    /// Adds a text and splits it at these characters.
     fn split(&mut self, text: &str, blanks: &str) {
         let is_blank = |c: char| blanks.contains(c);
         let mut first = !text.starts_with(is_blank);
@@ -117,7 +117,7 @@ impl Variables {
         Ok(fields.done)
     }
 
-    /// The text of a word that is not split: the value of an assignment, or the word of `case`.
+    /// The text of a word without splitting: the value of an assignment, or the word of `case`.
     pub(super) fn text(&self, word: &Word) -> Result<String, Unknown> {
         Ok(self.expand(&word.unsplit())?.join(" "))
     }
@@ -140,7 +140,7 @@ impl Variables {
             return Err(format!("${name} is known only when the script runs"));
         }
         match (self.named.get(name), default) {
-            // `${NAME:-DEFAULT}` takes the default, `${NAME-DEFAULT}` does not.
+            // `${NAME:-DEFAULT}` uses the default if the value is empty, and `${NAME-DEFAULT}` does not.
             (Some(Variable::Text(text)), Some(_)) if text.is_empty() => {
                 Err(format!("${name} is empty, and may have a default"))
             }

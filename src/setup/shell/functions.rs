@@ -11,15 +11,15 @@ use super::tree::Body;
 /// Maximum depth of calls of functions and shells.
 pub(super) const MAX_CALLS: usize = 8;
 
-/// A function that a name stands for.
+/// The function to which a name refers.
 #[derive(Debug, Clone)]
 pub(super) struct Function {
     pub(super) body: Rc<Body>,
-    /// Conditional: its definition may not have run, so another function or a program may have its name.
+    /// Conditional if its definition may not have run. Then another function or a program may have this name.
     pub(super) certainty: Certainty,
 }
 
-/// The functions by name. A copy costs nothing before it is changed.
+/// The functions by name. A copy costs nothing until it is changed.
 pub(super) type Functions = Rc<HashMap<String, Function>>;
 
 impl Runner<'_> {
@@ -32,7 +32,7 @@ impl Runner<'_> {
         Rc::make_mut(&mut self.functions).insert(name.to_owned(), function);
     }
 
-    /// Notes that the functions that differ from those before may not be defined.
+    /// Notes that functions that differ from those before may not be defined.
     pub(super) fn doubt_functions(&mut self, before: &Functions) {
         if Rc::ptr_eq(before, &self.functions) {
             return;
@@ -51,8 +51,8 @@ impl Runner<'_> {
         }
     }
 
-    /// Follows the bodies of functions that no command has called: another program may call them, or a name in a
-    /// variable does. Their commands are not certain.
+    /// Follows the bodies of functions that no command has called. Another program may call them, or a command whose
+    /// name is in a variable. Their commands are not certain.
     pub(super) fn uncalled(&mut self) {
         while !self.defined.is_empty() {
             let mut bodies = std::mem::take(&mut self.defined);
@@ -82,7 +82,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Calls a function. Without `arguments` their values are unknown.
+    /// Calls a function. If `arguments` is `None`, their values are unknown.
     pub(super) fn call(
         &mut self,
         function: &Function,

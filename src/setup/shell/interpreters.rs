@@ -1,16 +1,17 @@
-//! Scripts that are not for a shell of the POSIX family. They are not read: their lines about a firewall are listed.
+//! Scripts for other interpreters than shells of the POSIX family. They are not read, but their lines about a firewall
+//! are listed.
 
 use super::shells::is_shell;
 use super::{MAX_UNREAD, Reading, Unread};
 
-/// Shells of the POSIX family besides those that scripts start.
+/// Shells of the POSIX family in addition to those for which [`is_shell`] is true.
 const OTHER_SHELLS: [&str; 7] = ["mksh", "lksh", "posh", "yash", "rbash", "ksh93", "busybox"];
 
 /// Programs that change a firewall, as a script of any language names them.
 const FIREWALL: [&str; 8] =
     ["iptables", "ip6tables", "iptc", "nft ", "nftables", "ufw ", "firewall-cmd", "firewalld"];
 
-/// The lines about a firewall, if the first line of the script names a program that is no such shell.
+/// The lines about a firewall, if the first line of the script names another interpreter.
 pub(super) fn of_another_language(text: &str) -> Option<Reading> {
     let program = interpreter(text)?;
     if is_shell(program) || OTHER_SHELLS.contains(&program) {

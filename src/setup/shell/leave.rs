@@ -1,4 +1,4 @@
-//! `continue`, `break`, `return` and `exit`, which end a pass of a loop, a loop, a function or the script.
+//! `continue`, `break`, `return` and `exit`. They end one pass of a loop, a loop, a function or the script.
 
 use std::rc::Rc;
 
@@ -12,17 +12,17 @@ use super::{Certainty, UNKNOWN};
 /// What has ended, or may have ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ends {
-    /// After `exit`, and after one that may not have run.
+    /// Set after an `exit`, and after an `exit` that may not have run.
     pub(super) exited: bool,
     may_have_exited: bool,
-    /// After `return` in a function.
+    /// Set after a `return` in a function.
     pub(super) ended: bool,
-    /// The moment of a `return` that may not have run.
+    /// The moment of a `return` that may have run.
     pub(super) may_have_ended: Option<Rc<Moment>>,
     pub(super) passes: Passes,
 }
 
-/// Whether a command only ends a pass, a loop, a function or the script.
+/// Whether a command does nothing except end a pass, a loop, a function or the script.
 pub(super) fn leaves(node: &Node) -> bool {
     let Node::Simple(simple) = node else { return false };
     let first = simple.words.first().and_then(Word::bare);
@@ -30,12 +30,12 @@ pub(super) fn leaves(node: &Node) -> bool {
 }
 
 impl Runner<'_> {
-    /// Whether no further command of this list runs.
+    /// Whether no more commands of this list run.
     pub(super) fn is_over(&self) -> bool {
         self.ends.ended || self.ends.exited || self.ends.passes.is_over()
     }
 
-    /// Whether further commands may not run.
+    /// Whether it is not known if more commands run.
     pub(super) fn may_be_over(&self) -> bool {
         self.ends.may_have_ended.is_some() || self.ends.may_have_exited || self.ends.passes.is_uncertain()
     }
@@ -46,22 +46,22 @@ impl Runner<'_> {
             return;
         }
         let code = arguments.first().map(String::as_str);
-        // A script that fails opens nothing more, and a reader wants its rules for when it does not fail.
+        // A script that fails opens nothing more, and the user wants its rules for the case that it does not fail.
         let is_success = matches!(code, None | Some("0" | UNKNOWN));
         match (command, certainty) {
             ("exit", Certainty::Certain) => self.ends.exited = true,
             ("exit", _) => self.ends.may_have_exited |= is_success && self.has_changed,
-            // Outside a function some shells end the script, and others go on.
+            // Outside a function, some shells end the script and others continue.
             ("return", Certainty::Certain) if self.depth == 0 => self.may_end(),
             ("return", Certainty::Certain) => self.ends.ended = true,
-            // Only a function with arguments fails for some of them. Where the arguments are not known, most scripts return
-            // early from what they do for `stop`.
+            // In a function with arguments, a `return` with an error may be for some arguments only. If the arguments
+            // are not known, an early return is most often for the argument `stop`.
             ("return", _) => match &self.variables.arguments {
                 Some(own) if is_success || !own.is_empty() => self.may_end(),
                 None if is_success && self.has_changed => self.may_end(),
                 Some(_) | None => {}
             },
-            // It ends several loops.
+            // The command ends several loops.
             (_, _) if code.is_some_and(|code| code != "1") => self.may_end(),
             (_, _) if !self.ends.passes.in_loop => {}
             ("continue", Certainty::Certain) => self.ends.passes.continued = true,
@@ -83,14 +83,14 @@ impl Runner<'_> {
         self.ends.may_have_ended = Some(self.depart(before));
     }
 
-    /// The moment of a departure. What has changed since an earlier departure to the same place is not known from here on,
-    /// so one moment is enough for both.
+    /// The moment at which a command leaves. From here on, what has changed since an earlier departure to the same
+    /// place is unknown, so one moment is enough for both.
     fn depart(&mut self, earlier: Option<Rc<Moment>>) -> Rc<Moment> {
         self.arrive(earlier);
         Rc::new(self.moment())
     }
 
-    /// The place to which a departure leads: there is another way to it.
+    /// The place where the script continues after a departure. There are two paths to it.
     pub(super) fn arrive(&mut self, departure: Option<Rc<Moment>>) {
         if let Some(before) = departure {
             self.doubt_since(&before);

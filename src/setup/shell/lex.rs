@@ -3,7 +3,7 @@
 
 use super::word::is_in_name;
 
-/// A word, in parts.
+/// A word as its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Word {
     pub(super) parts: Vec<Part>,
@@ -20,7 +20,7 @@ pub(super) enum Part {
     Unknown(String),
 }
 
-/// `$NAME`, `${NAME:-DEFAULT}`, or `${NAME:=DEFAULT}`, which assigns too.
+/// `$NAME`, `${NAME:-DEFAULT}`, or `${NAME:=DEFAULT}`, which also assigns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) name: String,
@@ -67,14 +67,14 @@ pub(super) enum Token {
     Newline,
 }
 
-/// A here-document. Variables in its text have a meaning unless its end word is quoted.
+/// A here-document. Variables in its text are replaced unless its end word is quoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Document {
     pub(super) text: String,
     pub(super) quoted: Quoted,
 }
 
-/// A script in tokens, each with its line from 1.
+/// A script as tokens, each with its line, counted from 1.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     pub(super) list: Vec<(usize, Token)>,
@@ -102,7 +102,7 @@ struct Lexer {
     open: Option<usize>,
 }
 
-/// Operators, the longest first.
+/// Operators. Longer ones come first.
 const OPERATORS: [&str; 10] = [";;&", ";;", ";&", "&&", "||", "|&", ";", "&", "|", "("];
 const REDIRECTS: [&str; 9] = ["&>>", "&>", "<&", ">>", ">&", ">|", "<>", "<", ">"];
 

@@ -9,15 +9,15 @@ use super::run::Runner;
 use super::tree::{After, Node, Simple, Step, Value};
 use super::{Certainty, Input};
 
-/// How a loop goes on.
+/// The state of a loop.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Passes {
     /// Whether there is a loop around the commands.
     pub(super) in_loop: bool,
-    /// After `continue` and after `break`.
+    /// Set after `continue`, and after `break`.
     pub(super) continued: bool,
     pub(super) broken: bool,
-    /// The moment of a `continue` or a `break` that may not have run: it is not known which commands follow.
+    /// The moment of a `continue` or a `break` that may have run. It is not known which commands follow.
     pub(super) may_continue: Option<Rc<Moment>>,
     pub(super) may_break: Option<Rc<Moment>>,
 }
@@ -28,26 +28,26 @@ impl Passes {
         self.continued || self.broken
     }
 
-    /// Whether further commands of this pass may not run.
+    /// Whether it is not known if more commands of this pass run.
     pub(super) fn is_uncertain(&self) -> bool {
         self.may_continue.is_some() || self.may_break.is_some()
     }
 }
 
-/// What `while read` reads with.
+/// The options of `read` in `while read`.
 struct Read<'c> {
     names: Vec<&'c str>,
     /// `IFS`, if the loop sets it.
     separators: Option<String>,
-    /// Without `-r` a backslash has a meaning.
+    /// With `-r`, a backslash has no special meaning.
     raw: bool,
-    /// Whether a last line that does not end counts.
+    /// Whether a last line without a line end counts.
     takes_the_rest: bool,
 }
 
 impl Runner<'_> {
     pub(super) fn for_each(&mut self, name: &str, words: &[Word], body: &[Step], certainty: Certainty) {
-        // Which files a pattern names is known only when the script runs.
+        // It is known only when the script runs which files a pattern matches.
         let value = |word: &Word| match word.is_glob() {
             true => Err(String::new()),
             false => self.variables.expand(word),
@@ -74,14 +74,14 @@ impl Runner<'_> {
         self.leave_loop(outer);
     }
 
-    /// `while` and `until`. A loop that reads lines of a known text has a pass for each line.
+    /// `while` and `until`. A loop that reads the lines of a known text has one pass for each line.
     pub(super) fn while_loop(&mut self, node: [&[Step]; 2], input: &Simple, certainty: Certainty) {
         let [condition, body] = node;
         let printed = self.printed.take();
         let outer = self.enter_loop();
         match read_of(condition).and_then(|read| Some((self.lines(&read, input, printed)?, read))) {
             Some((lines, read)) => {
-                // Then nobody knows which lines are left for the loop.
+                // If the body may read the same input, it is not known which lines the loop gets.
                 let certainty = if self.may_read(body) { Certainty::Conditional } else { certainty };
                 match certainty {
                     Certainty::Certain => self.passes_of(&read, &lines, body, certainty),
@@ -134,14 +134,14 @@ impl Runner<'_> {
         std::mem::replace(&mut self.ends.passes, Passes { in_loop: true, ..Passes::default() })
     }
 
-    /// `continue` leads to here.
+    /// `continue` leads here.
     fn end_pass(&mut self) {
         self.ends.passes.continued = false;
         let departure = self.ends.passes.may_continue.take();
         self.arrive(departure);
     }
 
-    /// `break` leads to here.
+    /// `break` leads here.
     fn leave_loop(&mut self, outer: Passes) {
         let inner = std::mem::replace(&mut self.ends.passes, outer);
         self.arrive(inner.may_continue);
@@ -154,8 +154,7 @@ impl Runner<'_> {
     }
 }
 
-/// `read NAME…` as the condition of a loop, also followed by `|| [ -n "$NAME" ]`, which takes a last line that does not
-/// end.
+/// `read NAME…` as the condition of a loop. `|| [ -n "$NAME" ]` may follow, which takes a last line without a line end.
 fn read_of(condition: &[Step]) -> Option<Read<'_>> {
     let (first, rest) = condition.split_first()?;
     let Node::Simple(read) = &first.node else { return None };
@@ -198,7 +197,7 @@ fn plain(value: &Value) -> Option<String> {
 }
 
 impl Read<'_> {
-    /// The value of each name: one field, and all that is left for the last name.
+    /// The value of each name: one field each, and the rest of the line for the last name.
     fn values(&self, line: &str) -> Vec<(&str, String)> {
         let separators = self.separators.as_deref().unwrap_or(" \t\n");
         let is_blank = |c: char| c.is_whitespace() && separators.contains(c);
@@ -235,7 +234,8 @@ pub(super) fn test(words: &[String], is_like_bash: bool) -> Option<bool> {
     compared(words)
 }
 
-/// Whether a pattern of `case` matches a text: `*` is any text, `?` any letter, and a letter after a backslash itself.
+/// Whether a pattern of `case` matches a text. `*` matches any text, `?` any letter, and a backslash the letter after
+/// it.
 pub(super) fn glob(pattern: &str, text: &str) -> bool {
     #[derive(PartialEq)]
     enum Piece {
@@ -253,7 +253,7 @@ pub(super) fn glob(pattern: &str, text: &str) -> bool {
     let pattern: Vec<Piece> = std::iter::from_fn(next).collect();
     let text: Vec<char> = text.chars().collect();
     let (mut at, mut read) = (0, 0);
-    // The place after the last asterisk, and how much of the text it has taken.
+    // The position after the last asterisk, and the end of the text that this asterisk has matched.
     let mut last = None;
     while let Some(&letter) = text.get(read) {
         match pattern.get(at) {

@@ -1,8 +1,9 @@
-//! Reads a shell script without running it: which firewall commands it would run. It follows variables, loops
-//! and functions of the same file where that is safe, and reports what it does not understand.
+//! Reads a shell script without running it, and finds the firewall commands that it would run. It follows variables,
+//! loops and functions of the same file where that is safe, and reports what it does not understand.
 //!
 //! No library parses the script: conch-parser has had no release since 2019, and yash-syntax has a licence (GPL-3.0)
-//! that this program cannot take. Both would parse only; which values are surely known is the larger part.
+//! that this program cannot use. Both would only parse. To find out which values are certainly known is the larger
+//! part.
 
 mod arguments;
 mod assign;
@@ -30,7 +31,7 @@ use std::collections::BTreeSet;
 
 use super::command::Program;
 
-/// Stands for a word of a [`Call`] whose value is not known.
+/// Stands for a word with an unknown value in a [`Call`].
 pub(super) const UNKNOWN: &str = "\u{fffd}";
 /// Maximum size of a script, in bytes.
 pub(super) const MAX_BYTES: usize = 256 << 10;
@@ -78,7 +79,7 @@ pub(super) enum Input {
     File(String),
     /// The output of another program.
     Pipe,
-    /// A text that is listed as not understood.
+    /// A text that the reader has listed as not understood.
     Unknown,
 }
 

@@ -1,4 +1,5 @@
-//! Commands that may not run. Where the way with them and the way without them meet, what they change is not known.
+//! Handles commands that may not run. Where the path with them and the path without them meet, what they change is
+//! unknown.
 
 use std::rc::Rc;
 
@@ -23,7 +24,7 @@ impl Runner<'_> {
         Moment { variables, functions, shifted: self.shifted }
     }
 
-    /// Makes everything unknown that has changed since that moment.
+    /// Makes everything unknown that has changed since this moment.
     pub(super) fn doubt_since(&mut self, before: &Moment) {
         self.doubt_functions(&before.functions);
         for (name, value) in &mut self.variables.named {
@@ -37,7 +38,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Counts the time that a copy of large variables takes.
+    /// Counts the work of a copy of large variables.
     fn charge(&mut self) {
         let size = self.variables.size() + self.functions.len() * 32;
         self.counts(size >> 14);
@@ -56,8 +57,8 @@ impl Runner<'_> {
         self.ends.ended = false;
     }
 
-    /// Follows the commands of another process, or commands that do not run: their variables, their functions and their end
-    /// are their own.
+    /// Follows commands of another process, or commands that do not run. Their variables and functions do not exist
+    /// outside of them, and they cannot end the script.
     pub(super) fn apart(&mut self, follow: impl FnOnce(&mut Self)) {
         let before = self.moment();
         let ends = self.ends.clone();
@@ -66,7 +67,7 @@ impl Runner<'_> {
         self.ends = ends;
     }
 
-    /// Follows one part of a pipe. Most shells run it in a process of its own.
+    /// Follows one part of a pipe. Most shells run it in its own process.
     pub(super) fn in_pipe(&mut self, follow: impl FnOnce(&mut Self)) {
         let ends = self.ends.clone();
         self.forgetting(follow);
@@ -82,7 +83,7 @@ impl Runner<'_> {
         self.dormant(|runner| runner.apart(|runner| runner.conditional(steps)));
     }
 
-    /// Follows commands that do not run when the script starts at boot: they delete nothing and end nothing.
+    /// Follows commands that do not run when the script starts at boot. They delete nothing and end nothing.
     pub(super) fn dormant(&mut self, follow: impl FnOnce(&mut Self)) {
         let outer = std::mem::replace(&mut self.is_dormant, true);
         follow(self);

@@ -9,7 +9,7 @@ use super::tree::{After, Assignment, Body, Node, Simple, Step, Value};
 /// Maximum depth of nested loops and conditions.
 const MAX_DEPTH: usize = 24;
 
-/// The commands up to the end, or up to the first line that is not understood, and the number of that line.
+/// The commands before the first line that is not understood, and the number of that line if there is one.
 pub(super) fn parse(tokens: Tokens) -> (Vec<Step>, Option<usize>) {
     let open = tokens.open;
     let mut parser = Parser { tokens: tokens.list, here: tokens.here, at: 0, depth: 0, broken: None };
@@ -51,7 +51,7 @@ impl Parser {
         }
     }
 
-    /// Reads a reserved word. If another word is there, the script is broken.
+    /// Reads a reserved word. If there is another word, the script is broken.
     fn expect(&mut self, word: &str) {
         self.newlines();
         if self.reserved() == Some(word) { self.at += 1 } else { self.broken() }
@@ -63,7 +63,7 @@ impl Parser {
         }
     }
 
-    /// Reads commands up to one of these words, which is left.
+    /// Reads commands up to one of these words. The word itself is not read.
     fn list(&mut self, ends: &[&str]) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut after = After::Always;
@@ -125,7 +125,7 @@ impl Parser {
                 self.at += 1;
                 let mut condition = self.list(&["do"]);
                 if word == "until" {
-                    // It runs where its condition fails.
+                    // The body runs while the condition fails.
                     condition = vec![Step { after: After::Always, node: Node::Group(condition) }];
                 }
                 self.expect("do");
@@ -151,7 +151,7 @@ impl Parser {
         }
     }
 
-    /// `[[ … ]]`. Its words are kept if they are plain: without patterns, and one comparison alone.
+    /// `[[ … ]]`. Its words are kept only if it is one comparison without patterns.
     fn comparison(&mut self) -> Simple {
         let line = self.line();
         let (mut words, mut is_plain) = (Vec::new(), true);
@@ -171,7 +171,7 @@ impl Parser {
         Simple { line, words, ..Simple::default() }
     }
 
-    /// `NAME ()`, and not the empty list `NAME=()`
+    /// Whether `NAME ()` follows, and not the empty list `NAME=()`.
     fn is_function(&self) -> bool {
         if self.reserved().is_some_and(|word| word.ends_with('=')) {
             return false;
@@ -323,7 +323,7 @@ impl Parser {
             let body = self.list(&[";;", ";&", ";;&", "esac"]);
             if let Some(Token::Operator(end @ (";;" | ";&" | ";;&"))) = self.peek() {
                 if *end != ";;" {
-                    // The next arm may run too, as after a pattern that only a shell can compare.
+                    // The next branch may run too. The same is true after a pattern that only a shell can compare.
                     patterns.push("$".to_owned());
                 }
                 self.at += 1;

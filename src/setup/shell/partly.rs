@@ -1,4 +1,4 @@
-//! A command with a word whose value is not known.
+//! Commands with a word whose value is unknown.
 
 use super::lex::{Part, Word};
 use super::program::unwrapped;
@@ -9,7 +9,7 @@ use super::{Call, Certainty, Input, UNKNOWN};
 use crate::net::Family;
 use crate::setup::command::{Program, is_check};
 
-/// Values of `$1` with which a script is not started at boot.
+/// Values of `$1` that no boot uses to start a script.
 const STOP: [&str; 8] = ["stop", "down", "off", "disable", "disabled", "flush", "status", "--help"];
 
 impl Runner<'_> {
@@ -65,7 +65,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Firewall commands with an unknown word. They open nothing, but they may delete or refuse.
+    /// Takes firewall commands with an unknown word. They open nothing, but they may delete or refuse.
     fn doubtful_calls(
         &mut self,
         simple: &Simple,
@@ -79,7 +79,7 @@ impl Runner<'_> {
         let programs = match Program::named(program, arguments) {
             Some((program, arguments)) => vec![(program, arguments)],
             None if program == UNKNOWN && is_rule => {
-                // It may be another program, so it opens nothing.
+                // It may be another program, so the rule opens nothing.
                 is_other = true;
                 Family::ALL.map(|family| (Program::Rules(family), arguments)).to_vec()
             }
@@ -94,7 +94,7 @@ impl Runner<'_> {
         }
     }
 
-    /// The variables with these names get values that are not known. An unknown name may be any.
+    /// Makes the variables with these names unknown. An unknown name may be any variable.
     fn forget_where_known(&mut self, names: &[String]) {
         if names.iter().any(|name| name == UNKNOWN) {
             return self.forget_all();
@@ -102,7 +102,7 @@ impl Runner<'_> {
         self.forget(names);
     }
 
-    /// The result of a comparison of `$1` with the name of an action, for a script that starts at boot.
+    /// The result of a comparison of `$1` with the name of an action, if the script is started at boot.
     fn is_started_for(&self, words: &[Word]) -> Option<bool> {
         let words = match words {
             [open, inside @ .., close] if open.bare() == Some("[") && close.bare() == Some("]") => inside,

@@ -1,9 +1,9 @@
-//! The output of `echo` and `printf`, where all shells print the same.
+//! The output of `echo` and `printf`, if all shells print the same.
 
 /// Maximum size of an output, in bytes.
 const MAX_TEXT: usize = 64 << 10;
 
-/// The output of `echo`. Only some shells know `-e`, and without it some replace a backslash.
+/// The output of `echo`. Only some shells have `-e`, and some replace a backslash even without it.
 pub(super) fn echo(arguments: &[String], is_like_bash: bool) -> Option<String> {
     let is_option = |word: &&String| {
         word.strip_prefix('-')
@@ -20,7 +20,7 @@ pub(super) fn echo(arguments: &[String], is_like_bash: bool) -> Option<String> {
     Some(if has('n') { text } else { text + "\n" })
 }
 
-/// The output of `printf` with `%s`, `%d` and `%%`. The format is used again as long as there are arguments.
+/// The output of `printf` with `%s`, `%d` and `%%`. The format is repeated as long as there are arguments.
 pub(super) fn printf(arguments: &[String]) -> Option<String> {
     let arguments = match arguments.split_first()? {
         (first, rest) if first == "--" => rest,

@@ -1,4 +1,4 @@
-//! Runs one command whose words are known: a function, a builtin, a program of iptables, or another program.
+//! Runs one command whose words are known: a function, a builtin, a program of the iptables family, or another program.
 
 use super::expand::Variable;
 use super::lex::{Document, Quoted, Token, tokens};
@@ -12,7 +12,7 @@ use super::{Call, Certainty, Input};
 use crate::setup::command::{Program, is_check};
 use crate::setup::rule_change::starts_a_firewall;
 
-/// Programs that run the command in their arguments.
+/// Programs that run the command that their arguments contain.
 pub(super) const WRAPPERS: [&str; 14] = [
     "sudo", "doas", "command", "exec", "builtin", "time", "nohup", "env", "nice", "ionice", "timeout",
     "setsid", "stdbuf", "busybox",
@@ -47,7 +47,7 @@ impl Runner<'_> {
             None => self.builtin(simple, [given, words], certainty, printed),
             Some(function) => {
                 self.call(&function, Some(arguments.to_vec()), simple.line, certainty);
-                // Without the function it is the program of this name.
+                // If the function does not exist, the program with this name runs.
                 if function.certainty == Certainty::Conditional
                     && Program::named(program, arguments).is_some()
                 {
@@ -57,7 +57,7 @@ impl Runner<'_> {
             }
         }
         self.negate(given);
-        // The program takes the place of the shell.
+        // The program replaces the shell.
         if certainty == Certainty::Certain && given.first().is_some_and(|word| word == "exec") {
             self.ends.exited = true;
         }
@@ -108,7 +108,7 @@ impl Runner<'_> {
         }
     }
 
-    /// The variables in these arguments get values that are not known: `read NAME`, `let NAME=1`.
+    /// Makes the variables in these arguments unknown: `read NAME`, `let NAME=1`.
     pub(super) fn forget(&mut self, arguments: &[String]) {
         for word in arguments {
             let name = word.split(|c| !is_in_name(c)).next().unwrap_or_default();
@@ -177,7 +177,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Lists a line that gives firewall commands to another program: `sudo -s <<END`, `echo … | at now`.
+    /// Lists a line that passes firewall commands to another program: `sudo -s <<END`, `echo … | at now`.
     fn text_for_another(&mut self, simple: &Simple, name: &str, printed: &Input) {
         let given = self.given(simple).and_then(Result::ok);
         let text = match (&given, printed) {
@@ -204,7 +204,7 @@ impl Runner<'_> {
         }
     }
 
-    /// The standard input of a command, which is `printed` unless the command has one of its own.
+    /// The standard input of a command: `printed`, unless the command redirects its input.
     pub(super) fn input(&self, simple: &Simple, printed: Input) -> Result<Input, String> {
         match (self.given(simple), &simple.input) {
             (Some(text), _) => text.map(Input::Text),
@@ -247,7 +247,7 @@ impl Runner<'_> {
     }
 }
 
-/// The command without the programs that only start it: `sudo -u root timeout 5 iptables …`.
+/// The command without the programs that only start it, as in `sudo -u root timeout 5 iptables …`.
 pub(super) fn unwrapped(words: &[String]) -> &[String] {
     let mut rest = words;
     while let Some((first, after)) = rest.split_first() {
@@ -260,7 +260,7 @@ pub(super) fn unwrapped(words: &[String]) -> &[String] {
             break;
         }
         rest = after;
-        // Options, their values, assignments and durations stand before the command.
+        // Options, their values, assignments and durations come before the command.
         let value =
             |word: &String| word.chars().next().is_some_and(|c| c.is_ascii_digit()) || word.contains('=');
         while let Some((word, after)) = rest.split_first() {
@@ -277,7 +277,7 @@ pub(super) fn unwrapped(words: &[String]) -> &[String] {
     rest
 }
 
-/// The programs that `command -v iptables` and the like look for. They run none of them.
+/// The programs that a command such as `command -v iptables` looks for. It runs none of them.
 fn looks_for_a_program(given: &[String]) -> Option<Vec<&str>> {
     let words: Vec<&str> = given.iter().map(String::as_str).skip_while(|word| *word == "!").collect();
     let names = match words.as_slice() {
@@ -287,14 +287,14 @@ fn looks_for_a_program(given: &[String]) -> Option<Vec<&str>> {
     Some(names.iter().copied().filter(|name| !name.starts_with('-')).collect())
 }
 
-/// Whether a program is surely on this machine. Of others it is known only when the script runs.
+/// Whether a program is certainly installed. For other programs this is known only when the script runs.
 pub(super) fn is_installed(name: &str) -> bool {
     let base = name.rsplit('/').next().unwrap_or_default();
     let is_wrapper = WRAPPERS.contains(&base) && !["doas", "busybox"].contains(&base);
     base == "ip" || base.starts_with("iptables") || base.starts_with("ip6tables") || is_wrapper
 }
 
-/// Whether a program or `command` starts the command: then it is no function.
+/// Whether a program or `command` starts this command. Then no function is called.
 fn is_started_by_another(words: &[String]) -> bool {
     let before = words.len() - unwrapped(words).len();
     let name = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
@@ -309,7 +309,7 @@ fn changes_rules(arguments: &[String]) -> bool {
             && has(&["-P", "-F", "-D", "--policy", "--flush", "--delete"])
 }
 
-/// Whether a word is the text of a command that changes rules, as in `su -c 'iptables …'`.
+/// Whether a word contains a whole command that changes rules, as in `su -c 'iptables …'`.
 fn is_command(word: &str) -> bool {
     let words: Vec<String> = word.split_whitespace().map(ToOwned::to_owned).collect();
     let is_program = |word: &String| Program::named(word, &[]).is_some();

@@ -12,7 +12,7 @@ use super::tree::{After, Body, Node, Simple, Step};
 use super::{Certainty, Input, MAX_COMMANDS, MAX_UNREAD, Reading, Unread};
 use crate::setup::command::is_check;
 
-/// Values of `$1` with which a script is started at boot.
+/// Values of `$1` that a boot uses to start a script.
 pub(super) const START: [&str; 6] = ["start", "up", "on", "enable", "enabled", "boot"];
 
 /// Programs that change nothing. They are not reported.
@@ -51,12 +51,12 @@ pub(super) const QUIET: [&str; 32] = [
     "iptables-save",
 ];
 
-/// The kind of the last command, which `&&` and `||` depend on.
+/// The result of the last command, on which `&&` and `||` depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Last {
     /// A firewall command that changes something.
     Change,
-    /// A firewall command that only reads, and one after `!`. When the script starts at boot, no rule exists.
+    /// A firewall command that only reads, and such a command after `!`. At boot no rule exists.
     Check,
     NotCheck,
     /// A comparison of known words that is true, and one that is false.
@@ -65,12 +65,12 @@ pub(super) enum Last {
     Other,
 }
 
-/// Whether a command runs, by the result of the one before it.
+/// Whether a command runs, depending on the result of the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Chance {
     Runs,
     Perhaps,
-    /// It handles the failure of a change, and changes are taken to succeed.
+    /// It runs only if a change fails. The reader assumes that changes succeed.
     AfterFailure,
     Never,
 }
@@ -79,10 +79,10 @@ pub(super) struct Runner<'t> {
     lines: Vec<&'t str>,
     pub(super) variables: Variables,
     pub(super) functions: Functions,
-    /// Every function that a command has defined.
+    /// All functions that a command has defined.
     pub(super) defined: Vec<(String, Rc<Body>)>,
     pub(super) reading: Reading,
-    /// How much was followed, and the line of the last command.
+    /// The amount of work so far, and the line of the last command.
     commands: usize,
     line: usize,
     pub(super) depth: usize,
@@ -90,13 +90,13 @@ pub(super) struct Runner<'t> {
     /// The output of the last command, for a pipe.
     pub(super) printed: Option<Input>,
     pub(super) ends: Ends,
-    /// Whether these commands do not run when the script starts at boot. They are only listed.
+    /// Whether the commands do not run when the script starts at boot. Then they are only listed.
     pub(super) is_dormant: bool,
-    /// After the first firewall command that adds a rule or closes a chain.
+    /// Set after the first firewall command that adds a rule or closes a chain.
     pub(super) has_changed: bool,
-    /// After `shift` outside a function: `$1` is not the first argument of the script any more.
+    /// Set after `shift` outside a function: then `$1` is no longer the first argument of the script.
     pub(super) shifted: bool,
-    /// Variables that a function has for itself, with their values before.
+    /// Variables that exist only inside a function, with their outer values.
     pub(super) locals: Vec<(String, Option<Variable>)>,
 }
 
@@ -166,7 +166,7 @@ impl<'t> Runner<'t> {
                 self.printed = None;
             }
             chance = match (step.after, self.last) {
-                // All parts of a pipe run, or none.
+                // Either all parts of a pipe run, or none.
                 (After::Pipe, _) => chance,
                 (After::Always, _)
                 | (After::And, Last::Change | Last::True | Last::NotCheck)
@@ -176,7 +176,7 @@ impl<'t> Runner<'t> {
                 (After::And | After::Or, _) => Chance::Perhaps,
             };
             let certainty = if self.may_be_over() { Certainty::Conditional } else { certainty };
-            // A shell may run each part of a pipe in a process of its own.
+            // A shell may run each part of a pipe in its own process.
             let in_pipe =
                 step.after == After::Pipe || steps.get(nth + 1).is_some_and(|next| next.after == After::Pipe);
             match chance {
@@ -191,8 +191,8 @@ impl<'t> Runner<'t> {
         }
     }
 
-    /// Lists the commands behind `exit`, which never run. Those behind `return`, `break` and `continue` may run at another
-    /// time, and are followed then.
+    /// Lists the commands after `exit`, which never run. Commands after `return`, `break` and `continue` may run at
+    /// another time, and are followed then.
     fn behind_the_end(&mut self, steps: &[Step]) {
         if self.ends.exited && !self.is_dormant {
             let ends = std::mem::take(&mut self.ends);
@@ -203,14 +203,14 @@ impl<'t> Runner<'t> {
 
     /// Follows a command that may not run.
     fn perhaps(&mut self, step: &Step) {
-        // At boot no rule exists, so the script does not end because of one.
+        // At boot no rule exists, so a check for a rule does not end the script.
         if !(step.after == After::And && self.last == Last::Check && leaves(&step.node)) {
             self.forgetting(|runner| runner.node(&step.node, step.after, Certainty::Conditional));
         }
         self.last = Last::Other;
     }
 
-    /// Lists a command that does not run. It ends nothing, and the command after it depends on the one before it.
+    /// Lists a command that does not run. It ends nothing, and the next command depends on the result before it.
     fn never(&mut self, step: &Step) {
         if leaves(&step.node) {
             return;
@@ -227,7 +227,7 @@ impl<'t> Runner<'t> {
             Node::Simple(simple) => return self.simple(simple, after, certainty),
             Node::Group(steps) => {
                 self.steps(steps, certainty);
-                // Only the output of its last command is known here.
+                // Only the output of the last command would be known here.
                 self.printed = None;
             }
             Node::Subshell(steps) => {
@@ -247,7 +247,7 @@ impl<'t> Runner<'t> {
         let [then, otherwise] = branches;
         let calls = self.reading.calls.len();
         self.conditional(condition);
-        // "If the rule does not exist, add it": it exists afterwards.
+        // "If the rule does not exist, add it": after this the rule exists.
         let asked = self.reading.calls.get(calls..).unwrap_or_default();
         let is_negated = condition.first().is_some_and(|step| is_negated(&step.node));
         let checked = is_negated && !asked.is_empty() && asked.iter().all(|call| is_check(&call.words));
@@ -268,7 +268,7 @@ impl<'t> Runner<'t> {
         }
     }
 
-    /// Counts what is followed. Returns whether more may be.
+    /// Adds to the amount of work. Returns false if it is too much.
     pub(super) fn counts(&mut self, many: usize) -> bool {
         if self.commands > MAX_COMMANDS {
             return false;
@@ -323,7 +323,7 @@ impl<'t> Runner<'t> {
             Some(_) | None if simple.assignments.is_empty() => {}
             // `IFS=: read NAME`
             Some("read") if simple.assignments.iter().all(|assignment| assignment.name == "IFS") => {}
-            // `NAME=VALUE COMMAND`: most commands have the value for themselves.
+            // `NAME=VALUE COMMAND`: for most commands only the command gets the value.
             Some(_) | None => self.forgetting(|runner| runner.assign_all(simple)),
         }
         let printed = match after {

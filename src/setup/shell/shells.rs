@@ -24,7 +24,7 @@ pub(super) fn is_like_bash(name: &str) -> bool {
     ["bash", "ksh", "zsh"].iter().any(|shell| name.contains(shell))
 }
 
-/// Where a shell takes its commands from.
+/// The source of a shell's commands.
 enum Commands<'w> {
     /// `-c TEXT`
     Text(&'w str),
@@ -68,7 +68,7 @@ fn commands(arguments: &[String]) -> Commands<'_> {
 }
 
 impl Runner<'_> {
-    /// Follows the commands of a shell, if they are in the script.
+    /// Follows the commands of a shell, if the script contains them.
     pub(super) fn shell(
         &mut self,
         simple: &Simple,
@@ -89,7 +89,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Follows the commands that a shell gets on its standard input.
+    /// Follows the commands that a shell reads from its standard input.
     fn commands_of_input(&mut self, simple: &Simple, name: &str, printed: Input, certainty: Certainty) {
         match self.input(simple, printed) {
             Ok(Input::Text(text)) => self.other_shell(simple, name, &text, certainty),
@@ -106,7 +106,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Follows the commands of a shell of its own. It has no functions, and only variables that are exported: none is known
+    /// Follows the commands of a new shell. It has no functions, and only exported variables, of which none is known
     /// here.
     fn other_shell(&mut self, simple: &Simple, name: &str, text: &str, certainty: Certainty) {
         let variables = Variables { is_like_bash: is_like_bash(name), ..Variables::default() };

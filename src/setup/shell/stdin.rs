@@ -1,4 +1,4 @@
-//! Whether commands may read the standard input that they share with the loop around them.
+//! Finds out whether commands may read the standard input that they share with the loop around them.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,14 @@ use super::run::{QUIET, Runner};
 use super::tree::{After, Node, Simple, Step, Value};
 use crate::setup::command::Program;
 
-/// Maximum depth of functions that are looked into.
+/// Maximum depth of calls to functions that are searched.
 const MAX_DEPTH: usize = 8;
 
-/// Programs that read no standard input, besides those of [`QUIET`] and those that change rules.
+/// Programs that do not read standard input, in addition to those of [`QUIET`] and those that change rules.
 const OTHERS: [&str; 6] = ["ip", "ipset", "sysctl", "modprobe", "conntrack", "systemctl"];
 
 impl Runner<'_> {
-    /// Whether one of these commands may read lines that the loop around them reads otherwise.
+    /// Whether one of these commands may read lines that the loop around them would read.
     pub(super) fn may_read(&self, steps: &[Step]) -> bool {
         Look { runner: self, seen: HashSet::new() }.steps(steps, 0)
     }
@@ -24,13 +24,13 @@ impl Runner<'_> {
 
 struct Look<'r, 't> {
     runner: &'r Runner<'t>,
-    /// Functions that were looked into. The search ends at the first that may read.
+    /// Functions that were searched. The search ends at the first command that may read.
     seen: HashSet<String>,
 }
 
 impl Look<'_, '_> {
     fn steps(&mut self, steps: &[Step], depth: usize) -> bool {
-        // What follows a pipe reads what comes out of it.
+        // A command after a pipe reads the output of the command before it.
         steps.iter().any(|step| step.after != After::Pipe && self.node(&step.node, depth))
     }
 
@@ -49,7 +49,7 @@ impl Look<'_, '_> {
         }
     }
 
-    /// Whether a command in `$(…)` may read, which shares the input too.
+    /// Whether a command in `$(…)` may read. It shares the input too.
     fn word(&self, word: &Word) -> bool {
         word.parts.iter().any(|part| match part {
             Part::Text(..) | Part::Variable(_) => false,
@@ -92,7 +92,7 @@ impl Look<'_, '_> {
         }
     }
 
-    /// The words of a command. One of unknown value begins with `?`; it is empty if it may stand for no word.
+    /// The words of a command. A word with an unknown value begins with `?`. It is empty if it may expand to no word.
     fn words(&self, simple: &Simple) -> Vec<String> {
         let mut words = Vec::new();
         for word in &simple.words {
@@ -106,7 +106,7 @@ impl Look<'_, '_> {
     }
 }
 
-/// Whether a word is always one argument and no option, with any values of its variables.
+/// Whether a word is always exactly one argument and never an option, for all values of its variables.
 fn is_one_word(word: &Word) -> bool {
     let is_one = |part: &Part| match part {
         Part::Text(_, _) => true,
@@ -125,7 +125,7 @@ fn program_reads(program: &str, arguments: &[String]) -> bool {
         let is_known = !word.is_empty() && !word.starts_with(['?', '-']);
         is_known && !["/dev/", "/proc/"].iter().any(|special| word.starts_with(special))
     };
-    // Some programs read their commands from it: `ip -batch -`, `ipset restore`.
+    // Some programs read their commands from standard input: `ip -batch -`, `ipset restore`.
     let names_input = |word: &String| {
         ["-", "-R", "restore"].contains(&word.as_str()) || word.ends_with("=-") || word.contains("stdin")
     };
@@ -149,7 +149,7 @@ fn has_message(arguments: &[String]) -> bool {
     }
 }
 
-/// Whether a command has an input of its own.
+/// Whether the command redirects its input.
 fn is_fed(simple: &Simple) -> bool {
     simple.here.is_some() || simple.string.is_some() || simple.input.is_some()
 }

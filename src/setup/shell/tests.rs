@@ -9,7 +9,7 @@ fn calls(script: &str) -> Vec<String> {
     reading.calls.iter().map(|call| call.words.join(" ")).collect()
 }
 
-/// Why lines are not understood.
+/// The lines that are not understood, and why.
 fn unread(script: &str) -> Vec<(usize, String)> {
     read(script).unread.into_iter().map(|unread| (unread.line, unread.why)).collect()
 }
@@ -69,7 +69,7 @@ fn variables_loops_and_functions_are_followed() {
             "iptables -A O -m comment --comment \"it's # ; not\" -j ACCEPT",
             &["-A O -m comment --comment it's # ; not -j ACCEPT"],
         ),
-        // What stands behind the end is listed too, and does not run.
+        // Commands after the end are listed too, but do not run.
         ("iptables -F\nexit 0\niptables -X", &["-F", "-X"]),
         ("xtables-nft-multi iptables -F", &["-F"]),
     ] {
@@ -126,7 +126,7 @@ fn here_documents_and_files_are_read_by_restore() {
     assert_eq!(input("echo '*filter' | iptables-restore"), text("*filter\n"));
 }
 
-/// Six functions, of which each calls the next one a thousand times.
+/// Six functions. Each of them calls the next one a thousand times.
 fn calling_each_other() -> String {
     let function = |n: usize| format!("f{n}() {{ {} }}\n", format!("f{};", n + 1).repeat(1000));
     let functions: String = (1..6).map(function).collect();

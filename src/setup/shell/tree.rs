@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::lex::{Document, Word};
 
-/// A command, and how it follows the one before.
+/// A command, and how it is connected with the one before.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) after: After,
@@ -31,7 +31,7 @@ pub(super) enum Node {
         words: Vec<Word>,
         body: Vec<Step>,
     },
-    /// `elif` stands in `otherwise`.
+    /// An `elif` is in `otherwise`.
     If {
         condition: Vec<Step>,
         then: Vec<Step>,
@@ -50,7 +50,7 @@ pub(super) enum Node {
     },
     /// `{ … }`
     Group(Vec<Step>),
-    /// `( … )`: its variables end with it.
+    /// `( … )`: its variables exist only inside.
     Subshell(Vec<Step>),
     Function {
         name: String,

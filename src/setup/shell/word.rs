@@ -1,4 +1,4 @@
-//! What the words of a script are made of.
+//! The parts of a script's words.
 
 use super::lex::{All, Part, Quoted, Reference, Word};
 
@@ -21,7 +21,7 @@ impl Word {
         Self { parts: vec![Part::Variable(Reference::to("@".to_owned(), Quoted::Yes))] }
     }
 
-    /// Whether `[[` may compare with it as a pattern, or it stands for several words.
+    /// Whether `[[` may use it as a pattern, or it stands for several words.
     pub(super) fn is_pattern(&self, is_right_side: bool) -> bool {
         let is_special = |part: &Part| match part {
             Part::Text(text, Quoted::No) => text != "[[" && text.contains(['*', '?', '[', '{']),
@@ -41,7 +41,7 @@ impl Word {
         self.parts.iter().any(is_special)
     }
 
-    /// The same word, whose variables are not split at spaces.
+    /// The same word with its variables protected against splitting.
     pub(super) fn unsplit(&self) -> Self {
         let as_quoted = |part: &Part| match part {
             Part::Variable(reference) => {
@@ -60,7 +60,7 @@ impl Word {
         }
     }
 
-    /// The text of a pattern of `case`. A backslash stands before a letter that has no meaning because it is quoted.
+    /// The text of a pattern of `case`. A backslash marks a quoted letter, which has no special meaning.
     pub(super) fn pattern(&self) -> String {
         let text = |part: &Part| match part {
             Part::Text(text, Quoted::No) => text.clone(),
