@@ -45,7 +45,7 @@ fn without(ruleset: &Ruleset, lacking: [bool; 3]) -> (Ruleset, Lacks) {
 pub(super) struct Lacking([Option<String>; 3]);
 
 impl Lacking {
-    /// Warns of what the kernel refuses beside the rules, each time that it is something else.
+    /// Warns about what the kernel refuses besides the rules, each time that it is something else.
     pub(super) fn update(&mut self, lacks: Lacks, why: &str) {
         for (last, lack) in self.0.iter_mut().zip(lacks) {
             match lack {

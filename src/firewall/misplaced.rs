@@ -7,7 +7,7 @@ use super::reading::UNPRINTABLE;
 use super::saved::{SavedTable, leads_to};
 use crate::policy::{Chain, ChainName, ForeignChain, Table};
 
-/// A rule of somebody else's that has to go before ours can be in force.
+/// A rule of another program that must be removed before ours can be in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Misplaced {
     /// The chain it stands in.
@@ -32,12 +32,12 @@ impl Misplaced {
         self.rule.split(' ').next_back()
     }
 
-    /// The line of a restore text that takes it out.
+    /// The line of a restore text that removes it.
     pub(super) fn removal(&self) -> String {
         format!("-D {} {}", self.chain, self.rule)
     }
 
-    /// What is said of it.
+    /// What the log reports of it.
     pub(super) fn line(&self) -> String {
         format!(
             "the rule -A {} {} is taken out: that chain is for what this machine itself sends; {} holds what it \

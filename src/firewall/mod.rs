@@ -162,8 +162,8 @@ impl Firewall {
         Self { nftables: firewall.nftables.map(|_| Nftables::of_agent()), run: Run::Agent, ..firewall }
     }
 
-    /// When this process tries again what the kernel refused beside the rules: to own its tables, the egress
-    /// hook, and answers to refused senders. The next commit from then on does it.
+    /// When this process tries again what the kernel refused besides the rules: to own its tables, the
+    /// egress hook, and answers to refused senders. The next commit from then on does it.
     pub fn due(&self) -> Option<tokio::time::Instant> {
         self.nftables.as_ref().and_then(Nftables::due)
     }

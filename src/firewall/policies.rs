@@ -36,7 +36,7 @@ pub enum Kept {
     Since,
     /// Its rules accept replies, as those of a closed firewall do.
     Rules,
-    /// Nobody knows what it was.
+    /// Its earlier policy is not known.
     Unknown,
 }
 
@@ -89,7 +89,7 @@ impl Before {
         match ufws_policy(hook, filter) {
             Some(UfwPolicy::Printed("ACCEPT")) => return None,
             Some(UfwPolicy::Printed(_)) => return Some(Kept::Ufw),
-            // What cannot be read is what it was. By default ufw closes INPUT and FORWARD.
+            // A policy that cannot be read counts as unchanged. By default ufw closes INPUT and FORWARD.
             Some(UfwPolicy::Unprintable) => {
                 let is_closed = match seen {
                     Some(ChainBefore::Closed | ChainBefore::ClosedByUfw | ChainBefore::ClosedSince) => true,
@@ -143,8 +143,9 @@ fn rules_of_others(hook: ForeignChain, filter: &SavedTable) -> Vec<String> {
 }
 
 /// Whether filter `FORWARD` is Docker's now: its chain is jumped to. Docker itself sets the policy DROP
-/// where it switched forwarding on, and accepts what its containers need: opened, a machine whose
-/// forwarding stays on would route for everybody on its links. Nobody can tell whose DROP it was.
+/// where it switched forwarding on, and accepts what its containers need. With the policy ACCEPT, a
+/// machine whose forwarding stays on would route for every machine on its links. It is not known whose
+/// DROP it was.
 fn is_dockers(filter: &SavedTable) -> bool {
     let jumps = ["-j DOCKER-USER", "-j DOCKER-FORWARD"];
     let rules = filter.rules(ForeignChain::Forward.as_str()).unwrap_or_default();
@@ -277,7 +278,7 @@ mod tests {
         let ufw = saved(&UFW.replace("ACCEPT [", "DROP ["));
         let closed = [("INPUT", Kept::Ufw), ("FORWARD", Kept::Before)];
         assert_eq!(kept(Some(UFW), &[], &ufw), closed);
-        // At boot it comes after us.
+        // At boot ufw starts after tunwarden.
         assert_eq!(kept(Some(""), &["INPUT", "FORWARD"], &ufw), closed);
         assert_eq!(kept(Some(UFW), &[], &filter("")), [("FORWARD", Kept::Before)], "it is off now");
     }

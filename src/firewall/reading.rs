@@ -101,7 +101,7 @@ async fn printed_chain(
 ) -> Result<Option<Vec<String>>, FirewallError> {
     match tool::list_chain(backend, family, table, chain).await {
         Ok(text) => Ok(Some(rules_of(chain, &text))),
-        // A program that dies says nothing.
+        // A program that was killed gives no answer.
         Err(error) if error.is_answer() => Ok(None),
         Err(error) => Err(error.into()),
     }

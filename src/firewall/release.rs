@@ -1,4 +1,4 @@
-//! Our rules out of one family's tables: what is taken out, and what has to stay. Pure.
+//! How our rules are removed from one family's tables, and what has to stay. Pure.
 
 use super::policies::{Before, Kept};
 use super::saved::{Saved, SavedTable, leads_to};
@@ -24,7 +24,7 @@ pub struct StillClosed {
     pub why: Kept,
 }
 
-/// A chain of ours that cannot go, because a rule of somebody else's jumps to it.
+/// A chain of ours that cannot be removed, because a rule of another program jumps to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftChain {
     /// The program that shows and removes it: `iptables`, or `ip6tables-legacy`.
@@ -52,10 +52,10 @@ impl Released {
     }
 }
 
-/// What takes every trace of us out of one family.
+/// What removes everything of ours from one family.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Release {
-    /// The restore text; empty when there is no trace.
+    /// The restore text; empty if there is nothing of ours.
     pub(super) text: String,
     /// The same without the removal of chains.
     pub(super) emptied: String,
@@ -65,7 +65,7 @@ pub(super) struct Release {
     pub(super) released: Released,
 }
 
-/// What takes every trace of us out of the tables of one family, which `program` shows.
+/// What removes everything of ours from the tables of one family, which `program` shows.
 pub(super) fn release(program: &str, tables: &[Table], saved: &Saved, before: &Before) -> Release {
     let mut all = Release::default();
     for table in tables {
@@ -92,7 +92,7 @@ fn release_table(program: &str, table: &Table, saved: &SavedTable, before: &Befo
     let ours: Vec<ChainName> =
         ChainName::ALL.into_iter().filter(|name| saved.rules(name.as_str()).is_some()).collect();
     let drops = |hook: &&ForeignChain| saved.policy(hook.as_str()) == Some("DROP");
-    // Without a trace of us the policies are those of others.
+    // If nothing of ours is there, the policies are those of other programs.
     let may_open = !ours.is_empty() || before.is_after_our_rules();
     let (mut released, mut lines) = (Released::default(), Vec::new());
     for &chain in table.dropping.iter().filter(drops) {
@@ -110,7 +110,7 @@ fn release_table(program: &str, table: &Table, saved: &SavedTable, before: &Befo
             saved.rules(hook.as_str()).unwrap_or_default().iter().filter(|rule| **rule == jump).count();
         lines.extend(std::iter::repeat_n(format!("-D {} {jump}", hook.as_str()), count));
     }
-    // First all of them empty, then away: they jump to one another.
+    // All of them are emptied before one is removed, because they jump to one another.
     lines.extend(ours.iter().map(|name| format!("-F {name}")));
     let emptied = section(table.name, &lines);
     let mut removed = Vec::new();
@@ -149,7 +149,7 @@ fn foreign_jumps(table: &Table, saved: &SavedTable, chain: ChainName) -> Vec<Str
     rules.map(|(from, rule)| format!("-A {from} {rule}")).collect()
 }
 
-/// We made it, Docker never came, and nobody else put a rule in it.
+/// Whether we made `DOCKER-USER`: no rule leads to it, because Docker has not run, and it holds only our jump.
 fn docker_user_is_ours(saved: &SavedTable) -> bool {
     let name = ForeignChain::DockerUser.as_str();
     let jump = format!("-j {}", ChainName::DockerVpnKillSwitch);

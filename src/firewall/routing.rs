@@ -1,6 +1,6 @@
 //! The last way to close a family if no layer can be put in force: a routing rule that prohibits every route.
 //! It comes before all rules but the one for this machine's own addresses. It needs no program and no kernel
-//! module. Raw packet sockets pass under it, as they pass under iptables.
+//! module. Raw packet sockets bypass it, as they bypass iptables.
 
 use nix::libc::{EAFNOSUPPORT, EEXIST, ENOENT, EOPNOTSUPP};
 use rtnetlink::packet_route::rule::{RuleAction, RuleMessage};

@@ -2,8 +2,9 @@
 //!
 //! netlink-bindings, which is generated from the kernel's own description of nf_tables, writes the attributes. By
 //! hand are the headers of the messages, which that library writes only for its own kind of batch; the instructions
-//! `byteorder`, `exthdr` and `dynset`, which it does not know, and `lookup`, whose attributes it numbers in another order than
-//! the kernel; and the byte order of a set's number and timeout, which it writes as the machine does.
+//! `byteorder`, `dynset`, `exthdr` and `limit`, which it does not know; `lookup`, whose attributes it numbers in another
+//! order than the kernel; `counter`, `fib`, `log` and `reject`; and the byte order of a set's number and timeout, which
+//! it writes as the machine does.
 
 mod expression;
 pub mod net;
@@ -127,8 +128,8 @@ impl Transaction {
         self.rules(table);
     }
 
-    /// Gives a table with the same chains other rules. Its chains stay where packets enter them, so no packet finds
-    /// none. Sets of `held` that are not wanted go.
+    /// Replaces the rules of a table that has the same chains. The chains stay at their hooks, so there is no
+    /// moment without them. Deletes the sets of `held` that the table does not have.
     pub fn refill(&mut self, table: &NftTable, held: &NftTable) {
         let id = table.id();
         let mut all_rules = Vec::new();

@@ -126,7 +126,7 @@ fn body(payload: &[u8]) -> Result<&[u8], Malformed> {
 
 fn table(tables: &mut BTreeMap<String, HeldTable>, payload: &[u8]) -> Result<(), Malformed> {
     let attributes = TableAttrs::new(body(payload)?);
-    // The kernel always tells the flags. Without them a table that is switched off would look like one in force.
+    // The kernel always sends the flags. Without them a table that is switched off would look like one in force.
     let flags = attributes.get_flags()?;
     tables.entry(text_of(attributes.get_name()?)).or_default().flags = flags;
     Ok(())

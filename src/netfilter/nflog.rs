@@ -13,7 +13,8 @@ const CONFIG: u16 = 4 << 8 | 1;
 /// Attributes of a configuration: a command, and what of a packet is copied.
 const COMMAND: u16 = 1;
 const MODE: u16 = 2;
-/// Number of lines that the kernel keeps before it sends them. It is one, because the sender's socket may be gone soon.
+/// The attribute for the number of lines that the kernel keeps before it sends them. [`bind`] sets it to 1, because the
+/// sender's socket may be gone soon.
 const THRESHOLD: u16 = 5;
 /// `NFULNL_CFG_CMD_BIND` and `NFULNL_COPY_PACKET`.
 const BIND: u8 = 1;

@@ -1,4 +1,4 @@
-//! The edge: the socket on which the kernel tells about refused packets.
+//! The edge: the socket on which the kernel reports refused packets.
 
 use std::io;
 use std::os::fd::OwnedFd;

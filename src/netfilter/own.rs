@@ -73,7 +73,7 @@ impl OwnSocket {
         Ok(())
     }
 
-    /// Answers to an earlier transaction, of which some were lost.
+    /// Discards the answers to an earlier transaction of which some were lost.
     fn forget_answers(&self) {
         let mut buffer = [0; ROOM];
         loop {

@@ -200,7 +200,7 @@ impl Held {
                 let elements: Result<Vec<Attributes>, Malformed> =
                     list.into_iter().map(|(_, element)| tree(attributes(element)?, &is_key)).collect();
                 let set = self.sets.entry(key).or_default();
-                // Some kernels answer the timeout of every element that a packet made.
+                // Some kernels send the timeout of every element that a packet made.
                 let usual = set.bounds.as_ref().map(|[timeout, _]| timeout);
                 let counts = |element: &Attributes| match (usual, element.get(OWN_TIMEOUT)) {
                     (None, _) => true,
@@ -229,7 +229,7 @@ impl Held {
             own = set.filter(|set| set.numbers[0] & OWN != 0).cloned();
             body.retain(|(kind, _)| *kind != 4 && (*kind != 1 || own.is_none()));
         }
-        // The kernel answers these also where they have their usual value.
+        // The kernel sends these also where they have their usual value.
         let is_usual = |kind: u16, value: &[u8]| {
             let may_be_left_out = matches!(
                 (name.as_str(), kind),

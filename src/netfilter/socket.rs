@@ -204,7 +204,7 @@ pub(super) fn answered(
     }
 }
 
-/// The same. What another program has deleted, a table or a set, makes the answer one that does not hold.
+/// The same, and `false` also if another program has deleted the table or the set that the question is about.
 pub(super) fn answered_if_there(
     question: &[u8],
     take: impl FnMut(&[u8]) -> Result<Progress, Malformed>,

@@ -1,4 +1,4 @@
-//! The rules of the policy, read back as the kernel would list them, and held against the contract.
+//! The rules of the policy, read back as the kernel would list them, and compared with the contract.
 
 mod many;
 mod mutants;
@@ -198,7 +198,7 @@ fn the_rules_of_every_state_are_proven_and_either_layer_alone_stops_the_protocol
         }
         for layer in BOTH {
             let found = of_protocols(judge(&listing(&ruleset, &[layer]), &config, &situation));
-            // By its name alone a card is a tunnel to iptables; the agent shuts it out.
+            // iptables takes a card with a tunnel's name for a tunnel. The agent shuts such a card out.
             let found = found.iter().find(|one| is_known || one.interface != "tunusb0");
             assert_eq!(found, None, "{text} {:?} {layer}", situation.state);
         }

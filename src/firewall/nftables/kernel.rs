@@ -171,7 +171,7 @@ pub(super) async fn has_hooks(family: NftFamily) -> bool {
     for table in TableId::ALL.into_iter().filter(|table| table.family == family) {
         let has = match held(table).await {
             Ok(held) => held.has_hooks(),
-            // A kernel without nf_tables answers this too.
+            // A kernel without nf_tables also answers with a refusal.
             Err(why) => !matches!(why, KernelError::Refused(_)),
         };
         if has {

@@ -94,8 +94,8 @@ impl Nftables {
         refused.map(drop)
     }
 
-    /// Finds out whether it failed because this system cannot do it at all, or not on a wire. `false` if the kernel
-    /// does not answer.
+    /// Finds out whether a commit failed because this system does not support the layer at all, or no hook on a
+    /// wire. `false` if the kernel does not answer.
     pub(super) async fn probe(&mut self, ruleset: &Ruleset) -> bool {
         let asked = self.ask(ruleset).await;
         if let Err(why) = &asked {

@@ -55,7 +55,7 @@ pub(super) async fn run_within<T: Send + 'static>(
     let flag = Arc::clone(&given_up.0);
     push(Box::new(move || {
         if !flag.load(Ordering::Acquire) {
-            // If nobody waits for the answer any more, nobody needs it.
+            // The caller may have given up during the work. Then the answer is not needed.
             let _ = answer.send(work());
         }
     }))?;

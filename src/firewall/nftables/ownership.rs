@@ -116,7 +116,8 @@ impl Ownership {
         }
     }
 
-    /// The tables that the socket has made were read back as wanted. A later failure is the first one again.
+    /// The tables that the socket has made were read back as wanted. After the next failure the agent waits as long as
+    /// after the first one.
     pub(super) fn was_read(&mut self) {
         if matches!(self.owner, Owner::Ours { made: true, .. }) {
             self.delay = AGAIN.0;

@@ -78,7 +78,7 @@ pub(in crate::firewall) fn note(backend: Backend, family: Family, found: &Saved)
     let mut memory = Memory::read(&store);
     let now = observed(found, memory.of(&own));
     if memory.is_lost {
-        // Nobody knows what the other family was either.
+        // The earlier policies of the other family are not known either.
         for family in Family::ALL {
             memory.policies.entry(key(legacy, family)).or_default();
         }

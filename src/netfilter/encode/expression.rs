@@ -169,7 +169,7 @@ fn log<P: Pusher>(element: PushExprAttrs<P>, reason: Refusal) -> P {
     by_hand(element, c"log", &[(1, &LOG_GROUP.to_be_bytes()), (2, prefix.as_bytes())])
 }
 
-/// An instruction that the library does not know, or gets wrong.
+/// An instruction that is written without the library: see the first lines of `encode.rs`.
 pub(super) fn by_hand<P: Pusher>(element: PushExprAttrs<P>, name: &CStr, attributes: &[(u16, &[u8])]) -> P {
     let mut element = element.push_name(name);
     let bytes = element.as_vec_mut();

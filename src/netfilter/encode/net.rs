@@ -18,8 +18,9 @@ pub const LINKS: TableId = TableId { family: NftFamily::Netdev, name: NAME };
 
 const NAME: &str = "tunwarden_net";
 
-/// The chains whose rules count, besides those of [`caught`]: a packet comes in, is for this machine itself, has passed
-/// every filter, has another destination then (on the way to this machine or away), and comes to a link.
+/// The chains whose rules count, besides those of [`caught`]: they count a packet that comes in, that is for this
+/// machine itself, that has passed every filter, that has another destination then (this machine, or another one), and
+/// that comes to a link.
 pub(in crate::netfilter) const ENTERED_CHAIN: &str = "entered";
 pub(in crate::netfilter) const DELIVERED_CHAIN: &str = "delivered";
 pub(in crate::netfilter) const PASSED_CHAIN: &str = "passed";

@@ -47,7 +47,7 @@ fn other_differences(table: &NftTable, flags: u32, wanted: &Held, held: &Held) -
     lines
 }
 
-/// Rules compare their own sets.
+/// The differences of the named sets. A rule's own set is compared with the rule.
 fn set_differences<'a>(wanted: &'a Held, held: &'a Held) -> Vec<String> {
     let named = |held: &'a Held| held.sets.iter().filter(|(_, set)| set.numbers[0] & OWN == 0);
     let ours = named(wanted).filter_map(|(name, set)| match held.named_set(name) {

@@ -115,7 +115,7 @@ fn what_packets_put_into_a_set_is_no_difference_and_another_timeout_is_one() {
     let expires = attribute(5, &5000_u64.to_be_bytes());
     assert_eq!(held.take(INET, &element(&expires)), Ok(Progress::More));
     assert_eq!(differences(&inet, &held), [""; 0]);
-    // So do kernels before 6.12.
+    // Kernels before 6.12 also send the timeout, which is the set's.
     let usual = attribute(4, &6000_u64.to_be_bytes());
     assert_eq!(held.take(INET, &element(&[usual, expires].concat())), Ok(Progress::More));
     assert_eq!(differences(&inet, &held), [""; 0]);

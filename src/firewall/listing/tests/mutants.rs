@@ -25,7 +25,7 @@ fn mutants(ruleset: &Ruleset, family: Family) -> Vec<(String, Ruleset)> {
     for chain in &ruleset.family(family)[0].chains {
         for (place, rule) in chain.rules.iter().enumerate() {
             let text = format!("{family:?} {} {rule}", chain.name);
-            // What only answers or tells refuses nothing: the rule after it does.
+            // A rule that only answers or reports refuses nothing: the rule after it does.
             let is_extra =
                 text.contains("-j NFLOG") || text.contains("REJECT") || text.contains("VPN_REFUSED");
             if !text.ends_with("-j ACCEPT") && !is_extra {

@@ -53,7 +53,7 @@ fn is_accepting(line: &str) -> bool {
     line.ends_with("-j ACCEPT")
 }
 
-/// What only answers or tells refuses nothing.
+/// Whether a rule only answers or reports: such a rule refuses nothing.
 fn is_extra(line: &str) -> bool {
     ["-j NFLOG", "REJECT", "VPN_REFUSED"].iter().any(|word| line.contains(word))
 }
