@@ -1,4 +1,4 @@
-//! `[docker]`: what containers may reach, and who reaches them.
+//! `[docker]`: what containers may reach, and who may reach them.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Docker {
     /// Bridges of containers and virtual machines. The default has the names that Docker, libvirt, podman,
     /// LXC, LXD and Incus use.
     pub bridges: Vec<IfPattern>,
-    /// Docker networks, by name, with another access than the default.
+    /// Docker networks, by name, whose access differs from the default.
     pub networks: BTreeMap<String, Access>,
 }
 
@@ -49,7 +49,7 @@ impl Default for Docker {
     }
 }
 
-/// What the containers on one Docker network may reach outside it.
+/// What the containers on one Docker network may reach outside this network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {

@@ -1,7 +1,8 @@
-//! Parses TOML with positions: finds every syntax error, and the document without the broken statements.
+//! Parses TOML with positions. It finds every syntax error, and also returns the document without the broken
+//! statements.
 //!
-//! After a broken statement a parser misreads what follows. So this file reports the first error of a broken
-//! statement, replaces the statement with spaces and parses the rest again, until no syntax error is left.
+//! After a broken statement a parser misreads the next ones. So this file reports the first error of a broken
+//! statement, replaces the statement with spaces and parses the text again, until no syntax error is left.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,7 +20,8 @@ use super::schema;
 /// Maximum size of a configuration, in bytes. A configuration with a hundred servers has about 10,000.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// Maximum number of times a broken document is parsed, and maximum size for more than one attempt, in bytes.
+/// Maximum number of attempts to parse a broken document, and maximum size of a document that gets more than one
+/// attempt, in bytes.
 const MAX_ROUNDS: usize = 32;
 const MAX_ROUNDS_BYTES: usize = 64 << 10;
 

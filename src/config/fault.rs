@@ -16,8 +16,8 @@ use super::item::{Finding, Wrong};
 /// Maximum number of characters of a source line before and after the start of the fault.
 const CONTEXT: usize = 60;
 
-/// The width in columns at which the renderer would cut a line. The excerpt is already cut around the fault,
-/// and is never as wide: [`CONTEXT`] characters on both sides, all of them escaped, need less.
+/// The width in columns at which the renderer would cut a line. The excerpt was already cut around the fault and is
+/// narrower: [`CONTEXT`] characters on both sides need less, even if all of them are escaped.
 const WIDTH: usize = 4096;
 
 /// Maximum number of faults in a message.
@@ -37,7 +37,7 @@ pub enum Faults {
         path: PathBuf,
         /// What is wrong with it.
         what: &'static str,
-        /// What to do.
+        /// What the user can do.
         hint: &'static str,
         /// The error of the kernel, if there was one.
         source: Option<io::Error>,
@@ -45,7 +45,7 @@ pub enum Faults {
     /// The content of the file has faults.
     #[error("{}", Listing(.found, *.more))]
     Wrong {
-        /// The faults in the order of the file; at least one.
+        /// The faults in the order of the file. There is at least one.
         found: Vec<Fault>,
         /// Number of further faults that are not listed.
         more: usize,
@@ -81,7 +81,8 @@ impl Faults {
         Self::of(file, &String::from_utf8_lossy(bytes), vec![finding])
     }
 
-    /// The first fault in one line, without the source line: for programs, and for all users on the bus.
+    /// The first fault in one line, without the source line. It is for programs, and may be shown to all users on the
+    /// bus.
     pub fn summary(&self) -> String {
         let path = |path: &PathBuf| plain(&path.to_string_lossy());
         match self {

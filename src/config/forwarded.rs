@@ -22,7 +22,7 @@ pub struct ForwardedPort {
 }
 
 impl ForwardedPort {
-    /// The container and its port, as the configuration has them.
+    /// The container and its port, in the form of the configuration.
     pub fn to(&self) -> String {
         format!("{}:{}", self.container.as_str(), self.inner.get())
     }

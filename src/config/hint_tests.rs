@@ -1,4 +1,4 @@
-//! What a hint says to write is accepted where the wrong value stood.
+//! Tests that a value which a hint proposes is accepted in the place of the wrong value.
 
 use super::Config;
 

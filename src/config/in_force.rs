@@ -1,5 +1,5 @@
-//! Which configuration is in force: the file's, the one that was in force last, or the strictest lock.
-//! Pure: the caller has read the file and the store.
+//! Chooses the configuration in force: that of the file, the one that was in force last, or the strictest lock. Pure:
+//! the caller has read the file and the store.
 
 use serde::Serialize;
 
@@ -8,9 +8,9 @@ use super::{Config, Faults, plain};
 /// A configuration with the text that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
-    /// What the text means.
+    /// The settings that the text contains.
     pub config: Config,
-    /// The text, as it is kept for a later start.
+    /// The text, which is saved for a later start.
     pub text: String,
 }
 
@@ -24,7 +24,7 @@ pub enum Source {
     Kept,
     /// [`Config::strictest`]: the file has a fault, and no other configuration can be used.
     Strictest,
-    /// The file has a fault, and only root can read what was kept.
+    /// The file has a fault, and only root can read the configuration that was saved.
     Unknown,
 }
 
@@ -40,12 +40,12 @@ impl Source {
     }
 }
 
-/// What the state directory holds of the configuration that was in force last.
+/// What the state directory has of the configuration that was in force last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
     /// The configuration's text.
     Text(String),
-    /// None was kept.
+    /// No configuration was saved.
     Nothing,
     /// It cannot be read, for this reason.
     Damaged(String),
@@ -58,18 +58,18 @@ pub enum Kept {
 pub struct InForce {
     /// The settings in force.
     pub config: Config,
-    /// Its text; `None` for one that is never kept.
+    /// Its text; `None` for a configuration that is never saved.
     pub text: Option<String>,
     /// Where it comes from.
     pub source: Source,
     /// Why the file's configuration is not in force, in full and in one line.
     pub fault: Option<(String, String)>,
-    /// Why the configuration that was kept is not in force either.
+    /// Why the saved configuration is not in force either.
     kept_fault: Option<String>,
 }
 
 impl InForce {
-    /// The file's configuration if it has no fault, else the kept one, else the strictest.
+    /// The file's configuration if it has no fault, else the saved one, else the strictest.
     pub fn choose(file: Result<Written, Faults>, kept: impl FnOnce() -> Kept) -> Self {
         match file {
             Ok(Written { config, text }) => {

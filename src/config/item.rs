@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::hint::{listed, nearest, shown};
 use super::words::Word;
 
-/// Maximum number of entries of a list. The kernel checks the rules one by one for each packet.
+/// Maximum number of entries of a list. For each packet, the kernel checks the rules one after the other.
 const MAX_ENTRIES: usize = 1024;
 
 /// Words that users write instead of `"any"`.
@@ -152,8 +152,8 @@ impl<'d> Item<'d> {
         self.list_of_at_most(MAX_ENTRIES, empty, each)
     }
 
-    /// Reads a list with its own maximum length. It is for lists whose entries do not become one rule each,
-    /// so that a long list costs no time for each packet.
+    /// Reads a list with its own maximum length. It is for lists whose entries do not become one rule each, so a long
+    /// list costs no time for each packet.
     pub(super) fn list_of_at_most<T: Ord + Clone>(
         self,
         most: usize,
@@ -188,7 +188,7 @@ impl<'d> Item<'d> {
         Some(entries)
     }
 
-    /// Whether this value can be an entry of a list. What is wrong with it is reported.
+    /// Whether this value can be an entry of a list. Faults in it are reported.
     fn is_entry<T>(self, each: impl Fn(Item<'d>) -> Option<T>) -> bool {
         let faults = || self.findings.found.borrow().len();
         let before = faults();

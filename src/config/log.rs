@@ -1,4 +1,4 @@
-//! `[log]`: what the journal gets.
+//! `[log]`: what is written to the journal.
 
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

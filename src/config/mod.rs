@@ -100,7 +100,7 @@ impl Default for Tunnel {
     }
 }
 
-/// What a tunnel must carry to protect: the default route of a family, or at least these networks.
+/// What a tunnel must carry so that it protects: the default route of a family, or at least these networks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Routes {
     /// The default route, or the two halves of it that OpenVPN's option `def1` sets.
@@ -110,7 +110,7 @@ pub enum Routes {
     Networks(Vec<IpNet>),
 }
 
-/// `"any"`, or the list of what may pass.
+/// What may pass: `"any"`, or a list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Traffic {
     /// Everything.
@@ -120,15 +120,15 @@ pub enum Traffic {
     Listed(Vec<TrafficRule>),
 }
 
-/// One kind of traffic: ICMP, or a transport with its destination ports (an empty list means all ports), perhaps to
-/// one network alone.
+/// One kind of traffic: ICMP, or a transport with its destination ports (an empty list means all ports). It may be
+/// limited to one network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TrafficRule {
     /// ICMP and ICMPv6.
     Icmp,
     /// UDP or TCP to these ports.
     Ports(Transport, Vec<PortRange>),
-    /// Such traffic to this network alone. `input.allow` does not have it.
+    /// Such traffic to this network only. `input.allow` has no such rule.
     To(IpNet, Box<TrafficRule>),
 }
 
@@ -223,10 +223,10 @@ impl Default for Lan {
 /// `lan.networks`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Networks {
-    /// The private prefixes that are on the link of an uplink now, except the networks of tunnels.
+    /// The private prefixes that are on the link of an uplink now, without the networks of tunnels.
     #[default]
     Connected,
-    /// These prefixes, on every link, except the networks of tunnels.
+    /// These prefixes, on every link, without the networks of tunnels.
     Listed(Vec<LanPrefix>),
 }
 
@@ -254,7 +254,7 @@ pub enum InboundOn {
     /// On every interface.
     #[default]
     Any,
-    /// Through the tunnel alone: a port that the VPN forwards.
+    /// Only through the tunnel: a port that the VPN forwards.
     Tunnel,
 }
 
@@ -326,8 +326,8 @@ impl Vpn {
         self.lists_profile(uuid)
     }
 
-    /// Whether the list names a profile by this id. Any user can choose an id. So an id never counts if it looks like
-    /// a UUID, which another profile may have, or like `wireguard:office`, which is the name of a file of root's.
+    /// Whether the list names a profile by this id. Any user can choose an id. So an id never counts if it looks like a
+    /// UUID, which another profile may have, or like `wireguard:office`, which names one of root's files.
     pub fn names_id(&self, id: &str) -> bool {
         !looks_like_a_uuid(id) && self.lists_profile(id)
     }

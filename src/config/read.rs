@@ -1,7 +1,7 @@
 //! Reads the configuration file from disk. No other file of this module touches the disk.
 //!
-//! A path may lead to a device, to a pipe without a writer or to an endless file: those are refused without
-//! waiting.
+//! A path may lead to a device, to a pipe without a writer or to an endless file. Such a file is refused without
+//! waiting for it.
 
 #![expect(clippy::disallowed_methods, reason = "an edge file: it reads the configuration")]
 
@@ -27,7 +27,7 @@ impl Config {
 }
 
 impl Written {
-    /// As [`Config::read`], and keeps the text.
+    /// Like [`Config::read`], but also returns the text.
     ///
     /// # Errors
     /// Those of [`Config::read`].
@@ -42,7 +42,7 @@ impl Written {
 /// The content of the file, or why it cannot be read.
 fn bytes(path: &Path) -> Result<Vec<u8>, Faults> {
     let refuse = |error: io::Error| refusal(path, error);
-    // Check the type before opening: opening has side effects on some devices.
+    // The type is checked before opening, because opening some devices has side effects.
     regular(path, &fs::metadata(path).map_err(refuse)?)?;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(refuse)?;
@@ -66,7 +66,7 @@ fn regular(path: &Path, metadata: &fs::Metadata) -> Result<(), Faults> {
     Err(Faults::Unreadable { path: path.into(), what, hint, source: None })
 }
 
-/// Whether the path, or a folder in it, is a broken link: then the file is missing by mistake.
+/// Whether the path, or a folder in it, is a broken link. Then the file is missing by mistake.
 fn is_broken_link(path: &Path) -> bool {
     path.ancestors().filter(|part| part.is_symlink()).any(|link| fs::metadata(link).is_err())
 }

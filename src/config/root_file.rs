@@ -1,11 +1,11 @@
-//! The files of root's that `vpn.connections` can name.
+//! The files of root that `vpn.connections` can name.
 
 /// A program whose configurations root writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RootFile {
-    /// `/etc/wireguard/NAME.conf`
+    /// `/etc/wireguard/NAME.conf`, or a `.netdev` file of systemd-networkd whose device is called NAME.
     WireGuard,
-    /// `/etc/openvpn/NAME.conf` and `/etc/openvpn/client/NAME.conf`
+    /// `NAME.conf` or `NAME.ovpn` in `/etc/openvpn` or in a folder below it.
     OpenVpn,
 }
 

@@ -1,7 +1,7 @@
 //! The keys of each section, and the values that they accept.
 //!
-//! A missing key has its default. The parsers of [`crate::net`] decide what a text means. This file only adds
-//! the hint for a wrong text.
+//! A missing key has its default. The parsers of [`crate::net`] decide what a text means. This file only adds a hint
+//! for a wrong text.
 
 use super::forwarded::forwarded;
 use super::hint::shown;
@@ -300,7 +300,7 @@ fn lan_prefix(text: &str) -> Result<LanPrefix, Wrong> {
     text.parse().map_err(|error| wrong_prefix(text, "connected", &error))
 }
 
-/// `whole` is the word that stands for all networks in place of a list.
+/// The hint for a wrong prefix. `whole` is the word that stands for all networks in the place of a list.
 fn wrong_prefix(text: &str, whole: &str, error: &PrefixError) -> Wrong {
     let masked = text
         .split_once('/')

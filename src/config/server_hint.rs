@@ -1,4 +1,4 @@
-//! What to write in place of a text that is not a valid server. Pure.
+//! Finds out what to write in the place of a text that is not a valid server. Pure.
 
 use ipnet::IpNet;
 
@@ -38,8 +38,8 @@ pub(super) fn server_hint(text: &str) -> String {
     general.to_owned()
 }
 
-/// The server that a text means in another notation: a line `remote` of OpenVPN, all parts with colons, a user before
-/// the name, white space around it, or letters in upper case.
+/// The server that a text in another notation probably means: an OpenVPN line `remote`, all parts separated by colons,
+/// a user before the name, white space around it, or upper-case letters.
 fn meant(text: &str) -> Option<String> {
     let text = text.trim().to_lowercase();
     let text = text.strip_prefix("remote ").unwrap_or(&text).trim_end_matches(['/', ':']);

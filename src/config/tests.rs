@@ -1,4 +1,4 @@
-//! Tests of all of it: from a text to a configuration, its faults and its explanation.
+//! Tests of the whole folder: from a text to a configuration, its faults and its explanation.
 #![allow(clippy::disallowed_methods, reason = "a test starts programs, reads the clock and touches files")]
 
 use proptest::prelude::*;
@@ -39,7 +39,7 @@ fn broken_syntax_hides_no_other_fault() {
     insta::assert_snapshot!(faults(include_str!("testdata/broken.toml")));
 }
 
-/// Sections, and values in them that have no meaning.
+/// Sections, each with a value that has no meaning.
 const MEANINGLESS: [(&str, &str); 55] = [
     ("tunnel", "interfaces = []"),
     ("tunnel", "interfaces = \"tun0\""),
@@ -111,7 +111,7 @@ fn values_without_a_meaning_are_refused() {
     assert_eq!(faults(&long).found().len(), 1);
 }
 
-/// The kernel checks the rules of other lists one by one. Servers become members of a set.
+/// The entries of other lists become rules, which the kernel checks one by one. Servers become members of a set.
 #[test]
 fn thousands_of_servers_can_be_listed() {
     let servers = |count: usize| {
@@ -225,7 +225,7 @@ fn every_line_of_the_explanation_fits() {
     }
 }
 
-/// A text that is made to overload a parser is refused soon, on the stack of a small thread.
+/// A text that is made to overload a parser is refused quickly, and on the small stack of a thread.
 #[test]
 fn a_hostile_document_is_read_in_bounded_time() {
     let deep = |open: &str, close: &str| {
@@ -268,7 +268,7 @@ proptest! {
         }
     }
 
-    /// Words of the language in any order reach more of the code than random text does.
+    /// Words of the configuration in any order reach more of the code than random text does.
     #[test]
     fn no_order_of_words_panics(words in prop::collection::vec(prop::sample::select(vec![
         "[tunnel]", "[[lan]]", "[bootstrap", "interfaces", "ports", "port", "allow", "protocol", "from", "=", "=",

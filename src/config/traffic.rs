@@ -18,7 +18,7 @@ pub(super) fn traffic(item: Item<'_>) -> Option<Traffic> {
     })
 }
 
-/// An entry may name where its traffic goes to.
+/// An entry of `tunnel.allow` or `docker.allow`. It may name the destination of its traffic.
 fn listed_rule(item: Item<'_>) -> Option<TrafficRule> {
     let section =
         item.table("a rule", &["protocol", "ports", "to"], "{ protocol = \"tcp\", ports = [443, 80] }")?;
@@ -58,7 +58,7 @@ fn is_everywhere(item: Item<'_>) -> bool {
     matches!(item.as_text(), Some("any" | "all" | "*" | "everywhere"))
 }
 
-/// Reads `protocol` and `ports`. Without `ports` the rule is for all ports.
+/// Reads `protocol` and `ports`. Without `ports` the rule applies to all ports.
 fn rule(section: &Section<'_>) -> Option<TrafficRule> {
     let protocol = section.require("protocol", "add protocol = \"tcp\", \"udp\" or \"icmp\"");
     let protocol: Option<Protocol> = protocol.and_then(Item::word);

@@ -1,4 +1,4 @@
-//! The name of a system user in the configuration. This file does not check whether there is such a user.
+//! The name of a system user in the configuration. This file does not check whether the user exists.
 
 /// The name of a system user: what `useradd` would accept (shadow's `NAME_REGEX`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -62,8 +62,8 @@ impl Config {
     }
 }
 
-/// Any local user may make a profile with any id. A UUID that is in use cannot be imitated, and an entry that looks like
-/// one names no id.
+/// Warns about ids: any local user may make a profile with any id. A UUID that is in use cannot be imitated, and an
+/// entry that looks like a UUID matches no id.
 fn vpn(vpn: &Vpn) -> Vec<String> {
     let is_id = |name: &&String| !looks_like_a_uuid(name) && RootFile::of(name).is_none();
     let names: Vec<String> = vpn.connections.iter().filter(is_id).cloned().collect();
@@ -95,7 +95,7 @@ fn tunnel(tunnel: &Tunnel) -> Vec<String> {
     warnings
 }
 
-/// If a pattern matches names of network cards: its text, and an example for a message.
+/// If a pattern matches names of network cards, its text and an example for a message.
 fn like_a_card<'c>(
     pattern: &IfPattern,
     cards: impl IntoIterator<Item = &'c &'c str>,
@@ -142,7 +142,7 @@ fn passes_dns(rule: &TrafficRule) -> bool {
             ports.is_empty() || ports.iter().any(|range| range.contains(Port::fixed(53)))
         }
         TrafficRule::Ports(Transport::Tcp, _) | TrafficRule::Icmp => false,
-        // The VPN's own resolver.
+        // It is the VPN's own resolver.
         TrafficRule::To(_, rule) => passes_dns(rule),
     }
 }
@@ -194,7 +194,7 @@ fn bootstrap(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// Warns about servers that are named with a port of DNS.
+/// Warns about servers that have a DNS port.
 fn dns(bootstrap: &Bootstrap) -> Option<String> {
     let is_dns = |port: Port| [53, 853].contains(&port.get());
     let servers = bootstrap.servers.iter().filter(|server| server.port.is_some_and(is_dns));
@@ -224,7 +224,7 @@ fn unbracketed(server: &Server) -> Option<String> {
     })
 }
 
-/// The warning for a server that gets no allowance.
+/// The warning for a server to which no rule leads.
 fn unreachable(server: &Server, ports: &[(Transport, Port)]) -> Option<String> {
     let transport = server.transport.filter(|_| server.port.is_none())?;
     let served = ports.iter().any(|(other, _)| *other == transport);
@@ -283,7 +283,7 @@ fn docker(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// Docker lets one container publish a port.
+/// Warns about a port for two containers, because Docker lets only one container publish a port.
 fn forwarded_twice(forwarded: &[ForwardedPort]) -> Option<String> {
     let mut seen = BTreeSet::new();
     let twice = forwarded.iter().find(|entry| !seen.insert((entry.transport, entry.port)))?;
@@ -292,7 +292,7 @@ fn forwarded_twice(forwarded: &[ForwardedPort]) -> Option<String> {
 }
 
 fn input(config: &Config) -> Vec<String> {
-    // A port that the VPN forwards is meant for every address.
+    // A port that the VPN forwards must be open to every address.
     let on_cards = config.input.allow.iter().filter(|inbound| inbound.on == InboundOn::Any);
     let open = on_cards.filter(|inbound| inbound.from.is_none());
     let warning = |inbound: &super::Inbound| {

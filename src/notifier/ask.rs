@@ -1,4 +1,4 @@
-//! Carries out the requests of buttons: of the agent, of NetworkManager, and of a terminal.
+//! Carries out the requests of buttons. It calls the agent or NetworkManager, or opens a terminal.
 
 use zbus::{Connection, fdo};
 
@@ -28,7 +28,7 @@ pub(super) async fn ask(button: &Button) -> Result<(), Refusal> {
 }
 
 async fn ask_agent(button: &Button) -> Result<(), Refusal> {
-    // No timeout: the user may have to type a password first.
+    // There is no timeout, because the user may have to type a password first.
     let answer = async {
         let connection = Connection::system().await?;
         let agent = Agent1Proxy::new(&connection).await?;
@@ -37,7 +37,7 @@ async fn ask_agent(button: &Button) -> Result<(), Refusal> {
             Button::Pause(minutes) => agent.pause(minutes.saturating_mul(60)).await,
             Button::PausePortal => agent.pause_portal(PORTAL_PAUSE).await.map(drop),
             Button::Resume => agent.resume().await,
-            // These ask the agent to do nothing.
+            // These buttons ask nothing of the agent.
             Button::Connect(_) | Button::Details | Button::Blocked | Button::Journal | Button::Check => {
                 Ok(())
             }
@@ -68,7 +68,7 @@ impl From<BlockedGroup> for BlockedLine {
     }
 }
 
-/// The refusal that an error of the bus means.
+/// The refusal that corresponds to an error of the bus.
 pub(super) fn refusal(error: zbus::Error) -> Refusal {
     use fdo::Error::{AccessDenied, AuthFailed, Failed, NameHasNoOwner, ServiceUnknown};
     let error = fdo::Error::from(error);

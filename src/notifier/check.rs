@@ -1,4 +1,4 @@
-//! Checks this machine for the user: `prove`, as an administrator, with a report in the user's home folder.
+//! Checks this machine for the user: runs `prove` as an administrator, with a report in the user's home folder.
 
 use std::env::{current_exe, var_os};
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use crate::system::{self, program};
 
 /// The program that asks for an administrator's password, and runs a command.
 const PKEXEC: &str = "pkexec";
-/// What it exits with if the person has closed its window, and if the person may not do it or it has failed.
+/// Its exit status if the user closed the window, and if the user is not allowed to run the command or pkexec failed.
 const CLOSED: i32 = 126;
 const NOT_DONE: i32 = 127;
 
@@ -28,7 +28,7 @@ pub(super) async fn check() -> Result<Check, Refusal> {
     let report = PathBuf::from(home).join(name(system::now(), TimeZone::system()));
     let own = current_exe().map_err(|error| failed(&error.to_string()))?;
     let arguments = [OsStr::new("prove"), OsStr::new("--report"), report.as_os_str()];
-    // It asks in a window, which needs the environment of the session.
+    // pkexec asks in a window, so it needs the environment of the session.
     #[expect(clippy::disallowed_methods, reason = "it needs the environment of the session")]
     let mut command = tokio::process::Command::new(pkexec);
     command.arg("--disable-internal-agent").arg(own).args(arguments).stdin(Stdio::null());
@@ -43,7 +43,7 @@ fn name(now: u64, zone: TimeZone) -> OsString {
     format!("tunwarden-check-{moment}.html").into()
 }
 
-/// What the exit status means. Without a report nothing was checked.
+/// The meaning of the exit status. Without a report nothing was checked.
 fn answer(output: &Output, report: &OsStr, is_there: bool) -> Result<Check, Refusal> {
     let result = match output.status.code() {
         Some(0) => Checked::Proven,

@@ -3,24 +3,24 @@
 use super::event::{Action, Button, Check, Refusal};
 use super::machine::{News, Notifier};
 
-/// Why a check says nothing of now.
+/// Why the result of a check is not true for the present state.
 const OLD: &str = "the protection changed during the check; check again";
 
-/// A check of this machine. It is true for the state in which it was made.
+/// The state of a check of this machine. A check is true only for the state in which it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Checking {
-    /// There is none.
+    /// No check was made.
     None,
-    /// It runs.
+    /// It is running.
     Runs,
-    /// It runs, and the state has changed since.
+    /// It is running, and the state has changed since it began.
     IsOld,
-    /// It is to be shown.
+    /// It has ended, and its result must be shown.
     Done(Check),
 }
 
 impl Checking {
-    /// Begins one. One at a time: each asks for a password.
+    /// Begins a check. Only one runs at a time, because each asks for a password.
     pub(super) fn begin(&mut self) -> Option<Action> {
         if matches!(self, Self::Runs | Self::IsOld) {
             return None;
@@ -29,7 +29,7 @@ impl Checking {
         Some(Action::Ask(Button::Check))
     }
 
-    /// The state has changed.
+    /// Notes that the state has changed.
     pub(super) fn grow_old(&mut self) {
         *self = match self {
             Self::Runs | Self::IsOld => Self::IsOld,

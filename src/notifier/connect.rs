@@ -1,5 +1,5 @@
-//! Connects a VPN of NetworkManager's, as the user does in the network menu. NetworkManager decides whether the
-//! user may, and the agent decides what may leave.
+//! Connects a VPN of NetworkManager, as the user can do in the network menu. NetworkManager decides whether the user
+//! may do this, and the agent decides what may leave.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ const SETTINGS_PATH: &str = "/org/freedesktop/NetworkManager/Settings";
 const PROFILE: &str = "org.freedesktop.NetworkManager.Settings.Connection";
 const ACTIVE: &str = "org.freedesktop.NetworkManager.Connection.Active";
 
-/// NetworkManager chooses the device, and the connection under the VPN.
+/// NetworkManager chooses the device, and the connection below the VPN.
 const ANY: ObjectPath<'static> = ObjectPath::from_static_str_unchecked("/");
 
-/// How long NetworkManager's result is awaited. The user may have to type a password. After that only the agent's
-/// state tells it.
+/// How long the notifier waits for NetworkManager's result. The user may have to type a password. After this time only
+/// the agent's state shows the result.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Connects the VPN of this UUID, and returns when it is connected or has failed.
+/// Connects the VPN with this UUID. Returns when it is connected or has failed.
 pub(super) async fn connect(uuid: &str) -> Result<(), Refusal> {
     let connection = Connection::system().await.map_err(refusal)?;
     let bus = DBusProxy::new(&connection).await.map_err(refusal)?;
     let manager = BusName::from_static_str(MANAGER).map_err(refusal)?;
-    // Calls to this owner never start NetworkManager.
+    // A call to this unique name never starts NetworkManager.
     let Ok(owner) = bus.get_name_owner(manager).await else {
         return Err(Refusal::Failed("NetworkManager is not running".to_owned()));
     };
@@ -61,7 +61,7 @@ async fn proxy<'a>(
         .await
 }
 
-/// The VPN profile of this UUID. NetworkManager gives nobody the profiles of other users.
+/// The VPN profile with this UUID. NetworkManager does not show the profiles of other users.
 async fn profile_of(
     connection: &Connection,
     owner: &OwnedUniqueName,
@@ -81,7 +81,7 @@ async fn activate(
 ) -> Result<(), Refusal> {
     let rule = MatchRule::builder().msg_type(Type::Signal).interface(ACTIVE).member("StateChanged").build();
     let rule = rule.map_err(refusal)?;
-    // Before the call, so that no signal is missed.
+    // The subscription comes before the call, so that no signal is missed.
     let mut signals = MessageStream::for_match_rule(rule, connection, None).await.map_err(refusal)?;
     let manager = proxy(connection, owner, (MANAGER_PATH, MANAGER)).await.map_err(refusal)?;
     let active: OwnedObjectPath =
@@ -100,13 +100,13 @@ async fn activate(
     Ok(())
 }
 
-/// The result of an `NMActiveConnectionState` with its `NMActiveConnectionStateReason`; `None` while it is not known.
+/// The result for an `NMActiveConnectionState` with its `NMActiveConnectionStateReason`; `None` while it is not known.
 fn result_of(state: u32, reason: u32) -> Option<Result<(), Refusal>> {
     const ACTIVATED: u32 = 2;
     const DEACTIVATED: u32 = 4;
     match (state, reason) {
         (ACTIVATED, _) => Some(Ok(())),
-        // The user has ended it.
+        // The user has ended the connection.
         (DEACTIVATED, 2) => Some(Ok(())),
         (DEACTIVATED, 9 | 10) => {
             Some(Err(Refusal::Failed("NetworkManager has no password for it, or a wrong one".to_owned())))

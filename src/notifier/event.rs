@@ -52,7 +52,7 @@ pub enum Portal {
     None,
 }
 
-/// What was refused, in one line.
+/// One line about packets that were refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedLine {
     /// The program or its unit, if that is known.
@@ -101,7 +101,7 @@ pub enum Refusal {
 pub enum Closing {
     /// The user closed it.
     Dismissed,
-    /// It timed out. Perhaps the user has not seen it.
+    /// It timed out. The user may not have seen it.
     Faded,
 }
 
@@ -194,7 +194,7 @@ pub enum Action {
     Remember(Memory),
 }
 
-/// What this user has already seen.
+/// What this user has already been shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {

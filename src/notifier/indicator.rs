@@ -76,7 +76,7 @@ impl Notifier {
                 buttons.extend(PAUSES.map(Button::Pause));
             }
         }
-        // At a captive portal no VPN is connected yet.
+        // At a captive portal the VPN cannot be connected yet.
         if matches!(state, State::Locked | State::Lost | State::Connecting) {
             buttons.push(Button::PausePortal);
         }
@@ -94,7 +94,7 @@ impl Notifier {
         let mut found: Vec<ManagedVpn> = Vec::new();
         for vpn in status.vpns.iter().filter(|vpn| vpn.counts && vpn.fault.is_none()) {
             let is_up = status.tunnels.iter().any(|tunnel| tunnel.name == vpn.name);
-            // `Reconnect` brings the lost one back.
+            // The button `Reconnect` connects the lost VPN.
             if let Some(uuid) = vpn.uuid.clone().filter(|_| !is_up && lost != Some(&vpn.name)) {
                 let same = status.vpns.iter().take_while(|one| one.uuid.as_ref() != Some(&uuid));
                 let name = match same.filter(|one| one.uuid.is_some() && one.name == vpn.name).count() {
@@ -108,7 +108,7 @@ impl Notifier {
         found
     }
 
-    /// Whether the menu has every VPN by its name, so that `Reconnect` would only repeat one of them.
+    /// Whether the menu has an entry for every VPN. Then `Reconnect` would only repeat one of them.
     fn names_every_vpn(&self) -> bool {
         let offered = self.connectable().len();
         let has_all = |status: &Status| {

@@ -2,7 +2,7 @@
 
 use crate::vpn::{Reason, Refusal};
 
-/// Makes the keys and the list of all of them from one table.
+/// Makes the enum of the keys, and the list of all keys, from one table.
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// The key of a sentence.

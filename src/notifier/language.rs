@@ -1,6 +1,7 @@
-//! The languages of the texts, and which one a user gets. Pure: the environment is an argument.
+//! The languages of the texts, and the choice of a user's language. Pure: the environment is an argument.
 
-/// Every language by its BCP 47 tag, with its texts. The first one is used if none of the user's languages is here.
+/// Every language by its BCP 47 tag, with its texts. The first one is used if there are no texts in the user's
+/// languages.
 pub const LANGUAGES: [(&str, &str); 6] = [
     ("en", include_str!("texts/en.ftl")),
     ("de", include_str!("texts/de.ftl")),
@@ -10,9 +11,9 @@ pub const LANGUAGES: [(&str, &str); 6] = [
     ("pl", include_str!("texts/pl.ftl")),
 ];
 
-/// The tag of the user's language, chosen as gettext does and so the rest of the desktop: by the list in `LANGUAGE`,
-/// or without one by the locale in `LC_ALL`, `LC_MESSAGES` or `LANG`. In the locale `C` it is English, also with a list
-/// in `LANGUAGE`.
+/// The tag of the user's language. It is chosen as gettext, and so the rest of the desktop, chooses it: by the list in
+/// `LANGUAGE`, or, without a list, by the locale in `LC_ALL`, `LC_MESSAGES` or `LANG`. In the locale `C` it is English
+/// even if `LANGUAGE` has a list.
 pub fn language(variable: impl Fn(&str) -> Option<String>) -> &'static str {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(&set).unwrap_or_default();
@@ -25,9 +26,9 @@ pub fn language(variable: impl Fn(&str) -> Option<String>) -> &'static str {
     wanted.split(':').find_map(known).map_or(LANGUAGES[0].0, |(tag, _)| *tag)
 }
 
-/// The language of a locale or a tag, without country, encoding and variant: `pt` of `pt_BR.UTF-8` and of `pt-BR`. No
-/// language has texts for two countries: `pt_PT` gets Brazil's, which a reader in Portugal understands better than
-/// English.
+/// The language of a locale or a tag, without country, encoding and variant: `pt` for `pt_BR.UTF-8` and for `pt-BR`. No
+/// language has texts for two countries. For `pt_PT` the texts of Brazil are used, because a reader in Portugal
+/// understands them better than English.
 pub fn spoken(locale: &str) -> &str {
     locale.split(['_', '.', '@', '-']).next().unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! The connection to the agent on the system bus: its status and its signals.
 //!
-//! Any local user may send a signal that looks like the agent's. Only signals from the owner of the agent's
-//! name count. For broadcasts the bus's match rule checks the sender. A signal that is sent only to this
-//! program skips the match rule, so this file checks the sender again.
+//! Any local user may send a signal that looks like the agent's. Only signals from the owner of the agent's name count.
+//! For broadcasts, the bus checks the sender by the match rule. A signal that is sent to this program alone is
+//! delivered without a match rule, so this file checks the sender again.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::vpn::State;
 const RETRY: Duration = Duration::from_secs(2);
 /// How long the agent may take to send its status.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the agent is asked for containers that wait, while the VPN is lost.
+/// How often the notifier asks the agent for the number of waiting containers, while the VPN is lost.
 const WAITING: Duration = Duration::from_secs(15);
 
 /// Sends an event for every message of the agent, until the receiver is closed.
@@ -43,11 +43,11 @@ async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
     let mut owners = bus.receive_name_owner_changed_with_args(&[(0, NAME)]).await?;
     let rule = MatchRule::builder().msg_type(Type::Signal).sender(NAME).path(PATH).build()?;
     let mut signals = MessageStream::for_match_rule(rule, &connection, None).await?;
-    // Read after the subscription, so that no change is missed.
+    // The status is read after the subscription, so that no change is missed.
     let mut owner = bus.get_name_owner(BusName::try_from(NAME)?).await.ok();
     let mut lost = send_status(&connection, owner.as_ref(), events).await;
     let mut tick = interval(WAITING);
-    // Nothing ticks while the VPN is not lost. The ticks of that time are not made up for at the loss.
+    // The timer does not run while the VPN is not lost. Missed ticks are not repeated when it is lost again.
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -92,7 +92,7 @@ async fn send_status(
     lost
 }
 
-/// Sends an event for a signal of the agent. Returns whether the VPN is lost, if the signal tells that.
+/// Sends an event for a signal of the agent. Returns whether the VPN is lost, if the signal says so.
 async fn send_signal(
     connection: &Connection,
     owner: Option<&OwnedUniqueName>,
@@ -112,7 +112,7 @@ async fn send_signal(
     None
 }
 
-/// Sends an event with the number of containers that wait. An older agent does not know it.
+/// Sends an event with the number of waiting containers. An older agent cannot report it.
 async fn send_waiting(
     connection: &Connection,
     owner: Option<&OwnedUniqueName>,

@@ -10,9 +10,9 @@ use super::event::{Action, BlockedLine, Button, Closing, Event, Memory, Portal, 
 use crate::status::{Status, Verdict};
 use crate::vpn::{LastLoss, State};
 
-/// How long the agent may be away before this is shown, in seconds. systemd restarts it faster.
+/// How long the agent may be missing before the user is informed, in seconds. systemd restarts it faster.
 const GRACE: u64 = 5;
-/// How long news are shown, in seconds from when they are on the screen.
+/// How long news are shown, in seconds, counted from their appearance on the screen.
 const MOMENT: u64 = 8;
 /// Length of the window in which losses and repairs are counted, in seconds.
 const WINDOW: u64 = 60;
@@ -34,7 +34,7 @@ pub struct Notifier {
     /// Repairs whose notice the user has not closed.
     pub(super) repaired: Option<Repairs>,
     pub(super) news: Option<Passing>,
-    /// Why the rules are not in force, in the agent's message.
+    /// The agent's message that says why the rules are not in force.
     pub(super) why: String,
     /// The topic that is shown with details.
     pub(super) detailed: Option<Topic>,
@@ -46,10 +46,10 @@ pub struct Notifier {
     pub(super) waiting: u32,
     /// Topics whose notice was closed before they were resolved.
     pub(super) hidden: Vec<(Topic, Closing)>,
-    /// How many minutes a pause still lasts, a part of a minute counted as one.
+    /// Minutes until a pause ends, rounded up.
     pub(super) minutes_left: Option<u64>,
     pub(super) portal: Portal,
-    /// Whether the notice of the first minute is not closed yet.
+    /// Whether the notice of the first minute is still open.
     pub(super) welcoming: bool,
     losses: VecDeque<u64>,
     repairs: VecDeque<u64>,
@@ -57,12 +57,12 @@ pub struct Notifier {
     pub(super) memory: Memory,
 }
 
-/// Whether there is an agent.
+/// Whether an agent runs.
 #[derive(Debug, Clone)]
 pub(super) enum Presence {
     /// The agent has not been asked yet.
     Unknown,
-    /// No agent runs since this time, in seconds since the epoch.
+    /// No agent has run since this time, in seconds since the epoch.
     Away { since: u64, told: bool },
     /// The agent runs and has this status.
     Here(Box<Status>),
@@ -115,7 +115,7 @@ enum Flapping {
 }
 
 impl Notifier {
-    /// A notifier without any event yet, for a user who has seen what `memory` says.
+    /// A notifier that has not processed any event, for a user who has seen what `memory` says.
     pub fn new(memory: Memory) -> Self {
         Self {
             agent: Presence::Unknown,
@@ -270,14 +270,14 @@ impl Notifier {
     }
 
     fn follow(&mut self, old: &Status, new: &Status, now: u64) {
-        // News of the protection closes the list and the details.
+        // A change of the protection closes the list of refusals and the details.
         if (old.state, old.enforcement) != (new.state, new.enforcement) {
             self.blocked = None;
             self.detailed = self.detailed.filter(|topic| *topic != Topic::Details);
             self.waiting = 0;
             self.check.grow_old();
         }
-        // Both notices say that nothing leaves, so the verdict must say this too.
+        // Both notices say that nothing leaves, so they are shown only if the verdict says the same.
         if old.state == State::Paused && new.state != State::Paused && new.verdict().is_closed() {
             self.tell(News::Resumed(new.state));
         }
@@ -292,7 +292,7 @@ impl Notifier {
         }
     }
 
-    /// Updates what depends only on the state.
+    /// Updates the fields that depend only on the state.
     fn settle(&mut self, status: &Status) {
         match status.state {
             State::Lost => {
@@ -312,7 +312,7 @@ impl Notifier {
                     self.tell(News::Back(name.unwrap_or_default()));
                 }
             }
-            // The user has ended the VPN or started a pause.
+            // The user has ended the VPN or begun a pause.
             State::Locked | State::Paused => self.loss = None,
         }
     }
@@ -321,12 +321,12 @@ impl Notifier {
         self.news = Some(Passing { what, seen: None });
     }
 
-    /// When a pause ends.
+    /// The time at which a pause ends.
     fn paused_until(&self) -> Option<u64> {
         self.status().filter(|status| status.state == State::Paused)?.paused_until
     }
 
-    /// When a pause has one minute less.
+    /// The time at which the remaining minutes of a pause decrease.
     fn next_minute(&self) -> Option<u64> {
         let later = self.minutes_left?.saturating_sub(1).saturating_mul(MINUTE);
         Some(self.paused_until()?.saturating_sub(later))

@@ -1,4 +1,4 @@
-//! Saves in a file of the user what they have already seen.
+//! Saves what the user has already seen, in a file of the user.
 #![expect(clippy::disallowed_methods, reason = "this file reads and writes the user's own state")]
 
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::event::Memory;
 pub struct Notebook(Option<PathBuf>);
 
 impl Notebook {
-    /// The file named by the environment: `XDG_STATE_HOME`, or `HOME`.
+    /// The file in the folder that the environment names: `XDG_STATE_HOME`, or `HOME`.
     pub fn of_person(variable: impl Fn(&str) -> Option<String>) -> Self {
         let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));

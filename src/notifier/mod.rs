@@ -3,12 +3,12 @@
 //! The notifier runs as the user, in its own process: it receives the agent's status on the system bus and
 //! shows it on the session bus. It never touches the firewall and decides nothing.
 //!
-//! - [`Notifier`] is the pure middle: the agent's status, signals and the time go in; [`Notice`] and
-//!   [`Indicator`] come out, as data. [`Words`] puts them into a language.
-//! - `listen` connects to the agent, `portal` to NetworkManager, `session` to the session bus, `screen` shows the
-//!   notice, `tray` the indicator, `memory` saves what the user has seen.
-//! - `ask` carries out the requests of buttons: of the agent, of NetworkManager (`connect`) and of a `terminal`; `check`
-//!   checks this machine.
+//! - [`Notifier`] is the pure middle: its input is the agent's status, signals and the time; its output is [`Notice`]
+//!   and [`Indicator`], as data. [`Words`] translates them.
+//! - `listen` connects to the agent, `portal` to NetworkManager, and `session` to the session bus. `screen` shows the
+//!   notice, and `tray` the indicator. `memory` saves what the user has seen.
+//! - `ask` carries out the requests of buttons: it calls the agent or NetworkManager (`connect`), or opens a
+//!   `terminal`. `check` checks this machine.
 
 mod ask;
 mod check;
@@ -58,7 +58,7 @@ use screen::{Card, Wanted};
 use session::Change;
 use tray::Item;
 
-/// How often it is checked whether the package was removed, while no agent runs.
+/// How often the notifier checks whether the package was removed, while no agent runs.
 const REMOVED: Duration = Duration::from_secs(5);
 /// How long closing the last notice may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -110,7 +110,7 @@ pub enum NotifierError {
     /// The notifier that runs does not show the details.
     #[error("the process that shows the notifications does not show the details; log out and log in again")]
     NoDetails(#[source] zbus::Error),
-    /// SIGTERM and SIGINT cannot be received.
+    /// The process cannot receive SIGTERM and SIGINT.
     #[error("cannot listen for signals")]
     Signals(#[from] std::io::Error),
 }
@@ -134,7 +134,7 @@ pub async fn run(user: UserContext) -> Result<(), NotifierError> {
     tokio::spawn(session::watch(session.connection.clone(), changes_sender));
     tokio::spawn(portal::watch(sender.clone()));
     tokio::spawn(listen::listen(sender));
-    // After a removal of the package no agent comes back, and nobody wants to hear that it is gone.
+    // After the package was removed no agent comes back, and the user does not need a notice about that.
     while !(runner.is_without_agent() && is_removed()) {
         tokio::select! {
             Some(event) = events.recv() => runner.take(event),
@@ -147,7 +147,7 @@ pub async fn run(user: UserContext) -> Result<(), NotifierError> {
             Some(()) = interrupt.recv() => break,
         }
     }
-    // Dropping the sender makes the screen close its notice and end.
+    // When the sender is dropped, the screen closes its notice and ends.
     drop(runner);
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, screen).await;
     Ok(())
@@ -225,7 +225,7 @@ async fn until(moment: Option<u64>) {
     tokio::time::sleep(Duration::from_secs(moment.saturating_sub(system::now()))).await;
 }
 
-/// Whether the file of this program is gone. After an upgrade another file has its name.
+/// Whether the file of this program was removed. After an upgrade another file has the same name.
 fn is_removed() -> bool {
     let is_gone = |path: &Path| !Path::new(path.to_string_lossy().trim_end_matches(" (deleted)")).exists();
     std::env::current_exe().is_ok_and(|path| is_gone(&path))

@@ -23,7 +23,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// The category for the notification daemon, of the desktop notifications specification.
+    /// The category for the notification daemon, as the desktop notifications specification defines it.
     pub const fn category(&self) -> &'static str {
         match (self.topic, self.face) {
             (Topic::Lost | Topic::Flapping | Topic::Missed, _) => "network.disconnected",
@@ -53,7 +53,7 @@ impl Notice {
 pub enum Urgency {
     /// The default of notification daemons.
     Normal,
-    /// Shown above other windows, also with `do not disturb` on most desktops.
+    /// Most desktops show it above other windows, even with `do not disturb`.
     Critical,
 }
 
@@ -111,7 +111,7 @@ impl Face {
     }
 }
 
-/// A sentence, not yet in a language.
+/// A sentence that is not translated yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     /// The key of the sentence.

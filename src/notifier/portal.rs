@@ -1,6 +1,7 @@
-//! Notices a captive portal, by NetworkManager's own check of the network. It only listens.
+//! Detects a captive portal by NetworkManager's own check of the network. It only listens.
 //!
-//! Any local user may send a signal that looks like NetworkManager's. Only the owner of NetworkManager's name counts.
+//! Any local user may send a signal that looks like NetworkManager's. Only signals from the owner of NetworkManager's
+//! name count.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -42,7 +43,7 @@ async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
     let rule = MatchRule::builder().msg_type(Type::Signal).sender(MANAGER).path(MANAGER_PATH);
     let rule = rule.member("PropertiesChanged").build()?;
     let mut signals = MessageStream::for_match_rule(rule, &connection, None).await?;
-    // Read after the subscription, so that no change is missed.
+    // The property is read after the subscription, so that no change is missed.
     let mut owner = bus.get_name_owner(BusName::from_static_str(MANAGER)?).await.ok();
     let _ = events.send(Event::Portal(read(&connection, owner.as_ref()).await)).await;
     loop {
@@ -66,7 +67,7 @@ async fn follow(events: &mpsc::Sender<Event>) -> zbus::Result<()> {
     }
 }
 
-/// What the check says now. Without NetworkManager, or without an answer, no portal is known.
+/// The present result of the check. Without NetworkManager, or without an answer, no portal is known.
 async fn read(connection: &Connection, owner: Option<&OwnedUniqueName>) -> Portal {
     let Some(owner) = owner else { return Portal::None };
     let answer = async {
@@ -78,7 +79,7 @@ async fn read(connection: &Connection, owner: Option<&OwnedUniqueName>) -> Porta
     answer.await.unwrap_or(Portal::None)
 }
 
-/// What a signal of NetworkManager's says of the check, if anything.
+/// The result of the check, if this signal of NetworkManager has it.
 fn told(signal: &Message) -> Option<Portal> {
     let body = signal.body();
     let (_, changed, _): (String, HashMap<String, OwnedVariant>, Vec<String>) = body.deserialize().ok()?;

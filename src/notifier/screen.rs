@@ -19,7 +19,8 @@ const RETRY: Duration = Duration::from_secs(30);
 /// How long news are shown.
 const MOMENT: Timeout = Timeout::Milliseconds(8000);
 
-/// The name of our `.desktop` file, by which a desktop finds our icon and our settings for notifications.
+/// The name of tunwarden's `.desktop` file, by which a desktop finds the icon and the user's settings for its
+/// notifications.
 const DESKTOP_ENTRY: &str = "org.tunwarden.tunwarden";
 
 /// A notice in the user's language.
@@ -32,7 +33,7 @@ pub(super) struct Card {
     title: String,
     body: String,
     category: &'static str,
-    /// What a click on the notice itself does; `None` for a notice that it closes.
+    /// The label of what a click on the notice itself does; `None` if the click closes the notice.
     click: Option<String>,
     buttons: Vec<(Button, String)>,
 }
@@ -168,7 +169,7 @@ impl Screen {
             };
             waiting.wait_for_action_async(hand_on).await;
         });
-        // Drop the earlier handle only now: a daemon may close a notification whose sender has gone.
+        // Drop the earlier handle only now. A daemon may close a notification when its sender disappears.
         self.shown = Some(Shown { card: card.clone(), handle, waiter });
         self.pressed = None;
         self.replaces = Some(id);
@@ -200,7 +201,7 @@ impl Screen {
             NotificationResponse::Reply(_) | NotificationResponse::Closed(_) => None,
         };
         let event = match (pressed, response) {
-            // Most daemons close the notification then. Otherwise the next one replaces it.
+            // Most daemons close the notification after this. Otherwise the next notification replaces it.
             (Some(event), _) => {
                 self.pressed = Some(Arc::clone(&shown.handle));
                 event

@@ -1,4 +1,4 @@
-//! What the user has done with a notice: seen, closed or clicked it, or asked for the details. Pure.
+//! Takes what the user has done with a notice: seen it, closed it, clicked it, or asked for the details. Pure.
 
 use super::checking::Checking;
 use super::event::{Button, Closing, Topic};
@@ -31,7 +31,7 @@ impl Notifier {
     }
 
     pub(super) fn closed(&mut self, topic: Topic, closing: Closing) {
-        // The list was in this notice too.
+        // The list of refusals was in this notice too.
         if topic != Topic::News {
             self.blocked = None;
         }
@@ -59,7 +59,8 @@ impl Notifier {
         }
     }
 
-    /// Adds the details to the current notice, or shows a notice of its own if the current one has none.
+    /// Adds the details to the current notice. If there is none with such a button, it shows the details as a notice of
+    /// their own.
     pub(super) fn show_details(&mut self) {
         let current = self.notice().filter(|notice| notice.buttons.contains(&Button::Details));
         self.detailed = Some(current.map_or(Topic::Details, |notice| notice.topic));

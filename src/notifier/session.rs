@@ -1,5 +1,5 @@
-//! The connection to the session bus: allows one notifier per session, shows the details when another process of the
-//! session asks for them, and finds out when a hidden notice may be visible again.
+//! The connection to the session bus. It allows one notifier for each session, shows the details when another process
+//! of the session asks for them, and finds out when a hidden notice may be visible again.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -18,11 +18,11 @@ use super::event::{Button, Event};
 pub const NAME: &str = "org.tunwarden.Notifier1";
 /// The notifier's object.
 const PATH: &str = "/org/tunwarden/Notifier1";
-/// How long the notifier that runs may take to answer.
+/// How long the running notifier may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The name of the notification daemon.
 const DAEMON: &str = "org.freedesktop.Notifications";
-/// How long to wait for another daemon after one has ended, before a notice is sent to start one.
+/// How long to wait for another daemon after one has ended. After that, a notice is sent in order to start one.
 const SUCCESSOR_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a hidden notice may be visible again.
@@ -64,19 +64,19 @@ impl Notifier1 {
 pub enum Entry {
     /// Leave the notifications to it.
     Yield,
-    /// Take its place. Without one, do nothing: the user has ended it.
+    /// Take its place. If none runs, do nothing, because the user has ended it.
     Replace,
 }
 
-/// The session bus, on which we have the notifier's name.
+/// The connection to the session bus, which owns the notifier's name.
 pub(super) struct Session {
     pub(super) connection: Connection,
-    /// Says that another notifier has taken the name.
+    /// Reports that another notifier has taken the name.
     pub(super) lost: NameLostStream,
 }
 
-/// Takes the notifier's name on the session bus. The object is there first, so that every caller that finds the name
-/// finds the object.
+/// Takes the notifier's name on the session bus. The object is registered before the name, so every caller that finds
+/// the name also finds the object.
 pub(super) async fn join(entry: Entry, events: mpsc::Sender<Event>) -> Result<Session, NotifierError> {
     let connection = Connection::session().await.map_err(NotifierError::NoSession)?;
     let mut flags = RequestNameFlags::DO_NOT_QUEUE | RequestNameFlags::ALLOW_REPLACEMENT;
@@ -89,7 +89,7 @@ pub(super) async fn join(entry: Entry, events: mpsc::Sender<Event>) -> Result<Se
                 return Ok(None);
             }
         }
-        // Before the name is ours, so that its loss is not missed.
+        // The subscription comes before the name, so that a loss of the name is not missed.
         let lost = bus.receive_name_lost_with_args(&[(0, NAME)]).await?;
         let reply = bus.request_name(WellKnownName::from_static_str(NAME)?, flags).await?;
         zbus::Result::Ok(Some((reply, lost)))
@@ -109,7 +109,7 @@ pub(super) async fn join(entry: Entry, events: mpsc::Sender<Event>) -> Result<Se
 /// Asks the notifier that runs in this session to show the details.
 ///
 /// # Errors
-/// If it does not answer, as one of an earlier version.
+/// The notifier does not answer, for example because it is an earlier version.
 pub async fn show_details() -> Result<(), NotifierError> {
     let call = async {
         let builder = zbus::connection::Builder::session().method_timeout(ANSWER_TIMEOUT);
@@ -150,7 +150,7 @@ async fn follow(connection: &Connection, changes: &mpsc::Sender<Change>) -> zbus
                     let _ = changes.send(Change::Unhidden).await;
                 }
             }
-            // The bus may be able to start another daemon when a notice is sent.
+            // The bus may start another daemon when a notice is sent.
             () = at(vacant) => {
                 vacant = None;
                 let _ = changes.send(Change::Daemon).await;
@@ -160,7 +160,7 @@ async fn follow(connection: &Connection, changes: &mpsc::Sender<Change>) -> zbus
     }
 }
 
-/// Whether a signal concerns notifications, or an unlocked screen.
+/// Whether a signal concerns notifications or an unlocked screen.
 fn unhides(signal: &Message) -> bool {
     let (header, body) = (signal.header(), signal.body());
     match header.interface().map_or("", |interface| interface.as_str()) {

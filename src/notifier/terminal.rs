@@ -19,6 +19,6 @@ pub(super) async fn open_journal() -> Result<(), Refusal> {
     let mut command = tokio::process::Command::new(terminal);
     command.args(*before).args(["tunwarden", "log", "--follow"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // A terminal says nothing useful by its exit status: the user ends journalctl by a signal.
+    // The exit status of the terminal means nothing: the user ends journalctl by a signal.
     command.status().await.map(drop).map_err(|error| Refusal::Failed(error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! The notifier's pure middle: events go in, and the tests read what the user sees.
+//! Tests of the notifier's pure middle. Events are its input, and the tests read what the user would see.
 
 mod anything;
 mod blocked;
@@ -72,7 +72,7 @@ fn lost_at(at: u64) -> Status {
     Status { loss: Some(loss), ..status(State::Lost) }
 }
 
-/// A person's day.
+/// One notifier, with a clock and the actions that it has asked for.
 struct Day {
     notifier: Notifier,
     now: u64,
@@ -114,7 +114,7 @@ impl Day {
         }
     }
 
-    /// Time goes on, and the clock wakes the notifier when it asked for it.
+    /// Lets time pass. The clock wakes the notifier at each time that it asked for.
     fn pass(&mut self, seconds: u64) {
         let end = self.now + seconds;
         while let Some(moment) = self.notifier.next_moment().filter(|&moment| moment <= end) {

@@ -1,5 +1,5 @@
-//! The connection to the panel: the indicator and its menu (StatusNotifierItem). Without such a panel the
-//! notifier works as well.
+//! The connection to the panel: the indicator and its menu (StatusNotifierItem). The notifier also works without such a
+//! panel.
 
 use ksni::menu::{MenuItem, StandardItem};
 use ksni::{Category, Status, ToolTip, Tray, TrayMethods};
@@ -95,7 +95,7 @@ impl Tray for Indicating {
         self.item.icon.clone()
     }
 
-    /// The icon while the status is `NeedsAttention`: some panels show no other one then.
+    /// The icon while the status is `NeedsAttention`. Some panels show no other icon in that status.
     fn attention_icon_name(&self) -> String {
         self.item.icon.clone()
     }

@@ -43,7 +43,7 @@ impl Notifier {
         if let Checking::Done(check) = &self.check {
             found.push(self.of_check(check));
         }
-        // Last: the list may hide no notice about the protection.
+        // It is the last one, so that the list hides no notice about the protection.
         found.extend(self.blocked.as_ref().map(|lines| {
             notice(Topic::Blocked, self.face(), Text::new(Key::BlockedTitle), of_blocked(lines))
         }));
@@ -78,7 +78,8 @@ impl Notifier {
         }
     }
 
-    /// What may leave now: `closed` only if the kernel holds rules that let nothing out, with what they do not stop.
+    /// The sentences about what may leave now: `closed` only if the kernel holds rules that let nothing out, followed
+    /// by what those rules do not stop.
     pub(super) fn leaves(&self, closed: Key) -> Vec<Text> {
         let (sentence, limit) = match self.status().map(|status| (status.verdict(), status.holds_wires())) {
             Some((Verdict::Protected | Verdict::Locked, true)) => (closed, None),
@@ -101,7 +102,7 @@ impl Notifier {
                 ..notice(Topic::Paused(until), Face::Paused, title, body)
             });
         }
-        // Half a minute more or less is the same to a person.
+        // Half a minute more or less does not matter to a user.
         let minutes = (until.saturating_sub(status.since) + 30) / 60;
         let body = vec![Text::new(Key::PausedBody).count("minutes", minutes.max(1))];
         let title = Text::new(Key::PausedTitle).moment("until", until);
@@ -156,7 +157,8 @@ impl Notifier {
         critical(notice(Topic::Lost, Face::Lost, title, body), &offered)
     }
 
-    /// The notice about a captive portal. It offers to open what signing in needs; nothing is opened without that.
+    /// The notice about a captive portal. It offers to open what a sign-in needs. Nothing is opened before the user
+    /// presses the button.
     fn of_portal(&self) -> Option<Notice> {
         let waits = |status: &&Status| matches!(status.state, State::Locked | State::Connecting);
         let status = self.status().filter(waits).filter(|_| self.portal == Portal::Found)?;
@@ -167,7 +169,7 @@ impl Notifier {
     }
 
     fn of_check(&self, check: &Check) -> Notice {
-        // What the agent reads now counts before what was computed then.
+        // What the agent reads now has priority over what was computed before.
         let is_closed = self.status().is_some_and(|status| status.verdict().is_closed());
         let (title, face) = match check.result {
             Checked::Proven if is_closed => (Key::CheckProven, self.face()),
@@ -279,7 +281,7 @@ impl Notifier {
         notice
     }
 
-    /// The notice with the list of refusals, if the user has asked for it and the notice stays.
+    /// The notice with the list of refusals, if the user has asked for the list and the notice has room for it.
     fn with_blocked(&self, mut notice: Notice) -> Notice {
         let has_room = !matches!(notice.topic, Topic::Blocked | Topic::News);
         if let Some(lines) = self.blocked.as_ref().filter(|_| has_room) {
@@ -302,7 +304,7 @@ impl Notifier {
         if status.tunnels.is_empty() {
             lines.push(Text::new(Key::NoTunnel));
         }
-        // In two sentences: a long one would lose its end, which says what to do.
+        // As two sentences: a long one would lose its end, which says what to do.
         for one in status.left_out.iter().take(MAX_LEFT_OUT) {
             let sentences = [format!("{}: {}", one.name, one.reason), one.remedy.clone()];
             lines.extend(sentences.map(|why| Text::new(Key::DetailWhy).word("why", &why)));
@@ -330,7 +332,7 @@ fn why(loss: &LastLoss) -> Option<Text> {
     loss.code.map(|reason| Text::new(Key::of_reason(reason)))
 }
 
-/// What was refused. No button of it opens anything.
+/// Lines about refused packets. They have no button that opens anything.
 fn of_blocked(lines: &[BlockedLine]) -> Vec<Text> {
     let line = |line: &BlockedLine| {
         let why = line.reason.map_or(Key::BlockedUnknown, Key::of_refusal);

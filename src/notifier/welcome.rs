@@ -1,4 +1,4 @@
-//! The first minute: why the computer is locked, and what to do. Pure.
+//! The notice of the first minute: it says why the computer is locked, and what to do. Pure.
 
 use super::event::{Button, Topic};
 use super::keys::Key;
@@ -11,7 +11,7 @@ use crate::vpn::State;
 const PAUSE: u64 = 5;
 
 impl Notifier {
-    /// Begins or ends the notice. It is begun once for each user, when the computer is locked.
+    /// Begins or ends the notice. It begins once for each user, when the computer is locked.
     pub(super) fn welcome(&mut self, status: &Status) {
         self.welcoming = is_locked(status) && (self.welcoming || !self.memory.welcomed);
     }

@@ -13,7 +13,7 @@ use crate::config::is_plain;
 
 /// Maximum length of a name or a foreign text in a sentence, in characters.
 const LONGEST: usize = 200;
-/// The same in a title, on a button and in the menu, where a text has little place.
+/// The same maximum for a title, a button and the menu, which have little room.
 const LONGEST_IN_LABEL: usize = 24;
 
 /// The texts of one language.
@@ -31,18 +31,18 @@ impl Words {
         let mut bundle = FluentBundle::new(vec![tag]);
         // Notification daemons show the isolation marks around an argument as boxes.
         bundle.set_use_isolating(false);
-        // Sentences that cannot be parsed are left out. A test checks that all are parsed.
+        // A sentence that cannot be parsed is left out. A test checks that all can be parsed.
         let resource = FluentResource::try_new(texts.to_owned()).unwrap_or_else(|(rest, _)| rest);
         let _ = bundle.add_resource(resource);
         Self { bundle, zone }
     }
 
-    /// One sentence. For a missing sentence it returns the key.
+    /// One sentence. If the sentence is missing, it returns the key.
     pub fn say(&self, text: &Text) -> String {
         self.put(text, LONGEST)
     }
 
-    /// A text with little place: a title, a button or an entry of the menu.
+    /// A text for a place with little room: a title, a button or an entry of the menu.
     pub fn label(&self, text: &Text) -> String {
         self.put(text, LONGEST_IN_LABEL)
     }
@@ -79,7 +79,7 @@ impl Words {
         })
     }
 
-    /// The label of a button of a notice, which has its buttons in one row.
+    /// The short label of a button in a notice, whose buttons are in one row.
     pub fn short_button(&self, button: &Button) -> String {
         match button {
             Button::PausePortal => self.label(&Text::new(Key::PausePortalShort)),

@@ -1,4 +1,4 @@
-//! The notifier's mind, fed with anything in any order.
+//! The notifier with any events in any order.
 
 use proptest::prelude::*;
 
@@ -73,7 +73,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What a sentence claims of this computer; `None` for one that claims nothing.
+/// The verdicts for which a sentence is true; `None` for a sentence that claims nothing.
 fn claims(key: Key) -> Option<&'static [Verdict]> {
     let protected = [Key::BackBody, Key::ResumedProtected];
     let open = [Key::PausedBody, Key::PortalBody, Key::FailedBody];
@@ -123,7 +123,7 @@ proptest! {
                     prop_assert!(so, "the verdict is {verdict}, and it says: {said}");
                 }
             }
-            // On the next occasion nothing is hidden any more.
+            // At the next such event, nothing is hidden any more.
             let mut next = notifier.clone();
             next.step(Event::MayBeVisible, now);
             let danger = next.status().is_some_and(|status| {

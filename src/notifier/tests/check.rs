@@ -56,7 +56,7 @@ fn a_good_check_of_before_never_stands_before_a_danger_or_a_loss() {
     day.back();
     day.hear(Event::Closed(Topic::News, Closing::Faded));
     assert_eq!(day.topic(), None, "it was made for another state");
-    // An answer that comes late was also made for another state.
+    // A late answer was also made for another state.
     let mut day = pressed();
     day.lose();
     day.hear(Event::Closed(Topic::Lost, Closing::Dismissed));

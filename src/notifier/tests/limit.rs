@@ -1,4 +1,5 @@
-//! A system on which no layer judges the frames on the wires: no notice says that nothing leaves without that limit.
+//! A system on which no layer judges the frames on the wires: a notice that says that nothing leaves must name this
+//! limit.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,7 @@ fn statuses() -> Vec<Status> {
     each.map(read).collect()
 }
 
-/// The keys of the sentences that say that nothing leaves, in the notice and in each one that waits behind it.
+/// The keys of sentences that say that nothing leaves, in the notice and in each notice that waits behind it.
 fn claims(day: &Day, words: &Words) -> BTreeSet<&'static str> {
     let mut claims = BTreeSet::new();
     for notice in day.notifier.candidates() {

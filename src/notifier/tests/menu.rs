@@ -16,7 +16,7 @@ pub(super) fn vpn(name: &str, origin: &str) -> VpnStatus {
     }
 }
 
-/// The UUID of the profile with this name, or of one with the same name.
+/// The UUID of the profile with this name. Profiles with the same name have different numbers.
 fn uuid_of(name: &str, number: usize) -> String {
     format!("uuid-{number}-of-{name}")
 }
@@ -82,7 +82,7 @@ fn reconnect_is_not_offered_beside_the_same_vpn_by_its_name() {
     let day = Day::begin(with_vpns(two.clone(), status(State::Locked)));
     assert_eq!(connects(&day), ["Connect home", "Connect office"]);
     assert!(!day.notifier.indicator().buttons.contains(&Button::Reconnect));
-    // The lost VPN is the one that `Reconnect` brings back.
+    // `Reconnect` connects the lost VPN.
     let day = Day::begin(with_vpns(two, lost_at(START)));
     assert_eq!(connects(&day), ["Connect office"]);
     assert!(day.notifier.indicator().buttons.contains(&Button::Reconnect));
@@ -101,7 +101,7 @@ fn two_vpns_of_one_name_have_an_entry_each_and_are_connected_by_their_uuids() {
     assert!(buttons.contains(&Button::Connect(managed("home", 0))), "{buttons:?}");
     assert!(buttons.contains(&Button::Connect(other.clone())), "{buttons:?}");
     assert!(!buttons.contains(&Button::Reconnect), "each has its entry");
-    // The first one does not count: the name of the other one stays the same.
+    // The first one does not count. The name of the other one in the menu stays the same.
     let first = VpnStatus { counts: false, ..vpn("home", "networkmanager") };
     let day = Day::begin(with_vpns(vec![first, second], status(State::Locked)));
     assert!(day.notifier.indicator().buttons.contains(&Button::Connect(other)));
@@ -134,7 +134,8 @@ fn a_click_on_a_notice_shows_the_details_and_the_next_one_closes_it() {
     day.hear(Event::Clicked(Topic::Lost));
     assert_eq!(day.topic(), None);
 
-    // A pause has no button for the details: they are a notice of their own, and the pause returns after it.
+    // The notice about a pause has no button for the details. They are shown as a notice of their own, and then the
+    // pause is shown again.
     let mut day = Day::begin(status(State::Paused));
     day.hear(Event::Clicked(Topic::Paused(START + 300)));
     assert_eq!(day.topic(), Some(Topic::Details));

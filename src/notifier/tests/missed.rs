@@ -1,4 +1,4 @@
-//! A loss that happened while nobody was logged in.
+//! A loss during which no user was logged in.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn a_missed_loss_claims_that_nothing_left_only_where_the_rules_held_ever_since()
     assert!(paused.starts_with("The VPN was lost while you were away"), "{paused}");
     assert!(paused.contains("something may have left") && !paused.contains("Nothing left"), "{paused}");
     assert!(!told(true, Enforcement::NotEnforced).contains("Nothing left"));
-    // It was seen to hold, and is not any more.
+    // The loss was held, but the state is not known any more.
     let mut day = Day::begin(Status { loss: Some(loss), ..status(State::Protected) });
     day.hear(Event::Agent(None));
     assert!(!day.reads().contains("Nothing left"), "{}", day.reads());

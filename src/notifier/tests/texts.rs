@@ -1,4 +1,4 @@
-//! The texts of every language: complete, with correct plural forms, and not wider than their places.
+//! The texts of every language: they are complete, have correct plural forms, and fit into their places.
 //! `docs/translating.md` says where the limits come from.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ const SENTENCE: usize = 300;
 /// Messages that may be the same in two languages.
 const SAME: [&str; 2] = ["tunnel", "details"];
 
-/// A name that has no place anywhere.
+/// A name that is too long for every place.
 const LONG: &str = "a name that somebody gave without a thought of the panel";
 
 fn all_languages() -> [(&'static str, Words); LANGUAGES.len()] {
@@ -47,7 +47,7 @@ fn variables(text: &str) -> BTreeSet<String> {
     names.map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect()).collect()
 }
 
-/// The first text of a notice that is wider than its place.
+/// The first text of a notice that does not fit into its place.
 pub(super) fn too_wide(words: &Words, notice: &Notice) -> Option<String> {
     let wider = |text: String, widest: usize| (text.chars().count() > widest).then_some(text);
     let row: Vec<String> = notice.buttons.iter().map(|button| words.short_button(button)).collect();

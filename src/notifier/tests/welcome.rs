@@ -1,4 +1,4 @@
-//! The first minute.
+//! The notice of the first minute.
 
 use super::menu::{managed, vpn, with_vpns};
 use super::*;
@@ -79,7 +79,7 @@ fn a_captive_portal_is_offered_and_never_opened_by_itself() {
     day.agent(status(State::Protected));
     day.hear(Event::Closed(Topic::News, Closing::Faded));
     assert_eq!(day.topic(), None, "the VPN is connected");
-    // While a VPN is lost, the offer is a part of that notice.
+    // While a VPN is lost, the notice about the loss has this offer.
     day.lose();
     let notice = day.notifier.notice().unwrap();
     assert_eq!(notice.buttons, [Button::Reconnect, Button::PausePortal, Button::Details]);
