@@ -20,7 +20,8 @@ use crate::store::{Applied, Store};
 use crate::system;
 use crate::vpn::{Announcement, Event, Machine, QuestionMark, Reason, Reporter, State, Tunnel, TunnelSource};
 
-/// How long the agent waits for the first events when the kernel already holds the rules of an earlier agent.
+/// How long the agent waits for the first events. If the kernel already holds the rules of an earlier agent, it waits
+/// before its first commit; otherwise only before the kernel's evidence alone counts.
 const FIRST_EVENTS: Duration = Duration::from_millis(1500);
 
 impl Agent {

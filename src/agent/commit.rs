@@ -122,7 +122,7 @@ impl Agent {
         self.tell().await;
     }
 
-    /// Puts rules in force that somebody asks for. If that fails, the rules before are in force, or the
+    /// Puts rules in force that a caller asks for. If that fails, the rules before are in force, or the
     /// caller has to restore them ([`Agent::restore`]).
     pub(super) async fn try_rules(&mut self, ruleset: Ruleset) -> Result<(), FirewallError> {
         if self.rules.applied.as_ref() == Some(&ruleset) {

@@ -1,5 +1,5 @@
 //! Comparisons of the kernel with the rules, which callers ask for. One comparison serves all callers who
-//! wait. It starts two programs, so only root gets it at once: no other user can make the agent start
+//! wait. It starts programs, so only root gets it at once: no other user can make the agent start
 //! programs without a limit.
 
 use std::time::Duration;

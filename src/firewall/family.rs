@@ -101,7 +101,7 @@ async fn overwrite(backend: Backend, family: Family, tables: &[Table]) -> Result
     Ok(())
 }
 
-/// Puts `tables` in force, or changes nothing. Returns what another program had changed.
+/// Puts `tables` in force, in one transaction per table. Returns what another program had changed.
 pub(super) async fn commit(
     backend: Backend,
     family: Family,

@@ -1,9 +1,9 @@
 //! The iptables layer.
 //!
 //! A commit is one transaction per table, and one more for policies that differ. Both families are committed
-//! at the same time, because no packet belongs to both. A family that refuses a commit keeps the rules that
-//! it had. Then either both families go back to those rules, or the family is closed with rules that every
-//! kernel has.
+//! at the same time, because no packet belongs to both; rules of a pause go to IPv6 only after IPv4 has
+//! taken them. A table that the kernel refuses keeps the rules that it had. Then either both families go
+//! back to the rules before, or the family is closed with rules that every kernel accepts.
 
 mod fallback;
 
@@ -63,8 +63,8 @@ impl Iptables {
         }
     }
 
-    /// Puts `ruleset` in force in both families and reads it back. Writes only what has to change. A family
-    /// that refuses keeps the rules that it had.
+    /// Puts `ruleset` in force in both families and reads it back. Writes only what has to change. A table
+    /// that the kernel refuses keeps the rules that it had.
     ///
     /// # Errors
     /// [`Refusal`]: the families that do not hold `ruleset`.
@@ -195,9 +195,9 @@ impl Iptables {
         self.trust = Trust::None;
     }
 
-    /// Every difference between `ruleset` and what the kernel holds, one line each. A rule for each member of
-    /// a set in place of the set is no difference, and neither is a kernel that lets no answer to discovery in, or that
-    /// gives the senders of refused packets no answer, or does not tell the agent about them.
+    /// Every difference between `ruleset` and what the kernel holds, one line each. A rule for each member of a set in
+    /// place of the set is no difference, and neither is a kernel that lets no answer to discovery in, or that gives
+    /// the senders of refused packets no answer, or does not report them to the agent.
     ///
     /// # Errors
     /// When the kernel cannot be read. Then it is not known whether there are differences.
@@ -287,7 +287,7 @@ async fn release_world(backend: Backend, family: Family, world: World) -> Result
     Ok(released)
 }
 
-/// Takes out the sets that no rule names any more.
+/// Removes the sets that no rule names any more.
 pub(super) async fn release_sets() -> Result<(), FirewallError> {
     if can_hold_sets() {
         sets::release().await?;

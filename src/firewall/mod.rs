@@ -1,8 +1,9 @@
 //! The edge to the kernel: rules are committed only here, and read back after every commit.
 //!
 //! There are up to two layers, which hold the same rules. A packet has to pass both. A change therefore goes
-//! to both at once, and while it happens no more may pass than before it or after it. If one layer
-//! or one family refuses the change, it is taken back in all of them (`change.rs`).
+//! to both at once, except the rules of a pause, which go to iptables first. During the change no more may
+//! pass than before it or after it. If one layer or one family refuses the change, it is taken back in all
+//! of them (`change.rs`).
 
 mod absent;
 mod arp;

@@ -47,13 +47,15 @@ fn input(view: &View<'_>) -> Vec<Rule> {
     rules
 }
 
-/// What is for a tunnel's own address, or comes out of a tunnel. Other packets go on in the chain of what comes in.
+/// Packets for a tunnel's own address, and packets out of a tunnel. Other packets return to the chain for all that
+/// comes in.
 fn tunnel_addresses(view: &View<'_>) -> Vec<Rule> {
     let elsewhere = view
         .tunnel_addresses()
         .map(|own| view.rule(Verdict::Drop).to(own.address.into()).input_not(own.interface.clone()));
     let mut rules: Vec<Rule> = elsewhere.collect();
-    // The answer to a forged source on the LAN would leave on the LAN. That to an address of a link goes to its link.
+    // The answer to a forged source on the LAN would leave on the LAN. The answer to a link-local address stays on its
+    // own link.
     let lans: BTreeSet<IpNet> = view.connected_lans().map(|(_, net)| net).collect();
     let lans: Vec<IpNet> = lans.into_iter().filter(|net| !LINK_LOCAL.contains(net)).collect();
     let tunnels: BTreeSet<&IfName> = view.tunnel_addresses().map(|own| &own.interface).collect();

@@ -10,7 +10,7 @@ use super::{Asked, Chain, Rule, Ruleset, Table, Verdict};
 use crate::config::LanService;
 use crate::net::{Family, Port, Transport};
 
-/// The services that are asked for; none while the LAN is closed.
+/// The services that `lan.services` names; none while the LAN is closed.
 fn services<'a>(view: &View<'a>) -> &'a [LanService] {
     let lan = &view.config.lan;
     if lan.allow { &lan.services } else { &[] }

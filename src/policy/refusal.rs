@@ -84,7 +84,7 @@ impl Ruleset {
         Self { answered: None, ..rules }
     }
 
-    /// The same rules for a kernel that cannot tell the agent what it refuses.
+    /// The same rules for a kernel that cannot report to the agent what it refuses.
     pub fn without_lines(&self) -> Self {
         let keeps = |rule: &Rule| !matches!(rule.verdict, Verdict::Log(_));
         let mut rules = self.with_rules(keeps);

@@ -11,7 +11,7 @@ use crate::net::{HostName, IfName};
 /// What the agent does after a step, besides putting the situation's rules in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Watch this VPN client for its end and its user.
+    /// Watch this VPN client: its end, its user and its unit.
     Watch(u32),
     /// Write this to the disk for the next start.
     Remember(Change),

@@ -59,14 +59,14 @@ pub(super) struct Claim {
     pub(super) since: u64,
 }
 
-/// Where a claim stands.
+/// The state of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// On its way: not reported to be up, or reported and not yet confirmed by the kernel.
     Coming,
     /// Confirmed by the kernel: up, addressed, and carrying what it must.
     Carrying,
-    /// It was carrying, and is not any more.
+    /// Lost: it carried before, or its link went away before it carried.
     Failed(Reason),
 }
 

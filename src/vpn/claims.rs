@@ -164,7 +164,7 @@ impl Claims {
             .collect()
     }
 
-    /// Takes over from the last agent since when each tunnel stands that stood under it and stands now.
+    /// Takes over from the last agent when each tunnel came, if that tunnel is still there.
     pub(super) fn keep_since(&mut self, tunnels: &[Tunnel]) {
         for claim in &mut self.list {
             let carrying = claim.standing == Standing::Carrying;

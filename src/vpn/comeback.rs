@@ -29,7 +29,8 @@ pub enum LastVpn {
         /// Its name for people.
         name: String,
     },
-    /// Only the program that started the OpenVPN client or the WireGuard device of this interface.
+    /// The program that started the OpenVPN client or the WireGuard device of this interface. The agent itself starts
+    /// only a unit of wg-quick's again.
     Client {
         /// The interface.
         interface: IfName,
@@ -256,7 +257,7 @@ impl Machine {
         let Ok(Comeback::WgQuick(interface)) = self.comeback() else { return false };
         let file = self.facts.learning.file_of(&interface).filter(|vpn| vpn.origin == Origin::WireGuard);
         let Some(file) = file else { return false };
-        // A time ahead of the clock means that the clock was set back: the addresses that are known have to do.
+        // A time ahead of the clock means that the clock was set back: then the known addresses are used.
         let (names, since) = (file.host_names().collect(), self.since());
         since <= now && self.facts.names.await_answers(names, since)
     }

@@ -22,7 +22,7 @@ use crate::net::{IfName, Port, Transport};
 /// Maximum number of ports of docker-proxy that rules are made for.
 const MAX_PROXIED: usize = 2048;
 
-/// Everything Docker says at one moment.
+/// Everything that Docker reports at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerView {
     /// Its version, as it writes it.

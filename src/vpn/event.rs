@@ -240,7 +240,7 @@ pub struct ActiveVpn {
     pub uuid: String,
     /// The profile's name for people.
     pub id: String,
-    /// Where it stands.
+    /// The phase of the connection.
     pub phase: VpnPhase,
     /// The tunnel's interface, found by its `Ip4Config` or `Ip6Config` path; never the parent's.
     pub interface: Option<IfName>,
@@ -257,7 +257,7 @@ impl ActiveVpn {
     }
 }
 
-/// Where a VPN connection of NetworkManager's stands.
+/// The phase of a VPN connection of NetworkManager's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VpnPhase {
     /// `NMVpnConnectionState` 1 to 4.
@@ -294,8 +294,8 @@ pub struct Report {
     pub interface: IfName,
     /// `daemon_pid`: the OpenVPN process.
     pub pid: Option<u32>,
-    /// When that process was started, as [`Process::started`]; it tells the process from a later one with
-    /// the same id.
+    /// When that process was started, as [`Process::started`]; it distinguishes the process from a later
+    /// one with the same id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
     /// `trusted_ip` or `trusted_ip6` with `trusted_port` and `proto_1`: the server.

@@ -18,7 +18,7 @@ pub(super) struct Facts {
     pub(super) config: Config,
     pub(super) links: LinkTable,
     pub(super) docker: Docker,
-    /// What NetworkManager said last; `None` without NetworkManager.
+    /// NetworkManager's last view; `None` without NetworkManager.
     pub(super) manager: Option<NmView>,
     /// Whether NetworkManager has come, and was not read yet.
     pub(super) is_manager_unread: bool,

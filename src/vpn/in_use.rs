@@ -47,7 +47,7 @@ impl Known<'_> {
             .map(|claim| (claim.name.clone(), LeftOut::NoServer))
     }
 
-    /// The endpoints of the claims of this standing; every known endpoint when one of them does not know its own.
+    /// The endpoints of the claims of this standing; every known endpoint if one of the claims has none.
     pub(super) fn of_claims(&self, standing: Standing) -> Allowance {
         let mut allowance = Allowance::default();
         for claim in self.claims.iter().filter(|claim| claim.standing == standing) {

@@ -82,9 +82,8 @@ impl Machine {
         machine
     }
 
-    /// Takes over the times of the last agent: since when the state is what it is, and since
-    /// when each tunnel stands that stood under the last agent and stands now. The caller makes
-    /// sure that the state is the same.
+    /// Takes over two times from the last agent: when the state began, and when each tunnel
+    /// came that is still there. The caller makes sure that the state is the same.
     pub fn keep_since(&mut self, since: u64, tunnels: &[Tunnel]) {
         self.outcome.keep_since(since);
         self.claims.keep_since(tunnels);

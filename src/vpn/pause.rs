@@ -54,9 +54,9 @@ impl std::str::FromStr for PauseScope {
 /// One pause, by the wall clock, in seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// Not before this moment.
+    /// When the pause begins.
     pub from: u64,
-    /// Not from this moment on.
+    /// When the pause ends: it is over at this moment.
     pub until: u64,
     /// What it opens.
     pub scope: PauseScope,

@@ -16,8 +16,8 @@ use crate::net::{AddressSet, Family};
 /// What the kernel's route lookup answers for packets of an ordinary user, without a mark.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Routing {
-    /// Every range of addresses, with the links that lead to it. Empty while no tunnel is there: nobody
-    /// asks then.
+    /// Every range of addresses, with the links that lead to it. Empty while no tunnel is there: the
+    /// kernel is not asked then.
     pub ranges: Vec<RouteRange>,
     /// Public networks on the link of an interface, by the kernel's routes without a gateway.
     pub on_link: Vec<(u32, IpNet)>,

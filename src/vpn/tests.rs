@@ -258,8 +258,8 @@ fn a_client_only_tightens(
     Ok(())
 }
 
-/// What a client says on its management socket opens nothing: no endpoint but one that was allowed while
-/// nothing stands, no name, no pause.
+/// A message on a management socket opens nothing: no endpoint except those that a loss would allow, no
+/// name, no pause.
 fn a_client_on_its_socket_opens_nothing(before: &Machine, after: &Machine) -> Result<(), TestCaseError> {
     let (was, is) = (before.situation(), after.situation());
     let lost = before.known().allowance(State::Lost);

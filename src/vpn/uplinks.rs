@@ -51,7 +51,8 @@ impl LinkTable {
         known
     }
 
-    /// Whether a link is surely an uplink now. A bridge without ports may yet become a container's.
+    /// Whether a link must be remembered as an uplink, because it surely is one now. A network card is recognised by
+    /// its kind and needs no memory. A bridge without ports may yet become a container's.
     fn leads_out(&self, link: &Link, config: &Config) -> bool {
         match link.kind {
             LinkKind::Loopback | LinkKind::Other => false,

@@ -56,7 +56,7 @@ impl Answers {
     }
 }
 
-/// Whether this kernel takes the rules that tell the agent.
+/// Whether this kernel accepts the rules that report to the agent.
 ///
 /// # Errors
 /// When the kernel does not answer.
@@ -65,8 +65,8 @@ async fn takes_lines() -> Result<bool, KernelError> {
 }
 
 impl Nftables {
-    /// Leaves out the answers, and the rules that tell the agent, that this kernel refuses. `false` if it refuses none
-    /// of those that are wanted, and a commit therefore fails for another reason.
+    /// Leaves out the answers, and the rules that report to the agent, as far as this kernel refuses them. `false` if
+    /// it refuses none of those that are wanted, and a commit therefore fails for another reason.
     ///
     /// # Errors
     /// When the kernel does not answer. Then nothing has changed.
@@ -89,7 +89,7 @@ impl Nftables {
         Ok(true)
     }
 
-    /// Whether answers, or the rules that tell the agent, are left out.
+    /// Whether answers, or the rules that report to the agent, are left out.
     fn lacks_answers(&self) -> bool {
         self.answers != Answers::All || !self.lines
     }

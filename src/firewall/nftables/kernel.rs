@@ -83,7 +83,7 @@ pub(super) enum Feature {
     AnswersToContainers,
     /// Rules that answer a program whose packet is refused.
     AnswersToPrograms,
-    /// Rules that tell the agent about a refused packet.
+    /// Rules that report a refused packet to the agent.
     Lines,
 }
 

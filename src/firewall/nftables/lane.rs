@@ -1,4 +1,4 @@
-//! The thread of this process that speaks with nf_tables.
+//! The thread of this process that sends requests to nf_tables.
 //!
 //! The kernel works on a transaction inside the system call, and other transactions of this network wait for it.
 //! So no system call of this layer runs in the agent's loop. One thread runs them all in the order in which they

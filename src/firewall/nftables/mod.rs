@@ -53,7 +53,7 @@ pub(super) struct Nftables {
     answers: Answers,
     /// When the kernel is asked again for the answers that it has refused.
     answers_again: Again,
-    /// Whether rules tell the agent about refused packets. A kernel may refuse them.
+    /// Whether rules report refused packets to the agent. A kernel may refuse them.
     lines: bool,
 }
 

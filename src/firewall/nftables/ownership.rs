@@ -98,7 +98,7 @@ impl Ownership {
         }
     }
 
-    /// Gives up ownership for good.
+    /// Gives up ownership permanently.
     pub(super) async fn end(&mut self) {
         self.replace(Owner::Nobody).await;
     }

@@ -188,7 +188,7 @@ pub(in crate::firewall) fn forget_all() {
     }
 }
 
-/// The same where the tables cannot be read: each chain that can be is asked for its policy.
+/// The same where the tables cannot be read: reads the policy of each chain that can be listed by itself.
 pub(in crate::firewall) async fn note_unread(backend: Backend, family: Family) {
     let list =
         async |table: TableName, chain: &str| tool::list_chain(backend, family, table.as_str(), chain).await;

@@ -163,7 +163,7 @@ fn what_comes_out_of_a_tunnel_for_the_host_is_for_its_address_and_never_from_the
     ] {
         let mut rules = of_chain(family, chain);
         if chain == "VPN_LAN" {
-            // Before every rule that accepts. Beside them are rules that only tell.
+            // Before every rule that accepts. Between them are rules that only report.
             rules.retain(|rule| !rule.contains("NFLOG") && !rule.contains("VPN_REFUSED"));
             rules.truncate(2);
         }

@@ -289,7 +289,8 @@ impl fmt::Display for Net<'_> {
     }
 }
 
-/// The wildcard of nft is `*`. A backslash tells a name that ends with it from a pattern.
+/// The wildcard of nft is `*`. A name that itself ends with `*` gets a backslash before it, so that nft does not read
+/// it as a pattern.
 struct Names<'n>(&'n IfPattern);
 
 impl fmt::Display for Names<'_> {

@@ -50,7 +50,7 @@ pub(super) fn chain(family: Family, answered: &AnsweredBridges) -> NftChain {
     NftChain { name: name(ChainName::DockerRefused, family), base: None, rules }
 }
 
-/// Rules of all kinds that answer containers. A kernel that takes them takes every such answer.
+/// Rules of all kinds that answer containers. A kernel that accepts them accepts every such answer.
 pub fn to_containers() -> NftChain {
     answers(Hook::Forward, &Match::SourceBehind(IfName::loopback().into()))
 }
@@ -69,7 +69,7 @@ fn answers(hook: Hook, from: &Match) -> NftChain {
     NftChain { name: "answers".to_owned(), base: Some(base), rules }
 }
 
-/// A rule that tells the agent. A kernel that takes it takes every such rule.
+/// A rule that reports to the agent. A kernel that accepts it accepts every such rule.
 pub fn lines() -> NftChain {
     let base = Base { hook: Hook::Output, priority: 0, devices: Vec::new() };
     let rules = vec![NftRule::always(NftVerdict::Log(Refusal::NoVpn))];
