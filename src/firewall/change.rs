@@ -24,8 +24,9 @@ impl Firewall {
     /// place of `ruleset` ([`Ruleset::may_stand_for`]). Otherwise the layer or family that refused is closed
     /// completely.
     ///
-    /// # Errors See [`FirewallError`]. [`FirewallError::is_open`] and
-    /// [`FirewallError::is_open_on_wires`] say what may leave in clear.
+    /// # Errors
+    /// See [`FirewallError`]. [`FirewallError::is_open`] and [`FirewallError::is_open_on_wires`] say what may
+    /// leave in clear.
     pub async fn commit(&mut self, ruleset: &Ruleset) -> Result<Commit, FirewallError> {
         let before = self.held.take().filter(|before| before.may_stand_for(ruleset));
         self.commit_or_go_back(ruleset, before).await

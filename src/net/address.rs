@@ -20,8 +20,9 @@ pub struct AddressError {
 
 /// The canonical form of a server's address: IPv4-mapped IPv6 becomes IPv4.
 ///
-/// # Errors Unspecified, loopback, multicast, broadcast and "this network" (0.0.0.0/8) addresses.
-/// A private address is allowed: the server may be on the LAN.
+/// # Errors
+/// Unspecified, loopback, multicast, broadcast and "this network" (0.0.0.0/8) addresses. A private address is
+/// allowed: the server may be on the LAN.
 pub fn server_address(address: IpAddr) -> Result<IpAddr, AddressError> {
     let address = address.to_canonical();
     let kind = match address {

@@ -122,8 +122,8 @@ impl From<ErrorContext> for Malformed {
 
 /// The changes that a datagram reports. Other messages in it are ignored.
 ///
-/// # Errors [`Malformed`]: then there may have been a change whose
-/// program is not known.
+/// # Errors
+/// [`Malformed`]: then there may have been a change whose program is not known.
 pub fn parse(datagram: &[u8]) -> Result<Vec<Change>, Malformed> {
     let mut changes = Vec::new();
     for message in messages(datagram) {
