@@ -1,8 +1,8 @@
-//! The fuzzing targets: every parser of bytes that another program or person writes, and the properties that
-//! every result must have. Compiled for tests and for the `fuzz` crate only.
+//! The fuzzing targets: every parser of bytes that another program or a person writes, and the properties that each
+//! result must have. Compiled only for tests and for the `fuzz` crate.
 //!
-//! A target panics when a property does not hold. The seeds in `fuzz/seeds`, and inputs that once made a
-//! target fail, run as unit tests too.
+//! A target panics if a property does not hold. The seeds in `fuzz/seeds`, and inputs that once made a target fail,
+//! also run as unit tests.
 
 mod firewall;
 mod network;
@@ -34,7 +34,7 @@ pub const TARGETS: [Target; 17] = [
     ("words", text::words),
 ];
 
-/// Checks text for people or for a log: no character in it can move a terminal's cursor or begin a line.
+/// Checks a text for people or for a log: no character in it can move a terminal's cursor or begin a new line.
 fn assert_plain(text: &str) {
     assert!(!text.chars().any(char::is_control), "a control character gets through: {text:?}");
 }

@@ -1,4 +1,4 @@
-//! The status: what was applied, never what was only wanted.
+//! The status. It says what was applied, and never what was only wanted.
 
 mod bootstrap;
 mod codec;
@@ -39,9 +39,10 @@ pub struct Status {
     pub agent: bool,
     /// The state.
     pub state: State,
-    /// Since when, in seconds since the epoch.
+    /// The time since which it has this state, in seconds since the epoch.
     pub since: u64,
-    /// What the kernel was found to hold; in JSON `enforced`, whether that is the rules of the state.
+    /// What the kernel was found to hold. In JSON this becomes `enforced`, which says whether these are the rules of
+    /// the state.
     #[serde(rename = "enforced", serialize_with = "as_enforced")]
     pub enforcement: Enforcement,
     /// Why the rules of an earlier state are in force, or why it is unknown which rules are.
@@ -52,27 +53,27 @@ pub struct Status {
     pub bootstrap: Vec<BootstrapStatus>,
     /// When a pause ends, in seconds since the epoch.
     pub paused_until: Option<u64>,
-    /// What a pause opens, while there is one.
+    /// What a pause opens; `None` if there is no pause.
     pub pause: Option<PauseStatus>,
     /// How often the rules had to be repaired since the agent was started.
     pub repairs: u32,
-    /// How changes that others make are seen; `None` while no agent runs.
+    /// How the agent notices changes by other programs; `None` while no agent runs.
     pub watch: Option<Watch>,
     /// Programs that remove the rules twenty times a minute or more.
     pub fights: Vec<FightStatus>,
-    /// Who brings a lost VPN back (`vpn.reconnect`); `None` while no agent runs.
+    /// Who connects a lost VPN again (`vpn.reconnect`); `None` while no agent runs.
     pub reconnect: Option<Reconnect>,
     /// The last loss.
     pub loss: Option<LastLoss>,
     /// The management sockets of plain OpenVPN clients, and whether the agent receives reports there.
     pub management: Vec<ManagementStatus>,
-    /// The layers that the rules are in.
+    /// The layers that hold the rules.
     pub layers: Vec<LayerStatus>,
-    /// VPNs of which a part cannot be used, and what to do.
+    /// VPNs that can be used only in part, and what to do.
     pub left_out: Vec<LeftOutStatus>,
     /// The VPNs that are known, whether they count or not: those in use come first, then those that count.
     pub vpns: Vec<VpnStatus>,
-    /// How many VPNs are known besides these.
+    /// How many more VPNs are known.
     pub vpns_left_out: u32,
     /// Which configuration is in force; `None` while it is unknown.
     pub configuration: Option<ConfigurationStatus>,
@@ -94,12 +95,11 @@ pub struct TunnelStatus {
     pub interface: String,
     /// The server that it is connected to, if that is known.
     pub endpoint: Option<EndpointStatus>,
-    /// Who reported it: `networkmanager`, `openvpn` (a hook), `management` (OpenVPN's socket), or nobody but the
-    /// `kernel`.
+    /// Who reported it: `networkmanager`, `openvpn` (a hook), `management` (OpenVPN's socket), or only the `kernel`.
     pub source: String,
     /// The VPN's name.
     pub name: String,
-    /// Since when it is up, in seconds since the epoch.
+    /// The time since which it is up, in seconds since the epoch.
     pub since: u64,
     /// Whether it carries all traffic that it must.
     pub carrying: bool,
@@ -153,7 +153,7 @@ impl Status {
         status.found(enforcement)
     }
 
-    /// The same status with what the kernel was found to hold. Claims that do not follow from it are removed.
+    /// The same status, with what the kernel was found to hold. Statements that are not true then are removed.
     #[must_use]
     pub fn found(mut self, enforcement: Enforcement) -> Self {
         self.enforcement = enforcement;
@@ -182,7 +182,7 @@ impl Status {
     /// What `status --json` prints.
     ///
     /// # Errors
-    /// None is known; serde_json's serializer may have one.
+    /// None is known, but serde_json's serializer may return one.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         #[derive(Serialize)]
         struct Json<'a> {
@@ -193,7 +193,7 @@ impl Status {
         serde_json::to_string(&Json { status: self, verdict: self.verdict() })
     }
 
-    /// The same status with Docker's own report.
+    /// The same status, with Docker's own report.
     pub fn with_docker(mut self, report: Option<DockerReport>) -> Self {
         let wires = self.wires();
         if let Some(report) = report {
@@ -205,7 +205,7 @@ impl Status {
         self
     }
 
-    /// The same status with the reports of the layers. It comes before Docker's report, which depends on it.
+    /// The same status, with the reports of the layers. Call it before [`Self::with_docker`], which uses these reports.
     pub fn with_layers(mut self, layers: &[LayerReport]) -> Self {
         self.layers = layers.iter().map(LayerStatus::from).collect();
         self
@@ -235,7 +235,7 @@ fn opens_containers(situation: &Situation) -> bool {
     }
 }
 
-/// Something on the bus that is not a status of ours.
+/// The bus has something that is not the status of an agent.
 #[derive(Debug, thiserror::Error)]
 #[error("this version does not understand the status of the agent on the bus: {0}")]
 pub struct StatusError(String);

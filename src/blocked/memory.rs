@@ -10,7 +10,8 @@ use crate::vpn::{Refusal, State};
 /// Maximum number of groups that are kept.
 const MOST: usize = 10_000;
 
-/// Maximum number of groups of one sender. Many destinations of one user evict groups of the same user first.
+/// Maximum number of groups of one sender. If one user has many destinations, the groups of this same user are removed
+/// first.
 const MOST_OF_SENDER: usize = MOST / 4;
 
 /// Maximum number of groups in an answer.
@@ -19,7 +20,8 @@ pub const ANSWERED: usize = 500;
 /// How long a group is kept after its last refusal, in seconds.
 pub const HOUR: u64 = 3600;
 
-/// How long ago the last refusal of a sender that waits may be, in seconds, and how often it was refused at least.
+/// Conditions for a sender that waits: its last refusal is at most this many seconds ago, and it was refused at least
+/// this often.
 const MINUTE: u64 = 60;
 const AGAIN: u64 = 3;
 
@@ -28,7 +30,8 @@ const AGAIN: u64 = 3;
 pub struct Key {
     /// Who sent the packets.
     pub who: Who,
-    /// The container, if Docker lists one at the source, or Docker or podman one with the id of the unit.
+    /// The container, if Docker lists one at the source address, or if Docker or podman has one with the id of the
+    /// unit.
     pub container: Option<ContainerName>,
     /// Where they were sent.
     pub destination: IpAddr,
@@ -40,12 +43,12 @@ pub struct Key {
     pub reason: Refusal,
 }
 
-/// Refusals that have a key in common.
+/// The refusals of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// What they have in common.
     pub key: Key,
-    /// Number of refusals that the kernel reported. Of many it leaves some out.
+    /// Number of refusals that the kernel reported. If there are many, it leaves some out.
     pub count: u64,
     /// When the first one came, in seconds since the epoch.
     pub first: u64,
@@ -74,14 +77,14 @@ impl std::fmt::Display for Group {
 /// The lowest user id that may be subordinate (subuid(5)): a user can have thousands of them.
 const SUBORDINATE: u32 = 1 << 16;
 
-/// Whose groups are bounded together.
+/// The senders whose groups are limited together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Sender {
     /// The programs of a user.
     User(Option<u32>),
-    /// The programs of all users with high ids, of whom one may be many.
+    /// The programs of all users with high ids, because one user may have many such ids.
     Subordinate,
-    /// What is forwarded from a link.
+    /// Senders whose packets come in on this link and are forwarded.
     Forwarded(String),
     /// Raw senders on a link.
     Raw(String),
@@ -110,7 +113,7 @@ struct Tally {
     count: u64,
     first: u64,
     last: u64,
-    /// When the state of the last refusal began, and the number of refusals in that state.
+    /// The time when the state of the last refusal began, and the number of refusals in that state.
     in_state: (u64, u64),
 }
 
@@ -150,12 +153,12 @@ pub struct Memory {
     now: Now,
     /// Number of times that the kernel had more lines than the socket could keep.
     overruns: u64,
-    /// Why the kernel's lines cannot be heard now.
+    /// Why the agent cannot receive the kernel's lines now.
     deaf: Option<String>,
 }
 
 impl Memory {
-    /// Takes in one refusal.
+    /// Adds one refusal.
     pub fn take(&mut self, refusal: &Refused, facts: &Facts, containers: &Containers, now: u64) {
         let Some(key) = refusal.key(facts, containers) else { return };
         *self.counts.entry(key.reason).or_default() += 1;
@@ -184,8 +187,8 @@ impl Memory {
         self.groups.values().map(BTreeMap::len).sum()
     }
 
-    /// Makes room for a group of this sender. If old groups are not enough, groups of the sender go that has too many,
-    /// or else of the sender that has the most.
+    /// Makes room for a group of this sender. If it is not enough to forget old groups, it removes groups of this
+    /// sender if the sender has too many, or otherwise of the sender that has the most.
     fn make_room(&mut self, sender: &Sender, now: u64) {
         let has_many =
             |memory: &Self| memory.groups.get(sender).is_some_and(|groups| groups.len() >= MOST_OF_SENDER);
@@ -201,8 +204,8 @@ impl Memory {
         }
     }
 
-    /// The newest groups with a refusal at this moment or later, at most [`ANSWERED`], newest last. Only those of this
-    /// user id, if one is given.
+    /// The newest groups with a refusal at or after `moment`, at most [`ANSWERED`], newest last. If a user id is given,
+    /// only the groups of that user.
     pub fn since(&self, moment: u64, of: Option<u32>, now: u64) -> Vec<Group> {
         let may_have = |sender: &Sender| of.is_none_or(|uid| *sender == Sender::of_user(Some(uid)));
         let is_of = |who: &Who| of.is_none_or(|uid| matches!(who, Who::Program(own, _) if *own == Some(uid)));
@@ -221,7 +224,7 @@ impl Memory {
         std::mem::take(&mut self.counts)
     }
 
-    /// A state of the VPN began at this moment, which may be the one that is known.
+    /// Notes that a state of the VPN began at this time. It may be the state that is already known.
     pub fn begin(&mut self, state: State, since: u64) {
         if (self.now.state, self.now.since) != (state, since) {
             self.now = Now { state, since, refusals: 0 };
@@ -233,8 +236,9 @@ impl Memory {
         self.now.refusals
     }
 
-    /// The number of containers that are refused again and again because the VPN is lost. Many ask for a name, and have
-    /// nothing else to send before they get an answer. Those of `tunwarden prove --live` wait for nothing.
+    /// The number of containers that are refused again and again because the VPN is lost. Many of them only ask for a
+    /// name, and send nothing else before they get an answer. Containers of `tunwarden prove --live` do not wait for
+    /// the VPN.
     pub fn waiting(&self, now: u64) -> u32 {
         if self.now.state != State::Lost {
             return 0;
@@ -254,28 +258,28 @@ impl Memory {
         u32::try_from(waiting).unwrap_or(u32::MAX)
     }
 
-    /// The kernel had more lines than the socket could keep.
+    /// Notes that the kernel had more lines than the socket could keep.
     pub fn overrun(&mut self) {
         self.overruns += 1;
     }
 
-    /// Number of times that this happened since the last call.
+    /// Number of such events since the last call.
     pub fn take_overruns(&mut self) -> u64 {
         std::mem::take(&mut self.overruns)
     }
 
-    /// Why the kernel's lines cannot be heard now; `None` if they can.
+    /// Sets why the agent cannot receive the kernel's lines now; `None` if it can.
     pub fn set_deaf(&mut self, why: Option<String>) {
         self.deaf = why;
     }
 
-    /// Why the kernel's lines cannot be heard now.
+    /// Why the agent cannot receive the kernel's lines now.
     pub fn deaf(&self) -> Option<&str> {
         self.deaf.as_deref()
     }
 }
 
-/// Forgets the oldest tenth.
+/// Removes the oldest tenth of the groups.
 fn forget_oldest(groups: &mut BTreeMap<Key, Tally>) {
     let mut moments: Vec<u64> = groups.values().map(|tally| tally.last).collect();
     moments.sort_unstable();

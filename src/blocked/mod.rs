@@ -1,7 +1,7 @@
-//! Who was refused, where to, how often and why. The kernel tells about each refusal; here they become groups. Pure:
-//! time is an argument.
+//! Which packets were refused: whose they were, where they went, how often and why. The kernel reports each refusal,
+//! and this folder makes groups of them. Pure: time is an argument.
 //!
-//! Destinations are private. They are kept in memory only, for an hour, and are gone with the agent.
+//! Destinations are private. They are kept only in memory, for an hour, and disappear when the agent ends.
 
 mod memory;
 mod packet;
@@ -23,21 +23,22 @@ use crate::vpn::Refusal;
 /// Who sent a refused packet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
-    /// A program of this machine, by the user id of its socket and its unit. The kernel itself has none, and the unit of
-    /// a closed socket is not known.
+    /// A program of this machine, by the user id of its socket and its unit. A packet of the kernel itself has no user
+    /// id, and the unit of a closed socket is not known.
     Program(Option<u32>, Option<Unit>),
     /// A container or virtual machine behind this bridge, or another machine behind this link, by its address.
     Forwarded(String, IpAddr),
-    /// A raw sender, or a container on this network card itself, by the source that it wrote into the packet.
+    /// A raw sender, or a container that uses this network card itself, by the source address that it wrote into the
+    /// packet.
     Raw(String, IpAddr),
-    /// Another machine, which opens a connection to this one.
+    /// Another machine that opens a connection to this one.
     Remote(IpAddr),
 }
 
 /// The beginning of the names of the containers that `tunwarden prove --live` makes, sends from and removes.
 pub const PROVE_CONTAINER: &str = "tunwarden-prove-";
 
-/// A container, for people. Every user of Docker can choose these texts; those of podman only root.
+/// A container, for people. Every user of Docker can choose these texts, but only root can choose podman's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ContainerName {
     /// The name that Docker shows: `web`.
@@ -51,14 +52,15 @@ pub struct ContainerName {
 /// The containers that Docker lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Containers {
-    /// By their bridges and addresses. Two bridges can have the same address.
+    /// By their bridges and addresses. Two bridges can have the same addresses.
     pub addresses: BTreeMap<(String, IpAddr), ContainerName>,
     /// By the beginning of their ids.
     pub ids: BTreeMap<String, ContainerName>,
 }
 
 impl Containers {
-    /// The container that this sender is. The source of a raw sender proves nothing, because the sender writes it.
+    /// The container that sent the packets. The source address of a raw sender proves nothing, because the sender
+    /// writes it.
     fn of(&self, who: &Who) -> Option<&ContainerName> {
         match who {
             Who::Forwarded(link, source) => self.addresses.get(&(link.clone(), *source)),
@@ -68,12 +70,12 @@ impl Containers {
     }
 }
 
-/// One refused packet, as the kernel tells it.
+/// One refused packet, as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The reason that the rule names.
     pub reason: Refusal,
-    /// Where the rule stands.
+    /// The hook of the rule.
     pub at: RefusedAt,
     /// The link that the packet came in on.
     pub input: Option<String>,
@@ -81,15 +83,15 @@ pub struct Refused {
     pub output: Option<String>,
     /// The user id of its socket.
     pub uid: Option<u32>,
-    /// The unit of its socket, if that is still there.
+    /// The unit of its socket, if the socket still exists.
     pub unit: Option<Unit>,
-    /// The container of the unit, where an engine other than Docker names it.
+    /// The container of the unit, if an engine other than Docker has its name.
     pub container: Option<ContainerName>,
     /// The packet.
     pub packet: Packet,
 }
 
-/// The kernel's hook.
+/// The kernel's hook at which the packet was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusedAt {
     /// To this machine.
@@ -103,7 +105,8 @@ pub enum RefusedAt {
 }
 
 impl Refused {
-    /// Who was refused, where to, and why; `None` for what is not worth a line: a broadcast from the LAN.
+    /// The sender, the destination and the reason; `None` for a packet that is not worth a line: a broadcast from the
+    /// LAN.
     pub fn key(&self, facts: &Facts, containers: &Containers) -> Option<Key> {
         let Packet { source, destination, protocol, port, .. } = self.packet;
         let link = |link: &Option<String>| link.clone().unwrap_or_else(|| "?".to_owned());

@@ -1,7 +1,7 @@
 //! The header of a refused packet.
 //!
-//! No library of protocols (such as etherparse) is used: any local user can choose these bytes, the agent that reads
-//! them runs as root, and it needs five fields.
+//! No protocol library (such as etherparse) is used: any local user can choose these bytes, the agent reads them as
+//! root, and it needs only five fields.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,10 +16,10 @@ const UDP: u8 = Transport::Udp.number();
 const DCCP: u8 = 33;
 const SCTP: u8 = 132;
 const UDP_LITE: u8 = 136;
-/// Extension headers of IPv6 that another header follows: hop-by-hop options, routing, destination options.
+/// IPv6 extension headers after which another header follows: hop-by-hop options, routing, destination options.
 const SKIPPED: [u8; 3] = [0, 43, 60];
 
-/// What is kept of a packet.
+/// The fields of a packet that the agent keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
     /// Its source, which its sender can forge.
@@ -35,7 +35,7 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// Reads the beginning of a packet; `None` if it is none of IPv4 or IPv6.
+    /// Reads the beginning of a packet; `None` if it is neither IPv4 nor IPv6.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         match bytes.first()? >> 4 {
             4 => ipv4(bytes),
@@ -44,7 +44,7 @@ impl Packet {
         }
     }
 
-    /// Whether the kernel can be asked for its socket.
+    /// Whether the kernel can find its socket.
     pub fn has_socket(&self) -> bool {
         matches!(self.protocol, TCP | UDP)
     }

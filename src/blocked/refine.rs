@@ -1,7 +1,7 @@
-//! The reason of a refusal, from the word that the rule has and from the packet.
+//! Finds the reason of a refusal, from the reason that the rule names and from the packet.
 //!
-//! A rule at the end of a chain refuses everything that no other rule lets through, and knows only the state. The
-//! packet shows which rule might have let it through.
+//! A rule at the end of a chain refuses everything that no other rule lets through. It knows only the state. The packet
+//! shows which rule might have let it through.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::{Refused, RefusedAt, is_group};
 use crate::net::is_private;
 use crate::vpn::{FromProgram, Refusal};
 
-/// What the configuration and the situation say, as far as a reason depends on it.
+/// The facts of the configuration and the situation that a reason depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
     /// Whether the LAN is open.
@@ -25,7 +25,7 @@ pub struct Facts {
     pub tunnels: BTreeSet<String>,
 }
 
-/// Why it is refused.
+/// Why the packet is refused.
 pub(super) fn refine(refusal: &Refused, facts: &Facts) -> Refusal {
     let packet = refusal.packet;
     let knows_the_state_alone = matches!(

@@ -1,4 +1,4 @@
-//! What becomes of refusals.
+//! From refusals to groups.
 
 use proptest::prelude::*;
 
@@ -69,7 +69,7 @@ fn the_reason_is_that_of_the_rule_that_might_have_let_the_packet_through() {
         let protected = forwarded(Refusal::NotThroughTunnel, to_tunnel);
         assert_eq!(of(&protected, "203.0.113.9", 25).key(), Some("docker.allow"));
     }
-    // A reason that is more exact stays.
+    // A more exact reason does not change.
     assert_eq!(
         of(&|refusal| refusal.reason = Refusal::DnsOutsideTunnel, "192.168.7.9", 53),
         Refusal::DnsOutsideTunnel
@@ -91,7 +91,7 @@ fn a_user_sees_own_refusals_and_a_container_is_named_by_its_address() {
     take(&refusal(Refusal::VpnLost, RefusedAt::Output, "203.0.113.9", 443), 100);
     take(&refusal(Refusal::VpnLost, RefusedAt::Output, "203.0.113.9", 443), 101);
     take(&refusal(Refusal::VpnLost, RefusedAt::Forward, "203.0.113.9", 443), 102);
-    // A broadcast of the LAN is no line.
+    // A broadcast from the LAN makes no line.
     take(&refusal(Refusal::Inbound, RefusedAt::Input, "255.255.255.255", 67), 103);
     let all = memory.since(0, None, 103);
     let counts: Vec<u64> = all.iter().map(|group| group.count).collect();

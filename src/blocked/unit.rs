@@ -1,9 +1,9 @@
 //! The names that systemd and container engines give to control groups. Pure.
 //!
 //! Users can give any name to groups below their own systemd. So the name of a container counts only for groups outside
-//! of those, and the name of a program is always shown with its user.
+//! of those, and the name of a program is always shown together with its user.
 
-/// A control group that a name is known for.
+/// A control group whose name is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Unit {
     /// The name of the unit: `cups.service`.
@@ -11,20 +11,21 @@ pub struct Unit {
     /// The identifier of a desktop application: `org.mozilla.firefox`. For a container of podman without root,
     /// `podman container` and its short id.
     pub program: Option<String>,
-    /// The short id of the container that an engine made it for.
+    /// The short id of the container for which an engine has made the group.
     pub container: Option<String>,
 }
 
-/// What podman puts before the id of a container in the name of its group.
+/// The text before the id of a container in the names of podman's groups.
 const PODMAN: &str = "libpod-";
 
 /// Number of characters of a container's id that are kept and shown.
 pub const SHORT_ID: usize = 12;
 
-/// What the path of a control group says, below the root of the hierarchy; `None` if it names no unit.
+/// The unit that the path of a control group names. The path begins below the root of the hierarchy. `None` if it names
+/// no unit.
 pub fn unit(path: &str) -> Option<Unit> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    // Engines that make groups without systemd.
+    // Groups of engines that make them without systemd.
     if let ["docker", id] = parts[..] {
         let short = short(id)?;
         return Some(Unit { name: format!("docker/{short}"), program: None, container: Some(short) });
@@ -39,26 +40,26 @@ pub fn unit(path: &str) -> Option<Unit> {
     if !is_unit(name) {
         return None;
     }
-    // A user's own manager has slices and units of its own.
+    // A user's own systemd has its own slices and units.
     let own = parts.get(at + 1..).unwrap_or_default();
     let of_user = own.iter().find(|part| !part.ends_with(".slice"));
     let inner = of_user.filter(|inner| name.starts_with("user@") && is_unit(inner));
-    // Only the system's own manager makes units outside a user's.
+    // Outside a user's systemd, only the system's systemd makes units.
     let container = if inner.is_some() { None } else { container(name) };
     let name = inner.copied().unwrap_or(name);
     let program = if inner.is_some() { program(name).or_else(|| rootless(name)) } else { program(name) };
     Some(Unit { name: name.to_owned(), program, container })
 }
 
-/// The container's id, where an engine has made the unit: Docker's and podman's.
+/// The container's id, if Docker or podman has made the unit.
 fn container(name: &str) -> Option<String> {
     let name = name.strip_suffix(".scope")?;
     let id = name.strip_prefix("docker-").or_else(|| name.strip_prefix(PODMAN))?;
     short(id)
 }
 
-/// A container of podman without root. Its user can give the same name to the group of any own program, so this is the
-/// name of a program.
+/// A container of podman without root. Its user can give this name to the group of any of their programs, so it counts
+/// only as the name of a program.
 fn rootless(name: &str) -> Option<String> {
     let id = name.strip_suffix(".scope")?.strip_prefix(PODMAN)?;
     Some(format!("podman container {}", short(id)?))

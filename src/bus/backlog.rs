@@ -1,9 +1,8 @@
-//! The updates that wait to be sent to the bus. The agent's loop never waits for a bus that is slow or
-//! missing: it puts the newest status and the news here, and the bus service takes them as soon as it can.
+//! The updates that wait to be sent to the bus. The agent's loop never waits for a slow or missing bus: it puts the
+//! newest status and the news here, and the bus service takes them as soon as it can.
 //!
-//! The number of news is bounded. Beyond the limit, the least important ones are merged into later ones. A
-//! loss is removed only if there is a later loss of the same VPN, or if all news are losses of different
-//! VPNs.
+//! The number of news is limited. Above the limit, the least important ones are merged into later ones. A loss is
+//! removed only if there is a later loss of the same VPN, or if all news are losses of different VPNs.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -53,7 +52,7 @@ impl Backlog {
         self.0.changed.notify_one();
     }
 
-    /// Waits for something, and takes all of it.
+    /// Waits until there is something, and takes everything.
     pub(super) async fn take(&self) -> Waiting {
         loop {
             let changed = self.0.changed.notified();
@@ -64,7 +63,7 @@ impl Backlog {
         }
     }
 
-    /// Puts back what could not be sent, before the news that were added since.
+    /// Puts back what could not be sent. It comes before the news that were added during the attempt.
     pub(super) fn put_back(&self, mut unsent: Waiting) {
         let mut waiting = self.lock();
         if let Some(newer) = waiting.take() {
@@ -103,7 +102,7 @@ impl Waiting {
         }
     }
 
-    /// Merges the first two changes of state into one. Returns whether there were two.
+    /// Merges the first two changes of state into one. Returns false if there are fewer than two.
     fn merge_states(&mut self) -> bool {
         let mut changes = self.news.iter_mut().enumerate().filter_map(|(place, (news, _))| match news {
             BusSignal::Vpn(Announcement::State { old, .. }) => Some((place, old)),
@@ -123,7 +122,7 @@ impl Waiting {
         self.news.iter().position(|(news, _)| wanted(news))
     }
 
-    /// The first of these news that has a later one of the same name.
+    /// The position of the first news item of this kind that is followed by one with the same name.
     fn first_of_several<'a>(&'a self, name: impl Fn(&'a BusSignal) -> Option<&'a str>) -> Option<usize> {
         let mut later = std::collections::HashSet::new();
         let named = self.news.iter().enumerate().rev();
@@ -198,7 +197,7 @@ mod tests {
         let names: Vec<&str> = news.iter().filter_map(lost_name).collect();
         assert_eq!(names, ["home", "office"]);
         assert!(count(&news, |news| matches!(news, BusSignal::Failed(_))) > 0);
-        // The changes that are sent lead from the first state to the last, without a gap.
+        // The changes that are sent form a chain without gaps, from the first state to the last.
         let mut now = State::Protected;
         for item in &news {
             if let BusSignal::Vpn(Announcement::State { old, new }) = item {

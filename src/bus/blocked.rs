@@ -1,4 +1,4 @@
-//! Who was refused, as the bus carries it.
+//! The refused packets in the form that they have on the bus.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::net::printable;
 /// A group of refusals. The keys are explained in `dbus/org.tunwarden.Agent1.xml`.
 pub(super) type Written = HashMap<&'static str, Variant<'static>>;
 
-/// The words of a group. What is not known is left out.
+/// The entries of a group. Unknown facts are left out.
 pub(super) fn written(group: &Group) -> Written {
     let key = &group.key;
     let (uid, unit) = match &key.who {
@@ -76,7 +76,7 @@ fn protocol(number: u8) -> String {
     name.to_owned()
 }
 
-/// A group of refusals, as the agent tells it.
+/// A group of refusals, as the agent reports it.
 #[derive(Debug, Clone)]
 pub struct BlockedGroup {
     pub(crate) kind: String,
@@ -94,7 +94,7 @@ pub struct BlockedGroup {
 }
 
 impl From<HashMap<String, OwnedVariant>> for BlockedGroup {
-    /// A later agent may leave something out.
+    /// A later agent may leave an entry out.
     fn from(mut entries: HashMap<String, OwnedVariant>) -> Self {
         let mut text = |key: &str| String::try_from(entries.remove(key)?).ok();
         let (kind, name, address) = (text("kind"), text("name"), text("address"));

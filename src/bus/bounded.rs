@@ -1,9 +1,9 @@
 //! The connection to the system bus, with a limit on the size of a message.
 //!
-//! The bus carries messages of up to 32 MiB, and any process may send one: a call to the owner of a name, or
-//! a signal to all. zbus reads each message into memory before it checks the sender and the receiver. So this
-//! connection removes the body of a message that is too large. zbus then answers the caller that the message
-//! cannot be read, and the bytes are never kept.
+//! The bus carries messages of up to 32 MiB, and any process may send one: a call to the owner of a name, or a signal
+//! to everybody. zbus reads each message into memory before it checks the sender and the receiver. So this connection
+//! removes the body of a message that is too large. zbus then answers the caller that the message cannot be read, and
+//! the bytes are never stored.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -20,7 +20,7 @@ pub(crate) mod sieve;
 
 use sieve::{Next, Sieve};
 
-/// Maximum number of bytes that are read at once when they are not passed on directly.
+/// Maximum number of bytes that are read at once if they are not passed on directly.
 const SCRAP: usize = 4096;
 
 /// A builder for a connection to the system bus. The connection accepts no file descriptors.

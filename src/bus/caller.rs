@@ -1,4 +1,4 @@
-//! Who the caller is, by the credentials that the bus daemon reports.
+//! Identifies the caller by the credentials that the bus daemon reports.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -23,14 +23,14 @@ pub(super) async fn uid(connection: &Connection, header: &Header<'_>) -> fdo::Re
     DBusProxy::new(connection).await?.get_connection_unix_user(sender).await
 }
 
-/// A user with its name. A directory service may be slow to find the name.
+/// A user with their name. A directory service may be slow to find the name.
 pub(super) async fn asker(uid: u32) -> Asker {
     let name = tokio::task::spawn_blocking(move || crate::system::user_name(uid)).await;
     Asker { uid, name: name.unwrap_or_default() }
 }
 
-/// In which role the caller reports. `None` for a process that is not root's and does not descend from one of
-/// these VPN clients.
+/// The caller's user id, and its role if it may report. The role is `None` for a process that is not root's and does
+/// not descend from one of these VPN clients.
 pub(super) async fn reporter(
     connection: &Connection,
     header: &Header<'_>,
@@ -52,9 +52,9 @@ pub(super) async fn reporter(
     Ok((uid, of_a_client(&lineage).then_some(Reporter::Client(lineage))))
 }
 
-/// The caller's pidfd. A process id can be used again by another process, a pidfd cannot. `None` where the
-/// bus daemon is older than dbus 1.15.8 and has no pidfd. A separate connection asks for it: the agent's own
-/// accepts no file descriptors, because any caller could fill this process with them.
+/// The caller's pidfd. Another process may get the same process id later, but a pidfd always means the same process.
+/// `None` if the bus daemon is older than dbus 1.15.8, which has no pidfd. A separate connection asks for it: the
+/// agent's own connection accepts no file descriptors, because any caller could fill this process with them.
 async fn pidfd(sender: BusName<'static>) -> Option<OwnedFd> {
     let connection = Builder::system().method_timeout(TIMEOUT).build().await.ok()?;
     let bus = DBusProxy::new(&connection).await.ok()?;
@@ -70,7 +70,7 @@ pub(super) async fn authorize(
     ask_polkit(connection, header, asked, CheckAuthorizationFlags::ALLOW_USER_INTERACTION).await
 }
 
-/// Whether polkit allows it to the caller. It asks the user a question only if the caller allows that.
+/// Whether polkit allows this action to the caller. It asks the user a question only if the caller allows that.
 pub(super) async fn may(connection: &Connection, header: &Header<'_>, asked: (u32, &str)) -> bool {
     let flags = match header.primary().flags().contains(MessageFlags::ALLOW_INTERACTIVE_AUTH) {
         true => CheckAuthorizationFlags::ALLOW_USER_INTERACTION,

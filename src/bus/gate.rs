@@ -1,4 +1,4 @@
-//! Limits for each caller: a flood of calls from one caller must fill neither this process nor the log.
+//! Limits for each caller, so that many calls of one caller can fill neither this process nor the log.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ const MOST_OF_USER: usize = 32;
 /// Maximum number of calls of one user that wait for the list of refusals, which is large. Root has no such limit.
 const MOST_OF_READER: usize = 4;
 
-/// Whose calls are counted.
+/// The caller to whom a call is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Who {
     Connection(String),
@@ -31,14 +31,14 @@ enum Who {
     Reader(u32),
 }
 
-/// Counts calls for each connection and each user, and log lines for each user.
+/// Counts the calls of each connection and of each user, and the log lines for each user.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     inside: Mutex<HashMap<Who, usize>>,
     complaints: Mutex<HashMap<u32, (Instant, u64)>>,
 }
 
-/// One call that is being served. The call has ended when this is dropped.
+/// One call that the agent serves. When this value is dropped, the call has ended.
 pub(super) struct Pass<'a> {
     gate: &'a Gate,
     who: Who,
@@ -48,7 +48,7 @@ impl Gate {
     /// Admits a call.
     ///
     /// # Errors
-    /// `LimitsExceeded` when too many calls of this connection are being served.
+    /// `LimitsExceeded` if the agent already serves too many calls of this connection.
     pub(super) fn enter(&self, header: &Header<'_>) -> fdo::Result<Pass<'_>> {
         let caller = header.sender().map(ToString::to_string).unwrap_or_default();
         self.count(Who::Connection(caller), MOST)
@@ -57,7 +57,7 @@ impl Gate {
     /// Admits a call of a user, who may have any number of connections.
     ///
     /// # Errors
-    /// `LimitsExceeded` when too many calls of this user are being served.
+    /// `LimitsExceeded` if the agent already serves too many calls of this user.
     pub(super) fn enter_user(&self, uid: u32) -> fdo::Result<Pass<'_>> {
         self.count(Who::User(uid), if uid == 0 { usize::MAX } else { MOST_OF_USER })
     }
@@ -65,7 +65,7 @@ impl Gate {
     /// Admits a call of a user for the list of refusals.
     ///
     /// # Errors
-    /// `LimitsExceeded` when too many such calls of this user are being served.
+    /// `LimitsExceeded` if the agent already serves too many such calls of this user.
     pub(super) fn enter_reader(&self, uid: u32) -> fdo::Result<Pass<'_>> {
         self.count(Who::Reader(uid), if uid == 0 { usize::MAX } else { MOST_OF_READER })
     }
@@ -83,8 +83,8 @@ impl Gate {
         Ok(Pass { gate: self, who })
     }
 
-    /// Logs a refused call. A second one of the same user within the interval is only counted. Each one of
-    /// root's is logged, because it comes from a hook that somebody has to repair.
+    /// Logs a refused call. Within the interval, further calls of the same user are only counted. Every refused call of
+    /// root is logged, because it comes from a hook that an administrator must repair.
     pub(super) fn complain(&self, uid: u32, what: &str) {
         if uid == 0 {
             tracing::warn!("{what}");

@@ -1,4 +1,4 @@
-//! The methods and signals of `org.tunwarden.Agent1`. The properties are a table of the status: see
+//! The methods and signals of `org.tunwarden.Agent1`. A table of the status defines the properties: see
 //! [`super::object`].
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +24,7 @@ const PAUSE_ACTION: &str = "org.tunwarden.agent1.pause";
 /// The polkit action for bringing a VPN back.
 const RECONNECT_ACTION: &str = "org.tunwarden.agent1.reconnect";
 
-/// The polkit action for seeing what other users were refused.
+/// The polkit action for reading which packets of other users were refused.
 const BLOCKED_ACTION: &str = "org.tunwarden.agent1.blocked";
 
 /// The object on the bus.
@@ -127,7 +127,7 @@ impl Agent1 {
         let _reading = self.gate.enter_reader(uid)?;
         let sees_all = caller::may(connection, &header, (uid, BLOCKED_ACTION)).await;
         let of = (!sees_all).then_some(uid);
-        // The source of refusals waits while the memory is held, so the answer is written afterwards.
+        // The source of refusals waits while the memory is locked, so the answer is written after that.
         let groups = {
             let memory = self.caller.blocked.memory();
             if let Some(why) = memory.deaf() {

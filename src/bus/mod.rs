@@ -1,4 +1,4 @@
-//! The agent on the system bus: names, the interface, and who may call what.
+//! The agent on the system bus: its names, its interface, and which callers may use which method.
 
 mod backlog;
 mod blocked;
@@ -35,32 +35,33 @@ pub const PATH: &str = "/org/tunwarden/Agent1";
 /// Maximum length of a pause, in seconds: a day.
 pub const LONGEST_PAUSE: u64 = 24 * 60 * 60;
 
-/// What a caller asks of the agent's loop. The answer comes when it is done.
+/// A request of a caller to the agent's loop. The answer comes when the request is done.
 #[derive(Debug)]
 pub enum Request {
-    /// Open for this number of seconds. The answer is when the pause ends, in seconds since the epoch.
+    /// Open for this number of seconds. The answer is the time when the pause ends, in seconds since the epoch.
     Pause(u64, PauseScope, Asker, oneshot::Sender<Result<u64, String>>),
     /// Close again.
     Resume(Asker, oneshot::Sender<Answer>),
     /// Read the configuration again.
     Reload(oneshot::Sender<Answer>),
-    /// Compare the kernel with the policy: at once for root, and in one comparison for all others who wait.
+    /// Compare the kernel with the policy. For root this is done at once; all other callers who wait share one
+    /// comparison.
     Verify(Asker, oneshot::Sender<Verified>),
     /// Bring the last VPN back.
     Reconnect(oneshot::Sender<Answer>),
-    /// A hook's report, and whether it changed anything.
+    /// A hook's report. The answer says whether it was accepted.
     Report(DatedReport, Reporter, oneshot::Sender<Answer>),
 }
 
-/// Every difference between the kernel and the policy, or why they cannot be compared.
+/// All differences between the kernel and the policy, or the reason why they cannot be compared.
 pub type Verified = Result<Vec<String>, String>;
 
-/// The user who asks, as the bus daemon reports it.
+/// The user who makes a request, as the bus daemon reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asker {
     /// The user id.
     pub uid: u32,
-    /// Its name, if this system has one for it.
+    /// The user's name, if this system has one.
     pub name: Option<String>,
 }
 
@@ -73,7 +74,7 @@ impl std::fmt::Display for Asker {
     }
 }
 
-/// Done, or why not, for people.
+/// Success, or the reason of the failure for people.
 pub type Answer = Result<(), String>;
 
 /// What the loop sends to the bus after each commit.
@@ -94,9 +95,9 @@ pub enum BusSignal {
     Vpn(Announcement),
     /// A rule of ours was missing or changed, and has been restored.
     Repaired {
-        /// What was missing, or in a place where it must not be.
+        /// What was missing, or was in a wrong place.
         what: String,
-        /// The program that did it, if the kernel reported it.
+        /// The program that changed it, if the kernel reported the program.
         by: Option<Program>,
     },
     /// The rules could not be put in force.
@@ -106,7 +107,7 @@ pub enum BusSignal {
 /// Maximum number of requests, and of reports, that wait for the loop.
 const WAITING: usize = 64;
 
-/// Takes requests, and reports apart from them: no number of requests keeps a report from the loop.
+/// Sends requests, and sends reports through a channel of their own: even many requests do not delay a report.
 #[derive(Debug, Clone)]
 pub struct RequestSender {
     requests: mpsc::Sender<Request>,
@@ -116,9 +117,9 @@ pub struct RequestSender {
 /// The loop's end of a [`RequestSender`].
 #[derive(Debug)]
 pub struct Inbox {
-    /// Everything but reports.
+    /// Everything except reports.
     pub requests: mpsc::Receiver<Request>,
-    /// Reports alone.
+    /// Only reports.
     pub reports: mpsc::Receiver<Request>,
 }
 
@@ -139,14 +140,14 @@ impl RequestSender {
     }
 }
 
-/// The bus's end of the loop.
+/// What the bus service needs from the agent.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Takes what a caller asks.
+    /// Sends the requests of callers to the loop.
     pub requests: RequestSender,
-    /// Who was refused.
+    /// The memory of refused packets.
     pub blocked: Blocked,
-    /// Processes of VPN clients now. A process that descends from one of them may report on its tunnel.
+    /// The present processes of VPN clients. A process that descends from one of them may report about its tunnel.
     pub clients: watch::Receiver<BTreeSet<u32>>,
 }
 

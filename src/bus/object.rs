@@ -1,8 +1,8 @@
 //! The agent's object on the bus: methods and signals of [`Agent1`], and the properties of [`PROPERTIES`].
 //!
-//! It identifies the caller of `ReportTunnel` before it decodes the report, because a report is the caller's
-//! text and zbus decodes arguments before it runs a method. The other methods take numbers or nothing, and
-//! everybody may read properties.
+//! It identifies the caller of `ReportTunnel` before it decodes the report: a report is text of the caller, and zbus
+//! decodes the arguments before it runs a method. The other methods have numbers or no arguments, and everybody may
+//! read properties.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -18,11 +18,11 @@ use crate::sources::refusals::Blocked;
 use crate::status::{Changes, PROPERTIES, Property};
 use crate::system;
 
-/// Counts in the memory of refusals.
+/// A function that counts something in the memory of refusals.
 type Count = fn(&Blocked) -> u32;
 
-/// What the memory of refusals counts. It is no part of the status, because it may change with each refused packet, and
-/// no signal tells that.
+/// The properties that the memory of refusals computes. They are not part of the status, because they may change with
+/// each refused packet, and no signal reports that.
 const COUNTS: [(&str, Count); 2] = [
     ("Blocked", |blocked| blocked.memory().count()),
     ("WaitingContainers", |blocked| blocked.waiting(system::now())),
@@ -128,7 +128,7 @@ impl Interface for AgentObject {
         self.0.introspect_to_writer(&mut text, level);
         let end = text.rfind(END).unwrap_or(text.len());
         text.insert_str(end, &self.introspect_properties());
-        // A `String` takes every text.
+        // Writing to a `String` never fails.
         let _ = writer.write_str(&text);
     }
 }
@@ -155,9 +155,9 @@ impl AgentObject {
     }
 }
 
-/// The note at a property whose changes no signal tells.
+/// The annotation of a property whose changes no signal reports.
 const UNTOLD: &str = r#"<annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="false"/>"#;
 
-/// The note at a property that never changes.
+/// The annotation of a property that never changes.
 const CONSTANT: &str =
     r#"<annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="const"/>"#;

@@ -1,4 +1,4 @@
-//! Serves the object while there is a bus, and again when the bus comes back.
+//! Serves the agent's object while there is a bus, and serves it again when the bus comes back.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use super::{Asker, BusSignal, Caller, NAME, PATH};
 use crate::status::Status;
 use crate::vpn::Announcement;
 
-/// Time before the next attempt to reach the bus: at first, and at most.
+/// Time before the next attempt to reach the bus: the first value, and the maximum.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
-/// Serves the agent on the system bus. When the bus is missing or goes away, it connects again and sends what
-/// happened in between.
+/// Serves the agent on the system bus. If the bus is missing or disappears, it connects again and sends what has
+/// happened since.
 pub async fn serve(caller: Caller, status: watch::Receiver<Status>, backlog: Backlog) {
     let mut pause = RETRY.0;
     let mut logged = String::new();
@@ -70,7 +70,7 @@ async fn tell_until_closed(connection: &Connection, status: &watch::Receiver<Sta
     }
 }
 
-/// Sends everything that waits. After an error, `waiting` has what was not sent.
+/// Sends everything that waits. After an error, `waiting` contains what was not sent.
 async fn tell(connection: &Connection, last: &Status, waiting: &mut Waiting) -> zbus::Result<()> {
     let object: InterfaceRef<AgentObject> = connection.object_server().interface(PATH).await?;
     let emitter = object.signal_emitter();

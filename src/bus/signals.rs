@@ -1,4 +1,4 @@
-//! The dictionaries that the signals carry. The keys are explained in `dbus/org.tunwarden.Agent1.xml`.
+//! The dictionaries in the signals. `dbus/org.tunwarden.Agent1.xml` explains their keys.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::Asker;
 use crate::netfilter::Program;
 use crate::status::Status;
 
-/// The program that made a repair necessary, in `Repaired`.
+/// The key of the program that made a repair necessary, in `Repaired`.
 const PROGRAM: &str = "program";
 
 /// The details of `StateChanged`.

@@ -4,7 +4,7 @@ use super::{Finding, Leak, SHOWN, SecondReading, Snapshot};
 use crate::config::plain;
 use crate::status::{BootstrapStatus, LayerStatus, LeftOutStatus, ManagementStatus, Status};
 
-/// Packets that leave although the rules of tunwarden are in force. Without them there is another finding.
+/// Packets that leave although tunwarden's rules are in force. If the rules are not in force, another finding says so.
 pub(super) fn proof(seen: &Snapshot) -> Vec<Finding> {
     let in_force = seen.rules.as_ref().is_ok_and(Vec::is_empty);
     let leaks = seen.proof.iter().flat_map(|proof| &proof.leaks).filter(|_| in_force).take(SHOWN);
@@ -49,7 +49,7 @@ pub(super) fn rules(seen: &Snapshot) -> Vec<Finding> {
     own.into_iter().chain(second).collect()
 }
 
-/// Whether the agent learns who is refused.
+/// Whether the agent learns which packets are refused.
 pub(super) fn unheard(seen: &Snapshot) -> Vec<Finding> {
     let finding = |why: &String| {
         Finding::new(
@@ -178,7 +178,7 @@ pub(super) fn vpns(seen: &Snapshot) -> Vec<Finding> {
             "add to each: script-security 2, up and down /usr/lib/tunwarden/openvpn-up and -down, up-restart",
         ),
     ];
-    // The findings below report what is left out of root's files, as the files are now.
+    // The findings below report what is left out of root's files at present.
     let is_of_a_file = |left_out: &LeftOutStatus| {
         let told = format!("{}: {}", left_out.name, left_out.reason);
         let mut lines = seen.openvpn_left_out.iter().chain(&seen.wireguard_left_out);
@@ -208,7 +208,7 @@ pub(super) fn vpns(seen: &Snapshot) -> Vec<Finding> {
     clients.into_iter().flatten().chain(profiles).chain(openvpn).chain(wireguard).chain(refused).collect()
 }
 
-/// What changes the rules at the next boot or later.
+/// What changes the rules later, at the next boot or after it.
 pub(super) fn later(seen: &Snapshot) -> Vec<Finding> {
     let units = listed(
         "not-at-boot",

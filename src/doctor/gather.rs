@@ -1,4 +1,4 @@
-//! Reads the files of a system that show which other programs change its firewall. Writes nothing.
+//! Reads the files of a system that show which other programs change its firewall. It writes nothing.
 
 #![expect(clippy::disallowed_methods, reason = "this file is where the system's files are read")]
 
@@ -80,7 +80,7 @@ impl Files {
         paths
     }
 
-    /// Whether systemd starts a unit at boot: a link to it in a folder of some target's wants.
+    /// Whether systemd starts a unit at boot: a target's folder `.wants` or `.requires` has a link to it.
     pub fn is_enabled(&self, unit: &str) -> bool {
         ["etc/systemd/system", "usr/lib/systemd/system"].into_iter().any(|folder| {
             let targets = self.listed(folder, ".wants").into_iter().chain(self.listed(folder, ".requires"));
@@ -114,13 +114,13 @@ impl Files {
         firewalls
     }
 
-    /// Whether the kernel has tables of iptables-legacy. It makes them when a legacy tool is used.
+    /// Whether the kernel has tables of iptables-legacy. It makes them when a legacy program is used.
     pub fn has_legacy_tables(&self) -> bool {
         let tables = ["ip_tables_names", "ip6_tables_names"];
         tables.iter().any(|name| !self.read(&format!("proc/self/net/{name}")).trim().is_empty())
     }
 
-    /// Problems with plain OpenVPN's clients, only in the configurations that the agent uses.
+    /// Problems of plain OpenVPN clients, in the configurations that the agent uses.
     pub fn openvpn(&self) -> Summary {
         openvpn_files::summary(&self.root, self.owner)
     }
@@ -142,7 +142,7 @@ impl Files {
         files.iter().filter_map(name).collect()
     }
 
-    /// Existing scripts and enabled units of the article, and of the later tool of its author.
+    /// The scripts and the enabled units of the article that exist, and those of its author's later tool.
     pub fn article(&self) -> Vec<String> {
         let later = LATER_FOLDERS.into_iter().flat_map(|(folder, ending)| self.listed(folder, ending));
         let later = later.filter(|path| {

@@ -1,6 +1,7 @@
-//! What is wrong with a machine, and how to fix it. Pure: a [`Snapshot`] in, [`Finding`]s out.
+//! Finds out what is wrong with a machine, and how to fix it. Pure: a [`Snapshot`] is the input, [`Finding`]s are the
+//! output.
 //!
-//! Each check uses facts that were gathered before; no check reads a file or asks a program.
+//! Each check uses facts that were gathered before. No check reads a file or runs a program.
 
 mod checks;
 mod gather;
@@ -27,7 +28,7 @@ pub struct Finding {
     pub id: &'static str,
     /// What is wrong, for people.
     pub problem: String,
-    /// What to do.
+    /// What the user can do.
     pub mend: String,
 }
 
@@ -44,15 +45,15 @@ pub struct Snapshot {
     pub status: Option<Status>,
     /// Parts of VPNs that cannot be used.
     pub left_out: Vec<LeftOutStatus>,
-    /// The configuration file, if it is refused.
+    /// The faults of the configuration file, if it is refused.
     pub config: Option<Refused>,
     /// Users in `bootstrap.owners` that do not exist on this system.
     pub missing_owners: Vec<String>,
     /// Server names of the configuration without a known address.
     pub unresolved: Vec<String>,
-    /// Differences between the kernel and the rules, or why they are unknown.
+    /// Differences between the kernel and the rules, or the reason why they are not known.
     pub rules: Result<Vec<String>, String>,
-    /// Why the agent does not learn who is refused.
+    /// Why the agent does not learn which packets are refused.
     pub unheard: Option<String>,
     /// Whether a second reader of iptables sees the same chains and jumps.
     pub second_reader: SecondReading,
@@ -66,7 +67,7 @@ pub struct Snapshot {
     pub without_hooks: Vec<String>,
     /// Parts of plain OpenVPN's configurations that are ignored, and why.
     pub openvpn_left_out: Vec<String>,
-    /// The same of wg-quick's configurations.
+    /// The same for wg-quick's configurations.
     pub wireguard_left_out: Vec<String>,
     /// VPNs outside NetworkManager.
     pub vpns: Vec<FoundVpn>,
@@ -89,7 +90,7 @@ pub struct Snapshot {
 pub struct Proof {
     /// Packets that leave in clear.
     pub leaks: Vec<Leak>,
-    /// What the rules of other programs would let out if those of tunwarden were gone. Nothing is wrong with that.
+    /// Packets that the rules of other programs would let out without tunwarden's rules. This is not a fault.
     pub others: Vec<String>,
     /// Why it could not be shown that no packet leaves.
     pub unknown: Vec<String>,
@@ -110,7 +111,7 @@ impl Proof {
         }
     }
 
-    /// What is worth knowing and is no problem, for people.
+    /// Facts that are worth knowing but are no problem, for people.
     pub fn notes(&self) -> Vec<String> {
         let unknown =
             self.unknown.iter().map(|why| format!("it could not be shown that no packet leaves: {why}"));

@@ -1,11 +1,11 @@
-//! Names of this machine, of its users and of its VPN profiles, as its files have them. Only read.
+//! The names of this machine, of its users and of its VPN profiles, as its files contain them. It only reads.
 
 use super::Files;
 
-/// User ids of people: below are those of the system, above that of nobody.
+/// User ids of people. Lower ids belong to the system, and `nobody` has a higher one.
 const PEOPLE: std::ops::Range<u32> = 1000..65000;
 
-/// Folders of VPN and network profiles, whose files are called as the profile is.
+/// Folders of VPN and network profiles whose files have the profile's name.
 const PROFILES: [(&str, &str); 8] = [
     ("etc/openvpn", ".conf"),
     ("etc/openvpn", ".ovpn"),
@@ -28,7 +28,7 @@ impl Files {
             is_person.then(|| [login, name.split(',').next().unwrap_or_default()])
         });
         let known = people.flatten().filter(|name| !name.is_empty()).map(str::to_owned);
-        // Users of a directory service are in no file, but have a home.
+        // Users of a directory service are in no file, but they have a home folder.
         let homes = self.listed("home", "").into_iter();
         let homes = homes.filter_map(|path| Some(path.rsplit('/').next()?.to_owned()));
         let homes = homes.filter(|name| name != "lost+found");
@@ -37,7 +37,7 @@ impl Files {
         all
     }
 
-    /// What this machine is called, with and without its domain.
+    /// The names of this machine, with and without its domain.
     pub fn host_names(&self) -> Vec<String> {
         let pretty = self.read("etc/machine-info");
         let pretty = pretty.lines().filter_map(|line| line.strip_prefix("PRETTY_HOSTNAME="));
@@ -65,7 +65,7 @@ impl Files {
     }
 }
 
-/// The names in a profile of NetworkManager's, which may differ from that of its file.
+/// The names in a profile of NetworkManager. They may differ from the name of the file.
 fn names_in(text: &str) -> Vec<String> {
     let value = |line: &str| {
         let (key, value) = line.trim().split_once('=')?;
@@ -74,7 +74,7 @@ fn names_in(text: &str) -> Vec<String> {
     text.lines().filter_map(value).filter(|name| !name.is_empty()).collect()
 }
 
-/// Whether a name is one that interfaces are given everywhere: it says nothing, and the report needs it.
+/// Whether interfaces everywhere have such names: it identifies nothing, and the report needs it.
 fn is_ordinary(name: &str) -> bool {
     let stem = name.trim_end_matches(|char: char| char.is_ascii_digit());
     ["wg", "tun", "tap", "eth", "wlan", "lo", "docker", "br", "virbr"].contains(&stem)

@@ -1,5 +1,5 @@
-//! Finds other programs that change firewall rules later: at boot, when a network comes up, or at a set time.
-//! Writes nothing.
+//! Finds other programs that change firewall rules later: at boot, when a network comes up, or at a set time. It writes
+//! nothing.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -13,13 +13,13 @@ const MAX_FILES: usize = 256;
 /// Something that changes rules later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
-    /// Which file it is, and what it does to the rules.
+    /// Which file it is, and how it changes the rules.
     pub problem: String,
     /// What to do about it.
     pub mend: String,
 }
 
-/// When a file is run, and what to do about it.
+/// The occasion on which a file is run. The advice depends on it.
 #[derive(Clone, Copy)]
 enum Occasion {
     Network,
@@ -48,7 +48,7 @@ enum Runs {
     All,
 }
 
-/// Folders and files of scripts, with when they run.
+/// Folders and files of scripts, with the occasion on which they run.
 const SCRIPTS: [(&str, Occasion, Runs); 36] = [
     ("etc/NetworkManager/dispatcher.d", Occasion::Network, Runs::Executables),
     ("etc/NetworkManager/dispatcher.d/pre-up.d", Occasion::Network, Runs::Executables),
@@ -152,7 +152,8 @@ impl Files {
         }
     }
 
-    /// Our tables in a file that was saved from the kernel. While the agent owns them, the kernel refuses the whole file.
+    /// tunwarden's tables in a file that was saved from the kernel. While the agent owns these tables, the kernel
+    /// refuses the whole file.
     fn saved_tables(&self) -> Option<Other> {
         const FILE: &str = "etc/nftables.conf";
         let text = self.read(FILE);
@@ -171,7 +172,7 @@ impl Files {
         })
     }
 
-    /// Units and drop-ins in the folders for the administrator's own units.
+    /// Units and drop-ins in the folders for the administrator's units.
     fn own_units(&self) -> Vec<String> {
         let folders = ["etc/systemd/system", "usr/local/lib/systemd/system"];
         let units = folders.iter().flat_map(|folder| self.listed(folder, ".service"));
@@ -220,7 +221,7 @@ impl Files {
             (Occasion::Clock | Occasion::Network | Occasion::Boot | Occasion::Sleep, _) => text,
         };
         let (change, by) = self.worst(&text, 1)?;
-        // A server's file often adds rules for the machines behind it. tunwarden's rules stay in force then.
+        // A server's file often adds rules for the machines behind the server. tunwarden's rules stay in force then.
         if matches!(occasion, Occasion::Vpn) && change == RuleChange::Edits {
             return None;
         }
@@ -250,7 +251,7 @@ impl Files {
         let own = own.map(|change| (change, None));
         let others = paths.into_iter().take(16).filter(|_| deeper > 0).filter_map(|path| {
             let text = self.read(path.trim_start_matches('/'));
-            // Only scripts are read, not programs.
+            // Only scripts are read, no binary programs.
             let (change, _) = text.starts_with("#!").then(|| self.worst(&text, deeper - 1))??;
             Some((change, Some(path)))
         });

@@ -1,8 +1,7 @@
-//! A second reader of iptables: the crate `iptables`, which shares no code with our own parser.
+//! A second reader of iptables: the crate `iptables`, which shares no code with tunwarden's own parser.
 //!
-//! The crate starts programs itself and waits for them without a limit. So a process of its own reads:
-//! this program again, which is killed with everything that it started when its time is over.
-//! Nothing is written with it.
+//! The crate starts programs itself and waits for them without a timeout. So a separate process reads: this program
+//! again, which is killed with all its child processes when its time is over. Nothing is written with the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,32 +33,32 @@ pub enum SecondReading {
     NotAsked,
     /// Both readers see the same.
     Agrees,
-    /// They do not: each difference, a line each.
+    /// They see different things: one line for each difference.
     Disagrees(Vec<String>),
-    /// The second reader gave no answer, and why.
+    /// The second reader gave no answer, for this reason.
     Failed(String),
 }
 
-/// Whether the rules were found to be in force by our own reader.
+/// Whether tunwarden's own reader has found the rules in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnVerdict {
     /// No difference was found.
     InForce,
-    /// Differences were found, or nobody could tell.
+    /// Differences were found, or the rules could not be read.
     NotInForce,
 }
 
-/// A chain of ours, or a jump to one, in iptables or ip6tables.
+/// One of tunwarden's chains, or a jump to one, in iptables or ip6tables.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Item {
     family: String,
     table: String,
     chain: String,
-    /// Where the jump leads; `None` for the chain itself.
+    /// The chain to which the jump leads; `None` for the chain itself.
     to: Option<String>,
 }
 
-/// What the second reader is asked about, with one program.
+/// The items about which the second reader is asked, with one program.
 #[derive(Debug, Serialize, Deserialize)]
 struct Question {
     program: PathBuf,
@@ -76,8 +75,8 @@ impl fmt::Display for Item {
     }
 }
 
-/// Compares what both readers see of our chains and jumps in one backend of iptables. Another program may change
-/// them between the two readings, so a difference counts only if it is seen twice.
+/// Compares what both readers see of tunwarden's chains and jumps in one backend of iptables. Another program may
+/// change them between the two readings, so a difference counts only if it is seen twice.
 pub async fn compare(backend: Backend, verdict: OwnVerdict) -> SecondReading {
     let mut result = compare_once(backend, verdict).await;
     if matches!(result, Ok(ref lines) if !lines.is_empty()) {
@@ -97,7 +96,7 @@ async fn compare_once(backend: Backend, verdict: OwnVerdict) -> Result<Vec<Strin
     for family in Family::ALL {
         let saved = Saved::parse(dump.text(family)).map_err(|error| error.to_string())?;
         first.extend(wanted(family).into_iter().filter(|item| holds(&saved, item)));
-        // Older releases of iptables make a table that they are asked about.
+        // Older releases of iptables create a table when they are asked about it.
         let items: Vec<Item> =
             wanted(family).into_iter().filter(|item| saved.table(&item.table).is_some()).collect();
         let program = iptables_program(backend, family);
@@ -109,7 +108,7 @@ async fn compare_once(backend: Backend, verdict: OwnVerdict) -> Result<Vec<Strin
     Ok(disagreements(&first, &second, verdict))
 }
 
-/// Every chain that may be ours, and every jump of ours.
+/// All chains that may be tunwarden's, and all of its jumps.
 fn wanted(family: Family) -> Vec<Item> {
     let item = |table: TableName, chain: &str, to: Option<ChainName>| Item {
         family: family.iptables().to_owned(),
@@ -127,7 +126,7 @@ fn wanted(family: Family) -> Vec<Item> {
     ours.family(family).iter().flat_map(of_table).collect()
 }
 
-/// Whether our own reader sees it.
+/// Whether tunwarden's own reader sees this item.
 fn holds(saved: &Saved, item: &Item) -> bool {
     let rules = saved.table(&item.table).and_then(|table| table.rules(&item.chain));
     match &item.to {
@@ -148,7 +147,7 @@ fn disagreements(first: &BTreeSet<Item>, second: &BTreeSet<Item>, verdict: OwnVe
     lines
 }
 
-/// Has a process of its own answer the questions.
+/// Lets a separate process answer the questions.
 async fn ask(questions: &[Question]) -> Result<BTreeSet<Item>, String> {
     if questions.is_empty() {
         return Ok(BTreeSet::new());
@@ -165,7 +164,7 @@ async fn ask(questions: &[Question]) -> Result<BTreeSet<Item>, String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // What it starts is killed with it.
+        // The processes that it starts are killed with it.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -174,7 +173,7 @@ async fn ask(questions: &[Question]) -> Result<BTreeSet<Item>, String> {
     let stdin = child.stdin.take();
     let mut talk = pin!(async {
         if let Some(mut stdin) = stdin {
-            // A reader that has ended closes its end; its exit code says why.
+            // A reader that has ended closes its end. Its exit code then says why.
             let _ = stdin.write_all(&text).await;
         }
         child.wait_with_output().await
@@ -196,7 +195,7 @@ async fn ask(questions: &[Question]) -> Result<BTreeSet<Item>, String> {
 /// The second reader itself: reads questions as text and answers with the items that it sees.
 ///
 /// # Errors
-/// What could not be read.
+/// Something could not be read.
 pub fn answer(questions: &str) -> Result<String, String> {
     let questions: Vec<Question> = serde_json::from_str(questions).map_err(|error| error.to_string())?;
     let mut seen = BTreeSet::new();
@@ -208,14 +207,14 @@ pub fn answer(questions: &str) -> Result<String, String> {
 
 fn read(question: Question) -> Result<BTreeSet<Item>, String> {
     let name = question.program.to_string_lossy().into_owned();
-    // The crate wants a name that lives as long as the process, which ends soon.
+    // The crate needs a name that lives as long as the process, which ends soon.
     let tool = IPTables { cmd: name.clone().leak(), has_check: true, has_wait: true, is_numeric: true };
     let mut chains: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for item in question.items {
         if !chains.contains_key(&item.table) {
             let listed = tool.list_chains(&item.table).map_err(|error| format!("{name}: {error}"))?;
-            // The crate takes a program that failed for an empty table.
+            // If a program fails, the crate returns an empty table.
             if !listed.iter().any(|chain| chain == "OUTPUT") {
                 return Err(format!("{name} cannot list the table {}", item.table));
             }
@@ -238,7 +237,7 @@ fn read(question: Question) -> Result<BTreeSet<Item>, String> {
 mod tests {
     use super::*;
 
-    /// What a family holds when the last resort is in force, as `iptables-save` prints it.
+    /// What a family holds while the last resort is in force, in the format of `iptables-save`.
     fn locked(family: Family) -> String {
         let jumps = |table: &crate::policy::Table| {
             let jumps = table.jumps.iter().chain(&table.last);

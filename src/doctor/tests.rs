@@ -37,7 +37,7 @@ fn healthy() -> Snapshot {
     }
 }
 
-/// The words for programs, of a healthy machine with one thing done to it.
+/// The identifiers of the findings about a healthy machine after one change.
 fn ids(spoil: impl FnOnce(&mut Snapshot)) -> Vec<&'static str> {
     let mut seen = healthy();
     spoil(&mut seen);

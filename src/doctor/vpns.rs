@@ -1,23 +1,22 @@
-//! Finds the VPNs that a machine has outside NetworkManager, by the files and units that they bring. Writes
-//! nothing.
+//! Finds the VPNs that a machine has outside NetworkManager, by their files and units. It writes nothing.
 
 use super::Files;
 use crate::guide::{Support, VpnKind};
 
-/// A VPN that a file, a unit or a device shows.
+/// A VPN that was found by a file, a unit or a device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FoundVpn {
     /// What kind it is.
     pub kind: VpnKind,
-    /// What shows it: a file, a unit or a device.
+    /// The file, the unit or the device by which it was found.
     pub shown_by: String,
 }
 
 /// Maximum number of VPNs of one kind that are listed.
 const MAX_LISTED: usize = 8;
 
-/// Folders with configurations: the kind, the folder, the ending, and what a line begins with if the file is a
-/// client's.
+/// Folders with configurations: the kind, the folder, the ending, and the beginning of a line that shows that the file
+/// is a client's.
 const FOLDERS: [(VpnKind, &str, &str, &str); 13] = [
     (VpnKind::OpenVpn, "etc/openvpn", ".conf", "remote "),
     (VpnKind::OpenVpn, "etc/openvpn", ".ovpn", "remote "),
@@ -42,7 +41,7 @@ const FILES: [(VpnKind, &str, &str); 4] = [
     (VpnKind::Fortinet, "etc/openfortivpn/config", "host"),
 ];
 
-/// Units that an app or a mesh VPN brings. Only one that the next boot starts counts.
+/// The units of VPN apps and mesh VPNs. A unit counts only if the next boot starts it.
 const UNITS: [(VpnKind, &str); 14] = [
     (VpnKind::Provider, "mullvad-daemon.service"),
     (VpnKind::Provider, "nordvpnd.service"),
@@ -60,7 +59,7 @@ const UNITS: [(VpnKind, &str); 14] = [
     (VpnKind::Mesh, "zerotier-one.service"),
 ];
 
-/// The names of devices that they make; `+` at the end stands for anything.
+/// The names of the devices that these programs make. `+` at the end stands for any characters.
 const DEVICES: [(VpnKind, &str); 11] = [
     (VpnKind::Provider, "wg0-mullvad"),
     (VpnKind::Provider, "nordlynx"),
@@ -88,7 +87,7 @@ impl FoundVpn {
 }
 
 impl Files {
-    /// The VPNs that files, units and devices show, in the order of the guide.
+    /// The VPNs that were found by files, units and devices, in the order of the guide.
     pub fn vpns(&self) -> Vec<FoundVpn> {
         let of_folders = FOLDERS.into_iter().flat_map(|(kind, folder, ending, start)| {
             let clients = self.listed(folder, ending).into_iter().filter(|path| self.has_line(path, start));
@@ -110,7 +109,7 @@ impl Files {
         found
     }
 
-    /// Devices of apps and mesh VPNs that are there now.
+    /// The devices of apps and mesh VPNs that exist now.
     fn devices(&self) -> Vec<FoundVpn> {
         let is = |name: &str, device: &str| match device.strip_suffix('+') {
             Some(start) => name.starts_with(start),
@@ -125,8 +124,8 @@ impl Files {
         found.collect()
     }
 
-    /// Whether a line of a file begins so, without regard to case and to the white space before it. Comments and
-    /// the template `conn %default` do not count.
+    /// Whether a line of a file begins with this text, in upper or lower case, after any white space. Comments and the
+    /// template `conn %default` do not count.
     fn has_line(&self, path: &str, start: &str) -> bool {
         self.read(path).lines().any(|line| {
             let line = line.trim_start().to_ascii_lowercase();

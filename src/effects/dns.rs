@@ -1,11 +1,11 @@
 //! Looks up the addresses of VPN servers by DNS.
 //!
-//! Every socket has the agent's [`QuestionMark`]. The rules let such packets pass and refuse all other DNS
-//! queries. An answer counts only if it comes from the resolver that was asked, and has the question and the
-//! id of the query.
+//! Every socket has the agent's [`QuestionMark`]. The rules let packets with this mark pass and refuse all other DNS
+//! queries. An answer counts only if it comes from the resolver that was asked, and has the question and the id of the
+//! query.
 //!
-//! No resolver library is used: every socket needs the mark, and the time and the size of an answer are
-//! bounded. hickory-proto builds and parses the messages.
+//! No resolver library is used, because every socket needs the mark, and because an answer has a maximum size and a
+//! maximum time. hickory-proto builds and parses the messages.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -25,14 +25,14 @@ use crate::vpn::QuestionMark;
 
 const DNS: u16 = 53;
 
-/// How long each try over UDP waits for its answer; one query for each entry.
+/// How long each query over UDP waits for its answer. There is one query for each entry.
 const TRIES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
-/// How long a query over TCP may take in all.
+/// How long a query over TCP may take altogether.
 const TCP: Duration = Duration::from_secs(5);
 
-/// Maximum length of an answer over UDP that is read, in bytes. Without EDNS an answer has at most 512 bytes
-/// (RFC 1035, 4.2.1); a longer one is truncated and is asked for over TCP.
+/// Maximum length of an answer over UDP that is read, in bytes. Without EDNS an answer has at most 512 bytes (RFC 1035,
+/// 4.2.1). A longer answer is truncated, and the agent asks again over TCP.
 const MAX_ANSWER: usize = 4096;
 
 /// Maximum number of aliases that are followed within one answer.
@@ -44,7 +44,7 @@ pub enum LookupError {
     /// No resolver is known.
     #[error("this system names no resolver (/etc/resolv.conf)")]
     NoResolver,
-    /// The kernel refused a socket, or the network the packet.
+    /// The kernel refused a socket, or the network refused the packet.
     #[error("the resolver {0} cannot be reached")]
     Unreachable(IpAddr, #[source] io::Error),
     /// No answer came.
@@ -64,7 +64,7 @@ pub enum LookupError {
 /// The IPv4 and IPv6 addresses of a name, in the order of the answers, from the first resolver that has any.
 ///
 /// # Errors
-/// [`LookupError`] of the last resolver, when no resolver has one.
+/// [`LookupError`] of the last resolver, if no resolver has an address.
 pub async fn look_up(
     name: &HostName,
     resolvers: &BTreeSet<IpAddr>,
@@ -118,7 +118,7 @@ async fn ask(
     }
 }
 
-/// `None` when no answer to this query came in time.
+/// Asks over UDP; `None` if no answer to this query came in time.
 async fn over_udp(
     question: &Message,
     bytes: &[u8],
@@ -130,7 +130,7 @@ async fn over_udp(
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     for wait in TRIES {
-        // Each try has a port of its own. The socket is connected: the kernel drops packets of other senders.
+        // Each query has its own port. The socket is connected, so the kernel drops packets of other senders.
         let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
         set_mark(&socket, mark)?;
         socket.connect(SocketAddr::new(resolver, DNS)).await?;
@@ -139,7 +139,7 @@ async fn over_udp(
             let mut buffer = vec![0; MAX_ANSWER];
             loop {
                 let length = socket.recv(&mut buffer).await?;
-                // A forged or damaged answer is ignored: the true one may still come.
+                // A forged or damaged answer is ignored, because the true one may still come.
                 if let Some(answer) = parse(question, buffer.get(..length).unwrap_or_default()) {
                     return Ok::<_, io::Error>(answer);
                 }
@@ -147,7 +147,7 @@ async fn over_udp(
         };
         match timeout(wait, answer).await {
             Ok(Ok(answer)) => return Ok(Some(answer)),
-            // The firewall or the network refuses. That may change in a moment.
+            // The firewall or the network refuses the packet. This may change soon.
             Ok(Err(_)) => sleep(wait).await,
             Err(_) => {}
         }
@@ -184,7 +184,7 @@ pub(crate) fn parse(question: &Message, bytes: &[u8]) -> Option<Message> {
     to_it.then_some(answer)
 }
 
-/// The addresses that an answer has for the name, or for the name that it is an alias of.
+/// The addresses that an answer has for the name, or for the name to which it is an alias.
 pub(crate) fn addresses(answer: &Message, name: &Name) -> Vec<IpAddr> {
     let mut name = name.clone();
     for _ in 0..MAX_ALIASES {

@@ -1,8 +1,7 @@
 //! Pins the names of VPN servers in `/etc/hosts`, so that the VPN client finds its server while the firewall
 //! refuses every DNS query. The agent owns one marked block in the file and changes no other byte.
 //!
-//! No library is used: libraries for this file write all of it again, and lose the lines that they do not
-//! understand.
+//! No library is used: libraries for this file write the whole file again, and lose lines that they do not understand.
 
 #![expect(clippy::disallowed_methods, reason = "an edge file: it reads and replaces /etc/hosts")]
 
@@ -35,7 +34,8 @@ const END: &str = "# END tunwarden\n";
 /// Maximum size of the file, in bytes. Lists of a million blocked hosts are smaller.
 const LARGEST: u64 = 64 << 20;
 
-/// How long to wait for another writer of tunwarden's, which takes milliseconds. Every user can lock the folder.
+/// How long to wait while another process of tunwarden writes, which takes milliseconds. There is a limit because every
+/// user can lock the folder.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why servers could not be pinned. The file is unchanged.
@@ -64,14 +64,14 @@ pub enum HostsError {
 }
 
 impl HostsError {
-    /// Whether the file is read-only for this process, as it is in the agent's unit.
+    /// Whether the file system is read-only for this process, as it is in the agent's unit.
     pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem)
     }
 }
 
-/// Writes `pins` as our block into the file at `path`. Without pins there is no block. The file is not
-/// written when its text would stay the same.
+/// Writes `pins` as our block into the file at `path`. If there are no pins, it removes the block. If the text would
+/// not change, it does not write the file.
 ///
 /// # Errors
 /// [`HostsError`]: then the file is unchanged.
@@ -79,7 +79,7 @@ pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     let io_error = |source| HostsError::Io { path: path.to_owned(), source };
     let odd = |what| HostsError::Odd { path: path.to_owned(), what };
     let _lock = lock(path).map_err(io_error)?;
-    // Opening a pipe would wait for a writer.
+    // Without O_NONBLOCK, opening a pipe would wait for a writer.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
@@ -100,8 +100,8 @@ pub fn pin(path: &Path, pins: &Pins) -> Result<(), HostsError> {
     if new == old { Ok(()) } else { replace(path, &meta, &new).map_err(io_error) }
 }
 
-/// Locks the folder of the file: `tunwarden release` and the agent's unit may write at the same time. `None` if the
-/// folder is absent or cannot be locked, or another process does not unlock it in time.
+/// Locks the folder of the file, because `tunwarden release` and the helper's unit may write at the same time. `None`
+/// if the folder does not exist or cannot be locked, or if another process does not unlock it in time.
 fn lock(path: &Path) -> io::Result<Option<File>> {
     let Some(folder) = path.parent() else { return Ok(None) };
     let folder = match File::open(folder) {
@@ -110,22 +110,22 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
         Err(error) => return Err(error),
     };
     let (sender, receiver) = mpsc::channel();
-    // The kernel has no lock with a timeout.
+    // The kernel has no lock with a timeout, so a thread waits for it.
     std::thread::Builder::new().spawn(move || {
         let locked = retry_on_intr(|| flock(&folder, FlockOperation::LockExclusive));
-        // After the timeout nobody receives it, and the lock ends here.
+        // After the timeout there is no receiver, and the lock is dropped here.
         let _ = sender.send(locked.map(|()| folder));
     })?;
     match receiver.recv_timeout(LOCK_TIMEOUT) {
         Ok(Ok(folder)) => Ok(Some(folder)),
-        // NFS locks only what is open for writing.
+        // NFS can only lock a file that is open for writing.
         Ok(Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::BADF)) | Err(_) => Ok(None),
         Ok(Err(error)) => Err(error.into()),
     }
 }
 
-/// The addresses that the file at `path` gives a name outside our block. `None` when it does not have the
-/// name or cannot be read. What is not an address is ignored.
+/// The addresses that the file at `path` gives a name outside our block. `None` if the file does not have the name or
+/// cannot be read. A line whose first word is not an address is ignored.
 pub fn named(path: &Path, name: &HostName) -> Option<Vec<IpAddr>> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -138,13 +138,13 @@ pub fn named(path: &Path, name: &HostName) -> Option<Vec<IpAddr>> {
     (!lines.is_empty()).then(|| lines.iter().filter_map(address).collect())
 }
 
-/// Whether it is this machine's own host name.
+/// Whether this is the machine's own host name.
 pub fn is_own(name: &HostName) -> bool {
     rustix::system::uname().nodename().to_str().is_ok_and(|own| is(own, name))
 }
 
-/// The pins without this machine's own name and without names that the file has outside our block: the agent
-/// must not change the addresses of those.
+/// The pins without this machine's own name, and without names that the file has outside our block. The agent must not
+/// change the addresses of those names.
 fn without_named(old: &[u8], pins: &Pins) -> Pins {
     if pins.is_empty() {
         return Pins::new();
@@ -200,7 +200,7 @@ fn write(path: &Path, meta: &std::fs::Metadata, text: &[u8]) -> io::Result<()> {
 
 /// The file's text with our block: at its old place, or else at the end.
 pub(crate) fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
-    // The file was cut off directly after our first line: adding a newline would make a block of it.
+    // The file was cut off directly after our first line. A newline at its end would make a block of that line.
     let cut = old.strip_suffix(BEGIN.trim_end().as_bytes());
     if let Some(before) = cut.filter(|before| before.is_empty() || before.ends_with(b"\n")) {
         return with_block(before.strip_suffix(b"\n").unwrap_or(before), pins);
@@ -211,13 +211,13 @@ pub(crate) fn with_block(old: &[u8], pins: &Pins) -> Vec<u8> {
         let newline: &[u8] = if block.is_empty() { b"" } else { b"\n" };
         return [old, newline, block.as_bytes()].concat();
     };
-    // A file that was appended to itself has our block twice.
+    // A file that was appended to itself contains our block twice.
     let after = with_block(around.after, &Pins::new());
     let newline = if block.is_empty() { around.newline_between(&after) } else { around.newline };
     [around.before, newline, block.as_bytes(), &after].concat()
 }
 
-/// The text before and after the first block of ours.
+/// The text before and after our first block.
 struct Around<'a> {
     before: &'a [u8],
     /// The newline that ends the text before the block.
@@ -235,13 +235,13 @@ impl<'a> Around<'a> {
         let next = all(inside, BEGIN.as_bytes()).next().unwrap_or(inside.len());
         let after = match all(inside, END.as_bytes()).next() {
             Some(end) if end < next => inside.get(end + END.len()..).unwrap_or_default(),
-            // The end mark is missing. The text after the lines that can be ours belongs to another program.
+            // The end mark is missing. The text after the lines that may be ours belongs to another program.
             Some(_) | None => inside,
         };
         Some(Self { before, newline, after })
     }
 
-    /// The text between the two parts when the block is removed, so that two lines never become one.
+    /// What must be between the two parts when the block is removed, so that two lines never become one.
     fn newline_between(&self, after: &[u8]) -> &'a [u8] {
         let joins = !(self.before.is_empty() || self.before.ends_with(b"\n") || after.is_empty());
         if joins { self.newline } else { b"" }

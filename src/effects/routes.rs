@@ -1,8 +1,8 @@
-//! Sets host routes past a dead tunnel, to the servers that its client may try next.
+//! Sets host routes outside a dead tunnel, to the servers that its client may try next.
 //!
-//! A tunnel whose server has died still has the default route, so the client's packets to the next server
-//! would go into the tunnel. A route opens nothing: the firewall alone decides who may send what. Our routes
-//! have a protocol number of their own, and a metric so high that every other route wins.
+//! A tunnel whose server has died still has the default route, so the client's packets to the next server would go into
+//! the tunnel. A route opens nothing, because only the firewall decides what may leave. tunwarden's routes have their
+//! own protocol number, and such a high metric that every other route has priority.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::vpn::Detours;
 /// `rtm_protocol` of our routes. iproute2 lists no other program with this number.
 const OURS: RouteProtocol = RouteProtocol::Other(177);
 
-/// The metric of our routes: higher than others use, so that every other route wins.
+/// The metric of our routes. It is higher than the metrics that others use, so every other route has priority.
 const METRIC: u32 = 1_194_000;
 
 /// The main table.
@@ -33,7 +33,7 @@ pub enum DetourError {
     Refused(#[from] rtnetlink::Error),
 }
 
-/// Makes our routes exactly these. Routes that are not wanted any more are removed first.
+/// Makes tunwarden's routes exactly these. First it removes routes that are not wanted any more.
 ///
 /// # Errors
 /// [`DetourError`]: then a client may not reach its next server.

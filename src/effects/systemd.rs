@@ -10,7 +10,7 @@ use crate::system::program::{ToolError, run, run_within};
 /// This folder exists where systemd is the machine's init (sd_booted(3)).
 const RUNNING: &str = "/run/systemd/system";
 
-/// How much time to start the agent asks for in one message.
+/// The additional start time for which the agent asks in one message.
 const START_STEP: Duration = Duration::from_secs(30);
 
 /// Maximum number of messages that ask for time, one every third of [`START_STEP`]: ten minutes in all.
@@ -21,7 +21,7 @@ pub fn is_running() -> bool {
     Path::new(RUNNING).is_dir()
 }
 
-/// Maximum time to wait until systemd has started a unit again. wg-quick looks names up, and its unit has no timeout.
+/// How long to wait until systemd has started a unit again. wg-quick looks names up, and its unit has no timeout.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How a unit is brought up.
@@ -29,7 +29,7 @@ const RESTART_TIMEOUT: Duration = Duration::from_secs(120);
 pub enum BringUp {
     /// Stop the unit first, if a part of it still runs.
     Restart,
-    /// Wait for a job of systemd for the unit that already runs.
+    /// Wait for a job that systemd already runs for this unit.
     Start,
 }
 
@@ -62,7 +62,7 @@ pub async fn active_state(unit: &str) -> Result<String, ToolError> {
     Ok(answer.trim().to_owned())
 }
 
-/// Runs a command as a service of its own, which outlives the caller's session.
+/// Runs a command as its own service, which survives the end of the caller's session.
 ///
 /// # Errors
 /// [`ToolError`]
@@ -70,16 +70,16 @@ pub async fn run_as_service(command: &[&str]) -> Result<(), ToolError> {
     run("systemd-run", &[&["--collect", "--quiet", "--"], command].concat(), "").await.map(drop)
 }
 
-/// Reports the agent's state to systemd. Does nothing when systemd did not start the agent.
+/// Reports the agent's state to systemd. Does nothing if systemd did not start the agent.
 pub fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!("cannot report the state to systemd: {error}");
     }
 }
 
-/// Asks systemd again and again for more time to start. Never returns: the caller drops it when the agent has
-/// started. While a firewall program hangs, the start takes longer than systemd's own timeout, and systemd
-/// would restart the agent each time before it is on the bus. After [`START_QUESTIONS`] the timeout applies.
+/// Asks systemd repeatedly for more time to start. It never returns: the caller drops it when the agent has started.
+/// While a firewall program hangs, the start takes longer than systemd's own timeout. Without these messages systemd
+/// would restart the agent each time before it is on the bus. After [`START_QUESTIONS`] messages the timeout applies.
 pub async fn ask_for_time() {
     let step = u32::try_from(START_STEP.as_micros()).unwrap_or(u32::MAX);
     let mut pace = tokio::time::interval(START_STEP / 3);

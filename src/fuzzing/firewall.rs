@@ -1,4 +1,4 @@
-//! Targets for what the firewall tools and the kernel say of the rules in the kernel.
+//! Targets for the output of firewall tools, and for what the kernel reports about its rules.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::policy::nftables::tables;
 use crate::policy::{EndpointSet, Owners, ruleset};
 use crate::vpn::Situation;
 
-/// What `iptables-save` prints, and after `create ` what `ipset save` does.
+/// The output of `iptables-save`; after `create `, that of `ipset save`.
 pub(super) fn iptables(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if text.starts_with("create ") {
@@ -41,7 +41,7 @@ pub(super) fn iptables(data: &[u8]) {
     }
 }
 
-/// What the kernel answers about our tables, and about the tables of every program.
+/// The kernel's answers about our tables, and about the tables of every program.
 pub(super) fn nft(data: &[u8]) {
     let _ = held::take(&mut BTreeMap::new(), data);
     let mut nft = Vec::new();

@@ -1,5 +1,5 @@
-//! Targets for what a local user can put before the agent: refused packets and their sockets, sessions of PPPoE, and
-//! messages on the bus.
+//! Targets for data that a local user can influence: refused packets and their sockets, PPPoE sessions, and messages on
+//! the bus.
 
 use super::assert_plain;
 use crate::blocked::Packet;
@@ -9,11 +9,11 @@ use crate::netfilter::nflog;
 use crate::sources::links::pppoe;
 use crate::sources::refusals::diag;
 
-/// Maximum number of bytes that the kernel copies of a refused packet.
+/// Maximum number of bytes of a refused packet that the kernel copies.
 const COPIED: usize = 128;
 
-/// The kernel's lines about refused packets, the packets themselves, its answers about their sockets, its list of sessions
-/// of PPPoE, and the agent's request for lines in `/etc/hosts`.
+/// The kernel's lines about refused packets, the packets themselves, the kernel's answers about their sockets, its list
+/// of PPPoE sessions, and the agent's request for lines in `/etc/hosts`.
 pub(super) fn refusals(data: &[u8]) {
     for line in nflog::parse(data).unwrap_or_default() {
         packet(&line.packet);
@@ -37,7 +37,7 @@ fn packet(bytes: &[u8]) {
     assert!(whole.source_port.is_some() || whole.port.is_none(), "the source port comes first");
 }
 
-/// What anybody sends on the bus: the first byte is the size of the steps in which it is read.
+/// Messages that any process may send on the bus. The first byte is the size of the steps in which they are read.
 pub(super) fn bus(data: &[u8]) {
     let Some((&step, stream)) = data.split_first() else { return };
     let (passed, kept) = sieve::passed_on(stream, usize::from(step).max(1));

@@ -15,7 +15,7 @@ use crate::sources::resolvers;
 use crate::system::process;
 use crate::vpn::Situation;
 
-/// The configuration. The rules of every valid one are lines of the known kinds.
+/// The configuration. For every valid one, the rules have only known kinds of lines.
 pub(super) fn config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let config = match Config::parse(&text, "config.toml") {
@@ -55,8 +55,8 @@ pub(super) fn hosts(data: &[u8]) {
     assert_eq!(with_block(&released, &none), released);
 }
 
-/// A firewall script, or a text for iptables-restore. The configuration made of it is always valid, and lets
-/// nothing through the tunnel without a rule in the text.
+/// A firewall script, or a text for iptables-restore. The configuration that is made from it is always valid. It lets
+/// nothing through the tunnel that no rule in the text allows.
 pub(super) fn script(data: &[u8]) {
     let text = String::from_utf8_lossy(data).into_owned();
     setup::worst_change(&text);
@@ -95,7 +95,7 @@ pub(super) fn words(data: &[u8]) {
     }
 }
 
-/// A value that was read is written on one line, and reading that gives the same value.
+/// A value that was read is written on one line, and reading this line gives the same value.
 fn round<T: FromStr + Display + PartialEq + std::fmt::Debug>(word: &str) {
     if let Ok(read) = word.parse::<T>() {
         let written = read.to_string();

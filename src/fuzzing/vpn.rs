@@ -39,7 +39,7 @@ pub(super) fn hook(data: &[u8]) {
     }
     let arguments: Vec<OsString> = lines.iter().map(|line| OsStr::from_bytes(line).to_owned()).collect();
     if let Some(fields) = dispatcher::fields(&arguments, None) {
-        // The dispatcher's report on any user's profile is never taken for a hook's.
+        // A report of the dispatcher about a user's profile never counts as a hook's report.
         assert_eq!(parse(&fields), Ok(None));
     }
 }
@@ -73,7 +73,7 @@ pub(super) fn openvpn_files(data: &[u8]) {
     }
 }
 
-/// A configuration of wg-quick's, and the same bytes as one of systemd-networkd's.
+/// A configuration of wg-quick, and the same bytes as a configuration of systemd-networkd.
 pub(super) fn wireguard_files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     wireguard_device(config::read(&text));
@@ -92,7 +92,7 @@ fn wireguard_device(device: config::Device) {
     }
 }
 
-/// What a WireGuard device says: the answer of its program, and a message of the kernel's.
+/// Reports about a WireGuard device: the answer of its program, and a message of the kernel.
 pub(super) fn wireguard_devices(data: &[u8]) {
     let program = text::read(&String::from_utf8_lossy(data)).unwrap_or_default();
     let mut kernel = Reading::default();

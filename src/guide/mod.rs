@@ -1,5 +1,5 @@
-//! What works with which VPN, and what to do. `init`, `check`, `doctor`, `status` and the table in
-//! `docs/getting-started.md` all say what stands here.
+//! What works with which kind of VPN, and what the user must do. `init`, `check`, `doctor`, `status` and the table in
+//! `docs/getting-started.md` all use this table.
 
 /// A kind of VPN: the program that runs it, and who starts that program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,26 +30,26 @@ pub enum VpnKind {
     Pptp,
     /// strongSwan or Libreswan.
     Ipsec,
-    /// A VPN of NetworkManager's with another plugin.
+    /// A VPN of NetworkManager with another plugin.
     OtherPlugin,
     /// The program of a VPN provider.
     Provider,
     /// Tailscale.
     Tailscale,
-    /// ZeroTier, NetBird and the like.
+    /// ZeroTier, NetBird and similar programs.
     Mesh,
 }
 
 /// How far a kind of VPN works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
-    /// It works, with what there is to do.
+    /// It works, after the steps that the guide names.
     Works,
     /// It does not work.
     Refused,
 }
 
-/// What to tell a person about a kind of VPN.
+/// The advice for one kind of VPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guide {
     /// The kind's name.
@@ -62,7 +62,7 @@ pub struct Guide {
     pub todo: &'static str,
 }
 
-/// The services of NetworkManager's plugins, without the part that they have in common.
+/// The services of NetworkManager's plugins, without the prefix that all of them have.
 const SERVICES: [(&str, VpnKind); 9] = [
     ("openvpn", VpnKind::ManagedOpenVpn),
     ("openconnect", VpnKind::ManagedOpenConnect),
@@ -75,7 +75,7 @@ const SERVICES: [(&str, VpnKind); 9] = [
     ("libreswan", VpnKind::Ipsec),
 ];
 
-/// What the names of these services begin with.
+/// The prefix of the names of these services.
 const PLUGIN: &str = "org.freedesktop.NetworkManager.";
 
 impl VpnKind {
@@ -107,7 +107,7 @@ impl VpnKind {
         known.map_or(Self::OtherPlugin, |(_, kind)| *kind)
     }
 
-    /// What to tell a person about it.
+    /// The advice for this kind.
     #[expect(clippy::too_many_lines, reason = "a table, and the compiler checks that it has every kind")]
     pub const fn guide(self) -> Guide {
         let (name, works, todo) = match self {
@@ -217,7 +217,7 @@ impl VpnKind {
         }
     }
 
-    /// The one line that a person gets.
+    /// The advice as one line.
     pub fn line(self) -> String {
         let guide = self.guide();
         match guide.support {
@@ -227,7 +227,7 @@ impl VpnKind {
     }
 }
 
-/// The table of `docs/getting-started.md`, a row each.
+/// The table of `docs/getting-started.md`, with one row for each kind.
 pub fn table() -> Vec<String> {
     let row = |kind: VpnKind| {
         let guide = kind.guide();

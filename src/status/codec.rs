@@ -1,7 +1,7 @@
-//! How a part of the status is written on the bus and read from it, with one definition for both directions.
+//! Writes a part of the status to the bus, and reads it from there, with one definition for both directions.
 //!
-//! A part of the status is an `a{sv}`, with the names of its fields as keys. What is not known is left out.
-//! A key that this version does not know is ignored, because an agent of a later version may add some.
+//! A part of the status is an `a{sv}` whose keys are the names of its fields. Unknown facts are left out. A key that
+//! this version does not know is ignored, because an agent of a later version may have more.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::{ForwardedStatus, ManagementStatus, NetworkStatus, TunnelStatus, VpnS
 use crate::config::Reconnect;
 use crate::vpn::{LastLoss, Reason, State};
 
-/// An `a{sv}` to be written.
+/// An `a{sv}` that will be sent.
 pub(super) type Written = HashMap<&'static str, Variant<'static>>;
 
 /// An `a{sv}` that was read.
@@ -51,8 +51,8 @@ fn present<const N: usize>(
     known.into_iter().flatten()
 }
 
-/// Declares the fields of a dictionary: those that are always there; `later`, which an older agent does not
-/// have; `known`, which are left out while they are `None`.
+/// Declares the fields of a dictionary: those that are always there; `later` for those that an older agent does not
+/// have; `known` for those that are left out while they are `None`.
 macro_rules! dictionary {
     ($type:ident { $($field:ident),+ } $(later { $($later:ident),+ })? $(known { $($known:ident),+ })?) => {
         impl Dictionary for $type {
@@ -88,7 +88,7 @@ dictionary!(DockerStatus { present, protected, networks, missing } later { forwa
 dictionary!(ForwardedStatus { port, protocol, to } known { fault });
 dictionary!(NetworkStatus { name, driver, internal, access, covered } known { bridge, fault });
 
-/// The fields of a tunnel, and those of its endpoint beside them while it is known.
+/// The fields of a tunnel. The fields of its endpoint are in the same dictionary if the endpoint is known.
 impl Dictionary for TunnelStatus {
     fn to_dict(&self) -> Written {
         let mut dict = Written::from([
@@ -118,7 +118,7 @@ impl Dictionary for TunnelStatus {
     }
 }
 
-/// An endpoint, with `by` where the kernel itself sends; or `any`.
+/// An endpoint, with `by` if the kernel itself sends the packets; or `any`.
 impl Dictionary for BootstrapStatus {
     fn to_dict(&self) -> Written {
         match self {
@@ -145,7 +145,7 @@ impl Dictionary for BootstrapStatus {
     }
 }
 
-/// Reads a dictionary inside another one; its error begins behind the outer key.
+/// Reads a dictionary inside another one. Its error text comes after the outer key.
 fn read_part<T: Dictionary>(entries: HashMap<String, OwnedVariant>) -> Result<T, StatusError> {
     T::from_dict(Entries(entries)).map_err(|StatusError(why)| StatusError(format!(": {why}")))
 }
@@ -154,7 +154,7 @@ fn of_type<T: TryFrom<OwnedVariant>>(value: OwnedVariant) -> Result<T, StatusErr
     T::try_from(value).map_err(|_| StatusError(" is of another type".to_owned()))
 }
 
-/// Types that the bus knows itself.
+/// Types that the bus itself has.
 macro_rules! plain {
     ($($type:ty),+) => {$(
         impl OnBus for $type {
@@ -171,7 +171,7 @@ macro_rules! plain {
 
 plain!(bool, u16, u32, u64, String, Vec<String>);
 
-/// Enums that are one word on the bus, and an empty word while they are `None`.
+/// Enums that are one word on the bus, and an empty word if they are `None`.
 macro_rules! words {
     ($($type:ty: $write:path, $read:expr);+ $(;)?) => {$(
         impl OnBus for Option<$type> {
@@ -192,7 +192,7 @@ words! {
     Verdict: Verdict::as_str, |word: &str| word.parse().map(Some).map_err(unknown);
     Watch: Watch::as_str, |word| Watch::from_word(word).map(Some).ok_or_else(|| unknown(word));
     PauseStatus: scope, |word: &str| word.parse().map(|scope| Some(PauseStatus { scope })).map_err(unknown);
-    // A later version may know more of these.
+    // A later version may have more of these words.
     Reconnect: Reconnect::as_str, |word| Ok(Reconnect::from_word(word));
     Reason: Reason::code, |word| Ok(Reason::from_code(word));
 }
@@ -205,7 +205,7 @@ fn scope(pause: PauseStatus) -> &'static str {
     pause.scope.as_str()
 }
 
-/// Text for people; empty while there is none.
+/// A text for people; empty if it is `None`.
 impl OnBus for Option<String> {
     fn write(&self) -> Variant<'static> {
         self.as_deref().unwrap_or_default().to_owned().write()
@@ -216,7 +216,7 @@ impl OnBus for Option<String> {
     }
 }
 
-/// A moment in seconds since the epoch; 0 while there is none.
+/// A time in seconds since the epoch; 0 if it is `None`.
 impl OnBus for Option<u64> {
     fn write(&self) -> Variant<'static> {
         self.unwrap_or_default().write()

@@ -1,4 +1,4 @@
-//! Which configuration is in force, and why it is not the file's.
+//! Which configuration is in force, and why the file's configuration is not.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use crate::config::{Faults, InForce, Source, plain};
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConfigurationStatus {
-    /// `file`; `kept`: the one that was in force last; `strictest`; or `unknown` to a user who cannot read
+    /// `file`; `kept`: the configuration that was in force last; `strictest`; or `unknown` for a user who cannot read
     /// the kept configuration.
     pub source: String,
-    /// The file.
+    /// The path of the file.
     pub path: String,
-    /// Why it is not the file's, in one line.
+    /// Why the file's configuration is not in force, in one line.
     pub fault: Option<String>,
 }
 
@@ -28,7 +28,7 @@ impl ConfigurationStatus {
         }
     }
 
-    /// Notes that the file has a fault now: the configuration that was in force stays.
+    /// Notes that the file has a fault now. The configuration that was in force stays in force.
     pub fn refuse(&mut self, faults: &Faults) {
         if self.source == Source::File.as_str() {
             self.source = Source::Kept.as_str().to_owned();

@@ -12,25 +12,25 @@ const SHOWN: usize = 10;
 /// What no rule of iptables can stop, in one line.
 const LIMITS: &str = "macvlan, ipvlan, raw packet senders (NET_RAW), containers in this machine's namespaces";
 
-/// What remains of [`LIMITS`] where the rules on the wires judge every frame.
+/// The part of [`LIMITS`] that remains if the rules on the wires judge every frame.
 const WIRE_LIMITS: &str = "containers in this machine's namespaces that may change its rules (NET_ADMIN)";
 
 /// Docker in the status.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct DockerStatus {
-    /// Whether there is a Docker on this machine.
+    /// Whether this machine has Docker.
     pub present: bool,
     /// Whether its containers are behind the rules.
     pub protected: bool,
-    /// Its version, while it answers.
+    /// Its version, if it answers.
     pub version: Option<String>,
-    /// Which firewall it writes its rules in, while it answers: `iptables`, `nftables` or `unknown`.
+    /// The firewall in which it writes its rules, if it answers: `iptables`, `nftables` or `unknown`.
     pub backend: Option<String>,
-    /// Its networks, while it answers.
+    /// Its networks, if it answers.
     pub networks: Vec<NetworkStatus>,
-    /// Names in `docker.networks` that no network has, while it answers.
+    /// Names in `docker.networks` that no network has, if it answers.
     pub missing: Vec<String>,
-    /// The ports of `docker.forwarded`, while it answers.
+    /// The ports of `docker.forwarded`, if it answers.
     pub forwarded: Vec<ForwardedStatus>,
 }
 
@@ -79,12 +79,12 @@ pub struct NetworkStatus {
     pub access: String,
     /// Whether the rules hold its containers now.
     pub covered: bool,
-    /// Why they do not, or why they hold them in another way than the configuration says.
+    /// Why the rules do not hold its containers, or why they differ from the configuration.
     pub fault: Option<String>,
 }
 
 impl DockerStatus {
-    /// Adds Docker's report about itself.
+    /// Adds what Docker reports about itself.
     pub(super) fn tell(&mut self, report: DockerReport, wires: Wires) {
         self.version = Some(report.version);
         self.backend = Some(report.backend.as_str().to_owned());
@@ -169,7 +169,7 @@ impl DockerStatus {
 impl NetworkStatus {
     fn new(mut report: NetworkReport, protected: bool, wires: Wires) -> Self {
         if report.fault == Some(NetworkFault::Beneath) && wires == Wires::Held {
-            // The rules on the wire judge the packets that pass below the tables.
+            // The rules on the wire judge packets that never pass the tables.
             report.fault = None;
         }
         Self {
@@ -184,7 +184,7 @@ impl NetworkStatus {
     }
 }
 
-/// The first few, and how many more there are.
+/// The first entries, and the number of the others.
 fn shortened(lines: &[String]) -> Vec<String> {
     let more = lines.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| format!("and {more} more; see: tunwarden status --json"));

@@ -12,7 +12,7 @@ pub struct LayerStatus {
     pub name: String,
     /// Whether it was found to hold the rules.
     pub enforced: bool,
-    /// Why it cannot be read; then nothing is known of what it holds.
+    /// Why it cannot be read. Then it is not known what it holds.
     pub unknown: Option<String>,
     /// What it cannot do on this system.
     pub lacks: Option<String>,
@@ -21,12 +21,12 @@ pub struct LayerStatus {
 }
 
 impl LayerStatus {
-    /// Whether it judges every frame that leaves on a wire, of any sender.
+    /// Whether it judges every frame that leaves on a wire, from any sender.
     pub(super) fn holds_wires(&self) -> bool {
         self.name == Layer::Nftables.as_str() && self.enforced && self.lacks.is_none()
     }
 
-    /// A line for people where the agent owns the layer.
+    /// A line for people, if the agent owns the layer.
     pub(super) fn hold(&self) -> Option<String> {
         (self.owned && self.enforced)
             .then(|| format!("{}: the agent's own, no flush takes it away", self.name))
@@ -43,7 +43,7 @@ impl LayerStatus {
         Some(format!("{}: {lacks}", self.name))
     }
 
-    /// A line for people, if there is something to say.
+    /// A line for people, if it has a fault.
     pub(super) fn fault(&self) -> Option<String> {
         let name = &self.name;
         match (&self.unknown, &self.lacks, self.enforced) {

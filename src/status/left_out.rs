@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::config::plain;
 use crate::vpn::LeftOut;
 
-/// A profile of which something is left out.
+/// A profile or file of which a part is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOutStatus {
     /// The name of the profile or file.

@@ -14,7 +14,7 @@ pub struct ManagementStatus {
     pub socket: String,
     /// Whether the agent receives the client's reports there now.
     pub heard: bool,
-    /// Why it does not, although a process listens there.
+    /// Why the agent does not receive them, although a process listens there.
     pub fault: Option<String>,
 }
 

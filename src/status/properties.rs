@@ -1,5 +1,4 @@
-//! The properties of the agent on the bus, each defined once: its name, how it is written, and how it is
-//! read.
+//! The properties of the agent on the bus. Each is defined once: its name, how it is written, and how it is read.
 //!
 //! The service, the signal `PropertiesChanged`, the introspection, the command line and the notifier all use
 //! this table. `dbus/org.tunwarden.Agent1.xml` explains each property to other programs.
@@ -32,7 +31,8 @@ pub enum Changes {
     Never,
 }
 
-/// A property that is a field of the status. One that is `later` may be missing: an older agent lacks it.
+/// A property that is a field of the status. A field that is `later` may be missing, because an older agent does not
+/// have it.
 macro_rules! field {
     ($name:literal, $field:ident) => {
         field!($name, $field, Changes::Signalled, |status, entries, name| {
@@ -90,7 +90,7 @@ pub static PROPERTIES: [Property; 22] = [
         changes: Changes::Signalled,
         write: |status| Some(status.verdict()).write(),
         is_same: |one, other| one.verdict() == other.verdict(),
-        // It is read after `Enforced`, and says more. An older agent does not have it.
+        // It is read after `Enforced`, and is more exact. An older agent does not have it.
         read: |status, entries, name| {
             let verdict: Option<Option<Verdict>> = entries.take_known(name)?;
             status.enforcement = Enforcement::from_words(status.enforced(), verdict.flatten());
@@ -302,7 +302,7 @@ mod tests {
         let status = full();
         let vpns = vec![status.vpns[0].clone(); 7];
         let text = Status { vpns, ..status }.for_people(0);
-        // Two of the list and three that are not in it.
+        // Two VPNs of the list, and three that are not in it.
         assert!(text.contains("and 5 more; list them with: sudo tunwarden check"), "{text}");
     }
 
@@ -329,7 +329,7 @@ mod tests {
                 assert!(file.contains(&promised), "{promised}");
             }
         }
-        // Two counts of refused packets are no part of the status.
+        // Two more are counts of refused packets, which are not part of the status.
         assert_eq!(file.matches("<property ").count(), PROPERTIES.len() + 2);
     }
 }

@@ -49,13 +49,13 @@ impl Status {
         }
     }
 
-    /// Whether iptables holds its rules, and only the layer that judges the frames on the wires does not.
+    /// Whether iptables holds its rules, so that only the layer for the frames on the wires does not.
     fn only_wires_are_open(&self) -> bool {
         let holds = |layer: &LayerStatus| layer.enforced && layer.name == Layer::Iptables.as_str();
         self.enforcement == Enforcement::NotEnforced && self.layers.iter().any(holds)
     }
 
-    /// A few lines for people.
+    /// The status in a few lines for people.
     pub fn for_people(&self, now: u64) -> String {
         let mut lines = vec![self.headline()];
         let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
@@ -119,7 +119,7 @@ impl Status {
         lines.join("\n")
     }
 
-    /// How many VPNs the text does not show, if there are any.
+    /// Number of VPNs that the text does not show; `None` if it shows all.
     fn hidden_vpns(&self) -> Option<NonZeroU32> {
         let hidden = u32::try_from(self.vpns.len().saturating_sub(MAX_VPNS)).unwrap_or(u32::MAX);
         NonZeroU32::new(hidden.saturating_add(self.vpns_left_out))
@@ -144,7 +144,7 @@ impl Status {
                 Wires::Open => format!("protected: what leaves goes through the VPN; {closed}"),
             },
             (Enforcement::Enforced, State::Locked) if self.agent => format!("locked: no VPN, {closed}"),
-            // Without an agent it is unknown whether there is a VPN.
+            // Without an agent it is not known whether there is a VPN.
             (Enforcement::Enforced, State::Locked) => format!("locked: {closed}"),
             (Enforcement::Enforced, State::Connecting) => {
                 format!("connecting: the VPN is being connected, {closed}")
@@ -166,7 +166,7 @@ impl Status {
         }
     }
 
-    /// The headline while the kernel cannot be read.
+    /// The headline if the kernel cannot be read.
     fn unknown(&self, unread: Unread) -> &'static str {
         match unread {
             Unread::NotPermitted => {
@@ -180,7 +180,7 @@ impl Status {
         }
     }
 
-    /// What may leave outside the tunnel. If the rules are not in force, the allowance says nothing about it.
+    /// What may leave outside the tunnel. If the rules are not in force, it does not follow from the allowance.
     fn outside_row(&self) -> Option<String> {
         match self.enforcement {
             Enforcement::Enforced => {
@@ -188,7 +188,7 @@ impl Status {
                 let by = if kernel || self.bootstrap.is_empty() { "" } else { ", by the VPN client only" };
                 Some(format!("{}{by}", self.outside(5)))
             }
-            // The headline already says who.
+            // The headline already says whose packets may leave.
             Enforcement::NotEnforced if self.only_wires_are_open() => None,
             Enforcement::NotEnforced => Some("anything: the rules are not in force".to_owned()),
             Enforcement::Unknown(_) => Some("unknown".to_owned()),
@@ -196,7 +196,7 @@ impl Status {
         }
     }
 
-    /// The first `most` parts of the allowance, and how many more there are.
+    /// The first `most` parts of the allowance, and the number of the others.
     fn outside(&self, most: usize) -> String {
         let allowed: Vec<_> = self.bootstrap.iter().take(most).map(ToString::to_string).collect();
         match self.bootstrap.len().saturating_sub(allowed.len()) {

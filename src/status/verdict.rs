@@ -1,5 +1,5 @@
-//! What the kernel was found to hold, and what that means for packets. Every statement about packets follows
-//! from this, never from the state alone.
+//! What the kernel was found to hold, and what this means for packets. Every statement about packets follows from this,
+//! and never from the state alone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,11 +14,11 @@ use crate::vpn::State;
 pub enum Enforcement {
     /// The rules of the state.
     Enforced,
-    /// Not the rules of the state, but others that let nothing out in clear.
+    /// Other rules than those of the state, which let nothing out in clear.
     Closed,
     /// Anything else: packets may leave in clear.
     NotEnforced,
-    /// It could not be read, or a commit has not ended yet.
+    /// The rules could not be read, or a commit has not ended yet.
     Unknown(Unread),
 }
 
@@ -27,7 +27,7 @@ pub enum Enforcement {
 pub enum Unread {
     /// This user may not read it.
     NotPermitted,
-    /// A tool is missing or failed, or printed what cannot be understood.
+    /// A tool is missing, has failed, or has printed something that cannot be understood.
     Failed,
 }
 
@@ -43,7 +43,7 @@ impl Enforcement {
         }
     }
 
-    /// Reads it back from what the bus says: `Enforced` and `Verdict`, which an older agent does not have.
+    /// The value for what the bus says: `Enforced`, and `Verdict`, which an older agent does not have.
     pub(super) fn from_words(enforced: bool, verdict: Option<Verdict>) -> Self {
         match (enforced, verdict) {
             (true, _) => Self::Enforced,
@@ -64,7 +64,7 @@ pub enum Verdict {
     Locked,
     /// Packets may leave in clear: the rules are not in force, or an administrator paused them.
     Open,
-    /// It is unknown what the kernel holds.
+    /// It is not known what the kernel holds.
     Unknown,
 }
 
@@ -72,7 +72,7 @@ impl Verdict {
     /// Every verdict.
     const ALL: [Self; 4] = [Self::Protected, Self::Locked, Self::Open, Self::Unknown];
 
-    /// What may leave when the kernel holds this in such a state.
+    /// What may leave if the kernel holds this in this state.
     pub const fn of(enforcement: Enforcement, state: State) -> Self {
         match (enforcement, state) {
             (Enforcement::Enforced, State::Protected) => Self::Protected,

@@ -13,24 +13,24 @@ const SHOWN: usize = 3;
 pub struct VpnStatus {
     /// The name of the profile or file.
     pub name: String,
-    /// The UUID of a profile of NetworkManager's.
+    /// The UUID, if it is a profile of NetworkManager.
     pub uuid: Option<String>,
     /// Who named its servers: `networkmanager`, `openvpn` or `wireguard` (files of root's), or `hook`.
     pub origin: String,
-    /// Its first servers, by address or by name: `198.51.100.9:51820/udp`.
+    /// Its first servers, each by address or by name: `198.51.100.9:51820/udp`.
     pub servers: Vec<String>,
-    /// How many servers it has besides.
+    /// Number of its other servers.
     pub more: u32,
     /// The mark on the packets to them: `0xca6c`.
     pub mark: Option<String>,
     /// Whether it counts.
     pub counts: bool,
-    /// Why it does not count, or why it is of no use.
+    /// Why it does not count, or why it cannot be used.
     pub fault: Option<String>,
 }
 
 impl VpnStatus {
-    /// The first VPNs that are known, and how many there are besides.
+    /// The first VPNs that are known, and the number of the others.
     pub fn listed((vpns, more): (&[KnownVpn], usize)) -> (Vec<Self>, u32) {
         (vpns.iter().map(Self::from).collect(), u32::try_from(more).unwrap_or(u32::MAX))
     }

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-/// How the agent notices a change that another program makes.
+/// How the agent notices that another program has changed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Watch {
     /// netfilter reports it at once.
     Netfilter,
-    /// It is not reported: the agent reads the kernel once a minute.
+    /// It is not reported, so the agent reads the kernel once a minute.
     Slow,
 }
 
@@ -30,7 +30,7 @@ impl Watch {
 /// A program that removes the rules repeatedly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FightStatus {
-    /// Its name, as the kernel has it.
+    /// Its name, as the kernel reports it.
     pub program: String,
     /// How many repairs it made necessary in the last minute.
     pub count: u32,

@@ -1,4 +1,4 @@
-//! The bounds of the memory.
+//! The limits of the memory.
 
 use super::super::{Packet, RefusedAt};
 use super::*;

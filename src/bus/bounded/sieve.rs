@@ -1,25 +1,26 @@
 //! Decides which bytes from the bus are passed on. Pure.
 //!
-//! First comes one line of text, which ends the authentication, then one message after the other (D-Bus
+//! The stream begins with one line of text, which ends the authentication. Messages follow, one after the other (D-Bus
 //! specification, "Message Format").
 //!
-//! zbus reads a whole message, of up to 128 MiB, before it asks who sent it, and has no setting for this. So the lengths
-//! are read here, before zbus gets the bytes.
+//! zbus reads a whole message, of up to 128 MiB, before it checks who sent it, and has no setting for this. So this
+//! file reads the lengths before zbus gets the bytes.
 
 /// The number of bytes that every message has: its fixed part, and the length of its header fields.
 const FIXED: usize = 16;
 
-/// Maximum length of a call in bytes. A hook's report has 500, and every other call less.
+/// Maximum length of a call in bytes. A hook's report has 500, and every other call has fewer.
 const MAX_CALL: u64 = 16 << 10;
 
-/// Maximum length of any other message in bytes: the answers and signals of NetworkManager with thousands of
+/// Maximum length of any other message in bytes. Answers and signals of NetworkManager with thousands of profiles are
+/// shorter.
 /// profiles.
 const MAX_OTHER: u64 = 4 << 20;
 
 /// The type of a message that is a call.
 const CALL: u8 = 1;
 
-/// What the reader of the bus does next.
+/// The next step of the reader of the bus.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Give the bytes that are ready to the caller.
@@ -107,7 +108,7 @@ impl Sieve {
             State::Header { length, body } => {
                 self.taken.extend(bytes);
                 if self.taken.len() == length {
-                    // The length of the body is now 0.
+                    // The header now says that the length of the body is 0.
                     self.taken[4..8].fill(0);
                     self.ready = std::mem::take(&mut self.taken);
                     self.state = State::leaving_out(body);
@@ -155,8 +156,8 @@ impl State {
     }
 }
 
-/// The bytes that are passed on when they are read in steps of at most `step`, and the maximum number of
-/// bytes that were kept.
+/// The bytes that are passed on if they are read in steps of at most `step`, and the largest number of bytes that were
+/// stored at once.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn passed_on(bytes: &[u8], step: usize) -> (Vec<u8>, usize) {
     let (mut sieve, mut rest, mut out, mut most) = (Sieve::default(), bytes, Vec::new(), 0);

@@ -1,10 +1,10 @@
-//! Takes what identifies a person or a place out of a text that goes into a bug report. Pure.
+//! Removes from a text for a bug report what identifies a person or a place. Pure.
 //!
-//! Public addresses, MAC addresses, domain names, keys and the names that it is given become words such as
-//! `ADDRESS4-1`. The same original always becomes the same word, so the report stays readable. Addresses
-//! that every network may use stay: private, loopback and multicast ones, and masks.
+//! Public addresses, MAC addresses, domain names, keys and given names are replaced by words such as `ADDRESS4-1`. The
+//! same original always becomes the same word, so the report stays readable. Addresses that every network may use stay:
+//! private, loopback and multicast addresses, and masks.
 //!
-//! In doubt it replaces: a version with four numbers looks like an address and is replaced.
+//! If in doubt, it replaces: a version with four numbers looks like an address, so it is replaced.
 
 mod shape;
 
@@ -24,7 +24,7 @@ pub enum Kind {
     Mac,
     /// A domain name, or an e-mail address.
     Domain,
-    /// This machine's own name.
+    /// The name of this machine.
     Host,
     /// A user's name.
     User,
@@ -32,7 +32,7 @@ pub enum Kind {
     Profile,
     /// A UUID.
     Uuid,
-    /// A key of WireGuard.
+    /// A WireGuard key.
     Key,
 }
 
@@ -78,7 +78,7 @@ const ORDINARY: [&str; 22] = [
     "nft",
 ];
 
-/// Replaces, and remembers what it has replaced.
+/// Replaces, and remembers the word for each original.
 #[derive(Debug, Default)]
 pub struct Redactor {
     /// Names to be replaced, in lower case, the longest first.
@@ -88,7 +88,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// One that also replaces these names, where each stands as a word.
+    /// A redactor that also replaces these names where they occur as whole words.
     pub fn new(names: impl IntoIterator<Item = (String, Kind)>) -> Self {
         let mut seen = BTreeSet::new();
         let mut names: Vec<(String, Kind)> = names
@@ -103,7 +103,7 @@ impl Redactor {
 
     /// The text with everything replaced.
     pub fn text(&mut self, text: &str) -> String {
-        // Names first: one of several words is no token.
+        // Names are replaced first, because a name of several words is not one token.
         let mut out = String::with_capacity(text.len());
         for part in self.split_names(text) {
             match part {
@@ -127,7 +127,7 @@ impl Redactor {
         }
     }
 
-    /// The word for an original: the one it was given before, or a new one.
+    /// The word for an original: the one that it got before, or a new one.
     fn word(&mut self, kind: Kind, original: &str) -> String {
         if let Some(word) = self.words.get(&(kind, original.to_owned())) {
             return word.clone();
@@ -139,7 +139,7 @@ impl Redactor {
         word
     }
 
-    /// The text in parts: the names that were given, and what is between them.
+    /// The text in parts: the names, and the text between them.
     fn split_names<'a>(&self, text: &'a str) -> Vec<Part<'a>> {
         let mut parts = Vec::new();
         let (mut from, mut at) = (0, 0);
@@ -163,7 +163,7 @@ impl Redactor {
         parts
     }
 
-    /// Replaces in each run of characters that addresses and names are made of.
+    /// Replaces inside each run of characters that can be part of addresses or names.
     fn tokens(&mut self, text: &str, out: &mut String) {
         let in_token = |char: char| char.is_alphanumeric() || "._-:@%+/=".contains(char);
         let mut rest = text;
@@ -177,7 +177,7 @@ impl Redactor {
     }
 
     fn token(&mut self, token: &str, out: &mut String) {
-        // The last `=` belongs to the key; before a key stands `KEY=` at most.
+        // The last `=` belongs to the key. Only `KEY=` can be before a key.
         let key = token.len().checked_sub(44).and_then(|at| token.get(at..)).filter(|key| is_key(key));
         if let Some(key) = key {
             self.pieces(&token[..token.len() - 44], out);
@@ -187,7 +187,7 @@ impl Redactor {
         self.pieces(token, out);
     }
 
-    /// Replaces in each part of a token between `/`, `=`, `%` and `+`.
+    /// Replaces inside each part of a token between `/`, `=`, `%` and `+`.
     fn pieces(&mut self, token: &str, out: &mut String) {
         let mut before = "";
         for piece in token.split_inclusive(['/', '=', '%', '+']) {
@@ -201,7 +201,7 @@ impl Redactor {
     fn piece(&mut self, piece: &str, before: &str, out: &mut String) {
         let core = piece.trim_matches(['.', ':', '-', '@']);
         let Some(at) = piece.find(core).filter(|_| !core.is_empty()) else { return out.push_str(piece) };
-        // `::1` and `fe80::` begin or end with what else ends a sentence: the longest address counts.
+        // `::1` and `fe80::` begin or end with characters that can also end a sentence, so the longest address counts.
         let ends = (at + core.len()..=piece.len()).rev().filter(|end| piece.is_char_boundary(*end));
         let address = ends.into_iter().find_map(|end| Some((end, piece[..end].parse::<Ipv6Addr>().ok()?)));
         if let Some((end, address)) = address {
@@ -245,9 +245,9 @@ impl Redactor {
         }
     }
 
-    /// Replaces an IPv6 address in a piece with several colons; says whether the piece was one.
+    /// Replaces an IPv6 address in a piece with several colons. Returns whether the piece was one.
     fn address6(&mut self, core: &str, out: &mut String) -> bool {
-        // A range has two.
+        // A range has two addresses.
         if let Some((first, last)) = core.split_once('-') {
             let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
             if is_address(first) && is_address(last) {
@@ -268,7 +268,7 @@ impl Redactor {
                 out.push_str(&format!("{label}{word}"));
             }
             Ok(_) => out.push_str(core),
-            // A longer run of groups hides an address, and a time of the day has two colons.
+            // A longer run of groups may contain an address. A time of day has only two colons.
             Err(_) if rest.chars().all(hex) && (rest.contains("::") || rest.matches(':').count() > 3) => {
                 let word = self.word(Kind::Address6, &rest.to_lowercase());
                 out.push_str(&format!("{label}{word}"));
@@ -301,7 +301,7 @@ enum Part<'a> {
     Name(String, Kind),
 }
 
-/// How many bytes of `text` are `name`, in upper or lower case. `name` is in lower case.
+/// The number of bytes of `text` that match `name`, in upper or lower case. `name` is in lower case.
 fn prefix_length(text: &str, name: &str) -> Option<usize> {
     let mut wanted = name.chars();
     let mut length = 0;

@@ -1,10 +1,10 @@
-//! What a piece of text looks like: an address, a hardware address, a domain name, a key.
+//! Finds out what a piece of text looks like: an address, a hardware address, a domain name, a key.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::config::REFERENCE;
 
-/// Endings of files and units that are no top-level domains.
+/// Endings of files and units that are not top-level domains.
 const FILES: [&str; 28] = [
     "service",
     "target",
@@ -36,13 +36,13 @@ const FILES: [&str; 28] = [
     "desktop",
 ];
 
-/// Endings of files that are top-level domains too: they count only in a path.
+/// Endings of files that are also top-level domains. They count as file endings only in a path.
 const PROGRAMS: [&str; 6] = ["sh", "so", "py", "pl", "rs", "md"];
 
-/// How bus names and settings of the kernel begin.
+/// The first parts of bus names and kernel settings.
 const SYSTEMS: [&str; 5] = ["org.freedesktop.", "org.tunwarden.", "net.ipv4.", "net.ipv6.", "net.netfilter."];
 
-/// Whether an address is one of a place in the internet.
+/// Whether an address belongs to a place in the internet.
 pub(super) fn is_public4(address: Ipv4Addr) -> bool {
     let is_mask = address.octets()[0] >= 240;
     !(address.is_private()
@@ -53,12 +53,12 @@ pub(super) fn is_public4(address: Ipv4Addr) -> bool {
         || is_mask)
 }
 
-/// Whether an address says something of a place or a machine: a link-local one may have a hardware address
-/// in it. Prefixes that everybody has do not.
+/// Whether an address identifies a place or a machine. A link-local address may contain a hardware address. Prefixes
+/// that everybody has identify nothing.
 pub(super) fn is_public6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     let bare = segments[1..].iter().all(|segment| *segment == 0);
-    // The address of a solicited node has a part of another in it.
+    // The address of a solicited node contains a part of another address.
     let solicited = segments[..7] == [0xff02, 0, 0, 0, 0, 1, segments[6]] && segments[6] >= 0xff00;
     let shared = bare && matches!(segments[0], 0xfe80 | 0xfc00 | 0xfd00 | 0x2000);
     !(address.is_unspecified()
@@ -80,7 +80,7 @@ pub(super) fn is_mac(text: &str) -> bool {
     is_list(':') || is_list('-') || is_dotted
 }
 
-/// Whether a text in lower case is a hardware address that no machine has.
+/// Whether a lower-case text is a hardware address that belongs to no machine.
 pub(super) fn is_mac_of_nobody(text: &str) -> bool {
     ["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"].contains(&text)
 }
@@ -91,7 +91,7 @@ pub(super) fn is_uuid(text: &str) -> bool {
     lengths == [8, 4, 4, 4, 12] && text.chars().all(|char| char == '-' || char.is_ascii_hexdigit())
 }
 
-/// Whether a text is a key of WireGuard: 32 bytes in base 64.
+/// Whether a text is a WireGuard key: 32 bytes in base 64.
 pub(super) fn is_key(text: &str) -> bool {
     let base64 = |char: char| char.is_ascii_alphanumeric() || char == '+' || char == '/';
     text.len() == 44 && text.strip_suffix('=').is_some_and(|text| text.chars().all(base64))
@@ -105,25 +105,24 @@ pub(super) fn split_ending(name: &str) -> (&str, &str) {
     }
 }
 
-/// Whether a text is a domain name, or an e-mail address. `before` is what stands before it up to the last
-/// separator.
+/// Whether a text is a domain name or an e-mail address. `before` is the text before it, up to the last separator.
 pub(super) fn is_domain(text: &str, before: &str) -> bool {
     let (stem, ending) = split_ending(text);
     let host = stem.rsplit_once('@').map_or(stem, |(_, host)| host);
     let lower = host.to_lowercase();
     let Some((head, last)) = lower.rsplit_once('.') else { return false };
-    // A file of that name, and no host behind `https://`.
+    // It is a file of that name, and not a host after `https://`.
     let in_path = before.ends_with('/') && before.len() > 1;
     let is_program = PROGRAMS.contains(&last) && !head.contains('.') && in_path;
     let is_system = SYSTEMS.iter().any(|system| lower.starts_with(system));
     let is_ours = ending.is_empty() && is_key_of_ours(head, last);
     let labels = host.split('.').all(|label| !label.is_empty());
     let top = last.chars().count() >= 2 && last.chars().all(char::is_alphabetic) || last.starts_with("xn--");
-    // What a file is called behind a name with dots is part of that name.
+    // After a name with dots, the ending of a file is part of that name.
     labels && (top || !ending.is_empty() && !is_number(host)) && !is_program && !is_system && !is_ours
 }
 
-/// Whether these are a section and a key of our configuration, which have a dot between them as a domain has.
+/// Whether these are a section and a key of tunwarden's configuration, which have a dot between them, like a domain.
 fn is_key_of_ours(section: &str, key: &str) -> bool {
     let keys =
         REFERENCE.iter().filter(|reference| reference.name == section).flat_map(|section| section.keys);

@@ -73,7 +73,7 @@ fn mac() -> impl Strategy<Value = String> {
         .prop_map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
 }
 
-/// One thing that has to go, with what it stands in.
+/// One thing that must be replaced, with the text around it.
 fn original() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<Ipv4Addr>().prop_filter("public", |a| is_public4(*a)).prop_map(|a| a.to_string()),

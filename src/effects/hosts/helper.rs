@@ -1,8 +1,9 @@
-//! The agent's unit may write no file in `/etc`. Another unit, `tunwarden-hosts@.service`, runs `tunwarden hosts`, which
+//! The agent's unit may not write files in `/etc`. Another unit, `tunwarden-hosts@.service`, runs `tunwarden hosts`. It
 //! writes the pins of one request into `/etc/hosts` and ends. It needs no capability and no network.
 //!
-//! systemd listens on [`SOCKET`], which only root can open, and starts the unit for each connection. A request has a
-//! line for each name, the name and its addresses, and then the line `end`. The answer is `ok` or an error for people.
+//! systemd listens on [`SOCKET`], which only root can open, and starts the unit for each connection. A request has one
+//! line for each name, with the name and its addresses, and then the line `end`. The answer is `ok`, or an error for
+//! people.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -20,7 +21,8 @@ use crate::net::HostName;
 /// The socket of `tunwarden-hosts.socket`.
 pub const SOCKET: &str = "/run/tunwarden/hosts.sock";
 
-/// The last line of a request, also of one without pins. Without it the agent may have ended before it wrote all.
+/// The last line of every request, even of one without pins. If it is missing, the agent may have ended before it wrote
+/// the whole request.
 const LAST: &str = "end\n";
 
 /// Maximum size of a request, in bytes.
@@ -29,10 +31,10 @@ const MAX_REQUEST: u64 = 1 << 20;
 /// Maximum size of an answer, in bytes.
 const MAX_ANSWER: u64 = 4096;
 
-/// How long the other unit may take. systemd ends it after the same time.
+/// How long the other unit may take. systemd ends the unit after the same time.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The answer that the pins are in the file.
+/// The answer if the pins are in the file.
 const DONE: &str = "ok\n";
 
 /// Why the other unit did not write the pins.
@@ -44,12 +46,12 @@ pub enum HelperError {
     /// It took too long.
     #[error("tunwarden-hosts did not answer within 30 s, so the VPN client may not find its server by name")]
     Timeout,
-    /// What it answered.
+    /// The error that it answered.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Has the other unit write `pins`, and waits until it has done so.
+/// Asks the other unit to write `pins`, and waits until it has done so.
 ///
 /// # Errors
 /// [`HelperError`]
@@ -78,7 +80,7 @@ fn plain(answer: &[u8]) -> String {
 /// Answers one request: writes its pins into the file at `path`.
 ///
 /// # Errors
-/// When the request cannot be read, or the answer cannot be written.
+/// The request cannot be read, or the answer cannot be written.
 pub fn serve(input: impl Read, mut output: impl Write, path: &Path) -> io::Result<()> {
     let mut text = Vec::new();
     input.take(MAX_REQUEST + 1).read_to_end(&mut text)?;
@@ -169,7 +171,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "127.0.0.1 localhost\n", "the control");
     }
 
-    /// The answers to one request after another; each ends when its connection ends.
+    /// The answers to several requests, one after the other. Each answer ends when its connection ends.
     async fn asked(path: &Path, pins: &Pins) -> Result<(), HelperError> {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");

@@ -47,14 +47,14 @@ fn the_block_is_added_replaced_and_removed_and_every_other_byte_stays() {
             block,
             format!("\n{BEGIN}198.51.100.7 vpn.example.net\n2001:db8::7 vpn.example.net\n{END}")
         );
-        // Text that the owner of the file adds after the block is kept, and stays after it.
+        // Text that the administrator adds after the block is kept, and stays after the block.
         let added = [&with[..], b"10.0.0.5 printer"].concat();
         std::fs::write(&path, &added).unwrap();
         pin(&path, &pins(&[("vpn.example.net", &["198.51.100.8"])])).unwrap();
         let moved = std::fs::read(&path).unwrap();
         assert!(moved.ends_with(b"198.51.100.8 vpn.example.net\n# END tunwarden\n10.0.0.5 printer"));
         pin(&path, &Pins::new()).unwrap();
-        // No two lines become one.
+        // Two lines never become one.
         let newline: &[u8] = if text.is_empty() || text.ends_with(b"\n") { b"" } else { b"\n" };
         assert_eq!(std::fs::read(&path).unwrap(), [text, newline, b"10.0.0.5 printer"].concat());
     }
@@ -175,7 +175,7 @@ fn two_writers_at_once_write_one_after_the_other() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), PLAIN);
 }
 
-/// Texts that a hosts file may consist of, with our own lines among them, whole and in parts.
+/// Texts that a hosts file may contain, among them our own lines, whole and in parts.
 fn anything() -> impl Strategy<Value = Vec<u8>> {
     let parts = [BEGIN, END, "\n", "# BEGIN tunwarden", "127.0.0.1 localhost", "127.0.0.1 localhost\n", " "];
     let parts = prop::sample::select(parts.map(|part| part.as_bytes().to_vec()).to_vec());
@@ -226,7 +226,7 @@ fn a_name_with_an_address_in_the_file_is_not_pinned() {
     let named = |name: &str| named(&path, &HostName::try_from(name.to_owned()).unwrap());
     assert_eq!(named("OFFICE.example.net"), Some(vec!["10.0.0.9".parse().unwrap()]));
     assert_eq!(named("vpn.example.net"), None, "our own pin does not count as the administrator's entry");
-    // The owner of the file adds the name outside of our block.
+    // The administrator adds the name outside our block.
     std::fs::write(&path, format!("{with}198.51.100.10 vpn.example.net\n")).unwrap();
     pin(&path, &wanted).unwrap();
     assert!(!std::fs::read_to_string(&path).unwrap().contains(BEGIN));

@@ -1,9 +1,9 @@
-//! Brings a VPN back through NetworkManager, or through systemd for wg-quick. The only place that changes anything
-//! in NetworkManager.
+//! Brings a VPN back through NetworkManager, or through systemd for wg-quick. This is the only part of the agent that
+//! changes anything in NetworkManager.
 //!
-//! One attempt is one task beside the agent's loop. It never touches the firewall. The status that the agent
-//! applied shows whether the VPN is back. Nothing is opened for an attempt: the VPN comes back through the
-//! allowance that is in force.
+//! One attempt is one task beside the agent's loop. It never touches the firewall. The status that the agent has
+//! applied shows whether the VPN is back. Nothing is opened for an attempt: the VPN uses the allowance that is in
+//! force.
 
 mod network_manager;
 mod objects;
@@ -22,24 +22,24 @@ use crate::store::Store;
 use crate::system;
 use crate::vpn::{Comeback, Event, ManagedVpn};
 
-/// What an attempt needs of the agent.
+/// What an attempt needs from the agent.
 pub struct AttemptContext {
     /// The agent's status.
     pub status: watch::Receiver<Status>,
-    /// Takes the event that an attempt is about to restart a VPN.
+    /// Receives an event when the attempt is going to restart a VPN.
     pub events: mpsc::Sender<Event>,
-    /// Keeps what must be undone if the agent ends during the attempt.
+    /// Saves what must be undone if the agent ends during the attempt.
     pub store: Store,
     /// How far the attempt may go. A user may ask for more while it runs.
     pub reach: watch::Receiver<Reach>,
 }
 
-/// How long after an attempt switched all networks off the next agent switches them on again, in seconds.
-/// Later a user may have switched them off.
+/// Maximum time after which a new agent switches networks on again that an attempt had switched off, in seconds. After
+/// a longer time, a user may have switched them off.
 const MAX_AGE: u64 = 600;
 
-/// Finishes what an earlier agent began: it switches networks on again that the earlier agent switched off.
-/// What a user switched off stays off.
+/// Completes what an earlier agent began: it switches networks on again that the earlier agent had switched off.
+/// Networks that a user has switched off stay off.
 pub async fn finish(store: Store) {
     let Some(at) = store.networking_off() else { return };
     if system::now().saturating_sub(at) > MAX_AGE {
@@ -64,7 +64,7 @@ pub async fn finish(store: Store) {
 /// Brings a VPN back, step by step, until it carries traffic.
 ///
 /// # Errors
-/// What was tried, and why no step helped, for people.
+/// What was tried, and why no step helped. The text is for people.
 pub async fn bring_back(vpn: &Comeback, mut context: AttemptContext) -> Result<(), String> {
     match vpn {
         Comeback::Profile(profile) => bring_profile_back(profile, context).await,

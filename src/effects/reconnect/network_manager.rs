@@ -1,7 +1,7 @@
-//! The steps, as calls of NetworkManager.
+//! The steps to bring a VPN back, as calls to NetworkManager.
 //!
-//! Every call goes to the unique name that owns NetworkManager's name now. So no other program can answer,
-//! and a call does not start a NetworkManager that is switched off.
+//! Every call goes to the unique name that owns NetworkManager's name now. So no other program can answer, and a call
+//! does not start a NetworkManager that does not run.
 
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ const VPN: &str = "org.freedesktop.NetworkManager.VPN.Connection";
 
 /// How long one call may take.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How long a VPN may take; NetworkManager itself gives up after 60 s.
+/// How long a VPN may take to come up. NetworkManager itself gives up after 60 s.
 const VPN_UP: Duration = Duration::from_secs(75);
-/// How long a VPN that NetworkManager calls activated may take to carry traffic.
+/// How long a VPN that NetworkManager reports as activated may take to carry traffic.
 pub(super) const CARRY: Duration = Duration::from_secs(10);
 /// How long a network may take to come up, with Wi-Fi and DHCP, and how long anything may take to go down.
 const NETWORK_UP: Duration = Duration::from_secs(30);
@@ -46,10 +46,10 @@ const ACTIVATING: u32 = 1;
 /// `NMDeviceState`
 const DISCONNECTED: u32 = 30;
 const ACTIVATED: u32 = 100;
-/// `NMDeviceType`s that no VPN has under it: generic, tun, IP tunnel, WireGuard, loopback; and a
-/// bridge, which may be the containers'.
+/// `NMDeviceType`s on which no VPN is based: generic, tun, IP tunnel, WireGuard, loopback, and a bridge, which may
+/// belong to containers.
 const NO_PARENT: [u32; 6] = [13, 14, 16, 17, 29, 32];
-/// "None", or "any that fits".
+/// The path for "none", or for "any that fits".
 const ANY: ObjectPath<'static> = ObjectPath::from_static_str_unchecked("/");
 
 /// NetworkManager, as long as it has this unique name.
@@ -104,7 +104,7 @@ impl Manager {
             .interface(VPN)
             .member("VpnStateChanged")
             .build()?;
-        // Subscribed before the VPN is brought up, because its first signal may be its last.
+        // The subscription comes before the VPN is brought up, because its first signal may be its last.
         let mut signals = MessageStream::for_match_rule(signals, &self.connection, None).await?;
         let active = match self.clear(vpn, context).await? {
             Some(on_its_way) => on_its_way,
@@ -138,7 +138,7 @@ impl Manager {
             }
             let restarting = Event::Restarting { path: path.to_string() };
             let _ = context.events.send(restarting).await;
-            // The connection may have ended by now.
+            // The connection may have ended already.
             let _ = self.proxy.deactivate_connection(&path).await;
             let (proxy, old) = (&self.proxy, &path);
             let gone = || async move { Ok(!proxy.active_connections().await?.contains(old)) };
@@ -162,8 +162,8 @@ impl Manager {
     /// Switches all networks off and on again.
     pub(super) async fn restart_networking(&self, store: &Store) -> Result<(), Failure> {
         let proxy = &self.proxy;
-        // Networks that are off already were not switched off by us. The note makes sure that ours do not
-        // stay off, even if this process dies.
+        // If the networks are already off, this process has not switched them off. The note makes sure that networks do
+        // not stay off if this process dies.
         if proxy.networking_enabled().await? {
             store.note_networking_off(system::now()).map_err(|error| Failure::Again(describe(&error)))?;
         }
@@ -182,7 +182,7 @@ impl Manager {
         if until(NETWORK_UP, connected, "").await.is_ok() {
             return Ok(());
         }
-        // Some profiles do not come up by themselves.
+        // Some profiles do not come up automatically.
         self.restart_parent().await
     }
 
@@ -276,7 +276,7 @@ pub(super) async fn carries(status: &mut watch::Receiver<Status>, name: &str) {
     }
 }
 
-/// Waits until this connection has ended, or is called activated and carries no traffic.
+/// Waits until this connection has ended, or until it is activated but carries no traffic in time.
 async fn ending(signals: &mut MessageStream, active: &OwnedObjectPath) -> Failure {
     let mut deadline = Duration::MAX;
     loop {

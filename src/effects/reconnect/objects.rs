@@ -9,8 +9,8 @@ use zbus::{ObjectPath, OwnedObjectPath, proxy};
     default_path = "/org/freedesktop/NetworkManager"
 )]
 pub(super) trait NetworkManager {
-    /// Brings a profile up on a device (`/`: any device that fits), over another active connection (`/`: the
-    /// one with the default route).
+    /// Brings a profile up on a device (`/`: any device that fits), on top of another active connection (`/`: the one
+    /// with the default route).
     fn activate_connection(
         &self,
         connection: &ObjectPath<'_>,

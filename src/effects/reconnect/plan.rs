@@ -1,4 +1,4 @@
-//! The steps to bring a VPN back. Each comes only when the one before failed. Pure.
+//! The steps to bring a VPN back. Each is taken only if the step before failed. Pure.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub(super) enum Step {
     /// The VPN alone.
     Vpn,
-    /// The connection under it, then the VPN.
+    /// The connection below the VPN, then the VPN.
     Parent,
     /// All networks off and on again, then the VPN.
     Networking,

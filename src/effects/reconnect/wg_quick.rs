@@ -1,7 +1,7 @@
-//! Brings a device of wg-quick's back: systemd starts its unit `wg-quick@NAME` again.
+//! Brings a device of wg-quick back: asks systemd to start its unit `wg-quick@NAME` again.
 //!
-//! Only the name of a file of root's gets here. wg-quick reads that file again and looks its servers' names up,
-//! which the agent has pinned by then.
+//! The caller passes only the name of one of root's files. wg-quick reads that file again and looks up the names of its
+//! servers, which the agent has pinned before.
 
 use super::network_manager::{CARRY, carries};
 use super::{AttemptContext, Reach};
@@ -10,17 +10,17 @@ use crate::effects::systemd::{BringUp, active_state, bring_up};
 use crate::net::IfName;
 use crate::system::program::ToolError;
 
-/// The states of a unit that somebody has stopped, or that was never started.
+/// The states of a unit that was stopped, or that was never started.
 const STOPPED: [&str; 2] = ["inactive", "deactivating"];
 
 /// The state of a unit that systemd is starting now.
 const STARTING: &str = "activating";
 
-/// Restarts the unit, and waits until the device carries traffic. Without a request of a user, a unit that
-/// somebody has stopped stays stopped.
+/// Restarts the unit, and waits until the device carries traffic. If no user has asked for the reconnect, a unit that
+/// was stopped stays stopped.
 ///
 /// # Errors
-/// What was tried, and why it did not help, for people.
+/// What was tried, and why it did not help. The text is for people.
 pub(super) async fn restart(interface: &IfName, context: &mut AttemptContext) -> Result<(), String> {
     let unit = format!("wg-quick@{interface}.service");
     let failed = |why: &str| format!("the VPN {interface} did not come back: {why}");
@@ -29,15 +29,15 @@ pub(super) async fn restart(interface: &IfName, context: &mut AttemptContext) ->
         let start = format!("{unit} does not run; start it: sudo systemctl start {unit}");
         return Err(failed(&start));
     }
-    // A restart would interrupt a slow wg-quick, and begin again.
+    // A restart would interrupt a slow wg-quick and begin again.
     let how = if state == STARTING { BringUp::Start } else { BringUp::Restart };
     tracing::info!("bringing the VPN {interface} back: {how:?} of {unit}");
     let fault = |error: &ToolError| failed(&format!("{}; see: journalctl -u {unit}", describe(error)));
     match bring_up(how, &unit).await {
         Ok(()) => {}
         Err(error) if error.is_timeout() => return Err(failed(&still_starting(&unit))),
-        // wg-quick does not start while the routing rules of a device that is gone are there. It removes them when it
-        // fails, so it starts the second time.
+        // wg-quick does not start while the routing rules of an earlier device still exist. It removes them when it
+        // fails, so the second start works.
         Err(_) => bring_up(BringUp::Restart, &unit).await.map_err(|error| fault(&error))?,
     }
     match tokio::time::timeout(CARRY, carries(&mut context.status, interface.as_str())).await {
@@ -46,7 +46,8 @@ pub(super) async fn restart(interface: &IfName, context: &mut AttemptContext) ->
     }
 }
 
-/// The unit has no limit of its own: one that hangs is waited for again and again, and is never begun again.
+/// The message about a unit that is still starting. The unit has no timeout: if it hangs, each attempt waits for it
+/// again, and none restarts it.
 fn still_starting(unit: &str) -> String {
     format!(
         "systemd is still starting {unit}; to begin again: sudo systemctl restart {unit}; see: journalctl -u {unit}"
