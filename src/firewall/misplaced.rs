@@ -37,7 +37,7 @@ impl Misplaced {
         format!("-D {} {}", self.chain, self.rule)
     }
 
-    /// What the log reports of it.
+    /// The line about it for people.
     pub(super) fn line(&self) -> String {
         format!(
             "the rule -A {} {} is taken out: that chain is for what this machine itself sends; {} holds what it \

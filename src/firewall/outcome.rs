@@ -283,7 +283,7 @@ impl FirewallError {
     }
 }
 
-/// What leaves while frames on the wires are judged: nothing, although one layer may have failed.
+/// What leaves while the rules also judge the frames on the wires. The other layer may have failed.
 pub const WIRES_HELD: &str = "nothing leaves in clear";
 
 /// What leaves while iptables alone holds rules: it does not see the frames of these senders.

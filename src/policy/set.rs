@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use super::{Chain, Rule, Ruleset, Table};
 use crate::net::{Endpoint, Family};
 
-/// Maximum number of endpoints of a family that are rules of their own, which people and programs can read.
+/// Maximum number of endpoints of a family, for one kind of sender, that are rules of their own, which people and
+/// programs can read.
 pub const FEW: usize = 64;
 
 /// The name of a set, made from its members: `VPN_ENDPOINTS_V4_89abcdef`.

@@ -68,7 +68,7 @@ impl Machine {
         self.claims.may_report(report, lineage, |server| allowed.contains_key(server))
     }
 
-    /// The processes of VPN clients: what descends from one may report that its tunnel is lost.
+    /// The processes of VPN clients: what descends from one may report that its tunnel is lost, and that it is back.
     pub fn clients(&self) -> BTreeSet<u32> {
         self.claims.clients()
     }

@@ -102,13 +102,13 @@ impl Claims {
         self.list.iter().filter_map(about).collect()
     }
 
-    /// The processes of VPN clients: what descends from one may report that its tunnel is lost.
+    /// The processes of VPN clients: what descends from one may report that its tunnel is lost, and that it is back.
     pub(super) fn clients(&self) -> BTreeSet<u32> {
         self.list.iter().filter_map(|claim| claim.pid).collect()
     }
 
-    /// The servers whose tunnels carry packets now. The kernel sends to a WireGuard server without having
-    /// heard from it, so that proves nothing of its address.
+    /// The servers of claimed tunnels. A client that carries packets proves the address of its server.
+    /// The kernel sends to a WireGuard server without an answer, so that proves no address.
     pub(super) fn servers_in_use(&self, facts: &Facts) -> InUse {
         let mut in_use = InUse::default();
         for claim in &self.list {
@@ -164,7 +164,7 @@ impl Claims {
             .collect()
     }
 
-    /// Takes over from the last agent when each tunnel came, if that tunnel is still there.
+    /// Sets when each tunnel came, as the last agent knew it, for the tunnels that are still there.
     pub(super) fn keep_since(&mut self, tunnels: &[Tunnel]) {
         for claim in &mut self.list {
             let carrying = claim.standing == Standing::Carrying;

@@ -27,7 +27,7 @@ pub enum Event {
     OpenVpnFiles(Vec<OpenVpnFile>),
     /// All of root's files of one kind of which something is left out.
     FilesLeftOut(RootFile, Vec<FileFault>),
-    /// The files of wg-quick under `/etc/wireguard`, all that root has put there.
+    /// The WireGuard files of wg-quick and of systemd-networkd, all that root has put there.
     WireGuardFiles(Vec<WireGuardFile>),
     /// The WireGuard devices among [`super::Machine::wireguard_links`] that could be read, all of them.
     WireGuardDevices {
@@ -212,12 +212,12 @@ pub struct OpenVpnFile {
     pub management: Option<ManagementSocket>,
 }
 
-/// A configuration of wg-quick's that connects somewhere.
+/// A WireGuard file of root's that connects somewhere: wg-quick's, or systemd-networkd's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireGuardFile {
     /// Its path, which identifies it.
     pub path: String,
-    /// The device that it makes: the file's name.
+    /// The device that it makes: the file's name (wg-quick), or the name in it (systemd-networkd).
     pub interface: IfName,
     /// Its servers that have an address.
     pub endpoints: BTreeSet<Endpoint>,

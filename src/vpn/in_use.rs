@@ -11,7 +11,7 @@ use crate::net::Endpoint;
 
 impl Known<'_> {
     /// The endpoints in use. If the server of a tunnel is not known, the routes past the tunnels show it: `auto`
-    /// opens no address in general while a VPN protects.
+    /// never opens every address while a VPN protects.
     pub(super) fn in_use(&self) -> Allowance {
         let mut allowance = self.of_claims(Standing::Carrying);
         if allowance.any && self.facts.config.bootstrap.scope == Scope::Auto {

@@ -139,8 +139,8 @@ impl Known<'_> {
         vpn.sender == Sender::Kernel && kernel_packet(self.facts.mark_of_file(vpn), named_by).is_none()
     }
 
-    /// Who allows every program to send to a server without a mark. A file in `/etc/wireguard` does not allow that;
-    /// its name in the configuration does.
+    /// Who allows every program to send to a server without a mark. A WireGuard file does not allow that; its name
+    /// in the configuration does.
     fn opened_by(&self, origin: Origin, name: &str, named_by: NamedBy) -> NamedBy {
         match origin {
             Origin::WireGuard if !self.facts.config.vpn.names_file(RootFile::WireGuard, name) => {

@@ -70,7 +70,7 @@ pub enum Origin {
     Hook,
     /// A file of root's under `/etc/openvpn`.
     OpenVpn,
-    /// A file of root's under `/etc/wireguard`.
+    /// A file of root's for WireGuard: of wg-quick under `/etc/wireguard`, or of systemd-networkd.
     WireGuard,
     /// NetworkManager, where any local user may save a profile.
     NetworkManager,

@@ -52,7 +52,7 @@ impl Learning {
         self.known.iter().filter(|(_, vpn)| vpn.origin == Origin::NetworkManager)
     }
 
-    /// Root's file for a device, whether it counts or not. WireGuard's names the device by its own name, so it comes
+    /// Root's file for a device, whether it counts or not. A WireGuard file always names its device, so it comes
     /// before OpenVPN's.
     pub(super) fn file_of(&self, interface: &IfName) -> Option<&LearnedVpn> {
         let of = |origin| {

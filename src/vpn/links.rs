@@ -1,6 +1,6 @@
 //! The machine's links, addresses and routes as one value, and what follows from them.
 //!
-//! What NetworkManager or a hook reports of a tunnel counts only if this table confirms it.
+//! What NetworkManager or a hook reports about a tunnel counts only if this table confirms it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

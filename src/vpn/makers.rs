@@ -18,7 +18,7 @@ use crate::net::IfName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExactTunnel {
-    /// A file of root's for wg-quick: the kernel, or a program (wireguard-go), makes the device.
+    /// A file of root's for wg-quick or systemd-networkd: the kernel, or a program (wireguard-go), makes the device.
     WireGuardFile,
     /// A file of root's for OpenVPN, which makes a tun device, or one of the kernel's for it (DCO).
     OpenVpnFile,

@@ -111,7 +111,8 @@ impl Facts {
         }
     }
 
-    /// Whether NetworkManager has only found a device that wg-quick made: then its profile names no server.
+    /// Whether NetworkManager has only found a device that wg-quick or systemd-networkd made: then its profile names no
+    /// server.
     pub(super) fn is_external(&self, uuid: &str, interface: &IfName) -> bool {
         let mut profiles = self.profiles().filter(|profile| profile.uuid == uuid);
         let is_empty = |profile: &Profile| profile.endpoints.is_empty() && profile.names.is_empty();
